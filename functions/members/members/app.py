@@ -1,0 +1,124 @@
+"""The members' function: parse, call once, map."""
+
+from typing import Any
+
+from members import service
+from members.model import ContactChange, MemberQuery, MemberView, NewMember
+from shared.http.api import Api, Contract
+from shared.http.caller import AGENT, MEMBER, STAFF, Caller
+from shared.http.operation import Answer, Call, Nothing, answered
+from shared.http.pages import Page
+from shared.ids import uuid7
+from shared.wiring import wiring
+
+api = Api()
+
+SELF_OR_STAFF = MEMBER | STAFF
+LIST = "members"
+
+
+def registration_limit(caller: Caller | None) -> str:
+    """An agent signs up more people than somebody at home does."""
+    return "agent-registration" if caller else "member-registration"
+
+
+def _view(facts: dict[str, Any], *, status: int = 200) -> Answer:
+    member = MemberView.model_validate(facts)
+    location = f"/api/members/{member.id}" if status == 201 else None
+    return answered(member, status=status, version=member.version, location=location)
+
+
+def _whose(call: Call[Any]) -> service.Whose:
+    return service.Whose(call.ids.get("member_id"), call.sub, call.caller is not None and call.caller.is_staff)
+
+
+@api.post(
+    "/members",
+    summary="Register a member",
+    input=NewMember,
+    answer=MemberView,
+    status=201,
+    sign_in="optional",
+    access=AGENT,
+    limit=registration_limit,
+    key="required",
+    refusals=("email-taken", "referral-code-unknown", "agent-not-active"),
+)
+def register(call: Call[NewMember]) -> Answer:
+    """Open to anyone; an active agent's own token makes the member that agent's client."""
+    agent_sub = call.caller.sub if call.caller else None
+    today = call.wiring.clock().date()
+    facts = call.once(
+        service.register, call.input, member_id=uuid7(), agent_sub=agent_sub, today=today, actor=call.actor
+    )
+    return _view(facts, status=201)
+
+
+@api.get("/members", summary="Find members", input=MemberQuery, answer=Page[MemberView], access=STAFF)
+def find(call: Call[MemberQuery]) -> Answer:
+    """For staff: all, or the one of a number or an email address."""
+    cursors = call.wiring.cursors
+    rows = call.read(service.find, call.input, after=cursors.read(LIST, call.input.cursor))
+    return answered(cursors.page(LIST, rows, call.input.limit, MemberView.model_validate))
+
+
+@api.get("/members/me", summary="Read yourself", answer=MemberView, access=MEMBER, refusals=("not-found",))
+@api.get(
+    "/members/{member_id}", summary="Read a member", answer=MemberView, access=SELF_OR_STAFF, refusals=("not-found",)
+)
+def read(call: Call[Nothing]) -> Answer:
+    """The member, to that member and to staff."""
+    return _view(call.read(service.read, _whose(call)))
+
+
+CHANGE: Contract = {
+    "summary": "Change contact data",
+    "input": ContactChange,
+    "answer": MemberView,
+    "access": SELF_OR_STAFF,
+    "if_match": True,
+    "limit": "membership-change",
+    "refusals": ("not-found", "stale-version"),
+}
+
+
+@api.patch("/members/me", **CHANGE)
+@api.patch("/members/{member_id}", **CHANGE)
+def change_contact(call: Call[ContactChange]) -> Answer:
+    """Name, phone and language; decided on the version that If-Match names."""
+    return _view(call.once(service.change_contact, _whose(call), call.input, version=call.version, actor=call.actor))
+
+
+@api.post(
+    "/members/{member_id}/renewals",
+    summary="Renew the membership",
+    answer=MemberView,
+    status=201,
+    access=SELF_OR_STAFF,
+    limit="membership-change",
+    key="required",
+    refusals=("not-found",),
+)
+def renew(call: Call[Nothing]) -> Answer:
+    """A year more, from the current end."""
+    today = call.wiring.clock().date()
+    facts = call.once(service.renew, call.ids["member_id"], _whose(call), today=today, actor=call.actor)
+    return _view(facts, status=201)
+
+
+@api.post(
+    "/members/{member_id}/cancellation",
+    summary="Cancel the membership",
+    answer=MemberView,
+    access=SELF_OR_STAFF,
+    limit="membership-change",
+    refusals=("not-found", "membership-ended"),
+)
+def cancel(call: Call[Nothing]) -> Answer:
+    """Takes effect at the end of the period."""
+    return _view(call.once(service.cancel, call.ids["member_id"], _whose(call), actor=call.actor))
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Lambda's entry point."""
+    return api.handle(event, context, wiring())

@@ -1,0 +1,88 @@
+"""What members send and are told."""
+
+from datetime import date, datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from shared.http.pages import PageQuery
+from shared.text import Email, Input, Language, PersonName, Phone, ReferralCode, TermsVersion, View
+
+Plan = Literal["basic", "standard", "family", "business"]
+MembershipState = Literal["active", "past_due", "paused", "canceled", "expired"]
+HomeCountry = Literal["XK", "MK", "AL"]
+
+NOT_SENT: Any = None  # null itself is refused: the types don't allow it
+
+
+class NewMember(Input):
+    """A registration."""
+
+    full_name: PersonName
+    email: Email
+    phone: Phone
+    country: HomeCountry
+    language: Language
+    plan: Plan = "standard"
+    terms_version: TermsVersion
+    referral_code: ReferralCode | None = None
+
+
+class ContactChange(Input):
+    """Contact data to change; what is not sent stays."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    full_name: PersonName = NOT_SENT
+    phone: Phone = NOT_SENT
+    language: Language = NOT_SENT
+
+    @model_validator(mode="after")
+    def _something(self) -> "ContactChange":
+        if not self.model_fields_set:
+            raise PydanticCustomError("empty", "names nothing to change")
+        return self
+
+
+class MemberQuery(PageQuery):
+    """Which members."""
+
+    number: str | None = Field(default=None, pattern=r"^MEM-[0-9]{4}-[0-9]{6,12}$")
+    email: Email | None = None
+
+
+class AgentRef(View):
+    """The agent who brought the member in."""
+
+    id: UUID
+    full_name: str
+
+
+class Membership(View):
+    """The membership; `price` is the one at sign-up."""
+
+    plan: Plan
+    state: MembershipState
+    starts_on: date
+    ends_on: date
+    price: str
+    currency: str
+    cancel_at_period_end: bool
+
+
+class MemberView(View):
+    """A member."""
+
+    id: UUID
+    number: str
+    full_name: str
+    email: str
+    phone: str
+    country: HomeCountry
+    language: Language
+    agent: AgentRef | None
+    membership: Membership
+    created_at: datetime
+    version: int

@@ -1,0 +1,1 @@
+"""What every room of the service shares: settings, the database, admission, jobs and HTTP."""

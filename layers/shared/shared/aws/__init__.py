@@ -1,0 +1,1 @@
+"""AWS: the only home of boto3."""

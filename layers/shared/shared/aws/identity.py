@@ -1,0 +1,96 @@
+"""Cognito: the identities people sign in with."""
+
+import secrets
+from typing import TYPE_CHECKING, Protocol
+
+from botocore.exceptions import ClientError
+
+from shared.aws.failures import AWS_ERRORS, Refused, error_code, failure_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
+    from mypy_boto3_cognito_idp.type_defs import AttributeTypeTypeDef
+
+# 32 random bytes: nobody ever types it, or learns it.
+_PASSWORD_BYTES = 32
+# One of each kind of character that a pool's policy can ask for.
+_POLICY = "aA1-"
+# An operator or we made it, and its address was taken as verified. UNCONFIRMED is somebody who signed
+# up by themselves, with an address they may not own and a password they do know.
+_OURS = frozenset({"FORCE_CHANGE_PASSWORD", "CONFIRMED", "RESET_REQUIRED"})
+_NEW = "FORCE_CHANGE_PASSWORD"
+
+
+class Identities(Protocol):
+    """The pool of people who may sign in."""
+
+    def ensure_person(self, *, email: str, group: str) -> str:
+        """Make sure that the person can sign in and is in the group; return the identity's `sub`.
+
+        Safe to repeat, whole or after a failure halfway: an existing identity keeps its password.
+        Raises Refused (an invalid address, an identity that isn't ours), Unavailable or Uncertain.
+        """
+        ...
+
+
+class CognitoIdentities:
+    """Identities in one Cognito user pool, signed in by email address."""
+
+    def __init__(self, client: "CognitoIdentityProviderClient", pool_id: str) -> None:
+        self._client = client
+        self._pool_id = pool_id
+
+    def ensure_person(self, *, email: str, group: str) -> str:
+        """See Identities.ensure_person."""
+        try:
+            sub, status = self._create(email) or self._find(email)
+            if status not in _OURS:
+                raise Refused("IdentityNotOurs")
+            if status == _NEW:
+                self._confirm(email)
+            self._client.admin_add_user_to_group(
+                UserPoolId=self._pool_id, Username=email, GroupName=group
+            )
+        except AWS_ERRORS as error:
+            raise failure_of(error) from None
+        return sub
+
+    def _create(self, email: str) -> tuple[str, str] | None:
+        try:
+            answer = self._client.admin_create_user(
+                UserPoolId=self._pool_id,
+                Username=email,
+                UserAttributes=[
+                    {"Name": "email", "Value": email},
+                    {"Name": "email_verified", "Value": "true"},
+                ],
+                # Ours is the welcome mail; Cognito's would show a temporary password.
+                MessageAction="SUPPRESS",
+            )
+        except ClientError as error:
+            if error_code(error) == "UsernameExistsException":
+                return None
+            raise
+        user = answer["User"]
+        return _sub(user.get("Attributes", [])), str(user.get("UserStatus"))
+
+    def _find(self, email: str) -> tuple[str, str]:
+        answer = self._client.admin_get_user(UserPoolId=self._pool_id, Username=email)
+        return _sub(answer.get("UserAttributes", [])), str(answer.get("UserStatus"))
+
+    def _confirm(self, email: str) -> None:
+        # With a password of its own, though thrown away, the identity is CONFIRMED: "forgot password"
+        # and codes by mail work. One that waits for its first password refuses both.
+        password = secrets.token_urlsafe(_PASSWORD_BYTES) + _POLICY
+        self._client.admin_set_user_password(
+            UserPoolId=self._pool_id, Username=email, Password=password, Permanent=True
+        )
+
+
+def _sub(attributes: "Sequence[AttributeTypeTypeDef]") -> str:
+    for attribute in attributes:
+        if attribute["Name"] == "sub":
+            return attribute.get("Value", "")
+    raise Refused("IdentityWithoutSub")

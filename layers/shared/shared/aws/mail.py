@@ -1,0 +1,67 @@
+"""SES: one mail to one person."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from shared.aws.failures import AWS_ERRORS, Refused, failure_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_sesv2 import SESV2Client
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A mail ready to go: who gets it, and the same words as text and as HTML."""
+
+    to: str
+    subject: str
+    text: str
+    html: str
+
+
+class Mailer(Protocol):
+    """Sends mail, once per call."""
+
+    def send(self, mail: Mail, *, tags: dict[str, str]) -> None:
+        """Hand the mail over for delivery; `tags` (letters, digits, - and _) let a person trace it.
+
+        Raises Refused (it will never be sent), Unavailable (it was not sent, it may be later) or
+        Uncertain (it may have been sent; sending again could make it two).
+        """
+        ...
+
+
+class SesMailer:
+    """A Mailer on SES."""
+
+    def __init__(self, client: "SESV2Client", *, sender: str) -> None:
+        """`client` must not repeat a call by itself, see clients.sesv2."""
+        self._client = client
+        self._sender = sender
+
+    def send(self, mail: Mail, *, tags: dict[str, str]) -> None:
+        """See Mailer.send."""
+        if not is_single_line(mail.to) or not is_single_line(mail.subject):
+            raise Refused("HeaderInjection")
+        try:
+            self._client.send_email(
+                FromEmailAddress=self._sender,
+                Destination={"ToAddresses": [mail.to]},
+                Content={
+                    "Simple": {
+                        "Subject": {"Data": mail.subject, "Charset": "UTF-8"},
+                        "Body": {
+                            "Text": {"Data": mail.text, "Charset": "UTF-8"},
+                            "Html": {"Data": mail.html, "Charset": "UTF-8"},
+                        },
+                    }
+                },
+                EmailTags=[{"Name": name, "Value": value} for name, value in tags.items()],
+            )
+        except AWS_ERRORS as error:
+            raise failure_of(error) from None
+
+
+def is_single_line(header: str) -> bool:
+    """Tell whether a header's value can end neither the header nor the headers."""
+    return len(header.splitlines()) == 1 and not any(c in header for c in "\0\r\n")

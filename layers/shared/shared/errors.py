@@ -1,0 +1,55 @@
+"""What can go wrong, in a handful of exceptions; how each is told to a client stands in http/problems.py."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+class ServiceError(Exception):
+    """Anything the service raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One thing wrong with one field; `pointer` is an RFC 6901 JSON pointer, or names a parameter or header."""
+
+    pointer: str
+    detail: str
+
+
+class Refusal(ServiceError):
+    """A request that the rules turn down, by the name of the problem the client is told."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        detail: str | None = None,
+        errors: tuple[FieldError, ...] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(name)
+        self.name = name
+        self.detail = detail
+        self.errors = errors
+        self.headers = dict(headers or {})
+
+
+class Unavailable(ServiceError):
+    """Something the request needs is out of reach for now; nothing is known to have been done."""
+
+    def __init__(self, what: str, *, retry_after_s: float = 1.0) -> None:
+        super().__init__(what)
+        self.what = what
+        self.retry_after_s = retry_after_s
+
+
+class DependencyFailed(ServiceError):
+    """A service we call did not do what was asked; `code` is its own name for why, never personal data."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class DeadlineExceeded(Unavailable):
+    """The request's time is used up; nothing further was begun."""

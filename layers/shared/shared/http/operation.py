@@ -1,0 +1,166 @@
+"""One operation of the API: what it takes, answers, allows and costs. The API's description is made from these."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Generic, Literal, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ValidationError
+
+from shared.errors import FieldError, Refusal
+from shared.http.body import parse, read_json
+from shared.http.caller import Caller, Group
+from shared.http.request import Request
+from shared.outbox import Actor
+from shared.postgres.database import Landed, UseCase
+from shared.postgres.transaction import Row
+from shared.resilience.admission import KeyUse
+from shared.text import Input
+from shared.wiring import Wiring
+
+I = TypeVar("I", bound=BaseModel)  # noqa: E741 - the input's type
+T = TypeVar("T")
+
+KeyRule = Literal["required", "optional", "none"]
+SignInRule = Literal["required", "optional", "none"]
+LimitRule = str | Callable[[Caller | None], str] | None
+
+
+class Nothing(Input):
+    """No input: an empty body, an empty object, or no query."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes out: a view, or raw content with a type of its own."""
+
+    status: int
+    view: BaseModel | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    raw: str | None = None
+
+
+def answered(view: BaseModel, *, status: int = 200, version: int | None = None, location: str | None = None) -> Answer:
+    """An answer with its ETag and Location, where it has them."""
+    headers = {}
+    if version is not None:
+        headers["ETag"] = f'"{version}"'
+    if location is not None:
+        headers["Location"] = location
+    return Answer(status, view, headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation's contract."""
+
+    method: str
+    resource: str
+    run: Callable[["Call[Any]"], Answer]
+    summary: str
+    answer: type[BaseModel] | None
+    input: type[BaseModel] = Nothing
+    status: int = 200
+    access: frozenset[Group] | None = None  # whose groups may; None: anyone
+    sign_in: SignInRule = "required"
+    limit: LimitRule = None
+    key: KeyRule = "optional"
+    if_match: bool = False
+    refusals: tuple[str, ...] = ()
+    media_type: str = "application/json"
+
+    @property
+    def changes(self) -> bool:
+        """Whether it writes."""
+        return self.key != "none"
+
+    def caller(self, request: Request, wiring: Wiring) -> Caller | None:
+        """Who calls, if that one may. Raises Refusal: unauthenticated, forbidden."""
+        if self.sign_in == "none":
+            return None
+        caller = request.optional_caller(wiring.verify_token) if self.sign_in == "optional" else request.caller()
+        if caller is not None and self.access is not None and not caller.groups & self.access:
+            raise Refusal("forbidden")
+        return caller
+
+    def read_input(self, request: Request) -> tuple[BaseModel, dict[str, Any]]:
+        """The input's model and the plain object it came from. Raises Refusal naming what is wrong with it."""
+        if self.changes:
+            value = _json_body(request, optional=self.input is Nothing)
+            return parse(self.input, value), value
+        return _read_query(self.input, request), {}
+
+    def version(self, request: Request) -> int:
+        """The version that If-Match names; 0, which no record has, for a tag that is not ours."""
+        if not self.if_match:
+            return 0
+        tag = request.headers.get("if-match")
+        if tag is None:
+            raise Refusal("if-match-required")
+        inner = tag.strip().removeprefix('"').removesuffix('"')
+        return int(inner) if inner.isascii() and inner.isdigit() and len(inner) < 10 else 0
+
+
+def _json_body(request: Request, *, optional: bool) -> dict[str, Any]:
+    if optional and not request.body.strip():
+        return {}
+    media_type, _, parameters = request.headers.get("content-type", "").partition(";")
+    charset = parameters.replace(" ", "").lower()
+    if media_type.strip().lower() != "application/json" or charset not in ("", "charset=utf-8", 'charset="utf-8"'):
+        raise Refusal("unsupported-media-type")
+    return read_json(request.body)
+
+
+def _read_query(model: type[BaseModel], request: Request) -> BaseModel:
+    try:
+        return model.model_validate_strings(request.single_query(), strict=True)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        errors = tuple(FieldError(".".join(map(str, e["loc"])), e["msg"]) for e in found)
+        raise Refusal("invalid-request", errors=errors) from None
+
+
+@dataclass(slots=True)
+class Call(Generic[I]):
+    """One call of an operation, parsed and allowed; handlers map it onto a use case."""
+
+    operation: Operation
+    input: I
+    ids: Mapping[str, UUID]
+    caller: Caller | None
+    version: int
+    request: Request
+    use: KeyUse
+    wiring: Wiring
+    signals: set[str] = field(default_factory=set)
+    replayed: bool = False
+
+    @property
+    def sub(self) -> str:
+        """The caller's identity. Raises Refusal("unauthenticated") where there is none."""
+        if self.caller is None:
+            raise Refusal("unauthenticated")
+        return self.caller.sub
+
+    @property
+    def actor(self) -> Actor:
+        """Who acts, for the audit."""
+        return Actor(self.caller.sub if self.caller else None, self.request.request_id)
+
+    def read(self, use_case: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """What a use case reads: it gets an open transaction, then the arguments given here."""
+        landed: Landed[Any] = self.wiring.database.run(partial(_bound, use_case, args, kwargs), self.request.deadline)
+        return landed.value
+
+    def once(self, use_case: Callable[..., Any], *args: Any, **kwargs: Any) -> Row:
+        """The facts of a use case that writes, done once for this call's key however often it is repeated."""
+        bound: UseCase[Row] = partial(_bound, use_case, args, kwargs)
+        landed = self.wiring.database.once(self.use, bound, self.request.deadline)
+        self.signals |= landed.signals
+        self.replayed |= landed.replayed
+        return landed.value
+
+
+def _bound(use_case: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], tx: Any) -> Any:
+    return use_case(tx, *args, **kwargs)

@@ -1,0 +1,68 @@
+"""Lists: a page at a time, newest first, by an opaque cursor that only we can make."""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, TypeVar
+from uuid import UUID
+
+from pydantic import Field
+
+from shared.errors import FieldError, Refusal
+from shared.text import Input, View
+
+T = TypeVar("T")
+
+LAST_ID = UUID(int=(1 << 128) - 1)  # newer than any: where a first page begins
+_TAG_BYTES = 12
+
+
+class PageQuery(Input):
+    """How much of a list is wanted, and from where."""
+
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    cursor: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_-]+$")] | None = None
+
+
+class Page(View, Generic[T]):
+    """Some of a list, newest first; `next_cursor` is null on its last page."""
+
+    items: list[T]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cursors:
+    """Makes and reads cursors: an id and a tag over it and the list it belongs to."""
+
+    secret: str
+
+    def _tag(self, listing: str, raw: bytes) -> bytes:
+        return hmac.new(self.secret.encode(), listing.encode() + b"\0" + raw, hashlib.sha256).digest()[:_TAG_BYTES]
+
+    def make(self, listing: str, last: UUID) -> str:
+        """The cursor that goes on after `last`."""
+        return base64.urlsafe_b64encode(last.bytes + self._tag(listing, last.bytes)).decode().rstrip("=")
+
+    def read(self, listing: str, cursor: str | None) -> UUID:
+        """The id to go on after. Raises Refusal for a cursor that is not ours or of another list."""
+        if cursor is None:
+            return LAST_ID
+        try:
+            raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        except ValueError:
+            raw = b""
+        last, tag = raw[:16], raw[16:]
+        if len(last) != 16 or not hmac.compare_digest(tag, self._tag(listing, last)):
+            raise Refusal("invalid-request", errors=(FieldError("cursor", "is not a cursor of this list"),))
+        return UUID(bytes=last)
+
+    def page(
+        self, listing: str, rows: list[dict[str, Any]], limit: int, view: Callable[[dict[str, Any]], T]
+    ) -> Page[T]:
+        """A page of rows (each with `id` and `facts`), of which one more than `limit` was asked for."""
+        shown = rows[:limit]
+        more = self.make(listing, shown[-1]["id"]) if len(rows) > limit else None
+        return Page(items=[view(row["facts"]) for row in shown], next_cursor=more)

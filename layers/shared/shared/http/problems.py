@@ -1,0 +1,132 @@
+"""Every problem the API tells, by name: RFC 9457 problem details, and the one place where they meet HTTP."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from shared.errors import DependencyFailed, Refusal, Unavailable
+
+URN = "urn:interdomestik:problem:"
+MEDIA_TYPE = "application/problem+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How a problem is told: its status, its title, and what to do about it."""
+
+    status: int
+    title: str
+    detail: str
+
+
+CATALOGUE: Mapping[str, Kind] = {
+    "malformed-request": Kind(400, "The request can't be read", "Send one JSON object in UTF-8."),
+    "idempotency-key-required": Kind(
+        400,
+        "An Idempotency-Key is required",
+        "Send a new random key with each new request, and the same key when you repeat one.",
+    ),
+    "unauthenticated": Kind(401, "Sign in first", "Send a valid access token as 'Authorization: Bearer …'."),
+    "forbidden": Kind(403, "Not allowed", "Your role does not allow this."),
+    "membership-required": Kind(403, "A membership is required", "Renew the membership, then submit the claim again."),
+    "agent-not-active": Kind(403, "The agent is not active", "This is open to agents whose application was approved."),
+    "not-found": Kind(404, "Not found", "There is no such record, or it is not yours."),
+    "method-not-allowed": Kind(405, "Method not allowed", "Use one of the methods that Allow names."),
+    "email-taken": Kind(409, "The email address is in use", "Sign in instead, or use another address."),
+    "request-in-progress": Kind(
+        409, "The first request is still running", "Repeat the request after Retry-After seconds."
+    ),
+    "move-not-allowed": Kind(
+        409, "The claim can't go there", "Read the claim again and choose a move its state allows."
+    ),
+    "decision-not-allowed": Kind(409, "The agent's state does not allow this", "Read the agent again and decide anew."),
+    "commission-move-not-allowed": Kind(409, "The commission can't go there", "Paid and void are final."),
+    "membership-ended": Kind(409, "The membership has ended", "Renew it to begin a new year."),
+    "too-many-documents": Kind(409, "The claim has its ten documents", "A claim holds at most 10 documents."),
+    "document-not-uploaded": Kind(
+        409, "Nothing was uploaded", "Upload the file with the form you were given, then complete it."
+    ),
+    "document-not-available": Kind(409, "The document is not available", "It was not completed, or was turned down."),
+    "job-not-failed": Kind(409, "The job has not failed", "Only failed and uncertain jobs can be sent again."),
+    "stale-version": Kind(412, "The record has changed", "Read it again and decide on what it is now."),
+    "payload-too-large": Kind(413, "The request is too large", "Send less."),
+    "unsupported-media-type": Kind(415, "Unsupported media type", "Send application/json."),
+    "invalid-request": Kind(422, "The request is not valid", "Mend the fields that errors names."),
+    "referral-code-unknown": Kind(422, "The referral code is unknown", "Check the code, or leave it out."),
+    "assignee-unknown": Kind(422, "No such staff member", "Name a staff account."),
+    "document-mismatch": Kind(
+        422, "The upload is not what was announced", "It was removed. Announce the file again as it is."
+    ),
+    "idempotency-key-reused": Kind(422, "The Idempotency-Key was used before", "Use a new key for a new request."),
+    "if-match-required": Kind(428, "If-Match is required", "Send the ETag of the version you decided on."),
+    "too-many-requests": Kind(429, "Too many requests", "Wait Retry-After seconds."),
+    "internal": Kind(
+        500,
+        "Something went wrong here",
+        "Repeat the request with the same Idempotency-Key; if it goes on, tell us the instance.",
+    ),
+    "unavailable": Kind(
+        503, "Not available right now", "Repeat the request after Retry-After seconds, with the same Idempotency-Key."
+    ),
+}
+
+
+class FieldProblem(BaseModel):
+    """One thing wrong with one field."""
+
+    pointer: str = Field(description="RFC 6901 JSON pointer into the body, or the name of a parameter or header")
+    detail: str
+
+
+class Problem(BaseModel):
+    """Problem details (RFC 9457)."""
+
+    type: str = Field(description=f"Stable name of the problem, `{URN}<name>`")
+    title: str
+    status: int
+    detail: str
+    instance: str = Field(description="The request's id, as in X-Request-Id")
+    errors: list[FieldProblem] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A problem as it goes out."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Mapping[str, Any]
+
+
+def told(error: BaseException, instance: str) -> Told:
+    """How an error is told to the client; one that is not ours is `internal` and says nothing of itself."""
+    refusal = _as_refusal(error)
+    kind = CATALOGUE.get(refusal.name) or CATALOGUE["internal"]
+    body: dict[str, Any] = {
+        "type": URN + (refusal.name if refusal.name in CATALOGUE else "internal"),
+        "title": kind.title,
+        "status": kind.status,
+        "detail": refusal.detail or kind.detail,
+        "instance": instance,
+    }
+    if refusal.errors:
+        body["errors"] = [{"pointer": e.pointer, "detail": e.detail} for e in refusal.errors]
+    return Told(kind.status, refusal.headers, body)
+
+
+def _as_refusal(error: BaseException) -> Refusal:
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, Unavailable):
+        return Refusal("unavailable", headers={"Retry-After": retry_after(error.retry_after_s)})
+    if isinstance(error, DependencyFailed):
+        return Refusal("unavailable", headers={"Retry-After": retry_after(1)})
+    return Refusal("internal")
+
+
+def retry_after(seconds: float) -> str:
+    """Whole seconds, rounded up: asking again after them is never too early."""
+    return str(max(1, math.ceil(seconds)))

@@ -1,0 +1,92 @@
+"""A request as API Gateway's REST proxy event tells it."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from shared.errors import FieldError, Refusal
+from shared.http.caller import Caller, Verifier, caller_of
+from shared.resilience.deadline import Deadline
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked, by whom from where, and how long there is to answer."""
+
+    method: str
+    resource: str
+    path: Mapping[str, str]
+    query: Mapping[str, list[str]]
+    headers: Mapping[str, str]
+    body: bytes
+    source_ip: str
+    request_id: str
+    claims: Mapping[str, Any] | None
+    deadline: Deadline
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any], deadline: Deadline) -> "Request":
+        """The request of a proxy event; header names in lower case."""
+        context = event.get("requestContext") or {}
+        return cls(
+            method=event["httpMethod"],
+            resource=event["resource"],
+            path=event.get("pathParameters") or {},
+            query=event.get("multiValueQueryStringParameters") or {},
+            headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
+            body=_body(event),
+            source_ip=(context.get("identity") or {}).get("sourceIp", ""),
+            request_id=context.get("requestId", ""),
+            claims=(context.get("authorizer") or {}).get("claims"),
+            deadline=deadline,
+        )
+
+    def caller(self) -> Caller:
+        """Who calls. Raises Refusal("unauthenticated") where the gateway verified no token."""
+        return caller_of(self.claims or {})
+
+    def optional_caller(self, verify: Verifier) -> Caller | None:
+        """Who calls where a token is optional: the gateway lets such calls through, so we verify it ourselves."""
+        if "authorization" not in self.headers:
+            return None
+        scheme, _, token = self.headers["authorization"].partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Refusal("unauthenticated", headers={"WWW-Authenticate": "Bearer"})
+        return caller_of(verify(token.strip()))
+
+    def ids(self) -> dict[str, UUID]:
+        """The path's ids. Raises Refusal("not-found") for one that is none: there can be no such record."""
+        try:
+            return {name: _uuid(value) for name, value in self.path.items()}
+        except ValueError:
+            raise Refusal("not-found") from None
+
+    def single_query(self) -> dict[str, str]:
+        """The query's parameters. Raises Refusal("invalid-request") for one given more than once."""
+        for name, values in self.query.items():
+            if len(values) != 1:
+                raise Refusal("invalid-request", errors=(FieldError(name, "is given more than once"),))
+        return {name: values[0] for name, values in self.query.items()}
+
+    def principal(self, caller: Caller | None) -> str:
+        """Who limits and keys belong to: the account, else the address (hashed: it is personal data)."""
+        if caller is not None:
+            return f"sub:{caller.sub}"
+        return "ip:" + hashlib.sha256(self.source_ip.encode()).hexdigest()[:32]
+
+
+def _uuid(value: str) -> UUID:
+    parsed = UUID(value)
+    if str(parsed) != value.lower():  # UUID() also takes braces and missing dashes
+        raise ValueError(value)
+    return parsed
+
+
+def _body(event: Mapping[str, Any]) -> bytes:
+    body = event.get("body") or ""
+    if event.get("isBase64Encoded"):
+        return base64.b64decode(body)
+    return str(body).encode("utf-8", "surrogatepass")

@@ -1,0 +1,78 @@
+"""The transactional outbox: jobs and audit entries that commit with the row they are about."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+from uuid import UUID
+
+from shared.ids import uuid7
+from shared.postgres.transaction import Transaction
+from shared.sql import load_queries
+
+Priority = Literal["high", "normal", "low"]
+Kind = Literal["mail", "identity"]
+
+NUDGE = "nudge"  # the signal that jobs are waiting for the relay
+
+SQL = load_queries("shared.outbox", "outbox.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Something to be done after the commit, about one agent, member or claim."""
+
+    kind: Kind
+    priority: Priority
+    subject_id: UUID
+    payload: Mapping[str, object]
+    id: UUID = field(default_factory=uuid7)
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts: an identity's `sub`, or None for nobody known; and the request it is done in."""
+
+    sub: str | None
+    request_id: str
+
+
+def mail(template: str, *, to: UUID | None, subject_id: UUID, priority: Priority = "normal", **facts: str) -> Job:
+    """A mail to an account, or to the claims desk where `to` is None; `facts` are those of this very event."""
+    recipient = "desk" if to is None else f"account:{to}"
+    return Job("mail", priority, subject_id, {"template": template, "to": recipient, "facts": facts})
+
+
+def identity(account_id: UUID, group: Literal["member", "agent"]) -> Job:
+    """The creation of a person's sign-in."""
+    return Job("identity", "high", account_id, {"account_id": str(account_id), "group": group})
+
+
+def enqueue(tx: Transaction, *jobs: Job) -> None:
+    """Write jobs to the outbox, and have the relay told once they are committed."""
+    for job in jobs:
+        tx.add(
+            SQL["enqueue"],
+            id=job.id,
+            kind=job.kind,
+            priority=job.priority,
+            subject_id=job.subject_id,
+            payload=json.dumps(job.payload, ensure_ascii=False),
+        )
+    tx.signal(NUDGE)
+
+
+def record(tx: Transaction, actor: Actor, action: str, subject_id: UUID | None, **facts: object) -> None:
+    """Write an action's audit entry, on the actor's own account where `subject_id` is None.
+
+    `facts` name fields and states, never people.
+    """
+    tx.add(
+        SQL["record"],
+        id=uuid7(),
+        action=action,
+        subject_id=subject_id,
+        actor=actor.sub or "anonymous",
+        request_id=actor.request_id,
+        facts=json.dumps(facts, default=str),
+    )

@@ -1,0 +1,91 @@
+"""Plain-SQL migrations, applied in order, each in a transaction of its own; safe to run twice and by two at once.
+
+    python -m shared.postgres.migrate DIRECTORY "host=… dbname=… user=…"
+
+Expand first, contract a release later: code that still runs must find what it needs in the new schema.
+"""
+
+import hashlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import psycopg
+
+_LEDGER = """
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    version text PRIMARY KEY,
+    checksum text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+)"""
+
+
+class MigrationChanged(Exception):
+    """A migration that was applied reads differently now: write a new one instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One file, `NNNN_name.sql`."""
+
+    version: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the text, as hex."""
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def read_migrations(directory: Path) -> list[Migration]:
+    """The migrations of a directory, oldest first."""
+    return [Migration(path.stem, path.read_text(encoding="utf-8")) for path in sorted(directory.glob("[0-9]*.sql"))]
+
+
+def migrate(conninfo: str, directory: Path, **connect: Any) -> list[str]:
+    """Apply what is missing and return its versions. Raises MigrationChanged, psycopg.Error."""
+    with psycopg.connect(conninfo, autocommit=True, prepare_threshold=None, **connect) as connection:
+        _make_ledger(connection)
+        return [m.version for m in read_migrations(directory) if _apply(connection, m)]
+
+
+def _make_ledger(connection: psycopg.Connection[Any]) -> None:
+    try:
+        connection.execute(_LEDGER)
+    except psycopg.errors.UniqueViolation:  # two at once: IF NOT EXISTS is no lock, and the other has made it
+        connection.execute(_LEDGER)
+
+
+def _apply(connection: psycopg.Connection[Any], migration: Migration) -> bool:
+    with connection.transaction():
+        connection.execute("LOCK TABLE schema_migrations IN EXCLUSIVE MODE")
+        found = connection.execute(
+            "SELECT checksum FROM schema_migrations WHERE version = %s", (migration.version,)
+        ).fetchone()
+        if found is not None:
+            _check(migration, found[0])
+            return False
+        connection.execute(cast("Any", migration.sql))
+        connection.execute(
+            "INSERT INTO schema_migrations (version, checksum) VALUES (%s, %s)",
+            (migration.version, migration.checksum),
+        )
+        return True
+
+
+def _check(migration: Migration, checksum: str) -> None:
+    if checksum != migration.checksum:
+        raise MigrationChanged(f"{migration.version} was changed after it was applied; write a new migration")
+
+
+def main(arguments: list[str]) -> int:
+    """The command line."""
+    directory, conninfo = arguments
+    for version in migrate(conninfo, Path(directory)):
+        sys.stdout.write(f"applied {version}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

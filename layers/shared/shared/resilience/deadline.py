@@ -1,0 +1,29 @@
+"""One deadline for a request, made once from the time the runtime has left, and handed down."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+# Kept back from the runtime's limit so that an answer can still be written before the axe falls.
+ANSWER_RESERVE_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A moment on a monotonic clock, in seconds."""
+
+    at: float
+    clock: Callable[[], float]
+
+    @classmethod
+    def after(cls, seconds: float, clock: Callable[[], float]) -> "Deadline":
+        """The moment `seconds` from now, less what is kept back for the answer."""
+        return cls(clock() + max(0.0, seconds - ANSWER_RESERVE_S), clock)
+
+    def left(self) -> float:
+        """Seconds left, never negative."""
+        return max(0.0, self.at - self.clock())
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing may be begun any more."""
+        return self.left() <= 0.0

@@ -1,0 +1,90 @@
+"""The one settings model: every tunable, its unit and its default, read once from the environment."""
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from shared.resilience.admission import Limit
+
+# Requests and seconds, per client. 5 / 60 is a bucket of 5 from which one comes back every 12 s.
+DEFAULT_LIMITS: Mapping[str, tuple[int, float]] = {
+    "agent-application": (5, 60),
+    "member-registration": (5, 60),
+    "agent-registration": (20, 60),  # an agent signing up members, counted by agent
+    "claim-submission": (5, 600),
+    "claim-work": (60, 60),  # transitions and assignments, by staff account
+    "membership-change": (10, 60),
+    "document-upload": (10, 60),
+    "read": (60, 60),
+    "health-deep": (10, 60),
+}
+
+
+class Settings(BaseModel):
+    """What the environment says; names are those of the variables, in lower case."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    service_version: str = "dev"
+    aws_region: str = "eu-central-1"
+    aws_endpoint_url: str | None = None
+
+    db_host: str = "127.0.0.1"
+    db_port: int = 5432
+    db_name: str = "interdomestik"
+    db_user: str = "interdomestik_app"
+    db_auth: Literal["iam", "password", "trust"] = "iam"
+    db_password: str | None = Field(default=None, repr=False)
+    db_sslmode: str = "verify-full"
+    db_max_connections: int = Field(default=50, gt=0)
+    db_connect_timeout: float = Field(default=10, gt=0)
+    db_idle_timeout: float = Field(default=20, gt=0)
+    db_max_lifetime: float = Field(default=3600, gt=0)
+
+    state_table: str = "state"
+    queue_high_url: str = ""
+    queue_normal_url: str = ""
+    queue_low_url: str = ""
+    nudge_queue_url: str = ""
+    evidence_bucket: str = ""
+    user_pool_id: str = ""
+    user_pool_client_id: str = ""
+    mail_sender: str = "no-reply@interdomestik.test"
+    desk_mailbox: str = "desk@interdomestik.test"
+    desk_language: Literal["sq", "en", "mk", "sr"] = "en"
+    app_url: str = "https://app.interdomestik.test"
+    allowed_origins: str = "*"
+    cursor_secret: str = Field(default="", repr=False)
+    limits: dict[str, tuple[int, float]] = Field(default_factory=dict)
+
+    @field_validator("limits", mode="before")
+    @classmethod
+    def _limits_from_json(cls, value: Any) -> Any:
+        return json.loads(value or "{}") if isinstance(value, str) else value
+
+    @field_validator("limits")
+    @classmethod
+    def _known_limits(cls, value: dict[str, tuple[int, float]]) -> dict[str, tuple[int, float]]:
+        if unknown := sorted(set(value) - set(DEFAULT_LIMITS)):
+            raise ValueError(f"no such limit: {', '.join(unknown)}")
+        return value
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
+        """The settings of an environment; a variable that is empty counts as not set. Raises ValidationError."""
+        return cls.model_validate(
+            {k.lower(): v for k, v in environ.items() if v != "" and k.lower() in cls.model_fields}
+        )
+
+    @cached_property
+    def origins(self) -> frozenset[str]:
+        """The web origins that may call the API from a browser."""
+        return frozenset(origin.strip() for origin in self.allowed_origins.split(","))
+
+    def limit(self, name: str) -> Limit:
+        """The limit of that name: the setting where there is one, else the default."""
+        burst, period_s = self.limits.get(name) or DEFAULT_LIMITS[name]
+        return Limit(name=name, burst=burst, period_s=period_s)

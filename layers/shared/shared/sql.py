@@ -1,0 +1,43 @@
+"""SQL lives in `.sql` files, in named sections, each with one line of purpose.
+
+-- name: insert_member
+-- The member's row; its number comes from the sequence.
+INSERT INTO members …
+"""
+
+import re
+from collections.abc import Mapping
+from importlib import resources
+from typing import NewType
+
+Query = NewType("Query", str)
+
+_SECTION = re.compile(r"^-- name: ([a-z][a-z0-9_]*)$", re.MULTILINE)
+
+
+def parse_queries(text: str) -> Mapping[str, Query]:
+    """Sections of a `.sql` text by name. Raises ValueError for a name used twice or a section without purpose."""
+    head, *parts = _SECTION.split(text)
+    if any(line and not line.startswith("--") for line in head.splitlines()):
+        raise ValueError("SQL before the first named section")
+    queries: dict[str, Query] = {}
+    for name, body in zip(parts[::2], parts[1::2], strict=True):
+        if name in queries:
+            raise ValueError(f"section {name} stands twice")
+        queries[name] = Query(_statement(name, body))
+    return queries
+
+
+def _statement(name: str, body: str) -> str:
+    lines = body.strip().splitlines()
+    if not lines or not lines[0].startswith("-- "):
+        raise ValueError(f"section {name} does not say what it is for")
+    statement = "\n".join(line for line in lines if not line.lstrip().startswith("--")).strip().rstrip(";")
+    if not statement or ";" in statement:
+        raise ValueError(f"section {name} must hold exactly one statement")
+    return statement
+
+
+def load_queries(package: str, name: str = "queries.sql") -> Mapping[str, Query]:
+    """The sections of `name` in a package, by name."""
+    return parse_queries(resources.files(package).joinpath(name).read_text(encoding="utf-8"))

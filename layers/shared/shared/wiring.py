@@ -1,0 +1,116 @@
+"""The composition root: what a function needs, built when first used, from its settings."""
+
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any
+
+from shared.clock import Clock, monotonic, utc_now
+from shared.logs import observe
+from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from shared.aws.evidence import EvidenceStore
+    from shared.aws.queues import Queues
+    from shared.http.pages import Cursors
+    from shared.postgres.connection import Connection, Connector
+    from shared.postgres.database import Database
+    from shared.resilience.admission import StateStore
+
+
+class Wiring:
+    """Everything lazily: importing a module needs no environment and opens no connection."""
+
+    def __init__(self, settings: Settings, clock: Clock = utc_now) -> None:
+        self.settings = settings
+        self.clock = clock
+        self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="after")
+
+    @cached_property
+    def connector(self) -> "Connector":
+        """The environment's database connection."""
+        from shared.postgres.connection import Connector
+
+        settings = self.settings
+        return Connector(
+            self._connect,
+            idle_timeout_s=settings.db_idle_timeout,
+            max_lifetime_s=settings.db_max_lifetime,
+            clock=monotonic,
+        )
+
+    def _connect(self) -> "Connection":
+        import psycopg
+
+        from shared.postgres.connection import connect_arguments
+
+        return psycopg.connect(**connect_arguments(self.settings, self._password()))
+
+    def _password(self) -> str | None:
+        if self.settings.db_auth != "iam":
+            return self.settings.db_password
+        from shared.aws.clients import database_token
+
+        settings = self.settings
+        return database_token(host=settings.db_host, port=settings.db_port, user=settings.db_user)
+
+    @cached_property
+    def database(self) -> "Database":
+        """Runs transactions on the environment's connection."""
+        from shared.postgres.database import Database
+
+        return Database(self.connector)
+
+    @cached_property
+    def state(self) -> "StateStore":
+        """Limits and keys."""
+        from shared.aws.clients import dynamodb
+        from shared.aws.state import DynamoDbStateStore
+
+        return DynamoDbStateStore(dynamodb(), self.settings.state_table, observer=observe)
+
+    @cached_property
+    def cursors(self) -> "Cursors":
+        """Makes and reads the cursors of lists."""
+        from shared.http.pages import Cursors
+
+        return Cursors(self.settings.cursor_secret)
+
+    @cached_property
+    def evidence(self) -> "EvidenceStore":
+        """Where claims' evidence is kept."""
+        from shared.aws.clients import s3
+        from shared.aws.evidence import S3Evidence
+
+        return S3Evidence(s3(), self.settings.evidence_bucket)
+
+    @cached_property
+    def queues(self) -> "Queues":
+        """Where job ids go."""
+        from shared.aws.clients import sqs
+        from shared.aws.queues import SqsQueues
+
+        settings = self.settings
+        urls = {"high": settings.queue_high_url, "normal": settings.queue_normal_url, "low": settings.queue_low_url}
+        return SqsQueues(sqs(), urls=urls, nudge_url=settings.nudge_queue_url)
+
+    @cached_property
+    def _verifier(self) -> Callable[[str], Mapping[str, Any]]:
+        from shared.http.tokens import TokenVerifier
+
+        return TokenVerifier.of(self.settings)
+
+    def verify_token(self, token: str) -> Mapping[str, Any]:
+        """The claims of a token. Raises Refusal("unauthenticated")."""
+        return self._verifier(token)
+
+    def nudge_soon(self) -> Callable[[], object]:
+        """Tell the relay in the background that jobs wait; the returned call waits until it was told, or gave up."""
+        return self._background.submit(self.queues.nudge).result
+
+
+@cache
+def wiring() -> Wiring:
+    """The environment's own."""
+    return Wiring(Settings.from_environ(os.environ))
