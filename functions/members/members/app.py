@@ -6,7 +6,7 @@ from members import service
 from members.model import ContactChange, MemberQuery, MemberView, NewMember
 from shared.http.api import Api, Contract
 from shared.http.caller import AGENT, MEMBER, STAFF, Caller
-from shared.http.operation import Answer, Call, Nothing, answered
+from shared.http.operation import Answer, Call, Nothing, answered, page
 from shared.http.pages import Page
 from shared.ids import uuid7
 from shared.wiring import wiring
@@ -14,7 +14,6 @@ from shared.wiring import wiring
 api = Api()
 
 SELF_OR_STAFF = MEMBER | STAFF
-LIST = "members"
 
 
 def registration_limit(caller: Caller | None) -> str:
@@ -29,7 +28,7 @@ def _view(facts: dict[str, Any], *, status: int = 200) -> Answer:
 
 
 def _whose(call: Call[Any]) -> service.Whose:
-    return service.Whose(call.ids.get("member_id"), call.sub, call.caller is not None and call.caller.is_staff)
+    return service.Whose(call.ids.get("member_id"), call.sub, call.by_staff)
 
 
 @api.post(
@@ -57,9 +56,10 @@ def register(call: Call[NewMember]) -> Answer:
 @api.get("/members", summary="Find members", input=MemberQuery, answer=Page[MemberView], access=STAFF)
 def find(call: Call[MemberQuery]) -> Answer:
     """For staff: all, or the one of a number or an email address."""
-    cursors = call.wiring.cursors
-    rows = call.read(service.find, call.input, after=cursors.read(LIST, call.input.cursor))
-    return answered(cursors.page(LIST, rows, call.input.limit, MemberView.model_validate))
+    asked = call.input
+    return page(
+        call, f"members {asked.number} {asked.email}", MemberView, service.find, number=asked.number, email=asked.email
+    )
 
 
 @api.get("/members/me", summary="Read yourself", answer=MemberView, access=MEMBER, refusals=("not-found",))

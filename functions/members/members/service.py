@@ -5,7 +5,7 @@ from datetime import date
 from decimal import Decimal
 from uuid import UUID
 
-from members.model import ContactChange, MemberQuery, NewMember
+from members.model import ContactChange, NewMember
 from shared.ids import uuid7
 from shared.outbox import Actor, enqueue, identity, mail, record
 from shared.postgres.transaction import Pending, Row, Transaction
@@ -59,9 +59,9 @@ def read(tx: Transaction, whose: Whose) -> Pending[Row]:
     return tx.answer(SQL["member"], **whose.params)
 
 
-def find(tx: Transaction, query: MemberQuery, *, after: UUID) -> Pending[list[Row]]:
-    """One more than a page of members, newest first."""
-    return tx.all(SQL["members"], after=after, number=query.number, email=query.email, count=query.limit + 1)
+def find(tx: Transaction, *, number: str | None, email: str | None, after: UUID, count: int) -> Pending[list[Row]]:
+    """Members, newest first."""
+    return tx.all(SQL["members"], number=number, email=email, after=after, count=count)
 
 
 def change_contact(tx: Transaction, whose: Whose, change: ContactChange, *, version: int, actor: Actor) -> Pending[Row]:

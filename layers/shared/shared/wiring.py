@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared.clock import Clock, monotonic, utc_now
@@ -54,6 +55,13 @@ class Wiring:
 
         settings = self.settings
         return database_token(host=settings.db_host, port=settings.db_port, user=settings.db_user)
+
+    def migrate(self, directory: Path) -> list[str]:
+        """Apply the migrations that are missing, as the role of the settings, and return their versions."""
+        from shared.postgres.connection import connect_arguments
+        from shared.postgres.migrate import migrate
+
+        return migrate("", directory, **connect_arguments(self.settings, self._password()))
 
     @cached_property
     def database(self) -> "Database":

@@ -76,10 +76,10 @@ def message(job_id: UUID) -> str:
 
 def job_of(body: str) -> UUID:
     """Return the job a message stands for; ValueError where it stands for none."""
-    parsed = json.loads(body)
-    if not isinstance(parsed, dict) or not isinstance(parsed.get("job_id"), str):
-        raise ValueError("not a job message")
-    return UUID(parsed["job_id"])
+    try:
+        return UUID(json.loads(body)["job_id"])
+    except (AttributeError, KeyError, TypeError):
+        raise ValueError("not a job message") from None
 
 
 def _batches(job_ids: Sequence[UUID]) -> Iterator[list[UUID]]:

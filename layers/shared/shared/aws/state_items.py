@@ -1,6 +1,6 @@
 """The items of the state table, as dictionaries: what is written, on which condition, and how it is read.
 
-A client's bucket   pk `limit#<name>#<bucket>`    tat
+A client's bucket   pk `limit#<name>#<sha256>`    tat
 A key's record      pk `key#<sha256>`             fingerprint holder phase free_at [answer]
 
 `tat` and `free_at` are epoch microseconds: when the bucket is full again, and when the key may be taken
@@ -52,13 +52,13 @@ UNKEPT = "unkept"
 
 
 def bucket_pk(charge: Charge) -> str:
-    """Return the key of the client's bucket."""
-    return f"limit#{charge.limit.name}#{charge.bucket}"
+    """Return the key of the client's bucket: hashed, so that no caller can put an address into the table."""
+    return f"limit#{charge.limit.name}#{_hash(charge.bucket)}"
 
 
 def record_pk(use: KeyUse) -> str:
     """Return the key of the record: hashed, because a scope can hold an address and a key 255 characters."""
-    return "key#" + hashlib.sha256(f"{use.scope}\0{use.key}".encode()).hexdigest()
+    return "key#" + _hash(f"{use.scope}\0{use.key}")
 
 
 def charge_write(table: str, charge: Charge, seen: int | None, now: int) -> UpdateTypeDef:
@@ -172,6 +172,10 @@ def _answer(item: Item) -> StoredAnswer:
     kept = item["answer"]["M"]
     headers = {name: value["S"] for name, value in kept["headers"]["M"].items()}
     return StoredAnswer(status=int(kept["status"]["N"]), headers=headers, body=kept["body"]["S"])
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _number(value: int) -> UniversalAttributeValueTypeDef:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from shared.errors import FieldError, Refusal
 from shared.http.body import parse, read_json
 from shared.http.caller import Caller, Group
+from shared.http.pages import PageQuery
 from shared.http.request import Request
 from shared.outbox import Actor
 from shared.postgres.database import Landed, UseCase
@@ -20,6 +21,7 @@ from shared.text import Input
 from shared.wiring import Wiring
 
 I = TypeVar("I", bound=BaseModel)  # noqa: E741 - the input's type
+Q = TypeVar("Q", bound=PageQuery)
 T = TypeVar("T")
 
 KeyRule = Literal["required", "optional", "none"]
@@ -144,6 +146,11 @@ class Call(Generic[I]):
         return self.caller.sub
 
     @property
+    def by_staff(self) -> bool:
+        """Whether the caller may do what staff may."""
+        return self.caller is not None and self.caller.is_staff
+
+    @property
     def actor(self) -> Actor:
         """Who acts, for the audit."""
         return Actor(self.caller.sub if self.caller else None, self.request.request_id)
@@ -160,6 +167,13 @@ class Call(Generic[I]):
         self.signals |= landed.signals
         self.replayed |= landed.replayed
         return landed.value
+
+
+def page(call: Call[Q], listing: str, view: type[BaseModel], use_case: Callable[..., Any], **kwargs: Any) -> Answer:
+    """A page of what a use case lists: it gets `after`, an id, and `count`, one more than is shown."""
+    cursors = call.wiring.cursors
+    rows = call.read(use_case, after=cursors.read(listing, call.input.cursor), count=call.input.limit + 1, **kwargs)
+    return answered(cursors.page(listing, rows, call.input.limit, view.model_validate))
 
 
 def _bound(use_case: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], tx: Any) -> Any:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import psycopg
+from psycopg.rows import tuple_row
 
 _LEDGER = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -45,7 +46,8 @@ def read_migrations(directory: Path) -> list[Migration]:
 
 def migrate(conninfo: str, directory: Path, **connect: Any) -> list[str]:
     """Apply what is missing and return its versions. Raises MigrationChanged, psycopg.Error."""
-    with psycopg.connect(conninfo, autocommit=True, prepare_threshold=None, **connect) as connection:
+    arguments = {**connect, "autocommit": True, "prepare_threshold": None, "row_factory": tuple_row}
+    with psycopg.connect(conninfo, **arguments) as connection:
         _make_ledger(connection)
         return [m.version for m in read_migrations(directory) if _apply(connection, m)]
 

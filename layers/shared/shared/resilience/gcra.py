@@ -9,6 +9,7 @@ Clocks that differ shift a decision by their difference, once; it does not add u
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 
 from shared.resilience.admission import Limit, Quota
@@ -19,6 +20,10 @@ SECOND = 1_000_000
 REMEMBERED_BUCKETS = 4096
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What becomes of one request: `tat` is the bucket's afterwards, `retry_after` 0 where it is accepted."""
@@ -27,6 +32,11 @@ class Decision:
     tat: int
     quota: Quota
     retry_after: int
+
+
+def micros(moment: datetime) -> int:
+    """Microseconds since the epoch of an aware datetime: exact, where a float of seconds would round."""
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 def interval(limit: Limit) -> int:

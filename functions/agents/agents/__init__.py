@@ -1,0 +1,1 @@
+"""Agents: their application, what staff decide about it, their clients and commissions."""

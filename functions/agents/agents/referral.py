@@ -1,0 +1,25 @@
+"""Referral codes: a name that people remember and four characters that nobody guesses, like ARTA-7K3F."""
+
+import unicodedata
+
+from shared.ids import crockford
+
+NAME_LETTERS = 8
+RANDOM_CHARACTERS = 4
+NAMELESS = "AGENT"  # for a first name that leaves no Latin letter
+
+# Letters that NFKD does not take apart: Macedonian and Serbian Cyrillic, and a few Latin ones.
+_LATIN = str.maketrans(
+    {
+        **dict(zip("АБВГДЕЖЗИЈКЛМНОПРСТУФХЦЧШ", "ABVGDEZZIJKLMNOPRSTUFHCCS", strict=True)),
+        "Ѓ": "GJ", "Ѕ": "DZ", "Љ": "LJ", "Њ": "NJ", "Ќ": "KJ", "Џ": "DZ", "Ђ": "DJ", "Ћ": "C",  # noqa: RUF001
+        "Đ": "DJ", "Ł": "L", "Ø": "O", "Æ": "AE",
+    }
+)
+
+
+def referral_code(full_name: str) -> str:
+    """A new code for a person; another one at each call."""
+    first = full_name.split()[0].upper().translate(_LATIN)
+    letters = "".join(c for c in unicodedata.normalize("NFKD", first) if "A" <= c <= "Z")[:NAME_LETTERS]
+    return f"{letters or NAMELESS}-{crockford(RANDOM_CHARACTERS)}"

@@ -1,0 +1,21 @@
+"""A clock that stands still until it is moved."""
+
+from datetime import UTC, datetime, timedelta
+
+
+class ManualClock:
+    """Pass it where a Clock is asked for; `advance` and `advance_micros` move it."""
+
+    def __init__(self, start: datetime = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)) -> None:
+        self._now = start
+
+    def __call__(self) -> datetime:
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        """Move by so many seconds, rounded to a microsecond."""
+        self.advance_micros(round(seconds * 1_000_000))
+
+    def advance_micros(self, micros: int) -> None:
+        """Move by so many microseconds."""
+        self._now += timedelta(microseconds=micros)

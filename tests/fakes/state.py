@@ -1,0 +1,116 @@
+"""A StateStore in memory: what the contract says, with none of the table's means."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import count
+from threading import Lock
+
+from shared.clock import Clock, utc_now
+from shared.resilience import gcra
+from shared.resilience.admission import (
+    Admitted,
+    Charge,
+    KeyReused,
+    KeyUse,
+    Limited,
+    Replay,
+    Running,
+    StoredAnswer,
+    Verdict,
+)
+
+DAY = 24 * 3600 * gcra.SECOND
+MAX_ANSWER_BYTES = 300 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    fingerprint: str
+    token: str
+    free_at: int
+    answer: StoredAnswer | None = None
+    answered: bool = False
+
+
+class InMemoryStateStore:
+    """Decides as the fleet's store does; `reachable = False` takes it away, `events` is what it reported."""
+
+    def __init__(self, now: Clock = utc_now) -> None:
+        self.reachable = True
+        self.events: list[tuple[str, Mapping[str, object]]] = []
+        self._clock = now
+        self._tokens = (f"token-{n}" for n in count(1))
+        self._tats: dict[tuple[str, str], int] = {}
+        self._records: dict[tuple[str, str], _Record] = {}
+        self._lock = Lock()
+
+    def admit(self, *, charge: Charge | None, use: KeyUse | None, lease_s: float) -> Verdict:
+        """Take the key and charge the limit, both or neither."""
+        with self._lock:
+            if not self._reached("admit"):
+                return Admitted(quota=None, token=None)
+            return self._standing(use) or self._limited(charge) or self._enter(charge, use, lease_s)
+
+    def complete(self, use: KeyUse, token: str, answer: StoredAnswer) -> None:
+        """Keep the answer for a day, if `token` still holds the key."""
+        with self._lock:
+            if self._reached("complete") and (held := self._held(use, token, "complete")):
+                size = len("".join([answer.body, *answer.headers, *answer.headers.values()]).encode())
+                if size > MAX_ANSWER_BYTES:
+                    self.events.append(("answer_not_kept", {"bytes": size}))
+                kept = answer if size <= MAX_ANSWER_BYTES else None
+                record = replace(held, free_at=self._now() + DAY, answer=kept, answered=True)
+                self._records[use.scope, use.key] = record
+
+    def release(self, use: KeyUse, token: str) -> None:
+        """Give the key back, if `token` still holds it and has not answered."""
+        with self._lock:
+            if self._reached("release") and self._held(use, token, "release", unanswered=True):
+                del self._records[use.scope, use.key]
+
+    def _standing(self, use: KeyUse | None) -> Verdict | None:
+        record = self._records.get((use.scope, use.key)) if use else None
+        if use is None or record is None or record.free_at <= self._now():
+            return None
+        if record.fingerprint != use.fingerprint:
+            return KeyReused()
+        if not record.answered:
+            return Running(retry_after_s=1.0)
+        return Replay(record.answer) if record.answer else Admitted(quota=None, token=None)
+
+    def _limited(self, charge: Charge | None) -> Limited | None:
+        decision = self._decision(charge) if charge else None
+        if decision is None or decision.accepted:
+            return None
+        return Limited(decision.quota, decision.retry_after / gcra.SECOND)
+
+    def _enter(self, charge: Charge | None, use: KeyUse | None, lease_s: float) -> Admitted:
+        quota = token = None
+        if charge:
+            decision = self._decision(charge)
+            self._tats[charge.limit.name, charge.bucket] = decision.tat
+            quota = decision.quota
+        if use:
+            token = next(self._tokens)
+            lease_ends = self._now() + round(lease_s * gcra.SECOND)
+            self._records[use.scope, use.key] = _Record(use.fingerprint, token, lease_ends)
+        return Admitted(quota, token)
+
+    def _decision(self, charge: Charge) -> gcra.Decision:
+        tat = self._tats.get((charge.limit.name, charge.bucket))
+        return gcra.decide(charge.limit, tat, self._now())
+
+    def _held(self, use: KeyUse, token: str, operation: str, *, unanswered: bool = False) -> _Record | None:
+        record = self._records.get((use.scope, use.key))
+        if record and record.token == token and not (unanswered and record.answered):
+            return record
+        self.events.append(("stale_token_ignored", {"operation": operation}))
+        return None
+
+    def _reached(self, operation: str) -> bool:
+        if not self.reachable:
+            self.events.append(("state_store_unavailable", {"operation": operation, "error": "Unreachable"}))
+        return self.reachable
+
+    def _now(self) -> int:
+        return gcra.micros(self._clock())

@@ -1,0 +1,348 @@
+"""Members, on a real database: all of a registration or nothing of it, once."""
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import pytest
+
+from members.app import api
+from tests.databases import Blank
+from tests.fakes.clock import ManualClock
+from tests.fakes.nudges import Nudges
+from tests.fakes.state import InMemoryStateStore
+from tests.harness import STAFF, Client, Reply, claims_of, wired
+
+TODAY = datetime(2026, 11, 24, 9, tzinfo=UTC)
+TABLES = ("accounts", "members", "subscriptions", "agent_clients", "commissions", "outbox", "audit", "idempotency_keys")
+GENEROUS = dict.fromkeys(("member-registration", "agent-registration", "read", "membership-change"), (100000, 1))
+
+_serial = itertools.count(1)
+
+
+@pytest.fixture
+def client(blank: Blank) -> Client:
+    return client_of(blank)
+
+
+def client_of(blank: Blank) -> Client:
+    settings = blank.settings.model_copy(update={"limits": GENEROUS})
+    clock = ManualClock(TODAY)
+    parts: dict[str, Any] = {"database": blank.database(), "state": InMemoryStateStore(clock), "queues": Nudges()}
+    return Client(api, wired(settings, clock=clock, **parts))
+
+
+def person(**changes: Any) -> dict[str, Any]:
+    base = {
+        "full_name": "Besa Hoxha",
+        "email": f"besa{next(_serial)}@example.test",
+        "phone": "+38344123456",
+        "country": "XK",
+        "language": "sq",
+        "plan": "family",
+        "terms_version": "2026-01",
+    }
+    return {**base, **changes}
+
+
+def register(client: Client, key: str | None = None, **changes: Any) -> Reply:
+    return client.call("POST", "/members", person(**changes), key=key or f"key-{next(_serial)}")
+
+
+def sign_in(blank: Blank, account_id: str) -> dict[str, str]:
+    """What the identity job does, and then the token of that identity."""
+    blank.rows("UPDATE accounts SET identity_sub = %s WHERE id = %s", f"sub-{account_id}", account_id)
+    role = blank.rows("SELECT role FROM accounts WHERE id = %s", account_id)[0]["role"]
+    return claims_of(f"sub-{account_id}", role)
+
+
+def agent(blank: Blank, *, state: str = "active", rate: str | None = None) -> tuple[str, str]:
+    """An agent's id and referral code, written straight into the database."""
+    n = next(_serial)
+    code = f"ARTA-{n:04d}"
+    blank.rows(
+        "WITH a AS (INSERT INTO accounts (id, role, email, full_name, language)"
+        " VALUES (gen_random_uuid(), 'agent', %s, 'Arta Krasniqi', 'sq') RETURNING id)"
+        " INSERT INTO agents (id, state, city, referral_code, commission_rate) SELECT id, %s, 'Prizren', %s, %s FROM a",
+        f"arta{n}@example.test",
+        state,
+        code,
+        rate,
+    )
+    return str(blank.rows("SELECT id FROM agents WHERE referral_code = %s", code)[0]["id"]), code
+
+
+def counts(blank: Blank) -> dict[str, int]:
+    return {table: blank.count(table) for table in TABLES}
+
+
+def grown(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
+    return {table: after[table] - before[table] for table in TABLES if after[table] != before[table]}
+
+
+def test_a_registration_writes_all_that_a_member_is(blank: Blank, client: Client) -> None:
+    """One account, member, subscription, audit entry and key; two jobs; the year and the price as agreed."""
+    before = counts(blank)
+    reply = register(client, plan="family")
+    assert reply.status == 201
+    assert grown(before, counts(blank)) == {
+        "accounts": 1, "members": 1, "subscriptions": 1, "outbox": 2, "audit": 1, "idempotency_keys": 1,
+    }  # fmt: skip
+    assert reply.json["membership"] == {
+        "plan": "family", "state": "active", "starts_on": "2026-11-24", "ends_on": "2027-11-24",
+        "price": "35.00", "currency": "EUR", "cancel_at_period_end": False,
+    }  # fmt: skip
+    assert reply.headers["Location"] == f"/api/members/{reply.json['id']}"
+    jobs = blank.rows(
+        "SELECT kind, priority, payload FROM outbox WHERE subject_id = %s ORDER BY kind", reply.json["id"]
+    )
+    assert [(job["kind"], job["priority"]) for job in jobs] == [("identity", "high"), ("mail", "high")]
+    assert jobs[1]["payload"]["template"] == "member-welcome"
+
+
+def test_a_referral_makes_the_member_a_client_and_earns_a_commission(blank: Blank, client: Client) -> None:
+    """20 % of the price, or the agent's own rate."""
+    (usual, usual_code), (own, own_code) = agent(blank), agent(blank, rate="0.3333")
+    first, second = register(client, referral_code=usual_code), register(client, referral_code=own_code)
+    assert first.json["agent"] == {"id": usual, "full_name": "Arta Krasniqi"}
+    earned = blank.rows("SELECT amount::text, state, kind FROM commissions WHERE agent_id = %s", usual)
+    assert earned == [{"amount": "7.00", "state": "pending", "kind": "new"}]
+    assert blank.rows("SELECT amount::text FROM commissions WHERE agent_id = %s", own) == [{"amount": "11.67"}]
+    assert blank.rows("SELECT agent_id::text FROM agent_clients WHERE member_id = %s", second.json["id"]) == [
+        {"agent_id": own}
+    ]
+
+
+@pytest.mark.parametrize("state", ["pending", "suspended", "rejected"])
+def test_only_an_active_agents_code_counts(blank: Blank, client: Client, state: str) -> None:
+    """Any other code is unknown, and nothing is written."""
+    _, code = agent(blank, state=state)
+    before = counts(blank)
+    reply = register(client, referral_code=code)
+    assert (reply.status, reply.problem, grown(before, counts(blank))) == (422, "referral-code-unknown", {})
+
+
+def test_an_agents_own_token_makes_the_member_their_client(blank: Blank, client: Client) -> None:
+    """Without a code; and not while the agent is suspended."""
+    (active, _), (suspended, _) = agent(blank), agent(blank, state="suspended")
+    tokens = {"a": sign_in(blank, active), "s": sign_in(blank, suspended), "m": claims_of("x", "member")}
+    client.wiring.__dict__["_verifier"] = tokens.__getitem__
+    replies = [
+        client.call("POST", "/members", person(), key=name, headers={"Authorization": f"Bearer {name}"})
+        for name in "asm"
+    ]
+    assert [reply.status for reply in replies] == [201, 403, 403]
+    assert replies[0].json["agent"]["id"] == active
+    assert [replies[1].problem, replies[2].problem] == ["agent-not-active", "forbidden"]
+
+
+def test_a_taken_address_is_refused_however_it_is_written(blank: Blank, client: Client) -> None:
+    """By the constraint; the problem reveals nothing of who has it."""
+    first = register(client, email="taken@example.test")
+    before = counts(blank)
+    reply = register(client, email="Taken@EXAMPLE.test")
+    assert (reply.status, reply.problem, grown(before, counts(blank))) == (409, "email-taken", {})
+    assert first.json["id"] not in reply.body
+
+
+def test_twenty_at_once_with_one_address_make_one_member(blank: Blank) -> None:
+    """1 created, 19 times 409, one account."""
+    clients = [client_of(blank) for _ in range(20)]
+    with ThreadPoolExecutor(20) as pool:
+        replies = list(pool.map(lambda c: register(c, email="crowd@example.test"), clients))
+    assert sorted(reply.status for reply in replies) == [201] + [409] * 19
+    assert len(blank.rows("SELECT FROM accounts WHERE email = 'crowd@example.test'")) == 1
+
+
+def test_a_retry_that_finds_no_quick_record_still_gets_the_first_answer(blank: Blank) -> None:
+    """The store lost the key: the row in the database answers, and never with "email taken"."""
+    first = register(client_of(blank), key="lost", email="lost@example.test")
+    again = register(client_of(blank), key="lost", email="lost@example.test")
+    assert (again.status, again.body, again.headers["ETag"]) == (201, first.body, first.headers["ETag"])
+    assert again.headers["Idempotency-Replayed"] == "true"
+
+
+def test_numbers_are_unique_and_increase(blank: Blank, client: Client) -> None:
+    """MEM-2026-000123: six digits at least."""
+    numbers = [register(client).json["number"] for _ in range(3)]
+    assert numbers == sorted(set(numbers))
+    assert all(number.startswith("MEM-20") and len(number.split("-")[2]) == 6 for number in numbers)
+
+
+def test_a_seventh_digit_is_kept(blank: Blank) -> None:
+    """lpad() cuts what is too long; a number that is cut is no longer unique."""
+    assert blank.rows("SELECT reading_number('MEM', 1234567) AS n")[0]["n"].endswith("-1234567")
+
+
+def test_a_member_reads_themselves_and_nobody_else(blank: Blank, client: Client) -> None:
+    """Another's record is 404, as one that is not there."""
+    one, two = register(client).json["id"], register(client).json["id"]
+    me = client.as_(sign_in(blank, one))
+    assert me.call("GET", "/members/me").json["id"] == one
+    assert me.call("GET", "/members/{member_id}", member_id=one).status == 200
+    assert me.call("GET", "/members/{member_id}", member_id=two).status == 404
+    assert client.as_(STAFF).call("GET", "/members/{member_id}", member_id=two).status == 200
+    assert client.as_(claims_of("x", "agent")).call("GET", "/members/{member_id}", member_id=two).status == 403
+    assert client.call("GET", "/members/{member_id}", member_id=two).status == 401
+
+
+def test_staff_page_through_members_and_find_one(blank: Blank, client: Client) -> None:
+    """Newest first, each once, until there is no cursor."""
+    made = [register(client).json for _ in range(5)]
+    staff, seen, cursor = client.as_(STAFF), [], None
+    while True:
+        query = {"limit": "2", **({"cursor": cursor} if cursor else {})}
+        page = staff.call("GET", "/members", query=query).json
+        seen += [item["id"] for item in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert len(seen) == len(set(seen)) == blank.count("members")
+    assert seen[:5] == [m["id"] for m in reversed(made)]
+    for query in ({"number": made[0]["number"]}, {"email": made[0]["email"]}):
+        assert [i["id"] for i in staff.call("GET", "/members", query=query).json["items"]] == [made[0]["id"]]
+
+
+def test_contact_data_changes_on_the_version_that_was_read(blank: Blank, client: Client) -> None:
+    """What is not sent stays; a stale version changes nothing; another's record is 404."""
+    member = register(client).json
+    me = client.as_(sign_in(blank, member["id"]))
+    changed = me.call("PATCH", "/members/me", {"phone": "+38344999999"}, if_match=1)
+    assert (changed.status, changed.json["phone"], changed.json["full_name"]) == (200, "+38344999999", "Besa Hoxha")
+    assert changed.headers["ETag"] == '"2"'
+    stale = me.call("PATCH", "/members/{member_id}", {"phone": "+38344000000"}, if_match=1, member_id=member["id"])
+    assert (stale.status, stale.problem) == (412, "stale-version")
+    other = client.as_(sign_in(blank, register(client).json["id"]))
+    assert (
+        other.call(
+            "PATCH", "/members/{member_id}", {"phone": "+38344000000"}, if_match=2, member_id=member["id"]
+        ).status
+        == 404
+    )
+    assert me.call("GET", "/members/me").json["phone"] == "+38344999999"
+    assert me.call("PATCH", "/members/me", {}, if_match=2).status == 422
+    assert me.call("PATCH", "/members/me", {"phone": None}, if_match=2).pointers == ["/phone"]
+    entry = blank.rows(
+        "SELECT actor, facts FROM audit WHERE action = 'member.contact_changed' AND subject_id = %s", member["id"]
+    )
+    assert entry == [{"actor": f"sub-{member['id']}", "facts": {"fields": ["phone"]}}]
+
+
+def test_two_changes_of_one_version_have_one_winner(blank: Blank) -> None:
+    """Twenty at once decided on version 1: one is written."""
+    member = register(client_of(blank)).json["id"]
+    clients = [client_of(blank).as_(STAFF) for _ in range(20)]
+
+    def change(client: Client) -> int:
+        return client.call("PATCH", "/members/{member_id}", {"language": "en"}, if_match=1, member_id=member).status
+
+    with ThreadPoolExecutor(20) as pool:
+        assert sorted(pool.map(change, clients)) == [200] + [412] * 19
+
+
+def test_renewing_extends_once_however_often_it_is_repeated(blank: Blank, client: Client) -> None:
+    """From the current end; a second renewal of its own extends again; the agent earns 10 % each time."""
+    agent_id, code = agent(blank)
+    member = register(client, referral_code=code).json["id"]
+    me = client.as_(sign_in(blank, member))
+
+    def renew(key: str) -> Reply:
+        return me.call("POST", "/members/{member_id}/renewals", key=key, member_id=member)
+
+    first, again = renew("year-2"), renew("year-2")
+    assert (first.status, first.json["membership"]["ends_on"], again.body) == (201, "2028-11-24", first.body)
+    assert renew("year-3").json["membership"]["ends_on"] == "2029-11-24"
+    earned = blank.rows("SELECT kind, amount::text FROM commissions WHERE agent_id = %s ORDER BY id", agent_id)
+    assert [(e["kind"], e["amount"]) for e in earned] == [("new", "7.00"), ("renewal", "3.50"), ("renewal", "3.50")]
+
+
+def test_a_membership_that_has_ended_begins_anew_today(blank: Blank, client: Client) -> None:
+    """A year paid for must not lie in the past."""
+    member = register(client).json["id"]
+    long_ago = "UPDATE subscriptions SET state = 'expired', starts_on = '2023-01-01', ends_on = '2024-01-01'"
+    blank.rows(f"{long_ago} WHERE member_id = %s", member)
+    reply = client.as_(STAFF).call("POST", "/members/{member_id}/renewals", key=member, member_id=member)
+    membership = reply.json["membership"]
+    assert (membership["state"], membership["starts_on"], membership["ends_on"]) == (
+        "active",
+        "2026-11-24",
+        "2027-11-24",
+    )
+
+
+def test_cancelling_takes_effect_at_the_end_and_renewing_takes_it_back(blank: Blank, client: Client) -> None:
+    """Services paid for are given until then; what has ended can't be cancelled."""
+    member = register(client).json["id"]
+    me = client.as_(sign_in(blank, member))
+    cancelled = me.call("POST", "/members/{member_id}/cancellation", member_id=member)
+    assert (cancelled.status, cancelled.json["membership"]["state"]) == (200, "active")
+    assert cancelled.json["membership"]["cancel_at_period_end"] is True
+    renewed = me.call("POST", "/members/{member_id}/renewals", key="k" + member, member_id=member)
+    assert renewed.json["membership"]["cancel_at_period_end"] is False
+    blank.rows("UPDATE subscriptions SET state = 'expired' WHERE member_id = %s", member)
+    assert me.call("POST", "/members/{member_id}/cancellation", member_id=member).problem == "membership-ended"
+
+
+ACCOUNT = "INSERT INTO accounts (id, role, email, full_name, language)"
+SUBSCRIPTION = "id, member_id, plan, state, starts_on, ends_on, price, currency"
+IMPOSSIBLE = {
+    f"{ACCOUNT} SELECT gen_random_uuid(), 'member', email, 'X', 'en' FROM accounts LIMIT 1": "accounts_email_key",
+    f"{ACCOUNT} VALUES (gen_random_uuid(), 'member', 'UPPER@example.test', 'X', 'en')": "accounts_email_check",
+    f"INSERT INTO subscriptions ({SUBSCRIPTION}) SELECT gen_random_uuid(),{SUBSCRIPTION[3:]} FROM subscriptions LIMIT 1":
+        "subscriptions_member_key",
+    "UPDATE members SET number = 'MEM-1'": "members_number_key",
+    "UPDATE agents SET commission_rate = 1.5": "agents_commission_rate_check",
+    "UPDATE commissions SET approved_by = agent_id": "commissions_check",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("statement", "constraint"), IMPOSSIBLE.items(), ids=IMPOSSIBLE.values())
+def test_what_must_be_impossible_is_impossible_in_the_database(
+    blank: Blank, client: Client, statement: str, constraint: str
+) -> None:
+    """Python is not the last to check."""
+    _, code = agent(blank)
+    register(client, referral_code=code)
+    register(client)
+    with pytest.raises(psycopg.errors.IntegrityError) as caught:
+        blank.rows(statement)
+    assert caught.value.diag.constraint_name == constraint
+
+
+@pytest.mark.parametrize("table", ["audit", "claim_history"])
+@pytest.mark.parametrize("statement", ["UPDATE {} SET at = now()", "DELETE FROM {}", "TRUNCATE {}"])
+def test_history_is_append_only_for_the_functions_role(blank: Blank, table: str, statement: str) -> None:
+    """The role has no right to change it."""
+    with (
+        psycopg.connect(blank.postgres.conninfo(user="interdomestik_app", dbname=blank.name)) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute(statement.format(table).encode())
+
+
+def test_not_even_the_owner_rewrites_the_audit(blank: Blank, client: Client) -> None:
+    """A trigger refuses what a grant would allow."""
+    register(client)
+    with pytest.raises(psycopg.DatabaseError, match="append-only"):
+        blank.rows("DELETE FROM audit")
+
+
+ALLOWED = {("pending", "approved"), ("approved", "paid"), ("pending", "void"), ("approved", "void")}
+WAY_TO = {"pending": [], "approved": ["approved"], "paid": ["approved", "paid"], "void": ["void"]}
+
+
+@pytest.mark.parametrize(("before", "after"), itertools.permutations(WAY_TO, 2))
+def test_a_commission_moves_as_its_states_allow(blank: Blank, client: Client, before: str, after: str) -> None:
+    """Paid and void are final, whoever writes."""
+    _, code = agent(blank)
+    member = register(client, referral_code=code).json["id"]
+    move = "UPDATE commissions SET state = %s WHERE member_id = %s"
+    for step in WAY_TO[before]:
+        blank.rows(move, step, member)
+    if (before, after) in ALLOWED:
+        blank.rows(move, after, member)
+    else:
+        with pytest.raises(psycopg.DatabaseError, match="commission-move-not-allowed"):
+            blank.rows(move, after, member)

@@ -1,0 +1,176 @@
+"""Transactions in one flight, done once, on a connection that is left when it must be."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from shared.errors import DeadlineExceeded, Refusal, Unavailable
+from shared.outbox import Actor, record
+from shared.postgres.connection import Connector
+from shared.postgres.database import Database
+from shared.postgres.transaction import Pending, Row, Transaction
+from shared.resilience.admission import KeyUse
+from shared.resilience.backoff import Backoff
+from shared.sql import Query
+from tests.databases import Blank, soon
+
+SUBJECT = UUID(int=1)
+FACTS = Query("SELECT jsonb_build_object('n', count(*)) AS facts FROM audit WHERE action = %(action)s")
+
+
+def writing(action: str) -> object:
+    """A use case that writes an audit entry and answers how many there are of its action."""
+
+    def use_case(tx: Transaction) -> Pending[Row]:
+        record(tx, Actor(None, "r"), action, SUBJECT)
+        return tx.answer(FACTS, action=action)
+
+    return use_case
+
+
+def use(key: str, fingerprint: str = "f") -> KeyUse:
+    return KeyUse("scope", key, fingerprint)
+
+
+def test_a_key_is_done_once_and_answers_with_the_first_facts(blank: Blank) -> None:
+    """Also after the world has moved on."""
+    database = blank.database()
+    first = database.once(use("a"), writing("a"), soon())
+    database.run(writing("a"), soon())
+    again = database.once(use("a"), writing("a"), soon())
+    assert (first.value, first.replayed) == ({"n": 1}, False)
+    assert (again.value, again.replayed) == ({"n": 1}, True)
+
+
+def test_a_key_used_for_something_else_is_refused(blank: Blank) -> None:
+    """The row in the database is the truth where the quick store was lost."""
+    database = blank.database()
+    database.once(use("b"), writing("b"), soon())
+    with pytest.raises(Refusal) as caught:
+        database.once(use("b", "other"), writing("b"), soon())
+    assert caught.value.name == "idempotency-key-reused"
+
+
+def test_twenty_at_once_with_one_key_do_it_once(blank: Blank) -> None:
+    """Those that come second wait for the first one's commit, and answer with its facts."""
+    with ThreadPoolExecutor(20) as pool:
+        landed = list(pool.map(lambda _: blank.database().once(use("c"), writing("c"), soon()), range(20)))
+    assert [one.value for one in landed] == [{"n": 1}] * 20
+    assert [one.replayed for one in landed].count(False) == 1
+
+
+def test_the_first_statement_that_fails_undoes_them_all(blank: Blank) -> None:
+    """Also the key, so that a repeat is a new try; and the connection goes on."""
+    database = blank.database()
+
+    def refused(tx: Transaction) -> Pending[Row]:
+        record(tx, Actor(None, "r"), "d", SUBJECT)
+        tx.add(Query("SELECT require(false, 'stale-version')"))
+        return tx.answer(FACTS, action="d")
+
+    with pytest.raises(Refusal) as caught:
+        database.once(use("d"), refused, soon())
+    assert caught.value.name == "stale-version"
+    assert database.once(use("d"), writing("d"), soon()).value == {"n": 1}
+
+
+def test_a_killed_session_is_replaced_and_the_write_still_done_once(blank: Blank) -> None:
+    """The server ends the connection between two calls."""
+    database = blank.database()
+    database.run(writing("e"), soon())
+    blank.cut_connections()
+    assert database.once(use("e"), writing("e"), soon()).value == {"n": 2}
+
+
+def test_a_lost_answer_after_the_commit_is_found_by_the_retry(blank: Blank) -> None:
+    """The connection breaks after the commit: whoever tries again must find that it was done."""
+    database = blank.database()
+    broken = threading.Event()
+
+    def breaking(tx: Transaction) -> Pending[Row]:
+        answer = writing("f")(tx)  # type: ignore[operator]
+
+        def lost(row: Row) -> Row:
+            if not broken.is_set():
+                broken.set()
+                raise psycopg.OperationalError("connection lost")
+            return row
+
+        return answer.map(lost)
+
+    landed = database.once(use("f"), breaking, soon())
+    assert (landed.value, landed.replayed) == ({"n": 1}, True)
+    assert blank.rows("SELECT count(*) AS n FROM audit WHERE action = 'f'") == [{"n": 1}]
+
+
+def refusing_connections() -> Database:
+    tried: list[float] = []
+
+    def connect() -> psycopg.Connection[Row]:
+        tried.append(1)
+        raise psycopg.OperationalError("connection refused")
+
+    connector = Connector(connect, idle_timeout_s=20, max_lifetime_s=60, clock=lambda: 0.0)
+    database = Database(connector, backoff=Backoff(retries=3, base_s=0.001), sleep=lambda _: None)
+    database.__dict__["tried"] = tried
+    return database
+
+
+def test_a_database_out_of_reach_is_unavailable_after_three_retries() -> None:
+    """Not an error of ours, and not for ever."""
+    database = refusing_connections()
+    with pytest.raises(Unavailable):
+        database.run(lambda tx: tx.all(Query("SELECT 1")), soon())
+    assert len(database.__dict__["tried"]) == 4
+
+
+def test_nothing_is_begun_after_the_deadline(blank: Blank) -> None:
+    """The caller has gone: what is done now nobody learns of."""
+    with pytest.raises(DeadlineExceeded):
+        blank.database().run(writing("g"), soon(0))
+    assert blank.rows("SELECT count(*) AS n FROM audit WHERE action = 'g'") == [{"n": 0}]
+
+
+class Clocked:
+    """A connector on a clock that is moved by hand, counting its connections."""
+
+    def __init__(self, blank: Blank) -> None:
+        self.now = 0.0
+        self.made = 0
+        self._blank = blank
+        self.connector = Connector(
+            self._connect, idle_timeout_s=20, max_lifetime_s=60, clock=lambda: self.now, uniform=lambda _a, b: b
+        )
+
+    def _connect(self) -> psycopg.Connection[Row]:
+        from shared.postgres.connection import connect_arguments
+
+        self.made += 1
+        return psycopg.connect(**connect_arguments(self._blank.settings, None))
+
+    def at(self, now: float) -> int:
+        """How many connections were made when one was borrowed at that time."""
+        self.now = now
+        self.connector.borrow()
+        self.connector.give_back()
+        return self.made
+
+
+def test_a_connection_is_kept_while_it_is_used_and_dropped_idle_or_old(blank: Blank) -> None:
+    """Idle timeout 20 s, lifetime 60 s: each replaced when it is next wanted, not before."""
+    clocked = Clocked(blank)
+    assert [clocked.at(t) for t in (0, 1, 20, 39.9)] == [1, 1, 1, 1]
+    assert clocked.at(59.9) == 2  # idle for 20 s
+    assert [clocked.at(t) for t in (70, 89, 108, 119.8)] == [2, 2, 2, 2]
+    assert clocked.at(119.9) == 3  # 60 s old
+
+
+def test_a_connection_found_dead_after_a_pause_is_replaced(blank: Blank) -> None:
+    """A frozen environment wakes on a connection that the server has closed."""
+    clocked = Clocked(blank)
+    clocked.at(0)
+    blank.cut_connections()
+    assert clocked.at(5) == 2

@@ -1,0 +1,94 @@
+"""Bodies are read strictly, and a problem names the field."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import Refusal
+from shared.http.body import MAX_BODY_BYTES, parse, pointer, read_json
+from shared.text import Input
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+class Small(Input):
+    name: str
+    count: int = 0
+
+
+def refused(raw: bytes) -> Refusal:
+    with pytest.raises(Refusal) as caught:
+        read_json(raw)
+    return caught.value
+
+
+@given(st.dictionaries(st.text(alphabet=st.characters(exclude_categories=["Cs"])), JSON, max_size=4))
+def test_any_json_object_is_read_as_it_was_sent(value: dict[str, object]) -> None:
+    """Reading is not guessing: what goes in comes out."""
+    assert read_json(json.dumps(value).encode()) == json.loads(json.dumps(value))
+
+
+NOT_ONE_OBJECT = [
+    *[b"", b"[]", b'"x"', b"1", b"null", b"{", b"{'a': 1}", b"\xff\xfe{}"],
+    *[b'{"a": NaN}', b'{"a": -Infinity}', b"[" * 100_000, b'{"a": ' + b"1" * 5000 + b"}"],
+]
+
+
+@pytest.mark.parametrize("raw", NOT_ONE_OBJECT, ids=lambda raw: repr(raw[:12]))
+def test_what_is_not_one_json_object_is_malformed(raw: bytes) -> None:
+    """Including what Python's parser would take or choke on."""
+    assert refused(raw).name == "malformed-request"
+
+
+def test_a_key_that_stands_twice_is_named() -> None:
+    """The last one would win silently; instead neither does."""
+    refusal = refused(b'{"email": "a@example.test", "email": "b@example.test"}')
+    assert (refusal.name, refusal.errors[0].pointer) == ("invalid-request", "/email")
+
+
+@pytest.mark.parametrize("raw", [rb'{"name": "\ud800"}', rb'{"name": ["ok", {"x": "\udfffz"}]}'])
+def test_half_a_surrogate_pair_is_named(raw: bytes) -> None:
+    """It is no text: it could be stored nowhere and sent back to no one."""
+    assert refused(raw).errors[0].pointer == "/name"
+
+
+def test_a_body_over_the_bound_is_too_large() -> None:
+    """One byte more than is taken."""
+    assert refused(b'{"a": "' + b"x" * MAX_BODY_BYTES).name == "payload-too-large"
+
+
+@pytest.mark.parametrize(
+    ("value", "pointers"),
+    [
+        ({}, ["/name"]),
+        ({"name": None}, ["/name"]),
+        ({"name": 1}, ["/name"]),
+        ({"name": "x", "count": "1"}, ["/count"]),
+        ({"name": "x", "count": 1.0}, ["/count"]),
+        ({"name": "x", "count": True}, ["/count"]),
+        ({"name": "x", "more": 1, "count": "1"}, ["/count", "/more"]),
+    ],
+)
+def test_every_wrong_field_is_named_at_once(value: dict[str, object], pointers: list[str]) -> None:
+    """Missing, null, of another type, unknown: nothing is coerced."""
+    with pytest.raises(Refusal) as caught:
+        parse(Small, value)
+    assert sorted(e.pointer for e in caught.value.errors) == pointers
+
+
+def test_a_problem_does_not_quote_what_was_sent() -> None:
+    """Answers are logged by others than us."""
+    with pytest.raises(Refusal) as caught:
+        parse(Small, {"name": 12345678901})
+    assert "12345678901" not in str(caught.value.errors)
+
+
+def test_a_pointer_escapes_what_rfc_6901_says() -> None:
+    """A key may hold a slash or a tilde."""
+    assert pointer(["a/b", "c~d"]) == "/a~1b/c~0d"

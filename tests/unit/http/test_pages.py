@@ -1,0 +1,54 @@
+"""Cursors are ours alone."""
+
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import Refusal
+from shared.http.pages import LAST_ID, Cursors
+
+CURSORS = Cursors("a secret")
+
+
+@given(st.uuids(), st.text(max_size=20))
+def test_a_cursor_leads_back_to_its_id(last: UUID, listing: str) -> None:
+    """On the list it was made for."""
+    assert CURSORS.read(listing, CURSORS.make(listing, last)) == last
+
+
+@given(st.uuids(), st.integers(min_value=0, max_value=36))
+def test_a_changed_cursor_is_refused(last: UUID, at: int) -> None:
+    """Whichever character is changed, except in bits that base64 ignores."""
+    cursor = CURSORS.make("list", last)
+    changed = cursor[:at] + ("A" if cursor[at] != "A" else "Q") + cursor[at + 1 :]
+    with pytest.raises(Refusal):
+        CURSORS.read("list", changed)
+
+
+@pytest.mark.parametrize("cursor", ["", "A", "AAAA", "!!!!", "é", "A" * 200])
+def test_what_is_no_cursor_is_refused(cursor: str) -> None:
+    """By name, not with a stack trace."""
+    with pytest.raises(Refusal) as caught:
+        CURSORS.read("list", cursor)
+    assert caught.value.errors[0].pointer == "cursor"
+
+
+def test_a_cursor_of_another_list_or_another_secret_is_refused() -> None:
+    """An agent can't page on in another agent's clients."""
+    cursor = CURSORS.make("clients a", UUID(int=7))
+    with pytest.raises(Refusal):
+        CURSORS.read("clients b", cursor)
+    with pytest.raises(Refusal):
+        Cursors("another").read("clients a", cursor)
+
+
+def test_a_page_shows_its_limit_and_leads_on_only_where_more_was_found() -> None:
+    """One row more than is shown says whether there is a next page."""
+    rows = [{"id": UUID(int=n), "facts": n} for n in (3, 2, 1)]
+    page = CURSORS.page("list", rows, 2, str)
+    assert page.items == ["3", "2"]
+    assert CURSORS.read("list", page.next_cursor) == UUID(int=2)
+    assert CURSORS.page("list", rows[:2], 2, str).next_cursor is None
+    assert CURSORS.read("list", None) == LAST_ID
