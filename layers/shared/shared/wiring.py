@@ -42,11 +42,9 @@ class Wiring:
         )
 
     def _connect(self) -> "Connection":
-        import psycopg
+        from shared.postgres.connection import connect
 
-        from shared.postgres.connection import connect_arguments
-
-        return psycopg.connect(**connect_arguments(self.settings, self._password()))
+        return connect(self.settings, self._password())
 
     def _password(self) -> str | None:
         if self.settings.db_auth != "iam":

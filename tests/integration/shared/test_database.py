@@ -10,7 +10,7 @@ import pytest
 from shared.errors import DeadlineExceeded, Refusal, Unavailable
 from shared.outbox import Actor, record
 from shared.postgres.connection import Connector
-from shared.postgres.database import Database
+from shared.postgres.database import Database, UseCase
 from shared.postgres.transaction import Pending, Row, Transaction
 from shared.resilience.admission import KeyUse
 from shared.resilience.backoff import Backoff
@@ -21,7 +21,7 @@ SUBJECT = UUID(int=1)
 FACTS = Query("SELECT jsonb_build_object('n', count(*)) AS facts FROM audit WHERE action = %(action)s")
 
 
-def writing(action: str) -> object:
+def writing(action: str) -> UseCase[Row]:
     """A use case that writes an audit entry and answers how many there are of its action."""
 
     def use_case(tx: Transaction) -> Pending[Row]:
@@ -91,7 +91,7 @@ def test_a_lost_answer_after_the_commit_is_found_by_the_retry(blank: Blank) -> N
     broken = threading.Event()
 
     def breaking(tx: Transaction) -> Pending[Row]:
-        answer = writing("f")(tx)  # type: ignore[operator]
+        answer = writing("f")(tx)
 
         def lost(row: Row) -> Row:
             if not broken.is_set():

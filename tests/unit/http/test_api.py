@@ -17,7 +17,7 @@ from tests.fakes.database import ScriptedDatabase
 from tests.fakes.nudges import Nudges
 from tests.fakes.state import InMemoryStateStore
 from tests.harness import STAFF as STAFF_CLAIMS
-from tests.harness import Client, claims_of, wired
+from tests.harness import Client, Reply, claims_of, wired
 
 
 class Order(Input):
@@ -261,11 +261,12 @@ def test_head_is_a_get_without_a_body() -> None:
 def test_only_allowed_origins_are_answered_to_browsers() -> None:
     """And what they may read besides the body is listed."""
     client, _, _, _ = build(allowed_origins="https://app.example.test, https://b.example.test")
-    call = {"order_id": ID}
-    allowed = client.as_(STAFF_CLAIMS).call(
-        "GET", "/orders/{order_id}", headers={"Origin": "https://b.example.test"}, **call
-    )
-    other = client.as_(STAFF_CLAIMS).call("GET", "/orders/{order_id}", headers={"Origin": "https://evil.test"}, **call)
+
+    def from_origin(origin: str) -> Reply:
+        headers = {"Origin": origin}
+        return client.as_(STAFF_CLAIMS).call("GET", "/orders/{order_id}", headers=headers, order_id=ID)
+
+    allowed, other = from_origin("https://b.example.test"), from_origin("https://evil.test")
     assert allowed.headers["Access-Control-Allow-Origin"] == "https://b.example.test"
     assert "ETag" in allowed.headers["Access-Control-Expose-Headers"]
     assert "Access-Control-Allow-Origin" not in other.headers

@@ -48,6 +48,12 @@ def connect_arguments(settings: Settings, password: str | None) -> dict[str, Any
     return arguments
 
 
+def connect(settings: Settings, password: str | None) -> Connection:
+    """A new connection. Raises psycopg.OperationalError."""
+    connection: Connection = psycopg.connect(**connect_arguments(settings, password))
+    return connection
+
+
 class Connector:
     """Hands out the environment's connection."""
 

@@ -1,0 +1,146 @@
+"""A local cloud of the tests' own, as `make up` starts it, and clients that come from many addresses."""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import psycopg
+from psycopg.rows import dict_row
+
+from local.home import Home
+from local.postgres import DATABASE, OWNER
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCAL_PYTHON = ROOT / ".venvs/local/bin/python"
+START_S = 180.0
+STOP_S = 30.0
+MAIL_S = 60.0  # from the answer to the inbox: relay, queue, worker, and the schedule's minute if a nudge is lost
+
+T = TypeVar("T")
+
+_serial = itertools.count(1)
+
+
+def serial() -> int:
+    """Another number at each call."""
+    return next(_serial)
+
+
+def eventually(look: Callable[[], T], what: str, seconds: float = MAIL_S) -> T:
+    """What `look` finds, once it finds something. Fails by name when the time is up."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"not seen within {seconds:.0f} s: {what}"
+        time.sleep(0.2)
+    return found
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """A running local cloud; `url` is the API's base."""
+
+    origin: str
+    folder: Path
+    process: subprocess.Popen[str]
+
+    @property
+    def url(self) -> str:
+        """The API's base path on it."""
+        return f"{self.origin}/api"
+
+    def client(self, address: str | None = None, token: str | None = None) -> httpx.Client:
+        """A client at a loopback address (another one each time, unless it is named), signed in or not."""
+        number = serial()
+        source = address or f"127.1.{number // 250}.{number % 250 + 1}"
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        transport = httpx.HTTPTransport(local_address=source)
+        return httpx.Client(base_url=self.url, headers=headers, transport=transport, timeout=60)
+
+    def token(self, *, role: str | None = None, email: str | None = None) -> str:
+        """What `make -s token` prints."""
+        wanted = [*(["--role", role] if role else []), *(["--email", email] if email else [])]
+        done = self.command("token", *wanted)
+        assert done.returncode == 0, done.stderr
+        assert len(done.stdout.split()) == 1, "nothing but the token is printed"
+        return done.stdout.strip()
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """What one of the other commands says of this cloud."""
+        line = [str(LOCAL_PYTHON), "-m", "local", "--state", str(self.folder), *arguments]
+        return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+    def mails(self, to: str | None = None) -> list[dict[str, Any]]:
+        """The inbox, newest first."""
+        found: list[dict[str, Any]] = httpx.get(f"{self.origin}/_local/mail.json", timeout=30).json()
+        return [mail for mail in found if to is None or to in str(mail["to"])]
+
+    def rows(self, query: str, *params: object) -> list[dict[str, Any]]:
+        """What the database holds."""
+        port = Home(ROOT, self.folder).read().ports["postgres"]
+        conninfo = f"host=127.0.0.1 port={port} user={OWNER} dbname={DATABASE}"
+        with psycopg.connect(conninfo, autocommit=True, row_factory=dict_row) as connection:
+            cursor = connection.execute(query.encode(), params)
+            return cursor.fetchall() if cursor.description is not None else []
+
+    def counts(self, *tables: str) -> dict[str, int]:
+        """How many rows tables hold."""
+        return {table: self.rows(f"SELECT count(*) AS n FROM {table}")[0]["n"] for table in tables}
+
+    def logs(self) -> str:
+        """All that was logged."""
+        return "".join(p.read_text(errors="replace") for p in sorted((self.folder / "logs").rglob("*")) if p.is_file())
+
+    def stop(self) -> int:
+        """End it as Ctrl-C does; its exit status."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(STOP_S)
+
+
+def start(folder: Path, *arguments: str) -> Cloud:
+    """Start a local cloud and wait for its last line. Fails with all it printed where that does not come."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "PYTEST_"))}
+    line = [str(LOCAL_PYTHON), "-m", "local", "--state", str(folder), "up", "--port", "0", *arguments]
+    process = subprocess.Popen(
+        line, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    return Cloud(_wait_until_ready(process), folder, process)
+
+
+def _wait_until_ready(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    said: list[str] = []
+    deadline = time.monotonic() + START_S
+    for line in process.stdout:
+        said.append(line)
+        if line.startswith("ready "):
+            return line.split()[1].removesuffix("/api")
+        if time.monotonic() > deadline:
+            break
+    process.kill()
+    raise AssertionError("the local cloud did not start:\n" + "".join(said))
+
+
+@contextmanager
+def running(folder: Path, *arguments: str) -> Iterator[Cloud]:
+    """A local cloud, gone when the block ends."""
+    cloud = start(folder, *arguments)
+    try:
+        yield cloud
+    finally:
+        if cloud.process.poll() is None:
+            cloud.stop()
+
+
+def problem(reply: httpx.Response) -> str:
+    """The name of the problem that a reply tells."""
+    assert reply.headers["content-type"] == "application/problem+json", reply.text
+    return str(json.loads(reply.text)["type"]).rpartition(":")[2]

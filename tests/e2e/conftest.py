@@ -1,0 +1,21 @@
+"""One local cloud for all end-to-end tests; they keep apart by people and addresses of their own."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.cloud import Cloud, running
+from tests.e2e.people import People
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """The session's local cloud."""
+    with running(tmp_path_factory.mktemp("cloud")) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def people(cloud: Cloud) -> People:
+    """Who uses it."""
+    return People(cloud)

@@ -1,0 +1,158 @@
+"""What people and programs send that they should not: a problem that names the field, and nothing written."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.cloud import Cloud, eventually, problem
+from tests.e2e.people import People, applicant, keyed, person, trouble
+
+TABLES = ("accounts", "agents", "members", "subscriptions", "claims", "claim_history", "documents", "outbox", "audit")
+BODIES: dict[str, dict[str, Any]] = {"/agents": applicant(), "/members": person(), "/claims": trouble()}
+OPTIONAL = {"plan", "referral_code", "currency"}
+TEXTS = {
+    "/agents": ["full_name", "city"],
+    "/members": ["full_name"],
+    "/claims": ["title", "company_name", "description"],
+}
+EVERY_FIELD = [(path, name) for path, body in BODIES.items() for name in body]
+EVERY_TEXT = [(path, name) for path, names in TEXTS.items() for name in names]
+
+
+@pytest.fixture(scope="module")
+def clients(cloud: Cloud, people: People) -> dict[str, httpx.Client]:
+    """Who may call what: the claim's is a member's."""
+    return {"/agents": cloud.client(), "/members": cloud.client(), "/claims": people.member()[1]}
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_written(cloud: Cloud, clients: dict[str, httpx.Client], request: pytest.FixtureRequest) -> Any:
+    """Held around every test here that does not say that it writes."""
+    before = cloud.counts(*TABLES)
+    yield
+    if "writes" not in request.keywords:
+        assert cloud.counts(*TABLES) == before
+
+
+def refused(
+    client: httpx.Client, path: str, body: Any = None, *, raw: bytes | None = None, **headers: str
+) -> httpx.Response:
+    """A POST that must be a 4xx problem."""
+    content = raw if raw is not None else json.dumps(body).encode()
+    reply = client.post(path, content=content, headers=keyed(**{"Content-Type": "application/json", **headers}))
+    assert 400 <= reply.status_code < 500, (reply.status_code, reply.text[:300])
+    assert problem(reply)
+    return reply
+
+
+def names(reply: httpx.Response) -> list[str]:
+    """The fields a problem names."""
+    return [error["pointer"] for error in reply.json()["errors"]]
+
+
+@pytest.mark.parametrize(("path", "field"), [pair for pair in EVERY_FIELD if pair[1] not in OPTIONAL])
+def test_a_missing_field_is_named(clients: dict[str, httpx.Client], path: str, field: str) -> None:
+    """One field, one error."""
+    body = {k: v for k, v in BODIES[path].items() if k != field}
+    assert names(refused(clients[path], path, body)) == [f"/{field}"]
+
+
+@pytest.mark.parametrize(("path", "field"), EVERY_FIELD)
+@pytest.mark.parametrize(
+    "value", [None, 7, True, [], {}, ["x"], "", "x" * 20_000, "a\u0000b", "a\u0007b"], ids=lambda v: repr(v)[:12]
+)
+def test_a_field_of_a_wrong_kind_is_named(clients: dict[str, httpx.Client], path: str, field: str, value: Any) -> None:
+    """Null, another type, empty, too long, with control characters."""
+    assert names(refused(clients[path], path, {**BODIES[path], field: value})) == [f"/{field}"]
+
+
+@pytest.mark.parametrize(("path", "field"), EVERY_FIELD)
+def test_half_a_surrogate_pair_is_named(clients: dict[str, httpx.Client], path: str, field: str) -> None:
+    """JSON can spell it, text can't hold it."""
+    raw = json.dumps({**BODIES[path], field: "ab\ud83dcd efgh ijkl mnop"}).encode()
+    assert names(refused(clients[path], path, raw=raw)) == [f"/{field}"]
+
+
+@pytest.mark.parametrize(("path", "field"), EVERY_FIELD)
+def test_a_field_given_twice_is_named(clients: dict[str, httpx.Client], path: str, field: str) -> None:
+    """Neither the first nor the last wins."""
+    once = json.dumps(BODIES[path])[1:-1]
+    raw = ("{" + once + f', "{field}": ' + json.dumps(BODIES[path][field]) + "}").encode()
+    assert names(refused(clients[path], path, raw=raw)) == [f"/{field}"]
+
+
+@pytest.mark.parametrize(("path", "field"), EVERY_TEXT)
+def test_a_megabyte_of_text_is_named(clients: dict[str, httpx.Client], path: str, field: str) -> None:
+    """Too long by far, and said so, not cut."""
+    assert names(refused(clients[path], path, {**BODIES[path], field: "x" * 1_000_000})) == [f"/{field}"]
+
+
+@pytest.mark.parametrize("path", BODIES)
+def test_eleven_megabytes_are_too_large(clients: dict[str, httpx.Client], path: str) -> None:
+    """The gateway takes ten."""
+    reply = refused(clients[path], path, raw=b'{"full_name": "' + b"x" * 11_000_000 + b'"}')
+    assert reply.status_code == 413
+
+
+@pytest.mark.parametrize("path", BODIES)
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"{", b"[]", b"null", b"not json", b'{"amount": NaN}', b'{"a":1}{"b":2}', b"\xff\xfe", b"[" * 50_000],
+    ids=repr,
+)
+def test_what_is_no_json_object_is_malformed(clients: dict[str, httpx.Client], path: str, raw: bytes) -> None:
+    """400, without a parser's words."""
+    assert problem(refused(clients[path], path, raw=raw)) == "malformed-request"
+
+
+@pytest.mark.parametrize("path", BODIES)
+@pytest.mark.parametrize("media_type", ["text/plain", "application/xml", "multipart/form-data; boundary=x"])
+def test_another_media_type_is_refused(clients: dict[str, httpx.Client], path: str, media_type: str) -> None:
+    """415."""
+    assert refused(clients[path], path, BODIES[path], **{"Content-Type": media_type}).status_code == 415
+
+
+@pytest.mark.parametrize("path", BODIES)
+def test_an_unknown_field_is_named(clients: dict[str, httpx.Client], path: str) -> None:
+    """A role in a body raises nobody."""
+    assert names(refused(clients[path], path, {**BODIES[path], "role": "admin"})) == ["/role"]
+
+
+def test_an_incident_in_the_future_is_refused(clients: dict[str, httpx.Client]) -> None:
+    """It can't have happened."""
+    assert names(refused(clients["/claims"], "/claims", trouble(incident_date="2199-01-01"))) == ["/incident_date"]
+
+
+HOSTILE_TEXT = [
+    "Robert'); DROP TABLE claims;--",
+    "<script>alert(1)</script><img src=x onerror=alert(2)>",
+    "{{ 7 * 7 }} ${7*7} %(x)s %s {0}",
+    "O'Neil \\ \" & <b>bold</b>",
+    "שלום مرحبا \u202edetrever 👩‍👩‍👧 Čačak Ѓорѓи",
+    "../../etc/passwd \\\\host\\share",
+]
+
+
+@pytest.mark.writes
+def test_text_comes_back_exactly_as_it_went_in(cloud: Cloud, people: People) -> None:
+    """SQL, HTML, templates, any script: it is text, in JSON, in the text of the mail, and escaped in its HTML."""
+    member, client = people.member(language="en", full_name="Zoë <i>O'Neil</i> & Sons")
+    assert member["full_name"] == "Zoë <i>O'Neil</i> & Sons"
+    welcome = eventually(lambda: cloud.mails(member["email"]), "the welcome mail")[0]
+    assert "Zoë <i>O'Neil</i> & Sons" in welcome["text"]
+    assert "<i>O" not in welcome["html"]
+    for n, text in enumerate(HOSTILE_TEXT[:5]):  # five claims are what a member may submit in ten minutes
+        made = client.post(
+            "/claims", json=trouble(title=f"T{n} {text}", description=text * 3 + "\r\n\tend"), headers=keyed()
+        )
+        assert made.status_code == 201, made.text
+        read = client.get(f"/claims/{made.json()['id']}").json()
+        assert (read["title"], read["description"]) == (f"T{n} {text}", text * 3 + "\r\n\tend")
+    mails = eventually(lambda: m if len(m := cloud.mails(member["email"])) == 6 else None, "six mails")
+    for n, text in enumerate(HOSTILE_TEXT[:5]):
+        mail = next(m for m in mails if f"T{n} " in m["text"])
+        assert f"T{n} {text}" in mail["text"]
+        assert "<script" not in mail["html"]
+        assert "<b>bold" not in mail["html"]

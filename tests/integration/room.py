@@ -1,0 +1,68 @@
+"""A room of the service on a real database, with what is shared by the fleet replaced by fakes."""
+
+import itertools
+from datetime import UTC, datetime
+from typing import Any
+
+from shared.http.api import Api
+from shared.settings import DEFAULT_LIMITS
+from tests.databases import Blank
+from tests.fakes.clock import ManualClock
+from tests.fakes.nudges import Nudges
+from tests.fakes.state import InMemoryStateStore
+from tests.harness import Client, claims_of, wired
+
+TODAY = datetime(2026, 11, 24, 9, tzinfo=UTC)
+GENEROUS = dict.fromkeys(DEFAULT_LIMITS, (100_000, 1.0))
+
+_serial = itertools.count(1)
+
+
+def serial() -> int:
+    """Another number at each call."""
+    return next(_serial)
+
+
+def room(api: Api, blank: Blank, **parts: Any) -> Client:
+    """A client of a room, on a database connection of its own and without limits that matter."""
+    settings = blank.settings.model_copy(update={"limits": GENEROUS})
+    clock = parts.pop("clock", ManualClock(TODAY))
+    fakes: dict[str, Any] = {"database": blank.database(), "state": InMemoryStateStore(clock), "queues": Nudges()}
+    return Client(api, wired(settings, clock=clock, **{**fakes, **parts}))
+
+
+def sign_in(blank: Blank, account_id: str) -> dict[str, str]:
+    """What the identity job does, and then the token of that identity."""
+    blank.rows("UPDATE accounts SET identity_sub = %s WHERE id = %s", f"sub-{account_id}", account_id)
+    role = blank.rows("SELECT role FROM accounts WHERE id = %s", account_id)[0]["role"]
+    return claims_of(f"sub-{account_id}", role)
+
+
+def agent(blank: Blank, *, state: str = "active", rate: str | None = None) -> tuple[str, str]:
+    """An agent's id and referral code, written straight into the database."""
+    n = serial()
+    code = f"ARTA-{n:04d}"
+    blank.rows(
+        "WITH a AS (INSERT INTO accounts (id, role, email, full_name, phone, language)"
+        " VALUES (gen_random_uuid(), 'agent', %s, 'Arta Krasniqi', '+38344555111', 'sq') RETURNING id)"
+        " INSERT INTO agents (id, state, city, referral_code, commission_rate) SELECT id, %s, 'Prizren', %s, %s FROM a",
+        f"arta{n}@example.test",
+        state,
+        code,
+        rate,
+    )
+    return str(blank.rows("SELECT id FROM agents WHERE referral_code = %s", code)[0]["id"]), code
+
+
+def person(**changes: Any) -> dict[str, Any]:
+    """A member's registration."""
+    base = {
+        "full_name": "Besa Hoxha",
+        "email": f"besa{serial()}@example.test",
+        "phone": "+38344123456",
+        "country": "XK",
+        "language": "sq",
+        "plan": "family",
+        "terms_version": "2026-01",
+    }
+    return {**base, **changes}

@@ -1,0 +1,236 @@
+"""The mails: 11 of them in 4 languages, whatever the facts hold."""
+
+import re
+import tomllib
+from html.parser import HTMLParser
+from importlib import resources
+from typing import Any, get_args
+
+import pytest
+from markupsafe import escape
+
+from jobs.rendering import LANGUAGES, MAILS, NotRenderable, Rendered, render, single_line
+from shared.text import Language
+from tests.databases import MIGRATIONS
+
+LINK = "https://app.example.test"
+ALL = [(mail, language) for mail in MAILS for language in LANGUAGES]
+
+PLAIN: dict[str, str] = {
+    "full_name": "Besa Hoxha",
+    "email": "besa@example.test",
+    "referral_code": "ARTA-7K3F",
+    "member_number": "MEM-2026-000123",
+    "plan": "family",
+    "price": "35.00",
+    "currency": "EUR",
+    "starts_on": "2026-11-24",
+    "ends_on": "2027-03-04",
+    "claim_number": "CLM-2026-000045",
+    "title": "Cancelled flight PRN-ZRH",
+    "category": "travel",
+    "company_name": "Example Air",
+    "amount": "250.00",
+    "incident_date": "2026-11-02",
+    "incident_country": "CH",
+    "state": "verification",
+    "state_since": "2026-11-10T10:00:00+00:00",
+    "days": "7",
+    "assignee": "Ana Petrova",
+    "from_state": "evaluation",
+    "to_state": "rejected",
+    "reason": "The contract excludes it.",
+    "decline_code": "not_covered",
+}
+CODED = {"plan", "category", "state", "from_state", "to_state", "decline_code", "price", "amount"}
+DATES = {"starts_on", "ends_on", "incident_date", "state_since"}
+# Markup, quotes that leave an attribute, template syntax, right to left with an override, emoji, several lines.
+EVIL = (
+    "<script>alert('x')</script> \"onload=\"y\" &amp; {{ 7 * 7 }} {% raw %} "
+    "\u202eשלום \u0645\u0631\u062d\u0628\u0627 👩‍👩‍👧 ë\nBcc: all@example.test\r\n.\r\nend"
+)
+HOSTILE = {name: value if name in CODED | DATES else f"{EVIL} {name}" for name, value in PLAIN.items()}
+
+PLACEHOLDER = re.compile(r"{{.*?}}")
+PARTS = {"subject", "greeting", "body", "details", "quote_label", "quote", "after", "button"}
+
+
+def words(language: str) -> dict[str, Any]:
+    """A language's file."""
+    return tomllib.loads(resources.files("jobs.mails").joinpath(f"{language}.toml").read_text(encoding="utf-8"))
+
+
+def written(mail: str, language: str, facts: dict[str, str] = PLAIN) -> Rendered:
+    """A mail with these facts."""
+    return render(mail, language, facts, link=LINK)
+
+
+class _Page(HTMLParser):
+    """What a mail reader would make of the HTML: its elements and the text in them."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.mark.parametrize(("mail", "language"), ALL)
+def test_hostile_facts_reach_the_mail_as_text_and_nothing_else(mail: str, language: str) -> None:
+    """The HTML's elements are those of a harmless mail, and every word a person wrote stands in both parts."""
+    hostile = written(mail, language, HOSTILE)
+    page = _Page(hostile.html)
+    assert page.tags == _Page(written(mail, language).html).tags
+    for name in (*MAILS[mail].required, *MAILS[mail].optional):
+        if name not in CODED | DATES:
+            assert HOSTILE[name] in hostile.text
+            assert HOSTILE[name] in page.text
+            assert str(escape(HOSTILE[name])) in hostile.html
+
+
+@pytest.mark.parametrize(("mail", "language"), ALL)
+def test_every_required_fact_is_told_in_both_parts(mail: str, language: str) -> None:
+    """Facts that a mail asks for and does not use would be loaded, and trusted to be there, for nothing."""
+    marked = {name: value if name in CODED | DATES else f"fact-{name}" for name, value in PLAIN.items()}
+    mail_words = written(mail, language, marked)
+    told = mail_words.subject + mail_words.text
+    for name in MAILS[mail].required:
+        if name not in CODED | DATES:
+            assert f"fact-{name}" in told, name
+    for name in set(MAILS[mail].optional) - CODED:
+        assert f"fact-{name}" in mail_words.text
+        assert f"fact-{name}" in mail_words.html
+
+
+@pytest.mark.parametrize(("mail", "language"), ALL)
+def test_no_placeholder_is_left_and_nothing_comes_from_outside(mail: str, language: str) -> None:
+    """A mail that loads pictures or styles tells others who reads it."""
+    mail_words = written(mail, language)
+    for part in (mail_words.subject, mail_words.text, mail_words.html):
+        assert "{{" not in part
+        assert "{%" not in part
+        assert "None" not in part
+    page = _Page(mail_words.html)
+    assert {tag for tag, _ in page.tags} <= {
+        "html", "head", "meta", "title", "style", "body", "table", "tr", "td", "th", "p", "div", "a", "bdi"
+    }  # fmt: skip
+    assert [attributes.get("href") for tag, attributes in page.tags if tag == "a"] in ([], [LINK])
+    assert "src=" not in mail_words.html
+    assert "url(" not in mail_words.html
+
+
+@pytest.mark.parametrize("mail", MAILS)
+def test_every_language_says_it_in_its_own_words(mail: str) -> None:
+    """No part is left in another language: all differ pairwise, and Macedonian is in Cyrillic."""
+    mails = {language: written(mail, language) for language in LANGUAGES}
+    assert len({m.subject for m in mails.values()}) == len({m.text for m in mails.values()}) == 4
+    own = {language: words(language)["mail"][mail] for language in LANGUAGES}
+    for part in PARTS:
+        told = [str(own[language][part]) for language in LANGUAGES if part in own[language] and part != "quote"]
+        assert len(set(told)) == len(told), part
+    assert any("а" <= letter <= "я" for letter in mails["mk"].subject)
+    assert not any("а" <= letter <= "я" for letter in mails["sr"].text)
+
+
+def test_each_language_has_the_same_mails_with_the_same_parts_and_placeholders() -> None:
+    """What a translator forgot shows here."""
+    english = words("en")
+    for language in LANGUAGES:
+        other = words(language)
+        assert set(other["mail"]) == set(MAILS)
+        assert {kind: set(found) for kind, found in other["words"].items()} == {
+            kind: set(found) for kind, found in english["words"].items()
+        }
+        assert len(other["formats"]["months"]) == 12
+        for mail, parts in other["mail"].items():
+            assert set(parts) == set(english["mail"][mail]) <= PARTS
+            for part, told in parts.items():
+                assert PLACEHOLDER.findall(str(told)) == PLACEHOLDER.findall(str(english["mail"][mail][part]))
+
+
+def test_there_is_a_word_for_every_code_the_database_knows() -> None:
+    """A code without a word would fail the mail."""
+    schema = "".join(path.read_text(encoding="utf-8") for path in sorted(MIGRATIONS.glob("*.sql")))
+    for kind, codes in words("en")["words"].items():
+        for code in codes:
+            assert f"'{code}'" in schema, (kind, code)
+    states = schema.partition("INSERT INTO claim_states VALUES")[2].partition(";")[0]
+    assert {line.split("'")[1] for line in states.splitlines() if "'" in line} == set(words("en")["words"]["state"])
+    assert set(LANGUAGES) == set(get_args(Language))
+
+
+@pytest.mark.parametrize(("mail", "language"), ALL)
+def test_a_subject_is_one_line_whatever_it_is_made_of(mail: str, language: str) -> None:
+    """Nothing in it can begin another header."""
+    subject = written(mail, language, HOSTILE).subject
+    assert subject.splitlines() == [subject]
+    assert subject == single_line(subject)
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029", "\0"])
+def test_line_ends_of_any_kind_become_a_space(end: str) -> None:
+    """Not only the two that mail knows."""
+    assert single_line(f"a{end}b") == "a b"
+
+
+@pytest.mark.parametrize("mail", MAILS)
+def test_a_mail_without_its_optional_facts_leaves_them_out(mail: str) -> None:
+    """With their labels: an empty row tells nothing."""
+    for language in LANGUAGES:
+        least = {name: PLAIN[name] for name in MAILS[mail].required}
+        text = written(mail, language, least).text
+        assert all(not line.endswith(":") or "{" in line for line in text.splitlines() if line)
+        for name in MAILS[mail].optional:
+            assert PLAIN[name] not in text
+
+
+def test_languages_write_dates_and_amounts_their_own_way() -> None:
+    """24 November, 35.00 and 35,00."""
+    found = {language: written("member-welcome", language).text for language in LANGUAGES}
+    assert "24 November 2026" in found["en"]
+    assert "EUR 35.00" in found["en"]
+    assert "24 nëntor 2026" in found["sq"]
+    assert "35,00 EUR" in found["sq"]
+    assert "24 ноември 2026" in found["mk"]
+    assert "24. novembra 2026." in found["sr"]
+
+
+def test_words_of_several_lines_keep_their_lines() -> None:
+    """As they came in."""
+    reason = "First line\n  second, indented\n\nlast"
+    told = written("claim-moved", "en", PLAIN | {"reason": reason})
+    assert reason in told.text
+    assert reason in told.html
+    assert "white-space: pre-wrap" in told.html
+
+
+@pytest.mark.parametrize("missing", MAILS["member-welcome"].required)
+def test_a_fact_that_is_missing_or_empty_stops_the_mail(missing: str) -> None:
+    """Better no mail than one with holes; the code tells an operator why, and tells nothing of the person."""
+    for facts in ({k: v for k, v in PLAIN.items() if k != missing}, PLAIN | {missing: ""}):
+        with pytest.raises(NotRenderable) as stopped:
+            written("member-welcome", "sq", facts)
+        assert stopped.value.code == "facts-missing"
+
+
+@pytest.mark.parametrize(
+    ("mail", "language", "facts"),
+    [
+        ("no-such-mail", "en", PLAIN),
+        ("member-welcome", "de", PLAIN),
+        ("member-welcome", "en", PLAIN | {"plan": "gold-besa"}),
+        ("member-welcome", "en", PLAIN | {"ends_on": "besa"}),
+    ],
+)
+def test_what_can_not_be_written_says_why_without_quoting_it(mail: str, language: str, facts: dict[str, str]) -> None:
+    """An unknown mail, language or code, and a date that is none."""
+    with pytest.raises(NotRenderable) as stopped:
+        written(mail, language, facts)
+    assert "besa" not in f"{stopped.value.code} {stopped.value.__cause__}"
