@@ -121,9 +121,7 @@ class S3Evidence:
             "ResponseContentType": content_type,
         }
         try:
-            return self._client.generate_presigned_url(
-                "get_object", Params=params, ExpiresIn=DOWNLOAD_EXPIRES_S
-            )
+            return self._client.generate_presigned_url("get_object", Params=params, ExpiresIn=DOWNLOAD_EXPIRES_S)
         except AWS_ERRORS as error:
             raise failure_of(error) from None
 

@@ -21,15 +21,17 @@ from shared.errors import DependencyFailed
 AWS_ERRORS = (ClientError, BotoCoreError)
 
 # Refusals of the moment: the same request may pass later, and this one did nothing.
-_LATER = frozenset({
-    "AccountSuspendedException",
-    "LimitExceededException",
-    "RequestLimitExceeded",
-    "SendingPausedException",
-    "Throttling",
-    "ThrottlingException",
-    "TooManyRequestsException",
-})
+_LATER = frozenset(
+    {
+        "AccountSuspendedException",
+        "LimitExceededException",
+        "RequestLimitExceeded",
+        "SendingPausedException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
 
 # The request never left, or met nobody.
 _NEVER_SENT = (

@@ -50,9 +50,7 @@ class CognitoIdentities:
                 raise Refused("IdentityNotOurs")
             if status == _NEW:
                 self._confirm(email)
-            self._client.admin_add_user_to_group(
-                UserPoolId=self._pool_id, Username=email, GroupName=group
-            )
+            self._client.admin_add_user_to_group(UserPoolId=self._pool_id, Username=email, GroupName=group)
         except AWS_ERRORS as error:
             raise failure_of(error) from None
         return sub

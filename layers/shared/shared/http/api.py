@@ -162,7 +162,7 @@ def _admit_and_run(call: Call[Any]) -> StoredAnswer:
     held = call.use if call.operation.changes and "idempotency-key" in call.request.headers else None
     charge = _charge(call)
     if held is None and charge is None:
-        return _run(call)
+        return _run_holding(call, None, None)
     lease_s = call.request.deadline.left() + LEASE_MARGIN_S
     verdict = call.wiring.state.admit(charge=charge, use=held, lease_s=lease_s)
     if isinstance(verdict, Admitted):
@@ -215,7 +215,7 @@ def _run_holding(call: Call[Any], held: KeyUse | None, token: str | None) -> Sto
 
 def _run(call: Call[Any]) -> StoredAnswer:
     answer = call.operation.run(call)
-    body = answer.raw if answer.raw is not None else answer.view.model_dump_json() if answer.view else ""
+    body = answer.raw if answer.raw is not None else answer.view.model_dump_json(by_alias=True) if answer.view else ""
     return StoredAnswer(answer.status, {"Content-Type": call.operation.media_type, **answer.headers}, body)
 
 

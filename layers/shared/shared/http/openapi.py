@@ -24,7 +24,10 @@ _HEADERS: Mapping[str, Any] = {
     "Location": {"description": "Where the new record is.", "schema": {"type": "string"}},
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "string", "pattern": "^[0-9]+$"}},
     "Allow": {"description": "The methods there are.", "schema": {"type": "string"}},
-    "Idempotency-Replayed": {"description": "true on a repeated answer.", "schema": {"type": "string", "const": "true"}},
+    "Idempotency-Replayed": {
+        "description": "true on a repeated answer.",
+        "schema": {"type": "string", "const": "true"},
+    },
 }
 
 
@@ -40,7 +43,7 @@ def describe(operations: Iterable[Operation], *, version: str) -> dict[str, Any]
         "info": {
             "title": "Interdomestik API",
             "version": version,
-            "description": "Memberships and claims: agents bring in members, members file claims, staff see them through.",
+            "description": "Agents bring in members, members file claims, staff see them through.",
         },
         "servers": [{"url": "/api"}],
         "paths": paths,
@@ -58,7 +61,8 @@ def _schemas(operations: list[Operation]) -> tuple[Mapping[type[BaseModel], Any]
     asked: list[Any] = [(model, "validation") for model in sorted(inputs, key=_name)]
     asked += [(model, "serialization") for model in sorted(views, key=_name)]
     found, top = models_json_schema(asked, ref_template=REF)
-    return {model: schema for (model, _), schema in found.items()}, dict(top.get("$defs", {}))
+    refs: dict[Any, Any] = {model: schema for (model, _), schema in found.items()}
+    return refs, dict(top.get("$defs", {}))
 
 
 def _name(model: type[BaseModel]) -> str:

@@ -150,6 +150,10 @@ class Call(Generic[I]):
         """Whether the caller may do what staff may."""
         return self.caller is not None and self.caller.is_staff
 
+    def in_group(self, group: Group) -> bool:
+        """Whether the caller is in a group."""
+        return self.caller is not None and group in self.caller.groups
+
     @property
     def actor(self) -> Actor:
         """Who acts, for the audit."""

@@ -45,6 +45,7 @@ CATALOGUE: Mapping[str, Kind] = {
     "decision-not-allowed": Kind(409, "The agent's state does not allow this", "Read the agent again and decide anew."),
     "commission-move-not-allowed": Kind(409, "The commission can't go there", "Paid and void are final."),
     "membership-ended": Kind(409, "The membership has ended", "Renew it to begin a new year."),
+    "claim-closed": Kind(409, "The claim is closed", "Ask for it to be taken up again before you add evidence."),
     "too-many-documents": Kind(409, "The claim has its ten documents", "A claim holds at most 10 documents."),
     "document-not-uploaded": Kind(
         409, "Nothing was uploaded", "Upload the file with the form you were given, then complete it."

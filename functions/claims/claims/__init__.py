@@ -1,0 +1,1 @@
+"""Claims: filed by members with evidence, carried through their states by staff."""

@@ -1,0 +1,191 @@
+"""The claims' function: parse, call once, map."""
+
+from typing import Any
+from uuid import UUID
+
+from claims import documents, service
+from claims.model import (
+    AnnouncedDocument,
+    Assignment,
+    ClaimQuery,
+    ClaimView,
+    DocumentView,
+    DownloadView,
+    HistoryEntry,
+    NewClaim,
+    NewDocument,
+    Transition,
+)
+from claims.service import Viewer
+from shared.errors import Refusal
+from shared.http.api import Api
+from shared.http.caller import MEMBER, STAFF
+from shared.http.operation import Answer, Call, Nothing, answered, page
+from shared.http.pages import Page, PageQuery
+from shared.ids import uuid7
+from shared.postgres.transaction import Row
+from shared.wiring import wiring
+
+api = Api()
+
+OWNER_OR_STAFF = MEMBER | STAFF
+
+
+def _viewer(call: Call[Any]) -> Viewer:
+    if not call.by_staff:
+        return _as_owner(call)
+    return Viewer(call.sub, staff=True, role="admin" if call.in_group("admin") else "staff")
+
+
+def _as_owner(call: Call[Any]) -> Viewer:
+    """What only the claim's own member may do, staff do not do in their place."""
+    return Viewer(call.sub, staff=False, role="member")
+
+
+def _view(facts: Row, *, status: int = 200) -> Answer:
+    claim = ClaimView.model_validate(facts)
+    location = f"/api/claims/{claim.id}" if status == 201 else None
+    return answered(claim, status=status, version=claim.version, location=location)
+
+
+@api.post(
+    "/claims",
+    summary="Submit a claim",
+    input=NewClaim,
+    answer=ClaimView,
+    status=201,
+    access=MEMBER,
+    limit="claim-submission",
+    key="required",
+    refusals=("membership-required",),
+)
+def submit(call: Call[NewClaim]) -> Answer:
+    """For members whose membership gives access."""
+    return _view(call.once(service.submit, call.input, claim_id=uuid7(), sub=call.sub, actor=call.actor), status=201)
+
+
+@api.get("/claims", summary="List claims", input=ClaimQuery, answer=Page[ClaimView], access=OWNER_OR_STAFF)
+def find(call: Call[ClaimQuery]) -> Answer:
+    """All to staff, by state, assignee (`me` is the caller) and whether stuck; to a member their own."""
+    asked, viewer = call.input, _viewer(call)
+    listing = f"claims {viewer.sub} {asked.state} {asked.assignee} {asked.stuck}"
+    filters = {"state": asked.state, "assignee": asked.assignee, "stuck": asked.stuck}
+    return page(call, listing, ClaimView, service.find, viewer=viewer, **filters)
+
+
+@api.get("/claims/{claim_id}", summary="Read a claim", answer=ClaimView, access=OWNER_OR_STAFF)
+def read(call: Call[Nothing]) -> Answer:
+    """The claim, to its member and to staff."""
+    return _view(call.read(service.read, call.ids["claim_id"], _viewer(call)))
+
+
+@api.get(
+    "/claims/{claim_id}/history",
+    summary="Read a claim's history",
+    input=PageQuery,
+    answer=Page[HistoryEntry],
+    access=OWNER_OR_STAFF,
+)
+def history(call: Call[PageQuery]) -> Answer:
+    """Every move it has made, the last one first."""
+    claim_id = call.ids["claim_id"]
+    return page(call, f"history {claim_id}", HistoryEntry, service.history, claim_id=claim_id, viewer=_viewer(call))
+
+
+@api.post(
+    "/claims/{claim_id}/transitions",
+    summary="Move a claim",
+    input=Transition,
+    answer=ClaimView,
+    access=OWNER_OR_STAFF,
+    limit="claim-work",
+    if_match=True,
+    refusals=("move-not-allowed",),
+)
+def move(call: Call[Transition]) -> Answer:
+    """Staff move it as the table of states allows; `withdrawn` is its member's alone, and all a member may do."""
+    asked = call.input
+    if asked.to != "withdrawn" and not call.by_staff:
+        raise Refusal("forbidden")
+    viewer = _as_owner(call) if asked.to == "withdrawn" else _viewer(call)
+    facts = call.once(service.move, call.ids["claim_id"], asked, viewer, version=call.version, actor=call.actor)
+    return _view(facts)
+
+
+@api.put(
+    "/claims/{claim_id}/assignee",
+    summary="Assign a claim",
+    input=Assignment,
+    answer=ClaimView,
+    access=STAFF,
+    limit="claim-work",
+    if_match=True,
+    refusals=("assignee-unknown",),
+)
+def assign(call: Call[Assignment]) -> Answer:
+    """To oneself (`me`) or to another staff account."""
+    asked = call.input.staff_id
+    staff_id = None if asked == "me" else UUID(asked)
+    facts = call.once(
+        service.assign, call.ids["claim_id"], staff_id, _viewer(call), version=call.version, actor=call.actor
+    )
+    return _view(facts)
+
+
+@api.post(
+    "/claims/{claim_id}/documents",
+    summary="Announce a document",
+    input=NewDocument,
+    answer=AnnouncedDocument,
+    status=201,
+    access=MEMBER,
+    limit="document-upload",
+    refusals=("claim-closed", "too-many-documents"),
+)
+def announce(call: Call[NewDocument]) -> Answer:
+    """Answers with a form that uploads exactly this file; complete it afterwards."""
+    return documents.announce(call, _as_owner(call))
+
+
+@api.post(
+    "/claims/{claim_id}/documents/{document_id}/completion",
+    summary="Complete an upload",
+    answer=DocumentView,
+    access=MEMBER,
+    limit="read",
+    refusals=("document-not-uploaded", "document-mismatch"),
+)
+def complete(call: Call[Nothing]) -> Answer:
+    """Available once its size, type and first bytes are as announced; else it is removed."""
+    return documents.complete(call, _as_owner(call))
+
+
+@api.get(
+    "/claims/{claim_id}/documents",
+    summary="List a claim's documents",
+    input=PageQuery,
+    answer=Page[DocumentView],
+    access=OWNER_OR_STAFF,
+)
+def find_documents(call: Call[PageQuery]) -> Answer:
+    """Newest first."""
+    claim_id = call.ids["claim_id"]
+    listing = f"documents {claim_id}"
+    return page(call, listing, DocumentView, service.find_documents, claim_id=claim_id, viewer=_viewer(call))
+
+
+@api.get(
+    "/claims/{claim_id}/documents/{document_id}/download",
+    summary="Get a download link",
+    answer=DownloadView,
+    access=OWNER_OR_STAFF,
+    refusals=("document-not-available",),
+)
+def download(call: Call[Nothing]) -> Answer:
+    """Valid for five minutes."""
+    return documents.download(call, _viewer(call))
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Lambda's entry point."""
+    return api.handle(event, context, wiring())

@@ -1,0 +1,157 @@
+"""What is sent and told about claims."""
+
+from datetime import UTC, date, datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from shared.clock import latest_local_date
+from shared.http.pages import PageQuery
+from shared.text import Amount, Country, Currency, Input, View, line, prose
+
+Category = Literal["vehicle", "property", "injury", "travel"]
+State = Literal["submitted", "verification", "evaluation", "negotiation", "court", "resolved", "rejected", "withdrawn"]
+DeclineCode = Literal["not_covered", "insufficient_evidence", "time_barred", "duplicate", "no_response", "other"]
+ContentType = Literal["image/jpeg", "image/png", "image/webp", "application/pdf", "text/plain"]
+DocumentState = Literal["pending", "available", "rejected"]
+OwnOrId = Annotated[str, Field(pattern=r"^(me|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})$")]
+
+MAX_DOCUMENT_BYTES = 10 * 1024 * 1024
+
+
+def _not_in_the_future(value: date) -> date:
+    if value > latest_local_date(datetime.now(UTC)):
+        raise PydanticCustomError("future", "is in the future")
+    return value
+
+
+class NewClaim(Input):
+    """A claim as its member submits it."""
+
+    category: Category
+    title: Annotated[str, line(5, 200)]
+    company_name: Annotated[str, line(2, 200)]
+    description: Annotated[str, prose(20, 10_000)]
+    incident_date: Annotated[date, AfterValidator(_not_in_the_future)]
+    incident_country: Country
+    amount: Amount
+    currency: Currency = "EUR"
+
+
+class Transition(Input):
+    """A move, and why; a rejection, and nothing else, names its reason's code."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"to": {"const": "rejected"}}},
+            "then": {"required": ["decline_code"], "properties": {"decline_code": {"type": "string"}}},
+            "else": {"properties": {"decline_code": {"type": "null"}}},
+        }
+    )
+
+    to: State
+    reason: Annotated[str, prose(2, 2000)]
+    decline_code: DeclineCode | None = Field(default=None, validate_default=True)
+
+    @field_validator("decline_code")
+    @classmethod
+    def _with_a_rejection_only(cls, value: DeclineCode | None, info: ValidationInfo) -> DeclineCode | None:
+        if "to" in info.data and (info.data["to"] == "rejected") != (value is not None):
+            raise PydanticCustomError("decline_code", "is for rejected, which needs it, and for nothing else")
+        return value
+
+
+class Assignment(Input):
+    """Who takes the claim: a staff account, or `me`."""
+
+    staff_id: OwnOrId
+
+
+class ClaimQuery(PageQuery):
+    """Which claims; `stuck` are those too long in their state."""
+
+    state: State | None = None
+    assignee: OwnOrId | None = None
+    stuck: bool | None = None
+
+
+class NewDocument(Input):
+    """A file about to be uploaded."""
+
+    file_name: Annotated[str, line(1, 200)]
+    content_type: ContentType
+    size: Annotated[int, Field(ge=1, le=MAX_DOCUMENT_BYTES)]
+
+
+class Assignee(View):
+    """The staff member who has the claim."""
+
+    id: UUID
+    full_name: str
+
+
+class ClaimView(View):
+    """A claim."""
+
+    id: UUID
+    number: str
+    state: State
+    category: Category
+    title: str
+    company_name: str
+    description: str
+    incident_date: date
+    incident_country: str
+    amount: str
+    currency: str
+    assignee: Assignee | None
+    created_at: datetime
+    updated_at: datetime
+    version: int
+
+
+class HistoryEntry(View):
+    """One move; `version` is the claim's after it, `by` the role of who made it."""
+
+    version: int
+    from_state: State | None = Field(alias="from")
+    to_state: State = Field(alias="to")
+    reason: str | None
+    decline_code: DeclineCode | None
+    by: Literal["member", "staff", "admin"]
+    at: datetime
+
+
+class DocumentView(View):
+    """A piece of evidence."""
+
+    id: UUID
+    claim_id: UUID
+    file_name: str
+    content_type: ContentType
+    size: int
+    state: DocumentState
+    created_at: datetime
+    updated_at: datetime
+
+
+class UploadForm(View):
+    """A form to post the file with: all `fields` first, the file last, as `file`."""
+
+    url: str
+    fields: dict[str, str]
+
+
+class AnnouncedDocument(DocumentView):
+    """A document that waits for its file."""
+
+    upload: UploadForm
+
+
+class DownloadView(View):
+    """A link to the file."""
+
+    url: str
+    expires_at: datetime

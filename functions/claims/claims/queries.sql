@@ -1,0 +1,142 @@
+-- All that the claims' room does to the database, in the lock order claims, claim_history, documents, outbox, audit.
+
+-- name: require_account
+-- Who acts must be known here; a token without an account may do nothing.
+SELECT require(account_of(%(sub)s) IS NOT NULL, 'forbidden')
+
+-- name: require_member
+-- Only a member has claims.
+SELECT require(EXISTS (SELECT FROM members WHERE id = account_of(%(sub)s)), 'membership-required')
+
+-- name: insert_claim
+-- The claim, submitted; its number comes by default, and a trigger refuses it without a membership that gives access.
+INSERT INTO claims (id, member_id, category, title, company_name, description, incident_date, incident_country, amount, currency)
+VALUES (%(id)s, account_of(%(sub)s), %(category)s, %(title)s, %(company_name)s, %(description)s, %(incident_date)s,
+        %(incident_country)s, %(amount)s::numeric, %(currency)s)
+
+-- name: insert_first_history
+-- How the history begins.
+INSERT INTO claim_history (claim_id, version, to_state, actor_role, actor_id)
+SELECT c.id, c.version, c.state, 'member', c.member_id FROM claims c WHERE c.id = %(id)s
+
+-- name: enqueue_received
+-- The member is told that the claim has arrived.
+INSERT INTO outbox (id, kind, priority, subject_id, payload)
+SELECT %(job_id)s, 'mail', 'normal', c.id,
+       jsonb_build_object('template', 'claim-received', 'to', 'account:' || c.member_id, 'facts', '{}'::jsonb)
+FROM claims c WHERE c.id = %(id)s
+
+-- name: enqueue_moved
+-- The member is told of the move just written; going back to verification is a request for documents.
+INSERT INTO outbox (id, kind, priority, subject_id, payload)
+SELECT %(job_id)s, 'mail', 'normal', c.id, jsonb_build_object(
+    'template', CASE WHEN h.from_state = 'evaluation' AND h.to_state = 'verification'
+                     THEN 'documents-requested' ELSE 'claim-moved' END,
+    'to', 'account:' || c.member_id,
+    'facts', jsonb_build_object('version', c.version::text))
+FROM claims c JOIN claim_history h ON h.claim_id = c.id AND h.version = c.version
+WHERE c.id = %(id)s
+
+-- name: claim
+-- A claim as its owner, or staff, are told.
+SELECT to_jsonb(c) - 'owner_sub' AS facts FROM claim_view c
+WHERE c.id = %(id)s AND (%(staff)s OR c.owner_sub = %(sub)s)
+
+-- name: claims
+-- A page of claims: all to staff, to a member their own.
+SELECT c.id, to_jsonb(c) - 'owner_sub' AS facts FROM claim_view c
+WHERE c.id < %(after)s
+  AND (%(staff)s OR c.owner_sub = %(sub)s)
+  AND (%(state)s::text IS NULL OR c.state = %(state)s)
+  AND (%(assignee)s::text IS NULL
+       OR c.assignee_id = CASE WHEN %(assignee)s = 'me' THEN account_of(%(sub)s) ELSE nullif(%(assignee)s, 'me')::uuid END)
+  AND (%(stuck)s::boolean IS NULL OR coalesce(c.stuck, false) = %(stuck)s)
+ORDER BY c.id DESC LIMIT %(count)s
+
+-- name: require_claim
+-- The claim must be there, for its owner or staff; nobody else learns that it is.
+SELECT require(EXISTS (
+    SELECT FROM claims c JOIN accounts a ON a.id = c.member_id
+    WHERE c.id = %(id)s AND (%(staff)s OR a.identity_sub = %(sub)s)), 'not-found')
+
+-- name: lock_claim
+-- The same, and held until the transaction is over.
+SELECT require((
+    SELECT true FROM claims c JOIN accounts a ON a.id = c.member_id
+    WHERE c.id = %(id)s AND (%(staff)s OR a.identity_sub = %(sub)s)
+    FOR NO KEY UPDATE OF c), 'not-found')
+
+-- name: history
+-- A page of the claim's moves, the last one first.
+SELECT lpad(to_hex(h.version), 32, '0')::uuid AS id,
+       jsonb_build_object('version', h.version, 'from', h.from_state, 'to', h.to_state, 'reason', h.reason,
+                          'decline_code', h.decline_code, 'by', h.actor_role, 'at', h.at) AS facts
+FROM claim_history h
+WHERE h.claim_id = %(id)s AND lpad(to_hex(h.version), 32, '0')::uuid < %(after)s
+ORDER BY h.version DESC LIMIT %(count)s
+
+-- name: require_version
+-- What was decided on must still be what is there.
+SELECT require((SELECT c.version FROM claims c WHERE c.id = %(id)s) = %(version)s, 'stale-version')
+
+-- name: require_move
+-- The table of moves must know it.
+SELECT require(EXISTS (
+    SELECT FROM claims c JOIN claim_moves m ON m.from_state = c.state
+    WHERE c.id = %(id)s AND m.to_state = %(to)s), 'move-not-allowed')
+
+-- name: move
+-- The claim in its new state.
+UPDATE claims SET state = %(to)s, version = version + 1, updated_at = now() WHERE id = %(id)s
+
+-- name: insert_history
+-- The move, from the state it left: written before the claim itself moves.
+INSERT INTO claim_history (claim_id, version, from_state, to_state, reason, decline_code, actor_role, actor_id)
+SELECT c.id, c.version + 1, c.state, %(to)s, %(reason)s, %(decline_code)s, %(role)s, account_of(%(sub)s)
+FROM claims c WHERE c.id = %(id)s
+
+-- name: require_staff_member
+-- A claim is assigned to a staff account that there is.
+SELECT require(EXISTS (
+    SELECT FROM accounts a WHERE a.id = coalesce(%(staff_id)s::uuid, account_of(%(sub)s))
+    AND a.role IN ('staff', 'admin')), 'assignee-unknown')
+
+-- name: assign
+-- Who has the claim from now; the caller where no id is named.
+UPDATE claims SET assignee_id = coalesce(%(staff_id)s::uuid, account_of(%(sub)s)), version = version + 1, updated_at = now()
+WHERE id = %(id)s
+
+-- name: require_open
+-- Evidence belongs to a case that somebody works on.
+SELECT require((SELECT c.state FROM claims c WHERE c.id = %(id)s) NOT IN ('resolved', 'rejected', 'withdrawn'), 'claim-closed')
+
+-- name: insert_document
+-- An announced document, in the first of the ten slots that is free; a null slot is refused by its constraint.
+INSERT INTO documents (id, claim_id, slot, file_name, content_type, size, object_key)
+SELECT %(document_id)s, %(id)s, min(n), %(file_name)s, %(content_type)s, %(size)s, %(object_key)s
+FROM generate_series(1, 10) n
+WHERE n NOT IN (SELECT d.slot FROM documents d WHERE d.claim_id = %(id)s AND d.slot IS NOT NULL)
+
+-- name: require_slot
+-- A claim holds ten documents.
+SELECT require((SELECT count(*) FROM documents d WHERE d.claim_id = %(id)s AND d.slot IS NOT NULL) < 10, 'too-many-documents')
+
+-- name: document
+-- A document of the claim, to its owner or staff.
+SELECT to_jsonb(d) - 'owner_sub' AS facts FROM document_view d
+WHERE d.id = %(document_id)s AND d.claim_id = %(id)s AND (%(staff)s OR d.owner_sub = %(sub)s)
+
+-- name: documents
+-- A page of the claim's documents.
+SELECT d.id, to_jsonb(d) - 'owner_sub' AS facts FROM document_view d
+WHERE d.claim_id = %(id)s AND d.id < %(after)s
+ORDER BY d.id DESC LIMIT %(count)s
+
+-- name: lock_document
+-- The document, held until the verdict on it is written.
+SELECT require((SELECT true FROM documents d WHERE d.id = %(document_id)s AND d.claim_id = %(id)s FOR NO KEY UPDATE), 'not-found')
+
+-- name: judge
+-- The verdict on what was uploaded; the first one stands.
+UPDATE documents SET state = %(verdict)s, slot = CASE WHEN %(verdict)s = 'rejected' THEN NULL ELSE slot END, updated_at = now()
+WHERE id = %(document_id)s AND state = 'pending'

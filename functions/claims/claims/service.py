@@ -1,0 +1,130 @@
+"""What can be done with claims: each use case queues its statements in an open transaction."""
+
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+from claims.model import NewClaim, NewDocument, Transition
+from shared.ids import uuid7
+from shared.outbox import NUDGE, Actor, enqueue, mail, record
+from shared.postgres.transaction import Pending, Row, Transaction
+from shared.sql import load_queries
+
+SQL = load_queries("claims")
+
+Role = Literal["member", "staff", "admin"]
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who wants to see or move claims: staff any, a member their own."""
+
+    sub: str
+    staff: bool
+    role: Role
+
+
+def submit(tx: Transaction, new: NewClaim, *, claim_id: UUID, sub: str, actor: Actor) -> Pending[Row]:
+    """File a claim. Refuses: membership-required."""
+    tx.add(SQL["require_member"], sub=sub)
+    tx.add(SQL["insert_claim"], id=claim_id, sub=sub, **new.model_dump())
+    tx.add(SQL["insert_first_history"], id=claim_id)
+    tx.add(SQL["enqueue_received"], job_id=uuid7(), id=claim_id)
+    enqueue(tx, mail("staff-new-claim", to=None, subject_id=claim_id))
+    record(tx, actor, "claim.submitted", claim_id, category=new.category)
+    return _claim(tx, claim_id, Viewer(sub, staff=False, role="member"))
+
+
+def read(tx: Transaction, claim_id: UUID, viewer: Viewer) -> Pending[Row]:
+    """A claim. Refuses: not-found."""
+    return _claim(tx, claim_id, viewer)
+
+
+def find(
+    tx: Transaction,
+    *,
+    viewer: Viewer,
+    state: str | None,
+    assignee: str | None,
+    stuck: bool | None,
+    after: UUID,
+    count: int,
+) -> Pending[list[Row]]:
+    """Claims the viewer may see, newest first."""
+    filters = {"state": state, "assignee": assignee, "stuck": stuck}
+    return tx.all(SQL["claims"], sub=viewer.sub, staff=viewer.staff, after=after, count=count, **filters)
+
+
+def history(tx: Transaction, *, claim_id: UUID, viewer: Viewer, after: UUID, count: int) -> Pending[list[Row]]:
+    """A claim's moves, the last one first. Refuses: not-found."""
+    tx.add(SQL["require_claim"], id=claim_id, sub=viewer.sub, staff=viewer.staff)
+    return tx.all(SQL["history"], id=claim_id, after=after, count=count)
+
+
+def move(
+    tx: Transaction, claim_id: UUID, asked: Transition, viewer: Viewer, *, version: int, actor: Actor
+) -> Pending[Row]:
+    """Move a claim and tell its member. Refuses: not-found, stale-version, move-not-allowed."""
+    tx.add(SQL["require_account"], sub=viewer.sub)
+    tx.add(SQL["lock_claim"], id=claim_id, sub=viewer.sub, staff=viewer.staff)
+    tx.add(SQL["require_version"], id=claim_id, version=version)
+    tx.add(SQL["require_move"], id=claim_id, to=asked.to)
+    tx.add(SQL["insert_history"], id=claim_id, sub=viewer.sub, role=viewer.role, **asked.model_dump())
+    tx.add(SQL["move"], id=claim_id, to=asked.to)
+    tx.add(SQL["enqueue_moved"], job_id=uuid7(), id=claim_id)
+    tx.signal(NUDGE)
+    record(tx, actor, "claim.moved", claim_id, to=asked.to)
+    return _claim(tx, claim_id, viewer)
+
+
+def assign(
+    tx: Transaction, claim_id: UUID, staff_id: UUID | None, viewer: Viewer, *, version: int, actor: Actor
+) -> Pending[Row]:
+    """Give a claim to a staff member, the viewer where none is named. Refuses: not-found, stale-version, …"""
+    tx.add(SQL["lock_claim"], id=claim_id, sub=viewer.sub, staff=viewer.staff)
+    tx.add(SQL["require_version"], id=claim_id, version=version)
+    tx.add(SQL["require_staff_member"], staff_id=staff_id, sub=viewer.sub)
+    tx.add(SQL["assign"], id=claim_id, staff_id=staff_id, sub=viewer.sub)
+    record(tx, actor, "claim.assigned", claim_id, staff_id=staff_id or "self")
+    return _claim(tx, claim_id, viewer)
+
+
+def announce(
+    tx: Transaction, claim_id: UUID, new: NewDocument, viewer: Viewer, *, document_id: UUID, key: str, actor: Actor
+) -> Pending[Row]:
+    """Reserve a slot for a file. Refuses: not-found, claim-closed, too-many-documents."""
+    tx.add(SQL["lock_claim"], id=claim_id, sub=viewer.sub, staff=viewer.staff)
+    tx.add(SQL["require_open"], id=claim_id)
+    tx.add(SQL["require_slot"], id=claim_id)
+    tx.add(SQL["insert_document"], id=claim_id, document_id=document_id, object_key=key, **new.model_dump())
+    record(tx, actor, "document.announced", document_id, claim_id=claim_id)
+    return _document(tx, claim_id, document_id, viewer)
+
+
+def read_document(tx: Transaction, claim_id: UUID, document_id: UUID, viewer: Viewer) -> Pending[Row]:
+    """A document. Refuses: not-found."""
+    return _document(tx, claim_id, document_id, viewer)
+
+
+def find_documents(tx: Transaction, *, claim_id: UUID, viewer: Viewer, after: UUID, count: int) -> Pending[list[Row]]:
+    """A claim's documents, newest first. Refuses: not-found."""
+    tx.add(SQL["require_claim"], id=claim_id, sub=viewer.sub, staff=viewer.staff)
+    return tx.all(SQL["documents"], id=claim_id, after=after, count=count)
+
+
+def judge(
+    tx: Transaction, claim_id: UUID, document_id: UUID, viewer: Viewer, *, verdict: str, actor: Actor
+) -> Pending[Row]:
+    """Write the verdict on what was uploaded, unless one was written before. Refuses: not-found."""
+    tx.add(SQL["lock_document"], id=claim_id, document_id=document_id)
+    tx.add(SQL["judge"], document_id=document_id, verdict=verdict)
+    record(tx, actor, f"document.{verdict}", document_id, claim_id=claim_id)
+    return _document(tx, claim_id, document_id, viewer)
+
+
+def _claim(tx: Transaction, claim_id: UUID, viewer: Viewer) -> Pending[Row]:
+    return tx.answer(SQL["claim"], id=claim_id, sub=viewer.sub, staff=viewer.staff)
+
+
+def _document(tx: Transaction, claim_id: UUID, document_id: UUID, viewer: Viewer) -> Pending[Row]:
+    return tx.answer(SQL["document"], id=claim_id, document_id=document_id, sub=viewer.sub, staff=viewer.staff)

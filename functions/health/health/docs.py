@@ -1,0 +1,74 @@
+"""The API's description, and a page to read and try it: all of it served by us, nothing fetched from elsewhere."""
+
+from functools import cache
+from importlib import resources
+
+from shared.http.api import Api
+from shared.http.operation import Answer, Call, Nothing
+
+# The assets ship with Powertools, which the layer holds anyway.
+_ASSETS = "aws_lambda_powertools.event_handler.openapi.swagger_ui"
+
+# The description and page change with a deploy, not within a minute.
+_CACHED = {"Cache-Control": "public, max-age=60"}
+
+# Whatever the page's scripts may think of: they talk to us alone.
+_POLICY = {
+    "Content-Security-Policy": "default-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
+}
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Interdomestik API</title>
+<link rel="icon" href="data:,">
+<style>{css}</style>
+</head>
+<body>
+<div id="page"></div>
+<script>{script}</script>
+<script>
+SwaggerUIBundle({{
+  url: "openapi.json", dom_id: "#page", deepLinking: true, filter: true, docExpansion: "list",
+  persistAuthorization: true, validatorUrl: null, presets: [SwaggerUIBundle.presets.apis], layout: "BaseLayout"
+}});
+</script>
+</body>
+</html>
+"""
+
+
+def register(api: Api) -> None:
+    """Add the two operations to the room's API."""
+    api.get("/openapi.json", summary="Read the API's description", answer=None, sign_in="none", limit=None)(
+        read_description
+    )
+    api.get("/docs", summary="Read and try the API", answer=None, sign_in="none", limit=None, media_type="text/html")(
+        read_page
+    )
+
+
+def read_description(_call: Call[Nothing]) -> Answer:
+    """OpenAPI 3.1, of all functions together."""
+    return Answer(200, raw=_description(), headers=_CACHED)
+
+
+def read_page(_call: Call[Nothing]) -> Answer:
+    """Works offline; 'Authorize' takes a bearer token."""
+    return Answer(200, raw=_page(), headers={**_CACHED, **_POLICY, "Content-Type": "text/html; charset=utf-8"})
+
+
+@cache
+def _description() -> str:
+    return resources.files("health").joinpath("openapi.json").read_text(encoding="utf-8")
+
+
+@cache
+def _page() -> str:
+    assets = resources.files(_ASSETS)
+    css, script = (
+        assets.joinpath(name).read_text(encoding="utf-8") for name in ("swagger-ui.min.css", "swagger-ui-bundle.min.js")
+    )
+    return _PAGE.format(css=css, script=script)
