@@ -19,3 +19,8 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 def people(cloud: Cloud) -> People:
     """Who uses it."""
     return People(cloud)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is said of the whole run's log is looked at last."""
+    items.sort(key=lambda item: "test_privacy" in item.nodeid)

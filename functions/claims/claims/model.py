@@ -1,15 +1,15 @@
 """What is sent and told about claims."""
 
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from shared.clock import latest_local_date
 from shared.http.pages import PageQuery
-from shared.text import Amount, Country, Currency, Input, View, line, prose
+from shared.text import Amount, Country, Currency, Date, FileName, Input, View, line, prose
 
 Category = Literal["vehicle", "property", "injury", "travel"]
 State = Literal["submitted", "verification", "evaluation", "negotiation", "court", "resolved", "rejected", "withdrawn"]
@@ -18,11 +18,20 @@ ContentType = Literal["image/jpeg", "image/png", "image/webp", "application/pdf"
 DocumentState = Literal["pending", "available", "rejected"]
 OwnOrId = Annotated[str, Field(pattern=r"^(me|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})$")]
 
+
+def _true_or_false(value: object) -> object:
+    if isinstance(value, str) and value not in ("true", "false"):
+        raise PydanticCustomError("flag", "is neither true nor false")  # "1", "on" and "yes" would do, too
+    return value
+
+
+Flag = Annotated[bool, BeforeValidator(_true_or_false)]
+
 MAX_DOCUMENT_BYTES = 10 * 1024 * 1024
 
 
-def _not_in_the_future(value: date) -> date:
-    if value > latest_local_date(datetime.now(UTC)):
+def _not_in_the_future(value: date, info: ValidationInfo) -> date:
+    if value > latest_local_date(info.context["now"]):
         raise PydanticCustomError("future", "is in the future")
     return value
 
@@ -34,7 +43,7 @@ class NewClaim(Input):
     title: Annotated[str, line(5, 200)]
     company_name: Annotated[str, line(2, 200)]
     description: Annotated[str, prose(20, 10_000)]
-    incident_date: Annotated[date, AfterValidator(_not_in_the_future)]
+    incident_date: Annotated[Date, AfterValidator(_not_in_the_future)]
     incident_country: Country
     amount: Amount
     currency: Currency = "EUR"
@@ -74,13 +83,13 @@ class ClaimQuery(PageQuery):
 
     state: State | None = None
     assignee: OwnOrId | None = None
-    stuck: bool | None = None
+    stuck: Flag | None = None
 
 
 class NewDocument(Input):
     """A file about to be uploaded."""
 
-    file_name: Annotated[str, line(1, 200)]
+    file_name: FileName
     content_type: ContentType
     size: Annotated[int, Field(ge=1, le=MAX_DOCUMENT_BYTES)]
 

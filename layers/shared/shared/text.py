@@ -6,9 +6,10 @@ Text is checked as it came and then normalised to NFC; nothing else of it is cha
 import re
 import unicodedata
 from dataclasses import dataclass
+from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from shared.codes import COUNTRIES, CURRENCIES
@@ -28,6 +29,9 @@ _PHONE = r"^\+[1-9][0-9]{6,14}$"  # ITU-T E.164
 _AMOUNT = r"^(0|[1-9][0-9]{0,9})(\.[0-9]{1,2})?$"
 _REFERRAL = r"^[A-Z]{1,8}-[0-9A-HJKMNP-TV-Z]{4}$"
 _VERSION = r"^[0-9A-Za-z][0-9A-Za-z._-]{0,31}$"
+# Also no path, and nothing that makes a name read otherwise than it is written (bidirectional controls).
+_NO_FILE_NAME = rf"/\\{_CONTROL}\u202a-\u202e\u2066-\u2069"
+_FILE_NAME = rf"^[^\s{_NO_FILE_NAME}]([^{_NO_FILE_NAME}]*[^\s{_NO_FILE_NAME}])?$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +91,20 @@ def prose(least: int, most: int) -> Form:
     return Form(_PROSE, "text without control characters or white space at its ends", least, most, nfc=True)
 
 
+def _written_out(value: object) -> object:
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value) is None:
+        raise PydanticCustomError("form", "is not a date like 2026-11-02")  # "1577836800" would be one, too
+    return value
+
+
 PersonName = Annotated[str, line(2, 200)]
 Email = Annotated[str, Form(_EMAIL, "an email address", most=254), AfterValidator(str.lower)]
 Phone = Annotated[str, Form(_PHONE, "a phone number in E.164, like +38344123456")]
 Amount = Annotated[str, Form(_AMOUNT, "an amount with at most 2 places, like 250.00")]
 ReferralCode = Annotated[str, Form(_REFERRAL, "a referral code, like ARTA-7K3F")]
 TermsVersion = Annotated[str, Form(_VERSION, "a version, like 2026-01")]
+FileName = Annotated[str, Form(_FILE_NAME, "a file's name, without its path", 1, 200, nfc=True)]
+Date = Annotated[date, BeforeValidator(_written_out)]
 Country = Annotated[str, OneOf(COUNTRIES, "an ISO 3166 country")]
 Currency = Annotated[str, OneOf(CURRENCIES, "an ISO 4217 currency")]
 Language = Literal["sq", "en", "mk", "sr"]

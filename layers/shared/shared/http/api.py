@@ -131,7 +131,7 @@ def _parse(operation: Operation, request: Request, wiring: Wiring) -> Call[Any]:
     caller = operation.caller(request, wiring)
     key = _key(operation, request)
     ids = request.ids()
-    value, plain = operation.read_input(request)
+    value, plain = operation.read_input(request, wiring.clock())
     use = KeyUse(_scope(operation, request, caller), key or request.request_id, _fingerprint(request, plain))
     return Call(operation, value, ids, caller, operation.version(request), request, use, wiring)
 

@@ -1,10 +1,12 @@
 """Bodies: one JSON object, read strictly, then held against a model."""
 
 import json
+from datetime import datetime
 from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from shared.clock import utc_now
 from shared.errors import FieldError, Refusal
 
 M = TypeVar("M", bound=BaseModel)
@@ -55,10 +57,13 @@ def _refuse_surrogates(value: dict[str, Any]) -> None:
             raise _invalid(FieldError(pointer([name]), "is not well-formed Unicode")) from None
 
 
-def parse(model: type[M], value: dict[str, Any]) -> M:
-    """The model's instance of a JSON object. Raises Refusal("invalid-request") naming every field that is wrong."""
+def parse(model: type[M], value: dict[str, Any], *, now: datetime | None = None) -> M:
+    """The model's instance of a JSON object. Raises Refusal("invalid-request") naming every field that is wrong.
+
+    Validators find `now`, the time they measure dates by, in their context.
+    """
     try:
-        return model.model_validate_json(json.dumps(value), strict=True)
+        return model.model_validate_json(json.dumps(value), strict=True, context={"now": now or utc_now()})
     except ValidationError as error:
         raise _invalid(*_field_errors(error)) from None
 

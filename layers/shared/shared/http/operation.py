@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import Any, Generic, Literal, TypeVar
 from uuid import UUID
@@ -86,11 +87,11 @@ class Operation:
             raise Refusal("forbidden")
         return caller
 
-    def read_input(self, request: Request) -> tuple[BaseModel, dict[str, Any]]:
+    def read_input(self, request: Request, now: datetime) -> tuple[BaseModel, dict[str, Any]]:
         """The input's model and the plain object it came from. Raises Refusal naming what is wrong with it."""
         if self.changes:
             value = _json_body(request, optional=self.input is Nothing)
-            return parse(self.input, value), value
+            return parse(self.input, value, now=now), value
         return _read_query(self.input, request), {}
 
     def version(self, request: Request) -> int:

@@ -1,0 +1,1 @@
+"""Jobs: everything that happens after a request has committed."""

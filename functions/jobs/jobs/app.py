@@ -1,0 +1,41 @@
+"""The dead letters, for admins: parse, call once, map."""
+
+from typing import Any
+
+from jobs import service
+from jobs.model import JobQuery, JobView
+from shared.http.api import Api
+from shared.http.caller import ADMIN
+from shared.http.operation import Answer, Call, Nothing, answered
+from shared.http.pages import Page
+from shared.wiring import wiring
+
+api = Api()
+
+LIST = "jobs"
+
+
+@api.get("/jobs", summary="List jobs that did not end well", input=JobQuery, answer=Page[JobView], access=ADMIN)
+def find(call: Call[JobQuery]) -> Answer:
+    """Failed ones, or uncertain ones: mails that may or may not have been sent."""
+    cursors, listing = call.wiring.cursors, f"{LIST} {call.input.state}"
+    rows = call.read(service.find, call.input, after=cursors.read(listing, call.input.cursor))
+    return answered(cursors.page(listing, rows, call.input.limit, JobView.model_validate))
+
+
+@api.post(
+    "/jobs/{job_id}/replay",
+    summary="Do a job again",
+    answer=JobView,
+    access=ADMIN,
+    refusals=("not-found", "job-not-failed"),
+)
+def replay(call: Call[Nothing]) -> Answer:
+    """For a failed job, or an uncertain one of which a person knows that it was not done."""
+    facts = call.once(service.replay, call.ids["job_id"], actor=call.actor)
+    return answered(JobView.model_validate(facts))
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Lambda's entry point."""
+    return api.handle(event, context, wiring())

@@ -1,0 +1,32 @@
+"""The outermost of the jobs' handlers: what they raise must not tell about people."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from shared.logs import logger, where_it_failed
+
+Handler = Callable[[dict[str, Any], Any], Any]
+
+
+class JobsError(Exception):
+    """A handler failed; its words, if any, are ours and quote nobody."""
+
+
+def guarded(handler: Handler) -> Handler:
+    """Lambda prints an exception's words, and a database error's may quote a row: only its class goes on.
+
+    A JobsError is passed on as it is.
+    """
+
+    @wraps(handler)
+    def outermost(event: dict[str, Any], context: Any) -> Any:
+        try:
+            return handler(event, context)
+        except JobsError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it was, its words stay here
+            logger.error("handler_failed", extra=where_it_failed(error))
+            raise JobsError(type(error).__name__) from None
+
+    return outermost

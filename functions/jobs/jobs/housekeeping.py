@@ -1,0 +1,120 @@
+"""Housekeeping, every hour: what time does to records.
+
+Each chore works in bounded batches, as long as there are records and time.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from jobs.guard import guarded
+from jobs.relay import drain
+from shared.aws.evidence import EvidenceStore
+from shared.aws.failures import AwsFailure
+from shared.clock import Clock, monotonic
+from shared.ids import uuid7
+from shared.logs import logger, where_it_failed
+from shared.postgres import Database, Row
+from shared.resilience.deadline import Deadline
+from shared.sql import load_queries
+from shared.wiring import wiring
+
+SQL = load_queries("jobs")
+
+# A batch is one short transaction: few locks at a time, and little lost where one fails.
+BATCH = 200
+# Deleting objects takes a call each.
+DOCUMENT_BATCH = 50
+
+DOCUMENT_AGE = timedelta(days=1)
+KEY_AGE = timedelta(hours=24)
+DONE_JOB_AGE = timedelta(days=30)
+# After a period's end, days in which a past-due member may still use the services.
+GRACE_DAYS = 14
+
+
+@dataclass(frozen=True, slots=True)
+class Housekeeper:
+    """Does the chores; each returns how many records one batch changed."""
+
+    database: Database
+    evidence: EvidenceStore
+    clock: Clock
+    request_id: str
+    deadline: Deadline
+
+    def sweep_documents(self) -> int:
+        """Remove what was uploaded for documents that nobody completed, and reject those."""
+        stale = self._rows("stale_documents", age=DOCUMENT_AGE, count=DOCUMENT_BATCH)
+        gone = [row["id"] for row in stale if self._remove(row)]
+        return len(self._rows("reject_documents", ids=gone)) if gone else 0
+
+    def _remove(self, document: Row) -> bool:
+        try:
+            self.evidence.delete(document["object_key"])
+        except AwsFailure as error:
+            logger.warning("object_not_deleted", extra={"document_id": str(document["id"]), "error": error.code})
+            return False
+        return True
+
+    def notice_breaches(self) -> int:
+        """Write to the desk about claims that stay longer in a state than was promised."""
+        claims: list[UUID] = [row["id"] for row in self._rows("breached_claims", count=BATCH)]
+        if not claims:
+            return 0
+        return len(self._rows("notify_breaches", claim_ids=claims, job_ids=[uuid7() for _ in claims]))
+
+    def advance_subscriptions(self) -> int:
+        """Move memberships whose period, or grace, has ended."""
+        today = self.clock().date()
+        return len(
+            self._rows(
+                "advance_subscriptions", today=today, grace_days=GRACE_DAYS, count=BATCH, request_id=self.request_id
+            )
+        )
+
+    def delete_old_keys(self) -> int:
+        """Forget idempotency keys after a day."""
+        return len(self._rows("delete_old_keys", age=KEY_AGE, count=BATCH))
+
+    def delete_old_jobs(self) -> int:
+        """Forget jobs that are long done."""
+        return len(self._rows("delete_old_jobs", age=DONE_JOB_AGE, count=BATCH))
+
+    def _rows(self, query: str, **params: object) -> list[Row]:
+        return self.database.run(lambda tx: tx.all(SQL[query], **params), self.deadline).value
+
+    def run(self) -> dict[str, int]:
+        """Do every chore to its end, or as far as the time allows; return how many records each changed.
+
+        A chore that fails is logged and does not keep the others from their work.
+        """
+        chores: dict[str, Callable[[], int]] = {
+            "documents_swept": self.sweep_documents,
+            "breaches_noticed": self.notice_breaches,
+            "subscriptions_advanced": self.advance_subscriptions,
+            "keys_deleted": self.delete_old_keys,
+            "jobs_deleted": self.delete_old_jobs,
+        }
+        return {name: self._finish(name, chore) for name, chore in chores.items()}
+
+    def _finish(self, name: str, chore: Callable[[], int]) -> int:
+        try:
+            return drain(chore, self.deadline)
+        except Exception as error:  # noqa: BLE001 - the next chore may well succeed
+            logger.error("chore_failed", extra={"chore": name, **where_it_failed(error)})
+            return 0
+
+
+@guarded
+def handler(event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG001 - a schedule says nothing
+    """Lambda's entry point."""
+    parts = wiring()
+    deadline = Deadline.after(context.get_remaining_time_in_millis() / 1000, monotonic)
+    done = Housekeeper(parts.database, parts.evidence, parts.clock, context.aws_request_id, deadline).run()
+    if done["breaches_noticed"]:
+        parts.queues.nudge()
+    logger.info("housekeeping", extra=done)
+    return done

@@ -1,0 +1,184 @@
+-- All that the jobs' room does to the database.
+--
+-- A job's row is the truth and its SQS message only a wake-up, so a message may come twice, late or never.
+-- `leased_until` fences: who set it may finish the job, and once it is past the relay takes the job up again.
+
+-- name: settle_abandoned
+-- Jobs whose worker died: a mail may have left, so a person decides; an identity is safe to make again.
+UPDATE outbox SET
+    state = CASE WHEN kind = 'mail' THEN 'uncertain' WHEN attempts >= %(most_attempts)s THEN 'failed' ELSE 'pending' END,
+    last_error = 'abandoned', updated_at = now()
+WHERE state = 'running' AND leased_until < now()
+
+-- name: claim_due
+-- The relay takes due jobs, most urgent first; other relays skip them. `queued` long past its lease was lost.
+WITH due AS (
+    SELECT id FROM outbox
+    WHERE state IN ('pending', 'queued')
+      AND CASE state WHEN 'pending' THEN available_at <= now() ELSE leased_until < now() END
+    ORDER BY array_position(ARRAY['high', 'normal', 'low'], priority), available_at
+    LIMIT %(count)s FOR UPDATE SKIP LOCKED)
+UPDATE outbox o SET state = 'queued', leased_until = %(lease)s, updated_at = now()
+FROM due WHERE o.id = due.id
+RETURNING o.id, o.priority
+
+-- name: mark_published
+-- SQS has them; if no worker is heard of for long, they are published again.
+UPDATE outbox SET leased_until = now() + %(patience)s, updated_at = now()
+WHERE id = ANY(%(ids)s) AND state = 'queued' AND leased_until = %(lease)s
+
+-- name: unclaim
+-- SQS did not acknowledge them: they wait a little and are tried again.
+UPDATE outbox SET state = 'pending', leased_until = NULL, available_at = now() + %(pause)s, updated_at = now()
+WHERE id = ANY(%(ids)s) AND state = 'queued' AND leased_until = %(lease)s
+
+-- name: claim_job
+-- A worker takes a job: one of them, however many messages there are.
+UPDATE outbox SET state = 'running', attempts = attempts + 1, leased_until = %(lease)s, updated_at = now()
+WHERE id = %(id)s AND state IN ('pending', 'queued') AND available_at <= now()
+
+-- name: job_with_facts
+-- The job, who it is for, and what there is to say about its subject: an agent, a member or a claim.
+SELECT o.id, o.kind, o.state, o.attempts, o.leased_until, o.payload, r.email, r.language,
+       jsonb_build_object(
+           'full_name', r.full_name, 'email', r.email, 'referral_code', g.referral_code,
+           'member_number', m.number, 'plan', s.plan, 'price', s.price::text,
+           'starts_on', s.starts_on, 'ends_on', s.ends_on, 'currency', coalesce(c.currency, s.currency),
+           'claim_number', c.number, 'title', c.title, 'category', c.category, 'company_name', c.company_name,
+           'amount', c.amount::text, 'incident_date', c.incident_date, 'incident_country', c.incident_country,
+           'state', c.state, 'state_since', c.state_since, 'days', extract(day FROM t.breach_after)::text,
+           'assignee', d.full_name, 'from_state', h.from_state, 'to_state', h.to_state, 'reason', h.reason,
+           'decline_code', h.decline_code) AS facts
+FROM outbox o
+LEFT JOIN accounts r ON r.id = coalesce(substring(o.payload->>'to' FROM '^account:(.*)$'), o.payload->>'account_id')::uuid
+LEFT JOIN agents g ON g.id = o.subject_id
+LEFT JOIN claims c ON c.id = o.subject_id
+LEFT JOIN claim_states t ON t.state = c.state
+LEFT JOIN members m ON m.id = coalesce(c.member_id, o.subject_id)
+LEFT JOIN subscriptions s ON s.member_id = m.id
+LEFT JOIN accounts d ON d.id = c.assignee_id
+LEFT JOIN claim_history h ON h.claim_id = c.id AND h.version = coalesce(
+    (o.payload->'facts'->>'version')::int, (SELECT max(version) FROM claim_history WHERE claim_id = c.id))
+WHERE o.id = %(id)s
+
+-- name: settle_job
+-- What became of a job, by the worker that had it; a job given up on meanwhile is settled by the truth.
+UPDATE outbox SET
+    state = %(state)s, last_error = %(error)s, updated_at = now(), available_at = now() + %(delay)s,
+    leased_until = NULL
+WHERE id = %(id)s AND leased_until = %(lease)s AND state IN ('running', 'uncertain')
+
+-- name: link_identity
+-- Who signs in as this account; an account keeps the identity it has.
+UPDATE accounts SET identity_sub = %(sub)s WHERE id = %(account_id)s AND identity_sub IS NULL
+
+-- name: jobs
+-- A page of jobs that did not end well.
+SELECT id, to_jsonb(j) AS facts FROM (
+    SELECT id, kind, payload->>'template' AS template, priority, state, attempts, last_error, subject_id,
+           created_at, updated_at
+    FROM outbox) j
+WHERE state = %(state)s AND id < %(after)s
+ORDER BY id DESC LIMIT %(count)s
+
+-- name: require_job
+-- The job exists.
+SELECT require(EXISTS (SELECT FROM outbox WHERE id = %(id)s), 'not-found')
+
+-- name: require_failed
+-- Only what did not end well may run again.
+SELECT require((SELECT state IN ('failed', 'uncertain') FROM outbox WHERE id = %(id)s FOR UPDATE), 'job-not-failed')
+
+-- name: replay
+-- A person has decided that the job is to be done again.
+UPDATE outbox SET
+    state = 'pending', attempts = 0, available_at = now(), leased_until = NULL, last_error = NULL, updated_at = now()
+WHERE id = %(id)s
+
+-- name: job
+-- A job as admins are told.
+SELECT to_jsonb(j) AS facts FROM (
+    SELECT id, kind, payload->>'template' AS template, priority, state, attempts, last_error, subject_id,
+           created_at, updated_at
+    FROM outbox WHERE id = %(id)s) j
+
+-- name: stale_documents
+-- Announced, never completed, and old.
+SELECT id, object_key FROM documents
+WHERE state = 'pending' AND created_at < now() - %(age)s
+ORDER BY created_at LIMIT %(count)s
+
+-- name: reject_documents
+-- Their objects are gone.
+UPDATE documents SET state = 'rejected', slot = NULL, updated_at = now()
+WHERE id = ANY(%(ids)s) AND state = 'pending'
+RETURNING id
+
+-- name: breached_claims
+-- Claims that stay in a state longer than was promised, of which the desk does not know yet.
+SELECT c.id FROM claims c JOIN claim_states t USING (state)
+WHERE c.sla_notified_at IS NULL AND c.state_since + t.breach_after < now()
+ORDER BY c.state_since LIMIT %(count)s
+
+-- name: notify_breaches
+-- Tell the desk, once per claim and state: the note and its job commit together.
+WITH told AS (
+    UPDATE claims c SET sla_notified_at = now()
+    FROM claim_states t, unnest(%(claim_ids)s::uuid[], %(job_ids)s::uuid[]) AS n(claim_id, job_id)
+    WHERE c.id = n.claim_id AND t.state = c.state
+      AND c.sla_notified_at IS NULL AND c.state_since + t.breach_after < now()
+    RETURNING c.id, n.job_id, c.state, c.state_since, extract(day FROM t.breach_after)::text AS days)
+INSERT INTO outbox (id, kind, priority, subject_id, payload)
+SELECT job_id, 'mail', 'low', id, jsonb_build_object(
+    'template', 'staff-sla-breach', 'to', 'desk',
+    'facts', jsonb_build_object('state', state, 'state_since', state_since, 'days', days))
+FROM told
+RETURNING id
+
+-- name: advance_subscriptions
+-- Periods that have ended: cancelled ones end, others are past due, and expire when the grace is over.
+WITH due AS (
+    SELECT m.id FROM members m JOIN subscriptions s ON s.member_id = m.id
+    WHERE s.state IN ('active', 'past_due')
+      AND s.ends_on < %(today)s - CASE WHEN s.state = 'past_due' AND NOT s.cancel_at_period_end THEN %(grace_days)s ELSE 0 END
+    ORDER BY m.id LIMIT %(count)s FOR NO KEY UPDATE OF m SKIP LOCKED
+), moved AS (
+    UPDATE subscriptions s SET
+        state = CASE WHEN s.cancel_at_period_end THEN 'canceled'
+                     WHEN s.state = 'past_due' OR s.ends_on < %(today)s - %(grace_days)s THEN 'expired'
+                     ELSE 'past_due' END,
+        version = s.version + 1, updated_at = now()
+    FROM due
+    WHERE s.member_id = due.id AND s.state IN ('active', 'past_due')
+      AND s.ends_on < %(today)s - CASE WHEN s.state = 'past_due' AND NOT s.cancel_at_period_end THEN %(grace_days)s ELSE 0 END
+    RETURNING s.member_id, s.state
+), changed AS (
+    UPDATE members m SET version = m.version + 1, updated_at = now() FROM moved WHERE m.id = moved.member_id
+)
+INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
+SELECT gen_random_uuid(), 'membership.' || state, member_id, 'housekeeping', %(request_id)s, '{}' FROM moved
+RETURNING id
+
+-- name: delete_old_keys
+-- Idempotency keys that nobody may use any more.
+DELETE FROM idempotency_keys WHERE (scope, key) IN (
+    SELECT scope, key FROM idempotency_keys WHERE created_at < now() - %(age)s
+    ORDER BY created_at LIMIT %(count)s FOR UPDATE SKIP LOCKED)
+RETURNING key
+
+-- name: delete_old_jobs
+-- Jobs done long ago.
+DELETE FROM outbox WHERE id IN (
+    SELECT id FROM outbox WHERE state = 'done' AND updated_at < now() - %(age)s
+    ORDER BY updated_at LIMIT %(count)s FOR UPDATE SKIP LOCKED)
+RETURNING id
+
+-- name: insert_staff
+-- A member of staff, unless the address is taken.
+INSERT INTO accounts (id, role, email, full_name, language)
+VALUES (%(id)s, %(role)s, %(email)s, %(full_name)s, %(language)s)
+ON CONFLICT ON CONSTRAINT accounts_email_key DO NOTHING
+
+-- name: account_by_email
+-- Whose address it is.
+SELECT id, role FROM accounts WHERE email = %(email)s

@@ -1,0 +1,87 @@
+"""The relay: moves committed jobs from the outbox to SQS, by priority.
+
+claim (one flight, leased) → publish → mark (one flight). Killed anywhere, it loses nothing: the lease of
+what it had claimed runs out and the next relay claims it. A job published twice is done once, since
+workers claim by state.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from jobs.guard import guarded
+from jobs.policy import MOST_ATTEMPTS, PUBLISH_LEASE
+from shared.aws.queues import Queues
+from shared.clock import Clock, monotonic
+from shared.logs import logger
+from shared.postgres import Database, Pending, Row, Transaction
+from shared.resilience.deadline import Deadline
+from shared.sql import load_queries
+from shared.wiring import wiring
+
+SQL = load_queries("jobs")
+
+# Ten SendMessageBatch calls: a tenth of a second, and little to publish again after a crash.
+CLAIM_BATCH = 100
+# A queue may be that far behind before its messages are taken for lost and doubled.
+QUEUE_PATIENCE = timedelta(hours=1)
+# SQS did not answer; the next schedule or nudge finds the job due again.
+PUBLISH_PAUSE = timedelta(seconds=10)
+
+
+def relay_once(database: Database, queues: Queues, *, clock: Clock, deadline: Deadline) -> int:
+    """Hand up to CLAIM_BATCH due jobs to SQS and return how many it acknowledged."""
+    lease = clock() + PUBLISH_LEASE
+    claimed = database.run(lambda tx: _claim(tx, lease), deadline).value
+    if not claimed:
+        return 0
+    sent = _publish(queues, claimed)
+    unsent = [row["id"] for row in claimed if row["id"] not in sent]
+    database.run(lambda tx: _mark(tx, lease, sent, unsent), deadline)
+    if unsent:
+        logger.warning("jobs_not_published", extra={"count": len(unsent)})
+    return len(sent)
+
+
+def _claim(tx: Transaction, lease: datetime) -> Pending[list[Row]]:
+    tx.add(SQL["settle_abandoned"], most_attempts=MOST_ATTEMPTS)
+    return tx.all(SQL["claim_due"], lease=lease, count=CLAIM_BATCH)
+
+
+def _publish(queues: Queues, claimed: Iterable[Row]) -> frozenset[UUID]:
+    by_priority: dict[str, list[UUID]] = defaultdict(list)
+    for row in claimed:
+        by_priority[row["priority"]].append(row["id"])
+    urgent_first = (priority for priority in ("high", "normal", "low") if priority in by_priority)
+    return frozenset().union(*(queues.publish(priority, by_priority[priority]) for priority in urgent_first))
+
+
+def _mark(tx: Transaction, lease: datetime, sent: frozenset[UUID], unsent: list[UUID]) -> Pending[None]:
+    if unsent:
+        tx.add(SQL["unclaim"], ids=unsent, lease=lease, pause=PUBLISH_PAUSE)
+    tx.add(SQL["mark_published"], ids=list(sent), lease=lease, patience=QUEUE_PATIENCE)
+    return Pending(lambda: None)
+
+
+def drain(once: Callable[[], int], deadline: Deadline) -> int:
+    """Repeat until nothing was handed over or the time is up; return how many jobs were."""
+    total = 0
+    while not deadline.passed and (count := once()):
+        total += count
+    return total
+
+
+@guarded
+def handler(event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG001 - nudged or scheduled, it does the same
+    """Lambda's entry point."""
+    parts = wiring()
+    deadline = Deadline.after(context.get_remaining_time_in_millis() / 1000, monotonic)
+
+    def once() -> int:
+        return relay_once(parts.database, parts.queues, clock=parts.clock, deadline=deadline)
+
+    published = drain(once, deadline)
+    logger.info("relayed", extra={"count": published})
+    return {"published": published}

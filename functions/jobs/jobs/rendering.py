@@ -1,0 +1,195 @@
+"""Mails in four languages: which facts each needs, and how its words become a subject, a text and an HTML part.
+
+The words are in `mails/<language>.toml`, written once for both parts; `mails/layout.txt` and `layout.html`
+arrange them. A fact is only ever a value: whatever a person wrote reaches the mail as it is, and in HTML
+as escaped text.
+"""
+
+import tomllib
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined, Template, TemplateError
+from markupsafe import Markup, escape
+
+LANGUAGES = ("sq", "en", "mk", "sr")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The facts of a mail: the ones it can't do without, and the ones it leaves out where they are empty."""
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+
+
+_CLAIM = ("full_name", "claim_number", "title")
+
+MAILS: Mapping[str, Facts] = {
+    "agent-received": Facts(("full_name", "referral_code")),
+    "agent-approved": Facts(("full_name", "referral_code")),
+    "agent-rejected": Facts(("full_name",), ("reason",)),
+    "member-welcome": Facts(
+        ("full_name", "email", "member_number", "plan", "price", "currency", "starts_on", "ends_on")
+    ),
+    "membership-renewed": Facts(("full_name", "member_number", "plan", "price", "currency", "ends_on")),
+    "membership-cancelled": Facts(("full_name", "member_number", "ends_on")),
+    "claim-received": Facts((*_CLAIM, "category", "company_name", "amount", "currency")),
+    "claim-moved": Facts((*_CLAIM, "to_state"), ("from_state", "reason", "decline_code")),
+    "documents-requested": Facts(_CLAIM, ("reason",)),
+    "staff-new-claim": Facts((
+        "claim_number", "member_number", "title", "category", "company_name",
+        "incident_date", "incident_country", "amount", "currency",
+    )),
+    "staff-sla-breach": Facts(("claim_number", "state", "state_since", "days"), ("assignee",)),
+}  # fmt: skip
+
+
+class NotRenderable(Exception):
+    """A mail can't be written; `code` says why and holds none of its facts."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A mail's words: a subject of one line, and the body twice."""
+
+    subject: str
+    text: str
+    html: str
+
+
+def render(mail: str, language: str, facts: Mapping[str, object], *, link: str) -> Rendered:
+    """Write a mail. `facts` may hold more than the mail needs; `link` is where its button leads.
+
+    Dates are ISO 8601, amounts decimal, both as text. Raises NotRenderable.
+    """
+    needed = MAILS.get(mail)
+    if needed is None:
+        raise NotRenderable("template-unknown")
+    known = {name: str(value) for name, value in facts.items() if value not in (None, "")}
+    if any(name not in known for name in needed.required):
+        raise NotRenderable("facts-missing")
+    chosen = {name: known.get(name, "") for name in (*needed.required, *needed.optional)}
+    try:
+        return _words(language).rendered(mail, chosen, link)
+    except (TemplateError, KeyError, ValueError) as error:
+        raise NotRenderable(f"rendering-{type(error).__name__}") from None
+
+
+class _Words:
+    """One language's words, compiled when first used."""
+
+    def __init__(self, language: str, words: Mapping[str, Any]) -> None:
+        self._language = language
+        self._words = words
+        self._text = _environment(self._filters(), escaped=False)
+        self._html = _environment(self._filters(), escaped=True)
+
+    def rendered(self, mail: str, facts: Mapping[str, str], link: str) -> Rendered:
+        """Fill both layouts in."""
+        subject = single_line(self._fill(self._text, self._words["mail"][mail]["subject"], facts))
+        more = {"language": self._language, "subject": subject, "link": link}
+        parts = [
+            layout.render(self._parts(environment, mail, facts) | more)
+            for environment, layout in ((self._text, _layout("layout.txt")), (self._html, _layout("layout.html")))
+        ]
+        return Rendered(subject, *parts)
+
+    def _parts(self, environment: Environment, mail: str, facts: Mapping[str, str]) -> dict[str, Any]:
+        own = self._words["mail"][mail]
+
+        def fill(source: str) -> str:
+            return self._fill(environment, source, facts)
+
+        rows = [(fill(label), fill(value)) for label, value in own.get("details", ())]
+        quote = fill(own.get("quote", ""))
+        return {
+            "greeting": fill(own.get("greeting", self._words["greeting"])),
+            "body": [fill(paragraph) for paragraph in own["body"]],
+            "details": [row for row in rows if row[1]],
+            "quote_label": fill(own.get("quote_label", "")) if quote else "",
+            "quote": quote,
+            "after": [fill(paragraph) for paragraph in own.get("after", ())],
+            "button": fill(own.get("button", "")),
+            "signature": fill(self._words["signature"]),
+            "footer": fill(self._words["footer"]),
+        }
+
+    @staticmethod
+    def _fill(environment: Environment, source: str, facts: Mapping[str, str]) -> str:
+        filled = _compiled(environment, source).render(facts)
+        return Markup(filled) if environment.autoescape else filled  # noqa: S704 - escaped by the environment
+
+    def _filters(self) -> dict[str, Callable[..., str]]:
+        words, formats = self._words["words"], self._words["formats"]
+
+        def day(value: str) -> str:
+            when = date.fromisoformat(value[:10])
+            return str(formats["day"].format(day=when.day, month=formats["months"][when.month - 1], year=when.year))
+
+        def money(amount: str, currency: str) -> str:
+            return str(formats["money"].format(amount=amount.replace(".", formats["decimal_mark"]), currency=currency))
+
+        def word(kind: str) -> Callable[[str], str]:
+            return lambda code: words[kind][code] if code else ""
+
+        return {"day": day, "money": money, **{kind: word(kind) for kind in words}}
+
+
+def single_line(text: str) -> str:
+    """The text as one line: nothing in it can end a header and begin another."""
+    spaced = (" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
+    return " ".join("".join(spaced).split())
+
+
+def _environment(filters: Mapping[str, Callable[..., str]], *, escaped: bool) -> Environment:
+    environment = Environment(
+        autoescape=escaped,  # noqa: S701 - the text part is not HTML
+        undefined=StrictUndefined,
+        finalize=_isolated if escaped else None,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(filters)
+    return environment
+
+
+def _isolated(fact: object) -> object:
+    # A name written from right to left must not turn the words around it.
+    return Markup("<bdi>") + escape(fact) + Markup("</bdi>") if fact != "" else fact
+
+
+@cache
+def _words(language: str) -> _Words:
+    if language not in LANGUAGES:
+        raise KeyError(language)
+    return _Words(language, tomllib.loads(_file(f"{language}.toml")))
+
+
+@cache
+def _compiled(environment: Environment, source: str) -> Template:
+    return environment.from_string(source)
+
+
+@cache
+def _layout(name: str) -> Template:
+    escaped = name.endswith(".html")
+    environment = Environment(
+        autoescape=escaped,  # noqa: S701 - the text part is not HTML
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.from_string(_file(name))
+
+
+def _file(name: str) -> str:
+    return resources.files("jobs.mails").joinpath(name).read_text(encoding="utf-8")

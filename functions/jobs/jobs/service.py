@@ -1,0 +1,25 @@
+"""What admins can do with jobs that did not end well: each use case queues its statements in an open transaction."""
+
+from uuid import UUID
+
+from jobs.model import JobQuery
+from shared.outbox import NUDGE, Actor, record
+from shared.postgres.transaction import Pending, Row, Transaction
+from shared.sql import load_queries
+
+SQL = load_queries("jobs")
+
+
+def find(tx: Transaction, query: JobQuery, *, after: UUID) -> Pending[list[Row]]:
+    """One more than a page of jobs, newest first."""
+    return tx.all(SQL["jobs"], state=query.state, after=after, count=query.limit + 1)
+
+
+def replay(tx: Transaction, job_id: UUID, *, actor: Actor) -> Pending[Row]:
+    """Have the job done again, its attempts counted anew. Refuses: not-found, job-not-failed."""
+    tx.add(SQL["require_job"], id=job_id)
+    tx.add(SQL["require_failed"], id=job_id)
+    tx.add(SQL["replay"], id=job_id)
+    record(tx, actor, "job.replayed", job_id)
+    tx.signal(NUDGE)
+    return tx.answer(SQL["job"], id=job_id)

@@ -1,0 +1,163 @@
+"""Doing a job, once it is claimed, and settles what became of it.
+
+claim with the facts (one flight) → the one side effect → settle (one flight)
+
+A mail is sent at most once: where its fate is unknown (no answer from SES, or a worker gone after the
+claim, see `settle_abandoned`) the job is `uncertain` and stays so until a person replays it. An identity
+is safe to make again, so it is tried again.
+"""
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from jobs.policy import JOB_LEASE, RETRY
+from jobs.rendering import NotRenderable, render
+from shared.aws.failures import AwsFailure, Refused, Uncertain
+from shared.aws.identity import Identities
+from shared.aws.mail import Mail, Mailer
+from shared.aws.queues import Queues
+from shared.clock import Clock
+from shared.logs import logger
+from shared.postgres import Database, Pending, Row, Transaction
+from shared.resilience.deadline import Deadline
+from shared.sql import load_queries
+
+SQL = load_queries("jobs")
+
+# Nothing is begun with less time left: 2 s to connect to SES, 15 s for its answer, and time to settle.
+JOB_TIME_S = 20.0
+# A nudge delayed longer comes after the relay's own schedule.
+LONGEST_NUDGE_S = 60.0
+
+
+class OutOfTime(Exception):
+    """The job was not begun: too little of the invocation was left for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of a job: its new state, the code of what went wrong, and when it may be tried again."""
+
+    state: str
+    error: str | None = None
+    delay_s: float = 0.0
+    sub: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """Where mail is from and goes: the desk's address and language, and the application's address."""
+
+    desk_mailbox: str
+    desk_language: str
+    app_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """Does jobs."""
+
+    database: Database
+    mailer: Mailer
+    identities: Identities
+    queues: Queues
+    office: Office
+    clock: Clock
+    uniform: Callable[[float, float], float] = random.uniform
+
+    def work(self, job_id: UUID, deadline: Deadline) -> str:
+        """Do a job and return its state then, or "skipped" where it is not to be done (now).
+
+        Raises OutOfTime before, and Unavailable where the database can't be had: the message comes again.
+        """
+        if deadline.left() < JOB_TIME_S:
+            raise OutOfTime
+        started, lease = time.perf_counter(), self.clock() + JOB_LEASE
+        job = self.database.run(lambda tx: _claim(tx, job_id, lease), deadline).value
+        if job is None or job["state"] != "running" or job["leased_until"] != lease:
+            return "skipped"
+        settled = self._do(job)
+        self.database.run(lambda tx: _settle(tx, job, settled), deadline)
+        if settled.state == "pending" and settled.delay_s <= LONGEST_NUDGE_S:
+            self.queues.nudge(delay_s=settled.delay_s)
+        _log(job, settled, time.perf_counter() - started)
+        return settled.state
+
+    def _do(self, job: Row) -> Settled:
+        try:
+            return self._identity(job) if job["kind"] == "identity" else self._mail(job)
+        except NotRenderable as error:
+            return Settled("failed", error.code)
+        except Refused as error:
+            return Settled("failed", error.code)
+        except AwsFailure as error:
+            if isinstance(error, Uncertain) and job["kind"] == "mail":
+                return Settled("uncertain", error.code)
+            return self._again(job, error.code)
+
+    def _mail(self, job: Row) -> Settled:
+        payload = job["payload"]
+        to, language = self._recipient(job)
+        facts = {**job["facts"], **payload.get("facts", {})}
+        words = render(payload["template"], language, facts, link=self.office.app_url)
+        mail = Mail(to=to, subject=words.subject, text=words.text, html=words.html)
+        self.mailer.send(mail, tags={"job": str(job["id"]), "template": payload["template"]})
+        return Settled("done")
+
+    def _recipient(self, job: Row) -> tuple[str, str]:
+        if job["payload"]["to"] == "desk":
+            return self.office.desk_mailbox, self.office.desk_language
+        if job["email"] is None:
+            raise NotRenderable("recipient-unknown")
+        return job["email"], job["language"]
+
+    def _identity(self, job: Row) -> Settled:
+        if job["email"] is None:
+            raise Refused("account-unknown")
+        sub = self.identities.ensure_person(email=job["email"], group=job["payload"]["group"])
+        return Settled("done", sub=sub)
+
+    def _again(self, job: Row, code: str) -> Settled:
+        tries = job["attempts"]
+        if tries > RETRY.retries:
+            return Settled("failed", code)
+        return Settled("pending", code, delay_s=RETRY.delay(tries - 1, self.uniform))
+
+
+def _claim(tx: Transaction, job_id: UUID, lease: datetime) -> Pending[Row | None]:
+    # A retry of this flight finds its own first try by the lease, and does not count an attempt again.
+    tx.add(SQL["claim_job"], id=job_id, lease=lease)
+    return tx.one(SQL["job_with_facts"], id=job_id)
+
+
+def _settle(tx: Transaction, job: Row, settled: Settled) -> Pending[None]:
+    if settled.sub is not None:
+        tx.add(SQL["link_identity"], account_id=job["payload"]["account_id"], sub=settled.sub)
+    tx.add(
+        SQL["settle_job"],
+        id=job["id"],
+        lease=job["leased_until"],
+        state=settled.state,
+        error=settled.error,
+        delay=timedelta(seconds=settled.delay_s),
+    )
+    return Pending(lambda: None)
+
+
+def _log(job: Mapping[str, Any], settled: Settled, seconds: float) -> None:
+    facts = {
+        "job_id": str(job["id"]),
+        "kind": job["kind"],
+        "template": job["payload"].get("template"),
+        "attempts": job["attempts"],
+        "state": settled.state,
+        "error": settled.error,
+        "duration_ms": round(seconds * 1000, 1),
+    }
+    log = logger.info if settled.state == "done" else logger.warning
+    log("job", extra=facts)

@@ -1,0 +1,111 @@
+"""The command line of the local cloud: `python -m local up`, and what a person needs beside it."""
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from local import postgres, tokens, unprivileged, up
+from local.build import BuildFailed, build_layer
+from local.children import Crashed, end_leftovers
+from local.deploy import DeployFailed
+from local.home import ROOT, AlreadyRunning, Home, PortInUse
+
+DEFAULT_PORT = 3000
+PROBLEMS = (AlreadyRunning, PortInUse, Crashed, BuildFailed, DeployFailed)
+MORE_PROBLEMS = (postgres.CannotStart, up.MigrationFailed, tokens.NoToken)
+
+
+class NotRunning(Exception):
+    """The command needs a running local cloud."""
+
+
+def main(arguments: list[str]) -> int:
+    """Runs one command; a problem becomes one message on stderr and status 1."""
+    options = parser().parse_args(arguments)
+    home = Home(ROOT, Path(options.state).resolve())
+    try:
+        COMMANDS[options.command](home, options)
+    except (*PROBLEMS, *MORE_PROBLEMS, NotRunning) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of all commands."""
+    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    parser.add_argument("command", choices=sorted(COMMANDS))
+    parser.add_argument("--state", default=str(ROOT / ".local"), help="the folder that keeps the state")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="of the front; 0 takes a free one")
+    parser.add_argument("--role", choices=("staff", "admin"), help="of the token's owner")
+    parser.add_argument("--email", default="", help="of the token's owner")
+    return parser
+
+
+def run_up(home: Home, options: argparse.Namespace) -> None:
+    """Starts the local cloud and stays until it ends."""
+    up.up(home, options.port)
+
+
+def reset(home: Home, _options: argparse.Namespace) -> None:
+    """Throws the state away; the environments stay."""
+    if not home.folder.exists():
+        return
+    with home.locked():
+        end_leftovers(home.read().children)
+        runner = unprivileged.choose(postgres.installed_binaries(), home.folder / "postgres")
+        unprivileged.remove(runner)
+        shutil.rmtree(home.folder)
+    print("the local state is gone")
+
+
+def print_token(home: Home, options: argparse.Namespace) -> None:
+    """Prints an access token, and nothing else."""
+    need_running(home)
+    print(tokens.token(home, role=options.role, email=options.email))
+
+
+def logs(home: Home, _options: argparse.Namespace) -> None:
+    """Shows the logs as they grow."""
+    files = sorted(map(str, home.logs.glob("**/*.log")))
+    if not files:
+        raise NotRunning("there are no logs yet: make up")
+    os.execvp("tail", ["tail", "-n", "20", "-F", *files])  # noqa: S606, S607
+
+
+def psql(home: Home, _options: argparse.Namespace) -> None:
+    """Opens the database as its owner."""
+    need_running(home)
+    server, _ = up.parts(home, home.read().ports)
+    program = postgres.installed_binaries() / "psql"
+    os.execv(program, ["psql", server.dsn()])  # noqa: S606
+
+
+def migrate(home: Home, _options: argparse.Namespace) -> None:
+    """Applies new migrations to the running database."""
+    need_running(home)
+    server, _ = up.parts(home, home.read().ports)
+    layer = build_layer(home.root, home.python("lambda"), say=print)
+    print(up.migrate(home, server, layer) or "nothing to apply\n", end="")
+
+
+def need_running(home: Home) -> None:
+    """Raises NotRunning where no local cloud runs."""
+    if not home.is_running():
+        raise NotRunning("the local cloud is not running: make up")
+
+
+COMMANDS: dict[str, Callable[[Home, argparse.Namespace], None]] = {
+    "up": run_up,
+    "reset": reset,
+    "token": print_token,
+    "logs": logs,
+    "psql": psql,
+    "migrate": migrate,
+}
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

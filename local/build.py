@@ -1,0 +1,68 @@
+"""Builds the layer: what it installs, compiled, and beside that links to our own package and to the migrations.
+
+The result stands for /opt. The links are why a change of our code needs no build.
+"""
+
+import hashlib
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+WORKERS = "2"  # processes of compileall
+
+
+class BuildFailed(Exception):
+    """The layer could not be built; the message has pip's last lines."""
+
+
+def build_layer(root: Path, python: str, *, say: Callable[[str], None]) -> Path:
+    """The layer's folder, made anew only where its requirements or the Python have changed. Raises BuildFailed.
+
+    It lies with the environments, not with the state, so a reset keeps it. `python` is the one the handlers run on.
+    """
+    layer = root / ".venvs/layer"
+    wanted = fingerprint(root, python)
+    if not (layer / ".stamp").exists() or (layer / ".stamp").read_text() != wanted:
+        say("layer: installing its packages …")
+        install(root, python, layer)
+        (layer / ".stamp").write_text(wanted)
+    link(layer / "python/shared", root / "layers/shared/shared")
+    link(layer / "migrations", root / "migrations")
+    compile_all(python, root / "layers/shared/shared", *sorted((root / "functions").iterdir()))
+    return layer
+
+
+def fingerprint(root: Path, python: str) -> str:
+    """What the installed part depends on, as hex."""
+    version = subprocess.run([python, "-VV"], capture_output=True, check=True).stdout
+    return hashlib.sha256((root / "layers/shared/requirements.txt").read_bytes() + version).hexdigest()
+
+
+def install(root: Path, python: str, layer: Path) -> None:
+    """Installs the requirements into a draft and puts that in the layer's place. Raises BuildFailed."""
+    draft = layer.with_name("layer.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    requirements = str(root / "layers/shared/requirements.txt")
+    pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--quiet", "--no-compile"]
+    command = [*pip, "--require-hashes", "-r", requirements, "--target", str(draft / "python")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise BuildFailed("the layer's packages could not be installed:\n" + done.stderr[-2000:])
+    compile_all(python, draft / "python")
+    shutil.rmtree(layer, ignore_errors=True)
+    draft.rename(layer)
+
+
+def compile_all(python: str, *folders: Path) -> None:
+    """Compiles what has changed; a file that doesn't compile is left for its import to report."""
+    command = [python, "-m", "compileall", "-q", "-q", "-j", WORKERS, *map(str, folders)]
+    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+
+
+def link(link: Path, target: Path) -> None:
+    """Makes a symbolic link, or corrects it (a checkout may have been moved)."""
+    if link.is_symlink() and link.readlink() == target:
+        return
+    link.unlink(missing_ok=True)
+    link.symlink_to(target)

@@ -1,0 +1,171 @@
+"""The processes of a local cloud: none outlives it, and what a crash left behind is recognised and ended."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+STOP_SECONDS = 15.0  # for a clean end (the emulator writes its state, Postgres its last checkpoint), then SIGKILL
+POLL_SECONDS = 0.02
+CRASH_LINES = 15  # of a crashed part's log
+
+
+class Crashed(Exception):
+    """A part ended by itself; the message names it and has its last log lines."""
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A started process: enough to know it again. `started` tells it from a later one with the same pid."""
+
+    name: str
+    pid: int
+    started: str
+    stop_signal: int
+
+
+@dataclass
+class Child:
+    """A running part. `log` is its output."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    stop_signal: int
+    log: Path
+
+    def leftover(self) -> Leftover:
+        """What to remember of it."""
+        return Leftover(self.name, self.process.pid, started(self.process.pid) or "", self.stop_signal)
+
+    def check(self) -> None:
+        """Raises Crashed where the process has ended."""
+        if self.process.poll() is not None:
+            raise Crashed(crash_report(self.name, self.process.returncode, self.log))
+
+    def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
+        """Returns when `ready` says so. Raises Crashed when the process ends or the time is up before."""
+        deadline = time.monotonic() + seconds
+        while not ready():
+            self.check()
+            if time.monotonic() > deadline:
+                raise Crashed(f"{self.name} was not ready within {seconds:.0f} s; {last_lines(self.log)}")
+            time.sleep(POLL_SECONDS)
+
+    def stop(self) -> None:
+        """Ends it and all that it started, first kindly."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(self.stop_signal)
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+
+def spawn(
+    name: str,
+    command: Sequence[str],
+    *,
+    log: Path,
+    cwd: Path,
+    env: dict[str, str],
+    stop_signal: int = signal.SIGTERM,
+    prepare: Callable[[], None] = lambda: None,
+) -> Child:
+    """Starts a part in a session of its own (a Ctrl-C in the terminal is ours to handle); its output goes to `log`.
+
+    `prepare` runs in the child before the program does.
+    """
+    arm = die_with_parent(stop_signal)
+
+    def before() -> None:
+        prepare()
+        arm()
+
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=cwd,
+            env=env,
+            start_new_session=True,
+            preexec_fn=before,
+        )
+    return Child(name, process, stop_signal, log)
+
+
+def die_with_parent(stop_signal: int) -> Callable[[], None]:
+    """A preparation that has the kernel send `stop_signal` when this process ends, however it ends (Linux only)."""
+    if not sys.platform.startswith("linux"):
+        return lambda: None
+    prctl = ctypes.CDLL(None).prctl
+    parent = os.getpid()
+
+    def arm() -> None:
+        prctl(PR_SET_PDEATHSIG, stop_signal)
+        if os.getppid() != parent:  # it ended between the fork and the call
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return arm
+
+
+def started(pid: int) -> str | None:
+    """When a process started, as an opaque text that no other process of that pid has; None if there is none."""
+    if not Path("/proc/self/stat").exists():
+        listing = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S607
+        return listing.stdout.strip() or None
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    state, start = fields[0], fields[19]
+    return None if state in "ZX" else Path("/proc/sys/kernel/random/boot_id").read_text().strip() + ":" + start
+
+
+def end_leftovers(leftovers: Sequence[Leftover]) -> list[str]:
+    """Ends what an earlier run left, the last started first; returns the names of what was found running."""
+    found = [leftover for leftover in reversed(leftovers) if is_running(leftover)]
+    for leftover in found:
+        end(leftover)
+    return [leftover.name for leftover in found]
+
+
+def is_running(leftover: Leftover) -> bool:
+    """Whether it is still that very process."""
+    return bool(leftover.started) and started(leftover.pid) == leftover.started
+
+
+def end(leftover: Leftover) -> None:
+    """Ends one process: kindly, and with SIGKILL after STOP_SECONDS."""
+    for sign in (leftover.stop_signal, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(leftover.pid, sign)
+        deadline = time.monotonic() + STOP_SECONDS
+        while is_running(leftover) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+
+
+def crash_report(name: str, status: int, log: Path) -> str:
+    """What a person needs to see when a part has ended by itself."""
+    how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+    return f"{name} {how}; {last_lines(log)}"
+
+
+def last_lines(log: Path) -> str:
+    """The end of a log file, with its name."""
+    try:
+        lines = log.read_text(errors="replace").splitlines()[-CRASH_LINES:]
+    except OSError:
+        lines = []
+    return "\n  ".join([f"{log} ends with", *lines])

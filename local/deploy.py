@@ -1,0 +1,175 @@
+"""Deploys template.yaml to the emulator by CloudFormation, as it is: only the code is a stub there."""
+
+import contextlib
+import hashlib
+import io
+import json
+import time
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from local.emulator import REGION
+from local.template import dangling, read_template, with_stub_code
+
+STACK_NAME = "interdomestik"
+BUCKET = "interdomestik-deploy"
+DEPLOY_SECONDS = 60.0
+POLL_SECONDS = 0.05
+UNUSABLE = {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"}
+GOOD = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
+
+
+class DeployFailed(Exception):
+    """CloudFormation refused the template or a resource of it; the message has its reasons."""
+
+
+@dataclass(frozen=True)
+class Clients:
+    """AWS clients that talk to one emulator."""
+
+    endpoint: str
+
+    def get(self, service: str) -> Any:
+        """A client of a service."""
+        return boto3.client(
+            service,  # type: ignore[call-overload]
+            endpoint_url=self.endpoint,
+            region_name=REGION,
+            aws_access_key_id="local",
+            aws_secret_access_key="local",  # noqa: S106 - the emulator asks for some, not for these
+            config=Config(retries={"max_attempts": 0}, connect_timeout=5, read_timeout=60),
+        )
+
+
+def parameters(*, database_port: int, front: str) -> dict[str, str]:
+    """The template's parameters for a local cloud. `front` is the front's address."""
+    return {
+        "AllowedOrigins": "*",
+        "DatabaseHost": "127.0.0.1",
+        "DatabasePort": str(database_port),
+        "DatabaseAuth": "trust",
+        "DatabaseSslMode": "disable",
+        "MailSender": "no-reply@interdomestik.test",
+        "DeskMailbox": "desk@interdomestik.test",
+        "AppUrl": front,
+        "EventSources": "DISABLED",  # the gateway polls and schedules, the emulator must not
+        "ServiceVersion": "local",
+    }
+
+
+def fingerprint(template: str, parameters: Mapping[str, str], endpoint: str) -> str:
+    """What a deployment depends on, as hex."""
+    parts = [
+        template,
+        json.dumps(parameters, sort_keys=True),
+        endpoint,
+        *map(_source, ("deploy", "readback", "template")),
+    ]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _source(module: str) -> str:
+    return Path(__file__).with_name(f"{module}.py").read_text()
+
+
+def is_deployed(clients: Clients) -> bool:
+    """Whether the emulator holds a good stack."""
+    return _status(clients.get("cloudformation")) in GOOD
+
+
+def deploy(clients: Clients, template: str, parameters: Mapping[str, str]) -> None:
+    """Creates or updates the stack from the text of template.yaml. Raises DeployFailed.
+
+    Parameters that the template doesn't have are left out: a smaller template deploys as well.
+    """
+    document = read_template(template)
+    if unknown := dangling(document):
+        raise DeployFailed(f"template.yaml refers to what it doesn't have: {', '.join(sorted(unknown))}")
+    cloudformation = clients.get("cloudformation")
+    if _status(cloudformation) in UNUSABLE:
+        _delete(cloudformation)
+    request = {
+        "StackName": STACK_NAME,
+        "TemplateURL": _upload(clients, with_stub_code(document, f"s3://{BUCKET}/stub.zip")),
+        "Parameters": [
+            {"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items() if k in document["Parameters"]
+        ],
+        "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
+    }
+    _apply(cloudformation, request)
+    verify_sender(clients.get("sesv2"), parameters["MailSender"])
+
+
+def verify_sender(ses: Any, sender: str) -> None:
+    """Makes the sender's domain a verified identity, which on AWS an operator does once by DNS."""
+    with contextlib.suppress(ses.exceptions.AlreadyExistsException):
+        ses.create_email_identity(EmailIdentity=sender.rpartition("@")[2])
+
+
+def _upload(clients: Clients, template: Mapping[str, Any]) -> str:
+    """By S3, because a template in the request itself may have no more than 51,200 bytes."""
+    s3 = clients.get("s3")
+    try:
+        s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "BucketAlreadyOwnedByYou":
+            raise
+    s3.put_object(Bucket=BUCKET, Key="stub.zip", Body=_stub())
+    s3.put_object(Bucket=BUCKET, Key="template.json", Body=json.dumps(template))
+    return f"{clients.endpoint}/{BUCKET}/template.json"
+
+
+def _stub() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("README.txt", "The code runs in the local gateway, not here.\n")
+    return buffer.getvalue()
+
+
+def _apply(cloudformation: Any, request: Mapping[str, Any]) -> None:
+    try:
+        if _status(cloudformation) is None:
+            cloudformation.create_stack(**request)
+        else:
+            cloudformation.update_stack(**request)
+    except ClientError as error:
+        if "No updates are to be performed" in str(error):
+            return
+        raise DeployFailed(f"template.yaml was refused: {error.response['Error']['Message'][-2000:]}") from error
+    status = _wait(cloudformation)
+    if status not in GOOD:
+        raise DeployFailed(f"template.yaml was not deployed ({status}):\n{_reasons(cloudformation)}")
+
+
+def _delete(cloudformation: Any) -> None:
+    cloudformation.delete_stack(StackName=STACK_NAME)
+    _wait(cloudformation)
+
+
+def _status(cloudformation: Any) -> str | None:
+    try:
+        return str(cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]["StackStatus"])
+    except ClientError:
+        return None
+
+
+def _wait(cloudformation: Any) -> str | None:
+    deadline = time.monotonic() + DEPLOY_SECONDS
+    while (status := _status(cloudformation)) is not None and status.endswith("IN_PROGRESS"):
+        if time.monotonic() > deadline:
+            raise DeployFailed(f"the deployment did not end within {DEPLOY_SECONDS:.0f} s")
+        time.sleep(POLL_SECONDS)
+    return status
+
+
+def _reasons(cloudformation: Any) -> str:
+    events = cloudformation.describe_stack_events(StackName=STACK_NAME)["StackEvents"]
+    failed = [event for event in reversed(events) if event["ResourceStatus"].endswith("FAILED")]
+    return "\n".join(f"  {event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}" for event in failed)

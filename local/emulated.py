@@ -1,0 +1,76 @@
+"""The AWS emulator's process, run by the Python of its own environment: ministack, with state that outlives a crash.
+
+Ministack writes its state when it is ended kindly, and forgets the mails. Here the mails are kept too, and the state
+is also written while it runs: when nothing has changed for a moment, and at the latest after half a minute.
+"""
+
+import asyncio
+import copy
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from hypercorn.config import Config
+from ministack import app as ministack
+from ministack.core.persistence import save_all
+from ministack.services import ses
+
+sys.path.append(str(Path(__file__).resolve().parent.parent))  # behind the rest, and only for this one
+from local.emulated_checkpoints import QUIET_S, Checkpoints, Message, changes
+
+GRACE_S = 0.5  # for calls under way when it is ended; idle connections would take all of the default 3 s
+
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Message, Receive, Send], Awaitable[None]]
+
+
+def with_checkpoints(application: Application, checkpoints: Checkpoints) -> Application:
+    """The application, with its changes noted and written down."""
+
+    async def noting(scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            asyncio.get_running_loop().create_task(write_when_due(checkpoints), name="checkpoints")
+        await application(scope, receive, send)
+        if changes(scope):
+            checkpoints.note(time.monotonic())
+
+    return noting
+
+
+async def write_when_due(checkpoints: Checkpoints) -> None:
+    """Writes the state whenever it is due, for as long as the process lives."""
+    while True:
+        await asyncio.sleep(QUIET_S)
+        if checkpoints.due(time.monotonic()):
+            checkpoints.clear()
+            save_all(ministack._build_persistence_save_dict())  # noqa: SLF001 - it has no public name
+
+
+def keep_mails() -> None:
+    """Adds the mails to what the mail service saves and loads."""
+    state, load = ses.get_state, ses.load_persisted_state
+
+    def get_state() -> dict[str, Any]:
+        return {**state(), "_sent_emails": copy.deepcopy(ses._sent_emails)}  # noqa: SLF001
+
+    def load_state(data: dict[str, Any]) -> None:
+        load(data)
+        if "_sent_emails" in data:
+            ses._sent_emails._data.update(data["_sent_emails"]._data)  # noqa: SLF001
+
+    ses.get_state, ses.load_persisted_state = get_state, load_state
+
+
+def main() -> None:
+    """Serves until it is ended."""
+    keep_mails()
+    Config.graceful_timeout = GRACE_S
+    ministack.app = with_checkpoints(ministack.app, Checkpoints())
+    ministack.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""The AWS emulator on loopback: its process, its environment, its state."""
+
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.children import Child, spawn
+
+REGION = "eu-central-1"
+READY_SECONDS = 30.0
+PROGRAM = Path(__file__).with_name("emulated.py")
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """One emulator. `python` is of the environment it is installed in; `folder` holds its state."""
+
+    folder: Path
+    port: int
+    log: Path
+    python: str
+
+    @property
+    def url(self) -> str:
+        """The endpoint of every service."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+def start(emulator: Emulator) -> Child:
+    """Starts it; returns before it is ready."""
+    (emulator.folder / "tmp").mkdir(parents=True, exist_ok=True)
+    return spawn(
+        "emulator",
+        [emulator.python, "-I", "-u", str(PROGRAM)],
+        log=emulator.log,
+        cwd=emulator.folder,
+        env=environment(emulator),
+    )
+
+
+def environment(emulator: Emulator) -> dict[str, str]:
+    """All that it sees: nothing of this machine but the path."""
+    folder = emulator.folder
+    return {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "HOME": str(folder),
+        "TMPDIR": str(folder / "tmp"),
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(emulator.port),
+        "MINISTACK_HOST": "127.0.0.1",
+        "MINISTACK_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        # the key the functions sign with (local/runtime/variables.py): presigned links are verified against it
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "PERSIST_STATE": "1",
+        "STATE_DIR": str(folder / "state"),
+        "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(folder / "s3"),
+        "SFTP_ENABLED": "0",
+        "IOT_MTLS_ENABLED": "0",
+        # it would remove containers it takes for its own from a Docker that it finds
+        "DOCKER_HOST": f"unix://{folder}/no-docker",
+        "LOG_LEVEL": "WARNING",
+    }
+
+
+def is_ready(emulator: Emulator) -> bool:
+    """Whether it answers."""
+    try:
+        urllib.request.urlopen(f"{emulator.url}/_ministack/ready", timeout=1).close()  # noqa: S310
+    except (urllib.error.URLError, OSError):
+        return False
+    return True

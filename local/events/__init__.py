@@ -1,0 +1,1 @@
+"""What feeds functions without a caller: queues polled, and schedules kept."""

@@ -1,0 +1,79 @@
+"""`python -m local.events`: every queue and schedule of the stack, in threads of one process beside the gateway.
+
+A process of its own, so that what botocore costs is not paid by the gateway's event loop.
+"""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+
+import boto3
+from botocore.config import Config
+
+from local.events.invoke import Invoker
+from local.events.queues import LONG_POLL_S, Poller
+from local.events.schedules import keep
+from local.stack import Stack
+
+REGION = "eu-central-1"
+DRAIN_S = 3.0  # how long batches at work may go on after a request to stop
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m local.events", description=__doc__)
+    parser.add_argument("--stack", type=Path, required=True, help="the deployed stack, as JSON")
+    parser.add_argument("--invoke", required=True, help="the gateway's address")
+    return parser.parse_args()
+
+
+def pollers(stack: Stack, invoke: Invoker, region: str, stop: threading.Event) -> list[Poller]:
+    """One poller for each queue source, on one client."""
+    config = Config(
+        retries={"max_attempts": 0}, connect_timeout=2, read_timeout=LONG_POLL_S + 10, max_pool_connections=64
+    )
+    sqs = boto3.client(
+        "sqs",
+        endpoint_url=stack.endpoint_url,
+        region_name=region,
+        aws_access_key_id="local",
+        aws_secret_access_key="local",  # noqa: S106 - the emulator takes any
+        config=config,
+    )
+    return [Poller(source, sqs, invoke, region=region, stop=stop) for source in stack.queue_sources]
+
+
+def main() -> int:
+    """Runs until SIGTERM or SIGINT; batches at work are waited for."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
+    options = arguments()
+    stack = Stack.load(options.stack)
+    region = os.environ.get("AWS_REGION", REGION)
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    invoke = Invoker(options.invoke, {f.logical_id: f.timeout_s for f in stack.functions})
+    polling = pollers(stack, invoke, region, stop)
+    for poller in polling:
+        threading.Thread(target=poller.run, daemon=True).start()
+    for schedule in stack.schedules:
+        threading.Thread(
+            target=keep, args=(schedule, invoke), kwargs={"region": region, "stop": stop}, daemon=True
+        ).start()
+    stop.wait()
+    for poller in polling:
+        poller.drain(DRAIN_S)
+    os._exit(0)  # long polls under way would hold the interpreter for up to their 20 s
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""An SQS event source mapping: one long poll, and up to `max_concurrency` batches at work."""
+
+import logging
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.events.invoke import Invoker
+from local.events.records import failed_ids, queue_arn, sqs_event
+from local.stack import QueueSource
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+LONG_POLL_S = 20
+BATCH_OF_ONE_CALL = 10  # what ReceiveMessage and DeleteMessageBatch take at most
+UNLIMITED_CONCURRENCY = 5  # for a mapping without ScalingConfig: what Lambda starts with
+BACKOFF_S = (0.5, 1.0, 2.0, 5.0)  # between attempts while the emulator is gone
+THROTTLED_PAUSE_S = 0.2
+THROTTLED_LIMIT_S = 10.0  # then the batch waits for its visibility timeout
+
+log = logging.getLogger(__name__)
+Message = dict[str, Any]
+
+
+class Poller:
+    """Feeds one function from one queue, in a thread of its own, until `stop` is set."""
+
+    def __init__(
+        self, source: QueueSource, sqs: "SQSClient", invoke: Invoker, *, region: str, stop: threading.Event
+    ) -> None:
+        self._source = source
+        self._sqs = sqs
+        self._invoke = invoke
+        self._arn = queue_arn(source.queue_url, region)
+        self._stop = stop
+        self._limit = source.max_concurrency or UNLIMITED_CONCURRENCY
+        self._free = threading.Semaphore(self._limit)
+        self._working: set[Future[None]] = set()
+        self._workers = ThreadPoolExecutor(self._limit, thread_name_prefix=source.function)
+
+    def run(self) -> None:
+        """Polls; the emulator gone is waited out."""
+        failures = 0
+        while not self._stop.is_set():
+            self._free.acquire()
+            try:
+                batch = self._receive()
+                failures = 0
+            except (BotoCoreError, ClientError) as error:
+                log.warning("%s: %s", self._arn, type(error).__name__)
+                batch = []
+                self._stop.wait(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
+                failures += 1
+            if batch and not self._stop.is_set():
+                self._working.add(work := self._workers.submit(self._work, batch))
+                work.add_done_callback(self._working.discard)
+            else:
+                self._free.release()
+
+    def drain(self, limit_s: float) -> None:
+        """Waits for the batches at work, up to `limit_s` seconds altogether."""
+        wait(list(self._working), limit_s)
+
+    def _receive(self) -> list[Message]:
+        """A batch: full, or what came within the batch window after its first message."""
+        batch = self._receive_once(LONG_POLL_S, self._source.batch_size)
+        closes = time.monotonic() + self._source.batch_window_s
+        while batch and len(batch) < self._source.batch_size and (left := closes - time.monotonic()) > 0:
+            more = self._receive_once(0, self._source.batch_size - len(batch))
+            batch += more
+            if not more:
+                self._stop.wait(min(left, 1.0))
+        return batch
+
+    def _receive_once(self, wait_s: int, wanted: int) -> list[Message]:
+        answer = self._sqs.receive_message(
+            QueueUrl=self._source.queue_url,
+            MaxNumberOfMessages=min(wanted, BATCH_OF_ONE_CALL),
+            WaitTimeSeconds=wait_s,
+            MessageSystemAttributeNames=["All"],
+            MessageAttributeNames=["All"],
+        )
+        return [dict(message) for message in answer.get("Messages", [])]
+
+    def _work(self, batch: list[Message]) -> None:
+        try:
+            done = self._handled(batch)
+            for start in range(0, len(done), BATCH_OF_ONE_CALL):
+                self._delete(done[start : start + BATCH_OF_ONE_CALL])
+        except (OSError, BotoCoreError, ClientError) as error:
+            log.warning("%s: batch left for its visibility timeout: %s", self._arn, type(error).__name__)
+        finally:
+            self._free.release()
+
+    def _handled(self, batch: list[Message]) -> list[Message]:
+        """The messages that the function has handled; the others stay for the visibility timeout."""
+        event = sqs_event(batch, self._arn)
+        deadline = time.monotonic() + THROTTLED_LIMIT_S
+        answer = self._invoke(self._source.function, event)
+        while answer.throttled and time.monotonic() < deadline and not self._stop.wait(THROTTLED_PAUSE_S):
+            answer = self._invoke(self._source.function, event)
+        if not answer.succeeded:
+            return []
+        ids = {message["MessageId"] for message in batch}
+        failed = failed_ids(answer.payload, ids) if self._source.partial_failures else set()
+        return [message for message in batch if message["MessageId"] not in failed]
+
+    def _delete(self, messages: list[Message]) -> None:
+        entries = [{"Id": str(n), "ReceiptHandle": m["ReceiptHandle"]} for n, m in enumerate(messages)]
+        self._sqs.delete_message_batch(QueueUrl=self._source.queue_url, Entries=entries)  # type: ignore[arg-type]

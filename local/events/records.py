@@ -1,0 +1,70 @@
+"""The events that Lambda makes: of SQS messages and of schedules; and what a function says about a batch."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from local.runtime.variables import ACCOUNT
+
+
+def queue_arn(queue_url: str, region: str) -> str:
+    """The ARN of a queue, from its URL."""
+    account, name = urlsplit(queue_url).path.strip("/").split("/")[-2:]
+    return f"arn:aws:sqs:{region}:{account}:{name}"
+
+
+def sqs_event(messages: list[dict[str, Any]], arn: str) -> dict[str, Any]:
+    """The event of a batch of messages as `ReceiveMessage` returns them."""
+    return {"Records": [_record(message, arn) for message in messages]}
+
+
+def _record(message: dict[str, Any], arn: str) -> dict[str, Any]:
+    attributes = message.get("MessageAttributes", {})
+    return {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message.get("Attributes", {}),
+        "messageAttributes": {name: _attribute(value) for name, value in attributes.items()},
+        "md5OfBody": message.get("MD5OfBody", ""),
+        "eventSource": "aws:sqs",
+        "eventSourceARN": arn,
+        "awsRegion": arn.split(":")[3],
+    }
+
+
+def _attribute(value: dict[str, Any]) -> dict[str, Any]:
+    shape = {"dataType": value["DataType"], "stringListValues": [], "binaryListValues": []}
+    return {**shape, "stringValue": value["StringValue"]} if "StringValue" in value else shape
+
+
+def scheduled_event(rule: str, region: str, now: datetime) -> dict[str, Any]:
+    """EventBridge's own event of a schedule."""
+    return {
+        "version": "0",
+        "id": str(uuid4()),
+        "detail-type": "Scheduled Event",
+        "source": "aws.events",
+        "account": ACCOUNT,
+        "time": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "region": region,
+        "resources": [f"arn:aws:events:{region}:{ACCOUNT}:rule/{rule}"],
+        "detail": {},
+    }
+
+
+def failed_ids(payload: bytes, message_ids: set[str]) -> set[str]:
+    """The messages that a function reporting partial failures did not handle.
+
+    As Lambda reads it: null, an empty object and an empty list mean that all went well; anything that can't be read,
+    or an identifier that is empty, null or of no message of the batch, means that all failed.
+    """
+    try:
+        answer = json.loads(payload)
+        items = (answer or {}).get("batchItemFailures") or []
+        failed = {item["itemIdentifier"] for item in items}
+    except (ValueError, AttributeError, TypeError, KeyError):
+        return message_ids
+    return failed if failed <= message_ids else message_ids

@@ -1,0 +1,106 @@
+"""`python -m local.gateway`: the front, the runtime behind it, and the event sources beside it."""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from pathlib import Path
+
+import uvloop
+
+from local.gateway.authorizer import Authorizer
+from local.gateway.desk import Desk
+from local.gateway.fetch import fetch
+from local.gateway.front import BODY_LIMIT, Front
+from local.gateway.helper import Helper
+from local.inbox.messages import PATH, Message, parse
+from local.runtime.logs import LogFile
+from local.runtime.pool import Fleet
+from local.runtime.variables import Platform
+from local.stack import Stack
+from local.wire import Request, Response, serve
+
+ROOT = Path(__file__).parents[2]
+REGION = "eu-central-1"
+DRAIN_S = 3.0  # how long requests under way may go on after a request to stop
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m local.gateway", description=__doc__)
+    parser.add_argument("--stack", type=Path, required=True, help="the deployed stack, as JSON")
+    parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1; 0 takes a free one")
+    parser.add_argument("--logs", type=Path, required=True, help="folder of the functions' logs")
+    parser.add_argument(
+        "--lambda-python", default=str(ROOT / ".venvs/lambda/bin/python"), help="Python with awslambdaric"
+    )
+    return parser.parse_args()
+
+
+class Gateway:
+    """All of it, wired."""
+
+    def __init__(self, stack: Stack, options: argparse.Namespace) -> None:
+        self._stack = stack
+        self._options = options
+        platform = Platform(options.lambda_python, stack.endpoint_url, os.environ.get("AWS_REGION", REGION))
+        self._fleet = Fleet(stack.functions, platform, lambda name: LogFile(options.logs / f"{name}.log"))
+        self._desk = Desk(self._fleet, self._inbox, self._status)
+        self._events: Helper | None = None
+
+    async def run(self) -> None:
+        """Serves until SIGTERM or SIGINT. Raises OSError if the port is taken."""
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        server = await serve(self._handle, port=self._options.port, max_body=BODY_LIMIT)
+        self._front = Front(self._stack, self._fleet, Authorizer(self._stack, fetch), port=server.port)
+        if self._stack.queue_sources or self._stack.schedules:
+            self._events = Helper(self._events_command(server.port), LogFile(self._options.logs / "events.log"))
+            await self._events.start()
+        print(f"listening http://127.0.0.1:{server.port}", flush=True)
+        await stop.wait()
+        if self._events:
+            await self._events.stop()
+        server.stop_accepting()
+        await self._drain()
+        self._fleet.close()
+
+    async def _handle(self, request: Request) -> Response:
+        if self._desk.owns(request.path):
+            return await self._desk.handle(request)
+        return await self._front.handle(request)
+
+    async def _drain(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                while self._fleet.in_flight:
+                    await asyncio.sleep(0.02)
+
+    async def _inbox(self) -> list[Message]:
+        return parse(await fetch(self._stack.endpoint_url + PATH))
+
+    def _status(self) -> dict[str, object]:
+        functions = {name: pool.status() for name, pool in self._fleet.pools.items()}
+        return {"pid": os.getpid(), "events_pid": self._events and self._events.pid, "functions": functions}
+
+    def _events_command(self, port: int) -> list[str]:
+        stack = str(self._options.stack.resolve())
+        return [sys.executable, "-m", "local.events", "--stack", stack, "--invoke", f"http://127.0.0.1:{port}"]
+
+
+def main() -> int:
+    """0 after an orderly stop, 1 if the port is taken or the stack can't be read."""
+    options = arguments()
+    try:
+        uvloop.run(Gateway(Stack.load(options.stack), options).run())
+    except OSError as error:
+        print(f"gateway: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

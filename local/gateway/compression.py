@@ -1,0 +1,38 @@
+"""gzip, as an API with a minimum compression size does it: answers on request, and bodies that come compressed."""
+
+import gzip
+import zlib
+from dataclasses import replace
+
+from local.gateway.refusals import BAD_BODY, TOO_LARGE, UNSUPPORTED_ENCODING, Refusal
+from local.wire import Request, Response
+
+LEVEL = 1  # on loopback the time counts, not the size
+GZIP_WINDOW = 31  # zlib's way to say: with a gzip header
+
+
+def decompressed(request: Request, *, limit: int) -> Request | Refusal:
+    """The request with its body unpacked, never beyond `limit` bytes, and without its Content-Encoding."""
+    encoding = (request.header("content-encoding") or "identity").lower()
+    if encoding == "identity" or not request.body:
+        return request
+    if encoding not in ("gzip", "deflate"):
+        return UNSUPPORTED_ENCODING
+    unpacker = zlib.decompressobj(GZIP_WINDOW if encoding == "gzip" else zlib.MAX_WBITS)
+    try:
+        body = unpacker.decompress(request.body, limit + 1)
+    except zlib.error:
+        return BAD_BODY
+    if len(body) > limit:
+        return TOO_LARGE
+    headers = [pair for pair in request.headers if pair[0].lower() != "content-encoding"]
+    return replace(request, body=body, headers=headers) if unpacker.eof else BAD_BODY
+
+
+def compressed(response: Response, *, accept_encoding: str, minimum: int) -> Response:
+    """The answer packed, if the client takes gzip, the body is not small and the function has not packed it itself."""
+    packed = any(name.lower() == "content-encoding" for name, _ in response.headers)
+    if packed or len(response.body) < minimum or "gzip" not in accept_encoding:
+        return response
+    body = gzip.compress(response.body, LEVEL, mtime=0)
+    return Response(response.status, [*response.headers, ("Content-Encoding", "gzip")], body)

@@ -1,0 +1,149 @@
+"""The event of a Lambda proxy integration (REST API, payload 1.0), made from a request."""
+
+import base64
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import Any
+from urllib.parse import parse_qsl
+from uuid import uuid4
+
+from local.gateway.routes import Match
+from local.runtime.variables import ACCOUNT
+from local.stack import Route
+from local.wire import Request
+
+API_ID = "local"
+# API Gateway keeps these from an integration
+DROPPED = frozenset(
+    {
+        *("connection", "content-length", "content-md5", "expect", "max-forwards", "proxy-authenticate", "server"),
+        *("te", "trailer", "transfer-encoding", "upgrade", "www-authenticate"),
+        *("x-amzn-trace-id", "x-forwarded-for", "x-forwarded-port", "x-forwarded-proto"),  # made anew
+    }
+)
+NOBODY = {
+    "accessKey": None,
+    "accountId": None,
+    "caller": None,
+    "cognitoAuthenticationProvider": None,
+    "cognitoAuthenticationType": None,
+    "cognitoIdentityId": None,
+    "cognitoIdentityPoolId": None,
+    "principalOrgId": None,
+    "user": None,
+    "userArn": None,
+}
+
+
+@dataclass(slots=True)
+class Call:
+    """A request on its way: with its ids and the time it came in (seconds since the epoch)."""
+
+    request: Request
+    request_id: str
+    trace_id: str
+    stage: str
+    path: str
+    received_at: float
+
+    @classmethod
+    def of(cls, request: Request, *, stage: str, path: str) -> "Call":
+        """Gives a request its ids. A trace that the client began is continued."""
+        now = time.time()
+        trace_id = request.header("x-amzn-trace-id") or f"Root=1-{int(now):08x}-{uuid4().hex[:24]}"
+        return cls(request, str(uuid4()), trace_id, stage, path, now)
+
+    def context(self, resource: str = "") -> dict[str, str]:
+        """The `$context` variables that gateway responses may use."""
+        return {
+            "requestId": self.request_id,
+            "extendedRequestId": self.request_id,
+            "httpMethod": self.request.method,
+            "path": self.request.path,
+            "resourcePath": resource,
+            "stage": self.stage,
+            "identity.sourceIp": self.request.peer,
+        }
+
+
+def is_binary(content_type: str, binary_media_types: list[str]) -> bool:
+    """Whether a media type is one of those the API treats as binary (`*/*` and `image/*` are patterns)."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    return any(pattern == "*/*" or fnmatchcase(media_type, pattern.lower()) for pattern in binary_media_types)
+
+
+def proxy_event(
+    call: Call, route: Route, match: Match, claims: dict[str, str] | None, binary: list[str], port: int
+) -> bytes:
+    """The event as JSON."""
+    request = call.request
+    headers = _headers(call, port)
+    query = parse_qsl(request.query, keep_blank_values=True, errors="replace", max_num_fields=None)
+    as_base64 = bool(request.body) and is_binary(request.header("content-type") or "", binary)
+    event = {
+        "resource": route.resource,
+        "path": call.path,
+        "httpMethod": request.method,
+        "headers": dict(headers),
+        "multiValueHeaders": _grouped(headers),
+        "queryStringParameters": dict(query) or None,
+        "multiValueQueryStringParameters": _grouped(query) or None,
+        "pathParameters": match.parameters or None,
+        "stageVariables": None,
+        "requestContext": _context(call, route, claims),
+        "body": _body(request.body, as_base64=as_base64),
+        "isBase64Encoded": as_base64,
+    }
+    return json.dumps(event).encode()
+
+
+def _headers(call: Call, port: int) -> list[tuple[str, str]]:
+    forwarded = call.request.header("x-forwarded-for")
+    return [
+        *(pair for pair in call.request.headers if pair[0].lower() not in DROPPED),
+        ("X-Amzn-Trace-Id", call.trace_id),
+        ("X-Forwarded-For", f"{forwarded}, {call.request.peer}" if forwarded else call.request.peer),
+        ("X-Forwarded-Port", str(port)),
+        ("X-Forwarded-Proto", "http"),
+    ]
+
+
+def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    grouped: dict[str, list[str]] = {}
+    for name, value in pairs:
+        grouped.setdefault(name, []).append(value)
+    return grouped
+
+
+def _body(body: bytes, *, as_base64: bool) -> str | None:
+    if not body:
+        return None
+    return base64.b64encode(body).decode() if as_base64 else body.decode("utf-8", "replace")
+
+
+def _context(call: Call, route: Route, claims: dict[str, str] | None) -> dict[str, Any]:
+    request = call.request
+    domain = request.header("host") or ""
+    context = {
+        "accountId": ACCOUNT,
+        "apiId": API_ID,
+        "deploymentId": API_ID,
+        "domainName": domain,
+        "domainPrefix": domain.partition(".")[0],
+        "extendedRequestId": call.request_id,
+        "httpMethod": request.method,
+        "identity": {**NOBODY, "sourceIp": request.peer, "userAgent": request.header("user-agent")},
+        "path": request.path,
+        "protocol": f"HTTP/{request.version}",
+        "requestId": call.request_id,
+        "requestTime": datetime.fromtimestamp(call.received_at, UTC).strftime("%d/%b/%Y:%H:%M:%S +0000"),
+        "requestTimeEpoch": int(call.received_at * 1000),
+        "resourceId": f"{route.method} {route.resource}",
+        "resourcePath": route.resource,
+        "stage": call.stage,
+    }
+    return context if claims is None else {**context, "authorizer": {"claims": claims}}

@@ -1,0 +1,54 @@
+"""Token buckets: one for the stage, one for each method that has its own rate."""
+
+from collections.abc import Callable
+
+from local.stack import Route, Stack
+
+Clock = Callable[[], float]
+
+
+class Bucket:
+    """Holds up to `burst` calls and gains `rate` a second."""
+
+    def __init__(self, rate: float, burst: int, clock: Clock) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._clock = clock
+        self._tokens = float(burst)
+        self._seen = clock()
+
+    def has_token(self) -> bool:
+        """Whether a call may pass now."""
+        now = self._clock()
+        self._tokens = min(self._burst, self._tokens + (now - self._seen) * self._rate)
+        self._seen = now
+        return self._tokens >= 1
+
+    def take(self) -> None:
+        """Spends the token of a call that passes."""
+        self._tokens -= 1
+
+
+class Throttle:
+    """Decides whether a call of a route may pass; a call refused by one bucket costs the other nothing."""
+
+    def __init__(self, stack: Stack, clock: Clock) -> None:
+        self._stage = _bucket(stack.stage_rate, stack.stage_burst, clock)
+        self._methods = {_key(route): _bucket(route.rate, route.burst, clock) for route in stack.routes}
+
+    def admits(self, route: Route) -> bool:
+        """Counts the call, unless it must be refused."""
+        buckets = [bucket for bucket in (self._stage, self._methods[_key(route)]) if bucket]
+        admitted = all(bucket.has_token() for bucket in buckets)
+        if admitted:
+            for bucket in buckets:
+                bucket.take()
+        return admitted
+
+
+def _key(route: Route) -> tuple[str, str]:
+    return route.method, route.resource
+
+
+def _bucket(rate: float | None, burst: int | None, clock: Clock) -> Bucket | None:
+    return None if rate is None or burst is None else Bucket(rate, burst, clock)

@@ -1,0 +1,49 @@
+"""The emulator's inbox as messages, newest first."""
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from email.utils import getaddresses
+from typing import Any
+
+PATH = "/_ministack/ses/messages"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One mail. `to` are all its recipients, bare addresses; `text` and `html` are its decoded parts, empty where it
+    has none; `sent_at` is RFC 3339, UTC."""
+
+    id: str
+    sender: str
+    to: list[str]
+    subject: str
+    text: str
+    html: str
+    sent_at: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Its fields, for `/_local/mail.json`."""
+        return asdict(self)
+
+
+def parse(document: bytes) -> list[Message]:
+    """The messages in the emulator's answer; it has taken raw MIME apart already."""
+    accounts = json.loads(document)["messages"].values()
+    records = sorted((r for account in accounts for r in account), key=lambda r: r["Timestamp"], reverse=True)
+    return [_message(record) for record in records]
+
+
+def _message(record: dict[str, Any]) -> Message:
+    recipients = [*record["To"], *record["CC"], *record["BCC"]]
+    return Message(
+        id=record["MessageId"].partition("@")[0],
+        sender=record["Source"],
+        to=[address for _, address in getaddresses(recipients) if address],
+        subject=record["Subject"] or "",
+        text=record["BodyText"] or "",
+        html=record["BodyHtml"] or "",
+        sent_at=datetime.fromtimestamp(record["Timestamp"], UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z"),
+    )

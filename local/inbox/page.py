@@ -1,0 +1,59 @@
+"""The inbox as a page. A mail's HTML runs in a frame that may do nothing; all else is escaped text."""
+
+import secrets
+from html import escape
+from pathlib import Path
+from string import Template
+from urllib.parse import parse_qs, urlencode
+
+from local.inbox.messages import Message
+from local.wire import Response
+
+PAGE = Template(Path(__file__).with_name("page.html").read_text())
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; connect-src 'self'; base-uri 'none';"
+    " form-action 'none'; frame-ancestors 'none'; script-src 'nonce-{nonce}'"
+)
+
+
+def render(messages: list[Message], *, query: str, listed: int) -> Response:
+    """The page: the newest `listed` messages, and the one that `?message=` names, else the newest."""
+    wanted = parse_qs(query).get("message", [""])[0]
+    chosen = next((m for m in messages if m.id == wanted), messages[0] if messages else None)
+    nonce = secrets.token_urlsafe(16)
+    page = PAGE.substitute(
+        nonce=nonce,
+        count=len(messages),
+        newest=escape(messages[0].id if messages else ""),
+        rows="".join(_row(m, chosen=m is chosen) for m in messages[:listed]) or '<li class="none">No mail yet</li>',
+        message=_message(chosen) if chosen else "",
+    )
+    headers = [
+        ("Content-Type", "text/html; charset=utf-8"),
+        ("Content-Security-Policy", POLICY.format(nonce=nonce)),
+        ("Cache-Control", "no-store"),
+    ]
+    return Response(200, headers, page.encode("utf-8", "replace"))
+
+
+def _row(message: Message, *, chosen: bool) -> str:
+    current = ' aria-current="true"' if chosen else ""
+    return (
+        f'<li><a href="?{escape(urlencode({"message": message.id}))}"{current}>'
+        f"<b>{escape(message.subject) or '(no subject)'}</b>"
+        f"<span>{escape(', '.join(message.to))}</span>{_time(message)}</a></li>"
+    )
+
+
+def _time(message: Message) -> str:
+    return f'<time datetime="{message.sent_at}">{message.sent_at[:19].replace("T", " ")} UTC</time>'
+
+
+def _message(message: Message) -> str:
+    frame = f'<iframe title="HTML part" sandbox="" srcdoc="{escape(message.html)}"></iframe>'
+    return (
+        f"<header><h2>{escape(message.subject) or '(no subject)'}</h2>"
+        f"<p>to {escape(', '.join(message.to))} · from {escape(message.sender)} · {_time(message)}</p></header>"
+        f'<div class="parts"><section><h3>HTML</h3>{frame if message.html else "<p>none</p>"}</section>'
+        f"<section><h3>Text</h3><pre>{escape(message.text) or 'none'}</pre></section></div>"
+    )

@@ -1,0 +1,166 @@
+"""One execution environment: a process running awslambdaric, and the Runtime API it talks to.
+
+starting → idle ⇄ busy → finishing → idle, and gone from any of them. `finishing` has answered, but has not asked for
+its next invocation yet.
+"""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from local.runtime.invocation import PAYLOAD_LIMIT, Invocation, Outcome, failed
+from local.runtime.logs import Lines, LogFile
+from local.runtime.process import Child, kill_group, spawn
+from local.runtime.variables import Platform, variables
+from local.stack import Function
+from local.wire import DRAIN_LIMIT, Request, Response, Server, serve
+
+INIT_LIMIT_S = 30.0  # Lambda allows 10 s; a laptop that starts many environments at once needs more
+API = "/2018-06-01/runtime"
+ACCEPTED = Response(202, [("Content-Type", "application/json")], b'{"status":"OK"}')
+
+State = Literal["starting", "idle", "busy", "finishing", "gone"]
+_numbers = itertools.count(1)
+
+
+class Environment:
+    """Runs one invocation at a time. `on_idle` is called when it can take one, `on_gone` once, when it has ended:
+    with the outcome of a failed start, or None if it had started."""
+
+    def __init__(
+        self,
+        function: Function,
+        platform: Platform,
+        log: LogFile,
+        *,
+        on_idle: Callable[["Environment"], None],
+        on_gone: Callable[["Environment", Outcome | None], None],
+    ) -> None:
+        self.state: State = "starting"
+        self.pid: int | None = None
+        self.invocations = 0
+        self._function = function
+        self._platform = platform
+        self._log = log
+        self._on_idle = on_idle
+        self._on_gone = on_gone
+        self._init_error: Outcome | None = None
+        self._poll: asyncio.Future[Invocation] | None = None
+        self._current: Invocation | None = None
+        self._result: asyncio.Future[Outcome] | None = None
+        self._lines = Lines(log.write)
+        self._server: Server | None = None
+        self._number = next(_numbers)
+
+    async def start(self) -> None:
+        """Starts the process; `on_idle` or `on_gone` follows."""
+        self._started = time.perf_counter()
+        self._timer = asyncio.get_running_loop().call_later(INIT_LIMIT_S, self.kill)
+        self._server = await serve(self._serve, port=0, max_body=DRAIN_LIMIT)
+        child = Child(on_output=self._lines.feed, on_exit=self._exited)
+        runtime_api = f"127.0.0.1:{self._server.port}"
+        env = variables(self._function, self._platform, runtime_api=runtime_api, stream=f"local/{self._number}")
+        command = [self._platform.python, "-m", "awslambdaric", self._function.handler]
+        try:
+            self.pid = await spawn(child, command, cwd=self._function.code_dir, env=env)
+        except OSError as error:
+            self._init_error = failed("Runtime.InvalidEntrypoint", str(error))
+            self._exited(1)
+
+    async def run(self, invocation: Invocation) -> Outcome:
+        """Runs an invocation to its end; the function's timeout or the end of the process is an outcome too."""
+        loop = asyncio.get_running_loop()
+        started = time.perf_counter()
+        self.state, self._current, self._result = "busy", invocation, loop.create_future()
+        self._timer = loop.call_later(self._function.timeout_s, self._time_out)
+        if self._poll and not self._poll.done():
+            self._poll.set_result(invocation)
+        outcome = await self._result
+        self._timer.cancel()
+        self.invocations += 1
+        self._report(invocation, outcome, duration_s=time.perf_counter() - started)
+        return outcome
+
+    def kill(self) -> None:
+        """Kills the process; what it was doing ends as an exit."""
+        if self.pid is not None and self.state != "gone":
+            kill_group(self.pid)
+
+    # the Runtime API
+
+    async def _serve(self, request: Request) -> Response:
+        if request.path == f"{API}/invocation/next":
+            return await self._next()
+        if request.path == f"{API}/init/error":
+            self._init_error = Outcome(request.body, "Unhandled")
+            return ACCEPTED
+        return self._answered(request)
+
+    async def _next(self) -> Response:
+        self._poll = asyncio.get_running_loop().create_future()
+        if self.state == "starting":
+            self._timer.cancel()
+            duration_ms = round((time.perf_counter() - self._started) * 1000, 1)
+            self._log.record("initReport", durationMs=duration_ms, pid=self.pid)
+        if self.state in ("starting", "finishing"):
+            self.state = "idle"
+            self._on_idle(self)
+        invocation = await self._poll
+        deadline_ms = int((time.time() + self._function.timeout_s) * 1000)
+        headers = [
+            ("Content-Type", "application/json"),
+            ("Lambda-Runtime-Aws-Request-Id", invocation.request_id),
+            ("Lambda-Runtime-Deadline-Ms", str(deadline_ms)),
+            ("Lambda-Runtime-Invoked-Function-Arn", self._platform.arn(self._function.logical_id)),
+            ("Lambda-Runtime-Trace-Id", invocation.trace_id),
+        ]
+        return Response(200, headers, invocation.payload)
+
+    def _answered(self, request: Request) -> Response:
+        _, _, rest = request.path.partition(f"{API}/invocation/")
+        request_id, _, verb = rest.partition("/")
+        if self._current is None or request_id != self._current.request_id or verb not in ("response", "error"):
+            return Response(400, [("Content-Type", "application/json")], b'{"errorType":"InvalidRequestID"}')
+        if len(request.body) > PAYLOAD_LIMIT:
+            size = f"Response payload size exceeded maximum allowed payload size ({PAYLOAD_LIMIT} bytes)."
+            self._settle(failed("Function.ResponseSizeTooLarge", size))
+            return Response(413, [("Content-Type", "application/json")], b'{"errorType":"RequestEntityTooLarge"}')
+        self._settle(Outcome(request.body, "Unhandled" if verb == "error" else None))
+        return ACCEPTED
+
+    # how an invocation or the environment ends
+
+    def _settle(self, outcome: Outcome) -> None:
+        self.state, self._current = "finishing", None
+        if self._result and not self._result.done():
+            self._result.set_result(outcome)
+
+    def _time_out(self) -> None:
+        if self._current:
+            ended = f"Task timed out after {self._function.timeout_s:.2f} seconds"
+            self._settle(failed("Sandbox.Timedout", f"RequestId: {self._current.request_id} Error: {ended}"))
+        self.kill()
+
+    def _exited(self, status: int) -> None:
+        cause = f"signal: {-status}" if status < 0 else f"exit status {status}"
+        self._lines.flush()
+        self._timer.cancel()
+        was_starting = self.state == "starting"
+        if self._current:
+            text = f"RequestId: {self._current.request_id} Error: Runtime exited with error: {cause}"
+            self._settle(failed("Runtime.ExitError", text))
+        self.state = "gone"
+        self._log.record("runtimeExit", cause=cause, pid=self.pid)
+        if self._poll:
+            self._poll.cancel()
+        if self._server:
+            self._server.stop_accepting()
+        error = self._init_error or failed("Runtime.ExitError", f"Error: Runtime exited during init: {cause}")
+        self._on_gone(self, error if was_starting else None)
+
+    def _report(self, invocation: Invocation, outcome: Outcome, *, duration_s: float) -> None:
+        status = "error" if outcome.error else "success"
+        duration_ms = round(duration_s * 1000, 2)
+        self._log.record("report", requestId=invocation.request_id, status=status, durationMs=duration_ms, pid=self.pid)

@@ -1,0 +1,32 @@
+"""One invocation and how it ended."""
+
+import json
+from dataclasses import dataclass
+
+PAYLOAD_LIMIT = 6 * 1024 * 1024  # bytes of a synchronous request or answer: Lambda's own quota
+
+
+class ThrottledError(Exception):
+    """The function runs at its reserved concurrency."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What is asked of a function: a JSON payload, its request id, and the X-Ray trace header."""
+
+    request_id: str
+    payload: bytes
+    trace_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an invocation ended. `error` is the value of X-Amz-Function-Error, None for a success."""
+
+    payload: bytes
+    error: str | None = None
+
+
+def failed(kind: str, message: str) -> Outcome:
+    """The outcome of an invocation that Lambda, not the function, had to end."""
+    return Outcome(json.dumps({"errorType": kind, "errorMessage": message}).encode(), "Unhandled")

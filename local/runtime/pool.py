@@ -1,0 +1,134 @@
+"""The environments of one function: grown on demand, the most recently used first, never more than its concurrency."""
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from local.runtime.environment import Environment
+from local.runtime.invocation import Invocation, Outcome, ThrottledError
+from local.runtime.logs import LogFile
+from local.runtime.variables import Platform
+from local.stack import Function
+
+UNRESERVED_LIMIT = 20  # for a function without reserved concurrency; an account's 1,000 would swap a laptop to death
+STARTS_AT_ONCE = 2 * (os.cpu_count() or 1)  # per function; starting is CPU-bound, and one that is ready serves many
+
+
+class Pool:
+    """Runs invocations of one function."""
+
+    def __init__(self, function: Function, platform: Platform, log: LogFile) -> None:
+        self._function = function
+        self._platform = platform
+        self._log = log
+        self.limit = UNRESERVED_LIMIT if function.reserved_concurrency is None else function.reserved_concurrency
+        self.in_flight = 0
+        self.throttles = 0
+        self._environments: set[Environment] = set()
+        self._idle: list[Environment] = []
+        self._waiting: deque[asyncio.Future[Environment | Outcome]] = deque()
+        self._starts: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    async def invoke(self, invocation: Invocation) -> Outcome:
+        """Runs an invocation, in an idle environment or a new one. Raises ThrottledError over the concurrency."""
+        if self.in_flight >= self.limit:
+            self.throttles += 1
+            raise ThrottledError(self._function.logical_id)
+        self.in_flight += 1
+        try:
+            taken = await self._take()
+            return taken if isinstance(taken, Outcome) else await taken.run(invocation)
+        finally:
+            self.in_flight -= 1
+
+    def close(self) -> None:
+        """Kills every environment and starts none any more."""
+        self._closed = True
+        for environment in self._environments:
+            environment.kill()
+
+    def status(self) -> dict[str, Any]:
+        """Counts and environments, for `/_local/status`."""
+        return {
+            "limit": self.limit,
+            "in_flight": self.in_flight,
+            "throttles": self.throttles,
+            "environments": [
+                {"pid": e.pid, "state": e.state, "invocations": e.invocations}
+                for e in sorted(self._environments, key=lambda e: e.pid or 0)
+            ],
+        }
+
+    @property
+    def processes(self) -> list[int]:
+        """The pids of the environments that live."""
+        return [e.pid for e in self._environments if e.pid is not None]
+
+    async def _take(self) -> Environment | Outcome:
+        while True:
+            taken = self._idle.pop() if self._idle else await self._wait()
+            if isinstance(taken, Outcome) or taken.state != "gone":
+                return taken
+
+    async def _wait(self) -> Environment | Outcome:
+        place: asyncio.Future[Environment | Outcome] = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        self._grow()
+        return await place
+
+    def _grow(self) -> None:
+        starting = sum(e.state == "starting" for e in self._environments)
+        soon = starting + sum(e.state == "finishing" for e in self._environments)
+        room = min(self.limit - len(self._environments), STARTS_AT_ONCE - starting)
+        for _ in range(0 if self._closed else min(len(self._waiting) - soon, room)):
+            self._start(Environment(self._function, self._platform, self._log, on_idle=self._put, on_gone=self._drop))
+
+    def _start(self, environment: Environment) -> None:
+        self._environments.add(environment)
+        task = asyncio.get_running_loop().create_task(environment.start())
+        self._starts.add(task)
+        task.add_done_callback(self._starts.discard)
+
+    def _put(self, environment: Environment) -> None:
+        place = self._next_in_line()
+        if place is None:
+            self._idle.append(environment)
+            return
+        environment.state = "busy"
+        place.set_result(environment)
+        self._grow()
+
+    def _drop(self, environment: Environment, start_error: Outcome | None) -> None:
+        self._environments.discard(environment)
+        if environment in self._idle:
+            self._idle.remove(environment)
+        if start_error and (place := self._next_in_line()):
+            place.set_result(start_error)
+        self._grow()
+
+    def _next_in_line(self) -> asyncio.Future[Environment | Outcome] | None:
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                return place
+        return None
+
+
+class Fleet:
+    """The pools of all functions, by logical id."""
+
+    def __init__(self, functions: list[Function], platform: Platform, open_log: Callable[[str], LogFile]) -> None:
+        self.pools = {f.logical_id: Pool(f, platform, open_log(f.logical_id)) for f in functions}
+
+    @property
+    def in_flight(self) -> int:
+        """Invocations under way."""
+        return sum(pool.in_flight for pool in self.pools.values())
+
+    def close(self) -> None:
+        """Kills every environment."""
+        for pool in self.pools.values():
+            pool.close()

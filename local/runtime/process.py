@@ -1,0 +1,67 @@
+"""Children that cannot outlive us."""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+from collections.abc import Callable
+from typing import cast
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def die_with_parent() -> Callable[[], None]:
+    """A `preexec_fn` that has the kernel kill the child when this process ends, however it ends.
+
+    libc is looked up here, before the fork, where it is safe to. The second check covers a parent that died between
+    the fork and the call.
+    """
+    prctl = ctypes.CDLL(None).prctl
+    parent = os.getpid()
+
+    def arm() -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return arm
+
+
+def kill_group(pid: int) -> None:
+    """Kills a child started in a session of its own, with all that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+class Child(asyncio.SubprocessProtocol):
+    """Reports a child's output, stdout and stderr as one stream, and its end (exit status; negative: the signal)."""
+
+    def __init__(self, *, on_output: Callable[[bytes], None], on_exit: Callable[[int], None]) -> None:
+        self._on_output = on_output
+        self._on_exit = on_exit
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.SubprocessTransport", transport)
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:  # noqa: ARG002 - asyncio's signature
+        self._on_output(data)
+
+    def process_exited(self) -> None:
+        self._on_exit(self._transport.get_returncode() or 0)
+
+
+async def spawn(child: Child, command: list[str], *, cwd: str, env: dict[str, str]) -> int:
+    """Starts a child in its own session (a Ctrl-C in the terminal is ours to handle) and returns its pid."""
+    transport, _ = await asyncio.get_running_loop().subprocess_exec(
+        lambda: child,
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        cwd=cwd,
+        env=env,
+        start_new_session=True,
+        preexec_fn=die_with_parent(),
+    )
+    return transport.get_pid()

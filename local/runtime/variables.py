@@ -1,0 +1,53 @@
+"""The environment variables an execution environment sees: the function's own and Lambda's, none of this machine's."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.stack import Function
+
+ACCOUNT = "000000000000"
+
+
+@dataclass(frozen=True)
+class Platform:
+    """Where functions run: the Python that has the runtime client, the emulator's address, the region."""
+
+    python: str
+    endpoint: str
+    region: str
+
+    def arn(self, function: str) -> str:
+        """The ARN of a function."""
+        return f"arn:aws:lambda:{self.region}:{ACCOUNT}:function:{function}"
+
+
+def import_path(function: Function) -> list[str]:
+    """The folders a handler imports from: its own, then `python/` of each layer (or the layer itself)."""
+    layers = [Path(layer) for layer in function.layer_dirs]
+    return [function.code_dir, *(str(layer / "python" if (layer / "python").is_dir() else layer) for layer in layers)]
+
+
+def variables(function: Function, platform: Platform, *, runtime_api: str, stream: str) -> dict[str, str]:
+    """All variables of one environment; Lambda's reserved names win over the function's."""
+    return {
+        "AWS_ENDPOINT_URL": platform.endpoint,
+        **function.environment,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_REGION": platform.region,
+        "AWS_DEFAULT_REGION": platform.region,
+        "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
+        "AWS_LAMBDA_FUNCTION_NAME": function.logical_id,
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_mb),
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{function.logical_id}",
+        "AWS_LAMBDA_LOG_STREAM_NAME": stream,
+        "AWS_LAMBDA_RUNTIME_API": runtime_api,
+        "LAMBDA_TASK_ROOT": function.code_dir,
+        "LANG": "C.UTF-8",
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "PYTHONPATH": ":".join(import_path(function)),
+        "TZ": ":UTC",
+        "_HANDLER": function.handler,
+    }

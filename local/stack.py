@@ -1,0 +1,135 @@
+"""What was deployed, as plain data: read back from the emulator by `local.deploy`, consumed by `local.gateway`."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Function:
+    """One deployed function. Folders are absolute paths of this checkout; the environment is fully resolved."""
+
+    logical_id: str
+    handler: str
+    code_dir: str
+    layer_dirs: list[str]
+    environment: dict[str, str]
+    timeout_s: int
+    memory_mb: int
+    reserved_concurrency: int | None
+
+
+@dataclass(frozen=True)
+class Route:
+    """One method of one resource. `method` is upper case or "ANY"; `rate` (calls a second) and `burst` are None
+    where the stage's own throttle is the only one."""
+
+    method: str
+    resource: str
+    function: str
+    authorized: bool
+    rate: float | None
+    burst: int | None
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A scheduled invocation. `payload` is the constant input, or None for EventBridge's own event."""
+
+    function: str
+    every_s: float
+    payload: Any
+
+
+@dataclass(frozen=True)
+class QueueSource:
+    """An SQS event source mapping. `max_concurrency` is its ScalingConfig, None where it has none."""
+
+    function: str
+    queue_url: str
+    batch_size: int
+    batch_window_s: float
+    max_concurrency: int | None
+    partial_failures: bool
+
+
+@dataclass(frozen=True)
+class GatewayResponse:
+    """How the front answers by itself. `response_type` such as THROTTLED; `status` None keeps the type's own.
+
+    `headers` maps a name to a mapping expression as API Gateway writes it, `'a literal'` in single quotes or
+    `context.requestId`; `templates` maps a content type to a body with `$context.…` variables.
+    """
+
+    response_type: str
+    status: int | None
+    headers: dict[str, str]
+    templates: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What OPTIONS on a resource answers with, by the gateway itself. `headers` maps names to plain values."""
+
+    resource: str
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The deployed stack. `stage_rate` (calls a second) and `stage_burst` are None where the template sets none.
+
+    `minimum_compression` is the body size in bytes from which answers are compressed, None for never;
+    `endpoint_url` is the emulator's address.
+    """
+
+    functions: list[Function]
+    routes: list[Route]
+    schedules: list[Schedule]
+    queue_sources: list[QueueSource]
+    user_pool_id: str
+    client_id: str
+    jwks_url: str
+    issuer: str
+    allowed_origins: list[str]
+    stage: str
+    stage_rate: float | None
+    stage_burst: int | None
+    gateway_responses: list[GatewayResponse] = field(default_factory=list)
+    binary_media_types: list[str] = field(default_factory=list)
+    outputs: dict[str, str] = field(default_factory=dict)
+    preflights: list[Preflight] = field(default_factory=list)
+    minimum_compression: int | None = None
+    endpoint_url: str = ""
+
+    def function(self, logical_id: str) -> Function:
+        """The function of that logical id; KeyError if the stack has none."""
+        for function in self.functions:
+            if function.logical_id == logical_id:
+                return function
+        raise KeyError(logical_id)
+
+    def save(self, path: Path) -> None:
+        """Writes the stack as JSON, all or nothing: a reader never sees half a file."""
+        draft = path.with_suffix(".draft")
+        draft.write_text(json.dumps(asdict(self), indent=1, sort_keys=True))
+        draft.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "Stack":
+        """The stack that `save` wrote. Raises OSError or KeyError/TypeError where the file is not one."""
+        return cls.from_json(json.loads(path.read_text()))
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> "Stack":
+        """The stack of its JSON document (the shape of `dataclasses.asdict`)."""
+        parts: dict[str, Any] = {
+            "functions": [Function(**item) for item in document["functions"]],
+            "routes": [Route(**item) for item in document["routes"]],
+            "schedules": [Schedule(**item) for item in document["schedules"]],
+            "queue_sources": [QueueSource(**item) for item in document["queue_sources"]],
+            "gateway_responses": [GatewayResponse(**item) for item in document.get("gateway_responses", [])],
+            "preflights": [Preflight(**item) for item in document.get("preflights", [])],
+        }
+        return cls(**{**document, **parts})

@@ -1,0 +1,153 @@
+"""CloudFormation templates: reading them, and working out what their intrinsic functions stand for."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+REMOVED = object()  # what AWS::NoValue stands for
+VARIABLE = re.compile(r"\$\{([^!{}][^{}]*)\}")  # not ${!Literal}
+
+
+class Loader(yaml.SafeLoader):
+    """YAML with CloudFormation's short forms (`!Ref x`), read as their long forms."""
+
+
+def _short_form(loader: Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    if isinstance(node, yaml.ScalarNode):
+        value: Any = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        value = loader.construct_mapping(node, deep=True)  # type: ignore[arg-type]
+    if suffix == "GetAtt" and isinstance(value, str):
+        value = value.split(".", 1)
+    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
+
+
+Loader.add_multi_constructor("!", _short_form)
+
+
+def read_template(text: str) -> dict[str, Any]:
+    """The template of a YAML text, in long forms. Raises yaml.YAMLError."""
+    document: dict[str, Any] = yaml.load(text, Loader)  # noqa: S506 - a SafeLoader
+    return document
+
+
+def code_folders(template: Mapping[str, Any], root: Path) -> dict[str, Path]:
+    """The folder of every function's code, by logical id, absolute."""
+    resources = template["Resources"].items()
+    functions = {k: v["Properties"] for k, v in resources if v["Type"] == "AWS::Serverless::Function"}
+    return {logical_id: root / properties["CodeUri"] for logical_id, properties in functions.items()}
+
+
+def with_stub_code(template: Mapping[str, Any], location: str) -> dict[str, Any]:
+    """A copy whose functions and layers take their code from one S3 location: the emulator never runs it."""
+    resources = {k: _stubbed(v, location) for k, v in template["Resources"].items()}
+    return {**template, "Resources": resources}
+
+
+def _stubbed(resource: dict[str, Any], location: str) -> dict[str, Any]:
+    properties = resource.get("Properties", {})
+    stubs = {key: location for key in ("CodeUri", "ContentUri") if key in properties}
+    return {**resource, "Properties": {**properties, **stubs}} if stubs else resource
+
+
+def dangling(template: Mapping[str, Any]) -> set[str]:
+    """The names that the template refers to and doesn't have: neither the emulator nor the linters find them all."""
+    known = {*template.get("Parameters", {}), *template["Resources"]}
+    names = set(references([template["Resources"], template.get("Outputs", {}), template.get("Globals", {})]))
+    return {name for name in names if name not in known and not name.startswith("AWS::")}
+
+
+def references(node: Any) -> Iterator[str]:
+    """The logical ids that Ref, GetAtt and Sub name, wherever they are; of `Work.Arn` it is `Work`."""
+    if isinstance(node, list):
+        for item in node:
+            yield from references(item)
+    if not isinstance(node, Mapping):
+        return
+    for key, value in node.items():
+        if key == "Ref":
+            yield value.split(".")[0]
+        elif key == "Fn::GetAtt":
+            yield value[0].split(".")[0]
+        elif key == "Fn::Sub":
+            text, own = value if isinstance(value, list) else (value, {})
+            yield from (name.split(".")[0] for name in VARIABLE.findall(text) if name not in own)
+        yield from references(value)
+
+
+@dataclass(frozen=True)
+class Resolver:
+    """Works out intrinsic functions after a deployment.
+
+    `values` are what Ref gives: parameters, physical ids, pseudo parameters. `attributes` are what GetAtt gives, by
+    "LogicalId.Name". What it doesn't know stays as its long form.
+    """
+
+    values: Mapping[str, Any]
+    attributes: Mapping[str, Any]
+    conditions: Mapping[str, Any]
+
+    def resolve(self, node: Any) -> Any:
+        """The node with everything known worked out."""
+        if isinstance(node, list):
+            return [value for value in map(self.resolve, node) if value is not REMOVED]
+        if not isinstance(node, Mapping):
+            return node
+        if len(node) == 1:
+            name, argument = next(iter(node.items()))
+            function = getattr(self, f"_{str(name).removeprefix('Fn::').lower()}", None)
+            if function is not None and (name == "Ref" or str(name).startswith("Fn::")):
+                return function(argument)
+        resolved = {key: self.resolve(value) for key, value in node.items()}
+        return {key: value for key, value in resolved.items() if value is not REMOVED}
+
+    def holds(self, name: str) -> bool:
+        """Whether a named condition holds."""
+        return self._truth(self.conditions[name])
+
+    def _truth(self, node: Any) -> bool:
+        name, argument = next(iter(node.items()))
+        match name:
+            case "Condition":
+                return self.holds(argument)
+            case "Fn::Equals":
+                left, right = self.resolve(argument)
+                return str(left) == str(right)
+            case "Fn::Not":
+                return not self._truth(argument[0])
+            case "Fn::And":
+                return all(map(self._truth, argument))
+            case "Fn::Or":
+                return any(map(self._truth, argument))
+        raise ValueError(f"no condition function: {name}")
+
+    def _ref(self, name: str) -> Any:
+        return REMOVED if name == "AWS::NoValue" else self.values.get(name, {"Ref": name})
+
+    def _getatt(self, argument: list[str]) -> Any:
+        return self.attributes.get(".".join(argument), {"Fn::GetAtt": argument})
+
+    def _if(self, argument: list[Any]) -> Any:
+        name, then, otherwise = argument
+        return self.resolve(then if self.holds(name) else otherwise)
+
+    def _join(self, argument: list[Any]) -> Any:
+        separator, parts = argument
+        resolved = self.resolve(parts)
+        return separator.join(map(str, resolved if isinstance(resolved, list) else [resolved]))
+
+    def _sub(self, argument: Any) -> str:
+        text, extra = argument if isinstance(argument, list) else (argument, {})
+        local = self.resolve(extra)
+
+        def replacement(match: re.Match[str]) -> str:
+            name = match[1]
+            return str(local.get(name, self.values.get(name, self.attributes.get(name, match[0]))))
+
+        return VARIABLE.sub(replacement, text)

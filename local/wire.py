@@ -1,0 +1,205 @@
+"""A small HTTP/1.1 server on httptools: what the front and the Runtime API have in common, and nothing else.
+
+Bodies are read whole before the handler runs, as API Gateway does. A request is answered before the next one of the
+same connection is started.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import cast
+
+import httptools
+
+DRAIN_LIMIT = 64 * 1024 * 1024  # bytes read and thrown away so that a client sees its 413; past it, the line is cut
+HEAD_LIMIT = 64 * 1024  # bytes of request line and headers a connection may make us keep
+BODILESS = frozenset({204, 304})
+REASONS = {status.value: status.phrase for status in HTTPStatus}
+
+
+@dataclass(slots=True)
+class Request:
+    """One request. `path` and `query` are as sent (percent-encoded), header names keep their case, `peer` is the
+    client's address. `head_bytes` counts request line and headers; `body` is empty where `body_too_large`."""
+
+    method: str
+    path: str
+    query: str
+    headers: list[tuple[str, str]]
+    peer: str
+    version: str = "1.1"
+    body: bytes = b""
+    head_bytes: int = 0
+    body_too_large: bool = False
+
+    def header(self, name: str) -> str | None:
+        """The last value of a header, by its lower-case name."""
+        return next((value for key, value in reversed(self.headers) if key.lower() == name), None)
+
+
+@dataclass(slots=True)
+class Response:
+    """One answer; Content-Length, Date and Connection are added on the way out."""
+
+    status: int
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    body: bytes = b""
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def encode(response: Response, *, method: str, keep_alive: bool) -> bytes:
+    """The bytes of an answer; one to HEAD has the length of the body, not the body."""
+    lines = [f"HTTP/1.1 {response.status} {REASONS.get(response.status, 'Unknown')}"]
+    lines += [f"{name}: {value}" for name, value in response.headers]
+    lines.append(f"Date: {formatdate(usegmt=True)}")
+    if response.status not in BODILESS:
+        lines.append(f"Content-Length: {len(response.body)}")
+    if not keep_alive:
+        lines.append("Connection: close")
+    head = "\r\n".join([*lines, "\r\n"]).encode("latin-1", "replace")
+    bare = method == "HEAD" or response.status in BODILESS
+    return head if bare else head + response.body
+
+
+class Connection(asyncio.Protocol):
+    """One client connection. Calls `handler` for each request, in order."""
+
+    def __init__(self, handler: Handler, *, max_body: int, open_connections: "set[Connection]") -> None:
+        self._handler = handler
+        self._max_body = max_body
+        self._open = open_connections
+        self._waiting: deque[tuple[Request, bool]] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._parser = httptools.HttpRequestParser(self)
+        self._peer = ""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._peer = (transport.get_extra_info("peername") or ("",))[0]
+        self._open.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self._open.discard(self)
+        self._waiting.clear()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # declined by an ordinary answer, after which the connection is closed
+        except (httptools.HttpParserError, ValueError):
+            self._refuse(HTTPStatus.BAD_REQUEST)
+
+    # the parser's callbacks, in the order of a message
+
+    def on_message_begin(self) -> None:
+        self._url = b""
+        self._headers: list[tuple[str, str]] = []
+        self._head_bytes = 0
+        self._body: list[bytes] = []
+        self._size = 0
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+        self._count_head(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name.decode("latin-1"), value.decode("latin-1")))
+        self._count_head(len(name) + len(value) + 4)
+
+    def on_headers_complete(self) -> None:
+        if any(n.lower() == "expect" and v.lower() == "100-continue" for n, v in self._headers):
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        self._size += len(body)
+        if self._size <= self._max_body:
+            self._body.append(body)
+        elif self._size > DRAIN_LIMIT:
+            self._transport.abort()
+
+    def on_message_complete(self) -> None:
+        path, _, query = self._url.decode("latin-1").partition("?")
+        too_large = self._size > self._max_body
+        request = Request(
+            method=self._parser.get_method().decode("ascii"),
+            path=path,
+            query=query,
+            headers=self._headers,
+            peer=self._peer,
+            version=self._parser.get_http_version(),
+            body=b"" if too_large else b"".join(self._body),
+            head_bytes=self._head_bytes,
+            body_too_large=too_large,
+        )
+        keep_alive = self._parser.should_keep_alive() and not self._parser.should_upgrade()
+        self._waiting.append((request, keep_alive))
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._work())
+        else:
+            self._transport.pause_reading()  # a pipelining client waits for its own answers
+
+    def close_idle(self) -> None:
+        """Closes the connection if nothing is being answered on it."""
+        if self._task is None:
+            self._transport.close()
+
+    async def _work(self) -> None:
+        while self._waiting:
+            request, keep_alive = self._waiting.popleft()
+            try:
+                response = await self._handler(request)
+            except BaseException:
+                self._transport.abort()  # the client must not wait for an answer that will not come
+                raise
+            if self._transport.is_closing():
+                break
+            self._transport.write(encode(response, method=request.method, keep_alive=keep_alive))
+            if not keep_alive:
+                self._transport.close()
+                break
+        self._task = None
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _count_head(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > HEAD_LIMIT:
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        if self._transport.is_closing():
+            return
+        body = b'{"message":"%s"}' % status.phrase.encode()
+        answer = Response(status, [("Content-Type", "application/json")], body)
+        self._transport.write(encode(answer, method="GET", keep_alive=False))
+        self._transport.close()
+
+
+class Server:
+    """A listening socket on loopback. `port` is the one really bound."""
+
+    def __init__(self, listener: asyncio.Server, connections: set[Connection]) -> None:
+        self._listener = listener
+        self._connections = connections
+        self.port: int = listener.sockets[0].getsockname()[1]
+
+    def stop_accepting(self) -> None:
+        """No new connection, and the idle ones are closed; requests under way go on."""
+        self._listener.close()
+        for connection in list(self._connections):
+            connection.close_idle()
+
+
+async def serve(handler: Handler, *, port: int, max_body: int) -> Server:
+    """Listens on 127.0.0.1 (`port` 0: any free one). Raises OSError if the port is taken."""
+    connections: set[Connection] = set()
+    listener = await asyncio.get_running_loop().create_server(
+        lambda: Connection(handler, max_body=max_body, open_connections=connections), "127.0.0.1", port, backlog=1024
+    )
+    return Server(listener, connections)

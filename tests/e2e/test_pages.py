@@ -1,0 +1,98 @@
+"""The pages, in a real browser."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
+
+from tests.e2e.browser import chromium
+from tests.e2e.cloud import Cloud, eventually
+from tests.e2e.people import People
+
+WAIT_S = 30
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    with chromium(tmp_path_factory.mktemp("profile")) as started:
+        yield started
+
+
+def seen(browser: webdriver.Chrome, selector: str) -> WebElement:
+    """The element, once it is there to be seen."""
+    return WebDriverWait(browser, WAIT_S).until(
+        lambda b: next((e for e in b.find_elements(By.CSS_SELECTOR, selector) if e.is_displayed()), False)
+    )
+
+
+def errors(browser: webdriver.Chrome) -> list[str]:
+    """What the page complained of."""
+    return [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+
+
+def hosts_asked(browser: webdriver.Chrome) -> set[str]:
+    """Every host that the page has sent a request to."""
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    urls = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+    return {urlsplit(url).netloc for url in urls if urlsplit(url).scheme in ("http", "https", "ws", "wss")}
+
+
+def keep_screenshot(browser: webdriver.Chrome, name: str) -> None:
+    """For the one who asks for them: SCREENSHOTS names a folder."""
+    if folder := os.environ.get("SCREENSHOTS"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        browser.save_screenshot(str(Path(folder) / f"{name}.png"))
+
+
+def test_the_documentation_works_offline_and_tries_a_call(
+    cloud: Cloud, people: People, browser: webdriver.Chrome
+) -> None:
+    """All operations are listed; with a token a call is made and its answer shown; only we are asked for anything."""
+    number = people.register()["number"]
+    token = str(people.staff().headers["Authorization"]).removeprefix("Bearer ")
+    browser.get(f"{cloud.url}/docs")
+    seen(browser, "#operations-members-get_members")
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".opblock")) == len(_operations(cloud))
+    keep_screenshot(browser, "docs")
+
+    seen(browser, "button.authorize").click()
+    seen(browser, ".auth-container input").send_keys(token)
+    seen(browser, ".auth-container button[type=submit], .auth-btn-wrapper button.authorize").click()
+    seen(browser, ".btn-done").click()
+    seen(browser, "#operations-members-get_members button.opblock-summary-control").click()
+    seen(browser, "#operations-members-get_members .try-out__btn").click()
+    field = seen(browser, "#operations-members-get_members tr[data-param-name=number] input")
+    field.send_keys(number)
+    seen(browser, "#operations-members-get_members button.execute").click()
+    answer = seen(browser, "#operations-members-get_members .live-responses-table .response-col_description pre")
+    WebDriverWait(browser, WAIT_S).until(lambda _: number in answer.text)
+    keep_screenshot(browser, "docs-tried")
+    assert hosts_asked(browser) == {urlsplit(cloud.origin).netloc}
+    assert errors(browser) == []
+
+
+def test_the_inbox_shows_a_mail_rendered(cloud: Cloud, people: People, browser: webdriver.Chrome) -> None:
+    """Subject and recipient in the list, the HTML part in a frame of its own, and no script of a mail runs."""
+    member = people.register(language="en", full_name="Zoë <script>document.title='run'</script>")
+    eventually(lambda: cloud.mails(member["email"]), "the welcome mail")
+    browser.get(f"{cloud.origin}/_local/mail")
+    WebDriverWait(browser, WAIT_S).until(lambda b: member["email"] in b.page_source)
+    keep_screenshot(browser, "mail")
+    frames = browser.find_elements(By.CSS_SELECTOR, "iframe[sandbox]")
+    assert frames
+    assert all("allow-scripts" not in str(frame.get_attribute("sandbox")) for frame in frames)
+    assert browser.title != "run"
+    assert hosts_asked(browser) == {urlsplit(cloud.origin).netloc}
+    assert errors(browser) == []
+
+
+def _operations(cloud: Cloud) -> list[str]:
+    paths = cloud.client().get("/openapi.json").json()["paths"]
+    return [f"{method} {path}" for path, methods in paths.items() for method in methods]
