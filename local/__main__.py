@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("command", choices=sorted(COMMANDS))
     parser.add_argument("--state", default=str(ROOT / ".local"), help="the folder that keeps the state")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="of the front; 0 takes a free one")
+    parser.add_argument("--parameter", action="append", default=[], help="NAME=VALUE of template.yaml, for up")
     parser.add_argument("--role", choices=("staff", "admin"), help="of the token's owner")
     parser.add_argument("--email", default="", help="of the token's owner")
     return parser
@@ -47,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run_up(home: Home, options: argparse.Namespace) -> None:
     """Starts the local cloud and stays until it ends."""
-    up.up(home, options.port)
+    up.up(home, options.port, dict(pair.split("=", 1) for pair in options.parameter))
 
 
 def reset(home: Home, _options: argparse.Namespace) -> None:

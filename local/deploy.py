@@ -104,7 +104,8 @@ def deploy(clients: Clients, template: str, parameters: Mapping[str, str]) -> No
         "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
     }
     _apply(cloudformation, request)
-    verify_sender(clients.get("sesv2"), parameters["MailSender"])
+    if "MailSender" in parameters:
+        verify_sender(clients.get("sesv2"), parameters["MailSender"])
 
 
 def verify_sender(ses: Any, sender: str) -> None:

@@ -39,6 +39,7 @@ class Supervisor:
 
     home: Home
     front: int
+    overrides: dict[str, str] = field(default_factory=dict)
     children: list[Child] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
 
@@ -64,15 +65,15 @@ class Supervisor:
         self.home.update(children=[])
 
 
-def up(home: Home, port: int) -> None:
-    """Runs a local cloud until it is asked to stop or a part crashes.
+def up(home: Home, port: int, overrides: dict[str, str] | None = None) -> None:
+    """Runs a local cloud until it is asked to stop or a part crashes; `overrides` are parameters of the template.
 
     Raises AlreadyRunning, PortInUse, Crashed, and what the parts' own modules raise.
     """
     with home.locked():
         for name in end_leftovers(home.read().children):
             print(f"ended {name}, left by an earlier run", flush=True)
-        supervisor = Supervisor(home, front_port(port))
+        supervisor = Supervisor(home, front_port(port), overrides or {})
         with interruptible(), contextlib.suppress(Stopped):
             run(supervisor)
 
@@ -157,7 +158,8 @@ def bring_up_to_date(supervisor: Supervisor, aws: emulator.Emulator, server: pos
     """Deploys the template where it, its parameters or the emulator's state have changed since the last time."""
     home, clients = supervisor.home, deploy.Clients(aws.url)
     template = (home.root / "template.yaml").read_text()
-    parameters = deploy.parameters(database_port=server.port, front=f"http://127.0.0.1:{supervisor.front}")
+    front = f"http://127.0.0.1:{supervisor.front}"
+    parameters = deploy.parameters(database_port=server.port, front=front) | supervisor.overrides
     wanted = deploy.fingerprint(template, parameters, aws.url)
     if home.read().deployed == wanted and home.stack.exists() and deploy.is_deployed(clients):
         supervisor.say("stack is up to date")

@@ -35,7 +35,7 @@ def serial() -> int:
     return next(_serial)
 
 
-def eventually(look: Callable[[], T], what: str, seconds: float = MAIL_S) -> T:
+def eventually(look: Callable[[], T | None], what: str, seconds: float = MAIL_S) -> T:
     """What `look` finds, once it finds something. Fails by name when the time is up."""
     deadline = time.monotonic() + seconds
     while not (found := look()):

@@ -37,11 +37,11 @@ def nothing_is_written(cloud: Cloud, clients: dict[str, httpx.Client], request: 
 
 
 def refused(
-    client: httpx.Client, path: str, body: Any = None, *, raw: bytes | None = None, **headers: str
+    client: httpx.Client, path: str, body: Any = None, *, raw: bytes | None = None, media_type: str = "application/json"
 ) -> httpx.Response:
     """A POST that must be a 4xx problem."""
     content = raw if raw is not None else json.dumps(body).encode()
-    reply = client.post(path, content=content, headers=keyed(**{"Content-Type": "application/json", **headers}))
+    reply = client.post(path, content=content, headers=keyed(**{"Content-Type": media_type}))
     assert 400 <= reply.status_code < 500, (reply.status_code, reply.text[:300])
     assert problem(reply)
     return reply
@@ -111,7 +111,7 @@ def test_what_is_no_json_object_is_malformed(clients: dict[str, httpx.Client], p
 @pytest.mark.parametrize("media_type", ["text/plain", "application/xml", "multipart/form-data; boundary=x"])
 def test_another_media_type_is_refused(clients: dict[str, httpx.Client], path: str, media_type: str) -> None:
     """415."""
-    assert refused(clients[path], path, BODIES[path], **{"Content-Type": media_type}).status_code == 415
+    assert refused(clients[path], path, BODIES[path], media_type=media_type).status_code == 415
 
 
 @pytest.mark.parametrize("path", BODIES)

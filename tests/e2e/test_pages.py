@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -27,19 +28,29 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 
 def seen(browser: webdriver.Chrome, selector: str) -> WebElement:
     """The element, once it is there to be seen."""
-    return WebDriverWait(browser, WAIT_S).until(
-        lambda b: next((e for e in b.find_elements(By.CSS_SELECTOR, selector) if e.is_displayed()), False)
-    )
+
+    def look(b: webdriver.Chrome) -> WebElement | None:
+        return next((e for e in b.find_elements(By.CSS_SELECTOR, selector) if e.is_displayed()), None)
+
+    found = WebDriverWait(browser, WAIT_S).until(look)
+    assert found is not None
+    return found
+
+
+def log(browser: webdriver.Chrome, kind: str) -> list[dict[str, Any]]:
+    """What the browser has noted since it was last asked."""
+    entries: list[dict[str, Any]] = browser.get_log(kind)  # type: ignore[no-untyped-call]
+    return entries
 
 
 def errors(browser: webdriver.Chrome) -> list[str]:
     """What the page complained of."""
-    return [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    return [entry["message"] for entry in log(browser, "browser") if entry["level"] == "SEVERE"]
 
 
 def hosts_asked(browser: webdriver.Chrome) -> set[str]:
     """Every host that the page has sent a request to."""
-    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    events = [json.loads(entry["message"])["message"] for entry in log(browser, "performance")]
     urls = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
     return {urlsplit(url).netloc for url in urls if urlsplit(url).scheme in ("http", "https", "ws", "wss")}
 

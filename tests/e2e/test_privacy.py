@@ -12,9 +12,8 @@ from tests.e2e.people import People, keyed, trouble
 def test_no_log_line_holds_personal_data(cloud: Cloud, people: People) -> None:
     """Run after everything else in this folder (see conftest): all that the people of these tests have sent."""
     member, client = people.member(full_name="Teuta Unmistakable-Name", phone="+38349777123")
-    claim = client.post(
-        "/claims", json=trouble(title="Unmistakable title", description="Unmistakable case text " * 3), headers=keyed()
-    )
+    case = trouble(title="Unmistakable title", description="Unmistakable case text, " * 3 + "told.")
+    claim = client.post("/claims", json=case, headers=keyed())
     assert claim.status_code == 201
     eventually(lambda: len(cloud.mails(member["email"])) == 2, "both mails")
     client.post("/members", content=b'{"full_name": "Teuta Unmistakable-Name', headers=keyed())
@@ -24,6 +23,6 @@ def test_no_log_line_holds_personal_data(cloud: Cloud, people: People) -> None:
     people_there = cloud.rows("SELECT email, full_name, phone FROM accounts")
     cases = cloud.rows("SELECT title, description FROM claims")
     telling = {str(v) for row in people_there + cases for v in row.values() if v is not None and len(str(v)) > 5}
-    assert len(telling) > 5
+    assert len(telling) >= 5
     assert sorted(text for text in telling if text in logged) == []
     assert re.findall(r"[\w.+-]+@example\.test", logged) == []

@@ -96,7 +96,7 @@ def test_from_an_agents_application_to_a_resolved_claim(cloud: Cloud, people: Pe
     for document, (_, content_type, content) in zip(documents, files, strict=True):
         link = client.get(f"/claims/{claim['id']}/documents/{document['id']}/download").json()["url"]
         fetched = httpx.get(link)
-        assert fetched.status_code == 200, (link.partition('?')[0], fetched.text)
+        assert fetched.status_code == 200, (link.partition("?")[0], fetched.text)
         assert hashlib.sha256(fetched.content).digest() == hashlib.sha256(content).digest()
         assert fetched.headers["content-type"].startswith(content_type)
 

@@ -12,8 +12,18 @@ NAMELESS = "AGENT"  # for a first name that leaves no Latin letter
 _LATIN = str.maketrans(
     {
         **dict(zip("АБВГДЕЖЗИЈКЛМНОПРСТУФХЦЧШ", "ABVGDEZZIJKLMNOPRSTUFHCCS", strict=True)),
-        "Ѓ": "GJ", "Ѕ": "DZ", "Љ": "LJ", "Њ": "NJ", "Ќ": "KJ", "Џ": "DZ", "Ђ": "DJ", "Ћ": "C",  # noqa: RUF001
-        "Đ": "DJ", "Ł": "L", "Ø": "O", "Æ": "AE",
+        "Ѓ": "GJ",
+        "Ѕ": "DZ",
+        "Љ": "LJ",
+        "Њ": "NJ",
+        "Ќ": "KJ",
+        "Џ": "DZ",
+        "Ђ": "DJ",
+        "Ћ": "C",  # noqa: RUF001
+        "Đ": "DJ",
+        "Ł": "L",
+        "Ø": "O",
+        "Æ": "AE",
     }
 )
 

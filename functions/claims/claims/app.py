@@ -105,9 +105,10 @@ def history(call: Call[PageQuery]) -> Answer:
 def move(call: Call[Transition]) -> Answer:
     """Staff move it as the table of states allows; `withdrawn` is its member's alone, and all a member may do."""
     asked = call.input
-    if asked.to != "withdrawn" and not call.by_staff:
+    withdraws = asked.to == "withdrawn"
+    if not (call.in_group("member") if withdraws else call.by_staff):
         raise Refusal("forbidden")
-    viewer = _as_owner(call) if asked.to == "withdrawn" else _viewer(call)
+    viewer = _as_owner(call) if withdraws else _viewer(call)
     facts = call.once(service.move, call.ids["claim_id"], asked, viewer, version=call.version, actor=call.actor)
     return _view(facts)
 
@@ -153,7 +154,7 @@ def announce(call: Call[NewDocument]) -> Answer:
     answer=DocumentView,
     access=MEMBER,
     limit="read",
-    refusals=("document-not-uploaded", "document-mismatch"),
+    refusals=("document-not-uploaded", "document-not-available", "document-mismatch"),
 )
 def complete(call: Call[Nothing]) -> Answer:
     """Available once its size, type and first bytes are as announced; else it is removed."""

@@ -7,18 +7,20 @@ from claims import service
 from claims.evidence import looks_like
 from claims.model import AnnouncedDocument, DocumentView, DownloadView, NewDocument, UploadForm
 from claims.service import Viewer
-from shared.errors import Refusal
+from shared.aws.evidence import DOWNLOAD_EXPIRES_S, StoredObject
+from shared.errors import DependencyFailed, Refusal
 from shared.http.operation import Answer, Call, answered
 from shared.ids import uuid7
+from shared.logs import logger
 from shared.postgres.transaction import Row
 
-LINK_LIFE = timedelta(minutes=5)  # what the bucket's adapter signs
+LINK_LIFE = timedelta(seconds=DOWNLOAD_EXPIRES_S)
 
 
 def announce(call: Call[NewDocument], viewer: Viewer) -> Answer:
     """Reserve a slot, then sign a form for exactly that file; a replay signs another form for the same slot."""
     claim_id, document_id = call.ids["claim_id"], uuid7()
-    key = f"claims/{claim_id}/{document_id}"
+    key = f"uploads/{claim_id}/{document_id}"
     facts = call.once(
         service.announce, claim_id, call.input, viewer, document_id=document_id, key=key, actor=call.actor
     )
@@ -31,11 +33,9 @@ def announce(call: Call[NewDocument], viewer: Viewer) -> Answer:
 
 def complete(call: Call[Any], viewer: Viewer) -> Answer:
     """Look at what is stored, between two transactions, and write the verdict; what is not as announced is removed."""
-    claim_id, document_id = call.ids["claim_id"], call.ids["document_id"]
-    facts = call.read(service.read_document, claim_id, document_id, viewer)
+    facts = _read(call, viewer)
     if facts["state"] == "pending":
-        verdict = _verdict(call, facts)
-        facts = call.once(service.judge, claim_id, document_id, viewer, verdict=verdict, actor=call.actor)
+        facts = _judged(call, viewer, facts)
     if facts["state"] == "rejected":
         raise Refusal("document-mismatch")
     return answered(DocumentView.model_validate(facts))
@@ -43,7 +43,7 @@ def complete(call: Call[Any], viewer: Viewer) -> Answer:
 
 def download(call: Call[Any], viewer: Viewer) -> Answer:
     """A link to an available document."""
-    facts = call.read(service.read_document, call.ids["claim_id"], call.ids["document_id"], viewer)
+    facts = _read(call, viewer)
     if facts["state"] != "available":
         raise Refusal("document-not-available")
     url = call.wiring.evidence.presign_download(
@@ -52,13 +52,52 @@ def download(call: Call[Any], viewer: Viewer) -> Answer:
     return answered(DownloadView(url=url, expires_at=call.wiring.clock() + LINK_LIFE))
 
 
-def _verdict(call: Call[Any], facts: Row) -> str:
-    key, evidence = facts["object_key"], call.wiring.evidence
-    stored = evidence.head(key)
-    if stored is None:
+def _read(call: Call[Any], viewer: Viewer) -> Row:
+    facts: Row = call.read(service.read_document, call.ids["claim_id"], call.ids["document_id"], viewer)
+    return facts
+
+
+def _judged(call: Call[Any], viewer: Viewer, facts: Row) -> Row:
+    # The form can overwrite its key for as long as it is valid: what is looked at and kept is a copy beyond it.
+    upload, kept = facts["object_key"], f"claims/{facts['claim_id']}/{facts['id']}/{uuid7()}"
+    if not call.wiring.evidence.copy(upload, kept):
+        return _judged_meanwhile(call, viewer)
+    verdict, key = ("available", kept) if _fits(call, facts, kept) else ("rejected", upload)
+    ids = (call.ids["claim_id"], call.ids["document_id"])
+    try:
+        judged = call.once(service.judge, *ids, viewer, verdict=verdict, key=key, actor=call.actor)
+    except Refusal:
+        _remove(call, kept)
+        raise
+    # Where another call's verdict stood, the copy is nobody's.
+    _remove(call, upload if judged["object_key"] == kept else kept)
+    return judged
+
+
+def _judged_meanwhile(call: Call[Any], viewer: Viewer) -> Row:
+    """Another call's verdict, which took the upload away; without one nothing was uploaded."""
+    facts = _read(call, viewer)
+    if facts["state"] == "pending":
         raise Refusal("document-not-uploaded")
-    announced = (facts["size"], facts["content_type"])
-    if (stored.size, stored.content_type) == announced and looks_like(facts["content_type"], evidence.first_bytes(key)):
-        return "available"
-    evidence.delete(key)  # before the verdict: a crash in between leaves it pending, and the next try finds nothing
-    return "rejected"
+    return facts
+
+
+def _fits(call: Call[Any], facts: Row, kept: str) -> bool:
+    """Whether the copy is what was announced; both it and the upload are removed where it is not."""
+    evidence = call.wiring.evidence
+    stored, head = evidence.head(kept), evidence.first_bytes(kept)
+    announced = StoredObject(facts["size"], facts["content_type"])
+    if stored == announced and looks_like(facts["content_type"], head, whole=len(head) == stored.size):
+        return True
+    # Before the verdict: a crash in between leaves it pending, and the next try finds nothing.
+    evidence.delete(facts["object_key"])
+    evidence.delete(kept)
+    return False
+
+
+def _remove(call: Call[Any], key: str) -> None:
+    """Remove what nobody refers to any more; the verdict stands whether that succeeds or not."""
+    try:
+        call.wiring.evidence.delete(key)
+    except DependencyFailed as failure:
+        logger.warning("object_not_deleted", extra={"error": failure.code})

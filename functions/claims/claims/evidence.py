@@ -1,5 +1,7 @@
 """Whether a stored file is what was announced: its size, the type it was stored under, and how it begins."""
 
+import codecs
+
 from claims.model import ContentType
 
 # The file formats' own marks: (offset, bytes), all of which must be there.
@@ -14,16 +16,16 @@ _MARKS: dict[ContentType, tuple[tuple[int, bytes], ...]] = {
 _NEVER_TEXT = (b"\xff\xd8\xff", b"\x89PNG", b"%PDF-", b"MZ", b"\x7fELF", b"PK\x03\x04", b"GIF8")
 
 
-def looks_like(content_type: ContentType, head: bytes) -> bool:
-    """Whether a file that begins with `head` can be of the type."""
+def looks_like(content_type: ContentType, head: bytes, *, whole: bool) -> bool:
+    """Whether a file that begins with `head` can be of the type; `whole` says that there is no more of it."""
     if content_type == "text/plain":
-        return not head.startswith(_NEVER_TEXT) and b"\0" not in head and _is_utf8_so_far(head)
+        return not head.startswith(_NEVER_TEXT) and b"\0" not in head and _is_utf8(head, whole=whole)
     return all(head[at : at + len(mark)] == mark for at, mark in _MARKS[content_type])
 
 
-def _is_utf8_so_far(head: bytes) -> bool:
+def _is_utf8(head: bytes, *, whole: bool) -> bool:
     try:
-        head.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return error.end == len(head) and len(head) - error.start < 4  # the last character is cut, not broken
+        codecs.getincrementaldecoder("utf-8")().decode(head, final=whole)  # else the last character may be cut
+    except UnicodeDecodeError:
+        return False
     return True

@@ -1,7 +1,7 @@
 """What is sent and told about claims."""
 
 from datetime import date, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from shared.clock import latest_local_date
 from shared.http.pages import PageQuery
-from shared.text import Amount, Country, Currency, Date, FileName, Input, View, line, prose
+from shared.text import INTEGRAL, Amount, Country, Currency, Date, FileName, Input, View, line, prose
 
 Category = Literal["vehicle", "property", "injury", "travel"]
 State = Literal["submitted", "verification", "evaluation", "negotiation", "court", "resolved", "rejected", "withdrawn"]
@@ -19,10 +19,11 @@ DocumentState = Literal["pending", "available", "rejected"]
 OwnOrId = Annotated[str, Field(pattern=r"^(me|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})$")]
 
 
-def _true_or_false(value: object) -> object:
-    if isinstance(value, str) and value not in ("true", "false"):
-        raise PydanticCustomError("flag", "is neither true nor false")  # "1", "on" and "yes" would do, too
-    return value
+def _true_or_false(value: Any) -> bool:
+    # By ourselves: pydantic takes "1", "on" and "yes" for true, even where it is strict.
+    if value not in ("true", "false"):
+        raise PydanticCustomError("flag", "is neither true nor false")
+    return bool(value == "true")
 
 
 Flag = Annotated[bool, BeforeValidator(_true_or_false)]
@@ -31,7 +32,8 @@ MAX_DOCUMENT_BYTES = 10 * 1024 * 1024
 
 
 def _not_in_the_future(value: date, info: ValidationInfo) -> date:
-    if value > latest_local_date(info.context["now"]):
+    context: dict[str, datetime] = info.context or {}
+    if value > latest_local_date(context["now"]):
         raise PydanticCustomError("future", "is in the future")
     return value
 
@@ -91,7 +93,7 @@ class NewDocument(Input):
 
     file_name: FileName
     content_type: ContentType
-    size: Annotated[int, Field(ge=1, le=MAX_DOCUMENT_BYTES)]
+    size: Annotated[int, Field(ge=1, le=MAX_DOCUMENT_BYTES), INTEGRAL]
 
 
 class Assignee(View):

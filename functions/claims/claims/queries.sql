@@ -136,7 +136,18 @@ ORDER BY d.id DESC LIMIT %(count)s
 -- The document, held until the verdict on it is written.
 SELECT require((SELECT true FROM documents d WHERE d.id = %(document_id)s AND d.claim_id = %(id)s FOR NO KEY UPDATE), 'not-found')
 
+-- name: require_young
+-- A document that waits for a day is swept, object and all: an hour before, nobody looks at it any more.
+SELECT require((SELECT d.state <> 'pending' OR d.created_at > now() - interval '23 hours'
+                FROM documents d WHERE d.id = %(document_id)s), 'document-not-available')
+
 -- name: judge
--- The verdict on what was uploaded; the first one stands.
-UPDATE documents SET state = %(verdict)s, slot = CASE WHEN %(verdict)s = 'rejected' THEN NULL ELSE slot END, updated_at = now()
-WHERE id = %(document_id)s AND state = 'pending'
+-- The verdict on what was uploaded, where its object is from now, and the audit's word of it; the first verdict stands.
+WITH judged AS (
+    UPDATE documents SET state = %(verdict)s, object_key = %(object_key)s, updated_at = now(),
+        slot = CASE WHEN %(verdict)s = 'rejected' THEN NULL ELSE slot END
+    WHERE id = %(document_id)s AND state = 'pending'
+    RETURNING id, claim_id)
+INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
+SELECT %(audit_id)s, 'document.' || %(verdict)s, id, %(actor)s, %(request_id)s, jsonb_build_object('claim_id', claim_id)
+FROM judged

@@ -113,12 +113,16 @@ def find_documents(tx: Transaction, *, claim_id: UUID, viewer: Viewer, after: UU
 
 
 def judge(
-    tx: Transaction, claim_id: UUID, document_id: UUID, viewer: Viewer, *, verdict: str, actor: Actor
+    tx: Transaction, claim_id: UUID, document_id: UUID, viewer: Viewer, *, verdict: str, key: str, actor: Actor
 ) -> Pending[Row]:
-    """Write the verdict on what was uploaded, unless one was written before. Refuses: not-found."""
+    """Write the verdict on what was uploaded, unless one stands; its object is under `key` from then on.
+
+    Refuses: not-found, document-not-available.
+    """
     tx.add(SQL["lock_document"], id=claim_id, document_id=document_id)
-    tx.add(SQL["judge"], document_id=document_id, verdict=verdict)
-    record(tx, actor, f"document.{verdict}", document_id, claim_id=claim_id)
+    tx.add(SQL["require_young"], document_id=document_id)
+    who = {"audit_id": uuid7(), "actor": viewer.sub, "request_id": actor.request_id}
+    tx.add(SQL["judge"], document_id=document_id, verdict=verdict, object_key=key, **who)
     return _document(tx, claim_id, document_id, viewer)
 
 

@@ -14,7 +14,9 @@ _CACHED = {"Cache-Control": "public, max-age=60"}
 
 # Whatever the page's scripts may think of: they talk to us alone.
 _POLICY = {
-    "Content-Security-Policy": "default-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
+    "Content-Security-Policy": (
+        "default-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
+    )
 }
 
 _PAGE = """<!doctype html>

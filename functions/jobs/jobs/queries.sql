@@ -141,7 +141,7 @@ WITH due AS (
     SELECT m.id FROM members m JOIN subscriptions s ON s.member_id = m.id
     WHERE s.state IN ('active', 'past_due')
       AND s.ends_on < %(today)s - CASE WHEN s.state = 'past_due' AND NOT s.cancel_at_period_end THEN %(grace_days)s ELSE 0 END
-    ORDER BY m.id LIMIT %(count)s FOR NO KEY UPDATE OF m SKIP LOCKED
+    ORDER BY m.id LIMIT %(count)s FOR NO KEY UPDATE OF m, s SKIP LOCKED
 ), moved AS (
     UPDATE subscriptions s SET
         state = CASE WHEN s.cancel_at_period_end THEN 'canceled'
@@ -149,8 +149,7 @@ WITH due AS (
                      ELSE 'past_due' END,
         version = s.version + 1, updated_at = now()
     FROM due
-    WHERE s.member_id = due.id AND s.state IN ('active', 'past_due')
-      AND s.ends_on < %(today)s - CASE WHEN s.state = 'past_due' AND NOT s.cancel_at_period_end THEN %(grace_days)s ELSE 0 END
+    WHERE s.member_id = due.id
     RETURNING s.member_id, s.state
 ), changed AS (
     UPDATE members m SET version = m.version + 1, updated_at = now() FROM moved WHERE m.id = moved.member_id

@@ -14,11 +14,11 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from shared.codes import COUNTRIES, CURRENCIES
 
-# Unicode's category Cc, the line separators, and halves of surrogate pairs.
+# What may stand nowhere: Unicode's category Cc, the line separators (prose may have tabs and line ends).
 _CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
-_LINE = rf"^[^\s{_CONTROL}]([^{_CONTROL}]*[^\s{_CONTROL}])?$"
-# Longer text may have tabs and line ends; like a line it neither begins nor ends with white space.
-_PROSE = rf"^[^\s{_CONTROL}]([^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*[^\s{_CONTROL}])?$"
+_CONTROL_IN_PROSE = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
+# Also no path, and nothing that makes a name read otherwise than it is written (bidirectional controls).
+_NOT_IN_FILE_NAMES = rf"/\\{_CONTROL}\u202a-\u202e\u2066-\u2069"
 
 # What HTML's <input type="email"> accepts, in ASCII and with a dot in the domain.
 _EMAIL = (
@@ -29,9 +29,6 @@ _PHONE = r"^\+[1-9][0-9]{6,14}$"  # ITU-T E.164
 _AMOUNT = r"^(0|[1-9][0-9]{0,9})(\.[0-9]{1,2})?$"
 _REFERRAL = r"^[A-Z]{1,8}-[0-9A-HJKMNP-TV-Z]{4}$"
 _VERSION = r"^[0-9A-Za-z][0-9A-Za-z._-]{0,31}$"
-# Also no path, and nothing that makes a name read otherwise than it is written (bidirectional controls).
-_NO_FILE_NAME = rf"/\\{_CONTROL}\u202a-\u202e\u2066-\u2069"
-_FILE_NAME = rf"^[^\s{_NO_FILE_NAME}]([^{_NO_FILE_NAME}]*[^\s{_NO_FILE_NAME}])?$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +78,47 @@ class OneOf:
         return {**handler(schema), "enum": list(self.codes)}
 
 
+def _text(what: str, least: int, most: int, *, nowhere: str, at_ends: str) -> Form:
+    # The lengths stand in the pattern too: generators of examples start from there.
+    end, inside = f"[^\\s{at_ends}]", f"[^{nowhere}]"
+    if least > 1:
+        pattern = f"^{end}{inside}{{{least - 2},{most - 2}}}{end}$"
+    else:
+        pattern = f"^{end}({inside}{{0,{most - 2}}}{end})?$"
+    return Form(pattern, what, least, most, nfc=True)
+
+
 def line(least: int, most: int) -> Form:
     """One line of text: no control characters, no white space at its ends."""
-    return Form(_LINE, "one line without control characters or white space at its ends", least, most, nfc=True)
+    what = "one line without control characters or white space at its ends"
+    return _text(what, least, most, nowhere=_CONTROL, at_ends=_CONTROL)
 
 
 def prose(least: int, most: int) -> Form:
     """Text of several lines."""
-    return Form(_PROSE, "text without control characters or white space at its ends", least, most, nfc=True)
+    what = "text without control characters or white space at its ends"
+    return _text(what, least, most, nowhere=_CONTROL_IN_PROSE, at_ends=_CONTROL)
 
 
-def _written_out(value: object) -> object:
-    if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value) is None:
-        raise PydanticCustomError("form", "is not a date like 2026-11-02")  # "1577836800" would be one, too
-    return value
+def file_name(least: int, most: int) -> Form:
+    """A file's name, without its path."""
+    return _text("a file's name, without its path", least, most, nowhere=_NOT_IN_FILE_NAMES, at_ends=_NOT_IN_FILE_NAMES)
+
+
+def _integral(value: Any) -> Any:
+    # To JSON 1 and 1.0 are the same number, and generated clients send either.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _calendar_date(value: Any) -> date:
+    # By ourselves: pydantic takes "1577836800" for a count of seconds, even where it is strict.
+    try:
+        found = date.fromisoformat(value)
+    except (TypeError, ValueError):
+        found = None
+    if found is None or found.isoformat() != value:
+        raise PydanticCustomError("form", "is not a date, like 2026-11-02")
+    return found
 
 
 PersonName = Annotated[str, line(2, 200)]
@@ -103,8 +127,9 @@ Phone = Annotated[str, Form(_PHONE, "a phone number in E.164, like +38344123456"
 Amount = Annotated[str, Form(_AMOUNT, "an amount with at most 2 places, like 250.00")]
 ReferralCode = Annotated[str, Form(_REFERRAL, "a referral code, like ARTA-7K3F")]
 TermsVersion = Annotated[str, Form(_VERSION, "a version, like 2026-01")]
-FileName = Annotated[str, Form(_FILE_NAME, "a file's name, without its path", 1, 200, nfc=True)]
-Date = Annotated[date, BeforeValidator(_written_out)]
+FileName = Annotated[str, file_name(1, 200)]
+INTEGRAL = BeforeValidator(_integral)  # last in an Annotated[int, …], so that its bounds stand in the description
+Date = Annotated[date, BeforeValidator(_calendar_date)]
 Country = Annotated[str, OneOf(COUNTRIES, "an ISO 3166 country")]
 Currency = Annotated[str, OneOf(CURRENCIES, "an ISO 4217 currency")]
 Language = Literal["sq", "en", "mk", "sr"]

@@ -13,6 +13,7 @@ from shared.settings import Settings
 
 if TYPE_CHECKING:
     from shared.aws.evidence import EvidenceStore
+    from shared.aws.fleet import Tally
     from shared.aws.queues import Queues
     from shared.http.pages import Cursors
     from shared.postgres.connection import Connection, Connector
@@ -66,7 +67,18 @@ class Wiring:
         """Runs transactions on the environment's connection."""
         from shared.postgres.database import Database
 
-        return Database(self.connector)
+        return Database(self.connector, observer=self._count_retry)
+
+    def _count_retry(self, event: str, facts: Mapping[str, object]) -> None:
+        observe(event, facts)
+        self._retries.count()
+
+    @cached_property
+    def _retries(self) -> "Tally":
+        from shared.aws.clients import dynamodb
+        from shared.aws.fleet import FleetState, Tally
+
+        return Tally(FleetState(dynamodb(), self.settings.state_table).add_retries)
 
     @cached_property
     def state(self) -> "StateStore":

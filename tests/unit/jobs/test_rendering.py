@@ -46,7 +46,7 @@ CODED = {"plan", "category", "state", "from_state", "to_state", "decline_code", 
 DATES = {"starts_on", "ends_on", "incident_date", "state_since"}
 # Markup, quotes that leave an attribute, template syntax, right to left with an override, emoji, several lines.
 EVIL = (
-    "<script>alert('x')</script> \"onload=\"y\" &amp; {{ 7 * 7 }} {% raw %} "
+    '<script>alert(\'x\')</script> "onload="y" &amp; {{ 7 * 7 }} {% raw %} '
     "\u202eשלום \u0645\u0631\u062d\u0628\u0627 👩‍👩‍👧 ë\nBcc: all@example.test\r\n.\r\nend"
 )
 HOSTILE = {name: value if name in CODED | DATES else f"{EVIL} {name}" for name, value in PLAIN.items()}
@@ -234,3 +234,10 @@ def test_what_can_not_be_written_says_why_without_quoting_it(mail: str, language
     with pytest.raises(NotRenderable) as stopped:
         written(mail, language, facts)
     assert "besa" not in f"{stopped.value.code} {stopped.value.__cause__}"
+
+
+def test_a_name_written_from_right_to_left_does_not_turn_the_words_around_it() -> None:
+    """Each fact is isolated from its sentence."""
+    told = written("member-welcome", "en", PLAIN | {"full_name": "\u202eבסה"})
+    assert "Hello <bdi>\u202eבסה</bdi>," in told.html
+    assert "Hello \u202eבסה," in told.text

@@ -12,7 +12,6 @@ import boto3
 from botocore.config import Config
 
 if TYPE_CHECKING:
-    from botocore.awsrequest import AWSPreparedRequest
     from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
@@ -30,6 +29,9 @@ IDENTITY_READ_TIMEOUT_S = 5.0
 STORAGE_READ_TIMEOUT_S = 5.0
 # An answer missed is a mail of unknown fate, so SES gets long to answer.
 MAIL_READ_TIMEOUT_S = 15.0
+
+# A health check has 2 s in all: one lost SYN is survived, and an answer that takes longer is none.
+PROBE_TIMEOUT_S = 1.2
 
 # One more try hides a dropped connection; more would only feed an outage.
 ATTEMPTS = 2
@@ -84,18 +86,17 @@ def s3() -> "S3Client":
 
 
 @cache
+def probing(service: str) -> Any:
+    """Return a client of a service that soon gives up and never tries twice: one that asks how the service is."""
+    build: Any = boto3.client
+    config = _config(read_timeout_s=PROBE_TIMEOUT_S, attempts=1)
+    return build(service, config=config.merge(Config(connect_timeout=PROBE_TIMEOUT_S)))
+
+
+@cache
 def sesv2() -> "SESV2Client":
-    """Return the client that sends mail: each call leaves once, on a connection of its own."""
-    config = _config(read_timeout_s=MAIL_READ_TIMEOUT_S, attempts=MAIL_ATTEMPTS)
-    client: SESV2Client = boto3.client("sesv2", config=config)
-    client.meta.events.register("before-send.sesv2", _close_after_answer)
-    return client
-
-
-def _close_after_answer(request: "AWSPreparedRequest", **_: object) -> None:
-    # A kept connection may be dead by the next mail, and a mail written to a dead connection is
-    # Uncertain. A handshake per mail costs some 20 ms; an uncertain mail costs a person's time.
-    request.headers["Connection"] = "close"
+    """Return the client that sends mail: each call leaves once."""
+    return boto3.client("sesv2", config=_config(read_timeout_s=MAIL_READ_TIMEOUT_S, attempts=MAIL_ATTEMPTS))
 
 
 def database_token(*, host: str, port: int, user: str) -> str:

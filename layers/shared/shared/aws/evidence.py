@@ -54,6 +54,10 @@ class EvidenceStore(Protocol):
         """Return the first `count` bytes, fewer where there are fewer, none where nothing is stored."""
         ...
 
+    def copy(self, key: str, to: str) -> bool:
+        """Keep what is stored under the key under another one too; False where nothing is stored."""
+        ...
+
     def delete(self, key: str) -> None:
         """Remove the object; nothing happens where there is none."""
         ...
@@ -104,6 +108,16 @@ class S3Evidence:
             if _status(error) in (_HTTP_NOT_FOUND, _HTTP_RANGE_NOT_SATISFIABLE):
                 return b""
             raise failure_of(error) from None
+
+    def copy(self, key: str, to: str) -> bool:
+        """See EvidenceStore.copy. S3 copies by itself, with the content type; what is copied is one whole upload."""
+        try:
+            self._client.copy_object(Bucket=self._bucket, Key=to, CopySource={"Bucket": self._bucket, "Key": key})
+        except AWS_ERRORS as error:
+            if _status(error) == _HTTP_NOT_FOUND:
+                return False
+            raise failure_of(error) from None
+        return True
 
     def delete(self, key: str) -> None:
         """See EvidenceStore.delete."""

@@ -57,11 +57,13 @@ MAX_ANSWER_BYTES = 300 * 1024
 CROWDED = Backoff(retries=15, base_s=0.04, cap_s=0.3)
 CONTENDED_RETRY_S = 1.0
 
-_CONFLICTS = frozenset({
-    "TransactionConflict",
-    "TransactionConflictException",
-    "TransactionInProgressException",
-})
+_CONFLICTS = frozenset(
+    {
+        "TransactionConflict",
+        "TransactionConflictException",
+        "TransactionInProgressException",
+    }
+)
 _FAILURES = frozenset({"ConditionalCheckFailed", "ConditionalCheckFailedException"})
 _NO_REASON: Mapping[str, Any] = {"Code": "None"}
 

@@ -110,9 +110,7 @@ def take_write(table: str, use: KeyUse, token: str, lease_ends: int, now: int) -
     }
 
 
-def answer_write(
-    table: str, use: KeyUse, token: str, answer: StoredAnswer | None, ends: int
-) -> UpdateTypeDef:
+def answer_write(table: str, use: KeyUse, token: str, answer: StoredAnswer | None, ends: int) -> UpdateTypeDef:
     """Answer the key until `ends`, if `token` still holds it; None answers it without keeping the answer."""
     values: Values = {
         ":token": {"S": token},

@@ -44,6 +44,7 @@ class Contract(TypedDict, total=False):
     answer: Required[type[BaseModel] | None]
     input: type[BaseModel]
     status: int
+    also_status: tuple[int, ...]
     access: frozenset[Group] | None
     sign_in: SignInRule
     limit: LimitRule

@@ -76,7 +76,11 @@ def _operation(operation: Operation, refs: Mapping[type[BaseModel], Any]) -> dic
         "summary": operation.summary,
         "description": _description(operation),
         "parameters": [*_path(operation), *_query(operation), *_request_headers(operation)],
-        "responses": {str(operation.status): _success(operation, refs), **_problems(operation)},
+        "responses": {
+            str(operation.status): _success(operation, refs),
+            **_problems(operation),
+            **{str(status): _success(operation, refs) for status in operation.also_status},
+        },
         "security": {"required": [{"token": []}], "optional": [{}, {"token": []}], "none": []}[operation.sign_in],
     }
     if operation.changes:

@@ -65,6 +65,7 @@ class Operation:
     answer: type[BaseModel] | None
     input: type[BaseModel] = Nothing
     status: int = 200
+    also_status: tuple[int, ...] = ()  # further statuses that carry the same answer
     access: frozenset[Group] | None = None  # whose groups may; None: anyone
     sign_in: SignInRule = "required"
     limit: LimitRule = None

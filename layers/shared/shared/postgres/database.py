@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
@@ -20,6 +20,10 @@ from shared.sql import Query, load_queries
 
 T = TypeVar("T")
 UseCase = Callable[[Transaction], Pending[T]]
+
+# Receives the name of an event and its facts, none of them personal:
+#   transaction_retried {sqlstate, attempt}   a whole transaction will be tried again, for the attempt-th time
+Observer = Callable[[str, Mapping[str, object]], None]
 
 SQL = load_queries("shared.postgres", "keys.sql")
 
@@ -73,11 +77,13 @@ class Database:
         connector: Connector,
         *,
         backoff: Backoff | None = None,
+        observer: Observer = lambda _event, _facts: None,
         sleep: Callable[[float], None] = time.sleep,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._connector = connector
         self._backoff = backoff or Backoff()
+        self._observer = observer
         self._sleep = sleep
         self._uniform = uniform
 
@@ -131,6 +137,7 @@ class Database:
         delay = self._backoff.delay(attempt, self._uniform)
         if attempt >= self._backoff.retries or delay >= deadline.left():
             raise Unavailable("database") from error
+        self._observer("transaction_retried", {"sqlstate": error.sqlstate, "attempt": attempt + 1})
         self._sleep(delay)
 
 

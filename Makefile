@@ -1,0 +1,87 @@
+# Everything a person or CI types. `make up` and `make test` need python3 and make, nothing else.
+PYTHON ?= python3
+PORT ?= 3000
+STATE ?= .local
+BIN := .venvs/dev/bin
+LOCAL := .venvs/local/bin/python -m local --state $(STATE)
+
+.PHONY: help up reset token logs psql migrate \
+	environments dev-environments quick test lint types imports template unit contract integration local e2e schemathesis openapi requirements sam-lint sam-build sam-environment
+
+help:
+	@echo "make up [PORT=3000]      the whole service on this machine; Ctrl-C ends it"
+	@echo "make reset               throw its state away"
+	@echo "make -s token ROLE=staff|admin [EMAIL=…] | EMAIL=…   an access token"
+	@echo "make logs | psql | migrate"
+	@echo "make quick               lint, types, unit and contract tests, under a minute"
+	@echo "make test                everything that CI runs"
+
+environments:
+	@$(PYTHON) -m local.bootstrap local emulator lambda
+
+dev-environments:
+	@$(PYTHON) -m local.bootstrap dev local emulator lambda
+
+# ---- the local cloud: each recipe is one simple command, so that a signal to make reaches it -------------------------
+up: environments
+	@$(LOCAL) up --port $(PORT)
+
+reset: environments
+	@$(LOCAL) reset
+
+token: environments
+	@$(LOCAL) token $(if $(ROLE),--role $(ROLE)) $(if $(EMAIL),--email $(EMAIL))
+
+logs: environments
+	@$(LOCAL) logs
+
+psql: environments
+	@$(LOCAL) psql
+
+migrate: environments
+	@$(LOCAL) migrate
+
+# ---- the tests ------------------------------------------------------------------------------------------------------
+quick: lint types imports unit contract
+
+test: quick template integration local e2e schemathesis
+
+lint: dev-environments
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: dev-environments
+	@$(BIN)/mypy
+
+imports: dev-environments
+	@$(BIN)/lint-imports
+
+template: dev-environments
+	@$(BIN)/cfn-lint template.yaml
+	@$(BIN)/pytest tests/template
+
+unit contract integration local e2e: dev-environments
+	@$(BIN)/pytest tests/$@
+
+schemathesis: dev-environments
+	@$(BIN)/pytest tests/schemathesis
+
+openapi: dev-environments
+	@$(BIN)/python -m local.openapi
+
+# What is pinned stays as it is while the .in allows it; UPGRADE=--upgrade takes the newest of everything.
+PINNED := layers/shared/requirements $(addprefix requirements/,dev local emulator lambda sam uv)
+requirements:
+	@$(PYTHON) -m local.bootstrap uv
+	@for file in $(PINNED); do echo "$$file.txt"; .venvs/uv/bin/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 \
+		--generate-hashes --no-header $(UPGRADE) --output-file $$file.txt $$file.in || exit 1; done
+
+# ---- AWS SAM: not part of `make test` (its environment takes a minute to install); docs/deploy.md -------------------
+sam-lint: sam-environment
+	@SAM_CLI_TELEMETRY=0 .venvs/sam/bin/sam validate --lint
+
+sam-build: sam-environment
+	@SAM_CLI_TELEMETRY=0 .venvs/sam/bin/sam build
+
+sam-environment:
+	@$(PYTHON) -m local.bootstrap sam

@@ -1,0 +1,123 @@
+"""The deep check: asks everything at once within its own time, and keeps the answer for a few seconds."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from threading import Lock
+from typing import Protocol
+
+from health import service
+from health.model import Checks, Findings, TransactionRetries
+from health.probes import Outcome, Probe, Prober
+from shared.aws.fleet import Fleet, ServerSeen
+from shared.clock import Clock, monotonic
+
+# The whole check is done within 2 s: the questions have 1.5 s, noting a new server what is left of the 2 s.
+PROBES_S = 1.5
+CHECK_S = 2.0
+
+# Whoever asks more often than this learns nothing new, and must not wear a sick database down.
+KEPT = timedelta(seconds=5)
+
+# The probes whose services have a circuit; their names are those of the report.
+DATABASE, STATE_STORE = "database", "state_store"
+SERVICES = ("email", "identity", "storage", "queue", STATE_STORE)
+
+NOTHING_KNOWN = Fleet(circuits={}, server=None, retries=0)
+
+
+class Servers(Protocol):
+    """Where the fleet keeps the last writer it saw."""
+
+    def change_server(self, seen: ServerSeen | None, now: ServerSeen) -> bool:
+        """Replace what was seen, unless another has."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was found; `failed_over` only where this very check was the fleet's first to see another writer."""
+
+    findings: Findings
+    failed_over: bool
+
+
+class DeepCheck:
+    """`probes` makes the questions of one check: one named "database" that answers a Look, one for each of SERVICES,
+    of which "state_store" answers the Fleet.
+    """
+
+    def __init__(
+        self,
+        probes: Callable[[], Sequence[Probe]],
+        servers: Servers,
+        *,
+        version: str,
+        max_connections: int,
+        clock: Clock,
+        prober: Prober | None = None,
+    ) -> None:
+        self._probes = probes
+        self._servers = servers
+        self._version = version
+        self._max_connections = max_connections
+        self._clock = clock
+        self._prober = prober or Prober()
+        self._fleet = NOTHING_KNOWN
+        self._lock = Lock()
+        self._kept: Findings | None = None
+
+    def run(self) -> Checked:
+        """A check, or the last one where that is young enough; of callers at once one checks, the others wait."""
+        with self._lock:
+            kept, now = self._kept, self._clock()
+            if kept is not None and timedelta(0) <= now - kept.checked_at < KEPT:
+                return Checked(kept, failed_over=False)
+            checked = self._check(now)
+            self._kept = checked.findings
+            return checked
+
+    def _check(self, now: datetime) -> Checked:
+        probes, until = self._probes(), monotonic() + CHECK_S
+        outcomes = self._prober.ask(probes, within_s=PROBES_S)
+        if fleet := outcomes[STATE_STORE].value:
+            self._fleet = fleet
+        failed_over = self._compare(outcomes, now, until)
+        return Checked(self._findings(outcomes, now), failed_over)
+
+    def _compare(self, outcomes: Mapping[str, Outcome], now: datetime, until: float) -> bool:
+        """Tell the fleet of a writer it did not know; True where that is another one, and we are first to tell."""
+        found, seen = outcomes[DATABASE].value, self._fleet.server
+        if found is None or not found.writable or (seen is not None and seen.server == found.server):
+            return False
+        server = ServerSeen(found.server, now if seen else None)
+        self._fleet = replace(self._fleet, server=server)
+        noted = not outcomes[STATE_STORE].failed and self._note(seen, server, until)
+        return noted and seen is not None
+
+    def _note(self, seen: ServerSeen | None, server: ServerSeen, until: float) -> bool:
+        probe = Probe("note", lambda: self._servers.change_server(seen, server))
+        return self._prober.ask([probe], within_s=until - monotonic())["note"].value is True
+
+    def _findings(self, outcomes: Mapping[str, Outcome], now: datetime) -> Findings:
+        found = outcomes[DATABASE].value
+        jobs = found.jobs if found else service.NO_JOBS_KNOWN
+        fleet_known = not outcomes[STATE_STORE].failed
+        checks = self._checks(outcomes, late=service.is_late(jobs), now=now)
+        return Findings(
+            status=service.overall(checks),
+            version=self._version,
+            checked_at=now,
+            checks=checks,
+            jobs=jobs,
+            transaction_retries=TransactionRetries(last_minute=self._fleet.retries if fleet_known else None),
+        )
+
+    def _checks(self, outcomes: Mapping[str, Outcome], *, late: bool, now: datetime) -> Checks:
+        failover = service.failover_of(self._fleet.server, now)
+        services = {
+            name: service.service_check(outcomes[name], self._fleet.circuit(name), late=late and name == "queue")
+            for name in SERVICES
+        }
+        database = service.database_check(outcomes[DATABASE], most=self._max_connections, failover=failover)
+        return Checks(database=database, **services)

@@ -1,0 +1,105 @@
+"""What is told about the service's health."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from shared.text import View
+
+Status = Literal["healthy", "degraded", "unhealthy"]
+CircuitState = Literal["closed", "open", "half_open"]
+Role = Literal["writer", "reader"]
+
+
+class HealthView(View):
+    """That the process answers."""
+
+    status: Literal["healthy"]
+    version: str
+    time: datetime
+
+
+class Connections(View):
+    """Connections of the functions' role, of the whole fleet."""
+
+    used: int | None
+    max: int
+
+
+class Failover(View):
+    """The last change of the writer."""
+
+    detected: bool = Field(description="Whether it was in the last few minutes")
+    at: datetime | None
+
+
+class DatabaseCheck(View):
+    """The database; what is null could not be had."""
+
+    status: Status
+    latency_ms: float
+    role: Role | None
+    server: str | None = Field(description="Opaque; another one when another server answers")
+    connections: Connections
+    failover: Failover
+
+
+class ServiceCheck(View):
+    """A service the functions call; `since` is when its circuit got into this state."""
+
+    status: Status
+    latency_ms: float
+    circuit: CircuitState
+    since: datetime | None
+
+
+class Checks(View):
+    """All that was asked."""
+
+    database: DatabaseCheck
+    email: ServiceCheck
+    identity: ServiceCheck
+    storage: ServiceCheck
+    queue: ServiceCheck
+    state_store: ServiceCheck
+
+
+class Jobs(View):
+    """Jobs of the outbox; null where the database did not say."""
+
+    pending: int | None = Field(description="Jobs that nobody has begun, counted up to 10000")
+    oldest_pending_s: float | None = Field(description="How long the one due longest has been due; 0 for none")
+    failed: int | None = Field(description="Jobs that wait for a person, failed or uncertain, counted up to 10000")
+
+
+class TransactionRetries(View):
+    """Transactions tried again by the whole fleet."""
+
+    last_minute: int | None = Field(description="In this minute and the one before; null where it is not known")
+
+
+class Runtime(View):
+    """The process that answers."""
+
+    uptime_s: float
+    memory_mb: float
+    cpu_s: float
+    cold_start: bool
+
+
+class Findings(View):
+    """What a check found."""
+
+    status: Status
+    version: str
+    checked_at: datetime
+    checks: Checks
+    jobs: Jobs
+    transaction_retries: TransactionRetries
+
+
+class Report(Findings):
+    """The service's health: `degraded` still takes work, `unhealthy` has no writable database."""
+
+    runtime: Runtime

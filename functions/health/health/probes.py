@@ -1,0 +1,89 @@
+"""Questions asked all at once, each in a thread, and answered for by a deadline whether they come back or not."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Event, Thread
+from typing import Any
+
+from shared.clock import monotonic
+from shared.logs import observe, where_it_failed
+
+Seconds = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A question: `ask` raises where the answer is no; `cut`, called from another thread, ends a wait of it."""
+
+    name: str
+    ask: Callable[[], Any]
+    cut: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a probe: `value` is its answer where it did not fail; the latency is in seconds."""
+
+    failed: bool
+    latency_s: float
+    value: Any = None
+
+
+@dataclass(slots=True)
+class _Run:
+    probe: Probe
+    started: float
+    clock: Seconds
+    done: Event = field(default_factory=Event)
+    outcome: Outcome | None = None
+
+    def go(self) -> None:
+        try:
+            value = self.probe.ask()
+            self.outcome = Outcome(failed=False, latency_s=self._elapsed(), value=value)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the answer is no
+            self.outcome = Outcome(failed=True, latency_s=self._elapsed())
+            code = getattr(error, "code", None)
+            observe("health_probe_failed", {"probe": self.probe.name, "code": code, **where_it_failed(error)})
+        finally:
+            self.done.set()
+
+    def _elapsed(self) -> float:
+        return self.clock() - self.started
+
+    def wait(self, until: float) -> Outcome:
+        """The outcome, or that it failed where there is none in time."""
+        self.done.wait(max(0.0, until - self.clock()))
+        if self.outcome is not None:
+            return self.outcome
+        self.probe.cut()
+        observe("health_probe_late", {"probe": self.probe.name})
+        return Outcome(failed=True, latency_s=self._elapsed())
+
+
+class Prober:
+    """Runs probes. One that hangs keeps its thread, and its name is not asked again before that has ended."""
+
+    def __init__(self, *, clock: Seconds = monotonic) -> None:
+        self._clock = clock
+        self._runs: dict[str, _Run] = {}
+
+    def ask(self, probes: Sequence[Probe], *, within_s: float) -> Mapping[str, Outcome]:
+        """The outcome of each, by name, after `within_s` seconds at the latest."""
+        began = self._clock()
+        runs = {probe.name: self._begin(probe) for probe in probes}
+        return {
+            name: run.wait(began + within_s) if run else Outcome(failed=True, latency_s=self._hanging_s(name))
+            for name, run in runs.items()
+        }
+
+    def _begin(self, probe: Probe) -> _Run | None:
+        last = self._runs.get(probe.name)
+        if last is not None and not last.done.is_set():
+            return None
+        run = self._runs[probe.name] = _Run(probe, self._clock(), self._clock)
+        Thread(target=run.go, name=f"probe-{probe.name}", daemon=True).start()
+        return run
+
+    def _hanging_s(self, name: str) -> float:
+        return self._clock() - self._runs[name].started

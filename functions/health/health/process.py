@@ -1,0 +1,44 @@
+"""The process that answers: how long it has run and what it uses."""
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from health.model import Runtime
+from shared.clock import monotonic
+
+STATM = Path("/proc/self/statm")
+MEGABYTE = 1024 * 1024
+
+
+class Process:
+    """Counts from when it was made."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._started = clock()
+        self._invocations = 0
+
+    def begin(self) -> None:
+        """Note an invocation; the first one is the cold start."""
+        self._invocations += 1
+
+    def now(self) -> Runtime:
+        """How it stands."""
+        return Runtime(
+            uptime_s=round(self._clock() - self._started, 1),
+            memory_mb=round(resident_bytes() / MEGABYTE, 1),
+            cpu_s=round(time.process_time(), 2),
+            cold_start=self._invocations == 1,
+        )
+
+
+def resident_bytes() -> int:
+    """Memory in use now; where the kernel does not tell that, the most that ever was."""
+    try:
+        return int(STATM.read_text().split()[1]) * resource.getpagesize()
+    except OSError:
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else most * 1024

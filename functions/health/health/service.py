@@ -1,0 +1,102 @@
+"""What is asked of the database, and what the answers mean."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from health.model import Checks, Connections, DatabaseCheck, Failover, Jobs, ServiceCheck, Status
+from health.probes import Outcome
+from shared.aws.fleet import Circuit, ServerSeen
+from shared.postgres.transaction import Pending, Row, Transaction
+from shared.sql import load_queries
+
+SQL = load_queries("health")
+
+# Answers that are slower than this are trouble on its way: connecting, signing in and asking take some 50 ms here,
+DATABASE_SLOW_S = 0.5
+# and AWS's services, asked over a connection that may have to be made first, some 100 ms.
+SERVICE_SLOW_S = 1.0
+
+# The relay looks every minute without being told: five rounds missed are no coincidence.
+LATE_S = 300.0
+
+# Beyond this the figure says enough, and counting on would cost the check its time.
+COUNTED_AT_MOST = 10_000
+
+# A failover lasts one check; people and dashboards come later than that.
+FAILOVER_SHOWN = timedelta(minutes=5)
+
+NO_JOBS_KNOWN = Jobs(pending=None, oldest_pending_s=None, failed=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the database said."""
+
+    writable: bool
+    server: str
+    used: int
+    jobs: Jobs
+
+
+def look(tx: Transaction) -> Pending[Look]:
+    """Who answers, and how the jobs stand."""
+    server = tx.one(SQL["server"])
+    jobs = tx.one(SQL["jobs"], most=COUNTED_AT_MOST)
+    return Pending(lambda: _look(server.value() or {}, jobs.value() or {}))
+
+
+def _look(server: Row, jobs: Row) -> Look:
+    oldest_s = round(jobs["oldest_pending_s"] or 0.0, 1)
+    return Look(**server, jobs=Jobs(pending=jobs["pending"], oldest_pending_s=oldest_s, failed=jobs["failed"]))
+
+
+def database_check(outcome: Outcome, *, most: int, failover: Failover) -> DatabaseCheck:
+    """The database's part of the report; `most` connections are the fleet's."""
+    found: Look | None = outcome.value
+    writable = found is not None and found.writable
+    slow = outcome.latency_s > DATABASE_SLOW_S
+    return DatabaseCheck(
+        status="unhealthy" if not writable else "degraded" if slow else "healthy",
+        latency_ms=_milliseconds(outcome),
+        role=None if found is None else "writer" if writable else "reader",
+        server=found.server if found else None,
+        connections=Connections(used=found.used if found else None, max=most),
+        failover=failover,
+    )
+
+
+def service_check(outcome: Outcome, circuit: Circuit, *, late: bool = False) -> ServiceCheck:
+    """A service's part; `late` where it answers, and yet its work is not being done in time."""
+    return ServiceCheck(
+        status="unhealthy" if outcome.failed else "degraded" if late or _impaired(outcome, circuit) else "healthy",
+        latency_ms=_milliseconds(outcome),
+        circuit=circuit.state,
+        since=circuit.since,
+    )
+
+
+def _impaired(outcome: Outcome, circuit: Circuit) -> bool:
+    return circuit.state != "closed" or outcome.latency_s > SERVICE_SLOW_S
+
+
+def overall(checks: Checks) -> Status:
+    """Unhealthy without a writable database; degraded while anything is not as it should be."""
+    if checks.database.status == "unhealthy":
+        return "unhealthy"
+    found = {getattr(checks, name).status for name in Checks.model_fields}
+    return "healthy" if found == {"healthy"} else "degraded"
+
+
+def is_late(jobs: Jobs) -> bool:
+    """Whether a job has been due for too long."""
+    return jobs.oldest_pending_s is not None and jobs.oldest_pending_s > LATE_S
+
+
+def failover_of(server: ServerSeen | None, now: datetime) -> Failover:
+    """The last change of the writer, shown as detected for a while."""
+    at = server.changed_at if server else None
+    return Failover(detected=at is not None and now - at < FAILOVER_SHOWN, at=at)
+
+
+def _milliseconds(outcome: Outcome) -> float:
+    return round(outcome.latency_s * 1000, 1)

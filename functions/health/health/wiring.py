@@ -1,0 +1,87 @@
+"""The health function's composition root: as every function's, but nothing in it waits for long."""
+
+import os
+from functools import cache, cached_property, partial
+from typing import TYPE_CHECKING
+
+from health import service
+from health.check import DATABASE, PROBES_S, SERVICES, STATE_STORE, DeepCheck
+from health.probes import Probe
+from health.process import Process
+from shared.clock import monotonic
+from shared.logs import observe
+from shared.resilience.deadline import Deadline
+from shared.settings import Settings
+from shared.wiring import Wiring
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from shared.aws.fleet import FleetState
+    from shared.postgres.visit import Visit
+    from shared.resilience.admission import StateStore
+
+# libpq's least; a connection that takes longer is cut when it comes.
+CONNECT_S = 2.0
+
+
+class HealthWiring(Wiring):
+    """Who asks how we are must hear it also when we are not well."""
+
+    @cached_property
+    def process(self) -> Process:
+        """This process."""
+        return Process()
+
+    @cached_property
+    def state(self) -> "StateStore":
+        """Limits; a store that does not answer soon lets the caller through."""
+        from shared.aws.state import DynamoDbStateStore
+
+        return DynamoDbStateStore(self._dynamodb, self.settings.state_table, observer=observe)
+
+    @cached_property
+    def check(self) -> DeepCheck:
+        """The deep check. What takes time without waiting, building clients, is done here, before its own begins."""
+        from shared.aws.probes import questions
+
+        services = [Probe(name, ask) for name, ask in questions(self.settings).items()]
+        services.append(Probe(STATE_STORE, partial(self._fleet.read, SERVICES)))
+        return DeepCheck(
+            lambda: [self._database_probe(), *services],
+            self._fleet,
+            version=self.settings.service_version,
+            max_connections=self.settings.db_max_connections,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def _dynamodb(self) -> "DynamoDBClient":
+        from shared.aws.clients import probing
+
+        client: DynamoDBClient = probing("dynamodb")
+        return client
+
+    @cached_property
+    def _fleet(self) -> "FleetState":
+        from shared.aws.fleet import FleetState
+
+        return FleetState(self._dynamodb, self.settings.state_table, now=self.clock)
+
+    def _database_probe(self) -> Probe:
+        visit = self._visit()
+        deadline = Deadline(monotonic() + PROBES_S, monotonic)
+        return Probe(DATABASE, lambda: visit.ask(service.look, deadline), visit.cut)
+
+    def _visit(self) -> "Visit":
+        from shared.postgres.connection import connect
+        from shared.postgres.visit import Visit
+
+        settings = self.settings.model_copy(update={"db_connect_timeout": CONNECT_S})
+        return Visit(partial(connect, settings, self._password()))
+
+
+@cache
+def wiring() -> HealthWiring:
+    """The environment's own."""
+    return HealthWiring(Settings.from_environ(os.environ))

@@ -1,0 +1,187 @@
+"""What the fleet knows of itself, in the state table: its circuits, its database server, how often it tried again.
+
+A dependency's circuit   pk `circuit#<name>`     state since      absent: closed
+The last writer seen     pk `health#server`      server [changed_at]
+Retries in a minute      pk `retries#<minute>`   retries          of transactions, by the whole fleet
+
+`since` and `changed_at` are epoch microseconds; `<minute>` is epoch seconds // 60; `expires_at` (epoch seconds) is
+DynamoDB's to delete retries by.
+
+Reading needs BatchGetItem on the table; the server PutItem; retries UpdateItem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, Any, Literal
+
+from botocore.exceptions import ClientError
+
+from shared.aws.failures import AWS_ERRORS, Unavailable, error_code, failure_of
+from shared.aws.state_items import TTL_MARGIN_S, Item
+from shared.clock import Clock, utc_now
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+CircuitState = Literal["closed", "open", "half_open"]
+
+SERVER = "health#server"
+MINUTE_S = 60
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """Whether a dependency is called, and since when; None where that was always so."""
+
+    state: CircuitState
+    since: datetime | None
+
+
+CLOSED = Circuit("closed", None)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSeen:
+    """The last writer that any function saw, by its opaque id; `changed_at` None for the first one ever."""
+
+    server: str
+    changed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """One look at the table; `retries` are those of this minute and the one before."""
+
+    circuits: Mapping[str, Circuit]
+    server: ServerSeen | None
+    retries: int
+
+    def circuit(self, name: str) -> Circuit:
+        """The circuit of that name; one that never opened is closed."""
+        return self.circuits.get(name, CLOSED)
+
+
+class FleetState:
+    """Reads and writes it."""
+
+    def __init__(self, client: DynamoDBClient, table: str, *, now: Clock = utc_now) -> None:
+        self._client = client
+        self._table = table
+        self._now = now
+
+    def read(self, circuits: Iterable[str]) -> Fleet:
+        """All of it, with the circuits of those names, in one flight. Raises AwsFailure."""
+        names, minute = list(circuits), self._minute()
+        counts = [_retries_pk(minute), _retries_pk(minute - 1)]
+        found = self._get([SERVER, *counts, *map(_circuit_pk, names)])
+        return Fleet(
+            circuits={name: _circuit(found[pk]) for name in names if (pk := _circuit_pk(name)) in found},
+            server=_server(found.get(SERVER)),
+            retries=sum(int(found[pk]["retries"]["N"]) for pk in counts if pk in found),
+        )
+
+    def change_server(self, seen: ServerSeen | None, now: ServerSeen) -> bool:
+        """Replace what was `seen`, unless another has done so: then False. Raises AwsFailure."""
+        item: dict[str, Any] = {"pk": {"S": SERVER}, "server": {"S": now.server}}
+        if now.changed_at is not None:
+            item["changed_at"] = {"N": str(_micros(now.changed_at))}
+        unchanged: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(pk)"}
+        if seen is not None:
+            unchanged = {
+                "ConditionExpression": "#server = :seen",
+                "ExpressionAttributeNames": {"#server": "server"},
+                "ExpressionAttributeValues": {":seen": {"S": seen.server}},
+            }
+        try:
+            self._client.put_item(TableName=self._table, Item=item, **unchanged)
+        except AWS_ERRORS as error:
+            if isinstance(error, ClientError) and error_code(error) == "ConditionalCheckFailedException":
+                return False
+            raise failure_of(error) from None
+        return True
+
+    def add_retries(self, count: int) -> None:
+        """Add to this minute's count; never raises: a count that is lost costs nothing but itself."""
+        minute = self._minute()
+        with suppress(*AWS_ERRORS):
+            self._client.update_item(
+                TableName=self._table,
+                Key={"pk": {"S": _retries_pk(minute)}},
+                UpdateExpression="ADD retries :count SET expires_at = :gone",
+                ExpressionAttributeValues={
+                    ":count": {"N": str(count)},
+                    ":gone": {"N": str((minute + 2) * MINUTE_S + TTL_MARGIN_S)},
+                },
+            )
+
+    def _get(self, pks: Iterable[str]) -> dict[str, Item]:
+        keys = [{"pk": {"S": pk}} for pk in pks]
+        try:
+            answer = self._client.batch_get_item(RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}})
+        except AWS_ERRORS as error:
+            raise failure_of(error) from None
+        if answer.get("UnprocessedKeys"):
+            raise Unavailable("UnprocessedKeys")
+        return {item["pk"]["S"]: item for item in answer["Responses"].get(self._table, [])}
+
+    def _minute(self) -> int:
+        return int(self._now().timestamp()) // MINUTE_S
+
+
+class Tally:
+    """Counts, and hands the counts on in the background, one call at a time: nobody waits for it."""
+
+    def __init__(self, hand_on: Callable[[int], None]) -> None:
+        self._hand_on = hand_on
+        self._lock = Lock()
+        self._waiting = 0
+        self._busy = False
+
+    def count(self) -> None:
+        """Count one more."""
+        with self._lock:
+            self._waiting += 1
+            if self._busy:
+                return
+            self._busy = True
+        Thread(target=self._empty, name="tally", daemon=True).start()
+
+    def _empty(self) -> None:
+        while count := self._take():
+            self._hand_on(count)
+
+    def _take(self) -> int:
+        with self._lock:
+            count, self._waiting = self._waiting, 0
+            self._busy = count > 0
+            return count
+
+
+def _circuit_pk(name: str) -> str:
+    return f"circuit#{name}"
+
+
+def _retries_pk(minute: int) -> str:
+    return f"retries#{minute}"
+
+
+def _circuit(item: Item) -> Circuit:
+    return Circuit(item["state"]["S"], _moment(item.get("since")))
+
+
+def _server(item: Item | None) -> ServerSeen | None:
+    return ServerSeen(item["server"]["S"], _moment(item.get("changed_at"))) if item else None
+
+
+def _moment(value: Mapping[str, str] | None) -> datetime | None:
+    return _EPOCH + timedelta(microseconds=int(value["N"])) if value else None
+
+
+def _micros(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(microseconds=1)

@@ -1,0 +1,50 @@
+"""The smallest question to each service we call that shows it answers, and that we may ask.
+
+Needs ses:GetAccount, cognito-idp:DescribeUserPool, s3:ListBucket and sqs:GetQueueAttributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from shared.aws.clients import probing
+from shared.aws.failures import AWS_ERRORS, Refused, failure_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_sesv2 import SESV2Client
+
+    from shared.settings import Settings
+
+Ask = Callable[[], object]
+
+
+def questions(settings: Settings) -> Mapping[str, Ask]:
+    """A question for each service, by its name in the health report; each raises AwsFailure.
+
+    The clients are built here, in the caller's thread: boto3 builds none safely in two threads at once.
+    """
+    mail, identity, storage, queue = map(probing, ("sesv2", "cognito-idp", "s3", "sqs"))
+    return {
+        "email": _telling(lambda: _may_send(mail)),
+        "identity": _telling(lambda: identity.describe_user_pool(UserPoolId=settings.user_pool_id)),
+        "storage": _telling(lambda: storage.head_bucket(Bucket=settings.evidence_bucket)),
+        "queue": _telling(
+            lambda: queue.get_queue_attributes(QueueUrl=settings.queue_high_url, AttributeNames=["QueueArn"])
+        ),
+    }
+
+
+def _telling(ask: Ask) -> Ask:
+    def told() -> object:
+        try:
+            return ask()
+        except AWS_ERRORS as error:
+            raise failure_of(error) from None
+
+    return told
+
+
+def _may_send(mail: SESV2Client) -> None:
+    if not mail.get_account()["SendingEnabled"]:
+        raise Refused("SendingPaused")

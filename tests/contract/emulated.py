@@ -1,0 +1,28 @@
+"""Production's own AWS clients, led to another endpoint for a while."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from shared.aws import clients
+
+_BUILT = (clients.sqs, clients.cognito, clients.s3, clients.sesv2)
+
+
+@contextmanager
+def aws_at(url: str) -> Iterator[None]:
+    """Within the block every client of shared.aws.clients goes to `url`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", url)
+        patch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        _forget()
+        yield
+        _forget()
+
+
+def _forget() -> None:
+    for built in _BUILT:
+        built.cache_clear()

@@ -1,0 +1,189 @@
+"""What an EvidenceStore does: one suite, over the fake that tests use and the S3 that production uses."""
+
+import urllib.parse
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from shared.aws import clients
+from shared.aws.evidence import EvidenceStore, S3Evidence, StoredObject, content_disposition
+from shared.aws.failures import AwsFailure, Unavailable
+from tests.contract.emulated import aws_at
+from tests.fakes.evidence import FakeEvidence
+from tests.services import Emulator, free_port
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 3
+KEY = "claims/1/2"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A store to hold to the contract, and how a browser posts a form to it."""
+
+    store: EvidenceStore
+    post: Callable[[str, Mapping[str, str], bytes], bool]
+
+    def upload(
+        self, content: bytes = PNG, *, announced: int | None = None, fields: Mapping[str, str] | None = None
+    ) -> bool:
+        """Announce an upload, and post it with some fields changed."""
+        size = len(content) if announced is None else announced
+        form = self.store.presign_upload(key=KEY, content_type="image/png", size=size)
+        return self.post(form.url, {**form.fields, **(fields or {})}, content)
+
+
+def _post(url: str, fields: Mapping[str, str], content: bytes) -> bool:
+    return httpx.post(url, data=dict(fields), files={"file": ("any.name", content)}).is_success
+
+
+@pytest.fixture(params=["fake", "s3"])
+def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+    """A fake bucket, then a real one of the test's own."""
+    if request.param == "fake":
+        fake = FakeEvidence()
+        yield Subject(fake, lambda _url, fields, content: fake.post(fields, content))
+        return
+    emulator: Emulator = request.getfixturevalue("emulator")
+    with aws_at(emulator.url):
+        bucket = f"evidence-{uuid4().hex}"
+        clients.s3().create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+        yield Subject(S3Evidence(clients.s3(), bucket), _post)
+
+
+def test_a_file_posted_with_its_form_is_stored_as_announced(subject: Subject) -> None:
+    """Size, type and first bytes are there to be verified."""
+    assert subject.upload()
+    assert subject.store.head(KEY) == StoredObject(size=len(PNG), content_type="image/png")
+    assert subject.store.first_bytes(KEY) == PNG[:512]
+    assert subject.store.first_bytes(KEY, 8) == PNG[:8]
+
+
+def test_one_byte_more_than_announced_is_refused(subject: Subject) -> None:
+    """The bucket itself refuses it: a person can't fill it with what was not announced."""
+    assert not subject.upload(announced=len(PNG) - 1)
+    assert subject.store.head(KEY) is None
+
+
+def test_an_empty_file_is_refused(subject: Subject) -> None:
+    """There is no evidence in it."""
+    assert not subject.upload(b"", announced=10)
+    assert subject.store.head(KEY) is None
+
+
+@pytest.mark.parametrize("field", [{"Content-Type": "text/html"}, {"key": "claims/another/2"}])
+def test_a_form_whose_key_or_type_was_changed_is_refused(subject: Subject, field: dict[str, str]) -> None:
+    """The form stores one key under one type, and nothing else."""
+    assert not subject.upload(fields=field)
+    assert subject.store.head(KEY) is None
+    assert subject.store.head("claims/another/2") is None
+
+
+def test_where_nothing_is_stored_there_is_nothing_to_read(subject: Subject) -> None:
+    """Which is an answer and not an error."""
+    assert subject.store.head("claims/none") is None
+    assert subject.store.first_bytes("claims/none") == b""
+
+
+def test_a_copy_is_the_same_file_and_no_form_reaches_it(subject: Subject) -> None:
+    """The form stays valid for a while: what it overwrites afterwards is not what was copied."""
+    assert subject.upload()
+    assert subject.store.copy(KEY, "claims/kept")
+    assert subject.store.head("claims/kept") == StoredObject(size=len(PNG), content_type="image/png")
+    assert subject.upload(b"something else")
+    assert subject.store.first_bytes("claims/kept") == PNG[:512]
+
+
+def test_nothing_is_copied_where_nothing_is_stored(subject: Subject) -> None:
+    """Which is an answer and not an error."""
+    assert not subject.store.copy("claims/none", "claims/kept")
+    assert subject.store.head("claims/kept") is None
+
+
+def test_deleting_is_safe_to_repeat(subject: Subject) -> None:
+    """The sweep and a completion may meet."""
+    subject.upload()
+    subject.store.delete(KEY)
+    subject.store.delete(KEY)
+    assert subject.store.head(KEY) is None
+
+
+def test_a_download_saves_under_the_files_own_name(subject: Subject) -> None:
+    """As an attachment: what somebody uploaded must never run as a page of ours."""
+    name = 'fatura "për" №1.png'
+    link = subject.store.presign_download(key=KEY, file_name=name, content_type="image/png")
+    query = urllib.parse.parse_qs(urllib.parse.urlsplit(link).query)
+    assert query["response-content-disposition"] == [content_disposition(name)]
+    assert query["response-content-type"] == ["image/png"]
+
+
+def test_a_download_link_works_for_five_minutes(emulator: Emulator) -> None:
+    """And gives the very bytes that were stored."""
+    with aws_at(emulator.url):
+        bucket = f"evidence-{uuid4().hex}"
+        clients.s3().create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+        subject = Subject(S3Evidence(clients.s3(), bucket), _post)
+        subject.upload()
+        link = subject.store.presign_download(key=KEY, file_name="a.png", content_type="image/png")
+    answer = httpx.get(link)
+    assert answer.content == PNG
+    assert answer.headers["Content-Disposition"] == content_disposition("a.png")
+    assert urllib.parse.parse_qs(urllib.parse.urlsplit(link).query)["X-Amz-Expires"] == ["300"]
+
+
+def test_links_and_forms_name_the_buckets_own_region() -> None:
+    """The global endpoint redirects, and a browser does not post a file twice."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("AWS_ENDPOINT_URL", raising=False)
+        patch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        clients.s3.cache_clear()
+        store = S3Evidence(clients.s3(), "evidence")
+        clients.s3.cache_clear()
+        form = store.presign_upload(key=KEY, content_type="image/png", size=1)
+        link = store.presign_download(key=KEY, file_name="a.png", content_type="image/png")
+    assert form.url == "https://evidence.s3.eu-central-1.amazonaws.com/"
+    assert link.startswith("https://evidence.s3.eu-central-1.amazonaws.com/claims/1/2?")
+    assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in link
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda s: s.head(KEY),
+        lambda s: s.first_bytes(KEY),
+        lambda s: s.copy(KEY, "claims/kept"),
+        lambda s: s.delete(KEY),
+    ],
+)
+def test_a_bucket_out_of_reach_is_unavailable(call: Callable[[EvidenceStore], object]) -> None:
+    """And not "nothing is stored", which would reject a good document."""
+    with aws_at(f"http://127.0.0.1:{free_port()}"), pytest.raises(Unavailable):
+        call(S3Evidence(clients.s3(), "evidence"))
+
+
+def test_the_fake_can_be_out_of_reach_too() -> None:
+    """So that rooms can test what they do then."""
+    fake = FakeEvidence()
+    fake.fails = Unavailable("EndpointConnectionError")
+    with pytest.raises(AwsFailure):
+        fake.head(KEY)
+
+
+@pytest.mark.parametrize(
+    ("name", "plain", "true"),
+    [
+        ("a.png", "a.png", "a.png"),
+        ("ë ç.pdf", "e c.pdf", "%C3%AB%20%C3%A7.pdf"),
+        ('x"; filename="evil.exe', "x filename=evil.exe", "x%22%3B%20filename%3D%22evil.exe"),
+        ("a\r\nSet-Cookie: b", "aSet-Cookie: b", "a%0D%0ASet-Cookie%3A%20b"),
+        ("№", "No", "%E2%84%96"),
+        ("документ", "file", "%D0%B4%D0%BE%D0%BA%D1%83%D0%BC%D0%B5%D0%BD%D1%82"),
+    ],
+)
+def test_whatever_a_file_is_called_the_header_says_only_that(name: str, plain: str, true: str) -> None:
+    """RFC 6266: a plain name for old readers, the true one for all others, and no way out of either."""
+    assert content_disposition(name) == f"attachment; filename=\"{plain}\"; filename*=UTF-8''{true}"

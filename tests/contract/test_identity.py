@@ -1,0 +1,172 @@
+"""What Identities do: one suite, over the fake that tests use and the Cognito that production uses."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from shared.aws import clients
+from shared.aws.failures import AwsFailure, Refused, Unavailable
+from shared.aws.identity import CognitoIdentities, Identities
+from tests.contract.emulated import aws_at
+from tests.fakes.identities import FakeIdentities, Person
+from tests.services import Emulator, free_port
+
+EMAIL = "besa@example.test"
+PASSWORD = "Correct-Horse-9-Battery"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Identities to hold to the contract, and ways to meddle with them."""
+
+    identities: Identities
+    status: Callable[[], str]
+    groups: Callable[[], set[str]]
+    half_made: Callable[[], object]
+    sign_up_alone: Callable[[], object]
+    set_password: Callable[[], object]
+    signs_in: Callable[[], bool]
+
+
+def _fake() -> Subject:
+    fake = FakeIdentities()
+    return Subject(
+        fake,
+        status=lambda: fake.people[EMAIL].status,
+        groups=lambda: fake.people[EMAIL].groups,
+        half_made=lambda: fake.people.setdefault(EMAIL, Person()),
+        sign_up_alone=lambda: fake.people.setdefault(EMAIL, Person(status="UNCONFIRMED")),
+        set_password=lambda: setattr(fake.people[EMAIL], "password", PASSWORD),
+        signs_in=lambda: fake.people[EMAIL].password == PASSWORD,
+    )
+
+
+class _Pool:
+    """A user pool of the test's own, like the template's but open to sign-ups."""
+
+    def __init__(self) -> None:
+        self.client = clients.cognito()
+        self.id = self.client.create_user_pool(
+            PoolName=uuid4().hex,
+            UsernameAttributes=["email"],
+            AutoVerifiedAttributes=["email"],
+            Policies={"PasswordPolicy": {"MinimumLength": 12, "RequireUppercase": True, "RequireLowercase": True,
+                                         "RequireNumbers": True, "RequireSymbols": True}},
+        )["UserPool"]["Id"]  # fmt: skip
+        for group in ("member", "agent", "staff", "admin"):
+            self.client.create_group(UserPoolId=self.id, GroupName=group)
+        self.app = self.client.create_user_pool_client(
+            UserPoolId=self.id, ClientName="app", ExplicitAuthFlows=["ALLOW_ADMIN_USER_PASSWORD_AUTH"]
+        )["UserPoolClient"]["ClientId"]
+
+    def user(self) -> Any:
+        return self.client.admin_get_user(UserPoolId=self.id, Username=EMAIL)
+
+    def groups(self) -> set[str]:
+        found = self.client.admin_list_groups_for_user(UserPoolId=self.id, Username=EMAIL)["Groups"]
+        return {group["GroupName"] for group in found}
+
+    def half_made(self) -> object:
+        return self.client.admin_create_user(
+            UserPoolId=self.id,
+            Username=EMAIL,
+            UserAttributes=[{"Name": "email", "Value": EMAIL}],
+            MessageAction="SUPPRESS",
+        )
+
+    def sign_up_alone(self) -> object:
+        return self.client.sign_up(ClientId=self.app, Username=EMAIL, Password=PASSWORD)
+
+    def set_password(self) -> object:
+        return self.client.admin_set_user_password(
+            UserPoolId=self.id, Username=EMAIL, Password=PASSWORD, Permanent=True
+        )
+
+    def signs_in(self) -> bool:
+        answer = self.client.admin_initiate_auth(
+            UserPoolId=self.id,
+            ClientId=self.app,
+            AuthFlow="ADMIN_USER_PASSWORD_AUTH",
+            AuthParameters={"USERNAME": EMAIL, "PASSWORD": PASSWORD},
+        )
+        return "AccessToken" in answer["AuthenticationResult"]
+
+
+def _real() -> Subject:
+    pool = _Pool()
+    return Subject(
+        CognitoIdentities(pool.client, pool.id),
+        status=lambda: str(pool.user()["UserStatus"]),
+        groups=pool.groups,
+        half_made=pool.half_made,
+        sign_up_alone=pool.sign_up_alone,
+        set_password=pool.set_password,
+        signs_in=pool.signs_in,
+    )
+
+
+@pytest.fixture(params=["fake", "cognito"])
+def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+    """A fake pool, then a real one of the test's own."""
+    if request.param == "fake":
+        yield _fake()
+        return
+    emulator: Emulator = request.getfixturevalue("emulator")
+    with aws_at(emulator.url):
+        yield _real()
+
+
+def test_a_person_can_sign_in_and_is_in_the_group(subject: Subject) -> None:
+    """CONFIRMED: one who waits for a first password can use neither "forgot password" nor a mailed code."""
+    sub = subject.identities.ensure_person(email=EMAIL, group="member")
+    assert str(UUID(sub)) == sub
+    assert subject.status() == "CONFIRMED"
+    assert subject.groups() == {"member"}
+
+
+def test_repeating_it_changes_nothing(subject: Subject) -> None:
+    """A job may run twice: the same sub, and the password the person has set since."""
+    first = subject.identities.ensure_person(email=EMAIL, group="member")
+    subject.set_password()
+    assert subject.identities.ensure_person(email=EMAIL, group="member") == first
+    assert subject.status() == "CONFIRMED"
+    assert subject.signs_in()
+
+
+def test_what_was_half_made_is_completed(subject: Subject) -> None:
+    """A worker that died after the first of three calls."""
+    subject.half_made()
+    subject.identities.ensure_person(email=EMAIL, group="agent")
+    assert subject.status() == "CONFIRMED"
+    assert subject.groups() == {"agent"}
+
+
+def test_a_stranger_who_signed_up_with_the_address_is_not_adopted(subject: Subject) -> None:
+    """They know that identity's password, and have shown nothing of the address being theirs."""
+    subject.sign_up_alone()
+    with pytest.raises(Refused) as refused:
+        subject.identities.ensure_person(email=EMAIL, group="member")
+    assert refused.value.code == "IdentityNotOurs"
+
+
+def test_a_group_that_does_not_exist_is_refused(subject: Subject) -> None:
+    """It would be asked for in vain until the attempts are used up."""
+    with pytest.raises(Refused):
+        subject.identities.ensure_person(email=EMAIL, group="wizard")
+
+
+def test_a_pool_out_of_reach_is_a_failure_that_may_be_tried_again() -> None:
+    """Connection refused: nothing has happened."""
+    with aws_at(f"http://127.0.0.1:{free_port()}"), pytest.raises(Unavailable):
+        CognitoIdentities(clients.cognito(), "eu-central-1_none").ensure_person(email=EMAIL, group="member")
+
+
+def test_a_failure_holds_nothing_of_the_person(emulator: Emulator) -> None:
+    """Neither in its words nor in the exception it came from: both end in logs."""
+    with aws_at(emulator.url), pytest.raises(AwsFailure) as failed:
+        CognitoIdentities(clients.cognito(), "eu-central-1_none").ensure_person(email=EMAIL, group="member")
+    assert EMAIL not in f"{failed.value!r} {failed.value.__cause__!r}"
+    assert failed.value.__suppress_context__

@@ -1,0 +1,220 @@
+"""What a Mailer does: one suite, over the fake that tests use and the SES that production uses.
+
+Then SES at its worst, on a wire that breaks.
+"""
+
+import json
+import socket
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+import pytest
+
+from shared.aws import clients
+from shared.aws.failures import AwsFailure, Refused, Unavailable, Uncertain
+from shared.aws.mail import Mail, Mailer, SesMailer
+from tests.contract.emulated import aws_at
+from tests.fakes.mailer import FakeMailer
+from tests.services import Emulator, free_port
+
+SENDER = "no-reply@interdomestik.test"
+TAGS = {"job": "0199-1", "template": "claim-moved"}
+
+
+def mail_to(to: str, *, subject: str = "Përshëndetje, Здраво") -> Mail:
+    """A mail that no 7-bit path survives by luck."""
+    return Mail(to, subject, "Një tekst\nme dy rreshta, ѓорѓи 🙂\n", "<p>Një <b>tekst</b> &amp; ѓорѓи 🙂</p>")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A mailer to hold to the contract, and who got what."""
+
+    mailer: Mailer
+    inbox: Callable[[str], list[Mail]]
+
+
+def _inbox(url: str, to: str) -> list[Mail]:
+    with urllib.request.urlopen(f"{url}/_ministack/ses/messages") as answer:
+        accounts = json.load(answer)["messages"].values()
+    found = (m for account in accounts for m in account if to in m["To"])
+    return [Mail(to, m["Subject"], m["BodyText"], m["BodyHtml"]) for m in found]
+
+
+@pytest.fixture(params=["fake", "ses"])
+def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+    """A fake mailer, then a real one."""
+    if request.param == "fake":
+        fake = FakeMailer()
+        yield Subject(fake, lambda to: [mail for mail in fake.sent if mail.to == to])
+        return
+    emulator: Emulator = request.getfixturevalue("emulator")
+    with aws_at(emulator.url):
+        _verify(SENDER)
+        yield Subject(SesMailer(clients.sesv2(), sender=SENDER), lambda to: _inbox(emulator.url, to))
+
+
+def test_a_mail_arrives_once_with_its_subject_text_and_html_as_written(subject: Subject) -> None:
+    """In every script."""
+    to = f"{uuid4().hex}@example.test"
+    subject.mailer.send(mail_to(to), tags=TAGS)
+    assert subject.inbox(to) == [mail_to(to)]
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r", "\u2028", "\x85", "\0"])
+def test_a_subject_or_address_of_two_lines_is_refused(subject: Subject, line_end: str) -> None:
+    """What follows the line's end could be a header of somebody's choice."""
+    evil = f"{line_end}Bcc: all@example.test"
+    with pytest.raises(Refused):
+        subject.mailer.send(mail_to("besa@example.test", subject=f"Hello{evil}"), tags=TAGS)
+    with pytest.raises(Refused):
+        subject.mailer.send(mail_to(f"besa@example.test{evil}"), tags=TAGS)
+
+
+def _verify(sender: str) -> None:
+    try:
+        clients.sesv2().create_email_identity(EmailIdentity=sender)
+    except clients.sesv2().exceptions.AlreadyExistsException:
+        return
+
+
+@dataclass
+class _Wire:
+    """A server that treats each request by a script of bytes: what it answers before it closes."""
+
+    answer: bytes
+    hangs: bool = False
+    dies: bool = False
+    requests: list[bytes] = field(default_factory=list)
+    connections: int = 0
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def serve(self, listening: socket.socket) -> None:
+        while not self.over.is_set():
+            try:
+                connection, _ = listening.accept()
+            except OSError:
+                return
+            self.connections += 1
+            with connection:
+                self._talk(connection)
+
+    def _talk(self, connection: socket.socket) -> None:
+        while request := _request(connection):
+            self.requests.append(request)
+            if self.hangs:
+                self.over.wait(5)
+            connection.sendall(self.answer)
+            if self.hangs or self.dies:
+                return
+
+
+def _request(connection: socket.socket) -> bytes:
+    received = b""
+    while b"\r\n\r\n" not in received:
+        chunk = connection.recv(65536)
+        if not chunk:
+            return b""
+        received += chunk
+    head, _, body = received.partition(b"\r\n\r\n")
+    length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+    while len(body) < length:
+        body += connection.recv(65536)
+    return received
+
+
+@contextmanager
+def wire(answer: bytes = b"", *, hangs: bool = False, dies: bool = False) -> Iterator[tuple[_Wire, str]]:
+    """A server on loopback, and its address."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        served = _Wire(answer, hangs, dies)
+        thread = threading.Thread(target=served.serve, args=(listening,), daemon=True)
+        thread.start()
+        try:
+            yield served, f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            served.over.set()
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join(5)
+
+
+def http(status: int, body: dict[str, str], error: str = "") -> bytes:
+    """An answer of SES."""
+    raw = json.dumps(body).encode()
+    head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(raw)}\r\n"
+    return (head + (f"x-amzn-ErrorType: {error}\r\n" if error else "") + "\r\n").encode() + raw
+
+
+def send_to(url: str) -> None:
+    """Send one mail with production's own client."""
+    with aws_at(url):
+        SesMailer(clients.sesv2(), sender=SENDER).send(mail_to("besa@example.test"), tags=TAGS)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "kind"),
+    [
+        (400, "MessageRejected", Refused),
+        (400, "MailFromDomainNotVerifiedException", Refused),
+        (400, "BadRequestException", Refused),
+        (429, "TooManyRequestsException", Unavailable),
+        (400, "ThrottlingException", Unavailable),
+        (400, "LimitExceededException", Unavailable),
+        (400, "SendingPausedException", Unavailable),
+        (403, "AccessDeniedException", Unavailable),
+        (403, "ExpiredTokenException", Unavailable),
+        (500, "InternalServiceErrorException", Uncertain),
+        (503, "ServiceUnavailableException", Uncertain),
+    ],
+)
+def test_what_ses_answers_tells_whether_the_mail_may_go_again(status: int, error: str, kind: type[AwsFailure]) -> None:
+    """Refused for good, not now, or not known; and each mail leaves once, whatever the answer is."""
+    with wire(http(status, {"message": "why"}, error)) as (served, url), pytest.raises(AwsFailure) as failed:
+        send_to(url)
+    assert type(failed.value) is kind
+    assert failed.value.code == error
+    assert len(served.requests) == 1
+
+
+def test_an_answer_that_never_comes_is_uncertain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SES may have sent it: once, and not again."""
+    monkeypatch.setattr(clients, "MAIL_READ_TIMEOUT_S", 0.3)
+    with wire(hangs=True) as (served, url), pytest.raises(Uncertain):
+        send_to(url)
+    assert len(served.requests) == 1
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1."])
+def test_a_connection_lost_before_the_answers_end_is_uncertain(answer: bytes) -> None:
+    """The request was read to its end, and then came nothing, or half an answer."""
+    with wire(answer, dies=True) as (served, url), pytest.raises(Uncertain):
+        send_to(url)
+    assert len(served.requests) == 1
+
+
+def test_a_refused_connection_means_that_nothing_was_sent() -> None:
+    """So it may be sent later."""
+    with pytest.raises(Unavailable):
+        send_to(f"http://127.0.0.1:{free_port()}")
+
+
+def test_each_mail_has_a_connection_of_its_own() -> None:
+    """One kept alive may be dead by the next mail, which would then be uncertain for no reason."""
+    with wire(http(200, {"MessageId": "1"})) as (served, url), aws_at(url):
+        mailer = SesMailer(clients.sesv2(), sender=SENDER)
+        for _ in range(3):
+            mailer.send(mail_to("besa@example.test"), tags=TAGS)
+    assert served.connections == len(served.requests) == 3
+
+
+def test_a_failure_holds_nothing_of_the_person() -> None:
+    """SES quotes the address in its message; failures are logged."""
+    answer = http(400, {"message": "not verified: besa@example.test"}, "MessageRejected")
+    with wire(answer) as (_, url), pytest.raises(Refused) as refused:
+        send_to(url)
+    assert "besa" not in f"{refused.value!r} {refused.value.__cause__!r}"
+    assert refused.value.__suppress_context__

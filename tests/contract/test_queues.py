@@ -1,0 +1,148 @@
+"""What Queues do: one suite, over the fake that tests use and the SQS that production uses."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from shared.aws import clients
+from shared.aws.queues import Queues, SqsQueues, job_of, message
+from shared.ids import uuid7
+from tests.contract.emulated import aws_at
+from tests.fakes.queues import FakeQueues
+from tests.services import Emulator, free_port
+
+PRIORITIES = ("high", "normal", "low")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Queues to hold to the contract, and what can be received from them now."""
+
+    queues: Queues
+    received: Callable[[str], list[UUID]]
+    nudges: Callable[[], int]
+    break_: Callable[[], None]
+
+
+def _fake() -> Subject:
+    fake = FakeQueues()
+    return Subject(
+        fake,
+        lambda priority: list(fake.published[priority]),
+        lambda: sum(1 for delay in fake.nudges if delay == 0),
+        lambda: setattr(fake, "broken", True),
+    )
+
+
+def _drain(url: str) -> list[str]:
+    bodies: list[str] = []
+    while found := clients.sqs().receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        bodies += [each["Body"] for each in found]
+    return bodies
+
+
+def _real() -> Subject:
+    names = (*PRIORITIES, "nudge")
+    urls = {name: clients.sqs().create_queue(QueueName=f"{name}-{uuid4().hex}")["QueueUrl"] for name in names}
+    queues = SqsQueues(clients.sqs(), urls={p: urls[p] for p in PRIORITIES}, nudge_url=urls["nudge"])
+
+    def break_() -> None:
+        # The adapter keeps its client; the queues behind it are gone.
+        for url in urls.values():
+            clients.sqs().delete_queue(QueueUrl=url)
+
+    def received(priority: str) -> list[UUID]:
+        return [job_of(body) for body in _drain(urls[priority])]
+
+    return Subject(queues, received, lambda: len(_drain(urls["nudge"])), break_)
+
+
+@pytest.fixture(params=["fake", "sqs"])
+def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+    """Fake queues, then real ones of the test's own."""
+    if request.param == "fake":
+        yield _fake()
+        return
+    emulator: Emulator = request.getfixturevalue("emulator")
+    with aws_at(emulator.url):
+        yield _real()
+
+
+def test_every_job_published_arrives_in_the_queue_of_its_priority(subject: Subject) -> None:
+    """More than one SendMessageBatch holds, and nothing in the other queues."""
+    jobs = [uuid7() for _ in range(25)]
+    assert subject.queues.publish("normal", jobs) == frozenset(jobs)
+    assert sorted(subject.received("normal")) == sorted(jobs)
+    assert subject.received("high") == subject.received("low") == []
+
+
+def test_publishing_nothing_is_nothing(subject: Subject) -> None:
+    """An empty batch is an error to SQS, so none is sent."""
+    assert subject.queues.publish("low", []) == frozenset()
+
+
+def test_what_sqs_did_not_acknowledge_is_not_returned(subject: Subject) -> None:
+    """The relay then knows to try again, and nothing is raised."""
+    subject.break_()
+    assert subject.queues.publish("high", [uuid7()]) == frozenset()
+
+
+def test_a_nudge_arrives(subject: Subject) -> None:
+    """Now, where no delay is asked for."""
+    assert subject.queues.nudge()
+    assert subject.nudges() == 1
+
+
+def test_a_delayed_nudge_does_not_arrive_yet(subject: Subject) -> None:
+    """It wakes the relay when the job is due."""
+    assert subject.queues.nudge(delay_s=30)
+    assert subject.nudges() == 0
+
+
+def test_a_delay_beyond_what_sqs_takes_is_shortened(subject: Subject) -> None:
+    """SQS would refuse more than 15 minutes."""
+    assert subject.queues.nudge(delay_s=86_400)
+
+
+def test_a_nudge_that_fails_says_so_and_raises_nothing(subject: Subject) -> None:
+    """The request that nudges has committed: it must not fail for it."""
+    subject.break_()
+    assert not subject.queues.nudge()
+
+
+def test_an_endpoint_that_refuses_connections_raises_nothing() -> None:
+    """Neither from publishing nor from nudging."""
+    with aws_at(f"http://127.0.0.1:{free_port()}"):
+        queues = SqsQueues(clients.sqs(), urls={"high": "http://127.0.0.1:1/q"}, nudge_url="http://127.0.0.1:1/n")
+        assert queues.publish("high", [uuid7()]) == frozenset()
+        assert not queues.nudge()
+
+
+def test_of_a_partly_failed_batch_only_the_successful_ids_are_returned() -> None:
+    """SQS answers 200 and names the failures inside."""
+
+    class HalfDeaf:
+        def send_message_batch(self, *, QueueUrl: str, Entries: list[Mapping[str, Any]]) -> dict[str, Any]:  # noqa: N803
+            ids = [{"Id": entry["Id"]} for entry in Entries]
+            return {"Successful": ids[::2], "Failed": ids[1::2]}
+
+    jobs = [uuid7() for _ in range(4)]
+    queues = SqsQueues(HalfDeaf(), urls={"low": "q"}, nudge_url="n")  # type: ignore[arg-type]
+    assert queues.publish("low", jobs) == {jobs[0], jobs[2]}
+
+
+def test_a_message_says_nothing_but_the_jobs_id() -> None:
+    """Queues hold no personal data."""
+    job_id = uuid7()
+    assert message(job_id) == f'{{"job_id": "{job_id}"}}'
+    assert job_of(message(job_id)) == job_id
+
+
+@pytest.mark.parametrize("body", ["", "[]", "{}", "null", '"x"', '{"job_id": 1}', '{"job_id": "x"}'])
+def test_a_message_that_names_no_job_is_a_value_error(body: str) -> None:
+    """So that it ends among the dead letters and not as a crash of another kind."""
+    with pytest.raises(ValueError):  # noqa: PT011 - any of them
+        job_of(body)

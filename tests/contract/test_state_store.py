@@ -1,0 +1,398 @@
+"""What every StateStore does: one suite, over the fake that tests use and the table that production uses."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shared.aws.state import DynamoDbStateStore
+from shared.resilience.admission import (
+    Admitted,
+    Charge,
+    KeyReused,
+    KeyUse,
+    Limit,
+    Limited,
+    Replay,
+    Running,
+    StateStore,
+    StoredAnswer,
+    Verdict,
+)
+from tests.contract.state_table import FIVE_A_MINUTE, LEASE_S, charge, items_of, token_of, use
+from tests.fakes.clock import ManualClock
+from tests.fakes.state import InMemoryStateStore
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+CREATED = StoredAnswer(201, {"Content-Type": "application/json", "ETag": '"1"'}, '{"name": "Shqipërí, Ѓорѓи"}')
+OTHER = StoredAnswer(409, {}, "")
+DAY_S = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A store to hold to the contract, the clock it looks at, and what it reported."""
+
+    store: StateStore
+    clock: ManualClock
+    events: list[tuple[str, Mapping[str, object]]]
+
+    def admit(self, charge: Charge | None = None, use: KeyUse | None = None) -> Verdict:
+        return self.store.admit(charge=charge, use=use, lease_s=LEASE_S)
+
+    def answered(self, use: KeyUse, answer: StoredAnswer = CREATED) -> None:
+        self.store.complete(use, token_of(self.admit(use=use)), answer)
+
+    def spend(self, count: int) -> None:
+        for _ in range(count):
+            assert isinstance(self.admit(charge()), Admitted)
+
+    def left(self) -> int:
+        """How many requests the client has left now; spends them."""
+        for spent in range(FIVE_A_MINUTE.burst + 1):
+            if isinstance(self.admit(charge()), Limited):
+                return spent
+        raise AssertionError("no limit")
+
+
+def fake_subject() -> Subject:
+    """The fake."""
+    clock = ManualClock()
+    store = InMemoryStateStore(clock)
+    return Subject(store, clock, store.events)
+
+
+def table_subject(client: "DynamoDBClient", table: str, clock: ManualClock) -> Subject:
+    """The real store; each has its own memory, like an execution environment."""
+    events: list[tuple[str, Mapping[str, object]]] = []
+
+    def observe(event: str, facts: Mapping[str, object]) -> None:
+        events.append((event, facts))
+
+    return Subject(DynamoDbStateStore(client, table, now=clock, observer=observe), clock, events)
+
+
+@pytest.fixture(params=["fake", "table"])
+def subject(request: pytest.FixtureRequest) -> Subject:
+    if request.param == "fake":
+        return fake_subject()
+    table = request.getfixturevalue("state_table")
+    return table_subject(request.getfixturevalue("dynamodb"), table, ManualClock())
+
+
+def test_new_work_is_admitted_with_a_token_and_what_is_left(subject: Subject) -> None:
+    """A first call takes its key and one of five requests; the burst is whole again 12 s later."""
+    verdict = subject.admit(charge(), use())
+    assert token_of(verdict)
+    assert isinstance(verdict, Admitted)
+    assert verdict.quota
+    assert (verdict.quota.limit, verdict.quota.remaining, verdict.quota.reset_s) == (FIVE_A_MINUTE, 4, 12.0)
+
+
+def test_nothing_asked_is_admitted(subject: Subject) -> None:
+    """Without limit and key there is nothing to decide."""
+    assert subject.admit() == Admitted(quota=None, token=None)
+
+
+def test_a_call_without_a_key_holds_none(subject: Subject) -> None:
+    """A charge alone gives a quota and no token."""
+    verdict = subject.admit(charge())
+    assert isinstance(verdict, Admitted)
+    assert verdict.token is None
+    assert verdict.quota
+
+
+def test_a_call_without_a_limit_has_no_quota(subject: Subject) -> None:
+    """A key alone gives a token and no quota."""
+    verdict = subject.admit(use=use())
+    assert token_of(verdict)
+    assert verdict == Admitted(quota=None, token=token_of(verdict))
+
+
+@pytest.mark.parametrize("with_key", [False, True])
+def test_a_limit_is_exact_and_so_is_its_retry_after(subject: Subject, with_key: bool) -> None:
+    """Five are admitted, the sixth is told 12 s: a microsecond earlier is refused, then it is admitted."""
+
+    def ask(n: int) -> Verdict:
+        return subject.admit(charge(), use(f"key-{n}") if with_key else None)
+
+    admitted = [ask(n) for n in range(5)]
+    assert [v.quota.remaining for v in admitted if isinstance(v, Admitted) and v.quota] == [4, 3, 2, 1, 0]
+    refused = ask(5)
+    assert isinstance(refused, Limited)
+    assert (refused.retry_after_s, refused.quota.remaining, refused.quota.reset_s) == (12.0, 0, 60.0)
+    subject.clock.advance_micros(11_999_999)
+    early = ask(6)
+    assert isinstance(early, Limited)
+    assert early.retry_after_s == 1e-6
+    subject.clock.advance_micros(1)
+    assert isinstance(ask(7), Admitted)
+    assert isinstance(ask(8), Limited)
+
+
+def test_an_idle_client_has_the_whole_burst_again(subject: Subject) -> None:
+    """A minute after spending all five, all five are back, and no more."""
+    subject.spend(5)
+    subject.clock.advance(3600)
+    assert subject.left() == 5
+
+
+def test_clients_and_limits_are_counted_apart(subject: Subject) -> None:
+    """Neither another client nor another limit of the same client is charged."""
+    subject.spend(5)
+    assert isinstance(subject.admit(charge("other")), Admitted)
+    assert isinstance(subject.admit(charge(limit=Limit("claims", 5, 60))), Admitted)
+
+
+def test_a_changed_limit_counts_from_what_was_spent(subject: Subject) -> None:
+    """After a deploy that lowers the burst, a client that had spent more is refused."""
+    subject.spend(3)
+    assert isinstance(subject.admit(charge(limit=Limit(FIVE_A_MINUTE.name, 2, 24))), Limited)
+
+
+def test_a_repeated_call_gets_the_first_answer_again(subject: Subject) -> None:
+    """Status, headers and body come back as they were, letters of every alphabet included."""
+    subject.answered(use())
+    assert subject.admit(charge(), use()) == Replay(CREATED)
+
+
+def test_an_empty_answer_is_an_answer(subject: Subject) -> None:
+    """No body and no headers are replayed as just that."""
+    subject.answered(use(), OTHER)
+    assert subject.admit(charge(), use()) == Replay(OTHER)
+
+
+def test_a_call_is_told_that_the_first_is_running(subject: Subject) -> None:
+    """Until the first call ends, others with its key are asked to come back in a second or more."""
+    subject.admit(use=use())
+    verdict = subject.admit(charge(), use())
+    assert isinstance(verdict, Running)
+    assert 1 <= verdict.retry_after_s <= LEASE_S
+
+
+@pytest.mark.parametrize("done", [False, True])
+def test_a_key_used_for_another_request_is_refused(subject: Subject, done: bool) -> None:
+    """Another fingerprint is refused, whether the first call runs or has ended."""
+    if done:
+        subject.answered(use())
+    else:
+        subject.admit(use=use())
+    assert subject.admit(charge(), use(fingerprint="another")) == KeyReused()
+
+
+def test_only_new_work_is_charged(subject: Subject) -> None:
+    """Replays, calls while the first runs and reused keys leave the client all its requests."""
+    subject.answered(use("answered"))
+    subject.admit(use=use("running"))
+    for _ in range(3):
+        assert isinstance(subject.admit(charge(), use("answered")), Replay)
+        assert isinstance(subject.admit(charge(), use("running")), Running)
+        assert isinstance(subject.admit(charge(), use("answered", "another")), KeyReused)
+    assert subject.left() == 5
+
+
+def test_a_limited_client_still_gets_its_answers(subject: Subject) -> None:
+    """A known key is answered as ever while the client's bucket is empty."""
+    subject.answered(use("answered"))
+    subject.admit(use=use("running"))
+    subject.spend(5)
+    assert isinstance(subject.admit(charge(), use("new")), Limited)
+    assert subject.admit(charge(), use("answered")) == Replay(CREATED)
+    assert isinstance(subject.admit(charge(), use("running")), Running)
+    assert subject.admit(charge(), use("running", "another")) == KeyReused()
+
+
+def test_a_limited_client_is_limited_where_its_key_has_lapsed(subject: Subject) -> None:
+    """At the very end of a lease the key is free, and taking it is new work."""
+    subject.admit(use=use())
+    subject.clock.advance(LEASE_S)
+    subject.spend(5)
+    assert isinstance(subject.admit(charge(), use()), Limited)
+
+
+def test_a_refused_call_leaves_no_key_behind(subject: Subject) -> None:
+    """Who was limited may come again with the same key, or use it for something else."""
+    subject.spend(5)
+    assert isinstance(subject.admit(charge(), use()), Limited)
+    subject.clock.advance(12)
+    assert token_of(subject.admit(charge(), use(fingerprint="another")))
+
+
+def test_keys_of_different_callers_are_apart(subject: Subject) -> None:
+    """A key belongs to its scope, and no pair of scope and key reads like another pair."""
+    subject.answered(use(scope="ab", key="c"))
+    assert token_of(subject.admit(use=use(scope="a", key="bc")))
+    assert token_of(subject.admit(use=use(scope="ab c", key="c")))
+
+
+def test_a_released_key_may_be_taken_again(subject: Subject) -> None:
+    """A call that gave up leaves the key to the next, whatever that one asks."""
+    subject.store.release(use(), token_of(subject.admit(use=use())))
+    assert token_of(subject.admit(use=use(fingerprint="another")))
+
+
+def test_an_answer_cannot_be_released(subject: Subject) -> None:
+    """What was answered stays answered."""
+    token = token_of(subject.admit(use=use()))
+    subject.store.complete(use(), token, CREATED)
+    subject.store.release(use(), token)
+    assert subject.admit(use=use()) == Replay(CREATED)
+
+
+def test_completing_twice_changes_nothing(subject: Subject) -> None:
+    """An answer that a lost reply made us send again is the same answer."""
+    token = token_of(subject.admit(use=use()))
+    subject.store.complete(use(), token, CREATED)
+    subject.store.complete(use(), token, CREATED)
+    assert (subject.admit(use=use()), subject.events) == (Replay(CREATED), [])
+
+
+def test_a_lease_ends_to_the_microsecond(subject: Subject) -> None:
+    """A key is held for its lease; at its end the next call takes it over under another token."""
+    first = token_of(subject.admit(use=use()))
+    subject.clock.advance(LEASE_S)
+    subject.clock.advance_micros(-1)
+    assert isinstance(subject.admit(use=use()), Running)
+    subject.clock.advance_micros(1)
+    assert token_of(subject.admit(use=use())) != first
+
+
+def test_a_zombie_cannot_answer_for_its_successor(subject: Subject) -> None:
+    """A call whose lease ran out and whose key was taken over completes nothing, and that is reported."""
+    zombie = token_of(subject.admit(use=use()))
+    subject.clock.advance(LEASE_S)
+    successor = token_of(subject.admit(use=use()))
+    subject.store.complete(use(), zombie, OTHER)
+    assert isinstance(subject.admit(use=use()), Running)
+    subject.store.complete(use(), successor, CREATED)
+    subject.store.complete(use(), zombie, OTHER)
+    assert subject.admit(use=use()) == Replay(CREATED)
+    assert subject.events == [("stale_token_ignored", {"operation": "complete"})] * 2
+
+
+def test_a_zombie_cannot_release_its_successors_key(subject: Subject) -> None:
+    """A call whose key was taken over gives nothing back, and that is reported."""
+    zombie = token_of(subject.admit(use=use()))
+    subject.clock.advance(LEASE_S)
+    subject.admit(use=use())
+    subject.store.release(use(), zombie)
+    assert isinstance(subject.admit(use=use()), Running)
+    assert subject.events == [("stale_token_ignored", {"operation": "release"})]
+
+
+def test_a_late_answer_counts_where_nobody_took_over(subject: Subject) -> None:
+    """A call that outlived its lease without a successor still has the key."""
+    token = token_of(subject.admit(use=use()))
+    subject.clock.advance(LEASE_S + 5)
+    subject.store.complete(use(), token, CREATED)
+    assert subject.admit(use=use()) == Replay(CREATED)
+
+
+def test_an_answer_lives_a_day(subject: Subject) -> None:
+    """It is replayed for 24 hours from when it was given; then the key is free for anything."""
+    subject.answered(use())
+    subject.clock.advance(DAY_S)
+    subject.clock.advance_micros(-1)
+    assert subject.admit(use=use()) == Replay(CREATED)
+    subject.clock.advance_micros(1)
+    assert token_of(subject.admit(use=use(fingerprint="another")))
+
+
+def test_a_successor_does_not_inherit_an_old_answer(subject: Subject) -> None:
+    """A key taken again after its day is running, and shows nothing of its former answer."""
+    subject.answered(use())
+    subject.clock.advance(DAY_S)
+    subject.admit(use=use())
+    assert isinstance(subject.admit(use=use()), Running)
+
+
+@pytest.mark.parametrize("letter", ["a", "ë"])
+def test_answers_of_three_hundred_kilobytes_are_kept(subject: Subject, letter: str) -> None:
+    """The bound counts bytes, and an answer at the bound fits the table's item."""
+    large = StoredAnswer(200, {}, letter * (300 * 1024 // len(letter.encode())))
+    subject.answered(use(), large)
+    assert subject.admit(use=use()) == Replay(large)
+    assert subject.events == []
+
+
+def test_an_answer_too_large_to_keep_is_left_to_the_database(subject: Subject) -> None:
+    """The next call is let through uncharged and without a token; the key is still known as used."""
+    subject.answered(use(), StoredAnswer(200, {"X": "y"}, "ë" * (150 * 1024)))
+    assert subject.admit(charge(), use()) == Admitted(quota=None, token=None)
+    assert subject.admit(charge(), use(fingerprint="another")) == KeyReused()
+    assert subject.left() == 5
+    assert subject.events == [("answer_not_kept", {"bytes": 300 * 1024 + 2})]
+
+
+CALLS = st.one_of(
+    st.tuples(st.just("admit"), st.sampled_from(["a", "b", None]), st.sampled_from("xy"), st.booleans()),
+    st.tuples(st.just("complete"), st.sampled_from("ab"), st.integers(0, 9)),
+    st.tuples(st.just("release"), st.sampled_from("ab"), st.integers(0, 9)),
+    st.tuples(st.just("wait"), st.sampled_from([1, 11_999_999, 12_000_000, 30_000_000, 90_000_000_000])),
+)
+
+
+class Script:
+    """Plays the same calls on any store and notes what came of them, in terms that do not name tokens."""
+
+    def __init__(self, clock: ManualClock, environments: list[Subject]) -> None:
+        self.seen: list[object] = []
+        self._clock = clock
+        self._environments = environments
+        self._tokens: list[str] = []
+
+    def play(self, calls: list[Any]) -> list[object]:
+        steps: dict[str, Callable[..., None]] = {
+            "admit": self._admit,
+            "complete": self._complete,
+            "release": self._release,
+            "wait": self._clock.advance_micros,
+        }
+        for turn, (name, *arguments) in enumerate(calls):
+            self._store = self._environments[turn % len(self._environments)].store
+            steps[name](*arguments)
+        return self.seen
+
+    def _admit(self, key: str | None, fingerprint: str, charged: bool) -> None:
+        asked = use(key, fingerprint) if key else None
+        verdict = self._store.admit(charge=charge() if charged else None, use=asked, lease_s=LEASE_S)
+        if isinstance(verdict, Admitted) and verdict.token:
+            self._tokens.append(verdict.token)
+        self.seen.append(self._told(verdict))
+
+    def _told(self, verdict: Verdict) -> object:
+        # A transaction does not tell what other environments have spent, so quotas are left out.
+        match verdict:
+            case Admitted(quota, token):
+                return "admitted", quota is not None, token is not None
+            case Limited(_, retry_after_s):
+                return "limited", retry_after_s
+            case _:
+                return verdict
+
+    def _complete(self, key: str, which: int) -> None:
+        if self._tokens:
+            token = which % len(self._tokens)
+            self._store.complete(use(key), self._tokens[token], StoredAnswer(200, {}, f"answer {token}"))
+
+    def _release(self, key: str, which: int) -> None:
+        if self._tokens:
+            self._store.release(use(key), self._tokens[which % len(self._tokens)])
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(calls=st.lists(CALLS, max_size=25))
+def test_the_fake_decides_as_two_environments_on_the_table_do(
+    dynamodb: "DynamoDBClient", state_table: str, calls: list[Any]
+) -> None:
+    """Whatever the order of calls, the fake and two environments taking turns say the same."""
+    for pk in items_of(dynamodb, state_table):
+        dynamodb.delete_item(TableName=state_table, Key={"pk": {"S": pk}})
+    clock, fake = ManualClock(), fake_subject()
+    fleet = [table_subject(dynamodb, state_table, clock) for _ in range(2)]
+    assert Script(clock, fleet).play(calls) == Script(fake.clock, [fake]).play(calls)

@@ -1,0 +1,211 @@
+"""Many calls at the same instant, each in an execution environment of its own: decided exactly.
+
+Every crowd comes twice: to the emulated table, and to one that conflicts as DynamoDB's transactions do.
+"""
+
+import multiprocessing
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import repeat
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from shared.aws.state import DynamoDbStateStore
+from shared.aws.state_items import bucket_pk
+from shared.clock import Clock, utc_now
+from shared.resilience import gcra
+from shared.resilience.admission import (
+    Admitted,
+    Charge,
+    KeyUse,
+    Limit,
+    Replay,
+    Running,
+    StoredAnswer,
+    Verdict,
+)
+from tests.contract.state_table import (
+    FIVE_A_MINUTE,
+    LEASE_S,
+    Crowded,
+    admit_in_a_process,
+    at_once,
+    charge,
+    ignore,
+    items_of,
+    token_of,
+    use,
+)
+from tests.fakes.clock import ManualClock
+from tests.services import Emulator
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+CREATED = StoredAnswer(201, {"ETag": '"1"'}, "{}")
+SIZES = pytest.mark.parametrize("crowd", [20, 50])
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Execution environments on one table, as many as are asked for."""
+
+    client: Any
+    plain: "DynamoDBClient"
+    table: str
+
+    def environment(self, now: Clock = utc_now) -> DynamoDbStateStore:
+        return DynamoDbStateStore(self.client, self.table, observer=ignore, now=now)
+
+    def admit(self, now: Clock, asked: Sequence[tuple[Charge | None, KeyUse | None]]) -> list[Verdict]:
+        """The verdicts on calls let go at once, each in an environment that has seen nothing yet."""
+
+        def call(charge: Charge | None, use: KeyUse | None) -> Callable[[], Verdict]:
+            return lambda: self.environment(now).admit(charge=charge, use=use, lease_s=LEASE_S)
+
+        return at_once([call(charge, use) for charge, use in asked])
+
+    def items(self) -> list[str]:
+        return sorted(pk.split("#")[0] for pk in items_of(self.plain, self.table))
+
+    def tat(self, charge: Charge) -> int:
+        return int(items_of(self.plain, self.table)[bucket_pk(charge)]["tat"]["N"])
+
+
+@pytest.fixture(params=["plain", "conflicting"])
+def fleet(request: pytest.FixtureRequest, dynamodb: "DynamoDBClient", state_table: str) -> Fleet:
+    client = dynamodb if request.param == "plain" else Crowded(dynamodb)
+    return Fleet(client, dynamodb, state_table)
+
+
+def names(verdicts: list[Verdict]) -> Counter[str]:
+    """How many of each verdict."""
+    return Counter(type(verdict).__name__ for verdict in verdicts)
+
+
+@SIZES
+@pytest.mark.parametrize("clock", [ManualClock(), utc_now], ids=["one-instant", "real-time"])
+def test_of_a_crowd_from_one_client_exactly_five_are_admitted(fleet: Fleet, clock: Clock, crowd: int) -> None:
+    """5 / 60: five are admitted, the others limited; five keys and one bucket are left in the table."""
+    verdicts = fleet.admit(clock, [(charge(), use(f"key-{n}")) for n in range(crowd)])
+    assert names(verdicts) == {"Admitted": 5, "Limited": crowd - 5}
+    assert fleet.items() == ["key"] * 5 + ["limit"]
+
+
+@SIZES
+def test_a_crowd_without_keys_is_limited_as_exactly(fleet: Fleet, crowd: int) -> None:
+    """A charge alone is one conditional write, and five of them are made."""
+    assert names(fleet.admit(ManualClock(), [(charge(), None)] * crowd)) == {
+        "Admitted": 5,
+        "Limited": crowd - 5,
+    }
+
+
+def test_a_crowd_is_told_when_the_next_is_admitted(fleet: Fleet) -> None:
+    """Of a crowd that comes after the wait it was told, exactly one is admitted."""
+    clock = ManualClock()
+    fleet.admit(clock, [(charge(), use(f"key-{n}")) for n in range(20)])
+    clock.advance(12)
+    verdicts = fleet.admit(clock, [(charge(), use(f"later-{n}")) for n in range(20)])
+    assert names(verdicts) == {"Admitted": 1, "Limited": 19}
+
+
+def test_a_large_limit_is_as_exact_as_a_small_one(fleet: Fleet) -> None:
+    """30 / 60: thirty of fifty, and the bucket is owed exactly thirty intervals."""
+    clock, thirty = ManualClock(), charge(limit=Limit("read", 30, 60))
+    verdicts = fleet.admit(clock, [(thirty, use(f"key-{n}")) for n in range(50)])
+    assert names(verdicts) == {"Admitted": 30, "Limited": 20}
+    assert fleet.tat(thirty) - gcra.micros(clock()) == 60 * gcra.SECOND
+
+
+@SIZES
+@pytest.mark.parametrize("charged", [charge(), None], ids=["charged", "key-only"])
+def test_of_a_crowd_with_one_key_exactly_one_is_admitted(fleet: Fleet, crowd: int, charged: Charge | None) -> None:
+    """All others are told that it runs, and the client is charged once."""
+    clock = ManualClock()
+    verdicts = fleet.admit(clock, [(charged, use())] * crowd)
+    assert names(verdicts) == {"Admitted": 1, "Running": crowd - 1}
+    if charged:
+        assert fleet.tat(charged) - gcra.micros(clock()) == gcra.interval(FIVE_A_MINUTE)
+
+
+def test_a_crowd_of_repeated_calls_is_charged_by_the_key(fleet: Fleet) -> None:
+    """Five calls with each of four keys: four admitted, sixteen running, nobody limited."""
+    verdicts = fleet.admit(ManualClock(), [(charge(), use(f"key-{n % 4}")) for n in range(20)])
+    assert names(verdicts) == {"Admitted": 4, "Running": 16}
+
+
+def test_a_crowd_with_more_keys_than_the_limit_gets_five_keys(fleet: Fleet) -> None:
+    """Two calls with each of twenty keys: five are admitted, each with a key of its own."""
+    asked = [(charge(), use(f"key-{n // 2}")) for n in range(40)]
+    verdicts = fleet.admit(ManualClock(), asked)
+    admitted = [asked[n][1] for n, verdict in enumerate(verdicts) if isinstance(verdict, Admitted)]
+    assert len(admitted) == len(set(admitted)) == 5
+    assert names(verdicts).keys() <= {"Admitted", "Running", "Limited"}
+    assert fleet.items() == ["key"] * 5 + ["limit"]
+
+
+def test_clients_do_not_stand_in_each_others_way(fleet: Fleet) -> None:
+    """Twenty clients at once with a key each are all admitted."""
+    asked = [(charge(f"client-{n}"), use(f"key-{n}")) for n in range(20)]
+    assert names(fleet.admit(ManualClock(), asked)) == {"Admitted": 20}
+
+
+def test_an_ended_lease_has_one_successor(fleet: Fleet) -> None:
+    """Of a crowd that finds a lapsed key exactly one takes it over, and the zombie's answer is lost."""
+    clock = ManualClock()
+    first = fleet.environment(clock)
+    zombie = token_of(first.admit(charge=None, use=use(), lease_s=LEASE_S))
+    clock.advance(LEASE_S)
+    assert names(fleet.admit(clock, [(charge(), use())] * 20)) == {"Admitted": 1, "Running": 19}
+    first.complete(use(), zombie, CREATED)
+    assert isinstance(first.admit(charge=None, use=use(), lease_s=LEASE_S), Running)
+
+
+def test_an_answer_gets_through_a_crowd_asking_for_it(fleet: Fleet) -> None:
+    """The holder's answer is kept though twenty others stand at its key, and then all get it."""
+    holder = fleet.environment()
+    token = token_of(holder.admit(charge=charge(), use=use(), lease_s=LEASE_S))
+
+    def ask() -> Verdict:
+        return fleet.environment().admit(charge=charge(), use=use(), lease_s=LEASE_S)
+
+    def answer_and_ask() -> Verdict:
+        holder.complete(use(), token, CREATED)
+        return ask()
+
+    first, *others = at_once([answer_and_ask, *repeat(ask, 20)])
+    assert first == Replay(CREATED)
+    assert names(others).keys() <= {"Running", "Replay"}
+    assert fleet.admit(utc_now, [(charge(), use())] * 20) == [Replay(CREATED)] * 20
+
+
+def test_the_conflicting_table_does_conflict(dynamodb: "DynamoDBClient", state_table: str) -> None:
+    """The crowds above that meet conflicts meet many."""
+    crowded = Crowded(dynamodb)
+    fleet = Fleet(crowded, dynamodb, state_table)
+    fleet.admit(ManualClock(), [(charge(), use(f"key-{n}")) for n in range(20)])
+    assert crowded.conflicts > 10
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [(20, {"Admitted": 5, "Limited": 15}), (1, {"Admitted": 1, "Running": 19})],
+    ids=["twenty-keys", "one-key"],
+)
+def test_twenty_processes_are_decided_exactly(
+    emulator: Emulator, state_table: str, keys: int, expected: dict[str, int]
+) -> None:
+    """What holds among threads holds among processes, which share nothing but the table."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.contract.state_table"])
+    with context.Manager() as manager, ProcessPoolExecutor(20, mp_context=context) as pool:
+        gate = manager.Barrier(20)
+        calls = [
+            pool.submit(admit_in_a_process, emulator.url, state_table, charge(), use(f"key-{n % keys}"), gate)
+            for n in range(20)
+        ]
+        assert Counter(call.result(timeout=60) for call in calls) == expected

@@ -1,0 +1,344 @@
+"""What a decision costs, and what becomes of it where the table misbehaves or is gone."""
+
+from collections.abc import Callable, Mapping
+from itertools import chain, repeat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
+
+from shared.aws.state import CROWDED, DynamoDbStateStore
+from shared.aws.state_items import bucket_pk, record_pk
+from shared.resilience import gcra
+from shared.resilience.admission import (
+    Admitted,
+    Charge,
+    KeyReused,
+    KeyUse,
+    Limit,
+    Limited,
+    Replay,
+    Running,
+    StoredAnswer,
+    Verdict,
+)
+from tests.contract.state_table import (
+    FIVE_A_MINUTE,
+    LEASE_S,
+    Counting,
+    Failing,
+    cancelled,
+    charge,
+    client_of,
+    conflict,
+    error,
+    items_of,
+    new_table,
+    token_of,
+    use,
+)
+from tests.fakes.clock import ManualClock
+from tests.services import running_emulator
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+CREATED = StoredAnswer(201, {"ETag": '"1"'}, "{}")
+READS = {"get_item"}
+
+
+class Environment:
+    """An execution environment: a store with a memory of its own, what it reported and how long it paused."""
+
+    def __init__(self, client: Any, table: str, clock: ManualClock) -> None:
+        self.events: list[tuple[str, Mapping[str, object]]] = []
+        self.pauses: list[float] = []
+        self.counting = Counting(client)
+        self.store = DynamoDbStateStore(
+            self.counting,  # type: ignore[arg-type]  # a client in all that the store asks of one
+            table,
+            now=clock,
+            observer=lambda event, facts: self.events.append((event, facts)),
+            uniform=lambda low, high: high,
+            sleep=self.pauses.append,
+        )
+
+    def admit(self, charge: Charge | None = None, use: KeyUse | None = None) -> Verdict:
+        return self.store.admit(charge=charge, use=use, lease_s=LEASE_S)
+
+    def flights(self, charge: Charge | None = None, use: KeyUse | None = None) -> tuple[type, list[str]]:
+        """The kind of verdict, and the calls that it took."""
+        self.counting.flights.clear()
+        return type(self.admit(charge, use)), list(self.counting.flights)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def new_environment(dynamodb: "DynamoDBClient", state_table: str, clock: ManualClock) -> Callable[..., Environment]:
+    """Makes environments that share a table and a clock, each with a client of its own."""
+
+    def make(wrap: Callable[["DynamoDBClient"], Any] = lambda client: client) -> Environment:
+        return Environment(wrap(dynamodb), state_table, clock)
+
+    return make
+
+
+@pytest.fixture
+def environment(new_environment: Callable[..., Environment]) -> Environment:
+    return new_environment()
+
+
+def test_new_work_is_admitted_in_one_flight(environment: Environment) -> None:
+    """Key and limit together are one transaction."""
+    assert environment.flights(charge(), use()) == (Admitted, ["transact_write_items"])
+
+
+def test_half_an_admission_is_one_single_write(environment: Environment) -> None:
+    """A charge alone is one UpdateItem, a key alone one PutItem: half the price of a transaction."""
+    assert environment.flights(charge()) == (Admitted, ["update_item"])
+    assert environment.flights(use=use()) == (Admitted, ["put_item"])
+
+
+def test_a_replay_takes_one_flight(environment: Environment) -> None:
+    """The failed condition brings the answer along."""
+    environment.store.complete(use(), token_of(environment.admit(use=use())), CREATED)
+    assert environment.flights(charge(), use()) == (Replay, ["transact_write_items"])
+    assert environment.flights(use=use()) == (Replay, ["put_item"])
+
+
+def test_a_call_in_the_way_is_told_in_one_flight(environment: Environment) -> None:
+    """So are a running first call and a reused key."""
+    environment.admit(charge(), use())
+    assert environment.flights(charge(), use()) == (Running, ["transact_write_items"])
+    assert environment.flights(charge(), use(fingerprint="another")) == (KeyReused, ["transact_write_items"])
+
+
+def test_a_burst_in_one_environment_takes_one_flight_a_call(environment: Environment) -> None:
+    """Who has seen the bucket knows which of the two conditions to ask for."""
+    flights = [environment.flights(charge(), use(f"key-{n}")) for n in range(5)]
+    assert flights == [(Admitted, ["transact_write_items"])] * 5
+
+
+def test_a_burst_over_the_fleet_takes_two_flights_a_call(new_environment: Callable[..., Environment]) -> None:
+    """An environment that has not seen the bucket learns of its state from the first flight."""
+    flights = [new_environment().flights(charge(), use(f"key-{n}")) for n in range(5)]
+    assert flights == [(Admitted, ["transact_write_items"])] + [(Admitted, ["transact_write_items"] * 2)] * 4
+
+
+def test_a_bucket_full_again_takes_one_flight(environment: Environment, clock: ManualClock) -> None:
+    """A TAT that has passed is asked for as a bucket that is full."""
+    environment.admit(charge(), use("first"))
+    clock.advance(12)
+    assert environment.flights(charge(), use("second")) == (Admitted, ["transact_write_items"])
+
+
+def test_the_first_refusal_takes_two_flights(
+    environment: Environment, new_environment: Callable[..., Environment]
+) -> None:
+    """An environment new to a spent bucket learns it from one flight, and looks at the key in another."""
+    for _ in range(5):
+        environment.admit(charge())
+    assert new_environment().flights(charge(), use()) == (Limited, ["transact_write_items", "get_item"])
+    assert new_environment().flights(charge()) == (Limited, ["update_item"])
+
+
+def test_a_known_abuser_causes_no_write(environment: Environment) -> None:
+    """A remembered refusal costs one read where a key is sent and nothing where none is."""
+    while not isinstance(environment.admit(charge()), Limited):
+        pass
+    for n in range(50):
+        assert environment.flights(charge()) == (Limited, [])
+        assert environment.flights(charge(), use(f"key-{n}")) == (Limited, ["get_item"])
+
+
+def test_a_refusal_is_remembered_until_it_ends_and_no_longer(environment: Environment, clock: ManualClock) -> None:
+    """The first call that the table would accept is put to it."""
+    while not isinstance(environment.admit(charge()), Limited):
+        pass
+    clock.advance(12)
+    assert environment.flights(charge()) == (Admitted, ["update_item"])
+
+
+def test_a_memory_too_small_refuses_nobody_wrongly(
+    dynamodb: "DynamoDBClient", state_table: str, clock: ManualClock
+) -> None:
+    """With room for one bucket, three clients taking turns get five each and then refusals."""
+    store = DynamoDbStateStore(dynamodb, state_table, now=clock, observer=lambda event, facts: None, remembered=1)
+    turns = [store.admit(charge=charge(f"client-{n % 3}"), use=None, lease_s=LEASE_S) for n in range(18)]
+    assert [type(verdict) for verdict in turns] == [Admitted] * 15 + [Limited] * 3
+
+
+def test_a_table_that_lost_its_items_is_believed(
+    environment: Environment, dynamodb: "DynamoDBClient", state_table: str
+) -> None:
+    """A bucket remembered in use but gone from the table is a full one."""
+    environment.admit(charge(), use("before"))
+    for pk in items_of(dynamodb, state_table):
+        dynamodb.delete_item(TableName=state_table, Key={"pk": {"S": pk}})
+    assert environment.flights(charge(), use()) == (Admitted, ["transact_write_items"] * 2)
+
+
+def test_the_table_deletes_nothing_that_still_counts(
+    environment: Environment, dynamodb: "DynamoDBClient", state_table: str, clock: ManualClock
+) -> None:
+    """Each item's TTL, in seconds, lies after the end of what it says, however long that is."""
+    a_day = charge(limit=Limit("daily", 5, 24 * 3600))
+    for n in range(5):
+        environment.admit(a_day, use(f"key-{n}"))
+    environment.store.complete(use(), token_of(environment.admit(use=use())), CREATED)
+    items = items_of(dynamodb, state_table)
+    ends = {pk: int((item.get("tat") or item["free_at"])["N"]) for pk, item in items.items()}
+    assert all(int(items[pk]["expires_at"]["N"]) * gcra.SECOND > end for pk, end in ends.items())
+    assert ends[bucket_pk(a_day)] == gcra.micros(clock()) + 24 * 3600 * gcra.SECOND
+    assert ends[record_pk(use())] == gcra.micros(clock()) + 24 * 3600 * gcra.SECOND
+
+
+def test_no_address_and_no_key_is_in_the_table(
+    environment: Environment, dynamodb: "DynamoDBClient", state_table: str
+) -> None:
+    """Scopes, buckets and keys may hold addresses and are only stored hashed."""
+    environment.admit(charge("192.0.2.7"), use("my-key", scope="192.0.2.7 POST /members"))
+    assert not any(text in str(items_of(dynamodb, state_table)) for text in ("192.0.2.7", "my-key"))
+
+
+def unless_reading(failures: Any) -> Callable[[str], Exception | None]:
+    """The next of `failures` for each write; reads pass."""
+    return lambda name: None if name in READS else next(failures, None)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [cancelled([False, True]), cancelled([True, False]), error("TransactionInProgressException")],
+    ids=["bucket", "key", "in-progress"],
+)
+def test_a_conflict_is_tried_again(new_environment: Callable[..., Environment], failure: Exception) -> None:
+    """Cancelled three times, a call looks at what got in its way, tries again, and is admitted."""
+    failures = repeat(failure, 3)
+    environment = new_environment(lambda client: Failing(client, unless_reading(failures)))
+    verdict, flights = environment.flights(charge(), use())
+    assert verdict is Admitted
+    assert flights == ["transact_write_items", "get_item", "get_item"] * 3 + ["transact_write_items"]
+    assert environment.pauses == [0.04, 0.08, 0.16]
+
+
+def test_a_write_whose_answer_was_lost_is_known_again(
+    new_environment: Callable[..., Environment], dynamodb: "DynamoDBClient", state_table: str
+) -> None:
+    """A call that finds its own token in its way has been admitted, and was charged once."""
+    failures = iter([error("TransactionInProgressException")])
+    environment = new_environment(lambda client: Failing(client, unless_reading(failures), after=True))
+    token = token_of(environment.admit(charge(), use()))
+    item = items_of(dynamodb, state_table)[record_pk(use())]
+    assert item["holder"]["S"] == token
+    assert [type(environment.admit(charge())) for _ in range(5)] == [Admitted] * 4 + [Limited]
+
+
+@pytest.mark.parametrize("key", [use(), None])
+def test_a_crowd_that_never_ends_is_refused(new_environment: Callable[..., Environment], key: KeyUse | None) -> None:
+    """Nobody gets past a limit by crowding it: after the last try the call is told to come again."""
+    failures = repeat(cancelled([True, True]) if key else conflict())
+    environment = new_environment(lambda client: Failing(client, unless_reading(failures)))
+    verdict = environment.admit(charge(), key)
+    assert isinstance(verdict, Limited)
+    assert verdict.retry_after_s == 1.0
+    assert environment.events == [("state_store_contended", {"operation": "admit"})]
+    assert len(environment.pauses) == CROWDED.retries + 1
+
+
+def test_a_key_in_dispute_to_the_end_is_running(new_environment: Callable[..., Environment]) -> None:
+    """Without a limit, who can't get at the key is told that another call has it."""
+    environment = new_environment(lambda client: Failing(client, unless_reading(repeat(conflict()))))
+    assert isinstance(environment.admit(use=use()), Running)
+
+
+def test_a_replay_is_found_while_the_bucket_is_in_dispute(
+    environment: Environment, new_environment: Callable[..., Environment]
+) -> None:
+    """A known key is answered though every transaction of its client is cancelled."""
+    environment.store.complete(use(), token_of(environment.admit(use=use())), CREATED)
+    crowded = new_environment(lambda client: Failing(client, unless_reading(repeat(cancelled([False, True])))))
+    assert crowded.flights(charge(), use()) == (Replay, ["transact_write_items", "get_item", "get_item"])
+
+
+@pytest.mark.parametrize("operation", ["complete", "release"])
+def test_an_ending_is_tried_again_where_it_meets_a_transaction(
+    new_environment: Callable[..., Environment], operation: str
+) -> None:
+    """A crowd at the key does not keep its holder from answering or giving it back."""
+    failures = chain([None], repeat(conflict(), 3))
+    environment = new_environment(lambda client: Failing(client, unless_reading(failures)))
+    token = token_of(environment.admit(use=use()))
+    arguments = (CREATED,) if operation == "complete" else ()
+    getattr(environment.store, operation)(use(), token, *arguments)
+    assert len(environment.pauses) == 3
+    assert isinstance(environment.admit(use=use()), Replay if operation == "complete" else Admitted)
+    assert environment.events == []
+
+
+OUT_OF_REACH = {
+    "refused": EndpointConnectionError(endpoint_url="state"),
+    "connect-timeout": ConnectTimeoutError(endpoint_url="state"),
+    "read-timeout": ReadTimeoutError(endpoint_url="state"),
+    "throttled": error("ThrottlingException"),
+    "over-capacity": error("ProvisionedThroughputExceededException"),
+    "server-error": error("InternalServerError", 500),
+    "no-table": error("ResourceNotFoundException"),
+    "no-permission": error("AccessDeniedException"),
+    "throttled-transaction": cancelled([False, True], "ThrottlingError"),
+}
+
+
+@pytest.mark.parametrize("failure", OUT_OF_REACH.values(), ids=OUT_OF_REACH)
+def test_a_store_out_of_reach_lets_calls_through(
+    new_environment: Callable[..., Environment], failure: Exception
+) -> None:
+    """admit() fails open after one flight, with an event; the endings only report."""
+    environment = new_environment(lambda client: Failing(client, lambda name: failure))
+    assert environment.admit(charge(), use()) == Admitted(quota=None, token=None)
+    environment.store.complete(use(), "token", CREATED)
+    environment.store.release(use(), "token")
+    assert environment.counting.flights == ["transact_write_items", "update_item", "delete_item"]
+    told = [(event, facts["operation"]) for event, facts in environment.events]
+    assert told == [("state_store_unavailable", name) for name in ("admit", "complete", "release")]
+    assert environment.pauses == []
+
+
+def test_an_event_names_the_error(new_environment: Callable[..., Environment]) -> None:
+    """Observers can tell an outage from a missing permission."""
+    for name, code in (("refused", "EndpointConnectionError"), ("no-permission", "AccessDeniedException")):
+        failure = OUT_OF_REACH[name]
+        environment = new_environment(lambda client, failure=failure: Failing(client, lambda _: failure))
+        environment.admit(charge())
+        assert environment.events == [("state_store_unavailable", {"operation": "admit", "error": code})]
+
+
+def test_a_limited_client_gets_through_where_its_key_cannot_be_read(
+    environment: Environment, new_environment: Callable[..., Environment]
+) -> None:
+    """A remembered refusal with a key that can't be looked at is no refusal: it might be a replay."""
+    failing = new_environment(
+        lambda client: Failing(client, lambda name: error("Throttled") if name in READS else None)
+    )
+    while not isinstance(failing.admit(charge()), Limited):
+        pass
+    assert failing.admit(charge(), use()) == Admitted(quota=None, token=None)
+
+
+def test_a_store_that_dies_lets_calls_through(tmp_path: Path, clock: ManualClock) -> None:
+    """The emulator is killed under a held key: nothing raises, nothing is limited, and each is reported."""
+    with running_emulator(tmp_path) as emulator:
+        client = client_of(emulator.url)
+        environment = Environment(client, new_table(client), clock)
+        token = token_of(environment.admit(charge(), use()))
+        emulator.kill()
+        for n in range(7):
+            assert environment.admit(charge("other"), use(f"key-{n}")) == Admitted(quota=None, token=None)
+        environment.store.complete(use(), token, CREATED)
+        environment.store.release(use(), token)
+    assert [event for event, _ in environment.events] == ["state_store_unavailable"] * 9
+    assert FIVE_A_MINUTE.burst < 7

@@ -1,0 +1,73 @@
+"""A bucket of evidence in memory."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from shared.aws.evidence import MAGIC_BYTES, StoredObject, Upload, content_disposition
+from shared.aws.failures import AwsFailure
+
+URL = "https://evidence.example.test/"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An object's bytes, and the type it was stored under."""
+
+    content: bytes
+    content_type: str
+
+
+class FakeEvidence:
+    """An EvidenceStore; `fails`, while set, is raised by every call that would leave the process."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, Kept] = {}
+        self.fails: AwsFailure | None = None
+        self._forms: dict[str, tuple[str, int]] = {}
+
+    def presign_upload(self, *, key: str, content_type: str, size: int) -> Upload:
+        self._forms[key] = (content_type, size)
+        return Upload(URL, {"key": key, "Content-Type": content_type})
+
+    def post(self, fields: Mapping[str, str], content: bytes) -> bool:
+        """What the bucket does with a form that was filled in: keep the file, or refuse it."""
+        key = fields["key"]
+        content_type, size = self._forms.get(key, ("", 0))
+        if fields["Content-Type"] != content_type or not 1 <= len(content) <= size:
+            return False
+        self.put(key, content, content_type)
+        return True
+
+    def put(self, key: str, content: bytes, content_type: str) -> None:
+        """Store an object, as an upload would."""
+        self.objects[key] = Kept(content, content_type)
+
+    def head(self, key: str) -> StoredObject | None:
+        self._reach()
+        kept = self.objects.get(key)
+        return StoredObject(len(kept.content), kept.content_type) if kept else None
+
+    def first_bytes(self, key: str, count: int = MAGIC_BYTES) -> bytes:
+        self._reach()
+        kept = self.objects.get(key)
+        return kept.content[:count] if kept else b""
+
+    def copy(self, key: str, to: str) -> bool:
+        self._reach()
+        kept = self.objects.get(key)
+        if kept is not None:
+            self.objects[to] = kept
+        return kept is not None
+
+    def delete(self, key: str) -> None:
+        self._reach()
+        self.objects.pop(key, None)
+
+    def presign_download(self, *, key: str, file_name: str, content_type: str) -> str:
+        query = {"response-content-disposition": content_disposition(file_name), "response-content-type": content_type}
+        return f"{URL}{key}?{urlencode(query)}"
+
+    def _reach(self) -> None:
+        if self.fails is not None:
+            raise self.fails

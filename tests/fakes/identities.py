@@ -1,0 +1,39 @@
+"""Identities in memory."""
+
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from shared.aws.failures import AwsFailure, Refused
+
+GROUPS = frozenset({"member", "agent", "staff", "admin"})
+
+
+@dataclass
+class Person:
+    """An identity as a pool keeps it."""
+
+    sub: str = field(default_factory=lambda: str(uuid4()))
+    status: str = "FORCE_CHANGE_PASSWORD"
+    password: str | None = None
+    groups: set[str] = field(default_factory=set)
+
+
+class FakeIdentities:
+    """A user pool; `fails` is raised by the next calls, one each."""
+
+    def __init__(self) -> None:
+        self.people: dict[str, Person] = {}
+        self.fails: list[AwsFailure] = []
+
+    def ensure_person(self, *, email: str, group: str) -> str:
+        if self.fails:
+            raise self.fails.pop(0)
+        person = self.people.setdefault(email, Person())
+        if person.status == "UNCONFIRMED":
+            raise Refused("IdentityNotOurs")
+        if person.status == "FORCE_CHANGE_PASSWORD":
+            person.status, person.password = "CONFIRMED", str(uuid4())
+        if group not in GROUPS:
+            raise Refused("ResourceNotFoundException")
+        person.groups.add(group)
+        return person.sub

@@ -1,0 +1,26 @@
+"""What goes over the wire: libpq's own trace of a connection."""
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.harness import Client
+
+# What makes us wait for the server: a pipeline's end, or a query of the simple protocol. Time, sender, length, message.
+_WAITS = re.compile(r"^[0-9-]+ [0-9:.]+\tF\t[0-9]+\t(Sync|Query)\b", re.MULTILINE)
+
+
+@contextmanager
+def flights(client: Client) -> Iterator[list[str]]:
+    """The client's round trips to the database within the block, by the message that ends each; known after it."""
+    connection = client.wiring.database._connector.borrow()
+    seen: list[str] = []
+    with tempfile.TemporaryFile("w+b") as log:
+        connection.pgconn.trace(log.fileno())
+        try:
+            yield seen
+        finally:
+            connection.pgconn.untrace()
+            log.seek(0)
+            seen += _WAITS.findall(log.read().decode())

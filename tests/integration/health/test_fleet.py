@@ -1,0 +1,106 @@
+"""What the fleet knows of itself, in a real table."""
+
+from datetime import UTC, datetime, timedelta
+from threading import Event
+from typing import TYPE_CHECKING
+
+import pytest
+
+from shared.aws.failures import AwsFailure
+from shared.aws.fleet import CLOSED, Circuit, FleetState, ServerSeen, Tally
+from tests.contract.state_table import at_once, client_of, items_of, new_table
+from tests.fakes.clock import ManualClock
+from tests.services import Emulator
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+NEVER_S = 10.0
+
+
+class Table:
+    """A table of a test's own, and the fleet's state on it."""
+
+    def __init__(self, client: "DynamoDBClient") -> None:
+        self.client = client
+        self.name = new_table(client)
+        self.clock = ManualClock(NOON)
+        self.fleet = FleetState(client, self.name, now=self.clock)
+
+
+@pytest.fixture
+def table(emulator: Emulator) -> Table:
+    return Table(client_of(emulator.url))
+
+
+def test_an_empty_table_is_a_fleet_in_peace(table: Table) -> None:
+    """No circuit ever opened, no server was seen, nothing was tried again."""
+    fleet = table.fleet.read(["email", "storage"])
+    assert (fleet.circuit("email"), fleet.server, fleet.retries) == (CLOSED, None, 0)
+
+
+def test_circuits_are_read_by_name(table: Table) -> None:
+    """Those asked for, with the time they got into their state."""
+    micros = round(NOON.timestamp()) * 1_000_000 + 7
+    item = {"pk": {"S": "circuit#email"}, "state": {"S": "open"}, "since": {"N": str(micros)}}
+    table.client.put_item(TableName=table.name, Item=item)
+    fleet = table.fleet.read(["email", "storage"])
+    assert fleet.circuits == {"email": Circuit("open", NOON + timedelta(microseconds=7))}
+
+
+def test_of_many_that_see_a_new_writer_one_is_first(table: Table) -> None:
+    """So a failover is counted once, however many see it; those that know an old one change nothing."""
+    first, second = ServerSeen("a1", None), ServerSeen("b2", NOON)
+    assert sum(at_once([lambda: table.fleet.change_server(None, first)] * 10)) == 1
+    assert table.fleet.read([]).server == first
+    assert sum(at_once([lambda: table.fleet.change_server(first, second)] * 10)) == 1
+    assert not table.fleet.change_server(first, ServerSeen("c3", NOON))
+    assert table.fleet.read([]).server == second
+
+
+def test_retries_of_the_fleet_are_added_up_and_forgotten(table: Table) -> None:
+    """Those of this minute and the one before; DynamoDB deletes the rest."""
+    at_once([lambda: table.fleet.add_retries(2)] * 10)
+    table.clock.advance(60)
+    table.fleet.add_retries(1)
+    assert table.fleet.read([]).retries == 21
+    table.clock.advance(60)
+    assert table.fleet.read([]).retries == 1
+    table.clock.advance(60)
+    assert table.fleet.read([]).retries == 0
+    gone = [int(item["expires_at"]["N"]) for item in items_of(table.client, table.name).values()]
+    assert all(NOON.timestamp() + 3600 < at < NOON.timestamp() + 2 * 3600 for at in gone)
+
+
+def test_a_table_that_is_gone_is_a_failure_to_readers_and_nothing_to_counters(table: Table) -> None:
+    """A count must not become the outage."""
+    table.client.delete_table(TableName=table.name)
+    with pytest.raises(AwsFailure):
+        table.fleet.read(["email"])
+    with pytest.raises(AwsFailure):
+        table.fleet.change_server(None, ServerSeen("a1", None))
+    table.fleet.add_retries(1)
+
+
+def test_a_tally_makes_nobody_wait_and_loses_nothing() -> None:
+    """While one call is under way the rest is counted, and goes in the next."""
+    handed: list[int] = []
+    begun, go_on, done = Event(), Event(), Event()
+
+    def hand_on(count: int) -> None:
+        handed.append(count)
+        begun.set()
+        go_on.wait(NEVER_S)
+        if sum(handed) == 6:
+            done.set()
+
+    tally = Tally(hand_on)
+    tally.count()
+    assert begun.wait(NEVER_S)
+    for _ in range(5):
+        tally.count()
+    assert handed == [1]
+    go_on.set()
+    assert done.wait(NEVER_S)
+    assert handed == [1, 5]

@@ -1,0 +1,130 @@
+"""From the outbox to the inbox: real PostgreSQL, real queues, mail and identities of the emulator, nothing faked."""
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from jobs import relay, worker
+from shared.aws import clients
+from shared.wiring import wiring
+from tests.contract.emulated import aws_at
+from tests.databases import Blank
+from tests.harness import LambdaContext
+from tests.integration.jobs.records import Records
+from tests.services import Emulator
+
+SENDER = "no-reply@interdomestik.test"
+PRIORITIES = ("high", "normal", "low")
+SECONDS = 60.0
+
+
+@pytest.fixture
+def functions(emulator: Emulator, blank: Blank, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """The environment of the deployed functions, as the template sets it; their handlers read it."""
+    with aws_at(emulator.url):
+        environment = {**_database(blank), **_queues(), **_pool(), "MAIL_SENDER": SENDER}
+        clients.sesv2().create_email_identity(EmailIdentity=SENDER)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        for cached in (wiring, worker.worker):
+            cached.cache_clear()
+        yield environment
+        for cached in (wiring, worker.worker):
+            cached.cache_clear()
+
+
+def _database(blank: Blank) -> dict[str, str]:
+    settings = blank.settings
+    return {"DB_PORT": str(settings.db_port), "DB_NAME": blank.name, "DB_AUTH": "trust", "DB_SSLMODE": "disable"}
+
+
+def _queues() -> dict[str, str]:
+    names = [f"QUEUE_{priority.upper()}_URL" for priority in PRIORITIES] + ["NUDGE_QUEUE_URL"]
+    return {name: clients.sqs().create_queue(QueueName=uuid4().hex)["QueueUrl"] for name in names}
+
+
+def _pool() -> dict[str, str]:
+    pool = clients.cognito().create_user_pool(PoolName=uuid4().hex, UsernameAttributes=["email"])["UserPool"]["Id"]
+    clients.cognito().create_group(UserPoolId=pool, GroupName="member")
+    return {"USER_POOL_ID": pool}
+
+
+def deliver(functions: dict[str, str]) -> dict[str, Any]:
+    """What Lambda's event source mappings do: hand the workers what waits, and delete what they did not return."""
+    failures: dict[str, Any] = {"batchItemFailures": []}
+    for priority in PRIORITIES:
+        url = functions[f"QUEUE_{priority.upper()}_URL"]
+        while found := clients.sqs().receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            event = [{"messageId": m["MessageId"], "body": m["Body"], "eventSource": "aws:sqs"} for m in found]
+            answer = worker.handler({"Records": event}, LambdaContext(SECONDS))
+            failures["batchItemFailures"] += answer["batchItemFailures"]
+            for each in found:
+                clients.sqs().delete_message(QueueUrl=url, ReceiptHandle=each["ReceiptHandle"])
+    return failures
+
+
+def inbox(emulator: Emulator, to: str) -> list[dict[str, Any]]:
+    """The mails an address has got."""
+    with urllib.request.urlopen(f"{emulator.url}/_ministack/ses/messages") as answer:
+        accounts = json.load(answer)["messages"].values()
+    return [mail for account in accounts for mail in account if to in mail["To"]]
+
+
+def register(records: Records, email: str) -> UUID:
+    """A member, with the two jobs that a registration leaves behind."""
+    member = records.member(language="mk", email=email)
+    records.identity(member, priority="high")
+    records.mail("member-welcome", member, to=member, priority="high")
+    return member
+
+
+def test_a_registration_ends_in_a_mail_and_an_identity(
+    functions: dict[str, str], emulator: Emulator, records: Records, blank: Blank
+) -> None:
+    """By the handlers that are deployed: one relay, one worker, one mail in Macedonian, one account with its sub."""
+    email = f"{uuid4().hex}@example.test"
+    member = register(records, email)
+    assert relay.handler({}, LambdaContext(SECONDS)) == {"published": 2}
+    assert deliver(functions) == {"batchItemFailures": []}
+    assert set(records.states().values()) == {"done"}
+    [mail] = inbox(emulator, email)
+    assert mail["Source"] == SENDER
+    assert mail["Subject"].startswith("Добре дојдовте во Interdomestik")
+    assert "Person <" in mail["BodyText"]
+    assert "Person &lt;" in mail["BodyHtml"]
+    user = clients.cognito().admin_get_user(UserPoolId=functions["USER_POOL_ID"], Username=email)
+    sub = next(a["Value"] for a in user["UserAttributes"] if a["Name"] == "sub")
+    assert blank.rows("SELECT identity_sub FROM accounts WHERE id = %s", member) == [{"identity_sub": sub}]
+
+
+def test_everything_delivered_twice_has_its_effect_once(
+    functions: dict[str, str], emulator: Emulator, records: Records
+) -> None:
+    """A relay that published twice and queues that deliver again."""
+    email = f"{uuid4().hex}@example.test"
+    register(records, email)
+    relay.handler({}, LambdaContext(SECONDS))
+    for job in records.states():
+        records.later(job, "61 minutes")
+    assert relay.handler({}, LambdaContext(SECONDS)) == {"published": 2}
+    deliver(functions)
+    assert len(inbox(emulator, email)) == 1
+
+
+def test_twenty_claims_are_twenty_mails(functions: dict[str, str], emulator: Emulator, records: Records) -> None:
+    """None lost and none doubled, and the desk has one for each too."""
+    email = f"{uuid4().hex}@example.test"
+    member = records.member(email=email)
+    for _ in range(20):
+        claim = records.claim(member)
+        records.mail("claim-received", claim, to=member)
+        records.mail("staff-new-claim", claim, to=None, priority="low")
+    before = len(inbox(emulator, "desk@interdomestik.test"))
+    relay.handler({}, LambdaContext(SECONDS))
+    deliver(functions)
+    assert len({mail["Subject"] for mail in inbox(emulator, email)}) == 20
+    assert len(inbox(emulator, "desk@interdomestik.test")) - before == 20

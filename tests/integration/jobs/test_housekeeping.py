@@ -1,0 +1,220 @@
+"""Housekeeping, on real PostgreSQL: what time does to records, and to no others."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from jobs import housekeeping
+from jobs.housekeeping import Housekeeper
+from shared.aws.failures import Unavailable
+from shared.clock import monotonic, utc_now
+from shared.ids import uuid7
+from shared.postgres import Database
+from shared.resilience.deadline import Deadline
+from tests.databases import Blank, soon
+from tests.fakes.clock import ManualClock
+from tests.fakes.evidence import FakeEvidence
+from tests.integration.jobs.records import Records
+
+END = date(2027, 11, 24)
+
+
+@pytest.fixture
+def evidence() -> FakeEvidence:
+    """The bucket."""
+    return FakeEvidence()
+
+
+@pytest.fixture
+def keeper(database: Database, evidence: FakeEvidence) -> Housekeeper:
+    """A housekeeper with time."""
+    return Housekeeper(database, evidence, utc_now, "request-1", soon(30))
+
+
+@pytest.fixture
+def document(records: Records, evidence: FakeEvidence) -> Callable[..., UUID]:
+    """A document, uploaded, of that age."""
+    claim = records.claim(records.member())
+    slots = iter(range(1, 11))
+
+    def announced(age: str, state: str = "pending") -> UUID:
+        document_id = uuid7()
+        records.blank.rows(
+            "INSERT INTO documents (id, claim_id, slot, file_name, content_type, size, object_key, state, created_at)"
+            " VALUES (%s, %s, %s, 'a.png', 'image/png', 3, %s, %s, now() - %s::interval)",
+            document_id, claim, next(slots), f"key/{document_id}", state, age,
+        )  # fmt: skip
+        evidence.put(f"key/{document_id}", b"abc", "image/png")
+        return document_id
+
+    return announced
+
+
+def states(blank: Blank, table: str) -> dict[UUID, str]:
+    """Every row's state."""
+    return {row["id"]: row["state"] for row in blank.rows(f"SELECT id, state FROM {table}")}
+
+
+def test_a_pending_document_older_than_a_day_is_rejected_and_its_object_removed(
+    keeper: Housekeeper, document: Callable[..., UUID], evidence: FakeEvidence, blank: Blank
+) -> None:
+    """A younger one may still be completed, and an available one is evidence."""
+    old, young, kept = document("25 hours"), document("23 hours"), document("9 days", "available")
+    assert keeper.run()["documents_swept"] == 1
+    assert states(blank, "documents") == {old: "rejected", young: "pending", kept: "available"}
+    assert set(evidence.objects) == {f"key/{young}", f"key/{kept}"}
+    assert blank.rows("SELECT slot FROM documents WHERE id = %s", old) == [{"slot": None}]
+
+
+def test_a_document_whose_object_could_not_be_removed_stays_for_the_next_time(
+    keeper: Housekeeper, document: Callable[..., UUID], evidence: FakeEvidence, blank: Blank
+) -> None:
+    """No object is ever left without a row that knows it."""
+    old = document("25 hours")
+    evidence.fails = Unavailable("EndpointConnectionError")
+    assert keeper.run()["documents_swept"] == 0
+    assert states(blank, "documents") == {old: "pending"}
+    evidence.fails = None
+    assert keeper.run()["documents_swept"] == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "days"), [("submitted", 3), ("verification", 7), ("evaluation", 5), ("negotiation", 14)]
+)
+def test_the_desk_learns_once_of_a_claim_that_stays_too_long_in_a_state(
+    keeper: Housekeeper, records: Records, blank: Blank, state: str, days: int
+) -> None:
+    """From the day after the promise on, and not again in the same state."""
+    claim = records.claim(records.member())
+    _put(records, claim, state, f"{days} days -1 minute")
+    assert keeper.run()["breaches_noticed"] == 0
+    _put(records, claim, state, f"{days} days 1 minute")
+    assert keeper.run()["breaches_noticed"] == 1
+    assert keeper.run()["breaches_noticed"] == 0
+    [job] = blank.rows("SELECT * FROM outbox")
+    assert (job["kind"], job["priority"], job["subject_id"], job["state"]) == ("mail", "low", claim, "pending")
+    assert job["payload"]["template"] == "staff-sla-breach"
+    assert job["payload"]["to"] == "desk"
+    assert job["payload"]["facts"]["state"] == state
+    assert job["payload"]["facts"]["days"] == str(days)
+
+
+def _put(records: Records, claim: UUID, state: str, ago: str) -> None:
+    records.blank.rows("ALTER TABLE claims DISABLE TRIGGER claims_move")
+    records.blank.rows(
+        "UPDATE claims SET state = %s, state_since = now() - %s::interval WHERE id = %s", state, ago, claim
+    )
+    records.blank.rows("ALTER TABLE claims ENABLE TRIGGER claims_move")
+
+
+def test_a_claim_that_moved_on_can_be_late_again(keeper: Housekeeper, records: Records, blank: Blank) -> None:
+    """Once per claim and state: the move forgets the notice."""
+    claim = records.claim(records.member())
+    _put(records, claim, "submitted", "4 days")
+    assert keeper.run()["breaches_noticed"] == 1
+    blank.rows("UPDATE claims SET state = 'evaluation' WHERE id = %s", claim)
+    assert keeper.run()["breaches_noticed"] == 0
+    blank.rows("UPDATE claims SET state_since = now() - interval '6 days' WHERE id = %s", claim)
+    assert keeper.run()["breaches_noticed"] == 1
+
+
+@pytest.mark.parametrize("state", ["court", "resolved", "rejected", "withdrawn"])
+def test_states_without_a_promise_are_never_late(keeper: Housekeeper, records: Records, state: str) -> None:
+    """However long they last."""
+    _put(records, records.claim(records.member()), state, "400 days")
+    assert keeper.run()["breaches_noticed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "cancelled", "days_after_end", "after"),
+    [
+        ("active", False, 0, "active"),
+        ("active", False, 1, "past_due"),
+        ("active", False, 14, "past_due"),
+        ("active", False, 15, "expired"),  # had housekeeping not run for two weeks
+        ("active", True, 0, "active"),
+        ("active", True, 1, "canceled"),
+        ("past_due", False, 14, "past_due"),
+        ("past_due", False, 15, "expired"),
+        ("past_due", True, 1, "canceled"),
+        ("paused", False, 400, "paused"),
+        ("expired", False, 400, "expired"),
+        ("canceled", True, 400, "canceled"),
+    ],
+)
+def test_a_membership_goes_on_with_its_period(
+    database: Database, records: Records, blank: Blank, before: str, cancelled: bool, days_after_end: int, after: str
+) -> None:
+    """Active on its last day, past due for 14 days more, then expired; a cancelled one ends with its period."""
+    member = records.member(state=before, cancel_at_period_end=cancelled, ends_on=END)
+    today = ManualClock(datetime(END.year, END.month, END.day, 12, tzinfo=UTC))
+    today.advance(days_after_end * 86_400)
+    changed = Housekeeper(database, FakeEvidence(), today, "request-1", soon()).run()["subscriptions_advanced"]
+    [row] = blank.rows(
+        "SELECT s.state, s.version AS s, m.version AS m FROM subscriptions s JOIN members m ON m.id = member_id"
+    )
+    moved = int(before != after)
+    assert changed == moved
+    assert row == {"state": after, "s": 1 + moved, "m": 1 + moved}
+    audit = blank.rows("SELECT action, subject_id, actor, request_id FROM audit")
+    entry = {"action": f"membership.{after}", "subject_id": member, "actor": "housekeeping", "request_id": "request-1"}
+    assert audit == [entry] * moved
+
+
+def test_more_than_a_batch_is_done_in_several(
+    keeper: Housekeeper, records: Records, blank: Blank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each chore goes on until nothing is left."""
+    monkeypatch.setattr(housekeeping, "BATCH", 2)
+    for _ in range(5):
+        _put(records, records.claim(records.member()), "submitted", "4 days")
+        blank.rows("INSERT INTO idempotency_keys VALUES (%s, 'k', 'f', NULL, now() - interval '2 days')", str(uuid7()))
+    done = keeper.run()
+    assert (done["breaches_noticed"], done["keys_deleted"]) == (5, 5)
+
+
+def test_keys_are_forgotten_after_a_day_and_done_jobs_after_thirty(
+    keeper: Housekeeper, records: Records, blank: Blank
+) -> None:
+    """Jobs that did not end well stay for a person, however old."""
+    for scope, age in (("old", "25 hours"), ("young", "23 hours")):
+        blank.rows("INSERT INTO idempotency_keys VALUES (%s, 'k', 'f', NULL, now() - %s::interval)", scope, age)
+    someone = records.member()
+    jobs = {
+        (state, age): records.identity(someone, state=state)
+        for state in ("done", "failed", "uncertain", "pending")
+        for age in ("29 days", "31 days")
+    }
+    for (_, age), job in jobs.items():
+        records.later(job, age)
+    done = keeper.run()
+    assert (done["keys_deleted"], done["jobs_deleted"]) == (1, 1)
+    assert blank.rows("SELECT scope FROM idempotency_keys") == [{"scope": "young"}]
+    assert set(jobs.values()) - set(records.states()) == {jobs["done", "31 days"]}
+
+
+def test_a_chore_that_fails_does_not_keep_the_others_from_their_work(
+    keeper: Housekeeper, document: Callable[..., UUID], evidence: FakeEvidence, blank: Blank
+) -> None:
+    """And what failed is tried again in an hour."""
+
+    class Broken(FakeEvidence):
+        def delete(self, key: str) -> None:
+            raise RuntimeError(key)
+
+    document("25 hours")
+    blank.rows("INSERT INTO idempotency_keys VALUES ('old', 'k', 'f', NULL, now() - interval '25 hours')")
+    done = Housekeeper(keeper.database, Broken(), utc_now, "request-1", soon()).run()
+    assert (done["documents_swept"], done["keys_deleted"]) == (0, 1)
+
+
+def test_without_time_nothing_is_begun(database: Database, document: Callable[..., UUID], blank: Blank) -> None:
+    """The next run goes on."""
+    document("25 hours")
+    over = Deadline.after(0, monotonic)
+    done: dict[str, Any] = Housekeeper(database, FakeEvidence(), utc_now, "request-1", over).run()
+    assert set(done.values()) == {0}
+    assert set(states(blank, "documents").values()) == {"pending"}

@@ -1,0 +1,129 @@
+"""The dead letters over the API: who sees them, and what a replay does."""
+
+from uuid import UUID
+
+import pytest
+
+from jobs.app import api
+from shared.ids import uuid7
+from shared.postgres import Database
+from tests.databases import Blank
+from tests.fakes.queues import FakeQueues
+from tests.fakes.state import InMemoryStateStore
+from tests.harness import ADMIN, STAFF, Client, claims_of, wired
+from tests.integration.jobs.records import Records
+
+
+@pytest.fixture
+def queues() -> FakeQueues:
+    """Where nudges go."""
+    return FakeQueues()
+
+
+@pytest.fixture
+def admin(database: Database, blank: Blank, queues: FakeQueues) -> Client:
+    """An admin at the API."""
+    wiring = wired(blank.settings, database=database, state=InMemoryStateStore(), queues=queues)
+    return Client(api, wiring, ADMIN)
+
+
+@pytest.fixture
+def member(records: Records) -> UUID:
+    """Whom the jobs are about."""
+    return records.member(email="besa@example.test")
+
+
+def test_an_admin_sees_what_did_not_end_well_newest_first(admin: Client, records: Records, member: UUID) -> None:
+    """Failed jobs, or uncertain ones; and nothing of what they say to whom."""
+    for state in ("pending", "queued", "running", "done", "uncertain"):
+        records.mail("member-welcome", member, to=member, state=state, facts={"reason": "secret"})
+    failed = [
+        records.mail("member-welcome", member, to=member, state="failed", last_error="MessageRejected"),
+        records.identity(member, state="failed"),
+    ]
+    reply = admin.call("GET", "/jobs")
+    assert reply.status == 200
+    assert [item["id"] for item in reply.json["items"]] == [str(job) for job in reversed(failed)]
+    assert reply.json["items"][1] | {"created_at": "", "updated_at": ""} == {
+        "id": str(failed[0]), "kind": "mail", "template": "member-welcome", "priority": "normal", "state": "failed",
+        "attempts": 0, "last_error": "MessageRejected", "subject_id": str(member), "created_at": "", "updated_at": "",
+    }  # fmt: skip
+    assert len(admin.call("GET", "/jobs", query={"state": "uncertain"}).json["items"]) == 1
+    assert "secret" not in reply.body
+    assert "besa" not in reply.body
+
+
+def test_a_long_list_comes_in_pages(admin: Client, records: Records, member: UUID) -> None:
+    """Each job on one of them; and a cursor is good for its own list only."""
+    jobs = [records.identity(member, state="failed") for _ in range(5)]
+    seen: list[str] = []
+    query = {"limit": "2"}
+    while True:
+        page = admin.call("GET", "/jobs", query=query).json
+        seen += [item["id"] for item in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        query["cursor"] = page["next_cursor"]
+    assert seen == [str(job) for job in reversed(jobs)]
+    assert admin.call("GET", "/jobs", query={**query, "state": "uncertain"}).problem == "invalid-request"
+
+
+@pytest.mark.parametrize("state", ["done", "all", ""])
+def test_other_states_can_not_be_listed(admin: Client, state: str) -> None:
+    """Jobs that go well are nobody's business."""
+    assert admin.call("GET", "/jobs", query={"state": state}).problem == "invalid-request"
+
+
+@pytest.mark.parametrize("state", ["failed", "uncertain"])
+def test_a_replayed_job_is_pending_again_and_the_relay_is_woken(
+    admin: Client, records: Records, member: UUID, queues: FakeQueues, blank: Blank, state: str
+) -> None:
+    """Its attempts count anew, and the audit names who wanted it."""
+    job = records.identity(member, state=state, attempts=10, last_error="abandoned")
+    reply = admin.call("POST", "/jobs/{job_id}/replay", job_id=str(job))
+    assert reply.status == 200
+    assert reply.json["state"] == "pending"
+    row = records.at(job)
+    assert (row["state"], row["attempts"], row["last_error"]) == ("pending", 0, None)
+    assert queues.nudges == [0]
+    assert blank.rows("SELECT action, subject_id, actor FROM audit") == [
+        {"action": "job.replayed", "subject_id": job, "actor": "admin-1"}
+    ]
+
+
+@pytest.mark.parametrize("state", ["pending", "queued", "running", "done"])
+def test_a_job_that_has_not_failed_is_not_replayed(
+    admin: Client, records: Records, member: UUID, queues: FakeQueues, state: str
+) -> None:
+    """It would be done twice."""
+    job = records.identity(member, state=state)
+    assert admin.call("POST", "/jobs/{job_id}/replay", job_id=str(job)).problem == "job-not-failed"
+    assert records.at(job)["state"] == state
+    assert not queues.nudges
+
+
+def test_a_replay_repeated_with_its_key_replays_once(admin: Client, records: Records, member: UUID) -> None:
+    """The same answer again, though the job is pending by then."""
+    job = str(records.identity(member, state="failed"))
+    first = admin.call("POST", "/jobs/{job_id}/replay", job_id=job, key="k1")
+    again = admin.call("POST", "/jobs/{job_id}/replay", job_id=job, key="k1")
+    assert (first.status, again.status) == (200, 200)
+    assert again.body == first.body
+    assert again.headers["Idempotency-Replayed"] == "true"
+
+
+def test_a_job_that_is_not_there_is_not_found(admin: Client) -> None:
+    """Nor is what is no id."""
+    assert admin.call("POST", "/jobs/{job_id}/replay", job_id=str(uuid7())).problem == "not-found"
+    assert admin.call("POST", "/jobs/{job_id}/replay", job_id="one").problem == "not-found"
+
+
+@pytest.mark.parametrize("claims", [STAFF, claims_of("x", "member"), claims_of("x", "agent"), claims_of("x")])
+def test_nobody_but_admins_may(admin: Client, records: Records, member: UUID, claims: dict[str, str]) -> None:
+    """Staff may not either."""
+    job = records.identity(member, state="failed")
+    other = admin.as_(claims)
+    assert other.call("GET", "/jobs").problem == "forbidden"
+    assert other.call("POST", "/jobs/{job_id}/replay", job_id=str(job)).problem == "forbidden"
+    assert admin.as_(None).call("GET", "/jobs").problem == "unauthenticated"
+    assert records.at(job)["state"] == "failed"

@@ -1,0 +1,184 @@
+"""The relay, on real PostgreSQL: every committed job reaches its queue, wherever a relay is killed."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from jobs.relay import CLAIM_BATCH, drain, relay_once
+from shared.clock import monotonic, utc_now
+from shared.postgres import Database
+from shared.resilience.deadline import Deadline
+from shared.sql import Query
+from tests.databases import Blank, soon
+from tests.fakes.queues import FakeQueues
+from tests.integration.jobs.records import Records
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.fixture
+def queues() -> FakeQueues:
+    """Where jobs go."""
+    return FakeQueues()
+
+
+@pytest.fixture
+def relay(database: Database, queues: FakeQueues) -> Callable[[], int]:
+    """One round of the relay."""
+    return lambda: relay_once(database, queues, clock=utc_now, deadline=soon())
+
+
+def test_a_pending_job_goes_to_the_queue_of_its_priority(
+    relay: Callable[[], int], records: Records, queues: FakeQueues
+) -> None:
+    """Each once, and then there is nothing more to do."""
+    someone = records.member()
+    sent = {p: records.mail("member-welcome", someone, to=someone, priority=p) for p in ("low", "normal", "high")}
+    assert relay() == 3
+    assert queues.published == {priority: [job_id] for priority, job_id in sent.items()}
+    assert set(records.states().values()) == {"queued"}
+    assert relay() == 0
+
+
+def test_more_than_a_batch_goes_out_the_most_urgent_first(
+    relay: Callable[[], int], records: Records, queues: FakeQueues
+) -> None:
+    """What waits in `low` does not hold up what is `high`."""
+    someone = records.member()
+    for _ in range(CLAIM_BATCH):
+        records.identity(someone, priority="low")
+    urgent = records.identity(someone, priority="high")
+    assert relay() == CLAIM_BATCH
+    assert queues.published["high"] == [urgent]
+    assert drain(relay, soon()) == 1
+
+
+def test_a_job_due_later_waits(relay: Callable[[], int], records: Records) -> None:
+    """Until then it stays pending."""
+    someone = records.member()
+    job = records.identity(someone)
+    records.later(job, "-1 minute")
+    assert relay() == 0
+    records.later(job, "2 minutes")
+    assert relay() == 1
+
+
+def test_what_sqs_did_not_take_is_pending_again_and_goes_out_later(
+    relay: Callable[[], int], records: Records, queues: FakeQueues
+) -> None:
+    """And the relay does not spin on it: the next try is some seconds away."""
+    someone = records.member()
+    taken, dropped = records.identity(someone), records.identity(someone)
+    queues.drops = {dropped}
+    assert relay() == 1
+    assert records.states() == {taken: "queued", dropped: "pending"}
+    assert records.at(dropped)["available_at"] > utc_now()
+    assert relay() == 0
+    queues.drops = set()
+    records.later(dropped, "11 seconds")
+    assert relay() == 1
+    assert queues.published["normal"] == [taken, dropped]
+
+
+def test_with_sqs_gone_nothing_is_lost_and_the_relay_stops(
+    relay: Callable[[], int], records: Records, queues: FakeQueues
+) -> None:
+    """It answers 0, so the loop around it ends."""
+    job = records.identity(records.member())
+    queues.broken = True
+    assert relay() == 0
+    assert records.at(job)["state"] == "pending"
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_a_relay_killed_before_or_after_publishing_loses_nothing(
+    relay: Callable[[], int], database: Database, records: Records, queues: FakeQueues, published: bool
+) -> None:
+    """Its lease runs out and the next relay publishes: at worst twice, which workers bear."""
+    job = records.identity(records.member())
+
+    class Dying(FakeQueues):
+        def publish(self, priority: str, job_ids: Any) -> frozenset[UUID]:
+            if published:
+                queues.publish(priority, job_ids)
+            raise Killed
+
+    with pytest.raises(Killed):
+        relay_once(database, Dying(), clock=utc_now, deadline=soon())
+    assert relay() == 0, "the lease still holds"
+    records.later(job, "61 seconds")
+    assert relay() == 1
+    assert queues.published["normal"] == [job] * (2 if published else 1)
+
+
+def test_a_message_that_sqs_lost_is_published_again(
+    relay: Callable[[], int], records: Records, queues: FakeQueues
+) -> None:
+    """A job that nobody has taken for an hour."""
+    job = records.identity(records.member())
+    relay()
+    records.later(job, "59 minutes")
+    assert relay() == 0
+    records.later(job, "2 minutes")
+    assert relay() == 1
+    assert queues.published["normal"] == [job, job]
+
+
+def test_relays_side_by_side_publish_each_job_once(blank: Blank, records: Records, queues: FakeQueues) -> None:
+    """FOR UPDATE SKIP LOCKED: nobody waits, and nobody takes what another has."""
+    someone = records.member()
+    jobs = [records.identity(someone) for _ in range(4 * CLAIM_BATCH)]
+    relays = [blank.database() for _ in range(4)]
+    together = threading.Barrier(len(relays))
+
+    def run(database: Database) -> int:
+        database.run(lambda tx: tx.one(Query("SELECT 1")), soon())  # connected before the others begin
+        together.wait()
+        return drain(lambda: relay_once(database, queues, clock=utc_now, deadline=soon()), soon())
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(run, relays)) == len(jobs)
+    assert sorted(queues.published["normal"]) == sorted(jobs)
+
+
+def test_a_mail_whose_worker_died_is_uncertain_and_is_not_sent_again(
+    relay: Callable[[], int], records: Records, queues: FakeQueues
+) -> None:
+    """It may have left, so a person decides."""
+    someone = records.member()
+    job = records.mail("member-welcome", someone, to=someone, state="running", leased_until=utc_now())
+    assert relay() == 0
+    assert (records.at(job)["state"], records.at(job)["last_error"]) == ("uncertain", "abandoned")
+    assert not queues.published
+
+
+@pytest.mark.parametrize(("attempts", "state"), [(9, "queued"), (10, "failed")])
+def test_an_identity_whose_worker_died_is_made_again_until_its_attempts_are_used_up(
+    relay: Callable[[], int], records: Records, attempts: int, state: str
+) -> None:
+    """It is safe to make again, but what kills every worker must end."""
+    job = records.identity(records.member(), state="running", leased_until=utc_now(), attempts=attempts)
+    relay()
+    assert records.at(job)["state"] == state
+
+
+def test_a_job_that_a_worker_holds_is_left_alone(relay: Callable[[], int], records: Records) -> None:
+    """Its lease has not run out."""
+    someone = records.member()
+    job = records.mail("member-welcome", someone, to=someone, state="running", leased_until=utc_now())
+    records.later(job, "-1 minute")
+    assert relay() == 0
+    assert records.at(job)["state"] == "running"
+
+
+def test_the_loop_ends_with_the_work_or_the_time() -> None:
+    """Whichever comes first."""
+    rounds = iter([3, 2, 0, 9])
+    assert drain(lambda: next(rounds), soon()) == 5
+    assert drain(lambda: 1, Deadline.after(0, monotonic)) == 0

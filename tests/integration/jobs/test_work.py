@@ -1,0 +1,394 @@
+"""The worker, on real PostgreSQL: a job is done once, and what became of it is written down."""
+
+import io
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from jobs.policy import MOST_ATTEMPTS
+from jobs.relay import relay_once
+from jobs.work import Office, OutOfTime, Worker
+from jobs.worker import do_batch
+from shared.aws.failures import AwsFailure, Refused, Unavailable, Uncertain
+from shared.aws.mail import Mail
+from shared.aws.queues import message
+from shared.clock import utc_now
+from shared.ids import uuid7
+from shared.logs import logger
+from shared.postgres import Database
+from tests.databases import Blank, soon
+from tests.fakes.identities import FakeIdentities
+from tests.fakes.mailer import FakeMailer
+from tests.fakes.queues import FakeQueues
+from tests.harness import LambdaContext
+from tests.integration.jobs.records import Records
+
+OFFICE = Office("desk@interdomestik.test", "mk", "https://app.example.test")
+LONG = 60.0
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A worker with fakes at its hands."""
+
+    worker: Worker
+    mailer: FakeMailer
+    identities: FakeIdentities
+    queues: FakeQueues
+
+    def work(self, job_id: UUID) -> str:
+        """Do a job with time enough."""
+        return self.worker.work(job_id, soon(LONG))
+
+
+@pytest.fixture
+def shop(database: Database) -> Shop:
+    """A worker whose waits are the longest they may be."""
+    mailer, identities, queues = FakeMailer(), FakeIdentities(), FakeQueues()
+    worker = Worker(database, mailer, identities, queues, OFFICE, utc_now, uniform=lambda _low, high: high)
+    return Shop(worker, mailer, identities, queues)
+
+
+@pytest.fixture
+def member(records: Records) -> UUID:
+    """A member who reads Serbian."""
+    return records.member(language="sr", email="besa@example.test")
+
+
+@pytest.fixture
+def welcome(records: Records, member: UUID) -> UUID:
+    """The mail that welcomes them, on its way."""
+    return records.mail("member-welcome", member, to=member, state="queued")
+
+
+def failing(error: AwsFailure) -> Callable[[Mail], None]:
+    """A mailer's answer that is this failure."""
+
+    def answer(_mail: Mail) -> None:
+        raise error
+
+    return answer
+
+
+def test_a_mail_is_written_from_the_database_and_sent_to_the_persons_address(
+    shop: Shop, records: Records, member: UUID, welcome: UUID, blank: Blank
+) -> None:
+    """In their language, with the facts as they are when it is sent."""
+    assert shop.work(welcome) == "done"
+    number = blank.rows("SELECT number FROM members WHERE id = %s", member)[0]["number"]
+    [mail] = shop.mailer.sent
+    assert mail.to == "besa@example.test"
+    assert mail.subject == f"Dobro došli u Interdomestik, vaš broj je {number}"
+    for told in (
+        number,
+        "Porodični",
+        "35,00 EUR",
+        "24. novembra 2026.",
+        "24. novembra 2027.",
+        "https://app.example.test",
+    ):
+        assert told in mail.text
+    assert shop.mailer.tags == [{"job": str(welcome), "template": "member-welcome"}]
+    assert (records.at(welcome)["state"], records.at(welcome)["attempts"]) == ("done", 1)
+
+
+def test_every_mail_finds_its_facts(shop: Shop, records: Records, member: UUID) -> None:
+    """Each of the eleven, by its subject alone."""
+    agent, claim = records.agent(), records.claim(member)
+    mails: dict[str, tuple[UUID, UUID | None]] = {
+        "agent-received": (agent, agent),
+        "agent-approved": (agent, agent),
+        "agent-rejected": (agent, agent),
+        "member-welcome": (member, member),
+        "membership-renewed": (member, member),
+        "membership-cancelled": (member, member),
+        "claim-received": (claim, member),
+        "claim-moved": (claim, member),
+        "documents-requested": (claim, member),
+        "staff-new-claim": (claim, None),
+        "staff-sla-breach": (claim, None),
+    }
+    jobs = [records.mail(name, subject, to=to, state="queued") for name, (subject, to) in mails.items()]
+    assert {job: shop.work(job) for job in jobs} == dict.fromkeys(jobs, "done")
+    assert len({mail.subject for mail in shop.mailer.sent}) == len(mails)
+
+
+def test_the_desk_is_written_to_in_its_own_language(shop: Shop, records: Records, member: UUID) -> None:
+    """At its mailbox, with nobody's name."""
+    shop.work(records.mail("staff-new-claim", records.claim(member), to=None, state="queued"))
+    [mail] = shop.mailer.sent
+    assert mail.to == "desk@interdomestik.test"
+    assert mail.subject.startswith("Ново барање CLM-")
+    assert "Late <flight>" in mail.text
+    assert "Late &lt;flight&gt;" in mail.html
+    assert "Person" not in mail.text
+
+
+def test_a_move_is_told_as_it_was_even_if_the_claim_has_moved_on(shop: Shop, records: Records, member: UUID) -> None:
+    """The job names the version of the move, and the history keeps it."""
+    claim = records.claim(member)
+    records.history(claim, 2, "submitted", "verification", "We check your invoice.")
+    records.history(claim, 3, "verification", "evaluation", "All is there.")
+    shop.work(records.mail("claim-moved", claim, to=member, facts={"version": "2"}, state="queued"))
+    [mail] = shop.mailer.sent
+    assert "U proveri" in mail.subject
+    assert "We check your invoice." in mail.text
+    assert "All is there." not in mail.text
+
+
+def test_facts_of_the_event_come_before_those_of_the_database(shop: Shop, records: Records) -> None:
+    """What a job says itself was true when it was written."""
+    agent = records.agent(language="en")
+    shop.work(records.mail("agent-rejected", agent, to=agent, facts={"reason": "No <licence>"}, state="queued"))
+    assert "No <licence>" in shop.mailer.sent[0].text
+
+
+def test_a_message_that_comes_twice_sends_one_mail(shop: Shop, welcome: UUID) -> None:
+    """SQS delivers at least once."""
+    assert [shop.work(welcome), shop.work(welcome)] == ["done", "skipped"]
+    assert len(shop.mailer.sent) == 1
+
+
+def test_ten_workers_with_one_message_send_one_mail(shop: Shop, blank: Blank, welcome: UUID) -> None:
+    """The row is claimed by one of them."""
+    together = threading.Barrier(10)
+
+    def work(_: int) -> str:
+        worker = replace(shop.worker, database=blank.database())
+        together.wait()
+        return worker.work(welcome, soon(LONG))
+
+    with ThreadPoolExecutor(10) as pool:
+        assert sorted(pool.map(work, range(10))) == ["done", *["skipped"] * 9]
+    assert len(shop.mailer.sent) == 1
+
+
+def test_a_message_for_a_job_that_is_gone_or_waits_is_skipped(shop: Shop, records: Records, member: UUID) -> None:
+    """Deleted, done, given to a person, or due later."""
+    jobs = [records.mail("member-welcome", member, to=member, state=s) for s in ("done", "failed", "uncertain")]
+    waiting = records.mail("member-welcome", member, to=member)
+    records.later(waiting, "-1 minute")
+    assert {shop.work(job) for job in (uuid7(), *jobs, waiting)} == {"skipped"}
+    assert not shop.mailer.sent
+
+
+def test_a_mail_that_ses_refuses_has_failed(shop: Shop, records: Records, welcome: UUID) -> None:
+    """With the code, for admins to see."""
+    shop.mailer.answer = failing(Refused("MessageRejected"))
+    assert shop.work(welcome) == "failed"
+    assert records.at(welcome)["last_error"] == "MessageRejected"
+
+
+def test_a_mail_of_unknown_fate_is_uncertain_and_not_sent_again(shop: Shop, records: Records, welcome: UUID) -> None:
+    """Whatever comes: the message again, or a relay."""
+    shop.mailer.answer = failing(Uncertain("ReadTimeoutError"))
+    assert shop.work(welcome) == "uncertain"
+    shop.mailer.answer = lambda _mail: None
+    assert shop.work(welcome) == "skipped"
+    assert relay_once(shop.worker.database, shop.queues, clock=utc_now, deadline=soon()) == 0
+    assert not shop.mailer.sent
+    assert records.at(welcome)["last_error"] == "ReadTimeoutError"
+
+
+def test_a_throttled_mail_waits_and_is_sent_then(shop: Shop, records: Records, welcome: UUID) -> None:
+    """Nothing had left, so it may go again; and the relay is woken when it is due."""
+    shop.mailer.answer = failing(Unavailable("ThrottlingException"))
+    assert shop.work(welcome) == "pending"
+    assert shop.queues.nudges == [10]
+    assert shop.work(welcome) == "skipped", "it is not due yet"
+    shop.mailer.answer = lambda _mail: None
+    records.later(welcome, "11 seconds")
+    assert relay_once(shop.worker.database, shop.queues, clock=utc_now, deadline=soon()) == 1
+    assert shop.work(welcome) == "done"
+    assert records.at(welcome)["attempts"] == 2
+
+
+def test_waits_grow_and_the_last_attempt_fails(shop: Shop, records: Records, welcome: UUID, blank: Blank) -> None:
+    """So that a person learns of it."""
+    shop.mailer.answer = failing(Unavailable("ThrottlingException"))
+    waits, states = [], []
+    for _ in range(MOST_ATTEMPTS):
+        states.append(shop.work(welcome))
+        due = "SELECT round(extract(epoch FROM available_at - updated_at)) AS s FROM outbox"
+        waits.append(int(blank.rows(due)[0]["s"]))
+        records.later(welcome, "1 hour")
+    assert states == ["pending"] * (MOST_ATTEMPTS - 1) + ["failed"]
+    assert waits[:-1] == [10, 20, 40, 80, 160, 320, 640, 900, 900]
+    assert records.at(welcome)["last_error"] == "ThrottlingException"
+
+
+def test_a_mail_that_can_not_be_written_has_failed(shop: Shop, records: Records, member: UUID) -> None:
+    """An unknown template, facts that are missing, an account that is gone."""
+    unknown = records.mail("no-such-mail", member, to=member, state="queued")
+    missing = records.mail("claim-received", member, to=member, state="queued")
+    nobody = records.mail("member-welcome", member, to=uuid7(), state="queued")
+    assert {shop.work(job) for job in (unknown, missing, nobody)} == {"failed"}
+    errors = [records.at(job)["last_error"] for job in (unknown, missing, nobody)]
+    assert errors == ["template-unknown", "facts-missing", "recipient-unknown"]
+
+
+def test_an_identity_is_made_and_its_sub_written_to_the_account(
+    shop: Shop, records: Records, member: UUID, blank: Blank
+) -> None:
+    """From then on the person's token leads to their account."""
+    assert shop.work(records.identity(member, state="queued")) == "done"
+    person = shop.identities.people["besa@example.test"]
+    assert person.groups == {"member"}
+    assert blank.rows("SELECT identity_sub FROM accounts WHERE id = %s", member) == [{"identity_sub": person.sub}]
+
+
+@pytest.mark.parametrize("error", [Unavailable("TooManyRequestsException"), Uncertain("ReadTimeoutError")])
+def test_an_identity_of_unknown_fate_is_made_again(
+    shop: Shop, records: Records, member: UUID, error: AwsFailure
+) -> None:
+    """It is safe to repeat, as a mail is not."""
+    job = records.identity(member, state="queued")
+    shop.identities.fails = [error]
+    assert shop.work(job) == "pending"
+    records.later(job, "1 minute")
+    assert shop.work(job) == "done"
+
+
+def test_an_identity_that_is_refused_has_failed(shop: Shop, records: Records, member: UUID) -> None:
+    """Asking again would change nothing."""
+    job = records.identity(member, state="queued")
+    shop.identities.fails = [Refused("IdentityNotOurs")]
+    assert shop.work(job) == "failed"
+
+
+def test_nothing_is_begun_with_too_little_time_left(shop: Shop, records: Records, welcome: UUID) -> None:
+    """The job is not even claimed: its message comes again."""
+    with pytest.raises(OutOfTime):
+        shop.worker.work(welcome, soon(5))
+    assert records.at(welcome)["state"] == "queued"
+    assert records.at(welcome)["attempts"] == 0
+
+
+def test_a_worker_that_dies_after_sending_leaves_the_mail_uncertain(
+    shop: Shop, records: Records, welcome: UUID
+) -> None:
+    """Claimed, sent, gone: its lease runs out and the relay gives the job to a person."""
+
+    class Killed(BaseException):
+        pass
+
+    def die(mail: Mail) -> None:
+        shop.mailer.sent.append(mail)
+        raise Killed
+
+    shop.mailer.answer = die
+    with pytest.raises(Killed):
+        shop.work(welcome)
+    assert shop.work(welcome) == "skipped"
+    records.later(welcome, "121 seconds")
+    relay_once(shop.worker.database, shop.queues, clock=utc_now, deadline=soon())
+    assert records.at(welcome)["state"] == "uncertain"
+    assert shop.work(welcome) == "skipped"
+    assert len(shop.mailer.sent) == 1
+
+
+def test_a_worker_slower_than_its_lease_still_tells_the_truth(shop: Shop, records: Records, welcome: UUID) -> None:
+    """The relay had called the mail uncertain; then the worker came back and knew that it was sent."""
+
+    def slow(_mail: Mail) -> None:
+        # Its lease has run out on everybody's clock but its own.
+        records.blank.rows("UPDATE outbox SET state = 'uncertain' WHERE id = %s", welcome)
+
+    shop.mailer.answer = slow
+    shop.work(welcome)
+    assert records.at(welcome)["state"] == "done"
+
+
+def test_a_worker_whose_job_was_taken_over_changes_nothing(shop: Shop, records: Records, member: UUID) -> None:
+    """Its lease was another's by then: the fence holds."""
+    job = records.identity(member, state="queued")
+
+    class Overtaken(FakeIdentities):
+        def ensure_person(self, *, email: str, group: str) -> str:
+            records.blank.rows("UPDATE outbox SET leased_until = now() + interval '2 minutes' WHERE id = %s", job)
+            raise Refused("TooLate")
+
+    replace(shop.worker, identities=Overtaken()).work(job, soon(LONG))
+    assert records.at(job)["state"] == "running"
+
+
+@pytest.fixture
+def flights(database: Database, monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """One entry for each flight to the database."""
+    flown: list[None] = []
+    fly = database._fly
+
+    def counted(*args: Any) -> Any:
+        flown.append(None)
+        return fly(*args)
+
+    monkeypatch.setattr(database, "_fly", counted)
+    return flown
+
+
+def test_a_job_costs_two_flights(shop: Shop, welcome: UUID, flights: list[None]) -> None:
+    """One claims it and brings its facts, one settles it; and no transaction is open while SES is asked."""
+    shop.work(welcome)
+    assert len(flights) == 2
+
+
+def sqs_event(*bodies: str) -> dict[str, Any]:
+    """What Lambda hands a worker."""
+    records = [{"messageId": f"m{i}", "body": body, "eventSource": "aws:sqs"} for i, body in enumerate(bodies)]
+    return {"Records": records}
+
+
+def test_of_a_batch_only_what_could_not_be_tried_comes_again(
+    shop: Shop, records: Records, member: UUID, welcome: UUID
+) -> None:
+    """Done, failed and skipped jobs are settled in the database: their messages are deleted."""
+    refused = records.identity(member, state="queued")
+    shop.identities.fails = [Refused("InvalidParameterException")]
+    event = sqs_event(message(welcome), message(refused), "not json", message(uuid7()))
+    answer = do_batch(event, LambdaContext(LONG), shop.worker)
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "m2"}]}
+    assert (records.at(welcome)["state"], records.at(refused)["state"]) == ("done", "failed")
+
+
+def test_a_batch_of_which_nothing_could_be_tried_comes_again_without_an_error(shop: Shop, welcome: UUID) -> None:
+    """Raising would count as an error of the function, and print what it failed on."""
+    answer = do_batch(sqs_event(message(welcome)), LambdaContext(5), shop.worker)
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+
+
+@pytest.fixture
+def logged() -> Iterator[io.StringIO]:
+    """The log's lines, as CloudWatch would have them."""
+    handler = logger.registered_handler
+    assert isinstance(handler, logging.StreamHandler)
+    lines = io.StringIO()
+    before = handler.setStream(lines)
+    yield lines
+    handler.setStream(before)
+
+
+def test_nothing_of_a_person_is_logged(
+    shop: Shop, records: Records, member: UUID, welcome: UUID, logged: io.StringIO
+) -> None:
+    """Whether a job is done, fails, or crashes with the person's data in hand."""
+
+    def crash(mail: Mail) -> None:
+        raise RuntimeError(f"could not write to {mail.to}: {mail.text}")
+
+    refused = records.identity(member, state="queued")
+    shop.identities.fails = [Refused("InvalidParameterException")]
+    crashed = records.mail("member-welcome", member, to=member, state="queued")
+    do_batch(sqs_event(message(welcome), message(refused)), LambdaContext(LONG), shop.worker)
+    shop.mailer.answer = crash
+    do_batch(sqs_event(message(crashed)), LambdaContext(LONG), shop.worker)
+    lines = logged.getvalue()
+    assert str(welcome) in lines
+    assert "job_not_done" in lines
+    for secret in ("besa", "Person", "+383", "MEM-"):
+        assert secret not in lines

@@ -1,0 +1,155 @@
+"""A real gateway process on a stack of the tests' own, and a client that says exactly what goes over the wire."""
+
+import http.client
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from local.stack import Function, GatewayResponse, Preflight, QueueSource, Route, Schedule, Stack
+
+ROOT = Path(__file__).resolve().parents[2]
+HANDLERS = str(Path(__file__).with_name("handlers"))
+PYTHON = str(ROOT / ".venvs/local/bin/python")
+NOWHERE = "http://127.0.0.1:9"
+DEADLINE_S = 20.0
+
+T = TypeVar("T")
+
+
+def function(name: str, **changes: Any) -> Function:
+    """A function whose handler is `sample.<name>`; `changes` override the defaults."""
+    shape = {
+        "logical_id": name,
+        "handler": f"sample.{name}",
+        "code_dir": HANDLERS,
+        "layer_dirs": [],
+        "environment": {},
+        "timeout_s": 10,
+        "memory_mb": 256,
+        "reserved_concurrency": 10,
+    }
+    return Function(**{**shape, **changes})
+
+
+def route(method: str, resource: str, name: str, **changes: Any) -> Route:
+    """A route without authorizer or throttle of its own."""
+    shape = {"authorized": False, "rate": None, "burst": None}
+    return Route(method=method, resource=resource, function=name, **{**shape, **changes})
+
+
+def problem(response_type: str, status: int | None) -> GatewayResponse:
+    """A gateway response as the template writes them."""
+    body = '{"type": "urn:test:%s", "detail": $context.error.messageString, "instance": "$context.requestId"}'
+    headers = {"Content-Type": "'application/problem+json'", "X-Request-Id": "context.requestId"}
+    return GatewayResponse(response_type, status, headers, {"application/json": body % response_type.lower()})
+
+
+def stack(functions: list[Function], routes: list[Route], **changes: Any) -> Stack:
+    """A stack of these functions and routes."""
+    shape: dict[str, Any] = {
+        "schedules": list[Schedule](),
+        "queue_sources": list[QueueSource](),
+        "user_pool_id": "eu-central-1_test",
+        "client_id": "test-client",
+        "jwks_url": f"{NOWHERE}/jwks.json",
+        "issuer": "https://issuer.example.test/pool",
+        "allowed_origins": ["https://app.example.test"],
+        "stage": "api",
+        "stage_rate": None,
+        "stage_burst": None,
+        "endpoint_url": NOWHERE,
+        "preflights": list[Preflight](),
+    }
+    return Stack(functions=functions, routes=routes, **{**shape, **changes})
+
+
+@dataclass
+class Reply:
+    """An HTTP answer; header names are lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+
+@dataclass
+class Gateway:
+    """A running gateway."""
+
+    port: int
+    process: subprocess.Popen[str]
+    logs: Path
+
+    def call(
+        self, method: str, path: str, *, body: bytes | None = None, source: str = "127.0.0.1", **headers: str
+    ) -> Reply:
+        """One request from the address `source`; underscores in header names become dashes."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_S, source_address=(source, 0))
+        try:
+            connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+            response = connection.getresponse()
+            names = {name.lower(): value for name, value in response.getheaders()}
+            return Reply(response.status, names, response.read())
+        finally:
+            connection.close()
+
+    def invoke(self, name: str, payload: Any = None, **headers: str) -> Reply:
+        """One call of the Invoke API."""
+        body = json.dumps(payload or {}).encode()
+        return self.call("POST", f"/2015-03-31/functions/{name}/invocations", body=body, **headers)
+
+    def status(self, name: str) -> dict[str, Any]:
+        """A function's part of /_local/status."""
+        status: dict[str, Any] = self.call("GET", "/_local/status").json()["functions"][name]
+        return status
+
+    def log(self, name: str) -> str:
+        """A log file's text."""
+        return (self.logs / f"{name}.log").read_text()
+
+
+@contextmanager
+def running_gateway(description: Stack, home: Path) -> Iterator[Gateway]:
+    """A gateway on a free port, its logs under `home`, gone when the block ends."""
+    home.mkdir(parents=True, exist_ok=True)
+    description.save(home / "stack.json")
+    command = [
+        PYTHON,
+        "-m",
+        "local.gateway",
+        "--stack",
+        str(home / "stack.json"),
+        "--port",
+        "0",
+        "--logs",
+        str(home / "logs"),
+    ]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("listening "), line
+        yield Gateway(int(line.rpartition(":")[2]), process, home / "logs")
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def eventually(look: Callable[[], T], *, deadline_s: float = DEADLINE_S) -> T:
+    """The first true value that `look` gives; it fails when the deadline has passed."""
+    end = time.monotonic() + deadline_s
+    while not (seen := look()):
+        assert time.monotonic() < end, f"still not so after {deadline_s} s"
+        time.sleep(0.02)
+    return seen

@@ -1,0 +1,184 @@
+"""The AWS emulator as the local cloud runs it: on loopback, passive, and with a memory."""
+
+import json
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.deploy import Clients, deploy
+from local.emulated_checkpoints import Checkpoints, changes
+from local.readback import read_stack
+from local.stack import Stack
+from local.template import code_folders, read_template
+from tests.local.emulators import started
+
+CLOUD = Path(__file__).with_name("cloud")
+TEMPLATE = (CLOUD / "template.yaml").read_text()
+EMAIL = "person@example.test"
+PASSWORD = "Some password, 21 long"
+OBSERVATION_S = 2.5  # the emulator's pollers look at their queues once a second
+
+
+def deployed(clients: Clients) -> Stack:
+    """The small stack, deployed and read back."""
+    deploy(clients, TEMPLATE, {"EventSources": "DISABLED"})
+    return read_stack(clients, code_folders(read_template(TEMPLATE), CLOUD), [])
+
+
+def fill(clients: Clients, stack: Stack) -> None:
+    """One of everything that must be kept."""
+    tasks = stack.function("TasksFunction").environment
+    clients.get("s3").put_object(
+        Bucket=tasks["EVIDENCE_BUCKET"], Key="a/b.pdf", Body=b"%PDF", ContentType="application/pdf"
+    )
+    clients.get("dynamodb").put_item(TableName=tasks["STATE_TABLE"], Item={"pk": {"S": "one"}, "raw": {"B": b"\xff"}})
+    clients.get("sqs").send_message(QueueUrl=tasks["QUEUE_HIGH_URL"], MessageBody="kept")
+    identity = clients.get("cognito-idp")
+    identity.admin_create_user(UserPoolId=stack.user_pool_id, Username=EMAIL, MessageAction="SUPPRESS")
+    identity.admin_set_user_password(UserPoolId=stack.user_pool_id, Username=EMAIL, Password=PASSWORD, Permanent=True)
+    body = {"Text": {"Data": "Përshëndetje"}}
+    clients.get("sesv2").create_email_identity(EmailIdentity="no-reply@example.test")
+    clients.get("sesv2").send_email(
+        FromEmailAddress="no-reply@example.test",
+        Destination={"ToAddresses": [EMAIL]},
+        Content={"Simple": {"Subject": {"Data": "kept"}, "Body": body}},
+    )
+
+
+def found(clients: Clients, stack: Stack) -> dict[str, Any]:
+    """What is left of that."""
+    tasks = stack.function("TasksFunction").environment
+    queue = tasks["QUEUE_HIGH_URL"]
+    counts = clients.get("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
+    signed_in = clients.get("cognito-idp").admin_initiate_auth(
+        UserPoolId=stack.user_pool_id,
+        ClientId=stack.client_id,
+        AuthFlow="ADMIN_USER_PASSWORD_AUTH",
+        AuthParameters={"USERNAME": EMAIL, "PASSWORD": PASSWORD},
+    )
+    with urllib.request.urlopen(f"{clients.endpoint}/_ministack/ses/messages") as answer:
+        mails = [mail for mails in json.load(answer)["messages"].values() for mail in mails]
+    return {
+        "evidence": clients.get("s3").get_object(Bucket=tasks["EVIDENCE_BUCKET"], Key="a/b.pdf")["Body"].read(),
+        "state": clients.get("dynamodb").get_item(TableName=tasks["STATE_TABLE"], Key={"pk": {"S": "one"}})["Item"],
+        "waiting": counts["ApproximateNumberOfMessages"],
+        "token": signed_in["AuthenticationResult"]["TokenType"],
+        "mails": [(mail["Subject"], mail["BodyText"]) for mail in mails],
+    }
+
+
+EVERYTHING = {
+    "evidence": b"%PDF",
+    "state": {"pk": {"S": "one"}, "raw": {"B": b"\xff"}},
+    "waiting": "1",
+    "token": "Bearer",
+    "mails": [("kept", "Përshëndetje")],
+}
+
+
+def test_everything_is_kept_over_a_restart(tmp_path: Path) -> None:
+    """Evidence, state, queues, people and mails; on another port, as after a change of ports."""
+    with started(tmp_path / "emulator") as (clients, _):
+        stack = deployed(clients)
+        fill(clients, stack)
+    with started(tmp_path / "emulator") as (clients, _):
+        assert found(clients, deployed(clients)) == EVERYTHING
+
+
+def test_what_was_written_before_a_quiet_moment_survives_a_kill(tmp_path: Path) -> None:
+    """SIGKILL loses what came after the last checkpoint, and that is taken in every quiet second."""
+    state = tmp_path / "emulator/state/ses.json"
+    with started(tmp_path / "emulator") as (clients, child):
+        stack = deployed(clients)
+        fill(clients, stack)
+        deadline = time.monotonic() + 20
+        while not (state.exists() and "kept" in state.read_text()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        child.process.kill()
+        child.process.wait()
+    with started(tmp_path / "emulator") as (clients, _):
+        assert found(clients, read_stack(clients, code_folders(read_template(TEMPLATE), CLOUD), [])) == EVERYTHING
+
+
+def test_tokens_are_signed_with_a_key_that_the_pool_publishes(tmp_path: Path) -> None:
+    """Without the cryptography package the emulator signs with nothing, and no authorizer could be tested."""
+    import jwt
+
+    with started(tmp_path / "emulator") as (clients, _):
+        stack = deployed(clients)
+        fill(clients, stack)
+        answer = clients.get("cognito-idp").admin_initiate_auth(
+            UserPoolId=stack.user_pool_id,
+            ClientId=stack.client_id,
+            AuthFlow="ADMIN_USER_PASSWORD_AUTH",
+            AuthParameters={"USERNAME": EMAIL, "PASSWORD": PASSWORD},
+        )
+        token = answer["AuthenticationResult"]["AccessToken"]
+        key = jwt.PyJWKClient(stack.jwks_url).get_signing_key_from_jwt(token)
+        claims = jwt.decode(token, key.key, algorithms=["RS256"], issuer=stack.issuer)
+    assert (claims["token_use"], claims["client_id"]) == ("access", stack.client_id)
+
+
+def test_the_emulator_leaves_our_queues_alone(tmp_path: Path) -> None:
+    """Its mappings are deployed disabled: a message stays unread, here watched for longer than a poller waits."""
+    with started(tmp_path / "emulator") as (clients, _):
+        stack = deployed(clients)
+        queue = stack.function("TasksFunction").environment["QUEUE_HIGH_URL"]
+        clients.get("sqs").send_message(QueueUrl=queue, MessageBody="untouched")
+        time.sleep(OBSERVATION_S)
+        [message] = clients.get("sqs").receive_message(QueueUrl=queue, AttributeNames=["All"])["Messages"]
+        rules = clients.get("events").list_rules()["Rules"]
+    assert message["Attributes"]["ApproximateReceiveCount"] == "1"
+    assert {rule["State"] for rule in rules} == {"DISABLED"}
+
+
+def test_it_listens_on_loopback_and_on_one_port_only(tmp_path: Path) -> None:
+    """No port but the endpoint's, also after everything was used."""
+    with started(tmp_path / "emulator") as (clients, child):
+        fill(clients, deployed(clients))
+        assert listening(child.process.pid) == [clients.endpoint.removeprefix("http://")]
+
+
+def listening(pid: int) -> list[str]:
+    """The addresses a process listens on."""
+    inodes = {link.readlink().name for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()}
+    rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
+    return [address(row[1]) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes]
+
+
+def address(encoded: str) -> str:
+    """host:port of the kernel's notation."""
+    host, port = encoded.split(":")
+    return f"{'.'.join(str(int(host[i : i + 2], 16)) for i in (6, 4, 2, 0))}:{int(port, 16)}"
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "counts"),
+    [
+        ("POST", b"AmazonSQS.ReceiveMessage", False),
+        ("POST", b"AmazonSQS.DeleteMessage", True),
+        ("POST", b"DynamoDB_20120810.GetItem", False),
+        ("POST", b"DynamoDB_20120810.UpdateItem", True),
+        ("PUT", b"", True),
+        ("GET", b"", False),
+    ],
+)
+def test_only_a_change_asks_for_a_checkpoint(method: str, target: bytes, counts: bool) -> None:
+    """Polling an empty queue all day writes nothing."""
+    assert changes({"type": "http", "method": method, "headers": [(b"x-amz-target", target)]}) is counts
+
+
+def test_a_checkpoint_waits_for_a_quiet_moment_but_not_for_ever() -> None:
+    """Due a second after the last change, and half a minute after the first."""
+    checkpoints = Checkpoints()
+    assert not checkpoints.due(100.0)
+    checkpoints.note(100.0)
+    assert [checkpoints.due(at) for at in (100.5, 101.0)] == [False, True]
+    for second in range(100, 130):
+        checkpoints.note(second + 0.9)
+    assert [checkpoints.due(at) for at in (129.95, 130.0)] == [False, True]
+    checkpoints.clear()
+    assert not checkpoints.due(1000.0)

@@ -1,0 +1,212 @@
+"""Queues and schedules, from the emulator through the gateway to a real handler."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import boto3
+import pytest
+
+from local.events.records import failed_ids
+from local.stack import QueueSource, Schedule
+from tests import services
+from tests.local.gateways import Gateway, eventually, function, running_gateway, stack
+from tests.services import Emulator, running_emulator
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+CREDENTIALS: dict[str, Any] = {
+    "region_name": "eu-central-1",
+    "aws_access_key_id": "local",
+    "aws_secret_access_key": "local",
+}
+VISIBILITY_S = 1
+
+
+@dataclass
+class Queue:
+    """A queue, and the file that its function notes batches in."""
+
+    sqs: "SQSClient"
+    url: str
+    note: Path
+
+    def send(self, *bodies: dict[str, Any]) -> None:
+        """Sends messages, ten at a time."""
+        entries: list[Any] = [
+            {"Id": str(n), "MessageBody": json.dumps({"note": str(self.note), **body})} for n, body in enumerate(bodies)
+        ]
+        for start in range(0, len(entries), 10):
+            self.sqs.send_message_batch(QueueUrl=self.url, Entries=entries[start : start + 10])
+
+    def batches(self) -> list[list[dict[str, Any]]]:
+        """The batches that the function saw."""
+        lines = self.note.read_text().splitlines() if self.note.exists() else []
+        return [json.loads(line)["records"] for line in lines]
+
+    def seen(self, name: str) -> int:
+        """How often the function saw the message of that name."""
+        return sum(json.loads(record["body"])["name"] == name for batch in self.batches() for record in batch)
+
+    def left(self) -> int:
+        """Messages still in the queue, visible or not."""
+        names: list[Any] = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        attributes = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
+        return sum(int(value) for value in attributes.values())
+
+
+@pytest.fixture
+def queue(emulator: Emulator, tmp_path: Path) -> Queue:
+    """A queue of its own."""
+    return new_queue(emulator, tmp_path)
+
+
+def new_queue(emulator: Emulator, home: Path, *, name: str | None = None) -> Queue:
+    """A queue with a short visibility timeout."""
+    sqs = boto3.client("sqs", endpoint_url=emulator.url, **CREDENTIALS)
+    attributes: dict[Any, str] = {"VisibilityTimeout": str(VISIBILITY_S)}
+    url = sqs.create_queue(QueueName=name or f"queue-{uuid4().hex[:8]}", Attributes=attributes)["QueueUrl"]
+    return Queue(sqs, url, home / "note")
+
+
+Start = Callable[..., Gateway]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts a gateway on a queue."""
+    opened = []
+
+    def run(queue: Queue, endpoint: str, **changes: Any) -> Gateway:
+        shape = {"batch_size": 10, "batch_window_s": 0.0, "max_concurrency": 2, "partial_failures": True}
+        source = QueueSource(function="batch", queue_url=queue.url, **{**shape, **changes})
+        context = running_gateway(
+            stack([function("batch")], [], queue_sources=[source], endpoint_url=endpoint), tmp_path
+        )
+        opened.append(context)
+        return context.__enter__()
+
+    yield run
+    for context in opened:
+        context.__exit__(None, None, None)
+
+
+def test_messages_reach_the_function_in_lambdas_shape_and_are_deleted(
+    queue: Queue, emulator: Emulator, start: Start
+) -> None:
+    """Every message once, with the fields of an SQS event; the queue is empty afterwards."""
+    queue.send(*({"name": str(n)} for n in range(25)))
+    start(queue, emulator.url)
+    eventually(lambda: queue.left() == 0)
+    assert [queue.seen(str(n)) for n in range(25)] == [1] * 25
+    record = queue.batches()[0][0]
+    assert record["eventSource"] == "aws:sqs"
+    assert record["eventSourceARN"].endswith(queue.url.rpartition("/")[2])
+    assert record["attributes"]["ApproximateReceiveCount"] == "1"
+    assert {"messageId", "receiptHandle", "body", "messageAttributes", "md5OfBody", "awsRegion"} <= record.keys()
+    assert max(len(batch) for batch in queue.batches()) <= 10
+
+
+def test_only_the_failed_messages_of_a_batch_come_back(queue: Queue, emulator: Emulator, start: Start) -> None:
+    """ReportBatchItemFailures: the good one is deleted, the bad one returns after its visibility timeout."""
+    queue.send({"name": "good"}, {"name": "bad", "fail": True})
+    start(queue, emulator.url)
+    eventually(lambda: queue.seen("bad") >= 2)
+    assert queue.seen("good") == 1
+    assert queue.left() == 1
+
+
+def test_a_crash_leaves_the_whole_batch_in_the_queue(queue: Queue, emulator: Emulator, start: Start) -> None:
+    """Nothing is deleted when the function raised."""
+    queue.send({"name": "a", "crash": True}, {"name": "b"})
+    start(queue, emulator.url)
+    eventually(lambda: queue.seen("a") >= 2)
+    assert queue.left() >= 1
+
+
+@pytest.mark.parametrize(
+    ("payload", "failed"),
+    [
+        (b"null", set()),
+        (b"{}", set()),
+        (b'{"batchItemFailures": null}', set()),
+        (b'{"batchItemFailures": []}', set()),
+        (b'{"batchItemFailures": [{"itemIdentifier": "a"}]}', {"a"}),
+        (b'{"batchItemFailures": [{"itemIdentifier": ""}]}', {"a", "b"}),
+        (b'{"batchItemFailures": [{"itemIdentifier": null}]}', {"a", "b"}),
+        (b'{"batchItemFailures": [{"identifier": "a"}]}', {"a", "b"}),
+        (b'{"batchItemFailures": [{"itemIdentifier": "z"}]}', {"a", "b"}),
+        (b'{"batchItemFailures": [{"itemIdentifier": ["a"]}]}', {"a", "b"}),
+        (b'{"batchItemFailures": 7}', {"a", "b"}),
+        (b'"text"', {"a", "b"}),
+        (b"not json", {"a", "b"}),
+    ],
+)
+def test_partial_failures_are_read_as_lambda_reads_them(payload: bytes, failed: set[str]) -> None:
+    """Nothing said is a success; something wrong said is a failure of the whole batch."""
+    assert failed_ids(payload, {"a", "b"}) == failed
+
+
+def test_polling_survives_the_emulator(tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The emulator is killed and comes back, empty, on the same port: messages sent to it then arrive."""
+    port = services.free_port()
+    monkeypatch.setattr(services, "free_port", lambda: port)
+    with running_emulator(tmp_path) as first:
+        queue = new_queue(first, tmp_path)
+        gateway = start(queue, first.url)
+        events = gateway.call("GET", "/_local/status").json()["events_pid"]
+        queue.send({"name": "before"})
+        eventually(lambda: queue.seen("before"))
+    eventually(lambda: gateway.log("events").count(queue.url.rpartition("/")[2]) >= 2)
+    with running_emulator(tmp_path) as second:
+        new_queue(second, tmp_path, name=queue.url.rpartition("/")[2])
+        queue.send({"name": "after"})
+        eventually(lambda: queue.seen("after"))
+    assert gateway.call("GET", "/_local/status").json()["events_pid"] == events
+
+
+def cpu_seconds(pid: int) -> float:
+    """The processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(int(ticks) for ticks in fields[11:13]) / os.sysconf("SC_CLK_TCK")
+
+
+def test_idle_polling_costs_next_to_nothing(queue: Queue, emulator: Emulator, start: Start) -> None:
+    """An empty queue polled for three seconds costs less than a tenth of a core."""
+    gateway = start(queue, emulator.url)
+    pid = gateway.call("GET", "/_local/status").json()["events_pid"]
+    queue.send({"name": "awake"})
+    eventually(lambda: queue.seen("awake"))
+    before = cpu_seconds(pid)
+    time.sleep(3)  # the measured interval
+    assert cpu_seconds(pid) - before < 0.3
+
+
+def test_a_poller_that_dies_is_started_again(queue: Queue, emulator: Emulator, start: Start) -> None:
+    """kill -9 of the event process: another takes over and the messages arrive."""
+    gateway = start(queue, emulator.url)
+    victim = gateway.call("GET", "/_local/status").json()["events_pid"]
+    os.kill(victim, signal.SIGKILL)
+    queue.send({"name": "after"})
+    eventually(lambda: queue.seen("after"))
+    assert gateway.call("GET", "/_local/status").json()["events_pid"] != victim
+
+
+def test_a_schedule_runs_soon_and_again(tmp_path: Path) -> None:
+    """EventBridge's own event, or the constant payload, at the rate asked for."""
+    note = tmp_path / "note"
+    schedules = [Schedule("scheduled", 0.5, None), Schedule("scheduled", 3600, {"command": "sweep"})]
+    functions = [function("scheduled", environment={"NOTE": str(note)})]
+    with running_gateway(stack(functions, [], schedules=schedules), tmp_path):
+        eventually(lambda: note.exists() and len(note.read_text().splitlines()) >= 4)
+    events = [json.loads(line) for line in note.read_text().splitlines()]
+    assert events.count({"command": "sweep"}) == 1
+    own = next(event for event in events if "command" not in event)
+    assert (own["source"], own["detail-type"], own["detail"]) == ("aws.events", "Scheduled Event", {})

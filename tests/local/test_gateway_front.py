@@ -1,0 +1,285 @@
+"""The front as a client sees it, over a real socket and real environments."""
+
+import base64
+import concurrent.futures
+import gzip
+import json
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from local.stack import Preflight
+from tests.local.gateways import Gateway, function, problem, route, running_gateway, stack
+
+PREFLIGHT = {"Access-Control-Allow-Origin": "https://app.example.test", "Access-Control-Allow-Methods": "GET,POST"}
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway with a route for each behaviour."""
+    functions = [function(name) for name in ("noop", "echo", "answer", "crash", "big", "leave")]
+    functions += [function("sleep", timeout_s=1), function("busy", handler="sample.sleep", reserved_concurrency=1)]
+    functions += [function("broken", handler="broken.handler")]
+    routes = [route("ANY", f"/{f.logical_id}", f.logical_id) for f in functions]
+    routes += [
+        route("GET", "/things/{id}", "echo"),
+        route("GET", "/things/me", "noop"),
+        route("ANY", "/files/{path+}", "echo"),
+        route("POST", "/limited", "noop", rate=0.001, burst=3),
+        route("GET", "/secret", "echo", authorized=True),
+    ]
+    kinds = {"MISSING_AUTHENTICATION_TOKEN": 404, "THROTTLED": 429, "REQUEST_TOO_LARGE": 413, "DEFAULT_5XX": 502}
+    description = stack(
+        functions,
+        routes,
+        gateway_responses=[problem(kind, status) for kind, status in kinds.items()],
+        preflights=[Preflight("/things/{id}", PREFLIGHT)],
+        binary_media_types=["application/octet-stream", "image/*"],
+        minimum_compression=1024,
+    )
+    with running_gateway(description, tmp_path_factory.mktemp("front")) as running:
+        yield running
+
+
+def event(gateway: Gateway, path: str, method: str = "GET", **request: Any) -> dict[str, Any]:
+    """The event that a request becomes."""
+    reply = gateway.call(method, path, **request)
+    assert reply.status == 200, reply
+    seen: dict[str, Any] = reply.json()["event"]
+    return seen
+
+
+def answered(gateway: Gateway, answer: object, **headers: str) -> Any:
+    """What becomes of a function's answer."""
+    return gateway.call("POST", "/api/answer", body=json.dumps(answer).encode(), **headers)
+
+
+def test_an_event_carries_all_that_a_rest_api_sends(gateway: Gateway) -> None:
+    """Multi-value headers and parameters, the raw path, the peer's address and the request's ids."""
+    seen = event(gateway, "/api/things/a%2Fb?x=1&x=2&y=%C3%A9+e&z", source="127.0.0.2", X_Forwarded_For="203.0.113.7")
+    assert (seen["path"], seen["resource"]) == ("/things/a%2Fb", "/things/{id}")
+    assert seen["pathParameters"] == {"id": "a%2Fb"}
+    assert seen["queryStringParameters"] == {"x": "2", "y": "é e", "z": ""}
+    assert seen["multiValueQueryStringParameters"] == {"x": ["1", "2"], "y": ["é e"], "z": [""]}
+    assert seen["headers"]["X-Forwarded-For"] == "203.0.113.7, 127.0.0.2"
+    assert (seen["body"], seen["isBase64Encoded"]) == (None, False)
+    context = seen["requestContext"]
+    assert context["identity"]["sourceIp"] == "127.0.0.2"
+    assert (context["path"], context["stage"], context["resourcePath"]) == ("/api/things/a%2Fb", "api", "/things/{id}")
+    assert context["httpMethod"] == "GET"
+    assert context["requestTimeEpoch"] > 1_700_000_000_000
+    assert "authorizer" not in context
+
+
+def test_the_answer_names_the_request_id_of_the_event(gateway: Gateway) -> None:
+    """x-amzn-RequestId, the event and the Lambda context agree, so a log line can be found."""
+    reply = gateway.call("GET", "/api/echo")
+    seen = reply.json()
+    assert reply.headers["x-amzn-requestid"] == seen["event"]["requestContext"]["requestId"] == seen["request_id"]
+
+
+@pytest.mark.parametrize(
+    ("path", "resource"),
+    [("/api/things/me", None), ("/api/things/7/", "/things/{id}"), ("/api/files/a/b", "/files/{path+}")],
+)
+def test_the_most_specific_resource_wins(gateway: Gateway, path: str, resource: str | None) -> None:
+    """A literal beats {param}, which beats {proxy+}; a trailing slash makes no difference."""
+    reply = gateway.call("GET", path)
+    assert reply.status == 200
+    assert reply.json().get("event", {}).get("resource") == resource
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/api/nowhere"), ("DELETE", "/api/things/7"), ("GET", "/api/files/")]
+)
+def test_an_unknown_path_or_method_gets_the_templates_own_answer(gateway: Gateway, method: str, path: str) -> None:
+    """The gateway response, with its status, headers and $context variables."""
+    reply = gateway.call(method, path)
+    assert (reply.status, reply.headers["content-type"]) == (404, "application/problem+json")
+    assert reply.json()["detail"] == "Missing Authentication Token"
+    assert reply.json()["instance"] == reply.headers["x-request-id"] == reply.headers["x-amzn-requestid"]
+
+
+@pytest.mark.parametrize("path", ["/", "/apish/noop", "/other/noop"])
+def test_outside_the_stage_there_is_nothing(gateway: Gateway, path: str) -> None:
+    """Another stage is forbidden, in words that nobody customised."""
+    reply = gateway.call("GET", path)
+    assert (reply.status, reply.json()) == (403, {"message": "Forbidden"})
+
+
+def test_a_preflight_is_answered_by_the_gateway(gateway: Gateway) -> None:
+    """OPTIONS of a resource with CORS carries the template's headers and starts no function."""
+    reply = gateway.call("OPTIONS", "/api/things/7", Origin="https://app.example.test")
+    assert reply.status == 200
+    assert PREFLIGHT.items() <= {k.title(): v for k, v in reply.headers.items()}.items()
+    assert reply.body == b""
+
+
+def spoken(gateway: Gateway, text: bytes) -> bytes:
+    """All that comes back on one connection until the gateway closes it."""
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as line:
+        line.sendall(text)
+        return b"".join(iter(lambda: line.recv(65536), b""))
+
+
+def test_head_has_the_length_and_no_body(gateway: Gateway) -> None:
+    """ANY takes HEAD; its answer ends after the headers."""
+    received = spoken(gateway, b"HEAD /api/noop HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    assert received.startswith(b"HTTP/1.1 200 OK")
+    assert b"Content-Length: 2\r\n" in received
+    assert received.endswith(b"\r\n\r\n")
+
+
+def test_a_method_over_its_burst_gets_429_and_others_pass(gateway: Gateway) -> None:
+    """A burst of three: exactly three of nine at once pass, and another method is not touched."""
+    with concurrent.futures.ThreadPoolExecutor(9) as pool:
+        statuses = list(pool.map(lambda _: gateway.call("POST", "/api/limited", body=b"{}").status, range(9)))
+    assert sorted(statuses) == [200] * 3 + [429] * 6
+    assert gateway.call("GET", "/api/noop").status == 200
+
+
+def test_a_body_over_10_mb_gets_413_and_reads_as_a_problem(gateway: Gateway) -> None:
+    """The whole body is taken off the line first, so that the client sees the answer."""
+    reply = gateway.call("POST", "/api/echo", body=b"x" * (11 * 1024 * 1024))
+    assert (reply.status, reply.headers["content-type"]) == (413, "application/problem+json")
+
+
+def test_a_body_over_lambdas_6_mb_gets_413(gateway: Gateway) -> None:
+    """What API Gateway lets through, Lambda does not."""
+    assert gateway.call("POST", "/api/echo", body=b"x" * (7 * 1024 * 1024)).status == 413
+
+
+def test_headers_over_10_kb_are_refused(gateway: Gateway) -> None:
+    """Request line and headers together may take 10,240 bytes."""
+    assert gateway.call("GET", "/api/noop", X_Long="x" * 9_000).status == 200
+    assert gateway.call("GET", "/api/noop", X_Long="x" * 11_000).status == 431
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        [],
+        "text",
+        {"body": "no status"},
+        {"statusCode": "two hundred"},
+        {"statusCode": 200, "body": {"not": "a string"}},
+        {"statusCode": 200, "body": 7},
+        {"statusCode": 200, "headers": ["a"]},
+        {"statusCode": 200, "headers": {"a": {"b": 1}}},
+        {"statusCode": 200, "multiValueHeaders": {"a": "b"}},
+        {"statusCode": 200, "cookies": []},
+        {"statusCode": 7000},
+    ],
+)
+def test_a_malformed_answer_is_a_502(gateway: Gateway, answer: object) -> None:
+    """A proxy integration takes one shape of answer, and no other field."""
+    reply = answered(gateway, answer)
+    assert (reply.status, reply.headers["content-type"]) == (502, "application/problem+json")
+
+
+@pytest.mark.parametrize("name", ["crash", "leave", "big", "broken", "sleep?seconds=3"])
+def test_a_function_that_fails_is_a_502_and_says_nothing(gateway: Gateway, name: str) -> None:
+    """A raise, an exit, 7 MB, an import error and a timeout look the same from outside."""
+    reply = gateway.call("GET", f"/api/{name}")
+    assert (reply.status, reply.json()["detail"]) == (502, "Internal server error")
+
+
+def test_a_function_at_its_concurrency_is_a_500(gateway: Gateway) -> None:
+    """Lambda's 429 reaches a caller of API Gateway as an internal error, here by way of DEFAULT_5XX."""
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        statuses = list(pool.map(lambda _: gateway.call("GET", "/api/busy").status, range(3)))
+    assert sorted(statuses) == [200, 502, 502]
+    assert gateway.status("busy")["throttles"] == 2
+
+
+def test_headers_of_an_answer_are_joined_remapped_and_kept_to_one_line(gateway: Gateway) -> None:
+    """multiValueHeaders repeat, reserved names are renamed, and no value can start a header of its own."""
+    headers = {"X-One": "a\r\nX-Two: b", "Date": "never", "WWW-Authenticate": "Bearer", "Transfer-Encoding": "chunked"}
+    reply = answered(gateway, {"statusCode": "201", "headers": headers, "multiValueHeaders": {"X-Many": ["1", "2"]}})
+    assert reply.status == 201
+    assert reply.headers["x-one"] == "a  X-Two: b"
+    assert reply.headers["x-amzn-remapped-www-authenticate"] == "Bearer"
+    assert reply.headers["x-amzn-remapped-date"] == "never"
+    assert "transfer-encoding" not in reply.headers
+    assert reply.headers["content-type"] == "application/json"
+
+
+def test_binary_bodies_travel_as_base64_both_ways(gateway: Gateway) -> None:
+    """A binary media type is encoded on the way in, and decoded on the way out for a client that accepts it."""
+    raw = bytes(range(256))
+    seen = event(gateway, "/api/echo", "POST", body=raw, Content_Type="image/png")
+    assert (seen["isBase64Encoded"], base64.b64decode(seen["body"])) == (True, raw)
+    encoded = {"statusCode": 200, "body": base64.b64encode(raw).decode(), "isBase64Encoded": True}
+    assert answered(gateway, encoded, Accept="application/octet-stream").body == raw
+    assert answered(gateway, encoded).body == base64.b64encode(raw)
+
+
+def test_text_that_is_not_utf_8_is_replaced(gateway: Gateway) -> None:
+    """A body that is no binary media type is text, whatever its bytes are."""
+    assert (
+        event(gateway, "/api/echo", "POST", body=b'{"a": "\xff"}', Content_Type="application/json")["body"]
+        == '{"a": "�"}'
+    )
+
+
+def test_large_answers_are_compressed_for_those_who_ask(gateway: Gateway) -> None:
+    """gzip above the minimum size, and never without Accept-Encoding."""
+    long = {"statusCode": 200, "body": "Besa " * 1000}
+    reply = answered(gateway, long, Accept_Encoding="gzip")
+    assert reply.headers["content-encoding"] == "gzip"
+    assert gzip.decompress(reply.body) == answered(gateway, long, Accept_Encoding="identity").body
+
+
+def test_a_compressed_body_is_unpacked_within_the_limit(gateway: Gateway) -> None:
+    """A function sees the text; a bomb is a 413, nonsense a 400."""
+    packed = gzip.compress(b'{"a": 1}')
+    assert event(gateway, "/api/echo", "POST", body=packed, Content_Encoding="gzip")["body"] == '{"a": 1}'
+    bomb = gzip.compress(b"0" * (20 * 1024 * 1024))
+    assert gateway.call("POST", "/api/echo", body=bomb, Content_Encoding="gzip").status == 413
+    assert gateway.call("POST", "/api/echo", body=b"nonsense", Content_Encoding="gzip").status == 400
+
+
+def test_pipelined_requests_are_answered_in_order(gateway: Gateway) -> None:
+    """Two requests in one packet on one connection, the second with a chunked body: two answers, in order."""
+    first = b"GET /api/things/one HTTP/1.1\r\nHost: a\r\n\r\n"
+    head = b"POST /api/echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    second = head + b"3\r\nabc\r\n0\r\n\r\n"
+    received = spoken(gateway, first + second)
+    assert received.count(b"HTTP/1.1 200 OK") == 2
+    assert received.index(b"things/one") < received.index(b'"body": "abc"')
+
+
+def test_an_offer_to_upgrade_is_declined_by_an_ordinary_answer(gateway: Gateway) -> None:
+    """As curl --http2 makes it; the connection is closed, since nobody reads on."""
+    offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n"
+    received = spoken(gateway, b"GET /api/noop HTTP/1.1\r\nHost: a\r\n" + offer)
+    assert received.startswith(b"HTTP/1.1 200 OK")
+    assert received.endswith(b"{}")
+
+
+def test_what_is_not_http_gets_a_400_and_the_front_goes_on(gateway: Gateway) -> None:
+    """Nonsense ends its own connection only."""
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as line:
+        line.sendall(b"\x16\x03\x01 this is not HTTP\r\n\r\n")
+        assert line.recv(65536).startswith(b"HTTP/1.1 400")
+    assert gateway.call("GET", "/api/noop").status == 200
+
+
+def test_only_loopback_is_listened_on(gateway: Gateway) -> None:
+    """Another address of this machine refuses the connection."""
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", gateway.port), timeout=2)
+
+
+@pytest.mark.parametrize("headers", [{"Origin": "https://elsewhere.example.test"}, {"Host": "rebound.example.test"}])
+def test_a_web_page_of_elsewhere_cannot_invoke_functions(gateway: Gateway, headers: dict[str, str]) -> None:
+    """The Invoke API is for programs of this machine."""
+    assert gateway.invoke("noop", **headers).status == 403
+
+
+def test_a_request_without_a_token_gets_401(gateway: Gateway) -> None:
+    """The authorizer needs no key to refuse nothing."""
+    assert gateway.call("GET", "/api/secret").status == 401

@@ -1,0 +1,181 @@
+"""Execution environments: real processes, broken for real."""
+
+import concurrent.futures
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.local.gateways import PYTHON, ROOT, Gateway, eventually, function, route, running_gateway, stack
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[Gateway]:
+    """A fresh gateway: no environment has been started yet."""
+    names = ["echo", "noop", "crash", "leave", "talk"]
+    functions = [function(name, environment={"COLOUR": "blue"}, layer_dirs=["/layers/one"]) for name in names]
+    functions += [
+        function("sleep", reserved_concurrency=3, timeout_s=60),
+        function("slow", handler="sample.sleep", timeout_s=1),
+    ]
+    functions += [function("broken", handler="broken.handler")]
+    description = stack(functions, [route("ANY", f"/{f.logical_id}", f.logical_id) for f in functions])
+    with running_gateway(description, tmp_path) as running:
+        yield running
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs (a zombie does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def pids(gateway: Gateway, name: str) -> list[int]:
+    """The pids of a function's environments."""
+    return [environment["pid"] for environment in gateway.status(name)["environments"]]
+
+
+def test_an_environment_sees_its_own_variables_and_none_of_ours(gateway: Gateway) -> None:
+    """Whitelisted variables: the function's and Lambda's."""
+    variables = gateway.invoke("echo").json()
+    seen = json.loads(variables["body"])["variables"]
+    assert seen["COLOUR"] == "blue"
+    assert seen["AWS_LAMBDA_FUNCTION_NAME"] == "echo"
+    assert seen["PYTHONPATH"].split(":")[1] == "/layers/one"
+    assert not {"HOME", "USER", "VIRTUAL_ENV", "SSH_AUTH_SOCK"} & seen.keys()
+
+
+def test_calls_one_after_another_share_one_environment(gateway: Gateway) -> None:
+    """The most recently used environment is used again."""
+    for _ in range(10):
+        assert gateway.call("GET", "/api/noop").status == 200
+    assert [e["invocations"] for e in gateway.status("noop")["environments"]] == [10]
+
+
+def test_environments_grow_to_the_reserved_concurrency_and_no_further(gateway: Gateway) -> None:
+    """Eight at once on a concurrency of three: three run, side by side, five are throttled."""
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        replies = list(pool.map(lambda _: gateway.invoke("sleep"), range(8)))
+    assert sorted(reply.status for reply in replies) == [200] * 3 + [429] * 5
+    assert gateway.status("sleep")["in_flight"] == 0
+    assert len(pids(gateway, "sleep")) <= 3
+    assert {reply.headers.get("x-amzn-errortype") for reply in replies} == {None, "TooManyRequestsException"}
+
+
+def test_an_environment_killed_in_mid_call_is_a_502_at_once_and_replaced(gateway: Gateway, tmp_path: Path) -> None:
+    """kill -9 while the handler sleeps: the caller does not wait for a timeout, the next call finds a new process."""
+    note = tmp_path / "note"
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        call = pool.submit(gateway.call, "GET", f"/api/sleep?seconds=8&note={note}")
+        victim = int(eventually(lambda: note.exists() and note.read_text().strip()))
+        os.kill(victim, signal.SIGKILL)
+        assert call.result(timeout=4).status == 502
+    reply = gateway.call("GET", "/api/sleep?seconds=0")
+    assert reply.status == 200
+    assert reply.json()["pid"] != victim
+    assert '"cause": "signal: 9"' in gateway.log("sleep")
+
+
+def test_an_idle_environment_that_dies_is_forgotten(gateway: Gateway) -> None:
+    """A call after its death is served by another."""
+    gateway.call("GET", "/api/noop")
+    [victim] = pids(gateway, "noop")
+    os.kill(victim, signal.SIGKILL)
+    eventually(lambda: pids(gateway, "noop") == [])
+    assert gateway.call("GET", "/api/noop").status == 200
+
+
+def test_an_exit_in_a_handler_is_an_error_at_once(gateway: Gateway) -> None:
+    """os._exit looks like a crash, not like a timeout."""
+    reply = gateway.invoke("leave")
+    assert reply.headers["x-amz-function-error"] == "Unhandled"
+    assert (reply.json()["errorType"], "exit status 3" in reply.json()["errorMessage"]) == ("Runtime.ExitError", True)
+
+
+def test_a_raise_is_reported_with_its_type_and_the_environment_lives_on(gateway: Gateway) -> None:
+    """awslambdaric's own error document comes back; the process is used again."""
+    first, second = gateway.invoke("crash"), gateway.invoke("crash")
+    assert first.headers["x-amz-function-error"] == "Unhandled"
+    assert first.json()["errorType"] == second.json()["errorType"] == "RuntimeError"
+    assert len(pids(gateway, "crash")) == 1
+
+
+def test_a_function_over_its_timeout_is_killed(gateway: Gateway) -> None:
+    """The caller learns it at the timeout, and the process is gone."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        call = pool.submit(gateway.invoke, "slow", {"queryStringParameters": {"seconds": "60"}})
+        [pid] = eventually(lambda: [p for p in pids(gateway, "slow") if p])
+        reply = call.result(timeout=15)
+    assert (reply.json()["errorType"], reply.headers["x-amz-function-error"]) == ("Sandbox.Timedout", "Unhandled")
+    eventually(lambda: not alive(pid))
+
+
+def test_a_handler_that_cannot_be_imported_fails_each_call_and_is_logged(gateway: Gateway) -> None:
+    """The init error is the answer, and the log names the module."""
+    for _ in range(2):
+        assert gateway.invoke("broken").json()["errorType"] == "Runtime.ImportModuleError"
+    assert "a_module_that_does_not_exist" in gateway.log("broken")
+    assert pids(gateway, "broken") == []
+
+
+def test_the_log_has_whole_lines_and_one_report_per_invocation(gateway: Gateway) -> None:
+    """What handlers print, line by line, and the duration of each call."""
+    for _ in range(3):
+        gateway.invoke("talk")
+    eventually(lambda: gateway.log("talk").count("two words") == 3)
+    lines = gateway.log("talk").splitlines()
+    assert lines.count("one line") == 3
+    assert sum('"platform.report"' in line for line in lines) == 3
+
+
+def test_an_event_invocation_is_taken_before_it_runs(gateway: Gateway, tmp_path: Path) -> None:
+    """202 at once; it runs all the same."""
+    note = tmp_path / "note"
+    payload = {"queryStringParameters": {"seconds": "0", "note": str(note)}}
+    assert gateway.invoke("sleep", payload, X_Amz_Invocation_Type="Event").status == 202
+    eventually(note.exists)
+
+
+def test_an_unknown_function_is_a_404(gateway: Gateway) -> None:
+    """As Lambda says it."""
+    reply = gateway.invoke("nobody")
+    assert (reply.status, reply.headers["x-amzn-errortype"]) == (404, "ResourceNotFoundException")
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_no_environment_outlives_the_gateway(gateway: Gateway, tmp_path: Path, how: signal.Signals) -> None:
+    """Asked to stop, interrupted or killed: even one that is busy is gone, and an orderly stop exits with 0."""
+    note = tmp_path / "note"
+    payload = {"queryStringParameters": {"seconds": "60", "note": str(note)}}
+    gateway.invoke("sleep", payload, X_Amz_Invocation_Type="Event")
+    pid = int(eventually(lambda: note.exists() and note.read_text().strip()))
+    gateway.process.send_signal(how)
+    assert gateway.process.wait(timeout=10) == (-9 if how == signal.SIGKILL else 0)
+    eventually(lambda: not alive(pid), deadline_s=5)
+
+
+def test_a_stop_lets_a_call_under_way_end(gateway: Gateway, tmp_path: Path) -> None:
+    """SIGTERM in mid-call: the caller still gets its answer."""
+    note = tmp_path / "note"
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        call = pool.submit(gateway.call, "GET", f"/api/sleep?seconds=1&note={note}")
+        eventually(note.exists)
+        gateway.process.terminate()
+        assert call.result(timeout=10).status == 200
+    assert gateway.process.wait(timeout=10) == 0
+
+
+def test_a_port_in_use_is_said_in_one_line(gateway: Gateway, tmp_path: Path) -> None:
+    """A second gateway on the same port names the reason and exits with 1."""
+    arguments = ["--stack", str(tmp_path / "stack.json"), "--port", str(gateway.port), "--logs", str(tmp_path / "l")]
+    command = [PYTHON, "-m", "local.gateway", *arguments]
+    second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+    assert second.returncode == 1
+    assert "address already in use" in second.stderr
+    assert "Traceback" not in second.stderr

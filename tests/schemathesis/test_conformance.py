@@ -1,0 +1,66 @@
+"""The running service against its own description: thousands of generated calls, every check, no failure."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.settings import DEFAULT_LIMITS
+from tests.e2e.cloud import ROOT, Cloud, running
+from tests.e2e.people import People
+
+LEAST_CALLS = 2_000
+CONFIG = Path(__file__).with_name("schemathesis.toml")
+SEED = 20261124
+UNLIMITED = json.dumps(dict.fromkeys(DEFAULT_LIMITS, (1_000_000, 1)))
+RUN_S = 900
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """A local cloud whose limits do not turn generated calls away: those have tests of their own."""
+    with running(tmp_path_factory.mktemp("cloud"), "--parameter", f"Limits={UNLIMITED}") as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def tokens(cloud: Cloud) -> dict[str, str]:
+    """Somebody of each role; for all generated calls together every role's operations are reached."""
+    people = People(cloud)
+    clients = {"admin": people.staff("admin"), "member": people.member()[1], "agent": people.agent()[1]}
+    return {role: str(client.headers["Authorization"]) for role, client in clients.items()}
+
+
+def answered(cloud: Cloud) -> int:
+    """How many calls the functions have answered: what the gateway turns away is not counted."""
+    return cloud.logs().count('"message":"request"')
+
+
+def run(cloud: Cloud, folder: Path, token: str) -> int:
+    """One run as one role; fails with its output where any check fails. How many calls were answered."""
+    before = answered(cloud)
+    command = [
+        *[str(ROOT / ".venvs/dev/bin/schemathesis"), "--no-color", "--config-file", str(CONFIG)],
+        *["run", f"{cloud.url}/openapi.json", "--checks", "all"],
+        *["--header", f"Authorization: {token}", "--seed", str(SEED), "--max-examples", "25", "--workers", "1"],
+    ]
+    hooks = str(CONFIG.with_name("hooks.py"))
+    environment = {**os.environ, "SCHEMATHESIS_HOOKS": hooks}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=RUN_S, check=False
+    )
+    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-5_000:]
+    return answered(cloud) - before
+
+
+def test_every_check_holds_for_thousands_of_generated_calls(
+    cloud: Cloud, tokens: dict[str, str], tmp_path: Path
+) -> None:
+    """As admin, as member and as agent; then the service is still well."""
+    calls = {role: run(cloud, tmp_path, token) for role, token in tokens.items()}
+    assert sum(calls.values()) >= LEAST_CALLS, calls
+    assert cloud.client().get("/health").status_code == 200
+    assert '"level":"ERROR"' not in cloud.logs()

@@ -1,0 +1,146 @@
+"""Functions, queues, schedules and the layer fit each other."""
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+from cfnlint.api import ManualArgs, lint
+
+from shared.settings import Settings
+from tests.services import ROOT
+from tests.template.translation import REGION, Json, of_type, read, translated
+
+FUNCTIONS = {
+    "AgentsFunction": ("agents.app.handler", 20),
+    "MembersFunction": ("members.app.handler", 20),
+    "ClaimsFunction": ("claims.app.handler", 20),
+    "HealthFunction": ("health.app.handler", 5),
+    "JobsFunction": ("jobs.app.handler", 2),
+    "RelayFunction": ("jobs.relay.handler", 2),
+    "WorkerFunction": ("jobs.worker.handler", 16),
+    "HousekeepingFunction": ("jobs.housekeeping.handler", 1),
+    "AdminFunction": ("jobs.admin.handler", 1),
+}
+VARIABLES = """
+SERVICE_VERSION DB_HOST DB_PORT DB_NAME DB_USER DB_AUTH DB_PASSWORD DB_SSLMODE DB_MAX_CONNECTIONS
+DB_CONNECT_TIMEOUT DB_IDLE_TIMEOUT DB_MAX_LIFETIME STATE_TABLE QUEUE_HIGH_URL QUEUE_NORMAL_URL
+QUEUE_LOW_URL NUDGE_QUEUE_URL EVIDENCE_BUCKET USER_POOL_ID USER_POOL_CLIENT_ID MAIL_SENDER
+DESK_MAILBOX DESK_LANGUAGE APP_URL ALLOWED_ORIGINS CURSOR_SECRET COUNTRY LIMITS
+POWERTOOLS_SERVICE_NAME POWERTOOLS_METRICS_NAMESPACE LOG_LEVEL
+"""
+SET_BY_LAMBDA = {"aws_region", "aws_endpoint_url"}
+PAUSABLE = {"Fn::If": ["EventSourcesOn", True, False]}
+
+
+def mappings() -> Iterator[tuple[str, str, Json]]:
+    """Each event source mapping: its queue, its function, its properties."""
+    for mapping in of_type(translated(), "AWS::Lambda::EventSourceMapping").values():
+        queue = mapping["EventSourceArn"]["Fn::GetAtt"][0]
+        yield queue, mapping["FunctionName"]["Ref"].removesuffix("Aliaslive"), mapping
+
+
+def test_the_functions_are_the_ones_decided_on() -> None:
+    """Name, handler and reserved concurrency; the alias `live` is what is called."""
+    functions = of_type(translated(), "AWS::Lambda::Function")
+    aliases = of_type(translated(), "AWS::Lambda::Alias")
+
+    assert {n: (f["Handler"], f["ReservedConcurrentExecutions"]) for n, f in functions.items()} == FUNCTIONS
+    assert {f["Runtime"] for f in functions.values()} == {"python3.13"}
+    assert {(a["FunctionName"]["Ref"], a["Name"]) for a in aliases.values()} == {(name, "live") for name in FUNCTIONS}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_function_is_told_everything(name: str) -> None:
+    """Each variable of the settings is set on each function, and none that nobody reads."""
+    variables = of_type(translated(), "AWS::Lambda::Function")[name]["Environment"]["Variables"]
+
+    assert set(variables) == set(VARIABLES.split())
+    assert set(Settings.model_fields) - SET_BY_LAMBDA <= {variable.lower() for variable in variables}
+
+
+def test_an_api_function_gives_up_before_the_gateway_does() -> None:
+    """API Gateway stops waiting after 29 s; an answer of ours has to leave before."""
+    functions = of_type(translated(), "AWS::Lambda::Function")
+
+    assert {functions[name]["Timeout"] < 29 for name in list(FUNCTIONS)[:5]} == {True}
+
+
+def test_a_message_stays_hidden_for_six_timeouts_of_its_consumer() -> None:
+    """Less, and a message comes back while its first receiver still works on it."""
+    template = translated()
+    queues, functions = of_type(template, "AWS::SQS::Queue"), of_type(template, "AWS::Lambda::Function")
+
+    for queue, function, _ in mappings():
+        assert queues[queue]["VisibilityTimeout"] >= 6 * functions[function]["Timeout"], queue
+
+
+def test_each_priority_has_its_own_share_of_the_worker() -> None:
+    """Low can't starve high: what each may use at once is bounded, and together it fits the worker."""
+    shares = {q: m["ScalingConfig"]["MaximumConcurrency"] for q, f, m in mappings() if f == "WorkerFunction"}
+
+    assert shares == {"QueueHigh": 10, "QueueNormal": 4, "QueueLow": 2}
+    assert sum(shares.values()) == FUNCTIONS["WorkerFunction"][1]
+
+
+def test_one_bad_job_does_not_take_its_batch_along() -> None:
+    """The worker reports single failures, and what keeps failing ends in the queue's own dead letters."""
+    queues = of_type(translated(), "AWS::SQS::Queue")
+
+    for queue, function, mapping in mappings():
+        if function == "WorkerFunction":
+            redrive = queues[queue]["RedrivePolicy"]
+            assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+            assert redrive["deadLetterTargetArn"] == {"Fn::GetAtt": [queue.replace("Queue", "DeadLetter"), "Arn"]}
+
+
+def test_one_parameter_pauses_every_event_source() -> None:
+    """EventSources reaches each mapping and each schedule as a value that really differs."""
+    schedules = of_type(translated(), "AWS::Events::Rule")
+
+    assert {json.dumps(mapping["Enabled"]) for _, _, mapping in mappings()} == {json.dumps(PAUSABLE)}
+    assert {name: rule["State"] for name, rule in schedules.items()} == {
+        "HealthFunctionEveryMinute": {"Ref": "EventSources"},
+        "RelayFunctionEveryMinute": {"Ref": "EventSources"},
+        "HousekeepingFunctionEveryHour": {"Ref": "EventSources"},
+    }
+
+
+def test_the_layer_is_built_for_the_processor_it_runs_on() -> None:
+    """The three places that name it agree; the makefile's wheels would not load on the other one."""
+    template = read()
+    makefile = (ROOT / "layers/shared/Makefile").read_text()
+    architecture = template["Parameters"]["Architecture"]["Default"]
+
+    assert template["Resources"]["SharedLayer"]["Metadata"]["BuildArchitecture"] == architecture
+    assert re.findall(r"^LAYER_ARCHITECTURE \?= (\w+)$", makefile, re.M) == [architecture]
+
+
+def test_every_log_is_kept_for_a_time_and_no_longer() -> None:
+    """Each function writes to a group of its own with a retention."""
+    template = translated()
+    groups = of_type(template, "AWS::Logs::LogGroup")
+    used = [f["LoggingConfig"]["LogGroup"]["Ref"] for f in of_type(template, "AWS::Lambda::Function").values()]
+
+    assert sorted(used) == sorted(groups)
+    assert all(group["RetentionInDays"] == {"Ref": "LogRetentionDays"} for group in groups.values())
+
+
+def test_what_the_transform_makes_is_clean_for_the_linter() -> None:
+    """cfn-lint over the translated template, where it sees what the transform adds."""
+    found = lint(json.dumps(translated()), config=ManualArgs(regions=[REGION]))
+
+    assert [str(match) for match in found] == []
+
+
+def test_the_deploy_guide_names_every_parameter_and_its_default() -> None:
+    """The table of docs/deploy.md is the template's parameters, no more and no less."""
+    rows = re.findall(r"^\| (`[A-Z].*?) \| (.*?) \|", (ROOT / "docs/deploy.md").read_text(), re.M)
+    told = [
+        (name, default.strip("`"))
+        for names, defaults in rows
+        for name, default in zip(re.findall(r"`(\w+)`", names), defaults.split(", "), strict=True)
+    ]
+    parameters = read()["Parameters"].items()
+
+    assert dict(told) == {name: str(p.get("Default", "required") or "empty") for name, p in parameters}

@@ -1,0 +1,150 @@
+"""No function may do more than its work needs."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from tests.template.translation import Json, of_type, read, translated
+
+# What can't be narrowed to a resource, and why.
+UNBOUNDED = {("HealthFunctionRole", "ses:GetAccount"): "the account's sending quota is no resource with an ARN"}
+MANAGED = {
+    "service-role/AWSLambdaBasicExecutionRole": "the transform's own: writing logs",
+    "AWSXrayWriteOnlyAccess": "traces are no resource with an ARN",
+    "service-role/AWSLambdaVPCAccessExecutionRole": "network interfaces have no ARN before they exist",
+}
+CONNECT = {"rds-db:connect DatabaseUser"}
+STATE = {
+    f"dynamodb:{name} StateTable" for name in ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem")
+}
+NUDGE = {"sqs:SendMessage NudgeQueue"}
+ROOM = CONNECT | STATE | NUDGE
+IDENTITIES = {
+    f"cognito-idp:Admin{name} UserPool" for name in ("CreateUser", "AddUserToGroup", "GetUser", "SetUserPassword")
+}
+PRIORITIES = ("QueueHigh", "QueueNormal", "QueueLow")
+DEAD_LETTERS = ("DeadLetterHigh", "DeadLetterNormal", "DeadLetterLow")
+
+
+def taking_from(*queues: str) -> set[str]:
+    """What an event source mapping needs of its queues."""
+    actions = ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "ChangeMessageVisibility")
+    return {f"sqs:{action} {queue}" for action in actions for queue in queues}
+
+
+MAY = {
+    "Agents": ROOM,
+    "Members": ROOM,
+    "Claims": ROOM
+    | {f"s3:{name} EvidenceBucket/*" for name in ("PutObject", "GetObject", "DeleteObject")}
+    | {"s3:ListBucket EvidenceBucket"},
+    "Health": CONNECT
+    | STATE
+    | {f"sqs:GetQueueAttributes {queue}" for queue in (*PRIORITIES, *DEAD_LETTERS, "NudgeQueue")}
+    | {"cognito-idp:DescribeUserPool UserPool", "s3:ListBucket EvidenceBucket", "ses:GetAccount *"},
+    "Jobs": ROOM,
+    "Relay": CONNECT | {f"sqs:SendMessage {queue}" for queue in PRIORITIES} | taking_from("NudgeQueue"),
+    "Worker": CONNECT
+    | NUDGE
+    | taking_from(*PRIORITIES)
+    | {"ses:SendEmail identity/MailSender", "ses:SendEmail identity/Domain"}
+    | IDENTITIES,
+    "Housekeeping": CONNECT | NUDGE | {"s3:DeleteObject EvidenceBucket/*"},
+    "Admin": {"rds-db:connect DatabaseOwner"} | IDENTITIES,
+}
+
+
+def target(resource: Any) -> str:
+    """The end of an ARN, with logical ids and parameters for what is only known when deployed."""
+    if isinstance(resource, str):
+        return resource
+    if "Fn::GetAtt" in resource:
+        return str(resource["Fn::GetAtt"][0])
+    text = resource["Fn::Sub"] if isinstance(resource["Fn::Sub"], str) else resource["Fn::Sub"][0]
+    plain = str(text).rsplit(":", 1)[-1].replace(".Arn}", "}").replace("${", "").replace("}", "")
+    return plain.removeprefix("DatabaseResourceId/")
+
+
+def listed(value: Any) -> list[Any]:
+    """One or many, as a list."""
+    return value if isinstance(value, list) else [value]
+
+
+def allowed(role: Json) -> Iterator[Json]:
+    """The Allow statements of a role, those behind a condition included."""
+    for policy in role.get("Policies", []):
+        for statement in listed(policy["PolicyDocument"]["Statement"]):
+            plain = statement["Fn::If"][1] if "Fn::If" in statement else statement
+            if plain["Effect"] == "Allow":
+                yield plain
+
+
+def test_nothing_is_allowed_on_everything() -> None:
+    """A bare * as a resource, or inside an action, stands nowhere but on the list with its reason."""
+    roles = of_type(translated(), "AWS::IAM::Role")
+    unbounded = {
+        (name, action)
+        for name, role in roles.items()
+        for statement in allowed(role)
+        for action in listed(statement["Action"])
+        if "*" in listed(statement["Resource"]) or "*" in action or "NotAction" in statement
+    }
+
+    assert unbounded == set(UNBOUNDED)
+
+
+def test_every_managed_policy_is_one_we_decided_on() -> None:
+    """The transform attaches policies of Amazon's, which name no resource, for each convenience it offers."""
+    roles = of_type(translated(), "AWS::IAM::Role")
+    attached = {arn for role in roles.values() for arn in role.get("ManagedPolicyArns", [])}
+
+    assert {arn.split(":policy/")[1] for arn in attached} == set(MANAGED)
+
+
+def test_each_function_may_do_what_its_work_needs_and_no_more() -> None:
+    """The actions of each role on each resource, against the list."""
+    roles = of_type(translated(), "AWS::IAM::Role")
+    may = {
+        name.removesuffix("FunctionRole"): {
+            f"{action} {target(resource)}"
+            for statement in allowed(role)
+            for action in listed(statement["Action"])
+            for resource in listed(statement["Resource"])
+        }
+        for name, role in roles.items()
+    }
+
+    assert may == MAY
+
+
+def test_only_the_operators_function_is_the_owner_of_the_schema() -> None:
+    """The others connect as the role that can change no table and no history."""
+    environments = {
+        name: function["Environment"]["Variables"]["DB_USER"]["Ref"]
+        for name, function in of_type(translated(), "AWS::Lambda::Function").items()
+    }
+
+    assert {name for name, user in environments.items() if user == "DatabaseOwner"} == {"AdminFunction"}
+
+
+def test_evidence_is_private_and_travels_encrypted() -> None:
+    """No public access of any kind, and no request without TLS."""
+    template = translated()
+    bucket = of_type(template, "AWS::S3::Bucket")["EvidenceBucket"]
+    (statement,) = of_type(template, "AWS::S3::BucketPolicy")["EvidenceBucketPolicy"]["PolicyDocument"]["Statement"]
+
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert statement["Effect"] == "Deny"
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_nobody_signs_themselves_up() -> None:
+    """An identity is made by a registration or an operator; its groups can't be asked for."""
+    template = read()
+    pool = of_type(template, "AWS::Cognito::UserPool")["UserPool"]
+    client = of_type(template, "AWS::Cognito::UserPoolClient")["UserPoolClient"]
+    groups = of_type(template, "AWS::Cognito::UserPoolGroup").values()
+
+    assert pool["AdminCreateUserConfig"] == {"AllowAdminCreateUserOnly": True}
+    assert client["PreventUserExistenceErrors"] == "ENABLED"
+    assert "ALLOW_USER_PASSWORD_AUTH" not in client["ExplicitAuthFlows"]
+    assert {group["GroupName"] for group in groups} == {"member", "agent", "staff", "admin"}

@@ -1,0 +1,158 @@
+"""The API that the template deploys is the one that the contract lists, with its doors locked as it says."""
+
+import json
+from typing import NamedTuple
+
+import pytest
+
+from shared.http.problems import CATALOGUE, MEDIA_TYPE, URN
+from tests.template.translation import Json, translated
+
+ANY = "x-amazon-apigateway-any-method"
+SCOPE = ["aws.cognito.signin.user.admin"]
+
+
+class Route(NamedTuple):
+    method: str
+    path: str
+    function: str
+    public: bool = False
+
+
+CONTRACT = [
+    Route("get", "/health", "HealthFunction", public=True),
+    Route("get", "/health/deep", "HealthFunction", public=True),
+    Route("get", "/openapi.json", "HealthFunction", public=True),
+    Route("get", "/docs", "HealthFunction", public=True),
+    Route("post", "/agents", "AgentsFunction", public=True),
+    Route("get", "/agents", "AgentsFunction"),
+    Route("get", "/agents/me", "AgentsFunction"),
+    Route("get", "/agents/{agent_id}", "AgentsFunction"),
+    Route("post", "/agents/{agent_id}/decision", "AgentsFunction"),
+    Route("get", "/agents/me/clients", "AgentsFunction"),
+    Route("get", "/agents/me/commissions", "AgentsFunction"),
+    Route("post", "/members", "MembersFunction", public=True),
+    Route("get", "/members", "MembersFunction"),
+    Route("get", "/members/me", "MembersFunction"),
+    Route("patch", "/members/me", "MembersFunction"),
+    Route("get", "/members/{member_id}", "MembersFunction"),
+    Route("patch", "/members/{member_id}", "MembersFunction"),
+    Route("post", "/members/{member_id}/renewals", "MembersFunction"),
+    Route("post", "/members/{member_id}/cancellation", "MembersFunction"),
+    Route("post", "/claims", "ClaimsFunction"),
+    Route("get", "/claims", "ClaimsFunction"),
+    Route("get", "/claims/{claim_id}", "ClaimsFunction"),
+    Route("get", "/claims/{claim_id}/history", "ClaimsFunction"),
+    Route("post", "/claims/{claim_id}/transitions", "ClaimsFunction"),
+    Route("put", "/claims/{claim_id}/assignee", "ClaimsFunction"),
+    Route("post", "/claims/{claim_id}/documents", "ClaimsFunction"),
+    Route("get", "/claims/{claim_id}/documents", "ClaimsFunction"),
+    Route("post", "/claims/{claim_id}/documents/{document_id}/completion", "ClaimsFunction"),
+    Route("get", "/claims/{claim_id}/documents/{document_id}/download", "ClaimsFunction"),
+    Route("get", "/jobs", "JobsFunction"),
+    Route("post", "/jobs/{job_id}/replay", "JobsFunction"),
+]
+ELSEWHERE = {"/", "/{proxy+}"}
+
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html
+RESPONSE_TYPES = """
+ACCESS_DENIED API_CONFIGURATION_ERROR AUTHORIZER_CONFIGURATION_ERROR AUTHORIZER_FAILURE
+BAD_REQUEST_BODY BAD_REQUEST_PARAMETERS DEFAULT_4XX DEFAULT_5XX EXPIRED_TOKEN INTEGRATION_FAILURE
+INTEGRATION_TIMEOUT INVALID_API_KEY INVALID_SIGNATURE MISSING_AUTHENTICATION_TOKEN QUOTA_EXCEEDED
+REQUEST_TOO_LARGE RESOURCE_NOT_FOUND THROTTLED UNAUTHORIZED UNSUPPORTED_MEDIA_TYPE WAF_FILTERED
+"""
+OF_THE_GATEWAY_ALONE = {"bad-gateway": 502, "timeout": 504}
+
+
+def api() -> Json:
+    """The API's definition, as the transform wrote it."""
+    body: Json = translated()["Resources"]["Api"]["Properties"]["Body"]
+    return body
+
+
+def function_of(method: Json) -> str:
+    """The logical id of the function that a method calls, by way of its alias."""
+    uri: str = method["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"]
+    return uri.split("functions/${")[1].split("Aliaslive}")[0]
+
+
+def is_public(method: Json) -> bool:
+    """Whether the gateway lets a call through without a token."""
+    return bool(method["security"] == [{"NONE": []}])
+
+
+def test_the_contract_is_what_is_deployed() -> None:
+    """Each method and path goes to its function, and there is none that the contract does not list."""
+    deployed = {
+        Route(method, path, function_of(operation), is_public(operation))
+        for path, item in api()["paths"].items()
+        for method, operation in item.items()
+        if method not in (ANY, "options")
+    }
+
+    assert deployed == set(CONTRACT)
+
+
+def test_every_locked_method_takes_access_tokens_only() -> None:
+    """The authorizer asks for a scope that ID tokens lack."""
+    locked = [
+        operation["security"]
+        for item in api()["paths"].values()
+        for method, operation in item.items()
+        if method not in (ANY, "options") and not is_public(operation)
+    ]
+
+    assert locked == [[{"AccessToken": SCOPE}]] * len([r for r in CONTRACT if not r.public])
+
+
+def test_every_path_answers_every_method_by_the_same_function() -> None:
+    """A wrong method reaches the function, without a token, so that it can answer 405 with Allow."""
+    owners = {route.path: route.function for route in CONTRACT} | dict.fromkeys(ELSEWHERE, "HealthFunction")
+    others = {path: (function_of(item[ANY]), is_public(item[ANY])) for path, item in api()["paths"].items()}
+
+    assert others == {path: (function, True) for path, function in owners.items()}
+
+
+def test_every_path_answers_preflights_by_itself() -> None:
+    """A preflight never costs an invocation, and names the origin that the stack was given."""
+    for path, item in api()["paths"].items():
+        integration = item["options"]["x-amazon-apigateway-integration"]
+        headers = integration["responses"]["default"]["responseParameters"]
+        assert integration["type"] == "mock", path
+        assert headers["method.response.header.Access-Control-Allow-Origin"] == {"Fn::Sub": "'${AllowedOrigins}'"}
+        assert "security" not in item["options"]
+
+
+@pytest.mark.parametrize("kind", RESPONSE_TYPES.split())
+def test_what_the_gateway_says_by_itself_is_a_problem_like_ours(kind: str) -> None:
+    """Same media type, same names, titles and statuses as the functions', with the request's id."""
+    response = api()["x-amazon-apigateway-gateway-responses"][kind]
+    problem = json.loads(response["responseTemplates"]["application/json"])
+    name = problem["type"].removeprefix(URN)
+    headers = response["responseParameters"]
+
+    assert set(problem) == {"type", "title", "status", "detail", "instance"}
+    assert problem["status"] == int(response["statusCode"])
+    assert problem["instance"] == "$context.requestId"
+    assert headers["gatewayresponse.header.Content-Type"] == f"'{MEDIA_TYPE}'"
+    assert headers["gatewayresponse.header.X-Request-Id"] == "context.requestId"
+    assert headers["gatewayresponse.header.Access-Control-Allow-Origin"] == {"Fn::Sub": "'${AllowedOrigins}'"}
+    if name in OF_THE_GATEWAY_ALONE:
+        assert problem["status"] == OF_THE_GATEWAY_ALONE[name]
+    else:
+        told = CATALOGUE[name]
+        assert (problem["status"], problem["title"], problem["detail"]) == (told.status, told.title, told.detail)
+
+
+def test_every_kind_of_gateway_response_is_ours() -> None:
+    """Not one falls back to the gateway's own shape."""
+    assert set(api()["x-amazon-apigateway-gateway-responses"]) == set(RESPONSE_TYPES.split())
+
+
+def test_a_refusal_says_what_to_do_about_it() -> None:
+    """A throttled caller learns when to return, one without a token which kind to bring."""
+    responses = api()["x-amazon-apigateway-gateway-responses"]
+    for kind, response in responses.items():
+        headers = response["responseParameters"]
+        assert ("gatewayresponse.header.Retry-After" in headers) == (int(response["statusCode"]) == 429), kind
+        assert ("gatewayresponse.header.WWW-Authenticate" in headers) == (int(response["statusCode"]) == 401), kind

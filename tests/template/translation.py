@@ -1,0 +1,73 @@
+"""template.yaml as CloudFormation gets it: read with its tags, and put through the real SAM translator."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
+
+from local.template import read_template, with_stub_code
+from tests.services import EMULATOR_PYTHON, ROOT
+
+TEMPLATE = ROOT / "template.yaml"
+REGION = "eu-central-1"
+ARTIFACT = "s3://an-artifact-bucket/artifact.zip"
+Json = dict[str, Any]
+
+# The translator lives in the emulator's environment: it can't share one with the pydantic of the layer.
+TRANSLATE = """
+import json, sys
+from types import SimpleNamespace
+from samtranslator.translator.transform import transform
+json.dump(transform(json.load(sys.stdin), {}, SimpleNamespace(load=dict)), sys.stdout)
+"""
+
+
+def read() -> Json:
+    """The template as it stands, its short tags written out."""
+    return read_template(TEMPLATE.read_text())
+
+
+@cache
+def _translated_text() -> str:
+    answer = subprocess.run(
+        [str(EMULATOR_PYTHON), "-c", TRANSLATE],
+        input=json.dumps(with_stub_code(read(), ARTIFACT)),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"AWS_DEFAULT_REGION": REGION},
+    )
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout
+
+
+def translated() -> Json:
+    """A fresh copy of what the SAM transform makes of template.yaml."""
+    document: Json = json.loads(_translated_text())
+    return document
+
+
+def walk(value: Any, place: str = "") -> Iterator[tuple[str, Json]]:
+    """Every mapping inside `value`, with the place where it stands."""
+    if isinstance(value, dict):
+        yield place, value
+        for key, item in value.items():
+            yield from walk(item, f"{place}/{key}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from walk(item, f"{place}/{index}")
+
+
+def of_type(template: Json, kind: str) -> dict[str, Json]:
+    """The properties of the resources of one type, by logical id."""
+    resources: dict[str, Json] = template["Resources"]
+    return {name: r.get("Properties", {}) for name, r in resources.items() if r["Type"] == kind}
+
+
+@cache
+def attributes(kind: str) -> frozenset[str]:
+    """What Fn::GetAtt may ask of a resource type, by CloudFormation's own schema."""
+    return frozenset(PROVIDER_SCHEMA_MANAGER.get_resource_schema(REGION, kind).get_atts)

@@ -1,0 +1,57 @@
+"""A deep check on answers that a test chooses."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from health.check import DATABASE, SERVICES, STATE_STORE, DeepCheck
+from health.model import Jobs
+from health.probes import Outcome, Probe, Prober
+from health.service import Look
+from shared.aws.fleet import Fleet, ServerSeen
+from tests.fakes.clock import ManualClock
+
+WRITER = Look(writable=True, server="a1", used=7, jobs=Jobs(pending=2, oldest_pending_s=4.0, failed=1))
+FLEET = Fleet(circuits={}, server=ServerSeen("a1", None), retries=3)
+
+
+class Scripted(Prober):
+    """A prober whose latencies are the test's: `slow` seconds by name."""
+
+    def __init__(self, slow: dict[str, float]) -> None:
+        super().__init__()
+        self._slow = slow
+
+    def ask(self, probes: Sequence[Probe], *, within_s: float) -> dict[str, Outcome]:
+        asked = super().ask(probes, within_s=within_s)
+        return {n: Outcome(o.failed, self._slow.get(n, 0.01), o.value) for n, o in asked.items()}
+
+
+class World:
+    """What the probes find; an exception in the place of an answer is raised."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.found: dict[str, Any] = dict.fromkeys(SERVICES, True) | {DATABASE: WRITER, STATE_STORE: FLEET}
+        self.slow: dict[str, float] = {}
+        self.asked = 0
+        self.noted: list[tuple[ServerSeen | None, ServerSeen]] = []
+        self.first_to_note = True
+        self.check = DeepCheck(
+            self._probes, self, version="v1", max_connections=50, clock=self.clock, prober=Scripted(self.slow)
+        )
+
+    def _probes(self) -> list[Probe]:
+        self.asked += 1
+        return [Probe(name, self._answer(name)) for name in self.found]
+
+    def _answer(self, name: str) -> Callable[[], Any]:
+        def answer() -> Any:
+            if isinstance(self.found[name], Exception):
+                raise self.found[name]
+            return self.found[name]
+
+        return answer
+
+    def change_server(self, seen: ServerSeen | None, now: ServerSeen) -> bool:
+        self.noted.append((seen, now))
+        return self.first_to_note

@@ -1,0 +1,147 @@
+"""The health function's answers, to callers and to the schedule, and the metrics it leaves."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from health import app
+from health.app import api, handler
+from health.model import Report
+from health.wiring import HealthWiring
+from shared.settings import Settings
+from tests.fakes.state import InMemoryStateStore
+from tests.harness import Client, LambdaContext
+from tests.unit.health.reports import WRITER, World
+
+BROKEN = RuntimeError("connection to db.internal.example.test refused for interdomestik_app")
+SCHEDULED = {"source": "interdomestik.schedule"}
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def wiring(world: World) -> HealthWiring:
+    own = HealthWiring(Settings(service_version="v1"), world.clock)
+    own.__dict__ |= {"check": world.check, "state": InMemoryStateStore(world.clock)}
+    return own
+
+
+@pytest.fixture
+def client(wiring: HealthWiring) -> Client:
+    return Client(api, wiring)
+
+
+def metrics_of(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """The EMF documents printed since the last look."""
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    return [line for line in lines if "_aws" in line]
+
+
+def test_shallow_health_touches_nothing(client: Client, world: World) -> None:
+    """Neither the store of limits nor anything that is checked, however often it is asked."""
+    client.wiring.__dict__["state"] = None
+    replies = [client.call("GET", "/health") for _ in range(100)]
+    assert {(r.status, r.body) for r in replies} == {
+        (200, '{"status":"healthy","version":"v1","time":"2026-11-02T09:30:00Z"}')
+    }
+    assert world.asked == 0
+
+
+def test_deep_health_is_200_and_fits_its_description(client: Client) -> None:
+    """What is answered is what the API's description says, to the last field."""
+    reply = client.call("GET", "/health/deep")
+    assert (reply.status, reply.headers["Content-Type"], reply.json["status"]) == (200, "application/json", "healthy")
+    assert Report.model_validate(reply.json, extra="forbid").model_dump(mode="json") == reply.json
+
+
+def test_an_unhealthy_report_is_503_and_a_report(client: Client, world: World) -> None:
+    """Not a problem: what watches it reads the same fields. It says nothing of the error, the host or the role."""
+    world.found["database"] = BROKEN
+    reply = client.call("GET", "/health/deep")
+    assert (reply.status, reply.headers["Content-Type"]) == (503, "application/json")
+    assert (reply.json["status"], reply.json["checks"]["database"]["status"]) == ("unhealthy", "unhealthy")
+    assert not any(word in reply.body for word in ("example", "refused", "interdomestik", "Error"))
+
+
+def test_degraded_is_200(client: Client, world: World) -> None:
+    """It still takes work."""
+    world.found["email"] = BROKEN
+    reply = client.call("GET", "/health/deep")
+    assert (reply.status, reply.json["status"]) == (200, "degraded")
+
+
+def test_deep_health_is_limited_by_address_and_the_schedule_is_not(
+    client: Client, wiring: HealthWiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """10 a minute; the eleventh is told when to come again."""
+    statuses = [client.call("GET", "/health/deep").status for _ in range(11)]
+    assert statuses == [200] * 10 + [429]
+    assert client.call("GET", "/health/deep").headers["Retry-After"] == "6"
+    client.source_ip = "127.0.0.10"
+    assert client.call("GET", "/health/deep").status == 200
+    monkeypatch.setattr(app, "wiring", lambda: wiring)
+    assert {handler(SCHEDULED, LambdaContext())["status"] for _ in range(20)} == {"healthy"}
+
+
+def test_the_schedule_gets_the_report_itself(wiring: HealthWiring, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No request, no status: a plain object that goes through JSON."""
+    monkeypatch.setattr(app, "wiring", lambda: wiring)
+    report = handler(SCHEDULED, LambdaContext())
+    assert Report.model_validate(json.loads(json.dumps(report))).status == "healthy"
+
+
+def test_the_first_invocation_of_a_process_is_its_cold_start(
+    wiring: HealthWiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the report itself is a kept one."""
+    monkeypatch.setattr(app, "wiring", lambda: wiring)
+    runtimes = [handler(SCHEDULED, LambdaContext())["runtime"] for _ in range(2)]
+    assert [runtime["cold_start"] for runtime in runtimes] == [True, False]
+    assert runtimes[0]["memory_mb"] > 10
+    assert runtimes[1]["cpu_s"] >= runtimes[0]["cpu_s"] > 0
+    assert runtimes[1]["uptime_s"] >= runtimes[0]["uptime_s"] >= 0
+
+
+def test_each_deep_check_leaves_its_metrics_where_the_alarms_look(
+    client: Client, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Namespace, dimension and names are those of the template; one document for each invocation."""
+    world.found["database"] = replace(WRITER, server="b2")
+    client.call("GET", "/health/deep")
+    client.call("GET", "/health/deep")
+    first, kept = metrics_of(capsys)
+    described = first["_aws"]["CloudWatchMetrics"][0]
+    assert (described["Namespace"], described["Dimensions"], first["service"]) == (
+        "Interdomestik",
+        [["service"]],
+        "health",
+    )
+    figures = {metric["Name"]: first[metric["Name"]] for metric in described["Metrics"]}
+    assert figures == {
+        "Unhealthy": [0.0],
+        "Degraded": [0.0],
+        "FailoverDetected": [1.0],
+        "JobsFailed": [1.0],
+        "JobsOldestPendingSeconds": [4.0],
+    }
+    assert kept["FailoverDetected"] == [0.0]
+
+
+def test_what_is_not_known_is_no_metric(client: Client, world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """Zero failed jobs would end an alarm that the outage has nothing to do with."""
+    world.found["database"] = BROKEN
+    client.call("GET", "/health/deep")
+    (only,) = metrics_of(capsys)
+    assert (only["Unhealthy"], only["Degraded"]) == ([1.0], [0.0])
+    assert not {"JobsFailed", "JobsOldestPendingSeconds"} & set(only)
+
+
+def test_shallow_health_leaves_no_metrics(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
+    """It knows nothing."""
+    client.call("GET", "/health")
+    assert metrics_of(capsys) == []

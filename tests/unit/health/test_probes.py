@@ -1,0 +1,85 @@
+"""Probes: all at once, none waited for past the deadline, none piled up."""
+
+from collections.abc import Callable
+from threading import Barrier, Event
+from typing import Any
+
+import pytest
+
+from health.probes import Probe, Prober
+from shared.clock import monotonic
+
+AT_ONCE_S = 5.0  # far more than is needed: only a hang takes so long
+
+
+class Hanging:
+    """A probe that waits until it is cut, or released."""
+
+    def __init__(self, *, cuttable: bool = True) -> None:
+        self.begun = 0
+        self.ended = Event()
+        self.release = Event()
+        self._cuttable = cuttable
+        self.probe = Probe("hanging", self.ask, self.cut)
+
+    def ask(self) -> str:
+        self.begun += 1
+        self.release.wait(AT_ONCE_S)
+        self.ended.set()
+        return "late"
+
+    def cut(self) -> None:
+        if self._cuttable:
+            self.release.set()
+
+
+def failing() -> Any:
+    raise RuntimeError("besa@example.test")
+
+
+def test_all_are_asked_at_the_same_time() -> None:
+    """Two that wait for each other would never end in turn."""
+    gate = Barrier(2, timeout=AT_ONCE_S)
+    probes = [Probe(name, lambda: gate.wait() >= 0) for name in ("one", "two")]
+    outcomes = Prober().ask(probes, within_s=AT_ONCE_S)
+    assert {name: (o.failed, o.value) for name, o in outcomes.items()} == {"one": (False, True), "two": (False, True)}
+
+
+def test_a_failure_is_an_outcome_and_keeps_its_words_to_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    """What an exception says may be about a person: neither the outcome nor the log has it."""
+    outcome = Prober().ask([Probe("x", failing)], within_s=AT_ONCE_S)["x"]
+    assert (outcome.failed, outcome.value) == (True, None)
+    assert "besa" not in capsys.readouterr().out
+
+
+def test_a_hung_probe_is_failed_at_the_deadline_and_cut() -> None:
+    """The others' answers are not lost with it."""
+    hanging = Hanging()
+    began = monotonic()
+    outcomes = Prober().ask([hanging.probe, Probe("quick", lambda: 1)], within_s=0.2)
+    assert monotonic() - began < AT_ONCE_S / 2
+    assert outcomes["hanging"].failed
+    assert outcomes["hanging"].latency_s >= 0.2
+    assert (outcomes["quick"].failed, outcomes["quick"].value) == (False, 1)
+    assert hanging.ended.wait(AT_ONCE_S)
+
+
+def test_a_probe_that_hangs_for_good_has_one_thread_however_often_it_is_asked() -> None:
+    """And its old answer is nobody's: after it has ended the next is a question of its own."""
+    hanging, prober = Hanging(cuttable=False), Prober()
+    outcomes = [prober.ask([hanging.probe], within_s=0.05)["hanging"] for _ in range(5)]
+    assert [outcome.failed for outcome in outcomes] == [True] * 5
+    assert hanging.begun == 1
+    hanging.release.set()
+    assert hanging.ended.wait(AT_ONCE_S)
+    assert eventually(lambda: prober.ask([hanging.probe], within_s=AT_ONCE_S)["hanging"].value) == "late"
+    assert hanging.begun == 2
+
+
+def eventually(look: Callable[[], Any]) -> Any:
+    """The first thing seen that is not None: a thread that was let go has yet to end."""
+    until = monotonic() + AT_ONCE_S
+    pause = Event()
+    while (seen := look()) is None and monotonic() < until:
+        pause.wait(0.01)
+    return seen
