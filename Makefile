@@ -49,6 +49,7 @@ test: quick template integration local e2e schemathesis
 lint: dev-environments
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/python -m local.openapi --check
 
 types: dev-environments
 	@$(BIN)/mypy

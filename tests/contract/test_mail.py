@@ -8,7 +8,7 @@ import socket
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -92,6 +92,7 @@ class _Wire:
     requests: list[bytes] = field(default_factory=list)
     connections: int = 0
     over: threading.Event = field(default_factory=threading.Event)
+    open: socket.socket | None = None
 
     def serve(self, listening: socket.socket) -> None:
         while not self.over.is_set():
@@ -100,7 +101,8 @@ class _Wire:
             except OSError:
                 return
             self.connections += 1
-            with connection:
+            self.open = connection
+            with connection, suppress(OSError):  # the client may be gone first
                 self._talk(connection)
 
     def _talk(self, connection: socket.socket) -> None:
@@ -139,6 +141,8 @@ def wire(answer: bytes = b"", *, hangs: bool = False, dies: bool = False) -> Ite
         finally:
             served.over.set()
             listening.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError, AttributeError):
+                served.open.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
             thread.join(5)
 
 

@@ -13,13 +13,13 @@ _LATIN = str.maketrans(
     {
         **dict(zip("АБВГДЕЖЗИЈКЛМНОПРСТУФХЦЧШ", "ABVGDEZZIJKLMNOPRSTUFHCCS", strict=True)),
         "Ѓ": "GJ",
-        "Ѕ": "DZ",
+        "\u0405": "DZ",  # Cyrillic dze, which looks like a Latin S
         "Љ": "LJ",
         "Њ": "NJ",
         "Ќ": "KJ",
         "Џ": "DZ",
         "Ђ": "DJ",
-        "Ћ": "C",  # noqa: RUF001
+        "Ћ": "C",
         "Đ": "DJ",
         "Ł": "L",
         "Ø": "O",

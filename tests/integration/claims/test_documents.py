@@ -121,6 +121,29 @@ def test_ten_completions_at_once_are_one_verdict(cases: Cases, folder: Folder) -
     assert list(cases.evidence.objects) == [folder.row(document)["object_key"]]
 
 
+@pytest.mark.parametrize("overwritten", [False, True])
+def test_the_first_verdict_stands(
+    cases: Cases, folder: Folder, monkeypatch: pytest.MonkeyPatch, overwritten: bool
+) -> None:
+    """Another call completes while one still looks, even at another file: both answer with what the first one wrote."""
+    document, look, inner = folder.uploaded(), cases.evidence.first_bytes, []
+    if overwritten:
+        cases.evidence.put(document["upload"]["fields"]["key"], b"MZ", "image/png")
+
+    def interrupted(key: str) -> bytes:
+        if not inner:
+            inner.append(key)
+            cases.evidence.put(document["upload"]["fields"]["key"], PNG, "image/png")
+            assert folder.complete(document, cases.another().as_(folder.member)).status == 200
+            inner.append(folder.row(document)["object_key"])
+        return look(key)
+
+    monkeypatch.setattr(cases.evidence, "first_bytes", interrupted)
+    assert (folder.complete(document).status, folder.row(document)["object_key"]) == (200, inner[1])
+    assert list(cases.evidence.objects) == [inner[1]]
+    assert folder.audited(document) == ["document.announced", "document.available"]
+
+
 @pytest.mark.parametrize(
     ("content", "stored_as"),
     [

@@ -52,6 +52,15 @@ def test_a_member_may_only_withdraw(cases: Cases, before: str, after: str) -> No
         assert (cases.row(claim_id), cases.written(claim_id)) == (row, written)
 
 
+def test_staff_who_are_members_too_withdraw_only_their_own_claim(cases: Cases) -> None:
+    """In both groups: what staff may see is not theirs to withdraw, and their own they withdraw as members."""
+    both = {**cases.member(), "cognito:groups": "member,staff"}
+    mine, theirs = cases.claim(both), cases.claim(cases.member())
+    assert cases.move(both, theirs, "withdrawn").status == 404
+    assert cases.move(both, mine, "withdrawn").status == 200
+    assert cases.read(both, mine, "/history").json["items"][0]["by"] == "member"
+
+
 @pytest.mark.parametrize(("before", "after"), PAIRS)
 def test_the_database_itself_refuses_what_the_table_does_not_know(cases: Cases, before: str, after: str) -> None:
     """Whoever writes, the owner of the tables too: the claim's state, and its history."""

@@ -1,0 +1,124 @@
+"""Everything the service stands on, for real, and ways to break it."""
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import pytest
+
+from health.app import api
+from health.wiring import HealthWiring
+from local import postgres as launcher
+from shared.aws import clients
+from shared.settings import Settings
+from tests.contract.state_table import new_table
+from tests.databases import READY_S, Postgres
+from tests.harness import Client
+from tests.services import free_port
+
+REGION = "eu-central-1"
+THROTTLED = b'{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"too fast"}'
+
+
+@contextmanager
+def aws_at(url: str, **services: str) -> Iterator[None]:
+    """Within the block AWS is at `url`, single services elsewhere: DYNAMODB="http://…"."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", url)
+        patch.setenv("AWS_DEFAULT_REGION", REGION)
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        for service, other in services.items():
+            patch.setenv(f"AWS_ENDPOINT_URL_{service}", other)
+        _forget()
+        yield
+        _forget()
+
+
+def _forget() -> None:
+    clients.probing.cache_clear()
+    clients.dynamodb.cache_clear()
+
+
+def resources() -> dict[str, str]:
+    """A table, queue, bucket and pool of the test's own, as settings name them."""
+    name = f"health-{uuid4().hex}"
+    bucket = {"LocationConstraint": "eu-central-1"}
+    boto3.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration=bucket)  # type: ignore[arg-type]
+    return {
+        "state_table": new_table(boto3.client("dynamodb")),
+        "queue_high_url": boto3.client("sqs").create_queue(QueueName=name)["QueueUrl"],
+        "evidence_bucket": name,
+        "user_pool_id": boto3.client("cognito-idp").create_user_pool(PoolName=name)["UserPool"]["Id"],
+    }
+
+
+def client_on(settings: Settings) -> Client:
+    """A caller of the health function in an environment that has just started."""
+    return Client(api, HealthWiring(settings))
+
+
+@contextmanager
+def silence() -> Iterator[str]:
+    """An address that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+class _Throttling(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(400)
+        self.send_header("Content-Type", "application/x-amz-json-1.0")
+        self.send_header("Content-Length", str(len(THROTTLED)))
+        self.end_headers()
+        self.wfile.write(THROTTLED)
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing to say."""
+
+
+@contextmanager
+def throttling() -> Iterator[str]:
+    """A DynamoDB that throttles every call."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Throttling) as server:
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@contextmanager
+def stopped(postgres: Postgres) -> Iterator[None]:
+    """Within the block the server is there and does nothing: connections are accepted by the kernel alone."""
+    pid = postgres.child.process.pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def standby_of(primary: Postgres, folder: Path) -> Iterator[Postgres]:
+    """A server that follows another."""
+    runner = primary.server.runner
+    server = launcher.Server(runner.folder / "standby", free_port(), folder / "standby.log", runner)
+    runner.own(server.folder)
+    source = f"host=127.0.0.1 port={primary.server.port} user=postgres"
+    command = [str(runner.binaries / "pg_basebackup"), "-D", str(server.data), "-d", source, "-R", "-c", "fast"]
+    subprocess.run(command, env=launcher.environment(server), cwd=server.folder, preexec_fn=runner.prepare, check=True)
+    child = launcher.start(server, fsync="off")
+    try:
+        child.wait_until(launcher.is_ready(server, child), READY_S)
+        yield Postgres(server, child)
+    finally:
+        child.stop()

@@ -1,0 +1,269 @@
+"""The deep check on everything it asks, whole and broken: it always answers, within its time, and says no more than it may."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, process_time
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from health.check import CHECK_S, SERVICES
+from health.wiring import HealthWiring
+from shared.aws.fleet import FleetState
+from shared.clock import utc_now
+from shared.postgres.migrate import migrate
+from shared.settings import Settings
+from tests.contract.state_table import client_of
+from tests.databases import MIGRATIONS, TEMPLATE, Blank, Postgres, started_postgres
+from tests.fakes.clock import ManualClock
+from tests.harness import Client, Reply
+from tests.integration.health.surroundings import (
+    aws_at,
+    client_on,
+    resources,
+    silence,
+    standby_of,
+    stopped,
+    throttling,
+)
+from tests.services import Emulator
+
+SLACK_S = 0.5  # for a busy machine
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A server that tests may stop."""
+    running = started_postgres(tmp_path_factory.mktemp("own"))
+    try:
+        running.execute(f"CREATE DATABASE {TEMPLATE}")
+        migrate(running.conninfo(user="postgres", dbname=TEMPLATE), MIGRATIONS)
+        yield running
+    finally:
+        running.child.stop()
+
+
+@pytest.fixture(scope="module")
+def blank(own: Postgres) -> Blank:
+    """A database on it."""
+    return own.fresh()
+
+
+@pytest.fixture
+def settings(emulator: Emulator, blank: Blank) -> Iterator[Settings]:
+    """Settings that lead to all of it; AWS is the emulator."""
+    with aws_at(emulator.url):
+        yield blank.settings.model_copy(update=resources())
+
+
+def deep(client: Client) -> dict[str, Any]:
+    """A check that is not a kept one, within its time: what an environment does before it begins is not counted."""
+    wiring = client.wiring
+    assert isinstance(wiring, HealthWiring)
+    wiring.check._kept = None
+    began = monotonic()
+    report = wiring.check.run().findings
+    assert monotonic() - began < CHECK_S + SLACK_S
+    return dict(json.loads(report.model_dump_json()))
+
+
+def trouble(report: dict[str, Any]) -> dict[str, str]:
+    """The checks that are not healthy."""
+    return {name: check["status"] for name, check in report["checks"].items() if check["status"] != "healthy"}
+
+
+def test_all_well(settings: Settings) -> None:
+    """Through the function itself: every service answered, and the database is a writer with a name of its own."""
+    reply = client_on(settings).call("GET", "/health/deep")
+    assert (reply.status, reply.json["status"]) == (200, "healthy"), reply.body
+    database = reply.json["checks"]["database"]
+    assert (database["role"], len(database["server"])) == ("writer", 12)
+    assert (database["connections"], database["failover"]["detected"]) == ({"used": 1, "max": 50}, False)
+    assert reply.json["jobs"] == {"pending": 0, "oldest_pending_s": 0.0, "failed": 0}
+    assert reply.json["transaction_retries"] == {"last_minute": 0}
+
+
+def test_connections_of_the_role_are_counted(settings: Settings, blank: Blank) -> None:
+    """The fleet's, not the owner's nor the check's alone."""
+    conninfo = blank.postgres.conninfo(user="interdomestik_app", dbname=blank.name)
+    with psycopg.connect(conninfo), psycopg.connect(conninfo):
+        blank.rows("SELECT 1")
+        assert deep(client_on(settings))["checks"]["database"]["connections"]["used"] == 3
+    assert deep(client_on(settings))["checks"]["database"]["connections"]["used"] <= 3
+
+
+def test_jobs_are_counted_and_a_late_one_degrades(settings: Settings, blank: Blank) -> None:
+    """Pending and queued wait; failed and uncertain want a person; one that is not due yet is not late."""
+    states = {"pending": 3, "queued": 2, "running": 1, "done": 1, "failed": 2, "uncertain": 1}
+    client = client_on(settings)
+    for state, count in states.items():
+        for _ in range(count):
+            job(blank, state, "1 hour")
+    found = deep(client)
+    assert found["jobs"] == {"pending": 5, "oldest_pending_s": 0.0, "failed": 3}
+    assert found["status"] == "healthy"
+    job(blank, "pending", "-400 seconds")
+    late = deep(client)
+    assert 400 <= late["jobs"]["oldest_pending_s"] < 460
+    assert (late["status"], trouble(late)) == ("degraded", {"queue": "degraded"})
+    blank.rows("DELETE FROM outbox")
+
+
+def job(blank: Blank, state: str, due_in: str) -> None:
+    blank.rows(
+        "INSERT INTO outbox (id, kind, priority, subject_id, payload, state, available_at)"
+        " VALUES (%s, 'mail', 'low', %s, '{}', %s, now() + %s::interval)",
+        uuid4(),
+        uuid4(),
+        state,
+        due_in,
+    )
+
+
+def test_a_stopped_server_is_unhealthy_in_time_and_well_again_when_it_goes_on(
+    settings: Settings, own: Postgres
+) -> None:
+    """It takes connections and says nothing; the services' answers are still told."""
+    client = client_on(settings)
+    assert deep(client)["status"] == "healthy"
+    with stopped(own):
+        sick = [deep(client) for _ in range(2)]
+    assert [(report["status"], trouble(report)) for report in sick] == [("unhealthy", {"database": "unhealthy"})] * 2
+    assert (sick[0]["checks"]["database"]["role"], sick[0]["jobs"]["pending"]) == (None, None)
+    assert recovered(client)
+
+
+def recovered(client: Client) -> bool:
+    """Whether a further check is healthy: the one that was cut may take its connect timeout to end."""
+    until = monotonic() + 10
+    while monotonic() < until:
+        if deep(client)["status"] == "healthy":
+            return True
+    return False
+
+
+def test_a_server_that_stops_answering_in_the_middle_leaves_nothing_behind(settings: Settings, blank: Blank) -> None:
+    """A question that is never answered is cut: its connection and thread end, and none are added by asking again."""
+    client = client_on(settings)
+    with locked(blank, "outbox"):
+        reports = [deep(client) for _ in range(3)]
+        assert {report["status"] for report in reports} == {"unhealthy"}
+    assert recovered(client)
+    assert [row for row in sessions(blank) if row["state"] != "idle"] == []
+
+
+@contextmanager
+def locked(blank: Blank, table: str) -> Iterator[None]:
+    conninfo = blank.postgres.conninfo(user="postgres", dbname=blank.name)
+    with psycopg.connect(conninfo) as connection:
+        connection.execute(f"LOCK TABLE {table}".encode())
+        yield
+
+
+def sessions(blank: Blank) -> list[dict[str, Any]]:
+    return blank.rows("SELECT state FROM pg_stat_activity WHERE usename = 'interdomestik_app'")
+
+
+def test_a_reader_is_unhealthy(settings: Settings, blank: Blank) -> None:
+    """It answers, and takes no work."""
+    role = f"ALTER ROLE interdomestik_app IN DATABASE {blank.name}"
+    blank.postgres.execute(f"{role} SET default_transaction_read_only = on")
+    try:
+        reply = client_on(settings).call("GET", "/health/deep")
+    finally:
+        blank.postgres.execute(f"{role} RESET default_transaction_read_only")
+    assert (reply.status, reply.json["status"], reply.json["checks"]["database"]["role"]) == (
+        503,
+        "unhealthy",
+        "reader",
+    )
+
+
+def test_no_database_at_all_is_unhealthy_and_tells_nothing_of_it(settings: Settings, own: Postgres) -> None:
+    """Neither where it should be, nor who we are there, nor what was said."""
+    nowhere = settings.model_copy(update={"db_name": "no_such_database"})
+    reply = client_on(nowhere).call("GET", "/health/deep")
+    assert (reply.status, reply.headers["Content-Type"]) == (503, "application/json")
+    for word in ("no_such_database", "127.0.0.1", str(own.server.port), "interdomestik", "Error", "does not exist"):
+        assert word not in reply.body
+
+
+def test_aws_that_never_answers_degrades_in_time(settings: Settings) -> None:
+    """Work is still taken: the database is there. The limit lets the caller through."""
+    with silence() as url, aws_at(url):
+        client = client_on(settings)
+        report = deep(client)
+        assert (report["status"], set(trouble(report))) == ("degraded", set(SERVICES))
+        assert all(check["latency_ms"] < CHECK_S * 1000 for check in report["checks"].values())
+        assert reply_of(client).status == 200
+
+
+def reply_of(client: Client) -> Reply:
+    return client.call("GET", "/health/deep")
+
+
+def test_a_throttled_state_store_degrades_and_stops_nothing(settings: Settings, emulator: Emulator) -> None:
+    """Neither the limit nor the comparison of servers waits for it."""
+    with throttling() as url, aws_at(emulator.url, DYNAMODB=url):
+        reply = reply_of(client_on(settings))
+    assert (reply.status, reply.json["status"], trouble(reply.json)) == (200, "degraded", {"state_store": "unhealthy"})
+    assert reply.json["transaction_retries"] == {"last_minute": None}
+
+
+def test_a_missing_bucket_queue_or_pool_degrades(settings: Settings) -> None:
+    """An answer, and yet no service to us."""
+    lost = {"evidence_bucket": "no-such-bucket", "user_pool_id": "eu-central-1_nowhere"}
+    report = deep(client_on(settings.model_copy(update=lost)))
+    assert (report["status"], trouble(report)) == ("degraded", {"storage": "unhealthy", "identity": "unhealthy"})
+
+
+def test_an_open_circuit_degrades_and_says_since_when(settings: Settings, emulator: Emulator) -> None:
+    """As the fleet has it in the table."""
+    item: dict[str, Any] = {"pk": {"S": "circuit#email"}, "state": {"S": "open"}, "since": {"N": "1795500000000000"}}
+    client_of(emulator.url).put_item(TableName=settings.state_table, Item=item)
+    report = deep(client_on(settings))
+    assert (report["status"], trouble(report)) == ("degraded", {"email": "degraded"})
+    email = report["checks"]["email"]
+    assert (email["circuit"], email["since"]) == ("open", "2026-11-24T06:00:00Z")
+
+
+def test_an_answer_is_kept_so_that_a_crowd_costs_one_check(settings: Settings, blank: Blank) -> None:
+    """Ten callers of one environment within five seconds: one visit to the database."""
+    client = client_on(settings)
+    client.wiring.clock = ManualClock(utc_now())
+    bodies = [reply_of(client).json for _ in range(10)]
+    assert len({(body["checked_at"], json.dumps(body["checks"])) for body in bodies}) == 1
+
+
+def test_a_failover_is_seen_by_the_fleet_once(
+    settings: Settings, own: Postgres, emulator: Emulator, tmp_path: Path
+) -> None:
+    """A standby takes over: as a reader it is unhealthy, as the writer another server, for all who look."""
+    before = deep(client_on(settings))["checks"]["database"]
+    with standby_of(own, tmp_path) as standby:
+        there = settings.model_copy(update={"db_port": standby.server.port})
+        following = deep(client_on(there))
+        assert (following["status"], following["checks"]["database"]["role"]) == ("unhealthy", "reader")
+        standby.execute("SELECT pg_promote()")
+        first, second = client_on(there), client_on(there)
+        promoted = deep(first)["checks"]["database"]
+        assert (promoted["role"], promoted["failover"]["detected"]) == ("writer", True)
+        assert promoted["server"] not in (before["server"], None)
+        assert deep(second)["checks"]["database"]["failover"] == promoted["failover"]
+    seen = FleetState(client_of(emulator.url), settings.state_table).read([]).server
+    assert seen is not None
+    assert seen.server == promoted["server"]
+
+
+def test_a_check_costs_little(settings: Settings) -> None:
+    """Twenty in a row: it waits for others, and must not keep a processor busy itself."""
+    client = client_on(settings)
+    deep(client)
+    began, worked = monotonic(), process_time()
+    for _ in range(20):
+        deep(client)
+    assert process_time() - worked < (monotonic() - began) * 2
