@@ -121,26 +121,25 @@ def test_ten_completions_at_once_are_one_verdict(cases: Cases, folder: Folder) -
     assert list(cases.evidence.objects) == [folder.row(document)["object_key"]]
 
 
-@pytest.mark.parametrize("overwritten", [False, True])
+@pytest.mark.parametrize(("at", "content"), [("copy", PNG), ("first_bytes", PNG), ("first_bytes", b"MZ")])
 def test_the_first_verdict_stands(
-    cases: Cases, folder: Folder, monkeypatch: pytest.MonkeyPatch, overwritten: bool
+    cases: Cases, folder: Folder, monkeypatch: pytest.MonkeyPatch, at: str, content: bytes
 ) -> None:
-    """Another call completes while one still looks, even at another file: both answer with what the first one wrote."""
-    document, look, inner = folder.uploaded(), cases.evidence.first_bytes, []
-    if overwritten:
-        cases.evidence.put(document["upload"]["fields"]["key"], b"MZ", "image/png")
+    """Another call completes while one is at the bucket, even with another file: both answer what was written first."""
+    document, go_on = folder.uploaded(), getattr(cases.evidence, at)
+    upload, kept = document["upload"]["fields"]["key"], list[str]()
+    cases.evidence.put(upload, content, "image/png")
 
-    def interrupted(key: str) -> bytes:
-        if not inner:
-            inner.append(key)
-            cases.evidence.put(document["upload"]["fields"]["key"], PNG, "image/png")
-            assert folder.complete(document, cases.another().as_(folder.member)).status == 200
-            inner.append(folder.row(document)["object_key"])
-        return look(key)
+    def interrupted(*arguments: str) -> Any:
+        monkeypatch.setattr(cases.evidence, at, go_on)
+        cases.evidence.put(upload, PNG, "image/png")
+        assert folder.complete(document, cases.another().as_(folder.member)).status == 200
+        kept.append(folder.row(document)["object_key"])
+        return go_on(*arguments)
 
-    monkeypatch.setattr(cases.evidence, "first_bytes", interrupted)
-    assert (folder.complete(document).status, folder.row(document)["object_key"]) == (200, inner[1])
-    assert list(cases.evidence.objects) == [inner[1]]
+    monkeypatch.setattr(cases.evidence, at, interrupted)
+    assert (folder.complete(document).status, [folder.row(document)["object_key"]]) == (200, kept)
+    assert list(cases.evidence.objects) == kept
     assert folder.audited(document) == ["document.announced", "document.available"]
 
 

@@ -120,6 +120,13 @@ def test_a_refusal_is_an_answer_and_is_kept_too() -> None:
     assert (again.body, len(database.uses)) == (first.body, 1)
 
 
+def test_a_refusal_that_may_pass_is_not_kept() -> None:
+    """Nothing was uploaded yet: the repeat looks again."""
+    client, database, _, _ = build(raising(Refusal("document-not-uploaded")))
+    statuses = [client.call("POST", "/orders", {"item": "tea"}, key="k1").status for _ in range(2)]
+    assert (statuses, len(database.uses)) == ([409, 409], 2)
+
+
 def test_an_outage_is_no_answer_and_gives_the_key_back() -> None:
     """The repeat is a new try, told when to come."""
     client, database, _, _ = build(raising(DeadlineExceeded("database")))

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from shared.errors import Refusal
 from shared.http.caller import Caller, Group
 from shared.http.operation import Answer, Call, KeyRule, LimitRule, Operation, SignInRule
-from shared.http.problems import MEDIA_TYPE, retry_after, told
+from shared.http.problems import MEDIA_TYPE, is_final, retry_after, told
 from shared.http.request import Request
 from shared.logs import logger, where_it_failed
 from shared.outbox import NUDGE
@@ -200,12 +200,12 @@ def _run_holding(call: Call[Any], held: KeyUse | None, token: str | None) -> Sto
     state = call.wiring.state
     try:
         answer = _run(call)
-    except Refusal as refusal:
-        answer = _problem(refusal, call.request)
-    except Exception:
-        if held is not None and token is not None:
-            state.release(held, token)
-        raise
+    except Exception as error:
+        if not is_final(error):
+            if held is not None and token is not None:
+                state.release(held, token)
+            raise
+        answer = _problem(error, call.request)
     nudged = call.wiring.nudge_soon() if NUDGE in call.signals else None
     if held is not None and token is not None:
         state.complete(held, token, answer)

@@ -20,6 +20,7 @@ class Kind:
     status: int
     title: str
     detail: str
+    passing: bool = False  # may be answered otherwise in a moment: not kept under the key
 
 
 CATALOGUE: Mapping[str, Kind] = {
@@ -48,7 +49,10 @@ CATALOGUE: Mapping[str, Kind] = {
     "claim-closed": Kind(409, "The claim is closed", "Ask for it to be taken up again before you add evidence."),
     "too-many-documents": Kind(409, "The claim has its ten documents", "A claim holds at most 10 documents."),
     "document-not-uploaded": Kind(
-        409, "Nothing was uploaded", "Upload the file with the form you were given, then complete it."
+        409,
+        "Nothing was uploaded",
+        "Upload the file with the form you were given, then complete it.",
+        passing=True,
     ),
     "document-not-available": Kind(409, "The document is not available", "It was not completed, or was turned down."),
     "job-not-failed": Kind(409, "The job has not failed", "Only failed and uncertain jobs can be sent again."),
@@ -126,6 +130,11 @@ def _as_refusal(error: BaseException) -> Refusal:
     if isinstance(error, DependencyFailed):
         return Refusal("unavailable", headers={"Retry-After": retry_after(1)})
     return Refusal("internal")
+
+
+def is_final(error: BaseException) -> bool:
+    """Whether the same request would be refused again, so that its refusal is the answer to its key."""
+    return isinstance(error, Refusal) and error.name in CATALOGUE and not CATALOGUE[error.name].passing
 
 
 def retry_after(seconds: float) -> str:

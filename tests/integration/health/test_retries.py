@@ -1,0 +1,61 @@
+"""Transactions that are tried again are counted for the whole fleet, and nobody waits for the counting."""
+
+import threading
+from collections.abc import Iterator
+from time import monotonic, sleep
+
+import pytest
+
+from health.check import SERVICES
+from shared.aws.fleet import FleetState
+from shared.settings import Settings
+from shared.sql import Query
+from shared.wiring import Wiring
+from tests.contract.state_table import client_of, items_of
+from tests.databases import Blank, soon
+from tests.integration.health.surroundings import aws_at, client_on, resources, silence
+from tests.services import Emulator
+
+
+@pytest.fixture
+def settings(emulator: Emulator, blank: Blank) -> Iterator[Settings]:
+    with aws_at(emulator.url):
+        yield blank.settings.model_copy(update=resources())
+
+
+def read(wiring: Wiring) -> None:
+    """A transaction through the function's own wiring."""
+    wiring.database.run(lambda tx: tx.all(Query("SELECT 1")), soon())
+
+
+def test_a_transaction_tried_again_is_in_the_health_report(
+    settings: Settings, blank: Blank, emulator: Emulator
+) -> None:
+    """Whichever environment it was in; those that went well at once write nothing."""
+    fleet = [Wiring(settings), Wiring(settings)]
+    for wiring in fleet * 3:
+        read(wiring)
+    assert items_of(client_of(emulator.url), settings.state_table) == {}
+    blank.cut_connections()
+    for wiring in fleet:
+        read(wiring)
+    table = FleetState(client_of(emulator.url), settings.state_table)
+    until = monotonic() + 10
+    while table.read(SERVICES).retries < 2 and monotonic() < until:
+        sleep(0.02)
+    report = client_on(settings).call("GET", "/health/deep").json
+    assert report["transaction_retries"] == {"last_minute": 2}
+
+
+def test_a_table_that_never_answers_holds_no_transaction_up(settings: Settings, blank: Blank) -> None:
+    """Its timeouts are seconds; a retry does not wait for one, nor do its counts pile up threads."""
+    with silence() as url, aws_at(url):
+        wiring = Wiring(settings)
+        began = monotonic()
+        for _ in range(3):
+            read(wiring)
+            blank.cut_connections()
+        read(wiring)
+        counting = [thread for thread in threading.enumerate() if thread.name == "tally"]
+        assert monotonic() - began < 2
+        assert len(counting) == 1
