@@ -55,7 +55,7 @@ types: dev-environments
 	@$(BIN)/mypy
 
 imports: dev-environments
-	@$(BIN)/lint-imports
+	@PYTHONPATH=layers/shared:functions/agents:functions/members:functions/claims:functions/health:functions/jobs:. $(BIN)/lint-imports --no-cache
 
 template: dev-environments
 	@$(BIN)/cfn-lint template.yaml
