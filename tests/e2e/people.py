@@ -1,4 +1,4 @@
-"""The people of the tests: what they send, and how they get in."""
+"""The people of a running cloud: how they come in, and how they sign in."""
 
 import uuid
 from dataclasses import dataclass, field
@@ -7,48 +7,7 @@ from typing import Any
 import httpx
 
 from tests.e2e.cloud import Cloud, eventually, serial
-
-
-def applicant(**changes: Any) -> dict[str, Any]:
-    """An agent's application."""
-    base = {
-        "full_name": "Arta Krasniqi",
-        "email": f"arta.{uuid.uuid4().hex[:10]}@example.test",
-        "phone": "+38344555111",
-        "city": "Prishtinë",
-        "language": "sq",
-        "terms_version": "2026-01",
-    }
-    return {**base, **changes}
-
-
-def person(**changes: Any) -> dict[str, Any]:
-    """A member's registration."""
-    base = {
-        "full_name": "Besa Hoxha",
-        "email": f"besa.{uuid.uuid4().hex[:10]}@example.test",
-        "phone": "+38344123456",
-        "country": "XK",
-        "language": "sq",
-        "plan": "family",
-        "terms_version": "2026-01",
-    }
-    return {**base, **changes}
-
-
-def trouble(**changes: Any) -> dict[str, Any]:
-    """A claim."""
-    base = {
-        "category": "travel",
-        "title": "Cancelled flight PRN-ZRH",
-        "company_name": "Example Air",
-        "description": "The flight was cancelled two hours before departure.\nNobody answered at the desk.",
-        "incident_date": "2026-11-02",
-        "incident_country": "CH",
-        "amount": "250.00",
-        "currency": "EUR",
-    }
-    return {**base, **changes}
+from tests.people import applicant, person
 
 
 def keyed(key: str | None = None, **headers: str) -> dict[str, str]:

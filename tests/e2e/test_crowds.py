@@ -10,7 +10,8 @@ from typing import Any
 import httpx
 
 from tests.e2e.cloud import Cloud, eventually, problem
-from tests.e2e.people import People, applicant, keyed, person, trouble
+from tests.e2e.people import People, keyed
+from tests.people import applicant, person, trouble
 
 
 def at_once(calls: Sequence[Callable[[], httpx.Response]]) -> list[httpx.Response]:

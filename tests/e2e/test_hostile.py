@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from tests.e2e.cloud import Cloud, eventually, problem
-from tests.e2e.people import People, applicant, keyed, person, trouble
+from tests.e2e.people import People, keyed
+from tests.people import applicant, person, trouble
 
 TABLES = ("accounts", "agents", "members", "subscriptions", "claims", "claim_history", "documents", "outbox", "audit")
 BODIES: dict[str, dict[str, Any]] = {"/agents": applicant(), "/members": person(), "/claims": trouble()}

@@ -5,7 +5,8 @@ import re
 import pytest
 
 from tests.e2e.cloud import Cloud, eventually
-from tests.e2e.people import People, keyed, trouble
+from tests.e2e.people import People, keyed
+from tests.people import trouble
 
 
 @pytest.mark.writes

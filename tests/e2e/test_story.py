@@ -6,7 +6,8 @@ from typing import Any
 import httpx
 
 from tests.e2e.cloud import Cloud, eventually, problem
-from tests.e2e.people import People, applicant, keyed, person, trouble
+from tests.e2e.people import People, keyed
+from tests.people import applicant, person, trouble
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
 PDF = b"%PDF-1.7\n" + b"0" * 500 + b"\n%%EOF\n"

@@ -52,17 +52,3 @@ def agent(blank: Blank, *, state: str = "active", rate: str | None = None) -> tu
         rate,
     )
     return str(blank.rows("SELECT id FROM agents WHERE referral_code = %s", code)[0]["id"]), code
-
-
-def person(**changes: Any) -> dict[str, Any]:
-    """A member's registration."""
-    base = {
-        "full_name": "Besa Hoxha",
-        "email": f"besa{serial()}@example.test",
-        "phone": "+38344123456",
-        "country": "XK",
-        "language": "sq",
-        "plan": "family",
-        "terms_version": "2026-01",
-    }
-    return {**base, **changes}

@@ -12,7 +12,8 @@ from agents.app import api
 from members.app import api as members_api
 from tests.databases import Blank
 from tests.harness import STAFF, Client, Reply, claims_of
-from tests.integration.room import agent, person, room, serial, sign_in
+from tests.integration.room import agent, room, serial, sign_in
+from tests.people import applicant, person
 
 DECISIONS = {
     ("pending", "approve"): "active",
@@ -28,20 +29,8 @@ def client(blank: Blank) -> Client:
     return room(api, blank)
 
 
-def application(**changes: Any) -> dict[str, Any]:
-    base = {
-        "full_name": "Arta Krasniqi",
-        "email": f"arta.{serial()}@example.test",
-        "phone": "+38344555111",
-        "city": "Prishtinë",
-        "language": "sq",
-        "terms_version": "2026-01",
-    }
-    return {**base, **changes}
-
-
 def apply(client: Client, **changes: Any) -> Reply:
-    return client.call("POST", "/agents", application(**changes), key=f"key-{serial()}")
+    return client.call("POST", "/agents", applicant(**changes), key=f"key-{serial()}")
 
 
 def decide(client: Client, agent_id: str, decision: str) -> Reply:

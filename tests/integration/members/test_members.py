@@ -10,7 +10,8 @@ import pytest
 from members.app import api
 from tests.databases import Blank
 from tests.harness import STAFF, Client, Reply, claims_of
-from tests.integration.room import agent, person, room, serial, sign_in
+from tests.integration.room import agent, room, serial, sign_in
+from tests.people import person
 
 TABLES = ("accounts", "members", "subscriptions", "agent_clients", "commissions", "outbox", "audit", "idempotency_keys")
 
