@@ -75,7 +75,10 @@ def silence() -> Iterator[str]:
 
 
 class _Throttling(BaseHTTPRequestHandler):
+    asked: list[str]
+
     def do_POST(self) -> None:
+        self.asked.append(self.headers["X-Amz-Target"].rpartition(".")[2])
         self.rfile.read(int(self.headers["Content-Length"]))
         self.send_response(400)
         self.send_header("Content-Type", "application/x-amz-json-1.0")
@@ -88,11 +91,13 @@ class _Throttling(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def throttling() -> Iterator[str]:
-    """A DynamoDB that throttles every call."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Throttling) as server:
+def throttling() -> Iterator[tuple[str, list[str]]]:
+    """The address of a DynamoDB that throttles every call, and the operations it was asked for."""
+    asked: list[str] = []
+    handler = type("Throttling", (_Throttling,), {"asked": asked})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http://127.0.0.1:{server.server_port}", asked
         server.shutdown()
 
 

@@ -93,6 +93,7 @@ def test_a_queue_that_is_late_degrades(world: World, oldest_s: float | None, sta
     world.found["database"] = replace(WRITER, jobs=jobs)
     found = findings(world)
     assert (found["status"], found["checks"]["queue"]["status"]) == (status, status)
+    assert {found["checks"][name]["status"] for name in SERVICES if name != "queue"} == {"healthy"}
 
 
 def test_while_the_table_is_gone_the_last_known_circuits_count(world: World) -> None:
