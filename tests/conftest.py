@@ -1,3 +1,14 @@
 """Fixtures that every kind of test may ask for."""
 
+import os
+
+from hypothesis import HealthCheck, settings
+
 pytest_plugins = ["tests.services", "tests.databases"]
+
+# How long an example takes says how busy the machine is, not whether the code is right. CI tries the same examples
+# each time; at a desk others are tried, and a failure prints how to see it again.
+settings.register_profile(
+    "ours", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="CI" in os.environ
+)
+settings.load_profile("ours")

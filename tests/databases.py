@@ -74,7 +74,7 @@ class Blank:
         """It, as a function has it: on a connection of its own, by the functions' role."""
         arguments = connect_arguments(self.settings, None)
         connector = Connector(
-            lambda: psycopg.connect(**arguments), idle_timeout_s=20, max_lifetime_s=3600, clock=monotonic
+            lambda _within_s: psycopg.connect(**arguments), idle_timeout_s=20, max_lifetime_s=3600, clock=monotonic
         )
         return Database(connector)
 

@@ -13,11 +13,10 @@ Seconds = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A question: `ask` raises where the answer is no; `cut`, called from another thread, ends a wait of it."""
+    """A question: `ask` raises where the answer is no."""
 
     name: str
     ask: Callable[[], Any]
-    cut: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,6 @@ class _Run:
         self.done.wait(max(0.0, until - self.clock()))
         if self.outcome is not None:
             return self.outcome
-        self.probe.cut()
         observe("health_probe_late", {"probe": self.probe.name})
         return Outcome(failed=True, latency_s=self._elapsed())
 

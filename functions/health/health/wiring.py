@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from shared.aws.fleet import FleetState
-    from shared.postgres.visit import Visit
+    from shared.postgres.connection import Connection
     from shared.resilience.admission import StateStore
 
-# libpq's least; a connection that takes longer is cut when it comes.
+# libpq's least, and more than the probes have: a connection that comes too late is left at once.
 CONNECT_S = 2.0
 
 
@@ -69,16 +69,13 @@ class HealthWiring(Wiring):
         return FleetState(self._dynamodb, self.settings.state_table, now=self.clock)
 
     def _database_probe(self) -> Probe:
-        visit = self._visit()
+        from shared.postgres.visit import visit
+
         deadline = Deadline(monotonic() + PROBES_S, monotonic)
-        return Probe(DATABASE, lambda: visit.ask(service.look, deadline), visit.cut)
+        return Probe(DATABASE, lambda: visit(self._dial, service.look, deadline))
 
-    def _visit(self) -> "Visit":
-        from shared.postgres.connection import connect
-        from shared.postgres.visit import Visit
-
-        settings = self.settings.model_copy(update={"db_connect_timeout": CONNECT_S})
-        return Visit(partial(connect, settings, self._password()))
+    def _dial(self, _within_s: float) -> "Connection":
+        return self._connect(CONNECT_S)
 
 
 @cache

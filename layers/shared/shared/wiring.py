@@ -42,10 +42,10 @@ class Wiring:
             clock=monotonic,
         )
 
-    def _connect(self) -> "Connection":
+    def _connect(self, within_s: float) -> "Connection":
         from shared.postgres.connection import connect
 
-        return connect(self.settings, self._password())
+        return connect(self.settings, self._password(), within_s)
 
     def _password(self) -> str | None:
         if self.settings.db_auth != "iam":
@@ -71,7 +71,8 @@ class Wiring:
 
     def _count_retry(self, event: str, facts: Mapping[str, object]) -> None:
         observe(event, facts)
-        self._retries.count()
+        if event == "transaction_retried":
+            self._retries.count()
 
     @cached_property
     def _retries(self) -> "Tally":

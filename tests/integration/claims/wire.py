@@ -14,7 +14,7 @@ _WAITS = re.compile(r"^[0-9-]+ [0-9:.]+\tF\t[0-9]+\t(Sync|Query)\b", re.MULTILIN
 @contextmanager
 def flights(client: Client) -> Iterator[list[str]]:
     """The client's round trips to the database within the block, by the message that ends each; known after it."""
-    connection = client.wiring.database._connector.borrow()
+    connection = client.wiring.database._connector.borrow(10.0)
     seen: list[str] = []
     with tempfile.TemporaryFile("w+b") as log:
         connection.pgconn.trace(log.fileno())

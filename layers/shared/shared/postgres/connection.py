@@ -6,11 +6,15 @@ No pool: a frozen environment would freeze its threads, and the fleet's connecti
 import logging
 import random
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
 
+from shared.errors import DeadlineExceeded
+from shared.postgres.line import WATCHDOG, Line
 from shared.postgres.transaction import Row
 from shared.settings import Settings
 
@@ -18,6 +22,7 @@ from shared.settings import Settings
 logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 Connection = psycopg.Connection[Row]
+Connect = Callable[[float], Connection]  # takes at most so many seconds
 
 # Under RDS Proxy a prepared statement or a startup option pins the session or is refused, so: neither.
 _WIRE: dict[str, Any] = {"autocommit": True, "prepare_threshold": None, "row_factory": dict_row}
@@ -25,19 +30,22 @@ _WIRE: dict[str, Any] = {"autocommit": True, "prepare_threshold": None, "row_fac
 # Both or neither: on a silently cut line either alone hung for over 25 s, together 3 s.
 _KEEPALIVES = {"keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 2, "tcp_user_timeout": 3000}
 
+LEAST_CONNECT_S = 2.0  # libpq's: a smaller timeout counts as this one
 LIFETIME_JITTER = 0.1  # environments started together must not reconnect together
 CHECK_AFTER_IDLE_S = 2.0  # a frozen environment wakes after longer gaps; busy ones skip the round trip
+CHECK_S = 1.0  # a server that takes longer to say 1 is as good as gone, and a new connection soon shows it
 
 
-def connect_arguments(settings: Settings, password: str | None) -> dict[str, Any]:
-    """What psycopg.connect takes: whole seconds of timeout (libpq's least is 2), TLS against the system's roots."""
+def connect_arguments(settings: Settings, password: str | None, *, within_s: float = 3600) -> dict[str, Any]:
+    """What psycopg.connect takes: whole seconds of timeout, TLS against the system's roots."""
+    timeout_s = max(LEAST_CONNECT_S, min(settings.db_connect_timeout, within_s))
     arguments: dict[str, Any] = {
         "host": settings.db_host,
         "port": settings.db_port,
         "dbname": settings.db_name,
         "user": settings.db_user,
         "sslmode": settings.db_sslmode,
-        "connect_timeout": max(2, round(settings.db_connect_timeout)),
+        "connect_timeout": int(timeout_s),
         **_KEEPALIVES,
         **_WIRE,
     }
@@ -48,10 +56,25 @@ def connect_arguments(settings: Settings, password: str | None) -> dict[str, Any
     return arguments
 
 
-def connect(settings: Settings, password: str | None) -> Connection:
-    """A new connection. Raises psycopg.OperationalError."""
-    connection: Connection = psycopg.connect(**connect_arguments(settings, password))
+def connect(settings: Settings, password: str | None, within_s: float) -> Connection:
+    """A new connection, in `within_s` seconds at most. Raises psycopg.OperationalError, DeadlineExceeded."""
+    if within_s < LEAST_CONNECT_S:
+        raise DeadlineExceeded("database")
+    connection: Connection = psycopg.connect(**connect_arguments(settings, password, within_s=within_s))
     return connection
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A connection, its line, and the moment it is too old."""
+
+    connection: Connection
+    line: Line
+    expires: float
+
+    def close(self) -> None:
+        self.line.close()
+        self.connection.close()
 
 
 class Connector:
@@ -59,7 +82,7 @@ class Connector:
 
     def __init__(
         self,
-        connect: Callable[[], Connection],
+        connect: Connect,
         *,
         idle_timeout_s: float,
         max_lifetime_s: float,
@@ -71,20 +94,26 @@ class Connector:
         self._max_lifetime_s = max_lifetime_s
         self._clock = clock
         self._uniform = uniform
-        self._connection: Connection | None = None
-        self._expires = 0.0
+        self._kept: _Kept | None = None
         self._last_used = 0.0
 
-    def borrow(self) -> Connection:
+    def borrow(self, within_s: float) -> Connection:
         """An open connection. Raises psycopg.OperationalError where none is to be had."""
-        now = self._clock()
-        connection = self._usable(now)
-        if connection is None:
+        kept = self._usable(self._clock())
+        if kept is None:
             self.drop()
-            connection = self._connection = self._connect()
-            self._expires = now + self._max_lifetime_s * self._uniform(1 - LIFETIME_JITTER, 1)
+            kept = self._kept = self._new(within_s)
         self._last_used = self._clock()
-        return connection
+        return kept.connection
+
+    def _new(self, within_s: float) -> _Kept:
+        connection = self._connect(within_s)
+        lifetime_s = self._max_lifetime_s * self._uniform(1 - LIFETIME_JITTER, 1)
+        return _Kept(connection, Line(connection), self._clock() + lifetime_s)
+
+    def limited(self, seconds: float) -> AbstractContextManager[None]:
+        """A block in which the borrowed connection is cut once it has been waited for that long."""
+        return WATCHDOG.over(self._kept.line, seconds) if self._kept else nullcontext()
 
     def give_back(self) -> None:
         """Note that the connection is idle from now."""
@@ -92,22 +121,23 @@ class Connector:
 
     def drop(self) -> None:
         """Close the connection, if there is one; the next borrow makes a new one."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
 
-    def _usable(self, now: float) -> Connection | None:
-        connection, idle = self._connection, now - self._last_used
-        if connection is None or connection.closed or now >= self._expires or idle >= self._idle_timeout_s:
+    def _usable(self, now: float) -> _Kept | None:
+        kept, idle = self._kept, now - self._last_used
+        if kept is None or kept.connection.closed or kept.line.was_cut:
             return None
-        if idle >= CHECK_AFTER_IDLE_S and not _answers(connection):
+        if now >= kept.expires or idle >= self._idle_timeout_s:
             return None
-        return connection
+        return None if idle >= CHECK_AFTER_IDLE_S and not _answers(kept) else kept
 
 
-def _answers(connection: Connection) -> bool:
+def _answers(kept: _Kept) -> bool:
     try:
-        connection.execute("SELECT 1")
+        with WATCHDOG.over(kept.line, CHECK_S):
+            kept.connection.execute("SELECT 1")
     except psycopg.Error:
         return False
     return True

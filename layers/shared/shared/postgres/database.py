@@ -15,6 +15,7 @@ from shared.postgres.failures import KeyConflict, as_answer, is_retryable, must_
 from shared.postgres.transaction import Pending, Row, Transaction
 from shared.resilience.admission import KeyUse
 from shared.resilience.backoff import Backoff
+from shared.resilience.budget import RetryBudget
 from shared.resilience.deadline import Deadline
 from shared.sql import Query, load_queries
 
@@ -23,9 +24,13 @@ UseCase = Callable[[Transaction], Pending[T]]
 
 # Receives the name of an event and its facts, none of them personal:
 #   transaction_retried {sqlstate, attempt}   a whole transaction will be tried again, for the attempt-th time
+#   retry_budget_spent {sqlstate, attempt}    it would have been, but too little succeeds at present to pay for it
 Observer = Callable[[str, Mapping[str, object]], None]
 
 SQL = load_queries("shared.postgres", "keys.sql")
+
+# The server itself ends a statement after 10 s (migrations/0004_roles.sql): what takes longer will get no answer.
+FLIGHT_S = 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +82,14 @@ class Database:
         connector: Connector,
         *,
         backoff: Backoff | None = None,
+        budget: RetryBudget | None = None,
         observer: Observer = lambda _event, _facts: None,
         sleep: Callable[[float], None] = time.sleep,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._connector = connector
         self._backoff = backoff or Backoff()
+        self._budget = budget or RetryBudget()
         self._observer = observer
         self._sleep = sleep
         self._uniform = uniform
@@ -98,9 +105,12 @@ class Database:
             if deadline.passed:
                 raise DeadlineExceeded("database")
             try:
-                return self._fly(use_case, use)
+                landed = self._fly(use_case, use, deadline)
             except psycopg.Error as error:
                 self._wait_or_give_up(error, attempt, deadline)
+            else:
+                self._budget.earn()
+                return landed
             attempt += 1
 
     def once(self, use: KeyUse, use_case: UseCase[Row], deadline: Deadline) -> Landed[Row]:
@@ -119,11 +129,11 @@ class Database:
             found = self.run(lambda tx: find_answer(tx, use), deadline)
             return Landed(found.value, found.signals, replayed=True)
 
-    def _fly(self, use_case: UseCase[T], use: KeyUse | None) -> Landed[T]:
-        connection = self._connector.borrow()
+    def _fly(self, use_case: UseCase[T], use: KeyUse | None, deadline: Deadline) -> Landed[T]:
+        connection = self._connector.borrow(deadline.left())
         flight = _Flight(connection, use)
         with _answers_translated():
-            with connection.pipeline():
+            with self._connector.limited(min(FLIGHT_S, deadline.left())), connection.pipeline():
                 pending = use_case(flight)
             value = pending.value()
         self._connector.give_back()
@@ -137,7 +147,12 @@ class Database:
         delay = self._backoff.delay(attempt, self._uniform)
         if attempt >= self._backoff.retries or delay >= deadline.left():
             raise Unavailable("database") from error
-        self._observer("transaction_retried", {"sqlstate": error.sqlstate, "attempt": attempt + 1})
+        facts = {"sqlstate": error.sqlstate, "attempt": attempt + 1}
+        # Two that met at a row cost nobody else anything; what was lost with its connection may be a whole outage.
+        if must_drop(error) and not self._budget.spend():
+            self._observer("retry_budget_spent", facts)
+            raise Unavailable("database") from error
+        self._observer("transaction_retried", facts)
         self._sleep(delay)
 
 

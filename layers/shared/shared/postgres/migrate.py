@@ -55,7 +55,8 @@ def migrate(conninfo: str, directory: Path, **connect: Any) -> list[str]:
 def _make_ledger(connection: psycopg.Connection[Any]) -> None:
     try:
         connection.execute(_LEDGER)
-    except psycopg.errors.UniqueViolation:  # two at once: IF NOT EXISTS is no lock, and the other has made it
+    except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
+        # Two at once: IF NOT EXISTS is no lock, and the other has made it.
         connection.execute(_LEDGER)
 
 

@@ -1,0 +1,38 @@
+"""A retry budget: what was done well pays for what is tried again.
+
+Retries that every caller adds in an outage are what keeps it going. Here a success earns a fraction of a retry, an
+outage earns nothing, and little can be saved: so the calls of a total outage are its requests, and one retry for each
+execution environment. Nothing is shared, so it holds however many environments there are.
+
+Source: the retry quotas of the AWS SDKs ("standard" mode) and of Finagle's RetryBudget, with nothing given for free.
+"""
+
+from threading import Lock
+
+# Load grows by a tenth at most, however many calls fail.
+SUCCESSES_A_RETRY = 10
+# An environment survives the one connection it has being cut, and no more of an outage than that.
+MOST_SAVED = 1
+
+
+class RetryBudget:
+    """Belongs to one execution environment, and begins full."""
+
+    def __init__(self, *, successes_a_retry: int = SUCCESSES_A_RETRY, most_saved: int = MOST_SAVED) -> None:
+        self._price = successes_a_retry
+        self._most_saved = most_saved * successes_a_retry
+        self._saved = self._most_saved
+        self._lock = Lock()
+
+    def earn(self) -> None:
+        """Note a success."""
+        with self._lock:
+            self._saved = min(self._most_saved, self._saved + 1)
+
+    def spend(self) -> bool:
+        """Take a retry, if there is one."""
+        with self._lock:
+            if self._saved < self._price:
+                return False
+            self._saved -= self._price
+            return True

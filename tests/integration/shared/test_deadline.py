@@ -1,0 +1,114 @@
+"""A deadline holds against a database that is there and says nothing: every call is answered before Lambda's axe."""
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from members.app import api
+from shared.clock import monotonic
+from shared.errors import DeadlineExceeded, Unavailable
+from shared.postgres.connection import CHECK_AFTER_IDLE_S, Connector, connect
+from shared.postgres.database import Database
+from shared.postgres.transaction import Pending, Row, Transaction
+from shared.resilience.deadline import Deadline
+from shared.settings import Settings
+from shared.sql import Query
+from tests.databases import Blank
+from tests.integration.room import room
+from tests.people import person
+
+SLACK_S = 1.0  # for a busy machine
+PID = Query("SELECT pg_backend_pid() AS pid")
+ONE = Query("SELECT 1 AS one")
+
+
+def in_seconds(seconds: float) -> Deadline:
+    """A deadline so far away."""
+    return Deadline(monotonic() + seconds, monotonic)
+
+
+def asking(query: Query, database: Database, seconds: float = 5.0) -> Row:
+    """The one row of a query."""
+
+    def use_case(tx: Transaction) -> Pending[Row]:
+        return tx.one(query).map(lambda row: row or {})
+
+    return database.run(use_case, in_seconds(seconds)).value
+
+
+@contextmanager
+def mute(database: Database) -> Iterator[None]:
+    """Stop the database's own session: what is sent to it is acknowledged by the kernel, and never answered."""
+    pid: int = asking(PID, database)["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_flight_that_is_never_answered_ends_at_the_deadline(blank: Blank) -> None:
+    """Too little time is left then to begin another."""
+    database = blank.database()
+    with mute(database):
+        began = monotonic()
+        with pytest.raises(Unavailable):
+            asking(ONE, database, seconds=1.5)
+        assert 1.4 < monotonic() - began < 1.5 + SLACK_S
+        assert asking(ONE, database) == {"one": 1}  # on another connection
+
+
+def test_a_connection_that_is_dumb_after_a_pause_is_replaced_within_the_check(blank: Blank) -> None:
+    """A frozen environment wakes on a line that was cut without a word."""
+    now = [0.0]
+    connector = Connector(
+        lambda s: connect(blank.settings, None, s), idle_timeout_s=20, max_lifetime_s=60, clock=lambda: now[0]
+    )
+    database = Database(connector)
+    with mute(database):
+        now[0] += CHECK_AFTER_IDLE_S
+        assert asking(ONE, database, seconds=4.0) == {"one": 1}
+
+
+def test_no_connection_is_begun_that_could_outlast_the_deadline(blank: Blank) -> None:
+    """libpq waits two seconds at least, so with less left there is no trying."""
+    with socket.create_server(("127.0.0.1", 0)) as dumb:
+        settings = blank.settings.model_copy(update={"db_port": dumb.getsockname()[1]})
+        began = monotonic()
+        with pytest.raises(Unavailable):
+            connect_within(settings, 2.5)
+        assert 2.0 <= monotonic() - began < 2.5 + SLACK_S
+        began = monotonic()
+        with pytest.raises(DeadlineExceeded):
+            connect_within(settings, 1.9)
+        assert monotonic() - began < SLACK_S
+
+
+def connect_within(settings: Settings, seconds: float) -> Row:
+    """A query on a new connection to a server that takes it and says nothing."""
+    connector = Connector(
+        lambda s: connect(settings, None, s),
+        idle_timeout_s=20,
+        max_lifetime_s=60,
+        clock=monotonic,
+    )
+    return asking(ONE, Database(connector), seconds)
+
+
+def test_a_call_is_answered_503_before_its_time_is_up(blank: Blank) -> None:
+    """With Retry-After; and done once when it is repeated, though the first try may have been committed."""
+    client = room(api, blank)
+    client.seconds = 2.0
+    body = person()
+    with mute(client.wiring.database):
+        began = monotonic()
+        refused = client.call("POST", "/members", body, key="patient")
+        assert monotonic() - began < 2.0
+        assert (refused.status, refused.problem, refused.headers["Retry-After"]) == (503, "unavailable", "1")
+    again = client.call("POST", "/members", body, key="patient")
+    assert again.status == 201
+    assert len(blank.rows("SELECT id FROM accounts WHERE email = %s", body["email"])) == 1
