@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 
-from shared.aws.state import CROWDED, DynamoDbStateStore
+from shared.aws.state import CROWDED, GONE_PAUSE_S, DynamoDbStateStore
 from shared.aws.state_items import bucket_pk, record_pk
 from shared.resilience import gcra
 from shared.resilience.admission import (
@@ -280,10 +280,12 @@ def test_an_ending_is_tried_again_where_it_meets_a_transaction(
     assert environment.events == []
 
 
-OUT_OF_REACH = {
+UNREACHABLE = {
     "refused": EndpointConnectionError(endpoint_url="state"),
     "connect-timeout": ConnectTimeoutError(endpoint_url="state"),
     "read-timeout": ReadTimeoutError(endpoint_url="state"),
+}
+UNABLE = {
     "throttled": error("ThrottlingException"),
     "over-capacity": error("ProvisionedThroughputExceededException"),
     "server-error": error("InternalServerError", 500),
@@ -293,19 +295,33 @@ OUT_OF_REACH = {
 }
 
 
-@pytest.mark.parametrize("failure", OUT_OF_REACH.values(), ids=OUT_OF_REACH)
-def test_a_store_out_of_reach_lets_calls_through(
-    new_environment: Callable[..., Environment], failure: Exception
-) -> None:
-    """admit() fails open after one flight, with an event; the endings only report."""
-    environment = new_environment(lambda client: Failing(client, lambda name: failure))
+OUT_OF_REACH = UNREACHABLE | UNABLE
+
+
+@pytest.mark.parametrize("name", OUT_OF_REACH)
+def test_a_store_out_of_reach_lets_calls_through(new_environment: Callable[..., Environment], name: str) -> None:
+    """admit() fails open, with an event; the endings only report. One that says nothing is left alone for a while."""
+    environment = new_environment(lambda client: Failing(client, lambda _: OUT_OF_REACH[name]))
     assert environment.admit(charge(), use()) == Admitted(quota=None, token=None)
     environment.store.complete(use(), "token", CREATED)
     environment.store.release(use(), "token")
-    assert environment.counting.flights == ["transact_write_items", "update_item", "delete_item"]
+    flights = ["transact_write_items", "update_item", "delete_item"]
+    assert environment.counting.flights == flights[: 1 if name in UNREACHABLE else 3]
     told = [(event, facts["operation"]) for event, facts in environment.events]
     assert told == [("state_store_unavailable", name) for name in ("admit", "complete", "release")]
     assert environment.pauses == []
+
+
+def test_a_store_that_was_out_of_reach_is_asked_again_after_a_pause(
+    new_environment: Callable[..., Environment], clock: ManualClock
+) -> None:
+    """By one call, which waits for it; those within the pause don't."""
+    environment = new_environment(lambda client: Failing(client, lambda _: UNREACHABLE["read-timeout"]))
+    for _ in range(3):
+        for _ in range(5):
+            assert environment.admit(charge(), use()) == Admitted(quota=None, token=None)
+        clock.advance(GONE_PAUSE_S)
+    assert len(environment.counting.flights) == 3
 
 
 def test_an_event_names_the_error(new_environment: Callable[..., Environment]) -> None:

@@ -99,6 +99,14 @@ class Cloud:
         """All that was logged."""
         return "".join(p.read_text(errors="replace") for p in sorted((self.folder / "logs").rglob("*")) if p.is_file())
 
+    def told(self, least: int = 6) -> list[str]:
+        """What of its people's names, addresses, phones and cases stands in its logs; texts of `least` characters."""
+        people = self.rows("SELECT email, full_name, phone FROM accounts")
+        cases = self.rows("SELECT title, description FROM claims")
+        texts = {str(text) for row in people + cases for text in row.values() if text is not None}
+        logged = self.logs()
+        return sorted(text for text in texts if len(text) >= least and text in logged)
+
     def stop(self) -> int:
         """End it as Ctrl-C does; its exit status."""
         self.process.send_signal(signal.SIGINT)

@@ -1,10 +1,12 @@
-"""The outermost of the jobs' handlers: what they raise must not tell about people."""
+"""The outermost of the jobs' handlers: what they raise must not tell about people, and no call outlasts their time."""
 
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from shared.clock import monotonic
 from shared.logs import logger, where_it_failed
+from shared.resilience.deadline import Deadline, under
 
 Handler = Callable[[dict[str, Any], Any], Any]
 
@@ -21,8 +23,10 @@ def guarded(handler: Handler) -> Handler:
 
     @wraps(handler)
     def outermost(event: dict[str, Any], context: Any) -> Any:
+        deadline = Deadline.after(context.get_remaining_time_in_millis() / 1000, monotonic)
         try:
-            return handler(event, context)
+            with under(deadline):
+                return handler(event, context)
         except JobsError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it was, its words stay here

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,7 +127,7 @@ class Wiring:
 
     def nudge_soon(self) -> Callable[[], object]:
         """Tell the relay in the background that jobs wait; the returned call waits until it was told, or gave up."""
-        return self._background.submit(self.queues.nudge).result
+        return self._background.submit(copy_context().run, self.queues.nudge).result
 
 
 @cache

@@ -2,14 +2,17 @@
 
 Region, credentials and, locally, `AWS_ENDPOINT_URL` come from the environment, as boto3 reads it.
 boto3's own timeouts (60 s to connect, 60 s to read, 5 attempts) outlive any request of ours, so each
-client states its own. Seconds everywhere.
+client states its own. Seconds everywhere. No attempt is begun that could outlast the current deadline.
 """
 
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
+
+from shared.aws.failures import OutOfTime
+from shared.resilience import deadline
 
 if TYPE_CHECKING:
     from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
@@ -21,7 +24,8 @@ if TYPE_CHECKING:
 # A healthy endpoint of the region accepts in milliseconds; two lost SYNs (1 s, then 2 s) are an outage.
 CONNECT_TIMEOUT_S = 2.0
 
-# Requests wait for these two: DynamoDB answers in under 10 ms, SQS in under 50 ms.
+# Requests wait for these two: DynamoDB answers in under 10 ms, SQS in under 50 ms. A lost SYN is the second attempt's.
+STATE_CONNECT_TIMEOUT_S = 0.5
 STATE_READ_TIMEOUT_S = 1.0
 QUEUE_READ_TIMEOUT_S = 3.0
 # Cognito hashes passwords and S3 may hold a request while it scales; both are safe to ask twice.
@@ -39,33 +43,56 @@ ATTEMPTS = 2
 MAIL_ATTEMPTS = 1
 
 
-def _config(*, read_timeout_s: float, attempts: int = ATTEMPTS, **more: Any) -> Config:
-    return Config(
-        connect_timeout=CONNECT_TIMEOUT_S,
+def _client(
+    service: str,
+    *,
+    read_timeout_s: float,
+    connect_timeout_s: float = CONNECT_TIMEOUT_S,
+    attempts: int = ATTEMPTS,
+    **more: Any,
+) -> Any:
+    config = Config(
+        connect_timeout=connect_timeout_s,
         read_timeout=read_timeout_s,
         retries={"mode": "standard", "total_max_attempts": attempts},
         # A frozen environment's connections die unseen; the kernel finds out before a request does.
         tcp_keepalive=True,
         **more,
     )
+    build: Any = boto3.client
+    client = build(service, config=config)
+    client.meta.events.register("before-send", partial(_in_time, connect_timeout_s + read_timeout_s))
+    return client
+
+
+def _in_time(longest_s: float, **_event: object) -> None:
+    """Asked before each attempt. Raises OutOfTime where the attempt could outlast the current deadline."""
+    until = deadline.current()
+    if until is not None and until.left() < longest_s:
+        raise OutOfTime
 
 
 @cache
 def dynamodb() -> "DynamoDBClient":
     """Return the client of the state table."""
-    return boto3.client("dynamodb", config=_config(read_timeout_s=STATE_READ_TIMEOUT_S))
+    client: DynamoDBClient = _client(
+        "dynamodb", connect_timeout_s=STATE_CONNECT_TIMEOUT_S, read_timeout_s=STATE_READ_TIMEOUT_S
+    )
+    return client
 
 
 @cache
 def sqs() -> "SQSClient":
     """Return the client of the job queues and the nudge queue."""
-    return boto3.client("sqs", config=_config(read_timeout_s=QUEUE_READ_TIMEOUT_S))
+    client: SQSClient = _client("sqs", read_timeout_s=QUEUE_READ_TIMEOUT_S)
+    return client
 
 
 @cache
 def cognito() -> "CognitoIdentityProviderClient":
     """Return the client of the user pool."""
-    return boto3.client("cognito-idp", config=_config(read_timeout_s=IDENTITY_READ_TIMEOUT_S))
+    client: CognitoIdentityProviderClient = _client("cognito-idp", read_timeout_s=IDENTITY_READ_TIMEOUT_S)
+    return client
 
 
 @cache
@@ -75,28 +102,26 @@ def s3() -> "S3Client":
     Virtual addressing makes presigned links name the bucket's own region; the global name that boto3
     would sign for answers a young bucket's upload with a redirect, which a POST does not survive.
     """
-    return boto3.client(
+    client: S3Client = _client(
         "s3",
-        config=_config(
-            read_timeout_s=STORAGE_READ_TIMEOUT_S,
-            signature_version="s3v4",
-            s3={"addressing_style": "virtual"},
-        ),
+        read_timeout_s=STORAGE_READ_TIMEOUT_S,
+        signature_version="s3v4",
+        s3={"addressing_style": "virtual"},
     )
+    return client
 
 
 @cache
 def probing(service: str) -> Any:
     """Return a client of a service that soon gives up and never tries twice: one that asks how the service is."""
-    build: Any = boto3.client
-    config = _config(read_timeout_s=PROBE_TIMEOUT_S, attempts=1)
-    return build(service, config=config.merge(Config(connect_timeout=PROBE_TIMEOUT_S)))
+    return _client(service, connect_timeout_s=PROBE_TIMEOUT_S, read_timeout_s=PROBE_TIMEOUT_S, attempts=1)
 
 
 @cache
 def sesv2() -> "SESV2Client":
     """Return the client that sends mail: each call leaves once."""
-    return boto3.client("sesv2", config=_config(read_timeout_s=MAIL_READ_TIMEOUT_S, attempts=MAIL_ATTEMPTS))
+    client: SESV2Client = _client("sesv2", read_timeout_s=MAIL_READ_TIMEOUT_S, attempts=MAIL_ATTEMPTS)
+    return client
 
 
 def database_token(*, host: str, port: int, user: str) -> str:

@@ -20,6 +20,13 @@ from shared.errors import DependencyFailed
 
 AWS_ERRORS = (ClientError, BotoCoreError)
 
+
+class OutOfTime(BotoCoreError):
+    """The call was not begun: its longest wait would have outlasted the deadline."""
+
+    fmt = "too little time is left"
+
+
 # Refusals of the moment: the same request may pass later, and this one did nothing.
 _LATER = frozenset(
     {
@@ -40,6 +47,7 @@ _NEVER_SENT = (
     EndpointConnectionError,
     NoCredentialsError,
     NoRegionError,
+    OutOfTime,
     ProxyConnectionError,
 )
 

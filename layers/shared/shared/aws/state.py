@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from shared.aws import state_items as items
-from shared.aws.failures import AWS_ERRORS, error_code
+from shared.aws.failures import AWS_ERRORS, OutOfTime, error_code
 from shared.clock import Clock, utc_now
 from shared.resilience import gcra
 from shared.resilience.admission import (
@@ -56,6 +56,9 @@ MAX_ANSWER_BYTES = 300 * 1024
 # 2 s, and none came to the last try; with 9 retries of 10 to 150 ms a quarter did, where 30 of 50 may pass.
 CROWDED = Backoff(retries=15, base_s=0.04, cap_s=0.3)
 CONTENDED_RETRY_S = 1.0
+
+# A table that can't be reached costs a request seconds to find out: one does, and those after it go on without asking.
+GONE_PAUSE_S = 5.0
 
 _CONFLICTS = frozenset(
     {
@@ -132,10 +135,13 @@ class DynamoDbStateStore:
         self._sleep = sleep
         self._record_life = round(record_life_s * gcra.SECOND)
         self._tats = gcra.Remembered(remembered)
+        self._gone_until = 0
 
     def admit(self, *, charge: Charge | None, use: KeyUse | None, lease_s: float) -> Verdict:
         """Take the key and charge the limit, both or neither; one flight unless calls meet."""
         if charge is None and use is None:
+            return Admitted(quota=None, token=None)
+        if self._is_gone("admit"):
             return Admitted(quota=None, token=None)
         asked = _Asked(charge, use, round(lease_s * gcra.SECOND), self._new_token())
         try:
@@ -246,6 +252,8 @@ class DynamoDbStateStore:
         return Limited(quota, CONTENDED_RETRY_S) if quota else Running(CONTENDED_RETRY_S)
 
     def _settle(self, operation: str, write: Callable[[], object]) -> None:
+        if self._is_gone(operation):
+            return
         try:
             self._despite_conflicts(write)
         except AWS_ERRORS as error:
@@ -275,7 +283,15 @@ class DynamoDbStateStore:
     def _now(self) -> int:
         return gcra.micros(self._clock())
 
+    def _is_gone(self, operation: str) -> bool:
+        gone = self._now() < self._gone_until
+        if gone:
+            self._observer("state_store_unavailable", {"operation": operation, "error": "Pause"})
+        return gone
+
     def _unavailable(self, operation: str, error: ClientError | BotoCoreError) -> None:
+        if not isinstance(error, ClientError | OutOfTime):
+            self._gone_until = self._now() + round(GONE_PAUSE_S * gcra.SECOND)
         self._observer("state_store_unavailable", {"operation": operation, "error": _code(error)})
 
 

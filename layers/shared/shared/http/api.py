@@ -30,7 +30,7 @@ from shared.resilience.admission import (
     StoredAnswer,
     Verdict,
 )
-from shared.resilience.deadline import Deadline
+from shared.resilience.deadline import Deadline, under
 from shared.wiring import Wiring
 
 I = TypeVar("I", bound=BaseModel)  # noqa: E741 - the input's type
@@ -95,7 +95,8 @@ class Api:
         started = time.perf_counter()
         deadline = Deadline.after(context.get_remaining_time_in_millis() / 1000, time.monotonic)
         request = Request.from_event(event, deadline)
-        response = self._respond(request, wiring)
+        with under(deadline):
+            response = self._respond(request, wiring)
         logger.info(
             "request",
             extra={

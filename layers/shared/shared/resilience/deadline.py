@@ -1,6 +1,12 @@
-"""One deadline for a request, made once from the time the runtime has left, and handed down."""
+"""One deadline for a request, made once from the time the runtime has left, and handed down.
 
-from collections.abc import Callable
+Transactions are handed it by name. Calls to AWS, which begin in many places, find it in the context: `under` and
+`current`.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 # Kept back from the runtime's limit so that an answer can still be written before the axe falls.
@@ -27,3 +33,21 @@ class Deadline:
     def passed(self) -> bool:
         """Whether nothing may be begun any more."""
         return self.left() <= 0.0
+
+
+_current: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
+
+
+@contextmanager
+def under(deadline: Deadline) -> Iterator[None]:
+    """Within the block this deadline is the current one."""
+    token = _current.set(deadline)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def current() -> Deadline | None:
+    """The deadline of what runs here; None where there is none."""
+    return _current.get()

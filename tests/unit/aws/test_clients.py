@@ -1,0 +1,112 @@
+"""The clients' own patience: no attempt is begun that could outlast the deadline, none waits longer than it says."""
+
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import BotoCoreError
+
+from shared.aws import clients
+from shared.aws.failures import OutOfTime, Unavailable, failure_of
+from shared.clock import monotonic
+from shared.resilience.deadline import Deadline, current, under
+
+SLACK_S = 1.5  # for a busy machine, and the pause between two attempts
+
+# A call of each client, its attempts, and the longest that one of them may take.
+CALLS: dict[str, tuple[Callable[[], Any], int, float]] = {
+    "dynamodb": (lambda: clients.dynamodb().describe_table(TableName="state"), 2, 1.5),
+    "sqs": (lambda: clients.sqs().get_queue_url(QueueName="queue"), 2, 5.0),
+    "cognito": (lambda: clients.cognito().describe_user_pool(UserPoolId="eu-central-1_pool"), 2, 7.0),
+    "s3": (lambda: clients.s3().head_bucket(Bucket="bucket"), 2, 7.0),
+    "ses": (lambda: clients.sesv2().get_account(), 1, 17.0),
+    "probe": (lambda: clients.probing("sqs").get_queue_url(QueueName="queue"), 1, 2.4),
+}
+BUILDERS = (clients.dynamodb, clients.sqs, clients.cognito, clients.s3, clients.sesv2, clients.probing)
+
+
+class Silence:
+    """An address that takes connections, keeps them, and answers nothing."""
+
+    def __init__(self) -> None:
+        self._server = socket.create_server(("127.0.0.1", 0), backlog=16)
+        self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}"
+
+    def connections(self) -> int:
+        """How many there were since it was last asked."""
+        self._server.setblocking(False)
+        count = 0
+        while True:
+            try:
+                self._server.accept()[0].close()
+            except BlockingIOError:
+                return count
+            count += 1
+
+    def close(self) -> None:
+        self._server.close()
+
+
+@pytest.fixture
+def silence(monkeypatch: pytest.MonkeyPatch) -> Iterator[Silence]:
+    """Where AWS is, for the clients built within the test."""
+    silent = Silence()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", silent.url)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    for build in BUILDERS:
+        build.cache_clear()
+    yield silent
+    for build in BUILDERS:
+        build.cache_clear()
+    silent.close()
+
+
+def in_seconds(seconds: float) -> Deadline:
+    """A deadline so far away."""
+    return Deadline(monotonic() + seconds, monotonic)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_that_could_outlast_the_deadline_is_not_begun(silence: Silence, name: str) -> None:
+    """Nothing reaches the service, so nothing was done, and that is known."""
+    call, _, longest_s = CALLS[name]
+    began = monotonic()
+    with under(in_seconds(longest_s - 0.1)), pytest.raises(BotoCoreError) as caught:
+        call()
+    assert monotonic() - began < SLACK_S
+    assert isinstance(caught.value, OutOfTime)
+    assert isinstance(failure_of(caught.value), Unavailable)
+    assert silence.connections() == 0
+
+
+def test_a_second_attempt_is_not_begun_where_only_the_first_fits(silence: Silence) -> None:
+    """Retries end with the deadline too."""
+    call, attempts, longest_s = CALLS["dynamodb"]
+    assert attempts == 2
+    with under(in_seconds(longest_s + 0.2)), pytest.raises(OutOfTime):
+        call()
+    assert silence.connections() == 1
+
+
+@pytest.mark.parametrize("name", ["dynamodb", "probe"])
+def test_a_service_that_says_nothing_is_waited_for_as_long_as_the_client_says(silence: Silence, name: str) -> None:
+    """Without a deadline of the request's as well."""
+    call, attempts, longest_s = CALLS[name]
+    began = monotonic()
+    with pytest.raises(BotoCoreError):
+        call()
+    assert monotonic() - began < attempts * longest_s + SLACK_S
+    assert silence.connections() == attempts
+
+
+def test_a_deadline_ends_with_its_block() -> None:
+    """The next invocation of the environment has one of its own."""
+    outer, inner = in_seconds(1), in_seconds(2)
+    with under(outer):
+        with under(inner):
+            assert current() is inner
+        assert current() is outer
+    assert current() is None
