@@ -1,4 +1,8 @@
-"""PostgreSQL for tests: one server a session, a fresh migrated database for each module that asks."""
+"""PostgreSQL for tests: one server a session, a fresh migrated database for each module that asks.
+
+The functions' role comes through a proxy that does what RDS Proxy does; owners look in directly. A session that was
+pinned, or left something behind for the next one, fails the run.
+"""
 
 import itertools
 from collections.abc import Iterator
@@ -19,21 +23,32 @@ from shared.postgres.database import Database
 from shared.postgres.migrate import migrate
 from shared.resilience.deadline import Deadline
 from shared.settings import Settings
+from tests.proxy.handle import Proxy
 from tests.services import ROOT, free_port
 
 MIGRATIONS = ROOT / "migrations"
 TEMPLATE = "migrated"
 READY_S = 60.0
+MAX_CONNECTIONS = 50  # the fleet's; the server takes 100, so that owners get in besides
+BORROW_TIMEOUT_S = 10.0
 
+_proxies: list[Proxy] = []
+_left: list[str] = []  # by sessions in servers that are gone
 _serial = itertools.count(1)
 
 
 @dataclass(frozen=True)
 class Postgres:
-    """A running server; `child.process` is its postmaster."""
+    """A running server; `child.process` is its postmaster, `proxy` what the functions' role comes through."""
 
     server: launcher.Server
     child: Child
+    proxy: Proxy
+
+    def stop(self) -> None:
+        """End it; what sessions have left behind in it is looked for before."""
+        _left.extend(f"left behind: {what}" for what in self.proxy.session_state())
+        self.child.stop()
 
     def conninfo(self, *, user: str = launcher.OWNER, dbname: str = launcher.DATABASE) -> str:
         """How a role reaches a database."""
@@ -63,7 +78,7 @@ class Blank:
         """Settings that lead the functions' own role to it."""
         return Settings(
             db_host="127.0.0.1",
-            db_port=self.postgres.server.port,
+            db_port=self.postgres.proxy.port,
             db_name=self.name,
             db_auth="trust",
             db_sslmode="disable",
@@ -85,9 +100,25 @@ class Blank:
             cursor = connection.execute(query.encode(), params)
             return cursor.fetchall() if cursor.description is not None else []
 
+    @property
+    def direct(self) -> Settings:
+        """The same past the proxy: for what only the server itself can say."""
+        return self.settings.model_copy(update={"db_port": self.postgres.server.port})
+
     def cut_connections(self) -> None:
-        """End every session on it, as a failover or an impatient operator does."""
+        """End every session on it, as a failover or an impatient operator does, and the lines that lead there."""
         self.postgres.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{self.name}'")
+        self.postgres.proxy.cut_all(self.name)
+
+    def alter_role(self, setting: str) -> None:
+        """Give the functions' role another setting here, `name = value`, from the next session on."""
+        self.postgres.execute(f"ALTER ROLE interdomestik_app IN DATABASE {self.name} SET {setting}")
+        self.postgres.proxy.refresh()
+
+    def reset_role(self) -> None:
+        """Take such settings back."""
+        self.postgres.execute(f"ALTER ROLE interdomestik_app IN DATABASE {self.name} RESET ALL")
+        self.postgres.proxy.refresh()
 
     def count(self, table: str) -> int:
         """How many rows a table holds."""
@@ -106,7 +137,32 @@ def started_postgres(folder: Path, **settings: str) -> Postgres:
     # Nothing a test writes has to survive the machine; what survives a killed server does not depend on it.
     child = launcher.start(server, fsync="off", synchronous_commit="off", **settings)
     child.wait_until(launcher.is_ready(server, child), READY_S)
-    return Postgres(server, child)
+    return Postgres(server, child, proxied(server))
+
+
+def proxied(server: launcher.Server) -> Proxy:
+    """A proxy in front of a server, until the end of the session."""
+    proxy = Proxy(server.port, max_connections=MAX_CONNECTIONS, borrow_timeout_s=BORROW_TIMEOUT_S)
+    proxy.start()
+    _proxies.append(proxy)
+    return proxy
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unpinned() -> Iterator[None]:
+    """Fails the run where a session was pinned, or left state behind, or the proxy itself went wrong."""
+    yield
+    trouble = _left + [line for proxy in _proxies for line in found_in(proxy)]
+    for proxy in _proxies:
+        proxy.stop()
+    assert trouble == []
+
+
+def found_in(proxy: Proxy) -> list[str]:
+    """What a proxy in front of the functions must not have seen."""
+    pins = [f"pinned {count} times: {reason}" for reason, count in proxy.counts.pins.items()]
+    state = [f"changed by a transaction: {name}" for name in proxy.counts.state]
+    return [*pins, *state, *proxy.crashes]
 
 
 @pytest.fixture(scope="session")
@@ -118,7 +174,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
         migrate(running.conninfo(dbname=TEMPLATE), MIGRATIONS)
         yield running
     finally:
-        running.child.stop()
+        running.stop()
 
 
 @pytest.fixture(scope="module")

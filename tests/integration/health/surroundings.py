@@ -21,7 +21,7 @@ from local import postgres as launcher
 from shared.aws import clients
 from shared.settings import Settings
 from tests.contract.state_table import new_table
-from tests.databases import READY_S, Postgres
+from tests.databases import READY_S, Postgres, proxied
 from tests.harness import Client
 from tests.services import free_port
 
@@ -103,9 +103,13 @@ def throttling() -> Iterator[tuple[str, list[str]]]:
 
 @contextmanager
 def stopped(postgres: Postgres) -> Iterator[None]:
-    """Within the block the server is there and does nothing: connections are accepted by the kernel alone."""
+    """Within the block the server is there and does nothing: connections are accepted by the kernel alone.
+
+    The sessions it has would go on without it, so the proxy's are closed.
+    """
     pid = postgres.child.process.pid
     os.kill(pid, signal.SIGSTOP)
+    postgres.proxy.refresh()
     try:
         yield
     finally:
@@ -124,6 +128,6 @@ def standby_of(primary: Postgres, folder: Path) -> Iterator[Postgres]:
     child = launcher.start(server, fsync="off")
     try:
         child.wait_until(launcher.is_ready(server, child), READY_S)
-        yield Postgres(server, child)
+        yield Postgres(server, child, proxied(server))
     finally:
         child.stop()

@@ -1,0 +1,172 @@
+"""What can be broken on the line to the proxy is broken exactly where it was asked for."""
+
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+
+import psycopg
+import pytest
+
+from tests.databases import Postgres
+from tests.proxy import framing
+from tests.proxy.faults import Direction
+from tests.proxy.handle import Proxy, running_proxy
+
+SILENCE_S = 0.3
+LONG_S = 10.0
+
+
+@pytest.fixture
+def proxy(postgres: Postgres) -> Iterator[Proxy]:
+    with running_proxy(postgres.server.port, max_connections=2, borrow_timeout_s=LONG_S) as running:
+        yield running
+        assert running.crashes == []
+
+
+def line(proxy: Proxy) -> socket.socket:
+    """A client's bare line, signed in."""
+    client = socket.create_connection(("127.0.0.1", proxy.port), LONG_S)
+    client.sendall(framing.startup({"user": "postgres", "database": "postgres"}))
+    answer(client)
+    return client
+
+
+def answer(client: socket.socket) -> bytes:
+    """All that comes until ReadyForQuery, or until the end of the line."""
+    received = b""
+    while not received.endswith(framing.IDLE):
+        piece = client.recv(65536)
+        if not piece:
+            break
+        received += piece
+    return received
+
+
+ASK = framing.query("SELECT 1")
+
+
+@pytest.fixture
+def whole(proxy: Proxy) -> bytes:
+    """The whole answer to a question."""
+    client = line(proxy)
+    client.sendall(ASK)
+    return answer(client)
+
+
+@pytest.mark.parametrize("after", [0, 1, 5, 17])
+def test_an_answer_is_cut_after_the_byte_that_was_named(proxy: Proxy, whole: bytes, after: int) -> None:
+    """Counted from the moment it was asked for; one line only, and the next is whole."""
+    client, other = line(proxy), line(proxy)
+    with proxy.faults.cut("to_client", after) as cut:
+        client.sendall(ASK)
+        assert (answer(client), cut.done) == (whole[:after], 1)
+        other.sendall(ASK)
+        assert (answer(other), cut.done) == (whole, 1)
+
+
+def test_an_answer_may_be_cut_after_its_last_byte(proxy: Proxy, whole: bytes) -> None:
+    """The client has all of it, and finds the line closed when it asks again."""
+    client = line(proxy)
+    with proxy.faults.cut("to_client", len(whole)):
+        client.sendall(ASK)
+        assert (answer(client), client.recv(1)) == (whole, b"")
+
+
+@pytest.mark.parametrize(("after", "asked"), [(0, 0), (len(ASK) - 1, 0), (len(ASK), 1)])
+def test_a_question_is_cut_after_the_byte_that_was_named(proxy: Proxy, after: int, asked: int) -> None:
+    """The server does what arrived whole, and nothing else."""
+    client = line(proxy)
+    with proxy.faults.cut("to_server", after) as cut:
+        client.sendall(ASK)
+        assert (answer(client), cut.done, proxy.counts.flights) == (b"", 1, asked)
+
+
+def test_every_line_may_be_cut(proxy: Proxy) -> None:
+    """As many as come."""
+    clients = [line(proxy) for _ in range(3)]
+    with proxy.faults.cut("to_server", 0, lines=None) as cut:
+        for client in clients:
+            client.sendall(ASK)
+            assert answer(client) == b""
+        assert cut.done == 3
+
+
+@pytest.mark.parametrize("direction", ["to_server", "to_client"])
+def test_a_delay_keeps_the_order_and_loses_nothing(proxy: Proxy, whole: bytes, direction: Direction) -> None:
+    """Also of what is sent after the delay has ended, and of an error before the end of the line."""
+    client = line(proxy)
+    began = monotonic()
+    with proxy.faults.delay(SILENCE_S, direction):
+        for _ in range(3):
+            client.sendall(ASK)
+            assert answer(client) == whole
+        assert monotonic() - began >= 3 * SILENCE_S
+        with pytest.raises(psycopg.OperationalError, match="Feature not supported"):
+            psycopg.connect(f"host=127.0.0.1 port={proxy.port} user=postgres options=-cjit=off")
+    client.sendall(ASK)
+    assert answer(client) == whole
+
+
+def test_a_black_hole_takes_those_who_ask_and_those_who_connect(proxy: Proxy, whole: bytes) -> None:
+    """They are accepted and acknowledged, and hear nothing, also after it; new ones are served then."""
+    client = line(proxy)
+    with proxy.faults.black_hole():
+        client.sendall(ASK)
+        late = socket.create_connection(("127.0.0.1", proxy.port))
+        late.sendall(framing.startup({"user": "postgres"}))
+        for silent in (client, late):
+            silent.settimeout(SILENCE_S)
+            with pytest.raises(TimeoutError):
+                silent.recv(1)
+    client.sendall(ASK)
+    with pytest.raises(TimeoutError):
+        client.recv(1)
+    fresh = line(proxy)
+    fresh.sendall(ASK)
+    assert answer(fresh) == whole
+
+
+def test_a_black_hole_for_answers_lets_the_work_be_done(proxy: Proxy) -> None:
+    """The server connection is given back; only the client does not learn of it."""
+    client = line(proxy)
+    with proxy.faults.black_hole("to_client"):
+        client.sendall(ASK)
+        client.settimeout(SILENCE_S)
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+    assert (proxy.counts.transactions, proxy.counts.borrowed) == (1, 0)
+
+
+def test_who_connects_may_be_refused(proxy: Proxy) -> None:
+    """By the kernel, as where nobody listens; those who are connected stay, and afterwards it listens again."""
+    client = line(proxy)
+    with proxy.refusing():
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", proxy.port))
+        client.sendall(ASK)
+        assert answer(client) != b""
+    line(proxy)
+
+
+def test_all_lines_may_be_cut_at_once(proxy: Proxy, postgres: Postgres) -> None:
+    """Those to one database, or every one, in the middle of what they do."""
+    client, other = line(proxy), line(proxy)
+    assert proxy.cut_all("no_such_database") == 0
+    with ThreadPoolExecutor(1) as pool:
+        client.sendall(framing.query("SELECT pg_sleep(60)"))
+        waiting = pool.submit(answer, client)
+        assert proxy.cut_all("postgres") == 2
+        assert (waiting.result(LONG_S), other.recv(1)) == (b"", b"")
+    postgres.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)'")
+
+
+def test_traffic_is_seen_by_type_and_length_alone(proxy: Proxy, whole: bytes) -> None:
+    """So that a test can cut between two messages, or in one."""
+    client = line(proxy)
+    with proxy.watched() as traffic:
+        client.sendall(ASK)
+        answer(client)
+    assert traffic.to_server == [("Q", len(ASK))]
+    assert "".join(kind for kind, _ in traffic.to_client) == "TDCZ"
+    assert sum(length for _, length in traffic.to_client) == len(whole)

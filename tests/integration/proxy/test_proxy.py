@@ -1,0 +1,291 @@
+"""The proxy on a real PostgreSQL: what it lends, to whom, for how long, and what it refuses."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic, sleep
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.databases import Postgres
+from tests.proxy.handle import Proxy, running_proxy
+from tests.services import free_port
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+@pytest.fixture
+def proxy(postgres: Postgres) -> Iterator[Proxy]:
+    """Two server connections, and a second to wait for one."""
+    with running_proxy(postgres.server.port, max_connections=2, borrow_timeout_s=1) as running:
+        yield running
+        assert running.crashes == []
+
+
+def conninfo(proxy: Proxy, **more: str) -> str:
+    settings: dict[str, str | int] = {
+        "host": "127.0.0.1",
+        "port": proxy.port,
+        "user": "postgres",
+        "dbname": "postgres",
+        **more,
+    }
+    return psycopg.conninfo.make_conninfo("", **settings)
+
+
+def connect(proxy: Proxy, **more: str) -> Connection:
+    return psycopg.connect(conninfo(proxy, **more), autocommit=True, prepare_threshold=None)
+
+
+def value(connection: Connection, statement: str) -> Any:
+    row = connection.execute(statement.encode()).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def soon(look: Callable[[], bool], within_s: float = 5.0) -> bool:
+    """Whether it comes true."""
+    until = monotonic() + within_s
+    while not (seen := look()) and monotonic() < until:
+        sleep(0.005)
+    return seen
+
+
+def test_a_client_sees_the_servers_settings(proxy: Proxy, postgres: Postgres) -> None:
+    """Those that PostgreSQL reports on its own, the same ones."""
+    with connect(proxy, sslmode="prefer") as through, psycopg.connect(postgres.conninfo(user="postgres")) as direct:
+        for name in ("server_version", "server_encoding", "TimeZone", "integer_datetimes", "in_hot_standby"):
+            assert through.info.parameter_status(name) == direct.info.parameter_status(name) != None  # noqa: E711
+
+
+def test_many_clients_share_few_server_connections(proxy: Proxy) -> None:
+    """Twenty clients stay connected; no more than two server connections are ever lent, and all are given back."""
+    with contextlib.ExitStack() as open_clients, ThreadPoolExecutor(20) as pool:
+        clients = [open_clients.enter_context(connect(proxy)) for _ in range(20)]
+        seen = set(pool.map(lambda c: [value(c, "SELECT pg_backend_pid()") for _ in range(20)][-1], clients))
+    assert len(seen) <= 2
+    counts = proxy.counts
+    assert (counts.transactions, counts.flights, counts.borrowed_max, counts.borrowed) == (400, 400, 2, 0)
+    assert counts.waiting_max > 0
+
+
+def test_a_transaction_keeps_its_server_connection_to_its_end(proxy: Proxy) -> None:
+    """Its statements meet one session, and others do not get it in between."""
+    with connect(proxy) as one, connect(proxy) as other:
+        with one.transaction():
+            mine = [value(one, "SELECT pg_backend_pid()") for _ in range(3)]
+            assert proxy.counts.borrowed == 1
+            assert value(other, "SELECT pg_backend_pid()") != mine[0]
+        assert len(set(mine)) == 1
+        assert proxy.counts.borrowed == 0
+
+
+def test_a_pipeline_is_one_flight_and_several_syncs_are_several(proxy: Proxy) -> None:
+    """The connection goes back when the last of them has been answered."""
+    with connect(proxy) as client:
+        with client.pipeline():
+            for _ in range(5):
+                client.execute("SELECT 1")
+        assert (proxy.counts.flights, proxy.counts.transactions) == (1, 1)
+        with client.pipeline() as pipeline:
+            for _ in range(3):
+                client.execute("SELECT 1")
+                pipeline.sync()
+        assert proxy.counts.borrowed == 0
+        assert proxy.counts.flights == proxy.counts.transactions >= 4
+
+
+def test_a_copy_gives_its_connection_back(proxy: Proxy) -> None:
+    """Its data is no statement that a Sync would have to follow."""
+    with connect(proxy) as client:
+        with client.transaction(force_rollback=True):
+            client.execute("CREATE TABLE copied (n int)")
+            with client.cursor().copy("COPY copied FROM STDIN") as copy:
+                copy.write_row((1,))
+        assert (proxy.counts.borrowed, value(client, "SELECT 1"), proxy.counts.borrowed) == (0, 1, 0)
+
+
+def test_who_waits_too_long_is_told_so_and_hung_up_on(proxy: Proxy) -> None:
+    """08000, in RDS Proxy's words; once there is a connection again the next client gets it."""
+    with connect(proxy) as one, connect(proxy) as two, connect(proxy) as third:
+        with one.transaction(), two.transaction():
+            one.execute("SELECT 1")
+            two.execute("SELECT 1")
+            with pytest.raises(psycopg.OperationalError, match="Timed-out waiting to acquire database") as caught:
+                third.execute("SELECT 1")
+            assert (caught.value.sqlstate, proxy.counts.borrow_timeouts) == ("08000", 1)
+            assert third.closed
+        with connect(proxy) as fourth:
+            assert value(fourth, "SELECT 1") == 1
+    assert proxy.counts.waiting == 0
+
+
+def test_who_waits_is_served_in_the_order_of_coming(proxy: Proxy) -> None:
+    """First come, first served, so nobody waits for ever."""
+    served: list[int] = []
+
+    def wait(n: int) -> None:
+        with connect(proxy) as client:
+            client.execute("SELECT 1")
+            served.append(n)
+
+    with connect(proxy) as one, connect(proxy) as two, one.transaction():
+        one.execute("SELECT 1")
+        with two.transaction():
+            two.execute("SELECT 1")
+            threads = [threading.Thread(target=wait, args=(n,)) for n in range(5)]
+            for n, thread in enumerate(threads):
+                thread.start()
+                assert soon(lambda n=n: proxy.counts.waiting == n + 1)  # type: ignore[misc]
+        for thread in threads:
+            thread.join()
+    assert served == sorted(served)
+
+
+def test_a_client_that_gives_up_waiting_leaves_the_queue(proxy: Proxy) -> None:
+    """Nobody is served who is no longer there."""
+    with connect(proxy) as one, connect(proxy) as two, one.transaction(), two.transaction():
+        one.execute("SELECT 1")
+        two.execute("SELECT 1")
+        third = connect(proxy)
+        third.pgconn.send_query(b"SELECT 1")
+        assert soon(lambda: proxy.counts.waiting == 1)
+        third.close()
+        assert soon(lambda: proxy.counts.waiting == 0)
+
+
+@pytest.mark.parametrize(
+    "setting", [{"options": "-c statement_timeout=5"}, {"replication": "database"}, {"max_protocol_version": "latest"}]
+)
+def test_what_would_set_a_session_apart_is_refused_at_startup(proxy: Proxy, setting: dict[str, str]) -> None:
+    """0A000: session settings belong to the role."""
+    with pytest.raises(psycopg.OperationalError, match="Feature not supported"):
+        connect(proxy, **setting)
+
+
+def test_the_refusal_of_options_is_0a000(proxy: Proxy) -> None:
+    """Which libpq keeps to itself while it connects."""
+    with socket.create_connection(("127.0.0.1", proxy.port)) as line:
+        line.sendall(startup_with_options())
+        answer = b"".join(iter(lambda: line.recv(4096), b""))
+    assert b"C0A000\0" in answer
+    assert b"SFATAL\0" in answer
+
+
+def startup_with_options() -> bytes:
+    from tests.proxy.framing import startup
+
+    return startup({"user": "postgres", "options": "-c work_mem=1MB"})
+
+
+@pytest.mark.parametrize("unknown", [{"dbname": "no_such_database"}, {"user": "nobody_here"}])
+def test_what_the_server_refuses_the_client_is_told(proxy: Proxy, unknown: dict[str, str]) -> None:
+    """In its own words."""
+    with pytest.raises(psycopg.OperationalError, match="does not exist"):
+        connect(proxy, **unknown)
+
+
+@pytest.mark.parametrize(
+    ("statement", "reason"),
+    [("SET work_mem = '1MB'", "SET"), ("SELECT set_config('work_mem', '1MB', false)", "set_config()"),
+     ("CREATE TEMP TABLE t (id int)", "temporary object"), ("SELECT pg_advisory_lock(7)", "pg_advisory_lock()")],
+)  # fmt: skip
+def test_a_pinned_session_keeps_its_server_connection_until_it_leaves(
+    proxy: Proxy, statement: str, reason: str
+) -> None:
+    """It is counted once with its reason, and what it has set is nobody else's."""
+    with connect(proxy) as client:
+        assert proxy.counts.borrowed == 0
+        client.execute(statement.encode())
+        client.execute(statement.encode().replace(b"TABLE t", b"TABLE u"))
+        assert (dict(proxy.counts.pins), proxy.counts.borrowed) == ({reason: 1}, 1)
+    assert soon(lambda: proxy.counts.borrowed == 0)
+    assert proxy.session_state() == []
+
+
+def test_statements_that_psycopg_prepares_pin(proxy: Proxy) -> None:
+    """What its default of five would do to every environment."""
+    with psycopg.connect(conninfo(proxy), autocommit=True, prepare_threshold=2) as client:
+        for _ in range(5):
+            client.execute("SELECT 1")
+        assert dict(proxy.counts.pins) == {"named statement": 1}
+
+
+def test_state_that_no_statement_shows_is_found(proxy: Proxy, postgres: Postgres) -> None:
+    """A function may set what the statement that calls it does not name: in what the server reports, and in a look."""
+    postgres.execute(
+        "CREATE OR REPLACE FUNCTION hidden() RETURNS void LANGUAGE sql"
+        " BEGIN ATOMIC SELECT set_config('TimeZone', 'Asia/Tokyo', false), set_config('work_mem', '1MB', false); END"
+    )
+    with connect(proxy) as client:
+        client.execute("SELECT hidden()")
+    assert dict(proxy.counts.pins) == {}
+    assert dict(proxy.counts.state) == {"TimeZone": 1}
+    assert sorted(proxy.session_state()) == ["setting TimeZone", "setting work_mem"]
+
+
+def test_a_transaction_whose_client_hangs_up_is_undone(proxy: Proxy, postgres: Postgres) -> None:
+    """Its server connection is nobody's any more."""
+    postgres.execute("CREATE TABLE IF NOT EXISTS left_open (n int)")
+    client = connect(proxy)
+    client.execute("BEGIN")
+    client.execute("INSERT INTO left_open VALUES (1)")
+    client.close()
+    assert soon(lambda: proxy.counts.borrowed == 0)
+    with connect(proxy) as other:
+        assert value(other, "SELECT count(*) FROM left_open") == 0
+
+
+def test_a_cancel_request_reaches_the_statement_under_way(proxy: Proxy) -> None:
+    """It is led to the session that the client has at that moment."""
+    with connect(proxy) as client, ThreadPoolExecutor(1) as pool:
+        sleeping = pool.submit(client.execute, "SELECT pg_sleep(60)")
+        assert soon(lambda: proxy.counts.flights == 1)
+        while not sleeping.done():
+            client.cancel_safe()
+            sleep(0.05)
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            sleeping.result()
+
+
+def test_a_session_that_the_server_ends_ends_the_clients_transaction(proxy: Proxy, postgres: Postgres) -> None:
+    """The client gets the server's own words, 57P01, and others go on."""
+    with connect(proxy) as client, connect(proxy) as other:
+        client.execute("BEGIN")
+        pid = value(client, "SELECT pg_backend_pid()")
+        postgres.execute(f"SELECT pg_terminate_backend({pid}, 5000)")
+        with pytest.raises(psycopg.errors.AdminShutdown):
+            client.execute("SELECT 1")
+        assert value(other, "SELECT 1") == 1
+
+
+def test_a_server_that_is_away_is_waited_for(postgres: Postgres) -> None:
+    """Clients stay connected and are served when it is there; past the borrow timeout they are told."""
+    with running_proxy(postgres.server.port, borrow_timeout_s=1) as proxy, connect(proxy) as client:
+        assert value(client, "SELECT 1") == 1
+        proxy.target = free_port()
+        with pytest.raises(psycopg.OperationalError) as caught:
+            client.execute("SELECT 1")
+        assert caught.value.sqlstate == "08000"
+    with running_proxy(free_port(), borrow_timeout_s=10) as proxy, ThreadPoolExecutor(1) as pool:
+        connecting = pool.submit(connect, proxy)
+        sleep(0.1)
+        assert not connecting.done()
+        proxy.target = postgres.server.port
+        with connecting.result() as client:
+            assert value(client, "SELECT 1") == 1
+
+
+def test_another_target_is_for_everyone_at_once(proxy: Proxy, postgres: Postgres) -> None:
+    """Who is in a transaction is cut off; who is not does not notice."""
+    with connect(proxy) as idle, connect(proxy) as busy:
+        before = value(idle, "SELECT pg_backend_pid()")
+        busy.execute("BEGIN")
+        proxy.target = postgres.server.port
+        with pytest.raises(psycopg.OperationalError):
+            busy.execute("SELECT 1")
+        assert value(idle, "SELECT pg_backend_pid()") != before

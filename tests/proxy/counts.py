@@ -1,0 +1,30 @@
+"""What a proxy has seen. Written by its thread alone, read by any."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Counts:
+    """Numbers since the proxy was started; `clients`, `borrowed` and `waiting` are those of this moment."""
+
+    clients: int = 0
+    transactions: int = 0
+    flights: int = 0  # what a client waits for: Syncs, and queries of the simple protocol
+    borrowed: int = 0
+    borrowed_max: int = 0
+    waiting: int = 0  # transactions queued for a server connection, all of them being lent
+    waiting_max: int = 0
+    borrow_timeouts: int = 0
+    pins: Counter[str] = field(default_factory=Counter)  # sessions, by the reason that pinned them
+    state: Counter[str] = field(default_factory=Counter)  # settings that a transaction left changed
+
+    def lend(self) -> None:
+        """A server connection was lent."""
+        self.borrowed += 1
+        self.borrowed_max = max(self.borrowed_max, self.borrowed)
+
+    def queue(self, waiting: int) -> None:
+        """So many wait now."""
+        self.waiting = waiting
+        self.waiting_max = max(self.waiting_max, waiting)

@@ -1,0 +1,122 @@
+"""PostgreSQL's wire protocol, version 3, as far as a proxy reads and speaks it.
+
+Source: PostgreSQL, "Frontend/Backend Protocol", Message Formats.
+"""
+
+import struct
+from collections.abc import Mapping
+from typing import NamedTuple
+
+PROTOCOL_3_0 = 3 << 16
+CANCEL_REQUEST = (1234 << 16) + 5678
+SSL_REQUEST = (1234 << 16) + 5679
+GSSENC_REQUEST = (1234 << 16) + 5680
+LONGEST_STARTUP = 10_000  # bytes; the server's own limit
+LONGEST_MESSAGE = 1 << 30  # bytes; what is longer is not a length but noise
+
+AUTHENTICATED = b"R\0\0\0\x08\0\0\0\0"
+IDLE = b"Z\0\0\0\x05I"
+
+_HEAD = struct.Struct("!cI")
+
+
+class ProtocolError(Exception):
+    """What came is not a message of the protocol."""
+
+
+class Message(NamedTuple):
+    """One message: its type, and all of its bytes."""
+
+    kind: bytes
+    raw: bytes
+
+    @property
+    def body(self) -> bytes:
+        """What follows type and length."""
+        return self.raw[5:]
+
+
+class Framer:
+    """Cuts a stream into messages; what is not whole yet waits for the rest."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[Message]:
+        """The messages that are whole now. Raises ProtocolError."""
+        data = self._rest + data if self._rest else data
+        found, at, size = [], 0, len(data)
+        while size - at >= _HEAD.size:
+            kind, length = _HEAD.unpack_from(data, at)
+            if not 4 <= length <= LONGEST_MESSAGE:
+                raise ProtocolError(f"a message of {length} bytes")
+            end = at + 1 + length
+            if end > size:
+                break
+            found.append(Message(kind, data[at:end]))
+            at = end
+        self._rest = data[at:]
+        return found
+
+
+class Startup(NamedTuple):
+    """A packet of the start, which has a code where messages have a type."""
+
+    code: int
+    body: bytes
+
+
+def take_startup(data: bytes) -> tuple[Startup | None, bytes]:
+    """The first packet of the start, if it is whole, and the bytes that follow it. Raises ProtocolError."""
+    if len(data) < 8:
+        return None, data
+    length, code = struct.unpack_from("!II", data)
+    if not 8 <= length <= LONGEST_STARTUP:
+        raise ProtocolError(f"a startup packet of {length} bytes")
+    if len(data) < length:
+        return None, data
+    return Startup(code, data[8:length]), data[length:]
+
+
+def read_parameters(body: bytes) -> dict[str, str]:
+    """Names and values, each ended by a zero byte, as in a startup packet or a ParameterStatus."""
+    words = body.rstrip(b"\0").decode("utf-8", "replace").split("\0")
+    return dict(zip(words[::2], [*words[1::2], ""], strict=False))
+
+
+def read_fields(body: bytes) -> dict[str, str]:
+    """The fields of an ErrorResponse by their letter: C is the SQLSTATE, M the message."""
+    words = [part.decode("utf-8", "replace") for part in body.split(b"\0") if part]
+    return {word[0]: word[1:] for word in words}
+
+
+def message(kind: bytes, body: bytes = b"") -> bytes:
+    """A message's bytes."""
+    return _HEAD.pack(kind, len(body) + 4) + body
+
+
+def startup(parameters: Mapping[str, str]) -> bytes:
+    """A StartupMessage."""
+    body = b"".join(f"{name}\0{value}\0".encode() for name, value in parameters.items()) + b"\0"
+    return struct.pack("!II", len(body) + 8, PROTOCOL_3_0) + body
+
+
+def cancel_request(key: bytes) -> bytes:
+    """A CancelRequest; `key` is the body of the session's BackendKeyData."""
+    return struct.pack("!II", len(key) + 8, CANCEL_REQUEST) + key
+
+
+def query(text: str) -> bytes:
+    """A Query of the simple protocol."""
+    return message(b"Q", text.encode() + b"\0")
+
+
+def parameter_status(name: str, value: str) -> bytes:
+    """What a setting is that clients are told of."""
+    return message(b"S", f"{name}\0{value}\0".encode())
+
+
+def fatal(sqlstate: str, text: str) -> bytes:
+    """An ErrorResponse after which the connection is closed."""
+    fields = {"S": "FATAL", "V": "FATAL", "C": sqlstate, "M": text}
+    return message(b"E", b"".join(f"{letter}{value}\0".encode() for letter, value in fields.items()) + b"\0")

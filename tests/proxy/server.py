@@ -1,0 +1,129 @@
+"""One connection from the proxy to PostgreSQL, lent to one client at a time."""
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, cast
+
+from tests.proxy.framing import Framer, Message, ProtocolError, query, read_fields, read_parameters, startup
+
+# The server's own affair, not the session's: a standby that is promoted tells everyone.
+SERVER_WIDE = frozenset({"in_hot_standby"})
+
+
+class Key(NamedTuple):
+    """Whose server connections can be exchanged for each other."""
+
+    user: str
+    database: str
+
+
+class Refused(Exception):
+    """The server turned a connection down; `raw` is what it said."""
+
+    def __init__(self, raw: bytes) -> None:
+        super().__init__("refused")
+        self.raw = raw
+        self.sqlstate = read_fields(raw[5:]).get("C", "")
+
+
+class Borrower(Protocol):
+    """Who has a server connection."""
+
+    def from_server(self, messages: list[Message]) -> None:
+        """It answered."""
+        ...
+
+    def server_lost(self) -> None:
+        """It is gone."""
+        ...
+
+
+class ServerConnection(asyncio.Protocol):
+    """Usable once `ready` is done. `lost` is called when it is gone."""
+
+    def __init__(self, key: Key, lost: Callable[["ServerConnection"], None]) -> None:
+        self.key = key
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.borrower: Borrower | None = None
+        self.parameters: dict[str, str] = {}
+        self.cancel_key = b""
+        self.closed = False
+        self._lost = lost
+        self._framer = Framer()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(startup({"user": self.key.user, "database": self.key.database}))
+
+    def data_received(self, data: bytes) -> None:
+        messages = self._framer.feed(data)
+        if self.borrower is not None:
+            self.borrower.from_server(messages)
+            return
+        for message in messages:
+            self._unasked(message)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
+        if not self.ready.done():
+            self.ready.set_exception(exc or ConnectionError("closed by the server"))
+        borrower, self.borrower = self.borrower, None
+        if borrower is not None:
+            borrower.server_lost()
+        self._lost(self)
+
+    def send(self, data: bytes) -> None:
+        """Pass on what a client sent."""
+        self._transport.write(data)
+
+    def close(self) -> None:
+        """Leave it, after what was sent on it."""
+        self.closed = True
+        self._transport.close()
+
+    def note(self, message: Message) -> str | None:
+        """Take a ParameterStatus; the setting's name where it is another value than before."""
+        ((name, value),) = read_parameters(message.body).items()
+        changed = self.parameters.get(name) != value and name not in SERVER_WIDE
+        self.parameters[name] = value
+        return name if changed else None
+
+    async def ask(self, text: str) -> list[str]:
+        """The first column of what a query answers. Raises ConnectionError."""
+        asking = _Asking()
+        self.borrower = asking
+        self.send(query(text))
+        try:
+            return await asking.answer
+        finally:
+            self.borrower = None
+
+    def _unasked(self, message: Message) -> None:
+        if message.kind == b"S":
+            self.note(message)
+        elif message.kind == b"K":
+            self.cancel_key = message.body
+        elif message.kind == b"Z":
+            self.ready.set_result(None)
+        elif message.kind == b"E" and not self.ready.done():
+            self.ready.set_exception(Refused(message.raw))
+        elif message.kind == b"R" and message.body != b"\0\0\0\0" and not self.ready.done():
+            self.ready.set_exception(ProtocolError("the server wants a password; it has to trust the proxy"))
+
+
+class _Asking:
+    def __init__(self) -> None:
+        self.answer: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
+        self._found: list[str] = []
+
+    def from_server(self, messages: list[Message]) -> None:
+        for message in messages:
+            if message.kind == b"D":
+                self._found.append(message.body[6:].decode())  # one column: after two bytes of count, four of length
+            elif message.kind == b"E":
+                self._found.append(read_fields(message.body)["M"])
+            elif message.kind == b"Z":
+                self.answer.set_result(self._found)
+
+    def server_lost(self) -> None:
+        self.answer.set_exception(ConnectionError("closed by the server"))

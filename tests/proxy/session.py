@@ -1,0 +1,265 @@
+"""One client of the proxy: a server connection is borrowed for each of its transactions, and given back after it."""
+
+import asyncio
+import itertools
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import cast
+
+from tests.proxy import framing
+from tests.proxy.counts import Counts
+from tests.proxy.faults import Direction, Faults, Pipe
+from tests.proxy.framing import Framer, Message, Startup
+from tests.proxy.pins import pin_reason
+from tests.proxy.pool import Pool
+from tests.proxy.server import Key, ServerConnection
+
+# What a client may ask for when it connects. RDS Proxy refuses `options` with 0A000 and this text; that it does so
+# too with whatever else would make one server session unlike another is assumed.
+ACCEPTED = frozenset({"user", "database", "application_name", "client_encoding"})
+NO_OPTIONS = "Feature not supported: RDS Proxy currently doesn't support command-line options."
+NO_SETTING = "Feature not supported: the proxy takes no setting at startup but application_name and client_encoding."
+
+_ENDS_A_FLIGHT = frozenset({b"S", b"Q", b"F"})  # Sync, Query, FunctionCall: each is answered by a ReadyForQuery
+_NO_BATCH = frozenset({b"d", b"c", b"f"})  # the data of a COPY that a Query has begun
+_serial = itertools.count(1)
+
+
+@dataclass
+class Traffic:
+    """Messages by type and length in bytes, as they went; no content."""
+
+    to_server: list[tuple[str, int]] = field(default_factory=list)
+    to_client: list[tuple[str, int]] = field(default_factory=list)
+
+    def note(self, direction: Direction, messages: list[Message]) -> None:
+        """These went."""
+        getattr(self, direction).extend((message.kind.decode("latin-1"), len(message.raw)) for message in messages)
+
+
+@dataclass
+class Desk:
+    """What the clients of one proxy share."""
+
+    pool: Pool
+    counts: Counts
+    faults: Faults
+    sessions: set["Session"] = field(default_factory=set)
+    watching: Traffic | None = None
+
+    def cancel(self, client_key: bytes) -> None:
+        """Hand a CancelRequest on, to the server session that its client has at this moment."""
+        for session in self.sessions:
+            if session.cancel_key == client_key and session.server is not None:
+                asyncio.ensure_future(_send_cancel(self.pool.target, session.server.cancel_key))  # noqa: RUF006 - short
+
+
+class Session(asyncio.Protocol):
+    """A client's connection."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.cancel_key = struct.pack("!II", next(_serial), 0)
+        self.server: ServerConnection | None = None
+        self.pinned: str | None = None
+        self._desk = desk
+        self._key: Key | None = None
+        self._welcomed = False
+        self._start = b""
+        self._framer = Framer()
+        self._held: list[bytes] = []  # what came while a server connection was waited for
+        self._borrowing = False
+        self._unanswered = 0  # flights
+        self._open_batch = False  # something was sent that no Sync has followed yet
+        self._idle = True  # as the last ReadyForQuery said: in no transaction
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        faults = self._desk.faults
+        self._inbound = Pipe(faults, "to_server", deliver=self._received, cut=self.close)
+        self._outbound = Pipe(faults, "to_client", deliver=self._write, cut=self.close)
+        self._desk.sessions.add(self)
+        self._desk.counts.clients += 1
+
+    def data_received(self, data: bytes) -> None:
+        self._inbound.feed(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._desk.sessions.discard(self)
+        self._desk.counts.clients -= 1
+        self._desk.pool.forget(self)
+        self._leave_server()
+
+    def close(self) -> None:
+        """Hang up, after what is written; a transaction under way is left to the server, which undoes it."""
+        self._transport.close()
+
+    def is_on(self, database: str | None) -> bool:
+        """Whether it has come for that database (None: any)."""
+        return database is None or (self._key is not None and self._key.database == database)
+
+    # what the client says
+
+    def _received(self, data: bytes) -> None:
+        if self._transport.is_closing():
+            return
+        try:
+            if self._key is None:
+                data = self._begin(data)
+            self._forward(self._framer.feed(data))
+        except framing.ProtocolError:
+            self._transport.abort()
+
+    def _begin(self, data: bytes) -> bytes:
+        self._start += data
+        while self._key is None:
+            packet, self._start = framing.take_startup(self._start)
+            if packet is None:
+                return b""
+            self._take_startup(packet)
+            if self._transport.is_closing():
+                return b""
+        return self._start
+
+    def _take_startup(self, packet: Startup) -> None:
+        if packet.code in (framing.SSL_REQUEST, framing.GSSENC_REQUEST):
+            self._outbound.feed(b"N")
+        elif packet.code == framing.CANCEL_REQUEST:
+            self._desk.cancel(packet.body)
+            self.close()
+        else:
+            self._check_in(packet)
+
+    def _check_in(self, packet: Startup) -> None:
+        asked = framing.read_parameters(packet.body)
+        if "options" in asked:
+            self.refused(framing.fatal("0A000", NO_OPTIONS))
+        elif packet.code != framing.PROTOCOL_3_0 or not set(asked) <= ACCEPTED:
+            self.refused(framing.fatal("0A000", NO_SETTING))
+        else:
+            self._key = Key(asked["user"], asked.get("database") or asked["user"])
+            if self._key in self._desk.pool.known:
+                self._welcome()
+            else:
+                self._borrow()
+
+    def _welcome(self) -> None:
+        assert self._key is not None
+        self._welcomed = True
+        settings = self._desk.pool.known[self._key]
+        told = b"".join(framing.parameter_status(*setting) for setting in settings.items())
+        key_data = framing.message(b"K", self.cancel_key)
+        self._outbound.feed(framing.AUTHENTICATED + told + key_data + framing.IDLE)
+
+    def _forward(self, messages: list[Message]) -> None:
+        if not messages:
+            return
+        if self._desk.watching is not None:
+            self._desk.watching.note("to_server", messages)
+        data = b"".join(message.raw for message in messages if self._takes(message))
+        if self.server is not None:
+            self.server.send(data)
+        elif data:
+            self._held.append(data)
+            self._borrow()
+
+    def _takes(self, message: Message) -> bool:
+        """Notes what a message means; whether the server has to see it."""
+        if message.kind == b"X":  # Terminate
+            self.close()
+            return False
+        if message.kind == b"H":  # Flush: psycopg sends one after each Sync too, where it asks for nothing
+            return self._open_batch
+        if message.kind in _ENDS_A_FLIGHT:
+            self._desk.counts.flights += 1
+            self._unanswered += 1
+            self._open_batch = False
+        elif message.kind not in _NO_BATCH:
+            self._open_batch = True
+        self._pin(pin_reason(message))
+        return True
+
+    def _pin(self, reason: str | None) -> None:
+        if reason is not None and self.pinned is None:
+            self.pinned = reason
+            self._desk.counts.pins[reason] += 1
+
+    # the server connection
+
+    def _borrow(self) -> None:
+        if not self._borrowing:
+            assert self._key is not None
+            self._borrowing = True
+            self._desk.pool.borrow(self, self._key)
+
+    def granted(self, server: ServerConnection) -> None:
+        """A server connection is there for the transaction that waits for it."""
+        self._borrowing = False
+        self.server = server
+        if self._held:
+            server.send(b"".join(self._held))
+            self._held.clear()
+        self._give_back_if_done()
+        if not self._welcomed:
+            self._welcome()
+
+    def refused(self, error: bytes) -> None:
+        """There is none: the client is told, and the line closed."""
+        self._outbound.feed(error)
+        self._outbound.end(self.close)
+
+    def from_server(self, messages: list[Message]) -> None:
+        """Answers."""
+        if self._desk.watching is not None:
+            self._desk.watching.note("to_client", messages)
+        for message in messages:
+            if message.kind == b"Z":
+                self._count_answer(message.body)
+            elif message.kind == b"S":
+                self._count_state(message)
+        self._give_back_if_done()  # first, so that who has the answer finds it counted
+        self._outbound.feed(b"".join(message.raw for message in messages))
+
+    def server_lost(self) -> None:
+        """The server has closed its end, so we close ours."""
+        self._leave_server()
+        self._outbound.end(self.close)
+
+    def _count_answer(self, status: bytes) -> None:
+        self._unanswered -= 1
+        self._idle = status == b"I"
+        self._desk.counts.transactions += self._idle
+
+    def _count_state(self, message: Message) -> None:
+        if self.server is not None and (changed := self.server.note(message)):
+            self._desk.counts.state[changed] += 1
+
+    @property
+    def _done(self) -> bool:
+        return self._idle and self._unanswered == 0 and not self._open_batch
+
+    def _give_back_if_done(self) -> None:
+        if self.server is not None and self._done and self.pinned is None:
+            server, self.server = self.server, None
+            self._desk.pool.give_back(server)
+
+    def _leave_server(self) -> None:
+        server, self.server = self.server, None
+        if server is not None:
+            self._desk.pool.discard(server)
+
+    def _write(self, data: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+
+async def _send_cancel(target: int, key: bytes) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", target)
+    writer.write(framing.cancel_request(key))
+    await writer.drain()
+    writer.close()
+
+
+def factory(desk: Desk) -> Callable[[], Session]:
+    """What makes a session of each client that connects."""
+    return lambda: Session(desk)
