@@ -63,9 +63,10 @@ WHERE o.id = %(id)s
 
 -- name: settle_job
 -- What became of a job, by the worker that had it; a job given up on meanwhile is settled by the truth.
+-- A job that a guard of ours gave back was not tried: its attempt does not count.
 UPDATE outbox SET
     state = %(state)s, last_error = %(error)s, updated_at = now(), available_at = now() + %(delay)s,
-    leased_until = NULL
+    leased_until = NULL, attempts = attempts - CASE WHEN %(counted)s THEN 0 ELSE 1 END
 WHERE id = %(id)s AND leased_until = %(lease)s AND state IN ('running', 'uncertain')
 
 -- name: link_identity

@@ -7,6 +7,7 @@ claim, see `settle_abandoned`) the job is `uncertain` and stays so until a perso
 is safe to make again, so it is tried again.
 """
 
+import math
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -25,6 +26,7 @@ from shared.clock import Clock
 from shared.logs import logger
 from shared.postgres import Database, Pending, Row, Transaction
 from shared.resilience.deadline import Deadline
+from shared.resilience.not_now import NotNow
 from shared.sql import load_queries
 
 SQL = load_queries("jobs")
@@ -41,12 +43,13 @@ class OutOfTime(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What became of a job: its new state, the code of what went wrong, and when it may be tried again."""
+    """What became of a job: its new state, the code of what went wrong, when it may be tried again, if it was tried."""
 
     state: str
     error: str | None = None
     delay_s: float = 0.0
     sub: str | None = None
+    counted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +87,15 @@ class Worker:
         settled = self._do(job)
         self.database.run(lambda tx: _settle(tx, job, settled), deadline)
         if settled.state == "pending" and settled.delay_s <= LONGEST_NUDGE_S:
-            self.queues.nudge(delay_s=settled.delay_s)
+            self.queues.nudge(delay_s=math.ceil(settled.delay_s))  # a nudge that comes early finds nothing due
         _log(job, settled, time.perf_counter() - started)
         return settled.state
 
     def _do(self, job: Row) -> Settled:
         try:
             return self._identity(job) if job["kind"] == "identity" else self._mail(job)
+        except NotNow as error:
+            return Settled("pending", error.code, delay_s=error.delay_s, counted=False)
         except NotRenderable as error:
             return Settled("failed", error.code)
         except Refused as error:
@@ -145,6 +150,7 @@ def _settle(tx: Transaction, job: Row, settled: Settled) -> Pending[None]:
         state=settled.state,
         error=settled.error,
         delay=timedelta(seconds=settled.delay_s),
+        counted=settled.counted,
     )
     return Pending(lambda: None)
 

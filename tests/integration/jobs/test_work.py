@@ -22,6 +22,7 @@ from shared.clock import utc_now
 from shared.ids import uuid7
 from shared.logs import logger
 from shared.postgres import Database
+from shared.resilience.not_now import NotNow
 from tests.databases import Blank, soon
 from tests.fakes.identities import FakeIdentities
 from tests.fakes.mailer import FakeMailer
@@ -67,7 +68,7 @@ def welcome(records: Records, member: UUID) -> UUID:
     return records.mail("member-welcome", member, to=member, state="queued")
 
 
-def failing(error: AwsFailure) -> Callable[[Mail], None]:
+def failing(error: Exception) -> Callable[[Mail], None]:
     """A mailer's answer that is this failure."""
 
     def answer(_mail: Mail) -> None:
@@ -221,6 +222,24 @@ def test_waits_grow_and_the_last_attempt_fails(shop: Shop, records: Records, wel
     assert states == ["pending"] * (MOST_ATTEMPTS - 1) + ["failed"]
     assert waits[:-1] == [10, 20, 40, 80, 160, 320, 640, 900, 900]
     assert records.at(welcome)["last_error"] == "ThrottlingException"
+
+
+def test_a_mail_that_a_guard_gives_back_waits_as_long_as_it_says_and_was_not_tried(
+    shop: Shop, records: Records, welcome: UUID
+) -> None:
+    """However often: what was never asked of SES uses up none of its attempts."""
+    shop.mailer.answer = failing(NotNow("mail-rate", 3.2))
+    for _ in range(MOST_ATTEMPTS + 1):
+        assert shop.work(welcome) == "pending"
+        row = records.at(welcome)
+        assert (row["attempts"], row["last_error"]) == (0, "mail-rate")
+        assert (row["available_at"] - row["updated_at"]).total_seconds() == 3.2
+        assert shop.work(welcome) == "skipped", "it is not due yet"
+        records.later(welcome, "4 seconds")
+    assert set(shop.queues.nudges) == {4}, "the relay is woken when it is due, not a moment before"
+    shop.mailer.answer = lambda _mail: None
+    assert shop.work(welcome) == "done"
+    assert records.at(welcome)["attempts"] == 1
 
 
 def test_a_mail_that_can_not_be_written_has_failed(shop: Shop, records: Records, member: UUID) -> None:
