@@ -13,6 +13,7 @@ from botocore.config import Config
 
 from shared.aws.failures import OutOfTime
 from shared.resilience import deadline
+from shared.steps import step
 
 if TYPE_CHECKING:
     from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
@@ -42,6 +43,9 @@ ATTEMPTS = 2
 # boto3 would repeat a SendEmail whose answer was lost, and the person would get two.
 MAIL_ATTEMPTS = 1
 
+# Events of botocore: a request is about to be sent, or sent again; an answer has come back, or none.
+_STEPS = ("before-send", "response-received")
+
 
 def _client(
     service: str,
@@ -62,6 +66,8 @@ def _client(
     build: Any = boto3.client
     client = build(service, config=config)
     client.meta.events.register("before-send", partial(_in_time, connect_timeout_s + read_timeout_s))
+    for event in _STEPS:
+        client.meta.events.register(event, _pass)
     return client
 
 
@@ -70,6 +76,10 @@ def _in_time(longest_s: float, **_event: object) -> None:
     until = deadline.current()
     if until is not None and until.left() < longest_s:
         raise OutOfTime
+
+
+def _pass(event_name: str, **_facts: Any) -> None:
+    step(event_name)
 
 
 @cache

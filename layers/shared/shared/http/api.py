@@ -31,6 +31,7 @@ from shared.resilience.admission import (
     Verdict,
 )
 from shared.resilience.deadline import Deadline, under
+from shared.steps import step
 from shared.wiring import Wiring
 
 I = TypeVar("I", bound=BaseModel)  # noqa: E741 - the input's type
@@ -92,6 +93,7 @@ class Api:
 
     def handle(self, event: Mapping[str, Any], context: Any, wiring: Wiring) -> dict[str, Any]:
         """Answer a proxy event; every error comes back as problem details."""
+        step("http.received")
         started = time.perf_counter()
         deadline = Deadline.after(context.get_remaining_time_in_millis() / 1000, time.monotonic)
         request = Request.from_event(event, deadline)
@@ -107,12 +109,14 @@ class Api:
                 "request_id": request.request_id,
             },
         )
+        step("http.answered")
         return response
 
     def _respond(self, request: Request, wiring: Wiring) -> dict[str, Any]:
         try:
             operation = self._find(request)
             call = _parse(operation, request, wiring)
+            step("http.parsed")
             stored = _admit_and_run(call)
         except Exception as error:  # noqa: BLE001 - the outermost: what gets past here becomes a 502
             stored = _problem(error, request)
@@ -207,6 +211,7 @@ def _run_holding(call: Call[Any], held: KeyUse | None, token: str | None) -> Sto
                 state.release(held, token)
             raise
         answer = _problem(error, call.request)
+    step("http.ran")
     nudged = call.wiring.nudge_soon() if NUDGE in call.signals else None
     if held is not None and token is not None:
         state.complete(held, token, answer)

@@ -17,6 +17,7 @@ from shared.errors import DeadlineExceeded
 from shared.postgres.line import WATCHDOG, Line
 from shared.postgres.transaction import Row
 from shared.settings import Settings
+from shared.steps import step
 
 # A statement that fails inside a pipeline makes psycopg warn that its end failed too: we have raised the first.
 logging.getLogger("psycopg").setLevel(logging.ERROR)
@@ -107,7 +108,9 @@ class Connector:
         return kept.connection
 
     def _new(self, within_s: float) -> _Kept:
+        step("database.connecting")
         connection = self._connect(within_s)
+        step("database.connected")
         lifetime_s = self._max_lifetime_s * self._uniform(1 - LIFETIME_JITTER, 1)
         return _Kept(connection, Line(connection), self._clock() + lifetime_s)
 

@@ -18,6 +18,7 @@ from shared.resilience.backoff import Backoff
 from shared.resilience.budget import RetryBudget
 from shared.resilience.deadline import Deadline
 from shared.sql import Query, load_queries
+from shared.steps import step
 
 T = TypeVar("T")
 UseCase = Callable[[Transaction], Pending[T]]
@@ -135,6 +136,8 @@ class Database:
         with _answers_translated():
             with self._connector.limited(min(FLIGHT_S, deadline.left())), connection.pipeline():
                 pending = use_case(flight)
+                step("database.queued")
+            step("database.landed")
             value = pending.value()
         self._connector.give_back()
         return Landed(value, frozenset(flight.signals))

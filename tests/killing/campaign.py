@@ -1,0 +1,145 @@
+"""Kills requests at every step, sends each again, and holds what is left against an unkilled twin."""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from shared.http.api import LEASE_MARGIN_S
+from shared.resilience.deadline import ANSWER_RESERVE_S
+from tests.killing.requests import Asked, Scene, UseCase, body_of, kept_facts, likeness, rendered
+from tests.killing.world import Processes, Step, World
+
+T = TypeVar("T")
+U = TypeVar("U")
+Target = tuple[UseCase, Step]
+
+AT_ONCE = 0.5  # of the clients don't wait before they send again
+
+# What Lambda would have left, enough on a busy machine; and when a killed request's key is free again for certain:
+# its lease is what was left of that, less the reserve for the answer, and a second more.
+SECONDS = 4.0
+LEASE_S = SECONDS - ANSWER_RESERVE_S + LEASE_MARGIN_S
+GIVE_UP_S = 60.0
+
+
+@dataclass
+class Killed:
+    """A request that was killed at a step, and what the database knew of it right after."""
+
+    use_case: UseCase
+    asked: Asked
+    step: Step
+    committed: Any
+    free_at: float  # on the monotonic clock
+    in_progress: int = 0
+    answer: Any = None
+
+
+@dataclass(frozen=True)
+class Twin:
+    """An unkilled run of a use case: where it can be killed, what it answered, and the rows it added."""
+
+    points: list[Step]
+    answer: Any
+    added: Mapping[str, int]
+    trace: list[Any]
+
+
+def unkilled(world: World, processes: Processes, use_case: UseCase) -> Twin:
+    """Run a use case once, watched from beside it."""
+    asked = use_case.ask(Scene.of(world))
+    before = world.rows()
+    ran = processes.run(asked.handler, asked.event(), seconds=SECONDS, traced=True)
+    return Twin(ran.points, ran.answer, added(before, world.rows()), ran.trace)
+
+
+@dataclass(frozen=True)
+class Fought:
+    """A campaign that is over: what was killed, and the rows by table that came by it."""
+
+    killed: list[Killed]
+    added: Mapping[str, int]
+
+    def of(self, use_case: UseCase) -> list[Killed]:
+        """What was killed of a use case."""
+        return [one for one in self.killed if one.use_case is use_case]
+
+
+class Campaign:
+    """Kills requests, several processes at a time; `seed` decides their order, and who sends again at once."""
+
+    def __init__(self, world: World, lanes: list[Processes], *, seed: int = 0) -> None:
+        self._world = world
+        self._lanes = lanes
+        self._random = random.Random(seed)
+
+    def run(self, targets: list[Target]) -> Fought:
+        """A request for each target: killed there, then sent again until it is answered."""
+        targets = self._random.sample(targets, len(targets))
+        scene = Scene.of(self._world)
+        asked = [(use_case, step, use_case.ask(scene)) for use_case, step in targets]
+        before = self._world.rows()
+        killed = self._each(asked, self._kill)
+        self._each([one for one in killed if self._random.random() < AT_ONCE], self._send_again)
+        give_up = time.monotonic() + GIVE_UP_S
+        while waiting := [one for one in killed if one.answer is None]:
+            assert time.monotonic() < give_up, [(one.use_case.name, one.step) for one in waiting]
+            self._each(waiting, self._send_again_when_free)
+        return Fought(killed, added(before, self._world.rows()))
+
+    def _kill(self, lane: Processes, target: tuple[UseCase, Step, Asked]) -> Killed:
+        use_case, step, asked = target
+        free_at = time.monotonic() + LEASE_S
+        lane.run(asked.handler, asked.event(), seconds=SECONDS, kill=step)
+        return Killed(use_case, asked, step, kept_facts(self._world, asked), free_at)
+
+    def _send_again_when_free(self, lane: Processes, killed: Killed) -> None:
+        time.sleep(max(0.0, killed.free_at - time.monotonic()))
+        self._send_again(lane, killed)
+
+    def _send_again(self, lane: Processes, killed: Killed) -> None:
+        answer = lane.run(killed.asked.handler, killed.asked.event(), seconds=SECONDS).answer
+        if answer["statusCode"] == 409:
+            assert "request-in-progress" in answer["body"], answer
+            assert int(answer["headers"]["Retry-After"]) >= 1
+            killed.in_progress += 1
+        else:
+            killed.answer = answer
+
+    def _each(self, items: Sequence[T], do: Callable[[Processes, T], U]) -> list[U]:
+        shares = [(lane, items[n :: len(self._lanes)]) for n, lane in enumerate(self._lanes)]
+        with ThreadPoolExecutor(len(shares)) as pool:
+            done = list(pool.map(lambda share: [do(share[0], item) for item in share[1]], shares))
+        return [result for share in done for result in share]
+
+
+def wrong(world: World, killed: Killed, twin: Twin) -> Iterator[str]:
+    """What is not as it would have been without the kill, in words; nothing where all is well."""
+    where = f"{killed.use_case.name} at {killed.step.name}#{killed.step.occurrence}"
+    facts = kept_facts(world, killed.asked)
+    if likeness(killed.answer) != likeness(twin.answer):
+        yield f"{where}: answered {likeness(killed.answer)}, the twin {likeness(twin.answer)}"
+    if body_of(killed.answer) != rendered(killed.use_case, facts):
+        yield f"{where}: answered {killed.answer['body']}, the row says {rendered(killed.use_case, facts)}"
+    if killed.committed is not None and killed.committed != facts:
+        yield f"{where}: the first run kept {killed.committed}, now it is {facts}"
+    if (about := written_about(world, facts["id"])) != (wanted := _once(killed.use_case)):
+        yield f"{where}: {about} were written about it instead of {wanted}"
+
+
+def written_about(world: World, subject_id: str) -> dict[str, int]:
+    """How many audit entries and jobs there are about a record."""
+    count = "(SELECT count(*) FROM {0} WHERE subject_id = %s) AS {0}"
+    return world.blank.rows(f"SELECT {count.format('audit')}, {count.format('outbox')}", subject_id, subject_id)[0]
+
+
+def _once(use_case: UseCase) -> dict[str, int]:
+    return {"audit": use_case.adds["audit"], "outbox": use_case.adds.get("outbox", 0)}
+
+
+def added(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
+    """Rows by table that have come (or gone) in between."""
+    return {table: after[table] - before[table] for table in after if after[table] != before[table]}

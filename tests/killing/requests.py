@@ -1,0 +1,227 @@
+"""The requests that are killed: what each sends, what exactly it may leave behind, and what it answers."""
+
+import itertools
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+from pydantic import BaseModel
+
+from agents.model import AgentView
+from claims.model import ClaimView, DocumentView
+from members.model import MemberView
+from tests.harness import STAFF
+from tests.integration.jobs.records import Records
+from tests.integration.room import sign_in
+from tests.killing.world import World
+from tests.people import applicant, person, trouble
+
+_serial = itertools.count(1)
+
+PASS = b"Boarding pass\n"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request; the same Idempotency-Key each time that it is sent."""
+
+    room: str
+    method: str
+    resource: str
+    body: Mapping[str, Any] | None = None
+    ids: Mapping[str, str] = field(default_factory=dict)
+    claims: Mapping[str, str] | None = None
+    if_match: int | None = None
+    key: str = field(default_factory=lambda: uuid4().hex)
+
+    @property
+    def handler(self) -> str:
+        return f"{self.room}.app.handler"
+
+    def event(self) -> dict[str, Any]:
+        """As API Gateway hands it over, with a request id of its own each time."""
+        headers = {"Content-Type": "application/json", "Idempotency-Key": self.key}
+        if self.if_match is not None:
+            headers["If-Match"] = f'"{self.if_match}"'
+        return {
+            "httpMethod": self.method,
+            "resource": self.resource,
+            "pathParameters": dict(self.ids) or None,
+            "multiValueQueryStringParameters": None,
+            "headers": headers,
+            "body": json.dumps(self.body) if self.body is not None else None,
+            "isBase64Encoded": False,
+            "requestContext": {
+                "requestId": f"request-{next(_serial)}",
+                "identity": {"sourceIp": "127.0.0.9"},
+                "authorizer": {"claims": dict(self.claims)} if self.claims else None,
+            },
+        }
+
+
+@dataclass(frozen=True)
+class UseCase:
+    """A use case: how a request of it is made, the view it answers with, and the rows it adds by table."""
+
+    name: str
+    ask: Callable[["Scene"], Asked]
+    view: type[BaseModel]
+    adds: Mapping[str, int]
+    status: int = 200
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Makes who and what a request needs to be there before."""
+
+    world: World
+    records: Records
+
+    @classmethod
+    def of(cls, world: World) -> "Scene":
+        return cls(world, Records(world.blank))
+
+    def member(self) -> tuple[UUID, dict[str, str]]:
+        """A member, and the claims of their token."""
+        member = self.records.member()
+        return member, sign_in(self.world.blank, str(member))
+
+    def staff(self) -> dict[str, str]:
+        """The claims of a staff member's token."""
+        return sign_in(self.world.blank, str(self.records.account("staff")))
+
+    def uploaded(self, claim: UUID) -> UUID:
+        """A document whose file is in the bucket, not completed yet."""
+        document = uuid4()
+        key = f"uploads/{claim}/{document}"
+        self.world.blank.rows(
+            "INSERT INTO documents (id, claim_id, slot, file_name, content_type, size, object_key)"
+            " VALUES (%s, %s, 1, 'pass.txt', 'text/plain', %s, %s)",
+            document, claim, len(PASS), key,
+        )  # fmt: skip
+        bucket = self.world.environment["EVIDENCE_BUCKET"]
+        self.world.client("s3").put_object(Bucket=bucket, Key=key, Body=PASS, ContentType="text/plain")
+        return document
+
+
+def _apply(_scene: Scene) -> Asked:
+    return Asked("agents", "POST", "/agents", applicant())
+
+
+def _decide(scene: Scene) -> Asked:
+    body = {"decision": "approve", "reason": "All in order."}
+    ids = {"agent_id": str(scene.records.agent())}
+    return Asked("agents", "POST", "/agents/{agent_id}/decision", body, ids, STAFF)
+
+
+def _register(_scene: Scene) -> Asked:
+    return Asked("members", "POST", "/members", person())
+
+
+def _renew(scene: Scene) -> Asked:
+    member, token = scene.member()
+    return Asked("members", "POST", "/members/{member_id}/renewals", None, {"member_id": str(member)}, token)
+
+
+def _cancel(scene: Scene) -> Asked:
+    member, token = scene.member()
+    return Asked("members", "POST", "/members/{member_id}/cancellation", None, {"member_id": str(member)}, token)
+
+
+def _submit(scene: Scene) -> Asked:
+    return Asked("claims", "POST", "/claims", trouble(), claims=scene.member()[1])
+
+
+def _move(scene: Scene) -> Asked:
+    claim = scene.records.claim(scene.member()[0])
+    body = {"to": "verification", "reason": "Checked."}
+    return Asked("claims", "POST", "/claims/{claim_id}/transitions", body, {"claim_id": str(claim)}, scene.staff(), 1)
+
+
+def _assign(scene: Scene) -> Asked:
+    claim = scene.records.claim(scene.member()[0])
+    return Asked(
+        "claims", "PUT", "/claims/{claim_id}/assignee", {"staff_id": "me"}, {"claim_id": str(claim)}, scene.staff(), 1
+    )
+
+
+def _announce(scene: Scene) -> Asked:
+    member, token = scene.member()
+    body = {"file_name": "pass.txt", "content_type": "text/plain", "size": len(PASS)}
+    ids = {"claim_id": str(scene.records.claim(member))}
+    return Asked("claims", "POST", "/claims/{claim_id}/documents", body, ids, token)
+
+
+def _complete(scene: Scene) -> Asked:
+    member, token = scene.member()
+    claim = scene.records.claim(member)
+    ids = {"claim_id": str(claim), "document_id": str(scene.uploaded(claim))}
+    return Asked("claims", "POST", "/claims/{claim_id}/documents/{document_id}/completion", None, ids, token)
+
+
+ONE = {"audit": 1, "idempotency_keys": 1}
+
+USE_CASES = (
+    UseCase("agents.apply", _apply, AgentView, ONE | {"accounts": 1, "agents": 1, "outbox": 2}, 201),
+    UseCase("agents.decide", _decide, AgentView, ONE | {"outbox": 1}),
+    UseCase(
+        "members.register",
+        _register,
+        MemberView,
+        ONE | {"accounts": 1, "members": 1, "subscriptions": 1, "outbox": 2},
+        201,
+    ),
+    UseCase("members.renew", _renew, MemberView, ONE | {"outbox": 1}, 201),
+    UseCase("members.cancel", _cancel, MemberView, ONE | {"outbox": 1}),
+    UseCase("claims.submit", _submit, ClaimView, ONE | {"claims": 1, "claim_history": 1, "outbox": 2}, 201),
+    UseCase("claims.move", _move, ClaimView, ONE | {"claim_history": 1, "outbox": 1}),
+    UseCase("claims.assign", _assign, ClaimView, ONE),
+    UseCase("documents.announce", _announce, DocumentView, ONE | {"documents": 1}, 201),
+    UseCase("documents.complete", _complete, DocumentView, ONE),
+)
+
+# What differs between two records that were made alike.
+_OWN = (
+    (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "<id>"),
+    (re.compile(r"\b(MEM|CLM)-\d{4}-\d{6}"), "<number>"),
+    (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)"), "<time>"),
+    (re.compile(r"[a-z]+\.?[0-9a-f]*@example\.test"), "<address>"),
+    (re.compile(r"Person <\d+>"), "<name>"),
+    (re.compile(r"ARTA-[0-9A-Z]{4}"), "<code>"),
+    (re.compile(r'"(policy|x-amz-signature|x-amz-date|x-amz-credential)":"[^"]*"'), r'"\1":"<signed>"'),
+)
+_TOLD = ("Content-Type", "ETag", "Location", "Cache-Control")
+
+
+def likeness(answer: Mapping[str, Any]) -> tuple[int, dict[str, str | None], str]:
+    """An answer without what only its own record has: two of one use case are then the same, byte for byte."""
+    headers = {name: answer["headers"].get(name) for name in _TOLD}
+    return answer["statusCode"], {k: v and _anonymous(v) for k, v in headers.items()}, _anonymous(answer["body"])
+
+
+def _anonymous(text: str) -> str:
+    for own, stand_in in _OWN:
+        text = own.sub(stand_in, text)
+    return text
+
+
+def kept_facts(world: World, asked: Asked) -> Any:
+    """What the key's row keeps of the answer; None where nothing was committed."""
+    rows = world.blank.rows("SELECT answer FROM idempotency_keys WHERE key = %s", asked.key)
+    return rows[0]["answer"] if rows else None
+
+
+def rendered(use_case: UseCase, facts: Any) -> str:
+    """The body that these facts are answered with."""
+    return use_case.view.model_validate(facts).model_dump_json(by_alias=True)
+
+
+def body_of(answer: Mapping[str, Any]) -> str:
+    """The answer's body, without the form that is signed anew each time a document's announcement is answered."""
+    record: dict[str, Any] = json.loads(answer["body"])
+    if "upload" not in record:
+        return str(answer["body"])
+    return str(answer["body"])[: str(answer["body"]).index(',"upload":')] + "}"

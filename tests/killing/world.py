@@ -1,0 +1,191 @@
+"""What killed processes leave their traces in: a real database, table, queues, bucket, pool and inbox."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+from uuid import uuid4
+
+import boto3
+
+from shared.settings import DEFAULT_LIMITS
+from tests.contract.state_table import new_table
+from tests.databases import Blank
+from tests.services import ROOT, Emulator
+
+REGION = "eu-central-1"
+SENDER = "no-reply@interdomestik.test"
+DESK = "desk@interdomestik.test"
+PRIORITIES = ("high", "normal", "low")
+FOLDERS = ("layers/shared", *(f"functions/{room}" for room in ("agents", "members", "claims", "health", "jobs")), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One occurrence of a step in a run."""
+
+    name: str
+    occurrence: int
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What became of a process."""
+
+    steps: list[str]
+    killed: bool
+    answer: Any
+    error: str | None
+    trace: list[Any]
+
+    @property
+    def points(self) -> list[Step]:
+        """Where such a process can be killed."""
+        return [Step(name, self.steps[: n + 1].count(name)) for n, name in enumerate(self.steps)]
+
+
+class Processes:
+    """Runs calls in fresh processes, one at a time."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        paths = os.pathsep.join(str(ROOT / folder) for folder in FOLDERS)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.killing.server"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=ROOT,
+            env={**environment, "PATH": os.environ["PATH"], "PYTHONPATH": paths},
+            text=True,
+        )
+        self._lock = Lock()
+        assert self._read() == "ready\n"
+
+    def run(
+        self,
+        handler: str,
+        event: Mapping[str, Any],
+        *,
+        seconds: float = 60.0,
+        kill: Step | None = None,
+        traced: bool = False,
+    ) -> Ran:
+        """Call a handler in a process of its own, killed at a step where one is named."""
+        point = [kill.name, kill.occurrence] if kill else None
+        call = {"handler": handler, "event": event, "seconds": seconds, "kill": point, "traced": traced}
+        with self._lock:
+            assert self._process.stdin is not None
+            self._process.stdin.write(json.dumps(call) + "\n")
+            self._process.stdin.flush()
+            ran = Ran(**json.loads(self._read()))
+        assert ran.killed == (kill is not None), (kill, ran)
+        return ran
+
+    def stop(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.wait()
+
+    def _read(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+
+@dataclass
+class World:
+    """All of it; `environment` is what leads the functions there."""
+
+    blank: Blank
+    emulator: Emulator
+    environment: Mapping[str, str]
+    _started: list[Processes] = field(default_factory=list)
+
+    def processes(self, **changes: str) -> Processes:
+        """A fork server in this world; it ends with it."""
+        started = Processes({**self.environment, **changes})
+        self._started.append(started)
+        return started
+
+    def client(self, service: str) -> Any:
+        """An AWS client of the test's own."""
+        build: Any = boto3.client
+        return build(service, endpoint_url=self.emulator.url, **_LOGIN)
+
+    def inbox(self, to: str) -> list[dict[str, Any]]:
+        """The mails that an address has got."""
+        with urllib.request.urlopen(f"{self.emulator.url}/_ministack/ses/messages") as answer:
+            accounts = json.load(answer)["messages"].values()
+        return [mail for account in accounts for mail in account if to in mail["To"]]
+
+    def rows(self) -> dict[str, int]:
+        """How many rows each table holds."""
+        tables = self.blank.rows("SELECT tablename AS t FROM pg_tables WHERE schemaname = 'public' ORDER BY t")
+        counts = " UNION ALL ".join(f"SELECT '{row['t']}' AS t, count(*) AS n FROM {row['t']}" for row in tables)
+        return {row["t"]: row["n"] for row in self.blank.rows(counts)}
+
+    def end(self) -> None:
+        """End what was started in it."""
+        for started in self._started:
+            started.stop()
+
+
+_LOGIN = {"region_name": REGION, "aws_access_key_id": "test", "aws_secret_access_key": "test"}
+
+
+@contextmanager
+def world(blank: Blank, emulator: Emulator) -> Iterator[World]:
+    """A world on a database, with everything else made for it."""
+    made = World(blank, emulator, {})
+    made.environment = _environment(made)
+    try:
+        yield made
+    finally:
+        made.end()
+
+
+def _environment(world: World) -> dict[str, str]:
+    settings = world.blank.settings
+    world.client("sesv2").create_email_identity(EmailIdentity=SENDER)
+    return {
+        "AWS_ENDPOINT_URL": world.emulator.url,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "DB_PORT": str(settings.db_port),
+        "DB_NAME": settings.db_name,
+        "DB_AUTH": "trust",
+        "DB_SSLMODE": "disable",
+        "STATE_TABLE": new_table(world.client("dynamodb")),
+        "EVIDENCE_BUCKET": _bucket(world),
+        "USER_POOL_ID": _pool(world),
+        "MAIL_SENDER": SENDER,
+        "DESK_MAILBOX": DESK,
+        "CURSOR_SECRET": "tests",
+        "LIMITS": json.dumps(dict.fromkeys(DEFAULT_LIMITS, (100_000, 1.0))),
+        **_queues(world),
+    }
+
+
+def _queues(world: World) -> dict[str, str]:
+    names = [f"QUEUE_{priority.upper()}_URL" for priority in PRIORITIES] + ["NUDGE_QUEUE_URL"]
+    return {name: world.client("sqs").create_queue(QueueName=uuid4().hex)["QueueUrl"] for name in names}
+
+
+def _bucket(world: World) -> str:
+    name = f"killing-{uuid4().hex}"
+    world.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+    return name
+
+
+def _pool(world: World) -> str:
+    pool = world.client("cognito-idp").create_user_pool(PoolName=uuid4().hex, UsernameAttributes=["email"])
+    pool_id = str(pool["UserPool"]["Id"])
+    for group in ("member", "agent"):
+        world.client("cognito-idp").create_group(UserPoolId=pool_id, GroupName=group)
+    return pool_id
