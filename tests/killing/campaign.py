@@ -18,8 +18,8 @@ Target = tuple[UseCase, Step]
 
 AT_ONCE = 0.5  # of the clients don't wait before they send again
 
-# What Lambda would have left: S3 alone may take 7 s, and is not asked with less. And when a killed request's key is free again for certain:
-# its lease is what was left of that, less the reserve for the answer, and a second more.
+# What Lambda would have left: S3 alone may take 7 s, and is not asked with less. And when a killed request's key is
+# free again for certain: its lease is what was left, less the reserve for the answer, and a second more.
 SECONDS = 12.0
 LEASE_S = SECONDS - ANSWER_RESERVE_S + LEASE_MARGIN_S
 GIVE_UP_S = 60.0
