@@ -7,6 +7,7 @@ pinned, or left something behind for the next one, fails the run.
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from local import postgres as launcher
 from local import unprivileged
 from local.children import Child
 from shared.clock import monotonic
-from shared.postgres.connection import Connector, connect_arguments
+from shared.postgres.connection import Connector, connect
 from shared.postgres.database import Database
 from shared.postgres.migrate import migrate
 from shared.resilience.deadline import Deadline
@@ -87,11 +88,8 @@ class Blank:
 
     def database(self) -> Database:
         """It, as a function has it: on a connection of its own, by the functions' role."""
-        arguments = connect_arguments(self.settings, None)
-        connector = Connector(
-            lambda _within_s: psycopg.connect(**arguments), idle_timeout_s=20, max_lifetime_s=3600, clock=monotonic
-        )
-        return Database(connector)
+        dial = partial(connect, self.settings, None)
+        return Database(Connector(dial, idle_timeout_s=20, max_lifetime_s=3600, clock=monotonic))
 
     def rows(self, query: str, *params: object) -> list[dict[str, Any]]:
         """What a look into it by its owner shows, or what a statement returns."""

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar, cast
 import psycopg
 
 from shared.errors import DeadlineExceeded, Refusal, Unavailable
-from shared.postgres.connection import Connection, Connector
+from shared.postgres.connection import LEAST_CONNECT_S, Connection, Connector
 from shared.postgres.failures import KeyConflict, as_answer, is_retryable, must_drop
 from shared.postgres.transaction import Pending, Row, Transaction
 from shared.resilience.admission import KeyUse
@@ -143,16 +143,18 @@ class Database:
         return Landed(value, frozenset(flight.signals))
 
     def _wait_or_give_up(self, error: psycopg.Error, attempt: int, deadline: Deadline) -> None:
-        if must_drop(error):
+        lost = must_drop(error)
+        if lost:
             self._connector.drop()
         if not is_retryable(error):
             raise error
         delay = self._backoff.delay(attempt, self._uniform)
-        if attempt >= self._backoff.retries or delay >= deadline.left():
+        needed = delay + (LEAST_CONNECT_S if lost else 0.0)
+        if attempt >= self._backoff.retries or needed >= deadline.left():
             raise Unavailable("database") from error
         facts = {"sqlstate": error.sqlstate, "attempt": attempt + 1}
         # Two that met at a row cost nobody else anything; what was lost with its connection may be a whole outage.
-        if must_drop(error) and not self._budget.spend():
+        if lost and not self._budget.spend():
             self._observer("retry_budget_spent", facts)
             raise Unavailable("database") from error
         self._observer("transaction_retried", facts)

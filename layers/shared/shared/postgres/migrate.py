@@ -21,6 +21,13 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
     applied_at timestamptz NOT NULL DEFAULT now()
 )"""
 
+# IF NOT EXISTS is no lock: of two at once one may find its table, or the table's type, made by the other.
+_MADE_MEANWHILE = (
+    psycopg.errors.UniqueViolation,
+    psycopg.errors.DuplicateTable,
+    psycopg.errors.DuplicateObject,
+)
+
 
 class MigrationChanged(Exception):
     """A migration that was applied reads differently now: write a new one instead."""
@@ -55,8 +62,7 @@ def migrate(conninfo: str, directory: Path, **connect: Any) -> list[str]:
 def _make_ledger(connection: psycopg.Connection[Any]) -> None:
     try:
         connection.execute(_LEDGER)
-    except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
-        # Two at once: IF NOT EXISTS is no lock, and the other has made it.
+    except _MADE_MEANWHILE:
         connection.execute(_LEDGER)
 
 

@@ -1,0 +1,94 @@
+"""A total outage of the database: hardly a call more than there are requests, and every request answered in time."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
+
+import pytest
+
+from members.app import api
+from shared.clock import monotonic
+from shared.postgres.connection import Connection, Connector
+from tests.databases import Blank
+from tests.figures import record
+from tests.harness import Client
+from tests.integration.room import room, serial
+from tests.people import person
+from tests.proxy.handle import Proxy, running_proxy
+
+ENVIRONMENTS = 10
+SECONDS = 3.0  # that the runtime has left for a request
+
+
+@contextmanager
+def refused(proxy: Proxy) -> Iterator[None]:
+    """Nobody listens, and who was connected is cut off."""
+    with proxy.refusing():
+        proxy.cut_all()
+        yield
+
+
+def cut_short(proxy: Proxy) -> AbstractContextManager[object]:
+    """Every line is cut with its first answer."""
+    return proxy.faults.cut("to_client", 1, lines=None)
+
+
+def black_holed(proxy: Proxy) -> AbstractContextManager[object]:
+    """What is sent is acknowledged and lost."""
+    return proxy.faults.black_hole()
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """When the database was called: each time a transaction asked for its connection."""
+    made: list[float] = []
+    borrow = Connector.borrow
+
+    def counted(self: Connector, within_s: float) -> Connection:
+        made.append(monotonic())
+        return borrow(self, within_s)
+
+    monkeypatch.setattr(Connector, "borrow", counted)
+    return made
+
+
+def environments(blank: Blank, proxy: Proxy) -> list[Client]:
+    """So many, each connected and at work."""
+    behind = Blank(replace(blank.postgres, proxy=proxy), blank.name)
+    made = [room(api, behind) for _ in range(ENVIRONMENTS)]
+    for client in made:
+        client.seconds = SECONDS
+        assert client.call("POST", "/members", person(), key=f"before-{serial()}").status == 201
+    return made
+
+
+def requests(client: Client, count: int) -> list[tuple[int, str, bool]]:
+    """So many one after the other: status, problem, and whether the answer came before the time was up."""
+    seen = []
+    for _ in range(count):
+        began = monotonic()
+        reply = client.call("POST", "/members", person(), key=f"request-{serial()}")
+        seen.append((reply.status, reply.headers.get("Retry-After", ""), monotonic() - began < SECONDS))
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("outage", "each"), [(refused, 20), (cut_short, 20), (black_holed, 2)], ids=["refused", "cut", "black hole"]
+)
+def test_an_outage_is_not_amplified_and_every_request_answered_in_time(
+    blank: Blank, calls: list[float], outage: Callable[[Proxy], AbstractContextManager[object]], each: int
+) -> None:
+    """503 with Retry-After, and at most a tenth more calls than requests; then all goes on as before."""
+    with ExitStack() as stack:
+        proxy = stack.enter_context(running_proxy(blank.postgres.server.port, max_connections=ENVIRONMENTS))
+        pool = stack.enter_context(ThreadPoolExecutor(ENVIRONMENTS))
+        clients = environments(blank, proxy)
+        calls.clear()
+        with outage(proxy):
+            answers = [one for seen in pool.map(lambda c: requests(c, each), clients) for one in seen]
+        assert set(answers) == {(503, "1", True)}
+        record(f"outage_{outage.__name__}", requests=len(answers), calls=len(calls))
+        assert len(calls) <= 1.1 * len(answers)
+        after = [one for seen in pool.map(lambda c: requests(c, 1), clients) for one in seen]
+        assert {status for status, _, _ in after} == {201}
