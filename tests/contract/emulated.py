@@ -7,7 +7,7 @@ import pytest
 
 from shared.aws import clients
 
-_BUILT = (clients.sqs, clients.cognito, clients.s3, clients.sesv2)
+_BUILT = (clients.dynamodb, clients.sqs, clients.cognito, clients.s3, clients.sesv2)
 
 
 @contextmanager

@@ -44,6 +44,7 @@ MAY = {
     "Jobs": ROOM,
     "Relay": CONNECT | {f"sqs:SendMessage {queue}" for queue in PRIORITIES} | taking_from("NudgeQueue"),
     "Worker": CONNECT
+    | STATE
     | NUDGE
     | taking_from(*PRIORITIES)
     | {"ses:SendEmail identity/MailSender", "ses:SendEmail identity/Domain"}

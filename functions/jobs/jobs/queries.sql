@@ -4,10 +4,11 @@
 -- `leased_until` fences: who set it may finish the job, and once it is past the relay takes the job up again.
 
 -- name: settle_abandoned
--- Jobs whose worker died: a mail may have left, so a person decides; an identity is safe to make again.
+-- Jobs whose worker died: a mail that had begun may have left, so a person decides; all else is safe to do again.
 UPDATE outbox SET
-    state = CASE WHEN kind = 'mail' THEN 'uncertain' WHEN attempts >= %(most_attempts)s THEN 'failed' ELSE 'pending' END,
-    last_error = 'abandoned', updated_at = now()
+    state = CASE WHEN kind = 'mail' AND begun THEN 'uncertain'
+                 WHEN attempts >= %(most_attempts)s THEN 'failed' ELSE 'pending' END,
+    begun = true, last_error = 'abandoned', updated_at = now()
 WHERE state = 'running' AND leased_until < now()
 
 -- name: claim_due
@@ -34,7 +35,7 @@ WHERE id = ANY(%(ids)s) AND state = 'queued' AND leased_until = %(lease)s
 
 -- name: claim_job
 -- A worker takes a job: one of them, however many messages there are.
-UPDATE outbox SET state = 'running', attempts = attempts + 1, leased_until = %(lease)s, updated_at = now()
+UPDATE outbox SET state = 'running', attempts = attempts + 1, leased_until = %(lease)s, begun = false, updated_at = now()
 WHERE id = %(id)s AND state IN ('pending', 'queued') AND available_at <= now()
 
 -- name: job_with_facts
@@ -61,12 +62,18 @@ LEFT JOIN claim_history h ON h.claim_id = c.id AND h.version = coalesce(
     (o.payload->'facts'->>'version')::int, (SELECT max(version) FROM claim_history WHERE claim_id = c.id))
 WHERE o.id = %(id)s
 
+-- name: begin_job
+-- Right before a mail leaves, by the worker that still has its job.
+UPDATE outbox SET begun = true, updated_at = now()
+WHERE id = %(id)s AND leased_until = %(lease)s AND state = 'running'
+RETURNING id
+
 -- name: settle_job
 -- What became of a job, by the worker that had it; a job given up on meanwhile is settled by the truth.
 -- A job that a guard of ours gave back was not tried: its attempt does not count.
 UPDATE outbox SET
     state = %(state)s, last_error = %(error)s, updated_at = now(), available_at = now() + %(delay)s,
-    leased_until = NULL, attempts = attempts - CASE WHEN %(counted)s THEN 0 ELSE 1 END
+    leased_until = NULL, begun = true, attempts = attempts - CASE WHEN %(counted)s THEN 0 ELSE 1 END
 WHERE id = %(id)s AND leased_until = %(lease)s AND state IN ('running', 'uncertain')
 
 -- name: link_identity

@@ -1,9 +1,9 @@
 """Doing a job, once it is claimed, and settles what became of it.
 
-claim with the facts (one flight) → the one side effect → settle (one flight)
+claim with the facts (one flight) → a mail: begin (one flight) → the one side effect → settle (one flight)
 
-A mail is sent at most once: where its fate is unknown (no answer from SES, or a worker gone after the
-claim, see `settle_abandoned`) the job is `uncertain` and stays so until a person replays it. An identity
+A mail is sent at most once: where its fate is unknown (no answer from SES, or a worker gone after it had
+begun, see `settle_abandoned`) the job is `uncertain` and stays so until a person replays it. An identity
 is safe to make again, so it is tried again.
 """
 
@@ -21,7 +21,7 @@ from jobs.rendering import NotRenderable, render
 from shared.aws.failures import AwsFailure, Refused, Uncertain
 from shared.aws.identity import Identities
 from shared.aws.mail import Mail, Mailer
-from shared.aws.queues import Queues
+from shared.aws.queues import MAX_DELAY_S, Queues
 from shared.clock import Clock
 from shared.logs import logger
 from shared.postgres import Database, Pending, Row, Transaction
@@ -33,12 +33,14 @@ SQL = load_queries("jobs")
 
 # Nothing is begun with less time left: 2 s to connect to SES, 15 s for its answer, and time to settle.
 JOB_TIME_S = 20.0
-# A nudge delayed longer comes after the relay's own schedule.
-LONGEST_NUDGE_S = 60.0
 
 
 class OutOfTime(Exception):
     """The job was not begun: too little of the invocation was left for it."""
+
+
+class TakenOver(Exception):
+    """The job was not begun: this worker was slower than its lease, and it is not its any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class Worker:
     office: Office
     clock: Clock
     uniform: Callable[[float, float], float] = random.uniform
+    pace: Callable[[], None] = lambda: None  # raises NotNow where a mail has to wait for its turn
 
     def work(self, job_id: UUID, deadline: Deadline) -> str:
         """Do a job and return its state then, or "skipped" where it is not to be done (now).
@@ -84,16 +87,19 @@ class Worker:
         job = self.database.run(lambda tx: _claim(tx, job_id, lease), deadline).value
         if job is None or job["state"] != "running" or job["leased_until"] != lease:
             return "skipped"
-        settled = self._do(job)
+        try:
+            settled = self._do(job, deadline)
+        except TakenOver:
+            return "skipped"
         self.database.run(lambda tx: _settle(tx, job, settled), deadline)
-        if settled.state == "pending" and settled.delay_s <= LONGEST_NUDGE_S:
+        if settled.state == "pending" and settled.delay_s <= MAX_DELAY_S:  # else the schedule finds it
             self.queues.nudge(delay_s=math.ceil(settled.delay_s))  # a nudge that comes early finds nothing due
         _log(job, settled, time.perf_counter() - started)
         return settled.state
 
-    def _do(self, job: Row) -> Settled:
+    def _do(self, job: Row, deadline: Deadline) -> Settled:
         try:
-            return self._identity(job) if job["kind"] == "identity" else self._mail(job)
+            return self._identity(job) if job["kind"] == "identity" else self._mail(job, deadline)
         except NotNow as error:
             return Settled("pending", error.code, delay_s=error.delay_s, counted=False)
         except NotRenderable as error:
@@ -105,12 +111,15 @@ class Worker:
                 return Settled("uncertain", error.code)
             return self._again(job, error.code)
 
-    def _mail(self, job: Row) -> Settled:
+    def _mail(self, job: Row, deadline: Deadline) -> Settled:
         payload = job["payload"]
         to, language = self._recipient(job)
         facts = {**job["facts"], **payload.get("facts", {})}
         words = render(payload["template"], language, facts, link=self.office.app_url)
         mail = Mail(to=to, subject=words.subject, text=words.text, html=words.html)
+        self.pace()
+        if self.database.run(lambda tx: _begin(tx, job), deadline).value is None:
+            raise TakenOver
         self.mailer.send(mail, tags={"job": str(job["id"]), "template": payload["template"]})
         return Settled("done")
 
@@ -138,6 +147,10 @@ def _claim(tx: Transaction, job_id: UUID, lease: datetime) -> Pending[Row | None
     # A retry of this flight finds its own first try by the lease, and does not count an attempt again.
     tx.add(SQL["claim_job"], id=job_id, lease=lease)
     return tx.one(SQL["job_with_facts"], id=job_id)
+
+
+def _begin(tx: Transaction, job: Row) -> Pending[Row | None]:
+    return tx.one(SQL["begin_job"], id=job["id"], lease=job["leased_until"])
 
 
 def _settle(tx: Transaction, job: Row, settled: Settled) -> Pending[None]:

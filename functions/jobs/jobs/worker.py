@@ -7,6 +7,7 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, pro
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from jobs.guard import guarded
+from jobs.pace import pace
 from jobs.work import Office, Worker
 from shared.aws.clients import cognito, sesv2
 from shared.aws.identity import CognitoIdentities
@@ -30,6 +31,7 @@ def worker() -> Worker:
         queues=parts.queues,
         office=Office(settings.desk_mailbox, settings.desk_language, settings.app_url),
         clock=parts.clock,
+        pace=pace(parts.state, rate=settings.mail_rate, burst=settings.mail_burst),
     )
 
 

@@ -12,6 +12,7 @@ from jobs import relay, worker
 from shared.aws import clients
 from shared.wiring import wiring
 from tests.contract.emulated import aws_at
+from tests.contract.state_table import new_table
 from tests.databases import Blank
 from tests.harness import LambdaContext
 from tests.integration.jobs.records import Records
@@ -20,13 +21,15 @@ from tests.services import Emulator
 SENDER = "no-reply@interdomestik.test"
 PRIORITIES = ("high", "normal", "low")
 SECONDS = 60.0
+FAST = {"MAIL_RATE": "1000", "MAIL_BURST": "1000"}
 
 
 @pytest.fixture
 def functions(emulator: Emulator, blank: Blank, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     """The environment of the deployed functions, as the template sets it; their handlers read it."""
     with aws_at(emulator.url):
-        environment = {**_database(blank), **_queues(), **_pool(), "MAIL_SENDER": SENDER}
+        table = new_table(clients.dynamodb())
+        environment = {**_database(blank), **_queues(), **_pool(), "MAIL_SENDER": SENDER, "STATE_TABLE": table, **FAST}
         clients.sesv2().create_email_identity(EmailIdentity=SENDER)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)

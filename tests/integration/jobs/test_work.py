@@ -312,6 +312,58 @@ def test_a_worker_that_dies_after_sending_leaves_the_mail_uncertain(
     assert len(shop.mailer.sent) == 1
 
 
+def test_a_worker_that_dies_before_sending_leaves_the_mail_to_the_next(
+    shop: Shop, records: Records, welcome: UUID
+) -> None:
+    """Nothing had left: the job is tried again by itself, and the mail is sent once."""
+
+    class Killed(BaseException):
+        pass
+
+    def die() -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        replace(shop.worker, pace=die).work(welcome, soon(LONG))
+    records.later(welcome, "121 seconds")
+    assert relay_once(shop.worker.database, shop.queues, clock=utc_now, deadline=soon()) == 1
+    assert shop.work(welcome) == "done"
+    assert records.at(welcome)["attempts"] == 2
+
+
+def test_a_mail_that_kills_every_worker_before_it_is_sent_has_failed_in_the_end(
+    shop: Shop, records: Records, welcome: UUID
+) -> None:
+    """It is not tried for ever."""
+
+    class Killed(BaseException):
+        pass
+
+    def die() -> None:
+        raise Killed
+
+    for _ in range(MOST_ATTEMPTS):
+        with pytest.raises(Killed):
+            replace(shop.worker, pace=die).work(welcome, soon(LONG))
+        records.later(welcome, "121 seconds")
+        relay_once(shop.worker.database, shop.queues, clock=utc_now, deadline=soon())
+    assert (records.at(welcome)["state"], records.at(welcome)["last_error"]) == ("failed", "abandoned")
+
+
+def test_a_worker_slower_than_its_lease_sends_nothing_that_has_become_anothers(
+    shop: Shop, records: Records, welcome: UUID
+) -> None:
+    """It stood still between its claim and the mail, and the relay gave the job away meanwhile."""
+
+    def stand_still() -> None:
+        records.later(welcome, "121 seconds")
+        relay_once(shop.worker.database, shop.queues, clock=utc_now, deadline=soon())
+
+    assert replace(shop.worker, pace=stand_still).work(welcome, soon(LONG)) == "skipped"
+    assert not shop.mailer.sent
+    assert shop.work(welcome) == "done"
+
+
 def test_a_worker_slower_than_its_lease_still_tells_the_truth(shop: Shop, records: Records, welcome: UUID) -> None:
     """The relay had called the mail uncertain; then the worker came back and knew that it was sent."""
 
@@ -351,9 +403,16 @@ def flights(database: Database, monkeypatch: pytest.MonkeyPatch) -> list[None]:
     return flown
 
 
-def test_a_job_costs_two_flights(shop: Shop, welcome: UUID, flights: list[None]) -> None:
-    """One claims it and brings its facts, one settles it; and no transaction is open while SES is asked."""
+def test_a_mail_costs_three_flights(shop: Shop, welcome: UUID, flights: list[None]) -> None:
+    """Claimed with its facts, begun, settled; and no transaction is open while SES is asked."""
+    shop.mailer.answer = lambda _mail: flights.append(None)
     shop.work(welcome)
+    assert len(flights) == 3 + 1
+
+
+def test_an_identity_costs_two_flights(shop: Shop, records: Records, member: UUID, flights: list[None]) -> None:
+    """Claimed and settled: it may be made again, so it makes no difference whether it had begun."""
+    shop.work(records.identity(member, state="queued"))
     assert len(flights) == 2
 
 
