@@ -22,6 +22,7 @@ from tests.services import ROOT, Emulator
 REGION = "eu-central-1"
 SENDER = "no-reply@interdomestik.test"
 DESK = "desk@interdomestik.test"
+MAX_RECEIVES = 5  # as the template has it
 PRIORITIES = ("high", "normal", "low")
 FOLDERS = ("layers/shared", *(f"functions/{room}" for room in ("agents", "members", "claims", "health", "jobs")), "")
 
@@ -165,6 +166,8 @@ def _environment(world: World) -> dict[str, str]:
         "EVIDENCE_BUCKET": _bucket(world),
         "USER_POOL_ID": _pool(world),
         "MAIL_SENDER": SENDER,
+        "MAIL_RATE": "1000",
+        "MAIL_BURST": "1000",
         "DESK_MAILBOX": DESK,
         "CURSOR_SECRET": "tests",
         "LIMITS": json.dumps(dict.fromkeys(DEFAULT_LIMITS, (100_000, 1.0))),
@@ -174,7 +177,16 @@ def _environment(world: World) -> dict[str, str]:
 
 def _queues(world: World) -> dict[str, str]:
     names = [f"QUEUE_{priority.upper()}_URL" for priority in PRIORITIES] + ["NUDGE_QUEUE_URL"]
-    return {name: world.client("sqs").create_queue(QueueName=uuid4().hex)["QueueUrl"] for name in names}
+    return {name: _queue(world) for name in names}
+
+
+def _queue(world: World) -> str:
+    """A queue with a dead-letter queue behind it, whose name says so."""
+    sqs, name = world.client("sqs"), uuid4().hex
+    dead = sqs.create_queue(QueueName=f"{name}-dead")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    redrive = {"deadLetterTargetArn": arn, "maxReceiveCount": MAX_RECEIVES}
+    return str(sqs.create_queue(QueueName=name, Attributes={"RedrivePolicy": json.dumps(redrive)})["QueueUrl"])
 
 
 def _bucket(world: World) -> str:

@@ -6,18 +6,12 @@ from collections.abc import Mapping
 import pytest
 
 from tests.figures import record
-from tests.killing.campaign import Campaign, Fought, Twin, unkilled, wrong
+from tests.killing.campaign import Campaign, Fought, Twin, wrong
 from tests.killing.requests import USE_CASES, UseCase
 from tests.killing.tracing import uncovered
 from tests.killing.world import Processes, World
 
 EACH = pytest.mark.parametrize("use_case", USE_CASES, ids=lambda use_case: use_case.name)
-
-
-@pytest.fixture(scope="module")
-def twins(killing: World, processes: Processes) -> Mapping[str, Twin]:
-    """Each use case run once, without a kill."""
-    return {use_case.name: unkilled(killing, processes, use_case) for use_case in USE_CASES}
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,12 @@
-"""A world for the tests that kill."""
+"""A world for the tests that kill, and processes to kill in it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
 from tests.databases import Blank
+from tests.killing.campaign import Twin, unkilled
+from tests.killing.requests import USE_CASES
 from tests.killing.world import Processes, World, world
 from tests.services import Emulator
 
@@ -20,3 +22,9 @@ def killing(blank: Blank, emulator: Emulator) -> Iterator[World]:
 def processes(killing: World) -> Processes:
     """Fresh processes in it."""
     return killing.processes()
+
+
+@pytest.fixture(scope="module")
+def twins(killing: World, processes: Processes) -> Mapping[str, Twin]:
+    """Each use case run once, without a kill."""
+    return {use_case.name: unkilled(killing, processes, use_case) for use_case in USE_CASES}

@@ -1,0 +1,68 @@
+"""Nothing lost, nothing done twice: relays and workers killed at any step, on real queues, up to a real inbox."""
+
+import pytest
+
+from tests.figures import record
+from tests.killing.jobs import (
+    Office,
+    killed_identity_workers,
+    killed_mail_workers,
+    killed_relays,
+    published,
+    wrong_deaths,
+    wrong_identities,
+)
+from tests.killing.tracing import uncovered
+from tests.killing.world import Processes, World
+
+
+@pytest.fixture(scope="module")
+def office(killing: World, processes: Processes) -> Office:
+    """The jobs' functions in a world of the module's own."""
+    return Office(killing, processes)
+
+
+def test_everything_that_leaves_a_relay_or_a_worker_has_a_step_before_and_after_it(office: Office) -> None:
+    """Seen from beside the code: so that a process killed at each step misses no moment."""
+    jobs = [office.mail(**published()).id, office.identity(**published()).id]
+    office.mail(priority="high")
+    relay = office.processes.run("jobs.relay.handler", {}, traced=True)
+    worker = office.work(*jobs, traced=True)
+    for ran in (relay, worker):
+        assert uncovered(ran.trace) == []
+        assert {what for _, _, what in ran.trace} >= {"wire connect", "wire flight", "wire http"}
+
+
+def test_a_relay_killed_at_any_step_loses_and_doubles_nothing(office: Office) -> None:
+    """Every job that was committed is done once, whether it was published once, twice or not at all."""
+    office.mail(priority="high")
+    office.identity(priority="low")
+    points = office.relay().points
+    jobs = killed_relays(office, points)
+    office.recover()
+    mails, identities = [mail for mail, _ in jobs], [identity for _, identity in jobs]
+    assert {office.records.at(mail.id)["state"] for mail in mails} == {"done"}
+    assert [office.inbox(mail) for mail in mails] == [1] * len(points)
+    assert wrong_identities(office, identities) == []
+    record("kill_points_relay", killed=len(points), lost=0, doubled=0)
+
+
+def test_a_worker_killed_at_any_step_of_a_mail_never_sends_two(office: Office) -> None:
+    """What had not begun is done by the next; what had is uncertain and stays so, whether or not the mail had left."""
+    points = office.work(office.mail(**published()).id).points
+    deaths = killed_mail_workers(office, points)
+    office.recover(rounds=3)
+    assert wrong_deaths(office, deaths) == []
+    uncertain = [death for death in deaths if death.begun]
+    assert {death.sent for death in uncertain} == {0, 1}, "died before and after the mail had left"
+    assert {death.sent for death in deaths if not death.begun} == {0, 1}, "died before it began and after it settled"
+    record("kill_points_mail", killed=len(points), uncertain=len(uncertain), second_mails=0)
+
+
+def test_a_worker_killed_at_any_step_of_an_identity_makes_one(office: Office) -> None:
+    """It is made again, as one person: confirmed, in the group, linked to the account."""
+    points = office.work(office.identity(**published()).id).points
+    jobs = killed_identity_workers(office, points)
+    office.recover()
+    assert wrong_identities(office, jobs) == []
+    record("kill_points_identity", killed=len(points), people=len(jobs))

@@ -1,0 +1,193 @@
+"""Relays and workers in processes of their own, on real queues, and what becomes of jobs when they are killed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from jobs.relay import QUEUE_PATIENCE
+from shared.aws.queues import message
+from shared.clock import utc_now
+from tests.integration.jobs.records import Records
+from tests.killing.world import PRIORITIES, Processes, Ran, Step, World
+
+# Longer than any lease, a lost message's included, and than the pauses between tries of which none is left then.
+LONG = "2 hours"
+
+
+def sqs_event(bodies: Sequence[str]) -> dict[str, Any]:
+    """What Lambda hands a worker."""
+    records = [{"messageId": str(n), "body": body, "eventSource": "aws:sqs"} for n, body in enumerate(bodies)]
+    return {"Records": records}
+
+
+@dataclass(frozen=True)
+class Office:
+    """The jobs' functions of a world."""
+
+    world: World
+    processes: Processes
+
+    @property
+    def records(self) -> Records:
+        return Records(self.world.blank)
+
+    def relay(self, kill: Step | None = None) -> Ran:
+        """A round of the relay, to its end or to a step."""
+        return self.processes.run("jobs.relay.handler", {}, kill=kill)
+
+    def work(self, *jobs: UUID, kill: Step | None = None, traced: bool = False) -> Ran:
+        """A worker with these jobs' messages, to its end or to a step."""
+        event = sqs_event([message(job) for job in jobs])
+        return self.processes.run("jobs.worker.handler", event, kill=kill, traced=traced)
+
+    def deliver(self) -> int:
+        """What Lambda does for each queue until it is empty: messages to a worker, and back what it names."""
+        return sum(self._deliver(self.world.environment[f"QUEUE_{priority.upper()}_URL"]) for priority in PRIORITIES)
+
+    def _deliver(self, url: str) -> int:
+        sqs, delivered, failed = self.world.client("sqs"), 0, []
+        while found := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            ran = self.processes.run("jobs.worker.handler", sqs_event([each["Body"] for each in found]))
+            again = {int(failure["itemIdentifier"]) for failure in ran.answer["batchItemFailures"]}
+            failed += [found[n]["ReceiptHandle"] for n in again]
+            for n in set(range(len(found))) - again:
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=found[n]["ReceiptHandle"])
+            delivered += len(found)
+        for handle in failed:  # they are seen again only once their time is up; here it is up at the end
+            sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=0)
+        return delivered
+
+    def time_passes(self, interval: str = LONG) -> None:
+        """For all jobs: leases run out, pauses are over."""
+        for job in self.records.states():
+            self.records.later(job, interval)
+
+    def recover(self, rounds: int = 1) -> None:
+        """What happens by itself as time passes: relays, workers, housekeeping."""
+        for _ in range(rounds):
+            self.time_passes()
+            self.relay()
+            self.deliver()
+            self.processes.run("jobs.housekeeping.handler", {})
+
+    def mail(self, **columns: Any) -> "MailJob":
+        """A welcome mail to somebody new."""
+        address = f"{uuid4().hex}@example.test"
+        member = self.records.member(email=address)
+        return MailJob(self.records.mail("member-welcome", member, to=member, **columns), address)
+
+    def identity(self, **columns: Any) -> "IdentityJob":
+        """A sign-in for somebody new."""
+        address = f"{uuid4().hex}@example.test"
+        member = self.records.member(email=address)
+        return IdentityJob(self.records.identity(member, **columns), address, member)
+
+    def inbox(self, job: "MailJob") -> int:
+        """How many mails the job has sent."""
+        return len(self.world.inbox(job.address))
+
+    def people(self, job: "IdentityJob") -> list[dict[str, Any]]:
+        """The identities with the job's address: name, state, groups and sub."""
+        cognito, pool = self.world.client("cognito-idp"), self.world.environment["USER_POOL_ID"]
+        found = cognito.list_users(UserPoolId=pool, Filter=f'email = "{job.address}"')["Users"]
+        return [{"status": user["UserStatus"], **self._person(cognito, pool, user["Username"])} for user in found]
+
+    def _person(self, cognito: Any, pool: str, name: str) -> dict[str, Any]:
+        user = cognito.admin_get_user(UserPoolId=pool, Username=name)
+        groups = cognito.admin_list_groups_for_user(UserPoolId=pool, Username=name)["Groups"]
+        sub = next(a["Value"] for a in user["UserAttributes"] if a["Name"] == "sub")
+        return {"groups": [group["GroupName"] for group in groups], "sub": sub}
+
+    def sub_of(self, account_id: UUID) -> str | None:
+        """The identity that an account is linked to."""
+        sub: str | None = self.world.blank.rows("SELECT identity_sub FROM accounts WHERE id = %s", account_id)[0][
+            "identity_sub"
+        ]
+        return sub
+
+
+@dataclass(frozen=True)
+class MailJob:
+    """A mail's job and who gets it."""
+
+    id: UUID
+    address: str
+
+
+@dataclass(frozen=True)
+class IdentityJob:
+    """An identity's job and whose it is."""
+
+    id: UUID
+    address: str
+    account: UUID
+
+
+@dataclass(frozen=True)
+class Death:
+    """A worker killed at a step of a mail: what was in the table and in the inbox right then."""
+
+    step: Step
+    job: MailJob
+    begun: bool
+    settled: bool
+    sent: int
+
+
+def published() -> dict[str, Any]:
+    """The columns of a job that a relay has handed to SQS just now."""
+    return {"state": "queued", "leased_until": utc_now() + QUEUE_PATIENCE}
+
+
+def killed_relays(office: Office, points: Sequence[Step]) -> list[tuple[MailJob, IdentityJob]]:
+    """At each point a relay dies that had, at the least, a mail and an identity of its own to hand over."""
+    jobs = []
+    for point in points:
+        jobs.append((office.mail(priority="high"), office.identity(priority="low")))
+        office.relay(kill=point)
+    return jobs
+
+
+def killed_mail_workers(office: Office, points: Sequence[Step]) -> list[Death]:
+    """At each point a worker dies with a mail in its hands."""
+    deaths = []
+    for point in points:
+        job = office.mail(**published())
+        office.work(job.id, kill=point)
+        row = office.records.at(job.id)
+        begun = row["state"] == "running" and row["begun"]
+        deaths.append(Death(point, job, begun, row["state"] == "done", office.inbox(job)))
+        office.work(job.id)  # its message comes again while the lease still holds: skipped
+    return deaths
+
+
+def killed_identity_workers(office: Office, points: Sequence[Step]) -> list[IdentityJob]:
+    """At each point a worker dies with an identity in its hands."""
+    jobs = []
+    for point in points:
+        jobs.append(office.identity(**published()))
+        office.work(jobs[-1].id, kill=point)
+    return jobs
+
+
+def wrong_deaths(office: Office, deaths: Sequence[Death]) -> list[str]:
+    """What became of mails as it may not, in words, once all has recovered."""
+    found = []
+    for death in deaths:
+        state, sent = office.records.at(death.job.id)["state"], office.inbox(death.job)
+        wanted = ("uncertain", death.sent) if death.begun else ("done", 1)
+        if (state, sent) != wanted or (death.sent and not death.settled and state != "uncertain"):
+            found.append(f"{death}: {state} with {sent} mails instead of {wanted}")
+    return found
+
+
+def wrong_identities(office: Office, jobs: Sequence[IdentityJob]) -> list[str]:
+    """What became of identities as it may not, in words."""
+    found = []
+    for job in jobs:
+        people, sub = office.people(job), office.sub_of(job.account)
+        state = office.records.at(job.id)["state"]
+        if people != [{"status": "CONFIRMED", "groups": ["member"], "sub": sub}] or state != "done":
+            found.append(f"{job}: {state}, {people}, the account is {sub}")
+    return found
