@@ -133,7 +133,7 @@ def started_postgres(folder: Path, **settings: str) -> Postgres:
     runner = unprivileged.choose(launcher.installed_binaries(), folder)
     server = launcher.Server(runner.folder, free_port(), folder / "postgres.log", runner)
     # Nothing a test writes has to survive the machine; what survives a killed server does not depend on it.
-    child = launcher.start(server, fsync="off", synchronous_commit="off", **settings)
+    child = launcher.start(server, **{"fsync": "off", "synchronous_commit": "off", **settings})
     child.wait_until(launcher.is_ready(server, child), READY_S)
     return Postgres(server, child, proxied(server))
 

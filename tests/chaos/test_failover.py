@@ -1,0 +1,26 @@
+"""Failovers, one after the other, each on the database that the one before has left."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.failover.rounds import bench
+from tests.figures import record
+
+ROUNDS = 20
+SEED = int(os.environ.get("CHAOS_SEED", "20261124"))
+
+
+def test_twenty_failovers_lose_and_double_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The ledger of all answers equals the last writer's rows, and no gap outlasts a promotion by more than 0.2 s."""
+    with bench(tmp_path, SEED) as running:
+        measured = []
+        for n in range(ROUNDS):
+            measured.append(running.fail_over())
+            with capsys.disabled():
+                print(f"\n  failover {n + 1}/{ROUNDS} of seed {SEED}: {measured[-1]}", end="", flush=True)  # noqa: T201
+            assert running.fleet.surprises() == []
+            assert running.differences() == ({}, {})
+        record("failover_20_rounds", seed=SEED, **running.figures(measured))
+        assert all(one.in_time for one in measured), measured

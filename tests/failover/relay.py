@@ -1,0 +1,114 @@
+"""The address that stays when the writer changes: a TCP relay, as a cluster's endpoint or a proxy is one.
+
+It can also go silent: what it was connected to is still there, and nothing of it comes through.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+CHUNK = 65536
+
+
+class Relay:
+    """Listens on `port` of loopback and leads to the port `target`; `made` counts the connections it has led there."""
+
+    def __init__(self, target: int) -> None:
+        self.target = target
+        self.made = 0
+        self._loop = asyncio.new_event_loop()
+        self._lines: set[asyncio.StreamWriter] = set()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="relay", daemon=True)
+        self._thread.start()
+        self._asking, self._answering = self._do(self._gates())
+        self._server = self._do(asyncio.start_server(self._lead, "127.0.0.1", 0, backlog=256))
+        self.port: int = self._server.sockets[0].getsockname()[1]
+
+    def lead_to(self, target: int, *, cut: bool = True) -> None:
+        """Lead elsewhere from now; `cut` ends the connections there are, as a proxy does and a name does not."""
+        self.target = target
+        if cut:
+            self.cut()
+
+    def cut(self) -> None:
+        """End every connection."""
+        self._soon(self._abort)
+
+    def silence(self) -> None:
+        """From now nothing comes through: connections are taken, and what is sent on them waits."""
+        self._soon(self._asking.clear)
+        self.hold_answers()
+
+    def hold_answers(self) -> None:
+        """From now what is asked gets through, and no answer does."""
+        self._soon(self._answering.clear)
+
+    def speak(self) -> None:
+        """End the silence; what waited goes on, unless its connection was cut."""
+        self._soon(self._asking.set)
+        self._soon(self._answering.set)
+
+    def close(self) -> None:
+        """Stop listening and end every connection."""
+        self.cut()
+        self._soon(self._server.close)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _abort(self) -> None:
+        for line in self._lines:
+            line.transport.abort()
+
+    async def _gates(self) -> tuple[asyncio.Event, asyncio.Event]:
+        gates = asyncio.Event(), asyncio.Event()
+        for gate in gates:
+            gate.set()
+        return gates
+
+    def _do(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    def _soon(self, act: Callable[[], object]) -> None:
+        async def acted() -> None:
+            act()
+
+        self._do(acted())
+
+    async def _lead(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._lines.add(writer)
+        try:
+            await self._asking.wait()
+            there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self.target)
+            self.made += 1
+            self._lines.add(there_writer)
+            await asyncio.gather(
+                self._pump(reader, there_writer, self._asking), self._pump(there_reader, writer, self._answering)
+            )
+            self._lines.discard(there_writer)
+        except OSError:
+            writer.transport.abort()
+        finally:
+            self._lines.discard(writer)
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, gate: asyncio.Event) -> None:
+        with suppress(OSError):
+            while data := await source.read(CHUNK):
+                await gate.wait()
+                sink.write(data)
+                await sink.drain()
+        sink.close()
+
+
+@contextmanager
+def relay_to(target: int) -> Iterator[Relay]:
+    """A relay, closed when the block ends."""
+    relay = Relay(target)
+    try:
+        yield relay
+    finally:
+        relay.close()
