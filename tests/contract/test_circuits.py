@@ -1,0 +1,231 @@
+"""What every CircuitStore does: one suite, over the fake that tests use and the table that production uses."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shared.aws.circuits import DynamoDbCircuits
+from shared.resilience.circuit import NEW, Counts, Policy, Snapshot, Window, closed, half_opened, opened
+from shared.resilience.circuit_store import CircuitStore, StoreUnavailable, Written, force
+from tests.contract.state_table import Failing, at_once, error, items_of, new_table
+from tests.fakes.circuits import InMemoryCircuits
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+EMAIL = Policy(name="email")
+NOW = 1_795_000_000_000_000
+ONE_FAILURE = Counts(calls=1, failures=1)
+CROWD = 20
+
+
+@pytest.fixture(params=["fake", "table"])
+def store(request: pytest.FixtureRequest) -> CircuitStore:
+    if request.param == "fake":
+        return InMemoryCircuits()
+    return DynamoDbCircuits(request.getfixturevalue("dynamodb"), request.getfixturevalue("state_table"))
+
+
+def failed(slot: int, count: int = 1) -> Window:
+    """So many failures in a half-window."""
+    return Window(slot, Counts(count, count))
+
+
+def names(written: Sequence[Written]) -> int:
+    """How many of the writes were made."""
+    return sum(one.done for one in written)
+
+
+def test_a_circuit_that_never_was_written_is_new(store: CircuitStore) -> None:
+    """Closed, of generation 0, with nothing counted."""
+    assert store.read("email") == NEW
+
+
+def test_what_is_counted_is_read_again(store: CircuitStore) -> None:
+    """The write itself tells what the circuit is now."""
+    told = Window(7, Counts(9, 2, 1), Counts(4, 1, 3))
+    written = store.add("email", NEW, told)
+    assert written == Written(done=True, now=Snapshot(window=told))
+    assert store.read("email") == written.now
+    assert store.read("storage") == NEW
+
+
+def test_counts_of_one_half_window_add_up(store: CircuitStore) -> None:
+    """In both halves."""
+    seen = store.add("email", NEW, Window(7, Counts(3, 1, 0), Counts(1, 0, 1))).now
+    added = store.add("email", seen, Window(7, Counts(1, 1, 1), Counts(2, 2, 0))).now
+    assert added.window == Window(7, Counts(4, 2, 1), Counts(3, 2, 1))
+
+
+def test_the_next_half_window_keeps_the_one_before(store: CircuitStore) -> None:
+    """And what is told of it late."""
+    seen = store.add("email", NEW, Window(7, Counts(3, 1, 0), Counts(5, 5, 5))).now
+    added = store.add("email", seen, Window(8, ONE_FAILURE, Counts(2, 0, 1))).now
+    assert added.window == Window(8, ONE_FAILURE, Counts(5, 1, 1))
+
+
+def test_half_windows_before_that_are_forgotten(store: CircuitStore) -> None:
+    """Two later, or twenty."""
+    seen = store.add("email", NEW, failed(7)).now
+    assert store.add("email", seen, failed(9)).now.window == failed(9)
+
+
+def test_a_clock_that_is_behind_counts_into_the_window_there_is(store: CircuitStore) -> None:
+    """What was told now happened now, whatever the teller's clock says."""
+    seen = store.add("email", NEW, failed(8)).now
+    assert store.add("email", seen, failed(7)).now.window == failed(8, 2)
+
+
+def test_counting_on_what_has_changed_changes_nothing_and_shows_what_is(store: CircuitStore) -> None:
+    """Another half-window, or another generation: both are learned from the failure itself."""
+    first = store.add("email", NEW, failed(7)).now
+    later = store.add("email", first, failed(8)).now
+    assert store.add("email", first, failed(8)) == Written(done=False, now=later)
+    tripped = store.change("email", later, opened(later, EMAIL, NOW)).now
+    assert store.add("email", later, failed(8)) == Written(done=False, now=tripped)
+    assert store.add("email", NEW, failed(8)) == Written(done=False, now=tripped)
+    assert store.read("email") == tripped
+
+
+def test_every_move_is_read_again_as_it_was_made(store: CircuitStore) -> None:
+    """Opened without ever having been counted, probed, closed, counted again, forced."""
+    seen = NEW
+    for move in (
+        partial(opened, policy=EMAIL, now=NOW),
+        partial(half_opened, policy=EMAIL, now=NOW + 30_000_000, holder="me"),
+        partial(closed, now=NOW + 31_000_000),
+    ):
+        to = move(seen)
+        assert store.change("email", seen, to) == Written(done=True, now=to)
+        assert store.read("email") == to
+        seen = to
+    counted = store.add("email", seen, failed(7)).now
+    assert (counted.generation, counted.since, counted.window) == (3, NOW + 31_000_000, failed(7))
+    assert store.read("email") == counted
+
+
+def test_a_move_from_an_older_generation_is_not_made_and_shows_what_is(store: CircuitStore) -> None:
+    """A zombie's probe, whose lease was taken over, neither closes nor opens anything."""
+    tripped = store.change("email", NEW, opened(NEW, EMAIL, NOW)).now
+    zombie = store.change("email", tripped, half_opened(tripped, EMAIL, NOW, "zombie")).now
+    taken = store.change("email", zombie, half_opened(zombie, EMAIL, NOW, "successor")).now
+    assert store.change("email", zombie, closed(zombie, NOW)) == Written(done=False, now=taken)
+    assert store.change("email", NEW, opened(NEW, EMAIL, NOW)) == Written(done=False, now=taken)
+    assert store.read("email") == taken
+
+
+def test_a_crowd_counts_together(store: CircuitStore) -> None:
+    """Twenty that saw the same circuit add up to twenty, whoever was first to write it."""
+
+    def count() -> int:
+        seen, tries = NEW, 0
+        while True:
+            written = store.add("email", seen, failed(7))
+            seen, tries = written.now, tries + 1
+            if written.done:
+                return tries
+
+    assert max(at_once([count] * CROWD)) == 2
+    assert store.read("email").window == failed(7, CROWD)
+
+
+def test_of_a_crowd_one_moves_the_circuit(store: CircuitStore) -> None:
+    """To open, and to the one probe: the others learn whose it is."""
+    trips = at_once([lambda: store.change("email", NEW, opened(NEW, EMAIL, NOW))] * CROWD)
+    assert names(trips) == 1
+    seen = store.read("email")
+
+    def probe(holder: str) -> Callable[[], Written]:
+        return lambda: store.change("email", seen, half_opened(seen, EMAIL, NOW, holder))
+
+    probes = at_once([probe(f"environment-{n}") for n in range(CROWD)])
+    assert names(probes) == 1
+    assert {one.now.holder for one in probes} == {store.read("email").holder}
+
+
+def test_operators_hold_a_circuit_and_let_it_go(store: CircuitStore) -> None:
+    """Open, closed, and by itself again; a command repeated changes nothing."""
+    held = force(store, EMAIL, "open", NOW)
+    assert (held.state, held.forced, held.generation) == ("open", True, 1)
+    assert force(store, EMAIL, "open", NOW + 1) == held
+    shut = force(store, EMAIL, "closed", NOW + 2)
+    assert (shut.state, shut.forced, shut.generation, shut.since) == ("closed", True, 2, NOW + 2)
+    free = force(store, EMAIL, "auto", NOW + 3)
+    assert (free.state, free.forced, free.generation) == ("closed", False, 3)
+    assert force(store, EMAIL, "auto", NOW + 4) == free == store.read("email")
+
+
+def test_a_command_gets_through_while_the_circuit_moves(store: CircuitStore) -> None:
+    """What the operator saw was old: the command is carried out on what is."""
+
+    class Moving:
+        """Opens by itself just before it is told to."""
+
+        def __init__(self) -> None:
+            self.moved = False
+
+        read = staticmethod(store.read)
+        add = staticmethod(store.add)
+
+        def change(self, name: str, seen: Snapshot, to: Snapshot) -> Written:
+            if not self.moved:
+                self.moved = store.change(name, seen, opened(seen, EMAIL, NOW)).done
+            return store.change(name, seen, to)
+
+    held = force(Moving(), EMAIL, "closed", NOW)
+    assert (held.state, held.generation) == ("closed", 2)
+    assert store.read("email") == held
+
+
+windows = st.builds(
+    Window,
+    st.integers(1, 6),
+    *[st.builds(Counts, st.integers(0, 9), st.integers(0, 9), st.integers(0, 9))] * 2,
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(windows, min_size=1, max_size=6))
+def test_the_fake_counts_as_the_table_does(dynamodb: "DynamoDBClient", state_table: str, told: list[Window]) -> None:
+    """Whatever is told in whatever order."""
+    fake, table = InMemoryCircuits(), DynamoDbCircuits(dynamodb, state_table)
+    dynamodb.delete_item(TableName=state_table, Key={"pk": {"S": "circuit#email"}})
+    for window in told:
+        seen = fake.read("email")
+        assert table.add("email", seen, window) == fake.add("email", seen, window)
+    assert table.read("email") == fake.read("email")
+
+
+def test_a_table_that_is_gone_is_unavailable(dynamodb: "DynamoDBClient") -> None:
+    """By the error's code alone."""
+    name = new_table(dynamodb)
+    dynamodb.delete_table(TableName=name)
+    store = DynamoDbCircuits(dynamodb, name)
+    calls: list[Callable[[], object]] = [
+        lambda: store.read("email"),
+        lambda: store.add("email", NEW, failed(7)),
+        lambda: store.change("email", NEW, opened(NEW, EMAIL, NOW)),
+    ]
+    for call in calls:
+        with pytest.raises(StoreUnavailable, match=r"^ResourceNotFoundException$"):
+            call()
+
+
+def test_an_answer_that_was_lost_is_found_in_the_table(dynamodb: "DynamoDBClient", state_table: str) -> None:
+    """The write was made: whoever looks again knows their own token."""
+    deaf = DynamoDbCircuits(Failing(dynamodb, lambda _: error("InternalServerError", 500), after=True), state_table)  # type: ignore[arg-type]
+    with pytest.raises(StoreUnavailable):
+        deaf.change("email", NEW, half_opened(NEW, EMAIL, NOW, "mine"))
+    assert DynamoDbCircuits(dynamodb, state_table).read("email").holder == "mine"
+
+
+def test_a_circuits_item_is_never_deleted_by_itself(dynamodb: "DynamoDBClient", state_table: str) -> None:
+    """Its generation would begin anew, and a zombie's would be current again."""
+    store = DynamoDbCircuits(dynamodb, state_table)
+    seen = store.add("email", NEW, failed(7)).now
+    store.change("email", seen, opened(seen, EMAIL, NOW))
+    assert "expires_at" not in items_of(dynamodb, state_table)["circuit#email"]
