@@ -5,13 +5,14 @@ STATE ?= .local
 BIN := .venvs/dev/bin
 LOCAL := .venvs/local/bin/python -m local --state $(STATE)
 
-.PHONY: help up reset token logs psql migrate \
+.PHONY: help up reset token circuits logs psql migrate \
 	environments dev-environments quick test lint types imports template unit contract integration local e2e schemathesis openapi requirements sam-lint sam-build sam-environment
 
 help:
 	@echo "make up [PORT=3000]      the whole service on this machine; Ctrl-C ends it"
 	@echo "make reset               throw its state away"
 	@echo "make -s token ROLE=staff|admin [EMAIL=…] | EMAIL=…   an access token"
+	@echo "make circuits [NAME=email|identity|storage FORCE=open|closed|auto]   see them, or force one"
 	@echo "make logs | psql | migrate"
 	@echo "make quick               lint, types, unit and contract tests, under a minute"
 	@echo "make test                everything that CI runs"
@@ -31,6 +32,9 @@ reset: environments
 
 token: environments
 	@$(LOCAL) token $(if $(ROLE),--role $(ROLE)) $(if $(EMAIL),--email $(EMAIL))
+
+circuits: environments
+	@$(LOCAL) circuits $(if $(NAME),--name $(NAME)) $(if $(FORCE),--force $(FORCE))
 
 logs: environments
 	@$(LOCAL) logs

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from local import postgres, tokens, unprivileged, up
+from local import circuits, postgres, tokens, unprivileged, up
 from local.build import BuildFailed, build_layer
 from local.children import Crashed, end_leftovers
 from local.deploy import DeployFailed
@@ -15,7 +15,7 @@ from local.home import ROOT, AlreadyRunning, Home, PortInUse
 
 DEFAULT_PORT = 3000
 PROBLEMS = (AlreadyRunning, PortInUse, Crashed, BuildFailed, DeployFailed)
-MORE_PROBLEMS = (postgres.CannotStart, up.MigrationFailed, tokens.NoToken)
+MORE_PROBLEMS = (postgres.CannotStart, up.MigrationFailed, tokens.NoToken, circuits.NotForced)
 
 
 class NotRunning(Exception):
@@ -43,6 +43,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--parameter", action="append", default=[], help="NAME=VALUE of template.yaml, for up")
     parser.add_argument("--role", choices=("staff", "admin"), help="of the token's owner")
     parser.add_argument("--email", default="", help="of the token's owner")
+    parser.add_argument("--name", default="", help="of the circuit to force")
+    parser.add_argument("--force", default="", help="open, closed or auto, for the circuit of that name")
     return parser
 
 
@@ -67,6 +69,12 @@ def print_token(home: Home, options: argparse.Namespace) -> None:
     """Prints an access token, and nothing else."""
     need_running(home)
     print(tokens.token(home, role=options.role, email=options.email))
+
+
+def print_circuits(home: Home, options: argparse.Namespace) -> None:
+    """Prints the circuits, or forces one and prints that."""
+    need_running(home)
+    print(circuits.circuits(home, name=options.name, force=options.force))
 
 
 def logs(home: Home, _options: argparse.Namespace) -> None:
@@ -103,6 +111,7 @@ COMMANDS: dict[str, Callable[[Home, argparse.Namespace], None]] = {
     "up": run_up,
     "reset": reset,
     "token": print_token,
+    "circuits": print_circuits,
     "logs": logs,
     "psql": psql,
     "migrate": migrate,

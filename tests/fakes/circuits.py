@@ -53,6 +53,8 @@ class InMemoryCircuits:
 class DirectLine:
     """A Line that holds a conversation at once and in the caller's thread; a store that fails is tried each time."""
 
+    patience_s = 1.0
+
     def __init__(self, store: CircuitStore) -> None:
         self._store = store
         self._lock = Lock()

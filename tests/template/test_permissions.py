@@ -16,6 +16,7 @@ CONNECT = {"rds-db:connect DatabaseUser"}
 STATE = {
     f"dynamodb:{name} StateTable" for name in ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem")
 }
+CIRCUITS = {f"dynamodb:{name} StateTable" for name in ("GetItem", "PutItem", "UpdateItem")}
 NUDGE = {"sqs:SendMessage NudgeQueue"}
 ROOM = CONNECT | STATE | NUDGE
 IDENTITIES = {
@@ -39,6 +40,7 @@ MAY = {
     | {"s3:ListBucket EvidenceBucket"},
     "Health": CONNECT
     | STATE
+    | {"dynamodb:BatchGetItem StateTable"}
     | {f"sqs:GetQueueAttributes {queue}" for queue in (*PRIORITIES, *DEAD_LETTERS, "NudgeQueue")}
     | {"cognito-idp:DescribeUserPool UserPool", "s3:ListBucket EvidenceBucket", "ses:GetAccount *"},
     "Jobs": ROOM,
@@ -49,8 +51,8 @@ MAY = {
     | taking_from(*PRIORITIES)
     | {"ses:SendEmail identity/MailSender", "ses:SendEmail identity/Domain"}
     | IDENTITIES,
-    "Housekeeping": CONNECT | NUDGE | {"s3:DeleteObject EvidenceBucket/*"},
-    "Admin": {"rds-db:connect DatabaseOwner"} | IDENTITIES,
+    "Housekeeping": CONNECT | CIRCUITS | NUDGE | {"s3:DeleteObject EvidenceBucket/*"},
+    "Admin": {"rds-db:connect DatabaseOwner"} | CIRCUITS | IDENTITIES,
 }
 
 

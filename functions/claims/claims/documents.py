@@ -8,7 +8,7 @@ from claims.evidence import looks_like
 from claims.model import AnnouncedDocument, DocumentView, DownloadView, NewDocument, UploadForm
 from claims.service import Viewer
 from shared.aws.evidence import DOWNLOAD_EXPIRES_S, StoredObject
-from shared.errors import DependencyFailed, Refusal
+from shared.errors import DependencyFailed, Refusal, Unavailable
 from shared.http.operation import Answer, Call, answered
 from shared.ids import uuid7
 from shared.logs import logger
@@ -99,5 +99,5 @@ def _remove(call: Call[Any], key: str) -> None:
     """Remove what nobody refers to any more; the verdict stands whether that succeeds or not."""
     try:
         call.wiring.evidence.delete(key)
-    except DependencyFailed as failure:
-        logger.warning("object_not_deleted", extra={"error": failure.code})
+    except (DependencyFailed, Unavailable) as failure:
+        logger.warning("object_not_deleted", extra={"error": str(failure)})

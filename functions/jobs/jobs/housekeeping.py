@@ -12,8 +12,8 @@ from uuid import UUID
 from jobs.guard import guarded
 from jobs.relay import drain
 from shared.aws.evidence import EvidenceStore
-from shared.aws.failures import AwsFailure
 from shared.clock import Clock, monotonic
+from shared.errors import DependencyFailed, Unavailable
 from shared.ids import uuid7
 from shared.logs import logger, where_it_failed
 from shared.postgres import Database, Row
@@ -54,8 +54,8 @@ class Housekeeper:
     def _remove(self, document: Row) -> bool:
         try:
             self.evidence.delete(document["object_key"])
-        except AwsFailure as error:
-            logger.warning("object_not_deleted", extra={"document_id": str(document["id"]), "error": error.code})
+        except (DependencyFailed, Unavailable) as error:
+            logger.warning("object_not_deleted", extra={"document_id": str(document["id"]), "error": str(error)})
             return False
         return True
 

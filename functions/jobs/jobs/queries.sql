@@ -33,6 +33,12 @@ WHERE id = ANY(%(ids)s) AND state = 'queued' AND leased_until = %(lease)s
 UPDATE outbox SET state = 'pending', leased_until = NULL, available_at = now() + %(pause)s, updated_at = now()
 WHERE id = ANY(%(ids)s) AND state = 'queued' AND leased_until = %(lease)s
 
+-- name: postpone_job
+-- Its service's circuit is open: it waits, and no attempt is counted, since none was made.
+UPDATE outbox SET
+    state = 'pending', last_error = 'circuit-open', leased_until = NULL, available_at = now() + %(delay)s, updated_at = now()
+WHERE id = %(id)s AND kind = %(kind)s AND state IN ('pending', 'queued') AND available_at <= now()
+
 -- name: claim_job
 -- A worker takes a job: one of them, however many messages there are.
 UPDATE outbox SET state = 'running', attempts = attempts + 1, leased_until = %(lease)s, begun = false, updated_at = now()

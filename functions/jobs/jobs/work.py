@@ -2,6 +2,8 @@
 
 claim with the facts (one flight) → a mail: begin (one flight) → the one side effect → settle (one flight)
 
+A job whose circuit is open is not claimed: in the same flight it is put off until the probe's time.
+
 A mail is sent at most once: where its fate is unknown (no answer from SES, or a worker gone after it had
 begun, see `settle_abandoned`) the job is `uncertain` and stays so until a person replays it. An identity
 is safe to make again, so it is tried again.
@@ -11,9 +13,9 @@ import math
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from jobs.policy import JOB_LEASE, RETRY
@@ -23,6 +25,7 @@ from shared.aws.identity import Identities
 from shared.aws.mail import Mail, Mailer
 from shared.aws.queues import MAX_DELAY_S, Queues
 from shared.clock import Clock
+from shared.errors import Unavailable
 from shared.logs import logger
 from shared.postgres import Database, Pending, Row, Transaction
 from shared.resilience.deadline import Deadline
@@ -33,6 +36,8 @@ SQL = load_queries("jobs")
 
 # Nothing is begun with less time left: 2 s to connect to SES, 15 s for its answer, and time to settle.
 JOB_TIME_S = 20.0
+# Jobs that waited for one probe come back over this time, so that they do not all meet it.
+SPREAD_S = 2.0
 
 
 class OutOfTime(Exception):
@@ -52,6 +57,14 @@ class Settled:
     delay_s: float = 0.0
     sub: str | None = None
     counted: bool = True
+
+
+class Gate(Protocol):
+    """What a kind of job has to pass: the circuit of the service that does it."""
+
+    def wait_s(self) -> float:
+        """Seconds until it may be tried, 0 where it may be now."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +88,7 @@ class Worker:
     clock: Clock
     uniform: Callable[[float, float], float] = random.uniform
     pace: Callable[[], None] = lambda: None  # raises NotNow where a mail has to wait for its turn
+    circuits: Mapping[str, Gate] = field(default_factory=dict)  # by kind of job
 
     def work(self, job_id: UUID, deadline: Deadline) -> str:
         """Do a job and return its state then, or "skipped" where it is not to be done (now).
@@ -84,24 +98,45 @@ class Worker:
         if deadline.left() < JOB_TIME_S:
             raise OutOfTime
         started, lease = time.perf_counter(), self.clock() + JOB_LEASE
-        job = self.database.run(lambda tx: _claim(tx, job_id, lease), deadline).value
-        if job is None or job["state"] != "running" or job["leased_until"] != lease:
+        waits = self._waits()
+        job = self.database.run(lambda tx: _claim(tx, job_id, lease, waits), deadline).value
+        settled = self._settled(job, lease, waits, deadline)
+        if job is None or settled is None:
             return "skipped"
-        try:
-            settled = self._do(job, deadline)
-        except TakenOver:
-            return "skipped"
-        self.database.run(lambda tx: _settle(tx, job, settled), deadline)
         if settled.state == "pending" and settled.delay_s <= MAX_DELAY_S:  # else the schedule finds it
             self.queues.nudge(delay_s=math.ceil(settled.delay_s))  # a nudge that comes early finds nothing due
         _log(job, settled, time.perf_counter() - started)
         return settled.state
+
+    def _settled(
+        self, job: Row | None, lease: datetime, waits: Mapping[str, float], deadline: Deadline
+    ) -> Settled | None:
+        if job is not None and job["state"] == "pending" and job["kind"] in waits:
+            return _put_off(waits[job["kind"]])
+        if job is None or job["state"] != "running" or job["leased_until"] != lease:
+            return None
+        try:
+            settled = self._do(job, deadline)
+        except TakenOver:
+            return None
+        self.database.run(lambda tx: _settle(tx, job, settled), deadline)
+        return settled
+
+    def _waits(self) -> Mapping[str, float]:
+        """The kinds of jobs that are not to be tried now, and how long they wait."""
+        waits = {kind: circuit.wait_s() for kind, circuit in self.circuits.items()}
+        return {kind: self._spread(wait_s) for kind, wait_s in waits.items() if wait_s > 0}
+
+    def _spread(self, wait_s: float) -> float:
+        return wait_s + self.uniform(0.0, SPREAD_S)
 
     def _do(self, job: Row, deadline: Deadline) -> Settled:
         try:
             return self._identity(job) if job["kind"] == "identity" else self._mail(job, deadline)
         except NotNow as error:
             return Settled("pending", error.code, delay_s=error.delay_s, counted=False)
+        except Unavailable as error:
+            return _put_off(self._spread(error.retry_after_s))
         except NotRenderable as error:
             return Settled("failed", error.code)
         except Refused as error:
@@ -143,7 +178,14 @@ class Worker:
         return Settled("pending", code, delay_s=RETRY.delay(tries - 1, self.uniform))
 
 
-def _claim(tx: Transaction, job_id: UUID, lease: datetime) -> Pending[Row | None]:
+def _put_off(delay_s: float) -> Settled:
+    """A job that was not tried: its circuit is open."""
+    return Settled("pending", "circuit-open", delay_s=delay_s, counted=False)
+
+
+def _claim(tx: Transaction, job_id: UUID, lease: datetime, waits: Mapping[str, float]) -> Pending[Row | None]:
+    for kind, wait_s in waits.items():
+        tx.add(SQL["postpone_job"], id=job_id, kind=kind, delay=timedelta(seconds=wait_s))
     # A retry of this flight finds its own first try by the lease, and does not count an attempt again.
     tx.add(SQL["claim_job"], id=job_id, lease=lease)
     return tx.one(SQL["job_with_facts"], id=job_id)

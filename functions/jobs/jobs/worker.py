@@ -10,6 +10,7 @@ from jobs.guard import guarded
 from jobs.pace import pace
 from jobs.work import Office, Worker
 from shared.aws.clients import cognito, sesv2
+from shared.aws.guarded import GuardedIdentities, GuardedMailer
 from shared.aws.identity import CognitoIdentities
 from shared.aws.mail import SesMailer
 from shared.aws.queues import job_of
@@ -24,14 +25,16 @@ def worker() -> Worker:
     """The environment's own."""
     parts = wiring()
     settings = parts.settings
+    circuits = {"mail": parts.circuit("email"), "identity": parts.circuit("identity")}
     return Worker(
         database=parts.database,
-        mailer=SesMailer(sesv2(), sender=settings.mail_sender),
-        identities=CognitoIdentities(cognito(), settings.user_pool_id),
+        mailer=GuardedMailer(SesMailer(sesv2(), sender=settings.mail_sender), circuits["mail"]),
+        identities=GuardedIdentities(CognitoIdentities(cognito(), settings.user_pool_id), circuits["identity"]),
         queues=parts.queues,
         office=Office(settings.desk_mailbox, settings.desk_language, settings.app_url),
         clock=parts.clock,
         pace=pace(parts.state, rate=settings.mail_rate, burst=settings.mail_burst),
+        circuits=circuits,
     )
 
 

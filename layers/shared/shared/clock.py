@@ -20,6 +20,11 @@ def latest_local_date(now: datetime) -> date:
     return (now + LATEST_LOCAL_OFFSET).date()
 
 
+def epoch_micros() -> int:
+    """The time now, in whole microseconds since the epoch."""
+    return time.time_ns() // 1000
+
+
 def monotonic() -> float:
     """Seconds on a clock that never goes back."""
     return time.monotonic()

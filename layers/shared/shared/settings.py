@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from shared.resilience.admission import Limit
+from shared.resilience.circuit import Policy
 
 # Requests and seconds, per client. 5 / 60 is a bucket of 5 from which one comes back every 12 s.
 DEFAULT_LIMITS: Mapping[str, tuple[int, float]] = {
@@ -21,6 +23,16 @@ DEFAULT_LIMITS: Mapping[str, tuple[int, float]] = {
     "read": (60, 60),
     "health-deep": (10, 60),
 }
+
+# One for each service we call. A lease outlasts the longest call, with every retry of its client: 17 s to send a mail,
+# 56 s for the four calls that make an identity, 14 s for one to the bucket.
+DEFAULT_CIRCUITS: Mapping[str, Policy] = {
+    "email": Policy(name="email", failures=5, open_s=60, slow_s=5, probe_lease_s=20),
+    "identity": Policy(name="identity", failures=5, open_s=30, slow_s=5, probe_lease_s=60),
+    "storage": Policy(name="storage", failures=5, open_s=30, slow_s=2, probe_lease_s=15),
+}
+Positive = Annotated[int | float, Field(gt=0)]
+_TUNABLE = frozenset(field.name for field in fields(Policy)) - {"name"}
 
 
 class Settings(BaseModel):
@@ -61,10 +73,11 @@ class Settings(BaseModel):
     allowed_origins: str = "*"
     cursor_secret: str = Field(default="", repr=False)
     limits: dict[str, tuple[int, float]] = Field(default_factory=dict)
+    circuits: dict[str, dict[str, Positive]] = Field(default_factory=dict)
 
-    @field_validator("limits", mode="before")
+    @field_validator("limits", "circuits", mode="before")
     @classmethod
-    def _limits_from_json(cls, value: Any) -> Any:
+    def _from_json(cls, value: Any) -> Any:
         return json.loads(value or "{}") if isinstance(value, str) else value
 
     @field_validator("limits")
@@ -72,6 +85,15 @@ class Settings(BaseModel):
     def _known_limits(cls, value: dict[str, tuple[int, float]]) -> dict[str, tuple[int, float]]:
         if unknown := sorted(set(value) - set(DEFAULT_LIMITS)):
             raise ValueError(f"no such limit: {', '.join(unknown)}")
+        return value
+
+    @field_validator("circuits")
+    @classmethod
+    def _known_circuits(cls, value: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+        if unknown := sorted(set(value) - set(DEFAULT_CIRCUITS)):
+            raise ValueError(f"no such circuit: {', '.join(unknown)}")
+        if unknown := sorted({name for changes in value.values() for name in changes} - _TUNABLE):
+            raise ValueError(f"nothing of a circuit: {', '.join(unknown)}")
         return value
 
     @classmethod
@@ -90,3 +112,8 @@ class Settings(BaseModel):
         """The limit of that name: the setting where there is one, else the default."""
         burst, period_s = self.limits.get(name) or DEFAULT_LIMITS[name]
         return Limit(name=name, burst=burst, period_s=period_s)
+
+    def circuit(self, name: str) -> Policy:
+        """The circuit of that name: the defaults, with what the settings change of them."""
+        changes: dict[str, Any] = {**self.circuits.get(name, {})}
+        return replace(DEFAULT_CIRCUITS[name], **changes)

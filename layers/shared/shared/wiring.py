@@ -1,6 +1,7 @@
 """The composition root: what a function needs, built when first used, from its settings."""
 
 import os
+import secrets
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -8,7 +9,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shared.clock import Clock, monotonic, utc_now
+from shared.clock import Clock, epoch_micros, monotonic, utc_now
 from shared.logs import observe
 from shared.settings import Settings
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from shared.postgres.connection import Connection, Connector
     from shared.postgres.database import Database
     from shared.resilience.admission import StateStore
+    from shared.resilience.breaker import CircuitBreaker
+    from shared.resilience.circuit_store import CircuitStore
+    from shared.resilience.store_line import StoreLine
 
 
 class Wiring:
@@ -28,6 +32,7 @@ class Wiring:
     def __init__(self, settings: Settings, clock: Clock = utc_now) -> None:
         self.settings = settings
         self.clock = clock
+        self._circuits: dict[str, CircuitBreaker] = {}
         self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="after")
 
     @cached_property
@@ -91,6 +96,37 @@ class Wiring:
         return DynamoDbStateStore(dynamodb(), self.settings.state_table, observer=observe)
 
     @cached_property
+    def circuit_store(self) -> "CircuitStore":
+        """Where the fleet keeps its circuits."""
+        from shared.aws.circuits import DynamoDbCircuits
+        from shared.aws.clients import circuits
+
+        return DynamoDbCircuits(circuits(), self.settings.state_table)
+
+    @cached_property
+    def _circuit_line(self) -> "StoreLine":
+        from shared.resilience.store_line import StoreLine
+
+        return StoreLine(self.circuit_store, timer=monotonic)
+
+    def circuit(self, name: str) -> "CircuitBreaker":
+        """The environment's breaker on a service's circuit: email, identity or storage."""
+        from shared.aws.guarded import FAILURES
+        from shared.resilience.breaker import CircuitBreaker
+
+        if name not in self._circuits:
+            self._circuits[name] = CircuitBreaker(
+                self.settings.circuit(name),
+                self._circuit_line,
+                observer=observe,
+                now=epoch_micros,
+                timer=monotonic,
+                new_token=lambda: secrets.token_hex(16),
+                failures=FAILURES,
+            )
+        return self._circuits[name]
+
+    @cached_property
     def cursors(self) -> "Cursors":
         """Makes and reads the cursors of lists."""
         from shared.http.pages import Cursors
@@ -99,11 +135,12 @@ class Wiring:
 
     @cached_property
     def evidence(self) -> "EvidenceStore":
-        """Where claims' evidence is kept."""
+        """Where claims' evidence is kept, behind its circuit."""
         from shared.aws.clients import s3
         from shared.aws.evidence import S3Evidence
+        from shared.aws.guarded import GuardedEvidence
 
-        return S3Evidence(s3(), self.settings.evidence_bucket)
+        return GuardedEvidence(S3Evidence(s3(), self.settings.evidence_bucket), self.circuit("storage"))
 
     @cached_property
     def queues(self) -> "Queues":

@@ -66,7 +66,7 @@ def test_an_address_of_another_role_is_refused(
 @pytest.mark.parametrize(
     ("event", "words"),
     [
-        ({}, "unknown command; there are: migrate, create-staff"),
+        ({}, "unknown command; there are: migrate, create-staff, circuits, force-circuit"),
         ({"command": "drop"}, "unknown command"),
         ({"command": ["migrate"]}, "unknown command"),
         ({"command": "migrate", "force": True}, "force"),

@@ -35,6 +35,9 @@ STORAGE_READ_TIMEOUT_S = 5.0
 # An answer missed is a mail of unknown fate, so SES gets long to answer.
 MAIL_READ_TIMEOUT_S = 15.0
 
+# Nobody waits for a circuit's state longer than a moment; this is for a thread that would otherwise hang on it.
+CIRCUITS_TIMEOUT_S = 0.5
+
 # A health check has 2 s in all: one lost SYN is survived, and an answer that takes longer is none.
 PROBE_TIMEOUT_S = 1.2
 
@@ -87,6 +90,15 @@ def dynamodb() -> "DynamoDBClient":
     """Return the client of the state table."""
     client: DynamoDBClient = _client(
         "dynamodb", connect_timeout_s=STATE_CONNECT_TIMEOUT_S, read_timeout_s=STATE_READ_TIMEOUT_S
+    )
+    return client
+
+
+@cache
+def circuits() -> "DynamoDBClient":
+    """Return the client of the circuits' states: it soon gives up and never tries twice."""
+    client: DynamoDBClient = _client(
+        "dynamodb", connect_timeout_s=CIRCUITS_TIMEOUT_S, read_timeout_s=CIRCUITS_TIMEOUT_S, attempts=1
     )
     return client
 

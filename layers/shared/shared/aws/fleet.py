@@ -1,6 +1,6 @@
 """What the fleet knows of itself, in the state table: its circuits, its database server, how often it tried again.
 
-A dependency's circuit   pk `circuit#<name>`     state since      absent: closed
+A dependency's circuit   see circuits.py
 The last writer seen     pk `health#server`      server [changed_at]
 Retries in a minute      pk `retries#<minute>`   retries          of transactions, by the whole fleet
 
@@ -17,18 +17,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from shared.aws.circuits import pk_of, snapshot_of
 from shared.aws.failures import AWS_ERRORS, Unavailable, error_code, failure_of
 from shared.aws.state_items import TTL_MARGIN_S, Item
 from shared.clock import Clock, utc_now
+from shared.resilience.circuit import State
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-
-CircuitState = Literal["closed", "open", "half_open"]
 
 SERVER = "health#server"
 MINUTE_S = 60
@@ -39,7 +39,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class Circuit:
     """Whether a dependency is called, and since when; None where that was always so."""
 
-    state: CircuitState
+    state: State
     since: datetime | None
 
 
@@ -79,9 +79,9 @@ class FleetState:
         """All of it, with the circuits of those names, in one flight. Raises AwsFailure."""
         names, minute = list(circuits), self._minute()
         counts = [_retries_pk(minute), _retries_pk(minute - 1)]
-        found = self._get([SERVER, *counts, *map(_circuit_pk, names)])
+        found = self._get([SERVER, *counts, *map(pk_of, names)])
         return Fleet(
-            circuits={name: _circuit(found[pk]) for name in names if (pk := _circuit_pk(name)) in found},
+            circuits={name: _circuit(found[pk]) for name in names if (pk := pk_of(name)) in found},
             server=_server(found.get(SERVER)),
             retries=sum(int(found[pk]["retries"]["N"]) for pk in counts if pk in found),
         )
@@ -163,16 +163,13 @@ class Tally:
             return count
 
 
-def _circuit_pk(name: str) -> str:
-    return f"circuit#{name}"
-
-
 def _retries_pk(minute: int) -> str:
     return f"retries#{minute}"
 
 
 def _circuit(item: Item) -> Circuit:
-    return Circuit(item["state"]["S"], _moment(item.get("since")))
+    circuit = snapshot_of(item)
+    return Circuit(circuit.state, None if circuit.since is None else _EPOCH + timedelta(microseconds=circuit.since))
 
 
 def _server(item: Item | None) -> ServerSeen | None:

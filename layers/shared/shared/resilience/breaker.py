@@ -17,7 +17,7 @@ from shared.resilience.circuit import EMPTY, Policy, Snapshot, Window, closed, h
 from shared.resilience.circuit_store import CircuitStore, Conversation, Flight, StoreUnavailable, Written
 from shared.resilience.gcra import SECOND
 from shared.resilience.knowledge import Knowledge
-from shared.resilience.store_line import STORE_WAIT_S, Line
+from shared.resilience.store_line import Line
 
 T = TypeVar("T")
 
@@ -55,9 +55,9 @@ class Permit:
 
     generation: int | None
     began: int
+    patience_s: float
     probe: bool = False
     alone: bool = False
-    patience_s: float = STORE_WAIT_S
 
 
 class CircuitBreaker:
@@ -108,7 +108,7 @@ class CircuitBreaker:
         ready = self._pass
         if ready is not None and ready[0] <= self._now() < ready[1]:
             return ready[2]
-        left = STORE_WAIT_S - self._catch_up(STORE_WAIT_S)
+        left = self._line.patience_s - self._catch_up()
         permit = self._permit(left)
         if permit is None and self._may_seek():
             left -= self._line.talk(self._seek, left)
@@ -119,7 +119,7 @@ class CircuitBreaker:
 
     def wait_s(self) -> float:
         """Seconds until a call may be tried, 0 where it may be now. Takes no probe's lease."""
-        self._catch_up(STORE_WAIT_S)
+        self._catch_up()
         with self._lock:
             now = self._now()
             return 0.0 if self._known.has_lease(now) else self._known.due_in(now) / SECOND
@@ -141,14 +141,14 @@ class CircuitBreaker:
             self._tell_or_fall_back(now, permit.patience_s)
 
     # ---- before a call ----------------------------------------------------------------------------------------------
-    def _catch_up(self, within_s: float) -> float:
+    def _catch_up(self) -> float:
         """Learn the circuit anew where what is known is too old; return the seconds that were waited."""
         with self._lock:
             now = self._now()
             if self._known.is_fresh(now):
                 return 0.0
             begin = self._tell if self._known.to_tell(now) else self._look
-        return self._line.talk(begin, within_s)
+        return self._line.talk(begin, self._line.patience_s)
 
     def _permit(self, patience_s: float) -> Permit | None:
         with self._lock:
@@ -156,15 +156,15 @@ class CircuitBreaker:
             generation, alone = known.standing.generation, known.alone is not None
             if known.standing.state == "closed":
                 known_as = generation if known.as_of is not None else None
-                return Permit(known_as, now, alone=alone, patience_s=patience_s)
+                return Permit(known_as, now, patience_s, alone=alone)
             if known.has_lease(now):
                 known.token = None
-                return Permit(generation, now, probe=True, patience_s=patience_s)
+                return Permit(generation, now, patience_s, probe=True)
             if not (known.is_blind(now) and known.due_in(now) == 0):
                 return None
             probing = known.probe_alone(now)
         self._emit(probing, alone=True)
-        return Permit(probing.generation, now, probe=True, alone=True, patience_s=patience_s)
+        return Permit(probing.generation, now, patience_s, probe=True, alone=True)
 
     def _may_seek(self) -> bool:
         with self._lock:
@@ -274,7 +274,8 @@ class CircuitBreaker:
         seen = self._known.seen
         if seen.state != "closed" or not self._known.is_fresh(as_of):
             return None
-        return as_of, as_of + micros(self._policy.refresh_s), Permit(seen.generation, as_of)
+        permit = Permit(seen.generation, as_of, self._line.patience_s)
+        return as_of, as_of + micros(self._policy.refresh_s), permit
 
 
 def _adding(name: str, seen: Snapshot, told: Window, store: CircuitStore) -> Written:

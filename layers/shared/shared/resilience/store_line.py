@@ -17,6 +17,11 @@ STORE_PAUSE_S = 2.0
 class Line(Protocol):
     """Holds conversations with the store."""
 
+    @property
+    def patience_s(self) -> float:
+        """How many seconds one call may wait for the store, all in all."""
+        ...
+
     def talk(self, begin: Callable[[], Conversation], within_s: float) -> float:
         """Begin a conversation and return how many seconds were waited for its end: `within_s` at most.
 
@@ -35,13 +40,21 @@ class _Run:
 class StoreLine:
     """A Line over a store that may hang: conversations are held in threads, one at a time.
 
-    All circuits of an environment share it. Nobody waits for a conversation that has outlasted STORE_WAIT_S. After
+    All circuits of an environment share it. Nobody waits for a conversation that has outlasted `patience_s`. After
     one that failed the store is left alone for `pause_s`, and then tried without anybody waiting until it answers:
     a store that is gone costs an environment one wait.
     """
 
-    def __init__(self, store: CircuitStore, *, timer: Callable[[], float], pause_s: float = STORE_PAUSE_S) -> None:
+    def __init__(
+        self,
+        store: CircuitStore,
+        *,
+        timer: Callable[[], float],
+        patience_s: float = STORE_WAIT_S,
+        pause_s: float = STORE_PAUSE_S,
+    ) -> None:
         """`timer` gives seconds on a clock that never goes back."""
+        self.patience_s = patience_s
         self._store = store
         self._timer = timer
         self._pause_s = pause_s
@@ -73,7 +86,7 @@ class StoreLine:
         return None
 
     def _worth_waiting(self, run: _Run) -> bool:
-        return self._failed_at is None and self._timer() - run.began < STORE_WAIT_S
+        return self._failed_at is None and self._timer() - run.began < self.patience_s
 
     def _resting(self) -> bool:
         return self._failed_at is not None and self._timer() - self._failed_at < self._pause_s

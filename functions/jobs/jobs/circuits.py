@@ -1,0 +1,38 @@
+"""The circuits as operators see and force them."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from shared.resilience.circuit import Command, Policy, Snapshot
+from shared.resilience.circuit_store import CircuitStore, force
+from shared.resilience.gcra import SECOND
+
+
+def show(store: CircuitStore, policies: Iterable[Policy], now: int) -> dict[str, Any]:
+    """Every circuit, by name. Raises StoreUnavailable."""
+    return {policy.name: described(store.read(policy.name), policy, now) for policy in policies}
+
+
+def command(store: CircuitStore, policy: Policy, to: Command, now: int) -> dict[str, Any]:
+    """Force a circuit, or leave it to itself again, and return what it is then. Raises StoreUnavailable."""
+    return {policy.name: described(force(store, policy, to, now), policy, now)}
+
+
+def described(circuit: Snapshot, policy: Policy, now: int) -> dict[str, Any]:
+    """A circuit: times in RFC 3339; `probe_at` is when the next probe may be made, the counts are the window's."""
+    counts = circuit.window.at(policy.slot(now)).total
+    return {
+        "state": circuit.state,
+        "forced": circuit.forced,
+        "since": _time(circuit.since),
+        "probe_at": _time(circuit.probe_due),
+        "calls": counts.calls,
+        "failures": counts.failures,
+        "slow": counts.slow,
+        "generation": circuit.generation,
+    }
+
+
+def _time(micros: int | None) -> str | None:
+    return None if micros is None else datetime.fromtimestamp(micros // SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

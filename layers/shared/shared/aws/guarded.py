@@ -1,0 +1,81 @@
+"""The services we call, each behind its circuit: what a circuit refuses never leaves the process."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from shared.aws.evidence import MAGIC_BYTES, EvidenceStore, StoredObject, Upload
+from shared.aws.failures import Unavailable as NotDone
+from shared.aws.failures import Uncertain
+from shared.aws.identity import Identities
+from shared.aws.mail import Mail, Mailer
+from shared.errors import Unavailable
+from shared.resilience.breaker import CircuitBreaker, CircuitOpen
+
+T = TypeVar("T")
+
+# What a circuit counts as a failure. A refusal is an answer: the service is well and has said no.
+FAILURES = (NotDone, Uncertain)
+
+
+def through(circuit: CircuitBreaker, call: Callable[[], T]) -> T:
+    """Make a call if the circuit lets it pass. Raises Unavailable, with the time to wait, where it does not."""
+    try:
+        return circuit.call(call)
+    except CircuitOpen as refused:
+        raise Unavailable(refused.name, retry_after_s=refused.retry_after_s) from None
+
+
+class GuardedMailer:
+    """A Mailer behind a circuit; every method of the three also raises shared.errors.Unavailable."""
+
+    def __init__(self, mailer: Mailer, circuit: CircuitBreaker) -> None:
+        self._mailer = mailer
+        self._circuit = circuit
+
+    def send(self, mail: Mail, *, tags: dict[str, str]) -> None:
+        """See Mailer.send."""
+        through(self._circuit, lambda: self._mailer.send(mail, tags=tags))
+
+
+class GuardedIdentities:
+    """Identities behind a circuit."""
+
+    def __init__(self, identities: Identities, circuit: CircuitBreaker) -> None:
+        self._identities = identities
+        self._circuit = circuit
+
+    def ensure_person(self, *, email: str, group: str) -> str:
+        """See Identities.ensure_person."""
+        return through(self._circuit, lambda: self._identities.ensure_person(email=email, group=group))
+
+
+class GuardedEvidence:
+    """An EvidenceStore behind a circuit. What is signed here makes no call, and passes whatever the circuit says."""
+
+    def __init__(self, evidence: EvidenceStore, circuit: CircuitBreaker) -> None:
+        self._evidence = evidence
+        self._circuit = circuit
+
+    def presign_upload(self, *, key: str, content_type: str, size: int) -> Upload:
+        """See EvidenceStore.presign_upload."""
+        return self._evidence.presign_upload(key=key, content_type=content_type, size=size)
+
+    def head(self, key: str) -> StoredObject | None:
+        """See EvidenceStore.head."""
+        return through(self._circuit, lambda: self._evidence.head(key))
+
+    def first_bytes(self, key: str, count: int = MAGIC_BYTES) -> bytes:
+        """See EvidenceStore.first_bytes."""
+        return through(self._circuit, lambda: self._evidence.first_bytes(key, count))
+
+    def copy(self, key: str, to: str) -> bool:
+        """See EvidenceStore.copy."""
+        return through(self._circuit, lambda: self._evidence.copy(key, to))
+
+    def delete(self, key: str) -> None:
+        """See EvidenceStore.delete."""
+        through(self._circuit, lambda: self._evidence.delete(key))
+
+    def presign_download(self, *, key: str, file_name: str, content_type: str) -> str:
+        """See EvidenceStore.presign_download."""
+        return self._evidence.presign_download(key=key, file_name=file_name, content_type=content_type)
