@@ -70,11 +70,11 @@ def test_a_reader_is_left_at_each_try_until_there_is_a_writer(pair: tuple[Blank,
     with relay_to(standby.server.port) as relay:
         environment = Environment(blank, relay)
         assert environment.register("patient") == 503
-        assert [facts["sqlstate"] for facts in environment.retries] == ["25006"] * 3
-        assert relay.made == 4
+        assert [facts["sqlstate"] for facts in environment.retries] == ["25006"]  # all that was saved for
+        assert relay.made == 2
         take_over(standby)
         assert environment.register("patient") == 201
-        assert relay.made == 5
+        assert relay.made == 3
     assert Blank(standby, blank.name).count("members") == 1
 
 
