@@ -1,0 +1,31 @@
+"""Nothing lost, nothing done twice, whatever breaks while people work: the short form of the soak."""
+
+from pathlib import Path
+
+from tests.figures import record
+from tests.soak.rig import rig, soak
+from tests.soak.verdict import wrong
+
+SEED = 20261124
+SECONDS, FAULT_EVERY_S = 50.0, 5.0  # each kind of fault once
+
+
+def test_what_clients_were_told_is_what_is_there_after_every_kind_of_fault(tmp_path: Path) -> None:
+    """Ledger = database = outbox = inbox, and every call has come to its answer."""
+    with rig(tmp_path) as (cloud, proxy):
+        soaked = soak(cloud, proxy, seconds=SECONDS, fault_every_s=FAULT_EVERY_S, seed=SEED)
+        words = list(wrong(soaked.ledger, cloud, soaked.jobs))
+    record(
+        "soak",
+        seed=SEED,
+        faults=len(soaked.faults),
+        kinds=len(set(soaked.faults)),
+        writes=soaked.ledger.writes,
+        tries=sum(soaked.ledger.tries.values()),
+        uncertain=soaked.jobs.count("uncertain"),
+        wrong=len(words),
+    )
+    assert words == []
+    assert len(set(soaked.faults)) == 9
+    assert soaked.ledger.writes > 100
+    assert set(soaked.ledger.tries) > {"200", "201"}, "else nothing was in anybody's way"

@@ -1,0 +1,104 @@
+"""What goes wrong while people work, drawn from a seed: each is real, and is over by itself."""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import httpx
+
+from local.home import Home
+from tests.e2e.cloud import ROOT, Cloud
+from tests.proxy.handle import Proxy
+
+ROOMS = ("AgentsFunction", "MembersFunction", "ClaimsFunction")
+
+
+class Faults:
+    """All kinds in turn, each round of them in an order of its own."""
+
+    def __init__(self, cloud: Cloud, proxy: Proxy, *, seed: int) -> None:
+        self._cloud = cloud
+        self._proxy = proxy
+        self._random = random.Random(seed)
+        self._waiting: list[Callable[[], None]] = []
+        self.done: list[str] = []
+
+    def strike(self) -> str:
+        """Let the next one happen, and return its name when it is over."""
+        if not self._waiting:
+            kinds = self._kinds()
+            self._waiting = self._random.sample(kinds, len(kinds))
+        fault = self._waiting.pop()
+        fault()
+        self.done.append(fault.__name__)
+        return fault.__name__
+
+    def _kinds(self) -> list[Callable[[], None]]:
+        return [
+            *[self.lines_cut, self.database_refuses, self.database_black_holed, self.database_slow],
+            *[self.sessions_ended, self.rooms_killed, self.worker_killed, self.relay_killed, self.aws_frozen],
+        ]
+
+    def lines_cut(self) -> None:
+        """Every line to the database ends, whatever is on it."""
+        self._proxy.cut_all()
+
+    def database_refuses(self) -> None:
+        """Nobody listens where the database was."""
+        with self._proxy.refusing():
+            self._proxy.cut_all()
+            time.sleep(2.0)
+
+    def database_black_holed(self) -> None:
+        """What is sent is acknowledged and lost."""
+        with self._proxy.faults.black_hole():
+            time.sleep(2.0)
+
+    def database_slow(self) -> None:
+        """Every piece of a line is late."""
+        with self._proxy.faults.delay(0.1):
+            time.sleep(4.0)
+
+    def sessions_ended(self) -> None:
+        """As an impatient operator, or a restart, ends them."""
+        query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'interdomestik_app'"
+        self._cloud.rows(query, user="postgres")
+
+    def rooms_killed(self) -> None:
+        """Environments of the rooms, in the middle of whatever they do."""
+        for name in ROOMS:
+            self._kill(name)
+
+    def worker_killed(self) -> None:
+        """A worker, perhaps with a mail on its way."""
+        self._kill("WorkerFunction")
+
+    def relay_killed(self) -> None:
+        """A relay, perhaps between the outbox and the queue."""
+        self._kill("RelayFunction")
+
+    def aws_frozen(self) -> None:
+        """State table, queues, mail, identities and evidence answer nothing, all at once."""
+        pid = next(child.pid for child in Home(ROOT, self._cloud.folder).read().children if child.name == "emulator")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            time.sleep(3.0)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    def _kill(self, function: str) -> None:
+        busy = [e for e in environments(self._cloud).get(function, []) if e["state"] == "busy"]
+        living = busy or environments(self._cloud).get(function, [])
+        if living:
+            with suppress(ProcessLookupError):  # it may have ended by itself
+                os.kill(self._random.choice(living)["pid"], signal.SIGKILL)
+
+
+def environments(cloud: Cloud) -> dict[str, list[dict[str, Any]]]:
+    """The execution environments that live, by function."""
+    functions = httpx.get(f"{cloud.origin}/_local/status", timeout=30).json()["functions"]
+    return {name: [e for e in function["environments"] if e["pid"] is not None] for name, function in functions.items()}

@@ -1,0 +1,149 @@
+"""People at work: each call is repeated with its key until it has an answer, as a patient client does."""
+
+import queue
+import random
+import time
+import uuid
+from collections.abc import Callable
+from functools import partial
+from threading import Event, Thread
+from typing import Any
+
+import httpx
+
+from tests.e2e.cloud import Cloud
+from tests.e2e.people import People, keyed
+from tests.people import applicant, person, trouble
+from tests.soak.ledger import Ledger
+
+MEMBERS = 4
+VISITORS = 2
+STAFF = 2
+
+TRY_S = 35.0  # longer than API Gateway's 29
+GIVE_UP_S = 150.0
+PAUSE_S = (0.05, 0.4)  # between two calls of one person
+RETRY_S = (0.2, 1.0)
+# Of the gateway, of a function that died, of one that can't now: worth another try with the same key.
+PASSING = frozenset({429, 500, 502, 503, 504})
+WAY = ("verification", "evaluation", "resolved")
+
+
+class Caller:
+    """Makes calls for one person, and says of each how it went."""
+
+    def __init__(self, client: httpx.Client, ledger: Ledger, seed: str) -> None:
+        self._client = client
+        self._ledger = ledger
+        self.random = random.Random(seed)
+
+    def write(self, path: str, body: dict[str, Any] | None = None, **headers: str) -> httpx.Response | None:
+        """POST until there is an answer; None where there was none in time."""
+        sent = keyed(f"soak-{uuid.UUID(int=self.random.getrandbits(128))}", **headers)
+        until = time.monotonic() + GIVE_UP_S
+        while time.monotonic() < until:
+            reply = self._try(path, body, sent)
+            if reply is not None:
+                return reply
+            time.sleep(self.random.uniform(*RETRY_S))
+        self._ledger.gave_up(path)
+        return None
+
+    def _try(self, path: str, body: dict[str, Any] | None, headers: dict[str, str]) -> httpx.Response | None:
+        try:
+            reply = self._client.post(path, json=body, headers=headers, timeout=TRY_S)
+        except httpx.TransportError as error:
+            self._ledger.tried(type(error).__name__)
+            return None
+        self._ledger.tried(str(reply.status_code))
+        in_progress = reply.status_code == 409 and "request-in-progress" in reply.text
+        return None if in_progress or reply.status_code in PASSING else reply
+
+
+def acknowledged(reply: httpx.Response | None) -> dict[str, Any] | None:
+    """The record of an answer that says it was done."""
+    if reply is None:
+        return None
+    assert reply.status_code in (200, 201), (reply.status_code, reply.text)
+    record: dict[str, Any] = reply.json()
+    return record
+
+
+class Load:
+    """All of them, each in a thread, until they are told to stop."""
+
+    def __init__(self, cloud: Cloud, *, seed: int) -> None:
+        self.ledger = Ledger()
+        self.failures: list[BaseException] = []
+        self._cloud = cloud
+        self._seed = seed
+        self._people = People(cloud)
+        self._filed: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._over = Event()
+        self._threads: list[Thread] = []
+
+    def start(self) -> None:
+        """Sign the people in, and let them begin."""
+        members = [self._people.member() for _ in range(MEMBERS)]
+        for record, _ in members:
+            self.ledger.note("member.registered", record)
+        staff = [self._people.another_staff() for _ in range(STAFF)]
+        for n, (record, client) in enumerate(members):
+            self._begin(f"member-{n}", client, partial(self._file_or_renew, member=record))
+        for n in range(VISITORS):
+            self._begin(f"visitor-{n}", self._cloud.client(), self._come)
+        for n, client in enumerate(staff):
+            self._begin(f"staff-{n}", client, self._carry_through)
+
+    def stop(self) -> None:
+        """Let each finish what they are at, and raise what went wrong with any."""
+        self._over.set()
+        for thread in self._threads:
+            thread.join(GIVE_UP_S + TRY_S)
+        assert not any(thread.is_alive() for thread in self._threads)
+        if self.failures:
+            raise self.failures[0]
+
+    def _begin(self, name: str, client: httpx.Client, act: Callable[[Caller], None]) -> None:
+        caller = Caller(client, self.ledger, f"{self._seed} {name}")
+        thread = Thread(target=self._live, args=(caller, act), name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _live(self, caller: Caller, act: Callable[[Caller], None]) -> None:
+        try:
+            while not self._over.is_set():
+                act(caller)
+                self._over.wait(caller.random.uniform(*PAUSE_S))
+        except BaseException as error:  # noqa: BLE001 - told to the one who waits
+            self.failures.append(error)
+
+    def _come(self, caller: Caller) -> None:
+        if caller.random.random() < 0.5:
+            path, body, action = "/members", person(), "member.registered"
+        else:
+            path, body, action = "/agents", applicant(), "agent.applied"
+        if record := acknowledged(caller.write(path, body)):
+            self.ledger.note(action, record)
+
+    def _file_or_renew(self, caller: Caller, member: dict[str, Any]) -> None:
+        if caller.random.random() < 0.2:
+            if record := acknowledged(caller.write(f"/members/{member['id']}/renewals")):
+                self.ledger.note("membership.renewed", record)
+        elif claim := acknowledged(caller.write("/claims", trouble())):
+            self.ledger.note("claim.submitted", claim)
+            self._filed.put(claim)
+
+    def _carry_through(self, caller: Caller) -> None:
+        try:
+            claim = self._filed.get(timeout=0.5)
+        except queue.Empty:
+            return
+        for to in WAY:
+            move = {"to": to, "reason": "As agreed."}
+            tag = f'"{claim["version"]}"'
+            moved = acknowledged(caller.write(f"/claims/{claim['id']}/transitions", move, **{"If-Match": tag}))
+            if moved is None:
+                return
+            self.ledger.note("claim.moved", moved)
+            claim = moved

@@ -1,0 +1,63 @@
+"""A local cloud whose database is reached through a proxy that can go wrong, and a run of load and faults on it."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.home import Home
+from shared.settings import DEFAULT_LIMITS
+from tests.e2e.cloud import ROOT, Cloud, running
+from tests.proxy.handle import Proxy, running_proxy
+from tests.soak.faults import Faults, environments
+from tests.soak.ledger import Ledger
+from tests.soak.load import Load
+from tests.soak.memory import Memory
+from tests.soak.verdict import Jobs, drained
+
+UNLIMITED = json.dumps(dict.fromkeys(DEFAULT_LIMITS, (1_000_000, 1)))
+CONNECTIONS = 20  # what the fleet shares; environments are many more
+LOOK_S = 5.0
+
+
+@dataclass(frozen=True)
+class Soaked:
+    """What a run has left to be judged."""
+
+    ledger: Ledger
+    jobs: Jobs
+    faults: list[str]
+    growths: dict[int, float]
+
+
+@contextmanager
+def rig(folder: Path) -> Iterator[tuple[Cloud, Proxy]]:
+    """The cloud and what stands before its database."""
+    with running_proxy(1, max_connections=CONNECTIONS) as proxy:
+        parameters = {"Limits": UNLIMITED, "DatabasePort": str(proxy.port)}
+        options = [part for name, value in parameters.items() for part in ("--parameter", f"{name}={value}")]
+        with running(folder, *options) as cloud:
+            proxy.target = Home(ROOT, folder).read().ports["postgres"]
+            yield cloud, proxy
+
+
+def soak(cloud: Cloud, proxy: Proxy, *, seconds: float, fault_every_s: float, seed: int) -> Soaked:
+    """Load for so long, a fault every so often; then the end of all that follows from it. Shows how it goes."""
+    load, faults, memory = Load(cloud, seed=seed), Faults(cloud, proxy, seed=seed), Memory()
+    load.start()
+    began = time.monotonic()
+    next_fault, next_look = fault_every_s, 0.0
+    while (now := time.monotonic() - began) < seconds:
+        if now >= next_look:
+            memory.look([e["pid"] for listed in environments(cloud).values() for e in listed])
+            next_look += LOOK_S
+        if now >= next_fault:
+            name = faults.strike()
+            next_fault += fault_every_s
+            sys.stderr.write(f"{now:6.0f} s  {name:22} {load.ledger.writes} writes so far\n")
+        time.sleep(0.2)
+    load.stop()
+    return Soaked(load.ledger, drained(cloud), faults.done, memory.growths())

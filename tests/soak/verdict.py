@@ -1,0 +1,95 @@
+"""Holds the ledger of what clients were told against the database, the outbox and the inbox."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from tests.e2e.cloud import Cloud, eventually
+from tests.soak.ledger import Ledger
+
+# From the last fault to the last job: a message of a killed worker is visible again after six minutes, but its row's
+# lease ends after two, and the relay's schedule finds it within one more.
+DRAIN_S = 300.0
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """The outbox in the end: jobs by template and state, and mails by recipient and state."""
+
+    by_template: dict[tuple[str, str], int]
+    by_recipient: dict[str, Counter[str]]
+
+    def count(self, state: str) -> int:
+        """How many ended so."""
+        return sum(n for (_, ended), n in self.by_template.items() if ended == state)
+
+
+def drained(cloud: Cloud) -> Jobs:
+    """The outbox, once nothing in it is under way."""
+    under_way = "SELECT FROM outbox WHERE state NOT IN ('done', 'failed', 'uncertain') LIMIT 1"
+    eventually(lambda: not cloud.rows(under_way), "the end of all jobs", DRAIN_S)
+    by_template = {
+        (row["template"], row["state"]): row["n"]
+        for row in cloud.rows(
+            "SELECT coalesce(payload->>'template', kind) AS template, state, count(*) AS n FROM outbox GROUP BY 1, 2"
+        )
+    }
+    by_recipient: dict[str, Counter[str]] = {}
+    for row in cloud.rows(
+        "SELECT coalesce(a.email, 'desk') AS email, o.state, count(*) AS n FROM outbox o LEFT JOIN accounts a"
+        " ON o.payload->>'to' = 'account:' || a.id WHERE o.kind = 'mail' GROUP BY 1, 2"
+    ):
+        by_recipient.setdefault(row["email"], Counter())[row["state"]] = row["n"]
+    return Jobs(by_template, by_recipient)
+
+
+def wrong(ledger: Ledger, cloud: Cloud, jobs: Jobs) -> Iterator[str]:
+    """What is not as the clients were told, in words; nothing where all is."""
+    yield from (f"no answer: {call}" for call in ledger.unfinished)
+    yield from _records(ledger, cloud)
+    yield from _effects(ledger, cloud, jobs)
+    yield from _mails(cloud, jobs)
+
+
+def _records(ledger: Ledger, cloud: Cloud) -> Iterator[str]:
+    people = {str(row["id"]): row["version"] for row in cloud.rows("SELECT id, version FROM members")}
+    told = {k: r["version"] for k, r in ledger.latest("member.registered", "membership.renewed").items()}
+    yield from _differences("member", told, people)
+    agents = {str(row["id"]): row["referral_code"] for row in cloud.rows("SELECT id, referral_code FROM agents")}
+    yield from _differences("agent", {r["id"]: r["referral_code"] for r in ledger.told["agent.applied"]}, agents)
+    claims = {str(row["id"]): (row["state"], row["version"]) for row in cloud.rows("SELECT * FROM claims")}
+    latest = ledger.latest("claim.submitted", "claim.moved")
+    yield from _differences("claim", {k: (r["state"], r["version"]) for k, r in latest.items()}, claims)
+
+
+def _differences(what: str, told: Mapping[str, object], there: Mapping[str, object]) -> Iterator[str]:
+    for key in told.keys() | there.keys():
+        if told.get(key) != there.get(key):
+            yield f"{what} {key}: told {told.get(key)}, there is {there.get(key)}"
+
+
+def _effects(ledger: Ledger, cloud: Cloud, jobs: Jobs) -> Iterator[str]:
+    audit = {row["action"]: row["n"] for row in cloud.rows("SELECT action, count(*) AS n FROM audit GROUP BY 1")}
+    for action, records in ledger.told.items():
+        if audit.get(action, 0) != len(records):
+            yield f"audit: {action} stands {audit.get(action, 0)} times, told {len(records)} times"
+    history = cloud.rows("SELECT count(*) AS n FROM claim_history")[0]["n"]
+    if history != (wanted := len(ledger.told["claim.submitted"]) + len(ledger.told["claim.moved"])):
+        yield f"history: {history} entries instead of {wanted}"
+    there: Counter[str] = Counter()
+    for (template, _), n in jobs.by_template.items():
+        there[template] += n
+    if there != ledger.jobs():
+        yield f"jobs: {there} instead of {ledger.jobs()}"
+    if failed := jobs.count("failed"):
+        yield f"jobs: {failed} failed"
+
+
+def _mails(cloud: Cloud, jobs: Jobs) -> Iterator[str]:
+    """A job done is one mail; an uncertain one is one or none, and no other mail there is."""
+    inbox = Counter(mail["to"][0] for mail in cloud.mails())
+    inbox["desk"] = inbox.pop("desk@interdomestik.test", 0)
+    for recipient in inbox.keys() | jobs.by_recipient.keys():
+        ended = jobs.by_recipient.get(recipient, Counter())
+        if not ended["done"] <= inbox[recipient] <= ended["done"] + ended["uncertain"]:
+            yield f"inbox: {inbox[recipient]} mails for jobs that ended {dict(ended)}"
