@@ -1,13 +1,16 @@
 """What a database error means: an answer, worth another try, or neither.
 
-While connecting every failure has `sqlstate=None`, so there the class decides; afterwards SQLSTATE does.
+While connecting every failure has `sqlstate=None`, so there class and message decide; afterwards SQLSTATE does.
 A lost connection never tells whether a commit was done: the retry finds its own first try by its key.
+In a pipeline what fails at the end of the transaction, and the last words of a session, come without SQLSTATE as well:
+psycopg (3.3) then says that it can't end the pipeline, so the connection is left, as a lost one is.
+Each case is seen on a real server in tests/integration/shared/test_failures.py.
 """
 
 import psycopg
 from psycopg import errors as pg
 
-from shared.errors import Refusal
+from shared.errors import Refusal, Unavailable
 
 REQUIRE_FAILED = "IR001"  # raised by require() in the migrations, with the problem's name as its message
 KEY_CONSTRAINT = "idempotency_keys_pkey"
@@ -24,12 +27,23 @@ _RETRYABLE_STATES = frozenset(
         "40P01",  # deadlock
         "55P03",  # lock not available
         "25006",  # read-only: we sit on a demoted writer
-        "57P01",  # admin shutdown
-        "57P02",  # crash shutdown
-        "57P03",  # cannot connect now
     }
 )
-_DROP_STATES = frozenset({"25006", "57P01", "57P02", "57P03"})
+_DEMOTED = "25006"
+_LOST_CLASSES = ("08", "57P0")  # connection exceptions; the server ends the session: shutdown, crash, idle for too long
+
+# What the server (or the proxy) says to who it will never let in: no wait mends a password, a role, a database that is
+# not there or a startup option. Trying again would only add failed sign-ins; it is for an operator, not for a retry.
+_NEVER_LET_IN = (
+    "authentication failed",  # by password; RDS says the same of an IAM token
+    "no password supplied",
+    "does not exist",  # the role, the database
+    "is not permitted to log in",
+    "pg_hba.conf",
+    "permission denied for database",
+    "does not support SSL",
+    "Feature not supported",
+)
 
 
 class KeyConflict(Exception):
@@ -38,21 +52,26 @@ class KeyConflict(Exception):
 
 def is_retryable(error: psycopg.Error) -> bool:
     """Whether the whole transaction may be tried again."""
-    if error.sqlstate is None:
-        return isinstance(error, psycopg.OperationalError)
-    return error.sqlstate in _RETRYABLE_STATES or error.sqlstate.startswith("08")
+    state = error.sqlstate
+    if state is None:
+        return isinstance(error, psycopg.OperationalError) and not _is_never_let_in(error)
+    return state in _RETRYABLE_STATES or state.startswith(_LOST_CLASSES)
 
 
 def must_drop(error: psycopg.Error) -> bool:
     """Whether the connection it came on is to be left."""
     state = error.sqlstate
-    return state is None or state in _DROP_STATES or state.startswith("08")
+    return state is None or state == _DEMOTED or state.startswith(_LOST_CLASSES)
 
 
 def as_answer(error: psycopg.Error) -> Exception | None:
-    """The refusal or conflict that the error stands for; None where it is no answer."""
+    """The refusal, conflict or outage that the error stands for; None where it is no answer."""
     if error.sqlstate == REQUIRE_FAILED:
         return Refusal(error.diag.message_primary or "internal")
+    if isinstance(error, pg.QueryCanceled):
+        # statement_timeout: all is undone. Not tried again here: it took its time once, and a database that is slow
+        # for lack of power gets slower by more of the same.
+        return Unavailable("database")
     if isinstance(error, pg.UniqueViolation):
         constraint = error.diag.constraint_name or ""
         if constraint == KEY_CONSTRAINT:
@@ -60,3 +79,8 @@ def as_answer(error: psycopg.Error) -> Exception | None:
         if constraint in CONSTRAINT_PROBLEMS:
             return Refusal(CONSTRAINT_PROBLEMS[constraint])
     return None
+
+
+def _is_never_let_in(error: psycopg.Error) -> bool:
+    message = str(error)
+    return any(words in message for words in _NEVER_LET_IN)

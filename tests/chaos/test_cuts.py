@@ -1,0 +1,54 @@
+"""A registration's line is cut at every single byte, both ways, in an order that a seed decides."""
+
+import os
+import random
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from tests.databases import Blank, Postgres
+from tests.figures import record
+from tests.integration.proxy.cutting import WRITES, Bench, Outcome
+from tests.proxy.faults import Direction
+from tests.proxy.handle import Proxy, running_proxy
+
+SEED = int(os.environ.get("CHAOS_SEED", "1"))
+STEP = int(os.environ.get("CHAOS_CUT_STEP", "1"))  # every how many bytes
+TOLD_EVERY = 500
+
+
+@pytest.fixture
+def proxy(postgres: Postgres) -> Iterator[Proxy]:
+    with running_proxy(postgres.server.port, max_connections=10, borrow_timeout_s=10) as running:
+        yield running
+        assert running.crashes == []
+
+
+def shown(request: pytest.FixtureRequest, places: list[int]) -> Iterator[int]:
+    """The places, with a line of progress now and then."""
+    terminal = request.config.pluginmanager.get_plugin("terminalreporter")
+    for n, place in enumerate(places):
+        if terminal is not None and n % TOLD_EVERY == 0:
+            terminal.write_line(f"cut {n} of {len(places)}, seed {SEED}")
+        yield place
+
+
+@pytest.mark.parametrize("direction", ["to_server", "to_client"])
+@pytest.mark.parametrize("retries", [0, 3])
+def test_a_registration_cut_at_every_byte_is_done_once(
+    request: pytest.FixtureRequest, blank: Blank, proxy: Proxy, direction: Direction, retries: int
+) -> None:
+    """One member, audit entry and key, its two jobs, and one answer; with retries nobody even notices."""
+    bench = Bench(blank, proxy, retries=retries)
+    places = list(range(0, sum(bench.flight()[direction]) + 1, STEP))
+    random.Random(SEED).shuffle(places)
+    outcomes = Counter(bench.cut(direction, after) for after in shown(request, places))
+    assert bench.written() == {table: rows * len(places) for table, rows in WRITES.items()}
+    assert bench.uneven() == []
+    if retries:
+        assert set(outcomes) == {Outcome(201, found=True)}
+    record(
+        "registration cut at every byte", direction=direction, retries=retries, cuts=len(places), step=STEP, seed=SEED,
+        told_503_but_done=outcomes[Outcome(503, found=True)], done_once=len(places),
+    )  # fmt: skip

@@ -1,0 +1,116 @@
+"""Registrations whose line is cut at a chosen byte, repeated by their client, and counted."""
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+
+from members.app import api
+from shared.postgres.connection import Connector, connect_arguments
+from shared.postgres.database import Database
+from shared.resilience.backoff import Backoff
+from shared.sql import Query
+from tests.databases import Blank, soon
+from tests.harness import Client, Reply
+from tests.integration.room import room
+from tests.people import person
+from tests.proxy.faults import Direction
+from tests.proxy.handle import Proxy
+
+# What one registration writes; whatever was cut and repeated must leave exactly this, times its number.
+WRITES = {"accounts": 1, "members": 1, "subscriptions": 1, "audit": 1, "outbox": 2, "idempotency_keys": 1}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a client was told by a call whose line was cut, and whether its repeat found the work done."""
+
+    told: int
+    found: bool
+
+
+class Bench:
+    """Two execution environments behind a proxy: one meets the cut, the other the repeat."""
+
+    def __init__(self, blank: Blank, proxy: Proxy, *, retries: int) -> None:
+        self.blank = blank
+        self.proxy = proxy
+        self._retries = retries
+        self._first, self._second = self._environment(retries), self._environment(0)
+        self._before = self._counted()
+
+    def flight(self) -> dict[Direction, list[int]]:
+        """The lengths of the messages of a registration's flight, each way."""
+        self._warm(self._first)
+        with self.proxy.watched() as traffic:
+            assert self._register(self._first, *self._next()).status == 201
+        self._before = self._counted()
+        return {
+            "to_server": [length for _, length in traffic.to_server],
+            "to_client": [length for _, length in traffic.to_client],
+        }
+
+    def cut(self, direction: Direction, after: int, *, connected: bool = True) -> Outcome:
+        """Cut one registration, and have its client repeat it elsewhere: the work is done once, with one answer."""
+        asked = self._next()
+        client = self._first if connected else self._environment(self._retries)
+        if connected:
+            self._warm(client)
+        with self.proxy.faults.cut(direction, after) as cut:
+            told = self._register(client, *asked)
+        assert cut.done == 1, (direction, after)
+        repeat, again = self._register(self._second, *asked), self._register(self._environment(0), *asked)
+        found = repeat.headers.get("Idempotency-Replayed") == "true"
+        assert (repeat.status, again.status, again.body) == (201, 201, repeat.body), (direction, after)
+        assert again.headers["Idempotency-Replayed"] == "true"
+        if told.status == 201:
+            assert (told.body, found) == (repeat.body, True), (direction, after)
+        else:
+            assert (told.status, told.problem, "Retry-After" in told.headers) == (503, "unavailable", True)
+        return Outcome(told.status, found)
+
+    def written(self) -> dict[str, int]:
+        """How many rows there are more than before the first cut."""
+        now = self._counted()
+        return {table: now[table] - self._before[table] for table in WRITES}
+
+    def uneven(self) -> list[dict[str, Any]]:
+        """Members with more or less than one subscription, one audit entry and one job of each kind."""
+        return self.blank.rows(
+            "SELECT m.id FROM members m WHERE (SELECT count(*) FROM subscriptions s WHERE s.member_id = m.id) <> 1"
+            " OR (SELECT count(*) FROM audit a WHERE a.subject_id = m.id) <> 1"
+            " OR (SELECT array_agg(kind ORDER BY kind) FROM outbox o WHERE o.subject_id = m.id)"
+            " IS DISTINCT FROM '{identity,mail}'::text[]"
+        )
+
+    def _environment(self, retries: int) -> Client:
+        """With an empty quick store: what it knows of a key, it knows from the database."""
+        arguments = connect_arguments(self.blank.settings.model_copy(update={"db_port": self.proxy.port}), None)
+        connector = Connector(
+            lambda: psycopg.connect(**arguments), idle_timeout_s=20, max_lifetime_s=3600, clock=monotonic
+        )
+        database = Database(connector, backoff=Backoff(retries=retries, base_s=0.001))
+        return room(api, self.blank, database=database)
+
+    def _next(self) -> tuple[dict[str, Any], str]:
+        """A registration and its key; all of one length on the wire."""
+        return person(), uuid4().hex
+
+    def _register(self, client: Client, body: dict[str, Any], key: str) -> Reply:
+        return client.call("POST", "/members", body, key=key)
+
+    def _warm(self, client: Client) -> None:
+        client.wiring.database.run(lambda tx: tx.all(Query("SELECT 1")), soon())
+
+    def _counted(self) -> dict[str, int]:
+        return {table: self.blank.count(table) for table in WRITES}
+
+
+def boundaries(lengths: Iterable[int]) -> list[int]:
+    """The bytes before, at and after the end of each message, and the stream's beginning."""
+    ends = list(itertools.accumulate(lengths))
+    return sorted({0, *(byte for end in ends for byte in (end - 1, end, end + 1) if byte <= ends[-1])})

@@ -1,0 +1,133 @@
+"""Fifty environments on ten server connections: they queue instead of failing, and past their time they are told."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from time import monotonic, sleep
+
+import psycopg
+import pytest
+
+from members.app import api
+from shared.postgres.connection import Connector, connect_arguments
+from shared.postgres.database import Database
+from tests.databases import Blank, Postgres
+from tests.figures import record
+from tests.harness import Client, Reply
+from tests.integration.room import room
+from tests.people import person
+from tests.proxy.handle import Proxy, running_proxy
+
+ENVIRONMENTS, CONNECTIONS, EACH = 50, 10, 4
+TABLES = ("accounts", "members", "subscriptions", "audit", "idempotency_keys")
+BORROW_TIMEOUT_S = 0.5
+SLACK_S = 2.0  # for a busy machine
+
+
+@pytest.fixture
+def proxy(postgres: Postgres) -> Iterator[Proxy]:
+    with running_proxy(postgres.server.port, max_connections=CONNECTIONS, borrow_timeout_s=60) as running:
+        yield running
+        assert (dict(running.counts.pins), dict(running.counts.state), running.session_state()) == ({}, {}, [])
+        assert running.crashes == []
+
+
+def environment(blank: Blank, proxy: Proxy) -> Client:
+    """The members' room in an environment of its own, behind the proxy."""
+    settings = blank.settings.model_copy(update={"db_port": proxy.port})
+    arguments = connect_arguments(settings, None)
+    connector = Connector(lambda: psycopg.connect(**arguments), idle_timeout_s=20, max_lifetime_s=3600, clock=monotonic)
+    return room(api, blank, database=Database(connector))
+
+
+@contextmanager
+def all_lent(blank: Blank, proxy: Proxy) -> Iterator[None]:
+    """Within the block every server connection is in somebody's transaction."""
+    conninfo = f"host=127.0.0.1 port={proxy.port} user=interdomestik_app dbname={blank.name}"
+    with ExitStack() as held:
+        for _ in range(CONNECTIONS):
+            connection = held.enter_context(psycopg.connect(conninfo, prepare_threshold=None))
+            connection.execute("SELECT 1")
+        yield
+
+
+def test_fifty_environments_queue_for_ten_connections(blank: Blank, proxy: Proxy) -> None:
+    """All at once, several registrations each: every one succeeds, and never more than ten connections are lent."""
+    clients = [environment(blank, proxy) for _ in range(ENVIRONMENTS)]
+    before = {table: blank.count(table) for table in TABLES}
+
+    def work(client: Client) -> list[int]:
+        return [client.call("POST", "/members", person(), key=f"{id(client)}-{n}").status for n in range(EACH)]
+
+    began = monotonic()
+    with ThreadPoolExecutor(ENVIRONMENTS) as pool:
+        statuses = [status for each in pool.map(work, clients) for status in each]
+    took = monotonic() - began
+    assert statuses == [201] * (ENVIRONMENTS * EACH)
+    assert {blank.count(table) - before[table] for table in TABLES} == {ENVIRONMENTS * EACH}
+    counts = proxy.counts
+    assert counts.borrowed_max <= CONNECTIONS
+    assert counts.waiting_max > 0
+    assert counts.flights == counts.transactions >= ENVIRONMENTS * EACH
+    record(
+        "fifty environments on ten connections", environments=ENVIRONMENTS, connections=CONNECTIONS,
+        registrations=len(statuses), succeeded=statuses.count(201), borrowed_max=counts.borrowed_max,
+        waiting_max=counts.waiting_max, per_second=round(len(statuses) / took),
+    )  # fmt: skip
+
+
+def test_past_the_borrow_timeout_the_answer_is_503_and_the_repeat_succeeds(blank: Blank, postgres: Postgres) -> None:
+    """With Retry-After; nothing was done, and the same key does it once there is a connection."""
+    body, key = person(), "held"
+    with running_proxy(postgres.server.port, max_connections=CONNECTIONS, borrow_timeout_s=BORROW_TIMEOUT_S) as proxy:
+        client = environment(blank, proxy)
+        before = blank.count("members")
+        with all_lent(blank, proxy):
+            refused = client.call("POST", "/members", body, key=key)
+            assert (refused.status, refused.problem) == (503, "unavailable")
+            assert int(refused.headers["Retry-After"]) >= 1
+            assert (blank.count("members"), proxy.counts.borrow_timeouts >= 1) == (before, True)
+        assert client.call("POST", "/members", body, key=key).status == 201
+        again = client.call("POST", "/members", body, key=key)
+    assert (again.status, again.headers["Idempotency-Replayed"]) == (201, "true")
+    assert blank.count("members") == before + 1
+
+
+def test_a_crowd_that_can_not_be_served_is_answered_before_its_deadline(blank: Blank, postgres: Postgres) -> None:
+    """Fifty at once and every connection held: each waits, then gets its 503, none hangs; then all succeed."""
+    seconds = 4.0
+    with running_proxy(postgres.server.port, max_connections=CONNECTIONS, borrow_timeout_s=BORROW_TIMEOUT_S) as proxy:
+        clients = [environment(blank, proxy) for _ in range(ENVIRONMENTS)]
+        for client in clients:
+            client.seconds = seconds
+
+        def call(client: Client) -> tuple[Reply, float]:
+            began = monotonic()
+            reply = client.call("POST", "/members", person(email=f"{id(client)}@example.test"), key="crowd")
+            return reply, monotonic() - began
+
+        before = blank.count("members")
+        with ThreadPoolExecutor(ENVIRONMENTS) as pool:
+            with all_lent(blank, proxy):
+                refused = list(pool.map(call, clients))
+            assert {(reply.status, reply.problem) for reply, _ in refused} == {(503, "unavailable")}
+            assert all("Retry-After" in reply.headers for reply, _ in refused)
+            assert max(took for _, took in refused) < seconds + SLACK_S
+            assert proxy.counts.waiting_max > 0
+            for client in clients:
+                client.source_ip = f"10.0.0.{clients.index(client)}"  # a key belongs to its address
+            assert {reply.status for reply, _ in pool.map(call, clients)} == {201}
+    assert blank.count("members") == before + ENVIRONMENTS
+
+
+def test_a_connection_that_is_given_back_in_time_serves_who_waits(blank: Blank, proxy: Proxy) -> None:
+    """Waiting is no failure: the call takes as long as the others, and succeeds at its first try."""
+    client = environment(blank, proxy)
+    with ThreadPoolExecutor(1) as pool:
+        with all_lent(blank, proxy):
+            waiting = pool.submit(client.call, "POST", "/members", person(), key="patient")
+            while proxy.counts.waiting == 0:
+                sleep(0.005)
+            assert not waiting.done()
+        assert waiting.result().status == 201
+    assert proxy.counts.borrow_timeouts == 0

@@ -1,0 +1,135 @@
+"""A use case that writes is one flight and one transaction, and leaves its session as it was; counted on the wire."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+
+import pytest
+
+from agents.app import api as agents_api
+from claims.app import api as claims_api
+from members.app import api as members_api
+from shared.http.api import Api
+from shared.sql import Query
+from tests.databases import Blank, soon
+from tests.figures import record
+from tests.harness import STAFF, Client, Reply
+from tests.integration.claims.cases import Cases
+from tests.integration.room import agent, room, serial, sign_in
+from tests.people import applicant, person
+
+PDF = b"%PDF-1.7\n" + bytes(80)
+APIS = {"agents": agents_api, "members": members_api, "claims": claims_api}
+
+Prepared = tuple[Client, Callable[[], Reply]]
+
+
+@dataclass
+class World:
+    """The rooms, and what has to be there before a use case can begin."""
+
+    blank: Blank
+
+    def room(self, api: Api) -> Client:
+        return room(api, self.blank).as_(STAFF)
+
+    def apply(self) -> Prepared:
+        client = self.room(agents_api)
+        return client, lambda: client.call("POST", "/agents", applicant(), key=f"key-{serial()}")
+
+    def decide(self) -> Prepared:
+        client, (agent_id, _) = self.room(agents_api), agent(self.blank, state="pending")
+        body = {"decision": "approve", "reason": "Checked."}
+        return client, lambda: client.call("POST", "/agents/{agent_id}/decision", body, agent_id=agent_id)
+
+    def register(self) -> Prepared:
+        client, (_, code) = self.room(members_api).as_(None), agent(self.blank)
+        return client, lambda: client.call("POST", "/members", person(referral_code=code), key=f"key-{serial()}")
+
+    def _member(self) -> tuple[Client, str]:
+        client, register = self.register()
+        return client.as_(STAFF), register().json["id"]
+
+    def renew(self) -> Prepared:
+        client, member = self._member()
+        resource = "/members/{member_id}/renewals"
+        return client, lambda: client.call("POST", resource, key=f"key-{serial()}", member_id=member)
+
+    def cancel(self) -> Prepared:
+        client, member = self._member()
+        return client, lambda: client.call("POST", "/members/{member_id}/cancellation", member_id=member)
+
+    def change_contact(self) -> Prepared:
+        client, member = self._member()
+        client = client.as_(sign_in(self.blank, member))
+        return client, lambda: client.call("PATCH", "/members/me", {"language": "en"}, if_match=1)
+
+    def submit(self) -> Prepared:
+        cases = Cases.on(self.blank)
+        member = cases.member()
+        return cases.client, lambda: cases.submit(member)
+
+    def move(self) -> Prepared:
+        cases = Cases.on(self.blank)
+        claim_id, staff = cases.claim(cases.member()), cases.staff()
+        return cases.client, lambda: cases.move(staff, claim_id, "rejected")
+
+    def assign(self) -> Prepared:
+        cases = Cases.on(self.blank)
+        claim_id, client = cases.claim(cases.member()), cases.client.as_(cases.staff())
+        resource, body = "/claims/{claim_id}/assignee", {"staff_id": "me"}
+        return client, lambda: client.call("PUT", resource, body, if_match=1, claim_id=claim_id)
+
+    def announce(self) -> Prepared:
+        cases = Cases.on(self.blank)
+        member = cases.member()
+        claim_id, client = cases.claim(member), cases.client.as_(member)
+        body = {"file_name": "ticket.pdf", "content_type": "application/pdf", "size": len(PDF)}
+        return client, lambda: client.call("POST", "/claims/{claim_id}/documents", body, claim_id=claim_id)
+
+    def complete(self) -> Prepared:
+        client, announce = self.announce()
+        announced = announce().json
+        assert client.wiring.evidence.post(announced["upload"]["fields"], PDF)  # type: ignore[attr-defined]
+        ids = {"claim_id": announced["claim_id"], "document_id": announced["id"]}
+        resource = "/claims/{claim_id}/documents/{document_id}/completion"
+        return client, lambda: client.call("POST", resource, **ids)
+
+
+# By operation, with its flights. Completing an upload reads, looks into the bucket outside any transaction, and judges.
+USE_CASES: dict[tuple[str, str], tuple[Callable[[World], Prepared], int]] = {
+    ("POST", "/agents"): (World.apply, 1),
+    ("POST", "/agents/{agent_id}/decision"): (World.decide, 1),
+    ("POST", "/members"): (World.register, 1),
+    ("POST", "/members/{member_id}/renewals"): (World.renew, 1),
+    ("POST", "/members/{member_id}/cancellation"): (World.cancel, 1),
+    ("PATCH", "/members/me"): (World.change_contact, 1),
+    ("PATCH", "/members/{member_id}"): (World.change_contact, 1),
+    ("POST", "/claims"): (World.submit, 1),
+    ("POST", "/claims/{claim_id}/transitions"): (World.move, 1),
+    ("PUT", "/claims/{claim_id}/assignee"): (World.assign, 1),
+    ("POST", "/claims/{claim_id}/documents"): (World.announce, 1),
+    ("POST", "/claims/{claim_id}/documents/{document_id}/completion"): (World.complete, 2),
+}
+
+
+@pytest.mark.parametrize("operation", USE_CASES, ids=" ".join)
+def test_a_use_case_that_writes_is_one_flight(blank: Blank, operation: tuple[str, str]) -> None:
+    """As many transactions as flights, no pin, and no session state."""
+    prepare, expected = USE_CASES[operation]
+    client, write = prepare(World(blank))
+    client.wiring.database.run(lambda tx: tx.all(Query("SELECT 1")), soon())  # connected, and just used
+    counts = blank.postgres.proxy.counts
+    before = deepcopy(counts)
+    reply = write()
+    assert reply.status in (200, 201), reply.body
+    flown, landed = counts.flights - before.flights, counts.transactions - before.transactions
+    assert (flown, landed) == (expected, expected)
+    assert (counts.pins, counts.state, blank.postgres.proxy.session_state()) == (before.pins, before.state, [])
+    record("wire", operation=" ".join(operation), flights=flown, transactions=landed, pins=0, state=0)
+
+
+def test_no_use_case_that_writes_is_left_out() -> None:
+    """Every operation of the three rooms that changes something."""
+    writing = {key for api in APIS.values() for key, operation in api.operations.items() if operation.changes}
+    assert set(USE_CASES) == writing
