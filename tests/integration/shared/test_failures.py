@@ -443,6 +443,13 @@ def bare_line(settings: Settings) -> socket.socket:
     return line
 
 
+def at_rest(postgres: Postgres, settings: Settings) -> int:
+    """How many sessions of a database wait for their client."""
+    where = f"datname = '{settings.db_name}' AND wait_event = 'ClientRead'"
+    with psycopg.connect(postgres.conninfo(user="postgres", dbname="postgres")) as look:
+        return len(look.execute(f"SELECT FROM pg_stat_activity WHERE {where}".encode()).fetchall())
+
+
 def last_words(line: socket.socket) -> tuple[str, str]:
     """Severity and SQLSTATE of what the server says before it closes the line."""
     with line:
@@ -459,6 +466,7 @@ def test_a_server_that_crashes_takes_its_sessions_along_and_recovers(own: Postgr
     bare = own.fresh().direct
     with connected(bare) as victim, connected(bare) as stopped, connected(bare) as witness:
         bystander = bare_line(bare)
+        until(lambda: at_rest(own, bare) == 4)  # in the middle of sending nothing more can be said
         os.kill(stopped.info.backend_pid, signal.SIGSTOP)
         os.kill(victim.info.backend_pid, signal.SIGKILL)
         lost = caught(lambda: witness.execute("SELECT pg_sleep(20)"))
