@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,8 +33,10 @@ class Killed:
     use_case: UseCase
     asked: Asked
     step: Step
+    once_more: Step | None
     committed: Any
     free_at: float  # on the monotonic clock
+    deaths: int = 1
     in_progress: int = 0
     answer: Any = None
 
@@ -63,24 +66,36 @@ class Fought:
     killed: list[Killed]
     added: Mapping[str, int]
 
+    @property
+    def wanted(self) -> Mapping[str, int]:
+        """The rows by table that as many unkilled requests add."""
+        wanted: Counter[str] = Counter()
+        for one in self.killed:
+            wanted.update(one.use_case.adds)
+        return wanted
+
     def of(self, use_case: UseCase) -> list[Killed]:
         """What was killed of a use case."""
         return [one for one in self.killed if one.use_case is use_case]
 
 
 class Campaign:
-    """Kills requests, several processes at a time; `seed` decides their order, and who sends again at once."""
+    """Kills requests, several processes at a time.
 
-    def __init__(self, world: World, lanes: list[Processes], *, seed: int = 0) -> None:
+    `seed` decides their order, who sends again at once, and which share of them, `twice`, dies once more on the way.
+    """
+
+    def __init__(self, world: World, lanes: list[Processes], *, seed: int = 0, twice: float = 0.0) -> None:
         self._world = world
         self._lanes = lanes
         self._random = random.Random(seed)
+        self._twice = twice
 
     def run(self, targets: list[Target]) -> Fought:
         """A request for each target: killed there, then sent again until it is answered."""
         targets = self._random.sample(targets, len(targets))
         scene = Scene.of(self._world)
-        asked = [(use_case, step, use_case.ask(scene)) for use_case, step in targets]
+        asked = [(use_case, step, use_case.ask(scene), self._once_more(targets)) for use_case, step in targets]
         before = self._world.rows()
         killed = self._each(asked, self._kill)
         self._each([one for one in killed if self._random.random() < AT_ONCE], self._send_again)
@@ -90,18 +105,29 @@ class Campaign:
             self._each(waiting, self._send_again_when_free)
         return Fought(killed, added(before, self._world.rows()))
 
-    def _kill(self, lane: Processes, target: tuple[UseCase, Step, Asked]) -> Killed:
-        use_case, step, asked = target
+    def _once_more(self, targets: list[Target]) -> Step | None:
+        """Where the second run dies, if it comes there."""
+        return self._random.choice(targets)[1] if self._random.random() < self._twice else None
+
+    def _kill(self, lane: Processes, target: tuple[UseCase, Step, Asked, Step | None]) -> Killed:
+        use_case, step, asked, once_more = target
         free_at = time.monotonic() + LEASE_S
-        lane.run(asked.handler, asked.event(), seconds=SECONDS, kill=step)
-        return Killed(use_case, asked, step, kept_facts(self._world, asked), free_at)
+        ran = lane.run(asked.handler, asked.event(), seconds=SECONDS, kill=step)
+        assert ran.killed, (use_case.name, step, ran)
+        return Killed(use_case, asked, step, once_more, kept_facts(self._world, asked), free_at)
 
     def _send_again_when_free(self, lane: Processes, killed: Killed) -> None:
         time.sleep(max(0.0, killed.free_at - time.monotonic()))
-        self._send_again(lane, killed)
+        once_more, killed.once_more = killed.once_more, None
+        self._send_again(lane, killed, once_more)
 
-    def _send_again(self, lane: Processes, killed: Killed) -> None:
-        answer = lane.run(killed.asked.handler, killed.asked.event(), seconds=SECONDS).answer
+    def _send_again(self, lane: Processes, killed: Killed, kill: Step | None = None) -> None:
+        free_at = time.monotonic() + LEASE_S
+        ran = lane.run(killed.asked.handler, killed.asked.event(), seconds=SECONDS, kill=kill)
+        if ran.killed:
+            killed.free_at, killed.deaths = free_at, killed.deaths + 1
+            return
+        answer = ran.answer
         if answer["statusCode"] == 409 and "request-in-progress" in answer["body"]:
             killed.in_progress += 1
         else:

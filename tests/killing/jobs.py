@@ -145,7 +145,7 @@ def killed_relays(office: Office, points: Sequence[Step]) -> list[tuple[MailJob,
     jobs = []
     for point in points:
         jobs.append((office.mail(priority="high"), office.identity(priority="low")))
-        office.relay(kill=point)
+        assert office.relay(kill=point).killed, point
     return jobs
 
 
@@ -154,7 +154,7 @@ def killed_mail_workers(office: Office, points: Sequence[Step]) -> list[Death]:
     deaths = []
     for point in points:
         job = office.mail(**published())
-        office.work(job.id, kill=point)
+        assert office.work(job.id, kill=point).killed, point
         row = office.records.at(job.id)
         begun = row["state"] == "running" and row["begun"]
         deaths.append(Death(point, job, begun, row["state"] == "done", office.inbox(job)))
@@ -167,7 +167,7 @@ def killed_identity_workers(office: Office, points: Sequence[Step]) -> list[Iden
     jobs = []
     for point in points:
         jobs.append(office.identity(**published()))
-        office.work(jobs[-1].id, kill=point)
+        assert office.work(jobs[-1].id, kill=point).killed, point
     return jobs
 
 

@@ -77,7 +77,7 @@ class Processes:
         kill: Step | None = None,
         traced: bool = False,
     ) -> Ran:
-        """Call a handler in a process of its own, killed at a step where one is named."""
+        """Call a handler in a process of its own, killed at a step where one is named and is come to."""
         point = [kill.name, kill.occurrence] if kill else None
         call = {"handler": handler, "event": event, "seconds": seconds, "kill": point, "traced": traced}
         with self._lock:
@@ -85,7 +85,7 @@ class Processes:
             self._process.stdin.write(json.dumps(call) + "\n")
             self._process.stdin.flush()
             ran = Ran(**json.loads(self._read()))
-        assert ran.killed == (kill is not None), (kill, ran)
+        assert not ran.killed or kill is not None, ran
         return ran
 
     def stop(self) -> None:
