@@ -83,9 +83,10 @@ class Office:
         member = self.records.member(email=address)
         return IdentityJob(self.records.identity(member, **columns), address, member)
 
-    def inbox(self, job: "MailJob") -> int:
-        """How many mails the job has sent."""
-        return len(self.world.inbox(job.address))
+    def sent(self, *jobs: "MailJob") -> list[int]:
+        """How many mails each job has sent."""
+        inbox = self.world.inbox()
+        return [inbox[job.address] for job in jobs]
 
     def people(self, job: "IdentityJob") -> list[dict[str, Any]]:
         """The identities with the job's address: name, state, groups and sub."""
@@ -157,7 +158,7 @@ def killed_mail_workers(office: Office, points: Sequence[Step]) -> list[Death]:
         assert office.work(job.id, kill=point).killed, point
         row = office.records.at(job.id)
         begun = row["state"] == "running" and row["begun"]
-        deaths.append(Death(point, job, begun, row["state"] == "done", office.inbox(job)))
+        deaths.append(Death(point, job, begun, row["state"] == "done", office.sent(job)[0]))
         office.work(job.id)  # its message comes again while the lease still holds: skipped
     return deaths
 
@@ -174,8 +175,8 @@ def killed_identity_workers(office: Office, points: Sequence[Step]) -> list[Iden
 def wrong_deaths(office: Office, deaths: Sequence[Death]) -> list[str]:
     """What became of mails as it may not, in words, once all has recovered."""
     found = []
-    for death in deaths:
-        state, sent = office.records.at(death.job.id)["state"], office.inbox(death.job)
+    for death, sent in zip(deaths, office.sent(*(death.job for death in deaths)), strict=True):
+        state = office.records.at(death.job.id)["state"]
         wanted = ("uncertain", death.sent) if death.begun else ("done", 1)
         if (state, sent) != wanted or (death.sent and not death.settled and state != "uncertain"):
             found.append(f"{death}: {state} with {sent} mails instead of {wanted}")

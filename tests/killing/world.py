@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -118,11 +119,11 @@ class World:
         build: Any = boto3.client
         return build(service, endpoint_url=self.emulator.url, **_LOGIN)
 
-    def inbox(self, to: str) -> list[dict[str, Any]]:
-        """The mails that an address has got."""
+    def inbox(self) -> Counter[str]:
+        """How many mails each address has got."""
         with urllib.request.urlopen(f"{self.emulator.url}/_ministack/ses/messages") as answer:
             accounts = json.load(answer)["messages"].values()
-        return [mail for account in accounts for mail in account if to in mail["To"]]
+        return Counter(to for account in accounts for mail in account for to in mail["To"])
 
     def rows(self) -> dict[str, int]:
         """How many rows each table holds."""

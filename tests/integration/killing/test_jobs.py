@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.contract.state_table import new_table
 from tests.figures import record
 from tests.killing.jobs import (
     Office,
@@ -42,7 +43,7 @@ def test_a_relay_killed_at_any_step_loses_and_doubles_nothing(office: Office) ->
     office.recover()
     mails, identities = [mail for mail, _ in jobs], [identity for _, identity in jobs]
     assert {office.records.at(mail.id)["state"] for mail in mails} == {"done"}
-    assert [office.inbox(mail) for mail in mails] == [1] * len(points)
+    assert office.sent(*mails) == [1] * len(points)
     assert wrong_identities(office, identities) == []
     record("kill_points_relay", killed=len(points), lost=0, doubled=0)
 
@@ -57,6 +58,22 @@ def test_a_worker_killed_at_any_step_of_a_mail_never_sends_two(office: Office) -
     assert {death.sent for death in uncertain} == {0, 1}, "died before and after the mail had left"
     assert {death.sent for death in deaths if not death.begun} == {0, 1}, "died before it began and after it settled"
     record("kill_points_mail", killed=len(points), uncertain=len(uncertain), second_mails=0)
+
+
+def test_a_worker_killed_at_any_step_of_a_mail_that_has_to_wait_loses_nothing(office: Office, killing: World) -> None:
+    """The fleet's rate is used up: wherever the worker dies, the mail is sent later, and once."""
+    table = new_table(killing.client("dynamodb"))
+    slow = Office(killing, killing.processes(MAIL_RATE="0.001", MAIL_BURST="1", STATE_TABLE=table))
+    slow.work(slow.mail(**published()).id)
+    waits = slow.mail(**published())
+    points = slow.work(waits.id).points
+    assert (slow.records.at(waits.id)["state"], slow.records.at(waits.id)["attempts"]) == ("pending", 0)
+    deaths = killed_mail_workers(slow, points)
+    assert [death for death in deaths if death.begun or death.sent] == []
+    office.recover(rounds=2)
+    assert wrong_deaths(office, deaths) == []
+    assert office.sent(waits) == [1]
+    record("kill_points_paced_mail", killed=len(points), lost=0, doubled=0)
 
 
 def test_a_worker_killed_at_any_step_of_an_identity_makes_one(office: Office) -> None:
