@@ -15,6 +15,25 @@ from tests.killing.world import PRIORITIES, Processes, Ran, Step, World
 LONG = "2 hours"
 
 
+_MANY_MAILS = """
+WITH new AS (
+    SELECT gen_random_uuid() AS id, gen_random_uuid() AS job_id, gen_random_uuid() || '@example.test' AS email
+    FROM generate_series(1, %s)
+), accounts AS (
+    INSERT INTO accounts (id, role, email, full_name, phone, language)
+    SELECT id, 'member', email, 'Besa Hoxha', '+38344123456', 'sq' FROM new
+), members AS (
+    INSERT INTO members (id, country) SELECT id, 'XK' FROM new
+), subscriptions AS (
+    INSERT INTO subscriptions (id, member_id, plan, state, starts_on, ends_on, price, currency)
+    SELECT gen_random_uuid(), id, 'family', 'active', '2026-11-24', '2027-11-24', 35, 'EUR' FROM new
+), jobs AS (
+    INSERT INTO outbox (id, kind, priority, subject_id, payload)
+    SELECT job_id, 'mail', %s, id, jsonb_build_object('template', 'member-welcome', 'to', 'account:' || id) FROM new
+)
+SELECT job_id AS id, email FROM new"""
+
+
 def sqs_event(bodies: Sequence[str]) -> dict[str, Any]:
     """What Lambda hands a worker."""
     records = [{"messageId": str(n), "body": body, "eventSource": "aws:sqs"} for n, body in enumerate(bodies)]
@@ -60,8 +79,10 @@ class Office:
 
     def time_passes(self, interval: str = LONG) -> None:
         """For all jobs: leases run out, pauses are over."""
-        for job in self.records.states():
-            self.records.later(job, interval)
+        self.world.blank.rows(
+            "UPDATE outbox SET available_at = available_at - %s::interval, leased_until = leased_until - %s::interval",
+            interval, interval,
+        )  # fmt: skip
 
     def recover(self, rounds: int = 1) -> None:
         """What happens by itself as time passes: relays, workers, housekeeping."""
@@ -76,6 +97,11 @@ class Office:
         address = f"{uuid4().hex}@example.test"
         member = self.records.member(email=address)
         return MailJob(self.records.mail("member-welcome", member, to=member, **columns), address)
+
+    def mails(self, count: int, *, priority: str) -> list["MailJob"]:
+        """So many welcome mails, each to somebody new, written at once."""
+        rows = self.world.blank.rows(_MANY_MAILS, count, priority)
+        return [MailJob(row["id"], row["email"]) for row in rows]
 
     def identity(self, **columns: Any) -> "IdentityJob":
         """A sign-in for somebody new."""

@@ -23,7 +23,7 @@ from tests.services import ROOT, Emulator
 REGION = "eu-central-1"
 SENDER = "no-reply@interdomestik.test"
 DESK = "desk@interdomestik.test"
-MAX_RECEIVES = 5  # as the template has it
+MAX_RECEIVES, VISIBILITY_S = 5, "360"  # as the template has them
 PRIORITIES = ("high", "normal", "low")
 FOLDERS = ("layers/shared", *(f"functions/{room}" for room in ("agents", "members", "claims", "health", "jobs")), "")
 
@@ -187,7 +187,8 @@ def _queue(world: World) -> str:
     dead = sqs.create_queue(QueueName=f"{name}-dead")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     redrive = {"deadLetterTargetArn": arn, "maxReceiveCount": MAX_RECEIVES}
-    return str(sqs.create_queue(QueueName=name, Attributes={"RedrivePolicy": json.dumps(redrive)})["QueueUrl"])
+    attributes = {"RedrivePolicy": json.dumps(redrive), "VisibilityTimeout": VISIBILITY_S}
+    return str(sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"])
 
 
 def _bucket(world: World) -> str:

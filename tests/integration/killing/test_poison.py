@@ -49,7 +49,7 @@ def queue(request: pytest.FixtureRequest, office: Office) -> tuple[str, dict[str
     priority: str = request.param
     office.world.client("sqs").send_message(QueueUrl=url(office, priority), MessageBody=NO_JOB)
     bad = poison(office, priority)
-    good = [office.mail(priority=priority) for _ in range(GOOD)]
+    good = office.mails(GOOD, priority=priority)
     office.relay()
     office.deliver()
     return priority, bad, good
@@ -60,7 +60,8 @@ def test_all_that_stands_behind_poison_is_done_at_the_first_delivery(
 ) -> None:
     """In the same batches, by the same workers."""
     _, _, good = queue
-    assert {office.records.at(job.id)["state"] for job in good} == {"done"}
+    states = office.records.states()
+    assert {states[job.id] for job in good} == {"done"}
     assert set(office.sent(*good)) == {1}
 
 

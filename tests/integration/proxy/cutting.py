@@ -3,14 +3,13 @@
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import Any
 from uuid import uuid4
 
-import psycopg
-
 from members.app import api
-from shared.postgres.connection import Connector, connect_arguments
+from shared.postgres.connection import Connector, connect
 from shared.postgres.database import Database
 from shared.resilience.backoff import Backoff
 from shared.sql import Query
@@ -89,10 +88,8 @@ class Bench:
 
     def _environment(self, retries: int) -> Client:
         """With an empty quick store: what it knows of a key, it knows from the database."""
-        arguments = connect_arguments(self.blank.settings.model_copy(update={"db_port": self.proxy.port}), None)
-        connector = Connector(
-            lambda: psycopg.connect(**arguments), idle_timeout_s=20, max_lifetime_s=3600, clock=monotonic
-        )
+        dial = partial(connect, self.blank.settings.model_copy(update={"db_port": self.proxy.port}), None)
+        connector = Connector(dial, idle_timeout_s=20, max_lifetime_s=3600, clock=monotonic)
         database = Database(connector, backoff=Backoff(retries=retries, base_s=0.001))
         return room(api, self.blank, database=database)
 

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from time import monotonic, sleep
 
 import psycopg
 import pytest
 
 from members.app import api
-from shared.postgres.connection import Connector, connect_arguments
+from shared.postgres.connection import Connector, connect
 from shared.postgres.database import Database
 from tests.databases import Blank, Postgres
 from tests.figures import record
@@ -35,8 +36,8 @@ def proxy(postgres: Postgres) -> Iterator[Proxy]:
 def environment(blank: Blank, proxy: Proxy) -> Client:
     """The members' room in an environment of its own, behind the proxy."""
     settings = blank.settings.model_copy(update={"db_port": proxy.port})
-    arguments = connect_arguments(settings, None)
-    connector = Connector(lambda: psycopg.connect(**arguments), idle_timeout_s=20, max_lifetime_s=3600, clock=monotonic)
+    dial = partial(connect, settings, None)
+    connector = Connector(dial, idle_timeout_s=20, max_lifetime_s=3600, clock=monotonic)
     return room(api, blank, database=Database(connector))
 
 

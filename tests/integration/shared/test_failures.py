@@ -78,7 +78,7 @@ class Runner:
         connector = Connector(self._connect, idle_timeout_s=60, max_lifetime_s=3600, clock=monotonic)
         self.database = Database(connector, observer=self._observe, sleep=lambda _: None)
 
-    def _connect(self) -> Connection:
+    def _connect(self, _within_s: float) -> Connection:
         self.made += 1
         return connected(self.settings)
 
