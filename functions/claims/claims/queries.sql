@@ -1,12 +1,15 @@
--- All that the claims' room does to the database, in the lock order claims, claim_history, documents, outbox, audit.
+-- All that the claims' room does to the database, in the lock order accounts, members, claims, claim_history, documents, …
+-- What a foreign key of a later row would take, an account or a member, is taken in its turn before.
 
 -- name: require_account
 -- Who acts must be known here; a token without an account may do nothing.
-SELECT require(account_of(%(sub)s) IS NOT NULL, 'forbidden')
+SELECT require((SELECT true FROM accounts WHERE identity_sub = %(sub)s FOR KEY SHARE), 'forbidden')
 
 -- name: require_member
 -- Only a member has claims.
-SELECT require(EXISTS (SELECT FROM members WHERE id = account_of(%(sub)s)), 'membership-required')
+SELECT require((
+    SELECT true FROM accounts a JOIN members m USING (id) WHERE a.identity_sub = %(sub)s FOR KEY SHARE OF a, m),
+    'membership-required')
 
 -- name: insert_claim
 -- The claim, submitted; its number comes by default, and a trigger refuses it without a membership that gives access.
@@ -94,6 +97,10 @@ UPDATE claims SET state = %(to)s, version = version + 1, updated_at = now() WHER
 INSERT INTO claim_history (claim_id, version, from_state, to_state, reason, decline_code, actor_role, actor_id)
 SELECT c.id, c.version + 1, c.state, %(to)s, %(reason)s, %(decline_code)s, %(role)s, account_of(%(sub)s)
 FROM claims c WHERE c.id = %(id)s
+
+-- name: take_assignee
+-- The account that the claim is to be given to, if there is one: whether it may have it is asked after the claim itself.
+SELECT FROM accounts a WHERE a.id = coalesce(%(staff_id)s::uuid, account_of(%(sub)s)) FOR KEY SHARE
 
 -- name: require_staff_member
 -- A claim is assigned to a staff account that there is.

@@ -81,6 +81,7 @@ def assign(
     tx: Transaction, claim_id: UUID, staff_id: UUID | None, viewer: Viewer, *, version: int, actor: Actor
 ) -> Pending[Row]:
     """Give a claim to a staff member, the viewer where none is named. Refuses: not-found, stale-version, …"""
+    tx.add(SQL["take_assignee"], staff_id=staff_id, sub=viewer.sub)
     tx.add(SQL["lock_claim"], id=claim_id, sub=viewer.sub, staff=viewer.staff)
     tx.add(SQL["require_version"], id=claim_id, version=version)
     tx.add(SQL["require_staff_member"], staff_id=staff_id, sub=viewer.sub)

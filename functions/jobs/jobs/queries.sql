@@ -1,15 +1,18 @@
--- All that the jobs' room does to the database.
+-- All that the jobs' room does to the database. Where a statement takes several rows that others take too, it takes them
+-- in the order of their ids, or leaves those to others that they hold: nobody waits in a circle.
 --
 -- A job's row is the truth and its SQS message only a wake-up, so a message may come twice, late or never.
 -- `leased_until` fences: who set it may finish the job, and once it is past the relay takes the job up again.
 
 -- name: settle_abandoned
 -- Jobs whose worker died: a mail that had begun may have left, so a person decides; all else is safe to do again.
-UPDATE outbox SET
+WITH abandoned AS (
+    SELECT id FROM outbox WHERE state = 'running' AND leased_until < now() FOR NO KEY UPDATE SKIP LOCKED)
+UPDATE outbox o SET
     state = CASE WHEN kind = 'mail' AND begun THEN 'uncertain'
                  WHEN attempts >= %(most_attempts)s THEN 'failed' ELSE 'pending' END,
     begun = true, last_error = 'abandoned', updated_at = now()
-WHERE state = 'running' AND leased_until < now()
+FROM abandoned WHERE o.id = abandoned.id
 
 -- name: claim_due
 -- The relay takes due jobs, most urgent first; other relays skip them. `queued` long past its lease was lost.
@@ -25,13 +28,18 @@ RETURNING o.id, o.priority
 
 -- name: mark_published
 -- SQS has them; if no worker is heard of for long, they are published again.
-UPDATE outbox SET leased_until = now() + %(patience)s, updated_at = now()
-WHERE id = ANY(%(ids)s) AND state = 'queued' AND leased_until = %(lease)s
+WITH ours AS (
+    SELECT id FROM outbox WHERE id = ANY(%(ids)s) AND state = 'queued' AND leased_until = %(lease)s
+    FOR NO KEY UPDATE SKIP LOCKED)
+UPDATE outbox o SET leased_until = now() + %(patience)s, updated_at = now() FROM ours WHERE o.id = ours.id
 
 -- name: unclaim
 -- SQS did not acknowledge them: they wait a little and are tried again.
-UPDATE outbox SET state = 'pending', leased_until = NULL, available_at = now() + %(pause)s, updated_at = now()
-WHERE id = ANY(%(ids)s) AND state = 'queued' AND leased_until = %(lease)s
+WITH ours AS (
+    SELECT id FROM outbox WHERE id = ANY(%(ids)s) AND state = 'queued' AND leased_until = %(lease)s
+    FOR NO KEY UPDATE SKIP LOCKED)
+UPDATE outbox o SET state = 'pending', leased_until = NULL, available_at = now() + %(pause)s, updated_at = now()
+FROM ours WHERE o.id = ours.id
 
 -- name: postpone_job
 -- Its service's circuit is open: it waits, and no attempt is counted, since none was made.
@@ -124,9 +132,10 @@ ORDER BY created_at LIMIT %(count)s
 
 -- name: reject_documents
 -- Their objects are gone.
-UPDATE documents SET state = 'rejected', slot = NULL, updated_at = now()
-WHERE id = ANY(%(ids)s) AND state = 'pending'
-RETURNING id
+WITH stale AS (SELECT id FROM documents WHERE id = ANY(%(ids)s) AND state = 'pending' ORDER BY id FOR UPDATE)
+UPDATE documents d SET state = 'rejected', slot = NULL, updated_at = now()
+FROM stale WHERE d.id = stale.id
+RETURNING d.id
 
 -- name: breached_claims
 -- Claims that stay in a state longer than was promised, of which the desk does not know yet.
@@ -136,12 +145,16 @@ ORDER BY c.state_since LIMIT %(count)s
 
 -- name: notify_breaches
 -- Tell the desk, once per claim and state: the note and its job commit together.
-WITH told AS (
-    UPDATE claims c SET sla_notified_at = now()
-    FROM claim_states t, unnest(%(claim_ids)s::uuid[], %(job_ids)s::uuid[]) AS n(claim_id, job_id)
-    WHERE c.id = n.claim_id AND t.state = c.state
-      AND c.sla_notified_at IS NULL AND c.state_since + t.breach_after < now()
-    RETURNING c.id, n.job_id, c.state, c.state_since, extract(day FROM t.breach_after)::text AS days)
+WITH late AS (
+    SELECT c.id, n.job_id, extract(day FROM t.breach_after)::text AS days
+    FROM claims c
+    JOIN claim_states t USING (state)
+    JOIN unnest(%(claim_ids)s::uuid[], %(job_ids)s::uuid[]) AS n(claim_id, job_id) ON n.claim_id = c.id
+    WHERE c.sla_notified_at IS NULL AND c.state_since + t.breach_after < now()
+    ORDER BY c.id FOR NO KEY UPDATE OF c
+), told AS (
+    UPDATE claims c SET sla_notified_at = now() FROM late WHERE c.id = late.id
+    RETURNING c.id, late.job_id, c.state, c.state_since, late.days)
 INSERT INTO outbox (id, kind, priority, subject_id, payload)
 SELECT job_id, 'mail', 'low', id, jsonb_build_object(
     'template', 'staff-sla-breach', 'to', 'desk',

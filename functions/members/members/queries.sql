@@ -6,15 +6,16 @@ INSERT INTO accounts (id, role, email, full_name, phone, language, terms_version
 VALUES (%(id)s, 'member', %(email)s, %(full_name)s, %(phone)s, %(language)s, %(terms_version)s)
 
 -- name: require_agent
--- An agent signing someone up must be active.
-SELECT require(EXISTS (
-    SELECT FROM agents g JOIN accounts a USING (id)
-    WHERE a.identity_sub = %(agent_sub)s AND g.state = 'active'), 'agent-not-active')
+-- An agent signing someone up must be active; the row is taken here, before the foreign keys of later rows take it.
+SELECT require((
+    SELECT true FROM agents g JOIN accounts a USING (id)
+    WHERE a.identity_sub = %(agent_sub)s AND g.state = 'active' FOR KEY SHARE OF g), 'agent-not-active')
 
 -- name: require_referral
--- A referral code must be an active agent's.
-SELECT require(EXISTS (
-    SELECT FROM agents WHERE referral_code = %(referral_code)s AND state = 'active'), 'referral-code-unknown')
+-- A referral code must be an active agent's; its row is taken here, in its turn.
+SELECT require((
+    SELECT true FROM agents WHERE referral_code = %(referral_code)s AND state = 'active' FOR KEY SHARE),
+    'referral-code-unknown')
 
 -- name: insert_member
 -- The member, with the agent that the token or else the referral code names; the number comes by default.
@@ -68,6 +69,10 @@ SELECT require((
     WHERE a.id = coalesce(%(id)s::uuid, account_of(%(sub)s)) AND a.role = 'member'
       AND (%(staff)s OR a.identity_sub = %(sub)s)
     FOR NO KEY UPDATE), 'not-found')
+
+-- name: take_agent
+-- The agent who earns by the member, in its turn: the commission's foreign key would take the row out of it.
+SELECT FROM agents g WHERE g.id = (SELECT c.agent_id FROM agent_clients c WHERE c.member_id = %(id)s) FOR KEY SHARE
 
 -- name: require_version
 -- What was decided on must still be what is there.

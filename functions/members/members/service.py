@@ -78,6 +78,7 @@ def change_contact(tx: Transaction, whose: Whose, change: ContactChange, *, vers
 def renew(tx: Transaction, member_id: UUID, whose: Whose, *, today: date, actor: Actor) -> Pending[Row]:
     """Extend the membership by a year. Refuses: not-found."""
     tx.add(SQL["lock_account"], **whose.params)
+    tx.add(SQL["take_agent"], id=member_id)
     tx.add(SQL["next_version"], id=member_id, sub=whose.sub)
     tx.add(SQL["renew"], id=member_id, today=today)
     tx.add(SQL["insert_commission"], id=uuid7(), member_id=member_id, kind="renewal", rate=RENEWAL_RATE)
