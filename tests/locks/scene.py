@@ -1,0 +1,150 @@
+"""A small world in which every use case that writes finds something to do, and several find the same."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from shared.ids import uuid7
+from tests.databases import Blank
+from tests.fakes.evidence import FakeEvidence
+
+# In the order in which transactions take rows: the key first, then as the domain says.
+ORDER = (
+    "idempotency_keys", "accounts", "agents", "members", "subscriptions", "agent_clients", "commissions", "claims",
+    "claim_history", "documents", "outbox", "audit",
+)  # fmt: skip
+
+# How many rows a chore finds: enough to be taken in one order or another.
+SEVERAL = 4
+NOT_AN_IMAGE = b"It says that it is an image."
+
+Insert = Callable[..., None]
+
+
+@dataclass
+class Scene:
+    """Who and what there is, by id; `email` is free, and whoever registers with it first has it."""
+
+    agent: UUID = field(default_factory=uuid7)
+    applicant: UUID = field(default_factory=uuid7)
+    member: UUID = field(default_factory=uuid7)  # has an identity, a claim and a document
+    newcomer: UUID = field(default_factory=uuid7)  # waits for an identity
+    lapsed: list[UUID] = field(default_factory=lambda: [uuid7() for _ in range(SEVERAL)])
+    staff: UUID = field(default_factory=uuid7)
+    colleague: UUID = field(default_factory=uuid7)
+    claims: list[UUID] = field(default_factory=lambda: [uuid7() for _ in range(SEVERAL)])  # the first is the member's
+    document: UUID = field(default_factory=uuid7)
+    stale: list[UUID] = field(default_factory=lambda: [uuid7() for _ in range(SEVERAL)])
+    failed_job: UUID = field(default_factory=uuid7)
+    mail_job: UUID = field(default_factory=uuid7)
+    identity_job: UUID = field(default_factory=uuid7)
+    email: str = field(default_factory=lambda: f"new.{uuid7()}@example.test")
+    code: str = "ARTA-7K3F"
+
+    def names(self) -> dict[str, str]:
+        """What each id is here: the same in every scene."""
+        found: dict[str, str] = {}
+        for name, value in vars(self).items():
+            for n, one in enumerate(value if isinstance(value, list) else [value]):
+                found[str(one)] = f"{name} {n}"
+        return found
+
+    @property
+    def claim(self) -> UUID:
+        """The claim that is moved, assigned and given evidence."""
+        return self.claims[0]
+
+
+def set_scene(blank: Blank, evidence: FakeEvidence, order: random.Random) -> Scene:
+    """Clear the database and write a new scene, rows of a kind in no order of their ids."""
+    scene = Scene()
+    conninfo = blank.postgres.conninfo(user="postgres", dbname=blank.name)
+    with psycopg.connect(conninfo) as connection, connection.pipeline():
+        # Without triggers: history can be cleared, and a claim begins in any state.
+        connection.execute("SET session_replication_role = replica")
+        for table in ORDER:
+            connection.execute(f"DELETE FROM {table}".encode())
+        _write(scene, lambda table, **columns: _insert(connection, table, columns), order)
+    evidence.objects.clear()
+    for document in (scene.document, *scene.stale):
+        evidence.put(f"uploads/{document}", NOT_AN_IMAGE, "image/png")
+    return scene
+
+
+def _insert(connection: psycopg.Connection[Any], table: str, columns: dict[str, object]) -> None:
+    places = ", ".join(f"%({name})s" for name in columns)
+    connection.execute(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})".encode(), columns)
+
+
+def _write(scene: Scene, insert: Insert, order: random.Random) -> None:
+    _people(scene, insert, order)
+    _cases(scene, insert, order)
+    _jobs(scene, insert, order)
+    for n in range(SEVERAL):
+        insert("idempotency_keys", scope="old", key=str(n), fingerprint="f", created_at="2026-01-01")
+
+
+def _shuffled(ids: list[UUID], order: random.Random) -> list[UUID]:
+    return order.sample(ids, len(ids))
+
+
+def _people(scene: Scene, insert: Insert, order: random.Random) -> None:
+    roles = {scene.agent: "agent", scene.applicant: "agent", scene.staff: "staff", scene.colleague: "staff"}
+    members = [scene.member, scene.newcomer, *_shuffled(scene.lapsed, order)]
+    for person in (*roles, *members):
+        role, sub = roles.get(person, "member"), None if person == scene.newcomer else f"sub-{person}"
+        insert(
+            "accounts", id=person, role=role, identity_sub=sub, email=f"{person}@example.test", full_name="Besa Hoxha",
+            phone="+38344123456", language="sq",
+        )  # fmt: skip
+    insert("agents", id=scene.agent, state="active", city="Prizren", referral_code=scene.code)
+    insert("agents", id=scene.applicant, state="pending", city="Prizren", referral_code="ARTA-0001")
+    for member in members:
+        ends_on = "2026-01-01" if member in scene.lapsed else "2036-01-01"
+        insert("members", id=member, country="XK", agent_id=scene.agent)
+        insert(
+            "subscriptions", id=uuid7(), member_id=member, plan="family", state="active", starts_on="2025-01-01",
+            ends_on=ends_on, price=35, currency="EUR",
+        )  # fmt: skip
+        insert("agent_clients", member_id=member, agent_id=scene.agent)
+
+
+def _cases(scene: Scene, insert: Insert, order: random.Random) -> None:
+    for claim in _shuffled(scene.claims, order):
+        insert(
+            "claims", id=claim, member_id=scene.member, category="travel", title="Late flight", company_name="Air",
+            description="It never came.", incident_date="2026-01-01", incident_country="CH", amount=1, currency="EUR",
+            state_since="2026-01-01",
+        )  # fmt: skip
+        insert(
+            "claim_history", claim_id=claim, version=1, to_state="submitted", actor_role="member", actor_id=scene.member
+        )
+    for slot, document in enumerate([scene.document, *_shuffled(scene.stale, order)], start=1):
+        insert(
+            "documents", id=document, claim_id=scene.claim, slot=slot, file_name="a.png", content_type="image/png",
+            size=len(NOT_AN_IMAGE), object_key=f"uploads/{document}", state="pending",
+            created_at="now" if document == scene.document else "2026-01-01",
+        )  # fmt: skip
+
+
+def _jobs(scene: Scene, insert: Insert, order: random.Random) -> None:
+    mail = f'{{"template": "member-welcome", "to": "account:{scene.member}", "facts": {{}}}}'
+    identity = f'{{"account_id": "{scene.newcomer}", "group": "member"}}'
+
+    def job(job_id: UUID, state: str, *, kind: str = "mail", leased_until: str | None = None) -> None:
+        insert(
+            "outbox", id=job_id, kind=kind, priority="low", subject_id=scene.member, state=state,
+            payload=identity if kind == "identity" else mail, leased_until=leased_until, updated_at="2026-01-01",
+            available_at="2026-01-01",
+        )  # fmt: skip
+
+    job(scene.failed_job, "failed")
+    job(scene.mail_job, "pending")
+    job(scene.identity_job, "pending", kind="identity")
+    for state in ("pending", "running", "done"):  # due, abandoned, long done
+        for job_id in _shuffled([uuid7() for _ in range(SEVERAL)], order):
+            job(job_id, state, leased_until="2026-01-01" if state == "running" else None)
