@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import combinations_with_replacement
 
 from shared.postgres.connection import Connector, connect
@@ -109,10 +110,8 @@ class Arena:
         return stage
 
     def _database(self) -> Database:
-        settings = self.blank.settings
-        connector = Connector(
-            lambda: connect(settings, None), idle_timeout_s=3600, max_lifetime_s=3600, clock=time.monotonic
-        )
+        dial = partial(connect, self.blank.settings, None)
+        connector = Connector(dial, idle_timeout_s=3600, max_lifetime_s=3600, clock=time.monotonic)
         return Database(connector, observer=self._observe)
 
     def _observe(self, event: str, facts: Mapping[str, object]) -> None:
