@@ -23,6 +23,7 @@ class Subject:
 
     queues: Queues
     received: Callable[[str], list[UUID]]
+    taken: Callable[[str], tuple[str, str]]  # the queue's ARN and the receipt of a message that is now hidden
     nudges: Callable[[], int]
     break_: Callable[[], None]
 
@@ -32,6 +33,7 @@ def _fake() -> Subject:
     return Subject(
         fake,
         lambda priority: list(fake.published[priority]),
+        fake.take,
         lambda: sum(1 for delay in fake.nudges if delay == 0),
         lambda: setattr(fake, "broken", True),
     )
@@ -57,7 +59,11 @@ def _real() -> Subject:
     def received(priority: str) -> list[UUID]:
         return [job_of(body) for body in _drain(urls[priority])]
 
-    return Subject(queues, received, lambda: len(_drain(urls["nudge"])), break_)
+    def taken(priority: str) -> tuple[str, str]:
+        message = clients.sqs().receive_message(QueueUrl=urls[priority])["Messages"][0]
+        return f"arn:aws:sqs:eu-central-1:000000000000:{urls[priority].rpartition('/')[2]}", message["ReceiptHandle"]
+
+    return Subject(queues, received, taken, lambda: len(_drain(urls["nudge"])), break_)
 
 
 @pytest.fixture(params=["fake", "sqs"])
@@ -111,6 +117,25 @@ def test_a_nudge_that_fails_says_so_and_raises_nothing(subject: Subject) -> None
     """The request that nudges has committed: it must not fail for it."""
     subject.break_()
     assert not subject.queues.nudge()
+
+
+def test_a_received_message_is_shown_again_when_it_is_asked_for(subject: Subject) -> None:
+    """Instead of after its visibility timeout."""
+    job = uuid7()
+    subject.queues.publish("normal", [job])
+    arn, receipt = subject.taken("normal")
+    assert subject.received("normal") == []
+    assert subject.queues.show_again(arn, receipt, delay_s=0)
+    assert subject.received("normal") == [job]
+
+
+def test_a_message_that_cannot_be_shown_again_raises_nothing(subject: Subject) -> None:
+    """Its visibility timeout shows it, and what the worker had to say stands in its answer."""
+    subject.queues.publish("normal", [uuid7()])
+    arn, receipt = subject.taken("normal")
+    subject.break_()
+    assert not subject.queues.show_again(arn, receipt, delay_s=0)
+    assert not subject.queues.show_again("arn:of:another", receipt, delay_s=0)
 
 
 def test_an_endpoint_that_refuses_connections_raises_nothing() -> None:

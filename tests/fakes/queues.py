@@ -8,11 +8,16 @@ from shared.aws.queues import MAX_DELAY_S
 
 
 class FakeQueues:
-    """Keeps what was published and nudged; `broken` makes SQS unreachable, `drops` loses single ids."""
+    """Keeps what was published and nudged; `broken` makes SQS unreachable, `drops` loses single ids.
+
+    `shown_again` has the delays by receipt; one that is 0 is over at once.
+    """
 
     def __init__(self) -> None:
         self.published: dict[str, list[UUID]] = defaultdict(list)
         self.nudges: list[float] = []
+        self.shown_again: dict[str, float] = {}
+        self._hidden: dict[tuple[str, str], UUID] = {}
         self.broken = False
         self.drops: set[UUID] = set()
 
@@ -28,3 +33,17 @@ class FakeQueues:
             return False
         self.nudges.append(min(max(round(delay_s), 0), MAX_DELAY_S))
         return True
+
+    def show_again(self, queue_arn: str, receipt: str, *, delay_s: float) -> bool:
+        if self.broken or (self._hidden and (queue_arn, receipt) not in self._hidden):
+            return False
+        self.shown_again[receipt] = delay_s
+        if delay_s == 0:
+            self.published[queue_arn.rpartition(":")[2]].append(self._hidden.pop((queue_arn, receipt)))
+        return True
+
+    def take(self, priority: str) -> tuple[str, str]:
+        """Receive a message, which hides it: its queue's ARN and its receipt."""
+        job_id = self.published[priority].pop()
+        self._hidden[f"arn:{priority}", str(job_id)] = job_id
+        return f"arn:{priority}", str(job_id)

@@ -36,7 +36,8 @@ SELECT job_id AS id, email FROM new"""
 
 def sqs_event(bodies: Sequence[str]) -> dict[str, Any]:
     """What Lambda hands a worker."""
-    records = [{"messageId": str(n), "body": body, "eventSource": "aws:sqs"} for n, body in enumerate(bodies)]
+    common = {"eventSource": "aws:sqs", "eventSourceARN": "arn:queue", "attributes": {"ApproximateReceiveCount": "1"}}
+    records = [{"messageId": str(n), "receiptHandle": str(n), "body": body, **common} for n, body in enumerate(bodies)]
     return {"Records": records}
 
 

@@ -8,13 +8,15 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from jobs.guard import guarded
 from jobs.pace import pace
-from jobs.work import Office, Worker
+from jobs.policy import look_again_s
+from jobs.work import Office, OutOfTime, Worker
 from shared.aws.clients import cognito, sesv2
 from shared.aws.guarded import GuardedIdentities, GuardedMailer
 from shared.aws.identity import CognitoIdentities
 from shared.aws.mail import SesMailer
 from shared.aws.queues import job_of
 from shared.clock import monotonic
+from shared.errors import Unavailable
 from shared.logs import logger, where_it_failed
 from shared.resilience.deadline import Deadline
 from shared.wiring import wiring
@@ -39,18 +41,43 @@ def worker() -> Worker:
 
 
 def do_batch(event: dict[str, Any], context: Any, worker: Worker) -> dict[str, Any]:
-    """Do the jobs of an SQS event; the answer names the messages that are to come again."""
+    """Do the jobs of an SQS event; the answer names the messages that are to come again.
+
+    Those whose job could not be looked at come soon, and after the first of them no other is tried: a worker without a
+    database would otherwise hide all that is queued for as long as the visibility timeout.
+    """
     deadline = Deadline.after(context.get_remaining_time_in_millis() / 1000, monotonic)
+    outages: list[Unavailable] = []
+
+    def work(record: SQSRecord) -> str:
+        if outages:
+            raise outages[0]
+        return worker.work(job_of(record.body), deadline)
 
     def do(record: SQSRecord) -> str:
         try:
-            return worker.work(job_of(record.body), deadline)
+            return work(record)
+        except (Unavailable, OutOfTime) as error:
+            if isinstance(error, Unavailable):
+                outages.append(error)
+            _show_again(record, worker)
+            _log(record, error)
+            raise
         except Exception as error:
-            logger.error("job_not_done", extra={"message_id": record.message_id, **where_it_failed(error)})
+            _log(record, error)
             raise
 
     processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
     return dict(process_partial_response(event=event, record_handler=do, processor=processor, context=context))
+
+
+def _show_again(record: SQSRecord, worker: Worker) -> None:
+    delay_s = look_again_s(int(record.attributes.approximate_receive_count), worker.uniform)
+    worker.queues.show_again(record.event_source_arn, record.receipt_handle, delay_s=delay_s)
+
+
+def _log(record: SQSRecord, error: Exception) -> None:
+    logger.error("job_not_done", extra={"message_id": record.message_id, **where_it_failed(error)})
 
 
 @guarded

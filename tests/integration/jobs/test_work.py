@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -18,17 +19,20 @@ from jobs.worker import do_batch
 from shared.aws.failures import AwsFailure, Refused, Unavailable, Uncertain
 from shared.aws.mail import Mail
 from shared.aws.queues import message
-from shared.clock import utc_now
+from shared.clock import monotonic, utc_now
 from shared.ids import uuid7
 from shared.logs import logger
 from shared.postgres import Database
+from shared.postgres.connection import Connector, connect
 from shared.resilience.not_now import NotNow
+from shared.settings import Settings
 from tests.databases import Blank, soon
 from tests.fakes.identities import FakeIdentities
 from tests.fakes.mailer import FakeMailer
 from tests.fakes.queues import FakeQueues
 from tests.harness import LambdaContext
 from tests.integration.jobs.records import Records
+from tests.services import free_port
 
 OFFICE = Office("desk@interdomestik.test", "mk", "https://app.example.test")
 LONG = 60.0
@@ -418,8 +422,10 @@ def test_an_identity_costs_two_flights(shop: Shop, records: Records, member: UUI
 
 def sqs_event(*bodies: str) -> dict[str, Any]:
     """What Lambda hands a worker."""
-    records = [{"messageId": f"m{i}", "body": body, "eventSource": "aws:sqs"} for i, body in enumerate(bodies)]
-    return {"Records": records}
+    common = {"eventSource": "aws:sqs", "eventSourceARN": "arn:queue", "attributes": {"ApproximateReceiveCount": "2"}}
+    return {
+        "Records": [{"messageId": f"m{i}", "receiptHandle": f"r{i}", "body": b, **common} for i, b in enumerate(bodies)]
+    }
 
 
 def test_of_a_batch_only_what_could_not_be_tried_comes_again(
@@ -438,6 +444,28 @@ def test_a_batch_of_which_nothing_could_be_tried_comes_again_without_an_error(sh
     """Raising would count as an error of the function, and print what it failed on."""
     answer = do_batch(sqs_event(message(welcome)), LambdaContext(5), shop.worker)
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+    assert shop.queues.shown_again == {"r0": 30.0}
+
+
+def test_without_a_database_one_job_of_a_batch_is_tried_and_all_are_soon_seen_again(
+    shop: Shop, records: Records, member: UUID, flights: list[None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A visibility timeout is six minutes: workers without a database would hide all that is queued behind it."""
+    jobs = [records.mail("member-welcome", member, to=member, state="queued") for _ in range(5)]
+    with monkeypatch.context() as patch:
+        patch.setattr(shop.worker.database, "_connector", refusing())
+        answer = do_batch(sqs_event(*map(message, jobs)), LambdaContext(LONG), shop.worker)
+    assert [failed["itemIdentifier"] for failed in answer["batchItemFailures"]] == ["m0", "m1", "m2", "m3", "m4"]
+    assert shop.queues.shown_again == dict.fromkeys(["r0", "r1", "r2", "r3", "r4"], 30.0)
+    assert 1 <= len(flights) <= 2, "the first job's, and the one retry that was saved"
+    do_batch(sqs_event(*map(message, jobs)), LambdaContext(LONG), shop.worker)
+    assert [records.at(job)["state"] for job in jobs] == ["done"] * 5
+
+
+def refusing() -> Connector:
+    """Leads to a port where nobody listens."""
+    settings = Settings(db_port=free_port(), db_sslmode="disable", db_auth="trust")
+    return Connector(partial(connect, settings, None), idle_timeout_s=20, max_lifetime_s=60, clock=monotonic)
 
 
 @pytest.fixture

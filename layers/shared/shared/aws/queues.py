@@ -34,6 +34,13 @@ class Queues(Protocol):
         """
         ...
 
+    def show_again(self, queue_arn: str, receipt: str, *, delay_s: float) -> bool:
+        """Let a received message be seen again in `delay_s` seconds; False where that failed.
+
+        Never raises: it is seen again anyhow, when its visibility timeout is over.
+        """
+        ...
+
 
 class SqsQueues:
     """Queues of SQS."""
@@ -65,6 +72,18 @@ class SqsQueues:
         try:
             self._client.send_message(QueueUrl=self._nudge_url, MessageBody="{}", DelaySeconds=delay)
         except AWS_ERRORS:
+            return False
+        return True
+
+    def show_again(self, queue_arn: str, receipt: str, *, delay_s: float) -> bool:
+        """See Queues.show_again."""
+        name = queue_arn.rpartition(":")[2]
+        try:
+            url = next(url for url in self._urls.values() if url.rpartition("/")[2] == name)
+            self._client.change_message_visibility(
+                QueueUrl=url, ReceiptHandle=receipt, VisibilityTimeout=round(delay_s)
+            )
+        except (StopIteration, *AWS_ERRORS):
             return False
         return True
 

@@ -1,0 +1,137 @@
+"""docs/guarantees.md, made from what is promised (docs/guarantees.toml) and what was last measured (docs/figures.json).
+
+    python -m tests.guarantees.page [--keep]
+
+`--keep` first takes over what tests have measured since (build/figures.jsonl). A promise names its tests, the figure
+they record, and the bar as an expression on it; a figure that several tests or cases record is held to it each time.
+"""
+
+import ast
+import json
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.figures import FILE as MEASURED
+
+ROOT = Path(__file__).resolve().parents[2]
+PROMISES = ROOT / "docs/guarantees.toml"
+FIGURES = ROOT / "docs/figures.json"
+PAGE = ROOT / "docs/guarantees.md"
+
+Figure = Mapping[str, Any]
+# What a bar may call, besides comparing and counting.
+WORDS = {"min": min, "max": max, "len": len, "abs": abs, "round": round}
+
+HEAD = """# Guarantees
+
+What this service promises, the test that holds it to that, and what the test last measured. The page is made by
+`make guarantees` from `guarantees.toml` and `figures.json`; `make test` fails where it reads otherwise, where a named test
+is gone, and where a figure misses its bar, be it the kept one or the one just measured. Short forms run in `make test`, long
+ones in `make chaos`, from a seed that stands in their figure.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A test, and the figure it records; `show` is a format string of the figure's fields."""
+
+    test: str
+    figure: str
+    bar: str
+    show: str
+    long: bool
+
+    def holds(self, figure: Figure) -> bool:
+        """Whether a figure clears the bar."""
+        return bool(eval(self.bar, {"__builtins__": {}}, {**WORDS, **figure}))
+
+    def shown(self, figures: Sequence[Figure]) -> str:
+        """The figures in words: one, or of several the largest of each field."""
+        return self.show.format(**_largest(figures), times=len(figures))
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """One line of the page."""
+
+    promise: str
+    bar: str
+    evidence: tuple[Evidence, ...]
+
+
+def promises(text: str) -> list[Promise]:
+    """The promises of a TOML text."""
+    return [
+        Promise(entry["promise"], entry["bar"], tuple(_evidence(each) for each in entry["evidence"]))
+        for entry in tomllib.loads(text)["guarantee"]
+    ]
+
+
+def _evidence(entry: Mapping[str, str]) -> Evidence:
+    test = entry["test"]
+    return Evidence(test, entry["figure"], entry["bar"], entry["show"], long=test.startswith("tests/chaos/"))
+
+
+def _largest(figures: Sequence[Figure]) -> Figure:
+    return {key: max(figure[key] for figure in figures if key in figure) for figure in figures for key in figure}
+
+
+def measured(text: str) -> dict[str, list[Figure]]:
+    """Figures of a run by name; of a case that was measured twice both stand."""
+    found: dict[str, list[Figure]] = {}
+    for line in text.splitlines():
+        figure = json.loads(line)
+        found.setdefault(figure.pop("name"), []).append(figure)
+    return found
+
+
+def render(promised: Sequence[Promise], figures: Mapping[str, Sequence[Figure]]) -> str:
+    """The page."""
+    rows = [line for promise in promised for line in _rows(promise, figures)]
+    return HEAD + "\n| promise | bar | test | last figure |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
+
+
+def _rows(promise: Promise, figures: Mapping[str, Sequence[Figure]]) -> Iterator[str]:
+    for n, evidence in enumerate(promise.evidence):
+        path, _, name = evidence.test.partition("::")
+        shown = evidence.shown(figures[evidence.figure]) if evidence.figure in figures else "not measured yet"
+        first = (promise.promise, promise.bar) if n == 0 else ("", "")
+        yield f"| {first[0]} | {first[1]} | `{path}`<br>{name.replace('_', ' ')} | {shown} |"
+
+
+def tests_of(path: Path) -> set[str]:
+    """The test functions that a file defines."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name[:5] == "test_"}
+
+
+def kept() -> dict[str, list[Figure]]:
+    """The figures that the page shows."""
+    document: dict[str, list[Figure]] = json.loads(FIGURES.read_text(encoding="utf-8"))
+    return document
+
+
+def latest() -> dict[str, list[Figure]]:
+    """The figures of this checkout's tests since `make test` or `make chaos` began; none where none has run."""
+    return measured(MEASURED.read_text(encoding="utf-8")) if MEASURED.exists() else {}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the page anew."""
+    promised = promises(PROMISES.read_text(encoding="utf-8"))
+    named = {evidence.figure for promise in promised for evidence in promise.evidence}
+    figures = kept() if FIGURES.exists() else {}
+    if "--keep" in arguments:
+        figures |= {name: found for name, found in latest().items() if name in named}
+        lines = [f" {json.dumps(name)}: {json.dumps(figures[name])}" for name in sorted(figures)]
+        FIGURES.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    PAGE.write_text(render(promised, figures), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,44 @@
+"""The page of guarantees says what the tests say, and what they measure clears its bar. Run after all other tests."""
+
+import os
+
+import pytest
+
+from tests.guarantees.page import PAGE, PROMISES, ROOT, Evidence, kept, latest, promises, render, tests_of
+
+PROMISED = promises(PROMISES.read_text(encoding="utf-8"))
+EVIDENCE = [pytest.param(each, id=each.figure) for promise in PROMISED for each in promise.evidence]
+SHORT = [pytest.param(each, id=each.figure) for promise in PROMISED for each in promise.evidence if not each.long]
+
+
+def test_the_page_is_what_is_promised_and_was_measured() -> None:
+    """Not written by hand: `make guarantees` writes it."""
+    assert PAGE.read_text(encoding="utf-8") == render(PROMISED, kept())
+
+
+@pytest.mark.parametrize("evidence", EVIDENCE)
+def test_a_promise_names_a_test_that_there_is(evidence: Evidence) -> None:
+    """One that was renamed or deleted holds nothing."""
+    path, _, name = evidence.test.partition("::")
+    assert name in tests_of(ROOT / path)
+
+
+@pytest.mark.parametrize("evidence", EVIDENCE)
+def test_what_the_page_shows_clears_its_bar(evidence: Evidence) -> None:
+    """Each figure of each case."""
+    figures = kept()[evidence.figure]
+    assert figures != []
+    assert [figure for figure in figures if not evidence.holds(figure)] == []
+
+
+@pytest.mark.parametrize("evidence", EVIDENCE)
+def test_what_was_measured_just_now_clears_its_bar(evidence: Evidence) -> None:
+    """The page may be older than the code."""
+    assert [figure for figure in latest().get(evidence.figure, []) if not evidence.holds(figure)] == []
+
+
+@pytest.mark.skipif("MEASURED" not in os.environ, reason="only after all other tests, as `make test` runs it")
+@pytest.mark.parametrize("evidence", SHORT)
+def test_every_promise_was_measured_in_this_run(evidence: Evidence) -> None:
+    """A test that no longer records its figure shows nothing."""
+    assert latest().get(evidence.figure, []) != []
