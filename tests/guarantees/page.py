@@ -29,9 +29,9 @@ WORDS = {"min": min, "max": max, "len": len, "abs": abs, "round": round}
 HEAD = """# Guarantees
 
 What this service promises, the test that holds it to that, and what the test last measured. The page is made by
-`make guarantees` from `guarantees.toml` and `figures.json`; `make test` fails where it reads otherwise, where a named test
-is gone, and where a figure misses its bar, be it the kept one or the one just measured. Short forms run in `make test`, long
-ones in `make chaos`, from a seed that stands in their figure.
+`make guarantees` from `guarantees.toml` and `figures.json`; `make test` fails where it reads otherwise, where a named
+test is gone, and where a figure misses its bar, be it the kept one or the one just measured. Short forms run in
+`make test`, long ones in `make chaos`, from a seed that stands in their figure.
 """
 
 

@@ -25,8 +25,8 @@ SQL = load_queries("jobs")
 
 # Ten SendMessageBatch calls: a tenth of a second, and little to publish again after a crash.
 CLAIM_BATCH = 100
-# A queue may be that far behind before its messages are taken for lost and doubled. Where an outage has outlasted all of
-# a message's tries it is in the dead letters, and its job waits no longer than this.
+# A queue may be that far behind before its messages are taken for lost and doubled. Where an outage has outlasted all
+# tries of a message it is in the dead letters, and its job waits no longer than this.
 QUEUE_PATIENCE = timedelta(minutes=15)
 # SQS did not answer; the next schedule or nudge finds the job due again.
 PUBLISH_PAUSE = timedelta(seconds=10)
