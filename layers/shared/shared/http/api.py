@@ -202,19 +202,18 @@ def _turned_away(verdict: Verdict) -> StoredAnswer:
 
 def _run_holding(call: Call[Any], held: KeyUse | None, token: str | None) -> StoredAnswer:
     """Runs the operation; its answer, or a refusal that would be the same again, is kept under the key."""
-    state = call.wiring.state
     try:
         answer = _run(call)
     except Exception as error:
         if not is_final(error):
             if held is not None and token is not None:
-                state.release(held, token)
+                call.wiring.state.release(held, token)
             raise
         answer = _problem(error, call.request)
     step("http.ran")
     nudged = call.wiring.nudge_soon() if NUDGE in call.signals else None
     if held is not None and token is not None:
-        state.complete(held, token, answer)
+        call.wiring.state.complete(held, token, answer)
     if nudged is not None:
         nudged()
     return _with_headers(answer, {"Idempotency-Replayed": "true"}) if call.replayed else answer
