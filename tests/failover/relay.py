@@ -4,8 +4,9 @@ It can also go silent: what it was connected to is still there, and nothing of i
 """
 
 import asyncio
+import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ class Relay:
     def __init__(self, target: int) -> None:
         self.target = target
         self.made = 0
+        self._heard = sys.maxsize
         self._loop = asyncio.new_event_loop()
         self._lines: set[asyncio.StreamWriter] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, name="relay", daemon=True)
@@ -47,8 +49,13 @@ class Relay:
         """From now what is asked gets through, and no answer does."""
         self._soon(self._answering.clear)
 
+    def hear_only(self, messages: int) -> None:
+        """From now so many messages of each client get through: the first is its name, the next what it asks."""
+        self._heard = messages
+
     def speak(self) -> None:
         """End the silence; what waited goes on, unless its connection was cut."""
+        self._heard = sys.maxsize
         self._soon(self._asking.set)
         self._soon(self._answering.set)
 
@@ -87,7 +94,8 @@ class Relay:
             self.made += 1
             self._lines.add(there_writer)
             await asyncio.gather(
-                self._pump(reader, there_writer, self._asking), self._pump(there_reader, writer, self._answering)
+                self._pump(self._asked(reader), there_writer, self._asking),
+                self._pump(_chunks(there_reader), writer, self._answering),
             )
             self._lines.discard(there_writer)
         except OSError:
@@ -95,13 +103,25 @@ class Relay:
         finally:
             self._lines.discard(writer)
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, gate: asyncio.Event) -> None:
+    async def _asked(self, reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+        heard = 0
+        async for data in _chunks(reader):
+            heard += 1
+            if heard <= self._heard:
+                yield data
+
+    async def _pump(self, source: AsyncIterator[bytes], sink: asyncio.StreamWriter, gate: asyncio.Event) -> None:
         with suppress(OSError):
-            while data := await source.read(CHUNK):
+            async for data in source:
                 await gate.wait()
                 sink.write(data)
                 await sink.drain()
         sink.close()
+
+
+async def _chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    while data := await reader.read(CHUNK):
+        yield data
 
 
 @contextmanager

@@ -1,0 +1,120 @@
+"""The deep check while what it asks is broken, for ten callers at once: in time, and saying what is broken."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from time import monotonic
+
+import pytest
+
+from health.check import CHECK_S
+from health.wiring import HealthWiring
+from tests.databases import Blank
+from tests.failover.relay import Relay, relay_to
+from tests.failover.servers import wait_until
+from tests.figures import record
+from tests.harness import Client, Reply
+from tests.integration.health.surroundings import aws_at, client_on, resources, silence, throttling
+from tests.integration.room import GENEROUS
+from tests.services import Emulator
+
+CALLERS = 10
+SLACK_S = 1.0  # ten environments, each with six questions, on a busy machine
+
+AT_CONNECT, CONNECTED, TABLE, MAIL = "silent at connect", "silent once connected", "table throttled", "mail silent"
+BROKEN = {AT_CONNECT: "database", CONNECTED: "database", TABLE: "state_store", MAIL: "email"}
+FAULTS = [(fault,) for fault in BROKEN] + [(AT_CONNECT, TABLE, MAIL), (CONNECTED, TABLE, MAIL)]
+
+
+@dataclass
+class World:
+    """The database by way of a relay, and the addresses of AWS's services."""
+
+    blank: Blank
+    emulator: Emulator
+    relay: Relay
+    ends: ExitStack
+
+    def environments(self, count: int, faults: tuple[str, ...]) -> list[Client]:
+        """Callers of environments that have started, and have answered once while their database was well."""
+        services = {}
+        if MAIL in faults:
+            services["SESV2"] = self.ends.enter_context(silence())
+        if TABLE in faults:
+            services["DYNAMODB"] = self.ends.enter_context(throttling())[0]
+        self.ends.enter_context(aws_at(self.emulator.url))
+        settings = self.blank.settings.model_copy(update={**resources(), "db_port": self.relay.port})
+        self.ends.enter_context(aws_at(self.emulator.url, **services))
+        clients = [client_on(settings.model_copy(update={"limits": GENEROUS})) for _ in range(count)]
+        with ThreadPoolExecutor(CALLERS) as pool:
+            assert {reply.json["checks"]["database"]["role"] for reply in pool.map(ask, clients)} == {"writer"}
+        for client in clients:
+            forget(client)
+        return clients
+
+    def silence_database(self, faults: tuple[str, ...]) -> None:
+        """From now, where that is among the faults."""
+        if AT_CONNECT in faults:
+            self.relay.silence()
+        if CONNECTED in faults:
+            self.relay.hear_only(1)
+
+
+@pytest.fixture
+def world(emulator: Emulator, blank: Blank) -> Iterator[World]:
+    """All well."""
+    with relay_to(blank.postgres.server.port) as relay, ExitStack() as ends:
+        yield World(blank, emulator, relay, ends)
+
+
+def ask(client: Client) -> Reply:
+    """One call."""
+    return client.call("GET", "/health/deep")
+
+
+def forget(client: Client) -> None:
+    """Have the next check not answered from the last."""
+    assert isinstance(client.wiring, HealthWiring)
+    client.wiring.check._kept = None
+
+
+def ask_anew(client: Client) -> Reply:
+    """One call, of which the answer is not a kept one."""
+    forget(client)
+    return ask(client)
+
+
+def timed(client: Client) -> tuple[Reply, float]:
+    """A call, and how long it took."""
+    began = monotonic()
+    return ask(client), monotonic() - began
+
+
+@pytest.mark.parametrize("environments", [1, CALLERS])
+@pytest.mark.parametrize("faults", FAULTS, ids=" and ".join)
+def test_ten_callers_are_told_in_time_what_is_broken(world: World, faults: tuple[str, ...], environments: int) -> None:
+    """Of one environment, where nine wait for one check, and of ten. Unhealthy without a database, else degraded."""
+    clients = world.environments(environments, faults)
+    world.silence_database(faults)
+    with ThreadPoolExecutor(CALLERS) as pool:
+        answers = list(pool.map(timed, clients * (CALLERS // environments)))
+    broken = {BROKEN[fault] for fault in faults}
+    for reply, seconds in answers:
+        checks = reply.json["checks"]
+        assert {name for name, check in checks.items() if check["status"] == "unhealthy"} == broken
+        assert reply.status == (503 if "database" in broken else 200)
+        assert seconds < CHECK_S + SLACK_S
+    slowest = max(seconds for _, seconds in answers)
+    record("health_deep", faults=faults, environments=environments, slowest_s=round(slowest, 2))
+
+
+def test_a_database_that_is_heard_again_is_well_again(world: World) -> None:
+    """In an environment that has seen it silent both ways."""
+    [client] = world.environments(1, ())
+    for fault in (AT_CONNECT, CONNECTED):
+        world.silence_database((fault,))
+        assert ask(client).status == 503
+        world.relay.speak()
+        wait_until(lambda: ask_anew(client).status == 200, "it was never well again")
+        forget(client)
