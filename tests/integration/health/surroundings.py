@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,13 +16,12 @@ import pytest
 
 from health.app import api
 from health.wiring import HealthWiring
-from local import postgres as launcher
 from shared.aws import clients
 from shared.settings import Settings
 from tests.contract.state_table import new_table
-from tests.databases import READY_S, Postgres, proxied
+from tests.databases import Postgres
+from tests.failover.servers import started_follower
 from tests.harness import Client
-from tests.services import free_port
 
 REGION = "eu-central-1"
 THROTTLED = b'{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"too fast"}'
@@ -119,15 +117,8 @@ def stopped(postgres: Postgres) -> Iterator[None]:
 @contextmanager
 def standby_of(primary: Postgres, folder: Path) -> Iterator[Postgres]:
     """A server that follows another."""
-    runner = primary.server.runner
-    server = launcher.Server(runner.folder / "standby", free_port(), folder / "standby.log", runner)
-    runner.own(server.folder)
-    source = f"host=127.0.0.1 port={primary.server.port} user=postgres"
-    command = [str(runner.binaries / "pg_basebackup"), "-D", str(server.data), "-d", source, "-R", "-c", "fast"]
-    subprocess.run(command, env=launcher.environment(server), cwd=server.folder, preexec_fn=runner.prepare, check=True)
-    child = launcher.start(server, fsync="off")
+    follower = started_follower(primary, folder)
     try:
-        child.wait_until(launcher.is_ready(server, child), READY_S)
-        yield Postgres(server, child, proxied(server))
+        yield follower
     finally:
-        child.stop()
+        follower.child.stop()
