@@ -7,7 +7,7 @@ pinned, or left something behind for the next one, fails the run.
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,18 @@ _serial = itertools.count(1)
 
 @dataclass(frozen=True)
 class Postgres:
-    """A running server; `child.process` is its postmaster, `proxy` what the functions' role comes through."""
+    """A running server; `child.process` is its postmaster."""
 
     server: launcher.Server
     child: Child
-    proxy: Proxy
+
+    @cached_property
+    def proxy(self) -> Proxy:
+        """What the functions' role comes through, until the end of the session."""
+        proxy = Proxy(self.server.port, max_connections=MAX_CONNECTIONS, borrow_timeout_s=BORROW_TIMEOUT_S)
+        proxy.start()
+        _proxies.append(proxy)
+        return proxy
 
     def stop(self) -> None:
         """End it; what sessions have left behind in it is looked for before."""
@@ -86,6 +93,11 @@ class Blank:
             cursor_secret="tests",
         )
 
+    @property
+    def direct(self) -> Settings:
+        """The same past the proxy: for what only the server itself can say."""
+        return self.settings.model_copy(update={"db_port": self.postgres.server.port})
+
     def database(self) -> Database:
         """It, as a function has it: on a connection of its own, by the functions' role."""
         dial = partial(connect, self.settings, None)
@@ -97,11 +109,6 @@ class Blank:
         with psycopg.connect(conninfo, autocommit=True, row_factory=dict_row) as connection:
             cursor = connection.execute(query.encode(), params)
             return cursor.fetchall() if cursor.description is not None else []
-
-    @property
-    def direct(self) -> Settings:
-        """The same past the proxy: for what only the server itself can say."""
-        return self.settings.model_copy(update={"db_port": self.postgres.server.port})
 
     def cut_connections(self) -> None:
         """End every session on it, as a failover or an impatient operator does, and the lines that lead there."""
@@ -129,21 +136,13 @@ def soon(seconds: float = 10.0) -> Deadline:
 
 
 def started_postgres(folder: Path, **settings: str) -> Postgres:
-    """A server of its own; end it with `.child.stop()`."""
+    """A server of its own; end it with `.stop()`, or `.child.stop()` where it has ended by itself."""
     runner = unprivileged.choose(launcher.installed_binaries(), folder)
     server = launcher.Server(runner.folder, free_port(), folder / "postgres.log", runner)
     # Nothing a test writes has to survive the machine; what survives a killed server does not depend on it.
     child = launcher.start(server, **{"fsync": "off", "synchronous_commit": "off", **settings})
     child.wait_until(launcher.is_ready(server, child), READY_S)
-    return Postgres(server, child, proxied(server))
-
-
-def proxied(server: launcher.Server) -> Proxy:
-    """A proxy in front of a server, until the end of the session."""
-    proxy = Proxy(server.port, max_connections=MAX_CONNECTIONS, borrow_timeout_s=BORROW_TIMEOUT_S)
-    proxy.start()
-    _proxies.append(proxy)
-    return proxy
+    return Postgres(server, child)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -17,7 +17,7 @@ from local import postgres as launcher
 from local.children import started
 from local.postgres import OWNER
 from shared.postgres.migrate import migrate
-from tests.databases import MIGRATIONS, READY_S, TEMPLATE, Postgres, proxied, started_postgres
+from tests.databases import MIGRATIONS, READY_S, TEMPLATE, Postgres, started_postgres
 from tests.services import free_port
 
 GONE_S = 10.0
@@ -49,7 +49,7 @@ def started_follower(writer: Postgres, folder: Path) -> Postgres:
     subprocess.run(command, env=launcher.environment(server), cwd=server.folder, preexec_fn=runner.prepare, check=True)
     child = launcher.start(server, fsync="off")
     child.wait_until(launcher.is_ready(server, child), READY_S)
-    return Postgres(server, child, proxied(server))
+    return Postgres(server, child)
 
 
 def synchronise(writer: Postgres) -> None:

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from members.app import api
 from shared.clock import monotonic
-from shared.postgres.connection import Connection, Connector
+from shared.postgres.connection import Connection, Connector, connect
+from shared.postgres.database import Database
 from tests.databases import Blank
 from tests.figures import record
 from tests.harness import Client
@@ -55,8 +56,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def environments(blank: Blank, proxy: Proxy) -> list[Client]:
     """So many, each connected and at work."""
-    behind = Blank(replace(blank.postgres, proxy=proxy), blank.name)
-    made = [room(api, behind) for _ in range(ENVIRONMENTS)]
+    dial = partial(connect, blank.settings.model_copy(update={"db_port": proxy.port}), None)
+    connectors = [Connector(dial, idle_timeout_s=20, max_lifetime_s=60, clock=monotonic) for _ in range(ENVIRONMENTS)]
+    made = [room(api, blank, database=Database(connector)) for connector in connectors]
     for client in made:
         client.seconds = SECONDS
         assert client.call("POST", "/members", person(), key=f"before-{serial()}").status == 201
