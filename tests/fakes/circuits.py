@@ -6,7 +6,7 @@ from dataclasses import replace
 from threading import Lock
 
 from shared.resilience.circuit import NEW, Snapshot, Window
-from shared.resilience.circuit_store import CircuitStore, Conversation, StoreUnavailable, Written, hold
+from shared.resilience.circuit_store import CircuitStore, Conversation, Flight, StoreUnavailable, Written, hold
 
 
 class InMemoryCircuits:
@@ -64,3 +64,45 @@ class DirectLine:
         with self._lock, suppress(StoreUnavailable):
             hold(begin(), self._store)
         return 0.0
+
+
+class SteppedLine:
+    """A Line whose conversation goes on when a test says so: between two flights an environment can stand still."""
+
+    patience_s = 0.0
+
+    def __init__(self, store: CircuitStore) -> None:
+        self.flight: Flight | None = None
+        self._store = store
+        self._conversation: Conversation | None = None
+
+    def talk(self, begin: Callable[[], Conversation], within_s: float) -> float:
+        """See Line.talk. Nobody waits."""
+        if self.flight is None:
+            conversation = self._conversation = begin()
+            self._go_on(lambda: next(conversation))
+        return 0.0
+
+    def step(self) -> None:
+        """Fly once, and let the conversation go on to its next flight."""
+        if self.flight is not None and self._conversation is not None:
+            conversation, written = self._conversation, self.flight(self._store)
+            self._go_on(lambda: conversation.send(written))
+
+    def lose(self, *, made: bool) -> None:
+        """The flight's answer is lost; it was `made` or not."""
+        if self.flight is not None and self._conversation is not None:
+            conversation = self._conversation
+            if made:
+                self.flight(self._store)
+            self._go_on(lambda: conversation.throw(StoreUnavailable("ReadTimeoutError")))
+
+    def finish(self) -> None:
+        """Fly all that is left."""
+        while self.flight is not None:
+            self.step()
+
+    def _go_on(self, resume: Callable[[], Flight]) -> None:
+        self.flight = None
+        with suppress(StopIteration, StoreUnavailable):
+            self.flight = resume()

@@ -1,6 +1,7 @@
 """Operators' commands, on real PostgreSQL."""
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,9 +10,13 @@ from jobs import admin
 from jobs.admin import CommandError, CreateStaff, create_staff, read_command
 from jobs.guard import JobsError
 from shared.aws.failures import Unavailable
+from shared.clock import epoch_micros
 from shared.postgres import Database
+from shared.resilience.circuit import Counts, Snapshot, Window, opened
+from shared.settings import Settings
 from shared.wiring import wiring
 from tests.databases import MIGRATIONS, Blank, Postgres, soon
+from tests.fakes.circuits import InMemoryCircuits
 from tests.fakes.identities import FakeIdentities
 from tests.harness import LambdaContext
 from tests.integration.jobs.records import Records
@@ -73,6 +78,9 @@ def test_an_address_of_another_role_is_refused(
         ({k: v for k, v in NEW.items() if k != "language"}, "language"),
         (NEW | {"role": "member"}, "role"),
         (NEW | {"email": "ana"}, "email"),
+        ({"command": "force-circuit", "name": "email"}, "state"),
+        ({"command": "force-circuit", "name": "database", "state": "open"}, "name"),
+        ({"command": "force-circuit", "name": "email", "state": "half_open"}, "state"),
     ],
 )
 def test_a_command_that_is_wrong_says_what_is(event: dict[str, Any], words: str) -> None:
@@ -112,3 +120,50 @@ def test_a_database_out_of_reach_is_told_by_its_class_alone(monkeypatch: pytest.
             admin.handler({"command": "migrate"}, LambdaContext())
     finally:
         wiring.cache_clear()
+
+
+@pytest.fixture
+def store() -> Iterator[InMemoryCircuits]:
+    """The circuits, at the hands of the operators' function."""
+    circuits = InMemoryCircuits()
+    wiring.cache_clear()
+    wiring().__dict__["circuit_store"] = circuits
+    yield circuits
+    wiring.cache_clear()
+
+
+def test_operators_see_every_circuit(store: InMemoryCircuits) -> None:
+    """Its state, since when, until when, and the counts of its window."""
+    policy, now = Settings().circuit("email"), epoch_micros()
+    store.change("email", Snapshot(), opened(Snapshot(), policy, 1_795_000_000_000_000))
+    store.add("storage", Snapshot(), Window(policy.slot(now), Counts(7, 2, 1)))
+    circuits = admin.handler({"command": "circuits"}, LambdaContext())["circuits"]
+    assert set(circuits) == {"email", "identity", "storage"}
+    assert circuits["email"] == {
+        "state": "open", "forced": False, "since": "2026-11-18T09:46:40Z", "probe_at": "2026-11-18T09:47:40Z",
+        "calls": 0, "failures": 0, "slow": 0, "generation": 1,
+    }  # fmt: skip
+    told = circuits["storage"]
+    assert (told["state"], told["since"], told["calls"], told["failures"], told["slow"]) == ("closed", None, 7, 2, 1)
+    assert circuits["identity"]["generation"] == 0
+
+
+def test_operators_force_a_circuit_and_let_it_go(store: InMemoryCircuits) -> None:
+    """Repeating a command changes nothing."""
+
+    def forced(state: str) -> tuple[str, bool, int]:
+        command = {"command": "force-circuit", "name": "email", "state": state}
+        told = admin.handler(command, LambdaContext())["circuits"]["email"]
+        return told["state"], told["forced"], told["generation"]
+
+    assert [forced("open"), forced("open"), forced("closed"), forced("auto")] == [
+        ("open", True, 1), ("open", True, 1), ("closed", True, 2), ("closed", False, 3),
+    ]  # fmt: skip
+    assert store.read("email").forced is False
+
+
+def test_a_table_out_of_reach_is_told_to_operators(store: InMemoryCircuits) -> None:
+    """So that they repeat the command."""
+    store.reachable = False
+    with pytest.raises(CommandError, match=r"repeat the command: Unreachable$"):
+        admin.handler({"command": "circuits"}, LambdaContext())

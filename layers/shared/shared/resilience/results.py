@@ -25,18 +25,20 @@ class Results:
 
     def window(self, now: int) -> Window:
         """What is counted, as of now."""
-        counted = Window(self._slot, Counts(self._calls, self._failures, self._slow), self._previous)
-        return counted.at(self._policy.slot(now))
+        return self._counted().at(self._policy.slot(now))
 
     def forget(self, told: Window) -> None:
-        """Take away what was told."""
-        counted = Window(self._slot, Counts(self._calls, self._failures, self._slow), self._previous)
-        gone = told.at(self._slot)
-        self._become(Window(self._slot, counted.current - gone.current, counted.previous - gone.previous))
+        """Take away what was told; calls may have ended since."""
+        left = self._counted().at(told.slot)
+        gone = told.at(left.slot)
+        self._become(Window(left.slot, left.current - gone.current, left.previous - gone.previous))
 
     def clear(self) -> None:
         """Forget all."""
         self._become(Window(self._slot))
+
+    def _counted(self) -> Window:
+        return Window(self._slot, Counts(self._calls, self._failures, self._slow), self._previous)
 
     def _become(self, window: Window) -> None:
         self._slot, self._previous = window.slot, window.previous

@@ -1,0 +1,254 @@
+"""Environments on one table, each able to stand still at any moment and go on later: what may never happen.
+
+Every flight to the table is a step of its own, so any number of things happen between what an environment saw and what
+it writes. Answers are lost, environments are killed with a write on the wire, operators interfere.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from shared.resilience.breaker import CircuitBreaker, CircuitOpen, Permit
+from shared.resilience.circuit import Command, Policy, Snapshot, Window
+from shared.resilience.circuit_store import Flight, Written, force
+from shared.resilience.gcra import SECOND
+from tests.breakers import Time, breaker
+from tests.fakes.circuits import InMemoryCircuits, SteppedLine
+
+POLICY = Policy(
+    name="email", failures=3, window_s=8, open_s=5, probe_lease_s=4, refresh_s=1, blind_s=6, slow_s=2, failure_ratio=0.3
+)
+ENVIRONMENTS = 4
+LEGAL = {
+    ("closed", "open"),
+    ("open", "half_open"),
+    ("half_open", "half_open"),
+    ("half_open", "closed"),
+    ("half_open", "open"),
+}
+End = Literal["well", "failed", "slow"]
+
+
+@dataclass
+class Environment:
+    """A breaker, its line, and the calls it has permitted and not yet heard of."""
+
+    breaker: CircuitBreaker
+    line: SteppedLine
+    permits: list[Permit] = field(default_factory=list)
+
+
+class Audited(InMemoryCircuits):
+    """The table; every write that is made is held against what may happen."""
+
+    def __init__(self, time: Time, seen: Counter[str]) -> None:
+        super().__init__()
+        self.time = time
+        self.happened = seen
+        self.operator = False
+        self.ended: Counter[tuple[int | None, End]] = Counter()
+        self.probed: dict[int, End] = {}
+        self.told_twice = 0
+
+    def change(self, name: str, seen: Snapshot, to: Snapshot) -> Written:
+        held = self._circuits.get(name, Snapshot())
+        written = super().change(name, seen, to)
+        if not written.done:
+            assert written.now == held, "a lost write shows what is there"
+            self.happened["stale move refused"] += 1
+            return written
+        assert to.generation == held.generation + 1
+        assert to.window == Window()
+        if not self.operator:
+            self._audit(held, to)
+        return written
+
+    def _audit(self, held: Snapshot, to: Snapshot) -> None:
+        assert not held.forced
+        assert not to.forced
+        assert (held.state, to.state) in LEGAL
+        if to.state == "half_open":
+            assert self.time() >= (held.open_until if held.state == "open" else held.lease_until)
+        elif held.state == "half_open":
+            assert (self.probed[held.generation] == "well") == (to.state == "closed"), (
+                "by its probe's end, and no other's"
+            )
+        else:
+            assert self._bad(held.generation) + self.told_twice >= POLICY.failures
+        self.happened[f"{held.state} to {to.state}"] += 1
+
+    def add(self, name: str, seen: Snapshot, told: Window) -> Written:
+        held = self._circuits.get(name, Snapshot())
+        written = super().add(name, seen, told)
+        if not written.done:
+            self.happened["stale count refused"] += 1
+            return written
+        now = written.now
+        assert (held.state, held.forced) == ("closed", False)
+        assert (now.state, now.generation, now.since) == ("closed", held.generation, held.since)
+        assert now.window.total.failures <= self._ended(held.generation, "failed") + self.told_twice
+        assert now.window.total.slow <= self._ended(held.generation, "slow") + self.told_twice
+        return written
+
+    def _ended(self, generation: int, end: End) -> int:
+        return self.ended[generation, end] + self.ended[None, end]
+
+    def _bad(self, generation: int) -> int:
+        return self._ended(generation, "failed") + self._ended(generation, "slow")
+
+
+class Breakers(RuleBasedStateMachine):
+    """The schedule."""
+
+    happened: ClassVar[Counter[str]] = Counter()
+
+    @initialize()
+    def begin(self) -> None:
+        """Four environments that know nothing."""
+        self.happened["schedules"] += 1
+        self.time = Time()
+        self.table = Audited(self.time, self.happened)
+        self.environments = [self.new() for _ in range(ENVIRONMENTS)]
+        self.wire: list[Flight] = []
+        self.probes: set[int | None] = set()
+        self.generation = 0
+
+    def new(self) -> Environment:
+        """An environment that has just started."""
+        line = SteppedLine(self.table)
+        return Environment(breaker(line, policy=POLICY, now=self.time, timer=self.time.seconds), line)
+
+    @rule(n=st.integers(0, ENVIRONMENTS - 1))
+    def allow(self, n: int) -> None:
+        """A call begins, or is refused."""
+        environment = self.environments[n]
+        try:
+            permit = environment.breaker.allow()
+        except CircuitOpen:
+            return
+        environment.permits.append(permit)
+        if permit.probe and not permit.alone:
+            assert permit.generation not in self.probes, "each lease is one probe's"
+            self.probes.add(permit.generation)
+
+    @rule(n=st.integers(0, ENVIRONMENTS - 1), which=st.integers(0, 3), end=st.sampled_from(["well", "failed", "slow"]))
+    def end(self, n: int, which: int, end: End) -> None:
+        """A call ends, however long ago it was begun."""
+        environment = self.environments[n]
+        if environment.permits:
+            self.ended(environment, environment.permits.pop(which % len(environment.permits)), end)
+
+    def ended(self, environment: Environment, permit: Permit, end: End) -> None:
+        """Tell the breaker, and note it."""
+        late = (
+            permit.generation is not None
+            and not permit.alone
+            and permit.generation != self.table.read("email").generation
+        )
+        self.happened["late result"] += late
+        if not permit.alone:
+            self.table.ended[permit.generation, end] += 1
+        if permit.probe and not permit.alone and permit.generation is not None:
+            self.table.probed[permit.generation] = end
+        environment.breaker.record(permit, failed=end == "failed", seconds=POLICY.slow_s if end == "slow" else 0.1)
+
+    @rule(n=st.integers(0, ENVIRONMENTS - 1), count=st.integers(1, 3), end=st.sampled_from(["well", "failed"]))
+    def calls(self, n: int, count: int, end: End) -> None:
+        """Whole calls without a pause in between."""
+        environment = self.environments[n]
+        for _ in range(count):
+            before = len(environment.permits)
+            self.allow(n)
+            environment.line.finish()
+            if len(environment.permits) > before:
+                self.ended(environment, environment.permits.pop(), end)
+                environment.line.finish()
+
+    @rule(n=st.integers(0, ENVIRONMENTS - 1))
+    def trip(self, n: int) -> None:
+        """One environment fails so often that a closed circuit opens."""
+        self.environments[n].line.finish()
+        self.calls(n, POLICY.failures, "failed")
+
+    @rule(n=st.integers(0, ENVIRONMENTS - 1), end=st.sampled_from(["well", "failed", None, None]))
+    def probe(self, n: int, end: End | None) -> None:
+        """One environment waits for the probe's time and begins it; it ends at once, or later."""
+        due = self.table.read("email").probe_due
+        if due is None:
+            return
+        self.time.advance(max(0, due - self.time()) / SECOND)
+        environment = self.environments[n]
+        before = len(environment.permits)
+        for _ in range(3):
+            if len(environment.permits) == before:
+                environment.line.finish()
+                self.allow(n)
+        if end is not None and len(environment.permits) > before:
+            self.ended(environment, environment.permits.pop(), end)
+            environment.line.finish()
+
+    @rule(n=st.integers(0, ENVIRONMENTS - 1))
+    def step(self, n: int) -> None:
+        """One flight of one environment."""
+        self.environments[n].line.step()
+
+    @rule(n=st.integers(0, ENVIRONMENTS - 1), made=st.booleans())
+    def lose(self, n: int, made: bool) -> None:
+        """A flight's answer is lost."""
+        line = self.environments[n].line
+        if line.flight is not None:
+            before = self.table.read("email").window.total
+            line.lose(made=made)
+            after = self.table.read("email").window.total
+            # What was added and not acknowledged is told again.
+            self.table.told_twice += max(0, after.failures - before.failures, after.slow - before.slow)
+
+    @rule(n=st.integers(0, ENVIRONMENTS - 1))
+    def kill(self, n: int) -> None:
+        """An environment is gone; its write may still be on the wire."""
+        flight = self.environments[n].line.flight
+        if flight is not None:
+            self.wire.append(flight)
+        self.environments[n] = self.new()
+
+    @precondition(lambda self: self.wire)
+    @rule(which=st.integers(0, 3))
+    def arrive(self, which: int) -> None:
+        """A dead environment's write arrives."""
+        self.wire.pop(which % len(self.wire))(self.table)
+
+    @rule(seconds=st.sampled_from([0.5, 1.0, 3.0, 4.0, 5.0, 13.0]))
+    def wait(self, seconds: float) -> None:
+        """Time passes."""
+        self.time.advance(seconds)
+
+    @rule(command=st.sampled_from(["open", "closed", "auto", "auto"]))
+    def command(self, command: Command) -> None:
+        """Operators interfere."""
+        self.table.operator = True
+        force(self.table, POLICY, command, self.time())
+        self.table.operator = False
+
+    @invariant()
+    def holds(self) -> None:
+        """Generations only grow, and no two probes live."""
+        circuit = self.table.read("email")
+        assert circuit.generation >= self.generation
+        self.generation = circuit.generation
+        live = [
+            permit
+            for environment in self.environments
+            for permit in environment.permits
+            if permit.probe and not permit.alone and permit.generation == circuit.generation
+        ]
+        assert len(live) <= (1 if circuit.state == "half_open" else 0)
+
+
+# What a campaign must have met: schedules in which nothing happens prove nothing.
+MET = (
+    "closed to open", "open to half_open", "half_open to half_open", "half_open to closed", "half_open to open",
+    "stale move refused", "stale count refused", "late result",
+)  # fmt: skip

@@ -1,0 +1,100 @@
+"""Circuit breakers as execution environments have them, and dependencies that fail as they are told to."""
+
+import itertools
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from threading import Lock
+
+from shared.clock import epoch_micros, monotonic
+from shared.resilience.breaker import CircuitBreaker, CircuitOpen
+from shared.resilience.circuit import Policy
+from shared.resilience.circuit_store import CircuitStore
+from shared.resilience.gcra import SECOND
+from shared.resilience.store_line import Line, StoreLine
+
+EMAIL = Policy(name="email", open_s=30.0)
+# A machine that runs other tests beside is slower than any table: what is counted here is not how soon it answers.
+GENEROUS_S = 20.0
+START = 1_795_000_000 * SECOND
+
+_tokens = itertools.count(1)
+
+
+class Down(Exception):
+    """The dependency does not answer."""
+
+
+class Time:
+    """Epoch microseconds, and seconds for a timer, that stand still until they are moved."""
+
+    def __init__(self, micros: int = START) -> None:
+        self.micros = micros
+
+    def __call__(self) -> int:
+        return self.micros
+
+    def seconds(self) -> float:
+        return self.micros / SECOND
+
+    def advance(self, seconds: float) -> None:
+        """Move on."""
+        self.micros += round(seconds * SECOND)
+
+
+@dataclass
+class Dependency:
+    """Counts the calls that reach it; `answer` is called for each and may raise."""
+
+    answer: Callable[[], None] = lambda: None
+    calls: int = 0
+    _lock: Lock = field(default_factory=Lock)
+
+    def __call__(self) -> None:
+        with self._lock:
+            self.calls += 1
+        self.answer()
+
+
+def down() -> None:
+    """What a dead dependency answers."""
+    raise Down
+
+
+def ignore(event: str, facts: Mapping[str, object]) -> None:
+    """An observer that looks away."""
+
+
+def breaker(
+    line: Line,
+    *,
+    policy: Policy = EMAIL,
+    now: Callable[[], int] = epoch_micros,
+    timer: Callable[[], float] = monotonic,
+    observer: Callable[[str, Mapping[str, object]], None] = ignore,
+) -> CircuitBreaker:
+    """An environment's breaker; tokens are told apart by number."""
+    return CircuitBreaker(
+        policy,
+        line,
+        observer=observer,
+        now=now,
+        timer=timer,
+        new_token=lambda: f"token-{next(_tokens)}",
+        failures=(Down,),
+    )
+
+
+def environment(store: CircuitStore, *, policy: Policy = EMAIL, patience_s: float = GENEROUS_S) -> CircuitBreaker:
+    """A breaker as production wires it, in real time, that waits for its store as long as the machine needs."""
+    return breaker(StoreLine(store, timer=monotonic, patience_s=patience_s), policy=policy)
+
+
+def attempt(breaker: CircuitBreaker, dependency: Callable[[], None]) -> bool:
+    """Make a call; whether it was let through."""
+    try:
+        with suppress(Down):
+            breaker.call(dependency)
+    except CircuitOpen:
+        return False
+    return True

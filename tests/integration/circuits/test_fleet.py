@@ -1,0 +1,167 @@
+"""A fleet of environments before a dependency in trouble, on a real table; Powertools' breaker beside it."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+from aws_lambda_powertools.utilities.circuit_breaker import CircuitBreakerOpenError
+
+from shared.aws.circuits import DynamoDbCircuits
+from shared.clock import epoch_micros
+from shared.resilience.circuit import NEW, Policy, opened
+from shared.resilience.circuit_store import CircuitStore
+from tests.breakers import EMAIL, Dependency, Down, attempt, down, environment
+from tests.contract.state_table import at_once, client_of, new_table
+from tests.fakes.circuits import InMemoryCircuits
+from tests.figures import record
+from tests.powertools import powertools_environment
+from tests.services import Emulator
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+THRESHOLD = EMAIL.failures
+SIZES = pytest.mark.parametrize("size", [1, 10, 20, 50])
+ROUNDS = 6
+Caller = Callable[[Callable[[], None]], object]
+
+
+@pytest.fixture(scope="module")
+def dynamodb(emulator: Emulator) -> "DynamoDBClient":
+    """A client of the emulated DynamoDB."""
+    return client_of(emulator.url)
+
+
+def table_of(client: "DynamoDBClient") -> CircuitStore:
+    """A new, real table."""
+    return DynamoDbCircuits(client, new_table(client))
+
+
+def ours(store: CircuitStore, size: int, policy: Policy = EMAIL) -> list[Caller]:
+    """Callers, each behind a breaker of its own."""
+
+    def caller() -> Caller:
+        breaker = environment(store, policy=policy)
+        return lambda run: attempt(breaker, run)
+
+    return [caller() for _ in range(size)]
+
+
+def theirs(client: "DynamoDBClient", size: int, *, cache_s: int = 0) -> list[Caller]:
+    """The same behind Powertools', which tells what is open by raising."""
+    table = new_table(client)
+
+    def caller() -> Caller:
+        call = powertools_environment(client, table, threshold=THRESHOLD, cache_s=cache_s)
+
+        def tried(run: Callable[[], None]) -> None:
+            with suppress(Down, CircuitBreakerOpenError):
+                call(run)
+
+        return tried
+
+    return [caller() for _ in range(size)]
+
+
+def one_by_one(callers: Sequence[Caller], run: Callable[[], None], rounds: int = ROUNDS) -> None:
+    """Each calls in turn, round after round: one call is in flight."""
+    for _ in range(rounds):
+        for call in callers:
+            call(run)
+
+
+def all_at_once(callers: Sequence[Caller], run: Callable[[], None], rounds: int = ROUNDS) -> None:
+    """All call at the same moment, round after round: as many calls are in flight as there are callers."""
+    for _ in range(rounds):
+        at_once([lambda call=call: call(run) for call in callers])  # type: ignore[misc]
+
+
+@SIZES
+def test_a_dead_dependency_is_called_as_often_as_the_threshold_says_and_no_more(
+    dynamodb: "DynamoDBClient", size: int
+) -> None:
+    """Environments in turn: five calls, however many there are; Powertools lets four more through for each."""
+    dead, fake, beside = Dependency(down), Dependency(down), Dependency(down)
+    one_by_one(ours(table_of(dynamodb), size), dead)
+    one_by_one(ours(InMemoryCircuits(), size), fake)
+    one_by_one(theirs(dynamodb, size), beside)
+    record(f"breaker.calls_at_{size}", ours=dead.calls, powertools=beside.calls)
+    assert dead.calls == fake.calls == THRESHOLD
+    assert beside.calls == 4 * size + 1
+
+
+@SIZES
+def test_of_calls_made_at_once_only_those_in_flight_come_on_top(dynamodb: "DynamoDBClient", size: int) -> None:
+    """Six rounds: the first is in flight as a whole, after it the fleet knows."""
+    dead, fake, beside = Dependency(down), Dependency(down), Dependency(down)
+    all_at_once(ours(table_of(dynamodb), size), dead)
+    all_at_once(ours(InMemoryCircuits(), size), fake)
+    all_at_once(theirs(dynamodb, size), beside)
+    record(f"breaker.calls_at_once_{size}", ours=dead.calls, powertools=beside.calls)
+    assert dead.calls <= THRESHOLD + size
+    assert fake.calls <= THRESHOLD + size
+    assert beside.calls > (THRESHOLD - 1) * size
+
+
+@SIZES
+def test_an_environment_that_has_just_seen_all_well_calls_once_more_at_most(
+    dynamodb: "DynamoDBClient", size: int
+) -> None:
+    """What it knows is younger than the refresh interval, here without end; Powertools with its cache of 5 s beside."""
+    dead, beside = Dependency(), Dependency()
+    for callers, dependency in (
+        (ours(table_of(dynamodb), size, Policy(name="email", refresh_s=3600)), dead),
+        (theirs(dynamodb, size, cache_s=5), beside),
+    ):
+        one_by_one(callers, dependency, rounds=1)
+        dependency.calls, dependency.answer = 0, down
+        one_by_one(callers, dependency)
+    record(f"breaker.calls_warm_{size}", ours=dead.calls, powertools=beside.calls)
+    assert dead.calls <= max(THRESHOLD, size)
+    assert beside.calls >= THRESHOLD * size - size
+
+
+def half_of_the_time() -> Callable[[], None]:
+    """A dependency of which every other call fails."""
+    calls = iter(range(10**9))
+
+    def answer() -> None:
+        if next(calls) % 2:
+            raise Down
+
+    return answer
+
+
+def test_half_of_the_calls_failing_opens_the_circuit_and_not_powertools(dynamodb: "DynamoDBClient") -> None:
+    """Its counter begins anew at each success; an environment that has just seen all well may call on for a moment."""
+    half, beside = Dependency(half_of_the_time()), Dependency(half_of_the_time())
+    one_by_one(ours(table_of(dynamodb), 10), half)
+    one_by_one(theirs(dynamodb, 1), beside, rounds=60)
+    record("breaker.half_failing", ours=half.calls, powertools=beside.calls, of=60)
+    assert half.calls <= 2 * THRESHOLD + 10
+    assert beside.calls == 60
+
+
+def test_slow_calls_open_the_circuit_and_not_powertools(dynamodb: "DynamoDBClient") -> None:
+    """It has no notion of slow."""
+    policy = Policy(name="email", slow_s=1e-9)
+    slow, beside = Dependency(), Dependency()
+    one_by_one(ours(table_of(dynamodb), 10, policy), slow)
+    one_by_one(theirs(dynamodb, 10), beside)
+    record("breaker.slow", ours=slow.calls, powertools=beside.calls, of=60)
+    assert (slow.calls, beside.calls) == (THRESHOLD, 60)
+
+
+@pytest.mark.parametrize("on", ["fake", "table"])
+def test_of_fifty_environments_that_find_the_probe_due_one_makes_it(on: str, dynamodb: "DynamoDBClient") -> None:
+    """All at the same moment, and again while it is under way: the others call nothing."""
+    store = InMemoryCircuits() if on == "fake" else table_of(dynamodb)
+    store.change("email", NEW, opened(NEW, EMAIL, epoch_micros() - 60_000_000))
+    breakers = [environment(store) for _ in range(50)]
+    dead, passed = Dependency(down), list[bool]()
+    for _ in range(3):
+        passed += at_once([lambda one=one: attempt(one, dead) for one in breakers])  # type: ignore[misc]
+    record(f"breaker.probes_at_50_{on}", ours=dead.calls)
+    assert (dead.calls, sum(passed)) == (1, 1)
+    assert store.read("email").state == "open"

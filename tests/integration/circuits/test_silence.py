@@ -1,0 +1,124 @@
+"""The table black-holed: it takes connections and never answers. Nobody waits, and circuits stay as they were."""
+
+from collections.abc import Callable, Iterator
+from statistics import median
+from time import perf_counter, sleep
+from typing import TYPE_CHECKING
+
+import pytest
+
+from shared.aws import clients
+from shared.aws.circuits import DynamoDbCircuits
+from shared.clock import monotonic
+from shared.resilience.breaker import CircuitBreaker
+from shared.resilience.circuit import NEW, Snapshot, Window, opened
+from shared.resilience.circuit_store import CircuitStore, Written
+from shared.resilience.store_line import StoreLine
+from tests.breakers import EMAIL, Dependency, Time, attempt, breaker, down
+from tests.contract.state_table import client_of, new_table
+from tests.figures import record
+from tests.integration.health.surroundings import aws_at, silence
+from tests.services import Emulator
+
+if TYPE_CHECKING:
+    pass
+
+ALLOWED_MS = 50.0
+CALLS = 200
+
+
+class Switched:
+    """The table, until it is switched to a silent one: both by production's own client of it."""
+
+    def __init__(self, table: CircuitStore, silent: CircuitStore) -> None:
+        self.now = table
+        self.silent = silent
+
+    def cut(self) -> None:
+        """From now on nothing answers."""
+        self.now = self.silent
+
+    def read(self, name: str) -> Snapshot:
+        return self.now.read(name)
+
+    def add(self, name: str, seen: Snapshot, told: Window) -> Written:
+        return self.now.add(name, seen, told)
+
+    def change(self, name: str, seen: Snapshot, to: Snapshot) -> Written:
+        return self.now.change(name, seen, to)
+
+
+@pytest.fixture
+def table(emulator: Emulator) -> Iterator[Switched]:
+    """A table that can be cut off."""
+    plain = client_of(emulator.url)
+    with silence() as nowhere, aws_at(nowhere):
+        clients.circuits.cache_clear()
+        yield Switched(DynamoDbCircuits(plain, new_table(plain)), DynamoDbCircuits(clients.circuits(), "state"))
+        clients.circuits.cache_clear()
+
+
+def milliseconds(call: Callable[[], object]) -> float:
+    """How long it takes."""
+    began = perf_counter()
+    call()
+    return (perf_counter() - began) * 1000
+
+
+def eventually(look: Callable[[], bool], within_s: float = 20.0) -> bool:
+    """Whether it comes true: on a busy machine the table may be late at first."""
+    until = monotonic() + within_s
+    while not (seen := look()) and monotonic() < until:
+        sleep(0.01)
+    return seen
+
+
+def environment(store: CircuitStore, time: Time) -> CircuitBreaker:
+    """As in production, but that the circuit's time stands still."""
+    return breaker(StoreLine(store, timer=monotonic), now=time)
+
+
+def test_an_open_circuit_stays_open_and_nobody_waits(table: Switched) -> None:
+    """Also when the probe is due; all the waiting there is, is for the first answer that does not come."""
+    time, dependency = Time(), Dependency()
+    tripped = opened(NEW, EMAIL, time())
+    table.change("email", NEW, tripped)
+    known = environment(table, time)
+    assert eventually(lambda: not attempt(known, dependency))
+    dependency.calls = 0
+    table.cut()
+    time.advance(EMAIL.open_s + 1)
+    times = [milliseconds(lambda: attempt(known, dependency)) for _ in range(CALLS)]
+    assert dependency.calls == 0
+    told(times, "open")
+
+
+def test_a_closed_circuit_goes_on_serving_and_nobody_waits(table: Switched) -> None:
+    """Calls pass, from the first one of an environment that knows nothing."""
+    table.cut()
+    dependency = Dependency()
+    new = environment(table, Time())
+    times = [milliseconds(lambda: attempt(new, dependency)) for _ in range(CALLS)]
+    assert dependency.calls == CALLS
+    told(times, "closed")
+
+
+def test_a_dead_dependency_beside_a_dead_table_is_called_up_to_the_threshold(table: Switched) -> None:
+    """By each environment that is on its own; and what a call waits is not more for its failing."""
+    table.cut()
+    dependency = Dependency(down)
+    new = environment(table, Time())
+    times = [milliseconds(lambda: attempt(new, dependency)) for _ in range(CALLS)]
+    assert dependency.calls == EMAIL.failures
+    told(times, "failing")
+
+
+def told(times: list[float], what: str) -> None:
+    """Keep the figures, and hold them against what is allowed.
+
+    One call waits, for the first answer that does not come; one more may be held up by a machine that is busy.
+    """
+    record(f"breaker.black_hole_{what}", worst_ms=round(max(times), 1), median_ms=round(median(times), 4), calls=CALLS)
+    waited = sorted(times)[-2:]
+    assert waited[0] < ALLOWED_MS
+    assert median(times) < 1.0

@@ -1,0 +1,266 @@
+"""Jobs before an open circuit, on real PostgreSQL: they wait for the probe, and no attempt of theirs is counted."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from jobs.housekeeping import Housekeeper
+from jobs.relay import relay_once
+from jobs.work import SPREAD_S, Office, Worker
+from shared.aws.failures import AwsFailure, Refused, Unavailable, Uncertain
+from shared.aws.guarded import FAILURES, GuardedEvidence, GuardedIdentities, GuardedMailer
+from shared.aws.mail import Mail
+from shared.clock import utc_now
+from shared.postgres import Database
+from shared.resilience.breaker import CircuitBreaker
+from shared.resilience.circuit import Policy
+from shared.settings import Settings
+from tests.breakers import Time
+from tests.databases import Blank, soon
+from tests.fakes.circuits import DirectLine, InMemoryCircuits
+from tests.fakes.evidence import FakeEvidence
+from tests.fakes.identities import FakeIdentities
+from tests.fakes.mailer import FakeMailer
+from tests.fakes.queues import FakeQueues
+from tests.integration.jobs.records import Records
+
+OFFICE = Office("desk@interdomestik.test", "mk", "https://app.example.test")
+EMAIL, IDENTITY, STORAGE = (Settings().circuit(name) for name in ("email", "identity", "storage"))
+LONG = 60.0
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A worker whose services stand behind circuits, whose time is the test's."""
+
+    worker: Worker
+    mailer: FakeMailer
+    identities: FakeIdentities
+    queues: FakeQueues
+    store: InMemoryCircuits
+    time: Time
+
+    def work(self, job_id: UUID) -> str:
+        """Do a job with time enough."""
+        return self.worker.work(job_id, soon(LONG))
+
+    def breaker(self, policy: Policy) -> CircuitBreaker:
+        """Another environment's."""
+        return breaker_on(self.store, self.time, policy)
+
+    def break_mail(self, error: AwsFailure) -> None:
+        """From now on every mail meets this."""
+
+        def answer(_mail: Mail) -> None:
+            raise error
+
+        self.mailer.answer = answer
+
+    def mend_mail(self) -> None:
+        """From now on mails leave again."""
+        self.mailer.answer = lambda _mail: None
+
+
+def breaker_on(store: InMemoryCircuits, time: Time, policy: Policy) -> CircuitBreaker:
+    """A breaker wired as production's, but for its clock and its store."""
+    return CircuitBreaker(
+        policy,
+        DirectLine(store),
+        observer=lambda _event, _facts: None,
+        now=time,
+        timer=time.seconds,
+        new_token=lambda: f"token-{len(store.moves)}",
+        failures=FAILURES,
+    )
+
+
+@pytest.fixture
+def shop(database: Database) -> Shop:
+    """Waits are the longest they may be."""
+    mailer, identities, queues = FakeMailer(), FakeIdentities(), FakeQueues()
+    store, time = InMemoryCircuits(), Time()
+    circuits = {"mail": breaker_on(store, time, EMAIL), "identity": breaker_on(store, time, IDENTITY)}
+    worker = Worker(
+        database,
+        GuardedMailer(mailer, circuits["mail"]),
+        GuardedIdentities(identities, circuits["identity"]),
+        queues,
+        OFFICE,
+        utc_now,
+        uniform=lambda _low, high: high,
+        circuits=circuits,
+    )
+    return Shop(worker, mailer, identities, queues, store, time)
+
+
+@pytest.fixture
+def member(records: Records) -> UUID:
+    """Somebody to write to."""
+    return records.member(email="besa@example.test")
+
+
+@pytest.fixture
+def mails(records: Records, member: UUID) -> Callable[[int], list[UUID]]:
+    """So many mails, on their way."""
+    return lambda count: [
+        records.mail("member-welcome", member, to=member, state="queued", priority="high") for _ in range(count)
+    ]
+
+
+def opened(shop: Shop, mails: Callable[[int], list[UUID]]) -> list[UUID]:
+    """The mails that opened the circuit by failing."""
+    shop.break_mail(Unavailable("EndpointConnectionError"))
+    failed = mails(EMAIL.failures)
+    assert [shop.work(job) for job in failed] == ["pending"] * EMAIL.failures
+    assert shop.store.read("email").state == "open"
+    shop.mend_mail()
+    return failed
+
+
+def due_in_s(blank: Blank, job_id: UUID) -> float:
+    """Seconds between a job's last change and when it is due."""
+    due = "SELECT extract(epoch FROM available_at - updated_at)::float AS s FROM outbox WHERE id = %s"
+    return float(blank.rows(due, job_id)[0]["s"])
+
+
+def test_a_mail_before_an_open_circuit_waits_for_the_probe_and_no_attempt_is_counted(
+    shop: Shop, records: Records, blank: Blank, mails: Callable[[int], list[UUID]]
+) -> None:
+    """It is not even claimed: nothing was begun, so nothing is lost with a worker that dies."""
+    opened(shop, mails)
+    shop.time.advance(20)
+    [job] = mails(1)
+    assert shop.work(job) == "pending"
+    row = records.at(job)
+    assert (row["state"], row["attempts"], row["last_error"], row["leased_until"]) == (
+        "pending", 0, "circuit-open", None,
+    )  # fmt: skip
+    assert due_in_s(blank, job) == pytest.approx(40 + SPREAD_S, abs=1)
+    assert shop.queues.nudges[-1] == round(40 + SPREAD_S)
+    assert not shop.mailer.sent
+    assert shop.work(job) == "pending", "the message came twice"
+    assert records.at(job)["attempts"] == 0
+
+
+def test_putting_a_job_off_is_one_flight(
+    shop: Shop, mails: Callable[[int], list[UUID]], monkeypatch: pytest.MonkeyPatch, database: Database
+) -> None:
+    """So there is no moment at which a dead worker could leave it claimed."""
+    opened(shop, mails)
+    [job] = mails(1)
+    flown: list[None] = []
+    fly = database._fly
+
+    def counted(*args: Any) -> Any:
+        flown.append(None)
+        return fly(*args)
+
+    monkeypatch.setattr(database, "_fly", counted)
+    assert shop.work(job) == "pending"
+    assert len(flown) == 1
+
+
+def test_an_open_circuit_holds_up_its_own_kind_of_job_alone(
+    shop: Shop, records: Records, member: UUID, mails: Callable[[int], list[UUID]]
+) -> None:
+    """Sign-ins are made while mails wait."""
+    opened(shop, mails)
+    assert shop.work(records.identity(member, state="queued")) == "done"
+
+
+def test_a_job_that_was_claimed_before_the_circuit_opened_is_given_back_uncounted(
+    shop: Shop, records: Records, mails: Callable[[int], list[UUID]]
+) -> None:
+    """The probe is another's: of many that came for it one is made."""
+    opened(shop, mails)
+    shop.time.advance(EMAIL.open_s)
+    other, [job] = shop.breaker(EMAIL), mails(1)
+    run = shop.worker.database.run
+
+    def overtaken(*arguments: Any) -> Any:
+        landed = run(*arguments)
+        if shop.store.read("email").state == "open":
+            assert other.allow().probe
+        return landed
+
+    shop.worker.database.run = overtaken  # type: ignore[method-assign, assignment]
+    assert shop.work(job) == "pending"
+    row = records.at(job)
+    assert (row["state"], row["attempts"], row["last_error"]) == ("pending", 0, "circuit-open")
+    assert not shop.mailer.sent
+
+
+def test_a_mail_that_is_refused_opens_nothing(shop: Shop, mails: Callable[[int], list[UUID]]) -> None:
+    """A bad address is an answer."""
+    shop.break_mail(Refused("MessageRejected"))
+    assert {shop.work(job) for job in mails(3 * EMAIL.failures)} == {"failed"}
+    assert shop.store.read("email").state == "closed"
+
+
+def test_mails_of_unknown_fate_open_it_and_stay_uncertain(shop: Shop, mails: Callable[[int], list[UUID]]) -> None:
+    """The sixth is not tried."""
+    shop.break_mail(Uncertain("ReadTimeoutError"))
+    states = [shop.work(job) for job in mails(EMAIL.failures + 1)]
+    assert states == ["uncertain"] * EMAIL.failures + ["pending"]
+
+
+def test_identities_have_a_circuit_of_their_own(shop: Shop, records: Records, member: UUID) -> None:
+    """Open for half a minute."""
+    shop.identities.fails = [Unavailable("TooManyRequestsException")] * 100
+    jobs = [records.identity(member, state="queued") for _ in range(2 * IDENTITY.failures)]
+    assert {shop.work(job) for job in jobs} == {"pending"}
+    assert len(shop.identities.fails) == 100 - IDENTITY.failures
+    assert [records.at(job)["attempts"] for job in jobs] == [1] * IDENTITY.failures + [0] * IDENTITY.failures
+
+
+def test_after_an_outage_every_mail_is_sent_once(
+    shop: Shop, blank: Blank, records: Records, mails: Callable[[int], list[UUID]]
+) -> None:
+    """Ten minutes, sixty mails: few calls reach the service meanwhile, and no mail is given up."""
+    reached = 0
+    outage_until = shop.time() + 600_000_000
+
+    def answer(_mail: Mail) -> None:
+        nonlocal reached
+        if shop.time() < outage_until:
+            reached += 1
+            raise Unavailable("EndpointConnectionError")
+
+    shop.mailer.answer = answer
+    jobs = mails(60)
+    for _ in range(40):
+        for job in jobs:
+            if records.at(job)["state"] == "queued":
+                shop.work(job)
+        shop.time.advance(30)
+        blank.rows("UPDATE outbox SET available_at = available_at - interval '30 s' WHERE state = 'pending'")
+        relay_once(shop.worker.database, shop.queues, clock=utc_now, deadline=soon())
+    assert set(records.states().values()) == {"done"}
+    assert sorted(tags["job"] for tags in shop.mailer.tags) == sorted(map(str, jobs))
+    assert reached <= EMAIL.failures + 600 / EMAIL.open_s
+    assert blank.rows("SELECT sum(attempts)::int AS n FROM outbox") == [{"n": 60 + reached}]
+
+
+def test_housekeeping_leaves_documents_for_later_while_the_buckets_circuit_is_open(
+    shop: Shop, records: Records, member: UUID, blank: Blank, database: Database
+) -> None:
+    """It asks no more than the threshold, and does its other chores."""
+    claim = records.claim(member)
+    for n in range(10):
+        blank.rows(
+            "INSERT INTO documents (id, claim_id, slot, file_name, content_type, size, object_key, created_at)"
+            " VALUES (gen_random_uuid(), %s, %s, 'a.png', 'image/png', 1, %s, now() - interval '2 days')",
+            claim, n + 1, f"uploads/{n}",
+        )  # fmt: skip
+    evidence = FakeEvidence()
+    evidence.fails = Unavailable("EndpointConnectionError")
+    breaker = shop.breaker(STORAGE)
+    keeper = Housekeeper(database, GuardedEvidence(evidence, breaker), utc_now, "request", soon(LONG))
+    assert keeper.run()["documents_swept"] == 0
+    assert shop.store.read("storage").state == "open"
+    evidence.fails = None
+    shop.time.advance(STORAGE.open_s)
+    assert keeper.run()["documents_swept"] == 10
