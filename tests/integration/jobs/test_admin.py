@@ -140,7 +140,7 @@ def test_operators_see_every_circuit(store: InMemoryCircuits) -> None:
     circuits = admin.handler({"command": "circuits"}, LambdaContext())["circuits"]
     assert set(circuits) == {"email", "identity", "storage"}
     assert circuits["email"] == {
-        "state": "open", "forced": False, "since": "2026-11-18T09:46:40Z", "probe_at": "2026-11-18T09:47:40Z",
+        "state": "open", "forced": False, "since": "2026-11-18T11:06:40Z", "probe_at": "2026-11-18T11:07:40Z",
         "calls": 0, "failures": 0, "slow": 0, "generation": 1,
     }  # fmt: skip
     told = circuits["storage"]
