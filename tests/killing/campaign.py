@@ -27,6 +27,17 @@ LEASE_S = SECONDS - ANSWER_RESERVE_S + LEASE_MARGIN_S
 GIVE_UP_S = 120.0
 
 
+@dataclass(frozen=True)
+class Plan:
+    """A request to kill at a step, where its second run dies if it comes there, and whether that comes at once."""
+
+    use_case: UseCase
+    asked: Asked
+    step: Step
+    once_more: Step | None
+    at_once: bool
+
+
 @dataclass
 class Killed:
     """A request that was killed at a step, and what the database knew of it right after."""
@@ -96,26 +107,28 @@ class Campaign:
         """A request for each target: killed there, then sent again until it is answered."""
         targets = self._random.sample(targets, len(targets))
         scene = Scene.of(self._world)
-        asked = [(use_case, step, use_case.ask(scene), self._once_more(targets)) for use_case, step in targets]
+        plans = [self._plan(use_case, step, scene, targets) for use_case, step in targets]
         before = self._world.rows()
-        killed = self._each(asked, self._kill)
-        self._each([one for one in killed if self._random.random() < AT_ONCE], self._send_again)
+        killed = self._each(plans, self._kill)
         give_up = time.monotonic() + GIVE_UP_S
         while waiting := [one for one in killed if one.answer is None]:
             assert time.monotonic() < give_up, [(one.use_case.name, one.step) for one in waiting]
             self._each(waiting, self._send_again_when_free)
         return Fought(killed, added(before, self._world.rows()))
 
-    def _once_more(self, targets: list[Target]) -> Step | None:
-        """Where the second run dies, if it comes there."""
-        return self._random.choice(targets)[1] if self._random.random() < self._twice else None
+    def _plan(self, use_case: UseCase, step: Step, scene: Scene, targets: list[Target]) -> Plan:
+        once_more = self._random.choice(targets)[1] if self._random.random() < self._twice else None
+        return Plan(use_case, use_case.ask(scene), step, once_more, self._random.random() < AT_ONCE)
 
-    def _kill(self, lane: Processes, target: tuple[UseCase, Step, Asked, Step | None]) -> Killed:
-        use_case, step, asked, once_more = target
+    def _kill(self, lane: Processes, plan: Plan) -> Killed:
+        use_case, asked, step = plan.use_case, plan.asked, plan.step
         free_at = time.monotonic() + LEASE_S
         ran = lane.run(asked.handler, asked.event(), seconds=SECONDS, kill=step)
         assert ran.killed, (use_case.name, step, ran)
-        return Killed(use_case, asked, step, once_more, kept_facts(self._world, asked), free_at)
+        killed = Killed(use_case, asked, step, plan.once_more, kept_facts(self._world, asked), free_at)
+        if plan.at_once:
+            self._send_again(lane, killed)
+        return killed
 
     def _send_again_when_free(self, lane: Processes, killed: Killed) -> None:
         time.sleep(max(0.0, killed.free_at - time.monotonic()))
