@@ -49,6 +49,6 @@ def test_a_registration_cut_at_every_byte_is_done_once(
     assert bench.uneven() == []
     check(direction, size, outcomes, retries=retries)
     record(
-        "registration cut at every byte", direction=direction, retries=retries, cuts=len(places), done_once=len(places),
+        "registration_cut_long", direction=direction, retries=retries, cuts=len(places), uneven=len(bench.uneven()),
         told_503_but_done=Counter(outcomes.values())[Outcome(503, found=True)], step=STEP, seed=SEED,
     )  # fmt: skip

@@ -22,9 +22,12 @@ from typing import Any
 import boto3
 
 from shared import steps
+from shared.aws import clients
+from shared.resilience.store_line import StoreLine
 from tests.killing.tracing import Tracer
 
 HANDLERS = ("agents.app", "members.app", "claims.app", "jobs.app", "jobs.relay", "jobs.worker", "jobs.housekeeping")
+PATIENT_S = 20.0
 SERVICES = ("dynamodb", "sqs", "s3", "cognito-idp", "sesv2")
 
 
@@ -92,8 +95,16 @@ def preload() -> None:
     build: Any = boto3.client
     for service in SERVICES:
         build(service)
+    wait_for_circuits()
     gc.collect()
     gc.freeze()
+
+
+def wait_for_circuits() -> None:
+    """Circuits are asked in a thread that nobody waits for long; waited for, a call's steps come in one order."""
+    init: Any = StoreLine.__init__
+    init.__kwdefaults__["patience_s"] = PATIENT_S
+    clients.CIRCUITS_TIMEOUT_S = PATIENT_S
 
 
 def in_a_process(call: dict[str, Any]) -> dict[str, Any]:

@@ -42,10 +42,12 @@ def test_a_relay_killed_at_any_step_loses_and_doubles_nothing(office: Office) ->
     jobs = killed_relays(office, points)
     office.recover()
     mails, identities = [mail for mail, _ in jobs], [identity for _, identity in jobs]
+    sent, wrong = office.sent(*mails), wrong_identities(office, identities)
+    lost, doubled = sent.count(0), sum(n > 1 for n in sent)
+    record("kill_points_relay", killed=len(points), lost=lost, doubled=doubled, wrong=len(wrong))
     assert {office.records.at(mail.id)["state"] for mail in mails} == {"done"}
-    assert office.sent(*mails) == [1] * len(points)
-    assert wrong_identities(office, identities) == []
-    record("kill_points_relay", killed=len(points), lost=0, doubled=0)
+    assert sent == [1] * len(points)
+    assert wrong == []
 
 
 def test_a_worker_killed_at_any_step_of_a_mail_never_sends_two(office: Office) -> None:
@@ -53,11 +55,11 @@ def test_a_worker_killed_at_any_step_of_a_mail_never_sends_two(office: Office) -
     points = office.work(office.mail(**published()).id).points
     deaths = killed_mail_workers(office, points)
     office.recover(rounds=3)
-    assert wrong_deaths(office, deaths) == []
-    uncertain = [death for death in deaths if death.begun]
+    uncertain, wrong = [death for death in deaths if death.begun], wrong_deaths(office, deaths)
+    record("kill_points_mail", killed=len(points), uncertain=len(uncertain), wrong=len(wrong))
+    assert wrong == []
     assert {death.sent for death in uncertain} == {0, 1}, "died before and after the mail had left"
     assert {death.sent for death in deaths if not death.begun} == {0, 1}, "died before it began and after it settled"
-    record("kill_points_mail", killed=len(points), uncertain=len(uncertain), second_mails=0)
 
 
 def test_a_worker_killed_at_any_step_of_a_mail_that_has_to_wait_loses_nothing(office: Office, killing: World) -> None:
@@ -71,9 +73,10 @@ def test_a_worker_killed_at_any_step_of_a_mail_that_has_to_wait_loses_nothing(of
     deaths = killed_mail_workers(slow, points)
     assert [death for death in deaths if death.begun or death.sent] == []
     office.recover(rounds=2)
-    assert wrong_deaths(office, deaths) == []
+    wrong = wrong_deaths(office, deaths)
+    record("kill_points_paced_mail", killed=len(points), wrong=len(wrong))
+    assert wrong == []
     assert office.sent(waits) == [1]
-    record("kill_points_paced_mail", killed=len(points), lost=0, doubled=0)
 
 
 def test_a_worker_killed_at_any_step_of_an_identity_makes_one(office: Office) -> None:
@@ -81,5 +84,6 @@ def test_a_worker_killed_at_any_step_of_an_identity_makes_one(office: Office) ->
     points = office.work(office.identity(**published()).id).points
     jobs = killed_identity_workers(office, points)
     office.recover()
-    assert wrong_identities(office, jobs) == []
-    record("kill_points_identity", killed=len(points), people=len(jobs))
+    wrong = wrong_identities(office, jobs)
+    record("kill_points_identity", killed=len(points), people=len(jobs), wrong=len(wrong))
+    assert wrong == []

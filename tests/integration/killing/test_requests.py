@@ -49,7 +49,10 @@ def test_a_request_killed_at_any_step_and_sent_again_is_done_once(
     """One audit entry, its jobs once, and the answer that the first would have given, whatever step it died at."""
     killed, twin = fought.of(use_case), twins[use_case.name]
     assert {one.step for one in killed} == set(twin.points)
-    assert [word for one in killed for word in wrong(killing, one, twin)] == []
+    words = [word for one in killed for word in wrong(killing, one, twin)]
+    committed = sum(one.committed is not None for one in killed)
+    record("kill_points_requests", use_case=use_case.name, killed=len(killed), committed=committed, wrong=len(words))
+    assert words == []
 
 
 def test_all_killed_requests_together_add_no_row_more_than_unkilled_ones(fought: Fought) -> None:
@@ -62,4 +65,3 @@ def test_some_died_before_and_some_after_the_commit_and_some_were_sent_again_too
     committed = sum(one.committed is not None for one in fought.killed)
     assert 0 < committed < len(fought.killed)
     assert any(one.in_progress for one in fought.killed)
-    record("kill_points_requests", killed=len(fought.killed), committed=committed, use_cases=len(USE_CASES), wrong=0)

@@ -14,6 +14,7 @@ from shared.errors import Unavailable
 from shared.postgres.connection import Connector, connect
 from shared.postgres.database import Database
 from shared.resilience.backoff import Backoff
+from shared.resilience.budget import RetryBudget
 from shared.sql import Query
 from tests.databases import Blank, soon
 from tests.harness import Client, Reply
@@ -93,7 +94,9 @@ class Bench:
         """With an empty quick store: what it knows of a key, it knows from the database."""
         dial = partial(connect, self.blank.settings.model_copy(update={"db_port": self.proxy.port}), None)
         connector = Connector(dial, idle_timeout_s=20, max_lifetime_s=3600, clock=monotonic)
-        database = Database(connector, backoff=Backoff(retries=retries, base_s=0.001))
+        # Cut after cut would use any budget up: what is asked here is what a retry does, not how many there may be.
+        budget, backoff = RetryBudget(most_saved=1_000_000), Backoff(retries=retries, base_s=0.001)
+        database = Database(connector, backoff=backoff, budget=budget)
         return room(api, self.blank, database=database)
 
     def _next(self) -> tuple[dict[str, Any], str]:

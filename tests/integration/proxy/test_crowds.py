@@ -71,7 +71,7 @@ def test_fifty_environments_queue_for_ten_connections(blank: Blank, proxy: Proxy
     assert counts.waiting_max > 0
     assert counts.flights == counts.transactions >= ENVIRONMENTS * EACH
     record(
-        "fifty environments on ten connections", environments=ENVIRONMENTS, connections=CONNECTIONS,
+        "crowd", environments=ENVIRONMENTS, connections=CONNECTIONS,
         registrations=len(statuses), succeeded=statuses.count(201), borrowed_max=counts.borrowed_max,
         waiting_max=counts.waiting_max, per_second=round(len(statuses) / took),
     )  # fmt: skip

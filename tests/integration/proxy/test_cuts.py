@@ -49,7 +49,7 @@ def test_a_registration_cut_anywhere_is_done_once(
     check(direction, sum(flight), outcomes, retries=retries)
     whole(bench, len(chosen))
     record(
-        "registration cut on the wire", direction=direction, retries=retries, cuts=len(chosen), done_once=len(chosen),
+        "registration_cut", direction=direction, retries=retries, cuts=len(chosen), uneven=len(bench.uneven()),
         told_503_but_done=Counter(outcomes.values())[Outcome(503, found=True)], seed=SEED,
     )  # fmt: skip
 
