@@ -6,7 +6,7 @@ BIN := .venvs/dev/bin
 LOCAL := .venvs/local/bin/python -m local --state $(STATE)
 
 .PHONY: help up reset token circuits logs psql migrate \
-	environments dev-environments quick test lint types imports template unit contract integration local e2e schemathesis openapi requirements sam-lint sam-build sam-environment
+	environments dev-environments quick test chaos guarantees forget lint types imports template unit contract integration local e2e schemathesis openapi requirements sam-lint sam-build sam-environment
 
 help:
 	@echo "make up [PORT=3000]      the whole service on this machine; Ctrl-C ends it"
@@ -16,6 +16,8 @@ help:
 	@echo "make logs | psql | migrate"
 	@echo "make quick               lint, types, unit and contract tests, under a minute"
 	@echo "make test                everything that CI runs"
+	@echo "make chaos               the long campaigns: soak, failovers, kill points; CHAOS_SEED=… replays one"
+	@echo "make guarantees          keep what was measured in docs/guarantees.md"
 
 environments:
 	@$(PYTHON) -m local.bootstrap local emulator lambda
@@ -48,7 +50,19 @@ migrate: environments
 # ---- the tests ------------------------------------------------------------------------------------------------------
 quick: lint types imports unit contract
 
-test: quick template integration local e2e schemathesis
+test: forget quick template integration local e2e schemathesis
+	@MEASURED=1 $(BIN)/pytest tests/guarantees
+
+# The long campaigns, an hour or two: each ends by itself, and replays from its seed (CHAOS_SEED=…).
+chaos: dev-environments
+	@$(BIN)/pytest -s tests/chaos
+
+# What was measured since `make test` or the last `make guarantees` goes into docs/guarantees.md.
+guarantees: dev-environments
+	@$(BIN)/python -m tests.guarantees.page --keep
+
+forget:
+	@rm -f build/figures.jsonl
 
 lint: dev-environments
 	@$(BIN)/ruff check .

@@ -10,7 +10,7 @@ import ast
 import json
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,8 @@ class Evidence:
         return bool(eval(self.bar, {"__builtins__": {}}, {**WORDS, **figure}))
 
     def shown(self, figures: Sequence[Figure]) -> str:
-        """The figures in words: one, or of several the largest of each field."""
-        return self.show.format(**_largest(figures), times=len(figures))
+        """The figures in words: one, or of several the largest of each field and the sums."""
+        return self.show.format(**_each(max, figures), sum=_each(sum, figures), times=len(figures))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,9 @@ def _evidence(entry: Mapping[str, str]) -> Evidence:
     return Evidence(test, entry["figure"], entry["bar"], entry["show"], long=test.startswith("tests/chaos/"))
 
 
-def _largest(figures: Sequence[Figure]) -> Figure:
-    return {key: max(figure[key] for figure in figures if key in figure) for figure in figures for key in figure}
+def _each(of: Callable[[list[Any]], Any], figures: Sequence[Figure]) -> Figure:
+    values = {key: [figure[key] for figure in figures if key in figure] for figure in figures for key in figure}
+    return {key: of(found) for key, found in values.items() if of is max or isinstance(found[0], int | float)}
 
 
 def measured(text: str) -> dict[str, list[Figure]]:

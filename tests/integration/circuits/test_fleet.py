@@ -86,7 +86,7 @@ def test_a_dead_dependency_is_called_as_often_as_the_threshold_says_and_no_more(
     one_by_one(ours(table_of(dynamodb), size), dead)
     one_by_one(ours(InMemoryCircuits(), size), fake)
     one_by_one(theirs(dynamodb, size), beside)
-    record(f"breaker.calls_at_{size}", ours=dead.calls, powertools=beside.calls)
+    record("breaker.calls", size=size, ours=dead.calls, powertools=beside.calls)
     assert dead.calls == fake.calls == THRESHOLD
     assert beside.calls == 4 * size + 1
 
@@ -98,7 +98,7 @@ def test_of_calls_made_at_once_only_those_in_flight_come_on_top(dynamodb: "Dynam
     all_at_once(ours(table_of(dynamodb), size), dead)
     all_at_once(ours(InMemoryCircuits(), size), fake)
     all_at_once(theirs(dynamodb, size), beside)
-    record(f"breaker.calls_at_once_{size}", ours=dead.calls, powertools=beside.calls)
+    record("breaker.calls_at_once", size=size, ours=dead.calls, powertools=beside.calls)
     assert dead.calls <= THRESHOLD + size
     assert fake.calls <= THRESHOLD + size
     assert beside.calls > (THRESHOLD - 1) * size
@@ -117,7 +117,7 @@ def test_an_environment_that_has_just_seen_all_well_calls_once_more_at_most(
         one_by_one(callers, dependency, rounds=1)
         dependency.calls, dependency.answer = 0, down
         one_by_one(callers, dependency)
-    record(f"breaker.calls_warm_{size}", ours=dead.calls, powertools=beside.calls)
+    record("breaker.calls_warm", size=size, ours=dead.calls, powertools=beside.calls)
     assert dead.calls <= max(THRESHOLD, size)
     assert beside.calls >= THRESHOLD * size - size
 
@@ -162,6 +162,6 @@ def test_of_fifty_environments_that_find_the_probe_due_one_makes_it(on: str, dyn
     dead, passed = Dependency(down), list[bool]()
     for _ in range(3):
         passed += at_once([lambda one=one: attempt(one, dead) for one in breakers])  # type: ignore[misc]
-    record(f"breaker.probes_at_50_{on}", ours=dead.calls)
+    record("breaker.probes_at_50", on=on, ours=dead.calls)
     assert (dead.calls, sum(passed)) == (1, 1)
     assert store.read("email").state == "open"

@@ -90,7 +90,7 @@ def test_an_outage_is_not_amplified_and_every_request_answered_in_time(
         with outage(proxy):
             answers = [one for seen in pool.map(lambda c: requests(c, each), clients) for one in seen]
         assert set(answers) == {(503, "1", True)}
-        record(f"outage_{outage.__name__}", requests=len(answers), calls=len(calls))
+        record("outage", kind=outage.__name__, requests=len(answers), calls=len(calls))
         assert len(calls) <= 1.1 * len(answers)
         after = [one for seen in pool.map(lambda c: requests(c, 1), clients) for one in seen]
         assert {status for status, _, _ in after} == {201}
