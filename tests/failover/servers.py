@@ -134,11 +134,15 @@ def promote(standby: Postgres) -> None:
 
 
 class Prober:
-    """Asks a server every few milliseconds to write, on a connection of its own that nothing of ours has touched."""
+    """Asks a server every few milliseconds to write, on a connection of its own that nothing of ours has touched.
 
-    def __init__(self, server: Postgres) -> None:
+    `then` is called as soon as the first write was accepted.
+    """
+
+    def __init__(self, server: Postgres, then: Callable[[], object] = lambda: None) -> None:
         self.writable_at = 0.0  # epoch seconds
         self._server = server
+        self._then = then
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._ask, name="prober", daemon=True)
 
@@ -149,6 +153,7 @@ class Prober:
                     connection.execute("CREATE TABLE IF NOT EXISTS probes (at timestamptz)")
                     connection.execute("INSERT INTO probes VALUES (now())")
                     self.writable_at = time.time()
+                    self._then()
                 time.sleep(PROBE_EVERY_S)
 
     def wait(self) -> float:
