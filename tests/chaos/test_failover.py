@@ -2,10 +2,11 @@
 
 import os
 from pathlib import Path
+from statistics import median
 
 import pytest
 
-from tests.failover.rounds import bench
+from tests.failover.rounds import GRACE_S, bench
 from tests.figures import record
 
 ROUNDS = 20
@@ -23,4 +24,5 @@ def test_twenty_failovers_lose_and_double_nothing(tmp_path: Path, capsys: pytest
             assert running.fleet.surprises() == []
             assert running.differences() == ({}, {})
         record("failover_20_rounds", seed=SEED, **running.figures(measured))
+        assert median(one.over_s for one in measured) <= GRACE_S, measured
         assert all(one.in_time for one in measured), measured
