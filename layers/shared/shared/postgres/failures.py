@@ -4,7 +4,7 @@ While connecting every failure has `sqlstate=None`, so there class and message d
 A lost connection never tells whether a commit was done: the retry finds its own first try by its key.
 In a pipeline what fails at the end of the transaction, and the last words of a session, come without SQLSTATE as well:
 psycopg (3.3) then says that it can't end the pipeline, so the connection is left, as a lost one is.
-Each case is seen on a real server in tests/integration/shared/test_failures.py.
+Each case is seen on a real server in tests/integration/shared/test_failures*.py.
 """
 
 import psycopg

@@ -1,0 +1,122 @@
+"""What makes a real server fail as we want it to, and what its errors are taken for."""
+
+import select
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import monotonic, sleep
+from typing import Any
+
+import psycopg
+import pytest
+
+from shared.postgres.connection import Connection, Connector, connect_arguments
+from shared.postgres.database import Database, UseCase
+from shared.postgres.failures import as_answer, is_retryable, must_drop
+from shared.resilience.budget import RetryBudget
+from shared.settings import Settings
+from shared.sql import Query
+from tests.databases import Blank, soon
+
+LONG_S = 20.0
+APP = "interdomestik_app"
+
+
+def caught(failing: Callable[[], object]) -> psycopg.Error:
+    """The error that a call ends in."""
+    with pytest.raises(psycopg.Error) as info:
+        failing()
+    return info.value
+
+
+def meaning(error: psycopg.Error) -> tuple[str | None, bool, bool]:
+    """Its SQLSTATE, whether it is tried again, and whether the connection is left; it is no answer."""
+    assert as_answer(error) is None
+    return error.sqlstate, is_retryable(error), must_drop(error)
+
+
+def connected(settings: Settings, **more: Any) -> Connection:
+    """A connection as a function makes it."""
+    connection: Connection = psycopg.connect(**{**connect_arguments(settings, None), **more})
+    return connection
+
+
+def until(look: Callable[[], object]) -> None:
+    """Return when it comes true."""
+    limit = monotonic() + LONG_S
+    while not look():
+        assert monotonic() < limit
+        sleep(0.01)
+
+
+@dataclass
+class Runner:
+    """An environment's database whose connections and retries are counted."""
+
+    settings: Settings
+
+    def __post_init__(self) -> None:
+        self.made = 0
+        self.retried: list[object] = []
+        self.on_retry: Callable[[], None] = lambda: None
+        connector = Connector(self._connect, idle_timeout_s=60, max_lifetime_s=3600, clock=monotonic)
+        # What an error means is asked here, not how many retries there may be.
+        budget = RetryBudget(most_saved=1000)
+        self.database = Database(connector, budget=budget, observer=self._observe, sleep=lambda _: None)
+
+    def _connect(self, _within_s: float) -> Connection:
+        self.made += 1
+        return connected(self.settings)
+
+    def _observe(self, _event: str, facts: Any) -> None:
+        self.retried.append(facts["sqlstate"])
+        self.on_retry()
+
+    def run(self, *statements: str) -> list[dict[str, Any]]:
+        """One transaction of such statements; the rows of the last."""
+
+        def use_case(tx: Any) -> Any:
+            for statement in statements[:-1]:
+                tx.add(Query(statement))
+            return tx.all(Query(statements[-1]))
+
+        rows: UseCase[list[dict[str, Any]]] = use_case
+        return self.database.run(rows, soon(LONG_S)).value
+
+
+def rival(blank: Blank) -> "psycopg.Connection[Any]":
+    """Somebody else's session, who may do anything."""
+    return psycopg.connect(blank.postgres.conninfo(user="postgres", dbname=blank.name))
+
+
+def waiting(blank: Blank, kind: str) -> list[int]:
+    """The sessions that wait for a lock of a kind."""
+    where = f"datname = '{blank.name}' AND wait_event_type = 'Lock' AND wait_event = '{kind}'"
+    with rival(blank) as look:
+        return [pid for (pid,) in look.execute(f"SELECT pid FROM pg_stat_activity WHERE {where}".encode())]
+
+
+BUMP = "UPDATE scene SET n = n + 1 WHERE name = '{}' RETURNING n"
+GATE = "SELECT pg_advisory_xact_lock(1)"  # where a transaction waits for the test
+COUNTS = "SELECT name, n FROM scene ORDER BY name"
+
+
+@contextmanager
+def gate(blank: Blank) -> Iterator[Callable[[], None]]:
+    """A lock that GATE waits for, and the call that opens it."""
+    with rival(blank) as keeper:
+        keeper.execute("SELECT pg_advisory_xact_lock(1)")
+        yield keeper.commit
+
+
+def caught_or_none(settings: Settings) -> psycopg.Error | None:
+    try:
+        connected(settings).close()
+    except psycopg.Error as error:
+        return error
+    return None
+
+
+def ended(connection: Connection) -> bool:
+    """Whether the server has said something to an idle session, which can only be its end."""
+    return bool(select.select([connection.fileno()], [], [], 0)[0])
