@@ -155,9 +155,17 @@ def _chore(name: str, stage: Stage) -> int:
     return done
 
 
-def _worker(stage: Stage) -> Worker:
+class _Open:
+    """A circuit that lets nobody through."""
+
+    def wait_s(self) -> float:
+        """See Gate."""
+        return 10.0
+
+
+def _worker(stage: Stage, **circuits: _Open) -> Worker:
     office = Office("desk@example.test", "en", "https://app.example.test")
-    return Worker(stage.database, FakeMailer(), FakeIdentities(), stage.queues, office, utc_now)
+    return Worker(stage.database, FakeMailer(), FakeIdentities(), stage.queues, office, utc_now, circuits=circuits)
 
 
 def _relay(stage: Stage, *, broken: bool) -> bool:
@@ -207,6 +215,7 @@ ACTS: dict[str, Act] = {
     "relay": partial(_relay, broken=False),
     "relay without a queue": partial(_relay, broken=True),
     "worker, a mail": lambda s: _worker(s).work(s.scene.mail_job, soon(60)),
+    "worker, a mail that waits": lambda s: _worker(s, mail=_Open()).work(s.scene.mail_job, soon(60)),
     "worker, an identity": lambda s: _worker(s).work(s.scene.identity_job, soon(60)),
     "create-staff": _create_staff,
 }
