@@ -22,6 +22,7 @@ from tests.proxy.handle import Proxy, running_proxy
 ENVIRONMENTS, CONNECTIONS, EACH = 50, 10, 4
 TABLES = ("accounts", "members", "subscriptions", "audit", "idempotency_keys")
 BORROW_TIMEOUT_S = 0.5
+LONG_S = 10.0
 SLACK_S = 2.0  # for a busy machine
 
 
@@ -127,7 +128,9 @@ def test_a_connection_that_is_given_back_in_time_serves_who_waits(blank: Blank, 
     with ThreadPoolExecutor(1) as pool:
         with all_lent(blank, proxy):
             waiting = pool.submit(client.call, "POST", "/members", person(), key="patient")
+            limit = monotonic() + LONG_S
             while proxy.counts.waiting == 0:
+                assert monotonic() < limit
                 sleep(0.005)
             assert not waiting.done()
         assert waiting.result().status == 201
