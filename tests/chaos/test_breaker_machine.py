@@ -10,7 +10,7 @@ from tests.figures import record
 
 SCHEDULES = int(os.environ.get("CHAOS_SCHEDULES", "10000"))
 SEED = int(os.environ.get("CHAOS_SEED", "20261124"))
-STEPS = 50
+STEPS = 30
 
 
 def test_ten_thousand_schedules_find_no_illegal_move() -> None:

@@ -271,7 +271,7 @@ def test_after_ten_minutes_without_ses_five_hundred_mails_are_sent_once_each(
 def test_housekeeping_leaves_documents_for_later_while_the_buckets_circuit_is_open(
     shop: Shop, records: Records, member: UUID, blank: Blank, database: Database
 ) -> None:
-    """It asks no more than the threshold, and does its other chores."""
+    """It asks no more than the threshold; what was removed before is settled."""
     claim = records.claim(member)
     for n in range(10):
         blank.rows(
@@ -279,12 +279,20 @@ def test_housekeeping_leaves_documents_for_later_while_the_buckets_circuit_is_op
             " VALUES (gen_random_uuid(), %s, %s, 'a.png', 'image/png', 1, %s, now() - interval '2 days')",
             claim, n + 1, f"uploads/{n}",
         )  # fmt: skip
-    evidence = FakeEvidence()
-    evidence.fails = Unavailable("EndpointConnectionError")
+    evidence, asked = FakeEvidence(), 0
+
+    def delete(_key: str) -> None:
+        nonlocal asked
+        asked += 1
+        if 2 < asked <= 2 + STORAGE.failures:
+            raise Unavailable("EndpointConnectionError")
+
+    evidence.delete = delete  # type: ignore[method-assign, assignment]
     breaker = shop.breaker(STORAGE)
     keeper = Housekeeper(database, GuardedEvidence(evidence, breaker), utc_now, "request", soon(LONG))
-    assert keeper.run()["documents_swept"] == 0
-    assert shop.store.read("storage").state == "open"
-    evidence.fails = None
+    assert keeper.sweep_documents() == 2
+    assert (shop.store.read("storage").state, asked) == ("open", 2 + STORAGE.failures)
+    assert keeper.sweep_documents() == 0
+    assert asked == 2 + STORAGE.failures
     shop.time.advance(STORAGE.open_s)
-    assert keeper.run()["documents_swept"] == 10
+    assert keeper.run()["documents_swept"] == 8

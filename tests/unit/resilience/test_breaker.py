@@ -251,6 +251,21 @@ def test_a_result_from_before_the_circuit_opened_does_not_count_after_it_has_clo
     assert fleet.named().count("circuit_result_ignored") == 2 * FAILURES
 
 
+def test_successes_from_before_the_circuit_opened_do_not_count_after_it_has_closed(fleet: Fleet) -> None:
+    """They were never told, and would hide a new outage."""
+    well = fleet.environment()
+    for _ in range(50):
+        assert attempt(well, fleet.dependency)
+    environment = opened(fleet)
+    fleet.time.advance(30)
+    assert attempt(environment, fleet.dependency)
+    fleet.time.advance(1)
+    fleet.dependency.answer = down
+    assert attempt(well, fleet.dependency)
+    counts = fleet.store.read("email").window.total
+    assert (counts.calls, counts.failures) == (1, 1)
+
+
 def test_a_window_left_full_by_a_dead_environment_is_judged_by_the_next(fleet: Fleet) -> None:
     """It was killed between its count and the opening."""
     first = fleet.environment()
