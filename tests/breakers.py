@@ -25,6 +25,10 @@ class Down(Exception):
     """The dependency does not answer."""
 
 
+class NotMade(Exception):
+    """The dependency was not called after all."""
+
+
 class Time:
     """Epoch microseconds, and seconds for a timer, that stand still until they are moved."""
 
@@ -82,6 +86,7 @@ def breaker(
         timer=timer,
         new_token=lambda: f"token-{next(_tokens)}",
         failures=(Down,),
+        no_calls=(NotMade,),
     )
 
 

@@ -5,13 +5,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from tests.e2e.cloud import Cloud, eventually
+from tests.e2e.cloud import Cloud
 from tests.soak.ledger import Ledger
 
-# What is under way comes to its end within this, unless a worker died with it or its message.
+# Nothing has come to its end for so long: a worker died with what is left, or with its message. A job takes less.
 QUIET_S = 40.0
-# And then: the relay's schedule is every minute.
-DRAIN_S = 200.0
+# And for so long: nobody will. The relay's schedule is every minute.
+GIVE_UP_S = 150.0
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,11 @@ class Jobs:
 
 def drained(cloud: Cloud) -> Jobs:
     """The outbox, once nothing in it is under way. Leases of workers and messages that died end early, to save time."""
-    under_way = "SELECT FROM outbox WHERE state NOT IN ('done', 'failed', 'uncertain') LIMIT 1"
-    until = time.monotonic() + QUIET_S
-    while cloud.rows(under_way) and time.monotonic() < until:
-        time.sleep(0.5)
-    cloud.rows("UPDATE outbox SET leased_until = now() WHERE state IN ('queued', 'running')")
-    eventually(lambda: not cloud.rows(under_way), "the end of all jobs", DRAIN_S)
+    left = _idle(cloud, QUIET_S)
+    if left:
+        cloud.rows("UPDATE outbox SET leased_until = now() WHERE state IN ('queued', 'running')")
+        left = _idle(cloud, GIVE_UP_S)
+    assert left == 0, f"{left} jobs did not come to an end"
     by_template = {
         (row["template"], row["state"]): row["n"]
         for row in cloud.rows(
@@ -47,6 +46,17 @@ def drained(cloud: Cloud) -> Jobs:
     ):
         by_recipient.setdefault(row["email"], Counter())[row["state"]] = row["n"]
     return Jobs(by_template, by_recipient)
+
+
+def _idle(cloud: Cloud, quiet_s: float) -> int:
+    """Wait until no job is under way, or for so long none of them has ended; how many there are then."""
+    left, until = -1, 0.0
+    while left and (left < 0 or time.monotonic() < until):
+        now = cloud.rows("SELECT count(*) AS n FROM outbox WHERE state NOT IN ('done', 'failed', 'uncertain')")[0]["n"]
+        if now != left:
+            left, until = now, time.monotonic() + quiet_s
+        time.sleep(0.5)
+    return left
 
 
 def wrong(ledger: Ledger, cloud: Cloud, jobs: Jobs) -> Iterator[str]:

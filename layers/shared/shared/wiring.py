@@ -111,7 +111,7 @@ class Wiring:
 
     def circuit(self, name: str) -> "CircuitBreaker":
         """The environment's breaker on a service's circuit: email, identity or storage."""
-        from shared.aws.guarded import FAILURES
+        from shared.aws.guarded import FAILURES, NO_CALLS
         from shared.resilience.breaker import CircuitBreaker
 
         if name not in self._circuits:
@@ -123,6 +123,7 @@ class Wiring:
                 timer=monotonic,
                 new_token=lambda: secrets.token_hex(16),
                 failures=FAILURES,
+                no_calls=NO_CALLS,
             )
         return self._circuits[name]
 

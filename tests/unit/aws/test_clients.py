@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import BotoCoreError
 
 from shared.aws import clients
-from shared.aws.failures import OutOfTime, Unavailable, failure_of
+from shared.aws.failures import NotBegun, OutOfTime, failure_of
 from shared.clock import monotonic
 from shared.resilience.deadline import Deadline, current, under
 
@@ -78,7 +78,7 @@ def test_a_call_that_could_outlast_the_deadline_is_not_begun(silence: Silence, n
         call()
     assert monotonic() - began < SLACK_S
     assert isinstance(caught.value, OutOfTime)
-    assert isinstance(failure_of(caught.value), Unavailable)
+    assert isinstance(failure_of(caught.value), NotBegun)
     assert silence.connections() == 0
 
 

@@ -8,7 +8,7 @@ import pytest
 from shared.resilience.breaker import CircuitBreaker, CircuitOpen
 from shared.resilience.circuit import NEW, Policy
 from shared.resilience.circuit_store import StoreUnavailable, force
-from tests.breakers import EMAIL, Dependency, Down, Time, attempt, breaker, down
+from tests.breakers import EMAIL, Dependency, Down, NotMade, Time, attempt, breaker, down
 from tests.fakes.circuits import DirectLine, InMemoryCircuits
 
 FAILURES = EMAIL.failures
@@ -213,6 +213,27 @@ def test_a_probe_that_is_refused_was_answered(fleet: Fleet) -> None:
     fleet.time.advance(30)
     with pytest.raises(ValueError, match="no such address"):
         fleet.environment().call(lambda: (_ for _ in ()).throw(ValueError("no such address")))
+    assert fleet.state == "closed"
+
+
+def not_made() -> None:
+    raise NotMade
+
+
+def test_a_call_that_was_not_made_says_nothing_of_the_dependency(fleet: Fleet) -> None:
+    """The caller's own time was up: it opens nothing, and as a probe closes nothing; the next one has its lease."""
+    environment = fleet.environment()
+    for _ in range(3 * FAILURES):
+        with pytest.raises(NotMade):
+            environment.call(not_made)
+    assert (fleet.state, fleet.store.read("email").window.total.failures) == ("closed", 0)
+    opened(fleet)
+    fleet.time.advance(30)
+    with pytest.raises(NotMade):
+        fleet.environment().call(not_made)
+    assert fleet.state == "half_open"
+    fleet.time.advance(EMAIL.probe_lease_s)
+    assert attempt(fleet.environment(), fleet.dependency)
     assert fleet.state == "closed"
 
 

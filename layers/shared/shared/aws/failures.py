@@ -47,7 +47,6 @@ _NEVER_SENT = (
     EndpointConnectionError,
     NoCredentialsError,
     NoRegionError,
-    OutOfTime,
     ProxyConnectionError,
 )
 
@@ -69,15 +68,21 @@ class Unavailable(AwsFailure):
     """Nothing was done; asking again later may help."""
 
 
+class NotBegun(AwsFailure):
+    """Our own time was nearly up, so the call was not made: that says nothing of the service."""
+
+
 class Uncertain(AwsFailure):
     """The request left and no clear answer came back: it may have been done."""
 
 
 def failure_of(error: ClientError | BotoCoreError) -> AwsFailure:
-    """Say which of the three it is. An unknown kind of error is Uncertain: that claims the least."""
+    """Say which of these it is. An unknown kind of error is Uncertain: that claims the least."""
     if isinstance(error, ClientError):
         return _of_answer(error)
     code = type(error).__name__
+    if isinstance(error, OutOfTime):
+        return NotBegun(code)
     if isinstance(error, _NEVER_SENT):
         return Unavailable(code)
     return Refused(code) if isinstance(error, ParamValidationError) else Uncertain(code)

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from shared.aws.evidence import MAGIC_BYTES, EvidenceStore, StoredObject, Upload
+from shared.aws.failures import NotBegun, Uncertain
 from shared.aws.failures import Unavailable as NotDone
-from shared.aws.failures import Uncertain
 from shared.aws.identity import Identities
 from shared.aws.mail import Mail, Mailer
 from shared.errors import Unavailable
@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 # What a circuit counts as a failure. A refusal is an answer: the service is well and has said no.
 FAILURES = (NotDone, Uncertain)
+# What it does not count at all: no call was made.
+NO_CALLS = (NotBegun,)
 
 
 def through(circuit: CircuitBreaker, call: Callable[[], T]) -> T:

@@ -63,7 +63,8 @@ class Permit:
 class CircuitBreaker:
     """One circuit, as one environment meets it; for any number of threads.
 
-    A call fails by raising one of `failures`; whatever else it raises is an answer of the dependency's.
+    A call fails by raising one of `failures`, and has not been made where it raises one of `no_calls`: then nothing is
+    counted, and a probe's lease runs out. Whatever else it raises is an answer of the dependency's.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class CircuitBreaker:
         timer: Callable[[], float],
         new_token: Callable[[], str],
         failures: tuple[type[Exception], ...] = (Exception,),
+        no_calls: tuple[type[Exception], ...] = (),
     ) -> None:
         """`now` gives epoch microseconds, `timer` seconds on a clock that never goes back."""
         self.name = policy.name
@@ -86,6 +88,7 @@ class CircuitBreaker:
         self._timer = timer
         self._new_token = new_token
         self._failures = failures
+        self._no_calls = no_calls
         self._lock = Lock()
         self._known = Knowledge(policy, now())
         # All that a call needs while all is well: until when, and under which generation. Replaced as a whole.
@@ -97,6 +100,8 @@ class CircuitBreaker:
         began = self._timer()
         try:
             value = run()
+        except self._no_calls:
+            raise
         except Exception as error:
             self.record(permit, failed=isinstance(error, self._failures), seconds=self._timer() - began)
             raise
