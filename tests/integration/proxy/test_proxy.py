@@ -129,9 +129,9 @@ def test_who_waits_is_served_in_the_order_of_coming(proxy: Proxy) -> None:
     served: list[int] = []
 
     def wait(n: int) -> None:
-        with connect(proxy) as client:
+        with connect(proxy) as client, client.transaction():
             client.execute("SELECT 1")
-            served.append(n)
+            served.append(n)  # before the next is served: there is one connection for all
 
     with connect(proxy) as one, connect(proxy) as two, one.transaction():
         one.execute("SELECT 1")
