@@ -2,6 +2,7 @@
 
 import os
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from statistics import median
 
@@ -11,21 +12,29 @@ ENOUGH = 12  # samples that say something of an environment's way
 
 
 class Memory:
-    """Resident memory of processes by pid, over time."""
+    """Resident memory of execution environments, over time."""
 
     def __init__(self) -> None:
-        self._seen: defaultdict[int, list[float]] = defaultdict(list)
+        self._seen: defaultdict[tuple[str, int], list[float]] = defaultdict(list)
 
-    def look(self, pids: list[int]) -> None:
-        """Take a sample of each that still lives."""
-        for pid in pids:
+    def look(self, pids: Mapping[str, Iterable[int]]) -> None:
+        """Take a sample of each that still lives, by function."""
+        for function, pid in ((function, pid) for function, each in pids.items() for pid in each):
             if (size := _resident_mb(pid)) is not None:
-                self._seen[pid].append(size)
+                self._seen[function, pid].append(size)
 
-    def growths(self) -> dict[int, float]:
-        """Megabytes that each has grown from the second quarter of its samples to the last; the first warms up."""
-        quarters = {pid: (s, len(s) // 4) for pid, s in self._seen.items() if len(s) >= ENOUGH}
-        return {pid: median(s[-q:]) - median(s[q : 2 * q]) for pid, (s, q) in quarters.items()}
+    def growths(self) -> dict[str, float]:
+        """Megabytes that a function's environments have grown from the second quarter of their samples to the last.
+
+        The first quarter warms up. Of a function's environments it is the median: what leaks, leaks in all of them, while
+        one that is the first to need a client of another service has it from then on.
+        """
+        grown: defaultdict[str, list[float]] = defaultdict(list)
+        for (function, _), sizes in self._seen.items():
+            if len(sizes) >= ENOUGH:
+                quarter = len(sizes) // 4
+                grown[function].append(median(sizes[-quarter:]) - median(sizes[quarter : 2 * quarter]))
+        return {function: median(each) for function, each in grown.items()}
 
 
 def _resident_mb(pid: int) -> float | None:

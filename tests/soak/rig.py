@@ -30,7 +30,7 @@ class Soaked:
     ledger: Ledger
     jobs: Jobs
     faults: list[str]
-    growths: dict[int, float]
+    growths: dict[str, float]
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def soak(cloud: Cloud, proxy: Proxy, *, seconds: float, fault_every_s: float, se
     next_fault, next_look = fault_every_s, 0.0
     while (now := time.monotonic() - began) < seconds:
         if now >= next_look:
-            memory.look([e["pid"] for listed in environments(cloud).values() for e in listed])
+            memory.look({name: [e["pid"] for e in each] for name, each in environments(cloud).items()})
             next_look += LOOK_S
         if now >= next_fault:
             name = faults.strike()
