@@ -26,8 +26,8 @@ class Memory:
     def growths(self) -> dict[str, float]:
         """Megabytes that a function's environments have grown from the second quarter of their samples to the last.
 
-        The first quarter warms up. Of a function's environments it is the median: what leaks, leaks in all of them, while
-        one that is the first to need a client of another service has it from then on.
+        The first quarter warms up. Of a function's environments it is the median: what leaks, leaks in all of them,
+        while one that is the first to need a client of another service has it from then on.
         """
         grown: defaultdict[str, list[float]] = defaultdict(list)
         for (function, _), sizes in self._seen.items():
