@@ -51,8 +51,9 @@ class Evidence:
         return bool(eval(self.bar, {"__builtins__": {}}, {**WORDS, **figure}))
 
     def shown(self, figures: Sequence[Figure]) -> str:
-        """The figures in words: one, or of several the largest of each field and the sums."""
-        return self.show.format(**_each(max, figures), sum=_each(sum, figures), times=len(figures))
+        """The figures in words: one, or of several the largest of each field, their sums, or all of them."""
+        of = {"sum": _each(sum, figures), "all": _each(_listed, figures)}
+        return self.show.format(**_each(max, figures), **of, times=len(figures))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,11 @@ def _evidence(entry: Mapping[str, str]) -> Evidence:
 
 def _each(of: Callable[[list[Any]], Any], figures: Sequence[Figure]) -> Figure:
     values = {key: [figure[key] for figure in figures if key in figure] for figure in figures for key in figure}
-    return {key: of(found) for key, found in values.items() if of is max or isinstance(found[0], int | float)}
+    return {key: of(found) for key, found in values.items() if of is not sum or isinstance(found[0], int | float)}
+
+
+def _listed(found: list[Any]) -> str:
+    return " / ".join(map(str, found))
 
 
 def measured(text: str) -> dict[str, list[Figure]]:
@@ -102,10 +107,10 @@ def _rows(promise: Promise, figures: Mapping[str, Sequence[Figure]]) -> Iterator
         path, _, name = evidence.test.partition("::")
         shown = evidence.shown(figures[evidence.figure]) if evidence.figure in figures else "not measured yet"
         first = (promise.promise, promise.bar) if n == 0 else ("", "")
-        yield f"| {first[0]} | {first[1]} | `{path}`<br>{name.replace('_', ' ')} | {shown} |"
+        yield f"| {first[0]} | {first[1]} | `{path}`<br>{name.removeprefix('test_').replace('_', ' ')} | {shown} |"
 
 
-def tests_of(path: Path) -> set[str]:
+def defined_in(path: Path) -> set[str]:
     """The test functions that a file defines."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name[:5] == "test_"}

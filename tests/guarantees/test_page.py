@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tests.guarantees.page import PAGE, PROMISES, ROOT, Evidence, kept, latest, promises, render, tests_of
+from tests.guarantees.page import PAGE, PROMISES, ROOT, Evidence, defined_in, kept, latest, promises, render
 
 PROMISED = promises(PROMISES.read_text(encoding="utf-8"))
 EVIDENCE = [pytest.param(each, id=each.figure) for promise in PROMISED for each in promise.evidence]
@@ -20,7 +20,7 @@ def test_the_page_is_what_is_promised_and_was_measured() -> None:
 def test_a_promise_names_a_test_that_there_is(evidence: Evidence) -> None:
     """One that was renamed or deleted holds nothing."""
     path, _, name = evidence.test.partition("::")
-    assert name in tests_of(ROOT / path)
+    assert name in defined_in(ROOT / path)
 
 
 @pytest.mark.parametrize("evidence", EVIDENCE)
