@@ -21,9 +21,9 @@ from typing import Any
 
 import boto3
 
-from shared import steps
+from jobs import worker
+from shared import steps, wiring
 from shared.aws import clients
-from shared.resilience.store_line import StoreLine
 from tests.killing.tracing import Tracer
 
 HANDLERS = ("agents.app", "members.app", "claims.app", "jobs.app", "jobs.relay", "jobs.worker", "jobs.housekeeping")
@@ -102,8 +102,7 @@ def preload() -> None:
 
 def wait_for_circuits() -> None:
     """Circuits are asked in a thread that nobody waits for long; waited for, a call's steps come in one order."""
-    init: Any = StoreLine.__init__
-    init.__kwdefaults__["patience_s"] = PATIENT_S
+    wiring.CIRCUIT_PATIENCE_S = worker.CIRCUIT_PATIENCE_S = PATIENT_S
     clients.CIRCUITS_TIMEOUT_S = PATIENT_S
 
 

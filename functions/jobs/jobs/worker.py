@@ -21,11 +21,16 @@ from shared.logs import logger, where_it_failed
 from shared.resilience.deadline import Deadline
 from shared.wiring import wiring
 
+# Nobody waits for a job: a new environment, whose first question to the table takes longer, waits for the answer rather
+# than begin with a call that an open circuit forbids.
+CIRCUIT_PATIENCE_S = 1.0
+
 
 @cache
 def worker() -> Worker:
     """The environment's own."""
     parts = wiring()
+    parts.circuit_patience_s = CIRCUIT_PATIENCE_S
     settings = parts.settings
     circuits = {"mail": parts.circuit("email"), "identity": parts.circuit("identity")}
     return Worker(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.clock import Clock, epoch_micros, monotonic, utc_now
 from shared.logs import observe
+from shared.resilience.store_line import STORE_WAIT_S
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from shared.resilience.circuit_store import CircuitStore
     from shared.resilience.store_line import StoreLine
 
+# How long a call waits for the table of circuits, where somebody waits for the call.
+CIRCUIT_PATIENCE_S = STORE_WAIT_S
+
 
 class Wiring:
     """Everything lazily: importing a module needs no environment and opens no connection."""
@@ -32,6 +36,7 @@ class Wiring:
     def __init__(self, settings: Settings, clock: Clock = utc_now) -> None:
         self.settings = settings
         self.clock = clock
+        self.circuit_patience_s = CIRCUIT_PATIENCE_S
         self._circuits: dict[str, CircuitBreaker] = {}
         self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="after")
 
@@ -107,7 +112,7 @@ class Wiring:
     def _circuit_line(self) -> "StoreLine":
         from shared.resilience.store_line import StoreLine
 
-        return StoreLine(self.circuit_store, timer=monotonic)
+        return StoreLine(self.circuit_store, timer=monotonic, patience_s=self.circuit_patience_s)
 
     def circuit(self, name: str) -> "CircuitBreaker":
         """The environment's breaker on a service's circuit: email, identity or storage."""
