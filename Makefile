@@ -89,7 +89,7 @@ openapi: dev-environments
 	@$(BIN)/python -m local.openapi
 
 # What is pinned stays as it is while the .in allows it; UPGRADE=--upgrade takes the newest of everything.
-PINNED := layers/shared/requirements $(addprefix requirements/,dev local emulator lambda sam uv)
+PINNED := layers/shared/requirements $(addprefix requirements/,dev local emulator lambda sam stress uv)
 requirements:
 	@$(PYTHON) -m local.bootstrap uv
 	@for file in $(PINNED); do echo "$$file.txt"; .venvs/uv/bin/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 \

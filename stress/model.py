@@ -1,0 +1,165 @@
+"""What a run has found, as plain data: what scenarios fill in, what report.json holds, what the pages are made of.
+
+Times are seconds since the run began; latencies are milliseconds, counted from when a call was meant to start.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Status = Literal["PASS", "FAIL", "INVALID", "SKIPPED"]
+Point = tuple[float, float]
+
+BUCKETS_MS = (1, 2, 5, 10, 20, 35, 50, 75, 100, 150, 250, 350, 500, 750, 1000, 2000, 5000, 10_000, 30_000)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One assertion: what must hold, and what was found. Nothing but these makes a tick."""
+
+    name: str
+    passed: bool
+    wanted: str
+    found: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured number. `note` says what it is of, where the name alone does not."""
+
+    name: str
+    value: float
+    unit: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How long the calls of one operation took. `histogram` counts them by BUCKETS_MS, the last is all beyond."""
+
+    operation: str
+    calls: int
+    p50: float
+    p90: float
+    p95: float
+    p99: float
+    most: float
+    histogram: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Lag:
+    """How late the load generator itself was, in milliseconds: sent minus meant. Beyond `bar` (p99) nothing counts."""
+
+    sends: int
+    p50: float
+    p99: float
+    most: float
+    bar: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something the ledger and the system do not agree on. `subject` is an id or a number, never a person's data."""
+
+    what: str
+    subject: str
+    told: str
+    found: str
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """The audit of one scenario: how many comparisons of which kind were made, and what did not agree."""
+
+    compared: dict[str, int] = field(default_factory=dict)
+    differences: list[Difference] = field(default_factory=list)
+    more_differences: int = 0  # beyond those listed
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a chart."""
+
+    name: str
+    points: list[Point]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Lines over one axis. `bar` is a horizontal limit, where the chart is judged by one."""
+
+    title: str
+    x: str
+    y: str
+    lines: list[Line]
+    bar: float | None = None
+    bar_name: str = ""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something the harness did to the system, and when; `ended_s` None for what is over at once."""
+
+    name: str
+    began_s: float
+    ended_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """One scenario. `status` follows from the rest: see stress.verdict."""
+
+    key: str
+    title: str
+    promise: str
+    status: Status
+    began_s: float
+    ended_s: float
+    checks: list[Check] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
+    latencies: list[Latency] = field(default_factory=list)
+    lag: Lag | None = None
+    samples: int = 0
+    samples_wanted: int = 0
+    answers: dict[str, int] = field(default_factory=dict)  # "201", "429 too-many-requests" …, how many
+    reconciliation: Reconciliation = field(default_factory=Reconciliation)
+    charts: list[Chart] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A stretch of time in which something had one state."""
+
+    state: str
+    began_s: float
+    ended_s: float
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The whole run, second by second."""
+
+    throughput: list[Point] = field(default_factory=list)  # answers a second
+    errors: list[Point] = field(default_factory=list)  # answers a second that were none of the intended ones
+    refused: list[Point] = field(default_factory=list)  # intended 429s a second
+    faults: list[Fault] = field(default_factory=list)
+    circuits: dict[str, list[Interval]] = field(default_factory=dict)  # by service
+    health: list[Interval] = field(default_factory=list)  # what the deep check said
+
+
+@dataclass(frozen=True)
+class Report:
+    """A run. `environment` and `settings` are names and values, to be shown as they are."""
+
+    started_at: str
+    duration_s: float
+    profile: str
+    target: str
+    verdict: Status
+    passed: int
+    total: int
+    results: list[Result]
+    timeline: Timeline = field(default_factory=Timeline)
+    environment: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
