@@ -5,6 +5,7 @@ same connection is started.
 """
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ import httptools
 DRAIN_LIMIT = 64 * 1024 * 1024  # bytes read and thrown away so that a client sees its 413; past it, the line is cut
 HEAD_LIMIT = 64 * 1024  # bytes of request line and headers a connection may make us keep
 BODILESS = frozenset({204, 304})
+LOOPBACK = re.compile(r"(?:127\.0\.0\.1|localhost)(?::\d+)?")
 REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -50,6 +52,12 @@ class Response:
 
 
 Handler = Callable[[Request], Awaitable[Response]]
+
+
+def is_from_here(request: Request) -> bool:
+    """Whether a program or a person on this machine sent it, not a web page of elsewhere by way of their browser."""
+    named = LOOPBACK.fullmatch(request.header("host") or "")
+    return bool(named) and (request.method == "GET" or not request.header("origin"))
 
 
 def encode(response: Response, *, method: str, keep_alive: bool) -> bytes:

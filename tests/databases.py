@@ -18,13 +18,13 @@ from psycopg.rows import dict_row
 from local import postgres as launcher
 from local import unprivileged
 from local.children import Child
+from local.database_proxy.handle import Proxy
 from shared.clock import monotonic
 from shared.postgres.connection import Connector, connect
 from shared.postgres.database import Database
 from shared.postgres.migrate import migrate
 from shared.resilience.deadline import Deadline
 from shared.settings import Settings
-from tests.proxy.handle import Proxy
 from tests.services import ROOT, free_port
 
 MIGRATIONS = ROOT / "migrations"

@@ -10,10 +10,9 @@ from local.inbox.messages import Message
 from local.inbox.page import render
 from local.runtime.invocation import Invocation, Outcome, ThrottledError
 from local.runtime.pool import Fleet, Pool
-from local.wire import Request, Response
+from local.wire import Request, Response, is_from_here
 
 INVOKE = re.compile(r"(?:/_local/lambda)?/2015-03-31/functions/([^/]+)/invocations")
-LOOPBACK = re.compile(r"(?:127\.0\.0\.1|localhost)(?::\d+)?")
 JSON = ("Content-Type", "application/json")
 LISTED = 100  # messages on the page; the JSON has them all
 # an asynchronous invocation of a busy function waits in Lambda's own queue
@@ -38,9 +37,7 @@ class Desk:
 
     async def handle(self, request: Request) -> Response:
         """The answer to a request of ours. One that a web page of elsewhere could have sent is refused."""
-        if not LOOPBACK.fullmatch(request.header("host") or "") or (
-            request.header("origin") and request.method != "GET"
-        ):
+        if not is_from_here(request):
             return _json(403, {"message": "Only for programs and people on this machine"})
         if invoked := INVOKE.fullmatch(request.path):
             return await self._invoke(request, invoked[1].rpartition(":function:")[2])

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from local.database_proxy.faults import Direction
+from local.database_proxy.handle import Proxy, running_proxy
 from tests.databases import Blank, Postgres
 from tests.figures import record
 from tests.integration.proxy.cutting import WRITES, Bench, Outcome, check
-from tests.proxy.faults import Direction
-from tests.proxy.handle import Proxy, running_proxy
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 STEP = int(os.environ.get("CHAOS_CUT_STEP", "1"))  # every how many bytes

@@ -10,9 +10,9 @@ from typing import Any
 
 import httpx
 
+from local.database_proxy.handle import Proxy
 from local.home import Home
 from tests.e2e.cloud import ROOT, Cloud
-from tests.proxy.handle import Proxy
 
 ROOMS = ("AgentsFunction", "MembersFunction", "ClaimsFunction")
 

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from local.database_proxy.handle import Proxy, running_proxy
 from local.home import Home
 from shared.settings import DEFAULT_LIMITS
 from tests.e2e.cloud import ROOT, Cloud, running
-from tests.proxy.handle import Proxy, running_proxy
 from tests.soak.faults import Faults, environments
 from tests.soak.ledger import Ledger
 from tests.soak.load import Load

@@ -9,6 +9,8 @@ from time import monotonic
 from typing import Any
 from uuid import uuid4
 
+from local.database_proxy.faults import Direction
+from local.database_proxy.handle import Proxy
 from members.app import api
 from shared.errors import Unavailable
 from shared.postgres.connection import Connector, connect
@@ -20,8 +22,6 @@ from tests.databases import Blank, soon
 from tests.harness import Client, Reply
 from tests.integration.room import room
 from tests.people import person
-from tests.proxy.faults import Direction
-from tests.proxy.handle import Proxy
 
 # What one registration writes; whatever was cut and repeated must leave exactly this, times its number.
 WRITES = {"accounts": 1, "members": 1, "subscriptions": 1, "audit": 1, "outbox": 2, "idempotency_keys": 1}

@@ -9,6 +9,7 @@ from time import monotonic, sleep
 import psycopg
 import pytest
 
+from local.database_proxy.handle import Proxy, running_proxy
 from members.app import api
 from shared.postgres.connection import Connector, connect
 from shared.postgres.database import Database
@@ -17,7 +18,6 @@ from tests.figures import record
 from tests.harness import Client, Reply
 from tests.integration.room import room
 from tests.people import person
-from tests.proxy.handle import Proxy, running_proxy
 
 ENVIRONMENTS, CONNECTIONS, EACH = 50, 10, 4
 TABLES = ("accounts", "members", "subscriptions", "audit", "idempotency_keys")

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from local.database_proxy.faults import Direction
+from local.database_proxy.handle import Proxy, running_proxy
 from tests.databases import Blank, Postgres
 from tests.figures import record
 from tests.integration.proxy.cutting import WRITES, Bench, Outcome, boundaries, check
-from tests.proxy.faults import Direction
-from tests.proxy.handle import Proxy, running_proxy
 
 SEED = 20261124
 SAMPLE = 40  # of some 140 places each way

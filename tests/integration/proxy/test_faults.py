@@ -8,10 +8,10 @@ from time import monotonic
 import psycopg
 import pytest
 
+from local.database_proxy import framing
+from local.database_proxy.faults import Direction
+from local.database_proxy.handle import Proxy, running_proxy
 from tests.databases import Postgres
-from tests.proxy import framing
-from tests.proxy.faults import Direction
-from tests.proxy.handle import Proxy, running_proxy
 
 SILENCE_S = 0.3
 LONG_S = 10.0

@@ -11,8 +11,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from local.database_proxy.handle import Proxy, running_proxy
 from tests.databases import Postgres
-from tests.proxy.handle import Proxy, running_proxy
 from tests.services import free_port
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -177,7 +177,7 @@ def test_the_refusal_of_options_is_0a000(proxy: Proxy) -> None:
 
 
 def startup_with_options() -> bytes:
-    from tests.proxy.framing import startup
+    from local.database_proxy.framing import startup
 
     return startup({"user": "postgres", "options": "-c work_mem=1MB"})
 

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from local import postgres as launcher
+from local.database_proxy import framing
 from shared.errors import Unavailable
 from shared.settings import Settings
 from tests.databases import Blank, Postgres
@@ -30,7 +31,6 @@ from tests.integration.shared.fights import (
     until,
     waiting,
 )
-from tests.proxy import framing
 
 
 def test_57p01_of_a_killed_session_is_tried_again_on_a_new_one(scene: Blank) -> None:

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from local import postgres as launcher
+from local.database_proxy.handle import running_proxy
 from members.app import api
 from shared.errors import Unavailable
 from shared.settings import Settings
@@ -24,7 +25,6 @@ from tests.integration.shared.fights import (
     until,
 )
 from tests.people import person
-from tests.proxy.handle import running_proxy
 from tests.services import free_port
 
 

@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 
+from local.database_proxy.handle import Proxy, running_proxy
 from members.app import api
 from shared.clock import monotonic
 from shared.postgres.connection import Connection, Connector, connect
@@ -16,7 +17,6 @@ from tests.figures import record
 from tests.harness import Client
 from tests.integration.room import room, serial
 from tests.people import person
-from tests.proxy.handle import Proxy, running_proxy
 
 ENVIRONMENTS = 10
 SECONDS = 3.0  # that the runtime has left for a request

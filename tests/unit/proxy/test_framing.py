@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.proxy import framing
-from tests.proxy.framing import Framer, Message, ProtocolError
+from local.database_proxy import framing
+from local.database_proxy.framing import Framer, Message, ProtocolError
 
 messages = st.lists(st.tuples(st.sampled_from([b"P", b"B", b"S", b"Z", b"D"]), st.binary(max_size=40)), max_size=8)
 

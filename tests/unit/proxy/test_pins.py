@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from local.database_proxy.framing import Message, message, query
+from local.database_proxy.pins import LONGEST_STATEMENT, pin_reason
 from shared.sql import parse_queries
-from tests.proxy.framing import Message, message, query
-from tests.proxy.pins import LONGEST_STATEMENT, pin_reason
 from tests.services import ROOT
 
 PINS = {

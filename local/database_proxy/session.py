@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
-from tests.proxy import framing
-from tests.proxy.counts import Counts
-from tests.proxy.faults import Direction, Faults, Pipe
-from tests.proxy.framing import Framer, Message, Startup
-from tests.proxy.pins import pin_reason
-from tests.proxy.pool import Pool
-from tests.proxy.server import Key, ServerConnection
+from local.database_proxy import framing
+from local.database_proxy.counts import Counts
+from local.database_proxy.faults import Direction, Faults, Pipe
+from local.database_proxy.framing import Framer, Message, Startup
+from local.database_proxy.pins import pin_reason
+from local.database_proxy.pool import Pool
+from local.database_proxy.server import Key, ServerConnection
 
 # What a client may ask for when it connects. RDS Proxy refuses `options` with 0A000 and this text; that it does so
 # too with whatever else would make one server session unlike another is assumed.
@@ -84,7 +84,7 @@ class Session(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._inbound.feed(data)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._desk.sessions.discard(self)
         self._desk.counts.clients -= 1
         self._desk.pool.forget(self)
@@ -137,22 +137,21 @@ class Session(asyncio.Protocol):
         elif packet.code != framing.PROTOCOL_3_0 or not set(asked) <= ACCEPTED:
             self.refused(framing.fatal("0A000", NO_SETTING))
         else:
-            self._key = Key(asked["user"], asked.get("database") or asked["user"])
-            if self._key in self._desk.pool.known:
-                self._welcome()
+            key = self._key = Key(asked["user"], asked.get("database") or asked["user"])
+            if key in self._desk.pool.known:
+                self._welcome(key)
             else:
-                self._borrow()
+                self._borrow(key)
 
-    def _welcome(self) -> None:
-        assert self._key is not None
+    def _welcome(self, key: Key) -> None:
         self._welcomed = True
-        settings = self._desk.pool.known[self._key]
+        settings = self._desk.pool.known[key]
         told = b"".join(framing.parameter_status(*setting) for setting in settings.items())
         key_data = framing.message(b"K", self.cancel_key)
         self._outbound.feed(framing.AUTHENTICATED + told + key_data + framing.IDLE)
 
     def _forward(self, messages: list[Message]) -> None:
-        if not messages:
+        if not messages or self._key is None:
             return
         if self._desk.watching is not None:
             self._desk.watching.note("to_server", messages)
@@ -161,7 +160,7 @@ class Session(asyncio.Protocol):
             self.server.send(data)
         elif data:
             self._held.append(data)
-            self._borrow()
+            self._borrow(self._key)
 
     def _takes(self, message: Message) -> bool:
         """Notes what a message means; whether the server has to see it."""
@@ -186,11 +185,10 @@ class Session(asyncio.Protocol):
 
     # the server connection
 
-    def _borrow(self) -> None:
+    def _borrow(self, key: Key) -> None:
         if not self._borrowing:
-            assert self._key is not None
             self._borrowing = True
-            self._desk.pool.borrow(self, self._key)
+            self._desk.pool.borrow(self, key)
 
     def granted(self, server: ServerConnection) -> None:
         """A server connection is there for the transaction that waits for it."""
@@ -201,7 +199,7 @@ class Session(asyncio.Protocol):
             self._held.clear()
         self._give_back_if_done()
         if not self._welcomed:
-            self._welcome()
+            self._welcome(server.key)
 
     def refused(self, error: bytes) -> None:
         """There is none: the client is told, and the line closed."""

@@ -10,7 +10,7 @@ its transaction.
 import re
 from functools import lru_cache
 
-from tests.proxy.framing import Message
+from local.database_proxy.framing import Message
 
 LONGEST_STATEMENT = 16 * 1024  # bytes of text
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, cast
 
-from tests.proxy.framing import Framer, Message, ProtocolError, query, read_fields, read_parameters, startup
+from local.database_proxy.framing import Framer, Message, ProtocolError, query, read_fields, read_parameters, startup
 
 # The server's own affair, not the session's: a standby that is promoted tells everyone.
 SERVER_WIDE = frozenset({"in_hot_standby"})

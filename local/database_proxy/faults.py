@@ -1,4 +1,4 @@
-"""What can be wrong with the line between a client and the proxy, switched by a test while it runs.
+"""What can be wrong with the line between a client and the proxy, switched while it runs.
 
 Set from any thread: each is a single assignment, and the proxy's thread looks at it with every piece that arrives.
 """

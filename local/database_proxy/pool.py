@@ -5,9 +5,9 @@ from collections import defaultdict, deque
 from dataclasses import dataclass
 from typing import Protocol
 
-from tests.proxy.counts import Counts
-from tests.proxy.framing import fatal
-from tests.proxy.server import Borrower, Key, Refused, ServerConnection
+from local.database_proxy.counts import Counts
+from local.database_proxy.framing import fatal
+from local.database_proxy.server import Borrower, Key, Refused, ServerConnection
 
 # SQLSTATE and message are RDS Proxy's. That it is FATAL and that the line is closed are assumed.
 BORROW_TIMEOUT = fatal("08000", "Timed-out waiting to acquire database connection")
@@ -41,8 +41,8 @@ class Pool:
 
     def __init__(self, target: int, *, max_connections: int, borrow_timeout_s: float, counts: Counts) -> None:
         self.target = target
+        self.max_connections = max_connections
         self.known: dict[Key, dict[str, str]] = {}  # the settings that clients are told of when they connect
-        self._max = max_connections
         self._borrow_timeout_s = borrow_timeout_s
         self._counts = counts
         self._idle: defaultdict[Key, list[ServerConnection]] = defaultdict(list)
@@ -66,7 +66,9 @@ class Pool:
     def give_back(self, server: ServerConnection) -> None:
         """It is free again."""
         self._take_back(server)
-        if not server.closed:
+        if server.closed or self._is_full():
+            server.close()
+        else:
             self._idle[server.key].append(server)
         self._serve()
 
@@ -80,6 +82,18 @@ class Pool:
         """Those that nobody has."""
         return [server for servers in self._idle.values() for server in servers]
 
+    def limit(self, max_connections: int) -> None:
+        """At most so many from now on: of those above it the idle are closed now, the lent when they are given back."""
+        self.max_connections = max_connections
+        while self._size > max_connections and self._make_room():
+            pass
+        self._serve()
+
+    @property
+    def open(self) -> int:
+        """How many are open to the server, lent or idle."""
+        return len(self._lent) + len(self.idle())
+
     def refresh(self) -> None:
         """Close what nobody has: who comes next gets a new session."""
         idle = self.idle()
@@ -90,8 +104,10 @@ class Pool:
         self._serve()
 
     def retarget(self, target: int) -> None:
-        """Lead to another server from now on."""
+        """Lead to another server from now on; nothing more is heard of the former one."""
         self.target = target
+        for server in self._lent:
+            server.close()
         for waiter in self._opening:
             _stop(waiter.opening)
             self._open_for(waiter)
@@ -124,8 +140,12 @@ class Pool:
                 self._open_for(waiter)
         self._counts.queue(len(self._waiting))
 
+    @property
+    def _size(self) -> int:
+        return self.open + len(self._opening)
+
     def _is_full(self) -> bool:
-        return len(self._lent) + len(self._opening) + len(self.idle()) >= self._max
+        return self._size >= self.max_connections
 
     def _make_room(self) -> bool:
         """Closes the connection of other clients that has been idle longest, if there is any."""

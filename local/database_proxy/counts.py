@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Counts:
-    """Numbers since the proxy was started; `clients`, `borrowed` and `waiting` are those of this moment."""
+    """Numbers since the start, or since `reset`; `clients`, `borrowed` and `waiting` are those of this moment."""
 
     clients: int = 0
     transactions: int = 0
@@ -28,3 +28,10 @@ class Counts:
         """So many wait now."""
         self.waiting = waiting
         self.waiting_max = max(self.waiting_max, waiting)
+
+    def reset(self) -> None:
+        """Count anew: totals from 0, maxima from what is now."""
+        self.transactions = self.flights = self.borrow_timeouts = 0
+        self.borrowed_max, self.waiting_max = self.borrowed, self.waiting
+        self.pins.clear()
+        self.state.clear()

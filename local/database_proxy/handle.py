@@ -14,10 +14,10 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from tests.proxy.counts import Counts
-from tests.proxy.faults import Faults
-from tests.proxy.pool import Pool
-from tests.proxy.session import Desk, Traffic, factory
+from local.database_proxy.counts import Counts
+from local.database_proxy.faults import Faults
+from local.database_proxy.pool import Pool
+from local.database_proxy.session import Desk, Traffic, factory
 
 T = TypeVar("T")
 
@@ -38,19 +38,27 @@ UNION ALL SELECT 'temporary object' FROM pg_class WHERE relnamespace = pg_my_tem
 class Proxy:
     """A running proxy. `counts` may be read and `faults` be set from any thread."""
 
-    def __init__(self, target: int, *, max_connections: int = 10, borrow_timeout_s: float = BORROW_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        target: int,
+        *,
+        port: int = 0,
+        max_connections: int = 10,
+        borrow_timeout_s: float = BORROW_TIMEOUT_S,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
         self.counts = Counts()
         self.faults = Faults()
-        self.port = 0
+        self.port = port
         self.crashes: list[str] = []  # of the proxy itself
         pool = Pool(target, max_connections=max_connections, borrow_timeout_s=borrow_timeout_s, counts=self.counts)
         self._desk = Desk(pool, self.counts, self.faults)
-        self._loop = asyncio.new_event_loop()
+        self._loop = loop or asyncio.new_event_loop()
         self._loop.set_exception_handler(lambda _loop, context: self.crashes.append(repr(context)))
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
 
     def start(self) -> None:
-        """Listen on a free port of 127.0.0.1."""
+        """Listen on 127.0.0.1, on a free port where none was named. Raises OSError."""
         self._thread.start()
         self._call(self._listen)
 
@@ -70,6 +78,33 @@ class Proxy:
     def target(self, port: int) -> None:
         self._call(lambda: self._retarget(port))
 
+    @property
+    def max_connections(self) -> int:
+        """How many server connections there may be."""
+        return self._desk.pool.max_connections
+
+    @max_connections.setter
+    def max_connections(self, number: int) -> None:
+        self._call(lambda: self._limit(number))
+
+    @property
+    def listening(self) -> bool:
+        """Whether who connects is let in; refused otherwise."""
+        return self._listener.is_serving()
+
+    @listening.setter
+    def listening(self, wanted: bool) -> None:
+        if wanted != self.listening:
+            self._call(self._listen if wanted else self._stop_listening)
+
+    def figures(self) -> dict[str, Any]:
+        """All of Counts, of one moment, with `server_connections` (open to the server now)."""
+        return self._call(self._figures)
+
+    def reset_counts(self) -> None:
+        """Count anew."""
+        self._call(self._reset_counts)
+
     def cut_all(self, database: str | None = None) -> int:
         """Cut every client's line now, or every one to a database; returns how many."""
         return self._call(lambda: self._cut_all(database))
@@ -85,11 +120,11 @@ class Proxy:
     @contextmanager
     def refusing(self) -> Iterator[None]:
         """Within the block nobody listens: who connects is refused."""
-        self._call(self._stop_listening)
+        self.listening = False
         try:
             yield
         finally:
-            self._call(self._listen)
+            self.listening = True
 
     @contextmanager
     def watched(self) -> Iterator[Traffic]:
@@ -122,6 +157,16 @@ class Proxy:
         for session in list(self._desk.sessions):
             if session.server is not None:
                 session.close()
+
+    async def _limit(self, number: int) -> None:
+        self._desk.pool.limit(number)
+
+    async def _figures(self) -> dict[str, Any]:
+        tallies = {"pins": dict(self.counts.pins), "state": dict(self.counts.state)}
+        return {**vars(self.counts), **tallies, "server_connections": self._desk.pool.open}
+
+    async def _reset_counts(self) -> None:
+        self.counts.reset()
 
     async def _cut_all(self, database: str | None) -> int:
         cut = [session for session in self._desk.sessions if session.is_on(database)]

@@ -1,0 +1,271 @@
+"""The proxy as a process of its own: what its control port tells, and what each lever does to real clients."""
+
+import json
+import re
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import psycopg
+import pytest
+
+from local.children import Child, spawn
+from tests.databases import Postgres, started_postgres
+from tests.services import ROOT, free_port
+
+LISTENING = re.compile(r"listening (\d+) control (http://127\.0\.0\.1:\d+)\n")
+READY_S = 30.0
+LIMIT = 4
+BORROW_TIMEOUT_S = 0.5
+DELAY_S = 0.3
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+class Bench:
+    """The process, with its target's clients."""
+
+    def __init__(self, target: int, folder: Path) -> None:
+        self.log = folder / "proxy.log"
+        options = ["--port", "0", "--control", "0", "--target", str(target)]
+        limits = ["--max-connections", str(LIMIT), "--borrow-timeout", str(BORROW_TIMEOUT_S)]
+        command = [str(ROOT / ".venvs/local/bin/python"), "-m", "local.database_proxy", *options, *limits]
+        self.child: Child = spawn("proxy", command, log=self.log, cwd=ROOT, env={"PATH": "/usr/bin:/bin"})
+        self.child.wait_until(lambda: LISTENING.fullmatch(self.log.read_text()) is not None, READY_S)
+        found = LISTENING.fullmatch(self.log.read_text())
+        assert found
+        self.port, self.control = int(found[1]), found[2]
+
+    def ask(self, method: str, path: str, body: object = None, **headers: str) -> dict[str, Any]:
+        """What the control port answers. Raises HTTPError."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.control}{path}", data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            found: dict[str, Any] = json.load(answer)
+            return found
+
+    def status(self, method: str, path: str, body: object = None, **headers: str) -> int:
+        """The status alone."""
+        try:
+            self.ask(method, path, body, **headers)
+        except urllib.error.HTTPError as error:
+            return error.code
+        return 200
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        """The figures."""
+        return self.ask("GET", "/counts")
+
+    def connect(self) -> Connection:
+        """A client."""
+        conninfo = f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres connect_timeout=5"
+        return psycopg.connect(conninfo, autocommit=True, prepare_threshold=None)
+
+    @contextmanager
+    def lend(self, number: int) -> Iterator[list[Connection]]:
+        """Within the block so many clients are in a transaction each; then they hang up."""
+        with ExitStack() as held:
+            clients = [held.enter_context(closing(self.connect())) for _ in range(number)]
+            for client in clients:
+                client.execute("BEGIN")
+            yield clients
+
+
+def until(true: Callable[[], bool], otherwise: str) -> None:
+    """Return when it is true."""
+    end = monotonic() + READY_S
+    while not true():
+        assert monotonic() < end, otherwise
+        sleep(0.02)
+
+
+@pytest.fixture
+def bench(postgres: Postgres, tmp_path: Path) -> Iterator[Bench]:
+    """A proxy of the test's own, which ends in order and has had no trouble of its own."""
+    running = Bench(postgres.server.port, tmp_path)
+    try:
+        yield running
+        assert running.counts["crashes"] == []
+    finally:
+        running.child.stop()
+    assert running.child.process.returncode == 0
+
+
+def test_it_tells_all_that_is_counted(bench: Bench, postgres: Postgres) -> None:
+    """Figures of this moment, totals, maxima, and where it leads."""
+    with bench.lend(2), closing(bench.connect()) as other:
+        other.execute("SELECT 1")
+        other.execute("SET application_name = 'changed'")
+        counts = bench.counts
+    expected = {"clients": 3, "borrowed": 3, "borrowed_max": 3, "waiting": 0, "waiting_max": 0, "borrow_timeouts": 0}
+    assert {name: counts[name] for name in expected} == expected
+    assert counts["pins"] == {"SET": 1}
+    assert (counts["server_connections"], counts["max_connections"]) == (3, LIMIT)
+    assert (counts["target"], counts["transactions"], counts["flights"]) == (postgres.server.port, 2, 4)
+
+
+def test_counts_begin_anew(bench: Bench) -> None:
+    """Totals from 0; a maximum from what is lent now, not from 0."""
+    with bench.lend(1):
+        with bench.lend(2):
+            pass
+        until(lambda: bench.counts["borrowed"] == 1, "two were not given back")
+        assert bench.counts["borrowed_max"] == 3
+        counts = bench.ask("POST", "/counts/reset")
+    assert (counts["borrowed_max"], counts["transactions"], counts["flights"]) == (1, 0, 0)
+
+
+def test_a_lower_limit_closes_idle_connections_now_and_lent_ones_when_they_are_free(bench: Bench) -> None:
+    """Nobody is interrupted; who comes meanwhile waits, and past the borrow timeout is told."""
+    with bench.lend(LIMIT) as clients:
+        clients[0].execute("COMMIT")
+        clients[1].execute("COMMIT")
+        assert bench.counts["server_connections"] == LIMIT
+        assert bench.ask("PUT", "/limit", {"max_connections": 1}) == {"max_connections": 1}
+        assert bench.counts["server_connections"] == 2
+        with bench.connect() as late, pytest.raises(psycopg.OperationalError, match="Timed-out waiting"):
+            late.execute("SELECT 1")
+        assert bench.counts["borrow_timeouts"] == 1
+        clients[2].execute("COMMIT")
+        assert bench.counts["server_connections"] == 1
+        clients[3].execute("COMMIT")
+        assert bench.counts["server_connections"] == 1
+
+
+def test_a_higher_limit_lets_in_who_waits(bench: Bench) -> None:
+    """At once."""
+    bench.ask("PUT", "/limit", {"max_connections": 1})
+    with bench.lend(1), bench.connect() as late:
+        late.pgconn.send_query(b"SELECT 1")
+        until(lambda: bench.counts["waiting"] == 1, "nobody waits")
+        bench.ask("PUT", "/limit", {"max_connections": 2})
+        assert late.pgconn.get_result().status == psycopg.pq.ExecStatus.TUPLES_OK
+        while late.pgconn.get_result() is not None:
+            pass
+
+
+def test_every_line_is_cut(bench: Bench) -> None:
+    """Idle and busy ones; who comes again is served."""
+    with bench.lend(1), closing(bench.connect()) as idle:
+        assert bench.ask("POST", "/cut") == {"cut": 2}
+        with pytest.raises(psycopg.OperationalError):
+            idle.execute("SELECT 1")
+    until(lambda: bench.counts["clients"] == 0, "a client is left")
+    with bench.connect() as again:
+        assert again.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_change_of_target_leads_idle_clients_to_the_other_server(bench: Bench, tmp_path: Path) -> None:
+    """With their next transaction, on the same line."""
+    other = started_postgres(tmp_path / "other")
+    try:
+        with bench.connect() as idle:
+            idle.execute("SELECT 1")
+            assert bench.ask("PUT", "/target", {"port": other.server.port}) == {"port": other.server.port}
+            assert idle.execute("SELECT inet_server_port()").fetchone() == (other.server.port,)
+            assert bench.counts["target"] == other.server.port
+    finally:
+        other.child.stop()
+
+
+def test_after_a_change_of_target_nobody_is_on_the_former_server(bench: Bench, postgres: Postgres) -> None:
+    """It may still take writes, so whoever had a transaction there has lost it: also a client that does not read."""
+    with closing(bench.connect()) as stalled:
+        stalled.pgconn.send_query(b"BEGIN; SELECT /* stalled */ repeat('x', 50000000)")
+        until(lambda: there(postgres, "stalled") == 1, "the query did not begin")
+        bench.ask("PUT", "/target", {"port": free_port()})
+        until(lambda: there(postgres, "stalled") == 0, "it is still there")
+
+
+def there(postgres: Postgres, mark: str) -> int:
+    """How many sessions of a server have last run a statement of that mark."""
+    with psycopg.connect(postgres.conninfo(user="postgres", dbname="postgres")) as connection:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE %s AND pid <> pg_backend_pid()"
+        row = connection.execute(query, [f"%/* {mark} */%"]).fetchone()
+        assert row
+        return int(row[0])
+
+
+def test_a_closed_door_refuses_and_leaves_who_is_inside(bench: Bench) -> None:
+    """Asked twice it is the same; opened again, the port is the same."""
+    with bench.connect() as inside:
+        for _ in range(2):
+            bench.ask("PUT", "/listening", {"listening": False})
+        with pytest.raises(psycopg.OperationalError, match="refused"):
+            bench.connect()
+        assert inside.execute("SELECT 1").fetchone() == (1,)
+        for _ in range(2):
+            bench.ask("PUT", "/listening", {"listening": True})
+        bench.connect().close()
+
+
+def test_a_delay_is_added_both_ways_until_it_is_taken_back(bench: Bench) -> None:
+    """A question and its answer: at least twice the delay."""
+    with bench.connect() as client:
+        client.execute("SELECT 1")
+        bench.ask("PUT", "/delay", {"seconds": DELAY_S})
+        began = monotonic()
+        client.execute("SELECT 1")
+        delayed = monotonic() - began
+        bench.ask("PUT", "/delay", {"seconds": 0})
+        began = monotonic()
+        client.execute("SELECT 1")
+        assert delayed >= 2 * DELAY_S > monotonic() - began
+
+
+def test_a_black_hole_swallows_and_gives_nothing_back(bench: Bench) -> None:
+    """Who asked in it never hears again; who comes after it is served."""
+    with closing(bench.connect()) as client:
+        bench.ask("PUT", "/black-hole", {"on": True})
+        client.pgconn.send_query(b"SELECT 1")
+        before = bench.counts["flights"]
+        bench.ask("PUT", "/black-hole", {"on": False})
+        with bench.connect() as later:
+            assert later.execute("SELECT 1").fetchone() == (1,)
+        assert client.pgconn.is_busy()
+        assert bench.counts["flights"] == before + 1
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/limit", {}),
+        ("/limit", {"max_connections": 0}),
+        ("/limit", {"max_connections": True}),
+        ("/limit", [10]),
+        ("/target", {"port": 70000}),
+        ("/listening", {"listening": "no"}),
+        ("/delay", {"seconds": -1}),
+        ("/delay", {"seconds": "NaN"}),
+        ("/black-hole", {"on": 1}),
+    ],
+)
+def test_what_cannot_be_read_changes_nothing(bench: Bench, path: str, body: object) -> None:
+    """400, and the same figures as before."""
+    before = bench.counts
+    assert bench.status("PUT", path, body) == 400
+    assert bench.counts == before
+
+
+def test_a_web_page_of_elsewhere_is_refused(bench: Bench) -> None:
+    """By its Origin, or by a name that leads here; and what it asked for is not done."""
+    with bench.connect() as client:
+        assert bench.status("POST", "/cut", Origin="https://example.test") == 403
+        assert bench.status("GET", "/counts", Host="example.test") == 403
+        assert client.execute("SELECT 1").fetchone() == (1,)
+    assert bench.status("GET", "/cut") == 404
+
+
+def test_a_port_that_is_taken_is_one_line(bench: Bench) -> None:
+    """And status 1."""
+    python = str(ROOT / ".venvs/local/bin/python")
+    options = ["--port", str(bench.port), "--control", "0", "--target", "1"]
+    command = [python, "-m", "local.database_proxy", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=READY_S)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("database proxy: ")
