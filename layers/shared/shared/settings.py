@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from shared.resilience.admission import Limit
+from shared.resilience.backoff import Backoff
 from shared.resilience.circuit import Policy
 
 # Requests and seconds, per client. 5 / 60 is a bucket of 5 from which one comes back every 12 s.
@@ -33,6 +34,18 @@ DEFAULT_CIRCUITS: Mapping[str, Policy] = {
 }
 Positive = Annotated[int | float, Field(gt=0)]
 _TUNABLE = frozenset(field.name for field in fields(Policy)) - {"name"}
+DEFAULT_RETRY = Backoff()
+
+
+class Retry(BaseModel):
+    """How transactions are tried again; the fields are those of `Backoff`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    retries: int = Field(default=DEFAULT_RETRY.retries, ge=0)  # 0: every transaction is tried once
+    base_s: float = Field(default=DEFAULT_RETRY.base_s, gt=0)
+    factor: float = Field(default=DEFAULT_RETRY.factor, gt=0)
+    cap_s: float = Field(default=DEFAULT_RETRY.cap_s, gt=0)
 
 
 class Settings(BaseModel):
@@ -74,8 +87,9 @@ class Settings(BaseModel):
     cursor_secret: str = Field(default="", repr=False)
     limits: dict[str, tuple[int, float]] = Field(default_factory=dict)
     circuits: dict[str, dict[str, Positive]] = Field(default_factory=dict)
+    retry: Retry = Field(default_factory=Retry)
 
-    @field_validator("limits", "circuits", mode="before")
+    @field_validator("limits", "circuits", "retry", mode="before")
     @classmethod
     def _from_json(cls, value: Any) -> Any:
         return json.loads(value or "{}") if isinstance(value, str) else value
@@ -117,3 +131,8 @@ class Settings(BaseModel):
         """The circuit of that name: the defaults, with what the settings change of them."""
         changes: dict[str, Any] = {**self.circuits.get(name, {})}
         return replace(DEFAULT_CIRCUITS[name], **changes)
+
+    @property
+    def backoff(self) -> Backoff:
+        """How transactions are tried again: the defaults, with what the settings change of them."""
+        return Backoff(**self.retry.model_dump())

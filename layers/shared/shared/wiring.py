@@ -78,7 +78,7 @@ class Wiring:
         """Runs transactions on the environment's connection."""
         from shared.postgres.database import Database
 
-        return Database(self.connector, observer=self._count_retry)
+        return Database(self.connector, backoff=self.settings.backoff, observer=self._count_retry)
 
     def _count_retry(self, event: str, facts: Mapping[str, object]) -> None:
         observe(event, facts)

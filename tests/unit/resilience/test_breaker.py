@@ -8,6 +8,7 @@ import pytest
 from shared.resilience.breaker import CircuitBreaker, CircuitOpen
 from shared.resilience.circuit import NEW, Policy
 from shared.resilience.circuit_store import StoreUnavailable, force
+from shared.settings import Settings
 from tests.breakers import EMAIL, Dependency, Down, NotMade, Time, attempt, breaker, down
 from tests.fakes.circuits import DirectLine, InMemoryCircuits
 
@@ -97,6 +98,22 @@ def test_what_the_dependency_answers_comes_back_as_it_is(fleet: Fleet) -> None:
         environment.call(down)
     assert fleet.state == "closed"
     assert fleet.store.read("email").window.total.failures == 1
+
+
+@pytest.mark.parametrize("seconds", [0.0, 6.0])
+def test_settings_can_take_a_circuit_out_of_use(seconds: float) -> None:
+    """As many failures as nobody can make, and a slowness that no call outlasts: it stays closed whatever happens."""
+    settings = Settings.from_environ({"CIRCUITS": '{"email": {"failures": 1000000, "slow_s": 1000}}'})
+    fleet = Fleet(settings.circuit("email"))
+
+    def fail_in_time() -> None:
+        fleet.time.advance(seconds)
+        raise Down
+
+    fleet.dependency.answer = fail_in_time
+    environments = [fleet.environment() for _ in range(10)]
+    assert all(attempt(environments[n % 10], fleet.dependency) for n in range(1000))
+    assert (fleet.state, fleet.dependency.calls, fleet.events) == ("closed", 1000, [])
 
 
 def test_one_failure_in_a_hundred_never_opens_it(fleet: Fleet) -> None:

@@ -1,8 +1,9 @@
-"""Settings of circuits, as the environment says them."""
+"""Settings of circuits and of retries, as the environment says them."""
 
 import pytest
 from pydantic import ValidationError
 
+from shared.resilience.backoff import Backoff
 from shared.settings import DEFAULT_CIRCUITS, Settings
 
 
@@ -33,3 +34,28 @@ def test_a_circuit_that_can_not_be_is_refused(circuits: str) -> None:
     """An unknown circuit, an unknown tunable, a number that means nothing."""
     with pytest.raises(ValidationError):
         Settings.from_environ({"CIRCUITS": circuits})
+
+
+def test_transactions_are_retried_as_decided_on() -> None:
+    """Three further tries after 100 ms, 200 ms, 400 ms at most, and never after more than 5 s."""
+    expected = Backoff(retries=3, base_s=0.1, factor=2, cap_s=5)
+    assert [Settings.from_environ(environ).backoff for environ in ({}, {"RETRY": ""}, {"RETRY": "{}"})] == [
+        expected
+    ] * 3
+
+
+def test_the_environment_changes_what_it_names_of_a_retry() -> None:
+    """And nothing else; 0 retries are a choice."""
+    settings = Settings.from_environ({"RETRY": '{"retries": 0, "cap_s": 0.5}'})
+    assert settings.backoff == Backoff(retries=0, base_s=0.1, factor=2, cap_s=0.5)
+
+
+@pytest.mark.parametrize(
+    "retry",
+    ['{"retry": 3}', '{"retries": -1}', '{"retries": 1.5}', '{"base_s": 0}', '{"factor": -2}', '{"cap_s": 0}',
+     '{"cap_s": "long"}', "3", "[]", "{"],
+)  # fmt: skip
+def test_a_retry_that_can_not_be_is_refused(retry: str) -> None:
+    """An unknown name, a number that means nothing, something that is no JSON object."""
+    with pytest.raises(ValidationError):
+        Settings.from_environ({"RETRY": retry})
