@@ -1,1 +1,1 @@
-"""What feeds functions without a caller: queues polled, and schedules kept."""
+"""What stands between functions and services: queues polled, schedules kept, and metrics taken from the logs."""

@@ -1,4 +1,4 @@
-"""`python -m local.events`: every queue and schedule of the stack, in threads of one process beside the gateway.
+"""`python -m local.events`: the stack's queues, schedules and metrics, in threads of one process beside the gateway.
 
 A process of its own, so that what botocore costs is not paid by the gateway's event loop.
 """
@@ -15,7 +15,9 @@ from types import FrameType
 import boto3
 from botocore.config import Config
 
+from local.events.cloudwatch import CloudWatch
 from local.events.invoke import Invoker
+from local.events.metrics import Follower
 from local.events.queues import LONG_POLL_S, Poller
 from local.events.schedules import keep
 from local.stack import Stack
@@ -29,6 +31,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m local.events", description=__doc__)
     parser.add_argument("--stack", type=Path, required=True, help="the deployed stack, as JSON")
     parser.add_argument("--invoke", required=True, help="the gateway's address")
+    parser.add_argument("--logs", type=Path, required=True, help="folder of the functions' logs")
     return parser.parse_args()
 
 
@@ -62,6 +65,10 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
     invoke = Invoker(options.invoke, {f.logical_id: f.timeout_s for f in stack.functions})
+    logs = [options.logs / f"{function.logical_id}.log" for function in stack.functions]
+    # made before anything is invoked: it begins where the logs end now
+    follower = Follower(logs, CloudWatch(stack.endpoint_url, region), stop)
+    threading.Thread(target=follower.run, daemon=True).start()
     polling = pollers(stack, invoke, region, stop)
     for poller in polling:
         threading.Thread(target=poller.run, daemon=True).start()

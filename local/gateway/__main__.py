@@ -87,8 +87,8 @@ class Gateway:
         return {"pid": os.getpid(), "events_pid": self._events and self._events.pid, "functions": functions}
 
     def _events_command(self, port: int) -> list[str]:
-        stack = str(self._options.stack.resolve())
-        return [sys.executable, "-m", "local.events", "--stack", stack, "--invoke", f"http://127.0.0.1:{port}"]
+        command = [sys.executable, "-m", "local.events", "--invoke", f"http://127.0.0.1:{port}"]
+        return [*command, "--stack", str(self._options.stack.resolve()), "--logs", str(self._options.logs.resolve())]
 
 
 def main() -> int:

@@ -1,0 +1,67 @@
+"""The emulator's CloudWatch, spoken to in AWS's JSON protocol.
+
+boto3 would speak the binary one, and the emulator takes a call in that for an empty one: it has no decoder for it.
+
+How its alarms differ from AWS's (`_evaluate_alarm` of its cloudwatch.py): they are judged at each PutMetricData and
+at no other time, by one statistic over all points of the last Period x EvaluationPeriods seconds, whatever their
+dimensions. So there is no DatapointsToAlarm (one bad point is enough), TreatMissingData means nothing (silence leaves
+an alarm as it is), and it is OK again with the first point that comes when the last bad one is older than all periods.
+"""
+
+import http.client
+import json
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from local.events.embedded import Datum
+
+TARGET = "GraniteServiceVersion20100801"
+MOST_DATA = 1000  # what PutMetricData takes at most
+TIMEOUT_S = 10.0
+
+
+class Refused(Exception):
+    """CloudWatch does not take the call, now or later; the message is its answer."""
+
+
+class CloudWatch:
+    """CloudWatch of one region at an endpoint."""
+
+    def __init__(self, endpoint: str, region: str) -> None:
+        self._endpoint = endpoint
+        self._signer = SigV4Auth(Credentials("local", "local"), "monitoring", region)
+
+    def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
+        """One call, and its answer. Raises OSError where it is out of reach or ill, Refused where it says no."""
+        body = json.dumps(parameters).encode()
+        headers = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": f"{TARGET}.{operation}"}
+        request = AWSRequest("POST", f"{self._endpoint}/", headers=headers, data=body)
+        self._signer.add_auth(request)
+        connection = http.client.HTTPConnection(urlsplit(self._endpoint).netloc, timeout=TIMEOUT_S)
+        try:
+            connection.request("POST", "/", body, dict(request.headers.items()))
+            response = connection.getresponse()
+            return _answer(response.status, response.read())
+        except (http.client.HTTPException, ValueError) as error:
+            raise OSError(f"no answer of CloudWatch's: {error!r}") from error
+        finally:
+            connection.close()
+
+    def put(self, namespace: str, data: Sequence[Datum]) -> None:
+        """PutMetricData of up to MOST_DATA of one namespace. Raises what `call` does."""
+        self.call("PutMetricData", Namespace=namespace, MetricData=[datum.as_json() for datum in data])
+
+
+def _answer(status: int, body: bytes) -> dict[str, Any]:
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise OSError(f"CloudWatch answered {status}")
+    if status >= HTTPStatus.BAD_REQUEST:
+        raise Refused(body.decode(errors="replace"))
+    answer: dict[str, Any] = json.loads(body or b"{}")
+    return answer

@@ -1,0 +1,82 @@
+"""CloudWatch's embedded metric format: the metrics that a function's log lines carry.
+
+As CloudWatch's own extraction reads it: a member that is missing or no number is no metric, and a line that can't be
+read is a line of the log and no more.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+MARK = b'"_aws"'
+MOST_VALUES = 100  # of one member; CloudWatch ignores one that has more
+
+
+@dataclass(frozen=True, slots=True)
+class Datum:
+    """What one metric was, under one set of dimensions. `at_ms` is in milliseconds since the epoch."""
+
+    namespace: str
+    name: str
+    unit: str
+    at_ms: int
+    dimensions: tuple[tuple[str, str], ...]
+    values: tuple[float, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """A MetricDatum as AWS's JSON protocol writes it."""
+        return {
+            "MetricName": self.name,
+            "Dimensions": [{"Name": name, "Value": value} for name, value in self.dimensions],
+            "Timestamp": self.at_ms / 1000,
+            "Unit": self.unit,
+            **({"Value": self.values[0]} if len(self.values) == 1 else {"Values": list(self.values)}),
+        }
+
+
+def metrics(lines: bytes) -> Iterator[Datum]:
+    """The metrics of whole lines; those without any are not looked at one by one."""
+    if MARK in lines:
+        for line in lines.splitlines():
+            if MARK in line:
+                yield from _of_line(line)
+
+
+def _of_line(line: bytes) -> list[Datum]:
+    try:
+        root = json.loads(line)
+        described = root["_aws"]
+        at_ms, directives = int(described["Timestamp"]), described["CloudWatchMetrics"]
+        return [datum for directive in directives for datum in _of_directive(root, directive, at_ms)]
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        return []
+
+
+def _of_directive(root: dict[str, Any], directive: dict[str, Any], at_ms: int) -> Iterator[Datum]:
+    """Each metric under each set of dimensions."""
+    namespace = _text(directive["Namespace"])
+    described = [(_text(metric["Name"]), _text(metric.get("Unit") or "None")) for metric in directive["Metrics"]]
+    for names in directive.get("Dimensions") or [[]]:
+        dimensions = tuple((name, root[name]) for name in names if isinstance(root.get(name), str))
+        if len(dimensions) == len(names):
+            for name, unit in described:
+                if values := _values(root.get(name)):
+                    yield Datum(namespace, name, unit, at_ms, dimensions, values)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
+
+
+def _values(member: Any) -> tuple[float, ...]:
+    """The numbers of a member; none where it is anything else."""
+    values = member if isinstance(member, list) else [member]
+    return tuple(map(float, values)) if len(values) <= MOST_VALUES and all(map(_is_number, values)) else ()
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

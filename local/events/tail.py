@@ -1,0 +1,65 @@
+"""What is appended to a log, from now on."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from local.runtime.logs import Lines
+
+CHUNK = 256 * 1024
+
+
+class Tail:
+    """Passes whole lines to `sink`: those that come after the end the file has now, and all of a file that comes later.
+
+    One moved away is read to its end, and then the one in its place; one cut short is read from its start.
+    """
+
+    def __init__(self, path: Path, sink: Callable[[bytes], None]) -> None:
+        self._path = path
+        self._lines = Lines(sink)
+        self._file = _opened(path)
+        if self._file:
+            self._file.seek(0, os.SEEK_END)
+
+    def poll(self) -> bool:
+        """Passes on what came; whether there may be more at once."""
+        data = self._read()
+        if not data and self._begins_anew():
+            data = self._read()
+        if data:
+            self._lines.feed(data)
+        return len(data) == CHUNK
+
+    def _read(self) -> bytes:
+        return self._file.read(CHUNK) if self._file else b""
+
+    def _begins_anew(self) -> bool:
+        """Whether what is to be read now is another file, or this one from its start."""
+        if self._file:
+            seen = os.fstat(self._file.fileno())
+            if seen.st_size < self._file.tell():
+                self._lines.flush()
+                self._file.seek(0)
+                return True
+            if not _is_replaced(self._path, seen):
+                return False
+            self._file.close()
+        self._lines.flush()
+        self._file = _opened(self._path)
+        return self._file is not None
+
+
+def _opened(path: Path) -> BinaryIO | None:
+    try:
+        return path.open("rb", buffering=0)
+    except OSError:
+        return None
+
+
+def _is_replaced(path: Path, seen: os.stat_result) -> bool:
+    try:
+        return not os.path.samestat(path.stat(), seen)
+    except OSError:  # moved away, and nothing there yet: what writes to it may still do so
+        return False

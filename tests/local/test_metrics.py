@@ -1,0 +1,228 @@
+"""Metrics in the functions' logs: how they are read, and that the emulator's alarms see them."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from local.emulator import REGION
+from local.events.cloudwatch import MOST_DATA, CloudWatch, Refused
+from local.events.embedded import Datum, metrics
+from local.events.metrics import Follower, batches
+from local.stack import Schedule
+from tests import services
+from tests.local.gateways import eventually, function, running_gateway, stack
+from tests.services import Emulator, running_emulator
+from tests.template.translation import read
+
+AT_MS = 1_795_000_000_123
+PERIOD_S = 2
+
+
+def line(*, namespace: str = "Test", at_ms: int = AT_MS, **members: Any) -> bytes:
+    """A line as the functions write it: every number a count, under the dimension `service`."""
+    names = [{"Name": name, "Unit": "Count"} for name in members]
+    directive = {"Namespace": namespace, "Dimensions": [["service"]], "Metrics": names}
+    described = {"Timestamp": at_ms, "CloudWatchMetrics": [directive]}
+    return json.dumps({"_aws": described, "service": "health", **members}).encode() + b"\n"
+
+
+def described(*directives: Any, **members: Any) -> bytes:
+    """A line of these directives."""
+    return json.dumps({"_aws": {"Timestamp": AT_MS, "CloudWatchMetrics": list(directives)}, **members}).encode()
+
+
+def datum(name: str = "A", *values: float, unit: str = "Count", **dimensions: str) -> Datum:
+    """What is expected of a metric."""
+    return Datum("Test", name, unit, AT_MS, tuple(dimensions.items()), values)
+
+
+def test_every_metric_of_a_line_is_read_under_its_unit_and_dimension() -> None:
+    """Between lines that hold none; an array is all of its values."""
+    text = b'START\n{"level": "INFO"}\n' + line(A=1, B=[2, 0.5]) + b"END\n"
+    assert list(metrics(text)) == [datum("A", 1.0, service="health"), datum("B", 2.0, 0.5, service="health")]
+
+
+def test_each_set_of_dimensions_makes_a_metric_of_its_own() -> None:
+    """The empty set too; one that names what the line does not say makes none."""
+    sets = [["room", "stage"], ["room"], [], ["unknown"], ["number"]]
+    directive = {"Namespace": "Test", "Dimensions": sets, "Metrics": [{"Name": "A", "Unit": "Seconds"}]}
+    found = metrics(described(directive, room="claims", stage="api", number=7, A=3))
+    expected = [{"room": "claims", "stage": "api"}, {"room": "claims"}, {}]
+    assert list(found) == [datum("A", 3.0, unit="Seconds", **dimensions) for dimensions in expected]
+
+
+def test_every_directive_of_a_line_is_read() -> None:
+    """Those without dimensions and without a unit included."""
+    directives = [{"Namespace": "Test", "Metrics": [{"Name": name}]} for name in ("A", "B")]
+    assert list(metrics(described(*directives, A=1, B=2))) == [
+        datum("A", 1.0, unit="None"),
+        datum("B", 2.0, unit="None"),
+    ]
+
+
+@pytest.mark.parametrize("value", ["text", None, True, {"a": 1}, [], [1, "text"], float("nan"), [0] * 101])
+def test_a_member_that_is_no_number_is_no_metric(value: Any) -> None:
+    """The others of its line are."""
+    assert list(metrics(line(A=value, B=1))) == [datum("B", 1.0, service="health")]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        line(A=1)[:-20],
+        b'"_aws"',
+        b'["_aws"]',
+        b'{"_aws": 7}',
+        b'{"_aws": {"Timestamp": "soon", "CloudWatchMetrics": []}}',
+        described({"Namespace": None, "Metrics": [{"Name": "A"}]}, A=1),
+        described({"Namespace": "Test", "Metrics": [{"Name": 7}]}, A=1),
+        described({"Namespace": "Test", "Metrics": ["A"]}, A=1),
+        described(7),
+        b'{"_aws": ' + b"[" * 100_000,
+    ],
+)
+def test_a_line_that_can_not_be_read_is_passed_over(broken: bytes) -> None:
+    """And the next one is read."""
+    assert list(metrics(broken + b"\n" + line(A=1))) == [datum("A", 1.0, service="health")]
+
+
+def test_a_call_takes_one_namespace_and_no_more_than_it_may() -> None:
+    """In the order in which they were found."""
+    other = Datum("Other", "A", "Count", AT_MS, (), (1.0,))
+    found = [datum("A", float(n)) for n in range(MOST_DATA + 1)]
+    made = list(batches([found[0], other, *found[1:]]))
+    assert made == [("Other", [other]), ("Test", found[:MOST_DATA]), ("Test", found[MOST_DATA:])]
+
+
+@contextmanager
+def following(path: Path, url: str) -> Iterator[None]:
+    """A follower of one log, stopped when the block ends."""
+    stop = threading.Event()
+    thread = threading.Thread(target=Follower([path], CloudWatch(url, REGION), stop).run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def points(cloudwatch: CloudWatch, namespace: str, name: str = "Unhealthy") -> list[dict[str, Any]]:
+    """The datapoints of a metric of the health function, of the last hour."""
+    answer = cloudwatch.call(
+        "GetMetricStatistics",
+        Namespace=namespace,
+        MetricName=name,
+        Dimensions=[{"Name": "service", "Value": "health"}],
+        StartTime=time.time() - 3600,
+        EndTime=time.time() + 60,
+        Period=3600,
+        Statistics=["Sum", "SampleCount", "Maximum"],
+    )
+    return list(answer["Datapoints"])
+
+
+def total(cloudwatch: CloudWatch, namespace: str) -> float:
+    """The sum of all that was put."""
+    return sum(float(point["Sum"]) for point in points(cloudwatch, namespace))
+
+
+def append(path: Path, data: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(data)
+
+
+def now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def test_the_alarm_of_the_template_follows_the_log(emulator: Emulator, tmp_path: Path) -> None:
+    """ALARM with the first unhealthy report, OK again with a healthy one when the other is older than its periods."""
+    namespace, path = f"Test-{uuid4().hex}", tmp_path / "HealthFunction.log"
+    cloudwatch = CloudWatch(emulator.url, REGION)
+    cloudwatch.call("PutMetricAlarm", **unhealthy_alarm(namespace))
+
+    def becomes(state: str, value: float) -> Callable[[], bool]:
+        def look() -> bool:
+            append(path, line(namespace=namespace, at_ms=now_ms(), Unhealthy=value, Degraded=0.0))
+            return state_of(cloudwatch, namespace) == state
+
+        return look
+
+    assert state_of(cloudwatch, namespace) == "INSUFFICIENT_DATA"
+    with following(path, emulator.url):
+        for state, value in (("OK", 0.0), ("ALARM", 1.0), ("OK", 0.0)):
+            eventually(becomes(state, value))
+
+
+def unhealthy_alarm(namespace: str) -> dict[str, Any]:
+    """The template's UnhealthyAlarm, of a namespace of its own and with a short period."""
+    template = read()["Resources"]["UnhealthyAlarm"]["Properties"]
+    actions: dict[str, Any] = {"AlarmActions": [], "OKActions": []}
+    return {**template, **actions, "AlarmName": namespace, "Namespace": namespace, "Period": PERIOD_S}
+
+
+def state_of(cloudwatch: CloudWatch, name: str) -> str:
+    """An alarm's state."""
+    [alarm] = cloudwatch.call("DescribeAlarms", AlarmNames=[name])["MetricAlarms"]
+    return str(alarm["StateValue"])
+
+
+def test_metrics_wait_for_an_emulator_that_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is killed and comes back, empty, on the same port: what was logged meanwhile arrives, each once."""
+    port, path = services.free_port(), tmp_path / "log"
+    monkeypatch.setattr(services, "free_port", lambda: port)
+    with running_emulator(tmp_path) as first:
+        cloudwatch = CloudWatch(first.url, REGION)
+        with following(path, first.url):
+            append(path, line(at_ms=now_ms(), Unhealthy=1))
+            eventually(lambda: total(cloudwatch, "Test") == 1)
+            first.kill()
+            append(path, line(at_ms=now_ms(), Unhealthy=10))
+            with pytest.raises(OSError, match=r"refused|reset|answer"):
+                cloudwatch.call("ListMetrics")
+            with running_emulator(tmp_path):
+                append(path, line(at_ms=now_ms(), Unhealthy=[100, 1000]))
+                eventually(lambda: total(cloudwatch, "Test") == 1110)
+                [point] = points(cloudwatch, "Test")
+    assert (point["SampleCount"], point["Maximum"]) == (3, 1000)
+
+
+def test_a_refusal_holds_up_nothing(tmp_path: Path) -> None:
+    """What CloudWatch does not take is given up; what comes after it is put."""
+    taken: list[float] = []
+
+    class Picky(CloudWatch):
+        def put(self, namespace: str, data: Any) -> None:
+            if namespace == "Bad":
+                raise Refused("no")
+            taken.extend(datum.values[0] for datum in data)
+
+    stop, path = threading.Event(), tmp_path / "log"
+    follower = threading.Thread(target=Follower([path], Picky("http://127.0.0.1:9", REGION), stop).run)
+    append(path, line(namespace="Bad", A=1) + line(A=2))
+    follower.start()
+    try:
+        eventually(lambda: taken == [2.0])
+    finally:
+        stop.set()
+        follower.join()
+
+
+def test_what_a_function_prints_becomes_a_datapoint(emulator: Emulator, tmp_path: Path) -> None:
+    """From a handler on a schedule through its log, as the gateway starts it all."""
+    namespace = f"Test-{uuid4().hex}"
+    functions = [function("measure", environment={"NAMESPACE": namespace})]
+    schedules = [Schedule("measure", 3600, {"Unhealthy": 1})]
+    description = stack(functions, [], schedules=schedules, endpoint_url=emulator.url)
+    cloudwatch = CloudWatch(emulator.url, REGION)
+    with running_gateway(description, tmp_path):
+        [point] = eventually(lambda: points(cloudwatch, namespace))
+    assert (point["Sum"], point["SampleCount"], point["Unit"]) == (1, 1, "Count")
