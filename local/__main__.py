@@ -17,6 +17,10 @@ DEFAULT_PORT = 3000
 PROBLEMS = (AlreadyRunning, PortInUse, Crashed, BuildFailed, DeployFailed)
 MORE_PROBLEMS = (postgres.CannotStart, up.MigrationFailed, tokens.NoToken, circuits.NotForced)
 
+PROXY_HELP = """for up: functions reach the database through a stand-in for RDS Proxy, which lends connections by
+transaction; its control port (database_proxy_control in state.json; local/database_proxy/control.py) tells what it has
+seen, and can limit, cut, delay, refuse, or lead to another server"""
+
 
 class NotRunning(Exception):
     """The command needs a running local cloud."""
@@ -41,6 +45,12 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--state", default=str(ROOT / ".local"), help="the folder that keeps the state")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="of the front; 0 takes a free one")
     parser.add_argument("--parameter", action="append", default=[], help="NAME=VALUE of template.yaml, for up")
+    proxy = "between the functions and the database, a stand-in for RDS Proxy: it lends connections by transaction, and"
+    levers = (
+        f"{proxy} has a control port (state.json, local/database_proxy/control.py) to count, limit, cut and retarget"
+    )
+    parser.add_argument("--database-proxy", action="store_true", help=levers)
+    parser.add_argument("--database-connections", type=int, default=50, help="that the proxy may open; 50")
     parser.add_argument("--role", choices=("staff", "admin"), help="of the token's owner")
     parser.add_argument("--email", default="", help="of the token's owner")
     parser.add_argument("--name", default="", help="of the circuit to force")
@@ -50,7 +60,8 @@ def parser() -> argparse.ArgumentParser:
 
 def run_up(home: Home, options: argparse.Namespace) -> None:
     """Starts the local cloud and stays until it ends."""
-    up.up(home, options.port, dict(pair.split("=", 1) for pair in options.parameter))
+    extras = up.Extras(database_connections=options.database_connections if options.database_proxy else None)
+    up.up(home, options.port, dict(pair.split("=", 1) for pair in options.parameter), extras)
 
 
 def reset(home: Home, _options: argparse.Namespace) -> None:

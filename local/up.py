@@ -20,7 +20,9 @@ from local.home import Home, front_port, internal_ports
 from local.readback import read_stack
 from local.template import code_folders, read_template
 
-GATEWAY_READY_SECONDS = 30.0
+LISTENING_SECONDS = 30.0
+# Shorter than a call may take, so that who waits in vain is told by the API, not cut off by the gateway.
+BORROW_TIMEOUT_S = 10.0
 LOG_BYTES = 5_000_000  # a log that has grown past this moves to <name>.1 at the next start
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -33,6 +35,14 @@ class MigrationFailed(Exception):
     """The migrations did not apply; the message has the reason."""
 
 
+@dataclass(frozen=True)
+class Extras:
+    """What a run may have besides. `database_connections`: a stand-in for RDS Proxy that opens at most so many; None
+    for no proxy."""
+
+    database_connections: int | None = None
+
+
 @dataclass
 class Supervisor:
     """The parts of one local cloud, in the order they were started."""
@@ -40,6 +50,7 @@ class Supervisor:
     home: Home
     front: int
     overrides: dict[str, str] = field(default_factory=dict)
+    extras: Extras = field(default_factory=Extras)
     children: list[Child] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
 
@@ -65,7 +76,7 @@ class Supervisor:
         self.home.update(children=[])
 
 
-def up(home: Home, port: int, overrides: dict[str, str] | None = None) -> None:
+def up(home: Home, port: int, overrides: dict[str, str] | None = None, extras: Extras | None = None) -> None:
     """Runs a local cloud until it is asked to stop or a part crashes; `overrides` are parameters of the template.
 
     Raises AlreadyRunning, PortInUse, Crashed, and what the parts' own modules raise.
@@ -73,7 +84,7 @@ def up(home: Home, port: int, overrides: dict[str, str] | None = None) -> None:
     with home.locked():
         for name in end_leftovers(home.read().children):
             print(f"ended {name}, left by an earlier run", flush=True)
-        supervisor = Supervisor(home, front_port(port), overrides or {})
+        supervisor = Supervisor(home, front_port(port), overrides or {}, extras or Extras())
         with interruptible(), contextlib.suppress(Stopped):
             run(supervisor)
 
@@ -128,7 +139,7 @@ def start(supervisor: Supervisor) -> None:
     home = supervisor.home
     home.prepare()
     rotate(home.logs)
-    ports = internal_ports(home, ["postgres", "emulator"])
+    ports = internal_ports(home, wanted_ports(supervisor.extras))
     home.update(ports={**ports, "front": supervisor.front})
     server, aws = parts(home, ports)
     database = supervisor.add(postgres.start(server))
@@ -138,10 +149,18 @@ def start(supervisor: Supervisor) -> None:
     supervisor.say("postgres is ready")
     cloud.wait_until(lambda: emulator.is_ready(aws), emulator.READY_SECONDS)
     supervisor.say("emulator is ready")
-    bring_up_to_date(supervisor, aws, server, layer)
+    bring_up_to_date(supervisor, aws, layer, database_port=ports.get("database_proxy", server.port))
     migrate(home, server, layer)
     supervisor.say("database is migrated")
+    if supervisor.extras.database_connections is not None:
+        start_database_proxy(supervisor, ports, supervisor.extras.database_connections)
     start_gateway(supervisor)
+
+
+def wanted_ports(extras: Extras) -> list[str]:
+    """The parts that need a port, the front excepted."""
+    proxy = ["database_proxy", "database_proxy_control"] if extras.database_connections is not None else []
+    return ["postgres", "emulator", *proxy]
 
 
 def parts(home: Home, ports: dict[str, int]) -> tuple[postgres.Server, emulator.Emulator]:
@@ -154,12 +173,15 @@ def parts(home: Home, ports: dict[str, int]) -> tuple[postgres.Server, emulator.
     return server, aws
 
 
-def bring_up_to_date(supervisor: Supervisor, aws: emulator.Emulator, server: postgres.Server, layer: Path) -> None:
-    """Deploys the template where it, its parameters or the emulator's state have changed since the last time."""
+def bring_up_to_date(supervisor: Supervisor, aws: emulator.Emulator, layer: Path, *, database_port: int) -> None:
+    """Deploys the template where it, its parameters or the emulator's state have changed since the last time.
+
+    `database_port` is where the functions find the database.
+    """
     home, clients = supervisor.home, deploy.Clients(aws.url)
     template = (home.root / "template.yaml").read_text()
     front = f"http://127.0.0.1:{supervisor.front}"
-    parameters = deploy.parameters(database_port=server.port, front=front) | supervisor.overrides
+    parameters = deploy.parameters(database_port=database_port, front=front) | supervisor.overrides
     wanted = deploy.fingerprint(template, parameters, aws.url)
     if home.read().deployed == wanted and home.stack.exists() and deploy.is_deployed(clients):
         supervisor.say("stack is up to date")
@@ -180,20 +202,39 @@ def migrate(home: Home, server: postgres.Server, layer: Path) -> str:
     return done.stdout
 
 
+def start_database_proxy(supervisor: Supervisor, ports: dict[str, int], connections: int) -> None:
+    """Starts what stands for RDS Proxy, between the functions and the database."""
+    options = {
+        "--port": ports["database_proxy"],
+        "--control": ports["database_proxy_control"],
+        "--target": ports["postgres"],
+        "--max-connections": connections,
+        "--borrow-timeout": BORROW_TIMEOUT_S,
+    }
+    start_listener(supervisor, "database_proxy", [str(part) for option in options.items() for part in option])
+    supervisor.say("database proxy is ready")
+
+
 def start_gateway(supervisor: Supervisor) -> None:
-    """Starts the front and waits for its word."""
+    """Starts the front."""
     home = supervisor.home
-    log = home.logs / "gateway.log"
-    before = log.stat().st_size if log.exists() else 0
     options = ["--stack", str(home.stack), "--port", str(supervisor.front), "--logs", str(home.logs)]
-    command = [home.python("local"), "-m", "local.gateway", *options]
+    start_listener(supervisor, "gateway", options)
+
+
+def start_listener(supervisor: Supervisor, name: str, options: list[str]) -> None:
+    """Starts one of our own servers, `local.<name>`, and waits for its word."""
+    home = supervisor.home
+    log = home.logs / f"{name}.log"
+    before = log.stat().st_size if log.exists() else 0
+    command = [home.python("local"), "-m", f"local.{name}", *options]
     environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "PYTHONUNBUFFERED": "1"}
-    gateway = supervisor.add(spawn("gateway", command, log=log, cwd=home.root, env=environment))
-    gateway.wait_until(lambda: says_listening(log, before), GATEWAY_READY_SECONDS)
+    child = supervisor.add(spawn(name, command, log=log, cwd=home.root, env=environment))
+    child.wait_until(lambda: says_listening(log, before), LISTENING_SECONDS)
 
 
 def says_listening(log: Path, start: int) -> bool:
-    """Whether the log, from a byte on, has the front's `listening` line."""
+    """Whether the log, from a byte on, has a server's `listening` line."""
     with log.open("rb") as lines:
         lines.seek(start)
         return any(line.split()[:1] == [b"listening"] for line in lines)

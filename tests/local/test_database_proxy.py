@@ -140,13 +140,13 @@ def test_a_lower_limit_closes_idle_connections_now_and_lent_ones_when_they_are_f
 def test_a_higher_limit_lets_in_who_waits(bench: Bench) -> None:
     """At once."""
     bench.ask("PUT", "/limit", {"max_connections": 1})
-    with bench.lend(1), bench.connect() as late:
+    with bench.lend(1), closing(bench.connect()) as late:
         late.pgconn.send_query(b"SELECT 1")
         until(lambda: bench.counts["waiting"] == 1, "nobody waits")
         bench.ask("PUT", "/limit", {"max_connections": 2})
-        assert late.pgconn.get_result().status == psycopg.pq.ExecStatus.TUPLES_OK
-        while late.pgconn.get_result() is not None:
-            pass
+        answer = late.pgconn.get_result()
+        assert answer is not None
+        assert answer.status == psycopg.pq.ExecStatus.TUPLES_OK
 
 
 def test_every_line_is_cut(bench: Bench) -> None:

@@ -48,9 +48,9 @@ def command(state: Path, *arguments: str) -> list[str]:
 
 
 @contextmanager
-def running(state: Path, port: str = "0") -> Iterator[Running]:
+def running(state: Path, *options: str, port: str = "0") -> Iterator[Running]:
     """A local cloud, by default on a free port, ready; ended at the end if it still runs."""
-    arguments = command(state, "up", "--port", port)
+    arguments = command(state, "up", "--port", port, *options)
     process = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
     lines: list[str] = []
@@ -116,7 +116,7 @@ def test_a_second_start_deploys_nothing_and_keeps_what_was_there(state: Path) ->
     with running(state) as cloud:
         first = json.loads((state / "stack.json").read_text())
         port = cloud.url.rpartition(":")[2]
-    with running(state, port) as cloud:
+    with running(state, port=port) as cloud:
         assert any("stack is up to date" in line for line in cloud.lines)
         assert json.loads((state / "stack.json").read_text()) == first
 
