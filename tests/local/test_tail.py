@@ -51,6 +51,7 @@ def test_a_log_moved_away_is_read_to_its_end_and_then_the_new_one(tmp_path: Path
     log.write(b"one\n")
     moved = tmp_path / "log.1"
     log.path.rename(moved)
+    log.tail.poll()
     with moved.open("ab") as file:
         file.write(b"two\nunfinished")
     log.tail.poll()
