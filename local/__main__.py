@@ -12,6 +12,7 @@ from local.build import BuildFailed, build_layer
 from local.children import Crashed, end_leftovers
 from local.deploy import DeployFailed
 from local.home import ROOT, AlreadyRunning, Home, PortInUse
+from local.runtime.variables import Variable
 
 DEFAULT_PORT = 3000
 PROBLEMS = (AlreadyRunning, PortInUse, Crashed, BuildFailed, DeployFailed)
@@ -20,6 +21,9 @@ MORE_PROBLEMS = (postgres.CannotStart, up.MigrationFailed, tokens.NoToken, circu
 PROXY_HELP = """for up: functions reach the database through a stand-in for RDS Proxy, which lends connections by
 transaction; its control port (database_proxy_control in state.json; local/database_proxy/control.py) tells what it has
 seen, and can limit, cut, delay, refuse, or lead to another server"""
+
+VARIABLE_HELP = """for up: NAME=VALUE or FunctionLogicalId:NAME=VALUE, more for the environment of all functions or of
+one, over what is deployed; the names that Lambda keeps for itself stay as they are"""
 
 
 class NotRunning(Exception):
@@ -51,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--database-proxy", action="store_true", help=levers)
     parser.add_argument("--database-connections", type=int, default=50, help="that the proxy may open; 50")
+    parser.add_argument("--variable", type=checked, action="append", default=[], help=VARIABLE_HELP)
     parser.add_argument("--role", choices=("staff", "admin"), help="of the token's owner")
     parser.add_argument("--email", default="", help="of the token's owner")
     parser.add_argument("--name", default="", help="of the circuit to force")
@@ -58,9 +63,18 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+def checked(variable: str) -> str:
+    """A variable of the command line, as it is. Raises ValueError."""
+    Variable.parse(variable)
+    return variable
+
+
 def run_up(home: Home, options: argparse.Namespace) -> None:
     """Starts the local cloud and stays until it ends."""
-    extras = up.Extras(database_connections=options.database_connections if options.database_proxy else None)
+    extras = up.Extras(
+        database_connections=options.database_connections if options.database_proxy else None,
+        variables=options.variable,
+    )
     up.up(home, options.port, dict(pair.split("=", 1) for pair in options.parameter), extras)
 
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,9 +38,10 @@ class MigrationFailed(Exception):
 @dataclass(frozen=True)
 class Extras:
     """What a run may have besides. `database_connections`: a stand-in for RDS Proxy that opens at most so many; None
-    for no proxy."""
+    for no proxy. `variables`: more for the functions' environment, as `local.runtime.variables` reads them."""
 
     database_connections: int | None = None
+    variables: Sequence[str] = ()
 
 
 @dataclass
@@ -219,6 +220,7 @@ def start_gateway(supervisor: Supervisor) -> None:
     """Starts the front."""
     home = supervisor.home
     options = ["--stack", str(home.stack), "--port", str(supervisor.front), "--logs", str(home.logs)]
+    options += [f"--variable={each}" for each in supervisor.extras.variables]
     start_listener(supervisor, "gateway", options)
 
 

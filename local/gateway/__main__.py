@@ -18,7 +18,7 @@ from local.gateway.helper import Helper
 from local.inbox.messages import PATH, Message, parse
 from local.runtime.logs import LogFile
 from local.runtime.pool import Fleet
-from local.runtime.variables import Platform
+from local.runtime.variables import Platform, Variable, with_variables
 from local.stack import Stack
 from local.wire import Request, Response, serve
 
@@ -34,6 +34,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1; 0 takes a free one")
     parser.add_argument("--logs", type=Path, required=True, help="folder of the functions' logs")
     parser.add_argument(
+        "--variable",
+        type=Variable.parse,
+        action="append",
+        default=[],
+        help="[FunctionLogicalId:]NAME=VALUE, more for the functions' environment",
+    )
+    parser.add_argument(
         "--lambda-python", default=str(ROOT / ".venvs/lambda/bin/python"), help="Python with awslambdaric"
     )
     return parser.parse_args()
@@ -46,7 +53,8 @@ class Gateway:
         self._stack = stack
         self._options = options
         platform = Platform(options.lambda_python, stack.endpoint_url, os.environ.get("AWS_REGION", REGION))
-        self._fleet = Fleet(stack.functions, platform, lambda name: LogFile(options.logs / f"{name}.log"))
+        functions = with_variables(stack.functions, options.variable)
+        self._fleet = Fleet(functions, platform, lambda name: LogFile(options.logs / f"{name}.log"))
         self._desk = Desk(self._fleet, self._inbox, self._status)
         self._events: Helper | None = None
 
@@ -92,11 +100,11 @@ class Gateway:
 
 
 def main() -> int:
-    """0 after an orderly stop, 1 if the port is taken or the stack can't be read."""
+    """0 after an orderly stop, 1 if the port is taken, or the stack can't be read or lacks a variable's function."""
     options = arguments()
     try:
         uvloop.run(Gateway(Stack.load(options.stack), options).run())
-    except OSError as error:
+    except (OSError, ValueError) as error:
         print(f"gateway: {error}", file=sys.stderr)
         return 1
     return 0

@@ -1,11 +1,14 @@
 """The environment variables an execution environment sees: the function's own and Lambda's, none of this machine's."""
 
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from local.stack import Function
 
 ACCOUNT = "000000000000"
+VARIABLE = re.compile(r"(?:(?P<function>\w+):)?(?P<name>[A-Za-z_]\w*)=(?P<value>.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,41 @@ class Platform:
     def arn(self, function: str) -> str:
         """The ARN of a function."""
         return f"arn:aws:lambda:{self.region}:{ACCOUNT}:function:{function}"
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One more than what was deployed. `function` is a logical id, empty for every function."""
+
+    function: str
+    name: str
+    value: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Variable":
+        """Of NAME=VALUE or FunctionLogicalId:NAME=VALUE. Raises ValueError."""
+        found = VARIABLE.fullmatch(text)
+        if found is None:
+            raise ValueError(f"neither NAME=VALUE nor FunctionLogicalId:NAME=VALUE: {text}")
+        return cls(found["function"] or "", found["name"], found["value"])
+
+
+def with_variables(functions: Sequence[Function], more: Sequence[Variable]) -> list[Function]:
+    """The functions with more variables, which win over those deployed; one function's own wins over one for all.
+
+    Raises ValueError where a function is named that there is none of.
+    """
+    known = {function.logical_id for function in functions} | {""}
+    for variable in more:
+        if variable.function not in known:
+            raise ValueError(f"there is no function {variable.function}")
+
+    def added(function: Function) -> Function:
+        for_all = {each.name: each.value for each in more if not each.function}
+        own = {each.name: each.value for each in more if each.function == function.logical_id}
+        return replace(function, environment={**function.environment, **for_all, **own})
+
+    return [added(function) for function in functions]
 
 
 def import_path(function: Function) -> list[str]:

@@ -118,21 +118,12 @@ class Gateway:
 
 
 @contextmanager
-def running_gateway(description: Stack, home: Path) -> Iterator[Gateway]:
+def running_gateway(description: Stack, home: Path, *options: str) -> Iterator[Gateway]:
     """A gateway on a free port, its logs under `home`, gone when the block ends."""
     home.mkdir(parents=True, exist_ok=True)
     description.save(home / "stack.json")
-    command = [
-        PYTHON,
-        "-m",
-        "local.gateway",
-        "--stack",
-        str(home / "stack.json"),
-        "--port",
-        "0",
-        "--logs",
-        str(home / "logs"),
-    ]
+    place = ["--stack", str(home / "stack.json"), "--port", "0", "--logs", str(home / "logs")]
+    command = [PYTHON, "-m", "local.gateway", *place, *options]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,32 @@ def test_an_environment_sees_its_own_variables_and_none_of_ours(gateway: Gateway
     assert seen["AWS_LAMBDA_FUNCTION_NAME"] == "echo"
     assert seen["PYTHONPATH"].split(":")[1] == "/layers/one"
     assert not {"HOME", "USER", "VIRTUAL_ENV", "SSH_AUTH_SOCK"} & seen.keys()
+
+
+def test_more_variables_win_over_those_deployed_and_lambdas_own_over_all(tmp_path: Path) -> None:
+    """One function's own over one for all, whichever came first; a value may have any sign in it."""
+    functions = [function(name, environment={"COLOUR": "blue", "KEPT": "yes"}) for name in ("one", "two")]
+    functions = [replace(each, handler="sample.echo") for each in functions]
+    more = ["one:COLOUR=red", "COLOUR=green", "URL=http://127.0.0.1:1/?a=b", "PATH=/elsewhere", "EMPTY="]
+    with running_gateway(stack(functions, []), tmp_path, *(f"--variable={each}" for each in more)) as gateway:
+        one, two = (json.loads(gateway.invoke(name).json()["body"])["variables"] for name in ("one", "two"))
+    assert (one["COLOUR"], two["COLOUR"], one["KEPT"]) == ("red", "green", "yes")
+    assert (one["URL"], one["EMPTY"]) == ("http://127.0.0.1:1/?a=b", "")
+    assert one["PATH"] != "/elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("variable", "status", "told"),
+    [("none:A=1", 1, "gateway: there is no function none\n"), ("A", 2, "invalid"), ("1A=1", 2, "invalid")],
+)
+def test_a_variable_that_cannot_be_set_is_told(tmp_path: Path, variable: str, status: int, told: str) -> None:
+    """Before anything is started."""
+    stack([function("echo")], []).save(tmp_path / "stack.json")
+    options = ["--stack", str(tmp_path / "stack.json"), "--port", "0", "--logs", str(tmp_path)]
+    command = [PYTHON, "-m", "local.gateway", *options, "--variable", variable]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=30)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert told in done.stderr
 
 
 def test_calls_one_after_another_share_one_environment(gateway: Gateway) -> None:

@@ -3,15 +3,18 @@
 import json
 import os
 import signal
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
 
 from local.home import Home
-from tests.e2e.cloud import ROOT, STOP_S, Cloud, running
+from tests.e2e.cloud import ROOT, STOP_S, Cloud, eventually, running
+from tests.people import person
 
 CONNECTIONS = 7
 
@@ -22,10 +25,48 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("extras") / "state"
 
 
+class Mails(BaseHTTPRequestHandler):
+    """Takes what is sent to SES, and remembers where it was sent."""
+
+    paths: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        """The account: it may send."""
+        self._answer({"SendingEnabled": True, "EnforcementStatus": "HEALTHY"})
+
+    def do_POST(self) -> None:
+        """A message."""
+        self.paths.append(self.path)
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer({"MessageId": "taken"})
+
+    def _answer(self, document: object) -> None:
+        body = json.dumps(document).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its signature
+        """Silent."""
+
+
 @pytest.fixture(scope="module")
-def cloud(state: Path) -> Iterator[Cloud]:
+def mails() -> Iterator[str]:
+    """The address of a server that stands for SES."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Mails)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def cloud(state: Path, mails: str) -> Iterator[Cloud]:
     """A local cloud that has them all."""
-    with running(state, "--database-proxy", "--database-connections", str(CONNECTIONS)) as started:
+    options = ["--database-proxy", "--database-connections", str(CONNECTIONS)]
+    options += ["--variable", f"AWS_ENDPOINT_URL_SESV2={mails}", "--variable", "HealthFunction:SHADE=green"]
+    with running(state, *options) as started:
         yield started
 
 
@@ -58,8 +99,31 @@ def test_the_functions_reach_the_database_through_the_proxy_and_nobody_else_does
     assert (after["pins"], after["state"]) == ({}, {})
 
 
+def test_one_service_can_be_led_elsewhere_while_the_others_stay(cloud: Cloud) -> None:
+    """The welcome of a new member goes to the server that was named for SES; admission and queues work as ever."""
+    headers = {"Idempotency-Key": "welcomed"}
+    assert httpx.post(f"{cloud.url}/members", json=person(), headers=headers, timeout=60).status_code == 201
+    assert eventually(lambda: Mails.paths, "the welcome")[0] == "/v2/email/outbound-emails"
+    assert cloud.mails() == []
+
+
+def test_a_variable_can_be_for_one_function(cloud: Cloud, state: Path) -> None:
+    """It is no part of the stack: what was deployed stays, and the next start may name others."""
+    assert health(cloud) == "healthy"
+    assert environments(cloud, "HealthFunction")[0]["SHADE"] == "green"
+    assert "SHADE" not in environments(cloud, "MembersFunction")[0]
+    assert "SHADE" not in (state / "stack.json").read_text()
+
+
+def environments(cloud: Cloud, function: str) -> list[dict[str, str]]:
+    """What the environments of a function see."""
+    status = httpx.get(f"{cloud.origin}/_local/status").json()["functions"][function]
+    texts = [Path(f"/proc/{each['pid']}/environ").read_text() for each in status["environments"]]
+    return [dict(line.split("=", 1) for line in text.split("\0") if line) for text in texts]
+
+
 def test_a_crash_of_the_proxy_ends_the_cloud_and_the_next_start_may_do_without(cloud: Cloud, state: Path) -> None:
-    """As of any part; without it the functions go straight to the database again."""
+    """As of any part; without it the functions go straight to the database again. No variable has stayed either."""
     pids = {child.name: child.pid for child in Home(ROOT, state).read().children}
     os.kill(pids["database_proxy"], signal.SIGKILL)
     assert cloud.process.wait(STOP_S) == 1
@@ -67,6 +131,7 @@ def test_a_crash_of_the_proxy_ends_the_cloud_and_the_next_start_may_do_without(c
         assert {"database_proxy", "database_proxy_control"}.isdisjoint(ports(state))
         assert database_ports(state) == {str(ports(state)["postgres"])}
         assert health(cloud) == "healthy"
+        assert "SHADE" not in environments(cloud, "HealthFunction")[0]
 
 
 def database_ports(state: Path) -> set[str]:
