@@ -48,7 +48,8 @@ class CannotStart(Exception):
 
 @dataclass(frozen=True)
 class Server:
-    """One server: where its data and its log are, and its port. `runner` decides under whose uid it runs."""
+    """One server: where its data and its log are, and its port; it is called as its log is. `runner` decides under
+    whose uid it runs."""
 
     folder: Path
     port: int
@@ -73,7 +74,7 @@ def start(server: Server, **settings: str) -> Child:
     options = {**SETTINGS, "port": str(server.port), **settings}
     arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
     return spawn(
-        "postgres",
+        server.log.stem,
         [str(server.runner.binaries / "postgres"), "-D", str(server.data), *arguments],
         log=server.log,
         cwd=server.folder,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from local import deploy, emulator, postgres, unprivileged
+from local import deploy, emulator, postgres, standby, unprivileged
 from local.build import build_layer
 from local.children import Child, Crashed, end_leftovers, spawn
 from local.home import Home, front_port, internal_ports
@@ -37,11 +37,15 @@ class MigrationFailed(Exception):
 
 @dataclass(frozen=True)
 class Extras:
-    """What a run may have besides. `database_connections`: a stand-in for RDS Proxy that opens at most so many; None
-    for no proxy. `variables`: more for the functions' environment, as `local.runtime.variables` reads them."""
+    """What a run may have besides.
+
+    `database_connections`: how many a stand-in for RDS Proxy may open, None for no proxy. `variables`: more for the
+    functions' environment, as `local.runtime.variables` reads them. `standby`: whether the database has one.
+    """
 
     database_connections: int | None = None
     variables: Sequence[str] = ()
+    standby: bool = False
 
 
 @dataclass
@@ -143,6 +147,7 @@ def start(supervisor: Supervisor) -> None:
     ports = internal_ports(home, wanted_ports(supervisor.extras))
     home.update(ports={**ports, "front": supervisor.front})
     server, aws = parts(home, ports)
+    standby.forget(server)
     database = supervisor.add(postgres.start(server))
     cloud = supervisor.add(emulator.start(aws))
     layer = build_layer(home.root, home.python("lambda"), say=supervisor.say)
@@ -153,6 +158,8 @@ def start(supervisor: Supervisor) -> None:
     bring_up_to_date(supervisor, aws, layer, database_port=ports.get("database_proxy", server.port))
     migrate(home, server, layer)
     supervisor.say("database is migrated")
+    if supervisor.extras.standby:
+        start_standby(supervisor, server, ports["standby"])
     if supervisor.extras.database_connections is not None:
         start_database_proxy(supervisor, ports, supervisor.extras.database_connections)
     start_gateway(supervisor)
@@ -161,7 +168,7 @@ def start(supervisor: Supervisor) -> None:
 def wanted_ports(extras: Extras) -> list[str]:
     """The parts that need a port, the front excepted."""
     proxy = ["database_proxy", "database_proxy_control"] if extras.database_connections is not None else []
-    return ["postgres", "emulator", *proxy]
+    return ["postgres", "emulator", *proxy, *(["standby"] if extras.standby else [])]
 
 
 def parts(home: Home, ports: dict[str, int]) -> tuple[postgres.Server, emulator.Emulator]:
@@ -201,6 +208,17 @@ def migrate(home: Home, server: postgres.Server, layer: Path) -> str:
     if done.returncode != 0:
         raise MigrationFailed(f"the migrations failed:\n{done.stdout}{done.stderr[-3000:]}")
     return done.stdout
+
+
+def start_standby(supervisor: Supervisor, writer: postgres.Server, port: int) -> None:
+    """Starts a copy of the database that can take over, and has the database's commits wait for it."""
+    log = supervisor.home.logs / "standby.log"
+    server = postgres.Server(writer.folder / "standby", port, log, writer.runner)
+    child = supervisor.add(standby.start(writer, server))
+    child.wait_until(postgres.is_ready(server, child), postgres.READY_SECONDS)
+    standby.synchronise(writer)
+    child.wait_until(lambda: standby.is_synchronous(writer), postgres.READY_SECONDS)
+    supervisor.say("standby is ready")
 
 
 def start_database_proxy(supervisor: Supervisor, ports: dict[str, int], connections: int) -> None:

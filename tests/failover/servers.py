@@ -3,7 +3,6 @@
 import itertools
 import os
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from typing import Self
 import psycopg
 
 from local import postgres as launcher
+from local import standby
 from local.children import started
 from local.postgres import OWNER
 from shared.postgres.migrate import migrate
@@ -43,19 +43,15 @@ def started_follower(writer: Postgres, folder: Path) -> Postgres:
     """A server that follows another, which waits for nobody yet; end it with `.child.stop()`."""
     runner, n = writer.server.runner, next(_serial)
     server = launcher.Server(runner.folder / f"standby-{n}", free_port(), folder / f"standby-{n}.log", runner)
-    runner.own(server.folder)
-    source = f"host=127.0.0.1 port={writer.server.port} user=postgres"
-    command = [str(runner.binaries / "pg_basebackup"), "-D", str(server.data), "-d", source, "-R", "-c", "fast"]
-    subprocess.run(command, env=launcher.environment(server), cwd=server.folder, preexec_fn=runner.prepare, check=True)
-    child = launcher.start(server, fsync="off")
+    child = standby.start(writer.server, server, fsync="off")
     child.wait_until(launcher.is_ready(server, child), READY_S)
     return Postgres(server, child)
 
 
 def synchronise(writer: Postgres) -> None:
     """From now an acknowledged commit of the writer is also written by its standby."""
-    configure(writer, "synchronous_standby_names = '*'")
-    wait_until(lambda: look(writer, "SELECT sync_state FROM pg_stat_replication") == "sync", "no synchronous standby")
+    standby.synchronise(writer.server)
+    wait_until(lambda: standby.is_synchronous(writer.server), "no synchronous standby")
 
 
 def wait_until_followed(writer: Postgres, follower: Postgres) -> None:
@@ -128,9 +124,9 @@ def _stat(pid: int) -> tuple[str, str]:
     return fields[0], fields[1]
 
 
-def promote(standby: Postgres) -> None:
+def promote(follower: Postgres) -> None:
     """Have the standby take over; returns before it has."""
-    standby.execute("SELECT pg_promote(wait => false)")
+    follower.execute("SELECT pg_promote(wait => false)")
 
 
 class Prober:

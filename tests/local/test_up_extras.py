@@ -5,18 +5,26 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
 import httpx
+import psycopg
 import pytest
 
 from local.home import Home
+from local.postgres import DATABASE
 from tests.e2e.cloud import ROOT, STOP_S, Cloud, eventually, running
 from tests.people import person
 
 CONNECTIONS = 7
+# A commit that waits for the lost standby does not see that its client is gone; it is confirmed to nobody.
+AT_WORK = """
+SELECT query FROM pg_stat_activity
+WHERE usename = 'interdomestik_app' AND wait_event IS DISTINCT FROM 'SyncRep'
+"""
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +73,14 @@ def mails() -> Iterator[str]:
 def cloud(state: Path, mails: str) -> Iterator[Cloud]:
     """A local cloud that has them all."""
     options = ["--database-proxy", "--database-connections", str(CONNECTIONS)]
-    options += ["--variable", f"AWS_ENDPOINT_URL_SESV2={mails}", "--variable", "HealthFunction:SHADE=green"]
-    with running(state, *options) as started:
+    options += [
+        "--variable",
+        f"AWS_ENDPOINT_URL_SESV2={mails}",
+        "--variable",
+        "HealthFunction:SHADE=green",
+        "--standby",
+    ]
+    with running(state, *options, "--standby") as started:
         yield started
 
 
@@ -122,16 +136,46 @@ def environments(cloud: Cloud, function: str) -> list[dict[str, str]]:
     return [dict(line.split("=", 1) for line in text.split("\0") if line) for text in texts]
 
 
+def test_the_standby_takes_over_and_what_was_confirmed_is_there(cloud: Cloud, state: Path) -> None:
+    """Promoted by SQL, led to by the proxy: the functions write there, nobody is at work on the former writer."""
+    register(cloud, "before")
+    assert there(state, "standby", "SELECT pg_promote()") == [(True,)]
+    assert proxy(state, "PUT", "/target", {"port": ports(state)["standby"]}) == {"port": ports(state)["standby"]}
+    register(cloud, "after")
+    emails = [email for (email,) in there(state, "standby", "SELECT email FROM accounts ORDER BY created_at")]
+    assert emails[-2:] == ["before@example.test", "after@example.test"]
+    assert there(state, "postgres", "SELECT FROM accounts WHERE email LIKE 'after@%'") == []
+    eventually(lambda: there(state, "postgres", AT_WORK) == [], "the former writer's last session to end")
+
+
+def register(cloud: Cloud, name: str) -> None:
+    """A member, whatever the change of database costs in tries."""
+    body, headers = person(email=f"{name}@example.test"), {"Idempotency-Key": name}
+    send = partial(httpx.post, f"{cloud.url}/members", json=body, headers=headers, timeout=60)
+    eventually(lambda: send().status_code == 201, f"{name} to be registered")
+
+
+def there(state: Path, server: str, query: str) -> list[tuple[Any, ...]]:
+    """What a query on one of the servers gives."""
+    conninfo = f"host=127.0.0.1 port={ports(state)[server]} user=postgres dbname={DATABASE}"
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        return connection.execute(query.encode()).fetchall()
+
+
 def test_a_crash_of_the_proxy_ends_the_cloud_and_the_next_start_may_do_without(cloud: Cloud, state: Path) -> None:
-    """As of any part; without it the functions go straight to the database again. No variable has stayed either."""
+    """As of any part; without it the functions go straight to the database again.
+
+    No variable has stayed, nor a wait for a standby.
+    """
     pids = {child.name: child.pid for child in Home(ROOT, state).read().children}
     os.kill(pids["database_proxy"], signal.SIGKILL)
     assert cloud.process.wait(STOP_S) == 1
     with running(state) as cloud:
-        assert {"database_proxy", "database_proxy_control"}.isdisjoint(ports(state))
+        assert {"database_proxy", "database_proxy_control", "standby"}.isdisjoint(ports(state))
         assert database_ports(state) == {str(ports(state)["postgres"])}
         assert health(cloud) == "healthy"
         assert "SHADE" not in environments(cloud, "HealthFunction")[0]
+        register(cloud, "alone")
 
 
 def database_ports(state: Path) -> set[str]:

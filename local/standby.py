@@ -1,0 +1,58 @@
+"""A streaming standby of a PostgreSQL server: made anew at each start, in step with its writer, able to take over.
+
+Promoting it is plain SQL, `SELECT pg_promote()`. Nothing stops the former writer then: it goes on, but confirms no more
+commits, as it waits for the standby that it has lost. Who leads its clients away (the database proxy, by its target)
+ends their sessions there.
+"""
+
+import shutil
+import subprocess
+
+import psycopg
+
+from local import postgres
+from local.children import Child
+from local.postgres import CannotStart, Server
+
+SYNCHRONOUS = "synchronous_standby_names"
+
+
+def start(writer: Server, standby: Server, **settings: str) -> Child:
+    """Copies a running writer and starts the copy; returns before it is ready. Raises CannotStart."""
+    shutil.rmtree(standby.folder, ignore_errors=True)
+    standby.runner.own(standby.folder)
+    source = f"host=127.0.0.1 port={writer.port} user=postgres"
+    program = str(standby.runner.binaries / "pg_basebackup")
+    done = subprocess.run(
+        [program, "-D", str(standby.data), "-d", source, "-R", "-c", "fast", "--no-sync"],
+        env=postgres.environment(standby),
+        cwd=standby.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=standby.runner.prepare,
+    )
+    if done.returncode != 0:
+        raise CannotStart(f"pg_basebackup failed:\n{done.stdout}{done.stderr}")
+    return postgres.start(standby, **settings)
+
+
+def synchronise(writer: Server) -> None:
+    """From now an acknowledged commit of the writer is also written by its standby, as soon as `is_synchronous`."""
+    with psycopg.connect(writer.dsn("postgres", "postgres"), autocommit=True) as connection:
+        connection.execute(f"ALTER SYSTEM SET {SYNCHRONOUS} = '*'")
+        connection.execute("SELECT pg_reload_conf()")
+
+
+def is_synchronous(writer: Server) -> bool:
+    """Whether commits wait for a standby that is there."""
+    with psycopg.connect(writer.dsn("postgres", "postgres"), autocommit=True) as connection:
+        return connection.execute("SELECT sync_state FROM pg_stat_replication").fetchall() == [("sync",)]
+
+
+def forget(server: Server) -> None:
+    """Lets a server that is not running wait for no standby: the one of an earlier run is gone."""
+    settings = server.data / "postgresql.auto.conf"
+    if settings.exists():
+        lines = settings.read_text().splitlines(keepends=True)
+        settings.write_text("".join(line for line in lines if not line.startswith(SYNCHRONOUS)))
