@@ -86,7 +86,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines over one axis. `bar` is a horizontal limit, where the chart is judged by one."""
+    """Lines over one axis. `bar` is a horizontal limit, where the chart is judged by one; `log` is for the y axis."""
 
     title: str
     x: str
@@ -94,6 +94,7 @@ class Chart:
     lines: list[Line]
     bar: float | None = None
     bar_name: str = ""
+    log: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,118 @@
+"""What a report says once its parts are held against each other: no status is believed over the record beside it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stress.model import Report, Result, Status
+from stress.report.words import number, several
+
+MARKS: dict[Status, str] = {"PASS": "●", "FAIL": "✕", "INVALID": "?", "SKIPPED": "○"}
+MEANINGS: dict[Status, str] = {
+    "PASS": "Every check held, on the full number of samples, from a load generator that kept its time, and the audit "
+    "of what clients were told against what is there found nothing.",
+    "FAIL": "The measurement is good and the promise is broken: a check did not hold, or the audit found a difference.",
+    "INVALID": "Nothing was learned: too few samples, or a load generator that was late itself. INVALID is not PASS.",
+    "SKIPPED": "Not tried in this run. SKIPPED is not PASS either.",
+}
+
+
+@dataclass(frozen=True)
+class Score:
+    """How many scenarios hold, and the titles of those that don't, by why."""
+
+    passed: int
+    total: int
+    failed: list[str]
+    invalid: list[str]
+    skipped: list[str]
+
+    @property
+    def verdict(self) -> Status:
+        """PASS only where there is something and all of it holds."""
+        if self.failed:
+            return "FAIL"
+        if self.invalid or not self.total:
+            return "INVALID"
+        return "SKIPPED" if self.skipped else "PASS"
+
+    @property
+    def headline(self) -> str:
+        """The verdict in words."""
+        if not self.total:
+            return "Nothing was tried."
+        if self.passed == self.total:
+            return f"All {self.total} promises hold." if self.total > 1 else "The promise holds."
+        return f"{self.passed or 'None'} of {self.total} {'promises' if self.total > 1 else 'promise'} hold."
+
+    @property
+    def rest(self) -> list[tuple[Status, str]]:
+        """One sentence for each way of not holding."""
+        kinds: list[tuple[Status, list[str], str]] = [
+            ("FAIL", self.failed, "broken"),
+            ("INVALID", self.invalid, "not judged, for the measurement was not good enough"),
+            ("SKIPPED", self.skipped, "not tried"),
+        ]
+        return [
+            (status, f"{len(titles)} {'is' if len(titles) == 1 else 'are'} {how}: {several(titles)}.")
+            for status, titles, how in kinds
+            if titles
+        ]
+
+
+def doubts(result: Result) -> list[str]:
+    """What in the record of a scenario speaks against a PASS: nothing, where it is one."""
+    failed = sum(not check.passed for check in result.checks)
+    differences = len(result.reconciliation.differences) + result.reconciliation.more_differences
+    found = [
+        (not result.checks, "it has no check"),
+        (failed > 0, f"{failed} of its checks did not hold"),
+        (differences > 0, f"its audit found {differences} differences"),
+        (result.samples < result.samples_wanted, f"it has {result.samples} of {result.samples_wanted} samples"),
+        (late(result), "its load generator was late"),
+    ]
+    return [text for is_so, text in found if is_so]
+
+
+def late(result: Result) -> bool:
+    """Whether the load generator was beyond its bar, so that nothing counts."""
+    return result.lag is not None and result.lag.p99 > result.lag.bar
+
+
+def standing(result: Result) -> Status:
+    """The status that the record bears out: a PASS with a doubt beside it is none."""
+    return "INVALID" if result.status == "PASS" and doubts(result) else result.status
+
+
+def score(results: Sequence[Result]) -> Score:
+    """Counted from the scenarios, whatever the report says of itself."""
+    titles: dict[Status, list[str]] = {"PASS": [], "FAIL": [], "INVALID": [], "SKIPPED": []}
+    for result in results:
+        titles[standing(result)].append(result.title)
+    return Score(len(titles["PASS"]), len(results), titles["FAIL"], titles["INVALID"], titles["SKIPPED"])
+
+
+def contradictions(report: Report) -> list[str]:
+    """Where a report claims what its scenarios don't bear out."""
+    counted = score(report.results)
+    claims = [
+        f"“{result.title}” was recorded as PASS, but {several(doubts(result))}: it is not counted."
+        for result in report.results
+        if standing(result) != result.status
+    ]
+    if (report.passed, report.total) != (counted.passed, counted.total):
+        claims.append(
+            f"The file says {report.passed} of {report.total}, its scenarios say {counted.passed} of {counted.total}."
+        )
+    if report.verdict == "PASS" != counted.verdict:
+        claims.append(f"The file says PASS, its scenarios say {counted.verdict}.")
+    return claims
+
+
+def audit(result: Result) -> str:
+    """The reconciliation in a sentence."""
+    compared = sum(result.reconciliation.compared.values())
+    differences = len(result.reconciliation.differences) + result.reconciliation.more_differences
+    if not compared and not differences:
+        return "Nothing was compared."
+    found = "no difference" if not differences else f"{number(differences)} difference{'s' * (differences > 1)}"
+    return f"{number(compared)} comparisons, {found}."

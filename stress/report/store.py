@@ -1,0 +1,23 @@
+"""A report as a file and back, exactly: report.json is what every page is made of."""
+
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from stress.model import Report
+
+FILE = "report.json"
+_REPORT: TypeAdapter[Report] = TypeAdapter(Report)
+
+
+def save(report: Report, folder: Path) -> Path:
+    """Write `folder`/report.json, making the folder where it is missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / FILE
+    path.write_bytes(_REPORT.dump_json(report, indent=1) + b"\n")
+    return path
+
+
+def load(folder: Path) -> Report:
+    """What `save` has written. OSError where there is no file, pydantic's ValidationError where it is no report."""
+    return _REPORT.validate_json((folder / FILE).read_bytes())

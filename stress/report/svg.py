@@ -1,0 +1,95 @@
+"""The little of SVG that the charts need: elements, scales from data to pixels, and ticks at round values."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from stress.model import Point
+
+
+def tag(name: str, *content: str, **attributes: object) -> Markup:
+    """One element. Content and attributes are escaped; `class_` and `text_anchor` become class and text-anchor."""
+    written = joined(
+        Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), _attribute(value))
+        for key, value in attributes.items()
+    )
+    return Markup("<{0}{1}>{2}</{0}>").format(name, written, joined(content))
+
+
+def joined(parts: Iterable[str]) -> Markup:
+    """Elements one after the other."""
+    return Markup("").join(parts)
+
+
+def picture(width: float, height: float, title: str, text: str, *content: str) -> Markup:
+    """A whole SVG with its title and its text alternative; it scales with the width that it is given."""
+    return tag(
+        "svg",
+        tag("title", title),
+        *content,
+        viewBox=f"0 0 {width:g} {height:g}",
+        role="img",
+        aria_label=f"{title}. {text}",
+    )
+
+
+def path(points: Iterable[Point], **attributes: object) -> Markup:
+    """A line through pixels."""
+    return tag("path", d="M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points), **attributes)
+
+
+def _attribute(value: object) -> str:
+    return f"{round(value, 2):g}" if isinstance(value, float) else str(value)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Puts `low`…`high` of the data onto `start`…`end` of the picture; what lies beyond is put at the edge."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool = False
+
+    def at(self, value: float) -> float:
+        """The pixel of a value."""
+        held = min(max(value, self.low), self.high)
+        if self.log:
+            share = math.log(held / self.low) / math.log(self.high / self.low)
+        else:
+            share = (held - self.low) / (self.high - self.low)
+        return self.start + share * (self.end - self.start)
+
+
+def linear_ticks(low: float, high: float, most: int) -> list[float]:
+    """At most about `most` round values that enclose low…high."""
+    step = _step((high - low) / most) if high > low else 1.0
+    first, last = math.floor(low / step), math.ceil(high / step - 1e-9)
+    return [round(index * step, 12) for index in range(first, max(last, first + 1) + 1)]
+
+
+def log_ticks(low: float, high: float, most: int) -> list[float]:
+    """Powers of ten that enclose low…high (both above 0), with 2 and 5 between them where there is room."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    fine = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
+    first = max(index for index, value in enumerate(fine) if value <= low or index == 0)
+    last = min(index for index, value in enumerate(fine) if value >= high or index == len(fine) - 1)
+    shown = fine[first : max(last, first + 1) + 1]
+    if len(shown) <= most:
+        return shown
+    return [10.0**decade for decade in decades]
+
+
+def minute_ticks(duration: float, most: int) -> list[float]:
+    """Times at which a clock reads well: steps of 5 s to hours."""
+    steps = (5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
+    step = next((s for s in steps if duration / s <= most), 4 * steps[-1])
+    return [float(at) for at in range(0, int(duration) + 1, step)]
+
+
+def _step(rough: float) -> float:
+    power = 10.0 ** math.floor(math.log10(rough))
+    return next(digit * power for digit in (1, 2, 5, 10) if digit * power >= rough * 0.999)

@@ -1,0 +1,33 @@
+"""How numbers and times are written, in all pages alike."""
+
+import math
+
+
+def number(value: float) -> str:
+    """Three significant digits, whole above a hundred: 0.0113, 12.3, 1,235."""
+    if not math.isfinite(value):
+        return "∞" if value == math.inf else "none"
+    if value == int(value) or abs(value) >= 100:
+        return f"{value:,.0f}"
+    digits = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{digits}f}".rstrip("0").rstrip(".")
+
+
+def clock(seconds: float) -> str:
+    """Time since the run began, as 0:07, 12:30 or 1:02:00."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def span(seconds: float) -> str:
+    """A length of time, as 8.2 s or 4 min 10 s."""
+    if seconds < 60:
+        return f"{number(round(seconds, 1))} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+
+
+def several(names: list[str]) -> str:
+    """Names in a sentence: a; a and b; a, b and c."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
