@@ -47,8 +47,8 @@ def line_chart(chart: Chart) -> Markup:
         _told(chart),
         grid(axes),
         tag("text", chart.x, class_="name", x=(axes.x.start + axes.x.end) / 2, y=HEIGHT - 3, text_anchor="middle"),
-        _bar(chart, axes),
         *(drawn_line(line, index, axes) for index, line in enumerate(chart.lines)),
+        _bar(chart, axes),
     )
     note = f"{chart.y}, logarithmic" if axes.y.log else chart.y
     return _figure(chart.title, note, drawn, legend([line.name for line in chart.lines]))
@@ -58,18 +58,22 @@ def grid(axes: Axes, write_x: Callable[[float], str] = number) -> Markup:
     """Lines across at each y tick, ticks below at each x, and both written."""
     floor = axes.y.start
     across = [
-        joined((
-            tag("line", class_="grid", x1=axes.x.start, x2=axes.x.end, y1=y, y2=y),
-            tag("text", number(tick), class_="tick y", x=axes.x.start - 6, y=y + 3.6, text_anchor="end"),
-        ))
+        joined(
+            (
+                tag("line", class_="grid", x1=axes.x.start, x2=axes.x.end, y1=y, y2=y),
+                tag("text", number(tick), class_="tick y", x=axes.x.start - 6, y=y + 3.6, text_anchor="end"),
+            )
+        )
         for tick in axes.y_ticks
         for y in [axes.y.at(tick)]
     ]
     along = [
-        joined((
-            tag("line", class_="axis", x1=x, x2=x, y1=floor, y2=floor + 4),
-            tag("text", write_x(tick), class_="tick x", x=x, y=floor + 15, text_anchor="middle"),
-        ))
+        joined(
+            (
+                tag("line", class_="axis", x1=x, x2=x, y1=floor, y2=floor + 4),
+                tag("text", write_x(tick), class_="tick x", x=x, y=floor + 15, text_anchor="middle"),
+            )
+        )
         for tick in axes.x_ticks
         for x in [axes.x.at(tick)]
     ]
@@ -99,10 +103,11 @@ def histogram(latency: Latency) -> Markup:
     shown = _shown_buckets(latency.histogram)
     if not shown:
         return _figure(latency.operation, "no calls", Markup(""))
-    height, floor = 128, 96
+    height, floor = 122, 104
     x = Scale(0, len(shown), LEFT - 22, WIDTH - RIGHT)
-    y = Scale(0, max(latency.histogram), floor, 24)
+    y = Scale(0, max(latency.histogram), floor, 32)
     bars = [_bucket(position, latency.histogram[bucket], x, y) for position, bucket in enumerate(shown)]
+    counts = [_count(position, latency.histogram[bucket], x, y) for position, bucket in enumerate(shown)]
     edges = [_edge(position, bucket, x, floor, len(shown)) for position, bucket in enumerate(shown)]
     drawn = picture(
         WIDTH,
@@ -110,12 +115,13 @@ def histogram(latency: Latency) -> Markup:
         f"{latency.operation}: how long calls took",
         _spread(latency),
         *bars,
+        *_percentiles(latency, shown, x, floor),
+        *counts,
         tag("line", class_="axis", x1=x.start, x2=x.end, y1=floor, y2=floor),
         *edges,
-        tag("text", "ms", class_="tick", x=x.end, y=height - 2, text_anchor="end"),
-        *_percentiles(latency, shown, x, floor),
+        tag("text", "ms", class_="tick", x=0, y=floor + 13),
     )
-    return _figure(latency.operation, f"{number(latency.calls)} calls by how long they took", drawn)
+    return _figure(latency.operation, f"{number(latency.calls)} calls", drawn)
 
 
 def _axes(chart: Chart, points: list[Point]) -> Axes:
@@ -139,10 +145,12 @@ def _bar(chart: Chart, axes: Axes) -> Markup:
         return Markup("")
     y = axes.y.at(chart.bar)
     below = y < TOP + 14
-    return joined((
-        tag("line", class_="bar", x1=axes.x.start, x2=axes.x.end, y1=y, y2=y),
-        tag("text", chart.bar_name or "bar", class_="bar-name", x=axes.x.start + 5, y=y + (12 if below else -5)),
-    ))
+    return joined(
+        (
+            tag("line", class_="bar", x1=axes.x.start, x2=axes.x.end, y1=y, y2=y),
+            tag("text", chart.bar_name or "bar", class_="bar-name", x=axes.x.start + 5, y=y + (12 if below else -5)),
+        )
+    )
 
 
 def _marker(kind: int, x: float, y: float) -> Markup:
@@ -180,13 +188,19 @@ def _shown_buckets(counts: Sequence[int]) -> range:
 
 
 def _bucket(position: int, count: int, x: Scale, y: Scale) -> Markup:
-    left, width = x.at(position) + 1, x.at(position + 1) - x.at(position) - 2
-    top = min(y.at(count), y.start - 1.5) if count else y.start
-    label = tag("text", number(count), class_="count", x=left + width / 2, y=top - 4, text_anchor="middle")
-    return joined((
-        tag("rect", class_="column", x=left, y=top, width=width, height=y.start - top),
-        label if count else Markup(""),
-    ))
+    left, width, top = x.at(position) + 1, x.at(position + 1) - x.at(position) - 2, _top(count, y)
+    return tag("rect", class_="column", x=left, y=top, width=width, height=y.start - top)
+
+
+def _count(position: int, count: int, x: Scale, y: Scale) -> Markup:
+    middle = (x.at(position) + x.at(position + 1)) / 2
+    text = number(count) if count else ""
+    return tag("text", text, class_="count", x=middle, y=_top(count, y) - 4, text_anchor="middle")
+
+
+def _top(count: int, y: Scale) -> float:
+    """A single call among thousands is still seen."""
+    return min(y.at(count), y.start - 1.5) if count else y.start
 
 
 def _edge(position: int, bucket: int, x: Scale, floor: float, shown: int) -> Markup:
@@ -200,10 +214,12 @@ def _edge(position: int, bucket: int, x: Scale, floor: float, shown: int) -> Mar
 
 def _percentiles(latency: Latency, shown: range, x: Scale, floor: float) -> list[Markup]:
     return [
-        joined((
-            tag("line", class_="percentile", x1=at, x2=at, y1=14, y2=floor),
-            tag("text", name, class_="percentile-name", x=at + shift, y=11, text_anchor=anchor),
-        ))
+        joined(
+            (
+                tag("line", class_="percentile", x1=at, x2=at, y1=13, y2=floor),
+                tag("text", name, class_="percentile-name", x=at + shift, y=10, text_anchor=anchor),
+            )
+        )
         for name, value, shift, anchor in (("p50", latency.p50, 2, "end"), ("p95", latency.p95, -2, "start"))
         for at in [x.at(bucket_position(value) - shown.start)]
     ]

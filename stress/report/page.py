@@ -1,6 +1,5 @@
 """report.html: one file with all that a run has found, to be read without scripts, network or account."""
 
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -8,11 +7,30 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from stress.model import Report, Result
+from stress.model import Report
 from stress.report import charts, reading, timeline, words
 
 FILE = "report.html"
 _HERE = Path(__file__).parent
+_FUNCTIONS: tuple[Any, ...] = (
+    reading.standing,
+    reading.doubts,
+    reading.late,
+    reading.short,
+    reading.audit,
+    charts.line_chart,
+    charts.histogram,
+)
+_FILTERS: tuple[Any, ...] = (
+    words.number,
+    words.clock,
+    words.span,
+    words.moment,
+    words.several,
+    words.flat,
+    timeline.when,
+    reading.checks_held,
+)
 
 
 def page(report: Report) -> str:
@@ -55,24 +73,6 @@ def _environment() -> Environment:
     )
     style = Markup((_HERE / "style.css").read_text(encoding="utf-8"))  # noqa: S704 — our own file
     environment.globals.update(style=style, marks=reading.MARKS, meanings=reading.MEANINGS)
-    for function in (reading.standing, reading.late, reading.audit, charts.line_chart, charts.histogram):
-        environment.globals[function.__name__] = function
-    for function in (words.number, words.clock, words.span, timeline.when, flat, key_figure):
-        environment.filters[function.__name__] = function
+    environment.globals.update({function.__name__: function for function in _FUNCTIONS})
+    environment.filters.update({function.__name__: function for function in _FILTERS})
     return environment
-
-
-def flat(value: Any) -> str:
-    """A setting as text: nested ones as `name value` pairs."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {flat(inner)}" for name, inner in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(flat(inner) for inner in value)
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "none"}[value]
-    return str(value)
-
-
-def key_figure(result: Result) -> str:
-    """The checks that held, of all: for the table of contents."""
-    return f"{sum(check.passed for check in result.checks)} of {len(result.checks)}"

@@ -65,12 +65,17 @@ def doubts(result: Result) -> list[str]:
     differences = len(result.reconciliation.differences) + result.reconciliation.more_differences
     found = [
         (not result.checks, "it has no check"),
-        (failed > 0, f"{failed} of its checks did not hold"),
-        (differences > 0, f"its audit found {differences} differences"),
-        (result.samples < result.samples_wanted, f"it has {result.samples} of {result.samples_wanted} samples"),
+        (failed > 0, f"{failed} of its {len(result.checks)} checks did not hold"),
+        (differences > 0, f"its audit found {number(differences)} difference{'s' * (differences > 1)}"),
+        (short(result), f"it has {number(result.samples)} of {number(result.samples_wanted)} samples"),
         (late(result), "its load generator was late"),
     ]
     return [text for is_so, text in found if is_so]
+
+
+def short(result: Result) -> bool:
+    """Whether there are fewer samples than the promise is judged by."""
+    return result.samples < result.samples_wanted
 
 
 def late(result: Result) -> bool:
@@ -106,6 +111,12 @@ def contradictions(report: Report) -> list[str]:
     if report.verdict == "PASS" != counted.verdict:
         claims.append(f"The file says PASS, its scenarios say {counted.verdict}.")
     return claims
+
+
+def checks_held(result: Result) -> str:
+    """How many of the checks held, for tables."""
+    held = f"{sum(check.passed for check in result.checks)} of {len(result.checks)} checks held"
+    return f"{held}, not counted" if standing(result) == "INVALID" else held
 
 
 def audit(result: Result) -> str:

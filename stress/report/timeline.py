@@ -1,6 +1,7 @@
-"""The whole run over one axis: scenarios, throughput, errors, circuits and health, with every fault drawn through all."""
+"""The whole run over one axis: scenarios, throughput, errors, circuits and health, with the faults drawn through all."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from markupsafe import Markup
 
@@ -84,10 +85,12 @@ def _badges(faults: Sequence[Fault], time: Scale, top: float) -> tuple[Markup, f
         ends[level : level + 1] = [x]
         y = top + level * (BADGE + 1)
         badges.append(
-            joined((
-                tag("circle", class_="badge", cx=x, cy=y - 4, r=7),
-                tag("text", str(index), class_="badge-number", x=x, y=y - 0.4, text_anchor="middle"),
-            ))
+            joined(
+                (
+                    tag("circle", class_="badge", cx=x, cy=y - 4, r=7),
+                    tag("text", str(index), class_="badge-number", x=x, y=y - 0.4, text_anchor="middle"),
+                )
+            )
         )
     return joined(badges), top + len(ends) * (BADGE + 1) - 6
 
@@ -96,10 +99,12 @@ def _shade(fault: Fault, time: Scale, top: float, bottom: float) -> Markup:
     x, width = time.at(fault.began_s), 0.0
     if fault.ended_s is not None:
         width = time.at(fault.ended_s) - x
-    return joined((
-        tag("rect", class_="fault", x=x, y=top, width=width, height=bottom - top),
-        tag("line", class_="fault-edge", x1=x, x2=x, y1=top, y2=bottom),
-    ))
+    return joined(
+        (
+            tag("rect", class_="fault", x=x, y=top, width=width, height=bottom - top),
+            tag("line", class_="fault-edge", x1=x, x2=x, y1=top, y2=bottom),
+        )
+    )
 
 
 def _scenarios(results: Sequence[Result], time: Scale, top: float) -> tuple[Markup, float]:
@@ -110,11 +115,14 @@ def _scenarios(results: Sequence[Result], time: Scale, top: float) -> tuple[Mark
 def _stretch(index: int, result: Result, time: Scale, top: float) -> Markup:
     x, width = time.at(result.began_s), time.at(result.ended_s) - time.at(result.began_s)
     names = (f"{index} {result.key}", str(index))
+    title = tag("title", f"{index} {result.title}, {clock(result.began_s)} to {clock(result.ended_s)}")
     name = next((name for name in names if len(name) * LETTER <= width), "")
-    return joined((
-        tag("rect", class_="stretch", x=x + 0.5, y=top, width=max(width - 1, 1.0), height=17),
-        tag("text", name, class_="stretch-name", x=x + width / 2, y=top + 12.3, text_anchor="middle"),
-    ))
+    return joined(
+        (
+            tag("rect", title, class_="stretch", x=x + 0.5, y=top, width=max(width - 1, 1.0), height=17),
+            tag("text", name, class_="stretch-name", x=x + width / 2, y=top + 12.3, text_anchor="middle"),
+        )
+    )
 
 
 def _throughput(line: Timeline, time: Scale, top: float) -> tuple[Markup, float]:
@@ -129,11 +137,24 @@ def _throughput(line: Timeline, time: Scale, top: float) -> tuple[Markup, float]
 def _errors(line: Timeline, time: Scale, top: float) -> tuple[Markup, float]:
     axes = _axes([line.errors, line.refused], time, top, 58)
     lines = [
-        path([axes.at(point) for point in points], class_=kind)
+        path([axes.at(point) for point in stretch], class_=kind)
         for kind, points in (("refused", line.refused), ("errors", line.errors))
-        if points
+        for stretch in above_zero(points)
     ]
     return joined((grid(axes), *lines, _heading("errors and refusals a second", time, top))), axes.y.start
+
+
+def above_zero(points: Sequence[Point]) -> list[list[Point]]:
+    """The stretches with something in them, each with the zeros beside it: a quiet minute draws no line."""
+    stretches: list[list[Point]] = []
+    for before, point in pairwise(points):
+        if before[1] <= 0 and point[1] <= 0:
+            continue
+        if stretches and stretches[-1][-1] == before:
+            stretches[-1].append(point)
+        else:
+            stretches.append([before, point])
+    return stretches
 
 
 def _axes(series: Sequence[list[Point]], time: Scale, top: float, height: float) -> Axes:
@@ -149,7 +170,7 @@ def _state(interval: Interval, time: Scale, top: float, height: float) -> Markup
     x = time.at(interval.began_s)
     width = max(time.at(interval.ended_s) - x, 1.0)
     level = LEVELS.get(interval.state, 1)
-    tall = (2.0, 9.0, height)[level]
+    tall = (2.0, 12.0, height)[level]
     named = level > 0 and len(interval.state) * LETTER <= width
     return joined((
         tag("rect", tag("title", _told_states([interval])), class_=f"state level-{level}", x=x, y=top + height - tall,
@@ -161,10 +182,12 @@ def _state(interval: Interval, time: Scale, top: float, height: float) -> Markup
 
 def _clock(time: Scale, y: float, width: int) -> Markup:
     ticks = [
-        joined((
-            tag("line", class_="axis", x1=x, x2=x, y1=y, y2=y + 4),
-            tag("text", clock(at), class_="tick x", x=x, y=y + 16, text_anchor="middle"),
-        ))
+        joined(
+            (
+                tag("line", class_="axis", x1=x, x2=x, y1=y, y2=y + 4),
+                tag("text", clock(at), class_="tick x", x=x, y=y + 16, text_anchor="middle"),
+            )
+        )
         for at in minute_ticks(time.high, width // 60)
         for x in [time.at(at)]
     ]

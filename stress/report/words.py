@@ -1,6 +1,9 @@
 """How numbers and times are written, in all pages alike."""
 
 import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
 
 
 def number(value: float) -> str:
@@ -31,3 +34,23 @@ def span(seconds: float) -> str:
 def several(names: list[str]) -> str:
     """Names in a sentence: a; a and b; a, b and c."""
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def moment(written: str) -> str:
+    """An ISO 8601 time as people write it, 25 November 2026, 08:14 UTC; what is none is left as it is."""
+    try:
+        at = datetime.fromisoformat(written)
+    except ValueError:
+        return written
+    return f"{at.day} {at:%B %Y, %H:%M} {at.tzname() or ''}".rstrip()
+
+
+def flat(value: Any) -> str:
+    """A setting as text: nested ones as `name value` pairs."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {flat(inner)}" for name, inner in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(flat(inner) for inner in value)
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "none"}[value]
+    return str(value)

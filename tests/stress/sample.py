@@ -92,19 +92,26 @@ def _pool() -> Result:
             Check("Connections to the server", passed=True, wanted="at most 10", found="10"),
             Check("Calls answered as intended", passed=True, wanted="all of 2,400", found="2,400"),
             Check("Sessions pinned at the proxy", passed=True, wanted="0", found="0"),
-            Check("Longest wait for a connection", passed=True, wanted="below the borrow timeout, 2,000 ms", found="214 ms"),
+            Check(
+                "Longest wait for a connection",
+                passed=True,
+                wanted="below the borrow timeout, 2,000 ms",
+                found="214 ms",
+            ),
         ],
         figures=[
             Figure("environments at most", 50),
             Figure("waiting for a connection, p95", 61.4, "ms"),
-            Figure("transactions a second", 312.5, "1/s", "while all fifty were at work"),
+            Figure("transactions a second", 312.5, "/s", "while all fifty were at work"),
         ],
         latencies=[latency("POST /members", 1600, 38), latency("GET /members/{number}", 800, 11)],
         lag=Lag(sends=2400, p50=0.3, p99=3.1, most=8.4, bar=25),
         samples=2400,
         samples_wanted=2400,
         answers={"201": 1600, "200": 800},
-        reconciliation=Reconciliation({"members": 1600, "memberships": 1600, "audit entries": 1600, "outbox jobs": 3200}),
+        reconciliation=Reconciliation(
+            {"members": 1600, "memberships": 1600, "audit entries": 1600, "outbox jobs": 3200}
+        ),
     )
 
 
@@ -168,7 +175,12 @@ def _claims() -> Result:
         checks=[
             Check("Acknowledged claims that are there", passed=True, wanted="900 of 900", found="900"),
             Check("Moves in the history, in order of version", passed=True, wanted="all of 1,350", found="1,350"),
-            Check("Write gap at the failover", passed=True, wanted="at most promotion + 200 ms", found="promotion + 105 ms"),
+            Check(
+                "Write gap at the failover",
+                passed=True,
+                wanted="at most promotion + 200 ms",
+                found="promotion + 105 ms",
+            ),
         ],
         figures=[
             Figure("promotion took", 1180, "ms"),
@@ -191,7 +203,12 @@ def _broken_claims() -> Result:
         checks=[
             Check("Acknowledged claims that are there", passed=False, wanted="900 of 900", found="898: 2 are missing"),
             good.checks[1],
-            Check("Write gap at the failover", passed=False, wanted="at most promotion + 200 ms", found="promotion + 1,640 ms"),
+            Check(
+                "Write gap at the failover",
+                passed=False,
+                wanted="at most promotion + 200 ms",
+                found="promotion + 1,640 ms",
+            ),
         ],
         reconciliation=Reconciliation(
             good.reconciliation.compared,
@@ -199,7 +216,12 @@ def _broken_claims() -> Result:
                 Difference("claim", "CLM-2026-000417", "201, state submitted, version 1", "no such row"),
                 Difference("claim", "CLM-2026-000418", "201, state submitted, version 1", "no such row"),
                 Difference("mail", "CLM-2026-000417", "1 claim-received", "none in the inbox"),
-                Difference("history", "0199f2aa-51c7-7d1e-8b0e-6f2f3b3f9d10", "version 3, evaluation", "version 2, verification"),
+                Difference(
+                    "history",
+                    "0199f2aa-51c7-7d1e-8b0e-6f2f3b3f9d10",
+                    "version 3, evaluation",
+                    "version 2, verification",
+                ),
             ],
             more_differences=3,
         ),
@@ -221,7 +243,10 @@ def _breaker() -> Result:
             Check("Mails sent after recovery, each once", passed=True, wanted="500 of 500", found="500"),
             Check("Registrations meanwhile", passed=True, wanted="all of 200", found="200"),
         ],
-        figures=[Figure("opened after", 0.84, "s"), Figure("closed again after", 2.1, "s", "from the service's return")],
+        figures=[
+            Figure("opened after", 0.84, "s"),
+            Figure("closed again after", 2.1, "s", "from the service's return"),
+        ],
         latencies=[latency("POST /members", 200, 36)],
         lag=Lag(sends=200, p50=0.2, p99=1.9, most=2.7, bar=25),
         samples=500,
@@ -330,7 +355,12 @@ def _curves() -> list[Chart]:
             bar_name="bar 350 ms",
             log=True,
         ),
-        Chart("Goodput under rising load", asked, "served a second", [Line("naive variant", worn), Line("this service", served)]),
+        Chart(
+            "Goodput under rising load",
+            asked,
+            "served a second",
+            [Line("naive variant", worn), Line("this service", served)],
+        ),
     ]
 
 
