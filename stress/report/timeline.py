@@ -1,4 +1,4 @@
-"""The whole run over one axis: scenarios, throughput, errors, circuits and health, with the faults drawn through all."""
+"""The run over one axis: scenarios, throughput, errors, circuits and health, with the faults drawn through all."""
 
 from collections.abc import Sequence
 from itertools import pairwise

@@ -1,0 +1,222 @@
+"""What a terminal shows while a run goes on: a picture that moves, or a line for each event where nobody watches.
+
+A run only notes here what happens: it never waits for a terminal and never fails for one. A thread of its own draws.
+"""
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live as Screen
+from rich.table import Table
+from rich.text import Text
+
+from stress.model import Report, Result
+from stress.report import reading
+from stress.report.words import clock, number, span
+
+REFRESH_S = 0.5
+QUIET_S = 5.0  # in lines: how long nothing may be said
+RATE_S = 3.0  # answers a second are counted over this long
+FAULTS_SHOWN = 3
+STYLES = {
+    "PASS": "green",
+    "FAIL": "bold red",
+    "INVALID": "yellow",
+    "SKIPPED": "dim",
+    "running": "bold",
+    "waiting": "dim",
+}
+MARKS = reading.MARKS | {"running": "▸", "waiting": "·"}
+
+
+@dataclass
+class _Row:
+    """One scenario in the list."""
+
+    title: str
+    state: str = "waiting"
+    said: str = ""
+
+
+@dataclass
+class _State:
+    """All that has been noted so far."""
+
+    rows: dict[str, _Row] = field(default_factory=dict)
+    current: str = ""
+    step: str = ""
+    answers: int = 0
+    errors: int = 0
+    lag_ms: float = 0.0
+    most_lag_ms: float = 0.0
+    faults: deque[str] = field(default_factory=lambda: deque(maxlen=FAULTS_SHOWN))
+
+
+class Live:
+    """The view of one run, as a context manager. Its methods only note; they neither wait nor raise.
+
+    `scenarios` are the keys and titles of those to come, to be listed before they begin. Lines instead of a picture
+    are written where the console is no terminal, or CI is set.
+    """
+
+    def __init__(
+        self,
+        *,
+        profile: str,
+        expected_s: float,
+        scenarios: Sequence[tuple[str, str]] = (),
+        console: Console | None = None,
+    ) -> None:
+        self._profile = profile
+        self._expected_s = expected_s
+        self._console = console or Console(highlight=False)
+        self._plain = not self._console.is_terminal or self._console.is_dumb_terminal or bool(os.environ.get("CI"))
+        self._state = _State({key: _Row(title) for key, title in scenarios})
+        self._lines: deque[str] = deque()
+        self._counted: deque[tuple[float, int]] = deque()
+        self._began = time.monotonic()
+        self._spoke = self._began
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._draw, name="live view", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._began = self._spoke = time.monotonic()
+        self._say(f"profile {self._profile}, expected to take {span(self._expected_s)}")
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join(2 * REFRESH_S)  # a terminal that takes no more is not waited for
+
+    def scenario(self, key: str, title: str) -> None:
+        """A scenario begins."""
+        state = self._state
+        state.rows.setdefault(key, _Row(title)).state = "running"
+        state.current, state.step, state.lag_ms, state.most_lag_ms = key, "", 0.0, 0.0
+        self._say(f"{key}: {title}")
+
+    def step(self, text: str) -> None:
+        """What the scenario does now."""
+        self._state.step = _line(text)
+        self._say(f"{self._state.current}: {text}")
+
+    def answer(self, ok: bool) -> None:  # noqa: FBT001 — one for every answer of the system, in two words
+        """An answer came: one that was intended, or an error."""
+        self._state.answers += 1
+        self._state.errors += not ok
+
+    def lag(self, ms: float) -> None:
+        """How late the generator was with a call."""
+        self._state.lag_ms = ms
+        self._state.most_lag_ms = max(self._state.most_lag_ms, ms)
+
+    def fault(self, text: str) -> None:
+        """Something was broken, or put right."""
+        self._state.faults.append(f"{clock(time.monotonic() - self._began)}  {_line(text)}")
+        self._say(f"fault: {text}")
+
+    def finished(self, result: Result) -> None:
+        """A scenario is over."""
+        standing = reading.standing(result)
+        said = reading.checks_held(result) if standing == "PASS" else "; ".join(reading.doubts(result))
+        self._state.rows[result.key] = _Row(result.title, standing, said)
+        self._state.step = ""
+        self._say(f"{result.key}: {standing}" + (f", {said}" if said else ""))
+
+    def end(self, report: Report, folder: Path) -> None:
+        """The run is over, and its report lies in `folder`."""
+        self._state.current = ""
+        score = reading.score(report.results)
+        for line in (
+            f"{score.verdict}: {score.headline}",
+            *(sentence for _, sentence in score.rest),
+            *reading.contradictions(report),
+            f"report: {folder / 'report.html'}",
+        ):
+            self._say(line, always=True)
+
+    def _say(self, text: str, *, always: bool = False) -> None:
+        """A line for where lines are written; `always` puts it below the picture as well."""
+        if self._plain:
+            self._lines.append(f"{clock(time.monotonic() - self._began):>6}  {_line(text)}")
+        elif always:
+            self._lines.append(_line(text))
+
+    def _draw(self) -> None:
+        with suppress(Exception):  # a view that fails is gone; the run is not
+            if self._plain:
+                self._write_lines()
+            else:
+                self._show_picture()
+            self._flush()
+
+    def _write_lines(self) -> None:
+        while not self._ended.wait(REFRESH_S):
+            self._flush()
+            if time.monotonic() - self._spoke >= QUIET_S:
+                self._say(self._pulse())
+
+    def _flush(self) -> None:
+        while self._lines:
+            self._console.print(Text(self._lines.popleft()), soft_wrap=True)
+            self._spoke = time.monotonic()
+
+    def _show_picture(self) -> None:
+        with Screen(self._picture(), console=self._console, auto_refresh=False, transient=False) as screen:
+            while not self._ended.wait(REFRESH_S):
+                screen.update(self._picture(), refresh=True)
+            screen.update(self._picture(), refresh=True)
+
+    def _rate(self) -> float:
+        """Answers a second, over the last few."""
+        now, counted = time.monotonic(), self._counted
+        counted.append((now, self._state.answers))
+        while len(counted) > 1 and now - counted[0][0] > RATE_S:
+            counted.popleft()
+        elapsed = now - counted[0][0]
+        return (counted[-1][1] - counted[0][1]) / elapsed if elapsed else 0.0
+
+    def _pulse(self) -> str:
+        """Where the run is, in one line."""
+        state = replace(self._state)
+        return (
+            f"{state.current or 'between scenarios'}: {number(round(self._rate()))} answers/s, {state.answers:,} in all, "
+            f"{state.errors:,} errors, lag {number(round(state.lag_ms, 1))} ms (most {number(round(state.most_lag_ms, 1))})"
+        )
+
+    def _picture(self) -> Group:
+        elapsed = time.monotonic() - self._began
+        head = Text.assemble(
+            ("Readiness ", "bold"), (f"{self._profile}  {clock(elapsed)} of about {clock(self._expected_s)}  ", "dim")
+        )
+        head.append(_progress(elapsed / self._expected_s if self._expected_s else 1.0))
+        rows = Table.grid(padding=(0, 2))
+        for key, row in list(self._state.rows.items()):
+            style = STYLES[row.state]
+            said = self._state.step if row.state == "running" and key == self._state.current else row.said
+            rows.add_row(Text(f"{MARKS[row.state]} {row.state}", style), Text(row.title), Text(said, "dim"))
+        faults = [Text(f"fault  {text}", "red") for text in list(self._state.faults)]
+        return Group(head, Text(), rows, Text(), Text(self._pulse()), *faults)
+
+
+def _progress(share: float) -> Text:
+    width = 24
+    full = min(width, round(width * share))
+    return Text.assemble(("━" * full, "green"), ("━" * (width - full), "dim"))
+
+
+def _line(text: str) -> str:
+    """A text on one line, without what moves a terminal's cursor."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
