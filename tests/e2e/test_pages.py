@@ -13,7 +13,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-from tests.e2e.browser import chromium
+from tests.browser import chromium
 from tests.e2e.cloud import Cloud, eventually
 from tests.e2e.people import People
 

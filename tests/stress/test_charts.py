@@ -1,0 +1,162 @@
+"""A point lies where its axis says, on every scale; and what is drawn is told in words as well."""
+
+import re
+from dataclasses import replace
+from itertools import pairwise
+from xml.etree.ElementTree import Element, fromstring
+
+import pytest
+
+from stress.model import BUCKETS_MS, Chart, Interval, Latency, Line
+from stress.report.charts import bucket_position, histogram, line_chart
+from stress.report.svg import Scale, linear_ticks, log_ticks
+from stress.report.timeline import NARROW, WIDE, above_zero, band, timeline_chart
+from tests.stress import sample
+from tests.stress.sample_results import latency
+
+
+def parsed(markup: str) -> Element:
+    """The markup as a tree; it must be well-formed."""
+    return fromstring(f"<x>{markup}</x>")
+
+
+def of_class(tree: Element, name: str) -> list[Element]:
+    """The elements of one class."""
+    return [element for element in tree.iter() if element.get("class") == name]
+
+
+def on_axis(ticks: list[tuple[float, float]], pixel: float, *, log: bool) -> float:
+    """The value of a pixel, read off the ticks on both sides of it as a person would."""
+    (low, start), (high, end) = next(
+        pair
+        for pair in pairwise(ticks)
+        if min(pair[0][1], pair[1][1]) - 0.01 <= pixel <= max(pair[0][1], pair[1][1]) + 0.01
+    )
+    share = (pixel - start) / (end - start)
+    return float(low * (high / low) ** share if log else low + (high - low) * share)
+
+
+def ticks(tree: Element, axis: str) -> list[tuple[float, float]]:
+    """What is written along an axis, and at which pixel."""
+    at = {"x": "x", "y": "y"}[axis]
+    nudge = 3.6 if axis == "y" else 0.0  # text stands on its baseline, not on its middle
+    return [
+        (float((one.text or "").replace(",", "")), float(one.get(at, "")) - nudge)
+        for one in of_class(tree, f"tick {axis}")
+    ]
+
+
+@pytest.mark.parametrize("log", [False, True], ids=["linear", "logarithmic"])
+def test_a_known_point_lands_where_the_axis_says(log: bool) -> None:
+    """Read off the written ticks, each marker gives its point back."""
+    points = [(12.0, 18.0), (250.0, 40.0), (400.0, 333.0), (610.0, 4100.0)]
+    tree = parsed(line_chart(Chart("t", "requests", "ms", [Line("after", points)], bar=350, bar_name="bar", log=log)))
+    found = [
+        (
+            on_axis(ticks(tree, "x"), float(mark.get("cx", "")), log=False),
+            on_axis(ticks(tree, "y"), float(mark.get("cy", "")), log=log),
+        )
+        for mark in of_class(tree, "mark")
+    ]
+    assert len(found) == len(points)
+    for (x, y), (wanted_x, wanted_y) in zip(found, points, strict=True):
+        assert x == pytest.approx(wanted_x, abs=2)
+        assert y == pytest.approx(wanted_y, rel=0.02, abs=0 if log else 10)
+    bar = of_class(tree, "bar")[0]
+    assert on_axis(ticks(tree, "y"), float(bar.get("y1", "")), log=log) == pytest.approx(
+        350, rel=0.02, abs=0 if log else 10
+    )
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 322), (3, 3), (-4, 9), (0.001, 0.0042), (0, 1e6)])
+def test_linear_ticks_enclose_what_is_shown_in_even_steps(low: float, high: float) -> None:
+    """Few, even, and beyond both ends."""
+    made = linear_ticks(low, high, 5)
+    assert made[0] <= low
+    assert made[-1] >= high
+    assert 2 <= len(made) <= 8
+    steps = [b - a for a, b in pairwise(made)]
+    assert steps == pytest.approx([steps[0]] * len(steps))
+
+
+@pytest.mark.parametrize(("low", "high"), [(18, 4100), (1, 1), (3, 7), (0.02, 90_000), (100, 1000)])
+def test_logarithmic_ticks_enclose_what_is_shown(low: float, high: float) -> None:
+    """Powers of ten, or 1, 2 and 5 of them, rising."""
+    made = log_ticks(low, high, 7)
+    assert made[0] <= low
+    assert made[-1] >= high
+    assert made == sorted(set(made))
+    assert len(made) >= 2
+    assert {f"{tick:e}"[0] for tick in made} <= {"1", "2", "5"}
+
+
+def test_what_lies_beyond_a_scale_is_put_at_its_edge() -> None:
+    """Nothing is drawn outside of its chart, a zero on a logarithmic scale included."""
+    scale = Scale(1, 1000, 100, 0, log=True)
+    assert [scale.at(value) for value in (0, 1, 1000, 5000)] == [100, 100, 0, 0]
+
+
+def test_a_distribution_shows_every_call() -> None:
+    """The counts on the columns are the histogram's, and the columns are as high as they say."""
+    one = latency("POST /claims", 900, 47, 0.7)
+    tree = parsed(histogram(one))
+    counts = [int((text.text or "0").replace(",", "")) for text in of_class(tree, "count") if text.text]
+    assert sum(counts) == 900
+    heights = [
+        float(column.get("height", "")) for column in of_class(tree, "column") if float(column.get("height", ""))
+    ]
+    tallest = max(heights)
+    assert heights == pytest.approx([max(tallest * count / max(counts), 1.5) for count in counts], abs=0.02)
+    svg = next(element for element in tree.iter() if element.tag == "svg")
+    assert "p95 160 ms" in svg.get("aria-label", "")
+
+
+def test_a_percentile_is_marked_in_its_bucket() -> None:
+    """At the share of the bucket that it has; beyond the last bucket in the middle of what is beyond."""
+    assert bucket_position(0.5) == 0.5
+    assert bucket_position(1.5) == 1.5
+    assert bucket_position(BUCKETS_MS[-1]) == len(BUCKETS_MS)
+    assert bucket_position(99_999) == len(BUCKETS_MS) + 0.5
+
+
+def test_no_calls_draw_no_distribution() -> None:
+    """An operation that was never called says so."""
+    nothing = Latency("GET /claims", 0, 0, 0, 0, 0, 0, (0,) * 20)
+    assert "no calls" in histogram(nothing)
+    assert "<svg" not in histogram(nothing)
+
+
+def test_a_band_is_as_long_as_its_states_and_higher_the_worse() -> None:
+    """Open is tallest; half-open is hatched; closed is a thin line. Words say it where there is room, titles always."""
+    states = [Interval("closed", 0, 50), Interval("half-open", 50, 60), Interval("open", 60, 100)]
+    drawn, bottom = band("email", states, Scale(0, 100, 0, 1000), 20)
+    tree = parsed(drawn)
+    rects = [element for element in tree.iter() if element.tag == "rect"]
+    assert [(float(r.get("x", "")), float(r.get("width", ""))) for r in rects] == [(0, 500), (500, 100), (600, 400)]
+    heights = [float(r.get("height", "")) for r in rects]
+    assert heights[0] < heights[1] < heights[2]
+    assert all(float(r.get("y", "")) + float(r.get("height", "")) == bottom for r in rects)
+    assert [r.findtext("title") for r in rects][2] == "open from 1:00 to 1:40"
+    assert {"open", "half-open"} <= {element.text for element in tree.iter() if element.tag == "text"}
+
+
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_every_fault_is_marked_and_told(width: int) -> None:
+    """Its number above, its shade below at its time, its name in the text alternative; numbers never overlap."""
+    report = sample.mixed()
+    tree = parsed(timeline_chart(report, width))
+    badges = [(float(b.get("cx", "")), float(b.get("cy", ""))) for b in of_class(tree, "badge")]
+    assert len(badges) == len(of_class(tree, "fault")) == len(report.timeline.faults)
+    assert all(abs(a[0] - b[0]) >= 14 or abs(a[1] - b[1]) >= 14 for a in badges for b in badges if a is not b)
+    label = next(element for element in tree.iter() if element.tag == "svg").get("aria-label", "")
+    assert all(fault.name in label for fault in report.timeline.faults)
+    assert re.search(r"storage: closed from 0:00 to 4:55, open from 4:55 to 5:04", label)
+
+
+def test_a_quiet_run_draws_no_line_of_errors() -> None:
+    """Only stretches with something in them are drawn, each from the zero before to the zero after."""
+    points = [(0.0, 0.0), (1.0, 0.0), (2.0, 4.0), (3.0, 5.0), (4.0, 0.0), (5.0, 0.0), (6.0, 1.0)]
+    assert above_zero(points) == [points[1:5], points[5:]]
+    report = sample.passing()
+    quiet = replace(report, timeline=replace(report.timeline, errors=[(float(s), 0.0) for s in range(402)]))
+    assert of_class(parsed(timeline_chart(quiet, WIDE)), "errors") == []

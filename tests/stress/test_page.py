@@ -1,0 +1,133 @@
+"""The page says what the report says, as text, by itself, and with a tick only where a check held."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from stress.model import Chart, Check, Difference, Fault, Figure, Interval, Line, Reconciliation, Report, Timeline
+from stress.report import page
+from stress.report.markdown import markdown
+from tests.stress import sample, sample_results
+from tests.stress.test_reading import with_result
+
+HOSTILE = "<script>alert(1)</script> & \"quoted\" 'single' {{ 7 * 7 }} ]]> <!--"
+REACHES_OUT = re.compile(
+    r"https?://|\bsrc\s*=|@import|url\((?!#hatch\))|<script|<link(?! rel=\"icon\" href=\"data:,\")"
+)
+
+
+def hostile() -> Report:
+    """A report in which every text that a scenario writes is markup."""
+    result = replace(
+        sample_results.claims(),
+        title=HOSTILE,
+        promise=HOSTILE,
+        key=HOSTILE,
+        checks=[Check(HOSTILE, passed=True, wanted=HOSTILE, found=HOSTILE)],
+        figures=[Figure(HOSTILE, 1, HOSTILE, HOSTILE)],
+        latencies=[sample_results.latency(HOSTILE, 20, 10)],
+        answers={HOSTILE: 3},
+        reconciliation=Reconciliation({HOSTILE: 1}, [Difference(HOSTILE, HOSTILE, HOSTILE, HOSTILE)]),
+        charts=[Chart(HOSTILE, HOSTILE, HOSTILE, [Line(HOSTILE, [(0, 1)]), Line(HOSTILE, [])], 1, HOSTILE)],
+        notes=[HOSTILE],
+    )
+    timeline = Timeline(
+        faults=[Fault(HOSTILE, 1)],
+        circuits={HOSTILE: [Interval(HOSTILE, 0, 400)]},
+        health=[Interval(HOSTILE, 0, 400)],
+    )
+    texts = {HOSTILE: HOSTILE}
+    return Report(HOSTILE, 402, HOSTILE, HOSTILE, "PASS", 1, 1, [result], timeline, texts, {HOSTILE: [HOSTILE]})
+
+
+def test_what_a_scenario_wrote_is_text() -> None:
+    """Neither an element nor an attribute nor a template comes of it, anywhere on the page."""
+    made = page.page(hostile())
+    assert "<script" not in made
+    assert "<!--" not in made
+    assert "alert(1)&lt;/script&gt; &amp; &#34;quoted&#34; &#39;single&#39; {{ 7 * 7 }}" in made
+    assert len(re.findall(r'[^&]"quoted"', made)) == 0
+
+
+@pytest.mark.parametrize("report", [sample.mixed(), sample.passing(), hostile()], ids=["mixed", "passing", "hostile"])
+def test_the_page_needs_nothing_but_itself(report: Report) -> None:
+    """No script, no address, nothing that is fetched; links lead into the page only."""
+    made = page.page(report)
+    assert REACHES_OUT.findall(made) == []
+    assert {link for link in re.findall(r'href="([^"]*)"', made) if not link.startswith("#")} == {"data:,"}
+
+
+def test_a_tick_stands_beside_checks_that_held_and_nowhere_else() -> None:
+    """As many ticks as checks that held; a failed one has its cross and its word."""
+    report = sample.mixed()
+    checks = [check for result in report.results for check in result.checks]
+    made = page.page(report)
+    assert made.count("✓") == sum(check.passed for check in checks) == 23
+    broken = re.findall(r'<tr class="broken">.*?</tr>', made, re.DOTALL)
+    assert len(broken) == sum(not check.passed for check in checks) == 2
+    for row, check in zip(broken, (check for check in checks if not check.passed), strict=True):
+        assert check.name in row
+        assert check.found in row
+        assert "failed" in row
+        assert "✓" not in row
+
+
+def test_another_result_is_another_score() -> None:
+    """The page counts; it does not repeat what the file claims."""
+    report = sample.passing()
+    assert "All 8 promises hold." in page.page(report)
+    claims = replace(report.results[3], checks=[replace(report.results[3].checks[0], passed=False)])
+    made = page.page(with_result(report, claims))
+    assert "7 of 8 promises hold." in made
+    assert "was recorded as PASS, but 1 of its 1 checks did not hold: it is not counted." in made
+
+
+def test_everything_that_was_found_is_on_the_page() -> None:
+    """Differences, answers, figures, samples, lag, faults, environment and settings, all as they are."""
+    report = sample.mixed()
+    made = page.page(report)
+    for result in report.results:
+        texts = [result.title, result.promise, *result.answers, *result.notes, f"{result.samples:,}"]
+        texts += [figure.name for figure in result.figures] + [latency.operation for latency in result.latencies]
+        texts += [one.subject for one in result.reconciliation.differences] + [chart.title for chart in result.charts]
+        assert [text for text in texts if text.replace("'", "&#39;") not in made] == []
+    assert [fault.name for fault in report.timeline.faults if fault.name not in made] == []
+    assert [value for value in report.environment.values() if value not in made] == []
+    assert '14,120 <span class="dim">of 18,400</span> <b>too few</b>' in made
+    assert "too late" in made
+    assert "and 3 more, not listed" in made
+
+
+def test_a_run_of_which_little_is_known_has_a_page() -> None:
+    """No scenario, no second counted; and a scenario of which there is only the name."""
+    empty = Report("2026-11-25T08:14:03+00:00", 0, "quick", "local cloud", "INVALID", 0, 0, [])
+    assert "Nothing was tried." in page.page(empty)
+    bare = replace(sample_results.pool(), status="SKIPPED", checks=[], figures=[], latencies=[], lag=None, answers={})
+    made = page.page(replace(empty, total=1, results=[bare]))
+    assert "None of 1 promise hold" in made
+    assert "✓" not in made
+
+
+def test_a_page_is_written_where_it_is_asked_for(tmp_path: Path) -> None:
+    """The folder is made."""
+    path = page.write(sample.passing(), tmp_path / "a" / "b")
+    assert path == tmp_path / "a" / "b" / "report.html"
+    assert path.read_text(encoding="utf-8") == page.page(sample.passing())
+
+
+def test_the_comment_says_what_the_page_says_and_fits() -> None:
+    """Verdict, failed checks, differences; nothing of it becomes markup, a mention or a link."""
+    made = markdown(sample.mixed())
+    assert made.startswith("## ✕ FAIL: 6 of 8 promises hold.")
+    assert "**Acknowledged claims that are there**: wanted 900 of 900, found **898: 2 are missing**" in made
+    assert "told 201, state submitted, version 1, found **no such row**" in made
+    assert "✓" not in made
+    report = hostile()
+    many = [
+        Check(HOSTILE + "@somebody https://example.test | #1\n# title" * 9, passed=False, wanted="x" * 999, found="y")
+    ]
+    made = markdown(replace(report, results=[replace(report.results[0], status="FAIL", checks=many * 99)] * 40))
+    assert len(made) <= 65_536
+    assert not re.search(r"(?<!\\)<(?!/?details>|/?summary>)|@|://|^# ", made, re.MULTILINE)

@@ -1,0 +1,66 @@
+"""The score is worked out from the scenarios, and none of them is believed over its own record."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from stress.model import Check, Difference, Lag, Reconciliation, Report, Result, Status
+from stress.report import reading
+from tests.stress import sample, sample_results
+
+
+def with_result(report: Report, changed: Result) -> Report:
+    """The report with one scenario exchanged."""
+    return replace(report, results=[changed if r.key == changed.key else r for r in report.results])
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict", "headline"),
+    [
+        ("PASS", "PASS", "All 8 promises hold."),
+        ("FAIL", "FAIL", "7 of 8 promises hold."),
+        ("INVALID", "INVALID", "7 of 8 promises hold."),
+        ("SKIPPED", "SKIPPED", "7 of 8 promises hold."),
+    ],
+)
+def test_the_score_follows_from_the_scenarios(status: Status, verdict: Status, headline: str) -> None:
+    """Nothing that the report says of itself is counted."""
+    report = with_result(sample.passing(), replace(sample_results.health(), status=status))
+    score = reading.score(report.results)
+    assert (score.verdict, score.headline) == (verdict, headline)
+    assert bool(reading.contradictions(report)) == (status != "PASS")
+
+
+def test_a_fail_weighs_more_than_what_was_not_judged() -> None:
+    """The sample has one of each: both are named, and the verdict is FAIL."""
+    score = reading.score(sample.mixed().results)
+    assert (score.verdict, score.passed, score.total) == ("FAIL", 6, 8)
+    assert [status for status, _ in score.rest] == ["FAIL", "INVALID"]
+    assert reading.contradictions(sample.mixed()) == []
+
+
+@pytest.mark.parametrize(
+    "flaw",
+    [
+        {"checks": []},
+        {"checks": [Check("one", passed=False, wanted="1", found="2")]},
+        {"samples": 899},
+        {"lag": Lag(sends=900, p50=1, p99=25.1, most=30, bar=25)},
+        {"reconciliation": Reconciliation({"claims": 900}, [Difference("claim", "CLM-1", "201", "nothing")])},
+        {"reconciliation": Reconciliation({"claims": 900}, more_differences=1)},
+    ],
+    ids=["no check", "failed check", "too few samples", "late generator", "difference", "unlisted difference"],
+)
+def test_a_pass_that_its_record_speaks_against_is_not_counted(flaw: dict[str, Any]) -> None:
+    """Each reason alone is enough, and the page is told of the contradiction."""
+    report = with_result(sample.passing(), replace(sample_results.claims(), **flaw))
+    assert reading.score(report.results).passed == 7
+    assert reading.score(report.results).verdict == "INVALID"
+    assert any("Claims keep" in claim and "not counted" in claim for claim in reading.contradictions(report))
+
+
+def test_nothing_tried_is_no_pass() -> None:
+    """An empty run has an empty score, not a perfect one."""
+    score = reading.score([])
+    assert (score.verdict, score.headline) == ("INVALID", "Nothing was tried.")
