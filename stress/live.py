@@ -22,7 +22,7 @@ from stress.model import Report, Result
 from stress.report import reading
 from stress.report.words import clock, number, span
 
-REFRESH_S = 0.5
+REFRESH_S = 1.0  # a refresh holds the interpreter for two milliseconds, which a generator on time feels
 QUIET_S = 5.0  # in lines: how long nothing may be said
 RATE_S = 3.0  # answers a second are counted over this long
 FAULTS_SHOWN = 3
@@ -154,7 +154,7 @@ class Live:
             self._lines.append(_line(text))
 
     def _draw(self) -> None:
-        with suppress(Exception):  # a view that fails is gone; the run is not
+        with suppress(Exception, SystemExit):  # a view that fails is gone, the run is not; rich exits on a broken pipe
             if self._plain:
                 self._write_lines()
             else:
@@ -198,7 +198,7 @@ class Live:
         )
 
     def _picture(self) -> Text:
-        """One text, put together by hand: a table is ten times as dear, and the run shares its processor with us."""
+        """One text, put together by hand: rich's tables measure every cell, on the processor that the run needs."""
         elapsed = time.monotonic() - self._began
         text = Text.assemble(
             ("Readiness ", "bold"),

@@ -1,0 +1,160 @@
+"""The pages in a real browser: at a desk and on a phone, light and dark, on paper."""
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+
+from stress.report import compare, page, store
+from tests.browser import chromium
+from tests.stress import sample
+
+DESK, PHONE = 1280, 360
+SMALLEST_PX = 8.0  # of any text in a chart, as it is seen
+BEYOND_THE_EDGE = """
+    const aside = e => e && (getComputedStyle(e).position === "absolute" || aside(e.parentElement));
+    return [...document.querySelectorAll("body *")]
+        .filter(e => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1 && !aside(e))
+        .map(e => e.tagName + " " + e.textContent.slice(0, 40));
+"""
+STYLE = Path(page.__file__).with_name("style.css").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The pages of the sample."""
+    folder = tmp_path_factory.mktemp("pages")
+    store.save(sample.mixed(), folder / "mixed")
+    store.save(sample.elsewhere(), folder / "elsewhere")
+    compare.write_comparison(folder / "mixed", folder / "elsewhere", folder / "compare.html")
+    return {
+        "mixed": page.write(sample.mixed(), folder / "mixed"),
+        "passing": page.write(sample.passing(), folder / "passing"),
+        "compare": folder / "compare.html",
+    }
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    with chromium(tmp_path_factory.mktemp("profile")) as started:
+        yield started
+
+
+def opened(browser: webdriver.Chrome, path: Path, *, width: int, scheme: str = "light", media: str = "screen") -> None:
+    """The page as it is seen at a width, in a scheme, on a medium."""
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width == PHONE}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    browser.get(path.as_uri())
+
+
+def keep(browser: webdriver.Chrome, path: Path) -> None:
+    """A picture of the whole page."""
+    width, height = browser.execute_script(
+        "return [document.documentElement.clientWidth, document.documentElement.scrollHeight]"
+    )
+    clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
+    shot = browser.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip})
+    path.write_bytes(base64.b64decode(shot["data"]))
+
+
+def complaints(browser: webdriver.Chrome) -> list[dict[str, Any]]:
+    """What the browser had to say of the page."""
+    entries: list[dict[str, Any]] = browser.get_log("browser")  # type: ignore[no-untyped-call]
+    return entries
+
+
+def asked_for(browser: webdriver.Chrome) -> set[str]:
+    """Every address that was fetched."""
+    entries: list[dict[str, Any]] = browser.get_log("performance")  # type: ignore[no-untyped-call]
+    events = [json.loads(entry["message"])["message"] for entry in entries]
+    sent = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    return {url for url in sent if not url.startswith("data:")}
+
+
+@pytest.mark.parametrize(
+    ("name", "scheme", "width"), product(("mixed", "passing", "compare"), ("light", "dark"), (DESK, PHONE))
+)
+def test_a_page_is_read_without_scrolling_sideways(
+    browser: webdriver.Chrome, pages: dict[str, Path], tmp_path: Path, name: str, scheme: str, width: int
+) -> None:
+    """The verdict is seen first, nothing is cut off, no chart is too small to read, and nothing is asked for."""
+    asked_for(browser)
+    opened(browser, pages[name], width=width, scheme=scheme)
+    keep(browser, tmp_path / f"{name}-{scheme}-{width}.png")
+    verdict = browser.find_element(By.TAG_NAME, "h1")
+    assert verdict.is_displayed()
+    assert verdict.rect["y"] + verdict.rect["height"] < 900
+    assert "8 promises hold" in verdict.text or "6 of 8 promises held in A" in verdict.text
+    overflow = browser.execute_script(BEYOND_THE_EDGE)
+    assert overflow == []
+    assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+    sizes = browser.execute_script(
+        "return [...document.querySelectorAll('svg text')].filter(e => e.textContent && e.getClientRects().length)"
+        ".map(e => parseFloat(getComputedStyle(e).fontSize) * e.getScreenCTM().a)"
+    )
+    assert min(sizes, default=SMALLEST_PX) >= SMALLEST_PX
+    dark = browser.execute_script("return getComputedStyle(document.body).backgroundColor") == "rgb(21, 22, 24)"
+    assert dark == (scheme == "dark")
+    assert complaints(browser) == []
+    assert asked_for(browser) == {pages[name].as_uri()}
+
+
+def test_the_page_is_read_without_scripts(browser: webdriver.Chrome, pages: dict[str, Path]) -> None:
+    """With scripts forbidden all of it is there: every scenario, check and chart."""
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        opened(browser, pages["mixed"], width=DESK)
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+    checks = browser.find_elements(By.CSS_SELECTOR, ".checks tbody tr")
+    assert len(browser.find_elements(By.CSS_SELECTOR, "article.scenario")) == 8
+    assert len(checks) == 25
+    assert all(check.is_displayed() for check in checks)
+    assert all(drawn.is_displayed() for drawn in browser.find_elements(By.CSS_SELECTOR, ".chart > svg"))
+
+
+def test_on_paper_the_page_is_light_and_whole(
+    browser: webdriver.Chrome, pages: dict[str, Path], tmp_path: Path
+) -> None:
+    """Dark readers print on white too, and nothing is folded away."""
+    opened(browser, pages["mixed"], width=720, scheme="dark", media="print")
+    keep(browser, tmp_path / "print.png")
+    assert browser.execute_script("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize("scheme", range(3), ids=["light", "dark", "paper"])
+@pytest.mark.parametrize("paper", ["paper", "faint", "fail-wash", "invalid-wash"])
+def test_every_colour_of_text_stands_out(scheme: int, paper: str) -> None:
+    """4.5 to 1 (WCAG AA) against whatever it may stand on; lines of charts 3 to 1 against the page."""
+    blocks = re.findall(r":root \{(.*?)\}", STYLE, re.DOTALL)
+    assert len(blocks) == 3
+    colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{3,8})", blocks[scheme]))
+    texts = ("ink", "dim", "pass", "fail", "invalid", "skipped") if paper == "paper" else ("ink", "fail", "dim")
+    assert {name: ratio for name in texts if (ratio := contrast(colours[name], colours[paper])) < 4.5} == {}
+    if paper == "paper":
+        lines = ("c1", "c2", "c3", "c4", "fail", "pass", "invalid")
+        assert {name: ratio for name in lines if (ratio := contrast(colours[name], colours[paper])) < 3} == {}
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG's contrast ratio of two colours."""
+    bright, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (bright + 0.05) / (dark + 0.05)
+
+
+def luminance(colour: str) -> float:
+    """WCAG's relative luminance of #rgb or #rrggbb."""
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+    parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
