@@ -1,0 +1,54 @@
+"""Signing people in, and what else is asked of AWS's own APIs: queues."""
+
+import secrets
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+REGION = "eu-central-1"
+STACK = "interdomestik"
+QUEUES = ("QueueHigh", "QueueNormal", "QueueLow", "NudgeQueue")
+DEAD_LETTERS = ("DeadLetterHigh", "DeadLetterNormal", "DeadLetterLow")
+COUNTS = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed"]
+
+
+class Identities:
+    """The stack's AWS side, at an emulator's endpoint."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+        stack = self._client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
+        self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        self._cognito = self._client("cognito-idp")
+        self._sqs = self._client("sqs")
+
+    def token(self, email: str) -> str:
+        """An access token of somebody who has an identity, by a password of the moment."""
+        password, pool = f"Aa1!{secrets.token_urlsafe(24)}", self.outputs["UserPoolId"]
+        self._cognito.admin_set_user_password(UserPoolId=pool, Username=email, Password=password, Permanent=True)
+        answer = self._cognito.admin_initiate_auth(
+            UserPoolId=pool,
+            ClientId=self.outputs["UserPoolClientId"],
+            AuthFlow="ADMIN_USER_PASSWORD_AUTH",
+            AuthParameters={"USERNAME": email, "PASSWORD": password},
+        )
+        return str(answer["AuthenticationResult"]["AccessToken"])
+
+    def queued(self) -> dict[str, int]:
+        """Messages in each queue, the dead letters included."""
+        found = {}
+        for name in (*QUEUES, *DEAD_LETTERS):
+            answer = self._sqs.get_queue_attributes(QueueUrl=self.outputs[name], AttributeNames=COUNTS)
+            found[name] = sum(int(count) for count in answer["Attributes"].values())
+        return found
+
+    def _client(self, service: str) -> Any:
+        return boto3.client(
+            service,  # type: ignore[call-overload]
+            endpoint_url=self._endpoint,
+            region_name=REGION,
+            aws_access_key_id="local",
+            aws_secret_access_key="local",  # noqa: S106 - the emulator takes any
+            config=Config(retries={"max_attempts": 1}, connect_timeout=5, read_timeout=30, max_pool_connections=20),
+        )

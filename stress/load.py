@@ -1,0 +1,174 @@
+"""The load generator: sends calls when they are due, whatever became of the others, and says how late it was itself.
+
+Open loop: a call's latency counts from the moment it was meant to be sent. Closed loops wait for slow answers, and so
+send less just when it would hurt (G. Tene, "How NOT to Measure Latency", 2013). Sockets, HTTP and keep-alive are
+aiohttp's; a load tool that is open loop and can choose its source addresses was not found among Python's.
+"""
+
+import asyncio
+import copy
+import json
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+
+from stress.ledger import NO_ANSWER, Call, Ledger, Sample
+
+TIMEOUT_S = 35.0  # longer than API Gateway's own 29
+LEAD_S = 0.05  # between deciding on a burst and its instant, for the tasks to be ready
+RETRY_AFTER_S = 0.5  # of a client that was told no time
+# Worth another try with the same key: the gateway, a function that died, one that can't now, the first still running.
+PASSING = frozenset({NO_ANSWER, 500, 502, 503, 504})
+
+
+class Clock:
+    """Seconds since the run began."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+
+    def now(self) -> float:
+        """This moment."""
+        return time.perf_counter() - self._began
+
+    async def until(self, moment: float) -> None:
+        """Return at a moment, or at once where it has passed."""
+        await asyncio.sleep(max(0.0, moment - self.now()))
+
+
+class Generator:
+    """Sends calls to one API; each client address has lines of its own. `told` hears of every sample."""
+
+    def __init__(self, api: str, ledger: Ledger, clock: Clock, told: Callable[[Sample], None]) -> None:
+        self.api = api
+        self.clock = clock
+        self.scenario = "setup"
+        self._ledger = ledger
+        self._told = told
+        self._sessions: dict[str, aiohttp.ClientSession] = {}
+        self._stall_s = 0.0
+
+    def of(self, scenario: str) -> "Generator":
+        """The same lines, for the calls of another scenario."""
+        other = copy.copy(self)
+        other.scenario = scenario
+        return other
+
+    async def send(self, call: Call, at: float | None = None, attempt: int = 1) -> Sample:
+        """Make a call when it is due, and note how it went."""
+        meant = self.clock.now() if at is None else at
+        await self.clock.until(meant)
+        self._stall()
+        session, trace = self._session(call.client), SimpleNamespace(sent_s=None)
+        try:
+            async with session.request(
+                call.method, self.api + call.path, json=call.body, headers=_headers(call), trace_request_ctx=trace
+            ) as reply:
+                text = await reply.read()
+            answer = _answer(reply, text)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            answer = {"status": NO_ANSWER, "problem": type(error).__name__}
+        done = self.clock.now()
+        sent = trace.sent_s if trace.sent_s is not None else done
+        sample = Sample(self.scenario, call, meant, sent, done, attempt=attempt, **answer)
+        self._ledger.note(sample)
+        self._told(sample)
+        return sample
+
+    async def burst(self, calls: Sequence[Call]) -> list[Sample]:
+        """All at the same instant."""
+        for call in calls:
+            self._session(call.client)
+        at = self.clock.now() + LEAD_S
+        return await asyncio.gather(*(self.send(call, at) for call in calls))
+
+    async def arrivals(self, calls: Iterable[Call], rate: float, seed: int) -> list[Sample]:
+        """At random moments, `rate` a second on average, as people who know nothing of each other come (Poisson)."""
+        dice, at, tasks = random.Random(seed), self.clock.now() + LEAD_S, []
+        for call in calls:
+            at += dice.expovariate(rate)
+            tasks.append(asyncio.create_task(self.send(call, at)))
+            await self.clock.until(at - LEAD_S)
+        return await asyncio.gather(*tasks)
+
+    async def insist(self, call: Call, within_s: float = 60.0) -> Sample:
+        """Repeat a call with its key until it has an answer, as a patient client does; the last sample."""
+        until, attempt = self.clock.now() + within_s, 1
+        while True:
+            sample = await self.send(call, attempt=attempt)
+            again = sample.status in PASSING or (sample.status, sample.problem) == (409, "request-in-progress")
+            if not again or self.clock.now() > until:
+                return sample
+            await asyncio.sleep(sample.retry_after_s or RETRY_AFTER_S)
+            attempt += 1
+
+    def stall(self, seconds: float) -> None:
+        """Be stalled once, in the middle of sending: what a generator that can't keep time looks like."""
+        self._stall_s = seconds
+
+    async def close(self) -> None:
+        """Hang up."""
+        for session in self._sessions.values():
+            await session.close()
+
+    def _stall(self) -> None:
+        if self._stall_s:
+            seconds, self._stall_s = self._stall_s, 0.0
+            time.sleep(seconds)
+
+    def _session(self, address: str) -> aiohttp.ClientSession:
+        if address not in self._sessions:
+            trace = aiohttp.TraceConfig()
+            trace.on_request_headers_sent.append(self._note_sent)
+            # 127.0.0.1 is also how a target elsewhere is reached: from whatever address this machine has
+            local = (address, 0) if self.api.startswith("http://127.") else None
+            connector = aiohttp.TCPConnector(local_addr=local, limit=0)
+            timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+            self._sessions[address] = aiohttp.ClientSession(
+                connector=connector, timeout=timeout, trace_configs=[trace], cookie_jar=aiohttp.DummyCookieJar()
+            )
+        return self._sessions[address]
+
+    async def _note_sent(self, _session: object, context: SimpleNamespace, _params: object) -> None:
+        context.trace_request_ctx.sent_s = self.clock.now()
+
+
+def _headers(call: Call) -> dict[str, str]:
+    headers = dict(call.headers)
+    if call.token:
+        headers["Authorization"] = f"Bearer {call.token}"
+    if call.key:
+        headers["Idempotency-Key"] = call.key
+    return headers
+
+
+def _answer(reply: aiohttp.ClientResponse, text: bytes) -> dict[str, Any]:
+    try:
+        record = json.loads(text)
+    except ValueError:
+        record = None
+    record = record if isinstance(record, dict) else None
+    told = reply.headers.get("Retry-After")
+    is_problem = reply.content_type == "application/problem+json"
+    return {
+        "status": reply.status,
+        "problem": str((record or {}).get("type", "")).rpartition(":")[2] if is_problem else "",
+        "record": record,
+        "replayed": reply.headers.get("Idempotency-Replayed") == "true",
+        "retry_after_s": float(told) if told and told.isdigit() else None,
+    }
+
+
+async def gently(work: Iterable[Callable[[], Awaitable[Any]]], at_once: int) -> list[Any]:
+    """Do all of it, so many at a time; the results in their order."""
+    gate = asyncio.Semaphore(at_once)
+
+    async def one(piece: Callable[[], Awaitable[Any]]) -> Any:
+        async with gate:
+            return await piece()
+
+    return await asyncio.gather(*(one(piece) for piece in work))

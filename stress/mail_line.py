@@ -1,0 +1,84 @@
+"""`python -m stress.mail_line`: stands between the functions and the mail service, counts its calls, and can fail it.
+
+    PUT /_line {"target": "http://127.0.0.1:…", "down": true}    both optional
+    GET /_line -> {"down": false, "sent": 12, "refused": 3, "refused_at": [epoch seconds, …]}
+
+While it is down every SendEmail is answered as SES answers when it takes none for now: nothing was sent, and the caller
+knows that. Whatever is asked besides (the health check asks for the account) fails in the same way, but is not counted.
+"""
+
+import argparse
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+
+from aiohttp import ClientSession, web
+
+SEND = "/v2/email/outbound-emails"
+REFUSAL = {"message": "Sending is not possible at this time."}
+REFUSAL_HEADERS = {"x-amzn-ErrorType": "TooManyRequestsException"}
+HOP_BY_HOP = {"connection", "content-length", "host", "transfer-encoding", "keep-alive"}
+
+
+@dataclass
+class Line:
+    """What it leads to, whether that is down, and what was counted."""
+
+    target: str = ""
+    down: bool = False
+    sent: int = 0
+    refused: int = 0
+    refused_at: list[float] = field(default_factory=list)
+
+    async def control(self, request: web.Request) -> web.Response:
+        """Change it, or only look."""
+        if request.method == "PUT":
+            asked = await request.json()
+            self.target = str(asked.get("target", self.target))
+            self.down = bool(asked.get("down", self.down))
+        return web.json_response({name: value for name, value in asdict(self).items() if name != "target"})
+
+    async def forward(self, request: web.Request) -> web.Response:
+        """Pass a call on, unless the service is down."""
+        sends = request.path == SEND
+        if self.down:
+            if sends:
+                self.refused += 1
+                self.refused_at.append(time.time())
+            return web.json_response(REFUSAL, status=429, headers=REFUSAL_HEADERS)
+        self.sent += sends
+        headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
+        body, session = await request.read(), request.app[SESSION]
+        async with session.request(request.method, self.target + request.path_qs, data=body, headers=headers) as reply:
+            answered = {k: v for k, v in reply.headers.items() if k.lower() not in HOP_BY_HOP | {"content-encoding"}}
+            return web.Response(status=reply.status, body=await reply.read(), headers=answered)
+
+
+SESSION: web.AppKey[ClientSession] = web.AppKey("session", ClientSession)
+
+
+async def application() -> web.Application:
+    """The server's application."""
+    line, app = Line(), web.Application(client_max_size=20 * 1024 * 1024)
+    app[SESSION] = ClientSession()
+    app.router.add_route("*", "/_line", line.control)
+    app.router.add_route("*", "/{anything:.*}", line.forward)
+    app.on_cleanup.append(_close)
+    return app
+
+
+async def _close(app: web.Application) -> None:
+    await app[SESSION].close()
+
+
+def main() -> int:
+    """Serves until it is ended."""
+    parser = argparse.ArgumentParser(prog="python -m stress.mail_line", description=__doc__)
+    parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1")
+    options = parser.parse_args()
+    web.run_app(application(), host="127.0.0.1", port=options.port, print=None, access_log=None)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""Who the people of a run are: each with an address of mail and of network of their own."""
+
+import itertools
+import random
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from stress.ledger import Call
+
+TERMS = "2026-01"
+PLANS = {"basic": "15.00", "standard": "20.00", "family": "35.00", "business": "95.00"}
+LANGUAGES = ("sq", "en", "mk", "sr")
+HOSTS = 250  # of each 127.x.y.0/24 that are used
+
+_serial = itertools.count(1)
+
+
+def addresses() -> Iterator[str]:
+    """Loopback addresses, another one each time: to the service, another client each time."""
+    for number in itertools.count():
+        block, host = divmod(number, HOSTS)
+        yield f"127.{20 + block // HOSTS}.{block % HOSTS}.{host + 1}"
+
+
+class People:
+    """Makes calls as people make them; what is drawn, is drawn from a seed."""
+
+    def __init__(self, seed: int) -> None:
+        self._dice = random.Random(seed)
+        self._addresses = addresses()
+
+    def address(self) -> str:
+        """An address that nobody had."""
+        return next(self._addresses)
+
+    def key(self) -> str:
+        """An Idempotency-Key that nobody had."""
+        return f"stress-{uuid.UUID(int=self._dice.getrandbits(128))}"
+
+    def application(self, **changes: Any) -> Call:
+        """Somebody applies as an agent. Their first name is everybody's, so that referral codes collide if they can."""
+        number = next(_serial)
+        body = {
+            "full_name": "Arta Krasniqi",
+            "email": f"arta.{number}.{self._dice.getrandbits(40):x}@example.test",
+            "phone": f"+38344{number % 1_000_000:06d}",
+            "city": "Prishtinë",
+            "language": self._dice.choice(LANGUAGES),
+            "terms_version": TERMS,
+        }
+        return self._post("apply", "/agents", body, **changes)
+
+    def registration(self, **changes: Any) -> Call:
+        """Somebody registers as a member; `referral_code` in `changes` names their agent."""
+        number = next(_serial)
+        body = {
+            "full_name": "Besa Hoxha",
+            "email": f"besa.{number}.{self._dice.getrandbits(40):x}@example.test",
+            "phone": f"+38345{number % 1_000_000:06d}",
+            "country": "XK",
+            "language": self._dice.choice(LANGUAGES),
+            "plan": self._dice.choice(tuple(PLANS)),
+            "terms_version": TERMS,
+        }
+        if code := changes.pop("referral_code", None):
+            body["referral_code"] = code
+        return self._post("register", "/members", body, **changes)
+
+    def claim(self, token: str, **changes: Any) -> Call:
+        """A member files a claim."""
+        body = {
+            "category": self._dice.choice(("vehicle", "property", "injury", "travel")),
+            "title": f"Cancelled flight {next(_serial)}",
+            "company_name": "Example Air",
+            "description": "The flight was cancelled two hours before departure.\nNobody answered at the desk.",
+            "incident_date": "2026-11-02",
+            "incident_country": "CH",
+            "amount": f"{self._dice.randint(10, 900)}.50",
+            "currency": "EUR",
+        }
+        return self._post("claim", "/claims", body, token=token, **changes)
+
+    def document(self, claim_id: str, token: str, size: int, **changes: Any) -> Call:
+        """A member announces evidence for a claim."""
+        body = {"file_name": "boarding-pass.txt", "content_type": "text/plain", "size": size}
+        return self._post("announce", f"/claims/{claim_id}/documents", body, token=token, **changes)
+
+    def post(self, operation: str, path: str, body: dict[str, Any] | None = None, **changes: Any) -> Call:
+        """Any other call that changes something."""
+        return self._post(operation, path, body, **changes)
+
+    def read(self, operation: str, path: str, **changes: Any) -> Call:
+        """A call that reads."""
+        changes.setdefault("client", self.address())
+        return Call(operation, "GET", path, wanted=changes.pop("wanted", (200,)), **changes)
+
+    def _post(self, operation: str, path: str, body: dict[str, Any] | None, **changes: Any) -> Call:
+        changes.setdefault("client", self.address())
+        changes.setdefault("key", self.key())
+        return Call(operation, "POST", path, body=body, **changes)

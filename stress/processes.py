@@ -1,0 +1,64 @@
+"""Processes that the harness starts: none outlives it."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+STOP_S = 40.0
+
+# What is under test runs at a lower priority than what measures it: on two cores the load generator would otherwise be
+# late by exactly the load that it makes.
+NICENESS = 5
+
+
+def start(command: Sequence[str], *, cwd: Path, log: IO[bytes] | int, nice: int = 0) -> subprocess.Popen[bytes]:
+    """Start a program in a session of its own, that is asked to end when this process does."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "PYTEST_", "PYTHONPATH"))}
+    return subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        preexec_fn=_prepare(nice),
+    )
+
+
+def _prepare(nice: int) -> Callable[[], None]:
+    prctl = ctypes.CDLL(None).prctl if sys.platform.startswith("linux") else None
+
+    def prepare() -> None:
+        if prctl is not None:
+            prctl(PR_SET_PDEATHSIG, signal.SIGINT)
+        if nice:
+            os.nice(nice)
+
+    return prepare
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a program as Ctrl-C does, and with SIGKILL where that takes too long."""
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(signal.SIGINT)
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def free_port() -> int:
+    """A loopback port that nobody has now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

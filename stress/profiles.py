@@ -1,0 +1,78 @@
+"""How much of everything a run does. `full` judges all; `short` is for every commit, `control` for a broken system."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Sizes and times, in seconds.
+
+    `judges_speed`: whether latencies and capacities are held against their bars. Few samples on a busy machine say
+    nothing of a 95th percentile, so a short run shows them and judges counts, rows and ratios of one run alone.
+    """
+
+    name: str
+    expected_s: float
+    judges_speed: bool
+    members: int  # with a sign-in, made before the scenarios begin
+    pool_steps: tuple[int, ...]  # server connections, from the predecessor's ten to fifty
+    waits_for_refill: bool  # a whole period of a limit, to see the full bucket again
+    deployed_alarm: bool  # waits out the alarm as deployed (three periods of 60 s), besides its copy with short ones
+    database_away_s: float
+    users_s: float
+    user_count: int
+    capacity_points: int  # of each curve
+    rate_step_s: float
+    mix_rounds: int  # of the mix at once, with its two faults
+    flood: int  # low jobs
+
+
+FULL = Profile(
+    name="full",
+    expected_s=840,
+    judges_speed=True,
+    members=60,
+    pool_steps=(10, 20, 30, 40, 50),
+    waits_for_refill=True,
+    deployed_alarm=True,
+    database_away_s=20,
+    users_s=120,
+    user_count=50,
+    capacity_points=8,
+    rate_step_s=8,
+    mix_rounds=3,
+    flood=600,
+)
+SHORT = Profile(
+    name="short",
+    expected_s=170,
+    judges_speed=False,
+    members=32,
+    pool_steps=(10, 50),
+    waits_for_refill=False,
+    deployed_alarm=False,
+    database_away_s=8,
+    users_s=10,
+    user_count=20,
+    capacity_points=3,
+    rate_step_s=3,
+    mix_rounds=1,
+    flood=300,
+)
+CONTROL = Profile(
+    name="control",
+    expected_s=40,
+    judges_speed=False,
+    members=20,
+    pool_steps=(10, 50),
+    waits_for_refill=False,
+    deployed_alarm=False,
+    database_away_s=8,
+    users_s=5,
+    user_count=10,
+    capacity_points=2,
+    rate_step_s=2,
+    mix_rounds=1,
+    flood=200,
+)
+PROFILES = {profile.name: profile for profile in (FULL, SHORT, CONTROL)}

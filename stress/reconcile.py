@@ -1,0 +1,80 @@
+"""The end of a scenario: waits until all that follows from it is done, then holds everything against the ledger."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stress import sql
+from stress.audit import LEFT, UNKNOWN, Claims, People
+from stress.ledger import Sample
+
+if TYPE_CHECKING:
+    from stress.stage import Stage
+
+SQL = sql.load(Path(__file__).with_name("audit.sql"))
+SETTLED_S = 90.0
+LOOK_S = 0.25
+
+
+async def settled(stage: "Stage", within_s: float = SETTLED_S) -> None:
+    """Wait until no job and no message is left, or the time is up: what is left then is a difference."""
+    stage.step("waiting for jobs and mails")
+    until = stage.generator.clock.now() + within_s
+    while stage.generator.clock.now() < until:
+        jobs = await stage.target.rows(SQL["open_jobs"])
+        if not jobs and not any((await stage.target.queued()).values()):
+            return
+        await asyncio.sleep(LOOK_S)
+
+
+async def reconcile(stage: "Stage") -> None:
+    """Compare all that this scenario's calls were told with what is there."""
+    await settled(stage)
+    stage.step("reconciling")
+    audit, target = stage.audit, stage.target
+    open_jobs = {row["state"]: row["n"] for row in await target.rows(SQL["open_jobs"])}
+    audit.compare("jobs that are not done", "outbox", {}, open_jobs)
+    audit.compare("messages left in queues", "all queues", 0, sum((await target.queued()).values()))
+    inbox, desk = await target.inbox()
+    samples = stage.ledger.samples
+    await _people(stage, samples, inbox)
+    await _claims(stage, samples, desk)
+    await _keys(stage)
+
+
+async def _people(stage: "Stage", samples: Sequence[Sample], inbox: Counter[str]) -> None:
+    made = [s for s in samples if s.call.operation in ("apply", "register") and s.call.body]
+    touched = {s.call.facts.get("subject") or s.call.facts.get("member") for s in stage.samples}
+    mine = {id(s) for s in stage.samples}
+    emails = {s.call.body["email"] for s in made if id(s) in mine or (s.record or {}).get("id") in touched}  # type: ignore[index]
+    attempts: dict[str, list[Sample]] = {email: [] for email in sorted(emails)}
+    for sample in made:
+        if (email := sample.call.body["email"]) in attempts:  # type: ignore[index]
+            attempts[email].append(sample)
+    rows = await stage.target.rows(SQL["people"], {"emails": list(attempts)})
+    People(stage.audit, samples, inbox).compare(attempts, rows)
+    known = [s.call.body["email"] for s in made if s.accepted or s.status in UNKNOWN]  # type: ignore[index]
+    strangers = await stage.target.rows(SQL["strangers"], {"emails": known})
+    stage.audit.compare("accounts that nobody was told of", "all", [], [row["id"] for row in strangers])
+
+
+async def _claims(stage: "Stage", samples: Sequence[Sample], desk: list[dict]) -> None:  # type: ignore[type-arg]
+    members = sorted({str(m) for s in stage.samples if (m := s.call.facts.get("member"))})
+    if not members:
+        return
+    rows = await stage.target.rows(SQL["claims"], {"members": members})
+    numbers = {row["number"] for row in rows}
+    notices = Counter(number for mail in desk for number in numbers if number in mail["text"])
+    Claims(stage.audit, samples, notices).compare(members, rows)
+
+
+async def _keys(stage: "Stage") -> None:
+    keyed = [s for s in stage.samples if s.call.key and s.call.operation in LEFT]
+    accepted = {s.call.key for s in keyed if s.accepted}
+    maybe = {s.call.key for s in keyed if s.status in UNKNOWN} - accepted
+    rows = await stage.target.rows(SQL["keys"], {"keys": sorted({str(s.call.key) for s in keyed})})
+    found = {row["key"]: row["n"] for row in rows}
+    for key in sorted({s.call.key for s in keyed} - maybe, key=str):
+        stage.audit.compare("rows of an Idempotency-Key", str(key), int(key in accepted), found.get(str(key), 0))

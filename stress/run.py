@@ -1,0 +1,240 @@
+"""A run: starts the system, goes through the scenarios, and puts together what they found."""
+
+import contextlib
+import json
+import platform
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import psutil
+
+from stress import samples, verdict
+from stress.crowd import Crowd
+from stress.faults import Faults
+from stress.ledger import Ledger, Sample
+from stress.live import Live
+from stress.load import Clock, Generator
+from stress.model import Report, Result, Timeline
+from stress.monitor import Monitor, intervals
+from stress.people import People
+from stress.profiles import Profile
+from stress.report.store import save
+from stress.scenarios import agents, breaker, capacity, claims, health, members, pool, priorities
+from stress.stage import Stage
+from stress.target import LocalCloud, Setup
+
+SCENARIOS: dict[str, ModuleType] = {
+    "pool": pool,
+    "agents": agents,
+    "members": members,
+    "claims": claims,
+    "breaker": breaker,
+    "health": health,
+    "priorities": priorities,
+    "capacity": capacity,
+}
+STALL_S = 1.0
+
+# Shorter than production's 60 s, so that a run sees a circuit open, probe and close more than once.
+CIRCUITS = {"email": {"open_s": 6}}
+# One function with limits so short that a run sees them at work; all others have the template's.
+SHORT_LIVED = {"DB_IDLE_TIMEOUT": "2", "DB_MAX_LIFETIME": "5", "DB_CONNECT_TIMEOUT": "2"}
+AFTER = Setup(
+    parameters={"Circuits": json.dumps(CIRCUITS)},
+    variables={f"JobsFunction:{name}": value for name, value in SHORT_LIVED.items()},
+    flags=("--database-proxy", "--database-connections", "50", "--standby"),
+)
+
+
+@dataclass
+class Options:
+    """What the command line asked for."""
+
+    root: Path
+    state: Path
+    out: Path
+    profile: Profile
+    only: tuple[str, ...] = ()
+    seed: int = 1
+    stall: bool = False
+    sql: str = ""
+
+
+@dataclass
+class Run:
+    """One run at work."""
+
+    options: Options
+    live: Live
+    clock: Clock = field(default_factory=Clock)
+    ledger: Ledger = field(default_factory=Ledger)
+    results: list[Result] = field(default_factory=list)
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def __post_init__(self) -> None:
+        self.faults = Faults(self.clock)
+        self.people = People(self.options.seed)
+        self.cloud = LocalCloud(self.options.root, self.options.state / "after", AFTER)
+
+    async def all(self) -> Report:
+        """Go through all of it. Raises CannotStart, NotPrepared."""
+        self.live.step("starting the local cloud")
+        try:
+            await self.cloud.start()
+            return await self._driven()
+        finally:
+            await self.cloud.stop()
+
+    async def _driven(self) -> Report:
+        if self.options.sql:
+            await self.cloud.rows(self.options.sql)
+        generator = Generator(self.cloud.api, self.ledger, self.clock, self._told)
+        crowd = Crowd(self.cloud, generator.of("setup"), self.people)
+        monitor = Monitor(generator.of("health"), self.people)
+        try:
+            self.live.step(f"signing in {self.options.profile.members} members")
+            await crowd.prepare(self.options.profile.members)
+            await self._scenarios(generator, crowd, monitor)
+        finally:
+            await monitor.stop()
+            await generator.close()
+        return self._report(monitor)
+
+    async def _scenarios(self, generator: Generator, crowd: Crowd, monitor: Monitor) -> None:
+        wanted = [key for key in SCENARIOS if not self.options.only or key in self.options.only]
+        if "health" in wanted or not self.options.only:
+            monitor.start()
+        stages: dict[str, Stage] = {}
+        for key in wanted:
+            module = SCENARIOS[key]
+            stage = self._stage(key, module, generator.of(key), crowd, monitor)
+            stages[key] = stage
+            self.live.scenario(key, module.TITLE)
+            if self.options.stall:
+                stage.generator.stall(STALL_S)
+            await self._one(stage, module.run)
+        for key, stage in stages.items():
+            if finish := getattr(SCENARIOS[key], "finish", None):
+                await self._one(stage, finish)
+            self._finished(stage)
+
+    def _finished(self, stage: Stage) -> None:
+        result = stage.result()
+        self.results.append(result)
+        self.live.finished(result)
+
+    def _stage(self, key: str, module: ModuleType, generator: Generator, crowd: Crowd, monitor: Monitor) -> Stage:
+        return Stage(
+            key=key,
+            title=module.TITLE,
+            promise=module.PROMISE,
+            profile=self.options.profile,
+            target=self.cloud,
+            crowd=crowd,
+            monitor=monitor,
+            generator=generator,
+            people=self.people,
+            ledger=self.ledger,
+            faults=self.faults,
+            live=self.live,
+            root=self.options.root,
+            state=self.options.state,
+            began_s=self.clock.now(),
+        )
+
+    async def _one(self, stage: Stage, work: Callable[[Stage], Awaitable[None]]) -> None:
+        """A scenario that breaks off has proved nothing: it fails, by name, and the others go on."""
+        try:
+            await work(stage)
+        except Exception as error:  # noqa: BLE001 - told in the report
+            stage.check(
+                "The scenario came to its end",
+                holds=False,
+                wanted="its end",
+                found=f"{type(error).__name__}: {error}"[:500],
+            )
+
+    def _told(self, sample: Sample) -> None:
+        self.live.answer(sample.right)
+        self.live.lag(sample.lag_ms)
+
+    def _report(self, monitor: Monitor) -> Report:
+        judged = [result for result in self.results if result.status != "SKIPPED"]
+        return Report(
+            started_at=self.started_at.isoformat(timespec="seconds"),
+            duration_s=self.clock.now(),
+            profile=self.options.profile.name,
+            target="a local cloud on this machine",
+            verdict=verdict.overall(self.results),
+            passed=sum(result.status == "PASS" for result in judged),
+            total=len(judged),
+            results=self.results,
+            timeline=self._timeline(monitor),
+            environment=environment(self.options),
+            settings={
+                "seed": self.options.seed,
+                "circuits that differ": CIRCUITS,
+                "JobsFunction, shortened": SHORT_LIVED,
+            },
+        )
+
+    def _timeline(self, monitor: Monitor) -> Timeline:
+        end, seen = self.clock.now(), self.ledger.samples
+        said = sorted(monitor.said, key=lambda each: each.got_s)
+        circuits = {
+            name: intervals([(each.got_s, each.circuit(name)) for each in said if each.report], end)
+            for name in ("email", "identity", "storage")
+        }
+        return Timeline(
+            throughput=_by_second(seen, end),
+            errors=_by_second([s for s in seen if not s.right], end),
+            refused=_by_second([s for s in seen if s.right and s.status == 429], end),
+            faults=self.faults.told(),
+            circuits={name: found for name, found in circuits.items() if found},
+            health=intervals([(each.got_s, each.status) for each in said], end),
+        )
+
+
+def _by_second(seen: Sequence[Sample], end_s: float) -> list[tuple[float, float]]:
+    counts = Counter(int(sample.done_s) for sample in seen)
+    return [(float(second), float(counts[second])) for second in range(int(end_s) + 1)]
+
+
+def environment(options: Options) -> dict[str, str]:
+    """What the figures were measured on."""
+    return {
+        "commit": _git(options.root, "rev-parse", "--short=12", "HEAD") or "unknown",
+        "changes not committed": "yes" if _git(options.root, "status", "--porcelain") else "none",
+        "machine": f"{platform.machine()}, {psutil.cpu_count()} processors",
+        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
+        "system": f"{platform.system()} {platform.release()}",
+        "load before": f"{psutil.getloadavg()[0]:.1f}",
+        "python": platform.python_version(),
+    }
+
+
+def _git(root: Path, *arguments: str) -> str:
+    with contextlib.suppress(OSError):
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)  # noqa: S607
+        return done.stdout.strip() if done.returncode == 0 else ""
+    return ""
+
+
+async def run(options: Options, live: Live) -> Report:
+    """A whole run; its folder holds the report, the pages and the samples."""
+    at_work = Run(options, live)
+    report = await at_work.all()
+    options.out.mkdir(parents=True, exist_ok=True)
+    save(report, options.out)
+    samples.write(at_work.ledger.samples, options.out / "samples.csv.gz")
+    logs = options.state / "after" / "logs"
+    if report.verdict != "PASS" and logs.exists():
+        shutil.make_archive(str(options.out / "logs"), "gztar", logs)
+    return report

@@ -1,0 +1,83 @@
+"""Concurrent agent registration."""
+
+from dataclasses import replace
+
+from stress.ledger import Call, Sample
+from stress.limits import Limit
+from stress.reconcile import reconcile
+from stress.scenarios.common import cut_while, deadlocks, judge_limit, statuses
+from stress.stage import Stage
+
+CROWD = 20
+LIMIT = Limit(5, 60)
+TITLE = "Concurrent agent registration"
+PROMISE = (
+    "20 people apply at the same instant: 20 agents, each with a code of their own. Conflicts and lost lines are tried "
+    "again, nothing deadlocks, and one address gets exactly 5 a minute."
+)
+
+
+async def run(stage: Stage) -> None:
+    """The scenario."""
+    before = await deadlocks(stage)
+    await _twenty(stage)
+    await _one_address_of_mail(stage)
+    await _lines_cut(stage)
+    await _limit(stage)
+    await reconcile(stage)
+    stage.equal("Deadlocks in the database", 0, await deadlocks(stage) - before)
+
+
+async def _twenty(stage: Stage) -> None:
+    stage.step(f"{CROWD} applications at once, from {CROWD} addresses")
+    samples = await stage.burst([stage.people.application() for _ in range(CROWD)])
+    stage.equal("20 at once from 20 addresses", {201: CROWD}, statuses(samples))
+    codes = {str((s.record or {}).get("referral_code")) for s in samples}
+    stage.equal("Referral codes are all different, though all share their name", CROWD, len(codes))
+
+
+async def _one_address_of_mail(stage: Stage) -> None:
+    stage.step("20 applications with one mail address")
+    email = str((stage.people.application().body or {})["email"])
+    calls = [replace(call, wanted=(201, 409)) for call in (stage.people.application() for _ in range(CROWD))]
+    samples = await stage.burst([replace(call, body={**(call.body or {}), "email": email}) for call in calls])
+    stage.equal("20 at once with one mail address are one agent", {201: 1, 409: CROWD - 1}, statuses(samples))
+
+
+async def _lines_cut(stage: Stage) -> None:
+    """Every line to the database ends while all of them write: what that broke must be tried again, unnoticed."""
+    stage.step(f"{CROWD} applications while every line to the database is cut")
+    calls = [stage.people.application() for _ in range(CROWD)]
+    samples, cut = await cut_while(stage, calls)
+    stage.least("Lines with a transaction on them were cut", 5, cut)
+    stage.equal(
+        "20 at once while the database's lines are cut: tried again, and nobody notices",
+        {201: CROWD},
+        statuses(samples),
+    )
+
+
+async def _limit(stage: Stage) -> None:
+    stage.step("20 applications from one address")
+    address = stage.people.address()
+    made = await stage.burst([_from(stage, address) for _ in range(CROWD)])
+    stage.equal("20 at once from one address: exactly 5 accepted", {201: 5, 429: 15}, statuses(made))
+    told = [s.retry_after_s for s in made if s.status == 429]
+    stage.check("Every refusal says when to come again", holds=all(t and 1 <= t <= LIMIT.period_s for t in told),
+                wanted="1 to 60 s", found=sorted({t or 0 for t in told}))  # fmt: skip
+    await stage.pause(max(t or 0 for t in told), "the time that refused clients were told")
+    made += await _again(stage, address, "After that time exactly 1 more", 3, 1)
+    if stage.profile.waits_for_refill:
+        await stage.pause(LIMIT.period_s, "a whole period of the limit")
+        made += await _again(stage, address, "After a minute exactly 5 more", 7, 5)
+    judge_limit(stage, made, LIMIT)
+
+
+async def _again(stage: Stage, address: str, name: str, count: int, passing: int) -> list[Sample]:
+    samples = await stage.burst([_from(stage, address) for _ in range(count)])
+    stage.equal(name, {201: passing, 429: count - passing}, statuses(samples))
+    return samples
+
+
+def _from(stage: Stage, address: str) -> Call:
+    return stage.people.application(client=address, wanted=(201, 429))

@@ -1,0 +1,53 @@
+"""The predecessor's settings, by configuration of the same code: what the capacity is compared with."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from stress.crowd import Crowd
+from stress.ledger import Sample
+from stress.load import Generator
+from stress.scenarios.sides import Side
+from stress.stage import Stage
+from stress.target import LocalCloud, Setup
+
+CONNECTIONS = 10
+MEMBERS = 30
+BACKGROUND = "stress_background"
+
+# No breaker: circuits that nothing opens. No retry. No queue before the database, which takes 10 lines and no more.
+NEVER = {"failures": 1_000_000, "slow_s": 1_000}
+SETTINGS = {
+    "Circuits": json.dumps(dict.fromkeys(("email", "identity", "storage"), NEVER)),
+    "Retry": json.dumps({"retries": 0}),
+}
+# The ten are the requests' own: relay, worker and health would take some of them, and make the comparison too easy.
+ASIDE = ("RelayFunction", "WorkerFunction", "HousekeepingFunction", "HealthFunction", "JobsFunction")
+ROLES = f"""
+CREATE ROLE {BACKGROUND} LOGIN IN ROLE interdomestik_app;
+ALTER ROLE interdomestik_app CONNECTION LIMIT {CONNECTIONS}
+"""
+
+
+@asynccontextmanager
+async def cloud(stage: Stage) -> AsyncIterator[Side]:
+    """A second local cloud with those settings, gone when the block ends."""
+    stage.step("starting a second cloud, with the predecessor's settings")
+    variables = {f"{function}:DB_USER": BACKGROUND for function in ASIDE}
+    other = LocalCloud(stage.root, stage.state / "before", Setup(SETTINGS, variables))
+    generator: Generator | None = None
+    try:
+        await other.start()
+        await other.rows(ROLES, user="postgres")
+        generator = Generator(other.api, stage.ledger, stage.generator.clock, _ignored).of("capacity, before")
+        crowd = Crowd(other, generator, stage.people)
+        await crowd.prepare(MEMBERS)
+        yield Side("before", other, generator, stage.people, crowd.take(MEMBERS))
+    finally:
+        if generator is not None:
+            await generator.close()
+        await other.stop()
+
+
+def _ignored(_sample: Sample) -> None:
+    """Its errors are what the comparison is about, none of the run's."""

@@ -1,0 +1,125 @@
+"""Load and capacity: 50 users for a while, and how much the system takes, before and after."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+
+from stress.crowd import Person
+from stress.ledger import Call, Sample
+from stress.limits import Limit, wrongly_accepted, wrongly_refused
+from stress.reconcile import reconcile
+from stress.scenarios import before
+from stress.scenarios.claims import claim_of
+from stress.scenarios.curves import bursts, mixed, rates
+from stress.scenarios.sides import Side
+from stress.stage import Stage
+from stress.verdict import percentile
+
+TITLE = "Load and capacity"
+PROMISE = (
+    "50 users at work without an error and with p95 within 250 ms; and beside the predecessor's settings (10 "
+    "connections, no retry, no breaker, no queueing) at least 5 times as many requests at the same instant."
+)
+PAUSE_S = (0.0, 1.6)  # between two calls of a user, as in the predecessor's script
+P95_MS = 250.0
+TIMES = 5.0
+CLAIMS = Limit(5, 600)
+READS = Limit(60, 60)
+FEW = 20  # samples
+
+
+async def run(stage: Stage) -> None:
+    """The scenario."""
+    users = stage.crowd.take(min(stage.profile.user_count, len(stage.crowd)))
+    await _users(stage, users)
+    after = Side("after", stage.target, stage.generator, stage.people, users)
+    async with before.cloud(stage) as other:
+        await _at_once(stage, other, after)
+        await _rate(stage, other, after)
+        await _mix(stage, other, after)
+    await reconcile(stage)
+
+
+async def _users(stage: Stage, users: Sequence[Person]) -> None:
+    """Each user calls, waits, calls again; nobody waits for anybody else."""
+    seconds, count = stage.profile.users_s, len(users)
+    stage.step(f"{count} users for {seconds:.0f} s")
+    clock = stage.generator.clock
+    began = clock.now()
+    made = await asyncio.gather(*(_user(stage, user, n, began + seconds) for n, user in enumerate(users)))
+    samples = [sample for each in made for sample in each]
+    stage.wanted += len(samples)
+    stage.least("Calls made by the users", FEW * count / 2 if seconds > FEW else count, len(samples))
+    stage.equal("Answers that no user should get", {}, _wrong(samples))
+    _judge_limits(stage, made)
+    answered = [s.latency_ms for s in samples if s.accepted]
+    stage.figure(f"{count} users: calls a second", len(samples) / seconds)
+    stage.figure(f"{count} users: p50", percentile(answered, 0.5), "ms")
+    stage.figure(f"{count} users: p95", percentile(answered, 0.95), "ms")
+    if stage.profile.judges_speed:
+        stage.most("p95 of everything the users did, end to end", P95_MS, percentile(answered, 0.95), "ms")
+
+
+def _wrong(samples: Sequence[Sample]) -> dict[str, int]:
+    wrong = [f"{s.call.operation}: {s.answer}" for s in samples if not s.right]
+    return {answer: wrong.count(answer) for answer in sorted(set(wrong))}
+
+
+def _judge_limits(stage: Stage, made: Sequence[Sequence[Sample]]) -> None:
+    """A user who files more claims or reads more often than the limits allow is refused: exactly then."""
+    for name, limit, operations in (("claims", CLAIMS, {"claim"}), ("reads", READS, {"own member", "own claims"})):
+        each = [[s for s in mine if s.call.operation in operations] for mine in made]
+        stage.equal(f"Their {name}: accepted beyond the limit", 0, sum(wrongly_accepted(mine, limit) for mine in each))
+        stage.equal(f"Their {name}: refused within the limit", 0, sum(wrongly_refused(mine, limit) for mine in each))
+
+
+async def _user(stage: Stage, user: Person, number: int, until: float) -> list[Sample]:
+    dice, clock, made = random.Random(number), stage.generator.clock, []
+    while (due := clock.now() + dice.uniform(*PAUSE_S)) < until:
+        made.append(await stage.generator.send(_next(stage, user, dice), due))
+    return made
+
+
+def _next(stage: Stage, user: Person, dice: random.Random) -> Call:
+    """What a user does next: mostly reads, now and then a claim, or somebody new."""
+    at, read = dice.random(), {"token": user.token, "client": user.address, "wanted": (200, 429)}
+    if at < 0.40:
+        return stage.people.read("own member", "/members/me", **read)
+    if at < 0.65:
+        return stage.people.read("own claims", "/claims", **read)
+    if at < 0.80:
+        return stage.people.read("health", "/health", client=user.address)
+    if at < 0.90:
+        return stage.people.registration()
+    return stage.people.application() if at < 0.95 else claim_of(stage, user, wanted=(201, 429))
+
+
+async def _at_once(stage: Stage, other: Side, after: Side) -> None:
+    most = await bursts(stage, (other, after))
+    ratio = most["after"] / most["before"] if most["before"] else float("inf")
+    stage.figure("(a) requests at the same instant, before", most["before"])
+    stage.figure("(a) requests at the same instant, after", most["after"])
+    stage.figure("(a) after ÷ before", ratio, "×", "errors < 1 % and p95 ≤ 2 s")
+    if stage.profile.judges_speed:
+        stage.least("(a) Requests at the same instant: after ÷ before", TIMES, ratio, "×")
+
+
+async def _rate(stage: Stage, other: Side, after: Side) -> None:
+    most = await rates(stage, (other, after))
+    ratio = most["after"] / most["before"] if most["before"] else float("inf")
+    stage.figure("(b) requests a second, before", most["before"], "/s")
+    stage.figure("(b) requests a second, after", most["after"], "/s")
+    stage.figure("(b) after ÷ before", ratio, "×", "errors < 1 % and p95 ≤ 500 ms")
+    stage.notes.append(
+        "(b) is bound by this machine's processors, which both sides share alike: the settings cost or save no work, "
+        "they decide what happens to a request that meets a busy or broken part. Its ratio is small for that reason."
+    )
+
+
+async def _mix(stage: Stage, other: Side, after: Side) -> None:
+    for side in (other, after):
+        share, calls = await mixed(stage, side)
+        stage.figure(f"(c) 20 + 20 + 15 at once, mail down, one restart of the database: answered well, {side.name}",
+                     100 * share, "%", f"{calls} calls")  # fmt: skip
+        if side is after:
+            stage.equal("(c) Answered well after: all of them, at the first try", 100.0, round(100 * share, 2))

@@ -1,0 +1,78 @@
+"""What several scenarios do."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+
+from stress.ledger import Call, Sample
+from stress.limits import Limit, wrongly_accepted, wrongly_refused
+from stress.reconcile import SQL
+from stress.stage import Stage
+
+BUSY_S = 3.0
+WARM_S = 8.0
+SLOW_S = 0.4  # how long the server takes over each write while it is made slow
+
+# The server is slow where every write passes once, so that a transaction holds its connection for a known time.
+SLOW = f"""
+CREATE OR REPLACE FUNCTION stress_slow() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN PERFORM pg_sleep({SLOW_S}); RETURN NEW; END $$;
+CREATE OR REPLACE TRIGGER stress_slow BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION stress_slow()
+"""
+NORMAL = "DROP TRIGGER IF EXISTS stress_slow ON audit; DROP FUNCTION IF EXISTS stress_slow()"
+
+
+def statuses(samples: Sequence[Sample]) -> dict[int, int]:
+    """How many samples had which status."""
+    return dict(sorted(Counter(sample.status for sample in samples).items()))
+
+
+async def deadlocks(stage: Stage) -> int:
+    """How many deadlocks the server has had to break so far."""
+    return int((await stage.target.rows(SQL["deadlocks"]))[0]["deadlocks"])
+
+
+async def cut_while(stage: Stage, calls: Sequence[Call]) -> tuple[list[Sample], int]:
+    """All calls at once on a slow server, and every line to it cut while it is at work on them; how many it was on."""
+    await stage.target.rows(SLOW)
+    try:
+        under_way = asyncio.create_task(stage.burst(calls))
+        busy = await lent(stage, min(len(calls), 10))
+        await stage.target.database("POST", "/cut")
+        stage.faults.at_once("every line to the database cut")
+    finally:
+        await stage.target.rows(NORMAL)
+    return await under_way, busy
+
+
+async def lent(stage: Stage, least: int) -> int:
+    """How many server connections are lent, once it is so many; or how many it is when the wait is over."""
+    until, busy = stage.generator.clock.now() + BUSY_S, 0
+    while busy < least and stage.generator.clock.now() < until:
+        busy = int((await stage.target.database("GET", "/counts"))["borrowed"])
+        await asyncio.sleep(0.01)
+    return busy
+
+
+def judge_limit(stage: Stage, samples: Sequence[Sample], limit: Limit) -> None:
+    """Hold what one client was answered against its limit, to the exact call."""
+    stage.equal("Accepted beyond what the limit gives, in any stretch of time", 0, wrongly_accepted(samples, limit))
+    stage.equal("Refused though the limit was not used up", 0, wrongly_refused(samples, limit))
+
+
+async def warm(stage: Stage, function: str, calls: Sequence[Call]) -> int:
+    """As many environments of a function as there are calls: all of them are needed at once, so all are started.
+
+    Returns how many there are. The statements that wait for it give up after the role's 10 s.
+    """
+    async with stage.target.held():
+        under_way = [asyncio.create_task(stage.generator.insist(call)) for call in calls]
+        until = stage.generator.clock.now() + WARM_S
+        while (busy := await _busy(stage, function)) < len(calls) and stage.generator.clock.now() < until:
+            await asyncio.sleep(0.1)
+    await asyncio.gather(*under_way)
+    return busy
+
+
+async def _busy(stage: Stage, function: str) -> int:
+    return sum(each["state"] == "busy" for each in await stage.target.environments(function))

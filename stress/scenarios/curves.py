@@ -1,0 +1,125 @@
+"""How much a system takes: at one instant, for a while, and while something is broken."""
+
+import asyncio
+from collections.abc import Sequence
+
+from stress.ledger import Sample
+from stress.model import Chart, Line
+from stress.scenarios.sides import Side
+from stress.stage import Stage
+from stress.verdict import percentile
+
+ERRORS = 0.01
+BURST_P95_MS = 2000.0
+RATE_P95_MS = 500.0
+BURSTS = (3, 6, 9, 10, 12, 15, 20, 30, 40, 50, 60, 75)
+SHORT_BURSTS = (9, 12, 30, 60)
+RATES = (10, 20, 40, 60, 80, 100, 120, 150, 180)
+SHORT_RATES = (10, 40)
+ROUNDS = 3
+REST_S = 1.0  # between two bursts, for the jobs of one not to be the load of the next
+MISSES = 2  # sizes that a system failed at, after which larger ones are not asked for
+CRASH_AFTER_S = 0.15  # a burst of 55 is at work for half a second
+
+
+async def bursts(stage: Stage, sides: Sequence[Side]) -> dict[str, float]:
+    """The largest number of calls at the same instant that each side serves with few errors and soon."""
+    sizes = BURSTS if stage.profile.judges_speed else SHORT_BURSTS
+    rounds = ROUNDS if stage.profile.judges_speed else 1
+    found = {side.name: await _sizes(stage, side, sizes, rounds) for side in sides}
+    _charts(stage, found, "Requests at the same instant", "requests", BURST_P95_MS)
+    return {name: _largest(points, BURST_P95_MS) for name, points in found.items()}
+
+
+async def rates(stage: Stage, sides: Sequence[Side]) -> dict[str, float]:
+    """The highest rate of arrivals that each side serves with few errors and fast."""
+    wanted = RATES if stage.profile.judges_speed else SHORT_RATES
+    found = {side.name: await _rates(stage, side, wanted) for side in sides}
+    _charts(stage, found, "Requests a second, arriving at random", "requests a second", RATE_P95_MS)
+    return {name: _largest(points, RATE_P95_MS) for name, points in found.items()}
+
+
+Measured = tuple[float, float, float]  # how much was asked, share of errors, p95 in milliseconds
+
+
+async def _sizes(stage: Stage, side: Side, sizes: Sequence[int], rounds: int) -> list[Measured]:
+    points: list[Measured] = []
+    for size in sizes:
+        stage.step(f"{side.name}: {size} requests at the same instant")
+        await side.generator.burst(side.at_once(size))  # environments that were never needed before start now
+        samples: list[Sample] = []
+        for _ in range(rounds):
+            await asyncio.sleep(REST_S)
+            samples += await side.generator.burst(side.at_once(size))
+        points.append(_measured(size, samples))
+        if _failed(points, BURST_P95_MS) >= MISSES:
+            break
+        await asyncio.sleep(REST_S)
+    return points
+
+
+async def _rates(stage: Stage, side: Side, wanted: Sequence[int]) -> list[Measured]:
+    points: list[Measured] = []
+    for rate in wanted:
+        stage.step(f"{side.name}: {rate} requests a second")
+        count = int(rate * stage.profile.rate_step_s)
+        points.append(_measured(rate, await side.generator.arrivals(side.stream(count), rate, seed=rate)))
+        if _failed(points, RATE_P95_MS) >= MISSES:
+            break
+        await asyncio.sleep(2 * REST_S)
+    return points
+
+
+def _measured(asked: float, samples: Sequence[Sample]) -> Measured:
+    wrong = sum(not sample.accepted for sample in samples)
+    answered = [sample.latency_ms for sample in samples if sample.accepted]
+    return asked, wrong / len(samples), percentile(answered, 0.95)
+
+
+def _good(point: Measured, bar_ms: float) -> bool:
+    _, errors, p95 = point
+    return errors < ERRORS and p95 <= bar_ms
+
+
+def _failed(points: Sequence[Measured], bar_ms: float) -> int:
+    return sum(not _good(point, bar_ms) for point in points)
+
+
+def _largest(points: Sequence[Measured], bar_ms: float) -> float:
+    """The last size before the first that failed: a larger one that went well after that was luck."""
+    best = 0.0
+    for point in points:
+        if not _good(point, bar_ms):
+            break
+        best = point[0]
+    return best
+
+
+def _charts(stage: Stage, found: dict[str, list[Measured]], title: str, x: str, bar_ms: float) -> None:
+    errors = [Line(name, [(asked, 100 * share) for asked, share, _ in points]) for name, points in found.items()]
+    p95 = [Line(name, [(asked, late) for asked, _, late in points]) for name, points in found.items()]
+    stage.charts.append(Chart(f"{title}: errors", x, "% of requests", errors, 100 * ERRORS, "1 %"))
+    stage.charts.append(Chart(f"{title}: p95", x, "ms", p95, bar_ms, f"{bar_ms:.0f} ms"))
+
+
+async def mixed(stage: Stage, side: Side) -> tuple[float, int]:
+    """The share of 20 + 20 + 15 calls at once that is answered well at the first try, with mail down and a restart."""
+    samples: list[Sample] = []
+    await side.cloud.mail(down=True)
+    with stage.faults.during(f"{side.name}: mail down", "mail" if side.name == "after" else "elsewhere"):
+        try:
+            for _ in range(stage.profile.mix_rounds):
+                stage.step(f"{side.name}: 20 + 20 + 15 at once, mail down, the database restarts")
+                samples += await _with_crash(stage, side)
+                await asyncio.sleep(2 * REST_S)
+        finally:
+            await side.cloud.mail(down=False)
+    return sum(sample.accepted for sample in samples) / len(samples), len(samples)
+
+
+async def _with_crash(stage: Stage, side: Side) -> list[Sample]:
+    under_way = asyncio.create_task(side.generator.burst(side.mix()))
+    await asyncio.sleep(CRASH_AFTER_S)
+    await side.cloud.crash_database()
+    stage.faults.at_once(f"{side.name}: the database restarts", "restart" if side.name == "after" else "elsewhere")
+    return await under_way

@@ -1,0 +1,174 @@
+"""Connection pool stress."""
+
+import asyncio
+import itertools
+
+import psutil
+
+from stress.ledger import Call
+from stress.model import Chart, Line
+from stress.reconcile import reconcile
+from stress.scenarios.claims import claim_of
+from stress.scenarios.common import NORMAL, SLOW, SLOW_S, lent, statuses, warm
+from stress.stage import Stage
+
+AT_ONCE = 50  # in three rooms, since one function may run 20 times at once
+IDLE_S, LIFETIME_S, CONNECT_S = 2.0, 5.0, 2.0  # of the function whose limits are short here
+JITTER = 0.1  # of the lifetime
+GIVES_UP_S = 4 * CONNECT_S + 2.0  # three retries, their pauses
+LAMBDA_S = 28.0
+TITLE = "Connection pool stress"
+PROMISE = (
+    "50 requests at the same instant on 10 to 50 server connections: never more connections than allowed, the rest waits "
+    "its turn, and nobody is turned away. Idle and old connections are replaced, a dead host is given up in time."
+)
+CONNECTIONS = "SELECT count(*) AS n FROM pg_stat_activity WHERE usename = 'interdomestik_app'"
+
+
+SHORT_LIVED = "JobsFunction"
+
+
+class Fifty:
+    """50 writes for one instant: 20 in each of two rooms, as many as one function may run at once, and 10 claims."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._members = itertools.cycle(stage.crowd.take(15))
+
+    def calls(self) -> list[Call]:
+        """Another 50."""
+        people = self._stage.people
+        claims = [claim_of(self._stage, member) for member in itertools.islice(self._members, 10)]
+        return [*(people.application() for _ in range(20)), *(people.registration() for _ in range(20)), *claims]
+
+
+async def run(stage: Stage) -> None:
+    """The scenario."""
+    fifty = Fifty(stage)
+    await _warm(stage, fifty.calls())
+    await _steps(stage, fifty)
+    await _replaced(stage)
+    await _dead_host(stage)
+    await reconcile(stage)
+
+
+async def _warm(stage: Stage, calls: list[Call]) -> None:
+    """One environment for each of the fifty, so that no start of one is measured."""
+    stage.step(f"starting {AT_ONCE} environments")
+    rooms = {"AgentsFunction": "apply", "MembersFunction": "register", "ClaimsFunction": "claim"}
+    started = [await warm(stage, f, [c for c in calls if c.operation == name]) for f, name in rooms.items()]
+    stage.figure("Environments that were started before", sum(started))
+
+
+async def _steps(stage: Stage, fifty: Fifty) -> None:
+    """The same 50 writes, each of which holds its connection for a known time, on more and more connections."""
+    took: list[tuple[float, float]] = []
+    await stage.target.rows(SLOW)
+    try:
+        for limit in stage.profile.pool_steps:
+            took.append((limit, await _step(stage, fifty, limit)))
+    finally:
+        await stage.target.rows(NORMAL)
+        await stage.target.database("PUT", "/limit", {"max_connections": stage.profile.pool_steps[-1]})
+    stage.charts.append(Chart(f"{AT_ONCE} writes of {SLOW_S * 1000:.0f} ms at the same instant", "server connections",
+                              "seconds until the last answer", [Line("took", took)]))  # fmt: skip
+    first, last = took[0], took[-1]
+    stage.figure(f"{first[0]:.0f} → {last[0]:.0f} connections: the same work ends sooner by", first[1] / last[1], "×")
+    stage.least(
+        f"From {first[0]:.0f} to {last[0]:.0f} connections the same work is done at least twice as fast",
+        2.0,
+        first[1] / last[1],
+        "×",
+    )
+
+
+async def _step(stage: Stage, fifty: Fifty, limit: int) -> float:
+    """The seconds until the last of 50 was answered."""
+    stage.step(f"{AT_ONCE} writes at once on {limit} connections")
+    await stage.target.database("PUT", "/limit", {"max_connections": limit})
+    await stage.target.database("POST", "/counts/reset")
+    under_way = asyncio.create_task(stage.burst(fifty.calls()))
+    await lent(stage, limit)
+    backends = (await stage.target.rows(CONNECTIONS, user="postgres"))[0]["n"]
+    samples = await under_way
+    counts = await stage.target.database("GET", "/counts")
+    stage.equal(f"{AT_ONCE} at once on {limit} connections", {201: AT_ONCE}, statuses(samples))
+    stage.most(f"On {limit}: connections of the server in use", limit, max(counts["borrowed_max"], backends))
+    stage.least(f"On {limit}: connections in use at the peak", 0.8 * limit, counts["borrowed_max"])
+    if limit < AT_ONCE:
+        stage.least(f"On {limit}: the others wait their turn", AT_ONCE - limit - 5, counts["waiting_max"])
+    stage.equal(f"On {limit}: turned away for want of a connection", 0, counts["borrow_timeouts"])
+    return max(s.done_s for s in samples) - min(s.meant_s for s in samples)
+
+
+def _jobs(stage: Stage, **changes: object) -> Call:
+    """A read by the function whose limits are short here."""
+    return stage.people.read("jobs", "/jobs?state=failed", token=stage.crowd.admin, **changes)
+
+
+async def _replaced(stage: Stage) -> None:
+    """The connection is kept while it is used, replaced when it has been idle too long, and when it is too old."""
+    stage.step("one connection: kept, replaced for its age, replaced after idling")
+    await stage.pause(IDLE_S + 0.5, "so that it begins with a new one")
+    clock, seen = stage.generator.clock, []
+    began = clock.now()
+    while clock.now() < began + LIFETIME_S + 1.0:
+        seen.append((clock.now() - began, await _line_after_call(stage)))
+        await asyncio.sleep(0.4)
+    young = {line for at, line in seen if at < LIFETIME_S * (1 - JITTER) - 0.8}
+    stage.equal("In use it stays the same connection", 1, len(young))
+    stage.check(
+        "Past its lifetime it is another one",
+        holds=seen[-1][1] not in young,
+        wanted="another",
+        found="another" if seen[-1][1] not in young else "the same",
+    )
+    await stage.pause(IDLE_S + 0.5, "longer than the idle limit")
+    later = await _line_after_call(stage)
+    stage.check(
+        "After idling it is another one",
+        holds=later != seen[-1][1],
+        wanted="another",
+        found="another" if later != seen[-1][1] else "the same",
+    )
+    stage.notes.append(
+        f"Idle limit {IDLE_S:.0f} s and lifetime {LIFETIME_S:.0f} s for the function that is watched; all others have 20 s and 3600 s."
+    )
+
+
+async def _line_after_call(stage: Stage) -> frozenset[int]:
+    """The local ports of the function's lines to the database, after one call."""
+    stage.wanted += 1
+    await stage.generator.send(_jobs(stage))
+    pids = [each["pid"] for each in await stage.target.environments(SHORT_LIVED)]
+    return frozenset(port for pid in pids for port in _database_lines(pid, stage.target.ports["database_proxy"]))
+
+
+def _database_lines(pid: int, port: int) -> list[int]:
+    lines = psutil.Process(pid).net_connections("tcp")
+    return [c.laddr.port for c in lines if c.raddr and c.raddr.port == port and c.status == psutil.CONN_ESTABLISHED]
+
+
+async def _dead_host(stage: Stage) -> None:
+    """The database's host takes lines and never says a word."""
+    stage.step("a database that does not answer")
+    with stage.faults.during("database silent", "database"):
+        await stage.target.database("PUT", "/black-hole", {"on": True})
+        try:
+            await _given_up(stage)
+        finally:
+            await stage.target.database("PUT", "/black-hole", {"on": False})
+            await stage.target.database("POST", "/cut")
+    after = await stage.generator.insist(_jobs(stage, wanted=(200, 503)))
+    stage.equal("Once it answers again, so do we", 200, after.status)
+
+
+async def _given_up(stage: Stage) -> None:
+    stage.wanted += 1
+    sample = await stage.generator.send(_jobs(stage, wanted=(503,)))
+    stage.equal("A call on a dead host", (503, True), (sample.status, sample.retry_after_s is not None))
+    stage.most(f"Given up in time, with {CONNECT_S:.0f} s for a connection", GIVES_UP_S, sample.latency_ms / 1000, "s")
+    if stage.profile.waits_for_refill:
+        stage.wanted += 1
+        long = await stage.generator.send(stage.people.registration(wanted=(503,)))
+        stage.most("Given up in time, with 10 s for a connection, as deployed", LAMBDA_S, long.latency_ms / 1000, "s")

@@ -1,0 +1,220 @@
+"""What is driven: a local cloud of the harness's own, with levers for faults. HTTP and SQL, nothing else."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psycopg
+from psycopg.rows import dict_row
+
+from stress.alarms import Alarms
+from stress.identities import Identities
+from stress.processes import NICENESS, free_port, start, stop
+
+START_S = 180.0
+OWNER, DATABASE, FUNCTIONS_ROLE = "interdomestik", "interdomestik", "interdomestik_app"
+DESK = "desk@interdomestik.test"
+
+
+class CannotStart(Exception):
+    """The local cloud did not start; the message has what it said."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How a local cloud is started: template parameters, variables of functions, and flags of `up`."""
+
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    flags: Sequence[str] = ()
+
+    def arguments(self) -> list[str]:
+        """As the command line wants them."""
+        parameters = [part for name, value in self.parameters.items() for part in ("--parameter", f"{name}={value}")]
+        variables = [part for name, value in self.variables.items() for part in ("--variable", f"{name}={value}")]
+        return [*parameters, *variables, *self.flags]
+
+
+class Http:
+    """Small JSON calls to the harness's own helpers, on a line that is not the generator's."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __call__(self, method: str, url: str, document: object = None) -> Any:
+        """A call's JSON answer. Raises aiohttp.ClientError."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60))
+        async with self._session.request(method, url, json=document) as reply:
+            return json.loads(await reply.read() or b"null")
+
+    async def close(self) -> None:
+        """Hang up."""
+        if self._session is not None:
+            await self._session.close()
+
+
+class LocalCloud:
+    """A local cloud with its state in `folder`, run from the checkout `root`."""
+
+    def __init__(self, root: Path, folder: Path, setup: Setup) -> None:
+        self.root = root
+        self.folder = folder
+        self.origin = ""
+        self.ports: dict[str, int] = {}
+        self.http = Http()
+        self._setup = setup
+        self._mail_port = free_port()
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    @property
+    def api(self) -> str:
+        """The API's base path."""
+        return f"{self.origin}/api"
+
+    @property
+    def emulator(self) -> str:
+        """The endpoint of every AWS service."""
+        return f"http://127.0.0.1:{self.ports['emulator']}"
+
+    async def start(self) -> None:
+        """Start it from nothing, and wait until it is ready. Raises CannotStart."""
+        await asyncio.to_thread(self._local("reset").wait)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        line = [sys.executable, "-m", "stress.mail_line", "--port", str(self._mail_port)]
+        log = (self.folder / "mail-line.log").open("ab")
+        self._processes.append(start(line, cwd=Path(__file__).parents[1], log=log))
+        variables = {"AWS_ENDPOINT_URL_SESV2": f"http://127.0.0.1:{self._mail_port}", **self._setup.variables}
+        setup = Setup(self._setup.parameters, variables, self._setup.flags)
+        up = self._local("up", "--port", "0", *setup.arguments())
+        self._processes.append(up)
+        self.origin = await asyncio.to_thread(_wait_until_ready, up)
+        self.ports = json.loads((self.folder / "state.json").read_text())["ports"]
+        await self.mail(target=self.emulator)
+        self.identities = await asyncio.to_thread(Identities, self.emulator)
+        self.alarms = Alarms(self.emulator)
+
+    async def stop(self) -> None:
+        """End it."""
+        await self.http.close()
+        for process in reversed(self._processes):
+            await asyncio.to_thread(stop, process)
+
+    def _local(self, *arguments: str) -> subprocess.Popen[bytes]:
+        python = str(self.root / ".venvs/local/bin/python")
+        command = [python, "-m", "local", "--state", str(self.folder), *arguments]
+        return start(command, cwd=self.root, log=subprocess.PIPE, nice=NICENESS)
+
+    # what it holds
+
+    async def rows(
+        self, query: str, params: Mapping[str, Any] | None = None, *, user: str = OWNER
+    ) -> list[dict[str, Any]]:
+        """What the database answers, asked directly; of the writer of this moment."""
+        return await asyncio.to_thread(self._rows, query, params, user)
+
+    def _rows(self, query: str, params: Mapping[str, Any] | None, user: str) -> list[dict[str, Any]]:
+        with psycopg.connect(self.dsn(user), autocommit=True, row_factory=dict_row) as connection:
+            cursor = connection.execute(query.encode(), params)
+            return cursor.fetchall() if cursor.description is not None else []
+
+    def dsn(self, user: str = OWNER, server: str = "") -> str:
+        """Where the database is, for a role; `server` names another than the writer."""
+        port = self.ports[server or self.ports_writer]
+        return f"host=127.0.0.1 port={port} user={user} dbname={DATABASE} connect_timeout=5"
+
+    ports_writer = "postgres"
+
+    async def inbox(self) -> tuple[Counter[str], list[dict[str, Any]]]:
+        """How many mails each address has got, and those to the desk."""
+        mails = await self.http("GET", f"{self.origin}/_local/mail.json")
+        return Counter(address for mail in mails for address in mail["to"]), [m for m in mails if DESK in m["to"]]
+
+    async def environments(self, function: str) -> list[dict[str, Any]]:
+        """The execution environments of a function: pid, state, invocations."""
+        status = await self.http("GET", f"{self.origin}/_local/status")
+        return [e for e in status["functions"][function]["environments"] if e["pid"] is not None]
+
+    async def invoke(self, function: str, payload: object) -> Any:
+        """What a function answers to an invocation by Lambda's own API."""
+        return await self.http("POST", f"{self.origin}/2015-03-31/functions/{function}/invocations", payload)
+
+    async def queued(self) -> dict[str, int]:
+        """Messages in each of the stack's queues, waiting or taken."""
+        return await asyncio.to_thread(self.identities.queued)
+
+    # what can be done to it
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """Within the block no write can end: all wait for a row that comes last in each of them."""
+        async with await psycopg.AsyncConnection.connect(self.dsn()) as connection:
+            await connection.execute("LOCK TABLE audit IN SHARE ROW EXCLUSIVE MODE")
+            try:
+                yield
+            finally:
+                await connection.rollback()
+
+    async def mail(self, **changes: object) -> dict[str, Any]:
+        """Change the line to the mail service, or only look: `down`."""
+        url = f"http://127.0.0.1:{self._mail_port}/_line"
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                found: dict[str, Any] = await self.http("PUT", url, changes)
+            except aiohttp.ClientConnectionError:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.05)
+            else:
+                return found
+
+    async def database(self, method: str, path: str, document: object = None) -> Any:
+        """A command to what stands before the database: see `python -m local.database_proxy`."""
+        return await self.http(method, f"http://127.0.0.1:{self.ports['database_proxy_control']}{path}", document)
+
+    async def crash_database(self) -> None:
+        """Have PostgreSQL restart itself, as it does when one of its processes was killed: all lines end, then recovery."""
+        query = (
+            "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() LIMIT 1"
+        )
+        rows = await self.rows(query, user="postgres")
+        if not rows:
+            raise RuntimeError("nobody is connected: no backend to kill")
+        os.kill(rows[0]["pid"], signal.SIGKILL)
+
+    async def promote_standby(self) -> None:
+        """Let the standby take over, and lead everybody to it; the old writer is left to itself."""
+        await asyncio.to_thread(self._promote)
+        await self.database("PUT", "/target", {"port": self.ports["standby"]})
+        self.ports_writer = "standby"
+
+    def _promote(self) -> None:
+        with psycopg.connect(self.dsn("postgres", "standby"), autocommit=True) as connection:
+            connection.execute("SELECT pg_promote()")
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes]) -> str:
+    said: list[str] = []
+    deadline = time.monotonic() + START_S
+    assert process.stdout is not None  # noqa: S101 - it was started with a pipe
+    for raw in process.stdout:
+        line = raw.decode(errors="replace")
+        said.append(line)
+        if line.startswith("ready "):
+            return line.split()[1].removesuffix("/api")
+        if time.monotonic() > deadline:
+            break
+    stop(process)
+    raise CannotStart("the local cloud did not start:\n" + "".join(said))

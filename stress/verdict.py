@@ -1,0 +1,58 @@
+"""What a scenario's findings come to, and what the scenarios come to. Nothing else decides."""
+
+from collections.abc import Sequence
+
+from stress.model import BUCKETS_MS, Check, Lag, Latency, Reconciliation, Result, Status
+
+LAG_BAR_MS = 50.0  # p99: a fifth of the strictest latency that is judged (250 ms)
+
+
+def status(
+    checks: Sequence[Check], reconciliation: Reconciliation, lag: Lag | None, samples: int, samples_wanted: int
+) -> Status:
+    """PASS takes every check, all samples, a generator that kept time and an empty reconciliation.
+
+    What was lost or doubled stays so however it was measured: FAIL. Otherwise a measurement that can't be trusted is
+    INVALID, whatever it says.
+    """
+    if reconciliation.differences:
+        return "FAIL"
+    if saturated(lag) or samples < samples_wanted or not checks:
+        return "INVALID"
+    return "PASS" if all(check.passed for check in checks) else "FAIL"
+
+
+def saturated(lag: Lag | None) -> bool:
+    """Whether the load generator was too late to be believed."""
+    return lag is not None and lag.p99 > lag.bar
+
+
+def overall(results: Sequence[Result]) -> Status:
+    """The worst of all: FAIL before INVALID before PASS; what was skipped proves nothing and breaks nothing."""
+    found = {result.status for result in results}
+    for worst in ("FAIL", "INVALID", "PASS"):
+        if worst in found:
+            return worst
+    return "SKIPPED"
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least a `share` of all do not exceed (nearest rank); 0 of none."""
+    ranked = sorted(values)
+    return ranked[max(0, -(-round(share * 1000) * len(ranked) // 1000) - 1)] if ranked else 0.0
+
+
+def latency(operation: str, values_ms: Sequence[float]) -> Latency:
+    """The summary of an operation's latencies."""
+    histogram = [0] * (len(BUCKETS_MS) + 1)
+    for value in values_ms:
+        histogram[next((n for n, most in enumerate(BUCKETS_MS) if value <= most), len(BUCKETS_MS))] += 1
+    p50, p90, p95, p99 = (percentile(values_ms, share) for share in (0.5, 0.9, 0.95, 0.99))
+    return Latency(operation, len(values_ms), p50, p90, p95, p99, max(values_ms, default=0.0), tuple(histogram))
+
+
+def lag(values_ms: Sequence[float], bar_ms: float = LAG_BAR_MS) -> Lag | None:
+    """The summary of the generator's lateness; None where it sent nothing."""
+    if not values_ms:
+        return None
+    return Lag(len(values_ms), percentile(values_ms, 0.5), percentile(values_ms, 0.99), max(values_ms), bar_ms)
