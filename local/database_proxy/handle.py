@@ -5,7 +5,7 @@
         proxy.counts.pins, proxy.counts.borrowed_max
         with proxy.faults.cut("to_client", 17): …
 
-Standard library only. What is known of RDS Proxy and what is assumed stands where it is done; docs/decisions/0010.
+What is known of RDS Proxy and what is assumed stands where it is done; docs/decisions/0010.
 """
 
 import asyncio
