@@ -81,7 +81,10 @@ def spawn(
     stop_signal: int = signal.SIGTERM,
     prepare: Callable[[], None] = lambda: None,
 ) -> Child:
-    """Starts a part in a session of its own (a Ctrl-C in the terminal is ours to handle); its output goes to `log`.
+    """Starts a part in a process group of its own (Ctrl-C in the terminal is ours to handle); its output goes to `log`.
+
+    Not in a session: Linux shares its processors out by session (autogroup), and dozens of environments, each with its
+    own, would leave a program beside the cloud next to nothing.
 
     `prepare` runs in the child before the program does.
     """
@@ -99,7 +102,7 @@ def spawn(
             stderr=output,
             cwd=cwd,
             env=env,
-            start_new_session=True,
+            process_group=0,
             preexec_fn=before,
         )
     return Child(name, process, stop_signal, log)

@@ -10,6 +10,7 @@ import uvloop
 
 from stress.crowd import NotPrepared
 from stress.live import Live
+from stress.processes import hurry
 from stress.profiles import PROFILES
 from stress.run import SCENARIOS, Options, run
 from stress.target import CannotStart
@@ -48,6 +49,7 @@ def main(arguments: list[str]) -> int:
         stall=given.stall,
         sql=given.sql_file.read_text() if given.sql_file else "",
     )
+    hurry()
     with Live(profile=options.profile.name, expected_s=options.profile.expected_s) as live:
         try:
             report = uvloop.run(run(options, live))

@@ -20,7 +20,7 @@ from psycopg.rows import dict_row
 
 from stress.alarms import Alarms
 from stress.identities import Identities
-from stress.processes import NICENESS, free_port, start, stop
+from stress.processes import free_port, start, stop
 
 START_S = 180.0
 OWNER, DATABASE, FUNCTIONS_ROLE = "interdomestik", "interdomestik", "interdomestik_app"
@@ -114,7 +114,7 @@ class LocalCloud:
     def _local(self, *arguments: str) -> subprocess.Popen[bytes]:
         python = str(self.root / ".venvs/local/bin/python")
         command = [python, "-m", "local", "--state", str(self.folder), *arguments]
-        return start(command, cwd=self.root, log=subprocess.PIPE, nice=NICENESS)
+        return start(command, cwd=self.root, log=subprocess.PIPE)
 
     # what it holds
 
@@ -185,7 +185,7 @@ class LocalCloud:
         return await self.http(method, f"http://127.0.0.1:{self.ports['database_proxy_control']}{path}", document)
 
     async def crash_database(self) -> None:
-        """Have PostgreSQL restart itself, as it does when one of its processes was killed: all lines end, then recovery."""
+        """Have PostgreSQL restart itself, as it does when a process of its own dies: all lines end, then recovery."""
         query = (
             "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() LIMIT 1"
         )

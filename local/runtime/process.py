@@ -29,9 +29,19 @@ def die_with_parent() -> Callable[[], None]:
 
 
 def kill_group(pid: int) -> None:
-    """Kills a child started in a session of its own, with all that it started."""
+    """Kills a child that leads a process group, with all that it started."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
+
+
+def _in_a_group(arm: Callable[[], None]) -> Callable[[], None]:
+    """`arm`, in a process group of the child's own; uvloop knows no option for it."""
+
+    def prepare() -> None:
+        os.setpgid(0, 0)
+        arm()
+
+    return prepare
 
 
 class Child(asyncio.SubprocessProtocol):
@@ -52,7 +62,7 @@ class Child(asyncio.SubprocessProtocol):
 
 
 async def spawn(child: Child, command: list[str], *, cwd: str, env: dict[str, str]) -> int:
-    """Starts a child in its own session (a Ctrl-C in the terminal is ours to handle) and returns its pid."""
+    """Starts a child in a process group of its own (a Ctrl-C in the terminal is ours to handle) and returns its pid."""
     transport, _ = await asyncio.get_running_loop().subprocess_exec(
         lambda: child,
         *command,
@@ -61,7 +71,6 @@ async def spawn(child: Child, command: list[str], *, cwd: str, env: dict[str, st
         stderr=asyncio.subprocess.STDOUT,
         cwd=cwd,
         env=env,
-        start_new_session=True,
-        preexec_fn=die_with_parent(),
+        preexec_fn=_in_a_group(die_with_parent()),
     )
     return transport.get_pid()

@@ -100,7 +100,9 @@ async def _moves(stage: Stage, claims: Sequence[Sample], members: Sequence[Perso
     for to, version in WAY:
         calls = [_move(stage, claim, member, token, to, version) for claim, member in mine for token in staff]
         samples = await stage.burst(calls)
-        name = f"Two decide on version {version} of each of {len(mine)} claims: one counts, one is told that it is stale"
+        name = (
+            f"Two decide on version {version} of each of {len(mine)} claims: one counts, one is told that it is stale"
+        )
         stage.equal(name, {200: len(mine), 412: len(mine)}, statuses(samples))
 
 

@@ -30,7 +30,7 @@ async def run(stage: Stage) -> None:
     """The faults that are health's own: the database away, and a failover."""
     alarm = await stage.target.alarms.of("Unhealthy")
     await stage.target.alarms.copy(alarm, ALARM, ALARM_PERIOD_S)
-    state = await _state(stage, ALARM)
+    state = await _alarm(stage, ALARM, "OK", OK_S)
     stage.check("Before any trouble the alarm is quiet", holds=state != "ALARM", wanted="not ALARM", found=state)
     await _database_away(stage, alarm["AlarmName"])
     await _failover(stage)
@@ -131,12 +131,22 @@ def _unanswered(stage: Stage, said: Sequence[Said]) -> None:
     stage.equal("Every question was answered with a report", 0, sum(not each.report for each in said))
 
 
+def _within(each: Said, fault: Done) -> bool:
+    """Whether a fault had lasted for so long, and lasted on, that the report must tell of it."""
+    return fault.began_s + LATE_S < each.asked_s and each.got_s < (fault.ended_s or 0.0)
+
+
+def _around(each: Said, fault: Done, late_s: float) -> bool:
+    """Whether a report may tell of a fault."""
+    return fault.began_s <= each.got_s and each.asked_s <= (fault.ended_s or 0.0) + late_s
+
+
 def _unhealthy(stage: Stage, said: Sequence[Said], faults: Sequence[Done]) -> None:
     """While the database is away for longer than the truth may take, it must say so; with the database there, never."""
-    missed = [each for each in said if any(f.began_s + LATE_S < each.asked_s and each.got_s < (f.ended_s or 0) for f in faults)
-              and each.status != "unhealthy"]  # fmt: skip
-    invented = [each for each in said if each.status == "unhealthy"
-                and not any(f.began_s <= each.got_s and each.asked_s <= (f.ended_s or 0) + LATE_S for f in faults)]  # fmt: skip
+    must = [each for each in said if any(_within(each, fault) for fault in faults)]
+    may = [each for each in said if any(_around(each, fault, LATE_S) for fault in faults)]
+    missed = [each for each in must if each.status != "unhealthy"]
+    invented = [each for each in said if each.status == "unhealthy" and each not in may]
     stage.equal("Reports that did not say unhealthy while nobody could write", 0, len(missed))
     stage.equal("Reports that said unhealthy though the database was there", 0, len(invented))
 
@@ -145,11 +155,7 @@ def _circuits(stage: Stage, said: Sequence[Said], faults: Sequence[Done]) -> Non
     """A circuit that is not closed is told only while mail was down, or until it has recovered."""
     until = 2 * OPEN_S + LATE_S
     open_ = [each for each in said if each.report and each.circuit("email") != "closed"]
-    invented = [
-        each
-        for each in open_
-        if not any(f.began_s <= each.got_s and each.asked_s <= (f.ended_s or 0) + until for f in faults)
-    ]
+    invented = [each for each in open_ if not any(_around(each, fault, until) for fault in faults)]
     stage.equal("Reports of an open circuit though mail could be sent", 0, len(invented))
     if faults:
         stage.least("Reports of the open circuit while mail was down", 1, len(open_))

@@ -6,7 +6,7 @@ import itertools
 import psutil
 
 from stress.ledger import Call
-from stress.model import Chart, Line
+from stress.model import Chart, Line, Point
 from stress.reconcile import reconcile
 from stress.scenarios.claims import claim_of
 from stress.scenarios.common import NORMAL, SLOW, SLOW_S, lent, statuses, warm
@@ -19,8 +19,8 @@ GIVES_UP_S = 4 * CONNECT_S + 2.0  # three retries, their pauses
 LAMBDA_S = 28.0
 TITLE = "Connection pool stress"
 PROMISE = (
-    "50 requests at the same instant on 10 to 50 server connections: never more connections than allowed, the rest waits "
-    "its turn, and nobody is turned away. Idle and old connections are replaced, a dead host is given up in time."
+    "50 requests at the same instant on 10 to 50 server connections: never more connections than allowed, the rest "
+    "waits its turn, and nobody is turned away. Idle and old connections are replaced, a dead host is given up in time."
 )
 CONNECTIONS = "SELECT count(*) AS n FROM pg_stat_activity WHERE usename = 'interdomestik_app'"
 
@@ -62,11 +62,9 @@ async def _warm(stage: Stage, calls: list[Call]) -> None:
 
 async def _steps(stage: Stage, fifty: Fifty) -> None:
     """The same 50 writes, each of which holds its connection for a known time, on more and more connections."""
-    took: list[tuple[float, float]] = []
     await stage.target.rows(SLOW)
     try:
-        for limit in stage.profile.pool_steps:
-            took.append((limit, await _step(stage, fifty, limit)))
+        took: list[Point] = [(limit, await _step(stage, fifty, limit)) for limit in stage.profile.pool_steps]
     finally:
         await stage.target.rows(NORMAL)
         await stage.target.database("PUT", "/limit", {"max_connections": stage.profile.pool_steps[-1]})
@@ -132,7 +130,8 @@ async def _replaced(stage: Stage) -> None:
         found="another" if later != seen[-1][1] else "the same",
     )
     stage.notes.append(
-        f"Idle limit {IDLE_S:.0f} s and lifetime {LIFETIME_S:.0f} s for the function that is watched; all others have 20 s and 3600 s."
+        f"Idle limit {IDLE_S:.0f} s and lifetime {LIFETIME_S:.0f} s for the function that is watched; "
+        "all others have 20 s and 3600 s."
     )
 
 
@@ -164,6 +163,7 @@ async def _dead_host(stage: Stage) -> None:
 
 
 async def _given_up(stage: Stage) -> None:
+    await stage.pause(IDLE_S + 0.5, "so that a new connection is needed")
     stage.wanted += 1
     sample = await stage.generator.send(_jobs(stage, wanted=(503,)))
     stage.equal("A call on a dead host", (503, True), (sample.status, sample.retry_after_s is not None))
