@@ -52,11 +52,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--state", default=str(ROOT / ".local"), help="the folder that keeps the state")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="of the front; 0 takes a free one")
     parser.add_argument("--parameter", action="append", default=[], help="NAME=VALUE of template.yaml, for up")
-    proxy = "between the functions and the database, a stand-in for RDS Proxy: it lends connections by transaction, and"
-    levers = (
-        f"{proxy} has a control port (state.json, local/database_proxy/control.py) to count, limit, cut and retarget"
-    )
-    parser.add_argument("--database-proxy", action="store_true", help=levers)
+    parser.add_argument("--database-proxy", action="store_true", help=PROXY_HELP)
     parser.add_argument("--database-connections", type=int, default=50, help="that the proxy may open; 50")
     parser.add_argument("--standby", action="store_true", help=STANDBY_HELP)
     parser.add_argument("--variable", type=checked, action="append", default=[], help=VARIABLE_HELP)
