@@ -107,6 +107,7 @@ def _jobs(stage: Stage, **changes: object) -> Call:
 async def _replaced(stage: Stage) -> None:
     """The connection is kept while it is used, replaced when it has been idle too long, and when it is too old."""
     stage.step("one connection: kept, replaced for its age, replaced after idling")
+    await _line_after_call(stage)  # starts the environment
     await stage.pause(IDLE_S + 0.5, "so that it begins with a new one")
     clock, seen = stage.generator.clock, []
     began = clock.now()
