@@ -1,0 +1,155 @@
+"""`make stress-controls`: breaks the system in one way after another, and shows that the scenario for it turns red.
+
+    python -m stress.controls [--only NAME]
+
+Each control is a run of the harness, from this checkout, on a copy of it that is broken (`controls.toml`). First the
+same scenarios must be green on a copy that is not, or red would mean nothing. A control that stays green, is red for
+another reason, or comes to no result, fails, and the run with it. `reports/controls-<time>/` keeps what came of it.
+"""
+
+import argparse
+import json
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from stress.controls.board import Board, Line, as_markdown
+from stress.controls.copies import CannotCopy, apply, copy_checkout
+from stress.controls.model import FILE, Control, NotAControl, Verdict, judge, judge_unbroken, read_controls
+from stress.controls.runs import Ran, run_harness
+
+ROOT = Path(__file__).resolve().parents[2]
+COPIES = Path("build/controls")
+UNBROKEN = "unbroken"
+
+# What one scenario may take, start and end of its system included: two to three times what it does take.
+SCENARIO_S = 300.0
+INTERRUPTED = 130
+
+
+class Controls:
+    """The controls at work: `harness` is the command that begins a run."""
+
+    def __init__(self, root: Path, harness: Sequence[str], controls: Sequence[Control], folder: Path) -> None:
+        self._root = root
+        self._harness = harness
+        self._folder = folder
+        self._controls = {control.name: control for control in controls}
+        self.scenarios = sorted({control.scenario for control in controls})
+        why = "Nothing: the system as it is, and all of it must be green."
+        everything = Line(UNBROKEN, why, ", ".join(self.scenarios), wanted="green")
+        self.lines = [everything, *(Line(c.name, c.why, c.scenario) for c in controls)]
+
+    @property
+    def held(self) -> bool:
+        """Whether every line is as it must be."""
+        return all(line.held for line in self.lines)
+
+    def run(self, board: Board) -> None:
+        """All of them; nothing after an unbroken system that is not green, for nothing would be proven."""
+        for line in self.lines:
+            board.begin(line)
+            self._take(line)
+            board.settled(line)
+            if line.name == UNBROKEN and not line.held:
+                break
+
+    def _take(self, line: Line) -> None:
+        control = self._controls.get(line.name)
+        copy = self._root / COPIES / line.name
+        try:
+            copy_checkout(self._root, copy)
+            apply(control.edits if control else (), copy)
+        except (CannotCopy, NotAControl) as error:
+            line.settle(Verdict("no result", "", said=str(error)), Ran(0.0, None))
+            return
+        ran = self._run_harness(line, control, copy)
+        line.settle(self._verdict(control, ran), ran)
+        if line.held:
+            shutil.rmtree(copy)  # else it is worth a look
+
+    def _run_harness(self, line: Line, control: Control | None, copy: Path) -> Ran:
+        out = self._folder / line.name
+        out.mkdir(parents=True)
+        scenarios = [control.scenario] if control else self.scenarios
+        line.log = out / "harness.log"
+        options = ["run", "--root", str(copy), "--profile", "control", "--out", str(out)]
+        options += [option for scenario in scenarios for option in ("--only", scenario)]
+        if control and control.sql:
+            (out / "control.sql").write_text(control.sql, encoding="utf-8")
+            options += ["--sql-file", str(out / "control.sql")]
+        options += control.option.split() if control else []
+        limit_s = SCENARIO_S * len(scenarios)
+        return run_harness([*self._harness, *options], self._root, out / "report.json", line.log, limit_s=limit_s)
+
+    def _verdict(self, control: Control | None, ran: Ran) -> Verdict:
+        if control:
+            return judge(control, ran.report)
+        verdicts = judge_unbroken(self.scenarios, ran.report)
+        return next((verdict for verdict in verdicts.values() if verdict.outcome != "green"), Verdict("green", "PASS"))
+
+    def write(self, began: datetime, seconds: float) -> None:
+        """Keep what came of it, as controls.json and controls.md."""
+        held = [line.held for line in self.lines]
+        document = {
+            "started_at": began.isoformat(timespec="seconds"),
+            "duration_s": round(seconds, 1),
+            "verdict": "PASS" if self.held else "FAIL",
+            "passed": sum(held),
+            "total": len(held),
+            "controls": [
+                {**line.record(), "broken_by": _broken_by(self._controls.get(line.name))} for line in self.lines
+            ],
+        }
+        self._folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(document, ensure_ascii=False, indent=1)
+        (self._folder / "controls.json").write_text(text + "\n", encoding="utf-8")
+        (self._folder / "controls.md").write_text(as_markdown(self.lines, document), encoding="utf-8")
+
+
+def _broken_by(control: Control | None) -> dict[str, object]:
+    if control is None:
+        return {}
+    return {"edits": [asdict(edit) for edit in control.edits], "sql": control.sql.strip(), "option": control.option}
+
+
+def chosen(controls: Sequence[Control], only: Sequence[str]) -> list[Control]:
+    """The controls of these names, all where none is named. Raises SystemExit for a name that there is not."""
+    names = [control.name for control in controls]
+    if unknown := [name for name in only if name not in names]:
+        raise SystemExit(f"no such control: {', '.join(unknown)}; there are: {', '.join(names)}")
+    return [control for control in controls if not only or control.name in only]
+
+
+def _stop(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main(arguments: Sequence[str], root: Path = ROOT, harness: Sequence[str] = ()) -> int:
+    """0 where every control turned red as it must; 1 where one did not; 130 where it was interrupted."""
+    parser = argparse.ArgumentParser(prog="stress.controls", description="Break the system, and see it found out.")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="this control; can be repeated")
+    only = parser.parse_args(arguments).only
+    began, started = datetime.now(UTC), time.monotonic()
+    folder = root / "reports" / f"controls-{began:%Y%m%d-%H%M%S}"
+    controls = chosen(read_controls(FILE.read_text(encoding="utf-8")), only)
+    work = Controls(root, harness or [sys.executable, "-m", "stress"], controls, folder)
+    signal.signal(signal.SIGTERM, _stop)
+    board, interrupted = Board(work.lines), True
+    with suppress(KeyboardInterrupt), board:
+        work.run(board)
+        interrupted = False
+    work.write(began, time.monotonic() - started)
+    board.end(folder.relative_to(root))
+    return INTERRUPTED if interrupted else 0 if work.held else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

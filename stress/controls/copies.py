@@ -1,0 +1,74 @@
+"""Copies of the checkout to be broken: the code is the copy's own, the installed packages are the original's."""
+
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from stress.controls.model import Edit
+
+ENVIRONMENTS = Path(".venvs")
+LAYER = ENVIRONMENTS / "layer"
+LAYER_CODE = "shared"  # our own package among the layer's; the local cloud links it to its own checkout
+
+
+class CannotCopy(Exception):
+    """The checkout's files could not be listed; the message says why."""
+
+
+def copy_checkout(root: Path, to: Path) -> None:
+    """Copy what git tracks, and what is new and not ignored, and link the environments. Raises CannotCopy.
+
+    What was in the place is thrown away.
+    """
+    shutil.rmtree(to, ignore_errors=True)
+    for name in files(root):
+        target = to / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(root / name, target, follow_symlinks=False)
+    link_environments(root, to)
+
+
+def files(root: Path) -> list[str]:
+    """The files of the checkout as they are now, relative to it."""
+    command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise CannotCopy(f"git cannot list the checkout's files: {done.stderr.strip()}")
+    return sorted({name for name in done.stdout.split("\0") if name and _is_copied(root, Path(name))})
+
+
+def _is_copied(root: Path, name: Path) -> bool:
+    there = root / name
+    return name.parts[0] != str(ENVIRONMENTS) and (there.is_symlink() or there.is_file())
+
+
+def link_environments(root: Path, to: Path) -> None:
+    """Link the virtual environments one by one. The layer is the copy's own: in it our code and migrations are linked.
+
+    Were it shared, the last checkout to start would decide whose code both run.
+    """
+    (to / ENVIRONMENTS).mkdir(parents=True)
+    for environment in (root / ENVIRONMENTS).iterdir():
+        if (environment / "bin/python").exists():
+            (to / ENVIRONMENTS / environment.name).symlink_to(environment.resolve())
+    for place, target in _layer(root / LAYER):
+        (to / LAYER / place).parent.mkdir(parents=True, exist_ok=True)
+        (to / LAYER / place).symlink_to(target)
+    if (to / LAYER).exists():
+        shutil.copy2(root / LAYER / ".stamp", to / LAYER / ".stamp")
+
+
+def _layer(layer: Path) -> Iterator[tuple[str, Path]]:
+    """What of the layer is installed; nothing where it was never built: the copy will build it."""
+    if (layer / ".stamp").exists():
+        for package in (layer / "python").iterdir():
+            if package.name != LAYER_CODE:
+                yield f"python/{package.name}", package.resolve()
+
+
+def apply(edits: Iterable[Edit], root: Path) -> None:
+    """Change files below `root`. Raises NotAControl."""
+    for edit in edits:
+        path = root / edit.file
+        path.write_text(edit.of(path.read_text(encoding="utf-8")), encoding="utf-8")

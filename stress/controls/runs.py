@@ -1,0 +1,80 @@
+"""One run of the harness as a process of its own: bounded in time, and ended with all that it has started."""
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+# The harness ends its system by itself when it is asked to, then it is asked again, then it is ended.
+ASKS = ((signal.SIGINT, 40.0), (signal.SIGTERM, 10.0))
+LAST_LINES = 12
+# It says by these that it ran through: all well, or not.
+RAN_THROUGH = (0, 1)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a run left: its report, None where there is none or it did not run through; `trouble` says why."""
+
+    seconds: float
+    report: Mapping[str, Any] | None
+    trouble: str = ""
+
+
+def run_harness(command: Sequence[str], root: Path, report: Path, log: Path, *, limit_s: float) -> Ran:
+    """Run a command in `root`, its output into `log`, for so many seconds at most; then read the report it has left."""
+    began = time.monotonic()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=root, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+        try:
+            status: int | None = process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            status = None
+        finally:
+            end(process)
+    seconds = time.monotonic() - began
+    if status not in RAN_THROUGH:
+        how = f"was not done after {limit_s:g} s" if status is None else f"ended with status {status}"
+        return Ran(seconds, None, f"the harness {how}; its last lines:\n{last_lines(log)}")
+    found = read_report(report)
+    trouble = "" if found else f"the harness left no report; its last lines:\n{last_lines(log)}"
+    return Ran(seconds, found, trouble)
+
+
+def read_report(path: Path) -> Mapping[str, Any] | None:
+    """A report.json; None where there is none, or it is not whole."""
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return report if isinstance(report, dict) else None
+
+
+def last_lines(log: Path, count: int = LAST_LINES) -> str:
+    """The end of what the harness said."""
+    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:])
+
+
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """End a process, kindly at first, and whatever it has started and not ended itself."""
+    if process.poll() is not None:
+        return
+    started = psutil.Process(process.pid).children(recursive=True)
+    for ask, patience_s in ASKS:
+        process.send_signal(ask)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(patience_s)
+            break
+    for left in [*started, psutil.Process(process.pid)] if process.poll() is None else started:
+        with suppress(psutil.NoSuchProcess):
+            left.kill()
+    process.wait()

@@ -1,0 +1,105 @@
+"""A small checkout to be broken, and a harness for it that finds what `plan.json` tells it to.
+
+As a program it takes the harness's options. The plan says what becomes of each copy, by its name: a scenario's result
+by its status and the check that failed, or "crashes", "hangs", "says nothing".
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, cast
+
+from stress.model import Check, Difference, Lag, Reconciliation, Report, Result, Status
+
+PLAN, STARTED, CALLS = "plan.json", "started.json", "calls.jsonl"
+LATE = Lag(sends=20, p50=1, p99=900, most=1000, bar=50)
+
+
+def result(
+    key: str, status: str, *, failed: str = "", difference: str = "", lag: Lag | None = None, samples: int = 20
+) -> Result:
+    """A scenario's result, with a check that holds, and what is named besides."""
+    checks = [Check("It goes on", passed=True, wanted="yes", found="yes")]
+    checks += [Check(failed, passed=False, wanted="5", found="20")] if failed else []
+    differences = [Difference(difference, str(n), "1", "2") for n in range(2)] if difference else []
+    return Result(
+        key, key, "", cast("Status", status), 0, 1, checks=checks, lag=lag, samples=samples, samples_wanted=20,
+        reconciliation=Reconciliation({}, differences),
+    )  # fmt: skip
+
+
+def report(*results: Result) -> dict[str, Any]:
+    """A report of these results, as report.json has it."""
+    whole = Report("2026-01-01T00:00:00+00:00", 1, "control", "here", "PASS", 0, len(results), list(results))
+    document: dict[str, Any] = json.loads(json.dumps(asdict(whole)))
+    return document
+
+
+def checkout(folder: Path) -> Path:
+    """A git checkout with tracked, new, ignored and removed files, and environments of which one is the layer."""
+    git = ["git", "-C", str(folder), "-c", "user.name=Test", "-c", "user.email=test@example.test"]
+    files = {".gitignore": ".venvs/\n/build/\n/reports/\n*.pyc\n", "code/service.py": "LIMIT = 5\n", "code/gone.py": ""}
+    put(folder, {**files, "layers/shared/shared/rules.py": "STRICT = True\n", "migrations/0001.sql": "SELECT 1;\n"})
+    for step in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "All of it"]):
+        subprocess.run([*git, *step], check=True)
+    (folder / "code/gone.py").unlink()
+    (folder / "code/alias.py").symlink_to("service.py")
+    put(folder, {"code/new name é.py": "NEW = 1\n", "code/service.pyc": "stale", "reports/old.md": "old"})
+    put(folder, {".venvs/local/bin/python": "", ".venvs/layer/.stamp": "stamp", ".venvs/local.log": ""})
+    put(folder, {".venvs/layer/python/psycopg/__init__.py": ""})
+    (folder / ".venvs/layer/python/shared").symlink_to(folder / "layers/shared/shared")
+    return folder
+
+
+def put(folder: Path, files: Mapping[str, str]) -> None:
+    """Write files."""
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+def everything_in(folder: Path) -> dict[str, str]:
+    """What every file and link of a folder is, but what git and the runs keep for themselves."""
+    found = (
+        path for path in folder.rglob("*") if path.relative_to(folder).parts[0] not in (".git", "build", "reports")
+    )
+    return {str(p.relative_to(folder)): str(p.readlink()) if p.is_symlink() else p.read_text() for p in found
+            if p.is_symlink() or p.is_file()}  # fmt: skip
+
+
+def _value(arguments: list[str], name: str) -> str:
+    return arguments[arguments.index(name) + 1]
+
+
+def _hang() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    Path("started.draft").write_text(json.dumps([child.pid]))
+    Path("started.draft").rename(STARTED)
+    time.sleep(600)
+
+
+def main(arguments: list[str]) -> int:
+    """The harness."""
+    copy, out = Path(_value(arguments, "--root")), Path(_value(arguments, "--out"))
+    only = [value for option, value in pairwise(arguments) if option == "--only"]
+    code = (copy / "code/service.py").read_text()
+    with Path(CALLS).open("a") as calls:
+        calls.write(json.dumps({"copy": copy.name, "arguments": arguments, "code": code}) + "\n")
+    plan = json.loads(Path(PLAN).read_text()).get(copy.name, {"status": "PASS"})
+    sys.stdout.write(f"driving {copy.name}\n")
+    if plan == "hangs":
+        _hang()
+    if plan == "crashes":
+        return 3
+    if plan != "says nothing":
+        (out / "report.json").write_text(json.dumps(report(*(result(key, **plan) for key in only))))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,330 @@
+"""Negative controls: each breaks what is there today, and only the scenario that saw it counts as red."""
+
+import io
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from rich.console import Console
+
+from local.build import link
+from shared.sql import parse_queries
+from stress.controls.__main__ import Controls, chosen, main
+from stress.controls.board import Board
+from stress.controls.copies import apply, copy_checkout
+from stress.controls.model import (
+    FILE,
+    GENERATOR,
+    SAMPLES,
+    Control,
+    Edit,
+    NotAControl,
+    judge,
+    judge_unbroken,
+    read_controls,
+)
+from stress.controls.runs import run_harness
+from tests.failover.servers import wait_until
+from tests.services import ROOT
+from tests.stress import broken_checkouts
+from tests.stress.broken_checkouts import CALLS, LATE, PLAN, STARTED, checkout, everything_in, put, report, result
+
+CONTROLS = read_controls(FILE.read_text(encoding="utf-8"))
+HARNESS = (sys.executable, broken_checkouts.__file__)
+SCENARIOS = {"pool", "agents", "members", "claims", "breaker", "health", "capacity", "priorities"}
+
+
+# ---- what is written down -------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("control", CONTROLS, ids=lambda control: control.name)
+def test_a_control_breaks_what_the_code_is_today(control: Control) -> None:
+    """Each text stands in its file exactly once, the file becomes another one, and can still be read."""
+    texts: dict[str, str] = defaultdict(str)
+    for edit in control.edits:
+        before = texts[edit.file] or (ROOT / edit.file).read_text(encoding="utf-8")
+        texts[edit.file] = edit.of(before)
+        assert texts[edit.file] != before
+    for name, text in texts.items():
+        if name.endswith(".py"):
+            compile(text, name, "exec")
+        else:
+            parse_queries(text)
+
+
+def test_the_controls_are_the_ten_that_are_promised() -> None:
+    """None goes missing unnoticed, and each names a scenario that there is and says what it breaks in a sentence."""
+    assert len(CONTROLS) == 10
+    assert {control.scenario for control in CONTROLS} <= SCENARIOS
+    assert all(control.why.endswith(".") and control.why.count(".") == 1 for control in CONTROLS)
+
+
+def test_the_dropped_constraint_is_one_that_there_is() -> None:
+    """By the name that the migrations give it."""
+    [control] = [control for control in CONTROLS if control.sql]
+    assert "DROP CONSTRAINT accounts_email_key" in control.sql
+    assert "CONSTRAINT accounts_email_key UNIQUE" in (ROOT / "migrations/0001_people.sql").read_text()
+
+
+@pytest.mark.parametrize("text", ["LIMIT = 6", "LIMIT = 5\nLIMIT = 5\n"])
+def test_an_edit_that_does_not_fit_is_an_error(text: str) -> None:
+    """It would break nothing, or something else."""
+    with pytest.raises(NotAControl, match="not once"):
+        Edit("code/service.py", "LIMIT = 5", "LIMIT = 500").of(text)
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("", "breaks by"),
+        ("sql = 'SELECT 1'\noption = '--stall'", "breaks by"),
+        ("option = '--stall'\nexpects = 'typo'", "expects"),
+        ("[[control.edit]]\nfile = 'a'\nfind = 'b'", "replace"),
+        ("option = '--stall'\n[[control]]\nname = 'a'\nwhy = ''\nscenario = 'health'\noption = '--stall'", "twice"),
+    ],
+)
+def test_a_control_that_is_not_written_down_properly_is_refused(table: str, words: str) -> None:
+    """Broken in no way or in two ways, a field that nobody reads, one that is missing, a name used twice."""
+    with pytest.raises(NotAControl, match=words):
+        read_controls(f"[[control]]\nname = 'a'\nwhy = ''\nscenario = 'health'\n{table}")
+
+
+# ---- the judge ------------------------------------------------------------------------------------------------------
+def control(**changes: Any) -> Control:
+    """A control of the scenario "agents"."""
+    return Control(
+        "limiter-open", "No one is refused.", "agents", **{"option": "--x", "expect": "exactly 5", **changes}
+    )
+
+
+SAW_IT = result("agents", "FAIL", failed="20 at once: exactly 5 accepted")
+
+
+@pytest.mark.parametrize(
+    ("found", "outcome"),
+    [
+        (SAW_IT, "red"),
+        (result("agents", "INVALID", failed="20 at once: exactly 5 accepted", lag=LATE), "red"),
+        (result("agents", "FAIL", difference="Mails: EXACTLY 5 each"), "red"),
+        (result("agents", "PASS"), "green"),
+        (result("agents", "FAIL", failed="Deadlocks"), "wrong reason"),
+        (result("agents", "INVALID", lag=LATE), "wrong reason"),
+        (result("agents", "FAIL"), "wrong reason"),
+        (result("agents", "SKIPPED"), "no result"),
+        (result("members", "FAIL", failed="20 at once: exactly 5 accepted"), "no result"),
+    ],
+)
+def test_only_the_named_scenario_red_for_the_expected_reason_counts(found: Any, outcome: str) -> None:
+    """Whatever else a report says."""
+    verdict = judge(control(), report(found))
+    assert (verdict.outcome, verdict.proven) == (outcome, outcome == "red")
+
+
+def test_no_report_is_no_result() -> None:
+    """A harness that broke down has seen nothing."""
+    assert judge(control(), None).outcome == "no result"
+    assert judge(control(), {}).outcome == "no result"
+
+
+def test_without_an_expectation_any_reason_will_do_but_there_must_be_one() -> None:
+    """A red that names nothing is no evidence."""
+    assert judge(control(expect=""), report(result("agents", "FAIL", failed="Deadlocks"))).outcome == "red"
+    assert judge(control(expect=""), report(result("agents", "FAIL"))).outcome == "wrong reason"
+
+
+def test_a_stalled_generator_makes_a_run_invalid_and_nothing_else() -> None:
+    """FAIL would blame the system."""
+    stalled = next(control for control in CONTROLS if control.option == "--stall")
+    assert judge(stalled, report(result("agents", "INVALID", lag=LATE))).outcome == "red"
+    assert judge(stalled, report(result("agents", "INVALID", samples=3))).outcome == "wrong reason"
+    assert judge(stalled, report(result("agents", "FAIL", difference="mails", lag=LATE))).outcome == "wrong reason"
+
+
+def test_all_reasons_are_told_the_expected_first() -> None:
+    """Checks, differences by kind, the generator, samples."""
+    found = result("agents", "FAIL", failed="Deadlocks", difference="mails of exactly 5", lag=LATE, samples=3)
+    verdict = judge(control(), report(found))
+    assert [reason.name for reason in verdict.reasons] == ["mails of exactly 5", "Deadlocks", GENERATOR, SAMPLES]
+    assert str(verdict.reasons[0]) == "mails of exactly 5 (2 times, at first told 1, found 2)"
+
+
+def test_the_unbroken_system_is_judged_scenario_by_scenario() -> None:
+    """All of them must be there, and green."""
+    verdicts = judge_unbroken(["agents", "health", "members"], report(SAW_IT, result("health", "PASS")))
+    assert {key: verdict.outcome for key, verdict in verdicts.items()} == {
+        "agents": "red", "health": "green", "members": "no result"
+    }  # fmt: skip
+
+
+# ---- copies ---------------------------------------------------------------------------------------------------------
+def test_a_copy_has_all_that_is_not_ignored_and_leaves_the_original_alone(tmp_path: Path) -> None:
+    """Also when it is broken, started and thrown away."""
+    root = checkout(tmp_path)
+    before, copy = everything_in(root), root / "build/controls/a"
+    put(copy, {"code/left.py": "of an earlier run"})
+    copy_checkout(root, copy)
+    own = {name: text for name, text in everything_in(copy).items() if not name.startswith(".venvs")}
+    kept = {n for n in before if not n.startswith(".venvs") and n not in ("code/service.pyc", "reports/old.md")}
+    assert own == {name: before[name] for name in kept}
+    assert {"code/new name é.py", "code/alias.py", ".gitignore"} <= kept
+    apply([Edit("code/service.py", "5", "500")], copy)
+    assert (copy / "code/service.py").read_text() == "LIMIT = 500\n"
+    shutil.rmtree(copy)
+    assert everything_in(root) == before
+
+
+def test_a_copys_layer_has_the_installed_packages_and_its_own_code(tmp_path: Path) -> None:
+    """Started, it links our package to itself; the original's link stays where it was."""
+    root = checkout(tmp_path)
+    copy = root / "build/controls/a"
+    copy_checkout(root, copy)
+    link(copy / ".venvs/layer/python/shared", copy / "layers/shared/shared")
+    apply([Edit("layers/shared/shared/rules.py", "True", "False")], copy)
+    assert (copy / ".venvs/layer/python/psycopg/__init__.py").exists()
+    assert (copy / ".venvs/layer/.stamp").read_text() == "stamp"
+    assert (copy / ".venvs/layer/python/shared/rules.py").read_text() == "STRICT = False\n"
+    assert (root / ".venvs/layer/python/shared/rules.py").read_text() == "STRICT = True\n"
+    assert (copy / ".venvs/local").resolve() == root / ".venvs/local"
+
+
+# ---- the run --------------------------------------------------------------------------------------------------------
+EDITED = Control("edited", "Broken.", "agents", edits=(Edit("code/service.py", "5", "500"),))
+ASKED = Control("asked", "Broken.", "health", option="--stall")
+DROPPED = Control("dropped", "Broken.", "members", sql="DROP TABLE x;")
+RED = {"status": "FAIL", "failed": "Deadlocks"}
+
+
+def run_all(root: Path, plan: dict[str, Any], *controls: Control) -> tuple[Controls, list[Any], str]:
+    """Run controls on a checkout; what came of them, what the harness was asked, and what was said."""
+    (root / PLAN).write_text(json.dumps(plan))
+    work = Controls(root, HARNESS, controls, root / "reports/controls-now")
+    told = io.StringIO()
+    with Board(work.lines, Console(file=told)) as board:
+        work.run(board)
+    board.end(Path("reports"))
+    calls = (root / CALLS).read_text().splitlines()
+    return work, [json.loads(call) for call in calls], told.getvalue()
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout; the harness finds its report's shapes."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return checkout(tmp_path)
+
+
+def test_all_scenarios_are_green_first_and_then_each_control_is_red(root: Path) -> None:
+    """Each run drives a copy broken in its own way, with the options that the harness has for it."""
+    work, calls, told = run_all(root, dict.fromkeys(["edited", "asked", "dropped"], RED), EDITED, ASKED, DROPPED)
+    assert work.held
+    assert [call["copy"] for call in calls] == ["unbroken", "edited", "asked", "dropped"]
+    assert [call["code"] for call in calls] == ["LIMIT = 5\n", "LIMIT = 500\n", "LIMIT = 5\n", "LIMIT = 5\n"]
+    asked = [call["arguments"] for call in calls]
+    assert [arguments.count("--only") for arguments in asked] == [3, 1, 1, 1]
+    assert asked[2][-1] == "--stall"
+    assert Path(asked[3][asked[3].index("--sql-file") + 1]).read_text() == "DROP TABLE x;"
+    assert "red FAIL" in told
+    assert "Deadlocks (wanted 5, found 20)" in told
+    assert not any((root / "build/controls").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("plan", "outcome", "trouble"),
+    [
+        ({"status": "PASS"}, "green", ""),
+        ("crashes", "no result", "ended with status 3"),
+        ("says nothing", "no result", "left no report"),
+    ],
+)
+def test_a_control_that_is_not_red_fails_the_run_and_the_others_go_on(
+    root: Path, plan: Any, outcome: str, trouble: str
+) -> None:
+    """With the harness's last words, where it had any; its copy stays, to be looked at."""
+    work, _, told = run_all(root, {"edited": plan, "asked": RED}, EDITED, ASKED)
+    assert not work.held
+    assert [line.verdict.outcome for line in work.lines if line.verdict] == ["green", outcome, "red"]
+    assert trouble in work.lines[1].trouble
+    assert ("driving edited" in told) == bool(trouble)
+    assert (root / "build/controls/edited").exists()
+
+
+def test_an_edit_that_does_not_fit_fails_its_control_before_anything_is_run(root: Path) -> None:
+    """Nothing was broken, so nothing is driven."""
+    missed = Control("missed", "Broken.", "agents", edits=(Edit("code/service.py", "6", "500"),))
+    work, calls, told = run_all(root, {}, missed)
+    assert not work.held
+    assert [call["copy"] for call in calls] == ["unbroken"]
+    assert "stands there 0 times" in told
+
+
+def test_nothing_is_broken_where_the_unbroken_system_is_red(root: Path) -> None:
+    """Red would prove nothing then."""
+    work, calls, _ = run_all(root, {"unbroken": RED}, EDITED, ASKED)
+    assert not work.held
+    assert [call["copy"] for call in calls] == ["unbroken"]
+    assert [line.outcome for line in work.lines] == ["red FAIL", "waiting", "waiting"]
+
+
+def test_what_came_of_it_is_kept(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As data and as a page; the exit status says whether all is as it must be."""
+    monkeypatch.setattr("stress.controls.__main__.read_controls", lambda _text: (EDITED, ASKED))
+    (root / PLAN).write_text(json.dumps({"edited": RED, "asked": {"status": "PASS"}}))
+    assert main(["--only", "edited"], root, HARNESS) == 0
+    [folder] = (root / "reports").glob("controls-*")
+    kept = json.loads((folder / "controls.json").read_text())
+    assert (kept["verdict"], kept["passed"], kept["total"]) == ("PASS", 2, 2)
+    assert kept["controls"][1]["reasons"] == [{"name": "Deadlocks", "detail": "wanted 5, found 20"}]
+    assert kept["controls"][1]["broken_by"]["edits"][0]["file"] == "code/service.py"
+    assert "| ✓ | edited | Broken. | agents | red FAIL | Deadlocks" in (folder / "controls.md").read_text()
+    assert "all as they must be: 2 of 2" in capsys.readouterr().out
+
+
+def test_a_name_that_there_is_not_is_refused() -> None:
+    """With those that there are."""
+    with pytest.raises(SystemExit, match="no such control: typo; there are: retry-off"):
+        chosen(CONTROLS, ["typo"])
+
+
+# ---- its processes --------------------------------------------------------------------------------------------------
+def hanging(root: Path) -> list[str]:
+    """The command of a harness that starts a child and never ends."""
+    put(root, {PLAN: '{"a": "hangs"}', "a/code/service.py": "", "out/x": ""})
+    return [*HARNESS, "run", "--root", str(root / "a"), "--out", str(root / "out")]
+
+
+def left_running(root: Path) -> list[int]:
+    """Of the child that a hanging harness has started, what is still there."""
+    return [pid for pid in json.loads((root / STARTED).read_text()) if psutil.pid_exists(pid)
+            and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]  # fmt: skip
+
+
+def test_a_harness_that_takes_too_long_is_ended_without_a_result(root: Path) -> None:
+    """Whatever it may have found by then."""
+    (root / "out").mkdir()
+    (root / "out/report.json").write_text(json.dumps(report(SAW_IT)))
+    ran = run_harness(hanging(root), root, root / "out/report.json", root / "log", limit_s=0.5)
+    assert ran.report is None
+    assert "was not done after 0.5 s" in ran.trouble
+
+
+def test_ctrl_c_ends_the_harness_and_what_it_has_started(root: Path) -> None:
+    """Before the interrupt goes on."""
+
+    def interrupt() -> None:
+        wait_until((root / STARTED).exists, "the harness did not start")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    command, thread = hanging(root), threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        run_harness(command, root, root / "out/report.json", root / "log", limit_s=60.0)
+    thread.join()
+    wait_until(lambda: not left_running(root), "its child is still there")
