@@ -184,6 +184,7 @@ def test_a_copys_layer_has_the_installed_packages_and_its_own_code(tmp_path: Pat
     root = checkout(tmp_path)
     copy = root / "build/controls/a"
     copy_checkout(root, copy)
+    assert [package.name for package in (copy / ".venvs/layer/python").iterdir()] == ["psycopg"]
     link(copy / ".venvs/layer/python/shared", copy / "layers/shared/shared")
     apply([Edit("layers/shared/shared/rules.py", "True", "False")], copy)
     assert (copy / ".venvs/layer/python/psycopg/__init__.py").exists()
@@ -285,6 +286,15 @@ def test_what_came_of_it_is_kept(
     assert kept["controls"][1]["broken_by"]["edits"][0]["file"] == "code/service.py"
     assert "| ✓ | edited | Broken. | agents | red FAIL | Deadlocks" in (folder / "controls.md").read_text()
     assert "all as they must be: 2 of 2" in capsys.readouterr().out
+
+
+def test_the_exit_status_says_that_a_control_stayed_green(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the page says which."""
+    monkeypatch.setattr("stress.controls.__main__.read_controls", lambda _text: (EDITED,))
+    (root / PLAN).write_text("{}")
+    assert main([], root, HARNESS) == 1
+    [page] = (root / "reports").glob("controls-*/controls.md")
+    assert "| ✗ | edited | Broken. | agents | green PASS |" in page.read_text()
 
 
 def test_a_name_that_there_is_not_is_refused() -> None:
