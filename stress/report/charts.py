@@ -47,7 +47,7 @@ def line_chart(chart: Chart) -> Markup:
         _told(chart),
         grid(axes),
         tag("text", chart.x, class_="name", x=(axes.x.start + axes.x.end) / 2, y=HEIGHT - 3, text_anchor="middle"),
-        *(drawn_line(line, index, axes) for index, line in enumerate(chart.lines)),
+        *(drawn_line(line, index, axes) for index, line in enumerate(chart.lines, _first_kind(chart))),
         _bar(chart, axes),
     )
     note = f"{chart.y}, logarithmic" if axes.y.log else chart.y
@@ -164,6 +164,11 @@ def _piece(kind: int) -> Markup:
     stroke = path([(0, 5), (26, 5)], class_="stroke")
     content = tag("g", stroke, _marker(kind, 13.0, 5.0), class_=f"line kind-{kind}")
     return tag("svg", content, viewBox="0 0 26 10", class_="piece", aria_hidden="true")
+
+
+def _first_kind(chart: Chart) -> int:
+    """A line by itself is the solid one."""
+    return 1 if len(chart.lines) == 1 else 0
 
 
 def _told(chart: Chart) -> str:

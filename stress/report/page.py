@@ -42,10 +42,7 @@ def page(report: Report) -> str:
         contradictions=reading.contradictions(report),
         numbered=list(enumerate(report.results, 1)),
         faults=list(enumerate(report.timeline.faults, 1)),
-        timelines=[
-            ("wide", timeline.timeline_chart(report, timeline.WIDE)),
-            ("narrow", timeline.timeline_chart(report, timeline.NARROW)),
-        ],
+        timelines=[(name, timeline.timeline_chart(report, width)) for name, width in timeline.WIDTHS.items()],
     )
 
 

@@ -47,13 +47,13 @@ class Score:
     @property
     def rest(self) -> list[tuple[Status, str]]:
         """One sentence for each way of not holding."""
-        kinds: list[tuple[Status, list[str], str]] = [
-            ("FAIL", self.failed, "broken"),
-            ("INVALID", self.invalid, "not judged, for the measurement was not good enough"),
-            ("SKIPPED", self.skipped, "not tried"),
+        kinds: list[tuple[Status, list[str], tuple[str, str]]] = [
+            ("FAIL", self.failed, ("is broken", "are broken")),
+            ("INVALID", self.invalid, ("could not be judged", "could not be judged")),
+            ("SKIPPED", self.skipped, ("was not tried", "were not tried")),
         ]
         return [
-            (status, f"{len(titles)} {'is' if len(titles) == 1 else 'are'} {how}: {several(titles)}.")
+            (status, f"{len(titles)} {how[len(titles) > 1]}: {several(titles)}.")
             for status, titles, how in kinds
             if titles
         ]
@@ -115,6 +115,8 @@ def contradictions(report: Report) -> list[str]:
 
 def checks_held(result: Result) -> str:
     """How many of the checks held, for tables."""
+    if not result.checks:
+        return "no check made"
     held = f"{sum(check.passed for check in result.checks)} of {len(result.checks)} checks held"
     return f"{held}, not counted" if standing(result) == "INVALID" else held
 

@@ -10,7 +10,7 @@ from stress.report.charts import Axes, drawn_line, grid
 from stress.report.svg import Scale, joined, linear_ticks, minute_ticks, path, picture, tag
 from stress.report.words import clock, number
 
-WIDE, NARROW = 1080, 336  # pixels: a desk and a phone, each drawn for itself so that its text can be read
+WIDTHS = {"wide": 1080, "middle": 700, "narrow": 336}  # pixels, each drawn for itself so that its text can be read
 BADGE = 15  # pixels between the numbers of faults that would otherwise lie on each other
 LETTER = 6.4  # pixels of one letter, generously
 LEVELS: dict[str, int] = {
@@ -20,7 +20,7 @@ LEVELS: dict[str, int] = {
 
 def timeline_chart(report: Report, width: int) -> Markup:
     """The run, `width` pixels wide, each row under the one before."""
-    left, top = (62, 14.0) if width >= WIDE else (52, 14.0)
+    left, top = (52 if width < WIDTHS["middle"] else 62), 14.0
     time = Scale(0, max(report.duration_s, 1), left, width - 12)
     marks, top = _badges(report.timeline.faults, time, top)
     rows: list[Markup] = []
@@ -49,7 +49,11 @@ def band(name: str, intervals: Sequence[Interval], time: Scale, top: float) -> t
     """One thing's states over time, the worse the higher, named where there is room; and where the band ends."""
     height = 15.0
     states = [_state(interval, time, top, height) for interval in intervals]
-    label = tag("text", name, class_="band-name", x=time.start - 6, y=top + height - 3, text_anchor="end")
+    room = int((time.start - 6) / LETTER)
+    short = name if len(name) <= room else name[: room - 1] + "…"
+    label = tag(
+        "text", tag("title", name), short, class_="band-name", x=time.start - 6, y=top + height - 3, text_anchor="end"
+    )
     return tag("g", label, *states, class_="band"), top + height
 
 

@@ -10,7 +10,7 @@ import pytest
 from stress.model import BUCKETS_MS, Chart, Interval, Latency, Line
 from stress.report.charts import bucket_position, histogram, line_chart
 from stress.report.svg import Scale, linear_ticks, log_ticks
-from stress.report.timeline import NARROW, WIDE, above_zero, band, timeline_chart
+from stress.report.timeline import WIDTHS, above_zero, band, timeline_chart
 from tests.stress import sample
 from tests.stress.sample_results import latency
 
@@ -36,6 +36,13 @@ def on_axis(ticks: list[tuple[float, float]], pixel: float, *, log: bool) -> flo
     return float(low * (high / low) ** share if log else low + (high - low) * share)
 
 
+def position(mark: Element) -> tuple[float, float]:
+    """Where a marker is, be it a circle or a shape that was moved there."""
+    moved = re.fullmatch(r"translate\((.*) (.*)\)", mark.get("transform", ""))
+    x, y = moved.groups() if moved else (mark.get("cx", ""), mark.get("cy", ""))
+    return float(x), float(y)
+
+
 def ticks(tree: Element, axis: str) -> list[tuple[float, float]]:
     """What is written along an axis, and at which pixel."""
     at = {"x": "x", "y": "y"}[axis]
@@ -53,10 +60,10 @@ def test_a_known_point_lands_where_the_axis_says(log: bool) -> None:
     tree = parsed(line_chart(Chart("t", "requests", "ms", [Line("after", points)], bar=350, bar_name="bar", log=log)))
     found = [
         (
-            on_axis(ticks(tree, "x"), float(mark.get("cx", "")), log=False),
-            on_axis(ticks(tree, "y"), float(mark.get("cy", "")), log=log),
+            on_axis(ticks(tree, "x"), x, log=False),
+            on_axis(ticks(tree, "y"), y, log=log),
         )
-        for mark in of_class(tree, "mark")
+        for x, y in map(position, of_class(tree, "mark"))
     ]
     assert len(found) == len(points)
     for (x, y), (wanted_x, wanted_y) in zip(found, points, strict=True):
@@ -140,7 +147,7 @@ def test_a_band_is_as_long_as_its_states_and_higher_the_worse() -> None:
     assert {"open", "half-open"} <= {element.text for element in tree.iter() if element.tag == "text"}
 
 
-@pytest.mark.parametrize("width", [WIDE, NARROW])
+@pytest.mark.parametrize("width", list(WIDTHS.values()), ids=list(WIDTHS))
 def test_every_fault_is_marked_and_told(width: int) -> None:
     """Its number above, its shade below at its time, its name in the text alternative; numbers never overlap."""
     report = sample.mixed()
@@ -159,4 +166,4 @@ def test_a_quiet_run_draws_no_line_of_errors() -> None:
     assert above_zero(points) == [points[1:5], points[5:]]
     report = sample.passing()
     quiet = replace(report, timeline=replace(report.timeline, errors=[(float(s), 0.0) for s in range(402)]))
-    assert of_class(parsed(timeline_chart(quiet, WIDE)), "errors") == []
+    assert of_class(parsed(timeline_chart(quiet, WIDTHS["wide"])), "errors") == []

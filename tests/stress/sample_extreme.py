@@ -1,0 +1,79 @@
+"""A run that no page was drawn for: texts without a space, an hour of faults, charts with too much or too little."""
+
+import random
+from dataclasses import replace
+
+from stress.model import (
+    Chart,
+    Check,
+    Difference,
+    Fault,
+    Figure,
+    Interval,
+    Latency,
+    Line,
+    Reconciliation,
+    Report,
+    Timeline,
+)
+from tests.stress import sample, sample_results
+
+LONG = "a_very_long_identifier_without_any_space_" * 4
+
+
+def extreme() -> Report:
+    """One scenario that is called PASS and is none, and one that was not tried."""
+    strange = replace(
+        sample_results.pool(),
+        title="x" * 90,
+        promise=LONG,
+        began_s=0,
+        ended_s=1200,
+        checks=[
+            Check(LONG, passed=True, wanted=LONG, found=LONG),
+            Check("short", passed=False, wanted="0", found="1"),
+        ],
+        figures=[Figure(LONG, 1_234_567.891, "requests/s", LONG), Figure("tiny", 0.000123, "s")],
+        latencies=[
+            *(sample_results.latency(f"GET /members/{LONG}/{power}", 60, 3 * 10.0**power) for power in range(4)),
+            Latency("never called", 0, 0, 0, 0, 0, 0, (0,) * 20),
+        ],
+        answers={LONG: 3, "none": 0},
+        reconciliation=Reconciliation({LONG: 1}, [Difference(LONG, LONG, LONG, LONG)]),
+        charts=_charts(),
+        notes=[LONG],
+    )
+    skipped = replace(
+        sample_results.health(), status="SKIPPED", checks=[], figures=[], latencies=[], lag=None, samples=0, answers={}
+    )
+    return replace(
+        sample.passing(),
+        duration_s=3700,
+        target="http://127.0.0.1:3000/api",
+        results=[strange, skipped],
+        timeline=_hour(),
+        environment={LONG: LONG},
+        settings={LONG: {LONG: [LONG]}},
+    )
+
+
+def _charts() -> list[Chart]:
+    dice = random.Random(3)
+    many = [Line(f"line {i}", [(float(x), x * i + dice.random() * 30) for x in range(0, 100, 4)]) for i in range(1, 6)]
+    return [
+        Chart("Five lines", "seconds", "ms", many, bar=900, bar_name=LONG[:40]),
+        Chart("Many points", "seconds", "a second", [Line("one", [(float(x), dice.random()) for x in range(600)])]),
+        Chart("One point", "seconds", "a second", [Line("one", [(5.0, 7.0)])]),
+        Chart("Nothing", "seconds", "MB", []),
+        Chart("Only zeros", "seconds", "MB", [Line("zero", [(0.0, 0.0), (9.0, 0.0)])], log=True),
+    ]
+
+
+def _hour() -> Timeline:
+    dice = random.Random(4)
+    return Timeline(
+        throughput=[(float(second), 200 + dice.random() * 50) for second in range(3700)],
+        errors=[(float(second), float(dice.random() < 0.01)) for second in range(3700)],
+        faults=[Fault(f"{LONG}{minute}", 100.0 * minute, 100.0 * minute + 40) for minute in range(36)],
+        circuits={LONG: [Interval("closed", 0, 3700)]},
+    )
