@@ -24,6 +24,7 @@ def markdown(report: Report) -> str:
     parts = [
         f"## {reading.MARKS[score.verdict]} {score.verdict}: {score.headline}",
         "\n".join(f"- {reading.MARKS[status]} {text(sentence)}" for status, sentence in score.rest),
+        text(reading.evidence(report.results)),
         "\n".join(f"> **Contradiction.** {text(claim)}" for claim in reading.contradictions(report)),
         f"{text(moment(report.started_at))}, {span(report.duration_s)}, profile {text(report.profile)}, "
         f"against {text(report.target)}.",

@@ -39,6 +39,7 @@ def page(report: Report) -> str:
         "page.html.j2",
         report=report,
         score=reading.score(report.results),
+        evidence=reading.evidence(report.results),
         contradictions=reading.contradictions(report),
         numbered=list(enumerate(report.results, 1)),
         faults=list(enumerate(report.timeline.faults, 1)),

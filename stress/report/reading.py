@@ -113,6 +113,21 @@ def contradictions(report: Report) -> list[str]:
     return claims
 
 
+def evidence(results: Sequence[Result]) -> str:
+    """What the verdict rests on, over all scenarios that could be judged; empty where none could."""
+    judged = [result for result in results if standing(result) in ("PASS", "FAIL")]
+    if not judged:
+        return ""
+    checks = [check.passed for result in judged for check in result.checks]
+    audits = [result.reconciliation for result in judged]
+    differences = sum(len(audit.differences) + audit.more_differences for audit in audits)
+    return (
+        f"{sum(checks)} of {len(checks)} checks held, on {number(sum(result.samples for result in judged))} samples. "
+        f"{number(sum(sum(audit.compared.values()) for audit in audits))} comparisons of what clients were told with "
+        f"what is there found {number(differences) if differences else 'no'} difference{'s' * (differences > 1)}."
+    )
+
+
 def checks_held(result: Result) -> str:
     """How many of the checks held, for tables."""
     if not result.checks:

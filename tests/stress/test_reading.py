@@ -60,6 +60,16 @@ def test_a_pass_that_its_record_speaks_against_is_not_counted(flaw: dict[str, An
     assert any("Claims keep" in claim and "not counted" in claim for claim in reading.contradictions(report))
 
 
+def test_the_evidence_counts_only_what_could_be_judged() -> None:
+    """Checks, samples and comparisons of the INVALID scenario are left out."""
+    assert reading.evidence(sample.mixed().results) == (
+        "20 of 22 checks held, on 5,720 samples. "
+        "22,850 comparisons of what clients were told with what is there found 7 differences."
+    )
+    assert "found no difference." in reading.evidence(sample.passing().results)
+    assert reading.evidence([replace(sample_results.pool(), status="SKIPPED")]) == ""
+
+
 def test_nothing_tried_is_no_pass() -> None:
     """An empty run has an empty score, not a perfect one."""
     score = reading.score([])
