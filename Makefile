@@ -5,7 +5,9 @@ STATE ?= .local
 BIN := .venvs/dev/bin
 LOCAL := .venvs/local/bin/python -m local --state $(STATE)
 
-.PHONY: help up reset token circuits logs psql migrate \
+STRESS := .venvs/stress/bin/python -m stress
+
+.PHONY: stress stress-controls stress-compare stress-environments help up reset token circuits logs psql migrate \
 	environments dev-environments quick test chaos guarantees forget lint types imports template unit contract integration local e2e schemathesis openapi requirements sam-lint sam-build sam-environment
 
 help:
@@ -16,6 +18,9 @@ help:
 	@echo "make logs | psql | migrate"
 	@echo "make quick               lint, types, unit and contract tests, under a minute"
 	@echo "make test                everything that CI runs"
+	@echo "make stress              the readiness report, in a quarter of an hour; PROFILE=short in three minutes"
+	@echo "make stress-controls     break the system in ten ways: each must be found out; ONLY=name for one"
+	@echo "make stress-compare A=reports/… B=reports/…   two runs side by side"
 	@echo "make chaos               the long campaigns: soak, failovers, kill points; CHAOS_SEED=… replays one"
 	@echo "make guarantees          keep what was measured in docs/guarantees.md"
 
@@ -46,6 +51,19 @@ psql: environments
 
 migrate: environments
 	@$(LOCAL) migrate
+
+# ---- the readiness report: reports/<time>/report.html -----------------------------------------------------------------
+stress-environments:
+	@$(PYTHON) -m local.bootstrap local emulator lambda stress
+
+stress: stress-environments
+	@$(STRESS) run $(if $(PROFILE),--profile $(PROFILE)) $(if $(TARGET),--target $(TARGET)) $(if $(YES),--yes) $(if $(SEED),--seed $(SEED))
+
+stress-controls: stress-environments
+	@.venvs/stress/bin/python -m stress.controls $(if $(ONLY),--only $(ONLY))
+
+stress-compare: stress-environments
+	@$(STRESS) compare $(A) $(B)
 
 # ---- the tests ------------------------------------------------------------------------------------------------------
 quick: lint types imports unit contract

@@ -1,21 +1,24 @@
-"""The command line: `python -m stress run`, `controls`, `compare`."""
+"""The command line: `python -m stress run` and `compare`; the negative controls are `python -m stress.controls`."""
 
 import argparse
-import asyncio
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import uvloop
 
+from stress import remote
 from stress.crowd import NotPrepared
 from stress.live import Live
 from stress.processes import hurry
 from stress.profiles import PROFILES
+from stress.report.compare import write_comparison
 from stress.run import SCENARIOS, Options, run
 from stress.target import CannotStart
 
 ROOT = Path(__file__).resolve().parents[1]
+REMOTE_S = 30.0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,17 +35,59 @@ def parser() -> argparse.ArgumentParser:
         "--state", type=Path, help="where the local clouds keep their state; default .stress in that checkout"
     )
     one.add_argument("--sql-file", type=Path, help="statements run on the database before anything else")
+    one.add_argument(
+        "--target", help="the API's base path on a stack elsewhere; STAFF_TOKEN in the environment lets it be audited"
+    )
+    one.add_argument("--yes", action="store_true", help="with --target: do not ask")
     one.add_argument("--stall", action="store_true", help="stall the load generator in the middle of each scenario")
+    two = commands.add_parser("compare", help="two runs side by side")
+    two.add_argument("a", type=Path, help="the folder of a report")
+    two.add_argument("b", type=Path, help="the folder of another")
+    two.add_argument("--out", type=Path, help="the page; default compare.html in the second folder")
     return parser
 
 
 def main(arguments: list[str]) -> int:
-    """0 where all scenarios pass; 1 where one does not, or nothing could be driven."""
+    """0 where all is well; 1 where a scenario does not pass, or nothing could be driven or compared."""
     given = parser().parse_args(arguments)
+    return compared(given) if given.command == "compare" else driven(given)
+
+
+def compared(given: argparse.Namespace) -> int:
+    """Two runs side by side, printed, and on a page."""
+    out = given.out or given.b / "compare.html"
+    try:
+        print(write_comparison(given.a, given.b, out))
+    except (OSError, ValueError) as error:
+        print(f"not two reports: {error}", file=sys.stderr)
+        return 1
+    print(f"page: {out}")
+    return 0
+
+
+def driven(given: argparse.Namespace) -> int:
+    """A run."""
+    out = given.out or ROOT / "reports" / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    return elsewhere(given.target, out, yes=given.yes) if given.target else here(given, out)
+
+
+def elsewhere(url: str, out: Path, *, yes: bool) -> int:
+    """A run against a stack that is not ours to break; says what it will create, and asks."""
+    print(remote.WHAT.format(target=url))
+    if not yes and input("Go on? [y/N] ").strip().lower() not in ("y", "yes"):
+        return 1
+    with Live(profile="remote", expected_s=REMOTE_S) as live:
+        report = uvloop.run(remote.run(url, os.environ.get("STAFF_TOKEN", ""), out, live))
+        live.end(report, out)
+    return 0 if report.verdict == "PASS" else 1
+
+
+def here(given: argparse.Namespace, out: Path) -> int:
+    """A run against a local cloud of its own."""
     options = Options(
         root=given.root.resolve(),
         state=(given.state or given.root / ".stress").resolve(),
-        out=given.out or ROOT / "reports" / datetime.now(UTC).strftime("%Y%m%d-%H%M%S"),
+        out=out,
         profile=PROFILES[given.profile],
         only=tuple(given.only),
         seed=given.seed,
@@ -61,5 +106,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     sys.exit(main(sys.argv[1:]))

@@ -24,11 +24,15 @@ def addresses() -> Iterator[str]:
 
 
 class People:
-    """Makes calls as people make them; what is drawn, is drawn from a seed."""
+    """Makes calls as people make them; what is drawn, is drawn from a seed. `mailbox` is where their mail goes."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, mailbox: str = "{name}@example.test") -> None:
         self._dice = random.Random(seed)
         self._addresses = addresses()
+        self._mailbox = mailbox
+
+    def _mail(self, name: str) -> str:
+        return self._mailbox.format(name=f"{name}.{self._dice.getrandbits(40):x}")
 
     def address(self) -> str:
         """An address that nobody had."""
@@ -43,7 +47,7 @@ class People:
         number = next(_serial)
         body = {
             "full_name": "Arta Krasniqi",
-            "email": f"arta.{number}.{self._dice.getrandbits(40):x}@example.test",
+            "email": self._mail(f"arta.{number}"),
             "phone": f"+38344{number % 1_000_000:06d}",
             "city": "Prishtinë",
             "language": self._dice.choice(LANGUAGES),
@@ -56,7 +60,7 @@ class People:
         number = next(_serial)
         body = {
             "full_name": "Besa Hoxha",
-            "email": f"besa.{number}.{self._dice.getrandbits(40):x}@example.test",
+            "email": self._mail(f"besa.{number}"),
             "phone": f"+38345{number % 1_000_000:06d}",
             "country": "XK",
             "language": self._dice.choice(LANGUAGES),

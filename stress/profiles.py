@@ -25,6 +25,7 @@ class Profile:
     rate_step_s: float
     mix_rounds: int  # of the mix at once, with its two faults
     flood: int  # low jobs
+    settles_s: float  # how long the end of all jobs is waited for, after which what is left is a difference
 
 
 FULL = Profile(
@@ -42,6 +43,7 @@ FULL = Profile(
     rate_step_s=8,
     mix_rounds=3,
     flood=600,
+    settles_s=90,
 )
 SHORT = Profile(
     name="short",
@@ -58,6 +60,7 @@ SHORT = Profile(
     rate_step_s=3,
     mix_rounds=1,
     flood=300,
+    settles_s=60,
 )
 CONTROL = Profile(
     name="control",
@@ -74,5 +77,6 @@ CONTROL = Profile(
     rate_step_s=2,
     mix_rounds=1,
     flood=200,
+    settles_s=25,
 )
 PROFILES = {profile.name: profile for profile in (FULL, SHORT, CONTROL)}

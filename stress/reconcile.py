@@ -14,14 +14,13 @@ if TYPE_CHECKING:
     from stress.stage import Stage
 
 SQL = sql.load(Path(__file__).with_name("audit.sql"))
-SETTLED_S = 90.0
 LOOK_S = 0.25
 
 
-async def settled(stage: "Stage", within_s: float = SETTLED_S) -> None:
+async def settled(stage: "Stage") -> None:
     """Wait until no job and no message is left, or the time is up: what is left then is a difference."""
     stage.step("waiting for jobs and mails")
-    until = stage.generator.clock.now() + within_s
+    until = stage.generator.clock.now() + stage.profile.settles_s
     while stage.generator.clock.now() < until:
         jobs = await stage.target.rows(SQL["open_jobs"])
         if not jobs and not any((await stage.target.queued()).values()):

@@ -1,20 +1,13 @@
 """A run: starts the system, goes through the scenarios, and puts together what they found."""
 
-import contextlib
 import json
-import platform
 import shutil
-import subprocess
-from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
-import psutil
-
-from stress import samples, verdict
 from stress.crowd import Crowd
 from stress.faults import Faults
 from stress.ledger import Ledger, Sample
@@ -24,9 +17,9 @@ from stress.model import Report, Result, Timeline
 from stress.monitor import Monitor, intervals
 from stress.people import People
 from stress.profiles import Profile
-from stress.report.store import save
 from stress.scenarios import agents, breaker, capacity, claims, health, members, pool, priorities
 from stress.stage import Stage
+from stress.summary import environment, report, timeline, write
 from stress.target import LocalCloud, Setup
 
 SCENARIOS: dict[str, ModuleType] = {
@@ -165,23 +158,16 @@ class Run:
         self.live.lag(sample.lag_ms)
 
     def _report(self, monitor: Monitor) -> Report:
-        judged = [result for result in self.results if result.status != "SKIPPED"]
-        return Report(
-            started_at=self.started_at.isoformat(timespec="seconds"),
+        settings = {"seed": self.options.seed, "circuits that differ": CIRCUITS, "JobsFunction, shortened": SHORT_LIVED}
+        return report(
+            self.results,
+            started_at=self.started_at,
             duration_s=self.clock.now(),
             profile=self.options.profile.name,
             target="a local cloud on this machine",
-            verdict=verdict.overall(self.results),
-            passed=sum(result.status == "PASS" for result in judged),
-            total=len(judged),
-            results=self.results,
-            timeline=self._timeline(monitor),
-            environment=environment(self.options),
-            settings={
-                "seed": self.options.seed,
-                "circuits that differ": CIRCUITS,
-                "JobsFunction, shortened": SHORT_LIVED,
-            },
+            over_time=self._timeline(monitor),
+            environment=environment(self.options.root),
+            settings=settings,
         )
 
     def _timeline(self, monitor: Monitor) -> Timeline:
@@ -191,49 +177,21 @@ class Run:
             name: intervals([(each.got_s, each.circuit(name)) for each in said if each.report], end)
             for name in ("email", "identity", "storage")
         }
-        return Timeline(
-            throughput=_by_second(seen, end),
-            errors=_by_second([s for s in seen if not s.right], end),
-            refused=_by_second([s for s in seen if s.right and s.status == 429], end),
+        return replace(
+            timeline(seen, end),
             faults=self.faults.told(),
             circuits={name: found for name, found in circuits.items() if found},
             health=intervals([(each.got_s, each.status) for each in said], end),
         )
 
 
-def _by_second(seen: Sequence[Sample], end_s: float) -> list[tuple[float, float]]:
-    counts = Counter(int(sample.done_s) for sample in seen)
-    return [(float(second), float(counts[second])) for second in range(int(end_s) + 1)]
-
-
-def environment(options: Options) -> dict[str, str]:
-    """What the figures were measured on."""
-    return {
-        "commit": _git(options.root, "rev-parse", "--short=12", "HEAD") or "unknown",
-        "changes not committed": "yes" if _git(options.root, "status", "--porcelain") else "none",
-        "machine": f"{platform.machine()}, {psutil.cpu_count()} processors",
-        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
-        "system": f"{platform.system()} {platform.release()}",
-        "load before": f"{psutil.getloadavg()[0]:.1f}",
-        "python": platform.python_version(),
-    }
-
-
-def _git(root: Path, *arguments: str) -> str:
-    with contextlib.suppress(OSError):
-        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)  # noqa: S607
-        return done.stdout.strip() if done.returncode == 0 else ""
-    return ""
-
-
 async def run(options: Options, live: Live) -> Report:
     """A whole run; its folder holds the report, the pages and the samples."""
     at_work = Run(options, live)
-    report = await at_work.all()
-    options.out.mkdir(parents=True, exist_ok=True)
-    save(report, options.out)
-    samples.write(at_work.ledger.samples, options.out / "samples.csv.gz")
+    found = await at_work.all()
     logs = options.state / "after" / "logs"
-    if report.verdict != "PASS" and logs.exists():
+    if found.verdict != "PASS" and logs.exists():
+        options.out.mkdir(parents=True, exist_ok=True)
         shutil.make_archive(str(options.out / "logs"), "gztar", logs)
-    return report
+    write(found, at_work.ledger.samples, options.out)
+    return found

@@ -22,24 +22,18 @@ if TYPE_CHECKING:
     from stress.target import LocalCloud
 
 
-@dataclass
-class Stage:
-    """One scenario at work. `check` and `equal` are the only ways to a tick."""
+@dataclass(kw_only=True)
+class Bench:
+    """One scenario at work, on whatever answers HTTP. `check` and its kin are the only ways to a tick."""
 
     key: str
     title: str
     promise: str
     profile: Profile
-    target: "LocalCloud"
-    crowd: "Crowd"
-    monitor: "Monitor"
     generator: Generator
     people: People
     ledger: Ledger
-    faults: "Faults"
     live: "Live"
-    root: Path
-    state: Path
     began_s: float = 0.0
     audit: Audit = field(default_factory=Audit)
     checks: list[Check] = field(default_factory=list)
@@ -130,3 +124,15 @@ class Stage:
             verdict.latency(name, [s.latency_ms for s in samples if s.call.operation == name and s.accepted])
             for name in operations
         ]
+
+
+@dataclass(kw_only=True)
+class Stage(Bench):
+    """A scenario on a local cloud, which can be looked into and broken."""
+
+    target: "LocalCloud"
+    crowd: "Crowd"
+    monitor: "Monitor"
+    faults: "Faults"
+    root: Path
+    state: Path

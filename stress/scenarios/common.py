@@ -11,7 +11,7 @@ from stress.stage import Stage
 
 BUSY_S = 3.0
 WARM_S = 8.0
-SLOW_S = 0.4  # how long the server takes over each write while it is made slow
+SLOW_S = 0.8  # how long the server takes over each write while it is made slow
 
 # The server is slow where every write passes once, so that a transaction holds its connection for a known time.
 SLOW = f"""
