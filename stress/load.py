@@ -79,10 +79,14 @@ class Generator:
         self._told(sample)
         return sample
 
-    async def burst(self, calls: Sequence[Call]) -> list[Sample]:
-        """All at the same instant."""
+    def ready(self, calls: Iterable[Call]) -> None:
+        """Have each client's things at hand before it is time to send."""
         for call in calls:
             self._session(call.client)
+
+    async def burst(self, calls: Sequence[Call]) -> list[Sample]:
+        """All at the same instant."""
+        self.ready(calls)
         at = self.clock.now() + LEAD_S
         return await asyncio.gather(*(self.send(call, at) for call in calls))
 

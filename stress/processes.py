@@ -14,18 +14,14 @@ from typing import IO
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 STOP_S = 40.0
 
-# What measures must not be late by the very load that it makes. Linux shares processors out by session (autogroup): the
-# cloud is one, we are another, so that half is ours; as root we ask for more than half.
-URGENCY = -15
-AUTOGROUP = Path("/proc/self/autogroup")
-
 
 def hurry() -> None:
-    """Ask for this process to be served before the others; without the right to, things stay as they are."""
+    """Have this process served as soon as it has something to do, where we may ask for that.
+
+    What measures must not be late by the very load that it makes. It works little, and what it starts is not hurried.
+    """
     with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, URGENCY)
-    with contextlib.suppress(OSError):
-        AUTOGROUP.write_text(str(URGENCY))
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
 
 
 def start(command: Sequence[str], *, cwd: Path, log: IO[bytes] | int) -> subprocess.Popen[bytes]:
@@ -39,18 +35,16 @@ def start(command: Sequence[str], *, cwd: Path, log: IO[bytes] | int) -> subproc
         stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        preexec_fn=_prepare(),
+        preexec_fn=_end_with_us(),
     )
 
 
-def _prepare() -> Callable[[], None]:
+def _end_with_us() -> Callable[[], None]:
     prctl = ctypes.CDLL(None).prctl if sys.platform.startswith("linux") else None
 
     def prepare() -> None:
         if prctl is not None:
             prctl(PR_SET_PDEATHSIG, signal.SIGINT)
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, 0, 0)  # our urgency is not theirs
 
     return prepare
 

@@ -24,6 +24,7 @@ class Profile:
     capacity_points: int  # of each curve
     rate_step_s: float
     mix_rounds: int  # of the mix at once, with its two faults
+    priority_rounds: int  # unloaded and flooded in turn, so that a slow stretch of the machine meets both
     flood: int  # low jobs
     settles_s: float  # how long the end of all jobs is waited for, after which what is left is a difference
 
@@ -42,7 +43,8 @@ FULL = Profile(
     capacity_points=8,
     rate_step_s=8,
     mix_rounds=3,
-    flood=600,
+    priority_rounds=3,
+    flood=1000,
     settles_s=90,
 )
 SHORT = Profile(
@@ -59,7 +61,8 @@ SHORT = Profile(
     capacity_points=3,
     rate_step_s=3,
     mix_rounds=1,
-    flood=300,
+    priority_rounds=1,
+    flood=700,
     settles_s=60,
 )
 CONTROL = Profile(
@@ -76,7 +79,8 @@ CONTROL = Profile(
     capacity_points=2,
     rate_step_s=2,
     mix_rounds=1,
-    flood=200,
+    priority_rounds=1,
+    flood=700,
     settles_s=25,
 )
 PROFILES = {profile.name: profile for profile in (FULL, SHORT, CONTROL)}

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 
 from stress.ledger import Call, Sample
 from stress.limits import Limit, wrongly_accepted, wrongly_refused
+from stress.load import LEAD_S
 from stress.reconcile import SQL
 from stress.stage import Stage
 
 BUSY_S = 3.0
+SENT_S = LEAD_S + 0.1
+LOOK_S = 0.02
 WARM_S = 8.0
 SLOW_S = 0.8  # how long the server takes over each write while it is made slow
 
@@ -47,10 +50,11 @@ async def cut_while(stage: Stage, calls: Sequence[Call]) -> tuple[list[Sample], 
 
 async def lent(stage: Stage, least: int) -> int:
     """How many server connections are lent, once it is so many; or how many it is when the wait is over."""
+    await asyncio.sleep(SENT_S)  # not to be in the way of the very sends that it waits for
     until, busy = stage.generator.clock.now() + BUSY_S, 0
     while busy < least and stage.generator.clock.now() < until:
         busy = int((await stage.target.database("GET", "/counts"))["borrowed"])
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(LOOK_S)
     return busy
 
 
@@ -65,6 +69,7 @@ async def warm(stage: Stage, function: str, calls: Sequence[Call]) -> int:
 
     Returns how many there are. The statements that wait for it give up after the role's 10 s.
     """
+    stage.generator.ready(calls)
     async with stage.target.held():
         under_way = [asyncio.create_task(stage.generator.insist(call)) for call in calls]
         until = stage.generator.clock.now() + WARM_S

@@ -79,6 +79,7 @@ async def _killed(stage: Stage, agent: Person) -> list[asyncio.Task[Sample]]:
     """
     stage.step("registrations while the processes that do them are killed")
     calls = [_with_code(stage, agent, wanted=(201, 409, 502, 503)) for _ in range(CROWD)]
+    stage.generator.ready(calls)
     await stage.target.rows(SLOW)
     try:
         insisting = [asyncio.create_task(stage.generator.insist(call)) for call in calls]

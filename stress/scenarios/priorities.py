@@ -1,17 +1,14 @@
 """Job priorities."""
 
 import asyncio
-import uuid
 
 from stress.ledger import Sample
 from stress.reconcile import reconcile, settled
-from stress.scenarios.claims import claim_of
 from stress.stage import Stage
 from stress.verdict import percentile
 
 RATE = 4.0  # registrations a second
-PEOPLE = 24
-ROUNDS = 2  # unloaded and flooded in turn, so that a slow stretch of the machine meets both
+PEOPLE = 20
 RATIO = 2.0
 TITLE = "Priorities"
 PROMISE = "A flood of low jobs does not delay high ones: their p95 stays within twice what it is without the flood."
@@ -33,10 +30,10 @@ FROM generate_series(1, %(count)s)
 async def run(stage: Stage) -> None:
     """The scenario."""
     (member,) = stage.crowd.take(1)
-    claim = await stage.generator.send(claim_of(stage, member, facts={"subject": str(uuid.uuid4())}))
+    claim = await stage.generator.send(stage.people.claim(member.token, client=member.address))
     alone: list[float] = []
     flooded: list[float] = []
-    for _ in range(ROUNDS):
+    for _ in range(stage.profile.priority_rounds):
         await settled(stage)
         alone += await _high(stage, "unloaded")
         await settled(stage)
@@ -53,7 +50,7 @@ def _judge(stage: Stage, alone: list[float], flooded: list[float]) -> None:
     for name, values in (("unloaded", alone), ("behind the flood", flooded)):
         stage.figure(f"High jobs {name}: p50", percentile(values, 0.5), "ms")
         stage.figure(f"High jobs {name}: p95", percentile(values, 0.95), "ms")
-    wanted = ROUNDS * PEOPLE * 2
+    wanted = stage.profile.priority_rounds * PEOPLE * 2
     stage.equal("High jobs measured, each way", (wanted, wanted), (len(alone), len(flooded)))
     stage.most("p95 of high jobs behind a flood ÷ unloaded", RATIO, after / before if before else float("inf"), "×")
 
