@@ -158,9 +158,10 @@ class LocalCloud:
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
-        """Within the block no write can end: all wait for a row that comes last in each of them."""
+        """Within the block no write can end, for want of a row that comes last in each; and no claim can be read."""
         async with await psycopg.AsyncConnection.connect(self.dsn()) as connection:
             await connection.execute("LOCK TABLE audit IN SHARE ROW EXCLUSIVE MODE")
+            await connection.execute("LOCK TABLE claims IN ACCESS EXCLUSIVE MODE")
             try:
                 yield
             finally:

@@ -1,5 +1,6 @@
 """The predecessor's settings, by configuration of the same code: what the capacity is compared with."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +13,6 @@ from stress.stage import Stage
 from stress.target import LocalCloud, Setup
 
 CONNECTIONS = 10
-MEMBERS = 30
 BACKGROUND = "stress_background"
 
 # No breaker: circuits that nothing opens. No retry. No queue before the database, which takes 10 lines and no more.
@@ -23,10 +23,13 @@ SETTINGS = {
 }
 # The ten are the requests' own: relay, worker and health would take some of them, and make the comparison too easy.
 ASIDE = ("RelayFunction", "WorkerFunction", "HousekeepingFunction", "HealthFunction", "JobsFunction")
-ROLES = f"""
-CREATE ROLE {BACKGROUND} LOGIN IN ROLE interdomestik_app;
-ALTER ROLE interdomestik_app CONNECTION LIMIT {CONNECTIONS}
-"""
+ROLE = f"CREATE ROLE {BACKGROUND} LOGIN IN ROLE interdomestik_app"
+LIMITED = f"ALTER ROLE interdomestik_app CONNECTION LIMIT {CONNECTIONS}"
+
+# An environment keeps its connection while it idles, and one that has none fails: what is measured next must not begin
+# with the ten where the last left them. A connection idle for 2 s is checked before it is used.
+ENDED = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'interdomestik_app'"
+CHECKED_S = 2.2
 
 
 @asynccontextmanager
@@ -38,15 +41,23 @@ async def cloud(stage: Stage) -> AsyncIterator[Side]:
     generator: Generator | None = None
     try:
         await other.start()
-        await other.rows(ROLES, user="postgres")
+        await other.rows(ROLE, user="postgres")
         generator = Generator(other.api, stage.ledger, stage.generator.clock, _ignored).of("capacity, before")
         crowd = Crowd(other, generator, stage.people)
-        await crowd.prepare(MEMBERS)
-        yield Side("before", other, generator, stage.people, crowd.take(MEMBERS))
+        await crowd.prepare(stage.profile.user_count)
+        side = Side("before", other, generator, stage.people, crowd.take(stage.profile.user_count), _freed)
+        await side.warm()
+        await other.rows(LIMITED, user="postgres")
+        yield side
     finally:
         if generator is not None:
             await generator.close()
         await other.stop()
+
+
+async def _freed(cloud: LocalCloud) -> None:
+    await cloud.rows(ENDED, user="postgres")
+    await asyncio.sleep(CHECKED_S)
 
 
 def _ignored(_sample: Sample) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from stress.ledger import Call, Sample
 from stress.limits import Limit, wrongly_accepted, wrongly_refused
-from stress.load import LEAD_S
+from stress.load import LEAD_S, Generator
 from stress.reconcile import SQL
 from stress.stage import Stage
+from stress.target import LocalCloud
 
 BUSY_S = 3.0
 SENT_S = LEAD_S + 0.1
@@ -64,20 +65,20 @@ def judge_limit(stage: Stage, samples: Sequence[Sample], limit: Limit) -> None:
     stage.equal("Refused though the limit was not used up", 0, wrongly_refused(samples, limit))
 
 
-async def warm(stage: Stage, function: str, calls: Sequence[Call]) -> int:
+async def warm(cloud: LocalCloud, generator: Generator, function: str, calls: Sequence[Call]) -> int:
     """As many environments of a function as there are calls: all of them are needed at once, so all are started.
 
     Returns how many there are. The statements that wait for it give up after the role's 10 s.
     """
-    stage.generator.ready(calls)
-    async with stage.target.held():
-        under_way = [asyncio.create_task(stage.generator.insist(call)) for call in calls]
-        until = stage.generator.clock.now() + WARM_S
-        while (busy := await _busy(stage, function)) < len(calls) and stage.generator.clock.now() < until:
+    generator.ready(calls)
+    async with cloud.held():
+        under_way = [asyncio.create_task(generator.insist(call)) for call in calls]
+        until = generator.clock.now() + WARM_S
+        while (busy := await _busy(cloud, function)) < len(calls) and generator.clock.now() < until:
             await asyncio.sleep(0.1)
     await asyncio.gather(*under_way)
     return busy
 
 
-async def _busy(stage: Stage, function: str) -> int:
-    return sum(each["state"] == "busy" for each in await stage.target.environments(function))
+async def _busy(cloud: LocalCloud, function: str) -> int:
+    return sum(each["state"] == "busy" for each in await cloud.environments(function))

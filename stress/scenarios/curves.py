@@ -13,7 +13,7 @@ ERRORS = 0.01
 BURST_P95_MS = 2000.0
 RATE_P95_MS = 500.0
 BURSTS = (3, 6, 9, 10, 12, 15, 20, 30, 40, 50, 60, 75)
-SHORT_BURSTS = (9, 12, 30, 60)
+SHORT_BURSTS = (3, 9, 12, 30, 60)
 RATES = (10, 20, 40, 60, 80, 100, 120, 150, 180)
 SHORT_RATES = (10, 40)
 ROUNDS = 3
@@ -46,7 +46,7 @@ async def _sizes(stage: Stage, side: Side, sizes: Sequence[int], rounds: int) ->
     points: list[Measured] = []
     for size in sizes:
         stage.step(f"{side.name}: {size} requests at the same instant")
-        await side.generator.burst(side.at_once(size))  # environments that were never needed before start now
+        await side.fresh(side.cloud)
         samples: list[Sample] = []
         for _ in range(rounds):
             await asyncio.sleep(REST_S)
@@ -62,6 +62,7 @@ async def _rates(stage: Stage, side: Side, wanted: Sequence[int]) -> list[Measur
     points: list[Measured] = []
     for rate in wanted:
         stage.step(f"{side.name}: {rate} requests a second")
+        await side.fresh(side.cloud)
         count = int(rate * stage.profile.rate_step_s)
         points.append(_measured(rate, await side.generator.arrivals(side.stream(count), rate, seed=rate)))
         if _failed(points, RATE_P95_MS) >= MISSES:
@@ -118,6 +119,7 @@ async def mixed(stage: Stage, side: Side) -> tuple[float, int]:
 
 
 async def _with_crash(stage: Stage, side: Side) -> list[Sample]:
+    await side.fresh(side.cloud)
     under_way = asyncio.create_task(side.generator.burst(side.mix()))
     await asyncio.sleep(CRASH_AFTER_S)
     await side.cloud.crash_database()

@@ -56,8 +56,11 @@ async def _warm(stage: Stage, calls: list[Call]) -> None:
     """One environment for each of the fifty, so that no start of one is measured."""
     stage.step(f"starting {AT_ONCE} environments")
     rooms = {"AgentsFunction": "apply", "MembersFunction": "register", "ClaimsFunction": "claim"}
-    started = [await warm(stage, f, [c for c in calls if c.operation == name]) for f, name in rooms.items()]
-    stage.figure("Environments that were started before", sum(started))
+    started = 0
+    for function, operation in rooms.items():
+        wanted = [call for call in calls if call.operation == operation]
+        started += await warm(stage.target, stage.generator, function, wanted)
+    stage.figure("Environments that were started before", started)
 
 
 async def _steps(stage: Stage, fifty: Fifty) -> None:

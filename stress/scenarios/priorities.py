@@ -52,7 +52,7 @@ def _judge(stage: Stage, alone: list[float], flooded: list[float]) -> None:
         stage.figure(f"High jobs {name}: p95", percentile(values, 0.95), "ms")
     wanted = stage.profile.priority_rounds * PEOPLE * 2
     stage.equal("High jobs measured, each way", (wanted, wanted), (len(alone), len(flooded)))
-    stage.most("p95 of high jobs behind a flood ÷ unloaded", RATIO, after / before if before else float("inf"), "×")
+    stage.most("p95 of high jobs behind a flood ÷ unloaded", RATIO, after / max(before, 0.001), "×")
 
 
 async def _high(stage: Stage, name: str) -> list[float]:

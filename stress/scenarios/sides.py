@@ -1,32 +1,50 @@
 """The two systems of a comparison, each with people of its own."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from stress.crowd import Person
 from stress.ledger import Call
 from stress.load import Generator
 from stress.people import People
+from stress.scenarios.common import warm
 from stress.target import LocalCloud
 
 # While it is found out how much a system takes, it is asked for more than that: whatever it answers is counted.
+CONCURRENCY = 20  # each room's own, reserved
 ANYTHING = (0, 200, 201, 429, 500, 502, 503, 504)
+
+
+async def _as_it_is(_cloud: LocalCloud) -> None:
+    """Nothing needs to be done."""
 
 
 @dataclass
 class Side:
-    """One of them: its cloud, a generator for it, and members who are signed in there."""
+    """One of them: its cloud, a generator for it, members who are signed in there; `fresh` makes it as if rested."""
 
     name: str
     cloud: LocalCloud
     generator: Generator
     people: People
     members: list[Person]
+    fresh: Callable[[LocalCloud], Awaitable[None]] = _as_it_is
     _turns: Iterator[Person] = field(init=False)
 
     def __post_init__(self) -> None:
         self._turns = itertools.cycle(self.members)
+
+    async def warm(self) -> None:
+        """All environments that the rooms may have, so that no start of one is measured."""
+        kinds = {
+            "AgentsFunction": self.people.application,
+            "MembersFunction": self.people.registration,
+            "ClaimsFunction": self._list,
+        }
+        for function, kind in kinds.items():
+            calls = [replace(kind(), wanted=ANYTHING) for _ in range(CONCURRENCY)]
+            await warm(self.cloud, self.generator, function, calls)
 
     def at_once(self, count: int) -> list[Call]:
         """So many calls, spread over three rooms as evenly as can be: two that write and one that reads."""
