@@ -1,7 +1,7 @@
 """`python -m stress.mail_line`: stands between the functions and the mail service, counts its calls, and can fail it.
 
     PUT /_line {"target": "http://127.0.0.1:…", "down": true}    both optional
-    GET /_line -> {"down": false, "sent": 12, "refused": 3, "refused_at": [epoch seconds, …]}
+    GET /_line -> {"down": false, "sent": 12, "refused": 3, "sent_at": [epoch seconds, …], "refused_at": […]}
 
 While it is down every SendEmail is answered as SES answers when it takes none for now: nothing was sent, and the caller
 knows that. Whatever is asked besides (the health check asks for the account) fails in the same way, but is not counted.

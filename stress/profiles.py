@@ -16,12 +16,15 @@ class Profile:
     judges_speed: bool
     members: int  # with a sign-in, made before the scenarios begin
     pool_steps: tuple[int, ...]  # server connections, from the predecessor's ten to fifty
+    thorough: bool  # with the parts that take long to see: ages of connections, dead hosts, keys whose first call died
+    compares: bool  # with a second cloud that has the predecessor's settings
+    open_s: float  # of the circuit before mail
+    alarm_period_s: int  # of a copy of the deployed alarm, which has 60
     waits_for_refill: bool  # a whole period of a limit, to see the full bucket again
     deployed_alarm: bool  # waits out the alarm as deployed (three periods of 60 s), besides its copy with short ones
     database_away_s: float
     users_s: float
     user_count: int
-    capacity_points: int  # of each curve
     rate_step_s: float
     mix_rounds: int  # of the mix at once, with its two faults
     priority_rounds: int  # unloaded and flooded in turn, so that a slow stretch of the machine meets both
@@ -31,16 +34,19 @@ class Profile:
 
 FULL = Profile(
     name="full",
-    expected_s=840,
+    expected_s=800,
     judges_speed=True,
     members=105,
     pool_steps=(10, 20, 30, 40, 50),
+    thorough=True,
+    compares=True,
+    open_s=6,
+    alarm_period_s=10,
     waits_for_refill=True,
     deployed_alarm=True,
     database_away_s=20,
     users_s=120,
     user_count=50,
-    capacity_points=8,
     rate_step_s=8,
     mix_rounds=3,
     priority_rounds=3,
@@ -51,14 +57,17 @@ SHORT = Profile(
     name="short",
     expected_s=170,
     judges_speed=False,
-    members=56,
+    members=44,
     pool_steps=(10, 50),
+    thorough=False,
+    compares=False,
+    open_s=3,
+    alarm_period_s=5,
     waits_for_refill=False,
     deployed_alarm=False,
-    database_away_s=8,
+    database_away_s=4,
     users_s=10,
-    user_count=20,
-    capacity_points=3,
+    user_count=10,
     rate_step_s=3,
     mix_rounds=1,
     priority_rounds=1,
@@ -71,12 +80,15 @@ CONTROL = Profile(
     judges_speed=False,
     members=30,
     pool_steps=(10, 50),
+    thorough=True,
+    compares=False,
+    open_s=3,
+    alarm_period_s=5,
     waits_for_refill=False,
     deployed_alarm=False,
-    database_away_s=8,
+    database_away_s=4,
     users_s=5,
     user_count=10,
-    capacity_points=2,
     rate_step_s=2,
     mix_rounds=1,
     priority_rounds=1,

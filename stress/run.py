@@ -34,12 +34,9 @@ SCENARIOS: dict[str, ModuleType] = {
 }
 STALL_S = 1.0
 
-# Shorter than production's 60 s, so that a run sees a circuit open, probe and close more than once.
-CIRCUITS = {"email": {"open_s": 6}}
 # One function with limits so short that a run sees them at work; all others have the template's.
 SHORT_LIVED = {"DB_IDLE_TIMEOUT": "2", "DB_MAX_LIFETIME": "5", "DB_CONNECT_TIMEOUT": "2"}
 AFTER = Setup(
-    parameters={"Circuits": json.dumps(CIRCUITS)},
     variables={f"JobsFunction:{name}": value for name, value in SHORT_LIVED.items()},
     flags=("--database-proxy", "--database-connections", "50", "--standby"),
 )
@@ -73,7 +70,10 @@ class Run:
     def __post_init__(self) -> None:
         self.faults = Faults(self.clock)
         self.people = People(self.options.seed)
-        self.cloud = LocalCloud(self.options.root, self.options.state / "after", AFTER)
+        # shorter than production's 60 s, so that a run sees a circuit open, probe and close more than once
+        self.circuits = {"email": {"open_s": self.options.profile.open_s}}
+        setup = replace(AFTER, parameters={"Circuits": json.dumps(self.circuits)})
+        self.cloud = LocalCloud(self.options.root, self.options.state / "after", setup)
 
     async def all(self) -> Report:
         """Go through all of it. Raises CannotStart, NotPrepared."""
@@ -158,7 +158,11 @@ class Run:
         self.live.lag(sample.lag_ms)
 
     def _report(self, monitor: Monitor) -> Report:
-        settings = {"seed": self.options.seed, "circuits that differ": CIRCUITS, "JobsFunction, shortened": SHORT_LIVED}
+        settings = {
+            "seed": self.options.seed,
+            "circuits that differ": self.circuits,
+            "JobsFunction, shortened": SHORT_LIVED,
+        }
         return report(
             self.results,
             started_at=self.started_at,

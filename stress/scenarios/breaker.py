@@ -11,7 +11,6 @@ from stress.stage import Stage
 CROWD = 20
 ROUNDS = 3
 THRESHOLD = 5  # the circuit's, as deployed
-OPEN_S = 6.0  # as this run has set it
 SEES_S = 15.0
 WORKERS = 16  # the worker's reserved concurrency: as many calls can be under way when the circuit opens
 TITLE = "Circuit breaker"
@@ -30,7 +29,7 @@ async def run(stage: Stage) -> None:
             began = time.time()
             await _registrations(stage)
             await _is_open(stage)
-            await stage.pause(2.5 * OPEN_S, "probes of an open circuit")
+            await stage.pause(2.5 * stage.profile.open_s, "probes of an open circuit")
             during = await stage.target.mail()
         finally:
             await stage.target.mail(down=False)
@@ -64,8 +63,8 @@ async def _is_open(stage: Stage) -> None:
 
 def _judge_calls(stage: Stage, refused_at: list[float], lasted_s: float) -> None:
     """The fleet stops at the threshold, and what was under way; afterwards a probe each time the circuit is due."""
-    first = min(refused_at, default=0.0)
-    opening = sum(at < first + OPEN_S * 0.9 for at in refused_at)
+    first, open_s = min(refused_at, default=0.0), stage.profile.open_s
+    opening = sum(at < first + open_s * 0.9 for at in refused_at)
     probes = len(refused_at) - opening
     stage.figure(
         "Calls that reached the dead service",
@@ -79,7 +78,7 @@ def _judge_calls(stage: Stage, refused_at: list[float], lasted_s: float) -> None
     )
     stage.most(
         "Probes of the dead service afterwards: one each time the circuit is due",
-        lasted_s / OPEN_S + 1,
+        lasted_s / open_s + 1,
         probes,
         "calls",
     )
@@ -90,7 +89,7 @@ async def _recovers(stage: Stage) -> None:
     stage.step("waiting for the circuit to close by itself")
     clock = stage.generator.clock
     began = clock.now()
-    said = await _health(stage, "closed", within_s=SEES_S + 2 * OPEN_S)
+    said = await _health(stage, "closed", within_s=SEES_S + 2 * stage.profile.open_s)
     stage.figure("From the service's return until health says that its circuit is closed", clock.now() - began, "s")
     stage.equal("The circuit closes by itself", "closed", circuit_of(said))
 

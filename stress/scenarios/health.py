@@ -18,18 +18,16 @@ PROMISE = (
 # A report is kept for 5 s, a check takes up to 2 s, and one is asked for every second: so late may the truth be told.
 LATE_S = 5.0 + 2.0 + EVERY_S
 ALARM = "stress-unhealthy"
-ALARM_PERIOD_S = 10  # of a copy of the deployed alarm, which has 60
 ALARM_S = 20.0
-OK_S = 3 * ALARM_PERIOD_S + 30.0
+OK_S = 60.0
 DEPLOYED_OK_S = 3 * 60 + 75.0  # its three periods, and the minute between two reports of the schedule
 WRITABLE_S = 30.0
-OPEN_S = 6.0  # of the circuit before mail, as this run has set it
 
 
 async def run(stage: Stage) -> None:
     """The faults that are health's own: the database away, and a failover."""
     alarm = await stage.target.alarms.of("Unhealthy")
-    await stage.target.alarms.copy(alarm, ALARM, ALARM_PERIOD_S)
+    await stage.target.alarms.copy(alarm, ALARM, stage.profile.alarm_period_s)
     state = await _alarm(stage, ALARM, "OK", OK_S)
     stage.check("Before any trouble the alarm is quiet", holds=state != "ALARM", wanted="not ALARM", found=state)
     await _database_away(stage, alarm["AlarmName"])
@@ -153,7 +151,7 @@ def _unhealthy(stage: Stage, said: Sequence[Said], faults: Sequence[Done]) -> No
 
 def _circuits(stage: Stage, said: Sequence[Said], faults: Sequence[Done]) -> None:
     """A circuit that is not closed is told only while mail was down, or until it has recovered."""
-    until = 2 * OPEN_S + LATE_S
+    until = 2 * stage.profile.open_s + LATE_S
     open_ = [each for each in said if each.report and each.circuit("email") != "closed"]
     invented = [each for each in open_ if not any(_around(each, fault, until) for fault in faults)]
     stage.equal("Reports of an open circuit though mail could be sent", 0, len(invented))

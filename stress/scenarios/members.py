@@ -33,10 +33,10 @@ async def run(stage: Stage) -> None:
     await _twenty(stage, agent)
     await _one_mail(stage)
     await _one_key(stage)
-    insisting = await _killed(stage, agent)
     await _quarrels(stage, agent)
     await _limits(stage, agent)
-    await _done_once(stage, insisting)
+    if stage.profile.thorough:
+        await _killed(stage, agent)
     await reconcile(stage)
     stage.equal("Deadlocks in the database", 0, await deadlocks(stage) - before)
 
@@ -72,8 +72,8 @@ async def _one_key(stage: Stage) -> None:
                 ({201: CROWD}, 1), (statuses(later), len(records)))  # fmt: skip
 
 
-async def _killed(stage: Stage, agent: Person) -> list[asyncio.Task[Sample]]:
-    """Environments die while they register; the clients repeat their calls. Returns those at it.
+async def _killed(stage: Stage, agent: Person) -> None:
+    """Environments die while they register; the clients repeat their calls.
 
     A key whose first call died is held until that call could not be running any more: up to half a minute.
     """
@@ -89,10 +89,6 @@ async def _killed(stage: Stage, agent: Person) -> list[asyncio.Task[Sample]]:
     finally:
         await stage.target.rows(NORMAL)
     stage.least("Processes killed while they registered somebody", 5, killed)
-    return insisting
-
-
-async def _done_once(stage: Stage, insisting: Sequence[asyncio.Task[Sample]]) -> None:
     stage.step("waiting for those whose call died")
     samples = await asyncio.gather(*insisting)
     stage.equal("All of them answered in the end, after repeats with their keys", {201: CROWD}, statuses(samples))
