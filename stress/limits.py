@@ -4,12 +4,14 @@ A bucket of `burst` gains one every `period / burst` seconds. The moment of a de
 its answer, so both judgements hold for any moment in between: neither can blame a limiter that keeps exact time.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stress.ledger import Sample
 
 TOO_MANY = 429
+EXACTLY = 1e-6  # of a call: what binary fractions may make of the very moment of a refill
 
 
 @dataclass(frozen=True)
@@ -32,17 +34,33 @@ def wrongly_accepted(samples: Sequence[Sample], limit: Limit) -> int:
     for first in taken:
         ends = sorted(s.done_s for s in taken if s.sent_s >= first.sent_s)
         for count, end in enumerate(ends, start=1):
-            gained = int((end - first.sent_s) / limit.interval_s)
+            gained = int((end - first.sent_s) / limit.interval_s + EXACTLY)
             worst = max(worst, count - limit.burst - gained)
     return worst
 
 
 def wrongly_refused(samples: Sequence[Sample], limit: Limit) -> int:
-    """Of one client's calls: how many were refused though less than a full bucket was taken in the period before."""
-    taken = [s for s in samples if s.accepted and not s.replayed]
-    refused = [s for s in samples if s.status == TOO_MANY]
-    return sum(sum(_before(t, r, limit) for t in taken) < limit.burst for r in refused)
+    """Of one client's calls: how many were refused though the bucket had one, however late the others were charged."""
+    charged = [s for s in samples if _may_be_charged(s)]
+    sent, done = sorted(s.sent_s for s in charged), sorted(s.done_s for s in charged)
+
+    def empty(refused: Sample) -> bool:
+        until = bisect_right(sent, refused.done_s)
+        return any(
+            limit.burst + _gained(first, refused, limit) - (until - bisect_left(done, first.sent_s)) < 1 + EXACTLY
+            for first in charged
+            if first.sent_s <= refused.done_s
+        )
+
+    return sum(s.status == TOO_MANY and not empty(s) for s in samples)
 
 
-def _before(taken: Sample, refused: Sample, limit: Limit) -> bool:
-    return taken.sent_s <= refused.done_s and taken.done_s >= refused.sent_s - limit.period_s
+def _gained(first: Sample, refused: Sample, limit: Limit) -> float:
+    """What the bucket has gained at least between two decisions."""
+    return max(0.0, refused.sent_s - first.done_s) / limit.interval_s
+
+
+def _may_be_charged(sample: Sample) -> bool:
+    """Admission comes before the work: what failed later, or was never answered, may have been charged all the same."""
+    free = sample.replayed or sample.status == TOO_MANY or sample.problem == "request-in-progress"
+    return not free
