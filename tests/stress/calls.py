@@ -1,0 +1,26 @@
+"""Calls and answers made by hand."""
+
+from dataclasses import replace
+from typing import Any
+
+from stress.ledger import Call, Sample
+
+CLIENT = "127.20.0.1"
+
+
+def call(operation: str = "register", **changes: Any) -> Call:
+    """A call that changes something, with a key of its own operation's name unless one is given."""
+    given = {"method": "POST", "path": f"/{operation}", "client": CLIENT, "key": f"key-{operation}"}
+    return Call(operation, **{**given, **changes})
+
+
+def answered(
+    made: Call, status: int = 201, at: float = 0.0, *, problem: str = "", replayed: bool = False, **record: Any
+) -> Sample:
+    """It, sent and answered at one moment; `record` is the answer's."""
+    return Sample("claims", made, at, at, at, status, problem, record or None, replayed)
+
+
+def taking(sample: Sample, *, sent_s: float, done_s: float) -> Sample:
+    """The same, with other times."""
+    return replace(sample, meant_s=sent_s, sent_s=sent_s, done_s=done_s)
