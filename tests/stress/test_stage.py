@@ -1,0 +1,138 @@
+"""What a scenario's stage makes of what was sent and asserted."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from stress.audit import Audit
+from stress.ledger import Ledger, Sample
+from stress.load import Clock, Generator
+from stress.people import People
+from stress.profiles import CONTROL
+from stress.stage import Stage
+from tests.stress.calls import answered, call, taking
+
+ANSWERS = "No call was answered otherwise than it should be"
+
+
+def staged(*samples: Sample) -> Stage:
+    """A stage of the scenario `claims` on which these calls were made."""
+    ledger, nowhere = Ledger(list(samples)), cast("Any", SimpleNamespace())
+    generator = Generator("http://127.0.0.1:9", ledger, Clock(), lambda _: None).of("claims")
+    return Stage("claims", "Claims", "None is lost.", CONTROL, nowhere, nowhere, nowhere, generator, People(1), ledger,
+                 nowhere, nowhere, Path(), Path())  # fmt: skip
+
+
+@pytest.fixture
+def stage() -> Stage:
+    """One good answer, one check that holds."""
+    stage = staged(answered(call(), 201))
+    stage.equal("One was made", 1, 1)
+    return stage
+
+
+def test_a_scenario_in_which_all_holds_passes(stage: Stage) -> None:
+    """With the check of all answers added to its own."""
+    result = stage.result()
+    assert (result.status, [(c.name, c.passed) for c in result.checks]) == (
+        "PASS",
+        [("One was made", True), (ANSWERS, True)],
+    )
+
+
+def test_an_answer_that_was_not_wanted_fails_it_though_nothing_else_looks(stage: Stage) -> None:
+    """And is told by operation and problem."""
+    stage.ledger.note(answered(call("claim"), 500, problem="internal"))
+    result = stage.result()
+    assert result.status == "FAIL"
+    assert [c.found for c in result.checks if not c.passed] == ["{'claim: 500 internal': 1}"]
+    assert result.answers == {"201": 1, "500 internal": 1}
+
+
+def test_what_is_wanted_is_the_call_s_own_matter(stage: Stage) -> None:
+    """A refusal that was meant is none of the wrong ones; an acceptance in its place is."""
+    stage.ledger.note(answered(call("claim", wanted=(429,)), 429, problem="too-many-requests"))
+    assert stage.result().status == "PASS"
+    stage.ledger.note(answered(call("claim", wanted=(429,)), 201))
+    assert stage.result().status == "FAIL"
+
+
+def test_calls_of_another_scenario_are_not_its_own() -> None:
+    """Neither for its samples nor against its answers."""
+    stage = staged(answered(call(), 201))
+    stage.generator, stage.key = stage.generator.of("agents"), "agents"
+    stage.equal("One is one", 1, 1)
+    result = stage.result()
+    assert (result.samples, result.answers, result.lag) == (0, {}, None)
+
+
+@pytest.mark.parametrize("samples", [[], [answered(call(), 201)] * 3])
+def test_a_scenario_that_asserts_nothing_is_invalid(samples: list[Sample]) -> None:
+    """However well its calls were answered: that none was answered wrongly is no promise kept."""
+    assert staged(*samples).result().status == "INVALID"
+
+
+def test_a_wrong_answer_fails_a_scenario_that_asserts_nothing() -> None:
+    """It is known to be wrong."""
+    assert staged(answered(call(), 500)).result().status == "FAIL"
+
+
+def test_a_scenario_short_of_samples_is_invalid(stage: Stage) -> None:
+    """What it takes and what it has are both told."""
+    stage.wanted += 2
+    result = stage.result()
+    assert (result.status, result.samples, result.samples_wanted) == ("INVALID", 1, 2)
+    stage.ledger.note(answered(call(), 201))
+    assert stage.result().status == "PASS"
+
+
+def test_a_late_generator_makes_it_invalid(stage: Stage) -> None:
+    """Sent 51 ms after it was meant."""
+    late = answered(call(), 201)
+    stage.ledger.samples = [Sample("claims", late.call, 0.0, 0.051, 0.06, 201)]
+    result = stage.result()
+    assert result.lag is not None
+    assert (result.status, round(result.lag.p99)) == ("INVALID", 51)
+
+
+def test_a_difference_fails_it(stage: Stage) -> None:
+    """Though every check holds."""
+    stage.audit.compare("claims", "id", 1, 0)
+    assert stage.result().status == "FAIL"
+
+
+def test_a_check_is_kept_as_it_came_out() -> None:
+    """Each of the four ways to assert, holding and not."""
+    stage = staged()
+    said = [stage.check("c", holds=False, wanted="a", found="b"), stage.equal("e", 2, 3)]
+    said += [
+        stage.most("m", 2, 2.0, "s"),
+        stage.most("m", 2, 2.01, "s"),
+        stage.least("l", 2, 2),
+        stage.least("l", 2, 1.99),
+    ]
+    assert said == [False, False, True, False, True, False]
+    assert [check.passed for check in stage.checks] == said
+    assert (stage.checks[2].wanted, stage.checks[3].found) == ("≤ 2 s", "2.01 s")
+
+
+def test_latencies_are_of_the_accepted_calls_and_by_operation() -> None:
+    """Refusals are fast, and would flatter."""
+    slow = taking(answered(call("claim"), 201), sent_s=0, done_s=0.4)
+    refused = taking(answered(call("claim"), 429), sent_s=0, done_s=0.001)
+    other = taking(answered(call("register"), 200), sent_s=0, done_s=0.1)
+    found = {each.operation: (each.calls, each.p50) for each in staged(slow, refused, other).result().latencies}
+    assert found == {"claim": (1, pytest.approx(400)), "register": (1, pytest.approx(100))}
+
+
+def test_of_many_differences_the_first_are_listed_and_the_rest_is_counted() -> None:
+    """Nothing of it gets lost."""
+    audit = Audit()
+    for nth in range(60):
+        audit.compare("claims", str(nth), 1, nth % 2)
+        audit.compare("mails", str(nth), 1, 0)
+    found = audit.reconciliation()
+    assert found.compared == {"claims": 60, "mails": 60}
+    assert (len(found.differences), found.more_differences) == (50, 40)
