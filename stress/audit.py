@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
-from stress.ledger import Sample
+from stress.ledger import Sample, accepted_once, unsettled
 from stress.model import Difference, Reconciliation
 
 LISTED = 50
@@ -30,7 +30,6 @@ LEFT: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "withdraw": ("claim.moved", ("claim-moved",)),
 }
 TO_DESK = frozenset({"staff-new-claim"})
-UNKNOWN = frozenset({0, 500, 502, 503, 504})
 
 
 @dataclass
@@ -63,10 +62,23 @@ def _text(value: object) -> str:
 
 @dataclass(frozen=True)
 class Told:
-    """What the calls about one subject (a person, a claim) were told: how many of each operation were accepted."""
+    """What the calls about one subject (a person, a claim) were told: how many of each operation were accepted.
+
+    `unknown` are those of which nobody was told whether they were done.
+    """
 
     accepted: Counter[str]
     unknown: Counter[str]
+
+    def settled(self, audit: Mapping[str, int]) -> "Told":
+        """The unknown ones decided by the entries that the audit has of them: then all else must be there as well."""
+        accepted, beyond = Counter(self.accepted), Counter(audit)
+        beyond.subtract(self.audit())
+        for name, count in self.unknown.items():
+            done = min(count, max(0, beyond[LEFT[name][0]]))
+            beyond[LEFT[name][0]] -= done
+            accepted[name] += done
+        return Told(+accepted, Counter())
 
     def audit(self) -> Counter[str]:
         """The audit entries that there must be, by action."""
@@ -74,11 +86,23 @@ class Told:
 
     def jobs(self) -> Counter[str]:
         """The jobs that there must be, by template."""
-        return _sum(dict.fromkeys(LEFT[name][1], count) for name, count in self.accepted.items() if name in LEFT)
+        return _jobs(self.accepted)
 
     def mails(self) -> int:
         """The mails that the person must have got."""
-        return sum(count for job, count in self.jobs().items() if job != "identity" and job not in TO_DESK)
+        return _mails(self.accepted)
+
+    def more_mails(self) -> int:
+        """The mails that they may have got besides."""
+        return _mails(self.unknown)
+
+
+def _jobs(calls: Mapping[str, int]) -> Counter[str]:
+    return _sum(dict.fromkeys(LEFT[name][1], count) for name, count in calls.items() if name in LEFT)
+
+
+def _mails(calls: Mapping[str, int]) -> int:
+    return sum(count for job, count in _jobs(calls).items() if job != "identity" and job not in TO_DESK)
 
 
 def _sum(parts: Iterable[Mapping[str, int]]) -> Counter[str]:
@@ -88,22 +112,15 @@ def _sum(parts: Iterable[Mapping[str, int]]) -> Counter[str]:
     return total
 
 
-def told_of(samples: Sequence[Sample], subject: str) -> Told:
-    """What was told of one subject: calls are about what `facts["subject"]` names, or what their answer made."""
-    accepted: Counter[str] = Counter()
-    unknown: Counter[str] = Counter()
-    done: set[tuple[str, str | None]] = set()
+def told_of(samples: Sequence[Sample], subject: str, made_by: Sample | None = None) -> Told:
+    """What was told of one subject: calls are about what `facts["subject"]` names, or what their answer made.
+
+    `made_by` is the call without an answer that has made it, where that is so.
+    """
     mine = [sample for sample in samples if subject_of(sample) == subject]
-    for sample in mine:
-        call = (sample.call.operation, sample.call.key)
-        if sample.accepted and call not in done:
-            done.add(call)
-            accepted[sample.call.operation] += 1
-    last = {(s.call.operation, s.call.key): s for s in mine}
-    for call, sample in last.items():
-        if call not in done and sample.status in UNKNOWN:
-            unknown[sample.call.operation] += 1
-    return Told(accepted, unknown)
+    accepted = Counter(sample.call.operation for sample in accepted_once(mine))
+    accepted.update([made_by.call.operation] if made_by else [])
+    return Told(accepted, Counter(s.call.operation for s in unsettled(mine) if s.call.operation in LEFT))
 
 
 def subject_of(sample: Sample) -> str | None:
@@ -128,44 +145,48 @@ class People:
         for row in rows:
             found[row["email"]].append(row)
         for email, calls in attempts.items():
-            told = {str(s.record["id"]) for s in calls if s.accepted and s.record}
-            unknown = not told and any(s.status in UNKNOWN for s in calls)
-            if unknown:
-                self._audit.compare(
-                    "calls without an answer, done more than once",
-                    calls[0].call.key or "",
-                    0,
-                    max(0, len(found[email]) - 1),
-                )
-                continue
-            self._audit.compare(
-                "accounts of an address", calls[0].call.key or "", sorted(told), sorted(r["id"] for r in found[email])
-            )
-            for row in found[email]:
-                if row["id"] in told:
-                    self._person(row, next(s for s in calls if s.accepted))
+            self._address(calls, found[email])
 
-    def _person(self, row: Mapping[str, Any], first: Sample) -> None:
-        subject, audit = row["id"], self._audit
-        told = told_of(self._samples, subject)
+    def _address(self, calls: Sequence[Sample], rows: Sequence[Mapping[str, Any]]) -> None:
+        key = calls[0].call.key or ""
+        told = {str(s.record["id"]): s for s in reversed(calls) if s.accepted and s.record}
+        maybe = [] if told else unsettled(calls)
+        if maybe:
+            more = max(0, len(rows) - 1)
+            self._audit.compare("calls without an answer, done more than once", key, 0, more)
+        else:
+            self._audit.compare("accounts of an address", key, sorted(told), sorted(row["id"] for row in rows))
+        for row in rows:
+            if row["id"] in told:
+                self._person(row, told[row["id"]], told_of(self._samples, row["id"]))
+            elif maybe:
+                made_by = next((s for s in maybe if _could_make(s, row)), maybe[0])
+                self._person(row, made_by, told_of(self._samples, row["id"], made_by))
+
+    def _person(self, row: Mapping[str, Any], first: Sample, told: Told) -> None:
+        subject, audit, done = row["id"], self._audit, told.settled(row["audit"])
+        is_member = first.call.operation == "register"
         rows = (row["members"], row["subscriptions"], row["agents"])
-        audit.compare("rows of a person", subject, (1, 1, 0) if first.call.operation == "register" else (0, 0, 1), rows)
-        if first.call.operation == "register":
+        audit.compare("rows of a person", subject, (1, 1, 0) if is_member else (0, 0, 1), rows)
+        if is_member:
             agent = first.call.facts.get("agent")
             audit.compare("agent of a member", subject, agent, row["agent"])
-            audit.compare(
-                "commissions of a member",
-                subject,
-                commissions(told, row["price"] if agent else None),
-                row["commissions"],
-            )
-        if not told.unknown:
-            audit.compare("audit entries of a person", subject, dict(told.audit()), row["audit"])
-            audit.compare(
-                "jobs of a person", subject, {f"{job} done": n for job, n in told.jobs().items()}, row["jobs"]
-            )
-            claims = sum(c for s, c in _claim_mails(self._samples, subject))
-            audit.compare("mails to a person", subject, told.mails() + claims, self._inbox[row["email"]])
+            earned = commissions(done, row["price"] if agent else None)
+            audit.compare("commissions of a member", subject, earned, row["commissions"])
+        audit.compare("audit entries of a person", subject, dict(done.audit()), row["audit"])
+        audit.compare("jobs of a person", subject, _all_done(done), row["jobs"])
+        least, more = _claim_mails(self._samples, subject)
+        got, least = self._inbox[row["email"]], least + done.mails()
+        audit.compare("mails to a person", subject, min(max(got, least), least + more), got)
+
+
+def _could_make(sample: Sample, row: Mapping[str, Any]) -> bool:
+    role = "member" if sample.call.operation == "register" else "agent"
+    return (role, sample.call.facts.get("agent")) == (row["role"], row["agent"])
+
+
+def _all_done(told: Told) -> dict[str, int]:
+    return {f"{job} done": count for job, count in told.jobs().items()}
 
 
 def commissions(told: Told, price: str | None) -> list[str]:
@@ -176,13 +197,13 @@ def commissions(told: Told, price: str | None) -> list[str]:
     return [f"{kind} {(Decimal(price) * RATES[kind]).quantize(CENT, ROUND_HALF_EVEN)}" for kind in kinds]
 
 
-def _claim_mails(samples: Sequence[Sample], member: str) -> Iterable[tuple[str, int]]:
-    ids = {
-        str(s.record["id"])
-        for s in samples
-        if s.call.operation == "claim" and s.accepted and s.record and s.call.facts.get("member") == member
-    }
-    return ((claim, told_of(samples, claim).mails()) for claim in ids)
+def _claim_mails(samples: Sequence[Sample], member: str) -> tuple[int, int]:
+    """The mails that a member must have got for their claims, and how many more there may be."""
+    filed = [s for s in samples if s.call.operation == "claim" and s.call.facts.get("member") == member]
+    ids = {str(s.record["id"]) for s in filed if s.accepted and s.record}
+    told = [told_of(samples, claim) for claim in ids]
+    maybe = _mails(Counter(s.call.operation for s in unsettled(filed)))
+    return sum(each.mails() for each in told), maybe + sum(each.more_mails() for each in told)
 
 
 class Claims:
@@ -197,44 +218,49 @@ class Claims:
         """The claims of these members: those that they were told of, and no other."""
         filed = [s for s in self._samples if s.call.operation == "claim" and s.call.facts.get("member") in members]
         told = {str(s.record["id"]) for s in filed if s.accepted and s.record}
-        settled = {s.call.key for s in filed if s.accepted}
-        unknown = {s.call.key for s in filed if s.status in UNKNOWN} - settled
-        found = {row["id"] for row in rows}
-        self._audit.compare("claims that were told but are not there", "all", 0, len(told - found))
-        untold = max(0, len(found - told) - len(unknown))
-        self._audit.compare("claims that nobody was told of", "all", 0, untold)
+        maybe = {str((s.call.body or {}).get("title")): s for s in unsettled(filed)}
+        lost = told - {row["id"] for row in rows}
+        self._audit.compare("claims that were told but are not there", "all", 0, len(lost))
+        others = Counter(row["title"] for row in rows if row["id"] not in told)
+        self._audit.compare("claims that nobody was told of", "all", 0, (others - Counter(list(maybe))).total())
         for row in rows:
-            if row["id"] in told:
-                self._claim(row)
+            made_by = None if row["id"] in told else maybe.get(row["title"])
+            if row["id"] in told or made_by:
+                self._claim(row, told_of(self._samples, row["id"], made_by).settled(row["audit"]))
 
-    def _claim(self, row: Mapping[str, Any]) -> None:
+    def _claim(self, row: Mapping[str, Any], told: Told) -> None:
         subject, audit = row["id"], self._audit
-        told = told_of(self._samples, subject)
         moves = told.accepted["move"] + told.accepted["withdraw"]
-        audit.compare(
-            "history of a claim",
-            subject,
-            (1 + moves, 0, row["state"]),
-            (row["steps"], row["broken"], row["last_state"]),
-        )
-        audit.compare(
-            "audit entries of a claim",
-            subject,
-            dict(told.audit()),
-            {k: n for k, n in row["audit"].items() if k.startswith("claim.")},
-        )
-        audit.compare("jobs of a claim", subject, {f"{job} done": n for job, n in told.jobs().items()}, row["jobs"])
-        audit.compare(
-            "notices of a claim to the desk", subject, told.jobs()["staff-new-claim"], self._desk[row["number"]]
-        )
-        audit.compare("documents of a claim", subject, self._documents(subject), row["documents"])
+        entries = {action: n for action, n in row["audit"].items() if action.startswith("claim.")}
+        history = (row["steps"], row["broken"], row["last_state"])
+        audit.compare("history of a claim", subject, (1 + moves, 0, row["state"]), history)
+        audit.compare("audit entries of a claim", subject, dict(told.audit()), entries)
+        audit.compare("jobs of a claim", subject, _all_done(told), row["jobs"])
+        notices = self._desk[row["number"]]
+        audit.compare("notices of a claim to the desk", subject, told.jobs()["staff-new-claim"], notices)
+        mine = [sample for sample in self._samples if sample.call.facts.get("claim") == subject]
+        audit.compare("documents of a claim", subject, documents(mine, row["documents"]), row["documents"])
 
-    def _documents(self, claim: str) -> dict[str, str]:
-        mine = [s for s in self._samples if s.call.facts.get("claim") == claim and s.accepted and s.record]
-        documents: dict[str, str] = {}
-        for sample in mine:
-            document = sample.record or {}
-            state = "available" if sample.call.operation == "complete" else "pending"
-            if sample.call.operation == "complete" or document["id"] not in documents:
-                documents[document["id"]] = f"{state} {document['size']}"
-        return documents
+
+def documents(calls: Sequence[Sample], found: Mapping[str, str]) -> dict[str, str]:
+    """The documents that a claim must have, as `state size`: what was told, and what of `found` is open."""
+    told: dict[str, str] = {}
+    for record, operation in ((s.record, s.call.operation) for s in calls if s.accepted and s.record):
+        if operation == "complete" or record["id"] not in told:
+            told[record["id"]] = f"{'available' if operation == 'complete' else 'pending'} {record['size']}"
+    for sample in unsettled(calls):
+        told |= (
+            _completed(sample, told, found) if sample.call.operation == "complete" else _announced(sample, told, found)
+        )
+    return told
+
+
+def _announced(sample: Sample, told: Mapping[str, str], found: Mapping[str, str]) -> dict[str, str]:
+    state = f"pending {(sample.call.body or {}).get('size')}"
+    return dict([(id_, has) for id_, has in found.items() if id_ not in told and has == state][:1])
+
+
+def _completed(sample: Sample, told: Mapping[str, str], found: Mapping[str, str]) -> dict[str, str]:
+    document = sample.call.path.split("/")[-2]
+    done = told.get(document, "").replace("pending", "available")
+    return {document: done} if done and found.get(document) == done else {}

@@ -1,11 +1,13 @@
 """Every call and what it was answered: the harness's own memory, to be held against what the system holds."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 NO_ANSWER = 0  # the status of a call whose line ended, or that was given up
+# Of an answer that leaves open whether the thing was done: the line, the gateway, a function that died or can't now.
+FAILURES = frozenset({NO_ANSWER, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,11 @@ class Sample:
         return self.status in (200, 201)
 
     @property
+    def undecided(self) -> bool:
+        """Whether it leaves open if the thing was done: a failure, or the first call of its key still at work."""
+        return self.status in FAILURES or (self.status, self.problem) == (409, "request-in-progress")
+
+    @property
     def answer(self) -> str:
         """Its status and problem, as the report counts them."""
         return f"{self.status or 'no answer'} {self.problem}".strip()
@@ -91,6 +98,26 @@ class Ledger:
             if sample.call.operation in operations and sample.accepted and (None in name or name not in seen):
                 seen.add(name)
                 yield sample
+
+
+def accepted_once(samples: Iterable[Sample]) -> list[Sample]:
+    """The first acceptance of each call; those without a key are each a call of its own."""
+    first: dict[tuple[str, object], Sample] = {}
+    for sample in samples:
+        if sample.accepted:
+            first.setdefault(_which(sample), sample)
+    return list(first.values())
+
+
+def unsettled(samples: Sequence[Sample]) -> list[Sample]:
+    """The last sample of each call that was never accepted, and of which it is open whether it was done."""
+    last = {_which(sample): sample for sample in samples}
+    done = {_which(sample) for sample in samples if sample.accepted}
+    return [sample for which, sample in last.items() if which not in done and sample.undecided]
+
+
+def _which(sample: Sample) -> tuple[str, object]:
+    return sample.call.operation, sample.call.key or id(sample)
 
 
 def answers(samples: Iterable[Sample]) -> dict[str, int]:

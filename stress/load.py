@@ -21,8 +21,6 @@ from stress.ledger import NO_ANSWER, Call, Ledger, Sample
 TIMEOUT_S = 35.0  # longer than API Gateway's own 29
 LEAD_S = 0.05  # between deciding on a burst and its instant, for the tasks to be ready
 RETRY_AFTER_S = 0.5  # of a client that was told no time
-# Worth another try with the same key: the gateway, a function that died, one that can't now, the first still running.
-PASSING = frozenset({NO_ANSWER, 500, 502, 503, 504})
 
 
 class Clock:
@@ -104,8 +102,7 @@ class Generator:
         until, attempt = self.clock.now() + within_s, 1
         while True:
             sample = await self.send(call, attempt=attempt)
-            again = sample.status in PASSING or (sample.status, sample.problem) == (409, "request-in-progress")
-            if not again or self.clock.now() > until:
+            if not sample.undecided or self.clock.now() > until:
                 return sample
             await asyncio.sleep(sample.retry_after_s or RETRY_AFTER_S)
             attempt += 1

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stress import sql
-from stress.audit import LEFT, UNKNOWN, Claims, People
-from stress.ledger import Sample
+from stress.audit import LEFT, Claims, People
+from stress.ledger import Sample, unsettled
 
 if TYPE_CHECKING:
     from stress.stage import Stage
@@ -50,7 +50,7 @@ async def _messages(stage: "Stage") -> int:
 
 async def _people(stage: "Stage", samples: Sequence[Sample], inbox: Counter[str]) -> None:
     made = [s for s in samples if s.call.operation in ("apply", "register") and s.call.body]
-    touched = {s.call.facts.get("subject") or s.call.facts.get("member") for s in stage.samples}
+    touched = {s.call.facts.get("subject") or s.call.facts.get("member") for s in stage.samples} - {None}
     mine = {id(s) for s in stage.samples}
     emails = {s.call.body["email"] for s in made if id(s) in mine or (s.record or {}).get("id") in touched}  # type: ignore[index]
     attempts: dict[str, list[Sample]] = {email: [] for email in sorted(emails)}
@@ -59,7 +59,7 @@ async def _people(stage: "Stage", samples: Sequence[Sample], inbox: Counter[str]
             attempts[email].append(sample)
     rows = await stage.target.rows(SQL["people"], {"emails": list(attempts)})
     People(stage.audit, samples, inbox).compare(attempts, rows)
-    known = [s.call.body["email"] for s in made if s.accepted or s.status in UNKNOWN]  # type: ignore[index]
+    known = [s.call.body["email"] for s in made if s.accepted or s.undecided]  # type: ignore[index]
     strangers = await stage.target.rows(SQL["strangers"], {"emails": known})
     stage.audit.compare("accounts that nobody was told of", "all", [], [row["id"] for row in strangers])
 
@@ -76,9 +76,10 @@ async def _claims(stage: "Stage", samples: Sequence[Sample], desk: list[dict]) -
 
 async def _keys(stage: "Stage") -> None:
     keyed = [s for s in stage.samples if s.call.key and s.call.operation in LEFT]
-    accepted = {s.call.key for s in keyed if s.accepted}
-    maybe = {s.call.key for s in keyed if s.status in UNKNOWN} - accepted
+    accepted, maybe = {s.call.key for s in keyed if s.accepted}, {s.call.key for s in unsettled(keyed)}
     rows = await stage.target.rows(SQL["keys"], {"keys": sorted({str(s.call.key) for s in keyed})})
     found = {row["key"]: row["n"] for row in rows}
-    for key in sorted({s.call.key for s in keyed} - maybe, key=str):
-        stage.audit.compare("rows of an Idempotency-Key", str(key), int(key in accepted), found.get(str(key), 0))
+    for key in sorted({str(s.call.key) for s in keyed}):
+        count = found.get(key, 0)
+        told = min(1, count) if key in maybe else int(key in accepted)
+        stage.audit.compare("rows of an Idempotency-Key", key, told, count)
