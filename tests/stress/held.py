@@ -1,0 +1,124 @@
+"""A member with two claims' worth of calls, an agent, and what the system holds of them when all went well."""
+
+from collections import Counter
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+from stress.audit import Audit, Claims, People
+from stress.ledger import Sample
+from stress.model import Difference
+from tests.stress.calls import answered, call
+
+AGENT, MEMBER, CLAIM, EVIDENCE = "agent-1", "member-1", "claim-1", "document-1"
+ARTA, BESA = "arta@example.test", "besa@example.test"
+NUMBER, TITLE = "CLM-2026-000001", "Cancelled flight 1"
+OF_MEMBER, OF_CLAIM = {"subject": MEMBER}, {"subject": CLAIM, "member": MEMBER}
+OF_EVIDENCE = {"claim": CLAIM, "member": MEMBER}
+
+APPLY = call("apply", body={"email": ARTA})
+REGISTER = call("register", body={"email": BESA}, facts={"agent": AGENT})
+RENEW = call("renew", facts=OF_MEMBER)
+FILE = call("claim", body={"title": TITLE}, facts={"member": MEMBER})
+MOVE = call("move", facts=OF_CLAIM)
+ANNOUNCE = call("announce", body={"size": 39}, facts=OF_EVIDENCE)
+COMPLETE = call("complete", path=f"/claims/{CLAIM}/documents/{EVIDENCE}/completion", facts=OF_EVIDENCE)
+
+
+def told() -> list[Sample]:
+    """The answers: all accepted."""
+    return [
+        answered(APPLY, id=AGENT),
+        answered(call("approve", facts={"subject": AGENT}), 200),
+        answered(REGISTER, id=MEMBER),
+        answered(RENEW, 200),
+        answered(call("edit", facts=OF_MEMBER), 200),
+        answered(FILE, id=CLAIM),
+        answered(MOVE, 200),
+        answered(ANNOUNCE, id=EVIDENCE, size=39),
+        answered(COMPLETE, 200, id=EVIDENCE, size=39),
+    ]
+
+
+def agent_row() -> dict[str, Any]:
+    """As the query `people` gives it."""
+    return {
+        "id": AGENT, "email": ARTA, "role": "agent", "members": 0, "agents": 1, "subscriptions": 0, "price": None,
+        "agent": None, "commissions": [], "audit": {"agent.applied": 1, "agent.approve": 1},
+        "jobs": {"identity done": 1, "agent-received done": 1, "agent-approved done": 1},
+    }  # fmt: skip
+
+
+def member_row() -> dict[str, Any]:
+    """As the query `people` gives it."""
+    return {
+        "id": MEMBER, "email": BESA, "role": "member", "members": 1, "agents": 0, "subscriptions": 1, "price": "35.00",
+        "agent": AGENT, "commissions": ["new 7.00", "renewal 3.50"],
+        "audit": {"member.registered": 1, "membership.renewed": 1, "member.contact_changed": 1},
+        "jobs": {"identity done": 1, "member-welcome done": 1, "membership-renewed done": 1},
+    }  # fmt: skip
+
+
+def claim_row() -> dict[str, Any]:
+    """As the query `claims` gives it."""
+    return {
+        "id": CLAIM, "number": NUMBER, "member": MEMBER, "title": TITLE, "state": "verification", "version": 2,
+        "steps": 2, "broken": 0, "last_state": "verification",
+        "audit": {"claim.submitted": 1, "claim.moved": 1, "document.announced": 1},
+        "jobs": {"claim-received done": 1, "staff-new-claim done": 1, "claim-moved done": 1},
+        "documents": {EVIDENCE: "available 39"},
+    }  # fmt: skip
+
+
+@dataclass
+class World:
+    """What clients were told, and what is there; a test changes either."""
+
+    samples: list[Sample] = field(default_factory=told)
+    people: list[dict[str, Any]] = field(default_factory=lambda: [agent_row(), member_row()])
+    claims: list[dict[str, Any]] = field(default_factory=lambda: [claim_row()])
+    inbox: Counter[str] = field(default_factory=lambda: Counter({ARTA: 2, BESA: 4}))
+    desk: Counter[str] = field(default_factory=lambda: Counter({NUMBER: 1}))
+
+    @property
+    def agent(self) -> dict[str, Any]:
+        """Their row."""
+        return self.people[0]
+
+    @property
+    def member(self) -> dict[str, Any]:
+        """Their row."""
+        return self.people[1]
+
+    @property
+    def claim(self) -> dict[str, Any]:
+        """Its row."""
+        return self.claims[0]
+
+    def answer(self, operation: str, status: int, problem: str = "") -> None:
+        """Have the first call of an operation answered otherwise."""
+        at, old = next((n, s) for n, s in enumerate(self.samples) if s.call.operation == operation)
+        self.samples[at] = answered(old.call, status, problem=problem)
+
+    def drop(self, *operations: str) -> None:
+        """As if there had been no such calls."""
+        self.samples = [s for s in self.samples if s.call.operation not in operations]
+
+    def audit(self) -> Audit:
+        """All of it, compared."""
+        audit = Audit()
+        attempts: dict[str, list[Sample]] = {}
+        for sample in self.samples:
+            if sample.call.operation in ("apply", "register"):
+                attempts.setdefault((sample.call.body or {})["email"], []).append(sample)
+        People(audit, self.samples, self.inbox).compare(attempts, deepcopy(self.people))
+        Claims(audit, self.samples, self.desk).compare([MEMBER], deepcopy(self.claims))
+        return audit
+
+    def differences(self) -> list[Difference]:
+        """What did not agree."""
+        return self.audit().differences
+
+    def found(self) -> set[str]:
+        """Of what kind that was."""
+        return {each.what for each in self.differences()}
