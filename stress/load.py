@@ -38,6 +38,20 @@ class Clock:
         await asyncio.sleep(max(0.0, moment - self.now()))
 
 
+class LineEnded(aiohttp.ClientError):
+    """The line of a call ended before its answer."""
+
+
+async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Send a call once: by itself aiohttp repeats a read whose line ended, and nobody learns that one was lost."""
+    try:
+        return await send(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise LineEnded from error
+
+
 class Generator:
     """Sends calls to one API; each client address has lines of its own. `told` hears of every sample."""
 
@@ -64,7 +78,12 @@ class Generator:
         session, trace = self._session(call.client), SimpleNamespace(sent_s=None)
         try:
             async with session.request(
-                call.method, self.api + call.path, json=call.body, headers=_headers(call), trace_request_ctx=trace
+                call.method,
+                self.api + call.path,
+                json=call.body,
+                headers=_headers(call),
+                allow_redirects=False,
+                trace_request_ctx=trace,
             ) as reply:
                 text = await reply.read()
             answer = _answer(reply, text)
@@ -130,7 +149,11 @@ class Generator:
             connector = aiohttp.TCPConnector(local_addr=local, limit=0)
             timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
             self._sessions[address] = aiohttp.ClientSession(
-                connector=connector, timeout=timeout, trace_configs=[trace], cookie_jar=aiohttp.DummyCookieJar()
+                connector=connector,
+                timeout=timeout,
+                trace_configs=[trace],
+                cookie_jar=aiohttp.DummyCookieJar(),
+                middlewares=[_once],
             )
         return self._sessions[address]
 
