@@ -1,0 +1,99 @@
+"""A small real server on loopback, and a generator that sends to it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from stress.ledger import Ledger, Sample
+from stress.load import Clock, Generator
+
+PROBLEM = "application/problem+json"
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+def created(**record: Any) -> web.Response:
+    """The thing was done."""
+    return web.json_response(record or {"id": "1"}, status=201)
+
+
+def problem(status: int, name: str, **headers: str) -> web.Response:
+    """An RFC 9457 problem."""
+    body = json.dumps({"type": f"urn:interdomestik:problem:{name}", "status": status})
+    return web.Response(text=body, status=status, content_type=PROBLEM, headers=headers)
+
+
+def cut(request: web.BaseRequest) -> web.Response:
+    """End the line without a word."""
+    assert request.transport is not None
+    request.transport.abort()
+    return web.Response()
+
+
+def _peer(request: web.BaseRequest) -> tuple[str, int]:
+    assert request.transport is not None
+    host, port = request.transport.get_extra_info("peername")
+    return host, port
+
+
+@dataclass
+class Rig:
+    """The server's side and the generator's: what was asked, from where, and what came of it."""
+
+    generator: Generator
+    ledger: Ledger
+    heard: list[Sample]
+    requests: list[web.BaseRequest] = field(default_factory=list)
+    lines: list[tuple[str, int]] = field(default_factory=list)  # each request's address and port
+
+    @property
+    def keys(self) -> list[str | None]:
+        """The Idempotency-Keys of all requests, in their order."""
+        return [request.headers.get("Idempotency-Key") for request in self.requests]
+
+
+@asynccontextmanager
+async def served(handler: Handler) -> AsyncIterator[str]:
+    """A server's origin, for as long as the block lasts."""
+    runner = web.ServerRunner(web.Server(handler), shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def rigged(
+    answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse] | web.StreamResponse],
+) -> AsyncIterator[Rig]:
+    """A generator of the scenario `setup` before a server that answers like this."""
+    ledger, heard = Ledger(), list[Sample]()
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        await request.read()
+        rig.requests.append(request)
+        rig.lines.append(_peer(request))
+        given = answer(request)
+        return given if isinstance(given, web.StreamResponse) else await given
+
+    async with served(handle) as origin:
+        generator = Generator(origin, ledger, Clock(), heard.append)
+        rig = Rig(generator, ledger, heard)
+        try:
+            yield rig
+        finally:
+            await generator.close()
+
+
+async def eventually(holds: Callable[[], bool]) -> None:
+    """Wait for a condition."""
+    async with asyncio.timeout(30):
+        while not holds():
+            await asyncio.sleep(0.002)

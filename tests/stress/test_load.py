@@ -1,0 +1,377 @@
+"""The load generator before a real server: it keeps its own time, and says so where it did not."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from itertools import cycle, pairwise
+from statistics import fmean
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from stress import load
+from stress.ledger import Sample
+from stress.load import gently
+from stress.people import People
+from stress.processes import free_port
+from tests.stress.calls import call
+from tests.stress.servers import Rig, created, cut, eventually, problem, rigged
+
+
+@pytest.fixture
+def people() -> People:
+    """Callers with addresses of their own."""
+    return People(1)
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    """A test's coroutine, to its end."""
+    asyncio.run(asyncio.wait_for(work, 60))
+
+
+async def opened(gate: asyncio.Event, holds: Callable[[], bool]) -> None:
+    """Open a gate once something holds."""
+    await eventually(holds)
+    gate.set()
+
+
+def test_a_latency_counts_from_the_meant_moment_to_the_answer() -> None:
+    """A server that takes its time is slow, and the generator was not late."""
+
+    async def answer(_request: web.BaseRequest) -> web.Response:
+        await asyncio.sleep(0.2)
+        return created(id="7")
+
+    async def scenario() -> None:
+        async with rigged(answer) as rig:
+            sample = await rig.generator.send(call(wanted=(201,)))
+        assert sample.latency_ms >= 200
+        assert sample.lag_ms < sample.latency_ms / 2
+        assert (sample.status, sample.record, sample.right, sample.attempt) == (201, {"id": "7"}, True, 1)
+
+    run(scenario())
+
+
+def test_a_stalled_generator_makes_its_own_calls_slow_never_fast(people: People) -> None:
+    """The stall is in the lag and in the latency of each call that was due in it, though the server was quick."""
+
+    async def scenario() -> None:
+        async with rigged(lambda _: created()) as rig:
+            rig.generator.stall(0.3)
+            stalled = await rig.generator.burst([people.read("read", "/") for _ in range(20)])
+            after = await rig.generator.send(call())
+        assert min(sample.lag_ms for sample in stalled) >= 250
+        assert min(sample.latency_ms for sample in stalled) >= 250
+        assert after.latency_ms < min(sample.latency_ms for sample in stalled)
+
+    run(scenario())
+
+
+def test_a_call_whose_moment_has_passed_is_late_from_that_moment() -> None:
+    """Not from when it could be sent at last."""
+
+    async def scenario() -> None:
+        async with rigged(lambda _: created()) as rig:
+            await asyncio.sleep(0.2)
+            sample = await rig.generator.send(call(), at=0.0)
+        assert sample.meant_s == 0.0
+        assert sample.latency_ms >= sample.lag_ms >= 200
+
+    run(scenario())
+
+
+def test_a_burst_is_meant_for_one_instant_and_is_there_before_any_answer(people: People) -> None:
+    """Fifty are at the server together: nobody is answered until all have come."""
+    gate = asyncio.Event()
+
+    async def answer(_request: web.BaseRequest) -> web.Response:
+        await gate.wait()
+        return created()
+
+    async def scenario() -> None:
+        async with rigged(answer) as rig:
+            samples, _ = await asyncio.gather(
+                rig.generator.burst([people.registration() for _ in range(50)]),
+                opened(gate, lambda: len(rig.requests) == 50),
+            )
+        assert len({sample.meant_s for sample in samples}) == 1
+        spread = (max(s.sent_s for s in samples) - min(s.sent_s for s in samples)) * 1000
+        assert spread <= max(sample.lag_ms for sample in samples)
+        assert all(sample.lag_ms >= 0 for sample in samples)
+
+    run(scenario())
+
+
+def test_arrivals_do_not_wait_for_answers() -> None:
+    """All are sent while the server answers none."""
+    gate = asyncio.Event()
+
+    async def answer(_request: web.BaseRequest) -> web.Response:
+        await gate.wait()
+        return created()
+
+    async def scenario() -> None:
+        async with rigged(answer) as rig:
+            samples, _ = await asyncio.gather(
+                rig.generator.arrivals([call(key=str(n)) for n in range(100)], 400.0, 1),
+                opened(gate, lambda: len(rig.requests) == 100 and rig.ledger.samples == []),
+            )
+        assert {sample.status for sample in samples} == {201}
+        assert sorted(rig.keys, key=str) == sorted(map(str, range(100)))
+
+    run(scenario())
+
+
+def test_arrivals_come_at_random_moments_at_their_rate() -> None:
+    """Gaps of a Poisson process: their mean is 1 / rate, and they spread as much; a seed repeats them."""
+
+    async def gaps(rig: Rig, seed: int) -> list[float]:
+        samples = await rig.generator.arrivals([call(key=str(n)) for n in range(300)], 1000.0, seed)
+        meant = [sample.meant_s for sample in samples]
+        return [after - before for before, after in pairwise(meant)]
+
+    async def scenario() -> None:
+        async with rigged(lambda _: created()) as rig:
+            first, again, other = await gaps(rig, 1), await gaps(rig, 1), await gaps(rig, 2)
+        mean = fmean(first)
+        assert mean == pytest.approx(0.001, rel=0.25)
+        assert fmean((gap - mean) ** 2 for gap in first) ** 0.5 == pytest.approx(mean, rel=0.35)
+        assert again == pytest.approx(first, abs=1e-9)
+        assert other != pytest.approx(first, abs=1e-9)
+
+    run(scenario())
+
+
+def test_a_call_comes_from_the_address_it_names(people: People) -> None:
+    """Each client a line of its own, kept for its next call."""
+
+    async def scenario() -> None:
+        async with rigged(lambda _: created()) as rig:
+            calls = [people.registration() for _ in range(5)]
+            for made in [*calls, *calls]:
+                await rig.generator.send(made)
+        assert [address for address, _ in rig.lines] == [made.client for made in calls] * 2
+        assert len(set(rig.lines)) == 5
+
+    run(scenario())
+
+
+def test_a_call_is_sent_as_it_was_made() -> None:
+    """Method, path, body, key, token, headers; without them nothing stands in."""
+    said: list[tuple[str, str, bytes, dict[str, str | None]]] = []
+    names = ("Idempotency-Key", "Authorization", "If-Match", "Content-Type", "Cookie")
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        found = {name: request.headers.get(name) for name in names}
+        said.append((request.method, request.path_qs, await request.read(), found))
+        return web.json_response({}, headers={"Set-Cookie": "who=me; Path=/"})
+
+    async def scenario() -> None:
+        async with rigged(answer) as rig:
+            made = call(path="/a?b=c", method="PATCH", body={"x": "é"}, token="t", headers={"If-Match": '"1"'})
+            await rig.generator.send(made)
+            await rig.generator.send(call(method="GET", path="/", key=None))
+
+    run(scenario())
+    full = {"Idempotency-Key": "key-register", "Authorization": "Bearer t", "If-Match": '"1"'}
+    assert said[0][:2] == ("PATCH", "/a?b=c")
+    assert said[0][2] in ('{"x": "é"}'.encode(), b'{"x": "\\u00e9"}')
+    assert said[0][3] == {**full, "Content-Type": "application/json", "Cookie": None}
+    assert said[1] == ("GET", "/", b"", dict.fromkeys(names))
+
+
+def test_a_dead_port_is_an_answer_of_none() -> None:
+    """Not an exception, and a sample as any other."""
+
+    async def scenario() -> None:
+        async with rigged(lambda _: created()) as rig:
+            rig.generator.api = f"http://127.0.0.1:{free_port()}"
+            sample = await rig.generator.send(call())
+        assert (sample.status, sample.accepted, sample.right, sample.record) == (0, False, False, None)
+        assert "Connect" in sample.problem
+        assert rig.ledger.samples == rig.heard == [sample]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_lost_line_is_an_answer_of_none_and_nothing_is_repeated_unseen(method: str) -> None:
+    """Neither on a new line nor on one that was used before, where a client might quietly try again."""
+    turns = cycle([created, cut, cut])
+
+    async def scenario() -> None:
+        async with rigged(lambda request: cut(request) if next(turns) is cut else created()) as rig:
+            samples = [await rig.generator.send(call(method=method)) for _ in range(3)]
+        assert [sample.status for sample in samples] == [201, 0, 0]
+        assert len(rig.requests) == 3
+
+    run(scenario())
+
+
+def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the generator's own limit."""
+    monkeypatch.setattr(load, "TIMEOUT_S", 0.1)
+    gate = asyncio.Event()
+
+    async def answer(_request: web.BaseRequest) -> web.Response:
+        await gate.wait()
+        return created()
+
+    async def scenario() -> None:
+        async with rigged(answer) as rig:
+            sample = await rig.generator.send(call())
+            gate.set()
+        assert (sample.status, sample.latency_ms >= 100) == (0, True)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("status", [301, 303, 307])
+def test_an_answer_that_leads_elsewhere_is_the_answer(status: int) -> None:
+    """A sample is one call and its own answer."""
+
+    async def scenario() -> None:
+        elsewhere = {"Location": "/elsewhere"}
+        async with rigged(lambda _: web.Response(status=status, headers=elsewhere)) as rig:
+            sample = await rig.generator.send(call())
+        assert (sample.status, len(rig.requests)) == (status, 1)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (lambda: problem(429, "too-many-requests", **{"Retry-After": "12"}), (429, "too-many-requests", 12.0, False)),
+        (lambda: problem(409, "email-taken"), (409, "email-taken", None, False)),
+        (lambda: web.Response(status=502, text="<html>"), (502, "", None, False)),
+        (lambda: web.json_response(["a list"]), (200, "", None, False)),
+        (
+            lambda: web.json_response({"type": "urn:x:y"}, headers={"Idempotency-Replayed": "true"}),
+            (200, "", None, True),
+        ),
+        (lambda: web.Response(status=204), (204, "", None, False)),
+    ],
+)
+def test_an_answer_is_read_as_it_is(reply: Any, expected: tuple[int, str, float | None, bool]) -> None:
+    """A problem by its name, what is no JSON object as none."""
+
+    async def scenario() -> None:
+        async with rigged(lambda _: reply()) as rig:
+            sample = await rig.generator.send(call())
+        assert (sample.status, sample.problem, sample.retry_after_s, sample.replayed) == expected
+
+    run(scenario())
+
+
+FAILED = {
+    "503": lambda _: problem(503, "unavailable"),
+    "502": lambda _: web.Response(status=502),
+    "500": lambda _: problem(500, "internal"),
+    "504": lambda _: web.Response(status=504),
+    "a lost line": cut,
+    "still running": lambda _: problem(409, "request-in-progress"),
+}
+
+
+@pytest.mark.parametrize("reply", FAILED.values(), ids=FAILED)
+def test_a_patient_client_repeats_with_the_same_key_until_it_has_an_answer(
+    reply: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And each attempt is a sample."""
+    monkeypatch.setattr(load, "RETRY_AFTER_S", 0.01)
+
+    async def scenario() -> None:
+        async with rigged(lambda request: reply(request) if len(rig.requests) < 3 else created()) as rig:
+            sample = await rig.generator.insist(call(key="one"))
+        assert (sample.status, sample.attempt, rig.keys) == (201, 3, ["one"] * 3)
+        assert [each.attempt for each in rig.ledger.samples] == [1, 2, 3]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(("status", "name"), [(409, "email-taken"), (429, "too-many-requests"), (412, "x"), (422, "x")])
+def test_a_refusal_is_an_answer(status: int, name: str) -> None:
+    """It is not asked again."""
+
+    async def scenario() -> None:
+        async with rigged(lambda _: problem(status, name)) as rig:
+            sample = await rig.generator.insist(call())
+        assert (sample.status, len(rig.requests)) == (status, 1)
+
+    run(scenario())
+
+
+def test_a_patient_client_comes_back_when_it_was_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not before Retry-After, however long that is against its own pause; without one, after its own."""
+    monkeypatch.setattr(load, "RETRY_AFTER_S", 0.01)
+    replies = [problem(503, "x", **{"Retry-After": "1"}), problem(503, "x"), created()]
+
+    async def scenario() -> None:
+        async with rigged(lambda _: replies[len(rig.requests) - 1]) as rig:
+            await rig.generator.insist(call())
+        first, second, third = rig.ledger.samples
+        assert second.sent_s - first.done_s >= 1.0
+        assert third.sent_s - second.done_s < second.sent_s - first.done_s
+
+    run(scenario())
+
+
+def test_patience_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last sample is then what came of it."""
+    monkeypatch.setattr(load, "RETRY_AFTER_S", 0.01)
+
+    async def scenario() -> None:
+        async with rigged(lambda _: problem(503, "unavailable")) as rig:
+            sample = await rig.generator.insist(call(), within_s=0.1)
+        assert sample.status == 503
+        assert sample == rig.ledger.samples[-1]
+        assert len(rig.ledger.samples) == len(rig.requests) >= 2
+
+    run(scenario())
+
+
+def test_samples_are_noted_once_each_under_the_scenario_that_made_them() -> None:
+    """Over lines that all of them share; a stall is of one scenario alone."""
+
+    async def scenario() -> None:
+        async with rigged(lambda _: created()) as rig:
+            pool, agents = rig.generator.of("pool"), rig.generator.of("agents")
+            pool.stall(0.2)
+            sent = [await each.send(call(key=each.scenario)) for each in (rig.generator, agents, pool, agents)]
+        assert [sample.scenario for sample in sent] == ["setup", "agents", "pool", "agents"]
+        assert rig.ledger.samples == rig.heard == sent
+        assert rig.ledger.of("agents") == [sent[1], sent[3]]
+        assert len(set(rig.lines)) == 1
+        assert max(sent, key=lambda sample: sample.lag_ms) is sent[2]
+
+    run(scenario())
+
+
+def test_work_is_done_so_many_at_a_time_and_in_its_order() -> None:
+    """Never more, and as many as that."""
+    busy, most = 0, 0
+
+    async def piece(n: int) -> int:
+        nonlocal busy, most
+        busy += 1
+        most = max(most, busy)
+        await asyncio.sleep(0)
+        busy -= 1
+        return n
+
+    async def scenario() -> None:
+        done = await gently([lambda n=n: piece(n) for n in range(20)], 3)  # type: ignore[misc]
+        assert done == list(range(20))
+
+    run(scenario())
+    assert most == 3
+
+
+def test_lag_and_latency_are_of_the_same_moment() -> None:
+    """What was meant; a call is never faster than it was late."""
+    sample = Sample("pool", call(), 1.0, 1.25, 2.0, 201)
+    assert (sample.lag_ms, sample.latency_ms) == (250, 1000)
+    assert replace(sample, status=200).accepted
+    assert not replace(sample, status=204).accepted
