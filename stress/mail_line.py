@@ -13,11 +13,13 @@ import time
 from dataclasses import asdict, dataclass, field
 
 from aiohttp import ClientSession, web
+from yarl import URL
 
 SEND = "/v2/email/outbound-emails"
 REFUSAL = {"message": "Sending is not possible at this time."}
 REFUSAL_HEADERS = {"x-amzn-ErrorType": "TooManyRequestsException"}
 HOP_BY_HOP = {"connection", "content-length", "host", "transfer-encoding", "keep-alive"}
+OWN_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")  # none of ours, where the caller has none
 
 
 @dataclass
@@ -49,7 +51,15 @@ class Line:
         self.sent += sends
         headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
         body, session = await request.read(), request.app[SESSION]
-        async with session.request(request.method, self.target + request.path_qs, data=body, headers=headers) as reply:
+        url = URL(self.target + request.raw_path, encoded=True)
+        async with session.request(
+            request.method,
+            url,
+            data=body or None,
+            headers=headers,
+            skip_auto_headers=OWN_HEADERS,
+            allow_redirects=False,
+        ) as reply:
             answered = {k: v for k, v in reply.headers.items() if k.lower() not in HOP_BY_HOP | {"content-encoding"}}
             return web.Response(status=reply.status, body=await reply.read(), headers=answered)
 
