@@ -1,0 +1,85 @@
+"""The watch on the deep health check, before a server that says what a test wants."""
+
+import asyncio
+
+import pytest
+from aiohttp import web
+
+from stress import monitor
+from stress.monitor import Monitor, Said
+from stress.people import People
+from tests.stress.servers import Rig, eventually, problem, rigged
+
+REPORT = {"status": "healthy", "checks": {"email": {"circuit": "open"}, "database": {"connected": True}}}
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten looks a second."""
+    monkeypatch.setattr(monitor, "EVERY_S", 0.1)
+
+
+def watched(rig: Rig) -> Monitor:
+    """A monitor of a server's."""
+    return Monitor(rig.generator.of("health"), People(1))
+
+
+def test_what_the_check_says_is_kept_as_it_was_said() -> None:
+    """With the time of each; what is no report is none."""
+
+    async def scenario() -> None:
+        async with rigged(lambda _: web.json_response(REPORT) if len(rig.requests) % 2 else problem(429, "x")) as rig:
+            watch = watched(rig)
+            watch.start()
+            await eventually(lambda: len(watch.said) >= 4)
+            await watch.stop()
+            first, second = watch.said[:2]
+            stopped = len(rig.requests)
+            await asyncio.sleep(0.3)
+            assert len(rig.requests) <= stopped + 1
+        assert (first.status, first.report, first.circuit("email"), first.database) == (
+            "healthy", REPORT, "open", {"connected": True})  # fmt: skip
+        assert (second.status, second.report, second.circuit("email"), second.database) == ("no answer", {}, "", {})
+        assert all(said.asked_s <= said.got_s for said in watch.said)
+        assert {sample.scenario for sample in rig.ledger.samples} == {"health"}
+
+    asyncio.run(scenario())
+
+
+def test_it_asks_on_while_nobody_answers_and_from_many_addresses() -> None:
+    """A silent health check is asked as often as a quick one, and no address as often as its limit."""
+    gate = asyncio.Event()
+
+    async def answer(_request: web.BaseRequest) -> web.Response:
+        await gate.wait()
+        return web.json_response(REPORT)
+
+    async def scenario() -> None:
+        async with rigged(answer) as rig:
+            watch = watched(rig)
+            watch.start()
+            await eventually(lambda: len(rig.requests) >= monitor.ADDRESSES + 1)
+            assert watch.said == []
+            gate.set()
+            await watch.stop()
+        addresses = [address for address, _ in rig.lines]
+        assert len(set(addresses[: monitor.ADDRESSES])) == monitor.ADDRESSES
+
+    asyncio.run(scenario())
+
+
+def test_a_wait_ends_with_the_next_report_that_fits() -> None:
+    """Not with one from before; and with none where there is none in time."""
+
+    async def scenario() -> None:
+        async with rigged(lambda _: problem(503, "x")) as rig:
+            watch = watched(rig)
+            watch.said.append(Said(0, 0, "healthy", {}))
+            assert await watch.until(lambda said: said.status == "healthy", 0.15) is None
+            waiting = asyncio.ensure_future(watch.until(lambda said: said.status == "healthy", 10))
+            await asyncio.sleep(0)
+            after = Said(1, 1, "healthy", {"checks": {}})
+            watch.said += [Said(1, 1, "unhealthy", {}), after]
+            assert await waiting is after
+
+    asyncio.run(scenario())
