@@ -93,15 +93,16 @@ def test_answers_at_once_leave_nothing_in_doubt(calls: list[Timed], limit: Limit
 
 @given(calls=APART, limit=LIMITS, dice=st.randoms(use_true_random=False))
 def test_a_refusal_that_a_true_bucket_would_not_give_is_found(calls: list[Timed], limit: Limit, dice: Random) -> None:
-    """Anywhere in a sequence, not only after a long rest."""
-    bucket, samples, unjust = Bucket(limit), [], 0
+    """Anywhere in a sequence, not only after a long rest; at the very moment of a refill it may be either."""
+    bucket, samples, unjust, plainly = Bucket(limit), [], 0, 0
     for timed in sorted(calls, key=lambda each: each.sent):
         at = Fraction(timed.sent)
-        would = replace(bucket).take(at)
+        would, sooner = (replace(bucket).take(at - early) for early in (0, Fraction(1, 2)))
         accepted = would and dice.random() < 0.7 and bucket.take(at)
         unjust += would and not accepted
+        plainly += sooner and not accepted
         samples.append(sample(accepted, timed.sent))
-    assert wrongly_refused(samples, limit) == unjust
+    assert plainly <= wrongly_refused(samples, limit) <= unjust
 
 
 @pytest.mark.parametrize("extra", [1, 2, 15])

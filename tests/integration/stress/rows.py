@@ -1,0 +1,118 @@
+"""Rows as the system leaves them, inserted by SQL: whole, so that a test can take something away."""
+
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from stress.ledger import Call, Ledger, Sample
+from tests.databases import Blank
+
+PRICE, NEW = "35.00", "7.00"
+
+
+def ident() -> str:
+    """An id that nothing has."""
+    return str(uuid.uuid4())
+
+
+@dataclass
+class System:
+    """A database, its inbox, its queues, and what clients were told; each `add` leaves rows and tells of them."""
+
+    blank: Blank
+    ledger: Ledger = field(default_factory=Ledger)
+    mails: list[dict[str, Any]] = field(default_factory=list)
+    messages: dict[str, int] = field(default_factory=dict)
+
+    def run(self, query: str, *params: object) -> list[dict[str, Any]]:
+        """One statement, by the owner."""
+        return self.blank.rows(query, *params)
+
+    def tell(
+        self, operation: str, status: int = 201, *, scenario: str = "claims", key: str | None = None, **given: Any
+    ) -> str:
+        """A call and its answer, and the key's row where it was done; the key."""
+        key, record = key or f"key-{ident()}", given.pop("record", None)
+        call = Call(operation, "POST", f"/{operation}", "127.20.0.1", key=key, **given)
+        self.ledger.note(Sample(scenario, call, 0, 0, 0, status, record=record))
+        if status in (200, 201):
+            self.run("INSERT INTO idempotency_keys VALUES ('scope', %s, 'print')", key)
+        return key
+
+    def account(self, role: str, email: str) -> str:
+        """An account's row, and nothing else."""
+        account = ident()
+        self.run("INSERT INTO accounts (id, role, email, full_name, language) VALUES (%s, %s, %s, 'X', 'sq')",
+                 account, role, email)  # fmt: skip
+        return account
+
+    def left(self, subject: str, action: str, *jobs: str) -> None:
+        """An audit entry and jobs that are done."""
+        self.run("INSERT INTO audit VALUES (%s, now(), %s, %s, 'us', 'request')", ident(), action, subject)
+        for job in jobs:
+            kind, payload = ("identity", "{}") if job == "identity" else ("mail", f'{{"template": "{job}"}}')
+            self.run("INSERT INTO outbox (id, kind, priority, subject_id, payload, state) "
+                     "VALUES (%s, %s, 'high', %s, %s, 'done')", ident(), kind, subject, payload)  # fmt: skip
+
+    def mail(self, *to: str, text: str = "") -> None:
+        """A mail in the inbox."""
+        self.mails.append({"to": list(to), "text": text})
+
+    def add_agent(self, **told: Any) -> tuple[str, str]:
+        """An agent who applied; id and address."""
+        email = f"arta.{ident()}@example.test"
+        agent = self.account("agent", email)
+        self.run("INSERT INTO agents (id, city, referral_code) VALUES (%s, 'X', %s)", agent, f"ARTA-{agent}")
+        self.left(agent, "agent.applied", "identity", "agent-received")
+        self.mail(email)
+        self.tell("apply", body={"email": email}, record={"id": agent}, **told)
+        return agent, email
+
+    def add_member(self, agent: str, **told: Any) -> tuple[str, str]:
+        """A member of an agent's; id and address."""
+        email = f"besa.{ident()}@example.test"
+        member, subscription = self.account("member", email), ident()
+        self.run("INSERT INTO members (id, country, agent_id) VALUES (%s, 'XK', %s)", member, agent)
+        self.run("INSERT INTO subscriptions (id, member_id, plan, state, starts_on, ends_on, price, currency) "
+                 "VALUES (%s, %s, 'family', 'active', now(), now() + interval '1 year', 35, 'EUR')",
+                 subscription, member)  # fmt: skip
+        self.run("INSERT INTO agent_clients VALUES (%s, %s)", member, agent)
+        self.run("INSERT INTO commissions (id, agent_id, member_id, subscription_id, kind, period_starts_on, rate, "
+                 "amount, currency) VALUES (%s, %s, %s, %s, 'new', now(), 0.2, 7, 'EUR')",
+                 ident(), agent, member, subscription)  # fmt: skip
+        self.left(member, "member.registered", "identity", "member-welcome")
+        self.mail(email)
+        self.tell("register", body={"email": email}, record={"id": member}, facts={"agent": agent}, **told)
+        return member, email
+
+    def add_claim(self, member: str, email: str) -> str:
+        """A claim of a member's that was moved once, with evidence; its id."""
+        claim, document = ident(), ident()
+        self.run("INSERT INTO claims (id, member_id, category, title, company_name, description, incident_date, "
+                 "incident_country, amount, currency) VALUES (%s, %s, 'travel', %s, 'X', 'X', now(), 'CH', 1, 'EUR')",
+                 claim, member, f"Flight {claim}")  # fmt: skip
+        self.run("UPDATE claims SET state = 'verification', version = 2 WHERE id = %s", claim)
+        self.step(claim, member, 1, None, "submitted")
+        self.step(claim, member, 2, "submitted", "verification")
+        self.run("INSERT INTO documents (id, claim_id, slot, file_name, content_type, size, object_key, state) "
+                 "VALUES (%s, %s, 1, 'x', 'text/plain', 39, %s, 'available')", document, claim, document)  # fmt: skip
+        self.left(claim, "claim.submitted", "claim-received", "staff-new-claim")
+        self.left(claim, "claim.moved", "claim-moved")
+        self.mail(email)
+        self.mail(email)
+        self.mail("desk@interdomestik.test", text=f"New: {self.number(claim)}.")
+        facts = {"claim": claim, "member": member}
+        self.tell("claim", body={"title": f"Flight {claim}"}, record={"id": claim}, facts={"member": member})
+        self.tell("move", 200, facts={"subject": claim, "member": member})
+        self.tell("announce", record={"id": document, "size": 39}, facts=facts)
+        self.tell("complete", 200, record={"id": document, "size": 39}, facts=facts)
+        return claim
+
+    def step(self, claim: str, actor: str, version: int, before: str | None, after: str) -> None:
+        """A step of a claim's history."""
+        self.run("INSERT INTO claim_history (claim_id, version, from_state, to_state, actor_role, actor_id) "
+                 "VALUES (%s, %s, %s, %s, 'staff', %s)", claim, version, before, after, actor)  # fmt: skip
+
+    def number(self, claim: str) -> str:
+        """A claim's number."""
+        return str(self.run("SELECT number FROM claims WHERE id = %s", claim)[0]["number"])

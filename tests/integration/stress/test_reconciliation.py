@@ -1,0 +1,301 @@
+"""The reconciliation against a real database: its queries give what the audit takes, and what is wrong is found."""
+
+import asyncio
+import itertools
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from stress import reconcile as reconciling
+from stress.load import Clock, Generator
+from stress.model import Difference
+from stress.people import People
+from stress.profiles import CONTROL
+from stress.reconcile import SQL, reconcile
+from stress.stage import Stage
+from tests.databases import Blank, Postgres
+from tests.integration.stress.rows import System, ident
+
+DESK = "desk@interdomestik.test"
+
+
+@pytest.fixture
+def blank(postgres: Postgres) -> Blank:
+    """A database for each test: the audit looks at all of it."""
+    return postgres.fresh()
+
+
+@pytest.fixture
+def system(blank: Blank) -> System:
+    """An agent, a member of theirs, and the member's claim; all were told of."""
+    system = System(blank)
+    agent, _ = system.add_agent(scenario="setup")
+    system.add_claim(*system.add_member(agent))
+    return system
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks often."""
+    monkeypatch.setattr(reconciling, "LOOK_S", 0.001)
+
+
+class Hasty(Clock):
+    """Time that flies: 10 s at each look, so that what is not done soon will never be."""
+
+    def __init__(self) -> None:
+        self._looks = itertools.count()
+
+    def now(self) -> float:
+        return 10.0 * next(self._looks)
+
+
+def query(system: System, name: str, **params: object) -> list[dict[str, Any]]:
+    """A query's rows, as the harness asks for them."""
+    conninfo = system.blank.postgres.conninfo(dbname=system.blank.name)
+    with psycopg.connect(conninfo, autocommit=True, row_factory=dict_row) as connection:
+        return connection.execute(SQL[name].encode(), params).fetchall()
+
+
+class Target:
+    """What a local cloud would be asked, of this system."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+
+    async def rows(self, text: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        name = next(name for name, known in SQL.items() if known == text)
+        return query(self._system, name, **(params or {}))
+
+    async def queued(self) -> dict[str, int]:
+        return self._system.messages
+
+    async def inbox(self) -> tuple[Counter[str], list[dict[str, Any]]]:
+        mails = self._system.mails
+        return Counter(to for mail in mails for to in mail["to"]), [mail for mail in mails if DESK in mail["to"]]
+
+
+def staged(system: System, key: str = "claims") -> Stage:
+    """The stage of a scenario at its end."""
+    live = cast("Any", SimpleNamespace(step=lambda _: None))
+    generator = Generator("http://127.0.0.1:9", system.ledger, Hasty(), lambda _: None).of(key)
+    nothing = cast("Any", None)
+    return Stage(key, key, "All is there.", CONTROL, cast("Any", Target(system)), nothing, nothing, generator,
+                 People(1), system.ledger, nothing, live, Path(), Path())  # fmt: skip
+
+
+def differences(system: System, key: str = "claims") -> list[Difference]:
+    """What the reconciliation of a scenario finds."""
+    stage = staged(system, key)
+    asyncio.run(reconcile(stage))
+    return stage.audit.differences
+
+
+def found(system: System, key: str = "claims") -> set[str]:
+    """Of what kind that is."""
+    return {each.what for each in differences(system, key)}
+
+
+def test_where_all_is_as_it_was_told_nothing_is_found_and_all_was_looked_at(system: System) -> None:
+    """Every kind of comparison is made."""
+    stage = staged(system)
+    asyncio.run(reconcile(stage))
+    assert stage.audit.differences == []
+    assert stage.audit.compared == Counter({
+        "accounts of an address": 1, "rows of a person": 1, "agent of a member": 1, "commissions of a member": 1,
+        "audit entries of a person": 1, "jobs of a person": 1, "mails to a person": 1,
+        "accounts that nobody was told of": 1, "claims that were told but are not there": 1,
+        "claims that nobody was told of": 1, "history of a claim": 1, "audit entries of a claim": 1,
+        "jobs of a claim": 1, "notices of a claim to the desk": 1, "documents of a claim": 1,
+        "rows of an Idempotency-Key": 3, "jobs that are not done": 1, "messages left in queues": 1,
+    })  # fmt: skip
+
+
+def test_the_query_of_people_gives_all_there_is_of_each(system: System) -> None:
+    """In the audit's own shapes."""
+    made = {row["role"]: row["email"] for row in system.run("SELECT role, email FROM accounts")}
+    rows = {row["role"]: row for row in query(system, "people", emails=list(made.values()))}
+    ids = {role: row.pop("id") for role, row in rows.items()}
+    assert rows["member"] == {
+        "email": made["member"], "role": "member", "members": 1, "agents": 0, "subscriptions": 1, "price": "35.00",
+        "agent": ids["agent"], "commissions": ["new 7.00"], "audit": {"member.registered": 1},
+        "jobs": {"identity done": 1, "member-welcome done": 1},
+    }  # fmt: skip
+    assert rows["agent"] == {
+        "email": made["agent"], "role": "agent", "members": 0, "agents": 1, "subscriptions": 0, "price": None,
+        "agent": None, "commissions": [], "audit": {"agent.applied": 1},
+        "jobs": {"identity done": 1, "agent-received done": 1},
+    }  # fmt: skip
+    assert query(system, "people", emails=[]) == []
+
+
+def test_the_query_of_claims_gives_all_there_is_of_each(system: System) -> None:
+    """In the audit's own shapes."""
+    (known,) = system.run("SELECT c.id::text, c.number, c.member_id::text AS member, c.title, d.id::text AS document "
+                          "FROM claims c JOIN documents d ON d.claim_id = c.id")  # fmt: skip
+    document = known.pop("document")
+    assert query(system, "claims", members=[known["member"]]) == [{
+        **known, "state": "verification", "version": 2, "steps": 2, "broken": 0, "last_state": "verification",
+        "audit": {"claim.submitted": 1, "claim.moved": 1},
+        "jobs": {"claim-received done": 1, "staff-new-claim done": 1, "claim-moved done": 1},
+        "documents": {document: "available 39"},
+    }]  # fmt: skip
+    assert query(system, "claims", members=[ident()]) == []
+
+
+@pytest.mark.parametrize(
+    ("steps", "counts"),
+    [
+        ([], (0, 0, None)),
+        ([(1, None, "submitted")], (1, 0, "submitted")),
+        ([(1, None, "submitted"), (2, "submitted", "evaluation"), (3, "evaluation", "rejected")], (3, 0, "rejected")),
+        ([(1, None, "submitted"), (3, "submitted", "evaluation")], (2, 1, "evaluation")),
+        ([(2, None, "submitted"), (3, "submitted", "evaluation")], (2, 2, "evaluation")),
+        ([(1, None, "submitted"), (2, "verification", "evaluation")], (2, 1, "evaluation")),
+        ([(1, "submitted", "verification")], (1, 1, "verification")),
+        ([(1, None, "submitted"), (2, None, "submitted")], (2, 1, "submitted")),
+    ],
+)
+def test_a_step_that_does_not_follow_from_the_last_is_counted(
+    system: System, steps: list[tuple[int, str | None, str]], counts: tuple[int, int, str | None]
+) -> None:
+    """A gap in the versions, another state than the one before, a beginning in the middle."""
+    (claim,) = system.run("SELECT id::text, member_id::text AS member FROM claims")
+    system.run("ALTER TABLE claim_history DISABLE TRIGGER USER")
+    system.run("ALTER TABLE claim_history DROP CONSTRAINT claim_history_check")
+    system.run("DELETE FROM claim_history")
+    for version, before, after in steps:
+        system.step(claim["id"], claim["member"], version, before, after)
+    (row,) = query(system, "claims", members=[claim["member"]])
+    assert (row["steps"], row["broken"], row["last_state"]) == counts
+
+
+@pytest.mark.parametrize("state", ["pending", "queued", "running", "failed", "uncertain"])
+def test_a_job_that_is_not_done_is_found(system: System, state: str) -> None:
+    """By its state, and again where it belongs."""
+    system.run("UPDATE outbox SET state = %s WHERE payload->>'template' = 'member-welcome'", state)
+    assert query(system, "open_jobs") == [{"state": state, "n": 1}]
+    assert found(system) == {"jobs that are not done", "jobs of a person"}
+
+
+def test_a_message_left_in_a_queue_is_found(system: System) -> None:
+    """A dead letter as well."""
+    system.messages["DeadLetterHigh"] = 1
+    assert found(system) == {"messages left in queues"}
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("DELETE FROM outbox WHERE payload->>'template' = 'member-welcome'", {"jobs of a person"}),
+        ("UPDATE commissions SET amount = 7.01", {"commissions of a member"}),
+        ("DELETE FROM commissions", {"commissions of a member"}),
+        ("DELETE FROM agent_clients", {"agent of a member"}),
+        ("DELETE FROM documents", {"documents of a claim"}),
+        ("DELETE FROM commissions; DELETE FROM subscriptions", {"rows of a person"}),
+        ("DELETE FROM idempotency_keys", {"rows of an Idempotency-Key"}),
+        ("UPDATE claims SET state = 'evaluation'", {"history of a claim"}),
+        ("ALTER TABLE audit DISABLE TRIGGER USER; DELETE FROM audit WHERE action = 'member.registered'",
+         {"audit entries of a person"}),
+        ("ALTER TABLE audit DISABLE TRIGGER USER; DELETE FROM audit WHERE action = 'claim.moved'",
+         {"audit entries of a claim"}),
+        ("UPDATE claims SET number = 'CLM-0'", {"notices of a claim to the desk"}),
+    ],
+)  # fmt: skip
+def test_what_is_missing_or_wrong_in_the_database_is_found(system: System, statement: str, expected: set[str]) -> None:
+    """And nothing else is told."""
+    for part in statement.split("; "):
+        system.run(part)
+    assert found(system) == expected
+
+
+def test_a_mail_too_many_or_too_few_is_found(system: System) -> None:
+    """By the inbox, whatever the jobs say."""
+    welcome = next(mail for mail in system.mails if mail["to"][0].startswith("besa"))
+    system.mails.append(welcome)
+    assert found(system) == {"mails to a person"}
+    system.mails = [mail for mail in system.mails if mail is not welcome]
+    assert found(system) == {"mails to a person"}
+
+
+@pytest.mark.parametrize("role", ["member", "agent"])
+def test_an_account_that_nobody_was_told_of_is_found(system: System, role: str) -> None:
+    """By its id; staff are made otherwise."""
+    system.account("staff", "staff@example.test")
+    assert found(system) == set()
+    stranger = system.account(role, "stranger@example.test")
+    (difference,) = differences(system)
+    assert (difference.what, difference.found) == ("accounts that nobody was told of", f"['{stranger}']")
+
+
+def test_an_account_though_its_call_was_refused_is_found(system: System) -> None:
+    """By the scenario that made the call, and as a stranger by every other."""
+    system.account("member", "refused@example.test")
+    key = system.tell("register", 409, scenario="members", body={"email": "refused@example.test"})
+    mine = differences(system, "members")
+    assert {(each.what, each.subject) for each in mine} == {
+        ("accounts of an address", key), ("accounts that nobody was told of", "all")}  # fmt: skip
+    assert found(system, "claims") == {"accounts that nobody was told of"}
+
+
+def test_people_of_other_scenarios_who_were_touched_are_compared_again(system: System) -> None:
+    """The agent was made in the setup; approved here, they are this scenario's too."""
+    (agent,) = system.run("SELECT id::text FROM agents")
+    system.tell("approve", 200, scenario="agents", facts={"subject": agent["id"]})
+    assert found(system, "agents") == {"audit entries of a person", "jobs of a person", "mails to a person"}
+
+
+def test_an_account_of_a_call_without_an_answer_is_no_stranger(system: System) -> None:
+    """Whether it is there or not; but it has to be whole."""
+    system.tell("register", 0, body={"email": "maybe@example.test"})
+    assert found(system) == set()
+    system.account("member", "maybe@example.test")
+    assert found(system) == {"rows of a person", "audit entries of a person", "jobs of a person", "mails to a person"}
+
+
+def _key_row(system: System, scope: str, key: str) -> None:
+    system.run("INSERT INTO idempotency_keys VALUES (%s, %s, 'print')", scope, key)
+
+
+@pytest.mark.parametrize(
+    ("status", "rows", "clean"),
+    [(200, 1, True), (200, 2, False), (412, 0, True), (412, 1, False), (0, 0, True), (0, 1, True), (503, 2, False)],
+)
+def test_a_key_has_one_row_where_its_call_was_done(system: System, status: int, rows: int, clean: bool) -> None:
+    """None where it was refused; one or none where nobody knows."""
+    (claim,) = system.run("SELECT id::text FROM claims")
+    key = system.tell("move", status, facts={"subject": claim["id"]})
+    for nth in range(rows - (status == 200)):
+        _key_row(system, f"other-{nth}", key)
+    assert ("rows of an Idempotency-Key" in found(system)) == (not clean)
+
+
+def test_it_waits_until_all_jobs_are_done(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then it looks: a job that takes its time is none that is missing."""
+    system.run("UPDATE outbox SET state = 'running' WHERE payload->>'template' = 'member-welcome'")
+    stage, looks = staged(system), 0
+
+    rows: Callable[..., Any] = stage.target.rows
+
+    async def looked_at(text: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            system.run("UPDATE outbox SET state = 'done' WHERE state = 'running'")
+        return cast("list[dict[str, Any]]", await rows(text, params))
+
+    monkeypatch.setattr(stage.target, "rows", looked_at)
+    asyncio.run(reconcile(stage))
+    assert stage.audit.differences == []
+    assert looks > 3
+
+
+def test_the_server_tells_of_its_deadlocks(system: System) -> None:
+    """None so far."""
+    assert query(system, "deadlocks") == [{"deadlocks": 0}]
