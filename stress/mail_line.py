@@ -29,6 +29,7 @@ class Line:
     target: str = ""
     down: bool = False
     sent: int = 0
+    sent_at: list[float] = field(default_factory=list)
     refused: int = 0
     refused_at: list[float] = field(default_factory=list)
 
@@ -48,7 +49,9 @@ class Line:
                 self.refused += 1
                 self.refused_at.append(time.time())
             return web.json_response(REFUSAL, status=429, headers=REFUSAL_HEADERS)
-        self.sent += sends
+        if sends:
+            self.sent += 1
+            self.sent_at.append(time.time())
         headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
         body, session = await request.read(), request.app[SESSION]
         url = URL(self.target + request.raw_path, encoded=True)

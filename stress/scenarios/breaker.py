@@ -1,6 +1,7 @@
 """The circuit breaker before the mail service."""
 
 import asyncio
+import math
 import time
 from typing import Any
 
@@ -10,7 +11,8 @@ from stress.stage import Stage
 
 CROWD = 20
 ROUNDS = 3
-THRESHOLD = 5  # the circuit's, as deployed
+# The circuit's, as deployed: so many failures, if they are so large a share of all calls in the window.
+THRESHOLD, SHARE, WINDOW_S = 5, 0.3, 60.0
 SEES_S = 15.0
 WORKERS = 16  # the worker's reserved concurrency: as many calls can be under way when the circuit opens
 TITLE = "Circuit breaker"
@@ -33,7 +35,8 @@ async def run(stage: Stage) -> None:
             during = await stage.target.mail()
         finally:
             await stage.target.mail(down=False)
-    _judge_calls(stage, [at for at in during["refused_at"] if at >= began], time.time() - began)
+    lately = sum(at > began - WINDOW_S for at in before["sent_at"])
+    _judge_calls(stage, [at for at in during["refused_at"] if at >= began], time.time() - began, needed(lately))
     await _recovers(stage)
     await reconcile(stage)
     after = await stage.target.mail()
@@ -61,7 +64,12 @@ async def _is_open(stage: Stage) -> None:
     stage.equal("The health check says so: degraded, and the circuit is not closed", ("degraded", True), found)
 
 
-def _judge_calls(stage: Stage, refused_at: list[float], lasted_s: float) -> None:
+def needed(sent: int) -> int:
+    """How many calls must fail for the circuit to open, where so many succeeded in its window."""
+    return max(THRESHOLD, math.ceil(SHARE * sent / (1 - SHARE)))
+
+
+def _judge_calls(stage: Stage, refused_at: list[float], lasted_s: float, threshold: int) -> None:
     """The fleet stops at the threshold, and what was under way; afterwards a probe each time the circuit is due."""
     first, open_s = min(refused_at, default=0.0), stage.profile.open_s
     opening = sum(at < first + open_s * 0.9 for at in refused_at)
@@ -73,9 +81,8 @@ def _judge_calls(stage: Stage, refused_at: list[float], lasted_s: float) -> None
         f"in {lasted_s:.0f} s, of {2 * ROUNDS * CROWD} mails' jobs",
     )
     stage.least("Calls until the circuit opened", THRESHOLD, opening, "calls")
-    stage.most(
-        "Calls until the circuit opened: the threshold, and those under way", THRESHOLD + WORKERS, opening, "calls"
-    )
+    name = "Calls until the circuit opened: the threshold, and those under way"
+    stage.most(name, threshold + WORKERS, opening, "calls")
     stage.most(
         "Probes of the dead service afterwards: one each time the circuit is due",
         lasted_s / open_s + 1,

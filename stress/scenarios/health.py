@@ -22,6 +22,7 @@ ALARM_S = 20.0
 OK_S = 60.0
 DEPLOYED_OK_S = 3 * 60 + 75.0  # its three periods, and the minute between two reports of the schedule
 WRITABLE_S = 30.0
+PROBED_S = 10.0  # from when a probe is due until a job makes it: who met the last one waits 5 s, and 2 s of spread
 
 
 async def run(stage: Stage) -> None:
@@ -151,7 +152,7 @@ def _unhealthy(stage: Stage, said: Sequence[Said], faults: Sequence[Done]) -> No
 
 def _circuits(stage: Stage, said: Sequence[Said], faults: Sequence[Done]) -> None:
     """A circuit that is not closed is told only while mail was down, or until it has recovered."""
-    until = 2 * stage.profile.open_s + LATE_S
+    until = stage.profile.open_s + PROBED_S + LATE_S
     open_ = [each for each in said if each.report and each.circuit("email") != "closed"]
     invented = [each for each in open_ if not any(_around(each, fault, until) for fault in faults)]
     stage.equal("Reports of an open circuit though mail could be sent", 0, len(invented))

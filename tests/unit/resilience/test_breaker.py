@@ -201,6 +201,7 @@ def test_one_probe_decides_and_the_others_wait(fleet: Fleet) -> None:
     with pytest.raises(CircuitOpen) as refused:
         other.allow()
     assert refused.value.retry_after_s == 5.0
+    assert other.wait_s() == 5.0  # not for all of the lease, which outlasts the longest call
     assert fleet.state == "half_open"
     prober.record(permit, failed=False, seconds=0.1)
     assert fleet.state == "closed"

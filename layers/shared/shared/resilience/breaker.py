@@ -29,7 +29,7 @@ Observer = Callable[[str, Mapping[str, object]], None]
 
 # Other environments write in the same moment; each lost try shows what they left.
 TELL_TRIES = 5
-# A probe soon shows; who waits for another's asks again before its lease can have ended.
+# A probe is soon decided; who waits for another's asks again before its lease can have ended.
 PROBED_RETRY_S = 5.0
 # The next call knows more: an answer of the store's is on its way.
 SOON_S = 1.0
@@ -126,8 +126,7 @@ class CircuitBreaker:
         """Seconds until a call may be tried, 0 where it may be now. Takes no probe's lease."""
         self._catch_up()
         with self._lock:
-            now = self._now()
-            return 0.0 if self._known.has_lease(now) else self._known.due_in(now) / SECOND
+            return 0.0 if self._known.has_lease(self._now()) else self._due_s()
 
     def record(self, permit: Permit, *, failed: bool, seconds: float) -> None:
         """Say how a permitted call ended, and after how many seconds."""
@@ -178,8 +177,12 @@ class CircuitBreaker:
 
     def _retry_after_s(self) -> float:
         with self._lock:
-            wait_s = max(self._known.due_in(self._now()) / SECOND, SOON_S)
-            return min(wait_s, PROBED_RETRY_S) if self._known.standing.state == "half_open" else wait_s
+            return max(self._due_s(), SOON_S)
+
+    def _due_s(self) -> float:
+        """Seconds until a probe may be due; not those of another's lease, which outlasts the longest call."""
+        wait_s = self._known.due_in(self._now()) / SECOND
+        return min(wait_s, PROBED_RETRY_S) if self._known.standing.state == "half_open" else wait_s
 
     # ---- after a call -----------------------------------------------------------------------------------------------
     def _belongs(self, permit: Permit) -> bool:
