@@ -15,7 +15,8 @@ class Profile:
     expected_s: float
     judges_speed: bool
     members: int  # with a sign-in, made before the scenarios begin
-    pool_steps: tuple[int, ...]  # server connections, from the predecessor's ten to fifty
+    at_once: int  # writes at the same instant in the pool's scenario; starting an environment for each takes its time
+    pool_steps: tuple[int, ...]  # server connections: in the full run from the predecessor's ten to fifty
     thorough: bool  # with the parts that take long to see: ages of connections, dead hosts, keys whose first call died
     compares: bool  # with a second cloud that has the predecessor's settings
     open_s: float  # of the circuit before mail
@@ -26,7 +27,6 @@ class Profile:
     users_s: float
     user_count: int
     rate_step_s: float
-    mix_rounds: int  # of the mix at once, with its two faults
     priority_rounds: int  # unloaded and flooded in turn, so that a slow stretch of the machine meets both
     flood: int  # low jobs
     settles_s: float  # how long the end of all jobs is waited for, after which what is left is a difference
@@ -37,6 +37,7 @@ FULL = Profile(
     expected_s=800,
     judges_speed=True,
     members=105,
+    at_once=50,
     pool_steps=(10, 20, 30, 40, 50),
     thorough=True,
     compares=True,
@@ -48,7 +49,6 @@ FULL = Profile(
     users_s=120,
     user_count=50,
     rate_step_s=8,
-    mix_rounds=3,
     priority_rounds=3,
     flood=1000,
     settles_s=90,
@@ -57,8 +57,9 @@ SHORT = Profile(
     name="short",
     expected_s=170,
     judges_speed=False,
-    members=44,
-    pool_steps=(10, 50),
+    members=36,
+    at_once=30,
+    pool_steps=(6, 30),
     thorough=False,
     compares=False,
     open_s=3,
@@ -66,10 +67,9 @@ SHORT = Profile(
     waits_for_refill=False,
     deployed_alarm=False,
     database_away_s=4,
-    users_s=10,
+    users_s=6,
     user_count=10,
     rate_step_s=3,
-    mix_rounds=1,
     priority_rounds=1,
     flood=700,
     settles_s=60,
@@ -79,7 +79,8 @@ CONTROL = Profile(
     expected_s=40,
     judges_speed=False,
     members=30,
-    pool_steps=(10, 50),
+    at_once=30,
+    pool_steps=(6, 30),
     thorough=True,
     compares=False,
     open_s=3,
@@ -90,7 +91,6 @@ CONTROL = Profile(
     users_s=5,
     user_count=10,
     rate_step_s=2,
-    mix_rounds=1,
     priority_rounds=1,
     flood=700,
     settles_s=25,

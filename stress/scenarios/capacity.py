@@ -39,8 +39,8 @@ async def run(stage: Stage) -> None:
     if stage.profile.compares:
         async with before.cloud(stage) as other:
             await _at_once(stage, other, after)
-            await _rate(stage, other, after)
             await _mix(stage, other, after)
+            await _rate(stage, other, after)
     else:
         await _served(stage, after)
         await _mix(stage, after)

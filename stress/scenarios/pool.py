@@ -12,7 +12,6 @@ from stress.scenarios.claims import claim_of
 from stress.scenarios.common import NORMAL, SLOW, SLOW_S, lent, statuses, warm
 from stress.stage import Stage
 
-AT_ONCE = 50  # in three rooms, since one function may run 20 times at once
 IDLE_S, LIFETIME_S, CONNECT_S = 2.0, 5.0, 2.0  # of the function whose limits are short here
 JITTER = 0.1  # of the lifetime
 GIVES_UP_S = 4 * CONNECT_S + 2.0  # three retries, their pauses
@@ -28,25 +27,27 @@ CONNECTIONS = "SELECT count(*) AS n FROM pg_stat_activity WHERE usename = 'inter
 SHORT_LIVED = "JobsFunction"
 
 
-class Fifty:
-    """50 writes for one instant: 20 in each of two rooms, as many as one function may run at once, and 10 claims."""
+class Crowd:
+    """Writes for one instant: two fifths in each of two rooms, which may run 20 times at once each, one fifth claims."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
-        self._members = itertools.cycle(stage.crowd.take(15))
+        self._share = stage.profile.at_once // 5
+        self._members = itertools.cycle(stage.crowd.take(self._share + self._share // 2))
 
     def calls(self) -> list[Call]:
-        """Another 50."""
-        people = self._stage.people
-        claims = [claim_of(self._stage, member) for member in itertools.islice(self._members, 10)]
-        return [*(people.application() for _ in range(20)), *(people.registration() for _ in range(20)), *claims]
+        """All of them, anew."""
+        people, share = self._stage.people, self._share
+        claims = [claim_of(self._stage, member) for member in itertools.islice(self._members, share)]
+        writes = [(people.application(), people.registration()) for _ in range(2 * share)]
+        return [*itertools.chain.from_iterable(writes), *claims]
 
 
 async def run(stage: Stage) -> None:
     """The scenario."""
-    fifty = Fifty(stage)
-    await _warm(stage, fifty.calls())
-    await _steps(stage, fifty)
+    crowd = Crowd(stage)
+    await _warm(stage, crowd.calls())
+    await _steps(stage, crowd)
     if stage.profile.thorough:
         await _replaced(stage)
         await _dead_host(stage)
@@ -54,8 +55,8 @@ async def run(stage: Stage) -> None:
 
 
 async def _warm(stage: Stage, calls: list[Call]) -> None:
-    """One environment for each of the fifty, so that no start of one is measured."""
-    stage.step(f"starting {AT_ONCE} environments")
+    """One environment for each of them, so that no start of one is measured."""
+    stage.step(f"starting {stage.profile.at_once} environments")
     rooms = {"AgentsFunction": "apply", "MembersFunction": "register", "ClaimsFunction": "claim"}
     started = 0
     for function, operation in rooms.items():
@@ -64,16 +65,16 @@ async def _warm(stage: Stage, calls: list[Call]) -> None:
     stage.figure("Environments that were started before", started)
 
 
-async def _steps(stage: Stage, fifty: Fifty) -> None:
-    """The same 50 writes, each of which holds its connection for a known time, on more and more connections."""
+async def _steps(stage: Stage, crowd: Crowd) -> None:
+    """The same writes, each of which holds its connection for a known time, on more and more connections."""
     await stage.target.rows(SLOW)
     try:
-        took: list[Point] = [(limit, await _step(stage, fifty, limit)) for limit in stage.profile.pool_steps]
+        took: list[Point] = [(limit, await _step(stage, crowd, limit)) for limit in stage.profile.pool_steps]
     finally:
         await stage.target.rows(NORMAL)
         await stage.target.database("PUT", "/limit", {"max_connections": stage.profile.pool_steps[-1]})
-    stage.charts.append(Chart(f"{AT_ONCE} writes of {SLOW_S * 1000:.0f} ms at the same instant", "server connections",
-                              "seconds until the last answer", [Line("took", took)]))  # fmt: skip
+    title = f"{stage.profile.at_once} writes of {SLOW_S * 1000:.0f} ms at the same instant"
+    stage.charts.append(Chart(title, "server connections", "seconds until the last answer", [Line("took", took)]))
     first, last = took[0], took[-1]
     stage.figure(f"{first[0]:.0f} → {last[0]:.0f} connections: the same work ends sooner by", first[1] / last[1], "×")
     stage.least(
@@ -84,21 +85,25 @@ async def _steps(stage: Stage, fifty: Fifty) -> None:
     )
 
 
-async def _step(stage: Stage, fifty: Fifty, limit: int) -> float:
-    """The seconds until the last of 50 was answered."""
-    stage.step(f"{AT_ONCE} writes at once on {limit} connections")
+async def _step(stage: Stage, crowd: Crowd, limit: int) -> float:
+    """The seconds until the last of them was answered."""
+    stage.step(f"{stage.profile.at_once} writes at once on {limit} connections")
     await stage.target.database("PUT", "/limit", {"max_connections": limit})
     await stage.target.database("POST", "/counts/reset")
-    under_way = asyncio.create_task(stage.burst(fifty.calls()))
+    under_way = asyncio.create_task(stage.burst(crowd.calls()))
     await lent(stage, limit)
     backends = (await stage.target.rows(CONNECTIONS, user="postgres"))[0]["n"]
     samples = await under_way
     counts = await stage.target.database("GET", "/counts")
-    stage.equal(f"{AT_ONCE} at once on {limit} connections", {201: AT_ONCE}, statuses(samples))
+    stage.equal(
+        f"{stage.profile.at_once} at once on {limit} connections", {201: stage.profile.at_once}, statuses(samples)
+    )
     stage.most(f"On {limit}: connections of the server in use", limit, max(counts["borrowed_max"], backends))
     stage.least(f"On {limit}: connections in use at the peak", 0.8 * limit, counts["borrowed_max"])
-    if limit < AT_ONCE:
-        stage.least(f"On {limit}: the others wait their turn", AT_ONCE - limit - 5, counts["waiting_max"])
+    if limit < stage.profile.at_once:
+        stage.least(
+            f"On {limit}: the others wait their turn", 0.8 * (stage.profile.at_once - limit), counts["waiting_max"]
+        )
     stage.equal(f"On {limit}: turned away for want of a connection", 0, counts["borrow_timeouts"])
     return max(s.done_s for s in samples) - min(s.meant_s for s in samples)
 

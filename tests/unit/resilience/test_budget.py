@@ -2,7 +2,8 @@
 
 import pytest
 
-from shared.resilience.budget import RetryBudget
+from shared.resilience.budget import QUIET_S, RetryBudget
+from tests.breakers import Time
 
 
 def retries_of(budget: RetryBudget, failures: int) -> int:
@@ -32,6 +33,28 @@ def test_ten_successes_pay_for_a_retry() -> None:
     assert not budget.spend()
     budget.earn()
     assert budget.spend()
+
+
+def test_a_quiet_minute_makes_as_good_as_new() -> None:
+    """An environment that few calls reach could not earn a retry between two incidents a minute apart."""
+    time = Time()
+    budget = RetryBudget(timer=time.seconds)
+    assert retries_of(budget, 3) == 1
+    time.advance(QUIET_S - 0.001)
+    assert not budget.spend()
+    time.advance(QUIET_S)
+    assert retries_of(budget, 3) == 1
+
+
+def test_an_outage_has_no_quiet_minute_for_those_that_call() -> None:
+    """However long it lasts: a call every half a minute is no pause."""
+    time = Time()
+    budget = RetryBudget(timer=time.seconds)
+    tried = 0
+    for _ in range(1000):
+        tried += budget.spend()
+        time.advance(QUIET_S / 2)
+    assert tried == 1
 
 
 @pytest.mark.parametrize("failing", [0.05, 0.5, 0.9])
