@@ -7,8 +7,8 @@ LOCAL := .venvs/local/bin/python -m local --state $(STATE)
 
 STRESS := .venvs/stress/bin/python -m stress
 
-.PHONY: stress stress-controls stress-compare stress-environments help up reset token circuits logs psql migrate \
-	environments dev-environments quick test chaos guarantees forget lint types imports template unit contract integration local e2e schemathesis openapi requirements sam-lint sam-build sam-environment
+.PHONY: stress stress-controls stress-compare stress-keep stress-environments help up reset token circuits logs psql migrate \
+	environments dev-environments quick test chaos guarantees forget lint types imports template unit contract integration local e2e schemathesis harness readiness openapi requirements sam-lint sam-build sam-environment
 
 help:
 	@echo "make up [PORT=3000]      the whole service on this machine; Ctrl-C ends it"
@@ -20,6 +20,7 @@ help:
 	@echo "make test                everything that CI runs"
 	@echo "make stress              the readiness report, in a quarter of an hour; PROFILE=short in three minutes"
 	@echo "make stress-controls     break the system in ten ways: each must be found out; ONLY=name for one"
+	@echo "make stress-keep REPORT=reports/…   keep a full run in docs/readiness.md"
 	@echo "make stress-compare A=reports/… B=reports/…   two runs side by side"
 	@echo "make chaos               the long campaigns: soak, failovers, kill points; CHAOS_SEED=… replays one"
 	@echo "make guarantees          keep what was measured in docs/guarantees.md"
@@ -65,10 +66,14 @@ stress-controls: stress-environments
 stress-compare: stress-environments
 	@$(STRESS) compare $(A) $(B)
 
+# The full run that docs/readiness.md shows.
+stress-keep: stress-environments
+	@$(STRESS) keep $(REPORT)
+
 # ---- the tests ------------------------------------------------------------------------------------------------------
 quick: lint types imports unit contract
 
-test: forget quick template integration local e2e schemathesis
+test: forget quick template integration local e2e schemathesis harness readiness
 	@MEASURED=1 $(BIN)/pytest tests/guarantees
 
 # The long campaigns, an hour or two: each ends by itself, and replays from its seed (CHAOS_SEED=…).
@@ -102,6 +107,13 @@ unit contract integration local e2e: dev-environments
 
 schemathesis: dev-environments
 	@$(BIN)/pytest tests/schemathesis
+
+# The readiness report's own tests, and the short run of it: three minutes on a cloud of its own.
+harness: dev-environments
+	@$(BIN)/pytest tests/stress
+
+readiness: dev-environments
+	@$(BIN)/pytest tests/readiness
 
 openapi: dev-environments
 	@$(BIN)/python -m local.openapi

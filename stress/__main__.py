@@ -8,7 +8,7 @@ from pathlib import Path
 
 import uvloop
 
-from stress import remote
+from stress import claims, remote
 from stress.crowd import NotPrepared
 from stress.live import Live
 from stress.processes import hurry
@@ -44,13 +44,25 @@ def parser() -> argparse.ArgumentParser:
     two.add_argument("a", type=Path, help="the folder of a report")
     two.add_argument("b", type=Path, help="the folder of another")
     two.add_argument("--out", type=Path, help="the page; default compare.html in the second folder")
+    three = commands.add_parser("keep", help="keep a full run's report below docs/, and write docs/readiness.md of it")
+    three.add_argument("folder", type=Path, help="the folder of the report")
     return parser
 
 
 def main(arguments: list[str]) -> int:
     """0 where all is well; 1 where a scenario does not pass, or nothing could be driven or compared."""
     given = parser().parse_args(arguments)
-    return compared(given) if given.command == "compare" else driven(given)
+    return {"run": driven, "compare": compared, "keep": kept}[given.command](given)
+
+
+def kept(given: argparse.Namespace) -> int:
+    """A run's report, kept below docs/."""
+    try:
+        claims.keep(given.folder, ROOT / "docs")
+    except (OSError, ValueError, claims.NotFound) as error:
+        print(f"not kept: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def compared(given: argparse.Namespace) -> int:

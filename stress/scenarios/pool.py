@@ -28,7 +28,7 @@ SHORT_LIVED = "JobsFunction"
 
 
 class Crowd:
-    """Writes for one instant: two fifths in each of two rooms, which may run 20 times at once each, one fifth claims."""
+    """Writes for one instant: two fifths in each of two rooms, which may run 20 times each, and one fifth claims."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage

@@ -1,0 +1,72 @@
+"""The readiness run as it is: the short profile against a local cloud of its own, and its report in a real browser."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from selenium.webdriver.common.by import By
+
+from stress.model import Report
+from stress.report import store
+from stress.run import SCENARIOS
+from tests.browser import chromium
+
+ROOT = Path(__file__).resolve().parents[2]
+LIMIT_S = 900.0  # it takes three minutes on two free processors
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run's report. Fails with the run's last words where there is none."""
+    folder = tmp_path_factory.mktemp("readiness")
+    options = ["--profile", "short", "--out", str(folder / "report"), "--state", str(folder / "state")]
+    command = [sys.executable, "-m", "stress", "run", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    assert (folder / "report/report.json").exists(), f"{done.stdout[-3000:]}{done.stderr[-3000:]}"
+    return folder / "report"
+
+
+@pytest.fixture(scope="module")
+def report(folder: Path) -> Report:
+    return store.load(folder)
+
+
+def test_all_promises_hold(report: Report) -> None:
+    """Each scenario ran, and what did not hold is told by name."""
+    broken = [
+        (result.key, result.status, [check for check in result.checks if not check.passed], result.lag,
+         result.reconciliation.differences[:5])
+        for result in report.results if result.status != "PASS"
+    ]  # fmt: skip
+    assert [result.key for result in report.results] == list(SCENARIOS)
+    assert (report.verdict, broken) == ("PASS", [])
+
+
+def test_every_scenario_looked_at_something(report: Report) -> None:
+    """Checks, samples and comparisons: none passes for want of them."""
+    for result in report.results:
+        assert result.checks, result.key
+        assert result.samples >= result.samples_wanted > 0, result.key
+        assert sum(result.reconciliation.compared.values()) > 0, result.key
+
+
+def test_the_page_renders(folder: Path, tmp_path: Path) -> None:
+    """The verdict and a card for each scenario are seen; nothing is fetched, and nothing complained of."""
+    with chromium(tmp_path / "profile") as browser:
+        browser.get((folder / "report.html").as_uri())
+        headings = [heading.text for heading in browser.find_elements(By.CSS_SELECTOR, "h1, h2, h3")]
+        seen = browser.find_element(By.TAG_NAME, "body").text
+        logged = browser.get_log("browser")  # type: ignore[no-untyped-call]
+        complaints = [entry for entry in logged if entry["level"] == "SEVERE"]
+        browser.save_screenshot(str(folder / "report.png"))
+    assert "All 8 promises hold." in seen
+    assert all(any(module.TITLE in heading for heading in headings) for module in SCENARIOS.values())
+    assert complaints == []
+    assert (folder / "report.png").stat().st_size > 10_000
+
+
+def test_the_samples_hold_nobodys_data(folder: Path) -> None:
+    """Neither page nor table has an address of mail in it."""
+    for name in ("report.html", "report.md", "report.json"):
+        assert "@example.test" not in (folder / name).read_text(encoding="utf-8"), name

@@ -1,0 +1,50 @@
+"""docs/readiness.md says what a run has found, and nothing else."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from stress import claims
+from stress.claims import Claim, NotFound
+from stress.model import Report
+from stress.report import store
+from tests.stress import sample
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+@pytest.fixture
+def report() -> Report:
+    return sample.mixed()
+
+
+def test_the_page_is_what_the_kept_run_makes_of_the_claims() -> None:
+    """Whoever changes a claim, or keeps another run, makes the page anew."""
+    kept = store.load(DOCS / "readiness")
+    assert kept.profile == "full"
+    assert (DOCS / "readiness.md").read_text(encoding="utf-8") == claims.page(kept, claims.claims())
+
+
+def test_a_check_that_failed_has_no_tick(report: Report) -> None:
+    """And one that held has one."""
+    failing = next(result for result in report.results if any(not check.passed for check in result.checks))
+    check = next(check for check in failing.checks if not check.passed)
+    claim = Claim("something", failing.key, (check.name,))
+    assert f"✗ {check.name}" in claims.page(report, [claim])
+    mended = replace(failing, checks=[replace(check, passed=True)])
+    assert f"✓ {check.name}" in claims.page(replace(report, results=[mended]), [claim])
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        Claim("no such scenario", "nowhere"),
+        Claim("no such check", "agents", ("Nobody asserted this",)),
+        Claim("no such figure", "agents", (), ("Nobody measured this",)),
+    ],
+)
+def test_what_no_run_has_found_is_refused(report: Report, claim: Claim) -> None:
+    """A tick that no assertion made can't be written."""
+    with pytest.raises(NotFound):
+        claims.page(report, [claim])
