@@ -1,5 +1,6 @@
 """What a scenario's stage makes of what was sent and asserted."""
 
+import asyncio
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,6 +11,7 @@ from stress.audit import Audit
 from stress.ledger import Ledger, Sample
 from stress.load import Clock, Generator
 from stress.people import People
+from stress.processes import free_port
 from stress.profiles import CONTROL
 from stress.stage import Stage
 from tests.stress.calls import answered, call, taking
@@ -86,6 +88,22 @@ def test_a_scenario_short_of_samples_is_invalid(stage: Stage) -> None:
     assert (result.status, result.samples, result.samples_wanted) == ("INVALID", 1, 2)
     stage.ledger.note(answered(call(), 201))
     assert stage.result().status == "PASS"
+
+
+def test_each_call_of_a_burst_is_a_sample_that_it_takes() -> None:
+    """Whether it was answered or not: one that is lost from the ledger is missed."""
+    stage = staged()
+    stage.generator.api = f"http://127.0.0.1:{free_port()}"
+
+    async def burst() -> None:
+        stage.equal("Nobody is there", 2, len(await stage.burst([call(wanted=(0,)), call(wanted=(0,))])))
+        await stage.generator.close()
+
+    asyncio.run(burst())
+    found = stage.result()
+    assert (found.samples, found.samples_wanted) == (2, 2)
+    stage.ledger.samples.pop()
+    assert stage.result().status == "INVALID"
 
 
 def test_a_late_generator_makes_it_invalid(stage: Stage) -> None:
