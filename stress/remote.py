@@ -119,7 +119,12 @@ class Remote:
         samples = await bench.generator.arrivals(calls, RATE, seed=1)
         bench.figure("Health, shallow: p95", percentile([s.latency_ms for s in samples], 0.95), "ms")
         deep = await bench.generator.send(bench.people.read("deep health", "/health/deep", client=CALLER))
-        bench.equal("The deep check's word", "healthy", (deep.record or {}).get("status"))
+        word = (deep.record or {}).get("status")
+        bench.equal("The deep check's word", "healthy", word)
+        open_ = [
+            name for name, check in (deep.record or {}).get("checks", {}).items() if check.get("circuit") == "open"
+        ]
+        bench.audit.compare("what the deep check says, and its checks", "circuits", word == "healthy", not open_)
 
 
 def _judge(bench: Bench, samples: Sequence[Sample], already: int = 0) -> None:

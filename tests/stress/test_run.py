@@ -29,6 +29,7 @@ Work = Callable[[Stage], Awaitable[None]]
 async def good(stage: Stage) -> None:
     """All holds."""
     stage.equal("One is one", 1, 1)
+    stage.audit.compare("rows", "one", 1, 1)
 
 
 async def bad(stage: Stage) -> None:
@@ -103,7 +104,7 @@ def test_what_a_scenario_can_only_judge_at_the_end_is_part_of_it(
 
     async def noted(stage: Stage) -> None:
         order.append(stage.key)
-        stage.equal("One is one", 1, 1)
+        await good(stage)
 
     async def finished(stage: Stage) -> None:
         order.append(f"{stage.key} finished")
@@ -130,6 +131,7 @@ def test_each_scenario_has_samples_and_stall_of_its_own(monkeypatch: pytest.Monk
     monkeypatch.setattr(runs, "STALL_S", 0.1)
 
     async def sends(stage: Stage) -> None:
+        stage.audit.compare("rows", "one", 1, 1)
         stage.equal("Nobody is there", [0, 0], [s.status for s in await stage.burst([_to_nobody(), _to_nobody()])])
 
     works: dict[str, tuple[Work, ...]] = {"pool": (sends,), "agents": (sends,)}

@@ -23,8 +23,22 @@ def staged(*samples: Sample) -> Stage:
     """A stage of the scenario `claims` on which these calls were made."""
     ledger, nowhere = Ledger(list(samples)), cast("Any", SimpleNamespace())
     generator = Generator("http://127.0.0.1:9", ledger, Clock(), lambda _: None).of("claims")
-    return Stage("claims", "Claims", "None is lost.", CONTROL, nowhere, nowhere, nowhere, generator, People(1), ledger,
-                 nowhere, nowhere, Path(), Path())  # fmt: skip
+    return Stage(
+        key="claims",
+        title="Claims",
+        promise="None is lost.",
+        profile=CONTROL,
+        generator=generator,
+        people=People(1),
+        ledger=ledger,
+        live=nowhere,
+        target=nowhere,
+        crowd=nowhere,
+        monitor=nowhere,
+        faults=nowhere,
+        root=Path(),
+        state=Path(),
+    )
 
 
 @pytest.fixture
@@ -32,6 +46,7 @@ def stage() -> Stage:
     """One good answer, one check that holds."""
     stage = staged(answered(call(), 201))
     stage.equal("One was made", 1, 1)
+    stage.audit.compare("rows", "one", 1, 1)
     return stage
 
 

@@ -30,6 +30,7 @@ SHARES = st.sampled_from([0.001, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0])
         ([GOOD, BAD], CLEAN, IN_TIME, 10, "FAIL"),
         ([BAD, GOOD], CLEAN, None, 10, "FAIL"),
         ([], CLEAN, IN_TIME, 10, "INVALID"),
+        ([GOOD], Reconciliation(), IN_TIME, 10, "INVALID"),
         ([GOOD], CLEAN, LATE, 10, "INVALID"),
         ([BAD], CLEAN, LATE, 10, "INVALID"),
         ([GOOD], CLEAN, IN_TIME, 9, "INVALID"),

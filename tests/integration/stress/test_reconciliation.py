@@ -86,8 +86,22 @@ def staged(system: System, key: str = "claims") -> Stage:
     live = cast("Any", SimpleNamespace(step=lambda _: None))
     generator = Generator("http://127.0.0.1:9", system.ledger, Hasty(), lambda _: None).of(key)
     nothing = cast("Any", None)
-    return Stage(key, key, "All is there.", CONTROL, cast("Any", Target(system)), nothing, nothing, generator,
-                 People(1), system.ledger, nothing, live, Path(), Path())  # fmt: skip
+    return Stage(
+        key=key,
+        title=key,
+        promise="All is there.",
+        profile=CONTROL,
+        generator=generator,
+        people=People(1),
+        ledger=system.ledger,
+        live=live,
+        target=cast("Any", Target(system)),
+        crowd=nothing,
+        monitor=nothing,
+        faults=nothing,
+        root=Path(),
+        state=Path(),
+    )
 
 
 def differences(system: System, key: str = "claims") -> list[Difference]:
