@@ -12,11 +12,11 @@ from stress.verdict import percentile
 ERRORS = 0.01
 BURST_P95_MS = 2000.0
 RATE_P95_MS = 500.0
-BURSTS = (3, 6, 9, 10, 12, 15, 20, 30, 40, 50, 60, 75)
+BURSTS = (3, 6, 9, 10, 12, 20, 30, 40, 50, 60, 75)
 SHORT_BURSTS = (3, 9, 12, 30, 60)
-RATES = (10, 20, 40, 60, 80, 100, 120, 150, 180)
+RATES = (10, 20, 40, 60, 80, 100, 130, 160)
 SHORT_RATES = (10, 40)
-ROUNDS = 3
+ROUNDS = 2
 REST_S = 1.0  # between two bursts, for the jobs of one not to be the load of the next
 MISSES = 2  # sizes that a system failed at, after which larger ones are not asked for
 CRASH_AFTER_S = 0.15  # a burst of 55 is at work for half a second
