@@ -399,6 +399,20 @@ def test_an_open_circuit_stays_open_without_its_store_for_a_stated_time(fleet: F
         fleet.time.advance(EMAIL.open_s)
 
 
+def test_who_misses_the_store_asks_again_before_it_is_given_up(fleet: Fleet) -> None:
+    """A store that was late once is back at once: what waits must not wait for as long as one that is gone."""
+    environment = opened(fleet)
+    fleet.store.reachable = False
+    fleet.time.advance(1)
+    assert not attempt(environment, fleet.dependency)
+    assert environment.wait_s() == EMAIL.open_s - 1
+    fleet.time.advance(EMAIL.open_s - 1)
+    assert environment.wait_s() == 5.0
+    fleet.store.reachable = True
+    fleet.time.advance(1)
+    assert environment.wait_s() == 0.0
+
+
 def test_a_probe_that_succeeds_without_the_store_serves_this_environment(fleet: Fleet) -> None:
     """And the fleet's circuit is what counts again when the store is back."""
     environment = opened(fleet)

@@ -29,8 +29,8 @@ Observer = Callable[[str, Mapping[str, object]], None]
 
 # Other environments write in the same moment; each lost try shows what they left.
 TELL_TRIES = 5
-# A probe is soon decided; who waits for another's asks again before its lease can have ended.
-PROBED_RETRY_S = 5.0
+# A probe is soon decided, and a store that was late is soon back: who waits for either asks again after this.
+ASK_AGAIN_S = 5.0
 # The next call knows more: an answer of the store's is on its way.
 SOON_S = 1.0
 
@@ -180,9 +180,17 @@ class CircuitBreaker:
             return max(self._due_s(), SOON_S)
 
     def _due_s(self) -> float:
-        """Seconds until a probe may be due; not those of another's lease, which outlasts the longest call."""
-        wait_s = self._known.due_in(self._now()) / SECOND
-        return min(wait_s, PROBED_RETRY_S) if self._known.standing.state == "half_open" else wait_s
+        """Seconds until a probe may be due, as far as it is worth waiting for that unasked.
+
+        Another's lease outlasts the longest call, and the store may be back long before it is given up.
+        """
+        known, now = self._known, self._now()
+        wait_s, standing = known.due_in(now) / SECOND, known.standing
+        if standing.state == "half_open":
+            return min(wait_s, ASK_AGAIN_S)
+        if known.is_blind(now) and standing.probe_due is not None:
+            return min(wait_s, max(ASK_AGAIN_S, (standing.probe_due - now) / SECOND))
+        return wait_s
 
     # ---- after a call -----------------------------------------------------------------------------------------------
     def _belongs(self, permit: Permit) -> bool:
