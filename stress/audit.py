@@ -4,8 +4,8 @@ An accepted call has exactly its rows, jobs and mails; a refused one has none; o
 or not, but never half. What is compared is counted, so that an audit that looked at nothing can't look clean.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
@@ -131,12 +131,44 @@ def subject_of(sample: Sample) -> str | None:
     return str((sample.record or {}).get("id")) if sample.call.operation in ("apply", "register", "claim") else None
 
 
+class Index:
+    """The samples of a run by what they are about: a run of thousands is asked about each of its people."""
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self._about = _grouped(samples, subject_of)
+        self._filed = _grouped((s for s in samples if s.call.operation == "claim"), _fact("member"))
+        self._evidence = _grouped(samples, _fact("claim"))
+
+    def told(self, subject: str, made_by: Sample | None = None) -> Told:
+        """What was told of a subject, see `told_of`."""
+        return told_of(self._about.get(subject, ()), subject, made_by)
+
+    def filed(self, member: str) -> Sequence[Sample]:
+        """The claims that a member has tried to file."""
+        return self._filed.get(member, ())
+
+    def evidence(self, claim: str) -> Sequence[Sample]:
+        """The calls about a claim's documents."""
+        return self._evidence.get(claim, ())
+
+
+def _grouped(samples: Iterable[Sample], by: Callable[[Sample], str | None]) -> dict[str | None, list[Sample]]:
+    groups: dict[str | None, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        groups[by(sample)].append(sample)
+    return groups
+
+
+def _fact(name: str) -> Callable[[Sample], str | None]:
+    return lambda sample: sample.call.facts.get(name)
+
+
 class People:
     """Compares people: `samples` of the whole run, `rows` as the query `people` gives them, `inbox` by recipient."""
 
     def __init__(self, audit: Audit, samples: Sequence[Sample], inbox: Counter[str]) -> None:
         self._audit = audit
-        self._samples = samples
+        self._index = Index(samples)
         self._inbox = inbox
 
     def compare(self, attempts: Mapping[str, Sequence[Sample]], rows: Sequence[Mapping[str, Any]]) -> None:
@@ -158,10 +190,10 @@ class People:
             self._audit.compare("accounts of an address", key, sorted(told), sorted(row["id"] for row in rows))
         for row in rows:
             if row["id"] in told:
-                self._person(row, told[row["id"]], told_of(self._samples, row["id"]))
+                self._person(row, told[row["id"]], self._index.told(row["id"]))
             elif maybe:
                 made_by = next((s for s in maybe if _could_make(s, row)), maybe[0])
-                self._person(row, made_by, told_of(self._samples, row["id"], made_by))
+                self._person(row, made_by, self._index.told(row["id"], made_by))
 
     def _person(self, row: Mapping[str, Any], first: Sample, told: Told) -> None:
         subject, audit, done = row["id"], self._audit, told.settled(row["audit"])
@@ -175,7 +207,7 @@ class People:
             audit.compare("commissions of a member", subject, earned, row["commissions"])
         audit.compare("audit entries of a person", subject, dict(done.audit()), row["audit"])
         audit.compare("jobs of a person", subject, _all_done(done), row["jobs"])
-        least, more = _claim_mails(self._samples, subject)
+        least, more = _claim_mails(self._index, subject)
         got, least = self._inbox[row["email"]], least + done.mails()
         audit.compare("mails to a person", subject, min(max(got, least), least + more), got)
 
@@ -197,11 +229,11 @@ def commissions(told: Told, price: str | None) -> list[str]:
     return [f"{kind} {(Decimal(price) * RATES[kind]).quantize(CENT, ROUND_HALF_EVEN)}" for kind in kinds]
 
 
-def _claim_mails(samples: Sequence[Sample], member: str) -> tuple[int, int]:
+def _claim_mails(index: Index, member: str) -> tuple[int, int]:
     """The mails that a member must have got for their claims, and how many more there may be."""
-    filed = [s for s in samples if s.call.operation == "claim" and s.call.facts.get("member") == member]
+    filed = index.filed(member)
     ids = {str(s.record["id"]) for s in filed if s.accepted and s.record}
-    told = [told_of(samples, claim) for claim in ids]
+    told = [index.told(claim) for claim in ids]
     maybe = _mails(Counter(s.call.operation for s in unsettled(filed)))
     return sum(each.mails() for each in told), maybe + sum(each.more_mails() for each in told)
 
@@ -211,12 +243,12 @@ class Claims:
 
     def __init__(self, audit: Audit, samples: Sequence[Sample], desk: Counter[str]) -> None:
         self._audit = audit
-        self._samples = samples
+        self._index = Index(samples)
         self._desk = desk
 
     def compare(self, members: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
         """The claims of these members: those that they were told of, and no other."""
-        filed = [s for s in self._samples if s.call.operation == "claim" and s.call.facts.get("member") in members]
+        filed = [sample for member in dict.fromkeys(members) for sample in self._index.filed(member)]
         told = {str(s.record["id"]) for s in filed if s.accepted and s.record}
         maybe = {str((s.call.body or {}).get("title")): s for s in unsettled(filed)}
         lost = told - {row["id"] for row in rows}
@@ -226,7 +258,7 @@ class Claims:
         for row in rows:
             made_by = None if row["id"] in told else maybe.get(row["title"])
             if row["id"] in told or made_by:
-                self._claim(row, told_of(self._samples, row["id"], made_by).settled(row["audit"]))
+                self._claim(row, self._index.told(row["id"], made_by).settled(row["audit"]))
 
     def _claim(self, row: Mapping[str, Any], told: Told) -> None:
         subject, audit = row["id"], self._audit
@@ -238,8 +270,8 @@ class Claims:
         audit.compare("jobs of a claim", subject, _all_done(told), row["jobs"])
         notices = self._desk[row["number"]]
         audit.compare("notices of a claim to the desk", subject, told.jobs()["staff-new-claim"], notices)
-        mine = [sample for sample in self._samples if sample.call.facts.get("claim") == subject]
-        audit.compare("documents of a claim", subject, documents(mine, row["documents"]), row["documents"])
+        told_of_them = documents(self._index.evidence(subject), row["documents"])
+        audit.compare("documents of a claim", subject, told_of_them, row["documents"])
 
 
 def documents(calls: Sequence[Sample], found: Mapping[str, str]) -> dict[str, str]:

@@ -68,6 +68,9 @@ async def _users(stage: Stage, users: Sequence[Person]) -> None:
     stage.least("Calls made by the users", FEW * count / 2 if seconds > FEW else count, len(samples))
     stage.equal("Answers that no user should get", {}, _wrong(samples))
     _judge_limits(stage, made)
+    stage.notes.append(
+        "Of 100 calls of a user 45 read the own record, 30 the own claims, 13 health; 5 register somebody, 3 apply, 4 file a claim."
+    )
     answered = [s.latency_ms for s in samples if s.accepted]
     stage.figure(f"{count} users: calls a second", len(samples) / seconds)
     stage.figure(f"{count} users: p50", percentile(answered, 0.5), "ms")
@@ -99,15 +102,15 @@ async def _user(stage: Stage, user: Person, number: int, until: float) -> list[S
 def _next(stage: Stage, user: Person, dice: random.Random) -> Call:
     """What a user does next: mostly reads, now and then a claim, or somebody new."""
     at, read = dice.random(), {"token": user.token, "client": user.address, "wanted": (200, 429)}
-    if at < 0.40:
+    if at < 0.45:
         return stage.people.read("own member", "/members/me", **read)
-    if at < 0.65:
+    if at < 0.75:
         return stage.people.read("own claims", "/claims", **read)
-    if at < 0.80:
+    if at < 0.88:
         return stage.people.read("health", "/health", client=user.address)
-    if at < 0.90:
+    if at < 0.93:
         return stage.people.registration()
-    return stage.people.application() if at < 0.95 else claim_of(stage, user, wanted=(201, 429))
+    return stage.people.application() if at < 0.96 else claim_of(stage, user, wanted=(201, 429))
 
 
 async def _at_once(stage: Stage, other: Side, after: Side) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from stress.ledger import Call, Sample
 from stress.limits import Limit, wrongly_accepted, wrongly_refused
@@ -15,6 +15,7 @@ BUSY_S = 3.0
 SENT_S = LEAD_S + 0.1
 LOOK_S = 0.02
 WARM_S = 8.0
+WARMINGS = 4
 SLOW_S = 0.8  # how long the server takes over each write while it is made slow
 
 # The server is slow where every write passes once, so that a transaction holds its connection for a known time.
@@ -65,19 +66,24 @@ def judge_limit(stage: Stage, samples: Sequence[Sample], limit: Limit) -> None:
     stage.equal("Refused though the limit was not used up", 0, wrongly_refused(samples, limit))
 
 
-async def warm(cloud: LocalCloud, generator: Generator, function: str, calls: Sequence[Call]) -> int:
-    """As many environments of a function as there are calls: all of them are needed at once, so all are started.
+async def warm(cloud: LocalCloud, generator: Generator, function: str, kind: Callable[[], Call], count: int) -> int:
+    """Start environments of a function until it has so many: as many calls that all wait need one each.
 
-    Returns how many there are. The statements that wait for it give up after the role's 10 s.
+    Returns how many there are. A few seconds at a time: the statements that wait give up after the role's 10 s.
     """
-    generator.ready(calls)
-    async with cloud.held():
-        under_way = [asyncio.create_task(generator.insist(call)) for call in calls]
-        until = generator.clock.now() + WARM_S
-        while (busy := await _busy(cloud, function)) < len(calls) and generator.clock.now() < until:
-            await asyncio.sleep(0.1)
-    await asyncio.gather(*under_way)
-    return busy
+    there = 0
+    for _ in range(WARMINGS):
+        calls = [kind() for _ in range(count)]
+        generator.ready(calls)
+        async with cloud.held():
+            under_way = [asyncio.create_task(generator.insist(call)) for call in calls]
+            until = generator.clock.now() + WARM_S
+            while (there := await _busy(cloud, function)) < count and generator.clock.now() < until:
+                await asyncio.sleep(0.1)
+        await asyncio.gather(*under_way)
+        if there >= count:
+            break
+    return there
 
 
 async def _busy(cloud: LocalCloud, function: str) -> int:

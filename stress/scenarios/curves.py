@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from stress.ledger import Sample
 from stress.model import Chart, Line
+from stress.reconcile import SQL
 from stress.scenarios.sides import Side
 from stress.stage import Stage
 from stress.verdict import percentile
@@ -17,7 +18,8 @@ SHORT_BURSTS = (3, 9, 12, 30, 60)
 RATES = (10, 20, 40, 60, 80, 100, 130, 160)
 SHORT_RATES = (10, 40)
 ROUNDS = 2
-REST_S = 1.0  # between two bursts, for the jobs of one not to be the load of the next
+REST_S = 1.0  # between two bursts of one size
+RESTED_S = 30.0
 MISSES = 2  # sizes that a system failed at, after which larger ones are not asked for
 CRASH_AFTER_S = 0.15  # a burst of 55 is at work for half a second
 
@@ -46,7 +48,7 @@ async def _sizes(stage: Stage, side: Side, sizes: Sequence[int], rounds: int) ->
     points: list[Measured] = []
     for size in sizes:
         stage.step(f"{side.name}: {size} requests at the same instant")
-        await side.fresh(side.cloud)
+        await _rested(stage, side)
         samples: list[Sample] = []
         for _ in range(rounds):
             await asyncio.sleep(REST_S)
@@ -54,7 +56,6 @@ async def _sizes(stage: Stage, side: Side, sizes: Sequence[int], rounds: int) ->
         points.append(_measured(size, samples))
         if _failed(points, BURST_P95_MS) >= MISSES:
             break
-        await asyncio.sleep(REST_S)
     return points
 
 
@@ -62,13 +63,20 @@ async def _rates(stage: Stage, side: Side, wanted: Sequence[int]) -> list[Measur
     points: list[Measured] = []
     for rate in wanted:
         stage.step(f"{side.name}: {rate} requests a second")
-        await side.fresh(side.cloud)
+        await _rested(stage, side)
         count = int(rate * stage.profile.rate_step_s)
         points.append(_measured(rate, await side.generator.arrivals(side.stream(count), rate, seed=rate)))
         if _failed(points, RATE_P95_MS) >= MISSES:
             break
-        await asyncio.sleep(2 * REST_S)
     return points
+
+
+async def _rested(stage: Stage, side: Side) -> None:
+    """The jobs of the last measurement are done, and its connections are where they were before it."""
+    until = stage.generator.clock.now() + RESTED_S
+    while await side.cloud.rows(SQL["open_jobs"]) and stage.generator.clock.now() < until:
+        await asyncio.sleep(REST_S / 4)
+    await side.fresh(side.cloud)
 
 
 def _measured(asked: float, samples: Sequence[Sample]) -> Measured:
@@ -116,7 +124,7 @@ async def mixed(stage: Stage, side: Side) -> tuple[float, int]:
 
 
 async def _with_crash(stage: Stage, side: Side) -> list[Sample]:
-    await side.fresh(side.cloud)
+    await _rested(stage, side)
     under_way = asyncio.create_task(side.generator.burst(side.mix()))
     await asyncio.sleep(CRASH_AFTER_S)
     await side.cloud.crash_database()

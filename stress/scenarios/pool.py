@@ -42,11 +42,16 @@ class Crowd:
         writes = [(people.application(), people.registration()) for _ in range(2 * share)]
         return [*itertools.chain.from_iterable(writes), *claims]
 
+    def listing(self) -> Call:
+        """A member reads their claims: of the same room, and no claim is used up."""
+        member = next(self._members)
+        return self._stage.people.read("own claims", "/claims", token=member.token, client=member.address)
+
 
 async def run(stage: Stage) -> None:
     """The scenario."""
     crowd = Crowd(stage)
-    await _warm(stage, crowd.calls())
+    await _warm(stage, crowd)
     await _steps(stage, crowd)
     if stage.profile.thorough:
         await _replaced(stage)
@@ -54,14 +59,17 @@ async def run(stage: Stage) -> None:
     await reconcile(stage)
 
 
-async def _warm(stage: Stage, calls: list[Call]) -> None:
+async def _warm(stage: Stage, crowd: Crowd) -> None:
     """One environment for each of them, so that no start of one is measured."""
+    share = stage.profile.at_once // 5
     stage.step(f"starting {stage.profile.at_once} environments")
-    rooms = {"AgentsFunction": "apply", "MembersFunction": "register", "ClaimsFunction": "claim"}
     started = 0
-    for function, operation in rooms.items():
-        wanted = [call for call in calls if call.operation == operation]
-        started += await warm(stage.target, stage.generator, function, wanted)
+    for function, kind, count in (
+        ("AgentsFunction", stage.people.application, 2 * share),
+        ("MembersFunction", stage.people.registration, 2 * share),
+        ("ClaimsFunction", crowd.listing, share),
+    ):
+        started += await warm(stage.target, stage.generator, function, kind, count)
     stage.figure("Environments that were started before", started)
 
 

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from stress.crowd import Person
 from stress.ledger import Call
@@ -18,6 +19,10 @@ ANYTHING = (0, 200, 201, 429, 500, 502, 503, 504)
 
 async def _as_it_is(_cloud: LocalCloud) -> None:
     """Nothing needs to be done."""
+
+
+def _anyhow(kind: Callable[[], Call]) -> Call:
+    return replace(kind(), wanted=ANYTHING)
 
 
 @dataclass
@@ -43,8 +48,7 @@ class Side:
             "ClaimsFunction": self._list,
         }
         for function, kind in kinds.items():
-            calls = [replace(kind(), wanted=ANYTHING) for _ in range(CONCURRENCY)]
-            await warm(self.cloud, self.generator, function, calls)
+            await warm(self.cloud, self.generator, function, partial(_anyhow, kind), CONCURRENCY)
 
     def at_once(self, count: int) -> list[Call]:
         """So many calls, spread over three rooms as evenly as can be: two that write and one that reads."""
