@@ -69,8 +69,8 @@ async def _users(stage: Stage, users: Sequence[Person]) -> None:
     stage.equal("Answers that no user should get", {}, _wrong(samples))
     _judge_limits(stage, made)
     stage.notes.append(
-        "Of 100 calls of a user 45 read the own record, 30 the own claims, 13 health; 5 register somebody, 3 apply as an "
-        "agent, 4 file a claim."
+        "Of 100 calls of a user 45 read the own record, 30 the own claims, 13 health; 5 register somebody, 3 apply as "
+        "agents, 4 file a claim."
     )
     answered = [s.latency_ms for s in samples if s.accepted]
     stage.figure(f"{count} users: calls a second", len(samples) / seconds)
