@@ -25,6 +25,8 @@ seen, and can limit, cut, delay, refuse, or lead to another server"""
 VARIABLE_HELP = """for up: NAME=VALUE or FunctionLogicalId:NAME=VALUE, more for the environment of all functions or of
 one, over what is deployed; the names that Lambda keeps for itself stay as they are"""
 
+CHECKPOINTS_HELP = """for up: the emulator writes its state when it ends, and not while it runs, which stops it now and then
+for up to a second; for measurements"""
 STANDBY_HELP = """for up: a standby of the database (standby in state.json), in step with it, made anew at each start;
 SELECT pg_promote() on it has it take over, and the proxy's target leads the functions there until the next start"""
 
@@ -55,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--database-proxy", action="store_true", help=PROXY_HELP)
     parser.add_argument("--database-connections", type=int, default=50, help="that the proxy may open; 50")
     parser.add_argument("--standby", action="store_true", help=STANDBY_HELP)
+    parser.add_argument("--no-checkpoints", action="store_true", help=CHECKPOINTS_HELP)
     parser.add_argument("--variable", type=checked, action="append", default=[], help=VARIABLE_HELP)
     parser.add_argument("--role", choices=("staff", "admin"), help="of the token's owner")
     parser.add_argument("--email", default="", help="of the token's owner")
@@ -75,6 +78,7 @@ def run_up(home: Home, options: argparse.Namespace) -> None:
         database_connections=options.database_connections if options.database_proxy else None,
         variables=options.variable,
         standby=options.standby,
+        checkpoints=not options.no_checkpoints,
     )
     up.up(home, options.port, dict(pair.split("=", 1) for pair in options.parameter), extras)
 

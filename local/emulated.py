@@ -6,6 +6,7 @@ is also written while it runs: when nothing has changed for a moment, and at the
 
 import asyncio
 import copy
+import os
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -68,7 +69,8 @@ def main() -> None:
     """Serves until it is ended."""
     keep_mails()
     Config.graceful_timeout = GRACE_S
-    ministack.app = with_checkpoints(ministack.app, Checkpoints())
+    if os.environ["CHECKPOINTS"] == "1":
+        ministack.app = with_checkpoints(ministack.app, Checkpoints())
     ministack.main()
 
 

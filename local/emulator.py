@@ -14,12 +14,16 @@ PROGRAM = Path(__file__).with_name("emulated.py")
 
 @dataclass(frozen=True)
 class Emulator:
-    """One emulator. `python` is of the environment it is installed in; `folder` holds its state."""
+    """One emulator. `python` is of the environment it is installed in; `folder` holds its state.
+
+    `checkpoints`: whether it writes its state while it runs, which stops it for up to a second where there is much.
+    """
 
     folder: Path
     port: int
     log: Path
     python: str
+    checkpoints: bool = True
 
     @property
     def url(self) -> str:
@@ -63,6 +67,7 @@ def environment(emulator: Emulator) -> dict[str, str]:
         # it would remove containers it takes for its own from a Docker that it finds
         "DOCKER_HOST": f"unix://{folder}/no-docker",
         "LOG_LEVEL": "WARNING",
+        "CHECKPOINTS": "1" if emulator.checkpoints else "0",
     }
 
 

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 
@@ -41,11 +41,13 @@ class Extras:
 
     `database_connections`: how many a stand-in for RDS Proxy may open, None for no proxy. `variables`: more for the
     functions' environment, as `local.runtime.variables` reads them. `standby`: whether the database has one.
+    `checkpoints`: whether the emulator writes its state while it runs.
     """
 
     database_connections: int | None = None
     variables: Sequence[str] = ()
     standby: bool = False
+    checkpoints: bool = True
 
 
 @dataclass
@@ -147,6 +149,7 @@ def start(supervisor: Supervisor) -> None:
     ports = internal_ports(home, wanted_ports(supervisor.extras))
     home.update(ports={**ports, "front": supervisor.front})
     server, aws = parts(home, ports)
+    aws = replace(aws, checkpoints=supervisor.extras.checkpoints)
     standby.forget(server)
     database = supervisor.add(postgres.start(server))
     cloud = supervisor.add(emulator.start(aws))

@@ -37,7 +37,7 @@ async def cloud(stage: Stage) -> AsyncIterator[Side]:
     """A second local cloud with those settings, gone when the block ends."""
     stage.step("starting a second cloud, with the predecessor's settings")
     variables = {f"{function}:DB_USER": BACKGROUND for function in ASIDE}
-    other = LocalCloud(stage.root, stage.state / "before", Setup(SETTINGS, variables))
+    other = LocalCloud(stage.root, stage.state / "before", Setup(SETTINGS, variables, ("--no-checkpoints",)))
     generator: Generator | None = None
     try:
         await other.start()
