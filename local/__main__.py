@@ -25,8 +25,8 @@ seen, and can limit, cut, delay, refuse, or lead to another server"""
 VARIABLE_HELP = """for up: NAME=VALUE or FunctionLogicalId:NAME=VALUE, more for the environment of all functions or of
 one, over what is deployed; the names that Lambda keeps for itself stay as they are"""
 
-CHECKPOINTS_HELP = """for up: the emulator writes its state when it ends, not while it runs, which stops all of it for up
-to a second now and then; for measurements"""
+CHECKPOINTS_HELP = """for up: the emulator writes its state when it ends, not while it runs, which stops all of it for
+up to a second now and then; for measurements"""
 STANDBY_HELP = """for up: a standby of the database (standby in state.json), in step with it, made anew at each start;
 SELECT pg_promote() on it has it take over, and the proxy's target leads the functions there until the next start"""
 
