@@ -68,6 +68,7 @@ class Run:
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def __post_init__(self) -> None:
+        self.environment = environment(self.options.root)
         self.faults = Faults(self.clock)
         self.people = People(self.options.seed)
         # shorter than production's 60 s, so that a run sees a circuit open, probe and close more than once
@@ -170,7 +171,7 @@ class Run:
             profile=self.options.profile.name,
             target="a local cloud on this machine",
             over_time=self._timeline(monitor),
-            environment=environment(self.options.root),
+            environment=self.environment,
             settings=settings,
         )
 

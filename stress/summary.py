@@ -77,7 +77,7 @@ def environment(root: Path) -> dict[str, str]:
         "machine": f"{platform.machine()}, {psutil.cpu_count()} processors",
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.release()}",
-        "load at the end": f"{psutil.getloadavg()[1]:.1f} (5 minutes)",
+        "load before": f"{psutil.getloadavg()[0]:.1f}",
         "python": platform.python_version(),
     }
 
