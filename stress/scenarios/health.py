@@ -22,6 +22,8 @@ ALARM_S = 20.0
 OK_S = 60.0
 DEPLOYED_OK_S = 3 * 60 + 75.0  # its three periods, and the minute between two reports of the schedule
 WRITABLE_S = 30.0
+# All connections taken for longer than the check's own time, a restart, a failover: for a moment nobody can write.
+PERHAPS = ("exhausted", "restart", "failover", "moment")
 PROBED_S = 10.0  # from when a probe is due until a job makes it: who met the last one waits 5 s, and 2 s of spread
 
 
@@ -121,7 +123,7 @@ async def finish(stage: Stage) -> None:
     said = stage.monitor.said
     stage.wanted += int(0.9 * (stage.generator.clock.now() - stage.monitor.began_s) / EVERY_S)
     _unanswered(stage, said)
-    _unhealthy(stage, said, stage.faults.of("database"))
+    _unhealthy(stage, said)
     _circuits(stage, said, stage.faults.of("mail"))
     stage.equal("Jobs that failed, as it says at the end", 0, said[-1].report.get("jobs", {}).get("failed"))
 
@@ -140,10 +142,12 @@ def _around(each: Said, fault: Done, late_s: float) -> bool:
     return fault.began_s <= each.got_s and each.asked_s <= (fault.ended_s or 0.0) + late_s
 
 
-def _unhealthy(stage: Stage, said: Sequence[Said], faults: Sequence[Done]) -> None:
+def _unhealthy(stage: Stage, said: Sequence[Said]) -> None:
     """While the database is away for longer than the truth may take, it must say so; with the database there, never."""
-    must = [each for each in said if any(_within(each, fault) for fault in faults)]
-    may = [each for each in said if any(_around(each, fault, LATE_S) for fault in faults)]
+    away = stage.faults.of("database")
+    perhaps = [fault for kind in PERHAPS for fault in stage.faults.of(kind)]
+    must = [each for each in said if any(_within(each, fault) for fault in away)]
+    may = [each for each in said if any(_around(each, fault, LATE_S) for fault in (*away, *perhaps))]
     missed = [each for each in must if each.status != "unhealthy"]
     invented = [each for each in said if each.status == "unhealthy" and each not in may]
     stage.equal("Reports that did not say unhealthy while nobody could write", 0, len(missed))

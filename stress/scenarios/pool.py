@@ -98,10 +98,11 @@ async def _step(stage: Stage, crowd: Crowd, limit: int) -> float:
     stage.step(f"{stage.profile.at_once} writes at once on {limit} connections")
     await stage.target.database("PUT", "/limit", {"max_connections": limit})
     await stage.target.database("POST", "/counts/reset")
-    under_way = asyncio.create_task(stage.burst(crowd.calls()))
-    await lent(stage, limit)
-    backends = (await stage.target.rows(CONNECTIONS, user="postgres"))[0]["n"]
-    samples = await under_way
+    with stage.faults.during(f"{limit} connections", "exhausted"):
+        under_way = asyncio.create_task(stage.burst(crowd.calls()))
+        await lent(stage, limit)
+        backends = (await stage.target.rows(CONNECTIONS, user="postgres"))[0]["n"]
+        samples = await under_way
     counts = await stage.target.database("GET", "/counts")
     stage.equal(
         f"{stage.profile.at_once} at once on {limit} connections", {201: stage.profile.at_once}, statuses(samples)
