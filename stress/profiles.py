@@ -29,7 +29,7 @@ class Profile:
     rate_step_s: float
     priority_rounds: int  # unloaded and flooded in turn, so that a slow stretch of the machine meets both
     flood: int  # low jobs
-    settles_s: float  # how long the end of all jobs is waited for, after which what is left is a difference
+    settles_s: float  # how long the end of all jobs is waited for, at most: a killed relay's lease and two sweeps
 
 
 FULL = Profile(
@@ -51,7 +51,7 @@ FULL = Profile(
     rate_step_s=6,
     priority_rounds=3,
     flood=1000,
-    settles_s=90,
+    settles_s=150,
 )
 SHORT = Profile(
     name="short",
@@ -72,7 +72,7 @@ SHORT = Profile(
     rate_step_s=3,
     priority_rounds=1,
     flood=700,
-    settles_s=60,
+    settles_s=150,
 )
 CONTROL = Profile(
     name="control",
@@ -93,6 +93,6 @@ CONTROL = Profile(
     rate_step_s=2,
     priority_rounds=1,
     flood=700,
-    settles_s=25,
+    settles_s=30,
 )
 PROFILES = {profile.name: profile for profile in (FULL, SHORT, CONTROL)}

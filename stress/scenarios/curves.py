@@ -114,6 +114,7 @@ def _charts(stage: Stage, found: dict[str, list[Measured]], title: str, x: str, 
 async def mixed(stage: Stage, side: Side) -> tuple[float, int]:
     """The share of 20 + 20 + 15 calls at once that is answered well at the first try, with mail down and a restart."""
     stage.step(f"{side.name}: 20 + 20 + 15 at once, mail down, the database restarts")
+    await _rested(stage, side)  # before: with mail down its jobs would not end
     await side.cloud.mail(down=True)
     with stage.faults.during(f"{side.name}: mail down", "mail" if side.name == "after" else "elsewhere"):
         try:
@@ -124,7 +125,6 @@ async def mixed(stage: Stage, side: Side) -> tuple[float, int]:
 
 
 async def _with_crash(stage: Stage, side: Side) -> list[Sample]:
-    await _rested(stage, side)
     under_way = asyncio.create_task(side.generator.burst(side.mix()))
     await asyncio.sleep(CRASH_AFTER_S)
     await side.cloud.crash_database()
