@@ -121,7 +121,9 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
 
 def test_a_person_can_sign_in_and_is_in_the_group(subject: Subject) -> None:
     """CONFIRMED: one who waits for a first password can use neither "forgot password" nor a mailed code."""
-    sub = subject.identities.ensure_person(email=EMAIL, group="member")
+    sub = subject.identities.find_or_create(EMAIL)
+    assert subject.groups() == set()
+    subject.identities.add_to_group(sub, "member")
     assert str(UUID(sub)) == sub
     assert subject.status() == "CONFIRMED"
     assert subject.groups() == {"member"}
@@ -129,9 +131,12 @@ def test_a_person_can_sign_in_and_is_in_the_group(subject: Subject) -> None:
 
 def test_repeating_it_changes_nothing(subject: Subject) -> None:
     """A job may run twice: the same sub, and the password the person has set since."""
-    first = subject.identities.ensure_person(email=EMAIL, group="member")
+    first = subject.identities.find_or_create(EMAIL)
+    subject.identities.add_to_group(first, "member")
     subject.set_password()
-    assert subject.identities.ensure_person(email=EMAIL, group="member") == first
+    assert subject.identities.find_or_create(EMAIL) == first
+    subject.identities.add_to_group(first, "member")
+    assert subject.groups() == {"member"}
     assert subject.status() == "CONFIRMED"
     assert subject.signs_in()
 
@@ -139,34 +144,47 @@ def test_repeating_it_changes_nothing(subject: Subject) -> None:
 def test_what_was_half_made_is_completed(subject: Subject) -> None:
     """A worker that died after the first of three calls."""
     subject.half_made()
-    subject.identities.ensure_person(email=EMAIL, group="agent")
+    subject.identities.find_or_create(EMAIL)
     assert subject.status() == "CONFIRMED"
-    assert subject.groups() == {"agent"}
+
+
+def test_an_identity_is_found_by_its_address(subject: Subject) -> None:
+    """None where nobody signs in with it: looking makes nobody."""
+    assert subject.identities.find(EMAIL) is None
+    sub = subject.identities.find_or_create(EMAIL)
+    assert subject.identities.find(EMAIL) == sub
 
 
 def test_a_stranger_who_signed_up_with_the_address_is_not_adopted(subject: Subject) -> None:
     """They know that identity's password, and have shown nothing of the address being theirs."""
     subject.sign_up_alone()
     with pytest.raises(Refused) as refused:
-        subject.identities.ensure_person(email=EMAIL, group="member")
+        subject.identities.find_or_create(EMAIL)
     assert refused.value.code == "IdentityNotOurs"
 
 
 def test_a_group_that_does_not_exist_is_refused(subject: Subject) -> None:
     """It would be asked for in vain until the attempts are used up."""
+    sub = subject.identities.find_or_create(EMAIL)
     with pytest.raises(Refused):
-        subject.identities.ensure_person(email=EMAIL, group="wizard")
+        subject.identities.add_to_group(sub, "wizard")
+
+
+def test_an_identity_that_does_not_exist_gets_no_group(subject: Subject) -> None:
+    """Deleted since it was found."""
+    with pytest.raises(Refused):
+        subject.identities.add_to_group(str(uuid4()), "member")
 
 
 def test_a_pool_out_of_reach_is_a_failure_that_may_be_tried_again() -> None:
     """Connection refused: nothing has happened."""
     with aws_at(f"http://127.0.0.1:{free_port()}"), pytest.raises(Unavailable):
-        CognitoIdentities(clients.cognito(), "eu-central-1_none").ensure_person(email=EMAIL, group="member")
+        CognitoIdentities(clients.cognito(), "eu-central-1_none").find_or_create(EMAIL)
 
 
 def test_a_failure_holds_nothing_of_the_person(emulator: Emulator) -> None:
     """Neither in its words nor in the exception it came from: both end in logs."""
     with aws_at(emulator.url), pytest.raises(AwsFailure) as failed:
-        CognitoIdentities(clients.cognito(), "eu-central-1_none").ensure_person(email=EMAIL, group="member")
+        CognitoIdentities(clients.cognito(), "eu-central-1_none").find_or_create(EMAIL)
     assert EMAIL not in f"{failed.value!r} {failed.value.__cause__!r}"
     assert failed.value.__suppress_context__

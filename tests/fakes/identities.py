@@ -25,7 +25,11 @@ class FakeIdentities:
         self.people: dict[str, Person] = {}
         self.fails: list[AwsFailure] = []
 
-    def ensure_person(self, *, email: str, group: str) -> str:
+    def find(self, email: str) -> str | None:
+        person = self.people.get(email)
+        return person.sub if person else None
+
+    def find_or_create(self, email: str) -> str:
         if self.fails:
             raise self.fails.pop(0)
         person = self.people.setdefault(email, Person())
@@ -33,7 +37,17 @@ class FakeIdentities:
             raise Refused("IdentityNotOurs")
         if person.status == "FORCE_CHANGE_PASSWORD":
             person.status, person.password = "CONFIRMED", str(uuid4())
+        return person.sub
+
+    def add_to_group(self, sub: str, group: str) -> None:
+        if self.fails:
+            raise self.fails.pop(0)
         if group not in GROUPS:
             raise Refused("ResourceNotFoundException")
-        person.groups.add(group)
-        return person.sub
+        self._by_sub(sub).groups.add(group)
+
+    def _by_sub(self, sub: str) -> Person:
+        for person in self.people.values():
+            if person.sub == sub:
+                return person
+        raise Refused("UserNotFoundException")

@@ -9,10 +9,10 @@ from uuid import UUID
 
 from agents.app import api as agents_api
 from claims.app import api as claims_api
-from jobs.admin import CreateStaff, create_staff
 from jobs.app import api as jobs_api
 from jobs.housekeeping import Housekeeper
 from jobs.relay import relay_once
+from jobs.staff import CreateStaff, create_staff
 from jobs.work import Office, Worker
 from members.app import api as members_api
 from shared.clock import utc_now

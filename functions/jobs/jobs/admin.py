@@ -11,26 +11,21 @@ Each is safe to repeat.
 import os
 from pathlib import Path
 from typing import Any, Literal
-from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
 
 from jobs import circuits
-from jobs.guard import JobsError, guarded
+from jobs.guard import CommandError, guarded
+from jobs.staff import CreateStaff, create_staff
 from shared.aws.clients import cognito
-from shared.aws.identity import CognitoIdentities, Identities
+from shared.aws.identity import CognitoIdentities
 from shared.clock import epoch_micros, monotonic
-from shared.ids import uuid7
 from shared.logs import logger
-from shared.postgres import Database, Pending, Row, Transaction
 from shared.resilience.circuit_store import StoreUnavailable
 from shared.resilience.deadline import Deadline
 from shared.settings import DEFAULT_CIRCUITS
-from shared.sql import load_queries
-from shared.text import Email, Input, Language, PersonName
+from shared.text import Input
 from shared.wiring import wiring
-
-SQL = load_queries("jobs")
 
 MIGRATIONS_DIR = "/opt/migrations"  # where the layer puts them
 
@@ -39,16 +34,6 @@ class Migrate(Input):
     """Bring the database's schema up to date."""
 
     command: Literal["migrate"]
-
-
-class CreateStaff(Input):
-    """Let a person work here."""
-
-    command: Literal["create-staff"]
-    email: Email
-    full_name: PersonName
-    role: Literal["staff", "admin"]
-    language: Language
 
 
 class ShowCircuits(Input):
@@ -66,10 +51,6 @@ class ForceCircuit(Input):
 
 
 Command = Migrate | CreateStaff | ShowCircuits | ForceCircuit
-
-
-class CommandError(JobsError):
-    """The command was not carried out, and its words say why; they quote nothing that was sent."""
 
 
 _COMMANDS: dict[str, TypeAdapter[Any]] = {
@@ -91,27 +72,6 @@ def read_command(event: dict[str, Any]) -> Command:
         wrong = error.errors(include_url=False, include_context=False, include_input=False)
         raise CommandError("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in wrong)) from None
     return command
-
-
-def create_staff(new: CreateStaff, *, database: Database, identities: Identities, deadline: Deadline) -> dict[str, Any]:
-    """Make sure that the person has an account and can sign in. Raises CommandError for a taken address."""
-    account = database.run(lambda tx: _account(tx, new), deadline).value
-    if account is None or account["role"] != new.role:
-        raise CommandError("the address belongs to an account of another role")
-    sub = identities.ensure_person(email=new.email, group=new.role)
-    database.run(lambda tx: _link(tx, account["id"], sub), deadline)
-    return {"account_id": str(account["id"]), "sub": sub}
-
-
-def _account(tx: Transaction, new: CreateStaff) -> Pending[Row | None]:
-    facts = new.model_dump(exclude={"command"})
-    tx.add(SQL["insert_staff"], id=uuid7(), **facts)
-    return tx.one(SQL["account_by_email"], email=new.email)
-
-
-def _link(tx: Transaction, account_id: UUID, sub: str) -> Pending[None]:
-    tx.add(SQL["link_identity"], account_id=account_id, sub=sub)
-    return Pending(lambda: None)
 
 
 def _move_circuits(command: ShowCircuits | ForceCircuit) -> dict[str, Any]:

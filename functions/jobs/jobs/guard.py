@@ -15,6 +15,10 @@ class JobsError(Exception):
     """A handler failed; its words, if any, are ours and quote nobody."""
 
 
+class CommandError(JobsError):
+    """The command was not carried out, and its words say why; they quote nothing that was sent."""
+
+
 def guarded(handler: Handler) -> Handler:
     """Lambda prints an exception's words, and a database error's may quote a row: only its class goes on.
 

@@ -91,8 +91,15 @@ UPDATE outbox SET
 WHERE id = %(id)s AND leased_until = %(lease)s AND state IN ('running', 'uncertain')
 
 -- name: link_identity
--- Who signs in as this account; an account keeps the identity it has.
-UPDATE accounts SET identity_sub = %(sub)s WHERE id = %(account_id)s AND identity_sub IS NULL
+-- Who signs in as this account; an account keeps the identity it has. One that is another account's is refused by its constraint.
+UPDATE accounts SET identity_sub = %(sub)s
+WHERE id = %(account_id)s AND email = %(email)s AND role = %(role)s AND identity_sub IS NULL
+
+-- name: require_linked
+-- The account must be the one that the identity was made for: of that address and role, without another identity.
+SELECT require(EXISTS (
+    SELECT FROM accounts
+    WHERE id = %(account_id)s AND email = %(email)s AND role = %(role)s AND identity_sub = %(sub)s), 'identity-not-linked')
 
 -- name: jobs
 -- A page of jobs that did not end well.
@@ -198,13 +205,3 @@ DELETE FROM outbox WHERE id IN (
     SELECT id FROM outbox WHERE state = 'done' AND updated_at < now() - %(age)s
     ORDER BY updated_at LIMIT %(count)s FOR UPDATE SKIP LOCKED)
 RETURNING id
-
--- name: insert_staff
--- A member of staff, unless the address is taken.
-INSERT INTO accounts (id, role, email, full_name, language)
-VALUES (%(id)s, %(role)s, %(email)s, %(full_name)s, %(language)s)
-ON CONFLICT ON CONSTRAINT accounts_email_key DO NOTHING
-
--- name: account_by_email
--- Whose address it is.
-SELECT id, role FROM accounts WHERE email = %(email)s

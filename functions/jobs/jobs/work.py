@@ -1,6 +1,7 @@
 """Doing a job, once it is claimed, and settles what became of it.
 
 claim with the facts (one flight) → a mail: begin (one flight) → the one side effect → settle (one flight)
+claim with the facts (one flight) → an identity: make it → link it (one flight) → its group → settle (one flight)
 
 A job whose circuit is open is not claimed: in the same flight it is put off until the probe's time.
 
@@ -25,7 +26,7 @@ from shared.aws.identity import Identities
 from shared.aws.mail import Mail, Mailer
 from shared.aws.queues import MAX_DELAY_S, Queues
 from shared.clock import Clock
-from shared.errors import Unavailable
+from shared.errors import Refusal, Unavailable
 from shared.logs import logger
 from shared.postgres import Database, Pending, Row, Transaction
 from shared.resilience.deadline import Deadline
@@ -55,7 +56,6 @@ class Settled:
     state: str
     error: str | None = None
     delay_s: float = 0.0
-    sub: str | None = None
     counted: bool = True
 
 
@@ -132,7 +132,7 @@ class Worker:
 
     def _do(self, job: Row, deadline: Deadline) -> Settled:
         try:
-            return self._identity(job) if job["kind"] == "identity" else self._mail(job, deadline)
+            return self._identity(job, deadline) if job["kind"] == "identity" else self._mail(job, deadline)
         except NotNow as error:
             return Settled("pending", error.code, delay_s=error.delay_s, counted=False)
         except Unavailable as error:
@@ -141,6 +141,8 @@ class Worker:
             return Settled("failed", error.code)
         except Refused as error:
             return Settled("failed", error.code)
+        except Refusal as error:
+            return Settled("failed", error.name)
         except AwsFailure as error:
             if isinstance(error, Uncertain) and job["kind"] == "mail":
                 return Settled("uncertain", error.code)
@@ -165,11 +167,14 @@ class Worker:
             raise NotRenderable("recipient-unknown")
         return job["email"], job["language"]
 
-    def _identity(self, job: Row) -> Settled:
+    def _identity(self, job: Row, deadline: Deadline) -> Settled:
         if job["email"] is None:
             raise Refused("account-unknown")
-        sub = self.identities.ensure_person(email=job["email"], group=job["payload"]["group"])
-        return Settled("done", sub=sub)
+        sub = self.identities.find_or_create(job["email"])
+        self.database.run(lambda tx: _link(tx, job, sub), deadline)
+        # Last, because it is what grants something: a sub that is another account's is refused above.
+        self.identities.add_to_group(sub, job["payload"]["group"])
+        return Settled("done")
 
     def _again(self, job: Row, code: str) -> Settled:
         tries = job["attempts"]
@@ -195,9 +200,15 @@ def _begin(tx: Transaction, job: Row) -> Pending[Row | None]:
     return tx.one(SQL["begin_job"], id=job["id"], lease=job["leased_until"])
 
 
+def _link(tx: Transaction, job: Row, sub: str) -> Pending[None]:
+    payload = job["payload"]
+    who = {"account_id": payload["account_id"], "email": job["email"], "role": payload["group"], "sub": sub}
+    tx.add(SQL["link_identity"], **who)
+    tx.add(SQL["require_linked"], **who)
+    return Pending(lambda: None)
+
+
 def _settle(tx: Transaction, job: Row, settled: Settled) -> Pending[None]:
-    if settled.sub is not None:
-        tx.add(SQL["link_identity"], account_id=job["payload"]["account_id"], sub=settled.sub)
     tx.add(
         SQL["settle_job"],
         id=job["id"],

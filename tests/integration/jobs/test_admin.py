@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from jobs import admin
-from jobs.admin import CommandError, CreateStaff, create_staff, read_command
-from jobs.guard import JobsError
+from jobs.admin import read_command
+from jobs.guard import CommandError, JobsError
+from jobs.staff import CreateStaff, create_staff
 from shared.aws.failures import Unavailable
 from shared.clock import epoch_micros
 from shared.postgres import Database
@@ -66,6 +67,32 @@ def test_an_address_of_another_role_is_refused(
     with pytest.raises(CommandError, match="another role"):
         create(database, identities)
     assert not identities.people
+
+
+@pytest.mark.parametrize("role", ["member", "agent", "staff"])
+def test_an_address_that_leads_to_another_accounts_sign_in_is_refused_and_nothing_is_granted(
+    database: Database, identities: FakeIdentities, records: Records, blank: Blank, role: str
+) -> None:
+    """A member who moved the address of their sign-in is not made an admin by who believes the address."""
+    account = records.account(role, email="besa@example.test")
+    sub = identities.find_or_create("ana@example.test")
+    blank.rows("UPDATE accounts SET identity_sub = %s WHERE id = %s", sub, account)
+    with pytest.raises(CommandError, match="belongs to another account"):
+        create(database, identities, role="admin")
+    assert identities.people["ana@example.test"].groups == set()
+    assert blank.count("accounts") == 1
+
+
+def test_an_account_keeps_the_sign_in_that_it_has(
+    database: Database, identities: FakeIdentities, records: Records, blank: Blank
+) -> None:
+    """A second one that has come by the address since is not let in beside it."""
+    account = records.account("staff", email="ana@example.test")
+    blank.rows("UPDATE accounts SET identity_sub = 'first' WHERE id = %s", account)
+    with pytest.raises(CommandError, match="has another sign-in"):
+        create(database, identities)
+    assert identities.people["ana@example.test"].groups == set()
+    assert blank.rows("SELECT identity_sub FROM accounts") == [{"identity_sub": "first"}]
 
 
 @pytest.mark.parametrize(

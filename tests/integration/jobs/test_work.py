@@ -285,6 +285,37 @@ def test_an_identity_that_is_refused_has_failed(shop: Shop, records: Records, me
     assert shop.work(job) == "failed"
 
 
+@pytest.mark.parametrize("holder", ["member", "agent", "staff"])
+def test_an_identity_that_is_another_accounts_is_refused_and_gets_no_group(
+    shop: Shop, records: Records, member: UUID, blank: Blank, holder: str
+) -> None:
+    """Somebody moved their sign-in to the address: settled at once, with its reason, since no retry mends it."""
+    sub = shop.identities.find_or_create("besa@example.test")
+    blank.rows("UPDATE accounts SET identity_sub = %s WHERE id = %s", sub, records.account(holder))
+    job = records.identity(member, state="queued")
+    assert shop.work(job) == "failed"
+    assert (records.at(job)["last_error"], records.at(job)["attempts"]) == ("identity-taken", 1)
+    assert shop.identities.people["besa@example.test"].groups == set()
+
+
+@pytest.mark.parametrize("change", ["identity_sub = 'first'", "email = 'moved@example.test'", "role = 'agent'"])
+def test_an_identity_is_not_given_to_an_account_that_has_become_another(
+    shop: Shop, records: Records, member: UUID, blank: Blank, change: str
+) -> None:
+    """Another sign-in, address or role than the job was written for: no group is added."""
+    job = records.identity(member, state="queued")
+    make = shop.identities.find_or_create
+
+    def made_meanwhile(email: str) -> str:
+        blank.rows(f"UPDATE accounts SET {change} WHERE id = %s", member)
+        return make(email)
+
+    shop.identities.find_or_create = made_meanwhile  # type: ignore[method-assign]
+    assert shop.work(job) == "failed"
+    assert records.at(job)["last_error"] == "identity-not-linked"
+    assert shop.identities.people["besa@example.test"].groups == set()
+
+
 def test_nothing_is_begun_with_too_little_time_left(shop: Shop, records: Records, welcome: UUID) -> None:
     """The job is not even claimed: its message comes again."""
     with pytest.raises(OutOfTime):
@@ -385,7 +416,7 @@ def test_a_worker_whose_job_was_taken_over_changes_nothing(shop: Shop, records: 
     job = records.identity(member, state="queued")
 
     class Overtaken(FakeIdentities):
-        def ensure_person(self, *, email: str, group: str) -> str:
+        def find_or_create(self, email: str) -> str:
             records.blank.rows("UPDATE outbox SET leased_until = now() + interval '2 minutes' WHERE id = %s", job)
             raise Refused("TooLate")
 
@@ -414,10 +445,10 @@ def test_a_mail_costs_three_flights(shop: Shop, welcome: UUID, flights: list[Non
     assert len(flights) == 3 + 1
 
 
-def test_an_identity_costs_two_flights(shop: Shop, records: Records, member: UUID, flights: list[None]) -> None:
-    """Claimed and settled: it may be made again, so it makes no difference whether it had begun."""
+def test_an_identity_costs_three_flights(shop: Shop, records: Records, member: UUID, flights: list[None]) -> None:
+    """Claimed, linked to its account before it gets a group, settled."""
     shop.work(records.identity(member, state="queued"))
-    assert len(flights) == 2
+    assert len(flights) == 3
 
 
 def sqs_event(*bodies: str) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from shared.postgres.failures import CONSTRAINT_PROBLEMS
 ROOT = Path(__file__).resolve().parents[3]
 PYTHON = [p for p in [*ROOT.glob("functions/*/*/*.py"), *ROOT.glob("layers/shared/shared/**/*.py")] if p.is_file()]
 SQL = [*ROOT.glob("functions/*/*/*.sql"), *ROOT.glob("migrations/*.sql")]
-# Tried again with another code before anyone is told.
-NEVER_TOLD = {"referral-code-taken"}
+# Tried again with another code before anyone is told, or met by jobs and operators' commands alone.
+NEVER_TOLD = {"referral-code-taken", "identity-taken", "identity-not-linked", "account-of-another-role"}
 
 
 def named() -> set[str]:

@@ -46,9 +46,17 @@ class GuardedIdentities:
         self._identities = identities
         self._circuit = circuit
 
-    def ensure_person(self, *, email: str, group: str) -> str:
-        """See Identities.ensure_person."""
-        return through(self._circuit, lambda: self._identities.ensure_person(email=email, group=group))
+    def find(self, email: str) -> str | None:
+        """See Identities.find."""
+        return through(self._circuit, lambda: self._identities.find(email))
+
+    def find_or_create(self, email: str) -> str:
+        """See Identities.find_or_create."""
+        return through(self._circuit, lambda: self._identities.find_or_create(email))
+
+    def add_to_group(self, sub: str, group: str) -> None:
+        """See Identities.add_to_group."""
+        through(self._circuit, lambda: self._identities.add_to_group(sub, group))
 
 
 class GuardedEvidence:

@@ -24,13 +24,31 @@ _NEW = "FORCE_CHANGE_PASSWORD"
 
 
 class Identities(Protocol):
-    """The pool of people who may sign in."""
+    """The pool of people who may sign in.
 
-    def ensure_person(self, *, email: str, group: str) -> str:
-        """Make sure that the person can sign in and is in the group; return the identity's `sub`.
+    An identity grants nothing by itself. Link a new one to its account first and add it to a group last, so that an
+    address that turns out to be another account's is refused before anything is granted.
+    """
+
+    def find(self, email: str) -> str | None:
+        """Return the `sub` of the identity that signs in with the address, None where there is none.
+
+        Raises Refused, Unavailable or Uncertain.
+        """
+        ...
+
+    def find_or_create(self, email: str) -> str:
+        """Make sure that the person can sign in; return the identity's `sub`. Its groups stay as they are.
 
         Safe to repeat, whole or after a failure halfway: an existing identity keeps its password.
         Raises Refused (an invalid address, an identity that isn't ours), Unavailable or Uncertain.
+        """
+        ...
+
+    def add_to_group(self, sub: str, group: str) -> None:
+        """Add an identity to a group, whose name its tokens carry from the next sign-in on. Safe to repeat.
+
+        Raises Refused (no such identity or group), Unavailable or Uncertain.
         """
         ...
 
@@ -42,18 +60,34 @@ class CognitoIdentities:
         self._client = client
         self._pool_id = pool_id
 
-    def ensure_person(self, *, email: str, group: str) -> str:
-        """See Identities.ensure_person."""
+    def find(self, email: str) -> str | None:
+        """See Identities.find."""
+        try:
+            return self._find(email)[0]
+        except AWS_ERRORS as error:
+            if is_absence(error):
+                return None
+            raise failure_of(error) from None
+
+    def find_or_create(self, email: str) -> str:
+        """See Identities.find_or_create."""
         try:
             sub, status = self._create(email) or self._find(email)
             if status not in _OURS:
                 raise Refused("IdentityNotOurs")
             if status == _NEW:
                 self._confirm(email)
-            self._client.admin_add_user_to_group(UserPoolId=self._pool_id, Username=email, GroupName=group)
         except AWS_ERRORS as error:
             raise failure_of(error) from None
         return sub
+
+    def add_to_group(self, sub: str, group: str) -> None:
+        """See Identities.add_to_group."""
+        # By its sub: its address may have become another identity's since it was found.
+        try:
+            self._client.admin_add_user_to_group(UserPoolId=self._pool_id, Username=sub, GroupName=group)
+        except AWS_ERRORS as error:
+            raise failure_of(error) from None
 
     def _create(self, email: str) -> tuple[str, str] | None:
         try:
@@ -92,3 +126,8 @@ def _sub(attributes: "Sequence[AttributeTypeTypeDef]") -> str:
         if attribute["Name"] == "sub":
             return attribute.get("Value", "")
     raise Refused("IdentityWithoutSub")
+
+
+def is_absence(error: Exception) -> bool:
+    """Return whether the pool says that it has no such identity."""
+    return isinstance(error, ClientError) and error_code(error) == "UserNotFoundException"

@@ -17,6 +17,7 @@ KEY_CONSTRAINT = "idempotency_keys_pkey"
 
 CONSTRAINT_PROBLEMS = {
     "accounts_email_key": "email-taken",
+    "accounts_identity_sub_key": "identity-taken",
     "agents_referral_code_key": "referral-code-taken",
     "documents_slot_key": "too-many-documents",
 }
