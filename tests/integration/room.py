@@ -25,7 +25,8 @@ def serial() -> int:
 
 def room(api: Api, blank: Blank, **parts: Any) -> Client:
     """A client of a room, on a database connection of its own and without limits that matter."""
-    settings = blank.settings.model_copy(update={"limits": GENEROUS})
+    changes = {"limits": GENEROUS, "country": parts.pop("country", "XK")}
+    settings = blank.settings.model_copy(update=changes)
     clock = parts.pop("clock", ManualClock(TODAY))
     fakes: dict[str, Any] = {"database": blank.database(), "state": InMemoryStateStore(clock), "queues": Nudges()}
     return Client(api, wired(settings, clock=clock, **{**fakes, **parts}))

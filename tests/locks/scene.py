@@ -105,7 +105,7 @@ def _people(scene: Scene, insert: Insert, order: random.Random) -> None:
     insert("agents", id=scene.applicant, state="pending", city="Prizren", referral_code="ARTA-0001")
     for member in members:
         ends_on = "2026-01-01" if member in scene.lapsed else "2036-01-01"
-        insert("members", id=member, country="XK", agent_id=scene.agent)
+        insert("members", id=member, number=f"MEM-{member}", country="XK", agent_id=scene.agent)
         insert(
             "subscriptions", id=uuid7(), member_id=member, plan="family", state="active", starts_on="2025-01-01",
             ends_on=ends_on, price=35, currency="EUR",
@@ -116,9 +116,9 @@ def _people(scene: Scene, insert: Insert, order: random.Random) -> None:
 def _cases(scene: Scene, insert: Insert, order: random.Random) -> None:
     for claim in _shuffled(scene.claims, order):
         insert(
-            "claims", id=claim, member_id=scene.member, category="travel", title="Late flight", company_name="Air",
-            description="It never came.", incident_date="2026-01-01", incident_country="CH", amount=1, currency="EUR",
-            state_since="2026-01-01",
+            "claims", id=claim, number=f"CLM-{claim}", member_id=scene.member, category="travel",
+            title="Late flight", company_name="Air", description="It never came.",
+            incident_date="2026-01-01", incident_country="CH", amount=1, currency="EUR", state_since="2026-01-01",
         )  # fmt: skip
         insert(
             "claim_history", claim_id=claim, version=1, to_state="submitted", actor_role="member", actor_id=scene.member

@@ -61,7 +61,10 @@ def _view(facts: Row, *, status: int = 200) -> Answer:
 )
 def submit(call: Call[NewClaim]) -> Answer:
     """For members whose membership gives access."""
-    return _view(call.once(service.submit, call.input, claim_id=uuid7(), sub=call.sub, actor=call.actor), status=201)
+    facts = call.once(
+        service.submit, call.input, claim_id=uuid7(), sub=call.sub, today=call.wiring.today(), actor=call.actor
+    )
+    return _view(facts, status=201)
 
 
 @api.get("/claims", summary="List claims", input=ClaimQuery, answer=Page[ClaimView], access=OWNER_OR_STAFF)

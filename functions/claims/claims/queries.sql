@@ -12,9 +12,10 @@ SELECT require((
     'membership-required')
 
 -- name: insert_claim
--- The claim, submitted; its number comes by default, and a trigger refuses it without a membership that gives access.
-INSERT INTO claims (id, member_id, category, title, company_name, description, incident_date, incident_country, amount, currency)
-VALUES (%(id)s, account_of(%(sub)s), %(category)s, %(title)s, %(company_name)s, %(description)s, %(incident_date)s,
+-- The claim, submitted; a trigger makes the number of the day, and a trigger refuses it without a membership that gives access.
+INSERT INTO claims (id, member_id, submitted_on, category, title, company_name, description, incident_date,
+                    incident_country, amount, currency)
+VALUES (%(id)s, account_of(%(sub)s), %(today)s::date, %(category)s, %(title)s, %(company_name)s, %(description)s, %(incident_date)s,
         %(incident_country)s, %(amount)s::numeric, %(currency)s)
 
 -- name: insert_first_history

@@ -1,6 +1,7 @@
 """What can be done with claims: each use case queues its statements in an open transaction."""
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Literal
 from uuid import UUID
 
@@ -24,10 +25,10 @@ class Viewer:
     role: Role
 
 
-def submit(tx: Transaction, new: NewClaim, *, claim_id: UUID, sub: str, actor: Actor) -> Pending[Row]:
+def submit(tx: Transaction, new: NewClaim, *, claim_id: UUID, sub: str, today: date, actor: Actor) -> Pending[Row]:
     """File a claim. Refuses: membership-required."""
     tx.add(SQL["require_member"], sub=sub)
-    tx.add(SQL["insert_claim"], id=claim_id, sub=sub, **new.model_dump())
+    tx.add(SQL["insert_claim"], id=claim_id, sub=sub, today=today, **new.model_dump())
     tx.add(SQL["insert_first_history"], id=claim_id)
     tx.add(SQL["enqueue_received"], job_id=uuid7(), id=claim_id)
     enqueue(tx, mail("staff-new-claim", to=None, subject_id=claim_id))

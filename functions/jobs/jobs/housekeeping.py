@@ -5,19 +5,20 @@ Each chore works in bounded batches, as long as there are records and time.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import timedelta, tzinfo
 from typing import Any
 from uuid import UUID
 
 from jobs.guard import guarded
 from jobs.relay import drain
 from shared.aws.evidence import EvidenceStore
-from shared.clock import Clock, monotonic
+from shared.clock import Clock, local_date, monotonic
 from shared.errors import DependencyFailed, Unavailable
 from shared.ids import uuid7
 from shared.logs import logger, where_it_failed
 from shared.postgres import Database, Row
 from shared.resilience.deadline import Deadline
+from shared.settings import Settings
 from shared.sql import load_queries
 from shared.wiring import wiring
 
@@ -44,6 +45,7 @@ class Housekeeper:
     clock: Clock
     request_id: str
     deadline: Deadline
+    time_zone: tzinfo = Settings().time_zone  # memberships begin and end with the days of the stack's country
 
     def sweep_documents(self) -> int:
         """Remove what was uploaded for documents that nobody completed, and reject those."""
@@ -68,7 +70,7 @@ class Housekeeper:
 
     def advance_subscriptions(self) -> int:
         """Move memberships whose period, or grace, has ended."""
-        today = self.clock().date()
+        today = local_date(self.clock(), self.time_zone)
         return len(
             self._rows(
                 "advance_subscriptions", today=today, grace_days=GRACE_DAYS, count=BATCH, request_id=self.request_id
@@ -113,7 +115,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG
     """Lambda's entry point."""
     parts = wiring()
     deadline = Deadline.after(context.get_remaining_time_in_millis() / 1000, monotonic)
-    done = Housekeeper(parts.database, parts.evidence, parts.clock, context.aws_request_id, deadline).run()
+    done = Housekeeper(
+        parts.database, parts.evidence, parts.clock, context.aws_request_id, deadline, parts.settings.time_zone
+    ).run()
     if done["breaches_noticed"]:
         parts.queues.nudge()
     logger.info("housekeeping", extra=done)

@@ -9,13 +9,15 @@ import tomllib
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, tzinfo
 from functools import cache
 from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template, TemplateError
 from markupsafe import Markup, escape
+
+from shared.clock import local_date
 
 LANGUAGES = ("sq", "en", "mk", "sr")
 
@@ -50,6 +52,10 @@ MAILS: Mapping[str, Facts] = {
 }  # fmt: skip
 
 
+# Facts that are points in time, not days.
+_TIMES = frozenset({"state_since"})
+
+
 class NotRenderable(Exception):
     """A mail can't be written; `code` says why and holds none of its facts."""
 
@@ -67,10 +73,11 @@ class Rendered:
     html: str
 
 
-def render(mail: str, language: str, facts: Mapping[str, object], *, link: str) -> Rendered:
+def render(mail: str, language: str, facts: Mapping[str, object], *, link: str, time_zone: tzinfo = UTC) -> Rendered:
     """Write a mail. `facts` may hold more than the mail needs; `link` is where its button leads.
 
-    Dates are ISO 8601, amounts decimal, both as text. Raises NotRenderable.
+    Dates and times are ISO 8601, amounts decimal, all as text. A time is shown as its day in `time_zone`.
+    Raises NotRenderable.
     """
     needed = MAILS.get(mail)
     if needed is None:
@@ -80,9 +87,18 @@ def render(mail: str, language: str, facts: Mapping[str, object], *, link: str) 
         raise NotRenderable("facts-missing")
     chosen = {name: known.get(name, "") for name in (*needed.required, *needed.optional)}
     try:
-        return _words(language).rendered(mail, chosen, link)
+        return _words(language).rendered(mail, _with_local_days(chosen, time_zone), link)
     except (TemplateError, KeyError, ValueError) as error:
         raise NotRenderable(f"rendering-{type(error).__name__}") from None
+
+
+def _with_local_days(facts: Mapping[str, str], time_zone: tzinfo) -> dict[str, str]:
+    """Return the facts with each point in time replaced by its day. Raises ValueError for what is no time."""
+
+    def day(time: str) -> str:
+        return local_date(datetime.fromisoformat(time), time_zone).isoformat()
+
+    return {name: day(fact) if name in _TIMES and fact else fact for name, fact in facts.items()}
 
 
 class _Words:

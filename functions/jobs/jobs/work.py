@@ -15,7 +15,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -31,6 +31,7 @@ from shared.logs import logger
 from shared.postgres import Database, Pending, Row, Transaction
 from shared.resilience.deadline import Deadline
 from shared.resilience.not_now import NotNow
+from shared.settings import Settings
 from shared.sql import load_queries
 
 SQL = load_queries("jobs")
@@ -74,6 +75,7 @@ class Office:
     desk_mailbox: str
     desk_language: str
     app_url: str
+    time_zone: tzinfo = Settings().time_zone  # mails tell the days of the stack's country
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,8 @@ class Worker:
         payload = job["payload"]
         to, language = self._recipient(job)
         facts = {**job["facts"], **payload.get("facts", {})}
-        words = render(payload["template"], language, facts, link=self.office.app_url)
+        office = self.office
+        words = render(payload["template"], language, facts, link=office.app_url, time_zone=office.time_zone)
         mail = Mail(to=to, subject=words.subject, text=words.text, html=words.html)
         self.pace()
         if self.database.run(lambda tx: _begin(tx, job), deadline).value is None:

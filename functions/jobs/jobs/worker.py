@@ -38,7 +38,7 @@ def worker() -> Worker:
         mailer=GuardedMailer(SesMailer(sesv2(), sender=settings.mail_sender), circuits["mail"]),
         identities=GuardedIdentities(CognitoIdentities(cognito(), settings.user_pool_id), circuits["identity"]),
         queues=parts.queues,
-        office=Office(settings.desk_mailbox, settings.desk_language, settings.app_url),
+        office=Office(settings.desk_mailbox, settings.desk_language, settings.app_url, settings.time_zone),
         clock=parts.clock,
         pace=pace(parts.state, rate=settings.mail_rate, burst=settings.mail_burst),
         circuits=circuits,

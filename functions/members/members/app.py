@@ -4,11 +4,13 @@ from typing import Any
 
 from members import service
 from members.model import ContactChange, MemberQuery, MemberView, NewMember
+from shared.errors import FieldError, Refusal
 from shared.http.api import Api, Contract
 from shared.http.caller import AGENT, MEMBER, STAFF, Caller
 from shared.http.operation import Answer, Call, Nothing, answered, page
 from shared.http.pages import Page
 from shared.ids import uuid7
+from shared.settings import HomeCountry
 from shared.wiring import wiring
 
 api = Api()
@@ -31,6 +33,13 @@ def _whose(call: Call[Any]) -> service.Whose:
     return service.Whose(call.ids.get("member_id"), call.sub, call.by_staff)
 
 
+def _require_country(asked: HomeCountry, served: HomeCountry) -> None:
+    """Raise Refusal("invalid-request") for a country that another stack serves."""
+    if asked != served:
+        error = FieldError("/country", f"is served elsewhere: members register here in {served}")
+        raise Refusal("invalid-request", errors=(error,))
+
+
 @api.post(
     "/members",
     summary="Register a member",
@@ -45,10 +54,15 @@ def _whose(call: Call[Any]) -> service.Whose:
 )
 def register(call: Call[NewMember]) -> Answer:
     """Open to anyone; an active agent's own token makes the member that agent's client."""
+    _require_country(call.input.country, call.wiring.settings.country)
     agent_sub = call.caller.sub if call.caller else None
-    today = call.wiring.clock().date()
     facts = call.once(
-        service.register, call.input, member_id=uuid7(), agent_sub=agent_sub, today=today, actor=call.actor
+        service.register,
+        call.input,
+        member_id=uuid7(),
+        agent_sub=agent_sub,
+        today=call.wiring.today(),
+        actor=call.actor,
     )
     return _view(facts, status=201)
 
@@ -101,8 +115,7 @@ def change_contact(call: Call[ContactChange]) -> Answer:
 )
 def renew(call: Call[Nothing]) -> Answer:
     """A year more, from the current end."""
-    today = call.wiring.clock().date()
-    facts = call.once(service.renew, call.ids["member_id"], _whose(call), today=today, actor=call.actor)
+    facts = call.once(service.renew, call.ids["member_id"], _whose(call), today=call.wiring.today(), actor=call.actor)
     return _view(facts, status=201)
 
 

@@ -8,11 +8,11 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from shared.http.pages import PageQuery
+from shared.settings import HomeCountry
 from shared.text import Email, Input, Language, PersonName, Phone, ReferralCode, TermsVersion, View
 
 Plan = Literal["basic", "standard", "family", "business"]
 MembershipState = Literal["active", "past_due", "paused", "canceled", "expired"]
-HomeCountry = Literal["XK", "MK", "AL"]
 
 NOT_SENT: Any = None  # null itself is refused: the types don't allow it
 

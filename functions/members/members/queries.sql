@@ -18,9 +18,9 @@ SELECT require((
     'referral-code-unknown')
 
 -- name: insert_member
--- The member, with the agent that the token or else the referral code names; the number comes by default.
-INSERT INTO members (id, country, agent_id)
-VALUES (%(id)s, %(country)s, coalesce(
+-- The member, with the agent that the token or else the referral code names; a trigger makes the number of the day.
+INSERT INTO members (id, country, registered_on, agent_id)
+VALUES (%(id)s, %(country)s, %(today)s::date, coalesce(
     (SELECT a.id FROM accounts a WHERE a.identity_sub = %(agent_sub)s::text),
     (SELECT g.id FROM agents g WHERE g.referral_code = %(referral_code)s::text)))
 

@@ -43,7 +43,7 @@ def register(
         tx.add(SQL["require_agent"], agent_sub=agent_sub)
     elif new.referral_code is not None:
         tx.add(SQL["require_referral"], referral_code=new.referral_code)
-    tx.add(SQL["insert_member"], id=member_id, country=new.country, **agent)
+    tx.add(SQL["insert_member"], id=member_id, country=new.country, today=today, **agent)
     tx.add(SQL["insert_subscription"], id=uuid7(), member_id=member_id, plan=new.plan, today=today)
     tx.add(SQL["insert_agent_client"], member_id=member_id)
     tx.add(SQL["insert_commission"], id=uuid7(), member_id=member_id, kind="new", rate=NEW_MEMBER_RATE)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 
 Clock = Callable[[], datetime]
 
@@ -18,6 +18,11 @@ def utc_now() -> datetime:
 def latest_local_date(now: datetime) -> date:
     """The date of the member whose day began first: no incident can have happened after it."""
     return (now + LATEST_LOCAL_OFFSET).date()
+
+
+def local_date(now: datetime, zone: tzinfo) -> date:
+    """Return the calendar day that `now`, an aware time, falls on in `zone`."""
+    return now.astimezone(zone).date()
 
 
 def epoch_micros() -> int:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from functools import cached_property
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -32,6 +33,10 @@ DEFAULT_CIRCUITS: Mapping[str, Policy] = {
     "identity": Policy(name="identity", failures=5, open_s=30, slow_s=5, probe_lease_s=60),
     "storage": Policy(name="storage", failures=5, open_s=30, slow_s=2, probe_lease_s=15),
 }
+HomeCountry = Literal["XK", "MK", "AL"]
+# The tz database has no zone of its own for Kosovo: its clocks are those of Belgrade. The layer ships the database
+# (tzdata), because Lambda's image need not have it.
+TIME_ZONES: Mapping[HomeCountry, str] = {"XK": "Europe/Belgrade", "MK": "Europe/Skopje", "AL": "Europe/Tirane"}
 Positive = Annotated[int | float, Field(gt=0)]
 _TUNABLE = frozenset(field.name for field in fields(Policy)) - {"name"}
 DEFAULT_RETRY = Backoff()
@@ -56,6 +61,7 @@ class Settings(BaseModel):
     service_version: str = "dev"
     aws_region: str = "eu-central-1"
     aws_endpoint_url: str | None = None
+    country: HomeCountry = "XK"  # the one that this stack serves
 
     db_host: str = "127.0.0.1"
     db_port: int = 5432
@@ -116,6 +122,11 @@ class Settings(BaseModel):
         return cls.model_validate(
             {k.lower(): v for k, v in environ.items() if v != "" and k.lower() in cls.model_fields}
         )
+
+    @property
+    def time_zone(self) -> ZoneInfo:
+        """The time zone of the stack's country, which decides what day it is."""
+        return ZoneInfo(TIME_ZONES[self.country])
 
     @cached_property
     def origins(self) -> frozenset[str]:

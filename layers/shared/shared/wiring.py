@@ -5,11 +5,12 @@ import secrets
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from datetime import date
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shared.clock import Clock, epoch_micros, monotonic, utc_now
+from shared.clock import Clock, epoch_micros, local_date, monotonic, utc_now
 from shared.logs import observe
 from shared.resilience.store_line import STORE_WAIT_S
 from shared.settings import Settings
@@ -39,6 +40,10 @@ class Wiring:
         self.circuit_patience_s = CIRCUIT_PATIENCE_S
         self._circuits: dict[str, CircuitBreaker] = {}
         self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="after")
+
+    def today(self) -> date:
+        """Return the day it is in the country of the stack."""
+        return local_date(self.clock(), self.settings.time_zone)
 
     @cached_property
     def connector(self) -> "Connector":

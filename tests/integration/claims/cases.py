@@ -8,7 +8,7 @@ from shared.ids import uuid7
 from tests.databases import Blank
 from tests.fakes.evidence import FakeEvidence
 from tests.harness import Client, Reply
-from tests.integration.room import room, serial, sign_in
+from tests.integration.room import TODAY, room, serial, sign_in
 
 STATES = ("submitted", "verification", "evaluation", "negotiation", "court", "resolved", "rejected", "withdrawn")
 STAFF_MOVES = {
@@ -83,9 +83,8 @@ class Cases:
         self.blank.rows("INSERT INTO members (id, country) VALUES (%s, 'XK')", member_id)
         self.blank.rows(
             "INSERT INTO subscriptions (id, member_id, plan, state, starts_on, ends_on, price, currency)"
-            " SELECT gen_random_uuid(), %s, 'family', %s, d - 400, d + %s, 35, 'EUR'"
-            " FROM (SELECT (now() AT TIME ZONE 'UTC')::date AS d) today",
-            member_id, state, days_left,
+            " SELECT gen_random_uuid(), %s, 'family', %s, d - 400, d + %s, 35, 'EUR' FROM (SELECT %s::date AS d) today",
+            member_id, state, days_left, TODAY.date(),
         )  # fmt: skip
         return sign_in(self.blank, member_id)
 

@@ -5,6 +5,7 @@ import tomllib
 from html.parser import HTMLParser
 from importlib import resources
 from typing import Any, get_args
+from zoneinfo import ZoneInfo
 
 import pytest
 from markupsafe import escape
@@ -63,6 +64,16 @@ def words(language: str) -> dict[str, Any]:
 def written(mail: str, language: str, facts: dict[str, str] = PLAIN) -> Rendered:
     """A mail with these facts."""
     return render(mail, language, facts, link=LINK)
+
+
+def test_a_time_is_told_as_the_day_it_is_where_the_reader_lives() -> None:
+    """23:30 in UTC is the next day in Prishtina, in winter and in summer; a plain date stays what it is."""
+    zone = ZoneInfo("Europe/Belgrade")
+    for time, day in (("2026-12-31T23:30:00+00:00", "1 January 2027"), ("2026-07-31T22:15:00+00:00", "1 August 2026")):
+        late = PLAIN | {"state_since": time}
+        assert day in render("staff-sla-breach", "en", late, link=LINK, time_zone=zone).text
+    new_year = PLAIN | {"ends_on": "2026-12-31"}
+    assert "31 December 2026" in render("membership-cancelled", "en", new_year, link=LINK, time_zone=zone).text
 
 
 class _Page(HTMLParser):
