@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -38,13 +39,17 @@ NOBODY = {
     "userArn": None,
 }
 
+# "Clients can override this request ID", as AWS documents $context.requestId; $context.extendedRequestId they can't.
+CHOSEN_ID = re.compile(r"[A-Za-z0-9!#$%&'*+.^_|~`-]{1,128}")
+
 
 @dataclass(slots=True)
 class Call:
     """A request on its way: with its ids and the time it came in (seconds since the epoch)."""
 
     request: Request
-    request_id: str
+    request_id: str  # what the client named it, if it did
+    own_id: str  # what no client can name
     trace_id: str
     stage: str
     path: str
@@ -52,16 +57,18 @@ class Call:
 
     @classmethod
     def of(cls, request: Request, *, stage: str, path: str) -> "Call":
-        """Gives a request its ids. A trace that the client began is continued."""
+        """Gives a request its ids. A trace that the client began is continued, and a request id it chose is taken."""
         now = time.time()
+        own_id, chosen = str(uuid4()), request.header("x-amzn-requestid") or ""
+        request_id = chosen if CHOSEN_ID.fullmatch(chosen) else own_id
         trace_id = request.header("x-amzn-trace-id") or f"Root=1-{int(now):08x}-{uuid4().hex[:24]}"
-        return cls(request, str(uuid4()), trace_id, stage, path, now)
+        return cls(request, request_id, own_id, trace_id, stage, path, now)
 
     def context(self, resource: str = "") -> dict[str, str]:
         """The `$context` variables that gateway responses may use."""
         return {
             "requestId": self.request_id,
-            "extendedRequestId": self.request_id,
+            "extendedRequestId": self.own_id,
             "httpMethod": self.request.method,
             "path": self.request.path,
             "resourcePath": resource,
@@ -134,7 +141,7 @@ def _context(call: Call, route: Route, claims: dict[str, str] | None) -> dict[st
         "deploymentId": API_ID,
         "domainName": domain,
         "domainPrefix": domain.partition(".")[0],
-        "extendedRequestId": call.request_id,
+        "extendedRequestId": call.own_id,
         "httpMethod": request.method,
         "identity": {**NOBODY, "sourceIp": request.peer, "userAgent": request.header("user-agent")},
         "path": request.path,

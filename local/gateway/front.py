@@ -97,7 +97,7 @@ class Front:
         event = proxy_event(call, route, match, claims, self._stack.binary_media_types, self._port)
         if len(event) > PAYLOAD_LIMIT:
             return TOO_LARGE
-        invocation = Invocation(call.request_id, event, call.trace_id)
+        invocation = Invocation(call.own_id, event, call.trace_id)
         try:
             outcome = await self._invoke(route.function, invocation)
         except ThrottledError:

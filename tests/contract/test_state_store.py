@@ -126,6 +126,7 @@ def test_a_limit_is_exact_and_so_is_its_retry_after(subject: Subject, with_key: 
     refused = ask(5)
     assert isinstance(refused, Limited)
     assert (refused.retry_after_s, refused.quota.remaining, refused.quota.reset_s) == (12.0, 0, 60.0)
+    assert refused.quota.next_s == refused.retry_after_s
     subject.clock.advance_micros(11_999_999)
     early = ask(6)
     assert isinstance(early, Limited)

@@ -80,6 +80,15 @@ def test_the_answer_names_the_request_id_of_the_event(gateway: Gateway) -> None:
     assert reply.headers["x-amzn-requestid"] == seen["event"]["requestContext"]["requestId"] == seen["request_id"]
 
 
+def test_a_request_id_of_the_clients_choice_is_taken_but_never_as_the_extended_one(gateway: Gateway) -> None:
+    """As API Gateway does; Lambda's own id is its own as well."""
+    context = event(gateway, "/api/echo", X_Amzn_RequestId="chosen-by-me")["requestContext"]
+    assert context["requestId"] == "chosen-by-me"
+    assert context["extendedRequestId"] != "chosen-by-me"
+    for refused in ("with space", "x" * 129):
+        assert event(gateway, "/api/echo", X_Amzn_RequestId=refused)["requestContext"]["requestId"] != refused
+
+
 @pytest.mark.parametrize(
     ("path", "resource"),
     [("/api/things/me", None), ("/api/things/7/", "/things/{id}"), ("/api/files/a/b", "/files/{path+}")],

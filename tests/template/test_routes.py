@@ -133,9 +133,9 @@ def test_what_the_gateway_says_by_itself_is_a_problem_like_ours(kind: str) -> No
 
     assert set(problem) == {"type", "title", "status", "detail", "instance"}
     assert problem["status"] == int(response["statusCode"])
-    assert problem["instance"] == "$context.requestId"
+    assert problem["instance"] == "$context.extendedRequestId"
     assert headers["gatewayresponse.header.Content-Type"] == f"'{MEDIA_TYPE}'"
-    assert headers["gatewayresponse.header.X-Request-Id"] == "context.requestId"
+    assert headers["gatewayresponse.header.X-Request-Id"] == "context.extendedRequestId"
     assert headers["gatewayresponse.header.Access-Control-Allow-Origin"] == {"Fn::Sub": "'${AllowedOrigins}'"}
     if name in OF_THE_GATEWAY_ALONE:
         assert problem["status"] == OF_THE_GATEWAY_ALONE[name]

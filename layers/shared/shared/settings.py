@@ -1,6 +1,7 @@
 """The one settings model: every tunable, its unit and its default, read once from the environment."""
 
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from functools import cached_property
@@ -24,6 +25,8 @@ DEFAULT_LIMITS: Mapping[str, tuple[int, float]] = {
     "document-upload": (10, 60),
     "read": (60, 60),
     "health-deep": (10, 60),
+    # Calls that can't be read: apart from the others, so that who mends a form keeps the tries of the operation.
+    "invalid-request": (20, 60),
 }
 
 # One for each service we call. A lease outlasts the longest call, with every retry of its client: 17 s to send a mail,
@@ -91,6 +94,8 @@ class Settings(BaseModel):
     app_url: str = "https://app.interdomestik.test"
     allowed_origins: str = "*"
     cursor_secret: str = Field(default="", repr=False)
+    # Hashes addresses. Without it a random one: limits by address then count in each environment for itself.
+    address_secret: str = Field(default_factory=lambda: secrets.token_hex(32), repr=False)
     limits: dict[str, tuple[int, float]] = Field(default_factory=dict)
     circuits: dict[str, dict[str, Positive]] = Field(default_factory=dict)
     retry: Retry = Field(default_factory=Retry)

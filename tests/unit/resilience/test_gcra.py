@@ -105,6 +105,19 @@ def test_reset_is_when_the_whole_burst_is_back(limit: Limit, gaps: list[int]) ->
 
 
 @given(limits, gaps)
+def test_next_is_when_one_more_is_there(limit: Limit, gaps: list[int]) -> None:
+    """After `next_s`, and no microsecond earlier, one more remains; at once where none is missing."""
+    tat = None
+    for now in times_of(gaps):
+        tat = gcra.decide(limit, tat, now).tat
+        quota = gcra.quota(limit, tat, now)
+        more_at = now + round(quota.next_s * gcra.SECOND)
+        assert gcra.quota(limit, tat, more_at).remaining == min(quota.remaining + 1, limit.burst)
+        assert gcra.quota(limit, tat, more_at - 1).remaining == quota.remaining
+    assert gcra.quota(limit, START, START).next_s == 0
+
+
+@given(limits, gaps)
 def test_a_tat_never_goes_back(limit: Limit, gaps: list[int]) -> None:
     """Whatever is decided, a TAT seen before is a lower bound of the one that follows."""
     tat = 0

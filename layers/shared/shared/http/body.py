@@ -12,7 +12,7 @@ from shared.errors import FieldError, Refusal
 M = TypeVar("M", bound=BaseModel)
 
 # The longest valid body is a claim with 10 000 characters written as escapes, some 130 KB.
-MAX_BODY_BYTES = 2 * 1024 * 1024
+MAX_BODY_BYTES = 256 * 1024
 
 
 class _Duplicate(ValueError):

@@ -7,9 +7,9 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from shared.http.api import MAX_KEY_LENGTH
 from shared.http.operation import Nothing, Operation
 from shared.http.problems import CATALOGUE, MEDIA_TYPE, URN, Problem
+from shared.http.reading import MAX_KEY_LENGTH
 
 REF = "#/components/schemas/{model}"
 
@@ -193,8 +193,8 @@ def _refusals(operation: Operation) -> list[str]:
         found.append("idempotency-key-required")
     if operation.if_match:
         found += ["if-match-required", "stale-version"]
-    if operation.limit is not None:
-        found.append("too-many-requests")
+    if operation.limit is not None or operation.changes or operation.input is not Nothing:
+        found.append("too-many-requests")  # of the operation's limit, or of the one for what can't be read
     if operation.sign_in != "none":
         found += ["unauthenticated", "forbidden"]
     if "{" in operation.resource:

@@ -133,6 +133,7 @@ class Call(Generic[I]):
     input: I
     ids: Mapping[str, UUID]
     caller: Caller | None
+    principal: str  # whom limits count: the account, else the hashed address
     version: int
     request: Request
     use: KeyUse

@@ -20,7 +20,6 @@ class Kind:
     status: int
     title: str
     detail: str
-    passing: bool = False  # may be answered otherwise in a moment: not kept under the key
 
 
 CATALOGUE: Mapping[str, Kind] = {
@@ -49,23 +48,30 @@ CATALOGUE: Mapping[str, Kind] = {
     "claim-closed": Kind(409, "The claim is closed", "Ask for it to be taken up again before you add evidence."),
     "too-many-documents": Kind(409, "The claim has its ten documents", "A claim holds at most 10 documents."),
     "document-not-uploaded": Kind(
-        409,
-        "Nothing was uploaded",
-        "Upload the file with the form you were given, then complete it.",
-        passing=True,
+        409, "Nothing was uploaded", "Upload the file with the form you were given, then complete it."
     ),
     "document-not-available": Kind(409, "The document is not available", "It was not completed, or was turned down."),
     "job-not-failed": Kind(409, "The job has not failed", "Only failed and uncertain jobs can be sent again."),
-    "stale-version": Kind(412, "The record has changed", "Read it again and decide on what it is now."),
+    "stale-version": Kind(
+        412,
+        "The record has changed",
+        "Read it again, decide on what it is now, and send that with a new Idempotency-Key.",
+    ),
     "payload-too-large": Kind(413, "The request is too large", "Send less."),
     "unsupported-media-type": Kind(415, "Unsupported media type", "Send application/json."),
     "invalid-request": Kind(422, "The request is not valid", "Mend the fields that errors names."),
     "referral-code-unknown": Kind(422, "The referral code is unknown", "Check the code, or leave it out."),
     "assignee-unknown": Kind(422, "No such staff member", "Name a staff account."),
     "document-mismatch": Kind(
-        422, "The upload is not what was announced", "It was removed. Announce the file again as it is."
+        422,
+        "The upload is not what was announced",
+        "It was removed. Announce the file again as it is, with a new Idempotency-Key.",
     ),
-    "idempotency-key-reused": Kind(422, "The Idempotency-Key was used before", "Use a new key for a new request."),
+    "idempotency-key-reused": Kind(
+        422,
+        "The Idempotency-Key was used before",
+        "It was sent with another request. Send each new request with a fresh random key, such as a UUID.",
+    ),
     "if-match-required": Kind(428, "If-Match is required", "Send the ETag of the version you decided on."),
     "too-many-requests": Kind(429, "Too many requests", "Wait Retry-After seconds."),
     "internal": Kind(
@@ -130,11 +136,6 @@ def _as_refusal(error: BaseException) -> Refusal:
     if isinstance(error, DependencyFailed):
         return Refusal("unavailable", headers={"Retry-After": retry_after(1)})
     return Refusal("internal")
-
-
-def is_final(error: BaseException) -> bool:
-    """Whether the same request would be refused again, so that its refusal is the answer to its key."""
-    return isinstance(error, Refusal) and error.name in CATALOGUE and not CATALOGUE[error.name].passing
 
 
 def retry_after(seconds: float) -> str:

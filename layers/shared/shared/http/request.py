@@ -1,7 +1,7 @@
 """A request as API Gateway's REST proxy event tells it."""
 
 import base64
-import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +9,11 @@ from uuid import UUID
 
 from shared.errors import FieldError, Refusal
 from shared.http.caller import Caller, Verifier, caller_of
+from shared.ids import uuid7
 from shared.resilience.deadline import Deadline
+
+# Ids of API Gateway are UUIDs and base64: nothing else of it may reach the logs.
+_SAFE_ID = r"[A-Za-z0-9_=+/-]{1,128}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,8 @@ class Request:
     headers: Mapping[str, str]
     body: bytes
     source_ip: str
-    request_id: str
+    request_id: str  # made here: what the gateway calls one, a client may have chosen
+    gateway_id: str | None  # the gateway's own, for its logs
     claims: Mapping[str, Any] | None
     deadline: Deadline
 
@@ -36,10 +41,11 @@ class Request:
             resource=event["resource"],
             path=event.get("pathParameters") or {},
             query=event.get("multiValueQueryStringParameters") or {},
-            headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
+            headers=_headers(event),
             body=_body(event),
             source_ip=(context.get("identity") or {}).get("sourceIp", ""),
-            request_id=context.get("requestId", ""),
+            request_id=str(uuid7()),
+            gateway_id=_safe_id(context.get("extendedRequestId")),
             claims=(context.get("authorizer") or {}).get("claims"),
             deadline=deadline,
         )
@@ -71,11 +77,18 @@ class Request:
                 raise Refusal("invalid-request", errors=(FieldError(name, "is given more than once"),))
         return {name: values[0] for name, values in self.query.items()}
 
-    def principal(self, caller: Caller | None) -> str:
-        """Who limits and keys belong to: the account, else the address (hashed: it is personal data)."""
-        if caller is not None:
-            return f"sub:{caller.sub}"
-        return "ip:" + hashlib.sha256(self.source_ip.encode()).hexdigest()[:32]
+
+def _headers(event: Mapping[str, Any]) -> dict[str, str]:
+    """Return the headers by name in lower case; one that was sent several times is a list (RFC 9110, 5.3)."""
+    several = event.get("multiValueHeaders") or {name: [value] for name, value in (event.get("headers") or {}).items()}
+    joined: dict[str, list[str]] = {}
+    for name, values in several.items():
+        joined.setdefault(name.lower(), []).extend(values)
+    return {name: ", ".join(values) for name, values in joined.items()}
+
+
+def _safe_id(value: Any) -> str | None:
+    return value if isinstance(value, str) and re.fullmatch(_SAFE_ID, value) else None
 
 
 def _uuid(value: str) -> UUID:

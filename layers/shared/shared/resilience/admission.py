@@ -51,11 +51,12 @@ class StoredAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """What is left of a limit: `remaining` requests now, the full burst again in `reset_s` seconds."""
+    """What is left of a limit: `remaining` requests now, one more in `next_s` seconds, all again in `reset_s`."""
 
     limit: Limit
     remaining: int
     reset_s: float
+    next_s: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,9 +61,11 @@ def decide(limit: Limit, tat: int | None, now: int) -> Decision:
 
 def quota(limit: Limit, tat: int, now: int) -> Quota:
     """What a bucket with `tat` still holds `now`."""
-    owed = max(tat - now, 0)
-    remaining = max(limit.burst * interval(limit) - owed, 0) // interval(limit)
-    return Quota(limit=limit, remaining=remaining, reset_s=owed / SECOND)
+    owed, each = max(tat - now, 0), interval(limit)
+    remaining = max(limit.burst * each - owed, 0) // each
+    # One more is there as soon as the bucket owes the time of no more than `burst - remaining - 1` requests.
+    following = owed - (limit.burst - remaining - 1) * each if owed else 0
+    return Quota(limit=limit, remaining=remaining, reset_s=owed / SECOND, next_s=following / SECOND)
 
 
 class Remembered:

@@ -1,0 +1,52 @@
+"""What a refusal does to its Idempotency-Key: a decision for every problem of the catalogue.
+
+A final refusal is the answer to its key and is kept like any other answer. What lifts a refusal is a change of state,
+and never a change of the request: so its key is given back, and the same request works once the cause is gone. It is
+still done once, because the key's row in the database is only written by the transaction that does the work.
+"""
+
+from collections.abc import Mapping
+
+from shared.errors import Refusal
+
+# The same request is refused for good; the problem's detail asks for a new key. Why nothing can lift it:
+FINAL: Mapping[str, str] = {
+    "stale-version": "a version that is gone never comes back",
+    "document-mismatch": "the upload was removed, and the document is rejected for good",
+}
+
+# Refused before a key is taken, whatever its key holds.
+BEFORE_THE_KEY = frozenset(
+    {
+        *("malformed-request", "idempotency-key-required", "invalid-request", "payload-too-large"),
+        *("unsupported-media-type", "if-match-required", "unauthenticated", "method-not-allowed"),
+        *("request-in-progress", "idempotency-key-reused", "too-many-requests"),
+    }
+)
+
+# What lifts each of the others.
+LIFTABLE: Mapping[str, str] = {
+    "forbidden": "a role that is given",
+    "membership-required": "a renewal",
+    "agent-not-active": "an approval, or a reinstatement",
+    "not-found": "a record that comes to be, or comes to be the caller's",
+    "email-taken": "an address that is given free",
+    "move-not-allowed": "another move of the claim",
+    "decision-not-allowed": "another decision about the agent",
+    "commission-move-not-allowed": "another decision about the commission",
+    "membership-ended": "a renewal",
+    "claim-closed": "a claim that is taken up again",
+    "too-many-documents": "a document that is removed",
+    "document-not-uploaded": "the upload",
+    "document-not-available": "the document's completion",
+    "job-not-failed": "the job's failure",
+    "referral-code-unknown": "the approval of the agent whose code it is",
+    "assignee-unknown": "a staff account that comes to be",
+    "internal": "a repair",
+    "unavailable": "what is out of reach coming back",
+}
+
+
+def is_final(error: BaseException) -> bool:
+    """Whether an error is the answer to its key: the same request would be refused again, whatever changes."""
+    return isinstance(error, Refusal) and error.name in FINAL

@@ -1,0 +1,93 @@
+"""A request read into a call: who calls, the key, the path's ids, the body or query, If-Match, in this order."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from shared.errors import Refusal
+from shared.http.addresses import hashed_address
+from shared.http.caller import Caller
+from shared.http.operation import Call, Operation
+from shared.http.problems import CATALOGUE
+from shared.http.rate_limits import over_limit, quota_headers
+from shared.http.request import Request
+from shared.resilience.admission import Admitted, Charge, KeyUse, Limited
+from shared.wiring import Wiring
+
+MAX_KEY_LENGTH = 255
+
+# What the client must mend before anything can be decided. Each such call costs us the reading of it, and finds out
+# nothing about anyone; so it is charged, to a limit of its own.
+UNREADABLE = frozenset({400, 413, 415, 422, 428})
+INVALID_REQUEST = "invalid-request"
+
+
+def read_call(operation: Operation, request: Request, wiring: Wiring) -> Call[Any]:
+    """Return the call that a request makes, allowed and readable.
+
+    Raises Refusal: unauthenticated, forbidden, not-found, and what can't be read, which is charged to the caller's
+    limit for invalid requests. Over that it is too-many-requests.
+    """
+    caller = operation.caller(request, wiring)
+    principal = _principal(request, caller, wiring)
+    try:
+        return _call(operation, request, caller, principal, wiring)
+    except Refusal as refusal:
+        if refusal.name in CATALOGUE and CATALOGUE[refusal.name].status in UNREADABLE:
+            _charge_unreadable(refusal, principal, wiring)
+        raise
+
+
+def _charge_unreadable(refusal: Refusal, principal: str, wiring: Wiring) -> None:
+    limit = wiring.settings.limit(INVALID_REQUEST)
+    verdict = wiring.state.admit(charge=Charge(f"{limit.name} {principal}", limit), use=None, lease_s=0)
+    if isinstance(verdict, Limited):
+        raise over_limit(verdict)
+    if isinstance(verdict, Admitted):
+        refusal.headers |= quota_headers(verdict.quota)
+
+
+def _call(operation: Operation, request: Request, caller: Caller | None, principal: str, wiring: Wiring) -> Call[Any]:
+    key = _key(operation, request)
+    ids = request.ids()
+    value, plain = operation.read_input(request, wiring.clock())
+    scope = _scope(operation, caller)
+    # A scope of their own for the ids of requests: no key can meet one.
+    names = (scope, key) if key is not None else (f"request {scope}", request.request_id)
+    use = KeyUse(*names, _fingerprint(request, plain))
+    return Call(operation, value, ids, caller, principal, operation.version(request), request, use, wiring)
+
+
+def _key(operation: Operation, request: Request) -> str | None:
+    key = request.headers.get("idempotency-key")
+    if not operation.changes:
+        return None
+    if key is None:
+        if operation.key == "required":
+            raise Refusal("idempotency-key-required")
+        return None
+    if not 1 <= len(key) <= MAX_KEY_LENGTH or not all("!" <= c <= "~" for c in key):
+        raise Refusal("malformed-request", detail="Idempotency-Key is 1 to 255 visible ASCII characters.")
+    return key
+
+
+def _principal(request: Request, caller: Caller | None, wiring: Wiring) -> str:
+    """Return whom limits count: the account, else the address, of which only a keyed hash is kept."""
+    if caller is not None:
+        return f"sub:{caller.sub}"
+    return f"address:{hashed_address(request.source_ip, wiring.settings.address_secret)}"
+
+
+def _scope(operation: Operation, caller: Caller | None) -> str:
+    """Return where a key counts: the account's calls of the operation; without an account, all calls of it.
+
+    A phone that changes its network between two tries keeps neither its address nor an account to be known by.
+    """
+    who = f"sub:{caller.sub}" if caller is not None else "anonymous"
+    return f"{who} {operation.method} {operation.resource}"
+
+
+def _fingerprint(request: Request, plain: Mapping[str, Any]) -> str:
+    asked = [dict(request.path), request.headers.get("if-match"), plain]
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
