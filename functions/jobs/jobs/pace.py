@@ -1,41 +1,46 @@
-"""Spaces mails by the rate that SES takes from the account, for the whole fleet of workers together.
+"""The rate of mails: as many a second as SES takes from the account, high ones first, for all workers together.
 
-SES counts recipients, and each of our mails has one: a mail is one request against a limit. Where that turns it down,
-a second limit of the same rate, the line, says how many wait already: so each mail that has to wait is given a moment
-of its own, instead of all of them the next one.
+SES counts recipients, and each of our mails has one: a mail is one call against the rate. The mechanism is in
+shared/resilience/priority_pace.py.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from shared.resilience.admission import Admitted, Charge, Limit, Limited, StateStore
-from shared.resilience.not_now import NotNow
+from shared.clock import epoch_micros
+from shared.logs import observe
+from shared.resilience.circuit_store import StoreUnavailable
+from shared.resilience.deadline import Deadline
+from shared.resilience.gcra import SECOND
+from shared.resilience.priority_pace import PaceStore, Priority, Rules, hold_turn, take_turn
 
-FLEET = "fleet"
-# How far ahead the line gives out moments; the nudge for a job that waits so long is still one that SQS can hold back.
-LINE_S = 600.0
+# A worker has 60 s. It sleeps until this is left: 20 s for the mail that it sleeps for (work.JOB_TIME_S), and time to
+# hand back the rest of its batch, nine jobs at most.
+AWAKE_S = 30.0
 
-
-def pace(state: StateStore, *, rate: float, burst: int) -> Callable[[], None]:
-    """What to call before each mail: it returns where the mail may go now, and raises NotNow where it may not.
-
-    `rate` is in recipients a second, `burst` how many may go at once after a pause. While the state store is out of
-    reach all may go: then it is SES that throttles.
-    """
-    mails = Limit("mail", burst=burst, period_s=burst / rate)
-    places = max(1, round(LINE_S * rate))
-    line = Charge(FLEET, Limit("mail-line", burst=places, period_s=places / rate))
-
-    def take_turn() -> None:
-        verdict = state.admit(charge=Charge(FLEET, mails), use=None, lease_s=0)
-        if isinstance(verdict, Limited):
-            raise NotNow("mail-rate", verdict.retry_after_s + _wait_in_line(state, line))
-
-    return take_turn
+# A table that can't be reached costs a mail seconds to find out: one does, and those after it go on without asking.
+GONE_PAUSE_S = 5.0
 
 
-def _wait_in_line(state: StateStore, line: Charge) -> float:
-    verdict = state.admit(charge=line, use=None, lease_s=0)
-    if isinstance(verdict, Limited):
-        return LINE_S
-    # `reset_s` is the length of the line with this place in it.
-    return verdict.quota.reset_s - line.limit.interval_s if isinstance(verdict, Admitted) and verdict.quota else 0.0
+@dataclass(slots=True)
+class MailPace:
+    """Lets mails through at the rate. While the store is out of reach all go: then it is SES that throttles."""
+
+    store: PaceStore
+    rules: Rules
+    clock: Callable[[], int] = epoch_micros
+    sleep: Callable[[float], None] = field(kw_only=True)
+    _gone_until: int = 0
+
+    def wait_for_turn(self, priority: str, deadline: Deadline) -> None:
+        """Return when a mail of that priority may leave; raise NotNow where its job has to be handed back."""
+        now = self.clock()
+        if now < self._gone_until:
+            return
+        until = now + round(max(deadline.left() - AWAKE_S, 0.0) * SECOND)
+        conversation = take_turn(self.rules, Priority[priority.upper()], self.clock, until)
+        try:
+            hold_turn(conversation, self.store, self.clock, self.sleep)
+        except StoreUnavailable as error:
+            self._gone_until = self.clock() + round(GONE_PAUSE_S * SECOND)
+            observe("mail_pace_unavailable", {"error": error.code})

@@ -89,7 +89,8 @@ class Worker:
     office: Office
     clock: Clock
     uniform: Callable[[float, float], float] = random.uniform
-    pace: Callable[[], None] = lambda: None  # raises NotNow where a mail has to wait for its turn
+    # Returns when a mail of a priority may leave; raises NotNow where its job has to be handed back.
+    pace: Callable[[str, Deadline], None] = lambda _priority, _deadline: None
     circuits: Mapping[str, Gate] = field(default_factory=dict)  # by kind of job
 
     def work(self, job_id: UUID, deadline: Deadline) -> str:
@@ -157,7 +158,7 @@ class Worker:
         office = self.office
         words = render(payload["template"], language, facts, link=office.app_url, time_zone=office.time_zone)
         mail = Mail(to=to, subject=words.subject, text=words.text, html=words.html)
-        self.pace()
+        self.pace(job["priority"], deadline)
         if self.database.run(lambda tx: _begin(tx, job), deadline).value is None:
             raise TakenOver
         self.mailer.send(mail, tags={"job": str(job["id"]), "template": payload["template"]})

@@ -1,5 +1,6 @@
 """The worker's function: messages in, jobs done, and back to the queue only what could not be tried."""
 
+import time
 from functools import cache
 from typing import Any
 
@@ -7,7 +8,7 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, pro
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from jobs.guard import guarded
-from jobs.pace import pace
+from jobs.pace import MailPace
 from jobs.policy import look_again_s
 from jobs.work import Office, OutOfTime, Worker
 from shared.aws.clients import cognito, sesv2
@@ -19,6 +20,7 @@ from shared.clock import monotonic
 from shared.errors import Unavailable
 from shared.logs import logger, where_it_failed
 from shared.resilience.deadline import Deadline
+from shared.resilience.priority_pace import Rules
 from shared.wiring import wiring
 
 # Nobody waits for a job: a new environment, whose first question to the table takes longer, waits for the answer rather
@@ -40,7 +42,9 @@ def worker() -> Worker:
         queues=parts.queues,
         office=Office(settings.desk_mailbox, settings.desk_language, settings.app_url, settings.time_zone),
         clock=parts.clock,
-        pace=pace(parts.state, rate=settings.mail_rate, burst=settings.mail_burst),
+        pace=MailPace(
+            parts.pace_store, Rules.of(settings.mail_rate, settings.mail_burst), sleep=time.sleep
+        ).wait_for_turn,
         circuits=circuits,
     )
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from shared.resilience.admission import StateStore
     from shared.resilience.breaker import CircuitBreaker
     from shared.resilience.circuit_store import CircuitStore
+    from shared.resilience.priority_pace import PaceStore
     from shared.resilience.store_line import StoreLine
 
 # How long a call waits for the table of circuits, where somebody waits for the call.
@@ -104,6 +105,14 @@ class Wiring:
         from shared.aws.state import DynamoDbStateStore
 
         return DynamoDbStateStore(dynamodb(), self.settings.state_table, observer=observe)
+
+    @cached_property
+    def pace_store(self) -> "PaceStore":
+        """Where the fleet keeps how fast mails leave."""
+        from shared.aws.clients import dynamodb
+        from shared.aws.mail_pace import DynamoDbPaceStore
+
+        return DynamoDbPaceStore(dynamodb(), self.settings.state_table)
 
     @cached_property
     def circuit_store(self) -> "CircuitStore":

@@ -1,29 +1,33 @@
-"""Mails leave no faster than SES takes them: all workers together, however many wait, and each is sent once."""
+"""Mails leave no faster than SES takes them, high ones first: all workers together, and each is sent once."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import pairwise
+from threading import Thread
 from uuid import UUID
 
 import pytest
 
-from jobs.pace import LINE_S, pace
+from jobs.pace import AWAKE_S, GONE_PAUSE_S, MailPace
 from jobs.relay import drain, relay_once
-from jobs.work import Worker
+from jobs.work import JOB_TIME_S, Worker
 from shared.aws.mail import Mail
-from shared.aws.state import DynamoDbStateStore
-from shared.clock import utc_now
-from shared.resilience.admission import StateStore
+from shared.aws.mail_pace import DynamoDbPaceStore
+from shared.clock import epoch_micros, utc_now
+from shared.resilience.deadline import Deadline
+from shared.resilience.gcra import SECOND, micros
 from shared.resilience.not_now import NotNow
-from tests.contract.state_table import client_of, ignore, new_table
+from shared.resilience.priority_pace import PaceState, Rules, Stored
+from tests.contract.state_table import client_of, new_table
 from tests.databases import Blank, soon
 from tests.fakes.clock import ManualClock
 from tests.fakes.identities import FakeIdentities
 from tests.fakes.mailer import FakeMailer
+from tests.fakes.pace import InMemoryPaceStore
 from tests.fakes.queues import FakeQueues
-from tests.fakes.state import InMemoryStateStore
 from tests.figures import record
 from tests.integration.jobs.records import Records
 from tests.integration.jobs.test_work import OFFICE
@@ -32,6 +36,21 @@ from tests.services import Emulator
 RATE = 5.0
 WORKERS = 10
 MAILS = 50
+# Too little for a worker to sleep: whoever has to wait is handed back.
+NO_SLEEP_S = (JOB_TIME_S + AWAKE_S) / 2
+
+
+class NotedStore(DynamoDbPaceStore):
+    """Notes the moment of each mail that is let through."""
+
+    moments: list[int]
+
+    def write(self, seen: PaceState, to: PaceState) -> Stored:
+        """See PaceStore.write."""
+        stored = super().write(seen, to)
+        if stored.written and to.tat > seen.tat:
+            self.moments.append(max(to.served))
+        return stored
 
 
 @dataclass
@@ -52,16 +71,23 @@ class Fleet:
 
     def worker(self) -> Worker:
         """Another execution environment."""
-        state = DynamoDbStateStore(client_of(self.emulator.url), self.table, observer=ignore, now=self.clock)
-        turn = pace(state, rate=RATE, burst=1)
+        store = DynamoDbPaceStore(client_of(self.emulator.url), self.table)
+        pace = MailPace(store, Rules.of(RATE, 1), clock=lambda: micros(self.clock()), sleep=fail)
         mailer = FakeMailer(self.keep)
-        database = self.blank.database()
-        return Worker(database, mailer, FakeIdentities(), self.queues, OFFICE, utc_now, pace=self.counted(turn))
+        return Worker(
+            self.blank.database(),
+            mailer,
+            FakeIdentities(),
+            self.queues,
+            OFFICE,
+            utc_now,
+            pace=self.counted(pace.wait_for_turn),
+        )
 
-    def counted(self, turn: Callable[[], None]) -> Callable[[], None]:
-        def take() -> None:
+    def counted(self, turn: Callable[[str, Deadline], None]) -> Callable[[str, Deadline], None]:
+        def take(priority: str, deadline: Deadline) -> None:
             self.tries += 1
-            turn()
+            turn(priority, deadline)
 
         return take
 
@@ -75,12 +101,17 @@ class Fleet:
         due, self.queues.published["normal"] = self.queues.published["normal"], []
         shares = [(worker, due[n::WORKERS]) for n, worker in enumerate(self.workers)]
         with ThreadPoolExecutor(WORKERS) as pool:
-            list(pool.map(lambda share: [share[0].work(job, soon(60)) for job in share[1]], shares))
+            list(pool.map(lambda share: [share[0].work(job, soon(NO_SLEEP_S)) for job in share[1]], shares))
 
     def advance(self, seconds: float) -> None:
         """The clock moves on, and for the jobs as well."""
         self.clock.advance(seconds)
         self.blank.rows("UPDATE outbox SET available_at = available_at - %s", timedelta(seconds=seconds))
+
+
+def fail(_seconds: float) -> None:
+    """Stand in for sleeping where nobody may."""
+    raise AssertionError("slept")
 
 
 @pytest.fixture
@@ -89,10 +120,10 @@ def fleet(blank: Blank, emulator: Emulator) -> Fleet:
     return Fleet(blank, emulator)
 
 
-def welcomes(records: Records, count: int) -> list[UUID]:
+def welcomes(records: Records, count: int, priority: str = "normal") -> list[UUID]:
     """So many mails, each to somebody else."""
     people = [records.member() for _ in range(count)]
-    return [records.mail("member-welcome", person, to=person) for person in people]
+    return [records.mail("member-welcome", person, to=person, priority=priority) for person in people]
 
 
 def test_fifty_mails_at_once_leave_at_the_rate_and_each_once(fleet: Fleet, records: Records) -> None:
@@ -114,38 +145,96 @@ def test_fifty_mails_at_once_leave_at_the_rate_and_each_once(fleet: Fleet, recor
     record("mail_pace", mails=len(times), rate=RATE, seconds=times[-1], tries=fleet.tries, closest_s=round(closest, 6))
 
 
-def test_a_place_in_the_line_is_the_next_free_moment() -> None:
-    """Ten at once at two a second: one goes, the others half a second apart."""
-    turn = pace(InMemoryStateStore(ManualClock()), rate=2.0, burst=1)
-    turn()
-    waits = [_wait(turn) for _ in range(9)]
-    assert waits == [0.5 * n for n in range(1, 10)]
+FLOOD = 60
+URGENT = 8
+REAL_RATE = 14.0
+# As the template's mappings: workers of each queue.
+SHARES = {"high": 4, "normal": 2, "low": 2}
 
 
-def test_the_line_has_an_end() -> None:
-    """Nobody is sent further away than a nudge can be delayed."""
-    turn = pace(InMemoryStateStore(ManualClock()), rate=0.01, burst=1)
-    turn()
-    assert max(_wait(turn) for _ in range(20)) == LINE_S + 100
+def test_high_mails_pass_a_flood_of_low_ones_which_still_leave_at_the_rate(
+    blank: Blank, emulator: Emulator, records: Records
+) -> None:
+    """Fourteen a second, on the real clock, the real database and the table; the workers sleep until their turn."""
+    table = new_table(client_of(emulator.url))
+    store = NotedStore(client_of(emulator.url), table)
+    store.moments = []
+    low = welcomes(records, FLOOD, "low")
+    normal = welcomes(records, URGENT, "normal")
+    left: dict[str, float] = {}
+    asked: dict[UUID, float] = {}
+
+    def keep(mail: Mail) -> None:
+        left[mail.to] = time.monotonic()
+
+    def environment() -> Worker:
+        pace = MailPace(store, Rules.of(REAL_RATE, 1), sleep=time.sleep)
+        worker = (FakeMailer(keep), FakeIdentities(), FakeQueues(), OFFICE, utc_now)
+        return Worker(blank.database(), *worker, pace=pace.wait_for_turn)
+
+    def work(worker: Worker, jobs: Iterable[UUID]) -> None:
+        for job in jobs:
+            asked[job] = time.monotonic()
+            assert worker.work(job, soon(60)) == "done"
+
+    flood = [Thread(target=work, args=(environment(), low[n::2])) for n in range(SHARES["low"])]
+    flood += [Thread(target=work, args=(environment(), normal[n::2])) for n in range(SHARES["normal"])]
+    urgent = [environment() for _ in range(SHARES["high"])]
+    people = [records.member() for _ in range(URGENT)]
+    for thread in flood:
+        thread.start()
+    waits = []
+    for n, person in enumerate(people):
+        time.sleep(0.11)
+        job = records.mail("member-welcome", person, to=person, priority="high")
+        work(urgent[n % len(urgent)], [job])
+        waits.append(left[address(records, person)] - asked[job])
+    for thread in flood:
+        thread.join()
+    moments = sorted(store.moments)
+    gaps = [later - earlier for earlier, later in pairwise(moments)]
+    assert len(moments) == len(left) == FLOOD + 2 * URGENT, "each once"
+    assert min(gaps) >= Rules.of(REAL_RATE, 1).interval
+    assert {records.at(job)["attempts"] for job in low + normal} == {1}
+    assert max(waits) <= 2 / REAL_RATE + 0.15, "one interval, and the way"
+    last_high = max(left[address(records, person)] for person in people)
+    assert max(left.values()) > last_high, "the flood was there to the end"
+    used = (len(moments) - 1) / ((moments[-1] - moments[0]) / SECOND) / REAL_RATE
+    assert used >= 0.9
+    record("mail_pace_used", rate=REAL_RATE, used=round(used, 3), high_ms=round(max(waits) * 1000))
 
 
-def test_a_burst_goes_at_once_after_a_pause() -> None:
-    """Where the account allows it."""
-    turn = pace(InMemoryStateStore(ManualClock()), rate=1.0, burst=3)
-    for _ in range(3):
-        turn()
-    assert _wait(turn) == 1.0
+def address(records: Records, account_id: UUID) -> str:
+    """The mail address of an account."""
+    return str(records.blank.rows("SELECT email FROM accounts WHERE id = %s", account_id)[0]["email"])
 
 
-def test_without_the_table_all_mails_go(emulator: Emulator) -> None:
-    """SES throttles by itself, and its refusal is waited out."""
-    state: StateStore = DynamoDbStateStore(client_of(emulator.url), "no-such-table", observer=ignore)
-    turn = pace(state, rate=0.01, burst=1)
+def test_a_worker_does_not_sleep_longer_than_its_time_allows() -> None:
+    """The mail that it sleeps for is still sent in time, and the rest of its batch handed back."""
+    store, slept = InMemoryPaceStore(), list[float]()
+    clock = [epoch_micros()]
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        clock[0] += round(seconds * SECOND)
+
+    pace = MailPace(store, Rules.of(0.01, 1), clock=lambda: clock[0], sleep=sleep)
+    pace.wait_for_turn("low", soon(60))
+    with pytest.raises(NotNow) as handed_back:
+        pace.wait_for_turn("low", soon(60))
+    assert sum(slept) == 0
+    assert handed_back.value.delay_s == pytest.approx(100, abs=1)
+
+
+def test_without_the_table_all_mails_go() -> None:
+    """SES throttles by itself, and its refusal is waited out. For 5 s the table is not asked again."""
+    store, clock = InMemoryPaceStore(reachable=False), ManualClock()
+    pace = MailPace(store, Rules.of(0.01, 1), clock=lambda: micros(clock()), sleep=fail)
     for _ in range(5):
-        turn()
-
-
-def _wait(turn: Callable[[], None]) -> float:
-    with pytest.raises(NotNow) as not_now:
-        turn()
-    return not_now.value.delay_s
+        pace.wait_for_turn("low", soon(60))
+    store.reachable = True
+    pace.wait_for_turn("low", soon(60))
+    assert store.state == PaceState()
+    clock.advance(GONE_PAUSE_S)
+    pace.wait_for_turn("low", soon(60))
+    assert store.state.version == 1

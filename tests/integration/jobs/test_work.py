@@ -355,7 +355,7 @@ def test_a_worker_that_dies_before_sending_leaves_the_mail_to_the_next(
     class Killed(BaseException):
         pass
 
-    def die() -> None:
+    def die(*_: object) -> None:
         raise Killed
 
     with pytest.raises(Killed):
@@ -374,7 +374,7 @@ def test_a_mail_that_kills_every_worker_before_it_is_sent_has_failed_in_the_end(
     class Killed(BaseException):
         pass
 
-    def die() -> None:
+    def die(*_: object) -> None:
         raise Killed
 
     for _ in range(MOST_ATTEMPTS):
@@ -390,7 +390,7 @@ def test_a_worker_slower_than_its_lease_sends_nothing_that_has_become_anothers(
 ) -> None:
     """It stood still between its claim and the mail, and the relay gave the job away meanwhile."""
 
-    def stand_still() -> None:
+    def stand_still(*_: object) -> None:
         records.later(welcome, "121 seconds")
         relay_once(shop.worker.database, shop.queues, clock=utc_now, deadline=soon())
 

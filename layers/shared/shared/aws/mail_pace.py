@@ -1,0 +1,122 @@
+"""The state of the mails' rate in the state table: the only place that knows its format.
+
+pk `limit#mail#<sha256>`   tat version served_high served_normal served_low end_high end_normal end_low normal_until
+
+All are integers, times in epoch microseconds, see priority_pace.PaceState. The key and `tat` are those of a bucket of
+state_items.py, so that workers of an earlier version, which keep no priorities, and these count the same mails while
+one replaces the other. `expires_at` (epoch seconds) is DynamoDB's to delete by.
+
+Needs GetItem and PutItem on the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from shared.aws.failures import AWS_ERRORS, error_code
+from shared.aws.state_items import TTL_MARGIN_S, bucket_pk
+from shared.resilience.admission import Charge, Limit
+from shared.resilience.circuit_store import StoreUnavailable
+from shared.resilience.gcra import SECOND
+from shared.resilience.priority_pace import PaceState, Priority, Stored
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import UniversalAttributeValueTypeDef
+
+    Attributes = dict[str, UniversalAttributeValueTypeDef]
+
+
+class Condition(TypedDict, total=False):
+    """The condition of a write, as put_item takes it."""
+
+    ConditionExpression: str
+    ExpressionAttributeValues: Attributes
+
+
+_LOST_CONDITION = "ConditionalCheckFailedException"
+_KEY: Attributes = {"pk": {"S": bucket_pk(Charge("fleet", Limit("mail", burst=1, period_s=1)))}}
+
+
+class DynamoDbPaceStore:
+    """The PaceStore of the fleet."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def read(self) -> PaceState:
+        """See PaceStore.read."""
+        try:
+            answer = self._client.get_item(TableName=self._table, Key=_KEY, ConsistentRead=True)
+        except AWS_ERRORS as error:
+            raise StoreUnavailable(_code(error)) from None
+        return _state_of(answer.get("Item"))
+
+    def write(self, seen: PaceState, to: PaceState) -> Stored:
+        """See PaceStore.write."""
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item={**_KEY, **_attributes_of(to)},
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                **_is_still(seen),
+            )
+        except AWS_ERRORS as error:
+            if isinstance(error, ClientError) and error_code(error) == _LOST_CONDITION:
+                response: Mapping[str, Any] = error.response
+                return Stored(_state_of(response.get("Item")), written=False)
+            raise StoreUnavailable(_code(error)) from None
+        return Stored(to, written=True)
+
+
+def _is_still(seen: PaceState) -> Condition:
+    """Return the condition that nobody has written; an earlier version of the workers moves `tat` alone."""
+    known = {name: value for name, value in (("version", seen.version), ("tat", seen.tat)) if value}
+    tests = [f"{name} = :{name}" if name in known else f"attribute_not_exists({name})" for name in ("version", "tat")]
+    condition: Condition = {"ConditionExpression": " AND ".join(tests)}
+    if known:  # DynamoDB refuses values that no expression uses, and an empty set of them
+        condition["ExpressionAttributeValues"] = {f":{name}": _number(value) for name, value in known.items()}
+    return condition
+
+
+def _state_of(item: Mapping[str, Any] | None) -> PaceState:
+    def number(name: str) -> int:
+        return int(item[name]["N"]) if item and name in item else 0
+
+    def numbers(name: str) -> tuple[int, int, int]:
+        high, normal, low = (number(f"{name}_{priority.name.lower()}") for priority in Priority)
+        return high, normal, low
+
+    return PaceState(
+        version=number("version"),
+        tat=number("tat"),
+        served=numbers("served"),
+        queue_end=numbers("end"),
+        normal_until=number("normal_until"),
+    )
+
+
+def _attributes_of(state: PaceState) -> Attributes:
+    last = max(state.tat, *state.queue_end)
+    attributes = {
+        "version": _number(state.version),
+        "tat": _number(state.tat),
+        "normal_until": _number(state.normal_until),
+        "expires_at": _number(last // SECOND + TTL_MARGIN_S),
+    }
+    for priority in Priority:
+        attributes[f"served_{priority.name.lower()}"] = _number(state.served[priority])
+        attributes[f"end_{priority.name.lower()}"] = _number(state.queue_end[priority])
+    return attributes
+
+
+def _code(error: ClientError | BotoCoreError) -> str:
+    return error_code(error) if isinstance(error, ClientError) else type(error).__name__
+
+
+def _number(value: int) -> UniversalAttributeValueTypeDef:
+    return {"N": str(value)}

@@ -1,0 +1,148 @@
+"""A fleet of workers in virtual time: the real conversation for a turn, queues, batches and hand-backs around it."""
+
+import heapq
+import itertools
+import math
+import random
+from collections import defaultdict, deque
+from collections.abc import Generator
+from dataclasses import dataclass, field
+
+from shared.resilience.not_now import NotNow
+from shared.resilience.priority_pace import Priority, Read, Rules, Stored, take_turn
+from tests.fakes.pace import InMemoryPaceStore
+
+SECOND = 1_000_000
+MS = SECOND // 1000
+
+# Of template.yaml: how many workers a queue has, and how many messages one of them takes.
+WORKERS = {Priority.HIGH: 10, Priority.NORMAL: 4, Priority.LOW: 2}
+BATCH = {Priority.HIGH: 1, Priority.NORMAL: 5, Priority.LOW: 10}
+SLEEP = 29 * SECOND  # of the 59.5 s that an invocation has, less pace.AWAKE_S
+DELIVERY = (5 * MS, 40 * MS)  # relay and queue
+CLAIM = (3 * MS, 15 * MS)
+CALL = (1 * MS, 8 * MS)  # to the table, there and back
+SEND = (20 * MS, 60 * MS)  # to begin, to send and to settle
+RELAY = (20 * MS, 200 * MS)  # after a delayed nudge, which comes in whole seconds
+
+Process = Generator[int | None, None, None]  # yields when to go on; None: when a message comes
+
+
+@dataclass
+class SimulatedMail:
+    """A mail: when its job was committed, the moment it was given, when it left, and how often it was handed back."""
+
+    priority: Priority
+    arrived: int
+    moment: int | None = None
+    left: int | None = None
+    handed_back: int = 0
+
+    @property
+    def waited(self) -> int:
+        """Microseconds from the commit until it left."""
+        assert self.left is not None, "never left"
+        return self.left - self.arrived
+
+
+@dataclass
+class Simulation:
+    """Runs `mails` through the fleet until all have left, or `limit` is reached."""
+
+    rules: Rules
+    mails: list[SimulatedMail]
+    seed: int = 1
+    limit: int = 24 * 3600 * SECOND
+    now: int = 1_000_000 * SECOND
+    store: InMemoryPaceStore = field(default_factory=InMemoryPaceStore)
+    asked: int = 0
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)
+        self._numbers = itertools.count()
+        self._events: list[tuple[int, int, Process]] = []
+        self._queues: dict[Priority, deque[SimulatedMail]] = defaultdict(deque)
+        self._idle: dict[Priority, list[Process]] = defaultdict(list)
+        self._parked = Priority.HIGH
+        self._start = self.now
+
+    def run(self) -> "Simulation":
+        """Let time pass."""
+        for priority, count in WORKERS.items():
+            for _ in range(count):
+                self._resume(self._worker(priority), self.now)
+        for mail in self.mails:
+            mail.arrived += self._start
+            self._resume(self._deliver(mail, mail.arrived), self.now)
+        while self._events and self._events[0][0] <= self._start + self.limit:
+            self.now, _, process = heapq.heappop(self._events)
+            self._continue(process)
+        return self
+
+    def of(self, priority: Priority) -> list[SimulatedMail]:
+        """The mails of a class that have left, in the order in which they did."""
+        left = [mail for mail in self.mails if mail.priority is priority and mail.left is not None]
+        return sorted(left, key=lambda mail: mail.left or 0)
+
+    @property
+    def moments(self) -> list[int]:
+        """The moments that mails were given, from the start."""
+        return sorted(mail.moment - self._start for mail in self.mails if mail.moment is not None)
+
+    def _continue(self, process: Process) -> None:
+        for wake in process:
+            if wake is None:
+                self._idle[self._parked].append(process)
+            else:
+                self._resume(process, wake)
+            break
+
+    def _resume(self, process: Process, at: int) -> None:
+        heapq.heappush(self._events, (max(at, self.now), next(self._numbers), process))
+
+    def _after(self, between: tuple[int, int]) -> int:
+        return self.now + self._random.randint(*between)
+
+    def _deliver(self, mail: SimulatedMail, due: int) -> Process:
+        yield due
+        yield self._after(DELIVERY)
+        self._queues[mail.priority].append(mail)
+        if idle := self._idle[mail.priority]:
+            self._resume(idle.pop(), self.now)
+
+    def _worker(self, priority: Priority) -> Process:
+        queue = self._queues[priority]
+        while True:
+            while not queue:
+                self._parked = priority
+                yield None
+            batch = [queue.popleft() for _ in range(min(BATCH[priority], len(queue)))]
+            until = self.now + SLEEP
+            for mail in batch:
+                yield self._after(CLAIM)
+                yield from self._do(mail, until)
+
+    def _do(self, mail: SimulatedMail, until: int) -> Process:
+        conversation = take_turn(self.rules, mail.priority, lambda: self.now, until)
+        try:
+            step = next(conversation)
+            while True:
+                if isinstance(step, Read):
+                    yield step.at
+                yield self._after(CALL)
+                if isinstance(step, Read):
+                    stored = Stored(self.store.read(), written=False)
+                else:
+                    stored = self.store.write(step.seen, step.to)
+                self.asked += 1
+                yield self._after(CALL)
+                step = conversation.send(stored)
+        except StopIteration as turn:
+            mail.moment = int(turn.value)
+            yield mail.moment
+            mail.left = self.now
+            yield self._after(SEND)
+        except NotNow as error:
+            mail.handed_back += 1
+            nudged = self.now + math.ceil(error.delay_s) * SECOND
+            self._resume(self._deliver(mail, nudged + self._random.randint(*RELAY)), self.now)
