@@ -65,9 +65,23 @@ def keep_mails() -> None:
     ses.get_state, ses.load_persisted_state = get_state, load_state
 
 
+def leave_calls_under_way() -> None:
+    """Let the server stop while calls are under way, such as a queue's long poll of 20 s.
+
+    Hypercorn awaits `Server.wait_closed()` before it gives calls their GRACE_S. Up to Python 3.11 that returns at
+    once; since 3.12 it waits for the last call to end.
+    """
+
+    async def return_at_once(_server: asyncio.base_events.Server) -> None:
+        return
+
+    asyncio.base_events.Server.wait_closed = return_at_once  # type: ignore[method-assign,assignment]
+
+
 def main() -> None:
     """Serves until it is ended."""
     keep_mails()
+    leave_calls_under_way()
     Config.graceful_timeout = GRACE_S
     if os.environ["CHECKPOINTS"] == "1":
         ministack.app = with_checkpoints(ministack.app, Checkpoints())

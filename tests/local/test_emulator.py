@@ -3,11 +3,14 @@
 import json
 import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 
+from local.children import STOP_SECONDS
 from local.deploy import Clients, deploy
 from local.emulated_checkpoints import Checkpoints, changes
 from local.readback import read_stack
@@ -86,6 +89,27 @@ def test_everything_is_kept_over_a_restart(tmp_path: Path) -> None:
         fill(clients, stack)
     with started(tmp_path / "emulator") as (clients, _):
         assert found(clients, deployed(clients)) == EVERYTHING
+
+
+def test_it_ends_when_asked_though_a_poller_still_waits(tmp_path: Path) -> None:
+    """A long poll under way holds nobody up: it ends by itself, state written, long before it would be killed."""
+    with started(tmp_path / "emulator") as (clients, child):
+        queue = clients.get("sqs").create_queue(QueueName="waited-for")["QueueUrl"]
+        poller = Thread(target=poll_until_cut, args=(clients.get("sqs"), queue), daemon=True)
+        poller.start()
+        time.sleep(0.5)  # the poll is under way
+        began = time.monotonic()
+        child.stop()
+        took_s = time.monotonic() - began
+
+    assert child.process.returncode == 0
+    assert took_s < STOP_SECONDS / 2
+
+
+def poll_until_cut(sqs: Any, queue: str) -> None:
+    """Wait for a message that nobody sends, until the emulator hangs up."""
+    with suppress(Exception):  # however it is cut off
+        sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=20)
 
 
 def test_what_was_written_before_a_quiet_moment_survives_a_kill(tmp_path: Path) -> None:
