@@ -1,5 +1,8 @@
 # Everything a person or CI types. `make up` and `make test` need python3 and make, nothing else.
-PYTHON ?= python3
+# Python 3.13, which Lambda runs, where this machine has it; else another that is supported. PYTHON=… names one.
+ifndef PYTHON
+PYTHON := $(or $(shell sh local/find_python.sh),python3)
+endif
 PORT ?= 3000
 STATE ?= .local
 BIN := .venvs/dev/bin
@@ -8,7 +11,7 @@ LOCAL := .venvs/local/bin/python -m local --state $(STATE)
 STRESS := .venvs/stress/bin/python -m stress
 
 .PHONY: stress stress-controls stress-compare stress-keep stress-environments help up reset token circuits logs psql migrate \
-	environments dev-environments quick test chaos guarantees forget lint types imports template unit contract integration local e2e schemathesis harness readiness openapi requirements sam-lint sam-build sam-environment
+	environments dev-environments quick test chaos guarantees forget lint types imports template unit contract integration local e2e schemathesis harness readiness openapi oldest-python requirements sam-lint sam-build sam-environment
 
 help:
 	@echo "make up [PORT=3000]      the whole service on this machine; Ctrl-C ends it"
@@ -73,7 +76,7 @@ stress-keep: stress-environments
 # ---- the tests ------------------------------------------------------------------------------------------------------
 quick: lint types imports unit contract
 
-test: forget quick template integration local e2e schemathesis harness readiness
+test: forget quick oldest-python template integration local e2e schemathesis harness readiness
 	@MEASURED=1 $(BIN)/pytest tests/guarantees
 
 # The long campaigns, an hour or two: each ends by itself, and replays from its seed (CHAOS_SEED=…).
@@ -83,6 +86,16 @@ chaos: dev-environments
 # What was measured since `make test` or the last `make guarantees` goes into docs/guarantees.md.
 guarantees: dev-environments
 	@$(BIN)/python -m tests.guarantees.page --keep
+
+# Python 3.11 stays supported: the unit and contract tests on it, in an environment of its own.
+OLDEST := 3.11
+oldest-python: dev-environments
+	@if python=$$(sh local/find_python.sh $(OLDEST)); then \
+		$$python -m local.bootstrap --folder .venvs/python$(OLDEST) dev && \
+		.venvs/python$(OLDEST)/dev/bin/pytest tests/unit tests/contract; \
+	else \
+		echo "there is no Python $(OLDEST) on this machine: its lane was not run"; \
+	fi
 
 forget:
 	@rm -f build/figures.jsonl

@@ -1,12 +1,14 @@
 """Makes the virtual environments from requirements/*.txt, with the standard library alone.
 
-    python3 -m local.bootstrap local emulator lambda
+    python3 -m local.bootstrap [--folder .venvs/python3.11] local emulator lambda
 
-Each lands in `.venvs/<name>` and is left alone while its requirements and its Python stay the same.
+Each lands in `<folder>/<name>`, by default `.venvs/<name>`, and is left alone while its requirements and its Python
+stay the same.
 """
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import hashlib
 import importlib.util
@@ -19,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+VENVS = ".venvs"
 OLDEST_PYTHON = (3, 11)
 LOG_TAIL_LINES = 15  # of pip's output, shown when it fails
 WORKERS = 2  # pip is bound by unpacking: more at once only makes each slower
@@ -28,27 +31,32 @@ class CannotInstall(Exception):
     """An environment could not be made; the message says what to do."""
 
 
-def main(names: list[str]) -> int:
-    """Makes the named environments; 0 when all are there."""
+def main(arguments: list[str]) -> int:
+    """Make the named environments; return 0 when all are there."""
+    parser = argparse.ArgumentParser(prog="python -m local.bootstrap")
+    parser.add_argument("--folder", default=VENVS, help="where they go, below the checkout")
+    parser.add_argument("names", nargs="+", metavar="NAME", help="requirements/NAME.txt")
+    options = parser.parse_args(arguments)
     try:
-        ensure(names, ROOT)
+        ensure(options.names, ROOT, options.folder)
     except CannotInstall as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
     return 0
 
 
-def ensure(names: list[str], root: Path) -> None:
-    """Brings the named environments up to date, one caller at a time. Raises CannotInstall."""
+def ensure(names: list[str], root: Path, folder: str = VENVS) -> None:
+    """Bring the named environments up to date, one caller at a time. Raise CannotInstall."""
     check_python()
-    (root / ".venvs").mkdir(exist_ok=True)
-    with (root / ".venvs/.lock").open("w") as lock:
+    venvs = root / folder
+    venvs.mkdir(parents=True, exist_ok=True)
+    with (venvs / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        stale = [name for name in names if not is_current(name, root)]
+        stale = [name for name in names if not is_current(name, root, folder)]
         if stale:
             check_venv()
         with ThreadPoolExecutor(WORKERS) as pool:
-            list(pool.map(lambda name: install(name, root), stale))
+            list(pool.map(lambda name: install(name, root, venvs), stale))
 
 
 def check_python() -> None:
@@ -70,9 +78,9 @@ def check_venv() -> None:
         )
 
 
-def is_current(name: str, root: Path) -> bool:
-    """Whether the environment was made from these requirements by this Python."""
-    venv = root / ".venvs" / name
+def is_current(name: str, root: Path, folder: str = VENVS) -> bool:
+    """Return whether the environment was made from these requirements by this Python."""
+    venv = root / folder / name
     stamp = venv / ".stamp"
     return (venv / "bin/python").exists() and stamp.exists() and stamp.read_text() == fingerprint(name, root)
 
@@ -83,16 +91,16 @@ def fingerprint(name: str, root: Path) -> str:
     return hashlib.sha256(requirements + sys.version.encode() + sys.base_prefix.encode()).hexdigest()
 
 
-def install(name: str, root: Path) -> None:
-    """Makes one environment anew or adds what it lacks. Raises CannotInstall with pip's last lines."""
+def install(name: str, root: Path, venvs: Path) -> None:
+    """Make one environment anew, or add what it lacks. Raise CannotInstall with pip's last lines."""
     started = time.monotonic()
     requirements = root / "requirements" / f"{name}.txt"
-    venv = root / ".venvs" / name
+    venv, log = venvs / name, venvs / f"{name}.log"
     say(f"environment {name}: installing {count(requirements)} packages …")
     if not made_by_this_python(venv):
         shutil.rmtree(venv, ignore_errors=True)
-        run([sys.executable, "-m", "venv", str(venv)], name, root)
-    run([str(venv / "bin/python"), *PIP, "--require-hashes", "-r", str(requirements)], name, root)
+        run([sys.executable, "-m", "venv", str(venv)], name, log)
+    run([str(venv / "bin/python"), *PIP, "--require-hashes", "-r", str(requirements)], name, log)
     (venv / ".stamp").write_text(fingerprint(name, root))
     say(f"environment {name}: ready after {time.monotonic() - started:.0f} s")
 
@@ -119,9 +127,8 @@ def made_by_this_python(venv: Path) -> bool:
     return any(line.split("=")[-1].strip() == version for line in configuration.read_text().splitlines())
 
 
-def run(command: list[str], name: str, root: Path) -> None:
-    """Runs a step of an installation; its output goes to `.venvs/<name>.log`. Raises CannotInstall."""
-    log = root / ".venvs" / f"{name}.log"
+def run(command: list[str], name: str, log: Path) -> None:
+    """Run a step of an installation; its output goes to the log. Raise CannotInstall."""
     with log.open("a") as output:
         status = subprocess.run(command, stdout=output, stderr=output, env=environment(), check=False).returncode
     if status != 0:

@@ -18,6 +18,9 @@ _OF_ALL = ("internal", "unavailable")
 _OF_BODIES = ("malformed-request", "payload-too-large", "unsupported-media-type", "invalid-request")
 _OF_KEYS = ("malformed-request", "request-in-progress", "idempotency-key-reused")
 
+# The phrases of RFC 9110, which Python's http module has only since 3.13.
+_RENAMED = {HTTPStatus(413): "Content Too Large", HTTPStatus(422): "Unprocessable Content"}
+
 _HEADERS: Mapping[str, Any] = {
     "X-Request-Id": {"description": "The request's id; quote it when you ask us.", "schema": {"type": "string"}},
     "ETag": {"description": "The version; send it as If-Match.", "schema": {"type": "string", "pattern": '^"[0-9]+"$'}},
@@ -176,7 +179,7 @@ def _problem(status: int, names: list[str]) -> dict[str, Any]:
     listed = "\n".join(f"- `{URN}{name}`: {CATALOGUE[name].title}" for name in names)
     waits = ["Retry-After"] if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE) else []
     return {
-        "description": f"{HTTPStatus(status).phrase}\n\n{listed}",
+        "description": f"{_RENAMED.get(HTTPStatus(status), HTTPStatus(status).phrase)}\n\n{listed}",
         "headers": _headers("X-Request-Id", *waits),
         "content": {MEDIA_TYPE: {"schema": {"$ref": REF.format(model="Problem")}}},
     }
