@@ -19,9 +19,9 @@ RATES = {"new": Decimal("0.20"), "renewal": Decimal("0.10")}
 
 # What an accepted call leaves behind besides its rows: the audit's action, and the jobs by template.
 LEFT: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "apply": ("agent.applied", ("identity", "agent-received")),
+    "apply": ("agent.applied", ("agent-received",)),
     "register": ("member.registered", ("identity", "member-welcome")),
-    "approve": ("agent.approve", ("agent-approved",)),
+    "approve": ("agent.approved", ("identity", "agent-approved")),
     "renew": ("membership.renewed", ("membership-renewed",)),
     "cancel": ("membership.cancelled", ("membership-cancelled",)),
     "edit": ("member.contact_changed", ()),

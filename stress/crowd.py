@@ -51,12 +51,15 @@ class Crowd:
         self._members += await self.registered(calls)
 
     async def registered(self, calls: Sequence[Call]) -> list[Person]:
-        """Make these registrations or applications, and sign the people in. Raises NotPrepared."""
+        """Make these registrations, and sign the people in. Raises NotPrepared."""
+        return await self.signed_in(await self._insist(calls))
+
+    async def _insist(self, calls: Sequence[Call]) -> list[Sample]:
         samples = await gently([partial(self._generator.insist, call) for call in calls], AT_ONCE)
         for sample in samples:
             if not sample.accepted:
                 raise NotPrepared(f"{sample.call.operation}: {sample.answer}")
-        return await self.signed_in(samples)
+        return samples
 
     async def signed_in(self, samples: Sequence[Sample]) -> list[Person]:
         """Sign in the people that calls have made, once their identities are there. Raises NotPrepared."""
@@ -64,11 +67,10 @@ class Crowd:
         return await gently([partial(self._person, s) for s in samples], AT_ONCE)
 
     async def agents(self, count: int) -> list[Person]:
-        """Agents who were approved."""
-        made = await self.registered([self._people.application() for _ in range(count)])
-        for agent in made:
-            await self._approve(agent)
-        return made
+        """Make agents: they apply, are approved, and sign in. Raises NotPrepared."""
+        applied = await self._insist([self._people.application() for _ in range(count)])
+        await self._insist([self._approval(str((sample.record or {})["id"])) for sample in applied])
+        return await self.signed_in(applied)
 
     async def staff_token(self, role: str = "staff") -> str:
         """A member of staff of one's own, with limits of one's own."""
@@ -91,13 +93,10 @@ class Crowd:
         taken, self._members = self._members[:count], self._members[count:]
         return taken
 
-    async def _approve(self, agent: Person) -> None:
+    def _approval(self, agent_id: str) -> Call:
         decision = {"decision": "approve", "reason": "References checked."}
-        call = self._people.post("approve", f"/agents/{agent.id}/decision", decision, token=self.staff,
-                                 facts={"subject": agent.id})  # fmt: skip
-        sample = await self._generator.insist(call)
-        if not sample.accepted:
-            raise NotPrepared(f"approve: {sample.answer}")
+        return self._people.post("approve", f"/agents/{agent_id}/decision", decision, token=self.staff,
+                                 facts={"subject": agent_id})  # fmt: skip
 
     async def _person(self, sample: Sample) -> Person:
         record, email = sample.record or {}, str((sample.call.body or {})["email"])

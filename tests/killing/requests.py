@@ -10,10 +10,10 @@ from uuid import UUID, uuid4
 
 from pydantic import BaseModel
 
-from agents.model import AgentView
+from agents.model import AgentRecord, AgentView, CommissionRecord
 from claims.model import ClaimView, DocumentView
 from members.model import MemberView
-from tests.harness import STAFF
+from tests.harness import ADMIN, STAFF
 from tests.integration.jobs.records import Records
 from tests.integration.room import sign_in
 from tests.killing.world import World
@@ -117,6 +117,25 @@ def _decide(scene: Scene) -> Asked:
     return Asked("agents", "POST", "/agents/{agent_id}/decision", body, ids, STAFF)
 
 
+def _apply_again(scene: Scene) -> Asked:
+    agent = scene.records.agent()
+    rejected = "UPDATE agents SET state = 'rejected', decided_at = now() - interval '31 days' WHERE id = %s"
+    scene.world.blank.rows(rejected, agent)
+    [account] = scene.world.blank.rows("SELECT email FROM accounts WHERE id = %s", agent)
+    return Asked("agents", "POST", "/agents", applicant(email=account["email"]))
+
+
+def _change_terms(scene: Scene) -> Asked:
+    ids = {"agent_id": str(scene.records.agent())}
+    return Asked("agents", "PATCH", "/agents/{agent_id}", {"commission_rate": "0.25"}, ids, ADMIN, 1)
+
+
+def _approve_commission(scene: Scene) -> Asked:
+    body = {"decision": "approve", "reason": "As agreed."}
+    ids = {"commission_id": str(scene.records.commission())}
+    return Asked("agents", "POST", "/commissions/{commission_id}/decision", body, ids, scene.staff())
+
+
 def _register(_scene: Scene) -> Asked:
     return Asked("members", "POST", "/members", person())
 
@@ -165,8 +184,11 @@ def _complete(scene: Scene) -> Asked:
 ONE = {"audit": 1, "idempotency_keys": 1}
 
 USE_CASES = (
-    UseCase("agents.apply", _apply, AgentView, ONE | {"accounts": 1, "agents": 1, "outbox": 2}, 201),
-    UseCase("agents.decide", _decide, AgentView, ONE | {"outbox": 1}),
+    UseCase("agents.apply", _apply, AgentView, ONE | {"accounts": 1, "agents": 1, "outbox": 1}, 201),
+    UseCase("agents.apply_again", _apply_again, AgentView, ONE | {"outbox": 1}, 201),
+    UseCase("agents.decide", _decide, AgentRecord, ONE | {"outbox": 2}),
+    UseCase("agents.change_terms", _change_terms, AgentRecord, ONE),
+    UseCase("commissions.approve", _approve_commission, CommissionRecord, ONE),
     UseCase(
         "members.register",
         _register,

@@ -81,7 +81,11 @@ class Stage:
 
     def version(self, table: str, record: UUID) -> int:
         """The version of a record, as somebody has just read it."""
-        rooms = {"claims": ("GET /claims/{claim_id}", "claim_id"), "members": ("GET /members/{member_id}", "member_id")}
+        rooms = {
+            "agents": ("GET /agents/{agent_id}", "agent_id"),
+            "claims": ("GET /claims/{claim_id}", "claim_id"),
+            "members": ("GET /members/{member_id}", "member_id"),
+        }
         operation, name = rooms[table]
         return int(self.call(self.staff, operation, **{name: record}).json["version"])
 
@@ -109,7 +113,8 @@ REGISTER, RENEW, CANCEL = (
     "POST /members/{member_id}/cancellation",
 )
 CHANGE, CHANGE_OWN = "PATCH /members/{member_id}", "PATCH /members/me"
-APPLY, DECIDE = "POST /agents", "POST /agents/{agent_id}/decision"
+APPLY, DECIDE, CHANGE_TERMS = "POST /agents", "POST /agents/{agent_id}/decision", "PATCH /agents/{agent_id}"
+DECIDE_COMMISSION = "POST /commissions/{commission_id}/decision"
 SUBMIT, MOVE, ASSIGN = "POST /claims", "POST /claims/{claim_id}/transitions", "PUT /claims/{claim_id}/assignee"
 ANNOUNCE = "POST /claims/{claim_id}/documents"
 COMPLETE = "POST /claims/{claim_id}/documents/{document_id}/completion"
@@ -147,6 +152,17 @@ def _complete(stage: Stage) -> Reply:
 
 def _decide(stage: Stage, agent: UUID, decision: str) -> Reply:
     return stage.call(stage.staff, DECIDE, {"decision": decision, "reason": "Checked."}, agent_id=agent)
+
+
+def _change_terms(stage: Stage) -> Reply:
+    agent = stage.scene.agent
+    version = stage.version("agents", agent)
+    return stage.call(ADMIN, CHANGE_TERMS, {"commission_rate": "0.25"}, if_match=version, agent_id=agent)
+
+
+def _decide_commission(stage: Stage, decision: str) -> Reply:
+    body = {"decision": decision, "reason": "Checked."}
+    return stage.call(stage.staff, DECIDE_COMMISSION, body, commission_id=stage.scene.commission)
 
 
 def _chore(name: str, stage: Stage) -> int:
@@ -202,8 +218,12 @@ ACTS: dict[str, Act] = {
     f"{CANCEL} by staff": lambda s: s.call(s.staff, CANCEL, member_id=s.scene.newcomer),
     f"{CANCEL} by its member": lambda s: s.call(s.member, CANCEL, member_id=s.scene.member),
     f"{APPLY} by anyone": lambda s: s.call(None, APPLY, applicant(email=s.scene.email)),
+    f"{APPLY} again": lambda s: s.call(None, APPLY, applicant(email=f"{s.scene.rejected}@example.test")),
     f"{DECIDE} on an applicant": lambda s: _decide(s, s.scene.applicant, "approve"),
     f"{DECIDE} on the agent": lambda s: _decide(s, s.scene.agent, "suspend"),
+    f"{CHANGE_TERMS} by an admin": _change_terms,
+    f"{DECIDE_COMMISSION} to approve": lambda s: _decide_commission(s, "approve"),
+    f"{DECIDE_COMMISSION} to void": lambda s: _decide_commission(s, "void"),
     f"{SUBMIT} by its member": lambda s: s.call(s.member, SUBMIT, trouble()),
     f"{MOVE} by staff": lambda s: _move(s, s.staff, "verification"),
     f"{MOVE} by its member": lambda s: _move(s, s.member, "withdrawn"),

@@ -31,9 +31,11 @@ class Scene:
 
     agent: UUID = field(default_factory=uuid7)
     applicant: UUID = field(default_factory=uuid7)
+    rejected: UUID = field(default_factory=uuid7)  # long enough ago to apply again
     member: UUID = field(default_factory=uuid7)  # has an identity, a claim and a document
     newcomer: UUID = field(default_factory=uuid7)  # waits for an identity
     lapsed: list[UUID] = field(default_factory=lambda: [uuid7() for _ in range(SEVERAL)])
+    commission: UUID = field(default_factory=uuid7)  # the agent's, by the member
     staff: UUID = field(default_factory=uuid7)
     colleague: UUID = field(default_factory=uuid7)
     claims: list[UUID] = field(default_factory=lambda: [uuid7() for _ in range(SEVERAL)])  # the first is the member's
@@ -93,16 +95,23 @@ def _shuffled(ids: list[UUID], order: random.Random) -> list[UUID]:
 
 
 def _people(scene: Scene, insert: Insert, order: random.Random) -> None:
-    roles = {scene.agent: "agent", scene.applicant: "agent", scene.staff: "staff", scene.colleague: "staff"}
+    roles = {
+        scene.agent: "agent", scene.applicant: "agent", scene.rejected: "agent", scene.staff: "staff",
+        scene.colleague: "staff",
+    }  # fmt: skip
     members = [scene.member, scene.newcomer, *_shuffled(scene.lapsed, order)]
     for person in (*roles, *members):
         role, sub = roles.get(person, "member"), None if person == scene.newcomer else f"sub-{person}"
         insert(
             "accounts", id=person, role=role, identity_sub=sub, email=f"{person}@example.test", full_name="Besa Hoxha",
-            phone="+38344123456", language="sq",
+            phone="+38344123456", language="sq", proven_at="2026-01-01",
         )  # fmt: skip
     insert("agents", id=scene.agent, state="active", city="Prizren", referral_code=scene.code)
     insert("agents", id=scene.applicant, state="pending", city="Prizren", referral_code="ARTA-0001")
+    insert(
+        "agents", id=scene.rejected, state="rejected", city="Prizren", referral_code="ARTA-0002",
+        decided_at="2026-01-01",
+    )  # fmt: skip
     for member in members:
         ends_on = "2026-01-01" if member in scene.lapsed else "2036-01-01"
         insert("members", id=member, number=f"MEM-{member}", country="XK", agent_id=scene.agent)
@@ -111,6 +120,10 @@ def _people(scene: Scene, insert: Insert, order: random.Random) -> None:
             ends_on=ends_on, price=35, currency="EUR",
         )  # fmt: skip
         insert("agent_clients", member_id=member, agent_id=scene.agent)
+    insert(
+        "commissions", id=scene.commission, agent_id=scene.agent, member_id=scene.member, subscription_id=uuid7(),
+        kind="new", period_starts_on="2025-01-01", rate="0.2", amount="7", currency="EUR",
+    )  # fmt: skip
 
 
 def _cases(scene: Scene, insert: Insert, order: random.Random) -> None:

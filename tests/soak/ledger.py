@@ -8,7 +8,7 @@ from typing import Any
 # The jobs that an acknowledged call leaves behind, by template; an identity has none.
 JOBS: dict[str, tuple[str, ...]] = {
     "member.registered": ("identity", "member-welcome"),
-    "agent.applied": ("identity", "agent-received"),
+    "agent.applied": ("agent-received",),
     "membership.renewed": ("membership-renewed",),
     "claim.submitted": ("claim-received", "staff-new-claim"),
     "claim.moved": ("claim-moved",),

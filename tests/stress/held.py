@@ -44,7 +44,7 @@ def agent_row() -> dict[str, Any]:
     """As the query `people` gives it."""
     return {
         "id": AGENT, "email": ARTA, "role": "agent", "members": 0, "agents": 1, "subscriptions": 0, "price": None,
-        "agent": None, "commissions": [], "audit": {"agent.applied": 1, "agent.approve": 1},
+        "agent": None, "commissions": [], "audit": {"agent.applied": 1, "agent.approved": 1},
         "jobs": {"identity done": 1, "agent-received done": 1, "agent-approved done": 1},
     }  # fmt: skip
 

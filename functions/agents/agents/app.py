@@ -2,12 +2,24 @@
 
 from typing import Any
 
-from agents import service
-from agents.model import AgentQuery, AgentView, Application, ClientView, CommissionView, DecisionRequest
+from agents import commissions, service
+from agents.model import (
+    AgentChange,
+    AgentQuery,
+    AgentRecord,
+    AgentView,
+    Application,
+    ClientView,
+    CommissionDecisionRequest,
+    CommissionQuery,
+    CommissionRecord,
+    CommissionView,
+    DecisionRequest,
+)
 from agents.referral import referral_code
 from shared.errors import Refusal, Unavailable
 from shared.http.api import Api
-from shared.http.caller import AGENT, STAFF
+from shared.http.caller import ADMIN, AGENT, STAFF
 from shared.http.operation import Answer, Call, Nothing, answered, page
 from shared.http.pages import Page, PageQuery
 from shared.ids import uuid7
@@ -20,10 +32,9 @@ api = Api()
 CODE_ATTEMPTS = 3
 
 
-def _view(facts: Row, *, status: int = 200) -> Answer:
-    agent = AgentView.model_validate(facts)
-    location = f"/api/agents/{agent.id}" if status == 201 else None
-    return answered(agent, status=status, version=agent.version, location=location)
+def _view(facts: Row) -> Answer:
+    agent = AgentRecord.model_validate(facts)
+    return answered(agent, version=agent.version)
 
 
 def _apply_with_free_code(call: Call[Application]) -> Row:
@@ -49,18 +60,21 @@ def _apply_with_free_code(call: Call[Application]) -> Row:
     refusals=("email-taken",),
 )
 def apply(call: Call[Application]) -> Answer:
-    """Open to anyone; staff decide."""
-    return _view(_apply_with_free_code(call), status=201)
+    """Open to anyone; staff decide. Who was rejected may apply again after 30 days."""
+    agent = AgentView.model_validate(_apply_with_free_code(call))
+    return answered(agent, status=201, version=agent.version, location=f"/api/agents/{agent.id}")
 
 
-@api.get("/agents", summary="List agents", input=AgentQuery, answer=Page[AgentView], access=STAFF)
+@api.get("/agents", summary="List agents", input=AgentQuery, answer=Page[AgentRecord], access=STAFF)
 def find(call: Call[AgentQuery]) -> Answer:
     """For staff: all, or those in one state."""
-    return page(call, f"agents {call.input.status}", AgentView, service.find, state=call.input.status)
+    return page(call, f"agents {call.input.status}", AgentRecord, service.find, state=call.input.status)
 
 
-@api.get("/agents/me", summary="Read yourself", answer=AgentView, access=AGENT, refusals=("not-found",))
-@api.get("/agents/{agent_id}", summary="Read an agent", answer=AgentView, access=AGENT | STAFF, refusals=("not-found",))
+@api.get("/agents/me", summary="Read yourself", answer=AgentRecord, access=AGENT, refusals=("not-found",))
+@api.get(
+    "/agents/{agent_id}", summary="Read an agent", answer=AgentRecord, access=AGENT | STAFF, refusals=("not-found",)
+)
 def read(call: Call[Nothing]) -> Answer:
     """The agent, to that agent and to staff."""
     return _view(call.read(service.read, call.ids.get("agent_id"), sub=call.sub, staff=call.by_staff))
@@ -70,7 +84,7 @@ def read(call: Call[Nothing]) -> Answer:
     "/agents/{agent_id}/decision",
     summary="Decide about an agent",
     input=DecisionRequest,
-    answer=AgentView,
+    answer=AgentRecord,
     access=STAFF,
     limit="claim-work",
     refusals=("not-found", "decision-not-allowed"),
@@ -80,6 +94,22 @@ def decide(call: Call[DecisionRequest]) -> Answer:
     asked = call.input
     agent_id = call.ids["agent_id"]
     return _view(call.once(service.decide, agent_id, asked.decision, reason=asked.reason, actor=call.actor))
+
+
+@api.patch(
+    "/agents/{agent_id}",
+    summary="Change an agent's terms",
+    input=AgentChange,
+    answer=AgentRecord,
+    access=ADMIN,
+    limit="claim-work",
+    if_match=True,
+    refusals=("not-found", "stale-version"),
+)
+def change_terms(call: Call[AgentChange]) -> Answer:
+    """Tier and commission rate, for commissions from now on; decided on the version that If-Match names."""
+    agent_id = call.ids["agent_id"]
+    return _view(call.once(service.change_terms, agent_id, call.input, version=call.version, actor=call.actor))
 
 
 @api.get(
@@ -103,9 +133,40 @@ def clients(call: Call[PageQuery]) -> Answer:
     access=AGENT,
     refusals=("agent-not-active",),
 )
-def commissions(call: Call[PageQuery]) -> Answer:
+def own_commissions(call: Call[PageQuery]) -> Answer:
     """Newest first."""
     return page(call, f"commissions {call.sub}", CommissionView, service.commissions, sub=call.sub)
+
+
+@api.get("/commissions", summary="List commissions", input=CommissionQuery, answer=Page[CommissionRecord], access=STAFF)
+def find_commissions(call: Call[CommissionQuery]) -> Answer:
+    """For staff: all, or those in one state or of one agent; newest first."""
+    listing = f"commissions {call.input.state} {call.input.agent}"
+    return page(call, listing, CommissionRecord, commissions.find, asked=call.input)
+
+
+@api.post(
+    "/commissions/{commission_id}/decision",
+    summary="Decide about a commission",
+    input=CommissionDecisionRequest,
+    answer=CommissionRecord,
+    access=STAFF,
+    limit="claim-work",
+    refusals=(
+        "not-found",
+        "own-commission",
+        "commission-move-not-allowed",
+        "commission-agent-not-active",
+        "commission-member-not-proven",
+    ),
+)
+def decide_commission(call: Call[CommissionDecisionRequest]) -> Answer:
+    """Approve it, or void it; paid and void are final."""
+    asked, commission_id = call.input, call.ids["commission_id"]
+    facts = call.once(
+        commissions.decide, commission_id, asked.decision, reason=asked.reason, sub=call.sub, actor=call.actor
+    )
+    return answered(CommissionRecord.model_validate(facts))
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

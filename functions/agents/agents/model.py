@@ -1,14 +1,26 @@
 """What agents send and are told."""
 
 from datetime import date, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
+from pydantic import ConfigDict, model_validator
+from pydantic_core import PydanticCustomError
+
 from shared.http.pages import PageQuery
-from shared.text import Email, Input, Language, PersonName, Phone, TermsVersion, View, line, prose
+from shared.text import Email, Form, Input, Language, PersonName, Phone, TermsVersion, View, line, prose
 
 AgentState = Literal["pending", "active", "suspended", "rejected"]
 Decision = Literal["approve", "reject", "suspend", "reinstate"]
+Tier = Literal["standard", "premium", "vip"]
+CommissionState = Literal["pending", "approved", "paid", "void"]
+CommissionDecision = Literal["approve", "void"]
+
+# As many places as the database keeps of a rate.
+Rate = Annotated[str, Form(r"^(0(\.[0-9]{1,4})?|1(\.0{1,4})?)$", 'a rate from "0" to "1" with at most 4 places')]
+Reason = Annotated[str, prose(2, 1000)]
+
+NOT_SENT: Any = None  # null itself is refused where the type doesn't allow it
 
 
 class Application(Input):
@@ -26,7 +38,22 @@ class DecisionRequest(Input):
     """What staff decide about an agent, and why."""
 
     decision: Decision
-    reason: Annotated[str, prose(2, 1000)]
+    reason: Reason
+
+
+class AgentChange(Input):
+    """Terms of an agent to change; what is not sent stays, and a rate of null means the usual rates again."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    tier: Tier = NOT_SENT
+    commission_rate: Rate | None = NOT_SENT
+
+    @model_validator(mode="after")
+    def _something(self) -> "AgentChange":
+        if not self.model_fields_set:
+            raise PydanticCustomError("empty", "names nothing to change")
+        return self
 
 
 class AgentQuery(PageQuery):
@@ -45,10 +72,25 @@ class AgentView(View):
     phone: str
     city: str
     language: Language
-    tier: Literal["standard", "premium", "vip"]
+    tier: Tier
     referral_code: str
     created_at: datetime
     version: int
+
+
+class DecisionView(View):
+    """The latest decision about a record: why, by whose account (null: before accounts were noted) and when."""
+
+    reason: str | None
+    decided_by: UUID | None
+    decided_at: datetime
+
+
+class AgentRecord(AgentView):
+    """An agent with the rate that was agreed with them (null: the usual rates); `decision` is shown to staff alone."""
+
+    commission_rate: str | None
+    decision: DecisionView | None = None
 
 
 class ClientView(View):
@@ -66,9 +108,53 @@ class CommissionView(View):
 
     id: UUID
     kind: Literal["new", "renewal"]
-    state: Literal["pending", "approved", "paid", "void"]
+    state: CommissionState
     rate: str
     amount: str
     currency: str
     member_number: str
+    created_at: datetime
+
+
+class CommissionQuery(PageQuery):
+    """Which commissions."""
+
+    state: CommissionState | None = None
+    agent: UUID | None = None
+
+
+class CommissionDecisionRequest(Input):
+    """What staff decide about a commission, and why."""
+
+    decision: CommissionDecision
+    reason: Reason
+
+
+class MemberRef(View):
+    """The member whose membership earned it."""
+
+    id: UUID
+    number: str
+
+
+class AgentRef(View):
+    """The agent who earns."""
+
+    id: UUID
+    full_name: str
+
+
+class CommissionRecord(View):
+    """A commission for staff."""
+
+    id: UUID
+    kind: Literal["new", "renewal"]
+    state: CommissionState
+    rate: str
+    amount: str
+    currency: str
+    period_starts_on: date
+    agent: AgentRef
+    member: MemberRef
+    decision: DecisionView | None
     created_at: datetime

@@ -1,17 +1,54 @@
 -- All that the agents' room does to the database, in the lock order accounts, agents, …, outbox, audit.
 
+-- name: apply_again
+-- An applicant rejected long enough ago is pending again, with the new data: the account is locked, then the agent.
+WITH again AS (
+    SELECT a.id FROM accounts a JOIN agents g USING (id)
+    WHERE a.email = %(email)s AND a.role = 'agent' AND g.state = 'rejected'
+      AND coalesce(g.decided_at, g.updated_at) <= now() - %(after)s
+    FOR NO KEY UPDATE
+), person AS (
+    UPDATE accounts a SET
+        full_name = %(full_name)s, phone = %(phone)s, language = %(language)s, terms_version = %(terms_version)s
+    FROM again WHERE a.id = again.id)
+UPDATE agents g SET
+    state = 'pending', city = %(city)s, application_id = %(application_id)s, version = g.version + 1, updated_at = now()
+FROM again WHERE g.id = again.id
+
 -- name: insert_account
--- The person; a taken address stops the application by its constraint.
+-- The person, unless this application is an earlier applicant's; a taken address stops it by its constraint.
 INSERT INTO accounts (id, role, email, full_name, phone, language, terms_version)
-VALUES (%(id)s, 'agent', %(email)s, %(full_name)s, %(phone)s, %(language)s, %(terms_version)s)
+SELECT %(application_id)s, 'agent', %(email)s, %(full_name)s, %(phone)s, %(language)s, %(terms_version)s
+WHERE NOT EXISTS (SELECT FROM agents WHERE application_id = %(application_id)s)
 
 -- name: insert_agent
--- The agent, pending; a taken referral code stops the application by its constraint.
-INSERT INTO agents (id, city, referral_code) VALUES (%(id)s, %(city)s, %(referral_code)s)
+-- The agent, pending, for a new account; a taken referral code stops the application by its constraint.
+INSERT INTO agents (id, application_id, city, referral_code)
+SELECT %(application_id)s, %(application_id)s, %(city)s, %(referral_code)s
+WHERE NOT EXISTS (SELECT FROM agents WHERE application_id = %(application_id)s)
+
+-- name: enqueue_received
+-- The mail to the applicant that the application has arrived.
+INSERT INTO outbox (id, kind, priority, subject_id, payload)
+SELECT %(job_id)s, 'mail', 'normal', g.id,
+       jsonb_build_object('template', 'agent-received', 'to', 'account:' || g.id, 'facts', '{}'::jsonb)
+FROM agents g WHERE g.application_id = %(application_id)s
+
+-- name: record_application
+-- The audit entry of an application, on the agent's record.
+INSERT INTO audit (id, action, subject_id, actor, request_id)
+SELECT %(audit_id)s, CASE WHEN g.id = g.application_id THEN 'agent.applied' ELSE 'agent.applied_again' END, g.id,
+       'anonymous', %(request_id)s
+FROM agents g WHERE g.application_id = %(application_id)s
+
+-- name: application
+-- The agent as the application has left them.
+SELECT to_jsonb(v) - 'identity_sub' - 'decision' AS facts FROM agent_view v JOIN agents g USING (id)
+WHERE g.application_id = %(application_id)s
 
 -- name: agent
--- An agent as staff, or that agent, is told; their own where no id is named.
-SELECT to_jsonb(g) - 'identity_sub' AS facts FROM agent_view g
+-- An agent for staff or that agent, the caller where no id is named; what staff decided and why is for staff alone.
+SELECT to_jsonb(g) - 'identity_sub' - CASE WHEN %(staff)s THEN '' ELSE 'decision' END AS facts FROM agent_view g
 WHERE g.id = coalesce(%(id)s::uuid, account_of(%(sub)s)) AND (%(staff)s OR g.identity_sub = %(sub)s)
 
 -- name: agent_after
@@ -34,10 +71,28 @@ SELECT require(EXISTS (
     SELECT FROM agents g JOIN agent_moves m ON m.from_state = g.state
     WHERE g.id = %(id)s AND m.decision = %(decision)s), 'decision-not-allowed')
 
+-- name: take_decider
+-- The account of the member of staff who decides, in its turn: the decision's foreign key would take it out of it.
+SELECT FROM accounts WHERE identity_sub = %(sub)s FOR KEY SHARE
+
 -- name: decide
--- The state that the decision leads to.
-UPDATE agents g SET state = m.to_state, version = g.version + 1, updated_at = now()
+-- The state that the decision leads to, and who decided it, when and why.
+UPDATE agents g SET
+    state = m.to_state, decision_reason = %(reason)s, decided_by = account_of(%(sub)s), decided_at = now(),
+    version = g.version + 1, updated_at = now()
 FROM agent_moves m WHERE g.id = %(id)s AND m.from_state = g.state AND m.decision = %(decision)s
+
+-- name: require_version
+-- The agent's version must be the one that the change was decided on.
+SELECT require((SELECT version = %(version)s FROM agents WHERE id = %(id)s), 'stale-version')
+
+-- name: change_terms
+-- The agent's tier and commission rate; a tier of null keeps the old one, a rate changes where it was given.
+UPDATE agents SET
+    tier = coalesce(%(tier)s, tier),
+    commission_rate = CASE WHEN %(rate_given)s THEN %(commission_rate)s::numeric ELSE commission_rate END,
+    version = version + 1, updated_at = now()
+WHERE id = %(id)s
 
 -- name: require_active
 -- Clients and commissions are open to agents whose application was approved.
@@ -55,3 +110,56 @@ ORDER BY c.id DESC LIMIT %(count)s
 SELECT c.id, to_jsonb(c) - 'agent_id' AS facts FROM commission_view c
 WHERE c.agent_id = account_of(%(sub)s) AND c.id < %(after)s
 ORDER BY c.id DESC LIMIT %(count)s
+
+-- name: commission_records
+-- A page of commissions for staff.
+SELECT c.id, to_jsonb(c) - 'agent_id' AS facts FROM commission_record c
+WHERE c.id < %(after)s
+  AND (%(state)s::text IS NULL OR c.state = %(state)s)
+  AND (%(agent)s::uuid IS NULL OR c.agent_id = %(agent)s)
+ORDER BY c.id DESC LIMIT %(count)s
+
+-- name: require_decider
+-- Who decides about money must have an account here.
+SELECT require((SELECT true FROM accounts WHERE identity_sub = %(sub)s FOR KEY SHARE), 'forbidden')
+
+-- name: hold_agent_state
+-- The commission's agent: nobody suspends or reinstates them until the decision is written.
+SELECT FROM agents WHERE id = (SELECT agent_id FROM commissions WHERE id = %(id)s) FOR SHARE
+
+-- name: lock_commission
+-- The commission, held until the decision is written.
+SELECT require((SELECT true FROM commissions WHERE id = %(id)s FOR NO KEY UPDATE), 'not-found')
+
+-- name: require_not_own
+-- Nobody decides about a commission that they earn themselves.
+SELECT require((SELECT agent_id <> account_of(%(sub)s) FROM commissions WHERE id = %(id)s), 'own-commission')
+
+-- name: require_commission_move
+-- The commission's state must allow the decision.
+SELECT require(EXISTS (
+    SELECT FROM commissions c JOIN commission_moves m ON m.from_state = c.state
+    WHERE c.id = %(id)s AND m.decision = %(decision)s), 'commission-move-not-allowed')
+
+-- name: require_agent_active
+-- A commission is approved only while its agent is active.
+SELECT require((
+    SELECT g.state = 'active' FROM commissions c JOIN agents g ON g.id = c.agent_id WHERE c.id = %(id)s),
+    'commission-agent-not-active')
+
+-- name: require_member_proven
+-- A commission is approved only once its member has signed in: until then nobody knows that they exist.
+SELECT require((
+    SELECT a.proven_at IS NOT NULL FROM commissions c JOIN accounts a ON a.id = c.member_id WHERE c.id = %(id)s),
+    'commission-member-not-proven')
+
+-- name: decide_commission
+-- The state that the decision leads to, and who decided it, when and why.
+UPDATE commissions c SET
+    state = m.to_state, decision_reason = %(reason)s, decided_by = account_of(%(sub)s), decided_at = now(),
+    approved_by = CASE WHEN m.to_state = 'approved' THEN account_of(%(sub)s) ELSE c.approved_by END, updated_at = now()
+FROM commission_moves m WHERE c.id = %(id)s AND m.from_state = c.state AND m.decision = %(decision)s
+
+-- name: commission_after
+-- The commission as the transaction has left it.
+SELECT to_jsonb(c) - 'agent_id' AS facts FROM commission_record c WHERE c.id = %(id)s

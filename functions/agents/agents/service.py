@@ -1,26 +1,41 @@
 """What can be done with agents: each use case queues its statements in an open transaction."""
 
+from datetime import timedelta
 from uuid import UUID
 
-from agents.model import Application, Decision
-from shared.outbox import Actor, enqueue, identity, mail, record
+from agents.model import AgentChange, Application, Decision
+from shared.ids import uuid7
+from shared.outbox import NUDGE, Actor, Job, enqueue, identity, mail, record
 from shared.postgres.transaction import Pending, Row, Transaction
 from shared.sql import load_queries
 
 SQL = load_queries("agents")
 
-# Suspending and reinstating are told by a person, not by a mail.
-NOTICES: dict[Decision, str] = {"approve": "agent-approved", "reject": "agent-rejected"}
+# A rejected applicant who has mended what was missing may come back after a month; until then the address is taken.
+APPLY_AGAIN_AFTER = timedelta(days=30)
+
+# What the audit calls a decision.
+DECIDED: dict[Decision, str] = {
+    "approve": "agent.approved",
+    "reject": "agent.rejected",
+    "suspend": "agent.suspended",
+    "reinstate": "agent.reinstated",
+}
 
 
 def apply(tx: Transaction, new: Application, *, agent_id: UUID, referral_code: str, actor: Actor) -> Pending[Row]:
-    """Write an application. Refuses: email-taken, referral-code-taken (try again with another)."""
+    """Write an application; who was rejected long enough ago keeps account, id and code.
+
+    Refuses: email-taken, referral-code-taken (try again with another).
+    """
     person = new.model_dump(include={"email", "full_name", "phone", "language", "terms_version"})
-    tx.add(SQL["insert_account"], id=agent_id, **person)
-    tx.add(SQL["insert_agent"], id=agent_id, city=new.city, referral_code=referral_code)
-    enqueue(tx, identity(agent_id, "agent"), mail("agent-received", to=agent_id, subject_id=agent_id))
-    record(tx, actor, "agent.applied", agent_id)
-    return tx.answer(SQL["agent_after"], id=agent_id)
+    tx.add(SQL["apply_again"], application_id=agent_id, city=new.city, after=APPLY_AGAIN_AFTER, **person)
+    tx.add(SQL["insert_account"], application_id=agent_id, **person)
+    tx.add(SQL["insert_agent"], application_id=agent_id, city=new.city, referral_code=referral_code)
+    tx.add(SQL["enqueue_received"], application_id=agent_id, job_id=uuid7())
+    tx.signal(NUDGE)
+    tx.add(SQL["record_application"], application_id=agent_id, audit_id=uuid7(), request_id=actor.request_id)
+    return tx.answer(SQL["application"], application_id=agent_id)
 
 
 def read(tx: Transaction, agent_id: UUID | None, *, sub: str, staff: bool) -> Pending[Row]:
@@ -35,12 +50,31 @@ def find(tx: Transaction, *, state: str | None, after: UUID, count: int) -> Pend
 
 def decide(tx: Transaction, agent_id: UUID, decision: Decision, *, reason: str, actor: Actor) -> Pending[Row]:
     """Move an agent as decided, and tell them. Refuses: not-found, decision-not-allowed."""
+    tx.add(SQL["take_decider"], sub=actor.sub)
     tx.add(SQL["lock_agent"], id=agent_id)
     tx.add(SQL["require_decision"], id=agent_id, decision=decision)
-    tx.add(SQL["decide"], id=agent_id, decision=decision)
-    if decision in NOTICES:
-        enqueue(tx, mail(NOTICES[decision], to=agent_id, subject_id=agent_id, reason=reason))
-    record(tx, actor, f"agent.{decision}", agent_id, reason=reason)
+    tx.add(SQL["decide"], id=agent_id, decision=decision, reason=reason, sub=actor.sub)
+    enqueue(tx, *_jobs_of(decision, agent_id, reason))
+    record(tx, actor, DECIDED[decision], agent_id)
+    return tx.answer(SQL["agent_after"], id=agent_id)
+
+
+def _jobs_of(decision: Decision, agent_id: UUID, reason: str) -> list[Job]:
+    """Return the jobs of a decision: an approval makes the sign-in; suspensions are told by a person, not by a mail."""
+    if decision == "approve":
+        return [identity(agent_id, "agent"), mail("agent-approved", to=agent_id, subject_id=agent_id, reason=reason)]
+    if decision == "reject":
+        return [mail("agent-rejected", to=agent_id, subject_id=agent_id, reason=reason)]
+    return []
+
+
+def change_terms(tx: Transaction, agent_id: UUID, change: AgentChange, *, version: int, actor: Actor) -> Pending[Row]:
+    """Change an agent's tier or commission rate. Refuses: not-found, stale-version."""
+    rate_given = "commission_rate" in change.model_fields_set
+    tx.add(SQL["lock_agent"], id=agent_id)
+    tx.add(SQL["require_version"], id=agent_id, version=version)
+    tx.add(SQL["change_terms"], id=agent_id, rate_given=rate_given, **change.model_dump())
+    record(tx, actor, "agent.terms_changed", agent_id, **change.model_dump(exclude_unset=True))
     return tx.answer(SQL["agent_after"], id=agent_id)
 
 

@@ -11,7 +11,8 @@ from agents import app, referral
 from agents.app import api
 from members.app import api as members_api
 from tests.databases import Blank
-from tests.harness import STAFF, Client, Reply, claims_of
+from tests.harness import ADMIN, STAFF, Client, Reply, claims_of
+from tests.integration.jobs.records import Records
 from tests.integration.room import agent, room, serial, sign_in
 from tests.people import applicant, person
 
@@ -22,6 +23,9 @@ DECISIONS = {
     ("suspended", "reinstate"): "active",
 }
 STATES = ("pending", "active", "suspended", "rejected")
+PAST = {"approve": "approved", "reject": "rejected", "suspend": "suspended", "reinstate": "reinstated"}
+# Besides what staff decide: a rejected applicant who applies again.
+MOVES = {(before, after) for (before, _), after in DECISIONS.items()} | {("rejected", "pending")}
 
 
 @pytest.fixture
@@ -38,14 +42,187 @@ def decide(client: Client, agent_id: str, decision: str) -> Reply:
     return client.as_(STAFF).call("POST", "/agents/{agent_id}/decision", body, agent_id=agent_id)
 
 
-def test_an_application_is_pending_with_a_code_and_two_jobs(blank: Blank, client: Client) -> None:
-    """The sign-in is made, the applicant is told; nothing is active before staff have decided."""
+def jobs_of(blank: Blank, agent_id: str) -> list[str]:
+    """The jobs about an agent, by priority and template."""
+    jobs = blank.rows("SELECT kind, priority, payload FROM outbox WHERE subject_id = %s", agent_id)
+    return sorted(f"{job['priority']} {job['payload'].get('template', job['kind'])}" for job in jobs)
+
+
+def test_an_application_is_pending_with_a_code_and_no_sign_in(blank: Blank, client: Client) -> None:
+    """The applicant is told; there is nothing to sign in with before staff have approved."""
     reply = apply(client)
     assert (reply.status, reply.json["state"], reply.json["tier"]) == (201, "pending", "standard")
     assert reply.json["referral_code"].startswith("ARTA-")
-    jobs = blank.rows("SELECT kind, payload FROM outbox WHERE subject_id = %s ORDER BY kind", reply.json["id"])
-    assert [job["kind"] for job in jobs] == ["identity", "mail"]
-    assert jobs[1]["payload"]["template"] == "agent-received"
+    assert jobs_of(blank, reply.json["id"]) == ["normal agent-received"]
+
+
+def test_an_approval_makes_the_sign_in(blank: Blank, client: Client) -> None:
+    """As an agent's, more urgent than the mail that tells them to use it."""
+    agent_id = apply(client).json["id"]
+    decide(client, agent_id, "approve")
+    assert jobs_of(blank, agent_id) == ["high identity", "normal agent-approved", "normal agent-received"]
+    [made] = blank.rows("SELECT payload FROM outbox WHERE subject_id = %s AND kind = 'identity'", agent_id)
+    assert made["payload"] == {"account_id": agent_id, "group": "agent"}
+
+
+def rejected(blank: Blank, client: Client, *, ago: str, **changes: Any) -> tuple[dict[str, Any], str]:
+    """Somebody who was rejected that long ago, and their address."""
+    body = applicant(**changes)
+    agent = client.call("POST", "/agents", body, key=f"key-{serial()}").json
+    assert decide(client, agent["id"], "reject").status == 200
+    blank.rows("UPDATE agents SET decided_at = now() - %s::interval WHERE id = %s", ago, agent["id"])
+    return agent, body["email"]
+
+
+def test_who_was_rejected_may_apply_again_after_30_days(blank: Blank, client: Client) -> None:
+    """The same record is pending again with the new data; its code and the old decision stay."""
+    before, email = rejected(blank, client, ago="30 days")
+    changes = {"full_name": "Arta Gashi", "phone": "+38344555222", "city": "Prizren", "language": "en"}
+    reply = apply(client, email=email, **changes)
+    assert reply.status == 201, reply.body
+    assert {name: reply.json[name] for name in (*changes, "id", "state", "referral_code", "version")} == {
+        **changes, "id": before["id"], "state": "pending", "referral_code": before["referral_code"], "version": 3,
+    }  # fmt: skip
+    assert reply.headers["Location"] == f"/api/agents/{before['id']}"
+    assert jobs_of(blank, before["id"]) == ["normal agent-received"] * 2 + ["normal agent-rejected"]
+    audited = blank.rows("SELECT action FROM audit WHERE subject_id = %s ORDER BY at, id", before["id"])
+    assert [entry["action"] for entry in audited] == ["agent.applied", "agent.rejected", "agent.applied_again"]
+    assert decide(client, before["id"], "approve").json["state"] == "active"
+
+
+def test_until_then_the_address_is_taken_as_any_other(blank: Blank, client: Client) -> None:
+    """A stranger learns nothing else, and nothing changes."""
+    before, email = rejected(blank, client, ago="29 days 23 hours")
+    reply = apply(client, email=email, city="Elsewhere")
+    assert (reply.status, reply.problem) == (409, "email-taken")
+    assert before["id"] not in reply.body
+    assert "30" not in reply.json["detail"]
+    after = client.as_(STAFF).call("GET", "/agents/{agent_id}", agent_id=before["id"]).json
+    assert (after["state"], after["city"], after["version"]) == ("rejected", before["city"], 2)
+
+
+@pytest.mark.parametrize("state", ["pending", "active", "suspended"])
+def test_nobody_else_applies_again(blank: Blank, client: Client, state: str) -> None:
+    """However long ago it was decided."""
+    agent_id, _ = agent(blank, state=state)
+    blank.rows("UPDATE agents SET decided_at = now() - interval '1 year' WHERE id = %s", agent_id)
+    email = blank.rows("SELECT email FROM accounts WHERE id = %s", agent_id)[0]["email"]
+    assert apply(client, email=email).problem == "email-taken"
+    assert blank.rows("SELECT state FROM agents WHERE id = %s", agent_id) == [{"state": state}]
+
+
+def test_a_rejected_agent_who_became_staff_does_not_apply_again(blank: Blank, client: Client) -> None:
+    """Nobody who is not signed in writes into the account of a member of staff."""
+    before, email = rejected(blank, client, ago="1 year")
+    blank.rows("UPDATE accounts SET role = 'staff' WHERE id = %s", before["id"])
+    assert apply(client, email=email, full_name="Somebody Else").problem == "email-taken"
+    assert blank.rows("SELECT full_name FROM accounts WHERE id = %s", before["id"]) == [{"full_name": "Arta Krasniqi"}]
+
+
+def test_who_was_rejected_before_decisions_were_dated_waits_from_the_last_change(blank: Blank, client: Client) -> None:
+    """The code before this one, which may still run beside it, writes no date of the decision."""
+    before, email = rejected(blank, client, ago="1 year")
+    blank.rows("UPDATE agents SET decided_at = NULL WHERE id = %s", before["id"])
+    assert apply(client, email=email).problem == "email-taken"
+    blank.rows("UPDATE agents SET updated_at = now() - interval '30 days' WHERE id = %s", before["id"])
+    assert apply(client, email=email).status == 201
+
+
+def test_ten_who_apply_again_at_once_with_one_address_are_one_application(blank: Blank, client: Client) -> None:
+    """One is taken, and the others find the address taken."""
+    before, email = rejected(blank, client, ago="31 days")
+    clients = [room(api, blank) for _ in range(10)]
+    with ThreadPoolExecutor(10) as pool:
+        replies = list(pool.map(lambda one: apply(one, email=email), clients))
+    assert sorted(reply.status for reply in replies) == [201] + [409] * 9
+    assert {reply.problem for reply in replies if reply.status == 409} == {"email-taken"}
+    assert jobs_of(blank, before["id"]).count("normal agent-received") == 2
+
+
+def test_applying_again_is_repeated_by_its_key(blank: Blank, client: Client) -> None:
+    """A lost answer is given again, from the row in the database too."""
+    before, email = rejected(blank, client, ago="31 days")
+    body = applicant(email=email)
+    first, again = (room(api, blank).call("POST", "/agents", body, key=f"again-{before['id']}") for _ in range(2))
+    assert (first.status, again.status, again.body) == (201, 201, first.body)
+
+
+def test_the_decision_stays_on_the_record_and_only_staff_read_it(blank: Blank, client: Client) -> None:
+    """Why, by whom and when; the audit keeps ids and the action alone."""
+    agent_id, _ = agent(blank)
+    staff_id = str(Records(blank).account("staff"))
+    body = {"decision": "suspend", "reason": "Arta wrote to strangers."}
+    staff = client.as_(sign_in(blank, staff_id))
+    decided = staff.call("POST", "/agents/{agent_id}/decision", body, agent_id=agent_id).json["decision"]
+    assert (decided["reason"], decided["decided_by"]) == ("Arta wrote to strangers.", staff_id)
+    read = client.as_(STAFF).call("GET", "/agents/{agent_id}", agent_id=agent_id).json
+    assert read["decision"] == decided
+    assert client.as_(sign_in(blank, agent_id)).call("GET", "/agents/me").json["decision"] is None
+    [entry] = blank.rows("SELECT action, actor, facts FROM audit WHERE subject_id = %s", agent_id)
+    assert entry == {"action": "agent.suspended", "actor": f"sub-{staff_id}", "facts": {}}
+
+
+def change(client: Client, agent_id: str, version: int, **terms: Any) -> Reply:
+    return client.as_(ADMIN).call("PATCH", "/agents/{agent_id}", terms, if_match=version, agent_id=agent_id)
+
+
+def test_an_admin_changes_tier_and_rate(blank: Blank, client: Client) -> None:
+    """What is not sent stays; a rate of null means the usual rates again; each change is a version and is audited."""
+    agent_id, _ = agent(blank)
+    steps: list[dict[str, Any]] = [
+        {"tier": "premium"},
+        {"commission_rate": "0.25"},
+        {"tier": "vip", "commission_rate": None},
+    ]
+    seen = [change(client, agent_id, version, **terms).json for version, terms in enumerate(steps, start=1)]
+    assert [(one["tier"], one["commission_rate"], one["version"]) for one in seen] == [
+        ("premium", None, 2), ("premium", "0.25", 3), ("vip", None, 4),
+    ]  # fmt: skip
+    audited = blank.rows("SELECT action, actor, facts FROM audit WHERE subject_id = %s ORDER BY at, id", agent_id)
+    assert audited[1] == {"action": "agent.terms_changed", "actor": ADMIN["sub"], "facts": {"commission_rate": "0.25"}}
+
+
+@pytest.mark.parametrize(
+    ("terms", "pointers"),
+    [
+        ({"commission_rate": "1.0001"}, ["/commission_rate"]),
+        ({"commission_rate": "-0.1"}, ["/commission_rate"]),
+        ({"commission_rate": "0.12345"}, ["/commission_rate"]),
+        ({"commission_rate": "20 %"}, ["/commission_rate"]),
+        ({"commission_rate": 0.2}, ["/commission_rate"]),
+        ({"tier": "gold"}, ["/tier"]),
+        ({"tier": None}, ["/tier"]),
+        ({"state": "active"}, ["/state"]),
+        ({}, [""]),
+    ],
+)
+def test_terms_that_are_none_are_refused(
+    blank: Blank, client: Client, terms: dict[str, Any], pointers: list[str]
+) -> None:
+    """By name; the record stays."""
+    agent_id, _ = agent(blank)
+    reply = change(client, agent_id, 1, **terms)
+    assert (reply.status, reply.pointers) == (422, pointers)
+    assert blank.rows("SELECT version FROM agents WHERE id = %s", agent_id) == [{"version": 1}]
+
+
+@pytest.mark.parametrize(("rate", "shown"), [("0", "0"), ("1", "1"), ("1.0000", "1"), ("0.3333", "0.3333")])
+def test_a_rate_is_anything_from_nothing_to_all(blank: Blank, client: Client, rate: str, shown: str) -> None:
+    """Both ends included, with at most four places."""
+    agent_id, _ = agent(blank)
+    assert change(client, agent_id, 1, commission_rate=rate).json["commission_rate"] == shown
+
+
+def test_only_an_admin_changes_terms_and_only_on_the_version_they_read(blank: Blank, client: Client) -> None:
+    """Not staff, not the agent; a stale version changes nothing, an id nobody has is 404."""
+    agent_id, _ = agent(blank)
+    terms, path = {"tier": "vip"}, "/agents/{agent_id}"
+    for claims in (STAFF, sign_in(blank, agent_id)):
+        assert client.as_(claims).call("PATCH", path, terms, if_match=1, agent_id=agent_id).status == 403
+    assert change(client, agent_id, 2, **terms).problem == "stale-version"
+    assert client.as_(ADMIN).call("PATCH", path, terms, agent_id=agent_id).problem == "if-match-required"
+    assert change(client, "01a20ba6-afb6-76d1-9556-a703ff01d17a", 1, **terms).status == 404
+    assert client.as_(STAFF).call("GET", path, agent_id=agent_id).json["tier"] == "standard"
 
 
 def test_twenty_at_once_of_one_name_have_twenty_codes(blank: Blank) -> None:
@@ -95,7 +272,7 @@ def test_staff_move_an_agent_as_the_states_allow(blank: Blank, client: Client, s
     audited = blank.rows("SELECT action FROM audit WHERE subject_id = %s", agent_id)
     if (state, decision) in DECISIONS:
         assert (reply.status, after) == (200, {"state": DECISIONS[state, decision], "version": 2})
-        assert audited == [{"action": f"agent.{decision}"}]
+        assert audited == [{"action": f"agent.{PAST[decision]}"}]
     else:
         assert (reply.status, reply.problem, after) == (409, "decision-not-allowed", {"state": state, "version": 1})
         assert audited == []
@@ -105,8 +282,7 @@ def test_staff_move_an_agent_as_the_states_allow(blank: Blank, client: Client, s
 def test_the_database_itself_refuses_other_moves(blank: Blank, before: str, after: str) -> None:
     """Whoever writes."""
     agent_id, _ = agent(blank, state=before)
-    allowed = any(state == before and to == after for (state, _), to in DECISIONS.items())
-    if allowed:
+    if (before, after) in MOVES:
         blank.rows("UPDATE agents SET state = %s WHERE id = %s", after, agent_id)
     else:
         with pytest.raises(psycopg.DatabaseError, match="decision-not-allowed"):
@@ -118,7 +294,7 @@ def test_an_applicant_is_told_the_decision(blank: Blank, client: Client, decisio
     """Once, with the reason."""
     agent_id, _ = agent(blank, state="pending")
     decide(client, agent_id, decision)
-    sent = blank.rows("SELECT payload FROM outbox WHERE subject_id = %s", agent_id)
+    sent = blank.rows("SELECT payload FROM outbox WHERE subject_id = %s AND kind = 'mail'", agent_id)
     assert [job["payload"]["template"] for job in sent] == mails
     assert sent[0]["payload"]["facts"] == {"reason": "Checked."}
 

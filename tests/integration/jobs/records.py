@@ -50,6 +50,21 @@ class Records:
             self.blank.rows(f"UPDATE subscriptions SET {column} = %s WHERE member_id = %s", value, member_id)
         return member_id
 
+    def commission(self, **columns: Any) -> UUID:
+        """A pending commission of an active agent's for a member who has signed in; `columns` changes others."""
+        commission_id, agent_id, member_id = uuid7(), self.agent(), self.member()
+        self.blank.rows("UPDATE agents SET state = 'active' WHERE id = %s", agent_id)
+        self.blank.rows("UPDATE accounts SET proven_at = now() WHERE id = %s", member_id)
+        self.blank.rows(
+            "INSERT INTO commissions (id, agent_id, member_id, subscription_id, kind, period_starts_on, rate, amount,"
+            " currency) SELECT %s, %s, member_id, id, 'new', starts_on, 0.2, 7, 'EUR' FROM subscriptions"
+            " WHERE member_id = %s",
+            commission_id, agent_id, member_id,
+        )  # fmt: skip
+        for column, value in columns.items():
+            self.blank.rows(f"UPDATE commissions SET {column} = %s WHERE id = %s", value, commission_id)
+        return commission_id
+
     def claim(self, member_id: UUID, **columns: Any) -> UUID:
         """A submitted claim with its first history row; `columns` changes others than its state."""
         claim_id = uuid7()

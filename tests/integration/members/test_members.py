@@ -1,6 +1,5 @@
 """Members, on a real database: all of a registration or nothing of it, once."""
 
-import itertools
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -278,22 +277,3 @@ def test_not_even_the_owner_rewrites_the_audit(blank: Blank, client: Client) -> 
     register(client)
     with pytest.raises(psycopg.DatabaseError, match="append-only"):
         blank.rows("DELETE FROM audit")
-
-
-ALLOWED = {("pending", "approved"), ("approved", "paid"), ("pending", "void"), ("approved", "void")}
-WAY_TO = {"pending": [], "approved": ["approved"], "paid": ["approved", "paid"], "void": ["void"]}
-
-
-@pytest.mark.parametrize(("before", "after"), list(itertools.permutations(WAY_TO, 2)))
-def test_a_commission_moves_as_its_states_allow(blank: Blank, client: Client, before: str, after: str) -> None:
-    """Paid and void are final, whoever writes."""
-    _, code = agent(blank)
-    member = register(client, referral_code=code).json["id"]
-    move = "UPDATE commissions SET state = %s WHERE member_id = %s"
-    for step in WAY_TO[before]:
-        blank.rows(move, step, member)
-    if (before, after) in ALLOWED:
-        blank.rows(move, after, member)
-    else:
-        with pytest.raises(psycopg.DatabaseError, match="commission-move-not-allowed"):
-            blank.rows(move, after, member)

@@ -63,7 +63,7 @@ class System:
         email = f"arta.{ident()}@example.test"
         agent = self.account("agent", email)
         self.run("INSERT INTO agents (id, city, referral_code) VALUES (%s, 'X', %s)", agent, f"ARTA-{agent}")
-        self.left(agent, "agent.applied", "identity", "agent-received")
+        self.left(agent, "agent.applied", "agent-received")
         self.mail(email)
         self.tell("apply", body={"email": email}, record={"id": agent}, **told)
         return agent, email

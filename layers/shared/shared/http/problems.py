@@ -33,6 +33,7 @@ CATALOGUE: Mapping[str, Kind] = {
     "forbidden": Kind(403, "Not allowed", "Your role does not allow this."),
     "membership-required": Kind(403, "A membership is required", "Renew the membership, then submit the claim again."),
     "agent-not-active": Kind(403, "The agent is not active", "This is open to agents whose application was approved."),
+    "own-commission": Kind(403, "The commission is your own", "Ask another member of staff to decide about it."),
     "not-found": Kind(404, "Not found", "There is no such record, or it is not yours."),
     "method-not-allowed": Kind(405, "Method not allowed", "Use one of the methods that Allow names."),
     "email-taken": Kind(409, "The email address is in use", "Sign in instead, or use another address."),
@@ -43,7 +44,15 @@ CATALOGUE: Mapping[str, Kind] = {
         409, "The claim can't go there", "Read the claim again and choose a move its state allows."
     ),
     "decision-not-allowed": Kind(409, "The agent's state does not allow this", "Read the agent again and decide anew."),
-    "commission-move-not-allowed": Kind(409, "The commission can't go there", "Paid and void are final."),
+    "commission-move-not-allowed": Kind(
+        409, "The commission's state does not allow this", "Read it again; paid and void are final."
+    ),
+    "commission-agent-not-active": Kind(
+        409, "The commission's agent is not active", "Approve it once the agent is reinstated, or void it."
+    ),
+    "commission-member-not-proven": Kind(
+        409, "The commission's member has never signed in", "Approve it once the member has signed in, or void it."
+    ),
     "membership-ended": Kind(409, "The membership has ended", "Renew it to begin a new year."),
     "claim-closed": Kind(409, "The claim is closed", "Ask for it to be taken up again before you add evidence."),
     "too-many-documents": Kind(409, "The claim has its ten documents", "A claim holds at most 10 documents."),

@@ -1,0 +1,39 @@
+"""What staff do with commissions: each use case queues its statements in an open transaction."""
+
+from uuid import UUID
+
+from agents.model import CommissionDecision, CommissionQuery
+from shared.outbox import Actor, record
+from shared.postgres.transaction import Pending, Row, Transaction
+from shared.sql import load_queries
+
+SQL = load_queries("agents")
+
+# What the audit calls a decision.
+DECIDED: dict[CommissionDecision, str] = {"approve": "commission.approved", "void": "commission.voided"}
+
+
+def find(tx: Transaction, asked: CommissionQuery, *, after: UUID, count: int) -> Pending[list[Row]]:
+    """List commissions, newest first."""
+    return tx.all(SQL["commission_records"], state=asked.state, agent=asked.agent, after=after, count=count)
+
+
+def decide(
+    tx: Transaction, commission_id: UUID, decision: CommissionDecision, *, reason: str, sub: str, actor: Actor
+) -> Pending[Row]:
+    """Approve or void a commission.
+
+    Refuses: not-found, own-commission, commission-move-not-allowed; to approve also commission-agent-not-active and
+    commission-member-not-proven.
+    """
+    tx.add(SQL["require_decider"], sub=sub)
+    tx.add(SQL["hold_agent_state"], id=commission_id)
+    tx.add(SQL["lock_commission"], id=commission_id)
+    tx.add(SQL["require_not_own"], id=commission_id, sub=sub)
+    tx.add(SQL["require_commission_move"], id=commission_id, decision=decision)
+    if decision == "approve":
+        tx.add(SQL["require_agent_active"], id=commission_id)
+        tx.add(SQL["require_member_proven"], id=commission_id)
+    tx.add(SQL["decide_commission"], id=commission_id, decision=decision, reason=reason, sub=sub)
+    record(tx, actor, DECIDED[decision], commission_id)
+    return tx.answer(SQL["commission_after"], id=commission_id)
