@@ -109,7 +109,7 @@ def decide(call: Call[DecisionRequest]) -> Answer:
 def change_terms(call: Call[AgentChange]) -> Answer:
     """Tier and commission rate, for commissions from now on; decided on the version that If-Match names."""
     agent_id = call.ids["agent_id"]
-    return _view(call.once(service.change_terms, agent_id, call.input, version=call.version, actor=call.actor))
+    return _view(call.once(service.change_terms, agent_id, call.input, versions=call.versions, actor=call.actor))
 
 
 @api.get(

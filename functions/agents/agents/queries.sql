@@ -83,8 +83,10 @@ UPDATE agents g SET
 FROM agent_moves m WHERE g.id = %(id)s AND m.from_state = g.state AND m.decision = %(decision)s
 
 -- name: require_version
--- The agent's version must be the one that the change was decided on.
-SELECT require((SELECT version = %(version)s FROM agents WHERE id = %(id)s), 'stale-version')
+-- The agent's version must be one of those that the change was decided on; null: any.
+SELECT require((
+    SELECT %(versions)s::int[] IS NULL OR g.version = ANY(%(versions)s::int[])
+    FROM agents g WHERE g.id = %(id)s), 'stale-version')
 
 -- name: change_terms
 -- The agent's tier and commission rate; a tier of null keeps the old one, a rate changes where it was given.

@@ -112,7 +112,7 @@ def move(call: Call[Transition]) -> Answer:
     if not (call.in_group("member") if withdraws else call.by_staff):
         raise Refusal("forbidden")
     viewer = _as_owner(call) if withdraws else _viewer(call)
-    facts = call.once(service.move, call.ids["claim_id"], asked, viewer, version=call.version, actor=call.actor)
+    facts = call.once(service.move, call.ids["claim_id"], asked, viewer, versions=call.versions, actor=call.actor)
     return _view(facts)
 
 
@@ -131,7 +131,7 @@ def assign(call: Call[Assignment]) -> Answer:
     asked = call.input.staff_id
     staff_id = None if asked == "me" else UUID(asked)
     facts = call.once(
-        service.assign, call.ids["claim_id"], staff_id, _viewer(call), version=call.version, actor=call.actor
+        service.assign, call.ids["claim_id"], staff_id, _viewer(call), versions=call.versions, actor=call.actor
     )
     return _view(facts)
 

@@ -80,8 +80,10 @@ WHERE h.claim_id = %(id)s AND lpad(to_hex(h.version), 32, '0')::uuid < %(after)s
 ORDER BY h.version DESC LIMIT %(count)s
 
 -- name: require_version
--- What was decided on must still be what is there.
-SELECT require((SELECT c.version FROM claims c WHERE c.id = %(id)s) = %(version)s, 'stale-version')
+-- One of the versions that were decided on must still be what is there; null: any.
+SELECT require((
+    SELECT %(versions)s::int[] IS NULL OR c.version = ANY(%(versions)s::int[])
+    FROM claims c WHERE c.id = %(id)s), 'stale-version')
 
 -- name: require_move
 -- The table of moves must know it.

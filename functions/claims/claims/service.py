@@ -63,12 +63,12 @@ def history(tx: Transaction, *, claim_id: UUID, viewer: Viewer, after: UUID, cou
 
 
 def move(
-    tx: Transaction, claim_id: UUID, asked: Transition, viewer: Viewer, *, version: int, actor: Actor
+    tx: Transaction, claim_id: UUID, asked: Transition, viewer: Viewer, *, versions: list[int] | None, actor: Actor
 ) -> Pending[Row]:
     """Move a claim and tell its member. Refuses: not-found, stale-version, move-not-allowed."""
     tx.add(SQL["require_account"], sub=viewer.sub)
     tx.add(SQL["lock_claim"], id=claim_id, sub=viewer.sub, staff=viewer.staff)
-    tx.add(SQL["require_version"], id=claim_id, version=version)
+    tx.add(SQL["require_version"], id=claim_id, versions=versions)
     tx.add(SQL["require_move"], id=claim_id, to=asked.to)
     tx.add(SQL["insert_history"], id=claim_id, sub=viewer.sub, role=viewer.role, **asked.model_dump())
     tx.add(SQL["move"], id=claim_id, to=asked.to)
@@ -79,12 +79,12 @@ def move(
 
 
 def assign(
-    tx: Transaction, claim_id: UUID, staff_id: UUID | None, viewer: Viewer, *, version: int, actor: Actor
+    tx: Transaction, claim_id: UUID, staff_id: UUID | None, viewer: Viewer, *, versions: list[int] | None, actor: Actor
 ) -> Pending[Row]:
     """Give a claim to a staff member, the viewer where none is named. Refuses: not-found, stale-version, …"""
     tx.add(SQL["take_assignee"], staff_id=staff_id, sub=viewer.sub)
     tx.add(SQL["lock_claim"], id=claim_id, sub=viewer.sub, staff=viewer.staff)
-    tx.add(SQL["require_version"], id=claim_id, version=version)
+    tx.add(SQL["require_version"], id=claim_id, versions=versions)
     tx.add(SQL["require_staff_member"], staff_id=staff_id, sub=viewer.sub)
     tx.add(SQL["assign"], id=claim_id, staff_id=staff_id, sub=viewer.sub)
     record(tx, actor, "claim.assigned", claim_id, staff_id=staff_id or "self")

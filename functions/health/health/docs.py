@@ -4,7 +4,10 @@ from functools import cache
 from importlib import resources
 
 from shared.http.api import Api
+from shared.http.idempotency_key import MAX_KEY_LENGTH
 from shared.http.operation import Answer, Call, Nothing
+from shared.http.problems import ABOUT_KEYS
+from shared.resilience.admission import KEY_LIFE_S
 
 # The assets ship with Powertools, which the layer holds anyway.
 _ASSETS = "aws_lambda_powertools.event_handler.openapi.swagger_ui"
@@ -30,6 +33,7 @@ _PAGE = """<!doctype html>
 </head>
 <body>
 <div id="page"></div>
+{keys}
 <script>{script}</script>
 <script>
 SwaggerUIBundle({{
@@ -40,6 +44,25 @@ SwaggerUIBundle({{
 </body>
 </html>
 """
+
+# Problems about keys link here (shared/http/problems.py).
+_KEYS = f"""<section id="{ABOUT_KEYS.partition("#")[2]}">
+<h2>Idempotency keys</h2>
+<p>Send <code>Idempotency-Key</code> with a new random value, such as a UUID, for each new request, and the same value
+when you repeat that request. However often it is repeated, it is done once.</p>
+<ul>
+<li>A key is 1 to {MAX_KEY_LENGTH} visible ASCII characters. <code>"k"</code> and <code>k</code> are one key.</li>
+<li>The same key with the same request gets the first answer again, with <code>Idempotency-Replayed: true</code>. What
+expires in it, such as an upload form, is made anew.</li>
+<li>The same key with another body, path or If-Match is refused with 422.</li>
+<li>While the first request is still running, the second is refused with 409 and Retry-After.</li>
+<li>A refusal gives the key back: once its cause is gone, the same request with the same key works. Where a refusal
+is final, its detail asks for a new key.</li>
+<li>Keys belong to your account and the operation. Without an account they belong to the operation alone, so that a
+phone which changes its network still gets its answer: that is why they must be random.</li>
+<li>A key expires {KEY_LIFE_S / 3600:.0f} hours after its first answer.</li>
+</ul>
+</section>"""
 
 
 def register(api: Api) -> None:
@@ -73,4 +96,4 @@ def _page() -> str:
     css, script = (
         assets.joinpath(name).read_text(encoding="utf-8") for name in ("swagger-ui.min.css", "swagger-ui-bundle.min.js")
     )
-    return _PAGE.format(css=css, script=script)
+    return _PAGE.format(css=css, script=script, keys=_KEYS)

@@ -17,6 +17,7 @@ from shared.errors import DependencyFailed, Unavailable
 from shared.ids import uuid7
 from shared.logs import logger, where_it_failed
 from shared.postgres import Database, Row
+from shared.resilience.admission import KEY_LIFE_S
 from shared.resilience.deadline import Deadline
 from shared.settings import Settings
 from shared.sql import load_queries
@@ -30,7 +31,7 @@ BATCH = 200
 DOCUMENT_BATCH = 50
 
 DOCUMENT_AGE = timedelta(days=1)
-KEY_AGE = timedelta(hours=24)
+KEY_AGE = timedelta(seconds=KEY_LIFE_S)
 DONE_JOB_AGE = timedelta(days=30)
 # After a period's end, days in which a past-due member may still use the services.
 GRACE_DAYS = 14

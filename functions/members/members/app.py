@@ -100,7 +100,7 @@ CHANGE: Contract = {
 @api.patch("/members/{member_id}", **CHANGE)
 def change_contact(call: Call[ContactChange]) -> Answer:
     """Name, phone and language; decided on the version that If-Match names."""
-    return _view(call.once(service.change_contact, _whose(call), call.input, version=call.version, actor=call.actor))
+    return _view(call.once(service.change_contact, _whose(call), call.input, versions=call.versions, actor=call.actor))
 
 
 @api.post(

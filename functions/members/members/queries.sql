@@ -75,10 +75,10 @@ SELECT require((
 SELECT FROM agents g WHERE g.id = (SELECT c.agent_id FROM agent_clients c WHERE c.member_id = %(id)s) FOR KEY SHARE
 
 -- name: require_version
--- What was decided on must still be what is there.
+-- One of the versions that were decided on must still be what is there; null: any.
 SELECT require((
-    SELECT m.version FROM members m WHERE m.id = coalesce(%(id)s::uuid, account_of(%(sub)s)) FOR NO KEY UPDATE
-    ) = %(version)s, 'stale-version')
+    SELECT %(versions)s::int[] IS NULL OR m.version = ANY(%(versions)s::int[])
+    FROM members m WHERE m.id = coalesce(%(id)s::uuid, account_of(%(sub)s)) FOR NO KEY UPDATE), 'stale-version')
 
 -- name: change_contact
 -- New contact data; what is null stays.

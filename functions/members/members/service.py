@@ -64,11 +64,13 @@ def find(tx: Transaction, *, number: str | None, email: str | None, after: UUID,
     return tx.all(SQL["members"], number=number, email=email, after=after, count=count)
 
 
-def change_contact(tx: Transaction, whose: Whose, change: ContactChange, *, version: int, actor: Actor) -> Pending[Row]:
+def change_contact(
+    tx: Transaction, whose: Whose, change: ContactChange, *, versions: list[int] | None, actor: Actor
+) -> Pending[Row]:
     """Change contact data. Refuses: not-found, stale-version."""
     mine = {"id": whose.id, "sub": whose.sub}
     tx.add(SQL["lock_account"], **whose.params)
-    tx.add(SQL["require_version"], version=version, **mine)
+    tx.add(SQL["require_version"], versions=versions, **mine)
     tx.add(SQL["change_contact"], **change.model_dump(), **mine)
     tx.add(SQL["next_version"], **mine)
     record(tx, actor, "member.contact_changed", whose.id, fields=sorted(change.model_fields_set))

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from claims.model import State
+from shared.ids import uuid7
 from tests.harness import Client, claims_of
 from tests.integration.claims.cases import STAFF_MOVES, STATES, WITHDRAWABLE, Cases, id_of
 from tests.integration.claims.wire import flights
@@ -98,13 +99,22 @@ def test_a_stale_version_changes_nothing_and_says_so_first(cases: Cases) -> None
     for version in (1, 3):
         reply = cases.move(staff, claim_id, "court", version)
         assert (reply.status, reply.problem) == (412, "stale-version")
-    for tag in ('"x"', '"-1"', "*", 'W/"2"', ""):
+    for tag in ('"x"', '"-1"', '"02"', 'W/"2"', '"1", "3"'):
         resource = "/claims/{claim_id}/transitions"
         body = {"to": "evaluation", "reason": "Checked."}
         assert cases.client.as_(staff).call("POST", resource, body, if_match=tag, claim_id=claim_id).status == 412
     missing = cases.move(staff, claim_id, "evaluation", None)
     assert (missing.status, missing.problem) == (428, "if-match-required")
     assert (cases.row(claim_id), cases.written(claim_id)) == (row, written)
+
+
+@pytest.mark.parametrize("tags", ['"1", "77"', '"77","1"', 'W/"1", "1"', "*"])
+def test_a_move_may_be_decided_on_any_of_several_versions(cases: Cases, tags: str) -> None:
+    """One of the tags has to be the claim's; `*` is any version there is, of a claim there is."""
+    claim_id, client = cases.claim(cases.member()), cases.client.as_(cases.staff())
+    resource, body = "/claims/{claim_id}/transitions", {"to": "evaluation", "reason": "Checked."}
+    assert client.call("POST", resource, body, if_match=tags, claim_id=claim_id).json["version"] == 2
+    assert client.call("POST", resource, body, if_match=tags, claim_id=str(uuid7())).status == 404
 
 
 def test_of_twenty_moves_decided_on_one_version_one_is_made(cases: Cases) -> None:

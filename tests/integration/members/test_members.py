@@ -192,6 +192,29 @@ def test_two_changes_of_one_version_have_one_winner(blank: Blank) -> None:
         assert sorted(pool.map(change, clients)) == [200] + [412] * 19
 
 
+def test_changes_of_any_version_follow_one_another(blank: Blank) -> None:
+    """Twenty at once with `*`: each is made on what the one before it left, and none is lost."""
+    member = register(room(api, blank)).json["id"]
+    clients = [room(api, blank).as_(STAFF) for _ in range(20)]
+
+    def change(client: Client) -> Reply:
+        return client.call("PATCH", "/members/{member_id}", {"language": "en"}, if_match="*", member_id=member)
+
+    with ThreadPoolExecutor(20) as pool:
+        replies = list(pool.map(change, clients))
+    assert sorted(reply.json["version"] for reply in replies) == list(range(2, 22))
+
+
+def test_a_list_of_versions_matches_by_any(blank: Blank, client: Client) -> None:
+    """And a list without the record's own version is stale."""
+    member = register(client).json["id"]
+    for tags, status in (('"7", "1"', 200), ('"7", "1"', 412), ('W/"2"', 412)):
+        reply = client.as_(STAFF).call(
+            "PATCH", "/members/{member_id}", {"language": "en"}, if_match=tags, member_id=member
+        )
+        assert reply.status == status
+
+
 def test_renewing_extends_once_however_often_it_is_repeated(blank: Blank, client: Client) -> None:
     """From the current end; a second renewal of its own extends again; the agent earns 10 % each time."""
     agent_id, code = agent(blank)

@@ -23,6 +23,7 @@ from shared.aws.failures import AWS_ERRORS, OutOfTime, error_code
 from shared.clock import Clock, utc_now
 from shared.resilience import gcra
 from shared.resilience.admission import (
+    KEY_LIFE_S,
     Admitted,
     Charge,
     KeyUse,
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 #   answer_not_kept {bytes}                      an answer was too large for an item
 Observer = Callable[[str, Mapping[str, object]], None]
 
-RECORD_LIFE_S = 24 * 3600.0
+RECORD_LIFE_S = KEY_LIFE_S
 
 # An item holds 400 KB with its names; an answer over this is rebuilt from the key's row in the database.
 MAX_ANSWER_BYTES = 300 * 1024

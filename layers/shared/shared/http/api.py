@@ -42,7 +42,7 @@ class Contract(TypedDict, total=False):
     media_type: str
 
 
-EXPOSED = "ETag, Location, Retry-After, RateLimit, RateLimit-Policy, Idempotency-Replayed, X-Request-Id"
+EXPOSED = "ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy, Idempotency-Replayed, X-Request-Id"
 
 
 class Api:

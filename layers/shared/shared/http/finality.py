@@ -18,8 +18,8 @@ FINAL: Mapping[str, str] = {
 # Refused before a key is taken, whatever its key holds.
 BEFORE_THE_KEY = frozenset(
     {
-        *("malformed-request", "idempotency-key-required", "invalid-request", "payload-too-large"),
-        *("unsupported-media-type", "if-match-required", "unauthenticated", "method-not-allowed"),
+        *("malformed-request", "idempotency-key-required", "idempotency-key-malformed", "invalid-request"),
+        *("payload-too-large", "unsupported-media-type", "if-match-required", "unauthenticated", "method-not-allowed"),
         *("request-in-progress", "idempotency-key-reused", "too-many-requests"),
     }
 )

@@ -7,16 +7,23 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from shared.http.idempotency_key import PATTERN
 from shared.http.operation import Nothing, Operation
-from shared.http.problems import CATALOGUE, MEDIA_TYPE, URN, Problem
-from shared.http.reading import MAX_KEY_LENGTH
+from shared.http.problems import ABOUT_KEYS, CATALOGUE, MEDIA_TYPE, URN, Problem
+from shared.resilience.admission import KEY_LIFE_S
 
 REF = "#/components/schemas/{model}"
 
 # What any operation with a certain feature may refuse, besides what it declares itself.
 _OF_ALL = ("internal", "unavailable")
 _OF_BODIES = ("malformed-request", "payload-too-large", "unsupported-media-type", "invalid-request")
-_OF_KEYS = ("malformed-request", "request-in-progress", "idempotency-key-reused")
+_OF_KEYS = ("idempotency-key-malformed", "request-in-progress", "idempotency-key-reused")
+
+_KEY = (
+    "A new random value for each new request, the same one when you repeat it: 1 to 255 visible ASCII characters, as a"
+    ' string in quotes or bare ("k" and k are one key).'
+    f" It expires {KEY_LIFE_S / 3600:.0f} hours after its first answer."
+)
 
 # The phrases of RFC 9110, which Python's http module has only since 3.13.
 _RENAMED = {HTTPStatus(413): "Content Too Large", HTTPStatus(422): "Unprocessable Content"}
@@ -26,6 +33,7 @@ _HEADERS: Mapping[str, Any] = {
     "ETag": {"description": "The version; send it as If-Match.", "schema": {"type": "string", "pattern": '^"[0-9]+"$'}},
     "Location": {"description": "Where the new record is.", "schema": {"type": "string"}},
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "string", "pattern": "^[0-9]+$"}},
+    "Link": {"description": "A page about what the problem names.", "schema": {"type": "string"}},
     "Allow": {"description": "The methods there are.", "schema": {"type": "string"}},
     "Idempotency-Replayed": {
         "description": "true on a repeated answer.",
@@ -46,7 +54,10 @@ def describe(operations: Iterable[Operation], *, version: str) -> dict[str, Any]
         "info": {
             "title": "Interdomestik API",
             "version": version,
-            "description": "Agents bring in members, members file claims, staff see them through.",
+            "description": (
+                "Agents bring in members, members file claims, staff see them through.\n\n"
+                f"How requests are repeated safely: [Idempotency keys](docs{ABOUT_KEYS.removeprefix('/docs')})."
+            ),
         },
         "servers": [{"url": "/api"}],
         "paths": paths,
@@ -133,8 +144,8 @@ def _request_headers(operation: Operation) -> list[dict[str, Any]]:
                 "name": "Idempotency-Key",
                 "in": "header",
                 "required": operation.key == "required",
-                "description": "A new random value for each new request, the same one when you repeat it.",
-                "schema": {"type": "string", "pattern": f"^[!-~]{{1,{MAX_KEY_LENGTH}}}$"},
+                "description": _KEY,
+                "schema": {"type": "string", "pattern": PATTERN},
             }
         )
     if operation.if_match:
@@ -143,7 +154,10 @@ def _request_headers(operation: Operation) -> list[dict[str, Any]]:
                 "name": "If-Match",
                 "in": "header",
                 "required": True,
-                "description": "The ETag of the version that was decided on.",
+                "description": (
+                    "The ETag of the version that was decided on, or a list of such tags, of which one must match;"
+                    " * matches whatever version there is. Weak tags (W/…) never match."
+                ),
                 "schema": {"type": "string", "pattern": '^"[1-9][0-9]{0,8}"$'},
             }
         )
@@ -178,9 +192,10 @@ def _problems(operation: Operation) -> dict[str, Any]:
 def _problem(status: int, names: list[str]) -> dict[str, Any]:
     listed = "\n".join(f"- `{URN}{name}`: {CATALOGUE[name].title}" for name in names)
     waits = ["Retry-After"] if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE) else []
+    explained = ["Link"] if any(CATALOGUE[name].page for name in names) else []
     return {
         "description": f"{_RENAMED.get(HTTPStatus(status), HTTPStatus(status).phrase)}\n\n{listed}",
-        "headers": _headers("X-Request-Id", *waits),
+        "headers": _headers("X-Request-Id", *waits, *explained),
         "content": {MEDIA_TYPE: {"schema": {"$ref": REF.format(model="Problem")}}},
     }
 

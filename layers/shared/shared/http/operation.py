@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from shared.errors import FieldError, Refusal
 from shared.http.body import parse, read_json
 from shared.http.caller import Caller, Group
+from shared.http.if_match import IfMatch, read_if_match
 from shared.http.pages import PageQuery
 from shared.http.request import Request
 from shared.outbox import Actor
@@ -95,15 +96,14 @@ class Operation:
             return parse(self.input, value, now=now), value
         return _read_query(self.input, request), {}
 
-    def version(self, request: Request) -> int:
-        """The version that If-Match names; 0, which no record has, for a tag that is not ours."""
+    def precondition(self, request: Request) -> IfMatch | None:
+        """Return what If-Match says, None for an operation without it. Raises Refusal: if-match-required, …"""
         if not self.if_match:
-            return 0
-        tag = request.headers.get("if-match")
-        if tag is None:
+            return None
+        field = request.headers.get("if-match")
+        if field is None:
             raise Refusal("if-match-required")
-        inner = tag.strip().removeprefix('"').removesuffix('"')
-        return int(inner) if inner.isascii() and inner.isdigit() and len(inner) < 10 else 0
+        return read_if_match(field)
 
 
 def _json_body(request: Request, *, optional: bool) -> dict[str, Any]:
@@ -134,12 +134,19 @@ class Call(Generic[I]):
     ids: Mapping[str, UUID]
     caller: Caller | None
     principal: str  # whom limits count: the account, else the hashed address
-    version: int
+    if_match: IfMatch | None
     request: Request
     use: KeyUse
     wiring: Wiring
     signals: set[str] = field(default_factory=set)
     replayed: bool = False
+
+    @property
+    def versions(self) -> list[int] | None:
+        """The versions that the change may be decided on, for the SQL's require_version; None: any."""
+        if self.if_match is None:
+            raise AssertionError("the operation takes no If-Match")
+        return None if self.if_match.versions is None else list(self.if_match.versions)
 
     @property
     def sub(self) -> str:

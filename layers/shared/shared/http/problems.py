@@ -13,6 +13,9 @@ URN = "urn:interdomestik:problem:"
 MEDIA_TYPE = "application/problem+json"
 
 
+ABOUT_KEYS = "/docs#idempotency-keys"
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """How a problem is told: its status, its title, and what to do about it."""
@@ -20,6 +23,7 @@ class Kind:
     status: int
     title: str
     detail: str
+    page: str = ""  # where to read more, below the API's own path
 
 
 CATALOGUE: Mapping[str, Kind] = {
@@ -28,6 +32,13 @@ CATALOGUE: Mapping[str, Kind] = {
         400,
         "An Idempotency-Key is required",
         "Send a new random key with each new request, and the same key when you repeat one.",
+        page=ABOUT_KEYS,
+    ),
+    "idempotency-key-malformed": Kind(
+        400,
+        "The Idempotency-Key can't be read",
+        "Send 1 to 255 visible ASCII characters, bare or as one string in quotes.",
+        page=ABOUT_KEYS,
     ),
     "unauthenticated": Kind(401, "Sign in first", "Send a valid access token as 'Authorization: Bearer …'."),
     "forbidden": Kind(403, "Not allowed", "Your role does not allow this."),
@@ -38,7 +49,7 @@ CATALOGUE: Mapping[str, Kind] = {
     "method-not-allowed": Kind(405, "Method not allowed", "Use one of the methods that Allow names."),
     "email-taken": Kind(409, "The email address is in use", "Sign in instead, or use another address."),
     "request-in-progress": Kind(
-        409, "The first request is still running", "Repeat the request after Retry-After seconds."
+        409, "The first request is still running", "Repeat the request after Retry-After seconds.", page=ABOUT_KEYS
     ),
     "move-not-allowed": Kind(
         409, "The claim can't go there", "Read the claim again and choose a move its state allows."
@@ -80,6 +91,7 @@ CATALOGUE: Mapping[str, Kind] = {
         422,
         "The Idempotency-Key was used before",
         "It was sent with another request. Send each new request with a fresh random key, such as a UUID.",
+        page=ABOUT_KEYS,
     ),
     "if-match-required": Kind(428, "If-Match is required", "Send the ETag of the version you decided on."),
     "too-many-requests": Kind(429, "Too many requests", "Wait Retry-After seconds."),
@@ -114,11 +126,12 @@ class Problem(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A problem as it goes out."""
+    """A problem as it goes out; `page` is where to read more, below the API's own path."""
 
     status: int
     headers: Mapping[str, str]
     body: Mapping[str, Any]
+    page: str = ""
 
 
 def told(error: BaseException, instance: str) -> Told:
@@ -134,7 +147,7 @@ def told(error: BaseException, instance: str) -> Told:
     }
     if refusal.errors:
         body["errors"] = [{"pointer": e.pointer, "detail": e.detail} for e in refusal.errors]
-    return Told(kind.status, refusal.headers, body)
+    return Told(kind.status, refusal.headers, body, kind.page)
 
 
 def _as_refusal(error: BaseException) -> Refusal:

@@ -8,14 +8,14 @@ from typing import Any
 from shared.errors import Refusal
 from shared.http.addresses import hashed_address
 from shared.http.caller import Caller
+from shared.http.idempotency_key import read_key
+from shared.http.if_match import IfMatch
 from shared.http.operation import Call, Operation
 from shared.http.problems import CATALOGUE
 from shared.http.rate_limits import over_limit, quota_headers
 from shared.http.request import Request
 from shared.resilience.admission import Admitted, Charge, KeyUse, Limited
 from shared.wiring import Wiring
-
-MAX_KEY_LENGTH = 255
 
 # What the client must mend before anything can be decided. Each such call costs us the reading of it, and finds out
 # nothing about anyone; so it is charged, to a limit of its own.
@@ -52,24 +52,23 @@ def _call(operation: Operation, request: Request, caller: Caller | None, princip
     key = _key(operation, request)
     ids = request.ids()
     value, plain = operation.read_input(request, wiring.clock())
+    if_match = operation.precondition(request)
     scope = _scope(operation, caller)
     # A scope of their own for the ids of requests: no key can meet one.
     names = (scope, key) if key is not None else (f"request {scope}", request.request_id)
-    use = KeyUse(*names, _fingerprint(request, plain))
-    return Call(operation, value, ids, caller, principal, operation.version(request), request, use, wiring)
+    use = KeyUse(*names, _fingerprint(request, if_match, plain))
+    return Call(operation, value, ids, caller, principal, if_match, request, use, wiring)
 
 
 def _key(operation: Operation, request: Request) -> str | None:
-    key = request.headers.get("idempotency-key")
     if not operation.changes:
         return None
-    if key is None:
-        if operation.key == "required":
-            raise Refusal("idempotency-key-required")
-        return None
-    if not 1 <= len(key) <= MAX_KEY_LENGTH or not all("!" <= c <= "~" for c in key):
-        raise Refusal("malformed-request", detail="Idempotency-Key is 1 to 255 visible ASCII characters.")
-    return key
+    field = request.headers.get("idempotency-key")
+    if field is not None:
+        return read_key(field)
+    if operation.key == "required":
+        raise Refusal("idempotency-key-required")
+    return None
 
 
 def _principal(request: Request, caller: Caller | None, wiring: Wiring) -> str:
@@ -88,6 +87,6 @@ def _scope(operation: Operation, caller: Caller | None) -> str:
     return f"{who} {operation.method} {operation.resource}"
 
 
-def _fingerprint(request: Request, plain: Mapping[str, Any]) -> str:
-    asked = [dict(request.path), request.headers.get("if-match"), plain]
+def _fingerprint(request: Request, if_match: IfMatch | None, plain: Mapping[str, Any]) -> str:
+    asked = [dict(request.path), if_match.canonical if if_match else None, plain]
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()

@@ -12,6 +12,9 @@ from shared.http.caller import Caller, Verifier, caller_of
 from shared.ids import uuid7
 from shared.resilience.deadline import Deadline
 
+# The stage of the template, where an event does not say.
+DEFAULT_STAGE = "api"
+
 # Ids of API Gateway are UUIDs and base64: nothing else of it may reach the logs.
 _SAFE_ID = r"[A-Za-z0-9_=+/-]{1,128}"
 
@@ -22,6 +25,7 @@ class Request:
 
     method: str
     resource: str
+    base_path: str  # what stands before the resource in the path that was asked: /api, or a domain's own
     path: Mapping[str, str]
     query: Mapping[str, list[str]]
     headers: Mapping[str, str]
@@ -39,6 +43,7 @@ class Request:
         return cls(
             method=event["httpMethod"],
             resource=event["resource"],
+            base_path=_base_path(context, event["resource"]),
             path=event.get("pathParameters") or {},
             query=event.get("multiValueQueryStringParameters") or {},
             headers=_headers(event),
@@ -76,6 +81,14 @@ class Request:
             if len(values) != 1:
                 raise Refusal("invalid-request", errors=(FieldError(name, "is given more than once"),))
         return {name: values[0] for name, values in self.query.items()}
+
+
+def _base_path(context: Mapping[str, Any], resource: str) -> str:
+    path = str(context.get("path") or "").rstrip("/").split("/")
+    below = len(resource.split("/")) - 1
+    if "+}" in resource or len(path) <= below:
+        return "/" + str(context.get("stage") or DEFAULT_STAGE)
+    return "/".join(path[: len(path) - below])
 
 
 def _headers(event: Mapping[str, Any]) -> dict[str, str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from shared.errors import Refusal
 from shared.http.finality import is_final
+from shared.http.if_match import WEAK_TAG
 from shared.http.operation import Call
 from shared.http.problems import MEDIA_TYPE, retry_after, told
 from shared.http.rate_limits import over_limit, quota_headers
@@ -49,8 +50,10 @@ def problem_answer(error: BaseException, request: Request) -> StoredAnswer:
     if problem.status >= 500:
         what = getattr(error, "what", None) or getattr(error, "code", None)
         logger.error("request_failed", extra={"request_id": request.request_id, "what": what, **where_it_failed(error)})
-    body = json.dumps(problem.body, ensure_ascii=False)
-    return StoredAnswer(problem.status, {"Content-Type": MEDIA_TYPE, **problem.headers}, body)
+    headers = {"Content-Type": MEDIA_TYPE, **problem.headers}
+    if problem.page:
+        headers["Link"] = f'<{request.base_path}{problem.page}>; rel="describedby"; type="text/html"'
+    return StoredAnswer(problem.status, headers, json.dumps(problem.body, ensure_ascii=False))
 
 
 def _charge(call: Call[Any]) -> Charge | None:
@@ -80,6 +83,7 @@ def _run_holding(call: Call[Any], held: KeyUse | None, token: str | None) -> Sto
     try:
         answer = _run(call)
     except Exception as error:
+        _explain_weak_tag(call, error)
         if not is_final(error):
             if held is not None and token is not None:
                 call.wiring.state.release(held, token)
@@ -92,6 +96,11 @@ def _run_holding(call: Call[Any], held: KeyUse | None, token: str | None) -> Sto
     if nudged is not None:
         nudged()
     return _with_headers(answer, {"Idempotency-Replayed": "true"}) if call.replayed else answer
+
+
+def _explain_weak_tag(call: Call[Any], error: Exception) -> None:
+    if isinstance(error, Refusal) and error.name == "stale-version" and call.if_match and call.if_match.is_weak:
+        error.detail = WEAK_TAG
 
 
 def _run(call: Call[Any]) -> StoredAnswer:

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+# How long a key stands for its first answer.
+KEY_LIFE_S = 24 * 3600.0
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:

@@ -1,0 +1,72 @@
+"""Keys of registrations: done once, whoever repeats them from wherever."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from members.app import api
+from tests.databases import Blank
+from tests.fakes.state import InMemoryStateStore
+from tests.harness import Client, claims_of
+from tests.integration.room import agent, room, serial, sign_in
+from tests.people import person
+
+
+def from_address(client: Client, address: str) -> Client:
+    """The same client behind another address."""
+    client.source_ip = address
+    return client
+
+
+def test_a_registration_repeated_from_another_network_gets_the_first_answer(blank: Blank) -> None:
+    """Also where the quick record is lost, and only the database knows the key."""
+    body, key = person(), f"key-{serial()}"
+    client = room(api, blank)
+    first = client.call("POST", "/members", body, key=key)
+    moved = from_address(client, "2001:db8::1").call("POST", "/members", body, key=key)
+    lost = from_address(room(api, blank), "198.51.100.9").call("POST", "/members", body, key=key)
+    assert (first.status, moved.body, lost.body) == (201, first.body, first.body)
+    assert {reply.headers["Idempotency-Replayed"] for reply in (moved, lost)} == {"true"}
+
+
+def test_a_guessed_key_shows_nothing_without_the_whole_request(blank: Blank) -> None:
+    """Another body is 422, with the quick record and without it, and no word of the first answer."""
+    key = f"key-{serial()}"
+    client = room(api, blank)
+    first = client.call("POST", "/members", person(), key=key)
+    for guesser in (client, room(api, blank)):
+        reply = from_address(guesser, "198.51.100.9").call("POST", "/members", person(), key=key)
+        assert (reply.status, reply.problem) == (422, "idempotency-key-reused")
+        assert first.json["id"] not in reply.body
+        assert first.json["email"] not in reply.body
+
+
+def test_an_agents_registration_is_the_agents(blank: Blank) -> None:
+    """Without the token the same key is nobody's, so the address is taken: no answer of the agent's goes out."""
+    agent_id, _ = agent(blank)
+    body, key = person(), f"key-{serial()}"
+    client = room(api, blank)
+    client.wiring.__dict__["_verifier"] = lambda _token: claims_of(f"sub-{agent_id}", "agent")
+    sign_in(blank, agent_id)
+    signed = client.call("POST", "/members", body, key=key, headers={"Authorization": "Bearer t"})
+    anonymous = client.call("POST", "/members", body, key=key)
+    assert (signed.status, anonymous.problem) == (201, "email-taken")
+
+
+def test_a_refusal_that_was_lifted_is_done_once_by_the_same_key(blank: Blank) -> None:
+    """The address was taken and is free again: of twenty repeats at once one registers, and all get its answer."""
+    taken, state, key = person(), InMemoryStateStore(), f"key-{serial()}"
+    client = room(api, blank, state=state)
+    other = client.call("POST", "/members", taken, key=f"key-{serial()}").json["id"]
+    assert client.call("POST", "/members", taken, key=key).problem == "email-taken"
+    blank.rows("UPDATE accounts SET email = %s WHERE id = %s", f"free{serial()}@example.test", other)
+    before = blank.count("members")
+    clients = [room(api, blank, state=state) for _ in range(20)]
+
+    def register(own: Client) -> int:
+        return own.call("POST", "/members", taken, key=key).status
+
+    with ThreadPoolExecutor(20) as pool:
+        statuses = set(pool.map(register, clients))
+    assert statuses <= {201, 409}
+    assert 201 in statuses
+    assert client.call("POST", "/members", taken, key=key).headers["Idempotency-Replayed"] == "true"
+    assert blank.count("members") == before + 1
