@@ -5,7 +5,7 @@ from typing import Any
 from local.home import Home, front_of
 from local.tokens import FUNCTION, invoke
 
-COLUMNS = ("state", "forced", "since", "probe_at", "calls", "failures", "slow", "generation")
+COLUMNS = ("state", "forced", "since", "probe_at", "failures", "generation")
 
 
 class NotForced(Exception):

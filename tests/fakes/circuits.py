@@ -2,10 +2,9 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from threading import Lock
 
-from shared.resilience.circuit import NEW, Snapshot, Window
+from shared.resilience.circuit import NEW, Snapshot
 from shared.resilience.circuit_store import CircuitStore, Conversation, Flight, StoreUnavailable, Written, hold
 
 
@@ -24,23 +23,15 @@ class InMemoryCircuits:
         with self._lock:
             return self._reached("read", name)
 
-    def add(self, name: str, seen: Snapshot, told: Window) -> Written:
-        """See CircuitStore.add."""
-        with self._lock:
-            held = self._reached("add", name)
-            if (held.generation, held.window.slot) != (seen.generation, seen.window.slot):
-                return Written(done=False, now=held)
-            self._circuits[name] = replace(held, window=held.window.plus(told))
-            return Written(done=True, now=self._circuits[name])
-
     def change(self, name: str, seen: Snapshot, to: Snapshot) -> Written:
         """See CircuitStore.change."""
         with self._lock:
             held = self._reached("change", name)
-            if held.generation != seen.generation:
+            if (held.generation, held.revision) != (seen.generation, seen.revision):
                 return Written(done=False, now=held)
             self._circuits[name] = to
-            self.moves.append((held, to))
+            if to.generation != held.generation:
+                self.moves.append((held, to))
             return Written(done=True, now=to)
 
     def _reached(self, call: str, name: str) -> Snapshot:

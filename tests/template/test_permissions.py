@@ -16,7 +16,7 @@ CONNECT = {"rds-db:connect DatabaseUser"}
 STATE = {
     f"dynamodb:{name} StateTable" for name in ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem")
 }
-CIRCUITS = {f"dynamodb:{name} StateTable" for name in ("GetItem", "PutItem", "UpdateItem")}
+CIRCUITS = {f"dynamodb:{name} StateTable" for name in ("GetItem", "PutItem")}
 NUDGE = {"sqs:SendMessage NudgeQueue"}
 ROOM = CONNECT | STATE | NUDGE
 IDENTITIES = {

@@ -20,16 +20,13 @@ def command(store: CircuitStore, policy: Policy, to: Command, now: int) -> dict[
 
 
 def described(circuit: Snapshot, policy: Policy, now: int) -> dict[str, Any]:
-    """A circuit: times in RFC 3339; `probe_at` is when the next probe may be made, the counts are the window's."""
-    counts = circuit.window.at(policy.slot(now)).total
+    """A circuit: times in RFC 3339; `probe_at` is when the next probe may be made; `failures` is how many count."""
     return {
         "state": circuit.state,
         "forced": circuit.forced,
         "since": _time(circuit.since),
         "probe_at": _time(circuit.probe_due),
-        "calls": counts.calls,
-        "failures": counts.failures,
-        "slow": counts.slow,
+        "failures": len(circuit.bucket.recent(policy, now).failures),
         "generation": circuit.generation,
     }
 

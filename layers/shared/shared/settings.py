@@ -29,8 +29,10 @@ DEFAULT_LIMITS: Mapping[str, tuple[int, float]] = {
     "invalid-request": (20, 60),
 }
 
-# One for each service we call. A lease outlasts the longest call, with every retry of its client: 17 s to send a mail,
-# 56 s for the four calls that make an identity, 14 s for one to the bucket.
+# One for each service we call. Mail's is open longest, since nobody waits for a mail. A bucket answers in tens of
+# milliseconds, SES and Cognito in hundreds: ten times that and more is slow. A lease outlasts the longest call, with
+# every retry of its client: 17 s to send a mail, 56 s for the four calls that make an identity, 14 s for one to the
+# bucket.
 DEFAULT_CIRCUITS: Mapping[str, Policy] = {
     "email": Policy(name="email", failures=5, open_s=60, slow_s=5, probe_lease_s=20),
     "identity": Policy(name="identity", failures=5, open_s=30, slow_s=5, probe_lease_s=60),
@@ -42,6 +44,7 @@ HomeCountry = Literal["XK", "MK", "AL"]
 TIME_ZONES: Mapping[HomeCountry, str] = {"XK": "Europe/Belgrade", "MK": "Europe/Skopje", "AL": "Europe/Tirane"}
 Positive = Annotated[int | float, Field(gt=0)]
 _TUNABLE = frozenset(field.name for field in fields(Policy)) - {"name"}
+_COUNTS = frozenset(field.name for field in fields(Policy) if field.type is int)
 DEFAULT_RETRY = Backoff()
 
 
@@ -119,6 +122,10 @@ class Settings(BaseModel):
             raise ValueError(f"no such circuit: {', '.join(unknown)}")
         if unknown := sorted({name for changes in value.values() for name in changes} - _TUNABLE):
             raise ValueError(f"nothing of a circuit: {', '.join(unknown)}")
+        if parts := sorted(
+            {name for changes in value.values() for name in _COUNTS & set(changes) if changes[name] % 1}
+        ):
+            raise ValueError(f"not a whole number: {', '.join(parts)}")
         return value
 
     @classmethod
@@ -145,7 +152,9 @@ class Settings(BaseModel):
 
     def circuit(self, name: str) -> Policy:
         """The circuit of that name: the defaults, with what the settings change of them."""
-        changes: dict[str, Any] = {**self.circuits.get(name, {})}
+        changes: dict[str, Any] = {
+            each: int(value) if each in _COUNTS else value for each, value in self.circuits.get(name, {}).items()
+        }
         return replace(DEFAULT_CIRCUITS[name], **changes)
 
     @property

@@ -11,7 +11,7 @@ from shared.aws import clients
 from shared.aws.circuits import DynamoDbCircuits
 from shared.clock import monotonic
 from shared.resilience.breaker import CircuitBreaker
-from shared.resilience.circuit import NEW, Snapshot, Window, opened
+from shared.resilience.circuit import NEW, Snapshot, opened
 from shared.resilience.circuit_store import CircuitStore, Written
 from shared.resilience.store_line import StoreLine
 from tests.breakers import EMAIL, Dependency, Time, attempt, breaker, down
@@ -41,9 +41,6 @@ class Switched:
 
     def read(self, name: str) -> Snapshot:
         return self.now.read(name)
-
-    def add(self, name: str, seen: Snapshot, told: Window) -> Written:
-        return self.now.add(name, seen, told)
 
     def change(self, name: str, seen: Snapshot, to: Snapshot) -> Written:
         return self.now.change(name, seen, to)

@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 
 from shared.resilience.circuit import (
     EMPTY,
+    MOST_FAILURES,
     NEW,
     Command,
-    Counts,
+    LeakyBucket,
+    Outcome,
     Policy,
     Snapshot,
-    Window,
     closed,
     commanded,
     half_opened,
@@ -23,84 +24,129 @@ from shared.resilience.circuit import (
 )
 from shared.resilience.gcra import SECOND
 
-POLICY = Policy(name="email", failures=5, failure_ratio=0.3, slow_ratio=0.5, window_s=60, open_s=30, probe_lease_s=20)
+POLICY = Policy(name="email", failures=5, successes_per_failure=2, window_s=600, open_s=30, probe_lease_s=20)
 NOW = 1_795_000_000 * SECOND
-SLOT = POLICY.slot(NOW)
-HALF = 30 * SECOND
+CALL = SECOND // 10
 
 
-def window(calls: int, failures: int = 0, slow: int = 0) -> Window:
-    """A window as of now."""
-    return Window(SLOT, Counts(calls, failures, slow))
+def bucket_after(ends: str, before: LeakyBucket = EMPTY) -> LeakyBucket:
+    """The bucket after calls one after the other: f failed, s succeeded."""
+    return before.after(POLICY, outcomes(ends))
+
+
+def outcomes(ends: str) -> list[Outcome]:
+    """Calls without a pause in between, from now."""
+    return [Outcome(NOW + n * CALL, NOW + (n + 1) * CALL, end == "f") for n, end in enumerate(ends)]
+
+
+def level(bucket: LeakyBucket) -> float:
+    """How many failures count; one against which a success was counted is half a failure."""
+    return len(bucket.failures) - bucket.leaked / POLICY.successes_per_failure
 
 
 @pytest.mark.parametrize(
-    ("counts", "opens"),
+    ("ends", "expected"),
     [
-        ((4, 4, 0), False),
-        ((5, 5, 0), True),
-        ((10, 5, 0), True),
-        ((16, 5, 0), True),
-        ((17, 5, 0), False),
-        ((1000, 10, 0), False),
-        ((1000, 299, 0), False),
-        ((1000, 300, 0), True),
-        ((5, 0, 5), True),
-        ((4, 0, 4), False),
-        ((11, 0, 5), False),
-        ((1000, 499, 499), True),
-        ((1000, 299, 499), False),
+        ("ffff", 4),
+        ("fffff", 5),
+        ("ffffss", 3),
+        ("ffffsss", 2.5),
+        ("fs" * 9, 4.5),
+        ("fs" * 8 + "f", 5),
+        ("ssfff", 3),
+        ("f" + "s" * 19, 0),
+        ("f" * 4 + "s" * 100 + "fff", 3),
     ],
 )
-def test_it_opens_by_count_and_share_of_failures_or_of_slow_calls(counts: tuple[int, int, int], opens: bool) -> None:
-    """Five failures are enough where they are three in ten; of slow calls it takes half."""
-    assert should_open(POLICY, window(*counts), NOW) is opens
+def test_a_failure_counts_until_two_successes_have_come_after_it(ends: str, expected: float) -> None:
+    """No success before it changes that, and no number of them is kept for later."""
+    assert level(bucket_after(ends)) == expected
+    assert should_open(POLICY, bucket_after(ends), NOW) is (expected >= POLICY.failures)
 
 
-def test_a_window_holds_its_half_and_the_one_before() -> None:
-    """Failures count for half a window at least, and for a whole one at most."""
-    full = window(5, 5)
-    assert should_open(POLICY, full, NOW + HALF)
-    assert not should_open(POLICY, full, NOW + 2 * HALF)
-    assert should_open(POLICY, Window(SLOT, Counts(2, 2), Counts(3, 3)), NOW)
-    assert not should_open(POLICY, Window(SLOT, Counts(2, 2), Counts(3, 3)), NOW + HALF)
+@pytest.mark.parametrize("successes", [0, 1, 60, 600, 6000])
+def test_five_failures_fill_it_whatever_came_before(successes: int) -> None:
+    """Four do not."""
+    before = bucket_after("s" * successes)
+    assert not should_open(POLICY, bucket_after("ffff", before), NOW)
+    assert should_open(POLICY, bucket_after("fffff", before), NOW)
+    assert should_open(POLICY, bucket_after("s" * successes + "fffff"), NOW)
 
 
-@pytest.mark.parametrize(
-    ("counts", "suspect"),
-    [((0, 0, 0), False), ((1, 1, 0), True), ((6, 1, 0), True), ((7, 1, 0), False), ((100, 1, 1), False),
-     ((4, 0, 1), True), ((5, 0, 1), False)],
-)  # fmt: skip
-def test_it_is_suspect_from_half_the_share_that_opens_it(counts: tuple[int, int, int], suspect: bool) -> None:
-    """After a first failure at once, and no more when enough went well."""
-    assert is_suspect(POLICY, window(*counts), NOW) is suspect
+def test_five_failures_spread_over_ninety_five_successes_do_not_fill_it() -> None:
+    """However often that is repeated."""
+    assert level(bucket_after(("f" + "s" * 19) * 100)) == 0
+    assert level(bucket_after(("s" * 19 + "f") * 100)) == 1
 
 
-counts = st.builds(Counts, st.integers(0, 20), st.integers(0, 20), st.integers(0, 20))
-windows = st.builds(Window, st.integers(SLOT - 3, SLOT + 3), counts, counts)
+def test_a_failure_is_forgotten_by_time() -> None:
+    """With what was counted against it."""
+    held = LeakyBucket((NOW - 600 * SECOND, NOW - 599 * SECOND), leaked=1)
+    assert held.recent(POLICY, NOW) == LeakyBucket((NOW - 599 * SECOND,))
+    assert held.recent(POLICY, NOW - SECOND) == held
+    assert not is_suspect(POLICY, held, NOW + SECOND)
+    hourly = tuple(NOW + n * 720 * SECOND for n in range(5))
+    assert not should_open(POLICY, LeakyBucket(hourly), hourly[-1])
 
 
-@given(windows, st.integers(0, 4))
-def test_whatever_opens_it_was_suspect(held: Window, later: int) -> None:
+def test_a_success_counts_only_against_failures_that_ended_before_it() -> None:
+    """Told late, it says nothing of what came after it."""
+    told = [Outcome(NOW, NOW + 5, failed=False)] * 4
+    assert LeakyBucket((NOW + 5, NOW + 6)).after(POLICY, told) == LeakyBucket((NOW + 5, NOW + 6))
+    assert LeakyBucket((NOW + 4, NOW + 6)).after(POLICY, told) == LeakyBucket((NOW + 6,))
+
+
+def test_the_first_failure_of_an_environment_in_which_all_went_well_is_weighed_against_those_of_others() -> None:
+    """Only if they had ended when it began: what failed at the same time is an outage."""
+    others = LeakyBucket((NOW + 10,))
+    well = [Outcome(NOW, NOW + 5, failed=False)] * 40
+    after_it, beside_it = Outcome(NOW + 11, NOW + 20, failed=True), Outcome(NOW + 10, NOW + 20, failed=True)
+    assert others.after(POLICY, [*well, after_it]) == LeakyBucket((NOW + 20,))
+    assert others.after(POLICY, [*well, beside_it]) == LeakyBucket((NOW + 10, NOW + 20))
+    assert others.after(POLICY, [*well, after_it, after_it]) == LeakyBucket((NOW + 20, NOW + 20))
+
+
+def test_a_bucket_keeps_as_many_failures_as_an_item_may_hold() -> None:
+    """The latest."""
+    full = EMPTY
+    for n in range(MOST_FAILURES + 7):
+        full = full.add(NOW + n)
+    assert full.failures == tuple(NOW + n for n in range(7, MOST_FAILURES + 7))
+
+
+moments = st.integers(NOW, NOW + 50)
+calls = st.builds(lambda began, lasted, failed: Outcome(began, began + lasted, failed), moments, st.integers(0, 9),
+                  st.booleans())  # fmt: skip
+buckets = st.builds(
+    lambda failures, leaked: LeakyBucket(tuple(sorted(failures)), leaked if failures else 0),
+    st.lists(moments, max_size=9),
+    st.integers(0, 1),
+)
+
+
+@given(buckets, moments, moments)
+def test_a_failure_never_lowers_the_level(held: LeakyBucket, began: int, well: int) -> None:
+    """Whatever went well before, as long as it was before all that counts."""
+    start = min((well, *held.failures))
+    told = [Outcome(start, start, failed=False)] * 5 + [Outcome(began, began + 60, failed=True)]
+    assert level(held) <= level(held.after(POLICY, told)) <= level(held) + 1
+
+
+@given(buckets, st.lists(calls, max_size=20))
+def test_a_bucket_holds_no_failure_that_never_was(held: LeakyBucket, told: list[Outcome]) -> None:
+    """In order, none negative, and a success never adds one."""
+    after = held.after(POLICY, told)
+    failed = sorted([*held.failures, *(call.ended for call in told if call.failed)])
+    assert list(after.failures) == sorted(after.failures)
+    assert all(failed.count(each) >= after.failures.count(each) for each in after.failures)
+    assert 0 <= after.leaked < POLICY.successes_per_failure
+    assert after.failures or not after.leaked
+
+
+@given(buckets, st.integers(0, 700 * SECOND))
+def test_whatever_opens_it_was_suspect(held: LeakyBucket, later: int) -> None:
     """Nobody can pass unasked where the circuit may have opened."""
-    now = NOW + later * HALF
-    assert is_suspect(POLICY, held, now) or not should_open(POLICY, held, now)
-
-
-@given(windows, windows)
-def test_counts_told_now_are_all_in_the_window(held: Window, told: Window) -> None:
-    """Whichever clock is ahead."""
-    together = held.plus(told)
-    assert together.slot == max(held.slot, told.slot)
-    assert together.total == held.at(told.slot).total + told.total
-
-
-@given(windows, st.integers(SLOT, SLOT + 8))
-def test_a_window_only_loses_by_time(held: Window, slot: int) -> None:
-    """And has nothing left two halves later."""
-    later = held.at(slot)
-    assert later.total.calls <= held.total.calls
-    assert (later.total == Counts()) or slot < held.slot + 2
+    assert is_suspect(POLICY, held, NOW + later) or not should_open(POLICY, held, NOW + later)
 
 
 def test_a_full_turn() -> None:
@@ -113,12 +159,12 @@ def test_a_full_turn() -> None:
     assert probing.probe_due == NOW + 1 + 20 * SECOND
     assert opened(probing, POLICY, NOW + 2).open_until == NOW + 2 + 30 * SECOND
     well = closed(probing, NOW + 2)
-    assert well == Snapshot("closed", 3, NOW + 2, window=EMPTY)
+    assert well == Snapshot("closed", 3, NOW + 2, bucket=EMPTY)
     assert well.probe_due is None
 
 
 ALL = [
-    Snapshot("closed", 4, NOW, window=window(3, 1)),
+    Snapshot("closed", 4, NOW, bucket=LeakyBucket((NOW,), 1), revision=3),
     opened(NEW, POLICY, NOW),
     half_opened(opened(NEW, POLICY, NOW), POLICY, NOW, "me"),
     commanded(NEW, "open", POLICY, NOW),

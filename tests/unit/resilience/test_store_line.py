@@ -7,7 +7,7 @@ from time import sleep
 import pytest
 
 from shared.clock import monotonic
-from shared.resilience.circuit import NEW, Snapshot, Window, half_opened, opened
+from shared.resilience.circuit import NEW, Snapshot, half_opened, opened
 from shared.resilience.circuit_store import Conversation, StoreUnavailable, Written
 from shared.resilience.store_line import StoreLine
 from tests.breakers import EMAIL, Dependency, Time, attempt, breaker
@@ -33,10 +33,6 @@ class Gated(InMemoryCircuits):
     def read(self, name: str) -> Snapshot:
         self._wait()
         return super().read(name)
-
-    def add(self, name: str, seen: Snapshot, told: Window) -> Written:
-        self._wait()
-        return super().add(name, seen, told)
 
     def change(self, name: str, seen: Snapshot, to: Snapshot) -> Written:
         self._wait()

@@ -25,13 +25,21 @@ def test_the_environment_changes_what_it_names() -> None:
     assert settings.circuit("storage") == DEFAULT_CIRCUITS["storage"]
 
 
+def test_counts_of_a_circuit_are_whole_numbers() -> None:
+    """Also where JSON's writer made 9.0 of 9."""
+    settings = Settings.from_environ({"CIRCUITS": '{"email": {"failures": 9.0, "successes_per_failure": 3.0}}'})
+    policy = settings.circuit("email")
+    assert (repr(policy.failures), repr(policy.successes_per_failure)) == ("9", "3")
+
+
 @pytest.mark.parametrize(
     "circuits",
     ['{"database": {"failures": 9}}', '{"email": {"failure": 9}}', '{"email": {"name": 9}}',
-     '{"email": {"failures": 0}}', '{"email": {"open_s": "long"}}', '{"email": 9}'],
+     '{"email": {"failures": 0}}', '{"email": {"failures": 4.5}}', '{"email": {"failure_ratio": 0.3}}',
+     '{"email": {"open_s": "long"}}', '{"email": 9}'],
 )  # fmt: skip
 def test_a_circuit_that_can_not_be_is_refused(circuits: str) -> None:
-    """An unknown circuit, an unknown tunable, a number that means nothing."""
+    """An unknown circuit, an unknown tunable, one of an earlier release, a number that means nothing."""
     with pytest.raises(ValidationError):
         Settings.from_environ({"CIRCUITS": circuits})
 

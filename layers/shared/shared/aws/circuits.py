@@ -1,12 +1,14 @@
 """The fleet's circuits in the state table, an item each: the only place that knows their format.
 
-pk `circuit#<name>`   state generation [since] [open_until] [holder lease_until] [forced]
-                      slot calls failures slow calls_before failures_before slow_before
+pk `circuit#<name>`   state generation revision [since] [open_until] [holder lease_until] [forced]
+                      failed_at leaked
 
-Times are epoch microseconds. `slot` numbers the half-window of the first three counts, the others are those of the one
-before. No item: closed, and nothing ever failed. They have no `expires_at`: a generation must never begin anew.
+Times are epoch microseconds. `failed_at` lists when the failures that count ended, oldest first; `leaked` successes
+have been counted against the first of them. No item: closed, and nothing ever failed. Items have no `expires_at`: a
+generation must never begin anew. An item of an earlier release has no `revision`, and counts of half-windows which
+are not read: it is a circuit with no failures.
 
-Needs GetItem, PutItem and UpdateItem on the table.
+Needs GetItem and PutItem on the table.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.aws.failures import AWS_ERRORS, error_code
-from shared.resilience.circuit import NEW, Counts, Snapshot, Window
+from shared.resilience.circuit import NEW, LeakyBucket, Snapshot
 from shared.resilience.circuit_store import StoreUnavailable, Written
 
 if TYPE_CHECKING:
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
     Attributes = dict[str, UniversalAttributeValueTypeDef]
 
 _LOST_CONDITION = "ConditionalCheckFailedException"
-_SAME_GENERATION = "generation = :generation"
-_COUNTS = ("calls", "failures", "slow")
 
 
 class DynamoDbCircuits:
@@ -46,40 +46,17 @@ class DynamoDbCircuits:
             raise StoreUnavailable(_code(error)) from None
         return snapshot_of(answer.get("Item"))
 
-    def add(self, name: str, seen: Snapshot, told: Window) -> Written:
-        """See CircuitStore.add."""
-        unchanged, values = _unchanged(seen)
-        values |= {
-            ":closed": {"S": "closed"},
-            ":generation": _number(seen.generation),
-            ":slot": _number(max(told.slot, seen.window.slot)),
-            **_counts(":now_{}", told.current),
-            **_counts(":before_{}", told.previous),
-        }
-        try:
-            answer = self._client.update_item(
-                TableName=self._table,
-                Key=_key(name),
-                UpdateExpression=f"SET #state = :closed, generation = :generation, #slot = :slot, {_sums(seen, told)}",
-                ConditionExpression=unchanged,
-                ExpressionAttributeNames={"#state": "state", "#slot": "slot"},
-                ExpressionAttributeValues=values,
-                ReturnValues="ALL_NEW",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
-        except AWS_ERRORS as error:
-            return _lost(error)
-        return Written(done=True, now=snapshot_of(answer["Attributes"]))
-
     def change(self, name: str, seen: Snapshot, to: Snapshot) -> Written:
         """See CircuitStore.change."""
-        unwritten = "attribute_not_exists(pk) OR " if seen.generation == 0 else ""
         try:
             self._client.put_item(
                 TableName=self._table,
                 Item={**_key(name), **_attributes(to)},
-                ConditionExpression=unwritten + _SAME_GENERATION,
-                ExpressionAttributeValues={":generation": _number(seen.generation)},
+                ConditionExpression=f"{_is('generation', seen.generation)} AND {_is('revision', seen.revision)}",
+                ExpressionAttributeValues={
+                    ":generation": _number(seen.generation),
+                    ":revision": _number(seen.revision),
+                },
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except AWS_ERRORS as error:
@@ -107,25 +84,24 @@ def snapshot_of(item: Mapping[str, Any] | None) -> Snapshot:
         open_until=number("open_until"),
         holder=item["holder"]["S"] if "holder" in item else None,
         lease_until=number("lease_until"),
-        window=Window(
-            slot=number("slot"),
-            current=Counts(*(number(name) for name in _COUNTS)),
-            previous=Counts(*(number(f"{name}_before") for name in _COUNTS)),
+        bucket=LeakyBucket(
+            failures=tuple(int(each["N"]) for each in item["failed_at"]["L"]) if "failed_at" in item else (),
+            leaked=number("leaked"),
         ),
+        revision=number("revision"),
         forced="forced" in item,
     )
 
 
 def _attributes(circuit: Snapshot) -> Attributes:
-    window = circuit.window
     attributes: Attributes = {
         "state": {"S": circuit.state},
         "generation": _number(circuit.generation),
         "open_until": _number(circuit.open_until),
         "lease_until": _number(circuit.lease_until),
-        "slot": _number(window.slot),
-        **_counts("{}", window.current),
-        **_counts("{}_before", window.previous),
+        "revision": _number(circuit.revision),
+        "failed_at": {"L": [_number(ended) for ended in circuit.bucket.failures]},
+        "leaked": _number(circuit.bucket.leaked),
     }
     if circuit.since is not None:
         attributes["since"] = _number(circuit.since)
@@ -136,23 +112,9 @@ def _attributes(circuit: Snapshot) -> Attributes:
     return attributes
 
 
-def _unchanged(seen: Snapshot) -> tuple[str, Attributes]:
-    """That nobody has moved the circuit, or gone on to another half-window."""
-    if seen == NEW:
-        return "attribute_not_exists(pk)", {}
-    return f"{_SAME_GENERATION} AND #slot = :seen", {":seen": _number(seen.window.slot)}
-
-
-def _sums(seen: Snapshot, told: Window) -> str:
-    """What becomes of the counts: they stay where they are, are those before, or are too old to be kept."""
-    passed = told.slot - seen.window.slot
-    if seen == NEW or passed > 1:
-        sums = [f"{name} = :now_{name}, {name}_before = :before_{name}" for name in _COUNTS]
-    elif passed == 1:
-        sums = [f"{name} = :now_{name}, {name}_before = {name} + :before_{name}" for name in _COUNTS]
-    else:
-        sums = [f"{name} = {name} + :now_{name}, {name}_before = {name}_before + :before_{name}" for name in _COUNTS]
-    return ", ".join(sums)
+def _is(name: str, value: int) -> str:
+    """Return the condition that an attribute has the value `:name`; one that was never written is 0."""
+    return f"{name} = :{name}" if value else f"(attribute_not_exists({name}) OR {name} = :{name})"
 
 
 def _lost(error: ClientError | BotoCoreError) -> Written:
@@ -169,11 +131,6 @@ def _code(error: ClientError | BotoCoreError) -> str:
 
 def _key(name: str) -> Attributes:
     return {"pk": {"S": pk_of(name)}}
-
-
-def _counts(names: str, counts: Counts) -> Attributes:
-    values = (counts.calls, counts.failures, counts.slow)
-    return {names.format(name): _number(value) for name, value in zip(_COUNTS, values, strict=True)}
 
 
 def _number(value: int) -> UniversalAttributeValueTypeDef:

@@ -1,20 +1,20 @@
 """The circuit breaker of one execution environment: lets calls pass as the fleet's circuit says, and tells it of them.
 
-While all is well nothing is written, and the circuit is read once in `refresh_s` at most. A failure or a slow call
-is told at once, and with it the successes since the last telling, so that the fleet counts as one; and while the
-counts are such that it may be about to open, nobody calls without having asked. Where the store
+While all is well nothing is written, and the circuit is read once in `refresh_s` at most. A failed or slow call is
+written to the shared store immediately, so that all environments share one count; while a failure counts, nobody calls
+without having asked, and the successes that make it count no more are written too. Where the store
 is out of reach an environment goes on by what it knew and by what it sees itself: closed goes on serving, open stays
 open, and the policy holds for this environment alone.
 """
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from threading import Lock
 from typing import TypeVar
 
-from shared.resilience.circuit import EMPTY, Policy, Snapshot, Window, closed, half_opened, micros, opened
-from shared.resilience.circuit_store import CircuitStore, Conversation, Flight, StoreUnavailable, Written
+from shared.resilience.circuit import Outcome, Policy, Snapshot, closed, half_opened, micros, opened
+from shared.resilience.circuit_store import Conversation, Flight, StoreUnavailable, Written
 from shared.resilience.gcra import SECOND
 from shared.resilience.knowledge import Knowledge
 from shared.resilience.store_line import Line
@@ -27,8 +27,9 @@ T = TypeVar("T")
 #   circuit_result_ignored {circuit, generation}    a call of an older generation came to its end
 Observer = Callable[[str, Mapping[str, object]], None]
 
-# Other environments write in the same moment; each lost try shows what they left.
-TELL_TRIES = 5
+# Other environments write in the same moment; each lost try shows what they left. Four failures come before the one
+# that opens the circuit, and successes in between.
+TELL_TRIES = 10
 # A probe is soon decided, and a store that was late is soon back: who waits for either asks again after this.
 ASK_AGAIN_S = 5.0
 # The next call knows more: an answer of the store's is on its way.
@@ -138,10 +139,11 @@ class CircuitBreaker:
             now = self._now()
             belongs = self._belongs(permit)
             if belongs:
-                self._known.results.count(now, failed=failed, slow=slow)
+                self._known.results.count(now - round(seconds * SECOND), now, failed=failed or slow)
+            suspect = self._known.seen.bucket.failures
         if not belongs:
             self._ignore(permit)
-        elif failed or slow:
+        elif failed or slow or suspect:
             self._tell_or_fall_back(now, permit.patience_s)
 
     # ---- before a call ----------------------------------------------------------------------------------------------
@@ -151,7 +153,7 @@ class CircuitBreaker:
             now = self._now()
             if self._known.is_fresh(now):
                 return 0.0
-            begin = self._tell if self._known.to_tell(now) else self._look
+            begin = self._look if self._known.to_tell(now) is None else self._tell
         return self._line.talk(begin, self._line.patience_s)
 
     def _permit(self, patience_s: float) -> Permit | None:
@@ -198,7 +200,9 @@ class CircuitBreaker:
 
     def _tell_or_fall_back(self, now: int, patience_s: float) -> None:
         """Tell the fleet; where that was not to be had in time, open for this environment if it has seen enough."""
-        if self._known.to_tell(now):
+        with self._lock:
+            told = self._known.to_tell(now) is None
+        if not told:
             self._line.talk(self._tell, patience_s)
         with self._lock:
             alone = self._known.open_alone(now) if self._known.should_open(now) else None
@@ -234,16 +238,14 @@ class CircuitBreaker:
         yield from self._judge()
 
     def _tell(self) -> Conversation:
-        """Add to the fleet's window, and open the circuit where that is one too many."""
+        """Write what the fleet has not been told, and open the circuit where that is one failure too many."""
         if self._known.as_of is None:
             yield from self._look()
         for _ in range(TELL_TRIES):
             with self._lock:
-                now = self._now()
-                seen, told, needed = self._known.seen, self._known.results.window(now), self._known.to_tell(now)
-            if not needed:
-                break
-            if (yield from self._flown(partial(_adding, self.name, seen, told), told)).done:
+                seen, told = self._known.seen, self._known.results.untold()
+                to = self._known.to_tell(self._now())
+            if to is None or (yield from self._write(seen, to, told)):
                 break
         yield from self._judge()
 
@@ -265,11 +267,16 @@ class CircuitBreaker:
             yield from self._move(seen, opened(seen, self._policy, now))
 
     def _move(self, seen: Snapshot, to: Snapshot) -> Conversation:
-        written = yield from self._flown(lambda store: store.change(self.name, seen, to))
-        if written.done:
-            self._emit(to)
+        yield from self._write(seen, to)
 
-    def _flown(self, flight: Flight, told: Window = EMPTY) -> Generator[Flight, Written, Written]:
+    def _write(self, seen: Snapshot, to: Snapshot, told: Collection[Outcome] = ()) -> Generator[Flight, Written, bool]:
+        """Write what the circuit becomes, and return whether that was done."""
+        written = yield from self._flown(lambda store: store.change(self.name, seen, to), told)
+        if written.done and to.generation != seen.generation:
+            self._emit(to)
+        return written.done
+
+    def _flown(self, flight: Flight, told: Collection[Outcome] = ()) -> Generator[Flight, Written, Written]:
         """Fly, and know what the store said (it may have taken what it was `told`), or that it said nothing."""
         asked = self._now()
         try:
@@ -280,9 +287,9 @@ class CircuitBreaker:
             self._observer("circuit_store_unavailable", {"circuit": self.name, "error": error.code})
             raise
         with self._lock:
-            self._known.learn(written.now, asked)
             if written.done:
                 self._known.results.forget(told)
+            self._known.learn(written.now, asked)
             self._pass = self._ready(asked)
         return written
 
@@ -292,7 +299,3 @@ class CircuitBreaker:
             return None
         permit = Permit(seen.generation, as_of, self._line.patience_s)
         return as_of, as_of + micros(self._policy.refresh_s), permit
-
-
-def _adding(name: str, seen: Snapshot, told: Window, store: CircuitStore) -> Written:
-    return store.add(name, seen, told)

@@ -4,9 +4,9 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Protocol
 
-from shared.resilience.circuit import Command, Policy, Snapshot, Window, commanded
+from shared.resilience.circuit import Command, Policy, Snapshot, commanded
 
-# Each lost try means that another move was made in the same moment; operators meet one, hardly ever two.
+# Each lost try means that another write was made in the same moment; operators meet one or two of them.
 FORCE_TRIES = 10
 
 
@@ -33,12 +33,8 @@ class CircuitStore(Protocol):
         """The circuit as it is; NEW where it never was written."""
         ...
 
-    def add(self, name: str, seen: Snapshot, told: Window) -> Written:
-        """Add to a closed circuit's window, unless its generation or half-window is no longer the one `seen`."""
-        ...
-
     def change(self, name: str, seen: Snapshot, to: Snapshot) -> Written:
-        """Make the circuit `to`, unless its generation is no longer the one `seen`."""
+        """Make the circuit `to`, unless its generation or its revision is no longer the one `seen`."""
         ...
 
 

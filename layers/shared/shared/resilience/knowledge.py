@@ -5,14 +5,15 @@ Not thread-safe by itself. It stands still between what is learned: every look a
 
 from shared.resilience.circuit import (
     NEW,
+    LeakyBucket,
     Policy,
     Snapshot,
     closed,
+    counted,
     half_opened,
     is_suspect,
     micros,
     opened,
-    should_open,
 )
 from shared.resilience.results import Results
 
@@ -24,7 +25,7 @@ class Knowledge:
 
     def __init__(self, policy: Policy, born: int) -> None:
         self.policy = policy
-        self.results = Results(policy)
+        self.results = Results()
         self.seen = NEW
         self.as_of: int | None = None
         self.alone: Snapshot | None = None
@@ -45,6 +46,10 @@ class Knowledge:
         if not (same if known else seen.state == "closed" and (seen.since or 0) <= self._born):
             self.results.clear()
         self.seen, self.as_of, self.alone, self._lost_at = seen, as_of, None, None
+        self.results.learn(seen.bucket)
+        if is_suspect(self.policy, seen.bucket, as_of) and self.to_tell(as_of) is None:
+            # Who calls although failures are known has no earlier success to set against them.
+            self.results.forget_until(as_of)
 
     def lose(self, now: int) -> None:
         """The store did not answer."""
@@ -56,7 +61,7 @@ class Knowledge:
         if self.as_of is None or self.alone is not None or not 0 <= now - self.as_of < self._refresh:
             return False
         seen = self.seen
-        return seen.state != "closed" or seen.forced or not is_suspect(self.policy, seen.window, now)
+        return seen.state != "closed" or seen.forced or not is_suspect(self.policy, seen.bucket, now)
 
     def is_blind(self, now: int) -> bool:
         """Whether there is nothing to act on but this."""
@@ -84,19 +89,28 @@ class Knowledge:
             return self.standing.state == "closed" and (self.standing.since or 0) <= began
         return generation == self.standing.generation and alone == (self.alone is not None)
 
-    def to_tell(self, now: int) -> bool:
-        """Whether the fleet is to hear of results: of any trouble, and of successes where there is trouble."""
-        seen, untold = self.seen, self.results.window(now)
-        if seen.state != "closed" or seen.forced or untold.total.calls == 0:
-            return False
-        return untold.total.troubled or seen.window.at(untold.slot).total.troubled
+    def to_tell(self, now: int) -> Snapshot | None:
+        """Return the circuit that the fleet is to have on account of untold results; None where they change nothing.
+
+        A success changes nothing while no failure counts: then nothing is written.
+        """
+        seen = self.seen
+        if seen.state != "closed" or seen.forced:
+            return None
+        bucket = self._bucket(seen, now)
+        if bucket == seen.bucket.recent(self.policy, now):
+            return None
+        return opened(seen, self.policy, now) if bucket.is_full(self.policy) else counted(seen, bucket)
 
     def should_open(self, now: int) -> bool:
         """Whether the closed circuit that counts here has seen enough."""
         standing = self.standing
         if standing.state != "closed" or standing.forced:
             return False
-        return should_open(self.policy, standing.window.plus(self.results.window(now)), now)
+        return self._bucket(standing, now).is_full(self.policy)
+
+    def _bucket(self, circuit: Snapshot, now: int) -> LeakyBucket:
+        return circuit.bucket.recent(self.policy, now).after(self.policy, self.results.untold())
 
     def probe_alone(self, now: int) -> Snapshot:
         """Half open, for this environment."""

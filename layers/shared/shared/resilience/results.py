@@ -1,45 +1,48 @@
 """How an environment's calls ended, as far as the fleet has not been told."""
 
-from shared.resilience.circuit import NOTHING, Counts, Policy, Window
+from collections import deque
+from collections.abc import Collection
+
+from shared.resilience.circuit import LeakyBucket, Outcome
+
+# More than this changes no bucket of the default policy; it bounds what an environment keeps while the table is gone.
+MOST_OUTCOMES = 256
 
 
 class Results:
-    """Counts of this half-window and the one before; not thread-safe by itself. Counting is on every call's way."""
+    """Outcomes in the order in which they ended; not thread-safe by itself. Counting is on every call's way."""
 
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
-        self._slot = 0
-        self._previous = NOTHING
-        self._calls = self._failures = self._slow = 0
+    def __init__(self) -> None:
+        self._outcomes: deque[Outcome] = deque(maxlen=MOST_OUTCOMES)
+        self._last_failure = 0
 
-    def count(self, now: int, *, failed: bool, slow: bool) -> None:
-        """Count one call that ended now."""
-        slot = self._policy.slot(now)
-        if slot != self._slot:
-            self._become(self.window(now))
-        self._calls += 1
+    def count(self, began: int, ended: int, *, failed: bool) -> None:
+        """Count one call. A success is later than every failure that is known by now, whatever the clocks say."""
         if failed:
-            self._failures += 1
-        if slow:
-            self._slow += 1
+            self._last_failure = max(self._last_failure, ended)
+        elif ended <= self._last_failure:
+            ended = self._last_failure + 1
+        self._outcomes.append(Outcome(began, ended, failed))
 
-    def window(self, now: int) -> Window:
-        """What is counted, as of now."""
-        return self._counted().at(self._policy.slot(now))
+    def untold(self) -> tuple[Outcome, ...]:
+        """Return what is counted."""
+        return tuple(self._outcomes)
 
-    def forget(self, told: Window) -> None:
+    def learn(self, bucket: LeakyBucket) -> None:
+        """Know these failures: successes from now on are later."""
+        if bucket.failures:
+            self._last_failure = max(self._last_failure, bucket.failures[-1])
+
+    def forget(self, told: Collection[Outcome]) -> None:
         """Take away what was told; calls may have ended since."""
-        left = self._counted().at(told.slot)
-        gone = told.at(left.slot)
-        self._become(Window(left.slot, left.current - gone.current, left.previous - gone.previous))
+        gone = set(map(id, told))
+        self._outcomes = deque((each for each in self._outcomes if id(each) not in gone), MOST_OUTCOMES)
+
+    def forget_until(self, moment: int) -> None:
+        """Take away what ended until then."""
+        while self._outcomes and self._outcomes[0].ended <= moment:
+            self._outcomes.popleft()
 
     def clear(self) -> None:
         """Forget all."""
-        self._become(Window(self._slot))
-
-    def _counted(self) -> Window:
-        return Window(self._slot, Counts(self._calls, self._failures, self._slow), self._previous)
-
-    def _become(self, window: Window) -> None:
-        self._slot, self._previous = window.slot, window.previous
-        self._calls, self._failures, self._slow = window.current.calls, window.current.failures, window.current.slow
+        self._outcomes.clear()
