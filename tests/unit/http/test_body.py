@@ -52,6 +52,15 @@ def test_a_key_that_stands_twice_is_named() -> None:
     assert (refusal.name, refusal.errors[0].pointer) == ("invalid-request", "/email")
 
 
+@pytest.mark.parametrize("raw", [b"{%s}", b'{"name": [{%s}]}'], ids=["at the top", "within"])
+def test_an_object_of_more_members_than_any_input_is_not_looked_at(raw: bytes) -> None:
+    """100 are read, and 101 refused as one mistake."""
+    members = [f'"m{n}": 1'.encode() for n in range(101)]
+    assert read_json(raw % b",".join(members[:100]))
+    refusal = refused(raw % b",".join(members))
+    assert (refusal.name, len(refusal.errors), refusal.errors[0].pointer) == ("invalid-request", 1, "")
+
+
 @pytest.mark.parametrize("raw", [rb'{"name": "\ud800"}', rb'{"name": ["ok", {"x": "\udfffz"}]}'])
 def test_half_a_surrogate_pair_is_named(raw: bytes) -> None:
     """It is no text: it could be stored nowhere and sent back to no one."""

@@ -15,11 +15,21 @@ M = TypeVar("M", bound=BaseModel)
 MAX_BODY_BYTES = 256 * 1024
 
 
+# No input has a tenth as many. Beyond them nothing is looked at: each unknown member would cost an error of its own.
+MAX_MEMBERS = 100
+
+
 class _Duplicate(ValueError):
     pass
 
 
+class _TooManyMembers(ValueError):
+    pass
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MAX_MEMBERS:
+        raise _TooManyMembers
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
@@ -40,6 +50,8 @@ def read_json(raw: bytes) -> dict[str, Any]:
         value = json.loads(raw.decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_constant)
     except _Duplicate as error:
         raise _invalid(FieldError(pointer([str(error)]), "stands more than once")) from None
+    except _TooManyMembers:
+        raise _invalid(FieldError("", f"holds an object of more than {MAX_MEMBERS} members")) from None
     except (ValueError, RecursionError):
         raise Refusal("malformed-request") from None
     if not isinstance(value, dict):

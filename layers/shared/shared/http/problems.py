@@ -13,6 +13,10 @@ URN = "urn:interdomestik:problem:"
 MEDIA_TYPE = "application/problem+json"
 
 
+# A form has fewer fields, and a client that sends more mistakes learns from the first ones.
+MAX_ERRORS = 20
+MAX_POINTER_LENGTH = 200
+
 ABOUT_KEYS = "/docs#idempotency-keys"
 
 
@@ -109,7 +113,10 @@ CATALOGUE: Mapping[str, Kind] = {
 class FieldProblem(BaseModel):
     """One thing wrong with one field."""
 
-    pointer: str = Field(description="RFC 6901 JSON pointer into the body, or the name of a parameter or header")
+    pointer: str = Field(
+        description="RFC 6901 JSON pointer into the body, or the name of a parameter or header; a longer one is cut",
+        max_length=MAX_POINTER_LENGTH,
+    )
     detail: str
 
 
@@ -121,7 +128,7 @@ class Problem(BaseModel):
     status: int
     detail: str
     instance: str = Field(description="The request's id, as in X-Request-Id")
-    errors: list[FieldProblem] | None = None
+    errors: list[FieldProblem] | None = Field(default=None, max_length=MAX_ERRORS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +149,21 @@ def told(error: BaseException, instance: str) -> Told:
         "type": URN + (refusal.name if refusal.name in CATALOGUE else "internal"),
         "title": kind.title,
         "status": kind.status,
-        "detail": refusal.detail or kind.detail,
+        "detail": (refusal.detail or kind.detail) + _unlisted(refusal),
         "instance": instance,
     }
     if refusal.errors:
-        body["errors"] = [{"pointer": e.pointer, "detail": e.detail} for e in refusal.errors]
+        body["errors"] = [{"pointer": _shortened(e.pointer), "detail": e.detail} for e in refusal.errors[:MAX_ERRORS]]
     return Told(kind.status, refusal.headers, body, kind.page)
+
+
+def _unlisted(refusal: Refusal) -> str:
+    more = len(refusal.errors) - MAX_ERRORS
+    return f" {more} more of them are not listed." if more > 0 else ""
+
+
+def _shortened(pointer: str) -> str:
+    return pointer if len(pointer) <= MAX_POINTER_LENGTH else pointer[: MAX_POINTER_LENGTH - 1] + "…"
 
 
 def _as_refusal(error: BaseException) -> Refusal:

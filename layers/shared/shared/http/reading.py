@@ -51,6 +51,8 @@ def _charge_unreadable(refusal: Refusal, principal: str, wiring: Wiring) -> None
 def _call(operation: Operation, request: Request, caller: Caller | None, principal: str, wiring: Wiring) -> Call[Any]:
     key = _key(operation, request)
     ids = request.ids()
+    if operation.changes:
+        _refuse_encoding(request)
     value, plain = operation.read_input(request, wiring.clock())
     if_match = operation.precondition(request)
     scope = _scope(operation, caller)
@@ -69,6 +71,13 @@ def _key(operation: Operation, request: Request) -> str | None:
     if operation.key == "required":
         raise Refusal("idempotency-key-required")
     return None
+
+
+def _refuse_encoding(request: Request) -> None:
+    # What API Gateway unpacks arrives without the field; what it leaves alone is nothing that we unpack.
+    if request.body and request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        detail = "Send the body without a Content-Encoding."
+        raise Refusal("unsupported-media-type", detail=detail, headers={"Accept-Encoding": "identity"})
 
 
 def _principal(request: Request, caller: Caller | None, wiring: Wiring) -> str:
