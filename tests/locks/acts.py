@@ -95,6 +95,11 @@ class Stage:
         return claims_of(f"sub-{self.scene.staff}", "staff")
 
     @property
+    def admin(self) -> Mapping[str, str]:
+        """The admin's token."""
+        return claims_of(f"sub-{self.scene.admin}", "admin")
+
+    @property
     def member(self) -> Mapping[str, str]:
         """The member's token."""
         return claims_of(f"sub-{self.scene.member}", "member")
@@ -114,7 +119,7 @@ REGISTER, RENEW, CANCEL = (
 )
 CHANGE, CHANGE_OWN = "PATCH /members/{member_id}", "PATCH /members/me"
 APPLY, DECIDE, CHANGE_TERMS = "POST /agents", "POST /agents/{agent_id}/decision", "PATCH /agents/{agent_id}"
-DECIDE_COMMISSION = "POST /commissions/{commission_id}/decision"
+DECIDE_COMMISSION, PAY = "POST /commissions/{commission_id}/decision", "POST /payouts"
 SUBMIT, MOVE, ASSIGN = "POST /claims", "POST /claims/{claim_id}/transitions", "PUT /claims/{claim_id}/assignee"
 ANNOUNCE = "POST /claims/{claim_id}/documents"
 COMPLETE = "POST /claims/{claim_id}/documents/{document_id}/completion"
@@ -157,7 +162,7 @@ def _decide(stage: Stage, agent: UUID, decision: str) -> Reply:
 def _change_terms(stage: Stage) -> Reply:
     agent = stage.scene.agent
     version = stage.version("agents", agent)
-    return stage.call(ADMIN, CHANGE_TERMS, {"commission_rate": "0.25"}, if_match=version, agent_id=agent)
+    return stage.call(stage.admin, CHANGE_TERMS, {"commission_rate": "0.25"}, if_match=version, agent_id=agent)
 
 
 def _decide_commission(stage: Stage, decision: str) -> Reply:
@@ -224,6 +229,7 @@ ACTS: dict[str, Act] = {
     f"{CHANGE_TERMS} by an admin": _change_terms,
     f"{DECIDE_COMMISSION} to approve": lambda s: _decide_commission(s, "approve"),
     f"{DECIDE_COMMISSION} to void": lambda s: _decide_commission(s, "void"),
+    f"{PAY} by an admin": lambda s: s.call(s.admin, PAY, {"month": "2025-01"}),
     f"{SUBMIT} by its member": lambda s: s.call(s.member, SUBMIT, trouble()),
     f"{MOVE} by staff": lambda s: _move(s, s.staff, "verification"),
     f"{MOVE} by its member": lambda s: _move(s, s.member, "withdrawn"),

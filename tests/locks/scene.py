@@ -14,7 +14,8 @@ from tests.fakes.evidence import FakeEvidence
 
 # In the order in which transactions take rows: the key first, then as the domain says.
 ORDER = (
-    "idempotency_keys", "accounts", "agents", "members", "subscriptions", "agent_clients", "commissions", "claims",
+    "idempotency_keys", "accounts", "agents", "members", "subscriptions", "agent_clients", "commissions", "payouts",
+    "payout_statements", "claims",
     "claim_history", "documents", "outbox", "audit",
 )  # fmt: skip
 
@@ -36,7 +37,9 @@ class Scene:
     newcomer: UUID = field(default_factory=uuid7)  # waits for an identity
     lapsed: list[UUID] = field(default_factory=lambda: [uuid7() for _ in range(SEVERAL)])
     commission: UUID = field(default_factory=uuid7)  # the agent's, by the member
+    approved: list[UUID] = field(default_factory=lambda: [uuid7() for _ in range(SEVERAL)])  # commissions, to be paid
     staff: UUID = field(default_factory=uuid7)
+    admin: UUID = field(default_factory=uuid7)
     colleague: UUID = field(default_factory=uuid7)
     claims: list[UUID] = field(default_factory=lambda: [uuid7() for _ in range(SEVERAL)])  # the first is the member's
     document: UUID = field(default_factory=uuid7)
@@ -97,7 +100,7 @@ def _shuffled(ids: list[UUID], order: random.Random) -> list[UUID]:
 def _people(scene: Scene, insert: Insert, order: random.Random) -> None:
     roles = {
         scene.agent: "agent", scene.applicant: "agent", scene.rejected: "agent", scene.staff: "staff",
-        scene.colleague: "staff",
+        scene.colleague: "staff", scene.admin: "admin",
     }  # fmt: skip
     members = [scene.member, scene.newcomer, *_shuffled(scene.lapsed, order)]
     for person in (*roles, *members):
@@ -120,10 +123,13 @@ def _people(scene: Scene, insert: Insert, order: random.Random) -> None:
             ends_on=ends_on, price=35, currency="EUR",
         )  # fmt: skip
         insert("agent_clients", member_id=member, agent_id=scene.agent)
-    insert(
-        "commissions", id=scene.commission, agent_id=scene.agent, member_id=scene.member, subscription_id=uuid7(),
-        kind="new", period_starts_on="2025-01-01", rate="0.2", amount="7", currency="EUR",
-    )  # fmt: skip
+    for n, commission in enumerate([scene.commission, *_shuffled(scene.approved, order)]):
+        state = "pending" if commission == scene.commission else "approved"
+        insert(
+            "commissions", id=commission, agent_id=scene.agent, member_id=scene.member, subscription_id=uuid7(),
+            kind="new", period_starts_on="2025-01-01", earned_on=f"2025-01-0{n + 1}", rate="0.2", amount="7",
+            currency="EUR", state=state,
+        )  # fmt: skip
 
 
 def _cases(scene: Scene, insert: Insert, order: random.Random) -> None:

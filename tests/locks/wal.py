@@ -20,6 +20,7 @@ KEYS = {
     "idempotency_keys": "scope || ' ' || key",
     "agent_clients": "member_id",
     "claim_history": "claim_id || ' ' || version",
+    "payout_statements": "payout_id || ' ' || agent_id",
 }
 
 # A new row of these has nothing unique but the id we have made up: nobody can wait for it.

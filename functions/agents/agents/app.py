@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from agents import commissions, service
+from agents import commissions, payouts, service
 from agents.model import (
     AgentChange,
     AgentQuery,
@@ -15,6 +15,10 @@ from agents.model import (
     CommissionRecord,
     CommissionView,
     DecisionRequest,
+    PayoutRequest,
+    PayoutSummary,
+    PayoutView,
+    StatementView,
 )
 from agents.referral import referral_code
 from shared.errors import Refusal, Unavailable
@@ -140,9 +144,10 @@ def own_commissions(call: Call[PageQuery]) -> Answer:
 
 @api.get("/commissions", summary="List commissions", input=CommissionQuery, answer=Page[CommissionRecord], access=STAFF)
 def find_commissions(call: Call[CommissionQuery]) -> Answer:
-    """For staff: all, or those in one state or of one agent; newest first."""
-    listing = f"commissions {call.input.state} {call.input.agent}"
-    return page(call, listing, CommissionRecord, commissions.find, asked=call.input)
+    """For staff: all, or those in one state, of one agent, or earned in one month; newest first."""
+    asked = call.input
+    listing = f"commissions {asked.state} {asked.agent} {asked.month}"
+    return page(call, listing, CommissionRecord, commissions.find, asked=asked)
 
 
 @api.post(
@@ -167,6 +172,55 @@ def decide_commission(call: Call[CommissionDecisionRequest]) -> Answer:
         commissions.decide, commission_id, asked.decision, reason=asked.reason, sub=call.sub, actor=call.actor
     )
     return answered(CommissionRecord.model_validate(facts))
+
+
+@api.post(
+    "/payouts",
+    summary="Make a month's payout run",
+    input=PayoutRequest,
+    answer=PayoutSummary,
+    status=201,
+    access=ADMIN,
+    limit="claim-work",
+    refusals=("payout-too-early",),
+)
+def make_payout(call: Call[PayoutRequest]) -> Answer:
+    """Pays every commission that was earned by the month's end and is approved; a second run is the first one."""
+    facts = call.once(
+        payouts.make,
+        call.input.month,
+        payout_id=uuid7(),
+        today=call.wiring.today(),
+        sub=call.sub,
+        actor=call.actor,
+    )
+    payout = PayoutSummary.model_validate(facts)
+    return answered(payout, status=201, location=f"/api/payouts/{payout.id}")
+
+
+@api.get("/payouts", summary="List payout runs", input=PageQuery, answer=Page[PayoutSummary], access=ADMIN)
+def find_payouts(call: Call[PageQuery]) -> Answer:
+    """Newest first."""
+    return page(call, "payouts", PayoutSummary, payouts.find)
+
+
+@api.get("/payouts/{payout_id}", summary="Read a payout run", answer=PayoutView, access=ADMIN, refusals=("not-found",))
+def read_payout(call: Call[Nothing]) -> Answer:
+    """With a statement for each agent, its lines and their sum."""
+    return answered(PayoutView.model_validate(call.read(payouts.read, call.ids["payout_id"])))
+
+
+@api.get(
+    "/agents/me/statements",
+    summary="List your statements",
+    input=PageQuery,
+    answer=Page[StatementView],
+    access=AGENT,
+    refusals=("agent-not-active",),
+)
+def own_statements(call: Call[PageQuery]) -> Answer:
+    """What was paid, the latest run first; also to an agent who is suspended."""
+    return page(call, f"statements {call.sub}", StatementView, payouts.own_statements, sub=call.sub)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

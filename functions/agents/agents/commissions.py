@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from agents.model import CommissionDecision, CommissionQuery
+from agents.months import first_day_of
 from shared.outbox import Actor, record
 from shared.postgres.transaction import Pending, Row, Transaction
 from shared.sql import load_queries
@@ -15,7 +16,9 @@ DECIDED: dict[CommissionDecision, str] = {"approve": "commission.approved", "voi
 
 def find(tx: Transaction, asked: CommissionQuery, *, after: UUID, count: int) -> Pending[list[Row]]:
     """List commissions, newest first."""
-    return tx.all(SQL["commission_records"], state=asked.state, agent=asked.agent, after=after, count=count)
+    first_day = asked.month and first_day_of(asked.month)
+    filters = {"state": asked.state, "agent": asked.agent, "first_day": first_day}
+    return tx.all(SQL["commission_records"], after=after, count=count, **filters)
 
 
 def decide(

@@ -18,6 +18,8 @@ CommissionDecision = Literal["approve", "void"]
 
 # As many places as the database keeps of a rate.
 Rate = Annotated[str, Form(r"^(0(\.[0-9]{1,4})?|1(\.0{1,4})?)$", 'a rate from "0" to "1" with at most 4 places')]
+# Of this century: a month before it, or long after it, is a slip.
+Month = Annotated[str, Form(r"^20[0-9]{2}-(0[1-9]|1[0-2])$", "a month, like 2026-11")]
 Reason = Annotated[str, prose(2, 1000)]
 
 NOT_SENT: Any = None  # null itself is refused where the type doesn't allow it
@@ -121,6 +123,7 @@ class CommissionQuery(PageQuery):
 
     state: CommissionState | None = None
     agent: UUID | None = None
+    month: Month | None = None
 
 
 class CommissionDecisionRequest(Input):
@@ -145,7 +148,7 @@ class AgentRef(View):
 
 
 class CommissionRecord(View):
-    """A commission for staff."""
+    """A commission for staff; `earned_on` decides its month."""
 
     id: UUID
     kind: Literal["new", "renewal"]
@@ -153,8 +156,59 @@ class CommissionRecord(View):
     rate: str
     amount: str
     currency: str
+    earned_on: date
     period_starts_on: date
     agent: AgentRef
     member: MemberRef
     decision: DecisionView | None
+    statement_number: str | None
     created_at: datetime
+
+
+class PayoutRequest(Input):
+    """The month to pay."""
+
+    month: Month
+
+
+class StatementLine(View):
+    """One commission that was paid."""
+
+    commission_id: UUID
+    kind: Literal["new", "renewal"]
+    member_number: str
+    earned_on: date
+    rate: str
+    amount: str
+
+
+class StatementView(View):
+    """What one run pays one agent: `total` is the sum of its lines."""
+
+    number: str
+    payout_id: UUID
+    month: str
+    issued_on: date
+    agent: AgentRef
+    lines: list[StatementLine]
+    total: str
+    currency: str
+
+
+class PayoutSummary(View):
+    """A payout run: whom and what it pays all together."""
+
+    id: UUID
+    month: str
+    statement_count: int
+    commission_count: int
+    total: str
+    currency: str
+    made_by: UUID
+    created_at: datetime
+
+
+class PayoutView(PayoutSummary):
+    """A payout run with its statements, by their numbers."""
+
+    statements: list[StatementView]

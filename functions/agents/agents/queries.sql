@@ -119,6 +119,8 @@ SELECT c.id, to_jsonb(c) - 'agent_id' AS facts FROM commission_record c
 WHERE c.id < %(after)s
   AND (%(state)s::text IS NULL OR c.state = %(state)s)
   AND (%(agent)s::uuid IS NULL OR c.agent_id = %(agent)s)
+  AND (%(first_day)s::date IS NULL
+       OR c.earned_on >= %(first_day)s AND c.earned_on < %(first_day)s::date + interval '1 month')
 ORDER BY c.id DESC LIMIT %(count)s
 
 -- name: require_decider
@@ -165,3 +167,66 @@ FROM commission_moves m WHERE c.id = %(id)s AND m.from_state = c.state AND m.dec
 -- name: commission_after
 -- The commission as the transaction has left it.
 SELECT to_jsonb(c) - 'agent_id' AS facts FROM commission_record c WHERE c.id = %(id)s
+
+-- name: take_paid_agents
+-- The agents to be paid, in their turn: the statements' foreign key would take them out of it.
+SELECT FROM agents WHERE id IN (
+    SELECT agent_id FROM commissions WHERE state = 'approved' AND earned_on < %(first_day)s::date + interval '1 month')
+ORDER BY id FOR KEY SHARE
+
+-- name: pay_out
+-- The whole run, unless the month has one. One statement, so that locks, lines and sums are of the same commissions.
+WITH taken AS (
+    SELECT id, agent_id, amount, currency FROM commissions
+    WHERE state = 'approved' AND earned_on < %(first_day)s::date + interval '1 month'
+      AND NOT EXISTS (SELECT FROM payouts WHERE month = %(first_day)s)
+    ORDER BY id FOR NO KEY UPDATE
+), payout AS (
+    INSERT INTO payouts (id, month, made_by)
+    SELECT %(id)s, %(first_day)s, account_of(%(sub)s) FROM (SELECT count(*) FROM taken) AS locked
+    ON CONFLICT ON CONSTRAINT payouts_month_key DO NOTHING
+    RETURNING id
+), statements AS (
+    INSERT INTO payout_statements (payout_id, agent_id, issued_on, total, currency)
+    SELECT p.id, t.agent_id, %(today)s::date, sum(t.amount), t.currency FROM payout p CROSS JOIN taken t
+    GROUP BY p.id, t.agent_id, t.currency ORDER BY t.agent_id
+    RETURNING payout_id, agent_id)
+UPDATE commissions c SET state = 'paid', payout_id = s.payout_id, updated_at = now()
+FROM taken t JOIN statements s USING (agent_id)
+WHERE c.id = t.id
+
+-- name: record_payout
+-- The audit entries of a run that was made now, and of each commission that it paid.
+INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
+SELECT %(audit_id)s, 'payout.made', p.id, %(sub)s, %(request_id)s, jsonb_build_object('month', p.month)
+FROM payout_view p WHERE p.id = %(id)s
+UNION ALL
+SELECT gen_random_uuid(), 'commission.paid', c.id, %(sub)s, %(request_id)s, jsonb_build_object('payout_id', c.payout_id)
+FROM commissions c WHERE c.payout_id = %(id)s
+
+-- name: payout_of_month
+-- The run of a month.
+SELECT to_jsonb(p) - 'first_day' AS facts FROM payout_view p WHERE p.first_day = %(first_day)s
+
+-- name: payouts
+-- A page of runs.
+SELECT p.id, to_jsonb(p) - 'first_day' AS facts FROM payout_view p
+WHERE p.id < %(after)s ORDER BY p.id DESC LIMIT %(count)s
+
+-- name: payout
+-- A run with its statements, by their numbers.
+SELECT to_jsonb(p) - 'first_day' || jsonb_build_object('statements', coalesce(
+    (SELECT jsonb_agg(to_jsonb(s) - 'agent_id' ORDER BY s.number) FROM statement_view s WHERE s.payout_id = p.id),
+    '[]')) AS facts
+FROM payout_view p WHERE p.id = %(id)s
+
+-- name: require_approved_once
+-- Statements are open to agents who were approved, also while they are suspended: what was paid is their business.
+SELECT require(EXISTS (
+    SELECT FROM agents WHERE id = account_of(%(sub)s) AND state IN ('active', 'suspended')), 'agent-not-active')
+
+-- name: own_statements
+-- A page of an agent's statements, by the runs' ids.
+SELECT s.payout_id AS id, to_jsonb(s) - 'agent_id' AS facts FROM statement_view s
+WHERE s.agent_id = account_of(%(sub)s) AND s.payout_id < %(after)s
+ORDER BY s.payout_id DESC LIMIT %(count)s

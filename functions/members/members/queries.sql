@@ -36,14 +36,16 @@ INSERT INTO agent_clients (member_id, agent_id)
 SELECT m.id, m.agent_id FROM members m WHERE m.id = %(member_id)s AND m.agent_id IS NOT NULL
 
 -- name: insert_commission
--- What the agent earns by the period that begins: the agent's own rate, else the usual one.
-INSERT INTO commissions (id, agent_id, member_id, subscription_id, kind, period_starts_on, rate, amount, currency)
-SELECT %(id)s, g.id, s.member_id, s.id, %(kind)s, s.ends_on - interval '1 year',
+-- What the agent earns by the period that begins: the agent's own rate, else the usual one. One who is suspended earns
+-- too: it can be approved once they are active again.
+INSERT INTO commissions (id, agent_id, member_id, subscription_id, kind, earned_on, period_starts_on, rate, amount,
+                         currency)
+SELECT %(id)s, g.id, s.member_id, s.id, %(kind)s, %(today)s::date, s.ends_on - interval '1 year',
        coalesce(g.commission_rate, %(rate)s), round(s.price * coalesce(g.commission_rate, %(rate)s), 2), s.currency
 FROM agent_clients c
 JOIN agents g ON g.id = c.agent_id
 JOIN subscriptions s ON s.member_id = c.member_id
-WHERE c.member_id = %(member_id)s AND g.state = 'active'
+WHERE c.member_id = %(member_id)s AND g.state IN ('active', 'suspended')
 
 -- name: member
 -- A member as staff, or that member, is told.

@@ -46,7 +46,7 @@ def register(
     tx.add(SQL["insert_member"], id=member_id, country=new.country, today=today, **agent)
     tx.add(SQL["insert_subscription"], id=uuid7(), member_id=member_id, plan=new.plan, today=today)
     tx.add(SQL["insert_agent_client"], member_id=member_id)
-    tx.add(SQL["insert_commission"], id=uuid7(), member_id=member_id, kind="new", rate=NEW_MEMBER_RATE)
+    tx.add(SQL["insert_commission"], id=uuid7(), member_id=member_id, kind="new", rate=NEW_MEMBER_RATE, today=today)
     enqueue(
         tx, identity(member_id, "member"), mail("member-welcome", to=member_id, subject_id=member_id, priority="high")
     )
@@ -83,7 +83,7 @@ def renew(tx: Transaction, member_id: UUID, whose: Whose, *, today: date, actor:
     tx.add(SQL["take_agent"], id=member_id)
     tx.add(SQL["next_version"], id=member_id, sub=whose.sub)
     tx.add(SQL["renew"], id=member_id, today=today)
-    tx.add(SQL["insert_commission"], id=uuid7(), member_id=member_id, kind="renewal", rate=RENEWAL_RATE)
+    tx.add(SQL["insert_commission"], id=uuid7(), member_id=member_id, kind="renewal", rate=RENEWAL_RATE, today=today)
     enqueue(tx, mail("membership-renewed", to=member_id, subject_id=member_id))
     record(tx, actor, "membership.renewed", member_id)
     return tx.answer(SQL["member"], **whose.params)

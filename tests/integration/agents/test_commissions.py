@@ -64,7 +64,10 @@ def put(blank: Blank, commission_id: str, state: str) -> None:
     """Write a state past all rules."""
     with psycopg.connect(blank.postgres.conninfo(user="postgres", dbname=blank.name)) as connection:
         connection.execute("SET session_replication_role = replica")
-        connection.execute("UPDATE commissions SET state = %s WHERE id = %s", (state, commission_id))
+        connection.execute(
+            "UPDATE commissions SET state = %s, payout_id = CASE WHEN %s = 'paid' THEN id END WHERE id = %s",
+            (state, state, commission_id),
+        )
 
 
 def decide(client: Client, commission_id: str, decision: str = "approve", reason: str = "As agreed.") -> Reply:

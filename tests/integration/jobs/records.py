@@ -28,12 +28,12 @@ class Records:
         )  # fmt: skip
         return account_id
 
-    def agent(self, *, language: str = "sq") -> UUID:
-        """A pending agent."""
+    def agent(self, *, language: str = "sq", state: str = "pending") -> UUID:
+        """An agent."""
         agent_id = self.account("agent", language=language)
         self.blank.rows(
-            "INSERT INTO agents (id, city, referral_code) VALUES (%s, 'Prizren', %s)",
-            agent_id, f"ARTA-{next(_serial):04}",
+            "INSERT INTO agents (id, state, city, referral_code) VALUES (%s, %s, 'Prizren', %s)",
+            agent_id, state, f"ARTA-R{next(_serial):03}",
         )  # fmt: skip
         return agent_id
 
@@ -50,19 +50,18 @@ class Records:
             self.blank.rows(f"UPDATE subscriptions SET {column} = %s WHERE member_id = %s", value, member_id)
         return member_id
 
-    def commission(self, **columns: Any) -> UUID:
-        """A pending commission of an active agent's for a member who has signed in; `columns` changes others."""
-        commission_id, agent_id, member_id = uuid7(), self.agent(), self.member()
-        self.blank.rows("UPDATE agents SET state = 'active' WHERE id = %s", agent_id)
+    def commission(
+        self, agent_id: UUID | None = None, *, amount: str = "7", state: str = "pending", earned_on: str = "2026-11-24"
+    ) -> UUID:
+        """A commission by a new client who has signed in, of an active agent's where none is named."""
+        commission_id, member_id = uuid7(), self.member()
         self.blank.rows("UPDATE accounts SET proven_at = now() WHERE id = %s", member_id)
         self.blank.rows(
-            "INSERT INTO commissions (id, agent_id, member_id, subscription_id, kind, period_starts_on, rate, amount,"
-            " currency) SELECT %s, %s, member_id, id, 'new', starts_on, 0.2, 7, 'EUR' FROM subscriptions"
-            " WHERE member_id = %s",
-            commission_id, agent_id, member_id,
+            "INSERT INTO commissions (id, agent_id, member_id, subscription_id, kind, earned_on, period_starts_on,"
+            " rate, amount, currency, state) SELECT %s, %s, member_id, id, 'new', %s, starts_on, 0.2, %s, 'EUR', %s"
+            " FROM subscriptions WHERE member_id = %s",
+            commission_id, agent_id or self.agent(state="active"), earned_on, amount, state, member_id,
         )  # fmt: skip
-        for column, value in columns.items():
-            self.blank.rows(f"UPDATE commissions SET {column} = %s WHERE id = %s", value, commission_id)
         return commission_id
 
     def claim(self, member_id: UUID, **columns: Any) -> UUID:

@@ -62,6 +62,12 @@ class World:
         resource, body = "/commissions/{commission_id}/decision", {"decision": "approve", "reason": "Checked."}
         return client, lambda: client.call("POST", resource, body, commission_id=str(made["id"]))
 
+    def pay(self) -> Prepared:
+        records = Records(self.blank)
+        records.commission(earned_on="2026-10-02", state="approved")
+        client = self.room(agents_api).as_(sign_in(self.blank, str(records.account("admin"))))
+        return client, lambda: client.call("POST", "/payouts", {"month": "2026-10"})
+
     def register(self) -> Prepared:
         client, (_, code) = self.room(members_api).as_(None), agent(self.blank)
         return client, lambda: client.call("POST", "/members", person(referral_code=code), key=f"key-{serial()}")
@@ -122,6 +128,7 @@ USE_CASES: dict[tuple[str, ...], tuple[Callable[[World], Prepared], int]] = {
     ("POST", "/agents/{agent_id}/decision"): (World.decide, 1),
     ("PATCH", "/agents/{agent_id}"): (World.change_terms, 1),
     ("POST", "/commissions/{commission_id}/decision"): (World.decide_commission, 1),
+    ("POST", "/payouts"): (World.pay, 1),
     ("POST", "/members"): (World.register, 1),
     ("POST", "/members/{member_id}/renewals"): (World.renew, 1),
     ("POST", "/members/{member_id}/cancellation"): (World.cancel, 1),

@@ -35,6 +35,7 @@ LIFTABLE: Mapping[str, str] = {
     "decision-not-allowed": "another decision about the agent",
     "own-commission": "a sign-in that is linked to another account",
     "commission-move-not-allowed": "another decision about the commission",
+    "payout-too-early": "the month's end",
     "commission-agent-not-active": "the agent's approval or reinstatement",
     "commission-member-not-proven": "the member's first sign-in",
     "membership-ended": "a renewal",

@@ -62,6 +62,7 @@ CATALOGUE: Mapping[str, Kind] = {
     "commission-move-not-allowed": Kind(
         409, "The commission's state does not allow this", "Read it again; paid and void are final."
     ),
+    "payout-too-early": Kind(409, "The month is not over", "Make its payout run once it has ended."),
     "commission-agent-not-active": Kind(
         409, "The commission's agent is not active", "Approve it once the agent is reinstated, or void it."
     ),

@@ -1,0 +1,44 @@
+"""Payout runs and statements: each use case queues its statements in an open transaction."""
+
+from datetime import date
+from uuid import UUID
+
+from agents.months import first_day_of, is_over
+from shared.errors import Refusal
+from shared.ids import uuid7
+from shared.outbox import Actor
+from shared.postgres.transaction import Pending, Row, Transaction
+from shared.sql import load_queries
+
+SQL = load_queries("agents")
+
+
+def make(tx: Transaction, month: str, *, payout_id: UUID, today: date, sub: str, actor: Actor) -> Pending[Row]:
+    """Pay what was earned by the end of a month and is approved; a month that has its run keeps it.
+
+    Refuses: payout-too-early, forbidden.
+    """
+    if not is_over(month, today):
+        raise Refusal("payout-too-early")
+    first_day = first_day_of(month)
+    tx.add(SQL["require_decider"], sub=sub)
+    tx.add(SQL["take_paid_agents"], first_day=first_day)
+    tx.add(SQL["pay_out"], id=payout_id, first_day=first_day, today=today, sub=sub)
+    tx.add(SQL["record_payout"], id=payout_id, audit_id=uuid7(), sub=sub, request_id=actor.request_id)
+    return tx.answer(SQL["payout_of_month"], first_day=first_day)
+
+
+def find(tx: Transaction, *, after: UUID, count: int) -> Pending[list[Row]]:
+    """List runs, newest first."""
+    return tx.all(SQL["payouts"], after=after, count=count)
+
+
+def read(tx: Transaction, payout_id: UUID) -> Pending[Row]:
+    """Return a run with its statements. Refuses: not-found."""
+    return tx.answer(SQL["payout"], id=payout_id)
+
+
+def own_statements(tx: Transaction, *, sub: str, after: UUID, count: int) -> Pending[list[Row]]:
+    """List an agent's statements, newest first. Refuses: agent-not-active."""
+    tx.add(SQL["require_approved_once"], sub=sub)
+    return tx.all(SQL["own_statements"], sub=sub, after=after, count=count)
