@@ -10,7 +10,7 @@ import pytest
 
 from shared.aws import clients
 from shared.aws.evidence import EvidenceStore, S3Evidence, StoredObject, content_disposition
-from shared.aws.failures import AwsFailure, Unavailable
+from shared.aws.failures import AwsFailure, OperatorNeeded, Unavailable
 from tests.contract.emulated import aws_at
 from tests.fakes.evidence import FakeEvidence
 from tests.services import Emulator, free_port
@@ -150,19 +150,28 @@ def test_links_and_forms_name_the_buckets_own_region() -> None:
     assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in link
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda s: s.head(KEY),
-        lambda s: s.first_bytes(KEY),
-        lambda s: s.copy(KEY, "claims/kept"),
-        lambda s: s.delete(KEY),
-    ],
-)
+CALLS: list[Callable[[EvidenceStore], object]] = [
+    lambda s: s.head(KEY),
+    lambda s: s.first_bytes(KEY),
+    lambda s: s.copy(KEY, "claims/kept"),
+    lambda s: s.delete(KEY),
+]
+
+
+@pytest.mark.parametrize("call", CALLS)
 def test_a_bucket_out_of_reach_is_unavailable(call: Callable[[EvidenceStore], object]) -> None:
     """And not "nothing is stored", which would reject a good document."""
     with aws_at(f"http://127.0.0.1:{free_port()}"), pytest.raises(Unavailable):
         call(S3Evidence(clients.s3(), "evidence"))
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_bucket_that_is_gone_is_an_operators_to_make(
+    call: Callable[[EvidenceStore], object], emulator: Emulator
+) -> None:
+    """Nor is that "nothing is stored", though S3 says 404 to both."""
+    with aws_at(emulator.url), pytest.raises(OperatorNeeded):
+        call(S3Evidence(clients.s3(), f"gone-{uuid4().hex}"))
 
 
 def test_the_fake_can_be_out_of_reach_too() -> None:

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from shared.aws import clients
-from shared.aws.failures import AwsFailure, Refused, Unavailable
+from shared.aws.failures import OperatorNeeded, Refused, Unavailable
 from shared.aws.identity import CognitoIdentities, Identities
 from tests.contract.emulated import aws_at
 from tests.fakes.identities import FakeIdentities, Person
@@ -163,10 +163,10 @@ def test_a_stranger_who_signed_up_with_the_address_is_not_adopted(subject: Subje
     assert refused.value.code == "IdentityNotOurs"
 
 
-def test_a_group_that_does_not_exist_is_refused(subject: Subject) -> None:
-    """It would be asked for in vain until the attempts are used up."""
+def test_a_group_that_does_not_exist_is_an_operators_to_make(subject: Subject) -> None:
+    """The template makes them all: somebody has removed it, and the person waits until it is back."""
     sub = subject.identities.find_or_create(EMAIL)
-    with pytest.raises(Refused):
+    with pytest.raises(OperatorNeeded):
         subject.identities.add_to_group(sub, "wizard")
 
 
@@ -184,7 +184,7 @@ def test_a_pool_out_of_reach_is_a_failure_that_may_be_tried_again() -> None:
 
 def test_a_failure_holds_nothing_of_the_person(emulator: Emulator) -> None:
     """Neither in its words nor in the exception it came from: both end in logs."""
-    with aws_at(emulator.url), pytest.raises(AwsFailure) as failed:
+    with aws_at(emulator.url), pytest.raises(OperatorNeeded) as failed:
         CognitoIdentities(clients.cognito(), "eu-central-1_none").find_or_create(EMAIL)
     assert EMAIL not in f"{failed.value!r} {failed.value.__cause__!r}"
     assert failed.value.__suppress_context__

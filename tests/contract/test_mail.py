@@ -15,7 +15,7 @@ from uuid import uuid4
 import pytest
 
 from shared.aws import clients
-from shared.aws.failures import AwsFailure, Refused, Unavailable, Uncertain
+from shared.aws.failures import AwsFailure, OperatorNeeded, Refused, Unavailable, Uncertain
 from shared.aws.mail import Mail, Mailer, SesMailer
 from tests.contract.emulated import aws_at
 from tests.fakes.mailer import FakeMailer
@@ -83,7 +83,7 @@ def _verify(sender: str) -> None:
 
 
 @dataclass
-class _Wire:
+class Wire:
     """A server that treats each request by a script of bytes: what it answers before it closes."""
 
     answer: bytes
@@ -130,10 +130,10 @@ def _request(connection: socket.socket) -> bytes:
 
 
 @contextmanager
-def wire(answer: bytes = b"", *, hangs: bool = False, dies: bool = False) -> Iterator[tuple[_Wire, str]]:
+def wire(answer: bytes = b"", *, hangs: bool = False, dies: bool = False) -> Iterator[tuple[Wire, str]]:
     """A server on loopback, and its address."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        served = _Wire(answer, hangs, dies)
+        served = Wire(answer, hangs, dies)
         thread = threading.Thread(target=served.serve, args=(listening,), daemon=True)
         thread.start()
         try:
@@ -163,14 +163,17 @@ def send_to(url: str) -> None:
     ("status", "error", "kind"),
     [
         (400, "MessageRejected", Refused),
-        (400, "MailFromDomainNotVerifiedException", Refused),
+        (400, "MailFromDomainNotVerifiedException", OperatorNeeded),
+        (404, "NotFoundException", OperatorNeeded),
         (400, "BadRequestException", Refused),
         (429, "TooManyRequestsException", Unavailable),
         (400, "ThrottlingException", Unavailable),
         (400, "LimitExceededException", Unavailable),
-        (400, "SendingPausedException", Unavailable),
-        (403, "AccessDeniedException", Unavailable),
-        (403, "ExpiredTokenException", Unavailable),
+        (400, "SendingPausedException", OperatorNeeded),
+        (400, "AccessDeniedException", OperatorNeeded),
+        (403, "AccessDeniedException", OperatorNeeded),
+        (403, "ExpiredTokenException", OperatorNeeded),
+        (400, "BrandNewException", Uncertain),
         (500, "InternalServiceErrorException", Uncertain),
         (503, "ServiceUnavailableException", Uncertain),
     ],
@@ -182,6 +185,26 @@ def test_what_ses_answers_tells_whether_the_mail_may_go_again(status: int, error
     assert type(failed.value) is kind
     assert failed.value.code == error
     assert len(served.requests) == 1
+
+
+NOT_VERIFIED = "Email address is not verified. The following identities failed the check in region EU-CENTRAL-1: "
+
+
+@pytest.mark.parametrize(
+    ("named", "kind"),
+    [
+        (SENDER, OperatorNeeded),
+        (f"besa@example.test, {SENDER}", OperatorNeeded),
+        ("besa@example.test", Refused),
+    ],
+)
+def test_a_sender_that_is_not_verified_is_an_operators_to_repair(named: str, kind: type[AwsFailure]) -> None:
+    """SES has one code for it and for a recipient that its sandbox does not know, which holds up nobody else."""
+    answer = http(400, {"message": NOT_VERIFIED + named}, "MessageRejected")
+    with wire(answer) as (_, url), pytest.raises(AwsFailure) as failed:
+        send_to(url)
+    assert type(failed.value) is kind
+    assert "@" not in failed.value.code
 
 
 def test_an_answer_that_never_comes_is_uncertain(monkeypatch: pytest.MonkeyPatch) -> None:

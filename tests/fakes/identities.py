@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from uuid import uuid4
 
-from shared.aws.failures import AwsFailure, Refused
+from shared.aws.failures import AwsFailure, OperatorNeeded, Refused
 
 GROUPS = frozenset({"member", "agent", "staff", "admin"})
 
@@ -43,7 +43,7 @@ class FakeIdentities:
         if self.fails:
             raise self.fails.pop(0)
         if group not in GROUPS:
-            raise Refused("ResourceNotFoundException")
+            raise OperatorNeeded("ResourceNotFoundException")
         self._by_sub(sub).groups.add(group)
 
     def _by_sub(self, sub: str) -> Person:

@@ -21,7 +21,7 @@ from uuid import UUID
 
 from jobs.policy import JOB_LEASE, RETRY
 from jobs.rendering import NotRenderable, render
-from shared.aws.failures import AwsFailure, Refused, Uncertain
+from shared.aws.failures import AwsFailure, OperatorNeeded, Refused, Uncertain
 from shared.aws.identity import Identities
 from shared.aws.mail import Mail, Mailer
 from shared.aws.queues import MAX_DELAY_S, Queues
@@ -142,14 +142,20 @@ class Worker:
             return _put_off(self._spread(error.retry_after_s))
         except NotRenderable as error:
             return Settled("failed", error.code)
-        except Refused as error:
-            return Settled("failed", error.code)
         except Refusal as error:
             return Settled("failed", error.name)
         except AwsFailure as error:
-            if isinstance(error, Uncertain) and job["kind"] == "mail":
-                return Settled("uncertain", error.code)
-            return self._again(job, error.code)
+            return self._settle_failure(job, error)
+
+    def _settle_failure(self, job: Row, error: AwsFailure) -> Settled:
+        if isinstance(error, Refused):
+            return Settled("failed", error.code)
+        if isinstance(error, Uncertain) and job["kind"] == "mail":
+            return Settled("uncertain", error.code)
+        if isinstance(error, OperatorNeeded):
+            # However long the repair takes, the job is not the one to fail for it: its attempts are left.
+            return Settled("pending", error.code, delay_s=RETRY.delay(0, self.uniform), counted=False)
+        return self._again(job, error.code)
 
     def _mail(self, job: Row, deadline: Deadline) -> Settled:
         payload = job["payload"]

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from botocore.exceptions import ClientError
 
-from shared.aws.failures import AWS_ERRORS, failure_of, http_status
+from shared.aws.failures import AWS_ERRORS, error_code, failure_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -19,8 +19,11 @@ DOWNLOAD_EXPIRES_S = 300
 # Every type we take shows itself within this many bytes (webp needs 12).
 MAGIC_BYTES = 512
 
-_HTTP_NOT_FOUND = 404
-_HTTP_RANGE_NOT_SATISFIABLE = 416
+# A HEAD request is answered without a body, so its code is the status: the object is missing, or all of the bucket is.
+_MISSING = "404"
+_NO_OBJECT = "NoSuchKey"
+# An empty object has no first byte, and S3 says so.
+_NO_SUCH_BYTE = "InvalidRange"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +96,18 @@ class S3Evidence:
         try:
             answer = self._client.head_object(Bucket=self._bucket, Key=key)
         except AWS_ERRORS as error:
-            if _status(error) == _HTTP_NOT_FOUND:
+            if _code(error) == _MISSING:
+                self._require_bucket()
                 return None
             raise failure_of(error) from None
         return StoredObject(size=answer["ContentLength"], content_type=answer["ContentType"])
+
+    def _require_bucket(self) -> None:
+        """Raise OperatorNeeded where the bucket itself is gone; needs s3:ListBucket, as an honest 404 does."""
+        try:
+            self._client.head_bucket(Bucket=self._bucket)
+        except AWS_ERRORS as error:
+            raise failure_of(error) from None
 
     def first_bytes(self, key: str, count: int = MAGIC_BYTES) -> bytes:
         """See EvidenceStore.first_bytes."""
@@ -104,8 +115,7 @@ class S3Evidence:
             answer = self._client.get_object(Bucket=self._bucket, Key=key, Range=f"bytes=0-{count - 1}")
             return answer["Body"].read()
         except AWS_ERRORS as error:
-            # An empty object has no first byte, and S3 says so with 416.
-            if _status(error) in (_HTTP_NOT_FOUND, _HTTP_RANGE_NOT_SATISFIABLE):
+            if _code(error) in (_NO_OBJECT, _NO_SUCH_BYTE):
                 return b""
             raise failure_of(error) from None
 
@@ -114,7 +124,7 @@ class S3Evidence:
         try:
             self._client.copy_object(Bucket=self._bucket, Key=to, CopySource={"Bucket": self._bucket, "Key": key})
         except AWS_ERRORS as error:
-            if _status(error) == _HTTP_NOT_FOUND:
+            if _code(error) == _NO_OBJECT:
                 return False
             raise failure_of(error) from None
         return True
@@ -147,5 +157,5 @@ def content_disposition(file_name: str) -> str:
     return f"attachment; filename=\"{plain or 'file'}\"; filename*=UTF-8''{quote(file_name, safe='')}"
 
 
-def _status(error: Exception) -> int | None:
-    return http_status(error) if isinstance(error, ClientError) else None
+def _code(error: Exception) -> str | None:
+    return error_code(error) if isinstance(error, ClientError) else None

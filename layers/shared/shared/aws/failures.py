@@ -1,4 +1,6 @@
-"""What a failed call to AWS means to the caller: refused, not done, or not known.
+"""What a failed call to AWS means to the caller: refused, not done, or not known; by the error's code alone.
+
+The HTTP status says less: Cognito, DynamoDB, SQS and SES answer 400 also where a permission is missing.
 
 Only the service's error code is kept. Its message, and the request, may hold a person's address, so
 neither is carried along: not as text, and not as the cause of the exception.
@@ -10,12 +12,15 @@ from botocore.exceptions import (
     ConnectTimeoutError,
     CredentialRetrievalError,
     EndpointConnectionError,
+    MetadataRetrievalError,
     NoCredentialsError,
     NoRegionError,
     ParamValidationError,
+    PartialCredentialsError,
     ProxyConnectionError,
 )
 
+from shared.aws import error_codes
 from shared.errors import DependencyFailed
 
 AWS_ERRORS = (ClientError, BotoCoreError)
@@ -27,33 +32,16 @@ class OutOfTime(BotoCoreError):
     fmt = "too little time is left"
 
 
-# Refusals of the moment: the same request may pass later, and this one did nothing.
-_LATER = frozenset(
-    {
-        "AccountSuspendedException",
-        "LimitExceededException",
-        "RequestLimitExceeded",
-        "SendingPausedException",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-    }
-)
-
-# The request never left, or met nobody.
-_NEVER_SENT = (
-    ConnectTimeoutError,
+# The request never left, because we are not set up to send it: an operator's to repair.
+_NOT_SET_UP = (
     CredentialRetrievalError,
-    EndpointConnectionError,
+    MetadataRetrievalError,
     NoCredentialsError,
     NoRegionError,
-    ProxyConnectionError,
+    PartialCredentialsError,
 )
-
-_HTTP_TOO_MANY_REQUESTS = 429
-_HTTP_SERVER_ERROR = 500
-# No permission, an expired or a missing signature: ours to repair, so the work waits for it.
-_HTTP_NOT_ALLOWED = (401, 403)
+# The request never left, or met nobody.
+_NEVER_SENT = (ConnectTimeoutError, EndpointConnectionError, ProxyConnectionError)
 
 
 class AwsFailure(DependencyFailed):
@@ -68,6 +56,10 @@ class Unavailable(AwsFailure):
     """Nothing was done; asking again later may help."""
 
 
+class OperatorNeeded(Unavailable):
+    """Nothing was done, nor will be until an operator repairs it: a permission, credentials, a lost resource."""
+
+
 class NotBegun(AwsFailure):
     """Our own time was nearly up, so the call was not made: that says nothing of the service."""
 
@@ -79,10 +71,13 @@ class Uncertain(AwsFailure):
 def failure_of(error: ClientError | BotoCoreError) -> AwsFailure:
     """Say which of these it is. An unknown kind of error is Uncertain: that claims the least."""
     if isinstance(error, ClientError):
-        return _of_answer(error)
+        code = error_code(error)
+        return kind_of(code)(code)
     code = type(error).__name__
     if isinstance(error, OutOfTime):
         return NotBegun(code)
+    if isinstance(error, _NOT_SET_UP):
+        return OperatorNeeded(code)
     if isinstance(error, _NEVER_SENT):
         return Unavailable(code)
     return Refused(code) if isinstance(error, ParamValidationError) else Uncertain(code)
@@ -93,13 +88,12 @@ def error_code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code") or "Unknown").split(":")[0]
 
 
-def http_status(error: ClientError) -> int:
-    """Return the answer's HTTP status, 500 where there is none."""
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", _HTTP_SERVER_ERROR))
-
-
-def _of_answer(error: ClientError) -> AwsFailure:
-    code, status = error_code(error), http_status(error)
-    if code in _LATER or status == _HTTP_TOO_MANY_REQUESTS or status in _HTTP_NOT_ALLOWED:
-        return Unavailable(code)
-    return Uncertain(code) if status >= _HTTP_SERVER_ERROR else Refused(code)
+def kind_of(code: str) -> type[AwsFailure]:
+    """Return what an error code means. An unknown one is Uncertain: that claims the least, and circuits count it."""
+    if code in error_codes.REFUSED:
+        return Refused
+    if code in error_codes.LATER:
+        return Unavailable
+    if code in error_codes.OPERATOR or code.lower().startswith(error_codes.OPERATOR_PREFIX):
+        return OperatorNeeded
+    return Uncertain

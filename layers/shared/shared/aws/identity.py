@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from botocore.exceptions import ClientError
 
-from shared.aws.failures import AWS_ERRORS, Refused, error_code, failure_of
+from shared.aws.failures import AWS_ERRORS, Refused, Unavailable, error_code, failure_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +21,7 @@ _POLICY = "aA1-"
 # up by themselves, with an address they may not own and a password they do know.
 _OURS = frozenset({"FORCE_CHANGE_PASSWORD", "CONFIRMED", "RESET_REQUIRED"})
 _NEW = "FORCE_CHANGE_PASSWORD"
+_ABSENT = "UserNotFoundException"
 
 
 class Identities(Protocol):
@@ -78,6 +79,9 @@ class CognitoIdentities:
             if status == _NEW:
                 self._confirm(email)
         except AWS_ERRORS as error:
+            if is_absence(error):
+                # It was deleted since it was found to exist: the next try makes it.
+                raise Unavailable(_ABSENT) from None
             raise failure_of(error) from None
         return sub
 
@@ -130,4 +134,4 @@ def _sub(attributes: "Sequence[AttributeTypeTypeDef]") -> str:
 
 def is_absence(error: Exception) -> bool:
     """Return whether the pool says that it has no such identity."""
-    return isinstance(error, ClientError) and error_code(error) == "UserNotFoundException"
+    return isinstance(error, ClientError) and error_code(error) == _ABSENT

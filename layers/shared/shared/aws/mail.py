@@ -1,9 +1,12 @@
 """SES: one mail to one person."""
 
 from dataclasses import dataclass
+from email.utils import parseaddr
 from typing import TYPE_CHECKING, Protocol
 
-from shared.aws.failures import AWS_ERRORS, Refused, failure_of
+from botocore.exceptions import BotoCoreError, ClientError
+
+from shared.aws.failures import AWS_ERRORS, AwsFailure, OperatorNeeded, Refused, error_code, failure_of
 
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
@@ -59,11 +62,22 @@ class SesMailer:
                 EmailTags=[{"Name": name, "Value": value} for name, value in tags.items()],
             )
         except AWS_ERRORS as error:
-            raise failure_of(error) from None
+            raise self._failure_of(error) from None
         finally:
             # A kept connection may be dead by the next mail, and a mail written to a dead connection is
             # Uncertain. A handshake per mail costs some 20 ms; an uncertain mail costs a person's time.
             self._client.close()
+
+    def _failure_of(self, error: ClientError | BotoCoreError) -> AwsFailure:
+        # SES has one code for bad content and for addresses that are not verified; the message names those. A sender
+        # that is not verified is an operator's to repair, and every mail would be refused until then.
+        if isinstance(error, ClientError) and error_code(error) == "MessageRejected" and self._is_named_by(error):
+            return OperatorNeeded("SenderNotVerified")
+        return failure_of(error)
+
+    def _is_named_by(self, error: ClientError) -> bool:
+        sender = parseaddr(self._sender)[1]
+        return sender.lower() in error.response["Error"].get("Message", "").lower()
 
 
 def is_single_line(header: str) -> bool:

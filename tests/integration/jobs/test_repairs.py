@@ -1,0 +1,146 @@
+"""What an operator must repair, seen by the worker through production's own client: jobs wait for it, however long."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+import pytest
+
+from jobs.policy import MOST_ATTEMPTS
+from jobs.work import Worker
+from shared.aws import clients
+from shared.aws.failures import OperatorNeeded
+from shared.aws.guarded import GuardedIdentities, GuardedMailer
+from shared.aws.identity import CognitoIdentities, Identities
+from shared.clock import utc_now
+from shared.postgres import Database
+from tests.breakers import Time
+from tests.contract.emulated import aws_at
+from tests.contract.test_mail import Wire, http, wire
+from tests.databases import Blank, soon
+from tests.fakes.circuits import InMemoryCircuits
+from tests.fakes.mailer import FakeMailer
+from tests.fakes.queues import FakeQueues
+from tests.integration.jobs.records import Records
+from tests.integration.jobs.test_circuits import EMAIL, IDENTITY, OFFICE, breaker_on
+from tests.services import Emulator
+
+LONG = 60.0
+DENIED = {"__type": "AccessDeniedException", "message": "not authorized to perform: cognito-idp:AdminCreateUser"}
+
+
+class Pool:
+    """The user pool, by whatever client is set."""
+
+    def __init__(self) -> None:
+        self.now: Identities
+
+    def find(self, email: str) -> str | None:
+        return self.now.find(email)
+
+    def find_or_create(self, email: str) -> str:
+        return self.now.find_or_create(email)
+
+    def add_to_group(self, sub: str, group: str) -> None:
+        self.now.add_to_group(sub, group)
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A worker whose mails and identities stand behind circuits, whose time is the test's."""
+
+    worker: Worker
+    pool: Pool
+    mailer: FakeMailer
+    circuits: InMemoryCircuits
+    time: Time
+
+    def work(self, job_id: UUID) -> str:
+        """Do a job with time enough."""
+        return self.worker.work(job_id, soon(LONG))
+
+
+@pytest.fixture
+def shop(database: Database) -> Shop:
+    """Waits are the longest they may be."""
+    pool, mailer, store, time = Pool(), FakeMailer(), InMemoryCircuits(), Time()
+    circuits = {"mail": breaker_on(store, time, EMAIL), "identity": breaker_on(store, time, IDENTITY)}
+    worker = Worker(
+        database,
+        GuardedMailer(mailer, circuits["mail"]),
+        GuardedIdentities(pool, circuits["identity"]),
+        FakeQueues(),
+        OFFICE,
+        utc_now,
+        uniform=lambda _low, high: high,
+        circuits=circuits,
+    )
+    return Shop(worker, pool, mailer, store, time)
+
+
+@pytest.fixture
+def denying() -> Iterator[tuple[Wire, Identities]]:
+    """Cognito while our role may not ask it anything: HTTP 400, as it says that."""
+    with wire(http(400, DENIED)) as (served, url), aws_at(url):
+        yield served, CognitoIdentities(clients.cognito(), "eu-central-1_pool")
+
+
+def requeue(blank: Blank, job: UUID) -> None:
+    """What the relay does when the job is due."""
+    blank.rows("UPDATE outbox SET state = 'queued', available_at = now() WHERE id = %s", job)
+
+
+def outlast(shop: Shop, blank: Blank, jobs: list[UUID], rounds: int) -> None:
+    """Try the jobs again and again, each time after what they wait at most."""
+    for _ in range(rounds):
+        for job in jobs:
+            assert shop.work(job) == "pending"
+            requeue(blank, job)
+        shop.time.advance(IDENTITY.open_s)
+
+
+def test_an_identity_waits_for_a_missing_permission_and_is_made_after_the_repair(
+    shop: Shop, records: Records, blank: Blank, denying: tuple[Wire, Identities], emulator: Emulator
+) -> None:
+    """No attempt is counted, so it outlasts any number of them; the circuit opens, and probes now and then."""
+    served, shop.pool.now = denying
+    jobs = [records.identity(records.member(), state="queued") for _ in range(8)]
+    rounds = 2 * MOST_ATTEMPTS
+    outlast(shop, blank, jobs, rounds)
+    assert [records.at(job)["attempts"] for job in jobs] == [0] * len(jobs)
+    assert {records.at(job)["last_error"] for job in jobs} <= {"AccessDeniedException", "circuit-open"}
+    assert len(served.requests) == IDENTITY.failures + rounds - 1
+    assert shop.circuits.read("identity").state == "open"
+    with aws_at(emulator.url):
+        shop.pool.now = CognitoIdentities(clients.cognito(), pool())
+        assert [shop.work(job) for job in jobs] == ["done"] * len(jobs)
+    assert [records.at(job)["attempts"] for job in jobs] == [1] * len(jobs)
+    assert shop.circuits.read("identity").state == "closed"
+
+
+def pool() -> str:
+    """A user pool with the groups of the template."""
+    made = clients.cognito().create_user_pool(PoolName=uuid4().hex, UsernameAttributes=["email"])["UserPool"]["Id"]
+    clients.cognito().create_group(UserPoolId=made, GroupName="member")
+    return made
+
+
+def test_a_mail_waits_while_sending_is_paused_and_is_sent_once_after_the_repair(
+    shop: Shop, records: Records, blank: Blank
+) -> None:
+    """It was not sent, and SES says so."""
+    member = records.member()
+    job = records.mail("member-welcome", member, to=member, state="queued")
+
+    def paused(_mail: object) -> None:
+        raise OperatorNeeded("SendingPausedException")
+
+    shop.mailer.answer = paused
+    for _ in range(2 * MOST_ATTEMPTS):
+        assert shop.work(job) == "pending"
+        requeue(blank, job)
+        shop.time.advance(EMAIL.open_s)
+    assert (records.at(job)["attempts"], shop.mailer.sent) == (0, [])
+    shop.mailer.answer = lambda _mail: None
+    assert shop.work(job) == "done"
+    assert len(shop.mailer.sent) == 1

@@ -1,0 +1,143 @@
+"""What each error of each AWS operation that we call means: decided by its code, and none is left undecided."""
+
+import ast
+from pathlib import Path
+
+import botocore.session
+import pytest
+from botocore import xform_name
+from botocore.exceptions import ClientError, NoCredentialsError
+
+from shared.aws import error_codes
+from shared.aws.failures import AwsFailure, OperatorNeeded, Refused, Unavailable, Uncertain, failure_of, kind_of
+
+SOURCES = Path(error_codes.__file__).parent
+SERVICES = ("cognito-idp", "dynamodb", "s3", "sesv2", "sqs")
+KINDS = {
+    "operator": error_codes.OPERATOR,
+    "later": error_codes.LATER,
+    "refused": error_codes.REFUSED,
+    "uncertain": error_codes.UNCERTAIN,
+}
+STATUSES = (200, 400, 403, 404, 429, 500, 503)
+
+
+def error_of(code: str, status: int = 400) -> ClientError:
+    """An error as botocore raises it."""
+    return ClientError(
+        {"Error": {"Code": code, "Message": "why"}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item]
+        "Operation",
+    )
+
+
+def methods_called() -> set[str]:
+    """Return the name of every method that the code of shared.aws calls."""
+    trees = (ast.parse(path.read_text()) for path in SOURCES.glob("*.py"))
+    calls = (node.func for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return {function.attr for function in calls if isinstance(function, ast.Attribute)}
+
+
+def operations() -> list[tuple[str, str]]:
+    """Return the services' operations that the code calls."""
+    session, called = botocore.session.get_session(), methods_called()
+    models = {service: session.get_service_model(service) for service in SERVICES}
+    return [
+        (service, name)
+        for service, model in models.items()
+        for name in model.operation_names
+        if xform_name(name) in called
+    ]
+
+
+OPERATIONS = operations()
+
+
+def test_the_operations_we_call_are_found() -> None:
+    """Those of every service: what is not found is not checked."""
+    assert {
+        ("cognito-idp", "AdminCreateUser"), ("cognito-idp", "AdminGetUser"), ("cognito-idp", "AdminSetUserPassword"),
+        ("cognito-idp", "AdminAddUserToGroup"), ("cognito-idp", "DescribeUserPool"), ("sesv2", "SendEmail"),
+        ("sesv2", "GetAccount"), ("s3", "HeadObject"), ("s3", "GetObject"), ("s3", "CopyObject"),
+        ("s3", "DeleteObject"), ("s3", "HeadBucket"), ("sqs", "SendMessage"), ("sqs", "SendMessageBatch"),
+        ("sqs", "ChangeMessageVisibility"), ("sqs", "GetQueueAttributes"), ("dynamodb", "GetItem"),
+        ("dynamodb", "PutItem"), ("dynamodb", "UpdateItem"), ("dynamodb", "DeleteItem"), ("dynamodb", "BatchGetItem"),
+        ("dynamodb", "TransactWriteItems"),
+    } <= set(OPERATIONS)  # fmt: skip
+
+
+@pytest.mark.parametrize(("service", "operation"), OPERATIONS)
+def test_every_error_of_every_operation_we_call_is_decided(service: str, operation: str) -> None:
+    """A new botocore may model a new one: somebody has to say what it means."""
+    model = botocore.session.get_session().get_service_model(service).operation_model(operation)
+    codes = {shape.name for shape in model.error_shapes}
+    codes |= {
+        shape.metadata["error"]["code"] for shape in model.error_shapes if "code" in shape.metadata.get("error", {})
+    }
+    assert [code for code in sorted(codes) if not is_decided(code)] == []
+
+
+def is_decided(code: str) -> bool:
+    """Whether somebody has said what a code means."""
+    return code.lower().startswith(error_codes.OPERATOR_PREFIX) or any(code in codes for codes in KINDS.values())
+
+
+def test_no_code_means_two_things() -> None:
+    """It is in one list."""
+    codes = [code for listed in KINDS.values() for code in listed]
+    assert len(codes) == len(set(codes))
+
+
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("listed", KINDS)
+def test_the_code_decides_and_never_the_status(listed: str, status: int) -> None:
+    """Cognito, DynamoDB, SQS and SES say 400 for a missing permission, S3 says 403."""
+    kinds: dict[str, type[AwsFailure]] = {
+        "operator": OperatorNeeded, "later": Unavailable, "refused": Refused, "uncertain": Uncertain,
+    }  # fmt: skip
+    for code in KINDS[listed]:
+        assert type(failure_of(error_of(code, status))) is kinds[listed], code
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("AccessDeniedException", OperatorNeeded),
+        ("AccessDenied", OperatorNeeded),
+        ("UnrecognizedClientException", OperatorNeeded),
+        ("ExpiredTokenException", OperatorNeeded),
+        ("InvalidSignatureException", OperatorNeeded),
+        ("MissingAuthenticationTokenException", OperatorNeeded),
+        ("ResourceNotFoundException", OperatorNeeded),
+        ("NoSuchBucket", OperatorNeeded),
+        ("AWS.SimpleQueueService.NonExistentQueue", OperatorNeeded),
+        ("KMS.DisabledException", OperatorNeeded),
+        ("KmsAccessDenied", OperatorNeeded),
+        ("KMSInvalidStateException", OperatorNeeded),
+        ("KmsThrottled", Unavailable),
+        ("MailFromDomainNotVerifiedException", OperatorNeeded),
+        ("SendingPausedException", OperatorNeeded),
+        ("TooManyRequestsException", Unavailable),
+        ("SlowDown", Unavailable),
+        ("MessageRejected", Refused),
+        ("InvalidParameterException", Refused),
+        ("ConditionalCheckFailedException", Refused),
+        ("InternalErrorException", Uncertain),
+        ("Code.With: more to say", Uncertain),
+        ("AccessDenied: more to say", OperatorNeeded),
+    ],
+)
+def test_codes_mean_what_the_services_say_of_them(code: str, kind: type[AwsFailure]) -> None:
+    """One of each sort, with HTTP 400."""
+    assert type(failure_of(error_of(code))) is kind
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_a_code_that_nobody_knows_is_uncertain(status: int) -> None:
+    """Circuits count it, a mail is not sent again, and an identity is: each is the safe side."""
+    assert kind_of("NeverHeardOfException") is Uncertain
+    assert type(failure_of(error_of("NeverHeardOfException", status))) is Uncertain
+
+
+def test_without_credentials_an_operator_is_needed() -> None:
+    """The request never left."""
+    assert type(failure_of(NoCredentialsError())) is OperatorNeeded
