@@ -22,7 +22,7 @@ help:
 	@echo "make quick               lint, types, unit and contract tests, under a minute"
 	@echo "make test                everything that CI runs"
 	@echo "make stress              the readiness report, in a quarter of an hour; PROFILE=short in three minutes"
-	@echo "make stress-controls     break the system in ten ways: each must be found out; ONLY=name for one"
+	@echo "make stress-controls     break the system in eleven ways: each must be found out; ONLY=name for one"
 	@echo "make stress-keep REPORT=reports/…   keep a full run in docs/readiness.md"
 	@echo "make stress-compare A=reports/… B=reports/…   two runs side by side"
 	@echo "make chaos               the long campaigns: soak, failovers, kill points; CHAOS_SEED=… replays one"

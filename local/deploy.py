@@ -57,8 +57,6 @@ def parameters(*, database_port: int, front: str) -> dict[str, str]:
         "DatabaseAuth": "trust",
         "DatabaseSslMode": "disable",
         "MailSender": "no-reply@interdomestik.test",
-        "MailRate": "1000",  # the inbox takes them as they come
-        "MailBurst": "1000",
         "DeskMailbox": "desk@interdomestik.test",
         "AppUrl": front,
         "EventSources": "DISABLED",  # the gateway polls and schedules, the emulator must not

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+# What SES gives an account that has just left its sandbox. The template's default is the sandbox's, 1.
+PRODUCTION_MAIL_RATE = 14
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -27,8 +30,9 @@ class Profile:
     users_s: float
     user_count: int
     rate_step_s: float
+    mail_rate: int  # mails a second that the cloud's mail service takes
     priority_rounds: int  # unloaded and flooded in turn, so that a slow stretch of the machine meets both
-    flood: int  # low jobs
+    flood: int  # low jobs at least; more where the system does them so fast that they would not last
     settles_s: float  # how long the end of all jobs is waited for, at most: a killed relay's lease and two sweeps
 
 
@@ -49,6 +53,7 @@ FULL = Profile(
     users_s=100,
     user_count=50,
     rate_step_s=6,
+    mail_rate=PRODUCTION_MAIL_RATE,
     priority_rounds=3,
     flood=1000,
     settles_s=150,
@@ -70,8 +75,9 @@ SHORT = Profile(
     users_s=6,
     user_count=10,
     rate_step_s=3,
-    priority_rounds=1,
-    flood=700,
+    mail_rate=PRODUCTION_MAIL_RATE,
+    priority_rounds=2,
+    flood=1000,
     settles_s=150,
 )
 CONTROL = Profile(
@@ -91,8 +97,9 @@ CONTROL = Profile(
     users_s=5,
     user_count=10,
     rate_step_s=2,
+    mail_rate=PRODUCTION_MAIL_RATE,
     priority_rounds=1,
-    flood=700,
+    flood=1000,
     settles_s=30,
 )
 PROFILES = {profile.name: profile for profile in (FULL, SHORT, CONTROL)}

@@ -73,7 +73,8 @@ class Run:
         self.people = People(self.options.seed)
         # shorter than production's 60 s, so that a run sees a circuit open, probe and close more than once
         self.circuits = {"email": {"open_s": self.options.profile.open_s}}
-        setup = replace(AFTER, parameters={"Circuits": json.dumps(self.circuits)})
+        rate = str(self.options.profile.mail_rate)
+        setup = replace(AFTER, parameters={"Circuits": json.dumps(self.circuits), "MailRate": rate})
         self.cloud = LocalCloud(self.options.root, self.options.state / "after", setup)
 
     async def all(self) -> Report:
@@ -162,6 +163,7 @@ class Run:
         settings = {
             "seed": self.options.seed,
             "circuits that differ": self.circuits,
+            "mails a second": self.options.profile.mail_rate,
             "JobsFunction, shortened": SHORT_LIVED,
         }
         return report(

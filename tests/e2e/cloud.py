@@ -25,6 +25,10 @@ START_S = 180.0
 STOP_S = 30.0
 MAIL_S = 60.0  # from the answer to the inbox: relay, queue, worker, and the schedule's minute if a nudge is lost
 
+# The rate of a stack as deployed, one mail a second, is what test_mail_rate.py and the tour run with. Other tests wait
+# for many mails whose rate is not the point.
+QUICK_MAIL = ("--parameter", "MailRate=1000", "--parameter", "MailBurst=1000")
+
 T = TypeVar("T")
 
 _serial = itertools.count(1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.cloud import ROOT, Cloud, running
+from tests.e2e.cloud import ROOT, Cloud, eventually, running
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TOUR = README[README.index("## A tour") : README.index("## How the pieces fit")]
@@ -57,6 +57,7 @@ def test_the_tour_runs_as_written_and_answers_as_shown(fresh: Cloud) -> None:
     answers = done.stdout.split(MARK)[:-1]
     for (commands, shown), answer in zip(steps(), answers, strict=True):
         assert shows(answer, shown), f"after\n{commands}\nthe README shows\n{shown}\nand the answer was\n{answer}"
+    assert eventually(lambda: fresh.mails("besa@example.test"), "her welcome, at the template's rate of mails")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 from local.database_proxy.handle import Proxy, running_proxy
 from local.home import Home
 from shared.settings import DEFAULT_LIMITS
-from tests.e2e.cloud import ROOT, Cloud, running
+from tests.e2e.cloud import QUICK_MAIL, ROOT, Cloud, running
 from tests.soak.faults import Faults, environments
 from tests.soak.ledger import Ledger
 from tests.soak.load import Load
@@ -39,7 +39,7 @@ def rig(folder: Path) -> Iterator[tuple[Cloud, Proxy]]:
     with running_proxy(1, max_connections=CONNECTIONS) as proxy:
         parameters = {"Limits": UNLIMITED, "DatabasePort": str(proxy.port)}
         options = [part for name, value in parameters.items() for part in ("--parameter", f"{name}={value}")]
-        with running(folder, *options) as cloud:
+        with running(folder, *options, *QUICK_MAIL) as cloud:
             proxy.target = Home(ROOT, folder).read().ports["postgres"]
             yield cloud, proxy
 

@@ -1,0 +1,81 @@
+"""Mail at the rate of a stack as deployed: one a second, as SES's sandbox takes them. No parameter is overridden."""
+
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import pairwise
+
+import pytest
+
+from local.home import Home
+from local.stack import Stack
+from tests.e2e.cloud import ROOT, Cloud, eventually, running
+from tests.e2e.people import People
+from tests.figures import record
+
+FLOOD = 120
+# Of low mails, before somebody registers.
+HEAD_START = 4
+# From one low mail to the next there is an interval; as long again is what a slow machine may need for a mail's way.
+RATE = 1.0
+LOOK_S = 0.05
+
+INSERT = """
+INSERT INTO outbox (id, kind, priority, subject_id, payload)
+SELECT gen_random_uuid(), 'mail', 'low', id,
+       jsonb_build_object('template', 'member-welcome', 'to', 'account:' || id, 'facts', '{}'::jsonb)
+FROM accounts, generate_series(1, %s) WHERE email = %s
+"""
+SENT = "SELECT updated_at FROM outbox WHERE priority = 'low' AND state = 'done' ORDER BY updated_at"
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """A cloud as `make up` starts it."""
+    with running(tmp_path_factory.mktemp("cloud")) as started:
+        yield started
+
+
+def test_the_local_cloud_has_the_templates_rate(cloud: Cloud) -> None:
+    """What is proven here is what is deployed."""
+    worker = Stack.load(Home(ROOT, cloud.folder).stack).function("WorkerFunction")
+    found = {name: worker.environment[name] for name in ("MAIL_RATE", "MAIL_BURST")}
+    assert found == {"MAIL_RATE": "1", "MAIL_BURST": "1"}
+
+
+def test_a_welcome_mail_passes_a_flood_of_low_ones_and_these_leave_at_the_rate(cloud: Cloud) -> None:
+    """It waits for the mail that has just left: an interval and a quarter at most, besides its own way."""
+    people = People(cloud)
+    first = people.register()
+    eventually(lambda: cloud.mails(first["email"]), "the welcome mail")
+    alone_s = _welcomed_after(cloud, people)
+    cloud.rows(INSERT, FLOOD, first["email"])
+    people.register()  # its commit wakes the relay
+    eventually(lambda: len(cloud.rows(SENT)) >= HEAD_START, "the first low mails")
+    behind_s = [_welcomed_after(cloud, people) for _ in range(3)]
+    sent = [row["updated_at"] for row in cloud.rows(SENT)]
+    assert len(sent) < FLOOD / 2, "the flood is still there"
+    assert max(behind_s) <= 1.25 / RATE + 3 * alone_s + 1.0, "not behind the flood, which takes two minutes"
+    _judge_rate(cloud, sent)
+    record("mail_rate_as_deployed", alone_s=round(alone_s, 2), behind_s=round(max(behind_s), 2), flood=FLOOD)
+
+
+def _welcomed_after(cloud: Cloud, people: People) -> float:
+    began = time.monotonic()
+    email = people.register()["email"]
+    while not cloud.mails(email):
+        time.sleep(LOOK_S)
+        assert time.monotonic() - began < FLOOD, "not welcomed"
+    return time.monotonic() - began
+
+
+def _judge_rate(cloud: Cloud, before: list[datetime]) -> None:
+    """Low mails go on, and no faster than one a second: half a dozen more, each settled right after it left."""
+    sent: list[datetime] = eventually(
+        lambda: s if len(s := [row["updated_at"] for row in cloud.rows(SENT)]) >= len(before) + 6 else None,
+        "low mails",
+        20.0,
+    )
+    later = sent[len(before) :]
+    assert (later[-1] - later[0]).total_seconds() >= (len(later) - 1) / RATE - 0.5
+    assert all(one < other for one, other in pairwise(sent))
