@@ -109,17 +109,19 @@ async def _kill_busy(stage: Stage) -> int:
 
 
 async def _quarrels(stage: Stage, agent: Person) -> None:
-    """Members and staff change the same few memberships at once: each call waits its turn, none in a circle."""
+    """Members and staff change the same few memberships at once: each call waits its turn, none in a circle.
+
+    A second renewal would end more than two years ahead: of those at once one is done, and the others are too early.
+    """
     stage.step("renewals, cancellations and edits of the same members at once")
     members = await stage.crowd.registered([_with_code(stage, agent) for _ in range(3)])
     staff = [await stage.crowd.staff_token() for _ in members]
     calls = [call for member, token in zip(members, staff, strict=True) for call in _quarrel(stage, member, token)]
     samples = await stage.burst(calls)
-    changed = [s for s in samples if s.call.operation in ("renew", "cancel")]
     stage.equal(
-        "Renewals and cancellations of the same members at once: each done",
-        len(changed),
-        sum(s.accepted for s in changed),
+        "Renewals and cancellations of the same members at once: one of each done",
+        {"renew": len(members), "cancel": len(members)},
+        {name: sum(s.accepted for s in samples if s.call.operation == name) for name in ("renew", "cancel")},
     )
 
 
@@ -128,7 +130,7 @@ def _quarrel(stage: Stage, member: Person, staff: str) -> list[Call]:
     calls: list[Call] = []
     for n in range(QUARREL):
         token = staff if n % 2 else member.token
-        renew = stage.people.post("renew", f"{path}/renewals", token=token, facts=facts)
+        renew = stage.people.post("renew", f"{path}/renewals", token=token, facts=facts, wanted=(201, 409))
         cancel = stage.people.post("cancel", f"{path}/cancellation", token=token, facts=facts)
         calls.append(cancel if n % 4 == 3 else renew)
     body, headers = {"phone": "+38344000111"}, {"If-Match": f'"{member.record["version"]}"'}

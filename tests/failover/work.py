@@ -14,6 +14,7 @@ from tests.integration.room import agent, room, serial, sign_in
 from tests.people import person, trouble
 
 MEMBERS = 8
+RENEWALS = 100  # members who wait to be renewed: each can be once, two years being as far ahead as anybody may
 CLAIMS = 8
 
 # A row of one of these is an effect: what it is, whose it is, and how many there are.
@@ -90,6 +91,7 @@ class Work:
         self._serial = 0
         self._staff = cases.staff()
         self._members = [_registered(blank) for _ in range(MEMBERS)]
+        self._renewable = [str(cases.member()["sub"]).removeprefix("sub-") for _ in range(RENEWALS)]
         self._code = agent(blank)[1]
         self._claims = [_Claim(cases.claim(self._members[n % MEMBERS])) for n in range(CLAIMS)]
         self._moving: dict[str, _Claim] = {}
@@ -98,7 +100,8 @@ class Work:
         """A new call."""
         with self._lock:
             self._serial += 1
-            kinds = [self._register, self._renew, self._submit, *([self._move] if self._claims else [])]
+            kinds = [self._register, self._submit]
+            kinds += [kind for kind, left in ((self._renew, self._renewable), (self._move, self._claims)) if left]
             return self._random.choice(kinds)(f"work-{self._serial}")
 
     def answered(self, call: Call, answer: Mapping[str, Any]) -> None:
@@ -114,8 +117,7 @@ class Work:
         return Call("register", key, "members", "/members", body)
 
     def _renew(self, key: str) -> Call:
-        member = self._random.choice(self._members)["sub"].removeprefix("sub-")
-        ids = {"member_id": member}
+        ids = {"member_id": self._renewable.pop()}
         return Call("renew", key, "members", "/members/{member_id}/renewals", None, self._staff, ids=ids)
 
     def _submit(self, key: str) -> Call:

@@ -164,6 +164,16 @@ def _cancel(scene: Scene) -> Asked:
     return Asked("members", "POST", "/members/{member_id}/cancellation", None, {"member_id": str(member)}, token)
 
 
+def _pause(scene: Scene) -> Asked:
+    ids = {"member_id": str(scene.records.member())}
+    return Asked("members", "POST", "/members/{member_id}/pause", None, ids, scene.staff())
+
+
+def _resume(scene: Scene) -> Asked:
+    ids = {"member_id": str(scene.records.member(paused_on="2026-11-20", state="paused"))}
+    return Asked("members", "POST", "/members/{member_id}/resume", None, ids, scene.staff())
+
+
 def _submit(scene: Scene) -> Asked:
     return Asked("claims", "POST", "/claims", trouble(), claims=scene.member()[1])
 
@@ -198,8 +208,8 @@ def _complete(scene: Scene) -> Asked:
 ONE = {"audit": 1, "idempotency_keys": 1}
 
 USE_CASES = (
-    UseCase("agents.apply", _apply, AgentView, ONE | {"accounts": 1, "agents": 1, "outbox": 1}, 201),
-    UseCase("agents.apply_again", _apply_again, AgentView, ONE | {"outbox": 1}, 201),
+    UseCase("agents.apply", _apply, AgentView, ONE | {"accounts": 1, "agents": 1, "greetings": 1, "outbox": 1}, 201),
+    UseCase("agents.apply_again", _apply_again, AgentView, ONE | {"greetings": 1, "outbox": 1}, 201),
     UseCase("agents.decide", _decide, AgentRecord, ONE | {"outbox": 2}),
     UseCase("agents.change_terms", _change_terms, AgentRecord, ONE),
     UseCase("commissions.approve", _approve_commission, CommissionRecord, ONE),
@@ -209,11 +219,13 @@ USE_CASES = (
         "members.register",
         _register,
         MemberView,
-        ONE | {"accounts": 1, "members": 1, "subscriptions": 1, "outbox": 2},
+        ONE | {"accounts": 1, "members": 1, "subscriptions": 1, "greetings": 1, "outbox": 2},
         201,
     ),
     UseCase("members.renew", _renew, MemberView, ONE | {"outbox": 1}, 201),
     UseCase("members.cancel", _cancel, MemberView, ONE | {"outbox": 1}),
+    UseCase("members.pause", _pause, MemberView, ONE),
+    UseCase("members.resume", _resume, MemberView, ONE),
     UseCase("claims.submit", _submit, ClaimView, ONE | {"claims": 1, "claim_history": 1, "outbox": 2}, 201),
     UseCase("claims.move", _move, ClaimView, ONE | {"claim_history": 1, "outbox": 1}),
     UseCase("claims.assign", _assign, ClaimView, ONE),

@@ -117,6 +117,7 @@ REGISTER, RENEW, CANCEL = (
     "POST /members/{member_id}/renewals",
     "POST /members/{member_id}/cancellation",
 )
+PAUSE, RESUME = "POST /members/{member_id}/pause", "POST /members/{member_id}/resume"
 CHANGE, CHANGE_OWN = "PATCH /members/{member_id}", "PATCH /members/me"
 APPLY, DECIDE, CHANGE_TERMS = "POST /agents", "POST /agents/{agent_id}/decision", "PATCH /agents/{agent_id}"
 DECIDE_COMMISSION, PAY = "POST /commissions/{commission_id}/decision", "POST /payouts"
@@ -222,6 +223,8 @@ ACTS: dict[str, Act] = {
     f"{RENEW} of one that has lapsed": lambda s: s.call(s.staff, RENEW, member_id=s.scene.lapsed[0]),
     f"{CANCEL} by staff": lambda s: s.call(s.staff, CANCEL, member_id=s.scene.newcomer),
     f"{CANCEL} by its member": lambda s: s.call(s.member, CANCEL, member_id=s.scene.member),
+    f"{PAUSE} by staff": lambda s: s.call(s.staff, PAUSE, member_id=s.scene.member),
+    f"{RESUME} by staff": lambda s: s.call(s.staff, RESUME, member_id=s.scene.paused),
     f"{APPLY} by anyone": lambda s: s.call(None, APPLY, applicant(email=s.scene.email)),
     f"{APPLY} again": lambda s: s.call(None, APPLY, applicant(email=f"{s.scene.rejected}@example.test")),
     f"{DECIDE} on an applicant": lambda s: _decide(s, s.scene.applicant, "approve"),

@@ -3,20 +3,23 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
 import psycopg
 
+from shared.clock import local_date, utc_now
 from shared.ids import uuid7
+from shared.settings import Settings
 from tests.databases import Blank
 from tests.fakes.evidence import FakeEvidence
 
 # In the order in which transactions take rows: the key first, then as the domain says.
 ORDER = (
-    "idempotency_keys", "accounts", "agents", "members", "subscriptions", "agent_clients", "commissions", "payouts",
-    "payout_statements", "claims",
-    "claim_history", "documents", "outbox", "audit",
+    "idempotency_keys", "accounts", "agents", "members", "subscriptions", "membership_reminders", "agent_clients",
+    "commissions", "payouts", "payout_statements", "claims", "claim_history", "documents", "greetings", "outbox",
+    "audit",
 )  # fmt: skip
 
 # How many rows a chore finds: enough to be taken in one order or another.
@@ -38,6 +41,7 @@ class Scene:
     lapsed: list[UUID] = field(default_factory=lambda: [uuid7() for _ in range(SEVERAL)])
     commission: UUID = field(default_factory=uuid7)  # the agent's, by the member
     approved: list[UUID] = field(default_factory=lambda: [uuid7() for _ in range(SEVERAL)])  # commissions, to be paid
+    paused: UUID = field(default_factory=uuid7)
     staff: UUID = field(default_factory=uuid7)
     admin: UUID = field(default_factory=uuid7)
     colleague: UUID = field(default_factory=uuid7)
@@ -47,6 +51,7 @@ class Scene:
     failed_job: UUID = field(default_factory=uuid7)
     mail_job: UUID = field(default_factory=uuid7)
     identity_job: UUID = field(default_factory=uuid7)
+    reminder_job: UUID = field(default_factory=uuid7)  # of the member's period
     email: str = field(default_factory=lambda: f"new.{uuid7()}@example.test")
     code: str = "ARTA-7K3F"
 
@@ -91,6 +96,7 @@ def _write(scene: Scene, insert: Insert, order: random.Random) -> None:
     _jobs(scene, insert, order)
     for n in range(SEVERAL):
         insert("idempotency_keys", scope="old", key=str(n), fingerprint="f", created_at="2026-01-01")
+        insert("greetings", address=f"{n}@example.test", template="member-welcome", sent_at="2026-01-01")
 
 
 def _shuffled(ids: list[UUID], order: random.Random) -> list[UUID]:
@@ -102,7 +108,8 @@ def _people(scene: Scene, insert: Insert, order: random.Random) -> None:
         scene.agent: "agent", scene.applicant: "agent", scene.rejected: "agent", scene.staff: "staff",
         scene.colleague: "staff", scene.admin: "admin",
     }  # fmt: skip
-    members = [scene.member, scene.newcomer, *_shuffled(scene.lapsed, order)]
+    today = local_date(utc_now(), Settings().time_zone)
+    members = [scene.member, scene.newcomer, scene.paused, *_shuffled(scene.lapsed, order)]
     for person in (*roles, *members):
         role, sub = roles.get(person, "member"), None if person == scene.newcomer else f"sub-{person}"
         insert(
@@ -116,12 +123,20 @@ def _people(scene: Scene, insert: Insert, order: random.Random) -> None:
         decided_at="2026-01-01",
     )  # fmt: skip
     for member in members:
-        ends_on = "2026-01-01" if member in scene.lapsed else "2036-01-01"
+        ends_on = date(2026, 1, 1) if member in scene.lapsed else today + timedelta(days=5)
+        state, paused_on = ("paused", today) if member == scene.paused else ("active", None)
         insert("members", id=member, number=f"MEM-{member}", country="XK", agent_id=scene.agent)
+        subscription = uuid7()
         insert(
-            "subscriptions", id=uuid7(), member_id=member, plan="family", state="active", starts_on="2025-01-01",
+            "subscriptions", id=subscription, member_id=member, plan="family", state=state, paused_on=paused_on,
+            starts_on="2025-01-02", anchor_on="2025-01-02", period_starts_on="2025-01-02", renewed_on="2025-01-02",
             ends_on=ends_on, price=35, currency="EUR",
         )  # fmt: skip
+        if member == scene.member:
+            insert(
+                "membership_reminders", subscription_id=subscription, period_starts_on="2025-01-02", kind="30-days",
+                job_id=scene.reminder_job,
+            )  # fmt: skip
         insert("agent_clients", member_id=member, agent_id=scene.agent)
     for n, commission in enumerate([scene.commission, *_shuffled(scene.approved, order)]):
         state = "pending" if commission == scene.commission else "approved"
@@ -163,6 +178,7 @@ def _jobs(scene: Scene, insert: Insert, order: random.Random) -> None:
 
     job(scene.failed_job, "failed")
     job(scene.mail_job, "pending")
+    job(scene.reminder_job, "pending")
     job(scene.identity_job, "pending", kind="identity")
     for state in ("pending", "running", "done"):  # due, abandoned, long done
         for job_id in _shuffled([uuid7() for _ in range(SEVERAL)], order):

@@ -21,6 +21,8 @@ KEYS = {
     "agent_clients": "member_id",
     "claim_history": "claim_id || ' ' || version",
     "payout_statements": "payout_id || ' ' || agent_id",
+    "membership_reminders": "subscription_id || ' ' || period_starts_on || ' ' || kind",
+    "greetings": "address || ' ' || template",
 }
 
 # A new row of these has nothing unique but the id we have made up: nobody can wait for it.

@@ -79,6 +79,7 @@ class Load:
         self._seed = seed
         self._people = People(cloud)
         self._filed: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._renewed: set[str] = set()
         self._over = Event()
         self._threads: list[Thread] = []
 
@@ -127,7 +128,8 @@ class Load:
             self.ledger.note(action, record)
 
     def _file_or_renew(self, caller: Caller, member: dict[str, Any]) -> None:
-        if caller.random.random() < 0.2:
+        if caller.random.random() < 0.2 and member["id"] not in self._renewed:  # a second year would be too early
+            self._renewed.add(member["id"])
             if record := acknowledged(caller.write(f"/members/{member['id']}/renewals")):
                 self.ledger.note("membership.renewed", record)
         elif claim := acknowledged(caller.write("/claims", trouble())):

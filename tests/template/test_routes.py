@@ -46,6 +46,8 @@ CONTRACT = [
     Route("patch", "/members/{member_id}", "MembersFunction"),
     Route("post", "/members/{member_id}/renewals", "MembersFunction"),
     Route("post", "/members/{member_id}/cancellation", "MembersFunction"),
+    Route("post", "/members/{member_id}/pause", "MembersFunction"),
+    Route("post", "/members/{member_id}/resume", "MembersFunction"),
     Route("post", "/claims", "ClaimsFunction"),
     Route("get", "/claims", "ClaimsFunction"),
     Route("get", "/claims/{claim_id}", "ClaimsFunction"),

@@ -126,7 +126,7 @@ def change_terms(call: Call[AgentChange]) -> Answer:
 )
 def clients(call: Call[PageQuery]) -> Answer:
     """Names, numbers and membership; bringing a member in gives no access to their claims."""
-    return page(call, f"clients {call.sub}", ClientView, service.clients, sub=call.sub)
+    return page(call, f"clients {call.sub}", ClientView, service.clients, sub=call.sub, today=call.wiring.today())
 
 
 @api.get(

@@ -28,11 +28,17 @@ SELECT %(application_id)s, %(application_id)s, %(city)s, %(referral_code)s
 WHERE NOT EXISTS (SELECT FROM agents WHERE application_id = %(application_id)s)
 
 -- name: enqueue_received
--- The mail to the applicant that the application has arrived.
+-- The mail to the applicant that the application has arrived: one a day to an address, which nobody has proven yet.
+WITH first_today AS (
+    INSERT INTO greetings AS t (address, template)
+    SELECT a.email, 'agent-received' FROM agents g JOIN accounts a USING (id)
+    WHERE g.application_id = %(application_id)s
+    ON CONFLICT (address, template) DO UPDATE SET sent_at = now() WHERE t.sent_at <= now() - interval '24 hours'
+    RETURNING 1)
 INSERT INTO outbox (id, kind, priority, subject_id, payload)
 SELECT %(job_id)s, 'mail', 'normal', g.id,
        jsonb_build_object('template', 'agent-received', 'to', 'account:' || g.id, 'facts', '{}'::jsonb)
-FROM agents g WHERE g.application_id = %(application_id)s
+FROM agents g, first_today WHERE g.application_id = %(application_id)s
 
 -- name: record_application
 -- The audit entry of an application, on the agent's record.
@@ -103,7 +109,7 @@ SELECT require(EXISTS (
 
 -- name: clients
 -- A page of an agent's clients: names, numbers and membership, nothing of their claims.
-SELECT c.id, to_jsonb(c) - 'agent_id' AS facts FROM client_view c
+SELECT c.id, to_jsonb(c) - 'agent_id' AS facts FROM clients_on(%(today)s) c
 WHERE c.agent_id = account_of(%(sub)s) AND c.id < %(after)s
 ORDER BY c.id DESC LIMIT %(count)s
 

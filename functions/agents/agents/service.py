@@ -1,6 +1,6 @@
 """What can be done with agents: each use case queues its statements in an open transaction."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from uuid import UUID
 
 from agents.model import AgentChange, Application, Decision
@@ -80,10 +80,10 @@ def change_terms(
     return tx.answer(SQL["agent_after"], id=agent_id)
 
 
-def clients(tx: Transaction, *, sub: str, after: UUID, count: int) -> Pending[list[Row]]:
+def clients(tx: Transaction, *, sub: str, today: date, after: UUID, count: int) -> Pending[list[Row]]:
     """An active agent's clients, newest first. Refuses: agent-not-active."""
     tx.add(SQL["require_active"], sub=sub)
-    return tx.all(SQL["clients"], sub=sub, after=after, count=count)
+    return tx.all(SQL["clients"], sub=sub, today=today, after=after, count=count)
 
 
 def commissions(tx: Transaction, *, sub: str, after: UUID, count: int) -> Pending[list[Row]]:

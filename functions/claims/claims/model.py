@@ -155,14 +155,10 @@ class UploadForm(View):
     fields: dict[str, str]
 
 
-class SignedUpload(View):
-    """The part of an announcement's answer that expires."""
+class AnnouncedDocument(DocumentView):
+    """A document that waits for its file."""
 
     upload: UploadForm
-
-
-class AnnouncedDocument(SignedUpload, DocumentView):
-    """A document that waits for its file."""
 
 
 class DownloadView(View):

@@ -5,7 +5,7 @@ Each chore works in bounded batches, as long as there are records and time.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta, tzinfo
+from datetime import date, timedelta, tzinfo
 from typing import Any
 from uuid import UUID
 
@@ -33,8 +33,9 @@ DOCUMENT_BATCH = 50
 DOCUMENT_AGE = timedelta(days=1)
 KEY_AGE = timedelta(seconds=KEY_LIFE_S)
 DONE_JOB_AGE = timedelta(days=30)
-# After a period's end, days in which a past-due member may still use the services.
-GRACE_DAYS = 14
+GREETING_AGE = timedelta(hours=24)
+# After access has ended: where nothing ran for longer, or in the first run of all, nobody is told of an end long past.
+REMINDER_LATENESS_DAYS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +71,28 @@ class Housekeeper:
         return len(self._rows("notify_breaches", claim_ids=claims, job_ids=[uuid7() for _ in claims]))
 
     def advance_subscriptions(self) -> int:
-        """Move memberships whose period, or grace, has ended."""
-        today = local_date(self.clock(), self.time_zone)
+        """Write down the states of memberships that the day has changed, and end pauses whose days are used up."""
+        return len(self._rows("advance_subscriptions", today=self._today(), count=BATCH, request_id=self.request_id))
+
+    def remind_members(self) -> int:
+        """Write to members whose membership ends in 30 days, in 7 or today, or whose access has ended; each once."""
+        job_ids = [uuid7() for _ in range(BATCH)]
         return len(
             self._rows(
-                "advance_subscriptions", today=today, grace_days=GRACE_DAYS, count=BATCH, request_id=self.request_id
+                "remind_members",
+                today=self._today(),
+                lateness=REMINDER_LATENESS_DAYS,
+                job_ids=job_ids,
+                request_id=self.request_id,
             )
         )
+
+    def delete_old_greetings(self) -> int:
+        """Forget addresses that mails to strangers went to, after a day."""
+        return len(self._rows("delete_old_greetings", age=GREETING_AGE, count=BATCH))
+
+    def _today(self) -> date:
+        return local_date(self.clock(), self.time_zone)
 
     def delete_old_keys(self) -> int:
         """Forget idempotency keys after a day."""
@@ -98,8 +114,10 @@ class Housekeeper:
             "documents_swept": self.sweep_documents,
             "breaches_noticed": self.notice_breaches,
             "subscriptions_advanced": self.advance_subscriptions,
+            "members_reminded": self.remind_members,
             "keys_deleted": self.delete_old_keys,
             "jobs_deleted": self.delete_old_jobs,
+            "greetings_deleted": self.delete_old_greetings,
         }
         return {name: self._finish(name, chore) for name, chore in chores.items()}
 
@@ -119,7 +137,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG
     done = Housekeeper(
         parts.database, parts.evidence, parts.clock, context.aws_request_id, deadline, parts.settings.time_zone
     ).run()
-    if done["breaches_noticed"]:
+    if done["breaches_noticed"] or done["members_reminded"]:
         parts.queues.nudge()
     logger.info("housekeeping", extra=done)
     return done

@@ -170,27 +170,73 @@ FROM told
 RETURNING id
 
 -- name: advance_subscriptions
--- Periods that have ended: cancelled ones end, others are past due, and expire when the grace is over.
+-- Write down what time has done to memberships: the state that their dates say, and the end of a pause used up.
 WITH due AS (
-    SELECT m.id FROM members m JOIN subscriptions s ON s.member_id = m.id
-    WHERE s.state IN ('active', 'past_due')
-      AND s.ends_on < %(today)s - CASE WHEN s.state = 'past_due' AND NOT s.cancel_at_period_end THEN %(grace_days)s ELSE 0 END
+    SELECT m.id, s.state = 'paused' AS resumes FROM members m JOIN subscriptions s ON s.member_id = m.id
+    WHERE (s.state IN ('active', 'past_due') AND s.ends_on < %(today)s OR s.state = 'paused' AND s.paused_on < %(today)s)
+      AND s.state <> membership_state(s, %(today)s)
     ORDER BY m.id LIMIT %(count)s FOR NO KEY UPDATE OF m, s SKIP LOCKED
 ), moved AS (
     UPDATE subscriptions s SET
-        state = CASE WHEN s.cancel_at_period_end THEN 'canceled'
-                     WHEN s.state = 'past_due' OR s.ends_on < %(today)s - %(grace_days)s THEN 'expired'
-                     ELSE 'past_due' END,
-        version = s.version + 1, updated_at = now()
+        state = membership_state(s, %(today)s), ends_on = membership_end(s, %(today)s), paused_on = NULL,
+        paused_days = paused_days_on(s, %(today)s), version = s.version + 1, updated_at = now()
     FROM due
     WHERE s.member_id = due.id
-    RETURNING s.member_id, s.state
+    RETURNING s.member_id, CASE WHEN due.resumes AND s.state = 'active' THEN 'resumed' ELSE s.state END AS became
 ), changed AS (
     UPDATE members m SET version = m.version + 1, updated_at = now() FROM moved WHERE m.id = moved.member_id
 )
 INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
-SELECT gen_random_uuid(), 'membership.' || state, member_id, 'housekeeping', %(request_id)s, '{}' FROM moved
+SELECT gen_random_uuid(), 'membership.' || became, member_id, 'housekeeping', %(request_id)s, '{}' FROM moved
 RETURNING id
+
+-- name: remind_members
+-- The reminders that are due, each with its mail and its audit entry; what was written before about the same end, and
+-- has not left yet, does not leave any more. Who comes second to a reminder finds its row and writes nothing.
+WITH due AS (
+    SELECT m.id, m.number, s.id AS subscription_id, s.period_starts_on, s.plan, s.price, s.currency, s.ends_on,
+           reminder_due(s, %(today)s, %(lateness)s) AS kind
+    FROM members m JOIN subscriptions s ON s.member_id = m.id
+    WHERE s.ends_on BETWEEN %(today)s - grace_days() - %(lateness)s AND %(today)s + 30
+      AND NOT EXISTS (
+          SELECT FROM membership_reminders r
+          WHERE r.subscription_id = s.id AND r.period_starts_on = s.period_starts_on
+            AND r.kind = reminder_due(s, %(today)s, %(lateness)s))
+      AND reminder_due(s, %(today)s, %(lateness)s) IS NOT NULL
+    ORDER BY m.id LIMIT cardinality(%(job_ids)s) FOR NO KEY UPDATE OF m, s SKIP LOCKED
+), numbered AS (
+    SELECT due.*, (%(job_ids)s)[row_number() OVER (ORDER BY due.id)] AS job_id FROM due
+), noted AS (
+    INSERT INTO membership_reminders (subscription_id, period_starts_on, kind, job_id)
+    SELECT subscription_id, period_starts_on, kind, job_id FROM numbered
+    ON CONFLICT DO NOTHING
+    RETURNING job_id
+), dropped AS (
+    UPDATE outbox o SET state = 'done', last_error = 'superseded', leased_until = NULL, updated_at = now()
+    FROM membership_reminders r JOIN due ON due.subscription_id = r.subscription_id
+    WHERE o.id = r.job_id AND o.state IN ('pending', 'queued', 'failed')
+), mailed AS (
+    INSERT INTO outbox (id, kind, priority, subject_id, payload)
+    SELECT n.job_id, 'mail', 'low', n.id, jsonb_build_object(
+        'template', CASE n.kind WHEN '30-days' THEN 'membership-ends-soon' WHEN '7-days' THEN 'membership-ends-shortly'
+                                WHEN 'last-day' THEN 'membership-ends-today' ELSE 'membership-ended' END,
+        'to', 'account:' || n.id,
+        'facts', jsonb_build_object(
+            'member_number', n.number, 'plan', n.plan, 'price', n.price::text, 'currency', n.currency,
+            'ends_on', n.ends_on, 'renewable_until', n.ends_on + grace_days()))
+    FROM numbered n JOIN noted USING (job_id)
+)
+INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
+SELECT gen_random_uuid(), 'membership.reminded', n.id, 'housekeeping', %(request_id)s, jsonb_build_object('kind', n.kind)
+FROM numbered n JOIN noted USING (job_id)
+RETURNING id
+
+-- name: delete_old_greetings
+-- Addresses that may be written to again.
+DELETE FROM greetings WHERE (address, template) IN (
+    SELECT address, template FROM greetings WHERE sent_at < now() - %(age)s
+    ORDER BY sent_at LIMIT %(count)s FOR UPDATE SKIP LOCKED)
+RETURNING template
 
 -- name: delete_old_keys
 -- Idempotency keys that nobody may use any more.

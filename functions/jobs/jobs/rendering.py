@@ -30,6 +30,7 @@ class Facts:
     optional: tuple[str, ...] = ()
 
 
+_ENDING = ("full_name", "member_number", "plan", "price", "currency", "ends_on")
 _CLAIM = ("full_name", "claim_number", "title")
 
 MAILS: Mapping[str, Facts] = {
@@ -41,6 +42,10 @@ MAILS: Mapping[str, Facts] = {
     ),
     "membership-renewed": Facts(("full_name", "member_number", "plan", "price", "currency", "ends_on")),
     "membership-cancelled": Facts(("full_name", "member_number", "ends_on")),
+    "membership-ends-soon": Facts(_ENDING),
+    "membership-ends-shortly": Facts(_ENDING),
+    "membership-ends-today": Facts((*_ENDING, "renewable_until")),
+    "membership-ended": Facts(_ENDING),
     "claim-received": Facts((*_CLAIM, "category", "company_name", "amount", "currency")),
     "claim-moved": Facts((*_CLAIM, "to_state"), ("from_state", "reason", "decline_code")),
     "documents-requested": Facts(_CLAIM, ("reason",)),

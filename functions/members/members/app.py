@@ -1,5 +1,6 @@
 """The members' function: parse, call once, map."""
 
+from collections.abc import Callable
 from typing import Any
 
 from members import service
@@ -10,6 +11,7 @@ from shared.http.caller import AGENT, MEMBER, STAFF, Caller
 from shared.http.operation import Answer, Call, Nothing, answered, page
 from shared.http.pages import Page
 from shared.ids import uuid7
+from shared.postgres.transaction import Pending, Row
 from shared.settings import HomeCountry
 from shared.wiring import wiring
 
@@ -56,13 +58,9 @@ def register(call: Call[NewMember]) -> Answer:
     """Open to anyone; an active agent's own token makes the member that agent's client."""
     _require_country(call.input.country, call.wiring.settings.country)
     agent_sub = call.caller.sub if call.caller else None
+    today = call.wiring.today()
     facts = call.once(
-        service.register,
-        call.input,
-        member_id=uuid7(),
-        agent_sub=agent_sub,
-        today=call.wiring.today(),
-        actor=call.actor,
+        service.register, call.input, member_id=uuid7(), agent_sub=agent_sub, today=today, actor=call.actor
     )
     return _view(facts, status=201)
 
@@ -71,9 +69,9 @@ def register(call: Call[NewMember]) -> Answer:
 def find(call: Call[MemberQuery]) -> Answer:
     """For staff: all, or the one of a number or an email address."""
     asked = call.input
-    return page(
-        call, f"members {asked.number} {asked.email}", MemberView, service.find, number=asked.number, email=asked.email
-    )
+    listing = f"members {asked.number} {asked.email}"
+    filters = {"number": asked.number, "email": asked.email}
+    return page(call, listing, MemberView, service.find, today=call.wiring.today(), **filters)
 
 
 @api.get("/members/me", summary="Read yourself", answer=MemberView, access=MEMBER, refusals=("not-found",))
@@ -82,7 +80,7 @@ def find(call: Call[MemberQuery]) -> Answer:
 )
 def read(call: Call[Nothing]) -> Answer:
     """The member, to that member and to staff."""
-    return _view(call.read(service.read, _whose(call)))
+    return _view(call.read(service.read, _whose(call), today=call.wiring.today()))
 
 
 CHANGE: Contract = {
@@ -100,7 +98,16 @@ CHANGE: Contract = {
 @api.patch("/members/{member_id}", **CHANGE)
 def change_contact(call: Call[ContactChange]) -> Answer:
     """Name, phone and language; decided on the version that If-Match names."""
-    return _view(call.once(service.change_contact, _whose(call), call.input, versions=call.versions, actor=call.actor))
+    today = call.wiring.today()
+    facts = call.once(
+        service.change_contact, _whose(call), call.input, versions=call.versions, today=today, actor=call.actor
+    )
+    return _view(facts)
+
+
+def _change_membership(call: Call[Nothing], use_case: Callable[..., Pending[Row]], *, status: int = 200) -> Answer:
+    facts = call.once(use_case, call.ids["member_id"], _whose(call), today=call.wiring.today(), actor=call.actor)
+    return _view(facts, status=status)
 
 
 @api.post(
@@ -111,12 +118,11 @@ def change_contact(call: Call[ContactChange]) -> Answer:
     access=SELF_OR_STAFF,
     limit="membership-change",
     key="required",
-    refusals=("not-found",),
+    refusals=("not-found", "membership-paused", "renewal-too-early"),
 )
 def renew(call: Call[Nothing]) -> Answer:
-    """A year more, from the current end."""
-    facts = call.once(service.renew, call.ids["member_id"], _whose(call), today=call.wiring.today(), actor=call.actor)
-    return _view(facts, status=201)
+    """Add a year after the current end, or from today on where the membership has ended."""
+    return _change_membership(call, service.renew, status=201)
 
 
 @api.post(
@@ -128,8 +134,35 @@ def renew(call: Call[Nothing]) -> Answer:
     refusals=("not-found", "membership-ended"),
 )
 def cancel(call: Call[Nothing]) -> Answer:
-    """Takes effect at the end of the period."""
-    return _view(call.once(service.cancel, call.ids["member_id"], _whose(call), actor=call.actor))
+    """Takes effect at the end of the period; a second time changes nothing."""
+    return _change_membership(call, service.cancel)
+
+
+@api.post(
+    "/members/{member_id}/pause",
+    summary="Pause the membership",
+    answer=MemberView,
+    access=STAFF,
+    limit="membership-change",
+    refusals=("not-found", "membership-not-running", "pause-days-used"),
+)
+def pause(call: Call[Nothing]) -> Answer:
+    """Take access away from today on. The end will move by the days paused, at most 90 between two renewals; when they
+    are used up, the membership goes on by itself. A second time changes nothing."""
+    return _change_membership(call, service.pause)
+
+
+@api.post(
+    "/members/{member_id}/resume",
+    summary="Resume the membership",
+    answer=MemberView,
+    access=STAFF,
+    limit="membership-change",
+    refusals=("not-found", "membership-ended"),
+)
+def resume(call: Call[Nothing]) -> Answer:
+    """Give access again from today on, and move the end by the days paused. A second time changes nothing."""
+    return _change_membership(call, service.resume)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

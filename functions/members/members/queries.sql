@@ -26,9 +26,11 @@ VALUES (%(id)s, %(country)s, %(today)s::date, coalesce(
 
 -- name: insert_subscription
 -- A year from today, at today's price of the plan.
-INSERT INTO subscriptions (id, member_id, plan, state, starts_on, ends_on, price, currency)
-SELECT %(id)s, %(member_id)s, p.plan, 'active', %(today)s::date, %(today)s::date + interval '1 year', p.price, p.currency
-FROM plans p WHERE p.plan = %(plan)s
+INSERT INTO subscriptions (id, member_id, plan, state, starts_on, ends_on, anchor_on, period_starts_on, renewed_on,
+                           price, currency)
+SELECT %(id)s, %(member_id)s, p.plan, 'active', d.today, year_end(d.today, d.today), d.today, d.today, d.today,
+       p.price, p.currency
+FROM plans p, (SELECT %(today)s::date AS today) d WHERE p.plan = %(plan)s
 
 -- name: insert_agent_client
 -- Whose client the member is, where an agent is known.
@@ -40,7 +42,7 @@ SELECT m.id, m.agent_id FROM members m WHERE m.id = %(member_id)s AND m.agent_id
 -- too: it can be approved once they are active again.
 INSERT INTO commissions (id, agent_id, member_id, subscription_id, kind, earned_on, period_starts_on, rate, amount,
                          currency)
-SELECT %(id)s, g.id, s.member_id, s.id, %(kind)s, %(today)s::date, s.ends_on - interval '1 year',
+SELECT %(id)s, g.id, s.member_id, s.id, %(kind)s, %(today)s::date, s.period_starts_on,
        coalesce(g.commission_rate, %(rate)s), round(s.price * coalesce(g.commission_rate, %(rate)s), 2), s.currency
 FROM agent_clients c
 JOIN agents g ON g.id = c.agent_id
@@ -49,16 +51,16 @@ WHERE c.member_id = %(member_id)s AND g.state IN ('active', 'suspended')
 
 -- name: member
 -- A member as staff, or that member, is told.
-SELECT to_jsonb(m) - 'identity_sub' AS facts FROM member_view m
+SELECT to_jsonb(m) - 'identity_sub' AS facts FROM members_on(%(today)s) m
 WHERE m.id = coalesce(%(id)s::uuid, account_of(%(sub)s)) AND (%(staff)s OR m.identity_sub = %(sub)s)
 
 -- name: registered
 -- The member just registered.
-SELECT to_jsonb(m) - 'identity_sub' AS facts FROM member_view m WHERE m.id = %(id)s
+SELECT to_jsonb(m) - 'identity_sub' AS facts FROM members_on(%(today)s) m WHERE m.id = %(id)s
 
 -- name: members
 -- A page of members.
-SELECT m.id, to_jsonb(m) - 'identity_sub' AS facts FROM member_view m
+SELECT m.id, to_jsonb(m) - 'identity_sub' AS facts FROM members_on(%(today)s) m
 WHERE m.id < %(after)s
   AND (%(number)s::text IS NULL OR m.number = %(number)s)
   AND (%(email)s::text IS NULL OR m.email = %(email)s)
@@ -82,6 +84,18 @@ SELECT require((
     SELECT %(versions)s::int[] IS NULL OR m.version = ANY(%(versions)s::int[])
     FROM members m WHERE m.id = coalesce(%(id)s::uuid, account_of(%(sub)s)) FOR NO KEY UPDATE), 'stale-version')
 
+-- name: take_member
+-- The member, before anything is asked about the membership: housekeeping takes the same row first.
+SELECT FROM members m WHERE m.id = %(id)s FOR NO KEY UPDATE
+
+-- name: next_version_of_contact
+-- The member's record changes, unless all that was sent is there already.
+UPDATE members m SET version = m.version + 1, updated_at = now()
+FROM accounts a
+WHERE a.id = m.id AND m.id = coalesce(%(id)s::uuid, account_of(%(sub)s))
+  AND (a.full_name, a.phone, a.language) IS DISTINCT FROM
+      (coalesce(%(full_name)s, a.full_name), coalesce(%(phone)s, a.phone), coalesce(%(language)s, a.language))
+
 -- name: change_contact
 -- New contact data; what is null stays.
 UPDATE accounts a SET
@@ -92,23 +106,77 @@ WHERE a.id = coalesce(%(id)s::uuid, account_of(%(sub)s))
 
 -- name: next_version
 -- The member's record has changed.
-UPDATE members m SET version = m.version + 1, updated_at = now() WHERE m.id = coalesce(%(id)s::uuid, account_of(%(sub)s))
+UPDATE members m SET version = m.version + 1, updated_at = now() WHERE m.id = %(id)s
+
+-- name: require_not_paused
+-- A paused membership is resumed first: only then is it known where the year to add begins.
+SELECT require(NOT EXISTS (
+    SELECT FROM subscriptions s WHERE s.member_id = %(id)s AND is_paused(s, %(today)s)), 'membership-paused')
+
+-- name: require_near_end
+-- Nobody pays further ahead than two years from today.
+SELECT require(EXISTS (
+    SELECT FROM subscriptions s, next_year(s, %(today)s) y
+    WHERE s.member_id = %(id)s AND y.ends_on <= anniversary(%(today)s, 2)), 'renewal-too-early')
 
 -- name: renew
--- A year more: from the current end, or from today where the membership had ended.
+-- A year more: from the current end, or from today where the membership has ended.
 UPDATE subscriptions s SET
-    starts_on = CASE WHEN s.state IN ('canceled', 'expired') THEN %(today)s::date ELSE s.starts_on END,
-    ends_on = CASE WHEN s.state IN ('canceled', 'expired') THEN %(today)s::date ELSE s.ends_on END + interval '1 year',
-    state = 'active', cancel_at_period_end = false, version = s.version + 1, updated_at = now()
-WHERE s.member_id = %(id)s
+    starts_on = y.starts_on, anchor_on = y.anchor_on, period_starts_on = y.period_starts_on, ends_on = y.ends_on,
+    renewed_on = %(today)s, state = 'active', cancel_at_period_end = false, paused_on = NULL, paused_days = 0,
+    version = s.version + 1, updated_at = now()
+FROM subscriptions before, next_year(before, %(today)s) y
+WHERE s.member_id = %(id)s AND before.id = s.id
+
+-- name: require_not_expired
+-- Only a membership that has not ended can be cancelled; one that was is cancelled already.
+SELECT require(EXISTS (
+    SELECT FROM subscriptions s WHERE s.member_id = %(id)s AND membership_state(s, %(today)s) <> 'expired'),
+    'membership-ended')
+
+-- name: next_version_if_not_canceled
+-- The member's record changes, unless the membership is cancelled already.
+UPDATE members m SET version = m.version + 1, updated_at = now()
+FROM subscriptions s
+WHERE m.id = %(id)s AND s.member_id = m.id AND NOT (s.cancel_at_period_end OR s.state = 'canceled')
 
 -- name: cancel
 -- The membership ends with its period.
 UPDATE subscriptions s SET cancel_at_period_end = true, version = s.version + 1, updated_at = now()
-WHERE s.member_id = %(id)s AND s.state IN ('active', 'past_due', 'paused')
+WHERE s.member_id = %(id)s AND NOT (s.cancel_at_period_end OR s.state = 'canceled')
 
--- name: require_running
--- Only a membership that has not ended can be cancelled.
+-- name: require_pausable
+-- Only within its period can a membership be paused, and only while days are left to pause it for.
+SELECT require(membership_state(s, %(today)s) IN ('active', 'paused'), 'membership-not-running'),
+       require(is_paused(s, %(today)s) OR paused_days_on(s, %(today)s) < most_paused_days(), 'pause-days-used')
+FROM subscriptions s WHERE s.member_id = %(id)s
+
+-- name: next_version_if_paused_is
+-- The member's record changes, where the membership is paused, or is not, as the change expects it.
+UPDATE members m SET version = m.version + 1, updated_at = now()
+FROM subscriptions s
+WHERE m.id = %(id)s AND s.member_id = m.id AND is_paused(s, %(today)s) = %(paused)s
+
+-- name: pause
+-- No access from today on; a membership that is paused already stays as it is.
+UPDATE subscriptions s SET state = 'paused', paused_on = %(today)s, version = s.version + 1, updated_at = now()
+WHERE s.member_id = %(id)s AND NOT is_paused(s, %(today)s)
+
+-- name: require_not_ended
+-- What has ended is renewed, not resumed.
 SELECT require(EXISTS (
-    SELECT FROM subscriptions s WHERE s.member_id = %(id)s AND s.state IN ('active', 'past_due', 'paused')),
-    'membership-ended')
+    SELECT FROM subscriptions s
+    WHERE s.member_id = %(id)s AND membership_state(s, %(today)s) NOT IN ('canceled', 'expired')), 'membership-ended')
+
+-- name: resume
+-- Access from today on, and the end later by the days of the pause; one that is not paused stays as it is.
+UPDATE subscriptions s SET
+    state = 'active', paused_on = NULL, paused_days = paused_days_on(s, %(today)s),
+    ends_on = s.ends_on + paused_days_on(s, %(today)s) - s.paused_days, version = s.version + 1, updated_at = now()
+WHERE s.member_id = %(id)s AND is_paused(s, %(today)s)
+
+-- name: drop_reminders
+-- Reminders that have not left yet tell an end that is no longer true.
+UPDATE outbox o SET state = 'done', last_error = 'superseded', leased_until = NULL, updated_at = now()
+FROM membership_reminders r JOIN subscriptions s ON s.id = r.subscription_id
+WHERE s.member_id = %(id)s AND o.id = r.job_id AND o.state IN ('pending', 'queued', 'failed')

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from members.model import ContactChange, NewMember
 from shared.ids import uuid7
-from shared.outbox import Actor, enqueue, identity, mail, record
+from shared.outbox import Actor, enqueue, enqueue_once_a_day, identity, mail, record
 from shared.postgres.transaction import Pending, Row, Transaction
 from shared.sql import load_queries
 
@@ -47,54 +47,91 @@ def register(
     tx.add(SQL["insert_subscription"], id=uuid7(), member_id=member_id, plan=new.plan, today=today)
     tx.add(SQL["insert_agent_client"], member_id=member_id)
     tx.add(SQL["insert_commission"], id=uuid7(), member_id=member_id, kind="new", rate=NEW_MEMBER_RATE, today=today)
-    enqueue(
-        tx, identity(member_id, "member"), mail("member-welcome", to=member_id, subject_id=member_id, priority="high")
-    )
+    enqueue(tx, identity(member_id, "member"))
+    welcome = mail("member-welcome", to=member_id, subject_id=member_id, priority="high")
+    enqueue_once_a_day(tx, welcome, address=new.email)
     record(tx, actor, "member.registered", member_id, plan=new.plan)
-    return tx.answer(SQL["registered"], id=member_id)
+    return tx.answer(SQL["registered"], id=member_id, today=today)
 
 
-def read(tx: Transaction, whose: Whose) -> Pending[Row]:
+def read(tx: Transaction, whose: Whose, *, today: date) -> Pending[Row]:
     """A member. Refuses: not-found."""
-    return tx.answer(SQL["member"], **whose.params)
+    return tx.answer(SQL["member"], today=today, **whose.params)
 
 
-def find(tx: Transaction, *, number: str | None, email: str | None, after: UUID, count: int) -> Pending[list[Row]]:
+def find(
+    tx: Transaction, *, number: str | None, email: str | None, today: date, after: UUID, count: int
+) -> Pending[list[Row]]:
     """Members, newest first."""
-    return tx.all(SQL["members"], number=number, email=email, after=after, count=count)
+    return tx.all(SQL["members"], number=number, email=email, today=today, after=after, count=count)
 
 
 def change_contact(
-    tx: Transaction, whose: Whose, change: ContactChange, *, versions: list[int] | None, actor: Actor
+    tx: Transaction, whose: Whose, change: ContactChange, *, versions: list[int] | None, today: date, actor: Actor
 ) -> Pending[Row]:
-    """Change contact data. Refuses: not-found, stale-version."""
+    """Change contact data; the same data again changes nothing. Refuses: not-found, stale-version."""
     mine = {"id": whose.id, "sub": whose.sub}
     tx.add(SQL["lock_account"], **whose.params)
     tx.add(SQL["require_version"], versions=versions, **mine)
+    tx.add(SQL["next_version_of_contact"], **change.model_dump(), **mine)
     tx.add(SQL["change_contact"], **change.model_dump(), **mine)
-    tx.add(SQL["next_version"], **mine)
-    record(tx, actor, "member.contact_changed", whose.id, fields=sorted(change.model_fields_set))
-    return tx.answer(SQL["member"], **whose.params)
+    fields = sorted(change.model_fields_set)
+    record(tx, actor, "member.contact_changed", whose.id, if_written="members", fields=fields)
+    return read(tx, whose, today=today)
 
 
 def renew(tx: Transaction, member_id: UUID, whose: Whose, *, today: date, actor: Actor) -> Pending[Row]:
-    """Extend the membership by a year. Refuses: not-found."""
+    """Extend the membership by a year. Refuses: not-found, membership-paused, renewal-too-early."""
     tx.add(SQL["lock_account"], **whose.params)
     tx.add(SQL["take_agent"], id=member_id)
-    tx.add(SQL["next_version"], id=member_id, sub=whose.sub)
+    tx.add(SQL["next_version"], id=member_id)
+    tx.add(SQL["require_not_paused"], id=member_id, today=today)
+    tx.add(SQL["require_near_end"], id=member_id, today=today)
     tx.add(SQL["renew"], id=member_id, today=today)
     tx.add(SQL["insert_commission"], id=uuid7(), member_id=member_id, kind="renewal", rate=RENEWAL_RATE, today=today)
+    tx.add(SQL["drop_reminders"], id=member_id)
     enqueue(tx, mail("membership-renewed", to=member_id, subject_id=member_id))
     record(tx, actor, "membership.renewed", member_id)
-    return tx.answer(SQL["member"], **whose.params)
+    return read(tx, whose, today=today)
 
 
-def cancel(tx: Transaction, member_id: UUID, whose: Whose, *, actor: Actor) -> Pending[Row]:
-    """End the membership with its period. Refuses: not-found, membership-ended."""
+def cancel(tx: Transaction, member_id: UUID, whose: Whose, *, today: date, actor: Actor) -> Pending[Row]:
+    """End the membership with its period; a second time changes nothing. Refuses: not-found, membership-ended."""
     tx.add(SQL["lock_account"], **whose.params)
-    tx.add(SQL["require_running"], id=member_id)
-    tx.add(SQL["next_version"], id=member_id, sub=whose.sub)
+    tx.add(SQL["take_member"], id=member_id)
+    tx.add(SQL["require_not_expired"], id=member_id, today=today)
+    tx.add(SQL["next_version_if_not_canceled"], id=member_id)
     tx.add(SQL["cancel"], id=member_id)
-    enqueue(tx, mail("membership-cancelled", to=member_id, subject_id=member_id))
-    record(tx, actor, "membership.cancelled", member_id)
-    return tx.answer(SQL["member"], **whose.params)
+    tx.add(SQL["drop_reminders"], id=member_id)
+    enqueue(tx, mail("membership-cancelled", to=member_id, subject_id=member_id), if_written="members")
+    record(tx, actor, "membership.cancelled", member_id, if_written="members")
+    return read(tx, whose, today=today)
+
+
+def pause(tx: Transaction, member_id: UUID, whose: Whose, *, today: date, actor: Actor) -> Pending[Row]:
+    """Suspend the membership from today on; a second time changes nothing.
+
+    Refuses: not-found, membership-not-running, pause-days-used.
+    """
+    tx.add(SQL["lock_account"], **whose.params)
+    tx.add(SQL["take_member"], id=member_id)
+    tx.add(SQL["require_pausable"], id=member_id, today=today)
+    tx.add(SQL["next_version_if_paused_is"], id=member_id, today=today, paused=False)
+    tx.add(SQL["pause"], id=member_id, today=today)
+    tx.add(SQL["drop_reminders"], id=member_id)
+    record(tx, actor, "membership.paused", member_id, if_written="members")
+    return read(tx, whose, today=today)
+
+
+def resume(tx: Transaction, member_id: UUID, whose: Whose, *, today: date, actor: Actor) -> Pending[Row]:
+    """Go on with a paused membership, its end later by the days paused; a second time changes nothing.
+
+    Refuses: not-found, membership-ended.
+    """
+    tx.add(SQL["lock_account"], **whose.params)
+    tx.add(SQL["take_member"], id=member_id)
+    tx.add(SQL["require_not_ended"], id=member_id, today=today)
+    tx.add(SQL["next_version_if_paused_is"], id=member_id, today=today, paused=True)
+    tx.add(SQL["resume"], id=member_id, today=today)
+    record(tx, actor, "membership.resumed", member_id, if_written="members")
+    return read(tx, whose, today=today)

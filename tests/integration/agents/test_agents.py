@@ -71,6 +71,7 @@ def rejected(blank: Blank, client: Client, *, ago: str, **changes: Any) -> tuple
     agent = client.call("POST", "/agents", body, key=f"key-{serial()}").json
     assert decide(client, agent["id"], "reject").status == 200
     blank.rows("UPDATE agents SET decided_at = now() - %s::interval WHERE id = %s", ago, agent["id"])
+    blank.rows("UPDATE greetings SET sent_at = now() - %s::interval WHERE address = %s", ago, body["email"])
     return agent, body["email"]
 
 

@@ -68,7 +68,9 @@ def test_a_submission_is_one_flight(cases: Cases) -> None:
     ("state", "days_left", "status"),
     [
         ("active", 0, 201),
-        ("active", -1, 403),
+        ("active", -1, 201),  # whether or not housekeeping has called it past due
+        ("active", -14, 201),
+        ("active", -15, 403),
         ("past_due", -14, 201),
         ("past_due", -15, 403),
         ("paused", 300, 403),
@@ -77,7 +79,7 @@ def test_a_submission_is_one_flight(cases: Cases) -> None:
     ],
 )
 def test_only_a_membership_with_access_files_claims(cases: Cases, state: str, days_left: int, status: int) -> None:
-    """Active to its last day, or past due for 14 days; otherwise nothing is written."""
+    """To its last day and for 14 days more, by dates and not by when a sweep ran; otherwise nothing is written."""
     member, before = cases.member(state=state, days_left=days_left), counts(cases.blank)
     reply = cases.submit(member)
     assert reply.status == status

@@ -140,7 +140,7 @@ def test_states_without_a_promise_are_never_late(keeper: Housekeeper, records: R
         ("past_due", False, 14, "past_due"),
         ("past_due", False, 15, "expired"),
         ("past_due", True, 1, "canceled"),
-        ("paused", False, 400, "paused"),
+        ("paused", False, 400, "expired"),  # the days of its pause were used up in between
         ("expired", False, 400, "expired"),
         ("canceled", True, 400, "canceled"),
     ],
@@ -149,7 +149,7 @@ def test_a_membership_goes_on_with_its_period(
     database: Database, records: Records, blank: Blank, before: str, cancelled: bool, days_after_end: int, after: str
 ) -> None:
     """Active on its last day, past due for 14 days more, then expired; a cancelled one ends with its period."""
-    member = records.member(state=before, cancel_at_period_end=cancelled, ends_on=END)
+    member = records.member(cancel_at_period_end=cancelled, ends_on=END, paused_on=END, state=before)
     today = ManualClock(datetime(END.year, END.month, END.day, 12, tzinfo=UTC))
     today.advance(days_after_end * 86_400)
     changed = Housekeeper(database, FakeEvidence(), today, "request-1", soon()).run()["subscriptions_advanced"]
@@ -159,7 +159,7 @@ def test_a_membership_goes_on_with_its_period(
     moved = int(before != after)
     assert changed == moved
     assert row == {"state": after, "s": 1 + moved, "m": 1 + moved}
-    audit = blank.rows("SELECT action, subject_id, actor, request_id FROM audit")
+    audit = blank.rows("SELECT action, subject_id, actor, request_id FROM audit WHERE action <> 'membership.reminded'")
     entry = {"action": f"membership.{after}", "subject_id": member, "actor": "housekeeping", "request_id": "request-1"}
     assert audit == [entry] * moved
 

@@ -85,6 +85,15 @@ class World:
         client, member = self._member()
         return client, lambda: client.call("POST", "/members/{member_id}/cancellation", member_id=member)
 
+    def pause(self) -> Prepared:
+        client, member = self._member()
+        return client, lambda: client.call("POST", "/members/{member_id}/pause", member_id=member)
+
+    def resume(self) -> Prepared:
+        client, pause = self.pause()
+        member = pause().json["id"]
+        return client, lambda: client.call("POST", "/members/{member_id}/resume", member_id=member)
+
     def change_contact(self) -> Prepared:
         client, member = self._member()
         client = client.as_(sign_in(self.blank, member))
@@ -132,6 +141,8 @@ USE_CASES: dict[tuple[str, ...], tuple[Callable[[World], Prepared], int]] = {
     ("POST", "/members"): (World.register, 1),
     ("POST", "/members/{member_id}/renewals"): (World.renew, 1),
     ("POST", "/members/{member_id}/cancellation"): (World.cancel, 1),
+    ("POST", "/members/{member_id}/pause"): (World.pause, 1),
+    ("POST", "/members/{member_id}/resume"): (World.resume, 1),
     ("PATCH", "/members/me"): (World.change_contact, 1),
     ("PATCH", "/members/{member_id}"): (World.change_contact, 1),
     ("POST", "/claims"): (World.submit, 1),

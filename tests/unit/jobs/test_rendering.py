@@ -1,4 +1,4 @@
-"""The mails: 11 of them in 4 languages, whatever the facts hold."""
+"""The mails: 15 of them in 4 languages, whatever the facts hold."""
 
 import re
 import tomllib
@@ -27,6 +27,7 @@ PLAIN: dict[str, str] = {
     "currency": "EUR",
     "starts_on": "2026-11-24",
     "ends_on": "2027-03-04",
+    "renewable_until": "2027-03-18",
     "claim_number": "CLM-2026-000045",
     "title": "Cancelled flight PRN-ZRH",
     "category": "travel",
@@ -44,7 +45,7 @@ PLAIN: dict[str, str] = {
     "decline_code": "not_covered",
 }
 CODED = {"plan", "category", "state", "from_state", "to_state", "decline_code", "price", "amount"}
-DATES = {"starts_on", "ends_on", "incident_date", "state_since"}
+DATES = {"starts_on", "ends_on", "renewable_until", "incident_date", "state_since"}
 # Markup, quotes that leave an attribute, template syntax, right to left with an override, emoji, several lines.
 EVIL = (
     '<script>alert(\'x\')</script> "onload="y" &amp; {{ 7 * 7 }} {% raw %} '

@@ -70,6 +70,20 @@ CATALOGUE: Mapping[str, Kind] = {
         409, "The commission's member has never signed in", "Approve it once the member has signed in, or void it."
     ),
     "membership-ended": Kind(409, "The membership has ended", "Renew it to begin a new year."),
+    "membership-paused": Kind(409, "The membership is paused", "Staff resume it; then renew it."),
+    "membership-not-running": Kind(
+        409, "The membership is not within its period", "Only a membership that runs can be paused."
+    ),
+    "pause-days-used": Kind(
+        409,
+        "The days to pause are used up",
+        "Pauses move the end by at most 90 days between two renewals.",
+    ),
+    "renewal-too-early": Kind(
+        409,
+        "The renewal is too early",
+        "A membership is renewed to an end at most two years ahead. Renew it later.",
+    ),
     "claim-closed": Kind(409, "The claim is closed", "Ask for it to be taken up again before you add evidence."),
     "too-many-documents": Kind(409, "The claim has its ten documents", "A claim holds at most 10 documents."),
     "document-not-uploaded": Kind(

@@ -12,6 +12,7 @@ from shared.sql import load_queries
 
 Priority = Literal["high", "normal", "low"]
 Kind = Literal["mail", "identity"]
+Table = Literal["members", "agents", "claims"]
 
 NUDGE = "nudge"  # the signal that jobs are waiting for the relay
 
@@ -48,24 +49,49 @@ def identity(account_id: UUID, group: Literal["member", "agent"]) -> Job:
     return Job("identity", "high", account_id, {"account_id": str(account_id), "group": group})
 
 
-def enqueue(tx: Transaction, *jobs: Job) -> None:
-    """Write jobs to the outbox, and have the relay told once they are committed."""
+def enqueue(tx: Transaction, *jobs: Job, if_written: Table | None = None) -> None:
+    """Write jobs to the outbox, and have the relay told once they are committed.
+
+    With `if_written` only where the transaction has written the jobs' subject in that table.
+    """
     for job in jobs:
-        tx.add(
-            SQL["enqueue"],
-            id=job.id,
-            kind=job.kind,
-            priority=job.priority,
-            subject_id=job.subject_id,
-            payload=json.dumps(job.payload, ensure_ascii=False),
-        )
+        tx.add(SQL["enqueue"], if_written=if_written, **_columns(job))
     tx.signal(NUDGE)
 
 
-def record(tx: Transaction, actor: Actor, action: str, subject_id: UUID | None, **facts: object) -> None:
+def enqueue_once_a_day(tx: Transaction, job: Job, *, address: str) -> None:
+    """Write a mail to the outbox, unless its template went to the address within the last 24 hours.
+
+    For mail to an address that somebody has only typed in: they may do so again as soon as it is free.
+    """
+    tx.add(SQL["enqueue_once_a_day"], address=address, template=job.payload["template"], **_columns(job))
+    tx.signal(NUDGE)
+
+
+def _columns(job: Job) -> dict[str, object]:
+    payload = json.dumps(job.payload, ensure_ascii=False)
+    return {
+        "id": job.id,
+        "kind": job.kind,
+        "priority": job.priority,
+        "subject_id": job.subject_id,
+        "payload": payload,
+    }
+
+
+def record(
+    tx: Transaction,
+    actor: Actor,
+    action: str,
+    subject_id: UUID | None,
+    *,
+    if_written: Table | None = None,
+    **facts: object,
+) -> None:
     """Write an action's audit entry, on the actor's own account where `subject_id` is None.
 
-    `facts` name fields and states, never people.
+    `facts` name fields and states, never people. With `if_written` only where the transaction has written the subject
+    in that table.
     """
     tx.add(
         SQL["record"],
@@ -75,4 +101,5 @@ def record(tx: Transaction, actor: Actor, action: str, subject_id: UUID | None, 
         actor=actor.sub or "anonymous",
         request_id=actor.request_id,
         facts=json.dumps(facts, default=str),
+        if_written=if_written,
     )

@@ -3,9 +3,21 @@
 -- name: enqueue
 -- A job for the worker: committed with what it is about, or not at all.
 INSERT INTO outbox (id, kind, priority, subject_id, payload)
-VALUES (%(id)s, %(kind)s, %(priority)s, %(subject_id)s, %(payload)s::jsonb)
+SELECT %(id)s, %(kind)s, %(priority)s, %(subject_id)s, %(payload)s::jsonb
+WHERE %(if_written)s::text IS NULL OR is_written_here(%(if_written)s, %(subject_id)s)
+
+-- name: enqueue_once_a_day
+-- A mail to an address nobody has proven: the first of its template in 24 hours.
+WITH first_today AS (
+    INSERT INTO greetings AS g (address, template) VALUES (%(address)s, %(template)s)
+    ON CONFLICT (address, template) DO UPDATE SET sent_at = now() WHERE g.sent_at <= now() - interval '24 hours'
+    RETURNING 1)
+INSERT INTO outbox (id, kind, priority, subject_id, payload)
+SELECT %(id)s, %(kind)s, %(priority)s, %(subject_id)s, %(payload)s::jsonb FROM first_today
 
 -- name: record
 -- Who did what to which record (their own where none is named), in which request.
 INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
-VALUES (%(id)s, %(action)s, coalesce(%(subject_id)s::uuid, account_of(%(actor)s)), %(actor)s, %(request_id)s, %(facts)s::jsonb)
+SELECT %(id)s, %(action)s, s.id, %(actor)s, %(request_id)s, %(facts)s::jsonb
+FROM (SELECT coalesce(%(subject_id)s::uuid, account_of(%(actor)s)) AS id) s
+WHERE %(if_written)s::text IS NULL OR is_written_here(%(if_written)s, s.id)

@@ -1,0 +1,302 @@
+"""A membership's years: from their first day to the day before the anniversary, both included, and told by dates."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agents.app import api as agents_api
+from tests.databases import Blank
+from tests.integration.members.conftest import Life
+from tests.integration.room import room, serial, sign_in
+
+Begin = Callable[[str], Life]
+GRACE, MOST_PAUSED = 14, 90  # days, as the domain has them
+
+
+@pytest.mark.parametrize(
+    ("first_day", "last_day"),
+    [("2026-03-01", "2027-02-28"), ("2027-03-01", "2028-02-29"), ("2026-01-01", "2026-12-31"),
+     ("2026-11-24", "2027-11-23"), ("2028-02-29", "2029-02-27"), ("2027-02-28", "2028-02-27")],
+)  # fmt: skip
+def test_a_year_ends_the_day_before_its_anniversary(live: Begin, first_day: str, last_day: str) -> None:
+    """Both days included: 365 of them, or 366. API and the agent's commission agree."""
+    life = live(first_day)
+    assert (life.read()["starts_on"], life.read()["ends_on"]) == (first_day, last_day)
+    earned = life.blank.rows("SELECT period_starts_on::text FROM commissions WHERE member_id = %s", life.member_id)
+    assert earned == [{"period_starts_on": first_day}]
+
+
+def test_the_29th_of_february_stays_the_anchor(live: Begin) -> None:
+    """Renewed four times the year begins on the 29th again: no year is a day short for good, none overlaps."""
+    life = live("2028-02-29")
+    ends = [life.read()["ends_on"]]
+    for _ in range(4):
+        life.on(ends[-1])
+        reply = life.renew()
+        assert reply.status == 201, reply.body
+        ends.append(reply.json["membership"]["ends_on"])
+    assert ends == ["2029-02-27", "2030-02-27", "2031-02-27", "2032-02-28", "2033-02-27"]
+    starts = life.blank.rows(
+        "SELECT period_starts_on::text AS day FROM commissions WHERE member_id = %s ORDER BY 1", life.member_id
+    )
+    assert [row["day"] for row in starts] == ["2028-02-29", "2029-02-28", "2030-02-28", "2031-02-28", "2032-02-29"]
+
+
+def test_a_renewal_more_than_two_years_ahead_is_refused(live: Begin) -> None:
+    """Nine in a row: one is done, the others leave nothing, and a refusal gives its key back for a later day."""
+    life = live("2026-03-01")
+    replies = [life.post("renewals", key=f"ahead-{n}-{life.member_id}") for n in range(9)]
+    assert [r.status for r in replies] == [201] + [409] * 8
+    assert {r.problem for r in replies[1:]} == {"renewal-too-early"}
+    assert (life.read()["ends_on"], life.version()) == ("2028-02-29", 2)
+    assert [job["template"] for job in life.jobs()] == ["member-welcome", "membership-renewed"]
+    life.on("2027-02-27")
+    assert (
+        life.post("renewals", key=f"ahead-8-{life.member_id}").status == 409
+    )  # 28 February 2029 is two years and a day
+    life.on("2027-02-28")
+    assert life.post("renewals", key=f"ahead-8-{life.member_id}").json["membership"]["ends_on"] == "2029-02-28"
+
+
+@pytest.mark.parametrize("end", ["9999-12-31", "2036-11-23", "2029-02-23"])
+def test_an_absurd_end_is_impossible_in_the_database(live: Begin, end: str) -> None:
+    """Whoever writes it: the end is at most two years and the days of a pause after the day it was agreed on."""
+    life = live("2026-11-24")
+    write = "UPDATE subscriptions SET ends_on = %s, period_starts_on = ends_on + 1 WHERE member_id = %s"
+    with pytest.raises(psycopg.errors.CheckViolation) as caught:
+        life.blank.rows(write, end, life.member_id)
+    assert caught.value.diag.constraint_name == "subscriptions_end_in_reach"
+    life.blank.rows(write, "2029-02-22", life.member_id)
+
+
+def test_an_ended_membership_begins_anew_with_a_new_anchor(live: Begin) -> None:
+    """By dates: no sweep has called it expired."""
+    life = live("2026-03-01").on("2027-06-10")
+    reply = life.renew()
+    assert (reply.json["membership"]["starts_on"], reply.json["membership"]["ends_on"]) == ("2027-06-10", "2028-06-09")
+
+
+def test_in_its_grace_a_membership_goes_on_from_its_end(live: Begin) -> None:
+    """The last day of the grace, and no sweep: no day lies between two years."""
+    life = live("2026-03-01").on("2027-03-14")
+    reply = life.renew()
+    assert (reply.json["membership"]["starts_on"], reply.json["membership"]["ends_on"]) == ("2026-03-01", "2028-02-29")
+
+
+@pytest.mark.parametrize("swept", [False, True], ids=["not swept", "swept"])
+@pytest.mark.parametrize(
+    ("cancelled", "days_after_end", "state"),
+    [(False, 0, "active"), (False, 1, "past_due"), (False, 14, "past_due"), (False, 15, "expired"),
+     (True, 0, "active"), (True, 1, "canceled"), (True, 15, "canceled")],
+)  # fmt: skip
+def test_state_and_access_are_told_by_dates(
+    live: Begin, cancelled: bool, days_after_end: int, state: str, swept: bool
+) -> None:
+    """To the member, to staff, to the agent and to claims alike, whether or not a sweep has run."""
+    life = live("2026-03-01")
+    if cancelled:
+        life.post("cancellation")
+    life.on(date(2027, 2, 28) + timedelta(days=days_after_end))
+    if swept:
+        life.sweep()
+    me = life.client.as_(sign_in(life.blank, life.member_id)).call("GET", "/members/me")
+    agents = room(agents_api, life.blank, clock=life.clock).as_(sign_in(life.blank, life.agent_id))
+    [client] = agents.call("GET", "/agents/me/clients").json["items"]
+    assert [life.read()["state"], me.json["membership"]["state"], client["membership_state"]] == [state] * 3
+    assert life.has_access() == (state in ("active", "past_due"))
+
+
+@pytest.mark.parametrize("swept", [False, True], ids=["not swept", "swept"])
+def test_what_has_expired_can_not_be_cancelled(live: Begin, swept: bool) -> None:
+    """Also where no sweep has said so."""
+    life = live("2026-03-01").on("2027-03-15")
+    if swept:
+        life.sweep()
+    before = life.written()
+    assert life.post("cancellation").problem == "membership-ended"
+    assert life.written() == before
+
+
+@pytest.mark.parametrize("key", [None, "one"], ids=["keys of their own", "one key"])
+def test_cancelling_again_changes_nothing(live: Begin, key: str | None) -> None:
+    """One mail, one audit entry, one version; the answer is 200 and the same, also after the end."""
+    life = live("2026-03-01")
+    key = key and f"{key}-{life.member_id}"
+    first = life.post("cancellation", key=key)
+    before = life.written()
+    again = life.post("cancellation", key=key)
+    assert (first.status, again.status, again.json) == (200, 200, first.json)
+    me = sign_in(life.blank, life.member_id)
+    keyless = life.client.as_(me).call("POST", "/members/{member_id}/cancellation", member_id=life.member_id)
+    assert (keyless.status, life.written()) == (200, before)
+    assert [job["template"] for job in life.jobs()] == ["member-welcome", "membership-cancelled"]
+    assert life.audit().count("membership.cancelled") == 1
+    life.on("2027-03-01")
+    assert (life.post("cancellation").status, life.written()) == (200, before)
+
+
+def test_cancelling_after_a_renewal_is_a_cancellation_again(live: Begin) -> None:
+    """What was taken back can be done again."""
+    life = live("2026-03-01")
+    for what in ("cancellation", "renewals", "cancellation"):
+        assert life.post(what).status in (200, 201)
+    assert life.audit().count("membership.cancelled") == 2
+    assert life.read()["cancel_at_period_end"] is True
+
+
+def test_the_same_contact_data_again_changes_nothing(live: Begin) -> None:
+    """No version, no audit entry; a part that differs is a change."""
+    life = live("2026-03-01")
+    me = life.client.as_(sign_in(life.blank, life.member_id))
+    data = me.call("GET", "/members/me").json
+    same = {name: data[name] for name in ("full_name", "phone", "language")}
+    before = life.written()
+    for body in (same, {"phone": data["phone"]}, {"language": data["language"]}):
+        reply = me.call("PATCH", "/members/me", body, if_match=1, key=f"key-{serial()}")
+        assert (reply.status, reply.headers["ETag"]) == (200, '"1"')
+    assert life.written() == before
+    assert me.call("PATCH", "/members/me", {**same, "language": "en"}, if_match=1).headers["ETag"] == '"2"'
+    assert life.audit().count("member.contact_changed") == 1
+
+
+def anniversary(day: date, year: int) -> date:
+    """The day's anniversary in a year, the 28th for a 29th of February that there is not."""
+    try:
+        return day.replace(year=year)
+    except ValueError:
+        return day.replace(year=year, day=28)
+
+
+@dataclass
+class Model:
+    """What a membership should be, told day by day: days are counted, not looked up in SQL."""
+
+    starts_on: date
+    ends_on: date = field(init=False)
+    anchor: date = field(init=False)
+    canceled: bool = False
+    paused_on: date | None = None
+    paused_days: int = 0
+    years: list[tuple[date, date]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._begin(self.starts_on)
+
+    def _begin(self, day: date) -> None:
+        self.starts_on = self.anchor = day
+        self.ends_on = anniversary(day, day.year + 1) - timedelta(days=1)
+        self.years.append((day, self.ends_on))
+
+    def live_until(self, day: date) -> None:
+        """Let a pause end whose days are used up."""
+        left = MOST_PAUSED - self.paused_days
+        if self.paused_on is not None and (day - self.paused_on).days >= left:
+            self._resume(left)
+
+    def _resume(self, days: int) -> None:
+        self.ends_on += timedelta(days=days)
+        self.paused_days, self.paused_on = self.paused_days + days, None
+
+    def state(self, day: date) -> str:
+        """Its state."""
+        if self.paused_on is not None:
+            return "paused"
+        if day <= self.ends_on:
+            return "active"
+        if self.canceled:
+            return "canceled"
+        return "past_due" if (day - self.ends_on).days <= GRACE else "expired"
+
+    def renewals(self, day: date) -> int:
+        """Renew; the status."""
+        state, goes_on = self.state(day), self.state(day) in ("active", "past_due")
+        if state == "paused":
+            return 409
+        first = self.ends_on + timedelta(days=1) if goes_on else day
+        anchor = self.anchor if goes_on and anniversary(self.anchor, first.year) == first else first
+        last = anniversary(anchor, anniversary(first, first.year + 1).year) - timedelta(days=1)
+        if last > anniversary(day, day.year + 2):
+            return 409
+        if not goes_on:
+            self.starts_on = day
+        self.anchor, self.ends_on, self.canceled, self.paused_days = anchor, last, False, 0
+        self.years.append((first, last))
+        return 201
+
+    def cancellation(self, day: date) -> int:
+        """Cancel; the status."""
+        if self.state(day) == "expired":
+            return 409
+        self.canceled = True
+        return 200
+
+    def pause(self, day: date) -> int:
+        """Pause; the status."""
+        if self.state(day) == "paused":
+            return 200
+        if self.state(day) != "active" or self.paused_days >= MOST_PAUSED:
+            return 409
+        self.paused_on = day
+        return 200
+
+    def resume(self, day: date) -> int:
+        """Resume; the status."""
+        if self.state(day) in ("canceled", "expired"):
+            return 409
+        if self.paused_on is not None:
+            self._resume((day - self.paused_on).days)
+        return 200
+
+
+DAYS = st.dates(date(2026, 11, 1), date(2032, 12, 31)) | st.sampled_from([date(2028, 2, 29), date(2027, 3, 1)])
+STEPS = st.lists(
+    st.tuples(st.sampled_from([0, 0, 1, 13, 30, 89, 90, 91, 200, 364, 365, 366, 400]) | st.integers(0, 60),
+              st.sampled_from(["renewals", "renewals", "cancellation", "pause", "resume", "nothing"])),
+    max_size=8,
+)  # fmt: skip
+
+
+@given(day=DAYS, steps=STEPS, swept=st.booleans())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_happens_a_membership_is_what_the_calendar_says(
+    live: Begin, day: date, steps: list[tuple[int, str]], swept: bool
+) -> None:
+    """Renewals, cancellations and pauses in any order, at any distance: status, state, days and access are the model's.
+
+    A sweep in between changes nothing that anybody sees. Years that follow each other leave no gap and no day twice.
+    """
+    life, model = live(day.isoformat()), Model(day)
+    for wait, what in steps:
+        life.later(wait)
+        model.live_until(life.today)
+        if swept:
+            life.sweep()
+        if what != "nothing":
+            assert life.post(what).status == getattr(model, what)(life.today), what
+        seen: dict[str, Any] = life.read()
+        assert (seen["state"], seen["starts_on"], seen["ends_on"], seen["cancel_at_period_end"]) == (
+            model.state(life.today), model.starts_on.isoformat(), model.ends_on.isoformat(), model.canceled,
+        )  # fmt: skip
+        assert life.has_access() == (seen["state"] in ("active", "past_due"))
+    first_days = life.blank.rows(
+        "SELECT period_starts_on AS day FROM commissions WHERE member_id = %s ORDER BY id", life.member_id
+    )
+    assert [row["day"] for row in first_days] == [first for first, _ in model.years]
+    assert all(365 <= (last - first).days + 1 <= 366 for first, last in model.years)
+
+
+def test_code_that_knows_no_periods_still_renews(blank: Blank, live: Begin) -> None:
+    """As an earlier version of the functions writes it, on today's schema: a year after the end it finds."""
+    life = live("2026-11-24")
+    blank.rows(
+        "UPDATE subscriptions SET ends_on = ends_on + interval '1 year', version = version + 1 WHERE member_id = %s",
+        life.member_id,
+    )
+    row = life.row()
+    assert (row["ends_on"], row["period_starts_on"]) == (date(2028, 11, 23), date(2027, 11, 24))

@@ -1,0 +1,188 @@
+"""Reminders of a membership's end: 30, 7 and 0 days before it, and when access has ended; each once."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
+from typing import get_args
+
+import pytest
+
+from jobs.housekeeping import REMINDER_LATENESS_DAYS
+from jobs.rendering import render
+from shared.text import Language
+from tests.integration.members.conftest import Life
+
+Begin = Callable[[str], Life]
+END = date(2027, 2, 28)  # of a membership that begins on the day below
+BEGINS = "2026-03-01"
+SOON, SHORTLY, TODAY, ENDED = (
+    "membership-ends-soon",
+    "membership-ends-shortly",
+    "membership-ends-today",
+    "membership-ended",
+)
+
+
+def reminders(life: Life) -> list[str]:
+    """The templates of the reminders written so far."""
+    return [job["template"] for job in life.jobs() if job["template"] in (SOON, SHORTLY, TODAY, ENDED)]
+
+
+def before_end(life: Life, days: int) -> Life:
+    """Go to so many days before the end; after it where the number is negative."""
+    return life.on(END - timedelta(days=days))
+
+
+def test_a_year_has_four_reminders_on_their_days(live: Begin) -> None:
+    """With a sweep every day from six weeks before the end to a month after it."""
+    life = live(BEGINS)
+    written: list[tuple[int, str]] = []
+    for days in range(42, -31, -1):
+        before_end(life, days).sweep()
+        written += [(days, new) for new in reminders(life)[len(written) :]]
+    assert written == [(30, SOON), (7, SHORTLY), (0, TODAY), (-15, ENDED)]
+    assert life.audit().count("membership.reminded") == 4
+
+
+def test_a_reminder_is_a_low_mail_with_its_facts(live: Begin) -> None:
+    """Written down when it is due: what the mail says does not depend on when it leaves."""
+    life = before_end(live(BEGINS), 0)
+    life.sweep()
+    [row] = life.blank.rows(
+        "SELECT priority, payload FROM outbox WHERE subject_id = %s AND payload->>'template' = %s",
+        life.member_id,
+        TODAY,
+    )
+    assert row["priority"] == "low"
+    assert row["payload"]["to"] == f"account:{life.member_id}"
+    facts = row["payload"]["facts"]
+    assert facts.pop("member_number").startswith("MEM-2026-")
+    assert facts == {
+        "plan": "family", "price": "35.00", "currency": "EUR", "ends_on": "2027-02-28", "renewable_until": "2027-03-14",
+    }  # fmt: skip
+
+
+def test_twenty_sweeps_at_once_write_it_once(live: Begin) -> None:
+    """Whoever comes second to a membership finds it taken, or its reminder there."""
+    life = before_end(live(BEGINS), 30)
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(lambda _: life.sweep(), range(20)))
+    assert reminders(life) == [SOON]
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"),
+    [(29, [SOON]), (8, [SOON]), (6, [SHORTLY]), (1, [SHORTLY]), (-1, []), (-14, []), (-16, [ENDED]),
+     (-14 - REMINDER_LATENESS_DAYS, [ENDED]), (-15 - REMINDER_LATENESS_DAYS, [])],
+)  # fmt: skip
+def test_after_an_outage_only_what_is_still_true_is_written(live: Begin, days: int, expected: list[str]) -> None:
+    """Nobody is told of 30 days when 6 are left, of a last day that is over, or of an end long past."""
+    life = before_end(live(BEGINS), days)
+    life.sweep()
+    life.sweep()
+    assert reminders(life) == expected
+
+
+def test_a_sweep_that_dies_leaves_no_half_of_a_reminder(live: Begin) -> None:
+    """Note, mail and audit entry commit together: what fails is done by the next sweep, once."""
+    life = before_end(live(BEGINS), 30)
+    life.blank.rows("CREATE FUNCTION refuse_mail() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE; END'")
+    life.blank.rows("CREATE TRIGGER refuse BEFORE INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION refuse_mail()")
+    try:
+        assert life.sweep()["members_reminded"] == 0
+        assert life.blank.count("membership_reminders") == len(
+            life.blank.rows("SELECT FROM outbox WHERE payload->>'template' LIKE 'membership-end%%'")
+        )
+    finally:
+        life.blank.rows("DROP TRIGGER refuse ON outbox")
+        life.blank.rows("DROP FUNCTION refuse_mail")
+    life.sweep()
+    assert reminders(life) == [SOON]
+
+
+def test_who_has_cancelled_is_only_told_that_it_has_ended(live: Begin) -> None:
+    """The day after the last one: they have no grace."""
+    life = live(BEGINS)
+    life.post("cancellation")
+    for days in (30, 7, 0):
+        before_end(life, days).sweep()
+    assert reminders(life) == []
+    before_end(life, -1).sweep()
+    assert reminders(life) == [ENDED]
+
+
+def test_who_is_paused_is_not_reminded_and_afterwards_of_the_new_end(live: Begin) -> None:
+    """The end is not known while the pause lasts."""
+    life = before_end(live(BEGINS), 40)
+    life.post("pause")
+    before_end(life, 30).sweep()
+    assert reminders(life) == []
+    life.post("resume")
+    life.sweep()
+    assert reminders(life) == []
+    before_end(life, 20).sweep()  # the end is ten days later now
+    assert [job["facts"]["ends_on"] for job in life.jobs() if job["template"] == SOON] == ["2027-03-10"]
+
+
+def test_the_next_year_has_reminders_of_its_own(live: Begin) -> None:
+    """Renewed after the first: nothing more of this end, and all of the next."""
+    life = before_end(live(BEGINS), 30)
+    life.sweep()
+    life.renew()
+    for days in (7, 0, -1, -15):
+        before_end(life, days).sweep()
+    assert reminders(life) == [SOON]
+    life.on(date(2028, 2, 29) - timedelta(days=30)).sweep()
+    assert reminders(life) == [SOON, SOON]
+
+
+@pytest.mark.parametrize("what", ["renewals", "cancellation", "pause"])
+@pytest.mark.parametrize(
+    ("state", "after"),
+    [("pending", "done"), ("queued", "done"), ("failed", "done"), ("running", "running"), ("uncertain", "uncertain")],
+)
+def test_a_reminder_that_is_no_longer_true_does_not_leave(live: Begin, what: str, state: str, after: str) -> None:
+    """It waited while mail was down, and meanwhile the member renewed, cancelled or was paused.
+
+    What a worker has in hand may have left already.
+    """
+    life = before_end(live(BEGINS), 30)
+    life.sweep()
+    life.blank.rows(
+        "UPDATE outbox SET state = %s WHERE subject_id = %s AND payload->>'template' = %s", state, life.member_id, SOON
+    )
+    assert life.post(what).status in (200, 201)
+    assert [job["state"] for job in life.jobs() if job["template"] == SOON] == [after]
+
+
+def test_a_later_reminder_takes_the_place_of_one_that_has_not_left(live: Begin) -> None:
+    """After weeks without mail a member gets one mail about the end, not three."""
+    life = live(BEGINS)
+    for days in (30, 7, 0):
+        before_end(life, days).sweep()
+    states = {job["template"]: job["state"] for job in life.jobs() if job["template"] in (SOON, SHORTLY, TODAY)}
+    assert states == {SOON: "done", SHORTLY: "done", TODAY: "pending"}
+
+
+def test_more_members_than_a_batch_are_all_reminded(live: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In several transactions."""
+    monkeypatch.setattr("jobs.housekeeping.BATCH", 2)
+    lives = [live("2030-03-01") for _ in range(5)]
+    lives[0].on("2031-01-29").sweep()
+    assert [reminders(life) for life in lives] == [[SOON]] * 5
+
+
+def test_every_language_has_them() -> None:
+    """Rendered with the facts that a sweep writes, and nothing else."""
+    facts = {
+        "full_name": "Besa Hoxha", "member_number": "MEM-2026-000123", "plan": "family", "price": "35.00",
+        "currency": "EUR", "ends_on": "2027-02-28", "renewable_until": "2027-03-14",
+    }  # fmt: skip
+    seen = set()
+    for template in (SOON, SHORTLY, TODAY, ENDED):
+        for language in get_args(Language):
+            words = render(template, language, facts, link="https://app.example.test")
+            assert "MEM-2026-000123" in words.text
+            assert "2027" in words.text
+            seen.add(words.text)
+    assert len(seen) == 16
