@@ -13,6 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("agents", "claims", "health", "jobs", "members")
+APPS = (*(f"{room}.app" for room in ROOMS), "health.pages")
 TARGET = ROOT / "functions/health/health/openapi.json"
 VERSION = "1.0.0"  # of the contract, not of a build
 
@@ -24,7 +25,7 @@ def description() -> str:
             sys.path.insert(0, path)
     from shared.http.openapi import describe
 
-    operations = [o for room in ROOMS for o in importlib.import_module(f"{room}.app").api.operations.values()]
+    operations = [o for app in APPS for o in importlib.import_module(app).api.operations.values()]
     return json.dumps(describe(operations, version=VERSION), indent=1, ensure_ascii=False) + "\n"
 
 

@@ -30,20 +30,28 @@ class Bucket:
 
 
 class Throttle:
-    """Decides whether a call of a route may pass; a call refused by one bucket costs the other nothing."""
+    """Decides whether a call of a route may pass: each method has a bucket of its own.
+
+    A method without settings of its own inherits the stage's, as its own (API Gateway, "How throttling limit settings
+    are applied": stage limits are applied at the method level).
+    """
 
     def __init__(self, stack: Stack, clock: Clock) -> None:
-        self._stage = _bucket(stack.stage_rate, stack.stage_burst, clock)
-        self._methods = {_key(route): _bucket(route.rate, route.burst, clock) for route in stack.routes}
+        stage = stack.stage_rate, stack.stage_burst
+        self._methods = {
+            _key(route): _bucket(*(stage if route.rate is None else (route.rate, route.burst)), clock)
+            for route in stack.routes
+        }
 
     def admits(self, route: Route) -> bool:
-        """Counts the call, unless it must be refused."""
-        buckets = [bucket for bucket in (self._stage, self._methods[_key(route)]) if bucket]
-        admitted = all(bucket.has_token() for bucket in buckets)
-        if admitted:
-            for bucket in buckets:
-                bucket.take()
-        return admitted
+        """Count the call, unless it must be refused."""
+        bucket = self._methods[_key(route)]
+        if bucket is None:
+            return True
+        if not bucket.has_token():
+            return False
+        bucket.take()
+        return True
 
 
 def _key(route: Route) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from stress.scenarios.common import warm
 from stress.target import LocalCloud
 
 # While it is found out how much a system takes, it is asked for more than that: whatever it answers is counted.
-CONCURRENCY = 20  # each room's own, reserved
+WARMED = 20  # environments of each function: with them warm a burst of 50 is served by those that are ready
 ANYTHING = (0, 200, 201, 429, 500, 502, 503, 504)
 
 
@@ -41,14 +41,14 @@ class Side:
         self._turns = itertools.cycle(self.members)
 
     async def warm(self) -> None:
-        """All environments that the rooms may have, so that no start of one is measured."""
+        """Start the environments that a burst needs, so that no start of one is measured."""
         kinds = {
             "AgentsFunction": self.people.application,
             "MembersFunction": self.people.registration,
             "ClaimsFunction": self._list,
         }
         for function, kind in kinds.items():
-            await warm(self.cloud, self.generator, function, partial(_anyhow, kind), CONCURRENCY)
+            await warm(self.cloud, self.generator, function, partial(_anyhow, kind), WARMED)
 
     def at_once(self, count: int) -> list[Call]:
         """So many calls, spread over three rooms as evenly as can be: two that write and one that reads."""

@@ -5,13 +5,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import httpx
+import pytest
 
-from tests.e2e.cloud import Cloud, eventually, problem
+from tests.e2e.cloud import Cloud, eventually, problem, serial
 from tests.e2e.people import People, keyed
 from tests.people import applicant, person, trouble
+
+RATE = 25.0  # calls a second by which a method's burst comes back (template.yaml)
 
 
 def at_once(calls: Sequence[Callable[[], httpx.Response]]) -> list[httpx.Response]:
@@ -44,6 +48,67 @@ def test_twenty_applications_from_twenty_addresses_are_twenty_agents(cloud: Clou
     replies = at_once([posting(client, "/agents", applicant()) for client in clients])
     assert statuses(replies) == {201: 20}
     assert len({reply.json()["referral_code"] for reply in replies}) == 20
+
+
+# The gateway's own answer where a method is asked for more than it lets in.
+SERVED_OR_TOLD_TO_WAIT = {201, 429}
+
+
+@pytest.mark.parametrize("count", [21, 50])
+@pytest.mark.parametrize(("path", "body"), [("/agents", applicant), ("/members", person)])
+def test_fifty_at_one_instant_are_served(
+    cloud: Cloud, path: str, body: Callable[[], dict[str, Any]], count: int
+) -> None:
+    """Each from an address of its own, at the deployed settings, also where all environments have to start first."""
+    clients = [cloud.client(f"127.0.{100 + serial() % 100}.{n}") for n in range(2, count + 2)]
+    replies = at_once([posting(client, path, body()) for client in clients])
+
+    assert statuses(replies) == {201: count}
+    time.sleep(count / RATE)  # the method's burst is whole again for the next test
+
+
+def test_fifty_claims_at_one_instant_are_served(cloud: Cloud, people: People) -> None:
+    """Fifty members, a claim each."""
+    with ThreadPoolExecutor(8) as pool:
+        members = list(pool.map(lambda _: people.member(), range(50)))
+    time.sleep(50 / RATE)
+    replies = at_once([posting(client, "/claims", trouble()) for _, client in members])
+
+    assert statuses(replies) == {201: 50}
+
+
+def test_two_hundred_at_one_instant_are_served_or_told_to_wait(cloud: Cloud) -> None:
+    """What is over the capacity is 429 with Retry-After, by the gateway; no call ends in a 5xx that says nothing."""
+    bodies = [person() for _ in range(200)]
+    clients = [cloud.client(f"127.0.{200 + n // 200}.{n % 200 + 2}") for n in range(200)]
+    replies = at_once([posting(client, "/members", body) for client, body in zip(clients, bodies, strict=True)])
+
+    assert set(statuses(replies)) == SERVED_OR_TOLD_TO_WAIT
+    assert statuses(replies)[201] >= 50
+    refused = [reply for reply in replies if reply.status_code == 429]
+    assert {problem(reply) for reply in refused} == {"too-many-requests"}
+    assert all(int(reply.headers["Retry-After"]) >= 1 for reply in refused)
+    registered = cloud.rows("SELECT email FROM accounts WHERE email = ANY(%s)", [body["email"] for body in bodies])
+    assert len(registered) == statuses(replies)[201]
+
+
+def test_fifteen_deep_health_checks_at_one_instant_are_answered(cloud: Cloud) -> None:
+    """From fifteen addresses: none is turned away, and none ends in a 5xx of the gateway's."""
+    clients = [cloud.client(f"127.0.7.{n}") for n in range(2, 17)]
+    replies = at_once([partial(client.get, "/health/deep") for client in clients])
+
+    assert statuses(replies) == {200: 15}
+
+
+def test_a_flood_of_unknown_addresses_leaves_health_alone(cloud: Cloud) -> None:
+    """A hundred strangers at addresses that do not exist, and the health check is answered beside them."""
+    clients = [cloud.client(f"127.0.6.{n}") for n in range(2, 102)]
+    with ThreadPoolExecutor(len(clients)) as pool:
+        flood = [pool.submit(client.get, "/wp-login.php") for client in clients]
+        beside = cloud.client("127.0.6.200").get("/health/deep")
+
+    assert beside.status_code == 200
+    assert {reply.result().status_code for reply in flood} <= {404, 429}
 
 
 def test_twenty_applications_from_one_address_are_five(cloud: Cloud) -> None:

@@ -35,12 +35,13 @@ def test_a_throttle_refills_at_its_rate_and_never_over_its_burst() -> None:
     assert [throttle.admits(method) for _ in range(3)] == [True, True, False]
 
 
-def test_the_stage_counts_all_methods_and_a_refusal_costs_it_nothing() -> None:
-    """A method at its own limit takes no token of the stage's."""
-    tight, free = route("GET", "/a", "f", rate=0.1, burst=1), route("GET", "/b", "f")
-    throttle = Throttle(stack([], [tight, free], stage_rate=0.1, stage_burst=3), Moving())
-    assert [throttle.admits(tight) for _ in range(4)] == [True, False, False, False]
-    assert [throttle.admits(free) for _ in range(3)] == [True, True, False]
+def test_a_method_without_a_throttle_has_the_stages_as_its_own() -> None:
+    """What one method uses up costs another nothing."""
+    tight, first, second = route("GET", "/a", "f", rate=0.1, burst=1), route("GET", "/b", "f"), route("GET", "/c", "f")
+    throttle = Throttle(stack([], [tight, first, second], stage_rate=0.1, stage_burst=2), Moving())
+    assert [throttle.admits(tight) for _ in range(2)] == [True, False]
+    assert [throttle.admits(first) for _ in range(3)] == [True, True, False]
+    assert [throttle.admits(second) for _ in range(3)] == [True, True, False]
 
 
 def test_a_more_general_resource_is_tried_when_the_specific_one_leads_nowhere() -> None:

@@ -43,6 +43,7 @@ MAY = {
     | {"dynamodb:BatchGetItem StateTable"}
     | {f"sqs:GetQueueAttributes {queue}" for queue in (*PRIORITIES, *DEAD_LETTERS, "NudgeQueue")}
     | {"cognito-idp:DescribeUserPool UserPool", "s3:ListBucket EvidenceBucket", "ses:GetAccount *"},
+    "Pages": STATE,
     "Jobs": ROOM,
     "Relay": CONNECT | {f"sqs:SendMessage {queue}" for queue in PRIORITIES} | taking_from("NudgeQueue"),
     "Worker": CONNECT

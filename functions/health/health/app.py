@@ -2,7 +2,6 @@
 
 from typing import Any, cast
 
-from health import docs
 from health.check import Checked
 from health.metrics import publish
 from health.model import HealthView, Report
@@ -11,7 +10,6 @@ from shared.http.api import Api
 from shared.http.operation import Answer, Call, Nothing, answered
 
 api = Api()
-docs.register(api)
 
 
 @api.get("/health", summary="Is it there?", answer=HealthView, sign_in="none", limit=None)

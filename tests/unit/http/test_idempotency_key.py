@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from health.app import api as health
+from health.pages import api as pages
 from shared.errors import Refusal
 from shared.http.api import Api
 from shared.http.idempotency_key import PATTERN, read_key
@@ -169,7 +169,7 @@ def test_problems_about_keys_link_to_a_page_that_exists(base: str, resource: str
         assert found
         target, anchor = urldefrag(urljoin("https://api.example.test" + base + "/x", found[1]))
         assert target == f"https://api.example.test{base}/docs"
-        page = Client(health, wired(Settings())).call("GET", "/docs").body
+        page = Client(pages, wired(Settings())).call("GET", "/docs").body
         assert f'id="{anchor}"' in page
         assert "expires 24 hours" in page
 

@@ -50,6 +50,11 @@ class Api:
 
     def __init__(self) -> None:
         self.operations: dict[tuple[str, str], Operation] = {}
+        self._served_elsewhere: set[tuple[str, str]] = set()
+
+    def name_methods(self, resource: str, *methods: str) -> None:
+        """Name the methods that another function serves, for the Allow of those that end up here."""
+        self._served_elsewhere |= {(method, resource) for method in methods}
 
     def get(self, resource: str, **contract: Unpack[Contract]) -> Callable[[Run[I]], Run[I]]:
         """Register a read."""
@@ -112,7 +117,8 @@ class Api:
         operation = self.operations.get((method, request.resource))
         if operation is not None:
             return operation
-        allowed = sorted(m for m, resource in self.operations if resource == request.resource)
+        known = {*self.operations, *self._served_elsewhere}
+        allowed = sorted(method for method, resource in known if resource == request.resource)
         if not allowed:
             raise Refusal("not-found", detail="There is no such path.")
         raise Refusal("method-not-allowed", headers={"Allow": ", ".join([*allowed, "OPTIONS"])})

@@ -1,0 +1,22 @@
+"""The pages' function: the API's description, its page, and 404 or 405 for every address that has no other function.
+
+It shares no environment with the health function: whoever floods an address that does not exist leaves the health
+check as quick as it was.
+"""
+
+from typing import Any
+
+from health import docs
+from shared.http.api import Api
+from shared.wiring import wiring
+
+api = Api()
+docs.register(api)
+# The health function serves these two; other methods of theirs end here, and are told which there are.
+api.name_methods("/health", "GET")
+api.name_methods("/health/deep", "GET")
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Serve as Lambda's entry point."""
+    return api.handle(event, context, wiring())

@@ -1,0 +1,85 @@
+"""What is over the capacity is told 429 by the gateway, before a function's own limit makes a 5xx of it."""
+
+from functools import cache
+
+from tests.template.test_routes import ANY, api, function_of
+from tests.template.translation import of_type, translated
+
+AT_ONE_INSTANT = 50  # callers that each function which people call has to serve
+WRITES = ("/agents", "/members", "/claims")
+DEEP_CHECK_S = 2.0  # the deep check's own time; elsewhere the slowest call is one that meets a cold start
+COLD_START_S = 1.0
+
+
+@cache
+def throttles() -> dict[tuple[str, str], tuple[int, int]]:
+    """Rate and burst of every deployed method, by path and method; one without its own inherits the stage's."""
+    [stage] = of_type(translated(), "AWS::ApiGateway::Stage").values()
+    settings = {
+        (item["ResourcePath"].replace("~1", "/").replace("//", "/"), item["HttpMethod"]): (
+            item["ThrottlingRateLimit"],
+            item["ThrottlingBurstLimit"],
+        )
+        for item in stage["MethodSettings"]
+    }
+    inherited = settings.pop(("/*", "*"))
+    deployed = {
+        (path, "ANY" if method == ANY else method.upper()): inherited
+        for path, item in api()["paths"].items()
+        for method in item
+        if method != "options"
+    }
+    assert set(settings) <= set(deployed), "a throttle of a method that does not exist"
+    return deployed | settings
+
+
+@cache
+def concurrency() -> dict[tuple[str, str], tuple[str, int]]:
+    """The function of every deployed method, and its reserved concurrency."""
+    functions = of_type(translated(), "AWS::Lambda::Function")
+    return {
+        (path, "ANY" if method == ANY else method.upper()): (
+            function_of(operation),
+            functions[function_of(operation)]["ReservedConcurrentExecutions"],
+        )
+        for path, item in api()["paths"].items()
+        for method, operation in item.items()
+        if method != "options"
+    }
+
+
+def in_flight(method: tuple[str, str]) -> float:
+    """Return the most calls of a method that can be under way: a burst, and what is let in while it lasts."""
+    rate, burst = throttles()[method]
+    slow = DEEP_CHECK_S if method in {("/health/deep", "GET"), ("/health/deep", "HEAD")} else COLD_START_S
+    return burst + rate * slow
+
+
+def test_no_method_lets_in_more_than_its_function_can_take() -> None:
+    """A burst, and what follows it for as long as the slowest of its calls lasts, fit the reserved concurrency."""
+    over = {
+        method: (function, limit)
+        for method, (function, limit) in concurrency().items()
+        if in_flight(method) > limit or throttles()[method][1] > limit
+    }
+
+    assert over == {}
+
+
+def test_fifty_at_one_instant_are_let_in_where_people_write() -> None:
+    """The promise is per function, at the settings that are deployed."""
+    assert {path: throttles()[path, "POST"][1] for path in WRITES} == dict.fromkeys(WRITES, AT_ONE_INSTANT)
+
+
+def test_all_that_anybody_may_ask_of_health_leaves_room_for_the_schedule() -> None:
+    """Its methods together, at their worst, are fewer calls than its environments: the alarms keep their data."""
+    own = {method: limit for method, (function, limit) in concurrency().items() if function == "HealthFunction"}
+
+    assert sum(map(in_flight, own)) <= min(own.values()) - 1
+
+
+def test_the_account_keeps_what_lambda_insists_on() -> None:
+    """100 of an account's 1,000 concurrent executions can't be reserved."""
+    functions = of_type(translated(), "AWS::Lambda::Function").values()
+
+    assert sum(function["ReservedConcurrentExecutions"] for function in functions) <= 1000 - 100
