@@ -1,7 +1,6 @@
 """The circuit breaker before the mail service."""
 
 import asyncio
-import math
 import time
 from typing import Any
 
@@ -11,9 +10,10 @@ from stress.stage import Stage
 
 CROWD = 20
 ROUNDS = 3
-# The circuit's, as deployed: so many failures, if they are so large a share of all calls in the window.
-THRESHOLD, SHARE, WINDOW_S = 5, 0.3, 60.0
+THRESHOLD = 5  # the circuit's, as deployed: so many failures open it, whatever went well before
 SEES_S = 15.0
+GOOD = 20  # registrations just before, whose mails are sent: a good minute must not be a credit
+SENT_WITHIN_S = 30.0
 WORKERS = 16  # the worker's reserved concurrency: as many calls can be under way when the circuit opens
 TITLE = "Circuit breaker"
 PROMISE = (
@@ -24,7 +24,7 @@ PROMISE = (
 
 async def run(stage: Stage) -> None:
     """The scenario."""
-    before = await stage.target.mail()
+    before = await _good_mails(stage)
     with stage.faults.during("mail down", "mail"):
         await stage.target.mail(down=True)
         try:
@@ -35,8 +35,7 @@ async def run(stage: Stage) -> None:
             during = await stage.target.mail()
         finally:
             await stage.target.mail(down=False)
-    lately = sum(at > began - WINDOW_S for at in before["sent_at"])
-    _judge_calls(stage, [at for at in during["refused_at"] if at >= began], time.time() - began, needed(lately))
+    _judge_calls(stage, [at for at in during["refused_at"] if at >= began], time.time() - began)
     await _recovers(stage)
     await reconcile(stage)
     after = await stage.target.mail()
@@ -46,6 +45,20 @@ async def run(stage: Stage) -> None:
 def circuit_of(report: dict[str, Any]) -> str:
     """The mail circuit's state in a health report."""
     return str(report.get("checks", {}).get("email", {}).get("circuit"))
+
+
+async def _good_mails(stage: Stage) -> dict[str, Any]:
+    """Have mails sent just before, and return what the mail service counts then."""
+    stage.step(f"{GOOD} registrations whose mails are sent")
+    count = (await stage.target.mail())["sent"]
+    await stage.burst([stage.people.registration() for _ in range(GOOD)])
+    until = time.monotonic() + SENT_WITHIN_S
+    found = await stage.target.mail()
+    while found["sent"] - count < GOOD and time.monotonic() < until:
+        await asyncio.sleep(0.2)
+        found = await stage.target.mail()
+    stage.least("Mails sent just before the service fails", GOOD, found["sent"] - count, "mails")
+    return found
 
 
 async def _registrations(stage: Stage) -> None:
@@ -64,12 +77,7 @@ async def _is_open(stage: Stage) -> None:
     stage.equal("The health check says so: degraded, and the circuit is not closed", ("degraded", True), found)
 
 
-def needed(sent: int) -> int:
-    """How many calls must fail for the circuit to open, where so many succeeded in its window."""
-    return max(THRESHOLD, math.ceil(SHARE * sent / (1 - SHARE)))
-
-
-def _judge_calls(stage: Stage, refused_at: list[float], lasted_s: float, threshold: int) -> None:
+def _judge_calls(stage: Stage, refused_at: list[float], lasted_s: float) -> None:
     """The fleet stops at the threshold, and what was under way; afterwards a probe each time the circuit is due."""
     first, open_s = min(refused_at, default=0.0), stage.profile.open_s
     opening = sum(at < first + open_s * 0.9 for at in refused_at)
@@ -82,7 +90,7 @@ def _judge_calls(stage: Stage, refused_at: list[float], lasted_s: float, thresho
     )
     stage.least("Calls until the circuit opened", THRESHOLD, opening, "calls")
     name = "Calls until the circuit opened: the threshold, and those under way"
-    stage.most(name, threshold + WORKERS, opening, "calls")
+    stage.most(name, THRESHOLD + WORKERS, opening, "calls")
     stage.most(
         "Probes of the dead service afterwards: one each time the circuit is due",
         lasted_s / open_s + 1,

@@ -8,10 +8,11 @@ import pytest
 from aws_lambda_powertools.utilities.circuit_breaker import CircuitBreakerOpenError
 
 from shared.aws.circuits import DynamoDbCircuits
-from shared.clock import epoch_micros
+from shared.clock import epoch_micros, monotonic
 from shared.resilience.circuit import NEW, Policy, opened
 from shared.resilience.circuit_store import CircuitStore
-from tests.breakers import EMAIL, Dependency, Down, attempt, down, environment
+from shared.resilience.store_line import StoreLine
+from tests.breakers import EMAIL, GENEROUS_S, Dependency, Down, Time, attempt, breaker, down, environment
 from tests.contract.state_table import at_once, client_of, new_table
 from tests.fakes.circuits import InMemoryCircuits
 from tests.figures import record
@@ -102,6 +103,91 @@ def test_of_calls_made_at_once_only_those_in_flight_come_on_top(dynamodb: "Dynam
     assert dead.calls <= THRESHOLD + size
     assert fake.calls <= THRESHOLD + size
     assert beside.calls > (THRESHOLD - 1) * size
+
+
+def aging(store: CircuitStore, size: int, time: Time) -> list[Caller]:
+    """Callers behind breakers whose time is the test's."""
+
+    def caller() -> Caller:
+        line = StoreLine(store, timer=monotonic, patience_s=GENEROUS_S)
+        one = breaker(line, now=time, timer=time.seconds)
+        return lambda run: attempt(one, run)
+
+    return [caller() for _ in range(size)]
+
+
+def serve_for_a_minute(callers: Sequence[Caller], successes: int, time: Time) -> None:
+    """Make so many good calls, evenly spread over a minute and over the callers."""
+    for n in range(successes):
+        callers[n % len(callers)](lambda: None)
+        time.advance(60 / successes)
+
+
+# Each environment reads the table once a second of that minute: 6,000 successes of 50 would be 3,000 reads.
+ON_THE_TABLE = {(size, successes) for size in (1, 10, 20, 50) for successes in (0, 60, 600)} | {(1, 6000), (10, 6000)}
+
+
+@pytest.mark.parametrize("successes", [0, 60, 600, 6000])
+@SIZES
+def test_after_any_minute_a_dead_dependency_is_called_as_often_as_the_threshold_says(
+    dynamodb: "DynamoDBClient", size: int, successes: int
+) -> None:
+    """In turn, a moment later; and all at once, in the midst of the minute. A good minute is no credit."""
+    stores: list[CircuitStore] = [InMemoryCircuits()]
+    if (size, successes) in ON_THE_TABLE:
+        stores.append(table_of(dynamodb))
+    beside = Dependency(down)
+    one_by_one(theirs(dynamodb, size), beside)
+    for store in stores:
+        in_turn, at_once = calls_after(store, size, successes)
+        record(
+            "breaker.calls_after_a_minute",
+            size=size, successes=successes, on=type(store).__name__,
+            in_turn=in_turn, at_once=at_once, powertools=beside.calls,
+        )  # fmt: skip
+        assert in_turn == THRESHOLD
+        assert at_once <= THRESHOLD + size
+    assert beside.calls == 4 * size + 1
+
+
+def calls_after(store: CircuitStore, size: int, successes: int) -> tuple[int, int]:
+    """How many calls reach a dependency that dies after a minute with so many successes: in turn, and all at once."""
+    time, dead = Time(), [Dependency(down), Dependency(down)]
+    callers = aging(store, size, time)
+    serve_for_a_minute(callers, successes, time)
+    all_at_once(callers, dead[1])
+    time.advance(EMAIL.open_s)
+    close(callers, store, time)
+    serve_for_a_minute(callers, successes, time)
+    time.advance(2 * EMAIL.refresh_s)
+    one_by_one(callers, dead[0])
+    return dead[0].calls, dead[1].calls
+
+
+def close(callers: Sequence[Caller], store: CircuitStore, time: Time) -> None:
+    """Let a probe succeed, and environments learn of it."""
+    callers[0](lambda: None)
+    assert store.read("email").state == "closed"
+    time.advance(EMAIL.refresh_s)
+
+
+@SIZES
+def test_five_failures_spread_over_ninety_five_successes_do_not_open_it(dynamodb: "DynamoDBClient", size: int) -> None:
+    """Evenly over a minute, in environments in turn: each failure is forgotten before the next."""
+    time = Time()
+    store = table_of(dynamodb)
+    callers, calls = aging(store, size, time), iter(range(100))
+
+    def twentieth() -> None:
+        if next(calls) % 20 == 19:
+            raise Down
+
+    made = 0
+    for n in range(100):
+        made += bool(callers[n % size](twentieth))
+        time.advance(0.6)
+    record("breaker.five_in_a_hundred", size=size, made=made, of=100)
+    assert (made, store.read("email").state) == (100, "closed")
 
 
 @SIZES

@@ -30,7 +30,7 @@ class Policy:
     # Enough to tell an outage from a call that met a restarting server, and few enough to stop before users do.
     failures: int = 5
     # So many successes after a failure make it count no more. Two: from one failing call in three on, failures come
-    # faster than they are forgotten, and the circuit opens; at one in twenty it does not in 10,000 calls
+    # faster than they are forgotten, and the circuit opens; at one in fifty it does not in 10,000 calls
     # (docs/decisions/0016). Successes before a failure never count: a good minute is no credit.
     successes_per_failure: int = 2
     slow_s: float = 5.0

@@ -1,0 +1,28 @@
+"""How small a share of failing calls opens a circuit by chance, in simulated fleets; CHAOS_SEED replays a campaign."""
+
+import os
+from random import Random
+
+import pytest
+
+from tests.figures import record
+from tests.fleets import Fleet
+
+SEED = int(os.environ.get("CHAOS_SEED", "20261126"))
+RUNS, CALLS = 20, 10_000
+LASTING_S = 0.1
+
+
+@pytest.mark.parametrize(
+    ("size", "per_s", "share"),
+    [(1, 2.0, 0.02), (50, 5.0, 0.02), (16, 20.0, 0.02), (16, 100.0, 0.02), (50, 100.0, 0.01), (50, 400.0, 0.01)],
+)
+def test_a_small_share_of_failures_does_not_open_a_circuit(size: int, per_s: float, share: float) -> None:
+    """One in fifty while ten calls or fewer are under way at once, one in a hundred however many are."""
+    opened = [
+        Fleet(size).calls_until_open(share, CALLS, per_s=per_s, lasting_s=LASTING_S, random=Random(SEED + run))
+        for run in range(RUNS)
+    ]
+    times = sum(at is not None for at in opened)
+    record("breaker.small_share", size=size, per_s=per_s, share=share, opened=times, runs=RUNS, calls=CALLS, seed=SEED)
+    assert times <= RUNS // 20
