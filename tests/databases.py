@@ -6,6 +6,7 @@ pinned, or left something behind for the next one, fails the run.
 
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -29,6 +30,12 @@ from tests.services import ROOT, free_port
 
 MIGRATIONS = ROOT / "migrations"
 TEMPLATE = "migrated"
+# Who works here from the start: the accounts of tests.harness.STAFF and ADMIN, who have signed in before.
+SEEDED = """
+INSERT INTO accounts (id, role, identity_sub, email, full_name, language, proven_at)
+SELECT gen_random_uuid(), role, role || '-1', role || '@example.test', 'Drita Berisha', 'en', now()
+FROM unnest(ARRAY['staff', 'admin']) AS role
+"""
 READY_S = 60.0
 MAX_CONNECTIONS = 50  # the fleet's; the server takes 100, so that owners get in besides
 BORROW_TIMEOUT_S = 10.0
@@ -76,7 +83,7 @@ class Postgres:
 
 @dataclass(frozen=True)
 class Blank:
-    """A database with the schema and no rows."""
+    """A database with the schema, and two accounts of who works here."""
 
     postgres: Postgres
     name: str
@@ -109,6 +116,13 @@ class Blank:
         with psycopg.connect(conninfo, autocommit=True, row_factory=dict_row) as connection:
             cursor = connection.execute(query.encode(), params)
             return cursor.fetchall() if cursor.description is not None else []
+
+    @contextmanager
+    def held(self, statement: str, *params: object) -> Iterator[None]:
+        """Keep a transaction of another session open within the block, after a statement that takes rows."""
+        with psycopg.connect(self.postgres.conninfo(dbname=self.name)) as connection:
+            connection.execute(statement.encode(), params)
+            yield
 
     def cut_connections(self) -> None:
         """End every session on it, as a failover or an impatient operator does, and the lines that lead there."""
@@ -169,6 +183,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     try:
         running.execute(f"CREATE DATABASE {TEMPLATE} OWNER {launcher.OWNER}")
         migrate(running.conninfo(dbname=TEMPLATE), MIGRATIONS)
+        running.execute(SEEDED, dbname=TEMPLATE)
         yield running
     finally:
         running.stop()

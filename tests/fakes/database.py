@@ -21,6 +21,6 @@ class ScriptedDatabase:
         self.reads += 1
         return Landed(self._answer(), self._signals)
 
-    def once(self, use: KeyUse, _use_case: Any, _deadline: Deadline) -> Landed[Any]:
+    def once(self, use: KeyUse, _use_case: Any, _deadline: Deadline, **_more: Any) -> Landed[Any]:
         self.uses.append(use)
         return Landed(self._answer(), self._signals)

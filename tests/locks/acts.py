@@ -21,11 +21,10 @@ from shared.postgres.transaction import Transaction
 from shared.resilience.deadline import Deadline
 from tests.databases import soon
 from tests.fakes.evidence import FakeEvidence
-from tests.fakes.identities import FakeIdentities
 from tests.fakes.mailer import FakeMailer
 from tests.fakes.queues import FakeQueues
 from tests.fakes.state import InMemoryStateStore
-from tests.harness import ADMIN, Client, Reply, claims_of, wired
+from tests.harness import Client, Reply, claims_of, wired
 from tests.integration.room import GENEROUS
 from tests.locks.scene import NOT_AN_IMAGE, Scene
 from tests.people import applicant, person, trouble
@@ -47,9 +46,9 @@ class Surrounded:
         landed: Landed[Any] = self.database.run(lambda tx: use_case(self.around(tx)), deadline, **more)
         return landed
 
-    def once(self, use: Any, use_case: Callable[[Transaction], Any], deadline: Deadline) -> Landed[Any]:
+    def once(self, use: Any, use_case: Callable[[Transaction], Any], deadline: Deadline, **more: Any) -> Landed[Any]:
         """See Database."""
-        landed: Landed[Any] = self.database.once(use, lambda tx: use_case(self.around(tx)), deadline)
+        landed: Landed[Any] = self.database.once(use, lambda tx: use_case(self.around(tx)), deadline, **more)
         return landed
 
 
@@ -187,7 +186,9 @@ class _Open:
 
 def _worker(stage: Stage, **circuits: _Open) -> Worker:
     office = Office("desk@example.test", "en", "https://app.example.test")
-    return Worker(stage.database, FakeMailer(), FakeIdentities(), stage.queues, office, utc_now, circuits=circuits)
+    return Worker(
+        stage.database, FakeMailer(), stage.scene.identities, stage.queues, office, utc_now, circuits=circuits
+    )
 
 
 def _relay(stage: Stage, *, broken: bool) -> bool:
@@ -200,7 +201,7 @@ def _create_staff(stage: Stage) -> object:
     new = CreateStaff(
         command="create-staff", email=stage.scene.email, full_name="Drita Berisha", role="staff", language="sq"
     )
-    return create_staff(new, database=stage.database, identities=FakeIdentities(), deadline=soon(60))
+    return create_staff(new, database=stage.database, identities=stage.scene.identities, deadline=soon(60))
 
 
 def chores() -> Iterator[str]:
@@ -239,7 +240,7 @@ ACTS: dict[str, Act] = {
     f"{ASSIGN} to a colleague": _assign,
     f"{ANNOUNCE} by its member": _announce,
     f"{COMPLETE} by its member": _complete,
-    f"{REPLAY} by an admin": lambda s: s.call(ADMIN, REPLAY, job_id=s.scene.failed_job),
+    f"{REPLAY} by an admin": lambda s: s.call(s.admin, REPLAY, job_id=s.scene.failed_job),
     **{f"housekeeping {name}": partial(_chore, name) for name in chores()},
     "relay": partial(_relay, broken=False),
     "relay without a queue": partial(_relay, broken=True),

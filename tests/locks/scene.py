@@ -14,6 +14,7 @@ from shared.ids import uuid7
 from shared.settings import Settings
 from tests.databases import Blank
 from tests.fakes.evidence import FakeEvidence
+from tests.fakes.identities import FakeIdentities
 
 # In the order in which transactions take rows: the key first, then as the domain says.
 ORDER = (
@@ -52,6 +53,7 @@ class Scene:
     mail_job: UUID = field(default_factory=uuid7)
     identity_job: UUID = field(default_factory=uuid7)
     reminder_job: UUID = field(default_factory=uuid7)  # of the member's period
+    identities: FakeIdentities = field(default_factory=FakeIdentities)
     email: str = field(default_factory=lambda: f"new.{uuid7()}@example.test")
     code: str = "ARTA-7K3F"
 

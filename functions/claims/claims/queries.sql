@@ -79,6 +79,10 @@ FROM claim_history h
 WHERE h.claim_id = %(id)s AND lpad(to_hex(h.version), 32, '0')::uuid < %(after)s
 ORDER BY h.version DESC LIMIT %(count)s
 
+-- name: require_mover
+-- Who sees the claim learns that the move is somebody else's to make; nobody else learns that there is one.
+SELECT require(%(is_theirs)s, 'forbidden')
+
 -- name: require_version
 -- One of the versions that were decided on must still be what is there; null: any.
 SELECT require((
@@ -98,8 +102,9 @@ UPDATE claims SET state = %(to)s, version = version + 1, updated_at = now() WHER
 -- name: insert_history
 -- The move, from the state it left: written before the claim itself moves.
 INSERT INTO claim_history (claim_id, version, from_state, to_state, reason, decline_code, actor_role, actor_id)
-SELECT c.id, c.version + 1, c.state, %(to)s, %(reason)s, %(decline_code)s, %(role)s, account_of(%(sub)s)
-FROM claims c WHERE c.id = %(id)s
+SELECT c.id, c.version + 1, c.state, %(to)s, %(reason)s, %(decline_code)s,
+       CASE WHEN %(role)s = 'admin' THEN a.role ELSE %(role)s END, a.id
+FROM claims c, accounts a WHERE c.id = %(id)s AND a.identity_sub = %(sub)s
 
 -- name: take_assignee
 -- The account that the claim is to be given to, if there is one: whether it may have it is asked after the claim itself.

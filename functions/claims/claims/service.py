@@ -65,9 +65,11 @@ def history(tx: Transaction, *, claim_id: UUID, viewer: Viewer, after: UUID, cou
 def move(
     tx: Transaction, claim_id: UUID, asked: Transition, viewer: Viewer, *, versions: list[int] | None, actor: Actor
 ) -> Pending[Row]:
-    """Move a claim and tell its member. Refuses: not-found, stale-version, move-not-allowed."""
+    """Move a claim and tell its member. Refuses: not-found, forbidden, stale-version, move-not-allowed."""
+    is_theirs = viewer.staff != (asked.to == "withdrawn")  # the member withdraws, staff do all else
     tx.add(SQL["require_account"], sub=viewer.sub)
     tx.add(SQL["lock_claim"], id=claim_id, sub=viewer.sub, staff=viewer.staff)
+    tx.add(SQL["require_mover"], is_theirs=is_theirs)
     tx.add(SQL["require_version"], id=claim_id, versions=versions)
     tx.add(SQL["require_move"], id=claim_id, to=asked.to)
     tx.add(SQL["insert_history"], id=claim_id, sub=viewer.sub, role=viewer.role, **asked.model_dump())

@@ -358,7 +358,9 @@ def test_an_agent_who_is_not_active_sees_no_clients(blank: Blank, client: Client
     assert me.call("GET", "/agents/me").status == 200
 
 
-def test_a_member_is_no_agent(client: Client) -> None:
-    """Groups decide, and then the record."""
-    assert client.as_(claims_of("nobody", "member")).call("GET", "/agents/me").status == 403
-    assert client.as_(claims_of("nobody", "agent")).call("GET", "/agents/me").status == 404
+def test_a_member_is_no_agent(blank: Blank, client: Client) -> None:
+    """Neither by the token's group alone nor by the account's role alone."""
+    me = sign_in(blank, agent(blank)[0])
+    assert client.as_(me).call("GET", "/agents/me").status == 200
+    assert client.as_(claims_of(me["sub"], "member")).call("GET", "/agents/me").status == 403
+    assert client.as_(claims_of("nobody", "agent")).call("GET", "/agents/me").status == 403

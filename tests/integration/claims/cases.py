@@ -72,7 +72,8 @@ class Cases:
         """A person's id."""
         account_id = str(uuid7())
         self.blank.rows(
-            "INSERT INTO accounts (id, role, email, full_name, language) VALUES (%s, %s, %s, 'Besa Hoxha', 'sq')",
+            "INSERT INTO accounts (id, role, email, full_name, phone, language)"
+            " VALUES (%s, %s, %s, 'Besa Hoxha', '+38344123456', 'sq')",
             account_id, role, f"person{serial()}@example.test",
         )  # fmt: skip
         return account_id

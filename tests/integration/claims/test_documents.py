@@ -11,6 +11,8 @@ from shared.aws.failures import Unavailable
 from tests.harness import Client, Reply, claims_of
 from tests.integration.claims.cases import Cases
 from tests.integration.claims.wire import flights
+from tests.integration.room import agent as agent_of
+from tests.integration.room import sign_in
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 600
 COMPLETION = "/claims/{claim_id}/documents/{document_id}/completion"
@@ -269,8 +271,9 @@ def test_evidence_is_its_members_and_staffs(cases: Cases, folder: Folder) -> Non
     """Uploading is the member's alone; another member finds nothing; an agent gets nothing."""
     document = folder.uploaded()
     assert folder.complete(document).status == 200
-    other, staff, agent = cases.member(), cases.staff(), claims_of("x", "agent")
-    for who, announcing, reading in ((other, 404, 404), (staff, 403, 200), (agent, 403, 403)):
+    other, staff, nobody = cases.member(), cases.staff(), claims_of("x", "member")
+    agent = sign_in(cases.blank, agent_of(cases.blank)[0])
+    for who, announcing, reading in ((other, 404, 404), (staff, 403, 200), (agent, 404, 404), (nobody, 403, 403)):
         assert folder.announce(client=cases.client.as_(who)).status == announcing
         assert folder.complete(document, cases.client.as_(who)).status == announcing
         assert folder.download(document, who).status == reading

@@ -54,21 +54,24 @@ def test_bringing_a_member_in_gives_no_access_to_their_claims(cases: Cases) -> N
     token, member = sign_in(cases.blank, agent_id), cases.member()
     cases.blank.rows("INSERT INTO agent_clients (member_id, agent_id) VALUES (%s, %s)", id_of(member), agent_id)
     claim_id = cases.claim(member)
-    assert [cases.read(token, claim_id, part).status for part in PARTS] == [403, 403, 403]
+    assert [cases.read(token, claim_id, part).status for part in PARTS] == [404, 404, 404]
     assert cases.client.as_(token).call("GET", "/claims").status == 403
-    assert cases.move(token, claim_id, "withdrawn").status == 403
+    assert cases.move(token, claim_id, "withdrawn").status == 404
 
 
 def test_nobody_moves_or_assigns_what_is_not_theirs(cases: Cases) -> None:
-    """404 for another member's claim; assigning is for staff."""
+    """404 for another member's claim; of their own a member is told that the rest is for staff."""
     member, other = cases.member(), cases.member()
     claim_id = cases.claim(member)
     row = cases.row(claim_id)
     assert cases.move(other, claim_id, "withdrawn").status == 404
     assert cases.move(cases.staff(), str(uuid4()), "evaluation").status == 404
     assert assign(cases, cases.staff(), str(uuid4()), "me") == (404, "not-found")
-    for who in (member, other):
-        assert assign(cases, who, claim_id, "me") == (403, "forbidden")
+    assert cases.move(other, claim_id, "evaluation").status == 404
+    assert assign(cases, other, claim_id, "me") == (404, "not-found")
+    assert assign(cases, member, str(uuid4()), "me") == (404, "not-found")
+    assert assign(cases, member, claim_id, "me") == (403, "forbidden")
+    assert cases.move(member, claim_id, "evaluation").status == 403
     assert cases.row(claim_id) == row
 
 
@@ -202,7 +205,7 @@ def test_a_claim_is_assigned_to_nobody_else(cases: Cases) -> None:
     claim_id, staff = cases.claim(member), cases.staff()
     for staff_id in (id_of(member), agent_id, str(uuid4())):
         assert assign(cases, staff, claim_id, staff_id) == (422, "assignee-unknown")
-    assert assign(cases, claims_of("stranger", "staff"), claim_id, "me") == (422, "assignee-unknown")
+    assert assign(cases, claims_of("stranger", "staff"), claim_id, "me") == (403, "forbidden")
     assert assign(cases, staff, claim_id, "ME") == (422, "invalid-request")
     assert (cases.row(claim_id)["assignee_id"], cases.row(claim_id)["version"]) == (None, 1)
 

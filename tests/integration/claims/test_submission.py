@@ -92,7 +92,7 @@ def test_only_members_submit(cases: Cases) -> None:
     someone = cases.account("agent")
     tokens: list[Any] = [cases.staff(), claims_of("agent", "agent"), claims_of(f"sub-{someone}", "member"), None]
     replies = [cases.client.as_(token).call("POST", "/claims", trouble(), key=f"key-{serial()}") for token in tokens]
-    assert [reply.problem for reply in replies] == ["forbidden", "forbidden", "membership-required", "unauthenticated"]
+    assert [reply.problem for reply in replies] == ["forbidden", "forbidden", "forbidden", "unauthenticated"]
 
 
 def test_fifteen_at_once_are_fifteen_claims(cases: Cases) -> None:

@@ -26,6 +26,12 @@ from tests.integration.jobs.records import Records
 NEW = {"command": "create-staff", "email": "Ana@Example.test", "full_name": "Ana", "role": "staff", "language": "mk"}
 
 
+@pytest.fixture(autouse=True)
+def nobody(blank: Blank) -> None:
+    """Nobody works here yet."""
+    blank.rows("DELETE FROM accounts")
+
+
 @pytest.fixture
 def identities() -> FakeIdentities:
     """The pool."""

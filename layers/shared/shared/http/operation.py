@@ -10,14 +10,15 @@ from uuid import UUID
 from pydantic import BaseModel, ValidationError
 
 from shared.errors import FieldError, Refusal
+from shared.http.access import Access, access_to, read_role
 from shared.http.body import parse, read_json
-from shared.http.caller import Caller, Group
+from shared.http.caller import STAFF, Caller, Group
 from shared.http.if_match import IfMatch, read_if_match
 from shared.http.pages import PageQuery
 from shared.http.request import Request
 from shared.outbox import Actor
 from shared.postgres.database import Landed, UseCase
-from shared.postgres.transaction import Row
+from shared.postgres.transaction import Pending, Row, Transaction
 from shared.resilience.admission import KeyUse
 from shared.text import Input
 from shared.wiring import Wiring
@@ -81,13 +82,16 @@ class Operation:
         return self.key != "none"
 
     def caller(self, request: Request, wiring: Wiring) -> Caller | None:
-        """Who calls, if that one may. Raises Refusal: unauthenticated, forbidden."""
+        """Return who calls, None for nobody known. Raises Refusal("unauthenticated")."""
         if self.sign_in == "none":
             return None
-        caller = request.optional_caller(wiring.verify_token) if self.sign_in == "optional" else request.caller()
-        if caller is not None and self.access is not None and not caller.groups & self.access:
-            raise Refusal("forbidden")
-        return caller
+        if self.sign_in == "optional":
+            return request.optional_caller(wiring.verify_token)
+        return request.caller()
+
+    def is_open_to(self, caller: Caller | None) -> bool:
+        """Return whether the caller may, as far as their token says."""
+        return caller is None or self.access is None or bool(caller.groups & self.access)
 
     def read_input(self, request: Request, now: datetime) -> tuple[BaseModel, dict[str, Any]]:
         """The input's model and the plain object it came from. Raises Refusal naming what is wrong with it."""
@@ -157,8 +161,13 @@ class Call(Generic[I]):
 
     @property
     def by_staff(self) -> bool:
-        """Whether the caller may do what staff may."""
+        """Whether the caller acts as staff: the token says so here, and every transaction asks the account as well."""
         return self.caller is not None and self.caller.is_staff
+
+    @property
+    def access(self) -> Access | None:
+        """What is required of the caller's account in every transaction; None for nobody known."""
+        return access_to(self.ids, self.caller, self.operation.access) if self.caller else None
 
     def in_group(self, group: Group) -> bool:
         """Whether the caller is in a group."""
@@ -169,18 +178,41 @@ class Call(Generic[I]):
         """Who acts, for the audit."""
         return Actor(self.caller.sub if self.caller else None, self.request.request_id)
 
+    def require_access(self) -> None:
+        """Ask the account alone, where the answer comes from elsewhere. Raises Refusal: forbidden, not-found."""
+        self.read(_read_nothing)
+
+    def choose_role(self) -> None:
+        """Act as what the account is, where the token opens the operation to its owner as staff and otherwise too."""
+        caller, opened_to = self.caller, self.operation.access
+        if caller is None or opened_to is None or not caller.is_staff or not caller.groups & (opened_to - STAFF):
+            return
+        use_case: UseCase[str | None] = partial(read_role, sub=caller.sub)
+        if self.wiring.database.run(use_case, self.request.deadline).value not in STAFF:
+            self.caller = Caller(caller.sub, caller.groups - STAFF)
+
     def read(self, use_case: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """What a use case reads: it gets an open transaction, then the arguments given here."""
-        landed: Landed[Any] = self.wiring.database.run(partial(_bound, use_case, args, kwargs), self.request.deadline)
+
+        def guarded(tx: Transaction) -> Pending[Any]:
+            self._guard(tx)
+            reading: Pending[Any] = use_case(tx, *args, **kwargs)
+            return reading
+
+        landed: Landed[Any] = self.wiring.database.run(guarded, self.request.deadline)
         return landed.value
 
     def once(self, use_case: Callable[..., Any], *args: Any, **kwargs: Any) -> Row:
         """The facts of a use case that writes, done once for this call's key however often it is repeated."""
         bound: UseCase[Row] = partial(_bound, use_case, args, kwargs)
-        landed = self.wiring.database.once(self.use, bound, self.request.deadline)
+        landed = self.wiring.database.once(self.use, bound, self.request.deadline, guard=self._guard)
         self.signals |= landed.signals
         self.replayed |= landed.replayed
         return landed.value
+
+    def _guard(self, tx: Transaction) -> None:
+        if self.access is not None:
+            self.access.require(tx)
 
 
 def page(call: Call[Q], listing: str, view: type[BaseModel], use_case: Callable[..., Any], **kwargs: Any) -> Answer:
@@ -188,6 +220,10 @@ def page(call: Call[Q], listing: str, view: type[BaseModel], use_case: Callable[
     cursors = call.wiring.cursors
     rows = call.read(use_case, after=cursors.read(listing, call.input.cursor), count=call.input.limit + 1, **kwargs)
     return answered(cursors.page(listing, rows, call.input.limit, view.model_validate))
+
+
+def _read_nothing(_tx: Transaction) -> Pending[None]:
+    return Pending(lambda: None)
 
 
 def _bound(use_case: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], tx: Any) -> Any:

@@ -1,11 +1,12 @@
-"""A request read into a call: who calls, the key, the path's ids, the body or query, If-Match, in this order."""
+"""A request read into a call: who calls, the path's ids, the key, the body or query, If-Match, in this order."""
 
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from shared.errors import Refusal
+from shared.http.access import Access, access_to
 from shared.http.addresses import hashed_address
 from shared.http.caller import Caller
 from shared.http.idempotency_key import read_key
@@ -14,13 +15,15 @@ from shared.http.operation import Call, Operation
 from shared.http.problems import CATALOGUE
 from shared.http.rate_limits import over_limit, quota_headers
 from shared.http.request import Request
-from shared.resilience.admission import Admitted, Charge, KeyUse, Limited
+from shared.postgres.transaction import Pending, Transaction
+from shared.resilience.admission import Admitted, Charge, KeyUse, Limited, Verdict
 from shared.wiring import Wiring
 
 # What the client must mend before anything can be decided. Each such call costs us the reading of it, and finds out
 # nothing about anyone; so it is charged, to a limit of its own.
 UNREADABLE = frozenset({400, 413, 415, 422, 428})
 INVALID_REQUEST = "invalid-request"
+READ = "read"
 
 
 def read_call(operation: Operation, request: Request, wiring: Wiring) -> Call[Any]:
@@ -40,17 +43,43 @@ def read_call(operation: Operation, request: Request, wiring: Wiring) -> Call[An
 
 
 def _charge_unreadable(refusal: Refusal, principal: str, wiring: Wiring) -> None:
-    limit = wiring.settings.limit(INVALID_REQUEST)
-    verdict = wiring.state.admit(charge=Charge(f"{limit.name} {principal}", limit), use=None, lease_s=0)
-    if isinstance(verdict, Limited):
-        raise over_limit(verdict)
+    verdict = _charge(INVALID_REQUEST, principal, wiring)
     if isinstance(verdict, Admitted):
         refusal.headers |= quota_headers(verdict.quota)
 
 
+def _charge(name: str, principal: str, wiring: Wiring) -> Verdict:
+    """Charge one request to a limit. Raises Refusal("too-many-requests")."""
+    limit = wiring.settings.limit(name)
+    verdict = wiring.state.admit(charge=Charge(f"{limit.name} {principal}", limit), use=None, lease_s=0)
+    if isinstance(verdict, Limited):
+        raise over_limit(verdict)
+    return verdict
+
+
+def _refuse(access: Access, request: Request, principal: str, wiring: Wiring) -> NoReturn:
+    """Refuse a caller whose token does not open the operation.
+
+    Where the path names a record, only who may see it is told that it is there: that costs a read, charged as one.
+    Raises Refusal: forbidden, not-found, too-many-requests.
+    """
+
+    def require(tx: Transaction) -> Pending[None]:
+        access.require(tx)
+        return Pending(lambda: None)
+
+    if access.record is None:
+        raise Refusal("forbidden")
+    _charge(READ, principal, wiring)
+    wiring.database.run(require, request.deadline)
+    raise Refusal("not-found")
+
+
 def _call(operation: Operation, request: Request, caller: Caller | None, principal: str, wiring: Wiring) -> Call[Any]:
-    key = _key(operation, request)
     ids = request.ids()
+    if caller is not None and not operation.is_open_to(caller):
+        _refuse(access_to(ids, caller, operation.access), request, principal, wiring)
+    key = _key(operation, request)
     if operation.changes:
         _refuse_encoding(request)
     value, plain = operation.read_input(request, wiring.clock())
@@ -59,7 +88,9 @@ def _call(operation: Operation, request: Request, caller: Caller | None, princip
     # A scope of their own for the ids of requests: no key can meet one.
     names = (scope, key) if key is not None else (f"request {scope}", request.request_id)
     use = KeyUse(*names, _fingerprint(request, if_match, plain))
-    return Call(operation, value, ids, caller, principal, if_match, request, use, wiring)
+    call = Call(operation, value, ids, caller, principal, if_match, request, use, wiring)
+    call.choose_role()
+    return call
 
 
 def _key(operation: Operation, request: Request) -> str | None:

@@ -41,6 +41,8 @@ def admit_and_run(call: Call[Any]) -> StoredAnswer:
     if isinstance(verdict, Admitted):
         answer = _run_holding(call, held, verdict.token)
         return _with_headers(answer, quota_headers(verdict.quota))
+    if isinstance(verdict, Replay) and call.by_staff:
+        call.require_access()  # what was answered then is about others: only to somebody who still works here
     return _turned_away(verdict)
 
 

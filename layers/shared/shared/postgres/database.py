@@ -22,6 +22,8 @@ from shared.steps import step
 
 T = TypeVar("T")
 UseCase = Callable[[Transaction], Pending[T]]
+# Queues statements that stop the transaction for a caller who may not have its answer.
+Guard = Callable[[Transaction], None]
 
 # Receives the name of an event and its facts, none of them personal:
 #   transaction_retried {sqlstate, attempt}   a whole transaction will be tried again, for the attempt-th time
@@ -114,20 +116,28 @@ class Database:
                 return landed
             attempt += 1
 
-    def once(self, use: KeyUse, use_case: UseCase[Row], deadline: Deadline) -> Landed[Row]:
+    def once(
+        self, use: KeyUse, use_case: UseCase[Row], deadline: Deadline, *, guard: Guard = lambda _tx: None
+    ) -> Landed[Row]:
         """Do what a use case does exactly once for its key: a second run answers with the first one's facts.
 
-        Raises what `run` does, and Refusal("idempotency-key-reused") where the key stood for something else.
+        The guard's statements stand before the work and before such an answer alike. Raises what `run` does, and
+        Refusal("idempotency-key-reused") where the key stood for something else.
         """
 
         def keyed(tx: Transaction) -> Pending[Row]:
             tx.add(SQL["take_key"], scope=use.scope, key=use.key, fingerprint=use.fingerprint)
+            guard(tx)
             return use_case(tx)
+
+        def again(tx: Transaction) -> Pending[Row]:
+            guard(tx)
+            return find_answer(tx, use)
 
         try:
             return self.run(keyed, deadline, use=use)
         except KeyConflict:
-            found = self.run(lambda tx: find_answer(tx, use), deadline)
+            found = self.run(again, deadline)
             return Landed(found.value, found.signals, replayed=True)
 
     def _fly(self, use_case: UseCase[T], use: KeyUse | None, deadline: Deadline) -> Landed[T]:
