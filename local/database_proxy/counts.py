@@ -16,6 +16,7 @@ class Counts:
     waiting: int = 0  # transactions queued for a server connection, all of them being lent
     waiting_max: int = 0
     borrow_timeouts: int = 0
+    open_max: int = 0  # server connections at the peak: idle, borrowed, being opened, and left but not yet closed
     pins: Counter[str] = field(default_factory=Counter)  # sessions, by the reason that pinned them
     state: Counter[str] = field(default_factory=Counter)  # settings that a transaction left changed
 
@@ -23,6 +24,10 @@ class Counts:
         """A server connection was lent."""
         self.borrowed += 1
         self.borrowed_max = max(self.borrowed_max, self.borrowed)
+
+    def note_open(self, number: int) -> None:
+        """Keep the highest number of server connections."""
+        self.open_max = max(self.open_max, number)
 
     def queue(self, waiting: int) -> None:
         """So many wait now."""

@@ -16,6 +16,7 @@ LONGEST_MESSAGE = 1 << 30  # bytes; what is longer is not a length but noise
 
 AUTHENTICATED = b"R\0\0\0\x08\0\0\0\0"
 IDLE = b"Z\0\0\0\x05I"
+TERMINATE = b"X\0\0\0\x04"
 
 _HEAD = struct.Struct("!cI")
 
@@ -57,6 +58,11 @@ class Framer:
             at = end
         self._rest = data[at:]
         return found
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether the beginning of a message is waiting for its end."""
+        return bool(self._rest)
 
 
 class Startup(NamedTuple):

@@ -178,7 +178,7 @@ class Proxy:
         self._desk.pool.refresh()
 
     async def _session_state(self) -> list[str]:
-        return [left for server in self._desk.pool.idle() for left in await server.ask(SESSION_STATE)]
+        return await self._desk.pool.ask_idle(SESSION_STATE)
 
 
 @contextmanager

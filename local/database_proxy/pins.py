@@ -10,7 +10,7 @@ its transaction.
 import re
 from functools import lru_cache
 
-from local.database_proxy.framing import Message
+from local.database_proxy.framing import Message, ProtocolError
 
 LONGEST_STATEMENT = 16 * 1024  # bytes of text
 
@@ -25,10 +25,15 @@ _FUNCTIONS = re.compile(rb"(?i)\b(set_config|nextval|setval|currval|lastval|pg_(
 
 
 def pin_reason(message: Message) -> str | None:
-    """Why a client's message pins its session; None where it does not. Never holds any of the statement's values."""
+    """Why a client's message pins its session; None where it does not. Never holds any of the statement's values.
+
+    Raises ProtocolError.
+    """
     if message.kind == b"Q":
         return statement_pins(message.body.rstrip(b"\0"))
     if message.kind == b"P":
+        if message.body.count(b"\0") < 2:
+            raise ProtocolError("a Parse without a statement")
         name, text, _ = message.body.split(b"\0", 2)
         return "named statement" if name else statement_pins(text)
     if message.kind == b"B" and not message.body.startswith(b"\0"):

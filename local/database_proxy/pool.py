@@ -1,7 +1,12 @@
-"""The server connections of a proxy: at most so many, lent first come first served."""
+"""The server connections of a proxy: at most so many, lent first come first served.
+
+A connection is lent only when nothing of its former client can be left in it: all answers were read, nothing is half
+received, no CancelRequest is on its way to it. One that says something while nobody has it is closed. One that is left
+counts until the server has closed its end too, so that PostgreSQL never sees more than `max_connections`.
+"""
 
 import asyncio
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +19,8 @@ BORROW_TIMEOUT = fatal("08000", "Timed-out waiting to acquire database connectio
 # While the database is away or full RDS Proxy goes on trying for its clients, until their borrow timeout.
 PASSING = frozenset({"57P01", "57P02", "57P03", "53300"})
 TRY_AGAIN_S = 0.05
+# A backend sees that its client has left when its statement has ended: for the functions' role within 10 s.
+LEAVE_S = 15.0
 
 
 class Guest(Borrower, Protocol):
@@ -32,8 +39,13 @@ class Guest(Borrower, Protocol):
 class _Waiter:
     guest: Guest
     key: Key
-    timer: asyncio.TimerHandle | None = None
-    opening: asyncio.Task[None] | None = None
+    timer: asyncio.TimerHandle
+
+
+@dataclass(eq=False)
+class _Opening:
+    key: Key
+    task: asyncio.Task[None] | None = None
 
 
 class Pool:
@@ -47,79 +59,106 @@ class Pool:
         self._counts = counts
         self._idle: defaultdict[Key, list[ServerConnection]] = defaultdict(list)
         self._lent: set[ServerConnection] = set()
+        self._asked: set[ServerConnection] = set()  # by the proxy itself
+        self._leaving: dict[ServerConnection, asyncio.TimerHandle] = {}
         self._waiting: deque[_Waiter] = deque()
-        self._opening: set[_Waiter] = set()
+        self._opening: set[_Opening] = set()
 
     def borrow(self, guest: Guest, key: Key) -> None:
         """Ask for a connection: the guest is `granted` or `refused`, at once or later."""
-        waiter = _Waiter(guest, key)
-        waiter.timer = asyncio.get_running_loop().call_later(self._borrow_timeout_s, self._time_out, waiter)
-        self._waiting.append(waiter)
+        timer = asyncio.get_running_loop().call_later(self._borrow_timeout_s, self._time_out, guest)
+        self._waiting.append(_Waiter(guest, key, timer))
         self._serve()
 
     def forget(self, guest: Guest) -> None:
         """The guest no longer wants one."""
-        for waiter in [w for w in (*self._waiting, *self._opening) if w.guest is guest]:
+        for waiter in [w for w in self._waiting if w.guest is guest]:
             self._dismiss(waiter)
         self._serve()
 
     def give_back(self, server: ServerConnection) -> None:
-        """It is free again."""
+        """Take back a connection whose client has read all its answers."""
         self._take_back(server)
-        if server.closed or self._is_full():
-            server.close()
-        else:
-            self._idle[server.key].append(server)
+        self._keep(server)
         self._serve()
 
     def discard(self, server: ServerConnection) -> None:
-        """Nobody shall have it any more."""
+        """Take back a connection that nobody shall have any more."""
         self._take_back(server)
-        server.close()
+        self._retire(server)
         self._serve()
 
     def idle(self) -> list[ServerConnection]:
         """Those that nobody has."""
         return [server for servers in self._idle.values() for server in servers]
 
+    async def ask_idle(self, text: str) -> list[str]:
+        """Return the first column of a query's answers from every idle connection, none of which is lent meanwhile."""
+        return [answer for server in self.idle() for answer in await self._ask(server, text)]
+
     def limit(self, max_connections: int) -> None:
         """At most so many from now on: of those above it the idle are closed now, the lent when they are given back."""
         self.max_connections = max_connections
-        while self._size > max_connections and self._make_room():
+        while self._kept > max_connections and self._make_room():
             pass
         self._serve()
 
     @property
     def open(self) -> int:
         """How many are open to the server, lent or idle."""
-        return len(self._lent) + len(self.idle())
+        return len(self._lent) + len(self._asked) + len(self.idle())
 
     def refresh(self) -> None:
-        """Close what nobody has: who comes next gets a new session."""
-        idle = self.idle()
-        self._idle.clear()
+        """Close what nobody has now, and the rest when it is given back: who comes next gets a new session."""
         self.known.clear()
-        for server in idle:
-            server.close()
+        for server in self._lent:
+            server.distrust()
+        while self._make_room():
+            pass
         self._serve()
 
     def retarget(self, target: int) -> None:
-        """Lead to another server from now on; nothing more is heard of the former one."""
+        """Lead to another server from now on; nothing more is heard of the former one, and its sessions don't count."""
         self.target = target
-        for server in self._lent:
-            server.close()
-        for waiter in self._opening:
-            _stop(waiter.opening)
-            self._open_for(waiter)
-        self.refresh()
+        self._drop_all()
+        self._serve()
 
     def close(self) -> None:
         """Close everything."""
-        for waiter in [*self._waiting, *self._opening]:
+        for waiter in list(self._waiting):
             self._dismiss(waiter)
-        self.refresh()
-        for server in self._lent:
+        self._drop_all()
+
+    def _drop_all(self) -> None:
+        """Hang up on the server; lent connections stay with their clients until those notice."""
+        for opening in self._opening:
+            if opening.task is not None:
+                opening.task.cancel()
+        self._opening.clear()
+        for server in [*self._lent, *self._asked, *self._leaving, *self.idle()]:
             server.close()
+        for timer in self._leaving.values():
+            timer.cancel()
+        self._leaving.clear()
+        self._idle.clear()
+        self.known.clear()
+
+    async def _ask(self, server: ServerConnection, text: str) -> list[str]:
+        if not (self._is_idle(server) and server.is_reusable):  # lent or lost since the list was made
+            return []
+        self._idle[server.key].remove(server)
+        self._asked.add(server)
+        try:
+            return await server.ask(text)
+        except ConnectionError:
+            return []
+        finally:
+            self._asked.discard(server)
+            self._keep(server)
+            self._serve()
+
+    def _is_idle(self, server: ServerConnection) -> bool:
+        return server in self._idle[server.key]
 
     def _take_back(self, server: ServerConnection) -> None:
         server.borrower = None
@@ -127,25 +166,48 @@ class Pool:
             self._lent.remove(server)
             self._counts.borrowed -= 1
 
+    def _keep(self, server: ServerConnection) -> None:
+        """Make a free connection idle where it may be lent again and is not one too many."""
+        if server.is_reusable and self._kept < self.max_connections:
+            self._idle[server.key].append(server)
+        else:
+            self._retire(server)
+
+    def _retire(self, server: ServerConnection) -> None:
+        if not server.closed:
+            self._leaving[server] = asyncio.get_running_loop().call_later(LEAVE_S, server.close)
+            server.leave()
+
     def _serve(self) -> None:
-        while self._waiting:
-            waiter = self._waiting[0]
-            idle = self._idle[waiter.key]
-            if not idle and self._is_full() and not self._make_room():
-                break
-            self._waiting.popleft()
-            if idle:
-                self._grant(waiter, idle.pop())
+        while self._serve_one():
+            pass
+        self._counts.queue(max(0, len(self._waiting) - len(self._opening)))
+        self._counts.note_open(self._size)
+
+    def _serve_one(self) -> bool:
+        """Do the next thing for who waits, in the order of coming; False where nothing can be done now."""
+        under_way = Counter(opening.key for opening in self._opening)
+        for waiter in self._waiting:
+            server = next((each for each in reversed(self._idle[waiter.key]) if each.is_reusable), None)
+            if server is not None:
+                self._grant(waiter, server)
+                return True
+            if under_way[waiter.key] > 0:
+                under_way[waiter.key] -= 1
+            elif self._size < self.max_connections:
+                self._open_for(waiter.key)
+                return True
             else:
-                self._open_for(waiter)
-        self._counts.queue(len(self._waiting))
+                return not self._leaving and self._make_room()
+        return False
+
+    @property
+    def _kept(self) -> int:
+        return self.open + len(self._opening)
 
     @property
     def _size(self) -> int:
-        return self.open + len(self._opening)
-
-    def _is_full(self) -> bool:
-        return self._size >= self.max_connections
+        return self._kept + len(self._leaving)
 
     def _make_room(self) -> bool:
         """Closes the connection of other clients that has been idle longest, if there is any."""
@@ -153,35 +215,40 @@ class Pool:
         if not idle:
             return False
         self._idle[idle[0].key].remove(idle[0])
-        idle[0].close()
+        self._retire(idle[0])
         return True
 
     def _grant(self, waiter: _Waiter, server: ServerConnection) -> None:
-        _stop(waiter.timer)
+        self._dismiss(waiter)
+        self._idle[server.key].remove(server)
         self._lent.add(server)
         self._counts.lend()
         server.borrower = waiter.guest
         waiter.guest.granted(server)
 
-    def _open_for(self, waiter: _Waiter) -> None:
-        self._opening.add(waiter)
-        waiter.opening = asyncio.get_running_loop().create_task(self._open(waiter))
+    def _open_for(self, key: Key) -> None:
+        opening = _Opening(key)
+        self._opening.add(opening)
+        opening.task = asyncio.get_running_loop().create_task(self._open(opening))
 
-    async def _open(self, waiter: _Waiter) -> None:
+    async def _open(self, opening: _Opening) -> None:
+        """Open a connection for whoever waits longest; it becomes idle where nobody waits any more."""
         try:
-            server = await self._connect(waiter.key)
+            server = await self._connect(opening.key)
         except Refused as refusal:
-            self._dismiss(waiter)
-            waiter.guest.refused(refusal.raw)
-            self._serve()
+            self._opening.discard(opening)
+            self._refuse(opening.key, refusal.raw)
         else:
-            self._opening.discard(waiter)
-            self.known[server.key] = dict(server.parameters)
-            self._grant(waiter, server)
+            self._opening.discard(opening)
+            if server is not None:
+                self.known[server.key] = dict(server.parameters)
+                self._keep(server)
+        self._serve()
 
-    async def _connect(self, key: Key) -> ServerConnection:
+    async def _connect(self, key: Key) -> ServerConnection | None:
+        """Try until there is a connection; None where fewer wait than connections are opened for them."""
         loop = asyncio.get_running_loop()
-        while True:
+        while self._is_wanted(key):
             try:
                 _, server = await loop.create_connection(
                     lambda: ServerConnection(key, self._lost), "127.0.0.1", self.target
@@ -192,29 +259,35 @@ class Pool:
             if await _is_ready(server):
                 return server
             await asyncio.sleep(TRY_AGAIN_S)
+        return None
+
+    def _is_wanted(self, key: Key) -> bool:
+        return sum(w.key == key for w in self._waiting) >= sum(o.key == key for o in self._opening)
+
+    def _refuse(self, key: Key, error: bytes) -> None:
+        """Tell who waits longest for such a connection that the server turned it down."""
+        waiter = next((w for w in self._waiting if w.key == key), None)
+        if waiter is not None:
+            self._dismiss(waiter)
+            waiter.guest.refused(error)
 
     def _lost(self, server: ServerConnection) -> None:
-        if server in self._idle[server.key]:
+        """Forget a connection that is closed, or close one that spoke unasked."""
+        if self._is_idle(server):
             self._idle[server.key].remove(server)
+            self._retire(server)
+        if server.closed and server in self._leaving:
+            self._leaving.pop(server).cancel()
         self._serve()
 
-    def _time_out(self, waiter: _Waiter) -> None:
+    def _time_out(self, guest: Guest) -> None:
         self._counts.borrow_timeouts += 1
-        self._dismiss(waiter)
-        waiter.guest.refused(BORROW_TIMEOUT)
-        self._serve()
+        self.forget(guest)
+        guest.refused(BORROW_TIMEOUT)
 
     def _dismiss(self, waiter: _Waiter) -> None:
-        if waiter in self._waiting:
-            self._waiting.remove(waiter)
-        self._opening.discard(waiter)
-        _stop(waiter.timer)
-        _stop(waiter.opening)
-
-
-def _stop(under_way: asyncio.TimerHandle | asyncio.Task[None] | None) -> None:
-    if under_way is not None:
-        under_way.cancel()
+        self._waiting.remove(waiter)
+        waiter.timer.cancel()
 
 
 async def _is_ready(server: ServerConnection) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -20,6 +20,7 @@ from local.database_proxy.server import Key, ServerConnection
 ACCEPTED = frozenset({"user", "database", "application_name", "client_encoding"})
 NO_OPTIONS = "Feature not supported: RDS Proxy currently doesn't support command-line options."
 NO_SETTING = "Feature not supported: the proxy takes no setting at startup but application_name and client_encoding."
+NO_USER = "no PostgreSQL user name specified in startup packet"
 
 _ENDS_A_FLIGHT = frozenset({b"S", b"Q", b"F"})  # Sync, Query, FunctionCall: each is answered by a ReadyForQuery
 _NO_BATCH = frozenset({b"d", b"c", b"f"})  # the data of a COPY that a Query has begun
@@ -52,6 +53,7 @@ class Desk:
         """Hand a CancelRequest on, to the server session that its client has at this moment."""
         for session in self.sessions:
             if session.cancel_key == client_key and session.server is not None:
+                session.server.distrust()  # the cancellation may come when the next client has the connection
                 asyncio.ensure_future(_send_cancel(self.pool.target, session.server.cancel_key))  # noqa: RUF006 - short
 
 
@@ -65,6 +67,7 @@ class Session(asyncio.Protocol):
         self._desk = desk
         self._key: Key | None = None
         self._welcomed = False
+        self._ended = False  # nothing more is taken from the client
         self._start = b""
         self._framer = Framer()
         self._held: list[bytes] = []  # what came while a server connection was waited for
@@ -87,12 +90,19 @@ class Session(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._desk.sessions.discard(self)
         self._desk.counts.clients -= 1
-        self._desk.pool.forget(self)
-        self._leave_server()
+        self._end()
 
     def close(self) -> None:
         """Hang up, after what is written; a transaction under way is left to the server, which undoes it."""
+        self._end()
         self._transport.close()
+
+    def _end(self) -> None:
+        """Have no part any more in what the server connections do; what was sent on one is still carried out."""
+        self._ended = True
+        self._held.clear()
+        self._desk.pool.forget(self)
+        self._leave_server()
 
     def is_on(self, database: str | None) -> bool:
         """Whether it has come for that database (None: any)."""
@@ -101,7 +111,7 @@ class Session(asyncio.Protocol):
     # what the client says
 
     def _received(self, data: bytes) -> None:
-        if self._transport.is_closing():
+        if self._ended:
             return
         try:
             if self._key is None:
@@ -117,7 +127,7 @@ class Session(asyncio.Protocol):
             if packet is None:
                 return b""
             self._take_startup(packet)
-            if self._transport.is_closing():
+            if self._ended:
                 return b""
         return self._start
 
@@ -132,26 +142,35 @@ class Session(asyncio.Protocol):
 
     def _check_in(self, packet: Startup) -> None:
         asked = framing.read_parameters(packet.body)
-        if "options" in asked:
+        if "user" not in asked:
+            self.refused(framing.fatal("28000", NO_USER))
+        elif "options" in asked:
             self.refused(framing.fatal("0A000", NO_OPTIONS))
         elif packet.code != framing.PROTOCOL_3_0 or not set(asked) <= ACCEPTED:
             self.refused(framing.fatal("0A000", NO_SETTING))
         else:
             key = self._key = Key(asked["user"], asked.get("database") or asked["user"])
             if key in self._desk.pool.known:
-                self._welcome(key)
+                self._welcome(self._desk.pool.known[key])
             else:
                 self._borrow(key)
 
-    def _welcome(self, key: Key) -> None:
+    def _welcome(self, settings: Mapping[str, str]) -> None:
         self._welcomed = True
-        settings = self._desk.pool.known[key]
         told = b"".join(framing.parameter_status(*setting) for setting in settings.items())
         key_data = framing.message(b"K", self.cancel_key)
         self._outbound.feed(framing.AUTHENTICATED + told + key_data + framing.IDLE)
 
     def _forward(self, messages: list[Message]) -> None:
-        if not messages or self._key is None:
+        kinds = [message.kind for message in messages]
+        if b"X" in kinds:  # Terminate
+            self._pass_on(messages[: kinds.index(b"X")])
+            self.close()
+        else:
+            self._pass_on(messages)
+
+    def _pass_on(self, messages: list[Message]) -> None:
+        if not messages or self._key is None or self._ended:
             return
         if self._desk.watching is not None:
             self._desk.watching.note("to_server", messages)
@@ -164,9 +183,6 @@ class Session(asyncio.Protocol):
 
     def _takes(self, message: Message) -> bool:
         """Notes what a message means; whether the server has to see it."""
-        if message.kind == b"X":  # Terminate
-            self.close()
-            return False
         if message.kind == b"H":  # Flush: psycopg sends one after each Sync too, where it asks for nothing
             return self._open_batch
         if message.kind in _ENDS_A_FLIGHT:
@@ -197,30 +213,41 @@ class Session(asyncio.Protocol):
         if self._held:
             server.send(b"".join(self._held))
             self._held.clear()
-        self._give_back_if_done()
+        self._give_back_after([])
         if not self._welcomed:
-            self._welcome(server.key)
+            self._welcome(server.parameters)
 
     def refused(self, error: bytes) -> None:
         """There is none: the client is told, and the line closed."""
+        self._end()
         self._outbound.feed(error)
         self._outbound.end(self.close)
 
     def from_server(self, messages: list[Message]) -> None:
-        """Answers."""
-        if self._desk.watching is not None:
-            self._desk.watching.note("to_client", messages)
-        for message in messages:
+        """Pass answers on; what follows the last of them is not for this client."""
+        mine = len(messages)
+        for n, message in enumerate(messages):
             if message.kind == b"Z":
                 self._count_answer(message.body)
+                if self._is_done:
+                    mine = n + 1
+                    break
             elif message.kind == b"S":
                 self._count_state(message)
-        self._give_back_if_done()  # first, so that who has the answer finds it counted
+        self._give_back_after(messages[mine:])  # first, so that who has the answer finds it counted
+        self._answer(messages[:mine])
+
+    def _answer(self, messages: list[Message]) -> None:
+        if self._desk.watching is not None:
+            self._desk.watching.note("to_client", messages)
         self._outbound.feed(b"".join(message.raw for message in messages))
 
     def server_lost(self) -> None:
-        """The server has closed its end, so we close ours."""
-        self._leave_server()
+        """The server has closed its end, so we close ours.
+
+        Nothing more is taken from the client at once: its next statements belong to a transaction that is gone.
+        """
+        self._end()
         self._outbound.end(self.close)
 
     def _count_answer(self, status: bytes) -> None:
@@ -233,12 +260,14 @@ class Session(asyncio.Protocol):
             self._desk.counts.state[changed] += 1
 
     @property
-    def _done(self) -> bool:
-        return self._idle and self._unanswered == 0 and not self._open_batch
+    def _is_done(self) -> bool:
+        return self._idle and self._unanswered == 0 and not self._open_batch and self.pinned is None
 
-    def _give_back_if_done(self) -> None:
-        if self.server is not None and self._done and self.pinned is None:
+    def _give_back_after(self, unasked: list[Message]) -> None:
+        if self.server is not None and self._is_done:
             server, self.server = self.server, None
+            server.borrower = None
+            server.hear(unasked)
             self._desk.pool.give_back(server)
 
     def _leave_server(self) -> None:

@@ -1,0 +1,209 @@
+"""Random interleavings of clients that pipeline, fail, leave and are cut, on a proxy whose network is simulated.
+
+Every statement carries a tag of its own. No client may see another's, statements of one transaction stay in one
+session, and no session goes to another client before all that was said to it is worked at and all it said is read.
+The long form is tests/chaos/test_multiplexing.py; a schedule that fails is printed, and `play` plays it again.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from local.database_proxy.framing import IDLE, message, parameter_status
+from local.database_proxy.handle import SESSION_STATE
+from tests.databases import Postgres
+from tests.multiplexing.backend import row
+from tests.multiplexing.real import run_clients
+from tests.multiplexing.schedules import play
+from tests.multiplexing.world import EVERYTHING, Client, Server, World
+
+numbers = st.lists(st.integers(0, 1 << 20), min_size=20, max_size=400)
+SEED, CLIENTS, ROUNDS = 20261126, 8, 40
+
+
+@settings(max_examples=150)
+@given(numbers)
+def test_no_client_ever_sees_an_answer_that_is_not_its_own(schedule: list[int]) -> None:
+    """Whatever comes between: also who is left waiting in the end is served, and nothing stays borrowed."""
+    play(schedule)
+
+
+def test_the_same_on_postgresql(postgres: Postgres) -> None:
+    """Threads with real sockets: pipelines of several Syncs, errors within, lines dropped in the middle."""
+    figures = run_clients(postgres, seed=SEED, clients=CLIENTS, rounds=ROUNDS)
+    assert figures.wrong == []
+    assert figures.crashes == []
+    assert figures.open_max <= figures.limit
+    assert min(figures.answered, figures.failed, figures.left) > 0, figures
+
+
+# One interleaving each: what was found, and what a random schedule meets seldom.
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """One server connection for all, so that whoever comes next gets the same one where it may be lent."""
+    world = World(1)
+    yield world
+    world.check()
+    world.close()
+
+
+def connected(world: World) -> Client:
+    client = world.connect()
+    world.settle()
+    return client
+
+
+def served(world: World, client: Client, words: str = "run") -> Server:
+    """The server that works at what the client says now, before it has answered."""
+    client.say(words)
+    world.soon(lambda: client.end.deliver(EVERYTHING))
+    world.loop.tick()
+    (server,) = (each for each in world.servers if each.end.outgoing)
+    server.receive(EVERYTHING)
+    return server
+
+
+def tags(client: Client) -> list[str]:
+    return [said.body[6:].decode() for said in client.answers if said.kind == b"D"]
+
+
+def test_a_client_leaves_in_the_moment_in_which_its_connection_gets_ready(world: World) -> None:
+    """The connection is kept for whoever comes next; nothing is taken for an answer."""
+    client = world.connect()
+    world.soon(lambda: client.end.deliver(EVERYTHING))
+    for _ in range(3):
+        world.loop.tick()
+    (server,) = world.servers
+    server.receive(EVERYTHING)
+    world.soon(client.end.reset)
+    world.soon(lambda: server.end.deliver(EVERYTHING))
+    world.settle()
+    later = connected(world)
+    later.say("run")
+    world.settle()
+    assert (tags(later), len(world.servers)) == (["c1.1"], 1)
+
+
+def test_a_connection_that_the_proxy_asks_something_itself_is_not_lent_meanwhile(world: World) -> None:
+    """Its answer would be the client's, and the client's somebody else's."""
+    client = connected(world)
+    world.soon(lambda: world.loop.create_task(world.pool.ask_idle(SESSION_STATE)))
+    client.say("run")
+    for _ in range(2):
+        world.loop.tick()
+    world.soon(lambda: client.end.deliver(EVERYTHING))
+    world.settle()
+    assert tags(client) == ["c0.1"]
+
+
+@pytest.mark.parametrize("unasked", [IDLE, row("x"), message(b"C", b"DONE\0")])
+def test_a_connection_that_speaks_unasked_is_closed_and_never_lent(world: World, unasked: bytes) -> None:
+    """What it says may be the answer to another client, so nothing it says later can be trusted."""
+    client = connected(world)
+    world.servers[0].say(unasked)
+    world.settle()
+    client.say("run")
+    world.settle()
+    assert (tags(client), [server.is_alive for server in world.servers]) == (["c0.1"], [False, True])
+
+
+@pytest.mark.parametrize("harmless", [parameter_status("in_hot_standby", "off"), message(b"N", b"SNOTICE\0\0")])
+def test_a_notice_or_a_changed_setting_may_come_at_any_time(world: World, harmless: bytes) -> None:
+    """They are no answers: the connection is kept."""
+    client = connected(world)
+    world.servers[0].say(harmless)
+    world.settle()
+    client.say("run")
+    world.settle()
+    assert (tags(client), len(world.servers)) == (["c0.1"], 1)
+
+
+def test_the_end_of_a_session_that_comes_with_an_answer_is_not_the_clients(world: World) -> None:
+    """Its transaction was answered: it stays connected, and who waits gets another session."""
+    one, other = connected(world), connected(world)
+    server = served(world, one)
+    other.say("run")
+    server.work()
+    server.end_session()
+    world.settle()
+    assert (tags(one), tags(other)) == (["c0.1"], ["c1.1"])
+    assert {said.kind for said in one.answers} == {b"D", b"C", b"Z"}
+    assert not one.end.is_closing()
+
+
+def test_a_cancellation_never_meets_the_next_clients_statement(world: World) -> None:
+    """A connection that a CancelRequest is on its way to is not lent again."""
+    one, other = connected(world), connected(world)
+    server = served(world, one)
+    world.cancel(one)
+    for _ in range(4):
+        world.loop.tick()
+    for asking in world.servers[1:]:
+        asking.receive(EVERYTHING)  # at the server, but not yet at the session
+    other.say("run")
+    server.work()
+    for act in (server.end.deliver, other.end.deliver):
+        world.soon(lambda act=act: act(EVERYTHING))  # type: ignore[misc]
+    world.loop.tick()
+    server.receive(EVERYTHING)
+    world.apply_cancels()
+    world.settle()
+    assert (tags(one), tags(other)) == (["c0.1"], ["c1.1"])
+
+
+def test_what_follows_in_a_lost_transaction_is_not_carried_out_elsewhere(world: World) -> None:
+    """Also where the client hears of the loss late: outside of its transaction a statement would be committed."""
+    client = connected(world)
+    served(world, client, "begin run").work()
+    world.settle()
+    world.delay(0.05)
+    world.soon(world.servers[0].break_line)
+    world.loop.tick()
+    client.say("run")
+    world.settle()
+    executed = [tag for server in world.servers for tag, _ in server.backend.executed]
+    assert executed == ["c0.1", "c0.2"]
+    assert client.end.is_lost
+
+
+def test_a_session_that_is_left_counts_until_the_server_has_ended_it(world: World) -> None:
+    """So PostgreSQL never has more sessions than the pool may open, however slow it is to see that a client is gone."""
+    one, other = connected(world), connected(world)
+    server = served(world, one, "begin run")
+    world.cut(one)
+    other.say("run")
+    world.soon(lambda: other.end.deliver(EVERYTHING))
+    for _ in range(5):
+        world.loop.tick()
+    assert (len(world.servers), world.counts.waiting) == (1, 1)
+    server.receive(EVERYTHING)
+    world.settle()
+    assert (tags(other), len(world.servers)) == (["c1.1"], 2)
+
+
+def test_a_session_of_a_host_that_never_answers_is_written_off(world: World) -> None:
+    """After a while, or no new one could ever be opened."""
+    one, other = connected(world), connected(world)
+    served(world, one)
+    silent = world.servers.pop()
+    world.cut(one)
+    world.loop.tick()
+    world.loop.advance(14)
+    assert not silent.end.is_lost
+    world.loop.advance(2)
+    other.say("run")
+    world.settle()
+    assert tags(other) == ["c1.1"]
+
+
+def test_a_client_that_says_no_user_is_refused(world: World) -> None:
+    """As by PostgreSQL."""
+    client = world.connect()
+    client.end.incoming[:] = (8).to_bytes(4, "big") + (3 << 16).to_bytes(4, "big")
+    world.settle()
+    assert client.end.is_lost
+    assert b"28000" in client.answers[0].raw
