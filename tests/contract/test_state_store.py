@@ -1,7 +1,7 @@
 """What every StateStore does: one suite, over the fake that tests use and the table that production uses."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.aws.state import DynamoDbStateStore
+from shared.aws.state_items import record_pk
 from shared.resilience.admission import (
     Admitted,
     Charge,
@@ -160,6 +161,25 @@ def test_a_repeated_call_gets_the_first_answer_again(subject: Subject) -> None:
     """Status, headers and body come back as they were, letters of every alphabet included."""
     subject.answered(use())
     assert subject.admit(charge(), use()) == Replay(CREATED)
+
+
+def test_what_an_answer_is_made_from_is_kept_with_it(subject: Subject) -> None:
+    """The facts of the part that expires come back as they were; an answer without such a part has none."""
+    announced = replace(CREATED, facts={"object_key": "uploads/é", "size": 7, "nested": [None, True]})
+    subject.answered(use(), announced)
+    assert subject.admit(charge(), use()) == Replay(announced)
+
+
+def test_code_that_knows_no_facts_leaves_such_an_answer_to_the_database(
+    dynamodb: "DynamoDBClient", state_table: str
+) -> None:
+    """While two versions run side by side, the older one must not replay an answer without its expiring part."""
+    subject = table_subject(dynamodb, state_table, ManualClock())
+    own = use("renewable", scope="of a deploy")
+    subject.answered(own, replace(CREATED, facts={"size": 7}))
+    item = dynamodb.get_item(TableName=state_table, Key={"pk": {"S": record_pk(own)}})["Item"]
+    assert "answer" not in item
+    assert item["renewable"]["M"]["body"] == {"S": CREATED.body}
 
 
 def test_an_empty_answer_is_an_answer(subject: Subject) -> None:

@@ -139,6 +139,7 @@ def assign(call: Call[Assignment]) -> Answer:
     status=201,
     access=MEMBER,
     limit="document-upload",
+    renew=documents.sign_upload,
     refusals=("claim-closed", "too-many-documents"),
 )
 def announce(call: Call[NewDocument]) -> Answer:

@@ -1,11 +1,12 @@
 """A claim's evidence: announced here, uploaded straight to the bucket, looked at, and only then part of the case."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 from claims import service
 from claims.evidence import looks_like
-from claims.model import AnnouncedDocument, DocumentView, DownloadView, NewDocument, UploadForm
+from claims.model import DocumentView, DownloadView, NewDocument, SignedUpload, UploadForm
 from claims.service import Viewer
 from shared.aws.evidence import DOWNLOAD_EXPIRES_S, StoredObject
 from shared.errors import DependencyFailed, Refusal, Unavailable
@@ -18,17 +19,22 @@ LINK_LIFE = timedelta(seconds=DOWNLOAD_EXPIRES_S)
 
 
 def announce(call: Call[NewDocument], viewer: Viewer) -> Answer:
-    """Reserve a slot, then sign a form for exactly that file; a replay signs another form for the same slot."""
+    """Reserve a slot; the form for exactly that file is signed at each answering, for it is soon over."""
     claim_id, document_id = call.ids["claim_id"], uuid7()
     key = f"uploads/{claim_id}/{document_id}"
     facts = call.once(
         service.announce, claim_id, call.input, viewer, document_id=document_id, key=key, actor=call.actor
     )
+    announced = {name: facts[name] for name in ("object_key", "content_type", "size")}
+    return answered(DocumentView.model_validate(facts), status=201, facts=announced)
+
+
+def sign_upload(call: Call[Any], announced: Mapping[str, Any]) -> SignedUpload:
+    """Sign a form for an announced document. It changes nothing else: no place is held for longer by it."""
     form = call.wiring.evidence.presign_upload(
-        key=facts["object_key"], content_type=facts["content_type"], size=facts["size"]
+        key=announced["object_key"], content_type=announced["content_type"], size=announced["size"]
     )
-    upload = UploadForm(url=form.url, fields=dict(form.fields))
-    return answered(AnnouncedDocument.model_validate({**facts, "upload": upload}), status=201)
+    return SignedUpload(upload=UploadForm(url=form.url, fields=dict(form.fields)))
 
 
 def complete(call: Call[Any], viewer: Viewer) -> Answer:

@@ -155,10 +155,14 @@ class UploadForm(View):
     fields: dict[str, str]
 
 
-class AnnouncedDocument(DocumentView):
-    """A document that waits for its file."""
+class SignedUpload(View):
+    """The part of an announcement's answer that expires."""
 
     upload: UploadForm
+
+
+class AnnouncedDocument(SignedUpload, DocumentView):
+    """A document that waits for its file."""
 
 
 class DownloadView(View):

@@ -2,17 +2,23 @@
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from claims.app import api
+from shared.aws.evidence import UPLOAD_EXPIRES_S, Upload
 from shared.aws.failures import Unavailable
+from tests.fakes.clock import ManualClock
+from tests.fakes.evidence import FakeEvidence
+from tests.fakes.state import InMemoryStateStore
 from tests.harness import Client, Reply, claims_of
 from tests.integration.claims.cases import Cases
 from tests.integration.claims.wire import flights
+from tests.integration.room import TODAY, room, sign_in
 from tests.integration.room import agent as agent_of
-from tests.integration.room import sign_in
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 600
 COMPLETION = "/claims/{claim_id}/documents/{document_id}/completion"
@@ -244,6 +250,46 @@ def test_a_repeated_announcement_takes_one_slot(cases: Cases, folder: Folder) ->
     assert made[0]["id"] == made[1]["id"]
     assert made[0]["upload"]["fields"]["key"] == made[1]["upload"]["fields"]["key"]
     assert cases.blank.rows("SELECT count(*) AS n FROM documents WHERE claim_id = %s", folder.claim_id) == [{"n": 1}]
+
+
+class SignedInTime(FakeEvidence):
+    """A bucket whose forms run out a quarter of an hour after they were signed, as S3's do."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def presign_upload(self, *, key: str, content_type: str, size: int) -> Upload:
+        form = super().presign_upload(key=key, content_type=content_type, size=size)
+        expires = self._clock() + timedelta(seconds=UPLOAD_EXPIRES_S)
+        return Upload(form.url, {**form.fields, "policy": expires.isoformat()})
+
+    def post(self, fields: Mapping[str, str], content: bytes) -> bool:
+        return self._clock() < datetime.fromisoformat(fields["policy"]) and super().post(fields, content)
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["kept", "its quick record lost"])
+def test_an_announcement_repeated_after_its_form_ran_out_gets_one_that_is_valid(cases: Cases, lost: bool) -> None:
+    """For the same document, which is nothing but the first answer again; the rest of it is the same byte for byte."""
+    folder, clock = Folder(cases), ManualClock(TODAY)
+    bucket, state = SignedInTime(clock), InMemoryStateStore(clock)
+    body = {"file_name": "a.png", "content_type": "image/png", "size": len(PNG)}
+
+    def announce() -> Reply:
+        client = room(api, cases.blank, clock=clock, evidence=bucket, state=state).as_(folder.member)
+        return client.call("POST", "/claims/{claim_id}/documents", body, key="k", claim_id=folder.claim_id)
+
+    first = announce()
+    row, audited = folder.row(first.json), folder.audited(first.json)
+    clock.advance(UPLOAD_EXPIRES_S)
+    assert not bucket.post(first.json["upload"]["fields"], PNG)
+    if lost:
+        state = InMemoryStateStore(clock)
+    again = announce()
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert again.body.partition('"upload"')[0] == first.body.partition('"upload"')[0]
+    assert bucket.post(again.json["upload"]["fields"], PNG)
+    assert (folder.row(first.json), folder.audited(first.json)) == (row, audited)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ Needs GetItem, PutItem, UpdateItem and DeleteItem on the table.
 
 from __future__ import annotations
 
+import json
 import random
 import secrets
 import time
@@ -301,5 +302,6 @@ def _code(error: ClientError | BotoCoreError) -> str:
 
 
 def _size(answer: StoredAnswer) -> int:
-    texts = [answer.body, *answer.headers.keys(), *answer.headers.values()]
+    facts = json.dumps(answer.facts) if answer.facts is not None else ""
+    texts = [answer.body, *answer.headers.keys(), *answer.headers.values(), facts]
     return sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)

@@ -1,17 +1,19 @@
 """The items of the state table, as dictionaries: what is written, on which condition, and how it is read.
 
 A client's bucket   pk `limit#<name>#<sha256>`    tat
-A key's record      pk `key#<sha256>`             fingerprint holder phase free_at [answer]
+A key's record      pk `key#<sha256>`             fingerprint holder phase free_at [answer | renewable]
 
 `tat` and `free_at` are epoch microseconds: when the bucket is full again, and when the key may be taken
 (the end of its holder's lease while it runs, the end of its life once it is answered). `holder` is the
 fencing token. `expires_at` (epoch seconds) is DynamoDB's to delete by, always later than the other two:
 deletion can be days late and never changes a decision, because the conditions look at the time themselves.
+`renewable` is an answer without the part that expires, and the facts to make that from.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -118,13 +120,14 @@ def answer_write(table: str, use: KeyUse, token: str, answer: StoredAnswer | Non
         ":ends": _number(ends),
         ":gone": _expiry(ends),
     }
+    kept = "answer" if answer is None or answer.facts is None else "renewable"
     if answer is not None:
         values[":answer"] = _stored(answer)
     return {
         "TableName": table,
         "Key": {"pk": {"S": record_pk(use)}},
         "UpdateExpression": "SET phase = :phase, free_at = :ends, expires_at = :gone"
-        + (", answer = :answer" if answer is not None else ""),
+        + (f", {kept} = :answer" if answer is not None else ""),
         "ConditionExpression": "holder = :token",
         "ExpressionAttributeValues": values,
     }
@@ -158,18 +161,22 @@ def standing(item: Item | None, use: KeyUse, now: int) -> Verdict | None:
         return KeyReused()
     if item["phase"]["S"] == RUNNING:
         return Running(retry_after_s=RUNNING_RETRY_S)
-    return Replay(_answer(item)) if "answer" in item else Admitted(quota=None, token=None)
+    kept = item.get("answer") or item.get("renewable")
+    return Replay(_answer(kept["M"])) if kept else Admitted(quota=None, token=None)
 
 
 def _stored(answer: StoredAnswer) -> UniversalAttributeValueTypeDef:
     headers: Values = {k: {"S": v} for k, v in answer.headers.items()}
-    return {"M": {"status": _number(answer.status), "headers": {"M": headers}, "body": {"S": answer.body}}}
+    kept: Values = {"status": _number(answer.status), "headers": {"M": headers}, "body": {"S": answer.body}}
+    if answer.facts is not None:
+        kept["facts"] = {"S": json.dumps(answer.facts)}
+    return {"M": kept}
 
 
-def _answer(item: Item) -> StoredAnswer:
-    kept = item["answer"]["M"]
+def _answer(kept: Item) -> StoredAnswer:
     headers = {name: value["S"] for name, value in kept["headers"]["M"].items()}
-    return StoredAnswer(status=int(kept["status"]["N"]), headers=headers, body=kept["body"]["S"])
+    facts = json.loads(kept["facts"]["S"]) if "facts" in kept else None
+    return StoredAnswer(int(kept["status"]["N"]), headers, kept["body"]["S"], facts)
 
 
 def _hash(text: str) -> str:

@@ -40,6 +40,7 @@ class Contract(TypedDict, total=False):
     if_match: bool
     refusals: tuple[str, ...]
     media_type: str
+    renew: Callable[[Call[Any], Mapping[str, Any]], BaseModel]
 
 
 EXPOSED = "ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy, Idempotency-Replayed, X-Request-Id"

@@ -44,16 +44,24 @@ class Answer:
     view: BaseModel | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     raw: str | None = None
+    facts: Mapping[str, Any] | None = None  # what Operation.renew makes the part from that expires
 
 
-def answered(view: BaseModel, *, status: int = 200, version: int | None = None, location: str | None = None) -> Answer:
-    """An answer with its ETag and Location, where it has them."""
+def answered(
+    view: BaseModel,
+    *,
+    status: int = 200,
+    version: int | None = None,
+    location: str | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> Answer:
+    """An answer with its ETag and Location, where it has them; `facts` where part of it expires."""
     headers = {}
     if version is not None:
         headers["ETag"] = f'"{version}"'
     if location is not None:
         headers["Location"] = location
-    return Answer(status, view, headers)
+    return Answer(status, view, headers, facts=facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,9 @@ class Operation:
     if_match: bool = False
     refusals: tuple[str, ...] = ()
     media_type: str = "application/json"
+    # Makes the fields of the answer that expire, from the facts kept with it: anew at each answering, so that a replay
+    # a day later has fields that are valid. They follow the others, which are replayed byte for byte.
+    renew: Callable[["Call[Any]", Mapping[str, Any]], BaseModel] | None = None
 
     @property
     def changes(self) -> bool:

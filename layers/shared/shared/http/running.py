@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from shared.errors import Refusal
@@ -32,6 +33,10 @@ LEASE_MARGIN_S = 1.0
 
 def admit_and_run(call: Call[Any]) -> StoredAnswer:
     """Return the answer of a call: its own, or its key's first one. Raises what the operation raises, and Refusal."""
+    return _renewed(call, _admitted(call))
+
+
+def _admitted(call: Call[Any]) -> StoredAnswer:
     held = call.use if call.operation.changes and "idempotency-key" in call.request.headers else None
     charge = _charge(call)
     if held is None and charge is None:
@@ -108,8 +113,17 @@ def _explain_weak_tag(call: Call[Any], error: Exception) -> None:
 def _run(call: Call[Any]) -> StoredAnswer:
     answer = call.operation.run(call)
     body = answer.raw if answer.raw is not None else answer.view.model_dump_json(by_alias=True) if answer.view else ""
-    return StoredAnswer(answer.status, {"Content-Type": call.operation.media_type, **answer.headers}, body)
+    headers = {"Content-Type": call.operation.media_type, **answer.headers}
+    return StoredAnswer(answer.status, headers, body, answer.facts)
+
+
+def _renewed(call: Call[Any], kept: StoredAnswer) -> StoredAnswer:
+    """Return the whole of an answer of which a part expires and is made now."""
+    if kept.facts is None or call.operation.renew is None:
+        return kept
+    made = call.operation.renew(call, kept.facts).model_dump_json(by_alias=True)
+    return StoredAnswer(kept.status, kept.headers, f"{kept.body.removesuffix('}')},{made.removeprefix('{')}")
 
 
 def _with_headers(answer: StoredAnswer, headers: Mapping[str, str]) -> StoredAnswer:
-    return StoredAnswer(answer.status, {**answer.headers, **headers}, answer.body)
+    return replace(answer, headers={**answer.headers, **headers})

@@ -45,11 +45,15 @@ class KeyUse:
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """An answer as it went out, kept so that a repeated call gets the same bytes."""
+    """An answer as it went out, kept so that a repeated call gets the same bytes.
+
+    Where part of it expires, `body` is the rest, and `facts` what that part is made from at each answering.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: str
+    facts: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
