@@ -8,7 +8,7 @@ from pydantic import ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
 from shared.http.pages import PageQuery
-from shared.text import Email, Form, Input, Language, PersonName, Phone, TermsVersion, View, line, prose
+from shared.text import Email, Form, Input, Language, PersonName, Phone, PlaceName, TermsVersion, View, prose
 
 AgentState = Literal["pending", "active", "suspended", "rejected"]
 Decision = Literal["approve", "reject", "suspend", "reinstate"]
@@ -31,7 +31,7 @@ class Application(Input):
     full_name: PersonName
     email: Email
     phone: Phone
-    city: Annotated[str, line(1, 100)]
+    city: PlaceName
     language: Language
     terms_version: TermsVersion
 

@@ -8,15 +8,28 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Validat
 from pydantic_core import PydanticCustomError
 
 from shared.clock import latest_local_date
+from shared.codes import DECIMALS
 from shared.http.pages import PageQuery
-from shared.text import INTEGRAL, Amount, Country, Currency, Date, FileName, Input, View, line, prose
+from shared.text import (
+    INTEGRAL,
+    Amount,
+    CompanyName,
+    Country,
+    Currency,
+    Date,
+    Input,
+    OwnOrId,
+    View,
+    file_name,
+    line,
+    prose,
+)
 
 Category = Literal["vehicle", "property", "injury", "travel"]
 State = Literal["submitted", "verification", "evaluation", "negotiation", "court", "resolved", "rejected", "withdrawn"]
 DeclineCode = Literal["not_covered", "insufficient_evidence", "time_barred", "duplicate", "no_response", "other"]
 ContentType = Literal["image/jpeg", "image/png", "image/webp", "application/pdf", "text/plain"]
 DocumentState = Literal["pending", "available", "rejected"]
-OwnOrId = Annotated[str, Field(pattern=r"^(me|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})$")]
 
 
 def _true_or_false(value: Any) -> bool:
@@ -30,11 +43,26 @@ Flag = Annotated[bool, BeforeValidator(_true_or_false)]
 
 MAX_DOCUMENT_BYTES = 10 * 1024 * 1024
 
+# The extensions of each type, as the IANA registrations of the types name them (.jfif is what Windows writes).
+EXTENSIONS: dict[ContentType, tuple[str, ...]] = {
+    "image/jpeg": ("jpg", "jpeg", "jpe", "jfif"),
+    "image/png": ("png",),
+    "image/webp": ("webp",),
+    "application/pdf": ("pdf",),
+    "text/plain": ("txt", "text"),
+}
+FileName = Annotated[str, file_name(1, 200, [e for extensions in EXTENSIONS.values() for e in extensions])]
 
-def _not_in_the_future(value: date, info: ValidationInfo) -> date:
+# Older claims are barred by time everywhere; a date before is a slip of the keyboard.
+EARLIEST_INCIDENT = date(1990, 1, 1)
+
+
+def _within_memory(value: date, info: ValidationInfo) -> date:
     context: dict[str, datetime] = info.context or {}
     if value > latest_local_date(context["now"]):
         raise PydanticCustomError("future", "is in the future")
+    if value < EARLIEST_INCIDENT:
+        raise PydanticCustomError("past", "is before 1990")
     return value
 
 
@@ -43,12 +71,24 @@ class NewClaim(Input):
 
     category: Category
     title: Annotated[str, line(5, 200)]
-    company_name: Annotated[str, line(2, 200)]
+    company_name: CompanyName
     description: Annotated[str, prose(20, 10_000)]
-    incident_date: Annotated[Date, AfterValidator(_not_in_the_future)]
+    incident_date: Annotated[Date, AfterValidator(_within_memory)]
     incident_country: Country
-    amount: Amount
     currency: Currency = "EUR"
+    amount: Amount  # after the currency, which says how many decimals it may have
+
+    @field_validator("amount")
+    @classmethod
+    def _with_the_currencys_decimals(cls, value: str, info: ValidationInfo) -> str:
+        """Return the amount with exactly as many decimals as its currency has."""
+        if "currency" not in info.data:
+            return value
+        whole, _, fraction = value.partition(".")
+        decimals = DECIMALS[info.data["currency"]]
+        if len(fraction) > decimals:
+            raise PydanticCustomError("decimals", "has more than the {n} decimals of its currency", {"n": decimals})
+        return f"{whole}.{fraction.ljust(decimals, '0')}" if decimals else whole
 
 
 class Transition(Input):
@@ -91,9 +131,19 @@ class ClaimQuery(PageQuery):
 class NewDocument(Input):
     """A file about to be uploaded."""
 
-    file_name: FileName
     content_type: ContentType
+    file_name: FileName  # after the type, whose extension it has
     size: Annotated[int, Field(ge=1, le=MAX_DOCUMENT_BYTES), INTEGRAL]
+
+    @field_validator("file_name")
+    @classmethod
+    def _with_the_types_extension(cls, value: str, info: ValidationInfo) -> str:
+        known = EXTENSIONS.get(info.data.get("content_type", ""))
+        if known and value.rpartition(".")[2].lower() not in known:
+            raise PydanticCustomError(
+                "extension", "does not end in {ends}", {"ends": " or ".join("." + e for e in known)}
+            )
+        return value
 
 
 class Assignee(View):

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
+from decimal import Context, Decimal, Inexact
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -18,6 +19,9 @@ from jinja2 import Environment, StrictUndefined, Template, TemplateError
 from markupsafe import Markup, escape
 
 from shared.clock import local_date
+from shared.codes import DECIMALS
+
+_EXACT = Context(prec=28, traps=[Inexact])
 
 LANGUAGES = ("sq", "en", "mk", "sr")
 
@@ -93,7 +97,7 @@ def render(mail: str, language: str, facts: Mapping[str, object], *, link: str, 
     chosen = {name: known.get(name, "") for name in (*needed.required, *needed.optional)}
     try:
         return _words(language).rendered(mail, _with_local_days(chosen, time_zone), link)
-    except (TemplateError, KeyError, ValueError) as error:
+    except (TemplateError, KeyError, ValueError, ArithmeticError) as error:
         raise NotRenderable(f"rendering-{type(error).__name__}") from None
 
 
@@ -158,12 +162,22 @@ class _Words:
             return str(formats["day"].format(day=when.day, month=formats["months"][when.month - 1], year=when.year))
 
         def money(amount: str, currency: str) -> str:
-            return str(formats["money"].format(amount=amount.replace(".", formats["decimal_mark"]), currency=currency))
+            shown = with_decimals(amount, currency).replace(".", formats["decimal_mark"])
+            return str(formats["money"].format(amount=shown, currency=currency))
 
         def word(kind: str) -> Callable[[str], str]:
             return lambda code: words[kind][code] if code else ""
 
         return {"day": day, "money": money, **{kind: word(kind) for kind in words}}
+
+
+def with_decimals(amount: str, currency: str) -> str:
+    """Return the amount with its currency's decimals; one that has more of them than that is not rounded."""
+    exact = Decimal(amount)
+    try:
+        return str(exact.quantize(Decimal(1).scaleb(-DECIMALS.get(currency, 2)), context=_EXACT))
+    except Inexact:
+        return str(exact)
 
 
 def single_line(text: str) -> str:

@@ -6,8 +6,8 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 
 Clock = Callable[[], datetime]
 
-# Members fill in dates by their own clocks: all three countries keep Central European (Summer) Time.
-LATEST_LOCAL_OFFSET = timedelta(hours=2)
+# Members fill in dates by the clock of where they are: the day begins first at UTC+14 (Line Islands).
+LATEST_LOCAL_OFFSET = timedelta(hours=14)
 
 
 def utc_now() -> datetime:
@@ -16,7 +16,7 @@ def utc_now() -> datetime:
 
 
 def latest_local_date(now: datetime) -> date:
-    """The date of the member whose day began first: no incident can have happened after it."""
+    """Return the date where the day began first: no incident can have happened after it."""
     return (now + LATEST_LOCAL_OFFSET).date()
 
 

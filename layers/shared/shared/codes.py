@@ -11,12 +11,32 @@ COUNTRIES = tuple(
     " TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS XK YE YT ZA ZM ZW".split()
 )
 
-# ISO 4217, the codes of money in circulation.
-CURRENCIES = tuple(
-    "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CLP"
+# ISO 4217 (list one, 2026), the codes of money in circulation: the Bulgarian lev ended with 2025, the guilder of
+# Curaçao and Sint Maarten (XCG) began in 2025. Funds, metals and units of account are left out.
+_CURRENCIES = (
+    "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CLP"
     " CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF"
     " IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD"
     " MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB"
     " RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD"
-    " UYU UZS VES VND VUV WST XAF XCD XOF XPF YER ZAR ZMW ZWG".split()
-)
+    " UYU UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG"
+).split()
+_WITHOUT_DECIMALS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF".split()
+_WITH_THREE_DECIMALS = "BHD IQD JOD KWD LYD OMR TND".split()
+
+# How many decimals an amount of each currency has.
+DECIMALS = {
+    **dict.fromkeys(_CURRENCIES, 2),
+    **dict.fromkeys(_WITHOUT_DECIMALS, 0),
+    **dict.fromkeys(_WITH_THREE_DECIMALS, 3),
+}
+CURRENCIES = tuple(DECIMALS)
+
+# ITU-T E.164: country codes of one and of two digits; all others have three.
+_SHORT_CODES = "[17]|2[07]|3[0123469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]"
+# Countries whose subscribers' own numbers begin with 0: Italy and the Vatican, Ivory Coast, Niger, Benin, Gabon, Congo,
+# San Marino (libphonenumber 9.0.42; numbers that only cost nothing to call, as 0800, are no person's).
+_ZERO_BELONGS = "39|225|227|229|241|242|378|379"
+
+# The zero that is dialled inside a country only, kept after the country's code: nobody can be reached so.
+TRUNK_ZERO = rf"\+(?!{_ZERO_BELONGS})(?:(?:{_SHORT_CODES})|(?!{_SHORT_CODES})[0-9]{{3}})0"

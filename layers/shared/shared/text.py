@@ -1,108 +1,73 @@
-"""The kinds of text a request may carry, each with its pattern so that the API's description says it too.
-
-Text is checked as it came and then normalised to NFC; nothing else of it is changed.
-"""
+"""The kinds of text a request may carry, each with its pattern so that the API's description says it too."""
 
 import re
-import unicodedata
-from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
-from shared.codes import COUNTRIES, CURRENCIES
+from shared.codes import COUNTRIES, CURRENCIES, TRUNK_ZERO
+from shared.domains import ascii_domain
+from shared.forms import Form, OneOf, file_name, line, name, place, prose
 
-# What may stand nowhere: Unicode's category Cc, the line separators (prose may have tabs and line ends).
-_CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
-_CONTROL_IN_PROSE = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
-# Also no path, and nothing that makes a name read otherwise than it is written (bidirectional controls).
-_NOT_IN_FILE_NAMES = rf"/\\{_CONTROL}\u202a-\u202e\u2066-\u2069"
+__all__ = ["Form", "file_name", "line", "prose"]  # described in shared/forms.py, used beside what is described here
 
 # What HTML's <input type="email"> accepts, in ASCII and with a dot in the domain.
-_EMAIL = (
-    r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
-    r"@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])$"
-)
-_PHONE = r"^\+[1-9][0-9]{6,14}$"  # ITU-T E.164
-_AMOUNT = r"^(0|[1-9][0-9]{0,9})(\.[0-9]{1,2})?$"
+_LOCAL = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+_DOMAIN = r"([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])"
+_IN_DOMAIN = r"[^\x00-,/:-@\[-`{-\x7f]"  # letters, digits, dots and hyphens of any script
+_PHONE = rf"^(?!{TRUNK_ZERO})\+[1-9][0-9]{{6,14}}$"  # ITU-T E.164
+_AMOUNT = r"^(0|[1-9][0-9]{0,9})(\.[0-9]{1,3})?$"
 _REFERRAL = r"^[A-Z]{1,8}-[0-9A-HJKMNP-TV-Z]{4}$"
+_SPACES = "[ \u00a0]*"
+_DASH = "[\u2010-\u2015\u2212-]"
 _VERSION = r"^[0-9A-Za-z][0-9A-Za-z._-]{0,31}$"
+_UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
+
+# Cognito's longest user name, which the address is; RFC 5321 would let 254 through.
+_MAX_EMAIL = 128
+_MAX_LOCAL = 64
+
+_REFERRAL_CHARACTERS = 4
+_AS_CROCKFORD_READS = str.maketrans("ILO", "110")
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
-    """Text of a form: `pattern` stands in the API's description, `what` in the answer to text that misses it.
-
-    Lengths, in characters, are those of the text as it came; `nfc` normalises it after all checks.
-    """
-
-    pattern: str
-    what: str
-    least: int | None = None
-    most: int | None = None
-    nfc: bool = False
-
-    def check(self, value: str) -> str:
-        """The value; raises PydanticCustomError where it is not of the form."""
-        if re.search(self.pattern, value) is None or value.endswith("\n"):  # "$" also matches before a last line end
-            raise PydanticCustomError("form", "is not {what}", {"what": self.what})
-        return unicodedata.normalize("NFC", value) if self.nfc else value
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        inner = core_schema.str_schema(min_length=self.least, max_length=self.most)
-        return core_schema.no_info_after_validator_function(self.check, inner)
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {**handler(schema), "pattern": self.pattern}
+def _email(value: str) -> str:
+    """The address in lower case, its domain in ASCII."""
+    if len(value) > _MAX_EMAIL:  # before work that grows with the square of the length
+        raise PydanticKnownError("string_too_long", {"max_length": _MAX_EMAIL})
+    local, _, domain = value.rpartition("@")
+    try:
+        return f"{local.lower()}@{ascii_domain(domain)}" if local.isascii() else ""
+    except ValueError:
+        return ""
 
 
-@dataclass(frozen=True, slots=True)
-class OneOf:
-    """One of a list of codes."""
-
-    codes: tuple[str, ...]
-    what: str
-
-    def check(self, value: str) -> str:
-        """The value; raises PydanticCustomError where it is not on the list."""
-        if value not in self.codes:
-            raise PydanticCustomError("code", "is not {what}", {"what": self.what})
-        return value
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self.check, handler(source))
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {**handler(schema), "enum": list(self.codes)}
+def _deliverable(address: str) -> None:
+    local = address.partition("@")[0]
+    if len(local) > _MAX_LOCAL:
+        raise PydanticCustomError("local", "has more than 64 characters before the @")
+    if "=?" in local:  # RFC 2047: mailers read it as the beginning of an encoded word
+        raise PydanticCustomError("local", "is an encoded word, not an email address")
 
 
-def _text(what: str, least: int, most: int, *, nowhere: str, at_ends: str) -> Form:
-    # The lengths stand in the pattern too: generators of examples start from there.
-    end, inside = f"[^\\s{at_ends}]", f"[^{nowhere}]"
-    if least > 1:
-        pattern = f"^{end}{inside}{{{least - 2},{most - 2}}}{end}$"
-    else:
-        pattern = f"^{end}({inside}{{0,{most - 2}}}{end})?$"
-    return Form(pattern, what, least, most, nfc=True)
+def _no_trunk_zero(number: str) -> None:
+    if re.match(TRUNK_ZERO, number):
+        raise PydanticCustomError(
+            "trunk_zero", "has a 0 after the country's code, which is dialled inside the country only: leave it out"
+        )
 
 
-def line(least: int, most: int) -> Form:
-    """One line of text: no control characters, no white space at its ends."""
-    what = "one line without control characters or white space at its ends"
-    return _text(what, least, most, nowhere=_CONTROL, at_ends=_CONTROL)
-
-
-def prose(least: int, most: int) -> Form:
-    """Text of several lines."""
-    what = "text without control characters or white space at its ends"
-    return _text(what, least, most, nowhere=_CONTROL_IN_PROSE, at_ends=_CONTROL)
-
-
-def file_name(least: int, most: int) -> Form:
-    """A file's name, without its path."""
-    return _text("a file's name, without its path", least, most, nowhere=_NOT_IN_FILE_NAMES, at_ends=_NOT_IN_FILE_NAMES)
+def _referral_code(value: str) -> str:
+    """The code as it was given out: in capitals, with one dash, I, L and O among its digits read as 1, 1 and 0."""
+    code = re.sub(_DASH, "-", re.sub(_SPACES, "", value))
+    if not code.isascii():
+        return ""
+    letters, dash, last = code.upper().rpartition("-")
+    if not dash:
+        letters, last = last[:-_REFERRAL_CHARACTERS], last[-_REFERRAL_CHARACTERS:]
+    return f"{letters}-{last.translate(_AS_CROCKFORD_READS)}"
 
 
 def _integral(value: Any) -> Any:
@@ -121,13 +86,47 @@ def _calendar_date(value: Any) -> date:
     return found
 
 
-PersonName = Annotated[str, line(2, 200)]
-Email = Annotated[str, Form(_EMAIL, "an email address", most=254), AfterValidator(str.lower)]
-Phone = Annotated[str, Form(_PHONE, "a phone number in E.164, like +38344123456")]
-Amount = Annotated[str, Form(_AMOUNT, "an amount with at most 2 places, like 250.00")]
-ReferralCode = Annotated[str, Form(_REFERRAL, "a referral code, like ARTA-7K3F")]
+PersonName = Annotated[str, name(2, 100, person=True)]
+PlaceName = Annotated[str, place(1, 100)]
+CompanyName = Annotated[str, name(2, 200)]
+Email = Annotated[
+    str,
+    Form(
+        f"^{_LOCAL}@{_DOMAIN}$",
+        "an email address",
+        most=_MAX_EMAIL,
+        clean=_email,
+        rules=(_deliverable,),
+        described=f"^{_LOCAL}@({_DOMAIN}|{_IN_DOMAIN}*[^\\x00-\\x7f]{_IN_DOMAIN}*)$",
+        note="Kept in lower case, an international domain in its ASCII form; at most 64 characters before the @.",
+    ),
+]
+Phone = Annotated[
+    str,
+    Form(
+        r"^\+[1-9][0-9]{6,14}$",
+        "a phone number in E.164, like +38344123456",
+        rules=(_no_trunk_zero,),
+        described=_PHONE,
+        note="E.164, without the zero that is dialled inside a country only.",
+    ),
+]
+Amount = Annotated[
+    str, Form(_AMOUNT, "an amount, like 250.00", note="At most as many decimals as the currency has (ISO 4217).")
+]
+ReferralCode = Annotated[
+    str,
+    Form(
+        _REFERRAL,
+        "a referral code, like ARTA-7K3F",
+        clean=_referral_code,
+        described=f"^{_SPACES}([A-Za-z]{_SPACES}){{1,8}}({_DASH}{_SPACES})?([0-9A-TV-Za-tv-z]{_SPACES}){{4}}$",
+        note="Read as Crockford's base32 is: in any case, with or without the dash, I and L as 1, O as 0.",
+    ),
+]
+RecordId = Annotated[str, Form(f"^{_UUID}$", "an id"), AfterValidator(str.lower)]
+OwnOrId = Annotated[str, Form(f"^(me|{_UUID})$", "me or an id"), AfterValidator(str.lower)]
 TermsVersion = Annotated[str, Form(_VERSION, "a version, like 2026-01")]
-FileName = Annotated[str, file_name(1, 200)]
 INTEGRAL = BeforeValidator(_integral)  # last in an Annotated[int, …], so that its bounds stand in the description
 Date = Annotated[date, BeforeValidator(_calendar_date)]
 Country = Annotated[str, OneOf(COUNTRIES, "an ISO 3166 country")]

@@ -109,6 +109,7 @@ def test_staff_filter_by_state_assignee_and_time(cases: Cases) -> None:
     cases.blank.rows("UPDATE claims SET state_since = now() - interval '31 days' WHERE id = %s", old)
     assert listed(cases, staff, assignee="me") == [old, fresh]
     assert listed(cases, staff, assignee=id_of(colleague)) == [other]
+    assert listed(cases, staff, assignee=id_of(colleague).upper()) == [other]
     assert listed(cases, colleague, assignee="me") == [other]
     assert listed(cases, staff, assignee="me", stuck="true") == [old]
     assert listed(cases, staff, assignee="me", stuck="false", state="court") == [fresh]

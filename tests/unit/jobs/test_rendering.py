@@ -253,3 +253,31 @@ def test_a_name_written_from_right_to_left_does_not_turn_the_words_around_it() -
     told = written("member-welcome", "en", PLAIN | {"full_name": "\u202eבסה"})
     assert "Hello <bdi>\u202eבסה</bdi>," in told.html
     assert "Hello \u202eבסה," in told.text
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "shown"),
+    [
+        ("250.00", "EUR", "EUR 250.00"),
+        ("250", "EUR", "EUR 250.00"),
+        ("250", "JPY", "JPY 250"),
+        ("250.00", "JPY", "JPY 250"),
+        ("250.55", "JPY", "JPY 250.55"),
+        ("1.5", "KWD", "KWD 1.500"),
+        ("9999999999", "CLP", "CLP 9999999999"),
+        ("250.5", "ANG", "ANG 250.50"),
+    ],
+)
+def test_a_mail_shows_an_amount_with_its_currencys_decimals(amount: str, currency: str, shown: str) -> None:
+    """None for the yen, three for the dinar; what has more than its currency is shown as it is, not rounded."""
+    rendered = render("claim-received", "en", {**PLAIN, "amount": amount, "currency": currency}, link=LINK)
+    assert re.search(rf"{re.escape(shown)}(?![0-9.])", rendered.text)
+    local = render("claim-received", "mk", {**PLAIN, "amount": amount, "currency": currency}, link=LINK)
+    assert f"{shown[4:].replace('.', ',')} {currency}" in local.text
+
+
+def test_an_amount_that_is_no_number_is_not_rendered() -> None:
+    """Told as any other fact that can't be written."""
+    with pytest.raises(NotRenderable) as caught:
+        render("claim-received", "en", {**PLAIN, "amount": "much"}, link=LINK)
+    assert caught.value.code == "rendering-InvalidOperation"
