@@ -43,7 +43,7 @@ def _as_owner(call: Call[Any]) -> Viewer:
 
 def _view(facts: Row, *, status: int = 200) -> Answer:
     claim = ClaimView.model_validate(facts)
-    location = f"/api/claims/{claim.id}" if status == 201 else None
+    location = f"/claims/{claim.id}" if status == 201 else None
     return answered(claim, status=status, version=claim.version, location=location)
 
 

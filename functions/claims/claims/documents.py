@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from claims import service
-from claims.evidence import looks_like
+from claims.evidence import MISMATCHES, Mismatch, looks_like
 from claims.model import DocumentView, DownloadView, NewDocument, SignedUpload, UploadForm
 from claims.service import Viewer
 from shared.aws.evidence import DOWNLOAD_EXPIRES_S, StoredObject
@@ -43,7 +43,7 @@ def complete(call: Call[Any], viewer: Viewer) -> Answer:
     if facts["state"] == "pending":
         facts = _judged(call, viewer, facts)
     if facts["state"] == "rejected":
-        raise Refusal("document-mismatch")
+        raise Refusal("document-mismatch", detail=_why(facts))
     return answered(DocumentView.model_validate(facts))
 
 
@@ -58,6 +58,11 @@ def download(call: Call[Any], viewer: Viewer) -> Answer:
     return answered(DownloadView(url=url, expires_at=call.wiring.clock() + LINK_LIFE))
 
 
+def _why(facts: Row) -> str:
+    told = MISMATCHES.get(facts["mismatch"], "The file is not what was announced.")
+    return f"{told} The file was removed."
+
+
 def _read(call: Call[Any], viewer: Viewer) -> Row:
     facts: Row = call.read(service.read_document, call.ids["claim_id"], call.ids["document_id"], viewer)
     return facts
@@ -68,10 +73,11 @@ def _judged(call: Call[Any], viewer: Viewer, facts: Row) -> Row:
     upload, kept = facts["object_key"], f"claims/{facts['claim_id']}/{facts['id']}/{uuid7()}"
     if not call.wiring.evidence.copy(upload, kept):
         return _judged_meanwhile(call, viewer)
-    verdict, key = ("available", kept) if _fits(call, facts, kept) else ("rejected", upload)
+    mismatch = _find_mismatch(call, facts, kept)
+    key = upload if mismatch else kept
     ids = (call.ids["claim_id"], call.ids["document_id"])
     try:
-        judged = call.once(service.judge, *ids, viewer, verdict=verdict, key=key, actor=call.actor)
+        judged = call.once(service.judge, *ids, viewer, mismatch=mismatch, key=key, actor=call.actor)
     except Refusal:
         _remove(call, kept)
         raise
@@ -88,17 +94,25 @@ def _judged_meanwhile(call: Call[Any], viewer: Viewer) -> Row:
     return facts
 
 
-def _fits(call: Call[Any], facts: Row, kept: str) -> bool:
-    """Whether the copy is what was announced; both it and the upload are removed where it is not."""
+def _find_mismatch(call: Call[Any], facts: Row, kept: str) -> Mismatch | None:
+    """Return in what the copy is not as announced; both it and the upload are removed then."""
     evidence = call.wiring.evidence
-    stored, head = evidence.head(kept), evidence.first_bytes(kept)
-    announced = StoredObject(facts["size"], facts["content_type"])
-    if stored == announced and looks_like(facts["content_type"], head, whole=len(head) == stored.size):
-        return True
-    # Before the verdict: a crash in between leaves it pending, and the next try finds nothing.
-    evidence.delete(facts["object_key"])
-    evidence.delete(kept)
-    return False
+    found = _mismatch(facts, evidence.head(kept), evidence.first_bytes(kept))
+    if found is not None:
+        # Before the verdict: a crash in between leaves it pending, and the next try finds nothing.
+        evidence.delete(facts["object_key"])
+        evidence.delete(kept)
+    return found
+
+
+def _mismatch(announced: Row, stored: StoredObject | None, head: bytes) -> Mismatch | None:
+    if stored is None or stored.size != announced["size"]:
+        return "size"
+    if stored.content_type != announced["content_type"]:
+        return "content_type"
+    if not looks_like(announced["content_type"], head, whole=len(head) == stored.size):
+        return "first_bytes"
+    return None
 
 
 def _remove(call: Call[Any], key: str) -> None:

@@ -1,31 +1,71 @@
 """Whether a stored file is what was announced: its size, the type it was stored under, and how it begins."""
 
 import codecs
+from typing import Literal
 
 from claims.model import ContentType
+
+Mismatch = Literal["size", "content_type", "first_bytes"]
+
+# What the owner of a refused document is told.
+MISMATCHES: dict[Mismatch, str] = {
+    "size": "Its size is not the one that was announced; announce it again with its size in bytes.",
+    "content_type": "It was stored under another type than announced; upload it with the form's fields as they are.",
+    "first_bytes": "Its first bytes are not those of the announced type; announce it under its own type.",
+}
 
 # The file formats' own marks: (offset, bytes), all of which must be there.
 _MARKS: dict[ContentType, tuple[tuple[int, bytes], ...]] = {
     "image/jpeg": ((0, b"\xff\xd8\xff"),),
     "image/png": ((0, b"\x89PNG\r\n\x1a\n"),),
     "image/webp": ((0, b"RIFF"), (8, b"WEBP")),
-    "application/pdf": ((0, b"%PDF-"),),
 }
 
-# Plain text has no mark; it has no NUL, and none of the marks of something else.
-_NEVER_TEXT = (b"\xff\xd8\xff", b"\x89PNG", b"%PDF-", b"MZ", b"\x7fELF", b"PK\x03\x04", b"GIF8")
+# Readers look for a PDF's header within this many bytes (ISO 32000-1, annex H, note 13): scanners and mail programs
+# put a byte order mark, blank lines or a header of their own before it.
+PDF_HEADER_WITHIN = 1024
+_PDF = b"%PDF-"
+# What begins as one of these is that, even with a PDF's header further on: other pictures, programs, archives, pages.
+_NO_PDF = (
+    *(b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"GIF8", b"MZ", b"\x7fELF", b"#!", b"PK\x03\x04", b"\x1f\x8b", b"Rar!"),
+    *(b"7z\xbc\xaf", b"\xd0\xcf\x11\xe0", b"\xca\xfe\xba\xbe", b"\xcf\xfa\xed\xfe", b"<"),
+)
+
+# A mark says which encoding text is in; without one it is UTF-8. UTF-32's mark begins like UTF-16's, so it goes first.
+_ENCODINGS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+)
+# No text holds these, and every program, archive and picture has some of them near its beginning
+# (the binary data bytes of the WHATWG's MIME sniffing standard).
+_BINARY = frozenset(map(chr, (*range(0x09), 0x0B, *range(0x0E, 0x1B), *range(0x1C, 0x20))))
 
 
 def looks_like(content_type: ContentType, head: bytes, *, whole: bool) -> bool:
-    """Whether a file that begins with `head` can be of the type; `whole` says that there is no more of it."""
+    """Return whether a file that begins with `head` can be of the type; `whole` says that there is no more of it."""
     if content_type == "text/plain":
-        return not head.startswith(_NEVER_TEXT) and b"\0" not in head and _is_utf8(head, whole=whole)
+        return _is_text(head, whole=whole)
+    if content_type == "application/pdf":
+        return _is_pdf(head)
     return all(head[at : at + len(mark)] == mark for at, mark in _MARKS[content_type])
 
 
-def _is_utf8(head: bytes, *, whole: bool) -> bool:
+def _is_pdf(head: bytes) -> bool:
+    begins = head.removeprefix(codecs.BOM_UTF8).lstrip()
+    return _PDF in head[:PDF_HEADER_WITHIN] and not begins.startswith(_NO_PDF)
+
+
+def _is_text(head: bytes, *, whole: bool) -> bool:
+    text = _decoded(head, whole=whole)
+    return text is not None and _BINARY.isdisjoint(text) and not text.startswith(_PDF.decode())
+
+
+def _decoded(head: bytes, *, whole: bool) -> str | None:
+    encoding = next((name for mark, name in _ENCODINGS if head.startswith(mark)), "utf-8")
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(head, final=whole)  # else the last character may be cut
+        return codecs.getincrementaldecoder(encoding)().decode(head, final=whole)  # else the last character may be cut
     except UnicodeDecodeError:
-        return False
-    return True
+        return None

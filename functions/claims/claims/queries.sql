@@ -137,8 +137,9 @@ WHERE n NOT IN (SELECT d.slot FROM documents d WHERE d.claim_id = %(id)s AND d.s
 SELECT require((SELECT count(*) FROM documents d WHERE d.claim_id = %(id)s AND d.slot IS NOT NULL) < 10, 'too-many-documents')
 
 -- name: document
--- A document of the claim, to its owner or staff.
-SELECT to_jsonb(d) - 'owner_sub' AS facts FROM document_view d
+-- A document of the claim, to its owner or staff, and in what it was not as announced.
+SELECT to_jsonb(d) - 'owner_sub' || jsonb_build_object('mismatch', x.mismatch) AS facts
+FROM document_view d JOIN documents x USING (id)
 WHERE d.id = %(document_id)s AND d.claim_id = %(id)s AND (%(staff)s OR d.owner_sub = %(sub)s)
 
 -- name: documents
@@ -159,7 +160,7 @@ SELECT require((SELECT d.state <> 'pending' OR d.created_at > now() - interval '
 -- name: judge
 -- The verdict on what was uploaded, where its object is from now, and the audit's word of it; the first verdict stands.
 WITH judged AS (
-    UPDATE documents SET state = %(verdict)s, object_key = %(object_key)s, updated_at = now(),
+    UPDATE documents SET state = %(verdict)s, mismatch = %(mismatch)s, object_key = %(object_key)s, updated_at = now(),
         slot = CASE WHEN %(verdict)s = 'rejected' THEN NULL ELSE slot END
     WHERE id = %(document_id)s AND state = 'pending'
     RETURNING id, claim_id)

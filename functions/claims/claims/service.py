@@ -117,16 +117,17 @@ def find_documents(tx: Transaction, *, claim_id: UUID, viewer: Viewer, after: UU
 
 
 def judge(
-    tx: Transaction, claim_id: UUID, document_id: UUID, viewer: Viewer, *, verdict: str, key: str, actor: Actor
+    tx: Transaction, claim_id: UUID, document_id: UUID, viewer: Viewer, *, mismatch: str | None, key: str, actor: Actor
 ) -> Pending[Row]:
-    """Write the verdict on what was uploaded, unless one stands; its object is under `key` from then on.
+    """Write the verdict on what was uploaded, unless one stands: rejected where there is a mismatch.
 
-    Refuses: not-found, document-not-available.
+    Its object is under `key` from then on. Refuses: not-found, document-not-available.
     """
     tx.add(SQL["lock_document"], id=claim_id, document_id=document_id)
     tx.add(SQL["require_young"], document_id=document_id)
     who = {"audit_id": uuid7(), "actor": viewer.sub, "request_id": actor.request_id}
-    tx.add(SQL["judge"], document_id=document_id, verdict=verdict, object_key=key, **who)
+    verdict = "rejected" if mismatch else "available"
+    tx.add(SQL["judge"], document_id=document_id, verdict=verdict, mismatch=mismatch, object_key=key, **who)
     return _document(tx, claim_id, document_id, viewer)
 
 

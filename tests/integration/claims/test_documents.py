@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from claims.app import api
+from claims.model import EXTENSIONS, ContentType
 from shared.aws.evidence import UPLOAD_EXPIRES_S, Upload
 from shared.aws.failures import Unavailable
 from tests.fakes.clock import ManualClock
@@ -33,12 +34,18 @@ class Folder:
         self.member = cases.member()
         self.claim_id = cases.claim(self.member, **claim)
 
-    def announce(self, content: bytes = PNG, content_type: str = "image/png", client: Client | None = None) -> Reply:
-        body = {"file_name": "boarding.png", "content_type": content_type, "size": len(content)}
+    def announce(
+        self, content: bytes = PNG, content_type: ContentType = "image/png", client: Client | None = None
+    ) -> Reply:
+        body = {
+            "file_name": f"boarding.{EXTENSIONS[content_type][0]}",
+            "content_type": content_type,
+            "size": len(content),
+        }
         who = client or self.cases.client.as_(self.member)
         return who.call("POST", "/claims/{claim_id}/documents", body, claim_id=self.claim_id)
 
-    def uploaded(self, content: bytes = PNG, content_type: str = "image/png") -> dict[str, Any]:
+    def uploaded(self, content: bytes = PNG, content_type: ContentType = "image/png") -> dict[str, Any]:
         """A document that waits for its completion."""
         document: dict[str, Any] = self.announce(content, content_type).json
         assert self.cases.evidence.post(document["upload"]["fields"], content)
@@ -152,18 +159,20 @@ def test_the_first_verdict_stands(
 
 
 @pytest.mark.parametrize(
-    ("content", "stored_as"),
+    ("content", "stored_as", "why"),
     [
-        (PNG[:-1], "image/png"),
-        (PNG + b"\0", "image/png"),
-        (PNG, "image/jpeg"),
-        (PNG, "text/html"),
-        (b"MZ" + PNG[2:], "image/png"),
-        (b"", "image/png"),
+        (PNG[:-1], "image/png", "Its size"),
+        (PNG + b"\0", "image/png", "Its size"),
+        (PNG, "image/jpeg", "another type"),
+        (PNG, "text/html", "another type"),
+        (b"MZ" + PNG[2:], "image/png", "Its first bytes"),
+        (b"", "image/png", "Its size"),
     ],
 )
-def test_what_is_not_as_announced_is_removed(cases: Cases, folder: Folder, content: bytes, stored_as: str) -> None:
-    """Another size, type or beginning, however it got into the bucket: 422, the object gone, the slot free."""
+def test_what_is_not_as_announced_is_removed(
+    cases: Cases, folder: Folder, content: bytes, stored_as: str, why: str
+) -> None:
+    """Another size, type or beginning, however it got into the bucket: 422 that says which, and the object gone."""
     document = folder.announce().json
     cases.evidence.put(document["upload"]["fields"]["key"], content, stored_as)
     reply = folder.complete(document)
@@ -171,8 +180,25 @@ def test_what_is_not_as_announced_is_removed(cases: Cases, folder: Folder, conte
     assert cases.evidence.objects == {}
     assert (folder.row(document)["state"], folder.row(document)["slot"]) == ("rejected", None)
     assert folder.audited(document) == ["document.announced", "document.rejected"]
-    assert folder.complete(document).problem == "document-mismatch"
+    again = folder.complete(document)
+    assert again.problem == "document-mismatch"
+    assert why in reply.json["detail"]
+    assert again.json["detail"] == reply.json["detail"]
     assert folder.download(document).problem == "document-not-available"
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type"),
+    [
+        (b"\xef\xbb\xbf%PDF-1.7\n1 0 obj", "application/pdf"),
+        (b"\n" * 900 + b"%PDF-1.4\n", "application/pdf"),
+        ("\ufeffFaturë № 1\r\n".encode("utf-16-le"), "text/plain"),
+        ("MZ Trading më dërgoi këtë".encode(), "text/plain"),
+    ],
+)
+def test_what_people_have_is_taken(folder: Folder, content: bytes, content_type: ContentType) -> None:
+    """A PDF with something before its header, text with its mark, text that begins like a program."""
+    assert folder.complete(folder.uploaded(content, content_type)).json["state"] == "available"
 
 
 def test_without_an_upload_there_is_nothing_to_complete(cases: Cases, folder: Folder) -> None:
@@ -344,6 +370,10 @@ def test_a_document_is_found_only_in_its_own_claim(cases: Cases, folder: Folder)
         ("file_name", "C:\\letter.pdf"),
         ("file_name", "a\r\nb.png"),
         ("file_name", "invoice\u202egnp.exe"),
+        ("file_name", "boarding-pass.hta"),
+        ("file_name", "invoice.png.exe"),
+        ("file_name", "invoice.pdf"),
+        ("file_name", "png"),
         ("file_name", "x" * 201),
         ("content_type", "text/html"),
         ("content_type", "image/svg+xml"),
@@ -366,7 +396,7 @@ def test_an_announcement_keeps_to_its_form(cases: Cases, folder: Folder, field: 
 @pytest.mark.parametrize("size", [1, 10 * 1024 * 1024])
 def test_the_bounds_themselves_are_taken(cases: Cases, folder: Folder, size: int) -> None:
     """And names in any script."""
-    body = {"file_name": "фактура për № 1.png", "content_type": "image/png", "size": size}
+    body = {"file_name": "фактура për № 1.PNG", "content_type": "image/png", "size": size}
     client = cases.client.as_(folder.member)
     reply = client.call("POST", "/claims/{claim_id}/documents", body, claim_id=folder.claim_id)
     assert (reply.status, reply.json["file_name"]) == (201, body["file_name"])

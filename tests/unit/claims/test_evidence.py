@@ -7,6 +7,7 @@ import pytest
 
 from claims.evidence import looks_like
 from claims.model import ContentType
+from shared.aws.evidence import MAGIC_BYTES
 
 TYPES = get_args(ContentType)
 SAMPLES: dict[ContentType, bytes] = {
@@ -68,3 +69,82 @@ def test_a_mark_that_is_cut_short_is_none(content_type: ContentType) -> None:
 def test_text_is_utf_8_that_only_our_own_cut_may_break(head: bytes, whole: bool, text: bool) -> None:
     """A last character cut by reading 512 bytes is well; one that the file itself breaks off is not."""
     assert looks_like("text/plain", head, whole=whole) is text
+
+
+@pytest.mark.parametrize(
+    ("before", "pdf"),
+    [
+        (b"\xef\xbb\xbf", True),
+        (b"\r\n\r\n", True),
+        (b"%!PS-Adobe-3.0 PDF-1.4\n", True),
+        (b"\x00" * 1019, True),
+        (b"\x00" * 1020, False),
+        (b"MIME-Version: 1.0\nContent-Type: application/pdf\n\n", True),
+        (b"MZ\x90\x00", False),
+        (b"PK\x03\x04", False),
+        (b"\x89PNG\r\n\x1a\n", False),
+        (b"\xff\xd8\xff\xe0", False),
+        (b"\x7fELF\x02", False),
+        (b"#!/bin/sh\n", False),
+        (b"<script>alert(1)</script>", False),
+        (b"\xef\xbb\xbf \n<!doctype html>", False),
+    ],
+)
+def test_a_pdfs_header_stands_within_its_first_1024_bytes(before: bytes, pdf: bool) -> None:
+    """As readers look for it, unless the file begins as something else."""
+    assert looks_like("application/pdf", (before + b"%PDF-1.7\n")[:MAGIC_BYTES], whole=False) is pdf
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"]
+)
+@pytest.mark.parametrize("length", [0, 1, 7, 255, 256, 511, 512, 600])
+def test_a_byte_order_mark_says_text(encoding: str, length: int) -> None:
+    """In the encoding that it names, wherever our own cut goes through a character."""
+    mark = "" if encoding in ("utf-8-sig", "utf-16", "utf-32") else "\ufeff"
+    content = (mark + "ë😀х" * length).encode(encoding)
+    head = content[:MAGIC_BYTES]
+    assert looks_like("text/plain", head, whole=len(head) == len(content))
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "\ufeffa\x00b".encode("utf-16-le"),
+        "\ufeffa\x01b".encode("utf-32-be"),
+        b"\xff\xfe\x00\xd8a\x00",
+        b"\xff\xfea",
+        b"\xef\xbb\xbf\xff",
+        b"\x00\x00\xfe\xff\x00\x11\x00\x00",
+        "no mark".encode("utf-16-le"),
+        b"\xff\xfb\x90\x64\x00",
+    ],
+)
+def test_a_mark_alone_is_no_text(head: bytes) -> None:
+    """What follows must be text in that encoding, and no binary data."""
+    assert not looks_like("text/plain", head, whole=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "MZ Trading sent me this",
+        "PK 12 to Prizren",
+        "GIF89a is no picture here",
+        "RIFF",
+        "BM",
+        "\x7fELF?",
+        "Rar!",
+        "#! Fund",
+    ],
+)
+def test_a_few_letters_are_no_proof(text: str) -> None:
+    """Text may begin with what programs begin with; they go on with bytes that no text has."""
+    assert looks_like("text/plain", text.encode(), whole=True)
+
+
+@pytest.mark.parametrize("control", [*range(9), 0x0B, *range(0x0E, 0x1B), *range(0x1C, 0x20)])
+def test_text_has_no_binary_data(control: int) -> None:
+    """The WHATWG's list; tabs, line ends, form feeds and a terminal's escapes are text."""
+    assert not looks_like("text/plain", b"fund" + bytes([control]), whole=True)
+    assert looks_like("text/plain", b"a\tb\r\nc\x0cd\x1b[0m", whole=True)

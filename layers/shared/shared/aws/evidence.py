@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 # Long enough for 10 MB over a slow phone that starts at once; the form names one key, and only that.
 UPLOAD_EXPIRES_S = 900
 DOWNLOAD_EXPIRES_S = 300
-# Every type we take shows itself within this many bytes (webp needs 12).
-MAGIC_BYTES = 512
+# Every type we take shows itself within this many bytes: a PDF's header may stand so far from the beginning.
+MAGIC_BYTES = 1024
 
 # A HEAD request is answered without a body, so its code is the status: the object is missing, or all of the bucket is.
 _MISSING = "404"
