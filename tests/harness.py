@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -65,10 +66,11 @@ class Client:
     source_ip: str = "127.0.0.9"
     seconds: float = 10.0
     headers: Mapping[str, str] = field(default_factory=dict)
+    base_path: str = "/api"  # the stage, or what a custom domain has in its place
 
     def as_(self, claims: Mapping[str, str] | None) -> "Client":
         """The same client signed in as somebody else."""
-        return Client(self.api, self.wiring, claims, self.source_ip, self.seconds, self.headers)
+        return Client(self.api, self.wiring, claims, self.source_ip, self.seconds, self.headers, self.base_path)
 
     def call(
         self,
@@ -77,7 +79,8 @@ class Client:
         body: Any = None,
         *,
         raw: str | None = None,
-        query: Mapping[str, str] | None = None,
+        base64: bool = False,
+        query: Mapping[str, str | list[str]] | None = None,
         key: str | None = None,
         if_match: int | str | None = None,
         headers: Mapping[str, str] | None = None,
@@ -93,11 +96,14 @@ class Client:
             "httpMethod": method,
             "resource": resource,
             "pathParameters": ids or None,
-            "multiValueQueryStringParameters": {k: [v] for k, v in query.items()} if query else None,
+            "multiValueQueryStringParameters": {k: v if isinstance(v, list) else [v] for k, v in query.items()}
+            if query
+            else None,
             "headers": sent,
             "body": raw if raw is not None else json.dumps(body) if body is not None else None,
-            "isBase64Encoded": False,
+            "isBase64Encoded": base64,
             "requestContext": {
+                "path": self.base_path + re.sub(r"{(\w+)\+?}", lambda part: ids.get(part[1], ""), resource),
                 "requestId": f"request-{next(_serial)}",
                 "identity": {"sourceIp": self.source_ip},
                 "authorizer": {"claims": dict(self.claims)} if self.claims else None,

@@ -66,7 +66,7 @@ def _apply_with_free_code(call: Call[Application]) -> Row:
 def apply(call: Call[Application]) -> Answer:
     """Open to anyone; staff decide. Who was rejected may apply again after 30 days."""
     agent = AgentView.model_validate(_apply_with_free_code(call))
-    return answered(agent, status=201, version=agent.version, location=f"/api/agents/{agent.id}")
+    return answered(agent, status=201, version=agent.version, location=f"/agents/{agent.id}")
 
 
 @api.get("/agents", summary="List agents", input=AgentQuery, answer=Page[AgentRecord], access=STAFF)
@@ -195,7 +195,7 @@ def make_payout(call: Call[PayoutRequest]) -> Answer:
         actor=call.actor,
     )
     payout = PayoutSummary.model_validate(facts)
-    return answered(payout, status=201, location=f"/api/payouts/{payout.id}")
+    return answered(payout, status=201, location=f"/payouts/{payout.id}")
 
 
 @api.get("/payouts", summary="List payout runs", input=PageQuery, answer=Page[PayoutSummary], access=ADMIN)

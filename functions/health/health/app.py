@@ -7,12 +7,13 @@ from health.metrics import publish
 from health.model import HealthView, Report
 from health.wiring import HealthWiring, wiring
 from shared.http.api import Api
-from shared.http.operation import Answer, Call, Nothing, answered
+from shared.http.operation import Answer, AnyQuery, Call, Nothing, answered
+from shared.http.request import is_request
 
 api = Api()
 
 
-@api.get("/health", summary="Is it there?", answer=HealthView, sign_in="none", limit=None)
+@api.get("/health", summary="Is it there?", input=AnyQuery, answer=HealthView, sign_in="none", limit=None)
 def shallow(call: Call[Nothing]) -> Answer:
     """Touches nothing outside the process."""
     version = call.wiring.settings.service_version
@@ -22,6 +23,7 @@ def shallow(call: Call[Nothing]) -> Answer:
 @api.get(
     "/health/deep",
     summary="Is it well?",
+    input=AnyQuery,
     answer=Report,
     also_status=(503,),
     sign_in="none",
@@ -44,6 +46,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Lambda's entry point; an event that is no request is the schedule's, and gets the report itself."""
     own = wiring()
     own.process.begin()
-    if "httpMethod" in event:
+    if is_request(event):
         return api.handle(event, context, own)
     return examine(own).model_dump(mode="json")

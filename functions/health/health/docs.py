@@ -5,7 +5,7 @@ from importlib import resources
 
 from shared.http.api import Api
 from shared.http.idempotency_key import MAX_KEY_LENGTH
-from shared.http.operation import Answer, Call, Nothing
+from shared.http.operation import Answer, AnyQuery, Call, Nothing
 from shared.http.problems import ABOUT_KEYS
 from shared.resilience.admission import KEY_LIFE_S
 
@@ -67,12 +67,18 @@ phone which changes its network still gets its answer: that is why they must be 
 
 def register(api: Api) -> None:
     """Add the two operations to the room's API."""
-    api.get("/openapi.json", summary="Read the API's description", answer=None, sign_in="none", limit=None)(
-        read_description
-    )
-    api.get("/docs", summary="Read and try the API", answer=None, sign_in="none", limit=None, media_type="text/html")(
-        read_page
-    )
+    api.get(
+        "/openapi.json", summary="Read the API's description", input=AnyQuery, answer=None, sign_in="none", limit=None
+    )(read_description)
+    api.get(
+        "/docs",
+        summary="Read and try the API",
+        input=AnyQuery,
+        answer=None,
+        sign_in="none",
+        limit=None,
+        media_type="text/html",
+    )(read_page)
 
 
 def read_description(_call: Call[Nothing]) -> Answer:

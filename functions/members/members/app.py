@@ -27,7 +27,7 @@ def registration_limit(caller: Caller | None) -> str:
 
 def _view(facts: dict[str, Any], *, status: int = 200) -> Answer:
     member = MemberView.model_validate(facts)
-    location = f"/api/members/{member.id}" if status == 201 else None
+    location = f"/members/{member.id}" if status == 201 else None
     return answered(member, status=status, version=member.version, location=location)
 
 

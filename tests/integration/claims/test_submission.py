@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
 from tests.databases import Blank
@@ -137,7 +138,6 @@ def test_what_is_wrong_with_a_field_names_the_field(cases: Cases, field: str, va
         ("category", "pets"),
         ("title", "Four"),
         ("title", "x" * 201),
-        ("title", "two\nlines"),
         ("company_name", "X"),
         ("company_name", "x" * 201),
         ("description", "x" * 19),
@@ -177,6 +177,49 @@ def test_text_goes_out_as_it_came_in(cases: Cases, text: str) -> None:
     """It is never read as SQL or HTML."""
     made = cases.submit(cases.member(), title=text, description=text + "\r\n\t" + text).json
     assert (made["title"], made["description"]) == (text, text + "\r\n\t" + text)
+
+
+def test_free_text_loses_its_control_characters(cases: Cases) -> None:
+    """What is pasted from a PDF is taken; a company's name with one is not."""
+    made = cases.submit(
+        cases.member(), title="Cancelled\x07\nflight ", description="The first page,\n\x0cand the second\x00.\n\n"
+    )
+    assert (made.json["title"], made.json["description"]) == ("Cancelled flight", "The first page,\nand the second.")
+    assert cases.submit(cases.member(), company_name="Example\x07 Air").pointers == ["/company_name"]
+
+
+def test_a_history_tells_a_reason_without_control_characters(cases: Cases) -> None:
+    """Staff paste as well."""
+    member, staff = cases.member(), cases.staff()
+    claim_id = cases.claim(member)
+    assert cases.move(staff, claim_id, "verification", reason="Checked\x0c.\n").status == 200
+    assert cases.read(staff, claim_id, "/history").json["items"][0]["reason"] == "Checked."
+
+
+@pytest.mark.parametrize(
+    ("currency", "sent", "kept"), [("JPY", "250", "250"), ("KWD", "1.5", "1.500"), ("EUR", "250", "250.00")]
+)
+def test_an_amount_comes_back_with_its_currencys_decimals(cases: Cases, currency: str, sent: str, kept: str) -> None:
+    """To the member who submits it, and to everybody after."""
+    member = cases.member()
+    made = cases.submit(member, amount=sent, currency=currency)
+    assert (made.status, made.json["amount"]) == (201, kept)
+    assert cases.read(member, made.json["id"]).json["amount"] == kept
+
+
+@pytest.mark.parametrize("amount", ["'NaN'", "'Infinity'", "-0.01", "10000000000", "1.2345"])
+def test_the_database_keeps_no_amount_that_the_api_would_not_take(cases: Cases, amount: str) -> None:
+    """Its own checks stand behind the API's."""
+    claim_id = cases.claim(cases.member())
+    with pytest.raises(psycopg.errors.CheckViolation):
+        cases.blank.rows(f"UPDATE claims SET amount = {amount} WHERE id = %s", claim_id)
+
+
+def test_a_claims_location_is_below_what_was_posted_to(cases: Cases) -> None:
+    """Behind a custom domain there is no stage in the path."""
+    cases.client.base_path = "/v1"
+    reply = cases.submit(cases.member())
+    assert reply.headers["Location"] == f"/v1/claims/{reply.json['id']}"
 
 
 def test_text_is_kept_in_its_composed_form(cases: Cases) -> None:

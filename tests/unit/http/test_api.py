@@ -1,6 +1,9 @@
 """How a call runs: admitted, done, kept, told."""
 
+import base64
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -9,20 +12,24 @@ import pytest
 from shared.errors import DeadlineExceeded
 from shared.http.api import Api
 from shared.http.caller import MEMBER, STAFF
-from shared.http.operation import Answer, Call, Nothing, answered
+from shared.http.operation import Answer, AnyQuery, Call, Nothing, answered
 from shared.outbox import NUDGE
 from shared.settings import Settings
-from shared.text import Input, View
+from shared.text import Input, PlaceName, View
 from tests.fakes.clock import ManualClock
 from tests.fakes.database import ScriptedDatabase
 from tests.fakes.nudges import Nudges
 from tests.fakes.state import InMemoryStateStore
 from tests.harness import STAFF as STAFF_CLAIMS
-from tests.harness import Client, Reply, claims_of, wired
+from tests.harness import Client, LambdaContext, Reply, claims_of, wired
 
 
 class Order(Input):
     item: str
+
+
+class Note(Input):
+    item: PlaceName
 
 
 class Receipt(View):
@@ -46,7 +53,19 @@ api = Api()
 def order(call: Call[Order]) -> Answer:
     """Places an order."""
     facts = call.once(lambda tx: tx, call.input)
-    return answered(Receipt(**facts), status=201, version=facts["version"])
+    return answered(Receipt(**facts), status=201, version=facts["version"], location="/orders/1")
+
+
+@api.post("/notes", summary="Note", input=Note, answer=Receipt, status=201, sign_in="none", limit=None, key="required")
+def note(call: Call[Note]) -> Answer:
+    """Takes a note."""
+    return answered(Receipt(**call.once(lambda tx: tx, call.input)), status=201)
+
+
+@api.get("/status", summary="Read", input=AnyQuery, answer=Receipt, sign_in="none", limit=None)
+def status(_call: Call[Nothing]) -> Answer:
+    """Reads nothing."""
+    return answered(Receipt(**FACTS))
 
 
 @api.get("/orders/{order_id}", summary="Read", answer=Receipt, access=MEMBER | STAFF)
@@ -61,6 +80,7 @@ def change(call: Call[Order]) -> Answer:
     return answered(Receipt(item=call.input.item, version=len(call.versions or [])))
 
 
+ROOT = Path(__file__).parents[3]
 ID = "01a20ba6-afb6-76d1-9556-a703ff01d17a"
 FACTS = {"item": "tea", "version": 1}
 
@@ -166,7 +186,22 @@ def test_a_required_key_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "media_type", ["text/plain", "", "application/x-www-form-urlencoded", "application/json; charset=latin-1"]
+    "media_type",
+    [
+        "text/plain",
+        "",
+        "application/x-www-form-urlencoded",
+        "application/json; charset=latin-1",
+        "application/json; version=1; charset=utf-16",
+        "application/json; charset=utf-8; charset=latin-1",
+        "application/json; charset=",
+        "application/merge-patch+json",
+        "application/vnd.api+json",
+        "text/json",
+        "application/json, application/json",
+        "application/jsonx",
+        ";charset=utf-8",
+    ],
 )
 def test_another_media_type_is_not_guessed_at(media_type: str) -> None:
     """415, and nothing done."""
@@ -175,12 +210,24 @@ def test_another_media_type_is_not_guessed_at(media_type: str) -> None:
     assert (reply.status, database.uses) == (415, [])
 
 
-def test_json_is_taken_with_its_charset() -> None:
-    """What browsers and proxies add is no other type."""
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        'Application/JSON; charset="UTF-8"',
+        "application/json; charset=utf-8;",
+        "application/json;charset=UTF8",
+        "application/json;",
+        "application/json; version=1",
+        "application/json; odata.metadata=minimal; charset=utf-8",
+        'application/json; note="a; charset=latin-1"',
+        "application/json; flag",
+        "application/json ;\tcharset=utf-8",
+    ],
+)
+def test_json_is_taken_whatever_its_parameters(media_type: str) -> None:
+    """They mean nothing (RFC 8259), but for a charset that JSON does not have."""
     client, _, _, _ = build()
-    reply = client.call(
-        "POST", "/orders", {"item": "x"}, key="k", headers={"Content-Type": 'Application/JSON; charset="UTF-8"'}
-    )
+    reply = client.call("POST", "/orders", {"item": "x"}, key="k", headers={"Content-Type": media_type})
     assert reply.status == 201
 
 
@@ -210,6 +257,116 @@ def test_what_is_no_id_is_not_found(order_id: str) -> None:
     client, database, _, _ = build()
     assert client.as_(STAFF_CLAIMS).call("GET", "/orders/{order_id}", order_id=order_id).status == 404
     assert database.reads == 0
+
+
+def test_an_id_is_one_however_it_is_written() -> None:
+    """In the path, and so in what a key stands for: the repeat in capitals is a repeat."""
+    client, _, _, _ = build()
+    client = client.as_(STAFF_CLAIMS)
+    replies = [
+        client.call("PUT", "/orders/{order_id}", {"item": "x"}, order_id=order_id, key="k", if_match=3)
+        for order_id in (ID, ID.upper())
+    ]
+    assert [reply.status for reply in replies] == [200, 200]
+    assert "Idempotency-Replayed" in replies[1].headers
+    assert client.call("GET", "/orders/{order_id}", order_id=ID.upper()).status == 200
+
+
+@pytest.mark.parametrize("base", ["/api", "/v2", "", "/members/api"])
+def test_a_new_record_is_where_it_was_posted_to(base: str) -> None:
+    """A custom domain has a base path of its own, or none; a replay keeps what the first answer said."""
+    client, _, _, _ = build()
+    client.base_path = base
+    first, again = (client.call("POST", "/orders", {"item": "x"}, key="k") for _ in range(2))
+    assert first.headers["Location"] == f"{base}/orders/1"
+    client.base_path = "/elsewhere"
+    assert again.headers["Location"] == first.headers["Location"]
+
+
+def test_no_function_names_the_stage() -> None:
+    """Where the API is mounted is known from the request alone."""
+    sources = [path for path in (ROOT / "functions").rglob("*.py") if "/api/" in path.read_text(encoding="utf-8")]
+    assert sources == []
+
+
+def test_a_key_stands_for_what_was_meant_not_for_how_it_was_written() -> None:
+    """The text in another normal form, with blanks or escapes, is the same request."""
+    client, database, _, _ = build()
+    for raw in ('{"item":"\u00e9"}', '{ "item": "e\u0301" }', '{"item":"e\\u0301"}'):
+        assert client.call("POST", "/notes", raw=raw, key="k").status == 201
+    assert len(database.uses) == 1
+    assert client.call("POST", "/notes", {"item": "e"}, key="k").problem == "idempotency-key-reused"
+
+
+EVENTS_THAT_ARE_NO_REQUEST: list[Any] = [
+    {},
+    None,
+    [],
+    "ping",
+    7,
+    {"source": "serverless-plugin-warmup"},
+    {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}},
+    {"version": "2.0", "routeKey": "GET /orders", "rawPath": "/orders", "requestContext": {"http": {"method": "GET"}}},
+    {"httpMethod": "GET", "path": "/", "requestContext": {"elb": {"targetGroupArn": "arn"}}},
+    {"httpMethod": None, "resource": None},
+    {"Records": [{"body": "besa@example.test"}]},
+]
+
+
+@pytest.mark.parametrize("event", EVENTS_THAT_ARE_NO_REQUEST, ids=str)
+def test_an_event_that_is_no_request_gets_an_empty_answer(event: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A warmer's ping, a schedule, another front's event: one line in the log, which quotes nothing of it."""
+    client, _, _, _ = build()
+    assert api.handle(event, LambdaContext(), client.wiring) == {}
+    assert [record.message for record in caplog.records] == ["no_request"]
+    assert "besa" not in str(vars(caplog.records[0]))
+
+
+NULLS = ("headers", "pathParameters", "multiValueQueryStringParameters", "body", "isBase64Encoded", "requestContext")
+
+
+@pytest.mark.parametrize(
+    "missing", [{}, dict.fromkeys(NULLS), {"requestContext": {"identity": None, "authorizer": None}}]
+)
+def test_a_request_may_lack_all_but_its_method_and_resource(missing: dict[str, Any]) -> None:
+    """What the console's test events leave out, or send as null."""
+    client, _, _, _ = build()
+    event = {"httpMethod": "POST", "resource": "/orders", "headers": {"Content-Type": None}, **missing}
+    answer = api.handle(event, LambdaContext(), client.wiring)
+    assert answer["statusCode"] == 400
+    assert json.loads(answer["body"])["type"].endswith("idempotency-key-required")
+
+
+@pytest.mark.parametrize("body", ["%%%", "e30", "e30=\n ", "é", "=="])
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_a_body_that_is_not_the_base64_it_is_said_to_be_is_malformed(body: str, method: str) -> None:
+    """400 that says so, never an unhandled error."""
+    client, _, _, _ = build()
+    reply = client.as_(STAFF_CLAIMS).call(method, "/orders/{order_id}", order_id=ID, raw=body, if_match=3, base64=True)
+    assert (reply.status, reply.problem) == (400, "malformed-request")
+    assert "base64" in reply.json["detail"]
+
+
+def test_a_body_in_base64_is_read() -> None:
+    """As API Gateway sends what it takes for binary."""
+    client, _, _, _ = build()
+    encoded = base64.b64encode(b'{"item": "tea"}').decode()
+    assert client.call("POST", "/orders", raw=encoded, key="k", base64=True).status == 201
+
+
+def test_any_parameter_is_ignored_where_there_is_nothing_to_filter() -> None:
+    """Monitors and proxies add one to keep caches away, sometimes twice."""
+    client, _, _, _ = build()
+    for query in ({"ts": "1"}, {"ts": ["1", "2"]}, {"\ud800": "1"}, {"limit": "x"}):
+        assert client.call("GET", "/status", query=query).status == 200
+
+
+def test_a_parameter_that_is_no_text_is_refused_in_text() -> None:
+    """Half a surrogate pair could not be sent back."""
+    client, _, _, _ = build()
+    reply = client.as_(STAFF_CLAIMS).call("GET", "/orders/{order_id}", order_id=ID, query={"a\ud800": "x"})
+    assert reply.status == 422
+    assert reply.body.encode()
 
 
 def test_an_unknown_or_repeated_parameter_is_named() -> None:

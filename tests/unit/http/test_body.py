@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import Refusal
-from shared.http.body import MAX_BODY_BYTES, parse, pointer, read_json
+from shared.http.body import MAX_BODY_BYTES, MAX_DEPTH, parse, pointer, read_json
 from shared.text import Input
 
 JSON = st.recursive(
@@ -46,10 +46,67 @@ def test_what_is_not_one_json_object_is_malformed(raw: bytes) -> None:
     assert refused(raw).name == "malformed-request"
 
 
+@pytest.mark.parametrize("opening", [b"[", b'{"a":'])
+@pytest.mark.parametrize("depth", [MAX_DEPTH + 1, 980, 981, 995, 1_000, 20_000, 40_000])
+def test_nesting_of_any_depth_is_a_clients_mistake(opening: bytes, depth: int) -> None:
+    """Refused before the parser sees it: how deep it can go differs from one Python to the next."""
+    closing = b"]" if opening == b"[" else b"}"
+    for raw in (b'{"a": ' + opening * depth + b"1" + closing * depth + b"}", b'{"a": ' + opening * depth):
+        refusal = refused(raw)
+        assert (refusal.name, "nested more than 64 levels deep" in str(refusal.detail)) == ("malformed-request", True)
+
+
+def test_only_brackets_that_nest_count() -> None:
+    """Those in a text do not, nor those that stand side by side; 64 levels are taken."""
+    text = '[{"' * 500 + "\\"
+    assert read_json(json.dumps({"a": text, "b": [[]] * 500, '["]': 1}).encode()) == {
+        "a": text,
+        "b": [[]] * 500,
+        '["]': 1,
+    }
+    deepest = b'{"a": ' + b"[" * (MAX_DEPTH - 1) + b"]" * (MAX_DEPTH - 1) + b"}"
+    assert list(read_json(deepest)) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (b'\xef\xbb\xbf{"name": "x"}', "begins with a byte order mark"),
+        ('\ufeff{"name": "x"}'.encode("utf-16-le"), "begins with UTF-16's mark"),
+        ('\ufeff{"name": "x"}'.encode("utf-16-be"), "begins with UTF-16's mark"),
+        (b'{"name": "\xff"}', "is not UTF-8 at byte 10"),
+        (b'{"name": }', "is not JSON at character 9"),
+        (b"[]", "is JSON, but not an object"),
+        (b'{"a": NaN}', "holds a number that is none in JSON"),
+        (b'{"a": ' + b"1" * 5000 + b"}", "or one of thousands of digits"),
+    ],
+)
+def test_a_body_that_can_not_be_read_says_why(raw: bytes, words: str) -> None:
+    """By its place, never by quoting it."""
+    refusal = refused(raw)
+    assert (refusal.name, words in str(refusal.detail)) == ("malformed-request", True)
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "1.5e300", "9" * 400 + ".5"])
+def test_a_number_out_of_range_is_a_field_that_is_wrong(number: str) -> None:
+    """JSON sets numbers no bound; the field does."""
+    with pytest.raises(Refusal) as caught:
+        parse(Small, read_json(b'{"name": "x", "count": ' + number.encode() + b"}"))
+    assert (caught.value.name, [e.pointer for e in caught.value.errors]) == ("invalid-request", ["/count"])
+
+
 def test_a_key_that_stands_twice_is_named() -> None:
-    """The last one would win silently; instead neither does."""
+    """The last one would win silently; instead neither does, at any level."""
     refusal = refused(b'{"email": "a@example.test", "email": "b@example.test"}')
     assert (refusal.name, refusal.errors[0].pointer) == ("invalid-request", "/email")
+    assert refused(b'{"a": [{"b": 1, "b": 2}]}').errors[0].pointer == "/b"
+
+
+def test_a_pointer_is_always_well_formed() -> None:
+    """A key that is half a surrogate pair could not be sent back."""
+    for raw in (rb'{"\ud800": 1, "\ud800": 2}', rb'{"\ud800": 1}', rb'{"a": {"\udfff": 1}}'):
+        for error in refused(raw).errors:
+            assert error.pointer.encode("utf-8")
 
 
 @pytest.mark.parametrize("raw", [b"{%s}", b'{"name": [{%s}]}'], ids=["at the top", "within"])

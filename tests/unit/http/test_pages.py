@@ -5,9 +5,10 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from shared.errors import Refusal
-from shared.http.pages import LAST_ID, Cursors
+from shared.http.pages import LAST_ID, Cursors, PageQuery
 
 CURSORS = Cursors("a secret")
 
@@ -33,6 +34,22 @@ def test_what_is_no_cursor_is_refused(cursor: str) -> None:
     with pytest.raises(Refusal) as caught:
         CURSORS.read("list", cursor)
     assert caught.value.errors[0].pointer == "cursor"
+
+
+@pytest.mark.parametrize("limit", ["1", "20", "100"])
+def test_a_limit_is_a_whole_number(limit: str) -> None:
+    """As a client writes one."""
+    assert PageQuery.model_validate_strings({"limit": limit}, strict=True).limit == int(limit)
+
+
+LIMITS = ["", "0", "101", "-1", "+5", " 5", "5 ", "5\n", "5_0", "05", "1e1", "5.0", "٥", "５", "true", "9" * 5000]
+
+
+@pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: repr(limit[:8]))
+def test_a_limit_written_otherwise_is_refused(limit: str) -> None:
+    """What Python would take for a number as well."""
+    with pytest.raises(ValidationError):
+        PageQuery.model_validate_strings({"limit": limit}, strict=True)
 
 
 def test_a_cursor_of_another_list_or_another_secret_is_refused() -> None:

@@ -13,7 +13,7 @@ from shared.errors import Refusal
 from shared.http.caller import Group
 from shared.http.operation import Answer, Call, KeyRule, LimitRule, Operation, SignInRule
 from shared.http.reading import read_call
-from shared.http.request import Request
+from shared.http.request import Request, describe_event, is_request
 from shared.http.running import admit_and_run, problem_answer
 from shared.logs import logger
 from shared.resilience.admission import StoredAnswer
@@ -82,7 +82,10 @@ class Api:
         return register
 
     def handle(self, event: Mapping[str, Any], context: Any, wiring: Wiring) -> dict[str, Any]:
-        """Answer a proxy event; every error comes back as problem details."""
+        """Answer a proxy event; every error comes back as problem details. An event that is no request gets {}."""
+        if not is_request(event):
+            logger.warning("no_request", extra=describe_event(event))
+            return {}
         step("http.received")
         started = time.perf_counter()
         deadline = Deadline.after(context.get_remaining_time_in_millis() / 1000, time.monotonic)

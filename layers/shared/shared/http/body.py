@@ -1,6 +1,7 @@
 """Bodies: one JSON object, read strictly, then held against a model."""
 
 import json
+import re
 from datetime import datetime
 from typing import Any, NoReturn, TypeVar
 
@@ -17,6 +18,12 @@ MAX_BODY_BYTES = 256 * 1024
 
 # No input has a tenth as many. Beyond them nothing is looked at: each unknown member would cost an error of its own.
 MAX_MEMBERS = 100
+# No operation takes more than two levels; far more is an attack on the parser, which works by recursion.
+MAX_DEPTH = 64
+
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+_BRACKET = re.compile(rb"[\[{\]}]")
+_ENCODINGS = {b"\xef\xbb\xbf": "a byte order mark", b"\xff\xfe": "UTF-16's mark", b"\xfe\xff": "UTF-16's mark"}
 
 
 class _Duplicate(ValueError):
@@ -43,21 +50,54 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def read_json(raw: bytes) -> dict[str, Any]:
-    """The one object a body holds. Raises Refusal: too large, not JSON, a key twice, half a surrogate pair."""
+    """Return the one object a body holds. Raises Refusal: too large, not JSON, a key twice, half a surrogate pair."""
     if len(raw) > MAX_BODY_BYTES:
         raise Refusal("payload-too-large")
+    value = _loads(_decode(raw))
+    if not isinstance(value, dict):
+        raise _malformed("is JSON, but not an object")
+    _refuse_surrogates(value)
+    return value
+
+
+def _decode(raw: bytes) -> str:
+    mark = next((name for start, name in _ENCODINGS.items() if raw.startswith(start)), None)
+    if mark:
+        raise _malformed(f"begins with {mark}, and JSON is sent without one (RFC 8259, 8.1)")
+    if _depth(raw) > MAX_DEPTH:
+        raise _malformed(f"is nested more than {MAX_DEPTH} levels deep")
     try:
-        value = json.loads(raw.decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_constant)
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _malformed(f"is not UTF-8 at byte {error.start}") from None
+
+
+def _depth(raw: bytes) -> int:
+    """How deep arrays and objects are nested, counted without recursion; brackets in strings don't count."""
+    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
+        return 0
+    depth = deepest = 0
+    for bracket in _BRACKET.findall(_STRING.sub(b"", raw)):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _loads(text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
     except _Duplicate as error:
         raise _invalid(FieldError(pointer([str(error)]), "stands more than once")) from None
     except _TooManyMembers:
         raise _invalid(FieldError("", f"holds an object of more than {MAX_MEMBERS} members")) from None
-    except (ValueError, RecursionError):
-        raise Refusal("malformed-request") from None
-    if not isinstance(value, dict):
-        raise Refusal("malformed-request")
-    _refuse_surrogates(value)
-    return value
+    except json.JSONDecodeError as error:
+        raise _malformed(f"is not JSON at character {error.pos}") from None
+    except ValueError:
+        raise _malformed("holds a number that is none in JSON, or one of thousands of digits") from None
+
+
+def _malformed(what: str) -> Refusal:
+    return Refusal("malformed-request", detail=f"The body {what}. Send one JSON object in UTF-8.")
 
 
 def _refuse_surrogates(value: dict[str, Any]) -> None:
@@ -65,8 +105,7 @@ def _refuse_surrogates(value: dict[str, Any]) -> None:
         try:
             json.dumps([key, item], ensure_ascii=False).encode("utf-8")
         except UnicodeEncodeError:
-            name = key.encode("utf-8", "replace").decode()
-            raise _invalid(FieldError(pointer([name]), "is not well-formed Unicode")) from None
+            raise _invalid(FieldError(pointer([key]), "is not well-formed Unicode")) from None
 
 
 def parse(model: type[M], value: dict[str, Any], *, now: datetime | None = None) -> M:
@@ -87,8 +126,13 @@ def _field_errors(error: ValidationError) -> list[FieldError]:
 
 
 def pointer(parts: list[str]) -> str:
-    """An RFC 6901 JSON pointer."""
-    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
+    """Return an RFC 6901 JSON pointer."""
+    return well_formed("".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts))
+
+
+def well_formed(text: str) -> str:
+    """Return the text with a question mark for each half of a surrogate pair, which no answer could carry."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _invalid(*errors: FieldError) -> Refusal:

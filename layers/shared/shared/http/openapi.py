@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from shared.http.idempotency_key import PATTERN
-from shared.http.operation import Nothing, Operation
+from shared.http.operation import AnyQuery, Nothing, Operation
 from shared.http.problems import ABOUT_KEYS, CATALOGUE, MEDIA_TYPE, URN, Problem
 from shared.resilience.admission import KEY_LIFE_S
 
@@ -31,7 +31,7 @@ _RENAMED = {HTTPStatus(413): "Content Too Large", HTTPStatus(422): "Unprocessabl
 _HEADERS: Mapping[str, Any] = {
     "X-Request-Id": {"description": "The request's id; quote it when you ask us.", "schema": {"type": "string"}},
     "ETag": {"description": "The version; send it as If-Match.", "schema": {"type": "string", "pattern": '^"[0-9]+"$'}},
-    "Location": {"description": "Where the new record is.", "schema": {"type": "string"}},
+    "Location": {"description": "Where the new record is, on the host that was asked.", "schema": {"type": "string"}},
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "string", "pattern": "^[0-9]+$"}},
     "Link": {"description": "A page about what the problem names.", "schema": {"type": "string"}},
     "Allow": {"description": "The methods there are.", "schema": {"type": "string"}},
@@ -205,7 +205,7 @@ def _refusals(operation: Operation) -> list[str]:
     found = [*operation.refusals, *_OF_ALL]
     if operation.changes:
         found += [*_OF_BODIES, *_OF_KEYS]
-    elif operation.input is not Nothing:
+    elif operation.input is not AnyQuery:
         found.append("invalid-request")
     if operation.key == "required":
         found.append("idempotency-key-required")

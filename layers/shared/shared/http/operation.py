@@ -3,15 +3,16 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from email.message import Message
 from functools import partial
 from typing import Any, Generic, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shared.errors import FieldError, Refusal
 from shared.http.access import Access, access_to, read_role
-from shared.http.body import parse, read_json
+from shared.http.body import parse, read_json, well_formed
 from shared.http.caller import STAFF, Caller, Group
 from shared.http.if_match import IfMatch, read_if_match
 from shared.http.pages import PageQuery
@@ -36,14 +37,21 @@ class Nothing(Input):
     """No input: an empty body, an empty object, or no query."""
 
 
+class AnyQuery(Nothing):
+    """No input, whatever parameters there are: monitors and proxies add some of their own to keep caches away."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes out: a view, or raw content with a type of its own."""
+    """What goes out: a view, or raw content with a type of its own; `location` is a path within the API."""
 
     status: int
     view: BaseModel | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     raw: str | None = None
+    location: str | None = None
     facts: Mapping[str, Any] | None = None  # what Operation.renew makes the part from that expires
 
 
@@ -55,13 +63,9 @@ def answered(
     location: str | None = None,
     facts: Mapping[str, Any] | None = None,
 ) -> Answer:
-    """An answer with its ETag and Location, where it has them; `facts` where part of it expires."""
-    headers = {}
-    if version is not None:
-        headers["ETag"] = f'"{version}"'
-    if location is not None:
-        headers["Location"] = location
-    return Answer(status, view, headers, facts=facts)
+    """Return an answer with its ETag and Location, where it has them; `facts` where part of it expires."""
+    headers = {"ETag": f'"{version}"'} if version is not None else {}
+    return Answer(status, view, headers, location=location, facts=facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +109,12 @@ class Operation:
         return caller is None or self.access is None or bool(caller.groups & self.access)
 
     def read_input(self, request: Request, now: datetime) -> tuple[BaseModel, dict[str, Any]]:
-        """The input's model and the plain object it came from. Raises Refusal naming what is wrong with it."""
+        """Return the input's model and what was sent of it, normalised. Raises Refusal naming what is wrong with it."""
+        if request.body is None:
+            raise Refusal("malformed-request", detail="The body is not the base64 that the event says it is.")
         if self.changes:
-            value = _json_body(request, optional=self.input is Nothing)
-            return parse(self.input, value, now=now), value
+            read = parse(self.input, _json_body(request, request.body, optional=self.input is Nothing), now=now)
+            return read, read.model_dump(mode="json", exclude_unset=True)
         return _read_query(self.input, request), {}
 
     def precondition(self, request: Request) -> IfMatch | None:
@@ -121,22 +127,31 @@ class Operation:
         return read_if_match(field)
 
 
-def _json_body(request: Request, *, optional: bool) -> dict[str, Any]:
-    if optional and not request.body.strip():
+def _json_body(request: Request, body: bytes, *, optional: bool) -> dict[str, Any]:
+    if optional and not body.strip():
         return {}
-    media_type, _, parameters = request.headers.get("content-type", "").partition(";")
-    charset = parameters.replace(" ", "").lower()
-    if media_type.strip().lower() != "application/json" or charset not in ("", "charset=utf-8", 'charset="utf-8"'):
+    if not _is_json(request.headers.get("content-type", "")):
         raise Refusal("unsupported-media-type")
-    return read_json(request.body)
+    return read_json(body)
+
+
+def _is_json(content_type: str) -> bool:
+    """Whether it is application/json, in UTF-8 where it names a charset; other parameters mean nothing (RFC 8259)."""
+    header = Message()
+    header["Content-Type"] = content_type
+    (media_type, _), *parameters = header.get_params([("", "")])
+    charsets = {str(value).lower() for name, value in parameters if name.lower() == "charset"}
+    return media_type.lower() == "application/json" and charsets <= {"utf-8", "utf8"}
 
 
 def _read_query(model: type[BaseModel], request: Request) -> BaseModel:
+    if model is AnyQuery:
+        return AnyQuery()
     try:
         return model.model_validate_strings(request.single_query(), strict=True)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
-        errors = tuple(FieldError(".".join(map(str, e["loc"])), e["msg"]) for e in found)
+        errors = tuple(FieldError(well_formed(".".join(map(str, e["loc"]))), e["msg"]) for e in found)
         raise Refusal("invalid-request", errors=errors) from None
 
 

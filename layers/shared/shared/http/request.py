@@ -29,7 +29,7 @@ class Request:
     path: Mapping[str, str]
     query: Mapping[str, list[str]]
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes | None  # None where the event's base64 is broken
     source_ip: str
     request_id: str  # made here: what the gateway calls one, a client may have chosen
     gateway_id: str | None  # the gateway's own, for its logs
@@ -38,20 +38,20 @@ class Request:
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any], deadline: Deadline) -> "Request":
-        """The request of a proxy event; header names in lower case."""
-        context = event.get("requestContext") or {}
+        """Return the request of a proxy event: header names and ids in lower case, whatever is null left out."""
+        context = _mapping(event, "requestContext")
         return cls(
             method=event["httpMethod"],
             resource=event["resource"],
             base_path=_base_path(context, event["resource"]),
-            path=event.get("pathParameters") or {},
-            query=event.get("multiValueQueryStringParameters") or {},
+            path={name: _canonical_id(value) for name, value in _texts(event, "pathParameters").items()},
+            query=_query(event),
             headers=_headers(event),
             body=_body(event),
-            source_ip=(context.get("identity") or {}).get("sourceIp", ""),
+            source_ip=str(_mapping(context, "identity").get("sourceIp") or ""),
             request_id=str(uuid7()),
             gateway_id=_safe_id(context.get("extendedRequestId")),
-            claims=(context.get("authorizer") or {}).get("claims"),
+            claims=_mapping(context, "authorizer").get("claims"),
             deadline=deadline,
         )
 
@@ -93,15 +93,50 @@ def _base_path(context: Mapping[str, Any], resource: str) -> str:
 
 def _headers(event: Mapping[str, Any]) -> dict[str, str]:
     """Return the headers by name in lower case; one that was sent several times is a list (RFC 9110, 5.3)."""
-    several = event.get("multiValueHeaders") or {name: [value] for name, value in (event.get("headers") or {}).items()}
+    several = _mapping(event, "multiValueHeaders")
     joined: dict[str, list[str]] = {}
-    for name, values in several.items():
-        joined.setdefault(name.lower(), []).extend(values)
+    for name, values in (several or {n: [value] for n, value in _texts(event, "headers").items()}).items():
+        joined.setdefault(name.lower(), []).extend(value for value in values or () if isinstance(value, str))
     return {name: ", ".join(values) for name, values in joined.items()}
 
 
 def _safe_id(value: Any) -> str | None:
     return value if isinstance(value, str) and re.fullmatch(_SAFE_ID, value) else None
+
+
+def is_request(event: Any) -> bool:
+    """Return whether an event is a REST API's proxy event, and not a schedule's, a warmer's or another front's."""
+    return isinstance(event, Mapping) and all(isinstance(event.get(name), str) for name in ("httpMethod", "resource"))
+
+
+def describe_event(event: Any) -> dict[str, Any]:
+    """Return what may be logged of an event that is no request: its type and those of its keys that AWS gives."""
+    known = ("source", "detail-type", "Records", "version", "routeKey", "httpMethod", "resource", "requestContext")
+    return {"type": type(event).__name__, "keys": [k for k in known if isinstance(event, Mapping) and k in event]}
+
+
+def _mapping(parent: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = parent.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _texts(event: Mapping[str, Any], name: str) -> dict[str, str]:
+    return {key: value for key, value in _mapping(event, name).items() if isinstance(value, str)}
+
+
+def _query(event: Mapping[str, Any]) -> dict[str, list[str]]:
+    several = _mapping(event, "multiValueQueryStringParameters")
+    if several:
+        return {name: [str(value) for value in values or ("",)] for name, values in several.items()}
+    return {name: [value] for name, value in _texts(event, "queryStringParameters").items()}
+
+
+def _canonical_id(value: str) -> str:
+    """The value, in lower case where it is an id: an id is one and the same however it is written."""
+    try:
+        return str(_uuid(value))
+    except ValueError:
+        return value
 
 
 def _uuid(value: str) -> UUID:
@@ -111,8 +146,11 @@ def _uuid(value: str) -> UUID:
     return parsed
 
 
-def _body(event: Mapping[str, Any]) -> bytes:
+def _body(event: Mapping[str, Any]) -> bytes | None:
     body = event.get("body") or ""
     if event.get("isBase64Encoded"):
-        return base64.b64decode(body)
+        try:
+            return base64.b64decode(str(body), validate=True)
+        except ValueError:
+            return None
     return str(body).encode("utf-8", "surrogatepass")

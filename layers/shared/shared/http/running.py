@@ -113,7 +113,8 @@ def _explain_weak_tag(call: Call[Any], error: Exception) -> None:
 def _run(call: Call[Any]) -> StoredAnswer:
     answer = call.operation.run(call)
     body = answer.raw if answer.raw is not None else answer.view.model_dump_json(by_alias=True) if answer.view else ""
-    headers = {"Content-Type": call.operation.media_type, **answer.headers}
+    location = {"Location": call.request.base_path + answer.location} if answer.location else {}
+    headers = {"Content-Type": call.operation.media_type, **answer.headers, **location}
     return StoredAnswer(answer.status, headers, body, answer.facts)
 
 
