@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-# What SES gives an account that has just left its sandbox. The template's default is the sandbox's, 1.
+# Outside its sandbox SES gives each account its own rate, often this one. The template has the sandbox's, 1.
 PRODUCTION_MAIL_RATE = 14
 
 

@@ -10,6 +10,7 @@ from stress.verdict import percentile
 
 # Of the rate at which mails may leave: people come at random, so some of their mails meet even without a flood.
 LOAD = 0.4
+MOST_PEOPLE = 6.0  # a second: beyond, what they wait for is the machine
 PEOPLE = 30
 RATIO = 2.0
 # The low jobs by which it is measured how fast they are done, and how often those that are done meanwhile a flood has.
@@ -74,7 +75,7 @@ def flood_size(drained_a_second: float, least: int, people_a_second: float) -> i
 
 
 def _rate(stage: Stage) -> float:
-    return LOAD * stage.profile.mail_rate
+    return min(LOAD * stage.profile.mail_rate, MOST_PEOPLE)
 
 
 async def _drain_rate(stage: Stage, claim: str) -> float:
