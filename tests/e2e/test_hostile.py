@@ -1,6 +1,10 @@
 """What people and programs send that they should not: a problem that names the field, and nothing written."""
 
+import gzip
 import json
+from collections.abc import Iterator
+from itertools import count
+from time import monotonic
 from typing import Any
 
 import httpx
@@ -22,10 +26,20 @@ EVERY_FIELD = [(path, name) for path, body in BODIES.items() for name in body]
 EVERY_TEXT = [(path, name) for path, names in TEXTS.items() for name in names]
 
 
+# Below what an account may send wrongly in a minute: a test sends one or two such calls.
+TESTS_OF_A_MEMBER = 9
+
+
 @pytest.fixture(scope="module")
-def clients(cloud: Cloud, people: People) -> dict[str, httpx.Client]:
-    """Who may call what: the claim's is a member's."""
-    return {"/agents": cloud.client(), "/members": cloud.client(), "/claims": people.member()[1]}
+def members(people: People) -> Iterator[httpx.Client]:
+    """Members, each for so many tests that its limit for invalid requests turns none away."""
+    return (client for _ in count() for client in [people.member()[1]] * TESTS_OF_A_MEMBER)
+
+
+@pytest.fixture
+def clients(cloud: Cloud, members: Iterator[httpx.Client]) -> dict[str, httpx.Client]:
+    """Who may call what, each test from addresses of its own: the claim's is a member's."""
+    return {"/agents": cloud.client(), "/members": cloud.client(), "/claims": next(members)}
 
 
 @pytest.fixture(autouse=True)
@@ -85,9 +99,46 @@ def test_a_field_given_twice_is_named(clients: dict[str, httpx.Client], path: st
 
 
 @pytest.mark.parametrize(("path", "field"), EVERY_TEXT)
-def test_a_megabyte_of_text_is_named(clients: dict[str, httpx.Client], path: str, field: str) -> None:
-    """Too long by far, and said so, not cut."""
-    assert names(refused(clients[path], path, {**BODIES[path], field: "x" * 1_000_000})) == [f"/{field}"]
+def test_a_megabyte_of_text_is_too_large(clients: dict[str, httpx.Client], path: str, field: str) -> None:
+    """Too long by far, and said so, not cut; what a body may hold is named."""
+    assert refused(clients[path], path, {**BODIES[path], field: "x" * 1_000_000}).status_code == 413
+    assert names(refused(clients[path], path, {**BODIES[path], field: "x" * 200_000})) == [f"/{field}"]
+
+
+def test_a_body_that_unpacks_to_two_hundred_thousand_fields_costs_nothing(cloud: Cloud) -> None:
+    """413 within a second, in a few hundred bytes; and twenty of them from one address are enough."""
+    bomb = gzip.compress(json.dumps({f"field{n}": n for n in range(200_000)}).encode())
+    packed = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    client = cloud.client()
+    began = monotonic()
+    replies = [client.post("/members", content=bomb, headers=keyed(**packed)) for _ in range(30)]
+    assert monotonic() - began < 30
+    statuses = [reply.status_code for reply in replies]
+    assert statuses[:20] == [413] * 20
+    assert set(statuses[20:]) <= {413, 429}
+    assert 429 in statuses  # one more is let through every three seconds
+    assert max(len(reply.content) for reply in replies) < 1000
+
+
+def test_sixty_invalid_registrations_of_one_address_are_refused_after_twenty(cloud: Cloud) -> None:
+    """The gateway's own limits let all of them through; a neighbour is not concerned."""
+    client = cloud.client()
+    replies = [client.post("/members", json={"nam": "x"}, headers=keyed()) for _ in range(60)]
+    statuses = [reply.status_code for reply in replies]
+    assert statuses[:20] == [422] * 20
+    assert statuses.count(429) >= 35  # one more is let through every three seconds
+    assert all("Retry-After" in reply.headers for reply in replies if reply.status_code == 429)
+    assert cloud.client().post("/members", json={"nam": "x"}, headers=keyed()).status_code == 422
+
+
+def test_a_request_id_of_the_clients_choice_names_nothing(cloud: Cloud) -> None:
+    """API Gateway lets clients choose its request id; ours, and that of its own answers, is another."""
+    client = cloud.client()
+    chosen = {"X-Amzn-RequestId": "chosen-by-me"}
+    for reply in (client.get("/health", headers=chosen), client.get("/nowhere", headers=chosen)):
+        assert reply.headers["X-Request-Id"] != "chosen-by-me"
+    assert client.get("/nowhere", headers=chosen).json()["instance"] != "chosen-by-me"
+    assert '"request_id":"chosen-by-me"' not in cloud.logs()
 
 
 @pytest.mark.parametrize("path", BODIES)
