@@ -61,11 +61,12 @@ def is_from_here(request: Request) -> bool:
 
 
 def encode(response: Response, *, method: str, keep_alive: bool) -> bytes:
-    """The bytes of an answer; one to HEAD has the length of the body, not the body."""
+    """The bytes of an answer; one to HEAD has the length of the body, where it is known, not the body."""
     lines = [f"HTTP/1.1 {response.status} {REASONS.get(response.status, 'Unknown')}"]
     lines += [f"{name}: {value}" for name, value in response.headers]
     lines.append(f"Date: {formatdate(usegmt=True)}")
-    if response.status not in BODILESS:
+    is_length_known = bool(response.body) or method != "HEAD"
+    if response.status not in BODILESS and is_length_known:
         lines.append(f"Content-Length: {len(response.body)}")
     if not keep_alive:
         lines.append("Connection: close")

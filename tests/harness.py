@@ -13,13 +13,16 @@ from shared.wiring import Wiring
 
 _serial = itertools.count(1)
 
-STAFF = {"sub": "staff-1", "cognito:groups": "staff", "token_use": "access"}
-ADMIN = {"sub": "admin-1", "cognito:groups": "admin", "token_use": "access"}
+CLIENT_ID = "tests"  # of the app client whose tokens the rooms of the tests take
 
 
 def claims_of(sub: str, *groups: str) -> dict[str, str]:
     """An access token's claims as API Gateway hands them on."""
-    return {"sub": sub, "cognito:groups": ",".join(groups), "token_use": "access"}
+    return {"sub": sub, "cognito:groups": ",".join(groups), "token_use": "access", "client_id": CLIENT_ID}
+
+
+STAFF = claims_of("staff-1", "staff")
+ADMIN = claims_of("admin-1", "admin")
 
 
 class LambdaContext:
@@ -117,6 +120,7 @@ def wired(settings: Settings | None = None, **parts: Any) -> Wiring:
     """A composition root with some parts replaced: database, state, queues, evidence, clock."""
     clock = parts.pop("clock", None)
     base = settings or Settings(cursor_secret="tests")
+    base = base if base.user_pool_client_id else base.model_copy(update={"user_pool_client_id": CLIENT_ID})
     wiring = Wiring(base, clock) if clock else Wiring(base)
     for name, part in parts.items():
         assert isinstance(getattr(Wiring, name), object)

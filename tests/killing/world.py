@@ -18,6 +18,7 @@ import boto3
 from shared.settings import DEFAULT_LIMITS
 from tests.contract.state_table import new_table
 from tests.databases import Blank
+from tests.harness import CLIENT_ID
 from tests.services import ROOT, Emulator
 
 REGION = "eu-central-1"
@@ -166,6 +167,7 @@ def _environment(world: World) -> dict[str, str]:
         "STATE_TABLE": new_table(world.client("dynamodb")),
         "EVIDENCE_BUCKET": _bucket(world),
         "USER_POOL_ID": _pool(world),
+        "USER_POOL_CLIENT_ID": CLIENT_ID,
         "MAIL_SENDER": SENDER,
         "MAIL_RATE": "1000",
         "MAIL_BURST": "1000",

@@ -26,7 +26,7 @@ def test_a_wrong_method_of_health_is_told_the_right_ones(client: Client, path: s
     """It ends here and not at the health function, which serves those alone."""
     reply = client.call("POST", path)
 
-    assert (reply.status, reply.headers["Allow"]) == (405, "GET, OPTIONS")
+    assert (reply.status, reply.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
     assert ("GET", path) in app.api.operations
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from shared.errors import DeadlineExceeded
+from shared.errors import DeadlineExceeded, Refusal
 from shared.http.api import Api
 from shared.http.caller import MEMBER, STAFF
 from shared.http.operation import Answer, AnyQuery, Call, Nothing, answered
@@ -71,6 +71,12 @@ def status(_call: Call[Nothing]) -> Answer:
 @api.get("/orders/{order_id}", summary="Read", answer=Receipt, access=MEMBER | STAFF)
 def read(call: Call[Nothing]) -> Answer:
     """Reads an order."""
+    return answered(Receipt(**call.read(lambda tx: tx)))
+
+
+@api.get("/charged", summary="Read", answer=Receipt, access=MEMBER)
+def charged(call: Call[Nothing]) -> Answer:
+    """Reads something else."""
     return answered(Receipt(**call.read(lambda tx: tx)))
 
 
@@ -235,14 +241,17 @@ def test_json_is_taken_whatever_its_parameters(media_type: str) -> None:
     ("claims", "status"),
     [
         (None, 401),
-        ({"cognito:groups": "staff"}, 401),
-        ({"sub": "", "cognito:groups": "staff"}, 401),
-        ({"sub": "x", "cognito:groups": "staff", "token_use": "id"}, 401),
+        ({name: value for name, value in claims_of("x", "staff").items() if name != "sub"}, 401),
+        (claims_of("", "staff"), 401),
+        ({**claims_of("x", "staff"), "token_use": "id"}, 401),
+        ({name: value for name, value in claims_of("x", "staff").items() if name != "token_use"}, 401),
+        ({**claims_of("x", "staff"), "client_id": "another client of the pool"}, 401),
+        ({name: value for name, value in claims_of("x", "staff").items() if name != "client_id"}, 401),
         (claims_of("x"), 404),
         (claims_of("x", "agent"), 404),
         (claims_of("x", "member"), 200),
         (claims_of("x", "agent", "staff"), 200),
-        ({"sub": "x", "cognito:groups": "[agent member]", "token_use": "access"}, 200),
+        ({**claims_of("x"), "cognito:groups": "[agent member]"}, 200),
     ],
 )
 def test_claims_are_checked_again_and_missing_ones_fail_closed(claims: dict[str, str] | None, status: int) -> None:
@@ -380,7 +389,7 @@ def test_another_method_is_told_which_there_are() -> None:
     """405 with Allow; a path there is not is 404."""
     client, _, _, _ = build()
     reply = client.call("DELETE", "/orders/{order_id}", order_id=ID)
-    assert (reply.status, reply.headers["Allow"]) == (405, "GET, PUT, OPTIONS")
+    assert (reply.status, reply.headers["Allow"]) == (405, "GET, HEAD, PUT, OPTIONS")
     assert client.call("GET", "/{proxy+}", proxy="x").status == 404
 
 
@@ -391,10 +400,40 @@ def test_a_change_without_if_match_is_asked_for_it() -> None:
 
 
 def test_head_is_a_get_without_a_body() -> None:
-    """As HTTP says."""
+    """As HTTP says, with the same status and headers; a gateway that verifies its tokens would change nothing."""
     client, _, _, _ = build()
+    get = client.as_(STAFF_CLAIMS).call("GET", "/orders/{order_id}", order_id=ID)
     reply = client.as_(STAFF_CLAIMS).call("HEAD", "/orders/{order_id}", order_id=ID)
     assert (reply.status, reply.body) == (200, "")
+    own = {"X-Request-Id": "", "RateLimit": ""}
+    assert {**reply.headers, **own} == {**get.headers, **own}
+
+
+@pytest.mark.parametrize(
+    ("authorization", "status"),
+    [("Bearer good", 200), ("bearer good", 200), ("Bearer bad", 401), ("good", 401), ("Basic good", 401), (None, 401)],
+)
+def test_the_token_of_a_head_is_verified_here(authorization: str | None, status: int) -> None:
+    """The gateway lets other methods through without looking at it."""
+    client, database, _, _ = build()
+
+    def verify(token: str) -> dict[str, str]:
+        if token != "good":
+            raise Refusal("unauthenticated")
+        return STAFF_CLAIMS
+
+    client.wiring.__dict__["_verifier"] = verify
+    headers = {"Authorization": authorization} if authorization else {}
+    reply = client.call("HEAD", "/orders/{order_id}", order_id=ID, headers=headers)
+    assert (reply.status, reply.body, database.reads) == (status, "", int(status == 200))
+
+
+def test_a_head_is_charged_as_its_get() -> None:
+    """To the same bucket: it costs the same."""
+    client, _, _, _ = build()
+    me = client.as_(claims_of("x", "member"))
+    left = [me.call(method, "/charged").headers["RateLimit"] for method in ("GET", "HEAD", "GET")]
+    assert [told.split(";")[1] for told in left] == ["r=59", "r=58", "r=57"]
 
 
 def test_only_allowed_origins_are_answered_to_browsers() -> None:

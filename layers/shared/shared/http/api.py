@@ -125,6 +125,8 @@ class Api:
         allowed = sorted(method for method, resource in known if resource == request.resource)
         if not allowed:
             raise Refusal("not-found", detail="There is no such path.")
+        if "GET" in allowed:
+            allowed.insert(allowed.index("GET") + 1, "HEAD")
         raise Refusal("method-not-allowed", headers={"Allow": ", ".join([*allowed, "OPTIONS"])})
 
 

@@ -28,10 +28,15 @@ class Caller:
         return bool(self.groups & STAFF)
 
 
-def caller_of(claims: Mapping[str, Any]) -> Caller:
-    """The caller that verified claims name. Raises Refusal("unauthenticated") where they name none."""
+def caller_of(claims: Mapping[str, Any], client_id: str) -> Caller:
+    """Return the caller whom verified claims name.
+
+    Raises Refusal("unauthenticated") where they name none, or are not of an access token of this app client: API
+    Gateway's authorizer takes the tokens of every client of the pool.
+    """
     sub = claims.get("sub")
-    if not isinstance(sub, str) or not sub or claims.get("token_use", "access") != "access":
+    is_ours = claims.get("token_use") == "access" and bool(client_id) and claims.get("client_id") == client_id
+    if not isinstance(sub, str) or not sub or not is_ours:
         raise Refusal("unauthenticated", headers={"WWW-Authenticate": "Bearer"})
     return Caller(sub, _groups(claims.get("cognito:groups", ())))
 

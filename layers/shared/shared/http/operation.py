@@ -97,12 +97,13 @@ class Operation:
         return self.key != "none"
 
     def caller(self, request: Request, wiring: Wiring) -> Caller | None:
-        """Return who calls, None for nobody known. Raises Refusal("unauthenticated")."""
+        """Return who calls, None for nobody known. Raises Refusal("unauthenticated"), Unavailable."""
         if self.sign_in == "none":
             return None
+        client_id = wiring.settings.user_pool_client_id
         if self.sign_in == "optional":
-            return request.optional_caller(wiring.verify_token)
-        return request.caller()
+            return request.optional_caller(wiring.verify_token, client_id)
+        return request.caller(wiring.verify_token, client_id)
 
     def is_open_to(self, caller: Caller | None) -> bool:
         """Return whether the caller may, as far as their token says."""

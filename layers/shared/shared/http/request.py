@@ -55,18 +55,26 @@ class Request:
             deadline=deadline,
         )
 
-    def caller(self) -> Caller:
-        """Who calls. Raises Refusal("unauthenticated") where the gateway verified no token."""
-        return caller_of(self.claims or {})
+    def caller(self, verify: Verifier, client_id: str) -> Caller:
+        """Return who calls. Raises Refusal("unauthenticated"), Unavailable.
 
-    def optional_caller(self, verify: Verifier) -> Caller | None:
-        """Who calls where a token is optional: the gateway lets such calls through, so we verify it ourselves."""
+        A HEAD comes by the gateway's route for other methods, where it verifies no token: so that is done here.
+        """
+        if self.claims is not None:
+            return caller_of(self.claims, client_id)
+        caller = self.optional_caller(verify, client_id)
+        if caller is None:
+            raise Refusal("unauthenticated", headers={"WWW-Authenticate": "Bearer"})
+        return caller
+
+    def optional_caller(self, verify: Verifier, client_id: str) -> Caller | None:
+        """Return who calls where a token is optional: the gateway lets such calls through, so it is verified here."""
         if "authorization" not in self.headers:
             return None
         scheme, _, token = self.headers["authorization"].partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Refusal("unauthenticated", headers={"WWW-Authenticate": "Bearer"})
-        return caller_of(verify(token.strip()))
+        return caller_of(verify(token.strip()), client_id)
 
     def ids(self) -> dict[str, UUID]:
         """The path's ids. Raises Refusal("not-found") for one that is none: there can be no such record."""
