@@ -1,10 +1,16 @@
 """Settings of circuits and of retries, as the environment says them."""
 
+import os
+import re
+import subprocess
+import sys
+
 import pytest
 from pydantic import ValidationError
 
 from shared.resilience.backoff import Backoff
 from shared.settings import DEFAULT_CIRCUITS, Settings
+from tests.services import ROOT
 
 
 def test_circuits_have_the_defaults_decided_on() -> None:
@@ -67,3 +73,15 @@ def test_a_retry_that_can_not_be_is_refused(retry: str) -> None:
     """An unknown name, a number that means nothing, something that is no JSON object."""
     with pytest.raises(ValidationError):
         Settings.from_environ({"RETRY": retry})
+
+
+def test_the_time_zones_come_with_the_layer() -> None:
+    """The system's own database is out of reach, as it is in an image without one."""
+    script = (
+        "from shared.settings import TIME_ZONES, Settings\n"
+        "print(*(Settings(country=country).time_zone.key for country in TIME_ZONES))"
+    )
+    environ = {"PYTHONTZPATH": "", "PYTHONPATH": os.pathsep.join(sys.path)}
+    run = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=False)
+    assert run.stdout.split() == ["Europe/Belgrade", "Europe/Skopje", "Europe/Tirane"], run.stderr
+    assert re.search(r"^tzdata==[0-9.]+ \\$", (ROOT / "layers/shared/requirements.txt").read_text(), re.MULTILINE)
