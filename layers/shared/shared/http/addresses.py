@@ -21,7 +21,7 @@ def counted_address(source_ip: str) -> str:
         address = ip_address(source_ip.strip().partition("%")[0])
     except ValueError:
         return UNKNOWN
-    return str(_without_wrapper(address))
+    return str(_unwrap(address))
 
 
 def hashed_address(source_ip: str, secret: str) -> str:
@@ -30,7 +30,7 @@ def hashed_address(source_ip: str, secret: str) -> str:
     return hmac.new(secret.encode(), counted_address(source_ip).encode(), hashlib.sha256).hexdigest()[:32]
 
 
-def _without_wrapper(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Network:
+def _unwrap(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Network:
     if isinstance(address, IPv4Address):
         return address
     if inner := address.ipv4_mapped or address.sixtofour:

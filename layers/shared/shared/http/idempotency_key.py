@@ -21,12 +21,12 @@ def read_key(field: str) -> str:
     Raises Refusal("idempotency-key-malformed") unless it is 1 to 255 visible ASCII characters.
     """
     field = field.strip(" \t")
-    key = _unquoted(field) if field.startswith('"') else field
+    key = _unquote(field) if field.startswith('"') else field
     if key is None or not 1 <= len(key) <= MAX_KEY_LENGTH or not all("!" <= c <= "~" for c in key):
         raise Refusal("idempotency-key-malformed")
     return key
 
 
-def _unquoted(field: str) -> str | None:
+def _unquote(field: str) -> str | None:
     found = _FIELD.fullmatch(field)
     return re.sub(r"\\(.)", r"\1", found[1]) if found else None

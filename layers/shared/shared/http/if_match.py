@@ -32,13 +32,13 @@ def read_if_match(field: str) -> IfMatch:
     """Return what a field says. Raises Refusal("malformed-request") where it is neither `*` nor a list of tags."""
     if field.strip(" \t") == "*":
         return IfMatch(None, "*")
-    tags = sorted(set(_tags(field)))
+    tags = sorted(set(_read_tags(field)))
     found = [_OURS.fullmatch(tag) for tag in tags]
     versions = tuple(sorted(int(match[1]) for match in found if match))
     return IfMatch(versions, ", ".join(tags), is_weak=any(tag.startswith("W/") for tag in tags))
 
 
-def _tags(field: str) -> list[str]:
+def _read_tags(field: str) -> list[str]:
     tags: list[str] = []
     at = 0
     while at < len(field):

@@ -192,7 +192,7 @@ def _problems(operation: Operation) -> dict[str, Any]:
 def _problem(status: int, names: list[str]) -> dict[str, Any]:
     listed = "\n".join(f"- `{URN}{name}`: {CATALOGUE[name].title}" for name in names)
     waits = ["Retry-After"] if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE) else []
-    explained = ["Link"] if any(CATALOGUE[name].page for name in names) else []
+    explained = ["Link"] if any(CATALOGUE[name].docs_path for name in names) else []
     return {
         "description": f"{_RENAMED.get(HTTPStatus(status), HTTPStatus(status).phrase)}\n\n{listed}",
         "headers": _headers("X-Request-Id", *waits, *explained),

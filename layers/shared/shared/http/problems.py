@@ -27,7 +27,7 @@ class Kind:
     status: int
     title: str
     detail: str
-    page: str = ""  # where to read more, below the API's own path
+    docs_path: str = ""  # where to read more, below the API's own path
 
 
 CATALOGUE: Mapping[str, Kind] = {
@@ -36,13 +36,13 @@ CATALOGUE: Mapping[str, Kind] = {
         400,
         "An Idempotency-Key is required",
         "Send a new random key with each new request, and the same key when you repeat one.",
-        page=ABOUT_KEYS,
+        docs_path=ABOUT_KEYS,
     ),
     "idempotency-key-malformed": Kind(
         400,
         "The Idempotency-Key can't be read",
         "Send 1 to 255 visible ASCII characters, bare or as one string in quotes.",
-        page=ABOUT_KEYS,
+        docs_path=ABOUT_KEYS,
     ),
     "unauthenticated": Kind(401, "Sign in first", "Send a valid access token as 'Authorization: Bearer …'."),
     "forbidden": Kind(403, "Not allowed", "Your role does not allow this."),
@@ -53,7 +53,7 @@ CATALOGUE: Mapping[str, Kind] = {
     "method-not-allowed": Kind(405, "Method not allowed", "Use one of the methods that Allow names."),
     "email-taken": Kind(409, "The email address is in use", "Sign in instead, or use another address."),
     "request-in-progress": Kind(
-        409, "The first request is still running", "Repeat the request after Retry-After seconds.", page=ABOUT_KEYS
+        409, "The first request is still running", "Repeat the request after Retry-After seconds.", docs_path=ABOUT_KEYS
     ),
     "move-not-allowed": Kind(
         409, "The claim can't go there", "Read the claim again and choose a move its state allows."
@@ -110,7 +110,7 @@ CATALOGUE: Mapping[str, Kind] = {
         422,
         "The Idempotency-Key was used before",
         "It was sent with another request. Send each new request with a fresh random key, such as a UUID.",
-        page=ABOUT_KEYS,
+        docs_path=ABOUT_KEYS,
     ),
     "if-match-required": Kind(428, "If-Match is required", "Send the ETag of the version you decided on."),
     "too-many-requests": Kind(429, "Too many requests", "Wait Retry-After seconds."),
@@ -148,12 +148,12 @@ class Problem(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A problem as it goes out; `page` is where to read more, below the API's own path."""
+    """A problem as it goes out; `docs_path` is where to read more, below the API's own path."""
 
     status: int
     headers: Mapping[str, str]
     body: Mapping[str, Any]
-    page: str = ""
+    docs_path: str = ""
 
 
 def told(error: BaseException, instance: str) -> Told:
@@ -164,20 +164,20 @@ def told(error: BaseException, instance: str) -> Told:
         "type": URN + (refusal.name if refusal.name in CATALOGUE else "internal"),
         "title": kind.title,
         "status": kind.status,
-        "detail": (refusal.detail or kind.detail) + _unlisted(refusal),
+        "detail": (refusal.detail or kind.detail) + _unlisted_note(refusal),
         "instance": instance,
     }
     if refusal.errors:
-        body["errors"] = [{"pointer": _shortened(e.pointer), "detail": e.detail} for e in refusal.errors[:MAX_ERRORS]]
-    return Told(kind.status, refusal.headers, body, kind.page)
+        body["errors"] = [{"pointer": _shorten(e.pointer), "detail": e.detail} for e in refusal.errors[:MAX_ERRORS]]
+    return Told(kind.status, refusal.headers, body, kind.docs_path)
 
 
-def _unlisted(refusal: Refusal) -> str:
+def _unlisted_note(refusal: Refusal) -> str:
     more = len(refusal.errors) - MAX_ERRORS
     return f" {more} more of them are not listed." if more > 0 else ""
 
 
-def _shortened(pointer: str) -> str:
+def _shorten(pointer: str) -> str:
     return pointer if len(pointer) <= MAX_POINTER_LENGTH else pointer[: MAX_POINTER_LENGTH - 1] + "…"
 
 

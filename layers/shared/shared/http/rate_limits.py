@@ -23,7 +23,7 @@ def quota_headers(quota: Quota | None) -> Mapping[str, str]:
     }
 
 
-def over_limit(limited: Limited) -> Refusal:
+def limit_refusal(limited: Limited) -> Refusal:
     """Return the refusal of a call that found its bucket empty; Retry-After is never before the `t` of RateLimit."""
     headers = {**quota_headers(limited.quota), "Retry-After": retry_after(limited.retry_after_s)}
     return Refusal("too-many-requests", headers=headers)

@@ -13,7 +13,7 @@ from shared.http.idempotency_key import read_key
 from shared.http.if_match import IfMatch
 from shared.http.operation import Call, Operation
 from shared.http.problems import CATALOGUE
-from shared.http.rate_limits import over_limit, quota_headers
+from shared.http.rate_limits import limit_refusal, quota_headers
 from shared.http.request import Request
 from shared.postgres.transaction import Pending, Transaction
 from shared.resilience.admission import Admitted, Charge, KeyUse, Limited, Verdict
@@ -53,7 +53,7 @@ def _charge(name: str, principal: str, wiring: Wiring) -> Verdict:
     limit = wiring.settings.limit(name)
     verdict = wiring.state.admit(charge=Charge(f"{limit.name} {principal}", limit), use=None, lease_s=0)
     if isinstance(verdict, Limited):
-        raise over_limit(verdict)
+        raise limit_refusal(verdict)
     return verdict
 
 

@@ -10,7 +10,7 @@ from shared.http.finality import is_final
 from shared.http.if_match import WEAK_TAG
 from shared.http.operation import Call
 from shared.http.problems import MEDIA_TYPE, retry_after, told
-from shared.http.rate_limits import over_limit, quota_headers
+from shared.http.rate_limits import limit_refusal, quota_headers
 from shared.http.request import Request
 from shared.logs import logger, where_it_failed
 from shared.outbox import NUDGE
@@ -33,10 +33,10 @@ LEASE_MARGIN_S = 1.0
 
 def admit_and_run(call: Call[Any]) -> StoredAnswer:
     """Return the answer of a call: its own, or its key's first one. Raises what the operation raises, and Refusal."""
-    return _renewed(call, _admitted(call))
+    return _renew_expiring(call, _admit_or_replay(call))
 
 
-def _admitted(call: Call[Any]) -> StoredAnswer:
+def _admit_or_replay(call: Call[Any]) -> StoredAnswer:
     held = call.use if call.operation.changes and "idempotency-key" in call.request.headers else None
     charge = _charge(call)
     if held is None and charge is None:
@@ -58,8 +58,8 @@ def problem_answer(error: BaseException, request: Request) -> StoredAnswer:
         what = getattr(error, "what", None) or getattr(error, "code", None)
         logger.error("request_failed", extra={"request_id": request.request_id, "what": what, **where_it_failed(error)})
     headers = {"Content-Type": MEDIA_TYPE, **problem.headers}
-    if problem.page:
-        headers["Link"] = f'<{request.base_path}{problem.page}>; rel="describedby"; type="text/html"'
+    if problem.docs_path:
+        headers["Link"] = f'<{request.base_path}{problem.docs_path}>; rel="describedby"; type="text/html"'
     return StoredAnswer(problem.status, headers, json.dumps(problem.body, ensure_ascii=False))
 
 
@@ -80,7 +80,7 @@ def _turned_away(verdict: Verdict) -> StoredAnswer:
         case KeyReused():
             raise Refusal("idempotency-key-reused")
         case Limited():
-            raise over_limit(verdict)
+            raise limit_refusal(verdict)
         case _:
             raise AssertionError(verdict)
 
@@ -118,7 +118,7 @@ def _run(call: Call[Any]) -> StoredAnswer:
     return StoredAnswer(answer.status, headers, body, answer.facts)
 
 
-def _renewed(call: Call[Any], kept: StoredAnswer) -> StoredAnswer:
+def _renew_expiring(call: Call[Any], kept: StoredAnswer) -> StoredAnswer:
     """Return the whole of an answer of which a part expires and is made now."""
     if kept.facts is None or call.operation.renew is None:
         return kept
