@@ -1,22 +1,64 @@
 """What the schema can't say, for the generator."""
 
 import datetime as dt
+import unicodedata
 import uuid
 from typing import Any
 
 import schemathesis
 
+from claims.model import EXTENSIONS
+from shared.codes import DECIMALS
+
 TODAY = dt.datetime.now(dt.UTC).date().isoformat()
+EARLIEST = "1990-01-01"
+NAMES = ("full_name", "city", "company_name")
 
 
 @schemathesis.hook
 def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
-    """In calls that are meant to be valid: a key stands for one request, a cursor is ours, an incident has happened."""
+    """Mend calls that are meant to be valid: a key stands for one request, a cursor is ours, fields fit together."""
     if case.meta is not None and case.meta.generation.mode.is_negative:
         return
     if case.headers and "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = str(uuid.uuid4())
     if case.query:
         case.query.pop("cursor", None)
-    if isinstance(case.body, dict) and str(case.body.get("incident_date", "")) > TODAY:
-        case.body["incident_date"] = TODAY
+        _mend(case.query)
+    if isinstance(case.body, dict):
+        _mend(case.body)
+
+
+def _mend(values: dict[str, Any]) -> None:
+    """Replace what satisfies the patterns and is still no such thing: patterns don't know letters and domains."""
+    for name, value in values.items():
+        if isinstance(value, str):
+            values[name] = _with_a_letter(value) if name in NAMES else unicodedata.normalize("NFC", value)
+    if "email" in values:
+        values["email"] = _deliverable(str(values["email"]))
+    if "incident_date" in values:
+        values["incident_date"] = min(max(str(values["incident_date"]), EARLIEST), TODAY)
+    if "amount" in values:
+        values["amount"] = _in_decimals(str(values["amount"]), str(values.get("currency", "EUR")))
+    if "file_name" in values and values.get("content_type") in EXTENSIONS:
+        stem = str(values["file_name"]).rpartition(".")[0]
+        values["file_name"] = f"{stem}.{EXTENSIONS[values['content_type']][0]}"[-200:].lstrip()
+
+
+def _with_a_letter(name: str) -> str:
+    composed = unicodedata.normalize("NFC", name)
+    if any(unicodedata.category(c).startswith("L") for c in composed) and len(composed) == len(name):
+        return name
+    return "A" + "b" * (len(name) - 1)
+
+
+def _deliverable(address: str) -> str:
+    local, _, domain = address.rpartition("@")
+    ascii_domain = domain if domain.isascii() and "xn--" not in domain.lower() else "example.test"
+    return f"{local[:64].rstrip('.').replace('=?', '=')}@{ascii_domain}"
+
+
+def _in_decimals(amount: str, currency: str) -> str:
+    whole, _, fraction = amount.partition(".")
+    kept = fraction[: DECIMALS.get(currency, 2)]
+    return f"{whole}.{kept}" if kept else whole

@@ -50,7 +50,8 @@ def run(cloud: Cloud, folder: Path, token: str) -> int:
         *["--rate-limit", RATE],
     ]
     hooks = str(CONFIG.with_name("hooks.py"))
-    environment = {**os.environ, "SCHEMATHESIS_HOOKS": hooks}
+    ours = os.pathsep.join(str(ROOT / part) for part in ("layers/shared", "functions/claims"))
+    environment = {**os.environ, "SCHEMATHESIS_HOOKS": hooks, "PYTHONPATH": ours}
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=RUN_S, check=False
     )

@@ -23,6 +23,8 @@ _LINE_ENDS = "[\t\n\u2028\u2029]"
 _UNSEEN = r"\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
 _UNSEEN += r"\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0"
 _UNSEEN_IN_NAMES = r"\u00ad\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0"
+_MAX_COUNTED = 2000  # repetitions in a pattern: a common validator's limit is between this and 10,000
+
 _JOINERS = "\u200c\u200d"
 
 
@@ -46,7 +48,7 @@ class Form:
     rules: tuple[Callable[[str], None], ...] = ()
     described: str | None = None
     note: str | None = None
-    free: bool = False  # what cleaning removes does not count: the lengths stand in `described` alone
+    lengths: tuple[tuple[str, int], ...] | None = None  # in the description, where they are not `least` and `most`
 
     def check(self, value: str) -> str:
         """Return the normalised value. Raises PydanticCustomError or PydanticKnownError where it is not of the form."""
@@ -65,8 +67,8 @@ class Form:
         return core_schema.no_info_after_validator_function(self.check, core_schema.str_schema())
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        lengths = {} if self.free else {"minLength": self.least, "maxLength": self.most}
-        told = {"pattern": self.described or self.pattern, "description": self.note, **lengths}
+        lengths = self.lengths if self.lengths is not None else (("minLength", self.least), ("maxLength", self.most))
+        told = {"pattern": self.described or self.pattern, "description": self.note, **dict(lengths)}
         return {**handler(schema), **{name: value for name, value in told.items() if value is not None}}
 
 
@@ -141,7 +143,9 @@ def place(least: int, most: int) -> Form:
 def _free_text(least: int, most: int, clean: Callable[[str], str], stripped: str) -> Form:
     blank = f"\\s{stripped}"
     seen, end, inside = f"[^{blank}{_UNSEEN}]", f"[^{blank}]", f"[^{stripped}]"
-    counted = f"(?:[{stripped}]*{inside}){{{least - 2},{most - 2}}}[{stripped}]*"
+    # What is removed does not count, so that the pattern counts what remains; as far as validators compile it.
+    upper, lengths = (most - 2, ()) if most <= _MAX_COUNTED else ("", (("maxLength", most),))
+    counted = f"(?:[{stripped}]*{inside}){{{least - 2},{upper}}}[{stripped}]*"
     return Form(
         "",
         "text",
@@ -150,7 +154,7 @@ def _free_text(least: int, most: int, clean: Callable[[str], str], stripped: str
         clean=clean,
         described=f"^[{blank}{_UNSEEN}]*{seen}{counted}{end}[{blank}]*$",
         note=f"{least} to {most} characters, without control characters and white space at the ends: they are removed.",
-        free=True,
+        lengths=lengths,
     )
 
 

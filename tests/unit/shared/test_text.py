@@ -6,6 +6,7 @@ import unicodedata
 from functools import cache
 from typing import Annotated, Any
 
+import jsonschema_rs
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -240,6 +241,13 @@ def test_text_that_shows_nothing_is_none(blank: str) -> None:
     """However long it is."""
     assert not accepts(Annotated[str, line(2, 30)], blank)
     assert not accepts(Annotated[str, prose(2, 30)], blank)
+
+
+def test_a_long_text_has_its_bound_beside_the_pattern() -> None:
+    """A pattern that counts to 10,000 is more than common validators compile."""
+    schema = TypeAdapter(Annotated[str, prose(20, 10_000)]).json_schema()
+    assert (schema["maxLength"], "{18,}" in schema["pattern"]) == (10_000, True)
+    assert jsonschema_rs.validator_for(schema).is_valid("x" * 20)
 
 
 PIECES = st.sampled_from(
