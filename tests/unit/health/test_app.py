@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from health import app
+from health import app, pages
 from health.app import api, handler
 from health.model import Report
 from health.wiring import HealthWiring
+from shared.http.api import Api
 from shared.settings import Settings
 from tests.fakes.state import InMemoryStateStore
 from tests.harness import Client, LambdaContext
@@ -50,6 +51,18 @@ def test_shallow_health_touches_nothing(client: Client, world: World) -> None:
         (200, '{"status":"healthy","version":"v1","time":"2026-11-02T09:30:00Z"}')
     }
     assert world.asked == 0
+
+
+@pytest.mark.parametrize(
+    ("pages_of", "path"),
+    [(api, "/health"), (api, "/health/deep"), (pages.api, "/openapi.json"), (pages.api, "/docs")],
+)
+def test_what_has_no_filter_ignores_any_parameter(wiring: HealthWiring, pages_of: Api, path: str) -> None:
+    """What a monitor or a proxy adds to keep caches away, once or twice."""
+    client = Client(pages_of, wiring)
+    for query in ({"ts": "1"}, {"_": ["1", "2"]}, {"limit": "x"}):
+        assert client.call("GET", path, query=query).status == 200
+        assert client.call("HEAD", path, query=query).status == 200
 
 
 def test_deep_health_is_200_and_fits_its_description(client: Client) -> None:

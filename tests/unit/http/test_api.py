@@ -62,6 +62,12 @@ def note(call: Call[Note]) -> Answer:
     return answered(Receipt(**call.once(lambda tx: tx, call.input)), status=201)
 
 
+@api.post("/drafts", summary="Draft", input=Note, answer=Receipt, sign_in="optional", limit=None, key="required")
+def draft(call: Call[Note]) -> Answer:
+    """Keeps a draft."""
+    return answered(Receipt(item=call.input.item, version=1))
+
+
 @api.get("/status", summary="Read", input=AnyQuery, answer=Receipt, sign_in="none", limit=None)
 def status(_call: Call[Nothing]) -> Answer:
     """Reads nothing."""
@@ -279,6 +285,21 @@ def test_an_id_is_one_however_it_is_written() -> None:
     assert [reply.status for reply in replies] == [200, 200]
     assert "Idempotency-Replayed" in replies[1].headers
     assert client.call("GET", "/orders/{order_id}", order_id=ID.upper()).status == 200
+
+
+def test_a_location_never_names_another_host() -> None:
+    """However many slashes the path began with."""
+    client, _, _, _ = build()
+    client.base_path = "//evil.example.test"
+    assert client.call("POST", "/orders", {"item": "x"}, key="k").headers["Location"] == "/evil.example.test/orders/1"
+
+
+@pytest.mark.parametrize("token", ["ü", "\ud800", "a.b.c\u2028"])
+def test_a_token_that_is_no_ascii_is_none(token: str) -> None:
+    """401, where a library would have failed to encode it."""
+    client, _, _, _ = build()
+    reply = client.call("POST", "/drafts", {"item": "x"}, key="k", headers={"Authorization": f"Bearer {token}"})
+    assert (reply.status, reply.problem) == (401, "unauthenticated")
 
 
 @pytest.mark.parametrize("base", ["/api", "/v2", "", "/members/api"])

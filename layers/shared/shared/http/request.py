@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from shared.errors import FieldError, Refusal
+from shared.http.body import well_formed
 from shared.http.caller import Caller, Verifier, caller_of
 from shared.ids import uuid7
 from shared.resilience.deadline import Deadline
@@ -72,7 +73,7 @@ class Request:
         if "authorization" not in self.headers:
             return None
         scheme, _, token = self.headers["authorization"].partition(" ")
-        if scheme.lower() != "bearer" or not token:
+        if scheme.lower() != "bearer" or not token or not token.isascii():
             raise Refusal("unauthenticated", headers={"WWW-Authenticate": "Bearer"})
         return caller_of(verify(token.strip()), client_id)
 
@@ -87,12 +88,13 @@ class Request:
         """The query's parameters. Raises Refusal("invalid-request") for one given more than once."""
         for name, values in self.query.items():
             if len(values) != 1:
-                raise Refusal("invalid-request", errors=(FieldError(name, "is given more than once"),))
+                raise Refusal("invalid-request", errors=(FieldError(well_formed(name), "is given more than once"),))
         return {name: values[0] for name, values in self.query.items()}
 
 
 def _base_path(context: Mapping[str, Any], resource: str) -> str:
-    path = str(context.get("path") or "").rstrip("/").split("/")
+    # Slashes that stand together are one: two at the beginning would name another host.
+    path = re.sub("/+", "/", str(context.get("path") or "")).rstrip("/").split("/")
     below = len(resource.split("/")) - 1
     if "+}" in resource or len(path) <= below:
         return "/" + str(context.get("stage") or DEFAULT_STAGE)
@@ -135,7 +137,10 @@ def _texts(event: Mapping[str, Any], name: str) -> dict[str, str]:
 def _query(event: Mapping[str, Any]) -> dict[str, list[str]]:
     several = _mapping(event, "multiValueQueryStringParameters")
     if several:
-        return {name: [str(value) for value in values or ("",)] for name, values in several.items()}
+        return {
+            name: [value if isinstance(value, str) else "" for value in values or ("",)]
+            for name, values in several.items()
+        }
     return {name: [value] for name, value in _texts(event, "queryStringParameters").items()}
 
 
