@@ -88,12 +88,19 @@ def _judge_calls(stage: Stage, refused_at: list[float], lasted_s: float) -> None
         "calls",
         f"in {lasted_s:.0f} s, of {2 * ROUNDS * CROWD} mails' jobs",
     )
+    due = lasted_s / open_s + 1
+    stage.most(
+        "Calls that reached the dead service: the threshold, those under way, and a probe each time it is due",
+        THRESHOLD + WORKERS + due,
+        len(refused_at),
+        "calls",
+    )
     stage.least("Calls until the circuit opened", THRESHOLD, opening, "calls")
     name = "Calls until the circuit opened: the threshold, and those under way"
     stage.most(name, THRESHOLD + WORKERS, opening, "calls")
     stage.most(
         "Probes of the dead service afterwards: one each time the circuit is due",
-        lasted_s / open_s + 1,
+        due,
         probes,
         "calls",
     )
