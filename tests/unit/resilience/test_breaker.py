@@ -154,6 +154,19 @@ def test_slow_calls_open_it(fleet: Fleet) -> None:
     assert (fleet.state, other.state, calls) == ("closed", "open", FAILURES)
 
 
+@pytest.mark.parametrize("successes", [60, 600, 6000])
+def test_slow_calls_open_it_whatever_was_quick_before(fleet: Fleet, successes: int) -> None:
+    """Slow ones and failing ones count together."""
+    environment = fleet.environment()
+    for _ in range(successes):
+        assert attempt(environment, fleet.dependency)
+        fleet.time.advance(60 / successes)
+    slow_for(fleet, EMAIL.slow_s)
+    assert [attempt(environment, fleet.dependency) for _ in range(3)] == [True] * 3
+    fleet.dependency.answer = down
+    assert [attempt(environment, fleet.dependency) for _ in range(3)] == [True, True, False]
+
+
 def test_failures_that_are_far_apart_do_not_open_it(fleet: Fleet) -> None:
     """A window's worth of time between them."""
     fleet.dependency.answer = down
@@ -357,11 +370,15 @@ def test_a_closed_circuit_goes_on_serving_without_its_store(fleet: Fleet) -> Non
     assert "circuit_store_unavailable" in fleet.named()
 
 
-def test_an_environment_on_its_own_still_stops_at_the_threshold(fleet: Fleet) -> None:
-    """For the open time; then it probes by itself, and goes by what it finds."""
+@pytest.mark.parametrize("successes", [0, 60, 600, 6000])
+def test_an_environment_on_its_own_still_stops_at_the_threshold(fleet: Fleet, successes: int) -> None:
+    """For the open time, whatever went well before; then it probes by itself, and goes by what it finds."""
     fleet.store.reachable = False
-    fleet.dependency.answer = down
     environment = fleet.environment()
+    for _ in range(successes):
+        assert attempt(environment, fleet.dependency)
+        fleet.time.advance(60 / successes)
+    fleet.dependency.answer = down
     assert sum(attempt(environment, fleet.dependency) for _ in range(20)) == FAILURES
     assert environment.wait_s() == 30.0
     for _ in range(3):
