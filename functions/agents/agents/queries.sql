@@ -95,12 +95,14 @@ SELECT require((
     FROM agents g WHERE g.id = %(id)s), 'stale-version')
 
 -- name: change_terms
--- The agent's tier and commission rate; a tier of null keeps the old one, a rate changes where it was given.
-UPDATE agents SET
-    tier = coalesce(%(tier)s, tier),
-    commission_rate = CASE WHEN %(rate_given)s THEN %(commission_rate)s::numeric ELSE commission_rate END,
-    version = version + 1, updated_at = now()
-WHERE id = %(id)s
+-- The agent's tier and commission rate; a tier of null keeps the old one, a rate changes where it was given. The same
+-- terms again change nothing.
+UPDATE agents g SET
+    tier = new.tier, commission_rate = new.commission_rate, version = g.version + 1, updated_at = now()
+FROM (SELECT coalesce(%(tier)s, tier) AS tier,
+             CASE WHEN %(rate_given)s THEN %(commission_rate)s::numeric ELSE commission_rate END AS commission_rate
+      FROM agents WHERE id = %(id)s) new
+WHERE g.id = %(id)s AND (g.tier, g.commission_rate) IS DISTINCT FROM (new.tier, new.commission_rate)
 
 -- name: require_active
 -- Clients and commissions are open to agents whose application was approved.

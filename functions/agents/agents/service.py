@@ -71,12 +71,15 @@ def _jobs_of(decision: Decision, agent_id: UUID, reason: str) -> list[Job]:
 def change_terms(
     tx: Transaction, agent_id: UUID, change: AgentChange, *, versions: list[int] | None, actor: Actor
 ) -> Pending[Row]:
-    """Change an agent's tier or commission rate. Refuses: not-found, stale-version."""
+    """Change an agent's tier or commission rate; the same terms again change nothing.
+
+    Refuses: not-found, stale-version.
+    """
     rate_given = "commission_rate" in change.model_fields_set
     tx.add(SQL["lock_agent"], id=agent_id)
     tx.add(SQL["require_version"], id=agent_id, versions=versions)
     tx.add(SQL["change_terms"], id=agent_id, rate_given=rate_given, **change.model_dump())
-    record(tx, actor, "agent.terms_changed", agent_id, **change.model_dump(exclude_unset=True))
+    record(tx, actor, "agent.terms_changed", agent_id, if_written="agents", **change.model_dump(exclude_unset=True))
     return tx.answer(SQL["agent_after"], id=agent_id)
 
 

@@ -117,9 +117,9 @@ SELECT require(EXISTS (
     AND a.role IN ('staff', 'admin')), 'assignee-unknown')
 
 -- name: assign
--- Who has the claim from now; the caller where no id is named.
+-- Who has the claim from now, the caller where no id is named; who has it already changes nothing.
 UPDATE claims SET assignee_id = coalesce(%(staff_id)s::uuid, account_of(%(sub)s)), version = version + 1, updated_at = now()
-WHERE id = %(id)s
+WHERE id = %(id)s AND assignee_id IS DISTINCT FROM coalesce(%(staff_id)s::uuid, account_of(%(sub)s))
 
 -- name: require_open
 -- Evidence belongs to a case that somebody works on.

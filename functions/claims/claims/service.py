@@ -83,13 +83,16 @@ def move(
 def assign(
     tx: Transaction, claim_id: UUID, staff_id: UUID | None, viewer: Viewer, *, versions: list[int] | None, actor: Actor
 ) -> Pending[Row]:
-    """Give a claim to a staff member, the viewer where none is named. Refuses: not-found, stale-version, …"""
+    """Give a claim to a staff member, the viewer where none is named; who has it already changes nothing.
+
+    Refuses: not-found, stale-version, assignee-unknown.
+    """
     tx.add(SQL["take_assignee"], staff_id=staff_id, sub=viewer.sub)
     tx.add(SQL["lock_claim"], id=claim_id, sub=viewer.sub, staff=viewer.staff)
     tx.add(SQL["require_version"], id=claim_id, versions=versions)
     tx.add(SQL["require_staff_member"], staff_id=staff_id, sub=viewer.sub)
     tx.add(SQL["assign"], id=claim_id, staff_id=staff_id, sub=viewer.sub)
-    record(tx, actor, "claim.assigned", claim_id, staff_id=staff_id or "self")
+    record(tx, actor, "claim.assigned", claim_id, if_written="claims", staff_id=staff_id or "self")
     return _claim(tx, claim_id, viewer)
 
 

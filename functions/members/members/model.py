@@ -61,12 +61,12 @@ class AgentRef(View):
 
 
 class Membership(View):
-    """The membership; `price` is the one at sign-up."""
+    """The membership, as it is on the day of the call; `price` is the one at sign-up."""
 
     plan: Plan
     state: MembershipState
-    starts_on: date
-    ends_on: date
+    starts_on: date = Field(description="First day of the uninterrupted membership")
+    ends_on: date = Field(description="Last day that is paid for, included; a pause that is under way will move it")
     price: str
     currency: str
     cancel_at_period_end: bool

@@ -183,6 +183,15 @@ def test_an_admin_changes_tier_and_rate(blank: Blank, client: Client) -> None:
     assert audited[1] == {"action": "agent.terms_changed", "actor": ADMIN["sub"], "facts": {"commission_rate": "0.25"}}
 
 
+def test_the_same_terms_again_change_nothing(blank: Blank, client: Client) -> None:
+    """No version and no audit entry, however the rate is written."""
+    agent_id, _ = agent(blank, rate="0.25")
+    for terms in ({"commission_rate": "0.25"}, {"commission_rate": "0.2500"}, {"tier": "standard"}):
+        reply = change(client, agent_id, 1, **terms)
+        assert (reply.status, reply.json["version"]) == (200, 1)
+    assert blank.rows("SELECT FROM audit WHERE subject_id = %s", agent_id) == []
+
+
 @pytest.mark.parametrize(
     ("terms", "pointers"),
     [

@@ -200,6 +200,17 @@ def test_a_claim_is_assigned_to_staff_on_the_version_that_was_read(cases: Cases)
     assert [entry["facts"]["staff_id"] for entry in entries] == ["self", id_of(admin)]
 
 
+def test_assigning_to_who_has_it_changes_nothing(cases: Cases) -> None:
+    """By `me` or by id, with a key of its own: no version, no audit entry."""
+    claim_id, staff = cases.claim(cases.member()), cases.staff()
+    assert assign(cases, staff, claim_id, "me")[0] == 200
+    before = (cases.row(claim_id), cases.written(claim_id))
+    for who in ("me", id_of(staff)):
+        status, assignee = assign(cases, staff, claim_id, who, version=2)
+        assert (status, assignee["id"]) == (200, id_of(staff))
+    assert (cases.row(claim_id), cases.written(claim_id)) == before
+
+
 def test_a_claim_is_assigned_to_nobody_else(cases: Cases) -> None:
     """Not to a member, an agent, an id that is none, or a token without an account."""
     member, (agent_id, _) = cases.member(), agent(cases.blank)
