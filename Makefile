@@ -136,7 +136,7 @@ PINNED := layers/shared/requirements $(addprefix requirements/,dev local emulato
 requirements:
 	@$(PYTHON) -m local.bootstrap uv
 	@for file in $(PINNED); do echo "$$file.txt"; .venvs/uv/bin/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 \
-		--generate-hashes --no-header $(UPGRADE) --output-file $$file.txt $$file.in || exit 1; done
+		--generate-hashes --no-header --excludes requirements/excludes.txt $(UPGRADE) --output-file $$file.txt $$file.in || exit 1; done
 
 # ---- AWS SAM: not part of `make test` (its environment takes a minute to install); docs/deploy.md -------------------
 sam-lint: sam-environment

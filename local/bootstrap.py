@@ -110,7 +110,7 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-PIP = ["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
+PIP = ["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--no-deps", "--progress-bar", "off"]
 
 
 def count(requirements: Path) -> int:

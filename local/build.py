@@ -44,8 +44,18 @@ def install(root: Path, python: str, layer: Path) -> None:
     draft = layer.with_name("layer.draft")
     shutil.rmtree(draft, ignore_errors=True)
     requirements = str(root / "layers/shared/requirements.txt")
-    pip = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--quiet", "--no-compile"]
-    command = [*pip, "--require-hashes", "-r", requirements, "--target", str(draft / "python")]
+    pip = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--disable-pip-version-check",
+        "--no-input",
+        "--quiet",
+        "--no-compile",
+        "--no-deps",
+    ]
+    command = [*pip, "--no-deps", "--require-hashes", "-r", requirements, "--target", str(draft / "python")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise BuildFailed("the layer's packages could not be installed:\n" + done.stderr[-2000:])

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
+from shared.http.api import SECURITY_HEADERS
 from shared.http.problems import CATALOGUE, MEDIA_TYPE, URN
 from tests.template.translation import Json, translated
 
@@ -153,6 +154,9 @@ def test_what_the_gateway_says_by_itself_is_a_problem_like_ours(kind: str) -> No
     assert headers["gatewayresponse.header.Content-Type"] == f"'{MEDIA_TYPE}'"
     assert headers["gatewayresponse.header.X-Request-Id"] == "context.extendedRequestId"
     assert headers["gatewayresponse.header.Access-Control-Allow-Origin"] == {"Fn::Sub": "'${AllowedOrigins}'"}
+    assert {name: headers[f"gatewayresponse.header.{name}"] for name in SECURITY_HEADERS} == {
+        name: f"'{value}'" for name, value in SECURITY_HEADERS.items()
+    }
     if name in OF_THE_GATEWAY_ALONE:
         assert problem["status"] == OF_THE_GATEWAY_ALONE[name]
     else:

@@ -1,8 +1,13 @@
 """The pages' function: all that has no other function, apart from the health check."""
 
+import base64
+import hashlib
+import re
+
 import pytest
 
 from health import app, pages
+from shared.http.api import SECURITY_HEADERS
 from shared.settings import Settings
 from tests.fakes.state import InMemoryStateStore
 from tests.harness import Client, wired
@@ -19,6 +24,7 @@ def test_an_address_that_does_not_exist_is_404(client: Client) -> None:
     replies = [client.call(method, "/{proxy+}", proxy="wp-login.php") for method in ("GET", "POST", "DELETE")]
 
     assert {(reply.status, reply.problem) for reply in replies} == {(404, "not-found")}
+    assert all(reply.headers.items() >= SECURITY_HEADERS.items() for reply in replies)
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/deep"])
@@ -35,3 +41,39 @@ def test_the_description_and_its_page_are_served_here(client: Client) -> None:
     assert client.call("GET", "/openapi.json").json["openapi"] == "3.1.0"
     assert client.call("GET", "/docs").headers["Content-Type"] == "text/html; charset=utf-8"
     assert {resource for _, resource in app.api.operations} == {"/health", "/health/deep"}
+
+
+def test_the_page_runs_only_what_it_was_built_with(client: Client) -> None:
+    """Each inline script and style has its hash in the policy; nothing else runs, frames the page or is asked."""
+    reply = client.call("GET", "/docs")
+    policy = dict(part.split(" ", 1) for part in reply.headers["Content-Security-Policy"].split("; "))
+    inline = {
+        kind: {hash_source(text) for text in re.findall(rf"<{tag}>(.*?)</{tag}>", reply.body, re.S)}
+        for kind, tag in (("script-src", "script"), ("style-src", "style"))
+    }
+
+    assert {kind: set(policy[kind].split()) for kind in inline} == inline
+    assert [len(found) for found in inline.values()] == [2, 1]
+    assert (policy["default-src"], policy["frame-ancestors"], policy["connect-src"]) == ("'none'", "'none'", "'self'")
+    assert "unsafe" not in reply.headers["Content-Security-Policy"]
+
+
+def hash_source(text: str) -> str:
+    """What the policy has to say of an inline element."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def test_the_page_keeps_no_token(client: Client) -> None:
+    """A token that a page leaves in the browser's storage is there for every script that ever runs on this origin."""
+    page = client.call("GET", "/docs").body
+
+    assert "persistAuthorization: false" in page
+    assert "persistAuthorization: true" not in page
+
+
+def test_the_page_has_a_current_sanitiser(client: Client) -> None:
+    """Swagger UI carries a DOMPurify of its own: not older than the one that was current in October 2026."""
+    page = client.call("GET", "/docs").body
+    [version] = set(re.findall(r'\.version="(3\.[0-9]+\.[0-9]+)",[^;]{0,40}removed=\[\]', page))
+
+    assert tuple(map(int, version.split("."))) >= (3, 4, 13)
