@@ -165,3 +165,17 @@ def test_an_agents_token_registers_members_and_a_members_does_not(people: People
     assert member_client.post("/members", json=person(), headers=keyed()).status_code == 403
     forged = agent_client.headers["Authorization"][:-8] + "AAAAAAAA"
     assert agent_client.post("/members", json=person(), headers=keyed(Authorization=forged)).status_code == 401
+
+
+def test_head_is_answered_as_get_on_protected_paths_too(cloud: Cloud, people: People) -> None:
+    """The gateway verifies a GET's token, and lets a HEAD through by the route for other methods."""
+    staff = people.another_staff()
+    own = {"date", "content-length", "content-encoding", "x-request-id", "ratelimit", "x-amzn-requestid"}
+    own.add("x-amzn-trace-id")
+    for path in ("/members", "/agents", "/claims"):
+        get, head = staff.get(path), staff.head(path)
+        assert (get.status_code, head.status_code, head.content) == (200, 200, b"")
+        told, expected = ({k: v for k, v in reply.headers.items() if k not in own} for reply in (head, get))
+        assert told == expected
+        assert cloud.client().head(path).status_code == 401
+        assert cloud.client(token="x").head(path).status_code == 401

@@ -151,4 +151,6 @@ def test_nobody_signs_themselves_up() -> None:
     assert pool["AdminCreateUserConfig"] == {"AllowAdminCreateUserOnly": True}
     assert client["PreventUserExistenceErrors"] == "ENABLED"
     assert "ALLOW_USER_PASSWORD_AUTH" not in client["ExplicitAuthFlows"]
+    assert client["WriteAttributes"] == ["locale"]  # not their address, whatever their token may ask of Cognito
+    assert pool["UserAttributeUpdateSettings"] == {"AttributesRequireVerificationBeforeUpdate": ["email"]}
     assert {group["GroupName"] for group in groups} == {"member", "agent", "staff", "admin"}
