@@ -28,6 +28,8 @@ ADMIN = claims_of("admin-1", "admin")
 class LambdaContext:
     """What handlers read of Lambda's context."""
 
+    aws_request_id = "invocation-1"
+
     def __init__(self, seconds: float = 10.0) -> None:
         self._milliseconds = int(seconds * 1000)
 

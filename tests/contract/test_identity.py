@@ -9,7 +9,7 @@ import pytest
 
 from shared.aws import clients
 from shared.aws.failures import OperatorNeeded, Refused, Unavailable
-from shared.aws.identity import CognitoIdentities, Identities
+from shared.aws.identity import CognitoIdentities, ManagedIdentities
 from tests.contract.emulated import aws_at
 from tests.fakes.identities import FakeIdentities, Person
 from tests.services import Emulator, free_port
@@ -22,9 +22,10 @@ PASSWORD = "Correct-Horse-9-Battery"
 class Subject:
     """Identities to hold to the contract, and ways to meddle with them."""
 
-    identities: Identities
+    identities: ManagedIdentities
     status: Callable[[], str]
     groups: Callable[[], set[str]]
+    enabled: Callable[[], bool]
     half_made: Callable[[], object]
     sign_up_alone: Callable[[], object]
     set_password: Callable[[], object]
@@ -37,6 +38,7 @@ def _fake() -> Subject:
         fake,
         status=lambda: fake.people[EMAIL].status,
         groups=lambda: fake.people[EMAIL].groups,
+        enabled=lambda: fake.people[EMAIL].enabled,
         half_made=lambda: fake.people.setdefault(EMAIL, Person()),
         sign_up_alone=lambda: fake.people.setdefault(EMAIL, Person(status="UNCONFIRMED")),
         set_password=lambda: setattr(fake.people[EMAIL], "password", PASSWORD),
@@ -101,6 +103,7 @@ def _real() -> Subject:
         CognitoIdentities(pool.client, pool.id),
         status=lambda: str(pool.user()["UserStatus"]),
         groups=pool.groups,
+        enabled=lambda: bool(pool.user()["Enabled"]),
         half_made=pool.half_made,
         sign_up_alone=pool.sign_up_alone,
         set_password=pool.set_password,
@@ -174,6 +177,35 @@ def test_an_identity_that_does_not_exist_gets_no_group(subject: Subject) -> None
     """Deleted since it was found."""
     with pytest.raises(Refused):
         subject.identities.add_to_group(str(uuid4()), "member")
+
+
+def test_ending_access_takes_groups_and_lets_nobody_sign_in(subject: Subject) -> None:
+    """Safe to repeat; whoever comes back signs in as before."""
+    sub = subject.identities.find_or_create(EMAIL)
+    subject.identities.add_to_group(sub, "staff")
+    subject.identities.add_to_group(sub, "member")
+    for _ in range(2):
+        subject.identities.end_access(sub, ("staff", "admin"))
+    assert (subject.groups(), subject.enabled()) == ({"member"}, False)
+    subject.identities.enable(sub)
+    subject.identities.enable(sub)
+    assert subject.enabled()
+
+
+def test_a_deleted_identity_is_gone_and_its_address_another_ones(subject: Subject) -> None:
+    """Safe to repeat; and to end what is gone."""
+    sub = subject.identities.find_or_create(EMAIL)
+    for _ in range(2):
+        subject.identities.delete(sub)
+    subject.identities.end_access(sub, ("staff", "admin"))
+    assert subject.identities.find(EMAIL) is None
+    assert subject.identities.find_or_create(EMAIL) != sub
+
+
+def test_an_identity_that_does_not_exist_is_not_enabled(subject: Subject) -> None:
+    """Nobody could sign in as it."""
+    with pytest.raises(Refused):
+        subject.identities.enable(str(uuid4()))
 
 
 def test_a_pool_out_of_reach_is_a_failure_that_may_be_tried_again() -> None:

@@ -1,5 +1,6 @@
 """Identities in memory."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -16,6 +17,8 @@ class Person:
     status: str = "FORCE_CHANGE_PASSWORD"
     password: str | None = None
     groups: set[str] = field(default_factory=set)
+    enabled: bool = True
+    signed_out: int = 0
 
 
 class FakeIdentities:
@@ -45,6 +48,23 @@ class FakeIdentities:
         if group not in GROUPS:
             raise OperatorNeeded("ResourceNotFoundException")
         self._by_sub(sub).groups.add(group)
+
+    def enable(self, sub: str) -> None:
+        self._by_sub(sub).enabled = True
+
+    def end_access(self, sub: str, groups: Sequence[str]) -> None:
+        if self.fails:
+            raise self.fails.pop(0)
+        for person in self.people.values():
+            if person.sub == sub:
+                person.groups -= set(groups)
+                person.enabled = False
+                person.signed_out += 1
+
+    def delete(self, sub: str) -> None:
+        if self.fails:
+            raise self.fails.pop(0)
+        self.people = {email: person for email, person in self.people.items() if person.sub != sub}
 
     def _by_sub(self, sub: str) -> Person:
         for person in self.people.values():

@@ -9,10 +9,11 @@ from uuid import UUID
 
 from agents.app import api as agents_api
 from claims.app import api as claims_api
+from jobs.addresses import FreeAddress, free_address
 from jobs.app import api as jobs_api
 from jobs.housekeeping import Housekeeper
 from jobs.relay import relay_once
-from jobs.staff import CreateStaff, create_staff
+from jobs.staff import CreateStaff, RemoveStaff, Tools, create_staff, remove_staff
 from jobs.work import Office, Worker
 from members.app import api as members_api
 from shared.clock import utc_now
@@ -201,7 +202,21 @@ def _create_staff(stage: Stage) -> object:
     new = CreateStaff(
         command="create-staff", email=stage.scene.email, full_name="Drita Berisha", role="staff", language="sq"
     )
-    return create_staff(new, database=stage.database, identities=stage.scene.identities, deadline=soon(60))
+    return create_staff(new, _tools(stage))
+
+
+def _tools(stage: Stage) -> Tools:
+    return Tools(stage.database, stage.scene.identities, soon(60), "invocation-1")
+
+
+def _remove_staff(stage: Stage) -> object:
+    gone = RemoveStaff(command="remove-staff", email=f"{stage.scene.colleague}@example.test")
+    return remove_staff(gone, _tools(stage))
+
+
+def _free_address(stage: Stage) -> object:
+    asked = FreeAddress(command="free-address", email=f"{stage.scene.newcomer}@example.test")
+    return free_address(asked, _tools(stage))
 
 
 def chores() -> Iterator[str]:
@@ -248,6 +263,8 @@ ACTS: dict[str, Act] = {
     "worker, a mail that waits": lambda s: _worker(s, mail=_Open()).work(s.scene.mail_job, soon(60)),
     "worker, an identity": lambda s: _worker(s).work(s.scene.identity_job, soon(60)),
     "create-staff": _create_staff,
+    "remove-staff": _remove_staff,
+    "free-address": _free_address,
 }
 
 

@@ -116,7 +116,7 @@ def _people(scene: Scene, insert: Insert, order: random.Random) -> None:
         role, sub = roles.get(person, "member"), None if person == scene.newcomer else f"sub-{person}"
         insert(
             "accounts", id=person, role=role, identity_sub=sub, email=f"{person}@example.test", full_name="Besa Hoxha",
-            phone="+38344123456", language="sq", proven_at="2026-01-01",
+            phone="+38344123456", language="sq", proven_at=None if person == scene.newcomer else "2026-01-01",
         )  # fmt: skip
     insert("agents", id=scene.agent, state="active", city="Prizren", referral_code=scene.code)
     insert("agents", id=scene.applicant, state="pending", city="Prizren", referral_code="ARTA-0001")

@@ -22,6 +22,10 @@ ROOM = CONNECT | STATE | NUDGE
 IDENTITIES = {
     f"cognito-idp:Admin{name} UserPool" for name in ("CreateUser", "AddUserToGroup", "GetUser", "SetUserPassword")
 }
+ENDING = {
+    f"cognito-idp:Admin{name} UserPool"
+    for name in ("EnableUser", "DisableUser", "UserGlobalSignOut", "RemoveUserFromGroup", "DeleteUser")
+}
 PRIORITIES = ("QueueHigh", "QueueNormal", "QueueLow")
 DEAD_LETTERS = ("DeadLetterHigh", "DeadLetterNormal", "DeadLetterLow")
 
@@ -53,7 +57,7 @@ MAY = {
     | {"ses:SendEmail identity/MailSender", "ses:SendEmail identity/Domain"}
     | IDENTITIES,
     "Housekeeping": CONNECT | CIRCUITS | NUDGE | {"s3:DeleteObject EvidenceBucket/*"},
-    "Admin": {"rds-db:connect DatabaseOwner"} | CIRCUITS | IDENTITIES,
+    "Admin": {"rds-db:connect DatabaseOwner"} | CIRCUITS | IDENTITIES | ENDING,
 }
 
 

@@ -2,6 +2,8 @@
 
     {"command": "migrate"}
     {"command": "create-staff", "email": …, "full_name": …, "role": "staff"|"admin", "language": "sq"|"en"|"mk"|"sr"}
+    {"command": "remove-staff", "email": …}
+    {"command": "free-address", "email": …}
     {"command": "circuits"}
     {"command": "force-circuit", "name": "email"|"identity"|"storage", "state": "open"|"closed"|"auto"}
 
@@ -15,8 +17,9 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from jobs import circuits
+from jobs.addresses import FreeAddress, free_address
 from jobs.guard import CommandError, guarded
-from jobs.staff import CreateStaff, create_staff
+from jobs.staff import CreateStaff, RemoveStaff, Tools, create_staff, remove_staff
 from shared.aws.clients import cognito
 from shared.aws.identity import CognitoIdentities
 from shared.clock import epoch_micros, monotonic
@@ -50,12 +53,15 @@ class ForceCircuit(Input):
     state: Literal["open", "closed", "auto"]
 
 
-Command = Migrate | CreateStaff | ShowCircuits | ForceCircuit
+AboutPeople = CreateStaff | RemoveStaff | FreeAddress
+Command = Migrate | AboutPeople | ShowCircuits | ForceCircuit
 
 
 _COMMANDS: dict[str, TypeAdapter[Any]] = {
     "migrate": TypeAdapter(Migrate),
     "create-staff": TypeAdapter(CreateStaff),
+    "remove-staff": TypeAdapter(RemoveStaff),
+    "free-address": TypeAdapter(FreeAddress),
     "circuits": TypeAdapter(ShowCircuits),
     "force-circuit": TypeAdapter(ForceCircuit),
 }
@@ -85,14 +91,24 @@ def _move_circuits(command: ShowCircuits | ForceCircuit) -> dict[str, Any]:
         raise CommandError(f"the state table did not answer, repeat the command: {error.code}") from None
 
 
-def _run(command: Command, deadline: Deadline) -> dict[str, Any]:
+def _run_about_people(command: AboutPeople, tools: Tools) -> dict[str, Any]:
+    match command:
+        case CreateStaff():
+            return create_staff(command, tools)
+        case RemoveStaff():
+            return remove_staff(command, tools)
+        case FreeAddress():
+            return free_address(command, tools)
+
+
+def _run(command: Command, deadline: Deadline, request_id: str) -> dict[str, Any]:
     parts = wiring()
     if isinstance(command, ShowCircuits | ForceCircuit):
         return _move_circuits(command)
     if isinstance(command, Migrate):
         return {"applied": parts.migrate(Path(os.environ.get("MIGRATIONS_DIR") or MIGRATIONS_DIR))}
     identities = CognitoIdentities(cognito(), parts.settings.user_pool_id)
-    return create_staff(command, database=parts.database, identities=identities, deadline=deadline)
+    return _run_about_people(command, Tools(parts.database, identities, deadline, request_id))
 
 
 @guarded
@@ -100,6 +116,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Lambda's entry point."""
     command = read_command(event)
     deadline = Deadline.after(context.get_remaining_time_in_millis() / 1000, monotonic)
-    answer = _run(command, deadline)
+    answer = _run(command, deadline, context.aws_request_id)
     logger.info("command", extra={"command": command.command})
     return answer

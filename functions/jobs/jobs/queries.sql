@@ -54,7 +54,8 @@ WHERE id = %(id)s AND state IN ('pending', 'queued') AND available_at <= now()
 
 -- name: job_with_facts
 -- The job, who it is for, and what there is to say about its subject: an agent, a member or a claim.
-SELECT o.id, o.kind, o.priority, o.state, o.attempts, o.leased_until, o.payload, r.email, r.language,
+SELECT o.id, o.kind, o.priority, o.state, o.attempts, o.leased_until, o.payload, r.language,
+       CASE WHEN r.email !~ '@address[.]invalid$' THEN r.email END AS email,
        jsonb_build_object(
            'full_name', r.full_name, 'email', r.email, 'referral_code', g.referral_code,
            'member_number', m.number, 'plan', s.plan, 'price', s.price::text,

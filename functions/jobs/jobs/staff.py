@@ -1,17 +1,20 @@
 """The operators' commands about people who work here.
 
 A sign-in is linked to its account first and gets its group last, since the group is what grants something: an address
-that leads to somebody else's sign-in or account is refused with its reason, and nothing was granted.
+that leads to somebody else's sign-in or account is refused with its reason, and nothing was granted. A role is taken
+from the account first: every call asks it, so access ends before Cognito is even told.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from jobs.guard import CommandError
-from shared.aws.identity import Identities
+from shared.aws.identity import ManagedIdentities
 from shared.errors import Refusal
 from shared.ids import uuid7
+from shared.outbox import Actor, record
 from shared.postgres import Database, Pending, Row, Transaction
 from shared.resilience.deadline import Deadline
 from shared.sql import load_queries
@@ -19,15 +22,21 @@ from shared.text import Email, Input, Language, PersonName
 
 SQL = load_queries("jobs", "staff.sql")
 
+ROLES = ("staff", "admin")
+FORMER = "former"
+OPERATOR = "operator"
+
 REASONS = {
     "account-of-another-role": "the address belongs to an account of another role",
     "identity-taken": "the sign-in with this address belongs to another account",
     "identity-not-linked": "the account has another sign-in",
+    "account-of-staff": "the address belongs to somebody who works here: remove-staff comes first",
+    "address-proven": "the address is proven: its owner has signed in",
 }
 
 
 class CreateStaff(Input):
-    """Let a person work here."""
+    """Let a person work here, or work here again."""
 
     command: Literal["create-staff"]
     email: Email
@@ -36,35 +45,91 @@ class CreateStaff(Input):
     language: Language
 
 
-def create_staff(new: CreateStaff, *, database: Database, identities: Identities, deadline: Deadline) -> dict[str, Any]:
-    """Make sure that the person has an account and can sign in.
+class RemoveStaff(Input):
+    """Let a person work here no more."""
+
+    command: Literal["remove-staff"]
+    email: Email
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What the commands about people work with; `request_id` is the invocation's, for the audit."""
+
+    database: Database
+    identities: ManagedIdentities
+    deadline: Deadline
+    request_id: str
+
+    @property
+    def actor(self) -> Actor:
+        """Who acts, for the audit."""
+        return Actor(OPERATOR, self.request_id)
+
+
+def create_staff(new: CreateStaff, tools: Tools) -> dict[str, Any]:
+    """Make sure that the person has an account of that role and can sign in.
 
     Raises CommandError for an address that is another role's or leads to another account's sign-in.
     """
-    with _reasons_given():
-        database.run(lambda tx: _require_free_address(tx, new), deadline)
-        sub = identities.find_or_create(new.email)
-        account = database.run(lambda tx: _write_account(tx, new, sub), deadline).value
-    identities.add_to_group(sub, new.role)
+    with reasons_given():
+        known = tools.database.run(lambda tx: _find_account(tx, new), tools.deadline).value
+        sub = tools.identities.find_or_create(new.email)
+        account = tools.database.run(lambda tx: _write_account(tx, new, sub, known, tools.actor), tools.deadline).value
+    tools.identities.enable(sub)
+    tools.identities.add_to_group(sub, new.role)
     return {"account_id": account["id"], "sub": sub}
 
 
-def _require_free_address(tx: Transaction, new: CreateStaff) -> Pending[None]:
+def remove_staff(gone: RemoveStaff, tools: Tools) -> dict[str, Any]:
+    """Take the person's role, groups and sessions, and tell how many open claims are still assigned to them.
+
+    Raises CommandError where nobody with that address works here, or has worked.
+    """
+    account = tools.database.run(lambda tx: _end_role(tx, gone, tools.actor), tools.deadline).value
+    if account is None:
+        raise CommandError("nobody with this address works here")
+    sub = account["identity_sub"] or unlinked_identity(gone.email, tools)
+    if sub is not None:
+        tools.identities.end_access(sub, ROLES)
+    return {"account_id": str(account["id"]), "sub": sub, "open_claims": account["open_claims"]}
+
+
+def unlinked_identity(email: str, tools: Tools) -> str | None:
+    """Return the identity that signs in with an address, if it is no account's."""
+    sub = tools.identities.find(email)
+    if sub is None:
+        return None
+    holder = tools.database.run(lambda tx: tx.one(SQL["identity_holder"], sub=sub), tools.deadline).value
+    return sub if holder is None else None
+
+
+def _find_account(tx: Transaction, new: CreateStaff) -> Pending[Row | None]:
     tx.add(SQL["require_free_address"], email=new.email, role=new.role)
-    return Pending(lambda: None)
+    return tx.one(SQL["account_of_address"], email=new.email)
 
 
-def _write_account(tx: Transaction, new: CreateStaff, sub: str) -> Pending[Row]:
+def _write_account(tx: Transaction, new: CreateStaff, sub: str, known: Row | None, actor: Actor) -> Pending[Row]:
     facts = new.model_dump(exclude={"command"})
-    tx.add(SQL["insert_staff"], id=uuid7(), **facts)
+    account_id = known["id"] if known else uuid7()
+    tx.add(SQL["insert_staff"], id=account_id, **facts)
+    tx.add(SQL["reinstate_staff"], email=new.email, role=new.role, sub=sub)
     tx.add(SQL["link_staff"], email=new.email, role=new.role, sub=sub)
     tx.add(SQL["require_free_address"], email=new.email, role=new.role)
     tx.add(SQL["require_linked_staff"], email=new.email, sub=sub)
+    if known is None or known["role"] == FORMER:
+        record(tx, actor, "staff.created", account_id, role=new.role)
     return tx.answer(SQL["staff_account"], email=new.email)
 
 
+def _end_role(tx: Transaction, gone: RemoveStaff, actor: Actor) -> Pending[Row | None]:
+    tx.add(SQL["end_role"], email=gone.email, audit_id=uuid7(), actor=actor.sub, request_id=actor.request_id)
+    return tx.one(SQL["former_account"], email=gone.email)
+
+
 @contextmanager
-def _reasons_given() -> Iterator[None]:
+def reasons_given() -> Iterator[None]:
+    """Raise CommandError with its words for a refusal that has any here."""
     try:
         yield
     except Refusal as refusal:

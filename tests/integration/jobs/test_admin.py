@@ -7,111 +7,31 @@ from typing import Any
 import pytest
 
 from jobs import admin
-from jobs.admin import read_command
 from jobs.guard import CommandError, JobsError
-from jobs.staff import CreateStaff, create_staff
-from shared.aws.failures import Unavailable
 from shared.clock import epoch_micros
-from shared.postgres import Database
 from shared.resilience.circuit import LeakyBucket, Snapshot, counted, opened
 from shared.resilience.gcra import SECOND
 from shared.settings import Settings
 from shared.wiring import wiring
-from tests.databases import MIGRATIONS, Blank, Postgres, soon
+from tests.databases import MIGRATIONS, Postgres
 from tests.fakes.circuits import InMemoryCircuits
-from tests.fakes.identities import FakeIdentities
 from tests.harness import LambdaContext
-from tests.integration.jobs.records import Records
 
 NEW = {"command": "create-staff", "email": "Ana@Example.test", "full_name": "Ana", "role": "staff", "language": "mk"}
-
-
-@pytest.fixture(autouse=True)
-def nobody(blank: Blank) -> None:
-    """Nobody works here yet."""
-    blank.rows("DELETE FROM accounts")
-
-
-@pytest.fixture
-def identities() -> FakeIdentities:
-    """The pool."""
-    return FakeIdentities()
-
-
-def create(database: Database, identities: FakeIdentities, **changes: Any) -> dict[str, Any]:
-    """Run the command."""
-    command = read_command(NEW | changes)
-    assert isinstance(command, CreateStaff)
-    return create_staff(command, database=database, identities=identities, deadline=soon())
-
-
-def test_a_member_of_staff_has_an_account_and_can_sign_in(
-    database: Database, identities: FakeIdentities, blank: Blank
-) -> None:
-    """The address in lower case, as everywhere."""
-    made = create(database, identities)
-    [account] = blank.rows("SELECT id::text AS account_id, identity_sub AS sub, role, email, language FROM accounts")
-    assert account == {**made, "role": "staff", "email": "ana@example.test", "language": "mk"}
-    assert identities.people["ana@example.test"].groups == {"staff"}
-
-
-def test_repeating_the_command_changes_nothing(database: Database, identities: FakeIdentities, blank: Blank) -> None:
-    """Also after a failure halfway."""
-    identities.fails = [Unavailable("TooManyRequestsException")]
-    with pytest.raises(Unavailable):
-        create(database, identities)
-    first = create(database, identities)
-    assert create(database, identities) == first
-    assert blank.count("accounts") == 1
-
-
-@pytest.mark.parametrize("role", ["member", "agent", "admin"])
-def test_an_address_of_another_role_is_refused(
-    database: Database, identities: FakeIdentities, records: Records, role: str
-) -> None:
-    """Nobody gets into the staff, or becomes an admin, by an account they have already."""
-    records.account(role, email="ana@example.test")
-    with pytest.raises(CommandError, match="another role"):
-        create(database, identities)
-    assert not identities.people
-
-
-@pytest.mark.parametrize("role", ["member", "agent", "staff"])
-def test_an_address_that_leads_to_another_accounts_sign_in_is_refused_and_nothing_is_granted(
-    database: Database, identities: FakeIdentities, records: Records, blank: Blank, role: str
-) -> None:
-    """A member who moved the address of their sign-in is not made an admin by who believes the address."""
-    account = records.account(role, email="besa@example.test")
-    sub = identities.find_or_create("ana@example.test")
-    blank.rows("UPDATE accounts SET identity_sub = %s WHERE id = %s", sub, account)
-    with pytest.raises(CommandError, match="belongs to another account"):
-        create(database, identities, role="admin")
-    assert identities.people["ana@example.test"].groups == set()
-    assert blank.count("accounts") == 1
-
-
-def test_an_account_keeps_the_sign_in_that_it_has(
-    database: Database, identities: FakeIdentities, records: Records, blank: Blank
-) -> None:
-    """A second one that has come by the address since is not let in beside it."""
-    account = records.account("staff", email="ana@example.test")
-    blank.rows("UPDATE accounts SET identity_sub = 'first' WHERE id = %s", account)
-    with pytest.raises(CommandError, match="has another sign-in"):
-        create(database, identities)
-    assert identities.people["ana@example.test"].groups == set()
-    assert blank.rows("SELECT identity_sub FROM accounts") == [{"identity_sub": "first"}]
 
 
 @pytest.mark.parametrize(
     ("event", "words"),
     [
-        ({}, "unknown command; there are: migrate, create-staff, circuits, force-circuit"),
+        ({}, "unknown command; there are: migrate, create-staff, remove-staff, free-address, circuits, force-circuit"),
         ({"command": "drop"}, "unknown command"),
         ({"command": ["migrate"]}, "unknown command"),
         ({"command": "migrate", "force": True}, "force"),
         ({k: v for k, v in NEW.items() if k != "language"}, "language"),
         (NEW | {"role": "member"}, "role"),
         (NEW | {"email": "ana"}, "email"),
+        ({"command": "remove-staff"}, "email"),
+        ({"command": "free-address", "email": "ana"}, "email"),
         ({"command": "force-circuit", "name": "email"}, "state"),
         ({"command": "force-circuit", "name": "database", "state": "open"}, "name"),
         ({"command": "force-circuit", "name": "email", "state": "half_open"}, "state"),

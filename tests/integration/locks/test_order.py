@@ -101,6 +101,6 @@ def test_every_statement_that_takes_a_row_is_run_by_one_of_them(blank: Blank) ->
         stage = staged(blank, database=Surrounded(blank.database(), lambda tx: Noting(tx, run)))
         assert did(act(stage))
     files = [load_queries(room) for room in ROOMS] + [load_queries("shared.outbox", "outbox.sql")]
-    files.append(load_queries("jobs", "staff.sql"))
+    files += [load_queries("jobs", "staff.sql"), load_queries("jobs", "addresses.sql")]
     sections = {name: query for file in files for name, query in file.items() if LOCKING.search(query)}
     assert {name for name, query in sections.items() if query not in run} == set()

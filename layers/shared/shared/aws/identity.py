@@ -1,6 +1,8 @@
 """Cognito: the identities people sign in with."""
 
 import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from botocore.exceptions import ClientError
@@ -8,8 +10,6 @@ from botocore.exceptions import ClientError
 from shared.aws.failures import AWS_ERRORS, Refused, Unavailable, error_code, failure_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
     from mypy_boto3_cognito_idp.type_defs import AttributeTypeTypeDef
 
@@ -54,6 +54,25 @@ class Identities(Protocol):
         ...
 
 
+class ManagedIdentities(Identities, Protocol):
+    """The same for operators, who also end what was granted. Each is safe to repeat, and raises what `find` does."""
+
+    def enable(self, sub: str) -> None:
+        """Let an identity sign in, if it has been disabled. Raises Refused for one that does not exist."""
+        ...
+
+    def end_access(self, sub: str, groups: Sequence[str]) -> None:
+        """Take an identity out of groups, end its sessions and let it sign in no more; one that is gone stays gone.
+
+        Access tokens that were issued live on until their end.
+        """
+        ...
+
+    def delete(self, sub: str) -> None:
+        """Delete an identity, so that its address can become another's; one that is gone stays gone."""
+        ...
+
+
 class CognitoIdentities:
     """Identities in one Cognito user pool, signed in by email address."""
 
@@ -93,6 +112,28 @@ class CognitoIdentities:
         except AWS_ERRORS as error:
             raise failure_of(error) from None
 
+    def enable(self, sub: str) -> None:
+        """See ManagedIdentities.enable."""
+        try:
+            self._client.admin_enable_user(UserPoolId=self._pool_id, Username=sub)
+        except AWS_ERRORS as error:
+            raise failure_of(error) from None
+
+    def end_access(self, sub: str, groups: Sequence[str]) -> None:
+        """See ManagedIdentities.end_access."""
+        who = {"UserPoolId": self._pool_id, "Username": sub}
+        with _absence_allowed():
+            for group in groups:
+                self._client.admin_remove_user_from_group(GroupName=group, **who)
+            self._client.admin_disable_user(**who)
+            # Last: a session that began before it was disabled ends as well.
+            self._client.admin_user_global_sign_out(**who)
+
+    def delete(self, sub: str) -> None:
+        """See ManagedIdentities.delete."""
+        with _absence_allowed():
+            self._client.admin_delete_user(UserPoolId=self._pool_id, Username=sub)
+
     def _create(self, email: str) -> tuple[str, str] | None:
         try:
             answer = self._client.admin_create_user(
@@ -130,6 +171,15 @@ def _sub(attributes: "Sequence[AttributeTypeTypeDef]") -> str:
         if attribute["Name"] == "sub":
             return attribute.get("Value", "")
     raise Refused("IdentityWithoutSub")
+
+
+@contextmanager
+def _absence_allowed() -> Iterator[None]:
+    try:
+        yield
+    except AWS_ERRORS as error:
+        if not is_absence(error):
+            raise failure_of(error) from None
 
 
 def is_absence(error: Exception) -> bool:

@@ -1,0 +1,60 @@
+"""The operators' command that frees an address: anyone can register with anyone's, and its owner may need it.
+
+Possible until somebody has signed in with it. The account is closed first, so that nobody can sign in while its
+identity is deleted, and it gives the address up last, so that nobody else can register with it meanwhile. Whatever step
+it dies at, the next run finds the account by its address and goes on.
+"""
+
+from typing import Any, Literal
+
+from jobs.staff import Tools, reasons_given, unlinked_identity
+from shared.ids import uuid7
+from shared.outbox import Actor
+from shared.postgres import Pending, Row, Transaction
+from shared.sql import load_queries
+from shared.text import Email, Input
+
+SQL = load_queries("jobs", "addresses.sql")
+
+
+class FreeAddress(Input):
+    """Let an address be used anew that nobody has proven to be theirs."""
+
+    command: Literal["free-address"]
+    email: Email
+
+
+def free_address(asked: FreeAddress, tools: Tools) -> dict[str, Any]:
+    """Close the account that nobody has proven, delete its identity, and give its address up.
+
+    `account_id` is None where no account has the address (any more). Raises CommandError for an address that is proven
+    or a staff member's.
+    """
+    with reasons_given():
+        tools.database.run(lambda tx: _close_account(tx, asked.email), tools.deadline)
+        sub = unlinked_identity(asked.email, tools)
+        if sub is not None:
+            tools.identities.delete(sub)
+        account = tools.database.run(lambda tx: _give_up_address(tx, asked.email, tools.actor), tools.deadline).value
+    return {"account_id": str(account["id"]) if account else None, "identity_deleted": sub is not None}
+
+
+def _close_account(tx: Transaction, email: str) -> Pending[None]:
+    tx.add(SQL["close_account"], email=email)
+    tx.add(SQL["require_not_staff"], email=email)
+    tx.add(SQL["require_not_proven"], email=email)
+    return Pending(lambda: None)
+
+
+def _give_up_address(tx: Transaction, email: str, actor: Actor) -> Pending[Row | None]:
+    tx.add(SQL["take_account"], email=email)
+    tx.add(SQL["close_account"], email=email)
+    tx.add(SQL["require_not_staff"], email=email)
+    tx.add(SQL["require_not_proven"], email=email)
+    tx.add(SQL["close_agent"], email=email)
+    tx.add(SQL["end_membership"], email=email)
+    tx.add(SQL["silence_reminder"], email=email)
+    tx.add(SQL["void_commissions"], email=email)
+    tx.add(SQL["end_jobs"], email=email)
+    tx.add(SQL["record_freed"], email=email, audit_id=uuid7(), actor=actor.sub, request_id=actor.request_id)
+    return tx.one(SQL["give_up_address"], email=email)

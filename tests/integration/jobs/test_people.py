@@ -1,0 +1,376 @@
+"""Operators' commands about people: who works here, who does no more, and whose address it is."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from agents.app import api as agents_api
+from jobs.addresses import FreeAddress, free_address
+from jobs.admin import read_command
+from jobs.guard import CommandError
+from jobs.staff import CreateStaff, RemoveStaff, Tools, create_staff, remove_staff
+from jobs.work import Office, Worker
+from members.app import api as members_api
+from shared.aws.failures import Unavailable
+from shared.clock import utc_now
+from shared.postgres import Database
+from tests.databases import Blank, soon
+from tests.fakes.identities import FakeIdentities
+from tests.fakes.mailer import FakeMailer
+from tests.fakes.queues import FakeQueues
+from tests.harness import claims_of
+from tests.integration.jobs.records import Records
+from tests.integration.room import room, serial
+from tests.people import applicant, person
+
+NEW = {"command": "create-staff", "email": "Ana@Example.test", "full_name": "Ana", "role": "staff", "language": "mk"}
+ANA = "ana@example.test"
+BESA = "besa@example.test"
+
+
+@pytest.fixture(autouse=True)
+def nobody(blank: Blank) -> None:
+    """Nobody works here yet."""
+    blank.rows("DELETE FROM accounts")
+
+
+@pytest.fixture
+def identities() -> FakeIdentities:
+    """The pool."""
+    return FakeIdentities()
+
+
+def create(database: Database, identities: FakeIdentities, **changes: Any) -> dict[str, Any]:
+    """Run the command."""
+    command = read_command(NEW | changes)
+    assert isinstance(command, CreateStaff)
+    return create_staff(command, Tools(database, identities, soon(), "invocation-1"))
+
+
+def test_a_member_of_staff_has_an_account_and_can_sign_in(
+    database: Database, identities: FakeIdentities, blank: Blank
+) -> None:
+    """The address in lower case, as everywhere."""
+    made = create(database, identities)
+    [account] = blank.rows("SELECT id::text AS account_id, identity_sub AS sub, role, email, language FROM accounts")
+    assert account == {**made, "role": "staff", "email": "ana@example.test", "language": "mk"}
+    assert identities.people["ana@example.test"].groups == {"staff"}
+
+
+def test_repeating_the_command_changes_nothing(database: Database, identities: FakeIdentities, blank: Blank) -> None:
+    """Also after a failure halfway."""
+    identities.fails = [Unavailable("TooManyRequestsException")]
+    with pytest.raises(Unavailable):
+        create(database, identities)
+    first = create(database, identities)
+    assert create(database, identities) == first
+    assert blank.count("accounts") == 1
+
+
+@pytest.mark.parametrize("role", ["member", "agent", "admin"])
+def test_an_address_of_another_role_is_refused(
+    database: Database, identities: FakeIdentities, records: Records, role: str
+) -> None:
+    """Nobody gets into the staff, or becomes an admin, by an account they have already."""
+    records.account(role, email="ana@example.test")
+    with pytest.raises(CommandError, match="another role"):
+        create(database, identities)
+    assert not identities.people
+
+
+@pytest.mark.parametrize("role", ["member", "agent", "staff"])
+def test_an_address_that_leads_to_another_accounts_sign_in_is_refused_and_nothing_is_granted(
+    database: Database, identities: FakeIdentities, records: Records, blank: Blank, role: str
+) -> None:
+    """A member who moved the address of their sign-in is not made an admin by who believes the address."""
+    account = records.account(role, email="besa@example.test")
+    sub = identities.find_or_create("ana@example.test")
+    blank.rows("UPDATE accounts SET identity_sub = %s WHERE id = %s", sub, account)
+    with pytest.raises(CommandError, match="belongs to another account"):
+        create(database, identities, role="admin")
+    assert identities.people["ana@example.test"].groups == set()
+    assert blank.count("accounts") == 1
+
+
+def test_an_account_keeps_the_sign_in_that_it_has(
+    database: Database, identities: FakeIdentities, records: Records, blank: Blank
+) -> None:
+    """A second one that has come by the address since is not let in beside it."""
+    account = records.account("staff", email="ana@example.test")
+    blank.rows("UPDATE accounts SET identity_sub = 'first' WHERE id = %s", account)
+    with pytest.raises(CommandError, match="has another sign-in"):
+        create(database, identities)
+    assert identities.people["ana@example.test"].groups == set()
+    assert blank.rows("SELECT identity_sub FROM accounts") == [{"identity_sub": "first"}]
+
+
+class Dying(FakeIdentities):
+    """A pool whose calls are counted, and of which one fails."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+        self.dies_at = -1
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("find", "find_or_create", "enable", "add_to_group", "end_access", "delete"):
+            self.calls += 1
+            if self.calls == self.dies_at:
+                raise Unavailable("TooManyRequestsException")
+        return super().__getattribute__(name)
+
+
+def tools_of(database: Database, identities: FakeIdentities) -> Tools:
+    """What the commands work with."""
+    return Tools(database, identities, soon(), "invocation-1")
+
+
+def remove(database: Database, identities: FakeIdentities, email: str = ANA) -> dict[str, Any]:
+    """Run remove-staff."""
+    command = read_command({"command": "remove-staff", "email": email})
+    assert isinstance(command, RemoveStaff)
+    return remove_staff(command, tools_of(database, identities))
+
+
+def free(database: Database, identities: FakeIdentities, email: str = BESA) -> dict[str, Any]:
+    """Run free-address."""
+    command = read_command({"command": "free-address", "email": email})
+    assert isinstance(command, FreeAddress)
+    return free_address(command, tools_of(database, identities))
+
+
+def audited(blank: Blank, action: str) -> list[tuple[str, str]]:
+    """Who did it to which account."""
+    rows = blank.rows("SELECT actor, subject_id::text AS id FROM audit WHERE action = %s", action)
+    return [(row["actor"], row["id"]) for row in rows]
+
+
+def test_a_token_of_who_was_removed_reads_nothing_and_their_sign_in_is_over(
+    database: Database, identities: FakeIdentities, blank: Blank
+) -> None:
+    """Role, group and sessions; what was done, by ids."""
+    made = create(database, identities, role="admin")
+    token = claims_of(made["sub"], "admin")
+    client = room(members_api, blank).as_(token)
+    assert client.call("GET", "/members").status == 200
+    told = remove(database, identities)
+    assert client.call("GET", "/members").problem == "forbidden"
+    ana = identities.people[ANA]
+    assert (ana.groups, ana.enabled, ana.signed_out) == (set(), False, 1)
+    assert told == {"account_id": made["account_id"], "sub": made["sub"], "open_claims": 0}
+    assert remove(database, identities) == told
+    assert audited(blank, "staff.removed") == audited(blank, "staff.created") == [("operator", made["account_id"])]
+
+
+def test_claims_that_are_still_assigned_to_them_are_counted_for_the_operator(
+    database: Database, identities: FakeIdentities, records: Records
+) -> None:
+    """They stay where they are until somebody takes them; closed ones need nobody."""
+    made = create(database, identities)
+    member = records.member()
+    for _ in range(2):
+        records.claim(member, assignee_id=made["account_id"])
+    rejected = records.claim(member, assignee_id=made["account_id"])
+    records.blank.rows("UPDATE claims SET state = 'rejected' WHERE id = %s", rejected)
+    assert remove(database, identities)["open_claims"] == 2
+
+
+@pytest.mark.parametrize("role", ["member", "agent", None])
+def test_only_who_works_here_is_removed(
+    database: Database, identities: FakeIdentities, records: Records, role: str | None
+) -> None:
+    """A member or an agent keeps what they have."""
+    if role:
+        records.account(role, email=ANA)
+    sub = identities.find_or_create(ANA)
+    identities.add_to_group(sub, "member")
+    with pytest.raises(CommandError, match="nobody with this address works here"):
+        remove(database, identities)
+    assert (identities.people[ANA].groups, identities.people[ANA].enabled) == ({"member"}, True)
+
+
+def test_a_sign_in_that_was_never_linked_ends_too(database: Database, identities: FakeIdentities, blank: Blank) -> None:
+    """Made and put into the group by a version that linked it last; but not one that is another account's."""
+    made = create(database, identities)
+    blank.rows("UPDATE accounts SET identity_sub = NULL")
+    assert remove(database, identities)["sub"] == made["sub"]
+    assert identities.people[ANA].groups == set()
+
+
+def test_an_unlinked_address_that_leads_to_somebody_elses_sign_in_costs_them_nothing(
+    database: Database, identities: FakeIdentities, records: Records, blank: Blank
+) -> None:
+    """A member had moved their sign-in to it."""
+    made = create(database, identities)
+    blank.rows("UPDATE accounts SET identity_sub = NULL")
+    blank.rows("UPDATE accounts SET identity_sub = %s WHERE id = %s", made["sub"], records.member(email=BESA))
+    assert remove(database, identities)["sub"] is None
+    assert identities.people[ANA].enabled
+
+
+def test_somebody_who_comes_back_gets_another_role_and_signs_in_again(
+    database: Database, identities: FakeIdentities, blank: Blank
+) -> None:
+    """The same account, since history refers to it; it is how a role is changed, too."""
+    made = create(database, identities)
+    remove(database, identities)
+    again = create(database, identities, role="admin")
+    assert again == made
+    assert (identities.people[ANA].groups, identities.people[ANA].enabled) == ({"admin"}, True)
+    assert blank.rows("SELECT role FROM accounts") == [{"role": "admin"}]
+    assert len(audited(blank, "staff.created")) == 2
+
+
+def halfway(command: Callable[[], Any], identities: Dying, calls: int) -> None:
+    """Run a command that dies at the call of that number, and then whole."""
+    identities.calls, identities.dies_at = 0, calls
+    with pytest.raises(Unavailable):
+        command()
+    identities.dies_at = -1
+    command()
+
+
+def test_removing_goes_on_where_it_died(database: Database, blank: Blank) -> None:
+    """Access has ended before; the second run ends the sessions."""
+    identities = Dying()
+    made = create(database, identities)
+    identities.calls, identities.dies_at = 0, 1
+    with pytest.raises(Unavailable):
+        remove(database, identities)
+    assert room(members_api, blank).as_(claims_of(made["sub"], "staff")).call("GET", "/members").status == 403
+    identities.dies_at = -1
+    remove(database, identities)
+    assert (identities.people[ANA].groups, identities.people[ANA].enabled) == (set(), False)
+    assert len(audited(blank, "staff.removed")) == 1
+
+
+@pytest.mark.parametrize("call", [1, 2, 3])
+def test_creating_goes_on_where_it_died(database: Database, blank: Blank, call: int) -> None:
+    """Found or made, enabled, put into the group: each again."""
+    identities = Dying()
+    halfway(lambda: create(database, identities), identities, call)
+    assert identities.people[ANA].groups == {"staff"}
+    assert (blank.count("accounts"), len(audited(blank, "staff.created"))) == (1, 1)
+
+
+def registered(blank: Blank) -> dict[str, Any]:
+    """A member whom somebody registered with an address of another's, by an agent's code."""
+    client = room(members_api, blank).as_(None)
+    member: dict[str, Any] = client.call("POST", "/members", person(email=BESA), key=f"key-{serial()}").json
+    return member
+
+
+def test_an_address_that_nobody_has_proven_is_freed(
+    database: Database, identities: FakeIdentities, records: Records, blank: Blank
+) -> None:
+    """Its account is closed, its membership over, its mails are not sent, and its owner may register or work here."""
+    member, sub = registered(blank), identities.find_or_create(BESA)
+    blank.rows("UPDATE accounts SET identity_sub = %s", sub)
+    told = free(database, identities)
+    assert told == {"account_id": member["id"], "identity_deleted": True}
+    assert BESA not in identities.people
+    [account] = blank.rows("SELECT email, identity_sub, role FROM accounts")
+    assert account == {"email": f"freed.{member['id']}@address.invalid", "identity_sub": None, "role": "member"}
+    assert blank.rows("SELECT state FROM subscriptions") == [{"state": "canceled"}]
+    assert {(row["state"], row["last_error"]) for row in blank.rows("SELECT * FROM outbox")} == {
+        ("done", "address-freed")
+    }
+    assert audited(blank, "account.address_freed") == [("operator", member["id"])]
+    assert BESA not in str(blank.rows("SELECT * FROM audit"))
+    assert room(members_api, blank).as_(claims_of(sub, "member")).call("GET", "/members/me").status == 403
+    assert create(database, identities, email=BESA)["account_id"] != member["id"]
+    assert (
+        free_again(database, identities) == "the address belongs to somebody who works here: remove-staff comes first"
+    )
+
+
+def free_again(database: Database, identities: FakeIdentities) -> str:
+    """Why an address is not freed."""
+    with pytest.raises(CommandError) as refused:
+        free(database, identities)
+    return str(refused.value)
+
+
+def test_an_address_is_freed_once(database: Database, identities: FakeIdentities, blank: Blank) -> None:
+    """A repetition finds nobody, and changes nothing."""
+    registered(blank)
+    free(database, identities)
+    before = blank.rows("SELECT * FROM accounts"), blank.rows("SELECT * FROM audit")
+    assert free(database, identities) == {"account_id": None, "identity_deleted": False}
+    assert (blank.rows("SELECT * FROM accounts"), blank.rows("SELECT * FROM audit")) == before
+
+
+def test_a_proven_address_stays_its_owners(database: Database, identities: FakeIdentities, blank: Blank) -> None:
+    """One call of theirs was enough; nothing is touched."""
+    registered(blank)
+    sub = identities.find_or_create(BESA)
+    blank.rows("UPDATE accounts SET identity_sub = %s", sub)
+    assert room(members_api, blank).as_(claims_of(sub, "member")).call("GET", "/members/me").status == 200
+    before = blank.rows("SELECT * FROM accounts"), blank.rows("SELECT * FROM outbox")
+    assert free_again(database, identities) == "the address is proven: its owner has signed in"
+    assert (blank.rows("SELECT * FROM accounts"), blank.rows("SELECT * FROM outbox")) == before
+    assert BESA in identities.people
+
+
+def test_freeing_does_not_end_the_sign_in_of_somebody_else_who_has_the_address_by_now(
+    database: Database, identities: FakeIdentities, records: Records, blank: Blank
+) -> None:
+    """A member whose sign-in was moved to it keeps it."""
+    registered(blank)
+    sub = identities.find_or_create(BESA)
+    blank.rows("UPDATE accounts SET identity_sub = %s WHERE id = %s", sub, records.member(email="other@example.test"))
+    assert free(database, identities)["identity_deleted"] is False
+    assert identities.people[BESA].enabled
+
+
+@pytest.mark.parametrize(("state", "after"), [("pending", "rejected"), ("active", "suspended")])
+def test_the_agent_of_a_freed_address_earns_nothing_more(
+    database: Database, identities: FakeIdentities, blank: Blank, state: str, after: str
+) -> None:
+    """Nobody could ever sign in as them."""
+    room(agents_api, blank).call("POST", "/agents", applicant(email=BESA), key=f"key-{serial()}")
+    if state == "active":
+        blank.rows("UPDATE agents SET state = 'active'")
+    free(database, identities)
+    assert blank.rows("SELECT state FROM agents") == [{"state": after}]
+
+
+def test_what_was_earned_by_a_member_nobody_has_seen_is_void(
+    database: Database, identities: FakeIdentities, blank: Blank
+) -> None:
+    """It could never be approved."""
+    agents = room(agents_api, blank)
+    code = agents.call("POST", "/agents", applicant(), key=f"key-{serial()}").json["referral_code"]
+    blank.rows("UPDATE agents SET state = 'active'")
+    members = room(members_api, blank)
+    members.call("POST", "/members", person(email=BESA, referral_code=code), key=f"key-{serial()}")
+    assert blank.rows("SELECT state FROM commissions") == [{"state": "pending"}]
+    free(database, identities)
+    assert blank.rows("SELECT state FROM commissions") == [{"state": "void"}]
+
+
+@pytest.mark.parametrize("call", [1, 2])
+def test_freeing_goes_on_where_it_died(database: Database, blank: Blank, call: int) -> None:
+    """Before its identity is found, or before it is deleted: its account is closed by then, and found again."""
+    identities = Dying()
+    member = registered(blank)
+    identities.find_or_create(BESA)
+    halfway(lambda: free(database, identities), identities, call)
+    assert BESA not in identities.people
+    assert blank.rows("SELECT email FROM accounts") == [{"email": f"freed.{member['id']}@address.invalid"}]
+    assert len(audited(blank, "account.address_freed")) == 1
+
+
+def test_a_mail_to_a_freed_address_is_not_sent(
+    database: Database, identities: FakeIdentities, records: Records, blank: Blank
+) -> None:
+    """A job that is written later fails with its reason: there is nobody to tell."""
+    member = registered(blank)
+    free(database, identities)
+    job = records.mail("membership-renewed", member["id"], to=member["id"], state="queued")
+    found = blank.rows("SELECT email FROM accounts")
+    assert found[0]["email"].endswith("@address.invalid")
+    mailer, office = FakeMailer(), Office("desk@example.test", "en", "https://app.example.test")
+    assert Worker(database, mailer, identities, FakeQueues(), office, utc_now).work(job, soon(60)) == "failed"
+    assert (mailer.sent, records.at(job)["last_error"]) == ([], "recipient-unknown")
