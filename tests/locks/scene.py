@@ -144,7 +144,7 @@ def _people(scene: Scene, insert: Insert, order: random.Random) -> None:
         state = "pending" if commission == scene.commission else "approved"
         insert(
             "commissions", id=commission, agent_id=scene.agent, member_id=scene.member, subscription_id=uuid7(),
-            kind="new", period_starts_on="2025-01-01", earned_on=f"2025-01-0{n + 1}", rate="0.2", amount="7",
+            kind="new", period_starts_on="today", earned_on=f"2025-01-0{n + 1}", rate="0.2", amount="7",
             currency="EUR", state=state,
         )  # fmt: skip
 

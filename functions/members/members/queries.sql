@@ -145,6 +145,22 @@ WHERE m.id = %(id)s AND s.member_id = m.id AND NOT (s.cancel_at_period_end OR s.
 UPDATE subscriptions s SET cancel_at_period_end = true, version = s.version + 1, updated_at = now()
 WHERE s.member_id = %(id)s AND NOT (s.cancel_at_period_end OR s.state = 'canceled')
 
+-- name: void_commissions
+-- A cancellation near a period's first day takes back what was earned by that period, unless it is paid already.
+WITH near AS (
+    SELECT id FROM commissions
+    WHERE member_id = %(id)s AND state IN ('pending', 'approved')
+      AND abs(period_starts_on - %(today)s::date) <= %(days)s AND is_written_here('members', %(id)s)
+    ORDER BY id FOR NO KEY UPDATE
+), voided AS (
+    UPDATE commissions c SET
+        state = 'void', decision_reason = 'The membership was canceled within 14 days.', decided_by = NULL,
+        decided_at = now(), updated_at = now()
+    FROM near WHERE c.id = near.id
+    RETURNING c.id)
+INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
+SELECT gen_random_uuid(), 'commission.voided', id, %(actor)s, %(request_id)s, '{"cause": "membership.canceled"}' FROM voided
+
 -- name: require_pausable
 -- Only within its period can a membership be paused, and only while days are left to pause it for.
 SELECT require(membership_state(s, %(today)s) IN ('active', 'paused'), 'membership-not-running'),

@@ -17,6 +17,9 @@ SQL = load_queries("members")
 NEW_MEMBER_RATE = Decimal("0.20")
 RENEWAL_RATE = Decimal("0.10")
 
+# A cancellation at most so many days from a period's first day, before or after, takes back what was earned by it.
+WITHDRAWAL_DAYS = 14
+
 
 @dataclass(frozen=True, slots=True)
 class Whose:
@@ -102,6 +105,8 @@ def cancel(tx: Transaction, member_id: UUID, whose: Whose, *, today: date, actor
     tx.add(SQL["require_not_expired"], id=member_id, today=today)
     tx.add(SQL["next_version_if_not_canceled"], id=member_id)
     tx.add(SQL["cancel"], id=member_id)
+    near = {"today": today, "days": WITHDRAWAL_DAYS}
+    tx.add(SQL["void_commissions"], id=member_id, actor=whose.sub, request_id=actor.request_id, **near)
     tx.add(SQL["drop_reminders"], id=member_id)
     enqueue(tx, mail("membership-cancelled", to=member_id, subject_id=member_id), if_written="members")
     record(tx, actor, "membership.cancelled", member_id, if_written="members")

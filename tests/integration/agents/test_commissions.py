@@ -2,6 +2,7 @@
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -11,9 +12,10 @@ from agents.app import api
 from members.app import api as members_api
 from tests.databases import Blank
 from tests.failover.servers import wait_until
+from tests.fakes.clock import ManualClock
 from tests.harness import Client, Reply
 from tests.integration.jobs.records import Records
-from tests.integration.room import agent, room, serial, sign_in
+from tests.integration.room import TODAY, agent, room, serial, sign_in
 from tests.people import person
 
 DECISION = "/commissions/{commission_id}/decision"
@@ -50,7 +52,9 @@ def signed_up(blank: Blank, code: str, *, proven: bool = True) -> str:
 
 def commission(blank: Blank, member: str) -> str:
     """The latest commission that a member has earned somebody."""
-    return str(blank.rows("SELECT id FROM commissions WHERE member_id = %s ORDER BY id", member)[-1]["id"])
+    return str(
+        blank.rows("SELECT id FROM commissions WHERE member_id = %s ORDER BY period_starts_on", member)[-1]["id"]
+    )
 
 
 def earned(blank: Blank, state: str = "pending") -> str:
@@ -256,6 +260,98 @@ def test_an_agent_reads_what_became_of_their_commissions(blank: Blank, client: C
     reply = me.call("GET", "/agents/me/commissions")
     assert [one["state"] for one in reply.json["items"]] == ["void"]
     assert "sister" not in reply.body
+
+
+def members_on(blank: Blank, days: int) -> Client:
+    """The members' room, so many days after the members of these tests have registered, to staff."""
+    clock = ManualClock(TODAY + timedelta(days=days))
+    return room(members_api, blank, clock=clock).as_(sign_in(blank, str(Records(blank).account("staff"))))
+
+
+def cancel(blank: Blank, member: str, days: int) -> str:
+    """Cancel so many days after the registration; the account that did."""
+    client = members_on(blank, days)
+    reply = client.call("POST", "/members/{member_id}/cancellation", member_id=member)
+    assert (reply.status, client.claims is not None) == (200, True)
+    return str((client.claims or {})["sub"])
+
+
+def renew(blank: Blank, member: str, days: int) -> str:
+    """Renew so many days after the registration; the commission that this earns."""
+    client = members_on(blank, days)
+    reply = client.call("POST", "/members/{member_id}/renewals", key=f"renew-{serial()}", member_id=member)
+    assert reply.status == 201, reply.body
+    return commission(blank, member)
+
+
+@pytest.mark.parametrize("before", ["pending", "approved"])
+@pytest.mark.parametrize(("days", "voids"), [(0, True), (13, True), (14, True), (15, False), (200, False)])
+def test_a_cancellation_within_14_days_voids(blank: Blank, before: str, days: int, *, voids: bool) -> None:
+    """By itself, counted from the period's first day; a commission that was approved too."""
+    member = signed_up(blank, agent(blank)[1])
+    made = commission(blank, member)
+    put(blank, made, before)
+    who = cancel(blank, member, days)
+    assert state_of(blank, made) == ("void" if voids else before)
+    audited = blank.rows("SELECT action, actor, facts FROM audit WHERE subject_id = %s", made)
+    entry = {"action": "commission.voided", "actor": who, "facts": {"cause": "membership.canceled"}}
+    assert audited == ([entry] if voids else [])
+
+
+def test_what_is_paid_stays_paid(blank: Blank, client: Client) -> None:
+    """Money that has left is asked back by people."""
+    member = signed_up(blank, agent(blank)[1])
+    made = commission(blank, member)
+    put(blank, made, "paid")
+    cancel(blank, member, 3)
+    assert state_of(blank, made) == "paid"
+
+
+@pytest.mark.parametrize(
+    ("renewed", "canceled", "voids"),
+    [
+        (360, 366, True),  # the new period's second day
+        (360, 362, True),  # three days before its first
+        (360, 379, True),
+        (360, 380, False),
+        (10, 20, False),  # a year ahead: it is paid for, and used to its end
+    ],
+)
+def test_a_cancellation_after_a_renewal_counts_from_the_new_period(
+    blank: Blank, renewed: int, canceled: int, *, voids: bool
+) -> None:
+    """The year before stays earned."""
+    member = signed_up(blank, agent(blank)[1])
+    first, second = commission(blank, member), renew(blank, member, renewed)
+    cancel(blank, member, canceled)
+    assert (state_of(blank, first), state_of(blank, second)) == ("pending", "void" if voids else "pending")
+
+
+def test_a_second_cancellation_voids_nothing(blank: Blank) -> None:
+    """It changes nothing at all, also where the first one was too far away to void."""
+    member = signed_up(blank, agent(blank)[1])
+    made = renew(blank, member, 300)
+    cancel(blank, member, 340)
+    cancel(blank, member, 366)
+    assert state_of(blank, made) == "pending"
+
+
+def test_a_suspended_agents_clients_earn_by_renewing(blank: Blank, client: Client) -> None:
+    """Pending like any other, and approved once the agent is active again; nobody new comes by their code."""
+    agent_id, code = agent(blank)
+    member = signed_up(blank, code)
+    blank.rows("UPDATE agents SET state = 'suspended' WHERE id = %s", agent_id)
+    made = renew(blank, member, 1)
+    listed = client.call("GET", "/commissions", query={"agent": agent_id}).json["items"]
+    assert [(one["kind"], one["state"], one["amount"]) for one in listed if one["id"] == made] == [
+        ("renewal", "pending", "3.50")
+    ]
+    assert decide(client, made).problem == "commission-agent-not-active"
+    body = person(referral_code=code)
+    refused = room(members_api, blank).call("POST", "/members", body, key=f"key-{serial()}")
+    assert (refused.status, refused.problem) == (422, "referral-code-unknown")
+    blank.rows("UPDATE agents SET state = 'active' WHERE id = %s", agent_id)
+    assert decide(client, made).status == 200
 
 
 ALLOWED = {("pending", "approved"), ("pending", "void"), ("approved", "void")}
