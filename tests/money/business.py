@@ -1,0 +1,274 @@
+"""A business that earns and pays: what happens in it, done by the API, and what it must come to by the rules alone.
+
+`Business` calls the API and keeps a ledger of its own beside it. The ledger is written from the domain's rules: of what
+the service has computed it reads nothing but the ids.
+"""
+
+import itertools
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+from agents.app import api as agents_api
+from local.postgres import OWNER
+from members.app import api as members_api
+from tests.databases import Blank
+from tests.fakes.clock import ManualClock
+from tests.harness import Client, Reply
+from tests.integration.jobs.records import Records
+from tests.integration.room import agent, room, serial, sign_in
+from tests.people import person
+
+PRICES = {"basic": Decimal(15), "standard": Decimal(20), "family": Decimal(35), "business": Decimal(95)}
+RATES = {"new": Decimal("0.20"), "renewal": Decimal("0.10")}
+CENT = Decimal("0.01")
+WITHDRAWAL = GRACE = timedelta(days=14)
+
+_copies = itertools.count(1)
+
+
+def cents(price: Decimal, rate: Decimal) -> Decimal:
+    """What a rate makes of a price, half a cent upwards."""
+    return (price * rate).quantize(CENT, ROUND_HALF_UP)
+
+
+@dataclass
+class Earned:
+    """A commission as the ledger has it."""
+
+    id: str
+    agent: str
+    member: str
+    amount: Decimal
+    earned_on: date
+    period_starts_on: date
+    state: str = "pending"
+    paid_in: str | None = None
+
+
+@dataclass
+class Agent:
+    """An agent as the ledger has them."""
+
+    id: str
+    code: str
+    rate: Decimal | None
+    active: bool = True
+
+
+@dataclass
+class Member:
+    """A member as the ledger has them; `period_starts_on` is the first day of the last year that is paid for."""
+
+    id: str
+    agent: Agent
+    price: Decimal
+    period_starts_on: date
+    signed_in: bool = False
+    canceled: bool = False
+
+    @property
+    def ends_on(self) -> date:
+        """The last day that is paid for."""
+        return _years_after(self.period_starts_on, 1) - timedelta(days=1)
+
+    def has_ended(self, today: date) -> bool:
+        """Whether a renewal begins anew: past the end where it was cancelled, else past the days of grace as well."""
+        return today > self.ends_on + (timedelta(0) if self.canceled else GRACE)
+
+
+@dataclass
+class Business:
+    """Members, agents and staff on a database; the time is the clock's."""
+
+    blank: Blank
+    clock: ManualClock
+    agents: list[Agent] = field(default_factory=list)
+    members: list[Member] = field(default_factory=list)
+    earned: list[Earned] = field(default_factory=list)
+    paid_months: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        records = Records(self.blank)
+        self._members = room(members_api, self.blank, clock=self.clock)
+        self._agents = room(agents_api, self.blank, clock=self.clock)
+        self._staff = sign_in(self.blank, str(records.account("staff")))
+        self.admin = sign_in(self.blank, str(records.account("admin")))
+
+    @property
+    def today(self) -> date:
+        """The day it is; at noon it is the same one in every country served."""
+        return self.clock().date()
+
+    def go_to(self, day: date) -> None:
+        """Let the time pass until noon of a day."""
+        self.clock.advance((datetime(day.year, day.month, day.day, 12, tzinfo=UTC) - self.clock()).total_seconds())
+
+    def another_agent(self, rate: str | None = None) -> Agent:
+        """An active agent, with a rate of their own where one is named."""
+        agent_id, code = agent(self.blank, rate=rate)
+        self.agents.append(Agent(agent_id, code, Decimal(rate) if rate else None))
+        return self.agents[-1]
+
+    def register(self, with_agent: Agent, plan: str) -> Member | None:
+        """Somebody registers with an agent's code; None where the code does not count, for its agent is suspended."""
+        body = person(referral_code=with_agent.code, plan=plan)
+        reply = self._members.call("POST", "/members", body, key=f"money-{serial()}")
+        if not with_agent.active:
+            assert reply.problem == "referral-code-unknown"
+            return None
+        assert reply.status == 201, reply.body
+        member = Member(reply.json["id"], with_agent, PRICES[plan], self.today)
+        self.members.append(member)
+        self._earn(member, "new")
+        return member
+
+    def renew(self, member: Member) -> None:
+        """A year more: after the end, or from today on where the membership has ended; at most two years ahead."""
+        starts_on = self.today if member.has_ended(self.today) else member.ends_on + timedelta(days=1)
+        reply = self._as_staff(self._members, "POST", "/members/{member_id}/renewals", member_id=member.id)
+        if _years_after(starts_on, 1) - timedelta(days=1) > _years_after(self.today, 2):
+            assert reply.problem == "renewal-too-early"
+            return
+        assert reply.status == 201, reply.body
+        member.period_starts_on, member.canceled = starts_on, False
+        self._earn(member, "renewal")
+
+    def cancel(self, member: Member) -> None:
+        """The membership ends with its period; within 14 days of a period's first day nobody has earned by it."""
+        reply = self._as_staff(self._members, "POST", "/members/{member_id}/cancellation", member_id=member.id)
+        if not member.canceled and member.has_ended(self.today):
+            assert reply.problem == "membership-ended"
+            return
+        assert reply.status == 200, reply.body
+        if member.canceled:
+            return
+        member.canceled = True
+        for earned in self.earned:
+            near = abs(self.today - earned.period_starts_on) <= WITHDRAWAL
+            if earned.member == member.id and near and earned.state in ("pending", "approved"):
+                earned.state = "void"
+
+    def sign_in(self, member: Member) -> None:
+        """A member is seen for the first time."""
+        self.blank.rows("UPDATE accounts SET proven_at = now() WHERE id = %s", member.id)
+        member.signed_in = True
+
+    def suspend_or_reinstate(self, one: Agent) -> None:
+        """Whichever is possible."""
+        body = {"decision": "suspend" if one.active else "reinstate", "reason": "Checked."}
+        path = "/agents/{agent_id}/decision"
+        assert self._as_staff(self._agents, "POST", path, body, agent_id=one.id).status == 200
+        one.active = not one.active
+
+    def decide(self, earned: Earned, decision: str) -> str | None:
+        """Staff approve or void; the name of the problem where that is refused, as it must be."""
+        body, path = {"decision": decision, "reason": "Checked."}, "/commissions/{commission_id}/decision"
+        reply = self._as_staff(self._agents, "POST", path, body, commission_id=earned.id)
+        wanted = self._refusal(earned, decision)
+        assert (None if reply.status == 200 else reply.problem) == wanted
+        if wanted is None:
+            earned.state = "approved" if decision == "approve" else "void"
+        return wanted
+
+    def pay(self, month: str) -> dict[str, Any]:
+        """Make a month's run, and read it with its statements."""
+        run = self.payer().call("POST", "/payouts", {"month": month})
+        assert run.status == 201, run.body
+        if month not in self.paid_months:
+            self.paid_months.append(month)
+            for earned in self.earned:
+                if earned.state == "approved" and f"{earned.earned_on:%Y-%m}" <= month:
+                    earned.state, earned.paid_in = "paid", month
+        return self.read(run.json["id"])
+
+    def payer(self) -> Client:
+        """An admin, on a connection of their own."""
+        return room(agents_api, self.blank, clock=self.clock).as_(self.admin)
+
+    def read(self, payout_id: str) -> dict[str, Any]:
+        """A run with its statements."""
+        found: dict[str, Any] = self.payer().call("GET", "/payouts/{payout_id}", payout_id=payout_id).json
+        return found
+
+    def owed(self, month: str) -> dict[str, tuple[Decimal, list[str]]]:
+        """What the ledger says that a month's run pays: by agent the sum, and the commissions."""
+        owed: dict[str, tuple[Decimal, list[str]]] = {}
+        for earned in sorted((one for one in self.earned if one.paid_in == month), key=lambda one: one.id):
+            total, lines = owed.get(earned.agent, (Decimal(0), []))
+            owed[earned.agent] = (total + earned.amount, [*lines, earned.id])
+        return owed
+
+    def _refusal(self, earned: Earned, decision: str) -> str | None:
+        if earned.state == "pending" and decision == "approve":
+            if not next(one.active for one in self.agents if one.id == earned.agent):
+                return "commission-agent-not-active"
+            signed_in = next(one.signed_in for one in self.members if one.id == earned.member)
+            return None if signed_in else "commission-member-not-proven"
+        return None if earned.state in ("pending", "approved") and decision == "void" else "commission-move-not-allowed"
+
+    def _earn(self, member: Member, kind: str) -> None:
+        query = "SELECT id::text FROM commissions WHERE member_id = %s ORDER BY period_starts_on DESC LIMIT 1"
+        [made] = self.blank.rows(query, member.id)
+        rate = RATES[kind] if member.agent.rate is None else member.agent.rate
+        amount, starts_on = cents(member.price, rate), member.period_starts_on
+        self.earned.append(Earned(made["id"], member.agent.id, member.id, amount, self.today, starts_on))
+
+    def _as_staff(self, client: Client, method: str, path: str, body: Any = None, **ids: Any) -> Reply:
+        return client.as_(self._staff).call(method, path, body, key=f"money-{serial()}", **ids)
+
+
+def copy_of(business: Business) -> Business:
+    """Return the same business in a database of its own, with a ledger of its own."""
+    blank = business.blank
+    blank.cut_connections()
+    name = f"{blank.name}_copy_{next(_copies)}"
+    blank.postgres.execute(f"CREATE DATABASE {name} TEMPLATE {blank.name} OWNER {OWNER}")
+    earned, paid_months = deepcopy(business.earned), [*business.paid_months]
+    return replace(business, blank=Blank(blank.postgres, name), earned=earned, paid_months=paid_months)
+
+
+def _years_after(day: date, years: int) -> date:
+    return day.replace(year=day.year + years)
+
+
+def statements(run: dict[str, Any]) -> dict[str, tuple[Decimal, list[str]]]:
+    """What a run pays, by agent: the sum as it stands on the statement, and the commissions."""
+    return {
+        one["agent"]["id"]: (Decimal(one["total"]), sorted(line["commission_id"] for line in one["lines"]))
+        for one in run["statements"]
+    }
+
+
+def _sum_of(run: dict[str, Any]) -> Decimal:
+    return sum((Decimal(one["total"]) for one in run["statements"]), Decimal(0))
+
+
+def differences(business: Business) -> list[str]:
+    """What does not agree between the ledger, the commissions' states and all statements; nothing where all is well."""
+    rows = business.blank.rows("SELECT id::text, state, amount FROM commissions")
+    states = {row["id"]: (row["state"], row["amount"]) for row in rows}
+    wrong = [
+        f"{one.id}: {states[one.id]}, wanted {(one.state, one.amount)}"
+        for one in business.earned
+        if states[one.id] != (one.state, one.amount)
+    ]
+    runs = [business.read(str(row["id"])) for row in business.blank.rows("SELECT id FROM payouts")]
+    lines = [line for run in runs for one in run["statements"] for line in one["lines"]]
+    paid = {key: amount for key, (state, amount) in states.items() if state == "paid"}
+    if sorted(line["commission_id"] for line in lines) != sorted(paid):
+        wrong.append("the statements' lines are not the commissions that are paid, each once")
+    if sum((Decimal(run["total"]) for run in runs), Decimal(0)) != sum(paid.values(), Decimal(0)):
+        wrong.append("the runs together pay another sum than the paid commissions are")
+    wrong += [
+        f"{one['number']}: {one['total']} is not the sum of its lines"
+        for run in runs
+        for one in run["statements"]
+        if Decimal(one["total"]) != sum(Decimal(line["amount"]) for line in one["lines"])
+    ]
+    wrong += [
+        f"{run['month']}: another sum than its statements" for run in runs if Decimal(run["total"]) != _sum_of(run)
+    ]
+    return wrong if len(states) == len(business.earned) else [*wrong, "there are other commissions than were earned"]

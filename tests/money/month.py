@@ -1,0 +1,87 @@
+"""A month of 40 members and four agents, up to the moment before it is paid."""
+
+from datetime import UTC, date, datetime
+from itertools import cycle
+
+from tests.databases import Blank
+from tests.fakes.clock import ManualClock
+from tests.money.business import PRICES, Business, Member
+
+# Long past, so that it is over by any clock that a test runs by.
+MONTH, MONTH_BEFORE = "2024-01", "2023-01"
+MEMBERS, OLD_MEMBERS = 40, 16
+BEGAN = date(2023, 1, 2)
+PAY_DAY = date(2024, 2, 3)
+
+
+def january(day: int) -> date:
+    """A day of the month."""
+    return date(2024, 1, day)
+
+
+def month_of_business(blank: Blank) -> Business:
+    """Return a business whose month is over and approved.
+
+    Sixteen members are of the year before and mostly renew, 24 are new; cancellations fall inside and outside of the 14
+    days; one agent is suspended for the rest of the month; one member never signs in.
+    """
+    business = Business(blank, ManualClock(datetime(2023, 1, 2, 12, tzinfo=UTC)))
+    for rate in (None, "0.25", "0.3333", None):
+        business.another_agent(rate)
+    old = _first_year(business)
+    new = _new_members(business)
+    _renewals(business, old)
+    _cancellations(business, old, new)
+    business.go_to(PAY_DAY)
+    for earned in business.earned:
+        business.decide(earned, "approve")
+    business.decide(next(one for one in business.earned if one.state == "approved"), "void")
+    return business
+
+
+def _first_year(business: Business) -> list[Member]:
+    """Members whose first year ends in the month; what they earned is approved and paid long before."""
+    old = _registered(business, BEGAN, OLD_MEMBERS)
+    business.go_to(date(2023, 2, 1))
+    for earned in business.earned:
+        business.decide(earned, "approve")
+    business.pay(MONTH_BEFORE)
+    return old
+
+
+def _new_members(business: Business) -> list[Member]:
+    """Two dozen, half on the first of the month and half on the tenth; the last but one never signs in."""
+    half = (MEMBERS - OLD_MEMBERS) // 2
+    new = _registered(business, january(1), half) + _registered(business, january(10), half)
+    new[-2].signed_in = False
+    business.blank.rows("UPDATE accounts SET proven_at = NULL WHERE id = %s", new[-2].id)
+    return new
+
+
+def _registered(business: Business, day: date, count: int) -> list[Member]:
+    business.go_to(day)
+    agents, plans = cycle(business.agents), cycle(PRICES)
+    made = [business.register(next(agents), next(plans)) for _ in range(count)]
+    found = [member for member in made if member is not None]
+    for member in found:
+        business.sign_in(member)
+    return found
+
+
+def _renewals(business: Business, old: list[Member]) -> None:
+    """The year before ended on the first: most renew on the twelfth, and the last agent is suspended just before."""
+    business.go_to(january(12))
+    business.suspend_or_reinstate(business.agents[-1])
+    for member in old[:-2]:
+        business.renew(member)
+    assert business.register(business.agents[-1], "basic") is None
+
+
+def _cancellations(business: Business, old: list[Member], new: list[Member]) -> None:
+    """On the last day that voids, and on the first one that doesn't, of a new member's year and of a renewed one."""
+    cancels = {15: new[:3], 16: new[3:6] + old[:2], 17: old[2:4], 24: new[12:14], 25: new[14:16]}
+    for day, members in cancels.items():
+        business.go_to(january(day))
+        for member in members:
+            business.cancel(member)
+            business.cancel(member)
