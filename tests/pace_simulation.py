@@ -9,7 +9,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 
 from shared.resilience.not_now import NotNow
-from shared.resilience.priority_pace import Priority, Read, Rules, Stored, take_turn
+from shared.resilience.priority_pace import PaceState, Priority, Rules, Sleep, Stored, Turn, Write, take_turn
 from tests.fakes.pace import InMemoryPaceStore
 
 SECOND = 1_000_000
@@ -19,7 +19,8 @@ MS = SECOND // 1000
 WORKERS = {Priority.HIGH: 10, Priority.NORMAL: 4, Priority.LOW: 2}
 BATCH = {Priority.HIGH: 1, Priority.NORMAL: 5, Priority.LOW: 10}
 SLEEP = 29 * SECOND  # of the 59.5 s that an invocation has, less pace.AWAKE_S
-DELIVERY = (5 * MS, 40 * MS)  # relay and queue
+# Relay and queue: with what follows a lone mail has left after 0.13 s on average. On an idle local cloud it was 0.16 s.
+DELIVERY = (40 * MS, 160 * MS)
 CLAIM = (3 * MS, 15 * MS)
 CALL = (1 * MS, 8 * MS)  # to the table, there and back
 SEND = (20 * MS, 60 * MS)  # to begin, to send and to settle
@@ -111,7 +112,7 @@ class Simulation:
             self._resume(idle.pop(), self.now)
 
     def _worker(self, priority: Priority) -> Process:
-        queue = self._queues[priority]
+        queue, memory = self._queues[priority], dict[str, PaceState]()
         while True:
             while not queue:
                 self._parked = priority
@@ -120,25 +121,28 @@ class Simulation:
             until = self.now + SLEEP
             for mail in batch:
                 yield self._after(CLAIM)
-                yield from self._do(mail, until)
+                yield from self._do(mail, until, memory)
 
-    def _do(self, mail: SimulatedMail, until: int) -> Process:
-        conversation = take_turn(self.rules, mail.priority, lambda: self.now, until)
+    def _do(self, mail: SimulatedMail, until: int, memory: dict[str, PaceState]) -> Process:
+        conversation = take_turn(self.rules, mail.priority, lambda: self.now, until, memory.get("state"))
         try:
             step = next(conversation)
             while True:
-                if isinstance(step, Read):
-                    yield step.at
+                if isinstance(step, Sleep):
+                    yield step.until
+                    step = conversation.send(Stored(step.state, written=False))
+                    continue
                 yield self._after(CALL)
-                if isinstance(step, Read):
-                    stored = Stored(self.store.read(), written=False)
-                else:
-                    stored = self.store.write(step.seen, step.to)
                 self.asked += 1
+                if isinstance(step, Write):
+                    stored = self.store.write(step.seen, step.to)
+                else:
+                    stored = Stored(self.store.read(), written=False)
                 yield self._after(CALL)
                 step = conversation.send(stored)
-        except StopIteration as turn:
-            mail.moment = int(turn.value)
+        except StopIteration as end:
+            turn: Turn = end.value
+            memory["state"], mail.moment = turn.state, turn.moment
             yield mail.moment
             mail.left = self.now
             yield self._after(SEND)

@@ -1,5 +1,6 @@
 """What every PaceStore does: one suite, over the fake that tests use and the table that production uses."""
 
+import time
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from shared.clock import epoch_micros
 from shared.resilience.admission import Admitted, Charge, Limit, Limited
 from shared.resilience.circuit_store import StoreUnavailable
 from shared.resilience.gcra import SECOND
-from shared.resilience.priority_pace import PaceState, PaceStore, Priority, Rules, Stored, take_turn
+from shared.resilience.priority_pace import PaceState, PaceStore, Priority, Rules, Stored, hold_turn, take_turn
 from tests.contract.state_table import Failing, at_once, error, ignore, items_of
 from tests.fakes.pace import InMemoryPaceStore
 
@@ -64,14 +65,7 @@ def test_sixteen_workers_at_once_are_given_sixteen_moments(store: PaceStore) -> 
 
     def turn() -> int:
         conversation = take_turn(rules, Priority.HIGH, epoch_micros, epoch_micros() + 30 * SECOND)
-        step = next(conversation)
-        try:
-            while True:
-                read = not hasattr(step, "seen")
-                answer = Stored(store.read(), written=False) if read else store.write(step.seen, step.to)  # type: ignore[union-attr]
-                step = conversation.send(answer)
-        except StopIteration as end:
-            return int(end.value)
+        return max(hold_turn(conversation, store, epoch_micros, time.sleep).served)
 
     moments = sorted(at_once([turn] * CROWD))
     assert min(later - earlier for earlier, later in pairwise(moments)) == rules.interval == 71_429

@@ -12,7 +12,7 @@ from shared.logs import observe
 from shared.resilience.circuit_store import StoreUnavailable
 from shared.resilience.deadline import Deadline
 from shared.resilience.gcra import SECOND
-from shared.resilience.priority_pace import PaceStore, Priority, Rules, hold_turn, take_turn
+from shared.resilience.priority_pace import PaceState, PaceStore, Priority, Rules, hold_turn, take_turn
 
 # A worker has 60 s. It sleeps until this is left: 20 s for the mail that it sleeps for (work.JOB_TIME_S), and time to
 # hand back the rest of its batch, nine jobs at most.
@@ -31,6 +31,7 @@ class MailPace:
     clock: Callable[[], int] = epoch_micros
     sleep: Callable[[float], None] = field(kw_only=True)
     _gone_until: int = 0
+    _seen: PaceState | None = None
 
     def wait_for_turn(self, priority: str, deadline: Deadline) -> None:
         """Return when a mail of that priority may leave; raise NotNow where its job has to be handed back."""
@@ -38,9 +39,9 @@ class MailPace:
         if now < self._gone_until:
             return
         until = now + round(max(deadline.left() - AWAKE_S, 0.0) * SECOND)
-        conversation = take_turn(self.rules, Priority[priority.upper()], self.clock, until)
+        conversation = take_turn(self.rules, Priority[priority.upper()], self.clock, until, self._seen)
         try:
-            hold_turn(conversation, self.store, self.clock, self.sleep)
+            self._seen = hold_turn(conversation, self.store, self.clock, self.sleep)
         except StoreUnavailable as error:
             self._gone_until = self.clock() + round(GONE_PAUSE_S * SECOND)
             observe("mail_pace_unavailable", {"error": error.code})

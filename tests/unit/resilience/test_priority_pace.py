@@ -23,7 +23,7 @@ from tests.pace_simulation import MS, SECOND, SimulatedMail, Simulation
 
 HIGH, NORMAL, LOW = Priority
 # A mail's way besides its turn: relay, queue, claim, two calls to the table, each late by a random time.
-WAY = 150 * MS
+WAY = 300 * MS
 RATES = st.sampled_from([0.2, 1.0, 3.0, 14.0, 100.0, 1000.0])
 
 

@@ -193,9 +193,15 @@ def _with(values: tuple[int, int, int], priority: Priority, value: int) -> tuple
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Read the state, at the moment `at` or at once where that has passed."""
+    """Read the state."""
 
-    at: int
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Sleep until a moment; the answer is the state that was given, whatever it is by then."""
+
+    until: int
+    state: PaceState
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,45 +232,53 @@ class PaceStore(Protocol):
         ...
 
 
-Conversation = Generator[Read | Write, Stored, int]
+Step = Read | Write | Sleep
+Conversation = Generator[Step, Stored, Turn]
 
 
-def take_turn(rules: Rules, priority: Priority, clock: Callable[[], int], until: int) -> Conversation:
-    """Return the moment at which the call may be made; raise NotNow where the job has to be handed back.
+def take_turn(
+    rules: Rules, priority: Priority, clock: Callable[[], int], until: int, seen: PaceState | None = None
+) -> Conversation:
+    """Return the turn, once it is written; raise NotNow where the job has to be handed back.
 
-    `until` is when a worker that sleeps has to be done with sleeping.
+    `until` is when a worker that sleeps has to be done with sleeping. `seen` is the state that it saw last: a TAT only
+    grows, so waiting by an old one is never too long, and a write by an old one is not made but shows the new one.
     """
-    state, lost = (yield Read(clock())).state, 0
+    state, lost = seen or (yield Read()).state, 0
     while lost < MOST_LOST_WRITES:
         now = clock()
         decision = decide(rules, state, priority, now, max(until - now, 0))
         if decision.state != state and not (stored := (yield Write(state, decision.state))).written:
             state, lost = stored.state, lost + 1
         elif isinstance(decision, Turn):
-            return decision.moment
+            return decision
         elif isinstance(decision, HandBack):
             raise NotNow("mail-rate", (decision.until - now) / SECOND)
         else:
-            state, lost = (yield Read(decision.until)).state, 0
+            state, lost = (yield Sleep(decision.until, decision.state)).state, 0
     raise NotNow("mail-rate", CONTENDED_DELAY_S)
 
 
 def hold_turn(
     conversation: Conversation, store: PaceStore, clock: Callable[[], int], sleep: Callable[[float], None]
-) -> None:
-    """Carry a conversation out and return when the call may be made. Raise NotNow or StoreUnavailable."""
+) -> PaceState:
+    """Carry a conversation out, and return the state when the call may be made. Raise NotNow or StoreUnavailable."""
     try:
         step = next(conversation)
         while True:
             step = conversation.send(_answer(step, store, clock, sleep))
     except StopIteration as end:
-        sleep_until(int(end.value), clock, sleep)
+        turn: Turn = end.value
+        sleep_until(turn.moment, clock, sleep)
+        return turn.state
 
 
-def _answer(step: Read | Write, store: PaceStore, clock: Callable[[], int], sleep: Callable[[float], None]) -> Stored:
+def _answer(step: Step, store: PaceStore, clock: Callable[[], int], sleep: Callable[[float], None]) -> Stored:
     if isinstance(step, Write):
         return store.write(step.seen, step.to)
-    sleep_until(step.at, clock, sleep)
+    if isinstance(step, Sleep):
+        sleep_until(step.until, clock, sleep)
+        return Stored(step.state, written=False)
     return Stored(store.read(), written=False)
 
 
