@@ -9,6 +9,7 @@ import schemathesis
 
 from claims.model import EXTENSIONS
 from shared.codes import DECIMALS
+from shared.settings import Settings
 
 TODAY = dt.datetime.now(dt.UTC).date().isoformat()
 EARLIEST = "1990-01-01"
@@ -36,6 +37,8 @@ def _mend(values: dict[str, Any]) -> None:
             values[name] = _with_a_letter(value) if name in NAMES else unicodedata.normalize("NFC", value)
     if "email" in values:
         values["email"] = _deliverable(str(values["email"]))
+    if "country" in values:
+        values["country"] = Settings().country  # the stack serves one; another is refused
     if "incident_date" in values:
         values["incident_date"] = min(max(str(values["incident_date"]), EARLIEST), TODAY)
     if "amount" in values:

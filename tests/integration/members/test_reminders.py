@@ -9,7 +9,12 @@ import pytest
 
 from jobs.housekeeping import REMINDER_LATENESS_DAYS
 from jobs.rendering import render
+from jobs.work import Office, Worker
 from shared.text import Language
+from tests.databases import soon
+from tests.fakes.identities import FakeIdentities
+from tests.fakes.mailer import FakeMailer
+from tests.fakes.queues import FakeQueues
 from tests.integration.members.conftest import Life
 
 Begin = Callable[[str], Life]
@@ -170,6 +175,23 @@ def test_more_members_than_a_batch_are_all_reminded(live: Begin, monkeypatch: py
     lives = [live("2030-03-01") for _ in range(5)]
     lives[0].on("2031-01-29").sweep()
     assert [reminders(life) for life in lives] == [[SOON]] * 5
+
+
+@pytest.mark.parametrize(
+    ("days", "subject"), [(30, "ends on"), (7, "Only days left"), (0, "Last day"), (-15, "has ended")]
+)
+def test_a_worker_sends_what_a_sweep_has_written(live: Begin, days: int, subject: str) -> None:
+    """With the end that was true then, although the row says another by now."""
+    life = before_end(live(BEGINS), days)
+    life.blank.rows("UPDATE accounts SET language = 'en' WHERE id = %s", life.member_id)
+    life.sweep()
+    life.blank.rows("UPDATE subscriptions SET ends_on = '2026-12-24' WHERE member_id = %s", life.member_id)
+    mailer, office = FakeMailer(), Office("desk@example.test", "en", "https://app.example.test")
+    worker = Worker(life.blank.database(), mailer, FakeIdentities(), FakeQueues(), office, life.clock)
+    assert worker.work(life.jobs()[-1]["id"], soon(60)) == "done"
+    [mail] = mailer.sent
+    assert subject in mail.subject
+    assert "28 February 2027" in mail.text
 
 
 def test_every_language_has_them() -> None:
