@@ -25,12 +25,12 @@ def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
         case.headers["Idempotency-Key"] = str(uuid.uuid4())
     if case.query:
         case.query.pop("cursor", None)
-        _mend(case.query)
+        mend(case.query)
     if isinstance(case.body, dict):
-        _mend(case.body)
+        mend(case.body)
 
 
-def _mend(values: dict[str, Any]) -> None:
+def mend(values: dict[str, Any]) -> None:
     """Replace what satisfies the patterns and is still no such thing: patterns don't know letters and domains."""
     for name, value in values.items():
         if isinstance(value, str):

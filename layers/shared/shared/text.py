@@ -55,7 +55,8 @@ def _deliverable(address: str) -> None:
 def _no_trunk_zero(number: str) -> None:
     if re.match(TRUNK_ZERO, number):
         raise PydanticCustomError(
-            "trunk_zero", "has a 0 after the country's code, which is dialled inside the country only: leave it out"
+            "trunk_zero",
+            "has a trunk zero, the 0 after the country's code that is dialled inside the country only: leave it out",
         )
 
 

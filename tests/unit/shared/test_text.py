@@ -161,7 +161,7 @@ def test_what_can_be_written_in_several_ways_is_kept_in_one(kind: Any, sent: str
 @pytest.mark.parametrize(
     ("kind", "value", "words"),
     [
-        (Phone, "+383044123456", "has a 0 after the country's code, which is dialled inside the country only"),
+        (Phone, "+383044123456", "has a trunk zero, the 0 after the country's code"),
         (Email, f"{LONG}yz@example.test", "has more than 64 characters before the @"),
         (Email, "x" * 117 + "@example.test", "at most 128 characters"),
         (PersonName, "See https://x.test", "has '://' in it"),
