@@ -92,9 +92,10 @@ CHANGE: Contract = {
     "limit": "membership-change",
     "refusals": ("not-found", "stale-version"),
 }
+CHANGE_OWN: Contract = {**CHANGE, "access": MEMBER}
 
 
-@api.patch("/members/me", **CHANGE)
+@api.patch("/members/me", **CHANGE_OWN)
 @api.patch("/members/{member_id}", **CHANGE)
 def change_contact(call: Call[ContactChange]) -> Answer:
     """Name, phone and language; decided on the version that If-Match names."""

@@ -1,0 +1,178 @@
+"""One caller of each kind, and a record of each kind that is made anew for each call."""
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from agents.app import api as agents_api
+from claims.app import api as claims_api
+from jobs.app import api as jobs_api
+from members.app import api as members_api
+from shared.ids import uuid7
+from tests.databases import Blank
+from tests.fakes.evidence import FakeEvidence
+from tests.harness import Client, claims_of
+from tests.integration.room import room
+
+APIS = (agents_api, members_api, claims_api, jobs_api)
+PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 592
+
+# Role, and the state of an agent.
+PEOPLE: dict[str, tuple[str, str]] = {
+    "member": ("member", ""),
+    "other": ("member", ""),
+    "agent": ("agent", "active"),
+    "rival": ("agent", "active"),
+    "pending": ("agent", "pending"),
+    "suspended": ("agent", "suspended"),
+    "rejected": ("agent", "rejected"),
+    "staff": ("staff", ""),
+    "admin": ("admin", ""),
+    "removed": ("former", ""),  # their token still says that they are an admin
+}
+
+
+@dataclass
+class Callers:
+    """Everybody, by name; `nobody` has no token."""
+
+    connection: psycopg.Connection[Any]
+    clients: dict[Any, Client]
+    evidence: FakeEvidence
+    ids: dict[str, UUID] = field(default_factory=lambda: {name: uuid7() for name in PEOPLE})
+    payout: UUID = field(default_factory=uuid7)
+    _serial: Iterator[int] = field(default_factory=itertools.count)
+
+    @classmethod
+    @contextmanager
+    def on(cls, blank: Blank) -> "Iterator[Callers]":
+        """Write them into a database; its triggers and foreign keys are off for what is written here."""
+        evidence = FakeEvidence()
+        conninfo = blank.postgres.conninfo(user="postgres", dbname=blank.name)
+        with psycopg.connect(conninfo, autocommit=True) as connection:
+            connection.execute("SET session_replication_role = replica")
+            everybody = cls(connection, {api: room(api, blank, evidence=evidence) for api in APIS}, evidence)
+            everybody._write()
+            yield everybody
+
+    def call(self, caller: str, operation: str, whose: str, body: Any) -> int:
+        """Return the status of one call, on a record that was made for it."""
+        method, resource = operation.split()
+        [api] = [api for api in APIS if (method, resource) in api.operations]
+        ids: dict[str, Any] = {} if whose == "all" else self._record(resource, caller, whose)
+        self._reset()
+        client = self.clients[api]
+        claims = self._claims(caller)
+        # Where a token is optional the handler verifies it: what it says is the same.
+        client.wiring.__dict__["_verifier"] = lambda _token: claims
+        headers = {"Authorization": f"Bearer {caller}"} if claims else {}
+        key = f"key-{next(self._serial)}" if method != "GET" else None
+        if_match = "*" if method == "PATCH" or resource.endswith(("/transitions", "/assignee")) else None
+        signed_in = client.as_(claims)
+        reply = signed_in.call(method, resource, body, key=key, if_match=if_match, headers=headers, **ids)
+        return reply.status
+
+    def _claims(self, caller: str) -> dict[str, str] | None:
+        if caller == "nobody":
+            return None
+        role = PEOPLE[caller][0]
+        return claims_of(f"sub-{self.ids[caller]}", "admin" if role == "former" else role)
+
+    def _record(self, resource: str, caller: str, whose: str) -> dict[str, str]:
+        """Return the path's ids: of a new record of its owner's, or ids that nobody has."""
+        names = [part[1:-1] for part in resource.split("/") if part.startswith("{")]
+        if whose == "missing":
+            return {name: str(uuid7()) for name in names}
+        kinds = {"agent_id": "agent", "commission_id": "agent", "member_id": "member", "claim_id": "member"}
+        owner = self.ids[caller if whose == "own" else kinds.get(names[0], "member")]
+        ids = {names[0]: self._make(names[0], owner)}
+        if "document_id" in names:
+            ids["document_id"] = self._document(ids["claim_id"], available=resource.endswith("/download"))
+        return {name: str(value) for name, value in ids.items()}
+
+    def _make(self, name: str, owner: UUID) -> UUID:
+        if name in ("agent_id", "member_id"):
+            return owner
+        if name == "payout_id":
+            return self.payout
+        make = {"claim_id": self._claim, "commission_id": self._commission, "job_id": self._job}[name]
+        made: UUID = make(owner)
+        return made
+
+    def _write(self) -> None:
+        for name, (role, state) in PEOPLE.items():
+            self._insert(
+                "accounts", id=self.ids[name], role=role, identity_sub=f"sub-{self.ids[name]}", language="sq",
+                email=f"the-{name}@example.test", full_name="Besa Hoxha", phone="+38344123456", proven_at="2026-01-01",
+            )  # fmt: skip
+            if role == "agent":
+                self._insert("agents", id=self.ids[name], state=state, city="Prizren", referral_code=name.upper())
+            if role == "member":
+                self._member(self.ids[name])
+        self._insert("payouts", id=self.payout, month="2026-01-01", made_by=self.ids["admin"])
+
+    def _member(self, member: UUID) -> None:
+        self._insert("members", id=member, number=f"MEM-{member}", country="XK", agent_id=self.ids["agent"])
+        self._insert("agent_clients", member_id=member, agent_id=self.ids["agent"])
+        days = dict.fromkeys(("starts_on", "anchor_on", "period_starts_on", "renewed_on"), "2026-02-01")
+        self._insert(
+            "subscriptions", id=uuid7(), member_id=member, plan="family", state="active", ends_on="2027-01-31",
+            price=35, currency="EUR", **days,
+        )  # fmt: skip
+
+    def _reset(self) -> None:
+        """Everybody as they were at first: what a call before has changed."""
+        self.connection.execute(
+            "UPDATE subscriptions SET state = 'active', cancel_at_period_end = false, paused_on = NULL,"
+            " paused_days = 0, starts_on = '2026-02-01', anchor_on = '2026-02-01', period_starts_on = '2026-02-01',"
+            " renewed_on = '2026-02-01', ends_on = '2027-01-31'"
+        )
+        self.connection.execute("DELETE FROM commissions WHERE kind = 'renewal'")
+        for name, (role, state) in PEOPLE.items():
+            if role == "agent":
+                self.connection.execute("UPDATE agents SET state = %s WHERE id = %s", (state, self.ids[name]))
+
+    def _claim(self, member: UUID) -> UUID:
+        claim = uuid7()
+        self._insert(
+            "claims", id=claim, number=f"CLM-{claim}", member_id=member, category="travel", title="Late flight",
+            company_name="Air", description="It never came.", incident_date="2026-01-01", incident_country="CH",
+            amount=1, currency="EUR",
+        )  # fmt: skip
+        self._insert(
+            "claim_history", claim_id=claim, version=1, to_state="submitted", actor_role="member", actor_id=member
+        )
+        return claim
+
+    def _document(self, claim: UUID, *, available: bool) -> UUID:
+        document = uuid7()
+        key = f"uploads/{claim}/{document}"
+        self._insert(
+            "documents", id=document, claim_id=claim, slot=1, file_name="a.png", content_type="image/png",
+            size=len(PNG), object_key=key, state="available" if available else "pending",
+        )  # fmt: skip
+        self.evidence.put(key, PNG, "image/png")
+        return document
+
+    def _commission(self, agent: UUID) -> UUID:
+        commission = uuid7()
+        self._insert(
+            "commissions", id=commission, agent_id=agent, member_id=self.ids["member"], subscription_id=uuid7(),
+            kind="new", period_starts_on="2026-02-01", earned_on="2026-02-01", rate="0.2", amount="7", currency="EUR",
+        )  # fmt: skip
+        return commission
+
+    def _job(self, _owner: UUID) -> UUID:
+        job = uuid7()
+        self._insert("outbox", id=job, kind="mail", priority="low", subject_id=job, payload="{}", state="failed")
+        return job
+
+    def _insert(self, table: str, **columns: object) -> None:
+        places = ", ".join(f"%({name})s" for name in columns)
+        statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})"
+        self.connection.execute(statement.encode(), columns)

@@ -1,0 +1,115 @@
+"""Every operation, by every kind of caller, on what is theirs, another's or nobody's: as permissions.toml says."""
+
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents.app import api as agents_api
+from claims.app import api as claims_api
+from health.app import api as health_api
+from health.pages import api as pages_api
+from jobs.app import api as jobs_api
+from members.app import api as members_api
+from shared.http.operation import Operation
+from tests.databases import Blank
+from tests.figures import record
+from tests.integration.access.callers import Callers
+from tests.people import person, trouble
+
+APIS = (agents_api, members_api, claims_api, jobs_api, health_api, pages_api)
+TABLE: dict[str, Any] = tomllib.loads(Path(__file__).with_name("permissions.toml").read_text(encoding="utf-8"))
+CALLERS: list[str] = TABLE["callers"].split()
+ROWS: dict[str, dict[str, str]] = TABLE["operations"]
+NOBODYS = "-"
+PICTURE = {"file_name": "a.png", "content_type": "image/png", "size": 600}
+
+# What a call sends: it must be good, so that its status tells of nothing but who calls.
+BODIES: dict[str, Callable[[], Any]] = {
+    "POST /members": person,
+    "PATCH /members/me": lambda: {"language": "en"},
+    "PATCH /members/{member_id}": lambda: {"language": "en"},
+    "POST /agents/{agent_id}/decision": lambda: {"decision": "suspend", "reason": "Checked."},
+    "PATCH /agents/{agent_id}": lambda: {"tier": "vip"},
+    "POST /commissions/{commission_id}/decision": lambda: {"decision": "approve", "reason": "Checked."},
+    "POST /payouts": lambda: {"month": "2026-10"},
+    "POST /claims": trouble,
+    "POST /claims/{claim_id}/transitions to verification": lambda: {"to": "verification", "reason": "Checked."},
+    "POST /claims/{claim_id}/transitions to withdrawn": lambda: {"to": "withdrawn", "reason": "Settled."},
+    "PUT /claims/{claim_id}/assignee": lambda: {"staff_id": "me"},
+    "POST /claims/{claim_id}/documents": lambda: PICTURE,
+}
+
+
+def operations() -> dict[str, Operation]:
+    """Every operation of every function, by method and resource."""
+    return {f"{method} {resource}": it for api in APIS for (method, resource), it in api.operations.items()}
+
+
+def method_and_resource(row: str) -> str:
+    """An operation without the words that tell its variants apart."""
+    return " ".join(row.split()[:2])
+
+
+def cells(row: str) -> Iterator[tuple[str, str, int]]:
+    """The cells of an operation: which record, who calls, and the status they get."""
+    for whose, line in ROWS[row].items():
+        for caller, status in zip(CALLERS, line.split(), strict=True):
+            if status != NOBODYS:
+                yield whose, caller, int(status)
+
+
+@pytest.fixture(scope="module")
+def callers(blank: Blank) -> Iterator[Callers]:
+    """Everybody, and what they have."""
+    with Callers.on(blank) as everybody:
+        yield everybody
+
+
+HERE = [row for row in ROWS if method_and_resource(row) in operations()]
+
+
+@pytest.mark.parametrize("row", HERE)
+def test_each_caller_gets_the_status_that_the_table_says(callers: Callers, row: str) -> None:
+    """On a record that is as it was before, with a request that nothing is wrong with."""
+    expected = {(whose, caller): status for whose, caller, status in cells(row)}
+    body = BODIES.get(row, lambda: None)
+    found = {
+        (whose, caller): callers.call(caller, method_and_resource(row), whose, body()) for whose, caller in expected
+    }
+    assert found == expected
+    record("permissions", operation=row, cells=len(expected))
+
+
+def test_every_operation_stands_in_the_table() -> None:
+    """One that is added is decided on here, and one that is gone is taken out."""
+    written = {method_and_resource(row) for row in ROWS} | set(TABLE["public"])
+    assert written - set(TABLE["awaited"]) == set(operations()) - set(TABLE["awaited"])
+
+
+def test_what_is_awaited_is_not_there_yet() -> None:
+    """Once it is, it counts."""
+    assert set(TABLE["awaited"]) & set(operations()) == set()
+
+
+def test_every_operation_has_a_row_of_each_kind() -> None:
+    """For a path that names a record, its owner's and nobody's; for every other, one."""
+    for row, lines in ROWS.items():
+        kinds = set(lines) - {"own"}
+        assert kinds == ({"record", "missing"} if "_id}" in row else {"all"}), row
+        assert all(len(line.split()) == len(CALLERS) for line in lines.values()), row
+
+
+def test_what_is_public_asks_for_no_token() -> None:
+    """Whoever calls."""
+    assert {operations()[name].sign_in for name in TABLE["public"]} == {"none"}
+    assert {name for name, it in operations().items() if it.sign_in == "none"} == set(TABLE["public"])
+
+
+def test_the_table_has_no_hole() -> None:
+    """How many cells are called, all in all."""
+    count = sum(len(list(cells(row))) for row in HERE)
+    record("permission_cells", cells=count, operations=len({method_and_resource(row) for row in HERE}))
+    assert count > 600
