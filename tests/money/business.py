@@ -153,7 +153,8 @@ class Business:
 
     def sign_in(self, member: Member) -> None:
         """A member is seen for the first time."""
-        self.blank.rows("UPDATE accounts SET proven_at = now() WHERE id = %s", member.id)
+        me = self._members.as_(sign_in(self.blank, member.id))
+        assert me.call("GET", "/members/me").status == 200
         member.signed_in = True
 
     def suspend_or_reinstate(self, one: Agent) -> None:

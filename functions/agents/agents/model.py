@@ -8,7 +8,7 @@ from pydantic import ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
 from shared.http.pages import PageQuery
-from shared.text import Email, Form, Input, Language, PersonName, Phone, PlaceName, TermsVersion, View, prose
+from shared.text import Email, Form, Input, Language, PersonName, Phone, PlaceName, RecordId, TermsVersion, View, prose
 
 AgentState = Literal["pending", "active", "suspended", "rejected"]
 Decision = Literal["approve", "reject", "suspend", "reinstate"]
@@ -122,7 +122,7 @@ class CommissionQuery(PageQuery):
     """Which commissions."""
 
     state: CommissionState | None = None
-    agent: UUID | None = None
+    agent: RecordId | None = None
     month: Month | None = None
 
 

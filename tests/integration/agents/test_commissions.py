@@ -243,7 +243,9 @@ def test_a_cursor_belongs_to_its_filters(blank: Blank, client: Client) -> None:
     assert client.call("GET", "/commissions", query={"state": "pending", "cursor": cursor}).status == 422
 
 
-@pytest.mark.parametrize("query", [{"state": "open"}, {"agent": "me"}, {"status": "pending"}, {"limit": "0"}])
+@pytest.mark.parametrize(
+    "query", [{"state": "open"}, {"agent": "me"}, {"agent": f"{{{NOBODY}}}"}, {"status": "pending"}, {"limit": "0"}]
+)
 def test_a_filter_that_is_none_is_named(client: Client, query: dict[str, str]) -> None:
     """Never all commissions by mistake."""
     reply = client.call("GET", "/commissions", query=query)
