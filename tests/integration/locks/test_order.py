@@ -49,6 +49,19 @@ def test_a_use_case_takes_its_rows_in_the_one_order(blank: Blank, name: str) -> 
     assert [late for transaction in transactions if (late := out_of_order(transaction))] == []
 
 
+def test_a_first_call_takes_its_own_account_before_all_others(blank: Blank) -> None:
+    """Its address is proven by it. Nobody who holds another account waits for a staff member's."""
+    stage = staged(blank)
+    blank.rows("UPDATE accounts SET proven_at = NULL WHERE id = %s", stage.scene.staff)
+    log = Log(blank)
+    assert did(ACTS[f"{CANCEL} by staff"](stage))
+    [transaction] = log.transactions()
+    own = str(stage.scene.staff)
+    accounts = [taken.key for taken in transaction if taken.table == "accounts"]
+    assert (accounts[0], accounts.count(own)) == (own, 1)
+    assert out_of_order([taken for taken in transaction if taken.key != own]) == []
+
+
 def test_the_order_would_be_seen_to_be_another(blank: Blank) -> None:
     """The same statements the other way round take their rows out of order."""
     database = Surrounded(blank.database(), Reversing)
