@@ -18,9 +18,10 @@ DEFAULT_PORT = 3000
 PROBLEMS = (AlreadyRunning, PortInUse, Crashed, BuildFailed, DeployFailed)
 MORE_PROBLEMS = (postgres.CannotStart, up.MigrationFailed, tokens.NoToken, circuits.NotForced)
 
-PROXY_HELP = """for up: functions reach the database through a stand-in for RDS Proxy, which lends connections by
-transaction; its control port (database_proxy_control in state.json; local/database_proxy/control.py) tells what it has
-seen, and can limit, cut, delay, refuse, or lead to another server"""
+NO_PROXY_HELP = """for up: functions go straight to the database. Otherwise they reach it through a stand-in for RDS
+Proxy, which lends at most DatabaseMaxConnections connections by transaction; its control port (database_proxy_control
+in state.json; local/database_proxy/control.py) tells what it has seen, and can limit, cut, delay, refuse, or lead to
+another server"""
 
 VARIABLE_HELP = """for up: NAME=VALUE or FunctionLogicalId:NAME=VALUE, more for the environment of all functions or of
 one, over what is deployed; the names that Lambda keeps for itself stay as they are"""
@@ -54,8 +55,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--state", default=str(ROOT / ".local"), help="the folder that keeps the state")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="of the front; 0 takes a free one")
     parser.add_argument("--parameter", action="append", default=[], help="NAME=VALUE of template.yaml, for up")
-    parser.add_argument("--database-proxy", action="store_true", help=PROXY_HELP)
-    parser.add_argument("--database-connections", type=int, default=50, help="that the proxy may open; 50")
+    parser.add_argument("--no-database-proxy", action="store_true", help=NO_PROXY_HELP)
     parser.add_argument("--standby", action="store_true", help=STANDBY_HELP)
     parser.add_argument("--no-checkpoints", action="store_true", help=CHECKPOINTS_HELP)
     parser.add_argument("--variable", type=checked, action="append", default=[], help=VARIABLE_HELP)
@@ -75,7 +75,7 @@ def checked(variable: str) -> str:
 def run_up(home: Home, options: argparse.Namespace) -> None:
     """Starts the local cloud and stays until it ends."""
     extras = up.Extras(
-        database_connections=options.database_connections if options.database_proxy else None,
+        database_proxy=not options.no_database_proxy,
         variables=options.variable,
         standby=options.standby,
         checkpoints=not options.no_checkpoints,
@@ -128,7 +128,7 @@ def migrate(home: Home, _options: argparse.Namespace) -> None:
     need_running(home)
     server, _ = up.parts(home, home.read().ports)
     layer = build_layer(home.root, home.python("lambda"), say=print)
-    print(up.migrate(home, server, layer) or "nothing to apply\n", end="")
+    print(up.migrate(home, server, layer, up.connection_limit(home)) or "nothing to apply\n", end="")
 
 
 def need_running(home: Home) -> None:

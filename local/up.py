@@ -18,11 +18,10 @@ from local.build import build_layer
 from local.children import Child, Crashed, end_leftovers, spawn
 from local.home import Home, front_port, internal_ports
 from local.readback import read_stack
+from local.stack import Stack
 from local.template import code_folders, read_template
 
 LISTENING_SECONDS = 30.0
-# Shorter than a call may take, so that who waits in vain is told by the API, not cut off by the gateway.
-BORROW_TIMEOUT_S = 10.0
 LOG_BYTES = 5_000_000  # a log that has grown past this moves to <name>.1 at the next start
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -39,12 +38,12 @@ class MigrationFailed(Exception):
 class Extras:
     """What a run may have besides.
 
-    `database_connections`: how many a stand-in for RDS Proxy may open, None for no proxy. `variables`: more for the
-    functions' environment, as `local.runtime.variables` reads them. `standby`: whether the database has one.
-    `checkpoints`: whether the emulator writes its state while it runs.
+    `database_proxy`: whether the functions reach the database through the stand-in for RDS Proxy, as in production.
+    `variables`: more for the functions' environment, as `local.runtime.variables` reads them. `standby`: whether the
+    database has one. `checkpoints`: whether the emulator writes its state while it runs.
     """
 
-    database_connections: int | None = None
+    database_proxy: bool = True
     variables: Sequence[str] = ()
     standby: bool = False
     checkpoints: bool = True
@@ -159,18 +158,19 @@ def start(supervisor: Supervisor) -> None:
     cloud.wait_until(lambda: emulator.is_ready(aws), emulator.READY_SECONDS)
     supervisor.say("emulator is ready")
     bring_up_to_date(supervisor, aws, layer, database_port=ports.get("database_proxy", server.port))
-    migrate(home, server, layer)
+    connections = connection_limit(home)
+    migrate(home, server, layer, connections)
     supervisor.say("database is migrated")
     if supervisor.extras.standby:
         start_standby(supervisor, server, ports["standby"])
-    if supervisor.extras.database_connections is not None:
-        start_database_proxy(supervisor, ports, supervisor.extras.database_connections)
+    if supervisor.extras.database_proxy:
+        start_database_proxy(supervisor, ports, connections)
     start_gateway(supervisor)
 
 
 def wanted_ports(extras: Extras) -> list[str]:
     """The parts that need a port, the front excepted."""
-    proxy = ["database_proxy", "database_proxy_control"] if extras.database_connections is not None else []
+    proxy = ["database_proxy", "database_proxy_control"] if extras.database_proxy else []
     return ["postgres", "emulator", *proxy, *(["standby"] if extras.standby else [])]
 
 
@@ -203,9 +203,16 @@ def bring_up_to_date(supervisor: Supervisor, aws: emulator.Emulator, layer: Path
     supervisor.say("stack is deployed")
 
 
-def migrate(home: Home, server: postgres.Server, layer: Path) -> str:
+def connection_limit(home: Home) -> int:
+    """Return the connections that the deployed functions may have together: their setting DB_MAX_CONNECTIONS."""
+    functions = Stack.load(home.stack).functions
+    return min(int(function.environment["DB_MAX_CONNECTIONS"]) for function in functions)
+
+
+def migrate(home: Home, server: postgres.Server, layer: Path, connections: int) -> str:
     """Applies the migrations by the layer's own command; returns what it says. Raises MigrationFailed."""
-    command = [home.python("lambda"), "-m", "shared.postgres.migrate", str(layer / "migrations"), server.dsn()]
+    command = [home.python("lambda"), "-m", "shared.postgres.migrate"]
+    command += [str(layer / "migrations"), server.dsn(), str(connections)]
     environment = {"PYTHONPATH": str(layer / "python"), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -231,7 +238,6 @@ def start_database_proxy(supervisor: Supervisor, ports: dict[str, int], connecti
         "--control": ports["database_proxy_control"],
         "--target": ports["postgres"],
         "--max-connections": connections,
-        "--borrow-timeout": BORROW_TIMEOUT_S,
     }
     start_listener(supervisor, "database_proxy", [str(part) for option in options.items() for part in option])
     supervisor.say("database proxy is ready")

@@ -38,7 +38,7 @@ STALL_S = 1.0
 SHORT_LIVED = {"DB_IDLE_TIMEOUT": "2", "DB_MAX_LIFETIME": "5", "DB_CONNECT_TIMEOUT": "2"}
 AFTER = Setup(
     variables={f"JobsFunction:{name}": value for name, value in SHORT_LIVED.items()},
-    flags=("--database-proxy", "--database-connections", "50", "--standby", "--no-checkpoints"),
+    flags=("--standby", "--no-checkpoints"),
 )
 
 

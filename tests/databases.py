@@ -37,8 +37,7 @@ SELECT gen_random_uuid(), role, role || '-1', role || '@example.test', 'Drita Be
 FROM unnest(ARRAY['staff', 'admin']) AS role
 """
 READY_S = 60.0
-MAX_CONNECTIONS = 50  # the fleet's; the server takes 100, so that owners get in besides
-BORROW_TIMEOUT_S = 10.0
+MAX_CONNECTIONS = Settings().db_max_connections  # the server takes 100, so that owners get in besides
 
 _proxies: list[Proxy] = []
 _left: list[str] = []  # by sessions in servers that are gone
@@ -55,7 +54,7 @@ class Postgres:
     @cached_property
     def proxy(self) -> Proxy:
         """What the functions' role comes through, until the end of the session."""
-        proxy = Proxy(self.server.port, max_connections=MAX_CONNECTIONS, borrow_timeout_s=BORROW_TIMEOUT_S)
+        proxy = Proxy(self.server.port, max_connections=MAX_CONNECTIONS)
         proxy.start()
         _proxies.append(proxy)
         return proxy

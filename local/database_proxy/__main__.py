@@ -17,7 +17,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m local.database_proxy", description=__doc__)
     parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1 for clients; 0 takes a free one")
     parser.add_argument("--target", type=int, required=True, help="port on 127.0.0.1 of the database")
-    parser.add_argument("--max-connections", type=int, default=50, help="open to the database at the same time")
+    parser.add_argument("--max-connections", type=int, required=True, help="open to the database at the same time")
     parser.add_argument("--borrow-timeout", type=float, default=BORROW_TIMEOUT_S, help="seconds a transaction waits")
     parser.add_argument(
         "--control", type=int, required=True, help="port on 127.0.0.1 of the levers; 0 takes a free one"

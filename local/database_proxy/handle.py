@@ -22,7 +22,9 @@ from local.database_proxy.session import Desk, Traffic, factory
 T = TypeVar("T")
 
 CALL_S = 10.0  # for what is asked of the proxy's thread
-BORROW_TIMEOUT_S = 120.0  # RDS Proxy's default
+# What ConnectionBorrowTimeout of the RDS Proxy is to be set to (docs/deploy.md; its own default is 120 s). Shorter than
+# a call may take, so that who waits in vain is told by the API, not cut off by the gateway.
+BORROW_TIMEOUT_S = 10.0
 
 # Whatever a server session can keep of one client for the next: one row for each thing found.
 SESSION_STATE = """

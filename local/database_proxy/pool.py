@@ -19,6 +19,11 @@ BORROW_TIMEOUT = fatal("08000", "Timed-out waiting to acquire database connectio
 # While the database is away or full RDS Proxy goes on trying for its clients, until their borrow timeout.
 PASSING = frozenset({"57P01", "57P02", "57P03", "53300"})
 TRY_AGAIN_S = 0.05
+# RDS Proxy closes idle connections above MaxIdleConnectionsPercent, by default half of MaxConnectionsPercent. After how
+# long is not documented: assumed.
+IDLE_SHARE = 0.5
+IDLE_S = 10.0
+LEAST_WATCH_S = 1.0
 # A backend sees that its client has left when its statement has ended: for the functions' role within 10 s.
 LEAVE_S = 15.0
 
@@ -63,6 +68,7 @@ class Pool:
         self._leaving: dict[ServerConnection, asyncio.TimerHandle] = {}
         self._waiting: deque[_Waiter] = deque()
         self._opening: set[_Opening] = set()
+        self._idle_timer: asyncio.TimerHandle | None = None
 
     def borrow(self, guest: Guest, key: Key) -> None:
         """Ask for a connection: the guest is `granted` or `refused`, at once or later."""
@@ -139,6 +145,9 @@ class Pool:
             server.close()
         for timer in self._leaving.values():
             timer.cancel()
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
         self._leaving.clear()
         self._idle.clear()
         self.known.clear()
@@ -170,8 +179,29 @@ class Pool:
         """Make a free connection idle where it may be lent again and is not one too many."""
         if server.is_reusable and self._kept < self.max_connections:
             self._idle[server.key].append(server)
+            server.idle_since = asyncio.get_running_loop().time()
+            self._watch_idle()
         else:
             self._retire(server)
+
+    def _watch_idle(self) -> None:
+        """See that surplus idle connections are closed once the oldest has been idle long enough."""
+        if self._idle_timer is None and len(self.idle()) > self.max_connections * IDLE_SHARE:
+            loop = asyncio.get_running_loop()
+            due = min(server.idle_since for server in self.idle()) + IDLE_S
+            self._idle_timer = loop.call_at(max(due, loop.time() + LEAST_WATCH_S), self._close_surplus)
+
+    def _close_surplus(self) -> None:
+        self._idle_timer = None
+        latest = asyncio.get_running_loop().time() - IDLE_S
+        oldest_first = sorted(self.idle(), key=lambda server: server.idle_since)
+        surplus = len(oldest_first) - int(self.max_connections * IDLE_SHARE)
+        for server in oldest_first[: max(0, surplus)]:
+            if server.idle_since <= latest:
+                self._idle[server.key].remove(server)
+                self._retire(server)
+        self._watch_idle()
+        self._serve()
 
     def _retire(self, server: ServerConnection) -> None:
         if not server.closed:

@@ -59,6 +59,7 @@ class ServerConnection(asyncio.Protocol):
         self.parameters: dict[str, str] = {}
         self.cancel_key = b""
         self.closed = False
+        self.idle_since = 0.0  # on the loop's clock
         self._usable = True
         self._lost = lost
         self._framer = Framer()

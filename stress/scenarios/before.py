@@ -21,6 +21,7 @@ SETTINGS = {
     "Circuits": json.dumps(dict.fromkeys(("email", "identity", "storage"), NEVER)),
     "Retry": json.dumps({"retries": 0}),
 }
+FLAGS = ("--no-checkpoints", "--no-database-proxy")
 # The ten are the requests' own: relay, worker and health would take some of them, and make the comparison too easy.
 ASIDE = ("RelayFunction", "WorkerFunction", "HousekeepingFunction", "HealthFunction", "JobsFunction")
 ROLE = f"CREATE ROLE {BACKGROUND} LOGIN IN ROLE interdomestik_app"
@@ -37,7 +38,7 @@ async def cloud(stage: Stage) -> AsyncIterator[Side]:
     """A second local cloud with those settings, gone when the block ends."""
     stage.step("starting a second cloud, with the predecessor's settings")
     variables = {f"{function}:DB_USER": BACKGROUND for function in ASIDE}
-    other = LocalCloud(stage.root, stage.state / "before", Setup(SETTINGS, variables, ("--no-checkpoints",)))
+    other = LocalCloud(stage.root, stage.state / "before", Setup(SETTINGS, variables, FLAGS))
     generator: Generator | None = None
     try:
         await other.start()

@@ -5,21 +5,25 @@ import itertools
 
 import psutil
 
-from stress.ledger import Call
+from stress.ledger import Call, Sample
 from stress.model import Chart, Line, Point
 from stress.reconcile import reconcile
 from stress.scenarios.claims import claim_of
-from stress.scenarios.common import NORMAL, SLOW, SLOW_S, lent, statuses, warm
+from stress.scenarios.common import NORMAL, SENT_S, SLOW, SLOW_S, lent, statuses, warm
 from stress.stage import Stage
 
 IDLE_S, LIFETIME_S, CONNECT_S = 2.0, 5.0, 2.0  # of the function whose limits are short here
 JITTER = 0.1  # of the lifetime
 GIVES_UP_S = 4 * CONNECT_S + 2.0  # three retries, their pauses
 LAMBDA_S = 28.0
+SAMPLED_S = 0.1
+PROMISED = 50  # connections of the fleet: what is deployed must be this
+CALLERS = 60  # at the same instant on the deployed pool: more than it has connections
 TITLE = "Connection pool stress"
 PROMISE = (
-    "50 requests at the same instant on 10 to 50 server connections: never more connections than allowed, the rest "
-    "waits its turn, and nobody is turned away. Idle and old connections are replaced, a dead host is given up in time."
+    "60 requests at the same instant on the 50 connections that are deployed, and 50 on 10 to 50: never more "
+    "connections than allowed, the rest waits its turn, and nobody is turned away. Idle and old connections are "
+    "replaced, a dead host is given up in time."
 )
 CONNECTIONS = "SELECT count(*) AS n FROM pg_stat_activity WHERE usename = 'interdomestik_app'"
 
@@ -28,11 +32,11 @@ SHORT_LIVED = "JobsFunction"
 
 
 class Crowd:
-    """Writes for one instant: two fifths in each of two rooms, which may run 20 times each, and one fifth claims."""
+    """Writes for one instant: two fifths in each of two rooms, and one fifth claims."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, size: int) -> None:
         self._stage = stage
-        self._share = stage.profile.at_once // 5
+        self._share = size // 5
         self._members = itertools.cycle(stage.crowd.take(self._share + self._share // 2))
 
     def calls(self) -> list[Call]:
@@ -50,9 +54,10 @@ class Crowd:
 
 async def run(stage: Stage) -> None:
     """The scenario."""
-    crowd = Crowd(stage)
+    crowd = Crowd(stage, CALLERS)
     await _warm(stage, crowd)
-    await _steps(stage, crowd)
+    await _as_deployed(stage, crowd)
+    await _curve(stage, Crowd(stage, stage.profile.at_once))
     if stage.profile.thorough:
         await _replaced(stage)
         await _dead_host(stage)
@@ -61,8 +66,8 @@ async def run(stage: Stage) -> None:
 
 async def _warm(stage: Stage, crowd: Crowd) -> None:
     """One environment for each of them, so that no start of one is measured."""
-    share = stage.profile.at_once // 5
-    stage.step(f"starting {stage.profile.at_once} environments")
+    share = CALLERS // 5
+    stage.step(f"starting {CALLERS} environments")
     started = 0
     for function, kind, count in (
         ("AgentsFunction", stage.people.application, 2 * share),
@@ -73,14 +78,44 @@ async def _warm(stage: Stage, crowd: Crowd) -> None:
     stage.figure("Environments that were started before", started)
 
 
-async def _steps(stage: Stage, crowd: Crowd) -> None:
-    """The same writes, each of which holds its connection for a known time, on more and more connections."""
+async def _as_deployed(stage: Stage, crowd: Crowd) -> None:
+    """More writes at once than connections, on the pool as the deployed setting sizes it; nothing here sets it."""
+    deployed = (await stage.target.database("GET", "/counts"))["max_connections"]
+    stage.equal("Connections that the fleet may have, as deployed", PROMISED, deployed)
+    stage.step(f"{CALLERS} writes at once on the {deployed} connections of the deployed setting")
+    await stage.target.rows(SLOW)
+    try:
+        await stage.target.database("POST", "/counts/reset")
+        under_way = asyncio.create_task(stage.burst(crowd.calls()))
+        backends = await _most_backends(stage, under_way)
+        samples = await under_way
+    finally:
+        await stage.target.rows(NORMAL)
+    counts = await stage.target.database("GET", "/counts")
+    stage.equal(f"{CALLERS} at once as deployed", {201: CALLERS}, statuses(samples))
+    stage.most("As deployed: connections of the server", PROMISED, max(counts["open_max"], backends))
+    stage.equal("As deployed: turned away for want of a connection", 0, counts["borrow_timeouts"])
+
+
+async def _most_backends(stage: Stage, under_way: "asyncio.Task[list[Sample]]") -> int:
+    """Return the most sessions of the functions' role that PostgreSQL has shown while the calls were under way."""
+    await asyncio.sleep(SENT_S)  # not to be in the way of the sends
+    most = 0
+    while not under_way.done():
+        most = max(most, (await stage.target.rows(CONNECTIONS, user="postgres"))[0]["n"])
+        await asyncio.sleep(SAMPLED_S)
+    return most
+
+
+async def _curve(stage: Stage, crowd: Crowd) -> None:
+    """A variation of the limit, set here: the same writes, each of a known time, on more and more connections."""
+    deployed = (await stage.target.database("GET", "/counts"))["max_connections"]
     await stage.target.rows(SLOW)
     try:
         took: list[Point] = [(limit, await _step(stage, crowd, limit)) for limit in stage.profile.pool_steps]
     finally:
         await stage.target.rows(NORMAL)
-        await stage.target.database("PUT", "/limit", {"max_connections": stage.profile.pool_steps[-1]})
+        await stage.target.database("PUT", "/limit", {"max_connections": deployed})
     title = f"{stage.profile.at_once} writes of {SLOW_S * 1000:.0f} ms at the same instant"
     stage.charts.append(Chart(title, "server connections", "seconds until the last answer", [Line("took", took)]))
     first, last = took[0], took[-1]

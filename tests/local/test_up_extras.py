@@ -72,7 +72,7 @@ def mails() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def cloud(state: Path, mails: str) -> Iterator[Cloud]:
     """A local cloud that has them all."""
-    options = ["--database-proxy", "--database-connections", str(CONNECTIONS)]
+    options = ["--parameter", f"DatabaseMaxConnections={CONNECTIONS}"]
     options += [
         "--variable",
         f"AWS_ENDPOINT_URL_SESV2={mails}",
@@ -111,6 +111,15 @@ def test_the_functions_reach_the_database_through_the_proxy_and_nobody_else_does
     assert after["transactions"] > before["transactions"]
     assert (after["max_connections"], after["target"]) == (CONNECTIONS, ports(state)["postgres"])
     assert (after["pins"], after["state"]) == ({}, {})
+
+
+def test_one_setting_sizes_the_pool_the_roles_limit_and_what_health_says(cloud: Cloud, state: Path) -> None:
+    """The deployed one: nothing of the local cloud has a number of its own. A migration run leaves it so."""
+    assert cloud.command("migrate").stdout == "nothing to apply\n"
+    limit = there(state, "postgres", "SELECT rolconnlimit FROM pg_roles WHERE rolname = 'interdomestik_app'")
+    connections = httpx.get(f"{cloud.url}/health/deep", timeout=60).json()["checks"]["database"]["connections"]
+    assert proxy(state, "GET", "/counts")["max_connections"] == CONNECTIONS
+    assert (limit, connections["max"]) == ([(CONNECTIONS,)], CONNECTIONS)
 
 
 def test_one_service_can_be_led_elsewhere_while_the_others_stay(cloud: Cloud) -> None:
@@ -170,7 +179,7 @@ def test_a_crash_of_the_proxy_ends_the_cloud_and_the_next_start_may_do_without(c
     pids = {child.name: child.pid for child in Home(ROOT, state).read().children}
     os.kill(pids["database_proxy"], signal.SIGKILL)
     assert cloud.process.wait(STOP_S) == 1
-    with running(state) as cloud:
+    with running(state, "--no-database-proxy") as cloud:
         assert {"database_proxy", "database_proxy_control", "standby"}.isdisjoint(ports(state))
         assert database_ports(state) == {str(ports(state)["postgres"])}
         assert health(cloud) == "healthy"

@@ -10,6 +10,7 @@ from itertools import accumulate
 from local.database_proxy.counts import Counts
 from local.database_proxy.faults import Faults
 from local.database_proxy.framing import CANCEL_REQUEST, Framer, Message, message, query, startup, take_startup
+from local.database_proxy.handle import BORROW_TIMEOUT_S
 from local.database_proxy.pool import Pool
 from local.database_proxy.server import ServerConnection
 from local.database_proxy.session import Desk, factory
@@ -17,7 +18,6 @@ from tests.multiplexing.backend import SHUTDOWN, Backend, answer_all, greeting
 from tests.multiplexing.network import End, Loop
 
 PORTS = (1, 2)
-BORROW_TIMEOUT_S = 10.0
 SETTLE_TICKS, SETTLE_TICK_S = 900, 0.01  # together less than the borrow timeout
 QUIET_TICKS = 12  # longer than the pool's pause before it tries to connect again
 EVERYTHING = 1 << 20  # bytes

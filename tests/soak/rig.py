@@ -39,7 +39,7 @@ def rig(folder: Path) -> Iterator[tuple[Cloud, Proxy]]:
     with running_proxy(1, max_connections=CONNECTIONS) as proxy:
         parameters = {"Limits": UNLIMITED, "DatabasePort": str(proxy.port)}
         options = [part for name, value in parameters.items() for part in ("--parameter", f"{name}={value}")]
-        with running(folder, *options, *QUICK_MAIL) as cloud:
+        with running(folder, "--no-database-proxy", *options, *QUICK_MAIL) as cloud:
             proxy.target = Home(ROOT, folder).read().ports["postgres"]
             yield cloud, proxy
 

@@ -23,4 +23,8 @@ def publish(checked: Checked) -> None:
             metrics.add_metric(name=name, unit=MetricUnit.Count, value=float(figure))
     if found.jobs.oldest_pending_s is not None:
         metrics.add_metric("JobsOldestPendingSeconds", unit=MetricUnit.Seconds, value=found.jobs.oldest_pending_s)
+    connections = found.checks.database.connections
+    if connections.used is not None:
+        share = 100 * connections.used / connections.max
+        metrics.add_metric("DatabaseConnectionsUsedShare", unit=MetricUnit.Percent, value=share)
     metrics.flush_metrics()

@@ -21,10 +21,12 @@ class HealthView(View):
 
 
 class Connections(View):
-    """Connections of the functions' role, of the whole fleet."""
+    """Connections of the functions' role to the database, of the whole fleet."""
 
-    used: int | None
-    max: int
+    used: int | None = Field(
+        description="Sessions that PostgreSQL has for the role, busy or kept open by the proxy, with the one that asks"
+    )
+    max: int = Field(description="What the proxy's pool and the role's limit allow; from 90 % of it on, degraded")
 
 
 class Failover(View):

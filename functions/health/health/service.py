@@ -16,6 +16,9 @@ DATABASE_SLOW_S = 0.5
 # and AWS's services, asked over a connection that may have to be made first, some 100 ms.
 SERVICE_SLOW_S = 1.0
 
+# Of the connections that the fleet may have: beyond this share the next burst of calls would wait for one.
+NEARLY_USED_UP = 0.9
+
 # The relay looks every minute without being told: five rounds missed are no coincidence.
 LATE_S = 300.0
 
@@ -54,15 +57,20 @@ def database_check(outcome: Outcome, *, most: int, failover: Failover) -> Databa
     """The database's part of the report; `most` connections are the fleet's."""
     found: Look | None = outcome.value
     writable = found is not None and found.writable
-    slow = outcome.latency_s > DATABASE_SLOW_S
+    strained = outcome.latency_s > DATABASE_SLOW_S or is_nearly_used_up(found, most)
     return DatabaseCheck(
-        status="unhealthy" if not writable else "degraded" if slow else "healthy",
+        status="unhealthy" if not writable else "degraded" if strained else "healthy",
         latency_ms=_milliseconds(outcome),
         role=None if found is None else "writer" if writable else "reader",
         server=found.server if found else None,
         connections=Connections(used=found.used if found else None, max=most),
         failover=failover,
     )
+
+
+def is_nearly_used_up(found: Look | None, most: int) -> bool:
+    """Whether hardly any of the fleet's connections is left."""
+    return found is not None and found.used >= most * NEARLY_USED_UP
 
 
 def service_check(outcome: Outcome, circuit: Circuit, *, late: bool = False) -> ServiceCheck:

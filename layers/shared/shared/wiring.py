@@ -73,11 +73,15 @@ class Wiring:
         return database_token(host=settings.db_host, port=settings.db_port, user=settings.db_user)
 
     def migrate(self, directory: Path) -> list[str]:
-        """Apply the migrations that are missing, as the role of the settings, and return their versions."""
+        """Apply the migrations that are missing, as the role of the settings, and return their versions.
+
+        The functions' role may then have as many connections as the settings say.
+        """
         from shared.postgres.connection import connect_arguments
         from shared.postgres.migrate import migrate
 
-        return migrate("", directory, **connect_arguments(self.settings, self._password()))
+        arguments = connect_arguments(self.settings, self._password())
+        return migrate("", directory, connection_limit=self.settings.db_max_connections, **arguments)
 
     @cached_property
     def database(self) -> "Database":

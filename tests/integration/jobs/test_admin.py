@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 
 from jobs import admin
@@ -48,10 +49,11 @@ def test_a_command_that_is_wrong_says_what_is(event: dict[str, Any], words: str)
 def test_migrate_brings_a_database_up_to_date_and_says_what_it_did(
     postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the settings' role, and safe to repeat."""
+    """By the settings' role, and safe to repeat; the functions' role gets the settings' number of connections."""
     postgres.execute("CREATE DATABASE to_migrate OWNER interdomestik")
     settings = {"DB_NAME": "to_migrate", "DB_USER": "interdomestik", "DB_PORT": str(postgres.server.port),
-                "DB_AUTH": "trust", "DB_SSLMODE": "disable", "MIGRATIONS_DIR": os.fspath(MIGRATIONS)}  # fmt: skip
+                "DB_AUTH": "trust", "DB_SSLMODE": "disable", "MIGRATIONS_DIR": os.fspath(MIGRATIONS),
+                "DB_MAX_CONNECTIONS": "61"}  # fmt: skip
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     wiring.cache_clear()
@@ -59,8 +61,18 @@ def test_migrate_brings_a_database_up_to_date_and_says_what_it_did(
         applied = admin.handler({"command": "migrate"}, LambdaContext())["applied"]
         assert applied == sorted(path.stem for path in MIGRATIONS.glob("*.sql"))
         assert admin.handler({"command": "migrate"}, LambdaContext()) == {"applied": []}
+        assert limit_of_functions_role(postgres) == 61
     finally:
         wiring.cache_clear()
+        postgres.execute("ALTER ROLE interdomestik_app CONNECTION LIMIT -1")
+
+
+def limit_of_functions_role(postgres: Postgres) -> int:
+    """How many connections PostgreSQL lets it have."""
+    with psycopg.connect(postgres.conninfo(user="postgres", dbname="postgres")) as connection:
+        row = connection.execute("SELECT rolconnlimit FROM pg_roles WHERE rolname = 'interdomestik_app'").fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def test_a_database_out_of_reach_is_told_by_its_class_alone(monkeypatch: pytest.MonkeyPatch) -> None:

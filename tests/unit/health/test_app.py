@@ -141,6 +141,7 @@ def test_each_deep_check_leaves_its_metrics_where_the_alarms_look(
         "FailoverDetected": [1.0],
         "JobsFailed": [1.0],
         "JobsOldestPendingSeconds": [4.0],
+        "DatabaseConnectionsUsedShare": [14.0],
     }
     assert kept["FailoverDetected"] == [0.0]
 
@@ -151,7 +152,7 @@ def test_what_is_not_known_is_no_metric(client: Client, world: World, capsys: py
     client.call("GET", "/health/deep")
     (only,) = metrics_of(capsys)
     assert (only["Unhealthy"], only["Degraded"]) == ([1.0], [0.0])
-    assert not {"JobsFailed", "JobsOldestPendingSeconds"} & set(only)
+    assert not {"JobsFailed", "JobsOldestPendingSeconds", "DatabaseConnectionsUsedShare"} & set(only)
 
 
 def test_shallow_health_leaves_no_metrics(client: Client, capsys: pytest.CaptureFixture[str]) -> None:

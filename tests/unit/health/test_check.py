@@ -43,6 +43,15 @@ def test_all_well_is_healthy_and_says_what_it_saw(world: World) -> None:
     assert found["transaction_retries"] == {"last_minute": 3}
 
 
+@pytest.mark.parametrize(("used", "status"), [(44, "healthy"), (45, "degraded"), (50, "degraded"), (66, "degraded")])
+def test_nine_tenths_of_the_connections_used_is_degraded(world: World, used: int, status: str) -> None:
+    """The next burst of calls would have to wait for a connection; until then all work is taken."""
+    world.found["database"] = replace(WRITER, used=used)
+    found = findings(world)
+    assert (found["status"], found["checks"]["database"]["status"]) == (status, status)
+    assert found["checks"]["database"]["connections"] == {"used": used, "max": 50}
+
+
 @pytest.mark.parametrize(
     ("answer", "role", "server", "pending"),
     [(BROKEN, None, None, None), (replace(WRITER, writable=False), "reader", "a1", 2)],

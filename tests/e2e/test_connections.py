@@ -1,0 +1,99 @@
+"""The fleet's connections to the database at the deployed setting, with more calls at once than there are of them."""
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from local.home import Home
+from tests.e2e.cloud import ROOT, Cloud, eventually, serial
+from tests.e2e.test_crowds import at_once, posting, statuses
+from tests.people import applicant, person
+
+CONNECTIONS = 50  # what is deployed by default; docs/decisions/0017
+EACH = 50  # calls at one instant to each of two functions: their methods' bursts
+HELD_S = 1.0  # how long a write holds its connection
+SLOW = f"""
+CREATE OR REPLACE FUNCTION held() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN PERFORM pg_sleep({HELD_S}); RETURN NEW; END $$;
+CREATE OR REPLACE TRIGGER held BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION held()
+"""
+NORMAL = "DROP TRIGGER IF EXISTS held ON audit; DROP FUNCTION IF EXISTS held()"
+SESSIONS = "SELECT count(*) AS n FROM pg_stat_activity WHERE usename = 'interdomestik_app'"
+
+
+def counts(cloud: Cloud) -> dict[str, Any]:
+    """What the stand-in for RDS Proxy has counted."""
+    port = Home(ROOT, cloud.folder).read().ports["database_proxy_control"]
+    found: dict[str, Any] = httpx.get(f"http://127.0.0.1:{port}/counts").json()
+    return found
+
+
+def reset_counts(cloud: Cloud) -> None:
+    """Count anew."""
+    port = Home(ROOT, cloud.folder).read().ports["database_proxy_control"]
+    httpx.post(f"http://127.0.0.1:{port}/counts/reset").raise_for_status()
+
+
+@pytest.fixture
+def slow(cloud: Cloud) -> Iterator[None]:
+    """Within the test each write holds its connection for a known time."""
+    cloud.rows(SLOW)
+    yield
+    cloud.rows(NORMAL)
+
+
+@contextmanager
+def sampling(cloud: Cloud) -> Iterator[list[int]]:
+    """Within the block: how many sessions PostgreSQL has for the functions' role, some times a second."""
+    seen: list[int] = []
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.wait(0.05):
+            seen.append(cloud.rows(SESSIONS, user="postgres")[0]["n"])
+
+    with ThreadPoolExecutor(1) as pool:
+        looking = pool.submit(look)
+        try:
+            yield seen
+        finally:
+            done.set()
+            looking.result()
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_hundred_calls_at_one_instant_use_fifty_connections(cloud: Cloud) -> None:
+    """All are served, the rest waits its turn; neither PostgreSQL nor the pool has seen more than are deployed."""
+    reset_counts(cloud)
+    clients = [cloud.client(f"127.0.{40 + serial() % 50}.{n}") for n in range(2, 2 * EACH + 2)]
+    bodies = [("/agents", applicant()) if n % 2 else ("/members", person()) for n in range(2 * EACH)]
+    with sampling(cloud) as sessions:
+        replies = at_once([posting(client, *body) for client, body in zip(clients, bodies, strict=True)])
+    seen = counts(cloud)
+
+    assert statuses(replies) == {201: 2 * EACH}
+    assert seen["max_connections"] == CONNECTIONS
+    assert max(*sessions, seen["open_max"], seen["borrowed_max"]) <= CONNECTIONS
+    assert (seen["borrow_timeouts"], seen["crashes"]) == (0, [])
+    assert cloud.rows("SELECT rolconnlimit AS n FROM pg_roles WHERE rolname = 'interdomestik_app'") == [
+        {"n": CONNECTIONS}
+    ]
+    time.sleep(EACH / 25)  # the methods' bursts are whole again for the next test
+
+
+def test_idle_connections_are_closed_until_health_is_well(cloud: Cloud) -> None:
+    """After a burst the pool keeps half of them at most, so health is not degraded for what nobody uses."""
+
+    def figures() -> dict[str, Any] | None:
+        report = cloud.client().get("/health/deep").json()
+        time.sleep(5)  # the same answer is kept so long
+        connections: dict[str, Any] = report["checks"]["database"]["connections"]
+        return connections if connections["used"] <= CONNECTIONS / 2 + 2 else None
+
+    assert eventually(figures, "idle connections to be closed")["max"] == CONNECTIONS

@@ -1,0 +1,46 @@
+"""The fleet's connections to the database: each value is stated once, and reaches whoever acts on it."""
+
+import re
+
+import pytest
+
+from local.database_proxy.handle import BORROW_TIMEOUT_S
+from shared.settings import Settings
+from tests.services import ROOT
+from tests.template.translation import of_type, read, translated
+
+# The deployed values. Another one is a decision: docs/decisions/0017 says what depends on them.
+DEFAULTS = {
+    "DatabaseMaxConnections": 50,
+    "DatabaseConnectTimeout": 10,
+    "DatabaseIdleTimeout": 20,
+    "DatabaseMaxLifetime": 3600,
+}
+VARIABLES = {
+    "DB_MAX_CONNECTIONS": "DatabaseMaxConnections",
+    "DB_CONNECT_TIMEOUT": "DatabaseConnectTimeout",
+    "DB_IDLE_TIMEOUT": "DatabaseIdleTimeout",
+    "DB_MAX_LIFETIME": "DatabaseMaxLifetime",
+}
+DEPLOY = (ROOT / "docs/deploy.md").read_text()
+
+
+@pytest.mark.parametrize(("name", "value"), DEFAULTS.items())
+def test_the_defaults_are_the_ones_decided_on(name: str, value: int) -> None:
+    """In the template, and where the settings have no environment."""
+    assert read()["Parameters"][name]["Default"] == value
+    (variable,) = (variable for variable, parameter in VARIABLES.items() if parameter == name)
+    assert getattr(Settings(), variable.lower()) == value
+
+
+def test_every_function_gets_the_parameters() -> None:
+    """Also the one that migrates, which limits the functions' role by them."""
+    for function in of_type(translated(), "AWS::Lambda::Function").values():
+        variables = function["Environment"]["Variables"]
+        assert {name: variables[name]["Ref"] for name in VARIABLES} == VARIABLES
+
+
+def test_the_page_about_deploying_says_how_the_proxy_follows() -> None:
+    """Its pool's size by the parameter, and the borrow timeout that the stand-in has too."""
+    assert "floor(100 × DatabaseMaxConnections / max_connections)" in DEPLOY
+    assert re.findall(r"ConnectionBorrowTimeout` (\d+) s", DEPLOY) == [f"{BORROW_TIMEOUT_S:.0f}"]
