@@ -262,7 +262,7 @@ def test_a_web_page_of_elsewhere_is_refused(bench: Bench) -> None:
 def test_a_port_that_is_taken_is_one_line(bench: Bench) -> None:
     """And status 1."""
     python = str(ROOT / ".venvs/local/bin/python")
-    options = ["--port", str(bench.port), "--control", "0", "--target", "1"]
+    options = ["--port", str(bench.port), "--control", "0", "--target", "1", "--max-connections", "1"]
     command = [python, "-m", "local.database_proxy", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=READY_S)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
