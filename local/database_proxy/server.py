@@ -121,7 +121,7 @@ class ServerConnection(asyncio.Protocol):
 
     async def ask(self, text: str) -> list[str]:
         """The first column of what a query answers. Raises ConnectionError."""
-        asking = _Asking()
+        asking = _Asking(self)
         self.borrower = asking
         self.send(query(text))
         try:
@@ -160,17 +160,20 @@ class ServerConnection(asyncio.Protocol):
 
 
 class _Asking:
-    def __init__(self) -> None:
+    def __init__(self, server: ServerConnection) -> None:
+        self._server = server
         self.answer: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
         self._found: list[str] = []
 
     def from_server(self, messages: list[Message]) -> None:
         for message in messages:
-            if message.kind == b"D":
+            if self.answer.done():
+                self._server.hear([message])
+            elif message.kind == b"D":
                 self._found.append(message.body[6:].decode())  # one column: after two bytes of count, four of length
             elif message.kind == b"E":
                 self._found.append(read_fields(message.body)["M"])
-            elif message.kind == b"Z" and not self.answer.done():
+            elif message.kind == b"Z":
                 self.answer.set_result(self._found)
 
     def server_lost(self) -> None:

@@ -100,6 +100,23 @@ def test_a_connection_that_the_proxy_asks_something_itself_is_not_lent_meanwhile
     assert tags(client) == ["c0.1"]
 
 
+def test_a_session_that_ends_right_after_the_proxys_own_question_is_not_lent(world: World) -> None:
+    """Its last words come with the answer, before anybody else has it."""
+    client = connected(world)
+    (server,) = world.servers
+    world.soon(lambda: world.loop.create_task(world.pool.ask_idle(SESSION_STATE)))
+    for _ in range(2):
+        world.loop.tick()
+    server.receive(EVERYTHING)
+    server.work()
+    server.end_session()
+    client.say("run")
+    for end in (server.end, client.end):
+        world.soon(lambda end=end: end.deliver(EVERYTHING))  # type: ignore[misc]
+    world.settle()
+    assert tags(client) == ["c0.1"]
+
+
 @pytest.mark.parametrize("unasked", [IDLE, row("x"), message(b"C", b"DONE\0")])
 def test_a_connection_that_speaks_unasked_is_closed_and_never_lent(world: World, unasked: bytes) -> None:
     """What it says may be the answer to another client, so nothing it says later can be trusted."""
