@@ -4,7 +4,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -69,7 +69,7 @@ class UseCase:
 
     name: str
     ask: Callable[["Scene"], Asked]
-    view: type[BaseModel]
+    view: type[BaseModel] | None  # None: an answer without a body
     adds: Mapping[str, int]
     status: int = 200
 
@@ -205,6 +205,11 @@ def _complete(scene: Scene) -> Asked:
     return Asked("claims", "POST", "/claims/{claim_id}/documents/{document_id}/completion", None, ids, token)
 
 
+def _remove_document(scene: Scene) -> Asked:
+    announced = _complete(scene)
+    return replace(announced, method="DELETE", resource="/claims/{claim_id}/documents/{document_id}")
+
+
 ONE = {"audit": 1, "idempotency_keys": 1}
 
 USE_CASES = (
@@ -231,6 +236,7 @@ USE_CASES = (
     UseCase("claims.assign", _assign, ClaimView, ONE),
     UseCase("documents.announce", _announce, DocumentView, ONE | {"documents": 1}, 201),
     UseCase("documents.complete", _complete, DocumentView, ONE),
+    UseCase("documents.remove", _remove_document, None, ONE, 204),
 )
 
 # What differs between two records that were made alike.
@@ -267,12 +273,12 @@ def kept_facts(world: World, asked: Asked) -> Any:
 
 def rendered(use_case: UseCase, facts: Any) -> str:
     """The body that these facts are answered with."""
-    return use_case.view.model_validate(facts).model_dump_json(by_alias=True)
+    return use_case.view.model_validate(facts).model_dump_json(by_alias=True) if use_case.view else ""
 
 
 def body_of(answer: Mapping[str, Any]) -> str:
     """The answer's body, without the form that is signed anew each time a document's announcement is answered."""
-    record: dict[str, Any] = json.loads(answer["body"])
+    record: dict[str, Any] = json.loads(answer["body"] or "{}")
     if "upload" not in record:
         return str(answer["body"])
     return str(answer["body"])[: str(answer["body"]).index(',"upload":')] + "}"

@@ -123,7 +123,9 @@ APPLY, DECIDE, CHANGE_TERMS = "POST /agents", "POST /agents/{agent_id}/decision"
 DECIDE_COMMISSION, PAY = "POST /commissions/{commission_id}/decision", "POST /payouts"
 SUBMIT, MOVE, ASSIGN = "POST /claims", "POST /claims/{claim_id}/transitions", "PUT /claims/{claim_id}/assignee"
 ANNOUNCE = "POST /claims/{claim_id}/documents"
+LIST = "GET /claims"
 COMPLETE = "POST /claims/{claim_id}/documents/{document_id}/completion"
+REMOVE_DOCUMENT = "DELETE /claims/{claim_id}/documents/{document_id}"
 REPLAY = "POST /jobs/{job_id}/replay"
 
 
@@ -154,6 +156,10 @@ def _announce(stage: Stage) -> Reply:
 
 def _complete(stage: Stage) -> Reply:
     return stage.call(stage.member, COMPLETE, claim_id=stage.scene.claim, document_id=stage.scene.document)
+
+
+def _remove_document(stage: Stage) -> Reply:
+    return stage.call(stage.member, REMOVE_DOCUMENT, claim_id=stage.scene.claim, document_id=stage.scene.document)
 
 
 def _decide(stage: Stage, agent: UUID, decision: str) -> Reply:
@@ -250,11 +256,13 @@ ACTS: dict[str, Act] = {
     f"{DECIDE_COMMISSION} to void": lambda s: _decide_commission(s, "void"),
     f"{PAY} by an admin": lambda s: s.call(s.admin, PAY, {"month": "2025-01"}),
     f"{SUBMIT} by its member": lambda s: s.call(s.member, SUBMIT, trouble()),
+    f"{LIST} by staff": lambda s: s.call(s.staff, LIST),
     f"{MOVE} by staff": lambda s: _move(s, s.staff, "verification"),
     f"{MOVE} by its member": lambda s: _move(s, s.member, "withdrawn"),
     f"{ASSIGN} to a colleague": _assign,
     f"{ANNOUNCE} by its member": _announce,
     f"{COMPLETE} by its member": _complete,
+    f"{REMOVE_DOCUMENT} by its member": _remove_document,
     f"{REPLAY} by an admin": lambda s: s.call(s.admin, REPLAY, job_id=s.scene.failed_job),
     **{f"housekeeping {name}": partial(_chore, name) for name in chores()},
     "relay": partial(_relay, broken=False),
@@ -277,5 +285,5 @@ def writing_operations() -> set[str]:
 def did(outcome: object) -> bool:
     """Whether an act has done what it is for."""
     if isinstance(outcome, Reply):
-        return outcome.status in (200, 201) or (outcome.status == 422 and outcome.problem == "document-mismatch")
+        return outcome.status in (200, 201, 204) or (outcome.status == 422 and outcome.problem == "document-mismatch")
     return bool(outcome) and outcome != "skipped"

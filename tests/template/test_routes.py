@@ -61,6 +61,7 @@ CONTRACT = [
     Route("get", "/claims/{claim_id}/documents", "ClaimsFunction"),
     Route("post", "/claims/{claim_id}/documents/{document_id}/completion", "ClaimsFunction"),
     Route("get", "/claims/{claim_id}/documents/{document_id}/download", "ClaimsFunction"),
+    Route("delete", "/claims/{claim_id}/documents/{document_id}", "ClaimsFunction"),
     Route("get", "/jobs", "JobsFunction"),
     Route("post", "/jobs/{job_id}/replay", "JobsFunction"),
 ]

@@ -72,13 +72,13 @@ def find(call: Call[ClaimQuery]) -> Answer:
     asked, viewer = call.input, _viewer(call)
     listing = f"claims {viewer.sub} {asked.state} {asked.assignee} {asked.stuck}"
     filters = {"state": asked.state, "assignee": asked.assignee, "stuck": asked.stuck}
-    return page(call, listing, ClaimView, service.find, viewer=viewer, **filters)
+    return page(call, listing, ClaimView, service.find, viewer=viewer, actor=call.actor, **filters)
 
 
 @api.get("/claims/{claim_id}", summary="Read a claim", answer=ClaimView, access=OWNER_OR_STAFF)
 def read(call: Call[Nothing]) -> Answer:
     """The claim, to its member and to staff."""
-    return _view(call.read(service.read, call.ids["claim_id"], _viewer(call)))
+    return _view(call.read(service.read, call.ids["claim_id"], _viewer(call), actor=call.actor))
 
 
 @api.get(
@@ -91,7 +91,15 @@ def read(call: Call[Nothing]) -> Answer:
 def history(call: Call[PageQuery]) -> Answer:
     """Every move it has made, the last one first."""
     claim_id = call.ids["claim_id"]
-    return page(call, f"history {claim_id}", HistoryEntry, service.history, claim_id=claim_id, viewer=_viewer(call))
+    return page(
+        call,
+        f"history {claim_id}",
+        HistoryEntry,
+        service.history,
+        claim_id=claim_id,
+        viewer=_viewer(call),
+        actor=call.actor,
+    )
 
 
 @api.post(
@@ -153,7 +161,13 @@ def announce(call: Call[NewDocument]) -> Answer:
     answer=DocumentView,
     access=MEMBER,
     limit="read",
-    refusals=("document-not-uploaded", "document-not-available", "document-mismatch"),
+    refusals=(
+        "document-not-uploaded",
+        "document-not-available",
+        "document-mismatch",
+        "claim-closed",
+        "too-many-documents",
+    ),
 )
 def complete(call: Call[Nothing]) -> Answer:
     """Available once its size, type and first bytes are as announced; else it is removed."""
@@ -171,7 +185,9 @@ def find_documents(call: Call[PageQuery]) -> Answer:
     """Newest first."""
     claim_id = call.ids["claim_id"]
     listing = f"documents {claim_id}"
-    return page(call, listing, DocumentView, service.find_documents, claim_id=claim_id, viewer=_viewer(call))
+    return page(
+        call, listing, DocumentView, service.find_documents, claim_id=claim_id, viewer=_viewer(call), actor=call.actor
+    )
 
 
 @api.get(
@@ -184,6 +200,20 @@ def find_documents(call: Call[PageQuery]) -> Answer:
 def download(call: Call[Nothing]) -> Answer:
     """Valid for five minutes."""
     return documents.download(call, _viewer(call))
+
+
+@api.delete(
+    "/claims/{claim_id}/documents/{document_id}",
+    summary="Remove a document",
+    answer=None,
+    status=204,
+    access=MEMBER,
+    limit="document-upload",
+    refusals=("claim-closed",),
+)
+def remove_document(call: Call[Nothing]) -> Answer:
+    """For the claim's member, while the claim is open: its file is deleted and its place is free. Again: the same."""
+    return documents.remove(call, _as_owner(call))
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

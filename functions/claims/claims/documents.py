@@ -8,7 +8,7 @@ from claims import service
 from claims.evidence import MISMATCHES, Mismatch, looks_like
 from claims.model import DocumentView, DownloadView, NewDocument, SignedUpload, UploadForm
 from claims.service import Viewer
-from shared.aws.evidence import DOWNLOAD_EXPIRES_S, StoredObject
+from shared.aws.evidence import DOWNLOAD_EXPIRES_S, UPLOAD_EXPIRES_S, StoredObject
 from shared.errors import DependencyFailed, Refusal, Unavailable
 from shared.http.operation import Answer, Call, answered
 from shared.ids import uuid7
@@ -16,6 +16,7 @@ from shared.logs import logger
 from shared.postgres.transaction import Row
 
 LINK_LIFE = timedelta(seconds=DOWNLOAD_EXPIRES_S)
+FORM_LIFE = timedelta(seconds=UPLOAD_EXPIRES_S)
 
 
 def announce(call: Call[NewDocument], viewer: Viewer) -> Answer:
@@ -23,7 +24,14 @@ def announce(call: Call[NewDocument], viewer: Viewer) -> Answer:
     claim_id, document_id = call.ids["claim_id"], uuid7()
     key = f"uploads/{claim_id}/{document_id}"
     facts = call.once(
-        service.announce, claim_id, call.input, viewer, document_id=document_id, key=key, actor=call.actor
+        service.announce,
+        claim_id,
+        call.input,
+        viewer,
+        document_id=document_id,
+        key=key,
+        form_life=FORM_LIFE,
+        actor=call.actor,
     )
     announced = {name: facts[name] for name in ("object_key", "content_type", "size")}
     return answered(DocumentView.model_validate(facts), status=201, facts=announced)
@@ -58,13 +66,24 @@ def download(call: Call[Any], viewer: Viewer) -> Answer:
     return answered(DownloadView(url=url, expires_at=call.wiring.clock() + LINK_LIFE))
 
 
+def remove(call: Call[Any], viewer: Viewer) -> Answer:
+    """Take a document back, then delete its objects; where that fails the call is repeated, and deletes them then."""
+    ids = (call.ids["claim_id"], call.ids["document_id"])
+    removed = call.once(service.remove_document, *ids, viewer, actor=call.actor)
+    for key in {removed["object_key"], removed["upload_key"]}:
+        call.wiring.evidence.delete(key)
+    return Answer(204)
+
+
 def _why(facts: Row) -> str:
     told = MISMATCHES.get(facts["mismatch"], "The file is not what was announced.")
     return f"{told} The file was removed."
 
 
 def _read(call: Call[Any], viewer: Viewer) -> Row:
-    facts: Row = call.read(service.read_document, call.ids["claim_id"], call.ids["document_id"], viewer)
+    facts: Row = call.read(
+        service.read_document, call.ids["claim_id"], call.ids["document_id"], viewer, actor=call.actor
+    )
     return facts
 
 

@@ -57,6 +57,27 @@ WHERE c.id < %(after)s
   AND (%(stuck)s::boolean IS NULL OR coalesce(c.stuck, false) = %(stuck)s)
 ORDER BY c.id DESC LIMIT %(count)s
 
+-- name: record_list
+-- Wrapped around the statement that lists claims for staff: which claims they were shown, on their own account.
+WITH page AS ({page}), recorded AS (
+    INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
+    SELECT %(audit_id)s, 'claims.listed', account_of(%(sub)s), %(sub)s, %(request_id)s,
+           jsonb_build_object('claim_ids', jsonb_agg(p.id))
+    FROM (SELECT id FROM page LIMIT %(count)s - 1) p HAVING count(*) > 0)
+SELECT * FROM page ORDER BY id DESC
+
+-- name: record_read
+-- Who of the staff looked at a claim or a document, if there is such a one.
+INSERT INTO audit (id, action, subject_id, actor, request_id)
+SELECT %(audit_id)s, %(action)s, %(id)s, %(actor)s, %(request_id)s
+WHERE EXISTS (SELECT FROM claims WHERE id = %(id)s) OR EXISTS (SELECT FROM document_view WHERE id = %(id)s)
+
+-- name: record_move
+-- Who moved the claim, from where to where; the reason stays in its history.
+INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
+SELECT %(audit_id)s, 'claim.moved', c.id, %(actor)s, %(request_id)s, jsonb_build_object('from', h.from_state, 'to', h.to_state)
+FROM claims c JOIN claim_history h ON h.claim_id = c.id AND h.version = c.version WHERE c.id = %(id)s
+
 -- name: require_claim
 -- The claim must be there, for its owner or staff; nobody else learns that it is.
 SELECT require(EXISTS (
@@ -125,8 +146,16 @@ WHERE id = %(id)s AND assignee_id IS DISTINCT FROM coalesce(%(staff_id)s::uuid, 
 -- Evidence belongs to a case that somebody works on.
 SELECT require((SELECT c.state FROM claims c WHERE c.id = %(id)s) NOT IN ('resolved', 'rejected', 'withdrawn'), 'claim-closed')
 
+-- name: release_places
+-- Announcements whose form has run out give their places back; the claim is held, so no two do this at once.
+WITH over AS (
+    SELECT id FROM documents
+    WHERE claim_id = %(id)s AND state = 'pending' AND slot IS NOT NULL AND created_at <= now() - %(form_life)s
+    ORDER BY id FOR UPDATE)
+UPDATE documents d SET slot = NULL FROM over WHERE d.id = over.id
+
 -- name: insert_document
--- An announced document, in the first of the ten slots that is free; a null slot is refused by its constraint.
+-- An announced document, in the first of the ten places that is free; `require_slot` has seen that there is one.
 INSERT INTO documents (id, claim_id, slot, file_name, content_type, size, object_key)
 SELECT %(document_id)s, %(id)s, min(n), %(file_name)s, %(content_type)s, %(size)s, %(object_key)s
 FROM generate_series(1, 10) n
@@ -157,11 +186,41 @@ SELECT require((SELECT true FROM documents d WHERE d.id = %(document_id)s AND d.
 SELECT require((SELECT d.state <> 'pending' OR d.created_at > now() - interval '23 hours'
                 FROM documents d WHERE d.id = %(document_id)s), 'document-not-available')
 
+-- name: require_open_for
+-- A document in one of these states is changed only while somebody works on its claim; in another one nothing changes.
+SELECT require((
+    SELECT d.state <> ALL(%(states)s::text[]) OR c.state NOT IN ('resolved', 'rejected', 'withdrawn')
+    FROM documents d JOIN claims c ON c.id = d.claim_id WHERE d.id = %(document_id)s), 'claim-closed')
+
+-- name: require_place
+-- A file that was uploaded in time and completed after its form had run out needs a place again.
+SELECT require((
+    SELECT d.state <> 'pending' OR d.slot IS NOT NULL OR (
+        SELECT count(*) FROM documents o WHERE o.claim_id = d.claim_id AND o.slot IS NOT NULL) < 10
+    FROM documents d WHERE d.id = %(document_id)s), 'too-many-documents')
+
+-- name: remove_document
+-- The owner takes a document back, and the audit's word of it: it has no place, and nobody is shown it any more.
+WITH removed AS (
+    UPDATE documents SET state = 'removed', slot = NULL, updated_at = now()
+    WHERE id = %(document_id)s AND state IN ('pending', 'available')
+    RETURNING id, claim_id)
+INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
+SELECT %(audit_id)s, 'document.removed', id, %(actor)s, %(request_id)s, jsonb_build_object('claim_id', claim_id)
+FROM removed
+
+-- name: removed_document
+-- Where the objects of a removed or rejected document were, so that they can be deleted.
+SELECT jsonb_build_object('id', d.id, 'object_key', d.object_key, 'upload_key', 'uploads/' || d.claim_id || '/' || d.id) AS facts
+FROM documents d WHERE d.id = %(document_id)s
+
 -- name: judge
 -- The verdict on what was uploaded, where its object is from now, and the audit's word of it; the first verdict stands.
 WITH judged AS (
-    UPDATE documents SET state = %(verdict)s, mismatch = %(mismatch)s, object_key = %(object_key)s, updated_at = now(),
-        slot = CASE WHEN %(verdict)s = 'rejected' THEN NULL ELSE slot END
+    UPDATE documents d SET state = %(verdict)s, mismatch = %(mismatch)s, object_key = %(object_key)s, updated_at = now(),
+        slot = CASE WHEN %(verdict)s = 'available' THEN coalesce(d.slot, (
+            SELECT min(n) FROM generate_series(1, 10) n
+            WHERE n NOT IN (SELECT o.slot FROM documents o WHERE o.claim_id = d.claim_id AND o.slot IS NOT NULL))) END
     WHERE id = %(document_id)s AND state = 'pending'
     RETURNING id, claim_id)
 INSERT INTO audit (id, action, subject_id, actor, request_id, facts)

@@ -1,7 +1,7 @@
 """What can be done with claims: each use case queues its statements in an open transaction."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Literal
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from claims.model import NewClaim, NewDocument, Transition
 from shared.ids import uuid7
 from shared.outbox import NUDGE, Actor, enqueue, mail, record
 from shared.postgres.transaction import Pending, Row, Transaction
-from shared.sql import load_queries
+from shared.sql import Query, load_queries
 
 SQL = load_queries("claims")
 
@@ -36,8 +36,9 @@ def submit(tx: Transaction, new: NewClaim, *, claim_id: UUID, sub: str, today: d
     return _claim(tx, claim_id, Viewer(sub, staff=False, role="member"))
 
 
-def read(tx: Transaction, claim_id: UUID, viewer: Viewer) -> Pending[Row]:
+def read(tx: Transaction, claim_id: UUID, viewer: Viewer, *, actor: Actor) -> Pending[Row]:
     """A claim. Refuses: not-found."""
+    _record_read(tx, "claim.read", claim_id, viewer, actor)
     return _claim(tx, claim_id, viewer)
 
 
@@ -45,6 +46,7 @@ def find(
     tx: Transaction,
     *,
     viewer: Viewer,
+    actor: Actor,
     state: str | None,
     assignee: str | None,
     stuck: bool | None,
@@ -52,13 +54,20 @@ def find(
     count: int,
 ) -> Pending[list[Row]]:
     """Claims the viewer may see, newest first."""
-    filters = {"state": state, "assignee": assignee, "stuck": stuck}
-    return tx.all(SQL["claims"], sub=viewer.sub, staff=viewer.staff, after=after, count=count, **filters)
+    asked = {"state": state, "assignee": assignee, "stuck": stuck, "after": after, "count": count}
+    query = SQL["claims"]
+    if viewer.staff:
+        query = Query(SQL["record_list"].replace("{page}", query))
+        asked |= {"audit_id": uuid7(), "request_id": actor.request_id}
+    return tx.all(query, sub=viewer.sub, staff=viewer.staff, **asked)
 
 
-def history(tx: Transaction, *, claim_id: UUID, viewer: Viewer, after: UUID, count: int) -> Pending[list[Row]]:
+def history(
+    tx: Transaction, *, claim_id: UUID, viewer: Viewer, actor: Actor, after: UUID, count: int
+) -> Pending[list[Row]]:
     """A claim's moves, the last one first. Refuses: not-found."""
     tx.add(SQL["require_claim"], id=claim_id, sub=viewer.sub, staff=viewer.staff)
+    _record_read(tx, "claim.history_read", claim_id, viewer, actor)
     return tx.all(SQL["history"], id=claim_id, after=after, count=count)
 
 
@@ -76,7 +85,7 @@ def move(
     tx.add(SQL["move"], id=claim_id, to=asked.to)
     tx.add(SQL["enqueue_moved"], job_id=uuid7(), id=claim_id)
     tx.signal(NUDGE)
-    record(tx, actor, "claim.moved", claim_id, to=asked.to)
+    tx.add(SQL["record_move"], audit_id=uuid7(), id=claim_id, actor=viewer.sub, request_id=actor.request_id)
     return _claim(tx, claim_id, viewer)
 
 
@@ -97,25 +106,41 @@ def assign(
 
 
 def announce(
-    tx: Transaction, claim_id: UUID, new: NewDocument, viewer: Viewer, *, document_id: UUID, key: str, actor: Actor
+    tx: Transaction,
+    claim_id: UUID,
+    new: NewDocument,
+    viewer: Viewer,
+    *,
+    document_id: UUID,
+    key: str,
+    form_life: timedelta,
+    actor: Actor,
 ) -> Pending[Row]:
-    """Reserve a slot for a file. Refuses: not-found, claim-closed, too-many-documents."""
+    """Reserve a place for a file, for as long as its upload form is valid.
+
+    Refuses: not-found, claim-closed, too-many-documents.
+    """
     tx.add(SQL["lock_claim"], id=claim_id, sub=viewer.sub, staff=viewer.staff)
     tx.add(SQL["require_open"], id=claim_id)
+    tx.add(SQL["release_places"], id=claim_id, form_life=form_life)
     tx.add(SQL["require_slot"], id=claim_id)
     tx.add(SQL["insert_document"], id=claim_id, document_id=document_id, object_key=key, **new.model_dump())
     record(tx, actor, "document.announced", document_id, claim_id=claim_id)
     return _document(tx, claim_id, document_id, viewer)
 
 
-def read_document(tx: Transaction, claim_id: UUID, document_id: UUID, viewer: Viewer) -> Pending[Row]:
+def read_document(tx: Transaction, claim_id: UUID, document_id: UUID, viewer: Viewer, *, actor: Actor) -> Pending[Row]:
     """A document. Refuses: not-found."""
+    _record_read(tx, "document.read", document_id, viewer, actor)
     return _document(tx, claim_id, document_id, viewer)
 
 
-def find_documents(tx: Transaction, *, claim_id: UUID, viewer: Viewer, after: UUID, count: int) -> Pending[list[Row]]:
+def find_documents(
+    tx: Transaction, *, claim_id: UUID, viewer: Viewer, actor: Actor, after: UUID, count: int
+) -> Pending[list[Row]]:
     """A claim's documents, newest first. Refuses: not-found."""
     tx.add(SQL["require_claim"], id=claim_id, sub=viewer.sub, staff=viewer.staff)
+    _record_read(tx, "claim.documents_read", claim_id, viewer, actor)
     return tx.all(SQL["documents"], id=claim_id, after=after, count=count)
 
 
@@ -124,14 +149,41 @@ def judge(
 ) -> Pending[Row]:
     """Write the verdict on what was uploaded, unless one stands: rejected where there is a mismatch.
 
-    Its object is under `key` from then on. Refuses: not-found, document-not-available.
+    Its object is under `key` from then on.
+    Refuses: not-found, claim-closed, document-not-available, too-many-documents.
     """
+    tx.add(SQL["lock_claim"], id=claim_id, sub=viewer.sub, staff=viewer.staff)
     tx.add(SQL["lock_document"], id=claim_id, document_id=document_id)
+    tx.add(SQL["require_open_for"], document_id=document_id, states=["pending"])
     tx.add(SQL["require_young"], document_id=document_id)
+    if not mismatch:
+        tx.add(SQL["require_place"], document_id=document_id)
     who = {"audit_id": uuid7(), "actor": viewer.sub, "request_id": actor.request_id}
     verdict = "rejected" if mismatch else "available"
     tx.add(SQL["judge"], document_id=document_id, verdict=verdict, mismatch=mismatch, object_key=key, **who)
     return _document(tx, claim_id, document_id, viewer)
+
+
+def remove_document(
+    tx: Transaction, claim_id: UUID, document_id: UUID, viewer: Viewer, *, actor: Actor
+) -> Pending[Row]:
+    """Take a document back and return where its objects are; a second time changes nothing.
+
+    Refuses: not-found, claim-closed.
+    """
+    tx.add(SQL["lock_claim"], id=claim_id, sub=viewer.sub, staff=viewer.staff)
+    tx.add(SQL["lock_document"], id=claim_id, document_id=document_id)
+    tx.add(SQL["require_open_for"], document_id=document_id, states=["pending", "available"])
+    who = {"audit_id": uuid7(), "actor": viewer.sub, "request_id": actor.request_id}
+    tx.add(SQL["remove_document"], document_id=document_id, **who)
+    return tx.answer(SQL["removed_document"], document_id=document_id)
+
+
+def _record_read(tx: Transaction, action: str, subject_id: UUID, viewer: Viewer, actor: Actor) -> None:
+    """Queue the audit entry of a read by staff; what somebody reads of their own case is nobody's business."""
+    if viewer.staff:
+        who = {"actor": viewer.sub, "request_id": actor.request_id}
+        tx.add(SQL["record_read"], audit_id=uuid7(), action=action, id=subject_id, **who)
 
 
 def _claim(tx: Transaction, claim_id: UUID, viewer: Viewer) -> Pending[Row]:

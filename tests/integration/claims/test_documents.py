@@ -23,6 +23,7 @@ from tests.integration.room import agent as agent_of
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 600
 COMPLETION = "/claims/{claim_id}/documents/{document_id}/completion"
+REMOVAL = "/claims/{claim_id}/documents/{document_id}"
 DOWNLOAD = "/claims/{claim_id}/documents/{document_id}/download"
 
 
@@ -59,6 +60,16 @@ class Folder:
         client = self.cases.client.as_(who or self.member)
         return client.call("GET", DOWNLOAD, claim_id=self.claim_id, document_id=document["id"])
 
+    def remove(self, document: Mapping[str, Any], who: dict[str, str] | None = None, key: str | None = None) -> Reply:
+        client = self.cases.client.as_(who or self.member)
+        return client.call("DELETE", REMOVAL, key=key, claim_id=self.claim_id, document_id=document["id"])
+
+    def age(self, document: Mapping[str, Any], minutes: int) -> None:
+        """Let so many minutes have passed since its announcement."""
+        self.cases.blank.rows(
+            "UPDATE documents SET created_at = now() - make_interval(mins => %s) WHERE id = %s", minutes, document["id"]
+        )
+
     def row(self, document: Mapping[str, Any]) -> dict[str, Any]:
         return self.cases.blank.rows("SELECT * FROM documents WHERE id = %s", document["id"])[0]
 
@@ -90,7 +101,7 @@ def test_a_file_is_announced_uploaded_completed_and_downloaded(cases: Cases, fol
         assert "boarding.png" in link.json["url"]
         listed = cases.read(who, folder.claim_id, "/documents").json["items"]
         assert [item["state"] for item in listed] == ["available"]
-    assert folder.audited(announced.json) == ["document.announced", "document.available"]
+    assert folder.audited(announced.json) == ["document.announced", "document.available", "document.read"]
     assert list(cases.evidence.objects) == [folder.row(announced.json)["object_key"]]
 
 
@@ -254,6 +265,96 @@ def test_a_claim_holds_ten_documents(cases: Cases, folder: Folder) -> None:
     assert folder.announce().status == 201
     assert folder.announce().status == 409
     assert len(cases.read(folder.member, folder.claim_id, "/documents", limit="100").json["items"]) == 11
+
+
+def test_an_announcement_holds_its_place_as_long_as_its_form_is_valid(cases: Cases, folder: Folder) -> None:
+    """Ten that were never uploaded keep nobody from an eleventh, a quarter of an hour later."""
+    announced = [folder.announce().json for _ in range(10)]
+    folder.age(announced[0], 14)
+    assert folder.announce().problem == "too-many-documents"
+    folder.age(announced[0], 15)
+    assert folder.announce().status == 201
+    assert folder.announce().problem == "too-many-documents"
+
+
+def test_a_file_completed_after_its_form_ran_out_takes_a_place_again(cases: Cases, folder: Folder) -> None:
+    """It was uploaded in time; where all ten places have been taken since, it has to wait for one."""
+    early = folder.uploaded()
+    folder.age(early, 20)
+    others = [folder.uploaded() for _ in range(10)]
+    assert folder.row(early)["slot"] is None
+    assert folder.complete(early).problem == "too-many-documents"
+    assert folder.remove(others[0]).status == 204
+    assert folder.complete(early).json["state"] == "available"
+    assert folder.row(early)["slot"] is not None
+    assert [folder.complete(other).status for other in others[1:]] == [200] * 9
+
+
+def test_late_completions_at_once_take_different_places(cases: Cases, folder: Folder) -> None:
+    """Three files without a place and three places: each gets one of its own."""
+    early = [folder.uploaded() for _ in range(3)]
+    for document in early:
+        folder.age(document, 20)
+    for document in [folder.uploaded() for _ in range(7)]:
+        assert folder.complete(document).status == 200
+    clients = [cases.another().as_(folder.member) for _ in early]
+    with ThreadPoolExecutor(3) as pool:
+        replies = list(pool.map(folder.complete, early, clients))
+    assert [reply.status for reply in replies] == [200] * 3
+    assert len({folder.row(document)["slot"] for document in early}) == 3
+
+
+@pytest.mark.parametrize("completed", [True, False], ids=["available", "pending"])
+def test_the_owner_removes_a_document(cases: Cases, folder: Folder, completed: bool) -> None:
+    """Its objects are gone, its place is free, nobody is shown it; a second time changes nothing."""
+    document = folder.uploaded()
+    if completed:
+        folder.complete(document)
+    removed = folder.remove(document)
+    assert (removed.status, removed.body, "Content-Type" in removed.headers) == (204, "", False)
+    assert cases.evidence.objects == {}
+    assert (folder.row(document)["state"], folder.row(document)["slot"]) == ("removed", None)
+    for who in (folder.member, cases.staff()):
+        assert folder.download(document, who).problem == "not-found"
+        assert cases.read(who, folder.claim_id, "/documents").json["items"] == []
+    assert folder.complete(document).problem == "not-found"
+    before = folder.audited(document)
+    assert [folder.remove(document).status, folder.remove(document, key="again").status] == [204, 204]
+    assert folder.audited(document) == before
+    assert before[-1] == "document.removed"
+
+
+def test_a_removal_is_its_owners(cases: Cases, folder: Folder) -> None:
+    """To other members it does not exist, and staff take no evidence away in its owner's place."""
+    document = folder.uploaded()
+    assert folder.remove(document, cases.member()).problem == "not-found"
+    assert folder.remove(document, cases.staff()).problem == "forbidden"
+    assert folder.row(document)["state"] == "pending"
+
+
+def test_a_closed_claim_keeps_its_evidence_and_takes_no_more(cases: Cases, folder: Folder) -> None:
+    """What waits is not completed and nothing is removed; what was removed before stays removed."""
+    kept, waiting, removed = folder.uploaded(), folder.uploaded(), folder.uploaded()
+    assert folder.complete(kept).status == 200
+    assert folder.remove(removed).status == 204
+    cases.blank.rows("UPDATE claims SET state = 'withdrawn' WHERE id = %s", folder.claim_id)
+    assert folder.complete(waiting).problem == "claim-closed"
+    assert folder.row(waiting)["state"] == "pending"
+    assert folder.complete(kept).json["state"] == "available"
+    assert [folder.remove(document).problem for document in (kept, waiting)] == ["claim-closed"] * 2
+    assert folder.remove(removed).status == 204
+
+
+def test_a_removal_that_could_not_delete_is_told_so_and_done_when_repeated(cases: Cases, folder: Folder) -> None:
+    """503: nobody is shown the document any more, and the file itself goes with the next try."""
+    document = folder.uploaded()
+    folder.complete(document)
+    cases.evidence.fails = Unavailable("SlowDown")
+    assert folder.remove(document, key="k").status == 503
+    cases.evidence.fails = None
+    assert cases.evidence.objects != {}
+    assert folder.remove(document, key="k").status == 204
+    assert cases.evidence.objects == {}
 
 
 def test_of_eleven_announced_at_once_ten_are_taken(cases: Cases, folder: Folder) -> None:

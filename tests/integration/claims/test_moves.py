@@ -228,9 +228,9 @@ def test_a_move_names_who_made_it(cases: Cases) -> None:
         "SELECT actor, facts FROM audit WHERE subject_id = %s AND action = 'claim.moved'", claim_id
     )
     assert [(entry["actor"], entry["facts"]) for entry in audit] == [
-        (staff["sub"], {"to": "verification"}),
-        (admin["sub"], {"to": "evaluation"}),
-        (member["sub"], {"to": "withdrawn"}),
+        (staff["sub"], {"from": "submitted", "to": "verification"}),
+        (admin["sub"], {"from": "verification", "to": "evaluation"}),
+        (member["sub"], {"from": "evaluation", "to": "withdrawn"}),
     ]
 
 

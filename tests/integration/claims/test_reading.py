@@ -244,3 +244,38 @@ def test_an_assignment_is_one_flight(cases: Cases) -> None:
         assert all(cases.read(member, claim_id, part).status == 200 for part in PARTS)
         assert cases.client.as_(member).call("GET", "/claims").status == 200
     assert flown == ["Sync"] * 5
+
+
+def test_what_staff_read_of_a_case_is_recorded(cases: Cases) -> None:
+    """Who, what and when, by ids alone; what members read of their own, or what is not there, leaves nothing."""
+    member, staff = cases.member(), cases.staff()
+    claim_id, missing = cases.claim(member), "01a20ba6-afb6-76d1-9556-a703ff01d17a"
+    for path in ("", "/history", "/documents"):
+        assert cases.read(member, claim_id, path).status == 200
+        assert cases.read(staff, claim_id, path).status == 200
+        assert cases.read(staff, missing, path).status == 404
+    reads = audited_reads(cases, staff, "%read")
+    assert [(row["action"], row["subject_id"], row["facts"]) for row in reads] == [
+        (action, claim_id, {}) for action in ("claim.read", "claim.history_read", "claim.documents_read")
+    ]
+
+
+def audited_reads(cases: Cases, reader: dict[str, str], action: str) -> list[dict[str, Any]]:
+    """The audit entries of one reader's reads, the first one first."""
+    return cases.blank.rows(
+        "SELECT action, subject_id::text, facts FROM audit WHERE actor = %s AND action LIKE %s ORDER BY at",
+        reader["sub"],
+        action,
+    )
+
+
+def test_which_claims_a_list_has_shown_to_staff_is_recorded(cases: Cases) -> None:
+    """One entry a page, on the reader's own account; an empty page and a member's own list leave none."""
+    member, staff = cases.member(), cases.staff()
+    claims = [cases.claim(member) for _ in range(3)]
+    for who in (member, staff):
+        listed = cases.client.as_(who).call("GET", "/claims", query={"limit": "2"})
+        assert [item["id"] for item in listed.json["items"]] == claims[:0:-1]
+    cases.client.as_(staff).call("GET", "/claims", query={"assignee": "me"})
+    [entry] = audited_reads(cases, staff, "claims.listed")
+    assert entry["facts"] == {"claim_ids": claims[:0:-1]}

@@ -79,6 +79,10 @@ class Api:
         """Register a PATCH."""
         return self._register("PATCH", resource, contract)
 
+    def delete(self, resource: str, **contract: Unpack[Contract]) -> Callable[[Run[I]], Run[I]]:
+        """Register a DELETE."""
+        return self._register("DELETE", resource, contract)
+
     def _register(self, method: str, resource: str, contract: Contract) -> Callable[[Run[I]], Run[I]]:
         def register(run: Run[I]) -> Run[I]:
             self.operations[method, resource] = Operation(method, resource, run, **contract)

@@ -175,7 +175,8 @@ def _success(operation: Operation, refs: Mapping[type[BaseModel], Any]) -> dict[
     schema = refs[operation.answer] if operation.answer is not None else {}
     content = {operation.media_type: {"schema": schema} if schema else {}}
     names = ["X-Request-Id", *(["Idempotency-Replayed"] if operation.changes else [])]
-    return {"description": operation.summary, "headers": _headers(*names), "content": content}
+    described = {"description": operation.summary, "headers": _headers(*names)}
+    return described if operation.status == HTTPStatus.NO_CONTENT else {**described, "content": content}
 
 
 def _headers(*names: str) -> dict[str, Any]:

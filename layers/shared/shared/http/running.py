@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from http import HTTPStatus
 from typing import Any
 
 from shared.errors import Refusal
@@ -114,7 +115,8 @@ def _run(call: Call[Any]) -> StoredAnswer:
     answer = call.operation.run(call)
     body = answer.raw if answer.raw is not None else answer.view.model_dump_json(by_alias=True) if answer.view else ""
     location = {"Location": call.request.base_path + answer.location} if answer.location else {}
-    headers = {"Content-Type": call.operation.media_type, **answer.headers, **location}
+    media_type = {"Content-Type": call.operation.media_type} if answer.status != HTTPStatus.NO_CONTENT else {}
+    headers = {**media_type, **answer.headers, **location}
     return StoredAnswer(answer.status, headers, body, answer.facts)
 
 
