@@ -247,7 +247,7 @@ _OWN = (
     (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)"), "<time>"),
     (re.compile(r"[a-z]+\.?[0-9a-f]*@example\.test"), "<address>"),
     (re.compile(r"Person <\d+>"), "<name>"),
-    (re.compile(r"ARTA-[0-9A-Z]{4}"), "<code>"),
+    (re.compile(r"ARTA-[0-9A-Z]{4,}"), "<code>"),
     (re.compile(r'"(policy|x-amz-signature|x-amz-date|x-amz-credential)":"[^"]*"'), r'"\1":"<signed>"'),
 )
 _TOLD = ("Content-Type", "ETag", "Location", "Cache-Control")
