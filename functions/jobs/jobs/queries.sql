@@ -52,29 +52,15 @@ WHERE id = %(id)s AND kind = %(kind)s AND state IN ('pending', 'queued') AND ava
 UPDATE outbox SET state = 'running', attempts = attempts + 1, leased_until = %(lease)s, begun = false, updated_at = now()
 WHERE id = %(id)s AND state IN ('pending', 'queued') AND available_at <= now()
 
--- name: job_with_facts
--- The job, who it is for, and what there is to say about its subject: an agent, a member or a claim.
-SELECT o.id, o.kind, o.priority, o.state, o.attempts, o.leased_until, o.payload, r.language,
+-- name: job_with_recipient
+-- The job, and whom it is for. The facts of its mail are those of its event: kept with it since it was written, but for
+-- jobs written before facts were kept, which tell what there is to say now.
+SELECT o.id, o.kind, o.priority, o.state, o.attempts, o.leased_until, r.language,
        CASE WHEN r.email !~ '@address[.]invalid$' THEN r.email END AS email,
-       jsonb_build_object(
-           'full_name', r.full_name, 'email', r.email, 'referral_code', g.referral_code,
-           'member_number', m.number, 'plan', s.plan, 'price', s.price::text,
-           'starts_on', s.starts_on, 'ends_on', s.ends_on, 'currency', coalesce(c.currency, s.currency),
-           'claim_number', c.number, 'title', c.title, 'category', c.category, 'company_name', c.company_name,
-           'amount', c.amount::text, 'incident_date', c.incident_date, 'incident_country', c.incident_country,
-           'state', c.state, 'state_since', c.state_since, 'days', extract(day FROM t.breach_after)::text,
-           'assignee', d.full_name, 'from_state', h.from_state, 'to_state', h.to_state, 'reason', h.reason,
-           'decline_code', h.decline_code) AS facts
+       CASE WHEN o.kind <> 'mail' OR o.payload->'facts' ? 'full_name' THEN o.payload
+            ELSE with_mail_facts(o.subject_id, o.payload) END AS payload
 FROM outbox o
 LEFT JOIN accounts r ON r.id = coalesce(substring(o.payload->>'to' FROM '^account:(.*)$'), o.payload->>'account_id')::uuid
-LEFT JOIN agents g ON g.id = o.subject_id
-LEFT JOIN claims c ON c.id = o.subject_id
-LEFT JOIN claim_states t ON t.state = c.state
-LEFT JOIN members m ON m.id = coalesce(c.member_id, o.subject_id)
-LEFT JOIN subscriptions s ON s.member_id = m.id
-LEFT JOIN accounts d ON d.id = c.assignee_id
-LEFT JOIN claim_history h ON h.claim_id = c.id AND h.version = coalesce(
-    (o.payload->'facts'->>'version')::int, (SELECT max(version) FROM claim_history WHERE claim_id = c.id))
 WHERE o.id = %(id)s
 
 -- name: begin_job

@@ -160,8 +160,7 @@ class Worker:
     def _mail(self, job: Row, deadline: Deadline) -> Settled:
         payload = job["payload"]
         to, language = self._recipient(job)
-        facts = {**job["facts"], **payload.get("facts", {})}
-        office = self.office
+        office, facts = self.office, payload.get("facts", {})
         words = render(payload["template"], language, facts, link=office.app_url, time_zone=office.time_zone)
         mail = Mail(to=to, subject=words.subject, text=words.text, html=words.html)
         self.pace(job["priority"], deadline)
@@ -203,7 +202,7 @@ def _claim(tx: Transaction, job_id: UUID, lease: datetime, waits: Mapping[str, f
         tx.add(SQL["postpone_job"], id=job_id, kind=kind, delay=timedelta(seconds=wait_s))
     # A retry of this flight finds its own first try by the lease, and does not count an attempt again.
     tx.add(SQL["claim_job"], id=job_id, lease=lease)
-    return tx.one(SQL["job_with_facts"], id=job_id)
+    return tx.one(SQL["job_with_recipient"], id=job_id)
 
 
 def _begin(tx: Transaction, job: Row) -> Pending[Row | None]:

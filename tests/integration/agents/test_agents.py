@@ -306,7 +306,7 @@ def test_an_applicant_is_told_the_decision(blank: Blank, client: Client, decisio
     decide(client, agent_id, decision)
     sent = blank.rows("SELECT payload FROM outbox WHERE subject_id = %s AND kind = 'mail'", agent_id)
     assert [job["payload"]["template"] for job in sent] == mails
-    assert sent[0]["payload"]["facts"] == {"reason": "Checked."}
+    assert sent[0]["payload"]["facts"]["reason"] == "Checked."
 
 
 def test_two_decisions_at_once_have_one_winner(blank: Blank) -> None:

@@ -199,8 +199,11 @@ def test_the_member_is_told_of_a_move(cases: Cases, before: str, after: str, tem
     cases.blank.rows("DELETE FROM outbox WHERE subject_id = %s", claim_id)
     cases.move(cases.staff(), claim_id, after)
     jobs = cases.blank.rows("SELECT kind, priority, payload FROM outbox WHERE subject_id = %s", claim_id)
-    facts = {"template": template, "to": f"account:{id_of(member)}", "facts": {"version": "2"}}
-    assert jobs == [{"kind": "mail", "priority": "normal", "payload": facts}]
+    facts = jobs[0]["payload"].pop("facts")
+    payload = {"template": template, "to": f"account:{id_of(member)}"}
+    assert jobs == [{"kind": "mail", "priority": "normal", "payload": payload}]
+    told = {"version": "2", "from_state": before, "to_state": after, "reason": "Checked."}
+    assert facts.items() >= told.items()
 
 
 def test_a_move_rings_for_the_relay(cases: Cases) -> None:

@@ -84,7 +84,7 @@ def failing(error: Exception) -> Callable[[Mail], None]:
 def test_a_mail_is_written_from_the_database_and_sent_to_the_persons_address(
     shop: Shop, records: Records, member: UUID, welcome: UUID, blank: Blank
 ) -> None:
-    """In their language, with the facts as they are when it is sent."""
+    """In their language, with the facts that were kept with it."""
     assert shop.work(welcome) == "done"
     number = blank.rows("SELECT number FROM members WHERE id = %s", member)[0]["number"]
     [mail] = shop.mailer.sent
@@ -104,7 +104,7 @@ def test_a_mail_is_written_from_the_database_and_sent_to_the_persons_address(
 
 
 def test_every_mail_finds_its_facts(shop: Shop, records: Records, member: UUID) -> None:
-    """Each of the eleven, by its subject alone."""
+    """By its subject alone."""
     agent, claim = records.agent(), records.claim(member)
     mails: dict[str, tuple[UUID, UUID | None]] = {
         "agent-received": (agent, agent),

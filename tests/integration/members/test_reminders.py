@@ -62,9 +62,10 @@ def test_a_reminder_is_a_low_mail_with_its_facts(live: Begin) -> None:
     assert row["payload"]["to"] == f"account:{life.member_id}"
     facts = row["payload"]["facts"]
     assert facts.pop("member_number").startswith("MEM-2026-")
-    assert facts == {
+    told = {
         "plan": "family", "price": "35.00", "currency": "EUR", "ends_on": "2027-02-28", "renewable_until": "2027-03-14",
     }  # fmt: skip
+    assert facts.items() >= told.items()
 
 
 def test_twenty_sweeps_at_once_write_it_once(live: Begin) -> None:

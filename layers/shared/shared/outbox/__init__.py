@@ -39,7 +39,10 @@ class Actor:
 
 
 def mail(template: str, *, to: UUID | None, subject_id: UUID, priority: Priority = "normal", **facts: str) -> Job:
-    """A mail to an account, or to the claims desk where `to` is None; `facts` are those of this very event."""
+    """Return a mail to an account, or to the claims desk where `to` is None.
+
+    `facts` are those of this event that its rows don't have; the database adds the others when the job is written.
+    """
     recipient = "desk" if to is None else f"account:{to}"
     return Job("mail", priority, subject_id, {"template": template, "to": recipient, "facts": facts})
 

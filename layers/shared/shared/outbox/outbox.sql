@@ -1,4 +1,5 @@
--- Written by every room in the transaction of the business row.
+-- Written by every room in the transaction of the business row. A trigger keeps the facts of a mail with its job: the
+-- statement that writes the job comes after those that write what the mail is about.
 
 -- name: enqueue
 -- A job for the worker: committed with what it is about, or not at all.
