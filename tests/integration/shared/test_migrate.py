@@ -40,9 +40,10 @@ INSERT INTO accounts (id, role, email, full_name, language)
 VALUES ('01a20ba6-afb6-76d1-9556-a703ff01d17a', 'member', 'besa@example.test', 'Besa Hoxha', 'sq');
 INSERT INTO members (id, country) VALUES ('01a20ba6-afb6-76d1-9556-a703ff01d17a', 'XK');
 ALTER TABLE claims DISABLE TRIGGER USER;
-INSERT INTO claims (id, member_id, category, title, company_name, description, incident_date, incident_country,
+INSERT INTO claims (id, number, member_id, category, title, company_name, description, incident_date, incident_country,
                     amount, currency)
-SELECT gen_random_uuid(), '01a20ba6-afb6-76d1-9556-a703ff01d17a', 'travel', 't', 'c', 'd', '2026-01-01', 'CH', a, c
+SELECT gen_random_uuid(), format('CLM-2026-%s', a), '01a20ba6-afb6-76d1-9556-a703ff01d17a', 'travel', 't', 'c', 'd',
+       '2026-01-01', 'CH', a, c
 FROM (VALUES (250.5, 'EUR'), (250, 'JPY'), (250.55, 'JPY'), (1.5, 'KWD')) AS v (a, c);
 """
 
