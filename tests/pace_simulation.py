@@ -31,10 +31,11 @@ Process = Generator[int | None, None, None]  # yields when to go on; None: when 
 
 @dataclass
 class SimulatedMail:
-    """A mail: when its job was committed, the moment it was given, when it left, and how often it was handed back."""
+    """A mail: when its job was committed, when its worker asked for its turn, the moment it was given, when it left."""
 
     priority: Priority
     arrived: int
+    asked: int | None = None  # the last time; before that it was handed back so often
     moment: int | None = None
     left: int | None = None
     handed_back: int = 0
@@ -125,6 +126,7 @@ class Simulation:
 
     def _do(self, mail: SimulatedMail, until: int, memory: dict[str, PaceState]) -> Process:
         conversation = take_turn(self.rules, mail.priority, lambda: self.now, until, memory.get("state"))
+        mail.asked = self.now
         try:
             step = next(conversation)
             while True:

@@ -24,6 +24,8 @@ from tests.pace_simulation import MS, SECOND, SimulatedMail, Simulation
 HIGH, NORMAL, LOW = Priority
 # A mail's way besides its turn: relay, queue, claim, two calls to the table, each late by a random time.
 WAY = 300 * MS
+# Until the table holds that a worker waits: up to three calls to it, each lost to another worker but the last.
+ASKING = 100 * MS
 RATES = st.sampled_from([0.2, 1.0, 3.0, 14.0, 100.0, 1000.0])
 
 
@@ -91,16 +93,21 @@ def test_a_flood_delays_high_mails_by_the_one_that_is_leaving(
 @settings(max_examples=40, deadline=None)
 @given(RATES, st.integers(1, 60), st.integers(1, 120), st.integers())
 def test_normal_mails_go_before_low_ones(rate: float, normal: int, low: int, seed: int) -> None:
-    """Of a flood of both, low ones get their share before the last normal one has left, and no more."""
+    """Of a flood of both, low ones pass a normal one that waits for its turn as often as their share says, and once."""
     rules = Rules.of(rate, 1)
     done = Simulation(rules, mails(NORMAL, [0] * normal) + mails(LOW, [0] * low), seed).run()
-    last = done.of(NORMAL)[-1].left
-    assert last is not None
-    before = sum(1 for mail in done.of(LOW) if mail.left is not None and mail.left < last)
-    span = last - (done.of(NORMAL)[0].left or 0)
-    # Two low workers may have asked before the first normal one did. Above some 50 a second it is the four normal
-    # workers that are slow, not the rate: low mails then take the moments that those leave.
-    assert rate > 50 or before <= 3 + span // (OVERDUE_BEFORE_NORMAL * rules.interval)
+    passed = sum(is_normal_one_waiting(done, mail.moment or 0) for mail in done.of(LOW))
+    span = (done.of(NORMAL)[-1].left or 0) - (done.of(NORMAL)[0].left or 0)
+    # Once more than the share: a low one may be overdue when the first normal one asks.
+    assert passed <= 1 + span // (OVERDUE_BEFORE_NORMAL * rules.interval)
+
+
+def is_normal_one_waiting(done: Simulation, moment: int) -> bool:
+    """Return whether a normal mail had asked for its turn well before a moment, and left after it.
+
+    What waits in the queue is not counted: a worker that sends for 60 ms may miss a moment, which low ones then take.
+    """
+    return any((mail.asked or 0) + ASKING <= moment < (mail.moment or 0) for mail in done.of(NORMAL))
 
 
 @pytest.mark.parametrize("rate", [1.0, 14.0])
