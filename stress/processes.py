@@ -12,16 +12,30 @@ from pathlib import Path
 from typing import IO
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+DRIVEN_NICE = 5  # a third of the weight of a process at 0, for what is driven where no real-time priority is allowed
 STOP_S = 40.0
 
 
 def hurry() -> None:
     """Have this process served as soon as it has something to do, where we may ask for that.
 
-    What measures must not be late by the very load that it makes. It works little, and what it starts is not hurried.
+    What measures must not be late by the very load that it makes. Its threads inherit this: a thread of lower priority
+    that holds the interpreter's lock while others have the processors makes the thread that sends wait for both.
     """
     with contextlib.suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+
+
+def _is_hurried() -> bool:
+    return os.sched_getscheduler(0) == os.SCHED_RR
+
+
+def _schedule_as_driven(*, is_hurried: bool) -> None:
+    """Give a new process the ordinary priority, or a lower one where the process that measures has no higher one."""
+    if is_hurried:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    else:
+        os.nice(DRIVEN_NICE)
 
 
 def start(command: Sequence[str], *, cwd: Path, log: IO[bytes] | int) -> subprocess.Popen[bytes]:
@@ -35,14 +49,17 @@ def start(command: Sequence[str], *, cwd: Path, log: IO[bytes] | int) -> subproc
         stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        preexec_fn=_end_with_us(),
+        preexec_fn=_prepare_driven(),
     )
 
 
-def _end_with_us() -> Callable[[], None]:
+def _prepare_driven() -> Callable[[], None]:
+    """Return what a new process does before its program: it ends with this one, and does not run before it."""
     prctl = ctypes.CDLL(None).prctl if sys.platform.startswith("linux") else None
+    is_hurried = _is_hurried()
 
     def prepare() -> None:
+        _schedule_as_driven(is_hurried=is_hurried)
         if prctl is not None:
             prctl(PR_SET_PDEATHSIG, signal.SIGINT)
 

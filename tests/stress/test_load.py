@@ -1,6 +1,7 @@
 """The load generator before a real server: it keeps its own time, and says so where it did not."""
 
 import asyncio
+import gc
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from itertools import cycle, pairwise
@@ -11,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from stress import load
-from stress.ledger import Sample
+from stress.ledger import Ledger, Sample
 from stress.load import gently
 from stress.people import People
 from stress.processes import free_port
@@ -375,3 +376,46 @@ def test_lag_and_latency_are_of_the_same_moment() -> None:
     assert (sample.lag_ms, sample.latency_ms) == (250, 1000)
     assert replace(sample, status=200).accepted
     assert not replace(sample, status=204).accepted
+
+
+def test_the_connections_of_a_burst_are_open_before_its_instant(people: People) -> None:
+    """A client of a burst has connected before any call of it is sent, also where one client makes several."""
+    shared = people.address()
+    calls = [*(people.registration() for _ in range(10)), *(people.registration(client=shared) for _ in range(5))]
+    events: list[str] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        events.append("connected")
+        await reader.readuntil(b"\r\n\r\n")
+        events.append("called")
+        writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+        writer.close()
+
+    async def scenario() -> None:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=64)
+        async with server:
+            origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            generator = load.Generator(origin, Ledger(), load.Clock(), lambda _: None)
+            samples = await generator.burst(calls)
+            await generator.close()
+        assert [sample.status for sample in samples] == [201] * len(calls)
+        assert events == ["connected"] * len(calls) + ["called"] * len(calls)
+
+    run(scenario())
+
+
+def test_no_garbage_is_collected_while_a_burst_is_sent(people: People) -> None:
+    """The collector rests from before the instant until all have answered, and works again afterwards."""
+    seen: list[bool] = []
+
+    def answer(_request: web.BaseRequest) -> web.Response:
+        seen.append(gc.isenabled())
+        return created()
+
+    async def scenario() -> None:
+        async with rigged(answer) as rig:
+            await rig.generator.burst([people.registration() for _ in range(3)])
+        assert seen == [False] * 3
+        assert gc.isenabled()
+
+    run(scenario())
