@@ -17,7 +17,6 @@ class Profile:
     name: str
     expected_s: float
     judges_speed: bool
-    members: int  # with a sign-in, made before the scenarios begin
     at_once: int  # writes at the same instant in the pool's scenario; starting an environment for each takes its time
     pool_steps: tuple[int, ...]  # server connections: in the full run from the predecessor's ten to fifty
     thorough: bool  # with the parts that take long to see: ages of connections, dead hosts, keys whose first call died
@@ -40,7 +39,6 @@ FULL = Profile(
     name="full",
     expected_s=800,
     judges_speed=True,
-    members=105,
     at_once=50,
     pool_steps=(10, 20, 30, 40, 50),
     thorough=True,
@@ -62,7 +60,6 @@ SHORT = Profile(
     name="short",
     expected_s=170,
     judges_speed=False,
-    members=36,
     at_once=30,
     pool_steps=(6, 30),
     thorough=False,
@@ -84,7 +81,6 @@ CONTROL = Profile(
     name="control",
     expected_s=40,
     judges_speed=False,
-    members=30,
     at_once=30,
     pool_steps=(6, 30),
     thorough=True,

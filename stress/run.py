@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,16 +93,20 @@ class Run:
         crowd = Crowd(self.cloud, generator.of("setup"), self.people)
         monitor = Monitor(generator.of("health"), self.people)
         try:
-            self.live.step(f"signing in {self.options.profile.members} members")
-            await crowd.prepare(self.options.profile.members)
+            members = members_needed(self._wanted(), self.options.profile)
+            self.live.step(f"signing in {members} members")
+            await crowd.prepare(members)
             await self._scenarios(generator, crowd, monitor)
         finally:
             await monitor.stop()
             await generator.close()
         return self._report(monitor)
 
+    def _wanted(self) -> list[str]:
+        return [key for key in SCENARIOS if not self.options.only or key in self.options.only]
+
     async def _scenarios(self, generator: Generator, crowd: Crowd, monitor: Monitor) -> None:
-        wanted = [key for key in SCENARIOS if not self.options.only or key in self.options.only]
+        wanted = self._wanted()
         if "health" in wanted or not self.options.only:
             monitor.start()
         stages: dict[str, Stage] = {}
@@ -190,6 +194,12 @@ class Run:
             circuits={name: found for name, found in circuits.items() if found},
             health=intervals([(each.got_s, each.status) for each in said], end),
         )
+
+
+def members_needed(wanted: Iterable[str], profile: Profile) -> int:
+    """Return how many signed-in members these scenarios take, each as its own crowds are sized."""
+    takers = (getattr(SCENARIOS[key], "members_needed", None) for key in wanted)
+    return sum(needed(profile) for needed in takers if needed is not None)
 
 
 async def run(options: Options, live: Live) -> Report:

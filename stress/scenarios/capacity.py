@@ -8,6 +8,7 @@ from dataclasses import replace
 from stress.crowd import Person
 from stress.ledger import Call, Sample
 from stress.limits import Limit, wrongly_accepted, wrongly_refused
+from stress.profiles import Profile
 from stress.reconcile import reconcile
 from stress.scenarios import before
 from stress.scenarios.claims import claim_of
@@ -29,9 +30,14 @@ READS = Limit(60, 60)
 FEW = 20  # samples
 
 
+def members_needed(profile: Profile) -> int:
+    """Return how many members the scenario takes: its users."""
+    return profile.user_count
+
+
 async def run(stage: Stage) -> None:
     """The scenario."""
-    users = stage.crowd.take(min(stage.profile.user_count, len(stage.crowd)))
+    users = stage.crowd.take(stage.profile.user_count)
     after = Side("after", stage.target, stage.generator, stage.people, users)
     stage.step("starting all environments")
     await after.warm()

@@ -9,6 +9,7 @@ from stress.crowd import Person
 from stress.ledger import Call, Sample
 from stress.limits import Limit
 from stress.load import gently
+from stress.profiles import Profile
 from stress.reconcile import reconcile
 from stress.scenarios.common import deadlocks, judge_limit, statuses
 from stress.stage import Stage
@@ -23,6 +24,11 @@ PROMISE = (
     "15 members file claims with evidence at the same instant while no mail can be sent: every claim, document and "
     "history is whole, and every notice arrives once mail is back. One member gets exactly 5 in 10 minutes."
 )
+
+
+def members_needed(_profile: Profile) -> int:
+    """Return how many members the scenario takes: those who file together, and the one who meets the limit."""
+    return CROWD + 1
 
 
 async def run(stage: Stage) -> None:

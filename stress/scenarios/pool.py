@@ -7,6 +7,7 @@ import psutil
 
 from stress.ledger import Call, Sample
 from stress.model import Chart, Line, Point
+from stress.profiles import Profile
 from stress.reconcile import reconcile
 from stress.scenarios.claims import claim_of
 from stress.scenarios.common import NORMAL, SENT_S, SLOW, SLOW_S, lent, statuses, warm
@@ -37,7 +38,7 @@ class Crowd:
     def __init__(self, stage: Stage, size: int) -> None:
         self._stage = stage
         self._share = size // 5
-        self._members = itertools.cycle(stage.crowd.take(self._share + self._share // 2))
+        self._members = itertools.cycle(stage.crowd.take(_claimants(size)))
 
     def calls(self) -> list[Call]:
         """All of them, anew."""
@@ -50,6 +51,17 @@ class Crowd:
         """A member reads their claims: of the same room, and no claim is used up."""
         member = next(self._members)
         return self._stage.people.read("own claims", "/claims", token=member.token, client=member.address)
+
+
+def members_needed(profile: Profile) -> int:
+    """Return how many members the scenario takes."""
+    return _claimants(CALLERS) + _claimants(profile.at_once)
+
+
+def _claimants(size: int) -> int:
+    """Return how many members file the claims of a crowd, so that none reaches the limit of claims."""
+    share = size // 5
+    return share + share // 2
 
 
 async def run(stage: Stage) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import math
 
 from stress.ledger import Sample
+from stress.profiles import Profile
 from stress.reconcile import reconcile, settled
 from stress.stage import Stage
 from stress.verdict import percentile
@@ -45,6 +46,11 @@ FROM (SELECT updated_at FROM outbox WHERE priority = 'low' AND state = 'done'
 """
 # What is left of a flood has served its purpose. A message without its job is passed over.
 RECEDE = "DELETE FROM outbox WHERE priority = 'low' AND state IN ('pending', 'queued')"
+
+
+def members_needed(_profile: Profile) -> int:
+    """Return how many members the scenario takes: the one whose claim the low jobs are about."""
+    return 1
 
 
 async def run(stage: Stage) -> None:

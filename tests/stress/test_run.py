@@ -17,8 +17,9 @@ from stress.load import Generator
 from stress.model import Report
 from stress.monitor import Monitor, Said
 from stress.processes import free_port
-from stress.profiles import CONTROL
+from stress.profiles import CONTROL, FULL, SHORT, Profile
 from stress.run import Options, Run
+from stress.scenarios import claims, pool
 from stress.stage import Stage
 from tests.stress.calls import answered, call, taking
 
@@ -182,3 +183,21 @@ def test_a_run_that_cannot_start_stops_what_it_has_started(tmp_path: Path) -> No
     with pytest.raises(RuntimeError, match="no cloud"):
         asyncio.run(run.all())
     assert done == ["start", "stop"]
+
+
+@pytest.mark.parametrize("profile", [FULL, SHORT, CONTROL], ids=lambda profile: profile.name)
+def test_as_many_members_sign_in_as_the_scenarios_take(profile: Profile) -> None:
+    """The pool's crowds, the claims', the one of the priorities, and the users: of those that are to run."""
+    taken: list[int] = []
+
+    def take(count: int) -> list[object]:
+        taken.append(count)
+        return [object()] * count
+
+    stage = cast("Stage", SimpleNamespace(crowd=SimpleNamespace(take=take), profile=profile))
+    pool.Crowd(stage, pool.CALLERS)
+    pool.Crowd(stage, profile.at_once)
+    assert runs.members_needed(["pool"], profile) == sum(taken)
+    others = claims.CROWD + 1 + 1 + profile.user_count
+    assert runs.members_needed(runs.SCENARIOS, profile) == sum(taken) + others
+    assert runs.members_needed(["breaker", "agents"], profile) == 0
