@@ -1,5 +1,6 @@
 """The README's tour, run as it stands: every command, and every answer it shows."""
 
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -47,7 +48,8 @@ def test_the_tour_runs_as_written_and_answers_as_shown(fresh: Cloud) -> None:
     done = subprocess.run(
         ["bash", "-c", script],
         cwd=ROOT,
-        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "STATE": str(fresh.folder), "LC_ALL": "C.UTF-8"},
+        # The same PATH as the cloud's: with another, make might find another Python and install anew.
+        env={"PATH": os.environ["PATH"], "STATE": str(fresh.folder), "LC_ALL": "C.UTF-8"},
         capture_output=True,
         text=True,
         timeout=120,
