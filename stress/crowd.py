@@ -1,6 +1,7 @@
 """The people that scenarios need to be there already: members, agents and staff who are signed in."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +13,8 @@ from stress.people import People
 from stress.target import LocalCloud
 
 AT_ONCE = 8
-SIGN_IN_S = 30.0
+SIGN_IN_S = 30.0  # from one identity to the next
+LOOK_S = 0.2
 STAFF = {"staff": "Local Staff", "admin": "Local Admin"}
 # Linked, and in its group, which comes last: a token that is issued in between names no group.
 LINKED = (
@@ -108,8 +110,12 @@ class Crowd:
         return Person(str(record["id"]), email, token, sample.call.client, record)
 
     async def _linked(self, emails: Sequence[str]) -> None:
-        for _ in range(int(SIGN_IN_S / 0.2)):
-            if (await self._target.rows(LINKED, {"emails": list(emails)}))[0]["n"] >= len(set(emails)):
-                return
-            await asyncio.sleep(0.2)
-        raise NotPrepared(f"no identity within {SIGN_IN_S:.0f} s for all of {len(emails)} people")
+        """Wait until all have identities; for as long as that goes on, however many they are. Raises NotPrepared."""
+        linked, until = -1, 0.0
+        while linked < len(set(emails)):
+            found = (await self._target.rows(LINKED, {"emails": list(emails)}))[0]["n"]
+            if found > linked:
+                linked, until = found, time.monotonic() + SIGN_IN_S
+            elif time.monotonic() > until:
+                raise NotPrepared(f"no further identity within {SIGN_IN_S:.0f} s: {linked} of {len(emails)} people")
+            await asyncio.sleep(LOOK_S)

@@ -11,7 +11,7 @@ from stress.stage import Stage
 
 CROWD = 20
 LIMIT = Limit(5, 60)
-REFILL_S = 1.0  # API Gateway takes 20 applications a second of all clients together, and 40 at once
+REFILL_S = 1.0  # API Gateway takes 50 applications at once of all clients together, and 25 more each second
 TITLE = "Concurrent agent registration"
 PROMISE = (
     "20 people apply at the same instant: 20 agents, each with a code of their own. Conflicts and lost lines are tried "

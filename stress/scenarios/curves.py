@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from stress.ledger import Sample
 from stress.model import Chart, Line
@@ -21,7 +22,7 @@ ROUNDS = 2
 REST_S = 1.0  # between two bursts of one size
 RESTED_S = 30.0
 MISSES = 2  # sizes that a system failed at, after which larger ones are not asked for
-CRASH_AFTER_S = 0.15  # a burst of 55 is at work for half a second
+LOOK_S = 0.005
 
 
 async def bursts(stage: Stage, sides: Sequence[Side]) -> dict[str, float]:
@@ -111,22 +112,36 @@ def _charts(stage: Stage, found: dict[str, list[Measured]], title: str, x: str, 
     stage.charts.append(Chart(f"{title}: p95", x, "ms", p95, bar_ms, f"{bar_ms:.0f} ms"))
 
 
-async def mixed(stage: Stage, side: Side) -> tuple[float, int]:
-    """The share of 20 + 20 + 15 calls at once that is answered well at the first try, with mail down and a restart."""
+@dataclass(frozen=True)
+class Mixed:
+    """What became of a mix: the share that was answered well at the first try, and what the restart met."""
+
+    share: float
+    calls: int
+    met: int  # calls that had no answer yet when the database restarted
+
+
+async def mixed(stage: Stage, side: Side) -> Mixed:
+    """Make 20 + 20 + 15 calls at once with mail down, and restart the database while it is at work on them."""
     stage.step(f"{side.name}: 20 + 20 + 15 at once, mail down, the database restarts")
     await _rested(stage, side)  # before: with mail down its jobs would not end
     await side.cloud.mail(down=True)
     with stage.faults.during(f"{side.name}: mail down", "mail" if side.name == "after" else "elsewhere"):
         try:
-            samples = await _with_crash(stage, side)
+            samples, crashed_s = await _with_crash(stage, side)
         finally:
             await side.cloud.mail(down=False)
-    return sum(sample.accepted for sample in samples) / len(samples), len(samples)
+    share = sum(sample.accepted for sample in samples) / len(samples)
+    return Mixed(share, len(samples), sum(sample.done_s > crashed_s for sample in samples))
 
 
-async def _with_crash(stage: Stage, side: Side) -> list[Sample]:
+async def _with_crash(stage: Stage, side: Side) -> tuple[list[Sample], float]:
+    """Return the answers and the moment of the restart: when the first call is answered, however fast the machine."""
+    seen = len(stage.ledger.samples)
     under_way = asyncio.create_task(side.generator.burst(side.mix()))
-    await asyncio.sleep(CRASH_AFTER_S)
+    while not (under_way.done() or any(s.scenario == side.generator.scenario for s in stage.ledger.samples[seen:])):
+        await asyncio.sleep(LOOK_S)
     await side.cloud.crash_database()
+    crashed_s = stage.generator.clock.now()
     stage.faults.at_once(f"{side.name}: the database restarts", "restart" if side.name == "after" else "elsewhere")
-    return await under_way
+    return await under_way, crashed_s
