@@ -13,6 +13,7 @@ import pytest
 
 from tests.e2e.cloud import Cloud, eventually, problem, serial
 from tests.e2e.people import People, keyed
+from tests.figures import record
 from tests.people import applicant, person, trouble
 
 RATE = 25.0  # calls a second by which a method's burst comes back (template.yaml)
@@ -63,6 +64,7 @@ def test_fifty_at_one_instant_are_served(
     clients = [cloud.client(f"127.0.{100 + serial() % 100}.{n}") for n in range(2, count + 2)]
     replies = at_once([posting(client, path, body()) for client in clients])
 
+    record("at_one_instant", path=path, callers=count, served=statuses(replies).get(201, 0))
     assert statuses(replies) == {201: count}
     time.sleep(count / RATE)  # the method's burst is whole again for the next test
 
@@ -74,6 +76,7 @@ def test_fifty_claims_at_one_instant_are_served(cloud: Cloud, people: People) ->
     time.sleep(50 / RATE)
     replies = at_once([posting(client, "/claims", trouble()) for _, client in members])
 
+    record("at_one_instant", path="/claims", callers=50, served=statuses(replies).get(201, 0))
     assert statuses(replies) == {201: 50}
 
 
@@ -83,6 +86,8 @@ def test_two_hundred_at_one_instant_are_served_or_told_to_wait(cloud: Cloud) -> 
     clients = [cloud.client(f"127.0.{200 + n // 200}.{n % 200 + 2}") for n in range(200)]
     replies = at_once([posting(client, "/members", body) for client, body in zip(clients, bodies, strict=True)])
 
+    served, told = statuses(replies).get(201, 0), statuses(replies).get(429, 0)
+    record("two_hundred_at_one_instant", callers=200, served=served, told_to_wait=told, other=200 - served - told)
     assert set(statuses(replies)) == SERVED_OR_TOLD_TO_WAIT
     assert statuses(replies)[201] >= 50
     refused = [reply for reply in replies if reply.status_code == 429]
