@@ -29,6 +29,7 @@ from shared.clock import Clock
 from shared.errors import Refusal, Unavailable
 from shared.logs import logger
 from shared.postgres import Database, Pending, Row, Transaction
+from shared.postgres.failures import permanent_code
 from shared.resilience.deadline import Deadline
 from shared.resilience.not_now import NotNow
 from shared.settings import Settings
@@ -146,6 +147,11 @@ class Worker:
             return Settled("failed", error.name)
         except AwsFailure as error:
             return self._settle_failure(job, error)
+        except Exception as error:
+            code = permanent_code(error)
+            if code is None:
+                raise
+            return Settled("failed", code)
 
     def _settle_failure(self, job: Row, error: AwsFailure) -> Settled:
         if isinstance(error, Refused):
@@ -179,6 +185,8 @@ class Worker:
     def _identity(self, job: Row, deadline: Deadline) -> Settled:
         if job["email"] is None:
             raise Refused("account-unknown")
+        if job["role"] != job["payload"]["group"]:
+            raise Refused("identity-not-linked")
         sub = self.identities.find_or_create(job["email"])
         self.database.run(lambda tx: _link(tx, job, sub), deadline)
         # Last, because it is what grants something: a sub that is another account's is refused above.

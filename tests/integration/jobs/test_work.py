@@ -316,6 +316,51 @@ def test_an_identity_is_not_given_to_an_account_that_has_become_another(
     assert shop.identities.people["besa@example.test"].groups == set()
 
 
+@pytest.mark.parametrize("role", ["former", "agent"])
+def test_no_sign_in_is_made_for_an_account_of_another_role(
+    shop: Shop, records: Records, member: UUID, blank: Blank, role: str
+) -> None:
+    """Known before anything is done: settled at once."""
+    blank.rows("UPDATE accounts SET role = %s WHERE id = %s", role, member)
+    job = records.identity(member, state="queued")
+    assert shop.work(job) == "failed"
+    assert records.at(job)["last_error"] == "identity-not-linked"
+    assert not shop.identities.people
+
+
+@pytest.mark.parametrize("account", ["freed", "gone", "no id"])
+def test_no_sign_in_is_made_for_an_address_that_is_nobodys(
+    shop: Shop, records: Records, member: UUID, blank: Blank, account: str
+) -> None:
+    """Freed meanwhile, or of an account that never was."""
+    job = records.identity(member if account == "freed" else uuid7(), state="queued")
+    blank.rows("UPDATE accounts SET email = 'freed.' || id || '@address.invalid' WHERE id = %s", member)
+    if account == "no id":
+        blank.rows("UPDATE outbox SET payload = payload || '{\"account_id\": \"x\"}'")
+    assert shop.work(job) == "failed"
+    assert (records.at(job)["last_error"], records.at(job)["attempts"]) == ("account-unknown", 1)
+    assert not shop.identities.people
+
+
+@pytest.mark.parametrize(
+    ("refusal", "code"),
+    [
+        ("ALTER TABLE accounts ADD CONSTRAINT accounts_no_sub CHECK (identity_sub IS NULL) NOT VALID",
+         "database-accounts_no_sub"),
+        ("REVOKE UPDATE ON accounts FROM interdomestik_app", "database-42501"),
+    ],
+)  # fmt: skip
+def test_what_the_database_never_takes_settles_the_job_at_once(
+    shop: Shop, records: Records, member: UUID, blank: Blank, refusal: str, code: str
+) -> None:
+    """Whatever constraint or right it is: with its code, not abandoned after ten tries. No group was given."""
+    job = records.identity(member, state="queued")
+    blank.postgres.execute(refusal, dbname=blank.name)
+    assert shop.work(job) == "failed"
+    assert (records.at(job)["last_error"], records.at(job)["attempts"]) == (code, 1)
+    assert shop.identities.people["besa@example.test"].groups == set()
+
+
 def test_nothing_is_begun_with_too_little_time_left(shop: Shop, records: Records, welcome: UUID) -> None:
     """The job is not even claimed: its message comes again."""
     with pytest.raises(OutOfTime):

@@ -82,6 +82,20 @@ def as_answer(error: psycopg.Error) -> Exception | None:
     return None
 
 
+# By SQLSTATE class: bad data, a violated constraint, a statement the database does not allow, a trigger's exception.
+_PERMANENT_CLASSES = ("22", "23", "42", "P0")
+
+
+def permanent_code(error: Exception) -> str | None:
+    """Return the code of a database's error that the same statements would meet again, None for any other exception.
+
+    It names the constraint where there is one, and quotes no row.
+    """
+    if not isinstance(error, psycopg.Error) or not (error.sqlstate or "").startswith(_PERMANENT_CLASSES):
+        return None
+    return f"database-{error.diag.constraint_name or error.sqlstate}"
+
+
 def _is_never_let_in(error: psycopg.Error) -> bool:
     message = str(error)
     return any(words in message for words in _NEVER_LET_IN)
