@@ -40,6 +40,7 @@ class Checked:
 
     findings: Findings
     failed_over: bool
+    jobs: service.JobFigures | None = None
 
 
 class DeepCheck:
@@ -65,17 +66,16 @@ class DeepCheck:
         self._prober = prober or Prober()
         self._fleet = NOTHING_KNOWN
         self._lock = Lock()
-        self._kept: Findings | None = None
+        self._kept: Checked | None = None
 
     def run(self) -> Checked:
         """A check, or the last one where that is young enough; of callers at once one checks, the others wait."""
         with self._lock:
             kept, now = self._kept, self._clock()
-            if kept is not None and timedelta(0) <= now - kept.checked_at < KEPT:
-                return Checked(kept, failed_over=False)
-            checked = self._check(now)
-            self._kept = checked.findings
-            return checked
+            if kept is not None and timedelta(0) <= now - kept.findings.checked_at < KEPT:
+                return replace(kept, failed_over=False)
+            self._kept = self._check(now)
+            return self._kept
 
     def _check(self, now: datetime) -> Checked:
         probes, until = self._probes(), monotonic() + CHECK_S
@@ -83,7 +83,8 @@ class DeepCheck:
         if fleet := outcomes[STATE_STORE].value:
             self._fleet = fleet
         failed_over = self._compare(outcomes, now, until)
-        return Checked(self._findings(outcomes, now), failed_over)
+        found = outcomes[DATABASE].value
+        return Checked(self._findings(outcomes, now), failed_over, found.jobs if found else None)
 
     def _compare(self, outcomes: Mapping[str, Outcome], now: datetime, until: float) -> bool:
         """Tell the fleet of a writer it did not know; True where that is another one, and we are first to tell."""
@@ -101,15 +102,15 @@ class DeepCheck:
 
     def _findings(self, outcomes: Mapping[str, Outcome], now: datetime) -> Findings:
         found = outcomes[DATABASE].value
-        jobs = found.jobs if found else service.NO_JOBS_KNOWN
+        jobs = found.jobs if found else None
         fleet_known = not outcomes[STATE_STORE].failed
-        checks = self._checks(outcomes, late=service.is_late(jobs), now=now)
+        checks = self._checks(outcomes, late=service.needs_attention(jobs), now=now)
         return Findings(
             status=service.overall(checks),
             version=self._version,
             checked_at=now,
             checks=checks,
-            jobs=jobs,
+            jobs=jobs.shown if jobs else service.NO_JOBS_KNOWN,
             transaction_retries=TransactionRetries(last_minute=self._fleet.retries if fleet_known else None),
         )
 

@@ -1,30 +1,66 @@
-"""What the alarms watch, in CloudWatch's embedded metric format."""
+"""What the alarms watch, in CloudWatch's embedded metric format.
+
+Unhealthy, Degraded, FailoverDetected             1 or 0
+JobsFailed, JobsUncertain                         jobs that wait for a person
+JobsHighUnsolved                                  those of them that have high priority
+JobsOldestPendingSeconds, …High, …Normal, …Low    since the oldest job that has not ended was written
+CircuitOpenEmail, …Identity, …Storage             1 while the circuit is open or half open
+TransactionRetriesLastMinute                      of the whole fleet
+DatabaseConnectionsUsedShare                      per cent of what the fleet may have
+
+What happens in any function is counted where it happens, see shared/logs.py.
+"""
+
+from collections.abc import Iterator
 
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from health.check import Checked
+from health.model import Findings
+from health.service import JobFigures
+from shared.logs import NAMESPACE
 
-NAMESPACE = "Interdomestik"
 SERVICE = "health"
+CIRCUITS = ("email", "identity", "storage")
+
+Figure = tuple[str, MetricUnit, float]
 
 
 def publish(checked: Checked) -> None:
     """Write the metrics of a check; what it could not find out is left out, so that silence is not taken for zero."""
-    found = checked.findings
-    figures: dict[str, float | None] = {
-        "Unhealthy": found.status == "unhealthy",
-        "Degraded": found.status == "degraded",
-        "FailoverDetected": checked.failed_over,
-        "JobsFailed": found.jobs.failed,
-    }
     metrics = EphemeralMetrics(namespace=NAMESPACE, service=SERVICE)
-    for name, figure in figures.items():
-        if figure is not None:
-            metrics.add_metric(name=name, unit=MetricUnit.Count, value=float(figure))
-    if found.jobs.oldest_pending_s is not None:
-        metrics.add_metric("JobsOldestPendingSeconds", unit=MetricUnit.Seconds, value=found.jobs.oldest_pending_s)
+    for name, unit, figure in figures_of(checked):
+        metrics.add_metric(name=name, unit=unit, value=figure)
+    metrics.flush_metrics()
+
+
+def figures_of(checked: Checked) -> Iterator[Figure]:
+    """Yield all that is known, as names, units and values."""
+    found = checked.findings
+    yield "Unhealthy", MetricUnit.Count, float(found.status == "unhealthy")
+    yield "Degraded", MetricUnit.Count, float(found.status == "degraded")
+    yield "FailoverDetected", MetricUnit.Count, float(checked.failed_over)
+    if checked.jobs:
+        yield from _figures_of_jobs(checked.jobs)
     connections = found.checks.database.connections
     if connections.used is not None:
-        share = 100 * connections.used / connections.max
-        metrics.add_metric("DatabaseConnectionsUsedShare", unit=MetricUnit.Percent, value=share)
-    metrics.flush_metrics()
+        yield "DatabaseConnectionsUsedShare", MetricUnit.Percent, 100 * connections.used / connections.max
+    if found.transaction_retries.last_minute is not None:
+        yield from _figures_of_fleet(found, found.transaction_retries.last_minute)
+
+
+def _figures_of_jobs(jobs: JobFigures) -> Iterator[Figure]:
+    yield "JobsFailed", MetricUnit.Count, float(jobs.failed)
+    yield "JobsUncertain", MetricUnit.Count, float(jobs.uncertain)
+    yield "JobsHighUnsolved", MetricUnit.Count, float(jobs.high_unsolved)
+    yield "JobsOldestPendingSeconds", MetricUnit.Seconds, max(jobs.oldest_s.values(), default=0.0)
+    for priority, oldest_s in jobs.oldest_s.items():
+        yield f"JobsOldestPendingSeconds{priority.title()}", MetricUnit.Seconds, oldest_s
+
+
+def _figures_of_fleet(found: Findings, retries: int) -> Iterator[Figure]:
+    """Yield what the state table says: known together, or not at all."""
+    yield "TransactionRetriesLastMinute", MetricUnit.Count, float(retries)
+    for name in CIRCUITS:
+        state = getattr(found.checks, name).circuit
+        yield f"CircuitOpen{name.title()}", MetricUnit.Count, float(state != "closed")

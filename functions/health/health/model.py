@@ -71,7 +71,7 @@ class Jobs(View):
     """Jobs of the outbox; null where the database did not say."""
 
     pending: int | None = Field(description="Jobs that nobody has begun, counted up to 10000")
-    oldest_pending_s: float | None = Field(description="How long the one due longest has been due; 0 for none")
+    oldest_pending_s: float | None = Field(description="How long the oldest that has not ended has waited; 0 for none")
     failed: int | None = Field(description="Jobs that wait for a person, failed or uncertain, counted up to 10000")
 
 

@@ -1,5 +1,6 @@
 """What is asked of the database, and what the answers mean."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -32,13 +33,33 @@ NO_JOBS_KNOWN = Jobs(pending=None, oldest_pending_s=None, failed=None)
 
 
 @dataclass(frozen=True, slots=True)
+class JobFigures:
+    """How the outbox stands; `oldest_s` is how long the oldest job that has not ended waits, by priority, 0 for none.
+
+    `high_unsolved` are those of the failed and uncertain ones that have high priority.
+    """
+
+    pending: int
+    failed: int
+    uncertain: int
+    high_unsolved: int
+    oldest_s: Mapping[str, float]
+
+    @property
+    def shown(self) -> Jobs:
+        """As the report shows them."""
+        oldest_s = max(self.oldest_s.values(), default=0.0)
+        return Jobs(pending=self.pending, oldest_pending_s=oldest_s, failed=self.failed + self.uncertain)
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """What the database said."""
 
     writable: bool
     server: str
     used: int
-    jobs: Jobs
+    jobs: JobFigures
 
 
 def look(tx: Transaction) -> Pending[Look]:
@@ -49,8 +70,7 @@ def look(tx: Transaction) -> Pending[Look]:
 
 
 def _look(server: Row, jobs: Row) -> Look:
-    oldest_s = round(jobs["oldest_pending_s"] or 0.0, 1)
-    return Look(**server, jobs=Jobs(pending=jobs["pending"], oldest_pending_s=oldest_s, failed=jobs["failed"]))
+    return Look(**server, jobs=JobFigures(**jobs))
 
 
 def database_check(outcome: Outcome, *, most: int, failover: Failover) -> DatabaseCheck:
@@ -74,7 +94,7 @@ def is_nearly_used_up(found: Look | None, most: int) -> bool:
 
 
 def service_check(outcome: Outcome, circuit: Circuit, *, late: bool = False) -> ServiceCheck:
-    """A service's part; `late` where it answers, and yet its work is not being done in time."""
+    """A service's part; `late` where it answers, and yet its work is not being done, or not in time."""
     return ServiceCheck(
         status="unhealthy" if outcome.failed else "degraded" if late or _impaired(outcome, circuit) else "healthy",
         latency_ms=_milliseconds(outcome),
@@ -95,9 +115,18 @@ def overall(checks: Checks) -> Status:
     return "healthy" if found == {"healthy"} else "degraded"
 
 
-def is_late(jobs: Jobs) -> bool:
-    """Whether a job has been due for too long."""
-    return jobs.oldest_pending_s is not None and jobs.oldest_pending_s > LATE_S
+def is_late(jobs: JobFigures) -> bool:
+    """Whether a job has waited for too long."""
+    return max(jobs.oldest_s.values(), default=0.0) > LATE_S
+
+
+def needs_attention(jobs: JobFigures | None) -> bool:
+    """Whether jobs are late, or one of high priority waits for a person.
+
+    A person can't sign in, or has no welcome, until it is done again. Others that failed are counted by their metric
+    alone: a single mail that nobody can deliver must not hide what else goes wrong.
+    """
+    return jobs is not None and (is_late(jobs) or jobs.high_unsolved > 0)
 
 
 def failover_of(server: ServerSeen | None, now: datetime) -> Failover:

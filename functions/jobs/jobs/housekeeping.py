@@ -15,7 +15,7 @@ from shared.aws.evidence import EvidenceStore
 from shared.clock import Clock, local_date, monotonic
 from shared.errors import DependencyFailed, Unavailable
 from shared.ids import uuid7
-from shared.logs import logger, where_it_failed
+from shared.logs import logger, observe, where_it_failed
 from shared.postgres import Database, Row
 from shared.resilience.admission import KEY_LIFE_S
 from shared.resilience.deadline import Deadline
@@ -125,7 +125,7 @@ class Housekeeper:
         try:
             return drain(chore, self.deadline)
         except Exception as error:  # noqa: BLE001 - the next chore may well succeed
-            logger.error("chore_failed", extra={"chore": name, **where_it_failed(error)})
+            observe("chore_failed", {"chore": name, **where_it_failed(error)})
             return 0
 
 

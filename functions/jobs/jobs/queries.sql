@@ -109,7 +109,8 @@ SELECT require((SELECT state IN ('failed', 'uncertain') FROM outbox WHERE id = %
 -- name: replay
 -- A person has decided that the job is to be done again.
 UPDATE outbox SET
-    state = 'pending', attempts = 0, available_at = now(), leased_until = NULL, last_error = NULL, updated_at = now()
+    state = 'pending', attempts = 0, available_at = now(), leased_until = NULL, last_error = NULL, replayed_at = now(),
+    updated_at = now()
 WHERE id = %(id)s
 
 -- name: job

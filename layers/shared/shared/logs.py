@@ -7,6 +7,18 @@ from aws_lambda_powertools import Logger
 # `exc_info` would print the values an exception carries: a failing SQL statement quotes people's data.
 logger = Logger(use_rfc3339=True, utc=True)
 
+NAMESPACE = "Interdomestik"
+
+# Events of any function and the metric that counts each, in the namespace above with the dimension service = fleet.
+COUNTED = {
+    "circuit_opened": "CircuitsOpened",
+    "circuit_closed": "CircuitsClosed",
+    "circuit_store_unavailable": "CircuitStoreUnavailable",  # an environment's circuits go on alone
+    "state_store_unavailable": "StateStoreUnavailable",  # a call went on without limits
+    "mail_pace_unavailable": "MailPaceUnavailable",  # mails leave at an environment's share of the pace
+    "chore_failed": "ChoresFailed",
+}
+
 
 def where_it_failed(error: BaseException) -> dict[str, object]:
     """What may be logged of an exception: its class and the code it came through, not its words."""
@@ -20,5 +32,16 @@ def where_it_failed(error: BaseException) -> dict[str, object]:
 
 
 def observe(event: str, facts: Mapping[str, object]) -> None:
-    """Turns an event that a mechanism emitted into a log line."""
+    """Log an event that a mechanism emitted, and count it where an alarm watches such events."""
     logger.warning(event, extra=dict(facts))
+    if event in COUNTED:
+        count_event(COUNTED[event])
+
+
+def count_event(metric: str) -> None:
+    """Add one to a metric of the whole fleet, in CloudWatch's embedded metric format."""
+    from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+
+    metrics = EphemeralMetrics(namespace=NAMESPACE, service="fleet")
+    metrics.add_metric(name=metric, unit=MetricUnit.Count, value=1)
+    metrics.flush_metrics()

@@ -7,21 +7,30 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 
 from health.check import CHECK_S, SERVICES
 from health.wiring import HealthWiring
+from jobs import service
+from jobs.work import Office, Worker
 from local.postgres import OWNER
+from shared.aws.failures import Refused, Uncertain
 from shared.aws.fleet import FleetState
-from shared.clock import utc_now
+from shared.aws.mail import Mail
+from shared.clock import epoch_micros, utc_now
+from shared.outbox import Actor
 from shared.postgres.migrate import migrate
+from shared.resilience.circuit_store import force
 from shared.settings import Settings
 from tests.contract.state_table import client_of
-from tests.databases import MIGRATIONS, TEMPLATE, Blank, Postgres, started_postgres
+from tests.databases import MIGRATIONS, TEMPLATE, Blank, Postgres, soon, started_postgres
 from tests.fakes.clock import ManualClock
+from tests.fakes.identities import FakeIdentities
+from tests.fakes.mailer import FakeMailer
+from tests.fakes.queues import FakeQueues
 from tests.harness import Client, Reply
 from tests.integration.health.surroundings import (
     aws_at,
@@ -32,6 +41,7 @@ from tests.integration.health.surroundings import (
     stopped,
     throttling,
 )
+from tests.integration.jobs.records import Records
 from tests.services import Emulator
 
 SLACK_S = 0.5  # for a busy machine
@@ -114,29 +124,127 @@ def eventually(look: Callable[[], bool], within_s: float = 10.0) -> bool:
 
 
 def test_jobs_are_counted_and_a_late_one_degrades(settings: Settings, blank: Blank) -> None:
-    """Pending and queued wait; failed and uncertain want a person; one that is not due yet is not late."""
+    """Pending and queued wait; failed and uncertain want a person."""
     states = {"pending": 3, "queued": 2, "running": 1, "done": 1, "failed": 2, "uncertain": 1}
     client = client_on(settings)
     for state, count in states.items():
         for _ in range(count):
-            job(blank, state, "1 hour")
+            job(blank, state)
     found = deep(client)
-    assert found["jobs"] == {"pending": 5, "oldest_pending_s": 0.0, "failed": 3}
+    assert found["jobs"].pop("oldest_pending_s") < 10.0
+    assert found["jobs"] == {"pending": 5, "failed": 3}
     assert found["status"] == "healthy"
-    job(blank, "pending", "-400 seconds")
+    job(blank, "pending", age_s=400)
     late = deep(client)
     assert 400 <= late["jobs"]["oldest_pending_s"] < 460
     assert (late["status"], trouble(late)) == ("degraded", {"queue": "degraded"})
     blank.rows("DELETE FROM outbox")
 
 
-def job(blank: Blank, state: str, due_in: str) -> None:
+@pytest.mark.parametrize("state", ["pending", "queued", "running"])
+def test_a_job_that_is_put_off_again_and_again_is_late(settings: Settings, blank: Blank, state: str) -> None:
+    """What counts is when it was written: each delay makes it due later."""
+    job(blank, state, age_s=1000, due_in="10 minutes")
+    assert 1000 <= deep(client_on(settings))["jobs"]["oldest_pending_s"] < 1060
+    blank.rows("DELETE FROM outbox")
+
+
+def test_a_job_that_a_person_has_done_again_waits_from_then_on(settings: Settings, blank: Blank) -> None:
+    """That it failed a week ago is no news, and no lateness of the queue."""
+    job(blank, "failed", age_s=7 * 86400)
+    [row] = blank.rows("SELECT id FROM outbox")
+    replay(blank, row["id"])
+    assert deep(client_on(settings))["jobs"]["oldest_pending_s"] < 10.0
+    blank.rows("DELETE FROM outbox")
+
+
+def replay(blank: Blank, job_id: UUID) -> None:
+    """Have a job done again, as an admin does."""
+    actor = Actor("admin-1", "request-1")
+    blank.database().run(lambda tx: service.replay(tx, job_id, actor=actor), soon())
+
+
+def test_a_high_job_that_fails_degrades_and_is_counted_until_it_is_done_again(
+    settings: Settings, blank: Blank, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A worker does it: refused for good, then lost on the way, then sent."""
+    client, records, mailer = client_on(settings), Records(blank), FakeMailer()
+    member = records.member()
+    worker = Worker(
+        blank.database(), mailer, FakeIdentities(), FakeQueues(),
+        Office("desk@example.test", "en", "https://app.example.test"), utc_now,
+    )  # fmt: skip
+    high = records.mail("member-welcome", member, to=member, priority="high")
+    assert figures(client, capsys, "Degraded", "JobsFailed", "JobsUncertain", "JobsHighUnsolved") == [0, 0, 0, 0]
+    blank.rows("UPDATE outbox SET created_at = created_at - interval '120 seconds'")
+    by_priority = figures(client, capsys, *(f"JobsOldestPendingSeconds{name}" for name in ("High", "Normal", "Low")))
+    assert 120 <= by_priority[0] < 180
+    assert by_priority[1:] == [0, 0]
+    mailer.answer = failing(Refused("MessageRejected"))
+    assert worker.work(high, soon(60)) == "failed"
+    assert figures(client, capsys, "Degraded", "JobsFailed", "JobsUncertain", "JobsHighUnsolved") == [1, 1, 0, 1]
+    assert trouble(deep(client)) == {"queue": "degraded"}
+    replay(blank, high)
+    mailer.answer = failing(Uncertain("ReadTimeoutError"))
+    assert worker.work(high, soon(60)) == "uncertain"
+    assert figures(client, capsys, "Degraded", "JobsFailed", "JobsUncertain", "JobsHighUnsolved") == [1, 0, 1, 1]
+    replay(blank, high)
+    mailer.answer = lambda _mail: None
+    assert worker.work(high, soon(60)) == "done"
+    assert figures(client, capsys, "Degraded", "JobsFailed", "JobsUncertain", "JobsHighUnsolved") == [0, 0, 0, 0]
+    blank.rows("DELETE FROM outbox")
+
+
+def test_a_low_job_that_fails_is_counted_and_degrades_nothing(
+    settings: Settings, blank: Blank, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One mail that nobody can deliver must not hide what else goes wrong."""
+    client = client_on(settings)
+    job(blank, "failed")
+    assert figures(client, capsys, "Degraded", "JobsFailed", "JobsHighUnsolved") == [0, 1, 0]
+    blank.rows("DELETE FROM outbox")
+
+
+def test_an_open_circuit_is_a_metric_of_its_service(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of that one alone, until it is closed."""
+    client, names = client_on(settings), ("CircuitOpenEmail", "CircuitOpenIdentity", "CircuitOpenStorage")
+    store, policy = client.wiring.circuit_store, client.wiring.settings.circuit("email")
+    assert figures(client, capsys, *names) == [0, 0, 0]
+    force(store, policy, "open", epoch_micros())
+    assert figures(client, capsys, *names) == [1, 0, 0]
+    force(store, policy, "closed", epoch_micros())
+    assert figures(client, capsys, *names) == [0, 0, 0]
+
+
+def figures(client: Client, capsys: pytest.CaptureFixture[str], *names: str) -> list[float]:
+    """The metrics of these names that a check leaves, which is not a kept one."""
+    wiring = client.wiring
+    assert isinstance(wiring, HealthWiring)
+    wiring.check._kept = None
+    capsys.readouterr()
+    client.call("GET", "/health/deep")
+    [document] = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
+    return [document[name][0] for name in names]
+
+
+def failing(error: Exception) -> Callable[[Mail], None]:
+    """A mailer's answer that is this failure."""
+
+    def answer(_mail: Mail) -> None:
+        raise error
+
+    return answer
+
+
+def job(blank: Blank, state: str, *, age_s: float = 0.0, due_in: str = "0 seconds") -> None:
+    """Write a low job, so many seconds ago."""
     blank.rows(
-        "INSERT INTO outbox (id, kind, priority, subject_id, payload, state, available_at)"
-        " VALUES (%s, 'mail', 'low', %s, '{}', %s, now() + %s::interval)",
+        "INSERT INTO outbox (id, kind, priority, subject_id, payload, state, created_at, available_at)"
+        " VALUES (%s, 'mail', 'low', %s, '{}', %s, now() - %s * interval '1 s', now() + %s::interval)",
         uuid4(),
         uuid4(),
         state,
+        age_s,
         due_in,
     )
 

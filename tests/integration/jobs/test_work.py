@@ -336,7 +336,7 @@ def test_no_sign_in_is_made_for_an_address_that_is_nobodys(
     job = records.identity(member if account == "freed" else uuid7(), state="queued")
     blank.rows("UPDATE accounts SET email = 'freed.' || id || '@address.invalid' WHERE id = %s", member)
     if account == "no id":
-        blank.rows("UPDATE outbox SET payload = payload || '{\"account_id\": \"x\"}'")
+        blank.rows('UPDATE outbox SET payload = payload || \'{"account_id": "x"}\'')
     assert shop.work(job) == "failed"
     assert (records.at(job)["last_error"], records.at(job)["attempts"]) == ("account-unknown", 1)
     assert not shop.identities.people

@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from health.check import DATABASE, SERVICES, STATE_STORE, DeepCheck
-from health.model import Jobs
 from health.probes import Outcome, Probe, Prober
-from health.service import Look
+from health.service import JobFigures, Look
 from shared.aws.fleet import Fleet, ServerSeen
 from tests.fakes.clock import ManualClock
 
-WRITER = Look(writable=True, server="a1", used=7, jobs=Jobs(pending=2, oldest_pending_s=4.0, failed=1))
+JOBS = JobFigures(pending=2, failed=1, uncertain=0, high_unsolved=0, oldest_s={"high": 1.5, "normal": 0.0, "low": 4.0})
+WRITER = Look(writable=True, server="a1", used=7, jobs=JOBS)
 FLEET = Fleet(circuits={}, server=ServerSeen("a1", None), retries=3)
 
 

@@ -140,7 +140,16 @@ def test_each_deep_check_leaves_its_metrics_where_the_alarms_look(
         "Degraded": [0.0],
         "FailoverDetected": [1.0],
         "JobsFailed": [1.0],
+        "JobsUncertain": [0.0],
+        "JobsHighUnsolved": [0.0],
         "JobsOldestPendingSeconds": [4.0],
+        "JobsOldestPendingSecondsHigh": [1.5],
+        "JobsOldestPendingSecondsNormal": [0.0],
+        "JobsOldestPendingSecondsLow": [4.0],
+        "TransactionRetriesLastMinute": [3.0],
+        "CircuitOpenEmail": [0.0],
+        "CircuitOpenIdentity": [0.0],
+        "CircuitOpenStorage": [0.0],
         "DatabaseConnectionsUsedShare": [14.0],
     }
     assert kept["FailoverDetected"] == [0.0]

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from health.check import SERVICES, STATE_STORE
-from health.model import Jobs
 from health.service import LATE_S
 from shared.aws.fleet import Circuit, ServerSeen
-from tests.unit.health.reports import FLEET, WRITER, World
+from tests.unit.health.reports import FLEET, JOBS, WRITER, World
 
 SINCE = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 BROKEN = RuntimeError("broken")
@@ -95,14 +94,22 @@ def test_an_answer_that_takes_long_degrades(world: World, name: str) -> None:
     assert found["checks"][name]["latency_ms"] == 1200.0
 
 
-@pytest.mark.parametrize(("oldest_s", "status"), [(LATE_S, "healthy"), (LATE_S + 0.1, "degraded"), (None, "healthy")])
-def test_a_queue_that_is_late_degrades(world: World, oldest_s: float | None, status: str) -> None:
-    """A job has been due for longer than the relay could have missed it."""
-    jobs = Jobs(pending=1, oldest_pending_s=oldest_s, failed=0)
+@pytest.mark.parametrize(("oldest_s", "status"), [(LATE_S, "healthy"), (LATE_S + 0.1, "degraded"), (0.0, "healthy")])
+def test_a_queue_that_is_late_degrades(world: World, oldest_s: float, status: str) -> None:
+    """A job of any priority has waited for longer than the relay could have missed it."""
+    jobs = replace(JOBS, oldest_s={"high": 0.0, "normal": oldest_s, "low": 0.0})
     world.found["database"] = replace(WRITER, jobs=jobs)
     found = findings(world)
     assert (found["status"], found["checks"]["queue"]["status"]) == (status, status)
     assert {found["checks"][name]["status"] for name in SERVICES if name != "queue"} == {"healthy"}
+
+
+@pytest.mark.parametrize(("unsolved", "status"), [(0, "healthy"), (1, "degraded")])
+def test_a_high_job_that_waits_for_a_person_degrades(world: World, unsolved: int, status: str) -> None:
+    """Somebody can't sign in; others that failed are for their metric alone."""
+    world.found["database"] = replace(WRITER, jobs=replace(JOBS, failed=7, uncertain=2, high_unsolved=unsolved))
+    found = findings(world)
+    assert (found["status"], found["checks"]["queue"]["status"], found["jobs"]["failed"]) == (status, status, 9)
 
 
 def test_while_the_table_is_gone_the_last_known_circuits_count(world: World) -> None:

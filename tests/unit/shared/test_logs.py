@@ -1,0 +1,31 @@
+"""Events that alarms watch are counted where they happen."""
+
+import json
+from typing import Any
+
+import pytest
+
+from shared.logs import COUNTED, observe
+
+
+def printed(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """The metrics printed since the last look."""
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    return [line for line in lines if "_aws" in line]
+
+
+@pytest.mark.parametrize(("event", "metric"), list(COUNTED.items()))
+def test_each_event_that_is_counted_adds_one(event: str, metric: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the namespace and the dimension that alarms name."""
+    observe(event, {})
+    observe(event, {})
+    documents = printed(capsys)
+    assert [(document[metric], document["service"]) for document in documents] == [([1.0], "fleet")] * 2
+    [described] = documents[0]["_aws"]["CloudWatchMetrics"]
+    assert (described["Namespace"], described["Dimensions"]) == ("Interdomestik", [["service"]])
+
+
+def test_other_events_are_lines_of_the_log_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    """Retries are counted by the fleet's table, for one."""
+    observe("transaction_retried", {"sqlstate": "40001", "attempt": 1})
+    assert printed(capsys) == []
