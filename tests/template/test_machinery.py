@@ -129,6 +129,27 @@ def test_every_log_is_kept_for_a_time_and_no_longer() -> None:
     assert all(group["RetentionInDays"] == {"Ref": "LogRetentionDays"} for group in groups.values())
 
 
+def test_the_state_table_has_no_copies_that_outlive_it() -> None:
+    """Answers with personal data live a day in it, and all of it may be lost."""
+    [table] = of_type(translated(), "AWS::DynamoDB::Table").values()
+
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": False}
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+
+
+def test_deleted_evidence_can_be_had_back_for_a_while_and_no_longer() -> None:
+    """The bucket keeps versions, and every prefix has a rule that ends them."""
+    [bucket] = of_type(translated(), "AWS::S3::Bucket").values()
+    rules = bucket["LifecycleConfiguration"]["Rules"]
+    kept = {
+        rule["Prefix"]: rule["NoncurrentVersionExpiration"] for rule in rules if "NoncurrentVersionExpiration" in rule
+    }
+
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert kept == {"claims/": {"NoncurrentDays": 30}, "uploads/": {"NoncurrentDays": 1}}
+    assert all(rule["Status"] == "Enabled" for rule in rules)
+
+
 def test_what_the_transform_makes_is_clean_for_the_linter() -> None:
     """cfn-lint over the translated template, where it sees what the transform adds."""
     found = lint(json.dumps(translated()), config=ManualArgs(regions=[REGION]))

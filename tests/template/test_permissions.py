@@ -56,7 +56,7 @@ MAY = {
     | taking_from(*PRIORITIES)
     | {"ses:SendEmail identity/MailSender", "ses:SendEmail identity/Domain"}
     | IDENTITIES,
-    "Housekeeping": CONNECT | CIRCUITS | NUDGE | {"s3:DeleteObject EvidenceBucket/*"},
+    "Housekeeping": CONNECT | CIRCUITS | NUDGE | {"s3:DeleteObject EvidenceBucket/uploads/*"},
     "Admin": {"rds-db:connect DatabaseOwner"} | CIRCUITS | IDENTITIES | ENDING,
 }
 
