@@ -78,7 +78,7 @@ class Jobs(View):
 class TransactionRetries(View):
     """Transactions tried again by the whole fleet."""
 
-    last_minute: int | None = Field(description="In this minute and the one before; null where it is not known")
+    last_minute: int | None = Field(description="In the last 60 seconds, to the second; null where it is not known")
 
 
 class Runtime(View):

@@ -60,17 +60,44 @@ def test_of_many_that_see_a_new_writer_one_is_first(table: Table) -> None:
 
 
 def test_retries_of_the_fleet_are_added_up_and_forgotten(table: Table) -> None:
-    """Those of this minute and the one before; DynamoDB deletes the rest."""
+    """Whoever made them; DynamoDB deletes the items of old minutes."""
     at_once([lambda: table.fleet.add_retries(2)] * 10)
-    table.clock.advance(60)
-    table.fleet.add_retries(1)
-    assert table.fleet.read([]).retries == 21
-    table.clock.advance(60)
-    assert table.fleet.read([]).retries == 1
-    table.clock.advance(60)
+    assert table.fleet.read([]).retries == 20
+    table.clock.advance(120)
     assert table.fleet.read([]).retries == 0
     gone = [int(item["expires_at"]["N"]) for item in items_of(table.client, table.name).values()]
     assert all(NOON.timestamp() + 3600 < at < NOON.timestamp() + 2 * 3600 for at in gone)
+
+
+@pytest.mark.parametrize("begins_at", [0, 1, 29, 58, 59])
+def test_a_retry_counts_for_one_minute(table: Table, begins_at: int) -> None:
+    """For 60 seconds to the second, wherever in the clock's minute it happened."""
+    table.clock.advance(begins_at)
+    table.fleet.add_retries(1)
+    seen = []
+    for _ in range(62):
+        seen.append(table.fleet.read([]).retries)
+        table.clock.advance(1)
+    assert seen == [1] * 60 + [0] * 2
+
+
+def test_each_retry_leaves_the_last_minute_by_itself(table: Table) -> None:
+    """One every ten seconds: there are six, from the first minute's end on."""
+    seen = []
+    for _ in range(20):
+        table.fleet.add_retries(1)
+        seen.append(table.fleet.read([]).retries)
+        table.clock.advance(10)
+    assert seen == [1, 2, 3, 4, 5, *[6] * 15]
+
+
+def test_counts_of_an_earlier_version_are_no_trouble(table: Table) -> None:
+    """Its functions count a minute as a whole, and read that count from ours."""
+    pk = f"retries#{int(NOON.timestamp()) // 60}"
+    table.client.put_item(TableName=table.name, Item={"pk": {"S": pk}, "retries": {"N": "3"}})
+    table.fleet.add_retries(2)
+    assert table.fleet.read([]).retries == 2
+    assert items_of(table.client, table.name)[pk]["retries"] == {"N": "5"}
 
 
 def test_a_table_that_is_gone_is_a_failure_to_readers_and_nothing_to_counters(table: Table) -> None:

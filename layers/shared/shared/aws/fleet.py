@@ -2,7 +2,7 @@
 
 A dependency's circuit   see circuits.py
 The last writer seen     pk `health#server`      server [changed_at]
-Retries in a minute      pk `retries#<minute>`   retries          of transactions, by the whole fleet
+Retries in a minute      pk `retries#<minute>`   retries s00…s59  of transactions, by the whole fleet; by second
 
 `since` and `changed_at` are epoch microseconds; `<minute>` is epoch seconds // 60; `expires_at` (epoch seconds) is
 DynamoDB's to delete retries by.
@@ -56,7 +56,7 @@ class ServerSeen:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """One look at the table; `retries` are those of this minute and the one before."""
+    """One look at the table; `retries` are those of the last 60 seconds, to the second."""
 
     circuits: Mapping[str, Circuit]
     server: ServerSeen | None
@@ -77,13 +77,13 @@ class FleetState:
 
     def read(self, circuits: Iterable[str]) -> Fleet:
         """All of it, with the circuits of those names, in one flight. Raises AwsFailure."""
-        names, minute = list(circuits), self._minute()
-        counts = [_retries_pk(minute), _retries_pk(minute - 1)]
-        found = self._get([SERVER, *counts, *map(pk_of, names)])
+        names, now_s = list(circuits), self._second()
+        minutes = (now_s // MINUTE_S - 1, now_s // MINUTE_S)
+        found = self._get([SERVER, *map(_retries_pk, minutes), *map(pk_of, names)])
         return Fleet(
             circuits={name: _circuit(found[pk]) for name in names if (pk := pk_of(name)) in found},
             server=_server(found.get(SERVER)),
-            retries=sum(int(found[pk]["retries"]["N"]) for pk in counts if pk in found),
+            retries=sum(_retries_since(found.get(_retries_pk(m), {}), m, now_s - MINUTE_S) for m in minutes),
         )
 
     def change_server(self, seen: ServerSeen | None, now: ServerSeen) -> bool:
@@ -107,13 +107,16 @@ class FleetState:
         return True
 
     def add_retries(self, count: int) -> None:
-        """Add to this minute's count; never raises: a count that is lost costs nothing but itself."""
-        minute = self._minute()
+        """Add to this second's count; never raises: a count that is lost costs nothing but itself.
+
+        The minute's own count is for functions of an earlier version, which read no other.
+        """
+        minute, second = divmod(self._second(), MINUTE_S)
         with suppress(*AWS_ERRORS):
             self._client.update_item(
                 TableName=self._table,
                 Key={"pk": {"S": _retries_pk(minute)}},
-                UpdateExpression="ADD retries :count SET expires_at = :gone",
+                UpdateExpression=f"ADD retries :count, {_second_name(second)} :count SET expires_at = :gone",
                 ExpressionAttributeValues={
                     ":count": {"N": str(count)},
                     ":gone": {"N": str((minute + 2) * MINUTE_S + TTL_MARGIN_S)},
@@ -130,8 +133,8 @@ class FleetState:
             raise Unavailable("UnprocessedKeys")
         return {item["pk"]["S"]: item for item in answer["Responses"].get(self._table, [])}
 
-    def _minute(self) -> int:
-        return int(self._now().timestamp()) // MINUTE_S
+    def _second(self) -> int:
+        return int(self._now().timestamp())
 
 
 class Tally:
@@ -165,6 +168,16 @@ class Tally:
 
 def _retries_pk(minute: int) -> str:
     return f"retries#{minute}"
+
+
+def _second_name(second: int) -> str:
+    return f"s{second:02}"
+
+
+def _retries_since(item: Item, minute: int, since_s: int) -> int:
+    """Return how many retries a minute's item counts in the seconds after `since_s`, in epoch seconds."""
+    seconds = range(max(0, since_s + 1 - minute * MINUTE_S), MINUTE_S)
+    return sum(int(item[name]["N"]) for name in map(_second_name, seconds) if name in item)
 
 
 def _circuit(item: Item) -> Circuit:
