@@ -11,19 +11,23 @@ Each is safe to repeat.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
 
 from jobs import circuits
 from jobs.addresses import FreeAddress, free_address
 from jobs.guard import CommandError, guarded
-from jobs.staff import CreateStaff, RemoveStaff, Tools, create_staff, remove_staff
+from jobs.staff import OPERATOR, CreateStaff, RemoveStaff, Tools, create_staff, remove_staff
 from shared.aws.clients import cognito
 from shared.aws.identity import CognitoIdentities
 from shared.clock import epoch_micros, monotonic
-from shared.logs import logger
+from shared.logs import logger, where_it_failed
+from shared.outbox import Actor, record
+from shared.postgres import Pending, Transaction
 from shared.resilience.circuit_store import StoreUnavailable
 from shared.resilience.deadline import Deadline
 from shared.settings import DEFAULT_CIRCUITS
@@ -31,6 +35,8 @@ from shared.text import Input
 from shared.wiring import wiring
 
 MIGRATIONS_DIR = "/opt/migrations"  # where the layer puts them
+NO_RECORD = UUID(int=0)  # the audit's subject where a command is about none
+AUDIT_S = 5.0  # a database that takes longer to note a command is out of order
 
 
 class Migrate(Input):
@@ -80,12 +86,41 @@ def read_command(event: dict[str, Any]) -> Command:
     return command
 
 
-def _move_circuits(command: ShowCircuits | ForceCircuit) -> dict[str, Any]:
+def _record_command(action: str, request_id: str, **facts: object) -> None:
+    """Write the audit entry of a command that is about no record.
+
+    A circuit is forced in an outage, and that may be the database's: where the entry can't be written, the log has it.
+    """
+    actor, deadline = Actor(OPERATOR, request_id), Deadline.after(AUDIT_S, monotonic)
+    try:
+        wiring().database.run(lambda tx: _record_fact(tx, actor, action, facts), deadline)
+    except Exception as error:  # noqa: BLE001 - the command was carried out
+        logger.error(
+            "audit_not_written",
+            extra={"action": action, "request": request_id, "facts": facts, **where_it_failed(error)},
+        )
+
+
+def _record_fact(tx: Transaction, actor: Actor, action: str, facts: Mapping[str, Any]) -> Pending[None]:
+    record(tx, actor, action, NO_RECORD, **facts)
+    return Pending(lambda: None)
+
+
+def _migrate(request_id: str) -> dict[str, Any]:
+    applied = wiring().migrate(Path(os.environ.get("MIGRATIONS_DIR") or MIGRATIONS_DIR))
+    if applied:
+        _record_command("schema.migrated", request_id, applied=applied)
+    return {"applied": applied}
+
+
+def _move_circuits(command: ShowCircuits | ForceCircuit, request_id: str) -> dict[str, Any]:
     parts = wiring()
     store, policy = parts.circuit_store, parts.settings.circuit
     try:
         if isinstance(command, ForceCircuit):
-            return {"circuits": circuits.command(store, policy(command.name), command.state, epoch_micros())}
+            forced = circuits.command(store, policy(command.name), command.state, epoch_micros())
+            _record_command("circuit.forced", request_id, circuit=command.name, state=command.state)
+            return {"circuits": forced}
         return {"circuits": circuits.show(store, map(policy, DEFAULT_CIRCUITS), epoch_micros())}
     except StoreUnavailable as error:
         raise CommandError(f"the state table did not answer, repeat the command: {error.code}") from None
@@ -102,11 +137,11 @@ def _run_about_people(command: AboutPeople, tools: Tools) -> dict[str, Any]:
 
 
 def _run(command: Command, deadline: Deadline, request_id: str) -> dict[str, Any]:
-    parts = wiring()
     if isinstance(command, ShowCircuits | ForceCircuit):
-        return _move_circuits(command)
+        return _move_circuits(command, request_id)
     if isinstance(command, Migrate):
-        return {"applied": parts.migrate(Path(os.environ.get("MIGRATIONS_DIR") or MIGRATIONS_DIR))}
+        return _migrate(request_id)
+    parts = wiring()
     identities = CognitoIdentities(cognito(), parts.settings.user_pool_id)
     return _run_about_people(command, Tools(parts.database, identities, deadline, request_id))
 

@@ -53,7 +53,7 @@ class Housekeeper:
         """Remove what was uploaded for documents that nobody completed, and reject those."""
         stale = self._rows("stale_documents", age=DOCUMENT_AGE, count=DOCUMENT_BATCH)
         gone = [row["id"] for row in stale if self._remove(row)]
-        return len(self._rows("reject_documents", ids=gone)) if gone else 0
+        return len(self._rows("reject_documents", ids=gone, request_id=self.request_id)) if gone else 0
 
     def _remove(self, document: Row) -> bool:
         try:
@@ -68,7 +68,8 @@ class Housekeeper:
         claims: list[UUID] = [row["id"] for row in self._rows("breached_claims", count=BATCH)]
         if not claims:
             return 0
-        return len(self._rows("notify_breaches", claim_ids=claims, job_ids=[uuid7() for _ in claims]))
+        job_ids = [uuid7() for _ in claims]
+        return len(self._rows("notify_breaches", claim_ids=claims, job_ids=job_ids, request_id=self.request_id))
 
     def advance_subscriptions(self) -> int:
         """Write down the states of memberships that the day has changed, and end pauses whose days are used up."""

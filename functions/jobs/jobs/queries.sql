@@ -79,9 +79,14 @@ UPDATE outbox SET
 WHERE id = %(id)s AND leased_until = %(lease)s AND state IN ('running', 'uncertain')
 
 -- name: link_identity
--- Who signs in as this account; an account keeps the identity it has. One that is another account's is refused by its constraint.
-UPDATE accounts SET identity_sub = %(sub)s
-WHERE id = %(account_id)s AND email = %(email)s AND role = %(role)s AND identity_sub IS NULL
+-- Who signs in as this account; an account keeps the identity it has. One that is another account's is refused by its
+-- constraint. The audit names the job as the request.
+WITH linked AS (
+    UPDATE accounts SET identity_sub = %(sub)s
+    WHERE id = %(account_id)s AND email = %(email)s AND role = %(role)s AND identity_sub IS NULL
+    RETURNING id)
+INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
+SELECT gen_random_uuid(), 'account.identity_linked', id, 'worker', %(job_id)s::text, '{}' FROM linked
 
 -- name: require_linked
 -- The account must be the one that the identity was made for: of that address and role, without another identity.
@@ -127,11 +132,17 @@ WHERE state = 'pending' AND created_at < now() - %(age)s
 ORDER BY created_at LIMIT %(count)s
 
 -- name: reject_documents
--- Their objects are gone.
-WITH stale AS (SELECT id FROM documents WHERE id = ANY(%(ids)s) AND state = 'pending' ORDER BY id FOR UPDATE)
-UPDATE documents d SET state = 'rejected', slot = NULL, updated_at = now()
-FROM stale WHERE d.id = stale.id
-RETURNING d.id
+-- Their objects are gone; each with its audit entry.
+WITH stale AS (
+    SELECT id FROM documents WHERE id = ANY(%(ids)s) AND state = 'pending' ORDER BY id FOR UPDATE
+), rejected AS (
+    UPDATE documents d SET state = 'rejected', slot = NULL, updated_at = now()
+    FROM stale WHERE d.id = stale.id
+    RETURNING d.id, d.claim_id)
+INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
+SELECT gen_random_uuid(), 'document.swept', id, 'housekeeping', %(request_id)s, jsonb_build_object('claim_id', claim_id)
+FROM rejected
+RETURNING id
 
 -- name: breached_claims
 -- Claims that stay in a state longer than was promised, of which the desk does not know yet.
@@ -140,7 +151,7 @@ WHERE c.sla_notified_at IS NULL AND c.state_since + t.breach_after < now()
 ORDER BY c.state_since LIMIT %(count)s
 
 -- name: notify_breaches
--- Tell the desk, once per claim and state: the note and its job commit together.
+-- Tell the desk, once per claim and state: the note, its job and its audit entry commit together.
 WITH late AS (
     SELECT c.id, n.job_id, extract(day FROM t.breach_after)::text AS days
     FROM claims c
@@ -150,11 +161,15 @@ WITH late AS (
     ORDER BY c.id FOR NO KEY UPDATE OF c
 ), told AS (
     UPDATE claims c SET sla_notified_at = now() FROM late WHERE c.id = late.id
-    RETURNING c.id, late.job_id, c.state, c.state_since, late.days)
-INSERT INTO outbox (id, kind, priority, subject_id, payload)
-SELECT job_id, 'mail', 'low', id, jsonb_build_object(
-    'template', 'staff-sla-breach', 'to', 'desk',
-    'facts', jsonb_build_object('state', state, 'state_since', state_since, 'days', days))
+    RETURNING c.id, late.job_id, c.state, c.state_since, late.days
+), mailed AS (
+    INSERT INTO outbox (id, kind, priority, subject_id, payload)
+    SELECT job_id, 'mail', 'low', id, jsonb_build_object(
+        'template', 'staff-sla-breach', 'to', 'desk',
+        'facts', jsonb_build_object('state', state, 'state_since', state_since, 'days', days))
+    FROM told)
+INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
+SELECT gen_random_uuid(), 'claim.breach_noticed', id, 'housekeeping', %(request_id)s, jsonb_build_object('state', state)
 FROM told
 RETURNING id
 

@@ -220,7 +220,7 @@ def _begin(tx: Transaction, job: Row) -> Pending[Row | None]:
 def _link(tx: Transaction, job: Row, sub: str) -> Pending[None]:
     payload = job["payload"]
     who = {"account_id": payload["account_id"], "email": job["email"], "role": payload["group"], "sub": sub}
-    tx.add(SQL["link_identity"], **who)
+    tx.add(SQL["link_identity"], job_id=str(job["id"]), **who)
     tx.add(SQL["require_linked"], **who)
     return Pending(lambda: None)
 

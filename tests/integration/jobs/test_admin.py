@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -60,11 +61,44 @@ def test_migrate_brings_a_database_up_to_date_and_says_what_it_did(
     try:
         applied = admin.handler({"command": "migrate"}, LambdaContext())["applied"]
         assert applied == sorted(path.stem for path in MIGRATIONS.glob("*.sql"))
+        assert audit(postgres, "to_migrate") == [("schema.migrated", UUID(int=0), "operator", {"applied": applied})]
         assert admin.handler({"command": "migrate"}, LambdaContext()) == {"applied": []}
+        assert len(audit(postgres, "to_migrate")) == 1, "nothing was done"
         assert limit_of_functions_role(postgres) == 61
     finally:
         wiring.cache_clear()
         postgres.execute("ALTER ROLE interdomestik_app CONNECTION LIMIT -1")
+
+
+def audit(postgres: Postgres, dbname: str) -> list[tuple[Any, ...]]:
+    """Who did what to which record; each in the request that Lambda names."""
+    with psycopg.connect(postgres.conninfo(user="postgres", dbname=dbname)) as connection:
+        rows = connection.execute("SELECT request_id, action, subject_id, actor, facts FROM audit").fetchall()
+    assert {row[0] for row in rows} <= {LambdaContext().aws_request_id}
+    return [tuple(row[1:]) for row in rows]
+
+
+def test_a_forced_circuit_is_in_the_audit(
+    postgres: Postgres, store: InMemoryCircuits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who forced which one to what; looking changes nothing, and leaves nothing."""
+    blank = postgres.fresh()
+    monkeypatch.setitem(wiring().__dict__, "database", blank.database())
+    admin.handler({"command": "force-circuit", "name": "email", "state": "open"}, LambdaContext())
+    admin.handler({"command": "circuits"}, LambdaContext())
+    facts = {"circuit": "email", "state": "open"}
+    assert audit(postgres, blank.name) == [("circuit.forced", UUID(int=0), "operator", facts)]
+    assert store.read("email").state == "open"
+
+
+def test_a_circuit_is_forced_while_the_database_is_out_of_reach(
+    store: InMemoryCircuits, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """That may be why; the log has what the audit could not take."""
+    monkeypatch.setattr(admin, "AUDIT_S", 0.2)
+    admin.handler({"command": "force-circuit", "name": "email", "state": "open"}, LambdaContext())
+    assert store.read("email").state == "open"
+    assert "audit_not_written" in caplog.messages
 
 
 def limit_of_functions_role(postgres: Postgres) -> int:

@@ -53,6 +53,12 @@ def document(records: Records, evidence: FakeEvidence) -> Callable[..., UUID]:
     return announced
 
 
+def audit(blank: Blank) -> list[tuple[Any, ...]]:
+    """Who did what to which record, in which request."""
+    rows = blank.rows("SELECT action, subject_id, actor, request_id, facts FROM audit ORDER BY at, id")
+    return [tuple(row.values()) for row in rows]
+
+
 def states(blank: Blank, table: str) -> dict[UUID, str]:
     """Every row's state."""
     return {row["id"]: row["state"] for row in blank.rows(f"SELECT id, state FROM {table}")}
@@ -67,6 +73,8 @@ def test_a_pending_document_older_than_a_day_is_rejected_and_its_object_removed(
     assert states(blank, "documents") == {old: "rejected", young: "pending", kept: "available"}
     assert set(evidence.objects) == {f"key/{young}", f"key/{kept}"}
     assert blank.rows("SELECT slot FROM documents WHERE id = %s", old) == [{"slot": None}]
+    claim = blank.rows("SELECT claim_id FROM documents WHERE id = %s", old)[0]["claim_id"]
+    assert audit(blank) == [("document.swept", old, "housekeeping", "request-1", {"claim_id": str(claim)})]
 
 
 def test_a_document_whose_object_could_not_be_removed_stays_for_the_next_time(
@@ -94,6 +102,7 @@ def test_the_desk_learns_once_of_a_claim_that_stays_too_long_in_a_state(
     _put(records, claim, state, f"{days} days 1 minute")
     assert keeper.run()["breaches_noticed"] == 1
     assert keeper.run()["breaches_noticed"] == 0
+    assert audit(blank) == [("claim.breach_noticed", claim, "housekeeping", "request-1", {"state": state})]
     [job] = blank.rows("SELECT * FROM outbox")
     assert (job["kind"], job["priority"], job["subject_id"], job["state"]) == ("mail", "low", claim, "pending")
     assert job["payload"]["template"] == "staff-sla-breach"

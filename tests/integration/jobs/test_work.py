@@ -264,6 +264,11 @@ def test_an_identity_is_made_and_its_sub_written_to_the_account(
     person = shop.identities.people["besa@example.test"]
     assert person.groups == {"member"}
     assert blank.rows("SELECT identity_sub FROM accounts WHERE id = %s", member) == [{"identity_sub": person.sub}]
+    [job] = blank.rows("SELECT id FROM outbox")
+    assert blank.rows("SELECT action, subject_id, actor, request_id, facts FROM audit") == [
+        {"action": "account.identity_linked", "subject_id": member, "actor": "worker", "request_id": str(job["id"]),
+         "facts": {}}
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("error", [Unavailable("TooManyRequestsException"), Uncertain("ReadTimeoutError")])
