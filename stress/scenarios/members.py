@@ -17,7 +17,7 @@ from stress.stage import Stage
 CROWD = 20
 LIMIT = Limit(5, 60)
 AGENT_LIMIT = Limit(20, 60)
-QUARREL = 5  # calls at once about one member; with three members and their edits 18, of the 20 that may run at once
+QUARREL = 5  # calls at once about one member, by the member and by staff in turn
 TITLE = "Concurrent member registration"
 PROMISE = (
     "20 people register at the same instant with one agent's code: account, membership, agent's client and commission "
