@@ -24,12 +24,26 @@ FUNCTIONS = {
     "AdminFunction": ("jobs.admin.handler", 1),
 }
 VARIABLES = """
-SERVICE_VERSION DB_HOST DB_PORT DB_NAME DB_USER DB_AUTH DB_PASSWORD DB_SSLMODE DB_MAX_CONNECTIONS
+SERVICE_VERSION DB_HOST DB_PORT DB_NAME DB_USER DB_AUTH DB_SSLMODE DB_MAX_CONNECTIONS
 DB_CONNECT_TIMEOUT DB_IDLE_TIMEOUT DB_MAX_LIFETIME STATE_TABLE QUEUE_HIGH_URL QUEUE_NORMAL_URL
 QUEUE_LOW_URL NUDGE_QUEUE_URL EVIDENCE_BUCKET USER_POOL_ID USER_POOL_CLIENT_ID MAIL_SENDER MAIL_RATE MAIL_BURST
-DESK_MAILBOX DESK_LANGUAGE APP_URL ALLOWED_ORIGINS CURSOR_SECRET ADDRESS_SECRET COUNTRY LIMITS CIRCUITS RETRY
+DESK_MAILBOX DESK_LANGUAGE APP_URL ALLOWED_ORIGINS COUNTRY LIMITS CIRCUITS RETRY
 POWERTOOLS_SERVICE_NAME POWERTOOLS_METRICS_NAMESPACE LOG_LEVEL
 """
+# Who connects to the database, who signs the cursors of lists, who counts limits by hashed address.
+PASSWORD, CURSORS, ADDRESSES = "DB_PASSWORD", "CURSOR_SECRET", "ADDRESS_SECRET"
+SECRETS = {
+    "AgentsFunction": {PASSWORD, CURSORS, ADDRESSES},
+    "MembersFunction": {PASSWORD, CURSORS, ADDRESSES},
+    "ClaimsFunction": {PASSWORD, CURSORS, ADDRESSES},
+    "HealthFunction": {PASSWORD, ADDRESSES},
+    "PagesFunction": {ADDRESSES},
+    "JobsFunction": {PASSWORD, CURSORS, ADDRESSES},
+    "RelayFunction": {PASSWORD},
+    "WorkerFunction": {PASSWORD},
+    "HousekeepingFunction": {PASSWORD},
+    "AdminFunction": {PASSWORD},  # the schema owner's
+}
 READ_BY_POWERTOOLS = ("POWERTOOLS_", "LOG_LEVEL")
 SET_BY_LAMBDA = {"aws_region", "aws_endpoint_url"}
 PAUSABLE = {"Fn::If": ["EventSourcesOn", True, False]}
@@ -53,13 +67,21 @@ def test_the_functions_are_the_ones_decided_on() -> None:
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_every_function_is_told_everything(name: str) -> None:
-    """Each variable of the settings is set on each function, and none that nobody reads."""
+def test_every_function_is_told_what_it_needs(name: str) -> None:
+    """Each variable of the settings is set on each function, and none that nobody reads; of secrets only its own."""
     variables = of_type(translated(), "AWS::Lambda::Function")[name]["Environment"]["Variables"]
 
-    assert set(variables) == set(VARIABLES.split())
-    ours = {variable.lower() for variable in variables if not variable.startswith(READ_BY_POWERTOOLS)}
-    assert set(Settings.model_fields) - SET_BY_LAMBDA == ours
+    assert set(variables) == set(VARIABLES.split()) | SECRETS[name]
+    every = set().union(*SECRETS.values()) | {v for v in variables if not v.startswith(READ_BY_POWERTOOLS)}
+    assert set(Settings.model_fields) - SET_BY_LAMBDA == {variable.lower() for variable in every}
+
+
+def test_what_is_resolved_from_a_secret_stands_nowhere_else() -> None:
+    """No other variable of a function holds one."""
+    for name, function in of_type(translated(), "AWS::Lambda::Function").items():
+        variables = function["Environment"]["Variables"]
+        found = {variable for variable, value in variables.items() if "resolve:secretsmanager" in json.dumps(value)}
+        assert found == SECRETS[name], name
 
 
 def test_an_api_function_gives_up_before_the_gateway_does() -> None:
