@@ -140,3 +140,16 @@ def test_the_desk_is_told_of_a_breach_as_it_was_when_it_was_noticed(records: Rec
     assert name not in first
     assert "Somebody Else" not in first
     assert name in second
+
+
+def test_what_is_written_in_one_statement_with_its_recipient_is_looked_up(blank: Blank) -> None:
+    """The trigger sees no account then; nothing is kept as missing."""
+    blank.rows(
+        "WITH a AS (INSERT INTO accounts (id, role, email, full_name, language)"
+        " VALUES (gen_random_uuid(), 'agent', 'arta@example.test', 'Arta Krasniqi', 'en') RETURNING id),"
+        " g AS (INSERT INTO agents (id, city, referral_code) SELECT id, 'Prizren', 'ARTA-7K3F' FROM a)"
+        " INSERT INTO outbox (id, kind, priority, subject_id, payload) SELECT gen_random_uuid(), 'mail', 'low', id,"
+        " jsonb_build_object('template', 'agent-received', 'to', 'account:' || id) FROM a"
+    )
+    [text] = sent(blank, "agent-received")
+    assert "Arta Krasniqi" in text
