@@ -11,7 +11,7 @@ LOCAL := .venvs/local/bin/python -m local --state $(STATE)
 STRESS := .venvs/stress/bin/python -m stress
 
 .PHONY: stress stress-controls stress-compare stress-keep stress-environments help up reset token circuits logs psql migrate \
-	environments dev-environments quick test chaos guarantees forget lint types imports template unit contract integration local e2e schemathesis harness readiness openapi oldest-python requirements sam-lint sam-build sam-environment
+	environments dev-environments quick test chaos guarantees forget lint types imports template unit settings contract integration local e2e schemathesis harness readiness openapi oldest-python requirements sam-lint sam-build sam-environment
 
 help:
 	@echo "make up [PORT=3000]      the whole service on this machine; Ctrl-C ends it"
@@ -74,7 +74,7 @@ stress-keep: stress-environments
 	@$(STRESS) keep $(REPORT)
 
 # ---- the tests ------------------------------------------------------------------------------------------------------
-quick: lint types imports unit contract
+quick: lint types imports unit settings contract
 
 test: forget quick oldest-python template integration local e2e schemathesis harness readiness
 	@MEASURED=1 $(BIN)/pytest tests/guarantees
@@ -115,7 +115,7 @@ template: dev-environments
 	@$(BIN)/cfn-lint template.yaml
 	@$(BIN)/pytest tests/template
 
-unit contract integration local e2e: dev-environments
+unit settings contract integration local e2e: dev-environments
 	@$(BIN)/pytest tests/$@
 
 schemathesis: dev-environments

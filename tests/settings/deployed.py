@@ -1,0 +1,122 @@
+"""What is deployed, read from where it stands: the template's values, the code's constants, the mails' priorities."""
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from local.template import read_template
+from shared.outbox import mail
+from tests.services import ROOT
+
+Value = int | float | str
+PACKAGES = (
+    *(ROOT / "functions" / name for name in ("agents", "members", "claims", "health", "jobs")),
+    ROOT / "layers/shared",
+)
+# What makes a number's worth of a constant where it is not written as one.
+MAKERS = frozenset({"timedelta", "Decimal", "Backoff", "date"})
+_SCHEDULE = re.compile(r"(rate|cron)\(")
+_MAIL_IN_SQL = re.compile(r"'mail', '(\w+)'(?:(?!'mail').)*?'template', (.*?),\s*'to'", re.DOTALL)
+_SELECTED = re.compile(r"(?:^|THEN|ELSE)\s*'([a-z0-9-]+)'")
+
+
+@cache
+def template() -> dict[str, Any]:
+    """Return template.yaml with its short tags written out; to be read, not changed."""
+    return read_template((ROOT / "template.yaml").read_text(encoding="utf-8"))
+
+
+def template_values(document: Mapping[str, Any]) -> dict[str, Value]:
+    """Return each number, switch and schedule of the globals and the resources, by its place.
+
+    Without what the gateway answers by itself: its statuses and texts belong to the catalogue of problems.
+    """
+    found: dict[str, Value] = {}
+    for name, resource in {"Globals": document["Globals"], **document["Resources"]}.items():
+        found |= {f"{name}/{place.removeprefix('Properties/')}": value for place, value in _leaves(resource)}
+    return {place: value for place, value in found.items() if "/GatewayResponses/" not in place}
+
+
+def _leaves(node: Any, place: str = "") -> Iterator[tuple[str, Value]]:
+    if isinstance(node, dict | list):
+        for key, item in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from _leaves(item, f"{place}/{key}" if place else str(key))
+    elif isinstance(node, int | float) or (isinstance(node, str) and _SCHEDULE.match(node)):
+        yield place, node
+
+
+@cache
+def constants() -> tuple[str, ...]:
+    """Return the name of each constant of the functions and the layer that holds a number, as `module:NAME`."""
+    return tuple(
+        f"{module}:{name}"
+        for package in PACKAGES
+        for path in sorted(package.rglob("*.py"))
+        for module in [".".join(path.relative_to(package).with_suffix("").parts).removesuffix(".__init__")]
+        for name in _numbers(path)
+    )
+
+
+def _numbers(path: Path) -> Iterator[str]:
+    for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                pass
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                pass
+            case _:
+                continue
+        if name.isupper() and _is_number(value):
+            yield name
+
+
+def _is_number(node: ast.expr | None) -> bool:
+    match node:
+        case ast.Constant(value=value):
+            return isinstance(value, int | float) and not isinstance(value, bool)
+        case ast.BinOp(left=left, right=right):
+            return _is_number(left) or _is_number(right)
+        case ast.UnaryOp(operand=operand):
+            return _is_number(operand)
+        case ast.Call(func=ast.Name(id=name)):
+            return name in MAKERS
+        case ast.Dict(values=values):
+            return any(map(_is_number, values))
+    return False
+
+
+def constant(name: str) -> Any:
+    """Return the value of a constant that is named `module:NAME`."""
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def mail_priorities() -> dict[str, str]:
+    """Return the priority of each mail that the functions' code or SQL writes to the outbox, by its template."""
+    found: dict[str, str] = {}
+    for package in PACKAGES:
+        for path in sorted(package.rglob("*.py")):
+            found |= dict(_mails_of_code(path))
+        for path in sorted(package.rglob("*.sql")):
+            found |= dict(_mails_of_sql(path))
+    return found
+
+
+def _mails_of_code(path: Path) -> Iterator[tuple[str, str]]:
+    usual = signature(mail).parameters["priority"].default
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Call(func=ast.Name(id="mail"), args=[ast.Constant(value=str(name))], keywords=keywords):
+                named = [k.value.value for k in keywords if k.arg == "priority" and isinstance(k.value, ast.Constant)]
+                yield name, str(named[0] if named else usual)
+
+
+def _mails_of_sql(path: Path) -> Iterator[tuple[str, str]]:
+    for priority, templates in _MAIL_IN_SQL.findall(path.read_text(encoding="utf-8")):
+        for name in _SELECTED.findall(templates):
+            yield name, priority

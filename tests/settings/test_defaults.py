@@ -1,0 +1,218 @@
+"""Each parameter and each setting has the default that was decided on, and reaches who reads it."""
+
+import ast
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.resilience.backoff import Backoff
+from shared.resilience.circuit import Policy
+from shared.settings import DEFAULT_CIRCUITS, DEFAULT_LIMITS, TIME_ZONES, Settings
+from tests.settings.deployed import PACKAGES, template
+
+REQUIRED = object()  # a parameter without a default: whoever deploys says it
+PARAMETERS: dict[str, Any] = {
+    "Architecture": "arm64",
+    "AllowedOrigins": REQUIRED,
+    "DatabaseHost": REQUIRED,
+    "DatabasePort": 5432,
+    "DatabaseName": "interdomestik",
+    "DatabaseUser": "interdomestik_app",
+    "DatabaseOwner": "interdomestik",
+    "DatabaseAuth": "iam",
+    "DatabaseSslMode": "verify-full",
+    "DatabaseResourceId": "",
+    "DatabaseSecretArn": "",
+    "DatabaseOwnerSecretArn": "",
+    "DatabaseMaxConnections": 50,
+    "DatabaseConnectTimeout": 10,
+    "DatabaseIdleTimeout": 20,
+    "DatabaseMaxLifetime": 3600,
+    "MailSender": REQUIRED,
+    "MailRate": 1,  # SES's sandbox
+    "MailBurst": 1,
+    "MailIdentity": "",
+    "DeskMailbox": REQUIRED,
+    "DeskLanguage": "sq",
+    "AppUrl": REQUIRED,
+    "Country": "XK",
+    "Limits": "{}",  # those of the code
+    "Circuits": "{}",
+    "Retry": "{}",
+    "EventSources": "ENABLED",
+    "ServiceVersion": "dev",
+    "LogLevel": "INFO",
+    "LogRetentionDays": 90,
+    "AlarmMailbox": "",
+    "SubnetIds": "",
+    "SecurityGroupIds": "",
+}
+VARIABLES = {
+    "SERVICE_VERSION": "ServiceVersion",
+    "DB_HOST": "DatabaseHost",
+    "DB_PORT": "DatabasePort",
+    "DB_NAME": "DatabaseName",
+    "DB_USER": "DatabaseUser",
+    "DB_AUTH": "DatabaseAuth",
+    "DB_SSLMODE": "DatabaseSslMode",
+    "DB_MAX_CONNECTIONS": "DatabaseMaxConnections",
+    "DB_CONNECT_TIMEOUT": "DatabaseConnectTimeout",
+    "DB_IDLE_TIMEOUT": "DatabaseIdleTimeout",
+    "DB_MAX_LIFETIME": "DatabaseMaxLifetime",
+    "STATE_TABLE": "StateTable",
+    "QUEUE_HIGH_URL": "QueueHigh",
+    "QUEUE_NORMAL_URL": "QueueNormal",
+    "QUEUE_LOW_URL": "QueueLow",
+    "NUDGE_QUEUE_URL": "NudgeQueue",
+    "EVIDENCE_BUCKET": "EvidenceBucket",
+    "USER_POOL_ID": "UserPool",
+    "USER_POOL_CLIENT_ID": "UserPoolClient",
+    "MAIL_SENDER": "MailSender",
+    "MAIL_RATE": "MailRate",
+    "MAIL_BURST": "MailBurst",
+    "DESK_MAILBOX": "DeskMailbox",
+    "DESK_LANGUAGE": "DeskLanguage",
+    "APP_URL": "AppUrl",
+    "ALLOWED_ORIGINS": "AllowedOrigins",
+    "COUNTRY": "Country",
+    "LIMITS": "Limits",
+    "CIRCUITS": "Circuits",
+    "RETRY": "Retry",
+    "LOG_LEVEL": "LogLevel",
+}
+# Settings that a parameter decides: without an environment the code must not mean another number.
+SAME_DEFAULT = (
+    "db_port",
+    "db_name",
+    "db_user",
+    "db_auth",
+    "db_sslmode",
+    "db_max_connections",
+    "db_connect_timeout",
+    "db_idle_timeout",
+    "db_max_lifetime",
+    "mail_rate",
+    "mail_burst",
+    "country",
+    "service_version",
+)
+LIMITS = {
+    "agent-application": (5, 60),
+    "member-registration": (5, 60),
+    "agent-registration": (20, 60),
+    "claim-submission": (5, 600),
+    "claim-work": (60, 60),
+    "membership-change": (10, 60),
+    "document-upload": (10, 60),
+    "read": (60, 60),
+    "health-deep": (10, 60),
+    "invalid-request": (20, 60),
+}
+_ALIKE = {"failures": 5, "successes_per_failure": 2, "window_s": 600, "refresh_s": 1, "blind_s": 60}
+CIRCUITS: dict[str, dict[str, Any]] = {
+    "email": {"open_s": 60, "slow_s": 5, "probe_lease_s": 20, **_ALIKE},
+    "identity": {"open_s": 30, "slow_s": 5, "probe_lease_s": 60, **_ALIKE},
+    "storage": {"open_s": 30, "slow_s": 2, "probe_lease_s": 15, **_ALIKE},
+}
+SET_BY_OTHERS = {"aws_region", "aws_endpoint_url"}  # by Lambda, and by the local cloud
+FROM_SECRETS = {"db_password", "cursor_secret", "address_secret"}  # no parameter's value: resolved at the deployment
+
+
+def variables_of(name: str) -> dict[str, Any]:
+    """Return what a function's environment says: what all have in common, and its own."""
+    document = template()
+    own = document["Resources"][name]["Properties"].get("Environment", {}).get("Variables", {})
+    return {**document["Globals"]["Function"]["Environment"]["Variables"], **own}
+
+
+def functions() -> list[str]:
+    """Return the logical ids of the template's functions."""
+    return [n for n, r in template()["Resources"].items() if r["Type"] == "AWS::Serverless::Function"]
+
+
+def test_every_parameter_has_the_default_decided_on() -> None:
+    """Or none: then whoever deploys has to say it."""
+    found = {name: each.get("Default", REQUIRED) for name, each in template()["Parameters"].items()}
+    assert found == PARAMETERS
+
+
+@pytest.mark.parametrize("name", functions())
+def test_every_variable_is_the_parameter_of_its_name(name: str) -> None:
+    """Two that are swapped would pass where only their presence is looked at. AdminFunction connects as the owner."""
+    expected = VARIABLES | ({"DB_USER": "DatabaseOwner"} if name == "AdminFunction" else {})
+    found = {variable: value["Ref"] for variable, value in variables_of(name).items() if _is_reference(value)}
+    assert found == {variable: parameter for variable, parameter in expected.items() if variable in variables_of(name)}
+
+
+def _is_reference(value: Any) -> bool:
+    return isinstance(value, dict) and set(value) == {"Ref"}
+
+
+def test_every_parameter_of_the_functions_is_stated_as_a_variable() -> None:
+    """Between them the functions have all."""
+    everywhere = {variable for name in functions() for variable in variables_of(name)}
+    assert set(VARIABLES) <= everywhere
+    assert {field.upper() for field in set(Settings.model_fields) - SET_BY_OTHERS} <= everywhere
+    assert {field.upper() for field in set(Settings.model_fields) - SET_BY_OTHERS - FROM_SECRETS} <= set(VARIABLES)
+
+
+@pytest.mark.parametrize("field", SAME_DEFAULT)
+def test_a_setting_and_its_parameter_have_one_default(field: str) -> None:
+    """What a test gets from `Settings()` is what is deployed."""
+    assert getattr(Settings(), field) == PARAMETERS[VARIABLES[field.upper()]]
+
+
+def test_the_limits_are_the_ones_decided_on() -> None:
+    """Also where the environment says nothing, as the template does."""
+    assert dict(DEFAULT_LIMITS) == LIMITS
+    settings = Settings.from_environ({"LIMITS": PARAMETERS["Limits"]})
+    assert {name: (settings.limit(name).burst, settings.limit(name).period_s) for name in LIMITS} == LIMITS
+
+
+def test_the_circuits_are_the_ones_decided_on() -> None:
+    """Every figure of each, also where the environment says nothing."""
+    settings = Settings.from_environ({"CIRCUITS": PARAMETERS["Circuits"]})
+    found = {name: settings.circuit(name) for name in DEFAULT_CIRCUITS}
+    assert found == {name: Policy(name=name, **figures) for name, figures in CIRCUITS.items()}
+    stated = {frozenset(figures) | {"name"} for figures in CIRCUITS.values()}
+    assert stated == {frozenset(Policy.__dataclass_fields__)}
+
+
+def test_the_retries_are_the_ones_decided_on() -> None:
+    """Three, from 100 ms on, doubled, 5 s at most."""
+    settings = Settings.from_environ({"RETRY": PARAMETERS["Retry"]})
+    assert settings.backoff == Backoff(retries=3, base_s=0.1, factor=2, cap_s=5)
+
+
+def test_the_time_zones_are_the_countries_own() -> None:
+    """By the tz database; Kosovo has Belgrade's."""
+    assert TIME_ZONES == {"XK": "Europe/Belgrade", "MK": "Europe/Skopje", "AL": "Europe/Tirane"}
+
+
+@pytest.mark.parametrize("field", Settings.model_fields)
+def test_somebody_reads_every_setting(field: str) -> None:
+    """A setting that no code reads is a promise that nothing keeps."""
+    assert field in _attributes_read()
+
+
+@cache
+def _attributes_read() -> frozenset[str]:
+    """Return the attributes that the code reads of something called settings, or the settings of themselves."""
+    return frozenset(
+        node.attr
+        for package in PACKAGES
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and _is_settings(node.value, path)
+    )
+
+
+def _is_settings(node: ast.expr, path: Path) -> bool:
+    match node:
+        case ast.Name(id="self"):
+            return path.name == "settings.py"
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name in {"settings", "_settings"}
+    return False

@@ -1,0 +1,48 @@
+"""How long a form and a link are valid, read from what is signed."""
+
+import base64
+import json
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs, urlsplit
+
+import boto3
+import pytest
+
+from shared.aws.evidence import S3Evidence
+
+SLACK = timedelta(seconds=10)  # for a slow machine between two looks at the clock
+
+
+@pytest.fixture
+def evidence() -> S3Evidence:
+    """The bucket, with keys that sign and open nothing: signing calls nobody."""
+    client = boto3.client(
+        "s3",
+        region_name="eu-central-1",
+        aws_access_key_id="tests",
+        aws_secret_access_key="tests",
+    )
+    return S3Evidence(client, "evidence")
+
+
+def test_a_form_is_valid_for_fifteen_minutes(evidence: S3Evidence) -> None:
+    """Its policy, which S3 enforces, runs out then."""
+    before = datetime.now(UTC)
+    form = evidence.presign_upload(key="uploads/1", content_type="image/png", size=3)
+    policy = json.loads(base64.b64decode(form.fields["policy"]))
+    ends = datetime.fromisoformat(policy["expiration"].replace("Z", "+00:00"))
+    assert timedelta(minutes=15) - SLACK <= ends - before <= timedelta(minutes=15) + SLACK
+
+
+def test_a_link_is_valid_for_five_minutes(evidence: S3Evidence) -> None:
+    """So the address itself says."""
+    link = evidence.presign_download(key="claims/1", file_name="a.png", content_type="image/png")
+    assert _validity_s(link) == 300
+
+
+def _validity_s(link: str) -> int:
+    """Return the seconds for which a link is valid, by either of S3's ways to sign one."""
+    query = parse_qs(urlsplit(link).query)
+    if "X-Amz-Expires" in query:
+        return int(query["X-Amz-Expires"][0])
+    return round(int(query["Expires"][0]) - datetime.now(UTC).timestamp())

@@ -1,0 +1,100 @@
+"""Which limit each operation is charged with, and that each limit lets in what it says at the deployed settings."""
+
+import importlib
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from shared.http.api import Api
+from shared.http.operation import Answer, Call, answered
+from shared.settings import Settings
+from shared.text import Input, View
+from tests.fakes.clock import ManualClock
+from tests.fakes.database import ScriptedDatabase
+from tests.fakes.state import InMemoryStateStore
+from tests.harness import Client, wired
+from tests.settings.test_defaults import LIMITS
+
+_serial = itertools.count(1)
+APPS = ("agents.app", "members.app", "claims.app", "jobs.app", "health.app", "health.pages")
+# Reads are charged as "read"; these are not, and these writes have a limit of their own.
+CHARGED: dict[str, str | None] = {
+    "POST /agents": "agent-application",
+    "POST /agents/{agent_id}/decision": "claim-work",
+    "PATCH /agents/{agent_id}": "claim-work",
+    "POST /commissions/{commission_id}/decision": "claim-work",
+    "POST /payouts": "claim-work",
+    "POST /members": "member-registration",
+    "PATCH /members/{member_id}": "membership-change",
+    "PATCH /members/me": "membership-change",
+    "POST /members/{member_id}/renewals": "membership-change",
+    "POST /members/{member_id}/cancellation": "membership-change",
+    "POST /members/{member_id}/pause": "membership-change",
+    "POST /members/{member_id}/resume": "membership-change",
+    "POST /claims": "claim-submission",
+    "POST /claims/{claim_id}/transitions": "claim-work",
+    "PUT /claims/{claim_id}/assignee": "claim-work",
+    "POST /claims/{claim_id}/documents": "document-upload",
+    "POST /claims/{claim_id}/documents/{document_id}/completion": "read",
+    "DELETE /claims/{claim_id}/documents/{document_id}": "document-upload",
+    "POST /jobs/{job_id}/replay": None,
+    "GET /health": None,
+    "GET /health/deep": "health-deep",
+    "GET /openapi.json": None,
+    "GET /docs": None,
+}
+
+
+class Form(Input):
+    name: str
+
+
+class Done(View):
+    name: str
+
+
+def operations() -> Iterator[tuple[str, Any]]:
+    """Return each operation by method and path, with the limit that somebody who is not signed in is charged with."""
+    for app in APPS:
+        for (method, path), operation in importlib.import_module(app).api.operations.items():
+            yield f"{method} {path}", operation.limit(None) if callable(operation.limit) else operation.limit
+
+
+def test_every_operation_is_charged_with_the_limit_decided_on() -> None:
+    """A read that is not named is charged as a read; a write has to be named."""
+    found = dict(operations())
+    reads = {name: "read" for name in found if name.startswith("GET ")}
+    assert found == {**reads, **CHARGED}
+
+
+@pytest.mark.parametrize(("name", "limit"), LIMITS.items())
+def test_a_limit_lets_in_its_burst_and_then_one_at_a_time(name: str, limit: tuple[int, float]) -> None:
+    """By the settings as they are deployed; the next one an even share of the period later, and not before."""
+    burst, period_s = limit
+    clock = ManualClock()
+    client = _client(name, clock)
+    assert [_call(client) for _ in range(burst + 1)] == [200] * burst + [429]
+    clock.advance(period_s / burst - 0.1)
+    assert _call(client) == 429
+    clock.advance(0.2)
+    assert [_call(client), _call(client)] == [200, 429]
+
+
+def _client(limit: str, clock: ManualClock) -> Client:
+    """Return a caller of an operation that is charged with that limit."""
+    api = Api()
+
+    @api.post("/forms", summary="Send a form", input=Form, answer=Done, sign_in="none", key="required", limit=limit)
+    def send(call: Call[Form]) -> Answer:
+        """Take a form."""
+        return answered(Done(**call.once(lambda tx: tx)))
+
+    state = InMemoryStateStore(clock)
+    database = ScriptedDatabase(lambda: {"name": "x"})
+    return Client(api, wired(Settings.from_environ({"LIMITS": "{}"}), database=database, state=state))
+
+
+def _call(client: Client) -> int:
+    return client.call("POST", "/forms", {"name": "x"}, key=f"key-{next(_serial)}").status

@@ -1,0 +1,238 @@
+"""Each number, switch and schedule of the template is stated here once, from the contract; another is a decision."""
+
+from typing import Any
+
+import pytest
+
+from tests.settings.deployed import Value, template, template_values
+
+AN_API_FUNCTION, A_SIDE_FUNCTION = 190, 100
+SIX_WORKERS, SIX_RELAYS = 6 * 60, 6 * 30  # a message stays hidden for six timeouts of its consumer
+DAY, MINUTE = 86_400, 60
+
+
+def _throttle(place: int, rate: int, burst: int) -> dict[str, Value]:
+    return {
+        f"Api/MethodSettings/{place}/MetricsEnabled": True,
+        f"Api/MethodSettings/{place}/ThrottlingRateLimit": rate,
+        f"Api/MethodSettings/{place}/ThrottlingBurstLimit": burst,
+    }
+
+
+def _queue(name: str, *, hidden: int) -> dict[str, Value]:
+    """A queue of jobs keeps them for four days; what was given up, for the longest that SQS keeps anything."""
+    return {
+        f"Queue{name}/VisibilityTimeout": hidden,
+        f"Queue{name}/MessageRetentionPeriod": 4 * DAY,
+        f"Queue{name}/SqsManagedSseEnabled": True,
+        f"Queue{name}/RedrivePolicy/maxReceiveCount": 5,
+        f"DeadLetter{name}/MessageRetentionPeriod": 14 * DAY,
+        f"DeadLetter{name}/SqsManagedSseEnabled": True,
+    }
+
+
+def _mapping(name: str, *, batch: int, at_once: int) -> dict[str, Value]:
+    return {
+        f"{name}Mapping/Enabled/Fn::If/1": True,
+        f"{name}Mapping/Enabled/Fn::If/2": False,
+        f"{name}Mapping/BatchSize": batch,
+        f"{name}Mapping/ScalingConfig/MaximumConcurrency": at_once,
+    }
+
+
+def _alarm(name: str, *, periods: int, threshold: float, datapoints: int | None = None) -> dict[str, Value]:
+    found: dict[str, Value] = {
+        f"{name}Alarm/Period": MINUTE,
+        f"{name}Alarm/EvaluationPeriods": periods,
+        f"{name}Alarm/Threshold": threshold,
+    }
+    return found if datapoints is None else {**found, f"{name}Alarm/DatapointsToAlarm": datapoints}
+
+
+VALUES: dict[str, Value] = {
+    # ---- the functions
+    "Globals/Function/MemorySize": 1024,
+    "Globals/Function/Timeout": 28,
+    "AgentsFunction/ReservedConcurrentExecutions": AN_API_FUNCTION,
+    "MembersFunction/ReservedConcurrentExecutions": AN_API_FUNCTION,
+    "ClaimsFunction/ReservedConcurrentExecutions": AN_API_FUNCTION,
+    "HealthFunction/ReservedConcurrentExecutions": A_SIDE_FUNCTION,
+    "HealthFunction/Timeout": 10,
+    "HealthFunction/Events/EveryMinute/Properties/Schedule": "rate(1 minute)",
+    "PagesFunction/ReservedConcurrentExecutions": A_SIDE_FUNCTION,
+    "PagesFunction/Timeout": 10,
+    "JobsFunction/ReservedConcurrentExecutions": A_SIDE_FUNCTION,
+    "RelayFunction/ReservedConcurrentExecutions": 2,
+    "RelayFunction/Timeout": 30,
+    "RelayFunction/Events/EveryMinute/Properties/Schedule": "rate(1 minute)",
+    "WorkerFunction/ReservedConcurrentExecutions": 10 + 4 + 2,
+    "WorkerFunction/Timeout": 60,
+    "WorkerFunction/Policies/0/Statement/4/Resource/1/Fn::Sub/1/Domain/Fn::Select/0": 1,
+    "HousekeepingFunction/ReservedConcurrentExecutions": 1,
+    "HousekeepingFunction/Timeout": 300,
+    "HousekeepingFunction/Events/EveryHour/Properties/Schedule": "rate(1 hour)",
+    "AdminFunction/ReservedConcurrentExecutions": 1,
+    "AdminFunction/Timeout": 900,
+    # ---- the gateway
+    "Api/TracingEnabled": True,
+    "Api/MinimumCompressionSize": 1024,
+    "Api/Auth/AddDefaultAuthorizerToCorsPreflight": False,
+    **_throttle(0, 50, 50),
+    **_throttle(1, 25, 50),
+    **_throttle(2, 25, 50),
+    **_throttle(3, 25, 50),
+    **_throttle(4, 20, 20),
+    **_throttle(5, 5, 5),
+    **_throttle(6, 5, 20),
+    **_throttle(7, 2, 5),
+    # ---- the queues
+    **_queue("High", hidden=SIX_WORKERS),
+    **_queue("Normal", hidden=SIX_WORKERS),
+    **_queue("Low", hidden=SIX_WORKERS),
+    "NudgeQueue/VisibilityTimeout": SIX_RELAYS,
+    "NudgeQueue/MessageRetentionPeriod": 5 * MINUTE,
+    "NudgeQueue/SqsManagedSseEnabled": True,
+    **_mapping("High", batch=1, at_once=10),
+    **_mapping("Normal", batch=5, at_once=4),
+    **_mapping("Low", batch=10, at_once=2),
+    **_mapping("Nudge", batch=10, at_once=2),
+    # ---- identity
+    "UserPool/UsernameConfiguration/CaseSensitive": False,
+    "UserPool/AdminCreateUserConfig/AllowAdminCreateUserOnly": True,
+    "UserPool/AccountRecoverySetting/RecoveryMechanisms/0/Priority": 1,
+    "UserPool/Policies/PasswordPolicy/MinimumLength": 12,
+    "UserPool/Policies/PasswordPolicy/RequireLowercase": False,
+    "UserPool/Policies/PasswordPolicy/RequireUppercase": False,
+    "UserPool/Policies/PasswordPolicy/RequireNumbers": False,
+    "UserPool/Policies/PasswordPolicy/RequireSymbols": False,
+    "UserPool/Policies/PasswordPolicy/TemporaryPasswordValidityDays": 7,
+    "UserPoolClient/GenerateSecret": False,
+    "UserPoolClient/EnableTokenRevocation": True,
+    "UserPoolClient/AccessTokenValidity": 60,
+    "UserPoolClient/IdTokenValidity": 60,
+    "UserPoolClient/RefreshTokenValidity": 30,
+    "MemberGroup/Precedence": 40,
+    "AgentGroup/Precedence": 30,
+    "StaffGroup/Precedence": 20,
+    "AdminGroup/Precedence": 10,
+    # ---- what is kept
+    "StateTable/TimeToLiveSpecification/Enabled": True,
+    "StateTable/PointInTimeRecoverySpecification/PointInTimeRecoveryEnabled": True,
+    "StateTable/SSESpecification/SSEEnabled": True,
+    "EvidenceBucket/PublicAccessBlockConfiguration/BlockPublicAcls": True,
+    "EvidenceBucket/PublicAccessBlockConfiguration/BlockPublicPolicy": True,
+    "EvidenceBucket/PublicAccessBlockConfiguration/IgnorePublicAcls": True,
+    "EvidenceBucket/PublicAccessBlockConfiguration/RestrictPublicBuckets": True,
+    "EvidenceBucket/CorsConfiguration/CorsRules/0/MaxAge": 7200,
+    "EvidenceBucket/LifecycleConfiguration/Rules/0/AbortIncompleteMultipartUpload/DaysAfterInitiation": 1,
+    "EvidenceBucket/LifecycleConfiguration/Rules/1/ExpirationInDays": 2,
+    "CursorSecret/GenerateSecretString/PasswordLength": 48,
+    "CursorSecret/GenerateSecretString/ExcludePunctuation": True,
+    "AddressSecret/GenerateSecretString/PasswordLength": 48,
+    "AddressSecret/GenerateSecretString/ExcludePunctuation": True,
+    # ---- alarms
+    **_alarm("Unhealthy", periods=3, datapoints=2, threshold=1),
+    **_alarm("HealthErrors", periods=3, datapoints=2, threshold=1),
+    **_alarm("ServerErrors", periods=5, datapoints=3, threshold=0.01),
+    **_alarm("DeadLetterHigh", periods=1, threshold=0),
+    **_alarm("DeadLetterNormal", periods=1, threshold=0),
+    **_alarm("DeadLetterLow", periods=1, threshold=0),
+}
+# What an alarm looks at, besides its numbers: statistic, comparison, and what silence means.
+ABOVE, AT_LEAST = "GreaterThanThreshold", "GreaterThanOrEqualToThreshold"
+ALARMS = {
+    "UnhealthyAlarm": ("Interdomestik", "Unhealthy", "Maximum", AT_LEAST, "breaching"),
+    "HealthErrorsAlarm": ("AWS/Lambda", "Errors", "Sum", AT_LEAST, "notBreaching"),
+    "ServerErrorsAlarm": ("AWS/ApiGateway", "5XXError", "Average", ABOVE, "notBreaching"),
+    "DeadLetterHighAlarm": ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", ABOVE, "notBreaching"),
+    "DeadLetterNormalAlarm": ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", ABOVE, "notBreaching"),
+    "DeadLetterLowAlarm": ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", ABOVE, "notBreaching"),
+}
+LOOKS_AT = ("Namespace", "MetricName", "Statistic", "ComparisonOperator", "TreatMissingData")
+DIMENSIONS: dict[str, dict[str, Any]] = {
+    "UnhealthyAlarm": {"service": "health"},
+    "HealthErrorsAlarm": {"FunctionName": {"Ref": "HealthFunction"}},
+    "ServerErrorsAlarm": {"ApiName": {"Ref": "AWS::StackName"}, "Stage": "api"},
+    **{
+        f"DeadLetter{priority}Alarm": {"QueueName": {"Fn::GetAtt": f"DeadLetter{priority}.QueueName"}}
+        for priority in ("High", "Normal", "Low")
+    },
+}
+
+
+def _alarms() -> dict[str, Any]:
+    resources = template()["Resources"].items()
+    return {name: item["Properties"] for name, item in resources if item["Type"] == "AWS::CloudWatch::Alarm"}
+
+
+def _differences(found: dict[str, Value]) -> dict[str, tuple[Value | None, Value | None]]:
+    """Return what is deployed and what was decided, for each place where they differ; None where there is nothing."""
+    places = {place for place in {*found, *VALUES} if repr(found.get(place)) != repr(VALUES.get(place))}
+    return {place: (found.get(place), VALUES.get(place)) for place in sorted(places)}
+
+
+def test_every_value_of_the_template_is_the_one_decided_on() -> None:
+    """A number, switch or schedule that is new, gone or another: state it in VALUES too, with its reason."""
+    assert _differences(template_values(template())) == {}
+
+
+@pytest.mark.parametrize("place", VALUES)
+def test_a_change_of_any_value_is_seen(place: str) -> None:
+    """A hundredfold, or the opposite, or another schedule; and only that one is named."""
+    value = VALUES[place]
+    other: Value = not value if isinstance(value, bool) else f"{value}s" if isinstance(value, str) else value * 100 + 1
+    assert list(_differences(template_values(template()) | {place: other})) == [place]
+
+
+def test_every_alarm_looks_at_what_was_decided_on() -> None:
+    """Its metric, how it is counted, the comparison, and what silence means."""
+    assert {name: tuple(alarm[each] for each in LOOKS_AT) for name, alarm in _alarms().items()} == ALARMS
+
+
+def test_every_alarm_looks_at_the_right_thing() -> None:
+    """The function, queue or stage that it is named after."""
+    found = {name: {d["Name"]: _resolved(d["Value"]) for d in alarm["Dimensions"]} for name, alarm in _alarms().items()}
+    assert found == DIMENSIONS
+
+
+def _resolved(value: Any) -> Any:
+    """Return a reference as it is written in DIMENSIONS: GetAtt's two parts joined."""
+    match value:
+        case {"Fn::GetAtt": [name, attribute]}:
+            return {"Fn::GetAtt": f"{name}.{attribute}"}
+    return value
+
+
+def test_every_alarm_is_told_to_somebody() -> None:
+    """When it begins and when it ends, by the one topic that people subscribe to."""
+    topic = [{"Ref": "AlarmTopic"}]
+    told = {
+        name: (a.get("AlarmActions"), a.get("OKActions"), a.get("ActionsEnabled", True))
+        for name, a in _alarms().items()
+    }
+    assert told == dict.fromkeys(ALARMS, (topic, topic, True))
+
+
+def test_the_alarms_topic_is_subscribed_by_the_mailbox() -> None:
+    """Where one is named."""
+    subscription = template()["Resources"]["AlarmSubscription"]
+    assert subscription["Condition"] == "AlarmsByMail"
+    assert subscription["Properties"] == {
+        "TopicArn": {"Ref": "AlarmTopic"}, "Protocol": "email", "Endpoint": {"Ref": "AlarmMailbox"},
+    }  # fmt: skip
+
+
+def test_tokens_are_valid_for_what_was_decided_on() -> None:
+    """The numbers mean nothing without their units."""
+    client = template()["Resources"]["UserPoolClient"]["Properties"]
+    units = {"AccessToken": "minutes", "IdToken": "minutes", "RefreshToken": "days"}
+    assert client["TokenValidityUnits"] == units
+
+
+def test_only_what_belongs_to_no_document_expires_in_the_bucket() -> None:
+    """The rule of two days is for uploads; evidence stays."""
+    rules = template()["Resources"]["EvidenceBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    assert {rule["Id"]: (rule["Status"], rule.get("Prefix")) for rule in rules} == {
+        "unfinished-uploads": ("Enabled", None),
+        "left-uploads": ("Enabled", "uploads/"),
+    }
