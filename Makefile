@@ -11,7 +11,7 @@ LOCAL := .venvs/local/bin/python -m local --state $(STATE)
 STRESS := .venvs/stress/bin/python -m stress
 
 .PHONY: stress stress-controls stress-compare stress-keep stress-environments help up reset token circuits logs psql migrate \
-	environments dev-environments quick test chaos guarantees forget lint types imports template unit settings contract integration local e2e schemathesis harness readiness openapi oldest-python requirements sam-lint sam-build sam-environment
+	environments dev-environments quick test chaos guarantees forget lint types imports template unit settings contract mutations integration local e2e schemathesis harness readiness openapi oldest-python requirements sam-lint sam-build sam-environment
 
 help:
 	@echo "make up [PORT=3000]      the whole service on this machine; Ctrl-C ends it"
@@ -25,6 +25,7 @@ help:
 	@echo "make stress-controls     break the system in eleven ways: each must be found out; ONLY=name for one"
 	@echo "make stress-keep REPORT=reports/…   keep a full run in docs/readiness.md"
 	@echo "make stress-compare A=reports/… B=reports/…   two runs side by side"
+	@echo "make mutations           change what is deployed in many ways: each must turn a test red; ONLY=name for one"
 	@echo "make chaos               the long campaigns: soak, failovers, kill points; CHAOS_SEED=… replays one"
 	@echo "make guarantees          keep what was measured in docs/guarantees.md"
 
@@ -76,7 +77,7 @@ stress-keep: stress-environments
 # ---- the tests ------------------------------------------------------------------------------------------------------
 quick: lint types imports unit settings contract
 
-test: forget quick oldest-python template integration local e2e schemathesis harness readiness
+test: forget quick oldest-python template mutations integration local e2e schemathesis harness readiness
 	@MEASURED=1 $(BIN)/pytest tests/guarantees
 
 # The long campaigns, an hour or two: each ends by itself, and replays from its seed (CHAOS_SEED=…).
@@ -117,6 +118,10 @@ template: dev-environments
 
 unit settings contract integration local e2e: dev-environments
 	@$(BIN)/pytest tests/$@
+
+# What is deployed, changed in one way after another: each has to turn a test red. ONLY=name for one.
+mutations: dev-environments
+	@$(BIN)/python -m tests.mutations $(ONLY)
 
 schemathesis: dev-environments
 	@$(BIN)/pytest tests/schemathesis

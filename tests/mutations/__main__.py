@@ -1,0 +1,110 @@
+"""`make mutations`: changes what is deployed in one way after another, and shows that a test turns red for each.
+
+    python -m tests.mutations [NAME …]
+
+First the same tests must be green where nothing is changed, or red would mean nothing.
+"""
+
+import shutil
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.mutations.model import FILE, Mutation, NotAMutation, Outcome, judge, not_green, read_table
+from tests.mutations.runs import Copy, Run, warm_up
+
+ROOT = Path(__file__).resolve().parents[2]
+COPIES = ROOT / "build/mutations"
+AT_ONCE = 2
+POLL_S = 0.02
+
+
+@dataclass
+class Work:
+    """A mutation under way in a copy; `put_back` ends it."""
+
+    mutation: Mutation
+    copy: Copy
+    run: Run
+    put_back: Callable[[], None]
+
+
+class Suite:
+    """The mutations at work, each in a copy of the checkout, as many at once as there are copies."""
+
+    def __init__(self, mutations: Sequence[Mutation], copies: Sequence[Copy]) -> None:
+        self._waiting = deque(mutations)
+        self._idle = list(copies)
+        self._running: list[Work] = []
+        self.wrong: list[str] = []
+
+    def run(self) -> None:
+        """Run all mutations; each prints what became of it."""
+        while self._waiting or self._running:
+            while self._waiting and self._idle:
+                self._begin(self._waiting.popleft())
+            for work in list(self._running):
+                self._look_at(work)
+            time.sleep(POLL_S)
+
+    def _begin(self, mutation: Mutation) -> None:
+        copy = self._idle.pop()
+        try:
+            put_back = copy.change(mutation.edit)
+        except (NotAMutation, OSError) as error:
+            self._idle.append(copy)
+            self._settle(mutation, "broken", str(error), 0.0)
+            return
+        self._running.append(Work(mutation, copy, copy.start(mutation.red), put_back))
+
+    def _look_at(self, work: Work) -> None:
+        outcomes = work.run.outcomes()
+        if outcomes is None:
+            return
+        work.put_back()
+        self._running.remove(work)
+        self._idle.append(work.copy)
+        self._settle(work.mutation, *judge(work.mutation, outcomes), time.monotonic() - work.run.began)
+
+    def _settle(self, mutation: Mutation, outcome: Outcome, why: str, seconds: float) -> None:
+        held = outcome == mutation.wanted
+        if not held:
+            self.wrong.append(mutation.name)
+        line = f"{'ok ' if held else 'NOT'}  {outcome:<8}  {seconds:5.1f} s  {mutation.name}"
+        print(line if held else f"{line}: {why or 'a control that must survive was seen'}", flush=True)
+
+
+def is_green_unchanged(copy: Copy, mutations: Sequence[Mutation]) -> bool:
+    """Whether all tests are green where nothing is changed; those that are not are printed."""
+    names = sorted({name for mutation in mutations for name in mutation.red})
+    run = copy.start(names, unchanged=True)
+    while (outcomes := run.outcomes()) is None:
+        time.sleep(POLL_S)
+    wrong = not_green(names, outcomes)
+    print(f"unchanged: {len(names) - len(wrong)} of {len(names)} tests are green", *wrong, sep="\n  ", flush=True)
+    return not wrong
+
+
+def main(names: Sequence[str]) -> int:
+    """Run the mutations of these names, or all; return the exit status."""
+    began = time.monotonic()
+    mutations = [m for m in read_table(FILE.read_text(encoding="utf-8")).mutations if not names or m.name in names]
+    warm_up()
+    first = Copy.of(ROOT, COPIES / "0")
+    if not is_green_unchanged(first, mutations):
+        return 1
+    suite = Suite(mutations, [first, *(first.duplicate(COPIES / str(number)) for number in range(1, AT_ONCE))])
+    suite.run()
+    held = len(mutations) - len(suite.wrong)
+    print(f"{held} of {len(mutations)} mutations are as they must be, in {time.monotonic() - began:.0f} s")
+    if suite.wrong or not mutations:
+        return 1
+    shutil.rmtree(COPIES)  # else it is worth a look
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
