@@ -106,8 +106,11 @@ class Blank:
 
     def database(self) -> Database:
         """It, as a function has it: on a connection of its own, by the functions' role."""
-        dial = partial(connect, self.settings, None)
-        return Database(Connector(dial, idle_timeout_s=20, max_lifetime_s=3600, clock=monotonic))
+        s = self.settings
+        idle_s, life_s = s.db_idle_timeout, s.db_max_lifetime
+        return Database(
+            Connector(partial(connect, s, None), idle_timeout_s=idle_s, max_lifetime_s=life_s, clock=monotonic)
+        )
 
     def rows(self, query: str, *params: object) -> list[dict[str, Any]]:
         """What a look into it by its owner shows, or what a statement returns."""

@@ -21,6 +21,7 @@ from tests.services import Emulator
 SENDER = "no-reply@interdomestik.test"
 PRIORITIES = ("high", "normal", "low")
 SECONDS = 60.0
+# Not the template's rate, one a second: how many mails leave in which time is tests/e2e/test_mail_rate.py's subject.
 FAST = {"MAIL_RATE": "1000", "MAIL_BURST": "1000"}
 
 
