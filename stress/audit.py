@@ -27,6 +27,7 @@ LEFT: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "edit": ("member.contact_changed", ()),
     "claim": ("claim.submitted", ("claim-received", "staff-new-claim")),
     "move": ("claim.moved", ("claim-moved",)),
+    "staff read": ("claim.read", ()),
     "withdraw": ("claim.moved", ("claim-moved",)),
 }
 TO_DESK = frozenset({"staff-new-claim"})
@@ -205,6 +206,8 @@ class People:
             audit.compare("agent of a member", subject, agent, row["agent"])
             earned = commissions(done, row["price"] if agent else None)
             audit.compare("commissions of a member", subject, earned, row["commissions"])
+            voided = int(bool(earned) and done.accepted["cancel"] > 0)
+            audit.compare("commissions taken back, and entries of it", subject, [voided, voided], row["voided"])
         audit.compare("audit entries of a person", subject, dict(done.audit()), row["audit"])
         audit.compare("jobs of a person", subject, _all_done(done), row["jobs"])
         least, more = _claim_mails(self._index, subject)

@@ -10,6 +10,9 @@ SELECT a.id::text AS id, a.email, a.role,
        (SELECT c.agent_id::text FROM agent_clients c WHERE c.member_id = a.id) AS agent,
        (SELECT coalesce(json_agg(c.kind || ' ' || c.amount ORDER BY c.kind, c.id), '[]') FROM commissions c
         WHERE c.member_id = a.id) AS commissions,
+       (SELECT json_build_array(count(*) FILTER (WHERE c.state = 'void'), count(u.id)) FROM commissions c
+        LEFT JOIN audit u ON u.subject_id = c.id AND u.action = 'commission.voided'
+        WHERE c.member_id = a.id) AS voided,
        (SELECT coalesce(json_object_agg(u.action, u.n), '{}') FROM
            (SELECT action, count(*) AS n FROM audit WHERE subject_id = a.id GROUP BY action) u) AS audit,
        (SELECT coalesce(json_object_agg(o.job, o.n), '{}') FROM

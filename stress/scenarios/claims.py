@@ -41,6 +41,7 @@ async def run(stage: Stage) -> None:
             claims = await _fifteen(stage, members)
             await _documents(stage, claims, members)
             await _moves(stage, claims, members)
+            await _staff_reads(stage, claims, members)
         finally:
             await stage.target.mail(down=False)
     await _limit(stage)
@@ -118,6 +119,20 @@ def _move(stage: Stage, claim: str, member: Person, token: str, to: str, version
     return stage.people.post(
         "move", f"/claims/{claim}/transitions", body, token=token, headers=headers, facts=facts, wanted=(200, 412)
     )
+
+
+async def _staff_reads(stage: Stage, claims: Sequence[Sample], members: Sequence[Person]) -> None:
+    """Staff look at each claim at the same instant: the audit must hold an entry of each look."""
+    stage.step("staff read each claim")
+    pairs = [(str((c.record or {})["id"]), m) for c, m in zip(claims, members, strict=True) if c.accepted]
+    calls = [
+        stage.people.read(
+            "staff read", f"/claims/{claim}", token=stage.crowd.staff, facts={"subject": claim, "member": member.id}
+        )
+        for claim, member in pairs
+    ]
+    samples = await stage.burst(calls)
+    stage.equal("Claims read by staff", {200: len(pairs)}, statuses(samples))
 
 
 async def _limit(stage: Stage) -> None:

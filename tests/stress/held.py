@@ -44,7 +44,7 @@ def agent_row() -> dict[str, Any]:
     """As the query `people` gives it."""
     return {
         "id": AGENT, "email": ARTA, "role": "agent", "members": 0, "agents": 1, "subscriptions": 0, "price": None,
-        "agent": None, "commissions": [], "audit": {"agent.applied": 1, "agent.approved": 1},
+        "agent": None, "commissions": [], "voided": [0, 0], "audit": {"agent.applied": 1, "agent.approved": 1},
         "jobs": {"identity done": 1, "agent-received done": 1, "agent-approved done": 1},
     }  # fmt: skip
 
@@ -53,7 +53,7 @@ def member_row() -> dict[str, Any]:
     """As the query `people` gives it."""
     return {
         "id": MEMBER, "email": BESA, "role": "member", "members": 1, "agents": 0, "subscriptions": 1, "price": "35.00",
-        "agent": AGENT, "commissions": ["new 7.00", "renewal 3.50"],
+        "agent": AGENT, "commissions": ["new 7.00", "renewal 3.50"], "voided": [0, 0],
         "audit": {"member.registered": 1, "membership.renewed": 1, "member.contact_changed": 1},
         "jobs": {"identity done": 1, "member-welcome done": 1, "membership-renewed done": 1},
     }  # fmt: skip

@@ -12,6 +12,7 @@ from tests.stress.calls import answered, call
 from tests.stress.held import BESA, CLAIM, EVIDENCE, MEMBER, NUMBER, World
 
 JOBS, MAILS, AUDIT = "jobs of a person", "mails to a person", "audit entries of a person"
+VOIDED = "commissions taken back, and entries of it"
 ACCOUNTS, TWICE = "accounts of an address", "calls without an answer, done more than once"
 UNTOLD, LOST = "claims that nobody was told of", "claims that were told but are not there"
 
@@ -27,9 +28,9 @@ def test_where_all_agrees_nothing_is_found_and_all_was_looked_at(world: World) -
     audit = world.audit()
     assert audit.differences == []
     assert audit.compared == Counter({
-        ACCOUNTS: 2, "rows of a person": 2, "agent of a member": 1, "commissions of a member": 1, AUDIT: 2, JOBS: 2,
-        MAILS: 2, LOST: 1, UNTOLD: 1, "history of a claim": 1, "audit entries of a claim": 1, "jobs of a claim": 1,
-        "notices of a claim to the desk": 1, "documents of a claim": 1,
+        ACCOUNTS: 2, "rows of a person": 2, "agent of a member": 1, "commissions of a member": 1, VOIDED: 1, AUDIT: 2,
+        JOBS: 2, MAILS: 2, LOST: 1, UNTOLD: 1, "history of a claim": 1, "audit entries of a claim": 1,
+        "jobs of a claim": 1, "notices of a claim to the desk": 1, "documents of a claim": 1,
     })  # fmt: skip
 
 
@@ -73,6 +74,10 @@ def _second_claim(world: World) -> None:
             lambda w: w.member["commissions"].append("renewal 3.50"), "commissions of a member", case="one paid twice"
         ),
         _wrong(lambda w: w.member.update(commissions=["new 7.00"]), "commissions of a member", case="one not paid"),
+        _wrong(lambda w: w.member.update(voided=[1, 1]), VOIDED, case="one taken back without a cancellation"),
+        _wrong(
+            lambda w: w.claim["audit"].update({"claim.read": 1}), "audit entries of a claim", case="an invented read"
+        ),
         _wrong(lambda w: w.member.update(subscriptions=0), "rows of a person", case="a lost subscription row"),
         _wrong(lambda w: w.member.update(members=0), "rows of a person", case="a lost member row"),
         _wrong(lambda w: w.agent.update(agents=0), "rows of a person", case="a lost agent row"),
@@ -308,3 +313,23 @@ def test_an_agent_earns_a_fifth_of_a_new_membership_and_a_tenth_of_a_renewal(
 ) -> None:
     """Of the price; nothing where there is no agent."""
     assert commissions(Told(Counter(register=1, renew=renewals), Counter()), price) == expected
+
+
+@pytest.mark.parametrize(("voided", "found"), [([1, 1], False), ([0, 0], True), ([1, 0], True), ([2, 2], True)])
+def test_a_cancellation_takes_back_what_its_period_earned(world: World, voided: list[int], found: bool) -> None:
+    """The commission of the registration, not that of a renewal a year ahead; and an entry says so."""
+    world.samples.append(answered(call("cancel", facts={"subject": MEMBER}), 200))
+    world.member["audit"]["membership.cancelled"] = 1
+    world.member["jobs"]["membership-cancelled done"] = 1
+    world.inbox[BESA] += 1
+    world.member.update(voided=voided)
+    assert world.found() == ({VOIDED} if found else set())
+
+
+@pytest.mark.parametrize(("entries", "found"), [(2, False), (1, True), (3, True)])
+def test_each_read_of_a_claim_by_staff_leaves_an_entry(world: World, entries: int, found: bool) -> None:
+    """One for each, and none for a read that was refused."""
+    read = call("staff read", method="GET", key=None, facts={"subject": CLAIM, "member": MEMBER})
+    world.samples += [answered(read, 200), answered(read, 200), answered(read, 429)]
+    world.claim["audit"]["claim.read"] = entries
+    assert world.found() == ({"audit entries of a claim"} if found else set())
