@@ -123,6 +123,7 @@ def test_where_all_is_as_it_was_told_nothing_is_found_and_all_was_looked_at(syst
     assert stage.audit.differences == []
     assert stage.audit.compared == Counter({
         "accounts of an address": 1, "rows of a person": 1, "agent of a member": 1, "commissions of a member": 1,
+        "commissions taken back, and entries of it": 1,
         "audit entries of a person": 1, "jobs of a person": 1, "mails to a person": 1,
         "accounts that nobody was told of": 1, "claims that were told but are not there": 1,
         "claims that nobody was told of": 1, "history of a claim": 1, "audit entries of a claim": 1,
@@ -138,12 +139,12 @@ def test_the_query_of_people_gives_all_there_is_of_each(system: System) -> None:
     ids = {role: row.pop("id") for role, row in rows.items()}
     assert rows["member"] == {
         "email": made["member"], "role": "member", "members": 1, "agents": 0, "subscriptions": 1, "price": "35.00",
-        "agent": ids["agent"], "commissions": ["new 7.00"], "audit": {"member.registered": 1},
+        "agent": ids["agent"], "commissions": ["new 7.00"], "voided": [0, 0], "audit": {"member.registered": 1},
         "jobs": {"identity done": 1, "member-welcome done": 1},
     }  # fmt: skip
     assert rows["agent"] == {
         "email": made["agent"], "role": "agent", "members": 0, "agents": 1, "subscriptions": 0, "price": None,
-        "agent": None, "commissions": [], "audit": {"agent.applied": 1},
+        "agent": None, "commissions": [], "voided": [0, 0], "audit": {"agent.applied": 1},
         "jobs": {"agent-received done": 1},
     }  # fmt: skip
     assert query(system, "people", emails=[]) == []
@@ -211,6 +212,8 @@ def test_a_message_left_in_a_queue_is_found(system: System) -> None:
         ("ALTER TABLE commissions DISABLE TRIGGER USER; UPDATE commissions SET amount = 7.01",
          {"commissions of a member"}),
         ("DELETE FROM commissions", {"commissions of a member"}),
+        ("UPDATE commissions SET state = 'void', decided_at = now(), decision_reason = 'Nobody canceled.'",
+         {"commissions taken back, and entries of it"}),
         ("DELETE FROM agent_clients", {"agent of a member"}),
         ("DELETE FROM documents", {"documents of a claim"}),
         ("DELETE FROM commissions; DELETE FROM subscriptions", {"rows of a person"}),
