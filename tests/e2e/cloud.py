@@ -117,12 +117,17 @@ class Cloud:
         return self.process.wait(STOP_S)
 
 
+def environment_of_a_terminal() -> dict[str, str]:
+    """Return this process's environment without what tests, make or AWS have put into it."""
+    ours = ("AWS_", "PYTEST_", "MAKE", "MFLAGS")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+
+
 def start(folder: Path, *arguments: str) -> Cloud:
     """Start a local cloud and wait for its last line. Fails with all it printed where that does not come."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "PYTEST_"))}
     line = [str(LOCAL_PYTHON), "-m", "local", "--state", str(folder), "up", "--port", "0", *arguments]
     process = subprocess.Popen(
-        line, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        line, cwd=ROOT, env=environment_of_a_terminal(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     return Cloud(_wait_until_ready(process), folder, process)
 

@@ -1,6 +1,5 @@
 """The README's tour, run as it stands: every command, and every answer it shows."""
 
-import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.cloud import ROOT, Cloud, eventually, running
+from tests.e2e.cloud import ROOT, Cloud, environment_of_a_terminal, eventually, running
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TOUR = README[README.index("## A tour") : README.index("## How the pieces fit")]
@@ -48,8 +47,8 @@ def test_the_tour_runs_as_written_and_answers_as_shown(fresh: Cloud) -> None:
     done = subprocess.run(
         ["bash", "-c", script],
         cwd=ROOT,
-        # The same PATH as the cloud's: with another, make might find another Python and install anew.
-        env={"PATH": os.environ["PATH"], "STATE": str(fresh.folder), "LC_ALL": "C.UTF-8"},
+        # As the cloud's terminal: along another PATH make might find another Python, and install for it.
+        env={**environment_of_a_terminal(), "STATE": str(fresh.folder), "LC_ALL": "C.UTF-8"},
         capture_output=True,
         text=True,
         timeout=120,
