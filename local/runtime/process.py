@@ -10,11 +10,6 @@ from typing import cast
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
-# Environments of functions share no processor with DynamoDB or SQS on AWS. Here fifty of them at work kept the emulator
-# from answering within the second that a rate limit waits for it, and the limit let calls through. At 15 each weighs a
-# 28th of a process at 0, so the services that all of them wait for are served first.
-ENVIRONMENT_NICE = 15
-
 
 def die_with_parent() -> Callable[[], None]:
     """A `preexec_fn` that has the kernel kill the child when this process ends, however it ends.
@@ -40,11 +35,10 @@ def kill_group(pid: int) -> None:
 
 
 def _in_a_group(arm: Callable[[], None]) -> Callable[[], None]:
-    """`arm`, in a process group of the child's own, after the services; uvloop knows no option for either."""
+    """`arm`, in a process group of the child's own; uvloop knows no option for it."""
 
     def prepare() -> None:
         os.setpgid(0, 0)
-        os.nice(ENVIRONMENT_NICE)
         arm()
 
     return prepare

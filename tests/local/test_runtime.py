@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from local.runtime.process import ENVIRONMENT_NICE
 from tests.local.gateways import PYTHON, ROOT, Gateway, eventually, function, route, running_gateway, stack
 
 
@@ -84,15 +83,6 @@ def test_calls_one_after_another_share_one_environment(gateway: Gateway) -> None
     for _ in range(10):
         assert gateway.call("GET", "/api/noop").status == 200
     assert [e["invocations"] for e in gateway.status("noop")["environments"]] == [10]
-
-
-def test_environments_run_after_the_services_that_they_wait_for(gateway: Gateway) -> None:
-    """Processors are shared out by niceness: the gateway keeps its own, and each environment gets less."""
-    gateway.invoke("noop")
-    (pid,) = pids(gateway, "noop")
-    own = os.getpriority(os.PRIO_PROCESS, 0)
-    assert os.getpriority(os.PRIO_PROCESS, pid) == min(19, own + ENVIRONMENT_NICE)
-    assert os.getpriority(os.PRIO_PROCESS, gateway.process.pid) == own
 
 
 def test_environments_grow_to_the_reserved_concurrency_and_no_further(gateway: Gateway) -> None:
