@@ -16,7 +16,7 @@ from tests.e2e.people import People, keyed
 from tests.figures import record
 from tests.people import applicant, person, trouble
 
-RATE = 25.0  # calls a second by which a method's burst comes back (template.yaml)
+RATE = 50.0  # calls a second by which a method's burst comes back (template.yaml)
 
 
 def at_once(calls: Sequence[Callable[[], httpx.Response]]) -> list[httpx.Response]:
