@@ -30,6 +30,7 @@ LEFT: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "staff read": ("claim.read", ()),
     "withdraw": ("claim.moved", ("claim-moved",)),
 }
+LINKED = "account.identity_linked"  # the worker's entry of a sign-in that it has made
 TO_DESK = frozenset({"staff-new-claim"})
 
 
@@ -82,8 +83,9 @@ class Told:
         return Told(+accepted, Counter())
 
     def audit(self) -> Counter[str]:
-        """The audit entries that there must be, by action."""
-        return _sum({LEFT[name][0]: count} for name, count in self.accepted.items() if name in LEFT)
+        """Return the audit entries that there must be, by action: of the calls, and of each sign-in that was made."""
+        calls = _sum({LEFT[name][0]: count} for name, count in self.accepted.items() if name in LEFT)
+        return calls + Counter({LINKED: self.jobs()["identity"]})
 
     def jobs(self) -> Counter[str]:
         """The jobs that there must be, by template."""

@@ -5,7 +5,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-from stress.audit import Audit, Claims, People
+from stress.audit import LINKED, Audit, Claims, People
 from stress.ledger import Sample
 from stress.model import Difference
 from tests.stress.calls import answered, call
@@ -44,7 +44,8 @@ def agent_row() -> dict[str, Any]:
     """As the query `people` gives it."""
     return {
         "id": AGENT, "email": ARTA, "role": "agent", "members": 0, "agents": 1, "subscriptions": 0, "price": None,
-        "agent": None, "commissions": [], "voided": [0, 0], "audit": {"agent.applied": 1, "agent.approved": 1},
+        "agent": None, "commissions": [], "voided": [0, 0],
+        "audit": {"agent.applied": 1, "agent.approved": 1, LINKED: 1},
         "jobs": {"identity done": 1, "agent-received done": 1, "agent-approved done": 1},
     }  # fmt: skip
 
@@ -54,7 +55,7 @@ def member_row() -> dict[str, Any]:
     return {
         "id": MEMBER, "email": BESA, "role": "member", "members": 1, "agents": 0, "subscriptions": 1, "price": "35.00",
         "agent": AGENT, "commissions": ["new 7.00", "renewal 3.50"], "voided": [0, 0],
-        "audit": {"member.registered": 1, "membership.renewed": 1, "member.contact_changed": 1},
+        "audit": {"member.registered": 1, LINKED: 1, "membership.renewed": 1, "member.contact_changed": 1},
         "jobs": {"identity done": 1, "member-welcome done": 1, "membership-renewed done": 1},
     }  # fmt: skip
 

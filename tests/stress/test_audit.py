@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from stress.audit import Told, commissions, subject_of, told_of
+from stress.audit import LINKED, Told, commissions, subject_of, told_of
 from tests.stress import held
 from tests.stress.calls import answered, call
 from tests.stress.held import BESA, CLAIM, EVIDENCE, MEMBER, NUMBER, World
@@ -64,6 +64,7 @@ def _second_claim(world: World) -> None:
         _wrong(_second_account, ACCOUNTS, case="a second account with one address"),
         _wrong(lambda w: w.member.update(id="member-2"), ACCOUNTS, case="another account than was told"),
         _wrong(lambda w: w.member["audit"].pop("member.contact_changed"), AUDIT, case="a missing audit entry"),
+        _wrong(lambda w: w.member["audit"].pop(LINKED), AUDIT, case="a sign-in that nobody audited"),
         _wrong(lambda w: w.member["audit"].update({"member.anonymised": 1}), AUDIT, case="an audit entry too many"),
         _wrong(
             lambda w: w.member.update(commissions=["new 7.00", "renewal 7.00"]),
@@ -142,7 +143,7 @@ def unanswered_registration(status: int = 0, problem: str = "") -> World:
     world = World(claims=[], inbox=Counter({held.ARTA: 2, BESA: 1}))
     world.drop("renew", "edit", "claim", "move", "announce", "complete")
     world.answer("register", status, problem)
-    world.member.update(audit={"member.registered": 1}, commissions=["new 7.00"])
+    world.member.update(audit={"member.registered": 1, LINKED: 1}, commissions=["new 7.00"])
     world.member["jobs"].pop("membership-renewed done")
     return world
 

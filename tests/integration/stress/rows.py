@@ -4,6 +4,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
+from stress.audit import LINKED
 from stress.ledger import Call, Ledger, Sample
 from tests.databases import Blank
 
@@ -47,8 +48,9 @@ class System:
         return account
 
     def left(self, subject: str, action: str, *jobs: str) -> None:
-        """An audit entry and jobs that are done."""
-        self.run("INSERT INTO audit VALUES (%s, now(), %s, %s, 'us', 'request')", ident(), action, subject)
+        """An audit entry and jobs that are done, with the entry of each sign-in that was made."""
+        for entry in (action, LINKED) if "identity" in jobs else (action,):
+            self.run("INSERT INTO audit VALUES (%s, now(), %s, %s, 'us', 'request')", ident(), entry, subject)
         for job in jobs:
             kind, payload = ("identity", "{}") if job == "identity" else ("mail", f'{{"template": "{job}"}}')
             self.run("INSERT INTO outbox (id, kind, priority, subject_id, payload, state) "

@@ -13,6 +13,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from stress import reconcile as reconciling
+from stress.audit import LINKED
 from stress.load import Clock, Generator
 from stress.model import Difference
 from stress.people import People
@@ -139,8 +140,8 @@ def test_the_query_of_people_gives_all_there_is_of_each(system: System) -> None:
     ids = {role: row.pop("id") for role, row in rows.items()}
     assert rows["member"] == {
         "email": made["member"], "role": "member", "members": 1, "agents": 0, "subscriptions": 1, "price": "35.00",
-        "agent": ids["agent"], "commissions": ["new 7.00"], "voided": [0, 0], "audit": {"member.registered": 1},
-        "jobs": {"identity done": 1, "member-welcome done": 1},
+        "agent": ids["agent"], "commissions": ["new 7.00"], "voided": [0, 0],
+        "audit": {"member.registered": 1, LINKED: 1}, "jobs": {"identity done": 1, "member-welcome done": 1},
     }  # fmt: skip
     assert rows["agent"] == {
         "email": made["agent"], "role": "agent", "members": 0, "agents": 1, "subscriptions": 0, "price": None,
