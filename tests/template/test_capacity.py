@@ -11,9 +11,19 @@ DEEP_CHECK_S = 2.0  # the deep check's own time; elsewhere the slowest call is o
 COLD_START_S = 1.0
 
 
+def deployed_methods() -> dict[tuple[str, str], str]:
+    """Return the function of every deployed method, by path and method."""
+    return {
+        (path, "ANY" if method == ANY else method.upper()): function_of(operation)
+        for path, item in api()["paths"].items()
+        for method, operation in item.items()
+        if method != "options"
+    }
+
+
 @cache
 def throttles() -> dict[tuple[str, str], tuple[int, int]]:
-    """Rate and burst of every deployed method, by path and method; one without its own inherits the stage's."""
+    """Return rate and burst of every deployed method; one without its own inherits the stage's."""
     [stage] = of_type(translated(), "AWS::ApiGateway::Stage").values()
     settings = {
         (item["ResourcePath"].replace("~1", "/").replace("//", "/"), item["HttpMethod"]): (
@@ -23,28 +33,18 @@ def throttles() -> dict[tuple[str, str], tuple[int, int]]:
         for item in stage["MethodSettings"]
     }
     inherited = settings.pop(("/*", "*"))
-    deployed = {
-        (path, "ANY" if method == ANY else method.upper()): inherited
-        for path, item in api()["paths"].items()
-        for method in item
-        if method != "options"
-    }
+    deployed = dict.fromkeys(deployed_methods(), inherited)
     assert set(settings) <= set(deployed), "a throttle of a method that does not exist"
     return deployed | settings
 
 
 @cache
 def concurrency() -> dict[tuple[str, str], tuple[str, int]]:
-    """The function of every deployed method, and its reserved concurrency."""
+    """Return the function of every deployed method, and its reserved concurrency."""
     functions = of_type(translated(), "AWS::Lambda::Function")
     return {
-        (path, "ANY" if method == ANY else method.upper()): (
-            function_of(operation),
-            functions[function_of(operation)]["ReservedConcurrentExecutions"],
-        )
-        for path, item in api()["paths"].items()
-        for method, operation in item.items()
-        if method != "options"
+        method: (function, functions[function]["ReservedConcurrentExecutions"])
+        for method, function in deployed_methods().items()
     }
 
 
