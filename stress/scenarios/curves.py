@@ -114,7 +114,7 @@ def _charts(stage: Stage, found: dict[str, list[Measured]], title: str, x: str, 
 
 @dataclass(frozen=True)
 class Mixed:
-    """What became of a mix: the share that was answered well at the first try, and what the restart met."""
+    """The outcome of a mix: the share answered well at the first try, and the calls that the restart met."""
 
     share: float
     calls: int

@@ -219,7 +219,7 @@ def read_payout(call: Call[Nothing]) -> Answer:
     refusals=("agent-not-active",),
 )
 def own_statements(call: Call[PageQuery]) -> Answer:
-    """What was paid, the latest run first; also to an agent who is suspended."""
+    """List what was paid, the latest run first; also to an agent who is suspended."""
     return page(call, f"statements {call.sub}", StatementView, payouts.own_statements, sub=call.sub)
 
 

@@ -54,7 +54,7 @@ class RemoveStaff(Input):
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What the commands about people work with; `request_id` is the invocation's, for the audit."""
+    """The parts that the commands about people use; `request_id` is the invocation's, for the audit."""
 
     database: Database
     identities: ManagedIdentities

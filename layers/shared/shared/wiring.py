@@ -112,7 +112,7 @@ class Wiring:
 
     @cached_property
     def pace_store(self) -> "PaceStore":
-        """Where the fleet keeps how fast mails leave."""
+        """Return the store of how fast the fleet's mails leave."""
         from shared.aws.clients import dynamodb
         from shared.aws.mail_pace import DynamoDbPaceStore
 

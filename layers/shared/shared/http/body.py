@@ -73,7 +73,7 @@ def _decode(raw: bytes) -> str:
 
 
 def _depth(raw: bytes) -> int:
-    """How deep arrays and objects are nested, counted without recursion; brackets in strings don't count."""
+    """Return how deep arrays and objects are nested, without recursion; brackets in strings don't count."""
     if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
         return 0
     depth = deepest = 0

@@ -193,7 +193,7 @@ class Call(Generic[I]):
 
     @property
     def access(self) -> Access | None:
-        """What is required of the caller's account in every transaction; None for nobody known."""
+        """Return what every transaction requires of the caller's account; None for nobody known."""
         return access_to(self.ids, self.caller, self.operation.access) if self.caller else None
 
     def in_group(self, group: Group) -> bool:

@@ -74,12 +74,12 @@ class Rules:
 
     @property
     def horizon(self) -> int:
-        """How far ahead a high call may reserve."""
+        """Return how far ahead a high call may reserve."""
         return min(LONGEST_HORIZON, max(SHORTEST_HORIZON, RESERVED_AHEAD * self.interval))
 
     @property
     def lead(self) -> int:
-        """How far ahead any other call may."""
+        """Return how far ahead any other call may reserve."""
         return min(LONGEST_LEAD, self.interval // 4)
 
     def free_from(self, tat: int, burst: int) -> int:
@@ -214,14 +214,14 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What the store answers: the state as it is now, and whether the write was made."""
+    """An answer of the store: the state as it is now, and whether the write was made."""
 
     state: PaceState
     written: bool
 
 
 class PaceStore(Protocol):
-    """Where the fleet keeps the state. Both raise circuit_store.StoreUnavailable."""
+    """The store of the fleet's state. Both methods raise circuit_store.StoreUnavailable."""
 
     def read(self) -> PaceState:
         """Return the state as it is; PaceState() where it was never written."""
