@@ -15,6 +15,7 @@ from tests.fakes.clock import ManualClock
 from tests.fakes.database import ScriptedDatabase
 from tests.fakes.state import InMemoryStateStore
 from tests.harness import Client, wired
+from tests.settings.deployed import template
 from tests.settings.test_defaults import LIMITS
 
 _serial = itertools.count(1)
@@ -39,12 +40,12 @@ CHARGED: dict[str, str | None] = {
     "POST /claims/{claim_id}/documents": "document-upload",
     "POST /claims/{claim_id}/documents/{document_id}/completion": "read",
     "DELETE /claims/{claim_id}/documents/{document_id}": "document-upload",
-    "POST /jobs/{job_id}/replay": None,
+    "POST /jobs/{job_id}/replay": "claim-work",
     "GET /health": None,
     "GET /health/deep": "health-deep",
-    "GET /openapi.json": None,
-    "GET /docs": None,
 }
+# Operations without a limit per client, each with its reason.
+UNLIMITED = {"GET /health": "It touches nothing outside the process, the limiter's table included."}
 
 
 class Form(Input):
@@ -62,11 +63,25 @@ def operations() -> Iterator[tuple[str, Any]]:
             yield f"{method} {path}", operation.limit(None) if callable(operation.limit) else operation.limit
 
 
+def deployed_routes() -> Iterator[str]:
+    """Yield the method and path of each route of template.yaml that has a method of its own."""
+    for resource in template()["Resources"].values():
+        for event in resource.get("Properties", {}).get("Events", {}).values():
+            if event["Type"] == "Api" and event["Properties"]["Method"] != "any":
+                yield f"{event['Properties']['Method'].upper()} {event['Properties']['Path']}"
+
+
 def test_every_operation_is_charged_with_the_limit_decided_on() -> None:
     """A read that is not named is charged as a read; a write has to be named."""
     found = dict(operations())
     reads = {name: "read" for name in found if name.startswith("GET ")}
     assert found == {**reads, **CHARGED}
+
+
+def test_every_route_that_is_deployed_has_a_limit_per_client() -> None:
+    """Of template.yaml's routes: HEAD is charged as its GET is, and ANY only ends in 404 or 405."""
+    charged = {name for name, limit in operations() if limit is not None}
+    assert {name.replace("HEAD ", "GET ") for name in deployed_routes()} == charged | set(UNLIMITED)
 
 
 @pytest.mark.parametrize(("name", "limit"), LIMITS.items())

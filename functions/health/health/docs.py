@@ -82,16 +82,15 @@ phone which changes its network still gets its answer: that is why they must be 
 
 def register(api: Api) -> None:
     """Add the two operations to the room's API."""
-    api.get(
-        "/openapi.json", summary="Read the API's description", input=AnyQuery, answer=None, sign_in="none", limit=None
-    )(read_description)
+    api.get("/openapi.json", summary="Read the API's description", input=AnyQuery, answer=None, sign_in="none")(
+        read_description
+    )
     api.get(
         "/docs",
         summary="Read and try the API",
         input=AnyQuery,
         answer=None,
         sign_in="none",
-        limit=None,
         media_type="text/html",
     )(read_page)
 

@@ -28,6 +28,7 @@ def find(call: Call[JobQuery]) -> Answer:
     summary="Do a job again",
     answer=JobView,
     access=ADMIN,
+    limit="claim-work",
     refusals=("not-found", "job-not-failed"),
 )
 def replay(call: Call[Nothing]) -> Answer:

@@ -169,7 +169,7 @@ def test_problems_about_keys_link_to_a_page_that_exists(base: str, resource: str
         assert found
         target, anchor = urldefrag(urljoin("https://api.example.test" + base + "/x", found[1]))
         assert target == f"https://api.example.test{base}/docs"
-        page = Client(pages, wired(Settings())).call("GET", "/docs").body
+        page = Client(pages, wired(Settings(), state=InMemoryStateStore())).call("GET", "/docs").body
         assert f'id="{anchor}"' in page
         assert "expires 24 hours" in page
 
