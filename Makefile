@@ -10,87 +10,81 @@ LOCAL := .venvs/local/bin/python -m local --state $(STATE)
 
 STRESS := .venvs/stress/bin/python -m stress
 
-.PHONY: stress stress-controls stress-compare stress-keep stress-environments help up reset token circuits logs psql migrate \
-	environments dev-environments quick test chaos guarantees forget lint types imports template unit settings contract mutations integration local e2e schemathesis harness readiness openapi oldest-python requirements sam-lint sam-build sam-environment
+.PHONY: help up reset token circuits logs psql migrate environments dev-environments stress-environments \
+	stress stress-controls stress-compare stress-keep quick test chaos guarantees forget lint style generated types imports \
+	template unit settings contract docs mutations integration local e2e schemathesis harness readiness openapi \
+	oldest-python requirements sam-lint sam-build sam-environment
 
-help:
-	@echo "make up [PORT=3000]      the whole service on this machine; Ctrl-C ends it"
-	@echo "make reset               throw its state away"
-	@echo "make -s token ROLE=staff|admin [EMAIL=…] | EMAIL=…   an access token"
-	@echo "make circuits [NAME=email|identity|storage FORCE=open|closed|auto]   see them, or force one"
-	@echo "make logs | psql | migrate"
-	@echo "make quick               lint, types, unit and contract tests, under a minute"
-	@echo "make test                everything that CI runs"
-	@echo "make stress              the readiness report, in a quarter of an hour; PROFILE=short in three minutes"
-	@echo "make stress-controls     break the system in eleven ways: each must be found out; ONLY=name for one"
-	@echo "make stress-keep REPORT=reports/…   keep a full run in docs/readiness.md"
-	@echo "make stress-compare A=reports/… B=reports/…   two runs side by side"
-	@echo "make mutations           change what is deployed in many ways: each must turn a test red; ONLY=name for one"
-	@echo "make chaos               the long campaigns: soak, failovers, kill points; CHAOS_SEED=… replays one"
-	@echo "make guarantees          keep what was measured in docs/guarantees.md"
+# A target is listed where its line has a comment after ##; a line that begins with ##@ is a heading.
+help: ## List the targets
+	@awk 'BEGIN { FS = ":[^#]*## " } \
+		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z][a-z0-9 -]*:[^#]*## / { split($$1, names, " "); \
+			for (n = 1; n in names; n++) printf "  make %-18s %s\n", names[n], $$2 }' $(MAKEFILE_LIST)
 
 environments:
 	@$(PYTHON) -m local.bootstrap local emulator lambda
 
-dev-environments:
+dev-environments: ## Install what the tests and tools need into .venvs/
 	@$(PYTHON) -m local.bootstrap dev local emulator lambda
 
-# ---- the local cloud: each recipe is one simple command, so that a signal to make reaches it -------------------------
-up: environments
+##@ The local cloud
+# Each recipe is one simple command, so that a signal to make reaches it.
+up: environments ## Run the whole service on this machine; Ctrl-C ends it [PORT=3000]
 	@$(LOCAL) up --port $(PORT)
 
-reset: environments
+reset: environments ## Delete its state
 	@$(LOCAL) reset
 
-token: environments
+token: environments ## Print an access token: make -s token ROLE=staff|admin, or EMAIL=… of somebody registered
 	@$(LOCAL) token $(if $(ROLE),--role $(ROLE)) $(if $(EMAIL),--email $(EMAIL))
 
-circuits: environments
+circuits: environments ## Show the circuits, or force one: NAME=email|identity|storage FORCE=open|closed|auto
 	@$(LOCAL) circuits $(if $(NAME),--name $(NAME)) $(if $(FORCE),--force $(FORCE))
 
-logs: environments
+logs: environments ## Follow the logs
 	@$(LOCAL) logs
 
-psql: environments
+psql: environments ## Open a database shell
 	@$(LOCAL) psql
 
-migrate: environments
+migrate: environments ## Apply new migrations
 	@$(LOCAL) migrate
 
-# ---- the readiness report: reports/<time>/report.html -----------------------------------------------------------------
+##@ The readiness report: reports/<time>/report.html
 stress-environments:
 	@$(PYTHON) -m local.bootstrap local emulator lambda stress
 
-stress: stress-environments
+stress: stress-environments ## Make the report in a quarter of an hour [PROFILE=short: three minutes; TARGET=https://…/api SEED=…]
 	@$(STRESS) run $(if $(PROFILE),--profile $(PROFILE)) $(if $(TARGET),--target $(TARGET)) $(if $(YES),--yes) $(if $(SEED),--seed $(SEED))
 
-stress-controls: stress-environments
+stress-controls: stress-environments ## Break the system in eleven ways: each must be detected [ONLY=name]
 	@.venvs/stress/bin/python -m stress.controls $(if $(ONLY),--only $(ONLY))
 
-stress-compare: stress-environments
+stress-compare: stress-environments ## Show two runs side by side: A=reports/… B=reports/…
 	@$(STRESS) compare $(A) $(B)
 
-# The full run that docs/readiness.md shows.
-stress-keep: stress-environments
+# The kept run is what docs/readiness.md shows.
+stress-keep: stress-environments ## Keep a full run as the published one: REPORT=reports/…
 	@$(STRESS) keep $(REPORT)
 
-# ---- the tests ------------------------------------------------------------------------------------------------------
-quick: lint types imports unit settings contract
+##@ Tests
+quick: lint types imports unit settings contract docs ## Run lint, types, import rules, unit and contract tests, in a minute: while you work
 
-test: forget quick oldest-python template mutations integration local e2e schemathesis harness readiness
+test: forget quick oldest-python template mutations integration local e2e schemathesis harness readiness ## Run everything that CI runs
 	@MEASURED=1 $(BIN)/pytest tests/guarantees
 
 # The long campaigns, an hour or two: each ends by itself, and replays from its seed (CHAOS_SEED=…).
-chaos: dev-environments
+chaos: dev-environments ## Run the long campaigns: soak, failovers, kill points, an hour or two [CHAOS_SEED=…]
 	@$(BIN)/pytest -s tests/chaos
 
 # What was measured since `make test` or the last `make guarantees` goes into docs/guarantees.md.
-guarantees: dev-environments
+guarantees: dev-environments ## Keep what was last measured in docs/guarantees.md
 	@$(BIN)/python -m tests.guarantees.page --keep
 
 # Python 3.11 stays supported: the unit and contract tests on it, in an environment of its own.
 OLDEST := 3.11
-oldest-python: dev-environments
+oldest-python: dev-environments ## Run the unit and contract tests on the oldest supported Python
 	@if python=$$(sh local/find_python.sh $(OLDEST)); then \
 		$$python -m local.bootstrap --folder .venvs/python$(OLDEST) dev && \
 		.venvs/python$(OLDEST)/dev/bin/pytest tests/unit tests/contract; \
@@ -101,53 +95,59 @@ oldest-python: dev-environments
 forget:
 	@rm -f build/figures.jsonl
 
-lint: dev-environments
+lint: style generated ## Check style, format and generated files
+
+style: dev-environments
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+
+generated: dev-environments ## Check that generated files are up to date
 	@$(BIN)/python -m local.openapi --check
 
-types: dev-environments
+types: dev-environments ## Check types (mypy --strict)
 	@$(BIN)/mypy
 
-imports: dev-environments
+imports: dev-environments ## Check who may import what
 	@PYTHONPATH=layers/shared:functions/agents:functions/members:functions/claims:functions/health:functions/jobs:. $(BIN)/lint-imports --no-cache
 
-template: dev-environments
+template: dev-environments ## Check template.yaml and what it deploys
 	@$(BIN)/cfn-lint template.yaml
 	@$(BIN)/pytest tests/template
 
-unit settings contract integration local e2e: dev-environments
+unit settings contract docs integration local e2e: dev-environments ## Run the tests of that name
 	@$(BIN)/pytest tests/$@
 
 # What is deployed, changed in one way after another: each has to turn a test red. ONLY=name for one.
-mutations: dev-environments
+mutations: dev-environments ## Change what is deployed in many ways: each must turn a test red [ONLY=name]
 	@$(BIN)/python -m tests.mutations $(ONLY)
 
-schemathesis: dev-environments
+schemathesis: dev-environments ## Send generated calls to the API, from its description
 	@$(BIN)/pytest tests/schemathesis
 
 # The readiness report's own tests, and the short run of it: three minutes on a cloud of its own.
-harness: dev-environments
+harness: dev-environments ## Run the readiness report's own tests
 	@$(BIN)/pytest tests/stress
 
-readiness: dev-environments
+readiness: dev-environments ## Run the short readiness report as a test
 	@$(BIN)/pytest tests/readiness
 
-openapi: dev-environments
+##@ Generated files and requirements
+openapi: dev-environments ## Write the API's description, openapi.json
 	@$(BIN)/python -m local.openapi
 
 # What is pinned stays as it is while the .in allows it; UPGRADE=--upgrade takes the newest of everything.
 PINNED := layers/shared/requirements $(addprefix requirements/,dev local emulator lambda sam stress uv)
-requirements:
+requirements: ## Pin the packages of every .in file [UPGRADE=--upgrade takes the newest]
 	@$(PYTHON) -m local.bootstrap uv
 	@for file in $(PINNED); do echo "$$file.txt"; .venvs/uv/bin/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 \
 		--generate-hashes --no-header --excludes requirements/excludes.txt $(UPGRADE) --output-file $$file.txt $$file.in || exit 1; done
 
-# ---- AWS SAM: not part of `make test` (its environment takes a minute to install); docs/deploy.md -------------------
-sam-lint: sam-environment
+##@ AWS SAM
+# Not part of `make test`: its environment takes a minute to install. docs/deploy.md says how to deploy.
+sam-lint: sam-environment ## Validate template.yaml with the SAM command line
 	@SAM_CLI_TELEMETRY=0 .venvs/sam/bin/sam validate --lint
 
-sam-build: sam-environment
+sam-build: sam-environment ## Build what `sam deploy` uploads
 	@SAM_CLI_TELEMETRY=0 .venvs/sam/bin/sam build
 
 sam-environment:

@@ -1,0 +1,45 @@
+"""Everything that the Markdown files refer to exists."""
+
+import pytest
+
+from tests.docs.markdown import Page, exists, is_path, pages, targets
+
+PAGES = pages()
+
+
+@pytest.fixture(params=PAGES, ids=lambda page: page.name)
+def page(request: pytest.FixtureRequest) -> Page:
+    """Each file in turn."""
+    found: Page = request.param
+    return found
+
+
+def test_every_link_leads_to_a_file_and_a_heading_that_exist(page: Page) -> None:
+    """Relative links, with or without an anchor."""
+    broken = []
+    for link in page.links():
+        path, _, anchor = link.partition("#")
+        target = (page.path.parent / path).resolve() if path else page.path
+        if not target.exists() or (anchor and target.suffix == ".md" and anchor not in Page(target).anchors()):
+            broken.append(link)
+    assert broken == []
+
+
+def test_every_make_target_exists(page: Page) -> None:
+    """In text and in commands to copy."""
+    assert page.commands() - targets() == set()
+
+
+def test_every_path_exists(page: Page) -> None:
+    """Files, folders and tests in backticks, written from the root or from their package."""
+    assert [code for code in sorted(page.paths()) if not exists(code, page.path)] == []
+
+
+def test_the_checks_find_what_is_missing() -> None:
+    """A page without links, targets or paths would pass as well: these have some, and wrong ones are seen."""
+    assert sum(1 for page in PAGES for _ in page.links()) > 40
+    assert {"up", "test", "quick"} <= {name for page in PAGES for name in page.commands()}
+    assert is_path("layers/shared/shared/nothing.py")
+    assert not exists("layers/shared/shared/nothing.py", PAGES[0].path)
+    assert not exists("tests/docs/test_markdown.py::test_that_is_not_there", PAGES[0].path)
+    assert exists("functions/<name>/<name>/{app,model}.py", PAGES[0].path)
