@@ -3,6 +3,8 @@
 ifndef PYTHON
 PYTHON := $(or $(shell sh local/find_python.sh),python3)
 endif
+# An environment of another supported Python is kept while it works, unless PYTHON=… asks for this one.
+BOOTSTRAP := $(PYTHON) -m local.bootstrap $(if $(filter file,$(origin PYTHON)),,--this-python)
 PORT ?= 3000
 STATE ?= .local
 BIN := .venvs/dev/bin
@@ -23,10 +25,10 @@ help: ## List the targets
 			for (n = 1; n in names; n++) printf "  make %-18s %s\n", names[n], $$2 }' $(MAKEFILE_LIST)
 
 environments:
-	@$(PYTHON) -m local.bootstrap local emulator lambda
+	@$(BOOTSTRAP) local emulator lambda
 
 dev-environments: ## Install what the tests and tools need into .venvs/
-	@$(PYTHON) -m local.bootstrap dev local emulator lambda
+	@$(BOOTSTRAP) dev local emulator lambda
 
 ##@ The local cloud
 # Each recipe is one simple command, so that a signal to make reaches it.
@@ -53,7 +55,7 @@ migrate: environments ## Apply new migrations
 
 ##@ The readiness report: reports/<time>/report.html
 stress-environments:
-	@$(PYTHON) -m local.bootstrap local emulator lambda stress
+	@$(BOOTSTRAP) local emulator lambda stress
 
 stress: stress-environments ## Make the report in a quarter of an hour [PROFILE=short: three minutes; TARGET=https://…/api SEED=…]
 	@$(STRESS) run $(if $(PROFILE),--profile $(PROFILE)) $(if $(TARGET),--target $(TARGET)) $(if $(YES),--yes) $(if $(SEED),--seed $(SEED))
@@ -86,7 +88,7 @@ guarantees: dev-environments ## Keep what was last measured in docs/guarantees.m
 OLDEST := 3.11
 oldest-python: dev-environments ## Run the unit and contract tests on the oldest supported Python
 	@if python=$$(sh local/find_python.sh $(OLDEST)); then \
-		$$python -m local.bootstrap --folder .venvs/python$(OLDEST) dev && \
+		$$python -m local.bootstrap --this-python --folder .venvs/python$(OLDEST) dev && \
 		.venvs/python$(OLDEST)/dev/bin/pytest tests/unit tests/contract; \
 	else \
 		echo "there is no Python $(OLDEST) on this machine: its lane was not run"; \
@@ -138,7 +140,7 @@ openapi: dev-environments ## Write the API's description, openapi.json
 # What is pinned stays as it is while the .in allows it; UPGRADE=--upgrade takes the newest of everything.
 PINNED := layers/shared/requirements $(addprefix requirements/,dev local emulator lambda sam stress uv)
 requirements: ## Pin the packages of every .in file [UPGRADE=--upgrade takes the newest]
-	@$(PYTHON) -m local.bootstrap uv
+	@$(BOOTSTRAP) uv
 	@for file in $(PINNED); do echo "$$file.txt"; .venvs/uv/bin/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 \
 		--generate-hashes --no-header --excludes requirements/excludes.txt $(UPGRADE) --output-file $$file.txt $$file.in || exit 1; done
 
@@ -151,4 +153,4 @@ sam-build: sam-environment ## Build what `sam deploy` uploads
 	@SAM_CLI_TELEMETRY=0 .venvs/sam/bin/sam build
 
 sam-environment:
-	@$(PYTHON) -m local.bootstrap sam
+	@$(BOOTSTRAP) sam

@@ -1,9 +1,9 @@
 """Makes the virtual environments from requirements/*.txt, with the standard library alone.
 
-    python3 -m local.bootstrap [--folder .venvs/python3.11] local emulator lambda
+    python3 -m local.bootstrap [--folder .venvs/python3.11] [--this-python] local emulator lambda
 
-Each lands in `<folder>/<name>`, by default `.venvs/<name>`, and is left alone while its requirements and its Python
-stay the same.
+Each lands in `<folder>/<name>`, by default `.venvs/<name>`, and is left alone while its requirements stay the same and
+its Python runs, whichever Python runs this: another terminal may find another one while a cloud is running.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENVS = ".venvs"
 OLDEST_PYTHON = (3, 11)
+PATIENCE_S = 30  # an environment's Python that says nothing for so long does not run
 LOG_TAIL_LINES = 15  # of pip's output, shown when it fails
 WORKERS = 2  # pip is bound by unpacking: more at once only makes each slower
 
@@ -35,28 +36,32 @@ def main(arguments: list[str]) -> int:
     """Make the named environments; return 0 when all are there."""
     parser = argparse.ArgumentParser(prog="python -m local.bootstrap")
     parser.add_argument("--folder", default=VENVS, help="where they go, below the checkout")
+    parser.add_argument("--this-python", action="store_true", help="make environments of another Python anew")
     parser.add_argument("names", nargs="+", metavar="NAME", help="requirements/NAME.txt")
     options = parser.parse_args(arguments)
     try:
-        ensure(options.names, ROOT, options.folder)
+        ensure(options.names, ROOT, options.folder, exact=options.this_python)
     except CannotInstall as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
     return 0
 
 
-def ensure(names: list[str], root: Path, folder: str = VENVS) -> None:
-    """Bring the named environments up to date, one caller at a time. Raise CannotInstall."""
-    check_python()
+def ensure(names: list[str], root: Path, folder: str = VENVS, *, exact: bool = False) -> None:
+    """Bring the named environments up to date, one caller at a time. Raise CannotInstall.
+
+    Keep a working environment of any supported Python; of this very one where it has to be `exact`.
+    """
     venvs = root / folder
     venvs.mkdir(parents=True, exist_ok=True)
     with (venvs / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        stale = [name for name in names if not is_current(name, root, folder)]
+        stale = [name for name in names if not is_current(name, root, folder, exact=exact)]
         if stale:
+            check_python()
             check_venv()
         with ThreadPoolExecutor(WORKERS) as pool:
-            list(pool.map(lambda name: install(name, root, venvs), stale))
+            list(pool.map(lambda name: install(name, root, venvs, exact=exact), stale))
 
 
 def check_python() -> None:
@@ -78,30 +83,50 @@ def check_venv() -> None:
         )
 
 
-def is_current(name: str, root: Path, folder: str = VENVS) -> bool:
-    """Return whether the environment was made from these requirements by this Python."""
+def is_current(name: str, root: Path, folder: str = VENVS, *, exact: bool = False) -> bool:
+    """Return whether the environment runs and was made from these requirements; by this Python where `exact`."""
     venv = root / folder / name
     stamp = venv / ".stamp"
-    return (venv / "bin/python").exists() and stamp.exists() and stamp.read_text() == fingerprint(name, root)
+    if not stamp.exists() or (exact and not made_by_this_python(venv)):
+        return False
+    python = ask_python(venv)
+    return python is not None and stamp.read_text() == fingerprint(name, root, python)
 
 
-def fingerprint(name: str, root: Path) -> str:
-    """What an environment depends on, as hex: its requirements and the Python that made it."""
+def ask_python(venv: Path) -> str | None:
+    """Return what identifies the environment's own Python; None where it does not run or is no longer supported."""
+    command = [str(venv / "bin/python"), "-I", "-c", IDENTIFY, *map(str, OLDEST_PYTHON)]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout
+
+
+# Its version and where it is installed: an environment outlives neither.
+IDENTIFY = """import sys
+if sys.version_info[:2] < tuple(map(int, sys.argv[1:])):
+    sys.exit(1)
+sys.stdout.write(sys.version + sys.base_prefix)"""
+
+
+def fingerprint(name: str, root: Path, python: str) -> str:
+    """Return what an environment depends on, as hex: its requirements and what identifies its Python."""
     requirements = (root / "requirements" / f"{name}.txt").read_bytes()
-    return hashlib.sha256(requirements + sys.version.encode() + sys.base_prefix.encode()).hexdigest()
+    return hashlib.sha256(requirements + python.encode()).hexdigest()
 
 
-def install(name: str, root: Path, venvs: Path) -> None:
+def install(name: str, root: Path, venvs: Path, *, exact: bool = False) -> None:
     """Make one environment anew, or add what it lacks. Raise CannotInstall with pip's last lines."""
     started = time.monotonic()
     requirements = root / "requirements" / f"{name}.txt"
     venv, log = venvs / name, venvs / f"{name}.log"
     say(f"environment {name}: installing {count(requirements)} packages …")
-    if not made_by_this_python(venv):
+    if ask_python(venv) is None or (exact and not made_by_this_python(venv)):
         shutil.rmtree(venv, ignore_errors=True)
         run([sys.executable, "-m", "venv", str(venv)], name, log)
     run([str(venv / "bin/python"), *PIP, "--require-hashes", "-r", str(requirements)], name, log)
-    (venv / ".stamp").write_text(fingerprint(name, root))
+    (venv / ".stamp").write_text(fingerprint(name, root, ask_python(venv) or ""))
     say(f"environment {name}: ready after {time.monotonic() - started:.0f} s")
 
 
