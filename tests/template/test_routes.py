@@ -177,3 +177,16 @@ def test_a_refusal_says_what_to_do_about_it() -> None:
         headers = response["responseParameters"]
         assert ("gatewayresponse.header.Retry-After" in headers) == (int(response["statusCode"]) == 429), kind
         assert ("gatewayresponse.header.WWW-Authenticate" in headers) == (int(response["statusCode"]) == 401), kind
+
+
+def test_browsers_may_send_every_method_there_is() -> None:
+    """The preflight names HEAD as well, which is served wherever GET is."""
+    [preflight] = {
+        item["options"]["x-amazon-apigateway-integration"]["responses"]["default"]["responseParameters"][
+            "method.response.header.Access-Control-Allow-Methods"
+        ]
+        for item in api()["paths"].values()
+    }
+    methods = {route.method.upper() for route in CONTRACT} | {"HEAD", "OPTIONS"}
+
+    assert set(preflight.strip("'").split(",")) == methods

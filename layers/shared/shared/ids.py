@@ -16,6 +16,17 @@ def uuid7() -> UUID:
     return UUID(int=(stamp << 80) | (0x7 << 76) | (high << 64) | (0b10 << 62) | low)
 
 
+def parse_id(value: str) -> UUID:
+    """Return the id that a text is in its one form, in either case. Raise ValueError."""
+    try:
+        parsed = UUID(value)
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError("not an id") from None
+    if str(parsed) != value.lower():  # UUID() also takes braces, missing dashes and digits of other scripts
+        raise ValueError("not an id")
+    return parsed
+
+
 def crockford(length: int) -> str:
     """`length` random characters of Crockford's base32."""
     return "".join(CROCKFORD[byte & 31] for byte in os.urandom(length))

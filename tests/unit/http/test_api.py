@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -22,6 +23,7 @@ from tests.fakes.nudges import Nudges
 from tests.fakes.state import InMemoryStateStore
 from tests.harness import STAFF as STAFF_CLAIMS
 from tests.harness import Client, LambdaContext, Reply, claims_of, wired
+from tests.settings.test_limits import APPS
 
 
 class Order(Input):
@@ -412,6 +414,19 @@ def test_another_method_is_told_which_there_are() -> None:
     reply = client.call("DELETE", "/orders/{order_id}", order_id=ID)
     assert (reply.status, reply.headers["Allow"]) == (405, "GET, HEAD, PUT, OPTIONS")
     assert client.call("GET", "/{proxy+}", proxy="x").status == 404
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_every_path_names_head_where_it_has_get(app: str) -> None:
+    """Allow lists what is served: HEAD with each GET, and OPTIONS, which the gateway answers."""
+    own: Api = import_module(app).api
+    client = Client(own, wired(Settings(cursor_secret="x"), state=InMemoryStateStore(ManualClock())))
+    for path in {path for _, path in own.operations}:
+        reply = client.call("TRACE", path)
+        allowed = reply.headers["Allow"].split(", ")
+        assert (reply.status, allowed[-1], len(set(allowed))) == (405, "OPTIONS", len(allowed))
+        assert ("HEAD" in allowed) == ("GET" in allowed)
+        assert {method for method, resource in own.operations if resource == path} <= set(allowed)
 
 
 def test_a_change_without_if_match_is_asked_for_it() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
 from shared.aws.failures import AWS_ERRORS
+from shared.ids import parse_id
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -96,7 +97,7 @@ def message(job_id: UUID) -> str:
 def job_of(body: str) -> UUID:
     """Return the job a message stands for; ValueError where it stands for none."""
     try:
-        return UUID(json.loads(body)["job_id"])
+        return parse_id(json.loads(body)["job_id"])
     except (AttributeError, KeyError, TypeError):
         raise ValueError("not a job message") from None
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from shared.errors import FieldError, Refusal
 from shared.http.body import well_formed
 from shared.http.caller import Caller, Verifier, caller_of
-from shared.ids import uuid7
+from shared.ids import parse_id, uuid7
 from shared.resilience.deadline import Deadline
 
 # The stage of the template, where an event does not say.
@@ -80,7 +80,7 @@ class Request:
     def ids(self) -> dict[str, UUID]:
         """The path's ids. Raises Refusal("not-found") for one that is none: there can be no such record."""
         try:
-            return {name: _uuid(value) for name, value in self.path.items()}
+            return {name: parse_id(value) for name, value in self.path.items()}
         except ValueError:
             raise Refusal("not-found") from None
 
@@ -147,16 +147,9 @@ def _query(event: Mapping[str, Any]) -> dict[str, list[str]]:
 def _canonical_id(value: str) -> str:
     """The value, in lower case where it is an id: an id is one and the same however it is written."""
     try:
-        return str(_uuid(value))
+        return str(parse_id(value))
     except ValueError:
         return value
-
-
-def _uuid(value: str) -> UUID:
-    parsed = UUID(value)
-    if str(parsed) != value.lower():  # UUID() also takes braces and missing dashes
-        raise ValueError(value)
-    return parsed
 
 
 def _body(event: Mapping[str, Any]) -> bytes | None:
