@@ -42,7 +42,11 @@ HomeCountry = Literal["XK", "MK", "AL"]
 # The tz database has no zone of its own for Kosovo: its clocks are those of Belgrade. The layer ships the database
 # (tzdata), because Lambda's image need not have it.
 TIME_ZONES: Mapping[HomeCountry, str] = {"XK": "Europe/Belgrade", "MK": "Europe/Skopje", "AL": "Europe/Tirane"}
-Positive = Annotated[int | float, Field(gt=0)]
+Positive = Annotated[int | float, Field(gt=0, allow_inf_nan=False)]
+# Limits count whole microseconds: below a millisecond an interval could round to none. A bucket that takes longer than
+# a day to fill, or holds more than a million, limits nobody in a way that anyone could tell.
+Burst = Annotated[int, Field(ge=1, le=1_000_000)]
+Period = Annotated[float, Field(ge=0.001, le=86_400)]
 _TUNABLE = frozenset(field.name for field in fields(Policy)) - {"name"}
 _COUNTS = frozenset(field.name for field in fields(Policy) if field.type is int)
 DEFAULT_RETRY = Backoff()
@@ -53,10 +57,11 @@ class Retry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    retries: int = Field(default=DEFAULT_RETRY.retries, ge=0)  # 0: every transaction is tried once
-    base_s: float = Field(default=DEFAULT_RETRY.base_s, gt=0)
-    factor: float = Field(default=DEFAULT_RETRY.factor, gt=0)
-    cap_s: float = Field(default=DEFAULT_RETRY.cap_s, gt=0)
+    # No request lives for half a minute; within these bounds the longest wait stays a number that floats can hold.
+    retries: int = Field(default=DEFAULT_RETRY.retries, ge=0, le=20)  # 0: every transaction is tried once
+    base_s: float = Field(default=DEFAULT_RETRY.base_s, gt=0, le=60)
+    factor: float = Field(default=DEFAULT_RETRY.factor, ge=1, le=10)
+    cap_s: float = Field(default=DEFAULT_RETRY.cap_s, gt=0, le=60)
 
 
 class Settings(BaseModel):
@@ -70,16 +75,16 @@ class Settings(BaseModel):
     country: HomeCountry = "XK"  # the one that this stack serves
 
     db_host: str = "127.0.0.1"
-    db_port: int = 5432
+    db_port: int = Field(default=5432, ge=1, le=65_535)
     db_name: str = "interdomestik"
     db_user: str = "interdomestik_app"
     db_auth: Literal["iam", "password", "trust"] = "iam"
     db_password: str | None = Field(default=None, repr=False)
-    db_sslmode: str = "verify-full"
+    db_sslmode: Literal["verify-full", "require", "prefer", "disable"] = "verify-full"
     db_max_connections: int = Field(default=50, gt=0)
-    db_connect_timeout: float = Field(default=10, gt=0)
-    db_idle_timeout: float = Field(default=20, gt=0)
-    db_max_lifetime: float = Field(default=3600, gt=0)
+    db_connect_timeout: float = Field(default=10, gt=0, allow_inf_nan=False)
+    db_idle_timeout: float = Field(default=20, gt=0, allow_inf_nan=False)
+    db_max_lifetime: float = Field(default=3600, gt=0, allow_inf_nan=False)
 
     state_table: str = "state"
     queue_high_url: str = ""
@@ -90,7 +95,7 @@ class Settings(BaseModel):
     user_pool_id: str = ""
     user_pool_client_id: str = ""
     mail_sender: str = "no-reply@interdomestik.test"
-    mail_rate: float = Field(default=1, gt=0)  # recipients a second; SES's sandbox takes one
+    mail_rate: float = Field(default=1, ge=0.001, allow_inf_nan=False)  # recipients a second; SES's sandbox takes one
     mail_burst: int = Field(default=1, gt=0)
     desk_mailbox: str = "desk@interdomestik.test"
     desk_language: Literal["sq", "en", "mk", "sr"] = "en"
@@ -99,7 +104,7 @@ class Settings(BaseModel):
     cursor_secret: str = Field(default="", repr=False)
     # Hashes addresses. Without it a random one: limits by address then count in each environment for itself.
     address_secret: str = Field(default_factory=lambda: secrets.token_hex(32), repr=False)
-    limits: dict[str, tuple[int, float]] = Field(default_factory=dict)
+    limits: dict[str, tuple[Burst, Period]] = Field(default_factory=dict)
     circuits: dict[str, dict[str, Positive]] = Field(default_factory=dict)
     retry: Retry = Field(default_factory=Retry)
 

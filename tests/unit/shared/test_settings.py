@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from shared.resilience.backoff import Backoff
+from shared.resilience.gcra import decide, quota
 from shared.settings import DEFAULT_CIRCUITS, Settings
 from tests.services import ROOT
 
@@ -73,6 +74,48 @@ def test_a_retry_that_can_not_be_is_refused(retry: str) -> None:
     """An unknown name, a number that means nothing, something that is no JSON object."""
     with pytest.raises(ValidationError):
         Settings.from_environ({"RETRY": retry})
+
+
+@pytest.mark.parametrize(
+    "limit",
+    ["[0, 60]", "[-1, 60]", "[5, 0]", "[5, -60]", "[5, 1e-9]", "[5, Infinity]", "[5, NaN]", "[1e12, 60]",
+     "[5, 1e12]", "[2.5, 60]"],
+)  # fmt: skip
+def test_a_limit_that_can_not_be_is_refused(limit: str) -> None:
+    """A bucket of nothing divides by zero at each call, an endless period never gives a request back."""
+    with pytest.raises(ValidationError):
+        Settings.from_environ({"LIMITS": f'{{"read": {limit}}}'})
+
+
+@pytest.mark.parametrize("limit", ["[1, 0.001]", "[1, 86400]", "[1000000, 60]"])
+def test_a_limit_at_its_bounds_counts(limit: str) -> None:
+    """The shortest and the longest period, and the largest bucket."""
+    read = Settings.from_environ({"LIMITS": f'{{"read": {limit}}}'}).limit("read")
+    assert decide(read, None, now=1).accepted
+    assert quota(read, tat=1, now=1).remaining == read.burst
+
+
+@pytest.mark.parametrize("retry", ['{"retries": 20, "factor": 10, "base_s": 60, "cap_s": 60}', '{"factor": 1}'])
+def test_a_retry_at_its_bounds_waits_its_cap_at_most(retry: str) -> None:
+    """However often it is tried: the power stays a number."""
+    backoff = Settings.from_environ({"RETRY": retry}).backoff
+    waits = [backoff.delay(attempt, lambda _, most: most) for attempt in range(backoff.retries)]
+    assert all(0 < wait <= backoff.cap_s for wait in waits)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("RETRY", '{"retries": 21}'), ("RETRY", '{"base_s": Infinity}'), ("RETRY", '{"cap_s": 61}'),
+     ("RETRY", '{"factor": 0.5}'), ("RETRY", '{"factor": Infinity}'),
+     ("CIRCUITS", '{"email": {"open_s": Infinity}}'), ("CIRCUITS", '{"email": {"slow_s": NaN}}'),
+     ("DB_CONNECT_TIMEOUT", "inf"), ("DB_IDLE_TIMEOUT", "inf"), ("DB_MAX_LIFETIME", "inf"),
+     ("DB_PORT", "0"), ("DB_PORT", "65536"), ("DB_SSLMODE", "verify-ful"),
+     ("MAIL_RATE", "inf"), ("MAIL_RATE", "1e-300")],
+)  # fmt: skip
+def test_a_value_beyond_its_bounds_is_refused(name: str, value: str) -> None:
+    """At the start, where the deployment's smoke test meets it, and not at somebody's call."""
+    with pytest.raises(ValidationError):
+        Settings.from_environ({name: value})
 
 
 def test_the_time_zones_come_with_the_layer() -> None:
