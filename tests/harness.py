@@ -111,7 +111,7 @@ class Client:
                 "path": self.base_path + re.sub(r"{(\w+)\+?}", lambda part: ids.get(part[1], ""), resource),
                 "requestId": f"request-{next(_serial)}",
                 "identity": {"sourceIp": self.source_ip},
-                "authorizer": {"claims": dict(self.claims)} if self.claims else None,
+                "authorizer": {"claims": self.claims} if self.claims else None,
             },
         }
         answer = self.api.handle(event, LambdaContext(self.seconds), self.wiring)

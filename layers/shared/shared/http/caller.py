@@ -42,7 +42,8 @@ def caller_of(claims: Mapping[str, Any], client_id: str) -> Caller:
 
 
 def _groups(value: Any) -> frozenset[str]:
-    # A list in the token; API Gateway hands it on as "a,b" (REST) or "[a b]" (HTTP).
+    # A list in the token; API Gateway hands it on as "a,b" (REST) or "[a b]" (HTTP). Anything else names no group.
     if isinstance(value, str):
         value = value.strip("[]").replace(",", " ").split()
-    return frozenset(str(group) for group in value)
+    names = value if isinstance(value, list | tuple) else ()
+    return frozenset(name for name in names if isinstance(name, str))

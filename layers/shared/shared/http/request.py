@@ -52,7 +52,7 @@ class Request:
             source_ip=str(_mapping(context, "identity").get("sourceIp") or ""),
             request_id=str(uuid7()),
             gateway_id=_safe_id(context.get("extendedRequestId")),
-            claims=_mapping(context, "authorizer").get("claims"),
+            claims=_claims(context),
             deadline=deadline,
         )
 
@@ -128,6 +128,12 @@ def describe_event(event: Any) -> dict[str, Any]:
 def _mapping(parent: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = parent.get(name)
     return value if isinstance(value, Mapping) else {}
+
+
+def _claims(context: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the token's claims as the gateway verified them, None where it verified no token."""
+    authorizer = _mapping(context, "authorizer")
+    return _mapping(authorizer, "claims") if authorizer.get("claims") is not None else None
 
 
 def _texts(event: Mapping[str, Any], name: str) -> dict[str, str]:
