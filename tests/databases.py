@@ -5,7 +5,8 @@ pinned, or left something behind for the next one, fails the run.
 """
 
 import itertools
-from collections.abc import Iterator
+import random
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -21,7 +22,7 @@ from local import unprivileged
 from local.children import Child
 from local.database_proxy.handle import Proxy
 from shared.clock import monotonic
-from shared.postgres.connection import Connector, connect
+from shared.postgres.connection import Connection, Connector, connect
 from shared.postgres.database import Database
 from shared.postgres.migrate import migrate
 from shared.resilience.deadline import Deadline
@@ -42,6 +43,18 @@ MAX_CONNECTIONS = Settings().db_max_connections  # the server takes 100, so that
 _proxies: list[Proxy] = []
 _left: list[str] = []  # by sessions in servers that are gone
 _serial = itertools.count(1)
+
+
+def deployed_connector(
+    dial: Callable[[float], Connection],
+    *,
+    clock: Callable[[], float] = monotonic,
+    uniform: Callable[[float, float], float] = random.uniform,
+) -> Connector:
+    """Return a connector that keeps connections idle, and at all, as long as the deployed defaults say."""
+    s = Settings()
+    idle_s, life_s = s.db_idle_timeout, s.db_max_lifetime
+    return Connector(dial, idle_timeout_s=idle_s, max_lifetime_s=life_s, clock=clock, uniform=uniform)
 
 
 @dataclass(frozen=True)
@@ -106,11 +119,7 @@ class Blank:
 
     def database(self) -> Database:
         """It, as a function has it: on a connection of its own, by the functions' role."""
-        s = self.settings
-        idle_s, life_s = s.db_idle_timeout, s.db_max_lifetime
-        return Database(
-            Connector(partial(connect, s, None), idle_timeout_s=idle_s, max_lifetime_s=life_s, clock=monotonic)
-        )
+        return Database(deployed_connector(partial(connect, self.settings, None)))
 
     def rows(self, query: str, *params: object) -> list[dict[str, Any]]:
         """What a look into it by its owner shows, or what a statement returns."""

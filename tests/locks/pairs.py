@@ -2,16 +2,15 @@
 
 import random
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import combinations_with_replacement
 
-from shared.postgres.connection import Connector, connect
+from shared.postgres.connection import connect
 from shared.postgres.database import Database
-from tests.databases import Blank
+from tests.databases import Blank, deployed_connector
 from tests.failover.servers import wait_until
 from tests.fakes.evidence import FakeEvidence
 from tests.locks.acts import ACTS, Around, Stage, Surrounded, did
@@ -113,7 +112,7 @@ class Arena:
 
     def _database(self) -> Database:
         dial = partial(connect, self.blank.settings, None)
-        connector = Connector(dial, idle_timeout_s=3600, max_lifetime_s=3600, clock=time.monotonic)
+        connector = deployed_connector(dial)
         return Database(connector, observer=self._observe)
 
     def _observe(self, event: str, facts: Mapping[str, object]) -> None:

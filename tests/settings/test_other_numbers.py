@@ -36,7 +36,10 @@ TUNABLES = {
 _FIELDS = "|".join(sorted(name.lower() for name in TUNABLES))
 _NAMES = "|".join([*sorted(TUNABLES | {VARIABLES[name] for name in TUNABLES}), _FIELDS])
 _UPPER = "|".join(sorted(TUNABLES))
-SETS_ONE = re.compile(rf'"(?:{_NAMES})": |"(?:{_NAMES})=|(?:Settings|build)\([^)]*\b(?:{_FIELDS})=|[(,] ?(?:{_UPPER})=')
+SETS_ONE = re.compile(
+    rf'"(?:{_NAMES})": |"(?:{_NAMES})=|(?:Settings|build)\([^)]*\b(?:{_FIELDS})=|[(,] ?(?:{_UPPER})='
+    r"|\b(?:idle_timeout_s|max_lifetime_s)=\d"
+)
 
 ROOM = "its subject is not the limits, which tests/settings/test_limits.py holds: one caller makes all its calls"
 MAIL = "its subject is not the pace, which tests/e2e/test_mail_rate.py holds at the template's rate"
@@ -96,6 +99,7 @@ def test_whoever_needs_another_number_says_so() -> None:
         "Settings(retry=never)",
         'model_copy(update={"limits": GENEROUS})',
         "processes(STATE_TABLE=table, CIRCUITS=NEVER)",
+        "Connector(dial, idle_timeout_s=20, max_lifetime_s=60, clock=monotonic)",
     ],
 )
 def test_another_number_is_found_however_it_is_set(text: str) -> None:

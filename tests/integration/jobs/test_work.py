@@ -19,14 +19,14 @@ from jobs.worker import do_batch
 from shared.aws.failures import AwsFailure, Refused, Unavailable, Uncertain
 from shared.aws.mail import Mail
 from shared.aws.queues import message
-from shared.clock import monotonic, utc_now
+from shared.clock import utc_now
 from shared.ids import uuid7
 from shared.logs import logger
 from shared.postgres import Database
 from shared.postgres.connection import Connector, connect
 from shared.resilience.not_now import NotNow
 from shared.settings import Settings
-from tests.databases import Blank, soon
+from tests.databases import Blank, deployed_connector, soon
 from tests.fakes.identities import FakeIdentities
 from tests.fakes.mailer import FakeMailer
 from tests.fakes.queues import FakeQueues
@@ -546,7 +546,7 @@ def test_without_a_database_one_job_of_a_batch_is_tried_and_all_are_soon_seen_ag
 def refusing() -> Connector:
     """Leads to a port where nobody listens."""
     settings = Settings(db_port=free_port(), db_sslmode="disable", db_auth="trust")
-    return Connector(partial(connect, settings, None), idle_timeout_s=20, max_lifetime_s=60, clock=monotonic)
+    return deployed_connector(partial(connect, settings, None))
 
 
 @pytest.fixture

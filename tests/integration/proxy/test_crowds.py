@@ -11,9 +11,9 @@ import pytest
 
 from local.database_proxy.handle import Proxy, running_proxy
 from members.app import api
-from shared.postgres.connection import Connector, connect
+from shared.postgres.connection import connect
 from shared.postgres.database import Database
-from tests.databases import Blank, Postgres
+from tests.databases import Blank, Postgres, deployed_connector
 from tests.figures import record
 from tests.harness import Client, Reply
 from tests.integration.room import room
@@ -38,7 +38,7 @@ def environment(blank: Blank, proxy: Proxy) -> Client:
     """The members' room in an environment of its own, behind the proxy."""
     settings = blank.settings.model_copy(update={"db_port": proxy.port})
     dial = partial(connect, settings, None)
-    connector = Connector(dial, idle_timeout_s=20, max_lifetime_s=3600, clock=monotonic)
+    connector = deployed_connector(dial)
     return room(api, blank, database=Database(connector))
 
 

@@ -10,13 +10,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from shared.postgres.connection import Connection, Connector, connect_arguments
+from shared.postgres.connection import Connection, connect_arguments
 from shared.postgres.database import Database, UseCase
 from shared.postgres.failures import as_answer, is_retryable, must_drop
 from shared.resilience.budget import RetryBudget
 from shared.settings import Settings
 from shared.sql import Query
-from tests.databases import Blank, soon
+from tests.databases import Blank, deployed_connector, soon
 
 LONG_S = 20.0
 APP = "interdomestik_app"
@@ -59,7 +59,7 @@ class Runner:
         self.made = 0
         self.retried: list[object] = []
         self.on_retry: Callable[[], None] = lambda: None
-        connector = Connector(self._connect, idle_timeout_s=60, max_lifetime_s=3600, clock=monotonic)
+        connector = deployed_connector(self._connect)
         # What an error means is asked here, not how many retries there may be.
         budget = RetryBudget(most_saved=1000)
         self.database = Database(connector, budget=budget, observer=self._observe, sleep=lambda _: None)

@@ -11,13 +11,13 @@ import pytest
 from members.app import api
 from shared.clock import monotonic
 from shared.errors import DeadlineExceeded, Unavailable
-from shared.postgres.connection import CHECK_AFTER_IDLE_S, Connector, connect
+from shared.postgres.connection import CHECK_AFTER_IDLE_S, connect
 from shared.postgres.database import Database
 from shared.postgres.transaction import Pending, Row, Transaction
 from shared.resilience.deadline import Deadline
 from shared.settings import Settings
 from shared.sql import Query
-from tests.databases import Blank
+from tests.databases import Blank, deployed_connector
 from tests.integration.room import room
 from tests.people import person
 
@@ -65,9 +65,7 @@ def test_a_flight_that_is_never_answered_ends_at_the_deadline(blank: Blank) -> N
 def test_a_connection_that_is_dumb_after_a_pause_is_replaced_within_the_check(blank: Blank) -> None:
     """A frozen environment wakes on a line that was cut without a word."""
     now = [0.0]
-    connector = Connector(
-        lambda s: connect(blank.settings, None, s), idle_timeout_s=20, max_lifetime_s=60, clock=lambda: now[0]
-    )
+    connector = deployed_connector(lambda s: connect(blank.settings, None, s), clock=lambda: now[0])
     database = Database(connector)
     with mute(database):
         now[0] += CHECK_AFTER_IDLE_S
@@ -90,12 +88,7 @@ def test_no_connection_is_begun_that_could_outlast_the_deadline(blank: Blank) ->
 
 def connect_within(settings: Settings, seconds: float) -> Row:
     """A query on a new connection to a server that takes it and says nothing."""
-    connector = Connector(
-        lambda s: connect(settings, None, s),
-        idle_timeout_s=20,
-        max_lifetime_s=60,
-        clock=monotonic,
-    )
+    connector = deployed_connector(lambda s: connect(settings, None, s))
     return asking(ONE, Database(connector), seconds)
 
 

@@ -12,7 +12,7 @@ from members.app import api
 from shared.clock import monotonic
 from shared.postgres.connection import Connection, Connector, connect
 from shared.postgres.database import Database
-from tests.databases import Blank
+from tests.databases import Blank, deployed_connector
 from tests.figures import record
 from tests.harness import Client
 from tests.integration.room import room, serial
@@ -57,7 +57,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def environments(blank: Blank, proxy: Proxy) -> list[Client]:
     """So many, each connected and at work."""
     dial = partial(connect, blank.settings.model_copy(update={"db_port": proxy.port}), None)
-    connectors = [Connector(dial, idle_timeout_s=20, max_lifetime_s=60, clock=monotonic) for _ in range(ENVIRONMENTS)]
+    connectors = [deployed_connector(dial) for _ in range(ENVIRONMENTS)]
     made = [room(api, blank, database=Database(connector)) for connector in connectors]
     for client in made:
         client.seconds = SECONDS
