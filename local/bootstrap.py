@@ -139,7 +139,7 @@ PIP = ["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--n
 
 
 def count(requirements: Path) -> int:
-    """How many packages a requirements file pins."""
+    """Return how many packages a requirements file pins."""
     return sum(1 for line in requirements.read_text().splitlines() if line[:1].isalnum())
 
 

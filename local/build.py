@@ -34,7 +34,7 @@ def build_layer(root: Path, python: str, *, say: Callable[[str], None]) -> Path:
 
 
 def fingerprint(root: Path, python: str) -> str:
-    """What the installed part depends on, as hex."""
+    """Return what the installed part depends on, as hex."""
     version = subprocess.run([python, "-VV"], capture_output=True, check=True).stdout
     return hashlib.sha256((root / "layers/shared/requirements.txt").read_bytes() + version).hexdigest()
 

@@ -41,7 +41,7 @@ class Child:
     log: Path
 
     def leftover(self) -> Leftover:
-        """What to remember of it."""
+        """Return what to remember of it."""
         return Leftover(self.name, self.process.pid, started(self.process.pid) or "", self.stop_signal)
 
     def check(self) -> None:
@@ -124,7 +124,7 @@ def die_with_parent(stop_signal: int) -> Callable[[], None]:
 
 
 def started(pid: int) -> str | None:
-    """When a process started, as an opaque text that no other process of that pid has; None if there is none."""
+    """Return when a process started, as an opaque text that no other process of that pid has; None if there is none."""
     if not Path("/proc/self/stat").exists():
         listing = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S607
         return listing.stdout.strip() or None
@@ -160,7 +160,7 @@ def end(leftover: Leftover) -> None:
 
 
 def crash_report(name: str, status: int, log: Path) -> str:
-    """What a person needs to see when a part has ended by itself."""
+    """Return what a person needs to see when a part has ended by itself."""
     how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
     return f"{name} {how}; {last_lines(log)}"
 

@@ -65,7 +65,7 @@ def parameters(*, database_port: int, front: str) -> dict[str, str]:
 
 
 def fingerprint(template: str, parameters: Mapping[str, str], endpoint: str) -> str:
-    """What a deployment depends on, as hex."""
+    """Return what a deployment depends on, as hex."""
     parts = [
         template,
         json.dumps(parameters, sort_keys=True),

@@ -28,7 +28,7 @@ class PortInUse(Exception):
 
 @dataclass(frozen=True)
 class State:
-    """What is remembered: ports by part's name, the processes started, and what was deployed (a hash)."""
+    """The remembered state: ports by part's name, the processes started, and what was deployed (a hash)."""
 
     ports: dict[str, int] = field(default_factory=dict)
     children: list[Leftover] = field(default_factory=list)
@@ -61,7 +61,7 @@ class Home:
         self.logs.mkdir(parents=True, exist_ok=True)
 
     def read(self) -> State:
-        """What is remembered; nothing where the file is missing or broken."""
+        """Return what is remembered; nothing where the file is missing or broken."""
         try:
             document = json.loads((self.folder / "state.json").read_text())
             return State(**{**document, "children": [Leftover(**item) for item in document["children"]]})
@@ -97,7 +97,7 @@ class Home:
 
 
 def front_of(state: State) -> str:
-    """Where the front of a running local cloud answers."""
+    """Return where the front of a running local cloud answers."""
     return f"http://127.0.0.1:{state.ports.get('front', 0)}"
 
 

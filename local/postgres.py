@@ -105,7 +105,7 @@ def make_cluster(server: Server) -> None:
 
 
 def environment(server: Server) -> dict[str, str]:
-    """What the server's processes see of this machine's environment."""
+    """Return what the server's processes see of this machine's environment."""
     return {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": str(server.folder), "LC_ALL": "C", "TZ": "UTC"}
 
 

@@ -56,7 +56,7 @@ class QueueSource:
 
 @dataclass(frozen=True)
 class GatewayResponse:
-    """How the front answers by itself. `response_type` such as THROTTLED; `status` None keeps the type's own.
+    """An answer that the front gives by itself. `response_type` such as THROTTLED; `status` None keeps the type's own.
 
     `headers` maps a name to a mapping expression as API Gateway writes it, `'a literal'` in single quotes or
     `context.requestId`; `templates` maps a content type to a body with `$context.…` variables.
@@ -70,7 +70,7 @@ class GatewayResponse:
 
 @dataclass(frozen=True)
 class Preflight:
-    """What OPTIONS on a resource answers with, by the gateway itself. `headers` maps names to plain values."""
+    """The answer to OPTIONS on a resource, given by the gateway itself. `headers` maps names to plain values."""
 
     resource: str
     headers: dict[str, str]

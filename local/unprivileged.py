@@ -16,8 +16,11 @@ TRAVERSABLE = Path("/var/tmp")  # noqa: S108 - a checkout below /root is out of 
 
 @dataclass(frozen=True)
 class Runner:
-    """How to start the program. `prepare` runs in the child before it; `binaries` are where that uid can reach them;
-    `own` hands a folder to that uid; `folder` is where data must live."""
+    """The way to start the program.
+
+    `prepare` runs in the child before it; `binaries` are where that uid can reach them; `own` hands a
+    folder to that uid; `folder` is where data must live.
+    """
 
     prepare: Callable[[], None]
     binaries: Path

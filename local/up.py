@@ -36,7 +36,7 @@ class MigrationFailed(Exception):
 
 @dataclass(frozen=True)
 class Extras:
-    """What a run may have besides.
+    """The optional parts of a run.
 
     `database_proxy`: whether the functions reach the database through the stand-in for RDS Proxy, as in production.
     `variables`: more for the functions' environment, as `local.runtime.variables` reads them. `standby`: whether the

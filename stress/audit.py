@@ -36,7 +36,7 @@ TO_DESK = frozenset({"staff-new-claim"})
 
 @dataclass
 class Audit:
-    """What was compared, and what did not agree."""
+    """The comparisons made so far, and their differences."""
 
     compared: Counter[str] = field(default_factory=Counter)
     differences: list[Difference] = field(default_factory=list)
@@ -64,7 +64,7 @@ def _text(value: object) -> str:
 
 @dataclass(frozen=True)
 class Told:
-    """What the calls about one subject (a person, a claim) were told: how many of each operation were accepted.
+    """The answers to the calls about one subject (a person, a claim): how many of each operation were accepted.
 
     `unknown` are those of which nobody was told whether they were done.
     """
@@ -116,7 +116,7 @@ def _sum(parts: Iterable[Mapping[str, int]]) -> Counter[str]:
 
 
 def told_of(samples: Sequence[Sample], subject: str, made_by: Sample | None = None) -> Told:
-    """What was told of one subject: calls are about what `facts["subject"]` names, or what their answer made.
+    """Return what was told of one subject: calls are about what `facts["subject"]` names, or what their answer made.
 
     `made_by` is the call without an answer that has made it, where that is so.
     """
@@ -143,7 +143,7 @@ class Index:
         self._evidence = _grouped(samples, _fact("claim"))
 
     def told(self, subject: str, made_by: Sample | None = None) -> Told:
-        """What was told of a subject, see `told_of`."""
+        """Return what was told of a subject, see `told_of`."""
         return told_of(self._about.get(subject, ()), subject, made_by)
 
     def filed(self, member: str) -> Sequence[Sample]:
@@ -227,7 +227,7 @@ def _all_done(told: Told) -> dict[str, int]:
 
 
 def commissions(told: Told, price: str | None) -> list[str]:
-    """What the agent must have earned by a member, as `kind amount`."""
+    """Return what the agent must have earned by a member, as `kind amount`."""
     if price is None:
         return []
     kinds = ["new"] * told.accepted["register"] + ["renewal"] * told.accepted["renew"]

@@ -52,7 +52,7 @@ class Sample:
 
     @property
     def lag_ms(self) -> float:
-        """How late it was sent."""
+        """Return how late it was sent."""
         return (self.sent_s - self.meant_s) * 1000
 
     @property
@@ -121,16 +121,16 @@ def _which(sample: Sample) -> tuple[str, object]:
 
 
 def answers(samples: Iterable[Sample]) -> dict[str, int]:
-    """How many samples had which answer."""
+    """Return how many samples had which answer."""
     return dict(sorted(Counter(sample.answer for sample in samples).items()))
 
 
 def unexpected(samples: Iterable[Sample]) -> dict[str, int]:
-    """How many samples had which wrong answer, by operation."""
+    """Return how many samples had which wrong answer, by operation."""
     wrong = (f"{sample.call.operation}: {sample.answer}" for sample in samples if not sample.right)
     return dict(sorted(Counter(wrong).items()))
 
 
 def tally(samples: Iterable[Sample], of: Callable[[Sample], bool]) -> int:
-    """How many samples are such."""
+    """Return how many samples are such."""
     return sum(map(of, samples))

@@ -56,7 +56,7 @@ def wrongly_refused(samples: Sequence[Sample], limit: Limit) -> int:
 
 
 def _gained(first: Sample, refused: Sample, limit: Limit) -> float:
-    """What the bucket has gained at least between two decisions."""
+    """Return what the bucket has gained at least between two decisions."""
     return max(0.0, refused.sent_s - first.done_s) / limit.interval_s
 
 

@@ -107,7 +107,7 @@ class Live:
         self._say(f"{key}: {title}")
 
     def step(self, text: str) -> None:
-        """What the scenario does now."""
+        """Return what the scenario does now."""
         self._state.step = _line(text)
         self._say(f"{self._state.current}: {text}")
 
@@ -117,7 +117,7 @@ class Live:
         self._state.errors += not ok
 
     def lag(self, ms: float) -> None:
-        """How late the generator was with a call."""
+        """Return how late the generator was with a call."""
         self._state.lag_ms = ms
         self._state.most_lag_ms = max(self._state.most_lag_ms, ms)
 
@@ -188,7 +188,7 @@ class Live:
         return (counted[-1][1] - counted[0][1]) / elapsed if elapsed else 0.0
 
     def _pulse(self) -> str:
-        """Where the run is, in one line."""
+        """Return where the run is, in one line."""
         state = self._state
         rate = round(self._rate())
         now, most = (number(round(ms, 1)) for ms in (state.lag_ms, state.most_lag_ms))

@@ -24,7 +24,7 @@ OWN_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")  # non
 
 @dataclass
 class Line:
-    """What it leads to, whether that is down, and what was counted."""
+    """The line to the mail service: its target, whether it is down, and the counts."""
 
     target: str = ""
     down: bool = False

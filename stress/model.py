@@ -34,7 +34,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Latency:
-    """How long the calls of one operation took. `histogram` counts them by BUCKETS_MS, the last is all beyond."""
+    """The latencies of the calls of one operation. `histogram` counts them by BUCKETS_MS, the last is all beyond."""
 
     operation: str
     calls: int
@@ -48,7 +48,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class Lag:
-    """How late the load generator itself was, in milliseconds: sent minus meant. Beyond `bar` (p99) nothing counts."""
+    """The load generator's own delay in milliseconds: sent minus meant. Beyond `bar` (p99) nothing counts."""
 
     sends: int
     p50: float

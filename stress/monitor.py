@@ -29,7 +29,7 @@ class Said:
 
     @property
     def database(self) -> dict[str, Any]:
-        """What it says of the database."""
+        """Return what it says of the database."""
         found: dict[str, Any] = self.report.get("checks", {}).get("database", {})
         return found
 

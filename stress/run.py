@@ -44,7 +44,7 @@ AFTER = Setup(
 
 @dataclass
 class Options:
-    """What the command line asked for."""
+    """The options of the command line."""
 
     root: Path
     state: Path

@@ -79,11 +79,11 @@ class Bench:
 
     @property
     def samples(self) -> list[Sample]:
-        """What the scenario has sent so far."""
+        """Return what the scenario has sent so far."""
         return self.ledger.of(self.key)
 
     def result(self) -> Result:
-        """What all of it comes to."""
+        """Return the result of the scenario."""
         samples = self.samples
         self._judge_answers(samples)
         lag = verdict.lag([sample.lag_ms for sample in samples])
@@ -108,7 +108,7 @@ class Bench:
         )
 
     def _judge_answers(self, samples: Sequence[Sample]) -> None:
-        """What was answered wrongly counts by itself; that nothing was, only besides what a scenario asserts."""
+        """Check that no answer was wrong; that alone is not enough for a scenario without checks of its own."""
         wrong = unexpected(samples)
         if wrong or (samples and self.checks):
             self.check(

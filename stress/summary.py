@@ -70,7 +70,7 @@ def _by_second(seen: Sequence[Sample], end_s: float) -> list[Point]:
 
 
 def environment(root: Path) -> dict[str, str]:
-    """What the figures were measured on."""
+    """The machine that the figures were measured on."""
     return {
         "commit": _git(root, "rev-parse", "--short=12", "HEAD") or "unknown",
         "changes not committed": "yes" if _git(root, "status", "--porcelain") else "none",

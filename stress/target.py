@@ -33,7 +33,7 @@ class CannotStart(Exception):
 
 @dataclass(frozen=True)
 class Setup:
-    """How a local cloud is started: template parameters, variables of functions, and flags of `up`."""
+    """The configuration of a local cloud: template parameters, variables of functions, and flags of `up`."""
 
     parameters: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -121,7 +121,7 @@ class LocalCloud:
     async def rows(
         self, query: str, params: Mapping[str, Any] | None = None, *, user: str = OWNER
     ) -> list[dict[str, Any]]:
-        """What the database answers, asked directly; of the writer of this moment."""
+        """Return what the database answers, asked directly; of the writer of this moment."""
         return await asyncio.to_thread(self._rows, query, params, user)
 
     def _rows(self, query: str, params: Mapping[str, Any] | None, user: str) -> list[dict[str, Any]]:
@@ -130,14 +130,14 @@ class LocalCloud:
             return cursor.fetchall() if cursor.description is not None else []
 
     def dsn(self, user: str = OWNER, server: str = "") -> str:
-        """Where the database is, for a role; `server` names another than the writer."""
+        """Return where the database is, for a role; `server` names another than the writer."""
         port = self.ports[server or self.ports_writer]
         return f"host=127.0.0.1 port={port} user={user} dbname={DATABASE} connect_timeout=5"
 
     ports_writer = "postgres"
 
     async def inbox(self) -> tuple[Counter[str], list[dict[str, Any]]]:
-        """How many mails each address has got, and those to the desk."""
+        """Return how many mails each address has got, and those to the desk."""
         mails = await self.http("GET", f"{self.origin}/_local/mail.json")
         return Counter(address for mail in mails for address in mail["to"]), [m for m in mails if DESK in m["to"]]
 
@@ -147,7 +147,7 @@ class LocalCloud:
         return [e for e in status["functions"][function]["environments"] if e["pid"] is not None]
 
     async def invoke(self, function: str, payload: object) -> Any:
-        """What a function answers to an invocation by Lambda's own API."""
+        """Return what a function answers to an invocation by Lambda's own API."""
         return await self.http("POST", f"{self.origin}/2015-03-31/functions/{function}/invocations", payload)
 
     async def queued(self) -> dict[str, int]:

@@ -22,7 +22,7 @@ _HEAD = struct.Struct("!cI")
 
 
 class ProtocolError(Exception):
-    """What came is not a message of the protocol."""
+    """The bytes that came are not a message of the protocol."""
 
 
 class Message(NamedTuple):
@@ -33,7 +33,7 @@ class Message(NamedTuple):
 
     @property
     def body(self) -> bytes:
-        """What follows type and length."""
+        """Return the bytes after type and length."""
         return self.raw[5:]
 
 
@@ -118,7 +118,7 @@ def query(text: str) -> bytes:
 
 
 def parameter_status(name: str, value: str) -> bytes:
-    """What a setting is that clients are told of."""
+    """Return the message that tells clients the value of a setting."""
     return message(b"S", f"{name}\0{value}\0".encode())
 
 

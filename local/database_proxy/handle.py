@@ -82,7 +82,7 @@ class Proxy:
 
     @property
     def max_connections(self) -> int:
-        """How many server connections there may be."""
+        """Return how many server connections there may be."""
         return self._desk.pool.max_connections
 
     @max_connections.setter
@@ -116,7 +116,7 @@ class Proxy:
         self._call(self._refresh)
 
     def session_state(self) -> list[str]:
-        """What clients have left behind in the server connections that nobody has."""
+        """Return what clients have left behind in the server connections that nobody has."""
         return self._call(self._session_state)
 
     @contextmanager
@@ -130,7 +130,7 @@ class Proxy:
 
     @contextmanager
     def watched(self) -> Iterator[Traffic]:
-        """What goes through within the block, message by message."""
+        """Record what goes through within the block, message by message."""
         traffic = self._desk.watching = Traffic()
         try:
             yield traffic

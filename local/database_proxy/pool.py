@@ -29,7 +29,7 @@ LEAVE_S = 15.0
 
 
 class Guest(Borrower, Protocol):
-    """Who asks for a connection."""
+    """A client that asks for a connection."""
 
     def granted(self, server: ServerConnection) -> None:
         """Here it is."""
@@ -111,7 +111,7 @@ class Pool:
 
     @property
     def open(self) -> int:
-        """How many are open to the server, lent or idle."""
+        """Return how many are open to the server, borrowed or idle."""
         return len(self._lent) + len(self._asked) + len(self.idle())
 
     def refresh(self) -> None:

@@ -22,7 +22,7 @@ WANTS_PASSWORD = fatal("28000", "the server wants a password; it has to trust th
 
 
 class Key(NamedTuple):
-    """Whose server connections can be exchanged for each other."""
+    """The key of server connections that can be exchanged for each other."""
 
     user: str
     database: str
@@ -38,7 +38,7 @@ class Refused(Exception):
 
 
 class Borrower(Protocol):
-    """Who has a server connection."""
+    """Return the clients that have a server connection."""
 
     def from_server(self, messages: list[Message]) -> None:
         """It answered."""

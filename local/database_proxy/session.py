@@ -41,7 +41,7 @@ class Traffic:
 
 @dataclass
 class Desk:
-    """What the clients of one proxy share."""
+    """The parts that the clients of one proxy share."""
 
     pool: Pool
     counts: Counts
@@ -288,5 +288,5 @@ async def _send_cancel(target: int, key: bytes) -> None:
 
 
 def factory(desk: Desk) -> Callable[[], Session]:
-    """What makes a session of each client that connects."""
+    """Return what makes a session of each client that connects."""
     return lambda: Session(desk)

@@ -16,7 +16,7 @@ MOST_VALUES = 100  # of one member; CloudWatch ignores one that has more
 
 @dataclass(frozen=True, slots=True)
 class Datum:
-    """What one metric was, under one set of dimensions. `at_ms` is in milliseconds since the epoch."""
+    """The values of one metric under one set of dimensions. `at_ms` is in milliseconds since the epoch."""
 
     namespace: str
     name: str

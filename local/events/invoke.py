@@ -11,7 +11,7 @@ MARGIN_S = 40.0  # over the function's own timeout: a cold start, and waiting fo
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How an invocation ended: Lambda's status, the payload, and X-Amz-Function-Error."""
+    """The outcome of an invocation: Lambda's status, the payload, and X-Amz-Function-Error."""
 
     status: int
     payload: bytes

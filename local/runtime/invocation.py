@@ -12,7 +12,7 @@ class ThrottledError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What is asked of a function: a JSON payload, its request id, and the X-Ray trace header."""
+    """A call of a function: a JSON payload, its request id, and the X-Ray trace header."""
 
     request_id: str
     payload: bytes
@@ -21,7 +21,7 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an invocation ended. `error` is the value of X-Amz-Function-Error, None for a success."""
+    """The outcome of an invocation. `error` is the value of X-Amz-Function-Error, None for a success."""
 
     payload: bytes
     error: str | None = None

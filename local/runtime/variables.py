@@ -13,7 +13,7 @@ VARIABLE = re.compile(r"(?:(?P<function>\w+):)?(?P<name>[A-Za-z_]\w*)=(?P<value>
 
 @dataclass(frozen=True)
 class Platform:
-    """Where functions run: the Python that has the runtime client, the emulator's address, the region."""
+    """The place where functions run: the Python that has the runtime client, the emulator's address, the region."""
 
     python: str
     endpoint: str

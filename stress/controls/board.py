@@ -40,14 +40,14 @@ class Line:
 
     @property
     def outcome(self) -> str:
-        """How it stands, in a word or two."""
+        """Return its state in a word or two."""
         if self.verdict is None:
             return "waiting" if self.began is None else "running"
         return f"{self.verdict.outcome} {self.verdict.status}".strip()
 
     @property
     def what(self) -> str:
-        """Which check turned red, or why the outcome is not what it must be."""
+        """Return which check turned red, or why the outcome is not what it must be."""
         if self.verdict is None:
             return last_lines(self.log, 1) if self.log and self.log.exists() else ""
         reasons = [str(reason) for reason in self.verdict.reasons[:1]]
@@ -55,7 +55,7 @@ class Line:
 
     @property
     def elapsed_s(self) -> float:
-        """How long it has taken so far, or did."""
+        """Return how long it has taken so far, or did."""
         if self.began is None or self.verdict is not None:
             return self.seconds
         return time.monotonic() - self.began

@@ -60,7 +60,7 @@ def link_environments(root: Path, to: Path) -> None:
 
 
 def _layer(layer: Path) -> Iterator[tuple[str, Path]]:
-    """What of the layer is installed; nothing where it was never built: the copy will build it."""
+    """Return what of the layer is installed; nothing where it was never built: the copy will build it."""
     if (layer / ".stamp").exists():
         for package in (layer / "python").iterdir():
             if package.name != LAYER_CODE:

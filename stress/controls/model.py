@@ -74,7 +74,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a run says of a control. Only "red" is as it must be; `reasons` are all, the expected first."""
+    """The result of a control. Only "red" is as it must be; `reasons` are all, the expected first."""
 
     outcome: Outcome
     status: str

@@ -21,7 +21,7 @@ RAN_THROUGH = (0, 1)
 
 @dataclass(frozen=True)
 class Ran:
-    """What a run left: its report, None where there is none or it did not run through; `trouble` says why."""
+    """The output of a run: its report, None where there is none or it did not run through; `trouble` says why."""
 
     seconds: float
     report: Mapping[str, Any] | None

@@ -99,7 +99,7 @@ def legend(names: Sequence[str]) -> Markup:
 
 
 def histogram(latency: Latency) -> Markup:
-    """How the calls of one operation spread over the buckets, with p50 and p95 marked where they fall."""
+    """Draw how the calls of one operation spread over the buckets, with p50 and p95 marked where they fall."""
     shown = _shown_buckets(latency.histogram)
     if not shown:
         return _figure(latency.operation, "no calls", Markup(""))
@@ -231,7 +231,7 @@ def _percentiles(latency: Latency, shown: range, x: Scale, floor: float) -> list
 
 
 def bucket_position(value: float) -> float:
-    """Where among the buckets a latency falls: 2.5 is the middle of the third."""
+    """Return where among the buckets a latency falls: 2.5 is the middle of the third."""
     lower = 0.0
     for index, upper in enumerate(BUCKETS_MS):
         if value <= upper:

@@ -18,7 +18,7 @@ MEANINGS: dict[Status, str] = {
 
 @dataclass(frozen=True)
 class Score:
-    """How many scenarios hold, and the titles of those that don't, by why."""
+    """Return how many scenarios hold, and the titles of those that don't, by why."""
 
     passed: int
     total: int
@@ -60,7 +60,7 @@ class Score:
 
 
 def doubts(result: Result) -> list[str]:
-    """What in the record of a scenario speaks against a PASS: nothing, where it is one."""
+    """Return what in the record of a scenario speaks against a PASS: nothing, where it is one."""
     failed = sum(not check.passed for check in result.checks)
     differences = len(result.reconciliation.differences) + result.reconciliation.more_differences
     found = [
@@ -97,7 +97,7 @@ def score(results: Sequence[Result]) -> Score:
 
 
 def contradictions(report: Report) -> list[str]:
-    """Where a report claims what its scenarios don't bear out."""
+    """Return where a report claims what its scenarios don't bear out."""
     counted = score(report.results)
     claims = [
         f"“{result.title}” was recorded as PASS, but {several(doubts(result))}: it is not counted."
@@ -114,7 +114,7 @@ def contradictions(report: Report) -> list[str]:
 
 
 def evidence(results: Sequence[Result]) -> str:
-    """What the verdict rests on, over all scenarios that could be judged; empty where none could."""
+    """Return what the verdict rests on, over all scenarios that could be judged; empty where none could."""
     judged = [result for result in results if standing(result) in ("PASS", "FAIL")]
     if not judged:
         return ""
@@ -129,7 +129,7 @@ def evidence(results: Sequence[Result]) -> str:
 
 
 def checks_held(result: Result) -> str:
-    """How many of the checks held, for tables."""
+    """Return how many of the checks held, for tables."""
     if not result.checks:
         return "no check made"
     held = f"{sum(check.passed for check in result.checks)} of {len(result.checks)} checks held"

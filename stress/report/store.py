@@ -19,5 +19,5 @@ def save(report: Report, folder: Path) -> Path:
 
 
 def load(folder: Path) -> Report:
-    """What `save` has written. OSError where there is no file, pydantic's ValidationError where it is no report."""
+    """Return what `save` has written. Raise OSError where there is no file, ValidationError where it is no report."""
     return _REPORT.validate_json((folder / FILE).read_bytes())

@@ -71,7 +71,7 @@ def told(report: Report) -> str:
 
 
 def when(fault: Fault) -> str:
-    """When a fault was there: 1:05, or 1:05 to 1:20."""
+    """Return when a fault was there: 1:05, or 1:05 to 1:20."""
     return clock(fault.began_s) if fault.ended_s is None else f"{clock(fault.began_s)} to {clock(fault.ended_s)}"
 
 

@@ -107,7 +107,7 @@ async def _user(stage: Stage, user: Person, number: int, until: float) -> list[S
 
 
 def _next(stage: Stage, user: Person, dice: random.Random) -> Call:
-    """What a user does next: mostly reads, now and then a claim, or somebody new."""
+    """Return what a user does next: mostly reads, now and then a claim, or somebody new."""
     at, read = dice.random(), {"token": user.token, "client": user.address, "wanted": (200, 429)}
     if at < 0.45:
         return stage.people.read("own member", "/members/me", **read)

@@ -28,12 +28,12 @@ NORMAL = "DROP TRIGGER IF EXISTS stress_slow ON audit; DROP FUNCTION IF EXISTS s
 
 
 def statuses(samples: Sequence[Sample]) -> dict[int, int]:
-    """How many samples had which status."""
+    """Return how many samples had which status."""
     return dict(sorted(Counter(sample.status for sample in samples).items()))
 
 
 async def deadlocks(stage: Stage) -> int:
-    """How many deadlocks the server has had to break so far."""
+    """Return how many deadlocks the server has had to break so far."""
     return int((await stage.target.rows(SQL["deadlocks"]))[0]["deadlocks"])
 
 
@@ -51,7 +51,7 @@ async def cut_while(stage: Stage, calls: Sequence[Call]) -> tuple[list[Sample], 
 
 
 async def lent(stage: Stage, least: int) -> int:
-    """How many server connections are lent, once it is so many; or how many it is when the wait is over."""
+    """Wait until so many server connections are borrowed; return how many, also when the wait is over."""
     await asyncio.sleep(SENT_S)  # not to be in the way of the very sends that it waits for
     until, busy = stage.generator.clock.now() + BUSY_S, 0
     while busy < least and stage.generator.clock.now() < until:

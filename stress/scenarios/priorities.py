@@ -126,7 +126,7 @@ def _judge(stage: Stage, alone: list[float], flooded: list[float]) -> None:
 
 
 async def _high(stage: Stage, name: str) -> list[float]:
-    """How long the welcome mails of some registrations took, in milliseconds."""
+    """Return how long the welcome mails of some registrations took, in milliseconds."""
     stage.step(f"{PEOPLE} registrations, their welcome mails {name}")
     calls = [stage.people.registration() for _ in range(PEOPLE)]
     stage.wanted += PEOPLE

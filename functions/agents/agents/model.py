@@ -37,7 +37,7 @@ class Application(Input):
 
 
 class DecisionRequest(Input):
-    """What staff decide about an agent, and why."""
+    """A decision of staff about an agent, with its reason."""
 
     decision: Decision
     reason: Reason
@@ -59,7 +59,7 @@ class AgentChange(Input):
 
 
 class AgentQuery(PageQuery):
-    """Which agents."""
+    """The filters of the list of agents."""
 
     status: AgentState | None = None
 
@@ -106,7 +106,7 @@ class ClientView(View):
 
 
 class CommissionView(View):
-    """What an agent earns by one period of one client's membership."""
+    """The amount that an agent earns by one period of one client's membership."""
 
     id: UUID
     kind: Literal["new", "renewal"]
@@ -119,7 +119,7 @@ class CommissionView(View):
 
 
 class CommissionQuery(PageQuery):
-    """Which commissions."""
+    """The filters of the list of commissions."""
 
     state: CommissionState | None = None
     agent: RecordId | None = None
@@ -127,7 +127,7 @@ class CommissionQuery(PageQuery):
 
 
 class CommissionDecisionRequest(Input):
-    """What staff decide about a commission, and why."""
+    """A decision of staff about a commission, with its reason."""
 
     decision: CommissionDecision
     reason: Reason
@@ -183,7 +183,7 @@ class StatementLine(View):
 
 
 class StatementView(View):
-    """What one run pays one agent: `total` is the sum of its lines."""
+    """The statement of one run for one agent: `total` is the sum of its lines."""
 
     number: str
     payout_id: UUID

@@ -37,7 +37,7 @@ def _viewer(call: Call[Any]) -> Viewer:
 
 
 def _as_owner(call: Call[Any]) -> Viewer:
-    """What only the claim's own member may do, staff do not do in their place."""
+    """Return the caller as the claim's own member: staff do not act in their place."""
     return Viewer(call.sub, staff=False, role="member")
 
 

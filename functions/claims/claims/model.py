@@ -115,13 +115,13 @@ class Transition(Input):
 
 
 class Assignment(Input):
-    """Who takes the claim: a staff account, or `me`."""
+    """The new assignee of a claim: a staff account, or `me`."""
 
     staff_id: OwnOrId
 
 
 class ClaimQuery(PageQuery):
-    """Which claims; `stuck` are those too long in their state."""
+    """The filters of the list of claims; `stuck` are those too long in their state."""
 
     state: State | None = None
     assignee: OwnOrId | None = None

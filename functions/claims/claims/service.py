@@ -18,7 +18,7 @@ Role = Literal["member", "staff", "admin"]
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who wants to see or move claims: staff any, a member their own."""
+    """The person who wants to see or move claims: staff any, a member their own."""
 
     sub: str
     staff: bool

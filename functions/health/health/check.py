@@ -27,7 +27,7 @@ NOTHING_KNOWN = Fleet(circuits={}, server=None, retries=0)
 
 
 class Servers(Protocol):
-    """Where the fleet keeps the last writer it saw."""
+    """The store of the last writer that the fleet saw."""
 
     def change_server(self, seen: ServerSeen | None, now: ServerSeen) -> bool:
         """Replace what was seen, unless another has."""
@@ -36,7 +36,7 @@ class Servers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What was found; `failed_over` only where this very check was the fleet's first to see another writer."""
+    """The result of a check; `failed_over` only where this very check was the fleet's first to see another writer."""
 
     findings: Findings
     failed_over: bool

@@ -91,7 +91,7 @@ class Runtime(View):
 
 
 class Findings(View):
-    """What a check found."""
+    """The state that a check found."""
 
     status: Status
     version: str

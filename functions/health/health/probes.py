@@ -21,7 +21,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a probe: `value` is its answer where it did not fail; the latency is in seconds."""
+    """The outcome of a probe: `value` is its answer where it did not fail; the latency is in seconds."""
 
     failed: bool
     latency_s: float

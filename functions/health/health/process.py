@@ -26,7 +26,7 @@ class Process:
         self._invocations += 1
 
     def now(self) -> Runtime:
-        """How it stands."""
+        """Return its state."""
         return Runtime(
             uptime_s=round(self._clock() - self._started, 1),
             memory_mb=round(resident_bytes() / MEGABYTE, 1),

@@ -34,7 +34,7 @@ NO_JOBS_KNOWN = Jobs(pending=None, oldest_pending_s=None, failed=None)
 
 @dataclass(frozen=True, slots=True)
 class JobFigures:
-    """How the outbox stands; `oldest_s` is how long the oldest job that has not ended waits, by priority, 0 for none.
+    """The state of the outbox; `oldest_s` is how long the oldest job that has not ended waits, by priority, 0 for none.
 
     `high_unsolved` are those of the failed and uncertain ones that have high priority.
     """
@@ -54,7 +54,7 @@ class JobFigures:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What the database said."""
+    """The answer of the database."""
 
     writable: bool
     server: str
@@ -63,7 +63,7 @@ class Look:
 
 
 def look(tx: Transaction) -> Pending[Look]:
-    """Who answers, and how the jobs stand."""
+    """The server that answers, and the state of the jobs."""
     server = tx.one(SQL["server"])
     jobs = tx.one(SQL["jobs"], most=COUNTED_AT_MOST)
     return Pending(lambda: _look(server.value() or {}, jobs.value() or {}))

@@ -26,7 +26,7 @@ CONNECT_S = 2.0
 
 
 class HealthWiring(Wiring):
-    """Who asks how we are must hear it also when we are not well."""
+    """Wiring of the health function, which has to answer also when its services don't."""
 
     @cached_property
     def process(self) -> Process:

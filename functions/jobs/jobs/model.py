@@ -11,7 +11,7 @@ TroubledState = Literal["failed", "uncertain"]
 
 
 class JobQuery(PageQuery):
-    """Which jobs: those that failed, or those of which nobody knows whether they were done."""
+    """The filter of the list of jobs: those that failed, or those of which nobody knows whether they were done."""
 
     state: TroubledState = "failed"
 

@@ -63,7 +63,7 @@ class Tools:
 
     @property
     def actor(self) -> Actor:
-        """Who acts, for the audit."""
+        """Return the person who acts, for the audit."""
         return Actor(OPERATOR, self.request_id)
 
 

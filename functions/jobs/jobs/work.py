@@ -53,7 +53,7 @@ class TakenOver(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What became of a job: its new state, the code of what went wrong, when it may be tried again, if it was tried."""
+    """The outcome of a job: its new state, the code of what went wrong, when it may be tried again, if it was tried."""
 
     state: str
     error: str | None = None
@@ -62,7 +62,7 @@ class Settled:
 
 
 class Gate(Protocol):
-    """What a kind of job has to pass: the circuit of the service that does it."""
+    """The guard of a kind of job: the circuit of the service that does it."""
 
     def wait_s(self) -> float:
         """Seconds until it may be tried, 0 where it may be now."""
@@ -71,7 +71,7 @@ class Gate(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Office:
-    """Where mail is from and goes: the desk's address and language, and the application's address."""
+    """The addresses in mails: the desk's, with its language, and the application's."""
 
     desk_mailbox: str
     desk_language: str

@@ -47,7 +47,7 @@ class ContactChange(Input):
 
 
 class MemberQuery(PageQuery):
-    """Which members."""
+    """The filters of the list of members."""
 
     number: str | None = Field(default=None, pattern=r"^MEM-[0-9]{4}-[0-9]{6,12}$")
     email: Email | None = None

@@ -23,7 +23,7 @@ WITHDRAWAL_DAYS = 14
 
 @dataclass(frozen=True, slots=True)
 class Whose:
-    """Whose record is meant, and who means it: `id` None is the caller's own."""
+    """The member whose record is meant, and the caller: `id` None is the caller's own."""
 
     id: UUID | None
     sub: str

@@ -21,7 +21,7 @@ COUNTED = {
 
 
 def where_it_failed(error: BaseException) -> dict[str, object]:
-    """What may be logged of an exception: its class and the code it came through, not its words."""
+    """Return what may be logged of an exception: its class and the code it came through, not its words."""
     frames: list[str] = []
     trace = error.__traceback__
     while trace is not None:

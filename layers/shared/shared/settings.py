@@ -53,7 +53,7 @@ DEFAULT_RETRY = Backoff()
 
 
 class Retry(BaseModel):
-    """How transactions are tried again; the fields are those of `Backoff`."""
+    """The retries of transactions; the fields are those of `Backoff`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -65,7 +65,7 @@ class Retry(BaseModel):
 
 
 class Settings(BaseModel):
-    """What the environment says; names are those of the variables, in lower case."""
+    """The settings from the environment; names are those of the variables, in lower case."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -164,5 +164,5 @@ class Settings(BaseModel):
 
     @property
     def backoff(self) -> Backoff:
-        """How transactions are tried again: the defaults, with what the settings change of them."""
+        """Return how transactions are tried again: the defaults, with what the settings change of them."""
         return Backoff(**self.retry.model_dump())

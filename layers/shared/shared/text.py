@@ -136,12 +136,12 @@ Language = Literal["sq", "en", "mk", "sr"]
 
 
 class Input(BaseModel):
-    """What a client sends: nothing unknown, nothing coerced."""
+    """The base of what a client sends: nothing unknown, nothing coerced."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class View(BaseModel):
-    """What a client is told."""
+    """The base of what a client is told."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")

@@ -120,7 +120,7 @@ class Wiring:
 
     @cached_property
     def circuit_store(self) -> "CircuitStore":
-        """Where the fleet keeps its circuits."""
+        """Return the store of the fleet's circuits."""
         from shared.aws.circuits import DynamoDbCircuits
         from shared.aws.clients import circuits
 
@@ -159,7 +159,7 @@ class Wiring:
 
     @cached_property
     def evidence(self) -> "EvidenceStore":
-        """Where claims' evidence is kept, behind its circuit."""
+        """Return the storage of claims' evidence, behind its circuit."""
         from shared.aws.clients import s3
         from shared.aws.evidence import S3Evidence
         from shared.aws.guarded import GuardedEvidence
@@ -168,7 +168,7 @@ class Wiring:
 
     @cached_property
     def queues(self) -> "Queues":
-        """Where job ids go."""
+        """Return the queues that job ids are sent to."""
         from shared.aws.clients import sqs
         from shared.aws.queues import SqsQueues
 

@@ -19,7 +19,7 @@ MAX_DELAY_S = 900
 
 
 class Queues(Protocol):
-    """Where job ids go. Messages hold nothing else: what a job says stays in the database."""
+    """The queues that job ids are sent to. Messages hold nothing else: what a job says stays in the database."""
 
     def publish(self, priority: str, job_ids: Sequence[UUID]) -> frozenset[UUID]:
         """Send each id to the queue of its priority; return those that SQS acknowledged.

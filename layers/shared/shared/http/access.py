@@ -19,7 +19,7 @@ ID = "_id"
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who calls, the roles of which their account must have one, and the record that the path names, if any."""
+    """The caller, the roles of which their account must have one, and the record that the path names, if any."""
 
     sub: str
     roles: frozenset[str]

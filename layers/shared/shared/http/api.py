@@ -26,7 +26,7 @@ Run = Callable[[Call[I]], Answer]
 
 
 class Contract(TypedDict, total=False):
-    """What an operation may say of itself; see Operation."""
+    """The keywords that describe an operation; see Operation."""
 
     summary: Required[str]
     answer: Required[type[BaseModel] | None]

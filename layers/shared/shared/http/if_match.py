@@ -17,7 +17,7 @@ WEAK_TAG = (
 
 @dataclass(frozen=True, slots=True)
 class IfMatch:
-    """What a change may be decided on.
+    """The versions that a change may be decided on.
 
     `versions` are those that a listed tag names, None any (`*`). A tag that is not ours names none. `canonical` is
     the same for all spellings of a field. `is_weak` says that a weak tag was listed, which never matches.

@@ -45,7 +45,7 @@ class AnyQuery(Nothing):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes out: a view, or raw content with a type of its own; `location` is a path within the API."""
+    """An operation's answer: a view, or raw content with a type of its own; `location` is a path within the API."""
 
     status: int
     view: BaseModel | None = None
@@ -202,7 +202,7 @@ class Call(Generic[I]):
 
     @property
     def actor(self) -> Actor:
-        """Who acts, for the audit."""
+        """Return the person who acts, for the audit."""
         return Actor(self.caller.sub if self.caller else None, self.request.request_id)
 
     def require_access(self) -> None:
@@ -219,7 +219,7 @@ class Call(Generic[I]):
             self.caller = Caller(caller.sub, caller.groups - STAFF)
 
     def read(self, use_case: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """What a use case reads: it gets an open transaction, then the arguments given here."""
+        """Return what a use case reads: it gets an open transaction, then the arguments given here."""
 
         def guarded(tx: Transaction) -> Pending[Any]:
             self._guard(tx)

@@ -29,7 +29,7 @@ def _whole_number(value: Any) -> Any:
 
 
 class PageQuery(Input):
-    """How much of a list is wanted, and from where."""
+    """The size of a page, and the cursor where it begins."""
 
     limit: Annotated[int, Field(ge=1, le=100), BeforeValidator(_whole_number)] = 20
     cursor: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_-]+$")] | None = None

@@ -22,7 +22,7 @@ ABOUT_KEYS = "/docs#idempotency-keys"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How a problem is told: its status, its title, and what to do about it."""
+    """A kind of problem: its status, its title, and what to do about it."""
 
     status: int
     title: str
@@ -157,7 +157,7 @@ class Told:
 
 
 def told(error: BaseException, instance: str) -> Told:
-    """How an error is told to the client; one that is not ours is `internal` and says nothing of itself."""
+    """Return the problem for an error; one that is not ours is `internal` and says nothing of itself."""
     refusal = _as_refusal(error)
     kind = CATALOGUE.get(refusal.name) or CATALOGUE["internal"]
     body: dict[str, Any] = {
@@ -192,5 +192,5 @@ def _as_refusal(error: BaseException) -> Refusal:
 
 
 def retry_after(seconds: float) -> str:
-    """Whole seconds, rounded up: asking again after them is never too early."""
+    """Return whole seconds, rounded up: asking again after them is never too early."""
     return str(max(1, math.ceil(seconds)))

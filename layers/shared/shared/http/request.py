@@ -22,7 +22,7 @@ _SAFE_ID = r"[A-Za-z0-9_=+/-]{1,128}"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked, by whom from where, and how long there is to answer."""
+    """A client's request, with its source address and the time left to answer."""
 
     method: str
     resource: str

@@ -32,7 +32,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts: an identity's `sub`, or None for nobody known; and the request it is done in."""
+    """The author of a change: an identity's `sub`, or None for nobody known; and the request it is done in."""
 
     sub: str | None
     request_id: str

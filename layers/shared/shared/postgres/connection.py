@@ -38,7 +38,7 @@ CHECK_S = 1.0  # a server that takes longer to say 1 is as good as gone, and a n
 
 
 def connect_arguments(settings: Settings, password: str | None, *, within_s: float = 3600) -> dict[str, Any]:
-    """What psycopg.connect takes: whole seconds of timeout, TLS against the system's roots."""
+    """Return the arguments of psycopg.connect: whole seconds of timeout, TLS against the system's roots."""
     timeout_s = max(LEAST_CONNECT_S, min(settings.db_connect_timeout, within_s))
     arguments: dict[str, Any] = {
         "host": settings.db_host,

@@ -58,7 +58,7 @@ class StoredAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """What is left of a limit: `remaining` requests now, one more in `next_s` seconds, all again in `reset_s`."""
+    """The rest of a limit: `remaining` requests now, one more in `next_s` seconds, all again in `reset_s`."""
 
     limit: Limit
     remaining: int
@@ -105,7 +105,7 @@ Verdict = Admitted | Replay | Running | KeyReused | Limited
 
 
 class StateStore(Protocol):
-    """Where limits and keys are kept: quick, shared by the fleet, and allowed to be lost."""
+    """The store of limits and keys: quick, shared by the fleet, and allowed to be lost."""
 
     def admit(self, *, charge: Charge | None, use: KeyUse | None, lease_s: float) -> Verdict:
         """Take the key and charge the limit, both or neither; the key is held at most `lease_s` seconds."""

@@ -21,7 +21,7 @@ MOST_FAILURES = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """When a circuit opens, and what follows; times in seconds.
+    """The thresholds and times of a circuit; times in seconds.
 
     A call fails by its error, or by taking `slow_s` or longer. The circuit opens when `failures` of them count at once.
     """
@@ -47,7 +47,7 @@ class Policy:
 
 
 class Outcome(NamedTuple):
-    """When a call began and ended, and whether it failed."""
+    """A call's beginning and end, and whether it failed."""
 
     began: int
     ended: int
@@ -133,7 +133,7 @@ class Snapshot:
 
     @property
     def probe_due(self) -> int | None:
-        """When the next probe may be made; None where calls pass, or where operators hold it open."""
+        """Return when the next probe may be made; None where calls pass, or where operators hold it open."""
         if self.state == "closed" or self.forced:
             return None
         return self.open_until if self.state == "open" else self.lease_until

@@ -20,7 +20,7 @@ class StoreUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of a write: whether it was made, and what the circuit is now, either way."""
+    """The outcome of a write: whether it was made, and what the circuit is now, either way."""
 
     done: bool
     now: Snapshot

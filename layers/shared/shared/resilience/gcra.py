@@ -26,7 +26,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What becomes of one request: `tat` is the bucket's afterwards, `retry_after` 0 where it is accepted."""
+    """The decision about one request: `tat` is the bucket's afterwards, `retry_after` 0 where it is accepted."""
 
     accepted: bool
     tat: int
@@ -60,7 +60,7 @@ def decide(limit: Limit, tat: int | None, now: int) -> Decision:
 
 
 def quota(limit: Limit, tat: int, now: int) -> Quota:
-    """What a bucket with `tat` still holds `now`."""
+    """Return what a bucket with `tat` still holds `now`."""
     owed, each = max(tat - now, 0), interval(limit)
     remaining = max(limit.burst * each - owed, 0) // each
     # One more is there as soon as the bucket owes the time of no more than `burst - remaining - 1` requests.

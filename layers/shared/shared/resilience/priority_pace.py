@@ -62,7 +62,7 @@ CONTENDED_DELAY_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How fast calls may be made: one each `interval`, and `burst` at once after a pause."""
+    """The rate at which calls may be made: one each `interval`, and `burst` at once after a pause."""
 
     interval: int
     burst: int
@@ -89,7 +89,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class PaceState:
-    """What the fleet shares. `version` grows with each write.
+    """The state that the fleet shares. `version` grows with each write.
 
     `served` holds the last moment of each class, `queue_end` the moment after the last one that was handed out to calls
     of a class that could not wait, and until `normal_until` a normal call sleeps.

@@ -19,7 +19,7 @@ class Line(Protocol):
 
     @property
     def patience_s(self) -> float:
-        """How many seconds one call may wait for the store, all in all."""
+        """Return how many seconds one call may wait for the store, all in all."""
         ...
 
     def talk(self, begin: Callable[[], Conversation], within_s: float) -> float:
