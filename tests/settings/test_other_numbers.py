@@ -52,6 +52,7 @@ OTHER_NUMBERS = {
     "tests/failover/fleet.py": ROOM,
     "tests/integration/failover/test_health.py": ROOM,
     "tests/integration/health/test_faults.py": ROOM,
+    "tests/integration/health/test_deep.py": "what is late at one a second and at fourteen is the subject",
     "tests/integration/jobs/test_admin.py": "the number that is set is the subject: it becomes the role's limit",
     "tests/integration/jobs/test_end_to_end.py": MAIL,
     "tests/integration/killing/test_jobs.py": "a job that is killed while it waits for its turn needs a long wait",

@@ -41,6 +41,7 @@ class Checked:
     findings: Findings
     failed_over: bool
     jobs: service.JobFigures | None = None
+    has_late_jobs: bool | None = None
 
 
 class DeepCheck:
@@ -55,6 +56,7 @@ class DeepCheck:
         *,
         version: str,
         max_connections: int,
+        mail_rate: float,
         clock: Clock,
         prober: Prober | None = None,
     ) -> None:
@@ -62,6 +64,7 @@ class DeepCheck:
         self._servers = servers
         self._version = version
         self._max_connections = max_connections
+        self._mail_rate = mail_rate
         self._clock = clock
         self._prober = prober or Prober()
         self._fleet = NOTHING_KNOWN
@@ -83,8 +86,9 @@ class DeepCheck:
         if fleet := outcomes[STATE_STORE].value:
             self._fleet = fleet
         failed_over = self._compare(outcomes, now, until)
-        found = outcomes[DATABASE].value
-        return Checked(self._findings(outcomes, now), failed_over, found.jobs if found else None)
+        jobs = found.jobs if (found := outcomes[DATABASE].value) else None
+        late = service.has_late_jobs(jobs, self._mail_rate) if jobs else None
+        return Checked(self._findings(outcomes, now), failed_over, jobs, late)
 
     def _compare(self, outcomes: Mapping[str, Outcome], now: datetime, until: float) -> bool:
         """Tell the fleet of a writer it did not know; True where that is another one, and we are first to tell."""
@@ -104,7 +108,7 @@ class DeepCheck:
         found = outcomes[DATABASE].value
         jobs = found.jobs if found else None
         fleet_known = not outcomes[STATE_STORE].failed
-        checks = self._checks(outcomes, late=service.needs_attention(jobs), now=now)
+        checks = self._checks(outcomes, late=service.needs_attention(jobs, self._mail_rate), now=now)
         return Findings(
             status=service.overall(checks),
             version=self._version,

@@ -3,6 +3,7 @@
 Unhealthy, Degraded, FailoverDetected             1 or 0
 JobsFailed, JobsUncertain                         jobs that wait for a person
 JobsHighUnsolved                                  those of them that have high priority
+JobsLate                                          1 while a job waits for longer than the rate of mails explains
 JobsOldestPendingSeconds, …High, …Normal, …Low    since the oldest job that has not ended was written
 CircuitOpenEmail, …Identity, …Storage             1 while the circuit is open or half open
 TransactionRetriesLastMinute                      of the whole fleet
@@ -41,6 +42,7 @@ def figures_of(checked: Checked) -> Iterator[Figure]:
     yield "Degraded", MetricUnit.Count, float(found.status == "degraded")
     yield "FailoverDetected", MetricUnit.Count, float(checked.failed_over)
     if checked.jobs:
+        yield "JobsLate", MetricUnit.Count, float(bool(checked.has_late_jobs))
         yield from _figures_of_jobs(checked.jobs)
     connections = found.checks.database.connections
     if connections.used is not None:

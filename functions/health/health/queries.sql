@@ -10,15 +10,34 @@ SELECT NOT (pg_is_in_recovery() OR current_setting('transaction_read_only')::boo
 
 -- name: jobs
 -- How the outbox stands; counting ends where the figure says enough. A job waits from when it was written, or was last
--- told to be done again by a person, until it has ended.
+-- told to be done again by a person, until it has ended. Before the oldest, if it is a mail, went those of its priority or
+-- a higher one that have left since: also those that SES refused, or of which nobody knows, since they had their turn.
+WITH priorities AS (
+    SELECT name, (ARRAY['high', 'normal', 'low'])[:n] AS go_first
+    FROM unnest(ARRAY['high', 'normal', 'low']) WITH ORDINALITY AS p (name, n)
+), oldest AS (
+    SELECT p.name AS priority, p.go_first, o.kind, o.since
+    FROM priorities p LEFT JOIN LATERAL (
+        SELECT kind, greatest(created_at, replayed_at) AS since FROM outbox
+        WHERE priority = p.name AND state IN ('pending', 'queued', 'running')
+        ORDER BY greatest(created_at, replayed_at) LIMIT 1) o ON true
+)
 SELECT (SELECT count(*) FROM (SELECT FROM outbox WHERE state IN ('pending', 'queued') LIMIT %(most)s) p) AS pending,
        (SELECT count(*) FROM (SELECT FROM outbox WHERE state = 'failed' LIMIT %(most)s) f) AS failed,
        (SELECT count(*) FROM (SELECT FROM outbox WHERE state = 'uncertain' LIMIT %(most)s) u) AS uncertain,
        (SELECT count(*) FROM (SELECT FROM outbox WHERE priority = 'high' AND state IN ('failed', 'uncertain')
                               LIMIT %(most)s) h) AS high_unsolved,
-       (SELECT jsonb_object_agg(priority, round(greatest(0, coalesce(extract(epoch FROM now() - oldest.since), 0)), 1))
-        FROM unnest(ARRAY['high', 'normal', 'low']) AS priority
-        LEFT JOIN LATERAL (
-            SELECT greatest(created_at, replayed_at) AS since FROM outbox o
-            WHERE o.priority = priority.priority AND state IN ('pending', 'queued', 'running')
-            ORDER BY greatest(created_at, replayed_at) LIMIT 1) oldest ON true) AS oldest_s
+       (SELECT jsonb_object_agg(priority, round(greatest(0, coalesce(extract(epoch FROM now() - since), 0)), 1))
+        FROM oldest) AS oldest_s,
+       (SELECT jsonb_object_agg(o.priority, (
+            SELECT count(*) FROM (
+                (SELECT FROM outbox s
+                 WHERE s.state = 'done' AND s.updated_at >= greatest(o.since, now() - %(look_back)s)
+                   AND s.last_error IS NULL AND s.kind = o.kind AND s.kind = 'mail' AND s.priority = ANY(o.go_first)
+                 LIMIT %(most)s)
+                UNION ALL
+                (SELECT FROM outbox s
+                 WHERE s.state IN ('failed', 'uncertain') AND s.updated_at >= greatest(o.since, now() - %(look_back)s)
+                   AND s.begun AND s.kind = o.kind AND s.kind = 'mail' AND s.priority = ANY(o.go_first)
+                 LIMIT %(most)s)) sent))
+        FROM oldest o) AS sent

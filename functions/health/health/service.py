@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from health.lateness import COUNTED_AT_MOST, LOOK_BACK_S, is_late
 from health.model import Checks, Connections, DatabaseCheck, Failover, Jobs, ServiceCheck, Status
 from health.probes import Outcome
 from shared.aws.fleet import Circuit, ServerSeen
@@ -20,12 +21,6 @@ SERVICE_SLOW_S = 1.0
 # Of the connections that the fleet may have: beyond this share the next burst of calls would wait for one.
 NEARLY_USED_UP = 0.9
 
-# The relay looks every minute without being told: five rounds missed are no coincidence.
-LATE_S = 300.0
-
-# Beyond this the figure says enough, and counting on would cost the check its time.
-COUNTED_AT_MOST = 10_000
-
 # A failover lasts one check; people and dashboards come later than that.
 FAILOVER_SHOWN = timedelta(minutes=5)
 
@@ -36,7 +31,8 @@ NO_JOBS_KNOWN = Jobs(pending=None, oldest_pending_s=None, failed=None)
 class JobFigures:
     """The state of the outbox; `oldest_s` is how long the oldest job that has not ended waits, by priority, 0 for none.
 
-    `high_unsolved` are those of the failed and uncertain ones that have high priority.
+    `high_unsolved` are those of the failed and uncertain ones that have high priority. `sent` are the mails, by
+    priority, that went before the oldest job: see lateness.is_late.
     """
 
     pending: int
@@ -44,6 +40,7 @@ class JobFigures:
     uncertain: int
     high_unsolved: int
     oldest_s: Mapping[str, float]
+    sent: Mapping[str, int]
 
     @property
     def shown(self) -> Jobs:
@@ -65,7 +62,7 @@ class Look:
 def look(tx: Transaction) -> Pending[Look]:
     """The server that answers, and the state of the jobs."""
     server = tx.one(SQL["server"])
-    jobs = tx.one(SQL["jobs"], most=COUNTED_AT_MOST)
+    jobs = tx.one(SQL["jobs"], most=COUNTED_AT_MOST, look_back=timedelta(seconds=LOOK_BACK_S))
     return Pending(lambda: _look(server.value() or {}, jobs.value() or {}))
 
 
@@ -115,18 +112,18 @@ def overall(checks: Checks) -> Status:
     return "healthy" if found == {"healthy"} else "degraded"
 
 
-def is_late(jobs: JobFigures) -> bool:
-    """Whether a job has waited for too long."""
-    return max(jobs.oldest_s.values(), default=0.0) > LATE_S
+def has_late_jobs(jobs: JobFigures, mail_rate: float) -> bool:
+    """Return whether a job has waited for longer than `mail_rate`, mails a second, explains."""
+    return any(is_late(priority, s, jobs.sent[priority], rate=mail_rate) for priority, s in jobs.oldest_s.items())
 
 
-def needs_attention(jobs: JobFigures | None) -> bool:
+def needs_attention(jobs: JobFigures | None, mail_rate: float) -> bool:
     """Whether jobs are late, or one of high priority waits for a person.
 
     A person can't sign in, or has no welcome, until it is done again. Others that failed are counted by their metric
     alone: a single mail that nobody can deliver must not hide what else goes wrong.
     """
-    return jobs is not None and (is_late(jobs) or jobs.high_unsolved > 0)
+    return jobs is not None and (has_late_jobs(jobs, mail_rate) or jobs.high_unsolved > 0)
 
 
 def failover_of(server: ServerSeen | None, now: datetime) -> Failover:

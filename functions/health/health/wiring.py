@@ -52,6 +52,7 @@ class HealthWiring(Wiring):
             self._fleet,
             version=self.settings.service_version,
             max_connections=self.settings.db_max_connections,
+            mail_rate=self.settings.mail_rate,
             clock=self.clock,
         )
 

@@ -136,8 +136,78 @@ def test_jobs_are_counted_and_a_late_one_degrades(settings: Settings, blank: Bla
     assert found["status"] == "healthy"
     job(blank, "pending", age_s=400)
     late = deep(client)
+    assert client.wiring.settings.mail_rate == 1, "the template's default"
     assert 400 <= late["jobs"]["oldest_pending_s"] < 460
     assert (late["status"], trouble(late)) == ("degraded", {"queue": "degraded"})
+    blank.rows("DELETE FROM outbox")
+
+
+MANY = 600  # more than leave within the margin of five minutes at one a second
+
+
+def mails(blank: Blank, count: int, *, priority: str, age_s: float, sent: int, last_error: str | None = None) -> None:
+    """So many mails, written at one moment that long ago; some have left since, one in each second."""
+    blank.rows(
+        """INSERT INTO outbox (id, kind, priority, subject_id, payload, state, last_error, created_at, updated_at)
+           SELECT gen_random_uuid(), 'mail', %s, gen_random_uuid(), '{}',
+                  CASE WHEN n <= %s THEN 'done' ELSE 'queued' END, %s,
+                  now() - make_interval(secs => %s), now() - make_interval(secs => greatest(0, %s - n))
+           FROM generate_series(1, %s) AS n""",
+        priority, sent, last_error, age_s, age_s, count,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("priority", ["high", "normal", "low"])
+@pytest.mark.parametrize(
+    ("rate", "sent", "status"),
+    [(1.0, 500, "healthy"), (1.0, 100, "degraded"), (1.0, 0, "degraded"), (14.0, 500, "degraded")],
+)
+def test_more_mails_than_leave_in_five_minutes_are_late_only_where_they_do_not_leave_at_the_rate(
+    settings: Settings, blank: Blank, priority: str, rate: float, sent: int, status: str
+) -> None:
+    """They were written at once, and the last one's wait is what the rate makes of it; 1 is the deployed default."""
+    client = client_on(settings.model_copy(update={"mail_rate": rate}))
+    mails(blank, MANY, priority=priority, age_s=500, sent=sent)
+    found = deep(client)
+    assert 500 <= found["jobs"]["oldest_pending_s"] < 560
+    assert (found["status"], found["jobs"]["pending"]) == (status, MANY - sent)
+    blank.rows("DELETE FROM outbox")
+
+
+NO_EXCUSES: dict[str, dict[str, Any]] = {
+    "mails that wait for their turn after it": {"priority": "low", "sent": MANY},
+    "mails that had left before": {"priority": "high", "sent": MANY, "age_s": 3_000},
+    "reminders that were dropped": {"priority": "high", "sent": MANY, "last_error": "superseded"},
+}
+
+
+@pytest.mark.parametrize("others", NO_EXCUSES.values(), ids=NO_EXCUSES)
+def test_only_mails_that_went_before_it_explain_the_wait_of_a_high_one(
+    settings: Settings, blank: Blank, others: dict[str, Any]
+) -> None:
+    """Two minutes are more than the relay can miss it."""
+    mails(blank, MANY, **{"age_s": 600, **others})
+    mails(blank, 1, priority="high", age_s=130, sent=0)
+    assert trouble(deep(client_on(settings))) == {"queue": "degraded"}
+    blank.rows("DELETE FROM outbox")
+
+
+def test_a_sign_in_does_not_wait_for_the_rate_of_mails(settings: Settings, blank: Blank) -> None:
+    """What is no mail has no turn, however many mails have left."""
+    mails(blank, MANY, priority="high", age_s=600, sent=MANY)
+    blank.rows(
+        """INSERT INTO outbox (id, kind, priority, subject_id, payload, created_at)
+           VALUES (gen_random_uuid(), 'identity', 'high', gen_random_uuid(), '{}', now() - interval '130 seconds')"""
+    )
+    assert trouble(deep(client_on(settings))) == {"queue": "degraded"}
+    blank.rows("DELETE FROM outbox")
+
+
+def test_mails_that_were_refused_had_their_turn(settings: Settings, blank: Blank) -> None:
+    """A queue of wrong addresses moves as any other does."""
+    mails(blank, MANY, priority="low", age_s=500, sent=500)
+    blank.rows("UPDATE outbox SET state = 'failed', begun = true, last_error = 'MessageRejected' WHERE state = 'done'")
+    assert deep(client_on(settings))["status"] == "healthy"
     blank.rows("DELETE FROM outbox")
 
 

@@ -9,7 +9,14 @@ from health.service import JobFigures, Look
 from shared.aws.fleet import Fleet, ServerSeen
 from tests.fakes.clock import ManualClock
 
-JOBS = JobFigures(pending=2, failed=1, uncertain=0, high_unsolved=0, oldest_s={"high": 1.5, "normal": 0.0, "low": 4.0})
+JOBS = JobFigures(
+    pending=2,
+    failed=1,
+    uncertain=0,
+    high_unsolved=0,
+    oldest_s={"high": 1.5, "normal": 0.0, "low": 4.0},
+    sent={"high": 0, "normal": 0, "low": 0},
+)
 WRITER = Look(writable=True, server="a1", used=7, jobs=JOBS)
 FLEET = Fleet(circuits={}, server=ServerSeen("a1", None), retries=3)
 
@@ -37,7 +44,13 @@ class World:
         self.noted: list[tuple[ServerSeen | None, ServerSeen]] = []
         self.first_to_note = True
         self.check = DeepCheck(
-            self._probes, self, version="v1", max_connections=50, clock=self.clock, prober=Scripted(self.slow)
+            self._probes,
+            self,
+            version="v1",
+            max_connections=50,
+            mail_rate=1.0,
+            clock=self.clock,
+            prober=Scripted(self.slow),
         )
 
     def _probes(self) -> list[Probe]:

@@ -142,6 +142,7 @@ def test_each_deep_check_leaves_its_metrics_where_the_alarms_look(
         "JobsFailed": [1.0],
         "JobsUncertain": [0.0],
         "JobsHighUnsolved": [0.0],
+        "JobsLate": [0.0],
         "JobsOldestPendingSeconds": [4.0],
         "JobsOldestPendingSecondsHigh": [1.5],
         "JobsOldestPendingSecondsNormal": [0.0],
@@ -161,7 +162,7 @@ def test_what_is_not_known_is_no_metric(client: Client, world: World, capsys: py
     client.call("GET", "/health/deep")
     (only,) = metrics_of(capsys)
     assert (only["Unhealthy"], only["Degraded"]) == ([1.0], [0.0])
-    assert not {"JobsFailed", "JobsOldestPendingSeconds", "DatabaseConnectionsUsedShare"} & set(only)
+    assert not {"JobsFailed", "JobsLate", "JobsOldestPendingSeconds", "DatabaseConnectionsUsedShare"} & set(only)
 
 
 def test_shallow_health_leaves_no_metrics(client: Client, capsys: pytest.CaptureFixture[str]) -> None:

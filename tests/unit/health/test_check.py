@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from health.check import SERVICES, STATE_STORE
-from health.service import LATE_S
 from shared.aws.fleet import Circuit, ServerSeen
 from tests.unit.health.reports import FLEET, JOBS, WRITER, World
 
 SINCE = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
+NOTHING_WAITS, NOTHING_SENT = dict.fromkeys(JOBS.oldest_s, 0.0), dict.fromkeys(JOBS.sent, 0)
 BROKEN = RuntimeError("broken")
 
 
@@ -94,10 +94,21 @@ def test_an_answer_that_takes_long_degrades(world: World, name: str) -> None:
     assert found["checks"][name]["latency_ms"] == 1200.0
 
 
-@pytest.mark.parametrize(("oldest_s", "status"), [(LATE_S, "healthy"), (LATE_S + 0.1, "degraded"), (0.0, "healthy")])
-def test_a_queue_that_is_late_degrades(world: World, oldest_s: float, status: str) -> None:
-    """A job of any priority has waited for longer than the relay could have missed it."""
-    jobs = replace(JOBS, oldest_s={"high": 0.0, "normal": oldest_s, "low": 0.0})
+LATE = [
+    ("low", 300.0, 0, "healthy"),
+    ("low", 300.1, 0, "degraded"),
+    ("low", 900.0, 900, "healthy"),
+    ("low", 900.0, 400, "degraded"),
+    ("high", 120.0, 0, "healthy"),
+    ("high", 120.1, 0, "degraded"),
+    ("normal", 0.0, 0, "healthy"),
+]
+
+
+@pytest.mark.parametrize(("priority", "oldest_s", "sent", "status"), LATE)
+def test_a_queue_that_is_late_degrades(world: World, priority: str, oldest_s: float, sent: int, status: str) -> None:
+    """A job has waited for longer than the relay could have missed it, and the mails before it do not explain it."""
+    jobs = replace(JOBS, oldest_s={**NOTHING_WAITS, priority: oldest_s}, sent={**NOTHING_SENT, priority: sent})
     world.found["database"] = replace(WRITER, jobs=jobs)
     found = findings(world)
     assert (found["status"], found["checks"]["queue"]["status"]) == (status, status)
