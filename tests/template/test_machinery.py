@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from cfnlint.api import ManualArgs, lint
 
+from shared.http.api import SECURITY_HEADERS
 from shared.settings import Settings
 from tests.services import ROOT
 from tests.template.translation import REGION, Json, of_type, read, translated
@@ -190,3 +191,15 @@ def test_the_deploy_guide_names_every_parameter_and_its_default() -> None:
     parameters = read()["Parameters"].items()
 
     assert dict(told) == {name: str(p.get("Default", "required") or "empty") for name, p in parameters}
+
+
+def test_the_gateways_own_answers_carry_the_functions_security_headers() -> None:
+    """Written there in quotes, as API Gateway takes a fixed value; and each has an id to be quoted."""
+    answers = read()["Resources"]["Api"]["Properties"]["GatewayResponses"]
+    for name, answer in answers.items():
+        headers = answer["ResponseParameters"]["Headers"]
+        assert {each: headers.get(each) for each in SECURITY_HEADERS} == {
+            each: f"'{value}'" for each, value in SECURITY_HEADERS.items()
+        }, name
+        assert headers["X-Request-Id"] == "context.extendedRequestId", name
+        assert headers["Content-Type"] == "'application/problem+json'", name

@@ -95,6 +95,7 @@ def change(call: Call[Order]) -> Answer:
 
 
 ROOT = Path(__file__).parents[3]
+SECURITY = {"Strict-Transport-Security": "max-age=63072000; includeSubDomains", "X-Content-Type-Options": "nosniff"}
 ID = "01a20ba6-afb6-76d1-9556-a703ff01d17a"
 FACTS = {"item": "tea", "version": 1}
 
@@ -283,6 +284,15 @@ def test_what_is_no_id_is_not_found(order_id: str) -> None:
     assert database.reads == 0
 
 
+def test_who_tries_out_ids_of_others_is_charged_a_read_for_each() -> None:
+    """Whether a record is there is asked of the database for them: that costs what a read costs."""
+    client, database, _, _ = build(limits={"read": (2, 60)})
+    curious = client.as_(claims_of("x", "agent"))
+    replies = [curious.call("GET", "/orders/{order_id}", order_id=ID) for _ in range(4)]
+    assert [reply.status for reply in replies] == [404, 404, 429, 429]
+    assert database.reads == 2
+
+
 def test_an_id_is_one_however_it_is_written() -> None:
     """In the path, and so in what a key stands for: the repeat in capitals is a repeat."""
     client, _, _, _ = build()
@@ -454,7 +464,15 @@ def test_head_is_a_get_without_a_body() -> None:
 
 @pytest.mark.parametrize(
     ("authorization", "status"),
-    [("Bearer good", 200), ("bearer good", 200), ("Bearer bad", 401), ("good", 401), ("Basic good", 401), (None, 401)],
+    [
+        ("Bearer good", 200),
+        ("bearer good", 200),
+        ("Bearer  good", 200),
+        ("Bearer bad", 401),
+        ("good", 401),
+        ("Basic good", 401),
+        (None, 401),
+    ],
 )
 def test_the_token_of_a_head_is_verified_here(authorization: str | None, status: int) -> None:
     """The gateway lets other methods through without looking at it."""
@@ -491,6 +509,21 @@ def test_only_allowed_origins_are_answered_to_browsers() -> None:
     assert allowed.headers["Access-Control-Allow-Origin"] == "https://b.example.test"
     assert "ETag" in allowed.headers["Access-Control-Expose-Headers"]
     assert "Access-Control-Allow-Origin" not in other.headers
+
+
+@pytest.mark.parametrize("headers", [{}, {"Origin": "https://evil.test"}, {"Origin": "https://app.example.test"}])
+def test_a_cache_knows_that_the_origin_decides(headers: dict[str, str]) -> None:
+    """Also by an answer to nobody's page: kept, it would lack what the next page needs."""
+    client, _, _, _ = build(allowed_origins="https://app.example.test")
+    assert client.call("GET", "/status", headers=headers).headers["Vary"] == "Origin"
+
+
+@pytest.mark.parametrize("path", ["/status", "/nowhere", "/orders/{order_id}"])
+def test_every_answer_says_how_browsers_and_caches_treat_it(path: str) -> None:
+    """Nothing is kept, no type is guessed, and two years of HTTPS alone; an error is no exception."""
+    client, _, _, _ = build()
+    headers = client.call("GET", path, order_id=ID).headers
+    assert {name: headers[name] for name in ("Cache-Control", *SECURITY)} == {"Cache-Control": "no-store", **SECURITY}
 
 
 def test_without_its_state_store_the_service_goes_on() -> None:

@@ -94,7 +94,19 @@ MALFORMED = [
     '"k";',
     '"k";A=1',
 ]
-MALFORMED += ["", " ", "a b", "é", "x" * 256, '"' + "x" * 256 + '"', "a\tb", '"k";v="', '"k"; v=a b']
+MALFORMED += [
+    "",
+    " ",
+    "a b",
+    "é",
+    "x" * 256,
+    '"' + "x" * 256 + '"',
+    "a\tb",
+    "k\x0b",
+    "\u00a0k",
+    '"k";v="',
+    '"k"; v=a b',
+]
 
 
 @pytest.mark.parametrize("field", MALFORMED)

@@ -71,7 +71,14 @@ def test_a_problem_names_the_same_id() -> None:
 
 
 @pytest.mark.parametrize(
-    ("extended", "logged"), [("Q2x0bGVzPQ==", "Q2x0bGVzPQ=="), ("two\nlines", None), ("x" * 129, None), (None, None)]
+    ("extended", "logged"),
+    [
+        ("Q2x0bGVzPQ==", "Q2x0bGVzPQ=="),
+        ("two\nlines", None),
+        ("besa@example.test", None),
+        ("x" * 129, None),
+        (None, None),
+    ],
 )
 def test_the_gateways_own_id_is_logged_where_it_is_one(
     caplog: pytest.LogCaptureFixture, extended: str | None, logged: str | None

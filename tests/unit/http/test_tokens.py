@@ -86,6 +86,7 @@ def test_a_good_token_is_verified_with_one_look_at_the_keys(verify: Callable[[st
         {"token_use": None},
         {"scope": "openid"},
         {"scope": None},
+        {"scope": f"{SCOPE}.readonly"},
         {"iss": "https://issuer.example.test/another"},
         {"sub": None},
         {"exp": None},
@@ -184,3 +185,12 @@ def test_keys_that_were_taken_out_of_the_set_verify_nothing(verify: Callable[[st
     endpoint.answer, endpoint.now = key_set("two"), endpoint.now + FRESH_S
     with pytest.raises(Refusal):
         verify(token())
+
+
+def test_a_key_for_something_else_verifies_nothing(verify: Callable[[str], Any], endpoint: Endpoint) -> None:
+    """A set may publish keys for encryption too (RFC 7517, 4.2)."""
+    keys = json.loads(key_set("one", "two"))["keys"]
+    endpoint.answer = json.dumps({"keys": [keys[0], {**keys[1], "use": "enc"}]}).encode()
+    assert verify(token())["sub"] == "s-1"
+    with pytest.raises(Refusal):
+        verify(token(kid="two"))
