@@ -21,6 +21,9 @@ from markupsafe import Markup, escape
 from shared.clock import local_date
 from shared.codes import DECIMALS
 
+# Embeddings, overrides and isolates with what ends them (UAX 9): a header has no markup that would hold them in.
+_TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+
 _EXACT = Context(prec=28, traps=[Inexact])
 
 LANGUAGES = ("sq", "en", "mk", "sr")
@@ -181,8 +184,9 @@ def with_decimals(amount: str, currency: str) -> str:
 
 
 def single_line(text: str) -> str:
-    """The text as one line: nothing in it can end a header and begin another."""
-    spaced = (" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
+    """The text as one line: nothing in it can end a header and begin another, or turn the direction of writing."""
+    kept = (c for c in text if unicodedata.bidirectional(c) not in _TURNS)
+    spaced = (" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in kept)
     return " ".join("".join(spaced).split())
 
 

@@ -192,6 +192,14 @@ def test_line_ends_of_any_kind_become_a_space(end: str) -> None:
     assert single_line(f"a{end}b") == "a b"
 
 
+@pytest.mark.parametrize("control", "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+def test_a_subject_does_not_turn_the_direction_of_its_words(control: str) -> None:
+    """It has no markup that could isolate a title: one with an override would turn the number that follows it."""
+    subject = written("claim-received", "en", PLAIN | {"title": f"Late{control} flight"}).subject
+    assert control not in subject
+    assert single_line(f"a{control}b") == "ab"
+
+
 @pytest.mark.parametrize("mail", MAILS)
 def test_a_mail_without_its_optional_facts_leaves_them_out(mail: str) -> None:
     """With their labels: an empty row tells nothing."""
