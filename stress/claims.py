@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from stress.controls.model import FILE, read_controls
 from stress.model import Check, Figure, Report, Result
 from stress.report import store
 
@@ -20,7 +21,8 @@ HEAD = (
     "The predecessor's report claimed all of this and had measured none of it. Each line names the scenario of `make "
     "stress` that proves it now,\nthe checks that held (✓) or did not (✗) in the full run kept in "
     "[readiness/](readiness/report.md), and its figures. `make stress` makes such a run\non any machine in a quarter "
-    "of an hour; `make stress-controls` breaks the system in ten ways, each of which a scenario must find out.\n\n"
+    "of an hour; `make stress-controls` breaks the system in {controls} ways, each of which a scenario must find "
+    "out.\n\n"
     "{verdict}\n\n| Claim | Scenario | Checks and figures |\n|---|---|---|\n"
 )
 
@@ -62,15 +64,21 @@ def page(report: Report, of: list[Claim]) -> str:
         f"in {report.duration_s / 60:.0f} minutes."
     )
     results = {result.key: result for result in report.results}
-    return HEAD.format(verdict=verdict) + "".join(_row(claim, results) for claim in of)
+    count = len(read_controls(FILE.read_text(encoding="utf-8")))
+    return HEAD.format(verdict=verdict, controls=count) + "".join(_row(claim, results) for claim in of)
 
 
 def keep(folder: Path, docs: Path) -> None:
-    """Keep a run's report below docs/, and write the page of it. Raises NotFound, OSError."""
+    """Keep a run's report below docs/, and write the page of it. Raises NotFound, OSError.
+
+    Of the kept report itself, after a claim or a control has changed, it writes the page alone.
+    """
     text = page(store.load(folder), claims())
-    (docs / "readiness").mkdir(exist_ok=True)
-    for name in KEPT:
-        shutil.copyfile(folder / name, docs / "readiness" / name)
+    kept = docs / "readiness"
+    kept.mkdir(exist_ok=True)
+    if not kept.samefile(folder):
+        for name in KEPT:
+            shutil.copyfile(folder / name, kept / name)
     (docs / "readiness.md").write_text(text, encoding="utf-8")
 
 

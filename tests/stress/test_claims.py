@@ -1,5 +1,6 @@
 """docs/readiness.md says what a run has found, and nothing else."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,8 +8,10 @@ import pytest
 
 from stress import claims
 from stress.claims import Claim, NotFound
+from stress.controls.model import FILE, read_controls
 from stress.model import Report
 from stress.report import store
+from stress.summary import write
 from tests.stress import sample
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -48,3 +51,21 @@ def test_what_no_run_has_found_is_refused(report: Report, claim: Claim) -> None:
     """A tick that no assertion made can't be written."""
     with pytest.raises(NotFound):
         claims.page(report, [claim])
+
+
+def test_the_page_counts_the_controls_that_there_are(report: Report) -> None:
+    """A number written by hand stayed behind when a control was added."""
+    count = len(read_controls(FILE.read_text(encoding="utf-8")))
+    assert f"breaks the system in {count} ways" in claims.page(report, [])
+
+
+def test_a_kept_report_can_be_kept_again(report: Report, tmp_path: Path) -> None:
+    """After a claim has changed its page is made anew of the report that is there."""
+    folder = tmp_path / "readiness"
+    write(report, [], folder)
+    shutil.copyfile(folder / "report.json", tmp_path / "before.json")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(claims, "claims", list)
+        claims.keep(folder, tmp_path)
+    assert (folder / "report.json").read_bytes() == (tmp_path / "before.json").read_bytes()
+    assert (tmp_path / "readiness.md").read_text(encoding="utf-8") == claims.page(report, [])
