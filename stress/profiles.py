@@ -37,7 +37,7 @@ class Profile:
 
 FULL = Profile(
     name="full",
-    expected_s=800,
+    expected_s=840,
     judges_speed=True,
     at_once=50,
     pool_steps=(10, 20, 30, 40, 50),
@@ -52,13 +52,13 @@ FULL = Profile(
     user_count=50,
     rate_step_s=6,
     mail_rate=PRODUCTION_MAIL_RATE,
-    priority_rounds=3,
+    priority_rounds=8,
     flood=1000,
     settles_s=150,
 )
 SHORT = Profile(
     name="short",
-    expected_s=170,
+    expected_s=200,
     judges_speed=False,
     at_once=30,
     pool_steps=(6, 30),
@@ -73,7 +73,7 @@ SHORT = Profile(
     user_count=10,
     rate_step_s=3,
     mail_rate=PRODUCTION_MAIL_RATE,
-    priority_rounds=2,
+    priority_rounds=6,
     flood=1000,
     settles_s=150,
 )
@@ -94,7 +94,7 @@ CONTROL = Profile(
     user_count=10,
     rate_step_s=2,
     mail_rate=PRODUCTION_MAIL_RATE,
-    priority_rounds=1,
+    priority_rounds=2,
     flood=1000,
     settles_s=30,
 )

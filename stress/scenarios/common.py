@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from stress.ledger import Call, Sample
 from stress.limits import Limit, wrongly_accepted, wrongly_refused
@@ -11,7 +12,7 @@ from stress.reconcile import SQL
 from stress.stage import Stage
 from stress.target import LocalCloud
 
-BUSY_S = 3.0
+BUSY_S = 8.0  # less than the 10 s after which the role's statements give up
 SENT_S = LEAD_S + 0.1
 LOOK_S = 0.02
 WARM_S = 8.0
@@ -38,23 +39,26 @@ async def deadlocks(stage: Stage) -> int:
 
 
 async def cut_while(stage: Stage, calls: Sequence[Call]) -> tuple[list[Sample], int]:
-    """All calls at once on a slow server, and every line to it cut while it is at work on them; how many it was on."""
-    await stage.target.rows(SLOW)
-    try:
+    """All calls at once, and every line to the server cut while transactions wait on it; how many lines they were on.
+
+    None can end before the cut, so it meets them however slowly the machine brings them there.
+    """
+    async with stage.target.held():
         under_way = asyncio.create_task(stage.burst(calls))
-        busy = await lent(stage, min(len(calls), 10))
+        busy = await lent(stage, min(len(calls), 10), under_way)
         await stage.target.database("POST", "/cut")
         stage.faults.at_once("every line to the database cut")
-    finally:
-        await stage.target.rows(NORMAL)
     return await under_way, busy
 
 
-async def lent(stage: Stage, least: int) -> int:
-    """Wait until so many server connections are borrowed; return how many, also when the wait is over."""
+async def lent(stage: Stage, least: int, under_way: "asyncio.Future[Any]") -> int:
+    """Wait until so many server connections are borrowed; return how many, also when the wait is over.
+
+    It is over when the calls under way have ended, or before the statements that wait are given up.
+    """
     await asyncio.sleep(SENT_S)  # not to be in the way of the very sends that it waits for
     until, busy = stage.generator.clock.now() + BUSY_S, 0
-    while busy < least and stage.generator.clock.now() < until:
+    while busy < least and not under_way.done() and stage.generator.clock.now() < until:
         busy = int((await stage.target.database("GET", "/counts"))["borrowed"])
         await asyncio.sleep(LOOK_S)
     return busy

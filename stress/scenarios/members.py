@@ -82,15 +82,15 @@ async def _killed(stage: Stage, agent: Person) -> None:
     stage.generator.ready(calls)
     await stage.target.rows(SLOW)
     try:
-        insisting = [asyncio.create_task(stage.generator.insist(call)) for call in calls]
+        insisting = asyncio.gather(*(stage.generator.insist(call) for call in calls))
         stage.wanted += CROWD
-        await lent(stage, CROWD // 2)
+        await lent(stage, CROWD // 2, insisting)
         killed = await _kill_busy(stage)
     finally:
         await stage.target.rows(NORMAL)
     stage.least("Processes killed while they registered somebody", 5, killed)
     stage.step("waiting for those whose call died")
-    samples = await asyncio.gather(*insisting)
+    samples = await insisting
     stage.equal("All of them answered in the end, after repeats with their keys", {201: CROWD}, statuses(samples))
 
 

@@ -147,7 +147,7 @@ async def _step(stage: Stage, crowd: Crowd, limit: int) -> float:
     await stage.target.database("POST", "/counts/reset")
     with stage.faults.during(f"{limit} connections", "exhausted"):
         under_way = asyncio.create_task(stage.burst(crowd.calls()))
-        await lent(stage, limit)
+        await lent(stage, limit, under_way)
         backends = (await stage.target.rows(CONNECTIONS, user="postgres"))[0]["n"]
         samples = await under_way
     counts = await stage.target.database("GET", "/counts")

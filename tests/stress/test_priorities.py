@@ -17,5 +17,5 @@ def test_a_flood_outlasts_the_registrations_three_times(drained_a_second: float)
 
 def test_a_fast_machine_gets_a_larger_flood() -> None:
     """A constant was drained before the last high job was measured, and nothing was proven."""
-    assert flood_size(1000.0, 1000, 5.0) == 18_000
+    assert flood_size(1000.0, 1000, 5.0) == 9_000
     assert flood_size(14.0, 1000, 5.0) == 1000
