@@ -1,5 +1,7 @@
 """The AWS emulator on loopback: its process, its environment, its state."""
 
+import contextlib
+import os
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -10,6 +12,11 @@ from local.children import Child, spawn
 REGION = "eu-central-1"
 READY_SECONDS = 30.0
 PROGRAM = Path(__file__).with_name("emulated.py")
+
+# The emulator is one process, and stands for services that share no processor with the functions that ask them. Among
+# fifty environments at work it would get a fiftieth of two processors, and a rate limit waits a second for DynamoDB.
+# At -10 it weighs as much as nine of them.
+NICE = -10
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,14 @@ def start(emulator: Emulator) -> Child:
         log=emulator.log,
         cwd=emulator.folder,
         env=environment(emulator),
+        prepare=serve_first,
     )
+
+
+def serve_first() -> None:
+    """Ask for a share of the processors before the functions; without the right to it nothing changes."""
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, max(os.getpriority(os.PRIO_PROCESS, 0) + NICE, -20))
 
 
 def environment(emulator: Emulator) -> dict[str, str]:

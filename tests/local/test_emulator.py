@@ -1,6 +1,9 @@
 """The AWS emulator as the local cloud runs it: on loopback, passive, and with a memory."""
 
 import json
+import os
+import subprocess
+import sys
 import time
 import urllib.request
 from contextlib import suppress
@@ -10,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from local import emulator
 from local.children import STOP_SECONDS
 from local.deploy import Clients, deploy
 from local.emulated_checkpoints import Checkpoints, changes
@@ -89,6 +93,27 @@ def test_everything_is_kept_over_a_restart(tmp_path: Path) -> None:
         fill(clients, stack)
     with started(tmp_path / "emulator") as (clients, _):
         assert found(clients, deployed(clients)) == EVERYTHING
+
+
+def test_it_is_served_before_the_functions(tmp_path: Path) -> None:
+    """Where that may be asked for; all environments wait for this one process."""
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    asked = [sys.executable, "-c", f"import os; os.setpriority(os.PRIO_PROCESS, 0, {own + emulator.NICE})"]
+    is_allowed = subprocess.run(asked, capture_output=True, check=False).returncode == 0
+    with started(tmp_path / "emulator") as (_, child):
+        assert os.getpriority(os.PRIO_PROCESS, child.process.pid) == own + (emulator.NICE if is_allowed else 0)
+
+
+def test_it_is_started_where_the_priority_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asking for it then changes nothing."""
+
+    def refuse(*_arguments: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "setpriority", refuse)
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    emulator.serve_first()
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
 
 
 def test_it_ends_when_asked_though_a_poller_still_waits(tmp_path: Path) -> None:
