@@ -19,12 +19,20 @@ WARM_S = 8.0
 WARMINGS = 4
 SLOW_S = 0.8  # how long the server takes over each write while it is made slow
 
-# The server is slow where every write passes once, so that a transaction holds its connection for a known time.
-SLOW = f"""
+
+def slowed(seconds: float) -> str:
+    """Return the statements that make the server slow where every write passes once.
+
+    So a transaction holds its connection for a known time.
+    """
+    return f"""
 CREATE OR REPLACE FUNCTION stress_slow() RETURNS trigger LANGUAGE plpgsql AS
-$$ BEGIN PERFORM pg_sleep({SLOW_S}); RETURN NEW; END $$;
+$$ BEGIN PERFORM pg_sleep({seconds}); RETURN NEW; END $$;
 CREATE OR REPLACE TRIGGER stress_slow BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION stress_slow()
 """
+
+
+SLOW = slowed(SLOW_S)
 NORMAL = "DROP TRIGGER IF EXISTS stress_slow ON audit; DROP FUNCTION IF EXISTS stress_slow()"
 
 

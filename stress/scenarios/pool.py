@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections.abc import Sequence
 
 import psutil
 
@@ -10,7 +11,7 @@ from stress.model import Chart, Line, Point
 from stress.profiles import Profile
 from stress.reconcile import reconcile
 from stress.scenarios.claims import claim_of
-from stress.scenarios.common import NORMAL, SENT_S, SLOW, SLOW_S, lent, statuses, warm
+from stress.scenarios.common import NORMAL, SENT_S, SLOW, SLOW_S, lent, slowed, statuses, warm
 from stress.stage import Stage
 
 IDLE_S, LIFETIME_S, CONNECT_S = 2.0, 5.0, 2.0  # of the function whose limits are short here
@@ -20,6 +21,8 @@ LAMBDA_S = 28.0
 SAMPLED_S = 0.1
 PROMISED = 50  # connections of the fleet: what is deployed must be this
 CALLERS = 60  # at the same instant on the deployed pool: more than it has connections
+# The last of five turns waits for a connection four times as long as a write takes; the pool lets it wait for 10 s.
+SLOWEST_S = 2.0
 TITLE = "Connection pool stress"
 PROMISE = (
     "60 requests at the same instant on the 50 connections that are deployed, and 50 on 10 to 50: never more "
@@ -68,8 +71,8 @@ async def run(stage: Stage) -> None:
     """The scenario."""
     crowd = Crowd(stage, CALLERS)
     await _warm(stage, crowd)
-    await _as_deployed(stage, crowd)
-    await _curve(stage, Crowd(stage, stage.profile.at_once))
+    slow_s = time_of_a_write(await _as_deployed(stage, crowd))
+    await _curve(stage, Crowd(stage, stage.profile.at_once), slow_s)
     if stage.profile.thorough:
         await _replaced(stage)
         await _dead_host(stage)
@@ -90,8 +93,20 @@ async def _warm(stage: Stage, crowd: Crowd) -> None:
     stage.figure("Environments that were started before", started)
 
 
-async def _as_deployed(stage: Stage, crowd: Crowd) -> None:
-    """More writes at once than connections, on the pool as the deployed setting sizes it; nothing here sets it."""
+def time_of_a_write(took_s: float) -> float:
+    """Return how long the server takes over a write: as long as this machine works on all of them, where it is slow.
+
+    `took_s` is what the writes on the deployed connections took, in two turns. Were the work the longer part, they
+    would neither be under way together nor sooner done on more connections.
+    """
+    return min(max(SLOW_S, took_s - 2 * SLOW_S), SLOWEST_S)
+
+
+async def _as_deployed(stage: Stage, crowd: Crowd) -> float:
+    """More writes at once than connections, on the pool as the deployed setting sizes it; nothing here sets it.
+
+    Returns the seconds until the last was answered.
+    """
     deployed = (await stage.target.database("GET", "/counts"))["max_connections"]
     stage.equal("Connections that the fleet may have, as deployed", PROMISED, deployed)
     stage.step(f"{CALLERS} writes at once on the {deployed} connections of the deployed setting")
@@ -107,6 +122,7 @@ async def _as_deployed(stage: Stage, crowd: Crowd) -> None:
     stage.equal(f"{CALLERS} at once as deployed", {201: CALLERS}, statuses(samples))
     stage.most("As deployed: connections of the server", PROMISED, max(counts["open_max"], backends))
     stage.equal("As deployed: turned away for want of a connection", 0, counts["borrow_timeouts"])
+    return _seconds(samples)
 
 
 async def _most_backends(stage: Stage, under_way: "asyncio.Task[list[Sample]]") -> int:
@@ -119,16 +135,16 @@ async def _most_backends(stage: Stage, under_way: "asyncio.Task[list[Sample]]") 
     return most
 
 
-async def _curve(stage: Stage, crowd: Crowd) -> None:
+async def _curve(stage: Stage, crowd: Crowd, slow_s: float) -> None:
     """A variation of the limit, set here: the same writes, each of a known time, on more and more connections."""
     deployed = (await stage.target.database("GET", "/counts"))["max_connections"]
-    await stage.target.rows(SLOW)
+    await stage.target.rows(slowed(slow_s))
     try:
         took: list[Point] = [(limit, await _step(stage, crowd, limit)) for limit in stage.profile.pool_steps]
     finally:
         await stage.target.rows(NORMAL)
         await stage.target.database("PUT", "/limit", {"max_connections": deployed})
-    title = f"{stage.profile.at_once} writes of {SLOW_S * 1000:.0f} ms at the same instant"
+    title = f"{stage.profile.at_once} writes of {slow_s * 1000:.0f} ms at the same instant"
     stage.charts.append(Chart(title, "server connections", "seconds until the last answer", [Line("took", took)]))
     first, last = took[0], took[-1]
     stage.figure(f"{first[0]:.0f} → {last[0]:.0f} connections: the same work ends sooner by", first[1] / last[1], "×")
@@ -161,6 +177,11 @@ async def _step(stage: Stage, crowd: Crowd, limit: int) -> float:
             f"On {limit}: the others wait their turn", 0.8 * (stage.profile.at_once - limit), counts["waiting_max"]
         )
     stage.equal(f"On {limit}: turned away for want of a connection", 0, counts["borrow_timeouts"])
+    return _seconds(samples)
+
+
+def _seconds(samples: Sequence[Sample]) -> float:
+    """Return the seconds from the instant of a burst to its last answer."""
     return max(s.done_s for s in samples) - min(s.meant_s for s in samples)
 
 
