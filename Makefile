@@ -60,7 +60,7 @@ stress-environments:
 stress: stress-environments ## Make the report in a quarter of an hour [PROFILE=short: three minutes; TARGET=https://…/api SEED=…]
 	@$(STRESS) run $(if $(PROFILE),--profile $(PROFILE)) $(if $(TARGET),--target $(TARGET)) $(if $(YES),--yes) $(if $(SEED),--seed $(SEED))
 
-stress-controls: stress-environments ## Break the system in eleven ways: each must be detected [ONLY=name]
+stress-controls: stress-environments ## Break the system in one way after another: each must be detected [ONLY=name]
 	@.venvs/stress/bin/python -m stress.controls $(if $(ONLY),--only $(ONLY))
 
 stress-compare: stress-environments ## Show two runs side by side: A=reports/… B=reports/…
