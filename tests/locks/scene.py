@@ -137,7 +137,7 @@ def _people(scene: Scene, insert: Insert, order: random.Random) -> None:
         if member == scene.member:
             insert(
                 "membership_reminders", subscription_id=subscription, period_starts_on="2025-01-02", kind="30-days",
-                job_id=scene.reminder_job,
+                ends_on=ends_on, job_id=scene.reminder_job,
             )  # fmt: skip
         insert("agent_clients", member_id=member, agent_id=scene.agent)
     for n, commission in enumerate([scene.commission, *_shuffled(scene.approved, order)]):

@@ -21,7 +21,7 @@ KEYS = {
     "agent_clients": "member_id",
     "claim_history": "claim_id || ' ' || version",
     "payout_statements": "payout_id || ' ' || agent_id",
-    "membership_reminders": "subscription_id || ' ' || period_starts_on || ' ' || kind",
+    "membership_reminders": "subscription_id || ' ' || period_starts_on || ' ' || kind || ' ' || ends_on",
     "greetings": "address || ' ' || template",
 }
 

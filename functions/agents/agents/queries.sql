@@ -1,7 +1,8 @@
 -- All that the agents' room does to the database, in the lock order accounts, agents, …, outbox, audit.
 
 -- name: apply_again
--- An applicant rejected long enough ago is pending again, with the new data: the account is locked, then the agent.
+-- An applicant rejected long enough ago is pending again, with the new data and the usual terms: the account is locked,
+-- then the agent.
 WITH again AS (
     SELECT a.id FROM accounts a JOIN agents g USING (id)
     WHERE a.email = %(email)s AND a.role = 'agent' AND g.state = 'rejected'
@@ -12,7 +13,8 @@ WITH again AS (
         full_name = %(full_name)s, phone = %(phone)s, language = %(language)s, terms_version = %(terms_version)s
     FROM again WHERE a.id = again.id)
 UPDATE agents g SET
-    state = 'pending', city = %(city)s, application_id = %(application_id)s, version = g.version + 1, updated_at = now()
+    state = 'pending', city = %(city)s, tier = 'standard', commission_rate = NULL,
+    application_id = %(application_id)s, version = g.version + 1, updated_at = now()
 FROM again WHERE g.id = again.id
 
 -- name: insert_account

@@ -32,8 +32,8 @@ FROM accounts a WHERE a.email = %(email)s AND s.member_id = a.id AND s.state <> 
 
 -- name: silence_reminder
 -- The end of the membership is told to nobody.
-INSERT INTO membership_reminders (subscription_id, period_starts_on, kind, job_id)
-SELECT s.id, s.period_starts_on, 'ended', gen_random_uuid()
+INSERT INTO membership_reminders (subscription_id, period_starts_on, kind, ends_on, job_id)
+SELECT s.id, s.period_starts_on, 'ended', s.ends_on, gen_random_uuid()
 FROM subscriptions s JOIN accounts a ON a.id = s.member_id WHERE a.email = %(email)s
 ON CONFLICT DO NOTHING
 

@@ -195,8 +195,8 @@ SELECT gen_random_uuid(), 'membership.' || became, member_id, 'housekeeping', %(
 RETURNING id
 
 -- name: remind_members
--- The reminders that are due, each with its mail and its audit entry; what was written before about the same end, and
--- has not left yet, does not leave any more. Who comes second to a reminder finds its row and writes nothing.
+-- The reminders that are due, once for each end, which a pause moves: each with its mail and its audit entry. What was
+-- written before and has not left yet does not leave any more. Who comes second to a reminder finds its row and writes nothing.
 WITH due AS (
     SELECT m.id, m.number, s.id AS subscription_id, s.period_starts_on, s.plan, s.price, s.currency, s.ends_on,
            reminder_due(s, %(today)s, %(lateness)s) AS kind
@@ -204,15 +204,15 @@ WITH due AS (
     WHERE s.ends_on BETWEEN %(today)s - grace_days() - %(lateness)s AND %(today)s + 30
       AND NOT EXISTS (
           SELECT FROM membership_reminders r
-          WHERE r.subscription_id = s.id AND r.period_starts_on = s.period_starts_on
+          WHERE r.subscription_id = s.id AND r.period_starts_on = s.period_starts_on AND r.ends_on = s.ends_on
             AND r.kind = reminder_due(s, %(today)s, %(lateness)s))
       AND reminder_due(s, %(today)s, %(lateness)s) IS NOT NULL
     ORDER BY m.id LIMIT cardinality(%(job_ids)s) FOR NO KEY UPDATE OF m, s SKIP LOCKED
 ), numbered AS (
     SELECT due.*, (%(job_ids)s)[row_number() OVER (ORDER BY due.id)] AS job_id FROM due
 ), noted AS (
-    INSERT INTO membership_reminders (subscription_id, period_starts_on, kind, job_id)
-    SELECT subscription_id, period_starts_on, kind, job_id FROM numbered
+    INSERT INTO membership_reminders (subscription_id, period_starts_on, kind, ends_on, job_id)
+    SELECT subscription_id, period_starts_on, kind, ends_on, job_id FROM numbered
     ON CONFLICT DO NOTHING
     RETURNING job_id
 ), dropped AS (

@@ -91,6 +91,17 @@ def test_who_was_rejected_may_apply_again_after_30_days(blank: Blank, client: Cl
     assert decide(client, before["id"], "approve").json["state"] == "active"
 
 
+def test_who_applies_again_begins_with_the_usual_terms(blank: Blank, client: Client) -> None:
+    """A tier and a rate that were agreed on for another application are not this one's."""
+    before, email = rejected(blank, client, ago="30 days")
+    change = {"tier": "vip", "commission_rate": "0.9"}
+    path = "/agents/{agent_id}"
+    assert client.as_(ADMIN).call("PATCH", path, change, if_match=2, agent_id=before["id"]).status == 200
+    assert apply(client, email=email).json["tier"] == "standard"
+    after = client.as_(STAFF).call("GET", path, agent_id=before["id"]).json
+    assert (after["tier"], after["commission_rate"]) == ("standard", None)
+
+
 def test_until_then_the_address_is_taken_as_any_other(blank: Blank, client: Client) -> None:
     """A stranger learns nothing else, and nothing changes."""
     before, email = rejected(blank, client, ago="29 days 23 hours")

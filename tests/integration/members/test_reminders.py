@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -31,6 +31,22 @@ SOON, SHORTLY, TODAY, ENDED = (
 def reminders(life: Life) -> list[str]:
     """The templates of the reminders written so far."""
     return [job["template"] for job in life.jobs() if job["template"] in (SOON, SHORTLY, TODAY, ENDED)]
+
+
+def take_reminders(life: Life) -> list[tuple[str, str]]:
+    """Return the template and the end of each reminder that waits, and let them leave."""
+    written = [job for job in life.jobs() if job["template"] in (SOON, SHORTLY, TODAY, ENDED)]
+    waiting = [job for job in written if job["state"] != "done"]
+    life.blank.rows("UPDATE outbox SET state = 'done' WHERE id = ANY(%s)", [job["id"] for job in waiting])
+    return [(job["template"], job["facts"]["ends_on"]) for job in waiting]
+
+
+def mail_text(life: Life, job_id: Any) -> str:
+    """Let a mail leave and return its text, on one line."""
+    mailer, office = FakeMailer(), Office("desk@example.test", "en", "https://app.example.test")
+    worker = Worker(life.blank.database(), mailer, FakeIdentities(), FakeQueues(), office, life.clock)
+    assert worker.work(job_id, soon(60)) == "done"
+    return " ".join(mailer.sent[0].text.split())
 
 
 def before_end(life: Life, days: int) -> Life:
@@ -117,6 +133,36 @@ def test_who_has_cancelled_is_only_told_that_it_has_ended(live: Begin) -> None:
     assert reminders(life) == [ENDED]
 
 
+@pytest.mark.parametrize("days_after_end", [1, 7, 8, 14])
+def test_who_cancels_in_the_grace_is_told_that_it_has_ended(live: Begin, days_after_end: int) -> None:
+    """Access ends with the cancellation, on whichever day: the mail about it promises none until a day that is past."""
+    life = before_end(live(BEGINS), -days_after_end)
+    life.blank.rows("UPDATE accounts SET language = 'en' WHERE id = %s", life.member_id)
+    assert life.post("cancellation").json["membership"]["state"] == "canceled"
+    life.sweep()
+    life.sweep()
+    assert reminders(life) == [ENDED]
+    [cancelled] = [job for job in life.jobs() if job["template"] == "membership-cancelled"]
+    assert "until then" not in mail_text(life, cancelled["id"])
+
+
+@pytest.mark.parametrize("language", get_args(Language))
+def test_a_cancellation_promises_services_only_while_the_membership_runs(live: Begin, language: Language) -> None:
+    """Who is paused has no access, and a later end than the mail can name."""
+    life = live(BEGINS)
+    life.blank.rows("UPDATE accounts SET language = %s WHERE id = %s", language, life.member_id)
+    life.post("pause")
+    life.post("cancellation")
+    text = mail_text(life, life.jobs()[-1]["id"])
+    promised = {
+        "en": "as long as it runs",
+        "sq": "sa kohë është aktiv",
+        "mk": "додека е активно",
+        "sr": "dok je aktivno",
+    }
+    assert promised[language] in text
+
+
 def test_who_is_paused_is_not_reminded_and_afterwards_of_the_new_end(live: Begin) -> None:
     """The end is not known while the pause lasts."""
     life = before_end(live(BEGINS), 40)
@@ -128,6 +174,40 @@ def test_who_is_paused_is_not_reminded_and_afterwards_of_the_new_end(live: Begin
     assert reminders(life) == []
     before_end(life, 20).sweep()  # the end is ten days later now
     assert [job["facts"]["ends_on"] for job in life.jobs() if job["template"] == SOON] == ["2027-03-10"]
+
+
+@pytest.mark.parametrize(
+    ("paused_at", "resumed_at", "expected"),
+    [(29, -1, [(SOON, "2027-02-28"), (SOON, "2027-03-30"), (SHORTLY, "2027-03-30"), (TODAY, "2027-03-30")]),
+     (6, 4, [(SOON, "2027-02-28"), (SHORTLY, "2027-02-28"), (SHORTLY, "2027-03-02"), (TODAY, "2027-03-02")]),
+     (20, -400, [(SOON, "2027-02-28"), (SOON, "2027-05-29"), (SHORTLY, "2027-05-29"), (TODAY, "2027-05-29")])],
+)  # fmt: skip
+def test_who_was_told_of_an_end_that_a_pause_has_moved_is_told_of_the_new_one(
+    live: Begin, paused_at: int, resumed_at: int, expected: list[tuple[str, str]]
+) -> None:
+    """Once for each end, whether staff resumed it or its days were used up."""
+    life, told = live(BEGINS), []
+    for days in range(31, -92, -1):
+        before_end(life, days)
+        if days == paused_at:
+            life.post("pause")
+        if days == resumed_at:
+            life.post("resume")
+        life.sweep()
+        told += take_reminders(life)
+    assert [one for one in told if one[0] != ENDED] == expected
+
+
+def test_a_sweep_of_an_earlier_version_reminds_of_the_end_that_there_is(live: Begin) -> None:
+    """It writes no end: today's schema fills it in, and a later sweep writes nothing twice."""
+    life = before_end(live(BEGINS), 30)
+    life.blank.rows(
+        "INSERT INTO membership_reminders (subscription_id, period_starts_on, kind, job_id)"
+        " SELECT id, period_starts_on, '30-days', gen_random_uuid() FROM subscriptions WHERE member_id = %s",
+        life.member_id,
+    )
+    life.sweep()
+    assert reminders(life) == []
 
 
 def test_the_next_year_has_reminders_of_its_own(live: Begin) -> None:
