@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from agents.model import AgentRecord, AgentView, CommissionRecord, PayoutSummary
 from claims.model import ClaimView, DocumentView
+from jobs.model import JobView
 from members.model import MemberView
 from tests.harness import ADMIN, STAFF
 from tests.integration.jobs.records import Records
@@ -210,6 +211,24 @@ def _remove_document(scene: Scene) -> Asked:
     return replace(announced, method="DELETE", resource="/claims/{claim_id}/documents/{document_id}")
 
 
+def _failed_job(scene: Scene) -> dict[str, str]:
+    member = scene.records.member()
+    return {"job_id": str(scene.records.mail("member-welcome", member, to=member, state="failed"))}
+
+
+def _admin(scene: Scene) -> dict[str, str]:
+    return sign_in(scene.world.blank, str(scene.records.account("admin")))
+
+
+def _replay(scene: Scene) -> Asked:
+    return Asked("jobs", "POST", "/jobs/{job_id}/replay", None, _failed_job(scene), _admin(scene))
+
+
+def _dismiss(scene: Scene) -> Asked:
+    body = {"reason": "undeliverable"}
+    return Asked("jobs", "POST", "/jobs/{job_id}/dismiss", body, _failed_job(scene), _admin(scene))
+
+
 ONE = {"audit": 1, "idempotency_keys": 1}
 
 USE_CASES = (
@@ -237,6 +256,8 @@ USE_CASES = (
     UseCase("documents.announce", _announce, DocumentView, ONE | {"documents": 1}, 201),
     UseCase("documents.complete", _complete, DocumentView, ONE),
     UseCase("documents.remove", _remove_document, None, ONE, 204),
+    UseCase("jobs.replay", _replay, JobView, ONE),
+    UseCase("jobs.dismiss", _dismiss, JobView, ONE),
 )
 
 # What differs between two records that were made alike.

@@ -126,7 +126,7 @@ ANNOUNCE = "POST /claims/{claim_id}/documents"
 LIST = "GET /claims"
 COMPLETE = "POST /claims/{claim_id}/documents/{document_id}/completion"
 REMOVE_DOCUMENT = "DELETE /claims/{claim_id}/documents/{document_id}"
-REPLAY = "POST /jobs/{job_id}/replay"
+REPLAY, DISMISS = "POST /jobs/{job_id}/replay", "POST /jobs/{job_id}/dismiss"
 
 
 def _register_client(stage: Stage) -> Reply:
@@ -264,6 +264,7 @@ ACTS: dict[str, Act] = {
     f"{COMPLETE} by its member": _complete,
     f"{REMOVE_DOCUMENT} by its member": _remove_document,
     f"{REPLAY} by an admin": lambda s: s.call(s.admin, REPLAY, job_id=s.scene.failed_job),
+    f"{DISMISS} by an admin": lambda s: s.call(s.admin, DISMISS, {"reason": "not-needed"}, job_id=s.scene.failed_job),
     **{f"housekeeping {name}": partial(_chore, name) for name in chores()},
     "relay": partial(_relay, broken=False),
     "relay without a queue": partial(_relay, broken=True),

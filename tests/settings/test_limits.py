@@ -41,6 +41,7 @@ CHARGED: dict[str, str | None] = {
     "POST /claims/{claim_id}/documents/{document_id}/completion": "read",
     "DELETE /claims/{claim_id}/documents/{document_id}": "document-upload",
     "POST /jobs/{job_id}/replay": "claim-work",
+    "POST /jobs/{job_id}/dismiss": "claim-work",
     "GET /health": None,
     "GET /health/deep": "health-deep",
 }

@@ -64,6 +64,7 @@ CONTRACT = [
     Route("delete", "/claims/{claim_id}/documents/{document_id}", "ClaimsFunction"),
     Route("get", "/jobs", "JobsFunction"),
     Route("post", "/jobs/{job_id}/replay", "JobsFunction"),
+    Route("post", "/jobs/{job_id}/dismiss", "JobsFunction"),
 ]
 ELSEWHERE = {"/", "/{proxy+}"}
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from jobs import service
-from jobs.model import JobQuery, JobView
+from jobs.model import Dismissal, JobQuery, JobView
 from shared.http.api import Api
 from shared.http.caller import ADMIN
 from shared.http.operation import Answer, Call, Nothing, answered
@@ -17,7 +17,7 @@ LIST = "jobs"
 
 @api.get("/jobs", summary="List jobs that did not end well", input=JobQuery, answer=Page[JobView], access=ADMIN)
 def find(call: Call[JobQuery]) -> Answer:
-    """Failed ones, or uncertain ones: mails that may or may not have been sent."""
+    """Failed ones, uncertain ones (mails that may or may not have been sent), or those that an admin has dismissed."""
     cursors, listing = call.wiring.cursors, f"{LIST} {call.input.state}"
     rows = call.read(service.find, call.input, after=cursors.read(listing, call.input.cursor))
     return answered(cursors.page(listing, rows, call.input.limit, JobView.model_validate))
@@ -34,6 +34,21 @@ def find(call: Call[JobQuery]) -> Answer:
 def replay(call: Call[Nothing]) -> Answer:
     """For a failed job, or an uncertain one of which a person knows that it was not done."""
     facts = call.once(service.replay, call.ids["job_id"], actor=call.actor)
+    return answered(JobView.model_validate(facts))
+
+
+@api.post(
+    "/jobs/{job_id}/dismiss",
+    summary="Give a job up for ever",
+    input=Dismissal,
+    answer=JobView,
+    access=ADMIN,
+    limit="claim-work",
+    refusals=("not-found", "job-not-failed"),
+)
+def dismiss(call: Call[Dismissal]) -> Answer:
+    """For a failed or an uncertain job: it is never done again, and nothing counts it as waiting for a person."""
+    facts = call.once(service.dismiss, call.ids["job_id"], call.input.reason, actor=call.actor)
     return answered(JobView.model_validate(facts))
 
 

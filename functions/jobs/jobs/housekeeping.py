@@ -100,7 +100,7 @@ class Housekeeper:
         return len(self._rows("delete_old_keys", age=KEY_AGE, count=BATCH))
 
     def delete_old_jobs(self) -> int:
-        """Forget jobs that are long done."""
+        """Forget jobs that were done or dismissed long ago."""
         return len(self._rows("delete_old_jobs", age=DONE_JOB_AGE, count=BATCH))
 
     def _rows(self, query: str, **params: object) -> list[Row]:

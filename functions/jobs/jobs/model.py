@@ -5,15 +5,27 @@ from typing import Literal
 from uuid import UUID
 
 from shared.http.pages import PageQuery
-from shared.text import View
+from shared.text import Input, View
 
-TroubledState = Literal["failed", "uncertain"]
+TroubledState = Literal["failed", "uncertain", "dismissed"]
+# A code and no text, since the audit keeps it for ever: what is said of people belongs to their records.
+DismissalReason = Literal["delivered", "handled-otherwise", "not-needed", "undeliverable"]
 
 
 class JobQuery(PageQuery):
-    """The filter of the list of jobs: those that failed, or those of which nobody knows whether they were done."""
+    """The filter of the list: failed jobs, those that nobody knows to have been done, or dismissed ones."""
 
     state: TroubledState = "failed"
+
+
+class Dismissal(Input):
+    """Why a job is never to be done again.
+
+    `delivered`: it was done after all. `handled-otherwise`: a person has done it. `not-needed`: nobody needs it any
+    more. `undeliverable`: it can't be done.
+    """
+
+    reason: DismissalReason
 
 
 class JobView(View):
@@ -23,9 +35,10 @@ class JobView(View):
     kind: Literal["mail", "identity"]
     template: str | None
     priority: Literal["high", "normal", "low"]
-    state: Literal["pending", "queued", "running", "done", "failed", "uncertain"]
+    state: Literal["pending", "queued", "running", "done", "failed", "uncertain", "dismissed"]
     attempts: int
     last_error: str | None
+    dismissal: DismissalReason | None = None  # answers that were kept before jobs could be dismissed have none
     subject_id: UUID
     created_at: datetime
     updated_at: datetime

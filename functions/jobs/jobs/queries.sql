@@ -97,8 +97,8 @@ SELECT require(EXISTS (
 -- name: jobs
 -- A page of jobs that did not end well.
 SELECT id, to_jsonb(j) AS facts FROM (
-    SELECT id, kind, payload->>'template' AS template, priority, state, attempts, last_error, subject_id,
-           created_at, updated_at
+    SELECT id, kind, payload->>'template' AS template, priority, state, attempts, last_error, dismissal,
+           subject_id, created_at, updated_at
     FROM outbox) j
 WHERE state = %(state)s AND id < %(after)s
 ORDER BY id DESC LIMIT %(count)s
@@ -118,11 +118,15 @@ UPDATE outbox SET
     updated_at = now()
 WHERE id = %(id)s
 
+-- name: dismiss
+-- A person has decided that the job is never to be done again.
+UPDATE outbox SET state = 'dismissed', dismissal = %(reason)s, leased_until = NULL, updated_at = now() WHERE id = %(id)s
+
 -- name: job
 -- A job as admins are told.
 SELECT to_jsonb(j) AS facts FROM (
-    SELECT id, kind, payload->>'template' AS template, priority, state, attempts, last_error, subject_id,
-           created_at, updated_at
+    SELECT id, kind, payload->>'template' AS template, priority, state, attempts, last_error, dismissal,
+           subject_id, created_at, updated_at
     FROM outbox WHERE id = %(id)s) j
 
 -- name: stale_documents
@@ -250,8 +254,8 @@ DELETE FROM idempotency_keys WHERE (scope, key) IN (
 RETURNING key
 
 -- name: delete_old_jobs
--- Jobs done long ago.
+-- Jobs done or dismissed long ago.
 DELETE FROM outbox WHERE id IN (
-    SELECT id FROM outbox WHERE state = 'done' AND updated_at < now() - %(age)s
+    SELECT id FROM outbox WHERE state IN ('done', 'dismissed') AND updated_at < now() - %(age)s
     ORDER BY updated_at LIMIT %(count)s FOR UPDATE SKIP LOCKED)
 RETURNING id

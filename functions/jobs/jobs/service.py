@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from jobs.model import JobQuery
+from jobs.model import DismissalReason, JobQuery
 from shared.outbox import NUDGE, Actor, record
 from shared.postgres.transaction import Pending, Row, Transaction
 from shared.sql import load_queries
@@ -22,4 +22,13 @@ def replay(tx: Transaction, job_id: UUID, *, actor: Actor) -> Pending[Row]:
     tx.add(SQL["replay"], id=job_id)
     record(tx, actor, "job.replayed", job_id)
     tx.signal(NUDGE)
+    return tx.answer(SQL["job"], id=job_id)
+
+
+def dismiss(tx: Transaction, job_id: UUID, reason: DismissalReason, *, actor: Actor) -> Pending[Row]:
+    """Give the job up for ever. Refuses: not-found, job-not-failed."""
+    tx.add(SQL["require_job"], id=job_id)
+    tx.add(SQL["require_failed"], id=job_id)
+    tx.add(SQL["dismiss"], id=job_id, reason=reason)
+    record(tx, actor, "job.dismissed", job_id, reason=reason)
     return tx.answer(SQL["job"], id=job_id)

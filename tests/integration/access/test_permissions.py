@@ -40,6 +40,7 @@ BODIES: dict[str, Callable[[], Any]] = {
     "POST /claims/{claim_id}/transitions to withdrawn": lambda: {"to": "withdrawn", "reason": "Settled."},
     "PUT /claims/{claim_id}/assignee": lambda: {"staff_id": "me"},
     "POST /claims/{claim_id}/documents": lambda: PICTURE,
+    "POST /jobs/{job_id}/dismiss": lambda: {"reason": "not-needed"},
 }
 
 

@@ -265,6 +265,23 @@ def test_a_high_job_that_fails_degrades_and_is_counted_until_it_is_done_again(
     blank.rows("DELETE FROM outbox")
 
 
+@pytest.mark.parametrize("state", ["failed", "uncertain"])
+def test_a_high_job_that_is_dismissed_degrades_and_counts_no_more(
+    settings: Settings, blank: Blank, capsys: pytest.CaptureFixture[str], state: str
+) -> None:
+    """What can't be done again must not hide what else goes wrong."""
+    client, records = client_on(settings), Records(blank)
+    member = records.member()
+    high = records.mail("member-welcome", member, to=member, priority="high", state=state)
+    names = ("Degraded", "JobsFailed", "JobsUncertain", "JobsHighUnsolved")
+    assert figures(client, capsys, *names) == [1, state == "failed", state == "uncertain", 1]
+    actor = Actor("admin-1", "request-1")
+    blank.database().run(lambda tx: service.dismiss(tx, high, "undeliverable", actor=actor), soon())
+    assert figures(client, capsys, *names) == [0, 0, 0, 0]
+    assert deep(client)["jobs"] == {"pending": 0, "oldest_pending_s": 0.0, "failed": 0}
+    blank.rows("DELETE FROM outbox")
+
+
 def test_a_low_job_that_fails_is_counted_and_degrades_nothing(
     settings: Settings, blank: Blank, capsys: pytest.CaptureFixture[str]
 ) -> None:

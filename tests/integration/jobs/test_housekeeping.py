@@ -197,12 +197,16 @@ def test_keys_are_forgotten_after_a_day_and_done_jobs_after_thirty(
         for state in ("done", "failed", "uncertain", "pending")
         for age in ("29 days", "31 days")
     }
+    jobs |= {
+        ("dismissed", age): records.identity(someone, dismissal="not-needed", state="dismissed")
+        for age in ("29 days", "31 days")
+    }
     for (_, age), job in jobs.items():
         records.later(job, age)
     done = keeper.run()
-    assert (done["keys_deleted"], done["jobs_deleted"]) == (1, 1)
+    assert (done["keys_deleted"], done["jobs_deleted"]) == (1, 2)
     assert blank.rows("SELECT scope FROM idempotency_keys") == [{"scope": "young"}]
-    assert set(jobs.values()) - set(records.states()) == {jobs["done", "31 days"]}
+    assert set(jobs.values()) - set(records.states()) == {jobs["done", "31 days"], jobs["dismissed", "31 days"]}
 
 
 def test_a_chore_that_fails_does_not_keep_the_others_from_their_work(

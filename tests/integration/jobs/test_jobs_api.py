@@ -5,12 +5,14 @@ from uuid import UUID
 import pytest
 
 from jobs.app import api
+from jobs.work import SQL
+from shared.clock import utc_now
 from shared.ids import uuid7
-from shared.postgres import Database
-from tests.databases import Blank
+from shared.postgres import Database, Pending, Row, Transaction
+from tests.databases import Blank, soon
 from tests.fakes.queues import FakeQueues
 from tests.fakes.state import InMemoryStateStore
-from tests.harness import ADMIN, STAFF, Client, claims_of, wired
+from tests.harness import ADMIN, STAFF, Client, Reply, claims_of, wired
 from tests.integration.jobs.records import Records
 
 
@@ -46,7 +48,8 @@ def test_an_admin_sees_what_did_not_end_well_newest_first(admin: Client, records
     assert [item["id"] for item in reply.json["items"]] == [str(job) for job in reversed(failed)]
     assert reply.json["items"][1] | {"created_at": "", "updated_at": ""} == {
         "id": str(failed[0]), "kind": "mail", "template": "member-welcome", "priority": "normal", "state": "failed",
-        "attempts": 0, "last_error": "MessageRejected", "subject_id": str(member), "created_at": "", "updated_at": "",
+        "attempts": 0, "last_error": "MessageRejected", "dismissal": None,
+        "subject_id": str(member), "created_at": "", "updated_at": "",
     }  # fmt: skip
     assert len(admin.call("GET", "/jobs", query={"state": "uncertain"}).json["items"]) == 1
     assert "secret" not in reply.body
@@ -112,14 +115,82 @@ def test_a_replay_repeated_with_its_key_replays_once(admin: Client, records: Rec
     assert again.headers["Idempotency-Replayed"] == "true"
 
 
+def dismissed(client: Client, job: object, reason: str = "undeliverable", key: str | None = None) -> Reply:
+    """Dismiss a job."""
+    return client.call("POST", "/jobs/{job_id}/dismiss", {"reason": reason}, key=key, job_id=str(job))
+
+
+@pytest.mark.parametrize("state", ["failed", "uncertain"])
+@pytest.mark.parametrize("reason", ["delivered", "handled-otherwise", "not-needed", "undeliverable"])
+def test_a_dismissed_job_is_listed_apart_with_its_reason_and_audited(
+    admin: Client, records: Records, member: UUID, queues: FakeQueues, blank: Blank, state: str, reason: str
+) -> None:
+    """Who and why; the facts about people are gone with it, and nobody is woken."""
+    job = records.mail("member-welcome", member, to=member, state=state, last_error="X", facts={"full_name": "Besa"})
+    reply = dismissed(admin, job, reason)
+    assert (reply.status, reply.json["state"], reply.json["dismissal"]) == (200, "dismissed", reason)
+    assert admin.call("GET", "/jobs", query={"state": state}).json["items"] == []
+    assert admin.call("GET", "/jobs", query={"state": "dismissed"}).json["items"] == [reply.json]
+    row = records.at(job)
+    assert (row["dismissal"], row["last_error"], "facts" in row["payload"]) == (reason, "X", False)
+    assert queues.nudges == []
+    assert blank.rows("SELECT action, subject_id, actor, facts FROM audit") == [
+        {"action": "job.dismissed", "subject_id": job, "actor": "admin-1", "facts": {"reason": reason}}
+    ]
+
+
+@pytest.mark.parametrize("state", ["pending", "queued", "running", "done"])
+def test_a_job_that_has_not_failed_is_not_dismissed(admin: Client, records: Records, member: UUID, state: str) -> None:
+    """It may still be done, or was."""
+    job = records.identity(member, state=state)
+    assert dismissed(admin, job).problem == "job-not-failed"
+    assert records.at(job)["state"] == state
+
+
+def test_a_dismissed_job_is_neither_replayed_nor_dismissed_again(admin: Client, records: Records, member: UUID) -> None:
+    """A dismissal is final: what the mail would say is deleted. With its key it is answered again."""
+    job = records.mail("member-welcome", member, to=member, state="failed")
+    first = dismissed(admin, job, key="k1")
+    assert admin.call("POST", "/jobs/{job_id}/replay", job_id=str(job)).problem == "job-not-failed"
+    assert dismissed(admin, job, "not-needed").problem == "job-not-failed"
+    again = dismissed(admin, job, key="k1")
+    assert (again.body, again.headers["Idempotency-Replayed"]) == (first.body, "true")
+    assert records.at(job)["dismissal"] == "undeliverable"
+
+
+@pytest.mark.parametrize("body", [{}, {"reason": "Besa moved"}, {"reason": None}, {"reason": "delivered", "x": 1}])
+def test_a_dismissal_gives_one_of_the_reasons(admin: Client, records: Records, member: UUID, body: object) -> None:
+    """A code, since the audit keeps no text about people."""
+    job = records.identity(member, state="failed")
+    assert admin.call("POST", "/jobs/{job_id}/dismiss", body, job_id=str(job)).problem == "invalid-request"
+    assert records.at(job)["state"] == "failed"
+
+
+def test_a_dismissed_job_is_touched_by_nobody_any_more(
+    admin: Client, records: Records, member: UUID, database: Database
+) -> None:
+    """Not by a message that comes late, nor by a relay."""
+    job = records.mail("member-welcome", member, to=member, state="uncertain", available_at="2026-01-01")
+    dismissed(admin, job, "delivered")
+
+    def touch(tx: Transaction) -> Pending[list[Row]]:
+        tx.add(SQL["claim_job"], id=job, lease=utc_now())
+        tx.add(SQL["settle_abandoned"], most_attempts=1)
+        return tx.all(SQL["claim_due"], count=10, lease=utc_now())
+
+    assert database.run(touch, soon()).value == []
+    assert records.at(job)["state"] == "dismissed"
+
+
 def test_a_job_that_is_not_there_is_not_found(admin: Client) -> None:
     """Nor is what is no id."""
     assert admin.call("POST", "/jobs/{job_id}/replay", job_id=str(uuid7())).problem == "not-found"
     assert admin.call("POST", "/jobs/{job_id}/replay", job_id="one").problem == "not-found"
+    assert dismissed(admin, uuid7()).problem == "not-found"
 
 
 @pytest.mark.parametrize(
-    ("claims", "replaying"),
+    ("claims", "deciding"),
     [
         (STAFF, "not-found"),
         (claims_of("staff-1", "admin"), "not-found"),  # an admin once, as their token still says
@@ -130,12 +201,13 @@ def test_a_job_that_is_not_there_is_not_found(admin: Client) -> None:
     ],
 )
 def test_nobody_but_admins_may(
-    admin: Client, records: Records, member: UUID, claims: dict[str, str], replaying: str
+    admin: Client, records: Records, member: UUID, claims: dict[str, str], deciding: str
 ) -> None:
     """Staff may not either, nor an admin by the token or by the account alone."""
     job = records.identity(member, state="failed")
     other = admin.as_(claims)
     assert other.call("GET", "/jobs").problem == "forbidden"
-    assert other.call("POST", "/jobs/{job_id}/replay", job_id=str(job)).problem == replaying
+    assert other.call("POST", "/jobs/{job_id}/replay", job_id=str(job)).problem == deciding
+    assert dismissed(other, job).problem == deciding
     assert admin.as_(None).call("GET", "/jobs").problem == "unauthenticated"
     assert records.at(job)["state"] == "failed"

@@ -8,6 +8,7 @@ import pytest
 
 from agents.app import api as agents_api
 from claims.app import api as claims_api
+from jobs.app import api as jobs_api
 from members.app import api as members_api
 from shared.http.api import Api
 from shared.sql import Query
@@ -20,7 +21,7 @@ from tests.integration.room import agent, room, serial, sign_in
 from tests.people import applicant, person
 
 PDF = b"%PDF-1.7\n" + bytes(80)
-APIS = {"agents": agents_api, "members": members_api, "claims": claims_api}
+APIS = {"agents": agents_api, "members": members_api, "claims": claims_api, "jobs": jobs_api}
 
 Prepared = tuple[Client, Callable[[], Reply]]
 
@@ -136,6 +137,20 @@ class World:
         ids = {"claim_id": announced["claim_id"], "document_id": announced["id"]}
         return client, lambda: client.call("DELETE", "/claims/{claim_id}/documents/{document_id}", **ids)
 
+    def _failed_job(self) -> tuple[Client, str]:
+        records = Records(self.blank)
+        member = records.member()
+        client = self.room(jobs_api).as_(sign_in(self.blank, str(records.account("admin"))))
+        return client, str(records.mail("member-welcome", member, to=member, state="failed"))
+
+    def replay(self) -> Prepared:
+        client, job = self._failed_job()
+        return client, lambda: client.call("POST", "/jobs/{job_id}/replay", job_id=job)
+
+    def dismiss(self) -> Prepared:
+        client, job = self._failed_job()
+        return client, lambda: client.call("POST", "/jobs/{job_id}/dismiss", {"reason": "delivered"}, job_id=job)
+
 
 # By operation, with its flights. Completing an upload reads, looks into the bucket outside any transaction, and judges.
 USE_CASES: dict[tuple[str, ...], tuple[Callable[[World], Prepared], int]] = {
@@ -157,6 +172,8 @@ USE_CASES: dict[tuple[str, ...], tuple[Callable[[World], Prepared], int]] = {
     ("POST", "/claims/{claim_id}/documents"): (World.announce, 1),
     ("POST", "/claims/{claim_id}/documents/{document_id}/completion"): (World.complete, 2),
     ("DELETE", "/claims/{claim_id}/documents/{document_id}"): (World.remove_document, 1),
+    ("POST", "/jobs/{job_id}/replay"): (World.replay, 1),
+    ("POST", "/jobs/{job_id}/dismiss"): (World.dismiss, 1),
 }
 
 
@@ -185,6 +202,6 @@ def test_a_use_case_that_writes_is_one_flight(blank: Blank, operation: tuple[str
 
 
 def test_no_use_case_that_writes_is_left_out() -> None:
-    """Every operation of the three rooms that changes something."""
+    """Every operation of the four rooms that changes something."""
     writing = {key for api in APIS.values() for key, operation in api.operations.items() if operation.changes}
     assert set(USE_CASES) == writing

@@ -90,7 +90,7 @@ CATALOGUE: Mapping[str, Kind] = {
         409, "Nothing was uploaded", "Upload the file with the form you were given, then complete it."
     ),
     "document-not-available": Kind(409, "The document is not available", "It was not completed, or was turned down."),
-    "job-not-failed": Kind(409, "The job has not failed", "Only failed and uncertain jobs can be sent again."),
+    "job-not-failed": Kind(409, "The job has not failed", "Only failed and uncertain jobs are replayed or dismissed."),
     "stale-version": Kind(
         412,
         "The record has changed",
