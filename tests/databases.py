@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,12 @@ from local import unprivileged
 from local.children import Child
 from local.database_proxy.handle import Proxy
 from shared.clock import monotonic
-from shared.postgres.connection import Connection, Connector, connect
+from shared.postgres.connection import Connection, Connector
 from shared.postgres.database import Database
 from shared.postgres.migrate import migrate
 from shared.resilience.deadline import Deadline
 from shared.settings import Settings
+from tests.roles import LIMITED, RoleConnector
 from tests.services import ROOT, free_port
 
 MIGRATIONS = ROOT / "migrations"
@@ -86,6 +87,21 @@ class Postgres:
         with psycopg.connect(self.conninfo(user=user, dbname=dbname), autocommit=True) as connection:
             connection.execute(statement.encode())
 
+    def limits(self, dbname: str = "postgres") -> tuple[set[int], int]:
+        """How many connections each of the functions' roles may have, and a database."""
+        with psycopg.connect(self.conninfo(user="postgres", dbname="postgres")) as connection:
+            roles = connection.execute(
+                "SELECT rolconnlimit FROM pg_roles WHERE rolname = ANY(%s)", [LIMITED]
+            ).fetchall()
+            query = "SELECT datconnlimit FROM pg_database WHERE datname = %s"
+            [(most,)] = connection.execute(query, [dbname]).fetchall()
+        return {limit for (limit,) in roles}, most
+
+    def unlimit(self) -> None:
+        """Take the limits of the functions' roles back: they are the whole server's."""
+        for role in LIMITED:
+            self.execute(f"ALTER ROLE {role} CONNECTION LIMIT -1")
+
     def fresh(self) -> "Blank":
         """A database of its own, with the schema and no rows."""
         name = f"test_{next(_serial)}"
@@ -118,8 +134,8 @@ class Blank:
         return self.settings.model_copy(update={"db_port": self.postgres.server.port})
 
     def database(self) -> Database:
-        """It, as a function has it: on a connection of its own, by the functions' role."""
-        return Database(deployed_connector(partial(connect, self.settings, None)))
+        """It, as a function has it: on a connection of its own, by the role of the function that asks."""
+        return Database(RoleConnector(self.settings))
 
     def rows(self, query: str, *params: object) -> list[dict[str, Any]]:
         """What a look into it by its owner shows, or what a statement returns."""
@@ -141,13 +157,15 @@ class Blank:
         self.postgres.proxy.cut_all(self.name)
 
     def alter_role(self, setting: str) -> None:
-        """Give the functions' role another setting here, `name = value`, from the next session on."""
-        self.postgres.execute(f"ALTER ROLE interdomestik_app IN DATABASE {self.name} SET {setting}")
+        """Give the functions' roles another setting here, `name = value`, from the next session on."""
+        for role in LIMITED:
+            self.postgres.execute(f"ALTER ROLE {role} IN DATABASE {self.name} SET {setting}")
         self.postgres.proxy.refresh()
 
     def reset_role(self) -> None:
         """Take such settings back."""
-        self.postgres.execute(f"ALTER ROLE interdomestik_app IN DATABASE {self.name} RESET ALL")
+        for role in LIMITED:
+            self.postgres.execute(f"ALTER ROLE {role} IN DATABASE {self.name} RESET ALL")
         self.postgres.proxy.refresh()
 
     def count(self, table: str) -> int:

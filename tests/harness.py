@@ -10,6 +10,7 @@ from typing import Any
 from shared.http.api import Api
 from shared.settings import Settings
 from shared.wiring import Wiring
+from tests.roles import RoleConnector
 
 _serial = itertools.count(1)
 
@@ -124,6 +125,7 @@ def wired(settings: Settings | None = None, **parts: Any) -> Wiring:
     base = settings or Settings(cursor_secret="tests")
     base = base if base.user_pool_client_id else base.model_copy(update={"user_pool_client_id": CLIENT_ID})
     wiring = Wiring(base, clock) if clock else Wiring(base)
+    wiring.__dict__["connector"] = RoleConnector(base)
     for name, part in parts.items():
         assert isinstance(getattr(Wiring, name), object)
         wiring.__dict__[name] = part  # what functools.cached_property would have kept

@@ -244,8 +244,9 @@ class Pool:
         idle = self.idle()
         if not idle:
             return False
-        self._idle[idle[0].key].remove(idle[0])
-        self._retire(idle[0])
+        oldest = min(idle, key=lambda server: server.idle_since)
+        self._idle[oldest.key].remove(oldest)
+        self._retire(oldest)
         return True
 
     def _grant(self, waiter: _Waiter, server: ServerConnection) -> None:

@@ -20,6 +20,7 @@ NEVER = {"failures": 1_000_000, "slow_s": 1_000}
 SETTINGS = {
     "Circuits": json.dumps(dict.fromkeys(("email", "identity", "storage"), NEVER)),
     "Retry": json.dumps({"retries": 0}),
+    "DatabaseUser": "interdomestik_app",  # one role, as it was: its limit is that of all requests together
 }
 FLAGS = ("--no-checkpoints", "--no-database-proxy")
 # The ten are the requests' own: relay, worker and health would take some of them, and make the comparison too easy.

@@ -29,7 +29,9 @@ PROMISE = (
     "connections than allowed, the rest waits its turn, and nobody is turned away. Idle and old connections are "
     "replaced, a dead host is given up in time."
 )
-CONNECTIONS = "SELECT count(*) AS n FROM pg_stat_activity WHERE usename = 'interdomestik_app'"
+CONNECTIONS = """
+SELECT count(*) AS n FROM pg_stat_activity WHERE usesysid IN (
+    SELECT member FROM pg_auth_members WHERE roleid = 'interdomestik_functions'::regrole AND NOT admin_option)"""
 
 
 SHORT_LIVED = "JobsFunction"

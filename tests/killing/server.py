@@ -25,6 +25,7 @@ from jobs import worker
 from shared import steps, wiring
 from shared.aws import clients
 from tests.killing.tracing import Tracer
+from tests.roles import role_of_module
 
 HANDLERS = ("agents.app", "members.app", "claims.app", "jobs.app", "jobs.relay", "jobs.worker", "jobs.housekeeping")
 PATIENT_S = 20.0
@@ -69,6 +70,7 @@ class Run:
     def run(self) -> None:
         steps.watch(self.passed)
         module, _, name = self._call["handler"].rpartition(".")
+        os.environ["DB_USER"] = role_of_module(module)
         try:
             answer = getattr(sys.modules[module], name)(self._call["event"], Context(self._call["seconds"]))
             self.tell(answer=answer)

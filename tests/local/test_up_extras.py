@@ -18,12 +18,13 @@ from local.home import Home
 from local.postgres import DATABASE
 from tests.e2e.cloud import ROOT, STOP_S, Cloud, eventually, running
 from tests.people import person
+from tests.roles import SESSION_OF_A_FUNCTION
 
 CONNECTIONS = 7
 # A commit that waits for the lost standby does not see that its client is gone; it is confirmed to nobody.
-AT_WORK = """
+AT_WORK = f"""
 SELECT query FROM pg_stat_activity
-WHERE usename = 'interdomestik_app' AND wait_event IS DISTINCT FROM 'SyncRep'
+WHERE {SESSION_OF_A_FUNCTION} AND wait_event IS DISTINCT FROM 'SyncRep'
 """
 
 
@@ -116,7 +117,8 @@ def test_the_functions_reach_the_database_through_the_proxy_and_nobody_else_does
 def test_one_setting_sizes_the_pool_the_roles_limit_and_what_health_says(cloud: Cloud, state: Path) -> None:
     """The deployed one: nothing of the local cloud has a number of its own. A migration run leaves it so."""
     assert cloud.command("migrate").stdout == "nothing to apply\n"
-    limit = there(state, "postgres", "SELECT rolconnlimit FROM pg_roles WHERE rolname = 'interdomestik_app'")
+    limit = there(state, "postgres", "SELECT DISTINCT rolconnlimit FROM pg_roles WHERE rolname LIKE 'interdomestik\\_%'"
+                  " AND rolcanlogin")  # fmt: skip
     connections = httpx.get(f"{cloud.url}/health/deep", timeout=60).json()["checks"]["database"]["connections"]
     assert proxy(state, "GET", "/counts")["max_connections"] == CONNECTIONS
     assert (limit, connections["max"]) == ([(CONNECTIONS,)], CONNECTIONS)

@@ -5,25 +5,24 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import combinations_with_replacement
 
-from shared.postgres.connection import connect
 from shared.postgres.database import Database
-from tests.databases import Blank, deployed_connector
+from tests.databases import Blank
 from tests.failover.servers import wait_until
 from tests.fakes.evidence import FakeEvidence
 from tests.locks.acts import ACTS, Around, Stage, Surrounded, did
 from tests.locks.around import Dawdling
 from tests.locks.scene import Scene, set_scene
 from tests.locks.wal import Log
+from tests.roles import SESSION_OF_A_FUNCTION, RoleConnector
 
 DEADLOCK = "40P01"
 # Found at once, instead of after the second that a deadlock may last by default.
 DEADLOCK_TIMEOUT = "10ms"
 ROUND_S = 60.0
 
-_SESSIONS = "SELECT FROM pg_stat_activity WHERE usename = 'interdomestik_app' AND datname = current_database()"
+_SESSIONS = f"SELECT FROM pg_stat_activity WHERE {SESSION_OF_A_FUNCTION} AND datname = current_database()"
 
 Pair = tuple[str, str]
 
@@ -111,8 +110,7 @@ class Arena:
         return stage
 
     def _database(self) -> Database:
-        dial = partial(connect, self.blank.settings, None)
-        connector = deployed_connector(dial)
+        connector = RoleConnector(self.blank.settings)
         return Database(connector, observer=self._observe)
 
     def _observe(self, event: str, facts: Mapping[str, object]) -> None:

@@ -13,6 +13,7 @@ import httpx
 from local.database_proxy.handle import Proxy
 from local.home import Home
 from tests.e2e.cloud import ROOT, Cloud
+from tests.roles import SESSION_OF_A_FUNCTION
 
 ROOMS = ("AgentsFunction", "MembersFunction", "ClaimsFunction")
 
@@ -65,7 +66,7 @@ class Faults:
 
     def sessions_ended(self) -> None:
         """As an impatient operator, or a restart, ends them."""
-        query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'interdomestik_app'"
+        query = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {SESSION_OF_A_FUNCTION}"
         self._cloud.rows(query, user="postgres")
 
     def rooms_killed(self) -> None:

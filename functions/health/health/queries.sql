@@ -1,12 +1,15 @@
 -- All that the health room asks the database.
 
 -- name: server
--- Who answers and whether it takes writes: its start and address, hashed, so that a reader learns neither.
+-- Who answers and whether it takes writes: its start and address, hashed, so that a reader learns neither. Used are the
+-- sessions of all functions' roles; whoever made their group administers it, and is none of them.
 SELECT NOT (pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean) AS writable,
        left(encode(sha256(convert_to(concat_ws(' ', extract(epoch FROM pg_postmaster_start_time()),
                                                inet_server_addr(), inet_server_port()), 'UTF8')), 'hex'), 12) AS server,
        (SELECT count(*) FROM pg_stat_activity
-        WHERE usename = current_user AND datname = current_database()) AS used
+        WHERE datname = current_database() AND (usename = current_user OR usesysid IN (
+            SELECT m.member FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid
+            WHERE g.rolname = 'interdomestik_functions' AND NOT m.admin_option))) AS used
 
 -- name: jobs
 -- How the outbox stands; counting ends where the figure says enough. A job waits from when it was written, or was last

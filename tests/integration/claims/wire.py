@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.harness import Client
+from tests.roles import FUNCTIONS, RoleConnector
 
 # What makes us wait for the server: a pipeline's end, or a query of the simple protocol. Time, sender, length, message.
 _WAITS = re.compile(r"^[0-9-]+ [0-9:.]+\tF\t[0-9]+\t(Sync|Query)\b", re.MULTILINE)
@@ -14,7 +15,9 @@ _WAITS = re.compile(r"^[0-9-]+ [0-9:.]+\tF\t[0-9]+\t(Sync|Query)\b", re.MULTILIN
 @contextmanager
 def flights(client: Client) -> Iterator[list[str]]:
     """The client's round trips to the database within the block, by the message that ends each; known after it."""
-    connection = client.wiring.database._connector.borrow(10.0)
+    connector = client.wiring.database._connector
+    assert isinstance(connector, RoleConnector)
+    connection = connector.of_role(FUNCTIONS["ClaimsFunction"]).borrow(10.0)
     seen: list[str] = []
     with tempfile.TemporaryFile("w+b") as log:
         connection.pgconn.trace(log.fileno())

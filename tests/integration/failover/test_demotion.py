@@ -15,8 +15,9 @@ from tests.fakes.state import InMemoryStateStore
 from tests.harness import Client, wired
 from tests.integration.room import serial
 from tests.people import person
+from tests.roles import SESSION_OF_A_FUNCTION
 
-SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'interdomestik_app'"
+SESSIONS = f"SELECT count(*) FROM pg_stat_activity WHERE {SESSION_OF_A_FUNCTION}"
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from tests.contract.state_table import new_table
 from tests.databases import Postgres
 from tests.failover.servers import started_follower
 from tests.harness import Client
+from tests.roles import FUNCTIONS
 
 REGION = "eu-central-1"
 THROTTLED = b'{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"too fast"}'
@@ -62,7 +63,7 @@ def resources() -> dict[str, str]:
 
 def client_on(settings: Settings) -> Client:
     """A caller of the health function in an environment that has just started."""
-    return Client(api, HealthWiring(settings))
+    return Client(api, HealthWiring(settings.model_copy(update={"db_user": FUNCTIONS["HealthFunction"]})))
 
 
 @contextmanager

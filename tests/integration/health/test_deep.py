@@ -42,6 +42,7 @@ from tests.integration.health.surroundings import (
     throttling,
 )
 from tests.integration.jobs.records import Records
+from tests.roles import BEFORE, FUNCTIONS, SESSION_OF_A_FUNCTION
 from tests.services import Emulator
 
 SLACK_S = 0.5  # for a busy machine
@@ -100,14 +101,15 @@ def test_all_well(settings: Settings) -> None:
     assert reply.json["transaction_retries"] == {"last_minute": 0}
 
 
-def test_connections_of_the_role_are_counted(settings: Settings, blank: Blank) -> None:
-    """The fleet's, the check's own among them, and not the owner's."""
-    roles = ("interdomestik_app", "interdomestik_app", "postgres")
+def test_connections_of_all_roles_are_counted(settings: Settings, blank: Blank) -> None:
+    """All functions', those of the release before and the check's own among them, and nobody else's."""
+    roles = (*FUNCTIONS.values(), BEFORE, "postgres")
+    counted = len(set(FUNCTIONS.values()) - {OWNER}) + 2
     client = client_on(settings)
     with ExitStack() as connected:
         for role in roles:
             connected.enter_context(psycopg.connect(blank.postgres.conninfo(user=role, dbname=blank.name)))
-        assert eventually(lambda: used(client) == 3)
+        assert eventually(lambda: used(client) == counted)
     assert eventually(lambda: used(client) == 1)
 
 
@@ -370,7 +372,7 @@ def locked(blank: Blank, table: str) -> Iterator[None]:
 
 def busy(blank: Blank) -> list[dict[str, Any]]:
     """Sessions that do not wait in the proxy for the next client."""
-    return blank.rows("SELECT state FROM pg_stat_activity WHERE usename = 'interdomestik_app' AND state <> 'idle'")
+    return blank.rows(f"SELECT state FROM pg_stat_activity WHERE {SESSION_OF_A_FUNCTION} AND state <> 'idle'")
 
 
 def test_a_reader_is_unhealthy(settings: Settings, blank: Blank) -> None:

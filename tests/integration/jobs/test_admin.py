@@ -50,7 +50,7 @@ def test_a_command_that_is_wrong_says_what_is(event: dict[str, Any], words: str)
 def test_migrate_brings_a_database_up_to_date_and_says_what_it_did(
     postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the settings' role, and safe to repeat; the functions' role gets the settings' number of connections."""
+    """By the settings' role, and safe to repeat; the functions' roles get the settings' number of connections."""
     postgres.execute("CREATE DATABASE to_migrate OWNER interdomestik")
     settings = {"DB_NAME": "to_migrate", "DB_USER": "interdomestik", "DB_PORT": str(postgres.server.port),
                 "DB_AUTH": "trust", "DB_SSLMODE": "disable", "MIGRATIONS_DIR": os.fspath(MIGRATIONS),
@@ -64,10 +64,10 @@ def test_migrate_brings_a_database_up_to_date_and_says_what_it_did(
         assert audit(postgres, "to_migrate") == [("schema.migrated", UUID(int=0), "operator", {"applied": applied})]
         assert admin.handler({"command": "migrate"}, LambdaContext()) == {"applied": []}
         assert len(audit(postgres, "to_migrate")) == 1, "nothing was done"
-        assert limit_of_functions_role(postgres) == 61
+        assert postgres.limits("to_migrate") == ({61}, 66)
     finally:
         wiring.cache_clear()
-        postgres.execute("ALTER ROLE interdomestik_app CONNECTION LIMIT -1")
+        postgres.unlimit()
 
 
 def audit(postgres: Postgres, dbname: str) -> list[tuple[Any, ...]]:
@@ -99,14 +99,6 @@ def test_a_circuit_is_forced_while_the_database_is_out_of_reach(
     admin.handler({"command": "force-circuit", "name": "email", "state": "open"}, LambdaContext())
     assert store.read("email").state == "open"
     assert "audit_not_written" in caplog.messages
-
-
-def limit_of_functions_role(postgres: Postgres) -> int:
-    """How many connections PostgreSQL lets it have."""
-    with psycopg.connect(postgres.conninfo(user="postgres", dbname="postgres")) as connection:
-        row = connection.execute("SELECT rolconnlimit FROM pg_roles WHERE rolname = 'interdomestik_app'").fetchone()
-    assert row is not None
-    return int(row[0])
 
 
 def test_a_database_out_of_reach_is_told_by_its_class_alone(monkeypatch: pytest.MonkeyPatch) -> None:

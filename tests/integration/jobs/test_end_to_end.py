@@ -16,6 +16,7 @@ from tests.contract.state_table import new_table
 from tests.databases import Blank
 from tests.harness import LambdaContext
 from tests.integration.jobs.records import Records
+from tests.roles import RoleConnector
 from tests.services import Emulator
 
 SENDER = "no-reply@interdomestik.test"
@@ -36,6 +37,7 @@ def functions(emulator: Emulator, blank: Blank, monkeypatch: pytest.MonkeyPatch)
             monkeypatch.setenv(name, value)
         for cached in (wiring, worker.worker):
             cached.cache_clear()
+        wiring().__dict__["connector"] = RoleConnector(wiring().settings)
         yield environment
         for cached in (wiring, worker.worker):
             cached.cache_clear()

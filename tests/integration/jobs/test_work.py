@@ -352,7 +352,7 @@ def test_no_sign_in_is_made_for_an_address_that_is_nobodys(
     [
         ("ALTER TABLE accounts ADD CONSTRAINT accounts_no_sub CHECK (identity_sub IS NULL) NOT VALID",
          "database-accounts_no_sub"),
-        ("REVOKE UPDATE ON accounts FROM interdomestik_app", "database-42501"),
+        ("REVOKE UPDATE ON accounts FROM interdomestik_worker", "database-42501"),
     ],
 )  # fmt: skip
 def test_what_the_database_never_takes_settles_the_job_at_once(

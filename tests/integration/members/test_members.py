@@ -291,7 +291,7 @@ def test_what_must_be_impossible_is_impossible_in_the_database(
 def test_history_is_append_only_for_the_functions_role(blank: Blank, table: str, statement: str) -> None:
     """The role has no right to change it."""
     with (
-        psycopg.connect(blank.postgres.conninfo(user="interdomestik_app", dbname=blank.name)) as connection,
+        psycopg.connect(blank.postgres.conninfo(user="interdomestik_members", dbname=blank.name)) as connection,
         pytest.raises(psycopg.errors.InsufficientPrivilege),
     ):
         connection.execute(statement.format(table).encode())

@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -12,15 +11,15 @@ from local.database_proxy.faults import Direction
 from local.database_proxy.handle import Proxy
 from members.app import api
 from shared.errors import Unavailable
-from shared.postgres.connection import connect
 from shared.postgres.database import Database
 from shared.resilience.backoff import Backoff
 from shared.resilience.budget import RetryBudget
 from shared.sql import Query
-from tests.databases import Blank, deployed_connector, soon
+from tests.databases import Blank, soon
 from tests.harness import Client, Reply
 from tests.integration.room import room
 from tests.people import person
+from tests.roles import RoleConnector
 
 # What one registration writes; whatever was cut and repeated must leave exactly this, times its number.
 WRITES = {"accounts": 1, "members": 1, "subscriptions": 1, "audit": 1, "outbox": 2, "idempotency_keys": 1}
@@ -91,8 +90,7 @@ class Bench:
 
     def _environment(self, retries: int) -> Client:
         """With an empty quick store: what it knows of a key, it knows from the database."""
-        dial = partial(connect, self.blank.settings.model_copy(update={"db_port": self.proxy.port}), None)
-        connector = deployed_connector(dial)
+        connector = RoleConnector(self.blank.settings.model_copy(update={"db_port": self.proxy.port}))
         # Cut after cut would use any budget up: what is asked here is what a retry does, not how many there may be.
         budget, backoff = RetryBudget(most_saved=1_000_000), Backoff(retries=retries, base_s=0.001)
         database = Database(connector, backoff=backoff, budget=budget)

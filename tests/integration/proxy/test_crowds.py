@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from time import monotonic, sleep
 
 import psycopg
@@ -11,13 +10,13 @@ import pytest
 
 from local.database_proxy.handle import Proxy, running_proxy
 from members.app import api
-from shared.postgres.connection import connect
 from shared.postgres.database import Database
-from tests.databases import Blank, Postgres, deployed_connector
+from tests.databases import Blank, Postgres
 from tests.figures import record
 from tests.harness import Client, Reply
 from tests.integration.room import room
 from tests.people import person
+from tests.roles import RoleConnector
 
 ENVIRONMENTS, CONNECTIONS, EACH = 50, 10, 4
 TABLES = ("accounts", "members", "subscriptions", "audit", "idempotency_keys")
@@ -37,15 +36,13 @@ def proxy(postgres: Postgres) -> Iterator[Proxy]:
 def environment(blank: Blank, proxy: Proxy) -> Client:
     """The members' room in an environment of its own, behind the proxy."""
     settings = blank.settings.model_copy(update={"db_port": proxy.port})
-    dial = partial(connect, settings, None)
-    connector = deployed_connector(dial)
-    return room(api, blank, database=Database(connector))
+    return room(api, blank, database=Database(RoleConnector(settings)))
 
 
 @contextmanager
 def all_lent(blank: Blank, proxy: Proxy) -> Iterator[None]:
     """Within the block every server connection is in somebody's transaction."""
-    conninfo = f"host=127.0.0.1 port={proxy.port} user=interdomestik_app dbname={blank.name}"
+    conninfo = f"host=127.0.0.1 port={proxy.port} user=interdomestik_members dbname={blank.name}"
     with ExitStack() as held:
         for _ in range(CONNECTIONS):
             connection = held.enter_context(psycopg.connect(conninfo, prepare_threshold=None))

@@ -20,6 +20,7 @@ from shared.sql import Query
 from tests.databases import Blank, deployed_connector
 from tests.integration.room import room
 from tests.people import person
+from tests.roles import FUNCTIONS, RoleConnector
 
 SLACK_S = 1.0  # for a busy machine
 PID = Query("SELECT pg_backend_pid() AS pid")
@@ -41,8 +42,12 @@ def asking(query: Query, database: Database, seconds: float = 5.0) -> Row:
 
 
 @contextmanager
-def mute(database: Database) -> Iterator[None]:
-    """Stop the database's own session: what is sent to it is acknowledged by the kernel, and never answered."""
+def mute(database: Database, role: str | None = None) -> Iterator[None]:
+    """Stop the database's own session, of a function's role where one is named: what is sent to it is acknowledged by
+    the kernel, and never answered."""
+    if role is not None:
+        assert isinstance(database._connector, RoleConnector)
+        database = Database(database._connector.of_role(role))
     pid: int = asking(PID, database)["pid"]
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -97,7 +102,7 @@ def test_a_call_is_answered_503_before_its_time_is_up(blank: Blank) -> None:
     client = room(api, blank)
     client.seconds = 3.0
     body = person()
-    with mute(client.wiring.database):
+    with mute(client.wiring.database, FUNCTIONS["MembersFunction"]):
         began = monotonic()
         refused = client.call("POST", "/members", body, key="patient")
         assert monotonic() - began < 3.0

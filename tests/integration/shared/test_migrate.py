@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
@@ -12,6 +13,9 @@ from local.database_proxy.handle import running_proxy
 from local.postgres import OWNER
 from shared.postgres.migrate import MigrationChanged, migrate, read_migrations
 from tests.databases import MIGRATIONS, Postgres
+from tests.roles import LIMITED
+
+OTHERS = 5  # sessions that are no function's: autovacuum's, the owner's, a person's
 
 
 @pytest.fixture
@@ -58,35 +62,43 @@ def test_amounts_get_their_currencys_decimals(empty: str, tmp_path: Path) -> Non
         connection.execute(CASE)
         grants = "SELECT relacl::text FROM pg_class WHERE relname = 'claim_view'"
         granted = connection.execute(grants).fetchone()
-        migrate(empty, MIGRATIONS)
+        shutil.copy(MIGRATIONS / "0014_input.sql", tmp_path)
+        migrate(empty, tmp_path)
         amounts = connection.execute("SELECT currency, amount FROM claim_view ORDER BY 1, 2").fetchall()
         assert amounts == [("EUR", "250.50"), ("JPY", "250"), ("JPY", "250.55"), ("KWD", "1.500")]
         assert connection.execute(grants).fetchone() == granted
 
 
-def connection_limit(postgres: Postgres) -> int:
-    """Of the functions' role; it is the whole server's, so each test puts it back."""
-    with psycopg.connect(postgres.conninfo(user="postgres", dbname="postgres")) as connection:
-        row = connection.execute("SELECT rolconnlimit FROM pg_roles WHERE rolname = 'interdomestik_app'").fetchone()
-    assert row is not None
-    return int(row[0])
+def name_of(empty: str) -> str:
+    """The database that a connection string leads to."""
+    return empty.split("dbname=")[1].split()[0]
 
 
 @pytest.fixture
 def unlimited(postgres: Postgres) -> Iterator[None]:
-    """The role has no limit, before and after."""
+    """No role has a limit, before and after."""
     yield
-    postgres.execute("ALTER ROLE interdomestik_app CONNECTION LIMIT -1")
+    postgres.unlimit()
 
 
 @pytest.mark.usefixtures("unlimited")
 def test_each_run_sets_the_limit_of_connections(empty: str, postgres: Postgres) -> None:
-    """Another number at the next deployment is another limit; where none is named it stays as it is."""
+    """Of each role and of all together; another number at the next deployment is another limit, none leaves it so."""
     for limit in (50, 50, 70):
         migrate(empty, MIGRATIONS, connection_limit=limit)
-        assert connection_limit(postgres) == limit
+        assert postgres.limits(name_of(empty)) == ({limit}, limit + OTHERS)
     migrate(empty, MIGRATIONS)
-    assert connection_limit(postgres) == 70
+    assert postgres.limits(name_of(empty)) == ({70}, 70 + OTHERS)
+
+
+@pytest.mark.usefixtures("unlimited")
+def test_one_role_of_all_that_has_another_limit_gets_the_right_one(empty: str, postgres: Postgres) -> None:
+    """Each is looked at, and not only the first."""
+    migrate(empty, MIGRATIONS, connection_limit=50)
+    for role in LIMITED:
+        postgres.execute(f"ALTER ROLE {role} CONNECTION LIMIT 3")
+        migrate(empty, MIGRATIONS, connection_limit=50)
+        assert postgres.limits()[0] == {50}, role
 
 
 @pytest.mark.usefixtures("unlimited")
@@ -95,7 +107,9 @@ def test_the_limit_may_be_set_by_many_at_once(empty: str, postgres: Postgres) ->
     limits = [60 + n for n in range(8)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda limit: migrate(empty, MIGRATIONS, connection_limit=limit), limits))
-    assert connection_limit(postgres) in limits
+    roles, most = postgres.limits(name_of(empty))
+    assert roles == {most - OTHERS}
+    assert roles <= set(limits)
 
 
 @pytest.mark.usefixtures("unlimited")
@@ -104,7 +118,7 @@ def test_the_limit_holds_whatever_the_proxy_may_open(empty: str, postgres: Postg
     migrate(empty, MIGRATIONS)
     postgres.proxy.refresh()
     migrate(empty, MIGRATIONS, connection_limit=2)
-    dbname = empty.split("dbname=")[1].split()[0]
+    dbname = name_of(empty)
     with running_proxy(postgres.server.port, max_connections=5, borrow_timeout_s=30) as proxy:
         conninfo = f"host=127.0.0.1 port={proxy.port} user=interdomestik_app dbname={dbname}"
 
@@ -119,6 +133,21 @@ def test_the_limit_holds_whatever_the_proxy_may_open(empty: str, postgres: Postg
         with ThreadPoolExecutor(6) as pool:
             assert max(pool.map(work, range(12))) <= 2
         assert proxy.counts.borrow_timeouts == 0
+
+
+@pytest.mark.usefixtures("unlimited")
+def test_all_roles_together_have_no_more_than_the_limit_and_a_few(empty: str, postgres: Postgres) -> None:
+    """The limit of one role knows nothing of the others': the database's does. The owner's sessions count in it."""
+    migrate(empty, MIGRATIONS, connection_limit=4)
+    refused: list[str] = []
+    with ExitStack() as held:
+        for role in [*LIMITED, *LIMITED][: 4 + OTHERS + 2]:
+            try:
+                held.enter_context(psycopg.connect(postgres.conninfo(user=role, dbname=name_of(empty))))
+            except psycopg.OperationalError as error:
+                refused.append(str(error))
+    assert len(refused) == 2
+    assert all("too many connections for database" in each for each in refused)
 
 
 def test_a_migration_that_fails_leaves_nothing_and_can_be_mended(empty: str, tmp_path: Path) -> None:

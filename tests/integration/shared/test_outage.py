@@ -3,20 +3,20 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from functools import partial
 
 import pytest
 
 from local.database_proxy.handle import Proxy, running_proxy
 from members.app import api
 from shared.clock import monotonic
-from shared.postgres.connection import Connection, Connector, connect
+from shared.postgres.connection import Connection, Connector
 from shared.postgres.database import Database
-from tests.databases import Blank, deployed_connector
+from tests.databases import Blank
 from tests.figures import record
 from tests.harness import Client
 from tests.integration.room import room, serial
 from tests.people import person
+from tests.roles import RoleConnector
 
 ENVIRONMENTS = 10
 SECONDS = 3.0  # that the runtime has left for a request
@@ -50,14 +50,14 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         made.append(monotonic())
         return borrow(self, within_s)
 
-    monkeypatch.setattr(Connector, "borrow", counted)
+    monkeypatch.setattr(Connector, "borrow", counted)  # not those of RoleConnector, which leads to it
     return made
 
 
 def environments(blank: Blank, proxy: Proxy) -> list[Client]:
     """So many, each connected and at work."""
-    dial = partial(connect, blank.settings.model_copy(update={"db_port": proxy.port}), None)
-    connectors = [deployed_connector(dial) for _ in range(ENVIRONMENTS)]
+    settings = blank.settings.model_copy(update={"db_port": proxy.port})
+    connectors = [RoleConnector(settings) for _ in range(ENVIRONMENTS)]
     made = [room(api, blank, database=Database(connector)) for connector in connectors]
     for client in made:
         client.seconds = SECONDS

@@ -2,7 +2,8 @@
 
     python -m shared.postgres.migrate DIRECTORY "host=… dbname=… user=…" CONNECTION_LIMIT
 
-The functions' role gets the fleet's number of connections as its CONNECTION LIMIT: what stands behind the proxy's pool.
+Each of the functions' roles gets the fleet's number of connections as its CONNECTION LIMIT, and the database gets that
+number with the sessions of others: what stands behind the proxy's pool, which is one for all roles.
 Expand first, contract a release later: code that still runs must find what it needs in the new schema.
 """
 
@@ -10,13 +11,22 @@ import hashlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, LiteralString, cast
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import tuple_row
 
-FUNCTIONS_ROLE = "interdomestik_app"
+# Besides those of the functions the database may have three sessions of autovacuum, which PostgreSQL counts too, the
+# operators' function's and a person's.
+OTHER_SESSIONS = 5
+
+# Whoever made the group administers it and is no member of it.
+_UNLIMITED_ROLES = """
+SELECT r.rolname FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid JOIN pg_roles r ON r.oid = m.member
+WHERE g.rolname = 'interdomestik_functions' AND NOT m.admin_option AND r.rolconnlimit <> %s
+ORDER BY r.rolname"""
+_UNLIMITED_DATABASE = "SELECT datname FROM pg_database WHERE datname = current_database() AND datconnlimit <> %s"
 
 _LEDGER = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -58,7 +68,7 @@ def read_migrations(directory: Path) -> list[Migration]:
 def migrate(conninfo: str, directory: Path, *, connection_limit: int | None = None, **connect: Any) -> list[str]:
     """Apply what is missing and return its versions. Raises MigrationChanged, psycopg.Error.
 
-    `connection_limit`: how many connections the functions' role may have at once; None leaves that as it is.
+    `connection_limit`: how many connections the functions may have at once; None leaves that as it is.
     """
     arguments = {**connect, "autocommit": True, "prepare_threshold": None, "row_factory": tuple_row}
     with psycopg.connect(conninfo, **arguments) as connection:
@@ -94,15 +104,17 @@ def _apply(connection: psycopg.Connection[Any], migration: Migration) -> bool:
 
 
 def _limit_connections(connection: psycopg.Connection[Any], limit: int) -> None:
-    """Set the limit where it is another one. The lock keeps two runs from altering the role at once, which fails."""
+    """Set the limits where they are others. The lock keeps two runs from altering a role at once, which fails."""
     with connection.transaction():
         connection.execute("LOCK TABLE schema_migrations IN EXCLUSIVE MODE")
-        found = connection.execute(
-            "SELECT FROM pg_roles WHERE rolname = %s AND rolconnlimit <> %s", (FUNCTIONS_ROLE, limit)
-        ).fetchone()
-        if found is not None:
-            statement = sql.SQL("ALTER ROLE {} CONNECTION LIMIT {}")
-            connection.execute(statement.format(sql.Identifier(FUNCTIONS_ROLE), sql.Literal(limit)))
+        _limit(connection, "ROLE", _UNLIMITED_ROLES, limit)
+        _limit(connection, "DATABASE", _UNLIMITED_DATABASE, limit + OTHER_SESSIONS)
+
+
+def _limit(connection: psycopg.Connection[Any], kind: LiteralString, unlimited: LiteralString, limit: int) -> None:
+    for (name,) in connection.execute(unlimited, (limit,)).fetchall():
+        statement = sql.SQL("ALTER {} {} CONNECTION LIMIT {}")
+        connection.execute(statement.format(sql.SQL(kind), sql.Identifier(name), sql.Literal(limit)))
 
 
 def _check(migration: Migration, checksum: str) -> None:

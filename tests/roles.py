@@ -1,0 +1,107 @@
+"""The role that a function connects as where it is deployed, and connections of the tests as that role.
+
+A test runs code of several functions in one process. Which function a transaction belongs to is seen from the code that
+asks for it: then a grant that a function lacks turns red the test that needs it.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+
+from local.postgres import OWNER
+from shared.clock import monotonic
+from shared.postgres.connection import Connection, Connector, connect
+from shared.settings import Settings
+
+# The handlers of the release before connect as this one, and so do tests that write statements of their own.
+BEFORE = "interdomestik_app"
+FUNCTIONS = {
+    "AgentsFunction": "interdomestik_agents",
+    "MembersFunction": "interdomestik_members",
+    "ClaimsFunction": "interdomestik_claims",
+    "HealthFunction": "interdomestik_health",
+    "JobsFunction": "interdomestik_jobs",
+    "RelayFunction": "interdomestik_relay",
+    "WorkerFunction": "interdomestik_worker",
+    "HousekeepingFunction": "interdomestik_housekeeping",
+    "AdminFunction": OWNER,
+}
+# The packages and modules that only one function runs.
+MODULES = {
+    "agents": "AgentsFunction",
+    "members": "MembersFunction",
+    "claims": "ClaimsFunction",
+    "health": "HealthFunction",
+    "jobs.app": "JobsFunction",
+    "jobs.relay": "RelayFunction",
+    "jobs.work": "WorkerFunction",
+    "jobs.worker": "WorkerFunction",
+    "jobs.housekeeping": "HousekeepingFunction",
+    "jobs.admin": "AdminFunction",
+    "jobs.staff": "AdminFunction",
+    "jobs.addresses": "AdminFunction",
+}
+# Those whose connections are limited: the owner of the schema is none of them.
+LIMITED = sorted({BEFORE, *FUNCTIONS.values()} - {OWNER})
+# Sessions of any of the functions, as a condition on pg_stat_activity.
+SESSION_OF_A_FUNCTION = """usesysid IN (
+    SELECT member FROM pg_auth_members WHERE roleid = 'interdomestik_functions'::regrole AND NOT admin_option)"""
+
+
+def role_of_caller() -> str:
+    """Return the role of the function whose code is running, BEFORE where it is none's."""
+    return next((role for role in map(role_of_module, _running()) if role != BEFORE), BEFORE)
+
+
+def role_of_module(name: str) -> str:
+    """Return the role of the one function that runs a module, BEFORE where none or several do."""
+    function = MODULES.get(name) or MODULES.get(name.partition(".")[0])
+    return BEFORE if function is None else FUNCTIONS[function]
+
+
+def _running() -> Iterator[str]:
+    """Yield the names of the modules whose functions are running, innermost first."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        yield str(frame.f_globals.get("__name__", ""))
+        frame = frame.f_back  # type: ignore[assignment]
+
+
+class RoleConnector(Connector):
+    """Hands out a connection as the role of the function that asks, one for each role."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._connectors: dict[str, Connector] = {}
+        self._current: Connector | None = None
+
+    def borrow(self, within_s: float) -> Connection:
+        """See Connector."""
+        self._current = self.of_role(role_of_caller())
+        return self._current.borrow(within_s)
+
+    def of_role(self, role: str) -> Connector:
+        """Return what hands out the connection of a role."""
+        if role not in self._connectors:
+            self._connectors[role] = self._connector(role)
+        return self._connectors[role]
+
+    def _connector(self, role: str) -> Connector:
+        dial = partial(connect, self._settings.model_copy(update={"db_user": role}), None)
+        idle_s, life_s = self._settings.db_idle_timeout, self._settings.db_max_lifetime
+        return Connector(dial, idle_timeout_s=idle_s, max_lifetime_s=life_s, clock=monotonic)
+
+    def limited(self, seconds: float) -> AbstractContextManager[None]:
+        """See Connector."""
+        return self._current.limited(seconds) if self._current else nullcontext()
+
+    def give_back(self) -> None:
+        """See Connector."""
+        if self._current:
+            self._current.give_back()
+
+    def drop(self) -> None:
+        """See Connector."""
+        if self._current:
+            self._current.drop()
