@@ -115,6 +115,7 @@ CHOSEN: dict[str, Any] = {
     "shared.postgres.connection:CHECK_AFTER_IDLE_S": 2.0,
     "shared.postgres.connection:CHECK_S": 1.0,
     "shared.postgres.database:FLIGHT_S": 12.0,
+    "shared.postgres.migrate:OTHER_SESSIONS": 5,
     "shared.postgres.visit:ONCE": Backoff(retries=0),
     "shared.resilience.breaker:TELL_TRIES": 10,
     "shared.resilience.breaker:ASK_AGAIN_S": 5.0,
