@@ -195,7 +195,10 @@ NOT_VERIFIED = "Email address is not verified. The following identities failed t
     [
         (SENDER, OperatorNeeded),
         (f"besa@example.test, {SENDER}", OperatorNeeded),
+        (f"besa@example.test,Interdomestik <{SENDER.upper()}>", OperatorNeeded),
         ("besa@example.test", Refused),
+        (f"besa.{SENDER}", Refused),
+        (f"{SENDER}.example.test", Refused),
     ],
 )
 def test_a_sender_that_is_not_verified_is_an_operators_to_repair(named: str, kind: type[AwsFailure]) -> None:

@@ -1,5 +1,6 @@
 """SES: one mail to one person."""
 
+import re
 from dataclasses import dataclass
 from email.utils import parseaddr
 from typing import TYPE_CHECKING, Protocol
@@ -76,8 +77,9 @@ class SesMailer:
         return failure_of(error)
 
     def _is_named_by(self, error: ClientError) -> bool:
-        sender = parseaddr(self._sender)[1]
-        return sender.lower() in error.response["Error"].get("Message", "").lower()
+        sender = parseaddr(self._sender)[1].lower()
+        # Whole addresses: a person's own may begin or end as the sender's does.
+        return sender in re.split(r"[\s,;<>]+", error.response["Error"].get("Message", "").lower())
 
 
 def is_single_line(header: str) -> bool:
