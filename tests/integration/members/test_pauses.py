@@ -1,7 +1,7 @@
 """Pauses: staff take access away for a while, and the end moves by the days it was gone."""
 
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import psycopg
@@ -74,6 +74,18 @@ def test_pauses_between_two_renewals_share_ninety_days(live: Begin) -> None:
     assert life.written() == before
     assert life.on("2027-05-01").renew().status == 201
     assert life.post("pause").status == 200
+
+
+def test_each_pause_moves_the_end_by_its_own_days(live: Begin) -> None:
+    """A second one not by those of the first again; and a renewal gives all ninety back."""
+    life = live("2026-03-01")
+    for days, ends_on in ((20, "2027-03-20"), (30, "2027-04-19")):
+        life.later(1).post("pause")
+        assert life.later(days).post("resume").json["membership"]["ends_on"] == ends_on
+    renewed = date.fromisoformat(life.on("2027-04-01").renew().json["membership"]["ends_on"])
+    life.post("pause")
+    resumed = life.later(89).post("resume").json["membership"]
+    assert date.fromisoformat(resumed["ends_on"]) - renewed == timedelta(days=89)
 
 
 @pytest.mark.parametrize(
