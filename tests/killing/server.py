@@ -27,7 +27,8 @@ from shared.aws import clients
 from tests.killing.tracing import Tracer
 from tests.roles import role_of_module
 
-HANDLERS = ("agents.app", "members.app", "claims.app", "jobs.app", "jobs.relay", "jobs.worker", "jobs.housekeeping")
+HANDLERS = ("agents.app", "members.app", "claims.app", "jobs.app", "jobs.relay", "jobs.worker", "jobs.housekeeping",
+            "jobs.admin")  # fmt: skip
 PATIENT_S = 20.0
 SERVICES = ("dynamodb", "sqs", "s3", "cognito-idp", "sesv2")
 

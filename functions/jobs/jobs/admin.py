@@ -10,6 +10,7 @@
 Each is safe to repeat.
 """
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,14 +26,16 @@ from jobs.staff import OPERATOR, CreateStaff, RemoveStaff, Tools, create_staff, 
 from shared.aws.clients import cognito
 from shared.aws.identity import CognitoIdentities
 from shared.clock import epoch_micros, monotonic
+from shared.ids import uuid7
 from shared.logs import logger, where_it_failed
-from shared.outbox import Actor, record
-from shared.postgres import Pending, Transaction
 from shared.resilience.circuit_store import StoreUnavailable
 from shared.resilience.deadline import Deadline
 from shared.settings import DEFAULT_CIRCUITS
+from shared.sql import load_queries
 from shared.text import Input
 from shared.wiring import wiring
+
+SQL = load_queries("jobs", "admin.sql")
 
 MIGRATIONS_DIR = "/opt/migrations"  # where the layer puts them
 NO_RECORD = UUID(int=0)  # the audit's subject where a command is about none
@@ -86,30 +89,25 @@ def read_command(event: dict[str, Any]) -> Command:
     return command
 
 
-def _record_command(action: str, request_id: str, **facts: object) -> None:
-    """Write the audit entry of a command that is about no record.
+def _record_command(query: str, request_id: str, **facts: object) -> None:
+    """Write the audit entry of a command that is about no record, unless an earlier run of the command has.
 
     A circuit is forced in an outage, and that may be the database's: where the entry can't be written, the log has it.
     """
-    actor, deadline = Actor(OPERATOR, request_id), Deadline.after(AUDIT_S, monotonic)
+    ids = {"audit_id": uuid7(), "subject": NO_RECORD, "actor": OPERATOR, "request_id": request_id}
+    deadline = Deadline.after(AUDIT_S, monotonic)
     try:
-        wiring().database.run(lambda tx: _record_fact(tx, actor, action, facts), deadline)
+        wiring().database.run(lambda tx: tx.one(SQL[query], **ids, **facts), deadline)
     except Exception as error:  # noqa: BLE001 - the command was carried out
         logger.error(
             "audit_not_written",
-            extra={"action": action, "request": request_id, "facts": facts, **where_it_failed(error)},
+            extra={"entry": query, "request": request_id, "facts": facts, **where_it_failed(error)},
         )
-
-
-def _record_fact(tx: Transaction, actor: Actor, action: str, facts: Mapping[str, Any]) -> Pending[None]:
-    record(tx, actor, action, NO_RECORD, **facts)
-    return Pending(lambda: None)
 
 
 def _migrate(request_id: str) -> dict[str, Any]:
     applied = wiring().migrate(Path(os.environ.get("MIGRATIONS_DIR") or MIGRATIONS_DIR))
-    if applied:
-        _record_command("schema.migrated", request_id, applied=applied)
+    _record_command("record_migrations", request_id)
     return {"applied": applied}
 
 
@@ -119,11 +117,21 @@ def _move_circuits(command: ShowCircuits | ForceCircuit, request_id: str) -> dic
     try:
         if isinstance(command, ForceCircuit):
             forced = circuits.command(store, policy(command.name), command.state, epoch_micros())
-            _record_command("circuit.forced", request_id, circuit=command.name, state=command.state)
+            _record_forced(command, forced[command.name], request_id)
             return {"circuits": forced}
         return {"circuits": circuits.show(store, map(policy, DEFAULT_CIRCUITS), epoch_micros())}
     except StoreUnavailable as error:
         raise CommandError(f"the state table did not answer, repeat the command: {error.code}") from None
+
+
+def _record_forced(command: ForceCircuit, forced: Mapping[str, Any], request_id: str) -> None:
+    facts = {
+        "circuit": command.name,
+        "state": command.state,
+        "generation": forced["generation"],
+        "since": forced["since"],
+    }
+    _record_command("record_forced_circuit", request_id, facts=json.dumps(facts))
 
 
 def _run_about_people(command: AboutPeople, tools: Tools) -> dict[str, Any]:

@@ -86,8 +86,9 @@ def test_a_forced_circuit_is_in_the_audit(
     monkeypatch.setitem(wiring().__dict__, "database", blank.database())
     admin.handler({"command": "force-circuit", "name": "email", "state": "open"}, LambdaContext())
     admin.handler({"command": "circuits"}, LambdaContext())
-    facts = {"circuit": "email", "state": "open"}
-    assert audit(postgres, blank.name) == [("circuit.forced", UUID(int=0), "operator", facts)]
+    [(action, subject, actor, facts)] = audit(postgres, blank.name)
+    assert (action, subject, actor) == ("circuit.forced", UUID(int=0), "operator")
+    assert (facts["circuit"], facts["state"], facts["generation"]) == ("email", "open", 1)
     assert store.read("email").state == "open"
 
 

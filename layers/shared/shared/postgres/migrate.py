@@ -17,6 +17,8 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import tuple_row
 
+from shared.steps import step
+
 # Besides those of the functions the database may have three sessions of autovacuum, which PostgreSQL counts too, the
 # operators' function's and a person's.
 OTHER_SESSIONS = 5
@@ -95,12 +97,14 @@ def _apply(connection: psycopg.Connection[Any], migration: Migration) -> bool:
         if found is not None:
             _check(migration, found[0])
             return False
+        step("migration.begun")
         connection.execute(cast("Any", migration.sql))
         connection.execute(
             "INSERT INTO schema_migrations (version, checksum) VALUES (%s, %s)",
             (migration.version, migration.checksum),
         )
-        return True
+    step("migration.applied")
+    return True
 
 
 def _limit_connections(connection: psycopg.Connection[Any], limit: int) -> None:

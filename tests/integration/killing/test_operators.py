@@ -1,0 +1,129 @@
+"""Operators' commands are killed at every step and repeated: what is left is what an undisturbed run leaves, once."""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from jobs.admin import _COMMANDS
+from tests.databases import MIGRATIONS
+from tests.figures import record
+from tests.killing.campaign import added
+from tests.killing.operators import COMMANDS, HANDLER, OWNER, Operators
+from tests.killing.world import Ran, Step, World
+
+# Read only, and `migrate`, which has a database of its own below.
+OTHERS = {"circuits", "migrate"}
+FEW_MIGRATIONS = 5  # with the audit's table among them
+
+
+@pytest.fixture(scope="module")
+def operators(killing: World) -> Operators:
+    """The operators' function."""
+    return Operators.of(killing)
+
+
+def run_on_own_scene(
+    operators: Operators, command: str, kill: Step | None = None
+) -> tuple[Ran, Any, Mapping[str, int]]:
+    """Run a command on a scene of its own, and once more if it was killed.
+
+    Return the last run, what is left, and the rows that came by it.
+    """
+    prepared = COMMANDS[command](operators)
+    before = operators.world.rows()
+    ran = operators.run(prepared.event, kill)
+    if kill is not None:
+        assert ran.killed, (command, kill)
+        ran = operators.run(prepared.event)
+    assert ran.error is None, (command, kill, ran.error)
+    return ran, prepared.look(), added(before, operators.world.rows())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_killed_at_any_step_and_repeated_leaves_what_one_run_leaves(
+    operators: Operators, command: str
+) -> None:
+    """In the tables, the audit, the pool and the circuits; no row more in any other table either."""
+    twin, left, rows = run_on_own_scene(operators, command)
+    wrong = []
+    for step in twin.points:
+        _, found, came = run_on_own_scene(operators, command, kill=step)
+        if (found, came) != (left, rows):
+            wrong.append(f"{step}: left {found} and {came}, the twin {left} and {rows}")
+    record("kill_points_operators", command=command, killed=len(twin.points), wrong=len(wrong))
+    assert wrong == []
+    assert len(twin.points) >= 4, "a connection and a transaction at least"
+    assert rows["audit"] == 1, "who did it is written down, once"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_that_is_repeated_after_its_end_adds_nothing(operators: Operators, command: str) -> None:
+    """An operator who has not seen the answer runs it again."""
+    prepared = COMMANDS[command](operators)
+    assert operators.run(prepared.event).error is None
+    left, before = prepared.look(), operators.world.rows()
+    assert operators.run(prepared.event).error is None
+    assert (prepared.look(), added(before, operators.world.rows())) == (left, {})
+
+
+def test_no_command_is_left_out() -> None:
+    """Each that there is has its scene."""
+    assert {name.partition(",")[0].partition(" ")[0] for name in COMMANDS} | OTHERS == set(_COMMANDS)
+
+
+@pytest.fixture
+def few(killing: World, tmp_path: Path) -> Iterator[Path]:
+    """The first migrations; the role's limit of connections is what it was afterwards."""
+    for path in sorted(MIGRATIONS.glob("*.sql"))[:FEW_MIGRATIONS]:
+        shutil.copy(path, tmp_path)
+    yield tmp_path
+    killing.blank.postgres.execute("ALTER ROLE interdomestik_app CONNECTION LIMIT -1")
+
+
+def migrated(killing: World, directory: Path, kill: Step | None = None) -> tuple[Ran, list[Any]]:
+    """Migrate an empty database, and once more if that was killed; return the last run and what the database has."""
+    name = f"migrated_{uuid4().hex}"
+    killing.blank.postgres.execute(f"CREATE DATABASE {name} OWNER {OWNER}")
+    own = {
+        "DB_NAME": name,
+        "DB_PORT": str(killing.blank.postgres.server.port),
+    }  # migrations would pin a proxy's session
+    processes = killing.processes(**own, DB_USER=OWNER, MIGRATIONS_DIR=os.fspath(directory))
+    ran = processes.run(HANDLER, {"command": "migrate"}, kill=kill)
+    if kill is not None:
+        assert ran.killed, kill
+        ran = processes.run(HANDLER, {"command": "migrate"})
+    processes.stop()
+    assert ran.error is None, (kill, ran.error)
+    return ran, _schema(killing, name)
+
+
+def _schema(killing: World, name: str) -> list[Any]:
+    """Return what was applied, how often and by whom that was written down, and how many columns there are."""
+    with psycopg.connect(killing.blank.postgres.conninfo(dbname=name), row_factory=dict_row) as connection:
+        queries = (
+            "SELECT version FROM schema_migrations ORDER BY version",
+            "SELECT action, actor, facts FROM audit",
+            "SELECT count(*) AS n FROM information_schema.columns WHERE table_schema = 'public'",
+        )
+        return [connection.execute(query.encode()).fetchall() for query in queries]
+
+
+def test_migrate_killed_at_any_step_and_repeated_applies_and_records_each_migration_once(
+    killing: World, few: Path
+) -> None:
+    """Also where it dies between the last migration and the audit's entry."""
+    twin, left = migrated(killing, few)
+    wrong = [f"{step}: left {found}, the twin {left}" for step in twin.points
+             if (found := migrated(killing, few, step)[1]) != left]  # fmt: skip
+    record("kill_points_operators", command="migrate", killed=len(twin.points), wrong=len(wrong))
+    assert wrong == []
+    assert len(twin.points) >= 2 * FEW_MIGRATIONS + 4
+    assert [entry["facts"] for entry in left[1]] == [{"applied": twin.answer["applied"]}]
