@@ -17,6 +17,7 @@ RATIO = 2.0
 # The low jobs by which it is measured how fast they are done, and how often those that are done meanwhile a flood has.
 TRIAL = 40
 TIMES_AS_MANY = 3.0
+WARMING = 20  # registrations at one instant: twice the workers that high jobs may have at once
 LATEST_S = 20.0  # without any progress
 LOOK_S = 0.1
 TITLE = "Priorities"
@@ -61,6 +62,7 @@ async def run(stage: Stage) -> None:
     alone: list[float] = []
     flooded: list[float] = []
     await settled(stage)
+    await _start_workers(stage, claim)
     count = flood_size(await _drain_rate(stage, claim), stage.profile.flood, _rate(stage))
     for number in range(stage.profile.priority_rounds):
         await settled(stage)
@@ -82,6 +84,16 @@ def flood_size(drained_a_second: float, least: int, people_a_second: float) -> i
 
 def _rate(stage: Stage) -> float:
     return min(LOAD * stage.profile.mail_rate, MOST_PEOPLE)
+
+
+async def _start_workers(stage: Stage, claim: str) -> None:
+    """Have all workers started: behind a flood more of them wait at once, and none may start while it is measured."""
+    stage.step(f"{WARMING} registrations at once behind {TRIAL} low jobs, to start the workers")
+    await _flood(stage, claim, TRIAL)
+    await stage.burst([stage.people.registration() for _ in range(WARMING)])
+    await settled(stage)
+    started = len(await stage.target.environments("WorkerFunction"))
+    stage.figure("Workers started before", started)
 
 
 async def _drain_rate(stage: Stage, claim: str) -> float:
