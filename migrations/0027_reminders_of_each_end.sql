@@ -23,6 +23,8 @@ END $$;
 CREATE TRIGGER membership_reminders_end BEFORE INSERT ON membership_reminders
     FOR EACH ROW EXECUTE FUNCTION keep_reminded_end();
 
+GRANT INSERT (ends_on) ON membership_reminders TO interdomestik_housekeeping;
+
 -- As before, but for who cancels in the grace after the period's end: access ends on that day, so they are told of it
 -- until `lateness` days after the grace, as whoever did not cancel is.
 CREATE OR REPLACE FUNCTION reminder_due(s subscriptions, day date, lateness integer) RETURNS text

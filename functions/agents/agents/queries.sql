@@ -74,10 +74,11 @@ ORDER BY g.id DESC LIMIT %(count)s
 SELECT require((SELECT true FROM agents WHERE id = %(id)s FOR NO KEY UPDATE), 'not-found')
 
 -- name: require_decision
--- The agent's state must allow what was decided.
+-- The agent's state must allow what was decided; one whose address was freed can never sign in, and stays as they are.
 SELECT require(EXISTS (
-    SELECT FROM agents g JOIN agent_moves m ON m.from_state = g.state
-    WHERE g.id = %(id)s AND m.decision = %(decision)s), 'decision-not-allowed')
+    SELECT FROM agents g JOIN agent_moves m ON m.from_state = g.state JOIN accounts a ON a.id = g.id
+    WHERE g.id = %(id)s AND m.decision = %(decision)s AND a.email <> 'freed.' || a.id || '@address.invalid'),
+    'decision-not-allowed')
 
 -- name: take_decider
 -- The account of the member of staff who decides, in its turn: the decision's foreign key would take it out of it.

@@ -1,5 +1,5 @@
--- All that freeing an address does to the database, in the lock order accounts, agents, subscriptions, commissions, outbox,
--- audit. The account is taken first and written last: its row is held all the while.
+-- All that freeing an address does to the database, in the lock order accounts, agents, members, subscriptions, commissions,
+-- outbox, audit. The account is taken first and written last: its row is held all the while.
 
 -- name: take_account
 -- Held as firmly as the address will need in the end.
@@ -25,6 +25,12 @@ UPDATE agents g SET
     state = CASE g.state WHEN 'pending' THEN 'rejected' ELSE 'suspended' END, version = g.version + 1, updated_at = now()
 FROM accounts a WHERE a.email = %(email)s AND g.id = a.id AND g.state IN ('pending', 'active')
 
+-- name: next_version
+-- The member's record changes, unless the membership is over already.
+UPDATE members m SET version = m.version + 1, updated_at = now()
+FROM accounts a JOIN subscriptions s ON s.member_id = a.id
+WHERE a.email = %(email)s AND m.id = a.id AND s.state <> 'canceled'
+
 -- name: end_membership
 -- Nobody could use it, nor be told about it.
 UPDATE subscriptions s SET state = 'canceled', cancel_at_period_end = true, version = s.version + 1, updated_at = now()
@@ -38,13 +44,18 @@ FROM subscriptions s JOIN accounts a ON a.id = s.member_id WHERE a.email = %(ema
 ON CONFLICT DO NOTHING
 
 -- name: void_commissions
--- What was earned by a member whom nobody has seen.
+-- What was earned by a member whom nobody has seen, each with its audit entry.
 WITH theirs AS (
     SELECT c.id FROM commissions c JOIN accounts a ON a.id = c.member_id
     WHERE a.email = %(email)s AND c.state IN ('pending', 'approved')
-    ORDER BY c.id FOR NO KEY UPDATE OF c)
-UPDATE commissions c SET state = 'void', updated_at = now(), decided_at = now(), decision_reason = 'address freed'
-FROM theirs WHERE c.id = theirs.id
+    ORDER BY c.id FOR NO KEY UPDATE OF c
+), voided AS (
+    UPDATE commissions c SET state = 'void', updated_at = now(), decided_at = now(), decision_reason = 'address freed'
+    FROM theirs WHERE c.id = theirs.id
+    RETURNING c.id)
+INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
+SELECT gen_random_uuid(), 'commission.voided', id, %(actor)s, %(request_id)s, '{"cause": "account.address_freed"}'
+FROM voided
 
 -- name: end_jobs
 -- What waits to be sent to the address, or to make its sign-in, is not done any more, nor waits for a person; what is under way ends by itself.

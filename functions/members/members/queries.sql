@@ -67,10 +67,12 @@ WHERE m.id < %(after)s
 ORDER BY m.id DESC LIMIT %(count)s
 
 -- name: lock_account
--- The member's account, for the member or staff; nobody else learns that it exists.
+-- The member's account, for the member or staff; nobody else learns that it exists. Of one whose address was freed nothing
+-- changes any more: there is nobody to use it or to be told.
 SELECT require((
     SELECT true FROM accounts a
     WHERE a.id = coalesce(%(id)s::uuid, account_of(%(sub)s)) AND a.role = 'member'
+      AND a.email <> 'freed.' || a.id || '@address.invalid'
       AND (%(staff)s OR a.identity_sub = %(sub)s)
     FOR NO KEY UPDATE), 'not-found')
 

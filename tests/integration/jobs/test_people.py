@@ -15,11 +15,11 @@ from members.app import api as members_api
 from shared.aws.failures import Unavailable
 from shared.clock import utc_now
 from shared.postgres import Database
-from tests.databases import Blank, soon
+from tests.databases import SEEDED, Blank, soon
 from tests.fakes.identities import FakeIdentities
 from tests.fakes.mailer import FakeMailer
 from tests.fakes.queues import FakeQueues
-from tests.harness import claims_of
+from tests.harness import STAFF, Reply, claims_of
 from tests.integration.jobs.records import Records
 from tests.integration.room import room, serial
 from tests.people import applicant, person
@@ -347,7 +347,48 @@ def test_what_was_earned_by_a_member_nobody_has_seen_is_void(
     members.call("POST", "/members", person(email=BESA, referral_code=code), key=f"key-{serial()}")
     assert blank.rows("SELECT state FROM commissions") == [{"state": "pending"}]
     free(database, identities)
-    assert blank.rows("SELECT state FROM commissions") == [{"state": "void"}]
+    [commission] = blank.rows("SELECT id, state FROM commissions")
+    assert commission["state"] == "void"
+    assert audited(blank, "commission.voided") == [("operator", str(commission["id"]))]
+
+
+def change_member(blank: Blank, member_id: str, what: str) -> Reply:
+    """Staff renew, cancel, pause or resume, or write a number down."""
+    staff = room(members_api, blank).as_(STAFF)
+    if what == "phone":
+        return staff.call("PATCH", "/members/{member_id}", {"phone": "+38344999888"}, if_match="*", member_id=member_id)
+    return staff.call("POST", f"/members/{{member_id}}/{what}", key=f"key-{serial()}", member_id=member_id)
+
+
+@pytest.mark.parametrize("what", ["renewals", "cancellation", "pause", "resume", "phone"])
+def test_nothing_of_a_member_whose_address_was_freed_is_changed(
+    database: Database, identities: FakeIdentities, blank: Blank, what: str
+) -> None:
+    """Nobody could use it, nor be told. Freeing itself is a version of the record."""
+    blank.rows(SEEDED)
+    member_id = registered(blank)["id"]
+    free(database, identities)
+    read = room(members_api, blank).as_(STAFF).call("GET", "/members/{member_id}", member_id=member_id)
+    assert (read.json["membership"]["state"], read.headers["ETag"]) == ("canceled", '"2"')
+    reply = change_member(blank, member_id, what)
+    assert (reply.status, reply.problem) == (404, "not-found")
+    assert (
+        room(members_api, blank).as_(STAFF).call("GET", "/members/{member_id}", member_id=member_id).body == read.body
+    )
+
+
+def test_the_agent_of_a_freed_address_is_not_let_in_again(
+    database: Database, identities: FakeIdentities, blank: Blank
+) -> None:
+    """Their code would work again, and earn for nobody."""
+    blank.rows(SEEDED)
+    agents = room(agents_api, blank)
+    agent_id = agents.call("POST", "/agents", applicant(email=BESA), key=f"key-{serial()}").json["id"]
+    blank.rows("UPDATE agents SET state = 'active'")
+    free(database, identities)
+    body, path = {"decision": "reinstate", "reason": "Checked."}, "/agents/{agent_id}/decision"
+    reply = agents.as_(STAFF).call("POST", path, body, agent_id=agent_id)
+    assert (reply.status, reply.problem) == (409, "decision-not-allowed")
 
 
 @pytest.mark.parametrize("call", [1, 2])
