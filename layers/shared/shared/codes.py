@@ -34,9 +34,10 @@ CURRENCIES = tuple(DECIMALS)
 
 # ITU-T E.164: country codes of one and of two digits; all others have three.
 _SHORT_CODES = "[17]|2[07]|3[0123469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]"
-# Countries whose subscribers' own numbers begin with 0: Italy and the Vatican, Ivory Coast, Niger, Benin, Gabon, Congo,
-# San Marino (libphonenumber 9.0.42; numbers that only cost nothing to call, as 0800, are no person's).
-_ZERO_BELONGS = "39|225|227|229|241|242|378|379"
+# Countries and networks whose subscribers' own numbers begin with 0: Italy and the Vatican, Ivory Coast, Burkina Faso,
+# Niger, Benin, Gabon, Congo, San Marino, satellite phones, Tajikistan; and Rwanda's landlines (libphonenumber 9.0.42;
+# numbers that only cost nothing to call, as 0800, are no person's).
+_ZERO_BELONGS = "39|225|226|227|229|241|242|25006|378|379|881|992"
 
 # The zero that is dialled inside a country only, kept after the country's code: nobody can be reached so.
 TRUNK_ZERO = rf"\+(?!{_ZERO_BELONGS})(?:(?:{_SHORT_CODES})|(?!{_SHORT_CODES})[0-9]{{3}})0"
