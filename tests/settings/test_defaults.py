@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from local.postgres import OWNER
 from shared.resilience.backoff import Backoff
 from shared.resilience.circuit import Policy
 from shared.settings import DEFAULT_CIRCUITS, DEFAULT_LIMITS, TIME_ZONES, Settings
+from tests.roles import FUNCTIONS
 from tests.settings.deployed import PACKAGES, template
 
 REQUIRED = object()  # a parameter without a default: whoever deploys says it
@@ -19,7 +21,7 @@ PARAMETERS: dict[str, Any] = {
     "DatabaseHost": REQUIRED,
     "DatabasePort": 5432,
     "DatabaseName": "interdomestik",
-    "DatabaseUser": "interdomestik_app",
+    "DatabaseUser": "own",
     "DatabaseOwner": "interdomestik",
     "DatabaseAuth": "iam",
     "DatabaseSslMode": "verify-full",
@@ -54,7 +56,6 @@ VARIABLES = {
     "DB_HOST": "DatabaseHost",
     "DB_PORT": "DatabasePort",
     "DB_NAME": "DatabaseName",
-    "DB_USER": "DatabaseUser",
     "DB_AUTH": "DatabaseAuth",
     "DB_SSLMODE": "DatabaseSslMode",
     "DB_MAX_CONNECTIONS": "DatabaseMaxConnections",
@@ -86,7 +87,6 @@ VARIABLES = {
 SAME_DEFAULT = (
     "db_port",
     "db_name",
-    "db_user",
     "db_auth",
     "db_sslmode",
     "db_max_connections",
@@ -155,7 +155,20 @@ def test_every_parameter_of_the_functions_is_stated_as_a_variable() -> None:
     everywhere = {variable for name in functions() for variable in variables_of(name)}
     assert set(VARIABLES) <= everywhere
     assert {field.upper() for field in set(Settings.model_fields) - SET_BY_OTHERS} <= everywhere
-    assert {field.upper() for field in set(Settings.model_fields) - SET_BY_OTHERS - FROM_SECRETS} <= set(VARIABLES)
+    others = SET_BY_OTHERS | FROM_SECRETS | {"db_user"}
+    assert {field.upper() for field in set(Settings.model_fields) - others} <= set(VARIABLES)
+
+
+def test_every_function_connects_as_a_role_of_its_own_or_all_as_the_one_that_is_named() -> None:
+    """Which one is the function's own is what the integration tests run its code as; pages connect to nothing."""
+    found = {name: variables_of(name).get("DB_USER") for name in functions()}
+    own = {
+        name: {"Fn::If": ["OwnRoles", role, {"Ref": "DatabaseUser"}]}
+        for name, role in FUNCTIONS.items()
+        if role != OWNER
+    }
+    assert found == {**own, "AdminFunction": {"Ref": "DatabaseOwner"}, "PagesFunction": None}
+    assert template()["Conditions"]["OwnRoles"] == {"Fn::Equals": [{"Ref": "DatabaseUser"}, "own"]}
 
 
 @pytest.mark.parametrize("field", SAME_DEFAULT)

@@ -25,14 +25,14 @@ FUNCTIONS = {
     "AdminFunction": ("jobs.admin.handler", 1),
 }
 VARIABLES = """
-SERVICE_VERSION DB_HOST DB_PORT DB_NAME DB_USER DB_AUTH DB_SSLMODE DB_MAX_CONNECTIONS
+SERVICE_VERSION DB_HOST DB_PORT DB_NAME DB_AUTH DB_SSLMODE DB_MAX_CONNECTIONS
 DB_CONNECT_TIMEOUT DB_IDLE_TIMEOUT DB_MAX_LIFETIME STATE_TABLE QUEUE_HIGH_URL QUEUE_NORMAL_URL
 QUEUE_LOW_URL NUDGE_QUEUE_URL EVIDENCE_BUCKET USER_POOL_ID USER_POOL_CLIENT_ID MAIL_SENDER MAIL_RATE MAIL_BURST
 DESK_MAILBOX DESK_LANGUAGE APP_URL ALLOWED_ORIGINS COUNTRY LIMITS CIRCUITS RETRY
 POWERTOOLS_SERVICE_NAME POWERTOOLS_METRICS_NAMESPACE LOG_LEVEL
 """
 # Who connects to the database, who signs the cursors of lists, who counts limits by hashed address.
-PASSWORD, CURSORS, ADDRESSES = "DB_PASSWORD", "CURSOR_SECRET", "ADDRESS_SECRET"
+USER, PASSWORD, CURSORS, ADDRESSES = "DB_USER", "DB_PASSWORD", "CURSOR_SECRET", "ADDRESS_SECRET"
 SECRETS = {
     "AgentsFunction": {PASSWORD, CURSORS, ADDRESSES},
     "MembersFunction": {PASSWORD, CURSORS, ADDRESSES},
@@ -72,8 +72,9 @@ def test_every_function_is_told_what_it_needs(name: str) -> None:
     """Each variable of the settings is set on each function, and none that nobody reads; of secrets only its own."""
     variables = of_type(translated(), "AWS::Lambda::Function")[name]["Environment"]["Variables"]
 
-    assert set(variables) == set(VARIABLES.split()) | SECRETS[name]
-    every = set().union(*SECRETS.values()) | {v for v in variables if not v.startswith(READ_BY_POWERTOOLS)}
+    user = {USER} if PASSWORD in SECRETS[name] else set()
+    assert set(variables) == set(VARIABLES.split()) | SECRETS[name] | user
+    every = {USER}.union(*SECRETS.values()) | {v for v in variables if not v.startswith(READ_BY_POWERTOOLS)}
     assert set(Settings.model_fields) - SET_BY_LAMBDA == {variable.lower() for variable in every}
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+from local.postgres import OWNER
+from tests.roles import FUNCTIONS
 from tests.template.translation import Json, of_type, read, translated
 
 # What can't be narrowed to a resource, and why.
@@ -12,13 +14,12 @@ MANAGED = {
     "AWSXrayWriteOnlyAccess": "traces are no resource with an ARN",
     "service-role/AWSLambdaVPCAccessExecutionRole": "network interfaces have no ARN before they exist",
 }
-CONNECT = {"rds-db:connect DatabaseUser"}
 STATE = {
     f"dynamodb:{name} StateTable" for name in ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem")
 }
 CIRCUITS = {f"dynamodb:{name} StateTable" for name in ("GetItem", "PutItem")}
 NUDGE = {"sqs:SendMessage NudgeQueue"}
-ROOM = CONNECT | STATE | NUDGE
+ROOM = STATE | NUDGE
 IDENTITIES = {
     f"cognito-idp:Admin{name} UserPool" for name in ("CreateUser", "AddUserToGroup", "GetUser", "SetUserPassword")
 }
@@ -42,21 +43,19 @@ MAY = {
     "Claims": ROOM
     | {f"s3:{name} EvidenceBucket/*" for name in ("PutObject", "GetObject", "DeleteObject")}
     | {"s3:ListBucket EvidenceBucket"},
-    "Health": CONNECT
-    | STATE
+    "Health": STATE
     | {"dynamodb:BatchGetItem StateTable"}
     | {f"sqs:GetQueueAttributes {queue}" for queue in (*PRIORITIES, *DEAD_LETTERS, "NudgeQueue")}
     | {"cognito-idp:DescribeUserPool UserPool", "s3:ListBucket EvidenceBucket", "ses:GetAccount *"},
     "Pages": STATE,
     "Jobs": ROOM,
-    "Relay": CONNECT | {f"sqs:SendMessage {queue}" for queue in PRIORITIES} | taking_from("NudgeQueue"),
-    "Worker": CONNECT
-    | STATE
+    "Relay": {f"sqs:SendMessage {queue}" for queue in PRIORITIES} | taking_from("NudgeQueue"),
+    "Worker": STATE
     | NUDGE
     | taking_from(*PRIORITIES)
     | {"ses:SendEmail identity/MailSender", "ses:SendEmail identity/Domain"}
     | IDENTITIES,
-    "Housekeeping": CONNECT | CIRCUITS | NUDGE | {"s3:DeleteObject EvidenceBucket/uploads/*"},
+    "Housekeeping": CIRCUITS | NUDGE | {"s3:DeleteObject EvidenceBucket/uploads/*"},
     "Admin": {"rds-db:connect DatabaseOwner"} | CIRCUITS | IDENTITIES | ENDING,
 }
 
@@ -67,6 +66,9 @@ def target(resource: Any) -> str:
         return resource
     if "Fn::GetAtt" in resource:
         return str(resource["Fn::GetAtt"][0])
+    if isinstance(resource["Fn::Sub"], list) and "Role" in resource["Fn::Sub"][1]:
+        own, role = resource["Fn::Sub"][1]["Role"]["Fn::If"][:2]
+        return f"{own} {role}"
     text = resource["Fn::Sub"] if isinstance(resource["Fn::Sub"], str) else resource["Fn::Sub"][0]
     plain = str(text).rsplit(":", 1)[-1].replace(".Arn}", "}").replace("${", "").replace("}", "")
     return plain.removeprefix("DatabaseResourceId/")
@@ -121,13 +123,16 @@ def test_each_function_may_do_what_its_work_needs_and_no_more() -> None:
         for name, role in roles.items()
     }
 
-    assert may == MAY
+    own = {name.removesuffix("Function"): role for name, role in FUNCTIONS.items() if role != OWNER}
+    connects = {name: {f"rds-db:connect OwnRoles {role}"} for name, role in own.items()}
+
+    assert may == {name: others | connects.get(name, set()) for name, others in MAY.items()}
 
 
 def test_only_the_operators_function_is_the_owner_of_the_schema() -> None:
     """The others connect as the role that can change no table and no history."""
     environments = {
-        name: function["Environment"]["Variables"]["DB_USER"]["Ref"]
+        name: function["Environment"]["Variables"].get("DB_USER", {}).get("Ref")
         for name, function in of_type(translated(), "AWS::Lambda::Function").items()
     }
 
