@@ -15,7 +15,7 @@ from typing import Any
 
 from local.deploy import STACK_NAME, Clients
 from local.emulator import REGION
-from local.stack import Function, GatewayResponse, Preflight, QueueSource, Route, Schedule, Stack
+from local.stack import Function, GatewayResponse, QueueSource, Route, Schedule, Stack
 from local.template import Resolver
 
 ACCOUNT = "000000000000"
@@ -79,7 +79,6 @@ def read_stack(clients: Clients, folders: Mapping[str, Path], layers: list[Path]
             api.get("BinaryMediaTypes", api["Body"].get("x-amazon-apigateway-binary-media-types", []))
         ),
         outputs=dict(deployed.outputs),
-        preflights=list(preflights_of(api["Body"])),
         minimum_compression=api.get("MinimumCompressionSize"),
         endpoint_url=clients.endpoint,
     )
@@ -173,7 +172,7 @@ def plain_path(path: str) -> str:
 def routes_of(
     body: Mapping[str, Any], throttles: Mapping[tuple[str, str], tuple[float | None, int | None]], deployed: Deployed
 ) -> Iterator[Route]:
-    """The methods that invoke a function; OPTIONS answered by the gateway itself is a Preflight instead."""
+    """Return the methods that invoke a function."""
     secured = secured_by(body)
     for resource, methods in body["paths"].items():
         for key, method in methods.items():
@@ -191,16 +190,6 @@ def secured_by(body: Mapping[str, Any]) -> set[str]:
     """The names of security schemes that are Cognito authorizers, in OpenAPI 2 or 3."""
     schemes = {**body.get("securityDefinitions", {}), **body.get("components", {}).get("securitySchemes", {})}
     return {k for k, v in schemes.items() if v.get("x-amazon-apigateway-authtype", "").lower() == SECURED.lower()}
-
-
-def preflights_of(body: Mapping[str, Any]) -> Iterator[Preflight]:
-    """The OPTIONS methods that the gateway answers itself."""
-    for resource, methods in body["paths"].items():
-        integration = methods.get("options", {}).get("x-amazon-apigateway-integration", {})
-        if str(integration.get("type", "")).lower() == "mock":
-            written = integration["responses"]["default"].get("responseParameters", {})
-            headers = {k.removeprefix("method.response.header."): str(v).strip("'") for k, v in written.items()}
-            yield Preflight(resource, headers)
 
 
 def gateway_responses_of(body: Mapping[str, Any]) -> Iterator[GatewayResponse]:

@@ -69,14 +69,6 @@ class GatewayResponse:
 
 
 @dataclass(frozen=True)
-class Preflight:
-    """The answer to OPTIONS on a resource, given by the gateway itself. `headers` maps names to plain values."""
-
-    resource: str
-    headers: dict[str, str]
-
-
-@dataclass(frozen=True)
 class Stack:
     """The deployed stack. `stage_rate` (calls a second) and `stage_burst` are None where the template sets none.
 
@@ -99,7 +91,6 @@ class Stack:
     gateway_responses: list[GatewayResponse] = field(default_factory=list)
     binary_media_types: list[str] = field(default_factory=list)
     outputs: dict[str, str] = field(default_factory=dict)
-    preflights: list[Preflight] = field(default_factory=list)
     minimum_compression: int | None = None
     endpoint_url: str = ""
 
@@ -130,6 +121,5 @@ class Stack:
             "schedules": [Schedule(**item) for item in document["schedules"]],
             "queue_sources": [QueueSource(**item) for item in document["queue_sources"]],
             "gateway_responses": [GatewayResponse(**item) for item in document.get("gateway_responses", [])],
-            "preflights": [Preflight(**item) for item in document.get("preflights", [])],
         }
         return cls(**{**document, **parts})

@@ -53,7 +53,6 @@ class Front:
         self._router = Router(stack.routes)
         self._throttle = Throttle(stack, clock)
         self._refusals = Refusals(stack.gateway_responses)
-        self._preflights = {preflight.resource: preflight for preflight in stack.preflights}
         self._running: set[asyncio.Task[Outcome]] = set()
 
     async def handle(self, request: Request) -> Response:
@@ -73,10 +72,6 @@ class Front:
         return TOO_LARGE if request.body_too_large else None
 
     async def _routed(self, call: Call, match: Match | None, route: Route | None) -> Response | Refusal:
-        if match and call.request.method == "OPTIONS" and "OPTIONS" not in match.methods:
-            resource = next(iter(match.methods.values())).resource
-            if preflight := self._preflights.get(resource):
-                return Response(200, [("Content-Type", "application/json"), *preflight.headers.items()])
         if match is None or route is None:
             return MISSING_TOKEN
         if not self._throttle.admits(route):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from local.stack import Function, GatewayResponse, Preflight, QueueSource, Route, Schedule, Stack
+from local.stack import Function, GatewayResponse, QueueSource, Route, Schedule, Stack
 
 ROOT = Path(__file__).resolve().parents[2]
 HANDLERS = str(Path(__file__).with_name("handlers"))
@@ -63,7 +63,6 @@ def stack(functions: list[Function], routes: list[Route], **changes: Any) -> Sta
         "stage_rate": None,
         "stage_burst": None,
         "endpoint_url": NOWHERE,
-        "preflights": list[Preflight](),
     }
     return Stack(functions=functions, routes=routes, **{**shape, **changes})
 

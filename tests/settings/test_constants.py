@@ -100,6 +100,7 @@ CHOSEN: dict[str, Any] = {
     "shared.forms:_MAX_COUNTED": 2000,
     "shared.http.body:MAX_MEMBERS": 100,
     "shared.http.body:MAX_DEPTH": 64,
+    "shared.http.cors:PREFLIGHT_LIFE_S": 2 * HOUR,
     "shared.http.pages:_TAG_BYTES": 12,
     "shared.http.pool_keys:FETCH_TIMEOUT_S": 3.0,
     "shared.http.pool_keys:MOST_BYTES": 65_536,

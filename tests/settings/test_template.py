@@ -76,7 +76,6 @@ VALUES: dict[str, Value] = {
     # ---- the gateway
     "Api/TracingEnabled": True,
     "Api/MinimumCompressionSize": 1024,
-    "Api/Auth/AddDefaultAuthorizerToCorsPreflight": False,
     **_throttle(0, 50, 50),
     **_throttle(1, 30, 20),
     **_throttle(2, 5, 5),

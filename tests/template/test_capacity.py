@@ -17,7 +17,6 @@ def deployed_methods() -> dict[tuple[str, str], str]:
         (path, "ANY" if method == ANY else method.upper()): function_of(operation)
         for path, item in api()["paths"].items()
         for method, operation in item.items()
-        if method != "options"
     }
 
 

@@ -435,7 +435,7 @@ def test_another_method_is_told_which_there_are() -> None:
 
 @pytest.mark.parametrize("app", APPS)
 def test_every_path_names_head_where_it_has_get(app: str) -> None:
-    """Allow lists what is served: HEAD with each GET, and OPTIONS, which the gateway answers."""
+    """Allow lists what is served: HEAD with each GET, and OPTIONS, which is answered everywhere."""
     own: Api = import_module(app).api
     client = Client(own, wired(Settings(cursor_secret="x"), state=InMemoryStateStore(ManualClock())))
     for path in {path for _, path in own.operations}:

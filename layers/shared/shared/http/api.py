@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from shared.errors import Refusal
 from shared.http.caller import Group
+from shared.http.cors import cors_headers, is_preflight
 from shared.http.operation import Answer, Call, KeyRule, LimitRule, Operation, SignInRule
 from shared.http.reading import read_call
 from shared.http.request import Request, describe_event, is_request
@@ -48,7 +49,6 @@ SECURITY_HEADERS = {
     "Strict-Transport-Security": "max-age=63072000; includeSubDomains",
     "X-Content-Type-Options": "nosniff",
 }
-EXPOSED = "ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy, Idempotency-Replayed, X-Request-Id"
 
 
 class Api:
@@ -117,26 +117,41 @@ class Api:
 
     def _respond(self, request: Request, wiring: Wiring) -> dict[str, Any]:
         try:
-            operation = self._find(request)
-            call = read_call(operation, request, wiring)
-            step("http.parsed")
-            stored = admit_and_run(call)
+            stored = self._options(request) if request.method == "OPTIONS" else self._run(request, wiring)
         except Exception as error:  # noqa: BLE001 - the outermost: what gets past here becomes a 502
             stored = problem_answer(error, request)
         return _response(stored, request, wiring)
+
+    def _run(self, request: Request, wiring: Wiring) -> StoredAnswer:
+        call = read_call(self._find(request), request, wiring)
+        step("http.parsed")
+        return admit_and_run(call)
+
+    def _options(self, request: Request) -> StoredAnswer:
+        """Answer OPTIONS without token, limit or database. Raise Refusal("not-found") for a path that does not exist.
+
+        A preflight is answered there too: otherwise a browser would hide the 404 of the call that follows.
+        """
+        if is_preflight(request):
+            return StoredAnswer(204, {}, "")
+        return StoredAnswer(204, {"Allow": self._allow(request.resource)}, "")
 
     def _find(self, request: Request) -> Operation:
         method = "GET" if request.method == "HEAD" else request.method
         operation = self.operations.get((method, request.resource))
         if operation is not None:
             return operation
+        raise Refusal("method-not-allowed", headers={"Allow": self._allow(request.resource)})
+
+    def _allow(self, path: str) -> str:
+        """Return the methods of a path, as Allow lists them. Raise Refusal("not-found") where there are none."""
         known = {*self.operations, *self._served_elsewhere}
-        allowed = sorted(method for method, resource in known if resource == request.resource)
+        allowed = sorted(method for method, resource in known if resource == path)
         if not allowed:
             raise Refusal("not-found", detail="There is no such path.")
         if "GET" in allowed:
             allowed.insert(allowed.index("GET") + 1, "HEAD")
-        raise Refusal("method-not-allowed", headers={"Allow": ", ".join([*allowed, "OPTIONS"])})
+        return ", ".join([*allowed, "OPTIONS"])
 
 
 def _response(answer: StoredAnswer, request: Request, wiring: Wiring) -> dict[str, Any]:
@@ -145,18 +160,7 @@ def _response(answer: StoredAnswer, request: Request, wiring: Wiring) -> dict[st
         "X-Request-Id": request.request_id,
         "Cache-Control": answer.headers.get("Cache-Control", "no-store"),
         **SECURITY_HEADERS,
-        **_cors(request, wiring),
+        **cors_headers(request, wiring.settings),
     }
     body = "" if request.method == "HEAD" else answer.body
     return {"statusCode": answer.status, "headers": headers, "body": body, "isBase64Encoded": False}
-
-
-def _cors(request: Request, wiring: Wiring) -> dict[str, str]:
-    origin, allowed = request.headers.get("origin"), wiring.settings.origins
-    if origin is None or not ({"*", origin} & allowed):
-        return {"Vary": "Origin"}
-    return {
-        "Access-Control-Allow-Origin": "*" if "*" in allowed else origin,
-        "Access-Control-Expose-Headers": EXPOSED,
-        "Vary": "Origin",
-    }
