@@ -20,8 +20,9 @@ PREFLIGHT = {
 SCRIPT = """
 const [url, method, done] = arguments;
 fetch(url, {method, headers: {"If-Match": '"1"'}}).then(
-    async reply => done([reply.status, reply.headers.get("X-Request-Id"), (await reply.json()).type]),
-    error => done([0, null, String(error)]));
+    async reply => done(
+        [reply.status, (await reply.json()).type, reply.headers.get("X-Request-Id"), reply.headers.get("Allow")]),
+    error => done([0, String(error), null, null]));
 """
 
 
@@ -76,5 +77,6 @@ def test_a_script_of_another_origin_reads_what_was_wrong(
     """The browser lets the call through and shows its answer: the functions' 404 and 405, the gateway's 401."""
     browser.get(cloud.url.replace("127.0.0.1", "localhost") + "/openapi.json")
     seen: list[Any] = browser.execute_async_script(SCRIPT, cloud.url + path, method)
-    assert (seen[0], seen[2]) == (status, f"urn:interdomestik:problem:{problem}")
-    assert seen[1]
+    assert seen[:2] == [status, f"urn:interdomestik:problem:{problem}"]
+    assert seen[2]
+    assert (seen[3] is not None) == (status == 405)

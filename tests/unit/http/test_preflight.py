@@ -104,6 +104,13 @@ def test_any_origin_may_call_where_the_setting_says_so(origin: str) -> None:
     assert listed(reply, "Access-Control-Allow-Methods") == METHODS
 
 
+def test_a_script_may_read_which_methods_there_are() -> None:
+    """The 405 after a preflight that names more than the path has: Allow is one of the headers that are shown."""
+    refused = client().call("DELETE", "/things", headers={"Origin": ORIGIN})
+    assert (refused.status, refused.headers["Allow"]) == (405, "POST, OPTIONS")
+    assert "Allow" in refused.headers["Access-Control-Expose-Headers"].split(", ")
+
+
 @pytest.mark.parametrize("asked", ["DELETE", "PURGE", "x" * 4000])
 def test_what_is_asked_for_is_not_repeated(asked: str) -> None:
     """The answer names what there is; the browser compares."""

@@ -3,7 +3,7 @@
 from shared.http.request import Request
 from shared.settings import Settings
 
-EXPOSED = "ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy, Idempotency-Replayed, X-Request-Id"
+EXPOSED = "Allow, ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy, Idempotency-Replayed, X-Request-Id"
 # How long a browser may keep the answer to a preflight, in seconds: Chromium keeps none for longer.
 PREFLIGHT_LIFE_S = 7200
 # The same for every path, with all methods there are: a script may then read the 404 or 405 of a wrong call.
