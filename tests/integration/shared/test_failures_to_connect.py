@@ -1,5 +1,7 @@
 """Who does not get to a real server, or loses the line to it: full, away, silent, queued, cut, or never let in."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,12 +30,29 @@ from tests.people import person
 from tests.services import free_port
 
 
+@contextmanager
+def sessions_held(settings: Settings, count: int) -> Iterator[None]:
+    """Hold so many sessions; a server with no place for more still has those that are on their way out."""
+    with ExitStack() as held:
+
+        def hold_one_more() -> bool:
+            try:
+                held.enter_context(connected(settings))
+            except psycopg.OperationalError:
+                return False
+            return True
+
+        for _ in range(count):
+            until(hold_one_more)
+        yield
+
+
 def test_a_server_that_is_full_is_tried_again(tmp_path: Path) -> None:
     """53300, which libpq keeps to itself while it connects."""
     full = started_postgres(tmp_path, max_connections="3", superuser_reserved_connections="0", max_wal_senders="0")
     try:
         settings = Settings(db_port=full.server.port, db_name="postgres", db_user="postgres", db_sslmode="disable")
-        with connected(settings), connected(settings), connected(settings):
+        with sessions_held(settings, 3):
             error = caught(lambda: connected(settings))
     finally:
         full.child.stop()
