@@ -6,12 +6,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
 
+from shared.aws.guarded import FAILURES, NO_CALLS
 from shared.clock import epoch_micros, monotonic
 from shared.resilience.breaker import CircuitBreaker, CircuitOpen
 from shared.resilience.circuit import Policy
 from shared.resilience.circuit_store import CircuitStore
 from shared.resilience.gcra import SECOND
 from shared.resilience.store_line import Line, StoreLine
+from tests.fakes.circuits import DirectLine
 
 EMAIL = Policy(name="email", open_s=30.0)
 # A machine that runs other tests beside is slower than any table: what is counted here is not how soon it answers.
@@ -76,6 +78,8 @@ def breaker(
     now: Callable[[], int] = epoch_micros,
     timer: Callable[[], float] = monotonic,
     observer: Callable[[str, Mapping[str, object]], None] = ignore,
+    failures: tuple[type[Exception], ...] = (Down,),
+    no_calls: tuple[type[Exception], ...] = (NotMade,),
 ) -> CircuitBreaker:
     """An environment's breaker; tokens are told apart by number."""
     return CircuitBreaker(
@@ -85,9 +89,15 @@ def breaker(
         now=now,
         timer=timer,
         new_token=lambda: f"token-{next(_tokens)}",
-        failures=(Down,),
-        no_calls=(NotMade,),
+        failures=failures,
+        no_calls=no_calls,
     )
+
+
+def service_breaker(store: CircuitStore, time: Time, policy: Policy) -> CircuitBreaker:
+    """Return a breaker for a service of AWS as production wires it, but for its clock and its store."""
+    line = DirectLine(store)
+    return breaker(line, policy=policy, now=time, timer=time.seconds, failures=FAILURES, no_calls=NO_CALLS)
 
 
 def environment(store: CircuitStore, *, policy: Policy = EMAIL, patience_s: float = GENEROUS_S) -> CircuitBreaker:

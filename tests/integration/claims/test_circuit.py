@@ -6,13 +6,12 @@ import pytest
 
 from claims.app import api
 from shared.aws.failures import Unavailable
-from shared.aws.guarded import FAILURES, GuardedEvidence
-from shared.resilience.breaker import CircuitBreaker
+from shared.aws.guarded import GuardedEvidence
 from shared.resilience.circuit_store import force
 from shared.settings import Settings
-from tests.breakers import Time
+from tests.breakers import Time, service_breaker
 from tests.databases import Blank
-from tests.fakes.circuits import DirectLine, InMemoryCircuits
+from tests.fakes.circuits import InMemoryCircuits
 from tests.fakes.evidence import FakeEvidence
 from tests.harness import Client
 from tests.integration.claims.cases import Cases
@@ -36,16 +35,7 @@ class Desk:
 @pytest.fixture
 def desk(blank: Blank) -> Desk:
     bucket, store, time = FakeEvidence(), InMemoryCircuits(), Time()
-    breaker = CircuitBreaker(
-        STORAGE,
-        DirectLine(store),
-        observer=lambda _event, _facts: None,
-        now=time,
-        timer=time.seconds,
-        new_token=lambda: f"token-{len(store.moves)}",
-        failures=FAILURES,
-    )
-    client = room(api, blank, evidence=GuardedEvidence(bucket, breaker))
+    client = room(api, blank, evidence=GuardedEvidence(bucket, service_breaker(store, time, STORAGE)))
     folder = Folder(Cases(blank, bucket, client))
     return Desk(folder, bucket, client, store, time)
 

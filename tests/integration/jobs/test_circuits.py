@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from jobs.relay import drain, relay_once
 from jobs.work import SPREAD_S, Office, Worker
 from members.app import api
 from shared.aws.failures import AwsFailure, Refused, Unavailable, Uncertain
-from shared.aws.guarded import FAILURES, GuardedEvidence, GuardedIdentities, GuardedMailer
+from shared.aws.guarded import GuardedEvidence, GuardedIdentities, GuardedMailer
 from shared.aws.mail import Mail
 from shared.clock import utc_now
 from shared.postgres import Database
@@ -21,9 +21,9 @@ from shared.resilience.breaker import CircuitBreaker
 from shared.resilience.circuit import Policy
 from shared.resilience.gcra import SECOND
 from shared.settings import Settings
-from tests.breakers import Time
+from tests.breakers import Time, service_breaker
 from tests.databases import Blank, soon
-from tests.fakes.circuits import DirectLine, InMemoryCircuits
+from tests.fakes.circuits import InMemoryCircuits
 from tests.fakes.evidence import FakeEvidence
 from tests.fakes.identities import FakeIdentities
 from tests.fakes.mailer import FakeMailer
@@ -55,7 +55,7 @@ class Shop:
 
     def breaker(self, policy: Policy) -> CircuitBreaker:
         """Another environment's."""
-        return breaker_on(self.store, self.time, policy)
+        return service_breaker(self.store, self.time, policy)
 
     def break_mail(self, error: AwsFailure) -> None:
         """From now on every mail meets this."""
@@ -70,25 +70,12 @@ class Shop:
         self.mailer.answer = lambda _mail: None
 
 
-def breaker_on(store: InMemoryCircuits, time: Time, policy: Policy) -> CircuitBreaker:
-    """A breaker wired as production's, but for its clock and its store."""
-    return CircuitBreaker(
-        policy,
-        DirectLine(store),
-        observer=lambda _event, _facts: None,
-        now=time,
-        timer=time.seconds,
-        new_token=lambda: f"token-{len(store.moves)}",
-        failures=FAILURES,
-    )
-
-
 @pytest.fixture
 def shop(database: Database) -> Shop:
     """Waits are the longest they may be."""
     mailer, identities, queues = FakeMailer(), FakeIdentities(), FakeQueues()
     store, time = InMemoryCircuits(), Time()
-    circuits = {"mail": breaker_on(store, time, EMAIL), "identity": breaker_on(store, time, IDENTITY)}
+    circuits = {"mail": service_breaker(store, time, EMAIL), "identity": service_breaker(store, time, IDENTITY)}
     worker = Worker(
         database,
         GuardedMailer(mailer, circuits["mail"]),
@@ -149,6 +136,29 @@ def test_a_mail_before_an_open_circuit_waits_for_the_probe_and_no_attempt_is_cou
     assert not shop.mailer.sent
     assert shop.work(job) == "pending", "the message came twice"
     assert records.at(job)["attempts"] == 0
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A gate that stays closed for so many seconds."""
+
+    seconds: float
+
+    def wait_s(self) -> float:
+        """See Gate."""
+        return self.seconds
+
+
+@pytest.mark.parametrize(("wait_s", "nudges"), [(898, [900]), (899, []), (1000, [])])
+def test_a_wait_that_no_message_can_have_is_left_to_the_schedule(
+    shop: Shop, blank: Blank, mails: Callable[[int], list[UUID]], wait_s: float, nudges: list[float]
+) -> None:
+    """SQS delays a message by 900 s at most: an earlier nudge would find nothing due."""
+    [job] = mails(1)
+    worker = replace(shop.worker, circuits={"mail": Closed(wait_s)})
+    assert worker.work(job, soon(LONG)) == "pending"
+    assert shop.queues.nudges == nudges
+    assert due_in_s(blank, job) == pytest.approx(wait_s + SPREAD_S, abs=1)
 
 
 def test_putting_a_job_off_is_one_flight(

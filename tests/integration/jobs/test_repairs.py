@@ -14,7 +14,7 @@ from shared.aws.guarded import GuardedIdentities, GuardedMailer
 from shared.aws.identity import CognitoIdentities, Identities
 from shared.clock import utc_now
 from shared.postgres import Database
-from tests.breakers import Time
+from tests.breakers import Time, service_breaker
 from tests.contract.emulated import aws_at
 from tests.contract.test_mail import Wire, http, wire
 from tests.databases import Blank, soon
@@ -22,7 +22,7 @@ from tests.fakes.circuits import InMemoryCircuits
 from tests.fakes.mailer import FakeMailer
 from tests.fakes.queues import FakeQueues
 from tests.integration.jobs.records import Records
-from tests.integration.jobs.test_circuits import EMAIL, IDENTITY, OFFICE, breaker_on
+from tests.integration.jobs.test_circuits import EMAIL, IDENTITY, OFFICE
 from tests.services import Emulator
 
 LONG = 60.0
@@ -64,7 +64,7 @@ class Shop:
 def shop(database: Database) -> Shop:
     """Waits are the longest they may be."""
     pool, mailer, store, time = Pool(), FakeMailer(), InMemoryCircuits(), Time()
-    circuits = {"mail": breaker_on(store, time, EMAIL), "identity": breaker_on(store, time, IDENTITY)}
+    circuits = {"mail": service_breaker(store, time, EMAIL), "identity": service_breaker(store, time, IDENTITY)}
     worker = Worker(
         database,
         GuardedMailer(mailer, circuits["mail"]),
