@@ -23,7 +23,7 @@ from stress.identities import Identities
 from stress.processes import free_port, start, stop
 
 START_S = 180.0
-OWNER, DATABASE, FUNCTIONS_ROLE = "interdomestik", "interdomestik", "interdomestik_app"
+OWNER, DATABASE = "interdomestik", "interdomestik"
 DESK = "desk@interdomestik.test"
 
 

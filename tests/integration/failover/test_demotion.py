@@ -1,15 +1,12 @@
 """A writer that has become a reader takes connections and answers: nothing ends them but we."""
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-
-import pytest
+from collections.abc import Mapping
 
 from members.app import api
 from shared.postgres.database import Database
 from tests.databases import Blank, Postgres
 from tests.failover.relay import Relay, relay_to
-from tests.failover.servers import configure, look, promote, wait_until, wait_until_followed, writer_and_follower
+from tests.failover.servers import configure, look, promote, wait_until
 from tests.fakes.nudges import Nudges
 from tests.fakes.state import InMemoryStateStore
 from tests.harness import Client, wired
@@ -18,15 +15,6 @@ from tests.people import person
 from tests.roles import SESSION_OF_A_FUNCTION
 
 SESSIONS = f"SELECT count(*) FROM pg_stat_activity WHERE {SESSION_OF_A_FUNCTION}"
-
-
-@pytest.fixture
-def pair(tmp_path: Path) -> Iterator[tuple[Blank, Postgres]]:
-    """A database on a writer, and its standby."""
-    with writer_and_follower(tmp_path) as (writer, follower):
-        blank = writer.fresh()
-        wait_until_followed(writer, follower)
-        yield blank, follower
 
 
 class Environment:

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from health.wiring import HealthWiring
 from shared.clock import monotonic, utc_now
 from tests.databases import Blank, Postgres
 from tests.failover.relay import Relay, relay_to
-from tests.failover.servers import Prober, kill, promote, wait_until_followed, writer_and_follower
+from tests.failover.servers import Prober, kill, promote
 from tests.harness import Client
 from tests.integration.health.surroundings import aws_at, client_on, resources
 from tests.integration.room import GENEROUS
@@ -22,15 +21,6 @@ from tests.services import Emulator
 
 ENVIRONMENTS = 5
 SLACK_S = 1.0  # five checks at once on a busy machine
-
-
-@pytest.fixture
-def pair(tmp_path: Path) -> Iterator[tuple[Blank, Postgres]]:
-    """A database on a writer, and its standby."""
-    with writer_and_follower(tmp_path) as (writer, follower):
-        blank = writer.fresh()
-        wait_until_followed(writer, follower)
-        yield blank, follower
 
 
 @pytest.fixture
