@@ -194,7 +194,8 @@ UPDATE subscriptions s SET
 WHERE s.member_id = %(id)s AND is_paused(s, %(today)s)
 
 -- name: drop_reminders
--- Reminders that have not left yet tell an end that is no longer true.
+-- Reminders that have not left yet tell an end that is no longer true, where the membership was changed.
 UPDATE outbox o SET state = 'done', last_error = 'superseded', leased_until = NULL, updated_at = now()
 FROM membership_reminders r JOIN subscriptions s ON s.id = r.subscription_id
 WHERE s.member_id = %(id)s AND o.id = r.job_id AND o.state IN ('pending', 'queued', 'failed')
+  AND is_written_here('members', %(id)s)

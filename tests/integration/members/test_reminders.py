@@ -241,6 +241,15 @@ def test_a_reminder_that_is_no_longer_true_does_not_leave(live: Begin, what: str
     assert [job["state"] for job in life.jobs() if job["template"] == SOON] == [after]
 
 
+def test_a_repeated_cancellation_keeps_the_mail_about_the_end(live: Begin) -> None:
+    """It changes nothing: what waits still tells the truth, and no sweep would write it again."""
+    life = live(BEGINS)
+    life.post("cancellation")
+    before_end(life, -1).sweep()
+    assert life.post("cancellation").status == 200
+    assert [job["state"] for job in life.jobs() if job["template"] == ENDED] == ["pending"]
+
+
 def test_a_later_reminder_takes_the_place_of_one_that_has_not_left(live: Begin) -> None:
     """After weeks without mail a member gets one mail about the end, not three."""
     life = live(BEGINS)
