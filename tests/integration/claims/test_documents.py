@@ -16,7 +16,7 @@ from tests.fakes.clock import ManualClock
 from tests.fakes.evidence import FakeEvidence
 from tests.fakes.state import InMemoryStateStore
 from tests.harness import Client, Reply, claims_of
-from tests.integration.claims.cases import Cases
+from tests.integration.claims.cases import WAY_TO, Cases
 from tests.integration.claims.wire import flights
 from tests.integration.room import TODAY, room, sign_in
 from tests.integration.room import agent as agent_of
@@ -332,12 +332,14 @@ def test_a_removal_is_its_owners(cases: Cases, folder: Folder) -> None:
     assert folder.row(document)["state"] == "pending"
 
 
-def test_a_closed_claim_keeps_its_evidence_and_takes_no_more(cases: Cases, folder: Folder) -> None:
+@pytest.mark.parametrize("state", ["resolved", "rejected", "withdrawn"])
+def test_a_closed_claim_keeps_its_evidence_and_takes_no_more(cases: Cases, folder: Folder, state: str) -> None:
     """What waits is not completed and nothing is removed; what was removed before stays removed."""
     kept, waiting, removed = folder.uploaded(), folder.uploaded(), folder.uploaded()
     assert folder.complete(kept).status == 200
     assert folder.remove(removed).status == 204
-    cases.blank.rows("UPDATE claims SET state = 'withdrawn' WHERE id = %s", folder.claim_id)
+    for step in WAY_TO[state]:
+        cases.blank.rows("UPDATE claims SET state = %s WHERE id = %s", step, folder.claim_id)
     assert folder.complete(waiting).problem == "claim-closed"
     assert folder.row(waiting)["state"] == "pending"
     assert folder.complete(kept).json["state"] == "available"

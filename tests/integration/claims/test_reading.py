@@ -212,10 +212,10 @@ def test_assigning_to_who_has_it_changes_nothing(cases: Cases) -> None:
 
 
 def test_a_claim_is_assigned_to_nobody_else(cases: Cases) -> None:
-    """Not to a member, an agent, an id that is none, or a token without an account."""
+    """Not to a member, an agent, who works here no more, an id that is none, or a token without an account."""
     member, (agent_id, _) = cases.member(), agent(cases.blank)
     claim_id, staff = cases.claim(member), cases.staff()
-    for staff_id in (id_of(member), agent_id, str(uuid4())):
+    for staff_id in (id_of(member), agent_id, cases.account("former"), str(uuid4())):
         assert assign(cases, staff, claim_id, staff_id) == (422, "assignee-unknown")
     assert assign(cases, claims_of("stranger", "staff"), claim_id, "me") == (403, "forbidden")
     assert assign(cases, staff, claim_id, "ME") == (422, "invalid-request")

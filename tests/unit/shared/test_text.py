@@ -84,7 +84,10 @@ GOOD_AND_BAD: list[tuple[Any, list[str], list[str]]] = [
     ),
     (
         ReferralCode,
-        ["ARTA-7K3F", "arta-7k3f", "ARTA7K3F", " arta 7k3f ", "ARTA-7K3I", "Arta\u20137K3F", "A7K3F", "ARTA - 7K3F"],
+        [
+            *["ARTA-7K3F", "arta-7k3f", "ARTA7K3F", " arta 7k3f ", "ARTA-7K3I", "A7K3F", "ARTA - 7K3F"],
+            *["Arta\u20107K3F", "Arta\u20137K3F", "Arta\u20157K3F", "Arta\u22127K3F"],
+        ],
         [
             "-7K3F",
             "7K3F",
