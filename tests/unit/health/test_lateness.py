@@ -3,7 +3,7 @@
 from itertools import accumulate
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from health.lateness import COUNTED_AT_MOST, LOOK_BACK_S, MARGIN_S, is_late
@@ -74,6 +74,7 @@ def sent_since(left: list[float], since: float, now: float) -> int:
 
 
 @given(PRIORITIES, st.sampled_from([0.1, 1.0, 14.0]), st.lists(st.floats(0, 20), min_size=1, max_size=400))
+@example("low", 1.0, [0.0] * 400)  # all at once: the last waits for longer than the margin
 def test_a_queue_that_moves_at_the_rate_is_never_late(priority: str, rate: float, gaps: list[float]) -> None:
     """Whenever its mails are written, and however long they wait: each leaves when the one before it has."""
     written = list(accumulate(gap / rate for gap in gaps))
