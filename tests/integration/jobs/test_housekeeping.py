@@ -17,6 +17,8 @@ from shared.resilience.deadline import Deadline
 from tests.databases import Blank, soon
 from tests.fakes.clock import ManualClock
 from tests.fakes.evidence import FakeEvidence
+from tests.fakes.queues import FakeQueues
+from tests.harness import LambdaContext, wired
 from tests.integration.jobs.records import Records
 
 END = date(2027, 11, 24)
@@ -87,6 +89,21 @@ def test_a_document_whose_object_could_not_be_removed_stays_for_the_next_time(
     assert states(blank, "documents") == {old: "pending"}
     evidence.fails = None
     assert keeper.run()["documents_swept"] == 1
+
+
+def test_the_relay_is_woken_for_a_notice_to_the_desk(
+    records: Records, blank: Blank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a reminder, and only where there is one."""
+    queues = FakeQueues()
+    parts = wired(blank.settings, queues=queues, evidence=FakeEvidence())
+    monkeypatch.setattr("jobs.housekeeping.wiring", lambda: parts)
+    assert housekeeping.handler({}, LambdaContext(60))["breaches_noticed"] == 0
+    assert queues.nudges == []
+    _put(records, records.claim(records.member()), "submitted", "4 days")
+    done = housekeeping.handler({}, LambdaContext(60))
+    assert (done["breaches_noticed"], done["members_reminded"]) == (1, 0)
+    assert queues.nudges == [0]
 
 
 @pytest.mark.parametrize(

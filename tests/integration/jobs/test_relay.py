@@ -42,6 +42,7 @@ def test_a_pending_job_goes_to_the_queue_of_its_priority(
     sent = {p: records.mail("member-welcome", someone, to=someone, priority=p) for p in ("low", "normal", "high")}
     assert relay() == 3
     assert queues.published == {priority: [job_id] for priority, job_id in sent.items()}
+    assert list(queues.published) == ["high", "normal", "low"], "the most urgent is handed over first"
     assert set(records.states().values()) == {"queued"}
     assert relay() == 0
 

@@ -7,14 +7,16 @@ from typing import Any, get_args
 
 import pytest
 
-from jobs.housekeeping import REMINDER_LATENESS_DAYS
+from jobs.housekeeping import REMINDER_LATENESS_DAYS, handler
 from jobs.rendering import render
 from jobs.work import Office, Worker
 from shared.text import Language
 from tests.databases import soon
+from tests.fakes.evidence import FakeEvidence
 from tests.fakes.identities import FakeIdentities
 from tests.fakes.mailer import FakeMailer
 from tests.fakes.queues import FakeQueues
+from tests.harness import LambdaContext, wired
 from tests.integration.members.conftest import Life
 
 Begin = Callable[[str], Life]
@@ -282,6 +284,20 @@ def test_a_worker_sends_what_a_sweep_has_written(live: Begin, days: int, subject
     [mail] = mailer.sent
     assert subject in mail.subject
     assert "28 February 2027" in mail.text
+
+
+@pytest.mark.parametrize(("days", "nudges"), [(30, [0]), (31, [])])
+def test_the_relay_is_woken_for_reminders(
+    live: Begin, monkeypatch: pytest.MonkeyPatch, days: int, nudges: list[float]
+) -> None:
+    """And not where nothing was written, as no claim is late here."""
+    queues = FakeQueues()
+    life = live("2034-03-01").on(date(2035, 2, 28) - timedelta(days=days))
+    parts = wired(life.blank.settings, clock=life.clock, queues=queues, evidence=FakeEvidence())
+    monkeypatch.setattr("jobs.housekeeping.wiring", lambda: parts)
+    done = handler({}, LambdaContext(60))
+    assert (done["members_reminded"], done["breaches_noticed"]) == (len(nudges), 0)
+    assert queues.nudges == nudges
 
 
 def test_every_language_has_them() -> None:

@@ -1,0 +1,14 @@
+"""How soon a message is shown again whose job could not be looked at."""
+
+import pytest
+
+from jobs.policy import look_again_s
+
+
+@pytest.mark.parametrize(
+    ("received", "soonest_s", "latest_s"), [(1, 5, 10), (2, 15, 30), (3, 45, 90), (4, 135, 270), (5, 150, 300)]
+)
+def test_a_message_is_shown_again_three_times_later_each_time(received: int, soonest_s: float, latest_s: float) -> None:
+    """After between half of 10 s, 30 s, 90 s … 300 s and all of it."""
+    assert look_again_s(received, lambda low, _high: low) == soonest_s
+    assert look_again_s(received, lambda _low, high: high) == latest_s
