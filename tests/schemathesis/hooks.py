@@ -13,6 +13,7 @@ from shared.settings import Settings
 
 TODAY = dt.datetime.now(dt.UTC).date().isoformat()
 EARLIEST = "1990-01-01"
+JOINERS = "\u200c\u200d"  # shown by the letters between which they stand
 NAMES = ("full_name", "city", "company_name")
 
 
@@ -34,7 +35,8 @@ def mend(values: dict[str, Any]) -> None:
     """Replace what satisfies the patterns and is still no such thing: patterns don't know letters and domains."""
     for name, value in values.items():
         if isinstance(value, str):
-            values[name] = _with_a_letter(value) if name in NAMES else unicodedata.normalize("NFC", value)
+            text = _with_seen_characters(value) if name in (*NAMES, "file_name") else value
+            values[name] = _with_a_letter(text) if name in NAMES else unicodedata.normalize("NFC", text)
     if "email" in values:
         values["email"] = _deliverable(str(values["email"]))
     if "country" in values:
@@ -46,6 +48,11 @@ def mend(values: dict[str, Any]) -> None:
     if "file_name" in values and values.get("content_type") in EXTENSIONS:
         stem = str(values["file_name"]).rpartition(".")[0]
         values["file_name"] = f"{stem}.{EXTENSIONS[values['content_type']][0]}"[-200:].lstrip()
+
+
+def _with_seen_characters(text: str) -> str:
+    """Replace what shows nothing and no pattern names, such as the tags above U+E0000, by a letter."""
+    return "".join("x" if unicodedata.category(c) == "Cf" and c not in JOINERS else c for c in text)
 
 
 def _with_a_letter(name: str) -> str:

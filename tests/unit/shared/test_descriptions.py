@@ -83,6 +83,15 @@ def test_what_the_description_allows_is_taken(name: str) -> None:
     check()
 
 
+@pytest.mark.parametrize(("name", "value"), [("city", "A\U000e0020"), ("file_name", "a\U000e0020.pdf")])
+def test_generated_calls_are_mended_for_what_shows_nothing(name: str, value: str) -> None:
+    """The tags, which no pattern names: found by chance, and rarely."""
+    assert not taken(name, value)
+    values = {name: value}
+    mend(values)
+    assert taken(name, values[name])
+
+
 # Free text is held against its pattern more closely, in test_text.py.
 @pytest.mark.parametrize("name", sorted(KINDS.keys() - {"title", "reason"}))
 def test_what_the_description_forbids_is_refused(name: str) -> None:
