@@ -194,12 +194,10 @@ class Pool:
     def _close_surplus(self) -> None:
         self._idle_timer = None
         latest = asyncio.get_running_loop().time() - IDLE_S
-        oldest_first = sorted(self.idle(), key=lambda server: server.idle_since)
-        surplus = len(oldest_first) - int(self.max_connections * IDLE_SHARE)
-        for server in oldest_first[: max(0, surplus)]:
+        surplus = len(self.idle()) - int(self.max_connections * IDLE_SHARE)
+        for server in self._longest_idle(max(0, surplus)):
             if server.idle_since <= latest:
-                self._idle[server.key].remove(server)
-                self._retire(server)
+                self._close_idle(server)
         self._watch_idle()
         self._serve()
 
@@ -240,14 +238,18 @@ class Pool:
         return self._kept + len(self._leaving)
 
     def _make_room(self) -> bool:
-        """Closes the connection of other clients that has been idle longest, if there is any."""
-        idle = self.idle()
-        if not idle:
-            return False
-        oldest = min(idle, key=lambda server: server.idle_since)
-        self._idle[oldest.key].remove(oldest)
-        self._retire(oldest)
-        return True
+        """Close the connection that has been idle longest, whoever had it; return False where none is idle."""
+        for server in self._longest_idle(1):
+            self._close_idle(server)
+            return True
+        return False
+
+    def _longest_idle(self, count: int) -> list[ServerConnection]:
+        return sorted(self.idle(), key=lambda server: server.idle_since)[:count]
+
+    def _close_idle(self, server: ServerConnection) -> None:
+        self._idle[server.key].remove(server)
+        self._retire(server)
 
     def _grant(self, waiter: _Waiter, server: ServerConnection) -> None:
         self._dismiss(waiter)

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from local.database_proxy.handle import Proxy, running_proxy
-from tests.databases import Postgres
+from tests.databases import Blank, Postgres
 from tests.services import free_port
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -71,6 +71,17 @@ def test_many_clients_share_few_server_connections(proxy: Proxy) -> None:
     counts = proxy.counts
     assert (counts.transactions, counts.flights, counts.borrowed_max, counts.borrowed) == (400, 400, 2, 0)
     assert counts.waiting_max > 0
+
+
+def test_who_needs_another_session_gets_the_place_of_the_one_idle_longest(proxy: Proxy, blank: Blank) -> None:
+    """Not of the one opened first: that one may be busier than all others."""
+    busy, seldom, other = (connect(proxy, dbname=name) for name in ("postgres", "template1", blank.name))
+    with busy, seldom, other:
+        first, second = (value(client, "SELECT pg_backend_pid()") for client in (busy, seldom))
+        assert value(busy, "SELECT pg_backend_pid()") == first
+        value(other, "SELECT 1")
+        assert value(busy, "SELECT pg_backend_pid()") == first
+        assert value(seldom, "SELECT pg_backend_pid()") != second
 
 
 def test_a_transaction_keeps_its_server_connection_to_its_end(proxy: Proxy) -> None:
