@@ -77,7 +77,7 @@ SELECT require((SELECT true FROM agents WHERE id = %(id)s FOR NO KEY UPDATE), 'n
 -- The agent's state must allow what was decided; one whose address was freed can never sign in, and stays as they are.
 SELECT require(EXISTS (
     SELECT FROM agents g JOIN agent_moves m ON m.from_state = g.state JOIN accounts a ON a.id = g.id
-    WHERE g.id = %(id)s AND m.decision = %(decision)s AND a.email <> 'freed.' || a.id || '@address.invalid'),
+    WHERE g.id = %(id)s AND m.decision = %(decision)s AND a.email <> freed_address(a.id)),
     'decision-not-allowed')
 
 -- name: take_decider

@@ -74,4 +74,4 @@ SELECT %(audit_id)s, 'account.address_freed', id, %(actor)s, %(request_id)s, '{}
 
 -- name: give_up_address
 -- An address that can't receive mail (RFC 2606): jobs to it fail instead of being sent.
-UPDATE accounts SET email = 'freed.' || id || '@address.invalid' WHERE email = %(email)s RETURNING id
+UPDATE accounts SET email = freed_address(id) WHERE email = %(email)s RETURNING id

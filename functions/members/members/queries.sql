@@ -72,7 +72,7 @@ ORDER BY m.id DESC LIMIT %(count)s
 SELECT require((
     SELECT true FROM accounts a
     WHERE a.id = coalesce(%(id)s::uuid, account_of(%(sub)s)) AND a.role = 'member'
-      AND a.email <> 'freed.' || a.id || '@address.invalid'
+      AND a.email <> freed_address(a.id)
       AND (%(staff)s OR a.identity_sub = %(sub)s)
     FOR NO KEY UPDATE), 'not-found')
 
