@@ -20,7 +20,7 @@ WARMINGS = 4
 SLOW_S = 0.8  # how long the server takes over each write while it is made slow
 
 
-def slowed(seconds: float) -> str:
+def slow_writes_sql(seconds: float) -> str:
     """Return the statements that make the server slow where every write passes once.
 
     So a transaction holds its connection for a known time.
@@ -32,7 +32,7 @@ CREATE OR REPLACE TRIGGER stress_slow BEFORE INSERT ON audit FOR EACH ROW EXECUT
 """
 
 
-SLOW = slowed(SLOW_S)
+SLOW = slow_writes_sql(SLOW_S)
 NORMAL = "DROP TRIGGER IF EXISTS stress_slow ON audit; DROP FUNCTION IF EXISTS stress_slow()"
 
 

@@ -11,7 +11,7 @@ from stress.model import Chart, Line, Point
 from stress.profiles import Profile
 from stress.reconcile import reconcile
 from stress.scenarios.claims import claim_of
-from stress.scenarios.common import NORMAL, SENT_S, SLOW, SLOW_S, lent, slowed, statuses, warm
+from stress.scenarios.common import NORMAL, SENT_S, SLOW, SLOW_S, lent, slow_writes_sql, statuses, warm
 from stress.stage import Stage
 
 IDLE_S, LIFETIME_S, CONNECT_S = 2.0, 5.0, 2.0  # of the function whose limits are short here
@@ -73,7 +73,7 @@ async def run(stage: Stage) -> None:
     """The scenario."""
     crowd = Crowd(stage, CALLERS)
     await _warm(stage, crowd)
-    slow_s = time_of_a_write(await _as_deployed(stage, crowd))
+    slow_s = choose_write_time(await _as_deployed(stage, crowd))
     await _curve(stage, Crowd(stage, stage.profile.at_once), slow_s)
     if stage.profile.thorough:
         await _replaced(stage)
@@ -95,7 +95,7 @@ async def _warm(stage: Stage, crowd: Crowd) -> None:
     stage.figure("Environments that were started before", started)
 
 
-def time_of_a_write(took_s: float) -> float:
+def choose_write_time(took_s: float) -> float:
     """Return how long the server takes over a write: as long as this machine works on all of them, where it is slow.
 
     `took_s` is what the writes on the deployed connections took, in two turns. Were the work the longer part, they
@@ -124,7 +124,7 @@ async def _as_deployed(stage: Stage, crowd: Crowd) -> float:
     stage.equal(f"{CALLERS} at once as deployed", {201: CALLERS}, statuses(samples))
     stage.most("As deployed: connections of the server", PROMISED, max(counts["open_max"], backends))
     stage.equal("As deployed: turned away for want of a connection", 0, counts["borrow_timeouts"])
-    return _seconds(samples)
+    return _measure_burst(samples)
 
 
 async def _most_backends(stage: Stage, under_way: "asyncio.Task[list[Sample]]") -> int:
@@ -140,7 +140,7 @@ async def _most_backends(stage: Stage, under_way: "asyncio.Task[list[Sample]]") 
 async def _curve(stage: Stage, crowd: Crowd, slow_s: float) -> None:
     """A variation of the limit, set here: the same writes, each of a known time, on more and more connections."""
     deployed = (await stage.target.database("GET", "/counts"))["max_connections"]
-    await stage.target.rows(slowed(slow_s))
+    await stage.target.rows(slow_writes_sql(slow_s))
     try:
         took: list[Point] = [(limit, await _step(stage, crowd, limit)) for limit in stage.profile.pool_steps]
     finally:
@@ -179,10 +179,10 @@ async def _step(stage: Stage, crowd: Crowd, limit: int) -> float:
             f"On {limit}: the others wait their turn", 0.8 * (stage.profile.at_once - limit), counts["waiting_max"]
         )
     stage.equal(f"On {limit}: turned away for want of a connection", 0, counts["borrow_timeouts"])
-    return _seconds(samples)
+    return _measure_burst(samples)
 
 
-def _seconds(samples: Sequence[Sample]) -> float:
+def _measure_burst(samples: Sequence[Sample]) -> float:
     """Return the seconds from the instant of a burst to its last answer."""
     return max(s.done_s for s in samples) - min(s.meant_s for s in samples)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from stress.scenarios.common import SLOW_S
-from stress.scenarios.pool import SLOWEST_S, time_of_a_write
+from stress.scenarios.pool import SLOWEST_S, choose_write_time
 
 BORROW_S = 10.0  # the pool's, as deployed
 TURNS = 5  # of the writes on the fewest connections
@@ -12,7 +12,7 @@ TURNS = 5  # of the writes on the fewest connections
 @pytest.mark.parametrize(("took_s", "write_s"), [(1.7, SLOW_S), (2.4, SLOW_S), (3.1, 1.5), (9.0, SLOWEST_S)])
 def test_a_write_takes_as_long_as_the_machine_worked_on_all_of_them(took_s: float, write_s: float) -> None:
     """A constant was shorter than the work on a busy machine: 21 of 30 were under way together, 1.6 times as fast."""
-    assert time_of_a_write(took_s) == pytest.approx(write_s)
+    assert choose_write_time(took_s) == pytest.approx(write_s)
 
 
 def test_nobody_waits_for_a_connection_longer_than_the_pool_allows() -> None:
