@@ -19,7 +19,7 @@ class JobQuery(PageQuery):
 
 
 class Dismissal(Input):
-    """Why a job is never to be done again.
+    """The reason for giving a job up for ever.
 
     `delivered`: it was done after all. `handled-otherwise`: a person has done it. `not-needed`: nobody needs it any
     more. `undeliverable`: it can't be done.

@@ -200,7 +200,8 @@ RETURNING id
 
 -- name: remind_members
 -- The reminders that are due, once for each end, which a pause moves: each with its mail and its audit entry. What was
--- written before and has not left yet does not leave any more. Who comes second to a reminder finds its row and writes nothing.
+-- written before and has not left yet does not leave any more. Who comes second to a reminder finds its row and writes
+-- nothing.
 WITH due AS (
     SELECT m.id, m.number, s.id AS subscription_id, s.period_starts_on, s.plan, s.price, s.currency, s.ends_on,
            reminder_due(s, %(today)s, %(lateness)s) AS kind
