@@ -1,5 +1,6 @@
 """The API's description (OpenAPI 3.1), made from the operations themselves."""
 
+import inspect
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -109,7 +110,8 @@ def _operation_id(operation: Operation) -> str:
 
 def _description(operation: Operation) -> str:
     who = "Anyone." if operation.access is None else f"Who: {', '.join(sorted(operation.access))}."
-    return f"{(operation.run.__doc__ or '').strip()}\n\n{who}"
+    # Python before 3.13 keeps the indent of a docstring's later lines.
+    return f"{inspect.cleandoc(operation.run.__doc__ or '')}\n\n{who}"
 
 
 def _path(operation: Operation) -> list[dict[str, Any]]:
