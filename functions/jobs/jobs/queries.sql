@@ -201,16 +201,16 @@ RETURNING id
 -- name: remind_members
 -- The reminders that are due, once for each end, which a pause moves: each with its mail and its audit entry. What was
 -- written before and has not left yet does not leave any more. Who comes second to a reminder finds its row and writes
--- nothing.
+-- nothing, unless a change of the membership kept its mail from leaving.
 WITH due AS (
     SELECT m.id, m.number, s.id AS subscription_id, s.period_starts_on, s.plan, s.price, s.currency, s.ends_on,
            reminder_due(s, %(today)s, %(lateness)s) AS kind
     FROM members m JOIN subscriptions s ON s.member_id = m.id
     WHERE s.ends_on BETWEEN %(today)s - grace_days() - %(lateness)s AND %(today)s + 30
       AND NOT EXISTS (
-          SELECT FROM membership_reminders r
+          SELECT FROM membership_reminders r LEFT JOIN outbox o ON o.id = r.job_id
           WHERE r.subscription_id = s.id AND r.period_starts_on = s.period_starts_on AND r.ends_on = s.ends_on
-            AND r.kind = reminder_due(s, %(today)s, %(lateness)s))
+            AND r.kind = reminder_due(s, %(today)s, %(lateness)s) AND o.last_error IS DISTINCT FROM 'superseded')
       AND reminder_due(s, %(today)s, %(lateness)s) IS NOT NULL
     ORDER BY m.id LIMIT cardinality(%(job_ids)s) FOR NO KEY UPDATE OF m, s SKIP LOCKED
 ), numbered AS (
@@ -218,7 +218,7 @@ WITH due AS (
 ), noted AS (
     INSERT INTO membership_reminders (subscription_id, period_starts_on, kind, ends_on, job_id)
     SELECT subscription_id, period_starts_on, kind, ends_on, job_id FROM numbered
-    ON CONFLICT DO NOTHING
+    ON CONFLICT (subscription_id, period_starts_on, kind, ends_on) DO UPDATE SET job_id = EXCLUDED.job_id
     RETURNING job_id
 ), dropped AS (
     UPDATE outbox o SET state = 'done', last_error = 'superseded', leased_until = NULL, updated_at = now()

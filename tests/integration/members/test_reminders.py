@@ -35,6 +35,12 @@ def reminders(life: Life) -> list[str]:
     return [job["template"] for job in life.jobs() if job["template"] in (SOON, SHORTLY, TODAY, ENDED)]
 
 
+def waiting_reminders(life: Life) -> list[str]:
+    """Return the templates of the reminders that have not left."""
+    waiting = [job["template"] for job in life.jobs() if job["state"] == "pending"]
+    return [template for template in waiting if template in (SOON, SHORTLY, TODAY, ENDED)]
+
+
 def take_reminders(life: Life) -> list[tuple[str, str]]:
     """Return the template and the end of each reminder that waits, and let them leave."""
     written = [job for job in life.jobs() if job["template"] in (SOON, SHORTLY, TODAY, ENDED)]
@@ -198,6 +204,34 @@ def test_who_was_told_of_an_end_that_a_pause_has_moved_is_told_of_the_new_one(
         life.sweep()
         told += take_reminders(life)
     assert [one for one in told if one[0] != ENDED] == expected
+
+
+@pytest.mark.parametrize(("days", "waiting"), [(30, SOON), (6, SHORTLY), (0, TODAY)])
+def test_a_reminder_dropped_by_a_pause_is_written_again_when_the_end_stays(
+    live: Begin, days: int, waiting: str
+) -> None:
+    """A resumption on the day of the pause moves no end: what was waiting to leave is still true."""
+    life = before_end(live(BEGINS), days)
+    life.sweep()
+    assert waiting_reminders(life) == [waiting]
+    for _ in range(2):
+        life.post("pause")
+        assert waiting_reminders(life) == []
+        life.post("resume")
+        life.sweep()
+        life.sweep()
+        assert waiting_reminders(life) == [waiting]
+
+
+def test_a_reminder_that_has_left_is_not_written_again_after_a_pause_that_moved_no_end(live: Begin) -> None:
+    """Only what did not leave is written a second time."""
+    life = before_end(live(BEGINS), 30)
+    life.sweep()
+    life.blank.rows("UPDATE outbox SET state = 'done' WHERE payload->>'template' = %s", SOON)
+    life.post("pause")
+    life.post("resume")
+    life.sweep()
+    assert reminders(life) == [SOON]
 
 
 def test_a_sweep_of_an_earlier_version_reminds_of_the_end_that_there_is(live: Begin) -> None:
