@@ -6,7 +6,7 @@ from dataclasses import replace
 from stress.ledger import Call, Sample
 from stress.limits import Limit
 from stress.reconcile import reconcile
-from stress.scenarios.common import cut_while, deadlocks, judge_limit, statuses
+from stress.scenarios.common import cut_while, deadlocks, judge_limit, replace_environments, statuses
 from stress.stage import Stage
 
 CROWD = 20
@@ -46,7 +46,14 @@ async def _one_address_of_mail(stage: Stage) -> None:
 
 
 async def _lines_cut(stage: Stage) -> None:
-    """Every line to the database ends while all of them write: what that broke must be tried again, unnoticed."""
+    """Every line to the database ends while all of them write: what that broke must be tried again, unnoticed.
+
+    An environment tries again what one lost connection broke, and the next a minute later: one that lost its connection
+    a moment ago, for whatever reason, would show that budget and not what this part is about.
+    """
+    stage.step(f"starting {CROWD} environments, whose retry budgets are full")
+    started = await replace_environments(stage, "AgentsFunction", stage.people.application, CROWD)
+    stage.figure("Environments started for the cut", started)
     stage.step(f"{CROWD} applications while every line to the database is cut")
     calls = [stage.people.application() for _ in range(CROWD)]
     samples, cut = await cut_while(stage, calls)

@@ -1,8 +1,11 @@
 """What several scenarios do."""
 
 import asyncio
+import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from stress.ledger import Call, Sample
@@ -16,6 +19,7 @@ BUSY_S = 8.0  # less than the 10 s after which the role's statements give up
 SENT_S = LEAD_S + 0.1
 LOOK_S = 0.02
 WARM_S = 8.0
+ENDED_S = 5.0  # until the local cloud has noticed that processes ended; much less as a rule
 WARMINGS = 4
 SLOW_S = 0.8  # how long the server takes over each write while it is made slow
 
@@ -96,6 +100,23 @@ async def warm(cloud: LocalCloud, generator: Generator, function: str, kind: Cal
         if there >= count:
             break
     return there
+
+
+async def replace_environments(stage: Stage, function: str, kind: Callable[[], Call], count: int) -> int:
+    """End a function's environments that have no call, and start as many as are asked for; return how many there are.
+
+    A new environment has whatever Lambda gives a new one: no connection that somebody cut, and a full retry budget.
+    """
+    ended = {each["pid"] for each in await stage.target.environments(function) if each["state"] == "idle"}
+    for pid in ended:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    until = stage.generator.clock.now() + ENDED_S
+    while stage.generator.clock.now() < until:
+        if ended.isdisjoint(each["pid"] for each in await stage.target.environments(function)):
+            break
+        await asyncio.sleep(LOOK_S)
+    return await warm(stage.target, stage.generator, function, kind, count)
 
 
 async def _busy(cloud: LocalCloud, function: str) -> int:

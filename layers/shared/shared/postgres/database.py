@@ -26,8 +26,9 @@ UseCase = Callable[[Transaction], Pending[T]]
 Guard = Callable[[Transaction], None]
 
 # Receives the name of an event and its facts, none of them personal:
-#   transaction_retried {sqlstate, attempt}   a whole transaction will be tried again, for the attempt-th time
-#   retry_budget_spent {sqlstate, attempt}    it would have been, but too little succeeds at present to pay for it
+#   transaction_retried {sqlstate, error, attempt}  the whole transaction is tried again, for the attempt-th time
+#   retry_budget_spent {sqlstate, error, attempt}   it would be, but too little succeeds at present to pay for it
+# `error` is the class of psycopg's error: a lost connection and one that could not be made have no SQLSTATE.
 Observer = Callable[[str, Mapping[str, object]], None]
 
 SQL = load_queries("shared.postgres", "keys.sql")
@@ -162,7 +163,7 @@ class Database:
         needed = delay + (LEAST_CONNECT_S if lost else 0.0)
         if attempt >= self._backoff.retries or needed >= deadline.left():
             raise Unavailable("database") from error
-        facts = {"sqlstate": error.sqlstate, "attempt": attempt + 1}
+        facts = {"sqlstate": error.sqlstate, "error": type(error).__name__, "attempt": attempt + 1}
         # Two that met at a row cost nobody else anything; what was lost with its connection may be a whole outage.
         if lost and not self._budget.spend():
             self._observer("retry_budget_spent", facts)
