@@ -25,6 +25,8 @@ SETTINGS = {
 FLAGS = ("--no-checkpoints", "--no-database-proxy")
 # The ten are the requests' own: relay, worker and health would take some of them, and make the comparison too easy.
 ASIDE = ("RelayFunction", "WorkerFunction", "HousekeepingFunction", "HealthFunction", "JobsFunction")
+# The fleet's limit, which the migration sets on the database, is the successor's.
+UNLIMITED = "ALTER DATABASE interdomestik CONNECTION LIMIT -1"
 ROLE = f"CREATE ROLE {BACKGROUND} LOGIN IN ROLE interdomestik_app"
 LIMITED = f"ALTER ROLE interdomestik_app CONNECTION LIMIT {CONNECTIONS}"
 
@@ -43,6 +45,7 @@ async def cloud(stage: Stage) -> AsyncIterator[Side]:
     generator: Generator | None = None
     try:
         await other.start()
+        await other.rows(UNLIMITED, user="postgres")
         await other.rows(ROLE, user="postgres")
         generator = Generator(other.api, stage.ledger, stage.generator.clock, _ignored).of("capacity, before")
         crowd = Crowd(other, generator, stage.people)
