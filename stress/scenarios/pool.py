@@ -9,7 +9,7 @@ import psutil
 from stress.ledger import Call, Sample
 from stress.model import Chart, Line, Point
 from stress.profiles import Profile
-from stress.reconcile import reconcile
+from stress.reconcile import reconcile, settled
 from stress.scenarios.claims import claim_of
 from stress.scenarios.common import NORMAL, SENT_S, SLOW, SLOW_S, lent, slow_writes_sql, statuses, warm
 from stress.stage import Stage
@@ -238,7 +238,11 @@ def _database_lines(pid: int, port: int) -> list[int]:
 
 
 async def _dead_host(stage: Stage) -> None:
-    """The database's host takes lines and never says a word."""
+    """The database's host takes lines and never says a word.
+
+    No mail is under way then: one that left while nobody could note it would be uncertain for ever, as it should.
+    """
+    await settled(stage)
     stage.step("a database that does not answer")
     with stage.faults.during("database silent", "database"):
         await stage.target.database("PUT", "/black-hole", {"on": True})
