@@ -104,7 +104,7 @@ style: dev-environments
 	@$(BIN)/ruff format --check .
 
 generated: dev-environments ## Check that generated files are up to date
-	@$(BIN)/python -m local.openapi --check
+	@$(BIN)/python -m tools.openapi --check
 
 types: dev-environments ## Check types (mypy --strict)
 	@$(BIN)/mypy
@@ -135,7 +135,7 @@ readiness: dev-environments ## Run the short readiness report as a test
 
 ##@ Generated files and requirements
 openapi: dev-environments ## Write the API's description, openapi.json
-	@$(BIN)/python -m local.openapi
+	@$(BIN)/python -m tools.openapi
 
 # What is pinned stays as it is while the .in allows it; UPGRADE=--upgrade takes the newest of everything.
 PINNED := layers/shared/requirements $(addprefix requirements/,dev local emulator lambda sam stress uv)

@@ -211,7 +211,7 @@ def connection_limit(home: Home) -> int:
 
 def migrate(home: Home, server: postgres.Server, layer: Path, connections: int) -> str:
     """Applies the migrations by the layer's own command; returns what it says. Raises MigrationFailed."""
-    command = [home.python("lambda"), "-m", "shared.postgres.migrate"]
+    command = [home.python("lambda"), "-m", "shared.database.migrate"]
     command += [str(layer / "migrations"), server.dsn(), str(connections)]
     environment = {"PYTHONPATH": str(layer / "python"), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -22,10 +22,10 @@ from local import unprivileged
 from local.children import Child
 from local.database_proxy.handle import Proxy
 from shared.clock import monotonic
-from shared.postgres.connection import Connection, Connector
-from shared.postgres.database import Database
-from shared.postgres.migrate import migrate
-from shared.resilience.deadline import Deadline
+from shared.database.connection import Connection, Connector
+from shared.database.migrate import migrate
+from shared.database.pipeline import Database
+from shared.deadline import Deadline
 from shared.settings import Settings
 from tests.roles import LIMITED, RoleConnector
 from tests.services import ROOT, free_port

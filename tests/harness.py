@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.http.api import Api
+from shared.api.router import Api
+from shared.container import Wiring
 from shared.settings import Settings
-from shared.wiring import Wiring
 from tests.roles import RoleConnector
 
 _serial = itertools.count(1)

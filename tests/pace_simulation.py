@@ -8,8 +8,8 @@ from collections import defaultdict, deque
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
-from shared.resilience.not_now import NotNow
-from shared.resilience.priority_pace import PaceState, Priority, Rules, Sleep, Stored, Turn, Write, take_turn
+from shared.admission.priority_pace import PaceState, Priority, Rules, Sleep, Stored, Turn, Write, take_turn
+from shared.retry.retry_later import NotNow
 from tests.fakes.pace import InMemoryPaceStore
 
 SECOND = 1_000_000

@@ -11,7 +11,7 @@ from functools import partial
 
 from local.postgres import OWNER
 from shared.clock import monotonic
-from shared.postgres.connection import Connection, Connector, connect
+from shared.database.connection import Connection, Connector, connect
 from shared.settings import Settings
 
 # The handlers of the release before connect as this one, and so do tests that write statements of their own.

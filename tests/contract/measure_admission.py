@@ -16,8 +16,8 @@ from uuid import uuid4
 
 from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer, IdempotencyConfig
 
-from shared.aws.state import DynamoDbStateStore
-from shared.resilience.admission import Limit
+from shared.admission.ports import Limit
+from shared.aws.dynamodb_admission import DynamoDbStateStore
 from tests.contract.state_table import LEASE_S, Wrapped, charge, client_of, ignore, new_table, use
 from tests.services import running_emulator
 

@@ -12,8 +12,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from shared.aws.state import DynamoDbStateStore
-from shared.resilience.admission import Admitted, Charge, KeyUse, Limit
+from shared.admission.ports import Admitted, Charge, KeyUse, Limit
+from shared.aws.dynamodb_admission import DynamoDbStateStore
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.aws.circuits import DynamoDbCircuits
-from shared.resilience.circuit import NEW, LeakyBucket, Policy, Snapshot, closed, counted, half_opened, opened
-from shared.resilience.circuit_store import CircuitStore, StoreUnavailable, Written, force
+from shared.aws.dynamodb_circuits import DynamoDbCircuits
+from shared.circuit.state import NEW, LeakyBucket, Policy, Snapshot, closed, counted, half_opened, opened
+from shared.circuit.store import CircuitStore, StoreUnavailable, Written, force
 from tests.contract.state_table import Failing, at_once, error, items_of, new_table
 from tests.fakes.circuits import InMemoryCircuits
 

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from shared.aws import clients
-from shared.aws.evidence import MAGIC_BYTES, EvidenceStore, S3Evidence, StoredObject, content_disposition
-from shared.aws.failures import AwsFailure, OperatorNeeded, Unavailable
+from shared.aws.errors import AwsFailure, OperatorNeeded, Unavailable
+from shared.aws.s3 import MAGIC_BYTES, EvidenceStore, S3Evidence, StoredObject, content_disposition
 from tests.contract.emulated import aws_at
 from tests.fakes.evidence import FakeEvidence
 from tests.services import Emulator, free_port

@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from shared.aws import clients
-from shared.aws.failures import OperatorNeeded, Refused, Unavailable
-from shared.aws.identity import CognitoIdentities, ManagedIdentities
+from shared.aws.cognito import CognitoIdentities, ManagedIdentities
+from shared.aws.errors import OperatorNeeded, Refused, Unavailable
 from tests.contract.emulated import aws_at
 from tests.fakes.identities import FakeIdentities, Person
 from tests.services import Emulator, free_port

@@ -15,8 +15,8 @@ from uuid import uuid4
 import pytest
 
 from shared.aws import clients
-from shared.aws.failures import AwsFailure, OperatorNeeded, Refused, Unavailable, Uncertain
-from shared.aws.mail import Mail, Mailer, SesMailer
+from shared.aws.errors import AwsFailure, OperatorNeeded, Refused, Unavailable, Uncertain
+from shared.aws.ses import Mail, Mailer, SesMailer
 from tests.contract.emulated import aws_at
 from tests.fakes.mailer import FakeMailer
 from tests.services import Emulator, free_port

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from shared.admission.gcra import SECOND
+from shared.admission.ports import Admitted, Charge, Limit, Limited
+from shared.admission.priority_pace import PaceState, PaceStore, Priority, Rules, Stored, hold_turn, take_turn
+from shared.aws.dynamodb_admission import DynamoDbStateStore
 from shared.aws.mail_pace import DynamoDbPaceStore
-from shared.aws.state import DynamoDbStateStore
+from shared.circuit.store import StoreUnavailable
 from shared.clock import epoch_micros
-from shared.resilience.admission import Admitted, Charge, Limit, Limited
-from shared.resilience.circuit_store import StoreUnavailable
-from shared.resilience.gcra import SECOND
-from shared.resilience.priority_pace import PaceState, PaceStore, Priority, Rules, Stored, hold_turn, take_turn
 from tests.contract.state_table import Failing, at_once, error, ignore, items_of
 from tests.fakes.pace import InMemoryPaceStore
 

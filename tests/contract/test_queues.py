@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from shared.aws import clients
-from shared.aws.queues import Queues, SqsQueues, job_of, message
+from shared.aws.sqs import Queues, SqsQueues, job_of, message
 from shared.ids import uuid7
 from tests.contract.emulated import aws_at
 from tests.fakes.queues import FakeQueues

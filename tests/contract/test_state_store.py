@@ -8,9 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.aws.state import DynamoDbStateStore
-from shared.aws.state_items import record_pk
-from shared.resilience.admission import (
+from shared.admission.ports import (
     Admitted,
     Charge,
     KeyReused,
@@ -23,6 +21,8 @@ from shared.resilience.admission import (
     StoredAnswer,
     Verdict,
 )
+from shared.aws.dynamodb_admission import DynamoDbStateStore
+from shared.aws.dynamodb_admission_items import record_pk
 from tests.contract.state_table import FIVE_A_MINUTE, LEASE_S, charge, items_of, token_of, use
 from tests.fakes.clock import ManualClock
 from tests.fakes.state import InMemoryStateStore

@@ -13,11 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from shared.aws.state import DynamoDbStateStore
-from shared.aws.state_items import bucket_pk
-from shared.clock import Clock, utc_now
-from shared.resilience import gcra
-from shared.resilience.admission import (
+from shared.admission import gcra
+from shared.admission.ports import (
     Admitted,
     Charge,
     KeyUse,
@@ -27,6 +24,9 @@ from shared.resilience.admission import (
     StoredAnswer,
     Verdict,
 )
+from shared.aws.dynamodb_admission import DynamoDbStateStore
+from shared.aws.dynamodb_admission_items import bucket_pk
+from shared.clock import Clock, utc_now
 from tests.contract.state_table import (
     FIVE_A_MINUTE,
     LEASE_S,

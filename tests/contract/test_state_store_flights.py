@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 
-from shared.aws.state import CROWDED, GONE_PAUSE_S, DynamoDbStateStore
-from shared.aws.state_items import bucket_pk, record_pk
-from shared.resilience import gcra
-from shared.resilience.admission import (
+from shared.admission import gcra
+from shared.admission.ports import (
     Admitted,
     Charge,
     KeyReused,
@@ -23,6 +21,8 @@ from shared.resilience.admission import (
     StoredAnswer,
     Verdict,
 )
+from shared.aws.dynamodb_admission import CROWDED, GONE_PAUSE_S, DynamoDbStateStore
+from shared.aws.dynamodb_admission_items import bucket_pk, record_pk
 from tests.contract.state_table import (
     FIVE_A_MINUTE,
     LEASE_S,

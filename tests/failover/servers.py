@@ -16,7 +16,7 @@ from local import postgres as launcher
 from local import standby
 from local.children import started
 from local.postgres import OWNER
-from shared.postgres.migrate import migrate
+from shared.database.migrate import migrate
 from tests.databases import MIGRATIONS, READY_S, TEMPLATE, Postgres, started_postgres
 from tests.services import free_port
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from threading import Lock
 
-from shared.resilience.circuit import NEW, Snapshot
-from shared.resilience.circuit_store import CircuitStore, Conversation, Flight, StoreUnavailable, Written, hold
+from shared.circuit.state import NEW, Snapshot
+from shared.circuit.store import CircuitStore, Conversation, Flight, StoreUnavailable, Written, hold
 
 
 class InMemoryCircuits:

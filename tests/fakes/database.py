@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from shared.postgres.database import Landed
-from shared.resilience.admission import KeyUse
-from shared.resilience.deadline import Deadline
+from shared.admission.ports import KeyUse
+from shared.database.pipeline import Landed
+from shared.deadline import Deadline
 
 
 class ScriptedDatabase:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from shared.aws.evidence import MAGIC_BYTES, StoredObject, Upload, content_disposition
-from shared.aws.failures import AwsFailure
+from shared.aws.errors import AwsFailure
+from shared.aws.s3 import MAGIC_BYTES, StoredObject, Upload, content_disposition
 
 URL = "https://evidence.example.test/"
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import uuid4
 
-from shared.aws.failures import AwsFailure, OperatorNeeded, Refused
+from shared.aws.errors import AwsFailure, OperatorNeeded, Refused
 
 GROUPS = frozenset({"member", "agent", "staff", "admin"})
 

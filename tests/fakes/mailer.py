@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from shared.aws.failures import Refused
-from shared.aws.mail import Mail, is_single_line
+from shared.aws.errors import Refused
+from shared.aws.ses import Mail, is_single_line
 
 
 class FakeMailer:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from threading import Lock
 
-from shared.resilience.circuit_store import StoreUnavailable
-from shared.resilience.priority_pace import PaceState, Stored
+from shared.admission.priority_pace import PaceState, Stored
+from shared.circuit.store import StoreUnavailable
 
 
 @dataclass

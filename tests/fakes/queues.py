@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from uuid import UUID
 
-from shared.aws.queues import MAX_DELAY_S
+from shared.aws.sqs import MAX_DELAY_S
 
 
 class FakeQueues:

@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 from itertools import count
 from threading import Lock
 
-from shared.clock import Clock, utc_now
-from shared.resilience import gcra
-from shared.resilience.admission import (
+from shared.admission import gcra
+from shared.admission.ports import (
     Admitted,
     Charge,
     KeyReused,
@@ -18,6 +17,7 @@ from shared.resilience.admission import (
     StoredAnswer,
     Verdict,
 )
+from shared.clock import Clock, utc_now
 
 DAY = 24 * 3600 * gcra.SECOND
 MAX_ANSWER_BYTES = 300 * 1024

@@ -4,7 +4,7 @@ import itertools
 from datetime import UTC, datetime
 from typing import Any
 
-from shared.http.api import Api
+from shared.api.router import Api
 from shared.settings import DEFAULT_LIMITS
 from tests.databases import Blank
 from tests.fakes.clock import ManualClock

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from shared.http.running import LEASE_MARGIN_S
-from shared.resilience.deadline import ANSWER_RESERVE_S
+from shared.api.execution import LEASE_MARGIN_S
+from shared.deadline import ANSWER_RESERVE_S
 from tests.killing.requests import Asked, Scene, UseCase, body_of, kept_facts, likeness, rendered
 from tests.killing.world import Processes, Step, World
 

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from jobs.relay import QUEUE_PATIENCE
-from shared.aws.queues import message
+from shared.aws.sqs import message
 from shared.clock import utc_now
 from tests.integration.jobs.records import Records
 from tests.killing.world import PRIORITIES, Processes, Ran, Step, World

@@ -22,7 +22,7 @@ from typing import Any
 import boto3
 
 from jobs import worker
-from shared import steps, wiring
+from shared import container, crash_points
 from shared.aws import clients
 from tests.killing.tracing import Tracer
 from tests.roles import role_of_module
@@ -69,7 +69,7 @@ class Run:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     def run(self) -> None:
-        steps.watch(self.passed)
+        crash_points.watch(self.passed)
         module, _, name = self._call["handler"].rpartition(".")
         os.environ["DB_USER"] = role_of_module(module)
         try:
@@ -105,7 +105,7 @@ def preload() -> None:
 
 def wait_for_circuits() -> None:
     """Circuits are asked in a thread that nobody waits for long; waited for, a call's steps come in one order."""
-    wiring.CIRCUIT_PATIENCE_S = worker.CIRCUIT_PATIENCE_S = PATIENT_S
+    container.CIRCUIT_PATIENCE_S = worker.CIRCUIT_PATIENCE_S = PATIENT_S
     clients.CIRCUITS_TIMEOUT_S = PATIENT_S
 
 

@@ -17,9 +17,9 @@ from jobs.staff import CreateStaff, RemoveStaff, Tools, create_staff, remove_sta
 from jobs.work import Office, Worker
 from members.app import api as members_api
 from shared.clock import utc_now
-from shared.postgres.database import Landed
-from shared.postgres.transaction import Transaction
-from shared.resilience.deadline import Deadline
+from shared.database.pipeline import Landed
+from shared.database.transaction import Transaction
+from shared.deadline import Deadline
 from tests.databases import soon
 from tests.fakes.evidence import FakeEvidence
 from tests.fakes.mailer import FakeMailer

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.postgres.transaction import Pending, Row, Transaction
+from shared.database.transaction import Pending, Row, Transaction
 from shared.sql import Query
 
 PAUSE = Query("SELECT pg_sleep(%(seconds)s)")

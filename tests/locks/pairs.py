@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations_with_replacement
 
-from shared.postgres.database import Database
+from shared.database.pipeline import Database
 from tests.databases import Blank
 from tests.failover.servers import wait_until
 from tests.fakes.evidence import FakeEvidence

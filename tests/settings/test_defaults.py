@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from local.postgres import OWNER
-from shared.resilience.backoff import Backoff
-from shared.resilience.circuit import Policy
+from shared.circuit.state import Policy
+from shared.retry.backoff import Backoff
 from shared.settings import DEFAULT_CIRCUITS, DEFAULT_LIMITS, TIME_ZONES, Settings
 from tests.roles import FUNCTIONS
 from tests.settings.deployed import PACKAGES, template

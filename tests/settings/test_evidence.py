@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import boto3
 import pytest
 
-from shared.aws.evidence import S3Evidence
+from shared.aws.s3 import S3Evidence
 
 SLACK = timedelta(seconds=10)  # for a slow machine between two looks at the clock
 

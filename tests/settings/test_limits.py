@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from shared.http.api import Api
-from shared.http.operation import Answer, Call, answered
+from shared.api.operation import Answer, Call, answered
+from shared.api.router import Api
+from shared.fields import Input, View
 from shared.settings import Settings
-from shared.text import Input, View
 from tests.fakes.clock import ManualClock
 from tests.fakes.database import ScriptedDatabase
 from tests.fakes.state import InMemoryStateStore

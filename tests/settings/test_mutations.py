@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from shared.resilience.backoff import Backoff
+from shared.retry.backoff import Backoff
 from shared.settings import Settings
 from tests.mutations.model import FILE, Edit, Mutation, NotAMutation, judge, not_green, read_table
 from tests.services import ROOT

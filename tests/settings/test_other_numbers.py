@@ -65,11 +65,11 @@ OTHER_NUMBERS = {
     "tests/schemathesis/test_conformance.py": ROOM,
     "tests/soak/rig.py": ROOM,
     "tests/template/test_connections.py": "it states the template's own",
-    "tests/unit/http/test_api.py": "a limit of one is the subject",
-    "tests/unit/http/test_limits.py": "a limit of one or two is the subject",
-    "tests/unit/resilience/test_breaker.py": "a circuit that never opens is the subject",
+    "tests/unit/api/test_api.py": "a limit of one is the subject",
+    "tests/unit/api/test_limits.py": "a limit of one or two is the subject",
+    "tests/unit/circuit/test_breaker.py": "a circuit that never opens is the subject",
     "tests/unit/shared/test_settings.py": "how settings are read is the subject",
-    "tests/unit/shared/test_wiring.py": "that the number of retries is followed is the subject, without its pauses",
+    "tests/unit/shared/test_container.py": "that the number of retries is followed is the subject, without its pauses",
 }
 
 

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import pytest
 
-from shared.http.api import SECURITY_HEADERS
-from shared.http.cors import PREFLIGHT
-from shared.http.problems import CATALOGUE, MEDIA_TYPE, URN
+from shared.api.cors import PREFLIGHT
+from shared.api.problems import CATALOGUE, MEDIA_TYPE, URN
+from shared.api.router import SECURITY_HEADERS
 from tests.template.translation import Json, translated
 
 ANY = "x-amazon-apigateway-any-method"

@@ -21,14 +21,14 @@ from agents.model import (
     StatementView,
 )
 from agents.referral import referral_code
+from shared.api.auth.caller import ADMIN, AGENT, STAFF
+from shared.api.operation import Answer, Call, Nothing, answered, page
+from shared.api.pages import Page, PageQuery
+from shared.api.router import Api
+from shared.container import wiring
+from shared.database.transaction import Row
 from shared.errors import Refusal, Unavailable
-from shared.http.api import Api
-from shared.http.caller import ADMIN, AGENT, STAFF
-from shared.http.operation import Answer, Call, Nothing, answered, page
-from shared.http.pages import Page, PageQuery
 from shared.ids import uuid7
-from shared.postgres.transaction import Row
-from shared.wiring import wiring
 
 api = Api()
 

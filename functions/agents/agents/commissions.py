@@ -4,8 +4,8 @@ from uuid import UUID
 
 from agents.model import CommissionDecision, CommissionQuery
 from agents.months import first_day_of
+from shared.database.transaction import Pending, Row, Transaction
 from shared.outbox import Actor, record
-from shared.postgres.transaction import Pending, Row, Transaction
 from shared.sql import load_queries
 
 SQL = load_queries("agents")

@@ -7,8 +7,20 @@ from uuid import UUID
 from pydantic import ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
-from shared.http.pages import PageQuery
-from shared.text import Email, Form, Input, Language, PersonName, Phone, PlaceName, RecordId, TermsVersion, View, prose
+from shared.api.pages import PageQuery
+from shared.fields import (
+    Email,
+    Form,
+    Input,
+    Language,
+    PersonName,
+    Phone,
+    PlaceName,
+    RecordId,
+    TermsVersion,
+    View,
+    prose,
+)
 
 AgentState = Literal["pending", "active", "suspended", "rejected"]
 Decision = Literal["approve", "reject", "suspend", "reinstate"]

@@ -4,10 +4,10 @@ from datetime import date
 from uuid import UUID
 
 from agents.months import first_day_of, is_over
+from shared.database.transaction import Pending, Row, Transaction
 from shared.errors import Refusal
 from shared.ids import uuid7
 from shared.outbox import Actor
-from shared.postgres.transaction import Pending, Row, Transaction
 from shared.sql import load_queries
 
 SQL = load_queries("agents")

@@ -4,9 +4,9 @@ from datetime import date, timedelta
 from uuid import UUID
 
 from agents.model import AgentChange, Application, Decision
+from shared.database.transaction import Pending, Row, Transaction
 from shared.ids import uuid7
 from shared.outbox import NUDGE, Actor, Job, enqueue, identity, mail, record
-from shared.postgres.transaction import Pending, Row, Transaction
 from shared.sql import load_queries
 
 SQL = load_queries("agents")

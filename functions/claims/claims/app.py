@@ -17,13 +17,13 @@ from claims.model import (
     Transition,
 )
 from claims.service import Viewer
-from shared.http.api import Api
-from shared.http.caller import MEMBER, STAFF
-from shared.http.operation import Answer, Call, Nothing, answered, page
-from shared.http.pages import Page, PageQuery
+from shared.api.auth.caller import MEMBER, STAFF
+from shared.api.operation import Answer, Call, Nothing, answered, page
+from shared.api.pages import Page, PageQuery
+from shared.api.router import Api
+from shared.container import wiring
+from shared.database.transaction import Row
 from shared.ids import uuid7
-from shared.postgres.transaction import Row
-from shared.wiring import wiring
 
 api = Api()
 

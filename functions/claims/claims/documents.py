@@ -8,12 +8,12 @@ from claims import service
 from claims.evidence import MISMATCHES, Mismatch, looks_like
 from claims.model import DocumentView, DownloadView, NewDocument, SignedUpload, UploadForm
 from claims.service import Viewer
-from shared.aws.evidence import DOWNLOAD_EXPIRES_S, UPLOAD_EXPIRES_S, StoredObject
+from shared.api.operation import Answer, Call, answered
+from shared.aws.s3 import DOWNLOAD_EXPIRES_S, UPLOAD_EXPIRES_S, StoredObject
+from shared.database.transaction import Row
 from shared.errors import DependencyFailed, Refusal, Unavailable
-from shared.http.operation import Answer, Call, answered
 from shared.ids import uuid7
-from shared.logs import logger
-from shared.postgres.transaction import Row
+from shared.logging import logger
 
 LINK_LIFE = timedelta(seconds=DOWNLOAD_EXPIRES_S)
 FORM_LIFE = timedelta(seconds=UPLOAD_EXPIRES_S)

@@ -7,10 +7,9 @@ from uuid import UUID
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from shared.api.pages import PageQuery
 from shared.clock import latest_local_date
-from shared.codes import DECIMALS
-from shared.http.pages import PageQuery
-from shared.text import (
+from shared.fields import (
     INTEGRAL,
     Amount,
     CompanyName,
@@ -24,6 +23,7 @@ from shared.text import (
     line,
     prose,
 )
+from shared.fields.codes import DECIMALS
 
 Category = Literal["vehicle", "property", "injury", "travel"]
 State = Literal["submitted", "verification", "evaluation", "negotiation", "court", "resolved", "rejected", "withdrawn"]

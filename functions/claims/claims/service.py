@@ -6,9 +6,9 @@ from typing import Literal
 from uuid import UUID
 
 from claims.model import NewClaim, NewDocument, Transition
+from shared.database.transaction import Pending, Row, Transaction
 from shared.ids import uuid7
 from shared.outbox import NUDGE, Actor, enqueue, mail, record
-from shared.postgres.transaction import Pending, Row, Transaction
 from shared.sql import Query, load_queries
 
 SQL = load_queries("claims")

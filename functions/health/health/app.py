@@ -6,9 +6,9 @@ from health.check import Checked
 from health.metrics import publish
 from health.model import HealthView, Report
 from health.wiring import HealthWiring, wiring
-from shared.http.api import Api
-from shared.http.operation import Answer, AnyQuery, Call, Nothing, answered
-from shared.http.request import is_request
+from shared.api.operation import Answer, AnyQuery, Call, Nothing, answered
+from shared.api.request import is_request
+from shared.api.router import Api
 
 api = Api()
 

@@ -7,11 +7,11 @@ from functools import cache
 from importlib import metadata, resources
 from pathlib import Path
 
-from shared.http.api import Api
-from shared.http.idempotency_key import MAX_KEY_LENGTH
-from shared.http.operation import Answer, AnyQuery, Call, Nothing
-from shared.http.problems import ABOUT_KEYS
-from shared.resilience.admission import KEY_LIFE_S
+from shared.admission.ports import KEY_LIFE_S
+from shared.api.idempotency_key import MAX_KEY_LENGTH
+from shared.api.operation import Answer, AnyQuery, Call, Nothing
+from shared.api.problems import ABOUT_KEYS
+from shared.api.router import Api
 
 # Swagger UI as drf-spectacular-sidecar carries it: its files are read where they lie, its code (for Django) is not run.
 _ASSETS = "drf-spectacular-sidecar"
@@ -60,7 +60,7 @@ _PAGE = """<!doctype html>
 </html>
 """
 
-# Problems about keys link here (shared/http/problems.py).
+# Problems about keys link here (shared.api.problems).
 _KEYS = f"""<section id="{ABOUT_KEYS.partition("#")[2]}">
 <h2>Idempotency keys</h2>
 <p>Send <code>Idempotency-Key</code> with a new random value, such as a UUID, for each new request, and the same value

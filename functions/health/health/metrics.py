@@ -9,7 +9,7 @@ CircuitOpenEmail, …Identity, …Storage             1 while the circuit is ope
 TransactionRetriesLastMinute                      of the whole fleet
 DatabaseConnectionsUsedShare                      per cent of what the fleet may have
 
-What happens in any function is counted where it happens, see shared/logs.py.
+What happens in any function is counted where it happens, see shared/logging.py.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from health.check import Checked
 from health.model import Findings
 from health.service import JobFigures
-from shared.logs import NAMESPACE
+from shared.logging import NAMESPACE
 
 SERVICE = "health"
 CIRCUITS = ("email", "identity", "storage")

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from shared.text import View
+from shared.fields import View
 
 Status = Literal["healthy", "degraded", "unhealthy"]
 CircuitState = Literal["closed", "open", "half_open"]

@@ -7,8 +7,8 @@ check as quick as it was.
 from typing import Any
 
 from health import docs
-from shared.http.api import Api
-from shared.wiring import wiring
+from shared.api.router import Api
+from shared.container import wiring
 
 api = Api()
 docs.register(api)

@@ -6,7 +6,7 @@ from threading import Event, Thread
 from typing import Any
 
 from shared.clock import monotonic
-from shared.logs import observe, where_it_failed
+from shared.logging import observe, where_it_failed
 
 Seconds = Callable[[], float]
 

@@ -9,17 +9,17 @@ from health.check import DATABASE, PROBES_S, SERVICES, STATE_STORE, DeepCheck
 from health.probes import Probe
 from health.process import Process
 from shared.clock import monotonic
-from shared.logs import observe
-from shared.resilience.deadline import Deadline
+from shared.container import Wiring
+from shared.deadline import Deadline
+from shared.logging import observe
 from shared.settings import Settings
-from shared.wiring import Wiring
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from shared.aws.fleet import FleetState
-    from shared.postgres.connection import Connection
-    from shared.resilience.admission import StateStore
+    from shared.admission.ports import StateStore
+    from shared.aws.dynamodb_fleet import FleetState
+    from shared.database.connection import Connection
 
 # libpq's least, and more than the probes have: a connection that comes too late is left at once.
 CONNECT_S = 2.0
@@ -36,7 +36,7 @@ class HealthWiring(Wiring):
     @cached_property
     def state(self) -> "StateStore":
         """Limits; a store that does not answer soon lets the caller through."""
-        from shared.aws.state import DynamoDbStateStore
+        from shared.aws.dynamodb_admission import DynamoDbStateStore
 
         return DynamoDbStateStore(self._dynamodb, self.settings.state_table, observer=observe)
 
@@ -65,12 +65,12 @@ class HealthWiring(Wiring):
 
     @cached_property
     def _fleet(self) -> "FleetState":
-        from shared.aws.fleet import FleetState
+        from shared.aws.dynamodb_fleet import FleetState
 
         return FleetState(self._dynamodb, self.settings.state_table, now=self.clock)
 
     def _database_probe(self) -> Probe:
-        from shared.postgres.visit import visit
+        from shared.database.visit import visit
 
         deadline = Deadline(monotonic() + PROBES_S, monotonic)
         return Probe(DATABASE, lambda: visit(self._dial, service.look, deadline))

@@ -24,16 +24,16 @@ from jobs.addresses import FreeAddress, free_address
 from jobs.guard import CommandError, guarded
 from jobs.staff import OPERATOR, CreateStaff, RemoveStaff, Tools, create_staff, remove_staff
 from shared.aws.clients import cognito
-from shared.aws.identity import CognitoIdentities
+from shared.aws.cognito import CognitoIdentities
+from shared.circuit.store import StoreUnavailable
 from shared.clock import epoch_micros, monotonic
+from shared.container import wiring
+from shared.deadline import Deadline
+from shared.fields import Input
 from shared.ids import uuid7
-from shared.logs import logger, where_it_failed
-from shared.resilience.circuit_store import StoreUnavailable
-from shared.resilience.deadline import Deadline
+from shared.logging import logger, where_it_failed
 from shared.settings import DEFAULT_CIRCUITS
 from shared.sql import load_queries
-from shared.text import Input
-from shared.wiring import wiring
 
 SQL = load_queries("jobs", "admin.sql")
 

@@ -4,11 +4,11 @@ from typing import Any
 
 from jobs import service
 from jobs.model import Dismissal, JobQuery, JobView
-from shared.http.api import Api
-from shared.http.caller import ADMIN
-from shared.http.operation import Answer, Call, Nothing, answered
-from shared.http.pages import Page
-from shared.wiring import wiring
+from shared.api.auth.caller import ADMIN
+from shared.api.operation import Answer, Call, Nothing, answered
+from shared.api.pages import Page
+from shared.api.router import Api
+from shared.container import wiring
 
 api = Api()
 

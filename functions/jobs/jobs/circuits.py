@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from shared.resilience.circuit import Command, Policy, Snapshot
-from shared.resilience.circuit_store import CircuitStore, force
-from shared.resilience.gcra import SECOND
+from shared.admission.gcra import SECOND
+from shared.circuit.state import Command, Policy, Snapshot
+from shared.circuit.store import CircuitStore, force
 
 
 def show(store: CircuitStore, policies: Iterable[Policy], now: int) -> dict[str, Any]:

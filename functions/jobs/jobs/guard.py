@@ -5,8 +5,8 @@ from functools import wraps
 from typing import Any
 
 from shared.clock import monotonic
-from shared.logs import logger, where_it_failed
-from shared.resilience.deadline import Deadline, under
+from shared.deadline import Deadline, under
+from shared.logging import logger, where_it_failed
 
 Handler = Callable[[dict[str, Any], Any], Any]
 

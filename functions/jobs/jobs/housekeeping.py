@@ -11,17 +11,18 @@ from uuid import UUID
 
 from jobs.guard import guarded
 from jobs.relay import drain
-from shared.aws.evidence import EvidenceStore
+from shared.admission.ports import KEY_LIFE_S
+from shared.aws.s3 import EvidenceStore
 from shared.clock import Clock, local_date, monotonic
+from shared.container import wiring
+from shared.database.pipeline import Database
+from shared.database.transaction import Row
+from shared.deadline import Deadline
 from shared.errors import DependencyFailed, Unavailable
 from shared.ids import uuid7
-from shared.logs import logger, observe, where_it_failed
-from shared.postgres import Database, Row
-from shared.resilience.admission import KEY_LIFE_S
-from shared.resilience.deadline import Deadline
+from shared.logging import logger, observe, where_it_failed
 from shared.settings import Settings
 from shared.sql import load_queries
-from shared.wiring import wiring
 
 SQL = load_queries("jobs")
 

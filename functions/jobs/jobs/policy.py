@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 
-from shared.resilience.backoff import Backoff
+from shared.retry.backoff import Backoff
 
 # Waits of up to 10 s, 20 s, 40 s … 15 min: what can't be done fails after half an hour or so.
 RETRY = Backoff(retries=9, base_s=10.0, factor=2.0, cap_s=900.0)

@@ -13,13 +13,14 @@ from uuid import UUID
 
 from jobs.guard import guarded
 from jobs.policy import MOST_ATTEMPTS, PUBLISH_LEASE
-from shared.aws.queues import Queues
+from shared.aws.sqs import Queues
 from shared.clock import Clock, monotonic
-from shared.logs import logger
-from shared.postgres import Database, Pending, Row, Transaction
-from shared.resilience.deadline import Deadline
+from shared.container import wiring
+from shared.database.pipeline import Database
+from shared.database.transaction import Pending, Row, Transaction
+from shared.deadline import Deadline
+from shared.logging import logger
 from shared.sql import load_queries
-from shared.wiring import wiring
 
 SQL = load_queries("jobs")
 

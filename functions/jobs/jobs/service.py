@@ -3,8 +3,8 @@
 from uuid import UUID
 
 from jobs.model import DismissalReason, JobQuery
+from shared.database.transaction import Pending, Row, Transaction
 from shared.outbox import NUDGE, Actor, record
-from shared.postgres.transaction import Pending, Row, Transaction
 from shared.sql import load_queries
 
 SQL = load_queries("jobs")

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from jobs.guard import CommandError
-from shared.aws.identity import ManagedIdentities
+from shared.aws.cognito import ManagedIdentities
+from shared.database.pipeline import Database
+from shared.database.transaction import Pending, Row, Transaction
+from shared.deadline import Deadline
 from shared.errors import Refusal
+from shared.fields import Email, Input, Language, PersonName
 from shared.ids import uuid7
 from shared.outbox import Actor, record
-from shared.postgres import Database, Pending, Row, Transaction
-from shared.resilience.deadline import Deadline
 from shared.sql import load_queries
-from shared.text import Email, Input, Language, PersonName
 
 SQL = load_queries("jobs", "staff.sql")
 

@@ -21,17 +21,18 @@ from uuid import UUID
 
 from jobs.policy import JOB_LEASE, RETRY
 from jobs.rendering import NotRenderable, render
-from shared.aws.failures import AwsFailure, OperatorNeeded, Refused, Uncertain
-from shared.aws.identity import Identities
-from shared.aws.mail import Mail, Mailer
-from shared.aws.queues import MAX_DELAY_S, Queues
+from shared.aws.cognito import Identities
+from shared.aws.errors import AwsFailure, OperatorNeeded, Refused, Uncertain
+from shared.aws.ses import Mail, Mailer
+from shared.aws.sqs import MAX_DELAY_S, Queues
 from shared.clock import Clock
+from shared.database.errors import permanent_code
+from shared.database.pipeline import Database
+from shared.database.transaction import Pending, Row, Transaction
+from shared.deadline import Deadline
 from shared.errors import Refusal, Unavailable
-from shared.logs import logger
-from shared.postgres import Database, Pending, Row, Transaction
-from shared.postgres.failures import permanent_code
-from shared.resilience.deadline import Deadline
-from shared.resilience.not_now import NotNow
+from shared.logging import logger
+from shared.retry.retry_later import NotNow
 from shared.settings import Settings
 from shared.sql import load_queries
 

@@ -11,17 +11,17 @@ from jobs.guard import guarded
 from jobs.pace import MailPace
 from jobs.policy import look_again_s
 from jobs.work import Office, OutOfTime, Worker
+from shared.admission.priority_pace import Rules
 from shared.aws.clients import cognito, sesv2
+from shared.aws.cognito import CognitoIdentities
 from shared.aws.guarded import GuardedIdentities, GuardedMailer
-from shared.aws.identity import CognitoIdentities
-from shared.aws.mail import SesMailer
-from shared.aws.queues import job_of
+from shared.aws.ses import SesMailer
+from shared.aws.sqs import job_of
 from shared.clock import monotonic
+from shared.container import wiring
+from shared.deadline import Deadline
 from shared.errors import Unavailable
-from shared.logs import logger, where_it_failed
-from shared.resilience.deadline import Deadline
-from shared.resilience.priority_pace import Rules
-from shared.wiring import wiring
+from shared.logging import logger, where_it_failed
 
 # Nobody waits for a job: a new environment, whose first question to the table takes longer, waits for the answer rather
 # than begin with a call that an open circuit forbids.

@@ -5,15 +5,15 @@ from typing import Any
 
 from members import service
 from members.model import ContactChange, MemberQuery, MemberView, NewMember
+from shared.api.auth.caller import AGENT, MEMBER, STAFF, Caller
+from shared.api.operation import Answer, Call, Nothing, answered, page
+from shared.api.pages import Page
+from shared.api.router import Api, Contract
+from shared.container import wiring
+from shared.database.transaction import Pending, Row
 from shared.errors import FieldError, Refusal
-from shared.http.api import Api, Contract
-from shared.http.caller import AGENT, MEMBER, STAFF, Caller
-from shared.http.operation import Answer, Call, Nothing, answered, page
-from shared.http.pages import Page
 from shared.ids import uuid7
-from shared.postgres.transaction import Pending, Row
 from shared.settings import HomeCountry
-from shared.wiring import wiring
 
 api = Api()
 

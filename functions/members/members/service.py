@@ -6,9 +6,9 @@ from decimal import Decimal
 from uuid import UUID
 
 from members.model import ContactChange, NewMember
+from shared.database.transaction import Pending, Row, Transaction
 from shared.ids import uuid7
 from shared.outbox import Actor, enqueue, enqueue_once_a_day, identity, mail, record
-from shared.postgres.transaction import Pending, Row, Transaction
 from shared.sql import load_queries
 
 SQL = load_queries("members")

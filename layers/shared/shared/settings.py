@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from shared.resilience.admission import Limit
-from shared.resilience.backoff import Backoff
-from shared.resilience.circuit import Policy
+from shared.admission.ports import Limit
+from shared.circuit.state import Policy
+from shared.retry.backoff import Backoff
 
 # Requests and seconds, per client. 5 / 60 is a bucket of 5 from which one comes back every 12 s.
 DEFAULT_LIMITS: Mapping[str, tuple[int, float]] = {

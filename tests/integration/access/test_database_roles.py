@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from local.postgres import OWNER
-from shared.postgres.database import Database
+from shared.database.pipeline import Database
 from tests.databases import Blank
 from tests.fakes.evidence import FakeEvidence
 from tests.locks.acts import ACTS, Stage, did

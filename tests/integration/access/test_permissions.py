@@ -13,7 +13,7 @@ from health.app import api as health_api
 from health.pages import api as pages_api
 from jobs.app import api as jobs_api
 from members.app import api as members_api
-from shared.http.operation import Operation
+from shared.api.operation import Operation
 from tests.databases import Blank
 from tests.figures import record
 from tests.integration.access.callers import Callers

@@ -8,7 +8,7 @@ from agents.app import api as agents_api
 from claims.app import api as claims_api
 from jobs.app import api as jobs_api
 from members.app import api as members_api
-from shared.http.api import Api
+from shared.api.router import Api
 from shared.ids import uuid7
 from tests.databases import Blank
 from tests.harness import STAFF, Client, Reply, claims_of

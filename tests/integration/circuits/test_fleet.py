@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 from aws_lambda_powertools.utilities.circuit_breaker import CircuitBreakerOpenError
 
-from shared.aws.circuits import DynamoDbCircuits
+from shared.aws.dynamodb_circuits import DynamoDbCircuits
+from shared.circuit.state import NEW, Policy, opened
+from shared.circuit.store import CircuitStore
+from shared.circuit.store_client import StoreLine
 from shared.clock import epoch_micros, monotonic
-from shared.resilience.circuit import NEW, Policy, opened
-from shared.resilience.circuit_store import CircuitStore
-from shared.resilience.store_line import StoreLine
 from tests.breakers import EMAIL, GENEROUS_S, Dependency, Down, Time, attempt, breaker, down, environment
 from tests.contract.state_table import at_once, client_of, new_table
 from tests.fakes.circuits import InMemoryCircuits

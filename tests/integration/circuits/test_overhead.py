@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pybreaker
 import pytest
 
-from shared.aws.circuits import DynamoDbCircuits
-from shared.resilience.circuit import Policy
+from shared.aws.dynamodb_circuits import DynamoDbCircuits
+from shared.circuit.state import Policy
 from tests.breakers import environment
 from tests.contract.state_table import client_of, new_table
 from tests.figures import record

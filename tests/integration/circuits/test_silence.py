@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shared.aws import clients
-from shared.aws.circuits import DynamoDbCircuits
+from shared.aws.dynamodb_circuits import DynamoDbCircuits
+from shared.circuit.breaker import CircuitBreaker
+from shared.circuit.state import NEW, Snapshot, opened
+from shared.circuit.store import CircuitStore, Written
+from shared.circuit.store_client import StoreLine
 from shared.clock import monotonic
-from shared.resilience.breaker import CircuitBreaker
-from shared.resilience.circuit import NEW, Snapshot, opened
-from shared.resilience.circuit_store import CircuitStore, Written
-from shared.resilience.store_line import StoreLine
 from tests.breakers import EMAIL, Dependency, Time, attempt, breaker, down
 from tests.contract.state_table import client_of, new_table
 from tests.figures import record

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import pytest
 
 from claims.app import api
-from shared.aws.failures import Unavailable
+from shared.aws.errors import Unavailable
 from shared.aws.guarded import GuardedEvidence
-from shared.resilience.circuit_store import force
+from shared.circuit.store import force
 from shared.settings import Settings
 from tests.breakers import Time, service_breaker
 from tests.databases import Blank

@@ -10,8 +10,8 @@ import pytest
 
 from claims.app import api
 from claims.model import EXTENSIONS, ContentType
-from shared.aws.evidence import UPLOAD_EXPIRES_S, Upload
-from shared.aws.failures import Unavailable
+from shared.aws.errors import Unavailable
+from shared.aws.s3 import UPLOAD_EXPIRES_S, Upload
 from tests.fakes.clock import ManualClock
 from tests.fakes.evidence import FakeEvidence
 from tests.fakes.state import InMemoryStateStore

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from members.app import api
-from shared.postgres.database import Database
+from shared.database.pipeline import Database
 from tests.databases import Blank, Postgres
 from tests.failover.relay import Relay, relay_to
 from tests.failover.servers import configure, look, promote, wait_until

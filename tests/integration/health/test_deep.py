@@ -17,13 +17,13 @@ from health.wiring import HealthWiring
 from jobs import service
 from jobs.work import Office, Worker
 from local.postgres import OWNER
-from shared.aws.failures import Refused, Uncertain
-from shared.aws.fleet import FleetState
-from shared.aws.mail import Mail
+from shared.aws.dynamodb_fleet import FleetState
+from shared.aws.errors import Refused, Uncertain
+from shared.aws.ses import Mail
+from shared.circuit.store import force
 from shared.clock import epoch_micros, utc_now
+from shared.database.migrate import migrate
 from shared.outbox import Actor
-from shared.postgres.migrate import migrate
-from shared.resilience.circuit_store import force
 from shared.settings import Settings
 from tests.contract.state_table import client_of
 from tests.databases import MIGRATIONS, TEMPLATE, Blank, Postgres, soon, started_postgres

@@ -7,10 +7,10 @@ from time import monotonic, sleep
 import pytest
 
 from health.check import SERVICES
-from shared.aws.fleet import FleetState
+from shared.aws.dynamodb_fleet import FleetState
+from shared.container import Wiring
 from shared.settings import Settings
 from shared.sql import Query
-from shared.wiring import Wiring
 from tests.contract.state_table import client_of, items_of
 from tests.databases import Blank, soon
 from tests.integration.health.surroundings import aws_at, client_on, resources, silence

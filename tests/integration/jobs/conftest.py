@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.postgres import Database
+from shared.database.pipeline import Database
 from tests.databases import Blank, Postgres
 from tests.integration.jobs.records import Records
 

@@ -10,11 +10,11 @@ import pytest
 
 from jobs import admin
 from jobs.guard import CommandError, JobsError
+from shared.admission.gcra import SECOND
+from shared.circuit.state import LeakyBucket, Snapshot, counted, opened
 from shared.clock import epoch_micros
-from shared.resilience.circuit import LeakyBucket, Snapshot, counted, opened
-from shared.resilience.gcra import SECOND
+from shared.container import wiring
 from shared.settings import Settings
-from shared.wiring import wiring
 from tests.databases import MIGRATIONS, Postgres
 from tests.fakes.circuits import InMemoryCircuits
 from tests.harness import LambdaContext

@@ -12,14 +12,14 @@ from jobs.housekeeping import Housekeeper
 from jobs.relay import drain, relay_once
 from jobs.work import SPREAD_S, Office, Worker
 from members.app import api
-from shared.aws.failures import AwsFailure, Refused, Unavailable, Uncertain
+from shared.admission.gcra import SECOND
+from shared.aws.errors import AwsFailure, Refused, Unavailable, Uncertain
 from shared.aws.guarded import GuardedEvidence, GuardedIdentities, GuardedMailer
-from shared.aws.mail import Mail
+from shared.aws.ses import Mail
+from shared.circuit.breaker import CircuitBreaker
+from shared.circuit.state import Policy
 from shared.clock import utc_now
-from shared.postgres import Database
-from shared.resilience.breaker import CircuitBreaker
-from shared.resilience.circuit import Policy
-from shared.resilience.gcra import SECOND
+from shared.database.pipeline import Database
 from shared.settings import Settings
 from tests.breakers import Time, service_breaker
 from tests.databases import Blank, soon

@@ -10,7 +10,7 @@ import pytest
 
 from jobs import relay, worker
 from shared.aws import clients
-from shared.wiring import wiring
+from shared.container import wiring
 from tests.contract.emulated import aws_at
 from tests.contract.state_table import new_table
 from tests.databases import Blank

@@ -9,11 +9,11 @@ import pytest
 
 from jobs import housekeeping
 from jobs.housekeeping import Housekeeper
-from shared.aws.failures import Unavailable
+from shared.aws.errors import Unavailable
 from shared.clock import monotonic, utc_now
+from shared.database.pipeline import Database
+from shared.deadline import Deadline
 from shared.ids import uuid7
-from shared.postgres import Database
-from shared.resilience.deadline import Deadline
 from tests.databases import Blank, soon
 from tests.fakes.clock import ManualClock
 from tests.fakes.evidence import FakeEvidence

@@ -7,8 +7,9 @@ import pytest
 from jobs.app import api
 from jobs.work import SQL
 from shared.clock import utc_now
+from shared.database.pipeline import Database
+from shared.database.transaction import Pending, Row, Transaction
 from shared.ids import uuid7
-from shared.postgres import Database, Pending, Row, Transaction
 from tests.databases import Blank, soon
 from tests.fakes.queues import FakeQueues
 from tests.fakes.state import InMemoryStateStore

@@ -14,13 +14,13 @@ import pytest
 from jobs.pace import AWAKE_S, GONE_PAUSE_S, MailPace
 from jobs.relay import drain, relay_once
 from jobs.work import JOB_TIME_S, Worker
-from shared.aws.mail import Mail
+from shared.admission.gcra import SECOND, micros
+from shared.admission.priority_pace import PaceState, Rules, Stored
 from shared.aws.mail_pace import DynamoDbPaceStore
+from shared.aws.ses import Mail
 from shared.clock import epoch_micros, utc_now
-from shared.resilience.deadline import Deadline
-from shared.resilience.gcra import SECOND, micros
-from shared.resilience.not_now import NotNow
-from shared.resilience.priority_pace import PaceState, Rules, Stored
+from shared.deadline import Deadline
+from shared.retry.retry_later import NotNow
 from tests.contract.state_table import client_of, new_table
 from tests.databases import Blank, soon
 from tests.fakes.clock import ManualClock

@@ -12,9 +12,9 @@ from jobs.guard import CommandError
 from jobs.staff import CreateStaff, RemoveStaff, Tools, create_staff, remove_staff
 from jobs.work import Office, Worker
 from members.app import api as members_api
-from shared.aws.failures import Unavailable
+from shared.aws.errors import Unavailable
 from shared.clock import utc_now
-from shared.postgres import Database
+from shared.database.pipeline import Database
 from tests.databases import SEEDED, Blank, soon
 from tests.fakes.identities import FakeIdentities
 from tests.fakes.mailer import FakeMailer

@@ -10,8 +10,8 @@ import pytest
 
 from jobs.relay import CLAIM_BATCH, drain, relay_once
 from shared.clock import monotonic, utc_now
-from shared.postgres import Database
-from shared.resilience.deadline import Deadline
+from shared.database.pipeline import Database
+from shared.deadline import Deadline
 from shared.sql import Query
 from tests.databases import Blank, soon
 from tests.fakes.queues import FakeQueues

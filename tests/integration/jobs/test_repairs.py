@@ -9,11 +9,11 @@ import pytest
 from jobs.policy import MOST_ATTEMPTS
 from jobs.work import Worker
 from shared.aws import clients
-from shared.aws.failures import OperatorNeeded
+from shared.aws.cognito import CognitoIdentities, Identities
+from shared.aws.errors import OperatorNeeded
 from shared.aws.guarded import GuardedIdentities, GuardedMailer
-from shared.aws.identity import CognitoIdentities, Identities
 from shared.clock import utc_now
-from shared.postgres import Database
+from shared.database.pipeline import Database
 from tests.breakers import Time, service_breaker
 from tests.contract.emulated import aws_at
 from tests.contract.test_mail import Wire, http, wire

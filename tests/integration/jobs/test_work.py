@@ -16,15 +16,15 @@ from jobs.policy import MOST_ATTEMPTS
 from jobs.relay import relay_once
 from jobs.work import Office, OutOfTime, Worker
 from jobs.worker import do_batch
-from shared.aws.failures import AwsFailure, Refused, Unavailable, Uncertain
-from shared.aws.mail import Mail
-from shared.aws.queues import message
+from shared.aws.errors import AwsFailure, Refused, Unavailable, Uncertain
+from shared.aws.ses import Mail
+from shared.aws.sqs import message
 from shared.clock import utc_now
+from shared.database.connection import Connector, connect
+from shared.database.pipeline import Database
 from shared.ids import uuid7
-from shared.logs import logger
-from shared.postgres import Database
-from shared.postgres.connection import Connector, connect
-from shared.resilience.not_now import NotNow
+from shared.logging import logger
+from shared.retry.retry_later import NotNow
 from shared.settings import Settings
 from tests.databases import Blank, deployed_connector, soon
 from tests.fakes.identities import FakeIdentities

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.http.running import LEASE_MARGIN_S
+from shared.api.execution import LEASE_MARGIN_S
 from tests.figures import record
 from tests.killing.requests import Asked
 from tests.killing.world import Processes, Ran, Step, World

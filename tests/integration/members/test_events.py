@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from jobs.work import Office, Worker
-from shared.aws.failures import Refused, Unavailable
+from shared.aws.errors import Refused, Unavailable
 from shared.clock import utc_now
 from tests.databases import soon
 from tests.fakes.identities import FakeIdentities

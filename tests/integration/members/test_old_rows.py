@@ -10,7 +10,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from local.postgres import OWNER
-from shared.postgres.migrate import migrate
+from shared.database.migrate import migrate
 from tests.databases import MIGRATIONS, Postgres
 
 PERIODS = "0018_membership_periods"

@@ -10,7 +10,7 @@ import pytest
 from jobs.housekeeping import REMINDER_LATENESS_DAYS, handler
 from jobs.rendering import render
 from jobs.work import Office, Worker
-from shared.text import Language
+from shared.fields import Language
 from tests.databases import soon
 from tests.fakes.evidence import FakeEvidence
 from tests.fakes.identities import FakeIdentities

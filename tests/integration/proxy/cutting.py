@@ -10,10 +10,10 @@ from uuid import uuid4
 from local.database_proxy.faults import Direction
 from local.database_proxy.handle import Proxy
 from members.app import api
+from shared.database.pipeline import Database
 from shared.errors import Unavailable
-from shared.postgres.database import Database
-from shared.resilience.backoff import Backoff
-from shared.resilience.budget import RetryBudget
+from shared.retry.backoff import Backoff
+from shared.retry.budget import RetryBudget
 from shared.sql import Query
 from tests.databases import Blank, soon
 from tests.harness import Client, Reply

@@ -10,7 +10,7 @@ import pytest
 
 from local.database_proxy.handle import Proxy, running_proxy
 from members.app import api
-from shared.postgres.database import Database
+from shared.database.pipeline import Database
 from tests.databases import Blank, Postgres
 from tests.figures import record
 from tests.harness import Client, Reply

@@ -10,7 +10,7 @@ from agents.app import api as agents_api
 from claims.app import api as claims_api
 from jobs.app import api as jobs_api
 from members.app import api as members_api
-from shared.http.api import Api
+from shared.api.router import Api
 from shared.sql import Query
 from tests.databases import Blank, soon
 from tests.figures import record

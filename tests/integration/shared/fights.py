@@ -10,10 +10,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from shared.postgres.connection import Connection, connect_arguments
-from shared.postgres.database import Database, UseCase
-from shared.postgres.failures import as_answer, is_retryable, must_drop
-from shared.resilience.budget import RetryBudget
+from shared.database.connection import Connection, connect_arguments
+from shared.database.errors import as_answer, is_retryable, must_drop
+from shared.database.pipeline import Database, UseCase
+from shared.retry.budget import RetryBudget
 from shared.settings import Settings
 from shared.sql import Query
 from tests.databases import Blank, deployed_connector, soon

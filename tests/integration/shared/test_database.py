@@ -7,12 +7,12 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from shared.admission.ports import KeyUse
+from shared.database.pipeline import Database, UseCase
+from shared.database.transaction import Pending, Row, Transaction
 from shared.errors import DeadlineExceeded, Refusal, Unavailable
 from shared.outbox import Actor, record
-from shared.postgres.database import Database, UseCase
-from shared.postgres.transaction import Pending, Row, Transaction
-from shared.resilience.admission import KeyUse
-from shared.resilience.backoff import Backoff
+from shared.retry.backoff import Backoff
 from shared.sql import Query
 from tests.databases import Blank, deployed_connector, soon
 
@@ -144,7 +144,7 @@ class Clocked:
         self.connector = deployed_connector(self._connect, clock=lambda: self.now, uniform=lambda _a, b: b)
 
     def _connect(self, _within_s: float) -> psycopg.Connection[Row]:
-        from shared.postgres.connection import connect_arguments
+        from shared.database.connection import connect_arguments
 
         self.made += 1
         return psycopg.connect(**connect_arguments(self._blank.settings, None))

@@ -10,11 +10,11 @@ import pytest
 
 from members.app import api
 from shared.clock import monotonic
+from shared.database.connection import CHECK_AFTER_IDLE_S, connect
+from shared.database.pipeline import Database
+from shared.database.transaction import Pending, Row, Transaction
+from shared.deadline import Deadline
 from shared.errors import DeadlineExceeded, Unavailable
-from shared.postgres.connection import CHECK_AFTER_IDLE_S, connect
-from shared.postgres.database import Database
-from shared.postgres.transaction import Pending, Row, Transaction
-from shared.resilience.deadline import Deadline
 from shared.settings import Settings
 from shared.sql import Query
 from tests.databases import Blank, deployed_connector

@@ -12,8 +12,8 @@ import psycopg
 import pytest
 
 from members.app import api
+from shared.database.errors import KeyConflict, as_answer, is_retryable, must_drop
 from shared.errors import Refusal, Unavailable
-from shared.postgres.failures import KeyConflict, as_answer, is_retryable, must_drop
 from tests.databases import Blank
 from tests.harness import STAFF
 from tests.integration.room import room

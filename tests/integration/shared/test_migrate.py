@@ -11,7 +11,7 @@ import pytest
 
 from local.database_proxy.handle import running_proxy
 from local.postgres import OWNER
-from shared.postgres.migrate import MigrationChanged, migrate, read_migrations
+from shared.database.migrate import MigrationChanged, migrate, read_migrations
 from tests.databases import MIGRATIONS, Postgres
 from tests.roles import LIMITED
 

@@ -9,8 +9,8 @@ import pytest
 from local.database_proxy.handle import Proxy, running_proxy
 from members.app import api
 from shared.clock import monotonic
-from shared.postgres.connection import Connection, Connector
-from shared.postgres.database import Database
+from shared.database.connection import Connection, Connector
+from shared.database.pipeline import Database
 from tests.databases import Blank
 from tests.figures import record
 from tests.harness import Client

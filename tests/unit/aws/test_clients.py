@@ -8,9 +8,9 @@ import pytest
 from botocore.exceptions import BotoCoreError
 
 from shared.aws import clients
-from shared.aws.failures import NotBegun, OutOfTime, failure_of
+from shared.aws.errors import NotBegun, OutOfTime, failure_of
 from shared.clock import monotonic
-from shared.resilience.deadline import Deadline, current, under
+from shared.deadline import Deadline, current, under
 
 SLACK_S = 1.5  # for a busy machine, and the pause between two attempts
 

@@ -9,7 +9,7 @@ from botocore import xform_name
 from botocore.exceptions import ClientError, NoCredentialsError
 
 from shared.aws import error_codes
-from shared.aws.failures import AwsFailure, OperatorNeeded, Refused, Unavailable, Uncertain, failure_of, kind_of
+from shared.aws.errors import AwsFailure, OperatorNeeded, Refused, Unavailable, Uncertain, failure_of, kind_of
 
 SOURCES = Path(error_codes.__file__).parent
 SERVICES = ("cognito-idp", "dynamodb", "s3", "sesv2", "sqs")

@@ -7,7 +7,7 @@ import pytest
 
 from claims.evidence import looks_like
 from claims.model import ContentType
-from shared.aws.evidence import MAGIC_BYTES
+from shared.aws.s3 import MAGIC_BYTES
 
 TYPES = get_args(ContentType)
 SAMPLES: dict[ContentType, bytes] = {

@@ -6,10 +6,10 @@ from typing import Any, get_args
 import pytest
 
 from claims.model import EXTENSIONS, Assignment, ContentType, NewClaim, NewDocument
-from shared.codes import CURRENCIES, DECIMALS
+from shared.api.body import parse
 from shared.errors import Refusal
-from shared.http.body import parse
-from shared.text import Input
+from shared.fields import Input
+from shared.fields.codes import CURRENCIES, DECIMALS
 from tests.integration.claims.cases import trouble
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)

@@ -6,7 +6,7 @@ from typing import Any
 from health.check import DATABASE, SERVICES, STATE_STORE, DeepCheck
 from health.probes import Outcome, Probe, Prober
 from health.service import JobFigures, Look
-from shared.aws.fleet import Fleet, ServerSeen
+from shared.aws.dynamodb_fleet import Fleet, ServerSeen
 from tests.fakes.clock import ManualClock
 
 JOBS = JobFigures(

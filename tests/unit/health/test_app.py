@@ -10,7 +10,7 @@ from health import app, pages
 from health.app import api, handler
 from health.model import Report
 from health.wiring import HealthWiring
-from shared.http.api import Api
+from shared.api.router import Api
 from shared.settings import Settings
 from tests.fakes.state import InMemoryStateStore
 from tests.harness import Client, LambdaContext

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from health import app, pages
-from shared.http.api import SECURITY_HEADERS
+from shared.api.router import SECURITY_HEADERS
 from shared.settings import Settings
 from tests.fakes.state import InMemoryStateStore
 from tests.harness import Client, wired

@@ -11,7 +11,7 @@ import pytest
 from markupsafe import escape
 
 from jobs.rendering import LANGUAGES, MAILS, NotRenderable, Rendered, render, single_line
-from shared.text import Language
+from shared.fields import Language
 from tests.databases import MIGRATIONS
 
 LINK = "https://app.example.test"

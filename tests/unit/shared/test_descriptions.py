@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from claims.model import FileName
-from shared.text import (
+from shared.fields import (
     Amount,
     CompanyName,
     Email,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shared.logs import COUNTED, observe
+from shared.logging import COUNTED, observe
 
 
 def printed(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:

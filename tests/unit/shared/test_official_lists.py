@@ -1,7 +1,7 @@
 """Our lists of currencies and calling codes agree with the official ones, of which libraries have copies.
 
 ISO 4217 is read by `iso4217`, the numbering plans of the world by `phonenumbers` (Google's libphonenumber). A newer
-release of either may turn a test red: then the list in shared/codes.py has to follow.
+release of either may turn a test red: then the list in shared/fields/codes.py has to follow.
 """
 
 import re
@@ -14,8 +14,8 @@ from iso4217 import Currency
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata, PhoneNumberFormat, PhoneNumberType
 from pydantic import TypeAdapter, ValidationError
 
-from shared.codes import CURRENCIES, DECIMALS, TRUNK_ZERO
-from shared.text import Phone
+from shared.fields import Phone
+from shared.fields.codes import CURRENCIES, DECIMALS, TRUNK_ZERO
 
 # Funds, units of account, metals, the code for tests and the one for no currency: nobody claims an amount of them.
 NO_MONEY = {

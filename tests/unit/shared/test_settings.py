@@ -8,8 +8,8 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from shared.resilience.backoff import Backoff
-from shared.resilience.gcra import decide, quota
+from shared.admission.gcra import decide, quota
+from shared.retry.backoff import Backoff
 from shared.settings import DEFAULT_CIRCUITS, Settings
 from tests.services import ROOT
 

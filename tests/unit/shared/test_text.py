@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from shared.text import (
+from shared.fields import (
     Amount,
     CompanyName,
     Country,

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
-from shared.aws.failures import OutOfTime
-from shared.resilience import deadline
-from shared.steps import step
+from shared import deadline
+from shared.aws.errors import OutOfTime
+from shared.crash_points import step
 
 if TYPE_CHECKING:
     from mypy_boto3_cognito_idp import CognitoIdentityProviderClient

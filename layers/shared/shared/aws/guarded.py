@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from shared.aws.evidence import MAGIC_BYTES, EvidenceStore, StoredObject, Upload
-from shared.aws.failures import NotBegun, Uncertain
-from shared.aws.failures import Unavailable as NotDone
-from shared.aws.identity import Identities
-from shared.aws.mail import Mail, Mailer
+from shared.aws.cognito import Identities
+from shared.aws.errors import NotBegun, Uncertain
+from shared.aws.errors import Unavailable as NotDone
+from shared.aws.s3 import MAGIC_BYTES, EvidenceStore, StoredObject, Upload
+from shared.aws.ses import Mail, Mailer
+from shared.circuit.breaker import CircuitBreaker, CircuitOpen
 from shared.errors import Unavailable
-from shared.resilience.breaker import CircuitBreaker, CircuitOpen
 
 T = TypeVar("T")
 

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared.aws.failures import AWS_ERRORS, error_code
-from shared.aws.state_items import TTL_MARGIN_S, bucket_pk
-from shared.resilience.admission import Charge, Limit
-from shared.resilience.circuit_store import StoreUnavailable
-from shared.resilience.gcra import SECOND
-from shared.resilience.priority_pace import PaceState, Priority, Stored
+from shared.admission.gcra import SECOND
+from shared.admission.ports import Charge, Limit
+from shared.admission.priority_pace import PaceState, Priority, Stored
+from shared.aws.dynamodb_admission_items import TTL_MARGIN_S, bucket_pk
+from shared.aws.errors import AWS_ERRORS, error_code
+from shared.circuit.store import StoreUnavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from shared.aws.clients import probing
-from shared.aws.failures import AWS_ERRORS, Refused, failure_of
+from shared.aws.errors import AWS_ERRORS, Refused, failure_of
 
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 from uuid import UUID
 
+from shared.database.transaction import Transaction
 from shared.ids import uuid7
-from shared.postgres.transaction import Transaction
 from shared.sql import load_queries
 
 Priority = Literal["high", "normal", "low"]

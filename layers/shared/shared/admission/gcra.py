@@ -1,0 +1,90 @@
+"""GCRA, the generic cell rate algorithm: a whole bucket kept as one number.
+
+The number is the theoretical arrival time (TAT): when the bucket will be full again. All times are
+integer microseconds since the epoch, so that sums are exact and a table can do them too. A bucket's
+TAT only ever grows, which makes any TAT seen before a lower bound of the one that holds now.
+
+Clocks that differ shift a decision by their difference, once; it does not add up.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from threading import Lock
+
+from shared.admission.ports import Limit, Quota
+
+SECOND = 1_000_000
+
+# More clients than one execution environment meets within a limit's period; some 200 bytes each.
+REMEMBERED_BUCKETS = 4096
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The decision about one request: `tat` is the bucket's afterwards, `retry_after` 0 where it is accepted."""
+
+    accepted: bool
+    tat: int
+    quota: Quota
+    retry_after: int
+
+
+def micros(moment: datetime) -> int:
+    """Microseconds since the epoch of an aware datetime: exact, where a float of seconds would round."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def interval(limit: Limit) -> int:
+    """Microseconds until one spent request comes back; rounded up, so that no limit is ever exceeded."""
+    return -(-round(limit.period_s * SECOND) // limit.burst)
+
+
+def latest_tat(limit: Limit, now: int) -> int:
+    """The largest TAT with which a request made `now` is still accepted."""
+    return now + (limit.burst - 1) * interval(limit)
+
+
+def decide(limit: Limit, tat: int | None, now: int) -> Decision:
+    """Decide a request made `now` on a bucket last seen with `tat`; None is a bucket never used."""
+    start = now if tat is None else max(tat, now)
+    wait = start - latest_tat(limit, now)
+    if wait > 0:
+        return Decision(accepted=False, tat=start, quota=quota(limit, start, now), retry_after=wait)
+    spent = start + interval(limit)
+    return Decision(accepted=True, tat=spent, quota=quota(limit, spent, now), retry_after=0)
+
+
+def quota(limit: Limit, tat: int, now: int) -> Quota:
+    """Return what a bucket with `tat` still holds `now`."""
+    owed, each = max(tat - now, 0), interval(limit)
+    remaining = max(limit.burst * each - owed, 0) // each
+    # One more is there as soon as the bucket owes the time of no more than `burst - remaining - 1` requests.
+    following = owed - (limit.burst - remaining - 1) * each if owed else 0
+    return Quota(limit=limit, remaining=remaining, reset_s=owed / SECOND, next_s=following / SECOND)
+
+
+class Remembered:
+    """The TATs last seen of at most `size` buckets, the longest unseen forgotten first."""
+
+    def __init__(self, size: int = REMEMBERED_BUCKETS) -> None:
+        self._size = size
+        self._tats: OrderedDict[str, int] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, bucket: str) -> int | None:
+        """Return the bucket's TAT when it was last seen: a lower bound of what it is now."""
+        return self._tats.get(bucket)
+
+    def learn(self, bucket: str, tat: int | None) -> None:
+        """Remember what was seen; None is a bucket that was not there."""
+        with self._lock:
+            self._tats.pop(bucket, None)
+            if tat is not None:
+                self._tats[bucket] = tat
+            if len(self._tats) > self._size:
+                self._tats.popitem(last=False)

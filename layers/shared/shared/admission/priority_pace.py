@@ -1,0 +1,288 @@
+"""Pacing of calls by priority, for a service that takes so many a second from the whole fleet.
+
+One state is shared by all environments: the theoretical arrival time (TAT) of a GCRA bucket, see gcra.py. `decide` is
+pure: from the state, a priority and the time it says when the call may be made, or when to ask again. `take_turn` is
+the conversation with the store that carries decisions out; `hold_turn` and tests drive it.
+
+1. A high call reserves the next free moment, up to `Rules.horizon` ahead, and its worker sleeps until then. Whoever
+   asks later gets a later moment.
+2. Normal and low calls reserve nothing: they are let through when a moment is free (or will be within `Rules.lead`, the
+   time that waking up and writing take), and never while a high call has it reserved. They sleep until the next one.
+3. A normal call that sleeps says until when: low ones leave the moment to it.
+4. A share is kept for both: a class without a call for so many intervals (OVERDUE) may reserve as a high call does.
+5. With a burst of two or more, the last call of the burst is kept for high ones: they then go right behind a low one.
+
+All times are integer microseconds since the epoch.
+"""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Protocol, Self
+
+from shared.admission.gcra import SECOND
+from shared.retry.retry_later import NotNow
+
+
+class Priority(IntEnum):
+    """The classes, most urgent first."""
+
+    HIGH = 0
+    NORMAL = 1
+    LOW = 2
+
+
+# Intervals without a call after which a class may reserve as if it were high: while high calls never pause, normal ones
+# get one of ten moments and low ones one of twenty.
+OVERDUE = {Priority.NORMAL: 10, Priority.LOW: 20}
+# Intervals without a call after which a low one no longer leaves a free moment to normal ones.
+OVERDUE_BEFORE_NORMAL = 10
+
+# A high call beyond the horizon is handed back to its queue. Queues delay by whole seconds, so less than the first
+# figure would let low calls take the moments meanwhile; more than the second, or than so many calls ahead, and most of
+# the high queue's ten workers would sleep while it also holds jobs that need no turn.
+SHORTEST_HORIZON = 3 * SECOND // 2
+LONGEST_HORIZON = 5 * SECOND
+RESERVED_AHEAD = 6
+
+# From waking up to the end of the write to the table. At most a quarter of the interval, so that a high call that has
+# just missed a moment waits for at most one interval and a quarter.
+LONGEST_LEAD = SECOND // 50
+
+# How long after its moment a sleeping normal call still keeps low ones away: its worker may be slow, or dead.
+NORMAL_GRACE = SECOND // 4
+
+# The queue of calls handed back gets no longer than this: SQS delays by 15 minutes at most.
+LONGEST_QUEUE = 600 * SECOND
+
+# Each lost write means that another call was decided in the same moment; there are 16 workers.
+MOST_LOST_WRITES = 50
+CONTENDED_DELAY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The rate at which calls may be made: one each `interval`, and `burst` at once after a pause."""
+
+    interval: int
+    burst: int
+
+    @classmethod
+    def of(cls, rate: float, burst: int) -> Self:
+        """Return the rules for `rate` calls a second; the interval is rounded up, so it is never exceeded."""
+        return cls(-int(-SECOND // rate), burst)
+
+    @property
+    def horizon(self) -> int:
+        """Return how far ahead a high call may reserve."""
+        return min(LONGEST_HORIZON, max(SHORTEST_HORIZON, RESERVED_AHEAD * self.interval))
+
+    @property
+    def lead(self) -> int:
+        """Return how far ahead any other call may reserve."""
+        return min(LONGEST_LEAD, self.interval // 4)
+
+    def free_from(self, tat: int, burst: int) -> int:
+        """Return the first moment at which a bucket with `tat` takes another call, for a burst of so many."""
+        return tat - (burst - 1) * self.interval
+
+
+@dataclass(frozen=True, slots=True)
+class PaceState:
+    """The state that the fleet shares. `version` grows with each write.
+
+    `served` holds the last moment of each class, `queue_end` the moment after the last one that was handed out to calls
+    of a class that could not wait, and until `normal_until` a normal call sleeps.
+    """
+
+    version: int = 0
+    tat: int = 0
+    served: tuple[int, int, int] = (0, 0, 0)
+    queue_end: tuple[int, int, int] = (0, 0, 0)
+    normal_until: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The call may be made at `moment`, once `state` is written."""
+
+    moment: int
+    state: PaceState
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Sleep, and ask again at `until`."""
+
+    until: int
+    state: PaceState
+
+
+@dataclass(frozen=True, slots=True)
+class HandBack:
+    """Give the job back to its queue; `until` is a moment of its own at which to ask again."""
+
+    until: int
+    state: PaceState
+
+
+Decision = Turn | Wait | HandBack
+
+
+def decide(rules: Rules, state: PaceState, priority: Priority, now: int, patience: int) -> Decision:
+    """Decide a call made `now` by a worker that can sleep for `patience`."""
+    horizon, lead = min(rules.horizon, patience), min(rules.lead, patience)
+    reserved = max(now, rules.free_from(state.tat, rules.burst))
+    if _may_reserve(rules, state, priority, reserved) and reserved - now <= horizon:
+        return Turn(reserved, _served(rules, state, priority, reserved))
+    if priority is Priority.HIGH:
+        return _hand_back(rules, state, priority, now, reserved - horizon)
+    free = max(now, rules.free_from(state.tat, max(rules.burst - 1, 1)))
+    if free - now <= lead and not _leaves_to_normal(rules, state, priority, now):
+        return Turn(free, _served(rules, state, priority, free))
+    again = free - lead if free - lead > now else now + max(rules.interval // 4, 1)
+    # Supposing that as much is reserved then as is now; who wakes up too early asks again.
+    overdue = _overdue_from(rules, state, priority) - (reserved - now)
+    return _wait(rules, state, priority, now, min(again, max(overdue, reserved - horizon, now + 1)), patience)
+
+
+def _may_reserve(rules: Rules, state: PaceState, priority: Priority, moment: int) -> bool:
+    return priority is Priority.HIGH or moment >= _overdue_from(rules, state, priority)
+
+
+def _overdue_from(rules: Rules, state: PaceState, priority: Priority) -> int:
+    return state.served[priority] + OVERDUE[priority] * rules.interval
+
+
+def _leaves_to_normal(rules: Rules, state: PaceState, priority: Priority, now: int) -> bool:
+    is_overdue = now >= state.served[priority] + OVERDUE_BEFORE_NORMAL * rules.interval
+    return priority is Priority.LOW and now < state.normal_until and not is_overdue
+
+
+def _served(rules: Rules, state: PaceState, priority: Priority, moment: int) -> PaceState:
+    return replace(
+        state,
+        version=state.version + 1,
+        tat=max(state.tat, moment) + rules.interval,
+        served=_with(state.served, priority, moment),
+        # Other normal calls that sleep wake up before the next moment and say so again.
+        normal_until=0 if priority is Priority.NORMAL else state.normal_until,
+    )
+
+
+def _wait(rules: Rules, state: PaceState, priority: Priority, now: int, again: int, patience: int) -> Decision:
+    if again - now > patience:
+        return _hand_back(rules, state, priority, now, again)
+    if priority is Priority.NORMAL and again + NORMAL_GRACE > state.normal_until:
+        state = replace(state, version=state.version + 1, normal_until=again + NORMAL_GRACE)
+    return Wait(again, state)
+
+
+def _hand_back(rules: Rules, state: PaceState, priority: Priority, now: int, again: int) -> HandBack:
+    until = max(state.queue_end[priority], again, now + 1)
+    if until - now > LONGEST_QUEUE:
+        return HandBack(max(again, now + LONGEST_QUEUE), state)
+    queue_end = _with(state.queue_end, priority, until + rules.interval)
+    return HandBack(until, replace(state, version=state.version + 1, queue_end=queue_end))
+
+
+def _with(values: tuple[int, int, int], priority: Priority, value: int) -> tuple[int, int, int]:
+    high, normal, low = (value if each is priority else values[each] for each in Priority)
+    return high, normal, low
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read the state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Sleep until a moment; the answer is the state that was given, whatever it is by then."""
+
+    until: int
+    state: PaceState
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Write `to` if the state is still the one `seen`."""
+
+    seen: PaceState
+    to: PaceState
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An answer of the store: the state as it is now, and whether the write was made."""
+
+    state: PaceState
+    written: bool
+
+
+class PaceStore(Protocol):
+    """The store of the fleet's state. Both methods raise circuit_store.StoreUnavailable."""
+
+    def read(self) -> PaceState:
+        """Return the state as it is; PaceState() where it was never written."""
+        ...
+
+    def write(self, seen: PaceState, to: PaceState) -> Stored:
+        """Make the state `to`, unless it is no longer the one `seen`."""
+        ...
+
+
+Step = Read | Write | Sleep
+Conversation = Generator[Step, Stored, Turn]
+
+
+def take_turn(
+    rules: Rules, priority: Priority, clock: Callable[[], int], until: int, seen: PaceState | None = None
+) -> Conversation:
+    """Return the turn, once it is written; raise NotNow where the job has to be handed back.
+
+    `until` is when a worker that sleeps has to be done with sleeping. `seen` is the state that it saw last: a TAT only
+    grows, so waiting by an old one is never too long, and a write by an old one is not made but shows the new one.
+    """
+    state, lost = seen or (yield Read()).state, 0
+    while lost < MOST_LOST_WRITES:
+        now = clock()
+        decision = decide(rules, state, priority, now, max(until - now, 0))
+        if decision.state != state and not (stored := (yield Write(state, decision.state))).written:
+            state, lost = stored.state, lost + 1
+        elif isinstance(decision, Turn):
+            return decision
+        elif isinstance(decision, HandBack):
+            raise NotNow("mail-rate", (decision.until - now) / SECOND)
+        else:
+            state, lost = (yield Sleep(decision.until, decision.state)).state, 0
+    raise NotNow("mail-rate", CONTENDED_DELAY_S)
+
+
+def hold_turn(
+    conversation: Conversation, store: PaceStore, clock: Callable[[], int], sleep: Callable[[float], None]
+) -> PaceState:
+    """Carry a conversation out, and return the state when the call may be made. Raise NotNow or StoreUnavailable."""
+    try:
+        step = next(conversation)
+        while True:
+            step = conversation.send(_answer(step, store, clock, sleep))
+    except StopIteration as end:
+        turn: Turn = end.value
+        sleep_until(turn.moment, clock, sleep)
+        return turn.state
+
+
+def _answer(step: Step, store: PaceStore, clock: Callable[[], int], sleep: Callable[[float], None]) -> Stored:
+    if isinstance(step, Write):
+        return store.write(step.seen, step.to)
+    if isinstance(step, Sleep):
+        sleep_until(step.until, clock, sleep)
+        return Stored(step.state, written=False)
+    return Stored(store.read(), written=False)
+
+
+def sleep_until(moment: int, clock: Callable[[], int], sleep: Callable[[float], None]) -> None:
+    """Return at `moment` or later, never earlier."""
+    while (left := moment - clock()) > 0:
+        sleep(left / SECOND)

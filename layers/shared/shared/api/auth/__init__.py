@@ -1,0 +1,1 @@
+"""Callers: their access tokens, and what their accounts are asked for."""

@@ -1,0 +1,61 @@
+"""Access tokens where the gateway verifies none: on calls that also work without one, and on HEAD."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jwt
+
+from shared.api.auth.signing_keys import PoolKeys, https_fetch
+from shared.errors import Refusal
+from shared.settings import Settings
+
+# Clocks differ: a token issued a moment ahead of ours is good, one that ended a moment ago still is.
+LEEWAY_S = 10
+# What Cognito puts into every access token of a sign-in of its own; the gateway's authorizer asks for it too.
+SCOPE = "aws.cognito.signin.user.admin"
+
+
+class TokenVerifier:
+    """Verifies the user pool's access tokens (RS256) against its published keys."""
+
+    def __init__(self, *, issuer: str, client_id: str, keys: PoolKeys) -> None:
+        self._issuer = issuer
+        self._client_id = client_id
+        self._keys = keys
+
+    @classmethod
+    def of(cls, settings: Settings) -> "TokenVerifier":
+        """The verifier of the settings' user pool."""
+        base = settings.aws_endpoint_url or f"https://cognito-idp.{settings.aws_region}.amazonaws.com"
+        keys = PoolKeys(https_fetch(f"{base}/{settings.user_pool_id}/.well-known/jwks.json"))
+        issuer = f"https://cognito-idp.{settings.aws_region}.amazonaws.com/{settings.user_pool_id}"
+        return cls(issuer=issuer, client_id=settings.user_pool_client_id, keys=keys)
+
+    def __call__(self, token: str) -> Mapping[str, Any]:
+        """The token's claims. Raises Refusal("unauthenticated"), or Unavailable where the keys can't be had."""
+        try:
+            claims = self._decode(token)
+        except jwt.PyJWTError:
+            raise _unauthenticated() from None
+        is_ours = claims.get("token_use") == "access" and claims.get("client_id") == self._client_id
+        if not is_ours or SCOPE not in str(claims.get("scope", "")).split():
+            raise _unauthenticated()
+        return claims
+
+    def _decode(self, token: str) -> dict[str, Any]:
+        key = self._keys.find(str(jwt.get_unverified_header(token).get("kid")))
+        if key is None:
+            raise _unauthenticated()
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            key,
+            algorithms=["RS256"],
+            issuer=self._issuer,
+            leeway=LEEWAY_S,
+            options={"require": ["exp", "sub"], "verify_aud": False},
+        )
+        return claims
+
+
+def _unauthenticated() -> Refusal:
+    return Refusal("unauthenticated", headers={"WWW-Authenticate": "Bearer"})

@@ -1,0 +1,32 @@
+"""CORS (Fetch, 3.3): which answers a script of another origin may read, and which calls its browser may send."""
+
+from shared.api.request import Request
+from shared.settings import Settings
+
+EXPOSED = "Allow, ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy, Idempotency-Replayed, X-Request-Id"
+# How long a browser may keep the answer to a preflight, in seconds: Chromium keeps none for longer.
+PREFLIGHT_LIFE_S = 7200
+# The same for every path, with all methods there are: a script may then read the 404 or 405 of a wrong call.
+PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET,HEAD,POST,PUT,PATCH,DELETE,OPTIONS",
+    "Access-Control-Allow-Headers": "Authorization,Content-Type,Idempotency-Key,If-Match",
+    "Access-Control-Max-Age": str(PREFLIGHT_LIFE_S),
+}
+
+
+def is_preflight(request: Request) -> bool:
+    """Return whether a browser asks what a script may send."""
+    return request.method == "OPTIONS" and {"origin", "access-control-request-method"} <= request.headers.keys()
+
+
+def cors_headers(request: Request, settings: Settings) -> dict[str, str]:
+    """Return the headers by which a browser decides; another origin is allowed nothing."""
+    origin, allowed = request.headers.get("origin"), settings.origins
+    if origin is None or not ({"*", origin} & allowed):
+        return {"Vary": "Origin"}
+    return {
+        "Access-Control-Allow-Origin": "*" if "*" in allowed else origin,
+        "Access-Control-Expose-Headers": EXPOSED,
+        "Vary": "Origin",
+        **(PREFLIGHT if is_preflight(request) else {}),
+    }

@@ -1,0 +1,77 @@
+"""Lists: a page at a time, newest first, by an opaque cursor that only we can make."""
+
+import base64
+import hashlib
+import hmac
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, TypeVar
+from uuid import UUID
+
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+from shared.errors import FieldError, Refusal
+from shared.fields import Input, View
+
+T = TypeVar("T")
+
+LAST_ID = UUID(int=(1 << 128) - 1)  # newer than any: where a first page begins
+_TAG_BYTES = 12
+
+
+def _whole_number(value: Any) -> Any:
+    # By ourselves: int() also takes "+5", " 5", "5_0" and the digits of other scripts.
+    if isinstance(value, str) and re.fullmatch("[1-9][0-9]{0,9}", value) is None:
+        raise PydanticCustomError("form", "is not a whole number, like 20")
+    return int(value)
+
+
+class PageQuery(Input):
+    """The size of a page, and the cursor where it begins."""
+
+    limit: Annotated[int, Field(ge=1, le=100), BeforeValidator(_whole_number)] = 20
+    cursor: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_-]+$")] | None = None
+
+
+class Page(View, Generic[T]):
+    """Some of a list, newest first; `next_cursor` is null on its last page."""
+
+    items: list[T]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cursors:
+    """Makes and reads cursors: an id and a tag over it and the list it belongs to."""
+
+    secret: str
+
+    def _tag(self, listing: str, raw: bytes) -> bytes:
+        return hmac.new(self.secret.encode(), listing.encode() + b"\0" + raw, hashlib.sha256).digest()[:_TAG_BYTES]
+
+    def make(self, listing: str, last: UUID) -> str:
+        """The cursor that goes on after `last`."""
+        return base64.urlsafe_b64encode(last.bytes + self._tag(listing, last.bytes)).decode().rstrip("=")
+
+    def read(self, listing: str, cursor: str | None) -> UUID:
+        """The id to go on after. Raises Refusal for a cursor that is not ours or of another list."""
+        if cursor is None:
+            return LAST_ID
+        try:
+            raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        except ValueError:
+            raw = b""
+        # The text as a whole: base64 ignores the last bits of the last character.
+        if len(raw) < 16 or not hmac.compare_digest(cursor, self.make(listing, last := UUID(bytes=raw[:16]))):
+            raise Refusal("invalid-request", errors=(FieldError("cursor", "is not a cursor of this list"),))
+        return last
+
+    def page(
+        self, listing: str, rows: list[dict[str, Any]], limit: int, view: Callable[[dict[str, Any]], T]
+    ) -> Page[T]:
+        """A page of rows (each with `id` and `facts`), of which one more than `limit` was asked for."""
+        shown = rows[:limit]
+        more = self.make(listing, shown[-1]["id"]) if len(rows) > limit else None
+        return Page(items=[view(row["facts"]) for row in shown], next_cursor=more)

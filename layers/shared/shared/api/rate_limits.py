@@ -1,0 +1,29 @@
+"""What a limit tells the client: the RateLimit fields, and the refusal of a call that is over it."""
+
+import math
+from collections.abc import Mapping
+
+from shared.admission.ports import Limited, Quota
+from shared.api.problems import retry_after
+from shared.errors import Refusal
+
+
+def quota_headers(quota: Quota | None) -> Mapping[str, str]:
+    """Return the fields of draft-ietf-httpapi-ratelimit-headers-10; none without a quota.
+
+    `q` requests a window of `w` seconds; `r` are left, and one more comes in `t` seconds (0: all are there).
+    Seconds are rounded up, so that asking again after them is never too early.
+    """
+    if quota is None:
+        return {}
+    name, limit = quota.limit.name, quota.limit
+    return {
+        "RateLimit-Policy": f'"{name}";q={limit.burst};w={math.ceil(limit.period_s)}',
+        "RateLimit": f'"{name}";r={quota.remaining};t={math.ceil(quota.next_s)}',
+    }
+
+
+def limit_refusal(limited: Limited) -> Refusal:
+    """Return the refusal of a call that found its bucket empty; Retry-After is never before the `t` of RateLimit."""
+    headers = {**quota_headers(limited.quota), "Retry-After": retry_after(limited.retry_after_s)}
+    return Refusal("too-many-requests", headers=headers)

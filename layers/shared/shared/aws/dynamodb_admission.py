@@ -1,0 +1,307 @@
+"""The StateStore on one DynamoDB table (its items: state_items.py).
+
+Taking a key and charging a limit is one flight: a transaction whose failed conditions bring the items
+along, so that a replay, a running call or an empty bucket is told from the failure itself. Where only
+one of both is asked for, a single conditional write does it at half the cost.
+
+Needs GetItem, PutItem, UpdateItem and DeleteItem on the table.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from shared.admission import gcra
+from shared.admission.ports import (
+    KEY_LIFE_S,
+    Admitted,
+    Charge,
+    KeyUse,
+    Limited,
+    Quota,
+    Running,
+    StoredAnswer,
+    Verdict,
+)
+from shared.aws import dynamodb_admission_items as items
+from shared.aws.errors import AWS_ERRORS, OutOfTime, error_code
+from shared.clock import Clock, utc_now
+from shared.retry.backoff import Backoff
+
+if TYPE_CHECKING:
+    from botocore.exceptions import BotoCoreError
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+# Receives the name of an event and its facts, none of them personal:
+#   state_store_unavailable {operation, error}   the call went on without the store
+#   state_store_contended {operation}            conflicts outlasted every attempt
+#   stale_token_ignored {operation}              a call whose lease had run out came to its end
+#   answer_not_kept {bytes}                      an answer was too large for an item
+Observer = Callable[[str, Mapping[str, object]], None]
+
+RECORD_LIFE_S = KEY_LIFE_S
+
+# An item holds 400 KB with its names; an answer over this is rebuilt from the key's row in the database.
+MAX_ANSWER_BYTES = 300 * 1024
+
+# DynamoDB cancels a transaction that meets another on one of its items. Only calls of one client, or with
+# one key, meet. With conflicts modelled at 12 ms a transaction, fifty at one instant were all decided within
+# 2 s, and none came to the last try; with 9 retries of 10 to 150 ms a quarter did, where 30 of 50 may pass.
+CROWDED = Backoff(retries=15, base_s=0.04, cap_s=0.3)
+CONTENDED_RETRY_S = 1.0
+
+# A table that can't be reached costs a request seconds to find out: one does, and those after it go on without asking.
+GONE_PAUSE_S = 5.0
+
+_CONFLICTS = frozenset(
+    {
+        "TransactionConflict",
+        "TransactionConflictException",
+        "TransactionInProgressException",
+    }
+)
+_FAILURES = frozenset({"ConditionalCheckFailed", "ConditionalCheckFailedException"})
+_NO_REASON: Mapping[str, Any] = {"Code": "None"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One call of admit(). All its tries carry the same token, by which it knows its own write again."""
+
+    charge: Charge | None
+    use: KeyUse | None
+    lease: int
+    token: str
+
+    def writes(self, table: str, seen: int | None, now: int) -> list[TransactWriteItemTypeDef]:
+        writes: list[TransactWriteItemTypeDef] = []
+        if self.use:
+            writes.append({"Put": items.take_write(table, self.use, self.token, now + self.lease, now)})
+        if self.charge:
+            writes.append({"Update": items.charge_write(table, self.charge, seen, now)})
+        return writes
+
+    def reasons(self, error: ClientError) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """Say why the record and why the bucket was not written; raises what no other try could change."""
+        code, response = error_code(error), error.response
+        cancelled: list[Any] = list(response.get("CancellationReasons", ()))
+        given = cancelled or [{"Code": code, "Item": response.get("Item")}] * 2
+        if any(reason["Code"] not in _CONFLICTS | _FAILURES | {"None"} for reason in given):
+            raise error
+        return (given[0] if self.use else _NO_REASON), (given[-1] if self.charge else _NO_REASON)
+
+
+class DynamoDbStateStore:
+    """The StateStore of the fleet: `table` has a string key `pk` and `expires_at` as its TTL attribute.
+
+    Out of reach means any error but a lost condition or conflict; then admit() lets the call through
+    without a token, after the client's own timeouts. The database's row for the key remains the truth.
+
+    admit() also answers Admitted without a token for an answered key whose answer was too large to keep:
+    the caller goes on as for a new call, uncharged, and finds the key's row in the database.
+
+    `remembered` buckets are held locally, about 200 bytes each: a call that the last TAT seen rules out is
+    refused without a write. A TAT only grows, so the table would refuse it too (unless its items were lost;
+    then the refusal ends when it said it would). With a key, one read comes first: a limited client still
+    gets its replays, whichever environment it meets.
+    """
+
+    def __init__(
+        self,
+        client: DynamoDBClient,
+        table: str,
+        *,
+        observer: Observer,
+        now: Clock = utc_now,
+        new_token: Callable[[], str] = lambda: secrets.token_hex(16),
+        uniform: Callable[[float, float], float] = random.uniform,
+        sleep: Callable[[float], None] = time.sleep,
+        record_life_s: float = RECORD_LIFE_S,
+        remembered: int = gcra.REMEMBERED_BUCKETS,
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._observer = observer
+        self._clock = now
+        self._new_token = new_token
+        self._uniform = uniform
+        self._sleep = sleep
+        self._record_life = round(record_life_s * gcra.SECOND)
+        self._tats = gcra.Remembered(remembered)
+        self._gone_until = 0
+
+    def admit(self, *, charge: Charge | None, use: KeyUse | None, lease_s: float) -> Verdict:
+        """Take the key and charge the limit, both or neither; one flight unless calls meet."""
+        if charge is None and use is None:
+            return Admitted(quota=None, token=None)
+        if self._is_gone("admit"):
+            return Admitted(quota=None, token=None)
+        asked = _Asked(charge, use, round(lease_s * gcra.SECOND), self._new_token())
+        try:
+            return self._decide(asked)
+        except AWS_ERRORS as error:
+            self._unavailable("admit", error)
+            return Admitted(quota=None, token=None)
+
+    def complete(self, use: KeyUse, token: str, answer: StoredAnswer) -> None:
+        """Keep the answer for the record's life, if `token` still holds the key."""
+        size = _size(answer)
+        if size > MAX_ANSWER_BYTES:
+            self._observer("answer_not_kept", {"bytes": size})
+        kept = answer if size <= MAX_ANSWER_BYTES else None
+        update = items.answer_write(self._table, use, token, kept, self._now() + self._record_life)
+        self._settle("complete", lambda: self._client.update_item(**update))
+
+    def release(self, use: KeyUse, token: str) -> None:
+        """Give the key back, if `token` still holds it and has not answered."""
+        delete = items.release_write(self._table, use, token)
+        self._settle("release", lambda: self._client.delete_item(**delete))
+
+    def _decide(self, asked: _Asked) -> Verdict:
+        for attempt in range(CROWDED.retries + 1):
+            if verdict := self._refuse(asked) or self._try(asked, attempt):
+                return verdict
+        return self._contended(asked)
+
+    def _refuse(self, asked: _Asked) -> Verdict | None:
+        """Refuse what the remembered TAT rules out, unless the key is known: that costs nothing."""
+        now, charge, tat = self._now(), asked.charge, self._seen(asked)
+        if charge is None or tat is None or (decision := gcra.decide(charge.limit, tat, now)).accepted:
+            return None
+        return self._look_at_key(asked) or Limited(decision.quota, retry_after_s=decision.retry_after / gcra.SECOND)
+
+    def _try(self, asked: _Asked, attempt: int) -> Verdict | None:
+        """Decide in one flight; None where the failure says no more than how to try again."""
+        now, seen = self._now(), self._seen(asked)
+        try:
+            tat = self._write(asked.writes(self._table, seen, now))
+        except ClientError as error:
+            return self._lost(asked, error, now, attempt)
+        return self._won(asked, tat, seen, now)
+
+    def _write(self, writes: list[TransactWriteItemTypeDef]) -> int | None:
+        """Write all or nothing; return the bucket's TAT, which a transaction does not tell."""
+        if len(writes) > 1:
+            self._client.transact_write_items(TransactItems=writes)
+        elif put := writes[0].get("Put"):
+            self._client.put_item(**put)
+        elif update := writes[0].get("Update"):
+            return items.tat_of(self._client.update_item(**update, ReturnValues="UPDATED_NEW")["Attributes"])
+        return None
+
+    def _won(self, asked: _Asked, tat: int | None, seen: int | None, now: int) -> Admitted:
+        """Admit; a transaction's quota counts what was `seen` here, and others may have spent more."""
+        token = asked.token if asked.use else None
+        if asked.charge is None:
+            return Admitted(quota=None, token=token)
+        limit = asked.charge.limit
+        spent = tat or gcra.decide(limit, seen, now).tat
+        self._tats.learn(items.bucket_pk(asked.charge), spent)
+        return Admitted(gcra.quota(limit, spent, now), token)
+
+    def _lost(self, asked: _Asked, error: ClientError, now: int, attempt: int) -> Verdict | None:
+        record, bucket = asked.reasons(error)
+        if asked.charge and bucket["Code"] in _FAILURES:
+            self._tats.learn(items.bucket_pk(asked.charge), items.tat_of(bucket.get("Item")))
+        if record["Code"] in _FAILURES:
+            return self._standing(asked, record.get("Item"), now)
+        if {record["Code"], bucket["Code"]} & _CONFLICTS:
+            self._pause(attempt)
+            return self._look(asked)
+        return None
+
+    def _look(self, asked: _Asked) -> Verdict | None:
+        """Read what the calls in the way have left: reads meet no conflict, so losers leave the crowd early."""
+        if asked.charge:
+            bucket = items.bucket_pk(asked.charge)
+            self._tats.learn(bucket, items.tat_of(self._read(bucket)))
+        return self._look_at_key(asked)
+
+    def _look_at_key(self, asked: _Asked) -> Verdict | None:
+        if asked.use is None:
+            return None
+        return self._standing(asked, self._read(items.record_pk(asked.use)), self._now())
+
+    def _read(self, pk: str) -> items.Item | None:
+        key = {"pk": {"S": pk}}
+        return self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
+
+    def _standing(self, asked: _Asked, record: items.Item | None, now: int) -> Verdict | None:
+        if asked.use is None:
+            return None
+        if items.held_by(record, asked.token):
+            # Our own write, whose answer was lost: what it charged is in the table, and not seen again here.
+            return Admitted(self._quota(asked, now), asked.token)
+        return items.standing(record, asked.use, now)
+
+    def _quota(self, asked: _Asked, now: int) -> Quota | None:
+        charge = asked.charge
+        return gcra.quota(charge.limit, self._seen(asked) or now, now) if charge else None
+
+    def _contended(self, asked: _Asked) -> Verdict:
+        """Give up closed: whoever could get past a limit by crowding it would."""
+        self._observer("state_store_contended", {"operation": "admit"})
+        quota = self._quota(asked, self._now())
+        return Limited(quota, CONTENDED_RETRY_S) if quota else Running(CONTENDED_RETRY_S)
+
+    def _settle(self, operation: str, write: Callable[[], object]) -> None:
+        if self._is_gone(operation):
+            return
+        try:
+            self._despite_conflicts(write)
+        except AWS_ERRORS as error:
+            if _code(error) in _FAILURES:
+                self._observer("stale_token_ignored", {"operation": operation})
+            else:
+                self._unavailable(operation, error)
+
+    def _despite_conflicts(self, write: Callable[[], object]) -> None:
+        for attempt in range(CROWDED.retries):
+            try:
+                write()
+            except ClientError as error:
+                if error_code(error) not in _CONFLICTS:
+                    raise
+                self._pause(attempt)
+            else:
+                return
+        write()
+
+    def _pause(self, attempt: int) -> None:
+        self._sleep(CROWDED.delay(attempt, self._uniform))
+
+    def _seen(self, asked: _Asked) -> int | None:
+        return self._tats.get(items.bucket_pk(asked.charge)) if asked.charge else None
+
+    def _now(self) -> int:
+        return gcra.micros(self._clock())
+
+    def _is_gone(self, operation: str) -> bool:
+        gone = self._now() < self._gone_until
+        if gone:
+            self._observer("state_store_unavailable", {"operation": operation, "error": "Pause"})
+        return gone
+
+    def _unavailable(self, operation: str, error: ClientError | BotoCoreError) -> None:
+        if not isinstance(error, ClientError | OutOfTime):
+            self._gone_until = self._now() + round(GONE_PAUSE_S * gcra.SECOND)
+        self._observer("state_store_unavailable", {"operation": operation, "error": _code(error)})
+
+
+def _code(error: ClientError | BotoCoreError) -> str:
+    return error_code(error) if isinstance(error, ClientError) else type(error).__name__
+
+
+def _size(answer: StoredAnswer) -> int:
+    facts = json.dumps(answer.facts) if answer.facts is not None else ""
+    texts = [answer.body, *answer.headers.keys(), *answer.headers.values(), facts]
+    return sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)

@@ -1,0 +1,137 @@
+"""The fleet's circuits in the state table, an item each: the only place that knows their format.
+
+pk `circuit#<name>`   state generation revision [since] [open_until] [holder lease_until] [forced]
+                      failed_at leaked
+
+Times are epoch microseconds. `failed_at` lists when the failures that count ended, oldest first; `leaked` successes
+have been counted against the first of them. No item: closed, and nothing ever failed. Items have no `expires_at`: a
+generation must never begin anew. An item of an earlier release has no `revision`, and counts of half-windows which
+are not read: it is a circuit with no failures.
+
+Needs GetItem and PutItem on the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from shared.aws.errors import AWS_ERRORS, error_code
+from shared.circuit.state import NEW, LeakyBucket, Snapshot
+from shared.circuit.store import StoreUnavailable, Written
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import UniversalAttributeValueTypeDef
+
+    Attributes = dict[str, UniversalAttributeValueTypeDef]
+
+_LOST_CONDITION = "ConditionalCheckFailedException"
+
+
+class DynamoDbCircuits:
+    """The CircuitStore of the fleet. `client` gives up soon and never tries twice, see clients.circuits."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def read(self, name: str) -> Snapshot:
+        """See CircuitStore.read."""
+        try:
+            answer = self._client.get_item(TableName=self._table, Key=_key(name), ConsistentRead=True)
+        except AWS_ERRORS as error:
+            raise StoreUnavailable(_code(error)) from None
+        return snapshot_of(answer.get("Item"))
+
+    def change(self, name: str, seen: Snapshot, to: Snapshot) -> Written:
+        """See CircuitStore.change."""
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item={**_key(name), **_attributes(to)},
+                ConditionExpression=f"{_is('generation', seen.generation)} AND {_is('revision', seen.revision)}",
+                ExpressionAttributeValues={
+                    ":generation": _number(seen.generation),
+                    ":revision": _number(seen.revision),
+                },
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except AWS_ERRORS as error:
+            return _lost(error)
+        return Written(done=True, now=to)
+
+
+def pk_of(name: str) -> str:
+    """The key of a circuit's item."""
+    return f"circuit#{name}"
+
+
+def snapshot_of(item: Mapping[str, Any] | None) -> Snapshot:
+    """A circuit as its item says; NEW where there is none."""
+    if not item:
+        return NEW
+
+    def number(name: str) -> int:
+        return int(item[name]["N"]) if name in item else 0
+
+    return Snapshot(
+        state=item["state"]["S"],
+        generation=number("generation"),
+        since=number("since") if "since" in item else None,
+        open_until=number("open_until"),
+        holder=item["holder"]["S"] if "holder" in item else None,
+        lease_until=number("lease_until"),
+        bucket=LeakyBucket(
+            failures=tuple(int(each["N"]) for each in item["failed_at"]["L"]) if "failed_at" in item else (),
+            leaked=number("leaked"),
+        ),
+        revision=number("revision"),
+        forced="forced" in item,
+    )
+
+
+def _attributes(circuit: Snapshot) -> Attributes:
+    attributes: Attributes = {
+        "state": {"S": circuit.state},
+        "generation": _number(circuit.generation),
+        "open_until": _number(circuit.open_until),
+        "lease_until": _number(circuit.lease_until),
+        "revision": _number(circuit.revision),
+        "failed_at": {"L": [_number(ended) for ended in circuit.bucket.failures]},
+        "leaked": _number(circuit.bucket.leaked),
+    }
+    if circuit.since is not None:
+        attributes["since"] = _number(circuit.since)
+    if circuit.holder is not None:
+        attributes["holder"] = {"S": circuit.holder}
+    if circuit.forced:
+        attributes["forced"] = {"BOOL": True}
+    return attributes
+
+
+def _is(name: str, value: int) -> str:
+    """Return the condition that an attribute has the value `:name`; one that was never written is 0."""
+    return f"{name} = :{name}" if value else f"(attribute_not_exists({name}) OR {name} = :{name})"
+
+
+def _lost(error: ClientError | BotoCoreError) -> Written:
+    """The circuit as another has left it; raises StoreUnavailable where that is not why the write was not made."""
+    if isinstance(error, ClientError) and error_code(error) == _LOST_CONDITION:
+        response: Mapping[str, Any] = error.response
+        return Written(done=False, now=snapshot_of(response.get("Item")))
+    raise StoreUnavailable(_code(error)) from None
+
+
+def _code(error: ClientError | BotoCoreError) -> str:
+    return error_code(error) if isinstance(error, ClientError) else type(error).__name__
+
+
+def _key(name: str) -> Attributes:
+    return {"pk": {"S": pk_of(name)}}
+
+
+def _number(value: int) -> UniversalAttributeValueTypeDef:
+    return {"N": str(value)}

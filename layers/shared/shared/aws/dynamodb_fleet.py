@@ -1,0 +1,197 @@
+"""What the fleet knows of itself, in the state table: its circuits, its database server, how often it tried again.
+
+A dependency's circuit   see circuits.py
+The last writer seen     pk `health#server`      server [changed_at]
+Retries in a minute      pk `retries#<minute>`   retries s00…s59  of transactions, by the whole fleet; by second
+
+`since` and `changed_at` are epoch microseconds; `<minute>` is epoch seconds // 60; `expires_at` (epoch seconds) is
+DynamoDB's to delete retries by.
+
+Reading needs BatchGetItem on the table; the server PutItem; retries UpdateItem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from shared.aws.dynamodb_admission_items import TTL_MARGIN_S, Item
+from shared.aws.dynamodb_circuits import pk_of, snapshot_of
+from shared.aws.errors import AWS_ERRORS, Unavailable, error_code, failure_of
+from shared.circuit.state import State
+from shared.clock import Clock, utc_now
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+SERVER = "health#server"
+MINUTE_S = 60
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """Whether a dependency is called, and since when; None where that was always so."""
+
+    state: State
+    since: datetime | None
+
+
+CLOSED = Circuit("closed", None)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSeen:
+    """The last writer that any function saw, by its opaque id; `changed_at` None for the first one ever."""
+
+    server: str
+    changed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """One look at the table; `retries` are those of the last 60 seconds, to the second."""
+
+    circuits: Mapping[str, Circuit]
+    server: ServerSeen | None
+    retries: int
+
+    def circuit(self, name: str) -> Circuit:
+        """The circuit of that name; one that never opened is closed."""
+        return self.circuits.get(name, CLOSED)
+
+
+class FleetState:
+    """Reads and writes it."""
+
+    def __init__(self, client: DynamoDBClient, table: str, *, now: Clock = utc_now) -> None:
+        self._client = client
+        self._table = table
+        self._now = now
+
+    def read(self, circuits: Iterable[str]) -> Fleet:
+        """All of it, with the circuits of those names, in one flight. Raises AwsFailure."""
+        names, now_s = list(circuits), self._second()
+        minutes = (now_s // MINUTE_S - 1, now_s // MINUTE_S)
+        found = self._get([SERVER, *map(_retries_pk, minutes), *map(pk_of, names)])
+        return Fleet(
+            circuits={name: _circuit(found[pk]) for name in names if (pk := pk_of(name)) in found},
+            server=_server(found.get(SERVER)),
+            retries=sum(_retries_since(found.get(_retries_pk(m), {}), m, now_s - MINUTE_S) for m in minutes),
+        )
+
+    def change_server(self, seen: ServerSeen | None, now: ServerSeen) -> bool:
+        """Replace what was `seen`, unless another has done so: then False. Raises AwsFailure."""
+        item: dict[str, Any] = {"pk": {"S": SERVER}, "server": {"S": now.server}}
+        if now.changed_at is not None:
+            item["changed_at"] = {"N": str(_micros(now.changed_at))}
+        unchanged: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(pk)"}
+        if seen is not None:
+            unchanged = {
+                "ConditionExpression": "#server = :seen",
+                "ExpressionAttributeNames": {"#server": "server"},
+                "ExpressionAttributeValues": {":seen": {"S": seen.server}},
+            }
+        try:
+            self._client.put_item(TableName=self._table, Item=item, **unchanged)
+        except AWS_ERRORS as error:
+            if isinstance(error, ClientError) and error_code(error) == "ConditionalCheckFailedException":
+                return False
+            raise failure_of(error) from None
+        return True
+
+    def add_retries(self, count: int) -> None:
+        """Add to this second's count; never raises: a count that is lost costs nothing but itself.
+
+        The minute's own count is for functions of an earlier version, which read no other.
+        """
+        minute, second = divmod(self._second(), MINUTE_S)
+        with suppress(*AWS_ERRORS):
+            self._client.update_item(
+                TableName=self._table,
+                Key={"pk": {"S": _retries_pk(minute)}},
+                UpdateExpression=f"ADD retries :count, {_second_name(second)} :count SET expires_at = :gone",
+                ExpressionAttributeValues={
+                    ":count": {"N": str(count)},
+                    ":gone": {"N": str((minute + 2) * MINUTE_S + TTL_MARGIN_S)},
+                },
+            )
+
+    def _get(self, pks: Iterable[str]) -> dict[str, Item]:
+        keys = [{"pk": {"S": pk}} for pk in pks]
+        try:
+            answer = self._client.batch_get_item(RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}})
+        except AWS_ERRORS as error:
+            raise failure_of(error) from None
+        if answer.get("UnprocessedKeys"):
+            raise Unavailable("UnprocessedKeys")
+        return {item["pk"]["S"]: item for item in answer["Responses"].get(self._table, [])}
+
+    def _second(self) -> int:
+        return int(self._now().timestamp())
+
+
+class Tally:
+    """Counts, and hands the counts on in the background, one call at a time: nobody waits for it."""
+
+    def __init__(self, hand_on: Callable[[int], None]) -> None:
+        self._hand_on = hand_on
+        self._lock = Lock()
+        self._waiting = 0
+        self._busy = False
+
+    def count(self) -> None:
+        """Count one more."""
+        with self._lock:
+            self._waiting += 1
+            if self._busy:
+                return
+            self._busy = True
+        Thread(target=self._empty, name="tally", daemon=True).start()
+
+    def _empty(self) -> None:
+        while count := self._take():
+            self._hand_on(count)
+
+    def _take(self) -> int:
+        with self._lock:
+            count, self._waiting = self._waiting, 0
+            self._busy = count > 0
+            return count
+
+
+def _retries_pk(minute: int) -> str:
+    return f"retries#{minute}"
+
+
+def _second_name(second: int) -> str:
+    return f"s{second:02}"
+
+
+def _retries_since(item: Item, minute: int, since_s: int) -> int:
+    """Return how many retries a minute's item counts in the seconds after `since_s`, in epoch seconds."""
+    seconds = range(max(0, since_s + 1 - minute * MINUTE_S), MINUTE_S)
+    return sum(int(item[name]["N"]) for name in map(_second_name, seconds) if name in item)
+
+
+def _circuit(item: Item) -> Circuit:
+    circuit = snapshot_of(item)
+    return Circuit(circuit.state, None if circuit.since is None else _EPOCH + timedelta(microseconds=circuit.since))
+
+
+def _server(item: Item | None) -> ServerSeen | None:
+    return ServerSeen(item["server"]["S"], _moment(item.get("changed_at"))) if item else None
+
+
+def _moment(value: Mapping[str, str] | None) -> datetime | None:
+    return _EPOCH + timedelta(microseconds=int(value["N"])) if value else None
+
+
+def _micros(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(microseconds=1)

@@ -1,0 +1,161 @@
+"""S3: evidence goes from the person to the bucket and back without passing through us."""
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import quote
+
+from botocore.exceptions import ClientError
+
+from shared.aws.errors import AWS_ERRORS, error_code, failure_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+# Long enough for 10 MB over a slow phone that starts at once; the form names one key, and only that.
+UPLOAD_EXPIRES_S = 900
+DOWNLOAD_EXPIRES_S = 300
+# Every type we take shows itself within this many bytes: a PDF's header may stand so far from the beginning.
+MAGIC_BYTES = 1024
+
+# A HEAD request is answered without a body, so its code is the status: the object is missing, or all of the bucket is.
+_MISSING = "404"
+_NO_OBJECT = "NoSuchKey"
+# An empty object has no first byte, and S3 says so.
+_NO_SUCH_BYTE = "InvalidRange"
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A form to post a file with: the address, and the fields that go before the file."""
+
+    url: str
+    fields: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object as the bucket has it: its size in bytes and the content type it was stored under."""
+
+    size: int
+    content_type: str
+
+
+class EvidenceStore(Protocol):
+    """The bucket of evidence. Every method may raise an AwsFailure."""
+
+    def presign_upload(self, *, key: str, content_type: str, size: int) -> Upload:
+        """Return a form that stores exactly this key, as this type, at most `size` bytes; for 15 minutes."""
+        ...
+
+    def head(self, key: str) -> StoredObject | None:
+        """Return what is stored under the key, None where nothing is."""
+        ...
+
+    def first_bytes(self, key: str, count: int = MAGIC_BYTES) -> bytes:
+        """Return the first `count` bytes, fewer where there are fewer, none where nothing is stored."""
+        ...
+
+    def copy(self, key: str, to: str) -> bool:
+        """Keep what is stored under the key under another one too; False where nothing is stored."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove the object; nothing happens where there is none."""
+        ...
+
+    def presign_download(self, *, key: str, file_name: str, content_type: str) -> str:
+        """Return a link to the object, as an attachment of that name; for 5 minutes."""
+        ...
+
+
+class S3Evidence:
+    """An EvidenceStore in one S3 bucket."""
+
+    def __init__(self, client: "S3Client", bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    def presign_upload(self, *, key: str, content_type: str, size: int) -> Upload:
+        """See EvidenceStore.presign_upload. Signed here, without a call."""
+        try:
+            form = self._client.generate_presigned_post(
+                self._bucket,
+                key,
+                Fields={"Content-Type": content_type},
+                Conditions=[{"Content-Type": content_type}, ["content-length-range", 1, size]],
+                ExpiresIn=UPLOAD_EXPIRES_S,
+            )
+        except AWS_ERRORS as error:
+            raise failure_of(error) from None
+        return Upload(url=form["url"], fields=form["fields"])
+
+    def head(self, key: str) -> StoredObject | None:
+        """See EvidenceStore.head."""
+        try:
+            answer = self._client.head_object(Bucket=self._bucket, Key=key)
+        except AWS_ERRORS as error:
+            if _code(error) == _MISSING:
+                self._require_bucket()
+                return None
+            raise failure_of(error) from None
+        return StoredObject(size=answer["ContentLength"], content_type=answer["ContentType"])
+
+    def _require_bucket(self) -> None:
+        """Raise OperatorNeeded where the bucket itself is gone; needs s3:ListBucket, as an honest 404 does."""
+        try:
+            self._client.head_bucket(Bucket=self._bucket)
+        except AWS_ERRORS as error:
+            raise failure_of(error) from None
+
+    def first_bytes(self, key: str, count: int = MAGIC_BYTES) -> bytes:
+        """See EvidenceStore.first_bytes."""
+        try:
+            answer = self._client.get_object(Bucket=self._bucket, Key=key, Range=f"bytes=0-{count - 1}")
+            return answer["Body"].read()
+        except AWS_ERRORS as error:
+            if _code(error) in (_NO_OBJECT, _NO_SUCH_BYTE):
+                return b""
+            raise failure_of(error) from None
+
+    def copy(self, key: str, to: str) -> bool:
+        """See EvidenceStore.copy. S3 copies by itself, with the content type; what is copied is one whole upload."""
+        try:
+            self._client.copy_object(Bucket=self._bucket, Key=to, CopySource={"Bucket": self._bucket, "Key": key})
+        except AWS_ERRORS as error:
+            if _code(error) == _NO_OBJECT:
+                return False
+            raise failure_of(error) from None
+        return True
+
+    def delete(self, key: str) -> None:
+        """See EvidenceStore.delete."""
+        try:
+            self._client.delete_object(Bucket=self._bucket, Key=key)
+        except AWS_ERRORS as error:
+            raise failure_of(error) from None
+
+    def presign_download(self, *, key: str, file_name: str, content_type: str) -> str:
+        """See EvidenceStore.presign_download. Signed here, without a call."""
+        params = {
+            "Bucket": self._bucket,
+            "Key": key,
+            "ResponseContentDisposition": content_disposition(file_name),
+            "ResponseContentType": content_type,
+        }
+        try:
+            return self._client.generate_presigned_url("get_object", Params=params, ExpiresIn=DOWNLOAD_EXPIRES_S)
+        except AWS_ERRORS as error:
+            raise failure_of(error) from None
+
+
+def content_disposition(file_name: str) -> str:
+    """Return the header (RFC 6266) that saves a download under the name, whatever the name holds."""
+    plain = unicodedata.normalize("NFKD", file_name).encode("ascii", "ignore").decode()
+    plain = "".join(c for c in plain if c.isprintable() and c not in '"\\%/;')
+    return f"attachment; filename=\"{plain or 'file'}\"; filename*=UTF-8''{quote(file_name, safe='')}"
+
+
+def _code(error: Exception) -> str | None:
+    return error_code(error) if isinstance(error, ClientError) else None

@@ -1,0 +1,87 @@
+"""SES: one mail to one person."""
+
+import re
+from dataclasses import dataclass
+from email.utils import parseaddr
+from typing import TYPE_CHECKING, Protocol
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from shared.aws.errors import AWS_ERRORS, AwsFailure, OperatorNeeded, Refused, error_code, failure_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_sesv2 import SESV2Client
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A mail ready to go: who gets it, and the same words as text and as HTML."""
+
+    to: str
+    subject: str
+    text: str
+    html: str
+
+
+class Mailer(Protocol):
+    """Sends mail, once per call."""
+
+    def send(self, mail: Mail, *, tags: dict[str, str]) -> None:
+        """Hand the mail over for delivery; `tags` (letters, digits, - and _) let a person trace it.
+
+        Raises Refused (it will never be sent), Unavailable (it was not sent, it may be later) or
+        Uncertain (it may have been sent; sending again could make it two).
+        """
+        ...
+
+
+class SesMailer:
+    """A Mailer on SES."""
+
+    def __init__(self, client: "SESV2Client", *, sender: str) -> None:
+        """`client` must not repeat a call by itself, see clients.sesv2."""
+        self._client = client
+        self._sender = sender
+
+    def send(self, mail: Mail, *, tags: dict[str, str]) -> None:
+        """See Mailer.send."""
+        if not is_single_line(mail.to) or not is_single_line(mail.subject):
+            raise Refused("HeaderInjection")
+        try:
+            self._client.send_email(
+                FromEmailAddress=self._sender,
+                Destination={"ToAddresses": [mail.to]},
+                Content={
+                    "Simple": {
+                        "Subject": {"Data": mail.subject, "Charset": "UTF-8"},
+                        "Body": {
+                            "Text": {"Data": mail.text, "Charset": "UTF-8"},
+                            "Html": {"Data": mail.html, "Charset": "UTF-8"},
+                        },
+                    }
+                },
+                EmailTags=[{"Name": name, "Value": value} for name, value in tags.items()],
+            )
+        except AWS_ERRORS as error:
+            raise self._failure_of(error) from None
+        finally:
+            # A kept connection may be dead by the next mail, and a mail written to a dead connection is
+            # Uncertain. A handshake per mail costs some 20 ms; an uncertain mail costs a person's time.
+            self._client.close()
+
+    def _failure_of(self, error: ClientError | BotoCoreError) -> AwsFailure:
+        # SES has one code for bad content and for addresses that are not verified; the message names those. A sender
+        # that is not verified is an operator's to repair, and every mail would be refused until then.
+        if isinstance(error, ClientError) and error_code(error) == "MessageRejected" and self._is_named_by(error):
+            return OperatorNeeded("SenderNotVerified")
+        return failure_of(error)
+
+    def _is_named_by(self, error: ClientError) -> bool:
+        sender = parseaddr(self._sender)[1].lower()
+        # Whole addresses: a person's own may begin or end as the sender's does.
+        return sender in re.split(r"[\s,;<>]+", error.response["Error"].get("Message", "").lower())
+
+
+def is_single_line(header: str) -> bool:
+    """Tell whether a header's value can end neither the header nor the headers."""
+    return len(header.splitlines()) == 1 and not any(c in header for c in "\0\r\n")

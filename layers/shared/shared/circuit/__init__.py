@@ -1,0 +1,1 @@
+"""Circuit breakers that all environments share: pure, their store and clock are passed in."""

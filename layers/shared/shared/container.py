@@ -1,0 +1,197 @@
+"""The composition root: what a function needs, built when first used, from its settings."""
+
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from datetime import date
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shared.circuit.store_client import STORE_WAIT_S
+from shared.clock import Clock, epoch_micros, local_date, monotonic, utc_now
+from shared.logging import observe
+from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from shared.admission.ports import StateStore
+    from shared.admission.priority_pace import PaceStore
+    from shared.api.pages import Cursors
+    from shared.aws.dynamodb_fleet import Tally
+    from shared.aws.s3 import EvidenceStore
+    from shared.aws.sqs import Queues
+    from shared.circuit.breaker import CircuitBreaker
+    from shared.circuit.store import CircuitStore
+    from shared.circuit.store_client import StoreLine
+    from shared.database.connection import Connection, Connector
+    from shared.database.pipeline import Database
+
+# How long a call waits for the table of circuits, where somebody waits for the call.
+CIRCUIT_PATIENCE_S = STORE_WAIT_S
+
+
+class Wiring:
+    """Everything lazily: importing a module needs no environment and opens no connection."""
+
+    def __init__(self, settings: Settings, clock: Clock = utc_now) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.circuit_patience_s = CIRCUIT_PATIENCE_S
+        self._circuits: dict[str, CircuitBreaker] = {}
+        self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="after")
+
+    def today(self) -> date:
+        """Return the day it is in the country of the stack."""
+        return local_date(self.clock(), self.settings.time_zone)
+
+    @cached_property
+    def connector(self) -> "Connector":
+        """The environment's database connection."""
+        from shared.database.connection import Connector
+
+        settings = self.settings
+        return Connector(
+            self._connect,
+            idle_timeout_s=settings.db_idle_timeout,
+            max_lifetime_s=settings.db_max_lifetime,
+            clock=monotonic,
+        )
+
+    def _connect(self, within_s: float) -> "Connection":
+        from shared.database.connection import connect
+
+        return connect(self.settings, self._password(), within_s)
+
+    def _password(self) -> str | None:
+        if self.settings.db_auth != "iam":
+            return self.settings.db_password
+        from shared.aws.clients import database_token
+
+        settings = self.settings
+        return database_token(host=settings.db_host, port=settings.db_port, user=settings.db_user)
+
+    def migrate(self, directory: Path) -> list[str]:
+        """Apply the migrations that are missing, as the role of the settings, and return their versions.
+
+        The functions' role may then have as many connections as the settings say.
+        """
+        from shared.database.connection import connect_arguments
+        from shared.database.migrate import migrate
+
+        arguments = connect_arguments(self.settings, self._password())
+        return migrate("", directory, connection_limit=self.settings.db_max_connections, **arguments)
+
+    @cached_property
+    def database(self) -> "Database":
+        """Runs transactions on the environment's connection."""
+        from shared.database.pipeline import Database
+
+        return Database(self.connector, backoff=self.settings.backoff, observer=self._count_retry)
+
+    def _count_retry(self, event: str, facts: Mapping[str, object]) -> None:
+        observe(event, facts)
+        if event == "transaction_retried":
+            self._retries.count()
+
+    @cached_property
+    def _retries(self) -> "Tally":
+        from shared.aws.clients import dynamodb
+        from shared.aws.dynamodb_fleet import FleetState, Tally
+
+        return Tally(FleetState(dynamodb(), self.settings.state_table).add_retries)
+
+    @cached_property
+    def state(self) -> "StateStore":
+        """Limits and keys."""
+        from shared.aws.clients import dynamodb
+        from shared.aws.dynamodb_admission import DynamoDbStateStore
+
+        return DynamoDbStateStore(dynamodb(), self.settings.state_table, observer=observe)
+
+    @cached_property
+    def pace_store(self) -> "PaceStore":
+        """Return the store of how fast the fleet's mails leave."""
+        from shared.aws.clients import dynamodb
+        from shared.aws.mail_pace import DynamoDbPaceStore
+
+        return DynamoDbPaceStore(dynamodb(), self.settings.state_table)
+
+    @cached_property
+    def circuit_store(self) -> "CircuitStore":
+        """Return the store of the fleet's circuits."""
+        from shared.aws.clients import circuits
+        from shared.aws.dynamodb_circuits import DynamoDbCircuits
+
+        return DynamoDbCircuits(circuits(), self.settings.state_table)
+
+    @cached_property
+    def _circuit_line(self) -> "StoreLine":
+        from shared.circuit.store_client import StoreLine
+
+        return StoreLine(self.circuit_store, timer=monotonic, patience_s=self.circuit_patience_s)
+
+    def circuit(self, name: str) -> "CircuitBreaker":
+        """The environment's breaker on a service's circuit: email, identity or storage."""
+        from shared.aws.guarded import FAILURES, NO_CALLS
+        from shared.circuit.breaker import CircuitBreaker
+
+        if name not in self._circuits:
+            self._circuits[name] = CircuitBreaker(
+                self.settings.circuit(name),
+                self._circuit_line,
+                observer=observe,
+                now=epoch_micros,
+                timer=monotonic,
+                new_token=lambda: secrets.token_hex(16),
+                failures=FAILURES,
+                no_calls=NO_CALLS,
+            )
+        return self._circuits[name]
+
+    @cached_property
+    def cursors(self) -> "Cursors":
+        """Makes and reads the cursors of lists."""
+        from shared.api.pages import Cursors
+
+        return Cursors(self.settings.cursor_secret)
+
+    @cached_property
+    def evidence(self) -> "EvidenceStore":
+        """Return the storage of claims' evidence, behind its circuit."""
+        from shared.aws.clients import s3
+        from shared.aws.guarded import GuardedEvidence
+        from shared.aws.s3 import S3Evidence
+
+        return GuardedEvidence(S3Evidence(s3(), self.settings.evidence_bucket), self.circuit("storage"))
+
+    @cached_property
+    def queues(self) -> "Queues":
+        """Return the queues that job ids are sent to."""
+        from shared.aws.clients import sqs
+        from shared.aws.sqs import SqsQueues
+
+        settings = self.settings
+        urls = {"high": settings.queue_high_url, "normal": settings.queue_normal_url, "low": settings.queue_low_url}
+        return SqsQueues(sqs(), urls=urls, nudge_url=settings.nudge_queue_url)
+
+    @cached_property
+    def _verifier(self) -> Callable[[str], Mapping[str, Any]]:
+        from shared.api.auth.tokens import TokenVerifier
+
+        return TokenVerifier.of(self.settings)
+
+    def verify_token(self, token: str) -> Mapping[str, Any]:
+        """The claims of a token. Raises Refusal("unauthenticated")."""
+        return self._verifier(token)
+
+    def nudge_soon(self) -> Callable[[], object]:
+        """Tell the relay in the background that jobs wait; the returned call waits until it was told, or gave up."""
+        return self._background.submit(copy_context().run, self.queues.nudge).result
+
+
+@cache
+def wiring() -> Wiring:
+    """The environment's own."""
+    return Wiring(Settings.from_environ(os.environ))

@@ -1,0 +1,146 @@
+"""The one connection of an execution environment: made when needed, checked after a pause, replaced with age.
+
+No pool: a frozen environment would freeze its threads, and the fleet's connections are the proxy's to share.
+"""
+
+import logging
+import random
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from shared.crash_points import step
+from shared.database.transaction import Row
+from shared.database.watchdog import WATCHDOG, Line
+from shared.errors import DeadlineExceeded
+from shared.settings import Settings
+
+# A statement that fails inside a pipeline makes psycopg warn that its end failed too: we have raised the first.
+logging.getLogger("psycopg").setLevel(logging.ERROR)
+
+Connection = psycopg.Connection[Row]
+Connect = Callable[[float], Connection]  # takes at most so many seconds
+
+# Under RDS Proxy a prepared statement or a startup option pins the session or is refused, so: neither.
+_WIRE: dict[str, Any] = {"autocommit": True, "prepare_threshold": None, "row_factory": dict_row}
+
+# Both or neither: on a silently cut line either alone hung for over 25 s, together 3 s.
+_KEEPALIVES = {"keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 2, "tcp_user_timeout": 3000}
+
+LEAST_CONNECT_S = 2.0  # libpq's: a smaller timeout counts as this one
+LIFETIME_JITTER = 0.1  # environments started together must not reconnect together
+CHECK_AFTER_IDLE_S = 2.0  # a frozen environment wakes after longer gaps; busy ones skip the round trip
+CHECK_S = 1.0  # a server that takes longer to say 1 is as good as gone, and a new connection soon shows it
+
+
+def connect_arguments(settings: Settings, password: str | None, *, within_s: float = 3600) -> dict[str, Any]:
+    """Return the arguments of psycopg.connect: whole seconds of timeout, TLS against the system's roots."""
+    timeout_s = max(LEAST_CONNECT_S, min(settings.db_connect_timeout, within_s))
+    arguments: dict[str, Any] = {
+        "host": settings.db_host,
+        "port": settings.db_port,
+        "dbname": settings.db_name,
+        "user": settings.db_user,
+        "sslmode": settings.db_sslmode,
+        "connect_timeout": int(timeout_s),
+        **_KEEPALIVES,
+        **_WIRE,
+    }
+    if settings.db_sslmode == "verify-full":
+        arguments["sslrootcert"] = "system"
+    if password is not None:
+        arguments["password"] = password
+    return arguments
+
+
+def connect(settings: Settings, password: str | None, within_s: float) -> Connection:
+    """A new connection, in `within_s` seconds at most. Raises psycopg.OperationalError, DeadlineExceeded."""
+    if within_s < LEAST_CONNECT_S:
+        raise DeadlineExceeded("database")
+    connection: Connection = psycopg.connect(**connect_arguments(settings, password, within_s=within_s))
+    return connection
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A connection, its line, and the moment it is too old."""
+
+    connection: Connection
+    line: Line
+    expires: float
+
+    def close(self) -> None:
+        self.line.close()
+        self.connection.close()
+
+
+class Connector:
+    """Hands out the environment's connection."""
+
+    def __init__(
+        self,
+        connect: Connect,
+        *,
+        idle_timeout_s: float,
+        max_lifetime_s: float,
+        clock: Callable[[], float],
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._connect = connect
+        self._idle_timeout_s = idle_timeout_s
+        self._max_lifetime_s = max_lifetime_s
+        self._clock = clock
+        self._uniform = uniform
+        self._kept: _Kept | None = None
+        self._last_used = 0.0
+
+    def borrow(self, within_s: float) -> Connection:
+        """An open connection. Raises psycopg.OperationalError where none is to be had."""
+        kept = self._usable(self._clock())
+        if kept is None:
+            self.drop()
+            kept = self._kept = self._new(within_s)
+        self._last_used = self._clock()
+        return kept.connection
+
+    def _new(self, within_s: float) -> _Kept:
+        step("database.connecting")
+        connection = self._connect(within_s)
+        step("database.connected")
+        lifetime_s = self._max_lifetime_s * self._uniform(1 - LIFETIME_JITTER, 1)
+        return _Kept(connection, Line(connection), self._clock() + lifetime_s)
+
+    def limited(self, seconds: float) -> AbstractContextManager[None]:
+        """A block in which the borrowed connection is cut once it has been waited for that long."""
+        return WATCHDOG.over(self._kept.line, seconds) if self._kept else nullcontext()
+
+    def give_back(self) -> None:
+        """Note that the connection is idle from now."""
+        self._last_used = self._clock()
+
+    def drop(self) -> None:
+        """Close the connection, if there is one; the next borrow makes a new one."""
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+
+    def _usable(self, now: float) -> _Kept | None:
+        kept, idle = self._kept, now - self._last_used
+        if kept is None or kept.connection.closed or kept.line.was_cut:
+            return None
+        if now >= kept.expires or idle >= self._idle_timeout_s:
+            return None
+        return None if idle >= CHECK_AFTER_IDLE_S and not _answers(kept) else kept
+
+
+def _answers(kept: _Kept) -> bool:
+    try:
+        with WATCHDOG.over(kept.line, CHECK_S):
+            kept.connection.execute("SELECT 1")
+    except psycopg.Error:
+        return False
+    return True

@@ -1,0 +1,138 @@
+"""Plain-SQL migrations, applied in order, each in a transaction of its own; safe to run twice and by two at once.
+
+    python -m shared.database.migrate DIRECTORY "host=… dbname=… user=…" CONNECTION_LIMIT
+
+Each of the functions' roles gets the fleet's number of connections as its CONNECTION LIMIT, and the database gets that
+number with the sessions of others: what stands behind the proxy's pool, which is one for all roles.
+Expand first, contract a release later: code that still runs must find what it needs in the new schema.
+"""
+
+import hashlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, LiteralString, cast
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import tuple_row
+
+from shared.crash_points import step
+
+# Besides those of the functions the database may have three sessions of autovacuum, which PostgreSQL counts too, the
+# operators' function's and a person's.
+OTHER_SESSIONS = 5
+
+# Whoever made the group administers it and is no member of it.
+_UNLIMITED_ROLES = """
+SELECT r.rolname FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid JOIN pg_roles r ON r.oid = m.member
+WHERE g.rolname = 'interdomestik_functions' AND NOT m.admin_option AND r.rolconnlimit <> %s
+ORDER BY r.rolname"""
+_UNLIMITED_DATABASE = "SELECT datname FROM pg_database WHERE datname = current_database() AND datconnlimit <> %s"
+
+_LEDGER = """
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    version text PRIMARY KEY,
+    checksum text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+)"""
+
+# IF NOT EXISTS is no lock: of two at once one may find its table, or the table's type, made by the other.
+_MADE_MEANWHILE = (
+    psycopg.errors.UniqueViolation,
+    psycopg.errors.DuplicateTable,
+    psycopg.errors.DuplicateObject,
+)
+
+
+class MigrationChanged(Exception):
+    """A migration that was applied reads differently now: write a new one instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One file, `NNNN_name.sql`."""
+
+    version: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the text, as hex."""
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def read_migrations(directory: Path) -> list[Migration]:
+    """The migrations of a directory, oldest first."""
+    return [Migration(path.stem, path.read_text(encoding="utf-8")) for path in sorted(directory.glob("[0-9]*.sql"))]
+
+
+def migrate(conninfo: str, directory: Path, *, connection_limit: int | None = None, **connect: Any) -> list[str]:
+    """Apply what is missing and return its versions. Raises MigrationChanged, psycopg.Error.
+
+    `connection_limit`: how many connections the functions may have at once; None leaves that as it is.
+    """
+    arguments = {**connect, "autocommit": True, "prepare_threshold": None, "row_factory": tuple_row}
+    with psycopg.connect(conninfo, **arguments) as connection:
+        _make_ledger(connection)
+        applied = [m.version for m in read_migrations(directory) if _apply(connection, m)]
+        if connection_limit is not None:
+            _limit_connections(connection, connection_limit)
+        return applied
+
+
+def _make_ledger(connection: psycopg.Connection[Any]) -> None:
+    try:
+        connection.execute(_LEDGER)
+    except _MADE_MEANWHILE:
+        connection.execute(_LEDGER)
+
+
+def _apply(connection: psycopg.Connection[Any], migration: Migration) -> bool:
+    with connection.transaction():
+        connection.execute("LOCK TABLE schema_migrations IN EXCLUSIVE MODE")
+        found = connection.execute(
+            "SELECT checksum FROM schema_migrations WHERE version = %s", (migration.version,)
+        ).fetchone()
+        if found is not None:
+            _check(migration, found[0])
+            return False
+        step("migration.begun")
+        connection.execute(cast("Any", migration.sql))
+        connection.execute(
+            "INSERT INTO schema_migrations (version, checksum) VALUES (%s, %s)",
+            (migration.version, migration.checksum),
+        )
+    step("migration.applied")
+    return True
+
+
+def _limit_connections(connection: psycopg.Connection[Any], limit: int) -> None:
+    """Set the limits where they are others. The lock keeps two runs from altering a role at once, which fails."""
+    with connection.transaction():
+        connection.execute("LOCK TABLE schema_migrations IN EXCLUSIVE MODE")
+        _limit(connection, "ROLE", _UNLIMITED_ROLES, limit)
+        _limit(connection, "DATABASE", _UNLIMITED_DATABASE, limit + OTHER_SESSIONS)
+
+
+def _limit(connection: psycopg.Connection[Any], kind: LiteralString, unlimited: LiteralString, limit: int) -> None:
+    for (name,) in connection.execute(unlimited, (limit,)).fetchall():
+        statement = sql.SQL("ALTER {} {} CONNECTION LIMIT {}")
+        connection.execute(statement.format(sql.SQL(kind), sql.Identifier(name), sql.Literal(limit)))
+
+
+def _check(migration: Migration, checksum: str) -> None:
+    if checksum != migration.checksum:
+        raise MigrationChanged(f"{migration.version} was changed after it was applied; write a new migration")
+
+
+def main(arguments: list[str]) -> int:
+    """The command line."""
+    directory, conninfo, connection_limit = arguments
+    for version in migrate(conninfo, Path(directory), connection_limit=int(connection_limit)):
+        sys.stdout.write(f"applied {version}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

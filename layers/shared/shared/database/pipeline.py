@@ -1,0 +1,202 @@
+"""Whole transactions against the environment's connection: tried again where that is safe, never past the deadline."""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
+
+import psycopg
+
+from shared.admission.ports import KeyUse
+from shared.crash_points import step
+from shared.database.connection import LEAST_CONNECT_S, Connection, Connector
+from shared.database.errors import KeyConflict, as_answer, is_retryable, must_drop
+from shared.database.transaction import Pending, Row, Transaction
+from shared.deadline import Deadline
+from shared.errors import DeadlineExceeded, Refusal, Unavailable
+from shared.retry.backoff import Backoff
+from shared.retry.budget import RetryBudget
+from shared.sql import Query, load_queries
+
+T = TypeVar("T")
+UseCase = Callable[[Transaction], Pending[T]]
+# Queues statements that stop the transaction for a caller who may not have its answer.
+Guard = Callable[[Transaction], None]
+
+# Receives the name of an event and its facts, none of them personal:
+#   transaction_retried {sqlstate, error, attempt}  the whole transaction is tried again, for the attempt-th time
+#   retry_budget_spent {sqlstate, error, attempt}   it would be, but too little succeeds at present to pay for it
+# `error` is the class of psycopg's error: a lost connection and one that could not be made have no SQLSTATE.
+Observer = Callable[[str, Mapping[str, object]], None]
+
+SQL = load_queries("shared.database", "keys.sql")
+
+# The server itself ends a statement after 10 s (migrations/0004_roles.sql): what takes longer will get no answer.
+FLIGHT_S = 12.0
+
+
+@dataclass(frozen=True, slots=True)
+class Landed(Generic[T]):
+    """A committed transaction: what it answered, and what it asked to have done afterwards."""
+
+    value: T
+    signals: frozenset[str]
+    replayed: bool = False  # found under its key instead of done
+
+
+class _Flight:
+    """A transaction under way in a psycopg pipeline."""
+
+    def __init__(self, connection: Connection, use: KeyUse | None) -> None:
+        self._connection = connection
+        self._use = use
+        self.signals: set[str] = set()
+
+    def _queue(self, query: Query, params: dict[str, object]) -> psycopg.Cursor[Row]:
+        return self._connection.execute(cast("Any", query), params)
+
+    def add(self, query: Query, **params: object) -> None:
+        self._queue(query, params)
+
+    def one(self, query: Query, **params: object) -> Pending[Row | None]:
+        cursor = self._queue(query, params)
+        return Pending(cursor.fetchone)
+
+    def all(self, query: Query, **params: object) -> Pending[list[Row]]:
+        cursor = self._queue(query, params)
+        return Pending(cursor.fetchall)
+
+    def answer(self, query: Query, **params: object) -> Pending[Row]:
+        if self._use is not None:
+            params |= {"key_scope": self._use.scope, "key_key": self._use.key}
+            query = Query(SQL["keep_answer"].replace("{facts}", query))
+        return self.one(query, **params).map(_facts)
+
+    def signal(self, name: str) -> None:
+        self.signals.add(name)
+
+
+class Database:
+    """Runs use cases, each in a transaction of its own."""
+
+    def __init__(
+        self,
+        connector: Connector,
+        *,
+        backoff: Backoff | None = None,
+        budget: RetryBudget | None = None,
+        observer: Observer = lambda _event, _facts: None,
+        sleep: Callable[[float], None] = time.sleep,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._connector = connector
+        self._backoff = backoff or Backoff()
+        self._budget = budget or RetryBudget()
+        self._observer = observer
+        self._sleep = sleep
+        self._uniform = uniform
+
+    def run(self, use_case: UseCase[T], deadline: Deadline, *, use: KeyUse | None = None) -> Landed[T]:
+        """Run a use case that may be run again: a read, or a write that finds its own first try.
+
+        Raises Refusal for what the rules or constraints turn down, Unavailable where the database
+        can't be had before the deadline.
+        """
+        attempt = 0
+        while True:
+            if deadline.passed:
+                raise DeadlineExceeded("database")
+            try:
+                landed = self._fly(use_case, use, deadline)
+            except psycopg.Error as error:
+                self._wait_or_give_up(error, attempt, deadline)
+            else:
+                self._budget.earn()
+                return landed
+            attempt += 1
+
+    def once(
+        self, use: KeyUse, use_case: UseCase[Row], deadline: Deadline, *, guard: Guard = lambda _tx: None
+    ) -> Landed[Row]:
+        """Do what a use case does exactly once for its key: a second run answers with the first one's facts.
+
+        The guard's statements stand before the work and before such an answer alike. Raises what `run` does, and
+        Refusal("idempotency-key-reused") where the key stood for something else.
+        """
+
+        def keyed(tx: Transaction) -> Pending[Row]:
+            tx.add(SQL["take_key"], scope=use.scope, key=use.key, fingerprint=use.fingerprint)
+            guard(tx)
+            return use_case(tx)
+
+        def again(tx: Transaction) -> Pending[Row]:
+            guard(tx)
+            return find_answer(tx, use)
+
+        try:
+            return self.run(keyed, deadline, use=use)
+        except KeyConflict:
+            found = self.run(again, deadline)
+            return Landed(found.value, found.signals, replayed=True)
+
+    def _fly(self, use_case: UseCase[T], use: KeyUse | None, deadline: Deadline) -> Landed[T]:
+        connection = self._connector.borrow(deadline.left())
+        flight = _Flight(connection, use)
+        with _answers_translated():
+            with self._connector.limited(min(FLIGHT_S, deadline.left())), connection.pipeline():
+                pending = use_case(flight)
+                step("database.queued")
+            step("database.landed")
+            value = pending.value()
+        self._connector.give_back()
+        return Landed(value, frozenset(flight.signals))
+
+    def _wait_or_give_up(self, error: psycopg.Error, attempt: int, deadline: Deadline) -> None:
+        lost = must_drop(error)
+        if lost:
+            self._connector.drop()
+        if not is_retryable(error):
+            raise error
+        delay = self._backoff.delay(attempt, self._uniform)
+        needed = delay + (LEAST_CONNECT_S if lost else 0.0)
+        if attempt >= self._backoff.retries or needed >= deadline.left():
+            raise Unavailable("database") from error
+        facts = {"sqlstate": error.sqlstate, "error": type(error).__name__, "attempt": attempt + 1}
+        # Two that met at a row cost nobody else anything; what was lost with its connection may be a whole outage.
+        if lost and not self._budget.spend():
+            self._observer("retry_budget_spent", facts)
+            raise Unavailable("database") from error
+        self._observer("transaction_retried", facts)
+        self._sleep(delay)
+
+
+def _facts(row: Row | None) -> Row:
+    if row is None:
+        raise Refusal("not-found")
+    return cast("Row", row["facts"])
+
+
+def find_answer(tx: Transaction, use: KeyUse) -> Pending[Row]:
+    """The facts that a key's first use answered with."""
+    return tx.one(SQL["find_answer"], scope=use.scope, key=use.key).map(lambda row: _same_request(row, use))
+
+
+def _same_request(row: Row | None, use: KeyUse) -> Row:
+    if row is None:
+        raise Unavailable("database")
+    if row["fingerprint"] != use.fingerprint:
+        raise Refusal("idempotency-key-reused")
+    return cast("Row", row["answer"])
+
+
+@contextmanager
+def _answers_translated() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.Error as error:
+        answer = as_answer(error)
+        if answer is not None:
+            raise answer from None
+        raise

@@ -1,0 +1,23 @@
+"""One read on a connection of its own: for who asks whether the database answers at all."""
+
+from typing import TypeVar
+
+from shared.clock import monotonic
+from shared.database.connection import Connect, Connector
+from shared.database.pipeline import Database, UseCase
+from shared.deadline import Deadline
+from shared.retry.backoff import Backoff
+
+T = TypeVar("T")
+
+ONCE = Backoff(retries=0)
+NEVER_S = float("inf")
+
+
+def visit(connect: Connect, use_case: UseCase[T], deadline: Deadline) -> T:
+    """Connect, read once, leave. Raises Unavailable, psycopg.Error."""
+    connector = Connector(connect, idle_timeout_s=NEVER_S, max_lifetime_s=NEVER_S, clock=monotonic)
+    try:
+        return Database(connector, backoff=ONCE).run(use_case, deadline).value
+    finally:
+        connector.drop()

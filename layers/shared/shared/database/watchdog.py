@@ -1,0 +1,90 @@
+"""The line to the server, which another thread may cut.
+
+A server that is stopped, or a proxy that has lost it, accepts and acknowledges what is sent and says nothing: neither
+keepalives nor its statement timeout end such a wait. Cutting the line here does.
+"""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from threading import Condition, Lock, Thread
+
+import psycopg
+
+from shared.clock import monotonic
+from shared.database.transaction import Row
+
+FOREVER = float("inf")
+
+
+class Line:
+    """A connection's socket."""
+
+    def __init__(self, connection: psycopg.Connection[Row]) -> None:
+        # A duplicate: the number of the connection's own descriptor may be another's by the time it is cut.
+        self._socket = socket.socket(fileno=os.dup(connection.fileno()))
+        self._lock = Lock()
+        self._open = True
+        self.was_cut = False
+
+    def cut(self) -> None:
+        """End what the connection waits for, from any thread: it fails with a psycopg.OperationalError."""
+        with self._lock:
+            self.was_cut = True
+            if self._open:
+                with suppress(OSError):  # the server may have closed it first
+                    self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Let go of it; the connection itself stays as it is."""
+        with self._lock:
+            self._open = False
+            self._socket.close()
+
+
+class Watchdog:
+    """Cuts lines that are waited on for too long. One thread, made when first needed, which wakes only for that."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._changed = Condition()
+        self._watched: dict[Line, float] = {}
+        self._wakes_at = FOREVER
+        self._thread: Thread | None = None
+
+    @contextmanager
+    def over(self, line: Line, seconds: float) -> Iterator[None]:
+        """Cut the line if the block takes longer."""
+        self._watch(line, self._clock() + seconds)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._watched.pop(line, None)
+
+    def _watch(self, line: Line, until: float) -> None:
+        with self._changed:
+            self._watched[line] = until
+            if self._thread is None:
+                self._thread = Thread(target=self._run, name="watchdog", daemon=True)
+                self._thread.start()
+            # Waking it costs more than a flight over loopback: where it wakes in time anyway it sleeps on.
+            elif until < self._wakes_at:
+                self._changed.notify()
+
+    def _run(self) -> None:
+        with self._changed:
+            while True:
+                self._cut_those_late()
+                self._wakes_at = min(self._watched.values(), default=FOREVER)
+                self._changed.wait(None if self._wakes_at == FOREVER else self._wakes_at - self._clock())
+
+    def _cut_those_late(self) -> None:
+        now = self._clock()
+        for line in [line for line, until in self._watched.items() if until <= now]:
+            line.cut()
+            del self._watched[line]
+
+
+WATCHDOG = Watchdog()

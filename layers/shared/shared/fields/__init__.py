@@ -1,0 +1,148 @@
+"""The kinds of text a request may carry, each with its pattern so that the API's description says it too."""
+
+import re
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic_core import PydanticCustomError, PydanticKnownError
+
+from shared.fields.codes import COUNTRIES, CURRENCIES, TRUNK_ZERO
+from shared.fields.domains import ascii_domain
+from shared.fields.forms import Form, OneOf, file_name, line, name, place, prose
+
+# Described in shared/fields/forms.py, used beside what is described here.
+__all__ = ["Form", "file_name", "line", "prose"]
+
+# What HTML's <input type="email"> accepts, in ASCII and with a dot in the domain.
+_LOCAL = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+_DOMAIN = r"([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])"
+_IN_DOMAIN = r"[^\x00-,/:-@\[-`{-\x7f]"  # letters, digits, dots and hyphens of any script
+_PHONE = rf"^(?!{TRUNK_ZERO})\+[1-9][0-9]{{6,14}}$"  # ITU-T E.164
+_AMOUNT = r"^(0|[1-9][0-9]{0,9})(\.[0-9]{1,3})?$"
+_REFERRAL = r"^[A-Z]{1,8}-[0-9A-HJKMNP-TV-Z]{4}$"
+_SPACES = "[ \u00a0]*"
+_DASH = "[\u2010-\u2015\u2212-]"
+_VERSION = r"^[0-9A-Za-z][0-9A-Za-z._-]{0,31}$"
+_UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
+
+# Cognito's longest user name, which the address is; RFC 5321 would let 254 through.
+_MAX_EMAIL = 128
+_MAX_LOCAL = 64
+
+_REFERRAL_CHARACTERS = 4
+_AS_CROCKFORD_READS = str.maketrans("ILO", "110")
+
+
+def _email(value: str) -> str:
+    """The address in lower case, its domain in ASCII."""
+    if len(value) > _MAX_EMAIL:  # before work that grows with the square of the length
+        raise PydanticKnownError("string_too_long", {"max_length": _MAX_EMAIL})
+    local, _, domain = value.rpartition("@")
+    try:
+        return f"{local.lower()}@{ascii_domain(domain)}" if local.isascii() else ""
+    except ValueError:
+        return ""
+
+
+def _deliverable(address: str) -> None:
+    local = address.partition("@")[0]
+    if len(local) > _MAX_LOCAL:
+        raise PydanticCustomError("local", "has more than 64 characters before the @")
+    if "=?" in local:  # RFC 2047: mailers read it as the beginning of an encoded word
+        raise PydanticCustomError("local", "is an encoded word, not an email address")
+
+
+def _no_trunk_zero(number: str) -> None:
+    if re.match(TRUNK_ZERO, number):
+        raise PydanticCustomError(
+            "trunk_zero",
+            "has a trunk zero, the 0 after the country's code that is dialled inside the country only: leave it out",
+        )
+
+
+def _referral_code(value: str) -> str:
+    """The code as it was given out: in capitals, with one dash, I, L and O among its digits read as 1, 1 and 0."""
+    code = re.sub(_DASH, "-", re.sub(_SPACES, "", value))
+    if not code.isascii():
+        return ""
+    letters, dash, last = code.upper().rpartition("-")
+    if not dash:
+        letters, last = last[:-_REFERRAL_CHARACTERS], last[-_REFERRAL_CHARACTERS:]
+    return f"{letters}-{last.translate(_AS_CROCKFORD_READS)}"
+
+
+def _integral(value: Any) -> Any:
+    # To JSON 1 and 1.0 are the same number, and generated clients send either.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _calendar_date(value: Any) -> date:
+    # By ourselves: pydantic takes "1577836800" for a count of seconds, even where it is strict.
+    try:
+        found = date.fromisoformat(value)
+    except (TypeError, ValueError):
+        found = None
+    if found is None or found.isoformat() != value:
+        raise PydanticCustomError("form", "is not a date, like 2026-11-02")
+    return found
+
+
+PersonName = Annotated[str, name(2, 100, person=True)]
+PlaceName = Annotated[str, place(1, 100)]
+CompanyName = Annotated[str, name(2, 200)]
+Email = Annotated[
+    str,
+    Form(
+        f"^{_LOCAL}@{_DOMAIN}$",
+        "an email address",
+        most=_MAX_EMAIL,
+        clean=_email,
+        rules=(_deliverable,),
+        described=f"^{_LOCAL}@({_DOMAIN}|{_IN_DOMAIN}*[^\\x00-\\x7f]{_IN_DOMAIN}*)$",
+        note="Kept in lower case, an international domain in its ASCII form; at most 64 characters before the @.",
+    ),
+]
+Phone = Annotated[
+    str,
+    Form(
+        r"^\+[1-9][0-9]{6,14}$",
+        "a phone number in E.164, like +38344123456",
+        rules=(_no_trunk_zero,),
+        described=_PHONE,
+        note="E.164, without the zero that is dialled inside a country only.",
+    ),
+]
+Amount = Annotated[
+    str, Form(_AMOUNT, "an amount, like 250.00", note="At most as many decimals as the currency has (ISO 4217).")
+]
+ReferralCode = Annotated[
+    str,
+    Form(
+        _REFERRAL,
+        "a referral code, like ARTA-7K3F",
+        clean=_referral_code,
+        described=f"^{_SPACES}([A-Za-z]{_SPACES}){{1,8}}({_DASH}{_SPACES})?([0-9A-TV-Za-tv-z]{_SPACES}){{4}}$",
+        note="Read as Crockford's base32 is: in any case, with or without the dash, I and L as 1, O as 0.",
+    ),
+]
+RecordId = Annotated[str, Form(f"^{_UUID}$", "an id"), AfterValidator(str.lower)]
+OwnOrId = Annotated[str, Form(f"^(me|{_UUID})$", "me or an id"), AfterValidator(str.lower)]
+TermsVersion = Annotated[str, Form(_VERSION, "a version, like 2026-01")]
+INTEGRAL = BeforeValidator(_integral)  # last in an Annotated[int, …], so that its bounds stand in the description
+Date = Annotated[date, BeforeValidator(_calendar_date)]
+Country = Annotated[str, OneOf(COUNTRIES, "an ISO 3166 country")]
+Currency = Annotated[str, OneOf(CURRENCIES, "an ISO 4217 currency")]
+Language = Literal["sq", "en", "mk", "sr"]
+
+
+class Input(BaseModel):
+    """The base of what a client sends: nothing unknown, nothing coerced."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class View(BaseModel):
+    """The base of what a client is told."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")

@@ -1,1 +1,0 @@
-"""Pure mechanisms of resilience: standard library only; clock, randomness and storage are passed in."""

@@ -1,0 +1,226 @@
+"""Mails leave at the rate and never faster, high ones first, and none is forgotten: any arrivals, in virtual time."""
+
+import random
+from collections.abc import Iterable
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.admission.priority_pace import (
+    OVERDUE,
+    OVERDUE_BEFORE_NORMAL,
+    HandBack,
+    PaceState,
+    Priority,
+    Rules,
+    Turn,
+    decide,
+)
+from tests.figures import record
+from tests.pace_simulation import MS, SECOND, SimulatedMail, Simulation
+
+HIGH, NORMAL, LOW = Priority
+# A mail's way besides its turn: relay, queue, claim, two calls to the table, each late by a random time.
+WAY = 300 * MS
+# Until the table holds that a worker waits: up to three calls to it, each lost to another worker but the last.
+ASKING = 100 * MS
+RATES = st.sampled_from([0.2, 1.0, 3.0, 14.0, 100.0, 1000.0])
+
+
+def mails(priority: Priority, arrivals: Iterable[int]) -> list[SimulatedMail]:
+    """Mails of a class, by the times at which their jobs are committed."""
+    return [SimulatedMail(priority, arrived) for arrived in arrivals]
+
+
+def arrivals_of(most: int, within_s: int = 60) -> st.SearchStrategy[list[int]]:
+    """Times of up to so many jobs, at random or at one instant."""
+    return st.lists(st.integers(0, within_s * SECOND) | st.just(0), max_size=most)
+
+
+def poisson(count: int, rate: float, seed: int) -> list[int]:
+    """Times of so many jobs that come at random, so many a second."""
+    numbers, now, times = random.Random(seed), 0.0, []
+    for _ in range(count):
+        now += numbers.expovariate(rate)
+        times.append(round(now * SECOND))
+    return times
+
+
+def percentile(values: list[int], share: float) -> int:
+    """A percentile, by the nearest rank."""
+    return sorted(values)[max(0, -(-round(share * 100) * len(values) // 100) - 1)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(RATES, st.integers(1, 3), arrivals_of(40), arrivals_of(40), arrivals_of(60), st.integers())
+def test_the_rate_is_never_exceeded_and_every_mail_leaves_once(
+    rate: float, burst: int, high: list[int], normal: list[int], low: list[int], seed: int
+) -> None:
+    """Of any n mails in a row the last leaves (n - burst) intervals after the first, or later: exactly."""
+    rules = Rules.of(rate, burst)
+    done = Simulation(rules, mails(HIGH, high) + mails(NORMAL, normal) + mails(LOW, low), seed).run()
+    moments = done.moments
+    assert len(moments) == len(high) + len(normal) + len(low)
+    for earlier, later in zip(moments, moments[burst:], strict=False):
+        assert later - earlier >= rules.interval
+
+
+@settings(max_examples=60, deadline=None)
+@given(RATES, arrivals_of(30), st.integers(0, 200), st.integers(0, 200), st.integers())
+def test_a_flood_delays_high_mails_by_the_one_that_is_leaving(
+    rate: float, high: list[int], normal: int, low: int, seed: int
+) -> None:
+    """The n-th high mail leaves an interval and a quarter later than without the flood, at most.
+
+    Only overdue mails come on top, one each per share. What was handed back comes by nudges of whole seconds.
+    """
+    rules = Rules.of(rate, 1)
+    alone = Simulation(rules, mails(HIGH, high), seed).run()
+    flood = mails(NORMAL, [0] * normal) + mails(LOW, [0] * low)
+    behind = Simulation(rules, mails(HIGH, high) + flood, seed).run()
+    for n, (quiet, busy) in enumerate(zip(alone.of(HIGH), behind.of(HIGH), strict=True)):
+        assert quiet.left is not None
+        assert busy.left is not None
+        span = busy.left - behind.moments[0]
+        overdue = sum(1 + span // (OVERDUE[each] * rules.interval) for each in (NORMAL, LOW))
+        returns = 3 * SECOND if any(m.handed_back for m in behind.of(HIGH)) else 0
+        most = rules.interval * 5 // 4 + overdue * rules.interval + WAY + returns
+        assert busy.left - quiet.left <= most, n
+
+
+@settings(max_examples=40, deadline=None)
+@given(RATES, st.integers(1, 60), st.integers(1, 120), st.integers())
+def test_normal_mails_go_before_low_ones(rate: float, normal: int, low: int, seed: int) -> None:
+    """Of a flood of both, low ones pass a normal one that waits for its turn as often as their share says, and once."""
+    rules = Rules.of(rate, 1)
+    done = Simulation(rules, mails(NORMAL, [0] * normal) + mails(LOW, [0] * low), seed).run()
+    passed = sum(is_normal_one_waiting(done, mail.moment or 0) for mail in done.of(LOW))
+    span = (done.of(NORMAL)[-1].left or 0) - (done.of(NORMAL)[0].left or 0)
+    # Once more than the share: a low one may be overdue when the first normal one asks.
+    assert passed <= 1 + span // (OVERDUE_BEFORE_NORMAL * rules.interval)
+
+
+def is_normal_one_waiting(done: Simulation, moment: int) -> bool:
+    """Return whether a normal mail had asked for its turn well before a moment, and left after it.
+
+    What waits in the queue is not counted: a worker that sends for 60 ms may miss a moment, which low ones then take.
+    """
+    return any((mail.asked or 0) + ASKING <= moment < (mail.moment or 0) for mail in done.of(NORMAL))
+
+
+@pytest.mark.parametrize("rate", [1.0, 14.0])
+def test_a_share_is_kept_for_each_class_while_high_mails_never_pause(rate: float) -> None:
+    """One of ten moments for normal mails, one of twenty for low ones, evenly; the rest are high ones'."""
+    count = 400
+    constant = mails(HIGH, [0] * count) + mails(NORMAL, [0] * 100) + mails(LOW, [0] * 100)
+    limit = round(300 / rate * SECOND)
+    done = Simulation(Rules.of(rate, 1), constant, limit=limit).run()
+    high, normal, low = (len(done.of(priority)) for priority in Priority)
+    total = high + normal + low
+    assert total >= 285
+    assert 0.08 <= normal / total <= 0.11
+    assert 0.04 <= low / total <= 0.06
+    for priority in (NORMAL, LOW):
+        moments = [mail.moment or 0 for mail in done.of(priority)]
+        longest = max(later - earlier for earlier, later in pairwise(moments))
+        assert longest <= (OVERDUE[priority] * 3 // 2 + 8) * round(SECOND / rate)
+    record("pace_shares", rate=rate, high=high, normal=normal, low=low)
+
+
+@pytest.mark.parametrize("priority", Priority)
+@pytest.mark.parametrize("rate", [0.5, 1.0, 5.0, 14.0])
+def test_no_moment_is_left_unused_while_mails_wait(rate: float, priority: Priority) -> None:
+    """A flood of one class leaves at 97 of 100 of the rate at least, from its first mail to its last."""
+    done = Simulation(Rules.of(rate, 1), mails(priority, [0] * 300)).run()
+    moments = done.moments
+    assert len(moments) == 300
+    assert (moments[-1] - moments[0]) * 0.97 <= 299 / rate * SECOND
+
+
+def test_a_mixed_flood_leaves_no_moment_unused_either() -> None:
+    """All three classes at once and at random, fourteen a second."""
+    mixed = [mails(priority, poisson(300, 8.0, seed=priority)) for priority in Priority]
+    moments = Simulation(Rules.of(14.0, 1), [*mixed[HIGH], *mixed[NORMAL], *mixed[LOW]]).run().moments
+    assert (moments[-1] - moments[0]) * 0.95 <= 900 / 14 * SECOND
+
+
+@pytest.mark.parametrize("rate", [1, 14, 1000])
+@pytest.mark.parametrize("load", [0.1, 0.3, 0.5, 0.8])
+def test_high_mails_take_at_most_twice_as_long_behind_a_flood(rate: int, load: float) -> None:
+    """The 95th percentile from the commit to the moment; high mails come at random, so many of the rate.
+
+    At 1,000 a second it is the ten workers that bound them, so they come at 60 a second at most.
+    """
+    high = poisson(400, min(load * rate, 60.0), seed=7)
+    flood = mails(LOW, [0] * (1000 + min(high[-1] * rate // SECOND, 20_000)))
+    alone = Simulation(Rules.of(rate, 1), mails(HIGH, high)).run()
+    behind = Simulation(Rules.of(rate, 1), mails(HIGH, high) + flood, limit=high[-1] + 60 * SECOND).run()
+    assert len(behind.of(HIGH)) == len(high)
+    assert any(mail.left is None or mail.left > behind.of(HIGH)[-1].left for mail in flood), "the flood was drained"  # type: ignore[operator]
+    quiet = percentile([mail.waited for mail in alone.of(HIGH)], 0.95)
+    busy = percentile([mail.waited for mail in behind.of(HIGH)], 0.95)
+    closest = min(later - earlier for earlier, later in pairwise(behind.moments))
+    record(
+        "pace_priorities",
+        rate=rate,
+        load=load,
+        alone_ms=round(quiet / MS),
+        behind_ms=round(busy / MS),
+        ratio=round(busy / quiet, 2),
+        closest_s=closest / SECOND,
+    )
+    assert busy <= 2 * quiet
+    assert closest * rate >= SECOND
+
+
+def test_the_measurement_notices_a_single_queue_for_all() -> None:
+    """Were the flood of the same class as the mails that are measured, their 95th percentile would show it."""
+    high = poisson(40, 0.3, seed=7)
+    alone = Simulation(Rules.of(1, 1), mails(HIGH, high)).run()
+    single = Simulation(Rules.of(1, 1), [*mails(HIGH, high), *mails(HIGH, [0] * 300)]).run()
+    measured = [mail.waited for mail in single.mails[: len(high)]]
+    assert percentile(measured, 0.95) > 2 * percentile([mail.waited for mail in alone.of(HIGH)], 0.95)
+
+
+def test_a_lone_high_mail_waits_for_one_interval_at_most_and_not_at_all_with_a_burst_of_two() -> None:
+    """At one a second nothing can leave right behind a mail; a burst's last call is kept for high ones."""
+    high = [n * 30 * SECOND + n * 37 * MS for n in range(1, 101)]
+    waits = {}
+    for burst in (1, 2):
+        flood = mails(LOW, [0] * 4000)
+        done = Simulation(Rules.of(1, burst), mails(HIGH, high) + flood, limit=high[-1] + 30 * SECOND).run()
+        waits[burst] = percentile([mail.waited for mail in done.of(HIGH)], 0.95)
+    assert SECOND // 2 < waits[1] <= SECOND * 5 // 4 + WAY
+    assert waits[2] <= WAY
+    record("pace_lone_high_mail", burst_1_ms=round(waits[1] / MS), burst_2_ms=round(waits[2] / MS))
+
+
+def test_a_low_mail_gives_way_to_a_high_one_that_comes_while_it_sleeps() -> None:
+    """A low mail has no right to a moment until it is there."""
+    rules, start = Rules.of(1, 1), 100 * SECOND
+    first = decide(rules, PaceState(), LOW, start, 29 * SECOND)
+    assert isinstance(first, Turn)
+    later = start + 200 * MS
+    low = decide(rules, first.state, LOW, later, 29 * SECOND)
+    assert not isinstance(low, Turn)
+    high = decide(rules, low.state, HIGH, later + 1, 29 * SECOND)
+    assert isinstance(high, Turn)
+    assert high.moment == start + SECOND
+    again = decide(rules, high.state, LOW, start + SECOND, 29 * SECOND)
+    assert not isinstance(again, Turn)
+
+
+def test_jobs_handed_back_get_moments_of_their_own_and_none_beyond_ten_minutes() -> None:
+    """They don't all come back for the same moment; a nudge can be delayed by 15 minutes at most."""
+    rules, now = Rules.of(1, 1), 100 * SECOND
+    state = decide(rules, PaceState(), LOW, now, 0).state
+    back = []
+    for _ in range(700):
+        decision = decide(rules, state, LOW, now, 0)
+        assert isinstance(decision, HandBack)
+        state = decision.state
+        back.append((decision.until - now) // SECOND)
+    assert back[:600] == list(range(1, 601))
+    assert max(back) == 600

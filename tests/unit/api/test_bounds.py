@@ -1,0 +1,148 @@
+"""What a request may cost, and how long an answer may get."""
+
+import json
+from itertools import count
+from time import process_time
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from claims.app import api as claims
+from shared.api.body import MAX_BODY_BYTES
+from shared.api.operation import Answer, Call, answered
+from shared.api.problems import MAX_ERRORS, MAX_POINTER_LENGTH, told
+from shared.api.router import Api
+from shared.clock import utc_now
+from shared.errors import FieldError, Refusal
+from shared.fields import Input, View
+from shared.settings import Settings
+from tests.fakes.database import ScriptedDatabase
+from tests.fakes.state import InMemoryStateStore
+from tests.harness import STAFF, Client, Reply, wired
+
+# Lambda's limit of what a function answers (API Gateway's is 10 MB).
+ANSWER_LIMIT = 6 * 1024 * 1024
+# Processor time; the worst body takes some 50 ms of it.
+READING_LIMIT_S = 0.5
+
+
+class Note(Input):
+    text: str
+
+
+class Kept(View):
+    text: str
+
+
+api = Api()
+
+
+@api.post("/notes", summary="Note", input=Note, answer=Kept, sign_in="none")
+def note(call: Call[Note]) -> Answer:
+    """Keeps a note."""
+    return answered(Kept(**call.once(lambda tx: tx)))
+
+
+def send(raw: str, **headers: str) -> Reply:
+    wiring = wired(Settings(), database=ScriptedDatabase(lambda: {"text": "kept"}), state=InMemoryStateStore())
+    return Client(api, wiring).call("POST", "/notes", raw=raw, headers=headers)
+
+
+def filled(piece: str, *, before: str = "", after: str = "") -> str:
+    """A body of as many pieces as may be sent."""
+    room = MAX_BODY_BYTES - len((before + after).encode())
+    return before + piece * (room // len(piece.encode())) + after
+
+
+HOSTILE = {
+    "unknown fields": "{" + ",".join(f'"{n}":0' for n in range(20_000)) + "}",
+    "an unknown field of 250 KB": filled("é", before='{"text": "x", "', after='": 1}'),
+    "nested objects": filled('{"a":', before='{"text": "x", "b": ', after="1"),
+    "a list of objects": filled("{},", before='{"text": [', after="1]}"),
+    "a list of half pairs": filled(r'"\ud800",', before='{"text": [', after="1]}"),
+    "a long number": filled("9", before='{"text": ', after="}"),
+    "a long text": filled("x", before='{"text": 1, "t": "', after='"}'),
+    "white space": filled(" "),
+    "one byte more": " " * (MAX_BODY_BYTES + 1),
+    "ten million fields": "{" + '"a":0,' * 1_700_000 + "}",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_body_costs_much_or_is_told_at_length(name: str) -> None:
+    """Refused within half a second of one processor, in a few kilobytes."""
+    began = process_time()
+    reply = send(HOSTILE[name])
+    assert process_time() - began < READING_LIMIT_S
+    assert reply.status in {400, 413, 422}
+    assert len(reply.body.encode()) < 16 * 1024
+
+
+def test_a_body_may_be_256_kib_and_no_byte_longer() -> None:
+    """As many bytes as it has when it arrives, whatever encoding it came in."""
+    whole = filled("x", before='{"text": "', after='"}')
+    assert len(whole) == 256 * 1024
+    assert (send(whole).status, send(whole + " ").status) == (200, 413)
+
+
+def test_of_many_mistakes_twenty_are_listed() -> None:
+    """And the detail says how many are not."""
+    errors = tuple(FieldError(f"/field{n}", "is unknown") for n in range(61))
+    body = told(Refusal("invalid-request", errors=errors), "r").body
+    assert [error["pointer"] for error in body["errors"]] == [f"/field{n}" for n in range(20)]
+    assert body["detail"].endswith(" 41 more of them are not listed.")
+    assert "more" not in told(Refusal("invalid-request", errors=errors[:MAX_ERRORS]), "r").body["detail"]
+
+
+@pytest.mark.parametrize(("length", "told_length"), [(200, 200), (201, 200), (100_000, 200)])
+def test_a_pointer_is_told_in_200_characters(length: int, told_length: int) -> None:
+    """One that is longer ends in a mark."""
+    pointer = "/" + "x" * (length - 1)
+    said = told(Refusal("invalid-request", errors=(FieldError(pointer, "is unknown"),)), "r").body["errors"][0]
+    assert len(said["pointer"]) == told_length <= MAX_POINTER_LENGTH
+    assert said["pointer"].endswith("…") == (length > MAX_POINTER_LENGTH)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "status"),
+    [("identity", 200), (" Identity ", 200), ("gzip", 415), ("br", 415), ("gzip, identity", 415)],
+)
+def test_an_encoded_body_is_not_read(encoding: str, status: int) -> None:
+    """What the gateway did not unpack is refused with what is taken."""
+    reply = send('{"text": "x"}', **{"Content-Encoding": encoding})
+    assert reply.status == status
+    assert ("Accept-Encoding" in reply.headers) == (status == 415)
+
+
+def worst_claim(number: int) -> dict[str, Any]:
+    """A claim of the longest texts, in characters that take most room in an answer: a quote is escaped twice."""
+    facts = {
+        "id": str(UUID(int=number)),
+        "number": f"CLM-2026-{number:06d}",
+        "state": "verification",
+        "category": "property",
+        "title": '"' * 200,
+        "company_name": '"' * 200,
+        "description": "\U0001f600" * 5_000 + '"' * 5_000,
+        "incident_date": "2026-11-02",
+        "incident_country": "XK",
+        "amount": "9999999999.99",
+        "currency": "EUR",
+        "assignee": {"id": str(UUID(int=1)), "full_name": '"' * 200},
+        "created_at": utc_now().isoformat(),
+        "updated_at": utc_now().isoformat(),
+        "version": 1,
+    }
+    return {"id": UUID(int=number), "facts": facts}
+
+
+def test_the_longest_page_fits_into_an_answer() -> None:
+    """A hundred claims, each as long as may be: below what Lambda and API Gateway let through."""
+    numbers = count(1)
+    rows = [worst_claim(next(numbers)) for _ in range(101)]
+    wiring = wired(Settings(cursor_secret="x"), database=ScriptedDatabase(lambda: rows), state=InMemoryStateStore())
+    reply = Client(claims, wiring).as_(STAFF).call("GET", "/claims", query={"limit": "100"})
+    answer = {"statusCode": reply.status, "headers": dict(reply.headers), "body": reply.body, "isBase64Encoded": False}
+    assert reply.status == 200
+    assert 4_000_000 < len(json.dumps(answer, ensure_ascii=False).encode()) < ANSWER_LIMIT

@@ -1,0 +1,201 @@
+"""The Idempotency-Key field, in the draft's form and bare."""
+
+import json
+import re
+from typing import Any
+from urllib.parse import urldefrag, urljoin
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from health.pages import api as pages
+from shared.admission.ports import KEY_LIFE_S
+from shared.api.idempotency_key import PATTERN, read_key
+from shared.api.operation import Answer, Call, answered
+from shared.api.problems import CATALOGUE
+from shared.api.router import Api
+from shared.errors import Refusal
+from shared.fields import Input, View
+from shared.settings import Settings
+from tests.fakes.database import ScriptedDatabase
+from tests.fakes.state import InMemoryStateStore
+from tests.harness import Client, LambdaContext, wired
+from tools.openapi.description import describe
+
+VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=255)
+
+
+class Note(Input):
+    text: str
+
+
+class Kept(View):
+    text: str
+
+
+api = Api()
+
+
+@api.post("/notes", summary="Note", input=Note, answer=Kept, sign_in="none", key="required")
+@api.post("/notes/{note_id}/copies", summary="Copy", input=Note, answer=Kept, sign_in="none", key="required")
+def note(call: Call[Note]) -> Answer:
+    """Keeps a note."""
+    return answered(Kept(**call.once(lambda tx: tx)))
+
+
+def quoted(key: str) -> str:
+    """A string of structured fields."""
+    return '"' + key.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+@given(VISIBLE)
+def test_a_key_is_the_same_in_quotes_and_bare(key: str) -> None:
+    """Whatever visible characters it has; a bare one that begins with a quote would be no string."""
+    assert read_key(quoted(key)) == key
+    assert re.search(PATTERN, quoted(key)) or len(key) > 255
+    if not key.startswith('"'):
+        assert read_key(key) == key
+        assert re.search(PATTERN, key)
+
+
+@pytest.mark.parametrize(
+    ("field", "key"),
+    [
+        ("k", "k"),
+        ('"k"', "k"),
+        ('  "k"\t', "k"),
+        (" k ", "k"),
+        ('"k";v=1', "k"),
+        ('"k"; a; b="x y"; c=tok', "k"),
+        (r'"a\"b\\c"', r'a"b\c'),
+        ('a"b', 'a"b'),
+        ("a;b=1", "a;b=1"),
+        ('"' + "x" * 255 + '"', "x" * 255),
+        (r'"' + r"\"" * 255 + '"', '"' * 255),
+    ],
+)
+def test_what_a_field_names(field: str, key: str) -> None:
+    """Quotes, escapes, white space around and parameters are no part of the key."""
+    assert read_key(field) == key
+
+
+MALFORMED = [
+    '""',
+    '"',
+    '"k',
+    '"k"x',
+    '"k" x',
+    '"a" , "b"',
+    '"a", "b"',
+    r'"a\b"',
+    '"a b"',
+    '"é"',
+    '"k";',
+    '"k";A=1',
+]
+MALFORMED += [
+    "",
+    " ",
+    "a b",
+    "é",
+    "x" * 256,
+    '"' + "x" * 256 + '"',
+    "a\tb",
+    "k\x0b",
+    "\u00a0k",
+    '"k";v="',
+    '"k"; v=a b',
+]
+
+
+@pytest.mark.parametrize("field", MALFORMED)
+def test_what_names_no_key(field: str) -> None:
+    """400: it is neither a string in quotes nor bare visible characters, or not 1 to 255 of them."""
+    with pytest.raises(Refusal) as caught:
+        read_key(field)
+    assert caught.value.name == "idempotency-key-malformed"
+
+
+def client() -> tuple[Client, ScriptedDatabase]:
+    database = ScriptedDatabase(lambda: {"text": "kept"})
+    return Client(api, wired(Settings(), database=database, state=InMemoryStateStore())), database
+
+
+def test_both_forms_are_one_key_of_a_call() -> None:
+    """The second call is a replay of the first."""
+    own, database = client()
+    own.call("POST", "/notes", {"text": "a"}, key="k")
+    assert own.call("POST", "/notes", {"text": "a"}, key='"k"').headers["Idempotency-Replayed"] == "true"
+    assert [use.key for use in database.uses] == ["k"]
+
+
+def test_two_keys_in_one_request_are_none() -> None:
+    """Sent as two fields, of which a server that takes the last one would forget the first."""
+    event = {
+        "httpMethod": "POST",
+        "resource": "/notes",
+        "multiValueHeaders": {"Idempotency-Key": ['"a"', '"b"'], "Content-Type": ["application/json"]},
+        "headers": {"Idempotency-Key": '"b"', "Content-Type": "application/json"},
+        "body": '{"text": "a"}',
+        "requestContext": {},
+    }
+    own, _ = client()
+    answer = api.handle(event, LambdaContext(), own.wiring)
+    assert (answer["statusCode"], json.loads(answer["body"])["status"]) == (400, 400)
+
+
+# ---- the page about keys
+def problems(base: str, resource: str = "/notes", **ids: str) -> list[dict[str, Any]]:
+    """Answers with each problem about keys that a client meets, sent below a base path."""
+    own, _ = client()
+    path = base + resource.format(**ids)
+
+    def call(body: object, headers: dict[str, str]) -> dict[str, Any]:
+        event = {
+            "httpMethod": "POST",
+            "resource": resource,
+            "pathParameters": ids or None,
+            "headers": {"Content-Type": "application/json", **headers},
+            "body": json.dumps(body),
+            "requestContext": {"path": path, "stage": "api"},
+        }
+        return api.handle(event, LambdaContext(), own.wiring)
+
+    call({"text": "a"}, {"Idempotency-Key": "k"})
+    reused = call({"text": "b"}, {"Idempotency-Key": "k"})
+    return [call({"text": "a"}, {}), call({"text": "a"}, {"Idempotency-Key": "a b"}), reused]
+
+
+@pytest.mark.parametrize("base", ["/api", "", "/v1/interdomestik"])
+@pytest.mark.parametrize(
+    ("resource", "ids"),
+    [("/notes", {}), ("/notes/{note_id}/copies", {"note_id": "01a20ba6-afb6-76d1-9556-a703ff01d17a"})],
+)
+def test_problems_about_keys_link_to_a_page_that_exists(base: str, resource: str, ids: dict[str, str]) -> None:
+    """Below the path by which the API was reached, whatever domain maps it where."""
+    answers = problems(base, resource, **ids)
+    assert [answer["statusCode"] for answer in answers] == [400, 400, 422]
+    for answer in answers:
+        found = re.fullmatch(r'<([^>]+)>; rel="describedby"; type="text/html"', answer["headers"]["Link"])
+        assert found
+        target, anchor = urldefrag(urljoin("https://api.example.test" + base + "/x", found[1]))
+        assert target == f"https://api.example.test{base}/docs"
+        page = Client(pages, wired(Settings(), state=InMemoryStateStore())).call("GET", "/docs").body
+        assert f'id="{anchor}"' in page
+        assert "expires 24 hours" in page
+
+
+def test_every_problem_about_keys_says_where_to_read_more() -> None:
+    """And no other problem does."""
+    about = {name for name in CATALOGUE if "idempotency-key" in name} | {"request-in-progress"}
+    assert {name for name, kind in CATALOGUE.items() if kind.docs_path} == about
+
+
+def test_the_description_says_when_a_key_expires() -> None:
+    """24 hours, wherever it is kept."""
+    operation = describe(api.operations.values(), version="1")["paths"]["/notes"]["post"]
+    header = next(p for p in operation["parameters"] if p["name"] == "Idempotency-Key")
+    assert KEY_LIFE_S == 24 * 3600
+    assert "expires 24 hours" in header["description"]
+    assert "Link" in operation["responses"]["422"]["headers"]

@@ -1,0 +1,159 @@
+"""OPTIONS: what a browser asks before a script's call, and what anybody else may ask."""
+
+from importlib import import_module
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from shared.api.auth.caller import STAFF
+from shared.api.cors import EXPOSED
+from shared.api.operation import Answer, Call, Nothing, answered
+from shared.api.router import SECURITY_HEADERS, Api
+from shared.fields import View
+from shared.settings import Settings
+from tests.harness import Client, Reply, wired
+from tests.settings.test_limits import APPS
+
+ORIGIN = "https://app.example.test"
+ASKED = {
+    "Origin": ORIGIN,
+    "Access-Control-Request-Method": "PATCH",
+    "Access-Control-Request-Headers": "authorization,content-type,idempotency-key,if-match",
+}
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+SENDABLE = {"Authorization", "Content-Type", "Idempotency-Key", "If-Match"}
+
+
+class Thing(View):
+    name: str
+
+
+api = Api()
+
+
+@api.get("/things/{thing_id}", summary="Read", answer=Thing, access=STAFF)
+def read(call: Call[Nothing]) -> Answer:
+    """Read a thing from the database."""
+    return answered(Thing(**call.read(lambda tx: tx)))
+
+
+@api.post("/things", summary="Make", answer=Thing, sign_in="none", limit="read", key="required")
+def make(call: Call[Nothing]) -> Answer:
+    """Write a thing to the database."""
+    return answered(Thing(**call.once(lambda tx: tx, call.input)))
+
+
+class Untouchable:
+    """Fail the test at whatever is asked of it."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"a preflight asked for {name}")
+
+
+def client(own: Api = api, origins: str = ORIGIN) -> Client:
+    """Return a client of a service none of whose parts may be used."""
+    parts = dict.fromkeys(("database", "state", "queues", "evidence"), Untouchable())
+    return Client(own, wired(Settings(cursor_secret="x", allowed_origins=origins), **parts))
+
+
+def ask(path: str = "/things", own: Api = api, origins: str = ORIGIN, **headers: str) -> Reply:
+    """Send a preflight; `headers` replace those of a browser, with _ for each dash."""
+    sent = {**ASKED, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    return client(own, origins).call("OPTIONS", path, headers=sent)
+
+
+def listed(reply: Reply, name: str) -> set[str]:
+    """Return the members of a header that is a list."""
+    return set(reply.headers[name].split(","))
+
+
+@pytest.mark.parametrize("path", ["/things", "/things/{thing_id}", "/", "/{proxy+}"])
+def test_a_preflight_is_answered_before_anything_that_costs(path: str) -> None:
+    """Alike on every path, the unknown ones too: a script has to be able to read the 404 and the 405 that follow."""
+    reply = ask(path)
+    assert (reply.status, reply.body) == (204, "")
+    assert reply.headers["Access-Control-Allow-Origin"] == ORIGIN
+    assert listed(reply, "Access-Control-Allow-Methods") == METHODS
+    assert listed(reply, "Access-Control-Allow-Headers") == SENDABLE
+    assert reply.headers["Access-Control-Max-Age"] == "7200"
+    assert reply.headers["Access-Control-Expose-Headers"] == EXPOSED
+
+
+@pytest.mark.parametrize("origin", [ORIGIN, "https://elsewhere.example.test", ""])
+def test_a_preflight_carries_what_every_answer_carries(origin: str) -> None:
+    """An id, HTTPS alone, no guessing of types: whatever the origin."""
+    reply = ask(Origin=origin)
+    assert reply.status == 204
+    assert UUID(reply.headers["X-Request-Id"])
+    assert SECURITY_HEADERS.items() <= reply.headers.items()
+    assert (reply.headers["Cache-Control"], reply.headers["Vary"]) == ("no-store", "Origin")
+
+
+@pytest.mark.parametrize("origin", ["https://elsewhere.example.test", "null", "", f"{ORIGIN}, {ORIGIN}", f"{ORIGIN}/"])
+def test_another_origin_is_allowed_nothing(origin: str) -> None:
+    """The browser sees no Access-Control header at all, and sends nothing."""
+    assert [name for name in ask(Origin=origin).headers if name.startswith("Access-Control")] == []
+
+
+@pytest.mark.parametrize("origin", [ORIGIN, "null"])
+def test_any_origin_may_call_where_the_setting_says_so(origin: str) -> None:
+    """`*` stays `*`, as on other answers."""
+    reply = ask(origins="*", Origin=origin)
+    assert reply.headers["Access-Control-Allow-Origin"] == "*"
+    assert listed(reply, "Access-Control-Allow-Methods") == METHODS
+
+
+def test_a_script_may_read_which_methods_there_are() -> None:
+    """The 405 after a preflight that names more than the path has: Allow is one of the headers that are shown."""
+    refused = client().call("DELETE", "/things", headers={"Origin": ORIGIN})
+    assert (refused.status, refused.headers["Allow"]) == (405, "POST, OPTIONS")
+    assert "Allow" in refused.headers["Access-Control-Expose-Headers"].split(", ")
+
+
+@pytest.mark.parametrize("asked", ["DELETE", "PURGE", "x" * 4000])
+def test_what_is_asked_for_is_not_repeated(asked: str) -> None:
+    """The answer names what there is; the browser compares."""
+    reply = ask(Access_Control_Request_Method=asked, Access_Control_Request_Headers=asked)
+    assert (reply.status, listed(reply, "Access-Control-Allow-Methods")) == (204, METHODS)
+    assert listed(reply, "Access-Control-Allow-Headers") == SENDABLE
+
+
+def test_options_by_itself_names_the_methods_of_its_path() -> None:
+    """Without Origin and Access-Control-Request-Method it is no preflight, and has Allow alone."""
+    for headers in ({}, {"Origin": ORIGIN}, {"Access-Control-Request-Method": "POST"}):
+        reply = client().call("OPTIONS", "/things/{thing_id}", headers=headers)
+        assert (reply.status, reply.body, reply.headers["Allow"]) == (204, "", "GET, HEAD, OPTIONS")
+        assert "Access-Control-Allow-Methods" not in reply.headers
+        assert UUID(reply.headers["X-Request-Id"])
+
+
+def test_options_by_itself_of_no_path_is_not_found() -> None:
+    """There is nothing whose methods could be named."""
+    reply = client().call("OPTIONS", "/{proxy+}")
+    assert (reply.status, reply.problem) == (404, "not-found")
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_every_function_answers_preflights_of_its_paths(app: str) -> None:
+    """And to OPTIONS alone with the same Allow as its 405."""
+    own: Api = import_module(app).api
+    for path in {path for _, path in own.operations}:
+        preflight = ask(path, own)
+        assert (preflight.status, preflight.headers["Access-Control-Allow-Origin"]) == (204, ORIGIN)
+        refused = client(own).call("TRACE", path)
+        assert client(own).call("OPTIONS", path).headers["Allow"] == refused.headers["Allow"]
+
+
+@pytest.mark.parametrize(
+    "sent", [{"Authorization": "Bearer nonsense"}, {"Content-Type": "text/plain"}, {"Idempotency-Key": "a b"}]
+)
+def test_nothing_else_of_a_preflight_is_read(sent: dict[str, str]) -> None:
+    """Neither token nor body: a browser sends none, and a stranger's costs nothing."""
+    assert client().call("OPTIONS", "/things", raw="{", headers={**ASKED, **sent}).status == 204
+
+
+def test_every_preflight_is_answered_however_many_there_are() -> None:
+    """No limit is charged."""
+    asking = client()
+    assert {asking.call("OPTIONS", "/things", headers=ASKED).status for _ in range(200)} == {204}

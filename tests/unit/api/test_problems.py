@@ -1,0 +1,67 @@
+"""Problems have one catalogue, and everything that is refused anywhere stands in it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from shared.api.problems import CATALOGUE, URN, told
+from shared.database.errors import CONSTRAINT_PROBLEMS
+from shared.errors import DependencyFailed, FieldError, Refusal, Unavailable
+
+ROOT = Path(__file__).resolve().parents[3]
+PYTHON = [p for p in [*ROOT.glob("functions/*/*/*.py"), *ROOT.glob("layers/shared/shared/**/*.py")] if p.is_file()]
+SQL = [*ROOT.glob("functions/*/*/*.sql"), *ROOT.glob("migrations/*.sql")]
+# Tried again with another code before anyone is told, or met by jobs and operators' commands alone.
+NEVER_TOLD = {"referral-code-taken", "identity-taken", "identity-not-linked", "account-of-another-role"}
+NEVER_TOLD |= {"account-of-staff", "address-proven"}
+
+
+def named() -> set[str]:
+    """Every problem that code or SQL raises by name."""
+    python = "".join(path.read_text(encoding="utf-8") for path in PYTHON)
+    sql = "".join(path.read_text(encoding="utf-8") for path in SQL)
+    raised = set(re.findall(r'Refusal\(\s*"([a-z-]+)"', python))
+    declared = {
+        name for listed in re.findall(r"refusals=\(([^)]*)\)", python) for name in re.findall(r'"([a-z-]+)"', listed)
+    }
+    required = set(re.findall(r"'([a-z]+(?:-[a-z]+)+)'\s*\)", sql))
+    return raised | declared | required | set(CONSTRAINT_PROBLEMS.values())
+
+
+def test_every_problem_raised_by_name_stands_in_the_catalogue() -> None:
+    """A misspelt one would be told as an internal error."""
+    assert len(named()) > 20
+    assert named() - set(CATALOGUE) - NEVER_TOLD == set()
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_a_problem_says_what_to_do(name: str) -> None:
+    """Type, title, status, detail and instance: nothing is left to guess."""
+    problem = told(Refusal(name), "request-1")
+    assert problem.body["type"] == URN + name
+    assert problem.status == problem.body["status"] == CATALOGUE[name].status
+    assert problem.body["instance"] == "request-1"
+    assert problem.body["detail"].endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("error", "name", "waits"),
+    [
+        (Unavailable("database", retry_after_s=2.5), "unavailable", "3"),
+        (DependencyFailed("Throttling"), "unavailable", "1"),
+        (RuntimeError("secret"), "internal", None),
+        (Refusal("no-such-name"), "internal", None),
+    ],
+)
+def test_other_errors_are_told_without_their_words(error: Exception, name: str, waits: str | None) -> None:
+    """What is out of reach says when to come again; the rest says nothing of itself."""
+    problem = told(error, "r")
+    assert (problem.body["type"], problem.headers.get("Retry-After")) == (URN + name, waits)
+    assert "secret" not in str(problem.body)
+
+
+def test_field_errors_are_listed_as_pointers() -> None:
+    """As RFC 9457's own example does."""
+    problem = told(Refusal("invalid-request", errors=(FieldError("/email", "is not one"),)), "r")
+    assert problem.body["errors"] == [{"pointer": "/email", "detail": "is not one"}]

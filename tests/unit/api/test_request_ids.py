@@ -1,0 +1,89 @@
+"""A request's id is ours: in the answer, its problem, the log and the audit, whatever the client sent."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from shared.api.operation import Answer, Call, Nothing, answered
+from shared.api.router import Api
+from shared.fields import View
+from shared.outbox import Actor
+from shared.settings import Settings
+from tests.fakes.database import ScriptedDatabase
+from tests.fakes.state import InMemoryStateStore
+from tests.harness import LambdaContext, wired
+
+
+class Seen(View):
+    request_id: str
+
+
+api = Api()
+actors: list[Actor] = []
+
+
+@api.post("/acts", summary="Act", answer=Seen, sign_in="none")
+def act(call: Call[Nothing]) -> Answer:
+    """Acts without a key."""
+    actors.append(call.actor)
+    return answered(Seen(**call.once(lambda tx: tx)))
+
+
+CHOSEN = "chosen\r\nby the client"
+
+
+def handle(resource: str = "/acts", **context: Any) -> tuple[dict[str, Any], ScriptedDatabase]:
+    database = ScriptedDatabase(lambda: {"request_id": "x"})
+    event = {
+        "httpMethod": "POST",
+        "resource": resource,
+        "headers": {"X-Amzn-RequestId": CHOSEN},
+        "requestContext": {"requestId": CHOSEN, "identity": {"sourceIp": "192.0.2.7"}, **context},
+    }
+    wiring = wired(Settings(), database=database, state=InMemoryStateStore())
+    return api.handle(event, LambdaContext(), wiring), database
+
+
+def test_one_id_of_our_own_for_answer_audit_log_and_key(caplog: pytest.LogCaptureFixture) -> None:
+    """A client that chooses the gateway's id chooses none of them."""
+    actors.clear()
+    answer, database = handle()
+    own = answer["headers"]["X-Request-Id"]
+    logged = next(vars(record) for record in caplog.records if record.message == "request")
+    assert UUID(own).version == 7
+    assert actors[0].request_id == own
+    assert logged["request_id"] == own
+    assert database.uses[0].key == own
+    assert CHOSEN not in str([vars(record) for record in caplog.records])
+
+
+def test_two_calls_that_choose_the_same_id_are_two() -> None:
+    """The second write is not taken for a repeat of the first."""
+    assert len({handle()[1].uses[0].key for _ in range(2)}) == 2
+
+
+def test_a_problem_names_the_same_id() -> None:
+    """So that who quotes it is found."""
+    answer, _ = handle("/nowhere")
+    assert answer["statusCode"] == 404
+    assert answer["headers"]["X-Request-Id"] in answer["body"]
+
+
+@pytest.mark.parametrize(
+    ("extended", "logged"),
+    [
+        ("Q2x0bGVzPQ==", "Q2x0bGVzPQ=="),
+        ("two\nlines", None),
+        ("besa@example.test", None),
+        ("x" * 129, None),
+        (None, None),
+    ],
+)
+def test_the_gateways_own_id_is_logged_where_it_is_one(
+    caplog: pytest.LogCaptureFixture, extended: str | None, logged: str | None
+) -> None:
+    """To find the call in the gateway's logs; nothing else gets into ours by that way."""
+    handle(extendedRequestId=extended)
+    line = next(vars(record) for record in caplog.records if record.message == "request")
+    assert line.get("gateway_id") == logged

@@ -1,0 +1,194 @@
+"""The circuit as a value: when it opens, and every move it makes."""
+
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.admission.gcra import SECOND
+from shared.circuit.state import (
+    EMPTY,
+    MOST_FAILURES,
+    NEW,
+    Command,
+    LeakyBucket,
+    Outcome,
+    Policy,
+    Snapshot,
+    closed,
+    commanded,
+    half_opened,
+    is_suspect,
+    opened,
+    should_open,
+)
+
+POLICY = Policy(name="email", failures=5, successes_per_failure=2, window_s=600, open_s=30, probe_lease_s=20)
+NOW = 1_795_000_000 * SECOND
+CALL = SECOND // 10
+
+
+def bucket_after(ends: str, before: LeakyBucket = EMPTY) -> LeakyBucket:
+    """The bucket after calls one after the other: f failed, s succeeded."""
+    return before.after(POLICY, outcomes(ends))
+
+
+def outcomes(ends: str) -> list[Outcome]:
+    """Calls without a pause in between, from now."""
+    return [Outcome(NOW + n * CALL, NOW + (n + 1) * CALL, end == "f") for n, end in enumerate(ends)]
+
+
+def level(bucket: LeakyBucket) -> float:
+    """How many failures count; one against which a success was counted is half a failure."""
+    return len(bucket.failures) - bucket.leaked / POLICY.successes_per_failure
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [
+        ("ffff", 4),
+        ("fffff", 5),
+        ("ffffss", 3),
+        ("ffffsss", 2.5),
+        ("fs" * 9, 4.5),
+        ("fs" * 8 + "f", 5),
+        ("ssfff", 3),
+        ("f" + "s" * 19, 0),
+        ("f" * 4 + "s" * 100 + "fff", 3),
+    ],
+)
+def test_a_failure_counts_until_two_successes_have_come_after_it(ends: str, expected: float) -> None:
+    """No success before it changes that, and no number of them is kept for later."""
+    assert level(bucket_after(ends)) == expected
+    assert should_open(POLICY, bucket_after(ends), NOW) is (expected >= POLICY.failures)
+
+
+@pytest.mark.parametrize("successes", [0, 1, 60, 600, 6000])
+def test_five_failures_fill_it_whatever_came_before(successes: int) -> None:
+    """Four do not."""
+    before = bucket_after("s" * successes)
+    assert not should_open(POLICY, bucket_after("ffff", before), NOW)
+    assert should_open(POLICY, bucket_after("fffff", before), NOW)
+    assert should_open(POLICY, bucket_after("s" * successes + "fffff"), NOW)
+
+
+def test_five_failures_spread_over_ninety_five_successes_do_not_fill_it() -> None:
+    """However often that is repeated."""
+    assert level(bucket_after(("f" + "s" * 19) * 100)) == 0
+    assert level(bucket_after(("s" * 19 + "f") * 100)) == 1
+
+
+def test_a_failure_is_forgotten_by_time() -> None:
+    """With what was counted against it."""
+    held = LeakyBucket((NOW - 600 * SECOND, NOW - 599 * SECOND), leaked=1)
+    assert held.recent(POLICY, NOW) == LeakyBucket((NOW - 599 * SECOND,))
+    assert held.recent(POLICY, NOW - SECOND) == held
+    assert not is_suspect(POLICY, held, NOW + SECOND)
+    hourly = tuple(NOW + n * 720 * SECOND for n in range(5))
+    assert not should_open(POLICY, LeakyBucket(hourly), hourly[-1])
+
+
+def test_a_success_counts_only_against_failures_that_ended_before_it() -> None:
+    """Told late, it says nothing of what came after it."""
+    told = [Outcome(NOW, NOW + 5, failed=False)] * 4
+    assert LeakyBucket((NOW + 5, NOW + 6)).after(POLICY, told) == LeakyBucket((NOW + 5, NOW + 6))
+    assert LeakyBucket((NOW + 4, NOW + 6)).after(POLICY, told) == LeakyBucket((NOW + 6,))
+
+
+def test_the_first_failure_of_an_environment_in_which_all_went_well_is_weighed_against_those_of_others() -> None:
+    """Only if they had ended when it began: what failed at the same time is an outage."""
+    others = LeakyBucket((NOW + 10,))
+    well = [Outcome(NOW, NOW + 5, failed=False)] * 40
+    after_it, beside_it = Outcome(NOW + 11, NOW + 20, failed=True), Outcome(NOW + 10, NOW + 20, failed=True)
+    assert others.after(POLICY, [*well, after_it]) == LeakyBucket((NOW + 20,))
+    assert others.after(POLICY, [*well, beside_it]) == LeakyBucket((NOW + 10, NOW + 20))
+    assert others.after(POLICY, [*well, after_it, after_it]) == LeakyBucket((NOW + 20, NOW + 20))
+
+
+def test_a_bucket_keeps_as_many_failures_as_an_item_may_hold() -> None:
+    """The latest."""
+    full = EMPTY
+    for n in range(MOST_FAILURES + 7):
+        full = full.add(NOW + n)
+    assert full.failures == tuple(NOW + n for n in range(7, MOST_FAILURES + 7))
+
+
+moments = st.integers(NOW, NOW + 50)
+calls = st.builds(lambda began, lasted, failed: Outcome(began, began + lasted, failed), moments, st.integers(0, 9),
+                  st.booleans())  # fmt: skip
+buckets = st.builds(
+    lambda failures, leaked: LeakyBucket(tuple(sorted(failures)), leaked if failures else 0),
+    st.lists(moments, max_size=9),
+    st.integers(0, 1),
+)
+
+
+@given(buckets, moments, moments)
+def test_a_failure_never_lowers_the_level(held: LeakyBucket, began: int, well: int) -> None:
+    """Whatever went well before, as long as it was before all that counts."""
+    start = min((well, *held.failures))
+    told = [Outcome(start, start, failed=False)] * 5 + [Outcome(began, began + 60, failed=True)]
+    assert level(held) <= level(held.after(POLICY, told)) <= level(held) + 1
+
+
+@given(buckets, st.lists(calls, max_size=20))
+def test_a_bucket_holds_no_failure_that_never_was(held: LeakyBucket, told: list[Outcome]) -> None:
+    """In order, none negative, and a success never adds one."""
+    after = held.after(POLICY, told)
+    failed = sorted([*held.failures, *(call.ended for call in told if call.failed)])
+    assert list(after.failures) == sorted(after.failures)
+    assert all(failed.count(each) >= after.failures.count(each) for each in after.failures)
+    assert 0 <= after.leaked < POLICY.successes_per_failure
+    assert after.failures or not after.leaked
+
+
+@given(buckets, st.integers(0, 700 * SECOND))
+def test_whatever_opens_it_was_suspect(held: LeakyBucket, later: int) -> None:
+    """Nobody can pass unasked where the circuit may have opened."""
+    assert is_suspect(POLICY, held, NOW + later) or not should_open(POLICY, held, NOW + later)
+
+
+def test_a_full_turn() -> None:
+    """Closed, open for the full time, half open under a lease, closed: a generation each."""
+    tripped = opened(NEW, POLICY, NOW)
+    assert tripped == Snapshot("open", 1, NOW, open_until=NOW + 30 * SECOND)
+    assert tripped.probe_due == NOW + 30 * SECOND
+    probing = half_opened(tripped, POLICY, NOW + 1, "me")
+    assert probing == Snapshot("half_open", 2, NOW + 1, holder="me", lease_until=NOW + 1 + 20 * SECOND)
+    assert probing.probe_due == NOW + 1 + 20 * SECOND
+    assert opened(probing, POLICY, NOW + 2).open_until == NOW + 2 + 30 * SECOND
+    well = closed(probing, NOW + 2)
+    assert well == Snapshot("closed", 3, NOW + 2, bucket=EMPTY)
+    assert well.probe_due is None
+
+
+ALL = [
+    Snapshot("closed", 4, NOW, bucket=LeakyBucket((NOW,), 1), revision=3),
+    opened(NEW, POLICY, NOW),
+    half_opened(opened(NEW, POLICY, NOW), POLICY, NOW, "me"),
+    commanded(NEW, "open", POLICY, NOW),
+    commanded(NEW, "closed", POLICY, NOW),
+]
+
+
+@pytest.mark.parametrize(("seen", "command"), list(product(ALL, ("open", "closed"))))
+def test_operators_hold_it_from_any_state(seen: Snapshot, command: Command) -> None:
+    """In a new generation, unless it is held so already; no probe is ever due."""
+    held = commanded(seen, command, POLICY, NOW)
+    assert (held.state, held.forced, held.probe_due) == (command, True, None)
+    assert held.generation == seen.generation + (held != seen)
+    assert commanded(held, command, POLICY, NOW + 1) == held
+
+
+@pytest.mark.parametrize("seen", ALL[:3])
+def test_a_circuit_that_nobody_holds_is_left_as_it_is(seen: Snapshot) -> None:
+    """`auto` is safe to repeat."""
+    assert commanded(seen, "auto", POLICY, NOW) == seen
+
+
+def test_a_circuit_that_was_held_open_lets_a_probe_through_first() -> None:
+    """Nobody knows whether the service is well by now; one that was held closed goes on."""
+    free = commanded(commanded(NEW, "open", POLICY, NOW), "auto", POLICY, NOW + 9)
+    assert (free.state, free.forced, free.generation, free.probe_due) == ("open", False, 2, NOW)
+    assert commanded(commanded(NEW, "closed", POLICY, NOW), "auto", POLICY, NOW + 9).state == "closed"

@@ -1,0 +1,221 @@
+"""The line to a store that hangs, answers late or fails: who calls waits once, and not for long."""
+
+from collections.abc import Iterator
+from threading import Event, Thread
+from time import sleep
+
+import pytest
+
+from shared.circuit.state import NEW, Snapshot, half_opened, opened
+from shared.circuit.store import Conversation, StoreUnavailable, Written
+from shared.circuit.store_client import StoreLine
+from shared.clock import monotonic
+from tests.breakers import EMAIL, Dependency, Time, attempt, breaker
+from tests.contract.state_table import at_once
+from tests.fakes.circuits import InMemoryCircuits
+
+NEVER_S = 20.0
+PATIENCE_S = 0.02
+
+
+class Gated(InMemoryCircuits):
+    """A store whose calls wait until they are let go, before they are carried out; `asked` counts them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = Event()
+        self.asked = 0
+
+    def _wait(self) -> None:
+        self.asked += 1
+        assert self.gate.wait(NEVER_S)
+
+    def read(self, name: str) -> Snapshot:
+        self._wait()
+        return super().read(name)
+
+    def change(self, name: str, seen: Snapshot, to: Snapshot) -> Written:
+        self._wait()
+        return super().change(name, seen, to)
+
+
+@pytest.fixture
+def store() -> Iterator[Gated]:
+    gated = Gated()
+    yield gated
+    gated.gate.set()
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+def reading() -> Conversation:
+    """A conversation of one flight."""
+    yield lambda store: Written(done=True, now=store.read("email"))
+
+
+def settled(line: StoreLine) -> None:
+    """Return when no conversation is under way."""
+    until = monotonic() + NEVER_S
+    while line._run is not None:
+        assert monotonic() < until
+        sleep(0.001)
+
+
+def test_an_answer_in_time_is_waited_for(store: Gated) -> None:
+    """And no longer than it takes."""
+    store.gate.set()
+    line = StoreLine(store, timer=monotonic, patience_s=NEVER_S)
+    assert line.talk(reading, NEVER_S) < NEVER_S / 2
+    assert store.calls == ["read"]
+
+
+def test_a_store_that_hangs_is_waited_for_once_and_asked_once(store: Gated) -> None:
+    """By one caller for its patience, by the others not at all."""
+    line = StoreLine(store, timer=monotonic, patience_s=PATIENCE_S)
+    assert line.talk(reading, PATIENCE_S) >= PATIENCE_S
+    before = monotonic()
+    for _ in range(1000):
+        line.talk(reading, PATIENCE_S)
+    assert monotonic() - before < 1000 * PATIENCE_S / 4
+    assert store.asked == 1
+    store.gate.set()
+    settled(line)
+    line.talk(reading, NEVER_S)
+    assert store.asked == 2
+
+
+def test_a_store_that_failed_is_left_alone_and_then_tried_without_anybody_waiting(store: Gated, time: Time) -> None:
+    """Until it answers; from then on it is waited for again."""
+    line = StoreLine(store, timer=time.seconds, patience_s=PATIENCE_S, pause_s=2.0)
+    store.reachable = False
+    store.gate.set()
+    line.talk(reading, NEVER_S)
+    for _ in range(10):
+        line.talk(reading, NEVER_S)
+    assert store.asked == 1
+    store.gate.clear()
+    time.advance(2.0)
+    line.talk(reading, NEVER_S)  # it would not come back before the gate is opened, if it waited
+    store.reachable = True
+    store.gate.set()
+    settled(line)
+    assert store.asked == 2
+    line.talk(reading, NEVER_S)
+    assert store.asked == 3
+
+
+def test_conversations_are_held_one_at_a_time(store: Gated) -> None:
+    """Ten callers at once: all of theirs are held, no two together."""
+    under_way, most = 0, 0
+
+    def talking() -> Conversation:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        yield lambda store: Written(done=True, now=store.read("email"))
+        under_way -= 1
+
+    store.gate.set()
+    line = StoreLine(store, timer=monotonic, patience_s=NEVER_S)
+    at_once([lambda: line.talk(talking, NEVER_S)] * 10)
+    assert (store.asked, most, under_way) == (10, 1, 0)
+
+
+def test_whatever_a_store_raises_is_told_to_the_conversation(store: Gated) -> None:
+    """By its class alone, and the line goes on."""
+    told: list[str] = []
+
+    def broken(_: object) -> Written:
+        raise ZeroDivisionError("a person's address")
+
+    def talking() -> Conversation:
+        try:
+            yield broken
+        except StoreUnavailable as error:
+            told.append(error.code)
+            raise
+
+    line = StoreLine(store, timer=monotonic, patience_s=NEVER_S, pause_s=0.0)
+    line.talk(talking, NEVER_S)
+    assert told == ["ZeroDivisionError"]
+    store.gate.set()
+    line.talk(reading, NEVER_S)
+    settled(line)
+    assert store.calls == ["read"]
+
+
+def test_a_late_answer_is_known_to_the_next_call(store: Gated, time: Time) -> None:
+    """A circuit that was open all the while: the call that did not wait for it passed, the next does not."""
+    InMemoryCircuits.change(store, "email", NEW, opened(NEW, EMAIL, time()))
+    line = StoreLine(store, timer=monotonic, patience_s=PATIENCE_S)
+    environment, dependency = breaker(line, now=time), Dependency()
+    assert attempt(environment, dependency)
+    store.gate.set()
+    settled(line)
+    assert not attempt(environment, dependency)
+
+
+def test_a_lease_that_was_granted_late_is_the_next_calls(store: Gated, time: Time) -> None:
+    """The call that asked for it was refused; the fleet waits for its probe."""
+    tripped = opened(NEW, EMAIL, time())
+    InMemoryCircuits.change(store, "email", NEW, tripped)
+    line = StoreLine(store, timer=monotonic, patience_s=PATIENCE_S)
+    environment, dependency = breaker(line, now=time), Dependency()
+    store.gate.set()
+    line.patience_s = NEVER_S
+    assert not attempt(environment, dependency)
+    line.patience_s = PATIENCE_S
+    time.advance(EMAIL.open_s)
+    calls = iter([True])
+    change = store.change
+
+    def late(name: str, seen: Snapshot, to: Snapshot) -> Written:
+        if next(calls, False):
+            store.gate.clear()
+        return change(name, seen, to)
+
+    store.change = late  # type: ignore[method-assign]
+    assert not attempt(environment, dependency)
+    assert dependency.calls == 0
+    store.gate.set()
+    settled(line)
+    assert store.read("email").state == "half_open"
+    assert attempt(environment, dependency)
+    settled(line)
+    assert store.read("email").state == "closed"
+
+
+def test_a_lease_that_another_holds_is_nobodys_here(store: Gated, time: Time) -> None:
+    """A token is known again by what it says, and not by where it was."""
+    tripped = opened(NEW, EMAIL, time())
+    InMemoryCircuits.change(store, "email", NEW, tripped)
+    InMemoryCircuits.change(store, "email", tripped, half_opened(tripped, EMAIL, time(), "another"))
+    store.gate.set()
+    line = StoreLine(store, timer=monotonic, patience_s=NEVER_S)
+    assert not attempt(breaker(line, now=time), Dependency())
+
+
+def test_threads_of_one_environment_make_one_probe(store: Gated, time: Time) -> None:
+    """Of twenty that find it due at the same moment."""
+    store.gate.set()
+    InMemoryCircuits.change(store, "email", NEW, opened(NEW, EMAIL, time()))
+    time.advance(EMAIL.open_s)
+    environment = breaker(StoreLine(store, timer=monotonic, patience_s=NEVER_S), now=time)
+    probing, go_on = Event(), Event()
+
+    def probe() -> None:
+        probing.set()
+        assert go_on.wait(NEVER_S)
+
+    dependency = Dependency(probe)
+    first = Thread(target=attempt, args=(environment, dependency), daemon=True)
+    first.start()
+    assert probing.wait(NEVER_S)
+    assert at_once([lambda: attempt(environment, dependency)] * 20) == [False] * 20
+    go_on.set()
+    first.join(NEVER_S)
+    assert dependency.calls == 1
+    assert store.read("email").state == "closed"

@@ -1,0 +1,1 @@
+"""Programs that build what ships or describe it; none of them ships."""

@@ -1,0 +1,46 @@
+"""Writes the API's description, of all functions together, to where the health function serves it from.
+
+    python -m tools.openapi           write it
+    python -m tools.openapi --check   only say whether it is what the operations say
+
+A function can't import another, so the description is made here and ships as a file.
+"""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = ("agents", "claims", "health", "jobs", "members")
+APPS = (*(f"{room}.app" for room in ROOMS), "health.pages")
+TARGET = ROOT / "functions/health/health/openapi.json"
+VERSION = "1.0.0"  # of the contract, not of a build
+
+
+def description() -> str:
+    """The description as JSON text."""
+    for folder in ("layers/shared", *(f"functions/{room}" for room in ROOMS)):
+        if (path := str(ROOT / folder)) not in sys.path:
+            sys.path.insert(0, path)
+    from tools.openapi.description import describe
+
+    operations = [o for app in APPS for o in importlib.import_module(app).api.operations.values()]
+    return json.dumps(describe(operations, version=VERSION), indent=1, ensure_ascii=False) + "\n"
+
+
+def main(arguments: list[str]) -> int:
+    """The command line; 1 where --check finds a difference."""
+    text = description()
+    if "--check" in arguments:
+        if TARGET.read_text(encoding="utf-8") == text:
+            return 0
+        print(f"{TARGET.relative_to(ROOT)} is not what the operations say: run make openapi")
+        return 1
+    TARGET.write_text(text, encoding="utf-8")
+    print(f"wrote {TARGET.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
