@@ -33,14 +33,14 @@ MODULES = {
     "members": "MembersFunction",
     "claims": "ClaimsFunction",
     "health": "HealthFunction",
-    "jobs.app": "JobsFunction",
-    "jobs.relay": "RelayFunction",
-    "jobs.work": "WorkerFunction",
-    "jobs.worker": "WorkerFunction",
-    "jobs.housekeeping": "HousekeepingFunction",
-    "jobs.admin": "AdminFunction",
-    "jobs.staff": "AdminFunction",
-    "jobs.addresses": "AdminFunction",
+    "jobs_api.app": "JobsFunction",
+    "relay.app": "RelayFunction",
+    "worker.job_runner": "WorkerFunction",
+    "worker.app": "WorkerFunction",
+    "housekeeping.app": "HousekeepingFunction",
+    "operations.app": "AdminFunction",
+    "operations.staff": "AdminFunction",
+    "operations.addresses": "AdminFunction",
 }
 # Those whose connections are limited: the owner of the schema is none of them.
 LIMITED = sorted({BEFORE, *FUNCTIONS.values()} - {OWNER})

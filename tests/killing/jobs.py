@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
-from jobs.relay import QUEUE_PATIENCE
+from relay.app import QUEUE_PATIENCE
 from shared.aws.sqs import message
 from shared.clock import utc_now
 from tests.integration.jobs.records import Records
@@ -58,12 +58,12 @@ class Office:
 
     def relay(self, kill: Step | None = None) -> Ran:
         """A round of the relay, to its end or to a step."""
-        return self.processes.run("jobs.relay.handler", {}, kill=kill)
+        return self.processes.run("relay.app.handler", {}, kill=kill)
 
     def work(self, *jobs: UUID, kill: Step | None = None, traced: bool = False) -> Ran:
         """A worker with these jobs' messages, to its end or to a step."""
         event = sqs_event([message(job) for job in jobs])
-        return self.processes.run("jobs.worker.handler", event, kill=kill, traced=traced)
+        return self.processes.run("worker.app.handler", event, kill=kill, traced=traced)
 
     def deliver(self) -> int:
         """What Lambda does for each queue until it is empty: messages to a worker, and back what it names."""
@@ -72,7 +72,7 @@ class Office:
     def _deliver(self, url: str) -> int:
         sqs, delivered, failed = self.world.client("sqs"), 0, []
         while found := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-            ran = self.processes.run("jobs.worker.handler", sqs_event([each["Body"] for each in found]))
+            ran = self.processes.run("worker.app.handler", sqs_event([each["Body"] for each in found]))
             again = {int(failure["itemIdentifier"]) for failure in ran.answer["batchItemFailures"]}
             failed += [found[n]["ReceiptHandle"] for n in again]
             for n in set(range(len(found))) - again:
@@ -95,7 +95,7 @@ class Office:
             self.time_passes()
             self.relay()
             self.deliver()
-            self.processes.run("jobs.housekeeping.handler", {})
+            self.processes.run("housekeeping.app.handler", {})
 
     def mail(self, **columns: Any) -> "MailJob":
         """A welcome mail to somebody new."""

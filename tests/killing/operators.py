@@ -9,7 +9,7 @@ from tests.integration.jobs.records import Records
 from tests.killing.world import Processes, Ran, Step, World
 
 OWNER = "interdomestik"
-HANDLER = "jobs.admin.handler"
+HANDLER = "operations.app.handler"
 
 _ACCOUNT = "SELECT id FROM accounts WHERE email = %s OR id = %s"
 # What is left of somebody, without what only their own records have.

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from agents.model import AgentRecord, AgentView, CommissionRecord, PayoutSummary
 from claims.model import ClaimView, DocumentView
-from jobs.model import JobView
+from jobs_api.model import JobView
 from members.model import MemberView
 from tests.harness import ADMIN, STAFF
 from tests.integration.jobs.records import Records
@@ -221,12 +221,12 @@ def _admin(scene: Scene) -> dict[str, str]:
 
 
 def _replay(scene: Scene) -> Asked:
-    return Asked("jobs", "POST", "/jobs/{job_id}/replay", None, _failed_job(scene), _admin(scene))
+    return Asked("jobs_api", "POST", "/jobs/{job_id}/replay", None, _failed_job(scene), _admin(scene))
 
 
 def _dismiss(scene: Scene) -> Asked:
     body = {"reason": "undeliverable"}
-    return Asked("jobs", "POST", "/jobs/{job_id}/dismiss", body, _failed_job(scene), _admin(scene))
+    return Asked("jobs_api", "POST", "/jobs/{job_id}/dismiss", body, _failed_job(scene), _admin(scene))
 
 
 ONE = {"audit": 1, "idempotency_keys": 1}

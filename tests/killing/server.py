@@ -21,14 +21,14 @@ from typing import Any
 
 import boto3
 
-from jobs import worker
 from shared import container, crash_points
 from shared.aws import clients
 from tests.killing.tracing import Tracer
 from tests.roles import role_of_module
+from worker import app as worker
 
-HANDLERS = ("agents.app", "members.app", "claims.app", "jobs.app", "jobs.relay", "jobs.worker", "jobs.housekeeping",
-            "jobs.admin")  # fmt: skip
+HANDLERS = ("agents.app", "members.app", "claims.app", "jobs_api.app", "relay.app", "worker.app", "housekeeping.app",
+            "operations.app")  # fmt: skip
 PATIENT_S = 20.0
 SERVICES = ("dynamodb", "sqs", "s3", "cognito-idp", "sesv2")
 

@@ -32,7 +32,25 @@ OTHER_NUMBERS = {
     "LIMITS": json.dumps(dict.fromkeys(DEFAULT_LIMITS, (100_000, 1.0))),
 }
 PRIORITIES = ("high", "normal", "low")
-FOLDERS = ("layers/shared", *(f"functions/{room}" for room in ("agents", "members", "claims", "health", "jobs")), "")
+FOLDERS = (
+    "layers/shared",
+    *(
+        f"functions/{room}"
+        for room in (
+            "agents",
+            "members",
+            "claims",
+            "health",
+            "pages",
+            "jobs_api",
+            "relay",
+            "worker",
+            "housekeeping",
+            "operations",
+        )
+    ),
+    "",
+)
 
 
 @dataclass(frozen=True, slots=True)

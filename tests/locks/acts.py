@@ -9,13 +9,12 @@ from uuid import UUID
 
 from agents.app import api as agents_api
 from claims.app import api as claims_api
-from jobs.addresses import FreeAddress, free_address
-from jobs.app import api as jobs_api
-from jobs.housekeeping import Housekeeper
-from jobs.relay import relay_once
-from jobs.staff import CreateStaff, RemoveStaff, Tools, create_staff, remove_staff
-from jobs.work import Office, Worker
+from housekeeping.app import Housekeeper
+from jobs_api.app import api as jobs_api
 from members.app import api as members_api
+from operations.addresses import FreeAddress, free_address
+from operations.staff import CreateStaff, RemoveStaff, Tools, create_staff, remove_staff
+from relay.app import relay_once
 from shared.clock import utc_now
 from shared.database.pipeline import Landed
 from shared.database.transaction import Transaction
@@ -29,6 +28,7 @@ from tests.harness import Client, Reply, claims_of, wired
 from tests.integration.room import GENEROUS
 from tests.locks.scene import NOT_AN_IMAGE, Scene
 from tests.people import applicant, person, trouble
+from worker.job_runner import Office, Worker
 
 APIS = (agents_api, members_api, claims_api, jobs_api)
 

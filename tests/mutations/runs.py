@@ -28,7 +28,24 @@ SLOW_TO_IMPORT = (
     "yaml",
     "httpx",
 )
-OURS = frozenset({"tests", "stress", "local", "shared", "agents", "members", "claims", "health", "jobs"})
+OURS = frozenset(
+    {
+        "tests",
+        "stress",
+        "local",
+        "shared",
+        "agents",
+        "members",
+        "claims",
+        "health",
+        "pages",
+        "jobs_api",
+        "relay",
+        "worker",
+        "housekeeping",
+        "operations",
+    }
+)
 LIMIT_S = 300.0
 
 

@@ -15,7 +15,21 @@ from tests.services import ROOT
 
 Value = int | float | str
 PACKAGES = (
-    *(ROOT / "functions" / name for name in ("agents", "members", "claims", "health", "jobs")),
+    *(
+        ROOT / "functions" / name
+        for name in (
+            "agents",
+            "members",
+            "claims",
+            "health",
+            "pages",
+            "jobs_api",
+            "relay",
+            "worker",
+            "housekeeping",
+            "operations",
+        )
+    ),
     ROOT / "layers/shared",
 )
 # What makes a number's worth of a constant where it is not written as one.

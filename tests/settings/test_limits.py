@@ -19,7 +19,7 @@ from tests.settings.deployed import template
 from tests.settings.test_defaults import LIMITS
 
 _serial = itertools.count(1)
-APPS = ("agents.app", "members.app", "claims.app", "jobs.app", "health.app", "health.pages")
+APPS = ("agents.app", "members.app", "claims.app", "jobs_api.app", "health.app", "pages.app")
 # Reads are charged as "read"; these are not, and these writes have a limit of their own.
 CHARGED: dict[str, str | None] = {
     "POST /agents": "agent-application",

@@ -32,5 +32,5 @@ def test_every_mail_has_the_priority_decided_on() -> None:
 
 def test_every_mail_that_has_words_is_written_by_somebody() -> None:
     """And none is written without words."""
-    words = tomllib.loads((ROOT / "functions/jobs/jobs/mails/en.toml").read_text(encoding="utf-8"))
+    words = tomllib.loads((ROOT / "functions/worker/worker/mails/en.toml").read_text(encoding="utf-8"))
     assert set(words["mail"]) == set(PRIORITIES)

@@ -27,8 +27,8 @@ STATEMENTS: dict[str, tuple[str, ...]] = {
     "claims/queries.sql:require_place": A_CLAIMS_DOCUMENTS,
     "claims/queries.sql:judge": A_CLAIMS_DOCUMENTS,
     "health/queries.sql:server": ("12",),  # characters of the opaque server id
-    "jobs/queries.sql:job_with_recipient": ("36",),  # characters of a UUID
-    "jobs/queries.sql:remind_members": ("30", "30-days", "7-days"),
+    "worker/queries.sql:job_with_recipient": ("36",),  # characters of a UUID
+    "housekeeping/queries.sql:remind_members": ("30", "30-days", "7-days"),
     "members/queries.sql:insert_commission": ("2",),  # decimals that it is rounded to
     "members/queries.sql:require_near_end": ("2",),  # years ahead that may be paid
     "members/queries.sql:void_commissions": ("14 days",),

@@ -17,12 +17,12 @@ FUNCTIONS = {
     "MembersFunction": ("members.app.handler", 190),
     "ClaimsFunction": ("claims.app.handler", 190),
     "HealthFunction": ("health.app.handler", 100),
-    "PagesFunction": ("health.pages.handler", 100),
-    "JobsFunction": ("jobs.app.handler", 100),
-    "RelayFunction": ("jobs.relay.handler", 2),
-    "WorkerFunction": ("jobs.worker.handler", 16),
-    "HousekeepingFunction": ("jobs.housekeeping.handler", 1),
-    "AdminFunction": ("jobs.admin.handler", 1),
+    "PagesFunction": ("pages.app.handler", 100),
+    "JobsFunction": ("jobs_api.app.handler", 100),
+    "RelayFunction": ("relay.app.handler", 2),
+    "WorkerFunction": ("worker.app.handler", 16),
+    "HousekeepingFunction": ("housekeeping.app.handler", 1),
+    "AdminFunction": ("operations.app.handler", 1),
 }
 VARIABLES = """
 SERVICE_VERSION DB_HOST DB_PORT DB_NAME DB_AUTH DB_SSLMODE DB_MAX_CONNECTIONS

@@ -1,4 +1,4 @@
-"""Writes the API's description, of all functions together, to where the health function serves it from.
+"""Writes the API's description, of all functions together, to where the pages' function serves it from.
 
     python -m tools.openapi           write it
     python -m tools.openapi --check   only say whether it is what the operations say
@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("agents", "claims", "health", "jobs", "members")
-APPS = (*(f"{room}.app" for room in ROOMS), "health.pages")
-TARGET = ROOT / "functions/health/health/openapi.json"
+ROOMS = ("agents", "claims", "health", "jobs_api", "members", "pages")
+APPS = tuple(f"{room}.app" for room in ROOMS)
+TARGET = ROOT / "functions/pages/pages/openapi.json"
 VERSION = "1.0.0"  # of the contract, not of a build
 
 

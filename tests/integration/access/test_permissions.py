@@ -10,9 +10,9 @@ import pytest
 from agents.app import api as agents_api
 from claims.app import api as claims_api
 from health.app import api as health_api
-from health.pages import api as pages_api
-from jobs.app import api as jobs_api
+from jobs_api.app import api as jobs_api
 from members.app import api as members_api
+from pages.app import api as pages_api
 from shared.api.operation import Operation
 from tests.databases import Blank
 from tests.figures import record

@@ -6,7 +6,7 @@ import pytest
 
 from agents.app import api as agents_api
 from claims.app import api as claims_api
-from jobs.app import api as jobs_api
+from jobs_api.app import api as jobs_api
 from members.app import api as members_api
 from shared.api.router import Api
 from shared.ids import uuid7

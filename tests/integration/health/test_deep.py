@@ -14,8 +14,7 @@ import pytest
 
 from health.check import CHECK_S, SERVICES
 from health.wiring import HealthWiring
-from jobs import service
-from jobs.work import Office, Worker
+from jobs_api import service
 from local.postgres import OWNER
 from shared.aws.dynamodb_fleet import FleetState
 from shared.aws.errors import Refused, Uncertain
@@ -44,6 +43,7 @@ from tests.integration.health.surroundings import (
 from tests.integration.jobs.records import Records
 from tests.roles import BEFORE, FUNCTIONS, SESSION_OF_A_FUNCTION
 from tests.services import Emulator
+from worker.job_runner import Office, Worker
 
 SLACK_S = 0.5  # for a busy machine
 CUT_S = 3.0  # the server itself gives up on a statement after 10 s: what ends earlier was cut

@@ -8,9 +8,9 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from jobs import admin
-from jobs.guard import CommandError, JobsError
+from operations import app as admin
 from shared.admission.gcra import SECOND
+from shared.background import CommandError, JobsError
 from shared.circuit.state import LeakyBucket, Snapshot, counted, opened
 from shared.clock import epoch_micros
 from shared.container import wiring

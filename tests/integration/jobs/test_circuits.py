@@ -8,14 +8,14 @@ from uuid import UUID
 
 import pytest
 
-from jobs.housekeeping import Housekeeper
-from jobs.relay import drain, relay_once
-from jobs.work import SPREAD_S, Office, Worker
+from housekeeping.app import Housekeeper
 from members.app import api
+from relay.app import relay_once
 from shared.admission.gcra import SECOND
 from shared.aws.errors import AwsFailure, Refused, Unavailable, Uncertain
 from shared.aws.guarded import GuardedEvidence, GuardedIdentities, GuardedMailer
 from shared.aws.ses import Mail
+from shared.background import drain
 from shared.circuit.breaker import CircuitBreaker
 from shared.circuit.state import Policy
 from shared.clock import utc_now
@@ -32,6 +32,7 @@ from tests.figures import record
 from tests.integration.jobs.records import Records
 from tests.integration.room import room, serial
 from tests.people import person
+from worker.job_runner import SPREAD_S, Office, Worker
 
 OFFICE = Office("desk@interdomestik.test", "mk", "https://app.example.test")
 EMAIL, IDENTITY, STORAGE = (Settings().circuit(name) for name in ("email", "identity", "storage"))

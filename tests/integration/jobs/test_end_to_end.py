@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from jobs import relay, worker
+from relay import app as relay
 from shared.aws import clients
 from shared.container import wiring
 from tests.contract.emulated import aws_at
@@ -18,6 +18,7 @@ from tests.harness import LambdaContext
 from tests.integration.jobs.records import Records
 from tests.roles import RoleConnector
 from tests.services import Emulator
+from worker import app as worker
 
 SENDER = "no-reply@interdomestik.test"
 PRIORITIES = ("high", "normal", "low")

@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 
-from jobs.rendering import MAILS
-from jobs.work import Office, Worker
 from shared.clock import utc_now
 from tests.databases import Blank, Postgres, soon
 from tests.fakes.evidence import FakeEvidence
@@ -19,6 +17,8 @@ from tests.integration.claims.cases import Cases
 from tests.integration.jobs.records import Records
 from tests.locks.acts import ACTS, DECIDE, MOVE, Act, Stage, did
 from tests.locks.scene import set_scene
+from worker.job_runner import Office, Worker
+from worker.rendering import MAILS
 
 OFFICE = Office("desk@example.test", "en", "https://app.example.test")
 

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from jobs import housekeeping
-from jobs.housekeeping import Housekeeper
+from housekeeping import app as housekeeping
+from housekeeping.app import Housekeeper
 from shared.aws.errors import Unavailable
 from shared.clock import monotonic, utc_now
 from shared.database.pipeline import Database
@@ -97,7 +97,7 @@ def test_the_relay_is_woken_for_a_notice_to_the_desk(
     """As for a reminder, and only where there is one."""
     queues = FakeQueues()
     parts = wired(blank.settings, queues=queues, evidence=FakeEvidence())
-    monkeypatch.setattr("jobs.housekeeping.wiring", lambda: parts)
+    monkeypatch.setattr("housekeeping.app.wiring", lambda: parts)
     assert housekeeping.handler({}, LambdaContext(60))["breaches_noticed"] == 0
     assert queues.nudges == []
     _put(records, records.claim(records.member()), "submitted", "4 days")

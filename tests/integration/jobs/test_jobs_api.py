@@ -4,8 +4,8 @@ from uuid import UUID
 
 import pytest
 
-from jobs.app import api
-from jobs.work import SQL
+from jobs_api.app import api
+from relay.app import SQL as RELAY_SQL
 from shared.clock import utc_now
 from shared.database.pipeline import Database
 from shared.database.transaction import Pending, Row, Transaction
@@ -15,6 +15,7 @@ from tests.fakes.queues import FakeQueues
 from tests.fakes.state import InMemoryStateStore
 from tests.harness import ADMIN, STAFF, Client, Reply, claims_of, wired
 from tests.integration.jobs.records import Records
+from worker.job_runner import SQL as WORKER_SQL
 
 
 @pytest.fixture
@@ -175,9 +176,9 @@ def test_a_dismissed_job_is_touched_by_nobody_any_more(
     dismissed(admin, job, "delivered")
 
     def touch(tx: Transaction) -> Pending[list[Row]]:
-        tx.add(SQL["claim_job"], id=job, lease=utc_now())
-        tx.add(SQL["settle_abandoned"], most_attempts=1)
-        return tx.all(SQL["claim_due"], count=10, lease=utc_now())
+        tx.add(WORKER_SQL["claim_job"], id=job, lease=utc_now())
+        tx.add(RELAY_SQL["settle_abandoned"], most_attempts=1)
+        return tx.all(RELAY_SQL["claim_due"], count=10, lease=utc_now())
 
     assert database.run(touch, soon()).value == []
     assert records.at(job)["state"] == "dismissed"

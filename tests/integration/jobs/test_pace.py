@@ -11,13 +11,12 @@ from uuid import UUID
 
 import pytest
 
-from jobs.pace import AWAKE_S, GONE_PAUSE_S, MailPace
-from jobs.relay import drain, relay_once
-from jobs.work import JOB_TIME_S, Worker
+from relay.app import relay_once
 from shared.admission.gcra import SECOND, micros
 from shared.admission.priority_pace import PaceState, Rules, Stored
 from shared.aws.mail_pace import DynamoDbPaceStore
 from shared.aws.ses import Mail
+from shared.background import drain
 from shared.clock import epoch_micros, utc_now
 from shared.deadline import Deadline
 from shared.retry.retry_later import NotNow
@@ -32,6 +31,8 @@ from tests.figures import record
 from tests.integration.jobs.records import Records
 from tests.integration.jobs.test_work import OFFICE
 from tests.services import Emulator
+from worker.job_runner import JOB_TIME_S, Worker
+from worker.mail_pace import AWAKE_S, GONE_PAUSE_S, MailPace
 
 RATE = 5.0
 WORKERS = 10

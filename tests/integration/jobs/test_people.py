@@ -6,13 +6,12 @@ from typing import Any
 import pytest
 
 from agents.app import api as agents_api
-from jobs.addresses import FreeAddress, free_address
-from jobs.admin import read_command
-from jobs.guard import CommandError
-from jobs.staff import CreateStaff, RemoveStaff, Tools, create_staff, remove_staff
-from jobs.work import Office, Worker
 from members.app import api as members_api
+from operations.addresses import FreeAddress, free_address
+from operations.app import read_command
+from operations.staff import CreateStaff, RemoveStaff, Tools, create_staff, remove_staff
 from shared.aws.errors import Unavailable
+from shared.background import CommandError
 from shared.clock import utc_now
 from shared.database.pipeline import Database
 from tests.databases import SEEDED, Blank, soon
@@ -23,6 +22,7 @@ from tests.harness import STAFF, Reply, claims_of
 from tests.integration.jobs.records import Records
 from tests.integration.room import room, serial
 from tests.people import applicant, person
+from worker.job_runner import Office, Worker
 
 NEW = {"command": "create-staff", "email": "Ana@Example.test", "full_name": "Ana", "role": "staff", "language": "mk"}
 ANA = "ana@example.test"

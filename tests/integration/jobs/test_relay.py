@@ -8,7 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from jobs.relay import CLAIM_BATCH, drain, relay_once
+from relay.app import CLAIM_BATCH, relay_once
+from shared.background import drain
 from shared.clock import monotonic, utc_now
 from shared.database.pipeline import Database
 from shared.deadline import Deadline

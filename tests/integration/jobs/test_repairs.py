@@ -6,14 +6,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from jobs.policy import MOST_ATTEMPTS
-from jobs.work import Worker
 from shared.aws import clients
 from shared.aws.cognito import CognitoIdentities, Identities
 from shared.aws.errors import OperatorNeeded
 from shared.aws.guarded import GuardedIdentities, GuardedMailer
 from shared.clock import utc_now
 from shared.database.pipeline import Database
+from shared.outbox.policy import MOST_ATTEMPTS
 from tests.breakers import Time, service_breaker
 from tests.contract.emulated import aws_at
 from tests.contract.test_mail import Wire, http, wire
@@ -24,6 +23,7 @@ from tests.fakes.queues import FakeQueues
 from tests.integration.jobs.records import Records
 from tests.integration.jobs.test_circuits import EMAIL, IDENTITY, OFFICE
 from tests.services import Emulator
+from worker.job_runner import Worker
 
 LONG = 60.0
 DENIED = {"__type": "AccessDeniedException", "message": "not authorized to perform: cognito-idp:AdminCreateUser"}

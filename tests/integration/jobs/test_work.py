@@ -12,10 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from jobs.policy import MOST_ATTEMPTS
-from jobs.relay import relay_once
-from jobs.work import Office, OutOfTime, Worker
-from jobs.worker import do_batch
+from relay.app import relay_once
 from shared.aws.errors import AwsFailure, Refused, Unavailable, Uncertain
 from shared.aws.ses import Mail
 from shared.aws.sqs import message
@@ -24,6 +21,7 @@ from shared.database.connection import Connector, connect
 from shared.database.pipeline import Database
 from shared.ids import uuid7
 from shared.logging import logger
+from shared.outbox.policy import MOST_ATTEMPTS
 from shared.retry.retry_later import NotNow
 from shared.settings import Settings
 from tests.databases import Blank, deployed_connector, soon
@@ -33,6 +31,8 @@ from tests.fakes.queues import FakeQueues
 from tests.harness import LambdaContext
 from tests.integration.jobs.records import Records
 from tests.services import free_port
+from worker.app import do_batch
+from worker.job_runner import Office, OutOfTime, Worker
 
 OFFICE = Office("desk@interdomestik.test", "mk", "https://app.example.test")
 LONG = 60.0

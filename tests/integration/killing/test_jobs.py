@@ -27,7 +27,7 @@ def test_everything_that_leaves_a_relay_or_a_worker_has_a_step_before_and_after_
     """Seen from beside the code: so that a process killed at each step misses no moment."""
     jobs = [office.mail(**published()).id, office.identity(**published()).id]
     office.mail(priority="high")
-    relay = office.processes.run("jobs.relay.handler", {}, traced=True)
+    relay = office.processes.run("relay.app.handler", {}, traced=True)
     worker = office.work(*jobs, traced=True)
     for ran in (relay, worker):
         assert uncovered(ran.trace) == []

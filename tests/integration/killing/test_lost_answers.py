@@ -60,7 +60,7 @@ def test_an_uncertain_mail_that_an_admin_replays_is_sent_exactly_once_more(offic
     jobs = lost(office)
     line.loses = False
     replayed = jobs[0]
-    asked = Asked("jobs", "POST", "/jobs/{job_id}/replay", None, {"job_id": str(replayed.id)}, ADMIN)
+    asked = Asked("jobs_api", "POST", "/jobs/{job_id}/replay", None, {"job_id": str(replayed.id)}, ADMIN)
     answers = [office.processes.run(asked.handler, asked.event()).answer for _ in range(2)]
     assert [answer["statusCode"] for answer in answers] == [200, 200]
     assert answers[0]["body"] == answers[1]["body"], "the same replay, sent twice, is one"

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from jobs.admin import _COMMANDS
+from operations.app import _COMMANDS
 from tests.databases import MIGRATIONS
 from tests.figures import record
 from tests.killing.campaign import added

@@ -23,7 +23,7 @@ SKIPPING = (
 )  # fmt: skip
 
 LOCKING = re.compile(r"\b(INSERT|UPDATE|DELETE|FOR (NO KEY |KEY )?(UPDATE|SHARE))\b")
-ROOMS = ("agents", "members", "claims", "jobs")
+ROOMS = ("agents", "members", "claims", "jobs_api", "relay", "worker", "housekeeping")
 
 
 def staged(blank: Blank, *, database: object = None) -> Stage:
@@ -114,7 +114,7 @@ def test_every_statement_that_takes_a_row_is_run_by_one_of_them(blank: Blank) ->
         stage = staged(blank, database=Surrounded(blank.database(), lambda tx: Noting(tx, run)))
         assert did(act(stage))
     files = [load_queries(room) for room in ROOMS] + [load_queries("shared.outbox", "outbox.sql")]
-    files += [load_queries("jobs", "staff.sql"), load_queries("jobs", "addresses.sql")]
+    files += [load_queries("operations", "staff.sql"), load_queries("operations", "addresses.sql")]
     listed = files[ROOMS.index("claims")]["claims"]  # what is wrapped around it is run as one statement with it
     files.append({"record_list": Query(files[ROOMS.index("claims")]["record_list"].replace("{page}", listed))})
     sections = {name: query for file in files for name, query in file.items() if LOCKING.search(query)}

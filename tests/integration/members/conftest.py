@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from claims.app import api as claims_api
-from jobs.housekeeping import Housekeeper
+from housekeeping.app import Housekeeper
 from members.app import api
 from tests.databases import Blank, soon
 from tests.fakes.clock import ManualClock

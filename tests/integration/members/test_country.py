@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from claims.app import api as claims_api
-from jobs.housekeeping import Housekeeper
+from housekeeping.app import Housekeeper
 from members.app import api
 from shared.settings import Settings
 from tests.databases import Blank, soon

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import pytest
 
-from jobs.work import Office, Worker
 from shared.aws.errors import Refused, Unavailable
 from shared.clock import utc_now
 from tests.databases import soon
@@ -12,6 +11,7 @@ from tests.fakes.identities import FakeIdentities
 from tests.fakes.mailer import FakeMailer
 from tests.fakes.queues import FakeQueues
 from tests.integration.members.conftest import Life
+from worker.job_runner import Office, Worker
 
 Begin = Callable[[str], Life]
 RENEWALS = 10

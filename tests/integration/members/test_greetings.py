@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from agents.app import api as agents_api
-from jobs.housekeeping import Housekeeper
+from housekeeping.app import Housekeeper
 from members.app import api
 from shared.clock import utc_now
 from tests.databases import Blank, soon

@@ -7,9 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
-from jobs.housekeeping import REMINDER_LATENESS_DAYS, handler
-from jobs.rendering import render
-from jobs.work import Office, Worker
+from housekeeping.app import REMINDER_LATENESS_DAYS, handler
 from shared.fields import Language
 from tests.databases import soon
 from tests.fakes.evidence import FakeEvidence
@@ -18,6 +16,8 @@ from tests.fakes.mailer import FakeMailer
 from tests.fakes.queues import FakeQueues
 from tests.harness import LambdaContext, wired
 from tests.integration.members.conftest import Life
+from worker.job_runner import Office, Worker
+from worker.rendering import render
 
 Begin = Callable[[str], Life]
 END = date(2027, 2, 28)  # of a membership that begins on the day below
@@ -297,7 +297,7 @@ def test_a_later_reminder_takes_the_place_of_one_that_has_not_left(live: Begin) 
 
 def test_more_members_than_a_batch_are_all_reminded(live: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
     """In several transactions."""
-    monkeypatch.setattr("jobs.housekeeping.BATCH", 2)
+    monkeypatch.setattr("housekeeping.app.BATCH", 2)
     lives = [live("2030-03-01") for _ in range(5)]
     lives[0].on("2031-01-29").sweep()
     assert [reminders(life) for life in lives] == [[SOON]] * 5
@@ -328,7 +328,7 @@ def test_the_relay_is_woken_for_reminders(
     queues = FakeQueues()
     life = live("2034-03-01").on(date(2035, 2, 28) - timedelta(days=days))
     parts = wired(life.blank.settings, clock=life.clock, queues=queues, evidence=FakeEvidence())
-    monkeypatch.setattr("jobs.housekeeping.wiring", lambda: parts)
+    monkeypatch.setattr("housekeeping.app.wiring", lambda: parts)
     done = handler({}, LambdaContext(60))
     assert (done["members_reminded"], done["breaches_noticed"]) == (len(nudges), 0)
     assert queues.nudges == nudges

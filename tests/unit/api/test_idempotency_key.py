@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from health.pages import api as pages
+from pages.app import api as pages
 from shared.admission.ports import KEY_LIFE_S
 from shared.api.idempotency_key import PATTERN, read_key
 from shared.api.operation import Answer, Call, answered

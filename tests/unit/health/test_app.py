@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from health import app, pages
+from health import app
 from health.app import api, handler
 from health.model import Report
 from health.wiring import HealthWiring
+from pages import app as pages
 from shared.api.router import Api
 from shared.settings import Settings
 from tests.fakes.state import InMemoryStateStore

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.policy import look_again_s
+from shared.outbox.policy import look_again_s
 
 
 @pytest.mark.parametrize(

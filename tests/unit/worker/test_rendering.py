@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from markupsafe import escape
 
-from jobs.rendering import LANGUAGES, MAILS, NotRenderable, Rendered, render, single_line
 from shared.fields import Language
 from tests.databases import MIGRATIONS
+from worker.rendering import LANGUAGES, MAILS, NotRenderable, Rendered, render, single_line
 
 LINK = "https://app.example.test"
 ALL = [(mail, language) for mail in MAILS for language in LANGUAGES]
@@ -59,7 +59,7 @@ PARTS = {"subject", "greeting", "body", "details", "quote_label", "quote", "afte
 
 def words(language: str) -> dict[str, Any]:
     """A language's file."""
-    return tomllib.loads(resources.files("jobs.mails").joinpath(f"{language}.toml").read_text(encoding="utf-8"))
+    return tomllib.loads(resources.files("worker.mails").joinpath(f"{language}.toml").read_text(encoding="utf-8"))
 
 
 def written(mail: str, language: str, facts: dict[str, str] = PLAIN) -> Rendered:

@@ -38,3 +38,11 @@ def guarded(handler: Handler) -> Handler:
             raise JobsError(type(error).__name__) from None
 
     return outermost
+
+
+def drain(once: Callable[[], int], deadline: Deadline) -> int:
+    """Repeat until nothing was handed over or the time is up; return how many jobs were."""
+    total = 0
+    while not deadline.passed and (count := once()):
+        total += count
+    return total

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from jobs import service
-from jobs.model import Dismissal, JobQuery, JobView
+from jobs_api import service
+from jobs_api.model import Dismissal, JobQuery, JobView
 from shared.api.auth.caller import ADMIN
 from shared.api.operation import Answer, Call, Nothing, answered
 from shared.api.pages import Page

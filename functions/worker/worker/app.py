@@ -7,21 +7,21 @@ from typing import Any
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-from jobs.guard import guarded
-from jobs.pace import MailPace
-from jobs.policy import look_again_s
-from jobs.work import Office, OutOfTime, Worker
 from shared.admission.priority_pace import Rules
 from shared.aws.clients import cognito, sesv2
 from shared.aws.cognito import CognitoIdentities
 from shared.aws.guarded import GuardedIdentities, GuardedMailer
 from shared.aws.ses import SesMailer
 from shared.aws.sqs import job_of
+from shared.background import guarded
 from shared.clock import monotonic
 from shared.container import wiring
 from shared.deadline import Deadline
 from shared.errors import Unavailable
 from shared.logging import logger, where_it_failed
+from shared.outbox.policy import look_again_s
+from worker.job_runner import Office, OutOfTime, Worker
+from worker.mail_pace import MailPace
 
 # Nobody waits for a job: a new environment, whose first question to the table takes longer, waits for the answer rather
 # than begin with a call that an open circuit forbids.

@@ -2,12 +2,12 @@
 
 from uuid import UUID
 
-from jobs.model import DismissalReason, JobQuery
+from jobs_api.model import DismissalReason, JobQuery
 from shared.database.transaction import Pending, Row, Transaction
 from shared.outbox import NUDGE, Actor, record
 from shared.sql import load_queries
 
-SQL = load_queries("jobs")
+SQL = load_queries("jobs_api")
 
 
 def find(tx: Transaction, query: JobQuery, *, after: UUID) -> Pending[list[Row]]:

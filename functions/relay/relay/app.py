@@ -6,23 +6,23 @@ workers claim by state.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from jobs.guard import guarded
-from jobs.policy import MOST_ATTEMPTS, PUBLISH_LEASE
 from shared.aws.sqs import Queues
+from shared.background import drain, guarded
 from shared.clock import Clock, monotonic
 from shared.container import wiring
 from shared.database.pipeline import Database
 from shared.database.transaction import Pending, Row, Transaction
 from shared.deadline import Deadline
 from shared.logging import logger
+from shared.outbox.policy import MOST_ATTEMPTS, PUBLISH_LEASE
 from shared.sql import load_queries
 
-SQL = load_queries("jobs")
+SQL = load_queries("relay")
 
 # Ten SendMessageBatch calls: a tenth of a second, and little to publish again after a crash.
 CLAIM_BATCH = 100
@@ -65,14 +65,6 @@ def _mark(tx: Transaction, lease: datetime, sent: frozenset[UUID], unsent: list[
         tx.add(SQL["unclaim"], ids=unsent, lease=lease, pause=PUBLISH_PAUSE)
     tx.add(SQL["mark_published"], ids=list(sent), lease=lease, patience=QUEUE_PATIENCE)
     return Pending(lambda: None)
-
-
-def drain(once: Callable[[], int], deadline: Deadline) -> int:
-    """Repeat until nothing was handed over or the time is up; return how many jobs were."""
-    total = 0
-    while not deadline.passed and (count := once()):
-        total += count
-    return total
 
 
 @guarded

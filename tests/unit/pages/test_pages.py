@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from health import app, pages
+from health import app
+from pages import app as pages
 from shared.api.router import SECURITY_HEADERS
 from shared.settings import Settings
 from tests.fakes.state import InMemoryStateStore

@@ -9,10 +9,9 @@ from datetime import date, timedelta, tzinfo
 from typing import Any
 from uuid import UUID
 
-from jobs.guard import guarded
-from jobs.relay import drain
 from shared.admission.ports import KEY_LIFE_S
 from shared.aws.s3 import EvidenceStore
+from shared.background import drain, guarded
 from shared.clock import Clock, local_date, monotonic
 from shared.container import wiring
 from shared.database.pipeline import Database
@@ -24,7 +23,7 @@ from shared.logging import logger, observe, where_it_failed
 from shared.settings import Settings
 from shared.sql import load_queries
 
-SQL = load_queries("jobs")
+SQL = load_queries("housekeeping")
 
 # A batch is one short transaction: few locks at a time, and little lost where one fails.
 BATCH = 200

@@ -109,7 +109,7 @@ def read_page(_call: Call[Nothing]) -> Answer:
 
 @cache
 def _description() -> str:
-    return resources.files("health").joinpath("openapi.json").read_text(encoding="utf-8")
+    return resources.files("pages").joinpath("openapi.json").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,14 @@ it dies at, the next run finds the account by its address and goes on.
 
 from typing import Any, Literal
 
-from jobs.staff import Tools, reasons_given, unlinked_identity
+from operations.staff import Tools, reasons_given, unlinked_identity
 from shared.database.transaction import Pending, Row, Transaction
 from shared.fields import Email, Input
 from shared.ids import uuid7
 from shared.outbox import Actor
 from shared.sql import load_queries
 
-SQL = load_queries("jobs", "addresses.sql")
+SQL = load_queries("operations", "addresses.sql")
 
 
 class FreeAddress(Input):

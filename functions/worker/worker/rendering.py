@@ -231,4 +231,4 @@ def _layout(name: str) -> Template:
 
 
 def _file(name: str) -> str:
-    return resources.files("jobs.mails").joinpath(name).read_text(encoding="utf-8")
+    return resources.files("worker.mails").joinpath(name).read_text(encoding="utf-8")

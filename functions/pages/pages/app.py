@@ -6,7 +6,7 @@ check as quick as it was.
 
 from typing import Any
 
-from health import docs
+from pages import docs
 from shared.api.router import Api
 from shared.container import wiring
 

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from jobs.guard import CommandError
 from shared.aws.cognito import ManagedIdentities
+from shared.background import CommandError
 from shared.database.pipeline import Database
 from shared.database.transaction import Pending, Row, Transaction
 from shared.deadline import Deadline
@@ -21,7 +21,7 @@ from shared.ids import uuid7
 from shared.outbox import Actor, record
 from shared.sql import load_queries
 
-SQL = load_queries("jobs", "staff.sql")
+SQL = load_queries("operations", "staff.sql")
 
 ROLES = ("staff", "admin")
 FORMER = "former"

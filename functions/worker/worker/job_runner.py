@@ -19,8 +19,6 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Any, Protocol
 from uuid import UUID
 
-from jobs.policy import JOB_LEASE, RETRY
-from jobs.rendering import NotRenderable, render
 from shared.aws.cognito import Identities
 from shared.aws.errors import AwsFailure, OperatorNeeded, Refused, Uncertain
 from shared.aws.ses import Mail, Mailer
@@ -32,11 +30,13 @@ from shared.database.transaction import Pending, Row, Transaction
 from shared.deadline import Deadline
 from shared.errors import Refusal, Unavailable
 from shared.logging import logger
+from shared.outbox.policy import JOB_LEASE, RETRY
 from shared.retry.retry_later import NotNow
 from shared.settings import Settings
 from shared.sql import load_queries
+from worker.rendering import NotRenderable, render
 
-SQL = load_queries("jobs")
+SQL = load_queries("worker")
 
 # Nothing is begun with less time left: 2 s to connect to SES, 15 s for its answer, and time to settle.
 JOB_TIME_S = 20.0

@@ -19,12 +19,12 @@ from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
 
-from jobs import circuits
-from jobs.addresses import FreeAddress, free_address
-from jobs.guard import CommandError, guarded
-from jobs.staff import OPERATOR, CreateStaff, RemoveStaff, Tools, create_staff, remove_staff
+from operations import circuits
+from operations.addresses import FreeAddress, free_address
+from operations.staff import OPERATOR, CreateStaff, RemoveStaff, Tools, create_staff, remove_staff
 from shared.aws.clients import cognito
 from shared.aws.cognito import CognitoIdentities
+from shared.background import CommandError, guarded
 from shared.circuit.store import StoreUnavailable
 from shared.clock import epoch_micros, monotonic
 from shared.container import wiring
@@ -35,7 +35,7 @@ from shared.logging import logger, where_it_failed
 from shared.settings import DEFAULT_CIRCUITS
 from shared.sql import load_queries
 
-SQL = load_queries("jobs", "admin.sql")
+SQL = load_queries("operations")
 
 MIGRATIONS_DIR = "/opt/migrations"  # where the layer puts them
 NO_RECORD = UUID(int=0)  # the audit's subject where a command is about none

@@ -1,0 +1,1 @@
+"""Housekeeping: what time does to records, every hour."""

@@ -1,1 +1,0 @@
-"""Jobs: everything that happens after a request has committed."""

@@ -1,0 +1,1 @@
+"""Jobs that did not end well, for admins."""

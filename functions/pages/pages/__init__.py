@@ -1,0 +1,1 @@
+"""Pages: the API's description, its page, and answers for addresses that nothing else serves."""

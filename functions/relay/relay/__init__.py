@@ -1,0 +1,1 @@
+"""Relay: committed jobs on their way from the outbox to SQS."""

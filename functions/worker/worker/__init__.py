@@ -1,0 +1,1 @@
+"""Worker: mails and sign-ins, made for the jobs that SQS delivers."""
