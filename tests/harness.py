@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.api.router import Api
-from shared.container import Wiring
+from shared.container import Container
 from shared.settings import Settings
 from tests.roles import RoleConnector
 
@@ -66,8 +66,8 @@ class Reply:
 class Client:
     """A caller of one room."""
 
-    api: Api
-    wiring: Wiring
+    api: Api[Any]
+    container: Container
     claims: Mapping[str, str] | None = None
     source_ip: str = "127.0.0.9"
     seconds: float = 10.0
@@ -76,7 +76,7 @@ class Client:
 
     def as_(self, claims: Mapping[str, str] | None) -> "Client":
         """The same client signed in as somebody else."""
-        return Client(self.api, self.wiring, claims, self.source_ip, self.seconds, self.headers, self.base_path)
+        return Client(self.api, self.container, claims, self.source_ip, self.seconds, self.headers, self.base_path)
 
     def call(
         self,
@@ -115,18 +115,18 @@ class Client:
                 "authorizer": {"claims": self.claims} if self.claims else None,
             },
         }
-        answer = self.api.handle(event, LambdaContext(self.seconds), self.wiring)
+        answer = self.api.handle(event, LambdaContext(self.seconds), self.container)
         return Reply(answer["statusCode"], answer["headers"], answer["body"])
 
 
-def wired(settings: Settings | None = None, **parts: Any) -> Wiring:
+def wired(settings: Settings | None = None, **parts: Any) -> Container:
     """A composition root with some parts replaced: database, state, queues, evidence, clock."""
     clock = parts.pop("clock", None)
     base = settings or Settings(cursor_secret="tests")
     base = base if base.user_pool_client_id else base.model_copy(update={"user_pool_client_id": CLIENT_ID})
-    wiring = Wiring(base, clock) if clock else Wiring(base)
-    wiring.__dict__["connector"] = RoleConnector(base)
+    container = Container(base, clock) if clock else Container(base)
+    container.__dict__["connector"] = RoleConnector(base)
     for name, part in parts.items():
-        assert isinstance(getattr(Wiring, name), object)
-        wiring.__dict__[name] = part  # what functools.cached_property would have kept
-    return wiring
+        assert isinstance(getattr(Container, name), object)
+        container.__dict__[name] = part  # what functools.cached_property would have kept
+    return container

@@ -13,6 +13,7 @@ from typing import Any
 
 from claims.app import api as claims_api
 from members.app import api as members_api
+from shared.api.router import Api
 from shared.aws.dynamodb_fleet import Tally
 from shared.settings import Settings
 from tests.failover.servers import wait_until
@@ -22,7 +23,7 @@ from tests.fakes.state import InMemoryStateStore
 from tests.harness import Client, Reply, wired
 from tests.integration.room import GENEROUS
 
-APIS = {"members": members_api, "claims": claims_api}
+APIS: dict[str, Api[Any]] = {"members": members_api, "claims": claims_api}
 
 # An environment's pause after a call, at most: new calls come also while others wait for their Retry-After.
 PAUSE_S = 0.03
@@ -56,8 +57,8 @@ class Environment:
     """The rooms on a database connection of their own."""
 
     def __init__(self, settings: Settings, state: InMemoryStateStore) -> None:
-        wiring = wired(settings, state=state, queues=Nudges(), _retries=Tally(lambda _count: None))
-        self._rooms = {room: Client(api, wiring) for room, api in APIS.items()}
+        container = wired(settings, state=state, queues=Nudges(), _retries=Tally(lambda _count: None))
+        self._rooms = {room: Client(api, container) for room, api in APIS.items()}
 
     def send(self, call: Call) -> Attempt:
         """Send a call once."""

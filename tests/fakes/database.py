@@ -4,8 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 from shared.admission.ports import KeyUse
-from shared.database.pipeline import Landed
+from shared.database.transaction import Committed, Pending, Transaction
 from shared.deadline import Deadline
+
+
+def scripted(_tx: Transaction, *_args: object) -> Pending[Any]:
+    """A use case for a ScriptedDatabase, which runs none."""
+    raise AssertionError("it is not run")
 
 
 class ScriptedDatabase:
@@ -17,10 +22,10 @@ class ScriptedDatabase:
         self.uses: list[KeyUse] = []
         self.reads = 0
 
-    def run(self, _use_case: Any, _deadline: Deadline) -> Landed[Any]:
+    def run(self, _use_case: Any, _deadline: Deadline) -> Committed[Any]:
         self.reads += 1
-        return Landed(self._answer(), self._signals)
+        return Committed(self._answer(), self._signals)
 
-    def once(self, use: KeyUse, _use_case: Any, _deadline: Deadline, **_more: Any) -> Landed[Any]:
+    def once(self, use: KeyUse, _use_case: Any, _deadline: Deadline, **_more: Any) -> Committed[Any]:
         self.uses.append(use)
-        return Landed(self._answer(), self._signals)
+        return Committed(self._answer(), self._signals)

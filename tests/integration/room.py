@@ -23,7 +23,7 @@ def serial() -> int:
     return next(_serial)
 
 
-def room(api: Api, blank: Blank, **parts: Any) -> Client:
+def room(api: Api[Any], blank: Blank, **parts: Any) -> Client:
     """A client of a room, on a database connection of its own and without limits that matter."""
     changes = {"limits": GENEROUS, "country": parts.pop("country", "XK")}
     settings = blank.settings.model_copy(update=changes)

@@ -16,8 +16,7 @@ from operations.addresses import FreeAddress, free_address
 from operations.staff import CreateStaff, RemoveStaff, Tools, create_staff, remove_staff
 from relay.app import relay_once
 from shared.clock import utc_now
-from shared.database.pipeline import Landed
-from shared.database.transaction import Transaction
+from shared.database.transaction import Committed, Transaction
 from shared.deadline import Deadline
 from tests.databases import soon
 from tests.fakes.evidence import FakeEvidence
@@ -42,14 +41,14 @@ class Surrounded:
     database: Any
     around: Around
 
-    def run(self, use_case: Callable[[Transaction], Any], deadline: Deadline, **more: Any) -> Landed[Any]:
+    def run(self, use_case: Callable[[Transaction], Any], deadline: Deadline, **more: Any) -> Committed[Any]:
         """See Database."""
-        landed: Landed[Any] = self.database.run(lambda tx: use_case(self.around(tx)), deadline, **more)
+        landed: Committed[Any] = self.database.run(lambda tx: use_case(self.around(tx)), deadline, **more)
         return landed
 
-    def once(self, use: Any, use_case: Callable[[Transaction], Any], deadline: Deadline, **more: Any) -> Landed[Any]:
+    def once(self, use: Any, use_case: Callable[[Transaction], Any], deadline: Deadline, **more: Any) -> Committed[Any]:
         """See Database."""
-        landed: Landed[Any] = self.database.once(use, lambda tx: use_case(self.around(tx)), deadline, **more)
+        landed: Committed[Any] = self.database.once(use, lambda tx: use_case(self.around(tx)), deadline, **more)
         return landed
 
 
@@ -69,7 +68,7 @@ class Stage:
         state.reachable = False
         settings = self.settings.model_copy(update={"limits": GENEROUS})
         parts = {"database": self.database, "state": state, "queues": self.queues, "evidence": self.evidence}
-        self._wiring = wired(settings, **parts, _verifier=lambda _token: self.agent)
+        self._container = wired(settings, **parts, _verifier=lambda _token: self.agent)
 
     def call(self, who: Mapping[str, str] | None, operation: str, body: Any = None, **more: Any) -> Reply:
         """Call an operation of any room."""
@@ -77,7 +76,7 @@ class Stage:
         [api] = [api for api in APIS if (method, resource) in api.operations]
         key = f"{operation} {self.own}".replace(" ", "-")
         ids: dict[str, Any] = {name: str(it) if isinstance(it, UUID) else it for name, it in more.items()}
-        return Client(api, self._wiring, who).call(method, resource, body, key=key, **ids)
+        return Client(api, self._container, who).call(method, resource, body, key=key, **ids)
 
     def version(self, table: str, record: UUID) -> int:
         """The version of a record, as somebody has just read it."""

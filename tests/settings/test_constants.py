@@ -57,7 +57,7 @@ CHOSEN: dict[str, Any] = {
     "health.lateness:LOOK_BACK_S": 20 * MINUTE,
     "health.lateness:COUNTED_AT_MOST": 10_000,
     "health.service:FAILOVER_SHOWN": timedelta(minutes=5),
-    "health.wiring:CONNECT_S": 2.0,
+    "health.container:CONNECT_S": 2.0,
     "operations.app:AUDIT_S": 5.0,
     "housekeeping.app:BATCH": 200,
     "housekeeping.app:DOCUMENT_BATCH": 50,

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from shared.api.operation import Answer, Call, answered
+from shared.api.call import Call
+from shared.api.responses import Answer, answered
 from shared.api.router import Api
 from shared.fields import Input, View
 from shared.settings import Settings
 from tests.fakes.clock import ManualClock
-from tests.fakes.database import ScriptedDatabase
+from tests.fakes.database import ScriptedDatabase, scripted
 from tests.fakes.state import InMemoryStateStore
 from tests.harness import Client, wired
 from tests.settings.deployed import template
@@ -105,7 +106,7 @@ def _client(limit: str, clock: ManualClock) -> Client:
     @api.post("/forms", summary="Send a form", input=Form, answer=Done, sign_in="none", key="required", limit=limit)
     def send(call: Call[Form]) -> Answer:
         """Take a form."""
-        return answered(Done(**call.once(lambda tx: tx)))
+        return answered(Done(**call.once(scripted)))
 
     state = InMemoryStateStore(clock)
     database = ScriptedDatabase(lambda: {"name": "x"})

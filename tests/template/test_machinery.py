@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from cfnlint.api import ManualArgs, lint
 
-from shared.api.router import SECURITY_HEADERS
+from shared.api.responses import SECURITY_HEADERS
 from shared.settings import Settings
 from tests.services import ROOT
 from tests.template.translation import REGION, Json, of_type, read, translated

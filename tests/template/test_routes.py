@@ -7,7 +7,7 @@ import pytest
 
 from shared.api.cors import PREFLIGHT
 from shared.api.problems import CATALOGUE, MEDIA_TYPE, URN
-from shared.api.router import SECURITY_HEADERS
+from shared.api.responses import SECURITY_HEADERS
 from tests.template.translation import Json, translated
 
 ANY = "x-amazon-apigateway-any-method"

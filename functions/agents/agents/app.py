@@ -22,10 +22,12 @@ from agents.model import (
 )
 from agents.referral import referral_code
 from shared.api.auth.caller import ADMIN, AGENT, STAFF
-from shared.api.operation import Answer, Call, Nothing, answered, page
+from shared.api.call import Call, page
+from shared.api.operation import Nothing
 from shared.api.pages import Page, PageQuery
+from shared.api.responses import Answer, answered
 from shared.api.router import Api
-from shared.container import wiring
+from shared.container import container
 from shared.database.transaction import Row
 from shared.errors import Refusal, Unavailable
 from shared.ids import uuid7
@@ -126,7 +128,7 @@ def change_terms(call: Call[AgentChange]) -> Answer:
 )
 def clients(call: Call[PageQuery]) -> Answer:
     """Names, numbers and membership; bringing a member in gives no access to their claims."""
-    return page(call, f"clients {call.sub}", ClientView, service.clients, sub=call.sub, today=call.wiring.today())
+    return page(call, f"clients {call.sub}", ClientView, service.clients, sub=call.sub, today=call.services.today())
 
 
 @api.get(
@@ -190,7 +192,7 @@ def make_payout(call: Call[PayoutRequest]) -> Answer:
         payouts.make,
         call.input.month,
         payout_id=uuid7(),
-        today=call.wiring.today(),
+        today=call.services.today(),
         sub=call.sub,
         actor=call.actor,
     )
@@ -225,4 +227,4 @@ def own_statements(call: Call[PageQuery]) -> Answer:
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Lambda's entry point."""
-    return api.handle(event, context, wiring())
+    return api.handle(event, context, container())

@@ -14,7 +14,7 @@ SQL = load_queries("agents")
 DECIDED: dict[CommissionDecision, str] = {"approve": "commission.approved", "void": "commission.voided"}
 
 
-def find(tx: Transaction, asked: CommissionQuery, *, after: UUID, count: int) -> Pending[list[Row]]:
+def find(tx: Transaction, after: UUID, count: int, asked: CommissionQuery) -> Pending[list[Row]]:
     """List commissions, newest first."""
     first_day = asked.month and first_day_of(asked.month)
     filters = {"state": asked.state, "agent": asked.agent, "first_day": first_day}

@@ -28,7 +28,7 @@ def make(tx: Transaction, month: str, *, payout_id: UUID, today: date, sub: str,
     return tx.answer(SQL["payout_of_month"], first_day=first_day)
 
 
-def find(tx: Transaction, *, after: UUID, count: int) -> Pending[list[Row]]:
+def find(tx: Transaction, after: UUID, count: int) -> Pending[list[Row]]:
     """List runs, newest first."""
     return tx.all(SQL["payouts"], after=after, count=count)
 
@@ -38,7 +38,7 @@ def read(tx: Transaction, payout_id: UUID) -> Pending[Row]:
     return tx.answer(SQL["payout"], id=payout_id)
 
 
-def own_statements(tx: Transaction, *, sub: str, after: UUID, count: int) -> Pending[list[Row]]:
+def own_statements(tx: Transaction, after: UUID, count: int, *, sub: str) -> Pending[list[Row]]:
     """List an agent's statements, newest first. Refuses: agent-not-active."""
     tx.add(SQL["require_approved_once"], sub=sub)
     return tx.all(SQL["own_statements"], sub=sub, after=after, count=count)

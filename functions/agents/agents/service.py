@@ -43,7 +43,7 @@ def read(tx: Transaction, agent_id: UUID | None, *, sub: str, staff: bool) -> Pe
     return tx.answer(SQL["agent"], id=agent_id, sub=sub, staff=staff)
 
 
-def find(tx: Transaction, *, state: str | None, after: UUID, count: int) -> Pending[list[Row]]:
+def find(tx: Transaction, after: UUID, count: int, *, state: str | None) -> Pending[list[Row]]:
     """Agents, newest first."""
     return tx.all(SQL["agents"], state=state, after=after, count=count)
 
@@ -83,13 +83,13 @@ def change_terms(
     return tx.answer(SQL["agent_after"], id=agent_id)
 
 
-def clients(tx: Transaction, *, sub: str, today: date, after: UUID, count: int) -> Pending[list[Row]]:
+def clients(tx: Transaction, after: UUID, count: int, *, sub: str, today: date) -> Pending[list[Row]]:
     """An active agent's clients, newest first. Refuses: agent-not-active."""
     tx.add(SQL["require_active"], sub=sub)
     return tx.all(SQL["clients"], sub=sub, today=today, after=after, count=count)
 
 
-def commissions(tx: Transaction, *, sub: str, after: UUID, count: int) -> Pending[list[Row]]:
+def commissions(tx: Transaction, after: UUID, count: int, *, sub: str) -> Pending[list[Row]]:
     """An active agent's commissions, newest first. Refuses: agent-not-active."""
     tx.add(SQL["require_active"], sub=sub)
     return tx.all(SQL["commissions"], sub=sub, after=after, count=count)

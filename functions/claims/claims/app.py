@@ -18,14 +18,16 @@ from claims.model import (
 )
 from claims.service import Viewer
 from shared.api.auth.caller import MEMBER, STAFF
-from shared.api.operation import Answer, Call, Nothing, answered, page
+from shared.api.call import Call, page
+from shared.api.operation import Nothing
 from shared.api.pages import Page, PageQuery
+from shared.api.responses import Answer, answered
 from shared.api.router import Api
-from shared.container import wiring
+from shared.container import Container, container
 from shared.database.transaction import Row
 from shared.ids import uuid7
 
-api = Api()
+api: Api[Container] = Api()
 
 OWNER_OR_STAFF = MEMBER | STAFF
 
@@ -61,7 +63,7 @@ def _view(facts: Row, *, status: int = 200) -> Answer:
 def submit(call: Call[NewClaim]) -> Answer:
     """For members whose membership gives access."""
     facts = call.once(
-        service.submit, call.input, claim_id=uuid7(), sub=call.sub, today=call.wiring.today(), actor=call.actor
+        service.submit, call.input, claim_id=uuid7(), sub=call.sub, today=call.services.today(), actor=call.actor
     )
     return _view(facts, status=201)
 
@@ -71,8 +73,17 @@ def find(call: Call[ClaimQuery]) -> Answer:
     """All to staff, by state, assignee (`me` is the caller) and whether stuck; to a member their own."""
     asked, viewer = call.input, _viewer(call)
     listing = f"claims {viewer.sub} {asked.state} {asked.assignee} {asked.stuck}"
-    filters = {"state": asked.state, "assignee": asked.assignee, "stuck": asked.stuck}
-    return page(call, listing, ClaimView, service.find, viewer=viewer, actor=call.actor, **filters)
+    return page(
+        call,
+        listing,
+        ClaimView,
+        service.find,
+        viewer=viewer,
+        actor=call.actor,
+        state=asked.state,
+        assignee=asked.assignee,
+        stuck=asked.stuck,
+    )
 
 
 @api.get("/claims/{claim_id}", summary="Read a claim", answer=ClaimView, access=OWNER_OR_STAFF)
@@ -150,7 +161,7 @@ def assign(call: Call[Assignment]) -> Answer:
     renew=documents.sign_upload,
     refusals=("claim-closed", "too-many-documents"),
 )
-def announce(call: Call[NewDocument]) -> Answer:
+def announce(call: Call[NewDocument, Container]) -> Answer:
     """Answers with a form that uploads exactly this file; complete it afterwards."""
     return documents.announce(call, _as_owner(call))
 
@@ -169,7 +180,7 @@ def announce(call: Call[NewDocument]) -> Answer:
         "too-many-documents",
     ),
 )
-def complete(call: Call[Nothing]) -> Answer:
+def complete(call: Call[Nothing, Container]) -> Answer:
     """Available once its size, type and first bytes are as announced; else it is removed."""
     return documents.complete(call, _as_owner(call))
 
@@ -197,7 +208,7 @@ def find_documents(call: Call[PageQuery]) -> Answer:
     access=OWNER_OR_STAFF,
     refusals=("document-not-available",),
 )
-def download(call: Call[Nothing]) -> Answer:
+def download(call: Call[Nothing, Container]) -> Answer:
     """Valid for five minutes."""
     return documents.download(call, _viewer(call))
 
@@ -211,11 +222,11 @@ def download(call: Call[Nothing]) -> Answer:
     limit="document-upload",
     refusals=("claim-closed",),
 )
-def remove_document(call: Call[Nothing]) -> Answer:
+def remove_document(call: Call[Nothing, Container]) -> Answer:
     """For the claim's member, while the claim is open: its file is deleted and its place is free. Again: the same."""
     return documents.remove(call, _as_owner(call))
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Lambda's entry point."""
-    return api.handle(event, context, wiring())
+    return api.handle(event, context, container())

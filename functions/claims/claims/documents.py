@@ -8,8 +8,10 @@ from claims import service
 from claims.evidence import MISMATCHES, Mismatch, looks_like
 from claims.model import DocumentView, DownloadView, NewDocument, SignedUpload, UploadForm
 from claims.service import Viewer
-from shared.api.operation import Answer, Call, answered
+from shared.api.call import Call
+from shared.api.responses import Answer, answered
 from shared.aws.s3 import DOWNLOAD_EXPIRES_S, UPLOAD_EXPIRES_S, StoredObject
+from shared.container import Container
 from shared.database.transaction import Row
 from shared.errors import DependencyFailed, Refusal, Unavailable
 from shared.ids import uuid7
@@ -19,7 +21,7 @@ LINK_LIFE = timedelta(seconds=DOWNLOAD_EXPIRES_S)
 FORM_LIFE = timedelta(seconds=UPLOAD_EXPIRES_S)
 
 
-def announce(call: Call[NewDocument], viewer: Viewer) -> Answer:
+def announce(call: Call[NewDocument, Container], viewer: Viewer) -> Answer:
     """Reserve a slot; the form for exactly that file is signed at each answering, for it is soon over."""
     claim_id, document_id = call.ids["claim_id"], uuid7()
     key = f"uploads/{claim_id}/{document_id}"
@@ -37,15 +39,15 @@ def announce(call: Call[NewDocument], viewer: Viewer) -> Answer:
     return answered(DocumentView.model_validate(facts), status=201, facts=announced)
 
 
-def sign_upload(call: Call[Any], announced: Mapping[str, Any]) -> SignedUpload:
+def sign_upload(call: Call[Any, Container], announced: Mapping[str, Any]) -> SignedUpload:
     """Sign a form for an announced document. It changes nothing else: no place is held for longer by it."""
-    form = call.wiring.evidence.presign_upload(
+    form = call.services.evidence.presign_upload(
         key=announced["object_key"], content_type=announced["content_type"], size=announced["size"]
     )
     return SignedUpload(upload=UploadForm(url=form.url, fields=dict(form.fields)))
 
 
-def complete(call: Call[Any], viewer: Viewer) -> Answer:
+def complete(call: Call[Any, Container], viewer: Viewer) -> Answer:
     """Look at what is stored, between two transactions, and write the verdict; what is not as announced is removed."""
     facts = _read(call, viewer)
     if facts["state"] == "pending":
@@ -55,23 +57,23 @@ def complete(call: Call[Any], viewer: Viewer) -> Answer:
     return answered(DocumentView.model_validate(facts))
 
 
-def download(call: Call[Any], viewer: Viewer) -> Answer:
+def download(call: Call[Any, Container], viewer: Viewer) -> Answer:
     """A link to an available document."""
     facts = _read(call, viewer)
     if facts["state"] != "available":
         raise Refusal("document-not-available")
-    url = call.wiring.evidence.presign_download(
+    url = call.services.evidence.presign_download(
         key=facts["object_key"], file_name=facts["file_name"], content_type=facts["content_type"]
     )
-    return answered(DownloadView(url=url, expires_at=call.wiring.clock() + LINK_LIFE))
+    return answered(DownloadView(url=url, expires_at=call.services.clock() + LINK_LIFE))
 
 
-def remove(call: Call[Any], viewer: Viewer) -> Answer:
+def remove(call: Call[Any, Container], viewer: Viewer) -> Answer:
     """Take a document back, then delete its objects; where that fails the call is repeated, and deletes them then."""
     ids = (call.ids["claim_id"], call.ids["document_id"])
     removed = call.once(service.remove_document, *ids, viewer, actor=call.actor)
     for key in {removed["object_key"], removed["upload_key"]}:
-        call.wiring.evidence.delete(key)
+        call.services.evidence.delete(key)
     return Answer(204)
 
 
@@ -80,17 +82,17 @@ def _why(facts: Row) -> str:
     return f"{told} The file was removed."
 
 
-def _read(call: Call[Any], viewer: Viewer) -> Row:
+def _read(call: Call[Any, Container], viewer: Viewer) -> Row:
     facts: Row = call.read(
         service.read_document, call.ids["claim_id"], call.ids["document_id"], viewer, actor=call.actor
     )
     return facts
 
 
-def _judged(call: Call[Any], viewer: Viewer, facts: Row) -> Row:
+def _judged(call: Call[Any, Container], viewer: Viewer, facts: Row) -> Row:
     # The form can overwrite its key for as long as it is valid: what is looked at and kept is a copy beyond it.
     upload, kept = facts["object_key"], f"claims/{facts['claim_id']}/{facts['id']}/{uuid7()}"
-    if not call.wiring.evidence.copy(upload, kept):
+    if not call.services.evidence.copy(upload, kept):
         return _judged_meanwhile(call, viewer)
     mismatch = _find_mismatch(call, facts, kept)
     key = upload if mismatch else kept
@@ -105,7 +107,7 @@ def _judged(call: Call[Any], viewer: Viewer, facts: Row) -> Row:
     return judged
 
 
-def _judged_meanwhile(call: Call[Any], viewer: Viewer) -> Row:
+def _judged_meanwhile(call: Call[Any, Container], viewer: Viewer) -> Row:
     """Another call's verdict, which took the upload away; without one nothing was uploaded."""
     facts = _read(call, viewer)
     if facts["state"] == "pending":
@@ -113,9 +115,9 @@ def _judged_meanwhile(call: Call[Any], viewer: Viewer) -> Row:
     return facts
 
 
-def _find_mismatch(call: Call[Any], facts: Row, kept: str) -> Mismatch | None:
+def _find_mismatch(call: Call[Any, Container], facts: Row, kept: str) -> Mismatch | None:
     """Return in what the copy is not as announced; both it and the upload are removed then."""
-    evidence = call.wiring.evidence
+    evidence = call.services.evidence
     found = _mismatch(facts, evidence.head(kept), evidence.first_bytes(kept))
     if found is not None:
         # Before the verdict: a crash in between leaves it pending, and the next try finds nothing.
@@ -134,9 +136,9 @@ def _mismatch(announced: Row, stored: StoredObject | None, head: bytes) -> Misma
     return None
 
 
-def _remove(call: Call[Any], key: str) -> None:
+def _remove(call: Call[Any, Container], key: str) -> None:
     """Remove what nobody refers to any more; the verdict stands whether that succeeds or not."""
     try:
-        call.wiring.evidence.delete(key)
+        call.services.evidence.delete(key)
     except (DependencyFailed, Unavailable) as failure:
         logger.warning("object_not_deleted", extra={"error": str(failure)})

@@ -44,14 +44,14 @@ def read(tx: Transaction, claim_id: UUID, viewer: Viewer, *, actor: Actor) -> Pe
 
 def find(
     tx: Transaction,
+    after: UUID,
+    count: int,
     *,
     viewer: Viewer,
     actor: Actor,
     state: str | None,
     assignee: str | None,
     stuck: bool | None,
-    after: UUID,
-    count: int,
 ) -> Pending[list[Row]]:
     """Claims the viewer may see, newest first."""
     asked = {"state": state, "assignee": assignee, "stuck": stuck, "after": after, "count": count}
@@ -63,7 +63,7 @@ def find(
 
 
 def history(
-    tx: Transaction, *, claim_id: UUID, viewer: Viewer, actor: Actor, after: UUID, count: int
+    tx: Transaction, after: UUID, count: int, *, claim_id: UUID, viewer: Viewer, actor: Actor
 ) -> Pending[list[Row]]:
     """A claim's moves, the last one first. Refuses: not-found."""
     tx.add(SQL["require_claim"], id=claim_id, sub=viewer.sub, staff=viewer.staff)
@@ -136,7 +136,7 @@ def read_document(tx: Transaction, claim_id: UUID, document_id: UUID, viewer: Vi
 
 
 def find_documents(
-    tx: Transaction, *, claim_id: UUID, viewer: Viewer, actor: Actor, after: UUID, count: int
+    tx: Transaction, after: UUID, count: int, *, claim_id: UUID, viewer: Viewer, actor: Actor
 ) -> Pending[list[Row]]:
     """A claim's documents, newest first. Refuses: not-found."""
     tx.add(SQL["require_claim"], id=claim_id, sub=viewer.sub, staff=viewer.staff)

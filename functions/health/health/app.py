@@ -1,23 +1,25 @@
 """The health function: parse, call once, map; and the schedule that gives the alarms their data."""
 
-from typing import Any, cast
+from typing import Any
 
 from health.check import Checked
+from health.container import HealthContainer, container
 from health.metrics import publish
 from health.model import HealthView, Report
-from health.wiring import HealthWiring, wiring
-from shared.api.operation import Answer, AnyQuery, Call, Nothing, answered
-from shared.api.request import is_request
+from shared.api.call import Call
+from shared.api.operation import AnyQuery, Nothing
+from shared.api.parsing import is_request
+from shared.api.responses import Answer, answered
 from shared.api.router import Api
 
-api = Api()
+api: Api[HealthContainer] = Api()
 
 
 @api.get("/health", summary="Is it there?", input=AnyQuery, answer=HealthView, sign_in="none", limit=None)
 def shallow(call: Call[Nothing]) -> Answer:
     """Touches nothing outside the process."""
-    version = call.wiring.settings.service_version
-    return answered(HealthView(status="healthy", version=version, time=call.wiring.clock()))
+    version = call.services.settings.service_version
+    return answered(HealthView(status="healthy", version=version, time=call.services.clock()))
 
 
 @api.get(
@@ -29,13 +31,13 @@ def shallow(call: Call[Nothing]) -> Answer:
     sign_in="none",
     limit="health-deep",
 )
-def deep(call: Call[Nothing]) -> Answer:
+def deep(call: Call[Nothing, HealthContainer]) -> Answer:
     """Asks everything the service stands on, within 2 seconds; the answer is kept for a few. 503 when unhealthy."""
-    report = examine(cast("HealthWiring", call.wiring))
+    report = examine(call.services)
     return answered(report, status=503 if report.status == "unhealthy" else 200)
 
 
-def examine(own: HealthWiring) -> Report:
+def examine(own: HealthContainer) -> Report:
     """The report, its metrics written."""
     checked: Checked = own.check.run()
     publish(checked)
@@ -44,7 +46,7 @@ def examine(own: HealthWiring) -> Report:
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Lambda's entry point; an event that is no request is the schedule's, and gets the report itself."""
-    own = wiring()
+    own = container()
     own.process.begin()
     if is_request(event):
         return api.handle(event, context, own)

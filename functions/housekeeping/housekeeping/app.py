@@ -13,7 +13,7 @@ from shared.admission.ports import KEY_LIFE_S
 from shared.aws.s3 import EvidenceStore
 from shared.background import drain, guarded
 from shared.clock import Clock, local_date, monotonic
-from shared.container import wiring
+from shared.container import container
 from shared.database.pipeline import Database
 from shared.database.transaction import Row
 from shared.deadline import Deadline
@@ -133,7 +133,7 @@ class Housekeeper:
 @guarded
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG001 - a schedule says nothing
     """Lambda's entry point."""
-    parts = wiring()
+    parts = container()
     deadline = Deadline.after(context.get_remaining_time_in_millis() / 1000, monotonic)
     done = Housekeeper(
         parts.database, parts.evidence, parts.clock, context.aws_request_id, deadline, parts.settings.time_zone

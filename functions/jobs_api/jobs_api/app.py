@@ -5,22 +5,20 @@ from typing import Any
 from jobs_api import service
 from jobs_api.model import Dismissal, JobQuery, JobView
 from shared.api.auth.caller import ADMIN
-from shared.api.operation import Answer, Call, Nothing, answered
+from shared.api.call import Call, page
+from shared.api.operation import Nothing
 from shared.api.pages import Page
+from shared.api.responses import Answer, answered
 from shared.api.router import Api
-from shared.container import wiring
+from shared.container import container
 
 api = Api()
-
-LIST = "jobs"
 
 
 @api.get("/jobs", summary="List jobs that did not end well", input=JobQuery, answer=Page[JobView], access=ADMIN)
 def find(call: Call[JobQuery]) -> Answer:
     """Failed ones, uncertain ones (mails that may or may not have been sent), or those that an admin has dismissed."""
-    cursors, listing = call.wiring.cursors, f"{LIST} {call.input.state}"
-    rows = call.read(service.find, call.input, after=cursors.read(listing, call.input.cursor))
-    return answered(cursors.page(listing, rows, call.input.limit, JobView.model_validate))
+    return page(call, f"jobs {call.input.state}", JobView, service.find, state=call.input.state)
 
 
 @api.post(
@@ -54,4 +52,4 @@ def dismiss(call: Call[Dismissal]) -> Answer:
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Lambda's entry point."""
-    return api.handle(event, context, wiring())
+    return api.handle(event, context, container())

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from jobs_api.model import DismissalReason, JobQuery
+from jobs_api.model import DismissalReason, TroubledState
 from shared.database.transaction import Pending, Row, Transaction
 from shared.outbox import NUDGE, Actor, record
 from shared.sql import load_queries
@@ -10,9 +10,9 @@ from shared.sql import load_queries
 SQL = load_queries("jobs_api")
 
 
-def find(tx: Transaction, query: JobQuery, *, after: UUID) -> Pending[list[Row]]:
-    """One more than a page of jobs, newest first."""
-    return tx.all(SQL["jobs"], state=query.state, after=after, count=query.limit + 1)
+def find(tx: Transaction, after: UUID, count: int, *, state: TroubledState) -> Pending[list[Row]]:
+    """List jobs that did not end well, newest first."""
+    return tx.all(SQL["jobs"], state=state, after=after, count=count)
 
 
 def replay(tx: Transaction, job_id: UUID, *, actor: Actor) -> Pending[Row]:

@@ -6,10 +6,12 @@ from typing import Any
 from members import service
 from members.model import ContactChange, MemberQuery, MemberView, NewMember
 from shared.api.auth.caller import AGENT, MEMBER, STAFF, Caller
-from shared.api.operation import Answer, Call, Nothing, answered, page
+from shared.api.call import Call, page
+from shared.api.operation import Contract, Nothing
 from shared.api.pages import Page
-from shared.api.router import Api, Contract
-from shared.container import wiring
+from shared.api.responses import Answer, answered
+from shared.api.router import Api
+from shared.container import container
 from shared.database.transaction import Pending, Row
 from shared.errors import FieldError, Refusal
 from shared.ids import uuid7
@@ -56,9 +58,9 @@ def _require_country(asked: HomeCountry, served: HomeCountry) -> None:
 )
 def register(call: Call[NewMember]) -> Answer:
     """Open to anyone; an active agent's own token makes the member that agent's client."""
-    _require_country(call.input.country, call.wiring.settings.country)
+    _require_country(call.input.country, call.services.settings.country)
     agent_sub = call.caller.sub if call.caller else None
-    today = call.wiring.today()
+    today = call.services.today()
     facts = call.once(
         service.register, call.input, member_id=uuid7(), agent_sub=agent_sub, today=today, actor=call.actor
     )
@@ -70,8 +72,8 @@ def find(call: Call[MemberQuery]) -> Answer:
     """For staff: all, or the one of a number or an email address."""
     asked = call.input
     listing = f"members {asked.number} {asked.email}"
-    filters = {"number": asked.number, "email": asked.email}
-    return page(call, listing, MemberView, service.find, today=call.wiring.today(), **filters)
+    today = call.services.today()
+    return page(call, listing, MemberView, service.find, number=asked.number, email=asked.email, today=today)
 
 
 @api.get("/members/me", summary="Read yourself", answer=MemberView, access=MEMBER, refusals=("not-found",))
@@ -80,7 +82,7 @@ def find(call: Call[MemberQuery]) -> Answer:
 )
 def read(call: Call[Nothing]) -> Answer:
     """The member, to that member and to staff."""
-    return _view(call.read(service.read, _whose(call), today=call.wiring.today()))
+    return _view(call.read(service.read, _whose(call), today=call.services.today()))
 
 
 CHANGE: Contract = {
@@ -99,7 +101,7 @@ CHANGE_OWN: Contract = {**CHANGE, "access": MEMBER}
 @api.patch("/members/{member_id}", **CHANGE)
 def change_contact(call: Call[ContactChange]) -> Answer:
     """Name, phone and language; decided on the version that If-Match names."""
-    today = call.wiring.today()
+    today = call.services.today()
     facts = call.once(
         service.change_contact, _whose(call), call.input, versions=call.versions, today=today, actor=call.actor
     )
@@ -107,7 +109,7 @@ def change_contact(call: Call[ContactChange]) -> Answer:
 
 
 def _change_membership(call: Call[Nothing], use_case: Callable[..., Pending[Row]], *, status: int = 200) -> Answer:
-    facts = call.once(use_case, call.ids["member_id"], _whose(call), today=call.wiring.today(), actor=call.actor)
+    facts = call.once(use_case, call.ids["member_id"], _whose(call), today=call.services.today(), actor=call.actor)
     return _view(facts, status=status)
 
 
@@ -168,4 +170,4 @@ def resume(call: Call[Nothing]) -> Answer:
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Lambda's entry point."""
-    return api.handle(event, context, wiring())
+    return api.handle(event, context, container())

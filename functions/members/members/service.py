@@ -63,7 +63,7 @@ def read(tx: Transaction, whose: Whose, *, today: date) -> Pending[Row]:
 
 
 def find(
-    tx: Transaction, *, number: str | None, email: str | None, today: date, after: UUID, count: int
+    tx: Transaction, after: UUID, count: int, *, number: str | None, email: str | None, today: date
 ) -> Pending[list[Row]]:
     """Members, newest first."""
     return tx.all(SQL["members"], number=number, email=email, today=today, after=after, count=count)

@@ -27,7 +27,7 @@ from shared.aws.cognito import CognitoIdentities
 from shared.background import CommandError, guarded
 from shared.circuit.store import StoreUnavailable
 from shared.clock import epoch_micros, monotonic
-from shared.container import wiring
+from shared.container import container
 from shared.deadline import Deadline
 from shared.fields import Input
 from shared.ids import uuid7
@@ -97,7 +97,7 @@ def _record_command(query: str, request_id: str, **facts: object) -> None:
     ids = {"audit_id": uuid7(), "subject": NO_RECORD, "actor": OPERATOR, "request_id": request_id}
     deadline = Deadline.after(AUDIT_S, monotonic)
     try:
-        wiring().database.run(lambda tx: tx.one(SQL[query], **ids, **facts), deadline)
+        container().database.run(lambda tx: tx.one(SQL[query], **ids, **facts), deadline)
     except Exception as error:  # noqa: BLE001 - the command was carried out
         logger.error(
             "audit_not_written",
@@ -106,13 +106,13 @@ def _record_command(query: str, request_id: str, **facts: object) -> None:
 
 
 def _migrate(request_id: str) -> dict[str, Any]:
-    applied = wiring().migrate(Path(os.environ.get("MIGRATIONS_DIR") or MIGRATIONS_DIR))
+    applied = container().migrate(Path(os.environ.get("MIGRATIONS_DIR") or MIGRATIONS_DIR))
     _record_command("record_migrations", request_id)
     return {"applied": applied}
 
 
 def _move_circuits(command: ShowCircuits | ForceCircuit, request_id: str) -> dict[str, Any]:
-    parts = wiring()
+    parts = container()
     store, policy = parts.circuit_store, parts.settings.circuit
     try:
         if isinstance(command, ForceCircuit):
@@ -149,7 +149,7 @@ def _run(command: Command, deadline: Deadline, request_id: str) -> dict[str, Any
         return _move_circuits(command, request_id)
     if isinstance(command, Migrate):
         return _migrate(request_id)
-    parts = wiring()
+    parts = container()
     identities = CognitoIdentities(cognito(), parts.settings.user_pool_id)
     return _run_about_people(command, Tools(parts.database, identities, deadline, request_id))
 

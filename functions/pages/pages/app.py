@@ -8,7 +8,7 @@ from typing import Any
 
 from pages import docs
 from shared.api.router import Api
-from shared.container import wiring
+from shared.container import container
 
 api = Api()
 docs.register(api)
@@ -19,4 +19,4 @@ api.name_methods("/health/deep", "GET")
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Serve as Lambda's entry point."""
-    return api.handle(event, context, wiring())
+    return api.handle(event, context, container())

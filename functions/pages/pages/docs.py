@@ -8,9 +8,11 @@ from importlib import metadata, resources
 from pathlib import Path
 
 from shared.admission.ports import KEY_LIFE_S
+from shared.api.call import Call
 from shared.api.idempotency_key import MAX_KEY_LENGTH
-from shared.api.operation import Answer, AnyQuery, Call, Nothing
+from shared.api.operation import AnyQuery, Nothing
 from shared.api.problems import ABOUT_KEYS
+from shared.api.responses import Answer
 from shared.api.router import Api
 
 # Swagger UI as drf-spectacular-sidecar carries it: its files are read where they lie, its code (for Django) is not run.

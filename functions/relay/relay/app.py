@@ -14,7 +14,7 @@ from uuid import UUID
 from shared.aws.sqs import Queues
 from shared.background import drain, guarded
 from shared.clock import Clock, monotonic
-from shared.container import wiring
+from shared.container import container
 from shared.database.pipeline import Database
 from shared.database.transaction import Pending, Row, Transaction
 from shared.deadline import Deadline
@@ -70,7 +70,7 @@ def _mark(tx: Transaction, lease: datetime, sent: frozenset[UUID], unsent: list[
 @guarded
 def handler(event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG001 - nudged or scheduled, it does the same
     """Lambda's entry point."""
-    parts = wiring()
+    parts = container()
     deadline = Deadline.after(context.get_remaining_time_in_millis() / 1000, monotonic)
 
     def once() -> int:

@@ -15,7 +15,7 @@ from shared.aws.ses import SesMailer
 from shared.aws.sqs import job_of
 from shared.background import guarded
 from shared.clock import monotonic
-from shared.container import wiring
+from shared.container import container
 from shared.deadline import Deadline
 from shared.errors import Unavailable
 from shared.logging import logger, where_it_failed
@@ -31,7 +31,7 @@ CIRCUIT_PATIENCE_S = 1.0
 @cache
 def worker() -> Worker:
     """The environment's own."""
-    parts = wiring()
+    parts = container()
     parts.circuit_patience_s = CIRCUIT_PATIENCE_S
     settings = parts.settings
     circuits = {"mail": parts.circuit("email"), "identity": parts.circuit("identity")}

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 CIRCUIT_PATIENCE_S = STORE_WAIT_S
 
 
-class Wiring:
+class Container:
     """Everything lazily: importing a module needs no environment and opens no connection."""
 
     def __init__(self, settings: Settings, clock: Clock = utc_now) -> None:
@@ -192,6 +192,6 @@ class Wiring:
 
 
 @cache
-def wiring() -> Wiring:
+def container() -> Container:
     """The environment's own."""
-    return Wiring(Settings.from_environ(os.environ))
+    return Container(Settings.from_environ(os.environ))

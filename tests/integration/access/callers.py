@@ -69,7 +69,7 @@ class Callers:
         client = self.clients[api]
         claims = self._claims(caller)
         # Where a token is optional the handler verifies it: what it says is the same.
-        client.wiring.__dict__["_verifier"] = lambda _token: claims
+        client.container.__dict__["_verifier"] = lambda _token: claims
         headers = {"Authorization": f"Bearer {caller}"} if claims else {}
         key = f"key-{next(self._serial)}" if method != "GET" else None
         if_match = "*" if method == "PATCH" or resource.endswith(("/transitions", "/assignee")) else None

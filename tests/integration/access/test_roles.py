@@ -25,7 +25,9 @@ def cases(blank: Blank) -> Cases:
     return Cases.on(blank)
 
 
-def call(blank: Blank, api: Api, who: Token | None, method: str, resource: str, body: Any = None, **more: Any) -> Reply:
+def call(
+    blank: Blank, api: Api[Any], who: Token | None, method: str, resource: str, body: Any = None, **more: Any
+) -> Reply:
     """One call of a room of its own, which keeps nothing of other calls."""
     return room(api, blank).as_(who).call(method, resource, body, **more)
 
@@ -51,7 +53,7 @@ READS = [
 @pytest.mark.parametrize("role", ["former", "member", "agent", None])
 @pytest.mark.parametrize(("api", "method", "resource", "ids"), READS, ids=[f"{m} {r}" for _, m, r, _ in READS])
 def test_a_token_of_staff_reads_nothing_once_the_account_is_not_theirs(
-    blank: Blank, cases: Cases, api: Api, method: str, resource: str, ids: dict[str, str], role: str | None
+    blank: Blank, cases: Cases, api: Api[Any], method: str, resource: str, ids: dict[str, str], role: str | None
 ) -> None:
     """For as long as it lives: the account is asked in the transaction that reads."""
     member, admin = cases.member(), cases.staff("admin")

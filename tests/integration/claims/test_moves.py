@@ -209,7 +209,7 @@ def test_the_member_is_told_of_a_move(cases: Cases, before: str, after: str, tem
 def test_a_move_rings_for_the_relay(cases: Cases) -> None:
     """The mail waits for nobody's schedule."""
     claim_id, staff = cases.claim(cases.member()), cases.staff()
-    nudges = cases.client.wiring.queues
+    nudges = cases.client.container.queues
     before = nudges.count  # type: ignore[attr-defined]
     cases.move(staff, claim_id, "evaluation")
     assert nudges.count == before + 1  # type: ignore[attr-defined]

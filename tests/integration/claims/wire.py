@@ -15,7 +15,7 @@ _WAITS = re.compile(r"^[0-9-]+ [0-9:.]+\tF\t[0-9]+\t(Sync|Query)\b", re.MULTILIN
 @contextmanager
 def flights(client: Client) -> Iterator[list[str]]:
     """The client's round trips to the database within the block, by the message that ends each; known after it."""
-    connector = client.wiring.database._connector
+    connector = client.container.database._connector
     assert isinstance(connector, RoleConnector)
     connection = connector.of_role(FUNCTIONS["ClaimsFunction"]).borrow(10.0)
     seen: list[str] = []

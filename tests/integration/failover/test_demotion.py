@@ -22,10 +22,10 @@ class Environment:
 
     def __init__(self, blank: Blank, relay: Relay) -> None:
         settings = blank.settings.model_copy(update={"db_port": relay.port})
-        wiring = wired(settings, state=InMemoryStateStore(), queues=Nudges())
+        container = wired(settings, state=InMemoryStateStore(), queues=Nudges())
         self.retries: list[Mapping[str, object]] = []
-        wiring.__dict__["database"] = Database(wiring.connector, observer=self._seen)
-        self.client = Client(api, wiring)
+        container.__dict__["database"] = Database(container.connector, observer=self._seen)
+        self.client = Client(api, container)
 
     def _seen(self, event: str, facts: Mapping[str, object]) -> None:
         if event == "transaction_retried":

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from health.check import CHECK_S
-from health.wiring import HealthWiring
+from health.container import HealthContainer
 from shared.clock import monotonic, utc_now
 from tests.databases import Blank, Postgres
 from tests.failover.relay import Relay, relay_to
@@ -42,9 +42,9 @@ def looks(fleet: list[Client]) -> list[dict[str, Any]]:
     """What all of them are told at once, by checks that are not kept ones."""
 
     def look(client: Client) -> dict[str, Any]:
-        wiring = client.wiring
-        assert isinstance(wiring, HealthWiring)
-        wiring.check._kept = None
+        container = client.container
+        assert isinstance(container, HealthContainer)
+        container.check._kept = None
         began = monotonic()
         body = client.call("GET", "/health/deep").json
         assert monotonic() - began < CHECK_S + SLACK_S

@@ -15,7 +15,7 @@ import boto3
 import pytest
 
 from health.app import api
-from health.wiring import HealthWiring
+from health.container import HealthContainer
 from shared.aws import clients
 from shared.settings import Settings
 from tests.contract.state_table import new_table
@@ -63,7 +63,7 @@ def resources() -> dict[str, str]:
 
 def client_on(settings: Settings) -> Client:
     """A caller of the health function in an environment that has just started."""
-    return Client(api, HealthWiring(settings.model_copy(update={"db_user": FUNCTIONS["HealthFunction"]})))
+    return Client(api, HealthContainer(settings.model_copy(update={"db_user": FUNCTIONS["HealthFunction"]})))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from health.check import CHECK_S, SERVICES
-from health.wiring import HealthWiring
+from health.container import HealthContainer
 from jobs_api import service
 from local.postgres import OWNER
 from shared.aws.dynamodb_fleet import FleetState
@@ -76,11 +76,11 @@ def settings(emulator: Emulator, blank: Blank) -> Iterator[Settings]:
 
 def deep(client: Client) -> dict[str, Any]:
     """A check that is not a kept one, within its time: what an environment does before it begins is not counted."""
-    wiring = client.wiring
-    assert isinstance(wiring, HealthWiring)
-    wiring.check._kept = None
+    container = client.container
+    assert isinstance(container, HealthContainer)
+    container.check._kept = None
     began = monotonic()
-    report = wiring.check.run().findings
+    report = container.check.run().findings
     assert monotonic() - began < CHECK_S + SLACK_S
     return dict(json.loads(report.model_dump_json()))
 
@@ -138,7 +138,7 @@ def test_jobs_are_counted_and_a_late_one_degrades(settings: Settings, blank: Bla
     assert found["status"] == "healthy"
     job(blank, "pending", age_s=400)
     late = deep(client)
-    assert client.wiring.settings.mail_rate == 1, "the template's default"
+    assert client.container.settings.mail_rate == 1, "the template's default"
     assert 400 <= late["jobs"]["oldest_pending_s"] < 460
     assert (late["status"], trouble(late)) == ("degraded", {"queue": "degraded"})
     blank.rows("DELETE FROM outbox")
@@ -297,7 +297,7 @@ def test_a_low_job_that_fails_is_counted_and_degrades_nothing(
 def test_an_open_circuit_is_a_metric_of_its_service(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     """Of that one alone, until it is closed."""
     client, names = client_on(settings), ("CircuitOpenEmail", "CircuitOpenIdentity", "CircuitOpenStorage")
-    store, policy = client.wiring.circuit_store, client.wiring.settings.circuit("email")
+    store, policy = client.container.circuit_store, client.container.settings.circuit("email")
     assert figures(client, capsys, *names) == [0, 0, 0]
     force(store, policy, "open", epoch_micros())
     assert figures(client, capsys, *names) == [1, 0, 0]
@@ -307,9 +307,9 @@ def test_an_open_circuit_is_a_metric_of_its_service(settings: Settings, capsys: 
 
 def figures(client: Client, capsys: pytest.CaptureFixture[str], *names: str) -> list[float]:
     """The metrics of these names that a check leaves, which is not a kept one."""
-    wiring = client.wiring
-    assert isinstance(wiring, HealthWiring)
-    wiring.check._kept = None
+    container = client.container
+    assert isinstance(container, HealthContainer)
+    container.check._kept = None
     capsys.readouterr()
     client.call("GET", "/health/deep")
     [document] = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
@@ -405,8 +405,8 @@ def test_aws_that_never_answers_degrades_in_time(settings: Settings) -> None:
         assert (report["status"], set(trouble(report))) == ("degraded", set(SERVICES))
         assert all(check["latency_ms"] < CHECK_S * 1000 for check in report["checks"].values())
         client = client_on(settings)
-        assert isinstance(client.wiring, HealthWiring)
-        assert client.wiring.check is not None  # built, as in an environment that has answered before
+        assert isinstance(client.container, HealthContainer)
+        assert client.container.check is not None  # built, as in an environment that has answered before
         began = monotonic()
         assert reply_of(client).status == 200
         assert monotonic() - began < 2 * CHECK_S
@@ -445,7 +445,7 @@ def test_an_open_circuit_degrades_and_says_since_when(settings: Settings, emulat
 def test_an_answer_is_kept_so_that_a_crowd_costs_one_check(settings: Settings, blank: Blank) -> None:
     """Ten callers of one environment within five seconds: one visit to the database."""
     client = client_on(settings)
-    client.wiring.clock = ManualClock(utc_now())
+    client.container.clock = ManualClock(utc_now())
     bodies = [reply_of(client).json for _ in range(10)]
     assert len({(body["checked_at"], json.dumps(body["checks"])) for body in bodies}) == 1
 

@@ -9,7 +9,7 @@ from time import monotonic
 import pytest
 
 from health.check import CHECK_S
-from health.wiring import HealthWiring
+from health.container import HealthContainer
 from tests.databases import Blank
 from tests.failover.relay import Relay, relay_to
 from tests.failover.servers import wait_until
@@ -75,8 +75,8 @@ def ask(client: Client) -> Reply:
 
 def forget(client: Client) -> None:
     """Have the next check not answered from the last."""
-    assert isinstance(client.wiring, HealthWiring)
-    client.wiring.check._kept = None
+    assert isinstance(client.container, HealthContainer)
+    client.container.check._kept = None
 
 
 def ask_anew(client: Client) -> Reply:

@@ -8,7 +8,7 @@ import pytest
 
 from health.check import SERVICES
 from shared.aws.dynamodb_fleet import FleetState
-from shared.container import Wiring
+from shared.container import Container
 from shared.settings import Settings
 from shared.sql import Query
 from tests.contract.state_table import client_of, items_of
@@ -23,22 +23,22 @@ def settings(emulator: Emulator, blank: Blank) -> Iterator[Settings]:
         yield blank.settings.model_copy(update=resources())
 
 
-def read(wiring: Wiring) -> None:
-    """A transaction through the function's own wiring."""
-    wiring.database.run(lambda tx: tx.all(Query("SELECT 1")), soon())
+def read(container: Container) -> None:
+    """A transaction through the function's own container."""
+    container.database.run(lambda tx: tx.all(Query("SELECT 1")), soon())
 
 
 def test_a_transaction_tried_again_is_in_the_health_report(
     settings: Settings, blank: Blank, emulator: Emulator
 ) -> None:
     """Whichever environment it was in; those that went well at once write nothing."""
-    fleet = [Wiring(settings), Wiring(settings)]
-    for wiring in fleet * 3:
-        read(wiring)
+    fleet = [Container(settings), Container(settings)]
+    for container in fleet * 3:
+        read(container)
     assert items_of(client_of(emulator.url), settings.state_table) == {}
     blank.cut_connections()
-    for wiring in fleet:
-        read(wiring)
+    for container in fleet:
+        read(container)
     table = FleetState(client_of(emulator.url), settings.state_table)
     until = monotonic() + 10
     while table.read(SERVICES).retries < 2 and monotonic() < until:
@@ -50,13 +50,13 @@ def test_a_transaction_tried_again_is_in_the_health_report(
 def test_a_table_that_never_answers_holds_no_transaction_up(settings: Settings, blank: Blank) -> None:
     """Its timeouts are seconds; a retry does not wait for one, nor do its counts pile up threads."""
     with silence() as url, aws_at(url):
-        wiring = Wiring(settings)
+        container = Container(settings)
         began = monotonic()
         for _ in range(3):
             for _ in range(10):  # what one retry costs
-                read(wiring)
+                read(container)
             blank.cut_connections()
-        read(wiring)
+        read(container)
         counting = [thread for thread in threading.enumerate() if thread.name == "tally"]
         assert monotonic() - began < 8  # waiting for the table would take 3 s each time
         assert len(counting) == 1

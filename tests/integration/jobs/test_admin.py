@@ -13,7 +13,7 @@ from shared.admission.gcra import SECOND
 from shared.background import CommandError, JobsError
 from shared.circuit.state import LeakyBucket, Snapshot, counted, opened
 from shared.clock import epoch_micros
-from shared.container import wiring
+from shared.container import container
 from shared.settings import Settings
 from tests.databases import MIGRATIONS, Postgres
 from tests.fakes.circuits import InMemoryCircuits
@@ -57,7 +57,7 @@ def test_migrate_brings_a_database_up_to_date_and_says_what_it_did(
                 "DB_MAX_CONNECTIONS": "61"}  # fmt: skip
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    wiring.cache_clear()
+    container.cache_clear()
     try:
         applied = admin.handler({"command": "migrate"}, LambdaContext())["applied"]
         assert applied == sorted(path.stem for path in MIGRATIONS.glob("*.sql"))
@@ -66,7 +66,7 @@ def test_migrate_brings_a_database_up_to_date_and_says_what_it_did(
         assert len(audit(postgres, "to_migrate")) == 1, "nothing was done"
         assert postgres.limits("to_migrate") == ({61}, 66)
     finally:
-        wiring.cache_clear()
+        container.cache_clear()
         postgres.unlimit()
 
 
@@ -83,7 +83,7 @@ def test_a_forced_circuit_is_in_the_audit(
 ) -> None:
     """Who forced which one to what; looking changes nothing, and leaves nothing."""
     blank = postgres.fresh()
-    monkeypatch.setitem(wiring().__dict__, "database", blank.database())
+    monkeypatch.setitem(container().__dict__, "database", blank.database())
     admin.handler({"command": "force-circuit", "name": "email", "state": "open"}, LambdaContext())
     admin.handler({"command": "circuits"}, LambdaContext())
     [(action, subject, actor, facts)] = audit(postgres, blank.name)
@@ -107,22 +107,22 @@ def test_a_database_out_of_reach_is_told_by_its_class_alone(monkeypatch: pytest.
     monkeypatch.setenv("DB_PORT", "1")
     monkeypatch.setenv("DB_AUTH", "trust")
     monkeypatch.setenv("DB_SSLMODE", "disable")
-    wiring.cache_clear()
+    container.cache_clear()
     try:
         with pytest.raises(JobsError, match=r"^OperationalError$"):
             admin.handler({"command": "migrate"}, LambdaContext())
     finally:
-        wiring.cache_clear()
+        container.cache_clear()
 
 
 @pytest.fixture
 def store() -> Iterator[InMemoryCircuits]:
     """The circuits, at the hands of the operators' function."""
     circuits = InMemoryCircuits()
-    wiring.cache_clear()
-    wiring().__dict__["circuit_store"] = circuits
+    container.cache_clear()
+    container().__dict__["circuit_store"] = circuits
     yield circuits
-    wiring.cache_clear()
+    container.cache_clear()
 
 
 def test_operators_see_every_circuit(store: InMemoryCircuits) -> None:

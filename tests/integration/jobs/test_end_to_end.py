@@ -10,7 +10,7 @@ import pytest
 
 from relay import app as relay
 from shared.aws import clients
-from shared.container import wiring
+from shared.container import container
 from tests.contract.emulated import aws_at
 from tests.contract.state_table import new_table
 from tests.databases import Blank
@@ -36,11 +36,11 @@ def functions(emulator: Emulator, blank: Blank, monkeypatch: pytest.MonkeyPatch)
         clients.sesv2().create_email_identity(EmailIdentity=SENDER)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        for cached in (wiring, worker.worker):
+        for cached in (container, worker.worker):
             cached.cache_clear()
-        wiring().__dict__["connector"] = RoleConnector(wiring().settings)
+        container().__dict__["connector"] = RoleConnector(container().settings)
         yield environment
-        for cached in (wiring, worker.worker):
+        for cached in (container, worker.worker):
             cached.cache_clear()
 
 

@@ -27,8 +27,8 @@ def queues() -> FakeQueues:
 @pytest.fixture
 def admin(database: Database, blank: Blank, queues: FakeQueues) -> Client:
     """An admin at the API."""
-    wiring = wired(blank.settings, database=database, state=InMemoryStateStore(), queues=queues)
-    return Client(api, wiring, ADMIN)
+    container = wired(blank.settings, database=database, state=InMemoryStateStore(), queues=queues)
+    return Client(api, container, ADMIN)
 
 
 @pytest.fixture

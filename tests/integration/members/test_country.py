@@ -41,7 +41,7 @@ def clock_at(moment: str) -> ManualClock:
 
 def register(client: Client, **changes: Any) -> Reply:
     """A registration in the client's own country where `changes` names no other."""
-    body = person(**{"country": client.wiring.settings.country, **changes})
+    body = person(**{"country": client.container.settings.country, **changes})
     return client.call("POST", "/members", body, key=f"key-{serial()}")
 
 

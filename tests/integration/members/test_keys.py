@@ -44,7 +44,7 @@ def test_an_agents_registration_is_the_agents(blank: Blank) -> None:
     agent_id, _ = agent(blank)
     body, key = person(), f"key-{serial()}"
     client = room(api, blank)
-    client.wiring.__dict__["_verifier"] = lambda _token: claims_of(f"sub-{agent_id}", "agent")
+    client.container.__dict__["_verifier"] = lambda _token: claims_of(f"sub-{agent_id}", "agent")
     sign_in(blank, agent_id)
     signed = client.call("POST", "/members", body, key=key, headers={"Authorization": "Bearer t"})
     anonymous = client.call("POST", "/members", body, key=key)

@@ -78,7 +78,7 @@ def test_an_agents_own_token_makes_the_member_their_client(blank: Blank, client:
     """Without a code; and not while the agent is suspended."""
     (active, _), (suspended, _) = agent(blank), agent(blank, state="suspended")
     tokens = {"a": sign_in(blank, active), "s": sign_in(blank, suspended), "m": claims_of("x", "member")}
-    client.wiring.__dict__["_verifier"] = tokens.__getitem__
+    client.container.__dict__["_verifier"] = tokens.__getitem__
     replies = [
         client.call("POST", "/members", person(), key=name, headers={"Authorization": f"Bearer {name}"})
         for name in "asm"
@@ -227,7 +227,7 @@ def test_renewing_extends_once_however_often_it_is_repeated(blank: Blank, client
 
     first, again = renew("year-2"), renew("year-2")
     assert (first.status, first.json["membership"]["ends_on"], again.body) == (201, "2028-11-23", first.body)
-    client.wiring.clock.advance(365 * 86_400)  # type: ignore[attr-defined]
+    client.container.clock.advance(365 * 86_400)  # type: ignore[attr-defined]
     assert renew("year-3").json["membership"]["ends_on"] == "2029-11-23"
     earned = blank.rows("SELECT kind, amount::text FROM commissions WHERE agent_id = %s ORDER BY id", agent_id)
     assert [(e["kind"], e["amount"]) for e in earned] == [("new", "7.00"), ("renewal", "3.50"), ("renewal", "3.50")]

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,12 @@ from tests.integration.room import agent, room, serial, sign_in
 from tests.people import applicant, person
 
 PDF = b"%PDF-1.7\n" + bytes(80)
-APIS = {"agents": agents_api, "members": members_api, "claims": claims_api, "jobs": jobs_api}
+APIS: dict[str, Api[Any]] = {
+    "agents": agents_api,
+    "members": members_api,
+    "claims": claims_api,
+    "jobs": jobs_api,
+}
 
 Prepared = tuple[Client, Callable[[], Reply]]
 
@@ -32,7 +38,7 @@ class World:
 
     blank: Blank
 
-    def room(self, api: Api) -> Client:
+    def room(self, api: Api[Any]) -> Client:
         return room(api, self.blank).as_(STAFF)
 
     def apply(self) -> Prepared:
@@ -126,7 +132,7 @@ class World:
     def complete(self) -> Prepared:
         client, announce = self.announce()
         announced = announce().json
-        assert client.wiring.evidence.post(announced["upload"]["fields"], PDF)  # type: ignore[attr-defined]
+        assert client.container.evidence.post(announced["upload"]["fields"], PDF)  # type: ignore[attr-defined]
         ids = {"claim_id": announced["claim_id"], "document_id": announced["id"]}
         resource = "/claims/{claim_id}/documents/{document_id}/completion"
         return client, lambda: client.call("POST", resource, **ids)
@@ -188,7 +194,7 @@ def test_a_use_case_that_writes_is_one_flight(blank: Blank, operation: tuple[str
     """As many transactions as flights, no pin, and no session state."""
     prepare, expected = (VARIANTS | USE_CASES)[operation]
     client, write = prepare(World(blank))
-    client.wiring.database.run(lambda tx: tx.all(Query("SELECT 1")), soon())  # connected, and just used
+    client.container.database.run(lambda tx: tx.all(Query("SELECT 1")), soon())  # connected, and just used
     counts = blank.postgres.proxy.counts
     before = deepcopy(counts)
     reply = write()

@@ -12,7 +12,8 @@ import pytest
 
 from shared.database.connection import Connection, connect_arguments
 from shared.database.errors import as_answer, is_retryable, must_drop
-from shared.database.pipeline import Database, UseCase
+from shared.database.pipeline import Database
+from shared.database.transaction import UseCase
 from shared.retry.budget import RetryBudget
 from shared.settings import Settings
 from shared.sql import Query

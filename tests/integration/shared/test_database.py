@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from shared.admission.ports import KeyUse
-from shared.database.pipeline import Database, UseCase
-from shared.database.transaction import Pending, Row, Transaction
+from shared.database.pipeline import Database
+from shared.database.transaction import Pending, Row, Transaction, UseCase
 from shared.errors import DeadlineExceeded, Refusal, Unavailable
 from shared.outbox import Actor, record
 from shared.retry.backoff import Backoff

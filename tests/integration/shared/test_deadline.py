@@ -102,7 +102,7 @@ def test_a_call_is_answered_503_before_its_time_is_up(blank: Blank) -> None:
     client = room(api, blank)
     client.seconds = 3.0
     body = person()
-    with mute(client.wiring.database, FUNCTIONS["MembersFunction"]):
+    with mute(client.container.database, FUNCTIONS["MembersFunction"]):
         began = monotonic()
         refused = client.call("POST", "/members", body, key="patient")
         assert monotonic() - began < 3.0

@@ -11,14 +11,16 @@ from uuid import UUID
 import pytest
 
 from shared.api.auth.caller import MEMBER, STAFF
-from shared.api.operation import Answer, AnyQuery, Call, Nothing, answered
+from shared.api.call import Call
+from shared.api.operation import AnyQuery, Nothing
+from shared.api.responses import Answer, answered
 from shared.api.router import Api
 from shared.errors import DeadlineExceeded, Refusal
 from shared.fields import Input, PlaceName, View
 from shared.outbox import NUDGE
 from shared.settings import Settings
 from tests.fakes.clock import ManualClock
-from tests.fakes.database import ScriptedDatabase
+from tests.fakes.database import ScriptedDatabase, scripted
 from tests.fakes.nudges import Nudges
 from tests.fakes.state import InMemoryStateStore
 from tests.harness import STAFF as STAFF_CLAIMS
@@ -54,14 +56,14 @@ api = Api()
 )
 def order(call: Call[Order]) -> Answer:
     """Places an order."""
-    facts = call.once(lambda tx: tx, call.input)
+    facts = call.once(scripted, call.input)
     return answered(Receipt(**facts), status=201, version=facts["version"], location="/orders/1")
 
 
 @api.post("/notes", summary="Note", input=Note, answer=Receipt, status=201, sign_in="none", limit=None, key="required")
 def note(call: Call[Note]) -> Answer:
     """Takes a note."""
-    return answered(Receipt(**call.once(lambda tx: tx, call.input)), status=201)
+    return answered(Receipt(**call.once(scripted, call.input)), status=201)
 
 
 @api.post("/drafts", summary="Draft", input=Note, answer=Receipt, sign_in="optional", limit=None, key="required")
@@ -79,13 +81,13 @@ def status(_call: Call[Nothing]) -> Answer:
 @api.get("/orders/{order_id}", summary="Read", answer=Receipt, access=MEMBER | STAFF)
 def read(call: Call[Nothing]) -> Answer:
     """Reads an order."""
-    return answered(Receipt(**call.read(lambda tx: tx)))
+    return answered(Receipt(**call.read(scripted)))
 
 
 @api.get("/charged", summary="Read", answer=Receipt, access=MEMBER)
 def charged(call: Call[Nothing]) -> Answer:
     """Reads something else."""
-    return answered(Receipt(**call.read(lambda tx: tx)))
+    return answered(Receipt(**call.read(scripted)))
 
 
 @api.put("/orders/{order_id}", summary="Change", input=Order, answer=Receipt, access=STAFF, if_match=True)
@@ -104,8 +106,8 @@ def build(
     answer: Callable[[], Any] = lambda: FACTS, **settings: Any
 ) -> tuple[Client, ScriptedDatabase, Nudges, ManualClock]:
     database, nudges, clock = ScriptedDatabase(answer, signals=frozenset({NUDGE})), Nudges(), ManualClock()
-    wiring = wired(Settings(**settings), database=database, state=InMemoryStateStore(clock), queues=nudges)
-    return Client(api, wiring), database, nudges, clock
+    container = wired(Settings(**settings), database=database, state=InMemoryStateStore(clock), queues=nudges)
+    return Client(api, container), database, nudges, clock
 
 
 def raising(error: Exception) -> Callable[[], Any]:
@@ -366,7 +368,7 @@ EVENTS_THAT_ARE_NO_REQUEST: list[Any] = [
 def test_an_event_that_is_no_request_gets_an_empty_answer(event: Any, caplog: pytest.LogCaptureFixture) -> None:
     """A warmer's ping, a schedule, another front's event: one line in the log, which quotes nothing of it."""
     client, _, _, _ = build()
-    assert api.handle(event, LambdaContext(), client.wiring) == {}
+    assert api.handle(event, LambdaContext(), client.container) == {}
     assert [record.message for record in caplog.records] == ["no_request"]
     assert "besa" not in str(vars(caplog.records[0]))
 
@@ -381,7 +383,7 @@ def test_a_request_may_lack_all_but_its_method_and_resource(missing: dict[str, A
     """What the console's test events leave out, or send as null."""
     client, _, _, _ = build()
     event = {"httpMethod": "POST", "resource": "/orders", "headers": {"Content-Type": None}, **missing}
-    answer = api.handle(event, LambdaContext(), client.wiring)
+    answer = api.handle(event, LambdaContext(), client.container)
     assert answer["statusCode"] == 400
     assert json.loads(answer["body"])["type"].endswith("idempotency-key-required")
 
@@ -483,7 +485,7 @@ def test_the_token_of_a_head_is_verified_here(authorization: str | None, status:
             raise Refusal("unauthenticated")
         return STAFF_CLAIMS
 
-    client.wiring.__dict__["_verifier"] = verify
+    client.container.__dict__["_verifier"] = verify
     headers = {"Authorization": authorization} if authorization else {}
     reply = client.call("HEAD", "/orders/{order_id}", order_id=ID, headers=headers)
     assert (reply.status, reply.body, database.reads) == (status, "", int(status == 200))
@@ -529,7 +531,7 @@ def test_every_answer_says_how_browsers_and_caches_treat_it(path: str) -> None:
 def test_without_its_state_store_the_service_goes_on() -> None:
     """The limiter fails open: it must not become the outage; the key's row in the database still makes it once."""
     client, database, _, _ = build()
-    client.wiring.__dict__["state"].reachable = False
+    client.container.__dict__["state"].reachable = False
     statuses = [client.call("POST", "/orders", {"item": "tea"}, key="k").status for _ in range(7)]
     assert (statuses, len(database.uses)) == ([201] * 7, 7)
     assert len({use.key for use in database.uses}) == 1

@@ -10,14 +10,15 @@ import pytest
 
 from claims.app import api as claims
 from shared.api.body import MAX_BODY_BYTES
-from shared.api.operation import Answer, Call, answered
+from shared.api.call import Call
 from shared.api.problems import MAX_ERRORS, MAX_POINTER_LENGTH, told
+from shared.api.responses import Answer, answered
 from shared.api.router import Api
 from shared.clock import utc_now
 from shared.errors import FieldError, Refusal
 from shared.fields import Input, View
 from shared.settings import Settings
-from tests.fakes.database import ScriptedDatabase
+from tests.fakes.database import ScriptedDatabase, scripted
 from tests.fakes.state import InMemoryStateStore
 from tests.harness import STAFF, Client, Reply, wired
 
@@ -41,12 +42,12 @@ api = Api()
 @api.post("/notes", summary="Note", input=Note, answer=Kept, sign_in="none")
 def note(call: Call[Note]) -> Answer:
     """Keeps a note."""
-    return answered(Kept(**call.once(lambda tx: tx)))
+    return answered(Kept(**call.once(scripted)))
 
 
 def send(raw: str, **headers: str) -> Reply:
-    wiring = wired(Settings(), database=ScriptedDatabase(lambda: {"text": "kept"}), state=InMemoryStateStore())
-    return Client(api, wiring).call("POST", "/notes", raw=raw, headers=headers)
+    container = wired(Settings(), database=ScriptedDatabase(lambda: {"text": "kept"}), state=InMemoryStateStore())
+    return Client(api, container).call("POST", "/notes", raw=raw, headers=headers)
 
 
 def filled(piece: str, *, before: str = "", after: str = "") -> str:
@@ -141,8 +142,8 @@ def test_the_longest_page_fits_into_an_answer() -> None:
     """A hundred claims, each as long as may be: below what Lambda and API Gateway let through."""
     numbers = count(1)
     rows = [worst_claim(next(numbers)) for _ in range(101)]
-    wiring = wired(Settings(cursor_secret="x"), database=ScriptedDatabase(lambda: rows), state=InMemoryStateStore())
-    reply = Client(claims, wiring).as_(STAFF).call("GET", "/claims", query={"limit": "100"})
+    container = wired(Settings(cursor_secret="x"), database=ScriptedDatabase(lambda: rows), state=InMemoryStateStore())
+    reply = Client(claims, container).as_(STAFF).call("GET", "/claims", query={"limit": "100"})
     answer = {"statusCode": reply.status, "headers": dict(reply.headers), "body": reply.body, "isBase64Encoded": False}
     assert reply.status == 200
     assert 4_000_000 < len(json.dumps(answer, ensure_ascii=False).encode()) < ANSWER_LIMIT

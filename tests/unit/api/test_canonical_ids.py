@@ -8,7 +8,8 @@ from uuid import UUID
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from shared.api.request import Request
+from shared.api.call import Request
+from shared.api.parsing import parse_ids, parse_request
 from shared.aws.sqs import job_of
 from shared.deadline import Deadline
 from shared.errors import Refusal
@@ -62,14 +63,14 @@ FIELDS = {name: (model, field) for name, model, field in _fields()}
 
 def _request(value: str) -> Request:
     event = {"httpMethod": "GET", "resource": "/claims/{claim_id}", "pathParameters": {"claim_id": value}}
-    return Request.from_event(event, Deadline.after(1.0, lambda: 0.0))
+    return parse_request(event, Deadline.after(1.0, lambda: 0.0))
 
 
 @pytest.mark.parametrize("value", [ID, ID.upper(), f"{ID[:18]}{ID[18:].upper()}"])
 def test_an_id_is_one_and_the_same_in_either_case(value: str) -> None:
     """RFC 9562: written in lower case, read in either."""
     assert parse_id(value) == UUID(ID)
-    assert _request(value).ids() == {"claim_id": UUID(ID)}
+    assert parse_ids(_request(value)) == {"claim_id": UUID(ID)}
     assert _request(value).path == {"claim_id": ID}
 
 
@@ -79,7 +80,7 @@ def test_an_id_written_otherwise_is_none(value: str) -> None:
     with pytest.raises(ValueError, match="not an id"):
         parse_id(value)
     with pytest.raises(Refusal) as refused:
-        _request(value).ids()
+        parse_ids(_request(value))
     assert refused.value.name == "not-found"
 
 

@@ -5,15 +5,16 @@ from typing import Any
 
 import pytest
 
+from shared.api.call import Call
 from shared.api.finality import BEFORE_THE_KEY, FINAL, LIFTABLE
-from shared.api.operation import Answer, Call, answered
 from shared.api.problems import CATALOGUE
+from shared.api.responses import Answer, answered
 from shared.api.router import Api
 from shared.errors import Refusal
 from shared.fields import Input, View
 from shared.settings import Settings
 from tests.fakes.clock import ManualClock
-from tests.fakes.database import ScriptedDatabase
+from tests.fakes.database import ScriptedDatabase, scripted
 from tests.fakes.state import InMemoryStateStore
 from tests.harness import Client, claims_of, wired
 
@@ -32,13 +33,13 @@ api = Api()
 @api.post("/notes", summary="Note", input=Note, answer=Kept, sign_in="none", key="required", limit="claim-work")
 def note_anonymously(call: Call[Note]) -> Answer:
     """Keeps a note of anyone's."""
-    return answered(Kept(**call.once(lambda tx: tx)))
+    return answered(Kept(**call.once(scripted)))
 
 
 @api.post("/my-notes", summary="Note", input=Note, answer=Kept, limit="claim-work")
 def note(call: Call[Note]) -> Answer:
     """Keeps a note."""
-    return answered(Kept(**call.once(lambda tx: tx)))
+    return answered(Kept(**call.once(scripted)))
 
 
 def build(answer: Callable[[], Any] = lambda: {"text": "kept"}) -> tuple[Client, ScriptedDatabase]:

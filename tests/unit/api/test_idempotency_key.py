@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 
 from pages.app import api as pages
 from shared.admission.ports import KEY_LIFE_S
+from shared.api.call import Call
 from shared.api.idempotency_key import PATTERN, read_key
-from shared.api.operation import Answer, Call, answered
 from shared.api.problems import CATALOGUE
+from shared.api.responses import Answer, answered
 from shared.api.router import Api
 from shared.errors import Refusal
 from shared.fields import Input, View
 from shared.settings import Settings
-from tests.fakes.database import ScriptedDatabase
+from tests.fakes.database import ScriptedDatabase, scripted
 from tests.fakes.state import InMemoryStateStore
 from tests.harness import Client, LambdaContext, wired
 from tools.openapi.description import describe
@@ -41,7 +42,7 @@ api = Api()
 @api.post("/notes/{note_id}/copies", summary="Copy", input=Note, answer=Kept, sign_in="none", key="required")
 def note(call: Call[Note]) -> Answer:
     """Keeps a note."""
-    return answered(Kept(**call.once(lambda tx: tx)))
+    return answered(Kept(**call.once(scripted)))
 
 
 def quoted(key: str) -> str:
@@ -141,7 +142,7 @@ def test_two_keys_in_one_request_are_none() -> None:
         "requestContext": {},
     }
     own, _ = client()
-    answer = api.handle(event, LambdaContext(), own.wiring)
+    answer = api.handle(event, LambdaContext(), own.container)
     assert (answer["statusCode"], json.loads(answer["body"])["status"]) == (400, 400)
 
 
@@ -160,7 +161,7 @@ def problems(base: str, resource: str = "/notes", **ids: str) -> list[dict[str, 
             "body": json.dumps(body),
             "requestContext": {"path": path, "stage": "api"},
         }
-        return api.handle(event, LambdaContext(), own.wiring)
+        return api.handle(event, LambdaContext(), own.container)
 
     call({"text": "a"}, {"Idempotency-Key": "k"})
     reused = call({"text": "b"}, {"Idempotency-Key": "k"})

@@ -4,13 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.api.call import Call
 from shared.api.if_match import read_if_match
-from shared.api.operation import Answer, Call, answered
+from shared.api.responses import Answer, answered
 from shared.api.router import Api
 from shared.errors import Refusal
 from shared.fields import Input, View
 from shared.settings import Settings
-from tests.fakes.database import ScriptedDatabase
+from tests.fakes.database import ScriptedDatabase, scripted
 from tests.fakes.state import InMemoryStateStore
 from tests.harness import STAFF, Client, wired
 
@@ -31,7 +32,7 @@ def change(call: Call[Order]) -> Answer:
     """Changes an order that has version 3."""
     if call.versions is not None and 3 not in call.versions:
         raise Refusal("stale-version")
-    call.once(lambda tx: tx)
+    call.once(scripted)
     return answered(Receipt(versions=call.versions))
 
 

@@ -8,14 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.api.call import Call
 from shared.api.client_address import counted_address, hashed_address
-from shared.api.operation import Answer, Call, answered
 from shared.api.pages import PageQuery
+from shared.api.responses import Answer, answered
 from shared.api.router import Api
 from shared.fields import Input, View
 from shared.settings import Settings
 from tests.fakes.clock import ManualClock
-from tests.fakes.database import ScriptedDatabase
+from tests.fakes.database import ScriptedDatabase, scripted
 from tests.fakes.state import InMemoryStateStore
 from tests.harness import Client, Reply, claims_of, wired
 
@@ -42,19 +43,19 @@ api = Api()
 )
 def send(call: Call[Form]) -> Answer:
     """Takes a form."""
-    return answered(Done(**call.once(lambda tx: tx)))
+    return answered(Done(**call.once(scripted)))
 
 
 @api.put("/forms", summary="Change a form", input=Form, answer=Done, if_match=True, limit="claim-work")
 def change(call: Call[Form]) -> Answer:
     """Changes a form."""
-    return answered(Done(**call.once(lambda tx: tx)))
+    return answered(Done(**call.once(scripted)))
 
 
 @api.get("/forms", summary="List forms", input=PageQuery, answer=Done)
 def listing(call: Call[PageQuery]) -> Answer:
     """Lists forms."""
-    return answered(Done(**call.read(lambda tx: tx)))
+    return answered(Done(**call.read(scripted)))
 
 
 def build(**settings: Any) -> tuple[Client, InMemoryStateStore, ManualClock]:

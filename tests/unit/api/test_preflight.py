@@ -7,11 +7,14 @@ from uuid import UUID
 import pytest
 
 from shared.api.auth.caller import STAFF
+from shared.api.call import Call
 from shared.api.cors import EXPOSED
-from shared.api.operation import Answer, Call, Nothing, answered
-from shared.api.router import SECURITY_HEADERS, Api
+from shared.api.operation import Nothing
+from shared.api.responses import SECURITY_HEADERS, Answer, answered
+from shared.api.router import Api
 from shared.fields import View
 from shared.settings import Settings
+from tests.fakes.database import scripted
 from tests.harness import Client, Reply, wired
 from tests.settings.test_limits import APPS
 
@@ -35,13 +38,13 @@ api = Api()
 @api.get("/things/{thing_id}", summary="Read", answer=Thing, access=STAFF)
 def read(call: Call[Nothing]) -> Answer:
     """Read a thing from the database."""
-    return answered(Thing(**call.read(lambda tx: tx)))
+    return answered(Thing(**call.read(scripted)))
 
 
 @api.post("/things", summary="Make", answer=Thing, sign_in="none", limit="read", key="required")
 def make(call: Call[Nothing]) -> Answer:
     """Write a thing to the database."""
-    return answered(Thing(**call.once(lambda tx: tx, call.input)))
+    return answered(Thing(**call.once(scripted, call.input)))
 
 
 class Untouchable:
@@ -51,13 +54,13 @@ class Untouchable:
         raise AssertionError(f"a preflight asked for {name}")
 
 
-def client(own: Api = api, origins: str = ORIGIN) -> Client:
+def client(own: Api[Any] = api, origins: str = ORIGIN) -> Client:
     """Return a client of a service none of whose parts may be used."""
     parts = dict.fromkeys(("database", "state", "queues", "evidence"), Untouchable())
     return Client(own, wired(Settings(cursor_secret="x", allowed_origins=origins), **parts))
 
 
-def ask(path: str = "/things", own: Api = api, origins: str = ORIGIN, **headers: str) -> Reply:
+def ask(path: str = "/things", own: Api[Any] = api, origins: str = ORIGIN, **headers: str) -> Reply:
     """Send a preflight; `headers` replace those of a browser, with _ for each dash."""
     sent = {**ASKED, **{name.replace("_", "-"): value for name, value in headers.items()}}
     return client(own, origins).call("OPTIONS", path, headers=sent)

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from shared.admission.ports import Replay
-from shared.api.operation import Answer, Call, answered
+from shared.api.call import Call
+from shared.api.responses import Answer, answered
 from shared.api.router import Api
 from shared.errors import Unavailable
 from shared.fields import Input, View
 from shared.settings import Settings
 from tests.fakes.clock import ManualClock
-from tests.fakes.database import ScriptedDatabase
+from tests.fakes.database import ScriptedDatabase, scripted
 from tests.fakes.state import InMemoryStateStore
 from tests.harness import Client, wired
 
@@ -40,7 +41,7 @@ api = Api()
 
 def issue(call: Call[Any], facts: Mapping[str, Any]) -> Ticket:
     """Make a ticket that is valid for a while from now."""
-    signed_at = call.wiring.clock()
+    signed_at = call.services.clock()
     if facts["object"] == "out of reach":
         raise Unavailable("signer")
     return Ticket(valid_until=f"{facts['object']} {signed_at.isoformat()}")
@@ -49,7 +50,7 @@ def issue(call: Call[Any], facts: Mapping[str, Any]) -> Ticket:
 @api.post("/orders", summary="Order", input=Order, answer=Receipt, status=201, sign_in="none", renew=issue)
 def order(call: Call[Order]) -> Answer:
     """Orders."""
-    row = call.once(lambda tx: tx)
+    row = call.once(scripted)
     return answered(Receipt(**row), status=201, version=1, facts={"object": row["object"]})
 
 

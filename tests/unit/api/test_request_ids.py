@@ -5,12 +5,14 @@ from uuid import UUID
 
 import pytest
 
-from shared.api.operation import Answer, Call, Nothing, answered
+from shared.api.call import Call
+from shared.api.operation import Nothing
+from shared.api.responses import Answer, answered
 from shared.api.router import Api
 from shared.fields import View
 from shared.outbox import Actor
 from shared.settings import Settings
-from tests.fakes.database import ScriptedDatabase
+from tests.fakes.database import ScriptedDatabase, scripted
 from tests.fakes.state import InMemoryStateStore
 from tests.harness import LambdaContext, wired
 
@@ -27,7 +29,7 @@ actors: list[Actor] = []
 def act(call: Call[Nothing]) -> Answer:
     """Acts without a key."""
     actors.append(call.actor)
-    return answered(Seen(**call.once(lambda tx: tx)))
+    return answered(Seen(**call.once(scripted)))
 
 
 CHOSEN = "chosen\r\nby the client"
@@ -41,8 +43,8 @@ def handle(resource: str = "/acts", **context: Any) -> tuple[dict[str, Any], Scr
         "headers": {"X-Amzn-RequestId": CHOSEN},
         "requestContext": {"requestId": CHOSEN, "identity": {"sourceIp": "192.0.2.7"}, **context},
     }
-    wiring = wired(Settings(), database=database, state=InMemoryStateStore())
-    return api.handle(event, LambdaContext(), wiring), database
+    container = wired(Settings(), database=database, state=InMemoryStateStore())
+    return api.handle(event, LambdaContext(), container), database
 
 
 def test_one_id_of_our_own_for_answer_audit_log_and_key(caplog: pytest.LogCaptureFixture) -> None:

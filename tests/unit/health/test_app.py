@@ -8,8 +8,8 @@ import pytest
 
 from health import app
 from health.app import api, handler
+from health.container import HealthContainer
 from health.model import Report
-from health.wiring import HealthWiring
 from pages import app as pages
 from shared.api.router import Api
 from shared.settings import Settings
@@ -27,15 +27,15 @@ def world() -> World:
 
 
 @pytest.fixture
-def wiring(world: World) -> HealthWiring:
-    own = HealthWiring(Settings(service_version="v1"), world.clock)
+def container(world: World) -> HealthContainer:
+    own = HealthContainer(Settings(service_version="v1"), world.clock)
     own.__dict__ |= {"check": world.check, "state": InMemoryStateStore(world.clock)}
     return own
 
 
 @pytest.fixture
-def client(wiring: HealthWiring) -> Client:
-    return Client(api, wiring)
+def client(container: HealthContainer) -> Client:
+    return Client(api, container)
 
 
 def metrics_of(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -46,7 +46,7 @@ def metrics_of(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 
 def test_shallow_health_touches_nothing(client: Client, world: World) -> None:
     """Neither the store of limits nor anything that is checked, however often it is asked."""
-    client.wiring.__dict__["state"] = None
+    client.container.__dict__["state"] = None
     replies = [client.call("GET", "/health") for _ in range(100)]
     assert {(r.status, r.body) for r in replies} == {
         (200, '{"status":"healthy","version":"v1","time":"2026-11-02T09:30:00Z"}')
@@ -58,9 +58,9 @@ def test_shallow_health_touches_nothing(client: Client, world: World) -> None:
     ("pages_of", "path"),
     [(api, "/health"), (api, "/health/deep"), (pages.api, "/openapi.json"), (pages.api, "/docs")],
 )
-def test_what_has_no_filter_ignores_any_parameter(wiring: HealthWiring, pages_of: Api, path: str) -> None:
+def test_what_has_no_filter_ignores_any_parameter(container: HealthContainer, pages_of: Api[Any], path: str) -> None:
     """What a monitor or a proxy adds to keep caches away, once or twice."""
-    client = Client(pages_of, wiring)
+    client = Client(pages_of, container)
     for query in ({"ts": "1"}, {"_": ["1", "2"]}, {"limit": "x"}):
         assert client.call("GET", path, query=query).status == 200
         assert client.call("HEAD", path, query=query).status == 200
@@ -90,7 +90,7 @@ def test_degraded_is_200(client: Client, world: World) -> None:
 
 
 def test_deep_health_is_limited_by_address_and_the_schedule_is_not(
-    client: Client, wiring: HealthWiring, monkeypatch: pytest.MonkeyPatch
+    client: Client, container: HealthContainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """10 a minute; the eleventh is told when to come again."""
     statuses = [client.call("GET", "/health/deep").status for _ in range(11)]
@@ -98,22 +98,22 @@ def test_deep_health_is_limited_by_address_and_the_schedule_is_not(
     assert client.call("GET", "/health/deep").headers["Retry-After"] == "6"
     client.source_ip = "127.0.0.10"
     assert client.call("GET", "/health/deep").status == 200
-    monkeypatch.setattr(app, "wiring", lambda: wiring)
+    monkeypatch.setattr(app, "container", lambda: container)
     assert {handler(SCHEDULED, LambdaContext())["status"] for _ in range(20)} == {"healthy"}
 
 
-def test_the_schedule_gets_the_report_itself(wiring: HealthWiring, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_schedule_gets_the_report_itself(container: HealthContainer, monkeypatch: pytest.MonkeyPatch) -> None:
     """No request, no status: a plain object that goes through JSON."""
-    monkeypatch.setattr(app, "wiring", lambda: wiring)
+    monkeypatch.setattr(app, "container", lambda: container)
     report = handler(SCHEDULED, LambdaContext())
     assert Report.model_validate(json.loads(json.dumps(report))).status == "healthy"
 
 
 def test_the_first_invocation_of_a_process_is_its_cold_start(
-    wiring: HealthWiring, monkeypatch: pytest.MonkeyPatch
+    container: HealthContainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where the report itself is a kept one."""
-    monkeypatch.setattr(app, "wiring", lambda: wiring)
+    monkeypatch.setattr(app, "container", lambda: container)
     runtimes = [handler(SCHEDULED, LambdaContext())["runtime"] for _ in range(2)]
     assert [runtime["cold_start"] for runtime in runtimes] == [True, False]
     assert runtimes[0]["memory_mb"] > 10

@@ -8,7 +8,7 @@ import pytest
 
 from health import app
 from pages import app as pages
-from shared.api.router import SECURITY_HEADERS
+from shared.api.responses import SECURITY_HEADERS
 from shared.settings import Settings
 from tests.fakes.state import InMemoryStateStore
 from tests.harness import Client, wired

@@ -1,4 +1,4 @@
-"""What the wiring hands on of the settings."""
+"""What the container hands on of the settings."""
 
 from types import SimpleNamespace
 
@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from shared.aws.errors import NotBegun, Uncertain
-from shared.container import Wiring
+from shared.container import Container
 from shared.errors import Unavailable
 from shared.settings import Settings
 from tests.databases import soon
@@ -22,19 +22,19 @@ def test_a_transaction_is_tried_again_as_often_as_the_settings_say(retries: int)
         tries.append(1)
         raise psycopg.errors.SerializationFailure
 
-    wiring = Wiring(Settings.from_environ({"RETRY": f'{{"retries": {retries}, "base_s": 0.001}}'}))
-    wiring.__dict__["connector"] = SimpleNamespace(borrow=borrow)
-    wiring.__dict__["_retries"] = SimpleNamespace(count=lambda: None)
+    container = Container(Settings.from_environ({"RETRY": f'{{"retries": {retries}, "base_s": 0.001}}'}))
+    container.__dict__["connector"] = SimpleNamespace(borrow=borrow)
+    container.__dict__["_retries"] = SimpleNamespace(count=lambda: None)
     with pytest.raises(Unavailable):
-        wiring.database.run(lambda _tx: pytest.fail("it has no connection"), soon())
+        container.database.run(lambda _tx: pytest.fail("it has no connection"), soon())
     assert len(tries) == 1 + retries
 
 
 def test_a_call_that_was_not_begun_says_nothing_of_its_service() -> None:
     """Counted as a success it would make up for failures, and as a failure it would open the circuit."""
-    wiring, store = Wiring(Settings()), InMemoryCircuits()
-    wiring.__dict__["_circuit_line"] = DirectLine(store)
-    circuit, policy = wiring.circuit("email"), wiring.settings.circuit("email")
+    container, store = Container(Settings()), InMemoryCircuits()
+    container.__dict__["_circuit_line"] = DirectLine(store)
+    circuit, policy = container.circuit("email"), container.settings.circuit("email")
 
     def end(error: Exception) -> None:
         def call() -> None:

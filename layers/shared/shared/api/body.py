@@ -3,6 +3,7 @@
 import json
 import re
 from datetime import datetime
+from email.message import Message
 from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -24,6 +25,27 @@ MAX_DEPTH = 64
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _BRACKET = re.compile(rb"[\[{\]}]")
 _ENCODINGS = {b"\xef\xbb\xbf": "a byte order mark", b"\xff\xfe": "UTF-16's mark", b"\xfe\xff": "UTF-16's mark"}
+
+
+def read_body(model: type[M], raw: bytes, content_type: str, *, optional: bool, now: datetime) -> M:
+    """Return the model's instance of a JSON body; an `optional` one may be empty. Raise Refusal saying what is wrong.
+
+    Validators find `now`, the time they measure dates by, in their context.
+    """
+    if optional and not raw.strip():
+        return parse(model, {}, now=now)
+    if not _is_json(content_type):
+        raise Refusal("unsupported-media-type")
+    return parse(model, read_json(raw), now=now)
+
+
+def _is_json(content_type: str) -> bool:
+    """Whether it is application/json, in UTF-8 where it names a charset; other parameters mean nothing (RFC 8259)."""
+    header = Message()
+    header["Content-Type"] = content_type
+    (media_type, _), *parameters = header.get_params([("", "")])
+    charsets = {str(value).lower() for name, value in parameters if name.lower() == "charset"}
+    return media_type.lower() == "application/json" and charsets <= {"utf-8", "utf8"}
 
 
 class _Duplicate(ValueError):

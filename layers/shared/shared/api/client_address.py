@@ -1,8 +1,10 @@
-"""Client addresses as limits count them: one per IPv4 address or IPv6 /64, and kept only as a keyed hash."""
+"""Whom limits count: an account, else a client's address, one per IPv4 address or IPv6 /64, as a keyed hash."""
 
 import hashlib
 import hmac
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+
+from shared.api.auth.caller import Caller
 
 # What one customer of a provider holds at least (RFC 6177): 2^64 addresses that cost nothing.
 IPV6_PREFIX_BITS = 64
@@ -10,6 +12,11 @@ IPV6_PREFIX_BITS = 64
 NAT64 = IPv6Network("64:ff9b::/96")
 # Nothing that can be read as an address: all such callers share one bucket.
 UNKNOWN = "unknown"
+
+
+def limit_principal(caller: Caller | None, source_ip: str, secret: str) -> str:
+    """Return whom limits count: the account, else the address, of which only a keyed hash is kept."""
+    return f"sub:{caller.sub}" if caller is not None else f"address:{hashed_address(source_ip, secret)}"
 
 
 def counted_address(source_ip: str) -> str:

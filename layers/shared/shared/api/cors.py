@@ -1,6 +1,6 @@
 """CORS (Fetch, 3.3): which answers a script of another origin may read, and which calls its browser may send."""
 
-from shared.api.request import Request
+from shared.api.call import Request
 from shared.settings import Settings
 
 EXPOSED = "Allow, ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy, Idempotency-Replayed, X-Request-Id"

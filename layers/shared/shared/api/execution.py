@@ -1,9 +1,8 @@
-"""How a call runs: admission (limit and key), the operation, and what is kept under the key."""
+"""The execution of a call: identified, parsed, admitted by limit and key, run, and its answer kept under the key.
 
-import json
-from collections.abc import Mapping
-from dataclasses import replace
-from http import HTTPStatus
+Where the call can't be read, or its caller may not make it, nothing is run; such calls are charged to limits too.
+"""
+
 from typing import Any
 
 from shared.admission.ports import (
@@ -17,65 +16,119 @@ from shared.admission.ports import (
     StoredAnswer,
     Verdict,
 )
+from shared.api.auth.access import Access
+from shared.api.auth.caller import identify_caller
+from shared.api.call import Call, Request
+from shared.api.client_address import limit_principal
 from shared.api.finality import is_final
 from shared.api.if_match import WEAK_TAG
-from shared.api.operation import Call
-from shared.api.problems import MEDIA_TYPE, retry_after, told
+from shared.api.operation import Operation
+from shared.api.parsing import NotOpen, parse_call
+from shared.api.problems import is_unreadable, problem_answer, retry_after
 from shared.api.rate_limits import limit_refusal, quota_headers
-from shared.api.request import Request
+from shared.api.responses import stored_answer, with_fields, with_headers
+from shared.api.services import Services
 from shared.crash_points import step
+from shared.database.transaction import Pending, Transaction
 from shared.errors import Refusal
-from shared.logging import logger, where_it_failed
 from shared.outbox import NUDGE
 
+# A call that can't be read costs us the reading of it, and finds out nothing about anyone; so it is charged, to a limit
+# of its own: who mends a form keeps the tries of the operation.
+INVALID_REQUEST = "invalid-request"
+READ = "read"
 # A key's lease outlives the invocation that holds it, so nobody else can begin while it may still commit.
 LEASE_MARGIN_S = 1.0
 
 
-def admit_and_run(call: Call[Any]) -> StoredAnswer:
-    """Return the answer of a call: its own, or its key's first one. Raises what the operation raises, and Refusal."""
-    return _renew_expiring(call, _admit_or_replay(call))
+def execute(operation: Operation, request: Request, services: Services) -> StoredAnswer:
+    """Return the answer of the call that a request makes: its own, or its key's first one.
+
+    Raise what the operation raises, and Refusal. What can't be read is charged to the caller's limit for invalid
+    requests; over that it is too-many-requests.
+    """
+    call = _parse(operation, request, services)
+    call.choose_role()
+    step("http.parsed")
+    return _renew_expiring(operation, call, _admit_or_replay(operation, call))
 
 
-def _admit_or_replay(call: Call[Any]) -> StoredAnswer:
-    held = call.use if call.operation.changes and "idempotency-key" in call.request.headers else None
-    charge = _charge(call)
-    if held is None and charge is None:
-        return _run_holding(call, None, None)
-    lease_s = call.request.deadline.left() + LEASE_MARGIN_S
-    verdict = call.wiring.state.admit(charge=charge, use=held, lease_s=lease_s)
+def _parse(operation: Operation, request: Request, services: Services) -> Call[Any]:
+    settings = services.settings
+    client_id = settings.user_pool_client_id
+    caller = identify_caller(
+        operation.sign_in, request.claims, request.headers, verify=services.verify_token, client_id=client_id
+    )
+    principal = limit_principal(caller, request.source_ip, settings.address_secret)
+    try:
+        return parse_call(operation, request, caller, principal, services, now=services.clock())
+    except NotOpen as refusal:
+        _require_record(refusal.access, request, principal, services)
+        raise Refusal("not-found" if refusal.access.record else "forbidden") from None
+    except Refusal as refusal:
+        if is_unreadable(refusal):
+            _charge_unreadable(refusal, principal, services)
+        raise
+
+
+def _require_record(access: Access, request: Request, principal: str, services: Services) -> None:
+    """Ask whether a caller whose token does not open the operation may see the record that the path names, if any.
+
+    Only who may see it is told that it is there: that costs a read, charged as one.
+    Raise Refusal: forbidden, not-found, too-many-requests.
+    """
+
+    def require(tx: Transaction) -> Pending[None]:
+        access.require(tx)
+        return Pending(lambda: None)
+
+    if access.record is not None:
+        _charge_limit(READ, principal, services)
+        services.database.run(require, request.deadline)
+
+
+def _charge_unreadable(refusal: Refusal, principal: str, services: Services) -> None:
+    verdict = _charge_limit(INVALID_REQUEST, principal, services)
     if isinstance(verdict, Admitted):
-        answer = _run_holding(call, held, verdict.token)
-        return _with_headers(answer, quota_headers(verdict.quota))
+        refusal.headers |= quota_headers(verdict.quota)
+
+
+def _charge_limit(name: str, principal: str, services: Services) -> Verdict:
+    """Charge one request to a limit. Raise Refusal("too-many-requests")."""
+    limit = services.settings.limit(name)
+    verdict = services.state.admit(charge=Charge(f"{limit.name} {principal}", limit), use=None, lease_s=0)
+    if isinstance(verdict, Limited):
+        raise limit_refusal(verdict)
+    return verdict
+
+
+def _admit_or_replay(operation: Operation, call: Call[Any]) -> StoredAnswer:
+    held = call.use if operation.changes and "idempotency-key" in call.request.headers else None
+    charge = _charge(operation, call)
+    if held is None and charge is None:
+        return _run_holding(operation, call, None, None)
+    lease_s = call.request.deadline.left() + LEASE_MARGIN_S
+    verdict = call.services.state.admit(charge=charge, use=held, lease_s=lease_s)
+    if isinstance(verdict, Admitted):
+        answer = _run_holding(operation, call, held, verdict.token)
+        return with_headers(answer, quota_headers(verdict.quota))
     if isinstance(verdict, Replay) and call.by_staff:
         call.require_access()  # what was answered then is about others: only to somebody who still works here
     return _turned_away(verdict)
 
 
-def problem_answer(error: BaseException, request: Request) -> StoredAnswer:
-    """Return the problem details of an error; one of ours is logged."""
-    problem = told(error, request.request_id)
-    if problem.status >= 500:
-        what = getattr(error, "what", None) or getattr(error, "code", None)
-        logger.error("request_failed", extra={"request_id": request.request_id, "what": what, **where_it_failed(error)})
-    headers = {"Content-Type": MEDIA_TYPE, **problem.headers}
-    if problem.docs_path:
-        headers["Link"] = f'<{request.base_path}{problem.docs_path}>; rel="describedby"; type="text/html"'
-    return StoredAnswer(problem.status, headers, json.dumps(problem.body, ensure_ascii=False))
-
-
-def _charge(call: Call[Any]) -> Charge | None:
-    rule = call.operation.limit
+def _charge(operation: Operation, call: Call[Any]) -> Charge | None:
+    rule = operation.limit
     if rule is None:
         return None
-    limit = call.wiring.settings.limit(rule(call.caller) if callable(rule) else rule)
+    limit = call.services.settings.limit(rule(call.caller) if callable(rule) else rule)
     return Charge(f"{limit.name} {call.principal}", limit)
 
 
 def _turned_away(verdict: Verdict) -> StoredAnswer:
     match verdict:
         case Replay(answer):
-            return _with_headers(answer, {"Idempotency-Replayed": "true"})
+            return with_headers(answer, {"Idempotency-Replayed": "true"})
         case Running(retry_after_s):
             raise Refusal("request-in-progress", headers={"Retry-After": retry_after(retry_after_s)})
         case KeyReused():
@@ -86,24 +139,25 @@ def _turned_away(verdict: Verdict) -> StoredAnswer:
             raise AssertionError(verdict)
 
 
-def _run_holding(call: Call[Any], held: KeyUse | None, token: str | None) -> StoredAnswer:
+def _run_holding(operation: Operation, call: Call[Any], held: KeyUse | None, token: str | None) -> StoredAnswer:
     """Run the operation; keep its answer, or a final refusal, under the key, and give the key back otherwise."""
+    state = call.services.state
     try:
-        answer = _run(call)
+        answer = stored_answer(operation.run(call), media_type=operation.media_type, base_path=call.request.base_path)
     except Exception as error:
         _explain_weak_tag(call, error)
         if not is_final(error):
             if held is not None and token is not None:
-                call.wiring.state.release(held, token)
+                state.release(held, token)
             raise
-        answer = problem_answer(error, call.request)
+        answer = problem_answer(error, call.request.request_id, base_path=call.request.base_path)
     step("http.ran")
-    nudged = call.wiring.nudge_soon() if NUDGE in call.signals else None
+    nudged = call.services.nudge_soon() if NUDGE in call.signals else None
     if held is not None and token is not None:
-        call.wiring.state.complete(held, token, answer)
+        state.complete(held, token, answer)
     if nudged is not None:
         nudged()
-    return _with_headers(answer, {"Idempotency-Replayed": "true"}) if call.replayed else answer
+    return with_headers(answer, {"Idempotency-Replayed": "true"}) if call.replayed else answer
 
 
 def _explain_weak_tag(call: Call[Any], error: Exception) -> None:
@@ -111,22 +165,8 @@ def _explain_weak_tag(call: Call[Any], error: Exception) -> None:
         error.detail = WEAK_TAG
 
 
-def _run(call: Call[Any]) -> StoredAnswer:
-    answer = call.operation.run(call)
-    body = answer.raw if answer.raw is not None else answer.view.model_dump_json(by_alias=True) if answer.view else ""
-    location = {"Location": call.request.base_path + answer.location} if answer.location else {}
-    media_type = {"Content-Type": call.operation.media_type} if answer.status != HTTPStatus.NO_CONTENT else {}
-    headers = {**media_type, **answer.headers, **location}
-    return StoredAnswer(answer.status, headers, body, answer.facts)
-
-
-def _renew_expiring(call: Call[Any], kept: StoredAnswer) -> StoredAnswer:
+def _renew_expiring(operation: Operation, call: Call[Any], kept: StoredAnswer) -> StoredAnswer:
     """Return the whole of an answer of which a part expires and is made now."""
-    if kept.facts is None or call.operation.renew is None:
+    if kept.facts is None or operation.renew is None:
         return kept
-    made = call.operation.renew(call, kept.facts).model_dump_json(by_alias=True)
-    return StoredAnswer(kept.status, kept.headers, f"{kept.body.removesuffix('}')},{made.removeprefix('{')}")
-
-
-def _with_headers(answer: StoredAnswer, headers: Mapping[str, str]) -> StoredAnswer:
-    return replace(answer, headers={**answer.headers, **headers})
+    return with_fields(kept, operation.renew(call, kept.facts))

@@ -1,96 +1,170 @@
-"""A request read into a call: who calls, the path's ids, the key, the body or query, If-Match, in this order."""
+"""Parsing, without any effect: an event of API Gateway's REST proxy into a request, a request into a call."""
 
+import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
 
-from shared.admission.ports import Admitted, Charge, KeyUse, Limited, Verdict
+from pydantic import BaseModel, ValidationError
+
+from shared.admission.ports import KeyUse
 from shared.api.auth.access import Access, access_to
 from shared.api.auth.caller import Caller
-from shared.api.client_address import hashed_address
+from shared.api.body import read_body, well_formed
+from shared.api.call import Call, Request
 from shared.api.idempotency_key import read_key
-from shared.api.if_match import IfMatch
-from shared.api.operation import Call, Operation
-from shared.api.problems import CATALOGUE
-from shared.api.rate_limits import limit_refusal, quota_headers
-from shared.api.request import Request
-from shared.container import Wiring
-from shared.database.transaction import Pending, Transaction
-from shared.errors import Refusal
+from shared.api.if_match import IfMatch, read_if_match
+from shared.api.operation import AnyQuery, Nothing, Operation
+from shared.api.services import Services
+from shared.deadline import Deadline
+from shared.errors import FieldError, Refusal
+from shared.ids import parse_id, uuid7
 
-# What the client must mend before anything can be decided. Each such call costs us the reading of it, and finds out
-# nothing about anyone; so it is charged, to a limit of its own.
-UNREADABLE = frozenset({400, 413, 415, 422, 428})
-INVALID_REQUEST = "invalid-request"
-READ = "read"
+S = TypeVar("S", bound=Services)
+
+# The stage of the template, where an event does not say.
+DEFAULT_STAGE = "api"
+
+# Ids of API Gateway are UUIDs and base64: nothing else of it may reach the logs.
+_SAFE_ID = r"[A-Za-z0-9_=+/-]{1,128}"
 
 
-def read_call(operation: Operation, request: Request, wiring: Wiring) -> Call[Any]:
-    """Return the call that a request makes, allowed and readable.
+class NotOpen(Refusal):
+    """The caller's token does not open the operation; `access` says what their account would have to be."""
 
-    Raises Refusal: unauthenticated, forbidden, not-found, and what can't be read, which is charged to the caller's
-    limit for invalid requests. Over that it is too-many-requests.
-    """
-    caller = operation.caller(request, wiring)
-    principal = _principal(request, caller, wiring)
+    def __init__(self, access: Access) -> None:
+        super().__init__("forbidden")
+        self.access = access
+
+
+# ---- an event into a request -----------------------------------------------------------------------------------------
+def is_request(event: Any) -> bool:
+    """Return whether an event is a REST API's proxy event, and not a schedule's, a warmer's or another front's."""
+    return isinstance(event, Mapping) and all(isinstance(event.get(name), str) for name in ("httpMethod", "resource"))
+
+
+def describe_event(event: Any) -> dict[str, Any]:
+    """Return what may be logged of an event that is no request: its type and those of its keys that AWS gives."""
+    known = ("source", "detail-type", "Records", "version", "routeKey", "httpMethod", "resource", "requestContext")
+    return {"type": type(event).__name__, "keys": [k for k in known if isinstance(event, Mapping) and k in event]}
+
+
+def parse_request(event: Mapping[str, Any], deadline: Deadline) -> Request:
+    """Return the request of a proxy event: header names and ids in lower case, whatever is null left out."""
+    context = _mapping(event, "requestContext")
+    return Request(
+        method=event["httpMethod"],
+        resource=event["resource"],
+        base_path=_base_path(context, event["resource"]),
+        path={name: _canonical_id(value) for name, value in _texts(event, "pathParameters").items()},
+        query=_query(event),
+        headers=_headers(event),
+        body=_body(event),
+        source_ip=str(_mapping(context, "identity").get("sourceIp") or ""),
+        request_id=str(uuid7()),
+        gateway_id=_safe_id(context.get("extendedRequestId")),
+        claims=_claims(context),
+        deadline=deadline,
+    )
+
+
+def _mapping(parent: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = parent.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _texts(event: Mapping[str, Any], name: str) -> dict[str, str]:
+    return {key: value for key, value in _mapping(event, name).items() if isinstance(value, str)}
+
+
+def _base_path(context: Mapping[str, Any], resource: str) -> str:
+    # Slashes that stand together are one: two at the beginning would name another host.
+    path = re.sub("/+", "/", str(context.get("path") or "")).rstrip("/").split("/")
+    below = len(resource.split("/")) - 1
+    if "+}" in resource or len(path) <= below:
+        return "/" + str(context.get("stage") or DEFAULT_STAGE)
+    return "/".join(path[: len(path) - below])
+
+
+def _canonical_id(value: str) -> str:
+    """The value, in lower case where it is an id: an id is one and the same however it is written."""
     try:
-        return _call(operation, request, caller, principal, wiring)
-    except Refusal as refusal:
-        if refusal.name in CATALOGUE and CATALOGUE[refusal.name].status in UNREADABLE:
-            _charge_unreadable(refusal, principal, wiring)
-        raise
+        return str(parse_id(value))
+    except ValueError:
+        return value
 
 
-def _charge_unreadable(refusal: Refusal, principal: str, wiring: Wiring) -> None:
-    verdict = _charge(INVALID_REQUEST, principal, wiring)
-    if isinstance(verdict, Admitted):
-        refusal.headers |= quota_headers(verdict.quota)
+def _query(event: Mapping[str, Any]) -> dict[str, list[str]]:
+    several = _mapping(event, "multiValueQueryStringParameters")
+    if several:
+        return {
+            name: [value if isinstance(value, str) else "" for value in values or ("",)]
+            for name, values in several.items()
+        }
+    return {name: [value] for name, value in _texts(event, "queryStringParameters").items()}
 
 
-def _charge(name: str, principal: str, wiring: Wiring) -> Verdict:
-    """Charge one request to a limit. Raises Refusal("too-many-requests")."""
-    limit = wiring.settings.limit(name)
-    verdict = wiring.state.admit(charge=Charge(f"{limit.name} {principal}", limit), use=None, lease_s=0)
-    if isinstance(verdict, Limited):
-        raise limit_refusal(verdict)
-    return verdict
+def _headers(event: Mapping[str, Any]) -> dict[str, str]:
+    """Return the headers by name in lower case; one that was sent several times is a list (RFC 9110, 5.3)."""
+    several = _mapping(event, "multiValueHeaders")
+    joined: dict[str, list[str]] = {}
+    for name, values in (several or {n: [value] for n, value in _texts(event, "headers").items()}).items():
+        joined.setdefault(name.lower(), []).extend(value for value in values or () if isinstance(value, str))
+    return {name: ", ".join(values) for name, values in joined.items()}
 
 
-def _refuse(access: Access, request: Request, principal: str, wiring: Wiring) -> NoReturn:
-    """Refuse a caller whose token does not open the operation.
+def _body(event: Mapping[str, Any]) -> bytes | None:
+    body = event.get("body") or ""
+    if event.get("isBase64Encoded"):
+        try:
+            return base64.b64decode(str(body), validate=True)
+        except ValueError:
+            return None
+    return str(body).encode("utf-8", "surrogatepass")
 
-    Where the path names a record, only who may see it is told that it is there: that costs a read, charged as one.
-    Raises Refusal: forbidden, not-found, too-many-requests.
+
+def _claims(context: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the token's claims as the gateway verified them, None where it verified no token."""
+    authorizer = _mapping(context, "authorizer")
+    return _mapping(authorizer, "claims") if authorizer.get("claims") is not None else None
+
+
+def _safe_id(value: Any) -> str | None:
+    return value if isinstance(value, str) and re.fullmatch(_SAFE_ID, value) else None
+
+
+# ---- a request into a call -------------------------------------------------------------------------------------------
+def parse_call(
+    operation: Operation, request: Request, caller: Caller | None, principal: str, services: S, *, now: datetime
+) -> Call[Any, S]:
+    """Return the call that a request makes; `services` are handed on and not used.
+
+    What is wrong with a request is found in this order, and raised as a Refusal: an id of the path (not-found), a token
+    that does not open the operation (NotOpen), the Idempotency-Key, the body or query, If-Match.
     """
-
-    def require(tx: Transaction) -> Pending[None]:
-        access.require(tx)
-        return Pending(lambda: None)
-
-    if access.record is None:
-        raise Refusal("forbidden")
-    _charge(READ, principal, wiring)
-    wiring.database.run(require, request.deadline)
-    raise Refusal("not-found")
-
-
-def _call(operation: Operation, request: Request, caller: Caller | None, principal: str, wiring: Wiring) -> Call[Any]:
-    ids = request.ids()
+    ids = parse_ids(request)
     if caller is not None and not operation.is_open_to(caller):
-        _refuse(access_to(ids, caller, operation.access), request, principal, wiring)
+        raise NotOpen(access_to(ids, caller, operation.access))
     key = _key(operation, request)
-    if operation.changes:
-        _refuse_encoding(request)
-    value, plain = operation.read_input(request, wiring.clock())
-    if_match = operation.precondition(request)
-    scope = _scope(operation, caller)
+    value, plain = _input(operation, request, now)
+    if_match = _precondition(operation, request)
     # A scope of their own for the ids of requests: no key can meet one.
+    scope = _scope(operation, caller)
     names = (scope, key) if key is not None else (f"request {scope}", request.request_id)
     use = KeyUse(*names, _fingerprint(request, if_match, plain))
-    call = Call(operation, value, ids, caller, principal, if_match, request, use, wiring)
-    call.choose_role()
-    return call
+    return Call(value, ids, caller, operation.access, principal, if_match, request, use, services)
+
+
+def parse_ids(request: Request) -> dict[str, UUID]:
+    """Return the path's ids. Raise Refusal("not-found") for one that is none: there can be no such record."""
+    try:
+        return {name: parse_id(value) for name, value in request.path.items()}
+    except ValueError:
+        raise Refusal("not-found") from None
 
 
 def _key(operation: Operation, request: Request) -> str | None:
@@ -104,6 +178,19 @@ def _key(operation: Operation, request: Request) -> str | None:
     return None
 
 
+def _input(operation: Operation, request: Request, now: datetime) -> tuple[BaseModel, dict[str, Any]]:
+    """Return the input's model and what was sent of it, normalised. Raise Refusal naming what is wrong with it."""
+    if operation.changes:
+        _refuse_encoding(request)
+    if request.body is None:
+        raise Refusal("malformed-request", detail="The body is not the base64 that the event says it is.")
+    if operation.changes:
+        content_type, optional = request.headers.get("content-type", ""), operation.input is Nothing
+        read = read_body(operation.input, request.body, content_type, optional=optional, now=now)
+        return read, read.model_dump(mode="json", exclude_unset=True)
+    return _read_query(operation.input, request), {}
+
+
 def _refuse_encoding(request: Request) -> None:
     # What API Gateway unpacks arrives without the field; what it leaves alone is nothing that we unpack.
     if request.body and request.headers.get("content-encoding", "identity").strip().lower() != "identity":
@@ -111,11 +198,33 @@ def _refuse_encoding(request: Request) -> None:
         raise Refusal("unsupported-media-type", detail=detail, headers={"Accept-Encoding": "identity"})
 
 
-def _principal(request: Request, caller: Caller | None, wiring: Wiring) -> str:
-    """Return whom limits count: the account, else the address, of which only a keyed hash is kept."""
-    if caller is not None:
-        return f"sub:{caller.sub}"
-    return f"address:{hashed_address(request.source_ip, wiring.settings.address_secret)}"
+def _read_query(model: type[BaseModel], request: Request) -> BaseModel:
+    if model is AnyQuery:
+        return AnyQuery()
+    try:
+        return model.model_validate_strings(_single_query(request), strict=True)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        errors = tuple(FieldError(well_formed(".".join(map(str, e["loc"]))), e["msg"]) for e in found)
+        raise Refusal("invalid-request", errors=errors) from None
+
+
+def _single_query(request: Request) -> dict[str, str]:
+    """Return the query's parameters. Raise Refusal("invalid-request") for one given more than once."""
+    for name, values in request.query.items():
+        if len(values) != 1:
+            raise Refusal("invalid-request", errors=(FieldError(well_formed(name), "is given more than once"),))
+    return {name: values[0] for name, values in request.query.items()}
+
+
+def _precondition(operation: Operation, request: Request) -> IfMatch | None:
+    """Return what If-Match says, None for an operation without it. Raise Refusal: if-match-required, …"""
+    if not operation.if_match:
+        return None
+    field = request.headers.get("if-match")
+    if field is None:
+        raise Refusal("if-match-required")
+    return read_if_match(field)
 
 
 def _scope(operation: Operation, caller: Caller | None) -> str:

@@ -1,5 +1,6 @@
 """Every problem the API tells, by name: RFC 9457 problem details, and the one place where they meet HTTP."""
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from shared.admission.ports import StoredAnswer
 from shared.errors import DependencyFailed, Refusal, Unavailable
+from shared.logging import logger, where_it_failed
 
 URN = "urn:interdomestik:problem:"
 MEDIA_TYPE = "application/problem+json"
@@ -18,6 +21,9 @@ MAX_ERRORS = 20
 MAX_POINTER_LENGTH = 200
 
 ABOUT_KEYS = "/docs#idempotency-keys"
+
+# What the client must mend before anything can be decided.
+UNREADABLE = frozenset({400, 413, 415, 422, 428})
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +152,18 @@ class Problem(BaseModel):
     errors: list[FieldProblem] | None = Field(default=None, max_length=MAX_ERRORS)
 
 
+def problem_answer(error: BaseException, instance: str, *, base_path: str) -> StoredAnswer:
+    """Return the problem details of an error; one of ours is logged. `base_path` is where the API was asked."""
+    problem = told(error, instance)
+    if problem.status >= 500:
+        what = getattr(error, "what", None) or getattr(error, "code", None)
+        logger.error("request_failed", extra={"request_id": instance, "what": what, **where_it_failed(error)})
+    headers = {"Content-Type": MEDIA_TYPE, **problem.headers}
+    if problem.docs_path:
+        headers["Link"] = f'<{base_path}{problem.docs_path}>; rel="describedby"; type="text/html"'
+    return StoredAnswer(problem.status, headers, json.dumps(problem.body, ensure_ascii=False))
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """A problem as it goes out; `docs_path` is where to read more, below the API's own path."""
@@ -194,3 +212,8 @@ def _as_refusal(error: BaseException) -> Refusal:
 def retry_after(seconds: float) -> str:
     """Return whole seconds, rounded up: asking again after them is never too early."""
     return str(max(1, math.ceil(seconds)))
+
+
+def is_unreadable(refusal: Refusal) -> bool:
+    """Return whether the client must mend the request before anything can be decided."""
+    return refusal.name in CATALOGUE and CATALOGUE[refusal.name].status in UNREADABLE

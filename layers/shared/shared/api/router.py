@@ -1,57 +1,33 @@
-"""A room's API: its operations, found by method and resource (the gateway has done the routing), and how a call runs.
+"""The router of a function's API: its operations, found by method and resource as API Gateway has routed them.
 
 admission (limit and key, one flight) → the operation (one flight) → the answer kept, the relay nudged
 """
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Required, TypedDict, TypeVar, Unpack
+from typing import Any, Generic, Unpack
 
-from pydantic import BaseModel
+from typing_extensions import TypeVar
 
 from shared.admission.ports import StoredAnswer
-from shared.api.auth.caller import Group
+from shared.api.call import Call, I, Request
 from shared.api.cors import cors_headers, is_preflight
-from shared.api.execution import admit_and_run, problem_answer
-from shared.api.operation import Answer, Call, KeyRule, LimitRule, Operation, SignInRule
-from shared.api.parsing import read_call
-from shared.api.request import Request, describe_event, is_request
-from shared.container import Wiring
+from shared.api.execution import execute
+from shared.api.operation import Contract, Operation
+from shared.api.parsing import describe_event, is_request, parse_request
+from shared.api.problems import problem_answer
+from shared.api.responses import Answer, gateway_response
+from shared.api.services import Services
 from shared.crash_points import step
 from shared.deadline import Deadline, under
 from shared.errors import Refusal
 from shared.logging import logger
 
-I = TypeVar("I", bound=BaseModel)  # noqa: E741 - the input's type
-Run = Callable[[Call[I]], Answer]
+S = TypeVar("S", bound=Services, default=Services)
+Run = Callable[[Call[I, S]], Answer]
 
 
-class Contract(TypedDict, total=False):
-    """The keywords that describe an operation; see Operation."""
-
-    summary: Required[str]
-    answer: Required[type[BaseModel] | None]
-    input: type[BaseModel]
-    status: int
-    also_status: tuple[int, ...]
-    access: frozenset[Group] | None
-    sign_in: SignInRule
-    limit: LimitRule
-    key: KeyRule
-    if_match: bool
-    refusals: tuple[str, ...]
-    media_type: str
-    renew: Callable[[Call[Any], Mapping[str, Any]], BaseModel]
-
-
-# On every answer, the gateway's own included (template.yaml): two years of HTTPS alone, and no guessing of types.
-SECURITY_HEADERS = {
-    "Strict-Transport-Security": "max-age=63072000; includeSubDomains",
-    "X-Content-Type-Options": "nosniff",
-}
-
-
-class Api:
+class Api(Generic[S]):
     """The operations of one function."""
 
     def __init__(self) -> None:
@@ -62,35 +38,35 @@ class Api:
         """Name the methods that another function serves, for the Allow of those that end up here."""
         self._served_elsewhere |= {(method, resource) for method in methods}
 
-    def get(self, resource: str, **contract: Unpack[Contract]) -> Callable[[Run[I]], Run[I]]:
+    def get(self, resource: str, **contract: Unpack[Contract]) -> Callable[[Run[I, S]], Run[I, S]]:
         """Register a read."""
         reading: Contract = {"key": "none", "limit": "read", **contract}
         return self._register("GET", resource, reading)
 
-    def post(self, resource: str, **contract: Unpack[Contract]) -> Callable[[Run[I]], Run[I]]:
+    def post(self, resource: str, **contract: Unpack[Contract]) -> Callable[[Run[I, S]], Run[I, S]]:
         """Register a POST."""
         return self._register("POST", resource, contract)
 
-    def put(self, resource: str, **contract: Unpack[Contract]) -> Callable[[Run[I]], Run[I]]:
+    def put(self, resource: str, **contract: Unpack[Contract]) -> Callable[[Run[I, S]], Run[I, S]]:
         """Register a PUT."""
         return self._register("PUT", resource, contract)
 
-    def patch(self, resource: str, **contract: Unpack[Contract]) -> Callable[[Run[I]], Run[I]]:
+    def patch(self, resource: str, **contract: Unpack[Contract]) -> Callable[[Run[I, S]], Run[I, S]]:
         """Register a PATCH."""
         return self._register("PATCH", resource, contract)
 
-    def delete(self, resource: str, **contract: Unpack[Contract]) -> Callable[[Run[I]], Run[I]]:
+    def delete(self, resource: str, **contract: Unpack[Contract]) -> Callable[[Run[I, S]], Run[I, S]]:
         """Register a DELETE."""
         return self._register("DELETE", resource, contract)
 
-    def _register(self, method: str, resource: str, contract: Contract) -> Callable[[Run[I]], Run[I]]:
-        def register(run: Run[I]) -> Run[I]:
+    def _register(self, method: str, resource: str, contract: Contract) -> Callable[[Run[I, S]], Run[I, S]]:
+        def register(run: Run[I, S]) -> Run[I, S]:
             self.operations[method, resource] = Operation(method, resource, run, **contract)
             return run
 
         return register
 
-    def handle(self, event: Mapping[str, Any], context: Any, wiring: Wiring) -> dict[str, Any]:
+    def handle(self, event: Mapping[str, Any], context: Any, services: S) -> dict[str, Any]:
         """Answer a proxy event; every error comes back as problem details. An event that is no request gets {}."""
         if not is_request(event):
             logger.warning("no_request", extra=describe_event(event))
@@ -98,34 +74,26 @@ class Api:
         step("http.received")
         started = time.perf_counter()
         deadline = Deadline.after(context.get_remaining_time_in_millis() / 1000, time.monotonic)
-        request = Request.from_event(event, deadline)
+        request = parse_request(event, deadline)
         with under(deadline):
-            response = self._respond(request, wiring)
-        logger.info(
-            "request",
-            extra={
-                "method": request.method,
-                "resource": request.resource,
-                "status": response["statusCode"],
-                "duration_ms": round((time.perf_counter() - started) * 1000, 1),
-                "request_id": request.request_id,
-                "gateway_id": request.gateway_id,
-            },
+            answer = self._answer(request, services)
+        response = gateway_response(
+            answer,
+            method=request.method,
+            request_id=request.request_id,
+            cors=cors_headers(request, services.settings),
         )
+        _log(request, answer.status, time.perf_counter() - started)
         step("http.answered")
         return response
 
-    def _respond(self, request: Request, wiring: Wiring) -> dict[str, Any]:
+    def _answer(self, request: Request, services: Services) -> StoredAnswer:
         try:
-            stored = self._options(request) if request.method == "OPTIONS" else self._run(request, wiring)
+            if request.method == "OPTIONS":
+                return self._options(request)
+            return execute(self._find(request), request, services)
         except Exception as error:  # noqa: BLE001 - the outermost: what gets past here becomes a 502
-            stored = problem_answer(error, request)
-        return _response(stored, request, wiring)
-
-    def _run(self, request: Request, wiring: Wiring) -> StoredAnswer:
-        call = read_call(self._find(request), request, wiring)
-        step("http.parsed")
-        return admit_and_run(call)
+            return problem_answer(error, request.request_id, base_path=request.base_path)
 
     def _options(self, request: Request) -> StoredAnswer:
         """Answer OPTIONS without token, limit or database. Raise Refusal("not-found") for a path that does not exist.
@@ -154,13 +122,15 @@ class Api:
         return ", ".join([*allowed, "OPTIONS"])
 
 
-def _response(answer: StoredAnswer, request: Request, wiring: Wiring) -> dict[str, Any]:
-    headers = {
-        **answer.headers,
-        "X-Request-Id": request.request_id,
-        "Cache-Control": answer.headers.get("Cache-Control", "no-store"),
-        **SECURITY_HEADERS,
-        **cors_headers(request, wiring.settings),
-    }
-    body = "" if request.method == "HEAD" else answer.body
-    return {"statusCode": answer.status, "headers": headers, "body": body, "isBase64Encoded": False}
+def _log(request: Request, status: int, seconds: float) -> None:
+    logger.info(
+        "request",
+        extra={
+            "method": request.method,
+            "resource": request.resource,
+            "status": status,
+            "duration_ms": round(seconds * 1000, 1),
+            "request_id": request.request_id,
+            "gateway_id": request.gateway_id,
+        },
+    )

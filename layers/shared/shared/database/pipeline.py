@@ -4,8 +4,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import psycopg
 
@@ -13,7 +12,7 @@ from shared.admission.ports import KeyUse
 from shared.crash_points import step
 from shared.database.connection import LEAST_CONNECT_S, Connection, Connector
 from shared.database.errors import KeyConflict, as_answer, is_retryable, must_drop
-from shared.database.transaction import Pending, Row, Transaction
+from shared.database.transaction import Committed, Guard, Pending, Row, Transaction, UseCase, require_nothing
 from shared.deadline import Deadline
 from shared.errors import DeadlineExceeded, Refusal, Unavailable
 from shared.retry.backoff import Backoff
@@ -21,10 +20,6 @@ from shared.retry.budget import RetryBudget
 from shared.sql import Query, load_queries
 
 T = TypeVar("T")
-UseCase = Callable[[Transaction], Pending[T]]
-# Queues statements that stop the transaction for a caller who may not have its answer.
-Guard = Callable[[Transaction], None]
-
 # Receives the name of an event and its facts, none of them personal:
 #   transaction_retried {sqlstate, error, attempt}  the whole transaction is tried again, for the attempt-th time
 #   retry_budget_spent {sqlstate, error, attempt}   it would be, but too little succeeds at present to pay for it
@@ -37,16 +32,7 @@ SQL = load_queries("shared.database", "keys.sql")
 FLIGHT_S = 12.0
 
 
-@dataclass(frozen=True, slots=True)
-class Landed(Generic[T]):
-    """A committed transaction: what it answered, and what it asked to have done afterwards."""
-
-    value: T
-    signals: frozenset[str]
-    replayed: bool = False  # found under its key instead of done
-
-
-class _Flight:
+class PipelineTransaction:
     """A transaction under way in a psycopg pipeline."""
 
     def __init__(self, connection: Connection, use: KeyUse | None) -> None:
@@ -98,7 +84,7 @@ class Database:
         self._sleep = sleep
         self._uniform = uniform
 
-    def run(self, use_case: UseCase[T], deadline: Deadline, *, use: KeyUse | None = None) -> Landed[T]:
+    def run(self, use_case: UseCase[T], deadline: Deadline, *, use: KeyUse | None = None) -> Committed[T]:
         """Run a use case that may be run again: a read, or a write that finds its own first try.
 
         Raises Refusal for what the rules or constraints turn down, Unavailable where the database
@@ -109,17 +95,17 @@ class Database:
             if deadline.passed:
                 raise DeadlineExceeded("database")
             try:
-                landed = self._fly(use_case, use, deadline)
+                committed = self._fly(use_case, use, deadline)
             except psycopg.Error as error:
                 self._wait_or_give_up(error, attempt, deadline)
             else:
                 self._budget.earn()
-                return landed
+                return committed
             attempt += 1
 
     def once(
-        self, use: KeyUse, use_case: UseCase[Row], deadline: Deadline, *, guard: Guard = lambda _tx: None
-    ) -> Landed[Row]:
+        self, use: KeyUse, use_case: UseCase[Row], deadline: Deadline, *, guard: Guard = require_nothing
+    ) -> Committed[Row]:
         """Do what a use case does exactly once for its key: a second run answers with the first one's facts.
 
         The guard's statements stand before the work and before such an answer alike. Raises what `run` does, and
@@ -139,11 +125,11 @@ class Database:
             return self.run(keyed, deadline, use=use)
         except KeyConflict:
             found = self.run(again, deadline)
-            return Landed(found.value, found.signals, replayed=True)
+            return Committed(found.value, found.signals, replayed=True)
 
-    def _fly(self, use_case: UseCase[T], use: KeyUse | None, deadline: Deadline) -> Landed[T]:
+    def _fly(self, use_case: UseCase[T], use: KeyUse | None, deadline: Deadline) -> Committed[T]:
         connection = self._connector.borrow(deadline.left())
-        flight = _Flight(connection, use)
+        flight = PipelineTransaction(connection, use)
         with _answers_translated():
             with self._connector.limited(min(FLIGHT_S, deadline.left())), connection.pipeline():
                 pending = use_case(flight)
@@ -151,7 +137,7 @@ class Database:
             step("database.landed")
             value = pending.value()
         self._connector.give_back()
-        return Landed(value, frozenset(flight.signals))
+        return Committed(value, frozenset(flight.signals))
 
     def _wait_or_give_up(self, error: psycopg.Error, attempt: int, deadline: Deadline) -> None:
         lost = must_drop(error)

@@ -6,8 +6,11 @@ a BEGIN, a COMMIT or another statement's answer, and a decision in between is SQ
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from shared.admission.ports import KeyUse
+from shared.deadline import Deadline
 from shared.sql import Query
 
 T = TypeVar("T")
@@ -54,4 +57,43 @@ class Transaction(Protocol):
 
     def signal(self, name: str) -> None:
         """Ask for something to be done right after the commit, by name."""
+        ...
+
+
+UseCase = Callable[[Transaction], Pending[T]]
+# Queues statements that stop the transaction for a caller who may not have its answer.
+Guard = Callable[[Transaction], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Committed(Generic[T]):
+    """A committed transaction: its value, and the signals that it asked to have sent afterwards."""
+
+    value: T
+    signals: frozenset[str]
+    replayed: bool = False  # found under its key instead of done
+
+
+def require_nothing(_tx: Transaction) -> None:
+    """Queue no statement: the guard of a transaction that is open to everyone."""
+
+
+class TransactionRunner(Protocol):
+    """Runs use cases, each in a transaction of its own."""
+
+    def run(self, use_case: UseCase[T], deadline: Deadline) -> Committed[T]:
+        """Run a use case that may be run again.
+
+        Raise Refusal for what the rules turn down, Unavailable where the database can't be had before the deadline.
+        """
+        ...
+
+    def once(
+        self, use: KeyUse, use_case: UseCase[Row], deadline: Deadline, *, guard: Guard = require_nothing
+    ) -> Committed[Row]:
+        """Run a use case exactly once for its key; a second run returns the first one's facts.
+
+        The guard's statements stand before the work and before such an answer alike. Raise what `run` raises, and
+        Refusal("idempotency-key-reused") where the key stood for something else.
+        """
         ...

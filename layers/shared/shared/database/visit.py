@@ -4,7 +4,8 @@ from typing import TypeVar
 
 from shared.clock import monotonic
 from shared.database.connection import Connect, Connector
-from shared.database.pipeline import Database, UseCase
+from shared.database.pipeline import Database
+from shared.database.transaction import UseCase
 from shared.deadline import Deadline
 from shared.retry.backoff import Backoff
 

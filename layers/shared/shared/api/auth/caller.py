@@ -1,4 +1,4 @@
-"""Who calls: the token's claims, as API Gateway verified them, checked again for what we rely on."""
+"""The caller of a request, as the access token names them, and the groups of callers there are."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,6 +7,8 @@ from typing import Any, Literal
 from shared.errors import Refusal
 
 Group = Literal["member", "agent", "staff", "admin"]
+SignInRule = Literal["required", "optional", "none"]
+# Returns a token's claims. Raises Refusal("unauthenticated"), Unavailable.
 Verifier = Callable[[str], Mapping[str, Any]]
 
 MEMBER: frozenset[Group] = frozenset({"member"})
@@ -28,16 +30,47 @@ class Caller:
         return bool(self.groups & STAFF)
 
 
-def caller_of(claims: Mapping[str, Any], client_id: str) -> Caller:
+def identify_caller(
+    rule: SignInRule,
+    claims: Mapping[str, Any] | None,
+    headers: Mapping[str, str],
+    *,
+    verify: Verifier,
+    client_id: str,
+) -> Caller | None:
+    """Return who calls, None for nobody known. Raise Refusal("unauthenticated"), Unavailable.
+
+    `claims` are those of a token that the gateway has verified. It verifies none where a token is optional, nor on a
+    HEAD, which comes by its route for other methods: there the token is verified here.
+    """
+    if rule == "none":
+        return None
+    if rule == "required" and claims is not None:
+        return _caller_of(claims, client_id)
+    if "authorization" in headers:
+        return _caller_of(verify(_bearer_token(headers["authorization"])), client_id)
+    if rule == "required":
+        raise _unauthenticated()
+    return None
+
+
+def _bearer_token(authorization: str) -> str:
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not token or not token.isascii():
+        raise _unauthenticated()
+    return token.strip()
+
+
+def _caller_of(claims: Mapping[str, Any], client_id: str) -> Caller:
     """Return the caller whom verified claims name.
 
-    Raises Refusal("unauthenticated") where they name none, or are not of an access token of this app client: API
+    Raise Refusal("unauthenticated") where they name none, or are not of an access token of this app client: API
     Gateway's authorizer takes the tokens of every client of the pool.
     """
     sub = claims.get("sub")
     is_ours = claims.get("token_use") == "access" and bool(client_id) and claims.get("client_id") == client_id
     if not isinstance(sub, str) or not sub or not is_ours:
-        raise Refusal("unauthenticated", headers={"WWW-Authenticate": "Bearer"})
+        raise _unauthenticated()
     return Caller(sub, _groups(claims.get("cognito:groups", ())))
 
 
@@ -47,3 +80,7 @@ def _groups(value: Any) -> frozenset[str]:
         value = value.strip("[]").replace(",", " ").split()
     names = value if isinstance(value, list | tuple) else ()
     return frozenset(name for name in names if isinstance(name, str))
+
+
+def _unauthenticated() -> Refusal:
+    return Refusal("unauthenticated", headers={"WWW-Authenticate": "Bearer"})

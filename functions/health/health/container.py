@@ -9,7 +9,7 @@ from health.check import DATABASE, PROBES_S, SERVICES, STATE_STORE, DeepCheck
 from health.probes import Probe
 from health.process import Process
 from shared.clock import monotonic
-from shared.container import Wiring
+from shared.container import Container
 from shared.deadline import Deadline
 from shared.logging import observe
 from shared.settings import Settings
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 CONNECT_S = 2.0
 
 
-class HealthWiring(Wiring):
-    """Wiring of the health function, which has to answer also when its services don't."""
+class HealthContainer(Container):
+    """Container of the health function, which has to answer also when its services don't."""
 
     @cached_property
     def process(self) -> Process:
@@ -80,6 +80,6 @@ class HealthWiring(Wiring):
 
 
 @cache
-def wiring() -> HealthWiring:
+def container() -> HealthContainer:
     """The environment's own."""
-    return HealthWiring(Settings.from_environ(os.environ))
+    return HealthContainer(Settings.from_environ(os.environ))

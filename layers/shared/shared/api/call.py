@@ -1,0 +1,159 @@
+"""A request, and the call of an operation that it makes: what handlers receive."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Concatenate, Generic, ParamSpec
+from uuid import UUID
+
+from pydantic import BaseModel
+from typing_extensions import TypeVar
+
+from shared.admission.ports import KeyUse
+from shared.api.auth.access import Access, access_to, read_role
+from shared.api.auth.caller import STAFF, Caller, Group
+from shared.api.if_match import IfMatch
+from shared.api.pages import PageQuery
+from shared.api.responses import Answer, answered
+from shared.api.services import Services
+from shared.database.transaction import Pending, Row, Transaction
+from shared.deadline import Deadline
+from shared.errors import Refusal
+from shared.outbox import Actor
+
+I = TypeVar("I", bound=BaseModel)  # noqa: E741 - the input's type
+Q = TypeVar("Q", bound=PageQuery)
+S = TypeVar("S", bound=Services, covariant=True, default=Services)
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A client's request, with its source address and the time left to answer."""
+
+    method: str
+    resource: str
+    base_path: str  # what stands before the resource in the path that was asked: /api, or a domain's own
+    path: Mapping[str, str]
+    query: Mapping[str, list[str]]
+    headers: Mapping[str, str]
+    body: bytes | None  # None where the event's base64 is broken
+    source_ip: str
+    request_id: str  # made here: what the gateway calls one, a client may have chosen
+    gateway_id: str | None  # the gateway's own, for its logs
+    claims: Mapping[str, Any] | None
+    deadline: Deadline
+
+
+@dataclass(slots=True)
+class Call(Generic[I, S]):
+    """One call of an operation, parsed and allowed; handlers map it onto a use case.
+
+    A handler that needs more than the API's own services names their type: `Call[NewDocument, Container]`.
+    """
+
+    input: I
+    ids: Mapping[str, UUID]
+    caller: Caller | None
+    opened_to: frozenset[Group] | None  # the groups that may make this call; None: everyone
+    principal: str  # whom limits count: the account, else the hashed address
+    if_match: IfMatch | None
+    request: Request
+    use: KeyUse
+    services: S
+    signals: set[str] = field(default_factory=set)
+    replayed: bool = False
+
+    @property
+    def versions(self) -> list[int] | None:
+        """The versions that the change may be decided on, for the SQL's require_version; None: any."""
+        if self.if_match is None:
+            raise AssertionError("the operation takes no If-Match")
+        return None if self.if_match.versions is None else list(self.if_match.versions)
+
+    @property
+    def sub(self) -> str:
+        """The caller's identity. Raises Refusal("unauthenticated") where there is none."""
+        if self.caller is None:
+            raise Refusal("unauthenticated")
+        return self.caller.sub
+
+    @property
+    def by_staff(self) -> bool:
+        """Whether the caller acts as staff: the token says so here, and every transaction asks the account as well."""
+        return self.caller is not None and self.caller.is_staff
+
+    @property
+    def access(self) -> Access | None:
+        """Return what every transaction requires of the caller's account; None for nobody known."""
+        return access_to(self.ids, self.caller, self.opened_to) if self.caller else None
+
+    def in_group(self, group: Group) -> bool:
+        """Whether the caller is in a group."""
+        return self.caller is not None and group in self.caller.groups
+
+    @property
+    def actor(self) -> Actor:
+        """Return the person who acts, for the audit."""
+        return Actor(self.caller.sub if self.caller else None, self.request.request_id)
+
+    def require_access(self) -> None:
+        """Ask the account alone, where the answer comes from elsewhere. Raises Refusal: forbidden, not-found."""
+        self.read(_read_nothing)
+
+    def choose_role(self) -> None:
+        """Act as what the account is, where the token opens the operation to its owner as staff and otherwise too."""
+        caller, opened_to = self.caller, self.opened_to
+        if caller is None or opened_to is None or not caller.is_staff or not caller.groups & (opened_to - STAFF):
+            return
+        role = self.services.database.run(lambda tx: read_role(tx, caller.sub), self.request.deadline).value
+        if role not in STAFF:
+            self.caller = Caller(caller.sub, caller.groups - STAFF)
+
+    def read(self, use_case: Callable[Concatenate[Transaction, P], Pending[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return what a use case reads: it gets an open transaction, then the arguments given here."""
+
+        def guarded(tx: Transaction) -> Pending[T]:
+            self._guard(tx)
+            return use_case(tx, *args, **kwargs)
+
+        return self.services.database.run(guarded, self.request.deadline).value
+
+    def once(
+        self, use_case: Callable[Concatenate[Transaction, P], Pending[Row]], *args: P.args, **kwargs: P.kwargs
+    ) -> Row:
+        """Return the facts of a use case that writes, done once for this call's key however often it is repeated."""
+
+        def work(tx: Transaction) -> Pending[Row]:
+            return use_case(tx, *args, **kwargs)
+
+        committed = self.services.database.once(self.use, work, self.request.deadline, guard=self._guard)
+        self.signals |= committed.signals
+        self.replayed |= committed.replayed
+        return committed.value
+
+    def _guard(self, tx: Transaction) -> None:
+        if self.access is not None:
+            self.access.require(tx)
+
+
+def page(
+    call: Call[Q, S],
+    listing: str,
+    view: type[BaseModel],
+    use_case: Callable[Concatenate[Transaction, UUID, int, P], Pending[list[Row]]],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> Answer:
+    """Return a page of what a use case lists.
+
+    The use case gets an open transaction, the id to go on after, how many rows to read (one more than is shown), and
+    the arguments given here.
+    """
+    cursors, query = call.services.cursors, call.input
+    rows = call.read(use_case, cursors.read(listing, query.cursor), query.limit + 1, *args, **kwargs)
+    return answered(cursors.page(listing, rows, query.limit, view.model_validate))
+
+
+def _read_nothing(_tx: Transaction) -> Pending[None]:
+    return Pending(lambda: None)

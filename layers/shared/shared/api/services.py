@@ -1,0 +1,52 @@
+"""What the API needs of its surroundings, as a protocol; a function's container provides it."""
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import Any, Protocol
+
+from shared.admission.ports import StateStore
+from shared.api.pages import Cursors
+from shared.clock import Clock
+from shared.database.transaction import TransactionRunner
+from shared.settings import Settings
+
+
+class Services(Protocol):
+    """The services that a call of the API uses."""
+
+    @property
+    def settings(self) -> Settings:
+        """Return the function's settings."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """Return what tells the time."""
+        ...
+
+    @property
+    def database(self) -> TransactionRunner:
+        """Return what runs use cases in transactions."""
+        ...
+
+    @property
+    def state(self) -> StateStore:
+        """Return the store of limits and idempotency keys."""
+        ...
+
+    @property
+    def cursors(self) -> Cursors:
+        """Return what makes and reads the cursors of lists."""
+        ...
+
+    def today(self) -> date:
+        """Return the day it is in the country of the stack."""
+        ...
+
+    def verify_token(self, token: str) -> Mapping[str, Any]:
+        """Return the claims of an access token. Raise Refusal("unauthenticated"), Unavailable."""
+        ...
+
+    def nudge_soon(self) -> Callable[[], object]:
+        """Begin to tell the relay that jobs wait; the returned function waits until it was told, or gave up."""
+        ...
