@@ -32,7 +32,7 @@ CONTRACT: dict[str, Any] = {
     "shared.clock:LATEST_LOCAL_OFFSET": timedelta(hours=14),
     "shared.api.client_address:IPV6_PREFIX_BITS": 64,
     "shared.api.body:MAX_BODY_BYTES": 256 * 1024,
-    "shared.api.idempotency_key:MAX_KEY_LENGTH": 255,
+    "shared.api.parsing:MAX_KEY_LENGTH": 255,
     "shared.api.problems:MAX_ERRORS": 20,
     "shared.api.problems:MAX_POINTER_LENGTH": 200,
     "shared.api.auth.tokens:LEEWAY_S": 10,

@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from shared.admission.ports import KEY_LIFE_S
-from shared.api.idempotency_key import PATTERN
 from shared.api.operation import AnyQuery, Nothing, Operation
+from shared.api.parsing import KEY_PATTERN
 from shared.api.problems import ABOUT_KEYS, CATALOGUE, MEDIA_TYPE, URN, Problem
 
 REF = "#/components/schemas/{model}"
@@ -147,7 +147,7 @@ def _request_headers(operation: Operation) -> list[dict[str, Any]]:
                 "in": "header",
                 "required": operation.key == "required",
                 "description": _KEY,
-                "schema": {"type": "string", "pattern": PATTERN},
+                "schema": {"type": "string", "pattern": KEY_PATTERN},
             }
         )
     if operation.if_match:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from shared.admission.ports import KEY_LIFE_S
 from shared.api.call import Call
-from shared.api.idempotency_key import MAX_KEY_LENGTH
 from shared.api.operation import AnyQuery, Nothing
+from shared.api.parsing import MAX_KEY_LENGTH
 from shared.api.problems import ABOUT_KEYS
 from shared.api.responses import Answer
 from shared.api.router import Api

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pages.app import api as pages
 from shared.admission.ports import KEY_LIFE_S
 from shared.api.call import Call
-from shared.api.idempotency_key import PATTERN, read_key
+from shared.api.parsing import KEY_PATTERN, read_key
 from shared.api.problems import CATALOGUE
 from shared.api.responses import Answer, answered
 from shared.api.router import Api
@@ -54,10 +54,10 @@ def quoted(key: str) -> str:
 def test_a_key_is_the_same_in_quotes_and_bare(key: str) -> None:
     """Whatever visible characters it has; a bare one that begins with a quote would be no string."""
     assert read_key(quoted(key)) == key
-    assert re.search(PATTERN, quoted(key)) or len(key) > 255
+    assert re.search(KEY_PATTERN, quoted(key)) or len(key) > 255
     if not key.startswith('"'):
         assert read_key(key) == key
-        assert re.search(PATTERN, key)
+        assert re.search(KEY_PATTERN, key)
 
 
 @pytest.mark.parametrize(

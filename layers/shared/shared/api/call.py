@@ -9,9 +9,8 @@ from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from shared.admission.ports import KeyUse
-from shared.api.auth.access import Access, access_to, read_role
-from shared.api.auth.caller import STAFF, Caller, Group
-from shared.api.if_match import IfMatch
+from shared.api.auth.access import Access, access_to
+from shared.api.auth.caller import Caller, Group
 from shared.api.pages import PageQuery
 from shared.api.responses import Answer, answered
 from shared.api.services import Services
@@ -43,6 +42,19 @@ class Request:
     gateway_id: str | None  # the gateway's own, for its logs
     claims: Mapping[str, Any] | None
     deadline: Deadline
+
+
+@dataclass(frozen=True, slots=True)
+class IfMatch:
+    """The versions that a change may be decided on.
+
+    `versions` are those that a listed tag names, None any (`*`). A tag that is not ours names none. `canonical` is
+    the same for all spellings of a field. `is_weak` says that a weak tag was listed, which never matches.
+    """
+
+    versions: tuple[int, ...] | None
+    canonical: str
+    is_weak: bool = False
 
 
 @dataclass(slots=True)
@@ -100,15 +112,6 @@ class Call(Generic[I, S]):
     def require_access(self) -> None:
         """Ask the account alone, where the answer comes from elsewhere. Raises Refusal: forbidden, not-found."""
         self.read(_read_nothing)
-
-    def choose_role(self) -> None:
-        """Act as what the account is, where the token opens the operation to its owner as staff and otherwise too."""
-        caller, opened_to = self.caller, self.opened_to
-        if caller is None or opened_to is None or not caller.is_staff or not caller.groups & (opened_to - STAFF):
-            return
-        role = self.services.database.run(lambda tx: read_role(tx, caller.sub), self.request.deadline).value
-        if role not in STAFF:
-            self.caller = Caller(caller.sub, caller.groups - STAFF)
 
     def read(self, use_case: Callable[Concatenate[Transaction, P], Pending[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what a use case reads: it gets an open transaction, then the arguments given here."""

@@ -3,6 +3,9 @@
 Where the call can't be read, or its caller may not make it, nothing is run; such calls are charged to limits too.
 """
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from http import HTTPStatus
 from typing import Any
 
 from shared.admission.ports import (
@@ -16,17 +19,16 @@ from shared.admission.ports import (
     StoredAnswer,
     Verdict,
 )
-from shared.api.auth.access import Access
-from shared.api.auth.caller import identify_caller
+from shared.api.auth.access import Access, access_to, read_role
+from shared.api.auth.caller import STAFF, Caller, identify_caller
 from shared.api.call import Call, Request
 from shared.api.client_address import limit_principal
 from shared.api.finality import is_final
-from shared.api.if_match import WEAK_TAG
 from shared.api.operation import Operation
 from shared.api.parsing import NotOpen, parse_call
 from shared.api.problems import is_unreadable, problem_answer, retry_after
 from shared.api.rate_limits import limit_refusal, quota_headers
-from shared.api.responses import stored_answer, with_fields, with_headers
+from shared.api.responses import Answer
 from shared.api.services import Services
 from shared.crash_points import step
 from shared.database.transaction import Pending, Transaction
@@ -40,15 +42,34 @@ READ = "read"
 # A key's lease outlives the invocation that holds it, so nobody else can begin while it may still commit.
 LEASE_MARGIN_S = 1.0
 
+WEAK_TAG = (
+    "If-Match compares strongly, so a weak tag (W/…) matches nothing: a proxy may have made it of ours. "
+    "Read the record again, and send its version as a strong tag, with a new Idempotency-Key."
+)
 
-def execute(operation: Operation, request: Request, services: Services) -> StoredAnswer:
+
+def answer_request(
+    resolve: Callable[[Request], Operation | StoredAnswer], request: Request, services: Services
+) -> StoredAnswer:
+    """Return the answer to a request; every error becomes problem details.
+
+    `resolve` returns the operation of a request, or its answer where no operation is needed.
+    """
+    try:
+        found = resolve(request)
+        return found if isinstance(found, StoredAnswer) else _execute(found, request, services)
+    except Exception as error:  # noqa: BLE001 - the outermost: what gets past here becomes a 502
+        return problem_answer(error, request.request_id, base_path=request.base_path)
+
+
+def _execute(operation: Operation, request: Request, services: Services) -> StoredAnswer:
     """Return the answer of the call that a request makes: its own, or its key's first one.
 
     Raise what the operation raises, and Refusal. What can't be read is charged to the caller's limit for invalid
     requests; over that it is too-many-requests.
     """
     call = _parse(operation, request, services)
-    call.choose_role()
+    _choose_role(call)
     step("http.parsed")
     return _renew_expiring(operation, call, _admit_or_replay(operation, call))
 
@@ -63,12 +84,23 @@ def _parse(operation: Operation, request: Request, services: Services) -> Call[A
     try:
         return parse_call(operation, request, caller, principal, services, now=services.clock())
     except NotOpen as refusal:
-        _require_record(refusal.access, request, principal, services)
-        raise Refusal("not-found" if refusal.access.record else "forbidden") from None
+        access = access_to(refusal.ids, refusal.caller, operation.access)
+        _require_record(access, request, principal, services)
+        raise Refusal("not-found" if access.record else "forbidden") from None
     except Refusal as refusal:
         if is_unreadable(refusal):
             _charge_unreadable(refusal, principal, services)
         raise
+
+
+def _choose_role(call: Call[Any]) -> None:
+    """Act as what the account is, where the token opens the operation to its owner as staff and otherwise too."""
+    caller, opened_to = call.caller, call.opened_to
+    if caller is None or opened_to is None or not caller.is_staff or not caller.groups & (opened_to - STAFF):
+        return
+    role = call.services.database.run(lambda tx: read_role(tx, caller.sub), call.request.deadline).value
+    if role not in STAFF:
+        call.caller = Caller(caller.sub, caller.groups - STAFF)
 
 
 def _require_record(access: Access, request: Request, principal: str, services: Services) -> None:
@@ -111,7 +143,7 @@ def _admit_or_replay(operation: Operation, call: Call[Any]) -> StoredAnswer:
     verdict = call.services.state.admit(charge=charge, use=held, lease_s=lease_s)
     if isinstance(verdict, Admitted):
         answer = _run_holding(operation, call, held, verdict.token)
-        return with_headers(answer, quota_headers(verdict.quota))
+        return _with_headers(answer, quota_headers(verdict.quota))
     if isinstance(verdict, Replay) and call.by_staff:
         call.require_access()  # what was answered then is about others: only to somebody who still works here
     return _turned_away(verdict)
@@ -128,7 +160,7 @@ def _charge(operation: Operation, call: Call[Any]) -> Charge | None:
 def _turned_away(verdict: Verdict) -> StoredAnswer:
     match verdict:
         case Replay(answer):
-            return with_headers(answer, {"Idempotency-Replayed": "true"})
+            return _with_headers(answer, {"Idempotency-Replayed": "true"})
         case Running(retry_after_s):
             raise Refusal("request-in-progress", headers={"Retry-After": retry_after(retry_after_s)})
         case KeyReused():
@@ -143,7 +175,7 @@ def _run_holding(operation: Operation, call: Call[Any], held: KeyUse | None, tok
     """Run the operation; keep its answer, or a final refusal, under the key, and give the key back otherwise."""
     state = call.services.state
     try:
-        answer = stored_answer(operation.run(call), media_type=operation.media_type, base_path=call.request.base_path)
+        answer = _stored_answer(operation.run(call), media_type=operation.media_type, base_path=call.request.base_path)
     except Exception as error:
         _explain_weak_tag(call, error)
         if not is_final(error):
@@ -157,7 +189,7 @@ def _run_holding(operation: Operation, call: Call[Any], held: KeyUse | None, tok
         state.complete(held, token, answer)
     if nudged is not None:
         nudged()
-    return with_headers(answer, {"Idempotency-Replayed": "true"}) if call.replayed else answer
+    return _with_headers(answer, {"Idempotency-Replayed": "true"}) if call.replayed else answer
 
 
 def _explain_weak_tag(call: Call[Any], error: Exception) -> None:
@@ -169,4 +201,18 @@ def _renew_expiring(operation: Operation, call: Call[Any], kept: StoredAnswer) -
     """Return the whole of an answer of which a part expires and is made now."""
     if kept.facts is None or operation.renew is None:
         return kept
-    return with_fields(kept, operation.renew(call, kept.facts))
+    added = operation.renew(call, kept.facts).model_dump_json(by_alias=True)
+    return StoredAnswer(kept.status, kept.headers, f"{kept.body.removesuffix('}')},{added.removeprefix('{')}")
+
+
+def _stored_answer(answer: Answer, *, media_type: str, base_path: str) -> StoredAnswer:
+    """Return an answer as it is kept and sent; its Location leads to where the API was asked."""
+    body = answer.raw if answer.raw is not None else answer.view.model_dump_json(by_alias=True) if answer.view else ""
+    location = {"Location": base_path + answer.location} if answer.location else {}
+    content_type = {"Content-Type": media_type} if answer.status != HTTPStatus.NO_CONTENT else {}
+    return StoredAnswer(answer.status, {**content_type, **answer.headers, **location}, body, answer.facts)
+
+
+def _with_headers(answer: StoredAnswer, headers: Mapping[str, str]) -> StoredAnswer:
+    """Return the answer with further headers."""
+    return replace(answer, headers={**answer.headers, **headers})

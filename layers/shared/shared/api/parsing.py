@@ -12,12 +12,9 @@ from uuid import UUID
 from pydantic import BaseModel, ValidationError
 
 from shared.admission.ports import KeyUse
-from shared.api.auth.access import Access, access_to
 from shared.api.auth.caller import Caller
 from shared.api.body import read_body, well_formed
-from shared.api.call import Call, Request
-from shared.api.idempotency_key import read_key
-from shared.api.if_match import IfMatch, read_if_match
+from shared.api.call import Call, IfMatch, Request
 from shared.api.operation import AnyQuery, Nothing, Operation
 from shared.api.services import Services
 from shared.deadline import Deadline
@@ -33,12 +30,28 @@ DEFAULT_STAGE = "api"
 _SAFE_ID = r"[A-Za-z0-9_=+/-]{1,128}"
 
 
-class NotOpen(Refusal):
-    """The caller's token does not open the operation; `access` says what their account would have to be."""
+MAX_KEY_LENGTH = 255
 
-    def __init__(self, access: Access) -> None:
+# RFC 9651: a String, then parameters, which mean nothing here.
+_STRING = r'"((?:[ !#-\[\]-~]|\\["\\])*)"'
+_BARE_ITEM = r'(?:"(?:[ !#-\[\]-~]|\\["\\])*"|[^\s";,]+)'
+_KEY_FIELD = re.compile(rf"{_STRING}(?:; *[a-z*][a-z0-9_.*-]*(?:={_BARE_ITEM})?)*")
+
+# Both forms of a key, for the API's description.
+KEY_PATTERN = rf'^([!#-~][!-~]{{0,{MAX_KEY_LENGTH - 1}}}|"([!#-\[\]-~]|\\["\\]){{1,{MAX_KEY_LENGTH}}}")$'
+
+# One element of the list, which may be empty, and what ends it; a tag may hold commas.
+_ELEMENT = re.compile(r'[ \t]*((?:W/)?"[^\x00-\x20"\x7f]*")?[ \t]*(?:,|$)')
+_OURS = re.compile(r'"([1-9][0-9]{0,8})"')
+
+
+class NotOpen(Refusal):
+    """The token of a known caller does not open the operation; `ids` are those of the path."""
+
+    def __init__(self, caller: Caller, ids: Mapping[str, UUID]) -> None:
         super().__init__("forbidden")
-        self.access = access
+        self.caller = caller
+        self.ids = ids
 
 
 # ---- an event into a request -----------------------------------------------------------------------------------------
@@ -148,7 +161,7 @@ def parse_call(
     """
     ids = parse_ids(request)
     if caller is not None and not operation.is_open_to(caller):
-        raise NotOpen(access_to(ids, caller, operation.access))
+        raise NotOpen(caller, ids)
     key = _key(operation, request)
     value, plain = _input(operation, request, now)
     if_match = _precondition(operation, request)
@@ -176,6 +189,23 @@ def _key(operation: Operation, request: Request) -> str | None:
     if operation.key == "required":
         raise Refusal("idempotency-key-required")
     return None
+
+
+def read_key(field: str) -> str:
+    """Return the key that an Idempotency-Key field names: `"k"`, `k` and `"k";v=1` are one.
+
+    Raises Refusal("idempotency-key-malformed") unless it is 1 to 255 visible ASCII characters.
+    """
+    field = field.strip(" \t")
+    key = _unquote(field) if field.startswith('"') else field
+    if key is None or not 1 <= len(key) <= MAX_KEY_LENGTH or not all("!" <= c <= "~" for c in key):
+        raise Refusal("idempotency-key-malformed")
+    return key
+
+
+def _unquote(field: str) -> str | None:
+    found = _KEY_FIELD.fullmatch(field)
+    return re.sub(r"\\(.)", r"\1", found[1]) if found else None
 
 
 def _input(operation: Operation, request: Request, now: datetime) -> tuple[BaseModel, dict[str, Any]]:
@@ -225,6 +255,37 @@ def _precondition(operation: Operation, request: Request) -> IfMatch | None:
     if field is None:
         raise Refusal("if-match-required")
     return read_if_match(field)
+
+
+def read_if_match(field: str) -> IfMatch:
+    """Return what an If-Match field (RFC 9110, 13.1.1) says.
+
+    Raises Refusal("malformed-request") where it is neither `*` nor a list of tags.
+    """
+    if field.strip(" \t") == "*":
+        return IfMatch(None, "*")
+    tags = sorted(set(_read_tags(field)))
+    found = [_OURS.fullmatch(tag) for tag in tags]
+    versions = tuple(sorted(int(match[1]) for match in found if match))
+    return IfMatch(versions, ", ".join(tags), is_weak=any(tag.startswith("W/") for tag in tags))
+
+
+def _read_tags(field: str) -> list[str]:
+    tags: list[str] = []
+    at = 0
+    while at < len(field):
+        element = _ELEMENT.match(field, at)
+        if element is None:
+            raise _malformed_if_match()
+        tags += [element[1]] if element[1] else []
+        at = element.end()
+    if not tags:
+        raise _malformed_if_match()
+    return tags
+
+
+def _malformed_if_match() -> Refusal:
+    return Refusal("malformed-request", detail='If-Match is * or a list of ETags, each in quotes, like "3".')
 
 
 def _scope(operation: Operation, caller: Caller | None) -> str:

@@ -1,8 +1,7 @@
-"""Responses: a handler's answer, how it is kept under its key, and what goes out to API Gateway."""
+"""Responses: what a handler answers, and what goes out to API Gateway."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from http import HTTPStatus
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
@@ -39,25 +38,6 @@ def answered(
     """Return an answer with its ETag and Location, where it has them; `facts` where part of it expires."""
     headers = {"ETag": f'"{version}"'} if version is not None else {}
     return Answer(status, view, headers, location=location, facts=facts)
-
-
-def stored_answer(answer: Answer, *, media_type: str, base_path: str) -> StoredAnswer:
-    """Return an answer as it is kept and sent; its Location leads to where the API was asked."""
-    body = answer.raw if answer.raw is not None else answer.view.model_dump_json(by_alias=True) if answer.view else ""
-    location = {"Location": base_path + answer.location} if answer.location else {}
-    content_type = {"Content-Type": media_type} if answer.status != HTTPStatus.NO_CONTENT else {}
-    return StoredAnswer(answer.status, {**content_type, **answer.headers, **location}, body, answer.facts)
-
-
-def with_headers(answer: StoredAnswer, headers: Mapping[str, str]) -> StoredAnswer:
-    """Return the answer with further headers."""
-    return replace(answer, headers={**answer.headers, **headers})
-
-
-def with_fields(answer: StoredAnswer, fields: BaseModel) -> StoredAnswer:
-    """Return the answer with further fields at the end of its JSON object."""
-    added = fields.model_dump_json(by_alias=True)
-    return replace(answer, body=f"{answer.body.removesuffix('}')},{added.removeprefix('{')}", facts=None)
 
 
 def gateway_response(answer: StoredAnswer, *, method: str, request_id: str, cors: Mapping[str, str]) -> dict[str, Any]:

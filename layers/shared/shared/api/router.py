@@ -12,10 +12,9 @@ from typing_extensions import TypeVar
 from shared.admission.ports import StoredAnswer
 from shared.api.call import Call, I, Request
 from shared.api.cors import cors_headers, is_preflight
-from shared.api.execution import execute
+from shared.api.execution import answer_request
 from shared.api.operation import Contract, Operation
 from shared.api.parsing import describe_event, is_request, parse_request
-from shared.api.problems import problem_answer
 from shared.api.responses import Answer, gateway_response
 from shared.api.services import Services
 from shared.crash_points import step
@@ -76,7 +75,7 @@ class Api(Generic[S]):
         deadline = Deadline.after(context.get_remaining_time_in_millis() / 1000, time.monotonic)
         request = parse_request(event, deadline)
         with under(deadline):
-            answer = self._answer(request, services)
+            answer = answer_request(self._resolve, request, services)
         response = gateway_response(
             answer,
             method=request.method,
@@ -87,13 +86,11 @@ class Api(Generic[S]):
         step("http.answered")
         return response
 
-    def _answer(self, request: Request, services: Services) -> StoredAnswer:
-        try:
-            if request.method == "OPTIONS":
-                return self._options(request)
-            return execute(self._find(request), request, services)
-        except Exception as error:  # noqa: BLE001 - the outermost: what gets past here becomes a 502
-            return problem_answer(error, request.request_id, base_path=request.base_path)
+    def _resolve(self, request: Request) -> Operation | StoredAnswer:
+        """Return the operation of a request, or at once the answer to OPTIONS. Raise Refusal where there is neither."""
+        if request.method == "OPTIONS":
+            return self._options(request)
+        return self._find(request)
 
     def _options(self, request: Request) -> StoredAnswer:
         """Answer OPTIONS without token, limit or database. Raise Refusal("not-found") for a path that does not exist.
