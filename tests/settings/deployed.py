@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from local.template import read_template
-from shared.outbox import mail
+from shared.outbox.jobs import mail
 from tests.services import ROOT
 
 Value = int | float | str
@@ -35,7 +35,7 @@ PACKAGES = (
 # What makes a number's worth of a constant where it is not written as one.
 MAKERS = frozenset({"timedelta", "Decimal", "Backoff", "date"})
 _SCHEDULE = re.compile(r"(rate|cron)\(")
-_MAIL_IN_SQL = re.compile(r"'mail', '(\w+)'(?:(?!'mail').)*?'template', (.*?),\s*'to'", re.DOTALL)
+_MAIL_IN_SQL = re.compile(r"'(\w+)' AS priority,\s*(.*?) AS template", re.DOTALL)
 _SELECTED = re.compile(r"(?:^|THEN|ELSE)\s*'([a-z0-9-]+)'")
 
 

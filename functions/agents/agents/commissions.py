@@ -5,10 +5,11 @@ from uuid import UUID
 from agents.model import CommissionDecision, CommissionQuery
 from agents.months import first_day_of
 from shared.database.transaction import Pending, Row, Transaction
-from shared.outbox import Actor, record
+from shared.outbox.audit import Actor, record
+from shared.outbox.payload import PAYLOAD_SQL
 from shared.sql import load_queries
 
-SQL = load_queries("agents")
+SQL = load_queries("agents", parts=PAYLOAD_SQL)
 
 # What the audit calls a decision.
 DECIDED: dict[CommissionDecision, str] = {"approve": "commission.approved", "void": "commission.voided"}

@@ -7,10 +7,11 @@ from agents.months import first_day_of, is_over
 from shared.database.transaction import Pending, Row, Transaction
 from shared.errors import Refusal
 from shared.ids import uuid7
-from shared.outbox import Actor
+from shared.outbox.audit import Actor
+from shared.outbox.payload import PAYLOAD_SQL
 from shared.sql import load_queries
 
-SQL = load_queries("agents")
+SQL = load_queries("agents", parts=PAYLOAD_SQL)
 
 
 def make(tx: Transaction, month: str, *, payout_id: UUID, today: date, sub: str, actor: Actor) -> Pending[Row]:

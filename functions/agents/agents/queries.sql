@@ -36,11 +36,12 @@ WITH first_today AS (
     SELECT a.email, 'agent-received' FROM agents g JOIN accounts a USING (id)
     WHERE g.application_id = %(application_id)s
     ON CONFLICT (address, template) DO UPDATE SET sent_at = now() WHERE t.sent_at <= now() - interval '24 hours'
-    RETURNING 1)
-INSERT INTO outbox (id, kind, priority, subject_id, payload)
-SELECT %(job_id)s, 'mail', 'normal', g.id,
-       jsonb_build_object('template', 'agent-received', 'to', 'account:' || g.id, 'facts', '{}'::jsonb)
-FROM agents g, first_today WHERE g.application_id = %(application_id)s
+    RETURNING 1
+), mails AS (
+    SELECT %(job_id)s AS job_id, 'normal' AS priority, 'agent-received' AS template, g.id AS subject_id, g.id AS account_id,
+           '{}'::jsonb AS facts
+    FROM agents g, first_today WHERE g.application_id = %(application_id)s)
+{enqueue_mails}
 
 -- name: record_application
 -- The audit entry of an application, on the agent's record.

@@ -6,10 +6,12 @@ from uuid import UUID
 from agents.model import AgentChange, Application, Decision
 from shared.database.transaction import Pending, Row, Transaction
 from shared.ids import uuid7
-from shared.outbox import NUDGE, Actor, Job, enqueue, identity, mail, record
+from shared.outbox.audit import Actor, record
+from shared.outbox.jobs import NUDGE, Job, enqueue, identity, mail
+from shared.outbox.payload import PAYLOAD_SQL
 from shared.sql import load_queries
 
-SQL = load_queries("agents")
+SQL = load_queries("agents", parts=PAYLOAD_SQL)
 
 # A rejected applicant who has mended what was missing may come back after a month; until then the address is taken.
 APPLY_AGAIN_AFTER = timedelta(days=30)

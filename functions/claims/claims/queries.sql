@@ -25,21 +25,22 @@ SELECT c.id, c.version, c.state, 'member', c.member_id FROM claims c WHERE c.id 
 
 -- name: enqueue_received
 -- The member is told that the claim has arrived.
-INSERT INTO outbox (id, kind, priority, subject_id, payload)
-SELECT %(job_id)s, 'mail', 'normal', c.id,
-       jsonb_build_object('template', 'claim-received', 'to', 'account:' || c.member_id, 'facts', '{}'::jsonb)
-FROM claims c WHERE c.id = %(id)s
+WITH mails AS (
+    SELECT %(job_id)s AS job_id, 'normal' AS priority, 'claim-received' AS template, c.id AS subject_id,
+           c.member_id AS account_id, '{}'::jsonb AS facts
+    FROM claims c WHERE c.id = %(id)s)
+{enqueue_mails}
 
 -- name: enqueue_moved
 -- The member is told of the move just written; going back to verification is a request for documents.
-INSERT INTO outbox (id, kind, priority, subject_id, payload)
-SELECT %(job_id)s, 'mail', 'normal', c.id, jsonb_build_object(
-    'template', CASE WHEN h.from_state = 'evaluation' AND h.to_state = 'verification'
-                     THEN 'documents-requested' ELSE 'claim-moved' END,
-    'to', 'account:' || c.member_id,
-    'facts', jsonb_build_object('version', c.version::text))
-FROM claims c JOIN claim_history h ON h.claim_id = c.id AND h.version = c.version
-WHERE c.id = %(id)s
+WITH mails AS (
+    SELECT %(job_id)s AS job_id, 'normal' AS priority,
+           CASE WHEN h.from_state = 'evaluation' AND h.to_state = 'verification'
+                THEN 'documents-requested' ELSE 'claim-moved' END AS template,
+           c.id AS subject_id, c.member_id AS account_id, jsonb_build_object('version', c.version::text) AS facts
+    FROM claims c JOIN claim_history h ON h.claim_id = c.id AND h.version = c.version
+    WHERE c.id = %(id)s)
+{enqueue_mails}
 
 -- name: claim
 -- A claim as its owner, or staff, are told.

@@ -8,10 +8,12 @@ from uuid import UUID
 from claims.model import NewClaim, NewDocument, Transition
 from shared.database.transaction import Pending, Row, Transaction
 from shared.ids import uuid7
-from shared.outbox import NUDGE, Actor, enqueue, mail, record
+from shared.outbox.audit import Actor, record
+from shared.outbox.jobs import NUDGE, enqueue, mail
+from shared.outbox.payload import PAYLOAD_SQL
 from shared.sql import Query, load_queries
 
-SQL = load_queries("claims")
+SQL = load_queries("claims", parts=PAYLOAD_SQL)
 
 Role = Literal["member", "staff", "admin"]
 

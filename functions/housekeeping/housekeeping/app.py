@@ -20,10 +20,11 @@ from shared.deadline import Deadline
 from shared.errors import DependencyFailed, Unavailable
 from shared.ids import uuid7
 from shared.logging import logger, observe, where_it_failed
+from shared.outbox.payload import PAYLOAD_SQL
 from shared.settings import Settings
 from shared.sql import load_queries
 
-SQL = load_queries("housekeeping")
+SQL = load_queries("housekeeping", parts=PAYLOAD_SQL)
 
 # A batch is one short transaction: few locks at a time, and little lost where one fails.
 BATCH = 200

@@ -38,12 +38,12 @@ WITH late AS (
 ), told AS (
     UPDATE claims c SET sla_notified_at = now() FROM late WHERE c.id = late.id
     RETURNING c.id, late.job_id, c.state, c.state_since, late.days
+), mails AS (
+    SELECT job_id, 'low' AS priority, 'staff-sla-breach' AS template, id AS subject_id, NULL::uuid AS account_id,
+           jsonb_build_object('state', state, 'state_since', state_since, 'days', days) AS facts
+    FROM told
 ), mailed AS (
-    INSERT INTO outbox (id, kind, priority, subject_id, payload)
-    SELECT job_id, 'mail', 'low', id, jsonb_build_object(
-        'template', 'staff-sla-breach', 'to', 'desk',
-        'facts', jsonb_build_object('state', state, 'state_since', state_since, 'days', days))
-    FROM told)
+    {enqueue_mails})
 INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
 SELECT gen_random_uuid(), 'claim.breach_noticed', id, 'housekeeping', %(request_id)s, jsonb_build_object('state', state)
 FROM told
@@ -96,17 +96,17 @@ WITH due AS (
     UPDATE outbox o SET state = 'done', last_error = 'superseded', leased_until = NULL, updated_at = now()
     FROM membership_reminders r JOIN due ON due.subscription_id = r.subscription_id
     WHERE o.id = r.job_id AND o.state IN ('pending', 'queued', 'failed')
-), mailed AS (
-    INSERT INTO outbox (id, kind, priority, subject_id, payload)
-    SELECT n.job_id, 'mail', 'low', n.id, jsonb_build_object(
-        'template', CASE n.kind WHEN '30-days' THEN 'membership-ends-soon' WHEN '7-days' THEN 'membership-ends-shortly'
-                                WHEN 'last-day' THEN 'membership-ends-today' ELSE 'membership-ended' END,
-        'to', 'account:' || n.id,
-        'facts', jsonb_build_object(
-            'member_number', n.number, 'plan', n.plan, 'price', n.price::text, 'currency', n.currency,
-            'ends_on', n.ends_on, 'renewable_until', n.ends_on + grace_days()))
+), mails AS (
+    SELECT n.job_id, 'low' AS priority,
+           CASE n.kind WHEN '30-days' THEN 'membership-ends-soon' WHEN '7-days' THEN 'membership-ends-shortly'
+                       WHEN 'last-day' THEN 'membership-ends-today' ELSE 'membership-ended' END AS template,
+           n.id AS subject_id, n.id AS account_id,
+           jsonb_build_object(
+               'member_number', n.number, 'plan', n.plan, 'price', n.price::text, 'currency', n.currency,
+               'ends_on', n.ends_on, 'renewable_until', n.ends_on + grace_days()) AS facts
     FROM numbered n JOIN noted USING (job_id)
-)
+), mailed AS (
+    {enqueue_mails})
 INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
 SELECT gen_random_uuid(), 'membership.reminded', n.id, 'housekeeping', %(request_id)s, jsonb_build_object('kind', n.kind)
 FROM numbered n JOIN noted USING (job_id)

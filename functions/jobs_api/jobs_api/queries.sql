@@ -3,9 +3,9 @@
 -- name: jobs
 -- A page of jobs that did not end well.
 SELECT id, to_jsonb(j) AS facts FROM (
-    SELECT id, kind, payload->>'template' AS template, priority, state, attempts, last_error, dismissal,
+    SELECT id, kind, {template_of_job} AS template, priority, state, attempts, last_error, dismissal,
            subject_id, created_at, updated_at
-    FROM outbox) j
+    FROM outbox o) j
 WHERE state = %(state)s AND id < %(after)s
 ORDER BY id DESC LIMIT %(count)s
 
@@ -31,6 +31,6 @@ UPDATE outbox SET state = 'dismissed', dismissal = %(reason)s, leased_until = NU
 -- name: job
 -- A job as admins are told.
 SELECT to_jsonb(j) AS facts FROM (
-    SELECT id, kind, payload->>'template' AS template, priority, state, attempts, last_error, dismissal,
+    SELECT id, kind, {template_of_job} AS template, priority, state, attempts, last_error, dismissal,
            subject_id, created_at, updated_at
-    FROM outbox WHERE id = %(id)s) j
+    FROM outbox o WHERE id = %(id)s) j

@@ -4,10 +4,12 @@ from uuid import UUID
 
 from jobs_api.model import DismissalReason, TroubledState
 from shared.database.transaction import Pending, Row, Transaction
-from shared.outbox import NUDGE, Actor, record
+from shared.outbox.audit import Actor, record
+from shared.outbox.jobs import NUDGE
+from shared.outbox.payload import PAYLOAD_SQL
 from shared.sql import load_queries
 
-SQL = load_queries("jobs_api")
+SQL = load_queries("jobs_api", parts=PAYLOAD_SQL)
 
 
 def find(tx: Transaction, after: UUID, count: int, *, state: TroubledState) -> Pending[list[Row]]:

@@ -8,7 +8,8 @@ from uuid import UUID
 from members.model import ContactChange, NewMember
 from shared.database.transaction import Pending, Row, Transaction
 from shared.ids import uuid7
-from shared.outbox import Actor, enqueue, enqueue_once_a_day, identity, mail, record
+from shared.outbox.audit import Actor, record
+from shared.outbox.jobs import enqueue, enqueue_once_a_day, identity, mail
 from shared.sql import load_queries
 
 SQL = load_queries("members")

@@ -11,10 +11,11 @@ from operations.staff import Tools, reasons_given, unlinked_identity
 from shared.database.transaction import Pending, Row, Transaction
 from shared.fields import Email, Input
 from shared.ids import uuid7
-from shared.outbox import Actor
+from shared.outbox.audit import Actor
+from shared.outbox.payload import PAYLOAD_SQL
 from shared.sql import load_queries
 
-SQL = load_queries("operations", "addresses.sql")
+SQL = load_queries("operations", "addresses.sql", parts=PAYLOAD_SQL)
 
 
 class FreeAddress(Input):

@@ -60,8 +60,7 @@ FROM voided
 -- name: end_jobs
 -- What waits to be sent to the address, or to make its sign-in, is not done any more, nor waits for a person; what is under way ends by itself.
 WITH waiting AS (
-    SELECT o.id FROM outbox o JOIN accounts a
-      ON o.payload->>'to' = 'account:' || a.id OR o.payload->>'account_id' = a.id::text
+    SELECT o.id FROM outbox o JOIN accounts a ON a.id = {account_of_job}
     WHERE a.email = %(email)s AND o.state IN ('pending', 'queued', 'failed', 'uncertain')
     ORDER BY o.id FOR NO KEY UPDATE OF o)
 UPDATE outbox o SET state = 'done', last_error = 'address-freed', leased_until = NULL, updated_at = now()

@@ -18,7 +18,7 @@ from shared.deadline import Deadline
 from shared.errors import Refusal
 from shared.fields import Email, Input, Language, PersonName
 from shared.ids import uuid7
-from shared.outbox import Actor, record
+from shared.outbox.audit import Actor, record
 from shared.sql import load_queries
 
 SQL = load_queries("operations", "staff.sql")

@@ -30,13 +30,14 @@ from shared.database.transaction import Pending, Row, Transaction
 from shared.deadline import Deadline
 from shared.errors import Refusal, Unavailable
 from shared.logging import logger
+from shared.outbox.payload import PAYLOAD_SQL, IdentityPayload, MailPayload
 from shared.outbox.policy import JOB_LEASE, RETRY
 from shared.retry.retry_later import NotNow
 from shared.settings import Settings
 from shared.sql import load_queries
 from worker.rendering import NotRenderable, render
 
-SQL = load_queries("worker")
+SQL = load_queries("worker", parts=PAYLOAD_SQL)
 
 # Nothing is begun with less time left: 2 s to connect to SES, 15 s for its answer, and time to settle.
 JOB_TIME_S = 20.0
@@ -165,19 +166,18 @@ class Worker:
         return self._again(job, error.code)
 
     def _mail(self, job: Row, deadline: Deadline) -> Settled:
-        payload = job["payload"]
-        to, language = self._recipient(job)
-        office, facts = self.office, payload.get("facts", {})
-        words = render(payload["template"], language, facts, link=office.app_url, time_zone=office.time_zone)
+        payload, office = MailPayload.read(job["payload"]), self.office
+        to, language = self._recipient(job, payload)
+        words = render(payload.template, language, payload.facts, link=office.app_url, time_zone=office.time_zone)
         mail = Mail(to=to, subject=words.subject, text=words.text, html=words.html)
         self.pace(job["priority"], deadline)
         if self.database.run(lambda tx: _begin(tx, job), deadline).value is None:
             raise TakenOver
-        self.mailer.send(mail, tags={"job": str(job["id"]), "template": payload["template"]})
+        self.mailer.send(mail, tags={"job": str(job["id"]), "template": payload.template})
         return Settled("done")
 
-    def _recipient(self, job: Row) -> tuple[str, str]:
-        if job["payload"]["to"] == "desk":
+    def _recipient(self, job: Row, payload: MailPayload) -> tuple[str, str]:
+        if payload.is_to_desk:
             return self.office.desk_mailbox, self.office.desk_language
         if job["email"] is None:
             raise NotRenderable("recipient-unknown")
@@ -186,12 +186,13 @@ class Worker:
     def _identity(self, job: Row, deadline: Deadline) -> Settled:
         if job["email"] is None:
             raise Refused("account-unknown")
-        if job["role"] != job["payload"]["group"]:
+        payload = IdentityPayload.read(job["payload"])
+        if job["role"] != payload.group:
             raise Refused("identity-not-linked")
         sub = self.identities.find_or_create(job["email"])
-        self.database.run(lambda tx: _link(tx, job, sub), deadline)
+        self.database.run(lambda tx: _link(tx, job, payload, sub), deadline)
         # Last, because it is what grants something: a sub that is another account's is refused above.
-        self.identities.add_to_group(sub, job["payload"]["group"])
+        self.identities.add_to_group(sub, payload.group)
         return Settled("done")
 
     def _again(self, job: Row, code: str) -> Settled:
@@ -218,9 +219,8 @@ def _begin(tx: Transaction, job: Row) -> Pending[Row | None]:
     return tx.one(SQL["begin_job"], id=job["id"], lease=job["leased_until"])
 
 
-def _link(tx: Transaction, job: Row, sub: str) -> Pending[None]:
-    payload = job["payload"]
-    who = {"account_id": payload["account_id"], "email": job["email"], "role": payload["group"], "sub": sub}
+def _link(tx: Transaction, job: Row, payload: IdentityPayload, sub: str) -> Pending[None]:
+    who = {"account_id": payload.account_id, "email": job["email"], "role": payload.group, "sub": sub}
     tx.add(SQL["link_identity"], job_id=str(job["id"]), **who)
     tx.add(SQL["require_linked"], **who)
     return Pending(lambda: None)
@@ -243,7 +243,7 @@ def _log(job: Mapping[str, Any], settled: Settled, seconds: float) -> None:
     facts = {
         "job_id": str(job["id"]),
         "kind": job["kind"],
-        "template": job["payload"].get("template"),
+        "template": job["template"],
         "attempts": job["attempts"],
         "state": settled.state,
         "error": settled.error,

@@ -17,13 +17,12 @@ WHERE id = %(id)s AND state IN ('pending', 'queued') AND available_at <= now()
 -- name: job_with_recipient
 -- The job, and whom it is for. The facts of its mail are those of its event: kept with it since it was written, but for
 -- jobs written before facts were kept, which tell what there is to say now.
-SELECT o.id, o.kind, o.priority, o.state, o.attempts, o.leased_until, r.language, r.role,
+SELECT o.id, o.kind, o.priority, o.state, o.attempts, o.leased_until, r.language, r.role, {template_of_job} AS template,
        CASE WHEN r.email !~ '@address[.]invalid$' THEN r.email END AS email,
        CASE WHEN o.kind <> 'mail' OR o.payload->'facts' ? 'full_name' THEN o.payload
             ELSE with_mail_facts(o.subject_id, o.payload) END AS payload
 FROM outbox o
-LEFT JOIN accounts r ON r.id = substring(
-    coalesce(o.payload->>'to', 'account:' || (o.payload->>'account_id')) FROM '^account:([0-9a-f-]{36})$')::uuid
+LEFT JOIN accounts r ON r.id = {account_of_job}
 WHERE o.id = %(id)s
 
 -- name: begin_job

@@ -38,6 +38,11 @@ def _statement(name: str, body: str) -> str:
     return statement
 
 
-def load_queries(package: str, name: str = "queries.sql") -> Mapping[str, Query]:
-    """The sections of `name` in a package, by name."""
-    return parse_queries(resources.files(package).joinpath(name).read_text(encoding="utf-8"))
+def load_queries(
+    package: str, name: str = "queries.sql", *, parts: Mapping[str, Query] | None = None
+) -> Mapping[str, Query]:
+    """Return the sections of `name` in a package, by name; `parts` stand in them for their names in braces."""
+    text = resources.files(package).joinpath(name).read_text(encoding="utf-8")
+    for part, sql in (parts or {}).items():
+        text = text.replace(f"{{{part}}}", sql)
+    return parse_queries(text)

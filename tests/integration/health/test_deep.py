@@ -22,7 +22,7 @@ from shared.aws.ses import Mail
 from shared.circuit.store import force
 from shared.clock import epoch_micros, utc_now
 from shared.database.migrate import migrate
-from shared.outbox import Actor
+from shared.outbox.audit import Actor
 from shared.settings import Settings
 from tests.contract.state_table import client_of
 from tests.databases import MIGRATIONS, TEMPLATE, Blank, Postgres, soon, started_postgres

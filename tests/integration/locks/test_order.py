@@ -1,5 +1,6 @@
 """One order of rows for all that write: the key, then accounts, agents, members and so on, as the domain says."""
 
+import importlib
 import random
 import re
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 import psycopg
 import pytest
 
-from shared.sql import Query, load_queries
+from shared.sql import Query
 from tests.databases import Blank
 from tests.fakes.evidence import FakeEvidence
 from tests.locks.acts import ACTS, CANCEL, Stage, Surrounded, did, writing_operations
@@ -23,7 +24,11 @@ SKIPPING = (
 )  # fmt: skip
 
 LOCKING = re.compile(r"\b(INSERT|UPDATE|DELETE|FOR (NO KEY |KEY )?(UPDATE|SHARE))\b")
-ROOMS = ("agents", "members", "claims", "jobs_api", "relay", "worker", "housekeeping")
+WITH_STATEMENTS = (
+    *("agents.service", "members.service", "claims.service", "jobs_api.service"),
+    *("relay.app", "worker.job_runner", "housekeeping.app", "operations.staff", "operations.addresses"),
+    *("shared.outbox.jobs", "shared.outbox.audit"),
+)
 
 
 def staged(blank: Blank, *, database: object = None) -> Stage:
@@ -113,9 +118,9 @@ def test_every_statement_that_takes_a_row_is_run_by_one_of_them(blank: Blank) ->
     for act in ACTS.values():
         stage = staged(blank, database=Surrounded(blank.database(), lambda tx: Noting(tx, run)))
         assert did(act(stage))
-    files = [load_queries(room) for room in ROOMS] + [load_queries("shared.outbox", "outbox.sql")]
-    files += [load_queries("operations", "staff.sql"), load_queries("operations", "addresses.sql")]
-    listed = files[ROOMS.index("claims")]["claims"]  # what is wrapped around it is run as one statement with it
-    files.append({"record_list": Query(files[ROOMS.index("claims")]["record_list"].replace("{page}", listed))})
-    sections = {name: query for file in files for name, query in file.items() if LOCKING.search(query)}
+    files = {module: importlib.import_module(module).SQL for module in WITH_STATEMENTS}
+    claims = files["claims.service"]
+    listed = claims["claims"]  # what is wrapped around it is run as one statement with it
+    files["record_list"] = {"record_list": Query(claims["record_list"].replace("{page}", listed))}
+    sections = {name: query for file in files.values() for name, query in file.items() if LOCKING.search(query)}
     assert {name for name, query in sections.items() if query not in run} == set()

@@ -11,7 +11,7 @@ from shared.admission.ports import KeyUse
 from shared.database.pipeline import Database
 from shared.database.transaction import Pending, Row, Transaction, UseCase
 from shared.errors import DeadlineExceeded, Refusal, Unavailable
-from shared.outbox import Actor, record
+from shared.outbox.audit import Actor, record
 from shared.retry.backoff import Backoff
 from shared.sql import Query
 from tests.databases import Blank, deployed_connector, soon

@@ -17,7 +17,7 @@ from shared.api.responses import Answer, answered
 from shared.api.router import Api
 from shared.errors import DeadlineExceeded, Refusal
 from shared.fields import Input, PlaceName, View
-from shared.outbox import NUDGE
+from shared.outbox.jobs import NUDGE
 from shared.settings import Settings
 from tests.fakes.clock import ManualClock
 from tests.fakes.database import ScriptedDatabase, scripted

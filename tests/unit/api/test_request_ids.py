@@ -10,7 +10,7 @@ from shared.api.operation import Nothing
 from shared.api.responses import Answer, answered
 from shared.api.router import Api
 from shared.fields import View
-from shared.outbox import Actor
+from shared.outbox.audit import Actor
 from shared.settings import Settings
 from tests.fakes.database import ScriptedDatabase, scripted
 from tests.fakes.state import InMemoryStateStore

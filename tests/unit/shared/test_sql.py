@@ -50,5 +50,5 @@ def test_every_section_is_used_and_every_use_has_a_section(path: Path) -> None:
 
 def test_the_layer_finds_its_sql_as_package_data() -> None:
     """load_queries reads through the package, wherever it is installed."""
-    assert resources.files("shared.outbox").joinpath("outbox.sql").is_file()
-    assert "enqueue" in load_queries("shared.outbox", "outbox.sql")
+    assert resources.files("shared.outbox").joinpath("jobs.sql").is_file()
+    assert "enqueue" in load_queries("shared.outbox", "jobs.sql")

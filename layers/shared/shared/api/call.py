@@ -17,7 +17,7 @@ from shared.api.services import Services
 from shared.database.transaction import Pending, Row, Transaction
 from shared.deadline import Deadline
 from shared.errors import Refusal
-from shared.outbox import Actor
+from shared.outbox.audit import Actor
 
 I = TypeVar("I", bound=BaseModel)  # noqa: E741 - the input's type
 Q = TypeVar("Q", bound=PageQuery)

@@ -33,7 +33,7 @@ from shared.api.services import Services
 from shared.crash_points import step
 from shared.database.transaction import Pending, Transaction
 from shared.errors import Refusal
-from shared.outbox import NUDGE
+from shared.outbox.jobs import NUDGE
 
 # A call that can't be read costs us the reading of it, and finds out nothing about anyone; so it is charged, to a limit
 # of its own: who mends a form keeps the tries of the operation.
@@ -173,20 +173,19 @@ def _turned_away(verdict: Verdict) -> StoredAnswer:
 
 def _run_holding(operation: Operation, call: Call[Any], held: KeyUse | None, token: str | None) -> StoredAnswer:
     """Run the operation; keep its answer, or a final refusal, under the key, and give the key back otherwise."""
-    state = call.services.state
     try:
         answer = _stored_answer(operation.run(call), media_type=operation.media_type, base_path=call.request.base_path)
     except Exception as error:
         _explain_weak_tag(call, error)
         if not is_final(error):
             if held is not None and token is not None:
-                state.release(held, token)
+                call.services.state.release(held, token)
             raise
         answer = problem_answer(error, call.request.request_id, base_path=call.request.base_path)
     step("http.ran")
     nudged = call.services.nudge_soon() if NUDGE in call.signals else None
     if held is not None and token is not None:
-        state.complete(held, token, answer)
+        call.services.state.complete(held, token, answer)
     if nudged is not None:
         nudged()
     return _with_headers(answer, {"Idempotency-Replayed": "true"}) if call.replayed else answer

@@ -1,4 +1,4 @@
--- Written by every room in the transaction of the business row. A trigger keeps the facts of a mail with its job: the
+-- Written by every function in the transaction of the business row. A trigger keeps the facts of a mail with its job: the
 -- statement that writes the job comes after those that write what the mail is about.
 
 -- name: enqueue
@@ -15,10 +15,3 @@ WITH first_today AS (
     RETURNING 1)
 INSERT INTO outbox (id, kind, priority, subject_id, payload)
 SELECT %(id)s, %(kind)s, %(priority)s, %(subject_id)s, %(payload)s::jsonb FROM first_today
-
--- name: record
--- Who did what to which record (their own where none is named), in which request.
-INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
-SELECT %(id)s, %(action)s, s.id, %(actor)s, %(request_id)s, %(facts)s::jsonb
-FROM (SELECT coalesce(%(subject_id)s::uuid, account_of(%(actor)s)) AS id) s
-WHERE %(if_written)s::text IS NULL OR is_written_here(%(if_written)s, s.id)

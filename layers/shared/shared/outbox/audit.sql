@@ -1,0 +1,8 @@
+-- Written by every function in the transaction of the business row.
+
+-- name: record
+-- Who did what to which record (their own where none is named), in which request.
+INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
+SELECT %(id)s, %(action)s, s.id, %(actor)s, %(request_id)s, %(facts)s::jsonb
+FROM (SELECT coalesce(%(subject_id)s::uuid, account_of(%(actor)s)) AS id) s
+WHERE %(if_written)s::text IS NULL OR is_written_here(%(if_written)s, s.id)

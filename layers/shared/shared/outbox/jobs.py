@@ -1,0 +1,73 @@
+"""Jobs, written in the transaction of the row they are about."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+from uuid import UUID
+
+from shared.database.transaction import Transaction
+from shared.ids import uuid7
+from shared.outbox.payload import IdentityPayload, MailPayload
+from shared.sql import load_queries
+
+Priority = Literal["high", "normal", "low"]
+Kind = Literal["mail", "identity"]
+Table = Literal["members", "agents", "claims"]
+
+NUDGE = "nudge"  # the signal that jobs are waiting for the relay
+
+SQL = load_queries("shared.outbox", "jobs.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Something to be done after the commit, about one agent, member or claim."""
+
+    kind: Kind
+    priority: Priority
+    subject_id: UUID
+    payload: MailPayload | IdentityPayload
+    id: UUID = field(default_factory=uuid7)
+
+
+def mail(template: str, *, to: UUID | None, subject_id: UUID, priority: Priority = "normal", **facts: str) -> Job:
+    """Return a mail to an account, or to the claims desk where `to` is None.
+
+    `facts` are those of this event that its rows don't have; the database adds the others when the job is written.
+    """
+    return Job("mail", priority, subject_id, MailPayload.to_account(template, to, facts))
+
+
+def identity(account_id: UUID, group: Literal["member", "agent"]) -> Job:
+    """Return the creation of a person's sign-in."""
+    return Job("identity", "high", account_id, IdentityPayload(account_id, group))
+
+
+def enqueue(tx: Transaction, *jobs: Job, if_written: Table | None = None) -> None:
+    """Write jobs to the outbox, and have the relay told once they are committed.
+
+    With `if_written` only where the transaction has written the jobs' subject in that table.
+    """
+    for job in jobs:
+        tx.add(SQL["enqueue"], if_written=if_written, **_columns(job))
+    tx.signal(NUDGE)
+
+
+def enqueue_once_a_day(tx: Transaction, job: Job, *, address: str) -> None:
+    """Write a mail to the outbox, unless its template went to the address within the last 24 hours.
+
+    For mail to an address that somebody has only typed in: they may do so again as soon as it is free.
+    """
+    if not isinstance(job.payload, MailPayload):
+        raise TypeError(f"a job of kind {job.kind} is no mail")
+    tx.add(SQL["enqueue_once_a_day"], address=address, template=job.payload.template, **_columns(job))
+    tx.signal(NUDGE)
+
+
+def _columns(job: Job) -> dict[str, object]:
+    return {
+        "id": job.id,
+        "kind": job.kind,
+        "priority": job.priority,
+        "subject_id": job.subject_id,
+        "payload": job.payload.as_json(),
+    }

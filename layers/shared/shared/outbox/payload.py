@@ -1,0 +1,65 @@
+"""The payload of a job: the one place that knows its format, in Python and in SQL (payload.sql).
+
+A mail     {"template": …, "to": "account:<id>" or "desk", "facts": {…}}
+A sign-in  {"account_id": …, "group": …}
+
+The database adds facts to a mail's when its job is written, and forgets them when it is done (migrations/0020).
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from shared.sql import load_queries
+
+# Parts of statements: for load_queries, which puts them in place of their names in braces.
+PAYLOAD_SQL = load_queries("shared.outbox", "payload.sql")
+
+_DESK = "desk"
+
+
+@dataclass(frozen=True, slots=True)
+class MailPayload:
+    """A mail to write: its template, whom it goes to, and the facts of its event."""
+
+    template: str
+    to: str
+    facts: Mapping[str, Any]
+
+    @classmethod
+    def to_account(cls, template: str, account_id: UUID | None, facts: Mapping[str, Any]) -> "MailPayload":
+        """Return a mail to an account, or to the claims desk where there is none."""
+        return cls(template, _DESK if account_id is None else f"account:{account_id}", facts)
+
+    @property
+    def is_to_desk(self) -> bool:
+        """Whether it goes to the claims desk."""
+        return self.to == _DESK
+
+    def as_json(self) -> str:
+        """Return the payload as it is stored."""
+        return json.dumps({"template": self.template, "to": self.to, "facts": self.facts}, ensure_ascii=False)
+
+    @classmethod
+    def read(cls, payload: Mapping[str, Any]) -> "MailPayload":
+        """Return what a stored payload says; the facts of a mail that was sent are forgotten."""
+        return cls(payload["template"], payload["to"], payload.get("facts", {}))
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityPayload:
+    """A sign-in to make: for which account, and the group that it gets."""
+
+    account_id: UUID
+    group: str
+
+    def as_json(self) -> str:
+        """Return the payload as it is stored."""
+        return json.dumps({"account_id": str(self.account_id), "group": self.group})
+
+    @classmethod
+    def read(cls, payload: Mapping[str, Any]) -> "IdentityPayload":
+        """Return what a stored payload says."""
+        return cls(UUID(payload["account_id"]), payload["group"])
