@@ -11,10 +11,10 @@ from typing import ClassVar, Literal
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from shared.admission.gcra import SECOND
 from shared.circuit.breaker import CircuitBreaker, CircuitOpen, Permit
 from shared.circuit.state import Command, LeakyBucket, Policy, Snapshot
 from shared.circuit.store import Flight, Written, force
+from shared.units import SECOND
 from tests.breakers import Time, breaker
 from tests.fakes.circuits import InMemoryCircuits, SteppedLine
 

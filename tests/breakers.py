@@ -6,13 +6,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
 
-from shared.admission.gcra import SECOND
 from shared.aws.guarded import FAILURES, NO_CALLS
 from shared.circuit.breaker import CircuitBreaker, CircuitOpen
 from shared.circuit.state import Policy
 from shared.circuit.store import CircuitStore
 from shared.circuit.store_client import Line, StoreLine
 from shared.clock import epoch_micros, monotonic
+from shared.units import SECOND
 from tests.fakes.circuits import DirectLine
 
 EMAIL = Policy(name="email", open_s=30.0)

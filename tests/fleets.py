@@ -2,8 +2,8 @@
 
 from random import Random
 
-from shared.admission.gcra import SECOND
 from shared.circuit.breaker import CircuitBreaker, CircuitOpen, Permit
+from shared.units import SECOND
 from tests.breakers import EMAIL, Time, breaker
 from tests.fakes.circuits import DirectLine, InMemoryCircuits
 

@@ -8,9 +8,9 @@ from collections import defaultdict, deque
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
-from shared.admission.priority_pace import PaceState, Priority, Rules, Sleep, Stored, Turn, Write, take_turn
-from shared.retry.retry_later import NotNow
 from tests.fakes.pace import InMemoryPaceStore
+from worker.priority_pace import PaceState, Priority, Rules, Sleep, Stored, Turn, Write, take_turn
+from worker.retry_later import RetryLater
 
 SECOND = 1_000_000
 MS = SECOND // 1000
@@ -148,7 +148,7 @@ class Simulation:
             yield mail.moment
             mail.left = self.now
             yield self._after(SEND)
-        except NotNow as error:
+        except RetryLater as error:
             mail.handed_back += 1
             nudged = self.now + math.ceil(error.delay_s) * SECOND
             self._resume(self._deliver(mail, nudged + self._random.randint(*RELAY)), self.now)

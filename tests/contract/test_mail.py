@@ -16,10 +16,10 @@ import pytest
 
 from shared.aws import clients
 from shared.aws.errors import AwsFailure, OperatorNeeded, Refused, Unavailable, Uncertain
-from shared.aws.ses import Mail, Mailer, SesMailer
 from tests.contract.emulated import aws_at
 from tests.fakes.mailer import FakeMailer
 from tests.services import Emulator, free_port
+from worker.ses import Mail, Mailer, SesMailer
 
 SENDER = "no-reply@interdomestik.test"
 TAGS = {"job": "0199-1", "template": "claim-moved"}

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shared.admission.gcra import SECOND
 from shared.admission.ports import Admitted, Charge, Limit, Limited
-from shared.admission.priority_pace import PaceState, PaceStore, Priority, Rules, Stored, hold_turn, take_turn
 from shared.aws.dynamodb_admission import DynamoDbStateStore
-from shared.aws.mail_pace import DynamoDbPaceStore
 from shared.circuit.store import StoreUnavailable
 from shared.clock import epoch_micros
+from shared.units import SECOND
 from tests.contract.state_table import Failing, at_once, error, ignore, items_of
 from tests.fakes.pace import InMemoryPaceStore
+from worker.dynamodb_pace import DynamoDbPaceStore
+from worker.priority_pace import PaceState, PaceStore, Priority, Rules, Stored, hold_turn, take_turn
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -27,6 +27,7 @@ from shared.admission.ports import (
 from shared.aws.dynamodb_admission import DynamoDbStateStore
 from shared.aws.dynamodb_admission_items import bucket_pk
 from shared.clock import Clock, utc_now
+from shared.units import SECOND, micros
 from tests.contract.state_table import (
     FIVE_A_MINUTE,
     LEASE_S,
@@ -118,7 +119,7 @@ def test_a_large_limit_is_as_exact_as_a_small_one(fleet: Fleet) -> None:
     clock, thirty = ManualClock(), charge(limit=Limit("read", 30, 60))
     verdicts = fleet.admit(clock, [(thirty, use(f"key-{n}")) for n in range(50)])
     assert names(verdicts) == {"Admitted": 30, "Limited": 20}
-    assert fleet.tat(thirty) - gcra.micros(clock()) == 60 * gcra.SECOND
+    assert fleet.tat(thirty) - micros(clock()) == 60 * SECOND
 
 
 @SIZES
@@ -129,7 +130,7 @@ def test_of_a_crowd_with_one_key_exactly_one_is_admitted(fleet: Fleet, crowd: in
     verdicts = fleet.admit(clock, [(charged, use())] * crowd)
     assert names(verdicts) == {"Admitted": 1, "Running": crowd - 1}
     if charged:
-        assert fleet.tat(charged) - gcra.micros(clock()) == gcra.interval(FIVE_A_MINUTE)
+        assert fleet.tat(charged) - micros(clock()) == gcra.interval(FIVE_A_MINUTE)
 
 
 def test_a_crowd_of_repeated_calls_is_charged_by_the_key(fleet: Fleet) -> None:

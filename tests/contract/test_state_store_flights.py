@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 
-from shared.admission import gcra
 from shared.admission.ports import (
     Admitted,
     Charge,
@@ -23,6 +22,7 @@ from shared.admission.ports import (
 )
 from shared.aws.dynamodb_admission import CROWDED, GONE_PAUSE_S, DynamoDbStateStore
 from shared.aws.dynamodb_admission_items import bucket_pk, record_pk
+from shared.units import SECOND, micros
 from tests.contract.state_table import (
     FIVE_A_MINUTE,
     LEASE_S,
@@ -193,9 +193,9 @@ def test_the_table_deletes_nothing_that_still_counts(
     environment.store.complete(use(), token_of(environment.admit(use=use())), CREATED)
     items = items_of(dynamodb, state_table)
     ends = {pk: int((item.get("tat") or item["free_at"])["N"]) for pk, item in items.items()}
-    assert all(int(items[pk]["expires_at"]["N"]) * gcra.SECOND > end for pk, end in ends.items())
-    assert ends[bucket_pk(a_day)] == gcra.micros(clock()) + 24 * 3600 * gcra.SECOND
-    assert ends[record_pk(use())] == gcra.micros(clock()) + 24 * 3600 * gcra.SECOND
+    assert all(int(items[pk]["expires_at"]["N"]) * SECOND > end for pk, end in ends.items())
+    assert ends[bucket_pk(a_day)] == micros(clock()) + 24 * 3600 * SECOND
+    assert ends[record_pk(use())] == micros(clock()) + 24 * 3600 * SECOND
 
 
 def test_no_address_and_no_key_is_in_the_table(

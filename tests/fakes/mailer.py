@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from shared.aws.errors import Refused
-from shared.aws.ses import Mail, is_single_line
+from worker.ses import Mail, is_single_line
 
 
 class FakeMailer:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from threading import Lock
 
-from shared.admission.priority_pace import PaceState, Stored
 from shared.circuit.store import StoreUnavailable
+from worker.priority_pace import PaceState, Stored
 
 
 @dataclass

@@ -18,8 +18,9 @@ from shared.admission.ports import (
     Verdict,
 )
 from shared.clock import Clock, utc_now
+from shared.units import SECOND, micros
 
-DAY = 24 * 3600 * gcra.SECOND
+DAY = 24 * 3600 * SECOND
 MAX_ANSWER_BYTES = 300 * 1024
 
 
@@ -82,7 +83,7 @@ class InMemoryStateStore:
         decision = self._decision(charge) if charge else None
         if decision is None or decision.accepted:
             return None
-        return Limited(decision.quota, decision.retry_after / gcra.SECOND)
+        return Limited(decision.quota, decision.retry_after / SECOND)
 
     def _enter(self, charge: Charge | None, use: KeyUse | None, lease_s: float) -> Admitted:
         quota = token = None
@@ -92,7 +93,7 @@ class InMemoryStateStore:
             quota = decision.quota
         if use:
             token = next(self._tokens)
-            lease_ends = self._now() + round(lease_s * gcra.SECOND)
+            lease_ends = self._now() + round(lease_s * SECOND)
             self._records[use.scope, use.key] = _Record(use.fingerprint, token, lease_ends)
         return Admitted(quota, token)
 
@@ -113,4 +114,4 @@ class InMemoryStateStore:
         return self.reachable
 
     def _now(self) -> int:
-        return gcra.micros(self._clock())
+        return micros(self._clock())

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from shared.admission.priority_pace import Priority
 from shared.retry.backoff import Backoff
 from tests.settings.deployed import constant, constants
+from worker.priority_pace import Priority
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 SECOND = 1_000_000  # the pace and the limits count microseconds
@@ -117,7 +117,7 @@ CHOSEN: dict[str, Any] = {
     "shared.database.connection:CHECK_S": 1.0,
     "shared.database.pipeline:FLIGHT_S": 12.0,
     "shared.database.migrate:OTHER_SESSIONS": 5,
-    "shared.database.visit:ONCE": Backoff(retries=0),
+    "health.database_visit:ONCE": Backoff(retries=0),
     "shared.circuit.breaker:TELL_TRIES": 10,
     "shared.circuit.breaker:ASK_AGAIN_S": 5.0,
     "shared.circuit.breaker:SOON_S": 1.0,
@@ -130,16 +130,16 @@ CHOSEN: dict[str, Any] = {
     "shared.admission.gcra:SECOND": SECOND,
     "shared.admission.gcra:REMEMBERED_BUCKETS": 4096,
     "shared.admission.gcra:_MICROSECOND": timedelta(microseconds=1),
-    "shared.admission.priority_pace:OVERDUE": {Priority.NORMAL: 10, Priority.LOW: 20},
-    "shared.admission.priority_pace:OVERDUE_BEFORE_NORMAL": 10,
-    "shared.admission.priority_pace:SHORTEST_HORIZON": 3 * SECOND // 2,
-    "shared.admission.priority_pace:LONGEST_HORIZON": 5 * SECOND,
-    "shared.admission.priority_pace:RESERVED_AHEAD": 6,
-    "shared.admission.priority_pace:LONGEST_LEAD": SECOND // 50,
-    "shared.admission.priority_pace:NORMAL_GRACE": SECOND // 4,
-    "shared.admission.priority_pace:LONGEST_QUEUE": 10 * MINUTE * SECOND,
-    "shared.admission.priority_pace:MOST_LOST_WRITES": 50,
-    "shared.admission.priority_pace:CONTENDED_DELAY_S": 1.0,
+    "worker.priority_pace:OVERDUE": {Priority.NORMAL: 10, Priority.LOW: 20},
+    "worker.priority_pace:OVERDUE_BEFORE_NORMAL": 10,
+    "worker.priority_pace:SHORTEST_HORIZON": 3 * SECOND // 2,
+    "worker.priority_pace:LONGEST_HORIZON": 5 * SECOND,
+    "worker.priority_pace:RESERVED_AHEAD": 6,
+    "worker.priority_pace:LONGEST_LEAD": SECOND // 50,
+    "worker.priority_pace:NORMAL_GRACE": SECOND // 4,
+    "worker.priority_pace:LONGEST_QUEUE": 10 * MINUTE * SECOND,
+    "worker.priority_pace:MOST_LOST_WRITES": 50,
+    "worker.priority_pace:CONTENDED_DELAY_S": 1.0,
     "shared.circuit.results:MOST_OUTCOMES": 256,
     "shared.circuit.store_client:STORE_WAIT_S": 0.04,
     "shared.circuit.store_client:STORE_PAUSE_S": 2.0,

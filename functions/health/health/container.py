@@ -43,7 +43,7 @@ class HealthContainer(Container):
     @cached_property
     def check(self) -> DeepCheck:
         """The deep check. What takes time without waiting, building clients, is done here, before its own begins."""
-        from shared.aws.probes import questions
+        from health.aws_probes import questions
 
         services = [Probe(name, ask) for name, ask in questions(self.settings).items()]
         services.append(Probe(STATE_STORE, partial(self._fleet.read, SERVICES)))
@@ -70,7 +70,7 @@ class HealthContainer(Container):
         return FleetState(self._dynamodb, self.settings.state_table, now=self.clock)
 
     def _database_probe(self) -> Probe:
-        from shared.database.visit import visit
+        from health.database_visit import visit
 
         deadline = Deadline(monotonic() + PROBES_S, monotonic)
         return Probe(DATABASE, lambda: visit(self._dial, service.look, deadline))

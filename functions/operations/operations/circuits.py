@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from shared.admission.gcra import SECOND
 from shared.circuit.state import Command, Policy, Snapshot
 from shared.circuit.store import CircuitStore, force
+from shared.units import SECOND
 
 
 def show(store: CircuitStore, policies: Iterable[Policy], now: int) -> dict[str, Any]:

@@ -7,11 +7,8 @@ from typing import Any
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-from shared.admission.priority_pace import Rules
-from shared.aws.clients import cognito, sesv2
+from shared.aws.clients import cognito, dynamodb, sesv2
 from shared.aws.cognito import CognitoIdentities
-from shared.aws.guarded import GuardedIdentities, GuardedMailer
-from shared.aws.ses import SesMailer
 from shared.aws.sqs import job_of
 from shared.background import guarded
 from shared.clock import monotonic
@@ -20,8 +17,12 @@ from shared.deadline import Deadline
 from shared.errors import Unavailable
 from shared.logging import logger, where_it_failed
 from shared.outbox.policy import look_again_s
+from worker.dynamodb_pace import DynamoDbPaceStore
+from worker.guarded import GuardedIdentities, GuardedMailer
 from worker.job_runner import Office, OutOfTime, Worker
 from worker.mail_pace import MailPace
+from worker.priority_pace import Rules
+from worker.ses import SesMailer
 
 # Nobody waits for a job: a new environment, whose first question to the table takes longer, waits for the answer rather
 # than begin with a call that an open circuit forbids.
@@ -43,7 +44,9 @@ def worker() -> Worker:
         office=Office(settings.desk_mailbox, settings.desk_language, settings.app_url, settings.time_zone),
         clock=parts.clock,
         pace=MailPace(
-            parts.pace_store, Rules.of(settings.mail_rate, settings.mail_burst), sleep=time.sleep
+            DynamoDbPaceStore(dynamodb(), settings.state_table),
+            Rules.of(settings.mail_rate, settings.mail_burst),
+            sleep=time.sleep,
         ).wait_for_turn,
         circuits=circuits,
     )

@@ -21,7 +21,6 @@ from uuid import UUID
 
 from shared.aws.cognito import Identities
 from shared.aws.errors import AwsFailure, OperatorNeeded, Refused, Uncertain
-from shared.aws.ses import Mail, Mailer
 from shared.aws.sqs import MAX_DELAY_S, Queues
 from shared.clock import Clock
 from shared.database.errors import permanent_code
@@ -32,10 +31,11 @@ from shared.errors import Refusal, Unavailable
 from shared.logging import logger
 from shared.outbox.payload import PAYLOAD_SQL, IdentityPayload, MailPayload
 from shared.outbox.policy import JOB_LEASE, RETRY
-from shared.retry.retry_later import NotNow
 from shared.settings import Settings
 from shared.sql import load_queries
 from worker.rendering import NotRenderable, render
+from worker.retry_later import RetryLater
+from worker.ses import Mail, Mailer
 
 SQL = load_queries("worker", parts=PAYLOAD_SQL)
 
@@ -92,7 +92,7 @@ class Worker:
     office: Office
     clock: Clock
     uniform: Callable[[float, float], float] = random.uniform
-    # Returns when a mail of a priority may leave; raises NotNow where its job has to be handed back.
+    # Returns when a mail of a priority may leave; raises RetryLater where its job has to be handed back.
     pace: Callable[[str, Deadline], None] = lambda _priority, _deadline: None
     circuits: Mapping[str, Gate] = field(default_factory=dict)  # by kind of job
 
@@ -139,7 +139,7 @@ class Worker:
     def _do(self, job: Row, deadline: Deadline) -> Settled:
         try:
             return self._identity(job, deadline) if job["kind"] == "identity" else self._mail(job, deadline)
-        except NotNow as error:
+        except RetryLater as error:
             return Settled("pending", error.code, delay_s=error.delay_s, counted=False)
         except Unavailable as error:
             return _put_off(self._spread(error.retry_after_s))

@@ -1,18 +1,18 @@
 """The rate of mails: as many a second as SES takes from the account, high ones first, for all workers together.
 
 SES counts recipients, and each of our mails has one: a mail is one call against the rate. The mechanism is in
-shared/admission/priority_pace.py.
+functions/worker/worker/priority_pace.py.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from shared.admission.gcra import SECOND
-from shared.admission.priority_pace import PaceState, PaceStore, Priority, Rules, hold_turn, take_turn
 from shared.circuit.store import StoreUnavailable
 from shared.clock import epoch_micros
 from shared.deadline import Deadline
 from shared.logging import observe
+from shared.units import SECOND
+from worker.priority_pace import PaceState, PaceStore, Priority, Rules, hold_turn, take_turn
 
 # A worker has 60 s. It sleeps until this is left: 20 s for the mail that it sleeps for (work.JOB_TIME_S), and time to
 # hand back the rest of its batch, nine jobs at most.
@@ -34,7 +34,7 @@ class MailPace:
     _seen: PaceState | None = None
 
     def wait_for_turn(self, priority: str, deadline: Deadline) -> None:
-        """Return when a mail of that priority may leave; raise NotNow where its job has to be handed back."""
+        """Return when a mail of that priority may leave; raise RetryLater where its job has to be handed back."""
         now = self.clock()
         if now < self._gone_until:
             return

@@ -17,7 +17,6 @@ from shared.settings import Settings
 
 if TYPE_CHECKING:
     from shared.admission.ports import StateStore
-    from shared.admission.priority_pace import PaceStore
     from shared.api.pages import Cursors
     from shared.aws.dynamodb_fleet import Tally
     from shared.aws.s3 import EvidenceStore
@@ -109,14 +108,6 @@ class Container:
         from shared.aws.dynamodb_admission import DynamoDbStateStore
 
         return DynamoDbStateStore(dynamodb(), self.settings.state_table, observer=observe)
-
-    @cached_property
-    def pace_store(self) -> "PaceStore":
-        """Return the store of how fast the fleet's mails leave."""
-        from shared.aws.clients import dynamodb
-        from shared.aws.mail_pace import DynamoDbPaceStore
-
-        return DynamoDbPaceStore(dynamodb(), self.settings.state_table)
 
     @cached_property
     def circuit_store(self) -> "CircuitStore":

@@ -18,7 +18,6 @@ from jobs_api import service
 from local.postgres import OWNER
 from shared.aws.dynamodb_fleet import FleetState
 from shared.aws.errors import Refused, Uncertain
-from shared.aws.ses import Mail
 from shared.circuit.store import force
 from shared.clock import epoch_micros, utc_now
 from shared.database.migrate import migrate
@@ -44,6 +43,7 @@ from tests.integration.jobs.records import Records
 from tests.roles import BEFORE, FUNCTIONS, SESSION_OF_A_FUNCTION
 from tests.services import Emulator
 from worker.job_runner import Office, Worker
+from worker.ses import Mail
 
 SLACK_S = 0.5  # for a busy machine
 CUT_S = 3.0  # the server itself gives up on a statement after 10 s: what ends earlier was cut

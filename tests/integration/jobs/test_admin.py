@@ -9,12 +9,12 @@ import psycopg
 import pytest
 
 from operations import app as admin
-from shared.admission.gcra import SECOND
 from shared.background import CommandError, JobsError
 from shared.circuit.state import LeakyBucket, Snapshot, counted, opened
 from shared.clock import epoch_micros
 from shared.container import container
 from shared.settings import Settings
+from shared.units import SECOND
 from tests.databases import MIGRATIONS, Postgres
 from tests.fakes.circuits import InMemoryCircuits
 from tests.harness import LambdaContext

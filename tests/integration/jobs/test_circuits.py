@@ -11,16 +11,15 @@ import pytest
 from housekeeping.app import Housekeeper
 from members.app import api
 from relay.app import relay_once
-from shared.admission.gcra import SECOND
 from shared.aws.errors import AwsFailure, Refused, Unavailable, Uncertain
-from shared.aws.guarded import GuardedEvidence, GuardedIdentities, GuardedMailer
-from shared.aws.ses import Mail
+from shared.aws.guarded import GuardedEvidence
 from shared.background import drain
 from shared.circuit.breaker import CircuitBreaker
 from shared.circuit.state import Policy
 from shared.clock import utc_now
 from shared.database.pipeline import Database
 from shared.settings import Settings
+from shared.units import SECOND
 from tests.breakers import Time, service_breaker
 from tests.databases import Blank, soon
 from tests.fakes.circuits import InMemoryCircuits
@@ -32,7 +31,9 @@ from tests.figures import record
 from tests.integration.jobs.records import Records
 from tests.integration.room import room, serial
 from tests.people import person
+from worker.guarded import GuardedIdentities, GuardedMailer
 from worker.job_runner import SPREAD_S, Office, Worker
+from worker.ses import Mail
 
 OFFICE = Office("desk@interdomestik.test", "mk", "https://app.example.test")
 EMAIL, IDENTITY, STORAGE = (Settings().circuit(name) for name in ("email", "identity", "storage"))

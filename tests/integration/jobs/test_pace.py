@@ -12,14 +12,10 @@ from uuid import UUID
 import pytest
 
 from relay.app import relay_once
-from shared.admission.gcra import SECOND, micros
-from shared.admission.priority_pace import PaceState, Rules, Stored
-from shared.aws.mail_pace import DynamoDbPaceStore
-from shared.aws.ses import Mail
 from shared.background import drain
 from shared.clock import epoch_micros, utc_now
 from shared.deadline import Deadline
-from shared.retry.retry_later import NotNow
+from shared.units import SECOND, micros
 from tests.contract.state_table import client_of, new_table
 from tests.databases import Blank, soon
 from tests.fakes.clock import ManualClock
@@ -31,8 +27,12 @@ from tests.figures import record
 from tests.integration.jobs.records import Records
 from tests.integration.jobs.test_work import OFFICE
 from tests.services import Emulator
+from worker.dynamodb_pace import DynamoDbPaceStore
 from worker.job_runner import JOB_TIME_S, Worker
 from worker.mail_pace import AWAKE_S, GONE_PAUSE_S, MailPace
+from worker.priority_pace import PaceState, Rules, Stored
+from worker.retry_later import RetryLater
+from worker.ses import Mail
 
 RATE = 5.0
 WORKERS = 10
@@ -221,7 +221,7 @@ def test_a_worker_does_not_sleep_longer_than_its_time_allows() -> None:
 
     pace = MailPace(store, Rules.of(0.01, 1), clock=lambda: clock[0], sleep=sleep)
     pace.wait_for_turn("low", soon(60))
-    with pytest.raises(NotNow) as handed_back:
+    with pytest.raises(RetryLater) as handed_back:
         pace.wait_for_turn("low", soon(60))
     assert sum(slept) == 0
     assert handed_back.value.delay_s == pytest.approx(100, abs=1)

@@ -9,7 +9,6 @@ import pytest
 from shared.aws import clients
 from shared.aws.cognito import CognitoIdentities, Identities
 from shared.aws.errors import OperatorNeeded
-from shared.aws.guarded import GuardedIdentities, GuardedMailer
 from shared.clock import utc_now
 from shared.database.pipeline import Database
 from shared.outbox.policy import MOST_ATTEMPTS
@@ -23,6 +22,7 @@ from tests.fakes.queues import FakeQueues
 from tests.integration.jobs.records import Records
 from tests.integration.jobs.test_circuits import EMAIL, IDENTITY, OFFICE
 from tests.services import Emulator
+from worker.guarded import GuardedIdentities, GuardedMailer
 from worker.job_runner import Worker
 
 LONG = 60.0

@@ -14,7 +14,6 @@ import pytest
 
 from relay.app import relay_once
 from shared.aws.errors import AwsFailure, Refused, Unavailable, Uncertain
-from shared.aws.ses import Mail
 from shared.aws.sqs import message
 from shared.clock import utc_now
 from shared.database.connection import Connector, connect
@@ -22,7 +21,6 @@ from shared.database.pipeline import Database
 from shared.ids import uuid7
 from shared.logging import logger
 from shared.outbox.policy import MOST_ATTEMPTS
-from shared.retry.retry_later import NotNow
 from shared.settings import Settings
 from tests.databases import Blank, deployed_connector, soon
 from tests.fakes.identities import FakeIdentities
@@ -33,6 +31,8 @@ from tests.integration.jobs.records import Records
 from tests.services import free_port
 from worker.app import do_batch
 from worker.job_runner import Office, OutOfTime, Worker
+from worker.retry_later import RetryLater
+from worker.ses import Mail
 
 OFFICE = Office("desk@interdomestik.test", "mk", "https://app.example.test")
 LONG = 60.0
@@ -232,7 +232,7 @@ def test_a_mail_that_a_guard_gives_back_waits_as_long_as_it_says_and_was_not_tri
     shop: Shop, records: Records, welcome: UUID
 ) -> None:
     """However often: what was never asked of SES uses up none of its attempts."""
-    shop.mailer.answer = failing(NotNow("mail-rate", 3.2))
+    shop.mailer.answer = failing(RetryLater("mail-rate", 3.2))
     for _ in range(MOST_ATTEMPTS + 1):
         assert shop.work(welcome) == "pending"
         row = records.at(welcome)

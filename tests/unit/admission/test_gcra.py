@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from shared.admission import gcra
 from shared.admission.ports import Limit
+from shared.units import SECOND, micros
 
-START = gcra.micros(datetime(2026, 11, 2, tzinfo=UTC))
+START = micros(datetime(2026, 11, 2, tzinfo=UTC))
 FIVE_A_MINUTE = Limit("registration", burst=5, period_s=60)
 
 limits = st.builds(
@@ -99,7 +100,7 @@ def test_reset_is_when_the_whole_burst_is_back(limit: Limit, gaps: list[int]) ->
     for now in times:
         decision = gcra.decide(limit, tat, now)
         tat = decision.tat
-    full_at = times[-1] + round(decision.quota.reset_s * gcra.SECOND)
+    full_at = times[-1] + round(decision.quota.reset_s * SECOND)
     assert gcra.quota(limit, decision.tat, full_at).remaining == limit.burst
     assert gcra.quota(limit, decision.tat, full_at - 1).remaining == limit.burst - 1
 
@@ -111,7 +112,7 @@ def test_next_is_when_one_more_is_there(limit: Limit, gaps: list[int]) -> None:
     for now in times_of(gaps):
         tat = gcra.decide(limit, tat, now).tat
         quota = gcra.quota(limit, tat, now)
-        more_at = now + round(quota.next_s * gcra.SECOND)
+        more_at = now + round(quota.next_s * SECOND)
         assert gcra.quota(limit, tat, more_at).remaining == min(quota.remaining + 1, limit.burst)
         assert gcra.quota(limit, tat, more_at - 1).remaining == quota.remaining
     assert gcra.quota(limit, START, START).next_s == 0
@@ -130,7 +131,7 @@ def test_a_tat_never_goes_back(limit: Limit, gaps: list[int]) -> None:
 @given(limits)
 def test_an_interval_is_never_rounded_down(limit: Limit) -> None:
     """The whole burst takes at least the period to come back, and at most a microsecond each longer."""
-    period = round(limit.period_s * gcra.SECOND)
+    period = round(limit.period_s * SECOND)
     assert 0 <= gcra.interval(limit) * limit.burst - period < limit.burst
 
 
@@ -149,7 +150,7 @@ def test_the_latest_tat_is_the_last_that_is_accepted() -> None:
 
 def test_micros_are_exact() -> None:
     """No microsecond is lost where a float of seconds would round."""
-    assert gcra.micros(datetime(2026, 11, 2, 9, 30, 0, 123_457, tzinfo=UTC)) % gcra.SECOND == 123_457
+    assert micros(datetime(2026, 11, 2, 9, 30, 0, 123_457, tzinfo=UTC)) % SECOND == 123_457
 
 
 def test_the_memory_forgets_the_bucket_unseen_longest() -> None:

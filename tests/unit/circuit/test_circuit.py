@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.admission.gcra import SECOND
 from shared.circuit.state import (
     EMPTY,
     MOST_FAILURES,
@@ -23,6 +22,7 @@ from shared.circuit.state import (
     opened,
     should_open,
 )
+from shared.units import SECOND
 
 POLICY = Policy(name="email", failures=5, successes_per_failure=2, window_s=600, open_s=30, probe_lease_s=20)
 NOW = 1_795_000_000 * SECOND

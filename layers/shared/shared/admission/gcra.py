@@ -9,19 +9,13 @@ Clocks that differ shift a decision by their difference, once; it does not add u
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from threading import Lock
 
 from shared.admission.ports import Limit, Quota
-
-SECOND = 1_000_000
+from shared.units import SECOND
 
 # More clients than one execution environment meets within a limit's period; some 200 bytes each.
 REMEMBERED_BUCKETS = 4096
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +26,6 @@ class Decision:
     tat: int
     quota: Quota
     retry_after: int
-
-
-def micros(moment: datetime) -> int:
-    """Microseconds since the epoch of an aware datetime: exact, where a float of seconds would round."""
-    return (moment - _EPOCH) // _MICROSECOND
 
 
 def interval(limit: Limit) -> int:

@@ -35,6 +35,7 @@ from shared.aws import dynamodb_admission_items as items
 from shared.aws.errors import AWS_ERRORS, OutOfTime, error_code
 from shared.clock import Clock, utc_now
 from shared.retry.backoff import Backoff
+from shared.units import SECOND, micros
 
 if TYPE_CHECKING:
     from botocore.exceptions import BotoCoreError
@@ -135,7 +136,7 @@ class DynamoDbStateStore:
         self._new_token = new_token
         self._uniform = uniform
         self._sleep = sleep
-        self._record_life = round(record_life_s * gcra.SECOND)
+        self._record_life = round(record_life_s * SECOND)
         self._tats = gcra.Remembered(remembered)
         self._gone_until = 0
 
@@ -145,7 +146,7 @@ class DynamoDbStateStore:
             return Admitted(quota=None, token=None)
         if self._is_gone("admit"):
             return Admitted(quota=None, token=None)
-        asked = _Asked(charge, use, round(lease_s * gcra.SECOND), self._new_token())
+        asked = _Asked(charge, use, round(lease_s * SECOND), self._new_token())
         try:
             return self._decide(asked)
         except AWS_ERRORS as error:
@@ -177,7 +178,7 @@ class DynamoDbStateStore:
         now, charge, tat = self._now(), asked.charge, self._seen(asked)
         if charge is None or tat is None or (decision := gcra.decide(charge.limit, tat, now)).accepted:
             return None
-        return self._look_at_key(asked) or Limited(decision.quota, retry_after_s=decision.retry_after / gcra.SECOND)
+        return self._look_at_key(asked) or Limited(decision.quota, retry_after_s=decision.retry_after / SECOND)
 
     def _try(self, asked: _Asked, attempt: int) -> Verdict | None:
         """Decide in one flight; None where the failure says no more than how to try again."""
@@ -259,7 +260,7 @@ class DynamoDbStateStore:
         try:
             self._despite_conflicts(write)
         except AWS_ERRORS as error:
-            if _code(error) in _FAILURES:
+            if error_code(error) in _FAILURES:
                 self._observer("stale_token_ignored", {"operation": operation})
             else:
                 self._unavailable(operation, error)
@@ -283,7 +284,7 @@ class DynamoDbStateStore:
         return self._tats.get(items.bucket_pk(asked.charge)) if asked.charge else None
 
     def _now(self) -> int:
-        return gcra.micros(self._clock())
+        return micros(self._clock())
 
     def _is_gone(self, operation: str) -> bool:
         gone = self._now() < self._gone_until
@@ -293,12 +294,8 @@ class DynamoDbStateStore:
 
     def _unavailable(self, operation: str, error: ClientError | BotoCoreError) -> None:
         if not isinstance(error, ClientError | OutOfTime):
-            self._gone_until = self._now() + round(GONE_PAUSE_S * gcra.SECOND)
-        self._observer("state_store_unavailable", {"operation": operation, "error": _code(error)})
-
-
-def _code(error: ClientError | BotoCoreError) -> str:
-    return error_code(error) if isinstance(error, ClientError) else type(error).__name__
+            self._gone_until = self._now() + round(GONE_PAUSE_S * SECOND)
+        self._observer("state_store_unavailable", {"operation": operation, "error": error_code(error)})
 
 
 def _size(answer: StoredAnswer) -> int:

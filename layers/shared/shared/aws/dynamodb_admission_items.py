@@ -29,6 +29,7 @@ from shared.admission.ports import (
     StoredAnswer,
     Verdict,
 )
+from shared.units import SECOND
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import (
@@ -188,4 +189,4 @@ def _number(value: int) -> UniversalAttributeValueTypeDef:
 
 
 def _expiry(micros: int) -> UniversalAttributeValueTypeDef:
-    return _number(-(-micros // gcra.SECOND) + TTL_MARGIN_S)
+    return _number(-(-micros // SECOND) + TTL_MARGIN_S)

@@ -16,9 +16,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from shared.aws.errors import AWS_ERRORS, error_code
+from shared.aws.dynamodb import is_condition_failed, old_item
+from shared.aws.errors import AWS_ERRORS, AwsError, error_code
 from shared.circuit.state import NEW, LeakyBucket, Snapshot
 from shared.circuit.store import StoreUnavailable, Written
 
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import UniversalAttributeValueTypeDef
 
     Attributes = dict[str, UniversalAttributeValueTypeDef]
-
-_LOST_CONDITION = "ConditionalCheckFailedException"
 
 
 class DynamoDbCircuits:
@@ -43,7 +40,7 @@ class DynamoDbCircuits:
         try:
             answer = self._client.get_item(TableName=self._table, Key=_key(name), ConsistentRead=True)
         except AWS_ERRORS as error:
-            raise StoreUnavailable(_code(error)) from None
+            raise StoreUnavailable(error_code(error)) from None
         return snapshot_of(answer.get("Item"))
 
     def change(self, name: str, seen: Snapshot, to: Snapshot) -> Written:
@@ -117,16 +114,11 @@ def _is(name: str, value: int) -> str:
     return f"{name} = :{name}" if value else f"(attribute_not_exists({name}) OR {name} = :{name})"
 
 
-def _lost(error: ClientError | BotoCoreError) -> Written:
+def _lost(error: AwsError) -> Written:
     """The circuit as another has left it; raises StoreUnavailable where that is not why the write was not made."""
-    if isinstance(error, ClientError) and error_code(error) == _LOST_CONDITION:
-        response: Mapping[str, Any] = error.response
-        return Written(done=False, now=snapshot_of(response.get("Item")))
-    raise StoreUnavailable(_code(error)) from None
-
-
-def _code(error: ClientError | BotoCoreError) -> str:
-    return error_code(error) if isinstance(error, ClientError) else type(error).__name__
+    if is_condition_failed(error):
+        return Written(done=False, now=snapshot_of(old_item(error)))
+    raise StoreUnavailable(error_code(error)) from None
 
 
 def _key(name: str) -> Attributes:

@@ -19,11 +19,10 @@ from datetime import UTC, datetime, timedelta
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
+from shared.aws.dynamodb import is_condition_failed
 from shared.aws.dynamodb_admission_items import TTL_MARGIN_S, Item
 from shared.aws.dynamodb_circuits import pk_of, snapshot_of
-from shared.aws.errors import AWS_ERRORS, Unavailable, error_code, failure_of
+from shared.aws.errors import AWS_ERRORS, Unavailable, failure_of
 from shared.circuit.state import State
 from shared.clock import Clock, utc_now
 
@@ -101,7 +100,7 @@ class FleetState:
         try:
             self._client.put_item(TableName=self._table, Item=item, **unchanged)
         except AWS_ERRORS as error:
-            if isinstance(error, ClientError) and error_code(error) == "ConditionalCheckFailedException":
+            if is_condition_failed(error):
                 return False
             raise failure_of(error) from None
         return True

@@ -23,6 +23,7 @@ from botocore.exceptions import (
 from shared.aws import error_codes
 from shared.errors import DependencyFailed
 
+AwsError = ClientError | BotoCoreError
 AWS_ERRORS = (ClientError, BotoCoreError)
 
 
@@ -68,12 +69,11 @@ class Uncertain(AwsFailure):
     """The request left and no clear answer came back: it may have been done."""
 
 
-def failure_of(error: ClientError | BotoCoreError) -> AwsFailure:
+def failure_of(error: AwsError) -> AwsFailure:
     """Say which of these it is. An unknown kind of error is Uncertain: that claims the least."""
+    code = error_code(error)
     if isinstance(error, ClientError):
-        code = error_code(error)
         return kind_of(code)(code)
-    code = type(error).__name__
     if isinstance(error, OutOfTime):
         return NotBegun(code)
     if isinstance(error, _NOT_SET_UP):
@@ -83,9 +83,16 @@ def failure_of(error: ClientError | BotoCoreError) -> AwsFailure:
     return Refused(code) if isinstance(error, ParamValidationError) else Uncertain(code)
 
 
-def error_code(error: ClientError) -> str:
-    """Return the service's error code, without what follows a colon in some of them."""
+def error_code(error: AwsError) -> str:
+    """Return the service's error code, without what follows a colon in some of them; ours where it gave none."""
+    if not isinstance(error, ClientError):
+        return type(error).__name__
     return str(error.response.get("Error", {}).get("Code") or "Unknown").split(":")[0]
+
+
+def error_message(error: AwsError) -> str:
+    """Return the service's words, which may hold a person's address: to be looked at, not carried along."""
+    return str(error.response.get("Error", {}).get("Message", "")) if isinstance(error, ClientError) else ""
 
 
 def kind_of(code: str) -> type[AwsFailure]:

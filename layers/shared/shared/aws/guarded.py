@@ -1,13 +1,11 @@
-"""The services we call, each behind its circuit: what a circuit refuses never leaves the process."""
+"""Calls to a service behind its circuit: what the circuit refuses never leaves the process."""
 
 from collections.abc import Callable
 from typing import TypeVar
 
-from shared.aws.cognito import Identities
 from shared.aws.errors import NotBegun, Uncertain
 from shared.aws.errors import Unavailable as NotDone
 from shared.aws.s3 import MAGIC_BYTES, EvidenceStore, StoredObject, Upload
-from shared.aws.ses import Mail, Mailer
 from shared.circuit.breaker import CircuitBreaker, CircuitOpen
 from shared.errors import Unavailable
 
@@ -27,40 +25,11 @@ def through(circuit: CircuitBreaker, call: Callable[[], T]) -> T:
         raise Unavailable(refused.name, retry_after_s=refused.retry_after_s) from None
 
 
-class GuardedMailer:
-    """A Mailer behind a circuit; every method of the three also raises shared.errors.Unavailable."""
-
-    def __init__(self, mailer: Mailer, circuit: CircuitBreaker) -> None:
-        self._mailer = mailer
-        self._circuit = circuit
-
-    def send(self, mail: Mail, *, tags: dict[str, str]) -> None:
-        """See Mailer.send."""
-        through(self._circuit, lambda: self._mailer.send(mail, tags=tags))
-
-
-class GuardedIdentities:
-    """Identities behind a circuit."""
-
-    def __init__(self, identities: Identities, circuit: CircuitBreaker) -> None:
-        self._identities = identities
-        self._circuit = circuit
-
-    def find(self, email: str) -> str | None:
-        """See Identities.find."""
-        return through(self._circuit, lambda: self._identities.find(email))
-
-    def find_or_create(self, email: str) -> str:
-        """See Identities.find_or_create."""
-        return through(self._circuit, lambda: self._identities.find_or_create(email))
-
-    def add_to_group(self, sub: str, group: str) -> None:
-        """See Identities.add_to_group."""
-        through(self._circuit, lambda: self._identities.add_to_group(sub, group))
-
-
 class GuardedEvidence:
-    """An EvidenceStore behind a circuit. What is signed here makes no call, and passes whatever the circuit says."""
+    """An EvidenceStore behind a circuit; its methods also raise shared.errors.Unavailable.
+
+    What is signed here makes no call, and passes whatever the circuit says.
+    """
 
     def __init__(self, evidence: EvidenceStore, circuit: CircuitBreaker) -> None:
         self._evidence = evidence

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
-from botocore.exceptions import ClientError
-
 from shared.aws.errors import AWS_ERRORS, error_code, failure_of
 
 if TYPE_CHECKING:
@@ -96,7 +94,7 @@ class S3Evidence:
         try:
             answer = self._client.head_object(Bucket=self._bucket, Key=key)
         except AWS_ERRORS as error:
-            if _code(error) == _MISSING:
+            if error_code(error) == _MISSING:
                 self._require_bucket()
                 return None
             raise failure_of(error) from None
@@ -115,7 +113,7 @@ class S3Evidence:
             answer = self._client.get_object(Bucket=self._bucket, Key=key, Range=f"bytes=0-{count - 1}")
             return answer["Body"].read()
         except AWS_ERRORS as error:
-            if _code(error) in (_NO_OBJECT, _NO_SUCH_BYTE):
+            if error_code(error) in (_NO_OBJECT, _NO_SUCH_BYTE):
                 return b""
             raise failure_of(error) from None
 
@@ -124,7 +122,7 @@ class S3Evidence:
         try:
             self._client.copy_object(Bucket=self._bucket, Key=to, CopySource={"Bucket": self._bucket, "Key": key})
         except AWS_ERRORS as error:
-            if _code(error) == _NO_OBJECT:
+            if error_code(error) == _NO_OBJECT:
                 return False
             raise failure_of(error) from None
         return True
@@ -155,7 +153,3 @@ def content_disposition(file_name: str) -> str:
     plain = unicodedata.normalize("NFKD", file_name).encode("ascii", "ignore").decode()
     plain = "".join(c for c in plain if c.isprintable() and c not in '"\\%/;')
     return f"attachment; filename=\"{plain or 'file'}\"; filename*=UTF-8''{quote(file_name, safe='')}"
-
-
-def _code(error: Exception) -> str | None:
-    return error_code(error) if isinstance(error, ClientError) else None

@@ -13,11 +13,11 @@ from functools import partial
 from threading import Lock
 from typing import TypeVar
 
-from shared.admission.gcra import SECOND
 from shared.circuit.state import Outcome, Policy, Snapshot, closed, half_opened, micros, opened
 from shared.circuit.store import Conversation, Flight, StoreUnavailable, Written
 from shared.circuit.store_client import Line
 from shared.circuit.view import Knowledge
+from shared.units import SECOND
 
 T = TypeVar("T")
 

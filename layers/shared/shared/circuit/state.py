@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-from shared.admission.gcra import SECOND
+from shared.units import SECOND
 
 State = Literal["closed", "open", "half_open"]
 Command = Literal["open", "closed", "auto"]

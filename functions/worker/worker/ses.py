@@ -5,9 +5,16 @@ from dataclasses import dataclass
 from email.utils import parseaddr
 from typing import TYPE_CHECKING, Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from shared.aws.errors import AWS_ERRORS, AwsFailure, OperatorNeeded, Refused, error_code, failure_of
+from shared.aws.errors import (
+    AWS_ERRORS,
+    AwsError,
+    AwsFailure,
+    OperatorNeeded,
+    Refused,
+    error_code,
+    error_message,
+    failure_of,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
@@ -69,17 +76,17 @@ class SesMailer:
             # Uncertain. A handshake per mail costs some 20 ms; an uncertain mail costs a person's time.
             self._client.close()
 
-    def _failure_of(self, error: ClientError | BotoCoreError) -> AwsFailure:
+    def _failure_of(self, error: AwsError) -> AwsFailure:
         # SES has one code for bad content and for addresses that are not verified; the message names those. A sender
         # that is not verified is an operator's to repair, and every mail would be refused until then.
-        if isinstance(error, ClientError) and error_code(error) == "MessageRejected" and self._is_named_by(error):
+        if error_code(error) == "MessageRejected" and self._is_named_by(error):
             return OperatorNeeded("SenderNotVerified")
         return failure_of(error)
 
-    def _is_named_by(self, error: ClientError) -> bool:
+    def _is_named_by(self, error: AwsError) -> bool:
         sender = parseaddr(self._sender)[1].lower()
         # Whole addresses: a person's own may begin or end as the sender's does.
-        return sender in re.split(r"[\s,;<>]+", error.response["Error"].get("Message", "").lower())
+        return sender in re.split(r"[\s,;<>]+", error_message(error).lower())
 
 
 def is_single_line(header: str) -> bool:

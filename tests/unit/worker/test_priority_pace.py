@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.admission.priority_pace import (
+from tests.figures import record
+from tests.pace_simulation import MS, SECOND, SimulatedMail, Simulation
+from worker.priority_pace import (
     OVERDUE,
     OVERDUE_BEFORE_NORMAL,
     HandBack,
@@ -18,8 +20,6 @@ from shared.admission.priority_pace import (
     Turn,
     decide,
 )
-from tests.figures import record
-from tests.pace_simulation import MS, SECOND, SimulatedMail, Simulation
 
 HIGH, NORMAL, LOW = Priority
 # A mail's way besides its turn: relay, queue, claim, two calls to the table, each late by a random time.

@@ -20,8 +20,8 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Protocol, Self
 
-from shared.admission.gcra import SECOND
-from shared.retry.retry_later import NotNow
+from shared.units import SECOND
+from worker.retry_later import RetryLater
 
 
 class Priority(IntEnum):
@@ -239,7 +239,7 @@ Conversation = Generator[Step, Stored, Turn]
 def take_turn(
     rules: Rules, priority: Priority, clock: Callable[[], int], until: int, seen: PaceState | None = None
 ) -> Conversation:
-    """Return the turn, once it is written; raise NotNow where the job has to be handed back.
+    """Return the turn, once it is written; raise RetryLater where the job has to be handed back.
 
     `until` is when a worker that sleeps has to be done with sleeping. `seen` is the state that it saw last: a TAT only
     grows, so waiting by an old one is never too long, and a write by an old one is not made but shows the new one.
@@ -253,16 +253,19 @@ def take_turn(
         elif isinstance(decision, Turn):
             return decision
         elif isinstance(decision, HandBack):
-            raise NotNow("mail-rate", (decision.until - now) / SECOND)
+            raise RetryLater("mail-rate", (decision.until - now) / SECOND)
         else:
             state, lost = (yield Sleep(decision.until, decision.state)).state, 0
-    raise NotNow("mail-rate", CONTENDED_DELAY_S)
+    raise RetryLater("mail-rate", CONTENDED_DELAY_S)
 
 
 def hold_turn(
     conversation: Conversation, store: PaceStore, clock: Callable[[], int], sleep: Callable[[float], None]
 ) -> PaceState:
-    """Carry a conversation out, and return the state when the call may be made. Raise NotNow or StoreUnavailable."""
+    """Carry a conversation out, and return the state when the call may be made.
+
+    Raise RetryLater or StoreUnavailable.
+    """
     try:
         step = next(conversation)
         while True:

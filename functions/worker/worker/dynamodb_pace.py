@@ -14,14 +14,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from shared.admission.gcra import SECOND
 from shared.admission.ports import Charge, Limit
-from shared.admission.priority_pace import PaceState, Priority, Stored
+from shared.aws.dynamodb import is_condition_failed, old_item
 from shared.aws.dynamodb_admission_items import TTL_MARGIN_S, bucket_pk
 from shared.aws.errors import AWS_ERRORS, error_code
 from shared.circuit.store import StoreUnavailable
+from shared.units import SECOND
+from worker.priority_pace import PaceState, Priority, Stored
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -37,7 +36,6 @@ class Condition(TypedDict, total=False):
     ExpressionAttributeValues: Attributes
 
 
-_LOST_CONDITION = "ConditionalCheckFailedException"
 _KEY: Attributes = {"pk": {"S": bucket_pk(Charge("fleet", Limit("mail", burst=1, period_s=1)))}}
 
 
@@ -53,7 +51,7 @@ class DynamoDbPaceStore:
         try:
             answer = self._client.get_item(TableName=self._table, Key=_KEY, ConsistentRead=True)
         except AWS_ERRORS as error:
-            raise StoreUnavailable(_code(error)) from None
+            raise StoreUnavailable(error_code(error)) from None
         return _state_of(answer.get("Item"))
 
     def write(self, seen: PaceState, to: PaceState) -> Stored:
@@ -66,10 +64,9 @@ class DynamoDbPaceStore:
                 **_is_still(seen),
             )
         except AWS_ERRORS as error:
-            if isinstance(error, ClientError) and error_code(error) == _LOST_CONDITION:
-                response: Mapping[str, Any] = error.response
-                return Stored(_state_of(response.get("Item")), written=False)
-            raise StoreUnavailable(_code(error)) from None
+            if is_condition_failed(error):
+                return Stored(_state_of(old_item(error)), written=False)
+            raise StoreUnavailable(error_code(error)) from None
         return Stored(to, written=True)
 
 
@@ -112,10 +109,6 @@ def _attributes_of(state: PaceState) -> Attributes:
         attributes[f"served_{priority.name.lower()}"] = _number(state.served[priority])
         attributes[f"end_{priority.name.lower()}"] = _number(state.queue_end[priority])
     return attributes
-
-
-def _code(error: ClientError | BotoCoreError) -> str:
-    return error_code(error) if isinstance(error, ClientError) else type(error).__name__
 
 
 def _number(value: int) -> UniversalAttributeValueTypeDef:

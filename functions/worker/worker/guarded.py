@@ -1,0 +1,38 @@
+"""The services that jobs call, each behind its circuit."""
+
+from shared.aws.cognito import Identities
+from shared.aws.guarded import through
+from shared.circuit.breaker import CircuitBreaker
+from worker.ses import Mail, Mailer
+
+
+class GuardedMailer:
+    """A Mailer behind a circuit; its methods also raise shared.errors.Unavailable."""
+
+    def __init__(self, mailer: Mailer, circuit: CircuitBreaker) -> None:
+        self._mailer = mailer
+        self._circuit = circuit
+
+    def send(self, mail: Mail, *, tags: dict[str, str]) -> None:
+        """See Mailer.send."""
+        through(self._circuit, lambda: self._mailer.send(mail, tags=tags))
+
+
+class GuardedIdentities:
+    """Identities behind a circuit; their methods also raise shared.errors.Unavailable."""
+
+    def __init__(self, identities: Identities, circuit: CircuitBreaker) -> None:
+        self._identities = identities
+        self._circuit = circuit
+
+    def find(self, email: str) -> str | None:
+        """See Identities.find."""
+        return through(self._circuit, lambda: self._identities.find(email))
+
+    def find_or_create(self, email: str) -> str:
+        """See Identities.find_or_create."""
+        return through(self._circuit, lambda: self._identities.find_or_create(email))
+
+    def add_to_group(self, sub: str, group: str) -> None:
+        """See Identities.add_to_group."""
+        through(self._circuit, lambda: self._identities.add_to_group(sub, group))

@@ -1,0 +1,19 @@
+"""Conditional writes of DynamoDB: whether a condition failed, and the item that was in the way."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from shared.aws.errors import AwsError, error_code
+
+
+def is_condition_failed(error: AwsError) -> bool:
+    """Return whether a write was not made because its condition did not hold."""
+    return error_code(error) == "ConditionalCheckFailedException"
+
+
+def old_item(error: AwsError) -> Mapping[str, Any] | None:
+    """Return the item whose condition failed; for writes with `ReturnValuesOnConditionCheckFailure="ALL_OLD"`."""
+    response: Mapping[str, Any] = error.response if isinstance(error, ClientError) else {}
+    return response.get("Item")
