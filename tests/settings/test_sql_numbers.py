@@ -27,12 +27,12 @@ STATEMENTS: dict[str, tuple[str, ...]] = {
     "claims/queries.sql:require_place": A_CLAIMS_DOCUMENTS,
     "claims/queries.sql:judge": A_CLAIMS_DOCUMENTS,
     "health/queries.sql:server": ("12",),  # characters of the opaque server id
-    "worker/queries.sql:job_with_recipient": ("36",),  # characters of a UUID
     "housekeeping/queries.sql:remind_members": ("30", "30-days", "7-days"),
     "members/queries.sql:insert_commission": ("2",),  # decimals that it is rounded to
     "members/queries.sql:require_near_end": ("2",),  # years ahead that may be paid
     "members/queries.sql:void_commissions": ("14 days",),
-    "outbox/outbox.sql:enqueue_once_a_day": ONE_MAIL_A_DAY,
+    "outbox/jobs.sql:enqueue_once_a_day": ONE_MAIL_A_DAY,
+    "outbox/payload.sql:account_of_job": ("9", "9"),  # where the id begins in account:<id>
 }
 # The schema after the last migration, and the rows that come with it.
 SCHEMA: dict[str, tuple[str, ...]] = {

@@ -10,8 +10,10 @@ from botocore.exceptions import ClientError, NoCredentialsError
 
 from shared.aws import error_codes
 from shared.aws.errors import AwsFailure, OperatorNeeded, Refused, Unavailable, Uncertain, failure_of, kind_of
+from tests.services import ROOT
 
-SOURCES = Path(error_codes.__file__).parent
+# The layer's clients, and the adapters at home in the function that uses them.
+SOURCES = (*Path(error_codes.__file__).parent.glob("*.py"), *(ROOT / "functions").rglob("*.py"))
 SERVICES = ("cognito-idp", "dynamodb", "s3", "sesv2", "sqs")
 KINDS = {
     "operator": error_codes.OPERATOR,
@@ -31,8 +33,8 @@ def error_of(code: str, status: int = 400) -> ClientError:
 
 
 def methods_called() -> set[str]:
-    """Return the name of every method that the code of shared.aws calls."""
-    trees = (ast.parse(path.read_text()) for path in SOURCES.glob("*.py"))
+    """Return the name of every method that the code of layer and functions calls."""
+    trees = (ast.parse(path.read_text()) for path in SOURCES)
     calls = (node.func for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call))
     return {function.attr for function in calls if isinstance(function, ast.Attribute)}
 
