@@ -11,8 +11,8 @@ from uuid import UUID
 
 from shared.admission.ports import KEY_LIFE_S
 from shared.aws.s3 import EvidenceStore
-from shared.background import drain, guarded
-from shared.clock import Clock, local_date, monotonic
+from shared.background import Invocation, background_handler, drain
+from shared.clock import Clock, local_date
 from shared.container import container
 from shared.database.pipeline import Database
 from shared.database.transaction import Row
@@ -131,13 +131,17 @@ class Housekeeper:
             return 0
 
 
-@guarded
-def handler(event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG001 - a schedule says nothing
+@background_handler
+def handler(_event: dict[str, Any], invocation: Invocation) -> dict[str, int]:
     """Lambda's entry point."""
     parts = container()
-    deadline = Deadline.after(context.get_remaining_time_in_millis() / 1000, monotonic)
     done = Housekeeper(
-        parts.database, parts.evidence, parts.clock, context.aws_request_id, deadline, parts.settings.time_zone
+        parts.database,
+        parts.evidence,
+        parts.clock,
+        invocation.request_id,
+        invocation.deadline,
+        parts.settings.time_zone,
     ).run()
     if done["breaches_noticed"] or done["members_reminded"]:
         parts.queues.nudge()

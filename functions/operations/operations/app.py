@@ -21,10 +21,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from operations import circuits
 from operations.addresses import FreeAddress, free_address
+from operations.errors import CommandError
 from operations.staff import OPERATOR, CreateStaff, RemoveStaff, Tools, create_staff, remove_staff
 from shared.aws.clients import cognito
 from shared.aws.cognito import CognitoIdentities
-from shared.background import CommandError, guarded
+from shared.background import Invocation, background_handler
 from shared.circuit.store import StoreUnavailable
 from shared.clock import epoch_micros, monotonic
 from shared.container import container
@@ -144,21 +145,20 @@ def _run_about_people(command: AboutPeople, tools: Tools) -> dict[str, Any]:
             return free_address(command, tools)
 
 
-def _run(command: Command, deadline: Deadline, request_id: str) -> dict[str, Any]:
+def _run(command: Command, invocation: Invocation) -> dict[str, Any]:
     if isinstance(command, ShowCircuits | ForceCircuit):
-        return _move_circuits(command, request_id)
+        return _move_circuits(command, invocation.request_id)
     if isinstance(command, Migrate):
-        return _migrate(request_id)
+        return _migrate(invocation.request_id)
     parts = container()
     identities = CognitoIdentities(cognito(), parts.settings.user_pool_id)
-    return _run_about_people(command, Tools(parts.database, identities, deadline, request_id))
+    return _run_about_people(command, Tools(parts.database, identities, invocation.deadline, invocation.request_id))
 
 
-@guarded
-def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+@background_handler
+def handler(event: dict[str, Any], invocation: Invocation) -> dict[str, Any]:
     """Lambda's entry point."""
     command = read_command(event)
-    deadline = Deadline.after(context.get_remaining_time_in_millis() / 1000, monotonic)
-    answer = _run(command, deadline, context.aws_request_id)
+    answer = _run(command, invocation)
     logger.info("command", extra={"command": command.command})
     return answer

@@ -12,20 +12,22 @@ from typing import Any
 from uuid import UUID
 
 from shared.aws.sqs import Queues
-from shared.background import drain, guarded
-from shared.clock import Clock, monotonic
+from shared.background import Invocation, background_handler, drain
+from shared.clock import Clock
 from shared.container import container
 from shared.database.pipeline import Database
 from shared.database.transaction import Pending, Row, Transaction
 from shared.deadline import Deadline
 from shared.logging import logger
-from shared.outbox.policy import MOST_ATTEMPTS, PUBLISH_LEASE
+from shared.outbox.policy import MOST_ATTEMPTS
 from shared.sql import load_queries
 
 SQL = load_queries("relay")
 
 # Ten SendMessageBatch calls: a tenth of a second, and little to publish again after a crash.
 CLAIM_BATCH = 100
+# Twice this function's timeout: a relay whose lease has run out is gone.
+PUBLISH_LEASE = timedelta(seconds=60)
 # A queue may be that far behind before its messages are taken for lost and doubled. Where an outage has outlasted all
 # tries of a message it is in the dead letters, and its job waits no longer than this.
 QUEUE_PATIENCE = timedelta(minutes=15)
@@ -67,15 +69,14 @@ def _mark(tx: Transaction, lease: datetime, sent: frozenset[UUID], unsent: list[
     return Pending(lambda: None)
 
 
-@guarded
-def handler(event: dict[str, Any], context: Any) -> dict[str, int]:  # noqa: ARG001 - nudged or scheduled, it does the same
+@background_handler
+def handler(_event: dict[str, Any], invocation: Invocation) -> dict[str, int]:
     """Lambda's entry point."""
     parts = container()
-    deadline = Deadline.after(context.get_remaining_time_in_millis() / 1000, monotonic)
 
     def once() -> int:
-        return relay_once(parts.database, parts.queues, clock=parts.clock, deadline=deadline)
+        return relay_once(parts.database, parts.queues, clock=parts.clock, deadline=invocation.deadline)
 
-    published = drain(once, deadline)
+    published = drain(once, invocation.deadline)
     logger.info("relayed", extra={"count": published})
     return {"published": published}

@@ -1,6 +1,8 @@
 """The worker's function: messages in, jobs done, and back to the queue only what could not be tried."""
 
+import os
 import time
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -10,13 +12,12 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from shared.aws.clients import cognito, dynamodb, sesv2
 from shared.aws.cognito import CognitoIdentities
 from shared.aws.sqs import job_of
-from shared.background import guarded
-from shared.clock import monotonic
-from shared.container import container
+from shared.background import Invocation, background_handler
+from shared.container import Container
 from shared.deadline import Deadline
 from shared.errors import Unavailable
 from shared.logging import logger, where_it_failed
-from shared.outbox.policy import look_again_s
+from shared.settings import Settings
 from worker.dynamodb_pace import DynamoDbPaceStore
 from worker.guarded import GuardedIdentities, GuardedMailer
 from worker.job_runner import Office, OutOfTime, Worker
@@ -27,14 +28,16 @@ from worker.ses import SesMailer
 # Nobody waits for a job: a new environment, whose first question to the table takes longer, waits for the answer rather
 # than begin with a call that an open circuit forbids.
 CIRCUIT_PATIENCE_S = 1.0
+# A message whose job could not be looked at is shown again after some 10 s, 30 s, 90 s, 270 s: the four that are left
+# before its queue gives it up outlast an outage of minutes, where the visibility timeout would cost six minutes each.
+FIRST_LOOK_AGAIN_S, LATER, LONGEST_LOOK_AGAIN_S = 10.0, 3.0, 300.0
 
 
 @cache
 def worker() -> Worker:
     """The environment's own."""
-    parts = container()
-    parts.circuit_patience_s = CIRCUIT_PATIENCE_S
-    settings = parts.settings
+    settings = Settings.from_environ(os.environ)
+    parts = Container(settings, circuit_patience_s=CIRCUIT_PATIENCE_S)
     circuits = {"mail": parts.circuit("email"), "identity": parts.circuit("identity")}
     return Worker(
         database=parts.database,
@@ -52,13 +55,12 @@ def worker() -> Worker:
     )
 
 
-def do_batch(event: dict[str, Any], context: Any, worker: Worker) -> dict[str, Any]:
+def do_batch(event: dict[str, Any], deadline: Deadline, worker: Worker) -> dict[str, Any]:
     """Do the jobs of an SQS event; the answer names the messages that are to come again.
 
     Those whose job could not be looked at come soon, and after the first of them no other is tried: a worker without a
     database would otherwise hide all that is queued for as long as the visibility timeout.
     """
-    deadline = Deadline.after(context.get_remaining_time_in_millis() / 1000, monotonic)
     outages: list[Unavailable] = []
 
     def work(record: SQSRecord) -> str:
@@ -80,7 +82,13 @@ def do_batch(event: dict[str, Any], context: Any, worker: Worker) -> dict[str, A
             raise
 
     processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
-    return dict(process_partial_response(event=event, record_handler=do, processor=processor, context=context))
+    return dict(process_partial_response(event=event, record_handler=do, processor=processor))
+
+
+def look_again_s(received: int, uniform: Callable[[float, float], float]) -> float:
+    """Return the seconds until a message that was received so many times is to be shown again."""
+    most = min(LONGEST_LOOK_AGAIN_S, FIRST_LOOK_AGAIN_S * LATER ** (received - 1))
+    return most * uniform(0.5, 1.0)
 
 
 def _show_again(record: SQSRecord, worker: Worker) -> None:
@@ -92,7 +100,7 @@ def _log(record: SQSRecord, error: Exception) -> None:
     logger.error("job_not_done", extra={"message_id": record.message_id, **where_it_failed(error)})
 
 
-@guarded
-def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+@background_handler
+def handler(event: dict[str, Any], invocation: Invocation) -> dict[str, Any]:
     """Lambda's entry point."""
-    return do_batch(event, context, worker())
+    return do_batch(event, invocation.deadline, worker())

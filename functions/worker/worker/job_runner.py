@@ -30,7 +30,7 @@ from shared.deadline import Deadline
 from shared.errors import Refusal, Unavailable
 from shared.logging import logger
 from shared.outbox.payload import PAYLOAD_SQL, IdentityPayload, MailPayload
-from shared.outbox.policy import JOB_LEASE, RETRY
+from shared.outbox.policy import RETRY
 from shared.settings import Settings
 from shared.sql import load_queries
 from worker.rendering import NotRenderable, render
@@ -39,6 +39,8 @@ from worker.ses import Mail, Mailer
 
 SQL = load_queries("worker", parts=PAYLOAD_SQL)
 
+# Twice this function's timeout: a worker whose lease has run out is gone.
+JOB_LEASE = timedelta(seconds=120)
 # Nothing is begun with less time left: 2 s to connect to SES, 15 s for its answer, and time to settle.
 JOB_TIME_S = 20.0
 # Jobs that waited for one probe come back over this time, so that they do not all meet it.

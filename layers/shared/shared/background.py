@@ -1,47 +1,53 @@
-"""The outermost of the jobs' handlers: what they raise must not tell about people, and no call outlasts their time."""
+"""Handlers that no client waits for: their deadline is made once, and what they raise quotes nobody."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 
 from shared.clock import monotonic
 from shared.deadline import Deadline, under
 from shared.logging import logger, where_it_failed
 
-Handler = Callable[[dict[str, Any], Any], Any]
+T = TypeVar("T")
 
 
-class JobsError(Exception):
+class BackgroundError(Exception):
     """A handler failed; its words, if any, are ours and quote nobody."""
 
 
-class CommandError(JobsError):
-    """The command was not carried out, and its words say why; they quote nothing that was sent."""
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One invocation of a function: its id, as the audit names it, and the deadline of all that it does."""
+
+    request_id: str
+    deadline: Deadline
 
 
-def guarded(handler: Handler) -> Handler:
-    """Lambda prints an exception's words, and a database error's may quote a row: only its class goes on.
+def background_handler(handler: Callable[[dict[str, Any], Invocation], T]) -> Callable[[dict[str, Any], Any], T]:
+    """Return Lambda's entry point of a handler: set the deadline, and strip personal data from what it raises.
 
-    A JobsError is passed on as it is.
+    Lambda prints an exception's words, and a database error's may quote a row: only its class goes on, as a
+    BackgroundError. One that the handler raises itself is passed on as it is.
     """
 
     @wraps(handler)
-    def outermost(event: dict[str, Any], context: Any) -> Any:
+    def entry_point(event: dict[str, Any], context: Any) -> T:
         deadline = Deadline.after(context.get_remaining_time_in_millis() / 1000, monotonic)
         try:
             with under(deadline):
-                return handler(event, context)
-        except JobsError:
+                return handler(event, Invocation(context.aws_request_id, deadline))
+        except BackgroundError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it was, its words stay here
             logger.error("handler_failed", extra=where_it_failed(error))
-            raise JobsError(type(error).__name__) from None
+            raise BackgroundError(type(error).__name__) from None
 
-    return outermost
+    return entry_point
 
 
 def drain(once: Callable[[], int], deadline: Deadline) -> int:
-    """Repeat until nothing was handed over or the time is up; return how many jobs were."""
+    """Repeat what returns how many records it changed, until it changes none or the time is up; return their sum."""
     total = 0
     while not deadline.passed and (count := once()):
         total += count

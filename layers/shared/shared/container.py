@@ -34,10 +34,11 @@ CIRCUIT_PATIENCE_S = STORE_WAIT_S
 class Container:
     """Everything lazily: importing a module needs no environment and opens no connection."""
 
-    def __init__(self, settings: Settings, clock: Clock = utc_now) -> None:
+    def __init__(self, settings: Settings, clock: Clock = utc_now, *, circuit_patience_s: float | None = None) -> None:
+        """`circuit_patience_s` is how long a call may wait for the table of circuits."""
         self.settings = settings
         self.clock = clock
-        self.circuit_patience_s = CIRCUIT_PATIENCE_S
+        self._circuit_patience_s = CIRCUIT_PATIENCE_S if circuit_patience_s is None else circuit_patience_s
         self._circuits: dict[str, CircuitBreaker] = {}
         self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="after")
 
@@ -121,7 +122,7 @@ class Container:
     def _circuit_line(self) -> "StoreLine":
         from shared.circuit.store_client import StoreLine
 
-        return StoreLine(self.circuit_store, timer=monotonic, patience_s=self.circuit_patience_s)
+        return StoreLine(self.circuit_store, timer=monotonic, patience_s=self._circuit_patience_s)
 
     def circuit(self, name: str) -> "CircuitBreaker":
         """The environment's breaker on a service's circuit: email, identity or storage."""

@@ -9,7 +9,8 @@ import psycopg
 import pytest
 
 from operations import app as admin
-from shared.background import CommandError, JobsError
+from operations.errors import CommandError
+from shared.background import BackgroundError
 from shared.circuit.state import LeakyBucket, Snapshot, counted, opened
 from shared.clock import epoch_micros
 from shared.container import container
@@ -109,7 +110,7 @@ def test_a_database_out_of_reach_is_told_by_its_class_alone(monkeypatch: pytest.
     monkeypatch.setenv("DB_SSLMODE", "disable")
     container.cache_clear()
     try:
-        with pytest.raises(JobsError, match=r"^OperationalError$"):
+        with pytest.raises(BackgroundError, match=r"^OperationalError$"):
             admin.handler({"command": "migrate"}, LambdaContext())
     finally:
         container.cache_clear()

@@ -9,9 +9,9 @@ from agents.app import api as agents_api
 from members.app import api as members_api
 from operations.addresses import FreeAddress, free_address
 from operations.app import read_command
+from operations.errors import CommandError
 from operations.staff import CreateStaff, RemoveStaff, Tools, create_staff, remove_staff
 from shared.aws.errors import Unavailable
-from shared.background import CommandError
 from shared.clock import utc_now
 from shared.database.pipeline import Database
 from tests.databases import SEEDED, Blank, soon

@@ -26,7 +26,6 @@ from tests.databases import Blank, deployed_connector, soon
 from tests.fakes.identities import FakeIdentities
 from tests.fakes.mailer import FakeMailer
 from tests.fakes.queues import FakeQueues
-from tests.harness import LambdaContext
 from tests.integration.jobs.records import Records
 from tests.services import free_port
 from worker.app import do_batch
@@ -516,14 +515,14 @@ def test_of_a_batch_only_what_could_not_be_tried_comes_again(
     refused = records.identity(member, state="queued")
     shop.identities.fails = [Refused("InvalidParameterException")]
     event = sqs_event(message(welcome), message(refused), "not json", message(uuid7()))
-    answer = do_batch(event, LambdaContext(LONG), shop.worker)
+    answer = do_batch(event, soon(LONG), shop.worker)
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m2"}]}
     assert (records.at(welcome)["state"], records.at(refused)["state"]) == ("done", "failed")
 
 
 def test_a_batch_of_which_nothing_could_be_tried_comes_again_without_an_error(shop: Shop, welcome: UUID) -> None:
     """Raising would count as an error of the function, and print what it failed on."""
-    answer = do_batch(sqs_event(message(welcome)), LambdaContext(5), shop.worker)
+    answer = do_batch(sqs_event(message(welcome)), soon(5), shop.worker)
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
     assert shop.queues.shown_again == {"r0": 30.0}
 
@@ -535,11 +534,11 @@ def test_without_a_database_one_job_of_a_batch_is_tried_and_all_are_soon_seen_ag
     jobs = [records.mail("member-welcome", member, to=member, state="queued") for _ in range(5)]
     with monkeypatch.context() as patch:
         patch.setattr(shop.worker.database, "_connector", refusing())
-        answer = do_batch(sqs_event(*map(message, jobs)), LambdaContext(LONG), shop.worker)
+        answer = do_batch(sqs_event(*map(message, jobs)), soon(LONG), shop.worker)
     assert [failed["itemIdentifier"] for failed in answer["batchItemFailures"]] == ["m0", "m1", "m2", "m3", "m4"]
     assert shop.queues.shown_again == dict.fromkeys(["r0", "r1", "r2", "r3", "r4"], 30.0)
     assert 1 <= len(flights) <= 2, "the first job's, and the one retry that was saved"
-    do_batch(sqs_event(*map(message, jobs)), LambdaContext(LONG), shop.worker)
+    do_batch(sqs_event(*map(message, jobs)), soon(LONG), shop.worker)
     assert [records.at(job)["state"] for job in jobs] == ["done"] * 5
 
 
@@ -571,9 +570,9 @@ def test_nothing_of_a_person_is_logged(
     refused = records.identity(member, state="queued")
     shop.identities.fails = [Refused("InvalidParameterException")]
     crashed = records.mail("member-welcome", member, to=member, state="queued")
-    do_batch(sqs_event(message(welcome), message(refused)), LambdaContext(LONG), shop.worker)
+    do_batch(sqs_event(message(welcome), message(refused)), soon(LONG), shop.worker)
     shop.mailer.answer = crash
-    do_batch(sqs_event(message(crashed)), LambdaContext(LONG), shop.worker)
+    do_batch(sqs_event(message(crashed)), soon(LONG), shop.worker)
     lines = logged.getvalue()
     assert str(welcome) in lines
     assert "job_not_done" in lines

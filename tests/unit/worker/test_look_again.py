@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.outbox.policy import look_again_s
+from worker.app import look_again_s
 
 
 @pytest.mark.parametrize(
