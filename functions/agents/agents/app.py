@@ -83,7 +83,7 @@ def find(call: Call[AgentQuery]) -> Answer:
 )
 def read(call: Call[Nothing]) -> Answer:
     """The agent, to that agent and to staff."""
-    return _view(call.read(service.read, call.ids.get("agent_id"), sub=call.sub, staff=call.by_staff))
+    return _view(call.read(service.read, call.ids.get("agent_id"), call.scope))
 
 
 @api.post(

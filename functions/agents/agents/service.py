@@ -4,6 +4,7 @@ from datetime import date, timedelta
 from uuid import UUID
 
 from agents.model import AgentChange, Application, Decision
+from shared.access import AccessScope
 from shared.database.transaction import Pending, Row, Transaction
 from shared.ids import uuid7
 from shared.outbox.audit import Actor, record
@@ -40,9 +41,9 @@ def apply(tx: Transaction, new: Application, *, agent_id: UUID, referral_code: s
     return tx.answer(SQL["application"], application_id=agent_id)
 
 
-def read(tx: Transaction, agent_id: UUID | None, *, sub: str, staff: bool) -> Pending[Row]:
+def read(tx: Transaction, agent_id: UUID | None, scope: AccessScope) -> Pending[Row]:
     """An agent, or the caller where no id is given. Refuses: not-found."""
-    return tx.answer(SQL["agent"], id=agent_id, sub=sub, staff=staff)
+    return tx.answer(SQL["agent"], id=agent_id, **scope.params)
 
 
 def find(tx: Transaction, after: UUID, count: int, *, state: str | None) -> Pending[list[Row]]:

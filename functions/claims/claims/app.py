@@ -16,7 +16,6 @@ from claims.model import (
     NewDocument,
     Transition,
 )
-from claims.service import Viewer
 from shared.api.auth.caller import MEMBER, STAFF
 from shared.api.call import Call, page
 from shared.api.operation import Nothing
@@ -30,17 +29,6 @@ from shared.ids import uuid7
 api: Api[Container] = Api()
 
 OWNER_OR_STAFF = MEMBER | STAFF
-
-
-def _viewer(call: Call[Any]) -> Viewer:
-    if not call.by_staff:
-        return _as_owner(call)
-    return Viewer(call.sub, staff=True, role="admin" if call.in_group("admin") else "staff")
-
-
-def _as_owner(call: Call[Any]) -> Viewer:
-    """Return the caller as the claim's own member: staff do not act in their place."""
-    return Viewer(call.sub, staff=False, role="member")
 
 
 def _view(facts: Row, *, status: int = 200) -> Answer:
@@ -71,14 +59,14 @@ def submit(call: Call[NewClaim]) -> Answer:
 @api.get("/claims", summary="List claims", input=ClaimQuery, answer=Page[ClaimView], access=OWNER_OR_STAFF)
 def find(call: Call[ClaimQuery]) -> Answer:
     """All to staff, by state, assignee (`me` is the caller) and whether stuck; to a member their own."""
-    asked, viewer = call.input, _viewer(call)
-    listing = f"claims {viewer.sub} {asked.state} {asked.assignee} {asked.stuck}"
+    asked, scope = call.input, call.scope
+    listing = f"claims {scope.sub} {asked.state} {asked.assignee} {asked.stuck}"
     return page(
         call,
         listing,
         ClaimView,
         service.find,
-        viewer=viewer,
+        scope=scope,
         actor=call.actor,
         state=asked.state,
         assignee=asked.assignee,
@@ -89,7 +77,7 @@ def find(call: Call[ClaimQuery]) -> Answer:
 @api.get("/claims/{claim_id}", summary="Read a claim", answer=ClaimView, access=OWNER_OR_STAFF)
 def read(call: Call[Nothing]) -> Answer:
     """The claim, to its member and to staff."""
-    return _view(call.read(service.read, call.ids["claim_id"], _viewer(call), actor=call.actor))
+    return _view(call.read(service.read, call.ids["claim_id"], call.scope, actor=call.actor))
 
 
 @api.get(
@@ -108,7 +96,7 @@ def history(call: Call[PageQuery]) -> Answer:
         HistoryEntry,
         service.history,
         claim_id=claim_id,
-        viewer=_viewer(call),
+        scope=call.scope,
         actor=call.actor,
     )
 
@@ -125,8 +113,9 @@ def history(call: Call[PageQuery]) -> Answer:
 )
 def move(call: Call[Transition]) -> Answer:
     """Staff move it as the table of states allows; `withdrawn` is its member's alone, and all a member may do."""
-    viewer = _viewer(call)
-    facts = call.once(service.move, call.ids["claim_id"], call.input, viewer, versions=call.versions, actor=call.actor)
+    facts = call.once(
+        service.move, call.ids["claim_id"], call.input, call.scope, versions=call.versions, actor=call.actor
+    )
     return _view(facts)
 
 
@@ -145,7 +134,7 @@ def assign(call: Call[Assignment]) -> Answer:
     asked = call.input.staff_id
     staff_id = None if asked == "me" else UUID(asked)
     facts = call.once(
-        service.assign, call.ids["claim_id"], staff_id, _viewer(call), versions=call.versions, actor=call.actor
+        service.assign, call.ids["claim_id"], staff_id, call.scope, versions=call.versions, actor=call.actor
     )
     return _view(facts)
 
@@ -163,7 +152,7 @@ def assign(call: Call[Assignment]) -> Answer:
 )
 def announce(call: Call[NewDocument, Container]) -> Answer:
     """Answers with a form that uploads exactly this file; complete it afterwards."""
-    return documents.announce(call, _as_owner(call))
+    return documents.announce(call, call.scope.as_owner())
 
 
 @api.post(
@@ -182,7 +171,7 @@ def announce(call: Call[NewDocument, Container]) -> Answer:
 )
 def complete(call: Call[Nothing, Container]) -> Answer:
     """Available once its size, type and first bytes are as announced; else it is removed."""
-    return documents.complete(call, _as_owner(call))
+    return documents.complete(call, call.scope.as_owner())
 
 
 @api.get(
@@ -197,7 +186,7 @@ def find_documents(call: Call[PageQuery]) -> Answer:
     claim_id = call.ids["claim_id"]
     listing = f"documents {claim_id}"
     return page(
-        call, listing, DocumentView, service.find_documents, claim_id=claim_id, viewer=_viewer(call), actor=call.actor
+        call, listing, DocumentView, service.find_documents, claim_id=claim_id, scope=call.scope, actor=call.actor
     )
 
 
@@ -210,7 +199,7 @@ def find_documents(call: Call[PageQuery]) -> Answer:
 )
 def download(call: Call[Nothing, Container]) -> Answer:
     """Valid for five minutes."""
-    return documents.download(call, _viewer(call))
+    return documents.download(call, call.scope)
 
 
 @api.delete(
@@ -224,7 +213,7 @@ def download(call: Call[Nothing, Container]) -> Answer:
 )
 def remove_document(call: Call[Nothing, Container]) -> Answer:
     """For the claim's member, while the claim is open: its file is deleted and its place is free. Again: the same."""
-    return documents.remove(call, _as_owner(call))
+    return documents.remove(call, call.scope.as_owner())
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

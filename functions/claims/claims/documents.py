@@ -7,7 +7,7 @@ from typing import Any
 from claims import service
 from claims.evidence import MISMATCHES, Mismatch, looks_like
 from claims.model import DocumentView, DownloadView, NewDocument, SignedUpload, UploadForm
-from claims.service import Viewer
+from shared.access import AccessScope
 from shared.api.call import Call
 from shared.api.responses import Answer, answered
 from shared.aws.s3 import DOWNLOAD_EXPIRES_S, UPLOAD_EXPIRES_S, StoredObject
@@ -21,7 +21,7 @@ LINK_LIFE = timedelta(seconds=DOWNLOAD_EXPIRES_S)
 FORM_LIFE = timedelta(seconds=UPLOAD_EXPIRES_S)
 
 
-def announce(call: Call[NewDocument, Container], viewer: Viewer) -> Answer:
+def announce(call: Call[NewDocument, Container], scope: AccessScope) -> Answer:
     """Reserve a slot; the form for exactly that file is signed at each answering, for it is soon over."""
     claim_id, document_id = call.ids["claim_id"], uuid7()
     key = f"uploads/{claim_id}/{document_id}"
@@ -29,7 +29,7 @@ def announce(call: Call[NewDocument, Container], viewer: Viewer) -> Answer:
         service.announce,
         claim_id,
         call.input,
-        viewer,
+        scope,
         document_id=document_id,
         key=key,
         form_life=FORM_LIFE,
@@ -47,19 +47,19 @@ def sign_upload(call: Call[Any, Container], announced: Mapping[str, Any]) -> Sig
     return SignedUpload(upload=UploadForm(url=form.url, fields=dict(form.fields)))
 
 
-def complete(call: Call[Any, Container], viewer: Viewer) -> Answer:
+def complete(call: Call[Any, Container], scope: AccessScope) -> Answer:
     """Look at what is stored, between two transactions, and write the verdict; what is not as announced is removed."""
-    facts = _read(call, viewer)
+    facts = _read(call, scope)
     if facts["state"] == "pending":
-        facts = _judged(call, viewer, facts)
+        facts = _judged(call, scope, facts)
     if facts["state"] == "rejected":
         raise Refusal("document-mismatch", detail=_why(facts))
     return answered(DocumentView.model_validate(facts))
 
 
-def download(call: Call[Any, Container], viewer: Viewer) -> Answer:
+def download(call: Call[Any, Container], scope: AccessScope) -> Answer:
     """A link to an available document."""
-    facts = _read(call, viewer)
+    facts = _read(call, scope)
     if facts["state"] != "available":
         raise Refusal("document-not-available")
     url = call.services.evidence.presign_download(
@@ -68,10 +68,10 @@ def download(call: Call[Any, Container], viewer: Viewer) -> Answer:
     return answered(DownloadView(url=url, expires_at=call.services.clock() + LINK_LIFE))
 
 
-def remove(call: Call[Any, Container], viewer: Viewer) -> Answer:
+def remove(call: Call[Any, Container], scope: AccessScope) -> Answer:
     """Take a document back, then delete its objects; where that fails the call is repeated, and deletes them then."""
     ids = (call.ids["claim_id"], call.ids["document_id"])
-    removed = call.once(service.remove_document, *ids, viewer, actor=call.actor)
+    removed = call.once(service.remove_document, *ids, scope, actor=call.actor)
     for key in {removed["object_key"], removed["upload_key"]}:
         call.services.evidence.delete(key)
     return Answer(204)
@@ -82,23 +82,23 @@ def _why(facts: Row) -> str:
     return f"{told} The file was removed."
 
 
-def _read(call: Call[Any, Container], viewer: Viewer) -> Row:
+def _read(call: Call[Any, Container], scope: AccessScope) -> Row:
     facts: Row = call.read(
-        service.read_document, call.ids["claim_id"], call.ids["document_id"], viewer, actor=call.actor
+        service.read_document, call.ids["claim_id"], call.ids["document_id"], scope, actor=call.actor
     )
     return facts
 
 
-def _judged(call: Call[Any, Container], viewer: Viewer, facts: Row) -> Row:
+def _judged(call: Call[Any, Container], scope: AccessScope, facts: Row) -> Row:
     # The form can overwrite its key for as long as it is valid: what is looked at and kept is a copy beyond it.
     upload, kept = facts["object_key"], f"claims/{facts['claim_id']}/{facts['id']}/{uuid7()}"
     if not call.services.evidence.copy(upload, kept):
-        return _judged_meanwhile(call, viewer)
+        return _judged_meanwhile(call, scope)
     mismatch = _find_mismatch(call, facts, kept)
     key = upload if mismatch else kept
     ids = (call.ids["claim_id"], call.ids["document_id"])
     try:
-        judged = call.once(service.judge, *ids, viewer, mismatch=mismatch, key=key, actor=call.actor)
+        judged = call.once(service.judge, *ids, scope, mismatch=mismatch, key=key, actor=call.actor)
     except Refusal:
         _remove(call, kept)
         raise
@@ -107,9 +107,9 @@ def _judged(call: Call[Any, Container], viewer: Viewer, facts: Row) -> Row:
     return judged
 
 
-def _judged_meanwhile(call: Call[Any, Container], viewer: Viewer) -> Row:
+def _judged_meanwhile(call: Call[Any, Container], scope: AccessScope) -> Row:
     """Another call's verdict, which took the upload away; without one nothing was uploaded."""
-    facts = _read(call, viewer)
+    facts = _read(call, scope)
     if facts["state"] == "pending":
         raise Refusal("document-not-uploaded")
     return facts

@@ -1,11 +1,10 @@
 """What can be done with claims: each use case queues its statements in an open transaction."""
 
-from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Literal
 from uuid import UUID
 
 from claims.model import NewClaim, NewDocument, Transition
+from shared.access import AccessScope
 from shared.database.transaction import Pending, Row, Transaction
 from shared.ids import uuid7
 from shared.outbox.audit import Actor, record
@@ -14,17 +13,6 @@ from shared.outbox.payload import PAYLOAD_SQL
 from shared.sql import Query, load_queries
 
 SQL = load_queries("claims", parts=PAYLOAD_SQL)
-
-Role = Literal["member", "staff", "admin"]
-
-
-@dataclass(frozen=True, slots=True)
-class Viewer:
-    """The person who wants to see or move claims: staff any, a member their own."""
-
-    sub: str
-    staff: bool
-    role: Role
 
 
 def submit(tx: Transaction, new: NewClaim, *, claim_id: UUID, sub: str, today: date, actor: Actor) -> Pending[Row]:
@@ -35,13 +23,13 @@ def submit(tx: Transaction, new: NewClaim, *, claim_id: UUID, sub: str, today: d
     tx.add(SQL["enqueue_received"], job_id=uuid7(), id=claim_id)
     enqueue(tx, mail("staff-new-claim", to=None, subject_id=claim_id))
     record(tx, actor, "claim.submitted", claim_id, category=new.category)
-    return _claim(tx, claim_id, Viewer(sub, staff=False, role="member"))
+    return _claim(tx, claim_id, AccessScope(sub))
 
 
-def read(tx: Transaction, claim_id: UUID, viewer: Viewer, *, actor: Actor) -> Pending[Row]:
+def read(tx: Transaction, claim_id: UUID, scope: AccessScope, *, actor: Actor) -> Pending[Row]:
     """A claim. Refuses: not-found."""
-    _record_read(tx, "claim.read", claim_id, viewer, actor)
-    return _claim(tx, claim_id, viewer)
+    _record_read(tx, "claim.read", claim_id, scope, actor)
+    return _claim(tx, claim_id, scope)
 
 
 def find(
@@ -49,69 +37,75 @@ def find(
     after: UUID,
     count: int,
     *,
-    viewer: Viewer,
+    scope: AccessScope,
     actor: Actor,
     state: str | None,
     assignee: str | None,
     stuck: bool | None,
 ) -> Pending[list[Row]]:
-    """Claims the viewer may see, newest first."""
+    """Claims the scope may see, newest first."""
     asked = {"state": state, "assignee": assignee, "stuck": stuck, "after": after, "count": count}
     query = SQL["claims"]
-    if viewer.staff:
+    if scope.staff:
         query = Query(SQL["record_list"].replace("{page}", query))
         asked |= {"audit_id": uuid7(), "request_id": actor.request_id}
-    return tx.all(query, sub=viewer.sub, staff=viewer.staff, **asked)
+    return tx.all(query, **scope.params, **asked)
 
 
 def history(
-    tx: Transaction, after: UUID, count: int, *, claim_id: UUID, viewer: Viewer, actor: Actor
+    tx: Transaction, after: UUID, count: int, *, claim_id: UUID, scope: AccessScope, actor: Actor
 ) -> Pending[list[Row]]:
     """A claim's moves, the last one first. Refuses: not-found."""
-    tx.add(SQL["require_claim"], id=claim_id, sub=viewer.sub, staff=viewer.staff)
-    _record_read(tx, "claim.history_read", claim_id, viewer, actor)
+    tx.add(SQL["require_claim"], id=claim_id, **scope.params)
+    _record_read(tx, "claim.history_read", claim_id, scope, actor)
     return tx.all(SQL["history"], id=claim_id, after=after, count=count)
 
 
 def move(
-    tx: Transaction, claim_id: UUID, asked: Transition, viewer: Viewer, *, versions: list[int] | None, actor: Actor
+    tx: Transaction, claim_id: UUID, asked: Transition, scope: AccessScope, *, versions: list[int] | None, actor: Actor
 ) -> Pending[Row]:
     """Move a claim and tell its member. Refuses: not-found, forbidden, stale-version, move-not-allowed."""
-    is_theirs = viewer.staff != (asked.to == "withdrawn")  # the member withdraws, staff do all else
-    tx.add(SQL["require_account"], sub=viewer.sub)
-    tx.add(SQL["lock_claim"], id=claim_id, sub=viewer.sub, staff=viewer.staff)
+    is_theirs = scope.staff != (asked.to == "withdrawn")  # the member withdraws, staff do all else
+    tx.add(SQL["require_account"], sub=scope.sub)
+    tx.add(SQL["lock_claim"], id=claim_id, **scope.params)
     tx.add(SQL["require_mover"], is_theirs=is_theirs)
     tx.add(SQL["require_version"], id=claim_id, versions=versions)
     tx.add(SQL["require_move"], id=claim_id, to=asked.to)
-    tx.add(SQL["insert_history"], id=claim_id, sub=viewer.sub, role=viewer.role, **asked.model_dump())
+    tx.add(SQL["insert_history"], id=claim_id, sub=scope.sub, role=_role_of(scope), **asked.model_dump())
     tx.add(SQL["move"], id=claim_id, to=asked.to)
     tx.add(SQL["enqueue_moved"], job_id=uuid7(), id=claim_id)
     tx.signal(NUDGE)
-    tx.add(SQL["record_move"], audit_id=uuid7(), id=claim_id, actor=viewer.sub, request_id=actor.request_id)
-    return _claim(tx, claim_id, viewer)
+    tx.add(SQL["record_move"], audit_id=uuid7(), id=claim_id, actor=scope.sub, request_id=actor.request_id)
+    return _claim(tx, claim_id, scope)
 
 
 def assign(
-    tx: Transaction, claim_id: UUID, staff_id: UUID | None, viewer: Viewer, *, versions: list[int] | None, actor: Actor
+    tx: Transaction,
+    claim_id: UUID,
+    staff_id: UUID | None,
+    scope: AccessScope,
+    *,
+    versions: list[int] | None,
+    actor: Actor,
 ) -> Pending[Row]:
-    """Give a claim to a staff member, the viewer where none is named; who has it already changes nothing.
+    """Give a claim to a staff member, the scope where none is named; who has it already changes nothing.
 
     Refuses: not-found, stale-version, assignee-unknown.
     """
-    tx.add(SQL["take_assignee"], staff_id=staff_id, sub=viewer.sub)
-    tx.add(SQL["lock_claim"], id=claim_id, sub=viewer.sub, staff=viewer.staff)
+    tx.add(SQL["take_assignee"], staff_id=staff_id, sub=scope.sub)
+    tx.add(SQL["lock_claim"], id=claim_id, **scope.params)
     tx.add(SQL["require_version"], id=claim_id, versions=versions)
-    tx.add(SQL["require_staff_member"], staff_id=staff_id, sub=viewer.sub)
-    tx.add(SQL["assign"], id=claim_id, staff_id=staff_id, sub=viewer.sub)
+    tx.add(SQL["require_staff_member"], staff_id=staff_id, sub=scope.sub)
+    tx.add(SQL["assign"], id=claim_id, staff_id=staff_id, sub=scope.sub)
     record(tx, actor, "claim.assigned", claim_id, if_written="claims", staff_id=staff_id or "self")
-    return _claim(tx, claim_id, viewer)
+    return _claim(tx, claim_id, scope)
 
 
 def announce(
     tx: Transaction,
     claim_id: UUID,
     new: NewDocument,
-    viewer: Viewer,
+    scope: AccessScope,
     *,
     document_id: UUID,
     key: str,
@@ -122,75 +116,89 @@ def announce(
 
     Refuses: not-found, claim-closed, too-many-documents.
     """
-    tx.add(SQL["lock_claim"], id=claim_id, sub=viewer.sub, staff=viewer.staff)
+    tx.add(SQL["lock_claim"], id=claim_id, **scope.params)
     tx.add(SQL["require_open"], id=claim_id)
     tx.add(SQL["release_places"], id=claim_id, form_life=form_life)
     tx.add(SQL["require_slot"], id=claim_id)
     tx.add(SQL["insert_document"], id=claim_id, document_id=document_id, object_key=key, **new.model_dump())
     record(tx, actor, "document.announced", document_id, claim_id=claim_id)
-    return _document(tx, claim_id, document_id, viewer)
+    return _document(tx, claim_id, document_id, scope)
 
 
-def read_document(tx: Transaction, claim_id: UUID, document_id: UUID, viewer: Viewer, *, actor: Actor) -> Pending[Row]:
+def read_document(
+    tx: Transaction, claim_id: UUID, document_id: UUID, scope: AccessScope, *, actor: Actor
+) -> Pending[Row]:
     """A document. Refuses: not-found."""
-    _record_read(tx, "document.read", document_id, viewer, actor)
-    return _document(tx, claim_id, document_id, viewer)
+    _record_read(tx, "document.read", document_id, scope, actor)
+    return _document(tx, claim_id, document_id, scope)
 
 
 def find_documents(
-    tx: Transaction, after: UUID, count: int, *, claim_id: UUID, viewer: Viewer, actor: Actor
+    tx: Transaction, after: UUID, count: int, *, claim_id: UUID, scope: AccessScope, actor: Actor
 ) -> Pending[list[Row]]:
     """A claim's documents, newest first. Refuses: not-found."""
-    tx.add(SQL["require_claim"], id=claim_id, sub=viewer.sub, staff=viewer.staff)
-    _record_read(tx, "claim.documents_read", claim_id, viewer, actor)
+    tx.add(SQL["require_claim"], id=claim_id, **scope.params)
+    _record_read(tx, "claim.documents_read", claim_id, scope, actor)
     return tx.all(SQL["documents"], id=claim_id, after=after, count=count)
 
 
 def judge(
-    tx: Transaction, claim_id: UUID, document_id: UUID, viewer: Viewer, *, mismatch: str | None, key: str, actor: Actor
+    tx: Transaction,
+    claim_id: UUID,
+    document_id: UUID,
+    scope: AccessScope,
+    *,
+    mismatch: str | None,
+    key: str,
+    actor: Actor,
 ) -> Pending[Row]:
     """Write the verdict on what was uploaded, unless one stands: rejected where there is a mismatch.
 
     Its object is under `key` from then on.
     Refuses: not-found, claim-closed, document-not-available, too-many-documents.
     """
-    tx.add(SQL["lock_claim"], id=claim_id, sub=viewer.sub, staff=viewer.staff)
+    tx.add(SQL["lock_claim"], id=claim_id, **scope.params)
     tx.add(SQL["lock_document"], id=claim_id, document_id=document_id)
     tx.add(SQL["require_open_for"], document_id=document_id, states=["pending"])
     tx.add(SQL["require_young"], document_id=document_id)
     if not mismatch:
         tx.add(SQL["require_place"], document_id=document_id)
-    who = {"audit_id": uuid7(), "actor": viewer.sub, "request_id": actor.request_id}
+    who = {"audit_id": uuid7(), "actor": scope.sub, "request_id": actor.request_id}
     verdict = "rejected" if mismatch else "available"
     tx.add(SQL["judge"], document_id=document_id, verdict=verdict, mismatch=mismatch, object_key=key, **who)
-    return _document(tx, claim_id, document_id, viewer)
+    return _document(tx, claim_id, document_id, scope)
 
 
 def remove_document(
-    tx: Transaction, claim_id: UUID, document_id: UUID, viewer: Viewer, *, actor: Actor
+    tx: Transaction, claim_id: UUID, document_id: UUID, scope: AccessScope, *, actor: Actor
 ) -> Pending[Row]:
     """Take a document back and return where its objects are; a second time changes nothing.
 
     Refuses: not-found, claim-closed.
     """
-    tx.add(SQL["lock_claim"], id=claim_id, sub=viewer.sub, staff=viewer.staff)
+    tx.add(SQL["lock_claim"], id=claim_id, **scope.params)
     tx.add(SQL["lock_document"], id=claim_id, document_id=document_id)
     tx.add(SQL["require_open_for"], document_id=document_id, states=["pending", "available"])
-    who = {"audit_id": uuid7(), "actor": viewer.sub, "request_id": actor.request_id}
+    who = {"audit_id": uuid7(), "actor": scope.sub, "request_id": actor.request_id}
     tx.add(SQL["remove_document"], document_id=document_id, **who)
     return tx.answer(SQL["removed_document"], document_id=document_id)
 
 
-def _record_read(tx: Transaction, action: str, subject_id: UUID, viewer: Viewer, actor: Actor) -> None:
+def _record_read(tx: Transaction, action: str, subject_id: UUID, scope: AccessScope, actor: Actor) -> None:
     """Queue the audit entry of a read by staff; what somebody reads of their own case is nobody's business."""
-    if viewer.staff:
-        who = {"actor": viewer.sub, "request_id": actor.request_id}
+    if scope.staff:
+        who = {"actor": scope.sub, "request_id": actor.request_id}
         tx.add(SQL["record_read"], audit_id=uuid7(), action=action, id=subject_id, **who)
 
 
-def _claim(tx: Transaction, claim_id: UUID, viewer: Viewer) -> Pending[Row]:
-    return tx.answer(SQL["claim"], id=claim_id, sub=viewer.sub, staff=viewer.staff)
+def _claim(tx: Transaction, claim_id: UUID, scope: AccessScope) -> Pending[Row]:
+    return tx.answer(SQL["claim"], id=claim_id, **scope.params)
 
 
-def _document(tx: Transaction, claim_id: UUID, document_id: UUID, viewer: Viewer) -> Pending[Row]:
-    return tx.answer(SQL["document"], id=claim_id, document_id=document_id, sub=viewer.sub, staff=viewer.staff)
+def _document(tx: Transaction, claim_id: UUID, document_id: UUID, scope: AccessScope) -> Pending[Row]:
+    return tx.answer(SQL["document"], id=claim_id, document_id=document_id, **scope.params)
+
+
+def _role_of(scope: AccessScope) -> str:
+    """Return the role that a claim's history shows of whoever moved it."""
+    return "admin" if scope.admin else "staff" if scope.staff else "member"

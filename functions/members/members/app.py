@@ -1,10 +1,12 @@
 """The members' function: parse, call once, map."""
 
-from collections.abc import Callable
-from typing import Any
+from datetime import date
+from typing import Any, Protocol
+from uuid import UUID
 
 from members import service
 from members.model import ContactChange, MemberQuery, MemberView, NewMember
+from shared.access import AccessScope
 from shared.api.auth.caller import AGENT, MEMBER, STAFF, Caller
 from shared.api.call import Call, page
 from shared.api.operation import Contract, Nothing
@@ -12,9 +14,10 @@ from shared.api.pages import Page
 from shared.api.responses import Answer, answered
 from shared.api.router import Api
 from shared.container import container
-from shared.database.transaction import Pending, Row
+from shared.database.transaction import Pending, Row, Transaction
 from shared.errors import FieldError, Refusal
 from shared.ids import uuid7
+from shared.outbox.audit import Actor
 from shared.settings import HomeCountry
 
 api = Api()
@@ -31,10 +34,6 @@ def _view(facts: dict[str, Any], *, status: int = 200) -> Answer:
     member = MemberView.model_validate(facts)
     location = f"/members/{member.id}" if status == 201 else None
     return answered(member, status=status, version=member.version, location=location)
-
-
-def _whose(call: Call[Any]) -> service.Whose:
-    return service.Whose(call.ids.get("member_id"), call.sub, call.by_staff)
 
 
 def _require_country(asked: HomeCountry, served: HomeCountry) -> None:
@@ -82,7 +81,7 @@ def find(call: Call[MemberQuery]) -> Answer:
 )
 def read(call: Call[Nothing]) -> Answer:
     """The member, to that member and to staff."""
-    return _view(call.read(service.read, _whose(call), today=call.services.today()))
+    return _view(call.read(service.read, call.ids.get("member_id"), call.scope, today=call.services.today()))
 
 
 CHANGE: Contract = {
@@ -103,13 +102,29 @@ def change_contact(call: Call[ContactChange]) -> Answer:
     """Name, phone and language; decided on the version that If-Match names."""
     today = call.services.today()
     facts = call.once(
-        service.change_contact, _whose(call), call.input, versions=call.versions, today=today, actor=call.actor
+        service.change_contact,
+        call.ids.get("member_id"),
+        call.scope,
+        call.input,
+        versions=call.versions,
+        today=today,
+        actor=call.actor,
     )
     return _view(facts)
 
 
-def _change_membership(call: Call[Nothing], use_case: Callable[..., Pending[Row]], *, status: int = 200) -> Answer:
-    facts = call.once(use_case, call.ids["member_id"], _whose(call), today=call.services.today(), actor=call.actor)
+class MembershipChange(Protocol):
+    """A use case that changes a membership."""
+
+    def __call__(
+        self, tx: Transaction, member_id: UUID, scope: AccessScope, *, today: date, actor: Actor
+    ) -> Pending[Row]:
+        """Queue its statements."""
+        ...
+
+
+def _change_membership(call: Call[Nothing], use_case: MembershipChange, *, status: int = 200) -> Answer:
+    facts = call.once(use_case, call.ids["member_id"], call.scope, today=call.services.today(), actor=call.actor)
     return _view(facts, status=status)
 
 

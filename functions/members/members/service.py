@@ -1,11 +1,11 @@
 """What can be done with members: each use case queues its statements in an open transaction."""
 
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from uuid import UUID
 
 from members.model import ContactChange, NewMember
+from shared.access import AccessScope
 from shared.database.transaction import Pending, Row, Transaction
 from shared.ids import uuid7
 from shared.outbox.audit import Actor, record
@@ -20,20 +20,6 @@ RENEWAL_RATE = Decimal("0.10")
 
 # A cancellation at most so many days from a period's first day, before or after, takes back what was earned by it.
 WITHDRAWAL_DAYS = 14
-
-
-@dataclass(frozen=True, slots=True)
-class Whose:
-    """The member whose record is meant, and the caller: `id` None is the caller's own."""
-
-    id: UUID | None
-    sub: str
-    staff: bool
-
-    @property
-    def params(self) -> dict[str, object]:
-        """For the statements that name them."""
-        return {"id": self.id, "sub": self.sub, "staff": self.staff}
 
 
 def register(
@@ -58,9 +44,9 @@ def register(
     return tx.answer(SQL["registered"], id=member_id, today=today)
 
 
-def read(tx: Transaction, whose: Whose, *, today: date) -> Pending[Row]:
+def read(tx: Transaction, member_id: UUID | None, scope: AccessScope, *, today: date) -> Pending[Row]:
     """A member. Refuses: not-found."""
-    return tx.answer(SQL["member"], today=today, **whose.params)
+    return tx.answer(SQL["member"], id=member_id, today=today, **scope.params)
 
 
 def find(
@@ -71,22 +57,29 @@ def find(
 
 
 def change_contact(
-    tx: Transaction, whose: Whose, change: ContactChange, *, versions: list[int] | None, today: date, actor: Actor
+    tx: Transaction,
+    member_id: UUID | None,
+    scope: AccessScope,
+    change: ContactChange,
+    *,
+    versions: list[int] | None,
+    today: date,
+    actor: Actor,
 ) -> Pending[Row]:
     """Change contact data; the same data again changes nothing. Refuses: not-found, stale-version."""
-    mine = {"id": whose.id, "sub": whose.sub}
-    tx.add(SQL["lock_account"], **whose.params)
+    mine = {"id": member_id, "sub": scope.sub}
+    tx.add(SQL["lock_account"], id=member_id, **scope.params)
     tx.add(SQL["require_version"], versions=versions, **mine)
     tx.add(SQL["next_version_of_contact"], **change.model_dump(), **mine)
     tx.add(SQL["change_contact"], **change.model_dump(), **mine)
     fields = sorted(change.model_fields_set)
-    record(tx, actor, "member.contact_changed", whose.id, if_written="members", fields=fields)
-    return read(tx, whose, today=today)
+    record(tx, actor, "member.contact_changed", member_id, if_written="members", fields=fields)
+    return read(tx, member_id, scope, today=today)
 
 
-def renew(tx: Transaction, member_id: UUID, whose: Whose, *, today: date, actor: Actor) -> Pending[Row]:
+def renew(tx: Transaction, member_id: UUID, scope: AccessScope, *, today: date, actor: Actor) -> Pending[Row]:
     """Extend the membership by a year. Refuses: not-found, membership-paused, renewal-too-early."""
-    tx.add(SQL["lock_account"], **whose.params)
+    tx.add(SQL["lock_account"], id=member_id, **scope.params)
     tx.add(SQL["take_agent"], id=member_id)
     tx.add(SQL["next_version"], id=member_id)
     tx.add(SQL["require_not_paused"], id=member_id, today=today)
@@ -96,48 +89,48 @@ def renew(tx: Transaction, member_id: UUID, whose: Whose, *, today: date, actor:
     tx.add(SQL["drop_reminders"], id=member_id)
     enqueue(tx, mail("membership-renewed", to=member_id, subject_id=member_id))
     record(tx, actor, "membership.renewed", member_id)
-    return read(tx, whose, today=today)
+    return read(tx, member_id, scope, today=today)
 
 
-def cancel(tx: Transaction, member_id: UUID, whose: Whose, *, today: date, actor: Actor) -> Pending[Row]:
+def cancel(tx: Transaction, member_id: UUID, scope: AccessScope, *, today: date, actor: Actor) -> Pending[Row]:
     """End the membership with its period; a second time changes nothing. Refuses: not-found, membership-ended."""
-    tx.add(SQL["lock_account"], **whose.params)
+    tx.add(SQL["lock_account"], id=member_id, **scope.params)
     tx.add(SQL["take_member"], id=member_id)
     tx.add(SQL["require_not_expired"], id=member_id, today=today)
     tx.add(SQL["next_version_if_not_canceled"], id=member_id)
     tx.add(SQL["cancel"], id=member_id)
     near = {"today": today, "days": WITHDRAWAL_DAYS}
-    tx.add(SQL["void_commissions"], id=member_id, actor=whose.sub, request_id=actor.request_id, **near)
+    tx.add(SQL["void_commissions"], id=member_id, actor=scope.sub, request_id=actor.request_id, **near)
     tx.add(SQL["drop_reminders"], id=member_id)
     enqueue(tx, mail("membership-cancelled", to=member_id, subject_id=member_id), if_written="members")
     record(tx, actor, "membership.cancelled", member_id, if_written="members")
-    return read(tx, whose, today=today)
+    return read(tx, member_id, scope, today=today)
 
 
-def pause(tx: Transaction, member_id: UUID, whose: Whose, *, today: date, actor: Actor) -> Pending[Row]:
+def pause(tx: Transaction, member_id: UUID, scope: AccessScope, *, today: date, actor: Actor) -> Pending[Row]:
     """Suspend the membership from today on; a second time changes nothing.
 
     Refuses: not-found, membership-not-running, pause-days-used.
     """
-    tx.add(SQL["lock_account"], **whose.params)
+    tx.add(SQL["lock_account"], id=member_id, **scope.params)
     tx.add(SQL["take_member"], id=member_id)
     tx.add(SQL["require_pausable"], id=member_id, today=today)
     tx.add(SQL["next_version_if_paused_is"], id=member_id, today=today, paused=False)
     tx.add(SQL["pause"], id=member_id, today=today)
     tx.add(SQL["drop_reminders"], id=member_id)
     record(tx, actor, "membership.paused", member_id, if_written="members")
-    return read(tx, whose, today=today)
+    return read(tx, member_id, scope, today=today)
 
 
-def resume(tx: Transaction, member_id: UUID, whose: Whose, *, today: date, actor: Actor) -> Pending[Row]:
+def resume(tx: Transaction, member_id: UUID, scope: AccessScope, *, today: date, actor: Actor) -> Pending[Row]:
     """Go on with a paused membership, its end later by the days paused; a second time changes nothing.
 
     Refuses: not-found, membership-ended.
     """
-    tx.add(SQL["lock_account"], **whose.params)
+    tx.add(SQL["lock_account"], id=member_id, **scope.params)
     tx.add(SQL["take_member"], id=member_id)
     tx.add(SQL["require_not_ended"], id=member_id, today=today)
     tx.add(SQL["next_version_if_paused_is"], id=member_id, today=today, paused=True)
     tx.add(SQL["resume"], id=member_id, today=today)
     record(tx, actor, "membership.resumed", member_id, if_written="members")
-    return read(tx, whose, today=today)
+    return read(tx, member_id, scope, today=today)

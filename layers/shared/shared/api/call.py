@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
+from shared.access import AccessScope
 from shared.admission.ports import KeyUse
 from shared.api.auth.access import Access, access_to
 from shared.api.auth.caller import Caller, Group
@@ -94,6 +95,11 @@ class Call(Generic[I, S]):
     def by_staff(self) -> bool:
         """Whether the caller acts as staff: the token says so here, and every transaction asks the account as well."""
         return self.caller is not None and self.caller.is_staff
+
+    @property
+    def scope(self) -> AccessScope:
+        """The records that the caller may see. Raises Refusal("unauthenticated") where there is no caller."""
+        return AccessScope(self.sub, self.by_staff, self.by_staff and self.in_group("admin"))
 
     @property
     def access(self) -> Access | None:
