@@ -27,20 +27,17 @@ FUNCTIONS = {
     "HousekeepingFunction": "interdomestik_housekeeping",
     "AdminFunction": OWNER,
 }
-# The packages and modules that only one function runs.
-MODULES = {
+# The package of each function.
+PACKAGES = {
     "agents": "AgentsFunction",
     "members": "MembersFunction",
     "claims": "ClaimsFunction",
     "health": "HealthFunction",
-    "jobs_api.app": "JobsFunction",
-    "relay.app": "RelayFunction",
-    "worker.job_runner": "WorkerFunction",
-    "worker.app": "WorkerFunction",
-    "housekeeping.app": "HousekeepingFunction",
-    "operations.app": "AdminFunction",
-    "operations.staff": "AdminFunction",
-    "operations.addresses": "AdminFunction",
+    "jobs_api": "JobsFunction",
+    "relay": "RelayFunction",
+    "worker": "WorkerFunction",
+    "housekeeping": "HousekeepingFunction",
+    "operations": "AdminFunction",
 }
 # Those whose connections are limited: the owner of the schema is none of them.
 LIMITED = sorted({BEFORE, *FUNCTIONS.values()} - {OWNER})
@@ -55,8 +52,8 @@ def role_of_caller() -> str:
 
 
 def role_of_module(name: str) -> str:
-    """Return the role of the one function that runs a module, BEFORE where none or several do."""
-    function = MODULES.get(name) or MODULES.get(name.partition(".")[0])
+    """Return the role of the function whose package a module is in, BEFORE where it is in none's."""
+    function = PACKAGES.get(name.partition(".")[0])
     return BEFORE if function is None else FUNCTIONS[function]
 
 

@@ -43,7 +43,7 @@ def find(
     assignee: str | None,
     stuck: bool | None,
 ) -> Pending[list[Row]]:
-    """Claims the scope may see, newest first."""
+    """Claims the caller may see, newest first."""
     asked = {"state": state, "assignee": assignee, "stuck": stuck, "after": after, "count": count}
     query = SQL["claims"]
     if scope.staff:
@@ -88,7 +88,7 @@ def assign(
     versions: list[int] | None,
     actor: Actor,
 ) -> Pending[Row]:
-    """Give a claim to a staff member, the scope where none is named; who has it already changes nothing.
+    """Give a claim to a staff member, the caller where none is named; who has it already changes nothing.
 
     Refuses: not-found, stale-version, assignee-unknown.
     """
