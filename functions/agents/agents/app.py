@@ -24,12 +24,12 @@ from agents.referral import referral_code
 from shared.api.auth.caller import ADMIN, AGENT, STAFF
 from shared.api.call import Call, page
 from shared.api.operation import Nothing
-from shared.api.pages import Page, PageQuery
 from shared.api.responses import Answer, answered
 from shared.api.router import Api
 from shared.container import container
 from shared.database.transaction import Row
 from shared.errors import Refusal, Unavailable
+from shared.fields.pages import Page, PageQuery
 from shared.ids import uuid7
 
 api = Api()

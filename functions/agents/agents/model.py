@@ -7,7 +7,6 @@ from uuid import UUID
 from pydantic import ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
-from shared.api.pages import PageQuery
 from shared.fields import (
     Email,
     Form,
@@ -21,6 +20,7 @@ from shared.fields import (
     View,
     prose,
 )
+from shared.fields.pages import PageQuery
 
 AgentState = Literal["pending", "active", "suspended", "rejected"]
 Decision = Literal["approve", "reject", "suspend", "reinstate"]

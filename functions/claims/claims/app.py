@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from claims import documents, service
+from claims.documents import ClaimsServices
 from claims.model import (
     AnnouncedDocument,
     Assignment,
@@ -19,14 +20,14 @@ from claims.model import (
 from shared.api.auth.caller import MEMBER, STAFF
 from shared.api.call import Call, page
 from shared.api.operation import Nothing
-from shared.api.pages import Page, PageQuery
 from shared.api.responses import Answer, answered
 from shared.api.router import Api
-from shared.container import Container, container
+from shared.container import container
 from shared.database.transaction import Row
+from shared.fields.pages import Page, PageQuery
 from shared.ids import uuid7
 
-api: Api[Container] = Api()
+api: Api[ClaimsServices] = Api()
 
 OWNER_OR_STAFF = MEMBER | STAFF
 
@@ -150,7 +151,7 @@ def assign(call: Call[Assignment]) -> Answer:
     renew=documents.sign_upload,
     refusals=("claim-closed", "too-many-documents"),
 )
-def announce(call: Call[NewDocument, Container]) -> Answer:
+def announce(call: Call[NewDocument, ClaimsServices]) -> Answer:
     """Answers with a form that uploads exactly this file; complete it afterwards."""
     return documents.announce(call, call.scope.as_owner())
 
@@ -169,7 +170,7 @@ def announce(call: Call[NewDocument, Container]) -> Answer:
         "too-many-documents",
     ),
 )
-def complete(call: Call[Nothing, Container]) -> Answer:
+def complete(call: Call[Nothing, ClaimsServices]) -> Answer:
     """Available once its size, type and first bytes are as announced; else it is removed."""
     return documents.complete(call, call.scope.as_owner())
 
@@ -197,7 +198,7 @@ def find_documents(call: Call[PageQuery]) -> Answer:
     access=OWNER_OR_STAFF,
     refusals=("document-not-available",),
 )
-def download(call: Call[Nothing, Container]) -> Answer:
+def download(call: Call[Nothing, ClaimsServices]) -> Answer:
     """Valid for five minutes."""
     return documents.download(call, call.scope)
 
@@ -211,7 +212,7 @@ def download(call: Call[Nothing, Container]) -> Answer:
     limit="document-upload",
     refusals=("claim-closed",),
 )
-def remove_document(call: Call[Nothing, Container]) -> Answer:
+def remove_document(call: Call[Nothing, ClaimsServices]) -> Answer:
     """For the claim's member, while the claim is open: its file is deleted and its place is free. Again: the same."""
     return documents.remove(call, call.scope.as_owner())
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from claims import service
 from claims.evidence import MISMATCHES, Mismatch, looks_like
@@ -10,8 +10,8 @@ from claims.model import DocumentView, DownloadView, NewDocument, SignedUpload, 
 from shared.access import AccessScope
 from shared.api.call import Call
 from shared.api.responses import Answer, answered
-from shared.aws.s3 import DOWNLOAD_EXPIRES_S, UPLOAD_EXPIRES_S, StoredObject
-from shared.container import Container
+from shared.api.services import Services
+from shared.aws.s3 import DOWNLOAD_EXPIRES_S, UPLOAD_EXPIRES_S, EvidenceStore, StoredObject
 from shared.database.transaction import Row
 from shared.errors import DependencyFailed, Refusal, Unavailable
 from shared.ids import uuid7
@@ -21,7 +21,16 @@ LINK_LIFE = timedelta(seconds=DOWNLOAD_EXPIRES_S)
 FORM_LIFE = timedelta(seconds=UPLOAD_EXPIRES_S)
 
 
-def announce(call: Call[NewDocument, Container], scope: AccessScope) -> Answer:
+class ClaimsServices(Services, Protocol):
+    """The services that a call about claims uses."""
+
+    @property
+    def evidence(self) -> EvidenceStore:
+        """Return the store of the claims' evidence."""
+        ...
+
+
+def announce(call: Call[NewDocument, ClaimsServices], scope: AccessScope) -> Answer:
     """Reserve a slot; the form for exactly that file is signed at each answering, for it is soon over."""
     claim_id, document_id = call.ids["claim_id"], uuid7()
     key = f"uploads/{claim_id}/{document_id}"
@@ -39,7 +48,7 @@ def announce(call: Call[NewDocument, Container], scope: AccessScope) -> Answer:
     return answered(DocumentView.model_validate(facts), status=201, facts=announced)
 
 
-def sign_upload(call: Call[Any, Container], announced: Mapping[str, Any]) -> SignedUpload:
+def sign_upload(call: Call[Any, ClaimsServices], announced: Mapping[str, Any]) -> SignedUpload:
     """Sign a form for an announced document. It changes nothing else: no place is held for longer by it."""
     form = call.services.evidence.presign_upload(
         key=announced["object_key"], content_type=announced["content_type"], size=announced["size"]
@@ -47,7 +56,7 @@ def sign_upload(call: Call[Any, Container], announced: Mapping[str, Any]) -> Sig
     return SignedUpload(upload=UploadForm(url=form.url, fields=dict(form.fields)))
 
 
-def complete(call: Call[Any, Container], scope: AccessScope) -> Answer:
+def complete(call: Call[Any, ClaimsServices], scope: AccessScope) -> Answer:
     """Look at what is stored, between two transactions, and write the verdict; what is not as announced is removed."""
     facts = _read(call, scope)
     if facts["state"] == "pending":
@@ -57,7 +66,7 @@ def complete(call: Call[Any, Container], scope: AccessScope) -> Answer:
     return answered(DocumentView.model_validate(facts))
 
 
-def download(call: Call[Any, Container], scope: AccessScope) -> Answer:
+def download(call: Call[Any, ClaimsServices], scope: AccessScope) -> Answer:
     """A link to an available document."""
     facts = _read(call, scope)
     if facts["state"] != "available":
@@ -68,7 +77,7 @@ def download(call: Call[Any, Container], scope: AccessScope) -> Answer:
     return answered(DownloadView(url=url, expires_at=call.services.clock() + LINK_LIFE))
 
 
-def remove(call: Call[Any, Container], scope: AccessScope) -> Answer:
+def remove(call: Call[Any, ClaimsServices], scope: AccessScope) -> Answer:
     """Take a document back, then delete its objects; where that fails the call is repeated, and deletes them then."""
     ids = (call.ids["claim_id"], call.ids["document_id"])
     removed = call.once(service.remove_document, *ids, scope, actor=call.actor)
@@ -82,14 +91,14 @@ def _why(facts: Row) -> str:
     return f"{told} The file was removed."
 
 
-def _read(call: Call[Any, Container], scope: AccessScope) -> Row:
+def _read(call: Call[Any, ClaimsServices], scope: AccessScope) -> Row:
     facts: Row = call.read(
         service.read_document, call.ids["claim_id"], call.ids["document_id"], scope, actor=call.actor
     )
     return facts
 
 
-def _judged(call: Call[Any, Container], scope: AccessScope, facts: Row) -> Row:
+def _judged(call: Call[Any, ClaimsServices], scope: AccessScope, facts: Row) -> Row:
     # The form can overwrite its key for as long as it is valid: what is looked at and kept is a copy beyond it.
     upload, kept = facts["object_key"], f"claims/{facts['claim_id']}/{facts['id']}/{uuid7()}"
     if not call.services.evidence.copy(upload, kept):
@@ -107,7 +116,7 @@ def _judged(call: Call[Any, Container], scope: AccessScope, facts: Row) -> Row:
     return judged
 
 
-def _judged_meanwhile(call: Call[Any, Container], scope: AccessScope) -> Row:
+def _judged_meanwhile(call: Call[Any, ClaimsServices], scope: AccessScope) -> Row:
     """Another call's verdict, which took the upload away; without one nothing was uploaded."""
     facts = _read(call, scope)
     if facts["state"] == "pending":
@@ -115,7 +124,7 @@ def _judged_meanwhile(call: Call[Any, Container], scope: AccessScope) -> Row:
     return facts
 
 
-def _find_mismatch(call: Call[Any, Container], facts: Row, kept: str) -> Mismatch | None:
+def _find_mismatch(call: Call[Any, ClaimsServices], facts: Row, kept: str) -> Mismatch | None:
     """Return in what the copy is not as announced; both it and the upload are removed then."""
     evidence = call.services.evidence
     found = _mismatch(facts, evidence.head(kept), evidence.first_bytes(kept))
@@ -136,7 +145,7 @@ def _mismatch(announced: Row, stored: StoredObject | None, head: bytes) -> Misma
     return None
 
 
-def _remove(call: Call[Any, Container], key: str) -> None:
+def _remove(call: Call[Any, ClaimsServices], key: str) -> None:
     """Remove what nobody refers to any more; the verdict stands whether that succeeds or not."""
     try:
         call.services.evidence.delete(key)

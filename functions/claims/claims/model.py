@@ -7,7 +7,6 @@ from uuid import UUID
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from shared.api.pages import PageQuery
 from shared.clock import latest_local_date
 from shared.fields import (
     INTEGRAL,
@@ -24,6 +23,7 @@ from shared.fields import (
     prose,
 )
 from shared.fields.codes import DECIMALS
+from shared.fields.pages import PageQuery
 
 Category = Literal["vehicle", "property", "injury", "travel"]
 State = Literal["submitted", "verification", "evaluation", "negotiation", "court", "resolved", "rejected", "withdrawn"]

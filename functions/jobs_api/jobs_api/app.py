@@ -7,10 +7,10 @@ from jobs_api.model import Dismissal, JobQuery, JobView
 from shared.api.auth.caller import ADMIN
 from shared.api.call import Call, page
 from shared.api.operation import Nothing
-from shared.api.pages import Page
 from shared.api.responses import Answer, answered
 from shared.api.router import Api
 from shared.container import container
+from shared.fields.pages import Page
 
 api = Api()
 

@@ -10,15 +10,15 @@ from shared.access import AccessScope
 from shared.api.auth.caller import AGENT, MEMBER, STAFF, Caller
 from shared.api.call import Call, page
 from shared.api.operation import Contract, Nothing
-from shared.api.pages import Page
 from shared.api.responses import Answer, answered
 from shared.api.router import Api
 from shared.container import container
 from shared.database.transaction import Pending, Row, Transaction
 from shared.errors import FieldError, Refusal
+from shared.fields import HomeCountry
+from shared.fields.pages import Page
 from shared.ids import uuid7
 from shared.outbox.audit import Actor
-from shared.settings import HomeCountry
 
 api = Api()
 

@@ -7,9 +7,8 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from shared.api.pages import PageQuery
-from shared.fields import Email, Input, Language, PersonName, Phone, ReferralCode, TermsVersion, View
-from shared.settings import HomeCountry
+from shared.fields import Email, HomeCountry, Input, Language, PersonName, Phone, ReferralCode, TermsVersion, View
+from shared.fields.pages import PageQuery
 
 Plan = Literal["basic", "standard", "family", "business"]
 MembershipState = Literal["active", "past_due", "paused", "canceled", "expired"]

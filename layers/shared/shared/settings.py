@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from shared.admission.ports import Limit
 from shared.circuit.state import Policy
+from shared.fields import HomeCountry
 from shared.retry.backoff import Backoff
 
 # Requests and seconds, per client. 5 / 60 is a bucket of 5 from which one comes back every 12 s.
@@ -38,7 +39,6 @@ DEFAULT_CIRCUITS: Mapping[str, Policy] = {
     "identity": Policy(name="identity", failures=5, open_s=30, slow_s=5, probe_lease_s=60),
     "storage": Policy(name="storage", failures=5, open_s=30, slow_s=2, probe_lease_s=15),
 }
-HomeCountry = Literal["XK", "MK", "AL"]
 # The tz database has no zone of its own for Kosovo: its clocks are those of Belgrade. The layer ships the database
 # (tzdata), because Lambda's image need not have it.
 TIME_ZONES: Mapping[HomeCountry, str] = {"XK": "Europe/Belgrade", "MK": "Europe/Skopje", "AL": "Europe/Tirane"}

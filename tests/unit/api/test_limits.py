@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from shared.api.call import Call
 from shared.api.client_address import counted_address, hashed_address
-from shared.api.pages import PageQuery
 from shared.api.responses import Answer, answered
 from shared.api.router import Api
 from shared.fields import Input, View
+from shared.fields.pages import PageQuery
 from shared.settings import Settings
 from tests.fakes.clock import ManualClock
 from tests.fakes.database import ScriptedDatabase, scripted

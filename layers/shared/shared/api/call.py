@@ -12,12 +12,12 @@ from shared.access import AccessScope
 from shared.admission.ports import KeyUse
 from shared.api.auth.access import Access, access_to
 from shared.api.auth.caller import Caller, Group
-from shared.api.pages import PageQuery
 from shared.api.responses import Answer, answered
 from shared.api.services import Services
 from shared.database.transaction import Pending, Row, Transaction
 from shared.deadline import Deadline
 from shared.errors import Refusal
+from shared.fields.pages import PageQuery
 from shared.outbox.audit import Actor
 
 I = TypeVar("I", bound=BaseModel)  # noqa: E741 - the input's type

@@ -3,43 +3,18 @@
 import base64
 import hashlib
 import hmac
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
-from pydantic import BeforeValidator, Field
-from pydantic_core import PydanticCustomError
-
 from shared.errors import FieldError, Refusal
-from shared.fields import Input, View
+from shared.fields.pages import Page
 
 T = TypeVar("T")
 
 LAST_ID = UUID(int=(1 << 128) - 1)  # newer than any: where a first page begins
 _TAG_BYTES = 12
-
-
-def _whole_number(value: Any) -> Any:
-    # By ourselves: int() also takes "+5", " 5", "5_0" and the digits of other scripts.
-    if isinstance(value, str) and re.fullmatch("[1-9][0-9]{0,9}", value) is None:
-        raise PydanticCustomError("form", "is not a whole number, like 20")
-    return int(value)
-
-
-class PageQuery(Input):
-    """The size of a page, and the cursor where it begins."""
-
-    limit: Annotated[int, Field(ge=1, le=100), BeforeValidator(_whole_number)] = 20
-    cursor: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_-]+$")] | None = None
-
-
-class Page(View, Generic[T]):
-    """Some of a list, newest first; `next_cursor` is null on its last page."""
-
-    items: list[T]
-    next_cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,6 +134,7 @@ Date = Annotated[date, BeforeValidator(_calendar_date)]
 Country = Annotated[str, OneOf(COUNTRIES, "an ISO 3166 country")]
 Currency = Annotated[str, OneOf(CURRENCIES, "an ISO 4217 currency")]
 Language = Literal["sq", "en", "mk", "sr"]
+HomeCountry = Literal["XK", "MK", "AL"]  # those that a stack can serve
 
 
 class Input(BaseModel):
