@@ -14,7 +14,7 @@ STRESS := .venvs/stress/bin/python -m stress
 
 .PHONY: help up reset token circuits logs psql migrate environments dev-environments stress-environments \
 	stress stress-controls stress-compare stress-keep quick test chaos guarantees forget lint style generated types imports \
-	template unit settings contract docs mutations integration local e2e schemathesis harness readiness openapi \
+	template unit settings contract docs rules mutations integration local e2e schemathesis harness readiness openapi \
 	oldest-python requirements sam-lint sam-build sam-environment
 
 # A target is listed where its line has a comment after ##; a line that begins with ##@ is a heading.
@@ -73,7 +73,7 @@ stress-keep: stress-environments ## Keep a full run as the published one: REPORT
 ##@ Tests
 quick: lint types imports unit settings contract docs ## Run lint, types, import rules, unit and contract tests, in a minute: while you work
 
-test: forget quick oldest-python template mutations integration local e2e schemathesis harness readiness ## Run everything that CI runs
+test: forget quick oldest-python rules template mutations integration local e2e schemathesis harness readiness ## Run everything that CI runs
 	@MEASURED=1 $(BIN)/pytest tests/guarantees
 
 # The long campaigns, an hour or two: each ends by itself, and replays from its seed (CHAOS_SEED=…).
@@ -116,7 +116,7 @@ template: dev-environments ## Check template.yaml and what it deploys
 	@$(BIN)/cfn-lint template.yaml
 	@$(BIN)/pytest tests/template
 
-unit settings contract docs integration local e2e: dev-environments ## Run the tests of that name
+unit settings contract docs rules integration local e2e: dev-environments ## Run the tests of that name
 	@$(BIN)/pytest tests/$@
 
 # What is deployed, changed in one way after another: each has to turn a test red. ONLY=name for one.

@@ -1,0 +1,69 @@
+"""A wrong call of a use case is an error of mypy's: its arguments pass the seam with their types."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.services import ROOT
+
+CALLS = """
+from datetime import date
+from uuid import UUID
+
+from members import service
+from members.model import MemberView
+from shared.api.call import Call, page
+from shared.api.responses import Answer
+from shared.fields.pages import PageQuery
+from shared.outbox.audit import Actor
+
+
+def answer(call: Call[PageQuery], member_id: UUID, today: date, actor: Actor) -> Answer:
+    {call}
+    return page(call, "members", MemberView, service.find, number=None, email=None, today=today)
+"""
+RIGHT = {
+    "a write": "call.once(service.renew, member_id, call.scope, today=today, actor=actor)",
+    "a read": "call.read(service.read, member_id, call.scope, today=today)",
+    "a list": 'page(call, "members", MemberView, service.find, number="MEM-2026-000001", email=None, today=today)',
+}
+WRONG = {
+    "another type": "call.once(service.renew, str(member_id), call.scope, today=today, actor=actor)",
+    "an argument too few": "call.once(service.renew, member_id, call.scope, today=today)",
+    "an argument too many": "call.once(service.renew, member_id, call.scope, today=today, actor=actor, reason=None)",
+    "another type in a read": "call.read(service.read, member_id, call.sub, today=today)",
+    "what is read taken for something else": "found: str = call.read(service.read, member_id, call.scope, today=today)",
+    "an argument of a list too few": 'page(call, "members", MemberView, service.find, number=None, email=None)',
+    "a list that takes no page": 'page(call, "members", MemberView, service.read, today=today)',
+    "a write that answers nothing": 'call.once(lambda tx: tx.signal("nudge"))',
+}
+
+
+@pytest.fixture(scope="module")
+def errors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """Return mypy's errors about each call, by the call's name."""
+    folder = tmp_path_factory.mktemp("types")
+    files = {name: folder / f"call_{n}.py" for n, name in enumerate((*RIGHT, *WRONG))}
+    for name, path in files.items():
+        path.write_text(CALLS.format(call={**RIGHT, **WRONG}[name]), encoding="utf-8")
+    command = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), *map(str, files.values())]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    lines = [line for line in done.stdout.splitlines() if ": error:" in line]
+    assert len(lines) >= len(WRONG), done.stdout + done.stderr
+    return {
+        name: [line for line in lines if Path(line.partition(":")[0]).name == path.name] for name, path in files.items()
+    }
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_right_call_passes(errors: dict[str, list[str]], name: str) -> None:
+    """Or each call would be refused for another reason."""
+    assert errors[name] == []
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_call_is_refused(errors: dict[str, list[str]], name: str) -> None:
+    """Where the use case is handed on, before anything runs."""
+    assert errors[name]
