@@ -1,1 +1,1 @@
-"""What every room of the service shares: settings, the database, admission, jobs and HTTP."""
+"""What the functions share: the API, jobs and audit, the database, AWS, and the mechanisms below them."""
