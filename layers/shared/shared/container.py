@@ -12,6 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from shared.circuit.store_client import STORE_WAIT_S
 from shared.clock import Clock, epoch_micros, local_date, monotonic, utc_now
+
+# psycopg comes with the module, where all else comes when it is needed: nearly every call uses the database, and Lambda
+# gives a whole processor to what is imported before the first one.
+from shared.database.connection import Connection, Connector, connect
+from shared.database.pipeline import Database
 from shared.logging import observe
 from shared.settings import Settings
 
@@ -24,8 +29,6 @@ if TYPE_CHECKING:
     from shared.circuit.breaker import CircuitBreaker
     from shared.circuit.store import CircuitStore
     from shared.circuit.store_client import StoreLine
-    from shared.database.connection import Connection, Connector
-    from shared.database.pipeline import Database
 
 # How long a call waits for the table of circuits, where somebody waits for the call.
 CIRCUIT_PATIENCE_S = STORE_WAIT_S
@@ -47,10 +50,8 @@ class Container:
         return local_date(self.clock(), self.settings.time_zone)
 
     @cached_property
-    def connector(self) -> "Connector":
+    def connector(self) -> Connector:
         """The environment's database connection."""
-        from shared.database.connection import Connector
-
         settings = self.settings
         return Connector(
             self._connect,
@@ -59,9 +60,7 @@ class Container:
             clock=monotonic,
         )
 
-    def _connect(self, within_s: float) -> "Connection":
-        from shared.database.connection import connect
-
+    def _connect(self, within_s: float) -> Connection:
         return connect(self.settings, self._password(), within_s)
 
     def _password(self) -> str | None:
@@ -84,10 +83,8 @@ class Container:
         return migrate("", directory, connection_limit=self.settings.db_max_connections, **arguments)
 
     @cached_property
-    def database(self) -> "Database":
+    def database(self) -> Database:
         """Runs transactions on the environment's connection."""
-        from shared.database.pipeline import Database
-
         return Database(self.connector, backoff=self.settings.backoff, observer=self._count_retry)
 
     def _count_retry(self, event: str, facts: Mapping[str, object]) -> None:
