@@ -1,4 +1,4 @@
-"""Writes the API's description, of all functions together, to where the pages' function serves it from.
+"""The command that writes the API's description to where the pages' function serves it from.
 
     python -m tools.openapi           write it
     python -m tools.openapi --check   only say whether it is what the operations say

@@ -1,4 +1,4 @@
-"""The agents' function: parse, call once, map."""
+"""The handler of the agents' API: applications, decisions, clients, commissions and payouts."""
 
 from typing import Any
 

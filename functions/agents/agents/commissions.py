@@ -1,4 +1,4 @@
-"""What staff do with commissions: each use case queues its statements in an open transaction."""
+"""The use cases of staff with commissions; each queues its statements in an open transaction."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""What agents send and are told."""
+"""The input and the answers of the agents' API."""
 
 from datetime import date, datetime
 from typing import Annotated, Any, Literal

@@ -1,4 +1,4 @@
-"""Payout runs and statements: each use case queues its statements in an open transaction."""
+"""The use cases of payout runs and statements; each queues its statements in an open transaction."""
 
 from datetime import date
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""The claims' function: parse, call once, map."""
+"""The handler of the claims' API: cases, their history and their documents."""
 
 from typing import Any
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Whether a stored file is what was announced: its size, the type it was stored under, and how it begins."""
+"""The check of a stored file against what was announced: its size, its type, and how it begins."""
 
 import codecs
 from typing import Literal

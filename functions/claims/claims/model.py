@@ -1,4 +1,4 @@
-"""What is sent and told about claims."""
+"""The input and the answers of the claims' API."""
 
 from datetime import date, datetime
 from typing import Annotated, Any, Literal

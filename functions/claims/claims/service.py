@@ -1,4 +1,4 @@
-"""What can be done with claims: each use case queues its statements in an open transaction."""
+"""The use cases of claims; each queues its statements in an open transaction."""
 
 from datetime import date, timedelta
 from uuid import UUID

@@ -1,1 +1,1 @@
-"""Health: what load balancers, alarms and people ask; and the API's description."""
+"""Health: the check that load balancers, alarms and people ask for."""

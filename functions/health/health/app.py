@@ -1,4 +1,4 @@
-"""The health function: parse, call once, map; and the schedule that gives the alarms their data."""
+"""The handler of the health checks, and of the schedule that gives the alarms their data."""
 
 from typing import Any
 

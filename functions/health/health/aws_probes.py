@@ -1,4 +1,4 @@
-"""The smallest question to each service we call that shows it answers, and that we may ask.
+"""The smallest call to each AWS service that shows it answers, and that we may ask.
 
 Needs ses:GetAccount, cognito-idp:DescribeUserPool, s3:ListBucket and sqs:GetQueueAttributes.
 """

@@ -1,4 +1,4 @@
-"""The deep check: asks everything at once within its own time, and keeps the answer for a few seconds."""
+"""The deep check, which asks everything at once within its own time and keeps the answer for a few seconds."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace

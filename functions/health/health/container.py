@@ -1,4 +1,4 @@
-"""The health function's composition root: as every function's, but nothing in it waits for long."""
+"""The health function's container: as every function's, but nothing in it waits for long."""
 
 import os
 from functools import cache, cached_property, partial

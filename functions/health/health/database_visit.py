@@ -1,4 +1,4 @@
-"""One read on a connection of its own: for who asks whether the database answers at all."""
+"""A read on a database connection of its own, to find out whether the database answers at all."""
 
 from typing import TypeVar
 

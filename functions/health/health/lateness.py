@@ -1,4 +1,4 @@
-"""Whether jobs have waited for longer than the rate of mails explains."""
+"""The lateness of jobs: whether they have waited for longer than the rate of mails explains."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What the alarms watch, in CloudWatch's embedded metric format.
+"""The metrics that the alarms watch, in CloudWatch's embedded metric format.
 
 Unhealthy, Degraded, FailoverDetected             1 or 0
 JobsFailed, JobsUncertain                         jobs that wait for a person

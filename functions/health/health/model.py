@@ -1,4 +1,4 @@
-"""What is told about the service's health."""
+"""The answers of the health checks."""
 
 from datetime import datetime
 from typing import Literal

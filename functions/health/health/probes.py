@@ -1,4 +1,4 @@
-"""Questions asked all at once, each in a thread, and answered for by a deadline whether they come back or not."""
+"""Probes, made all at once, each in a thread, and settled at a deadline whether they come back or not."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What is asked of the database, and what the answers mean."""
+"""The figures that are read from the database, and the status that follows from what was found."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""Housekeeping: what time does to records, every hour."""
+"""Housekeeping: the changes that time makes to records, every hour."""

@@ -1,4 +1,4 @@
-"""Housekeeping, every hour: what time does to records.
+"""The handler of housekeeping: the changes that time makes to records, every hour.
 
 Each chore works in bounded batches, as long as there are records and time.
 """

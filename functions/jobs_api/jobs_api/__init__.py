@@ -1,1 +1,1 @@
-"""Jobs that did not end well, for admins."""
+"""The API for jobs that did not end well."""

@@ -1,4 +1,4 @@
-"""The dead letters, for admins: parse, call once, map."""
+"""The handler of the jobs' API: the jobs that did not end well, for admins."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What admins ask of jobs and are told."""
+"""The input and the answers of the jobs' API."""
 
 from datetime import datetime
 from typing import Literal

@@ -1,4 +1,4 @@
-"""What admins can do with jobs that did not end well: each use case queues its statements in an open transaction."""
+"""The use cases of admins with jobs that did not end well; each queues its statements in an open transaction."""
 
 from uuid import UUID
 

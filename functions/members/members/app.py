@@ -1,4 +1,4 @@
-"""The members' function: parse, call once, map."""
+"""The handler of the members' API: registration, contact data and memberships."""
 
 from datetime import date
 from typing import Any, Protocol

@@ -1,4 +1,4 @@
-"""What members send and are told."""
+"""The input and the answers of the members' API."""
 
 from datetime import date, datetime
 from typing import Any, Literal

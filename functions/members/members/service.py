@@ -1,4 +1,4 @@
-"""What can be done with members: each use case queues its statements in an open transaction."""
+"""The use cases of members; each queues its statements in an open transaction."""
 
 from datetime import date
 from decimal import Decimal

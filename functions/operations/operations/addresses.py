@@ -1,4 +1,4 @@
-"""The operators' command that frees an address: anyone can register with anyone's, and its owner may need it.
+"""The command that frees an address: anyone can register with anyone's, and its owner may need it.
 
 Possible until somebody has signed in with it. The account is closed first, so that nobody can sign in while its
 identity is deleted, and it gives the address up last, so that nobody else can register with it meanwhile. Whatever step

@@ -1,4 +1,4 @@
-"""Operators' commands, by `aws lambda invoke`: no route leads here.
+"""The handler of operators' commands, by `aws lambda invoke`: no route leads here.
 
     {"command": "migrate"}
     {"command": "create-staff", "email": …, "full_name": …, "role": "staff"|"admin", "language": "sq"|"en"|"mk"|"sr"}

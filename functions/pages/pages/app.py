@@ -1,4 +1,4 @@
-"""The pages' function: the API's description, its page, and 404 or 405 for every address that has no other function.
+"""The handler of the pages: the API's description, its page, and 404 or 405 for every address that nothing else serves.
 
 It shares no environment with the health function: whoever floods an address that does not exist leaves the health
 check as quick as it was.

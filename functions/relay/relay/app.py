@@ -1,4 +1,4 @@
-"""The relay: moves committed jobs from the outbox to SQS, by priority.
+"""The relay, which moves committed jobs from the outbox to SQS, by priority.
 
 claim (one flight, leased) → publish → mark (one flight). Killed anywhere, it loses nothing: the lease of
 what it had claimed runs out and the next relay claims it. A job published twice is done once, since

@@ -1,4 +1,4 @@
-"""The worker's function: messages in, jobs done, and back to the queue only what could not be tried."""
+"""The handler of the job queues: it does the jobs, and hands back only what could not be tried."""
 
 import os
 import time

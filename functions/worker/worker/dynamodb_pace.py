@@ -3,8 +3,8 @@
 pk `limit#mail#<sha256>`   tat version served_high served_normal served_low end_high end_normal end_low normal_until
 
 All are integers, times in epoch microseconds, see priority_pace.PaceState. The key and `tat` are those of a bucket of
-state_items.py, so that workers of an earlier version, which keep no priorities, and these count the same mails while
-one replaces the other. `expires_at` (epoch seconds) is DynamoDB's to delete by.
+dynamodb_admission_items.py, so that workers of an earlier version, which keep no priorities, and these count the same
+mails while one replaces the other. `expires_at` (epoch seconds) is DynamoDB's to delete by.
 
 Needs GetItem and PutItem on the table.
 """

@@ -1,4 +1,4 @@
-"""Doing a job, once it is claimed, and settles what became of it.
+"""The run of a job, from its claim to what became of it.
 
 claim with the facts (one flight) → a mail: begin (one flight) → the one side effect → settle (one flight)
 claim with the facts (one flight) → an identity: make it → link it (one flight) → its group → settle (one flight)

@@ -1,4 +1,4 @@
-"""Refused for the moment by a guard of our own, before anything was asked of the guarded service."""
+"""The exception for calls that a guard of ours put off, before the guarded service was asked."""
 
 
 class RetryLater(Exception):

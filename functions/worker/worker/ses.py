@@ -1,4 +1,4 @@
-"""SES: one mail to one person."""
+"""The mailer on SES, which sends one mail to one person."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Where a process can die: a step stands before and after everything that leaves it, and costs next to nothing.
+"""Crash points for fault-injection tests: before and after everything that leaves the process; no-ops unless watched.
 
 Only tests arm them, to end the process at each in turn (tests/killing). They stand where all of a kind must pass: the
 clients' events for AWS, `Database` and `Connector` for the database, `Api` for a request. What is built on those has

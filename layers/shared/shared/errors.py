@@ -1,4 +1,4 @@
-"""What can go wrong, in a handful of exceptions; how each is told to a client stands in http/problems.py."""
+"""The exceptions of the service; api/problems.py maps them to HTTP."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

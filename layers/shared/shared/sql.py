@@ -1,4 +1,4 @@
-"""SQL lives in `.sql` files, in named sections, each with one line of purpose.
+"""A reader of `.sql` files: named sections, each with one line of purpose.
 
 -- name: insert_member
 -- The member's row; its number comes from the sequence.

@@ -1,4 +1,4 @@
-"""What a request must pass before it may do work: its client's limit and its Idempotency-Key.
+"""The decisions of admission, and the store that makes them: a client's limit and its Idempotency-Key together.
 
 Both are decided together, so that only new work is charged: a replay, or a call that finds its key
 in use, costs its client nothing.

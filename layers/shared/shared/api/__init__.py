@@ -1,1 +1,1 @@
-"""HTTP as API Gateway hands it over: requests parsed strictly, answers and problems written one way."""
+"""The HTTP API behind API Gateway: parsing, execution, answers and problems."""

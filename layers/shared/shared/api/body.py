@@ -1,4 +1,4 @@
-"""Bodies: one JSON object, read strictly, then held against a model."""
+"""JSON bodies: one object, read strictly, then validated by a model."""
 
 import json
 import re

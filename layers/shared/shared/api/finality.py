@@ -1,4 +1,4 @@
-"""What a refusal does to its Idempotency-Key: a decision for every problem of the catalogue.
+"""The finality of each problem: whether a refusal stays the answer to its Idempotency-Key.
 
 A final refusal is the answer to its key and is kept like any other answer. What lifts a refusal is a change of state,
 and never a change of the request: so its key is given back, and the same request works once the cause is gone. It is

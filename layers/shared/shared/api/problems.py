@@ -1,4 +1,4 @@
-"""Every problem the API tells, by name: RFC 9457 problem details, and the one place where they meet HTTP."""
+"""The catalogue of problems (RFC 9457) by name, and the one place where errors become HTTP answers."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""What a limit tells the client: the RateLimit fields, and the refusal of a call that is over it."""
+"""The RateLimit fields of an answer, and the refusal of a call that is over its limit."""
 
 import math
 from collections.abc import Mapping

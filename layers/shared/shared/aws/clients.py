@@ -1,4 +1,4 @@
-"""The only place that builds boto3 clients: one of each per process, on first use.
+"""The boto3 clients: one of each per process, on first use, and built nowhere else.
 
 Region, credentials and, locally, `AWS_ENDPOINT_URL` come from the environment, as boto3 reads it.
 boto3's own timeouts (60 s to connect, 60 s to read, 5 attempts) outlive any request of ours, so each

@@ -1,4 +1,4 @@
-"""Cognito: the identities people sign in with."""
+"""The user pool of Cognito: the identities that people sign in with."""
 
 import secrets
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""The StateStore on one DynamoDB table (its items: state_items.py).
+"""The StateStore on one DynamoDB table (its items: dynamodb_admission_items.py).
 
 Taking a key and charging a limit is one flight: a transaction whose failed conditions bring the items
 along, so that a replay, a running call or an empty bucket is told from the failure itself. Where only

@@ -1,6 +1,6 @@
-"""What the fleet knows of itself, in the state table: its circuits, its database server, how often it tried again.
+"""The fleet's state in the state table: its circuits, its database server, how often it tried again.
 
-A dependency's circuit   see circuits.py
+A dependency's circuit   see dynamodb_circuits.py
 The last writer seen     pk `health#server`      server [changed_at]
 Retries in a minute      pk `retries#<minute>`   retries s00…s59  of transactions, by the whole fleet; by second
 

@@ -1,4 +1,4 @@
-"""What the error codes of the AWS operations that we call mean to a caller; failures.py makes exceptions of them.
+"""The meaning of the error codes of the AWS operations that we call; errors.py makes exceptions of them.
 
 Sources: the error shapes of botocore's service models, which tests/unit/aws/test_error_codes.py holds against these
 lists; "Common errors" in the reference of each service; the error codes of S3 and of KMS. Where a service says a code

@@ -1,4 +1,4 @@
-"""What a failed call to AWS means to the caller: refused, not done, or not known; by the error's code alone.
+"""The exceptions for a failed call to AWS: refused, not done, or not known; by the error's code alone.
 
 The HTTP status says less: Cognito, DynamoDB, SQS and SES answer 400 also where a permission is missing.
 

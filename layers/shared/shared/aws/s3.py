@@ -1,4 +1,4 @@
-"""S3: evidence goes from the person to the bucket and back without passing through us."""
+"""The evidence store on S3: files go from the person to the bucket and back without passing through us."""
 
 import unicodedata
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""SQS: job ids by priority to the workers, and the nudge that wakes the relay."""
+"""The queues on SQS: job ids by priority for the workers, and the nudge that wakes the relay."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""How an environment's calls ended, as far as the fleet has not been told."""
+"""The outcomes of an environment's calls that the shared store does not know yet."""
 
 from collections import deque
 from collections.abc import Collection

@@ -1,4 +1,4 @@
-"""Where the fleet keeps its circuits, and how operators move one there."""
+"""The store of circuits that all environments share, and the commands by which operators move one."""
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""An environment's line to the store of circuits: nobody waits at it for long, whatever the store does."""
+"""The client of the store of circuits: nobody waits for it for long, whatever the store does."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

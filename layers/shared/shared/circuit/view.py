@@ -1,4 +1,4 @@
-"""What one execution environment knows of a circuit, and what follows from it while the store is out of reach.
+"""A circuit as one execution environment knows it, and what follows while the store is out of reach.
 
 Not thread-safe by itself. It stands still between what is learned: every look at it says what the time is.
 """

@@ -1,4 +1,4 @@
-"""What a database error means: an answer, worth another try, or neither.
+"""The meaning of database errors: an answer, worth another try, or neither.
 
 While connecting every failure has `sqlstate=None`, so there class and message decide; afterwards SQLSTATE does.
 A lost connection never tells whether a commit was done: the retry finds its own first try by its key.

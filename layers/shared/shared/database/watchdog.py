@@ -1,4 +1,4 @@
-"""The line to the server, which another thread may cut.
+"""A watchdog that cuts connections which are waited on for too long.
 
 A server that is stopped, or a proxy that has lost it, accepts and acknowledges what is sent and says nothing: neither
 keepalives nor its statement timeout end such a wait. Cutting the line here does.

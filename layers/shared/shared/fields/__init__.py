@@ -1,4 +1,4 @@
-"""The kinds of text a request may carry, each with its pattern so that the API's description says it too."""
+"""The field types of requests, each with its pattern so that the API's description says it too."""
 
 import re
 from datetime import date

@@ -1,4 +1,4 @@
-"""How often a job is tried, and how long after a failure."""
+"""The retries of a job: how many, and how long after a failure."""
 
 from shared.retry.backoff import Backoff
 

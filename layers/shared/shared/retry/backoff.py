@@ -1,4 +1,4 @@
-"""How long to wait before a further try: exponential with full jitter.
+"""The wait before a further try: exponential with full jitter.
 
 Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
 """

@@ -1,4 +1,4 @@
-"""A retry budget: what was done well pays for what is tried again.
+"""A retry budget: successes pay for what is tried again.
 
 Retries that every caller adds in an outage are what keeps it going. Here a success earns a fraction of a retry, an
 outage earns nothing, and little can be saved: so the calls of a total outage are its requests, and one retry for each

@@ -1,4 +1,4 @@
-"""What a caller's account has to be: asked of the database in the transaction that does the work.
+"""The roles that a caller's account must have, asked of the database in the transaction that does the work.
 
 A token says which groups its identity was in when it was issued, up to an hour ago. So a role is what the token and the
 account both say, and to take the account's role away ends all access at once.
