@@ -1,7 +1,7 @@
 """The rate of mails: as many a second as SES takes from the account, high ones first, for all workers together.
 
 SES counts recipients, and each of our mails has one: a mail is one call against the rate. The mechanism is in
-functions/worker/worker/priority_pace.py.
+priority_pace.py.
 """
 
 from collections.abc import Callable
@@ -14,8 +14,8 @@ from shared.logging import observe
 from shared.units import SECOND
 from worker.priority_pace import PaceState, PaceStore, Priority, Rules, hold_turn, take_turn
 
-# A worker has 60 s. It sleeps until this is left: 20 s for the mail that it sleeps for (work.JOB_TIME_S), and time to
-# hand back the rest of its batch, nine jobs at most.
+# A worker has 60 s. It sleeps until this is left: 20 s for the mail that it sleeps for (job_runner.JOB_TIME_S), and
+# time to hand back the rest of its batch, nine jobs at most.
 AWAKE_S = 30.0
 
 # A table that can't be reached costs a mail seconds to find out: one does, and those after it go on without asking.

@@ -97,7 +97,7 @@ def test_the_relay_is_woken_for_a_notice_to_the_desk(
     """As for a reminder, and only where there is one."""
     queues = FakeQueues()
     parts = wired(blank.settings, queues=queues, evidence=FakeEvidence())
-    monkeypatch.setattr("housekeeping.app.wiring", lambda: parts)
+    monkeypatch.setattr("housekeeping.app.container", lambda: parts)
     assert housekeeping.handler({}, LambdaContext(60))["breaches_noticed"] == 0
     assert queues.nudges == []
     _put(records, records.claim(records.member()), "submitted", "4 days")

@@ -62,7 +62,7 @@ class IfMatch:
 class Call(Generic[I, S]):
     """One call of an operation, parsed and allowed; handlers map it onto a use case.
 
-    A handler that needs more than the API's own services names their type: `Call[NewDocument, Container]`.
+    A handler that needs more than the API's own services names their type: `Call[NewDocument, ClaimsServices]`.
     """
 
     input: I
