@@ -47,7 +47,7 @@ def test_a_demoted_writer_is_left_at_once(pair: tuple[Blank, Postgres]) -> None:
         take_over(standby)
         relay.lead_to(standby.server.port, cut=False)
         assert environment.register() == 201
-        assert environment.retries == [{"sqlstate": "25006", "attempt": 1}]
+        assert [(facts["sqlstate"], facts["attempt"]) for facts in environment.retries] == [("25006", 1)]
         assert relay.made == 2
     assert Blank(standby, blank.name).count("members") == 2
     wait_until(lambda: look(blank.postgres, SESSIONS) == 0, "the demoted writer was not left")
