@@ -16,7 +16,8 @@ from tests.e2e.people import People, keyed
 from tests.figures import record
 from tests.people import applicant, person, trouble
 
-RATE = 50.0  # calls a second by which a method's burst comes back (template.yaml)
+BURST = 50  # calls at once of a method (template.yaml)
+RATE = 50.0  # calls a second by which it comes back
 
 
 def at_once(calls: Sequence[Callable[[], httpx.Response]]) -> list[httpx.Response]:
@@ -84,17 +85,19 @@ def test_two_hundred_at_one_instant_are_served_or_told_to_wait(cloud: Cloud) -> 
     """What is over the capacity is 429 with Retry-After, by the gateway; no call ends in a 5xx that says nothing."""
     bodies = [person() for _ in range(200)]
     clients = [cloud.client(f"127.0.{200 + n // 200}.{n % 200 + 2}") for n in range(200)]
+    began = time.monotonic()
     replies = at_once([posting(client, "/members", body) for client, body in zip(clients, bodies, strict=True)])
+    let_in = BURST + RATE * (time.monotonic() - began)  # a slow machine spreads the instant, and the bucket refills
 
     served, told = statuses(replies).get(201, 0), statuses(replies).get(429, 0)
     record("two_hundred_at_one_instant", callers=200, served=served, told_to_wait=told, other=200 - served - told)
-    assert set(statuses(replies)) == SERVED_OR_TOLD_TO_WAIT
-    assert statuses(replies)[201] >= 50
+    assert set(statuses(replies)) <= SERVED_OR_TOLD_TO_WAIT
+    assert BURST <= served <= let_in
     refused = [reply for reply in replies if reply.status_code == 429]
     assert {problem(reply) for reply in refused} == {"too-many-requests"}
     assert all(int(reply.headers["Retry-After"]) >= 1 for reply in refused)
     registered = cloud.rows("SELECT email FROM accounts WHERE email = ANY(%s)", [body["email"] for body in bodies])
-    assert len(registered) == statuses(replies)[201]
+    assert len(registered) == served
 
 
 def test_fifteen_deep_health_checks_at_one_instant_are_answered(cloud: Cloud) -> None:
