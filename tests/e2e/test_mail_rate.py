@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import pairwise
+from statistics import median
 
 import pytest
 
@@ -18,7 +19,10 @@ FLOOD = 120
 HEAD_START = 4
 # From one low mail to the next there is an interval; as long again is what a slow machine may need for a mail's way.
 RATE = 1.0
-LOOK_S = 0.05
+LOOK_S = 0.02
+TIMES = 5
+# Between two registrations, so that what they took of the burst has come back.
+PAUSE_S = 1.5 / RATE
 
 INSERT = """
 INSERT INTO outbox (id, kind, priority, subject_id, payload)
@@ -40,27 +44,28 @@ def test_the_local_cloud_has_the_templates_rate(cloud: Cloud) -> None:
     """What is proven here is what is deployed."""
     worker = Stack.load(Home(ROOT, cloud.folder).stack).function("WorkerFunction")
     found = {name: worker.environment[name] for name in ("MAIL_RATE", "MAIL_BURST")}
-    assert found == {"MAIL_RATE": "1", "MAIL_BURST": "1"}
+    assert found == {"MAIL_RATE": "1", "MAIL_BURST": "4"}
 
 
 def test_a_welcome_mail_passes_a_flood_of_low_ones_and_these_leave_at_the_rate(cloud: Cloud) -> None:
-    """It waits for the mail that has just left: an interval and a quarter at most, besides its own way."""
+    """It takes at most twice as long as alone, although a low mail has left within the second before."""
     people = People(cloud)
     first = people.register()
     eventually(lambda: cloud.mails(first["email"]), "the welcome mail")
-    alone_s = _welcomed_after(cloud, people)
+    alone_s = [_welcomed_after(cloud, people) for _ in range(TIMES)]
     cloud.rows(INSERT, FLOOD, first["email"])
     people.register()  # its commit wakes the relay
     eventually(lambda: len(cloud.rows(SENT)) >= HEAD_START, "the first low mails")
-    behind_s = [_welcomed_after(cloud, people) for _ in range(3)]
+    behind_s = [_welcomed_after(cloud, people) for _ in range(TIMES)]
     sent = [row["updated_at"] for row in cloud.rows(SENT)]
     assert len(sent) < FLOOD / 2, "the flood is still there"
-    assert max(behind_s) <= 1.25 / RATE + 3 * alone_s + 1.0, "not behind the flood, which takes two minutes"
+    assert median(behind_s) <= 2 * median(alone_s), (alone_s, behind_s)
     _judge_rate(cloud, sent)
-    record("mail_rate_as_deployed", alone_s=round(alone_s, 2), behind_s=round(max(behind_s), 2), flood=FLOOD)
+    record("mail_rate_as_deployed", alone_s=round(median(alone_s), 2), behind_s=round(median(behind_s), 2), flood=FLOOD)
 
 
 def _welcomed_after(cloud: Cloud, people: People) -> float:
+    time.sleep(PAUSE_S)
     began = time.monotonic()
     email = people.register()["email"]
     while not cloud.mails(email):

@@ -34,7 +34,7 @@ PARAMETERS: dict[str, Any] = {
     "DatabaseMaxLifetime": 3600,
     "MailSender": REQUIRED,
     "MailRate": 1,  # SES's sandbox
-    "MailBurst": 1,
+    "MailBurst": 4,
     "MailIdentity": "",
     "DeskMailbox": REQUIRED,
     "DeskLanguage": "sq",

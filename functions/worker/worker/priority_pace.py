@@ -10,7 +10,8 @@ the conversation with the store that carries decisions out; `hold_turn` and test
    time that waking up and writing take), and never while a high call has it reserved. They sleep until the next one.
 3. A normal call that sleeps says until when: low ones leave the moment to it.
 4. A share is kept for both: a class without a call for so many intervals (OVERDUE) may reserve as a high call does.
-5. With a burst of two or more, the last call of the burst is kept for high ones: they then go right behind a low one.
+5. After a pause `Rules.burst` calls may be made at once. Only high calls use all of it; normal ones leave the last call
+   to them, and a low call is made when nothing of it is used: a high one can then go right behind.
 
 All times are integer microseconds since the epoch.
 """
@@ -71,6 +72,11 @@ class Rules:
     def of(cls, rate: float, burst: int) -> Self:
         """Return the rules for `rate` calls a second; the interval is rounded up, so it is never exceeded."""
         return cls(-int(-SECOND // rate), burst)
+
+    def burst_of(self, priority: Priority) -> int:
+        """Return how many calls of a priority may be made at once after a pause; the rest is kept for urgent ones."""
+        kept = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: self.burst}[priority]
+        return max(self.burst - kept, 1)
 
     @property
     def horizon(self) -> int:
@@ -137,7 +143,7 @@ def decide(rules: Rules, state: PaceState, priority: Priority, now: int, patienc
         return Turn(reserved, _served(rules, state, priority, reserved))
     if priority is Priority.HIGH:
         return _hand_back(rules, state, priority, now, reserved - horizon)
-    free = max(now, rules.free_from(state.tat, max(rules.burst - 1, 1)))
+    free = max(now, rules.free_from(state.tat, rules.burst_of(priority)))
     if free - now <= lead and not _leaves_to_normal(rules, state, priority, now):
         return Turn(free, _served(rules, state, priority, free))
     again = free - lead if free - lead > now else now + max(rules.interval // 4, 1)

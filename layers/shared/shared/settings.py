@@ -96,7 +96,7 @@ class Settings(BaseModel):
     user_pool_client_id: str = ""
     mail_sender: str = "no-reply@interdomestik.test"
     mail_rate: float = Field(default=1, ge=0.001, allow_inf_nan=False)  # recipients a second; SES's sandbox takes one
-    mail_burst: int = Field(default=1, gt=0)
+    mail_burst: int = Field(default=4, gt=0)
     desk_mailbox: str = "desk@interdomestik.test"
     desk_language: Literal["sq", "en", "mk", "sr"] = "en"
     app_url: str = "https://app.interdomestik.test"
