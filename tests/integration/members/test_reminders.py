@@ -16,6 +16,7 @@ from tests.fakes.mailer import FakeMailer
 from tests.fakes.queues import FakeQueues
 from tests.harness import LambdaContext, wired
 from tests.integration.members.conftest import Life
+from tests.integration.shared.fights import gate, until, waiting
 from worker.job_runner import Office, Worker
 from worker.rendering import render
 
@@ -100,6 +101,45 @@ def test_twenty_sweeps_at_once_write_it_once(live: Begin) -> None:
     assert reminders(life) == [SOON]
 
 
+# The first call of `reminder_due` waits for the lock that a test keeps: its sweep has begun, and has taken no row yet.
+WAIT_WITHIN = """
+    CREATE SEQUENCE calls;
+    GRANT USAGE ON SEQUENCE calls TO PUBLIC;
+    ALTER FUNCTION reminder_due(subscriptions, date, integer) RENAME TO kind_of_reminder_due;
+    CREATE FUNCTION reminder_due(s subscriptions, day date, lateness integer) RETURNS text LANGUAGE plpgsql AS '
+    BEGIN
+        IF nextval(''calls'') = 1 THEN PERFORM pg_advisory_xact_lock(1); END IF;
+        RETURN kind_of_reminder_due(s, day, lateness);
+    END';
+"""
+WAIT_NO_MORE = """
+    DROP FUNCTION reminder_due;
+    DROP SEQUENCE calls;
+    ALTER FUNCTION kind_of_reminder_due RENAME TO reminder_due;
+"""
+
+
+@pytest.mark.parametrize("is_kept_back", [False, True], ids=["the first time", "again after it was kept back"])
+def test_a_sweep_that_began_before_another_wrote_it_writes_nothing(live: Begin, is_kept_back: bool) -> None:
+    """It read the memberships before the other one committed, and takes them afterwards."""
+    life = before_end(live(BEGINS), 30)
+    if is_kept_back:
+        life.sweep()
+        life.blank.rows("UPDATE outbox SET state = 'done', last_error = 'superseded' WHERE state = 'pending'")
+    before = len(reminders(life))
+    life.blank.rows(WAIT_WITHIN)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            with gate(life.blank):
+                early = pool.submit(life.sweep)
+                until(lambda: waiting(life.blank, "advisory"))
+                assert life.sweep()["members_reminded"] >= 1
+            assert early.result()["members_reminded"] == 0
+    finally:
+        life.blank.rows(WAIT_NO_MORE)
+    assert len(reminders(life)) == before + 1
+
+
 @pytest.mark.parametrize(
     ("days", "expected"),
     [(29, [SOON]), (8, [SOON]), (6, [SHORTLY]), (1, [SHORTLY]), (-1, []), (-14, []), (-16, [ENDED]),
@@ -113,16 +153,22 @@ def test_after_an_outage_only_what_is_still_true_is_written(live: Begin, days: i
     assert reminders(life) == expected
 
 
+def count_written(life: Life) -> tuple[int, int, int]:
+    """Return how many reminders are noted, how many mails of them there are, and how many audit entries."""
+    mails = life.blank.rows("SELECT FROM outbox WHERE payload->>'template' LIKE 'membership-end%%'")
+    entries = life.blank.rows("SELECT FROM audit WHERE action = 'membership.reminded'")
+    return life.blank.count("membership_reminders"), len(mails), len(entries)
+
+
 def test_a_sweep_that_dies_leaves_no_half_of_a_reminder(live: Begin) -> None:
     """Note, mail and audit entry commit together: what fails is done by the next sweep, once."""
     life = before_end(live(BEGINS), 30)
     life.blank.rows("CREATE FUNCTION refuse_mail() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE; END'")
     life.blank.rows("CREATE TRIGGER refuse BEFORE INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION refuse_mail()")
+    before = count_written(life)
     try:
         assert life.sweep()["members_reminded"] == 0
-        assert life.blank.count("membership_reminders") == len(
-            life.blank.rows("SELECT FROM outbox WHERE payload->>'template' LIKE 'membership-end%%'")
-        )
+        assert count_written(life) == before
     finally:
         life.blank.rows("DROP TRIGGER refuse ON outbox")
         life.blank.rows("DROP FUNCTION refuse_mail")
