@@ -73,11 +73,6 @@ class Rules:
         """Return the rules for `rate` calls a second; the interval is rounded up, so it is never exceeded."""
         return cls(-int(-SECOND // rate), burst)
 
-    def burst_of(self, priority: Priority) -> int:
-        """Return how many calls of a priority may be made at once after a pause; the rest is kept for urgent ones."""
-        kept = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: self.burst}[priority]
-        return max(self.burst - kept, 1)
-
     @property
     def horizon(self) -> int:
         """Return how far ahead a high call may reserve."""
@@ -88,8 +83,12 @@ class Rules:
         """Return how far ahead any other call may reserve."""
         return min(LONGEST_LEAD, self.interval // 4)
 
-    def free_from(self, tat: int, burst: int) -> int:
-        """Return the first moment at which a bucket with `tat` takes another call, for a burst of so many."""
+    def free_from(self, tat: int, priority: Priority) -> int:
+        """Return the first moment at which a bucket with `tat` takes another call of a priority.
+
+        High calls may use the whole burst, normal ones all of it but one call, low ones nothing of it.
+        """
+        burst = {Priority.HIGH: self.burst, Priority.NORMAL: max(self.burst - 1, 1), Priority.LOW: 1}[priority]
         return tat - (burst - 1) * self.interval
 
 
@@ -138,12 +137,12 @@ Decision = Turn | Wait | HandBack
 def decide(rules: Rules, state: PaceState, priority: Priority, now: int, patience: int) -> Decision:
     """Decide a call made `now` by a worker that can sleep for `patience`."""
     horizon, lead = min(rules.horizon, patience), min(rules.lead, patience)
-    reserved = max(now, rules.free_from(state.tat, rules.burst))
+    reserved = max(now, rules.free_from(state.tat, Priority.HIGH))
     if _may_reserve(rules, state, priority, reserved) and reserved - now <= horizon:
         return Turn(reserved, _served(rules, state, priority, reserved))
     if priority is Priority.HIGH:
         return _hand_back(rules, state, priority, now, reserved - horizon)
-    free = max(now, rules.free_from(state.tat, rules.burst_of(priority)))
+    free = max(now, rules.free_from(state.tat, priority))
     if free - now <= lead and not _leaves_to_normal(rules, state, priority, now):
         return Turn(free, _served(rules, state, priority, free))
     again = free - lead if free - lead > now else now + max(rules.interval // 4, 1)
@@ -248,20 +247,23 @@ def take_turn(
     """Return the turn, once it is written; raise RetryLater where the job has to be handed back.
 
     `until` is when a worker that sleeps has to be done with sleeping. `seen` is the state that it saw last: a TAT only
-    grows, so waiting by an old one is never too long, and a write by an old one is not made but shows the new one.
+    grows, so waiting for a free moment by an old one is never too long, and a write by an old one is not made but shows
+    the new one. A share is due the sooner the more is reserved, so who would sleep once more reads the state instead.
     """
-    state, lost = seen or (yield Read()).state, 0
+    state, lost, is_old = seen or (yield Read()).state, 0, False
     while lost < MOST_LOST_WRITES:
         now = clock()
         decision = decide(rules, state, priority, now, max(until - now, 0))
-        if decision.state != state and not (stored := (yield Write(state, decision.state))).written:
-            state, lost = stored.state, lost + 1
+        if is_old and isinstance(decision, Wait):
+            state, is_old = (yield Read()).state, False
+        elif decision.state != state and not (stored := (yield Write(state, decision.state))).written:
+            state, lost, is_old = stored.state, lost + 1, False
         elif isinstance(decision, Turn):
             return decision
         elif isinstance(decision, HandBack):
             raise RetryLater("mail-rate", (decision.until - now) / SECOND)
         else:
-            state, lost = (yield Sleep(decision.until, decision.state)).state, 0
+            state, lost, is_old = (yield Sleep(decision.until, decision.state)).state, 0, True
     raise RetryLater("mail-rate", CONTENDED_DELAY_S)
 
 

@@ -93,10 +93,10 @@ def test_a_flood_delays_high_mails_by_the_one_that_is_leaving(
 
 
 @settings(max_examples=40, deadline=None)
-@given(RATES, st.integers(1, 60), st.integers(1, 120), st.integers())
-def test_normal_mails_go_before_low_ones(rate: float, normal: int, low: int, seed: int) -> None:
+@given(RATES, st.sampled_from([1, DEPLOYED_BURST]), st.integers(1, 60), st.integers(1, 120), st.integers())
+def test_normal_mails_go_before_low_ones(rate: float, burst: int, normal: int, low: int, seed: int) -> None:
     """Of a flood of both, low ones pass a normal one that waits for its turn as often as their share says, and once."""
-    rules = Rules.of(rate, 1)
+    rules = Rules.of(rate, burst)
     done = Simulation(rules, mails(NORMAL, [0] * normal) + mails(LOW, [0] * low), seed).run()
     passed = sum(is_normal_one_waiting(done, mail.moment or 0) for mail in done.of(LOW))
     span = (done.of(NORMAL)[-1].left or 0) - (done.of(NORMAL)[0].left or 0)
@@ -112,13 +112,14 @@ def is_normal_one_waiting(done: Simulation, moment: int) -> bool:
     return any((mail.asked or 0) + ASKING <= moment < (mail.moment or 0) for mail in done.of(NORMAL))
 
 
+@pytest.mark.parametrize("burst", [1, DEPLOYED_BURST])
 @pytest.mark.parametrize("rate", [1.0, 14.0])
-def test_a_share_is_kept_for_each_class_while_high_mails_never_pause(rate: float) -> None:
+def test_a_share_is_kept_for_each_class_while_high_mails_never_pause(rate: float, burst: int) -> None:
     """One of ten moments for normal mails, one of twenty for low ones, evenly; the rest are high ones'."""
     count = 400
     constant = mails(HIGH, [0] * count) + mails(NORMAL, [0] * 100) + mails(LOW, [0] * 100)
     limit = round(300 / rate * SECOND)
-    done = Simulation(Rules.of(rate, 1), constant, limit=limit).run()
+    done = Simulation(Rules.of(rate, burst), constant, limit=limit).run()
     high, normal, low = (len(done.of(priority)) for priority in Priority)
     total = high + normal + low
     assert total >= 285
@@ -131,20 +132,22 @@ def test_a_share_is_kept_for_each_class_while_high_mails_never_pause(rate: float
     record("pace_shares", rate=rate, high=high, normal=normal, low=low)
 
 
+@pytest.mark.parametrize("burst", [1, DEPLOYED_BURST])
 @pytest.mark.parametrize("priority", Priority)
 @pytest.mark.parametrize("rate", [0.5, 1.0, 5.0, 14.0])
-def test_no_moment_is_left_unused_while_mails_wait(rate: float, priority: Priority) -> None:
+def test_no_moment_is_left_unused_while_mails_wait(rate: float, priority: Priority, burst: int) -> None:
     """A flood of one class leaves at 97 of 100 of the rate at least, from its first mail to its last."""
-    done = Simulation(Rules.of(rate, 1), mails(priority, [0] * 300)).run()
+    done = Simulation(Rules.of(rate, burst), mails(priority, [0] * 300)).run()
     moments = done.moments
     assert len(moments) == 300
     assert (moments[-1] - moments[0]) * 0.97 <= 299 / rate * SECOND
 
 
-def test_a_mixed_flood_leaves_no_moment_unused_either() -> None:
+@pytest.mark.parametrize("burst", [1, DEPLOYED_BURST])
+def test_a_mixed_flood_leaves_no_moment_unused_either(burst: int) -> None:
     """All three classes at once and at random, fourteen a second."""
     mixed = [mails(priority, poisson(300, 8.0, seed=priority)) for priority in Priority]
-    moments = Simulation(Rules.of(14.0, 1), [*mixed[HIGH], *mixed[NORMAL], *mixed[LOW]]).run().moments
+    moments = Simulation(Rules.of(14.0, burst), [*mixed[HIGH], *mixed[NORMAL], *mixed[LOW]]).run().moments
     assert (moments[-1] - moments[0]) * 0.95 <= 900 / 14 * SECOND
 
 
