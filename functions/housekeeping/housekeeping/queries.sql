@@ -91,7 +91,8 @@ WITH due AS (
     INSERT INTO membership_reminders (subscription_id, period_starts_on, kind, ends_on, job_id)
     SELECT subscription_id, period_starts_on, kind, ends_on, job_id FROM numbered
     ON CONFLICT (subscription_id, period_starts_on, kind, ends_on) DO UPDATE SET job_id = EXCLUDED.job_id
-    -- The row is the newest, the jobs are those of when this statement began: another sweep's job is not among them.
+    -- PostgreSQL reads the row as it is now, but the jobs as they were when this statement began. The mail that another
+    -- sweep has written meanwhile is therefore not found, and the row keeps it.
     WHERE (SELECT o.last_error FROM outbox o WHERE o.id = membership_reminders.job_id) = 'superseded'
     RETURNING job_id
 ), dropped AS (

@@ -73,8 +73,15 @@ def in_seconds(seconds: float) -> Deadline:
 def test_a_call_that_could_outlast_the_deadline_is_not_begun(silence: Silence, name: str) -> None:
     """Nothing reaches the service, so nothing was done, and that is known."""
     call, _, longest_s = CALLS[name]
-    with under(in_seconds(longest_s - 0.1)), pytest.raises(BotoCoreError) as caught:
+    readings: list[float] = []
+
+    def clock() -> float:
+        readings.append(0.0)
+        return 0.0
+
+    with under(Deadline(longest_s - 0.1, clock)), pytest.raises(BotoCoreError) as caught:
         call()
+    assert len(readings) == 1, "asked once, before the first attempt, and nothing is tried again"
     assert isinstance(caught.value, OutOfTime)
     assert isinstance(failure_of(caught.value), NotBegun)
     assert silence.connections() == 0
