@@ -15,6 +15,7 @@ from local.children import Child, spawn
 from local.unprivileged import Runner
 
 OWNER = "interdomestik"
+SUPERUSER = "postgres"
 DATABASE = "interdomestik"
 READY_SECONDS = 60.0  # crash recovery after a power cut included
 READY_LINE = 7  # of postmaster.pid, counted from 0: the eighth says starting, ready, stopping
@@ -89,7 +90,7 @@ def make_cluster(server: Server) -> None:
     draft = server.folder / "draft"
     server.runner.own(server.folder)
     shutil.rmtree(draft, ignore_errors=True)
-    initdb = [str(server.runner.binaries / "initdb"), "-D", str(draft), "-U", "postgres", *LOCALE, "--auth=trust"]
+    initdb = [str(server.runner.binaries / "initdb"), "-D", str(draft), "-U", SUPERUSER, *LOCALE, "--auth=trust"]
     done = subprocess.run(
         [*initdb, "--no-instructions"],
         env=environment(server),

@@ -23,7 +23,7 @@ from stress.identities import Identities
 from stress.processes import free_port, start, stop
 
 START_S = 180.0
-OWNER, DATABASE = "interdomestik", "interdomestik"
+SUPERUSER, DATABASE = "postgres", "interdomestik"
 DESK = "desk@interdomestik.test"
 
 
@@ -118,21 +118,22 @@ class LocalCloud:
 
     # what it holds
 
-    async def rows(
-        self, query: str, params: Mapping[str, Any] | None = None, *, user: str = OWNER
-    ) -> list[dict[str, Any]]:
-        """Return what the database answers, asked directly; of the writer of this moment."""
-        return await asyncio.to_thread(self._rows, query, params, user)
+    async def rows(self, query: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Return what the database answers, asked directly; of the writer of this moment.
 
-    def _rows(self, query: str, params: Mapping[str, Any] | None, user: str) -> list[dict[str, Any]]:
-        with psycopg.connect(self.dsn(user), autocommit=True, row_factory=dict_row) as connection:
+        The superuser asks: beside the fleet, the deployed limit leaves a single session to all others.
+        """
+        return await asyncio.to_thread(self._rows, query, params)
+
+    def _rows(self, query: str, params: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+        with psycopg.connect(self.dsn(), autocommit=True, row_factory=dict_row) as connection:
             cursor = connection.execute(query.encode(), params)
             return cursor.fetchall() if cursor.description is not None else []
 
-    def dsn(self, user: str = OWNER, server: str = "") -> str:
-        """Return where the database is, for a role; `server` names another than the writer."""
+    def dsn(self, server: str = "") -> str:
+        """Return where the database is; `server` names another than the writer."""
         port = self.ports[server or self.ports_writer]
-        return f"host=127.0.0.1 port={port} user={user} dbname={DATABASE} connect_timeout=5"
+        return f"host=127.0.0.1 port={port} user={SUPERUSER} dbname={DATABASE} connect_timeout=5"
 
     ports_writer = "postgres"
 
@@ -190,7 +191,7 @@ class LocalCloud:
         query = (
             "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() LIMIT 1"
         )
-        rows = await self.rows(query, user="postgres")
+        rows = await self.rows(query)
         if not rows:
             raise RuntimeError("nobody is connected: no backend to kill")
         os.kill(rows[0]["pid"], signal.SIGKILL)
@@ -202,7 +203,7 @@ class LocalCloud:
         self.ports_writer = "standby"
 
     def _promote(self) -> None:
-        with psycopg.connect(self.dsn("postgres", "standby"), autocommit=True) as connection:
+        with psycopg.connect(self.dsn("standby"), autocommit=True) as connection:
             connection.execute("SELECT pg_promote()")
 
 

@@ -45,14 +45,14 @@ async def cloud(stage: Stage) -> AsyncIterator[Side]:
     generator: Generator | None = None
     try:
         await other.start()
-        await other.rows(UNLIMITED, user="postgres")
-        await other.rows(ROLE, user="postgres")
+        await other.rows(UNLIMITED)
+        await other.rows(ROLE)
         generator = Generator(other.api, stage.ledger, stage.generator.clock, _ignored).of("capacity, before")
         crowd = Crowd(other, generator, stage.people)
         await crowd.prepare(stage.profile.user_count)
         side = Side("before", other, generator, stage.people, crowd.take(stage.profile.user_count), _freed)
         await side.warm()
-        await other.rows(LIMITED, user="postgres")
+        await other.rows(LIMITED)
         yield side
     finally:
         if generator is not None:
@@ -61,7 +61,7 @@ async def cloud(stage: Stage) -> AsyncIterator[Side]:
 
 
 async def _freed(cloud: LocalCloud) -> None:
-    await cloud.rows(ENDED, user="postgres")
+    await cloud.rows(ENDED)
     await asyncio.sleep(CHECKED_S)
 
 

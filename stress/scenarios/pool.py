@@ -132,7 +132,7 @@ async def _most_backends(stage: Stage, under_way: "asyncio.Task[list[Sample]]") 
     await asyncio.sleep(SENT_S)  # not to be in the way of the sends
     most = 0
     while not under_way.done():
-        most = max(most, (await stage.target.rows(CONNECTIONS, user="postgres"))[0]["n"])
+        most = max(most, (await stage.target.rows(CONNECTIONS))[0]["n"])
         await asyncio.sleep(SAMPLED_S)
     return most
 
@@ -166,7 +166,7 @@ async def _step(stage: Stage, crowd: Crowd, limit: int) -> float:
     with stage.faults.during(f"{limit} connections", "exhausted"):
         under_way = asyncio.create_task(stage.burst(crowd.calls()))
         await lent(stage, limit, under_way)
-        backends = (await stage.target.rows(CONNECTIONS, user="postgres"))[0]["n"]
+        backends = (await stage.target.rows(CONNECTIONS))[0]["n"]
         samples = await under_way
     counts = await stage.target.database("GET", "/counts")
     stage.equal(

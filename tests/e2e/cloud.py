@@ -17,7 +17,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from local.home import Home
-from local.postgres import DATABASE, OWNER
+from local.postgres import DATABASE, SUPERUSER
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL_PYTHON = ROOT / ".venvs/local/bin/python"
@@ -87,10 +87,10 @@ class Cloud:
         found: list[dict[str, Any]] = httpx.get(f"{self.origin}/_local/mail.json", timeout=30).json()
         return [mail for mail in found if to is None or to in str(mail["to"])]
 
-    def rows(self, query: str, *params: object, user: str = OWNER) -> list[dict[str, Any]]:
-        """What the database holds."""
+    def rows(self, query: str, *params: object) -> list[dict[str, Any]]:
+        """What the database holds, asked by the superuser: the deployed limit leaves a single session to others."""
         port = Home(ROOT, self.folder).read().ports["postgres"]
-        conninfo = f"host=127.0.0.1 port={port} user={user} dbname={DATABASE}"
+        conninfo = f"host=127.0.0.1 port={port} user={SUPERUSER} dbname={DATABASE}"
         with psycopg.connect(conninfo, autocommit=True, row_factory=dict_row) as connection:
             cursor = connection.execute(query.encode(), params)
             return cursor.fetchall() if cursor.description is not None else []

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from local.home import Home
+from local.postgres import DATABASE
 from tests.e2e.cloud import ROOT, Cloud, eventually, serial
 from tests.e2e.test_crowds import at_once, posting, statuses
 from tests.people import applicant, person
@@ -57,7 +58,7 @@ def sampling(cloud: Cloud) -> Iterator[list[int]]:
 
     def look() -> None:
         while not done.wait(0.05):
-            seen.append(cloud.rows(SESSIONS, user="postgres")[0]["n"])
+            seen.append(cloud.rows(SESSIONS)[0]["n"])
 
     with ThreadPoolExecutor(1) as pool:
         looking = pool.submit(look)
@@ -72,6 +73,16 @@ def callers(cloud: Cloud, count: int) -> list[httpx.Client]:
     """Clients at as many addresses, none of which has called before."""
     network = 40 + serial() % 50
     return [cloud.client(f"127.0.{network}.{n}") for n in range(2, count + 2)]
+
+
+def test_a_look_of_the_tests_takes_no_session_of_the_limit(cloud: Cloud) -> None:
+    """Else a test that looks eight times at once is refused while the fleet has all of its connections."""
+    limit = cloud.rows("SELECT datconnlimit AS n FROM pg_database WHERE datname = current_database()")[0]["n"]
+    cloud.rows(f"ALTER DATABASE {DATABASE} CONNECTION LIMIT 0")
+    try:
+        assert cloud.rows("SELECT 1 AS n") == [{"n": 1}]
+    finally:
+        cloud.rows(f"ALTER DATABASE {DATABASE} CONNECTION LIMIT {limit}")
 
 
 @pytest.mark.usefixtures("slow")

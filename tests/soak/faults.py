@@ -67,7 +67,7 @@ class Faults:
     def sessions_ended(self) -> None:
         """As an impatient operator, or a restart, ends them."""
         query = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {SESSION_OF_A_FUNCTION}"
-        self._cloud.rows(query, user="postgres")
+        self._cloud.rows(query)
 
     def rooms_killed(self) -> None:
         """Environments of the rooms, in the middle of whatever they do."""
