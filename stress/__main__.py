@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
     two.add_argument("a", type=Path, help="the folder of a report")
     two.add_argument("b", type=Path, help="the folder of another")
     two.add_argument("--out", type=Path, help="the page; default compare.html in the second folder")
-    three = commands.add_parser("keep", help="keep a full run's report below docs/, and write docs/readiness.md of it")
+    three = commands.add_parser("keep", help="publish a full run in measurements/ and docs/")
     three.add_argument("folder", type=Path, help="the folder of the report")
     return parser
 
@@ -56,9 +56,9 @@ def main(arguments: list[str]) -> int:
 
 
 def kept(given: argparse.Namespace) -> int:
-    """A run's report, kept below docs/."""
+    """Keep a run's report in measurements/, and write the page of it."""
     try:
-        claims.keep(given.folder, ROOT / "docs")
+        claims.keep(given.folder, ROOT)
     except (OSError, ValueError, claims.NotFound) as error:
         print(f"not kept: {error}", file=sys.stderr)
         return 1

@@ -15,16 +15,22 @@ from stress.model import Check, Figure, Report, Result
 from stress.report import store
 
 CLAIMS = Path(__file__).with_name("claims.toml")
+REPORT = Path("measurements/readiness")
+PAGE = Path("docs/readiness.md")
 KEPT = ("report.json", "report.html", "report.md")
-HEAD = (
-    "# Readiness: what was claimed, and what is measured\n\n"
-    "The predecessor's report claimed all of this and had measured none of it. Each line names the scenario of `make "
-    "stress` that proves it now,\nthe checks that held (✓) or did not (✗) in the full run kept in "
-    "[readiness/](readiness/report.md), and its figures. `make stress` makes such a run\non any machine in a quarter "
-    "of an hour; `make stress-controls` breaks the system in {controls} ways, each of which a scenario must find "
-    "out.\n\n"
-    "{verdict}\n\n| Claim | Scenario | Checks and figures |\n|---|---|---|\n"
-)
+HEAD = """# Readiness: what was claimed, and what is measured
+
+The predecessor's report made these claims without measuring any of them. Each row names the scenario of `make stress`
+that tests the claim now, the checks that passed (✓) or failed (✗) in the last published run, and its figures. The run's
+full report is [measurements/readiness/](../measurements/readiness/report.md). `make stress` makes such a run on any
+machine in a quarter of an hour; `make stress-controls` breaks the system in {controls} ways and expects the scenarios
+to find each.
+
+{verdict}
+
+| Claim | Scenario | Checks and figures |
+|---|---|---|
+"""
 
 
 class NotFound(Exception):
@@ -59,7 +65,7 @@ def _claim(table: dict[str, Any]) -> Claim:
 def page(report: Report, of: list[Claim]) -> str:
     """The page. Raises NotFound."""
     verdict = (
-        f"Kept: a run of {report.started_at[:10]}, commit {report.environment.get('commit', 'unknown')}, "
+        f"Published: the run of {report.started_at[:10]}, commit {report.environment.get('commit', 'unknown')}, "
         f"{report.environment.get('machine', 'a machine')}: **{report.passed} of {report.total} promises hold**, "
         f"in {report.duration_s / 60:.0f} minutes."
     )
@@ -68,18 +74,18 @@ def page(report: Report, of: list[Claim]) -> str:
     return HEAD.format(verdict=verdict, controls=count) + "".join(_row(claim, results) for claim in of)
 
 
-def keep(folder: Path, docs: Path) -> None:
-    """Keep a run's report below docs/, and write the page of it. Raises NotFound, OSError.
+def keep(folder: Path, root: Path) -> None:
+    """Keep a run's report in the checkout `root`, and write the page of it. Raise NotFound, OSError.
 
-    Of the kept report itself, after a claim or a control has changed, it writes the page alone.
+    Given the kept report itself, after a claim or a control has changed, write only the page.
     """
     text = page(store.load(folder), claims())
-    kept = docs / "readiness"
-    kept.mkdir(exist_ok=True)
+    kept = root / REPORT
+    kept.mkdir(parents=True, exist_ok=True)
     if not kept.samefile(folder):
         for name in KEPT:
             shutil.copyfile(folder / name, kept / name)
-    (docs / "readiness.md").write_text(text, encoding="utf-8")
+    (root / PAGE).write_text(text, encoding="utf-8")
 
 
 def _row(claim: Claim, results: dict[str, Result]) -> str:

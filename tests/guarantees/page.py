@@ -1,4 +1,4 @@
-"""docs/guarantees.md, made from what is promised (docs/guarantees.toml) and what was last measured (docs/figures.json).
+"""docs/guarantees.md, made from what is promised (guarantees.toml) and last measured (measurements/figures.json).
 
     python -m tests.guarantees.page [--keep]
 
@@ -19,8 +19,8 @@ from typing import Any
 from tests.figures import FILE as MEASURED
 
 ROOT = Path(__file__).resolve().parents[2]
-PROMISES = ROOT / "docs/guarantees.toml"
-FIGURES = ROOT / "docs/figures.json"
+PROMISES = ROOT / "tests/guarantees/guarantees.toml"
+FIGURES = ROOT / "measurements/figures.json"
 PAGE = ROOT / "docs/guarantees.md"
 
 Figure = Mapping[str, Any]
@@ -29,10 +29,10 @@ WORDS = {"min": min, "max": max, "median": median}
 
 HEAD = """# Guarantees
 
-What this service promises, the test that holds it to that, and what the test last measured. The page is made by
-`make guarantees` from `guarantees.toml` and `figures.json`; `make test` fails where it reads otherwise, where a named
-test is gone, and where a figure misses its bar, be it the kept one or the one just measured. Short forms run in
-`make test`, long ones in `make chaos`, from a seed that stands in their figure.
+What this service guarantees, the test that checks it, and what that test last measured. `make guarantees` generates
+this page from `tests/guarantees/guarantees.toml` and `measurements/figures.json`. `make test` fails where the page is
+out of date, a named test is gone, or a figure misses its limit, be it the published figure or the one just measured.
+Short forms run in `make test`, long ones in `make chaos` from a seed that the figure names.
 """
 
 

@@ -14,7 +14,7 @@ from stress.report import store
 from stress.summary import write
 from tests.stress import sample
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -24,9 +24,9 @@ def report() -> Report:
 
 def test_the_page_is_what_the_kept_run_makes_of_the_claims() -> None:
     """Whoever changes a claim, or keeps another run, makes the page anew."""
-    kept = store.load(DOCS / "readiness")
+    kept = store.load(ROOT / claims.REPORT)
     assert kept.profile == "full"
-    assert (DOCS / "readiness.md").read_text(encoding="utf-8") == claims.page(kept, claims.claims())
+    assert (ROOT / claims.PAGE).read_text(encoding="utf-8") == claims.page(kept, claims.claims())
 
 
 def test_a_check_that_failed_has_no_tick(report: Report) -> None:
@@ -61,11 +61,12 @@ def test_the_page_counts_the_controls_that_there_are(report: Report) -> None:
 
 def test_a_kept_report_can_be_kept_again(report: Report, tmp_path: Path) -> None:
     """After a claim has changed its page is made anew of the report that is there."""
-    folder = tmp_path / "readiness"
+    folder = tmp_path / claims.REPORT
+    (tmp_path / claims.PAGE).parent.mkdir(parents=True, exist_ok=True)
     write(report, [], folder)
     shutil.copyfile(folder / "report.json", tmp_path / "before.json")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(claims, "claims", list)
         claims.keep(folder, tmp_path)
     assert (folder / "report.json").read_bytes() == (tmp_path / "before.json").read_bytes()
-    assert (tmp_path / "readiness.md").read_text(encoding="utf-8") == claims.page(report, [])
+    assert (tmp_path / claims.PAGE).read_text(encoding="utf-8") == claims.page(report, [])
