@@ -66,7 +66,7 @@ stress-controls: stress-environments ## Break the system in one way after anothe
 stress-compare: stress-environments ## Show two runs side by side: A=reports/… B=reports/…
 	@$(STRESS) compare $(A) $(B)
 
-# The kept run is what docs/readiness.md shows.
+# The kept run is what docs/reference/readiness.md shows.
 stress-keep: stress-environments ## Keep a full run as the published one: REPORT=reports/…
 	@$(STRESS) keep $(REPORT)
 
@@ -80,8 +80,8 @@ test: forget quick oldest-python rules template mutations integration local e2e 
 chaos: dev-environments ## Run the long campaigns: soak, failovers, kill points, an hour or two [CHAOS_SEED=…]
 	@$(BIN)/pytest -s tests/chaos
 
-# What was measured since `make test` or the last `make guarantees` goes into docs/guarantees.md.
-guarantees: dev-environments ## Keep what was last measured in docs/guarantees.md
+# What was measured since `make test` or the last `make guarantees` goes into docs/reference/guarantees.md.
+guarantees: dev-environments ## Keep what was last measured in docs/reference/guarantees.md
 	@$(BIN)/python -m tests.guarantees.page --keep
 
 # Python 3.11 stays supported: the unit and contract tests on it, in an environment of its own.
@@ -145,7 +145,7 @@ requirements: ## Pin the packages of every .in file [UPGRADE=--upgrade takes the
 		--generate-hashes --no-header --excludes requirements/excludes.txt $(UPGRADE) --output-file $$file.txt $$file.in || exit 1; done
 
 ##@ AWS SAM
-# Not part of `make test`: its environment takes a minute to install. docs/deploy.md says how to deploy.
+# Not part of `make test`: its environment takes a minute to install. docs/how-to/deploy.md says how to deploy.
 sam-lint: sam-environment ## Validate template.yaml with the SAM command line
 	@SAM_CLI_TELEMETRY=0 .venvs/sam/bin/sam validate --lint
 

@@ -1,4 +1,4 @@
-"""docs/readiness.md: each claim of the predecessor's report, and the scenario, checks and figures that prove it now.
+"""docs/reference/readiness.md: each claim of the predecessor's report, and what proves or disproves it now.
 
 Nothing is written here that a run has not found: a name that the run does not have is an error, and a tick is a check
 that held in it.
@@ -16,13 +16,13 @@ from stress.report import store
 
 CLAIMS = Path(__file__).with_name("claims.toml")
 REPORT = Path("measurements/readiness")
-PAGE = Path("docs/readiness.md")
+PAGE = Path("docs/reference/readiness.md")
 KEPT = ("report.json", "report.html", "report.md")
 HEAD = """# Readiness: what was claimed, and what is measured
 
 The predecessor's report made these claims without measuring any of them. Each row names the scenario of `make stress`
 that tests the claim now, the checks that passed (✓) or failed (✗) in the last published run, and its figures. The run's
-full report is [measurements/readiness/](../measurements/readiness/report.md). `make stress` makes such a run on any
+full report is [measurements/readiness/](../../measurements/readiness/report.md). `make stress` makes such a run on any
 machine in a quarter of an hour; `make stress-controls` breaks the system in {controls} ways and expects the scenarios
 to find each.
 

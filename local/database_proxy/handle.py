@@ -22,8 +22,8 @@ from local.database_proxy.session import Desk, Traffic, factory
 T = TypeVar("T")
 
 CALL_S = 10.0  # for what is asked of the proxy's thread
-# What ConnectionBorrowTimeout of the RDS Proxy is to be set to (docs/deploy.md; its own default is 120 s). Shorter than
-# a call may take, so that who waits in vain is told by the API, not cut off by the gateway.
+# What ConnectionBorrowTimeout of the RDS Proxy must be set to (docs/how-to/deploy.md; its own default is 120 s). It is
+# shorter than a call may take, so that a caller who waits in vain gets the API's answer before the gateway cuts it off.
 BORROW_TIMEOUT_S = 10.0
 
 # Whatever a server session can keep of one client for the next: one row for each thing found.

@@ -11,12 +11,15 @@ FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`\n]+)`")
 HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
-COMMAND = re.compile(r"(?:^|\n|`|\()make (?:-\S+ )*([a-z][a-z0-9-]*)\b")
+COMMAND = re.compile(r"(?:^|\$\()make (?:-\S+ )*([a-z][a-z0-9-]*)\b", re.MULTILINE)
 TARGET = re.compile(r"^([a-z][a-z0-9 -]*):(?!=)", re.MULTILINE)
 
 # Paths are written from the root, or from where their package begins.
 BASES = ("", "layers/shared", *(path.relative_to(ROOT).as_posix() for path in ROOT.glob("functions/*")))
 SUFFIXES = {".py", ".sql", ".toml", ".yaml", ".yml", ".md", ".sh", ".j2", ".html", ".in", ".json"}
+# How code and configuration name a document; a decision by its number alone.
+MENTION = re.compile(r"(?<![\w/])docs/[\w./-]*[\w-]")
+CODE_SUFFIXES = {".py", ".sql", ".toml", ".yaml", ".yml", ".j2", ".sh"}
 # Made at run time, so that a fresh checkout does not have them; .gitignore names their folders.
 MADE = {line.strip("/\n") for line in (ROOT / ".gitignore").read_text().splitlines()} | {".git"}
 
@@ -60,7 +63,7 @@ class Page:
 
     def commands(self) -> set[str]:
         """Return the make targets that it names."""
-        return set(COMMAND.findall(self.text))
+        return set(COMMAND.findall("\n".join([*FENCE.findall(self.text), *CODE.findall(self.prose)])))
 
     def paths(self) -> set[str]:
         """Return what stands in backticks and looks like a path in this repository."""
@@ -119,3 +122,12 @@ def search(pattern: str, page: Path) -> list[Path]:
 def tracked_folders() -> list[Path]:
     """Return the top-level folders that belong to a checkout."""
     return [path for path in ROOT.iterdir() if path.is_dir() and path.name not in MADE]
+
+
+def mentions() -> Iterator[tuple[Path, str]]:
+    """Return the documents that code and configuration name, each with the file that does."""
+    loose = [ROOT / "Makefile", ROOT / ".ci/run", *ROOT.glob("*.*"), *ROOT.glob(".github/**/*.*")]
+    files = [*loose, *(file for folder in tracked_folders() for file in folder.rglob("*.*"))]
+    for file in files:
+        if file.suffix in CODE_SUFFIXES or file in loose[:2]:
+            yield from ((file, name) for name in MENTION.findall(file.read_text(encoding="utf-8")))

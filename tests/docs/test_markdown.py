@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.docs.markdown import Page, exists, is_path, pages, targets
+from tests.docs.markdown import Page, exists, is_path, mentions, pages, targets
+from tests.services import ROOT
 
 PAGES = pages()
 
@@ -33,6 +34,13 @@ def test_every_make_target_exists(page: Page) -> None:
 def test_every_path_exists(page: Page) -> None:
     """Files, folders and tests in backticks, written from the root or from their package."""
     assert [code for code in sorted(page.paths()) if not exists(code, page.path)] == []
+
+
+def test_every_document_named_in_code_exists() -> None:
+    """A comment that sends its reader to a decision names it by folder and number."""
+    found = list(mentions())
+    assert len(found) > 10
+    assert [(file.name, name) for file, name in found if not [*ROOT.glob(name), *ROOT.glob(f"{name}-*.md")]] == []
 
 
 def test_the_checks_find_what_is_missing() -> None:

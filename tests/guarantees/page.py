@@ -1,4 +1,4 @@
-"""docs/guarantees.md, made from what is promised (guarantees.toml) and last measured (measurements/figures.json).
+"""docs/reference/guarantees.md, made from guarantees.toml and the last figures (measurements/figures.json).
 
     python -m tests.guarantees.page [--keep]
 
@@ -21,7 +21,7 @@ from tests.figures import FILE as MEASURED
 ROOT = Path(__file__).resolve().parents[2]
 PROMISES = ROOT / "tests/guarantees/guarantees.toml"
 FIGURES = ROOT / "measurements/figures.json"
-PAGE = ROOT / "docs/guarantees.md"
+PAGE = ROOT / "docs/reference/guarantees.md"
 
 Figure = Mapping[str, Any]
 # What a bar may call, besides comparing and counting.

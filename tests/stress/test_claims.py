@@ -1,4 +1,4 @@
-"""docs/readiness.md says what a run has found, and nothing else."""
+"""docs/reference/readiness.md says what a run has found, and nothing else."""
 
 import shutil
 from dataclasses import replace

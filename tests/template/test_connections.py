@@ -22,7 +22,7 @@ VARIABLES = {
     "DB_IDLE_TIMEOUT": "DatabaseIdleTimeout",
     "DB_MAX_LIFETIME": "DatabaseMaxLifetime",
 }
-DEPLOY = (ROOT / "docs/deploy.md").read_text()
+DEPLOY = (ROOT / "docs/how-to/deploy.md").read_text()
 
 
 @pytest.mark.parametrize(("name", "value"), DEFAULTS.items())

@@ -182,8 +182,8 @@ def test_what_the_transform_makes_is_clean_for_the_linter() -> None:
 
 
 def test_the_deploy_guide_names_every_parameter_and_its_default() -> None:
-    """The table of docs/deploy.md is the template's parameters, no more and no less."""
-    rows = re.findall(r"^\| (`[A-Z].*?) \| (.*?) \|", (ROOT / "docs/deploy.md").read_text(), re.M)
+    """The table of docs/how-to/deploy.md is the template's parameters, no more and no less."""
+    rows = re.findall(r"^\| (`[A-Z].*?) \| (.*?) \|", (ROOT / "docs/how-to/deploy.md").read_text(), re.M)
     told = [
         (name, default.strip("`"))
         for names, defaults in rows
