@@ -14,7 +14,7 @@ STRESS := .venvs/stress/bin/python -m stress
 
 .PHONY: help up reset token circuits logs psql migrate environments dev-environments stress-environments \
 	stress stress-controls stress-compare stress-keep quick test chaos guarantees forget lint style generated types imports \
-	template unit settings contract docs rules mutations integration local e2e schemathesis harness readiness openapi \
+	template unit settings contract docs rules mutations integration local e2e schemathesis harness readiness openapi reference \
 	oldest-python requirements sam-lint sam-build sam-environment
 
 # A target is listed where its line has a comment after ##; a line that begins with ##@ is a heading.
@@ -105,6 +105,9 @@ style: dev-environments
 
 generated: dev-environments ## Check that generated files are up to date
 	@$(BIN)/python -m tools.openapi --check
+	@PYTHONPATH=layers/shared $(BIN)/python -m tools.api_page --check
+	@PYTHONPATH=layers/shared $(BIN)/python -m tools.settings_page --check
+	@$(BIN)/python -m tools.decisions_page --check
 
 types: dev-environments ## Check types (mypy --strict)
 	@$(BIN)/mypy
@@ -134,6 +137,12 @@ readiness: dev-environments ## Run the short readiness report as a test
 	@$(BIN)/pytest tests/readiness
 
 ##@ Generated files and requirements
+reference: dev-environments ## Write the generated pages: API, settings, data model, index of decisions
+	@PYTHONPATH=layers/shared $(BIN)/python -m tools.api_page
+	@PYTHONPATH=layers/shared $(BIN)/python -m tools.settings_page
+	@PYTHONPATH=layers/shared $(BIN)/python -m tools.data_model_page
+	@$(BIN)/python -m tools.decisions_page
+
 openapi: dev-environments ## Write the API's description, openapi.json
 	@$(BIN)/python -m tools.openapi
 

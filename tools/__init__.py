@@ -1,1 +1,1 @@
-"""Programs that build what ships or describe it; none of them ships."""
+"""Programs that build what ships or describe it, and generators of the reference pages; none of them ships."""

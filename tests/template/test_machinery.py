@@ -181,9 +181,10 @@ def test_what_the_transform_makes_is_clean_for_the_linter() -> None:
     assert [str(match) for match in found] == []
 
 
-def test_the_deploy_guide_names_every_parameter_and_its_default() -> None:
-    """The table of docs/how-to/deploy.md is the template's parameters, no more and no less."""
-    rows = re.findall(r"^\| (`[A-Z].*?) \| (.*?) \|", (ROOT / "docs/how-to/deploy.md").read_text(), re.M)
+def test_the_settings_page_names_every_parameter_and_its_default() -> None:
+    """Its first table is the template's parameters, no more and no less."""
+    page = (ROOT / "docs/reference/settings.md").read_text().partition("\n## Environment")[0]
+    rows = re.findall(r"^\| (`[A-Z].*?) \| (.*?) \|", page, re.M)
     told = [
         (name, default.strip("`"))
         for names, defaults in rows

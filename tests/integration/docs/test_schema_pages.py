@@ -1,0 +1,34 @@
+"""The pages about the schema say what the migrations make."""
+
+import re
+
+import psycopg
+import pytest
+
+from tests.databases import Blank
+from tests.services import ROOT
+from tools import data_model_page
+
+STATE_MACHINES = (ROOT / "docs/reference/state-machines.md").read_text(encoding="utf-8")
+ARROW = re.compile(r"^    (\w+) --> (\w+)", re.MULTILINE)
+
+
+def read_arrows(title: str) -> set[tuple[str, str]]:
+    """Return the transitions that the diagram of a section draws, without its start and its ends."""
+    section = STATE_MACHINES.partition(f"## {title}")[2].partition("\n## ")[0]
+    return set(ARROW.findall(section))
+
+
+def test_the_data_model_is_that_of_the_schema(blank: Blank) -> None:
+    """Not written by hand: `make reference` writes it."""
+    with psycopg.connect(blank.postgres.conninfo(dbname=blank.name)) as connection:
+        assert data_model_page.PAGE.read_text(encoding="utf-8") == data_model_page.render(connection)
+
+
+@pytest.mark.parametrize(
+    ("title", "table"), [("Claim", "claim_moves"), ("Agent", "agent_moves"), ("Commission", "commission_moves")]
+)
+def test_a_diagram_draws_the_transitions_that_the_database_allows(blank: Blank, title: str, table: str) -> None:
+    """Each arrow is a row of the table, and each row an arrow."""
+    rows = blank.rows(f"SELECT from_state, to_state FROM {table}")
+    assert read_arrows(title) == {(row["from_state"], row["to_state"]) for row in rows}
