@@ -20,11 +20,13 @@ Alternatives and Consequences; one that no longer holds stays, with its status c
 """
 TITLE = re.compile(r"^# (\d+)\. (.+)$", re.MULTILINE)
 STATUS = re.compile(r"^- Status: (.+)$", re.MULTILINE)
+SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
+SECTIONS = ["Context", "Decision", "Alternatives", "Consequences"]
 DATE = re.compile(r"^- Date: (\d{4}-\d\d-\d\d)$", re.MULTILINE)
 
 
 class MalformedDecision(Exception):
-    """A decision lacks its title, status or date."""
+    """A decision lacks its title, status, date or one of its sections."""
 
 
 def render() -> str:
@@ -39,6 +41,8 @@ def list_decisions() -> Iterator[Sequence[str]]:
         title, status, date = TITLE.search(text), STATUS.search(text), DATE.search(text)
         if title is None or status is None or date is None or int(title[1]) != int(path.name[:4]):
             raise MalformedDecision(path.name)
+        if SECTION.findall(text) != SECTIONS:
+            raise MalformedDecision(f"{path.name}: sections other than {', '.join(SECTIONS)}")
         yield title[1], f"[{title[2]}]({path.name})", status[1], date[1]
 
 
