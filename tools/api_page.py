@@ -8,10 +8,10 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from shared.api.problems import CATALOGUE, MEDIA_TYPE, URN
-from tools.pages import REFERENCE, ROOT, format_table, write_or_check
+from tools.openapi.__main__ import TARGET
+from tools.pages import REFERENCE, format_table, write_or_check
 
 PAGE = REFERENCE / "api.md"
-DESCRIPTION = ROOT / "functions/pages/pages/openapi.json"
 HEAD = f"""# API
 
 The full description is OpenAPI 3.1: `GET /api/openapi.json`, to read and try at `/api/docs` of a running stack. This
@@ -49,7 +49,7 @@ def render() -> str:
 
 def list_operations() -> Iterator[Sequence[str]]:
     """Yield a row for each operation of the description."""
-    description = json.loads(DESCRIPTION.read_text(encoding="utf-8"))
+    description = json.loads(TARGET.read_text(encoding="utf-8"))
     for path, item in description["paths"].items():
         for method, operation in item.items():
             yield f"`{method.upper()} {path}`", operation["summary"]
