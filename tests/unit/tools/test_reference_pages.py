@@ -1,0 +1,29 @@
+"""The generated reference pages: the same text whatever Python made them."""
+
+from collections.abc import Callable
+
+import pytest
+
+from stress import claims
+from stress.report import store
+from tests.guarantees import page as guarantees
+from tests.services import ROOT
+from tools import api_page, decisions_page, settings_page
+
+# That of the data model needs a database: tests/integration/docs. The lane of the oldest Python runs this too: a page
+# kept by one version must be what every version makes.
+RENDERERS: dict[str, Callable[[], str]] = {
+    "docs/reference/api.md": api_page.render,
+    "docs/reference/settings.md": settings_page.render,
+    "docs/reference/guarantees.md": lambda: guarantees.render(
+        guarantees.promises(guarantees.PROMISES.read_text(encoding="utf-8")), guarantees.kept()
+    ),
+    "docs/reference/readiness.md": lambda: claims.page(store.load(ROOT / claims.REPORT), claims.claims()),
+    "docs/decisions/index.md": decisions_page.render,
+}
+
+
+@pytest.mark.parametrize("name", RENDERERS)
+def test_a_page_is_what_its_generator_makes(name: str) -> None:
+    """Written by `make reference`, `make guarantees` or `make stress-keep`, not by hand."""
+    assert (ROOT / name).read_text(encoding="utf-8") == RENDERERS[name]()
