@@ -72,8 +72,8 @@ class Page:
 
 def pages() -> list[Page]:
     """Return every Markdown file of the repository."""
-    found = [*ROOT.glob("*.md"), *ROOT.glob(".github/**/*.md"), *ROOT.glob("docs/**/*.md")]
-    return [Page(path) for path in sorted(found)]
+    patterns = ("*.md", ".github/**/*.md", "docs/**/*.md", "measurements/**/*.md")
+    return [Page(path) for path in sorted(path for pattern in patterns for path in ROOT.glob(pattern))]
 
 
 def targets() -> set[str]:
@@ -84,12 +84,12 @@ def targets() -> set[str]:
 def is_path(code: str) -> bool:
     """Return whether a piece of code names a file or folder that a checkout should have."""
     path = code.partition("::")[0]
-    if re.search(r"[\s()=…$:]", path) or path.startswith(("/", "http", "-", "~")):
+    if re.search(r"[\s()=…$:]|\{\w+\}", path) or path.startswith(("/", "http", "-", "~")):
         return False
     first = path.split("/")[0]
     if first in MADE:
         return False
-    return Path(path).suffix in SUFFIXES or ("/" in path and (ROOT / first).is_dir())
+    return Path(path).suffix in SUFFIXES or ("/" in path and any((ROOT / base / first).is_dir() for base in BASES))
 
 
 def exists(code: str, page: Path) -> bool:

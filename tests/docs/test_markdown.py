@@ -48,6 +48,8 @@ def test_the_checks_find_what_is_missing() -> None:
     assert sum(1 for page in PAGES for _ in page.links()) > 40
     assert {"up", "test", "quick"} <= {name for page in PAGES for name in page.commands()}
     assert is_path("layers/shared/shared/nothing.py")
+    assert is_path("shared/api")
     assert not exists("layers/shared/shared/nothing.py", PAGES[0].path)
+    assert not exists("shared/nothing", PAGES[0].path)
     assert not exists("tests/docs/test_markdown.py::test_that_is_not_there", PAGES[0].path)
     assert exists("functions/<name>/<name>/{app,model}.py", PAGES[0].path)
