@@ -21,7 +21,7 @@ PLANTED = {
     "The layer imports no function, and neither imports the local cloud or a tool": ("shared.clock", "relay.app"),
     "The local cloud knows the functions by template.yaml alone": ("local.build", "agents.app"),
     "The readiness report imports nothing of what it judges: it talks HTTP and SQL": ("stress.load", "shared.ids"),
-    "In the layer each floor imports those below it, and no floor is left out": (
+    "In the layer each level imports those below it, and no level is left out": (
         "shared.api.pages",
         "shared.container",
     ),
@@ -88,7 +88,7 @@ def test_an_import_against_a_rule_is_found(found: dict[str, str], rule: str) -> 
 
 def test_a_module_on_no_floor_of_the_layer_is_found(found: dict[str, str]) -> None:
     """So that a new one gets its place."""
-    assert "left_out" in found["In the layer each floor imports those below it, and no floor is left out"]
+    assert "left_out" in found["In the layer each level imports those below it, and no level is left out"]
 
 
 def test_every_module_of_a_function_is_a_handler_or_builds_nothing() -> None:
