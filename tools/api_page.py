@@ -22,7 +22,7 @@ reference`; `make lint` checks it).
 - **Format**: JSON in and out, `snake_case`, times in RFC 3339 and UTC, days as `2026-11-24`, money as decimal
   strings, ids as UUIDv7. Unknown fields and wrong types are refused (`"1"` is not 1). A body has at most 256 KiB.
 - **Signing in**: `Authorization: Bearer <access token>` of the stack's user pool. A role is what the token's groups
-  and the account's role both say. Somebody else's record is 404, as one that does not exist.
+  and the account's role both say. Somebody else's record is 404, like one that does not exist.
 - **Repeating safely**: send `Idempotency-Key` with a new random value with every call that changes something, and the
   same value when you repeat it (required on applications, registrations, submissions and renewals). A repeat gets the
   first answer again, byte for byte, with `Idempotency-Replayed: true`; the same key with another request is 422;

@@ -25,8 +25,8 @@ START_S = 60.0
 HEAD = """# Data model
 
 The tables of the database, generated from the schema that the migrations make (`make reference`; `make test` checks
-it). Columns that a table's primary key or a foreign key uses are marked PK and FK. What must be impossible is a
-constraint or a trigger of the schema (`migrations/`), and the states are in [state machines](state-machines.md).
+it). Columns that a table's primary key or a foreign key uses are marked PK and FK. Constraints and triggers in
+`migrations/` refuse what must be impossible. The states of records are in [state machines](state-machines.md).
 
 """
 

@@ -31,7 +31,7 @@ PARAMETERS = """## Parameters of the stack
 VARIABLES = """
 ## Environment variables of the functions
 
-The template sets all of them; nobody else has to. A variable that is empty counts as not set.
+The template sets all of them, so you don't have to. A variable that is empty counts as not set.
 
 """
 LIMITS = """
