@@ -1,5 +1,7 @@
 """Everything that the Markdown files refer to exists."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.docs.markdown import Page, exists, is_path, mentions, pages, targets
@@ -41,6 +43,21 @@ def test_every_document_named_in_code_exists() -> None:
     found = list(mentions())
     assert len(found) > 10
     assert [(file.name, name) for file, name in found if not [*ROOT.glob(name), *ROOT.glob(f"{name}-*.md")]] == []
+
+
+def test_docs_hold_pages_alone() -> None:
+    """Data and reports are in measurements/, what a tool reads stands beside the tool."""
+    assert [file for file in (ROOT / "docs").rglob("*") if file.is_file() and file.suffix != ".md"] == []
+
+
+def test_every_page_of_the_docs_is_reached_from_their_index() -> None:
+    """A page that nothing links to is found by nobody."""
+    everything, reached, todo = set((ROOT / "docs").rglob("*.md")), set[Path](), [ROOT / "docs/index.md"]
+    while todo:
+        if (path := todo.pop()) in everything - reached:
+            reached.add(path)
+            todo += [(path.parent / link.partition("#")[0]).resolve() for link in Page(path).links()]
+    assert everything - reached == set()
 
 
 def test_the_checks_find_what_is_missing() -> None:
