@@ -119,7 +119,15 @@ template: dev-environments ## Check template.yaml and what it deploys
 	@$(BIN)/cfn-lint template.yaml
 	@$(BIN)/pytest tests/template
 
-unit settings contract docs rules integration local e2e: dev-environments ## Run the tests of that name
+unit: ## Test the logic, without servers
+settings: ## Test that each deployed value is the one decided on
+contract: ## Test that each fake behaves like its real adapter
+docs: ## Test that the pages refer to things that exist
+rules: ## Test that each import rule finds what breaks it
+integration: ## Test use cases and SQL on a real PostgreSQL
+local: ## Test the local cloud's gateway, runtime and event sources
+e2e: ## Test a whole local cloud over HTTP and in a browser
+unit settings contract docs rules integration local e2e: dev-environments
 	@$(BIN)/pytest tests/$@
 
 # What is deployed, changed in one way after another: each has to turn a test red. ONLY=name for one.
