@@ -15,13 +15,12 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
 from stress.controls.board import Board, Line, as_markdown
-from stress.controls.copies import CannotCopy, apply, copy_checkout
+from stress.controls.copies import CannotCopy, apply_patch, copy_checkout
 from stress.controls.model import FILE, Control, NotAControl, Verdict, judge, judge_unbroken, read_controls
 from stress.controls.runs import Ran, run_harness
 
@@ -66,7 +65,8 @@ class Controls:
         copy = self._root / COPIES / line.name
         try:
             copy_checkout(self._root, copy)
-            apply(control.edits if control else (), copy)
+            if control and control.patch:
+                apply_patch(control, copy)
         except (CannotCopy, NotAControl) as error:
             line.settle(Verdict("no result", "", said=str(error)), Ran(0.0, None))
             return
@@ -117,7 +117,7 @@ class Controls:
 def _broken_by(control: Control | None) -> dict[str, object]:
     if control is None:
         return {}
-    return {"edits": [asdict(edit) for edit in control.edits], "sql": control.sql.strip(), "option": control.option}
+    return {"patch": control.patch, "sql": control.sql.strip(), "option": control.option}
 
 
 def chosen(controls: Sequence[Control], only: Sequence[str]) -> list[Control]:

@@ -1,11 +1,12 @@
 """Copies of the checkout to be broken: the code is the copy's own, the installed packages are the original's."""
 
+import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-from stress.controls.model import Edit
+from stress.controls.model import Control, NotAControl
 
 ENVIRONMENTS = Path(".venvs")
 LAYER = ENVIRONMENTS / "layer"
@@ -67,8 +68,14 @@ def _layer(layer: Path) -> Iterator[tuple[str, Path]]:
                 yield f"python/{package.name}", package.resolve()
 
 
-def apply(edits: Iterable[Edit], root: Path) -> None:
-    """Change files below `root`. Raises NotAControl."""
-    for edit in edits:
-        path = root / edit.file
-        path.write_text(edit.of(path.read_text(encoding="utf-8")), encoding="utf-8")
+def apply_patch(control: Control, root: Path) -> None:
+    """Patch the files below `root`, all of them or none. Raise NotAControl, with the control's name and git's words."""
+    # A copy lies in the original's repository, where git silently skips paths that begin at the root of the copy.
+    outside_any_repository = {**os.environ, "GIT_DIR": os.devnull}
+    command = ["git", "-C", str(root), "apply", "-"]
+    done = subprocess.run(
+        command, input=control.patch, capture_output=True, text=True, check=False, env=outside_any_repository
+    )
+    if done.returncode != 0:
+        reasons = "; ".join(done.stderr.strip().splitlines())
+        raise NotAControl(f"{control.name}: its patch does not apply to the code of today: {reasons}")

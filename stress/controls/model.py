@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 FILE = Path(__file__).with_name("controls.toml")
+PATCHES = Path(__file__).with_name("patches")
 
 Outcome = Literal["red", "green", "wrong reason", "no result"]
 Red = Literal["FAIL", "INVALID"]
@@ -24,41 +25,26 @@ class NotAControl(Exception):
 
 
 @dataclass(frozen=True)
-class Edit:
-    """A change of one file of the copy: the text stands in it exactly once, and is replaced."""
-
-    file: str
-    find: str
-    replace: str
-
-    def of(self, text: str) -> str:
-        """The file's text, changed. Raises NotAControl where the text to be replaced is not there, or not once."""
-        times = text.count(self.find)
-        if times != 1:
-            raise NotAControl(f"{self.file}: the text to be replaced stands there {times} times, not once")
-        return text.replace(self.find, self.replace)
-
-
-@dataclass(frozen=True)
 class Control:
-    """One way to break the system: by edits, by SQL as the database's owner, or by an option of the harness.
+    """One way to break the system: by a patch of the code, by SQL as the database's owner, by an option of the harness.
 
-    `verdict` are the statuses that are right; `expect`, if any, is part of the name of the check or difference that
-    must be among the reasons.
+    `patch` is the text of a unified diff with paths from the checkout's root, as `git diff` writes it. `verdict` are
+    the statuses that are right; `expect`, if any, is part of the name of the check or difference that must be among the
+    reasons.
     """
 
     name: str
     why: str
     scenario: str
-    edits: tuple[Edit, ...] = ()
+    patch: str = ""
     sql: str = ""
     option: str = ""
     verdict: tuple[Red, ...] = ("FAIL", "INVALID")
     expect: str = ""
 
     def __post_init__(self) -> None:
-        if sum(map(bool, (self.edits, self.sql, self.option))) != 1:
-            raise NotAControl(f"{self.name}: it breaks by edits, or by sql, or by an option")
+        if sum(map(bool, (self.patch, self.sql, self.option))) != 1:
+            raise NotAControl(f"{self.name}: it breaks by a patch, or by sql, or by an option")
 
 
 @dataclass(frozen=True)
@@ -87,25 +73,26 @@ class Verdict:
         return self.outcome == "red"
 
 
-def read_controls(text: str) -> tuple[Control, ...]:
-    """The controls of a TOML document. Raises NotAControl."""
-    controls = tuple(_control(table) for table in tomllib.loads(text)["control"])
+def read_controls(text: str, patches: Path = PATCHES) -> tuple[Control, ...]:
+    """Return the controls of a TOML document, whose patches are files of a folder. Raise NotAControl."""
+    controls = tuple(_control(table, patches) for table in tomllib.loads(text)["control"])
     twice = [name for name, count in Counter(control.name for control in controls).items() if count > 1]
     if twice:
         raise NotAControl(f"these names stand twice: {', '.join(twice)}")
     return controls
 
 
-def _control(table: Mapping[str, Any]) -> Control:
-    known = {field.name for field in fields(Control)} - {"edits"} | {"edit"}
-    if unknown := sorted(set(table) - known):
+def _control(table: Mapping[str, Any], patches: Path) -> Control:
+    if unknown := sorted(set(table) - {field.name for field in fields(Control)}):
         raise NotAControl(f"{table.get('name')}: nothing of a control: {', '.join(unknown)}")
-    rest = {name: value for name, value in table.items() if name != "edit"}
-    if "verdict" in rest:
-        rest["verdict"] = (rest["verdict"],)
+    values = dict(table)
+    if "verdict" in values:
+        values["verdict"] = (values["verdict"],)
     try:
-        return Control(edits=tuple(Edit(**edit) for edit in table.get("edit", ())), **rest)
-    except TypeError as error:
+        if "patch" in values:
+            values["patch"] = (patches / values["patch"]).read_text(encoding="utf-8")
+        return Control(**values)
+    except (OSError, TypeError) as error:
         raise NotAControl(f"{table.get('name')}: {error}") from None
 
 

@@ -17,6 +17,7 @@ from typing import Any, cast
 from stress.model import Check, Difference, Lag, Reconciliation, Report, Result, Status
 
 PLAN, STARTED, CALLS = "plan.json", "started.json", "calls.jsonl"
+RULES = "layers/shared/shared/rules.py"
 LATE = Lag(sends=20, p50=1, p99=900, most=1000, bar=50)
 
 
@@ -44,7 +45,7 @@ def checkout(folder: Path) -> Path:
     """A git checkout with tracked, new, ignored and removed files, and environments of which one is the layer."""
     git = ["git", "-C", str(folder), "-c", "user.name=Test", "-c", "user.email=test@example.test"]
     files = {".gitignore": ".venvs/\n/build/\n/reports/\n*.pyc\n", "code/service.py": "LIMIT = 5\n", "code/gone.py": ""}
-    put(folder, {**files, "layers/shared/shared/rules.py": "STRICT = True\n", "migrations/0001.sql": "SELECT 1;\n"})
+    put(folder, {**files, RULES: "STRICT = True\n", "migrations/0001.sql": "SELECT 1;\n"})
     for step in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "All of it"]):
         subprocess.run([*git, *step], check=True)
     (folder / "code/gone.py").unlink()
@@ -61,6 +62,11 @@ def put(folder: Path, files: Mapping[str, str]) -> None:
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
+
+
+def patch_of(name: str, before: str, after: str) -> str:
+    """Return a patch of a file that has only one line."""
+    return f"diff --git a/{name} b/{name}\n--- a/{name}\n+++ b/{name}\n@@ -1 +1 @@\n-{before}\n+{after}\n"
 
 
 def everything_in(folder: Path) -> dict[str, str]:

@@ -7,7 +7,6 @@ import shutil
 import signal
 import sys
 import threading
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +15,14 @@ import pytest
 from rich.console import Console
 
 from local.build import link
-from shared.sql import parse_queries
 from stress.controls.__main__ import Controls, chosen, main
 from stress.controls.board import Board
-from stress.controls.copies import apply, copy_checkout
+from stress.controls.copies import apply_patch, copy_checkout
 from stress.controls.model import (
     FILE,
     GENERATOR,
     SAMPLES,
     Control,
-    Edit,
     NotAControl,
     judge,
     judge_unbroken,
@@ -35,7 +32,19 @@ from stress.controls.runs import run_harness
 from tests.failover.servers import wait_until
 from tests.services import ROOT
 from tests.stress import broken_checkouts
-from tests.stress.broken_checkouts import CALLS, LATE, PLAN, STARTED, checkout, everything_in, put, report, result
+from tests.stress.broken_checkouts import (
+    CALLS,
+    LATE,
+    PLAN,
+    RULES,
+    STARTED,
+    checkout,
+    everything_in,
+    patch_of,
+    put,
+    report,
+    result,
+)
 
 CONTROLS = read_controls(FILE.read_text(encoding="utf-8"))
 HARNESS = (sys.executable, broken_checkouts.__file__)
@@ -43,21 +52,6 @@ SCENARIOS = {"pool", "agents", "members", "claims", "breaker", "health", "capaci
 
 
 # ---- what is written down -------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("control", CONTROLS, ids=lambda control: control.name)
-def test_a_control_breaks_what_the_code_is_today(control: Control) -> None:
-    """Each text stands in its file exactly once, the file becomes another one, and can still be read."""
-    texts: dict[str, str] = defaultdict(str)
-    for edit in control.edits:
-        before = texts[edit.file] or (ROOT / edit.file).read_text(encoding="utf-8")
-        texts[edit.file] = edit.of(before)
-        assert texts[edit.file] != before
-    for name, text in texts.items():
-        if name.endswith(".py"):
-            compile(text, name, "exec")
-        else:
-            parse_queries(text)
-
-
 def test_the_controls_are_the_eleven_that_are_promised() -> None:
     """None goes missing unnoticed, and each names a scenario that there is and says what it breaks in a sentence."""
     assert len(CONTROLS) == 11
@@ -72,20 +66,13 @@ def test_the_dropped_constraint_is_one_that_there_is() -> None:
     assert "CONSTRAINT accounts_email_key UNIQUE" in (ROOT / "migrations/0001_people.sql").read_text()
 
 
-@pytest.mark.parametrize("text", ["LIMIT = 6", "LIMIT = 5\nLIMIT = 5\n"])
-def test_an_edit_that_does_not_fit_is_an_error(text: str) -> None:
-    """It would break nothing, or something else."""
-    with pytest.raises(NotAControl, match="not once"):
-        Edit("code/service.py", "LIMIT = 5", "LIMIT = 500").of(text)
-
-
 @pytest.mark.parametrize(
     ("table", "words"),
     [
         ("", "breaks by"),
         ("sql = 'SELECT 1'\noption = '--stall'", "breaks by"),
         ("option = '--stall'\nexpects = 'typo'", "expects"),
-        ("[[control.edit]]\nfile = 'a'\nfind = 'b'", "replace"),
+        ("patch = 'no-such.patch'", "no-such.patch"),
         ("option = '--stall'\n[[control]]\nname = 'a'\nwhy = ''\nscenario = 'health'\noption = '--stall'", "twice"),
     ],
 )
@@ -173,7 +160,7 @@ def test_a_copy_has_all_that_is_not_ignored_and_leaves_the_original_alone(tmp_pa
     kept = {n for n in before if not n.startswith(".venvs") and n not in ("code/service.pyc", "reports/old.md")}
     assert own == {name: before[name] for name in kept}
     assert {"code/new name é.py", "code/alias.py", ".gitignore"} <= kept
-    apply([Edit("code/service.py", "5", "500")], copy)
+    apply_patch(EDITED, copy)
     assert (copy / "code/service.py").read_text() == "LIMIT = 500\n"
     shutil.rmtree(copy)
     assert everything_in(root) == before
@@ -186,7 +173,7 @@ def test_a_copys_layer_has_the_installed_packages_and_its_own_code(tmp_path: Pat
     copy_checkout(root, copy)
     assert [package.name for package in (copy / ".venvs/layer/python").iterdir()] == ["psycopg"]
     link(copy / ".venvs/layer/python/shared", copy / "layers/shared/shared")
-    apply([Edit("layers/shared/shared/rules.py", "True", "False")], copy)
+    apply_patch(Control("lax", "Broken.", "agents", patch=patch_of(RULES, "STRICT = True", "STRICT = False")), copy)
     assert (copy / ".venvs/layer/python/psycopg/__init__.py").exists()
     assert (copy / ".venvs/layer/.stamp").read_text() == "stamp"
     assert (copy / ".venvs/layer/python/shared/rules.py").read_text() == "STRICT = False\n"
@@ -195,7 +182,7 @@ def test_a_copys_layer_has_the_installed_packages_and_its_own_code(tmp_path: Pat
 
 
 # ---- the run --------------------------------------------------------------------------------------------------------
-EDITED = Control("edited", "Broken.", "agents", edits=(Edit("code/service.py", "5", "500"),))
+EDITED = Control("edited", "Broken.", "agents", patch=patch_of("code/service.py", "LIMIT = 5", "LIMIT = 500"))
 ASKED = Control("asked", "Broken.", "health", option="--stall")
 DROPPED = Control("dropped", "Broken.", "members", sql="DROP TABLE x;")
 RED = {"status": "FAIL", "failed": "Deadlocks"}
@@ -255,13 +242,14 @@ def test_a_control_that_is_not_red_fails_the_run_and_the_others_go_on(
     assert (root / "build/controls/edited").exists()
 
 
-def test_an_edit_that_does_not_fit_fails_its_control_before_anything_is_run(root: Path) -> None:
+def test_a_patch_that_does_not_apply_fails_its_control_before_anything_is_run(root: Path) -> None:
     """Nothing was broken, so nothing is driven."""
-    missed = Control("missed", "Broken.", "agents", edits=(Edit("code/service.py", "6", "500"),))
+    patch = patch_of("code/service.py", "LIMIT = 6", "LIMIT = 500")
+    missed = Control("missed", "Broken.", "agents", patch=patch)
     work, calls, told = run_all(root, {}, missed)
     assert not work.held
     assert [call["copy"] for call in calls] == ["unbroken"]
-    assert "stands there 0 times" in told
+    assert "missed: its patch does not apply to the code of today: error: patch failed: code/service.py:1" in told
 
 
 def test_nothing_is_broken_where_the_unbroken_system_is_red(root: Path) -> None:
@@ -283,7 +271,7 @@ def test_what_came_of_it_is_kept(
     kept = json.loads((folder / "controls.json").read_text())
     assert (kept["verdict"], kept["passed"], kept["total"]) == ("PASS", 2, 2)
     assert kept["controls"][1]["reasons"] == [{"name": "Deadlocks", "detail": "wanted 5, found 20"}]
-    assert kept["controls"][1]["broken_by"]["edits"][0]["file"] == "code/service.py"
+    assert kept["controls"][1]["broken_by"]["patch"] == EDITED.patch
     assert "| ✓ | edited | Broken. | agents | red FAIL | Deadlocks" in (folder / "controls.md").read_text()
     assert "all as they must be: 2 of 2" in capsys.readouterr().out
 
