@@ -13,10 +13,11 @@ from local.children import Crashed, end_leftovers
 from local.deploy import DeployFailed
 from local.home import ROOT, AlreadyRunning, Home, PortInUse
 from local.runtime.variables import Variable
+from local.template import UnreadableTemplate
 
 DEFAULT_PORT = 3000
 PROBLEMS = (AlreadyRunning, PortInUse, Crashed, BuildFailed, DeployFailed)
-MORE_PROBLEMS = (postgres.CannotStart, up.MigrationFailed, tokens.NoToken, circuits.NotForced)
+MORE_PROBLEMS = (postgres.CannotStart, up.MigrationFailed, tokens.NoToken, circuits.NotForced, UnreadableTemplate)
 
 NO_PROXY_HELP = """for up: functions go straight to the database. Otherwise they reach it through a stand-in for RDS
 Proxy, which lends at most DatabaseMaxConnections connections by transaction; its control port (database_proxy_control

@@ -1,40 +1,48 @@
 """CloudFormation templates: reading them, and working out what their intrinsic functions stand for."""
 
+import json
 import re
+import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 REMOVED = object()  # what AWS::NoValue stands for
 VARIABLE = re.compile(r"\$\{([^!{}][^{}]*)\}")  # not ${!Literal}
 
-
-class Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's short forms (`!Ref x`), read as their long forms."""
-
-
-def _short_form(loader: Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
-    if isinstance(node, yaml.ScalarNode):
-        value: Any = loader.construct_scalar(node)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        value = loader.construct_mapping(node, deep=True)  # type: ignore[arg-type]
-    if suffix == "GetAtt" and isinstance(value, str):
-        value = value.split(".", 1)
-    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
+# The reader of the SAM translator, which knows CloudFormation's tags. It runs where the translator is installed: in the
+# emulator's environment, because the translator can't share one with the pydantic of the layer.
+PYTHON = Path(__file__).resolve().parents[1] / ".venvs/emulator/bin/python"
+# A date without quotes is text to CloudFormation.
+READ = """
+import json, sys, yaml
+from samtranslator.yaml_helper import yaml_parse
+try:
+    json.dump(yaml_parse(sys.stdin), sys.stdout, default=str)
+except yaml.YAMLError as error:
+    sys.exit(str(error))
+"""
 
 
-Loader.add_multi_constructor("!", _short_form)
+class UnreadableTemplate(Exception):
+    """A template is not YAML; the message has the parser's words and the line."""
 
 
 def read_template(text: str) -> dict[str, Any]:
-    """The template of a YAML text, in long forms. Raises yaml.YAMLError."""
-    document: dict[str, Any] = yaml.load(text, Loader)  # noqa: S506 - a SafeLoader
+    """Return the template of a YAML text, in long forms: `Fn::GetAtt` for `!GetAtt`. Raise UnreadableTemplate."""
+    document: dict[str, Any] = json.loads(_read_as_json(text))
     return document
+
+
+@cache
+def _read_as_json(text: str) -> str:
+    command = [str(PYTHON), "-I", "-X", "utf8", "-c", READ]
+    done = subprocess.run(command, input=text, capture_output=True, encoding="utf-8", check=False)
+    if done.returncode != 0:
+        raise UnreadableTemplate(f"template.yaml can't be read: {done.stderr.strip()}")
+    return done.stdout
 
 
 def code_folders(template: Mapping[str, Any], root: Path) -> dict[str, Path]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from local.template import Resolver, code_folders, dangling, read_template, with_stub_code
+from local.template import Resolver, UnreadableTemplate, code_folders, dangling, read_template, with_stub_code
 
 RESOLVER = Resolver(
     values={"Port": "5432", "Origins": ["a", "b"], "AWS::Region": "eu-central-1", "Queue": "http://q"},
@@ -49,6 +49,23 @@ def test_short_forms_are_read_as_long_forms() -> None:
         "c": {"Fn::Not": [{"Condition": "On"}]},
         "d": {"Fn::Sub": "${Port}"},
     }
+
+
+def test_a_date_and_letters_of_any_script_are_text() -> None:
+    """As they are to CloudFormation."""
+    assert read_template("{Version: 2012-10-17, City: Prishtinë}") == {"Version": "2012-10-17", "City": "Prishtinë"}
+
+
+def test_each_reading_is_a_template_of_its_own() -> None:
+    """A caller may change what it has read."""
+    read_template("{a: {b: 1}}")["a"]["b"] = 2
+    assert read_template("{a: {b: 1}}") == {"a": {"b": 1}}
+
+
+def test_what_is_not_yaml_is_told_with_its_line() -> None:
+    """In the parser's words."""
+    with pytest.raises(UnreadableTemplate, match=r"mapping values are not allowed here\n.*line 2"):
+        read_template("Resources:\n  Work: Type: Function\n")
 
 
 def test_code_is_replaced_by_a_stub_and_nothing_else_is() -> None:
