@@ -149,6 +149,7 @@ async def run(url: str, staff: str, out: Path, live: Live) -> Report:
             bench = Bench(key=key, title=title, promise=promise, profile=SHORT, generator=generator.of(key),
                           people=people, ledger=ledger, live=live, began_s=clock.now())  # fmt: skip
             await work(bench)
+            bench.ended_s = clock.now()
             results.append(bench.result())
             live.finished(results[-1])
     finally:

@@ -118,6 +118,7 @@ class Run:
             if self.options.stall:
                 stage.generator.stall(STALL_S)
             await self._one(stage, module.run)
+            stage.ended_s = self.clock.now()  # `finish` looks at it again after all others
         for key, stage in stages.items():
             if finish := getattr(SCENARIOS[key], "finish", None):
                 await self._one(stage, finish)

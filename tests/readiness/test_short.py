@@ -1,5 +1,6 @@
 """The readiness run as it is: the short profile against a local cloud of its own, and its report in a real browser."""
 
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,12 @@ def test_all_promises_hold(report: Report) -> None:
     ]  # fmt: skip
     assert [result.key for result in report.results] == list(SCENARIOS)
     assert (report.verdict, broken) == ("PASS", [])
+
+
+def test_no_scenario_overlaps_the_next(report: Report) -> None:
+    """Else the timeline would draw one over the other."""
+    for before, after in itertools.pairwise(report.results):
+        assert before.began_s < before.ended_s <= after.began_s, (before.key, after.key)
 
 
 def test_every_scenario_looked_at_something(report: Report) -> None:
