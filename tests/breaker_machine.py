@@ -1,6 +1,6 @@
 """Environments on one table, each able to stand still at any moment and go on later: what may never happen.
 
-Every flight to the table is a step of its own, so any number of things happen between what an environment saw and what
+Every request to the table is a step of its own, so any number of things happen between what an environment saw and what
 it writes. Answers are lost, environments are killed with a write on the wire, operators interfere.
 """
 
@@ -11,12 +11,13 @@ from typing import ClassVar, Literal
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from shared.circuit.breaker import CircuitBreaker, CircuitOpen, Permit
+from shared.circuit.breaker import CircuitBreaker, CircuitOpen
 from shared.circuit.state import Command, LeakyBucket, Policy, Snapshot
-from shared.circuit.store import Flight, Written, force
+from shared.circuit.store import Request, Written, force, send
+from shared.circuit.view import Permit
 from shared.units import SECOND
 from tests.breakers import Time, breaker
-from tests.fakes.circuits import InMemoryCircuits, SteppedLine
+from tests.fakes.circuits import InMemoryCircuits, SteppedClient
 
 POLICY = Policy(name="email", failures=3, window_s=8, open_s=5, probe_lease_s=4, refresh_s=1, blind_s=6, slow_s=2)
 ENVIRONMENTS = 4
@@ -32,10 +33,10 @@ End = Literal["well", "failed", "slow"]
 
 @dataclass
 class Environment:
-    """A breaker, its line, and the calls it has permitted and not yet heard of."""
+    """A breaker, its client of the table, and the calls it has permitted and not yet heard of."""
 
     breaker: CircuitBreaker
-    line: SteppedLine
+    client: SteppedClient
     permits: list[Permit] = field(default_factory=list)
 
 
@@ -107,14 +108,14 @@ class Breakers(RuleBasedStateMachine):
         self.time = Time()
         self.table = Audited(self.time, self.happened)
         self.environments = [self.new() for _ in range(ENVIRONMENTS)]
-        self.wire: list[Flight] = []
+        self.wire: list[Request] = []
         self.probes: set[int | None] = set()
         self.generation = 0
 
     def new(self) -> Environment:
         """An environment that has just started."""
-        line = SteppedLine(self.table)
-        return Environment(breaker(line, policy=POLICY, now=self.time, timer=self.time.seconds), line)
+        client = SteppedClient(self.table)
+        return Environment(breaker(client, policy=POLICY, now=self.time, timer=self.time.seconds), client)
 
     @rule(n=st.integers(0, ENVIRONMENTS - 1))
     def allow(self, n: int) -> None:
@@ -125,9 +126,11 @@ class Breakers(RuleBasedStateMachine):
         except CircuitOpen:
             return
         environment.permits.append(permit)
-        if permit.probe and not permit.alone:
+        if permit.probe and not permit.local:
             assert permit.generation not in self.probes, "each lease is one probe's"
             self.probes.add(permit.generation)
+            circuit = self.table.read("email")
+            assert circuit.generation != permit.generation or self.time() < circuit.lease_until, "a probe has a lease"
 
     @rule(n=st.integers(0, ENVIRONMENTS - 1), which=st.integers(0, 3), end=st.sampled_from(["well", "failed", "slow"]))
     def end(self, n: int, which: int, end: End) -> None:
@@ -140,13 +143,13 @@ class Breakers(RuleBasedStateMachine):
         """Tell the breaker, and note it."""
         late = (
             permit.generation is not None
-            and not permit.alone
+            and not permit.local
             and permit.generation != self.table.read("email").generation
         )
         self.happened["late result"] += late
-        if not permit.alone:
+        if not permit.local:
             self.table.ended[permit.generation, end] += 1
-        if permit.probe and not permit.alone and permit.generation is not None:
+        if permit.probe and not permit.local and permit.generation is not None:
             self.table.probed[permit.generation] = end
         environment.breaker.record(permit, failed=end == "failed", seconds=POLICY.slow_s if end == "slow" else 0.1)
 
@@ -157,15 +160,15 @@ class Breakers(RuleBasedStateMachine):
         for _ in range(count):
             before = len(environment.permits)
             self.allow(n)
-            environment.line.finish()
+            environment.client.finish()
             if len(environment.permits) > before:
                 self.ended(environment, environment.permits.pop(), end)
-                environment.line.finish()
+                environment.client.finish()
 
     @rule(n=st.integers(0, ENVIRONMENTS - 1))
     def trip(self, n: int) -> None:
         """One environment fails so often that a closed circuit opens."""
-        self.environments[n].line.finish()
+        self.environments[n].client.finish()
         self.calls(n, POLICY.failures, "failed")
 
     @rule(n=st.integers(0, ENVIRONMENTS - 1), end=st.sampled_from(["well", "failed", None, None]))
@@ -179,24 +182,24 @@ class Breakers(RuleBasedStateMachine):
         before = len(environment.permits)
         for _ in range(3):
             if len(environment.permits) == before:
-                environment.line.finish()
+                environment.client.finish()
                 self.allow(n)
         if end is not None and len(environment.permits) > before:
             self.ended(environment, environment.permits.pop(), end)
-            environment.line.finish()
+            environment.client.finish()
 
     @rule(n=st.integers(0, ENVIRONMENTS - 1))
     def step(self, n: int) -> None:
-        """One flight of one environment."""
-        self.environments[n].line.step()
+        """One request of one environment."""
+        self.environments[n].client.step()
 
     @rule(n=st.integers(0, ENVIRONMENTS - 1), made=st.booleans())
     def lose(self, n: int, made: bool) -> None:
-        """A flight's answer is lost."""
-        line = self.environments[n].line
-        if line.flight is not None:
+        """The answer to a request is lost."""
+        client = self.environments[n].client
+        if client.request is not None:
             before = len(self.table.read("email").bucket.failures)
-            line.lose(made=made)
+            client.lose(made=made)
             after = len(self.table.read("email").bucket.failures)
             # What was added and not acknowledged is told again.
             self.table.told_twice += max(0, after - before)
@@ -204,16 +207,16 @@ class Breakers(RuleBasedStateMachine):
     @rule(n=st.integers(0, ENVIRONMENTS - 1))
     def kill(self, n: int) -> None:
         """An environment is gone; its write may still be on the wire."""
-        flight = self.environments[n].line.flight
-        if flight is not None:
-            self.wire.append(flight)
+        request = self.environments[n].client.request
+        if request is not None:
+            self.wire.append(request)
         self.environments[n] = self.new()
 
     @precondition(lambda self: self.wire)
     @rule(which=st.integers(0, 3))
     def arrive(self, which: int) -> None:
         """A dead environment's write arrives."""
-        self.wire.pop(which % len(self.wire))(self.table)
+        send(self.wire.pop(which % len(self.wire)), self.table)
 
     @rule(seconds=st.sampled_from([0.5, 1.0, 3.0, 4.0, 5.0, 13.0]))
     def wait(self, seconds: float) -> None:
@@ -237,7 +240,7 @@ class Breakers(RuleBasedStateMachine):
             permit
             for environment in self.environments
             for permit in environment.permits
-            if permit.probe and not permit.alone and permit.generation == circuit.generation
+            if permit.probe and not permit.local and permit.generation == circuit.generation
         ]
         assert len(live) <= (1 if circuit.state == "half_open" else 0)
 

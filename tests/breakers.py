@@ -8,12 +8,12 @@ from threading import Lock
 
 from shared.aws.guarded import FAILURES, NO_CALLS
 from shared.circuit.breaker import CircuitBreaker, CircuitOpen
+from shared.circuit.client import CircuitStoreClient, StoreClient
 from shared.circuit.state import Policy
 from shared.circuit.store import CircuitStore
-from shared.circuit.store_client import Line, StoreLine
 from shared.clock import epoch_micros, monotonic
 from shared.units import SECOND
-from tests.fakes.circuits import DirectLine
+from tests.fakes.circuits import DirectClient
 
 EMAIL = Policy(name="email", open_s=30.0)
 # A machine that runs other tests beside is slower than any table: what is counted here is not how soon it answers.
@@ -72,7 +72,7 @@ def ignore(event: str, facts: Mapping[str, object]) -> None:
 
 
 def breaker(
-    line: Line,
+    client: StoreClient,
     *,
     policy: Policy = EMAIL,
     now: Callable[[], int] = epoch_micros,
@@ -84,7 +84,7 @@ def breaker(
     """An environment's breaker; tokens are told apart by number."""
     return CircuitBreaker(
         policy,
-        line,
+        client,
         observer=observer,
         now=now,
         timer=timer,
@@ -96,13 +96,13 @@ def breaker(
 
 def service_breaker(store: CircuitStore, time: Time, policy: Policy) -> CircuitBreaker:
     """Return a breaker for a service of AWS as production wires it, but for its clock and its store."""
-    line = DirectLine(store)
-    return breaker(line, policy=policy, now=time, timer=time.seconds, failures=FAILURES, no_calls=NO_CALLS)
+    client = DirectClient(store)
+    return breaker(client, policy=policy, now=time, timer=time.seconds, failures=FAILURES, no_calls=NO_CALLS)
 
 
 def environment(store: CircuitStore, *, policy: Policy = EMAIL, patience_s: float = GENEROUS_S) -> CircuitBreaker:
     """A breaker as production wires it, in real time, that waits for its store as long as the machine needs."""
-    return breaker(StoreLine(store, timer=monotonic, patience_s=patience_s), policy=policy)
+    return breaker(CircuitStoreClient(store, timer=monotonic, patience_s=patience_s), policy=policy)
 
 
 def attempt(breaker: CircuitBreaker, dependency: Callable[[], None]) -> bool:

@@ -2,10 +2,11 @@
 
 from random import Random
 
-from shared.circuit.breaker import CircuitBreaker, CircuitOpen, Permit
+from shared.circuit.breaker import CircuitBreaker, CircuitOpen
+from shared.circuit.view import Permit
 from shared.units import SECOND
 from tests.breakers import EMAIL, Time, breaker
-from tests.fakes.circuits import DirectLine, InMemoryCircuits
+from tests.fakes.circuits import DirectClient, InMemoryCircuits
 
 
 class Fleet:
@@ -19,7 +20,7 @@ class Fleet:
         self.reached = 0
 
     def _environment(self) -> CircuitBreaker:
-        return breaker(DirectLine(self.store), now=self.time, timer=self.time.seconds)
+        return breaker(DirectClient(self.store), now=self.time, timer=self.time.seconds)
 
     @property
     def state(self) -> str:
@@ -28,7 +29,7 @@ class Fleet:
 
     def unaware(self) -> int:
         """Count the environments that would call without asking: they saw all well within the refresh interval."""
-        return sum(each._known.is_fresh(self.time()) for each in self.environments)
+        return sum(each._view.is_fresh(self.time()) for each in self.environments)
 
     def begin(self, n: int) -> bool:
         """Begin a call, and return whether the circuit let it pass."""

@@ -1,11 +1,10 @@
-"""A store of circuits in memory, and lines to it that a test holds in its hands."""
+"""A store of circuits in memory, and clients of it that a test holds in its hands."""
 
-from collections.abc import Callable
-from contextlib import suppress
 from threading import Lock
 
+from shared.circuit.client import First, Learn
 from shared.circuit.state import NEW, Snapshot
-from shared.circuit.store import CircuitStore, Conversation, Flight, StoreUnavailable, Written, hold
+from shared.circuit.store import CircuitStore, Request, StoreUnavailable, Written, send
 
 
 class InMemoryCircuits:
@@ -41,8 +40,8 @@ class InMemoryCircuits:
         return self._circuits.get(name, NEW)
 
 
-class DirectLine:
-    """A Line that holds a conversation at once and in the caller's thread; a store that fails is tried each time."""
+class DirectClient:
+    """A StoreClient that asks at once and in the caller's thread; a store that fails is tried each time."""
 
     patience_s = 1.0
 
@@ -50,50 +49,44 @@ class DirectLine:
         self._store = store
         self._lock = Lock()
 
-    def talk(self, begin: Callable[[], Conversation], within_s: float) -> float:
-        """See Line.talk."""
-        with self._lock, suppress(StoreUnavailable):
-            hold(begin(), self._store)
+    def exchange(self, first: First, learn: Learn, within_s: float) -> float:
+        """See StoreClient.exchange."""
+        with self._lock:
+            request = first()
+            while request is not None:
+                request = learn(request, send(request, self._store))
         return 0.0
 
 
-class SteppedLine:
-    """A Line whose conversation goes on when a test says so: between two flights an environment can stand still."""
+class SteppedClient:
+    """A StoreClient whose `request` is sent when a test says so: before each an environment can stand still."""
 
     patience_s = 0.0
 
     def __init__(self, store: CircuitStore) -> None:
-        self.flight: Flight | None = None
+        self.request: Request | None = None
         self._store = store
-        self._conversation: Conversation | None = None
+        self._learn: Learn = lambda _request, _answer: None
 
-    def talk(self, begin: Callable[[], Conversation], within_s: float) -> float:
-        """See Line.talk. Nobody waits."""
-        if self.flight is None:
-            conversation = self._conversation = begin()
-            self._go_on(lambda: next(conversation))
+    def exchange(self, first: First, learn: Learn, within_s: float) -> float:
+        """See StoreClient.exchange. Nobody waits."""
+        if self.request is None:
+            self.request, self._learn = first(), learn
         return 0.0
 
     def step(self) -> None:
-        """Fly once, and let the conversation go on to its next flight."""
-        if self.flight is not None and self._conversation is not None:
-            conversation, written = self._conversation, self.flight(self._store)
-            self._go_on(lambda: conversation.send(written))
+        """Send the request, and hand in its answer."""
+        if self.request is not None:
+            self.request = self._learn(self.request, send(self.request, self._store))
 
     def lose(self, *, made: bool) -> None:
-        """The flight's answer is lost; it was `made` or not."""
-        if self.flight is not None and self._conversation is not None:
-            conversation = self._conversation
+        """Lose the answer to the request, which was `made` or not."""
+        if self.request is not None:
             if made:
-                self.flight(self._store)
-            self._go_on(lambda: conversation.throw(StoreUnavailable("ReadTimeoutError")))
+                send(self.request, self._store)
+            self.request = self._learn(self.request, StoreUnavailable("ReadTimeoutError"))
 
     def finish(self) -> None:
-        """Fly all that is left."""
-        while self.flight is not None:
+        """Send all that is left."""
+        while self.request is not None:
             self.step()
-
-    def _go_on(self, resume: Callable[[], Flight]) -> None:
-        self.flight = None
-        with suppress(StopIteration, StoreUnavailable):
-            self.flight = resume()

@@ -10,7 +10,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shared.circuit.store_client import STORE_WAIT_S
+from shared.circuit.client import STORE_WAIT_S
 from shared.clock import Clock, epoch_micros, local_date, monotonic, utc_now
 
 # psycopg comes with the module, where all else comes when it is needed: nearly every call uses the database, and Lambda
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from shared.aws.s3 import EvidenceStore
     from shared.aws.sqs import Queues
     from shared.circuit.breaker import CircuitBreaker
+    from shared.circuit.client import CircuitStoreClient
     from shared.circuit.store import CircuitStore
-    from shared.circuit.store_client import StoreLine
 
 # How long a call waits for the table of circuits, where somebody waits for the call.
 CIRCUIT_PATIENCE_S = STORE_WAIT_S
@@ -116,10 +116,10 @@ class Container:
         return DynamoDbCircuits(circuits(), self.settings.state_table)
 
     @cached_property
-    def _circuit_line(self) -> "StoreLine":
-        from shared.circuit.store_client import StoreLine
+    def _circuit_client(self) -> "CircuitStoreClient":
+        from shared.circuit.client import CircuitStoreClient
 
-        return StoreLine(self.circuit_store, timer=monotonic, patience_s=self._circuit_patience_s)
+        return CircuitStoreClient(self.circuit_store, timer=monotonic, patience_s=self._circuit_patience_s)
 
     def circuit(self, name: str) -> "CircuitBreaker":
         """The environment's breaker on a service's circuit: email, identity or storage."""
@@ -129,7 +129,7 @@ class Container:
         if name not in self._circuits:
             self._circuits[name] = CircuitBreaker(
                 self.settings.circuit(name),
-                self._circuit_line,
+                self._circuit_client,
                 observer=observe,
                 now=epoch_micros,
                 timer=monotonic,

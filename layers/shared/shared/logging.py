@@ -13,7 +13,7 @@ NAMESPACE = "Interdomestik"
 COUNTED = {
     "circuit_opened": "CircuitsOpened",
     "circuit_closed": "CircuitsClosed",
-    "circuit_store_unavailable": "CircuitStoreUnavailable",  # an environment's circuits go on alone
+    "circuit_store_unavailable": "CircuitStoreUnavailable",  # an environment's circuits go on by themselves
     "state_store_unavailable": "StateStoreUnavailable",  # a call went on without limits
     "mail_pace_unavailable": "MailPaceUnavailable",  # mails leave at an environment's share of the pace
     "chore_failed": "ChoresFailed",

@@ -8,9 +8,9 @@ import pytest
 from aws_lambda_powertools.utilities.circuit_breaker import CircuitBreakerOpenError
 
 from shared.aws.dynamodb_circuits import DynamoDbCircuits
+from shared.circuit.client import CircuitStoreClient
 from shared.circuit.state import NEW, Policy, opened
 from shared.circuit.store import CircuitStore
-from shared.circuit.store_client import StoreLine
 from shared.clock import epoch_micros, monotonic
 from tests.breakers import EMAIL, GENEROUS_S, Dependency, Down, Time, attempt, breaker, down, environment
 from tests.contract.state_table import at_once, client_of, new_table
@@ -109,8 +109,8 @@ def aging(store: CircuitStore, size: int, time: Time) -> list[Caller]:
     """Callers behind breakers whose time is the test's."""
 
     def caller() -> Caller:
-        line = StoreLine(store, timer=monotonic, patience_s=GENEROUS_S)
-        one = breaker(line, now=time, timer=time.seconds)
+        client = CircuitStoreClient(store, timer=monotonic, patience_s=GENEROUS_S)
+        one = breaker(client, now=time, timer=time.seconds)
         return lambda run: attempt(one, run)
 
     return [caller() for _ in range(size)]

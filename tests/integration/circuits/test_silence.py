@@ -10,9 +10,9 @@ import pytest
 from shared.aws import clients
 from shared.aws.dynamodb_circuits import DynamoDbCircuits
 from shared.circuit.breaker import CircuitBreaker
+from shared.circuit.client import CircuitStoreClient
 from shared.circuit.state import NEW, Snapshot, opened
 from shared.circuit.store import CircuitStore, Written
-from shared.circuit.store_client import StoreLine
 from shared.clock import monotonic
 from tests.breakers import EMAIL, Dependency, Time, attempt, breaker, down
 from tests.contract.state_table import client_of, new_table
@@ -73,7 +73,7 @@ def eventually(look: Callable[[], bool], within_s: float = 20.0) -> bool:
 
 def environment(store: CircuitStore, time: Time) -> CircuitBreaker:
     """As in production, but that the circuit's time stands still."""
-    return breaker(StoreLine(store, timer=monotonic), now=time)
+    return breaker(CircuitStoreClient(store, timer=monotonic), now=time)
 
 
 def test_an_open_circuit_stays_open_and_nobody_waits(table: Switched) -> None:

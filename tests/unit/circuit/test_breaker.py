@@ -9,7 +9,7 @@ from shared.circuit.state import NEW, Policy, counted
 from shared.circuit.store import StoreUnavailable, force
 from shared.settings import Settings
 from tests.breakers import EMAIL, Dependency, Down, NotMade, Time, attempt, breaker, down
-from tests.fakes.circuits import DirectLine, InMemoryCircuits
+from tests.fakes.circuits import DirectClient, InMemoryCircuits
 
 FAILURES = EMAIL.failures
 
@@ -26,7 +26,7 @@ class Fleet:
 
     def environment(self) -> CircuitBreaker:
         return breaker(
-            DirectLine(self.store),
+            DirectClient(self.store),
             policy=self.policy,
             now=self.time,
             timer=self.time.seconds,
@@ -74,7 +74,7 @@ def test_the_fifth_failure_of_the_fleet_opens_the_circuit_for_all(fleet: Fleet) 
     environments = [fleet.environment() for _ in range(20)]
     assert sum(attempt(environment, fleet.dependency) for environment in environments) == FAILURES
     assert fleet.dependency.calls == FAILURES
-    assert fleet.events == [("circuit_opened", {"circuit": "email", "generation": 1, "alone": False})]
+    assert fleet.events == [("circuit_opened", {"circuit": "email", "generation": 1, "local": False})]
 
 
 def test_an_open_circuit_says_when_to_come_again(fleet: Fleet) -> None:
@@ -388,6 +388,16 @@ def test_an_environment_on_its_own_still_stops_at_the_threshold(fleet: Fleet, su
     fleet.time.advance(30)
     assert all(attempt(environment, fleet.dependency) for _ in range(20))
     assert fleet.store.moves == []
+
+
+def test_failures_that_are_far_apart_do_not_open_it_without_its_store(fleet: Fleet) -> None:
+    """They are forgotten here as they are in the store."""
+    fleet.store.reachable = False
+    fleet.dependency.answer = down
+    environment = fleet.environment()
+    for _ in range(3 * FAILURES):
+        assert attempt(environment, fleet.dependency)
+        fleet.time.advance(EMAIL.window_s / 2)
 
 
 def test_what_it_saw_on_its_own_it_tells_when_the_store_is_back(fleet: Fleet) -> None:

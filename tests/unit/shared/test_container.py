@@ -10,7 +10,7 @@ from shared.container import Container
 from shared.errors import Unavailable
 from shared.settings import Settings
 from tests.databases import soon
-from tests.fakes.circuits import DirectLine, InMemoryCircuits
+from tests.fakes.circuits import DirectClient, InMemoryCircuits
 
 
 @pytest.mark.parametrize("retries", [0, 2])
@@ -33,7 +33,7 @@ def test_a_transaction_is_tried_again_as_often_as_the_settings_say(retries: int)
 def test_a_call_that_was_not_begun_says_nothing_of_its_service() -> None:
     """Counted as a success it would make up for failures, and as a failure it would open the circuit."""
     container, store = Container(Settings()), InMemoryCircuits()
-    container.__dict__["_circuit_line"] = DirectLine(store)
+    container.__dict__["_circuit_client"] = DirectClient(store)
     circuit, policy = container.circuit("email"), container.settings.circuit("email")
 
     def end(error: Exception) -> None:

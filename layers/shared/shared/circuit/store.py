@@ -1,10 +1,10 @@
-"""The store of circuits that all environments share, and the commands by which operators move one."""
+"""The store of circuits that all environments share: requests to it, their answers, and the operators' commands."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from shared.circuit.state import Command, Policy, Snapshot, commanded
+from shared.circuit.state import NEW, Command, Outcome, Policy, Snapshot, commanded
 
 # Each lost try means that another write was made in the same moment; operators meet one or two of them.
 FORCE_TRIES = 10
@@ -27,10 +27,10 @@ class Written:
 
 
 class CircuitStore(Protocol):
-    """One table of circuits. Each method is one flight and raises StoreUnavailable."""
+    """One table of circuits. Each method is one round trip and raises StoreUnavailable."""
 
     def read(self, name: str) -> Snapshot:
-        """The circuit as it is; NEW where it never was written."""
+        """Return the circuit as it is; NEW where it never was written."""
         ...
 
     def change(self, name: str, seen: Snapshot, to: Snapshot) -> Written:
@@ -38,29 +38,31 @@ class CircuitStore(Protocol):
         ...
 
 
-# Flights to the store, one after the other: what is yielded is flown, and its outcome sent back.
-Flight = Callable[[CircuitStore], Written]
-Conversation = Generator[Flight, Written, None]
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One read of a circuit, or the write that makes it `to`; decided at the time `asked`, in epoch microseconds.
+
+    The write is made on account of what was `seen`, and counts the `outcomes`.
+    """
+
+    name: str
+    asked: int
+    seen: Snapshot = NEW
+    to: Snapshot | None = None
+    outcomes: Sequence[Outcome] = ()
 
 
-def hold(conversation: Conversation, store: CircuitStore) -> None:
-    """Fly all of a conversation. Raises StoreUnavailable, of which the conversation was told first."""
+Answer = Written | StoreUnavailable
+
+
+def send(request: Request, store: CircuitStore) -> Answer:
+    """Return the store's answer to a request, which is StoreUnavailable where it raises that."""
     try:
-        flight = next(conversation)
-        while True:
-            flight = conversation.send(_outcome(flight, conversation, store))
-    except StopIteration:
-        return
-
-
-def _outcome(flight: Flight, conversation: Conversation, store: CircuitStore) -> Written:
-    try:
-        return flight(store)
-    except Exception as error:
-        # Whatever it was, the store did not do what was asked.
-        code = error.code if isinstance(error, StoreUnavailable) else type(error).__name__
-        conversation.throw(StoreUnavailable(code))
-        raise AssertionError("a conversation ends with its store") from error
+        if request.to is None:
+            return Written(done=False, now=store.read(request.name))
+        return store.change(request.name, request.seen, request.to)
+    except StoreUnavailable as error:
+        return error
 
 
 def force(store: CircuitStore, policy: Policy, command: Command, now: int) -> Snapshot:

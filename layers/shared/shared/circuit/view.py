@@ -1,12 +1,16 @@
-"""A circuit as one execution environment knows it, and what follows while the store is out of reach.
+"""A circuit as one execution environment knows it: whether a call may pass, and what to ask of the store or to write.
 
-Not thread-safe by itself. It stands still between what is learned: every look at it says what the time is.
+Nothing here waits, locks or starts a thread: requests to the store are returned and its answers are handed in, so
+anything may happen between the two. Every method takes the time, in epoch microseconds.
 """
 
-from shared.circuit.results import Results
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
 from shared.circuit.state import (
     NEW,
-    LeakyBucket,
+    Outcome,
     Policy,
     Snapshot,
     closed,
@@ -15,117 +19,210 @@ from shared.circuit.state import (
     is_suspect,
     micros,
     opened,
+    should_open,
 )
+from shared.circuit.store import Answer, Request, StoreUnavailable
+from shared.units import SECOND
 
-ALONE = "this environment"
+# More than this changes no bucket of the default policy; it bounds what an environment keeps while the table is gone.
+MOST_OUTCOMES = 256
+# A probe is soon decided, and a store that was late is soon back: who waits for either asks again after this.
+ASK_AGAIN_S = 5.0
 
 
-class Knowledge:
-    """The fleet's circuit as last `seen`, or this environment's own while it goes `alone`."""
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """Permission to make a call, and without asking again any other that begins before `until`.
 
-    def __init__(self, policy: Policy, born: int) -> None:
-        self.policy = policy
-        self.results = Results()
+    `generation` is None where the circuit was not known; `local` where this environment decided by itself. `waited_s`
+    is how long the call has waited for the store so far.
+    """
+
+    generation: int | None
+    began: int
+    until: int = 0
+    probe: bool = False
+    local: bool = False
+    waited_s: float = 0.0
+
+
+class LocalView:
+    """The fleet's circuit as last `seen`, or while the store is out of reach `local`, this environment's own.
+
+    Outcomes of calls are kept, in the order of their ends, until they are written or change nothing any more. Every
+    decision is made on what is known; what to ask first, or to write then, the request methods say.
+    """
+
+    def __init__(self, policy: Policy, now: int, new_token: Callable[[], str]) -> None:
         self.seen = NEW
-        self.as_of: int | None = None
-        self.alone: Snapshot | None = None
-        self.token: str | None = None
-        self._born = born
-        self._refresh = micros(policy.refresh_s)
-        self._lost_at: int | None = None
+        self.local: Snapshot | None = None
+        self._policy = policy
+        self._new_token = new_token
+        self._refresh, self._window = micros(policy.refresh_s), micros(policy.window_s)
+        self._began = now
+        self._asked = 0  # when the store was asked for what was seen; 0 until it has answered
+        self._fresh_until = 0
+        self._unreachable_since: int | None = None
+        self._lease_token = ""
+        self._outcomes: deque[Outcome] = deque(maxlen=MOST_OUTCOMES)
+        self._last_failure = 0
 
     @property
-    def standing(self) -> Snapshot:
-        """The circuit that counts here."""
-        return self.alone or self.seen
-
-    def learn(self, seen: Snapshot, as_of: int) -> None:
-        """The fleet's circuit was this when the store was asked."""
-        known, same = self.as_of is not None, seen.generation == self.seen.generation
-        # Results from before anything was known count where the circuit was closed all the while.
-        if not (same if known else seen.state == "closed" and (seen.since or 0) <= self._born):
-            self.results.clear()
-        self.seen, self.as_of, self.alone, self._lost_at = seen, as_of, None, None
-        self.results.learn(seen.bucket)
-        if is_suspect(self.policy, seen.bucket, as_of) and self.to_tell(as_of) is None:
-            # Who calls although failures are known has no earlier success to set against them.
-            self.results.forget_until(as_of)
-
-    def lose(self, now: int) -> None:
-        """The store did not answer."""
-        if self._lost_at is None:
-            self._lost_at = now
+    def circuit(self) -> Snapshot:
+        """Return the circuit that counts here."""
+        return self.local or self.seen
 
     def is_fresh(self, now: int) -> bool:
-        """Whether it is young enough to act on without asking."""
-        if self.as_of is None or self.alone is not None or not 0 <= now - self.as_of < self._refresh:
-            return False
-        seen = self.seen
-        return seen.state != "closed" or seen.forced or not is_suspect(self.policy, seen.bucket, now)
+        """Return whether a call may be decided on without asking the store."""
+        return self._asked <= now < self._fresh_until
 
-    def is_blind(self, now: int) -> bool:
-        """Whether there is nothing to act on but this."""
-        return not self.is_fresh(now) and (self.alone is not None or self._lost_at is not None)
+    # ---- before a call -----------------------------------------------------------------------------------------------
+    def request_refresh(self, now: int) -> Request | None:
+        """Return what to ask the store where too little is known: the answer to a write shows the circuit, too."""
+        return None if self.is_fresh(now) else self.request_write(now) or self._request(now)
 
-    def has_lease(self, now: int) -> bool:
-        """Whether the one probe is ours to make: also where it was granted too late for the call that asked."""
-        ours = self.token is not None and self.seen.holder == self.token
-        return ours and self.alone is None and now < self.seen.lease_until
+    def request_lease(self, now: int) -> Request | None:
+        """Return the write that takes the lease of the fleet's probe, where one is due.
 
-    def due_in(self, now: int) -> int:
-        """Microseconds until a call may be tried; 0 where the circuit is closed."""
-        if self.standing.state == "closed":
-            return 0
-        due = self.standing.probe_due
-        if due is None:
-            return micros(self.policy.open_s)
-        if self.alone is None and self._lost_at is not None:
-            due = max(due, self._lost_at) + micros(self.policy.blind_s)
-        return max(0, due - now)
-
-    def belongs(self, generation: int | None, began: int, *, alone: bool) -> bool:
-        """Whether a call was permitted under the circuit as it is now."""
-        if generation is None:
-            return self.standing.state == "closed" and (self.standing.since or 0) <= began
-        return generation == self.standing.generation and alone == (self.alone is not None)
-
-    def to_tell(self, now: int) -> Snapshot | None:
-        """Return the circuit that the fleet is to have on account of untold results; None where they change nothing.
-
-        A success changes nothing while no failure counts: then nothing is written.
+        The token is kept until it was used: where the answer is lost, or late, the lease is the next call's.
         """
-        seen = self.seen
-        if seen.state != "closed" or seen.forced:
+        due = self.seen.probe_due
+        if due is None or now < due or not self.is_fresh(now) or self._has_lease(now):
             return None
-        bucket = self._bucket(seen, now)
-        if bucket == seen.bucket.recent(self.policy, now):
+        self._lease_token = self._lease_token or self._new_token()
+        return self._request(now, half_opened(self.seen, self._policy, now, self._lease_token))
+
+    def permit(self, now: int) -> Permit | None:
+        """Return permission to make a call, or None. Each lease permits one probe, the fleet's and a local one."""
+        circuit = self.circuit
+        if circuit.state == "closed":
+            generation = circuit.generation if self._asked else None
+            return Permit(generation, now, self._fresh_until, local=self.local is not None)
+        if self._has_lease(now):
+            self._lease_token = ""
+            return Permit(circuit.generation, now, probe=True)
+        due = self._local_probe_due()
+        if due is None or now < due:
             return None
-        return opened(seen, self.policy, now) if bucket.is_full(self.policy) else counted(seen, bucket)
+        self.local, self._fresh_until = half_opened(circuit, self._policy, now, "this environment"), 0
+        return Permit(self.local.generation, now, probe=True, local=True)
 
-    def should_open(self, now: int) -> bool:
-        """Whether the closed circuit that counts here has seen enough."""
-        standing = self.standing
-        if standing.state != "closed" or standing.forced:
-            return False
-        return self._bucket(standing, now).is_full(self.policy)
+    def wait_s(self, now: int) -> float:
+        """Return in how many seconds a call may be tried, as far as it is worth waiting for that without asking."""
+        circuit = self.circuit
+        if circuit.state == "closed" or self._has_lease(now):
+            return 0.0
+        due = self._local_probe_due() or circuit.probe_due
+        if due is None:
+            return self._policy.open_s
+        # While it is half open, `open_until` is 0: another's lease outlasts the longest call.
+        return min(max(0, due - now) / SECOND, max(ASK_AGAIN_S, (circuit.open_until - now) / SECOND))
 
-    def _bucket(self, circuit: Snapshot, now: int) -> LeakyBucket:
-        return circuit.bucket.recent(self.policy, now).after(self.policy, self.results.untold())
+    def _has_lease(self, now: int) -> bool:
+        """Return whether the fleet's one probe is this environment's to make."""
+        circuit = self.circuit
+        return circuit.holder == self._lease_token and now < circuit.lease_until
 
-    def probe_alone(self, now: int) -> Snapshot:
-        """Half open, for this environment."""
-        self.alone = half_opened(self.standing, self.policy, now, ALONE)
-        return self.alone
+    def _local_probe_due(self) -> int | None:
+        """Return when this environment may probe by itself; None where the fleet decides on that, or operators do.
 
-    def open_alone(self, now: int) -> Snapshot:
-        """Open, for this environment."""
-        self.alone = opened(self.standing, self.policy, now)
-        return self.alone
+        Once the store is missed: `blind_s` after the fleet's probe is due, and after the store was first missed.
+        """
+        due = self.circuit.probe_due
+        if due is None or self.local is not None:
+            return due
+        if self._unreachable_since is None:
+            return None
+        return max(due, self._unreachable_since) + micros(self._policy.blind_s)
 
-    def settle_alone(self, now: int, *, well: bool) -> Snapshot:
-        """Closed or open again, for this environment: a probe has ended, and the fleet does not hear of it."""
-        if not well:
-            return self.open_alone(now)
-        self.results.clear()
-        self.alone = closed(self.standing, now)
-        return self.alone
+    # ---- after a call ------------------------------------------------------------------------------------------------
+    def is_current(self, permit: Permit) -> bool:
+        """Return whether a call was permitted under the circuit as it is now."""
+        circuit = self.local or self.seen
+        if permit.generation is None:
+            return circuit.state == "closed" and (circuit.since or 0) <= permit.began
+        return permit.generation == circuit.generation and permit.local == (self.local is not None)
+
+    def count(self, began: int, ended: int, *, failed: bool) -> None:
+        """Keep a call's outcome until it is written. A success is later than all failures known, by whatever clock."""
+        if failed:
+            self._last_failure = max(self._last_failure, ended)
+        elif ended <= self._last_failure:
+            ended = self._last_failure + 1
+        self._outcomes.append(Outcome(began, ended, failed))
+
+    def request_report(self, permit: Permit, now: int, *, failed: bool) -> Request | None:
+        """Return the write by which the fleet learns of a call's end; none of a local probe's."""
+        if not permit.probe:
+            return self.request_write(now)
+        if permit.local or not self.is_current(permit):
+            return None
+        return self._request(now, self._apply_end(permit, now, failed=failed))
+
+    def settle(self, permit: Permit, now: int, *, failed: bool) -> Snapshot | None:
+        """Move the local circuit where the fleet was not told in time of a call that moves it; return it, or None."""
+        to = self._apply_end(permit, now, failed=failed)
+        if to.generation == self.circuit.generation:
+            return None
+        if to.state == "closed":
+            self._outcomes.clear()
+        self.local, self._fresh_until = to, 0
+        return to
+
+    def _apply_end(self, permit: Permit, now: int, *, failed: bool) -> Snapshot:
+        """Return what the circuit that counts here becomes by the end of a call."""
+        circuit = self.circuit
+        if permit.probe and self.is_current(permit):
+            return opened(circuit, self._policy, now) if failed else closed(circuit, now)
+        return self._apply_outcomes(circuit, now)
+
+    def _apply_outcomes(self, circuit: Snapshot, now: int) -> Snapshot:
+        """Return what a circuit becomes by the outcomes; the same object where none counts."""
+        if circuit.state != "closed" or circuit.forced or self._last_failure <= now - self._window:
+            return circuit
+        before = circuit.bucket.recent(self._policy, now)
+        bucket = before.after(self._policy, self._outcomes).recent(self._policy, now)
+        if should_open(self._policy, bucket, now):
+            return opened(circuit, self._policy, now)
+        return circuit if bucket == before else counted(circuit, bucket)
+
+    # ---- requests and answers ----------------------------------------------------------------------------------------
+    def request_write(self, now: int) -> Request | None:
+        """Return the write of the outcomes, None where they change nothing. An unknown circuit is read first."""
+        to = self._apply_outcomes(self.seen, now)
+        if to is self.seen:
+            return None
+        return self._request(now, to if self._asked else None)
+
+    def _request(self, now: int, to: Snapshot | None = None) -> Request:
+        return Request(self._policy.name, now, self.seen, to, tuple(self._outcomes))
+
+    def learn(self, request: Request, answer: Answer, now: int) -> Request | None:
+        """Take in the answer to a request, and return the request that follows from it, if any."""
+        if isinstance(answer, StoreUnavailable):
+            self._unreachable_since = self._unreachable_since or now
+            return None
+        seen = answer.now
+        if not self._is_same_circuit(seen):
+            self._outcomes.clear()
+        self.seen, self.local, self._asked, self._unreachable_since = seen, None, request.asked, None
+        self._last_failure = max((self._last_failure, *seen.bucket.failures))
+        suspect = is_suspect(self._policy, seen.bucket, now)
+        self._fresh_until = request.asked + (0 if suspect else self._refresh)
+        if answer.done:
+            self._drop(request.outcomes)
+        following = self.request_write(now)
+        if suspect and following is None:
+            # Who calls although failures are known has no earlier success to set against them.
+            self._drop(request.outcomes)
+        return following
+
+    def _drop(self, outcomes: Sequence[Outcome]) -> None:
+        dropped = set(map(id, outcomes))
+        self._outcomes = deque((each for each in self._outcomes if id(each) not in dropped), MOST_OUTCOMES)
+
+    def _is_same_circuit(self, seen: Snapshot) -> bool:
+        """Return whether the outcomes count under this circuit: it has not moved, or was closed all the while."""
+        if self._asked:
+            return seen.generation == self.seen.generation
+        return seen.state == "closed" and (seen.since or 0) <= self._began

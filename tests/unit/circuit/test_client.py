@@ -1,4 +1,4 @@
-"""The line to a store that hangs, answers late or fails: who calls waits once, and not for long."""
+"""The client of a store that hangs, answers late or fails: who calls waits once, and not for long."""
 
 from collections.abc import Iterator
 from threading import Event, Thread
@@ -6,9 +6,9 @@ from time import sleep
 
 import pytest
 
+from shared.circuit.client import MOST_REQUESTS, CircuitStoreClient
 from shared.circuit.state import NEW, Snapshot, half_opened, opened
-from shared.circuit.store import Conversation, StoreUnavailable, Written
-from shared.circuit.store_client import StoreLine
+from shared.circuit.store import Answer, Request, StoreUnavailable, Written
 from shared.clock import monotonic
 from tests.breakers import EMAIL, Dependency, Time, attempt, breaker
 from tests.contract.state_table import at_once
@@ -51,15 +51,19 @@ def time() -> Time:
     return Time()
 
 
-def reading() -> Conversation:
-    """A conversation of one flight."""
-    yield lambda store: Written(done=True, now=store.read("email"))
+def read() -> Request:
+    """A request."""
+    return Request("email", 0)
 
 
-def settled(line: StoreLine) -> None:
-    """Return when no conversation is under way."""
+def no_more(_request: Request, _answer: Answer) -> None:
+    """Nothing follows from an answer."""
+
+
+def settled(client: CircuitStoreClient) -> None:
+    """Return when no exchange is under way."""
     until = monotonic() + NEVER_S
-    while line._run is not None:
+    while client._under_way is not None:
         assert monotonic() < until
         sleep(0.001)
 
@@ -67,94 +71,112 @@ def settled(line: StoreLine) -> None:
 def test_an_answer_in_time_is_waited_for(store: Gated) -> None:
     """And no longer than it takes."""
     store.gate.set()
-    line = StoreLine(store, timer=monotonic, patience_s=NEVER_S)
-    assert line.talk(reading, NEVER_S) < NEVER_S / 2
+    client = CircuitStoreClient(store, timer=monotonic, patience_s=NEVER_S)
+    assert client.exchange(read, no_more, NEVER_S) < NEVER_S / 2
     assert store.calls == ["read"]
+
+
+def test_where_nothing_is_due_nobody_waits(store: Gated) -> None:
+    """Nor for another's exchange."""
+    client = CircuitStoreClient(store, timer=monotonic, patience_s=NEVER_S)
+    client.exchange(read, no_more, 0.0)
+    assert client.exchange(lambda: None, no_more, NEVER_S) < NEVER_S / 2
+    assert store.asked == 1
 
 
 def test_a_store_that_hangs_is_waited_for_once_and_asked_once(store: Gated) -> None:
     """By one caller for its patience, by the others not at all."""
-    line = StoreLine(store, timer=monotonic, patience_s=PATIENCE_S)
-    assert line.talk(reading, PATIENCE_S) >= PATIENCE_S
+    client = CircuitStoreClient(store, timer=monotonic, patience_s=PATIENCE_S)
+    assert client.exchange(read, no_more, PATIENCE_S) >= PATIENCE_S
     before = monotonic()
     for _ in range(1000):
-        line.talk(reading, PATIENCE_S)
+        client.exchange(read, no_more, PATIENCE_S)
     assert monotonic() - before < 1000 * PATIENCE_S / 4
     assert store.asked == 1
     store.gate.set()
-    settled(line)
-    line.talk(reading, NEVER_S)
+    settled(client)
+    client.exchange(read, no_more, NEVER_S)
     assert store.asked == 2
 
 
 def test_a_store_that_failed_is_left_alone_and_then_tried_without_anybody_waiting(store: Gated, time: Time) -> None:
     """Until it answers; from then on it is waited for again."""
-    line = StoreLine(store, timer=time.seconds, patience_s=PATIENCE_S, pause_s=2.0)
+    client = CircuitStoreClient(store, timer=time.seconds, patience_s=PATIENCE_S, pause_s=2.0)
     store.reachable = False
     store.gate.set()
-    line.talk(reading, NEVER_S)
+    client.exchange(read, no_more, NEVER_S)
     for _ in range(10):
-        line.talk(reading, NEVER_S)
+        client.exchange(read, no_more, NEVER_S)
     assert store.asked == 1
     store.gate.clear()
     time.advance(2.0)
-    line.talk(reading, NEVER_S)  # it would not come back before the gate is opened, if it waited
+    client.exchange(read, no_more, NEVER_S)  # it would not come back before the gate is opened, if it waited
     store.reachable = True
     store.gate.set()
-    settled(line)
+    settled(client)
     assert store.asked == 2
-    line.talk(reading, NEVER_S)
+    client.exchange(read, no_more, NEVER_S)
     assert store.asked == 3
 
 
-def test_conversations_are_held_one_at_a_time(store: Gated) -> None:
-    """Ten callers at once: all of theirs are held, no two together."""
+def test_exchanges_are_made_one_at_a_time(store: Gated) -> None:
+    """Ten callers at once: all of theirs are made, to the last of their requests, no two together."""
     under_way, most = 0, 0
 
-    def talking() -> Conversation:
+    def learn(request: Request, _answer: Answer) -> Request | None:
         nonlocal under_way, most
+        if request.asked:
+            under_way -= 1
+            return None
         under_way += 1
         most = max(most, under_way)
-        yield lambda store: Written(done=True, now=store.read("email"))
-        under_way -= 1
+        sleep(0.001)
+        return Request("email", 1)
 
     store.gate.set()
-    line = StoreLine(store, timer=monotonic, patience_s=NEVER_S)
-    at_once([lambda: line.talk(talking, NEVER_S)] * 10)
-    assert (store.asked, most, under_way) == (10, 1, 0)
+    client = CircuitStoreClient(store, timer=monotonic, patience_s=NEVER_S)
+    at_once([lambda: client.exchange(read, learn, NEVER_S)] * 10)
+    assert (store.asked, most, under_way) == (20, 1, 0)
 
 
-def test_whatever_a_store_raises_is_told_to_the_conversation(store: Gated) -> None:
-    """By its class alone, and the line goes on."""
+def test_an_exchange_that_finds_no_end_is_ended(store: Gated) -> None:
+    """However often a write is lost to others."""
+    store.gate.set()
+    client = CircuitStoreClient(store, timer=monotonic, patience_s=NEVER_S)
+    client.exchange(read, lambda request, _answer: request, NEVER_S)
+    assert store.asked == MOST_REQUESTS
+
+
+def test_whatever_a_store_raises_is_an_answer(store: Gated, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its class alone, and the client goes on."""
     told: list[str] = []
 
-    def broken(_: object) -> Written:
+    def broken(_name: str) -> Snapshot:
         raise ZeroDivisionError("a person's address")
 
-    def talking() -> Conversation:
-        try:
-            yield broken
-        except StoreUnavailable as error:
-            told.append(error.code)
-            raise
+    def learn(_request: Request, answer: Answer) -> None:
+        assert isinstance(answer, StoreUnavailable)
+        told.append(answer.code)
 
-    line = StoreLine(store, timer=monotonic, patience_s=NEVER_S, pause_s=0.0)
-    line.talk(talking, NEVER_S)
+    client = CircuitStoreClient(store, timer=monotonic, patience_s=NEVER_S, pause_s=0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "read", broken)
+        client.exchange(read, learn, NEVER_S)
     assert told == ["ZeroDivisionError"]
     store.gate.set()
-    line.talk(reading, NEVER_S)
-    settled(line)
+    client.exchange(read, no_more, NEVER_S)
+    settled(client)
     assert store.calls == ["read"]
 
 
 def test_a_late_answer_is_known_to_the_next_call(store: Gated, time: Time) -> None:
     """A circuit that was open all the while: the call that did not wait for it passed, the next does not."""
     InMemoryCircuits.change(store, "email", NEW, opened(NEW, EMAIL, time()))
-    line = StoreLine(store, timer=monotonic, patience_s=PATIENCE_S)
-    environment, dependency = breaker(line, now=time), Dependency()
+    client = CircuitStoreClient(store, timer=monotonic, patience_s=PATIENCE_S)
+    environment, dependency = breaker(client, now=time), Dependency()
     assert attempt(environment, dependency)
     store.gate.set()
-    settled(line)
+    settled(client)
     assert not attempt(environment, dependency)
 
 
@@ -162,12 +184,12 @@ def test_a_lease_that_was_granted_late_is_the_next_calls(store: Gated, time: Tim
     """The call that asked for it was refused; the fleet waits for its probe."""
     tripped = opened(NEW, EMAIL, time())
     InMemoryCircuits.change(store, "email", NEW, tripped)
-    line = StoreLine(store, timer=monotonic, patience_s=PATIENCE_S)
-    environment, dependency = breaker(line, now=time), Dependency()
+    client = CircuitStoreClient(store, timer=monotonic, patience_s=PATIENCE_S)
+    environment, dependency = breaker(client, now=time), Dependency()
     store.gate.set()
-    line.patience_s = NEVER_S
+    client.patience_s = NEVER_S
     assert not attempt(environment, dependency)
-    line.patience_s = PATIENCE_S
+    client.patience_s = PATIENCE_S
     time.advance(EMAIL.open_s)
     calls = iter([True])
     change = store.change
@@ -181,10 +203,10 @@ def test_a_lease_that_was_granted_late_is_the_next_calls(store: Gated, time: Tim
     assert not attempt(environment, dependency)
     assert dependency.calls == 0
     store.gate.set()
-    settled(line)
+    settled(client)
     assert store.read("email").state == "half_open"
     assert attempt(environment, dependency)
-    settled(line)
+    settled(client)
     assert store.read("email").state == "closed"
 
 
@@ -194,8 +216,8 @@ def test_a_lease_that_another_holds_is_nobodys_here(store: Gated, time: Time) ->
     InMemoryCircuits.change(store, "email", NEW, tripped)
     InMemoryCircuits.change(store, "email", tripped, half_opened(tripped, EMAIL, time(), "another"))
     store.gate.set()
-    line = StoreLine(store, timer=monotonic, patience_s=NEVER_S)
-    assert not attempt(breaker(line, now=time), Dependency())
+    client = CircuitStoreClient(store, timer=monotonic, patience_s=NEVER_S)
+    assert not attempt(breaker(client, now=time), Dependency())
 
 
 def test_threads_of_one_environment_make_one_probe(store: Gated, time: Time) -> None:
@@ -203,7 +225,7 @@ def test_threads_of_one_environment_make_one_probe(store: Gated, time: Time) -> 
     store.gate.set()
     InMemoryCircuits.change(store, "email", NEW, opened(NEW, EMAIL, time()))
     time.advance(EMAIL.open_s)
-    environment = breaker(StoreLine(store, timer=monotonic, patience_s=NEVER_S), now=time)
+    environment = breaker(CircuitStoreClient(store, timer=monotonic, patience_s=NEVER_S), now=time)
     probing, go_on = Event(), Event()
 
     def probe() -> None:
