@@ -28,7 +28,7 @@ environments:
 	@$(BOOTSTRAP) local emulator lambda
 
 dev-environments: ## Install what the tests and tools need into .venvs/
-	@$(BOOTSTRAP) dev local emulator lambda
+	@$(BOOTSTRAP) dev local emulator lambda databases
 
 ##@ The local cloud
 # Each recipe is one simple command, so that a signal to make reaches it.
@@ -155,7 +155,7 @@ openapi: dev-environments ## Write the API's description, openapi.json
 	@$(BIN)/python -m tools.openapi
 
 # What is pinned stays as it is while the .in allows it; UPGRADE=--upgrade takes the newest of everything.
-PINNED := layers/shared/requirements $(addprefix requirements/,dev local emulator lambda sam stress uv)
+PINNED := layers/shared/requirements $(addprefix requirements/,dev local emulator lambda databases sam stress uv)
 requirements: ## Pin the packages of every .in file [UPGRADE=--upgrade takes the newest]
 	@$(BOOTSTRAP) uv
 	@for file in $(PINNED); do echo "$$file.txt"; .venvs/uv/bin/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 \

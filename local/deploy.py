@@ -48,14 +48,19 @@ class Clients:
         )
 
 
-def parameters(*, database_port: int, front: str) -> dict[str, str]:
-    """The template's parameters for a local cloud. `front` is the front's address."""
+def parameters(*, database_port: int, front: str, authority: Path | None) -> dict[str, str]:
+    """Return the template's parameters for a local cloud.
+
+    `front` is the front's address, `authority` the certificate of who vouches for the database; None where it has no
+    TLS.
+    """
+    tls = {"DatabaseSslRootCert": str(authority)} if authority else {"DatabaseSslMode": "disable"}
     return {
+        **tls,
         "AllowedOrigins": "*",
         "DatabaseHost": "127.0.0.1",
         "DatabasePort": str(database_port),
         "DatabaseAuth": "trust",
-        "DatabaseSslMode": "disable",
         "MailSender": "no-reply@interdomestik.test",
         "DeskMailbox": "desk@interdomestik.test",
         "AppUrl": front,

@@ -52,6 +52,11 @@ class Home:
         """The deployed stack, as `local.stack` saves it."""
         return self.folder / "stack.json"
 
+    @property
+    def certificates(self) -> Path:
+        """The folder of the certificates that the database is reached under."""
+        return self.folder / "certificates"
+
     def python(self, environment: str) -> str:
         """The Python of one of the virtual environments."""
         return str(self.root / ".venvs" / environment / "bin/python")

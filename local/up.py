@@ -15,6 +15,7 @@ from types import FrameType
 
 from local import deploy, emulator, postgres, standby, unprivileged
 from local.build import build_layer
+from local.certificates import certificates_in
 from local.children import Child, Crashed, end_leftovers, spawn
 from local.home import Home, front_port, internal_ports
 from local.readback import read_stack
@@ -192,7 +193,10 @@ def bring_up_to_date(supervisor: Supervisor, aws: emulator.Emulator, layer: Path
     home, clients = supervisor.home, deploy.Clients(aws.url)
     template = (home.root / "template.yaml").read_text()
     front = f"http://127.0.0.1:{supervisor.front}"
-    parameters = deploy.parameters(database_port=database_port, front=front) | supervisor.overrides
+    # PostgreSQL itself has no TLS here: its package is built without.
+    authority = certificates_in(home.certificates).authority if supervisor.extras.database_proxy else None
+    given = deploy.parameters(database_port=database_port, front=front, authority=authority)
+    parameters = given | supervisor.overrides
     wanted = deploy.fingerprint(template, parameters, aws.url)
     if home.read().deployed == wanted and home.stack.exists() and deploy.is_deployed(clients):
         supervisor.say("stack is up to date")
@@ -238,6 +242,7 @@ def start_database_proxy(supervisor: Supervisor, ports: dict[str, int], connecti
         "--control": ports["database_proxy_control"],
         "--target": ports["postgres"],
         "--max-connections": connections,
+        "--certificates": supervisor.home.certificates,
     }
     start_listener(supervisor, "database_proxy", [str(part) for option in options.items() for part in option])
     supervisor.say("database proxy is ready")

@@ -1,17 +1,10 @@
+-- Formerly: 14eb7c105a7c7e333b2e6ccb4225cd187651ff4e9a325ab7143fa94b4d194e4e, which gave the role rds_iam in every mode; now the migrate command does.
 -- The role the functions connect as: it reads and writes rows, and changes no history.
 
 DO $$
 BEGIN
     CREATE ROLE interdomestik_app LOGIN;
 EXCEPTION WHEN duplicate_object THEN NULL;
-END $$;
-
--- Where AWS issues the passwords, the role must be allowed to use them.
-DO $$
-BEGIN
-    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_iam') THEN
-        GRANT rds_iam TO interdomestik_app;
-    END IF;
 END $$;
 
 -- Session settings belong to the role: a SET, or a startup option, would pin the proxy's connection.

@@ -1,3 +1,4 @@
+-- Formerly: 1c4686536a10a36434bf53da8673d0b8cd8e3ba3957eb48d8d0267aa4d2d7c64, which gave the role rds_iam in every mode; now the migrate command does.
 -- A role for each group of functions, which may read and write the columns that its statements name and no others
 -- (docs/decisions/0028). `interdomestik_app` keeps what it has: handlers of the release before connect as it.
 --
@@ -22,9 +23,6 @@ BEGIN
             EXECUTE format('CREATE ROLE %I LOGIN', name);
         EXCEPTION WHEN duplicate_object THEN NULL;
         END;
-        IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_iam') THEN
-            EXECUTE format('GRANT rds_iam TO %I', name);
-        END IF;
         -- Session settings belong to the role: a SET, or a startup option, would pin the proxy's connection.
         EXECUTE format('ALTER ROLE %I SET statement_timeout = ''10s''', name);
         EXECUTE format('ALTER ROLE %I SET idle_in_transaction_session_timeout = ''15s''', name);

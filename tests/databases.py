@@ -1,15 +1,22 @@
 """PostgreSQL for tests: one server a session, a fresh migrated database for each module that asks.
 
-The functions' role comes through a proxy that does what RDS Proxy does; owners look in directly. A session that was
-pinned, or left something behind for the next one, fails the run.
+The functions' role comes through a proxy that does what RDS Proxy does, by TLS and with `verify-full`; owners look in
+directly, and without TLS, which the embedded server is built without. A session that was pinned, or left something
+behind for the next one, fails the run.
+
+DB_PIPELINE=off has every use case send its statements one by one.
 """
 
+import atexit
 import itertools
+import os
 import random
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +26,10 @@ from psycopg.rows import dict_row
 
 from local import postgres as launcher
 from local import unprivileged
+from local.certificates import Certificates, certificates_in
 from local.children import Child
-from local.database_proxy.handle import Proxy
+from local.database_proxy import handle
+from local.database_proxy.handle import BORROW_TIMEOUT_S, Proxy
 from shared.clock import monotonic
 from shared.database.connection import Connection, Connector
 from shared.database.migrate import migrate
@@ -41,9 +50,30 @@ FROM unnest(ARRAY['staff', 'admin']) AS role
 READY_S = 60.0
 MAX_CONNECTIONS = Settings().db_max_connections  # the server takes 100, so that owners get in besides
 
+# Whether use cases go in one flight here, as they are deployed.
+IS_PIPELINED = os.environ.get("DB_PIPELINE", "on") == "on"
+
 _proxies: list[Proxy] = []
 _left: list[str] = []  # by sessions in servers that are gone
 _serial = itertools.count(1)
+
+
+@cache
+def certificates() -> Certificates:
+    """Return what the proxies of this process show themselves by."""
+    folder = tempfile.mkdtemp(prefix="certificates-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return certificates_in(Path(folder))
+
+
+def running_proxy(
+    target_port: int, *, max_connections: int = 10, borrow_timeout_s: float = BORROW_TIMEOUT_S
+) -> AbstractContextManager[Proxy]:
+    """Return a proxy that is reached as `Blank.settings` say, gone when the block ends."""
+    tls = certificates().server_context()
+    return handle.running_proxy(
+        target_port, max_connections=max_connections, borrow_timeout_s=borrow_timeout_s, tls=tls
+    )
 
 
 def deployed_connector(
@@ -68,7 +98,8 @@ class Postgres:
     @cached_property
     def proxy(self) -> Proxy:
         """What the functions' role comes through, until the end of the session."""
-        proxy = Proxy(self.server.port, max_connections=MAX_CONNECTIONS)
+        tls = certificates().server_context()
+        proxy = Proxy(self.server.port, max_connections=MAX_CONNECTIONS, tls=tls)
         proxy.start()
         _proxies.append(proxy)
         return proxy
@@ -115,6 +146,7 @@ class Blank:
 
     postgres: Postgres
     name: str
+    is_pipelined: bool = IS_PIPELINED
 
     @property
     def settings(self) -> Settings:
@@ -124,18 +156,25 @@ class Blank:
             db_port=self.postgres.proxy.port,
             db_name=self.name,
             db_auth="trust",
-            db_sslmode="disable",
+            db_sslrootcert=str(certificates().authority),
+            db_pipeline="on" if self.is_pipelined else "off",
             cursor_secret="tests",
         )
 
     @property
+    def environment(self) -> dict[str, str]:
+        """The variables by which a function of another process has those settings."""
+        names = ("db_port", "db_name", "db_auth", "db_sslmode", "db_sslrootcert", "db_pipeline")
+        return {name.upper(): str(getattr(self.settings, name)) for name in names}
+
+    @property
     def direct(self) -> Settings:
-        """The same past the proxy: for what only the server itself can say."""
-        return self.settings.model_copy(update={"db_port": self.postgres.server.port})
+        """The same past the proxy, without TLS: for what only the server itself can say."""
+        return self.settings.model_copy(update={"db_port": self.postgres.server.port, "db_sslmode": "disable"})
 
     def database(self) -> Database:
         """It, as a function has it: on a connection of its own, by the role of the function that asks."""
-        return Database(RoleConnector(self.settings))
+        return Database(RoleConnector(self.settings), pipeline=self.is_pipelined)
 
     def rows(self, query: str, *params: object) -> list[dict[str, Any]]:
         """What a look into it by its owner shows, or what a statement returns."""

@@ -4,9 +4,11 @@ import argparse
 import asyncio
 import signal
 import sys
+from pathlib import Path
 
 import uvloop
 
+from local.certificates import certificates_in
 from local.database_proxy.control import BODY_LIMIT, Control
 from local.database_proxy.handle import BORROW_TIMEOUT_S, Proxy
 from local.wire import serve
@@ -19,6 +21,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--target", type=int, required=True, help="port on 127.0.0.1 of the database")
     parser.add_argument("--max-connections", type=int, required=True, help="open to the database at the same time")
     parser.add_argument("--borrow-timeout", type=float, default=BORROW_TIMEOUT_S, help="seconds a transaction waits")
+    parser.add_argument("--certificates", type=Path, help="folder of certificates; with it nobody comes without TLS")
     parser.add_argument(
         "--control", type=int, required=True, help="port on 127.0.0.1 of the levers; 0 takes a free one"
     )
@@ -46,6 +49,7 @@ def main() -> int:
         port=options.port,
         max_connections=options.max_connections,
         borrow_timeout_s=options.borrow_timeout,
+        tls=certificates_in(options.certificates).server_context() if options.certificates else None,
         loop=uvloop.new_event_loop(),
     )
     try:

@@ -9,6 +9,7 @@ What is known of RDS Proxy and what is assumed stands where it is done; docs/dec
 """
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -47,14 +48,16 @@ class Proxy:
         port: int = 0,
         max_connections: int = 10,
         borrow_timeout_s: float = BORROW_TIMEOUT_S,
+        tls: ssl.SSLContext | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
+        """`tls`: with it clients come by TLS, and nobody else is let in, as by an RDS Proxy that requires it."""
         self.counts = Counts()
         self.faults = Faults()
         self.port = port
         self.crashes: list[str] = []  # of the proxy itself
         pool = Pool(target, max_connections=max_connections, borrow_timeout_s=borrow_timeout_s, counts=self.counts)
-        self._desk = Desk(pool, self.counts, self.faults)
+        self._desk = Desk(pool, self.counts, self.faults, tls)
         self._loop = loop or asyncio.new_event_loop()
         self._loop.set_exception_handler(lambda _loop, context: self.crashes.append(repr(context)))
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
@@ -150,7 +153,7 @@ class Proxy:
     async def _close(self) -> None:
         self._listener.close()
         for session in list(self._desk.sessions):
-            session.close()
+            session.abort()
         self._desk.pool.close()
         await asyncio.sleep(0)  # so that closed transports are told
 
@@ -185,10 +188,14 @@ class Proxy:
 
 @contextmanager
 def running_proxy(
-    target_port: int, *, max_connections: int = 10, borrow_timeout_s: float = BORROW_TIMEOUT_S
+    target_port: int,
+    *,
+    max_connections: int = 10,
+    borrow_timeout_s: float = BORROW_TIMEOUT_S,
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[Proxy]:
     """A proxy in front of the server on a port, gone when the block ends."""
-    proxy = Proxy(target_port, max_connections=max_connections, borrow_timeout_s=borrow_timeout_s)
+    proxy = Proxy(target_port, max_connections=max_connections, borrow_timeout_s=borrow_timeout_s, tls=tls)
     proxy.start()
     try:
         yield proxy

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import ssl
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ ACCEPTED = frozenset({"user", "database", "application_name", "client_encoding"}
 NO_OPTIONS = "Feature not supported: RDS Proxy currently doesn't support command-line options."
 NO_SETTING = "Feature not supported: the proxy takes no setting at startup but application_name and client_encoding."
 NO_USER = "no PostgreSQL user name specified in startup packet"
+NO_TLS = "This RDS Proxy requires TLS connections"
+CLOSE_NOTIFY_S = 1.0  # how long a client that was hung up on may take to say so in TLS
 
 _ENDS_A_FLIGHT = frozenset({b"S", b"Q", b"F"})  # Sync, Query, FunctionCall: each is answered by a ReadyForQuery
 _NO_BATCH = frozenset({b"d", b"c", b"f"})  # the data of a COPY that a Query has begun
@@ -46,6 +49,7 @@ class Desk:
     pool: Pool
     counts: Counts
     faults: Faults
+    tls: ssl.SSLContext | None = None  # where there is one, nobody is let in without TLS
     sessions: set["Session"] = field(default_factory=set)
     watching: Traffic | None = None
 
@@ -67,6 +71,8 @@ class Session(asyncio.Protocol):
         self._desk = desk
         self._key: Key | None = None
         self._welcomed = False
+        self._is_secure = False
+        self._early: bytes | None = None  # what has come by TLS before its transport is known
         self._ended = False  # nothing more is taken from the client
         self._start = b""
         self._framer = Framer()
@@ -85,7 +91,10 @@ class Session(asyncio.Protocol):
         self._desk.counts.clients += 1
 
     def data_received(self, data: bytes) -> None:
-        self._inbound.feed(data)
+        if self._early is None:
+            self._inbound.feed(data)
+        else:
+            self._early += data
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._desk.sessions.discard(self)
@@ -96,6 +105,11 @@ class Session(asyncio.Protocol):
         """Hang up, after what is written; a transaction under way is left to the server, which undoes it."""
         self._end()
         self._transport.close()
+
+    def abort(self) -> None:
+        """Hang up at once, whatever is written."""
+        self._end()
+        self._transport.abort()
 
     def _end(self) -> None:
         """Have no part any more in what the server connections do; what was sent on one is still carried out."""
@@ -131,8 +145,32 @@ class Session(asyncio.Protocol):
                 return b""
         return self._start
 
+    def _begin_tls(self, tls: ssl.SSLContext) -> None:
+        if self._start:  # sent in the clear, to be taken for what came by TLS
+            raise framing.ProtocolError("more than a request for TLS")
+        self._is_secure, self._early = True, b""
+        self._transport.pause_reading()  # what comes next is TLS
+        self._outbound.feed(b"S")
+        self._handshake = asyncio.ensure_future(self._shake_hands(tls))
+
+    async def _shake_hands(self, tls: ssl.SSLContext) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            transport = await loop.start_tls(
+                self._transport, self, tls, server_side=True, ssl_shutdown_timeout=CLOSE_NOTIFY_S
+            )
+        except OSError:  # ssl.SSLError is one: a client that does not trust our certificate hangs up
+            self.abort()
+        else:
+            self._transport = cast("asyncio.Transport", transport)
+            early, self._early = self._early, None
+            if early:
+                self._inbound.feed(early)
+
     def _take_startup(self, packet: Startup) -> None:
-        if packet.code in (framing.SSL_REQUEST, framing.GSSENC_REQUEST):
+        if packet.code == framing.SSL_REQUEST and self._desk.tls is not None and not self._is_secure:
+            self._begin_tls(self._desk.tls)
+        elif packet.code in (framing.SSL_REQUEST, framing.GSSENC_REQUEST):
             self._outbound.feed(b"N")
         elif packet.code == framing.CANCEL_REQUEST:
             self._desk.cancel(packet.body)
@@ -142,7 +180,9 @@ class Session(asyncio.Protocol):
 
     def _check_in(self, packet: Startup) -> None:
         asked = framing.read_parameters(packet.body)
-        if "user" not in asked:
+        if self._desk.tls is not None and not self._is_secure:
+            self.refused(framing.fatal("28000", NO_TLS))
+        elif "user" not in asked:
             self.refused(framing.fatal("28000", NO_USER))
         elif "options" in asked:
             self.refused(framing.fatal("0A000", NO_OPTIONS))

@@ -75,7 +75,7 @@ class Bench:
         work = Work(self.blank, seed)
         self._before = effects_in(self.blank)
         self._relay: Relay = ends.enter_context(relay_to(self.writer.server.port))
-        settings = self.blank.settings.model_copy(update={"db_port": self._relay.port})
+        settings = self.blank.direct.model_copy(update={"db_port": self._relay.port})
         self.fleet = Fleet(settings, work, environments=ENVIRONMENTS, seed=seed)
         ends.enter_context(self.fleet.at_work())
 

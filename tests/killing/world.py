@@ -177,17 +177,13 @@ def world(blank: Blank, emulator: Emulator) -> Iterator[World]:
 
 
 def _environment(world: World) -> dict[str, str]:
-    settings = world.blank.settings
     world.client("sesv2").create_email_identity(EmailIdentity=SENDER)
     return {
         "AWS_ENDPOINT_URL": world.emulator.url,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
-        "DB_PORT": str(settings.db_port),
-        "DB_NAME": settings.db_name,
-        "DB_AUTH": "trust",
-        "DB_SSLMODE": "disable",
+        **world.blank.environment,
         "STATE_TABLE": new_table(world.client("dynamodb")),
         "EVIDENCE_BUCKET": _bucket(world),
         "USER_POOL_ID": _pool(world),

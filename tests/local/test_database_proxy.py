@@ -6,6 +6,7 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from time import monotonic, sleep
@@ -29,11 +30,11 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 class Bench:
     """The process, with its target's clients."""
 
-    def __init__(self, target: int, folder: Path) -> None:
+    def __init__(self, target: int, folder: Path, *more: str) -> None:
         self.log = folder / "proxy.log"
         options = ["--port", "0", "--control", "0", "--target", str(target)]
         limits = ["--max-connections", str(LIMIT), "--borrow-timeout", str(BORROW_TIMEOUT_S)]
-        command = [str(ROOT / ".venvs/local/bin/python"), "-m", "local.database_proxy", *options, *limits]
+        command = [str(ROOT / ".venvs/local/bin/python"), "-m", "local.database_proxy", *options, *limits, *more]
         self.child: Child = spawn("proxy", command, log=self.log, cwd=ROOT, env={"PATH": "/usr/bin:/bin"})
         self.child.wait_until(lambda: LISTENING.fullmatch(self.log.read_text()) is not None, READY_S)
         found = LISTENING.fullmatch(self.log.read_text())
@@ -90,6 +91,31 @@ def bench(postgres: Postgres, tmp_path: Path) -> Iterator[Bench]:
     running = Bench(postgres.server.port, tmp_path)
     try:
         yield running
+        assert running.counts["crashes"] == []
+    finally:
+        running.child.stop()
+    assert running.child.process.returncode == 0
+
+
+def test_with_certificates_it_is_reached_by_tls_alone(postgres: Postgres, tmp_path: Path) -> None:
+    """As `make up` starts it: under an authority that it has made, for many clients at once."""
+    running = Bench(postgres.server.port, tmp_path, "--certificates", str(tmp_path / "certificates"))
+    conninfo = f"host=127.0.0.1 port={running.port} user=postgres dbname=postgres"
+    authority = tmp_path / "certificates/authority.pem"
+
+    def work(number: int) -> int:
+        with psycopg.connect(
+            f"{conninfo} sslmode=verify-full sslrootcert={authority}", prepare_threshold=None
+        ) as client:
+            row = client.execute("SELECT %s::int", [number]).fetchone()
+            assert row is not None
+            return int(row[0])
+
+    try:
+        with ThreadPoolExecutor(10) as pool:
+            assert list(pool.map(work, range(100))) == list(range(100))
+        with pytest.raises(psycopg.OperationalError, match="requires TLS"):
+            psycopg.connect(f"{conninfo} sslmode=disable")
         assert running.counts["crashes"] == []
     finally:
         running.child.stop()

@@ -112,6 +112,7 @@ CHOSEN: dict[str, Any] = {
         "keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 2, "tcp_user_timeout": 3000,
     },
     "shared.database.connection:LEAST_CONNECT_S": 2.0,
+    "shared.database.connection:REASON_CHARACTERS": 1000,
     "shared.database.connection:LIFETIME_JITTER": 0.1,
     "shared.database.connection:CHECK_AFTER_IDLE_S": 2.0,
     "shared.database.connection:CHECK_S": 1.0,

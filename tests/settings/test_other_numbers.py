@@ -1,6 +1,7 @@
 """Tests, the local cloud and the report run at the deployed numbers; whoever needs others stands here by name."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ LOCAL = {
     "DatabaseHost",
     "DatabasePort",
     "DatabaseAuth",
-    "DatabaseSslMode",
+    "DatabaseSslRootCert",
     "MailSender",
     "DeskMailbox",
     "AppUrl",
@@ -76,8 +77,16 @@ OTHER_NUMBERS = {
 @pytest.mark.parametrize("front", ["http://127.0.0.1:3000"])
 def test_the_local_cloud_has_every_number_of_the_template(front: str) -> None:
     """It says where its parts are, and nothing else."""
-    assert set(parameters(database_port=5432, front=front)) == LOCAL
-    assert set(parameters(database_port=5432, front=front)) <= set(PARAMETERS)
+    given = set(parameters(database_port=5432, front=front, authority=Path("authority.pem")))
+    assert given == LOCAL
+    assert given <= set(PARAMETERS)
+
+
+def test_a_local_cloud_without_the_proxy_alone_goes_without_tls() -> None:
+    """PostgreSQL itself is built without it there."""
+    given = parameters(database_port=5432, front="http://127.0.0.1:3000", authority=None)
+    assert set(given) == LOCAL - {"DatabaseSslRootCert"} | {"DatabaseSslMode"}
+    assert given["DatabaseSslMode"] == "disable"
 
 
 def test_whoever_needs_another_number_says_so() -> None:

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.database_proxy.handle import Proxy, running_proxy
+from local.database_proxy.handle import Proxy
 from local.home import Home
 from shared.settings import DEFAULT_LIMITS
+from tests.databases import certificates, running_proxy
 from tests.e2e.cloud import QUICK_MAIL, ROOT, Cloud, running
 from tests.soak.faults import Faults, environments
 from tests.soak.ledger import Ledger
@@ -37,7 +38,12 @@ class Soaked:
 def rig(folder: Path) -> Iterator[tuple[Cloud, Proxy]]:
     """The cloud and what stands before its database."""
     with running_proxy(1, max_connections=CONNECTIONS) as proxy:
-        parameters = {"Limits": UNLIMITED, "DatabasePort": str(proxy.port)}
+        parameters = {
+            "Limits": UNLIMITED,
+            "DatabasePort": str(proxy.port),
+            "DatabaseSslMode": "verify-full",
+            "DatabaseSslRootCert": str(certificates().authority),
+        }
         options = [part for name, value in parameters.items() for part in ("--parameter", f"{name}={value}")]
         with running(folder, "--no-database-proxy", *options, *QUICK_MAIL) as cloud:
             proxy.target = Home(ROOT, folder).read().ports["postgres"]

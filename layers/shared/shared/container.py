@@ -61,7 +61,7 @@ class Container:
         )
 
     def _connect(self, within_s: float) -> Connection:
-        return connect(self.settings, self._password(), within_s)
+        return connect(self.settings, self._password(), within_s, observe)
 
     def _password(self) -> str | None:
         if self.settings.db_auth != "iam":
@@ -74,18 +74,30 @@ class Container:
     def migrate(self, directory: Path) -> list[str]:
         """Apply the migrations that are missing, as the role of the settings, and return their versions.
 
-        The functions' role may then have as many connections as the settings say.
+        The functions' roles may then have as many connections as the settings say, and sign in as they say.
         """
         from shared.database.connection import connect_arguments
         from shared.database.migrate import migrate
 
-        arguments = connect_arguments(self.settings, self._password())
-        return migrate("", directory, connection_limit=self.settings.db_max_connections, **arguments)
+        settings = self.settings
+        return migrate(
+            "",
+            directory,
+            connection_limit=settings.db_max_connections,
+            iam=settings.db_auth == "iam",
+            observer=observe,
+            **connect_arguments(settings, self._password()),
+        )
 
     @cached_property
     def database(self) -> Database:
         """Runs transactions on the environment's connection."""
-        return Database(self.connector, backoff=self.settings.backoff, observer=self._count_retry)
+        return Database(
+            self.connector,
+            backoff=self.settings.backoff,
+            pipeline=self.settings.db_pipeline == "on",
+            observer=self._count_retry,
+        )
 
     def _count_retry(self, event: str, facts: Mapping[str, object]) -> None:
         observe(event, facts)

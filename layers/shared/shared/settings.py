@@ -82,6 +82,9 @@ class Settings(BaseModel):
     db_password: str | None = Field(default=None, repr=False)
     db_sslmode: Literal["verify-full", "require", "prefer", "disable"] = "verify-full"
     db_max_connections: int = Field(default=50, gt=0)
+    # The roots that verify-full trusts: those of RDS Proxy, those of RDS in this region, or a file of PEM certificates.
+    db_sslrootcert: str = Field(default="rds-proxy", pattern=r"^(rds-proxy|rds|/\S+)$")
+    db_pipeline: Literal["on", "off"] = "on"  # off: a transaction's statements one by one, a round trip each
     db_connect_timeout: float = Field(default=10, gt=0, allow_inf_nan=False)
     db_idle_timeout: float = Field(default=20, gt=0, allow_inf_nan=False)
     db_max_lifetime: float = Field(default=3600, gt=0, allow_inf_nan=False)

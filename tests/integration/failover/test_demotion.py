@@ -21,7 +21,7 @@ class Environment:
     """The members' room by way of a relay, and the retries of its transactions."""
 
     def __init__(self, blank: Blank, relay: Relay) -> None:
-        settings = blank.settings.model_copy(update={"db_port": relay.port})
+        settings = blank.direct.model_copy(update={"db_port": relay.port})
         container = wired(settings, state=InMemoryStateStore(), queues=Nudges())
         self.retries: list[Mapping[str, object]] = []
         container.__dict__["database"] = Database(container.connector, observer=self._seen)

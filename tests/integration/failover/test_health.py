@@ -34,7 +34,7 @@ def relay(pair: tuple[Blank, Postgres]) -> Iterator[Relay]:
 def fleet(emulator: Emulator, pair: tuple[Blank, Postgres], relay: Relay) -> Iterator[list[Client]]:
     """Callers of the health function, each of an environment of its own."""
     with aws_at(emulator.url):
-        settings = pair[0].settings.model_copy(update={**resources(), "db_port": relay.port, "limits": GENEROUS})
+        settings = pair[0].direct.model_copy(update={**resources(), "db_port": relay.port, "limits": GENEROUS})
         yield [client_on(settings) for _ in range(ENVIRONMENTS)]
 
 

@@ -456,7 +456,7 @@ def test_a_failover_is_seen_by_the_fleet_once(
     """A standby takes over: as a reader it is unhealthy, as the writer another server, for all who look."""
     before = deep(client_on(settings))["checks"]["database"]
     with standby_of(own, tmp_path) as standby:
-        there = settings.model_copy(update={"db_port": standby.server.port})
+        there = settings.model_copy(update={"db_port": standby.server.port, "db_sslmode": "disable"})
         following = deep(client_on(there))
         assert (following["status"], following["checks"]["database"]["role"]) == ("unhealthy", "reader")
         standby.execute("SELECT pg_promote()")

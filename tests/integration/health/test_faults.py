@@ -44,7 +44,7 @@ class World:
         if TABLE in faults:
             services["DYNAMODB"] = self.ends.enter_context(throttling())[0]
         self.ends.enter_context(aws_at(self.emulator.url))
-        settings = self.blank.settings.model_copy(update={**resources(), "db_port": self.relay.port})
+        settings = self.blank.direct.model_copy(update={**resources(), "db_port": self.relay.port})
         self.ends.enter_context(aws_at(self.emulator.url, **services))
         clients = [client_on(settings.model_copy(update={"limits": GENEROUS})) for _ in range(count)]
         with ThreadPoolExecutor(CALLERS) as pool:

@@ -32,7 +32,7 @@ def functions(emulator: Emulator, blank: Blank, monkeypatch: pytest.MonkeyPatch)
     """The environment of the deployed functions, as the template sets it; their handlers read it."""
     with aws_at(emulator.url):
         table = new_table(clients.dynamodb())
-        environment = {**_database(blank), **_queues(), **_pool(), "MAIL_SENDER": SENDER, "STATE_TABLE": table, **FAST}
+        environment = {**blank.environment, **_queues(), **_pool(), "MAIL_SENDER": SENDER, "STATE_TABLE": table, **FAST}
         clients.sesv2().create_email_identity(EmailIdentity=SENDER)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
@@ -42,11 +42,6 @@ def functions(emulator: Emulator, blank: Blank, monkeypatch: pytest.MonkeyPatch)
         yield environment
         for cached in (container, worker.worker):
             cached.cache_clear()
-
-
-def _database(blank: Blank) -> dict[str, str]:
-    settings = blank.settings
-    return {"DB_PORT": str(settings.db_port), "DB_NAME": blank.name, "DB_AUTH": "trust", "DB_SSLMODE": "disable"}
 
 
 def _queues() -> dict[str, str]:

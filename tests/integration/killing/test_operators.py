@@ -96,6 +96,7 @@ def migrated(killing: World, directory: Path, kill: Step | None = None) -> tuple
     own = {
         "DB_NAME": name,
         "DB_PORT": str(killing.blank.postgres.server.port),
+        "DB_SSLMODE": "disable",
     }  # migrations would pin a proxy's session
     processes = killing.processes(**own, DB_USER=OWNER, MIGRATIONS_DIR=os.fspath(directory))
     ran = processes.run(HANDLER, {"command": "migrate"}, kill=kill)

@@ -8,10 +8,10 @@ from time import monotonic, sleep
 import psycopg
 import pytest
 
-from local.database_proxy.handle import Proxy, running_proxy
+from local.database_proxy.handle import Proxy
 from members.app import api
 from shared.database.pipeline import Database
-from tests.databases import Blank, Postgres
+from tests.databases import Blank, Postgres, running_proxy
 from tests.figures import record
 from tests.harness import Client, Reply
 from tests.integration.room import room

@@ -10,11 +10,10 @@ import psycopg
 import pytest
 
 from local import postgres as launcher
-from local.database_proxy.handle import running_proxy
 from members.app import api
 from shared.errors import Unavailable
 from shared.settings import Settings
-from tests.databases import TEMPLATE, Blank, Postgres, started_postgres
+from tests.databases import TEMPLATE, Blank, Postgres, running_proxy, started_postgres
 from tests.integration.room import room
 from tests.integration.shared.fights import (
     BUMP,

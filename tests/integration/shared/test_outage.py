@@ -6,12 +6,12 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import pytest
 
-from local.database_proxy.handle import Proxy, running_proxy
+from local.database_proxy.handle import Proxy
 from members.app import api
 from shared.clock import monotonic
 from shared.database.connection import Connection, Connector
 from shared.database.pipeline import Database
-from tests.databases import Blank
+from tests.databases import Blank, running_proxy
 from tests.figures import record
 from tests.harness import Client
 from tests.integration.room import room, serial

@@ -110,6 +110,7 @@ def test_a_retry_at_its_bounds_waits_its_cap_at_most(retry: str) -> None:
      ("CIRCUITS", '{"email": {"open_s": Infinity}}'), ("CIRCUITS", '{"email": {"slow_s": NaN}}'),
      ("DB_CONNECT_TIMEOUT", "inf"), ("DB_IDLE_TIMEOUT", "inf"), ("DB_MAX_LIFETIME", "inf"),
      ("DB_PORT", "0"), ("DB_PORT", "65536"), ("DB_SSLMODE", "verify-ful"),
+     ("DB_SSLROOTCERT", "system"), ("DB_SSLROOTCERT", "roots.pem"), ("DB_PIPELINE", "maybe"),
      ("MAIL_RATE", "inf"), ("MAIL_RATE", "1e-300")],
 )  # fmt: skip
 def test_a_value_beyond_its_bounds_is_refused(name: str, value: str) -> None:

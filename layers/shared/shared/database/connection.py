@@ -5,9 +5,10 @@ No pool: a frozen environment would freeze its threads, and the fleet's connecti
 
 import logging
 import random
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -24,6 +25,14 @@ logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 Connection = psycopg.Connection[Row]
 Connect = Callable[[float], Connection]  # takes at most so many seconds
+# Receives the name of an event and its facts, none of them personal or secret:
+#   database_connect_failed {error, reason}  psycopg's class, and what libpq and the server said
+Observer = Callable[[str, Mapping[str, object]], None]
+
+# Root certificates that ship with the layer, by tools/root_certificates.py. Named explicitly, because libpq's
+# `sslrootcert=system` is where its OpenSSL was built to look: for psycopg's wheels a folder that exists nowhere.
+ROOTS = Path(__file__).with_name("roots")
+REASON_CHARACTERS = 1000  # of what libpq says; it says it once for each address of the host
 
 # Under RDS Proxy a prepared statement or a startup option pins the session or is refused, so: neither.
 _WIRE: dict[str, Any] = {"autocommit": True, "prepare_threshold": None, "row_factory": dict_row}
@@ -38,7 +47,7 @@ CHECK_S = 1.0  # a server that takes longer to say 1 is as good as gone, and a n
 
 
 def connect_arguments(settings: Settings, password: str | None, *, within_s: float = 3600) -> dict[str, Any]:
-    """Return the arguments of psycopg.connect: whole seconds of timeout, TLS against the system's roots."""
+    """Return the arguments of psycopg.connect: whole seconds of timeout, TLS against the roots of the settings."""
     timeout_s = max(LEAST_CONNECT_S, min(settings.db_connect_timeout, within_s))
     arguments: dict[str, Any] = {
         "host": settings.db_host,
@@ -51,18 +60,49 @@ def connect_arguments(settings: Settings, password: str | None, *, within_s: flo
         **_WIRE,
     }
     if settings.db_sslmode == "verify-full":
-        arguments["sslrootcert"] = "system"
+        arguments["sslrootcert"] = str(root_certificates(settings))
     if password is not None:
         arguments["password"] = password
     return arguments
 
 
-def connect(settings: Settings, password: str | None, within_s: float) -> Connection:
-    """A new connection, in `within_s` seconds at most. Raises psycopg.OperationalError, DeadlineExceeded."""
+def root_certificates(settings: Settings) -> Path:
+    """Return the file of root certificates that the server's certificate has to chain to."""
+    if settings.db_sslrootcert == "rds":
+        return ROOTS / f"rds-{settings.aws_region}.pem"
+    if settings.db_sslrootcert == "rds-proxy":
+        return ROOTS / "rds-proxy.pem"
+    return Path(settings.db_sslrootcert)
+
+
+def ignore(_event: str, _facts: Mapping[str, object]) -> None:
+    """Observe nothing."""
+
+
+def connect(settings: Settings, password: str | None, within_s: float, observer: Observer = ignore) -> Connection:
+    """Return a new connection, in `within_s` seconds at most. Raise psycopg.OperationalError, DeadlineExceeded."""
     if within_s < LEAST_CONNECT_S:
         raise DeadlineExceeded("database")
-    connection: Connection = psycopg.connect(**connect_arguments(settings, password, within_s=within_s))
+    with failure_observed(observer, password):
+        connection: Connection = psycopg.connect(**connect_arguments(settings, password, within_s=within_s))
     return connection
+
+
+@contextmanager
+def failure_observed(observer: Observer, password: str | None) -> Iterator[None]:
+    """Tell the observer why no connection was made within the block; the error goes on.
+
+    While connecting there is no SQLSTATE and no statement: the message is all that an operator can go by, and it names
+    hosts, roles and certificates.
+    """
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        reason = str(error)
+        if password:
+            reason = reason.replace(password, "***")  # libpq quotes none; were one quoted, it would not get out
+        observer("database_connect_failed", {"error": type(error).__name__, "reason": reason[:REASON_CHARACTERS]})
+        raise
 
 
 @dataclass(frozen=True, slots=True)

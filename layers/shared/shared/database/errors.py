@@ -43,6 +43,10 @@ _NEVER_LET_IN = (
     "pg_hba.conf",
     "permission denied for database",
     "does not support SSL",
+    "requires TLS",  # RDS Proxy
+    "certificate verify failed",  # it chains to none of our roots
+    "does not match host name",
+    "root certificate file",  # it is not there, or holds no certificate
     "Feature not supported",
 )
 

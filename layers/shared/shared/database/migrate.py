@@ -3,11 +3,14 @@
     python -m shared.database.migrate DIRECTORY "host=… dbname=… user=…" CONNECTION_LIMIT
 
 Each of the functions' roles gets the fleet's number of connections as its CONNECTION LIMIT, and the database gets that
-number with the sessions of others: what stands behind the proxy's pool, which is one for all roles.
+number with the sessions of others: what stands behind the proxy's pool, which is one for all roles. On RDS the roles
+are members of `rds_iam` where the functions sign in by IAM, and of nothing like it elsewhere: a member can't sign in by
+a password any more.
 Expand first, contract a release later: code that still runs must find what it needs in the new schema.
 """
 
 import hashlib
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +21,7 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 
 from shared.crash_points import step
+from shared.database.connection import Observer, failure_observed, ignore
 
 # Besides those of the functions the database may have three sessions of autovacuum, which PostgreSQL counts too, the
 # operators' function's and a person's.
@@ -27,6 +31,12 @@ OTHER_SESSIONS = 5
 _UNLIMITED_ROLES = """
 SELECT r.rolname FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid JOIN pg_roles r ON r.oid = m.member
 WHERE g.rolname = 'interdomestik_functions' AND NOT m.admin_option AND r.rolconnlimit <> %s
+ORDER BY r.rolname"""
+# Each function's role, and whether it is a member of rds_iam; none where the server has no such role.
+_IAM_ROLES = """
+SELECT r.rolname, pg_has_role(r.oid, i.oid, 'MEMBER')
+FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid JOIN pg_roles r ON r.oid = m.member, pg_roles i
+WHERE g.rolname = 'interdomestik_functions' AND NOT m.admin_option AND i.rolname = 'rds_iam'
 ORDER BY r.rolname"""
 _UNLIMITED_DATABASE = "SELECT datname FROM pg_database WHERE datname = current_database() AND datconnlimit <> %s"
 
@@ -45,6 +55,9 @@ _MADE_MEANWHILE = (
 )
 
 
+_FORMERLY = re.compile(r"^-- Formerly: ([0-9a-f]{64})\b", re.MULTILINE)
+
+
 class MigrationChanged(Exception):
     """A migration that was applied reads differently now: write a new one instead."""
 
@@ -61,23 +74,41 @@ class Migration:
         """SHA-256 of the text, as hex."""
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
+    @property
+    def former_checksums(self) -> list[str]:
+        """The checksums of texts that this one replaces, where they may have been applied and left what this leaves."""
+        return _FORMERLY.findall(self.sql)
+
 
 def read_migrations(directory: Path) -> list[Migration]:
     """The migrations of a directory, oldest first."""
     return [Migration(path.stem, path.read_text(encoding="utf-8")) for path in sorted(directory.glob("[0-9]*.sql"))]
 
 
-def migrate(conninfo: str, directory: Path, *, connection_limit: int | None = None, **connect: Any) -> list[str]:
-    """Apply what is missing and return its versions. Raises MigrationChanged, psycopg.Error.
+def migrate(
+    conninfo: str,
+    directory: Path,
+    *,
+    connection_limit: int | None = None,
+    iam: bool | None = None,
+    observer: Observer = ignore,
+    **connect: Any,
+) -> list[str]:
+    """Apply what is missing and return its versions. Raise MigrationChanged, psycopg.Error.
 
-    `connection_limit`: how many connections the functions may have at once; None leaves that as it is.
+    `connection_limit`: how many connections the functions may have at once; `iam`: whether they sign in to RDS by IAM.
+    None leaves either as it is. `observer` is told why no connection could be made.
     """
     arguments = {**connect, "autocommit": True, "prepare_threshold": None, "row_factory": tuple_row}
-    with psycopg.connect(conninfo, **arguments) as connection:
+    with failure_observed(observer, connect.get("password")):
+        connected = psycopg.connect(conninfo, **arguments)
+    with connected as connection:
         _make_ledger(connection)
         applied = [m.version for m in read_migrations(directory) if _apply(connection, m)]
         if connection_limit is not None:
             _limit_connections(connection, connection_limit)
+        if iam is not None:
+            _set_iam(connection, iam)
         return applied
 
 
@@ -121,8 +152,18 @@ def _limit(connection: psycopg.Connection[Any], kind: LiteralString, unlimited: 
         connection.execute(statement.format(sql.SQL(kind), sql.Identifier(name), sql.Literal(limit)))
 
 
+def _set_iam(connection: psycopg.Connection[Any], iam: bool) -> None:  # noqa: FBT001 - a setting's value
+    """Make the functions' roles members of rds_iam, or take that back, where it is otherwise."""
+    statement = sql.SQL("GRANT rds_iam TO {}" if iam else "REVOKE rds_iam FROM {}")
+    with connection.transaction():
+        connection.execute("LOCK TABLE schema_migrations IN EXCLUSIVE MODE")
+        for name, is_member in connection.execute(_IAM_ROLES).fetchall():
+            if is_member is not iam:
+                connection.execute(statement.format(sql.Identifier(name)))
+
+
 def _check(migration: Migration, checksum: str) -> None:
-    if checksum != migration.checksum:
+    if checksum not in (migration.checksum, *migration.former_checksums):
         raise MigrationChanged(f"{migration.version} was changed after it was applied; write a new migration")
 
 

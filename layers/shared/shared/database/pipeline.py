@@ -2,15 +2,15 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar, cast
 
 import psycopg
 
 from shared.admission.ports import KeyUse
 from shared.crash_points import step
-from shared.database.connection import LEAST_CONNECT_S, Connection, Connector
+from shared.database.connection import LEAST_CONNECT_S, Connection, Connector, Observer, ignore
 from shared.database.errors import KeyConflict, as_answer, is_retryable, must_drop
 from shared.database.transaction import Committed, Guard, Pending, Row, Transaction, UseCase, require_nothing
 from shared.deadline import Deadline
@@ -20,11 +20,10 @@ from shared.retry.budget import RetryBudget
 from shared.sql import Query, load_queries
 
 T = TypeVar("T")
-# Receives the name of an event and its facts, none of them personal:
+# Events of a Database, and their facts:
 #   transaction_retried {sqlstate, error, attempt}  the whole transaction is tried again, for the attempt-th time
 #   retry_budget_spent {sqlstate, error, attempt}   it would be, but too little succeeds at present to pay for it
 # `error` is the class of psycopg's error: a lost connection and one that could not be made have no SQLSTATE.
-Observer = Callable[[str, Mapping[str, object]], None]
 
 SQL = load_queries("shared.database", "keys.sql")
 
@@ -32,8 +31,8 @@ SQL = load_queries("shared.database", "keys.sql")
 FLIGHT_S = 12.0
 
 
-class PipelineTransaction:
-    """A transaction under way in a psycopg pipeline."""
+class OpenTransaction:
+    """A transaction under way on a connection, in a pipeline or between BEGIN and COMMIT."""
 
     def __init__(self, connection: Connection, use: KeyUse | None) -> None:
         self._connection = connection
@@ -73,11 +72,14 @@ class Database:
         *,
         backoff: Backoff | None = None,
         budget: RetryBudget | None = None,
-        observer: Observer = lambda _event, _facts: None,
+        pipeline: bool = True,
+        observer: Observer = ignore,
         sleep: Callable[[float], None] = time.sleep,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
+        """`pipeline`: whether a transaction's statements leave together; else each waits for the one before."""
         self._connector = connector
+        self._pipeline = pipeline
         self._backoff = backoff or Backoff()
         self._budget = budget or RetryBudget()
         self._observer = observer
@@ -129,9 +131,10 @@ class Database:
 
     def _fly(self, use_case: UseCase[T], use: KeyUse | None, deadline: Deadline) -> Committed[T]:
         connection = self._connector.borrow(deadline.left())
-        flight = PipelineTransaction(connection, use)
+        flight = OpenTransaction(connection, use)
+        block: AbstractContextManager[object] = connection.pipeline() if self._pipeline else connection.transaction()
         with _answers_translated():
-            with self._connector.limited(min(FLIGHT_S, deadline.left())), connection.pipeline():
+            with self._connector.limited(min(FLIGHT_S, deadline.left())), block:
                 pending = use_case(flight)
                 step("database.queued")
             step("database.landed")

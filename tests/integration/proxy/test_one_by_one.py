@@ -1,0 +1,105 @@
+"""Sent one by one, a use case's statements do what they do together; only the round trips are more."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any
+
+import psycopg
+import pytest
+
+from shared.admission.ports import KeyUse
+from shared.errors import Refusal
+from shared.outbox.audit import Actor, record
+from shared.sql import Query
+from tests.databases import Blank, soon
+from tests.harness import Reply
+from tests.integration.proxy.test_flights import USE_CASES, VARIANTS, Prepared, World
+from tests.integration.shared.test_database import FACTS, SUBJECT, use, writing
+
+TABLES = (
+    "accounts", "agents", "agent_clients", "members", "subscriptions", "commissions", "claims", "claim_history",
+    "documents", "outbox", "audit", "idempotency_keys",
+)  # fmt: skip
+MODES = (True, False)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a use case has done: its status, what its answer and headers hold, and how many rows there are more."""
+
+    status: int
+    answer: Any
+    headers: frozenset[str]
+    rows: dict[str, int]
+
+
+def kinds(value: Any) -> Any:
+    """Return what is the same in two answers about two people: names and kinds of values."""
+    if isinstance(value, dict):
+        return {key: kinds(each) for key, each in value.items()}
+    return [kinds(each) for each in value] if isinstance(value, list) else type(value).__name__
+
+
+def done(blank: Blank, prepare: Callable[[World], Prepared]) -> tuple[Done, int, int]:
+    """Return what a use case does, its round trips and its transactions."""
+    client, write = prepare(World(blank))
+    client.container.database.run(lambda tx: tx.all(Query("SELECT 1")), soon())  # connected, and just used
+    counts, rows = blank.postgres.proxy.counts, {table: blank.count(table) for table in TABLES}
+    before = deepcopy(counts)
+    reply: Reply = write()
+    flown, landed = counts.flights - before.flights, counts.transactions - before.transactions
+    assert (counts.pins - before.pins).total() == (counts.state - before.state).total() == 0
+    assert blank.postgres.proxy.session_state() == []
+    more = {table: blank.count(table) - count for table, count in rows.items()}
+    answer = kinds(reply.json) if reply.body else None
+    return Done(reply.status, answer, frozenset(reply.headers), more), flown, landed
+
+
+@pytest.mark.parametrize("operation", [*USE_CASES, *VARIANTS], ids=" ".join)
+def test_a_use_case_does_the_same_one_by_one(blank: Blank, operation: tuple[str, ...]) -> None:
+    """Status, answer, headers and rows; as many transactions, in more round trips, and no session is pinned either."""
+    prepare, transactions = (VARIANTS | USE_CASES)[operation]
+    together, flown, landed = done(replace(blank, is_pipelined=True), prepare)
+    singly, more_flown, also_landed = done(replace(blank, is_pipelined=False), prepare)
+    assert singly == together
+    assert (flown, landed, also_landed) == (transactions, transactions, transactions)
+    assert more_flown >= 3 * transactions  # BEGIN, a statement or more, COMMIT
+
+
+@pytest.mark.parametrize("is_pipelined", MODES, ids=("together", "one-by-one"))
+def test_a_refusal_undoes_all_and_a_repeat_is_answered_once(blank: Blank, is_pipelined: bool) -> None:
+    """The key with the rest, so that a repeat is a new try; and then the first one's facts."""
+    database = replace(blank, is_pipelined=is_pipelined).database()
+    action = f"one-by-one.{is_pipelined}"
+
+    def refused(tx: Any) -> Any:
+        record(tx, Actor(None, "r"), action, SUBJECT)
+        tx.add(Query("SELECT require(false, 'stale-version')"))
+        return tx.answer(FACTS, action=action)
+
+    with pytest.raises(Refusal) as caught:
+        database.once(use(action), refused, soon())
+    assert caught.value.name == "stale-version"
+    first, again = (database.once(use(action), writing(action), soon()) for _ in range(2))
+    assert (first.value, again.value, again.replayed) == ({"n": 1}, {"n": 1}, True)
+    with pytest.raises(Refusal) as caught:
+        database.once(KeyUse("scope", action, "another request"), writing(action), soon())
+    assert caught.value.name == "idempotency-key-reused"
+
+
+@pytest.mark.parametrize("is_pipelined", MODES, ids=("together", "one-by-one"))
+def test_a_statement_that_fails_leaves_a_connection_that_goes_on(blank: Blank, is_pipelined: bool) -> None:
+    """Nothing of the transaction stands, and the next one is on the same session."""
+    database = replace(blank, is_pipelined=is_pipelined).database()
+
+    def failing(tx: Any) -> Any:
+        record(tx, Actor(None, "r"), "fails", SUBJECT)
+        tx.add(Query("SELECT 1 / 0"))
+        return tx.all(Query("SELECT 1"))
+
+    session = Query("SELECT 1 AS one")
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        database.run(failing, soon())
+    assert database.run(lambda tx: tx.one(session), soon()).value == {"one": 1}
+    assert blank.rows("SELECT count(*) AS n FROM audit WHERE action = 'fails'") == [{"n": 0}]
