@@ -15,7 +15,7 @@ STRESS := .venvs/stress/bin/python -m stress
 .PHONY: help up reset token circuits logs psql migrate environments dev-environments stress-environments \
 	stress stress-controls stress-compare stress-keep quick test chaos guarantees forget lint style generated types imports \
 	template unit settings contract docs rules mutations integration local e2e schemathesis harness readiness openapi reference \
-	oldest-python requirements sam-lint sam-build sam-environment
+	oldest-python requirements sam-lint sam-build sam-environment deploy released
 
 # A target is listed where its line has a comment after ##; a line that begins with ##@ is a heading.
 help: ## List the targets
@@ -168,6 +168,18 @@ sam-lint: sam-environment ## Validate template.yaml with the SAM command line
 
 sam-build: sam-environment ## Build what `sam deploy` uploads
 	@SAM_CLI_TELEMETRY=0 .venvs/sam/bin/sam build
+
+# The release's id is written into the built template, so a plain `sam build` and `sam deploy` never keep an old one.
+ENVIRONMENT ?= default
+deploy: sam-build ## Build, deploy, and see that the stack answers with it [ENVIRONMENT=staging PARAMETERS="Name=value …"]
+	@echo "release $$($(PYTHON) -m tools.release stamp --environment $(ENVIRONMENT) $(PARAMETERS))"
+	@SAM_CLI_TELEMETRY=0 .venvs/sam/bin/sam deploy --config-env $(ENVIRONMENT) $(if $(PARAMETERS),--parameter-overrides $(PARAMETERS))
+	@$(MAKE) released
+
+released: ## See that a stack answers with the release that was built last [ENVIRONMENT=staging]
+	@url=$$(SAM_CLI_TELEMETRY=0 .venvs/sam/bin/sam list stack-outputs --config-env $(ENVIRONMENT) --output json | $(PYTHON) -c \
+		'import json, sys; print(*(o["OutputValue"] for o in json.load(sys.stdin) if o["OutputKey"] == "ApiUrl"))') && \
+		$(PYTHON) -m tools.release check "$$url"
 
 sam-environment:
 	@$(BOOTSTRAP) sam

@@ -137,7 +137,7 @@ def describe_source(value: Any, template: Mapping[str, Any]) -> str:
     found = [first or second for first, second in names]
     parameters = [f"parameter `{name}`" for name in found if name in template["Parameters"]]
     resources = [f"resource `{name}`" for name in found if name in template["Resources"]]
-    return ", ".join([*parameters, *resources]) or quote(value)
+    return ", ".join([*parameters, *resources]) or (quote(value) if value else "the built template, by `make deploy`")
 
 
 def list_limits() -> Iterator[Sequence[str]]:

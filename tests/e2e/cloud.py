@@ -29,6 +29,8 @@ MAIL_S = 60.0  # from the answer to the inbox: relay, queue, worker, and the sch
 # for many mails whose rate is not the point.
 QUICK_MAIL = ("--parameter", "MailRate=1000", "--parameter", "MailBurst=1000")
 
+RELEASE = "0123456789ab"  # what the session's cloud was told that it runs
+
 T = TypeVar("T")
 
 _serial = itertools.count(1)

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.cloud import QUICK_MAIL, Cloud, running
+from tests.e2e.cloud import QUICK_MAIL, RELEASE, Cloud, running
 from tests.e2e.people import People
 
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """The session's local cloud."""
-    with running(tmp_path_factory.mktemp("cloud"), *QUICK_MAIL) as started:
+    with running(tmp_path_factory.mktemp("cloud"), *QUICK_MAIL, "--variable", f"RELEASE={RELEASE}") as started:
         yield started
 
 

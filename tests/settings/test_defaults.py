@@ -123,6 +123,7 @@ CIRCUITS: dict[str, dict[str, Any]] = {
     "storage": {"open_s": 30, "slow_s": 2, "probe_lease_s": 15, **_ALIKE},
 }
 SET_BY_OTHERS = {"aws_region", "aws_endpoint_url"}  # by Lambda, and by the local cloud
+STAMPED = {"release"}  # no parameter's value: `make deploy` writes it into the built template
 FROM_SECRETS = {"db_password", "cursor_secret", "address_secret"}  # no parameter's value: resolved at the deployment
 
 
@@ -161,7 +162,7 @@ def test_every_parameter_of_the_functions_is_stated_as_a_variable() -> None:
     everywhere = {variable for name in functions() for variable in variables_of(name)}
     assert set(VARIABLES) <= everywhere
     assert {field.upper() for field in set(Settings.model_fields) - SET_BY_OTHERS} <= everywhere
-    others = SET_BY_OTHERS | FROM_SECRETS | {"db_user"}
+    others = SET_BY_OTHERS | FROM_SECRETS | STAMPED | {"db_user"}
     assert {field.upper() for field in set(Settings.model_fields) - others} <= set(VARIABLES)
 
 

@@ -66,6 +66,7 @@ OTHER_NUMBERS = {
     "tests/schemathesis/test_conformance.py": ROOM,
     "tests/soak/rig.py": ROOM,
     "tests/template/test_connections.py": "it states the template's own",
+    "tests/template/test_releases.py": "another value of each parameter is the subject",
     "tests/unit/api/test_api.py": "a limit of one is the subject",
     "tests/unit/api/test_limits.py": "a limit of one or two is the subject",
     "tests/unit/circuit/test_breaker.py": "a circuit that never opens is the subject",

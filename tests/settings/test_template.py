@@ -9,6 +9,7 @@ from tests.settings.deployed import Value, template, template_values
 AN_API_FUNCTION, A_SIDE_FUNCTION = 190, 100
 SIX_WORKERS, SIX_RELAYS = 6 * 60, 6 * 30  # a message stays hidden for six timeouts of its consumer
 DAY, MINUTE = 86_400, 60
+FUNCTIONS = ["Agents", "Members", "Claims", "Health", "Pages", "Jobs", "Relay", "Worker", "Housekeeping", "Admin"]
 
 
 def _throttle(place: int, rate: int, burst: int) -> dict[str, Value]:
@@ -75,6 +76,9 @@ VALUES: dict[str, Value] = {
     "AdminFunction/Timeout": 900,
     # ---- the gateway
     "Api/TracingEnabled": True,
+    "Api/AlwaysDeploy": True,
+    "SharedLayer/PublishLambdaVersion": True,
+    **{f"{name}Function/AutoPublishAliasAllProperties": True for name in FUNCTIONS},
     "Api/MinimumCompressionSize": 1024,
     **_throttle(0, 50, 50),
     **_throttle(1, 30, 20),

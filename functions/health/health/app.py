@@ -18,7 +18,7 @@ api: Api[HealthContainer] = Api()
 @api.get("/health", summary="Is it there?", input=AnyQuery, answer=HealthView, sign_in="none", limit=None)
 def shallow(call: Call[Nothing]) -> Answer:
     """Touches nothing outside the process."""
-    version = call.services.settings.service_version
+    version = call.services.settings.version
     return answered(HealthView(status="healthy", version=version, time=call.services.clock()))
 
 

@@ -50,7 +50,7 @@ class HealthContainer(Container):
         return DeepCheck(
             lambda: [self._database_probe(), *services],
             self._fleet,
-            version=self.settings.service_version,
+            version=self.settings.version,
             max_connections=self.settings.db_max_connections,
             mail_rate=self.settings.mail_rate,
             clock=self.clock,

@@ -70,6 +70,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     service_version: str = "dev"
+    release: str = ""  # the id that `make deploy` has written into the template; none where nobody has
     aws_region: str = "eu-central-1"
     aws_endpoint_url: str | None = None
     country: HomeCountry = "XK"  # the one that this stack serves
@@ -81,10 +82,10 @@ class Settings(BaseModel):
     db_auth: Literal["iam", "password", "trust"] = "iam"
     db_password: str | None = Field(default=None, repr=False)
     db_sslmode: Literal["verify-full", "require", "prefer", "disable"] = "verify-full"
-    db_max_connections: int = Field(default=50, gt=0)
     # The roots that verify-full trusts: those of RDS Proxy, those of RDS in this region, or a file of PEM certificates.
     db_sslrootcert: str = Field(default="rds-proxy", pattern=r"^(rds-proxy|rds|/\S+)$")
     db_pipeline: Literal["on", "off"] = "on"  # off: a transaction's statements one by one, a round trip each
+    db_max_connections: int = Field(default=50, gt=0)
     db_connect_timeout: float = Field(default=10, gt=0, allow_inf_nan=False)
     db_idle_timeout: float = Field(default=20, gt=0, allow_inf_nan=False)
     db_max_lifetime: float = Field(default=3600, gt=0, allow_inf_nan=False)
@@ -147,6 +148,11 @@ class Settings(BaseModel):
     def time_zone(self) -> ZoneInfo:
         """The time zone of the stack's country, which decides what day it is."""
         return ZoneInfo(TIME_ZONES[self.country])
+
+    @property
+    def version(self) -> str:
+        """Return the version that health tells, with the release's id behind it where there is one."""
+        return f"{self.service_version}+{self.release}" if self.release else self.service_version
 
     @cached_property
     def origins(self) -> frozenset[str]:

@@ -38,6 +38,13 @@ def client(container: HealthContainer) -> Client:
     return Client(api, container)
 
 
+def test_a_release_is_told_after_the_version(world: World) -> None:
+    """What a check after the deployment looks for; alone where nobody has stamped one."""
+    own = HealthContainer(Settings(service_version="v1", release="0123456789ab"), world.clock)
+    own.__dict__ |= {"check": world.check, "state": InMemoryStateStore(world.clock)}
+    assert Client(api, own).call("GET", "/health").json["version"] == "v1+0123456789ab"
+
+
 def metrics_of(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     """The EMF documents printed since the last look."""
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
