@@ -5,6 +5,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
+from tests.databases import IS_PIPELINED
 from tests.harness import Client
 from tests.roles import FUNCTIONS, RoleConnector
 
@@ -14,7 +17,12 @@ _WAITS = re.compile(r"^[0-9-]+ [0-9:.]+\tF\t[0-9]+\t(Sync|Query)\b", re.MULTILIN
 
 @contextmanager
 def flights(client: Client) -> Iterator[list[str]]:
-    """The client's round trips to the database within the block, by the message that ends each; known after it."""
+    """The client's round trips to the database within the block, by the message that ends each; known after it.
+
+    With DB_PIPELINE=off there are more of them, and the test that counts is skipped.
+    """
+    if not IS_PIPELINED:
+        pytest.skip("it counts the round trips of pipelined transactions")
     connector = client.container.database._connector
     assert isinstance(connector, RoleConnector)
     connection = connector.of_role(FUNCTIONS["ClaimsFunction"]).borrow(10.0)

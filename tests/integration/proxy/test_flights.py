@@ -13,7 +13,7 @@ from jobs_api.app import api as jobs_api
 from members.app import api as members_api
 from shared.api.router import Api
 from shared.sql import Query
-from tests.databases import Blank, soon
+from tests.databases import IS_PIPELINED, Blank, soon
 from tests.figures import record
 from tests.harness import ADMIN, STAFF, Client, Reply
 from tests.integration.claims.cases import Cases
@@ -189,6 +189,7 @@ VARIANTS: dict[tuple[str, ...], tuple[Callable[[World], Prepared], int]] = {
 }
 
 
+@pytest.mark.skipif(not IS_PIPELINED, reason="it counts the round trips of pipelined transactions")
 @pytest.mark.parametrize("operation", [*USE_CASES, *VARIANTS], ids=" ".join)
 def test_a_use_case_that_writes_is_one_flight(blank: Blank, operation: tuple[str, ...]) -> None:
     """As many transactions as flights, no pin, and no session state."""

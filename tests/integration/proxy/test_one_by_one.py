@@ -12,7 +12,7 @@ from shared.admission.ports import KeyUse
 from shared.errors import Refusal
 from shared.outbox.audit import Actor, record
 from shared.sql import Query
-from tests.databases import Blank, soon
+from tests.databases import Blank, Postgres, soon
 from tests.harness import Reply
 from tests.integration.proxy.test_flights import USE_CASES, VARIANTS, Prepared, World
 from tests.integration.shared.test_database import FACTS, SUBJECT, use, writing
@@ -57,11 +57,11 @@ def done(blank: Blank, prepare: Callable[[World], Prepared]) -> tuple[Done, int,
 
 
 @pytest.mark.parametrize("operation", [*USE_CASES, *VARIANTS], ids=" ".join)
-def test_a_use_case_does_the_same_one_by_one(blank: Blank, operation: tuple[str, ...]) -> None:
+def test_a_use_case_does_the_same_one_by_one(postgres: Postgres, operation: tuple[str, ...]) -> None:
     """Status, answer, headers and rows; as many transactions, in more round trips, and no session is pinned either."""
     prepare, transactions = (VARIANTS | USE_CASES)[operation]
-    together, flown, landed = done(replace(blank, is_pipelined=True), prepare)
-    singly, more_flown, also_landed = done(replace(blank, is_pipelined=False), prepare)
+    together, flown, landed = done(replace(postgres.fresh(), is_pipelined=True), prepare)
+    singly, more_flown, also_landed = done(replace(postgres.fresh(), is_pipelined=False), prepare)
     assert singly == together
     assert (flown, landed, also_landed) == (transactions, transactions, transactions)
     assert more_flown >= 3 * transactions  # BEGIN, a statement or more, COMMIT
