@@ -167,3 +167,64 @@ def test_a_migration_changed_after_it_was_applied_is_refused(empty: str, tmp_pat
     (tmp_path / "0001_a.sql").write_text("CREATE TABLE a (id bigint);")
     with pytest.raises(MigrationChanged, match="0001_a"):
         migrate(empty, tmp_path)
+
+
+# What migrations contained before they were changed in place, and the line that it stood before.
+REMOVED = {
+    "0004_roles.sql": (
+        "-- Session settings",
+        """\
+-- Where AWS issues the passwords, the role must be allowed to use them.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_iam') THEN
+        GRANT rds_iam TO interdomestik_app;
+    END IF;
+END $$;
+
+""",
+    ),
+    "0023_function_roles.sql": (
+        "        -- Session settings",
+        """\
+        IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_iam') THEN
+            EXECUTE format('GRANT rds_iam TO %I', name);
+        END IF;
+""",
+    ),
+}
+
+
+def former_text(name: str) -> str:
+    """Return the text of a migration as databases have applied it before it was changed in place."""
+    _, _, text = (MIGRATIONS / name).read_text(encoding="utf-8").partition("\n")
+    place, removed = REMOVED[name]
+    return text.replace(place, removed + place, 1)
+
+
+def copy_migrations(folder: Path, name: str, text: str) -> None:
+    """Copy the migrations up to that one, which gets another text."""
+    for migration in MIGRATIONS.glob("*.sql"):
+        if migration.name < name:
+            shutil.copy(migration, folder)
+    (folder / name).write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", REMOVED)
+def test_a_database_with_the_former_text_of_a_migration_accepts_the_new_one(
+    empty: str, tmp_path: Path, name: str
+) -> None:
+    """It is not applied again, and those that are missing are."""
+    copy_migrations(tmp_path, name, former_text(name))
+    applied = migrate(empty, tmp_path)
+    assert [*applied, *migrate(empty, MIGRATIONS)] == [m.version for m in read_migrations(MIGRATIONS)]
+    assert migrate(empty, MIGRATIONS) == []
+
+
+@pytest.mark.parametrize("name", REMOVED)
+def test_a_database_with_any_other_text_of_that_migration_is_refused(empty: str, tmp_path: Path, name: str) -> None:
+    """Only the text whose checksum the migration names as its former one is accepted."""
+    copy_migrations(tmp_path, name, former_text(name) + "-- Another text.\n")
+    migrate(empty, tmp_path)
+    with pytest.raises(MigrationChanged, match=name.removesuffix(".sql")):
+        migrate(empty, MIGRATIONS)
