@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from shared.circuit.breaker import CircuitBreaker, CircuitOpen
+from shared.circuit.local_view import Permit
 from shared.circuit.state import Command, LeakyBucket, Policy, Snapshot
 from shared.circuit.store import Request, Written, force, send
-from shared.circuit.view import Permit
 from shared.units import SECOND
 from tests.breakers import Time, breaker
 from tests.fakes.circuits import InMemoryCircuits, SteppedClient

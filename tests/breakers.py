@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
 
-from shared.aws.guarded import FAILURES, NO_CALLS
+from shared.aws.circuit_protected import FAILURES, NO_CALLS
 from shared.circuit.breaker import CircuitBreaker, CircuitOpen
 from shared.circuit.client import CircuitStoreClient, StoreClient
 from shared.circuit.state import Policy

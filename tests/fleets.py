@@ -3,7 +3,7 @@
 from random import Random
 
 from shared.circuit.breaker import CircuitBreaker, CircuitOpen
-from shared.circuit.view import Permit
+from shared.circuit.local_view import Permit
 from shared.units import SECOND
 from tests.breakers import EMAIL, Time, breaker
 from tests.fakes.circuits import DirectClient, InMemoryCircuits

@@ -9,7 +9,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 
 from tests.fakes.pace import InMemoryPaceStore
-from worker.priority_pace import PaceState, Priority, Rules, Sleep, Stored, Turn, Write, take_turn
+from worker.priority_pacing import PaceState, Priority, Rules, Sleep, Stored, Turn, Write, take_turn
 from worker.retry_later import RetryLater
 
 SECOND = 1_000_000

@@ -13,8 +13,8 @@ from shared.clock import epoch_micros
 from shared.units import SECOND
 from tests.contract.state_table import Failing, at_once, error, ignore, items_of
 from tests.fakes.pace import InMemoryPaceStore
-from worker.dynamodb_pace import DynamoDbPaceStore
-from worker.priority_pace import PaceState, PaceStore, Priority, Rules, Stored, hold_turn, take_turn
+from worker.dynamodb_mail_pacing import DynamoDbPaceStore
+from worker.priority_pacing import PaceState, PaceStore, Priority, Rules, Stored, hold_turn, take_turn
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

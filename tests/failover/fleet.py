@@ -14,7 +14,7 @@ from typing import Any
 from claims.app import api as claims_api
 from members.app import api as members_api
 from shared.api.router import Api
-from shared.aws.dynamodb_fleet import Tally
+from shared.aws.dynamodb_shared_state import Tally
 from shared.settings import Settings
 from tests.failover.servers import wait_until
 from tests.failover.work import Call, Effects, Work

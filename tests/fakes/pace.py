@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 
 from shared.circuit.store import StoreUnavailable
-from worker.priority_pace import PaceState, Stored
+from worker.priority_pacing import PaceState, Stored
 
 
 @dataclass

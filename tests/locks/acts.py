@@ -12,7 +12,7 @@ from claims.app import api as claims_api
 from housekeeping.app import Housekeeper
 from jobs_api.app import api as jobs_api
 from members.app import api as members_api
-from operations.addresses import FreeAddress, free_address
+from operations.free_address import FreeAddress, free_address
 from operations.staff import CreateStaff, RemoveStaff, Tools, create_staff, remove_staff
 from relay.app import relay_once
 from shared.clock import utc_now

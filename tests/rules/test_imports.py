@@ -22,7 +22,7 @@ PLANTED = {
     "The local cloud knows the functions by template.yaml alone": ("local.build", "agents.app"),
     "The readiness report imports nothing of what it judges: it talks HTTP and SQL": ("stress.load", "shared.ids"),
     "In the layer each level imports those below it, and no level is left out": (
-        "shared.api.pages",
+        "shared.api.pagination",
         "shared.container",
     ),
     "The modules of a package import each other in one direction": ("shared.retry.backoff", "shared.retry.budget"),

@@ -16,7 +16,7 @@ from members import service
 from members.model import MemberView
 from shared.api.call import Call, page
 from shared.api.responses import Answer
-from shared.fields.pages import PageQuery
+from shared.fields.pagination import PageQuery
 from shared.outbox.audit import Actor
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import schemathesis
 
 from claims.model import EXTENSIONS
-from shared.fields.codes import DECIMALS
+from shared.fields.code_lists import DECIMALS
 from shared.settings import Settings
 
 TODAY = dt.datetime.now(dt.UTC).date().isoformat()

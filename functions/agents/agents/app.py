@@ -20,7 +20,7 @@ from agents.model import (
     PayoutView,
     StatementView,
 )
-from agents.referral import referral_code
+from agents.referral_codes import referral_code
 from shared.api.auth.caller import ADMIN, AGENT, STAFF
 from shared.api.call import Call, page
 from shared.api.operation import Nothing
@@ -29,7 +29,7 @@ from shared.api.router import Api
 from shared.container import container
 from shared.database.transaction import Row
 from shared.errors import Refusal, Unavailable
-from shared.fields.pages import Page, PageQuery
+from shared.fields.pagination import Page, PageQuery
 from shared.ids import uuid7
 
 api = Api()

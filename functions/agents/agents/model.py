@@ -20,7 +20,7 @@ from shared.fields import (
     View,
     prose,
 )
-from shared.fields.pages import PageQuery
+from shared.fields.pagination import PageQuery
 
 AgentState = Literal["pending", "active", "suspended", "rejected"]
 Decision = Literal["approve", "reject", "suspend", "reinstate"]

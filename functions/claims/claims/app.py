@@ -24,7 +24,7 @@ from shared.api.responses import Answer, answered
 from shared.api.router import Api
 from shared.container import container
 from shared.database.transaction import Row
-from shared.fields.pages import Page, PageQuery
+from shared.fields.pagination import Page, PageQuery
 from shared.ids import uuid7
 
 api: Api[ClaimsServices] = Api()

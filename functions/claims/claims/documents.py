@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from claims import service
-from claims.evidence import MISMATCHES, Mismatch, looks_like
+from claims.file_types import MISMATCHES, Mismatch, looks_like
 from claims.model import DocumentView, DownloadView, NewDocument, SignedUpload, UploadForm
 from shared.access import AccessScope
 from shared.api.call import Call

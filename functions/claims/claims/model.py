@@ -22,8 +22,8 @@ from shared.fields import (
     line,
     prose,
 )
-from shared.fields.codes import DECIMALS
-from shared.fields.pages import PageQuery
+from shared.fields.code_lists import DECIMALS
+from shared.fields.pagination import PageQuery
 
 Category = Literal["vehicle", "property", "injury", "travel"]
 State = Literal["submitted", "verification", "evaluation", "negotiation", "court", "resolved", "rejected", "withdrawn"]

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from health.check import Checked
 from health.container import HealthContainer, container
+from health.deep_check import Checked
 from health.metrics import publish
 from health.model import HealthView, Report
 from shared.api.call import Call

@@ -5,9 +5,9 @@ from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING
 
 from health import service
-from health.check import DATABASE, PROBES_S, SERVICES, STATE_STORE, DeepCheck
-from health.probes import Probe
-from health.process import Process
+from health.deep_check import DATABASE, PROBES_S, SERVICES, STATE_STORE, DeepCheck
+from health.parallel_queries import Probe
+from health.process_stats import Process
 from shared.clock import monotonic
 from shared.container import Container
 from shared.deadline import Deadline
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from shared.admission.ports import StateStore
-    from shared.aws.dynamodb_fleet import FleetState
+    from shared.aws.dynamodb_shared_state import FleetState
     from shared.database.connection import Connection
 
 # libpq's least, and more than the probes have: a connection that comes too late is left at once.
@@ -43,7 +43,7 @@ class HealthContainer(Container):
     @cached_property
     def check(self) -> DeepCheck:
         """The deep check. What takes time without waiting, building clients, is done here, before its own begins."""
-        from health.aws_probes import questions
+        from health.service_queries import questions
 
         services = [Probe(name, ask) for name, ask in questions(self.settings).items()]
         services.append(Probe(STATE_STORE, partial(self._fleet.read, SERVICES)))
@@ -65,12 +65,12 @@ class HealthContainer(Container):
 
     @cached_property
     def _fleet(self) -> "FleetState":
-        from shared.aws.dynamodb_fleet import FleetState
+        from shared.aws.dynamodb_shared_state import FleetState
 
         return FleetState(self._dynamodb, self.settings.state_table, now=self.clock)
 
     def _database_probe(self) -> Probe:
-        from health.database_visit import visit
+        from health.one_off_read import visit
 
         deadline = Deadline(monotonic() + PROBES_S, monotonic)
         return Probe(DATABASE, lambda: visit(self._dial, service.look, deadline))

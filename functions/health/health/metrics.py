@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from health.check import Checked
+from health.deep_check import Checked
 from health.model import Findings
 from health.service import JobFigures
 from shared.logging import NAMESPACE

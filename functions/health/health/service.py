@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from health.lateness import COUNTED_AT_MOST, LOOK_BACK_S, is_late
 from health.model import Checks, Connections, DatabaseCheck, Failover, Jobs, ServiceCheck, Status
-from health.probes import Outcome
-from shared.aws.dynamodb_fleet import Circuit, ServerSeen
+from health.parallel_queries import Outcome
+from shared.aws.dynamodb_shared_state import Circuit, ServerSeen
 from shared.database.transaction import Pending, Row, Transaction
 from shared.sql import load_queries
 

@@ -10,7 +10,7 @@ from shared.api.operation import Nothing
 from shared.api.responses import Answer, answered
 from shared.api.router import Api
 from shared.container import container
-from shared.fields.pages import Page
+from shared.fields.pagination import Page
 
 api = Api()
 

@@ -5,7 +5,7 @@ from typing import Literal
 from uuid import UUID
 
 from shared.fields import Input, View
-from shared.fields.pages import PageQuery
+from shared.fields.pagination import PageQuery
 
 TroubledState = Literal["failed", "uncertain", "dismissed"]
 # A code and no text, since the audit keeps it for ever: what is said of people belongs to their records.

@@ -16,7 +16,7 @@ from shared.container import container
 from shared.database.transaction import Pending, Row, Transaction
 from shared.errors import FieldError, Refusal
 from shared.fields import HomeCountry
-from shared.fields.pages import Page
+from shared.fields.pagination import Page
 from shared.ids import uuid7
 from shared.outbox.audit import Actor
 

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from shared.fields import Email, HomeCountry, Input, Language, PersonName, Phone, ReferralCode, TermsVersion, View
-from shared.fields.pages import PageQuery
+from shared.fields.pagination import PageQuery
 
 Plan = Literal["basic", "standard", "family", "business"]
 MembershipState = Literal["active", "past_due", "paused", "canceled", "expired"]

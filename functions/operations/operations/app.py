@@ -20,8 +20,8 @@ from uuid import UUID
 from pydantic import TypeAdapter, ValidationError
 
 from operations import circuits
-from operations.addresses import FreeAddress, free_address
 from operations.errors import CommandError
+from operations.free_address import FreeAddress, free_address
 from operations.staff import OPERATOR, CreateStaff, RemoveStaff, Tools, create_staff, remove_staff
 from shared.aws.clients import cognito
 from shared.aws.cognito import CognitoIdentities

@@ -6,12 +6,12 @@ check as quick as it was.
 
 from typing import Any
 
-from pages import docs
+from pages import documentation
 from shared.api.router import Api
 from shared.container import container
 
 api = Api()
-docs.register(api)
+documentation.register(api)
 # The health function serves these two; other methods of theirs end here, and are told which there are.
 api.name_methods("/health", "GET")
 api.name_methods("/health/deep", "GET")

@@ -19,7 +19,7 @@ from shared.database.pipeline import Database
 from shared.database.transaction import Pending, Row, Transaction
 from shared.deadline import Deadline
 from shared.logging import logger
-from shared.outbox.policy import MOST_ATTEMPTS
+from shared.outbox.retry_policy import MOST_ATTEMPTS
 from shared.sql import load_queries
 
 SQL = load_queries("relay")

@@ -18,11 +18,11 @@ from shared.deadline import Deadline
 from shared.errors import Unavailable
 from shared.logging import logger, where_it_failed
 from shared.settings import Settings
-from worker.dynamodb_pace import DynamoDbPaceStore
-from worker.guarded import GuardedIdentities, GuardedMailer
+from worker.circuit_protected import GuardedIdentities, GuardedMailer
+from worker.dynamodb_mail_pacing import DynamoDbPaceStore
 from worker.job_runner import Office, OutOfTime, Worker
-from worker.mail_pace import MailPace
-from worker.priority_pace import Rules
+from worker.mail_pacing import MailPace
+from worker.priority_pacing import Rules
 from worker.ses import SesMailer
 
 # Nobody waits for a job: a new environment, whose first question to the table takes longer, waits for the answer rather

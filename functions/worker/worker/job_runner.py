@@ -30,10 +30,10 @@ from shared.deadline import Deadline
 from shared.errors import Refusal, Unavailable
 from shared.logging import logger
 from shared.outbox.payload import PAYLOAD_SQL, IdentityPayload, MailPayload
-from shared.outbox.policy import RETRY
+from shared.outbox.retry_policy import RETRY
 from shared.settings import Settings
 from shared.sql import load_queries
-from worker.rendering import NotRenderable, render
+from worker.mail_rendering import NotRenderable, render
 from worker.retry_later import RetryLater
 from worker.ses import Mail, Mailer
 

@@ -22,8 +22,8 @@ from shared.settings import Settings
 
 if TYPE_CHECKING:
     from shared.admission.ports import StateStore
-    from shared.api.pages import Cursors
-    from shared.aws.dynamodb_fleet import Tally
+    from shared.api.pagination import Cursors
+    from shared.aws.dynamodb_shared_state import Tally
     from shared.aws.s3 import EvidenceStore
     from shared.aws.sqs import Queues
     from shared.circuit.breaker import CircuitBreaker
@@ -107,7 +107,7 @@ class Container:
     @cached_property
     def _retries(self) -> "Tally":
         from shared.aws.clients import dynamodb
-        from shared.aws.dynamodb_fleet import FleetState, Tally
+        from shared.aws.dynamodb_shared_state import FleetState, Tally
 
         return Tally(FleetState(dynamodb(), self.settings.state_table).add_retries)
 
@@ -135,7 +135,7 @@ class Container:
 
     def circuit(self, name: str) -> "CircuitBreaker":
         """The environment's breaker on a service's circuit: email, identity or storage."""
-        from shared.aws.guarded import FAILURES, NO_CALLS
+        from shared.aws.circuit_protected import FAILURES, NO_CALLS
         from shared.circuit.breaker import CircuitBreaker
 
         if name not in self._circuits:
@@ -154,15 +154,15 @@ class Container:
     @cached_property
     def cursors(self) -> "Cursors":
         """Makes and reads the cursors of lists."""
-        from shared.api.pages import Cursors
+        from shared.api.pagination import Cursors
 
         return Cursors(self.settings.cursor_secret)
 
     @cached_property
     def evidence(self) -> "EvidenceStore":
         """Return the storage of claims' evidence, behind its circuit."""
+        from shared.aws.circuit_protected import GuardedEvidence
         from shared.aws.clients import s3
-        from shared.aws.guarded import GuardedEvidence
         from shared.aws.s3 import S3Evidence
 
         return GuardedEvidence(S3Evidence(s3(), self.settings.evidence_bucket), self.circuit("storage"))

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from agents import app, referral
+from agents import app, referral_codes
 from agents.app import api
 from members.app import api as members_api
 from tests.databases import Blank
@@ -277,7 +277,7 @@ def test_a_code_that_is_taken_is_made_again(client: Client, monkeypatch: pytest.
 )
 def test_a_code_begins_with_the_first_name_in_latin_letters(name: str, head: str) -> None:
     """Up to eight of them; then four characters nobody confuses."""
-    code_head, _, tail = referral.referral_code(name).partition("-")
+    code_head, _, tail = referral_codes.referral_code(name).partition("-")
     assert (code_head, len(tail)) == (head, 4)
     assert set(tail).isdisjoint("ILOU")
 

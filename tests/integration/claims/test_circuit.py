@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pytest
 
 from claims.app import api
+from shared.aws.circuit_protected import GuardedEvidence
 from shared.aws.errors import Unavailable
-from shared.aws.guarded import GuardedEvidence
 from shared.circuit.store import force
 from shared.settings import Settings
 from tests.breakers import Time, service_breaker

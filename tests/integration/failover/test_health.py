@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from health.check import CHECK_S
 from health.container import HealthContainer
+from health.deep_check import CHECK_S
 from shared.clock import monotonic, utc_now
 from tests.databases import Blank, Postgres
 from tests.failover.relay import Relay, relay_to

@@ -12,11 +12,11 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from health.check import CHECK_S, SERVICES
 from health.container import HealthContainer
+from health.deep_check import CHECK_S, SERVICES
 from jobs_api import service
 from local.postgres import OWNER
-from shared.aws.dynamodb_fleet import FleetState
+from shared.aws.dynamodb_shared_state import FleetState
 from shared.aws.errors import Refused, Uncertain
 from shared.circuit.store import force
 from shared.clock import epoch_micros, utc_now

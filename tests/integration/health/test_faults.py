@@ -8,8 +8,8 @@ from time import monotonic
 
 import pytest
 
-from health.check import CHECK_S
 from health.container import HealthContainer
+from health.deep_check import CHECK_S
 from tests.databases import Blank
 from tests.failover.relay import Relay, relay_to
 from tests.failover.servers import wait_until

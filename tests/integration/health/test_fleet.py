@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shared.aws.dynamodb_fleet import Circuit, FleetState, ServerSeen, Tally
+from shared.aws.dynamodb_shared_state import Circuit, FleetState, ServerSeen, Tally
 from shared.aws.errors import AwsFailure
 from tests.contract.state_table import at_once, client_of, items_of, new_table
 from tests.fakes.clock import ManualClock

@@ -6,8 +6,8 @@ from time import monotonic, sleep
 
 import pytest
 
-from health.check import SERVICES
-from shared.aws.dynamodb_fleet import FleetState
+from health.deep_check import SERVICES
+from shared.aws.dynamodb_shared_state import FleetState
 from shared.container import Container
 from shared.settings import Settings
 from shared.sql import Query

@@ -11,8 +11,8 @@ import pytest
 from housekeeping.app import Housekeeper
 from members.app import api
 from relay.app import relay_once
+from shared.aws.circuit_protected import GuardedEvidence
 from shared.aws.errors import AwsFailure, Refused, Unavailable, Uncertain
-from shared.aws.guarded import GuardedEvidence
 from shared.background import drain
 from shared.circuit.breaker import CircuitBreaker
 from shared.circuit.state import Policy
@@ -31,7 +31,7 @@ from tests.figures import record
 from tests.integration.jobs.records import Records
 from tests.integration.room import room, serial
 from tests.people import person
-from worker.guarded import GuardedIdentities, GuardedMailer
+from worker.circuit_protected import GuardedIdentities, GuardedMailer
 from worker.job_runner import SPREAD_S, Office, Worker
 from worker.ses import Mail
 

@@ -18,7 +18,7 @@ from tests.integration.jobs.records import Records
 from tests.locks.acts import ACTS, DECIDE, MOVE, Act, Stage, did
 from tests.locks.scene import set_scene
 from worker.job_runner import Office, Worker
-from worker.rendering import MAILS
+from worker.mail_rendering import MAILS
 
 OFFICE = Office("desk@example.test", "en", "https://app.example.test")
 

@@ -27,10 +27,10 @@ from tests.figures import record
 from tests.integration.jobs.records import Records
 from tests.integration.jobs.test_work import OFFICE
 from tests.services import Emulator
-from worker.dynamodb_pace import DynamoDbPaceStore
+from worker.dynamodb_mail_pacing import DynamoDbPaceStore
 from worker.job_runner import JOB_TIME_S, Worker
-from worker.mail_pace import AWAKE_S, GONE_PAUSE_S, MailPace
-from worker.priority_pace import PaceState, Rules, Stored
+from worker.mail_pacing import AWAKE_S, GONE_PAUSE_S, MailPace
+from worker.priority_pacing import PaceState, Rules, Stored
 from worker.retry_later import RetryLater
 from worker.ses import Mail
 

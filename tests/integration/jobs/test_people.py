@@ -7,9 +7,9 @@ import pytest
 
 from agents.app import api as agents_api
 from members.app import api as members_api
-from operations.addresses import FreeAddress, free_address
 from operations.app import read_command
 from operations.errors import CommandError
+from operations.free_address import FreeAddress, free_address
 from operations.staff import CreateStaff, RemoveStaff, Tools, create_staff, remove_staff
 from shared.aws.errors import Unavailable
 from shared.clock import utc_now

@@ -11,7 +11,7 @@ from shared.aws.cognito import CognitoIdentities, Identities
 from shared.aws.errors import OperatorNeeded
 from shared.clock import utc_now
 from shared.database.pipeline import Database
-from shared.outbox.policy import MOST_ATTEMPTS
+from shared.outbox.retry_policy import MOST_ATTEMPTS
 from tests.breakers import Time, service_breaker
 from tests.contract.emulated import aws_at
 from tests.contract.test_mail import Wire, http, wire
@@ -22,7 +22,7 @@ from tests.fakes.queues import FakeQueues
 from tests.integration.jobs.records import Records
 from tests.integration.jobs.test_circuits import EMAIL, IDENTITY, OFFICE
 from tests.services import Emulator
-from worker.guarded import GuardedIdentities, GuardedMailer
+from worker.circuit_protected import GuardedIdentities, GuardedMailer
 from worker.job_runner import Worker
 
 LONG = 60.0

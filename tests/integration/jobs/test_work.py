@@ -20,7 +20,7 @@ from shared.database.connection import Connector, connect
 from shared.database.pipeline import Database
 from shared.ids import uuid7
 from shared.logging import logger
-from shared.outbox.policy import MOST_ATTEMPTS
+from shared.outbox.retry_policy import MOST_ATTEMPTS
 from shared.settings import Settings
 from tests.databases import Blank, deployed_connector, soon
 from tests.fakes.identities import FakeIdentities

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from shared.outbox.policy import MOST_ATTEMPTS
+from shared.outbox.retry_policy import MOST_ATTEMPTS
 from tests.figures import record
 from tests.killing.jobs import LONG, MailJob, Office
 from tests.killing.world import MAX_RECEIVES, PRIORITIES, Processes, World

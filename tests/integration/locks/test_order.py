@@ -26,7 +26,7 @@ SKIPPING = (
 LOCKING = re.compile(r"\b(INSERT|UPDATE|DELETE|FOR (NO KEY |KEY )?(UPDATE|SHARE))\b")
 WITH_STATEMENTS = (
     *("agents.service", "members.service", "claims.service", "jobs_api.service"),
-    *("relay.app", "worker.job_runner", "housekeeping.app", "operations.staff", "operations.addresses"),
+    *("relay.app", "worker.job_runner", "housekeeping.app", "operations.staff", "operations.free_address"),
     *("shared.outbox.jobs", "shared.outbox.audit"),
 )
 

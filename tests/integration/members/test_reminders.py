@@ -18,7 +18,7 @@ from tests.harness import LambdaContext, wired
 from tests.integration.members.conftest import Life
 from tests.integration.shared.fights import gate, until, waiting
 from worker.job_runner import Office, Worker
-from worker.rendering import render
+from worker.mail_rendering import render
 
 Begin = Callable[[str], Life]
 END = date(2027, 2, 28)  # of a membership that begins on the day below

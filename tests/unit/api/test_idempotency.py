@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from shared.api.call import Call
-from shared.api.finality import BEFORE_THE_KEY, FINAL, LIFTABLE
+from shared.api.final_problems import BEFORE_THE_KEY, FINAL, LIFTABLE
 from shared.api.problems import CATALOGUE
 from shared.api.responses import Answer, answered
 from shared.api.router import Api

@@ -13,7 +13,7 @@ from shared.api.client_address import counted_address, hashed_address
 from shared.api.responses import Answer, answered
 from shared.api.router import Api
 from shared.fields import Input, View
-from shared.fields.pages import PageQuery
+from shared.fields.pagination import PageQuery
 from shared.settings import Settings
 from tests.fakes.clock import ManualClock
 from tests.fakes.database import ScriptedDatabase, scripted

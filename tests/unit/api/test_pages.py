@@ -9,9 +9,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from shared.api.pages import LAST_ID, Cursors
+from shared.api.pagination import LAST_ID, Cursors
 from shared.errors import Refusal
-from shared.fields.pages import PageQuery
+from shared.fields.pagination import PageQuery
 
 CURSORS = Cursors("a secret")
 BASE64 = string.ascii_letters + string.digits + "-_"

@@ -2,9 +2,9 @@
 
 from itertools import count
 
+from shared.circuit.local_view import LocalView, Permit
 from shared.circuit.state import NEW, LeakyBucket, Snapshot, closed, counted, half_opened, opened
 from shared.circuit.store import Request, StoreUnavailable, Written, send
-from shared.circuit.view import LocalView, Permit
 from shared.units import SECOND
 from tests.breakers import EMAIL, START
 from tests.fakes.circuits import InMemoryCircuits

@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from claims.evidence import looks_like
+from claims.file_types import looks_like
 from claims.model import ContentType
 from shared.aws.s3 import MAGIC_BYTES
 

@@ -9,7 +9,7 @@ from claims.model import EXTENSIONS, Assignment, ContentType, NewClaim, NewDocum
 from shared.api.body import parse
 from shared.errors import Refusal
 from shared.fields import Input
-from shared.fields.codes import CURRENCIES, DECIMALS
+from shared.fields.code_lists import CURRENCIES, DECIMALS
 from tests.integration.claims.cases import trouble
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from health.check import DATABASE, SERVICES, STATE_STORE, DeepCheck
-from health.probes import Outcome, Probe, Prober
+from health.deep_check import DATABASE, SERVICES, STATE_STORE, DeepCheck
+from health.parallel_queries import Outcome, Probe, Prober
 from health.service import JobFigures, Look
-from shared.aws.dynamodb_fleet import Fleet, ServerSeen
+from shared.aws.dynamodb_shared_state import Fleet, ServerSeen
 from tests.fakes.clock import ManualClock
 
 JOBS = JobFigures(

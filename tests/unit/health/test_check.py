@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from health.check import SERVICES, STATE_STORE
-from shared.aws.dynamodb_fleet import Circuit, ServerSeen
+from health.deep_check import SERVICES, STATE_STORE
+from shared.aws.dynamodb_shared_state import Circuit, ServerSeen
 from tests.unit.health.reports import FLEET, JOBS, WRITER, World
 
 SINCE = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from health.probes import Probe, Prober
+from health.parallel_queries import Probe, Prober
 from shared.clock import monotonic
 
 AT_ONCE_S = 5.0  # far more than is needed: only a hang takes so long

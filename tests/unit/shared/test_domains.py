@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from shared.fields.domains import ascii_domain
+from shared.fields.domain_names import ascii_domain
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_what_is_no_label_is_refused(label: str) -> None:
 def test_a_plain_domain_loads_no_tables() -> None:
     """A cold start with a usual address does not pay for the unusual ones."""
 
-    code = "import sys; from shared.fields.domains import ascii_domain as a; "
+    code = "import sys; from shared.fields.domain_names import ascii_domain as a; "
     code += "a('Example.test'); sys.exit('idna' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": "layers/shared"}, check=False)
     assert done.returncode == 0

@@ -1,7 +1,7 @@
 """Our lists of currencies and calling codes agree with the official ones, of which libraries have copies.
 
 ISO 4217 is read by `iso4217`, the numbering plans of the world by `phonenumbers` (Google's libphonenumber). A newer
-release of either may turn a test red: then the list in shared/fields/codes.py has to follow.
+release of either may turn a test red: then the list in shared/fields/code_lists.py has to follow.
 """
 
 import re
@@ -15,7 +15,7 @@ from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata, PhoneNumber
 from pydantic import TypeAdapter, ValidationError
 
 from shared.fields import Phone
-from shared.fields.codes import CURRENCIES, DECIMALS, TRUNK_ZERO
+from shared.fields.code_lists import CURRENCIES, DECIMALS, TRUNK_ZERO
 
 # Funds, units of account, metals, the code for tests and the one for no currency: nobody claims an amount of them.
 NO_MONEY = {

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from shared.settings import Settings
 from tests.figures import record
 from tests.pace_simulation import MS, SECOND, SimulatedMail, Simulation
-from worker.priority_pace import (
+from worker.priority_pacing import (
     OVERDUE,
     OVERDUE_BEFORE_NORMAL,
     HandBack,

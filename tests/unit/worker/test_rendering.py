@@ -12,7 +12,7 @@ from markupsafe import escape
 
 from shared.fields import Language
 from tests.databases import MIGRATIONS
-from worker.rendering import LANGUAGES, MAILS, NotRenderable, Rendered, render, single_line
+from worker.mail_rendering import LANGUAGES, MAILS, NotRenderable, Rendered, render, single_line
 
 LINK = "https://app.example.test"
 ALL = [(mail, language) for mail in MAILS for language in LANGUAGES]

@@ -17,7 +17,7 @@ from shared.api.services import Services
 from shared.database.transaction import Pending, Row, Transaction
 from shared.deadline import Deadline
 from shared.errors import Refusal
-from shared.fields.pages import PageQuery
+from shared.fields.pagination import PageQuery
 from shared.outbox.audit import Actor
 
 I = TypeVar("I", bound=BaseModel)  # noqa: E741 - the input's type

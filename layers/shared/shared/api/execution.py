@@ -23,11 +23,11 @@ from shared.api.auth.access import Access, access_to, read_role
 from shared.api.auth.caller import STAFF, Caller, identify_caller
 from shared.api.call import Call, Request
 from shared.api.client_address import limit_principal
-from shared.api.finality import is_final
+from shared.api.final_problems import is_final
 from shared.api.operation import Operation
 from shared.api.parsing import NotOpen, parse_call
 from shared.api.problems import is_unreadable, problem_answer, retry_after
-from shared.api.rate_limits import limit_refusal, quota_headers
+from shared.api.rate_limit_headers import limit_refusal, quota_headers
 from shared.api.responses import Answer
 from shared.api.services import Services
 from shared.crash_points import step

@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any, Protocol
 
 from shared.admission.ports import StateStore
-from shared.api.pages import Cursors
+from shared.api.pagination import Cursors
 from shared.clock import Clock
 from shared.database.transaction import TransactionRunner
 from shared.settings import Settings

@@ -1,7 +1,7 @@
 """The circuit breaker of one execution environment, which lets calls pass as the fleet's circuit says.
 
-view.py decides, on what the environment knows, and says what to ask of the store or to write; client.py sends that, and
-bounds the wait; state.py is the circuit.
+local_view.py decides by what the environment knows, and names the next request to the store; client.py sends it and
+limits the wait; state.py is the circuit.
 
 While all is well nothing is written, and the circuit is read once in `refresh_s` at most. A failed or slow call is
 written to the shared store immediately, so that all environments share one count; while a failure counts, nobody calls
@@ -17,9 +17,9 @@ from threading import Lock
 from typing import TypeVar
 
 from shared.circuit.client import StoreClient
+from shared.circuit.local_view import LocalView, Permit
 from shared.circuit.state import Policy, State
 from shared.circuit.store import Answer, Request, StoreUnavailable
-from shared.circuit.view import LocalView, Permit
 from shared.units import SECOND
 
 T = TypeVar("T")

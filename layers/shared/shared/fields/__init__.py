@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
-from shared.fields.codes import COUNTRIES, CURRENCIES, TRUNK_ZERO
-from shared.fields.domains import ascii_domain
-from shared.fields.forms import Form, OneOf, file_name, line, name, place, prose
+from shared.fields.code_lists import COUNTRIES, CURRENCIES, TRUNK_ZERO
+from shared.fields.domain_names import ascii_domain
+from shared.fields.text_formats import Form, OneOf, file_name, line, name, place, prose
 
-# Described in shared/fields/forms.py, used beside what is described here.
+# Described in shared/fields/text_formats.py, used beside what is described here.
 __all__ = ["Form", "file_name", "line", "prose"]
 
 # What HTML's <input type="email"> accepts, in ASCII and with a dot in the domain.

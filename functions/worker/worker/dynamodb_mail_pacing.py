@@ -2,7 +2,7 @@
 
 pk `limit#mail#<sha256>`   tat version served_high served_normal served_low end_high end_normal end_low normal_until
 
-All are integers, times in epoch microseconds, see priority_pace.PaceState. The key and `tat` are those of a bucket of
+All are integers, times in epoch microseconds, see priority_pacing.PaceState. The key and `tat` are those of a bucket of
 dynamodb_admission_items.py, so that workers of an earlier version, which keep no priorities, and these count the same
 mails while one replaces the other. `expires_at` (epoch seconds) is DynamoDB's to delete by.
 
@@ -20,7 +20,7 @@ from shared.aws.dynamodb_admission_items import TTL_MARGIN_S, bucket_pk
 from shared.aws.errors import AWS_ERRORS, error_code
 from shared.circuit.store import StoreUnavailable
 from shared.units import SECOND
-from worker.priority_pace import PaceState, Priority, Stored
+from worker.priority_pacing import PaceState, Priority, Stored
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -1,7 +1,7 @@
 """The services that jobs call, each behind its circuit."""
 
+from shared.aws.circuit_protected import through
 from shared.aws.cognito import Identities
-from shared.aws.guarded import through
 from shared.circuit.breaker import CircuitBreaker
 from worker.ses import Mail, Mailer
 

@@ -1,7 +1,7 @@
 """The rate of mails: as many a second as SES takes from the account, high ones first, for all workers together.
 
 SES counts recipients, and each of our mails has one: a mail is one call against the rate. The mechanism is in
-priority_pace.py.
+priority_pacing.py.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from shared.clock import epoch_micros
 from shared.deadline import Deadline
 from shared.logging import observe
 from shared.units import SECOND
-from worker.priority_pace import PaceState, PaceStore, Priority, Rules, hold_turn, take_turn
+from worker.priority_pacing import PaceState, PaceStore, Priority, Rules, hold_turn, take_turn
 
 # A worker has 60 s. It sleeps until this is left: 20 s for the mail that it sleeps for (job_runner.JOB_TIME_S), and
 # time to hand back the rest of its batch, nine jobs at most.

@@ -8,8 +8,8 @@ from typing import Protocol
 
 from health import service
 from health.model import Checks, Findings, TransactionRetries
-from health.probes import Outcome, Probe, Prober
-from shared.aws.dynamodb_fleet import Fleet, ServerSeen
+from health.parallel_queries import Outcome, Probe, Prober
+from shared.aws.dynamodb_shared_state import Fleet, ServerSeen
 from shared.clock import Clock, monotonic
 
 # The whole check is done within 2 s: the questions have 1.5 s, noting a new server what is left of the 2 s.

@@ -15,7 +15,7 @@ from shared.outbox.audit import Actor
 from shared.outbox.payload import PAYLOAD_SQL
 from shared.sql import load_queries
 
-SQL = load_queries("operations", "addresses.sql", parts=PAYLOAD_SQL)
+SQL = load_queries("operations", "free_address.sql", parts=PAYLOAD_SQL)
 
 
 class FreeAddress(Input):

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from shared.errors import FieldError, Refusal
-from shared.fields.pages import Page
+from shared.fields.pagination import Page
 
 T = TypeVar("T")
 

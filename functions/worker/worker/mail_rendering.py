@@ -19,7 +19,7 @@ from jinja2 import Environment, StrictUndefined, Template, TemplateError
 from markupsafe import Markup, escape
 
 from shared.clock import local_date
-from shared.fields.codes import DECIMALS
+from shared.fields.code_lists import DECIMALS
 
 # Embeddings, overrides and isolates with what ends them (UAX 9): a header has no markup that would hold them in.
 _TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
