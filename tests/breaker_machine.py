@@ -12,14 +12,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from shared.circuit.breaker import CircuitBreaker, CircuitOpen
-from shared.circuit.local_view import Permit
-from shared.circuit.state import Command, LeakyBucket, Policy, Snapshot
-from shared.circuit.store import Request, Written, force, send
+from shared.circuit.local_view import CallPermit
+from shared.circuit.state import CircuitPolicy, CircuitSnapshot, Command, FailureBucket
+from shared.circuit.store import Request, WriteResult, force, send
 from shared.units import SECOND
 from tests.breakers import Time, breaker
 from tests.fakes.circuits import InMemoryCircuits, SteppedClient
 
-POLICY = Policy(name="email", failures=3, window_s=8, open_s=5, probe_lease_s=4, refresh_s=1, blind_s=6, slow_s=2)
+POLICY = CircuitPolicy(
+    name="email", failures=3, window_s=8, open_s=5, probe_lease_s=4, refresh_s=1, blind_s=6, slow_s=2
+)
 ENVIRONMENTS = 4
 LEGAL = {
     ("closed", "open"),
@@ -37,7 +39,7 @@ class Environment:
 
     breaker: CircuitBreaker
     client: SteppedClient
-    permits: list[Permit] = field(default_factory=list)
+    permits: list[CallPermit] = field(default_factory=list)
 
 
 class Audited(InMemoryCircuits):
@@ -52,8 +54,8 @@ class Audited(InMemoryCircuits):
         self.probed: dict[int, End] = {}
         self.told_twice = 0
 
-    def change(self, name: str, seen: Snapshot, to: Snapshot) -> Written:
-        held = self._circuits.get(name, Snapshot())
+    def change(self, name: str, seen: CircuitSnapshot, to: CircuitSnapshot) -> WriteResult:
+        held = self._circuits.get(name, CircuitSnapshot())
         written = super().change(name, seen, to)
         if not written.done:
             assert written.now == held, "a lost write shows what is there"
@@ -63,12 +65,12 @@ class Audited(InMemoryCircuits):
             self._audit_count(held, to)
             return written
         assert to.generation == held.generation + 1
-        assert (to.bucket, to.revision) == (LeakyBucket(), 0)
+        assert (to.bucket, to.revision) == (FailureBucket(), 0)
         if not self.operator:
             self._audit(held, to)
         return written
 
-    def _audit(self, held: Snapshot, to: Snapshot) -> None:
+    def _audit(self, held: CircuitSnapshot, to: CircuitSnapshot) -> None:
         assert not held.forced
         assert not to.forced
         assert (held.state, to.state) in LEGAL
@@ -82,7 +84,7 @@ class Audited(InMemoryCircuits):
             assert self._bad(held.generation) + self.told_twice >= POLICY.failures
         self.happened[f"{held.state} to {to.state}"] += 1
 
-    def _audit_count(self, held: Snapshot, to: Snapshot) -> None:
+    def _audit_count(self, held: CircuitSnapshot, to: CircuitSnapshot) -> None:
         assert (held.state, held.forced) == ("closed", False)
         assert (to.state, to.forced, to.since, to.revision) == ("closed", False, held.since, held.revision + 1)
         assert len(to.bucket.failures) <= self._bad(held.generation) + self.told_twice
@@ -139,7 +141,7 @@ class Breakers(RuleBasedStateMachine):
         if environment.permits:
             self.ended(environment, environment.permits.pop(which % len(environment.permits)), end)
 
-    def ended(self, environment: Environment, permit: Permit, end: End) -> None:
+    def ended(self, environment: Environment, permit: CallPermit, end: End) -> None:
         """Tell the breaker, and note it."""
         late = (
             permit.generation is not None

@@ -9,13 +9,13 @@ from threading import Lock
 from shared.aws.circuit_protected import FAILURES, NO_CALLS
 from shared.circuit.breaker import CircuitBreaker, CircuitOpen
 from shared.circuit.client import CircuitStoreClient, StoreClient
-from shared.circuit.state import Policy
+from shared.circuit.state import CircuitPolicy
 from shared.circuit.store import CircuitStore
 from shared.clock import epoch_micros, monotonic
 from shared.units import SECOND
 from tests.fakes.circuits import DirectClient
 
-EMAIL = Policy(name="email", open_s=30.0)
+EMAIL = CircuitPolicy(name="email", open_s=30.0)
 # A machine that runs other tests beside is slower than any table: what is counted here is not how soon it answers.
 GENEROUS_S = 20.0
 START = 1_795_000_000 * SECOND
@@ -74,7 +74,7 @@ def ignore(event: str, facts: Mapping[str, object]) -> None:
 def breaker(
     client: StoreClient,
     *,
-    policy: Policy = EMAIL,
+    policy: CircuitPolicy = EMAIL,
     now: Callable[[], int] = epoch_micros,
     timer: Callable[[], float] = monotonic,
     observer: Callable[[str, Mapping[str, object]], None] = ignore,
@@ -94,13 +94,15 @@ def breaker(
     )
 
 
-def service_breaker(store: CircuitStore, time: Time, policy: Policy) -> CircuitBreaker:
+def service_breaker(store: CircuitStore, time: Time, policy: CircuitPolicy) -> CircuitBreaker:
     """Return a breaker for a service of AWS as production wires it, but for its clock and its store."""
     client = DirectClient(store)
     return breaker(client, policy=policy, now=time, timer=time.seconds, failures=FAILURES, no_calls=NO_CALLS)
 
 
-def environment(store: CircuitStore, *, policy: Policy = EMAIL, patience_s: float = GENEROUS_S) -> CircuitBreaker:
+def environment(
+    store: CircuitStore, *, policy: CircuitPolicy = EMAIL, patience_s: float = GENEROUS_S
+) -> CircuitBreaker:
     """A breaker as production wires it, in real time, that waits for its store as long as the machine needs."""
     return breaker(CircuitStoreClient(store, timer=monotonic, patience_s=patience_s), policy=policy)
 

@@ -31,7 +31,7 @@ from local.children import Child
 from local.database_proxy import handle
 from local.database_proxy.handle import BORROW_TIMEOUT_S, Proxy
 from shared.clock import monotonic
-from shared.database.connection import Connection, Connector
+from shared.database.connection import Connection, ConnectionHolder
 from shared.database.migrate import migrate
 from shared.database.pipeline import Database
 from shared.deadline import Deadline
@@ -81,11 +81,11 @@ def deployed_connector(
     *,
     clock: Callable[[], float] = monotonic,
     uniform: Callable[[float, float], float] = random.uniform,
-) -> Connector:
+) -> ConnectionHolder:
     """Return a connector that keeps connections idle, and at all, as long as the deployed defaults say."""
     s = Settings()
     idle_s, life_s = s.db_idle_timeout, s.db_max_lifetime
-    return Connector(dial, idle_timeout_s=idle_s, max_lifetime_s=life_s, clock=clock, uniform=uniform)
+    return ConnectionHolder(dial, idle_timeout_s=idle_s, max_lifetime_s=life_s, clock=clock, uniform=uniform)
 
 
 @dataclass(frozen=True)

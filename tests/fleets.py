@@ -3,7 +3,7 @@
 from random import Random
 
 from shared.circuit.breaker import CircuitBreaker, CircuitOpen
-from shared.circuit.local_view import Permit
+from shared.circuit.local_view import CallPermit
 from shared.units import SECOND
 from tests.breakers import EMAIL, Time, breaker
 from tests.fakes.circuits import DirectClient, InMemoryCircuits
@@ -16,7 +16,7 @@ class Fleet:
         self.time = Time()
         self.store = InMemoryCircuits()
         self.environments = [self._environment() for _ in range(size)]
-        self.under_way: dict[int, tuple[Permit, float]] = {}
+        self.under_way: dict[int, tuple[CallPermit, float]] = {}
         self.reached = 0
 
     def _environment(self) -> CircuitBreaker:

@@ -9,7 +9,16 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 
 from tests.fakes.pace import InMemoryPaceStore
-from worker.priority_pacing import PaceState, Priority, Rules, Sleep, Stored, Turn, Write, take_turn
+from worker.priority_pacing import (
+    PacingRules,
+    PacingState,
+    Priority,
+    SendSlot,
+    SleepUntil,
+    StoreReply,
+    WriteState,
+    take_turn,
+)
 from worker.retry_later import RetryLater
 
 SECOND = 1_000_000
@@ -51,7 +60,7 @@ class SimulatedMail:
 class Simulation:
     """Runs `mails` through the fleet until all have left, or `limit` is reached."""
 
-    rules: Rules
+    rules: PacingRules
     mails: list[SimulatedMail]
     seed: int = 1
     limit: int = 24 * 3600 * SECOND
@@ -113,7 +122,7 @@ class Simulation:
             self._resume(idle.pop(), self.now)
 
     def _worker(self, priority: Priority) -> Process:
-        queue, memory = self._queues[priority], dict[str, PaceState]()
+        queue, memory = self._queues[priority], dict[str, PacingState]()
         while True:
             while not queue:
                 self._parked = priority
@@ -124,26 +133,26 @@ class Simulation:
                 yield self._after(CLAIM)
                 yield from self._do(mail, until, memory)
 
-    def _do(self, mail: SimulatedMail, until: int, memory: dict[str, PaceState]) -> Process:
+    def _do(self, mail: SimulatedMail, until: int, memory: dict[str, PacingState]) -> Process:
         conversation = take_turn(self.rules, mail.priority, lambda: self.now, until, memory.get("state"))
         mail.asked = self.now
         try:
             step = next(conversation)
             while True:
-                if isinstance(step, Sleep):
+                if isinstance(step, SleepUntil):
                     yield step.until
-                    step = conversation.send(Stored(step.state, written=False))
+                    step = conversation.send(StoreReply(step.state, written=False))
                     continue
                 yield self._after(CALL)
                 self.asked += 1
-                if isinstance(step, Write):
+                if isinstance(step, WriteState):
                     stored = self.store.write(step.seen, step.to)
                 else:
-                    stored = Stored(self.store.read(), written=False)
+                    stored = StoreReply(self.store.read(), written=False)
                 yield self._after(CALL)
                 step = conversation.send(stored)
         except StopIteration as end:
-            turn: Turn = end.value
+            turn: SendSlot = end.value
             memory["state"], mail.moment = turn.state, turn.moment
             yield mail.moment
             mail.left = self.now

@@ -11,7 +11,7 @@ from functools import partial
 
 from local.postgres import OWNER
 from shared.clock import monotonic
-from shared.database.connection import Connection, Connector, connect
+from shared.database.connection import Connection, ConnectionHolder, connect
 from shared.settings import Settings
 
 # The handlers of the release before connect as this one, and so do tests that write statements of their own.
@@ -65,29 +65,29 @@ def _running() -> Iterator[str]:
         frame = frame.f_back  # type: ignore[assignment]
 
 
-class RoleConnector(Connector):
+class RoleConnector(ConnectionHolder):
     """Hands out a connection as the role of the function that asks, one for each role."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._connectors: dict[str, Connector] = {}
-        self._current: Connector | None = None
+        self._connectors: dict[str, ConnectionHolder] = {}
+        self._current: ConnectionHolder | None = None
 
     def borrow(self, within_s: float) -> Connection:
         """See Connector."""
         self._current = self.of_role(role_of_caller())
         return self._current.borrow(within_s)
 
-    def of_role(self, role: str) -> Connector:
+    def of_role(self, role: str) -> ConnectionHolder:
         """Return what hands out the connection of a role."""
         if role not in self._connectors:
             self._connectors[role] = self._connector(role)
         return self._connectors[role]
 
-    def _connector(self, role: str) -> Connector:
+    def _connector(self, role: str) -> ConnectionHolder:
         dial = partial(connect, self._settings.model_copy(update={"db_user": role}), None)
         idle_s, life_s = self._settings.db_idle_timeout, self._settings.db_max_lifetime
-        return Connector(dial, idle_timeout_s=idle_s, max_lifetime_s=life_s, clock=monotonic)
+        return ConnectionHolder(dial, idle_timeout_s=idle_s, max_lifetime_s=life_s, clock=monotonic)
 
     def limited(self, seconds: float) -> AbstractContextManager[None]:
         """See Connector."""

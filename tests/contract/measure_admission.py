@@ -16,8 +16,8 @@ from uuid import uuid4
 
 from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer, IdempotencyConfig
 
-from shared.admission.ports import Limit
-from shared.aws.dynamodb_admission import DynamoDbStateStore
+from shared.admission.ports import RateLimit
+from shared.aws.dynamodb_admission import DynamoDbAdmissionStore
 from tests.contract.state_table import LEASE_S, Wrapped, charge, client_of, ignore, new_table, use
 from tests.services import running_emulator
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 ROUNDS = 300
-NEVER_LIMITED = charge(limit=Limit("measured", 1_000_000, 1.0))
+NEVER_LIMITED = charge(limit=RateLimit("measured", 1_000_000, 1.0))
 
 
 class Distant(Wrapped):
@@ -45,13 +45,13 @@ class Distant(Wrapped):
 
 def one_flight(client: Any, table: str) -> Callable[[str], object]:
     """Both decided by one transaction."""
-    store = DynamoDbStateStore(client, table, observer=ignore)
+    store = DynamoDbAdmissionStore(client, table, observer=ignore)
     return lambda key: store.admit(charge=NEVER_LIMITED, use=use(key), lease_s=LEASE_S)
 
 
 def limiter_then_powertools(client: Any, table: str) -> Callable[[str], object]:
     """The limit by a write of its own, then the key by Powertools."""
-    limiter = DynamoDbStateStore(client, table, observer=ignore)
+    limiter = DynamoDbAdmissionStore(client, table, observer=ignore)
     layer = DynamoDBPersistenceLayer(table_name=table, key_attr="pk", boto3_client=client)
     layer.configure(IdempotencyConfig(event_key_jmespath="key"), "measured")
 

@@ -12,21 +12,21 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from shared.admission.ports import Admitted, Charge, KeyUse, Limit
-from shared.aws.dynamodb_admission import DynamoDbStateStore
+from shared.admission.ports import Admitted, KeyUse, LimitCharge, RateLimit
+from shared.aws.dynamodb_admission import DynamoDbAdmissionStore
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 T = TypeVar("T")
 
-FIVE_A_MINUTE = Limit("registration", burst=5, period_s=60)
+FIVE_A_MINUTE = RateLimit("registration", burst=5, period_s=60)
 LEASE_S = 30.0
 
 
-def charge(bucket: str = "client", limit: Limit = FIVE_A_MINUTE) -> Charge:
+def charge(bucket: str = "client", limit: RateLimit = FIVE_A_MINUTE) -> LimitCharge:
     """One request of a client."""
-    return Charge(bucket, limit)
+    return LimitCharge(bucket, limit)
 
 
 def use(key: str = "key", fingerprint: str = "asked", scope: str = "client POST /members") -> KeyUse:
@@ -87,12 +87,12 @@ def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
         return list(pool.map(call, calls))
 
 
-def admit_in_a_process(url: str, table: str, charge: Charge | None, use: KeyUse | None, gate: Any) -> str:
+def admit_in_a_process(url: str, table: str, charge: LimitCharge | None, use: KeyUse | None, gate: Any) -> str:
     """Call admit() in a process of its own, when all others stand at the gate; the verdict's name."""
     client = client_of(url)
     client.describe_table(TableName=table)
     gate.wait()
-    store = DynamoDbStateStore(client, table, observer=ignore)
+    store = DynamoDbAdmissionStore(client, table, observer=ignore)
     return type(store.admit(charge=charge, use=use, lease_s=LEASE_S)).__name__
 
 

@@ -8,16 +8,25 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.aws.dynamodb_circuits import DynamoDbCircuits
-from shared.circuit.state import NEW, LeakyBucket, Policy, Snapshot, closed, counted, half_opened, opened
-from shared.circuit.store import CircuitStore, StoreUnavailable, Written, force
+from shared.aws.dynamodb_circuits import DynamoDbCircuitStore
+from shared.circuit.state import (
+    NEW,
+    CircuitPolicy,
+    CircuitSnapshot,
+    FailureBucket,
+    closed,
+    counted,
+    half_opened,
+    opened,
+)
+from shared.circuit.store import CircuitStore, StoreUnavailable, WriteResult, force
 from tests.contract.state_table import Failing, at_once, error, items_of, new_table
 from tests.fakes.circuits import InMemoryCircuits
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-EMAIL = Policy(name="email")
+EMAIL = CircuitPolicy(name="email")
 NOW = 1_795_000_000_000_000
 CROWD = 20
 
@@ -26,15 +35,15 @@ CROWD = 20
 def store(request: pytest.FixtureRequest) -> CircuitStore:
     if request.param == "fake":
         return InMemoryCircuits()
-    return DynamoDbCircuits(request.getfixturevalue("dynamodb"), request.getfixturevalue("state_table"))
+    return DynamoDbCircuitStore(request.getfixturevalue("dynamodb"), request.getfixturevalue("state_table"))
 
 
-def failed(seen: Snapshot, *ended: int) -> Snapshot:
+def failed(seen: CircuitSnapshot, *ended: int) -> CircuitSnapshot:
     """The circuit after failures that ended then."""
-    return counted(seen, LeakyBucket((*seen.bucket.failures, *ended), seen.bucket.leaked))
+    return counted(seen, FailureBucket((*seen.bucket.failures, *ended), seen.bucket.leaked))
 
 
-def names(written: Sequence[Written]) -> int:
+def names(written: Sequence[WriteResult]) -> int:
     """How many of the writes were made."""
     return sum(one.done for one in written)
 
@@ -46,8 +55,8 @@ def test_a_circuit_that_never_was_written_is_new(store: CircuitStore) -> None:
 
 def test_what_is_counted_is_read_again(store: CircuitStore) -> None:
     """The write itself says what the circuit is now."""
-    to = counted(NEW, LeakyBucket((NOW, NOW + 1), leaked=1))
-    assert store.change("email", NEW, to) == Written(done=True, now=to)
+    to = counted(NEW, FailureBucket((NOW, NOW + 1), leaked=1))
+    assert store.change("email", NEW, to) == WriteResult(done=True, now=to)
     assert store.read("email") == to
     assert store.read("storage") == NEW
 
@@ -56,9 +65,9 @@ def test_a_failure_is_added_and_forgotten(store: CircuitStore) -> None:
     """A revision each."""
     one = store.change("email", NEW, failed(NEW, NOW)).now
     two = store.change("email", one, failed(one, NOW + 5)).now
-    assert (two.bucket, two.revision, two.generation) == (LeakyBucket((NOW, NOW + 5)), 2, 0)
-    none = counted(two, LeakyBucket())
-    assert store.change("email", two, none) == Written(done=True, now=none)
+    assert (two.bucket, two.revision, two.generation) == (FailureBucket((NOW, NOW + 5)), 2, 0)
+    none = counted(two, FailureBucket())
+    assert store.change("email", two, none) == WriteResult(done=True, now=none)
     assert store.read("email") == none
 
 
@@ -66,19 +75,19 @@ def test_counting_on_what_has_changed_changes_nothing_and_shows_what_is(store: C
     """Another revision, or another generation: both are learned from the failure itself."""
     first = store.change("email", NEW, failed(NEW, NOW)).now
     later = store.change("email", first, failed(first, NOW + 1)).now
-    assert store.change("email", first, failed(first, NOW + 2)) == Written(done=False, now=later)
-    assert store.change("email", NEW, failed(NEW, NOW + 2)) == Written(done=False, now=later)
+    assert store.change("email", first, failed(first, NOW + 2)) == WriteResult(done=False, now=later)
+    assert store.change("email", NEW, failed(NEW, NOW + 2)) == WriteResult(done=False, now=later)
     tripped = store.change("email", later, opened(later, EMAIL, NOW)).now
-    assert store.change("email", later, failed(later, NOW + 2)) == Written(done=False, now=tripped)
-    assert store.change("email", NEW, failed(NEW, NOW + 2)) == Written(done=False, now=tripped)
+    assert store.change("email", later, failed(later, NOW + 2)) == WriteResult(done=False, now=tripped)
+    assert store.change("email", NEW, failed(NEW, NOW + 2)) == WriteResult(done=False, now=tripped)
     assert store.read("email") == tripped
 
 
 def test_a_circuit_is_not_opened_on_account_of_failures_that_were_forgotten_meanwhile(store: CircuitStore) -> None:
     """The move is made on what was seen, or not at all."""
     seen = store.change("email", NEW, failed(NEW, NOW)).now
-    now = store.change("email", seen, counted(seen, LeakyBucket())).now
-    assert store.change("email", seen, opened(seen, EMAIL, NOW)) == Written(done=False, now=now)
+    now = store.change("email", seen, counted(seen, FailureBucket())).now
+    assert store.change("email", seen, opened(seen, EMAIL, NOW)) == WriteResult(done=False, now=now)
 
 
 def test_every_move_is_read_again_as_it_was_made(store: CircuitStore) -> None:
@@ -90,7 +99,7 @@ def test_every_move_is_read_again_as_it_was_made(store: CircuitStore) -> None:
         partial(closed, now=NOW + 31_000_000),
     ):
         to = move(seen)
-        assert store.change("email", seen, to) == Written(done=True, now=to)
+        assert store.change("email", seen, to) == WriteResult(done=True, now=to)
         assert store.read("email") == to
         seen = to
     told = store.change("email", seen, failed(seen, NOW)).now
@@ -103,8 +112,8 @@ def test_a_move_from_an_older_generation_is_not_made_and_shows_what_is(store: Ci
     tripped = store.change("email", NEW, opened(NEW, EMAIL, NOW)).now
     zombie = store.change("email", tripped, half_opened(tripped, EMAIL, NOW, "zombie")).now
     taken = store.change("email", zombie, half_opened(zombie, EMAIL, NOW, "successor")).now
-    assert store.change("email", zombie, closed(zombie, NOW)) == Written(done=False, now=taken)
-    assert store.change("email", NEW, opened(NEW, EMAIL, NOW)) == Written(done=False, now=taken)
+    assert store.change("email", zombie, closed(zombie, NOW)) == WriteResult(done=False, now=taken)
+    assert store.change("email", NEW, opened(NEW, EMAIL, NOW)) == WriteResult(done=False, now=taken)
     assert store.read("email") == taken
 
 
@@ -120,7 +129,7 @@ def test_a_crowd_counts_together(store: CircuitStore) -> None:
                 return tries
 
     assert max(at_once([count] * CROWD)) <= CROWD
-    assert (store.read("email").bucket, store.read("email").revision) == (LeakyBucket((NOW,) * CROWD), CROWD)
+    assert (store.read("email").bucket, store.read("email").revision) == (FailureBucket((NOW,) * CROWD), CROWD)
 
 
 def test_of_a_crowd_one_moves_the_circuit(store: CircuitStore) -> None:
@@ -129,7 +138,7 @@ def test_of_a_crowd_one_moves_the_circuit(store: CircuitStore) -> None:
     assert names(trips) == 1
     seen = store.read("email")
 
-    def probe(holder: str) -> Callable[[], Written]:
+    def probe(holder: str) -> Callable[[], WriteResult]:
         return lambda: store.change("email", seen, half_opened(seen, EMAIL, NOW, holder))
 
     probes = at_once([probe(f"environment-{n}") for n in range(CROWD)])
@@ -160,7 +169,7 @@ def test_a_command_gets_through_while_the_circuit_moves(store: CircuitStore) -> 
 
         read = staticmethod(store.read)
 
-        def change(self, name: str, seen: Snapshot, to: Snapshot) -> Written:
+        def change(self, name: str, seen: CircuitSnapshot, to: CircuitSnapshot) -> WriteResult:
             if not self.moved:
                 self.moved = store.change(name, seen, opened(seen, EMAIL, NOW)).done
             return store.change(name, seen, to)
@@ -172,8 +181,8 @@ def test_a_command_gets_through_while_the_circuit_moves(store: CircuitStore) -> 
 
 stamps = st.integers(NOW, NOW + 2)
 writes = st.builds(
-    lambda generation, revision, failures, leaked: Snapshot(
-        "closed", generation, bucket=LeakyBucket(tuple(sorted(failures)), leaked), revision=revision
+    lambda generation, revision, failures, leaked: CircuitSnapshot(
+        "closed", generation, bucket=FailureBucket(tuple(sorted(failures)), leaked), revision=revision
     ),
     st.integers(0, 2),
     st.integers(0, 2),
@@ -185,10 +194,10 @@ writes = st.builds(
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(writes, writes), min_size=1, max_size=6))
 def test_the_fake_counts_as_the_table_does(
-    dynamodb: "DynamoDBClient", state_table: str, tried: list[tuple[Snapshot, Snapshot]]
+    dynamodb: "DynamoDBClient", state_table: str, tried: list[tuple[CircuitSnapshot, CircuitSnapshot]]
 ) -> None:
     """Whatever is written on account of whatever was seen."""
-    fake, table = InMemoryCircuits(), DynamoDbCircuits(dynamodb, state_table)
+    fake, table = InMemoryCircuits(), DynamoDbCircuitStore(dynamodb, state_table)
     dynamodb.delete_item(TableName=state_table, Key={"pk": {"S": "circuit#email"}})
     for seen, to in tried:
         assert table.change("email", seen, to) == fake.change("email", seen, to)
@@ -208,9 +217,9 @@ def test_an_item_of_an_earlier_release_is_a_circuit_with_no_failures(
     """Its generation goes on, and what is written leaves no name that the earlier release reads otherwise."""
     item = {"pk": {"S": "circuit#email"}, **OF_AN_EARLIER_RELEASE}
     dynamodb.put_item(TableName=state_table, Item=item)
-    store = DynamoDbCircuits(dynamodb, state_table)
+    store = DynamoDbCircuitStore(dynamodb, state_table)
     seen = store.read("email")
-    assert seen == Snapshot("closed", 4, NOW)
+    assert seen == CircuitSnapshot("closed", 4, NOW)
     assert store.change("email", seen, failed(seen, NOW)).done
     assert store.read("email") == failed(seen, NOW)
     left = set(items_of(dynamodb, state_table)["circuit#email"])
@@ -221,7 +230,7 @@ def test_a_table_that_is_gone_is_unavailable(dynamodb: "DynamoDBClient") -> None
     """By the error's code alone."""
     name = new_table(dynamodb)
     dynamodb.delete_table(TableName=name)
-    store = DynamoDbCircuits(dynamodb, name)
+    store = DynamoDbCircuitStore(dynamodb, name)
     calls: list[Callable[[], object]] = [
         lambda: store.read("email"),
         lambda: store.change("email", NEW, failed(NEW, NOW)),
@@ -234,15 +243,15 @@ def test_a_table_that_is_gone_is_unavailable(dynamodb: "DynamoDBClient") -> None
 
 def test_an_answer_that_was_lost_is_found_in_the_table(dynamodb: "DynamoDBClient", state_table: str) -> None:
     """The write was made: whoever looks again knows their own token."""
-    deaf = DynamoDbCircuits(Failing(dynamodb, lambda _: error("InternalServerError", 500), after=True), state_table)  # type: ignore[arg-type]
+    deaf = DynamoDbCircuitStore(Failing(dynamodb, lambda _: error("InternalServerError", 500), after=True), state_table)  # type: ignore[arg-type]
     with pytest.raises(StoreUnavailable):
         deaf.change("email", NEW, half_opened(NEW, EMAIL, NOW, "mine"))
-    assert DynamoDbCircuits(dynamodb, state_table).read("email").holder == "mine"
+    assert DynamoDbCircuitStore(dynamodb, state_table).read("email").holder == "mine"
 
 
 def test_a_circuits_item_is_never_deleted_by_itself(dynamodb: "DynamoDBClient", state_table: str) -> None:
     """Its generation would begin anew, and a zombie's would be current again."""
-    store = DynamoDbCircuits(dynamodb, state_table)
+    store = DynamoDbCircuitStore(dynamodb, state_table)
     seen = store.change("email", NEW, failed(NEW, NOW)).now
     store.change("email", seen, opened(seen, EMAIL, NOW))
     assert "expires_at" not in items_of(dynamodb, state_table)["circuit#email"]

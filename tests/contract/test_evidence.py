@@ -1,4 +1,4 @@
-"""What an EvidenceStore does: one suite, over the fake that tests use and the S3 that production uses."""
+"""What an DocumentStore does: one suite, over the fake that tests use and the S3 that production uses."""
 
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from shared.aws import clients
-from shared.aws.errors import AwsFailure, OperatorNeeded, Unavailable
-from shared.aws.s3 import MAGIC_BYTES, EvidenceStore, S3Evidence, StoredObject, content_disposition
+from shared.aws.errors import AwsError, OperatorActionNeeded, ServiceUnavailable
+from shared.aws.s3 import MAGIC_BYTES, DocumentStore, S3DocumentStore, StoredObject, content_disposition
 from tests.contract.emulated import aws_at
 from tests.fakes.evidence import FakeEvidence
 from tests.services import Emulator, free_port
@@ -23,7 +23,7 @@ KEY = "claims/1/2"
 class Subject:
     """A store to hold to the contract, and how a browser posts a form to it."""
 
-    store: EvidenceStore
+    store: DocumentStore
     post: Callable[[str, Mapping[str, str], bytes], bool]
 
     def upload(
@@ -50,7 +50,7 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     with aws_at(emulator.url):
         bucket = f"evidence-{uuid4().hex}"
         clients.s3().create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
-        yield Subject(S3Evidence(clients.s3(), bucket), _post)
+        yield Subject(S3DocumentStore(clients.s3(), bucket), _post)
 
 
 def test_a_file_posted_with_its_form_is_stored_as_announced(subject: Subject) -> None:
@@ -124,7 +124,7 @@ def test_a_download_link_works_for_five_minutes(emulator: Emulator) -> None:
     with aws_at(emulator.url):
         bucket = f"evidence-{uuid4().hex}"
         clients.s3().create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
-        subject = Subject(S3Evidence(clients.s3(), bucket), _post)
+        subject = Subject(S3DocumentStore(clients.s3(), bucket), _post)
         subject.upload()
         link = subject.store.presign_download(key=KEY, file_name="a.png", content_type="image/png")
     answer = httpx.get(link)
@@ -141,7 +141,7 @@ def test_links_and_forms_name_the_buckets_own_region() -> None:
         patch.setenv("AWS_ACCESS_KEY_ID", "test")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
         clients.s3.cache_clear()
-        store = S3Evidence(clients.s3(), "evidence")
+        store = S3DocumentStore(clients.s3(), "evidence")
         clients.s3.cache_clear()
         form = store.presign_upload(key=KEY, content_type="image/png", size=1)
         link = store.presign_download(key=KEY, file_name="a.png", content_type="image/png")
@@ -150,7 +150,7 @@ def test_links_and_forms_name_the_buckets_own_region() -> None:
     assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in link
 
 
-CALLS: list[Callable[[EvidenceStore], object]] = [
+CALLS: list[Callable[[DocumentStore], object]] = [
     lambda s: s.head(KEY),
     lambda s: s.first_bytes(KEY),
     lambda s: s.copy(KEY, "claims/kept"),
@@ -159,26 +159,26 @@ CALLS: list[Callable[[EvidenceStore], object]] = [
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_bucket_out_of_reach_is_unavailable(call: Callable[[EvidenceStore], object]) -> None:
+def test_a_bucket_out_of_reach_is_unavailable(call: Callable[[DocumentStore], object]) -> None:
     """And not "nothing is stored", which would reject a good document."""
-    with aws_at(f"http://127.0.0.1:{free_port()}"), pytest.raises(Unavailable):
-        call(S3Evidence(clients.s3(), "evidence"))
+    with aws_at(f"http://127.0.0.1:{free_port()}"), pytest.raises(ServiceUnavailable):
+        call(S3DocumentStore(clients.s3(), "evidence"))
 
 
 @pytest.mark.parametrize("call", CALLS)
 def test_a_bucket_that_is_gone_is_an_operators_to_make(
-    call: Callable[[EvidenceStore], object], emulator: Emulator
+    call: Callable[[DocumentStore], object], emulator: Emulator
 ) -> None:
     """Nor is that "nothing is stored", though S3 says 404 to both."""
-    with aws_at(emulator.url), pytest.raises(OperatorNeeded):
-        call(S3Evidence(clients.s3(), f"gone-{uuid4().hex}"))
+    with aws_at(emulator.url), pytest.raises(OperatorActionNeeded):
+        call(S3DocumentStore(clients.s3(), f"gone-{uuid4().hex}"))
 
 
 def test_the_fake_can_be_out_of_reach_too() -> None:
     """So that rooms can test what they do then."""
     fake = FakeEvidence()
-    fake.fails = Unavailable("EndpointConnectionError")
-    with pytest.raises(AwsFailure):
+    fake.fails = ServiceUnavailable("EndpointConnectionError")
+    with pytest.raises(AwsError):
         fake.head(KEY)
 
 

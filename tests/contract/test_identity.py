@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from shared.aws import clients
-from shared.aws.cognito import CognitoIdentities, ManagedIdentities
-from shared.aws.errors import OperatorNeeded, Refused, Unavailable
+from shared.aws.cognito import CognitoIdentityProvider, ManagedIdentityProvider
+from shared.aws.errors import OperatorActionNeeded, RequestRejected, ServiceUnavailable
 from tests.contract.emulated import aws_at
 from tests.fakes.identities import FakeIdentities, Person
 from tests.services import Emulator, free_port
@@ -22,7 +22,7 @@ PASSWORD = "Correct-Horse-9-Battery"
 class Subject:
     """Identities to hold to the contract, and ways to meddle with them."""
 
-    identities: ManagedIdentities
+    identities: ManagedIdentityProvider
     status: Callable[[], str]
     groups: Callable[[], set[str]]
     enabled: Callable[[], bool]
@@ -100,7 +100,7 @@ class _Pool:
 def _real() -> Subject:
     pool = _Pool()
     return Subject(
-        CognitoIdentities(pool.client, pool.id),
+        CognitoIdentityProvider(pool.client, pool.id),
         status=lambda: str(pool.user()["UserStatus"]),
         groups=pool.groups,
         enabled=lambda: bool(pool.user()["Enabled"]),
@@ -161,7 +161,7 @@ def test_an_identity_is_found_by_its_address(subject: Subject) -> None:
 def test_a_stranger_who_signed_up_with_the_address_is_not_adopted(subject: Subject) -> None:
     """They know that identity's password, and have shown nothing of the address being theirs."""
     subject.sign_up_alone()
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RequestRejected) as refused:
         subject.identities.find_or_create(EMAIL)
     assert refused.value.code == "IdentityNotOurs"
 
@@ -169,13 +169,13 @@ def test_a_stranger_who_signed_up_with_the_address_is_not_adopted(subject: Subje
 def test_a_group_that_does_not_exist_is_an_operators_to_make(subject: Subject) -> None:
     """The template makes them all: somebody has removed it, and the person waits until it is back."""
     sub = subject.identities.find_or_create(EMAIL)
-    with pytest.raises(OperatorNeeded):
+    with pytest.raises(OperatorActionNeeded):
         subject.identities.add_to_group(sub, "wizard")
 
 
 def test_an_identity_that_does_not_exist_gets_no_group(subject: Subject) -> None:
     """Deleted since it was found."""
-    with pytest.raises(Refused):
+    with pytest.raises(RequestRejected):
         subject.identities.add_to_group(str(uuid4()), "member")
 
 
@@ -204,19 +204,19 @@ def test_a_deleted_identity_is_gone_and_its_address_another_ones(subject: Subjec
 
 def test_an_identity_that_does_not_exist_is_not_enabled(subject: Subject) -> None:
     """Nobody could sign in as it."""
-    with pytest.raises(Refused):
+    with pytest.raises(RequestRejected):
         subject.identities.enable(str(uuid4()))
 
 
 def test_a_pool_out_of_reach_is_a_failure_that_may_be_tried_again() -> None:
     """Connection refused: nothing has happened."""
-    with aws_at(f"http://127.0.0.1:{free_port()}"), pytest.raises(Unavailable):
-        CognitoIdentities(clients.cognito(), "eu-central-1_none").find_or_create(EMAIL)
+    with aws_at(f"http://127.0.0.1:{free_port()}"), pytest.raises(ServiceUnavailable):
+        CognitoIdentityProvider(clients.cognito(), "eu-central-1_none").find_or_create(EMAIL)
 
 
 def test_a_failure_holds_nothing_of_the_person(emulator: Emulator) -> None:
     """Neither in its words nor in the exception it came from: both end in logs."""
-    with aws_at(emulator.url), pytest.raises(OperatorNeeded) as failed:
-        CognitoIdentities(clients.cognito(), "eu-central-1_none").find_or_create(EMAIL)
+    with aws_at(emulator.url), pytest.raises(OperatorActionNeeded) as failed:
+        CognitoIdentityProvider(clients.cognito(), "eu-central-1_none").find_or_create(EMAIL)
     assert EMAIL not in f"{failed.value!r} {failed.value.__cause__!r}"
     assert failed.value.__suppress_context__

@@ -15,7 +15,7 @@ from uuid import uuid4
 import pytest
 
 from shared.aws import clients
-from shared.aws.errors import AwsFailure, OperatorNeeded, Refused, Unavailable, Uncertain
+from shared.aws.errors import AwsError, OperatorActionNeeded, OutcomeUnknown, RequestRejected, ServiceUnavailable
 from tests.contract.emulated import aws_at
 from tests.fakes.mailer import FakeMailer
 from tests.services import Emulator, free_port
@@ -69,9 +69,9 @@ def test_a_mail_arrives_once_with_its_subject_text_and_html_as_written(subject: 
 def test_a_subject_or_address_of_two_lines_is_refused(subject: Subject, line_end: str) -> None:
     """What follows the line's end could be a header of somebody's choice."""
     evil = f"{line_end}Bcc: all@example.test"
-    with pytest.raises(Refused):
+    with pytest.raises(RequestRejected):
         subject.mailer.send(mail_to("besa@example.test", subject=f"Hello{evil}"), tags=TAGS)
-    with pytest.raises(Refused):
+    with pytest.raises(RequestRejected):
         subject.mailer.send(mail_to(f"besa@example.test{evil}"), tags=TAGS)
 
 
@@ -162,25 +162,25 @@ def send_to(url: str) -> None:
 @pytest.mark.parametrize(
     ("status", "error", "kind"),
     [
-        (400, "MessageRejected", Refused),
-        (400, "MailFromDomainNotVerifiedException", OperatorNeeded),
-        (404, "NotFoundException", OperatorNeeded),
-        (400, "BadRequestException", Refused),
-        (429, "TooManyRequestsException", Unavailable),
-        (400, "ThrottlingException", Unavailable),
-        (400, "LimitExceededException", Unavailable),
-        (400, "SendingPausedException", OperatorNeeded),
-        (400, "AccessDeniedException", OperatorNeeded),
-        (403, "AccessDeniedException", OperatorNeeded),
-        (403, "ExpiredTokenException", OperatorNeeded),
-        (400, "BrandNewException", Uncertain),
-        (500, "InternalServiceErrorException", Uncertain),
-        (503, "ServiceUnavailableException", Uncertain),
+        (400, "MessageRejected", RequestRejected),
+        (400, "MailFromDomainNotVerifiedException", OperatorActionNeeded),
+        (404, "NotFoundException", OperatorActionNeeded),
+        (400, "BadRequestException", RequestRejected),
+        (429, "TooManyRequestsException", ServiceUnavailable),
+        (400, "ThrottlingException", ServiceUnavailable),
+        (400, "LimitExceededException", ServiceUnavailable),
+        (400, "SendingPausedException", OperatorActionNeeded),
+        (400, "AccessDeniedException", OperatorActionNeeded),
+        (403, "AccessDeniedException", OperatorActionNeeded),
+        (403, "ExpiredTokenException", OperatorActionNeeded),
+        (400, "BrandNewException", OutcomeUnknown),
+        (500, "InternalServiceErrorException", OutcomeUnknown),
+        (503, "ServiceUnavailableException", OutcomeUnknown),
     ],
 )
-def test_what_ses_answers_tells_whether_the_mail_may_go_again(status: int, error: str, kind: type[AwsFailure]) -> None:
+def test_what_ses_answers_tells_whether_the_mail_may_go_again(status: int, error: str, kind: type[AwsError]) -> None:
     """Refused for good, not now, or not known; and each mail leaves once, whatever the answer is."""
-    with wire(http(status, {"message": "why"}, error)) as (served, url), pytest.raises(AwsFailure) as failed:
+    with wire(http(status, {"message": "why"}, error)) as (served, url), pytest.raises(AwsError) as failed:
         send_to(url)
     assert type(failed.value) is kind
     assert failed.value.code == error
@@ -193,18 +193,18 @@ NOT_VERIFIED = "Email address is not verified. The following identities failed t
 @pytest.mark.parametrize(
     ("named", "kind"),
     [
-        (SENDER, OperatorNeeded),
-        (f"besa@example.test, {SENDER}", OperatorNeeded),
-        (f"besa@example.test,Interdomestik <{SENDER.upper()}>", OperatorNeeded),
-        ("besa@example.test", Refused),
-        (f"besa.{SENDER}", Refused),
-        (f"{SENDER}.example.test", Refused),
+        (SENDER, OperatorActionNeeded),
+        (f"besa@example.test, {SENDER}", OperatorActionNeeded),
+        (f"besa@example.test,Interdomestik <{SENDER.upper()}>", OperatorActionNeeded),
+        ("besa@example.test", RequestRejected),
+        (f"besa.{SENDER}", RequestRejected),
+        (f"{SENDER}.example.test", RequestRejected),
     ],
 )
-def test_a_sender_that_is_not_verified_is_an_operators_to_repair(named: str, kind: type[AwsFailure]) -> None:
+def test_a_sender_that_is_not_verified_is_an_operators_to_repair(named: str, kind: type[AwsError]) -> None:
     """SES has one code for it and for a recipient that its sandbox does not know, which holds up nobody else."""
     answer = http(400, {"message": NOT_VERIFIED + named}, "MessageRejected")
-    with wire(answer) as (_, url), pytest.raises(AwsFailure) as failed:
+    with wire(answer) as (_, url), pytest.raises(AwsError) as failed:
         send_to(url)
     assert type(failed.value) is kind
     assert "@" not in failed.value.code
@@ -213,7 +213,7 @@ def test_a_sender_that_is_not_verified_is_an_operators_to_repair(named: str, kin
 def test_an_answer_that_never_comes_is_uncertain(monkeypatch: pytest.MonkeyPatch) -> None:
     """SES may have sent it: once, and not again."""
     monkeypatch.setattr(clients, "MAIL_READ_TIMEOUT_S", 0.3)
-    with wire(hangs=True) as (served, url), pytest.raises(Uncertain):
+    with wire(hangs=True) as (served, url), pytest.raises(OutcomeUnknown):
         send_to(url)
     assert len(served.requests) == 1
 
@@ -221,14 +221,14 @@ def test_an_answer_that_never_comes_is_uncertain(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1."])
 def test_a_connection_lost_before_the_answers_end_is_uncertain(answer: bytes) -> None:
     """The request was read to its end, and then came nothing, or half an answer."""
-    with wire(answer, dies=True) as (served, url), pytest.raises(Uncertain):
+    with wire(answer, dies=True) as (served, url), pytest.raises(OutcomeUnknown):
         send_to(url)
     assert len(served.requests) == 1
 
 
 def test_a_refused_connection_means_that_nothing_was_sent() -> None:
     """So it may be sent later."""
-    with pytest.raises(Unavailable):
+    with pytest.raises(ServiceUnavailable):
         send_to(f"http://127.0.0.1:{free_port()}")
 
 
@@ -244,7 +244,7 @@ def test_each_mail_has_a_connection_of_its_own() -> None:
 def test_a_failure_holds_nothing_of_the_person() -> None:
     """SES quotes the address in its message; failures are logged."""
     answer = http(400, {"message": "not verified: besa@example.test"}, "MessageRejected")
-    with wire(answer) as (_, url), pytest.raises(Refused) as refused:
+    with wire(answer) as (_, url), pytest.raises(RequestRejected) as refused:
         send_to(url)
     assert "besa" not in f"{refused.value!r} {refused.value.__cause__!r}"
     assert refused.value.__suppress_context__

@@ -1,4 +1,4 @@
-"""What every PaceStore does: one suite, over the fake that tests use and the table that production uses."""
+"""What every PacingStore does: one suite, over the fake that tests use and the table that production uses."""
 
 import time
 from itertools import pairwise
@@ -6,62 +6,62 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shared.admission.ports import Admitted, Charge, Limit, Limited
-from shared.aws.dynamodb_admission import DynamoDbStateStore
+from shared.admission.ports import Admitted, LimitCharge, OverLimit, RateLimit
+from shared.aws.dynamodb_admission import DynamoDbAdmissionStore
 from shared.circuit.store import StoreUnavailable
 from shared.clock import epoch_micros
 from shared.units import SECOND
 from tests.contract.state_table import Failing, at_once, error, ignore, items_of
 from tests.fakes.pace import InMemoryPaceStore
-from worker.dynamodb_mail_pacing import DynamoDbPaceStore
-from worker.priority_pacing import PaceState, PaceStore, Priority, Rules, Stored, hold_turn, take_turn
+from worker.dynamodb_mail_pacing import DynamoDbPacingStore
+from worker.priority_pacing import PacingRules, PacingState, PacingStore, Priority, StoreReply, hold_turn, take_turn
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 NOW = 1_795_000_000_000_000
-FIRST = PaceState(version=1, tat=NOW, served=(NOW, 2, 3), queue_end=(4, 5, 6), normal_until=7)
-SECOND_WRITE = PaceState(version=2, tat=NOW + 1)
+FIRST = PacingState(version=1, tat=NOW, served=(NOW, 2, 3), queue_end=(4, 5, 6), normal_until=7)
+SECOND_WRITE = PacingState(version=2, tat=NOW + 1)
 CROWD = 16
 
 
 @pytest.fixture(params=["fake", "table"])
-def store(request: pytest.FixtureRequest) -> PaceStore:
+def store(request: pytest.FixtureRequest) -> PacingStore:
     """Each of the two."""
     if request.param == "fake":
         return InMemoryPaceStore()
-    return DynamoDbPaceStore(request.getfixturevalue("dynamodb"), request.getfixturevalue("state_table"))
+    return DynamoDbPacingStore(request.getfixturevalue("dynamodb"), request.getfixturevalue("state_table"))
 
 
-def test_a_state_that_was_never_written_is_new(store: PaceStore) -> None:
+def test_a_state_that_was_never_written_is_new(store: PacingStore) -> None:
     """Every mail may leave."""
-    assert store.read() == PaceState()
+    assert store.read() == PacingState()
 
 
-def test_what_is_written_is_read_again(store: PaceStore) -> None:
+def test_what_is_written_is_read_again(store: PacingStore) -> None:
     """All of it."""
-    assert store.write(PaceState(), FIRST) == Stored(FIRST, written=True)
+    assert store.write(PacingState(), FIRST) == StoreReply(FIRST, written=True)
     assert store.read() == FIRST
 
 
-def test_a_write_on_a_state_that_has_changed_is_not_made_and_shows_the_change(store: PaceStore) -> None:
+def test_a_write_on_a_state_that_has_changed_is_not_made_and_shows_the_change(store: PacingStore) -> None:
     """Neither on a new state nor on a later one, even where both writers wanted the same."""
-    store.write(PaceState(), FIRST)
-    assert store.write(PaceState(), FIRST) == Stored(FIRST, written=False)
-    assert store.write(FIRST, SECOND_WRITE) == Stored(SECOND_WRITE, written=True)
-    assert store.write(FIRST, SECOND_WRITE) == Stored(SECOND_WRITE, written=False)
+    store.write(PacingState(), FIRST)
+    assert store.write(PacingState(), FIRST) == StoreReply(FIRST, written=False)
+    assert store.write(FIRST, SECOND_WRITE) == StoreReply(SECOND_WRITE, written=True)
+    assert store.write(FIRST, SECOND_WRITE) == StoreReply(SECOND_WRITE, written=False)
 
 
-def test_of_many_at_once_one_writes(store: PaceStore) -> None:
+def test_of_many_at_once_one_writes(store: PacingStore) -> None:
     """The others are shown what it wrote."""
-    written = at_once([lambda: store.write(PaceState(), FIRST)] * CROWD)
+    written = at_once([lambda: store.write(PacingState(), FIRST)] * CROWD)
     assert sum(each.written for each in written) == 1
     assert {each.state for each in written} == {FIRST}
 
 
-def test_sixteen_workers_at_once_are_given_sixteen_moments(store: PaceStore) -> None:
+def test_sixteen_workers_at_once_are_given_sixteen_moments(store: PacingStore) -> None:
     """An interval apart, to the microsecond, although each of them writes on what it has read."""
-    rules = Rules.of(14, 1)
+    rules = PacingRules.of(14, 1)
 
     def turn() -> int:
         conversation = take_turn(rules, Priority.HIGH, epoch_micros, epoch_micros() + 30 * SECOND)
@@ -73,40 +73,40 @@ def test_sixteen_workers_at_once_are_given_sixteen_moments(store: PaceStore) -> 
 
 def test_without_the_table_the_store_says_so(dynamodb: "DynamoDBClient", state_table: str) -> None:
     """By a code, and nothing else of the error."""
-    broken = DynamoDbPaceStore(Failing(dynamodb, lambda _: error("InternalServerError", 500)), state_table)  # type: ignore[arg-type]
+    broken = DynamoDbPacingStore(Failing(dynamodb, lambda _: error("InternalServerError", 500)), state_table)  # type: ignore[arg-type]
     with pytest.raises(StoreUnavailable) as read:
         broken.read()
     with pytest.raises(StoreUnavailable) as written:
-        broken.write(PaceState(), FIRST)
+        broken.write(PacingState(), FIRST)
     assert (read.value.code, written.value.code) == ("InternalServerError", "InternalServerError")
 
 
 def test_workers_of_the_version_before_count_the_same_mails(dynamodb: "DynamoDBClient", state_table: str) -> None:
     """They charge a bucket without priorities; while both are deployed no mail goes uncounted."""
-    store = DynamoDbPaceStore(dynamodb, state_table)
-    older = DynamoDbStateStore(dynamodb, state_table, observer=ignore)
-    charge = Charge("fleet", Limit("mail", burst=1, period_s=30))
+    store = DynamoDbPacingStore(dynamodb, state_table)
+    older = DynamoDbAdmissionStore(dynamodb, state_table, observer=ignore)
+    charge = LimitCharge("fleet", RateLimit("mail", burst=1, period_s=30))
     assert isinstance(older.admit(charge=charge, use=None, lease_s=0), Admitted)
     seen = store.read()
     assert seen.tat > epoch_micros() + 20 * SECOND
-    assert store.write(seen, PaceState(version=1, tat=seen.tat + 30 * SECOND)).written
-    assert isinstance(older.admit(charge=charge, use=None, lease_s=0), Limited)
+    assert store.write(seen, PacingState(version=1, tat=seen.tat + 30 * SECOND)).written
+    assert isinstance(older.admit(charge=charge, use=None, lease_s=0), OverLimit)
 
 
 def test_a_write_of_the_version_before_is_noticed(dynamodb: "DynamoDBClient", state_table: str) -> None:
     """It moves the bucket and leaves the version as it is."""
-    store = DynamoDbPaceStore(dynamodb, state_table)
-    past = PaceState(version=5, tat=NOW - SECOND)
-    store.write(PaceState(), past)
-    older = DynamoDbStateStore(dynamodb, state_table, observer=ignore)
-    older.admit(charge=Charge("fleet", Limit("mail", burst=1, period_s=30)), use=None, lease_s=0)
-    lost = store.write(past, PaceState(version=6, tat=NOW))
+    store = DynamoDbPacingStore(dynamodb, state_table)
+    past = PacingState(version=5, tat=NOW - SECOND)
+    store.write(PacingState(), past)
+    older = DynamoDbAdmissionStore(dynamodb, state_table, observer=ignore)
+    older.admit(charge=LimitCharge("fleet", RateLimit("mail", burst=1, period_s=30)), use=None, lease_s=0)
+    lost = store.write(past, PacingState(version=6, tat=NOW))
     assert not lost.written
     assert lost.state.tat > past.tat
 
 
 def test_the_item_goes_an_hour_after_it_has_become_meaningless(dynamodb: "DynamoDBClient", state_table: str) -> None:
     """Later than any moment in it."""
-    DynamoDbPaceStore(dynamodb, state_table).write(PaceState(), FIRST)
+    DynamoDbPacingStore(dynamodb, state_table).write(PacingState(), FIRST)
     [item] = items_of(dynamodb, state_table).values()
     assert int(item["expires_at"]["N"]) == NOW // SECOND + 3600

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from shared.aws import clients
-from shared.aws.sqs import Queues, SqsQueues, job_of, message
+from shared.aws.sqs import JobQueues, SqsJobQueues, job_of, message
 from shared.ids import uuid7
 from tests.contract.emulated import aws_at
 from tests.fakes.queues import FakeQueues
@@ -21,7 +21,7 @@ PRIORITIES = ("high", "normal", "low")
 class Subject:
     """Queues to hold to the contract, and what can be received from them now."""
 
-    queues: Queues
+    queues: JobQueues
     received: Callable[[str], list[UUID]]
     taken: Callable[[str], tuple[str, str]]  # the queue's ARN and the receipt of a message that is now hidden
     nudges: Callable[[], int]
@@ -49,7 +49,7 @@ def _drain(url: str) -> list[str]:
 def _real() -> Subject:
     names = (*PRIORITIES, "nudge")
     urls = {name: clients.sqs().create_queue(QueueName=f"{name}-{uuid4().hex}")["QueueUrl"] for name in names}
-    queues = SqsQueues(clients.sqs(), urls={p: urls[p] for p in PRIORITIES}, nudge_url=urls["nudge"])
+    queues = SqsJobQueues(clients.sqs(), urls={p: urls[p] for p in PRIORITIES}, nudge_url=urls["nudge"])
 
     def break_() -> None:
         # The adapter keeps its client; the queues behind it are gone.
@@ -141,7 +141,7 @@ def test_a_message_that_cannot_be_shown_again_raises_nothing(subject: Subject) -
 def test_an_endpoint_that_refuses_connections_raises_nothing() -> None:
     """Neither from publishing nor from nudging."""
     with aws_at(f"http://127.0.0.1:{free_port()}"):
-        queues = SqsQueues(clients.sqs(), urls={"high": "http://127.0.0.1:1/q"}, nudge_url="http://127.0.0.1:1/n")
+        queues = SqsJobQueues(clients.sqs(), urls={"high": "http://127.0.0.1:1/q"}, nudge_url="http://127.0.0.1:1/n")
         assert queues.publish("high", [uuid7()]) == frozenset()
         assert not queues.nudge()
 
@@ -155,7 +155,7 @@ def test_of_a_partly_failed_batch_only_the_successful_ids_are_returned() -> None
             return {"Successful": ids[::2], "Failed": ids[1::2]}
 
     jobs = [uuid7() for _ in range(4)]
-    queues = SqsQueues(HalfDeaf(), urls={"low": "q"}, nudge_url="n")  # type: ignore[arg-type]
+    queues = SqsJobQueues(HalfDeaf(), urls={"low": "q"}, nudge_url="n")  # type: ignore[arg-type]
     assert queues.publish("low", jobs) == {jobs[0], jobs[2]}
 
 

@@ -1,4 +1,4 @@
-"""What every StateStore does: one suite, over the fake that tests use and the table that production uses."""
+"""What every AdmissionStore does: one suite, over the fake that tests use and the table that production uses."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -9,19 +9,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.admission.ports import (
+    AdmissionStore,
+    AdmissionVerdict,
     Admitted,
-    Charge,
+    InProgress,
     KeyReused,
     KeyUse,
-    Limit,
-    Limited,
+    LimitCharge,
+    OverLimit,
+    RateLimit,
     Replay,
-    Running,
-    StateStore,
     StoredAnswer,
-    Verdict,
 )
-from shared.aws.dynamodb_admission import DynamoDbStateStore
+from shared.aws.dynamodb_admission import DynamoDbAdmissionStore
 from shared.aws.dynamodb_admission_items import record_pk
 from tests.contract.state_table import FIVE_A_MINUTE, LEASE_S, charge, items_of, token_of, use
 from tests.fakes.clock import ManualClock
@@ -39,11 +39,11 @@ DAY_S = 24 * 3600
 class Subject:
     """A store to hold to the contract, the clock it looks at, and what it reported."""
 
-    store: StateStore
+    store: AdmissionStore
     clock: ManualClock
     events: list[tuple[str, Mapping[str, object]]]
 
-    def admit(self, charge: Charge | None = None, use: KeyUse | None = None) -> Verdict:
+    def admit(self, charge: LimitCharge | None = None, use: KeyUse | None = None) -> AdmissionVerdict:
         return self.store.admit(charge=charge, use=use, lease_s=LEASE_S)
 
     def answered(self, use: KeyUse, answer: StoredAnswer = CREATED) -> None:
@@ -56,7 +56,7 @@ class Subject:
     def left(self) -> int:
         """How many requests the client has left now; spends them."""
         for spent in range(FIVE_A_MINUTE.burst + 1):
-            if isinstance(self.admit(charge()), Limited):
+            if isinstance(self.admit(charge()), OverLimit):
                 return spent
         raise AssertionError("no limit")
 
@@ -75,7 +75,7 @@ def table_subject(client: "DynamoDBClient", table: str, clock: ManualClock) -> S
     def observe(event: str, facts: Mapping[str, object]) -> None:
         events.append((event, facts))
 
-    return Subject(DynamoDbStateStore(client, table, now=clock, observer=observe), clock, events)
+    return Subject(DynamoDbAdmissionStore(client, table, now=clock, observer=observe), clock, events)
 
 
 @pytest.fixture(params=["fake", "table"])
@@ -119,22 +119,22 @@ def test_a_call_without_a_limit_has_no_quota(subject: Subject) -> None:
 def test_a_limit_is_exact_and_so_is_its_retry_after(subject: Subject, with_key: bool) -> None:
     """Five are admitted, the sixth is told 12 s: a microsecond earlier is refused, then it is admitted."""
 
-    def ask(n: int) -> Verdict:
+    def ask(n: int) -> AdmissionVerdict:
         return subject.admit(charge(), use(f"key-{n}") if with_key else None)
 
     admitted = [ask(n) for n in range(5)]
     assert [v.quota.remaining for v in admitted if isinstance(v, Admitted) and v.quota] == [4, 3, 2, 1, 0]
     refused = ask(5)
-    assert isinstance(refused, Limited)
+    assert isinstance(refused, OverLimit)
     assert (refused.retry_after_s, refused.quota.remaining, refused.quota.reset_s) == (12.0, 0, 60.0)
     assert refused.quota.next_s == refused.retry_after_s
     subject.clock.advance_micros(11_999_999)
     early = ask(6)
-    assert isinstance(early, Limited)
+    assert isinstance(early, OverLimit)
     assert early.retry_after_s == 1e-6
     subject.clock.advance_micros(1)
     assert isinstance(ask(7), Admitted)
-    assert isinstance(ask(8), Limited)
+    assert isinstance(ask(8), OverLimit)
 
 
 def test_an_idle_client_has_the_whole_burst_again(subject: Subject) -> None:
@@ -148,13 +148,13 @@ def test_clients_and_limits_are_counted_apart(subject: Subject) -> None:
     """Neither another client nor another limit of the same client is charged."""
     subject.spend(5)
     assert isinstance(subject.admit(charge("other")), Admitted)
-    assert isinstance(subject.admit(charge(limit=Limit("claims", 5, 60))), Admitted)
+    assert isinstance(subject.admit(charge(limit=RateLimit("claims", 5, 60))), Admitted)
 
 
 def test_a_changed_limit_counts_from_what_was_spent(subject: Subject) -> None:
     """After a deploy that lowers the burst, a client that had spent more is refused."""
     subject.spend(3)
-    assert isinstance(subject.admit(charge(limit=Limit(FIVE_A_MINUTE.name, 2, 24))), Limited)
+    assert isinstance(subject.admit(charge(limit=RateLimit(FIVE_A_MINUTE.name, 2, 24))), OverLimit)
 
 
 def test_a_repeated_call_gets_the_first_answer_again(subject: Subject) -> None:
@@ -192,7 +192,7 @@ def test_a_call_is_told_that_the_first_is_running(subject: Subject) -> None:
     """Until the first call ends, others with its key are asked to come back in a second or more."""
     subject.admit(use=use())
     verdict = subject.admit(charge(), use())
-    assert isinstance(verdict, Running)
+    assert isinstance(verdict, InProgress)
     assert 1 <= verdict.retry_after_s <= LEASE_S
 
 
@@ -212,7 +212,7 @@ def test_only_new_work_is_charged(subject: Subject) -> None:
     subject.admit(use=use("running"))
     for _ in range(3):
         assert isinstance(subject.admit(charge(), use("answered")), Replay)
-        assert isinstance(subject.admit(charge(), use("running")), Running)
+        assert isinstance(subject.admit(charge(), use("running")), InProgress)
         assert isinstance(subject.admit(charge(), use("answered", "another")), KeyReused)
     assert subject.left() == 5
 
@@ -222,9 +222,9 @@ def test_a_limited_client_still_gets_its_answers(subject: Subject) -> None:
     subject.answered(use("answered"))
     subject.admit(use=use("running"))
     subject.spend(5)
-    assert isinstance(subject.admit(charge(), use("new")), Limited)
+    assert isinstance(subject.admit(charge(), use("new")), OverLimit)
     assert subject.admit(charge(), use("answered")) == Replay(CREATED)
-    assert isinstance(subject.admit(charge(), use("running")), Running)
+    assert isinstance(subject.admit(charge(), use("running")), InProgress)
     assert subject.admit(charge(), use("running", "another")) == KeyReused()
 
 
@@ -233,13 +233,13 @@ def test_a_limited_client_is_limited_where_its_key_has_lapsed(subject: Subject) 
     subject.admit(use=use())
     subject.clock.advance(LEASE_S)
     subject.spend(5)
-    assert isinstance(subject.admit(charge(), use()), Limited)
+    assert isinstance(subject.admit(charge(), use()), OverLimit)
 
 
 def test_a_refused_call_leaves_no_key_behind(subject: Subject) -> None:
     """Who was limited may come again with the same key, or use it for something else."""
     subject.spend(5)
-    assert isinstance(subject.admit(charge(), use()), Limited)
+    assert isinstance(subject.admit(charge(), use()), OverLimit)
     subject.clock.advance(12)
     assert token_of(subject.admit(charge(), use(fingerprint="another")))
 
@@ -278,7 +278,7 @@ def test_a_lease_ends_to_the_microsecond(subject: Subject) -> None:
     first = token_of(subject.admit(use=use()))
     subject.clock.advance(LEASE_S)
     subject.clock.advance_micros(-1)
-    assert isinstance(subject.admit(use=use()), Running)
+    assert isinstance(subject.admit(use=use()), InProgress)
     subject.clock.advance_micros(1)
     assert token_of(subject.admit(use=use())) != first
 
@@ -289,7 +289,7 @@ def test_a_zombie_cannot_answer_for_its_successor(subject: Subject) -> None:
     subject.clock.advance(LEASE_S)
     successor = token_of(subject.admit(use=use()))
     subject.store.complete(use(), zombie, OTHER)
-    assert isinstance(subject.admit(use=use()), Running)
+    assert isinstance(subject.admit(use=use()), InProgress)
     subject.store.complete(use(), successor, CREATED)
     subject.store.complete(use(), zombie, OTHER)
     assert subject.admit(use=use()) == Replay(CREATED)
@@ -302,7 +302,7 @@ def test_a_zombie_cannot_release_its_successors_key(subject: Subject) -> None:
     subject.clock.advance(LEASE_S)
     subject.admit(use=use())
     subject.store.release(use(), zombie)
-    assert isinstance(subject.admit(use=use()), Running)
+    assert isinstance(subject.admit(use=use()), InProgress)
     assert subject.events == [("stale_token_ignored", {"operation": "release"})]
 
 
@@ -329,7 +329,7 @@ def test_a_successor_does_not_inherit_an_old_answer(subject: Subject) -> None:
     subject.answered(use())
     subject.clock.advance(DAY_S)
     subject.admit(use=use())
-    assert isinstance(subject.admit(use=use()), Running)
+    assert isinstance(subject.admit(use=use()), InProgress)
 
 
 @pytest.mark.parametrize("letter", ["a", "ë"])
@@ -386,12 +386,12 @@ class Script:
             self._tokens.append(verdict.token)
         self.seen.append(self._told(verdict))
 
-    def _told(self, verdict: Verdict) -> object:
+    def _told(self, verdict: AdmissionVerdict) -> object:
         # A transaction does not tell what other environments have spent, so quotas are left out.
         match verdict:
             case Admitted(quota, token):
                 return "admitted", quota is not None, token is not None
-            case Limited(_, retry_after_s):
+            case OverLimit(_, retry_after_s):
                 return "limited", retry_after_s
             case _:
                 return verdict

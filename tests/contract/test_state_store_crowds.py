@@ -15,16 +15,16 @@ import pytest
 
 from shared.admission import gcra
 from shared.admission.ports import (
+    AdmissionVerdict,
     Admitted,
-    Charge,
+    InProgress,
     KeyUse,
-    Limit,
+    LimitCharge,
+    RateLimit,
     Replay,
-    Running,
     StoredAnswer,
-    Verdict,
 )
-from shared.aws.dynamodb_admission import DynamoDbStateStore
+from shared.aws.dynamodb_admission import DynamoDbAdmissionStore
 from shared.aws.dynamodb_admission_items import bucket_pk
 from shared.clock import Clock, utc_now
 from shared.units import SECOND, micros
@@ -58,13 +58,13 @@ class Fleet:
     plain: "DynamoDBClient"
     table: str
 
-    def environment(self, now: Clock = utc_now) -> DynamoDbStateStore:
-        return DynamoDbStateStore(self.client, self.table, observer=ignore, now=now)
+    def environment(self, now: Clock = utc_now) -> DynamoDbAdmissionStore:
+        return DynamoDbAdmissionStore(self.client, self.table, observer=ignore, now=now)
 
-    def admit(self, now: Clock, asked: Sequence[tuple[Charge | None, KeyUse | None]]) -> list[Verdict]:
+    def admit(self, now: Clock, asked: Sequence[tuple[LimitCharge | None, KeyUse | None]]) -> list[AdmissionVerdict]:
         """The verdicts on calls let go at once, each in an environment that has seen nothing yet."""
 
-        def call(charge: Charge | None, use: KeyUse | None) -> Callable[[], Verdict]:
+        def call(charge: LimitCharge | None, use: KeyUse | None) -> Callable[[], AdmissionVerdict]:
             return lambda: self.environment(now).admit(charge=charge, use=use, lease_s=LEASE_S)
 
         return at_once([call(charge, use) for charge, use in asked])
@@ -72,7 +72,7 @@ class Fleet:
     def items(self) -> list[str]:
         return sorted(pk.split("#")[0] for pk in items_of(self.plain, self.table))
 
-    def tat(self, charge: Charge) -> int:
+    def tat(self, charge: LimitCharge) -> int:
         return int(items_of(self.plain, self.table)[bucket_pk(charge)]["tat"]["N"])
 
 
@@ -82,7 +82,7 @@ def fleet(request: pytest.FixtureRequest, dynamodb: "DynamoDBClient", state_tabl
     return Fleet(client, dynamodb, state_table)
 
 
-def names(verdicts: list[Verdict]) -> Counter[str]:
+def names(verdicts: list[AdmissionVerdict]) -> Counter[str]:
     """How many of each verdict."""
     return Counter(type(verdict).__name__ for verdict in verdicts)
 
@@ -92,7 +92,7 @@ def names(verdicts: list[Verdict]) -> Counter[str]:
 def test_of_a_crowd_from_one_client_exactly_five_are_admitted(fleet: Fleet, clock: Clock, crowd: int) -> None:
     """5 / 60: five are admitted, the others limited; five keys and one bucket are left in the table."""
     verdicts = fleet.admit(clock, [(charge(), use(f"key-{n}")) for n in range(crowd)])
-    assert names(verdicts) == {"Admitted": 5, "Limited": crowd - 5}
+    assert names(verdicts) == {"Admitted": 5, "OverLimit": crowd - 5}
     assert fleet.items() == ["key"] * 5 + ["limit"]
 
 
@@ -101,7 +101,7 @@ def test_a_crowd_without_keys_is_limited_as_exactly(fleet: Fleet, crowd: int) ->
     """A charge alone is one conditional write, and five of them are made."""
     assert names(fleet.admit(ManualClock(), [(charge(), None)] * crowd)) == {
         "Admitted": 5,
-        "Limited": crowd - 5,
+        "OverLimit": crowd - 5,
     }
 
 
@@ -111,24 +111,24 @@ def test_a_crowd_is_told_when_the_next_is_admitted(fleet: Fleet) -> None:
     fleet.admit(clock, [(charge(), use(f"key-{n}")) for n in range(20)])
     clock.advance(12)
     verdicts = fleet.admit(clock, [(charge(), use(f"later-{n}")) for n in range(20)])
-    assert names(verdicts) == {"Admitted": 1, "Limited": 19}
+    assert names(verdicts) == {"Admitted": 1, "OverLimit": 19}
 
 
 def test_a_large_limit_is_as_exact_as_a_small_one(fleet: Fleet) -> None:
     """30 / 60: thirty of fifty, and the bucket is owed exactly thirty intervals."""
-    clock, thirty = ManualClock(), charge(limit=Limit("read", 30, 60))
+    clock, thirty = ManualClock(), charge(limit=RateLimit("read", 30, 60))
     verdicts = fleet.admit(clock, [(thirty, use(f"key-{n}")) for n in range(50)])
-    assert names(verdicts) == {"Admitted": 30, "Limited": 20}
+    assert names(verdicts) == {"Admitted": 30, "OverLimit": 20}
     assert fleet.tat(thirty) - micros(clock()) == 60 * SECOND
 
 
 @SIZES
 @pytest.mark.parametrize("charged", [charge(), None], ids=["charged", "key-only"])
-def test_of_a_crowd_with_one_key_exactly_one_is_admitted(fleet: Fleet, crowd: int, charged: Charge | None) -> None:
+def test_of_a_crowd_with_one_key_exactly_one_is_admitted(fleet: Fleet, crowd: int, charged: LimitCharge | None) -> None:
     """All others are told that it runs, and the client is charged once."""
     clock = ManualClock()
     verdicts = fleet.admit(clock, [(charged, use())] * crowd)
-    assert names(verdicts) == {"Admitted": 1, "Running": crowd - 1}
+    assert names(verdicts) == {"Admitted": 1, "InProgress": crowd - 1}
     if charged:
         assert fleet.tat(charged) - micros(clock()) == gcra.interval(FIVE_A_MINUTE)
 
@@ -136,7 +136,7 @@ def test_of_a_crowd_with_one_key_exactly_one_is_admitted(fleet: Fleet, crowd: in
 def test_a_crowd_of_repeated_calls_is_charged_by_the_key(fleet: Fleet) -> None:
     """Five calls with each of four keys: four admitted, sixteen running, nobody limited."""
     verdicts = fleet.admit(ManualClock(), [(charge(), use(f"key-{n % 4}")) for n in range(20)])
-    assert names(verdicts) == {"Admitted": 4, "Running": 16}
+    assert names(verdicts) == {"Admitted": 4, "InProgress": 16}
 
 
 def test_a_crowd_with_more_keys_than_the_limit_gets_five_keys(fleet: Fleet) -> None:
@@ -145,7 +145,7 @@ def test_a_crowd_with_more_keys_than_the_limit_gets_five_keys(fleet: Fleet) -> N
     verdicts = fleet.admit(ManualClock(), asked)
     admitted = [asked[n][1] for n, verdict in enumerate(verdicts) if isinstance(verdict, Admitted)]
     assert len(admitted) == len(set(admitted)) == 5
-    assert names(verdicts).keys() <= {"Admitted", "Running", "Limited"}
+    assert names(verdicts).keys() <= {"Admitted", "InProgress", "OverLimit"}
     assert fleet.items() == ["key"] * 5 + ["limit"]
 
 
@@ -161,9 +161,9 @@ def test_an_ended_lease_has_one_successor(fleet: Fleet) -> None:
     first = fleet.environment(clock)
     zombie = token_of(first.admit(charge=None, use=use(), lease_s=LEASE_S))
     clock.advance(LEASE_S)
-    assert names(fleet.admit(clock, [(charge(), use())] * 20)) == {"Admitted": 1, "Running": 19}
+    assert names(fleet.admit(clock, [(charge(), use())] * 20)) == {"Admitted": 1, "InProgress": 19}
     first.complete(use(), zombie, CREATED)
-    assert isinstance(first.admit(charge=None, use=use(), lease_s=LEASE_S), Running)
+    assert isinstance(first.admit(charge=None, use=use(), lease_s=LEASE_S), InProgress)
 
 
 def test_an_answer_gets_through_a_crowd_asking_for_it(fleet: Fleet) -> None:
@@ -171,16 +171,16 @@ def test_an_answer_gets_through_a_crowd_asking_for_it(fleet: Fleet) -> None:
     holder = fleet.environment()
     token = token_of(holder.admit(charge=charge(), use=use(), lease_s=LEASE_S))
 
-    def ask() -> Verdict:
+    def ask() -> AdmissionVerdict:
         return fleet.environment().admit(charge=charge(), use=use(), lease_s=LEASE_S)
 
-    def answer_and_ask() -> Verdict:
+    def answer_and_ask() -> AdmissionVerdict:
         holder.complete(use(), token, CREATED)
         return ask()
 
     first, *others = at_once([answer_and_ask, *repeat(ask, 20)])
     assert first == Replay(CREATED)
-    assert names(others).keys() <= {"Running", "Replay"}
+    assert names(others).keys() <= {"InProgress", "Replay"}
     assert fleet.admit(utc_now, [(charge(), use())] * 20) == [Replay(CREATED)] * 20
 
 
@@ -194,7 +194,7 @@ def test_the_conflicting_table_does_conflict(dynamodb: "DynamoDBClient", state_t
 
 @pytest.mark.parametrize(
     ("keys", "expected"),
-    [(20, {"Admitted": 5, "Limited": 15}), (1, {"Admitted": 1, "Running": 19})],
+    [(20, {"Admitted": 5, "OverLimit": 15}), (1, {"Admitted": 1, "InProgress": 19})],
     ids=["twenty-keys", "one-key"],
 )
 def test_twenty_processes_are_decided_exactly(

@@ -9,18 +9,18 @@ import pytest
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 
 from shared.admission.ports import (
+    AdmissionVerdict,
     Admitted,
-    Charge,
+    InProgress,
     KeyReused,
     KeyUse,
-    Limit,
-    Limited,
+    LimitCharge,
+    OverLimit,
+    RateLimit,
     Replay,
-    Running,
     StoredAnswer,
-    Verdict,
 )
-from shared.aws.dynamodb_admission import CROWDED, GONE_PAUSE_S, DynamoDbStateStore
+from shared.aws.dynamodb_admission import CROWDED, GONE_PAUSE_S, DynamoDbAdmissionStore
 from shared.aws.dynamodb_admission_items import bucket_pk, record_pk
 from shared.units import SECOND, micros
 from tests.contract.state_table import (
@@ -55,7 +55,7 @@ class Environment:
         self.events: list[tuple[str, Mapping[str, object]]] = []
         self.pauses: list[float] = []
         self.counting = Counting(client)
-        self.store = DynamoDbStateStore(
+        self.store = DynamoDbAdmissionStore(
             self.counting,  # type: ignore[arg-type]  # a client in all that the store asks of one
             table,
             now=clock,
@@ -64,10 +64,10 @@ class Environment:
             sleep=self.pauses.append,
         )
 
-    def admit(self, charge: Charge | None = None, use: KeyUse | None = None) -> Verdict:
+    def admit(self, charge: LimitCharge | None = None, use: KeyUse | None = None) -> AdmissionVerdict:
         return self.store.admit(charge=charge, use=use, lease_s=LEASE_S)
 
-    def flights(self, charge: Charge | None = None, use: KeyUse | None = None) -> tuple[type, list[str]]:
+    def flights(self, charge: LimitCharge | None = None, use: KeyUse | None = None) -> tuple[type, list[str]]:
         """The kind of verdict, and the calls that it took."""
         self.counting.flights.clear()
         return type(self.admit(charge, use)), list(self.counting.flights)
@@ -114,7 +114,7 @@ def test_a_replay_takes_one_flight(environment: Environment) -> None:
 def test_a_call_in_the_way_is_told_in_one_flight(environment: Environment) -> None:
     """So are a running first call and a reused key."""
     environment.admit(charge(), use())
-    assert environment.flights(charge(), use()) == (Running, ["transact_write_items"])
+    assert environment.flights(charge(), use()) == (InProgress, ["transact_write_items"])
     assert environment.flights(charge(), use(fingerprint="another")) == (KeyReused, ["transact_write_items"])
 
 
@@ -143,22 +143,22 @@ def test_the_first_refusal_takes_two_flights(
     """An environment new to a spent bucket learns it from one flight, and looks at the key in another."""
     for _ in range(5):
         environment.admit(charge())
-    assert new_environment().flights(charge(), use()) == (Limited, ["transact_write_items", "get_item"])
-    assert new_environment().flights(charge()) == (Limited, ["update_item"])
+    assert new_environment().flights(charge(), use()) == (OverLimit, ["transact_write_items", "get_item"])
+    assert new_environment().flights(charge()) == (OverLimit, ["update_item"])
 
 
 def test_a_known_abuser_causes_no_write(environment: Environment) -> None:
     """A remembered refusal costs one read where a key is sent and nothing where none is."""
-    while not isinstance(environment.admit(charge()), Limited):
+    while not isinstance(environment.admit(charge()), OverLimit):
         pass
     for n in range(50):
-        assert environment.flights(charge()) == (Limited, [])
-        assert environment.flights(charge(), use(f"key-{n}")) == (Limited, ["get_item"])
+        assert environment.flights(charge()) == (OverLimit, [])
+        assert environment.flights(charge(), use(f"key-{n}")) == (OverLimit, ["get_item"])
 
 
 def test_a_refusal_is_remembered_until_it_ends_and_no_longer(environment: Environment, clock: ManualClock) -> None:
     """The first call that the table would accept is put to it."""
-    while not isinstance(environment.admit(charge()), Limited):
+    while not isinstance(environment.admit(charge()), OverLimit):
         pass
     clock.advance(12)
     assert environment.flights(charge()) == (Admitted, ["update_item"])
@@ -168,9 +168,9 @@ def test_a_memory_too_small_refuses_nobody_wrongly(
     dynamodb: "DynamoDBClient", state_table: str, clock: ManualClock
 ) -> None:
     """With room for one bucket, three clients taking turns get five each and then refusals."""
-    store = DynamoDbStateStore(dynamodb, state_table, now=clock, observer=lambda event, facts: None, remembered=1)
+    store = DynamoDbAdmissionStore(dynamodb, state_table, now=clock, observer=lambda event, facts: None, remembered=1)
     turns = [store.admit(charge=charge(f"client-{n % 3}"), use=None, lease_s=LEASE_S) for n in range(18)]
-    assert [type(verdict) for verdict in turns] == [Admitted] * 15 + [Limited] * 3
+    assert [type(verdict) for verdict in turns] == [Admitted] * 15 + [OverLimit] * 3
 
 
 def test_a_table_that_lost_its_items_is_believed(
@@ -187,7 +187,7 @@ def test_the_table_deletes_nothing_that_still_counts(
     environment: Environment, dynamodb: "DynamoDBClient", state_table: str, clock: ManualClock
 ) -> None:
     """Each item's TTL, in seconds, lies after the end of what it says, however long that is."""
-    a_day = charge(limit=Limit("daily", 5, 24 * 3600))
+    a_day = charge(limit=RateLimit("daily", 5, 24 * 3600))
     for n in range(5):
         environment.admit(a_day, use(f"key-{n}"))
     environment.store.complete(use(), token_of(environment.admit(use=use())), CREATED)
@@ -235,7 +235,7 @@ def test_a_write_whose_answer_was_lost_is_known_again(
     token = token_of(environment.admit(charge(), use()))
     item = items_of(dynamodb, state_table)[record_pk(use())]
     assert item["holder"]["S"] == token
-    assert [type(environment.admit(charge())) for _ in range(5)] == [Admitted] * 4 + [Limited]
+    assert [type(environment.admit(charge())) for _ in range(5)] == [Admitted] * 4 + [OverLimit]
 
 
 @pytest.mark.parametrize("key", [use(), None])
@@ -244,7 +244,7 @@ def test_a_crowd_that_never_ends_is_refused(new_environment: Callable[..., Envir
     failures = repeat(cancelled([True, True]) if key else conflict())
     environment = new_environment(lambda client: Failing(client, unless_reading(failures)))
     verdict = environment.admit(charge(), key)
-    assert isinstance(verdict, Limited)
+    assert isinstance(verdict, OverLimit)
     assert verdict.retry_after_s == 1.0
     assert environment.events == [("state_store_contended", {"operation": "admit"})]
     assert len(environment.pauses) == CROWDED.retries + 1
@@ -253,7 +253,7 @@ def test_a_crowd_that_never_ends_is_refused(new_environment: Callable[..., Envir
 def test_a_key_in_dispute_to_the_end_is_running(new_environment: Callable[..., Environment]) -> None:
     """Without a limit, who can't get at the key is told that another call has it."""
     environment = new_environment(lambda client: Failing(client, unless_reading(repeat(conflict()))))
-    assert isinstance(environment.admit(use=use()), Running)
+    assert isinstance(environment.admit(use=use()), InProgress)
 
 
 def test_a_replay_is_found_while_the_bucket_is_in_dispute(
@@ -340,7 +340,7 @@ def test_a_limited_client_gets_through_where_its_key_cannot_be_read(
     failing = new_environment(
         lambda client: Failing(client, lambda name: error("Throttled") if name in READS else None)
     )
-    while not isinstance(failing.admit(charge()), Limited):
+    while not isinstance(failing.admit(charge()), OverLimit):
         pass
     assert failing.admit(charge(), use()) == Admitted(quota=None, token=None)
 

@@ -14,7 +14,7 @@ from typing import Any
 from claims.app import api as claims_api
 from members.app import api as members_api
 from shared.api.router import Api
-from shared.aws.dynamodb_shared_state import Tally
+from shared.aws.dynamodb_shared_state import BackgroundCounter
 from shared.settings import Settings
 from tests.failover.servers import wait_until
 from tests.failover.work import Call, Effects, Work
@@ -57,7 +57,7 @@ class Environment:
     """The rooms on a database connection of their own."""
 
     def __init__(self, settings: Settings, state: InMemoryStateStore) -> None:
-        container = wired(settings, state=state, queues=Nudges(), _retries=Tally(lambda _count: None))
+        container = wired(settings, state=state, queues=Nudges(), _retries=BackgroundCounter(lambda _count: None))
         self._rooms = {room: Client(api, container) for room, api in APIS.items()}
 
     def send(self, call: Call) -> Attempt:

@@ -3,8 +3,8 @@
 from threading import Lock
 
 from shared.circuit.client import First, Learn
-from shared.circuit.state import NEW, Snapshot
-from shared.circuit.store import CircuitStore, Request, StoreUnavailable, Written, send
+from shared.circuit.state import NEW, CircuitSnapshot
+from shared.circuit.store import CircuitStore, Request, StoreUnavailable, WriteResult, send
 
 
 class InMemoryCircuits:
@@ -13,27 +13,27 @@ class InMemoryCircuits:
     def __init__(self) -> None:
         self.reachable = True
         self.calls: list[str] = []
-        self.moves: list[tuple[Snapshot, Snapshot]] = []
-        self._circuits: dict[str, Snapshot] = {}
+        self.moves: list[tuple[CircuitSnapshot, CircuitSnapshot]] = []
+        self._circuits: dict[str, CircuitSnapshot] = {}
         self._lock = Lock()
 
-    def read(self, name: str) -> Snapshot:
+    def read(self, name: str) -> CircuitSnapshot:
         """See CircuitStore.read."""
         with self._lock:
             return self._reached("read", name)
 
-    def change(self, name: str, seen: Snapshot, to: Snapshot) -> Written:
+    def change(self, name: str, seen: CircuitSnapshot, to: CircuitSnapshot) -> WriteResult:
         """See CircuitStore.change."""
         with self._lock:
             held = self._reached("change", name)
             if (held.generation, held.revision) != (seen.generation, seen.revision):
-                return Written(done=False, now=held)
+                return WriteResult(done=False, now=held)
             self._circuits[name] = to
             if to.generation != held.generation:
                 self.moves.append((held, to))
-            return Written(done=True, now=to)
+            return WriteResult(done=True, now=to)
 
-    def _reached(self, call: str, name: str) -> Snapshot:
+    def _reached(self, call: str, name: str) -> CircuitSnapshot:
         self.calls.append(call)
         if not self.reachable:
             raise StoreUnavailable("Unreachable")

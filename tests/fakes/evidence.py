@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from shared.aws.errors import AwsFailure
-from shared.aws.s3 import MAGIC_BYTES, StoredObject, Upload, content_disposition
+from shared.aws.errors import AwsError
+from shared.aws.s3 import MAGIC_BYTES, PresignedUpload, StoredObject, content_disposition
 
 URL = "https://evidence.example.test/"
 
@@ -19,16 +19,16 @@ class Kept:
 
 
 class FakeEvidence:
-    """An EvidenceStore; `fails`, while set, is raised by every call that would leave the process."""
+    """A DocumentStore; `fails`, while set, is raised by every call that would leave the process."""
 
     def __init__(self) -> None:
         self.objects: dict[str, Kept] = {}
-        self.fails: AwsFailure | None = None
+        self.fails: AwsError | None = None
         self._forms: dict[str, tuple[str, int]] = {}
 
-    def presign_upload(self, *, key: str, content_type: str, size: int) -> Upload:
+    def presign_upload(self, *, key: str, content_type: str, size: int) -> PresignedUpload:
         self._forms[key] = (content_type, size)
-        return Upload(URL, {"key": key, "Content-Type": content_type})
+        return PresignedUpload(URL, {"key": key, "Content-Type": content_type})
 
     def post(self, fields: Mapping[str, str], content: bytes) -> bool:
         """What the bucket does with a form that was filled in: keep the file, or refuse it."""

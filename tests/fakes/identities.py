@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import uuid4
 
-from shared.aws.errors import AwsFailure, OperatorNeeded, Refused
+from shared.aws.errors import AwsError, OperatorActionNeeded, RequestRejected
 
 GROUPS = frozenset({"member", "agent", "staff", "admin"})
 
@@ -26,7 +26,7 @@ class FakeIdentities:
 
     def __init__(self) -> None:
         self.people: dict[str, Person] = {}
-        self.fails: list[AwsFailure] = []
+        self.fails: list[AwsError] = []
 
     def find(self, email: str) -> str | None:
         person = self.people.get(email)
@@ -37,7 +37,7 @@ class FakeIdentities:
             raise self.fails.pop(0)
         person = self.people.setdefault(email, Person())
         if person.status == "UNCONFIRMED":
-            raise Refused("IdentityNotOurs")
+            raise RequestRejected("IdentityNotOurs")
         if person.status == "FORCE_CHANGE_PASSWORD":
             person.status, person.password = "CONFIRMED", str(uuid4())
         return person.sub
@@ -46,7 +46,7 @@ class FakeIdentities:
         if self.fails:
             raise self.fails.pop(0)
         if group not in GROUPS:
-            raise OperatorNeeded("ResourceNotFoundException")
+            raise OperatorActionNeeded("ResourceNotFoundException")
         self._by_sub(sub).groups.add(group)
 
     def enable(self, sub: str) -> None:
@@ -70,4 +70,4 @@ class FakeIdentities:
         for person in self.people.values():
             if person.sub == sub:
                 return person
-        raise Refused("UserNotFoundException")
+        raise RequestRejected("UserNotFoundException")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from shared.aws.errors import Refused
+from shared.aws.errors import RequestRejected
 from worker.ses import Mail, is_single_line
 
 
@@ -16,7 +16,7 @@ class FakeMailer:
 
     def send(self, mail: Mail, *, tags: dict[str, str]) -> None:
         if not is_single_line(mail.to) or not is_single_line(mail.subject):
-            raise Refused("HeaderInjection")
+            raise RequestRejected("HeaderInjection")
         self.answer(mail)
         self.sent.append(mail)
         self.tags.append(tags)

@@ -1,4 +1,4 @@
-"""A StateStore in memory: what the contract says, with none of the table's means."""
+"""A AdmissionStore in memory: what the contract says, with none of the table's means."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -7,15 +7,15 @@ from threading import Lock
 
 from shared.admission import gcra
 from shared.admission.ports import (
+    AdmissionVerdict,
     Admitted,
-    Charge,
+    InProgress,
     KeyReused,
     KeyUse,
-    Limited,
+    LimitCharge,
+    OverLimit,
     Replay,
-    Running,
     StoredAnswer,
-    Verdict,
 )
 from shared.clock import Clock, utc_now
 from shared.units import SECOND, micros
@@ -45,7 +45,7 @@ class InMemoryStateStore:
         self._records: dict[tuple[str, str], _Record] = {}
         self._lock = Lock()
 
-    def admit(self, *, charge: Charge | None, use: KeyUse | None, lease_s: float) -> Verdict:
+    def admit(self, *, charge: LimitCharge | None, use: KeyUse | None, lease_s: float) -> AdmissionVerdict:
         """Take the key and charge the limit, both or neither."""
         with self._lock:
             if not self._reached("admit"):
@@ -69,23 +69,23 @@ class InMemoryStateStore:
             if self._reached("release") and self._held(use, token, "release", unanswered=True):
                 del self._records[use.scope, use.key]
 
-    def _standing(self, use: KeyUse | None) -> Verdict | None:
+    def _standing(self, use: KeyUse | None) -> AdmissionVerdict | None:
         record = self._records.get((use.scope, use.key)) if use else None
         if use is None or record is None or record.free_at <= self._now():
             return None
         if record.fingerprint != use.fingerprint:
             return KeyReused()
         if not record.answered:
-            return Running(retry_after_s=1.0)
+            return InProgress(retry_after_s=1.0)
         return Replay(record.answer) if record.answer else Admitted(quota=None, token=None)
 
-    def _limited(self, charge: Charge | None) -> Limited | None:
+    def _limited(self, charge: LimitCharge | None) -> OverLimit | None:
         decision = self._decision(charge) if charge else None
         if decision is None or decision.accepted:
             return None
-        return Limited(decision.quota, decision.retry_after / SECOND)
+        return OverLimit(decision.quota, decision.retry_after / SECOND)
 
-    def _enter(self, charge: Charge | None, use: KeyUse | None, lease_s: float) -> Admitted:
+    def _enter(self, charge: LimitCharge | None, use: KeyUse | None, lease_s: float) -> Admitted:
         quota = token = None
         if charge:
             decision = self._decision(charge)
@@ -97,7 +97,7 @@ class InMemoryStateStore:
             self._records[use.scope, use.key] = _Record(use.fingerprint, token, lease_ends)
         return Admitted(quota, token)
 
-    def _decision(self, charge: Charge) -> gcra.Decision:
+    def _decision(self, charge: LimitCharge) -> gcra.LimitDecision:
         tat = self._tats.get((charge.limit.name, charge.bucket))
         return gcra.decide(charge.limit, tat, self._now())
 

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from pydantic import BaseModel
 
-from agents.model import AgentRecord, AgentView, CommissionRecord, PayoutSummary
+from agents.model import AgentDetails, AgentView, CommissionDetails, PayoutSummary
 from claims.model import ClaimView, DocumentView
 from jobs_api.model import JobView
 from members.model import MemberView
@@ -234,10 +234,10 @@ ONE = {"audit": 1, "idempotency_keys": 1}
 USE_CASES = (
     UseCase("agents.apply", _apply, AgentView, ONE | {"accounts": 1, "agents": 1, "greetings": 1, "outbox": 1}, 201),
     UseCase("agents.apply_again", _apply_again, AgentView, ONE | {"greetings": 1, "outbox": 1}, 201),
-    UseCase("agents.decide", _decide, AgentRecord, ONE | {"outbox": 2}),
-    UseCase("agents.change_terms", _change_terms, AgentRecord, ONE),
-    UseCase("commissions.approve", _approve_commission, CommissionRecord, ONE),
-    UseCase("commissions.void", _void_commission, CommissionRecord, ONE),
+    UseCase("agents.decide", _decide, AgentDetails, ONE | {"outbox": 2}),
+    UseCase("agents.change_terms", _change_terms, AgentDetails, ONE),
+    UseCase("commissions.approve", _approve_commission, CommissionDetails, ONE),
+    UseCase("commissions.void", _void_commission, CommissionDetails, ONE),
     UseCase("payouts.make", _pay, PayoutSummary, ONE | {"payouts": 1}, 201),
     UseCase(
         "members.register",

@@ -13,7 +13,7 @@ from housekeeping.app import Housekeeper
 from jobs_api.app import api as jobs_api
 from members.app import api as members_api
 from operations.free_address import FreeAddress, free_address
-from operations.staff import CreateStaff, RemoveStaff, Tools, create_staff, remove_staff
+from operations.staff import CreateStaff, OperatorContext, RemoveStaff, create_staff, remove_staff
 from relay.app import relay_once
 from shared.clock import utc_now
 from shared.database.transaction import Committed, Transaction
@@ -27,7 +27,7 @@ from tests.harness import Client, Reply, claims_of, wired
 from tests.integration.room import GENEROUS
 from tests.locks.scene import NOT_AN_IMAGE, Scene
 from tests.people import applicant, person, trouble
-from worker.job_runner import Office, Worker
+from worker.job_runner import JobRunner, MailSettings
 
 APIS = (agents_api, members_api, claims_api, jobs_api)
 
@@ -190,9 +190,9 @@ class _Open:
         return 10.0
 
 
-def _worker(stage: Stage, **circuits: _Open) -> Worker:
-    office = Office("desk@example.test", "en", "https://app.example.test")
-    return Worker(
+def _worker(stage: Stage, **circuits: _Open) -> JobRunner:
+    office = MailSettings("desk@example.test", "en", "https://app.example.test")
+    return JobRunner(
         stage.database, FakeMailer(), stage.scene.identities, stage.queues, office, utc_now, circuits=circuits
     )
 
@@ -210,8 +210,8 @@ def _create_staff(stage: Stage) -> object:
     return create_staff(new, _tools(stage))
 
 
-def _tools(stage: Stage) -> Tools:
-    return Tools(stage.database, stage.scene.identities, soon(60), "invocation-1")
+def _tools(stage: Stage) -> OperatorContext:
+    return OperatorContext(stage.database, stage.scene.identities, soon(60), "invocation-1")
 
 
 def _remove_staff(stage: Stage) -> object:

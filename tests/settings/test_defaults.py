@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from local.postgres import OWNER
-from shared.circuit.state import Policy
+from shared.circuit.state import CircuitPolicy
 from shared.retry.backoff import Backoff
 from shared.settings import DEFAULT_CIRCUITS, DEFAULT_LIMITS, TIME_ZONES, Settings
 from tests.roles import FUNCTIONS
@@ -195,9 +195,9 @@ def test_the_circuits_are_the_ones_decided_on() -> None:
     """Every figure of each, also where the environment says nothing."""
     settings = Settings.from_environ({"CIRCUITS": PARAMETERS["Circuits"]})
     found = {name: settings.circuit(name) for name in DEFAULT_CIRCUITS}
-    assert found == {name: Policy(name=name, **figures) for name, figures in CIRCUITS.items()}
+    assert found == {name: CircuitPolicy(name=name, **figures) for name, figures in CIRCUITS.items()}
     stated = {frozenset(figures) | {"name"} for figures in CIRCUITS.values()}
-    assert stated == {frozenset(Policy.__dataclass_fields__)}
+    assert stated == {frozenset(CircuitPolicy.__dataclass_fields__)}
 
 
 def test_the_retries_are_the_ones_decided_on() -> None:

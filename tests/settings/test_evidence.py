@@ -8,13 +8,13 @@ from urllib.parse import parse_qs, urlsplit
 import boto3
 import pytest
 
-from shared.aws.s3 import S3Evidence
+from shared.aws.s3 import S3DocumentStore
 
 SLACK = timedelta(seconds=10)  # for a slow machine between two looks at the clock
 
 
 @pytest.fixture
-def evidence() -> S3Evidence:
+def evidence() -> S3DocumentStore:
     """The bucket, with keys that sign and open nothing: signing calls nobody."""
     client = boto3.client(
         "s3",
@@ -22,10 +22,10 @@ def evidence() -> S3Evidence:
         aws_access_key_id="tests",
         aws_secret_access_key="tests",
     )
-    return S3Evidence(client, "evidence")
+    return S3DocumentStore(client, "evidence")
 
 
-def test_a_form_is_valid_for_fifteen_minutes(evidence: S3Evidence) -> None:
+def test_a_form_is_valid_for_fifteen_minutes(evidence: S3DocumentStore) -> None:
     """Its policy, which S3 enforces, runs out then."""
     before = datetime.now(UTC)
     form = evidence.presign_upload(key="uploads/1", content_type="image/png", size=3)
@@ -34,7 +34,7 @@ def test_a_form_is_valid_for_fifteen_minutes(evidence: S3Evidence) -> None:
     assert timedelta(minutes=15) - SLACK <= ends - before <= timedelta(minutes=15) + SLACK
 
 
-def test_a_link_is_valid_for_five_minutes(evidence: S3Evidence) -> None:
+def test_a_link_is_valid_for_five_minutes(evidence: S3DocumentStore) -> None:
     """So the address itself says."""
     link = evidence.presign_download(key="claims/1", file_name="a.png", content_type="image/png")
     assert _validity_s(link) == 300

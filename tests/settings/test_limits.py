@@ -10,7 +10,7 @@ import pytest
 from shared.api.call import Call
 from shared.api.responses import Answer, answered
 from shared.api.router import Api
-from shared.fields import Input, View
+from shared.fields import RequestModel, ResponseModel
 from shared.settings import Settings
 from tests.fakes.clock import ManualClock
 from tests.fakes.database import ScriptedDatabase, scripted
@@ -50,11 +50,11 @@ CHARGED: dict[str, str | None] = {
 UNLIMITED = {"GET /health": "It touches nothing outside the process, the limiter's table included."}
 
 
-class Form(Input):
+class Form(RequestModel):
     name: str
 
 
-class Done(View):
+class Done(ResponseModel):
     name: str
 
 

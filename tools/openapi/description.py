@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from shared.admission.ports import KEY_LIFE_S
-from shared.api.operation import AnyQuery, Nothing, Operation
+from shared.api.operation import IgnoredQuery, NoInput, Operation
 from shared.api.parsing import KEY_PATTERN
 from shared.api.problems import ABOUT_KEYS, CATALOGUE, MEDIA_TYPE, URN, Problem
 
@@ -71,7 +71,7 @@ def describe(operations: Iterable[Operation], *, version: str) -> dict[str, Any]
 
 
 def _schemas(operations: list[Operation]) -> tuple[Mapping[type[BaseModel], Any], dict[str, Any]]:
-    inputs = {o.input for o in operations if o.changes and o.input is not Nothing}
+    inputs = {o.input for o in operations if o.changes and o.input is not NoInput}
     views = {o.answer for o in operations if o.answer is not None} | {Problem}
     asked: list[Any] = [(model, "validation") for model in sorted(inputs, key=_name)]
     asked += [(model, "serialization") for model in sorted(views, key=_name)]
@@ -167,7 +167,7 @@ def _request_headers(operation: Operation) -> list[dict[str, Any]]:
 
 
 def _body(operation: Operation, refs: Mapping[type[BaseModel], Any]) -> dict[str, Any]:
-    if operation.input is Nothing:
+    if operation.input is NoInput:
         empty = {"type": "object", "additionalProperties": False, "maxProperties": 0}
         return {"required": False, "content": {"application/json": {"schema": empty}}}
     return {"required": True, "content": {"application/json": {"schema": refs[operation.input]}}}
@@ -208,13 +208,13 @@ def _refusals(operation: Operation) -> list[str]:
     found = [*operation.refusals, *_OF_ALL]
     if operation.changes:
         found += [*_OF_BODIES, *_OF_KEYS]
-    elif operation.input is not AnyQuery:
+    elif operation.input is not IgnoredQuery:
         found.append("invalid-request")
     if operation.key == "required":
         found.append("idempotency-key-required")
     if operation.if_match:
         found += ["if-match-required", "stale-version"]
-    if operation.limit is not None or operation.changes or operation.input is not Nothing:
+    if operation.limit is not None or operation.changes or operation.input is not NoInput:
         found.append("too-many-requests")  # of the operation's limit, or of the one for what can't be read
     if operation.sign_in != "none":
         found += ["unauthenticated", "forbidden"]

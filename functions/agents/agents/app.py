@@ -4,17 +4,17 @@ from typing import Any
 
 from agents import commissions, payouts, service
 from agents.model import (
+    AgentApplication,
     AgentChange,
+    AgentDecision,
+    AgentDetails,
     AgentQuery,
-    AgentRecord,
     AgentView,
-    Application,
     ClientView,
-    CommissionDecisionRequest,
+    CommissionDecision,
+    CommissionDetails,
     CommissionQuery,
-    CommissionRecord,
     CommissionView,
-    DecisionRequest,
     PayoutRequest,
     PayoutSummary,
     PayoutView,
@@ -23,7 +23,7 @@ from agents.model import (
 from agents.referral_codes import referral_code
 from shared.api.auth.caller import ADMIN, AGENT, STAFF
 from shared.api.call import Call, page
-from shared.api.operation import Nothing
+from shared.api.operation import NoInput
 from shared.api.responses import Answer, answered
 from shared.api.router import Api
 from shared.container import container
@@ -39,11 +39,11 @@ CODE_ATTEMPTS = 3
 
 
 def _view(facts: Row) -> Answer:
-    agent = AgentRecord.model_validate(facts)
+    agent = AgentDetails.model_validate(facts)
     return answered(agent, version=agent.version)
 
 
-def _apply_with_free_code(call: Call[Application]) -> Row:
+def _apply_with_free_code(call: Call[AgentApplication]) -> Row:
     for _ in range(CODE_ATTEMPTS):
         try:
             code = referral_code(call.input.full_name)
@@ -57,7 +57,7 @@ def _apply_with_free_code(call: Call[Application]) -> Row:
 @api.post(
     "/agents",
     summary="Apply as an agent",
-    input=Application,
+    input=AgentApplication,
     answer=AgentView,
     status=201,
     sign_in="none",
@@ -65,23 +65,23 @@ def _apply_with_free_code(call: Call[Application]) -> Row:
     key="required",
     refusals=("email-taken",),
 )
-def apply(call: Call[Application]) -> Answer:
+def apply(call: Call[AgentApplication]) -> Answer:
     """Open to anyone; staff decide. Who was rejected may apply again after 30 days."""
     agent = AgentView.model_validate(_apply_with_free_code(call))
     return answered(agent, status=201, version=agent.version, location=f"/agents/{agent.id}")
 
 
-@api.get("/agents", summary="List agents", input=AgentQuery, answer=Page[AgentRecord], access=STAFF)
+@api.get("/agents", summary="List agents", input=AgentQuery, answer=Page[AgentDetails], access=STAFF)
 def find(call: Call[AgentQuery]) -> Answer:
     """For staff: all, or those in one state."""
-    return page(call, f"agents {call.input.status}", AgentRecord, service.find, state=call.input.status)
+    return page(call, f"agents {call.input.status}", AgentDetails, service.find, state=call.input.status)
 
 
-@api.get("/agents/me", summary="Read yourself", answer=AgentRecord, access=AGENT, refusals=("not-found",))
+@api.get("/agents/me", summary="Read yourself", answer=AgentDetails, access=AGENT, refusals=("not-found",))
 @api.get(
-    "/agents/{agent_id}", summary="Read an agent", answer=AgentRecord, access=AGENT | STAFF, refusals=("not-found",)
+    "/agents/{agent_id}", summary="Read an agent", answer=AgentDetails, access=AGENT | STAFF, refusals=("not-found",)
 )
-def read(call: Call[Nothing]) -> Answer:
+def read(call: Call[NoInput]) -> Answer:
     """The agent, to that agent and to staff."""
     return _view(call.read(service.read, call.ids.get("agent_id"), call.scope))
 
@@ -89,13 +89,13 @@ def read(call: Call[Nothing]) -> Answer:
 @api.post(
     "/agents/{agent_id}/decision",
     summary="Decide about an agent",
-    input=DecisionRequest,
-    answer=AgentRecord,
+    input=AgentDecision,
+    answer=AgentDetails,
     access=STAFF,
     limit="claim-work",
     refusals=("not-found", "decision-not-allowed"),
 )
-def decide(call: Call[DecisionRequest]) -> Answer:
+def decide(call: Call[AgentDecision]) -> Answer:
     """Approve or reject an application; suspend an active agent, or reinstate one."""
     asked = call.input
     agent_id = call.ids["agent_id"]
@@ -106,7 +106,7 @@ def decide(call: Call[DecisionRequest]) -> Answer:
     "/agents/{agent_id}",
     summary="Change an agent's terms",
     input=AgentChange,
-    answer=AgentRecord,
+    answer=AgentDetails,
     access=ADMIN,
     limit="claim-work",
     if_match=True,
@@ -144,19 +144,21 @@ def own_commissions(call: Call[PageQuery]) -> Answer:
     return page(call, f"commissions {call.sub}", CommissionView, service.commissions, sub=call.sub)
 
 
-@api.get("/commissions", summary="List commissions", input=CommissionQuery, answer=Page[CommissionRecord], access=STAFF)
+@api.get(
+    "/commissions", summary="List commissions", input=CommissionQuery, answer=Page[CommissionDetails], access=STAFF
+)
 def find_commissions(call: Call[CommissionQuery]) -> Answer:
     """For staff: all, or those in one state, of one agent, or earned in one month; newest first."""
     asked = call.input
     listing = f"commissions {asked.state} {asked.agent} {asked.month}"
-    return page(call, listing, CommissionRecord, commissions.find, asked=asked)
+    return page(call, listing, CommissionDetails, commissions.find, asked=asked)
 
 
 @api.post(
     "/commissions/{commission_id}/decision",
     summary="Decide about a commission",
-    input=CommissionDecisionRequest,
-    answer=CommissionRecord,
+    input=CommissionDecision,
+    answer=CommissionDetails,
     access=STAFF,
     limit="claim-work",
     refusals=(
@@ -167,13 +169,13 @@ def find_commissions(call: Call[CommissionQuery]) -> Answer:
         "commission-member-not-proven",
     ),
 )
-def decide_commission(call: Call[CommissionDecisionRequest]) -> Answer:
+def decide_commission(call: Call[CommissionDecision]) -> Answer:
     """Approve it, or void it; paid and void are final."""
     asked, commission_id = call.input, call.ids["commission_id"]
     facts = call.once(
         commissions.decide, commission_id, asked.decision, reason=asked.reason, sub=call.sub, actor=call.actor
     )
-    return answered(CommissionRecord.model_validate(facts))
+    return answered(CommissionDetails.model_validate(facts))
 
 
 @api.post(
@@ -207,7 +209,7 @@ def find_payouts(call: Call[PageQuery]) -> Answer:
 
 
 @api.get("/payouts/{payout_id}", summary="Read a payout run", answer=PayoutView, access=ADMIN, refusals=("not-found",))
-def read_payout(call: Call[Nothing]) -> Answer:
+def read_payout(call: Call[NoInput]) -> Answer:
     """With a statement for each agent, its lines and their sum."""
     return answered(PayoutView.model_validate(call.read(payouts.read, call.ids["payout_id"])))
 

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from agents.model import CommissionDecision, CommissionQuery
+from agents.model import CommissionQuery, CommissionVerb
 from agents.months import first_day_of
 from shared.database.transaction import Pending, Row, Transaction
 from shared.outbox.audit import Actor, record
@@ -12,7 +12,7 @@ from shared.sql import load_queries
 SQL = load_queries("agents", parts=PAYLOAD_SQL)
 
 # What the audit calls a decision.
-DECIDED: dict[CommissionDecision, str] = {"approve": "commission.approved", "void": "commission.voided"}
+DECIDED: dict[CommissionVerb, str] = {"approve": "commission.approved", "void": "commission.voided"}
 
 
 def find(tx: Transaction, after: UUID, count: int, asked: CommissionQuery) -> Pending[list[Row]]:
@@ -23,7 +23,7 @@ def find(tx: Transaction, after: UUID, count: int, asked: CommissionQuery) -> Pe
 
 
 def decide(
-    tx: Transaction, commission_id: UUID, decision: CommissionDecision, *, reason: str, sub: str, actor: Actor
+    tx: Transaction, commission_id: UUID, decision: CommissionVerb, *, reason: str, sub: str, actor: Actor
 ) -> Pending[Row]:
     """Approve or void a commission.
 

@@ -9,15 +9,15 @@ from pydantic_core import PydanticCustomError
 
 from shared.fields import (
     Email,
-    Form,
-    Input,
     Language,
     PersonName,
     Phone,
     PlaceName,
     RecordId,
+    RequestModel,
+    ResponseModel,
     TermsVersion,
-    View,
+    TextFormat,
     prose,
 )
 from shared.fields.pagination import PageQuery
@@ -26,18 +26,18 @@ AgentState = Literal["pending", "active", "suspended", "rejected"]
 Decision = Literal["approve", "reject", "suspend", "reinstate"]
 Tier = Literal["standard", "premium", "vip"]
 CommissionState = Literal["pending", "approved", "paid", "void"]
-CommissionDecision = Literal["approve", "void"]
+CommissionVerb = Literal["approve", "void"]
 
 # As many places as the database keeps of a rate.
-Rate = Annotated[str, Form(r"^(0(\.[0-9]{1,4})?|1(\.0{1,4})?)$", 'a rate from "0" to "1" with at most 4 places')]
+Rate = Annotated[str, TextFormat(r"^(0(\.[0-9]{1,4})?|1(\.0{1,4})?)$", 'a rate from "0" to "1" with at most 4 places')]
 # Of this century: a month before it, or long after it, is a slip.
-Month = Annotated[str, Form(r"^20[0-9]{2}-(0[1-9]|1[0-2])$", "a month, like 2026-11")]
+Month = Annotated[str, TextFormat(r"^20[0-9]{2}-(0[1-9]|1[0-2])$", "a month, like 2026-11")]
 Reason = Annotated[str, prose(2, 1000)]
 
 NOT_SENT: Any = None  # null itself is refused where the type doesn't allow it
 
 
-class Application(Input):
+class AgentApplication(RequestModel):
     """An application to become an agent."""
 
     full_name: PersonName
@@ -48,14 +48,14 @@ class Application(Input):
     terms_version: TermsVersion
 
 
-class DecisionRequest(Input):
+class AgentDecision(RequestModel):
     """A decision of staff about an agent, with its reason."""
 
     decision: Decision
     reason: Reason
 
 
-class AgentChange(Input):
+class AgentChange(RequestModel):
     """Terms of an agent to change; what is not sent stays, and a rate of null means the usual rates again."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
@@ -76,7 +76,7 @@ class AgentQuery(PageQuery):
     status: AgentState | None = None
 
 
-class AgentView(View):
+class AgentView(ResponseModel):
     """An agent; the referral code is what members name when they register."""
 
     id: UUID
@@ -92,7 +92,7 @@ class AgentView(View):
     version: int
 
 
-class DecisionView(View):
+class DecisionView(ResponseModel):
     """The latest decision about a record: why, by whose account (null: before accounts were noted) and when."""
 
     reason: str | None
@@ -100,14 +100,14 @@ class DecisionView(View):
     decided_at: datetime
 
 
-class AgentRecord(AgentView):
+class AgentDetails(AgentView):
     """An agent with the rate that was agreed with them (null: the usual rates); `decision` is shown to staff alone."""
 
     commission_rate: str | None
     decision: DecisionView | None = None
 
 
-class ClientView(View):
+class ClientView(ResponseModel):
     """A client as their agent may see them: never anything of a claim."""
 
     id: UUID
@@ -117,7 +117,7 @@ class ClientView(View):
     membership_ends_on: date
 
 
-class CommissionView(View):
+class CommissionView(ResponseModel):
     """The amount that an agent earns by one period of one client's membership."""
 
     id: UUID
@@ -138,28 +138,28 @@ class CommissionQuery(PageQuery):
     month: Month | None = None
 
 
-class CommissionDecisionRequest(Input):
+class CommissionDecision(RequestModel):
     """A decision of staff about a commission, with its reason."""
 
-    decision: CommissionDecision
+    decision: CommissionVerb
     reason: Reason
 
 
-class MemberRef(View):
+class MemberReference(ResponseModel):
     """The member whose membership earned it."""
 
     id: UUID
     number: str
 
 
-class AgentRef(View):
+class EarningAgent(ResponseModel):
     """The agent who earns."""
 
     id: UUID
     full_name: str
 
 
-class CommissionRecord(View):
+class CommissionDetails(ResponseModel):
     """A commission for staff; `earned_on` decides its month."""
 
     id: UUID
@@ -170,20 +170,20 @@ class CommissionRecord(View):
     currency: str
     earned_on: date
     period_starts_on: date
-    agent: AgentRef
-    member: MemberRef
+    agent: EarningAgent
+    member: MemberReference
     decision: DecisionView | None
     statement_number: str | None
     created_at: datetime
 
 
-class PayoutRequest(Input):
+class PayoutRequest(RequestModel):
     """The month to pay."""
 
     month: Month
 
 
-class StatementLine(View):
+class StatementLine(ResponseModel):
     """One commission that was paid."""
 
     commission_id: UUID
@@ -194,20 +194,20 @@ class StatementLine(View):
     amount: str
 
 
-class StatementView(View):
+class StatementView(ResponseModel):
     """The statement of one run for one agent: `total` is the sum of its lines."""
 
     number: str
     payout_id: UUID
     month: str
     issued_on: date
-    agent: AgentRef
+    agent: EarningAgent
     lines: list[StatementLine]
     total: str
     currency: str
 
 
-class PayoutSummary(View):
+class PayoutSummary(ResponseModel):
     """A payout run: whom and what it pays all together."""
 
     id: UUID

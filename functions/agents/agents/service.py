@@ -3,7 +3,7 @@
 from datetime import date, timedelta
 from uuid import UUID
 
-from agents.model import AgentChange, Application, Decision
+from agents.model import AgentApplication, AgentChange, Decision
 from shared.access import AccessScope
 from shared.database.transaction import Pending, Row, Transaction
 from shared.ids import uuid7
@@ -26,7 +26,7 @@ DECIDED: dict[Decision, str] = {
 }
 
 
-def apply(tx: Transaction, new: Application, *, agent_id: UUID, referral_code: str, actor: Actor) -> Pending[Row]:
+def apply(tx: Transaction, new: AgentApplication, *, agent_id: UUID, referral_code: str, actor: Actor) -> Pending[Row]:
     """Write an application; who was rejected long enough ago keeps account, id and code.
 
     Refuses: email-taken, referral-code-taken (try again with another).

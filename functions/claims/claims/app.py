@@ -12,14 +12,14 @@ from claims.model import (
     ClaimView,
     DocumentView,
     DownloadView,
-    HistoryEntry,
     NewClaim,
     NewDocument,
     Transition,
+    TransitionView,
 )
 from shared.api.auth.caller import MEMBER, STAFF
 from shared.api.call import Call, page
-from shared.api.operation import Nothing
+from shared.api.operation import NoInput
 from shared.api.responses import Answer, answered
 from shared.api.router import Api
 from shared.container import container
@@ -76,7 +76,7 @@ def find(call: Call[ClaimQuery]) -> Answer:
 
 
 @api.get("/claims/{claim_id}", summary="Read a claim", answer=ClaimView, access=OWNER_OR_STAFF)
-def read(call: Call[Nothing]) -> Answer:
+def read(call: Call[NoInput]) -> Answer:
     """The claim, to its member and to staff."""
     return _view(call.read(service.read, call.ids["claim_id"], call.scope, actor=call.actor))
 
@@ -85,7 +85,7 @@ def read(call: Call[Nothing]) -> Answer:
     "/claims/{claim_id}/history",
     summary="Read a claim's history",
     input=PageQuery,
-    answer=Page[HistoryEntry],
+    answer=Page[TransitionView],
     access=OWNER_OR_STAFF,
 )
 def history(call: Call[PageQuery]) -> Answer:
@@ -94,7 +94,7 @@ def history(call: Call[PageQuery]) -> Answer:
     return page(
         call,
         f"history {claim_id}",
-        HistoryEntry,
+        TransitionView,
         service.history,
         claim_id=claim_id,
         scope=call.scope,
@@ -170,7 +170,7 @@ def announce(call: Call[NewDocument, ClaimsServices]) -> Answer:
         "too-many-documents",
     ),
 )
-def complete(call: Call[Nothing, ClaimsServices]) -> Answer:
+def complete(call: Call[NoInput, ClaimsServices]) -> Answer:
     """Available once its size, type and first bytes are as announced; else it is removed."""
     return documents.complete(call, call.scope.as_owner())
 
@@ -198,7 +198,7 @@ def find_documents(call: Call[PageQuery]) -> Answer:
     access=OWNER_OR_STAFF,
     refusals=("document-not-available",),
 )
-def download(call: Call[Nothing, ClaimsServices]) -> Answer:
+def download(call: Call[NoInput, ClaimsServices]) -> Answer:
     """Valid for five minutes."""
     return documents.download(call, call.scope)
 
@@ -212,7 +212,7 @@ def download(call: Call[Nothing, ClaimsServices]) -> Answer:
     limit="document-upload",
     refusals=("claim-closed",),
 )
-def remove_document(call: Call[Nothing, ClaimsServices]) -> Answer:
+def remove_document(call: Call[NoInput, ClaimsServices]) -> Answer:
     """For the claim's member, while the claim is open: its file is deleted and its place is free. Again: the same."""
     return documents.remove(call, call.scope.as_owner())
 

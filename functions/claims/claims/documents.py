@@ -6,12 +6,12 @@ from typing import Any, Protocol
 
 from claims import service
 from claims.file_types import MISMATCHES, Mismatch, looks_like
-from claims.model import DocumentView, DownloadView, NewDocument, SignedUpload, UploadForm
+from claims.model import DocumentView, DownloadView, ExpiringUpload, NewDocument, UploadForm
 from shared.access import AccessScope
 from shared.api.call import Call
 from shared.api.responses import Answer, answered
 from shared.api.services import Services
-from shared.aws.s3 import DOWNLOAD_EXPIRES_S, UPLOAD_EXPIRES_S, EvidenceStore, StoredObject
+from shared.aws.s3 import DOWNLOAD_EXPIRES_S, UPLOAD_EXPIRES_S, DocumentStore, StoredObject
 from shared.database.transaction import Row
 from shared.errors import DependencyFailed, Refusal, Unavailable
 from shared.ids import uuid7
@@ -25,7 +25,7 @@ class ClaimsServices(Services, Protocol):
     """The services that a call about claims uses."""
 
     @property
-    def evidence(self) -> EvidenceStore:
+    def evidence(self) -> DocumentStore:
         """Return the store of the claims' evidence."""
         ...
 
@@ -48,12 +48,12 @@ def announce(call: Call[NewDocument, ClaimsServices], scope: AccessScope) -> Ans
     return answered(DocumentView.model_validate(facts), status=201, facts=announced)
 
 
-def sign_upload(call: Call[Any, ClaimsServices], announced: Mapping[str, Any]) -> SignedUpload:
+def sign_upload(call: Call[Any, ClaimsServices], announced: Mapping[str, Any]) -> ExpiringUpload:
     """Sign a form for an announced document. It changes nothing else: no place is held for longer by it."""
     form = call.services.evidence.presign_upload(
         key=announced["object_key"], content_type=announced["content_type"], size=announced["size"]
     )
-    return SignedUpload(upload=UploadForm(url=form.url, fields=dict(form.fields)))
+    return ExpiringUpload(upload=UploadForm(url=form.url, fields=dict(form.fields)))
 
 
 def complete(call: Call[Any, ClaimsServices], scope: AccessScope) -> Answer:

@@ -15,9 +15,9 @@ from shared.fields import (
     Country,
     Currency,
     Date,
-    Input,
     OwnOrId,
-    View,
+    RequestModel,
+    ResponseModel,
     file_name,
     line,
     prose,
@@ -26,7 +26,9 @@ from shared.fields.code_lists import DECIMALS
 from shared.fields.pagination import PageQuery
 
 Category = Literal["vehicle", "property", "injury", "travel"]
-State = Literal["submitted", "verification", "evaluation", "negotiation", "court", "resolved", "rejected", "withdrawn"]
+ClaimState = Literal[
+    "submitted", "verification", "evaluation", "negotiation", "court", "resolved", "rejected", "withdrawn"
+]
 DeclineCode = Literal["not_covered", "insufficient_evidence", "time_barred", "duplicate", "no_response", "other"]
 ContentType = Literal["image/jpeg", "image/png", "image/webp", "application/pdf", "text/plain"]
 DocumentState = Literal["pending", "available", "rejected"]
@@ -66,7 +68,7 @@ def _within_memory(value: date, info: ValidationInfo) -> date:
     return value
 
 
-class NewClaim(Input):
+class NewClaim(RequestModel):
     """A claim as its member submits it."""
 
     category: Category
@@ -91,7 +93,7 @@ class NewClaim(Input):
         return f"{whole}.{fraction.ljust(decimals, '0')}" if decimals else whole
 
 
-class Transition(Input):
+class Transition(RequestModel):
     """A move, and why; a rejection, and nothing else, names its reason's code."""
 
     model_config = ConfigDict(
@@ -102,7 +104,7 @@ class Transition(Input):
         }
     )
 
-    to: State
+    to: ClaimState
     reason: Annotated[str, prose(2, 2000)]
     decline_code: DeclineCode | None = Field(default=None, validate_default=True)
 
@@ -114,7 +116,7 @@ class Transition(Input):
         return value
 
 
-class Assignment(Input):
+class Assignment(RequestModel):
     """The new assignee of a claim: a staff account, or `me`."""
 
     staff_id: OwnOrId
@@ -123,12 +125,12 @@ class Assignment(Input):
 class ClaimQuery(PageQuery):
     """The filters of the list of claims; `stuck` are those too long in their state."""
 
-    state: State | None = None
+    state: ClaimState | None = None
     assignee: OwnOrId | None = None
     stuck: Flag | None = None
 
 
-class NewDocument(Input):
+class NewDocument(RequestModel):
     """A file about to be uploaded."""
 
     content_type: ContentType
@@ -146,19 +148,19 @@ class NewDocument(Input):
         return value
 
 
-class Assignee(View):
+class Assignee(ResponseModel):
     """The staff member who has the claim."""
 
     id: UUID
     full_name: str
 
 
-class ClaimView(View):
+class ClaimView(ResponseModel):
     """A claim."""
 
     id: UUID
     number: str
-    state: State
+    state: ClaimState
     category: Category
     title: str
     company_name: str
@@ -173,19 +175,19 @@ class ClaimView(View):
     version: int
 
 
-class HistoryEntry(View):
+class TransitionView(ResponseModel):
     """One move; `version` is the claim's after it, `by` the role of who made it."""
 
     version: int
-    from_state: State | None = Field(alias="from")
-    to_state: State = Field(alias="to")
+    from_state: ClaimState | None = Field(alias="from")
+    to_state: ClaimState = Field(alias="to")
     reason: str | None
     decline_code: DeclineCode | None
     by: Literal["member", "staff", "admin"]
     at: datetime
 
 
-class DocumentView(View):
+class DocumentView(ResponseModel):
     """A piece of evidence."""
 
     id: UUID
@@ -198,24 +200,24 @@ class DocumentView(View):
     updated_at: datetime
 
 
-class UploadForm(View):
+class UploadForm(ResponseModel):
     """A form to post the file with: all `fields` first, the file last, as `file`."""
 
     url: str
     fields: dict[str, str]
 
 
-class SignedUpload(View):
+class ExpiringUpload(ResponseModel):
     """The part of an announcement's answer that expires."""
 
     upload: UploadForm
 
 
-class AnnouncedDocument(SignedUpload, DocumentView):
+class AnnouncedDocument(ExpiringUpload, DocumentView):
     """A document that waits for its file."""
 
 
-class DownloadView(View):
+class DownloadView(ResponseModel):
     """A link to the file."""
 
     url: str

@@ -3,11 +3,11 @@
 from typing import Any
 
 from health.container import HealthContainer, container
-from health.deep_check import Checked
+from health.deep_check import CheckResult
 from health.metrics import publish
-from health.model import HealthView, Report
+from health.model import HealthReport, HealthView
 from shared.api.call import Call
-from shared.api.operation import AnyQuery, Nothing
+from shared.api.operation import IgnoredQuery, NoInput
 from shared.api.parsing import is_request
 from shared.api.responses import Answer, answered
 from shared.api.router import Api
@@ -15,8 +15,8 @@ from shared.api.router import Api
 api: Api[HealthContainer] = Api()
 
 
-@api.get("/health", summary="Is it there?", input=AnyQuery, answer=HealthView, sign_in="none", limit=None)
-def shallow(call: Call[Nothing]) -> Answer:
+@api.get("/health", summary="Is it there?", input=IgnoredQuery, answer=HealthView, sign_in="none", limit=None)
+def shallow(call: Call[NoInput]) -> Answer:
     """Touches nothing outside the process."""
     version = call.services.settings.version
     return answered(HealthView(status="healthy", version=version, time=call.services.clock()))
@@ -25,23 +25,23 @@ def shallow(call: Call[Nothing]) -> Answer:
 @api.get(
     "/health/deep",
     summary="Is it well?",
-    input=AnyQuery,
-    answer=Report,
+    input=IgnoredQuery,
+    answer=HealthReport,
     also_status=(503,),
     sign_in="none",
     limit="health-deep",
 )
-def deep(call: Call[Nothing, HealthContainer]) -> Answer:
+def deep(call: Call[NoInput, HealthContainer]) -> Answer:
     """Asks everything the service stands on, within 2 seconds; the answer is kept for a few. 503 when unhealthy."""
     report = examine(call.services)
     return answered(report, status=503 if report.status == "unhealthy" else 200)
 
 
-def examine(own: HealthContainer) -> Report:
+def examine(own: HealthContainer) -> HealthReport:
     """The report, its metrics written."""
-    checked: Checked = own.check.run()
+    checked: CheckResult = own.check.run()
     publish(checked)
-    return Report(**dict(checked.findings), runtime=own.process.now())
+    return HealthReport(**dict(checked.findings), runtime=own.process.now())
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from health import service
 from health.deep_check import DATABASE, PROBES_S, SERVICES, STATE_STORE, DeepCheck
-from health.parallel_queries import Probe
-from health.process_stats import Process
+from health.parallel_queries import HealthQuery
+from health.process_stats import ProcessStats
 from shared.clock import monotonic
 from shared.container import Container
 from shared.deadline import Deadline
@@ -17,8 +17,8 @@ from shared.settings import Settings
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from shared.admission.ports import StateStore
-    from shared.aws.dynamodb_shared_state import FleetState
+    from shared.admission.ports import AdmissionStore
+    from shared.aws.dynamodb_shared_state import SharedStateStore
     from shared.database.connection import Connection
 
 # libpq's least, and more than the probes have: a connection that comes too late is left at once.
@@ -29,24 +29,24 @@ class HealthContainer(Container):
     """Container of the health function, which has to answer also when its services don't."""
 
     @cached_property
-    def process(self) -> Process:
+    def process(self) -> ProcessStats:
         """This process."""
-        return Process()
+        return ProcessStats()
 
     @cached_property
-    def state(self) -> "StateStore":
+    def state(self) -> "AdmissionStore":
         """Limits; a store that does not answer soon lets the caller through."""
-        from shared.aws.dynamodb_admission import DynamoDbStateStore
+        from shared.aws.dynamodb_admission import DynamoDbAdmissionStore
 
-        return DynamoDbStateStore(self._dynamodb, self.settings.state_table, observer=observe)
+        return DynamoDbAdmissionStore(self._dynamodb, self.settings.state_table, observer=observe)
 
     @cached_property
     def check(self) -> DeepCheck:
         """The deep check. What takes time without waiting, building clients, is done here, before its own begins."""
         from health.service_queries import questions
 
-        services = [Probe(name, ask) for name, ask in questions(self.settings).items()]
-        services.append(Probe(STATE_STORE, partial(self._fleet.read, SERVICES)))
+        services = [HealthQuery(name, ask) for name, ask in questions(self.settings).items()]
+        services.append(HealthQuery(STATE_STORE, partial(self._fleet.read, SERVICES)))
         return DeepCheck(
             lambda: [self._database_probe(), *services],
             self._fleet,
@@ -64,16 +64,16 @@ class HealthContainer(Container):
         return client
 
     @cached_property
-    def _fleet(self) -> "FleetState":
-        from shared.aws.dynamodb_shared_state import FleetState
+    def _fleet(self) -> "SharedStateStore":
+        from shared.aws.dynamodb_shared_state import SharedStateStore
 
-        return FleetState(self._dynamodb, self.settings.state_table, now=self.clock)
+        return SharedStateStore(self._dynamodb, self.settings.state_table, now=self.clock)
 
-    def _database_probe(self) -> Probe:
+    def _database_probe(self) -> HealthQuery:
         from health.one_off_read import visit
 
         deadline = Deadline(monotonic() + PROBES_S, monotonic)
-        return Probe(DATABASE, lambda: visit(self._dial, service.look, deadline))
+        return HealthQuery(DATABASE, lambda: visit(self._dial, service.look, deadline))
 
     def _dial(self, _within_s: float) -> "Connection":
         return self._connect(CONNECT_S)

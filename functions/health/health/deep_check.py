@@ -7,9 +7,9 @@ from threading import Lock
 from typing import Protocol
 
 from health import service
-from health.model import Checks, Findings, TransactionRetries
-from health.parallel_queries import Outcome, Probe, Prober
-from shared.aws.dynamodb_shared_state import Fleet, ServerSeen
+from health.model import DependencyChecks, Findings, TransactionRetries
+from health.parallel_queries import HealthQuery, ParallelQueries, QueryOutcome
+from shared.aws.dynamodb_shared_state import LastWriter, SharedState
 from shared.clock import Clock, monotonic
 
 # The whole check is done within 2 s: the questions have 1.5 s, noting a new server what is left of the 2 s.
@@ -23,24 +23,24 @@ KEPT = timedelta(seconds=5)
 DATABASE, STATE_STORE = "database", "state_store"
 SERVICES = ("email", "identity", "storage", "queue", STATE_STORE)
 
-NOTHING_KNOWN = Fleet(circuits={}, server=None, retries=0)
+NOTHING_KNOWN = SharedState(circuits={}, server=None, retries=0)
 
 
-class Servers(Protocol):
+class WriterRegistry(Protocol):
     """The store of the last writer that the fleet saw."""
 
-    def change_server(self, seen: ServerSeen | None, now: ServerSeen) -> bool:
+    def change_server(self, seen: LastWriter | None, now: LastWriter) -> bool:
         """Replace what was seen, unless another has."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckResult:
     """The result of a check; `failed_over` only where this very check was the fleet's first to see another writer."""
 
     findings: Findings
     failed_over: bool
-    jobs: service.JobFigures | None = None
+    jobs: service.OutboxCounts | None = None
     has_late_jobs: bool | None = None
 
 
@@ -51,14 +51,14 @@ class DeepCheck:
 
     def __init__(
         self,
-        probes: Callable[[], Sequence[Probe]],
-        servers: Servers,
+        probes: Callable[[], Sequence[HealthQuery]],
+        servers: WriterRegistry,
         *,
         version: str,
         max_connections: int,
         mail_rate: float,
         clock: Clock,
-        prober: Prober | None = None,
+        prober: ParallelQueries | None = None,
     ) -> None:
         self._probes = probes
         self._servers = servers
@@ -66,12 +66,12 @@ class DeepCheck:
         self._max_connections = max_connections
         self._mail_rate = mail_rate
         self._clock = clock
-        self._prober = prober or Prober()
+        self._prober = prober or ParallelQueries()
         self._fleet = NOTHING_KNOWN
         self._lock = Lock()
-        self._kept: Checked | None = None
+        self._kept: CheckResult | None = None
 
-    def run(self) -> Checked:
+    def run(self) -> CheckResult:
         """A check, or the last one where that is young enough; of callers at once one checks, the others wait."""
         with self._lock:
             kept, now = self._kept, self._clock()
@@ -80,7 +80,7 @@ class DeepCheck:
             self._kept = self._check(now)
             return self._kept
 
-    def _check(self, now: datetime) -> Checked:
+    def _check(self, now: datetime) -> CheckResult:
         probes, until = self._probes(), monotonic() + CHECK_S
         outcomes = self._prober.ask(probes, within_s=PROBES_S)
         if fleet := outcomes[STATE_STORE].value:
@@ -88,23 +88,23 @@ class DeepCheck:
         failed_over = self._compare(outcomes, now, until)
         jobs = found.jobs if (found := outcomes[DATABASE].value) else None
         late = service.has_late_jobs(jobs, self._mail_rate) if jobs else None
-        return Checked(self._findings(outcomes, now), failed_over, jobs, late)
+        return CheckResult(self._findings(outcomes, now), failed_over, jobs, late)
 
-    def _compare(self, outcomes: Mapping[str, Outcome], now: datetime, until: float) -> bool:
+    def _compare(self, outcomes: Mapping[str, QueryOutcome], now: datetime, until: float) -> bool:
         """Tell the fleet of a writer it did not know; True where that is another one, and we are first to tell."""
         found, seen = outcomes[DATABASE].value, self._fleet.server
         if found is None or not found.writable or (seen is not None and seen.server == found.server):
             return False
-        server = ServerSeen(found.server, now if seen else None)
+        server = LastWriter(found.server, now if seen else None)
         self._fleet = replace(self._fleet, server=server)
         noted = not outcomes[STATE_STORE].failed and self._note(seen, server, until)
         return noted and seen is not None
 
-    def _note(self, seen: ServerSeen | None, server: ServerSeen, until: float) -> bool:
-        probe = Probe("note", lambda: self._servers.change_server(seen, server))
+    def _note(self, seen: LastWriter | None, server: LastWriter, until: float) -> bool:
+        probe = HealthQuery("note", lambda: self._servers.change_server(seen, server))
         return self._prober.ask([probe], within_s=until - monotonic())["note"].value is True
 
-    def _findings(self, outcomes: Mapping[str, Outcome], now: datetime) -> Findings:
+    def _findings(self, outcomes: Mapping[str, QueryOutcome], now: datetime) -> Findings:
         found = outcomes[DATABASE].value
         jobs = found.jobs if found else None
         fleet_known = not outcomes[STATE_STORE].failed
@@ -118,11 +118,11 @@ class DeepCheck:
             transaction_retries=TransactionRetries(last_minute=self._fleet.retries if fleet_known else None),
         )
 
-    def _checks(self, outcomes: Mapping[str, Outcome], *, late: bool, now: datetime) -> Checks:
+    def _checks(self, outcomes: Mapping[str, QueryOutcome], *, late: bool, now: datetime) -> DependencyChecks:
         failover = service.failover_of(self._fleet.server, now)
         services = {
             name: service.service_check(outcomes[name], self._fleet.circuit(name), late=late and name == "queue")
             for name in SERVICES
         }
         database = service.database_check(outcomes[DATABASE], most=self._max_connections, failover=failover)
-        return Checks(database=database, **services)
+        return DependencyChecks(database=database, **services)

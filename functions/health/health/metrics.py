@@ -16,9 +16,9 @@ from collections.abc import Iterator
 
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from health.deep_check import Checked
+from health.deep_check import CheckResult
 from health.model import Findings
-from health.service import JobFigures
+from health.service import OutboxCounts
 from shared.logging import NAMESPACE
 
 SERVICE = "health"
@@ -27,7 +27,7 @@ CIRCUITS = ("email", "identity", "storage")
 Figure = tuple[str, MetricUnit, float]
 
 
-def publish(checked: Checked) -> None:
+def publish(checked: CheckResult) -> None:
     """Write the metrics of a check; what it could not find out is left out, so that silence is not taken for zero."""
     metrics = EphemeralMetrics(namespace=NAMESPACE, service=SERVICE)
     for name, unit, figure in figures_of(checked):
@@ -35,7 +35,7 @@ def publish(checked: Checked) -> None:
     metrics.flush_metrics()
 
 
-def figures_of(checked: Checked) -> Iterator[Figure]:
+def figures_of(checked: CheckResult) -> Iterator[Figure]:
     """Yield all that is known, as names, units and values."""
     found = checked.findings
     yield "Unhealthy", MetricUnit.Count, float(found.status == "unhealthy")
@@ -51,7 +51,7 @@ def figures_of(checked: Checked) -> Iterator[Figure]:
         yield from _figures_of_fleet(found, found.transaction_retries.last_minute)
 
 
-def _figures_of_jobs(jobs: JobFigures) -> Iterator[Figure]:
+def _figures_of_jobs(jobs: OutboxCounts) -> Iterator[Figure]:
     yield "JobsFailed", MetricUnit.Count, float(jobs.failed)
     yield "JobsUncertain", MetricUnit.Count, float(jobs.uncertain)
     yield "JobsHighUnsolved", MetricUnit.Count, float(jobs.high_unsolved)

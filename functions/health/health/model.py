@@ -5,14 +5,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from shared.fields import View
+from shared.fields import ResponseModel
 
 Status = Literal["healthy", "degraded", "unhealthy"]
 CircuitState = Literal["closed", "open", "half_open"]
 Role = Literal["writer", "reader"]
 
 
-class HealthView(View):
+class HealthView(ResponseModel):
     """That the process answers."""
 
     status: Literal["healthy"]
@@ -20,7 +20,7 @@ class HealthView(View):
     time: datetime
 
 
-class Connections(View):
+class ConnectionUsage(ResponseModel):
     """Connections of the functions' role to the database, of the whole fleet."""
 
     used: int | None = Field(
@@ -29,25 +29,25 @@ class Connections(View):
     max: int = Field(description="What the proxy's pool and the role's limit allow; from 90 % of it on, degraded")
 
 
-class Failover(View):
+class LastFailover(ResponseModel):
     """The last change of the writer."""
 
     detected: bool = Field(description="Whether it was in the last few minutes")
     at: datetime | None
 
 
-class DatabaseCheck(View):
+class DatabaseCheck(ResponseModel):
     """The database; what is null could not be had."""
 
     status: Status
     latency_ms: float
     role: Role | None
     server: str | None = Field(description="Opaque; another one when another server answers")
-    connections: Connections
-    failover: Failover
+    connections: ConnectionUsage
+    failover: LastFailover
 
 
-class ServiceCheck(View):
+class ServiceCheck(ResponseModel):
     """A service the functions call; `since` is when its circuit got into this state."""
 
     status: Status
@@ -56,7 +56,7 @@ class ServiceCheck(View):
     since: datetime | None
 
 
-class Checks(View):
+class DependencyChecks(ResponseModel):
     """All that was asked."""
 
     database: DatabaseCheck
@@ -67,7 +67,7 @@ class Checks(View):
     state_store: ServiceCheck
 
 
-class Jobs(View):
+class JobCounts(ResponseModel):
     """Jobs of the outbox; null where the database did not say."""
 
     pending: int | None = Field(description="Jobs that nobody has begun, counted up to 10000")
@@ -75,13 +75,13 @@ class Jobs(View):
     failed: int | None = Field(description="Jobs that wait for a person, failed or uncertain, counted up to 10000")
 
 
-class TransactionRetries(View):
+class TransactionRetries(ResponseModel):
     """Transactions tried again by the whole fleet."""
 
     last_minute: int | None = Field(description="In the last 60 seconds, to the second; null where it is not known")
 
 
-class Runtime(View):
+class ProcessUsage(ResponseModel):
     """The process that answers."""
 
     uptime_s: float
@@ -90,18 +90,18 @@ class Runtime(View):
     cold_start: bool
 
 
-class Findings(View):
+class Findings(ResponseModel):
     """The state that a check found."""
 
     status: Status
     version: str
     checked_at: datetime
-    checks: Checks
-    jobs: Jobs
+    checks: DependencyChecks
+    jobs: JobCounts
     transaction_retries: TransactionRetries
 
 
-class Report(Findings):
+class HealthReport(Findings):
     """The service's health: `degraded` still takes work, `unhealthy` has no writable database."""
 
-    runtime: Runtime
+    runtime: ProcessUsage

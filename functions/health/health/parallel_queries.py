@@ -12,7 +12,7 @@ Seconds = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class HealthQuery:
     """A question: `ask` raises where the answer is no."""
 
     name: str
@@ -20,7 +20,7 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class QueryOutcome:
     """The outcome of a probe: `value` is its answer where it did not fail; the latency is in seconds."""
 
     failed: bool
@@ -29,19 +29,19 @@ class Outcome:
 
 
 @dataclass(slots=True)
-class _Run:
-    probe: Probe
+class _RunningQuery:
+    probe: HealthQuery
     started: float
     clock: Seconds
     done: Event = field(default_factory=Event)
-    outcome: Outcome | None = None
+    outcome: QueryOutcome | None = None
 
     def go(self) -> None:
         try:
             value = self.probe.ask()
-            self.outcome = Outcome(failed=False, latency_s=self._elapsed(), value=value)
+            self.outcome = QueryOutcome(failed=False, latency_s=self._elapsed(), value=value)
         except Exception as error:  # noqa: BLE001 - whatever it was, the answer is no
-            self.outcome = Outcome(failed=True, latency_s=self._elapsed())
+            self.outcome = QueryOutcome(failed=True, latency_s=self._elapsed())
             code = getattr(error, "code", None)
             observe("health_probe_failed", {"probe": self.probe.name, "code": code, **where_it_failed(error)})
         finally:
@@ -50,36 +50,36 @@ class _Run:
     def _elapsed(self) -> float:
         return self.clock() - self.started
 
-    def wait(self, until: float) -> Outcome:
+    def wait(self, until: float) -> QueryOutcome:
         """The outcome, or that it failed where there is none in time."""
         self.done.wait(max(0.0, until - self.clock()))
         if self.outcome is not None:
             return self.outcome
         observe("health_probe_late", {"probe": self.probe.name})
-        return Outcome(failed=True, latency_s=self._elapsed())
+        return QueryOutcome(failed=True, latency_s=self._elapsed())
 
 
-class Prober:
+class ParallelQueries:
     """Runs probes. One that hangs keeps its thread, and its name is not asked again before that has ended."""
 
     def __init__(self, *, clock: Seconds = monotonic) -> None:
         self._clock = clock
-        self._runs: dict[str, _Run] = {}
+        self._runs: dict[str, _RunningQuery] = {}
 
-    def ask(self, probes: Sequence[Probe], *, within_s: float) -> Mapping[str, Outcome]:
+    def ask(self, probes: Sequence[HealthQuery], *, within_s: float) -> Mapping[str, QueryOutcome]:
         """The outcome of each, by name, after `within_s` seconds at the latest."""
         began = self._clock()
         runs = {probe.name: self._begin(probe) for probe in probes}
         return {
-            name: run.wait(began + within_s) if run else Outcome(failed=True, latency_s=self._hanging_s(name))
+            name: run.wait(began + within_s) if run else QueryOutcome(failed=True, latency_s=self._hanging_s(name))
             for name, run in runs.items()
         }
 
-    def _begin(self, probe: Probe) -> _Run | None:
+    def _begin(self, probe: HealthQuery) -> _RunningQuery | None:
         last = self._runs.get(probe.name)
         if last is not None and not last.done.is_set():
             return None
-        run = self._runs[probe.name] = _Run(probe, self._clock(), self._clock)
+        run = self._runs[probe.name] = _RunningQuery(probe, self._clock(), self._clock)
         Thread(target=run.go, name=f"probe-{probe.name}", daemon=True).start()
         return run
 

@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from health.model import Runtime
+from health.model import ProcessUsage
 from shared.clock import monotonic
 
 STATM = Path("/proc/self/statm")
 MEGABYTE = 1024 * 1024
 
 
-class Process:
+class ProcessStats:
     """Counts from when it was made."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
@@ -25,9 +25,9 @@ class Process:
         """Note an invocation; the first one is the cold start."""
         self._invocations += 1
 
-    def now(self) -> Runtime:
+    def now(self) -> ProcessUsage:
         """Return its state."""
-        return Runtime(
+        return ProcessUsage(
             uptime_s=round(self._clock() - self._started, 1),
             memory_mb=round(resident_bytes() / MEGABYTE, 1),
             cpu_s=round(time.process_time(), 2),

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from health.lateness import COUNTED_AT_MOST, LOOK_BACK_S, is_late
-from health.model import Checks, Connections, DatabaseCheck, Failover, Jobs, ServiceCheck, Status
-from health.parallel_queries import Outcome
-from shared.aws.dynamodb_shared_state import Circuit, ServerSeen
+from health.model import ConnectionUsage, DatabaseCheck, DependencyChecks, JobCounts, LastFailover, ServiceCheck, Status
+from health.parallel_queries import QueryOutcome
+from shared.aws.dynamodb_shared_state import CircuitStatus, LastWriter
 from shared.database.transaction import Pending, Row, Transaction
 from shared.sql import load_queries
 
@@ -24,11 +24,11 @@ NEARLY_USED_UP = 0.9
 # A failover lasts one check; people and dashboards come later than that.
 FAILOVER_SHOWN = timedelta(minutes=5)
 
-NO_JOBS_KNOWN = Jobs(pending=None, oldest_pending_s=None, failed=None)
+NO_JOBS_KNOWN = JobCounts(pending=None, oldest_pending_s=None, failed=None)
 
 
 @dataclass(frozen=True, slots=True)
-class JobFigures:
+class OutboxCounts:
     """The state of the outbox; `oldest_s` is how long the oldest job that has not ended waits, by priority, 0 for none.
 
     `high_unsolved` are those of the failed and uncertain ones that have high priority. `sent` are the mails, by
@@ -43,36 +43,36 @@ class JobFigures:
     sent: Mapping[str, int]
 
     @property
-    def shown(self) -> Jobs:
+    def shown(self) -> JobCounts:
         """As the report shows them."""
         oldest_s = max(self.oldest_s.values(), default=0.0)
-        return Jobs(pending=self.pending, oldest_pending_s=oldest_s, failed=self.failed + self.uncertain)
+        return JobCounts(pending=self.pending, oldest_pending_s=oldest_s, failed=self.failed + self.uncertain)
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class DatabaseAnswer:
     """The answer of the database."""
 
     writable: bool
     server: str
     used: int
-    jobs: JobFigures
+    jobs: OutboxCounts
 
 
-def look(tx: Transaction) -> Pending[Look]:
+def look(tx: Transaction) -> Pending[DatabaseAnswer]:
     """The server that answers, and the state of the jobs."""
     server = tx.one(SQL["server"])
     jobs = tx.one(SQL["jobs"], most=COUNTED_AT_MOST, look_back=timedelta(seconds=LOOK_BACK_S))
     return Pending(lambda: _look(server.value() or {}, jobs.value() or {}))
 
 
-def _look(server: Row, jobs: Row) -> Look:
-    return Look(**server, jobs=JobFigures(**jobs))
+def _look(server: Row, jobs: Row) -> DatabaseAnswer:
+    return DatabaseAnswer(**server, jobs=OutboxCounts(**jobs))
 
 
-def database_check(outcome: Outcome, *, most: int, failover: Failover) -> DatabaseCheck:
+def database_check(outcome: QueryOutcome, *, most: int, failover: LastFailover) -> DatabaseCheck:
     """The database's part of the report; `most` connections are the fleet's."""
-    found: Look | None = outcome.value
+    found: DatabaseAnswer | None = outcome.value
     writable = found is not None and found.writable
     strained = outcome.latency_s > DATABASE_SLOW_S or is_nearly_used_up(found, most)
     return DatabaseCheck(
@@ -80,17 +80,17 @@ def database_check(outcome: Outcome, *, most: int, failover: Failover) -> Databa
         latency_ms=_milliseconds(outcome),
         role=None if found is None else "writer" if writable else "reader",
         server=found.server if found else None,
-        connections=Connections(used=found.used if found else None, max=most),
+        connections=ConnectionUsage(used=found.used if found else None, max=most),
         failover=failover,
     )
 
 
-def is_nearly_used_up(found: Look | None, most: int) -> bool:
+def is_nearly_used_up(found: DatabaseAnswer | None, most: int) -> bool:
     """Whether hardly any of the fleet's connections is left."""
     return found is not None and found.used >= most * NEARLY_USED_UP
 
 
-def service_check(outcome: Outcome, circuit: Circuit, *, late: bool = False) -> ServiceCheck:
+def service_check(outcome: QueryOutcome, circuit: CircuitStatus, *, late: bool = False) -> ServiceCheck:
     """A service's part; `late` where it answers, and yet its work is not being done, or not in time."""
     return ServiceCheck(
         status="unhealthy" if outcome.failed else "degraded" if late or _impaired(outcome, circuit) else "healthy",
@@ -100,24 +100,24 @@ def service_check(outcome: Outcome, circuit: Circuit, *, late: bool = False) -> 
     )
 
 
-def _impaired(outcome: Outcome, circuit: Circuit) -> bool:
+def _impaired(outcome: QueryOutcome, circuit: CircuitStatus) -> bool:
     return circuit.state != "closed" or outcome.latency_s > SERVICE_SLOW_S
 
 
-def overall(checks: Checks) -> Status:
+def overall(checks: DependencyChecks) -> Status:
     """Unhealthy without a writable database; degraded while anything is not as it should be."""
     if checks.database.status == "unhealthy":
         return "unhealthy"
-    found = {getattr(checks, name).status for name in Checks.model_fields}
+    found = {getattr(checks, name).status for name in DependencyChecks.model_fields}
     return "healthy" if found == {"healthy"} else "degraded"
 
 
-def has_late_jobs(jobs: JobFigures, mail_rate: float) -> bool:
+def has_late_jobs(jobs: OutboxCounts, mail_rate: float) -> bool:
     """Return whether a job has waited for longer than `mail_rate`, mails a second, explains."""
     return any(is_late(priority, s, jobs.sent[priority], rate=mail_rate) for priority, s in jobs.oldest_s.items())
 
 
-def needs_attention(jobs: JobFigures | None, mail_rate: float) -> bool:
+def needs_attention(jobs: OutboxCounts | None, mail_rate: float) -> bool:
     """Whether jobs are late, or one of high priority waits for a person.
 
     A person can't sign in, or has no welcome, until it is done again. Others that failed are counted by their metric
@@ -126,11 +126,11 @@ def needs_attention(jobs: JobFigures | None, mail_rate: float) -> bool:
     return jobs is not None and (has_late_jobs(jobs, mail_rate) or jobs.high_unsolved > 0)
 
 
-def failover_of(server: ServerSeen | None, now: datetime) -> Failover:
+def failover_of(server: LastWriter | None, now: datetime) -> LastFailover:
     """The last change of the writer, shown as detected for a while."""
     at = server.changed_at if server else None
-    return Failover(detected=at is not None and now - at < FAILOVER_SHOWN, at=at)
+    return LastFailover(detected=at is not None and now - at < FAILOVER_SHOWN, at=at)
 
 
-def _milliseconds(outcome: Outcome) -> float:
+def _milliseconds(outcome: QueryOutcome) -> float:
     return round(outcome.latency_s * 1000, 1)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from shared.aws.clients import probing
-from shared.aws.errors import AWS_ERRORS, Refused, failure_of
+from shared.aws.errors import BOTO_ERRORS, RequestRejected, failure_of
 
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
@@ -20,7 +20,7 @@ Ask = Callable[[], object]
 
 
 def questions(settings: Settings) -> Mapping[str, Ask]:
-    """A question for each service, by its name in the health report; each raises AwsFailure.
+    """A question for each service, by its name in the health report; each raises AwsError.
 
     The clients are built here, in the caller's thread: boto3 builds none safely in two threads at once.
     """
@@ -39,7 +39,7 @@ def _telling(ask: Ask) -> Ask:
     def told() -> object:
         try:
             return ask()
-        except AWS_ERRORS as error:
+        except BOTO_ERRORS as error:
             raise failure_of(error) from None
 
     return told
@@ -47,4 +47,4 @@ def _telling(ask: Ask) -> Ask:
 
 def _may_send(mail: SESV2Client) -> None:
     if not mail.get_account()["SendingEnabled"]:
-        raise Refused("SendingPaused")
+        raise RequestRejected("SendingPaused")

@@ -10,8 +10,8 @@ from typing import Any
 from uuid import UUID
 
 from shared.admission.ports import KEY_LIFE_S
-from shared.aws.s3 import EvidenceStore
-from shared.background import Invocation, background_handler, drain
+from shared.aws.s3 import DocumentStore
+from shared.background import BackgroundInvocation, background_handler, drain
 from shared.clock import Clock, local_date
 from shared.container import container
 from shared.database.pipeline import Database
@@ -44,7 +44,7 @@ class Housekeeper:
     """Does the chores; each returns how many records one batch changed."""
 
     database: Database
-    evidence: EvidenceStore
+    evidence: DocumentStore
     clock: Clock
     request_id: str
     deadline: Deadline
@@ -132,7 +132,7 @@ class Housekeeper:
 
 
 @background_handler
-def handler(_event: dict[str, Any], invocation: Invocation) -> dict[str, int]:
+def handler(_event: dict[str, Any], invocation: BackgroundInvocation) -> dict[str, int]:
     """Lambda's entry point."""
     parts = container()
     done = Housekeeper(

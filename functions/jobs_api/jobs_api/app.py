@@ -6,7 +6,7 @@ from jobs_api import service
 from jobs_api.model import Dismissal, JobQuery, JobView
 from shared.api.auth.caller import ADMIN
 from shared.api.call import Call, page
-from shared.api.operation import Nothing
+from shared.api.operation import NoInput
 from shared.api.responses import Answer, answered
 from shared.api.router import Api
 from shared.container import container
@@ -29,7 +29,7 @@ def find(call: Call[JobQuery]) -> Answer:
     limit="claim-work",
     refusals=("not-found", "job-not-failed"),
 )
-def replay(call: Call[Nothing]) -> Answer:
+def replay(call: Call[NoInput]) -> Answer:
     """For a failed job, or an uncertain one of which a person knows that it was not done."""
     facts = call.once(service.replay, call.ids["job_id"], actor=call.actor)
     return answered(JobView.model_validate(facts))

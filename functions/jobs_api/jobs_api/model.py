@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from shared.fields import Input, View
+from shared.fields import RequestModel, ResponseModel
 from shared.fields.pagination import PageQuery
 
 TroubledState = Literal["failed", "uncertain", "dismissed"]
@@ -18,7 +18,7 @@ class JobQuery(PageQuery):
     state: TroubledState = "failed"
 
 
-class Dismissal(Input):
+class Dismissal(RequestModel):
     """The reason for giving a job up for ever.
 
     `delivered`: it was done after all. `handled-otherwise`: a person has done it. `not-needed`: nobody needs it any
@@ -28,7 +28,7 @@ class Dismissal(Input):
     reason: DismissalReason
 
 
-class JobView(View):
+class JobView(ResponseModel):
     """A job; what it says to whom stays out of it. `last_error` is a code."""
 
     id: UUID

@@ -9,7 +9,7 @@ from members.model import ContactChange, MemberQuery, MemberView, NewMember
 from shared.access import AccessScope
 from shared.api.auth.caller import AGENT, MEMBER, STAFF, Caller
 from shared.api.call import Call, page
-from shared.api.operation import Contract, Nothing
+from shared.api.operation import NoInput, OperationOptions
 from shared.api.responses import Answer, answered
 from shared.api.router import Api
 from shared.container import container
@@ -79,12 +79,12 @@ def find(call: Call[MemberQuery]) -> Answer:
 @api.get(
     "/members/{member_id}", summary="Read a member", answer=MemberView, access=SELF_OR_STAFF, refusals=("not-found",)
 )
-def read(call: Call[Nothing]) -> Answer:
+def read(call: Call[NoInput]) -> Answer:
     """The member, to that member and to staff."""
     return _view(call.read(service.read, call.ids.get("member_id"), call.scope, today=call.services.today()))
 
 
-CHANGE: Contract = {
+CHANGE: OperationOptions = {
     "summary": "Change contact data",
     "input": ContactChange,
     "answer": MemberView,
@@ -93,7 +93,7 @@ CHANGE: Contract = {
     "limit": "membership-change",
     "refusals": ("not-found", "stale-version"),
 }
-CHANGE_OWN: Contract = {**CHANGE, "access": MEMBER}
+CHANGE_OWN: OperationOptions = {**CHANGE, "access": MEMBER}
 
 
 @api.patch("/members/me", **CHANGE_OWN)
@@ -123,7 +123,7 @@ class MembershipChange(Protocol):
         ...
 
 
-def _change_membership(call: Call[Nothing], use_case: MembershipChange, *, status: int = 200) -> Answer:
+def _change_membership(call: Call[NoInput], use_case: MembershipChange, *, status: int = 200) -> Answer:
     facts = call.once(use_case, call.ids["member_id"], call.scope, today=call.services.today(), actor=call.actor)
     return _view(facts, status=status)
 
@@ -138,7 +138,7 @@ def _change_membership(call: Call[Nothing], use_case: MembershipChange, *, statu
     key="required",
     refusals=("not-found", "membership-paused", "renewal-too-early"),
 )
-def renew(call: Call[Nothing]) -> Answer:
+def renew(call: Call[NoInput]) -> Answer:
     """Add a year after the current end, or from today on where the membership has ended."""
     return _change_membership(call, service.renew, status=201)
 
@@ -151,7 +151,7 @@ def renew(call: Call[Nothing]) -> Answer:
     limit="membership-change",
     refusals=("not-found", "membership-ended"),
 )
-def cancel(call: Call[Nothing]) -> Answer:
+def cancel(call: Call[NoInput]) -> Answer:
     """Takes effect at the end of the period; a second time changes nothing."""
     return _change_membership(call, service.cancel)
 
@@ -164,7 +164,7 @@ def cancel(call: Call[Nothing]) -> Answer:
     limit="membership-change",
     refusals=("not-found", "membership-not-running", "pause-days-used"),
 )
-def pause(call: Call[Nothing]) -> Answer:
+def pause(call: Call[NoInput]) -> Answer:
     """Take access away from today on. The end will move by the days paused, at most 90 between two renewals; when they
     are used up, the membership goes on by itself. A second time changes nothing."""
     return _change_membership(call, service.pause)
@@ -178,7 +178,7 @@ def pause(call: Call[Nothing]) -> Answer:
     limit="membership-change",
     refusals=("not-found", "membership-ended"),
 )
-def resume(call: Call[Nothing]) -> Answer:
+def resume(call: Call[NoInput]) -> Answer:
     """Give access again from today on, and move the end by the days paused. A second time changes nothing."""
     return _change_membership(call, service.resume)
 

@@ -7,7 +7,17 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from shared.fields import Email, HomeCountry, Input, Language, PersonName, Phone, ReferralCode, TermsVersion, View
+from shared.fields import (
+    Email,
+    HomeCountry,
+    Language,
+    PersonName,
+    Phone,
+    ReferralCode,
+    RequestModel,
+    ResponseModel,
+    TermsVersion,
+)
 from shared.fields.pagination import PageQuery
 
 Plan = Literal["basic", "standard", "family", "business"]
@@ -16,7 +26,7 @@ MembershipState = Literal["active", "past_due", "paused", "canceled", "expired"]
 NOT_SENT: Any = None  # null itself is refused: the types don't allow it
 
 
-class NewMember(Input):
+class NewMember(RequestModel):
     """A registration."""
 
     full_name: PersonName
@@ -29,7 +39,7 @@ class NewMember(Input):
     referral_code: ReferralCode | None = None
 
 
-class ContactChange(Input):
+class ContactChange(RequestModel):
     """Contact data to change; what is not sent stays."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
@@ -52,14 +62,14 @@ class MemberQuery(PageQuery):
     email: Email | None = None
 
 
-class AgentRef(View):
+class ReferringAgent(ResponseModel):
     """The agent who brought the member in."""
 
     id: UUID
     full_name: str
 
 
-class Membership(View):
+class Membership(ResponseModel):
     """The membership, as it is on the day of the call; `price` is the one at sign-up."""
 
     plan: Plan
@@ -71,7 +81,7 @@ class Membership(View):
     cancel_at_period_end: bool
 
 
-class MemberView(View):
+class MemberView(ResponseModel):
     """A member."""
 
     id: UUID
@@ -81,7 +91,7 @@ class MemberView(View):
     phone: str
     country: HomeCountry
     language: Language
-    agent: AgentRef | None
+    agent: ReferringAgent | None
     membership: Membership
     created_at: datetime
     version: int

@@ -22,15 +22,15 @@ from pydantic import TypeAdapter, ValidationError
 from operations import circuits
 from operations.errors import CommandError
 from operations.free_address import FreeAddress, free_address
-from operations.staff import OPERATOR, CreateStaff, RemoveStaff, Tools, create_staff, remove_staff
+from operations.staff import OPERATOR, CreateStaff, OperatorContext, RemoveStaff, create_staff, remove_staff
 from shared.aws.clients import cognito
-from shared.aws.cognito import CognitoIdentities
-from shared.background import Invocation, background_handler
+from shared.aws.cognito import CognitoIdentityProvider
+from shared.background import BackgroundInvocation, background_handler
 from shared.circuit.store import StoreUnavailable
 from shared.clock import epoch_micros, monotonic
 from shared.container import container
 from shared.deadline import Deadline
-from shared.fields import Input
+from shared.fields import RequestModel
 from shared.ids import uuid7
 from shared.logging import logger, where_it_failed
 from shared.settings import DEFAULT_CIRCUITS
@@ -43,19 +43,19 @@ NO_RECORD = UUID(int=0)  # the audit's subject where a command is about none
 AUDIT_S = 5.0  # a database that takes longer to note a command is out of order
 
 
-class Migrate(Input):
+class Migrate(RequestModel):
     """Bring the database's schema up to date."""
 
     command: Literal["migrate"]
 
 
-class ShowCircuits(Input):
+class ShowCircuits(RequestModel):
     """Tell how the circuits of the services are."""
 
     command: Literal["circuits"]
 
 
-class ForceCircuit(Input):
+class ForceCircuit(RequestModel):
     """Hold a circuit open or closed, or leave it to itself again."""
 
     command: Literal["force-circuit"]
@@ -63,8 +63,8 @@ class ForceCircuit(Input):
     state: Literal["open", "closed", "auto"]
 
 
-AboutPeople = CreateStaff | RemoveStaff | FreeAddress
-Command = Migrate | AboutPeople | ShowCircuits | ForceCircuit
+PeopleCommand = CreateStaff | RemoveStaff | FreeAddress
+Command = Migrate | PeopleCommand | ShowCircuits | ForceCircuit
 
 
 _COMMANDS: dict[str, TypeAdapter[Any]] = {
@@ -135,7 +135,7 @@ def _record_forced(command: ForceCircuit, forced: Mapping[str, Any], request_id:
     _record_command("record_forced_circuit", request_id, facts=json.dumps(facts))
 
 
-def _run_about_people(command: AboutPeople, tools: Tools) -> dict[str, Any]:
+def _run_about_people(command: PeopleCommand, tools: OperatorContext) -> dict[str, Any]:
     match command:
         case CreateStaff():
             return create_staff(command, tools)
@@ -145,18 +145,20 @@ def _run_about_people(command: AboutPeople, tools: Tools) -> dict[str, Any]:
             return free_address(command, tools)
 
 
-def _run(command: Command, invocation: Invocation) -> dict[str, Any]:
+def _run(command: Command, invocation: BackgroundInvocation) -> dict[str, Any]:
     if isinstance(command, ShowCircuits | ForceCircuit):
         return _move_circuits(command, invocation.request_id)
     if isinstance(command, Migrate):
         return _migrate(invocation.request_id)
     parts = container()
-    identities = CognitoIdentities(cognito(), parts.settings.user_pool_id)
-    return _run_about_people(command, Tools(parts.database, identities, invocation.deadline, invocation.request_id))
+    identities = CognitoIdentityProvider(cognito(), parts.settings.user_pool_id)
+    return _run_about_people(
+        command, OperatorContext(parts.database, identities, invocation.deadline, invocation.request_id)
+    )
 
 
 @background_handler
-def handler(event: dict[str, Any], invocation: Invocation) -> dict[str, Any]:
+def handler(event: dict[str, Any], invocation: BackgroundInvocation) -> dict[str, Any]:
     """Lambda's entry point."""
     command = read_command(event)
     answer = _run(command, invocation)

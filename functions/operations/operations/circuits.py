@@ -4,22 +4,22 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from shared.circuit.state import Command, Policy, Snapshot
+from shared.circuit.state import CircuitPolicy, CircuitSnapshot, Command
 from shared.circuit.store import CircuitStore, force
 from shared.units import SECOND
 
 
-def show(store: CircuitStore, policies: Iterable[Policy], now: int) -> dict[str, Any]:
+def show(store: CircuitStore, policies: Iterable[CircuitPolicy], now: int) -> dict[str, Any]:
     """Every circuit, by name. Raises StoreUnavailable."""
     return {policy.name: described(store.read(policy.name), policy, now) for policy in policies}
 
 
-def command(store: CircuitStore, policy: Policy, to: Command, now: int) -> dict[str, Any]:
+def command(store: CircuitStore, policy: CircuitPolicy, to: Command, now: int) -> dict[str, Any]:
     """Force a circuit, or leave it to itself again, and return what it is then. Raises StoreUnavailable."""
     return {policy.name: described(force(store, policy, to, now), policy, now)}
 
 
-def described(circuit: Snapshot, policy: Policy, now: int) -> dict[str, Any]:
+def described(circuit: CircuitSnapshot, policy: CircuitPolicy, now: int) -> dict[str, Any]:
     """A circuit: times in RFC 3339; `probe_at` is when the next probe may be made; `failures` is how many count."""
     return {
         "state": circuit.state,

@@ -7,9 +7,9 @@ it dies at, the next run finds the account by its address and goes on.
 
 from typing import Any, Literal
 
-from operations.staff import Tools, reasons_given, unlinked_identity
+from operations.staff import OperatorContext, reasons_given, unlinked_identity
 from shared.database.transaction import Pending, Row, Transaction
-from shared.fields import Email, Input
+from shared.fields import Email, RequestModel
 from shared.ids import uuid7
 from shared.outbox.audit import Actor
 from shared.outbox.payload import PAYLOAD_SQL
@@ -18,14 +18,14 @@ from shared.sql import load_queries
 SQL = load_queries("operations", "free_address.sql", parts=PAYLOAD_SQL)
 
 
-class FreeAddress(Input):
+class FreeAddress(RequestModel):
     """Let an address be used anew that nobody has proven to be theirs."""
 
     command: Literal["free-address"]
     email: Email
 
 
-def free_address(asked: FreeAddress, tools: Tools) -> dict[str, Any]:
+def free_address(asked: FreeAddress, tools: OperatorContext) -> dict[str, Any]:
     """Close the account that nobody has proven, delete its identity, and give its address up.
 
     `account_id` is None where no account has the address (any more). Raises CommandError for an address that is proven

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from operations.errors import CommandError
-from shared.aws.cognito import ManagedIdentities
+from shared.aws.cognito import ManagedIdentityProvider
 from shared.database.pipeline import Database
 from shared.database.transaction import Pending, Row, Transaction
 from shared.deadline import Deadline
 from shared.errors import Refusal
-from shared.fields import Email, Input, Language, PersonName
+from shared.fields import Email, Language, PersonName, RequestModel
 from shared.ids import uuid7
 from shared.outbox.audit import Actor, record
 from shared.sql import load_queries
@@ -36,7 +36,7 @@ REASONS = {
 }
 
 
-class CreateStaff(Input):
+class CreateStaff(RequestModel):
     """Let a person work here, or work here again."""
 
     command: Literal["create-staff"]
@@ -46,7 +46,7 @@ class CreateStaff(Input):
     language: Language
 
 
-class RemoveStaff(Input):
+class RemoveStaff(RequestModel):
     """Let a person work here no more."""
 
     command: Literal["remove-staff"]
@@ -54,11 +54,11 @@ class RemoveStaff(Input):
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
+class OperatorContext:
     """The parts that the commands about people use; `request_id` is the invocation's, for the audit."""
 
     database: Database
-    identities: ManagedIdentities
+    identities: ManagedIdentityProvider
     deadline: Deadline
     request_id: str
 
@@ -68,7 +68,7 @@ class Tools:
         return Actor(OPERATOR, self.request_id)
 
 
-def create_staff(new: CreateStaff, tools: Tools) -> dict[str, Any]:
+def create_staff(new: CreateStaff, tools: OperatorContext) -> dict[str, Any]:
     """Make sure that the person has an account of that role and can sign in.
 
     Raises CommandError for an address that is another role's or leads to another account's sign-in.
@@ -82,7 +82,7 @@ def create_staff(new: CreateStaff, tools: Tools) -> dict[str, Any]:
     return {"account_id": account["id"], "sub": sub}
 
 
-def remove_staff(gone: RemoveStaff, tools: Tools) -> dict[str, Any]:
+def remove_staff(gone: RemoveStaff, tools: OperatorContext) -> dict[str, Any]:
     """Take the person's role, groups and sessions, and tell how many open claims are still assigned to them.
 
     Raises CommandError where nobody with that address works here, or has worked.
@@ -96,7 +96,7 @@ def remove_staff(gone: RemoveStaff, tools: Tools) -> dict[str, Any]:
     return {"account_id": str(account["id"]), "sub": sub, "open_claims": account["open_claims"]}
 
 
-def unlinked_identity(email: str, tools: Tools) -> str | None:
+def unlinked_identity(email: str, tools: OperatorContext) -> str | None:
     """Return the identity that signs in with an address, if it is no account's."""
     sub = tools.identities.find(email)
     if sub is None:

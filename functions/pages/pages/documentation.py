@@ -9,7 +9,7 @@ from pathlib import Path
 
 from shared.admission.ports import KEY_LIFE_S
 from shared.api.call import Call
-from shared.api.operation import AnyQuery, Nothing
+from shared.api.operation import IgnoredQuery, NoInput
 from shared.api.parsing import MAX_KEY_LENGTH
 from shared.api.problems import ABOUT_KEYS
 from shared.api.responses import Answer
@@ -84,25 +84,25 @@ phone which changes its network still gets its answer: that is why they must be 
 
 def register(api: Api) -> None:
     """Add the two operations to the room's API."""
-    api.get("/openapi.json", summary="Read the API's description", input=AnyQuery, answer=None, sign_in="none")(
+    api.get("/openapi.json", summary="Read the API's description", input=IgnoredQuery, answer=None, sign_in="none")(
         read_description
     )
     api.get(
         "/docs",
         summary="Read and try the API",
-        input=AnyQuery,
+        input=IgnoredQuery,
         answer=None,
         sign_in="none",
         media_type="text/html",
     )(read_page)
 
 
-def read_description(_call: Call[Nothing]) -> Answer:
+def read_description(_call: Call[NoInput]) -> Answer:
     """OpenAPI 3.1, of all functions together."""
     return Answer(200, raw=_description(), headers=_CACHED)
 
 
-def read_page(_call: Call[Nothing]) -> Answer:
+def read_page(_call: Call[NoInput]) -> Answer:
     """Works offline; 'Authorize' takes a bearer token."""
     page = _page()
     headers = {"Content-Security-Policy": page.policy, "Content-Type": "text/html; charset=utf-8"}
@@ -115,7 +115,7 @@ def _description() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Page:
+class _DocumentationPage:
     """The page, and the Content-Security-Policy under which a browser may run it."""
 
     html: str
@@ -123,10 +123,10 @@ class _Page:
 
 
 @cache
-def _page() -> _Page:
+def _page() -> _DocumentationPage:
     css, script = _read_asset("swagger-ui.css"), _read_asset("swagger-ui-bundle.js")
     policy = _POLICY.format(scripts=f"{_hash(script)} {_hash(_START)}", styles=_hash(css))
-    return _Page(_PAGE.format(css=css, script=script, start=_START, keys=_KEYS), policy)
+    return _DocumentationPage(_PAGE.format(css=css, script=script, start=_START, keys=_KEYS), policy)
 
 
 def _read_asset(name: str) -> str:

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from shared.aws.sqs import Queues
-from shared.background import Invocation, background_handler, drain
+from shared.aws.sqs import JobQueues
+from shared.background import BackgroundInvocation, background_handler, drain
 from shared.clock import Clock
 from shared.container import container
 from shared.database.pipeline import Database
@@ -35,7 +35,7 @@ QUEUE_PATIENCE = timedelta(minutes=15)
 PUBLISH_PAUSE = timedelta(seconds=10)
 
 
-def relay_once(database: Database, queues: Queues, *, clock: Clock, deadline: Deadline) -> int:
+def relay_once(database: Database, queues: JobQueues, *, clock: Clock, deadline: Deadline) -> int:
     """Hand up to CLAIM_BATCH due jobs to SQS and return how many it acknowledged."""
     lease = clock() + PUBLISH_LEASE
     claimed = database.run(lambda tx: _claim(tx, lease), deadline).value
@@ -54,7 +54,7 @@ def _claim(tx: Transaction, lease: datetime) -> Pending[list[Row]]:
     return tx.all(SQL["claim_due"], lease=lease, count=CLAIM_BATCH)
 
 
-def _publish(queues: Queues, claimed: Iterable[Row]) -> frozenset[UUID]:
+def _publish(queues: JobQueues, claimed: Iterable[Row]) -> frozenset[UUID]:
     by_priority: dict[str, list[UUID]] = defaultdict(list)
     for row in claimed:
         by_priority[row["priority"]].append(row["id"])
@@ -70,7 +70,7 @@ def _mark(tx: Transaction, lease: datetime, sent: frozenset[UUID], unsent: list[
 
 
 @background_handler
-def handler(_event: dict[str, Any], invocation: Invocation) -> dict[str, int]:
+def handler(_event: dict[str, Any], invocation: BackgroundInvocation) -> dict[str, int]:
     """Lambda's entry point."""
     parts = container()
 

@@ -10,19 +10,19 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, pro
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from shared.aws.clients import cognito, dynamodb, sesv2
-from shared.aws.cognito import CognitoIdentities
+from shared.aws.cognito import CognitoIdentityProvider
 from shared.aws.sqs import job_of
-from shared.background import Invocation, background_handler
+from shared.background import BackgroundInvocation, background_handler
 from shared.container import Container
 from shared.deadline import Deadline
 from shared.errors import Unavailable
 from shared.logging import logger, where_it_failed
 from shared.settings import Settings
-from worker.circuit_protected import GuardedIdentities, GuardedMailer
-from worker.dynamodb_mail_pacing import DynamoDbPaceStore
-from worker.job_runner import Office, OutOfTime, Worker
-from worker.mail_pacing import MailPace
-from worker.priority_pacing import Rules
+from worker.circuit_protected import CircuitProtectedIdentityProvider, CircuitProtectedMailer
+from worker.dynamodb_mail_pacing import DynamoDbPacingStore
+from worker.job_runner import JobRunner, MailSettings, NotEnoughTime
+from worker.mail_pacing import MailRateLimiter
+from worker.priority_pacing import PacingRules
 from worker.ses import SesMailer
 
 # Nobody waits for a job: a new environment, whose first question to the table takes longer, waits for the answer rather
@@ -34,28 +34,30 @@ FIRST_LOOK_AGAIN_S, LATER, LONGEST_LOOK_AGAIN_S = 10.0, 3.0, 300.0
 
 
 @cache
-def worker() -> Worker:
+def worker() -> JobRunner:
     """The environment's own."""
     settings = Settings.from_environ(os.environ)
     parts = Container(settings, circuit_patience_s=CIRCUIT_PATIENCE_S)
     circuits = {"mail": parts.circuit("email"), "identity": parts.circuit("identity")}
-    return Worker(
+    return JobRunner(
         database=parts.database,
-        mailer=GuardedMailer(SesMailer(sesv2(), sender=settings.mail_sender), circuits["mail"]),
-        identities=GuardedIdentities(CognitoIdentities(cognito(), settings.user_pool_id), circuits["identity"]),
+        mailer=CircuitProtectedMailer(SesMailer(sesv2(), sender=settings.mail_sender), circuits["mail"]),
+        identities=CircuitProtectedIdentityProvider(
+            CognitoIdentityProvider(cognito(), settings.user_pool_id), circuits["identity"]
+        ),
         queues=parts.queues,
-        office=Office(settings.desk_mailbox, settings.desk_language, settings.app_url, settings.time_zone),
+        office=MailSettings(settings.desk_mailbox, settings.desk_language, settings.app_url, settings.time_zone),
         clock=parts.clock,
-        pace=MailPace(
-            DynamoDbPaceStore(dynamodb(), settings.state_table),
-            Rules.of(settings.mail_rate, settings.mail_burst),
+        pace=MailRateLimiter(
+            DynamoDbPacingStore(dynamodb(), settings.state_table),
+            PacingRules.of(settings.mail_rate, settings.mail_burst),
             sleep=time.sleep,
         ).wait_for_turn,
         circuits=circuits,
     )
 
 
-def do_batch(event: dict[str, Any], deadline: Deadline, worker: Worker) -> dict[str, Any]:
+def do_batch(event: dict[str, Any], deadline: Deadline, worker: JobRunner) -> dict[str, Any]:
     """Do the jobs of an SQS event; the answer names the messages that are to come again.
 
     Those whose job could not be looked at come soon, and after the first of them no other is tried: a worker without a
@@ -71,7 +73,7 @@ def do_batch(event: dict[str, Any], deadline: Deadline, worker: Worker) -> dict[
     def do(record: SQSRecord) -> str:
         try:
             return work(record)
-        except (Unavailable, OutOfTime) as error:
+        except (Unavailable, NotEnoughTime) as error:
             if isinstance(error, Unavailable):
                 outages.append(error)
             _show_again(record, worker)
@@ -91,7 +93,7 @@ def look_again_s(received: int, uniform: Callable[[float, float], float]) -> flo
     return most * uniform(0.5, 1.0)
 
 
-def _show_again(record: SQSRecord, worker: Worker) -> None:
+def _show_again(record: SQSRecord, worker: JobRunner) -> None:
     delay_s = look_again_s(int(record.attributes.approximate_receive_count), worker.uniform)
     worker.queues.show_again(record.event_source_arn, record.receipt_handle, delay_s=delay_s)
 
@@ -101,6 +103,6 @@ def _log(record: SQSRecord, error: Exception) -> None:
 
 
 @background_handler
-def handler(event: dict[str, Any], invocation: Invocation) -> dict[str, Any]:
+def handler(event: dict[str, Any], invocation: BackgroundInvocation) -> dict[str, Any]:
     """Lambda's entry point."""
     return do_batch(event, invocation.deadline, worker())

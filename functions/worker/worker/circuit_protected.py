@@ -1,12 +1,12 @@
 """The services that jobs call, each behind its circuit."""
 
 from shared.aws.circuit_protected import through
-from shared.aws.cognito import Identities
+from shared.aws.cognito import IdentityProvider
 from shared.circuit.breaker import CircuitBreaker
 from worker.ses import Mail, Mailer
 
 
-class GuardedMailer:
+class CircuitProtectedMailer:
     """A Mailer behind a circuit; its methods also raise shared.errors.Unavailable."""
 
     def __init__(self, mailer: Mailer, circuit: CircuitBreaker) -> None:
@@ -18,10 +18,10 @@ class GuardedMailer:
         through(self._circuit, lambda: self._mailer.send(mail, tags=tags))
 
 
-class GuardedIdentities:
+class CircuitProtectedIdentityProvider:
     """Identities behind a circuit; their methods also raise shared.errors.Unavailable."""
 
-    def __init__(self, identities: Identities, circuit: CircuitBreaker) -> None:
+    def __init__(self, identities: IdentityProvider, circuit: CircuitBreaker) -> None:
         self._identities = identities
         self._circuit = circuit
 

@@ -2,9 +2,9 @@
 
 pk `limit#mail#<sha256>`   tat version served_high served_normal served_low end_high end_normal end_low normal_until
 
-All are integers, times in epoch microseconds, see priority_pacing.PaceState. The key and `tat` are those of a bucket of
-dynamodb_admission_items.py, so that workers of an earlier version, which keep no priorities, and these count the same
-mails while one replaces the other. `expires_at` (epoch seconds) is DynamoDB's to delete by.
+All are integers, times in epoch microseconds, see priority_pacing.PacingState. The key and `tat` are those of a bucket
+of dynamodb_admission_items.py, so that workers of an earlier version, which keep no priorities, and these count the
+same mails while one replaces the other. `expires_at` (epoch seconds) is DynamoDB's to delete by.
 
 Needs GetItem and PutItem on the table.
 """
@@ -14,13 +14,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from shared.admission.ports import Charge, Limit
+from shared.admission.ports import LimitCharge, RateLimit
 from shared.aws.dynamodb import is_condition_failed, old_item
 from shared.aws.dynamodb_admission_items import TTL_MARGIN_S, bucket_pk
-from shared.aws.errors import AWS_ERRORS, error_code
+from shared.aws.errors import BOTO_ERRORS, error_code
 from shared.circuit.store import StoreUnavailable
 from shared.units import SECOND
-from worker.priority_pacing import PaceState, Priority, Stored
+from worker.priority_pacing import PacingState, Priority, StoreReply
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -29,33 +29,33 @@ if TYPE_CHECKING:
     Attributes = dict[str, UniversalAttributeValueTypeDef]
 
 
-class Condition(TypedDict, total=False):
+class WriteCondition(TypedDict, total=False):
     """The condition of a write, as put_item takes it."""
 
     ConditionExpression: str
     ExpressionAttributeValues: Attributes
 
 
-_KEY: Attributes = {"pk": {"S": bucket_pk(Charge("fleet", Limit("mail", burst=1, period_s=1)))}}
+_KEY: Attributes = {"pk": {"S": bucket_pk(LimitCharge("fleet", RateLimit("mail", burst=1, period_s=1)))}}
 
 
-class DynamoDbPaceStore:
-    """The PaceStore of the fleet."""
+class DynamoDbPacingStore:
+    """The PacingStore of the fleet."""
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
         self._client = client
         self._table = table
 
-    def read(self) -> PaceState:
-        """See PaceStore.read."""
+    def read(self) -> PacingState:
+        """See PacingStore.read."""
         try:
             answer = self._client.get_item(TableName=self._table, Key=_KEY, ConsistentRead=True)
-        except AWS_ERRORS as error:
+        except BOTO_ERRORS as error:
             raise StoreUnavailable(error_code(error)) from None
         return _state_of(answer.get("Item"))
 
-    def write(self, seen: PaceState, to: PaceState) -> Stored:
-        """See PaceStore.write."""
+    def write(self, seen: PacingState, to: PacingState) -> StoreReply:
+        """See PacingStore.write."""
         try:
             self._client.put_item(
                 TableName=self._table,
@@ -63,24 +63,24 @@ class DynamoDbPaceStore:
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 **_is_still(seen),
             )
-        except AWS_ERRORS as error:
+        except BOTO_ERRORS as error:
             if is_condition_failed(error):
-                return Stored(_state_of(old_item(error)), written=False)
+                return StoreReply(_state_of(old_item(error)), written=False)
             raise StoreUnavailable(error_code(error)) from None
-        return Stored(to, written=True)
+        return StoreReply(to, written=True)
 
 
-def _is_still(seen: PaceState) -> Condition:
+def _is_still(seen: PacingState) -> WriteCondition:
     """Return the condition that nobody has written; an earlier version of the workers moves `tat` alone."""
     known = {name: value for name, value in (("version", seen.version), ("tat", seen.tat)) if value}
     tests = [f"{name} = :{name}" if name in known else f"attribute_not_exists({name})" for name in ("version", "tat")]
-    condition: Condition = {"ConditionExpression": " AND ".join(tests)}
+    condition: WriteCondition = {"ConditionExpression": " AND ".join(tests)}
     if known:  # DynamoDB refuses values that no expression uses, and an empty set of them
         condition["ExpressionAttributeValues"] = {f":{name}": _number(value) for name, value in known.items()}
     return condition
 
 
-def _state_of(item: Mapping[str, Any] | None) -> PaceState:
+def _state_of(item: Mapping[str, Any] | None) -> PacingState:
     def number(name: str) -> int:
         return int(item[name]["N"]) if item and name in item else 0
 
@@ -88,7 +88,7 @@ def _state_of(item: Mapping[str, Any] | None) -> PaceState:
         high, normal, low = (number(f"{name}_{priority.name.lower()}") for priority in Priority)
         return high, normal, low
 
-    return PaceState(
+    return PacingState(
         version=number("version"),
         tat=number("tat"),
         served=numbers("served"),
@@ -97,7 +97,7 @@ def _state_of(item: Mapping[str, Any] | None) -> PaceState:
     )
 
 
-def _attributes_of(state: PaceState) -> Attributes:
+def _attributes_of(state: PacingState) -> Attributes:
     last = max(state.tat, *state.queue_end)
     attributes = {
         "version": _number(state.version),

@@ -19,9 +19,9 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Any, Protocol
 from uuid import UUID
 
-from shared.aws.cognito import Identities
-from shared.aws.errors import AwsFailure, OperatorNeeded, Refused, Uncertain
-from shared.aws.sqs import MAX_DELAY_S, Queues
+from shared.aws.cognito import IdentityProvider
+from shared.aws.errors import AwsError, OperatorActionNeeded, OutcomeUnknown, RequestRejected
+from shared.aws.sqs import MAX_DELAY_S, JobQueues
 from shared.clock import Clock
 from shared.database.errors import permanent_code
 from shared.database.pipeline import Database
@@ -33,7 +33,7 @@ from shared.outbox.payload import PAYLOAD_SQL, IdentityPayload, MailPayload
 from shared.outbox.retry_policy import RETRY
 from shared.settings import Settings
 from shared.sql import load_queries
-from worker.mail_rendering import NotRenderable, render
+from worker.mail_rendering import MailRenderError, render
 from worker.retry_later import RetryLater
 from worker.ses import Mail, Mailer
 
@@ -47,16 +47,16 @@ JOB_TIME_S = 20.0
 SPREAD_S = 2.0
 
 
-class OutOfTime(Exception):
+class NotEnoughTime(Exception):
     """The job was not begun: too little of the invocation was left for it."""
 
 
-class TakenOver(Exception):
+class LeaseLost(Exception):
     """The job was not begun: this worker was slower than its lease, and it is not its any more."""
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class JobOutcome:
     """The outcome of a job: its new state, the code of what went wrong, when it may be tried again, if it was tried."""
 
     state: str
@@ -65,7 +65,7 @@ class Settled:
     counted: bool = True
 
 
-class Gate(Protocol):
+class CircuitWait(Protocol):
     """The guard of a kind of job: the circuit of the service that does it."""
 
     def wait_s(self) -> float:
@@ -74,7 +74,7 @@ class Gate(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Office:
+class MailSettings:
     """The addresses in mails: the desk's, with its language, and the application's."""
 
     desk_mailbox: str
@@ -84,27 +84,27 @@ class Office:
 
 
 @dataclass(frozen=True, slots=True)
-class Worker:
+class JobRunner:
     """Does jobs."""
 
     database: Database
     mailer: Mailer
-    identities: Identities
-    queues: Queues
-    office: Office
+    identities: IdentityProvider
+    queues: JobQueues
+    office: MailSettings
     clock: Clock
     uniform: Callable[[float, float], float] = random.uniform
     # Returns when a mail of a priority may leave; raises RetryLater where its job has to be handed back.
     pace: Callable[[str, Deadline], None] = lambda _priority, _deadline: None
-    circuits: Mapping[str, Gate] = field(default_factory=dict)  # by kind of job
+    circuits: Mapping[str, CircuitWait] = field(default_factory=dict)  # by kind of job
 
     def work(self, job_id: UUID, deadline: Deadline) -> str:
         """Do a job and return its state then, or "skipped" where it is not to be done (now).
 
-        Raises OutOfTime before, and Unavailable where the database can't be had: the message comes again.
+        Raises NotEnoughTime before, and Unavailable where the database can't be had: the message comes again.
         """
         if deadline.left() < JOB_TIME_S:
-            raise OutOfTime
+            raise NotEnoughTime
         started, lease = time.perf_counter(), self.clock() + JOB_LEASE
         waits = self._waits()
         job = self.database.run(lambda tx: _claim(tx, job_id, lease, waits), deadline).value
@@ -118,14 +118,14 @@ class Worker:
 
     def _settled(
         self, job: Row | None, lease: datetime, waits: Mapping[str, float], deadline: Deadline
-    ) -> Settled | None:
+    ) -> JobOutcome | None:
         if job is not None and job["state"] == "pending" and job["kind"] in waits:
             return _put_off(waits[job["kind"]])
         if job is None or job["state"] != "running" or job["leased_until"] != lease:
             return None
         try:
             settled = self._do(job, deadline)
-        except TakenOver:
+        except LeaseLost:
             return None
         self.database.run(lambda tx: _settle(tx, job, settled), deadline)
         return settled
@@ -138,75 +138,75 @@ class Worker:
     def _spread(self, wait_s: float) -> float:
         return wait_s + self.uniform(0.0, SPREAD_S)
 
-    def _do(self, job: Row, deadline: Deadline) -> Settled:
+    def _do(self, job: Row, deadline: Deadline) -> JobOutcome:
         try:
             return self._identity(job, deadline) if job["kind"] == "identity" else self._mail(job, deadline)
         except RetryLater as error:
-            return Settled("pending", error.code, delay_s=error.delay_s, counted=False)
+            return JobOutcome("pending", error.code, delay_s=error.delay_s, counted=False)
         except Unavailable as error:
             return _put_off(self._spread(error.retry_after_s))
-        except NotRenderable as error:
-            return Settled("failed", error.code)
+        except MailRenderError as error:
+            return JobOutcome("failed", error.code)
         except Refusal as error:
-            return Settled("failed", error.name)
-        except AwsFailure as error:
+            return JobOutcome("failed", error.name)
+        except AwsError as error:
             return self._settle_failure(job, error)
         except Exception as error:
             code = permanent_code(error)
             if code is None:
                 raise
-            return Settled("failed", code)
+            return JobOutcome("failed", code)
 
-    def _settle_failure(self, job: Row, error: AwsFailure) -> Settled:
-        if isinstance(error, Refused):
-            return Settled("failed", error.code)
-        if isinstance(error, Uncertain) and job["kind"] == "mail":
-            return Settled("uncertain", error.code)
-        if isinstance(error, OperatorNeeded):
+    def _settle_failure(self, job: Row, error: AwsError) -> JobOutcome:
+        if isinstance(error, RequestRejected):
+            return JobOutcome("failed", error.code)
+        if isinstance(error, OutcomeUnknown) and job["kind"] == "mail":
+            return JobOutcome("uncertain", error.code)
+        if isinstance(error, OperatorActionNeeded):
             # However long the repair takes, the job is not the one to fail for it: its attempts are left.
-            return Settled("pending", error.code, delay_s=RETRY.delay(0, self.uniform), counted=False)
+            return JobOutcome("pending", error.code, delay_s=RETRY.delay(0, self.uniform), counted=False)
         return self._again(job, error.code)
 
-    def _mail(self, job: Row, deadline: Deadline) -> Settled:
+    def _mail(self, job: Row, deadline: Deadline) -> JobOutcome:
         payload, office = MailPayload.read(job["payload"]), self.office
         to, language = self._recipient(job, payload)
         words = render(payload.template, language, payload.facts, link=office.app_url, time_zone=office.time_zone)
         mail = Mail(to=to, subject=words.subject, text=words.text, html=words.html)
         self.pace(job["priority"], deadline)
         if self.database.run(lambda tx: _begin(tx, job), deadline).value is None:
-            raise TakenOver
+            raise LeaseLost
         self.mailer.send(mail, tags={"job": str(job["id"]), "template": payload.template})
-        return Settled("done")
+        return JobOutcome("done")
 
     def _recipient(self, job: Row, payload: MailPayload) -> tuple[str, str]:
         if payload.is_to_desk:
             return self.office.desk_mailbox, self.office.desk_language
         if job["email"] is None:
-            raise NotRenderable("recipient-unknown")
+            raise MailRenderError("recipient-unknown")
         return job["email"], job["language"]
 
-    def _identity(self, job: Row, deadline: Deadline) -> Settled:
+    def _identity(self, job: Row, deadline: Deadline) -> JobOutcome:
         if job["email"] is None:
-            raise Refused("account-unknown")
+            raise RequestRejected("account-unknown")
         payload = IdentityPayload.read(job["payload"])
         if job["role"] != payload.group:
-            raise Refused("identity-not-linked")
+            raise RequestRejected("identity-not-linked")
         sub = self.identities.find_or_create(job["email"])
         self.database.run(lambda tx: _link(tx, job, payload, sub), deadline)
         # Last, because it is what grants something: a sub that is another account's is refused above.
         self.identities.add_to_group(sub, payload.group)
-        return Settled("done")
+        return JobOutcome("done")
 
-    def _again(self, job: Row, code: str) -> Settled:
+    def _again(self, job: Row, code: str) -> JobOutcome:
         tries = job["attempts"]
         if tries > RETRY.retries:
-            return Settled("failed", code)
-        return Settled("pending", code, delay_s=RETRY.delay(tries - 1, self.uniform))
+            return JobOutcome("failed", code)
+        return JobOutcome("pending", code, delay_s=RETRY.delay(tries - 1, self.uniform))
 
 
-def _put_off(delay_s: float) -> Settled:
+def _put_off(delay_s: float) -> JobOutcome:
     """A job that was not tried: its circuit is open."""
-    return Settled("pending", "circuit-open", delay_s=delay_s, counted=False)
+    return JobOutcome("pending", "circuit-open", delay_s=delay_s, counted=False)
 
 
 def _claim(tx: Transaction, job_id: UUID, lease: datetime, waits: Mapping[str, float]) -> Pending[Row | None]:
@@ -228,7 +228,7 @@ def _link(tx: Transaction, job: Row, payload: IdentityPayload, sub: str) -> Pend
     return Pending(lambda: None)
 
 
-def _settle(tx: Transaction, job: Row, settled: Settled) -> Pending[None]:
+def _settle(tx: Transaction, job: Row, settled: JobOutcome) -> Pending[None]:
     tx.add(
         SQL["settle_job"],
         id=job["id"],
@@ -241,7 +241,7 @@ def _settle(tx: Transaction, job: Row, settled: Settled) -> Pending[None]:
     return Pending(lambda: None)
 
 
-def _log(job: Mapping[str, Any], settled: Settled, seconds: float) -> None:
+def _log(job: Mapping[str, Any], settled: JobOutcome, seconds: float) -> None:
     facts = {
         "job_id": str(job["id"]),
         "kind": job["kind"],

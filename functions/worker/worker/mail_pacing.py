@@ -12,7 +12,7 @@ from shared.clock import epoch_micros
 from shared.deadline import Deadline
 from shared.logging import observe
 from shared.units import SECOND
-from worker.priority_pacing import PaceState, PaceStore, Priority, Rules, hold_turn, take_turn
+from worker.priority_pacing import PacingRules, PacingState, PacingStore, Priority, hold_turn, take_turn
 
 # A worker has 60 s. It sleeps until this is left: 20 s for the mail that it sleeps for (job_runner.JOB_TIME_S), and
 # time to hand back the rest of its batch, nine jobs at most.
@@ -23,15 +23,15 @@ GONE_PAUSE_S = 5.0
 
 
 @dataclass(slots=True)
-class MailPace:
+class MailRateLimiter:
     """Lets mails through at the rate. While the store is out of reach all go: then it is SES that throttles."""
 
-    store: PaceStore
-    rules: Rules
+    store: PacingStore
+    rules: PacingRules
     clock: Callable[[], int] = epoch_micros
     sleep: Callable[[float], None] = field(kw_only=True)
     _gone_until: int = 0
-    _seen: PaceState | None = None
+    _seen: PacingState | None = None
 
     def wait_for_turn(self, priority: str, deadline: Deadline) -> None:
         """Return when a mail of that priority may leave; raise RetryLater where its job has to be handed back."""

@@ -30,7 +30,7 @@ LANGUAGES = ("sq", "en", "mk", "sr")
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class MailVariables:
     """The facts of a mail: the ones it can't do without, and the ones it leaves out where they are empty."""
 
     required: tuple[str, ...]
@@ -40,27 +40,27 @@ class Facts:
 _ENDING = ("full_name", "member_number", "plan", "price", "currency", "ends_on")
 _CLAIM = ("full_name", "claim_number", "title")
 
-MAILS: Mapping[str, Facts] = {
-    "agent-received": Facts(("full_name", "referral_code")),
-    "agent-approved": Facts(("full_name", "referral_code")),
-    "agent-rejected": Facts(("full_name",), ("reason",)),
-    "member-welcome": Facts(
+MAILS: Mapping[str, MailVariables] = {
+    "agent-received": MailVariables(("full_name", "referral_code")),
+    "agent-approved": MailVariables(("full_name", "referral_code")),
+    "agent-rejected": MailVariables(("full_name",), ("reason",)),
+    "member-welcome": MailVariables(
         ("full_name", "email", "member_number", "plan", "price", "currency", "starts_on", "ends_on")
     ),
-    "membership-renewed": Facts(("full_name", "member_number", "plan", "price", "currency", "ends_on")),
-    "membership-cancelled": Facts(("full_name", "member_number", "ends_on")),
-    "membership-ends-soon": Facts(_ENDING),
-    "membership-ends-shortly": Facts(_ENDING),
-    "membership-ends-today": Facts((*_ENDING, "renewable_until")),
-    "membership-ended": Facts(_ENDING),
-    "claim-received": Facts((*_CLAIM, "category", "company_name", "amount", "currency")),
-    "claim-moved": Facts((*_CLAIM, "to_state"), ("from_state", "reason", "decline_code")),
-    "documents-requested": Facts(_CLAIM, ("reason",)),
-    "staff-new-claim": Facts((
+    "membership-renewed": MailVariables(("full_name", "member_number", "plan", "price", "currency", "ends_on")),
+    "membership-cancelled": MailVariables(("full_name", "member_number", "ends_on")),
+    "membership-ends-soon": MailVariables(_ENDING),
+    "membership-ends-shortly": MailVariables(_ENDING),
+    "membership-ends-today": MailVariables((*_ENDING, "renewable_until")),
+    "membership-ended": MailVariables(_ENDING),
+    "claim-received": MailVariables((*_CLAIM, "category", "company_name", "amount", "currency")),
+    "claim-moved": MailVariables((*_CLAIM, "to_state"), ("from_state", "reason", "decline_code")),
+    "documents-requested": MailVariables(_CLAIM, ("reason",)),
+    "staff-new-claim": MailVariables((
         "claim_number", "member_number", "title", "category", "company_name",
         "incident_date", "incident_country", "amount", "currency",
     )),
-    "staff-sla-breach": Facts(("claim_number", "state", "state_since", "days"), ("assignee",)),
+    "staff-sla-breach": MailVariables(("claim_number", "state", "state_since", "days"), ("assignee",)),
 }  # fmt: skip
 
 
@@ -68,7 +68,7 @@ MAILS: Mapping[str, Facts] = {
 _TIMES = frozenset({"state_since"})
 
 
-class NotRenderable(Exception):
+class MailRenderError(Exception):
     """A mail can't be written; `code` says why and holds none of its facts."""
 
     def __init__(self, code: str) -> None:
@@ -77,7 +77,7 @@ class NotRenderable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Rendered:
+class RenderedMail:
     """A mail's words: a subject of one line, and the body twice."""
 
     subject: str
@@ -85,23 +85,25 @@ class Rendered:
     html: str
 
 
-def render(mail: str, language: str, facts: Mapping[str, object], *, link: str, time_zone: tzinfo = UTC) -> Rendered:
+def render(
+    mail: str, language: str, facts: Mapping[str, object], *, link: str, time_zone: tzinfo = UTC
+) -> RenderedMail:
     """Write a mail. `facts` may hold more than the mail needs; `link` is where its button leads.
 
     Dates and times are ISO 8601, amounts decimal, all as text. A time is shown as its day in `time_zone`.
-    Raises NotRenderable.
+    Raises MailRenderError.
     """
     needed = MAILS.get(mail)
     if needed is None:
-        raise NotRenderable("template-unknown")
+        raise MailRenderError("template-unknown")
     known = {name: str(value) for name, value in facts.items() if value not in (None, "")}
     if any(name not in known for name in needed.required):
-        raise NotRenderable("facts-missing")
+        raise MailRenderError("facts-missing")
     chosen = {name: known.get(name, "") for name in (*needed.required, *needed.optional)}
     try:
         return _words(language).rendered(mail, _with_local_days(chosen, time_zone), link)
     except (TemplateError, KeyError, ValueError, ArithmeticError) as error:
-        raise NotRenderable(f"rendering-{type(error).__name__}") from None
+        raise MailRenderError(f"rendering-{type(error).__name__}") from None
 
 
 def _with_local_days(facts: Mapping[str, str], time_zone: tzinfo) -> dict[str, str]:
@@ -113,7 +115,7 @@ def _with_local_days(facts: Mapping[str, str], time_zone: tzinfo) -> dict[str, s
     return {name: day(fact) if name in _TIMES and fact else fact for name, fact in facts.items()}
 
 
-class _Words:
+class _LanguageTexts:
     """One language's words, compiled when first used."""
 
     def __init__(self, language: str, words: Mapping[str, Any]) -> None:
@@ -122,7 +124,7 @@ class _Words:
         self._text = _environment(self._filters(), escaped=False)
         self._html = _environment(self._filters(), escaped=True)
 
-    def rendered(self, mail: str, facts: Mapping[str, str], link: str) -> Rendered:
+    def rendered(self, mail: str, facts: Mapping[str, str], link: str) -> RenderedMail:
         """Fill both layouts in."""
         subject = single_line(self._fill(self._text, self._words["mail"][mail]["subject"], facts))
         more = {"language": self._language, "subject": subject, "link": link}
@@ -130,7 +132,7 @@ class _Words:
             layout.render(self._parts(environment, mail, facts) | more)
             for environment, layout in ((self._text, _layout("layout.txt")), (self._html, _layout("layout.html")))
         ]
-        return Rendered(subject, *parts)
+        return RenderedMail(subject, *parts)
 
     def _parts(self, environment: Environment, mail: str, facts: Mapping[str, str]) -> dict[str, Any]:
         own = self._words["mail"][mail]
@@ -207,10 +209,10 @@ def _isolated(fact: object) -> object:
 
 
 @cache
-def _words(language: str) -> _Words:
+def _words(language: str) -> _LanguageTexts:
     if language not in LANGUAGES:
         raise KeyError(language)
-    return _Words(language, tomllib.loads(_file(f"{language}.toml")))
+    return _LanguageTexts(language, tomllib.loads(_file(f"{language}.toml")))
 
 
 @cache

@@ -62,7 +62,7 @@ CONTENDED_DELAY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class PacingRules:
     """The rate at which calls may be made: one each `interval`, and `burst` at once after a pause."""
 
     interval: int
@@ -93,7 +93,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class PaceState:
+class PacingState:
     """The state that the fleet shares. `version` grows with each write.
 
     `served` holds the last moment of each class, `queue_end` the moment after the last one that was handed out to calls
@@ -108,63 +108,63 @@ class PaceState:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class SendSlot:
     """The call may be made at `moment`, once `state` is written."""
 
     moment: int
-    state: PaceState
+    state: PacingState
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class WaitUntil:
     """Sleep, and ask again at `until`."""
 
     until: int
-    state: PaceState
+    state: PacingState
 
 
 @dataclass(frozen=True, slots=True)
-class HandBack:
+class ReturnToQueue:
     """Give the job back to its queue; `until` is a moment of its own at which to ask again."""
 
     until: int
-    state: PaceState
+    state: PacingState
 
 
-Decision = Turn | Wait | HandBack
+PacingDecision = SendSlot | WaitUntil | ReturnToQueue
 
 
-def decide(rules: Rules, state: PaceState, priority: Priority, now: int, patience: int) -> Decision:
+def decide(rules: PacingRules, state: PacingState, priority: Priority, now: int, patience: int) -> PacingDecision:
     """Decide a call made `now` by a worker that can sleep for `patience`."""
     horizon, lead = min(rules.horizon, patience), min(rules.lead, patience)
     reserved = max(now, rules.free_from(state.tat, Priority.HIGH))
     if _may_reserve(rules, state, priority, reserved) and reserved - now <= horizon:
-        return Turn(reserved, _served(rules, state, priority, reserved))
+        return SendSlot(reserved, _served(rules, state, priority, reserved))
     if priority is Priority.HIGH:
         return _hand_back(rules, state, priority, now, reserved - horizon)
     free = max(now, rules.free_from(state.tat, priority))
     if free - now <= lead and not _leaves_to_normal(rules, state, priority, now):
-        return Turn(free, _served(rules, state, priority, free))
+        return SendSlot(free, _served(rules, state, priority, free))
     again = free - lead if free - lead > now else now + max(rules.interval // 4, 1)
     # Supposing that as much is reserved then as is now; who wakes up too early asks again.
     overdue = _overdue_from(rules, state, priority) - (reserved - now)
     return _wait(rules, state, priority, now, min(again, max(overdue, reserved - horizon, now + 1)), patience)
 
 
-def _may_reserve(rules: Rules, state: PaceState, priority: Priority, moment: int) -> bool:
+def _may_reserve(rules: PacingRules, state: PacingState, priority: Priority, moment: int) -> bool:
     return priority is Priority.HIGH or moment >= _overdue_from(rules, state, priority)
 
 
-def _overdue_from(rules: Rules, state: PaceState, priority: Priority) -> int:
+def _overdue_from(rules: PacingRules, state: PacingState, priority: Priority) -> int:
     return state.served[priority] + OVERDUE[priority] * rules.interval
 
 
-def _leaves_to_normal(rules: Rules, state: PaceState, priority: Priority, now: int) -> bool:
+def _leaves_to_normal(rules: PacingRules, state: PacingState, priority: Priority, now: int) -> bool:
     is_overdue = now >= state.served[priority] + OVERDUE_BEFORE_NORMAL * rules.interval
     return priority is Priority.LOW and now < state.normal_until and not is_overdue
 
 
-def _served(rules: Rules, state: PaceState, priority: Priority, moment: int) -> PaceState:
+def _served(rules: PacingRules, state: PacingState, priority: Priority, moment: int) -> PacingState:
     return replace(
         state,
         version=state.version + 1,
@@ -175,20 +175,22 @@ def _served(rules: Rules, state: PaceState, priority: Priority, moment: int) -> 
     )
 
 
-def _wait(rules: Rules, state: PaceState, priority: Priority, now: int, again: int, patience: int) -> Decision:
+def _wait(
+    rules: PacingRules, state: PacingState, priority: Priority, now: int, again: int, patience: int
+) -> PacingDecision:
     if again - now > patience:
         return _hand_back(rules, state, priority, now, again)
     if priority is Priority.NORMAL and again + NORMAL_GRACE > state.normal_until:
         state = replace(state, version=state.version + 1, normal_until=again + NORMAL_GRACE)
-    return Wait(again, state)
+    return WaitUntil(again, state)
 
 
-def _hand_back(rules: Rules, state: PaceState, priority: Priority, now: int, again: int) -> HandBack:
+def _hand_back(rules: PacingRules, state: PacingState, priority: Priority, now: int, again: int) -> ReturnToQueue:
     until = max(state.queue_end[priority], again, now + 1)
     if until - now > LONGEST_QUEUE:
-        return HandBack(max(again, now + LONGEST_QUEUE), state)
+        return ReturnToQueue(max(again, now + LONGEST_QUEUE), state)
     queue_end = _with(state.queue_end, priority, until + rules.interval)
-    return HandBack(until, replace(state, version=state.version + 1, queue_end=queue_end))
+    return ReturnToQueue(until, replace(state, version=state.version + 1, queue_end=queue_end))
 
 
 def _with(values: tuple[int, int, int], priority: Priority, value: int) -> tuple[int, int, int]:
@@ -197,79 +199,79 @@ def _with(values: tuple[int, int, int], priority: Priority, value: int) -> tuple
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class ReadState:
     """Read the state."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sleep:
+class SleepUntil:
     """Sleep until a moment; the answer is the state that was given, whatever it is by then."""
 
     until: int
-    state: PaceState
+    state: PacingState
 
 
 @dataclass(frozen=True, slots=True)
-class Write:
+class WriteState:
     """Write `to` if the state is still the one `seen`."""
 
-    seen: PaceState
-    to: PaceState
+    seen: PacingState
+    to: PacingState
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoreReply:
     """An answer of the store: the state as it is now, and whether the write was made."""
 
-    state: PaceState
+    state: PacingState
     written: bool
 
 
-class PaceStore(Protocol):
+class PacingStore(Protocol):
     """The store of the fleet's state. Both methods raise circuit_store.StoreUnavailable."""
 
-    def read(self) -> PaceState:
-        """Return the state as it is; PaceState() where it was never written."""
+    def read(self) -> PacingState:
+        """Return the state as it is; PacingState() where it was never written."""
         ...
 
-    def write(self, seen: PaceState, to: PaceState) -> Stored:
+    def write(self, seen: PacingState, to: PacingState) -> StoreReply:
         """Make the state `to`, unless it is no longer the one `seen`."""
         ...
 
 
-Step = Read | Write | Sleep
-Conversation = Generator[Step, Stored, Turn]
+StoreRequest = ReadState | WriteState | SleepUntil
+SlotSession = Generator[StoreRequest, StoreReply, SendSlot]
 
 
 def take_turn(
-    rules: Rules, priority: Priority, clock: Callable[[], int], until: int, seen: PaceState | None = None
-) -> Conversation:
+    rules: PacingRules, priority: Priority, clock: Callable[[], int], until: int, seen: PacingState | None = None
+) -> SlotSession:
     """Return the turn, once it is written; raise RetryLater where the job has to be handed back.
 
     `until` is when a worker that sleeps has to be done with sleeping. `seen` is the state that it saw last: a TAT only
     grows, so waiting for a free moment by an old one is never too long, and a write by an old one is not made but shows
     the new one. A share is due the sooner the more is reserved, so who would sleep once more reads the state instead.
     """
-    state, lost, is_old = seen or (yield Read()).state, 0, False
+    state, lost, is_old = seen or (yield ReadState()).state, 0, False
     while lost < MOST_LOST_WRITES:
         now = clock()
         decision = decide(rules, state, priority, now, max(until - now, 0))
-        if is_old and isinstance(decision, Wait):
-            state, is_old = (yield Read()).state, False
-        elif decision.state != state and not (stored := (yield Write(state, decision.state))).written:
+        if is_old and isinstance(decision, WaitUntil):
+            state, is_old = (yield ReadState()).state, False
+        elif decision.state != state and not (stored := (yield WriteState(state, decision.state))).written:
             state, lost, is_old = stored.state, lost + 1, False
-        elif isinstance(decision, Turn):
+        elif isinstance(decision, SendSlot):
             return decision
-        elif isinstance(decision, HandBack):
+        elif isinstance(decision, ReturnToQueue):
             raise RetryLater("mail-rate", (decision.until - now) / SECOND)
         else:
-            state, lost, is_old = (yield Sleep(decision.until, decision.state)).state, 0, True
+            state, lost, is_old = (yield SleepUntil(decision.until, decision.state)).state, 0, True
     raise RetryLater("mail-rate", CONTENDED_DELAY_S)
 
 
 def hold_turn(
-    conversation: Conversation, store: PaceStore, clock: Callable[[], int], sleep: Callable[[float], None]
-) -> PaceState:
+    conversation: SlotSession, store: PacingStore, clock: Callable[[], int], sleep: Callable[[float], None]
+) -> PacingState:
     """Carry a conversation out, and return the state when the call may be made.
 
     Raise RetryLater or StoreUnavailable.
@@ -279,18 +281,20 @@ def hold_turn(
         while True:
             step = conversation.send(_answer(step, store, clock, sleep))
     except StopIteration as end:
-        turn: Turn = end.value
+        turn: SendSlot = end.value
         sleep_until(turn.moment, clock, sleep)
         return turn.state
 
 
-def _answer(step: Step, store: PaceStore, clock: Callable[[], int], sleep: Callable[[float], None]) -> Stored:
-    if isinstance(step, Write):
+def _answer(
+    step: StoreRequest, store: PacingStore, clock: Callable[[], int], sleep: Callable[[float], None]
+) -> StoreReply:
+    if isinstance(step, WriteState):
         return store.write(step.seen, step.to)
-    if isinstance(step, Sleep):
+    if isinstance(step, SleepUntil):
         sleep_until(step.until, clock, sleep)
-        return Stored(step.state, written=False)
-    return Stored(store.read(), written=False)
+        return StoreReply(step.state, written=False)
+    return StoreReply(store.read(), written=False)
 
 
 def sleep_until(moment: int, clock: Callable[[], int], sleep: Callable[[float], None]) -> None:

@@ -6,11 +6,11 @@ from email.utils import parseaddr
 from typing import TYPE_CHECKING, Protocol
 
 from shared.aws.errors import (
-    AWS_ERRORS,
+    BOTO_ERRORS,
     AwsError,
-    AwsFailure,
-    OperatorNeeded,
-    Refused,
+    BotoError,
+    OperatorActionNeeded,
+    RequestRejected,
     error_code,
     error_message,
     failure_of,
@@ -53,7 +53,7 @@ class SesMailer:
     def send(self, mail: Mail, *, tags: dict[str, str]) -> None:
         """See Mailer.send."""
         if not is_single_line(mail.to) or not is_single_line(mail.subject):
-            raise Refused("HeaderInjection")
+            raise RequestRejected("HeaderInjection")
         try:
             self._client.send_email(
                 FromEmailAddress=self._sender,
@@ -69,21 +69,21 @@ class SesMailer:
                 },
                 EmailTags=[{"Name": name, "Value": value} for name, value in tags.items()],
             )
-        except AWS_ERRORS as error:
+        except BOTO_ERRORS as error:
             raise self._failure_of(error) from None
         finally:
             # A kept connection may be dead by the next mail, and a mail written to a dead connection is
             # Uncertain. A handshake per mail costs some 20 ms; an uncertain mail costs a person's time.
             self._client.close()
 
-    def _failure_of(self, error: AwsError) -> AwsFailure:
+    def _failure_of(self, error: BotoError) -> AwsError:
         # SES has one code for bad content and for addresses that are not verified; the message names those. A sender
         # that is not verified is an operator's to repair, and every mail would be refused until then.
         if error_code(error) == "MessageRejected" and self._is_named_by(error):
-            return OperatorNeeded("SenderNotVerified")
+            return OperatorActionNeeded("SenderNotVerified")
         return failure_of(error)
 
-    def _is_named_by(self, error: AwsError) -> bool:
+    def _is_named_by(self, error: BotoError) -> bool:
         sender = parseaddr(self._sender)[1].lower()
         # Whole addresses: a person's own may begin or end as the sender's does.
         return sender in re.split(r"[\s,;<>]+", error_message(error).lower())

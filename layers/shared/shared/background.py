@@ -17,14 +17,16 @@ class BackgroundError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Invocation:
+class BackgroundInvocation:
     """One invocation of a function: its id, as the audit names it, and the deadline of all that it does."""
 
     request_id: str
     deadline: Deadline
 
 
-def background_handler(handler: Callable[[dict[str, Any], Invocation], T]) -> Callable[[dict[str, Any], Any], T]:
+def background_handler(
+    handler: Callable[[dict[str, Any], BackgroundInvocation], T],
+) -> Callable[[dict[str, Any], Any], T]:
     """Return Lambda's entry point of a handler: set the deadline, and strip personal data from what it raises.
 
     Lambda prints an exception's words, and a database error's may quote a row: only its class goes on, as a
@@ -36,7 +38,7 @@ def background_handler(handler: Callable[[dict[str, Any], Invocation], T]) -> Ca
         deadline = Deadline.after(context.get_remaining_time_in_millis() / 1000, monotonic)
         try:
             with under(deadline):
-                return handler(event, Invocation(context.aws_request_id, deadline))
+                return handler(event, BackgroundInvocation(context.aws_request_id, deadline))
         except BackgroundError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it was, its words stay here

@@ -15,17 +15,17 @@ from shared.clock import Clock, epoch_micros, local_date, monotonic, utc_now
 
 # psycopg comes with the module, where all else comes when it is needed: nearly every call uses the database, and Lambda
 # gives a whole processor to what is imported before the first one.
-from shared.database.connection import Connection, Connector, connect
+from shared.database.connection import Connection, ConnectionHolder, connect
 from shared.database.pipeline import Database
 from shared.logging import observe
 from shared.settings import Settings
 
 if TYPE_CHECKING:
-    from shared.admission.ports import StateStore
-    from shared.api.pagination import Cursors
-    from shared.aws.dynamodb_shared_state import Tally
-    from shared.aws.s3 import EvidenceStore
-    from shared.aws.sqs import Queues
+    from shared.admission.ports import AdmissionStore
+    from shared.api.pagination import CursorCodec
+    from shared.aws.dynamodb_shared_state import BackgroundCounter
+    from shared.aws.s3 import DocumentStore
+    from shared.aws.sqs import JobQueues
     from shared.circuit.breaker import CircuitBreaker
     from shared.circuit.client import CircuitStoreClient
     from shared.circuit.store import CircuitStore
@@ -50,10 +50,10 @@ class Container:
         return local_date(self.clock(), self.settings.time_zone)
 
     @cached_property
-    def connector(self) -> Connector:
+    def connector(self) -> ConnectionHolder:
         """The environment's database connection."""
         settings = self.settings
-        return Connector(
+        return ConnectionHolder(
             self._connect,
             idle_timeout_s=settings.db_idle_timeout,
             max_lifetime_s=settings.db_max_lifetime,
@@ -105,27 +105,27 @@ class Container:
             self._retries.count()
 
     @cached_property
-    def _retries(self) -> "Tally":
+    def _retries(self) -> "BackgroundCounter":
         from shared.aws.clients import dynamodb
-        from shared.aws.dynamodb_shared_state import FleetState, Tally
+        from shared.aws.dynamodb_shared_state import BackgroundCounter, SharedStateStore
 
-        return Tally(FleetState(dynamodb(), self.settings.state_table).add_retries)
+        return BackgroundCounter(SharedStateStore(dynamodb(), self.settings.state_table).add_retries)
 
     @cached_property
-    def state(self) -> "StateStore":
+    def state(self) -> "AdmissionStore":
         """Limits and keys."""
         from shared.aws.clients import dynamodb
-        from shared.aws.dynamodb_admission import DynamoDbStateStore
+        from shared.aws.dynamodb_admission import DynamoDbAdmissionStore
 
-        return DynamoDbStateStore(dynamodb(), self.settings.state_table, observer=observe)
+        return DynamoDbAdmissionStore(dynamodb(), self.settings.state_table, observer=observe)
 
     @cached_property
     def circuit_store(self) -> "CircuitStore":
         """Return the store of the fleet's circuits."""
         from shared.aws.clients import circuits
-        from shared.aws.dynamodb_circuits import DynamoDbCircuits
+        from shared.aws.dynamodb_circuits import DynamoDbCircuitStore
 
-        return DynamoDbCircuits(circuits(), self.settings.state_table)
+        return DynamoDbCircuitStore(circuits(), self.settings.state_table)
 
     @cached_property
     def _circuit_client(self) -> "CircuitStoreClient":
@@ -152,30 +152,32 @@ class Container:
         return self._circuits[name]
 
     @cached_property
-    def cursors(self) -> "Cursors":
+    def cursors(self) -> "CursorCodec":
         """Makes and reads the cursors of lists."""
-        from shared.api.pagination import Cursors
+        from shared.api.pagination import CursorCodec
 
-        return Cursors(self.settings.cursor_secret)
+        return CursorCodec(self.settings.cursor_secret)
 
     @cached_property
-    def evidence(self) -> "EvidenceStore":
+    def evidence(self) -> "DocumentStore":
         """Return the storage of claims' evidence, behind its circuit."""
-        from shared.aws.circuit_protected import GuardedEvidence
+        from shared.aws.circuit_protected import CircuitProtectedDocumentStore
         from shared.aws.clients import s3
-        from shared.aws.s3 import S3Evidence
+        from shared.aws.s3 import S3DocumentStore
 
-        return GuardedEvidence(S3Evidence(s3(), self.settings.evidence_bucket), self.circuit("storage"))
+        return CircuitProtectedDocumentStore(
+            S3DocumentStore(s3(), self.settings.evidence_bucket), self.circuit("storage")
+        )
 
     @cached_property
-    def queues(self) -> "Queues":
+    def queues(self) -> "JobQueues":
         """Return the queues that job ids are sent to."""
         from shared.aws.clients import sqs
-        from shared.aws.sqs import SqsQueues
+        from shared.aws.sqs import SqsJobQueues
 
         settings = self.settings
         urls = {"high": settings.queue_high_url, "normal": settings.queue_normal_url, "low": settings.queue_low_url}
-        return SqsQueues(sqs(), urls=urls, nudge_url=settings.nudge_queue_url)
+        return SqsJobQueues(sqs(), urls=urls, nudge_url=settings.nudge_queue_url)
 
     @cached_property
     def _verifier(self) -> Callable[[str], Mapping[str, Any]]:

@@ -1,8 +1,8 @@
 """Crash points for fault-injection tests: before and after everything that leaves the process; no-ops unless watched.
 
 Only tests arm them, to end the process at each in turn (tests/killing). They stand where all of a kind must pass: the
-clients' events for AWS, `Database` and `Connector` for the database, `Api` for a request. What is built on those has
-its steps already.
+clients' events for AWS, `Database` and `Connector` for the database, `Api` for a request. What is built on those
+has its steps already.
 """
 
 from collections.abc import Callable

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from shared.admission.ports import Limit
-from shared.circuit.state import Policy
+from shared.admission.ports import RateLimit
+from shared.circuit.state import CircuitPolicy
 from shared.fields import HomeCountry
 from shared.retry.backoff import Backoff
 
@@ -34,10 +34,10 @@ DEFAULT_LIMITS: Mapping[str, tuple[int, float]] = {
 # milliseconds, SES and Cognito in hundreds: ten times that and more is slow. A lease outlasts the longest call, with
 # every retry of its client: 17 s to send a mail, 56 s for the four calls that make an identity, 14 s for one to the
 # bucket.
-DEFAULT_CIRCUITS: Mapping[str, Policy] = {
-    "email": Policy(name="email", failures=5, open_s=60, slow_s=5, probe_lease_s=20),
-    "identity": Policy(name="identity", failures=5, open_s=30, slow_s=5, probe_lease_s=60),
-    "storage": Policy(name="storage", failures=5, open_s=30, slow_s=2, probe_lease_s=15),
+DEFAULT_CIRCUITS: Mapping[str, CircuitPolicy] = {
+    "email": CircuitPolicy(name="email", failures=5, open_s=60, slow_s=5, probe_lease_s=20),
+    "identity": CircuitPolicy(name="identity", failures=5, open_s=30, slow_s=5, probe_lease_s=60),
+    "storage": CircuitPolicy(name="storage", failures=5, open_s=30, slow_s=2, probe_lease_s=15),
 }
 # The tz database has no zone of its own for Kosovo: its clocks are those of Belgrade. The layer ships the database
 # (tzdata), because Lambda's image need not have it.
@@ -47,12 +47,12 @@ Positive = Annotated[int | float, Field(gt=0, allow_inf_nan=False)]
 # a day to fill, or holds more than a million, limits nobody in a way that anyone could tell.
 Burst = Annotated[int, Field(ge=1, le=1_000_000)]
 Period = Annotated[float, Field(ge=0.001, le=86_400)]
-_TUNABLE = frozenset(field.name for field in fields(Policy)) - {"name"}
-_COUNTS = frozenset(field.name for field in fields(Policy) if field.type is int)
+_TUNABLE = frozenset(field.name for field in fields(CircuitPolicy)) - {"name"}
+_COUNTS = frozenset(field.name for field in fields(CircuitPolicy) if field.type is int)
 DEFAULT_RETRY = Backoff()
 
 
-class Retry(BaseModel):
+class RetrySettings(BaseModel):
     """The retries of transactions; the fields are those of `Backoff`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -110,7 +110,7 @@ class Settings(BaseModel):
     address_secret: str = Field(default_factory=lambda: secrets.token_hex(32), repr=False)
     limits: dict[str, tuple[Burst, Period]] = Field(default_factory=dict)
     circuits: dict[str, dict[str, Positive]] = Field(default_factory=dict)
-    retry: Retry = Field(default_factory=Retry)
+    retry: RetrySettings = Field(default_factory=RetrySettings)
 
     @field_validator("limits", "circuits", "retry", mode="before")
     @classmethod
@@ -159,12 +159,12 @@ class Settings(BaseModel):
         """The web origins that may call the API from a browser."""
         return frozenset(origin.strip() for origin in self.allowed_origins.split(","))
 
-    def limit(self, name: str) -> Limit:
+    def limit(self, name: str) -> RateLimit:
         """The limit of that name: the setting where there is one, else the default."""
         burst, period_s = self.limits.get(name) or DEFAULT_LIMITS[name]
-        return Limit(name=name, burst=burst, period_s=period_s)
+        return RateLimit(name=name, burst=burst, period_s=period_s)
 
-    def circuit(self, name: str) -> Policy:
+    def circuit(self, name: str) -> CircuitPolicy:
         """The circuit of that name: the defaults, with what the settings change of them."""
         changes: dict[str, Any] = {
             each: int(value) if each in _COUNTS else value for each, value in self.circuits.get(name, {}).items()

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from aws_lambda_powertools.utilities.circuit_breaker import CircuitBreakerOpenError
 
-from shared.aws.dynamodb_circuits import DynamoDbCircuits
+from shared.aws.dynamodb_circuits import DynamoDbCircuitStore
 from shared.circuit.client import CircuitStoreClient
-from shared.circuit.state import NEW, Policy, opened
+from shared.circuit.state import NEW, CircuitPolicy, opened
 from shared.circuit.store import CircuitStore
 from shared.clock import epoch_micros, monotonic
 from tests.breakers import EMAIL, GENEROUS_S, Dependency, Down, Time, attempt, breaker, down, environment
@@ -36,10 +36,10 @@ def dynamodb(emulator: Emulator) -> "DynamoDBClient":
 
 def table_of(client: "DynamoDBClient") -> CircuitStore:
     """A new, real table."""
-    return DynamoDbCircuits(client, new_table(client))
+    return DynamoDbCircuitStore(client, new_table(client))
 
 
-def ours(store: CircuitStore, size: int, policy: Policy = EMAIL) -> list[Caller]:
+def ours(store: CircuitStore, size: int, policy: CircuitPolicy = EMAIL) -> list[Caller]:
     """Callers, each behind a breaker of its own."""
 
     def caller() -> Caller:
@@ -197,7 +197,7 @@ def test_an_environment_that_has_just_seen_all_well_calls_once_more_at_most(
     """What it knows is younger than the refresh interval, here without end; Powertools with its cache of 5 s beside."""
     dead, beside = Dependency(), Dependency()
     for callers, dependency in (
-        (ours(table_of(dynamodb), size, Policy(name="email", refresh_s=3600)), dead),
+        (ours(table_of(dynamodb), size, CircuitPolicy(name="email", refresh_s=3600)), dead),
         (theirs(dynamodb, size, cache_s=5), beside),
     ):
         one_by_one(callers, dependency, rounds=1)
@@ -231,7 +231,7 @@ def test_half_of_the_calls_failing_opens_the_circuit_and_not_powertools(dynamodb
 
 def test_slow_calls_open_the_circuit_and_not_powertools(dynamodb: "DynamoDBClient") -> None:
     """It has no notion of slow."""
-    policy = Policy(name="email", slow_s=1e-9)
+    policy = CircuitPolicy(name="email", slow_s=1e-9)
     slow, beside = Dependency(), Dependency()
     one_by_one(ours(table_of(dynamodb), 10, policy), slow)
     one_by_one(theirs(dynamodb, 10), beside)

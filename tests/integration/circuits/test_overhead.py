@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pybreaker
 import pytest
 
-from shared.aws.dynamodb_circuits import DynamoDbCircuits
-from shared.circuit.state import Policy
+from shared.aws.dynamodb_circuits import DynamoDbCircuitStore
+from shared.circuit.state import CircuitPolicy
 from tests.breakers import environment
 from tests.contract.state_table import client_of, new_table
 from tests.figures import record
@@ -58,7 +58,7 @@ def added_us(ways: dict[str, Callable[[], object]]) -> dict[str, float]:
 def test_a_call_while_all_is_well_costs_less_than_with_powertools(dynamodb: "DynamoDBClient") -> None:
     """And at most 4 µs on a machine on which Powertools takes what it does on ours, 4.1."""
     table = new_table(dynamodb)
-    breaker = environment(DynamoDbCircuits(dynamodb, table), policy=Policy(name="email", refresh_s=FRESH_S))
+    breaker = environment(DynamoDbCircuitStore(dynamodb, table), policy=CircuitPolicy(name="email", refresh_s=FRESH_S))
     powertools = powertools_environment(dynamodb, table, cache_s=FRESH_S)
     plain = pybreaker.CircuitBreaker()
     ways: dict[str, Callable[[], object]] = {

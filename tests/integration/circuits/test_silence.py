@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shared.aws import clients
-from shared.aws.dynamodb_circuits import DynamoDbCircuits
+from shared.aws.dynamodb_circuits import DynamoDbCircuitStore
 from shared.circuit.breaker import CircuitBreaker
 from shared.circuit.client import CircuitStoreClient
-from shared.circuit.state import NEW, Snapshot, opened
-from shared.circuit.store import CircuitStore, Written
+from shared.circuit.state import NEW, CircuitSnapshot, opened
+from shared.circuit.store import CircuitStore, WriteResult
 from shared.clock import monotonic
 from tests.breakers import EMAIL, Dependency, Time, attempt, breaker, down
 from tests.contract.state_table import client_of, new_table
@@ -39,10 +39,10 @@ class Switched:
         """From now on nothing answers."""
         self.now = self.silent
 
-    def read(self, name: str) -> Snapshot:
+    def read(self, name: str) -> CircuitSnapshot:
         return self.now.read(name)
 
-    def change(self, name: str, seen: Snapshot, to: Snapshot) -> Written:
+    def change(self, name: str, seen: CircuitSnapshot, to: CircuitSnapshot) -> WriteResult:
         return self.now.change(name, seen, to)
 
 
@@ -52,7 +52,7 @@ def table(emulator: Emulator) -> Iterator[Switched]:
     plain = client_of(emulator.url)
     with silence() as nowhere, aws_at(nowhere):
         clients.circuits.cache_clear()
-        yield Switched(DynamoDbCircuits(plain, new_table(plain)), DynamoDbCircuits(clients.circuits(), "state"))
+        yield Switched(DynamoDbCircuitStore(plain, new_table(plain)), DynamoDbCircuitStore(clients.circuits(), "state"))
         clients.circuits.cache_clear()
 
 

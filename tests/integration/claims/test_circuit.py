@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pytest
 
 from claims.app import api
-from shared.aws.circuit_protected import GuardedEvidence
-from shared.aws.errors import Unavailable
+from shared.aws.circuit_protected import CircuitProtectedDocumentStore
+from shared.aws.errors import ServiceUnavailable
 from shared.circuit.store import force
 from shared.settings import Settings
 from tests.breakers import Time, service_breaker
@@ -35,7 +35,7 @@ class Desk:
 @pytest.fixture
 def desk(blank: Blank) -> Desk:
     bucket, store, time = FakeEvidence(), InMemoryCircuits(), Time()
-    client = room(api, blank, evidence=GuardedEvidence(bucket, service_breaker(store, time, STORAGE)))
+    client = room(api, blank, evidence=CircuitProtectedDocumentStore(bucket, service_breaker(store, time, STORAGE)))
     folder = Folder(Cases(blank, bucket, client))
     return Desk(folder, bucket, client, store, time)
 
@@ -43,7 +43,7 @@ def desk(blank: Blank) -> Desk:
 def test_completing_before_an_open_circuit_is_503_until_the_probes_time(desk: Desk) -> None:
     """The bucket is not called; announcing works, since forms are signed here; then everything does."""
     document = desk.folder.uploaded()
-    desk.bucket.fails = Unavailable("EndpointConnectionError")
+    desk.bucket.fails = ServiceUnavailable("EndpointConnectionError")
     failed = [desk.folder.complete(document) for _ in range(STORAGE.failures)]
     assert {(reply.status, reply.headers["Retry-After"]) for reply in failed} == {(503, "1")}
     desk.bucket.fails = AssertionError("called")  # type: ignore[assignment]
@@ -63,7 +63,7 @@ def test_a_link_to_a_document_needs_no_bucket(desk: Desk) -> None:
     """It is signed here, whatever the circuit says."""
     document, other = desk.folder.uploaded(), desk.folder.uploaded()
     assert desk.folder.complete(document).status == 200
-    desk.bucket.fails = Unavailable("EndpointConnectionError")
+    desk.bucket.fails = ServiceUnavailable("EndpointConnectionError")
     for _ in range(STORAGE.failures):
         desk.folder.complete(other)
     assert desk.store.read("storage").state == "open"

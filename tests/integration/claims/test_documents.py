@@ -10,8 +10,8 @@ import pytest
 
 from claims.app import api
 from claims.model import EXTENSIONS, ContentType
-from shared.aws.errors import Unavailable
-from shared.aws.s3 import UPLOAD_EXPIRES_S, Upload
+from shared.aws.errors import ServiceUnavailable
+from shared.aws.s3 import UPLOAD_EXPIRES_S, PresignedUpload
 from tests.fakes.clock import ManualClock
 from tests.fakes.evidence import FakeEvidence
 from tests.fakes.state import InMemoryStateStore
@@ -130,7 +130,7 @@ def test_completing_again_answers_the_same(cases: Cases, folder: Folder) -> None
     """Without another look at the bucket, which may be out of reach."""
     document = folder.uploaded()
     first = folder.complete(document)
-    cases.evidence.fails = Unavailable("EndpointConnectionError")
+    cases.evidence.fails = ServiceUnavailable("EndpointConnectionError")
     again = folder.complete(document)
     assert (again.status, again.body) == (200, first.body)
     assert folder.audited(document) == ["document.announced", "document.available"]
@@ -224,7 +224,7 @@ def test_without_an_upload_there_is_nothing_to_complete(cases: Cases, folder: Fo
 def test_a_bucket_out_of_reach_decides_nothing(cases: Cases, folder: Folder) -> None:
     """503, and the document goes on waiting: nobody saw that it was wrong."""
     document = folder.uploaded()
-    cases.evidence.fails = Unavailable("EndpointConnectionError")
+    cases.evidence.fails = ServiceUnavailable("EndpointConnectionError")
     assert folder.complete(document).problem == "unavailable"
     assert folder.row(document)["state"] == "pending"
     cases.evidence.fails = None
@@ -238,7 +238,7 @@ def test_a_leftover_that_stays_does_not_undo_the_verdict(
     document = folder.uploaded()
 
     def fail(_key: str) -> None:
-        raise Unavailable("EndpointConnectionError")
+        raise ServiceUnavailable("EndpointConnectionError")
 
     monkeypatch.setattr(cases.evidence, "delete", fail)
     assert folder.complete(document).json["state"] == "available"
@@ -351,7 +351,7 @@ def test_a_removal_that_could_not_delete_is_told_so_and_done_when_repeated(cases
     """503: nobody is shown the document any more, and the file itself goes with the next try."""
     document = folder.uploaded()
     folder.complete(document)
-    cases.evidence.fails = Unavailable("SlowDown")
+    cases.evidence.fails = ServiceUnavailable("SlowDown")
     assert folder.remove(document, key="k").status == 503
     cases.evidence.fails = None
     assert cases.evidence.objects != {}
@@ -388,10 +388,10 @@ class SignedInTime(FakeEvidence):
         super().__init__()
         self._clock = clock
 
-    def presign_upload(self, *, key: str, content_type: str, size: int) -> Upload:
+    def presign_upload(self, *, key: str, content_type: str, size: int) -> PresignedUpload:
         form = super().presign_upload(key=key, content_type=content_type, size=size)
         expires = self._clock() + timedelta(seconds=UPLOAD_EXPIRES_S)
-        return Upload(form.url, {**form.fields, "policy": expires.isoformat()})
+        return PresignedUpload(form.url, {**form.fields, "policy": expires.isoformat()})
 
     def post(self, fields: Mapping[str, str], content: bytes) -> bool:
         return self._clock() < datetime.fromisoformat(fields["policy"]) and super().post(fields, content)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from claims.model import State
+from claims.model import ClaimState
 from shared.ids import uuid7
 from tests.harness import Client, claims_of
 from tests.integration.claims.cases import STAFF_MOVES, STATES, WITHDRAWABLE, Cases, id_of
@@ -19,7 +19,7 @@ CODES = ("not_covered", "insufficient_evidence", "time_barred", "duplicate", "no
 def test_the_states_are_those_of_the_database(cases: Cases) -> None:
     """The model, the table and these tests speak of the same eight."""
     found = {row["state"] for row in cases.blank.rows("SELECT state FROM claim_states")}
-    assert found == set(STATES) == set(State.__args__)  # type: ignore[attr-defined]
+    assert found == set(STATES) == set(ClaimState.__args__)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(("before", "after"), PAIRS)

@@ -16,8 +16,8 @@ from health.container import HealthContainer
 from health.deep_check import CHECK_S, SERVICES
 from jobs_api import service
 from local.postgres import OWNER
-from shared.aws.dynamodb_shared_state import FleetState
-from shared.aws.errors import Refused, Uncertain
+from shared.aws.dynamodb_shared_state import SharedStateStore
+from shared.aws.errors import OutcomeUnknown, RequestRejected
 from shared.circuit.store import force
 from shared.clock import epoch_micros, utc_now
 from shared.database.migrate import migrate
@@ -42,7 +42,7 @@ from tests.integration.health.surroundings import (
 from tests.integration.jobs.records import Records
 from tests.roles import BEFORE, FUNCTIONS, SESSION_OF_A_FUNCTION
 from tests.services import Emulator
-from worker.job_runner import Office, Worker
+from worker.job_runner import JobRunner, MailSettings
 from worker.ses import Mail
 
 SLACK_S = 0.5  # for a busy machine
@@ -242,9 +242,9 @@ def test_a_high_job_that_fails_degrades_and_is_counted_until_it_is_done_again(
     """A worker does it: refused for good, then lost on the way, then sent."""
     client, records, mailer = client_on(settings), Records(blank), FakeMailer()
     member = records.member()
-    worker = Worker(
+    worker = JobRunner(
         blank.database(), mailer, FakeIdentities(), FakeQueues(),
-        Office("desk@example.test", "en", "https://app.example.test"), utc_now,
+        MailSettings("desk@example.test", "en", "https://app.example.test"), utc_now,
     )  # fmt: skip
     high = records.mail("member-welcome", member, to=member, priority="high")
     assert figures(client, capsys, "Degraded", "JobsFailed", "JobsUncertain", "JobsHighUnsolved") == [0, 0, 0, 0]
@@ -252,12 +252,12 @@ def test_a_high_job_that_fails_degrades_and_is_counted_until_it_is_done_again(
     by_priority = figures(client, capsys, *(f"JobsOldestPendingSeconds{name}" for name in ("High", "Normal", "Low")))
     assert 120 <= by_priority[0] < 180
     assert by_priority[1:] == [0, 0]
-    mailer.answer = failing(Refused("MessageRejected"))
+    mailer.answer = failing(RequestRejected("MessageRejected"))
     assert worker.work(high, soon(60)) == "failed"
     assert figures(client, capsys, "Degraded", "JobsFailed", "JobsUncertain", "JobsHighUnsolved") == [1, 1, 0, 1]
     assert trouble(deep(client)) == {"queue": "degraded"}
     replay(blank, high)
-    mailer.answer = failing(Uncertain("ReadTimeoutError"))
+    mailer.answer = failing(OutcomeUnknown("ReadTimeoutError"))
     assert worker.work(high, soon(60)) == "uncertain"
     assert figures(client, capsys, "Degraded", "JobsFailed", "JobsUncertain", "JobsHighUnsolved") == [1, 0, 1, 1]
     replay(blank, high)
@@ -465,6 +465,6 @@ def test_a_failover_is_seen_by_the_fleet_once(
         assert (promoted["role"], promoted["failover"]["detected"]) == ("writer", True)
         assert promoted["server"] not in (before["server"], None)
         assert deep(second)["checks"]["database"]["failover"] == promoted["failover"]
-    seen = FleetState(client_of(emulator.url), settings.state_table).read([]).server
+    seen = SharedStateStore(client_of(emulator.url), settings.state_table).read([]).server
     assert seen is not None
     assert seen.server == promoted["server"]

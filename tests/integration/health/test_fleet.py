@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shared.aws.dynamodb_shared_state import Circuit, FleetState, ServerSeen, Tally
-from shared.aws.errors import AwsFailure
+from shared.aws.dynamodb_shared_state import BackgroundCounter, CircuitStatus, LastWriter, SharedStateStore
+from shared.aws.errors import AwsError
 from tests.contract.state_table import at_once, client_of, items_of, new_table
 from tests.fakes.clock import ManualClock
 from tests.services import Emulator
@@ -26,7 +26,7 @@ class Table:
         self.client = client
         self.name = new_table(client)
         self.clock = ManualClock(NOON)
-        self.fleet = FleetState(client, self.name, now=self.clock)
+        self.fleet = SharedStateStore(client, self.name, now=self.clock)
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def table(emulator: Emulator) -> Table:
 def test_an_empty_table_is_a_fleet_in_peace(table: Table) -> None:
     """No circuit ever opened, no server was seen, nothing was tried again."""
     fleet = table.fleet.read(["email", "storage"])
-    assert (fleet.circuit("email"), fleet.server, fleet.retries) == (Circuit("closed", None), None, 0)
+    assert (fleet.circuit("email"), fleet.server, fleet.retries) == (CircuitStatus("closed", None), None, 0)
 
 
 def test_circuits_are_read_by_name(table: Table) -> None:
@@ -46,16 +46,16 @@ def test_circuits_are_read_by_name(table: Table) -> None:
     item = {"pk": {"S": "circuit#email"}, "state": {"S": "open"}, "since": {"N": str(micros)}}
     table.client.put_item(TableName=table.name, Item=item)
     fleet = table.fleet.read(["email", "storage"])
-    assert fleet.circuits == {"email": Circuit("open", NOON + timedelta(microseconds=7))}
+    assert fleet.circuits == {"email": CircuitStatus("open", NOON + timedelta(microseconds=7))}
 
 
 def test_of_many_that_see_a_new_writer_one_is_first(table: Table) -> None:
     """So a failover is counted once, however many see it; those that know an old one change nothing."""
-    first, second = ServerSeen("a1", None), ServerSeen("b2", NOON)
+    first, second = LastWriter("a1", None), LastWriter("b2", NOON)
     assert sum(at_once([lambda: table.fleet.change_server(None, first)] * 10)) == 1
     assert table.fleet.read([]).server == first
     assert sum(at_once([lambda: table.fleet.change_server(first, second)] * 10)) == 1
-    assert not table.fleet.change_server(first, ServerSeen("c3", NOON))
+    assert not table.fleet.change_server(first, LastWriter("c3", NOON))
     assert table.fleet.read([]).server == second
 
 
@@ -103,10 +103,10 @@ def test_counts_of_an_earlier_version_are_no_trouble(table: Table) -> None:
 def test_a_table_that_is_gone_is_a_failure_to_readers_and_nothing_to_counters(table: Table) -> None:
     """A count must not become the outage."""
     table.client.delete_table(TableName=table.name)
-    with pytest.raises(AwsFailure):
+    with pytest.raises(AwsError):
         table.fleet.read(["email"])
-    with pytest.raises(AwsFailure):
-        table.fleet.change_server(None, ServerSeen("a1", None))
+    with pytest.raises(AwsError):
+        table.fleet.change_server(None, LastWriter("a1", None))
     table.fleet.add_retries(1)
 
 
@@ -122,7 +122,7 @@ def test_a_tally_makes_nobody_wait_and_loses_nothing() -> None:
         if sum(handed) == 6:
             done.set()
 
-    tally = Tally(hand_on)
+    tally = BackgroundCounter(hand_on)
     tally.count()
     assert begun.wait(NEVER_S)
     for _ in range(5):

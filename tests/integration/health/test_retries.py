@@ -7,7 +7,7 @@ from time import monotonic, sleep
 import pytest
 
 from health.deep_check import SERVICES
-from shared.aws.dynamodb_shared_state import FleetState
+from shared.aws.dynamodb_shared_state import SharedStateStore
 from shared.container import Container
 from shared.settings import Settings
 from shared.sql import Query
@@ -39,7 +39,7 @@ def test_a_transaction_tried_again_is_in_the_health_report(
     blank.cut_connections()
     for container in fleet:
         read(container)
-    table = FleetState(client_of(emulator.url), settings.state_table)
+    table = SharedStateStore(client_of(emulator.url), settings.state_table)
     until = monotonic() + 10
     while table.read(SERVICES).retries < 2 and monotonic() < until:
         sleep(0.02)

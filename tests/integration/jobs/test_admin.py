@@ -11,7 +11,7 @@ import pytest
 from operations import app as admin
 from operations.errors import CommandError
 from shared.background import BackgroundError
-from shared.circuit.state import LeakyBucket, Snapshot, counted, opened
+from shared.circuit.state import CircuitSnapshot, FailureBucket, counted, opened
 from shared.clock import epoch_micros
 from shared.container import container
 from shared.settings import Settings
@@ -129,9 +129,9 @@ def store() -> Iterator[InMemoryCircuits]:
 def test_operators_see_every_circuit(store: InMemoryCircuits) -> None:
     """Its state, since when, until when, and how many failures count by now."""
     policy, now = Settings().circuit("email"), epoch_micros()
-    store.change("email", Snapshot(), opened(Snapshot(), policy, 1_795_000_000_000_000))
+    store.change("email", CircuitSnapshot(), opened(CircuitSnapshot(), policy, 1_795_000_000_000_000))
     old = now - round(policy.window_s * SECOND)
-    store.change("storage", Snapshot(), counted(Snapshot(), LeakyBucket((old, now - 2, now - 1))))
+    store.change("storage", CircuitSnapshot(), counted(CircuitSnapshot(), FailureBucket((old, now - 2, now - 1))))
     circuits = admin.handler({"command": "circuits"}, LambdaContext())["circuits"]
     assert set(circuits) == {"email", "identity", "storage"}
     assert circuits["email"] == {

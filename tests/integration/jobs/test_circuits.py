@@ -11,11 +11,11 @@ import pytest
 from housekeeping.app import Housekeeper
 from members.app import api
 from relay.app import relay_once
-from shared.aws.circuit_protected import GuardedEvidence
-from shared.aws.errors import AwsFailure, Refused, Unavailable, Uncertain
+from shared.aws.circuit_protected import CircuitProtectedDocumentStore
+from shared.aws.errors import AwsError, OutcomeUnknown, RequestRejected, ServiceUnavailable
 from shared.background import drain
 from shared.circuit.breaker import CircuitBreaker
-from shared.circuit.state import Policy
+from shared.circuit.state import CircuitPolicy
 from shared.clock import utc_now
 from shared.database.pipeline import Database
 from shared.settings import Settings
@@ -31,11 +31,11 @@ from tests.figures import record
 from tests.integration.jobs.records import Records
 from tests.integration.room import room, serial
 from tests.people import person
-from worker.circuit_protected import GuardedIdentities, GuardedMailer
-from worker.job_runner import SPREAD_S, Office, Worker
+from worker.circuit_protected import CircuitProtectedIdentityProvider, CircuitProtectedMailer
+from worker.job_runner import SPREAD_S, JobRunner, MailSettings
 from worker.ses import Mail
 
-OFFICE = Office("desk@interdomestik.test", "mk", "https://app.example.test")
+OFFICE = MailSettings("desk@interdomestik.test", "mk", "https://app.example.test")
 EMAIL, IDENTITY, STORAGE = (Settings().circuit(name) for name in ("email", "identity", "storage"))
 LONG = 60.0
 
@@ -44,7 +44,7 @@ LONG = 60.0
 class Shop:
     """A worker whose services stand behind circuits, whose time is the test's."""
 
-    worker: Worker
+    worker: JobRunner
     mailer: FakeMailer
     identities: FakeIdentities
     queues: FakeQueues
@@ -55,11 +55,11 @@ class Shop:
         """Do a job with time enough."""
         return self.worker.work(job_id, soon(LONG))
 
-    def breaker(self, policy: Policy) -> CircuitBreaker:
+    def breaker(self, policy: CircuitPolicy) -> CircuitBreaker:
         """Another environment's."""
         return service_breaker(self.store, self.time, policy)
 
-    def break_mail(self, error: AwsFailure) -> None:
+    def break_mail(self, error: AwsError) -> None:
         """From now on every mail meets this."""
 
         def answer(_mail: Mail) -> None:
@@ -78,10 +78,10 @@ def shop(database: Database) -> Shop:
     mailer, identities, queues = FakeMailer(), FakeIdentities(), FakeQueues()
     store, time = InMemoryCircuits(), Time()
     circuits = {"mail": service_breaker(store, time, EMAIL), "identity": service_breaker(store, time, IDENTITY)}
-    worker = Worker(
+    worker = JobRunner(
         database,
-        GuardedMailer(mailer, circuits["mail"]),
-        GuardedIdentities(identities, circuits["identity"]),
+        CircuitProtectedMailer(mailer, circuits["mail"]),
+        CircuitProtectedIdentityProvider(identities, circuits["identity"]),
         queues,
         OFFICE,
         utc_now,
@@ -107,7 +107,7 @@ def mails(records: Records, member: UUID) -> Callable[[int], list[UUID]]:
 
 def opened(shop: Shop, mails: Callable[[int], list[UUID]]) -> list[UUID]:
     """The mails that opened the circuit by failing."""
-    shop.break_mail(Unavailable("EndpointConnectionError"))
+    shop.break_mail(ServiceUnavailable("EndpointConnectionError"))
     failed = mails(EMAIL.failures)
     assert [shop.work(job) for job in failed] == ["pending"] * EMAIL.failures
     assert shop.store.read("email").state == "open"
@@ -213,21 +213,21 @@ def test_a_job_that_was_claimed_before_the_circuit_opened_is_given_back_uncounte
 
 def test_a_mail_that_is_refused_opens_nothing(shop: Shop, mails: Callable[[int], list[UUID]]) -> None:
     """A bad address is an answer."""
-    shop.break_mail(Refused("MessageRejected"))
+    shop.break_mail(RequestRejected("MessageRejected"))
     assert {shop.work(job) for job in mails(3 * EMAIL.failures)} == {"failed"}
     assert shop.store.read("email").state == "closed"
 
 
 def test_mails_of_unknown_fate_open_it_and_stay_uncertain(shop: Shop, mails: Callable[[int], list[UUID]]) -> None:
     """The sixth is not tried."""
-    shop.break_mail(Uncertain("ReadTimeoutError"))
+    shop.break_mail(OutcomeUnknown("ReadTimeoutError"))
     states = [shop.work(job) for job in mails(EMAIL.failures + 1)]
     assert states == ["uncertain"] * EMAIL.failures + ["pending"]
 
 
 def test_identities_have_a_circuit_of_their_own(shop: Shop, records: Records, member: UUID) -> None:
     """Open for half a minute."""
-    shop.identities.fails = [Unavailable("TooManyRequestsException")] * 100
+    shop.identities.fails = [ServiceUnavailable("TooManyRequestsException")] * 100
     jobs = [records.identity(member, state="queued") for _ in range(2 * IDENTITY.failures)]
     assert {shop.work(job) for job in jobs} == {"pending"}
     assert len(shop.identities.fails) == 100 - IDENTITY.failures
@@ -248,7 +248,7 @@ def test_after_ten_minutes_without_ses_five_hundred_mails_are_sent_once_each(
     def answer(_mail: Mail) -> None:
         if shop.time() < outage_until:
             reached.append(shop.time())
-            raise Unavailable("EndpointConnectionError")
+            raise ServiceUnavailable("EndpointConnectionError")
 
     shop.mailer.answer = answer
     mails(MAILS)
@@ -297,11 +297,11 @@ def test_housekeeping_leaves_documents_for_later_while_the_buckets_circuit_is_op
         nonlocal asked
         asked += 1
         if 2 < asked <= 2 + STORAGE.failures:
-            raise Unavailable("EndpointConnectionError")
+            raise ServiceUnavailable("EndpointConnectionError")
 
     evidence.delete = delete  # type: ignore[method-assign, assignment]
     breaker = shop.breaker(STORAGE)
-    keeper = Housekeeper(database, GuardedEvidence(evidence, breaker), utc_now, "request", soon(LONG))
+    keeper = Housekeeper(database, CircuitProtectedDocumentStore(evidence, breaker), utc_now, "request", soon(LONG))
     assert keeper.sweep_documents() == 2
     assert (shop.store.read("storage").state, asked) == ("open", 2 + STORAGE.failures)
     assert keeper.sweep_documents() == 0

@@ -17,10 +17,10 @@ from tests.integration.claims.cases import Cases
 from tests.integration.jobs.records import Records
 from tests.locks.acts import ACTS, DECIDE, MOVE, Act, Stage, did
 from tests.locks.scene import set_scene
-from worker.job_runner import Office, Worker
+from worker.job_runner import JobRunner, MailSettings
 from worker.mail_rendering import MAILS
 
-OFFICE = Office("desk@example.test", "en", "https://app.example.test")
+OFFICE = MailSettings("desk@example.test", "en", "https://app.example.test")
 
 
 def reject_applicant(stage: Stage) -> Reply:
@@ -101,7 +101,7 @@ def cases(blank: Blank) -> Cases:
 def sent(blank: Blank, template: str) -> list[str]:
     """Let the mails of a template leave, oldest first, and return their texts."""
     mailer = FakeMailer()
-    worker = Worker(blank.database(), mailer, FakeIdentities(), FakeQueues(), OFFICE, utc_now)
+    worker = JobRunner(blank.database(), mailer, FakeIdentities(), FakeQueues(), OFFICE, utc_now)
     rows = blank.rows("SELECT id FROM outbox WHERE payload->>'template' = %s ORDER BY created_at, id", template)
     assert {worker.work(row["id"], soon(60)) for row in rows} == {"done"}
     return [mail.text for mail in mailer.sent]

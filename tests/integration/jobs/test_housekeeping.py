@@ -9,7 +9,7 @@ import pytest
 
 from housekeeping import app as housekeeping
 from housekeeping.app import Housekeeper
-from shared.aws.errors import Unavailable
+from shared.aws.errors import ServiceUnavailable
 from shared.clock import monotonic, utc_now
 from shared.database.pipeline import Database
 from shared.deadline import Deadline
@@ -84,7 +84,7 @@ def test_a_document_whose_object_could_not_be_removed_stays_for_the_next_time(
 ) -> None:
     """No object is ever left without a row that knows it."""
     old = document("25 hours")
-    evidence.fails = Unavailable("EndpointConnectionError")
+    evidence.fails = ServiceUnavailable("EndpointConnectionError")
     assert keeper.run()["documents_swept"] == 0
     assert states(blank, "documents") == {old: "pending"}
     evidence.fails = None

@@ -27,10 +27,10 @@ from tests.figures import record
 from tests.integration.jobs.records import Records
 from tests.integration.jobs.test_work import OFFICE
 from tests.services import Emulator
-from worker.dynamodb_mail_pacing import DynamoDbPaceStore
-from worker.job_runner import JOB_TIME_S, Worker
-from worker.mail_pacing import AWAKE_S, GONE_PAUSE_S, MailPace
-from worker.priority_pacing import PaceState, Rules, Stored
+from worker.dynamodb_mail_pacing import DynamoDbPacingStore
+from worker.job_runner import JOB_TIME_S, JobRunner
+from worker.mail_pacing import AWAKE_S, GONE_PAUSE_S, MailRateLimiter
+from worker.priority_pacing import PacingRules, PacingState, StoreReply
 from worker.retry_later import RetryLater
 from worker.ses import Mail
 
@@ -41,13 +41,13 @@ MAILS = 50
 NO_SLEEP_S = (JOB_TIME_S + AWAKE_S) / 2
 
 
-class NotedStore(DynamoDbPaceStore):
+class NotedStore(DynamoDbPacingStore):
     """Notes the moment of each mail that is let through."""
 
     moments: list[int]
 
-    def write(self, seen: PaceState, to: PaceState) -> Stored:
-        """See PaceStore.write."""
+    def write(self, seen: PacingState, to: PacingState) -> StoreReply:
+        """See PacingStore.write."""
         stored = super().write(seen, to)
         if stored.written and to.tat > seen.tat:
             self.moments.append(max(to.served))
@@ -70,12 +70,12 @@ class Fleet:
         self.workers = [self.worker() for _ in range(WORKERS)]
         self.start = self.clock()
 
-    def worker(self) -> Worker:
+    def worker(self) -> JobRunner:
         """Another execution environment."""
-        store = DynamoDbPaceStore(client_of(self.emulator.url), self.table)
-        pace = MailPace(store, Rules.of(RATE, 1), clock=lambda: micros(self.clock()), sleep=fail)
+        store = DynamoDbPacingStore(client_of(self.emulator.url), self.table)
+        pace = MailRateLimiter(store, PacingRules.of(RATE, 1), clock=lambda: micros(self.clock()), sleep=fail)
         mailer = FakeMailer(self.keep)
-        return Worker(
+        return JobRunner(
             self.blank.database(),
             mailer,
             FakeIdentities(),
@@ -168,12 +168,12 @@ def test_high_mails_pass_a_flood_of_low_ones_which_still_leave_at_the_rate(
     def keep(mail: Mail) -> None:
         left[mail.to] = time.monotonic()
 
-    def environment() -> Worker:
-        pace = MailPace(store, Rules.of(REAL_RATE, 1), sleep=time.sleep)
+    def environment() -> JobRunner:
+        pace = MailRateLimiter(store, PacingRules.of(REAL_RATE, 1), sleep=time.sleep)
         worker = (FakeMailer(keep), FakeIdentities(), FakeQueues(), OFFICE, utc_now)
-        return Worker(blank.database(), *worker, pace=pace.wait_for_turn)
+        return JobRunner(blank.database(), *worker, pace=pace.wait_for_turn)
 
-    def work(worker: Worker, jobs: Iterable[UUID]) -> None:
+    def work(worker: JobRunner, jobs: Iterable[UUID]) -> None:
         for job in jobs:
             asked[job] = time.monotonic()
             assert worker.work(job, soon(60)) == "done"
@@ -195,7 +195,7 @@ def test_high_mails_pass_a_flood_of_low_ones_which_still_leave_at_the_rate(
     moments = sorted(store.moments)
     gaps = [later - earlier for earlier, later in pairwise(moments)]
     assert len(moments) == len(left) == FLOOD + 2 * URGENT, "each once"
-    assert min(gaps) >= Rules.of(REAL_RATE, 1).interval
+    assert min(gaps) >= PacingRules.of(REAL_RATE, 1).interval
     assert {records.at(job)["attempts"] for job in low + normal} == {1}
     assert max(waits) <= 2 / REAL_RATE + 0.15, "one interval, and the way"
     last_high = max(left[address(records, person)] for person in people)
@@ -219,7 +219,7 @@ def test_a_worker_does_not_sleep_longer_than_its_time_allows() -> None:
         slept.append(seconds)
         clock[0] += round(seconds * SECOND)
 
-    pace = MailPace(store, Rules.of(0.01, 1), clock=lambda: clock[0], sleep=sleep)
+    pace = MailRateLimiter(store, PacingRules.of(0.01, 1), clock=lambda: clock[0], sleep=sleep)
     pace.wait_for_turn("low", soon(60))
     with pytest.raises(RetryLater) as handed_back:
         pace.wait_for_turn("low", soon(60))
@@ -230,12 +230,12 @@ def test_a_worker_does_not_sleep_longer_than_its_time_allows() -> None:
 def test_without_the_table_all_mails_go() -> None:
     """SES throttles by itself, and its refusal is waited out. For 5 s the table is not asked again."""
     store, clock = InMemoryPaceStore(reachable=False), ManualClock()
-    pace = MailPace(store, Rules.of(0.01, 1), clock=lambda: micros(clock()), sleep=fail)
+    pace = MailRateLimiter(store, PacingRules.of(0.01, 1), clock=lambda: micros(clock()), sleep=fail)
     for _ in range(5):
         pace.wait_for_turn("low", soon(60))
     store.reachable = True
     pace.wait_for_turn("low", soon(60))
-    assert store.state == PaceState()
+    assert store.state == PacingState()
     clock.advance(GONE_PAUSE_S)
     pace.wait_for_turn("low", soon(60))
     assert store.state.version == 1

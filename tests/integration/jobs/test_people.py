@@ -10,8 +10,8 @@ from members.app import api as members_api
 from operations.app import read_command
 from operations.errors import CommandError
 from operations.free_address import FreeAddress, free_address
-from operations.staff import CreateStaff, RemoveStaff, Tools, create_staff, remove_staff
-from shared.aws.errors import Unavailable
+from operations.staff import CreateStaff, OperatorContext, RemoveStaff, create_staff, remove_staff
+from shared.aws.errors import ServiceUnavailable
 from shared.clock import utc_now
 from shared.database.pipeline import Database
 from tests.databases import SEEDED, Blank, soon
@@ -22,7 +22,7 @@ from tests.harness import STAFF, Reply, claims_of
 from tests.integration.jobs.records import Records
 from tests.integration.room import room, serial
 from tests.people import applicant, person
-from worker.job_runner import Office, Worker
+from worker.job_runner import JobRunner, MailSettings
 
 NEW = {"command": "create-staff", "email": "Ana@Example.test", "full_name": "Ana", "role": "staff", "language": "mk"}
 ANA = "ana@example.test"
@@ -45,7 +45,7 @@ def create(database: Database, identities: FakeIdentities, **changes: Any) -> di
     """Run the command."""
     command = read_command(NEW | changes)
     assert isinstance(command, CreateStaff)
-    return create_staff(command, Tools(database, identities, soon(), "invocation-1"))
+    return create_staff(command, OperatorContext(database, identities, soon(), "invocation-1"))
 
 
 def test_a_member_of_staff_has_an_account_and_can_sign_in(
@@ -60,8 +60,8 @@ def test_a_member_of_staff_has_an_account_and_can_sign_in(
 
 def test_repeating_the_command_changes_nothing(database: Database, identities: FakeIdentities, blank: Blank) -> None:
     """Also after a failure halfway."""
-    identities.fails = [Unavailable("TooManyRequestsException")]
-    with pytest.raises(Unavailable):
+    identities.fails = [ServiceUnavailable("TooManyRequestsException")]
+    with pytest.raises(ServiceUnavailable):
         create(database, identities)
     first = create(database, identities)
     assert create(database, identities) == first
@@ -117,13 +117,13 @@ class Dying(FakeIdentities):
         if name in ("find", "find_or_create", "enable", "add_to_group", "end_access", "delete"):
             self.calls += 1
             if self.calls == self.dies_at:
-                raise Unavailable("TooManyRequestsException")
+                raise ServiceUnavailable("TooManyRequestsException")
         return super().__getattribute__(name)
 
 
-def tools_of(database: Database, identities: FakeIdentities) -> Tools:
+def tools_of(database: Database, identities: FakeIdentities) -> OperatorContext:
     """What the commands work with."""
-    return Tools(database, identities, soon(), "invocation-1")
+    return OperatorContext(database, identities, soon(), "invocation-1")
 
 
 def remove(database: Database, identities: FakeIdentities, email: str = ANA) -> dict[str, Any]:
@@ -225,7 +225,7 @@ def test_somebody_who_comes_back_gets_another_role_and_signs_in_again(
 def halfway(command: Callable[[], Any], identities: Dying, calls: int) -> None:
     """Run a command that dies at the call of that number, and then whole."""
     identities.calls, identities.dies_at = 0, calls
-    with pytest.raises(Unavailable):
+    with pytest.raises(ServiceUnavailable):
         command()
     identities.dies_at = -1
     command()
@@ -236,7 +236,7 @@ def test_removing_goes_on_where_it_died(database: Database, blank: Blank) -> Non
     identities = Dying()
     made = create(database, identities)
     identities.calls, identities.dies_at = 0, 1
-    with pytest.raises(Unavailable):
+    with pytest.raises(ServiceUnavailable):
         remove(database, identities)
     assert room(members_api, blank).as_(claims_of(made["sub"], "staff")).call("GET", "/members").status == 403
     identities.dies_at = -1
@@ -412,6 +412,6 @@ def test_a_mail_to_a_freed_address_is_not_sent(
     job = records.mail("membership-renewed", member["id"], to=member["id"], state="queued")
     found = blank.rows("SELECT email FROM accounts")
     assert found[0]["email"].endswith("@address.invalid")
-    mailer, office = FakeMailer(), Office("desk@example.test", "en", "https://app.example.test")
-    assert Worker(database, mailer, identities, FakeQueues(), office, utc_now).work(job, soon(60)) == "failed"
+    mailer, office = FakeMailer(), MailSettings("desk@example.test", "en", "https://app.example.test")
+    assert JobRunner(database, mailer, identities, FakeQueues(), office, utc_now).work(job, soon(60)) == "failed"
     assert (mailer.sent, records.at(job)["last_error"]) == ([], "recipient-unknown")

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from shared.aws import clients
-from shared.aws.cognito import CognitoIdentities, Identities
-from shared.aws.errors import OperatorNeeded
+from shared.aws.cognito import CognitoIdentityProvider, IdentityProvider
+from shared.aws.errors import OperatorActionNeeded
 from shared.clock import utc_now
 from shared.database.pipeline import Database
 from shared.outbox.retry_policy import MOST_ATTEMPTS
@@ -22,8 +22,8 @@ from tests.fakes.queues import FakeQueues
 from tests.integration.jobs.records import Records
 from tests.integration.jobs.test_circuits import EMAIL, IDENTITY, OFFICE
 from tests.services import Emulator
-from worker.circuit_protected import GuardedIdentities, GuardedMailer
-from worker.job_runner import Worker
+from worker.circuit_protected import CircuitProtectedIdentityProvider, CircuitProtectedMailer
+from worker.job_runner import JobRunner
 
 LONG = 60.0
 DENIED = {"__type": "AccessDeniedException", "message": "not authorized to perform: cognito-idp:AdminCreateUser"}
@@ -33,7 +33,7 @@ class Pool:
     """The user pool, by whatever client is set."""
 
     def __init__(self) -> None:
-        self.now: Identities
+        self.now: IdentityProvider
 
     def find(self, email: str) -> str | None:
         return self.now.find(email)
@@ -49,7 +49,7 @@ class Pool:
 class Shop:
     """A worker whose mails and identities stand behind circuits, whose time is the test's."""
 
-    worker: Worker
+    worker: JobRunner
     pool: Pool
     mailer: FakeMailer
     circuits: InMemoryCircuits
@@ -65,10 +65,10 @@ def shop(database: Database) -> Shop:
     """Waits are the longest they may be."""
     pool, mailer, store, time = Pool(), FakeMailer(), InMemoryCircuits(), Time()
     circuits = {"mail": service_breaker(store, time, EMAIL), "identity": service_breaker(store, time, IDENTITY)}
-    worker = Worker(
+    worker = JobRunner(
         database,
-        GuardedMailer(mailer, circuits["mail"]),
-        GuardedIdentities(pool, circuits["identity"]),
+        CircuitProtectedMailer(mailer, circuits["mail"]),
+        CircuitProtectedIdentityProvider(pool, circuits["identity"]),
         FakeQueues(),
         OFFICE,
         utc_now,
@@ -79,10 +79,10 @@ def shop(database: Database) -> Shop:
 
 
 @pytest.fixture
-def denying() -> Iterator[tuple[Wire, Identities]]:
+def denying() -> Iterator[tuple[Wire, IdentityProvider]]:
     """Cognito while our role may not ask it anything: HTTP 400, as it says that."""
     with wire(http(400, DENIED)) as (served, url), aws_at(url):
-        yield served, CognitoIdentities(clients.cognito(), "eu-central-1_pool")
+        yield served, CognitoIdentityProvider(clients.cognito(), "eu-central-1_pool")
 
 
 def requeue(blank: Blank, job: UUID) -> None:
@@ -100,7 +100,7 @@ def outlast(shop: Shop, blank: Blank, jobs: list[UUID], rounds: int) -> None:
 
 
 def test_an_identity_waits_for_a_missing_permission_and_is_made_after_the_repair(
-    shop: Shop, records: Records, blank: Blank, denying: tuple[Wire, Identities], emulator: Emulator
+    shop: Shop, records: Records, blank: Blank, denying: tuple[Wire, IdentityProvider], emulator: Emulator
 ) -> None:
     """No attempt is counted, so it outlasts any number of them; the circuit opens, and probes now and then."""
     served, shop.pool.now = denying
@@ -112,7 +112,7 @@ def test_an_identity_waits_for_a_missing_permission_and_is_made_after_the_repair
     assert len(served.requests) == IDENTITY.failures + rounds - 1
     assert shop.circuits.read("identity").state == "open"
     with aws_at(emulator.url):
-        shop.pool.now = CognitoIdentities(clients.cognito(), pool())
+        shop.pool.now = CognitoIdentityProvider(clients.cognito(), pool())
         assert [shop.work(job) for job in jobs] == ["done"] * len(jobs)
     assert [records.at(job)["attempts"] for job in jobs] == [1] * len(jobs)
     assert shop.circuits.read("identity").state == "closed"
@@ -133,7 +133,7 @@ def test_a_mail_waits_while_sending_is_paused_and_is_sent_once_after_the_repair(
     job = records.mail("member-welcome", member, to=member, state="queued")
 
     def paused(_mail: object) -> None:
-        raise OperatorNeeded("SendingPausedException")
+        raise OperatorActionNeeded("SendingPausedException")
 
     shop.mailer.answer = paused
     for _ in range(2 * MOST_ATTEMPTS):

@@ -13,10 +13,10 @@ from uuid import UUID
 import pytest
 
 from relay.app import relay_once
-from shared.aws.errors import AwsFailure, Refused, Unavailable, Uncertain
+from shared.aws.errors import AwsError, OutcomeUnknown, RequestRejected, ServiceUnavailable
 from shared.aws.sqs import message
 from shared.clock import utc_now
-from shared.database.connection import Connector, connect
+from shared.database.connection import ConnectionHolder, connect
 from shared.database.pipeline import Database
 from shared.ids import uuid7
 from shared.logging import logger
@@ -29,11 +29,11 @@ from tests.fakes.queues import FakeQueues
 from tests.integration.jobs.records import Records
 from tests.services import free_port
 from worker.app import do_batch
-from worker.job_runner import Office, OutOfTime, Worker
+from worker.job_runner import JobRunner, MailSettings, NotEnoughTime
 from worker.retry_later import RetryLater
 from worker.ses import Mail
 
-OFFICE = Office("desk@interdomestik.test", "mk", "https://app.example.test")
+OFFICE = MailSettings("desk@interdomestik.test", "mk", "https://app.example.test")
 LONG = 60.0
 
 
@@ -41,7 +41,7 @@ LONG = 60.0
 class Shop:
     """A worker with fakes at its hands."""
 
-    worker: Worker
+    worker: JobRunner
     mailer: FakeMailer
     identities: FakeIdentities
     queues: FakeQueues
@@ -55,7 +55,7 @@ class Shop:
 def shop(database: Database) -> Shop:
     """A worker whose waits are the longest they may be."""
     mailer, identities, queues = FakeMailer(), FakeIdentities(), FakeQueues()
-    worker = Worker(database, mailer, identities, queues, OFFICE, utc_now, uniform=lambda _low, high: high)
+    worker = JobRunner(database, mailer, identities, queues, OFFICE, utc_now, uniform=lambda _low, high: high)
     return Shop(worker, mailer, identities, queues)
 
 
@@ -184,14 +184,14 @@ def test_a_message_for_a_job_that_is_gone_or_waits_is_skipped(shop: Shop, record
 
 def test_a_mail_that_ses_refuses_has_failed(shop: Shop, records: Records, welcome: UUID) -> None:
     """With the code, for admins to see."""
-    shop.mailer.answer = failing(Refused("MessageRejected"))
+    shop.mailer.answer = failing(RequestRejected("MessageRejected"))
     assert shop.work(welcome) == "failed"
     assert records.at(welcome)["last_error"] == "MessageRejected"
 
 
 def test_a_mail_of_unknown_fate_is_uncertain_and_not_sent_again(shop: Shop, records: Records, welcome: UUID) -> None:
     """Whatever comes: the message again, or a relay."""
-    shop.mailer.answer = failing(Uncertain("ReadTimeoutError"))
+    shop.mailer.answer = failing(OutcomeUnknown("ReadTimeoutError"))
     assert shop.work(welcome) == "uncertain"
     shop.mailer.answer = lambda _mail: None
     assert shop.work(welcome) == "skipped"
@@ -202,7 +202,7 @@ def test_a_mail_of_unknown_fate_is_uncertain_and_not_sent_again(shop: Shop, reco
 
 def test_a_throttled_mail_waits_and_is_sent_then(shop: Shop, records: Records, welcome: UUID) -> None:
     """Nothing had left, so it may go again; and the relay is woken when it is due."""
-    shop.mailer.answer = failing(Unavailable("ThrottlingException"))
+    shop.mailer.answer = failing(ServiceUnavailable("ThrottlingException"))
     assert shop.work(welcome) == "pending"
     assert shop.queues.nudges == [10]
     assert shop.work(welcome) == "skipped", "it is not due yet"
@@ -215,7 +215,7 @@ def test_a_throttled_mail_waits_and_is_sent_then(shop: Shop, records: Records, w
 
 def test_waits_grow_and_the_last_attempt_fails(shop: Shop, records: Records, welcome: UUID, blank: Blank) -> None:
     """So that a person learns of it."""
-    shop.mailer.answer = failing(Unavailable("ThrottlingException"))
+    shop.mailer.answer = failing(ServiceUnavailable("ThrottlingException"))
     waits, states = [], []
     for _ in range(MOST_ATTEMPTS):
         states.append(shop.work(welcome))
@@ -270,10 +270,8 @@ def test_an_identity_is_made_and_its_sub_written_to_the_account(
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("error", [Unavailable("TooManyRequestsException"), Uncertain("ReadTimeoutError")])
-def test_an_identity_of_unknown_fate_is_made_again(
-    shop: Shop, records: Records, member: UUID, error: AwsFailure
-) -> None:
+@pytest.mark.parametrize("error", [ServiceUnavailable("TooManyRequestsException"), OutcomeUnknown("ReadTimeoutError")])
+def test_an_identity_of_unknown_fate_is_made_again(shop: Shop, records: Records, member: UUID, error: AwsError) -> None:
     """It is safe to repeat, as a mail is not."""
     job = records.identity(member, state="queued")
     shop.identities.fails = [error]
@@ -285,7 +283,7 @@ def test_an_identity_of_unknown_fate_is_made_again(
 def test_an_identity_that_is_refused_has_failed(shop: Shop, records: Records, member: UUID) -> None:
     """Asking again would change nothing."""
     job = records.identity(member, state="queued")
-    shop.identities.fails = [Refused("IdentityNotOurs")]
+    shop.identities.fails = [RequestRejected("IdentityNotOurs")]
     assert shop.work(job) == "failed"
 
 
@@ -367,7 +365,7 @@ def test_what_the_database_never_takes_settles_the_job_at_once(
 
 def test_nothing_is_begun_with_too_little_time_left(shop: Shop, records: Records, welcome: UUID) -> None:
     """The job is not even claimed: its message comes again."""
-    with pytest.raises(OutOfTime):
+    with pytest.raises(NotEnoughTime):
         shop.worker.work(welcome, soon(5))
     assert records.at(welcome)["state"] == "queued"
     assert records.at(welcome)["attempts"] == 0
@@ -467,7 +465,7 @@ def test_a_worker_whose_job_was_taken_over_changes_nothing(shop: Shop, records: 
     class Overtaken(FakeIdentities):
         def find_or_create(self, email: str) -> str:
             records.blank.rows("UPDATE outbox SET leased_until = now() + interval '2 minutes' WHERE id = %s", job)
-            raise Refused("TooLate")
+            raise RequestRejected("TooLate")
 
     replace(shop.worker, identities=Overtaken()).work(job, soon(LONG))
     assert records.at(job)["state"] == "running"
@@ -513,7 +511,7 @@ def test_of_a_batch_only_what_could_not_be_tried_comes_again(
 ) -> None:
     """Done, failed and skipped jobs are settled in the database: their messages are deleted."""
     refused = records.identity(member, state="queued")
-    shop.identities.fails = [Refused("InvalidParameterException")]
+    shop.identities.fails = [RequestRejected("InvalidParameterException")]
     event = sqs_event(message(welcome), message(refused), "not json", message(uuid7()))
     answer = do_batch(event, soon(LONG), shop.worker)
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m2"}]}
@@ -542,7 +540,7 @@ def test_without_a_database_one_job_of_a_batch_is_tried_and_all_are_soon_seen_ag
     assert [records.at(job)["state"] for job in jobs] == ["done"] * 5
 
 
-def refusing() -> Connector:
+def refusing() -> ConnectionHolder:
     """Leads to a port where nobody listens."""
     settings = Settings(db_port=free_port(), db_sslmode="disable", db_auth="trust")
     return deployed_connector(partial(connect, settings, None))
@@ -568,7 +566,7 @@ def test_nothing_of_a_person_is_logged(
         raise RuntimeError(f"could not write to {mail.to}: {mail.text}")
 
     refused = records.identity(member, state="queued")
-    shop.identities.fails = [Refused("InvalidParameterException")]
+    shop.identities.fails = [RequestRejected("InvalidParameterException")]
     crashed = records.mail("member-welcome", member, to=member, state="queued")
     do_batch(sqs_event(message(welcome), message(refused)), soon(LONG), shop.worker)
     shop.mailer.answer = crash

@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 import pytest
 
-from shared.aws.errors import Refused, Unavailable
+from shared.aws.errors import RequestRejected, ServiceUnavailable
 from shared.clock import utc_now
 from tests.databases import soon
 from tests.fakes.identities import FakeIdentities
 from tests.fakes.mailer import FakeMailer
 from tests.fakes.queues import FakeQueues
 from tests.integration.members.conftest import Life
-from worker.job_runner import Office, Worker
+from worker.job_runner import JobRunner, MailSettings
 
 Begin = Callable[[str], Life]
 RENEWALS = 10
@@ -19,8 +19,8 @@ RENEWALS = 10
 
 def send_all(life: Life, mailer: FakeMailer, template: str) -> list[str]:
     """Let a worker do the mails of a template that wait, oldest first, and return what became of them."""
-    office = Office("desk@example.test", "en", "https://app.example.test")
-    worker = Worker(life.blank.database(), mailer, FakeIdentities(), FakeQueues(), office, utc_now)
+    office = MailSettings("desk@example.test", "en", "https://app.example.test")
+    worker = JobRunner(life.blank.database(), mailer, FakeIdentities(), FakeQueues(), office, utc_now)
     life.blank.rows("UPDATE outbox SET available_at = now()")
     waiting = [job for job in life.jobs() if job["template"] == template and job["state"] == "pending"]
     return [worker.work(job["id"], soon(60)) for job in waiting]
@@ -51,7 +51,7 @@ def renewed_ten_times(live: Begin) -> tuple[Life, list[str]]:
 def test_ten_renewals_while_no_mail_leaves_are_told_each_with_its_own_end(live: Begin) -> None:
     """The mail service is dead meanwhile; name and plan change before it is back."""
     mailer = FakeMailer()
-    mailer.answer = refuse(Unavailable("ServiceUnavailable"))
+    mailer.answer = refuse(ServiceUnavailable("ServiceUnavailable"))
     life, ends = renewed_ten_times(live)
     assert set(send_all(life, mailer, "membership-renewed")) == {"pending"}
     life.blank.rows("UPDATE accounts SET full_name = 'Somebody Else' WHERE id = %s", life.member_id)
@@ -77,7 +77,7 @@ def test_the_facts_of_a_mail_are_forgotten_when_it_has_left(live: Begin) -> None
     """They name people; a mail that failed keeps them, so that it can be sent again."""
     life, mailer = live("2026-03-01"), FakeMailer()
     life.on("2027-02-15").renew()
-    mailer.answer = refuse(Refused("MessageRejected"))
+    mailer.answer = refuse(RequestRejected("MessageRejected"))
     assert send_all(life, mailer, "membership-renewed") == ["failed"]
     [job] = [job for job in life.jobs() if job["template"] == "membership-renewed"]
     assert job["facts"]["full_name"]

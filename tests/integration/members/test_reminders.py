@@ -17,7 +17,7 @@ from tests.fakes.queues import FakeQueues
 from tests.harness import LambdaContext, wired
 from tests.integration.members.conftest import Life
 from tests.integration.shared.fights import gate, until, waiting
-from worker.job_runner import Office, Worker
+from worker.job_runner import JobRunner, MailSettings
 from worker.mail_rendering import render
 
 Begin = Callable[[str], Life]
@@ -52,8 +52,8 @@ def take_reminders(life: Life) -> list[tuple[str, str]]:
 
 def mail_text(life: Life, job_id: Any) -> str:
     """Let a mail leave and return its text, on one line."""
-    mailer, office = FakeMailer(), Office("desk@example.test", "en", "https://app.example.test")
-    worker = Worker(life.blank.database(), mailer, FakeIdentities(), FakeQueues(), office, life.clock)
+    mailer, office = FakeMailer(), MailSettings("desk@example.test", "en", "https://app.example.test")
+    worker = JobRunner(life.blank.database(), mailer, FakeIdentities(), FakeQueues(), office, life.clock)
     assert worker.work(job_id, soon(60)) == "done"
     return " ".join(mailer.sent[0].text.split())
 
@@ -359,8 +359,8 @@ def test_a_worker_sends_what_a_sweep_has_written(live: Begin, days: int, subject
     life.blank.rows("UPDATE accounts SET language = 'en' WHERE id = %s", life.member_id)
     life.sweep()
     life.blank.rows("UPDATE subscriptions SET ends_on = '2026-12-24' WHERE member_id = %s", life.member_id)
-    mailer, office = FakeMailer(), Office("desk@example.test", "en", "https://app.example.test")
-    worker = Worker(life.blank.database(), mailer, FakeIdentities(), FakeQueues(), office, life.clock)
+    mailer, office = FakeMailer(), MailSettings("desk@example.test", "en", "https://app.example.test")
+    worker = JobRunner(life.blank.database(), mailer, FakeIdentities(), FakeQueues(), office, life.clock)
     assert worker.work(life.jobs()[-1]["id"], soon(60)) == "done"
     [mail] = mailer.sent
     assert subject in mail.subject

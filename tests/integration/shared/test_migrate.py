@@ -11,7 +11,7 @@ import pytest
 
 from local.database_proxy.handle import running_proxy
 from local.postgres import OWNER
-from shared.database.migrate import MigrationChanged, migrate, read_migrations
+from shared.database.migrate import MigrationChecksumMismatch, migrate, read_migrations
 from tests.databases import MIGRATIONS, Postgres
 from tests.roles import LIMITED
 
@@ -165,7 +165,7 @@ def test_a_migration_changed_after_it_was_applied_is_refused(empty: str, tmp_pat
     (tmp_path / "0001_a.sql").write_text("CREATE TABLE a (id int);")
     migrate(empty, tmp_path)
     (tmp_path / "0001_a.sql").write_text("CREATE TABLE a (id bigint);")
-    with pytest.raises(MigrationChanged, match="0001_a"):
+    with pytest.raises(MigrationChecksumMismatch, match="0001_a"):
         migrate(empty, tmp_path)
 
 
@@ -226,5 +226,5 @@ def test_a_database_with_any_other_text_of_that_migration_is_refused(empty: str,
     """Only the text whose checksum the migration names as its former one is accepted."""
     copy_migrations(tmp_path, name, former_text(name) + "-- Another text.\n")
     migrate(empty, tmp_path)
-    with pytest.raises(MigrationChanged, match=name.removesuffix(".sql")):
+    with pytest.raises(MigrationChecksumMismatch, match=name.removesuffix(".sql")):
         migrate(empty, MIGRATIONS)

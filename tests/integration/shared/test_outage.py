@@ -9,7 +9,7 @@ import pytest
 from local.database_proxy.handle import Proxy
 from members.app import api
 from shared.clock import monotonic
-from shared.database.connection import Connection, Connector
+from shared.database.connection import Connection, ConnectionHolder
 from shared.database.pipeline import Database
 from tests.databases import Blank, running_proxy
 from tests.figures import record
@@ -44,13 +44,13 @@ def black_holed(proxy: Proxy) -> AbstractContextManager[object]:
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """When the database was called: each time a transaction asked for its connection."""
     made: list[float] = []
-    borrow = Connector.borrow
+    borrow = ConnectionHolder.borrow
 
-    def counted(self: Connector, within_s: float) -> Connection:
+    def counted(self: ConnectionHolder, within_s: float) -> Connection:
         made.append(monotonic())
         return borrow(self, within_s)
 
-    monkeypatch.setattr(Connector, "borrow", counted)  # not those of RoleConnector, which leads to it
+    monkeypatch.setattr(ConnectionHolder, "borrow", counted)  # not those of RoleConnector, which leads to it
     return made
 
 

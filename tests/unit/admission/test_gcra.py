@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.admission import gcra
-from shared.admission.ports import Limit
+from shared.admission.ports import RateLimit
 from shared.units import SECOND, micros
 
 START = micros(datetime(2026, 11, 2, tzinfo=UTC))
-FIVE_A_MINUTE = Limit("registration", burst=5, period_s=60)
+FIVE_A_MINUTE = RateLimit("registration", burst=5, period_s=60)
 
 limits = st.builds(
-    Limit,
+    RateLimit,
     name=st.just("any"),
     burst=st.integers(1, 60),
     period_s=st.one_of(st.integers(1, 600).map(float), st.floats(0.001, 600)),
@@ -22,7 +22,7 @@ limits = st.builds(
 gaps = st.lists(st.one_of(st.just(0), st.integers(0, 5), st.integers(0, 60_000_000)), min_size=1, max_size=80)
 
 
-def accepted_at(limit: Limit, times: list[int]) -> list[int]:
+def accepted_at(limit: RateLimit, times: list[int]) -> list[int]:
     """Those of `times` at which a request is accepted."""
     tat, accepted = None, []
     for now in times:
@@ -58,7 +58,7 @@ def test_a_bucket_is_full_again_after_its_period() -> None:
 
 
 @given(limits, gaps)
-def test_no_window_holds_more_than_the_limit(limit: Limit, gaps: list[int]) -> None:
+def test_no_window_holds_more_than_the_limit(limit: RateLimit, gaps: list[int]) -> None:
     """Between any two accepted requests lie at most burst + elapsed / interval accepted ones."""
     accepted = accepted_at(limit, times_of(gaps))
     for first, begin in enumerate(accepted):
@@ -68,7 +68,7 @@ def test_no_window_holds_more_than_the_limit(limit: Limit, gaps: list[int]) -> N
 
 
 @given(limits, gaps)
-def test_retry_after_is_exact(limit: Limit, gaps: list[int]) -> None:
+def test_retry_after_is_exact(limit: RateLimit, gaps: list[int]) -> None:
     """Whoever is refused is refused a microsecond before the time named, and accepted at it."""
     tat = None
     for now in times_of(gaps):
@@ -80,7 +80,7 @@ def test_retry_after_is_exact(limit: Limit, gaps: list[int]) -> None:
 
 
 @given(limits, gaps)
-def test_remaining_is_how_many_more_are_accepted_now(limit: Limit, gaps: list[int]) -> None:
+def test_remaining_is_how_many_more_are_accepted_now(limit: RateLimit, gaps: list[int]) -> None:
     """`remaining` requests at the same instant are accepted, and the next is refused."""
     tat = None
     for now in times_of(gaps):
@@ -93,7 +93,7 @@ def test_remaining_is_how_many_more_are_accepted_now(limit: Limit, gaps: list[in
 
 
 @given(limits, gaps)
-def test_reset_is_when_the_whole_burst_is_back(limit: Limit, gaps: list[int]) -> None:
+def test_reset_is_when_the_whole_burst_is_back(limit: RateLimit, gaps: list[int]) -> None:
     """After `reset_s`, and no microsecond earlier, a whole burst is accepted at once."""
     times = times_of(gaps)
     tat = None
@@ -106,7 +106,7 @@ def test_reset_is_when_the_whole_burst_is_back(limit: Limit, gaps: list[int]) ->
 
 
 @given(limits, gaps)
-def test_next_is_when_one_more_is_there(limit: Limit, gaps: list[int]) -> None:
+def test_next_is_when_one_more_is_there(limit: RateLimit, gaps: list[int]) -> None:
     """After `next_s`, and no microsecond earlier, one more remains; at once where none is missing."""
     tat = None
     for now in times_of(gaps):
@@ -119,7 +119,7 @@ def test_next_is_when_one_more_is_there(limit: Limit, gaps: list[int]) -> None:
 
 
 @given(limits, gaps)
-def test_a_tat_never_goes_back(limit: Limit, gaps: list[int]) -> None:
+def test_a_tat_never_goes_back(limit: RateLimit, gaps: list[int]) -> None:
     """Whatever is decided, a TAT seen before is a lower bound of the one that follows."""
     tat = 0
     for now in times_of(gaps):
@@ -129,7 +129,7 @@ def test_a_tat_never_goes_back(limit: Limit, gaps: list[int]) -> None:
 
 
 @given(limits)
-def test_an_interval_is_never_rounded_down(limit: Limit) -> None:
+def test_an_interval_is_never_rounded_down(limit: RateLimit) -> None:
     """The whole burst takes at least the period to come back, and at most a microsecond each longer."""
     period = round(limit.period_s * SECOND)
     assert 0 <= gcra.interval(limit) * limit.burst - period < limit.burst
@@ -155,7 +155,7 @@ def test_micros_are_exact() -> None:
 
 def test_the_memory_forgets_the_bucket_unseen_longest() -> None:
     """However many clients come, no more than `size` are remembered, and the newest stay."""
-    memory = gcra.Remembered(size=2)
+    memory = gcra.RecentBuckets(size=2)
     for bucket, tat in (("a", 1), ("b", 2), ("a", 3), ("c", 4)):
         memory.learn(bucket, tat)
     assert [memory.get(bucket) for bucket in "abc"] == [3, None, 4]
@@ -164,7 +164,7 @@ def test_the_memory_forgets_the_bucket_unseen_longest() -> None:
 @pytest.mark.parametrize("seen", [None, 5])
 def test_the_memory_holds_what_was_seen_last(seen: int | None) -> None:
     """A bucket that is gone from the table is gone from the memory too."""
-    memory = gcra.Remembered(size=2)
+    memory = gcra.RecentBuckets(size=2)
     memory.learn("a", 10)
     memory.learn("a", seen)
     assert memory.get("a") == seen

@@ -12,11 +12,11 @@ import pytest
 
 from shared.api.auth.caller import MEMBER, STAFF
 from shared.api.call import Call
-from shared.api.operation import AnyQuery, Nothing
+from shared.api.operation import IgnoredQuery, NoInput
 from shared.api.responses import Answer, answered
 from shared.api.router import Api
 from shared.errors import DeadlineExceeded, Refusal
-from shared.fields import Input, PlaceName, View
+from shared.fields import PlaceName, RequestModel, ResponseModel
 from shared.outbox.jobs import NUDGE
 from shared.settings import Settings
 from tests.fakes.clock import ManualClock
@@ -28,15 +28,15 @@ from tests.harness import Client, LambdaContext, Reply, claims_of, wired
 from tests.settings.test_limits import APPS
 
 
-class Order(Input):
+class Order(RequestModel):
     item: str
 
 
-class Note(Input):
+class Note(RequestModel):
     item: PlaceName
 
 
-class Receipt(View):
+class Receipt(ResponseModel):
     item: str
     version: int
 
@@ -72,20 +72,20 @@ def draft(call: Call[Note]) -> Answer:
     return answered(Receipt(item=call.input.item, version=1))
 
 
-@api.get("/status", summary="Read", input=AnyQuery, answer=Receipt, sign_in="none", limit=None)
-def status(_call: Call[Nothing]) -> Answer:
+@api.get("/status", summary="Read", input=IgnoredQuery, answer=Receipt, sign_in="none", limit=None)
+def status(_call: Call[NoInput]) -> Answer:
     """Reads nothing."""
     return answered(Receipt(**FACTS))
 
 
 @api.get("/orders/{order_id}", summary="Read", answer=Receipt, access=MEMBER | STAFF)
-def read(call: Call[Nothing]) -> Answer:
+def read(call: Call[NoInput]) -> Answer:
     """Reads an order."""
     return answered(Receipt(**call.read(scripted)))
 
 
 @api.get("/charged", summary="Read", answer=Receipt, access=MEMBER)
-def charged(call: Call[Nothing]) -> Answer:
+def charged(call: Call[NoInput]) -> Answer:
     """Reads something else."""
     return answered(Receipt(**call.read(scripted)))
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from shared.api.body import MAX_BODY_BYTES, MAX_DEPTH, parse, pointer, read_json
 from shared.errors import Refusal
-from shared.fields import Input
+from shared.fields import RequestModel
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -17,7 +17,7 @@ JSON = st.recursive(
 )
 
 
-class Small(Input):
+class Small(RequestModel):
     name: str
     count: int = 0
 

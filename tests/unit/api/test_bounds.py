@@ -16,7 +16,7 @@ from shared.api.responses import Answer, answered
 from shared.api.router import Api
 from shared.clock import utc_now
 from shared.errors import FieldError, Refusal
-from shared.fields import Input, View
+from shared.fields import RequestModel, ResponseModel
 from shared.settings import Settings
 from tests.fakes.database import ScriptedDatabase, scripted
 from tests.fakes.state import InMemoryStateStore
@@ -28,11 +28,11 @@ ANSWER_LIMIT = 6 * 1024 * 1024
 READING_LIMIT_S = 0.5
 
 
-class Note(Input):
+class Note(RequestModel):
     text: str
 
 
-class Kept(View):
+class Kept(ResponseModel):
     text: str
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from shared.api.call import Request
+from shared.api.call import ApiRequest
 from shared.api.parsing import parse_ids, parse_request
 from shared.aws.sqs import job_of
 from shared.deadline import Deadline
@@ -61,7 +61,7 @@ def _parts(annotation: Any) -> list[Any]:
 FIELDS = {name: (model, field) for name, model, field in _fields()}
 
 
-def _request(value: str) -> Request:
+def _request(value: str) -> ApiRequest:
     event = {"httpMethod": "GET", "resource": "/claims/{claim_id}", "pathParameters": {"claim_id": value}}
     return parse_request(event, Deadline.after(1.0, lambda: 0.0))
 

@@ -11,7 +11,7 @@ from shared.api.problems import CATALOGUE
 from shared.api.responses import Answer, answered
 from shared.api.router import Api
 from shared.errors import Refusal
-from shared.fields import Input, View
+from shared.fields import RequestModel, ResponseModel
 from shared.settings import Settings
 from tests.fakes.clock import ManualClock
 from tests.fakes.database import ScriptedDatabase, scripted
@@ -19,11 +19,11 @@ from tests.fakes.state import InMemoryStateStore
 from tests.harness import Client, claims_of, wired
 
 
-class Note(Input):
+class Note(RequestModel):
     text: str
 
 
-class Kept(View):
+class Kept(ResponseModel):
     text: str
 
 

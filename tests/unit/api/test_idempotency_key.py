@@ -17,7 +17,7 @@ from shared.api.problems import CATALOGUE
 from shared.api.responses import Answer, answered
 from shared.api.router import Api
 from shared.errors import Refusal
-from shared.fields import Input, View
+from shared.fields import RequestModel, ResponseModel
 from shared.settings import Settings
 from tests.fakes.database import ScriptedDatabase, scripted
 from tests.fakes.state import InMemoryStateStore
@@ -27,11 +27,11 @@ from tools.openapi.description import describe
 VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=255)
 
 
-class Note(Input):
+class Note(RequestModel):
     text: str
 
 
-class Kept(View):
+class Kept(ResponseModel):
     text: str
 
 

@@ -9,18 +9,18 @@ from shared.api.parsing import read_if_match
 from shared.api.responses import Answer, answered
 from shared.api.router import Api
 from shared.errors import Refusal
-from shared.fields import Input, View
+from shared.fields import RequestModel, ResponseModel
 from shared.settings import Settings
 from tests.fakes.database import ScriptedDatabase, scripted
 from tests.fakes.state import InMemoryStateStore
 from tests.harness import STAFF, Client, wired
 
 
-class Order(Input):
+class Order(RequestModel):
     item: str
 
 
-class Receipt(View):
+class Receipt(ResponseModel):
     versions: list[int] | None
 
 

@@ -12,7 +12,7 @@ from shared.api.call import Call
 from shared.api.client_address import counted_address, hashed_address
 from shared.api.responses import Answer, answered
 from shared.api.router import Api
-from shared.fields import Input, View
+from shared.fields import RequestModel, ResponseModel
 from shared.fields.pagination import PageQuery
 from shared.settings import Settings
 from tests.fakes.clock import ManualClock
@@ -21,11 +21,11 @@ from tests.fakes.state import InMemoryStateStore
 from tests.harness import Client, Reply, claims_of, wired
 
 
-class Form(Input):
+class Form(RequestModel):
     name: str
 
 
-class Done(View):
+class Done(ResponseModel):
     name: str
 
 

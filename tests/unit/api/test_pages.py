@@ -9,11 +9,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from shared.api.pagination import LAST_ID, Cursors
+from shared.api.pagination import LAST_ID, CursorCodec
 from shared.errors import Refusal
 from shared.fields.pagination import PageQuery
 
-CURSORS = Cursors("a secret")
+CURSORS = CursorCodec("a secret")
 BASE64 = string.ascii_letters + string.digits + "-_"
 
 
@@ -74,7 +74,7 @@ def test_a_cursor_of_another_list_or_another_secret_is_refused() -> None:
     with pytest.raises(Refusal):
         CURSORS.read("clients b", cursor)
     with pytest.raises(Refusal):
-        Cursors("another").read("clients a", cursor)
+        CursorCodec("another").read("clients a", cursor)
 
 
 def test_a_page_shows_its_limit_and_leads_on_only_where_more_was_found() -> None:

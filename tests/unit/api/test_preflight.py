@@ -9,10 +9,10 @@ import pytest
 from shared.api.auth.caller import STAFF
 from shared.api.call import Call
 from shared.api.cors import EXPOSED
-from shared.api.operation import Nothing
+from shared.api.operation import NoInput
 from shared.api.responses import SECURITY_HEADERS, Answer, answered
 from shared.api.router import Api
-from shared.fields import View
+from shared.fields import ResponseModel
 from shared.settings import Settings
 from tests.fakes.database import scripted
 from tests.harness import Client, Reply, wired
@@ -28,7 +28,7 @@ METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 SENDABLE = {"Authorization", "Content-Type", "Idempotency-Key", "If-Match"}
 
 
-class Thing(View):
+class Thing(ResponseModel):
     name: str
 
 
@@ -36,13 +36,13 @@ api = Api()
 
 
 @api.get("/things/{thing_id}", summary="Read", answer=Thing, access=STAFF)
-def read(call: Call[Nothing]) -> Answer:
+def read(call: Call[NoInput]) -> Answer:
     """Read a thing from the database."""
     return answered(Thing(**call.read(scripted)))
 
 
 @api.post("/things", summary="Make", answer=Thing, sign_in="none", limit="read", key="required")
-def make(call: Call[Nothing]) -> Answer:
+def make(call: Call[NoInput]) -> Answer:
     """Write a thing to the database."""
     return answered(Thing(**call.once(scripted, call.input)))
 

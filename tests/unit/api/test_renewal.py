@@ -11,7 +11,7 @@ from shared.api.call import Call
 from shared.api.responses import Answer, answered
 from shared.api.router import Api
 from shared.errors import Unavailable
-from shared.fields import Input, View
+from shared.fields import RequestModel, ResponseModel
 from shared.settings import Settings
 from tests.fakes.clock import ManualClock
 from tests.fakes.database import ScriptedDatabase, scripted
@@ -21,17 +21,17 @@ from tests.harness import Client, wired
 MINUTE = 60
 
 
-class Order(Input):
+class Order(RequestModel):
     item: str
 
 
-class Ticket(View):
+class Ticket(ResponseModel):
     """The part that expires."""
 
     valid_until: str
 
 
-class Receipt(View):
+class Receipt(ResponseModel):
     item: str
     note: str
 

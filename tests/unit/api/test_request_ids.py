@@ -6,10 +6,10 @@ from uuid import UUID
 import pytest
 
 from shared.api.call import Call
-from shared.api.operation import Nothing
+from shared.api.operation import NoInput
 from shared.api.responses import Answer, answered
 from shared.api.router import Api
-from shared.fields import View
+from shared.fields import ResponseModel
 from shared.outbox.audit import Actor
 from shared.settings import Settings
 from tests.fakes.database import ScriptedDatabase, scripted
@@ -17,7 +17,7 @@ from tests.fakes.state import InMemoryStateStore
 from tests.harness import LambdaContext, wired
 
 
-class Seen(View):
+class Seen(ResponseModel):
     request_id: str
 
 
@@ -26,7 +26,7 @@ actors: list[Actor] = []
 
 
 @api.post("/acts", summary="Act", answer=Seen, sign_in="none")
-def act(call: Call[Nothing]) -> Answer:
+def act(call: Call[NoInput]) -> Answer:
     """Acts without a key."""
     actors.append(call.actor)
     return answered(Seen(**call.once(scripted)))

@@ -10,7 +10,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from shared.api.auth.signing_keys import COOL_DOWN_S, FRESH_S, STALE_S, PoolKeys
+from shared.api.auth.signing_keys import COOL_DOWN_S, FRESH_S, STALE_S, SigningKeys
 from shared.api.auth.tokens import LEEWAY_S, SCOPE, TokenVerifier
 from shared.errors import Refusal, Unavailable
 
@@ -52,7 +52,7 @@ def endpoint() -> Endpoint:
 @pytest.fixture
 def verify(endpoint: Endpoint) -> Callable[[str], Any]:
     """What verifies tokens by that endpoint."""
-    return TokenVerifier(issuer=ISSUER, client_id="app", keys=PoolKeys(endpoint.fetch, endpoint.clock))
+    return TokenVerifier(issuer=ISSUER, client_id="app", keys=SigningKeys(endpoint.fetch, endpoint.clock))
 
 
 def token(*, kid: str | None = "one", key: rsa.RSAPrivateKey = KEY, **changes: Any) -> str:

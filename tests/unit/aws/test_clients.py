@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import BotoCoreError
 
 from shared.aws import clients
-from shared.aws.errors import NotBegun, OutOfTime, failure_of
+from shared.aws.errors import CallNotBegun, OutOfTime, failure_of
 from shared.clock import monotonic
 from shared.deadline import Deadline, current, under
 
@@ -83,7 +83,7 @@ def test_a_call_that_could_outlast_the_deadline_is_not_begun(silence: Silence, n
         call()
     assert len(readings) == 1, "asked once, before the first attempt, and nothing is tried again"
     assert isinstance(caught.value, OutOfTime)
-    assert isinstance(failure_of(caught.value), NotBegun)
+    assert isinstance(failure_of(caught.value), CallNotBegun)
     assert silence.connections() == 0
 
 

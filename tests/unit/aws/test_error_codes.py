@@ -9,7 +9,15 @@ from botocore import xform_name
 from botocore.exceptions import ClientError, NoCredentialsError
 
 from shared.aws import error_codes
-from shared.aws.errors import AwsFailure, OperatorNeeded, Refused, Unavailable, Uncertain, failure_of, kind_of
+from shared.aws.errors import (
+    AwsError,
+    OperatorActionNeeded,
+    OutcomeUnknown,
+    RequestRejected,
+    ServiceUnavailable,
+    failure_of,
+    kind_of,
+)
 from tests.services import ROOT
 
 # The layer's clients, and the adapters at home in the function that uses them.
@@ -93,8 +101,9 @@ def test_no_code_means_two_things() -> None:
 @pytest.mark.parametrize("listed", KINDS)
 def test_the_code_decides_and_never_the_status(listed: str, status: int) -> None:
     """Cognito, DynamoDB, SQS and SES say 400 for a missing permission, S3 says 403."""
-    kinds: dict[str, type[AwsFailure]] = {
-        "operator": OperatorNeeded, "later": Unavailable, "refused": Refused, "uncertain": Uncertain,
+    kinds: dict[str, type[AwsError]] = {
+        "operator": OperatorActionNeeded, "later": ServiceUnavailable,
+        "refused": RequestRejected, "uncertain": OutcomeUnknown,
     }  # fmt: skip
     for code in KINDS[listed]:
         assert type(failure_of(error_of(code, status))) is kinds[listed], code
@@ -103,32 +112,32 @@ def test_the_code_decides_and_never_the_status(listed: str, status: int) -> None
 @pytest.mark.parametrize(
     ("code", "kind"),
     [
-        ("AccessDeniedException", OperatorNeeded),
-        ("AccessDenied", OperatorNeeded),
-        ("UnrecognizedClientException", OperatorNeeded),
-        ("ExpiredTokenException", OperatorNeeded),
-        ("InvalidSignatureException", OperatorNeeded),
-        ("MissingAuthenticationTokenException", OperatorNeeded),
-        ("ResourceNotFoundException", OperatorNeeded),
-        ("NoSuchBucket", OperatorNeeded),
-        ("AWS.SimpleQueueService.NonExistentQueue", OperatorNeeded),
-        ("KMS.DisabledException", OperatorNeeded),
-        ("KmsAccessDenied", OperatorNeeded),
-        ("KMSInvalidStateException", OperatorNeeded),
-        ("KmsThrottled", Unavailable),
-        ("MailFromDomainNotVerifiedException", OperatorNeeded),
-        ("SendingPausedException", OperatorNeeded),
-        ("TooManyRequestsException", Unavailable),
-        ("SlowDown", Unavailable),
-        ("MessageRejected", Refused),
-        ("InvalidParameterException", Refused),
-        ("ConditionalCheckFailedException", Refused),
-        ("InternalErrorException", Uncertain),
-        ("Code.With: more to say", Uncertain),
-        ("AccessDenied: more to say", OperatorNeeded),
+        ("AccessDeniedException", OperatorActionNeeded),
+        ("AccessDenied", OperatorActionNeeded),
+        ("UnrecognizedClientException", OperatorActionNeeded),
+        ("ExpiredTokenException", OperatorActionNeeded),
+        ("InvalidSignatureException", OperatorActionNeeded),
+        ("MissingAuthenticationTokenException", OperatorActionNeeded),
+        ("ResourceNotFoundException", OperatorActionNeeded),
+        ("NoSuchBucket", OperatorActionNeeded),
+        ("AWS.SimpleQueueService.NonExistentQueue", OperatorActionNeeded),
+        ("KMS.DisabledException", OperatorActionNeeded),
+        ("KmsAccessDenied", OperatorActionNeeded),
+        ("KMSInvalidStateException", OperatorActionNeeded),
+        ("KmsThrottled", ServiceUnavailable),
+        ("MailFromDomainNotVerifiedException", OperatorActionNeeded),
+        ("SendingPausedException", OperatorActionNeeded),
+        ("TooManyRequestsException", ServiceUnavailable),
+        ("SlowDown", ServiceUnavailable),
+        ("MessageRejected", RequestRejected),
+        ("InvalidParameterException", RequestRejected),
+        ("ConditionalCheckFailedException", RequestRejected),
+        ("InternalErrorException", OutcomeUnknown),
+        ("Code.With: more to say", OutcomeUnknown),
+        ("AccessDenied: more to say", OperatorActionNeeded),
     ],
 )
-def test_codes_mean_what_the_services_say_of_them(code: str, kind: type[AwsFailure]) -> None:
+def test_codes_mean_what_the_services_say_of_them(code: str, kind: type[AwsError]) -> None:
     """One of each sort, with HTTP 400."""
     assert type(failure_of(error_of(code))) is kind
 
@@ -136,10 +145,10 @@ def test_codes_mean_what_the_services_say_of_them(code: str, kind: type[AwsFailu
 @pytest.mark.parametrize("status", STATUSES)
 def test_a_code_that_nobody_knows_is_uncertain(status: int) -> None:
     """Circuits count it, a mail is not sent again, and an identity is: each is the safe side."""
-    assert kind_of("NeverHeardOfException") is Uncertain
-    assert type(failure_of(error_of("NeverHeardOfException", status))) is Uncertain
+    assert kind_of("NeverHeardOfException") is OutcomeUnknown
+    assert type(failure_of(error_of("NeverHeardOfException", status))) is OutcomeUnknown
 
 
 def test_without_credentials_an_operator_is_needed() -> None:
     """The request never left."""
-    assert type(failure_of(NoCredentialsError())) is OperatorNeeded
+    assert type(failure_of(NoCredentialsError())) is OperatorActionNeeded

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from shared.circuit.breaker import CircuitBreaker, CircuitOpen
-from shared.circuit.state import NEW, Policy, counted
+from shared.circuit.state import NEW, CircuitPolicy, counted
 from shared.circuit.store import StoreUnavailable, force
 from shared.settings import Settings
 from tests.breakers import EMAIL, Dependency, Down, NotMade, Time, attempt, breaker, down
@@ -17,7 +17,7 @@ FAILURES = EMAIL.failures
 class Fleet:
     """Environments on one store, at one standing time."""
 
-    def __init__(self, policy: Policy = EMAIL) -> None:
+    def __init__(self, policy: CircuitPolicy = EMAIL) -> None:
         self.policy = policy
         self.time = Time()
         self.store = InMemoryCircuits()

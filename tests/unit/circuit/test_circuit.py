@@ -10,11 +10,11 @@ from shared.circuit.state import (
     EMPTY,
     MOST_FAILURES,
     NEW,
+    CallOutcome,
+    CircuitPolicy,
+    CircuitSnapshot,
     Command,
-    LeakyBucket,
-    Outcome,
-    Policy,
-    Snapshot,
+    FailureBucket,
     closed,
     commanded,
     half_opened,
@@ -24,22 +24,22 @@ from shared.circuit.state import (
 )
 from shared.units import SECOND
 
-POLICY = Policy(name="email", failures=5, successes_per_failure=2, window_s=600, open_s=30, probe_lease_s=20)
+POLICY = CircuitPolicy(name="email", failures=5, successes_per_failure=2, window_s=600, open_s=30, probe_lease_s=20)
 NOW = 1_795_000_000 * SECOND
 CALL = SECOND // 10
 
 
-def bucket_after(ends: str, before: LeakyBucket = EMPTY) -> LeakyBucket:
+def bucket_after(ends: str, before: FailureBucket = EMPTY) -> FailureBucket:
     """The bucket after calls one after the other: f failed, s succeeded."""
     return before.after(POLICY, outcomes(ends))
 
 
-def outcomes(ends: str) -> list[Outcome]:
+def outcomes(ends: str) -> list[CallOutcome]:
     """Calls without a pause in between, from now."""
-    return [Outcome(NOW + n * CALL, NOW + (n + 1) * CALL, end == "f") for n, end in enumerate(ends)]
+    return [CallOutcome(NOW + n * CALL, NOW + (n + 1) * CALL, end == "f") for n, end in enumerate(ends)]
 
 
-def level(bucket: LeakyBucket) -> float:
+def level(bucket: FailureBucket) -> float:
     """How many failures count; one against which a success was counted is half a failure."""
     return len(bucket.failures) - bucket.leaked / POLICY.successes_per_failure
 
@@ -81,29 +81,29 @@ def test_five_failures_spread_over_ninety_five_successes_do_not_fill_it() -> Non
 
 def test_a_failure_is_forgotten_by_time() -> None:
     """With what was counted against it."""
-    held = LeakyBucket((NOW - 600 * SECOND, NOW - 599 * SECOND), leaked=1)
-    assert held.recent(POLICY, NOW) == LeakyBucket((NOW - 599 * SECOND,))
+    held = FailureBucket((NOW - 600 * SECOND, NOW - 599 * SECOND), leaked=1)
+    assert held.recent(POLICY, NOW) == FailureBucket((NOW - 599 * SECOND,))
     assert held.recent(POLICY, NOW - SECOND) == held
     assert not is_suspect(POLICY, held, NOW + SECOND)
     hourly = tuple(NOW + n * 720 * SECOND for n in range(5))
-    assert not should_open(POLICY, LeakyBucket(hourly), hourly[-1])
+    assert not should_open(POLICY, FailureBucket(hourly), hourly[-1])
 
 
 def test_a_success_counts_only_against_failures_that_ended_before_it() -> None:
     """Told late, it says nothing of what came after it."""
-    told = [Outcome(NOW, NOW + 5, failed=False)] * 4
-    assert LeakyBucket((NOW + 5, NOW + 6)).after(POLICY, told) == LeakyBucket((NOW + 5, NOW + 6))
-    assert LeakyBucket((NOW + 4, NOW + 6)).after(POLICY, told) == LeakyBucket((NOW + 6,))
+    told = [CallOutcome(NOW, NOW + 5, failed=False)] * 4
+    assert FailureBucket((NOW + 5, NOW + 6)).after(POLICY, told) == FailureBucket((NOW + 5, NOW + 6))
+    assert FailureBucket((NOW + 4, NOW + 6)).after(POLICY, told) == FailureBucket((NOW + 6,))
 
 
 def test_the_first_failure_of_an_environment_in_which_all_went_well_is_weighed_against_those_of_others() -> None:
     """Only if they had ended when it began: what failed at the same time is an outage."""
-    others = LeakyBucket((NOW + 10,))
-    well = [Outcome(NOW, NOW + 5, failed=False)] * 40
-    after_it, beside_it = Outcome(NOW + 11, NOW + 20, failed=True), Outcome(NOW + 10, NOW + 20, failed=True)
-    assert others.after(POLICY, [*well, after_it]) == LeakyBucket((NOW + 20,))
-    assert others.after(POLICY, [*well, beside_it]) == LeakyBucket((NOW + 10, NOW + 20))
-    assert others.after(POLICY, [*well, after_it, after_it]) == LeakyBucket((NOW + 20, NOW + 20))
+    others = FailureBucket((NOW + 10,))
+    well = [CallOutcome(NOW, NOW + 5, failed=False)] * 40
+    after_it, beside_it = CallOutcome(NOW + 11, NOW + 20, failed=True), CallOutcome(NOW + 10, NOW + 20, failed=True)
+    assert others.after(POLICY, [*well, after_it]) == FailureBucket((NOW + 20,))
+    assert others.after(POLICY, [*well, beside_it]) == FailureBucket((NOW + 10, NOW + 20))
+    assert others.after(POLICY, [*well, after_it, after_it]) == FailureBucket((NOW + 20, NOW + 20))
 
 
 def test_a_bucket_keeps_as_many_failures_as_an_item_may_hold() -> None:
@@ -115,25 +115,25 @@ def test_a_bucket_keeps_as_many_failures_as_an_item_may_hold() -> None:
 
 
 moments = st.integers(NOW, NOW + 50)
-calls = st.builds(lambda began, lasted, failed: Outcome(began, began + lasted, failed), moments, st.integers(0, 9),
+calls = st.builds(lambda began, lasted, failed: CallOutcome(began, began + lasted, failed), moments, st.integers(0, 9),
                   st.booleans())  # fmt: skip
 buckets = st.builds(
-    lambda failures, leaked: LeakyBucket(tuple(sorted(failures)), leaked if failures else 0),
+    lambda failures, leaked: FailureBucket(tuple(sorted(failures)), leaked if failures else 0),
     st.lists(moments, max_size=9),
     st.integers(0, 1),
 )
 
 
 @given(buckets, moments, moments)
-def test_a_failure_never_lowers_the_level(held: LeakyBucket, began: int, well: int) -> None:
+def test_a_failure_never_lowers_the_level(held: FailureBucket, began: int, well: int) -> None:
     """Whatever went well before, as long as it was before all that counts."""
     start = min((well, *held.failures))
-    told = [Outcome(start, start, failed=False)] * 5 + [Outcome(began, began + 60, failed=True)]
+    told = [CallOutcome(start, start, failed=False)] * 5 + [CallOutcome(began, began + 60, failed=True)]
     assert level(held) <= level(held.after(POLICY, told)) <= level(held) + 1
 
 
 @given(buckets, st.lists(calls, max_size=20))
-def test_a_bucket_holds_no_failure_that_never_was(held: LeakyBucket, told: list[Outcome]) -> None:
+def test_a_bucket_holds_no_failure_that_never_was(held: FailureBucket, told: list[CallOutcome]) -> None:
     """In order, none negative, and a success never adds one."""
     after = held.after(POLICY, told)
     failed = sorted([*held.failures, *(call.ended for call in told if call.failed)])
@@ -144,7 +144,7 @@ def test_a_bucket_holds_no_failure_that_never_was(held: LeakyBucket, told: list[
 
 
 @given(buckets, st.integers(0, 700 * SECOND))
-def test_whatever_opens_it_was_suspect(held: LeakyBucket, later: int) -> None:
+def test_whatever_opens_it_was_suspect(held: FailureBucket, later: int) -> None:
     """Nobody can pass unasked where the circuit may have opened."""
     assert is_suspect(POLICY, held, NOW + later) or not should_open(POLICY, held, NOW + later)
 
@@ -152,19 +152,19 @@ def test_whatever_opens_it_was_suspect(held: LeakyBucket, later: int) -> None:
 def test_a_full_turn() -> None:
     """Closed, open for the full time, half open under a lease, closed: a generation each."""
     tripped = opened(NEW, POLICY, NOW)
-    assert tripped == Snapshot("open", 1, NOW, open_until=NOW + 30 * SECOND)
+    assert tripped == CircuitSnapshot("open", 1, NOW, open_until=NOW + 30 * SECOND)
     assert tripped.probe_due == NOW + 30 * SECOND
     probing = half_opened(tripped, POLICY, NOW + 1, "me")
-    assert probing == Snapshot("half_open", 2, NOW + 1, holder="me", lease_until=NOW + 1 + 20 * SECOND)
+    assert probing == CircuitSnapshot("half_open", 2, NOW + 1, holder="me", lease_until=NOW + 1 + 20 * SECOND)
     assert probing.probe_due == NOW + 1 + 20 * SECOND
     assert opened(probing, POLICY, NOW + 2).open_until == NOW + 2 + 30 * SECOND
     well = closed(probing, NOW + 2)
-    assert well == Snapshot("closed", 3, NOW + 2, bucket=EMPTY)
+    assert well == CircuitSnapshot("closed", 3, NOW + 2, bucket=EMPTY)
     assert well.probe_due is None
 
 
 ALL = [
-    Snapshot("closed", 4, NOW, bucket=LeakyBucket((NOW,), 1), revision=3),
+    CircuitSnapshot("closed", 4, NOW, bucket=FailureBucket((NOW,), 1), revision=3),
     opened(NEW, POLICY, NOW),
     half_opened(opened(NEW, POLICY, NOW), POLICY, NOW, "me"),
     commanded(NEW, "open", POLICY, NOW),
@@ -173,7 +173,7 @@ ALL = [
 
 
 @pytest.mark.parametrize(("seen", "command"), list(product(ALL, ("open", "closed"))))
-def test_operators_hold_it_from_any_state(seen: Snapshot, command: Command) -> None:
+def test_operators_hold_it_from_any_state(seen: CircuitSnapshot, command: Command) -> None:
     """In a new generation, unless it is held so already; no probe is ever due."""
     held = commanded(seen, command, POLICY, NOW)
     assert (held.state, held.forced, held.probe_due) == (command, True, None)
@@ -182,7 +182,7 @@ def test_operators_hold_it_from_any_state(seen: Snapshot, command: Command) -> N
 
 
 @pytest.mark.parametrize("seen", ALL[:3])
-def test_a_circuit_that_nobody_holds_is_left_as_it_is(seen: Snapshot) -> None:
+def test_a_circuit_that_nobody_holds_is_left_as_it_is(seen: CircuitSnapshot) -> None:
     """`auto` is safe to repeat."""
     assert commanded(seen, "auto", POLICY, NOW) == seen
 

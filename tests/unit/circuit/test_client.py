@@ -7,8 +7,8 @@ from time import sleep
 import pytest
 
 from shared.circuit.client import MOST_REQUESTS, CircuitStoreClient
-from shared.circuit.state import NEW, Snapshot, half_opened, opened
-from shared.circuit.store import Answer, Request, StoreUnavailable, Written
+from shared.circuit.state import NEW, CircuitSnapshot, half_opened, opened
+from shared.circuit.store import Answer, Request, StoreUnavailable, WriteResult
 from shared.clock import monotonic
 from tests.breakers import EMAIL, Dependency, Time, attempt, breaker
 from tests.contract.state_table import at_once
@@ -30,11 +30,11 @@ class Gated(InMemoryCircuits):
         self.asked += 1
         assert self.gate.wait(NEVER_S)
 
-    def read(self, name: str) -> Snapshot:
+    def read(self, name: str) -> CircuitSnapshot:
         self._wait()
         return super().read(name)
 
-    def change(self, name: str, seen: Snapshot, to: Snapshot) -> Written:
+    def change(self, name: str, seen: CircuitSnapshot, to: CircuitSnapshot) -> WriteResult:
         self._wait()
         return super().change(name, seen, to)
 
@@ -151,7 +151,7 @@ def test_whatever_a_store_raises_is_an_answer(store: Gated, monkeypatch: pytest.
     """By its class alone, and the client goes on."""
     told: list[str] = []
 
-    def broken(_name: str) -> Snapshot:
+    def broken(_name: str) -> CircuitSnapshot:
         raise ZeroDivisionError("a person's address")
 
     def learn(_request: Request, answer: Answer) -> None:
@@ -194,7 +194,7 @@ def test_a_lease_that_was_granted_late_is_the_next_calls(store: Gated, time: Tim
     calls = iter([True])
     change = store.change
 
-    def late(name: str, seen: Snapshot, to: Snapshot) -> Written:
+    def late(name: str, seen: CircuitSnapshot, to: CircuitSnapshot) -> WriteResult:
         if next(calls, False):
             store.gate.clear()
         return change(name, seen, to)

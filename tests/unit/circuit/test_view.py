@@ -2,9 +2,9 @@
 
 from itertools import count
 
-from shared.circuit.local_view import LocalView, Permit
-from shared.circuit.state import NEW, LeakyBucket, Snapshot, closed, counted, half_opened, opened
-from shared.circuit.store import Request, StoreUnavailable, Written, send
+from shared.circuit.local_view import CallPermit, LocalView
+from shared.circuit.state import NEW, CircuitSnapshot, FailureBucket, closed, counted, half_opened, opened
+from shared.circuit.store import Request, StoreUnavailable, WriteResult, send
 from shared.units import SECOND
 from tests.breakers import EMAIL, START
 from tests.fakes.circuits import InMemoryCircuits
@@ -13,11 +13,11 @@ LOST = StoreUnavailable("ReadTimeoutError")
 OPEN = opened(NEW, EMAIL, START - round(EMAIL.open_s * SECOND))
 
 
-def view_of(seen: Snapshot) -> LocalView:
+def view_of(seen: CircuitSnapshot) -> LocalView:
     """A view that has just read this; its tokens are numbered."""
     tokens = count(1)
     view = LocalView(EMAIL, START, lambda: f"token-{next(tokens)}")
-    assert view.learn(due(view.request_refresh(START)), Written(done=False, now=seen), START) is None
+    assert view.learn(due(view.request_refresh(START)), WriteResult(done=False, now=seen), START) is None
     return view
 
 
@@ -27,7 +27,7 @@ def due(request: Request | None) -> Request:
     return request
 
 
-def fail(view: LocalView, now: int) -> Permit:
+def fail(view: LocalView, now: int) -> CallPermit:
     """Have a permitted call fail."""
     permit = view.permit(now)
     assert permit is not None
@@ -39,10 +39,10 @@ def test_a_closed_circuit_is_read_once_and_then_believed() -> None:
     """For the refresh interval."""
     view = LocalView(EMAIL, START, str)
     assert view.request_refresh(START) == Request("email", START)
-    assert view.permit(START) == Permit(None, START), "whoever can't wait for the answer calls"
-    assert view.learn(Request("email", START), Written(done=False, now=NEW), START + 5) is None
+    assert view.permit(START) == CallPermit(None, START), "whoever can't wait for the answer calls"
+    assert view.learn(Request("email", START), WriteResult(done=False, now=NEW), START + 5) is None
     until = START + round(EMAIL.refresh_s * SECOND)
-    assert view.permit(START + 6) == Permit(0, START + 6, until)
+    assert view.permit(START + 6) == CallPermit(0, START + 6, until)
     assert (view.request_refresh(until - 1), view.request_refresh(until)) == (None, Request("email", until))
 
 
@@ -56,7 +56,7 @@ def test_a_write_that_was_lost_to_another_is_made_anew_on_what_is_there() -> Non
         assert store.change("email", seen, counted(seen, seen.bucket.add(START - n))).done
     again = due(view.learn(first, send(first, store), START))
     assert view.learn(again, send(again, store), START) is None
-    assert store.read("email").bucket == LeakyBucket((START - 2, START - 1, START))
+    assert store.read("email").bucket == FailureBucket((START - 2, START - 1, START))
     assert view.request_write(START) is None
 
 
@@ -68,7 +68,7 @@ def test_outcomes_of_calls_that_ended_while_a_write_was_under_way_are_written_ne
     fail(view, START + 1)
     second = due(view.learn(first, send(first, store), START + 1))
     assert view.learn(second, send(second, store), START + 1) is None
-    assert store.read("email").bucket == LeakyBucket((START, START + 1))
+    assert store.read("email").bucket == FailureBucket((START, START + 1))
 
 
 def test_a_lease_is_recognized_by_the_token_of_any_request_for_it() -> None:
@@ -76,12 +76,12 @@ def test_a_lease_is_recognized_by_the_token_of_any_request_for_it() -> None:
     view, store = view_of(OPEN), InMemoryCircuits()
     store.change("email", NEW, OPEN)
     first = due(view.request_lease(START))
-    assert send(first, store) == Written(done=True, now=half_opened(OPEN, EMAIL, START, "token-1"))
+    assert send(first, store) == WriteResult(done=True, now=half_opened(OPEN, EMAIL, START, "token-1"))
     assert (view.learn(first, LOST, START), view.permit(START)) == (None, None)
     second = due(view.request_lease(START))
     assert view.learn(second, send(second, store), START) is None
     permit = view.permit(START)
-    assert (permit, view.permit(START)) == (Permit(2, START, probe=True), None)
+    assert (permit, view.permit(START)) == (CallPermit(2, START, probe=True), None)
 
 
 def test_a_lease_that_has_run_out_permits_nothing() -> None:
@@ -89,12 +89,12 @@ def test_a_lease_that_has_run_out_permits_nothing() -> None:
     view = view_of(OPEN)
     request = due(view.request_lease(START))
     late = START + round(EMAIL.probe_lease_s * SECOND)
-    assert view.learn(request, Written(done=True, now=due_to(request)), late) is None
+    assert view.learn(request, WriteResult(done=True, now=due_to(request)), late) is None
     assert view.permit(late) is None
     assert view.request_refresh(late) == Request("email", late, due_to(request))
 
 
-def due_to(request: Request) -> Snapshot:
+def due_to(request: Request) -> CircuitSnapshot:
     """What a write makes of the circuit."""
     assert request.to is not None
     return request.to
@@ -102,14 +102,14 @@ def due_to(request: Request) -> Snapshot:
 
 def test_what_comes_late_ends_what_was_decided_without_it() -> None:
     """The fifth failure opened the circuit here; then the store's answer comes, and the fleet's circuit counts."""
-    seen = counted(NEW, LeakyBucket((START,) * (EMAIL.failures - 1)))
+    seen = counted(NEW, FailureBucket((START,) * (EMAIL.failures - 1)))
     view = view_of(seen)
     permit = fail(view, START)
     request = due(view.request_report(permit, START, failed=True))
     assert view.settle(permit, START, failed=True) == view.local == opened(seen, EMAIL, START)
     assert view.permit(START) is None
     others = closed(opened(seen, EMAIL, START), START + 1)
-    assert view.learn(request, Written(done=False, now=others), START + 2) is None
+    assert view.learn(request, WriteResult(done=False, now=others), START + 2) is None
     assert view.circuit == view.seen == others
     assert not view.is_current(permit)
     assert view.permit(START + 2) is not None
@@ -121,5 +121,5 @@ def test_failures_from_before_the_circuit_was_known_count_where_it_was_closed_al
         view = LocalView(EMAIL, START, str)
         fail(view, START + 2)
         read = due(view.request_write(START + 2))
-        following = view.learn(read, Written(done=False, now=seen), START + 3)
+        following = view.learn(read, WriteResult(done=False, now=seen), START + 3)
         assert (read.to, following is not None) == (None, written)

@@ -8,14 +8,14 @@ import pytest
 from claims.model import EXTENSIONS, Assignment, ContentType, NewClaim, NewDocument
 from shared.api.body import parse
 from shared.errors import Refusal
-from shared.fields import Input
+from shared.fields import RequestModel
 from shared.fields.code_lists import CURRENCIES, DECIMALS
 from tests.integration.claims.cases import trouble
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 
 
-def pointers(model: type[Input], value: dict[str, Any], now: datetime = NOW) -> list[str]:
+def pointers(model: type[RequestModel], value: dict[str, Any], now: datetime = NOW) -> list[str]:
     """The fields that are refused."""
     try:
         parse(model, value, now=now)

@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from health.deep_check import DATABASE, SERVICES, STATE_STORE, DeepCheck
-from health.parallel_queries import Outcome, Probe, Prober
-from health.service import JobFigures, Look
-from shared.aws.dynamodb_shared_state import Fleet, ServerSeen
+from health.parallel_queries import HealthQuery, ParallelQueries, QueryOutcome
+from health.service import DatabaseAnswer, OutboxCounts
+from shared.aws.dynamodb_shared_state import LastWriter, SharedState
 from tests.fakes.clock import ManualClock
 
-JOBS = JobFigures(
+JOBS = OutboxCounts(
     pending=2,
     failed=1,
     uncertain=0,
@@ -17,20 +17,20 @@ JOBS = JobFigures(
     oldest_s={"high": 1.5, "normal": 0.0, "low": 4.0},
     sent={"high": 0, "normal": 0, "low": 0},
 )
-WRITER = Look(writable=True, server="a1", used=7, jobs=JOBS)
-FLEET = Fleet(circuits={}, server=ServerSeen("a1", None), retries=3)
+WRITER = DatabaseAnswer(writable=True, server="a1", used=7, jobs=JOBS)
+FLEET = SharedState(circuits={}, server=LastWriter("a1", None), retries=3)
 
 
-class Scripted(Prober):
+class Scripted(ParallelQueries):
     """A prober whose latencies are the test's: `slow` seconds by name."""
 
     def __init__(self, slow: dict[str, float]) -> None:
         super().__init__()
         self._slow = slow
 
-    def ask(self, probes: Sequence[Probe], *, within_s: float) -> dict[str, Outcome]:
+    def ask(self, probes: Sequence[HealthQuery], *, within_s: float) -> dict[str, QueryOutcome]:
         asked = super().ask(probes, within_s=within_s)
-        return {n: Outcome(o.failed, self._slow.get(n, 0.01), o.value) for n, o in asked.items()}
+        return {n: QueryOutcome(o.failed, self._slow.get(n, 0.01), o.value) for n, o in asked.items()}
 
 
 class World:
@@ -41,7 +41,7 @@ class World:
         self.found: dict[str, Any] = dict.fromkeys(SERVICES, True) | {DATABASE: WRITER, STATE_STORE: FLEET}
         self.slow: dict[str, float] = {}
         self.asked = 0
-        self.noted: list[tuple[ServerSeen | None, ServerSeen]] = []
+        self.noted: list[tuple[LastWriter | None, LastWriter]] = []
         self.first_to_note = True
         self.check = DeepCheck(
             self._probes,
@@ -53,9 +53,9 @@ class World:
             prober=Scripted(self.slow),
         )
 
-    def _probes(self) -> list[Probe]:
+    def _probes(self) -> list[HealthQuery]:
         self.asked += 1
-        return [Probe(name, self._answer(name)) for name in self.found]
+        return [HealthQuery(name, self._answer(name)) for name in self.found]
 
     def _answer(self, name: str) -> Callable[[], Any]:
         def answer() -> Any:
@@ -65,6 +65,6 @@ class World:
 
         return answer
 
-    def change_server(self, seen: ServerSeen | None, now: ServerSeen) -> bool:
+    def change_server(self, seen: LastWriter | None, now: LastWriter) -> bool:
         self.noted.append((seen, now))
         return self.first_to_note

@@ -9,7 +9,7 @@ import pytest
 from health import app
 from health.app import api, handler
 from health.container import HealthContainer
-from health.model import Report
+from health.model import HealthReport
 from pages import app as pages
 from shared.api.router import Api
 from shared.settings import Settings
@@ -77,7 +77,7 @@ def test_deep_health_is_200_and_fits_its_description(client: Client) -> None:
     """What is answered is what the API's description says, to the last field."""
     reply = client.call("GET", "/health/deep")
     assert (reply.status, reply.headers["Content-Type"], reply.json["status"]) == (200, "application/json", "healthy")
-    assert Report.model_validate(reply.json, extra="forbid").model_dump(mode="json") == reply.json
+    assert HealthReport.model_validate(reply.json, extra="forbid").model_dump(mode="json") == reply.json
 
 
 def test_an_unhealthy_report_is_503_and_a_report(client: Client, world: World) -> None:
@@ -113,7 +113,7 @@ def test_the_schedule_gets_the_report_itself(container: HealthContainer, monkeyp
     """No request, no status: a plain object that goes through JSON."""
     monkeypatch.setattr(app, "container", lambda: container)
     report = handler(SCHEDULED, LambdaContext())
-    assert Report.model_validate(json.loads(json.dumps(report))).status == "healthy"
+    assert HealthReport.model_validate(json.loads(json.dumps(report))).status == "healthy"
 
 
 def test_the_first_invocation_of_a_process_is_its_cold_start(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from health.deep_check import SERVICES, STATE_STORE
-from shared.aws.dynamodb_shared_state import Circuit, ServerSeen
+from shared.aws.dynamodb_shared_state import CircuitStatus, LastWriter
 from tests.unit.health.reports import FLEET, JOBS, WRITER, World
 
 SINCE = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
@@ -79,7 +79,7 @@ def test_a_service_that_fails_degrades(world: World, name: str) -> None:
 @pytest.mark.parametrize(("state", "status"), [("open", "degraded"), ("half_open", "degraded"), ("closed", "healthy")])
 def test_a_circuit_that_is_not_closed_degrades(world: World, name: str, state: Any, status: str) -> None:
     """Also where the service itself would answer: nobody asks it for work."""
-    world.found[STATE_STORE] = replace(FLEET, circuits={name: Circuit(state, SINCE)})
+    world.found[STATE_STORE] = replace(FLEET, circuits={name: CircuitStatus(state, SINCE)})
     found = findings(world)
     check = found["checks"][name]
     assert (found["status"], check["status"], check["circuit"], check["since"]) == (status, status, state, SINCE)
@@ -125,7 +125,7 @@ def test_a_high_job_that_waits_for_a_person_degrades(world: World, unsolved: int
 
 def test_while_the_table_is_gone_the_last_known_circuits_count(world: World) -> None:
     """An open circuit is open until somebody has closed it; how often the fleet retries is not known."""
-    world.found[STATE_STORE] = replace(FLEET, circuits={"email": Circuit("open", SINCE)})
+    world.found[STATE_STORE] = replace(FLEET, circuits={"email": CircuitStatus("open", SINCE)})
     findings(world)
     world.clock.advance(60)
     world.found[STATE_STORE] = BROKEN
@@ -140,9 +140,9 @@ def test_another_writer_is_a_failover_told_once_and_shown_for_a_while(world: Wor
     checked, at = world.check.run(), world.clock()
     assert checked.failed_over
     assert checked.findings.checks.database.failover.model_dump() == {"detected": True, "at": at}
-    assert world.noted == [(ServerSeen("a1", None), ServerSeen("b2", at))]
+    assert world.noted == [(LastWriter("a1", None), LastWriter("b2", at))]
     assert not world.check.run().failed_over
-    world.found[STATE_STORE] = replace(FLEET, server=ServerSeen("b2", at))
+    world.found[STATE_STORE] = replace(FLEET, server=LastWriter("b2", at))
     world.clock.advance(299)
     again = world.check.run()
     assert (again.failed_over, again.findings.checks.database.failover.detected) == (False, True)
@@ -164,7 +164,7 @@ def test_the_first_writer_ever_is_no_failover(world: World) -> None:
     world.found[STATE_STORE] = replace(FLEET, server=None)
     checked = world.check.run()
     assert (checked.failed_over, checked.findings.checks.database.failover.detected) == (False, False)
-    assert world.noted == [(None, ServerSeen("a1", None))]
+    assert world.noted == [(None, LastWriter("a1", None))]
 
 
 def test_a_reader_is_no_failover(world: World) -> None:

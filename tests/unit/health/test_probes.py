@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from health.parallel_queries import Probe, Prober
+from health.parallel_queries import HealthQuery, ParallelQueries
 from shared.clock import monotonic
 
 AT_ONCE_S = 5.0  # far more than is needed: only a hang takes so long
@@ -19,7 +19,7 @@ class Hanging:
         self.begun = 0
         self.ended = Event()
         self.release = Event()
-        self.probe = Probe("hanging", self.ask)
+        self.probe = HealthQuery("hanging", self.ask)
 
     def ask(self) -> str:
         self.begun += 1
@@ -35,14 +35,14 @@ def failing() -> Any:
 def test_all_are_asked_at_the_same_time() -> None:
     """Two that wait for each other would never end in turn."""
     gate = Barrier(2, timeout=AT_ONCE_S)
-    probes = [Probe(name, lambda: gate.wait() >= 0) for name in ("one", "two")]
-    outcomes = Prober().ask(probes, within_s=AT_ONCE_S)
+    probes = [HealthQuery(name, lambda: gate.wait() >= 0) for name in ("one", "two")]
+    outcomes = ParallelQueries().ask(probes, within_s=AT_ONCE_S)
     assert {name: (o.failed, o.value) for name, o in outcomes.items()} == {"one": (False, True), "two": (False, True)}
 
 
 def test_a_failure_is_an_outcome_and_keeps_its_words_to_itself(caplog: pytest.LogCaptureFixture) -> None:
     """What an exception says may be about a person: neither the outcome nor the log has it."""
-    outcome = Prober().ask([Probe("x", failing)], within_s=AT_ONCE_S)["x"]
+    outcome = ParallelQueries().ask([HealthQuery("x", failing)], within_s=AT_ONCE_S)["x"]
     assert (outcome.failed, outcome.value) == (True, None)
     logged = " ".join(str(vars(line)) for line in caplog.records)
     assert "RuntimeError" in logged
@@ -53,7 +53,7 @@ def test_a_hung_probe_is_failed_at_the_deadline() -> None:
     """The others' answers are not lost with it."""
     hanging = Hanging()
     began = monotonic()
-    outcomes = Prober().ask([hanging.probe, Probe("quick", lambda: 1)], within_s=0.2)
+    outcomes = ParallelQueries().ask([hanging.probe, HealthQuery("quick", lambda: 1)], within_s=0.2)
     assert monotonic() - began < AT_ONCE_S / 2
     assert outcomes["hanging"].failed
     assert outcomes["hanging"].latency_s >= 0.2
@@ -63,7 +63,7 @@ def test_a_hung_probe_is_failed_at_the_deadline() -> None:
 
 def test_a_probe_that_hangs_for_good_has_one_thread_however_often_it_is_asked() -> None:
     """And its old answer is nobody's: after it has ended the next is a question of its own."""
-    hanging, prober = Hanging(), Prober()
+    hanging, prober = Hanging(), ParallelQueries()
     outcomes = [prober.ask([hanging.probe], within_s=0.05)["hanging"] for _ in range(5)]
     assert [outcome.failed for outcome in outcomes] == [True] * 5
     assert hanging.begun == 1

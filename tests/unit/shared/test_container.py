@@ -8,7 +8,7 @@ from typing import Any, Never
 import psycopg
 import pytest
 
-from shared.aws.errors import NotBegun, Uncertain
+from shared.aws.errors import CallNotBegun, OutcomeUnknown
 from shared.container import Container
 from shared.database.connection import REASON_CHARACTERS, failure_observed
 from shared.errors import Unavailable
@@ -113,6 +113,6 @@ def test_a_call_that_was_not_begun_says_nothing_of_its_service() -> None:
         assert store.read("email").state == "closed"
         if n:
             for _ in range(2 * policy.successes_per_failure):
-                end(NotBegun("OutOfTime"))
-        end(Uncertain("ReadTimeoutError"))
+                end(CallNotBegun("OutOfTime"))
+        end(OutcomeUnknown("ReadTimeoutError"))
     assert store.read("email").state == "open"

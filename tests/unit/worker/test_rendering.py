@@ -12,7 +12,7 @@ from markupsafe import escape
 
 from shared.fields import Language
 from tests.databases import MIGRATIONS
-from worker.mail_rendering import LANGUAGES, MAILS, NotRenderable, Rendered, render, single_line
+from worker.mail_rendering import LANGUAGES, MAILS, MailRenderError, RenderedMail, render, single_line
 
 LINK = "https://app.example.test"
 ALL = [(mail, language) for mail in MAILS for language in LANGUAGES]
@@ -62,7 +62,7 @@ def words(language: str) -> dict[str, Any]:
     return tomllib.loads(resources.files("worker.mails").joinpath(f"{language}.toml").read_text(encoding="utf-8"))
 
 
-def written(mail: str, language: str, facts: dict[str, str] = PLAIN) -> Rendered:
+def written(mail: str, language: str, facts: dict[str, str] = PLAIN) -> RenderedMail:
     """A mail with these facts."""
     return render(mail, language, facts, link=LINK)
 
@@ -235,7 +235,7 @@ def test_words_of_several_lines_keep_their_lines() -> None:
 def test_a_fact_that_is_missing_or_empty_stops_the_mail(missing: str) -> None:
     """Better no mail than one with holes; the code tells an operator why, and tells nothing of the person."""
     for facts in ({k: v for k, v in PLAIN.items() if k != missing}, PLAIN | {missing: ""}):
-        with pytest.raises(NotRenderable) as stopped:
+        with pytest.raises(MailRenderError) as stopped:
             written("member-welcome", "sq", facts)
         assert stopped.value.code == "facts-missing"
 
@@ -251,7 +251,7 @@ def test_a_fact_that_is_missing_or_empty_stops_the_mail(missing: str) -> None:
 )
 def test_what_can_not_be_written_says_why_without_quoting_it(mail: str, language: str, facts: dict[str, str]) -> None:
     """An unknown mail, language or code, and a date that is none."""
-    with pytest.raises(NotRenderable) as stopped:
+    with pytest.raises(MailRenderError) as stopped:
         written(mail, language, facts)
     assert "besa" not in f"{stopped.value.code} {stopped.value.__cause__}"
 
@@ -286,6 +286,6 @@ def test_a_mail_shows_an_amount_with_its_currencys_decimals(amount: str, currenc
 
 def test_an_amount_that_is_no_number_is_not_rendered() -> None:
     """Told as any other fact that can't be written."""
-    with pytest.raises(NotRenderable) as caught:
+    with pytest.raises(MailRenderError) as caught:
         render("claim-received", "en", {**PLAIN, "amount": "much"}, link=LINK)
     assert caught.value.code == "rendering-InvalidOperation"

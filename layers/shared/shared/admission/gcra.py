@@ -11,7 +11,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from threading import Lock
 
-from shared.admission.ports import Limit, Quota
+from shared.admission.ports import Quota, RateLimit
 from shared.units import SECOND
 
 # More clients than one execution environment meets within a limit's period; some 200 bytes each.
@@ -19,7 +19,7 @@ REMEMBERED_BUCKETS = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class LimitDecision:
     """The decision about one request: `tat` is the bucket's afterwards, `retry_after` 0 where it is accepted."""
 
     accepted: bool
@@ -28,27 +28,27 @@ class Decision:
     retry_after: int
 
 
-def interval(limit: Limit) -> int:
+def interval(limit: RateLimit) -> int:
     """Microseconds until one spent request comes back; rounded up, so that no limit is ever exceeded."""
     return -(-round(limit.period_s * SECOND) // limit.burst)
 
 
-def latest_tat(limit: Limit, now: int) -> int:
+def latest_tat(limit: RateLimit, now: int) -> int:
     """The largest TAT with which a request made `now` is still accepted."""
     return now + (limit.burst - 1) * interval(limit)
 
 
-def decide(limit: Limit, tat: int | None, now: int) -> Decision:
+def decide(limit: RateLimit, tat: int | None, now: int) -> LimitDecision:
     """Decide a request made `now` on a bucket last seen with `tat`; None is a bucket never used."""
     start = now if tat is None else max(tat, now)
     wait = start - latest_tat(limit, now)
     if wait > 0:
-        return Decision(accepted=False, tat=start, quota=quota(limit, start, now), retry_after=wait)
+        return LimitDecision(accepted=False, tat=start, quota=quota(limit, start, now), retry_after=wait)
     spent = start + interval(limit)
-    return Decision(accepted=True, tat=spent, quota=quota(limit, spent, now), retry_after=0)
+    return LimitDecision(accepted=True, tat=spent, quota=quota(limit, spent, now), retry_after=0)
 
 
-def quota(limit: Limit, tat: int, now: int) -> Quota:
+def quota(limit: RateLimit, tat: int, now: int) -> Quota:
     """Return what a bucket with `tat` still holds `now`."""
     owed, each = max(tat - now, 0), interval(limit)
     remaining = max(limit.burst * each - owed, 0) // each
@@ -57,7 +57,7 @@ def quota(limit: Limit, tat: int, now: int) -> Quota:
     return Quota(limit=limit, remaining=remaining, reset_s=owed / SECOND, next_s=following / SECOND)
 
 
-class Remembered:
+class RecentBuckets:
     """The TATs last seen of at most `size` buckets, the longest unseen forgotten first."""
 
     def __init__(self, size: int = REMEMBERED_BUCKETS) -> None:

@@ -13,7 +13,7 @@ KEY_LIFE_S = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class RateLimit:
     """A bucket of `burst` requests; one comes back every `period_s / burst` seconds."""
 
     name: str
@@ -27,11 +27,11 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
+class LimitCharge:
     """One request against a client's limit; `bucket` is an opaque id, never an address or a name."""
 
     bucket: str
-    limit: Limit
+    limit: RateLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class StoredAnswer:
 class Quota:
     """The rest of a limit: `remaining` requests now, one more in `next_s` seconds, all again in `reset_s`."""
 
-    limit: Limit
+    limit: RateLimit
     remaining: int
     reset_s: float
     next_s: float
@@ -82,7 +82,7 @@ class Replay:
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class InProgress:
     """The first call with this key has not finished; ask again after `retry_after_s`."""
 
     retry_after_s: float
@@ -94,20 +94,20 @@ class KeyReused:
 
 
 @dataclass(frozen=True, slots=True)
-class Limited:
+class OverLimit:
     """The client's bucket is empty; the next request is accepted `retry_after_s` from now."""
 
     quota: Quota
     retry_after_s: float
 
 
-Verdict = Admitted | Replay | Running | KeyReused | Limited
+AdmissionVerdict = Admitted | Replay | InProgress | KeyReused | OverLimit
 
 
-class StateStore(Protocol):
+class AdmissionStore(Protocol):
     """The store of limits and keys: quick, shared by the fleet, and allowed to be lost."""
 
-    def admit(self, *, charge: Charge | None, use: KeyUse | None, lease_s: float) -> Verdict:
+    def admit(self, *, charge: LimitCharge | None, use: KeyUse | None, lease_s: float) -> AdmissionVerdict:
         """Take the key and charge the limit, both or neither; the key is held at most `lease_s` seconds."""
         ...
 

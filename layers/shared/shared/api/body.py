@@ -48,21 +48,21 @@ def _is_json(content_type: str) -> bool:
     return media_type.lower() == "application/json" and charsets <= {"utf-8", "utf8"}
 
 
-class _Duplicate(ValueError):
+class _DuplicateKey(ValueError):
     pass
 
 
-class _TooManyMembers(ValueError):
+class _TooManyKeys(ValueError):
     pass
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(pairs) > MAX_MEMBERS:
-        raise _TooManyMembers
+        raise _TooManyKeys
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise _Duplicate(key)
+            raise _DuplicateKey(key)
         found[key] = value
     return found
 
@@ -108,9 +108,9 @@ def _depth(raw: bytes) -> int:
 def _loads(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
-    except _Duplicate as error:
+    except _DuplicateKey as error:
         raise _invalid(FieldError(pointer([str(error)]), "stands more than once")) from None
-    except _TooManyMembers:
+    except _TooManyKeys:
         raise _invalid(FieldError("", f"holds an object of more than {MAX_MEMBERS} members")) from None
     except json.JSONDecodeError as error:
         raise _malformed(f"is not JSON at character {error.pos}") from None

@@ -10,7 +10,7 @@ from typing_extensions import TypeVar
 
 from shared.access import AccessScope
 from shared.admission.ports import KeyUse
-from shared.api.auth.access import Access, access_to
+from shared.api.auth.access import AccessRequirement, access_to
 from shared.api.auth.caller import Caller, Group
 from shared.api.responses import Answer, answered
 from shared.api.services import Services
@@ -28,7 +28,7 @@ P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ApiRequest:
     """A client's request, with its source address and the time left to answer."""
 
     method: str
@@ -71,7 +71,7 @@ class Call(Generic[I, S]):
     opened_to: frozenset[Group] | None  # the groups that may make this call; None: everyone
     principal: str  # whom limits count: the account, else the hashed address
     if_match: IfMatch | None
-    request: Request
+    request: ApiRequest
     use: KeyUse
     services: S
     signals: set[str] = field(default_factory=set)
@@ -102,7 +102,7 @@ class Call(Generic[I, S]):
         return AccessScope(self.sub, self.by_staff, self.by_staff and self.in_group("admin"))
 
     @property
-    def access(self) -> Access | None:
+    def access(self) -> AccessRequirement | None:
         """Return what every transaction requires of the caller's account; None for nobody known."""
         return access_to(self.ids, self.caller, self.opened_to) if self.caller else None
 

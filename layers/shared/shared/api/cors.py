@@ -1,6 +1,6 @@
 """CORS (Fetch, 3.3): which answers a script of another origin may read, and which calls its browser may send."""
 
-from shared.api.call import Request
+from shared.api.call import ApiRequest
 from shared.settings import Settings
 
 EXPOSED = "Allow, ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy, Idempotency-Replayed, X-Request-Id"
@@ -14,12 +14,12 @@ PREFLIGHT = {
 }
 
 
-def is_preflight(request: Request) -> bool:
+def is_preflight(request: ApiRequest) -> bool:
     """Return whether a browser asks what a script may send."""
     return request.method == "OPTIONS" and {"origin", "access-control-request-method"} <= request.headers.keys()
 
 
-def cors_headers(request: Request, settings: Settings) -> dict[str, str]:
+def cors_headers(request: ApiRequest, settings: Settings) -> dict[str, str]:
     """Return the headers by which a browser decides; another origin is allowed nothing."""
     origin, allowed = request.headers.get("origin"), settings.origins
     if origin is None or not ({"*", origin} & allowed):

@@ -9,23 +9,23 @@ from http import HTTPStatus
 from typing import Any
 
 from shared.admission.ports import (
+    AdmissionVerdict,
     Admitted,
-    Charge,
+    InProgress,
     KeyReused,
     KeyUse,
-    Limited,
+    LimitCharge,
+    OverLimit,
     Replay,
-    Running,
     StoredAnswer,
-    Verdict,
 )
-from shared.api.auth.access import Access, access_to, read_role
+from shared.api.auth.access import AccessRequirement, access_to, read_role
 from shared.api.auth.caller import STAFF, Caller, identify_caller
-from shared.api.call import Call, Request
+from shared.api.call import ApiRequest, Call
 from shared.api.client_address import limit_principal
 from shared.api.final_problems import is_final
 from shared.api.operation import Operation
-from shared.api.parsing import NotOpen, parse_call
+from shared.api.parsing import NotPermitted, parse_call
 from shared.api.problems import is_unreadable, problem_answer, retry_after
 from shared.api.rate_limit_headers import limit_refusal, quota_headers
 from shared.api.responses import Answer
@@ -49,7 +49,7 @@ WEAK_TAG = (
 
 
 def answer_request(
-    resolve: Callable[[Request], Operation | StoredAnswer], request: Request, services: Services
+    resolve: Callable[[ApiRequest], Operation | StoredAnswer], request: ApiRequest, services: Services
 ) -> StoredAnswer:
     """Return the answer to a request; every error becomes problem details.
 
@@ -62,7 +62,7 @@ def answer_request(
         return problem_answer(error, request.request_id, base_path=request.base_path)
 
 
-def _execute(operation: Operation, request: Request, services: Services) -> StoredAnswer:
+def _execute(operation: Operation, request: ApiRequest, services: Services) -> StoredAnswer:
     """Return the answer of the call that a request makes: its own, or its key's first one.
 
     Raise what the operation raises, and Refusal. What can't be read is charged to the caller's limit for invalid
@@ -74,7 +74,7 @@ def _execute(operation: Operation, request: Request, services: Services) -> Stor
     return _renew_expiring(operation, call, _admit_or_replay(operation, call))
 
 
-def _parse(operation: Operation, request: Request, services: Services) -> Call[Any]:
+def _parse(operation: Operation, request: ApiRequest, services: Services) -> Call[Any]:
     settings = services.settings
     client_id = settings.user_pool_client_id
     caller = identify_caller(
@@ -83,7 +83,7 @@ def _parse(operation: Operation, request: Request, services: Services) -> Call[A
     principal = limit_principal(caller, request.source_ip, settings.address_secret)
     try:
         return parse_call(operation, request, caller, principal, services, now=services.clock())
-    except NotOpen as refusal:
+    except NotPermitted as refusal:
         access = access_to(refusal.ids, refusal.caller, operation.access)
         _require_record(access, request, principal, services)
         raise Refusal("not-found" if access.record else "forbidden") from None
@@ -103,7 +103,7 @@ def _choose_role(call: Call[Any]) -> None:
         call.caller = Caller(caller.sub, caller.groups - STAFF)
 
 
-def _require_record(access: Access, request: Request, principal: str, services: Services) -> None:
+def _require_record(access: AccessRequirement, request: ApiRequest, principal: str, services: Services) -> None:
     """Ask whether a caller whose token does not open the operation may see the record that the path names, if any.
 
     Only who may see it is told that it is there: that costs a read, charged as one.
@@ -125,11 +125,11 @@ def _charge_unreadable(refusal: Refusal, principal: str, services: Services) -> 
         refusal.headers |= quota_headers(verdict.quota)
 
 
-def _charge_limit(name: str, principal: str, services: Services) -> Verdict:
+def _charge_limit(name: str, principal: str, services: Services) -> AdmissionVerdict:
     """Charge one request to a limit. Raise Refusal("too-many-requests")."""
     limit = services.settings.limit(name)
-    verdict = services.state.admit(charge=Charge(f"{limit.name} {principal}", limit), use=None, lease_s=0)
-    if isinstance(verdict, Limited):
+    verdict = services.state.admit(charge=LimitCharge(f"{limit.name} {principal}", limit), use=None, lease_s=0)
+    if isinstance(verdict, OverLimit):
         raise limit_refusal(verdict)
     return verdict
 
@@ -149,23 +149,23 @@ def _admit_or_replay(operation: Operation, call: Call[Any]) -> StoredAnswer:
     return _turned_away(verdict)
 
 
-def _charge(operation: Operation, call: Call[Any]) -> Charge | None:
+def _charge(operation: Operation, call: Call[Any]) -> LimitCharge | None:
     rule = operation.limit
     if rule is None:
         return None
     limit = call.services.settings.limit(rule(call.caller) if callable(rule) else rule)
-    return Charge(f"{limit.name} {call.principal}", limit)
+    return LimitCharge(f"{limit.name} {call.principal}", limit)
 
 
-def _turned_away(verdict: Verdict) -> StoredAnswer:
+def _turned_away(verdict: AdmissionVerdict) -> StoredAnswer:
     match verdict:
         case Replay(answer):
             return _with_headers(answer, {"Idempotency-Replayed": "true"})
-        case Running(retry_after_s):
+        case InProgress(retry_after_s):
             raise Refusal("request-in-progress", headers={"Retry-After": retry_after(retry_after_s)})
         case KeyReused():
             raise Refusal("idempotency-key-reused")
-        case Limited():
+        case OverLimit():
             raise limit_refusal(verdict)
         case _:
             raise AssertionError(verdict)

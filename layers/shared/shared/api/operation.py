@@ -9,19 +9,19 @@ from pydantic import BaseModel, ConfigDict
 from shared.api.auth.caller import Caller, Group, SignInRule
 from shared.api.call import Call
 from shared.api.responses import Answer
-from shared.fields import Input
+from shared.fields import RequestModel
 
 KeyRule = Literal["required", "optional", "none"]
 LimitRule = str | Callable[[Caller | None], str] | None
 # Makes the fields of an answer that expire, from the facts kept with it.
-Renewal = Callable[[Call[Any, Any], Mapping[str, Any]], BaseModel]
+ExpiringPart = Callable[[Call[Any, Any], Mapping[str, Any]], BaseModel]
 
 
-class Nothing(Input):
+class NoInput(RequestModel):
     """No input: an empty body, an empty object, or no query."""
 
 
-class AnyQuery(Nothing):
+class IgnoredQuery(NoInput):
     """No input, whatever parameters there are: monitors and proxies add some of their own to keep caches away."""
 
     model_config = ConfigDict(extra="ignore")
@@ -36,7 +36,7 @@ class Operation:
     run: Callable[[Call[Any, Any]], Answer]
     summary: str
     answer: type[BaseModel] | None
-    input: type[BaseModel] = Nothing
+    input: type[BaseModel] = NoInput
     status: int = 200
     also_status: tuple[int, ...] = ()  # further statuses that carry the same answer
     access: frozenset[Group] | None = None  # whose groups may; None: anyone
@@ -48,7 +48,7 @@ class Operation:
     media_type: str = "application/json"
     # Called anew at each answering, so that a replay a day later has fields that are valid. They follow the others,
     # which are replayed byte for byte.
-    renew: Renewal | None = None
+    renew: ExpiringPart | None = None
 
     @property
     def changes(self) -> bool:
@@ -60,7 +60,7 @@ class Operation:
         return caller is None or self.access is None or bool(caller.groups & self.access)
 
 
-class Contract(TypedDict, total=False):
+class OperationOptions(TypedDict, total=False):
     """The keywords that describe an operation; see Operation."""
 
     summary: Required[str]
@@ -75,4 +75,4 @@ class Contract(TypedDict, total=False):
     if_match: bool
     refusals: tuple[str, ...]
     media_type: str
-    renew: Renewal
+    renew: ExpiringPart

@@ -18,7 +18,7 @@ _TAG_BYTES = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Cursors:
+class CursorCodec:
     """Makes and reads cursors: an id and a tag over it and the list it belongs to."""
 
     secret: str

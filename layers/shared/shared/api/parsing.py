@@ -14,8 +14,8 @@ from pydantic import BaseModel, ValidationError
 from shared.admission.ports import KeyUse
 from shared.api.auth.caller import Caller
 from shared.api.body import read_body, well_formed
-from shared.api.call import Call, IfMatch, Request
-from shared.api.operation import AnyQuery, Nothing, Operation
+from shared.api.call import ApiRequest, Call, IfMatch
+from shared.api.operation import IgnoredQuery, NoInput, Operation
 from shared.api.services import Services
 from shared.deadline import Deadline
 from shared.errors import FieldError, Refusal
@@ -45,7 +45,7 @@ _ELEMENT = re.compile(r'[ \t]*((?:W/)?"[^\x00-\x20"\x7f]*")?[ \t]*(?:,|$)')
 _OURS = re.compile(r'"([1-9][0-9]{0,8})"')
 
 
-class NotOpen(Refusal):
+class NotPermitted(Refusal):
     """The token of a known caller does not open the operation; `ids` are those of the path."""
 
     def __init__(self, caller: Caller, ids: Mapping[str, UUID]) -> None:
@@ -66,10 +66,10 @@ def describe_event(event: Any) -> dict[str, Any]:
     return {"type": type(event).__name__, "keys": [k for k in known if isinstance(event, Mapping) and k in event]}
 
 
-def parse_request(event: Mapping[str, Any], deadline: Deadline) -> Request:
+def parse_request(event: Mapping[str, Any], deadline: Deadline) -> ApiRequest:
     """Return the request of a proxy event: header names and ids in lower case, whatever is null left out."""
     context = _mapping(event, "requestContext")
-    return Request(
+    return ApiRequest(
         method=event["httpMethod"],
         resource=event["resource"],
         base_path=_base_path(context, event["resource"]),
@@ -152,16 +152,16 @@ def _safe_id(value: Any) -> str | None:
 
 # ---- a request into a call -------------------------------------------------------------------------------------------
 def parse_call(
-    operation: Operation, request: Request, caller: Caller | None, principal: str, services: S, *, now: datetime
+    operation: Operation, request: ApiRequest, caller: Caller | None, principal: str, services: S, *, now: datetime
 ) -> Call[Any, S]:
     """Return the call that a request makes; `services` are handed on and not used.
 
     What is wrong with a request is found in this order, and raised as a Refusal: an id of the path (not-found), a token
-    that does not open the operation (NotOpen), the Idempotency-Key, the body or query, If-Match.
+    that does not open the operation (NotPermitted), the Idempotency-Key, the body or query, If-Match.
     """
     ids = parse_ids(request)
     if caller is not None and not operation.is_open_to(caller):
-        raise NotOpen(caller, ids)
+        raise NotPermitted(caller, ids)
     key = _key(operation, request)
     value, plain = _input(operation, request, now)
     if_match = _precondition(operation, request)
@@ -172,7 +172,7 @@ def parse_call(
     return Call(value, ids, caller, operation.access, principal, if_match, request, use, services)
 
 
-def parse_ids(request: Request) -> dict[str, UUID]:
+def parse_ids(request: ApiRequest) -> dict[str, UUID]:
     """Return the path's ids. Raise Refusal("not-found") for one that is none: there can be no such record."""
     try:
         return {name: parse_id(value) for name, value in request.path.items()}
@@ -180,7 +180,7 @@ def parse_ids(request: Request) -> dict[str, UUID]:
         raise Refusal("not-found") from None
 
 
-def _key(operation: Operation, request: Request) -> str | None:
+def _key(operation: Operation, request: ApiRequest) -> str | None:
     if not operation.changes:
         return None
     field = request.headers.get("idempotency-key")
@@ -208,29 +208,29 @@ def _unquote(field: str) -> str | None:
     return re.sub(r"\\(.)", r"\1", found[1]) if found else None
 
 
-def _input(operation: Operation, request: Request, now: datetime) -> tuple[BaseModel, dict[str, Any]]:
+def _input(operation: Operation, request: ApiRequest, now: datetime) -> tuple[BaseModel, dict[str, Any]]:
     """Return the input's model and what was sent of it, normalised. Raise Refusal naming what is wrong with it."""
     if operation.changes:
         _refuse_encoding(request)
     if request.body is None:
         raise Refusal("malformed-request", detail="The body is not the base64 that the event says it is.")
     if operation.changes:
-        content_type, optional = request.headers.get("content-type", ""), operation.input is Nothing
+        content_type, optional = request.headers.get("content-type", ""), operation.input is NoInput
         read = read_body(operation.input, request.body, content_type, optional=optional, now=now)
         return read, read.model_dump(mode="json", exclude_unset=True)
     return _read_query(operation.input, request), {}
 
 
-def _refuse_encoding(request: Request) -> None:
+def _refuse_encoding(request: ApiRequest) -> None:
     # What API Gateway unpacks arrives without the field; what it leaves alone is nothing that we unpack.
     if request.body and request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         detail = "Send the body without a Content-Encoding."
         raise Refusal("unsupported-media-type", detail=detail, headers={"Accept-Encoding": "identity"})
 
 
-def _read_query(model: type[BaseModel], request: Request) -> BaseModel:
-    if model is AnyQuery:
-        return AnyQuery()
+def _read_query(model: type[BaseModel], request: ApiRequest) -> BaseModel:
+    if model is IgnoredQuery:
+        return IgnoredQuery()
     try:
         return model.model_validate_strings(_single_query(request), strict=True)
     except ValidationError as error:
@@ -239,7 +239,7 @@ def _read_query(model: type[BaseModel], request: Request) -> BaseModel:
         raise Refusal("invalid-request", errors=errors) from None
 
 
-def _single_query(request: Request) -> dict[str, str]:
+def _single_query(request: ApiRequest) -> dict[str, str]:
     """Return the query's parameters. Raise Refusal("invalid-request") for one given more than once."""
     for name, values in request.query.items():
         if len(values) != 1:
@@ -247,7 +247,7 @@ def _single_query(request: Request) -> dict[str, str]:
     return {name: values[0] for name, values in request.query.items()}
 
 
-def _precondition(operation: Operation, request: Request) -> IfMatch | None:
+def _precondition(operation: Operation, request: ApiRequest) -> IfMatch | None:
     """Return what If-Match says, None for an operation without it. Raise Refusal: if-match-required, …"""
     if not operation.if_match:
         return None
@@ -297,6 +297,6 @@ def _scope(operation: Operation, caller: Caller | None) -> str:
     return f"{who} {operation.method} {operation.resource}"
 
 
-def _fingerprint(request: Request, if_match: IfMatch | None, plain: Mapping[str, Any]) -> str:
+def _fingerprint(request: ApiRequest, if_match: IfMatch | None, plain: Mapping[str, Any]) -> str:
     asked = [dict(request.path), if_match.canonical if if_match else None, plain]
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()

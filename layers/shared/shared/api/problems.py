@@ -27,7 +27,7 @@ UNREADABLE = frozenset({400, 413, 415, 422, 428})
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ProblemKind:
     """A kind of problem: its status, its title, and what to do about it."""
 
     status: int
@@ -36,96 +36,106 @@ class Kind:
     docs_path: str = ""  # where to read more, below the API's own path
 
 
-CATALOGUE: Mapping[str, Kind] = {
-    "malformed-request": Kind(400, "The request can't be read", "Send one JSON object in UTF-8."),
-    "idempotency-key-required": Kind(
+CATALOGUE: Mapping[str, ProblemKind] = {
+    "malformed-request": ProblemKind(400, "The request can't be read", "Send one JSON object in UTF-8."),
+    "idempotency-key-required": ProblemKind(
         400,
         "An Idempotency-Key is required",
         "Send a new random key with each new request, and the same key when you repeat one.",
         docs_path=ABOUT_KEYS,
     ),
-    "idempotency-key-malformed": Kind(
+    "idempotency-key-malformed": ProblemKind(
         400,
         "The Idempotency-Key can't be read",
         "Send 1 to 255 visible ASCII characters, bare or as one string in quotes.",
         docs_path=ABOUT_KEYS,
     ),
-    "unauthenticated": Kind(401, "Sign in first", "Send a valid access token as 'Authorization: Bearer …'."),
-    "forbidden": Kind(403, "Not allowed", "Your role does not allow this."),
-    "membership-required": Kind(403, "A membership is required", "Renew the membership, then submit the claim again."),
-    "agent-not-active": Kind(403, "The agent is not active", "This is open to agents whose application was approved."),
-    "own-commission": Kind(403, "The commission is your own", "Ask another member of staff to decide about it."),
-    "not-found": Kind(404, "Not found", "There is no such record, or it is not yours."),
-    "method-not-allowed": Kind(405, "Method not allowed", "Use one of the methods that Allow names."),
-    "email-taken": Kind(409, "The email address is in use", "Sign in instead, or use another address."),
-    "request-in-progress": Kind(
+    "unauthenticated": ProblemKind(401, "Sign in first", "Send a valid access token as 'Authorization: Bearer …'."),
+    "forbidden": ProblemKind(403, "Not allowed", "Your role does not allow this."),
+    "membership-required": ProblemKind(
+        403, "A membership is required", "Renew the membership, then submit the claim again."
+    ),
+    "agent-not-active": ProblemKind(
+        403, "The agent is not active", "This is open to agents whose application was approved."
+    ),
+    "own-commission": ProblemKind(403, "The commission is your own", "Ask another member of staff to decide about it."),
+    "not-found": ProblemKind(404, "Not found", "There is no such record, or it is not yours."),
+    "method-not-allowed": ProblemKind(405, "Method not allowed", "Use one of the methods that Allow names."),
+    "email-taken": ProblemKind(409, "The email address is in use", "Sign in instead, or use another address."),
+    "request-in-progress": ProblemKind(
         409, "The first request is still running", "Repeat the request after Retry-After seconds.", docs_path=ABOUT_KEYS
     ),
-    "move-not-allowed": Kind(
+    "move-not-allowed": ProblemKind(
         409, "The claim can't go there", "Read the claim again and choose a move its state allows."
     ),
-    "decision-not-allowed": Kind(409, "The agent's state does not allow this", "Read the agent again and decide anew."),
-    "commission-move-not-allowed": Kind(
+    "decision-not-allowed": ProblemKind(
+        409, "The agent's state does not allow this", "Read the agent again and decide anew."
+    ),
+    "commission-move-not-allowed": ProblemKind(
         409, "The commission's state does not allow this", "Read it again; paid and void are final."
     ),
-    "payout-too-early": Kind(409, "The month is not over", "Make its payout run once it has ended."),
-    "commission-agent-not-active": Kind(
+    "payout-too-early": ProblemKind(409, "The month is not over", "Make its payout run once it has ended."),
+    "commission-agent-not-active": ProblemKind(
         409, "The commission's agent is not active", "Approve it once the agent is reinstated, or void it."
     ),
-    "commission-member-not-proven": Kind(
+    "commission-member-not-proven": ProblemKind(
         409, "The commission's member has never signed in", "Approve it once the member has signed in, or void it."
     ),
-    "membership-ended": Kind(409, "The membership has ended", "Renew it to begin a new year."),
-    "membership-paused": Kind(409, "The membership is paused", "Staff resume it; then renew it."),
-    "membership-not-running": Kind(
+    "membership-ended": ProblemKind(409, "The membership has ended", "Renew it to begin a new year."),
+    "membership-paused": ProblemKind(409, "The membership is paused", "Staff resume it; then renew it."),
+    "membership-not-running": ProblemKind(
         409, "The membership is not within its period", "Only a membership that runs can be paused."
     ),
-    "pause-days-used": Kind(
+    "pause-days-used": ProblemKind(
         409,
         "The days to pause are used up",
         "Pauses move the end by at most 90 days between two renewals.",
     ),
-    "renewal-too-early": Kind(
+    "renewal-too-early": ProblemKind(
         409,
         "The renewal is too early",
         "A membership is renewed to an end at most two years ahead. Renew it later.",
     ),
-    "claim-closed": Kind(409, "The claim is closed", "Ask for it to be taken up again before you add evidence."),
-    "too-many-documents": Kind(409, "The claim has its ten documents", "A claim holds at most 10 documents."),
-    "document-not-uploaded": Kind(
+    "claim-closed": ProblemKind(409, "The claim is closed", "Ask for it to be taken up again before you add evidence."),
+    "too-many-documents": ProblemKind(409, "The claim has its ten documents", "A claim holds at most 10 documents."),
+    "document-not-uploaded": ProblemKind(
         409, "Nothing was uploaded", "Upload the file with the form you were given, then complete it."
     ),
-    "document-not-available": Kind(409, "The document is not available", "It was not completed, or was turned down."),
-    "job-not-failed": Kind(409, "The job has not failed", "Only failed and uncertain jobs are replayed or dismissed."),
-    "stale-version": Kind(
+    "document-not-available": ProblemKind(
+        409, "The document is not available", "It was not completed, or was turned down."
+    ),
+    "job-not-failed": ProblemKind(
+        409, "The job has not failed", "Only failed and uncertain jobs are replayed or dismissed."
+    ),
+    "stale-version": ProblemKind(
         412,
         "The record has changed",
         "Read it again, decide on what it is now, and send that with a new Idempotency-Key.",
     ),
-    "payload-too-large": Kind(413, "The request is too large", "Send less."),
-    "unsupported-media-type": Kind(415, "Unsupported media type", "Send application/json."),
-    "invalid-request": Kind(422, "The request is not valid", "Mend the fields that errors names."),
-    "referral-code-unknown": Kind(422, "The referral code is unknown", "Check the code, or leave it out."),
-    "assignee-unknown": Kind(422, "No such staff member", "Name a staff account."),
-    "document-mismatch": Kind(
+    "payload-too-large": ProblemKind(413, "The request is too large", "Send less."),
+    "unsupported-media-type": ProblemKind(415, "Unsupported media type", "Send application/json."),
+    "invalid-request": ProblemKind(422, "The request is not valid", "Mend the fields that errors names."),
+    "referral-code-unknown": ProblemKind(422, "The referral code is unknown", "Check the code, or leave it out."),
+    "assignee-unknown": ProblemKind(422, "No such staff member", "Name a staff account."),
+    "document-mismatch": ProblemKind(
         422,
         "The upload is not what was announced",
         "It was removed. Announce the file again as it is, with a new Idempotency-Key.",
     ),
-    "idempotency-key-reused": Kind(
+    "idempotency-key-reused": ProblemKind(
         422,
         "The Idempotency-Key was used before",
         "It was sent with another request. Send each new request with a fresh random key, such as a UUID.",
         docs_path=ABOUT_KEYS,
     ),
-    "if-match-required": Kind(428, "If-Match is required", "Send the ETag of the version you decided on."),
-    "too-many-requests": Kind(429, "Too many requests", "Wait Retry-After seconds."),
-    "internal": Kind(
+    "if-match-required": ProblemKind(428, "If-Match is required", "Send the ETag of the version you decided on."),
+    "too-many-requests": ProblemKind(429, "Too many requests", "Wait Retry-After seconds."),
+    "internal": ProblemKind(
         500,
         "Something went wrong here",
         "Repeat the request with the same Idempotency-Key; if it goes on, tell us the instance.",
     ),
-    "unavailable": Kind(
+    "unavailable": ProblemKind(
         503, "Not available right now", "Repeat the request after Retry-After seconds, with the same Idempotency-Key."
     ),
 }
@@ -165,7 +175,7 @@ def problem_answer(error: BaseException, instance: str, *, base_path: str) -> St
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ProblemResponse:
     """A problem as it goes out; `docs_path` is where to read more, below the API's own path."""
 
     status: int
@@ -174,7 +184,7 @@ class Told:
     docs_path: str = ""
 
 
-def told(error: BaseException, instance: str) -> Told:
+def told(error: BaseException, instance: str) -> ProblemResponse:
     """Return the problem for an error; one that is not ours is `internal` and says nothing of itself."""
     refusal = _as_refusal(error)
     kind = CATALOGUE.get(refusal.name) or CATALOGUE["internal"]
@@ -187,7 +197,7 @@ def told(error: BaseException, instance: str) -> Told:
     }
     if refusal.errors:
         body["errors"] = [{"pointer": _shorten(e.pointer), "detail": e.detail} for e in refusal.errors[:MAX_ERRORS]]
-    return Told(kind.status, refusal.headers, body, kind.docs_path)
+    return ProblemResponse(kind.status, refusal.headers, body, kind.docs_path)
 
 
 def _unlisted_note(refusal: Refusal) -> str:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from shared.admission.ports import Limited, Quota
+from shared.admission.ports import OverLimit, Quota
 from shared.api.problems import retry_after
 from shared.errors import Refusal
 
@@ -23,7 +23,7 @@ def quota_headers(quota: Quota | None) -> Mapping[str, str]:
     }
 
 
-def limit_refusal(limited: Limited) -> Refusal:
+def limit_refusal(limited: OverLimit) -> Refusal:
     """Return the refusal of a call that found its bucket empty; Retry-After is never before the `t` of RateLimit."""
     headers = {**quota_headers(limited.quota), "Retry-After": retry_after(limited.retry_after_s)}
     return Refusal("too-many-requests", headers=headers)

@@ -10,10 +10,10 @@ from typing import Any, Generic, Unpack
 from typing_extensions import TypeVar
 
 from shared.admission.ports import StoredAnswer
-from shared.api.call import Call, I, Request
+from shared.api.call import ApiRequest, Call, I
 from shared.api.cors import cors_headers, is_preflight
 from shared.api.execution import answer_request
-from shared.api.operation import Contract, Operation
+from shared.api.operation import Operation, OperationOptions
 from shared.api.parsing import describe_event, is_request, parse_request
 from shared.api.responses import Answer, gateway_response
 from shared.api.services import Services
@@ -23,7 +23,7 @@ from shared.errors import Refusal
 from shared.logging import logger
 
 S = TypeVar("S", bound=Services, default=Services)
-Run = Callable[[Call[I, S]], Answer]
+Handler = Callable[[Call[I, S]], Answer]
 
 
 class Api(Generic[S]):
@@ -37,29 +37,31 @@ class Api(Generic[S]):
         """Name the methods that another function serves, for the Allow of those that end up here."""
         self._served_elsewhere |= {(method, resource) for method in methods}
 
-    def get(self, resource: str, **contract: Unpack[Contract]) -> Callable[[Run[I, S]], Run[I, S]]:
+    def get(self, resource: str, **contract: Unpack[OperationOptions]) -> Callable[[Handler[I, S]], Handler[I, S]]:
         """Register a read."""
-        reading: Contract = {"key": "none", "limit": "read", **contract}
+        reading: OperationOptions = {"key": "none", "limit": "read", **contract}
         return self._register("GET", resource, reading)
 
-    def post(self, resource: str, **contract: Unpack[Contract]) -> Callable[[Run[I, S]], Run[I, S]]:
+    def post(self, resource: str, **contract: Unpack[OperationOptions]) -> Callable[[Handler[I, S]], Handler[I, S]]:
         """Register a POST."""
         return self._register("POST", resource, contract)
 
-    def put(self, resource: str, **contract: Unpack[Contract]) -> Callable[[Run[I, S]], Run[I, S]]:
+    def put(self, resource: str, **contract: Unpack[OperationOptions]) -> Callable[[Handler[I, S]], Handler[I, S]]:
         """Register a PUT."""
         return self._register("PUT", resource, contract)
 
-    def patch(self, resource: str, **contract: Unpack[Contract]) -> Callable[[Run[I, S]], Run[I, S]]:
+    def patch(self, resource: str, **contract: Unpack[OperationOptions]) -> Callable[[Handler[I, S]], Handler[I, S]]:
         """Register a PATCH."""
         return self._register("PATCH", resource, contract)
 
-    def delete(self, resource: str, **contract: Unpack[Contract]) -> Callable[[Run[I, S]], Run[I, S]]:
+    def delete(self, resource: str, **contract: Unpack[OperationOptions]) -> Callable[[Handler[I, S]], Handler[I, S]]:
         """Register a DELETE."""
         return self._register("DELETE", resource, contract)
 
-    def _register(self, method: str, resource: str, contract: Contract) -> Callable[[Run[I, S]], Run[I, S]]:
-        def register(run: Run[I, S]) -> Run[I, S]:
+    def _register(
+        self, method: str, resource: str, contract: OperationOptions
+    ) -> Callable[[Handler[I, S]], Handler[I, S]]:
+        def register(run: Handler[I, S]) -> Handler[I, S]:
             self.operations[method, resource] = Operation(method, resource, run, **contract)
             return run
 
@@ -86,13 +88,13 @@ class Api(Generic[S]):
         step("http.answered")
         return response
 
-    def _resolve(self, request: Request) -> Operation | StoredAnswer:
+    def _resolve(self, request: ApiRequest) -> Operation | StoredAnswer:
         """Return the operation of a request, or at once the answer to OPTIONS. Raise Refusal where there is neither."""
         if request.method == "OPTIONS":
             return self._options(request)
         return self._find(request)
 
-    def _options(self, request: Request) -> StoredAnswer:
+    def _options(self, request: ApiRequest) -> StoredAnswer:
         """Answer OPTIONS without token, limit or database. Raise Refusal("not-found") for a path that does not exist.
 
         A preflight is answered there too: otherwise a browser would hide the 404 of the call that follows.
@@ -101,7 +103,7 @@ class Api(Generic[S]):
             return StoredAnswer(204, {}, "")
         return StoredAnswer(204, {"Allow": self._allow(request.resource)}, "")
 
-    def _find(self, request: Request) -> Operation:
+    def _find(self, request: ApiRequest) -> Operation:
         method = "GET" if request.method == "HEAD" else request.method
         operation = self.operations.get((method, request.resource))
         if operation is not None:
@@ -119,7 +121,7 @@ class Api(Generic[S]):
         return ", ".join([*allowed, "OPTIONS"])
 
 
-def _log(request: Request, status: int, seconds: float) -> None:
+def _log(request: ApiRequest, status: int, seconds: float) -> None:
     logger.info(
         "request",
         extra={

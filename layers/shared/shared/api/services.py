@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any, Protocol
 
-from shared.admission.ports import StateStore
-from shared.api.pagination import Cursors
+from shared.admission.ports import AdmissionStore
+from shared.api.pagination import CursorCodec
 from shared.clock import Clock
 from shared.database.transaction import TransactionRunner
 from shared.settings import Settings
@@ -30,12 +30,12 @@ class Services(Protocol):
         ...
 
     @property
-    def state(self) -> StateStore:
+    def state(self) -> AdmissionStore:
         """Return the store of limits and idempotency keys."""
         ...
 
     @property
-    def cursors(self) -> Cursors:
+    def cursors(self) -> CursorCodec:
         """Return what makes and reads the cursors of lists."""
         ...
 

@@ -3,18 +3,18 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from shared.aws.errors import NotBegun, Uncertain
-from shared.aws.errors import Unavailable as NotDone
-from shared.aws.s3 import MAGIC_BYTES, EvidenceStore, StoredObject, Upload
+from shared.aws.errors import CallNotBegun, OutcomeUnknown
+from shared.aws.errors import ServiceUnavailable as NotDone
+from shared.aws.s3 import MAGIC_BYTES, DocumentStore, PresignedUpload, StoredObject
 from shared.circuit.breaker import CircuitBreaker, CircuitOpen
 from shared.errors import Unavailable
 
 T = TypeVar("T")
 
 # What a circuit counts as a failure. A refusal is an answer: the service is well and has said no.
-FAILURES = (NotDone, Uncertain)
+FAILURES = (NotDone, OutcomeUnknown)
 # What it does not count at all: no call was made.
-NO_CALLS = (NotBegun,)
+NO_CALLS = (CallNotBegun,)
 
 
 def through(circuit: CircuitBreaker, call: Callable[[], T]) -> T:
@@ -25,36 +25,36 @@ def through(circuit: CircuitBreaker, call: Callable[[], T]) -> T:
         raise Unavailable(refused.name, retry_after_s=refused.retry_after_s) from None
 
 
-class GuardedEvidence:
-    """An EvidenceStore behind a circuit; its methods also raise shared.errors.Unavailable.
+class CircuitProtectedDocumentStore:
+    """An DocumentStore behind a circuit; its methods also raise shared.errors.Unavailable.
 
     What is signed here makes no call, and passes whatever the circuit says.
     """
 
-    def __init__(self, evidence: EvidenceStore, circuit: CircuitBreaker) -> None:
+    def __init__(self, evidence: DocumentStore, circuit: CircuitBreaker) -> None:
         self._evidence = evidence
         self._circuit = circuit
 
-    def presign_upload(self, *, key: str, content_type: str, size: int) -> Upload:
-        """See EvidenceStore.presign_upload."""
+    def presign_upload(self, *, key: str, content_type: str, size: int) -> PresignedUpload:
+        """See DocumentStore.presign_upload."""
         return self._evidence.presign_upload(key=key, content_type=content_type, size=size)
 
     def head(self, key: str) -> StoredObject | None:
-        """See EvidenceStore.head."""
+        """See DocumentStore.head."""
         return through(self._circuit, lambda: self._evidence.head(key))
 
     def first_bytes(self, key: str, count: int = MAGIC_BYTES) -> bytes:
-        """See EvidenceStore.first_bytes."""
+        """See DocumentStore.first_bytes."""
         return through(self._circuit, lambda: self._evidence.first_bytes(key, count))
 
     def copy(self, key: str, to: str) -> bool:
-        """See EvidenceStore.copy."""
+        """See DocumentStore.copy."""
         return through(self._circuit, lambda: self._evidence.copy(key, to))
 
     def delete(self, key: str) -> None:
-        """See EvidenceStore.delete."""
+        """See DocumentStore.delete."""
         through(self._circuit, lambda: self._evidence.delete(key))
 
     def presign_download(self, *, key: str, file_name: str, content_type: str) -> str:
-        """See EvidenceStore.presign_download."""
+        """See DocumentStore.presign_download."""
         return self._evidence.presign_download(key=key, file_name=file_name, content_type=content_type)

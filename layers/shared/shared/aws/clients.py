@@ -75,7 +75,7 @@ def _client(
 
 
 def _in_time(longest_s: float, **_event: object) -> None:
-    """Asked before each attempt. Raises OutOfTime where the attempt could outlast the current deadline."""
+    """Asked before each attempt. Raises NotEnoughTime where the attempt could outlast the current deadline."""
     until = deadline.current()
     if until is not None and until.left() < longest_s:
         raise OutOfTime

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from botocore.exceptions import ClientError
 
-from shared.aws.errors import AWS_ERRORS, Refused, Unavailable, error_code, failure_of
+from shared.aws.errors import BOTO_ERRORS, RequestRejected, ServiceUnavailable, error_code, failure_of
 
 if TYPE_CHECKING:
     from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
@@ -24,7 +24,7 @@ _NEW = "FORCE_CHANGE_PASSWORD"
 _ABSENT = "UserNotFoundException"
 
 
-class Identities(Protocol):
+class IdentityProvider(Protocol):
     """The pool of people who may sign in.
 
     An identity grants nothing by itself. Link a new one to its account first and add it to a group last, so that an
@@ -54,7 +54,7 @@ class Identities(Protocol):
         ...
 
 
-class ManagedIdentities(Identities, Protocol):
+class ManagedIdentityProvider(IdentityProvider, Protocol):
     """The same for operators, who also end what was granted. Each is safe to repeat, and raises what `find` does."""
 
     def enable(self, sub: str) -> None:
@@ -73,7 +73,7 @@ class ManagedIdentities(Identities, Protocol):
         ...
 
 
-class CognitoIdentities:
+class CognitoIdentityProvider:
     """Identities in one Cognito user pool, signed in by email address."""
 
     def __init__(self, client: "CognitoIdentityProviderClient", pool_id: str) -> None:
@@ -84,7 +84,7 @@ class CognitoIdentities:
         """See Identities.find."""
         try:
             return self._find(email)[0]
-        except AWS_ERRORS as error:
+        except BOTO_ERRORS as error:
             if is_absence(error):
                 return None
             raise failure_of(error) from None
@@ -94,13 +94,13 @@ class CognitoIdentities:
         try:
             sub, status = self._create(email) or self._find(email)
             if status not in _OURS:
-                raise Refused("IdentityNotOurs")
+                raise RequestRejected("IdentityNotOurs")
             if status == _NEW:
                 self._confirm(email)
-        except AWS_ERRORS as error:
+        except BOTO_ERRORS as error:
             if is_absence(error):
                 # It was deleted since it was found to exist: the next try makes it.
-                raise Unavailable(_ABSENT) from None
+                raise ServiceUnavailable(_ABSENT) from None
             raise failure_of(error) from None
         return sub
 
@@ -109,18 +109,18 @@ class CognitoIdentities:
         # By its sub: its address may have become another identity's since it was found.
         try:
             self._client.admin_add_user_to_group(UserPoolId=self._pool_id, Username=sub, GroupName=group)
-        except AWS_ERRORS as error:
+        except BOTO_ERRORS as error:
             raise failure_of(error) from None
 
     def enable(self, sub: str) -> None:
-        """See ManagedIdentities.enable."""
+        """See ManagedIdentityProvider.enable."""
         try:
             self._client.admin_enable_user(UserPoolId=self._pool_id, Username=sub)
-        except AWS_ERRORS as error:
+        except BOTO_ERRORS as error:
             raise failure_of(error) from None
 
     def end_access(self, sub: str, groups: Sequence[str]) -> None:
-        """See ManagedIdentities.end_access."""
+        """See ManagedIdentityProvider.end_access."""
         who = {"UserPoolId": self._pool_id, "Username": sub}
         with _absence_allowed():
             for group in groups:
@@ -130,7 +130,7 @@ class CognitoIdentities:
             self._client.admin_user_global_sign_out(**who)
 
     def delete(self, sub: str) -> None:
-        """See ManagedIdentities.delete."""
+        """See ManagedIdentityProvider.delete."""
         with _absence_allowed():
             self._client.admin_delete_user(UserPoolId=self._pool_id, Username=sub)
 
@@ -170,14 +170,14 @@ def _sub(attributes: "Sequence[AttributeTypeTypeDef]") -> str:
     for attribute in attributes:
         if attribute["Name"] == "sub":
             return attribute.get("Value", "")
-    raise Refused("IdentityWithoutSub")
+    raise RequestRejected("IdentityWithoutSub")
 
 
 @contextmanager
 def _absence_allowed() -> Iterator[None]:
     try:
         yield
-    except AWS_ERRORS as error:
+    except BOTO_ERRORS as error:
         if not is_absence(error):
             raise failure_of(error) from None
 

@@ -1,4 +1,4 @@
-"""The StateStore on one DynamoDB table (its items: dynamodb_admission_items.py).
+"""The AdmissionStore on one DynamoDB table (its items: dynamodb_admission_items.py).
 
 Taking a key and charging a limit is one flight: a transaction whose failed conditions bring the items
 along, so that a replay, a running call or an empty bucket is told from the failure itself. Where only
@@ -22,17 +22,17 @@ from botocore.exceptions import ClientError
 from shared.admission import gcra
 from shared.admission.ports import (
     KEY_LIFE_S,
+    AdmissionVerdict,
     Admitted,
-    Charge,
+    InProgress,
     KeyUse,
-    Limited,
+    LimitCharge,
+    OverLimit,
     Quota,
-    Running,
     StoredAnswer,
-    Verdict,
 )
 from shared.aws import dynamodb_admission_items as items
-from shared.aws.errors import AWS_ERRORS, OutOfTime, error_code
+from shared.aws.errors import BOTO_ERRORS, OutOfTime, error_code
 from shared.clock import Clock, utc_now
 from shared.retry.backoff import Backoff
 from shared.units import SECOND, micros
@@ -75,10 +75,10 @@ _NO_REASON: Mapping[str, Any] = {"Code": "None"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _AdmissionRequest:
     """One call of admit(). All its tries carry the same token, by which it knows its own write again."""
 
-    charge: Charge | None
+    charge: LimitCharge | None
     use: KeyUse | None
     lease: int
     token: str
@@ -101,8 +101,8 @@ class _Asked:
         return (given[0] if self.use else _NO_REASON), (given[-1] if self.charge else _NO_REASON)
 
 
-class DynamoDbStateStore:
-    """The StateStore of the fleet: `table` has a string key `pk` and `expires_at` as its TTL attribute.
+class DynamoDbAdmissionStore:
+    """The AdmissionStore of the fleet: `table` has a string key `pk` and `expires_at` as its TTL attribute.
 
     Out of reach means any error but a lost condition or conflict; then admit() lets the call through
     without a token, after the client's own timeouts. The database's row for the key remains the truth.
@@ -137,19 +137,19 @@ class DynamoDbStateStore:
         self._uniform = uniform
         self._sleep = sleep
         self._record_life = round(record_life_s * SECOND)
-        self._tats = gcra.Remembered(remembered)
+        self._tats = gcra.RecentBuckets(remembered)
         self._gone_until = 0
 
-    def admit(self, *, charge: Charge | None, use: KeyUse | None, lease_s: float) -> Verdict:
+    def admit(self, *, charge: LimitCharge | None, use: KeyUse | None, lease_s: float) -> AdmissionVerdict:
         """Take the key and charge the limit, both or neither; one flight unless calls meet."""
         if charge is None and use is None:
             return Admitted(quota=None, token=None)
         if self._is_gone("admit"):
             return Admitted(quota=None, token=None)
-        asked = _Asked(charge, use, round(lease_s * SECOND), self._new_token())
+        asked = _AdmissionRequest(charge, use, round(lease_s * SECOND), self._new_token())
         try:
             return self._decide(asked)
-        except AWS_ERRORS as error:
+        except BOTO_ERRORS as error:
             self._unavailable("admit", error)
             return Admitted(quota=None, token=None)
 
@@ -167,20 +167,20 @@ class DynamoDbStateStore:
         delete = items.release_write(self._table, use, token)
         self._settle("release", lambda: self._client.delete_item(**delete))
 
-    def _decide(self, asked: _Asked) -> Verdict:
+    def _decide(self, asked: _AdmissionRequest) -> AdmissionVerdict:
         for attempt in range(CROWDED.retries + 1):
             if verdict := self._refuse(asked) or self._try(asked, attempt):
                 return verdict
         return self._contended(asked)
 
-    def _refuse(self, asked: _Asked) -> Verdict | None:
+    def _refuse(self, asked: _AdmissionRequest) -> AdmissionVerdict | None:
         """Refuse what the remembered TAT rules out, unless the key is known: that costs nothing."""
         now, charge, tat = self._now(), asked.charge, self._seen(asked)
         if charge is None or tat is None or (decision := gcra.decide(charge.limit, tat, now)).accepted:
             return None
-        return self._look_at_key(asked) or Limited(decision.quota, retry_after_s=decision.retry_after / SECOND)
+        return self._look_at_key(asked) or OverLimit(decision.quota, retry_after_s=decision.retry_after / SECOND)
 
-    def _try(self, asked: _Asked, attempt: int) -> Verdict | None:
+    def _try(self, asked: _AdmissionRequest, attempt: int) -> AdmissionVerdict | None:
         """Decide in one flight; None where the failure says no more than how to try again."""
         now, seen = self._now(), self._seen(asked)
         try:
@@ -199,7 +199,7 @@ class DynamoDbStateStore:
             return items.tat_of(self._client.update_item(**update, ReturnValues="UPDATED_NEW")["Attributes"])
         return None
 
-    def _won(self, asked: _Asked, tat: int | None, seen: int | None, now: int) -> Admitted:
+    def _won(self, asked: _AdmissionRequest, tat: int | None, seen: int | None, now: int) -> Admitted:
         """Admit; a transaction's quota counts what was `seen` here, and others may have spent more."""
         token = asked.token if asked.use else None
         if asked.charge is None:
@@ -209,7 +209,7 @@ class DynamoDbStateStore:
         self._tats.learn(items.bucket_pk(asked.charge), spent)
         return Admitted(gcra.quota(limit, spent, now), token)
 
-    def _lost(self, asked: _Asked, error: ClientError, now: int, attempt: int) -> Verdict | None:
+    def _lost(self, asked: _AdmissionRequest, error: ClientError, now: int, attempt: int) -> AdmissionVerdict | None:
         record, bucket = asked.reasons(error)
         if asked.charge and bucket["Code"] in _FAILURES:
             self._tats.learn(items.bucket_pk(asked.charge), items.tat_of(bucket.get("Item")))
@@ -220,14 +220,14 @@ class DynamoDbStateStore:
             return self._look(asked)
         return None
 
-    def _look(self, asked: _Asked) -> Verdict | None:
+    def _look(self, asked: _AdmissionRequest) -> AdmissionVerdict | None:
         """Read what the calls in the way have left: reads meet no conflict, so losers leave the crowd early."""
         if asked.charge:
             bucket = items.bucket_pk(asked.charge)
             self._tats.learn(bucket, items.tat_of(self._read(bucket)))
         return self._look_at_key(asked)
 
-    def _look_at_key(self, asked: _Asked) -> Verdict | None:
+    def _look_at_key(self, asked: _AdmissionRequest) -> AdmissionVerdict | None:
         if asked.use is None:
             return None
         return self._standing(asked, self._read(items.record_pk(asked.use)), self._now())
@@ -236,7 +236,7 @@ class DynamoDbStateStore:
         key = {"pk": {"S": pk}}
         return self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
 
-    def _standing(self, asked: _Asked, record: items.Item | None, now: int) -> Verdict | None:
+    def _standing(self, asked: _AdmissionRequest, record: items.Item | None, now: int) -> AdmissionVerdict | None:
         if asked.use is None:
             return None
         if items.held_by(record, asked.token):
@@ -244,22 +244,22 @@ class DynamoDbStateStore:
             return Admitted(self._quota(asked, now), asked.token)
         return items.standing(record, asked.use, now)
 
-    def _quota(self, asked: _Asked, now: int) -> Quota | None:
+    def _quota(self, asked: _AdmissionRequest, now: int) -> Quota | None:
         charge = asked.charge
         return gcra.quota(charge.limit, self._seen(asked) or now, now) if charge else None
 
-    def _contended(self, asked: _Asked) -> Verdict:
+    def _contended(self, asked: _AdmissionRequest) -> AdmissionVerdict:
         """Give up closed: whoever could get past a limit by crowding it would."""
         self._observer("state_store_contended", {"operation": "admit"})
         quota = self._quota(asked, self._now())
-        return Limited(quota, CONTENDED_RETRY_S) if quota else Running(CONTENDED_RETRY_S)
+        return OverLimit(quota, CONTENDED_RETRY_S) if quota else InProgress(CONTENDED_RETRY_S)
 
     def _settle(self, operation: str, write: Callable[[], object]) -> None:
         if self._is_gone(operation):
             return
         try:
             self._despite_conflicts(write)
-        except AWS_ERRORS as error:
+        except BOTO_ERRORS as error:
             if error_code(error) in _FAILURES:
                 self._observer("stale_token_ignored", {"operation": operation})
             else:
@@ -280,7 +280,7 @@ class DynamoDbStateStore:
     def _pause(self, attempt: int) -> None:
         self._sleep(CROWDED.delay(attempt, self._uniform))
 
-    def _seen(self, asked: _Asked) -> int | None:
+    def _seen(self, asked: _AdmissionRequest) -> int | None:
         return self._tats.get(items.bucket_pk(asked.charge)) if asked.charge else None
 
     def _now(self) -> int:

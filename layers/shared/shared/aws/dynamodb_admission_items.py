@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, Any
 
 from shared.admission import gcra
 from shared.admission.ports import (
+    AdmissionVerdict,
     Admitted,
-    Charge,
+    InProgress,
     KeyReused,
     KeyUse,
-    Limit,
+    LimitCharge,
+    RateLimit,
     Replay,
-    Running,
     StoredAnswer,
-    Verdict,
 )
 from shared.units import SECOND
 
@@ -54,7 +54,7 @@ ANSWERED = "answered"
 UNKEPT = "unkept"
 
 
-def bucket_pk(charge: Charge) -> str:
+def bucket_pk(charge: LimitCharge) -> str:
     """Return the key of the client's bucket: hashed, so that no caller can put an address into the table."""
     return f"limit#{charge.limit.name}#{_hash(charge.bucket)}"
 
@@ -64,7 +64,7 @@ def record_pk(use: KeyUse) -> str:
     return "key#" + _hash(f"{use.scope}\0{use.key}")
 
 
-def charge_write(table: str, charge: Charge, seen: int | None, now: int) -> UpdateTypeDef:
+def charge_write(table: str, charge: LimitCharge, seen: int | None, now: int) -> UpdateTypeDef:
     """Spend one request, supposing the bucket's TAT to be about `seen`.
 
     A TAT becomes `max(tat, now) + interval`, and an expression has no max(). So there are two forms: one
@@ -84,12 +84,12 @@ def charge_write(table: str, charge: Charge, seen: int | None, now: int) -> Upda
     }
 
 
-def _spend_idle(limit: Limit, now: int) -> tuple[str, str, Values]:
+def _spend_idle(limit: RateLimit, now: int) -> tuple[str, str, Values]:
     values: Values = {":spent": _number(now + gcra.interval(limit))}
     return ":spent", "attribute_not_exists(tat) OR tat <= :now", values
 
 
-def _spend_busy(limit: Limit, now: int) -> tuple[str, str, Values]:
+def _spend_busy(limit: RateLimit, now: int) -> tuple[str, str, Values]:
     latest = gcra.latest_tat(limit, now)
     values: Values = {":interval": _number(gcra.interval(limit)), ":latest": _number(latest)}
     return "tat + :interval", "tat > :now AND tat <= :latest", values
@@ -154,14 +154,14 @@ def held_by(item: Item | None, token: str) -> bool:
     return item is not None and bool(item["holder"]["S"] == token)
 
 
-def standing(item: Item | None, use: KeyUse, now: int) -> Verdict | None:
+def standing(item: Item | None, use: KeyUse, now: int) -> AdmissionVerdict | None:
     """Return what a key's record means for another call with the key; None where the key is free."""
     if not item or int(item["free_at"]["N"]) <= now:
         return None
     if item["fingerprint"]["S"] != use.fingerprint:
         return KeyReused()
     if item["phase"]["S"] == RUNNING:
-        return Running(retry_after_s=RUNNING_RETRY_S)
+        return InProgress(retry_after_s=RUNNING_RETRY_S)
     kept = item.get("answer") or item.get("renewable")
     return Replay(_answer(kept["M"])) if kept else Admitted(quota=None, token=None)
 

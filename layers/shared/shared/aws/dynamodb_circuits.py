@@ -17,9 +17,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from shared.aws.dynamodb import is_condition_failed, old_item
-from shared.aws.errors import AWS_ERRORS, AwsError, error_code
-from shared.circuit.state import NEW, LeakyBucket, Snapshot
-from shared.circuit.store import StoreUnavailable, Written
+from shared.aws.errors import BOTO_ERRORS, BotoError, error_code
+from shared.circuit.state import NEW, CircuitSnapshot, FailureBucket
+from shared.circuit.store import StoreUnavailable, WriteResult
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -28,22 +28,22 @@ if TYPE_CHECKING:
     Attributes = dict[str, UniversalAttributeValueTypeDef]
 
 
-class DynamoDbCircuits:
+class DynamoDbCircuitStore:
     """The CircuitStore of the fleet. `client` gives up soon and never tries twice, see clients.circuits."""
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
         self._client = client
         self._table = table
 
-    def read(self, name: str) -> Snapshot:
+    def read(self, name: str) -> CircuitSnapshot:
         """See CircuitStore.read."""
         try:
             answer = self._client.get_item(TableName=self._table, Key=_key(name), ConsistentRead=True)
-        except AWS_ERRORS as error:
+        except BOTO_ERRORS as error:
             raise StoreUnavailable(error_code(error)) from None
         return snapshot_of(answer.get("Item"))
 
-    def change(self, name: str, seen: Snapshot, to: Snapshot) -> Written:
+    def change(self, name: str, seen: CircuitSnapshot, to: CircuitSnapshot) -> WriteResult:
         """See CircuitStore.change."""
         try:
             self._client.put_item(
@@ -56,9 +56,9 @@ class DynamoDbCircuits:
                 },
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
-        except AWS_ERRORS as error:
+        except BOTO_ERRORS as error:
             return _lost(error)
-        return Written(done=True, now=to)
+        return WriteResult(done=True, now=to)
 
 
 def pk_of(name: str) -> str:
@@ -66,7 +66,7 @@ def pk_of(name: str) -> str:
     return f"circuit#{name}"
 
 
-def snapshot_of(item: Mapping[str, Any] | None) -> Snapshot:
+def snapshot_of(item: Mapping[str, Any] | None) -> CircuitSnapshot:
     """A circuit as its item says; NEW where there is none."""
     if not item:
         return NEW
@@ -74,14 +74,14 @@ def snapshot_of(item: Mapping[str, Any] | None) -> Snapshot:
     def number(name: str) -> int:
         return int(item[name]["N"]) if name in item else 0
 
-    return Snapshot(
+    return CircuitSnapshot(
         state=item["state"]["S"],
         generation=number("generation"),
         since=number("since") if "since" in item else None,
         open_until=number("open_until"),
         holder=item["holder"]["S"] if "holder" in item else None,
         lease_until=number("lease_until"),
-        bucket=LeakyBucket(
+        bucket=FailureBucket(
             failures=tuple(int(each["N"]) for each in item["failed_at"]["L"]) if "failed_at" in item else (),
             leaked=number("leaked"),
         ),
@@ -90,7 +90,7 @@ def snapshot_of(item: Mapping[str, Any] | None) -> Snapshot:
     )
 
 
-def _attributes(circuit: Snapshot) -> Attributes:
+def _attributes(circuit: CircuitSnapshot) -> Attributes:
     attributes: Attributes = {
         "state": {"S": circuit.state},
         "generation": _number(circuit.generation),
@@ -114,10 +114,10 @@ def _is(name: str, value: int) -> str:
     return f"{name} = :{name}" if value else f"(attribute_not_exists({name}) OR {name} = :{name})"
 
 
-def _lost(error: AwsError) -> Written:
+def _lost(error: BotoError) -> WriteResult:
     """The circuit as another has left it; raises StoreUnavailable where that is not why the write was not made."""
     if is_condition_failed(error):
-        return Written(done=False, now=snapshot_of(old_item(error)))
+        return WriteResult(done=False, now=snapshot_of(old_item(error)))
     raise StoreUnavailable(error_code(error)) from None
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from shared.aws.dynamodb import is_condition_failed
 from shared.aws.dynamodb_admission_items import TTL_MARGIN_S, Item
 from shared.aws.dynamodb_circuits import pk_of, snapshot_of
-from shared.aws.errors import AWS_ERRORS, Unavailable, failure_of
+from shared.aws.errors import BOTO_ERRORS, ServiceUnavailable, failure_of
 from shared.circuit.state import State
 from shared.clock import Clock, utc_now
 
@@ -35,18 +35,18 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Circuit:
+class CircuitStatus:
     """Whether a dependency is called, and since when; None where that was always so."""
 
     state: State
     since: datetime | None
 
 
-CLOSED = Circuit("closed", None)
+CLOSED = CircuitStatus("closed", None)
 
 
 @dataclass(frozen=True, slots=True)
-class ServerSeen:
+class LastWriter:
     """The last writer that any function saw, by its opaque id; `changed_at` None for the first one ever."""
 
     server: str
@@ -54,19 +54,19 @@ class ServerSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
+class SharedState:
     """One look at the table; `retries` are those of the last 60 seconds, to the second."""
 
-    circuits: Mapping[str, Circuit]
-    server: ServerSeen | None
+    circuits: Mapping[str, CircuitStatus]
+    server: LastWriter | None
     retries: int
 
-    def circuit(self, name: str) -> Circuit:
+    def circuit(self, name: str) -> CircuitStatus:
         """The circuit of that name; one that never opened is closed."""
         return self.circuits.get(name, CLOSED)
 
 
-class FleetState:
+class SharedStateStore:
     """Reads and writes it."""
 
     def __init__(self, client: DynamoDBClient, table: str, *, now: Clock = utc_now) -> None:
@@ -74,19 +74,19 @@ class FleetState:
         self._table = table
         self._now = now
 
-    def read(self, circuits: Iterable[str]) -> Fleet:
-        """All of it, with the circuits of those names, in one flight. Raises AwsFailure."""
+    def read(self, circuits: Iterable[str]) -> SharedState:
+        """All of it, with the circuits of those names, in one flight. Raises AwsError."""
         names, now_s = list(circuits), self._second()
         minutes = (now_s // MINUTE_S - 1, now_s // MINUTE_S)
         found = self._get([SERVER, *map(_retries_pk, minutes), *map(pk_of, names)])
-        return Fleet(
+        return SharedState(
             circuits={name: _circuit(found[pk]) for name in names if (pk := pk_of(name)) in found},
             server=_server(found.get(SERVER)),
             retries=sum(_retries_since(found.get(_retries_pk(m), {}), m, now_s - MINUTE_S) for m in minutes),
         )
 
-    def change_server(self, seen: ServerSeen | None, now: ServerSeen) -> bool:
-        """Replace what was `seen`, unless another has done so: then False. Raises AwsFailure."""
+    def change_server(self, seen: LastWriter | None, now: LastWriter) -> bool:
+        """Replace what was `seen`, unless another has done so: then False. Raises AwsError."""
         item: dict[str, Any] = {"pk": {"S": SERVER}, "server": {"S": now.server}}
         if now.changed_at is not None:
             item["changed_at"] = {"N": str(_micros(now.changed_at))}
@@ -99,7 +99,7 @@ class FleetState:
             }
         try:
             self._client.put_item(TableName=self._table, Item=item, **unchanged)
-        except AWS_ERRORS as error:
+        except BOTO_ERRORS as error:
             if is_condition_failed(error):
                 return False
             raise failure_of(error) from None
@@ -111,7 +111,7 @@ class FleetState:
         The minute's own count is for functions of an earlier version, which read no other.
         """
         minute, second = divmod(self._second(), MINUTE_S)
-        with suppress(*AWS_ERRORS):
+        with suppress(*BOTO_ERRORS):
             self._client.update_item(
                 TableName=self._table,
                 Key={"pk": {"S": _retries_pk(minute)}},
@@ -126,17 +126,17 @@ class FleetState:
         keys = [{"pk": {"S": pk}} for pk in pks]
         try:
             answer = self._client.batch_get_item(RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}})
-        except AWS_ERRORS as error:
+        except BOTO_ERRORS as error:
             raise failure_of(error) from None
         if answer.get("UnprocessedKeys"):
-            raise Unavailable("UnprocessedKeys")
+            raise ServiceUnavailable("UnprocessedKeys")
         return {item["pk"]["S"]: item for item in answer["Responses"].get(self._table, [])}
 
     def _second(self) -> int:
         return int(self._now().timestamp())
 
 
-class Tally:
+class BackgroundCounter:
     """Counts, and hands the counts on in the background, one call at a time: nobody waits for it."""
 
     def __init__(self, hand_on: Callable[[int], None]) -> None:
@@ -179,13 +179,15 @@ def _retries_since(item: Item, minute: int, since_s: int) -> int:
     return sum(int(item[name]["N"]) for name in map(_second_name, seconds) if name in item)
 
 
-def _circuit(item: Item) -> Circuit:
+def _circuit(item: Item) -> CircuitStatus:
     circuit = snapshot_of(item)
-    return Circuit(circuit.state, None if circuit.since is None else _EPOCH + timedelta(microseconds=circuit.since))
+    return CircuitStatus(
+        circuit.state, None if circuit.since is None else _EPOCH + timedelta(microseconds=circuit.since)
+    )
 
 
-def _server(item: Item | None) -> ServerSeen | None:
-    return ServerSeen(item["server"]["S"], _moment(item.get("changed_at"))) if item else None
+def _server(item: Item | None) -> LastWriter | None:
+    return LastWriter(item["server"]["S"], _moment(item.get("changed_at"))) if item else None
 
 
 def _moment(value: Mapping[str, str] | None) -> datetime | None:

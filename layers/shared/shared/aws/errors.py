@@ -23,8 +23,8 @@ from botocore.exceptions import (
 from shared.aws import error_codes
 from shared.errors import DependencyFailed
 
-AwsError = ClientError | BotoCoreError
-AWS_ERRORS = (ClientError, BotoCoreError)
+BotoError = ClientError | BotoCoreError
+BOTO_ERRORS = (ClientError, BotoCoreError)
 
 
 class OutOfTime(BotoCoreError):
@@ -45,62 +45,62 @@ _NOT_SET_UP = (
 _NEVER_SENT = (ConnectTimeoutError, EndpointConnectionError, ProxyConnectionError)
 
 
-class AwsFailure(DependencyFailed):
+class AwsError(DependencyFailed):
     """A call to AWS did not succeed; `code` is a short machine name, never personal data."""
 
 
-class Refused(AwsFailure):
+class RequestRejected(AwsError):
     """The service will not do it; asking again changes nothing."""
 
 
-class Unavailable(AwsFailure):
+class ServiceUnavailable(AwsError):
     """Nothing was done; asking again later may help."""
 
 
-class OperatorNeeded(Unavailable):
+class OperatorActionNeeded(ServiceUnavailable):
     """Nothing was done, nor will be until an operator repairs it: a permission, credentials, a lost resource."""
 
 
-class NotBegun(AwsFailure):
+class CallNotBegun(AwsError):
     """Our own time was nearly up, so the call was not made: that says nothing of the service."""
 
 
-class Uncertain(AwsFailure):
+class OutcomeUnknown(AwsError):
     """The request left and no clear answer came back: it may have been done."""
 
 
-def failure_of(error: AwsError) -> AwsFailure:
+def failure_of(error: BotoError) -> AwsError:
     """Say which of these it is. An unknown kind of error is Uncertain: that claims the least."""
     code = error_code(error)
     if isinstance(error, ClientError):
         return kind_of(code)(code)
     if isinstance(error, OutOfTime):
-        return NotBegun(code)
+        return CallNotBegun(code)
     if isinstance(error, _NOT_SET_UP):
-        return OperatorNeeded(code)
+        return OperatorActionNeeded(code)
     if isinstance(error, _NEVER_SENT):
-        return Unavailable(code)
-    return Refused(code) if isinstance(error, ParamValidationError) else Uncertain(code)
+        return ServiceUnavailable(code)
+    return RequestRejected(code) if isinstance(error, ParamValidationError) else OutcomeUnknown(code)
 
 
-def error_code(error: AwsError) -> str:
+def error_code(error: BotoError) -> str:
     """Return the service's error code, without what follows a colon in some of them; ours where it gave none."""
     if not isinstance(error, ClientError):
         return type(error).__name__
     return str(error.response.get("Error", {}).get("Code") or "Unknown").split(":")[0]
 
 
-def error_message(error: AwsError) -> str:
+def error_message(error: BotoError) -> str:
     """Return the service's words, which may hold a person's address: to be looked at, not carried along."""
     return str(error.response.get("Error", {}).get("Message", "")) if isinstance(error, ClientError) else ""
 
 
-def kind_of(code: str) -> type[AwsFailure]:
+def kind_of(code: str) -> type[AwsError]:
     """Return what an error code means. An unknown one is Uncertain: that claims the least, and circuits count it."""
     if code in error_codes.REFUSED:
-        return Refused
+        return RequestRejected
     if code in error_codes.LATER:
-        return Unavailable
+        return ServiceUnavailable
     if code in error_codes.OPERATOR or code.lower().startswith(error_codes.OPERATOR_PREFIX):
-        return OperatorNeeded
-    return Uncertain
+        return OperatorActionNeeded
+    return OutcomeUnknown

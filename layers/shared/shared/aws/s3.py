@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
-from shared.aws.errors import AWS_ERRORS, error_code, failure_of
+from shared.aws.errors import BOTO_ERRORS, error_code, failure_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -25,7 +25,7 @@ _NO_SUCH_BYTE = "InvalidRange"
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class PresignedUpload:
     """A form to post a file with: the address, and the fields that go before the file."""
 
     url: str
@@ -40,10 +40,10 @@ class StoredObject:
     content_type: str
 
 
-class EvidenceStore(Protocol):
-    """The bucket of evidence. Every method may raise an AwsFailure."""
+class DocumentStore(Protocol):
+    """The bucket of evidence. Every method may raise an AwsError."""
 
-    def presign_upload(self, *, key: str, content_type: str, size: int) -> Upload:
+    def presign_upload(self, *, key: str, content_type: str, size: int) -> PresignedUpload:
         """Return a form that stores exactly this key, as this type, at most `size` bytes; for 15 minutes."""
         ...
 
@@ -68,15 +68,15 @@ class EvidenceStore(Protocol):
         ...
 
 
-class S3Evidence:
-    """An EvidenceStore in one S3 bucket."""
+class S3DocumentStore:
+    """An DocumentStore in one S3 bucket."""
 
     def __init__(self, client: "S3Client", bucket: str) -> None:
         self._client = client
         self._bucket = bucket
 
-    def presign_upload(self, *, key: str, content_type: str, size: int) -> Upload:
-        """See EvidenceStore.presign_upload. Signed here, without a call."""
+    def presign_upload(self, *, key: str, content_type: str, size: int) -> PresignedUpload:
+        """See DocumentStore.presign_upload. Signed here, without a call."""
         try:
             form = self._client.generate_presigned_post(
                 self._bucket,
@@ -85,15 +85,15 @@ class S3Evidence:
                 Conditions=[{"Content-Type": content_type}, ["content-length-range", 1, size]],
                 ExpiresIn=UPLOAD_EXPIRES_S,
             )
-        except AWS_ERRORS as error:
+        except BOTO_ERRORS as error:
             raise failure_of(error) from None
-        return Upload(url=form["url"], fields=form["fields"])
+        return PresignedUpload(url=form["url"], fields=form["fields"])
 
     def head(self, key: str) -> StoredObject | None:
-        """See EvidenceStore.head."""
+        """See DocumentStore.head."""
         try:
             answer = self._client.head_object(Bucket=self._bucket, Key=key)
-        except AWS_ERRORS as error:
+        except BOTO_ERRORS as error:
             if error_code(error) == _MISSING:
                 self._require_bucket()
                 return None
@@ -101,41 +101,41 @@ class S3Evidence:
         return StoredObject(size=answer["ContentLength"], content_type=answer["ContentType"])
 
     def _require_bucket(self) -> None:
-        """Raise OperatorNeeded where the bucket itself is gone; needs s3:ListBucket, as an honest 404 does."""
+        """Raise OperatorActionNeeded where the bucket itself is gone; needs s3:ListBucket, as an honest 404 does."""
         try:
             self._client.head_bucket(Bucket=self._bucket)
-        except AWS_ERRORS as error:
+        except BOTO_ERRORS as error:
             raise failure_of(error) from None
 
     def first_bytes(self, key: str, count: int = MAGIC_BYTES) -> bytes:
-        """See EvidenceStore.first_bytes."""
+        """See DocumentStore.first_bytes."""
         try:
             answer = self._client.get_object(Bucket=self._bucket, Key=key, Range=f"bytes=0-{count - 1}")
             return answer["Body"].read()
-        except AWS_ERRORS as error:
+        except BOTO_ERRORS as error:
             if error_code(error) in (_NO_OBJECT, _NO_SUCH_BYTE):
                 return b""
             raise failure_of(error) from None
 
     def copy(self, key: str, to: str) -> bool:
-        """See EvidenceStore.copy. S3 copies by itself, with the content type; what is copied is one whole upload."""
+        """See DocumentStore.copy. S3 copies by itself, with the content type; what is copied is one whole upload."""
         try:
             self._client.copy_object(Bucket=self._bucket, Key=to, CopySource={"Bucket": self._bucket, "Key": key})
-        except AWS_ERRORS as error:
+        except BOTO_ERRORS as error:
             if error_code(error) == _NO_OBJECT:
                 return False
             raise failure_of(error) from None
         return True
 
     def delete(self, key: str) -> None:
-        """See EvidenceStore.delete."""
+        """See DocumentStore.delete."""
         try:
             self._client.delete_object(Bucket=self._bucket, Key=key)
-        except AWS_ERRORS as error:
+        except BOTO_ERRORS as error:
             raise failure_of(error) from None
 
     def presign_download(self, *, key: str, file_name: str, content_type: str) -> str:
-        """See EvidenceStore.presign_download. Signed here, without a call."""
+        """See DocumentStore.presign_download. Signed here, without a call."""
         params = {
             "Bucket": self._bucket,
             "Key": key,
@@ -144,7 +144,7 @@ class S3Evidence:
         }
         try:
             return self._client.generate_presigned_url("get_object", Params=params, ExpiresIn=DOWNLOAD_EXPIRES_S)
-        except AWS_ERRORS as error:
+        except BOTO_ERRORS as error:
             raise failure_of(error) from None
 
 

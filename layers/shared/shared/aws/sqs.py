@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
-from shared.aws.errors import AWS_ERRORS
+from shared.aws.errors import BOTO_ERRORS
 from shared.ids import parse_id
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ BATCH = 10
 MAX_DELAY_S = 900
 
 
-class Queues(Protocol):
+class JobQueues(Protocol):
     """The queues that job ids are sent to. Messages hold nothing else: what a job says stays in the database."""
 
     def publish(self, priority: str, job_ids: Sequence[UUID]) -> frozenset[UUID]:
@@ -43,7 +43,7 @@ class Queues(Protocol):
         ...
 
 
-class SqsQueues:
+class SqsJobQueues:
     """Queues of SQS."""
 
     def __init__(self, client: "SQSClient", *, urls: Mapping[str, str], nudge_url: str) -> None:
@@ -63,7 +63,7 @@ class SqsQueues:
                 QueueUrl=url,
                 Entries=[{"Id": str(i), "MessageBody": message(job_id)} for i, job_id in enumerate(batch)],
             )
-        except AWS_ERRORS:
+        except BOTO_ERRORS:
             return ()
         return [batch[int(sent["Id"])] for sent in answer.get("Successful", ())]
 
@@ -72,7 +72,7 @@ class SqsQueues:
         delay = min(max(round(delay_s), 0), MAX_DELAY_S)
         try:
             self._client.send_message(QueueUrl=self._nudge_url, MessageBody="{}", DelaySeconds=delay)
-        except AWS_ERRORS:
+        except BOTO_ERRORS:
             return False
         return True
 
@@ -84,7 +84,7 @@ class SqsQueues:
             self._client.change_message_visibility(
                 QueueUrl=url, ReceiptHandle=receipt, VisibilityTimeout=round(delay_s)
             )
-        except (StopIteration, *AWS_ERRORS):
+        except (StopIteration, *BOTO_ERRORS):
             return False
         return True
 

@@ -17,8 +17,8 @@ from threading import Lock
 from typing import TypeVar
 
 from shared.circuit.client import StoreClient
-from shared.circuit.local_view import LocalView, Permit
-from shared.circuit.state import Policy, State
+from shared.circuit.local_view import CallPermit, LocalView
+from shared.circuit.state import CircuitPolicy, State
 from shared.circuit.store import Answer, Request, StoreUnavailable
 from shared.units import SECOND
 
@@ -54,7 +54,7 @@ class CircuitBreaker:
 
     def __init__(
         self,
-        policy: Policy,
+        policy: CircuitPolicy,
         client: StoreClient,
         *,
         observer: Observer,
@@ -77,7 +77,7 @@ class CircuitBreaker:
         self._lock = Lock()
         self._view = LocalView(policy, now(), new_token)
         # The last permit, which is good for more calls while all is well: read without the lock, replaced as a whole.
-        self._permit: Permit | None = None
+        self._permit: CallPermit | None = None
 
     def call(self, run: Callable[[], T]) -> T:
         """Make a call, or raise CircuitOpen instead."""
@@ -93,7 +93,7 @@ class CircuitBreaker:
         self.record(permit, failed=False, seconds=self._timer() - began)
         return value
 
-    def allow(self) -> Permit:
+    def allow(self) -> CallPermit:
         """Return permission for one call, whose end is to be recorded. Raises CircuitOpen."""
         permit = self._permit
         if permit is not None and permit.began <= self._now() < permit.until:
@@ -117,7 +117,7 @@ class CircuitBreaker:
         with self._lock:
             return self._view.wait_s(self._now())
 
-    def record(self, permit: Permit, *, failed: bool, seconds: float) -> None:
+    def record(self, permit: CallPermit, *, failed: bool, seconds: float) -> None:
         """Say how a permitted call ended, and after how many seconds."""
         failed = failed or seconds >= self._slow_s
         view = self._view
@@ -132,7 +132,7 @@ class CircuitBreaker:
         elif has_news:
             self._report(permit, now, failed=failed)
 
-    def _report(self, permit: Permit, now: int, *, failed: bool) -> None:
+    def _report(self, permit: CallPermit, now: int, *, failed: bool) -> None:
         """Write what a call changes for the fleet; where that takes too long, change this environment's own circuit."""
         report = partial(self._view.request_report, permit, failed=failed)
         self._ask(report, self._client.patience_s - permit.waited_s)

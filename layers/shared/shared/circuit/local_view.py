@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from shared.circuit.state import (
     NEW,
-    Outcome,
-    Policy,
-    Snapshot,
+    CallOutcome,
+    CircuitPolicy,
+    CircuitSnapshot,
     closed,
     counted,
     half_opened,
@@ -31,7 +31,7 @@ ASK_AGAIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Permit:
+class CallPermit:
     """Permission to make a call, and without asking again any other that begins before `until`.
 
     `generation` is None where the circuit was not known; `local` where this environment decided by itself. `waited_s`
@@ -53,9 +53,9 @@ class LocalView:
     decision is made on what is known; what to ask first, or to write then, the request methods say.
     """
 
-    def __init__(self, policy: Policy, now: int, new_token: Callable[[], str]) -> None:
+    def __init__(self, policy: CircuitPolicy, now: int, new_token: Callable[[], str]) -> None:
         self.seen = NEW
-        self.local: Snapshot | None = None
+        self.local: CircuitSnapshot | None = None
         self._policy = policy
         self._new_token = new_token
         self._refresh, self._window = micros(policy.refresh_s), micros(policy.window_s)
@@ -64,11 +64,11 @@ class LocalView:
         self._fresh_until = 0
         self._unreachable_since: int | None = None
         self._lease_token = ""
-        self._outcomes: deque[Outcome] = deque(maxlen=MOST_OUTCOMES)
+        self._outcomes: deque[CallOutcome] = deque(maxlen=MOST_OUTCOMES)
         self._last_failure = 0
 
     @property
-    def circuit(self) -> Snapshot:
+    def circuit(self) -> CircuitSnapshot:
         """Return the circuit that counts here."""
         return self.local or self.seen
 
@@ -92,20 +92,20 @@ class LocalView:
         self._lease_token = self._lease_token or self._new_token()
         return self._request(now, half_opened(self.seen, self._policy, now, self._lease_token))
 
-    def permit(self, now: int) -> Permit | None:
+    def permit(self, now: int) -> CallPermit | None:
         """Return permission to make a call, or None. Each lease permits one probe, the fleet's and a local one."""
         circuit = self.circuit
         if circuit.state == "closed":
             generation = circuit.generation if self._asked else None
-            return Permit(generation, now, self._fresh_until, local=self.local is not None)
+            return CallPermit(generation, now, self._fresh_until, local=self.local is not None)
         if self._has_lease(now):
             self._lease_token = ""
-            return Permit(circuit.generation, now, probe=True)
+            return CallPermit(circuit.generation, now, probe=True)
         due = self._local_probe_due()
         if due is None or now < due:
             return None
         self.local, self._fresh_until = half_opened(circuit, self._policy, now, "this environment"), 0
-        return Permit(self.local.generation, now, probe=True, local=True)
+        return CallPermit(self.local.generation, now, probe=True, local=True)
 
     def wait_s(self, now: int) -> float:
         """Return in how many seconds a call may be tried, as far as it is worth waiting for that without asking."""
@@ -136,7 +136,7 @@ class LocalView:
         return max(due, self._unreachable_since) + micros(self._policy.blind_s)
 
     # ---- after a call ------------------------------------------------------------------------------------------------
-    def is_current(self, permit: Permit) -> bool:
+    def is_current(self, permit: CallPermit) -> bool:
         """Return whether a call was permitted under the circuit as it is now."""
         circuit = self.local or self.seen
         if permit.generation is None:
@@ -149,9 +149,9 @@ class LocalView:
             self._last_failure = max(self._last_failure, ended)
         elif ended <= self._last_failure:
             ended = self._last_failure + 1
-        self._outcomes.append(Outcome(began, ended, failed))
+        self._outcomes.append(CallOutcome(began, ended, failed))
 
-    def request_report(self, permit: Permit, now: int, *, failed: bool) -> Request | None:
+    def request_report(self, permit: CallPermit, now: int, *, failed: bool) -> Request | None:
         """Return the write by which the fleet learns of a call's end; none of a local probe's."""
         if not permit.probe:
             return self.request_write(now)
@@ -159,7 +159,7 @@ class LocalView:
             return None
         return self._request(now, self._apply_end(permit, now, failed=failed))
 
-    def settle(self, permit: Permit, now: int, *, failed: bool) -> Snapshot | None:
+    def settle(self, permit: CallPermit, now: int, *, failed: bool) -> CircuitSnapshot | None:
         """Move the local circuit where the fleet was not told in time of a call that moves it; return it, or None."""
         to = self._apply_end(permit, now, failed=failed)
         if to.generation == self.circuit.generation:
@@ -169,14 +169,14 @@ class LocalView:
         self.local, self._fresh_until = to, 0
         return to
 
-    def _apply_end(self, permit: Permit, now: int, *, failed: bool) -> Snapshot:
+    def _apply_end(self, permit: CallPermit, now: int, *, failed: bool) -> CircuitSnapshot:
         """Return what the circuit that counts here becomes by the end of a call."""
         circuit = self.circuit
         if permit.probe and self.is_current(permit):
             return opened(circuit, self._policy, now) if failed else closed(circuit, now)
         return self._apply_outcomes(circuit, now)
 
-    def _apply_outcomes(self, circuit: Snapshot, now: int) -> Snapshot:
+    def _apply_outcomes(self, circuit: CircuitSnapshot, now: int) -> CircuitSnapshot:
         """Return what a circuit becomes by the outcomes; the same object where none counts."""
         if circuit.state != "closed" or circuit.forced or self._last_failure <= now - self._window:
             return circuit
@@ -194,7 +194,7 @@ class LocalView:
             return None
         return self._request(now, to if self._asked else None)
 
-    def _request(self, now: int, to: Snapshot | None = None) -> Request:
+    def _request(self, now: int, to: CircuitSnapshot | None = None) -> Request:
         return Request(self._policy.name, now, self.seen, to, tuple(self._outcomes))
 
     def learn(self, request: Request, answer: Answer, now: int) -> Request | None:
@@ -217,11 +217,11 @@ class LocalView:
             self._drop(request.outcomes)
         return following
 
-    def _drop(self, outcomes: Sequence[Outcome]) -> None:
+    def _drop(self, outcomes: Sequence[CallOutcome]) -> None:
         dropped = set(map(id, outcomes))
         self._outcomes = deque((each for each in self._outcomes if id(each) not in dropped), MOST_OUTCOMES)
 
-    def _is_same_circuit(self, seen: Snapshot) -> bool:
+    def _is_same_circuit(self, seen: CircuitSnapshot) -> bool:
         """Return whether the outcomes count under this circuit: it has not moved, or was closed all the while."""
         if self._asked:
             return seen.generation == self.seen.generation

@@ -20,7 +20,7 @@ MOST_FAILURES = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class CircuitPolicy:
     """The thresholds and times of a circuit; times in seconds.
 
     A call fails by its error, or by taking `slow_s` or longer. The circuit opens when `failures` of them count at once.
@@ -46,7 +46,7 @@ class Policy:
     blind_s: float = 60.0
 
 
-class Outcome(NamedTuple):
+class CallOutcome(NamedTuple):
     """A call's beginning and end, and whether it failed."""
 
     began: int
@@ -55,7 +55,7 @@ class Outcome(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class LeakyBucket:
+class FailureBucket:
     """The failures that count, as the times at which those calls ended, oldest first.
 
     `leaked` successes have been counted against the oldest. Source: R. Hanmer, "Patterns for Fault Tolerant Software",
@@ -65,26 +65,26 @@ class LeakyBucket:
     failures: tuple[int, ...] = ()
     leaked: int = 0
 
-    def recent(self, policy: Policy, now: int) -> "LeakyBucket":
+    def recent(self, policy: CircuitPolicy, now: int) -> "FailureBucket":
         """Return the bucket without the failures that are too old to count."""
         oldest = now - micros(policy.window_s)
         if not self.failures or self.failures[0] > oldest:
             return self
-        return LeakyBucket(tuple(ended for ended in self.failures if ended > oldest))
+        return FailureBucket(tuple(ended for ended in self.failures if ended > oldest))
 
-    def add(self, ended: int) -> "LeakyBucket":
+    def add(self, ended: int) -> "FailureBucket":
         """Return the bucket with one failure more."""
-        return LeakyBucket(tuple(sorted((*self.failures, ended)))[-MOST_FAILURES:], self.leaked)
+        return FailureBucket(tuple(sorted((*self.failures, ended)))[-MOST_FAILURES:], self.leaked)
 
-    def leak(self, policy: Policy, before: int) -> "LeakyBucket":
+    def leak(self, policy: CircuitPolicy, before: int) -> "FailureBucket":
         """Return the bucket after one success, which counts only against failures that ended `before`."""
         if not self.failures or self.failures[0] >= before:
             return self
         if self.leaked + 1 < policy.successes_per_failure:
-            return LeakyBucket(self.failures, self.leaked + 1)
-        return LeakyBucket(self.failures[1:])
+            return FailureBucket(self.failures, self.leaked + 1)
+        return FailureBucket(self.failures[1:])
 
-    def after(self, policy: Policy, outcomes: Iterable[Outcome]) -> "LeakyBucket":
+    def after(self, policy: CircuitPolicy, outcomes: Iterable[CallOutcome]) -> "FailureBucket":
         """Return the bucket after one environment's calls, in the order in which they ended.
 
         A success counts against the failures that ended before it. Where it came before all of them, it is not known
@@ -104,17 +104,17 @@ class LeakyBucket:
                 bucket = left
         return bucket
 
-    def is_full(self, policy: Policy) -> bool:
+    def is_full(self, policy: CircuitPolicy) -> bool:
         """Whether so many failures count that the circuit opens."""
         level = len(self.failures) * policy.successes_per_failure - self.leaked
         return level >= policy.failures * policy.successes_per_failure
 
 
-EMPTY = LeakyBucket()
+EMPTY = FailureBucket()
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class CircuitSnapshot:
     """A circuit at one moment. `since` is None where it was always closed; `forced` by operators, it moves no more.
 
     `revision` counts the changes of the bucket within a generation.
@@ -127,7 +127,7 @@ class Snapshot:
     open_until: int = 0
     holder: str | None = None
     lease_until: int = 0
-    bucket: LeakyBucket = EMPTY
+    bucket: FailureBucket = EMPTY
     revision: int = 0
     forced: bool = False
 
@@ -139,7 +139,7 @@ class Snapshot:
         return self.open_until if self.state == "open" else self.lease_until
 
 
-NEW = Snapshot()
+NEW = CircuitSnapshot()
 
 
 def micros(seconds: float) -> int:
@@ -147,12 +147,12 @@ def micros(seconds: float) -> int:
     return round(seconds * SECOND)
 
 
-def should_open(policy: Policy, bucket: LeakyBucket, now: int) -> bool:
+def should_open(policy: CircuitPolicy, bucket: FailureBucket, now: int) -> bool:
     """Return whether a closed circuit with these failures is to be opened."""
     return bucket.recent(policy, now).is_full(policy)
 
 
-def is_suspect(policy: Policy, bucket: LeakyBucket, now: int) -> bool:
+def is_suspect(policy: CircuitPolicy, bucket: FailureBucket, now: int) -> bool:
     """Return whether a closed circuit may be about to open: any failure counts.
 
     It may have opened since; so while it is suspect nobody calls without having asked.
@@ -160,28 +160,28 @@ def is_suspect(policy: Policy, bucket: LeakyBucket, now: int) -> bool:
     return bool(bucket.recent(policy, now).failures)
 
 
-def counted(seen: Snapshot, bucket: LeakyBucket) -> Snapshot:
+def counted(seen: CircuitSnapshot, bucket: FailureBucket) -> CircuitSnapshot:
     """Return the closed circuit with another bucket: the next revision of the same generation."""
     return replace(seen, bucket=bucket, revision=seen.revision + 1)
 
 
-def opened(seen: Snapshot, policy: Policy, now: int) -> Snapshot:
+def opened(seen: CircuitSnapshot, policy: CircuitPolicy, now: int) -> CircuitSnapshot:
     """Open, for the full time: from closed, or from half open where the probe failed."""
-    return Snapshot("open", seen.generation + 1, now, open_until=now + micros(policy.open_s))
+    return CircuitSnapshot("open", seen.generation + 1, now, open_until=now + micros(policy.open_s))
 
 
-def half_opened(seen: Snapshot, policy: Policy, now: int, holder: str) -> Snapshot:
+def half_opened(seen: CircuitSnapshot, policy: CircuitPolicy, now: int, holder: str) -> CircuitSnapshot:
     """Half open, the probe leased to `holder`: from open, or from half open where another's lease has run out."""
     lease_until = now + micros(policy.probe_lease_s)
-    return Snapshot("half_open", seen.generation + 1, now, holder=holder, lease_until=lease_until)
+    return CircuitSnapshot("half_open", seen.generation + 1, now, holder=holder, lease_until=lease_until)
 
 
-def closed(seen: Snapshot, now: int) -> Snapshot:
+def closed(seen: CircuitSnapshot, now: int) -> CircuitSnapshot:
     """Closed, with nothing counted: the probe succeeded."""
-    return Snapshot("closed", seen.generation + 1, now)
+    return CircuitSnapshot("closed", seen.generation + 1, now)
 
 
-def commanded(seen: Snapshot, command: Command, policy: Policy, now: int) -> Snapshot:
+def commanded(seen: CircuitSnapshot, command: Command, policy: CircuitPolicy, now: int) -> CircuitSnapshot:
     """As operators command: held open or closed, or left to itself again; unchanged where it is that already.
 
     Left to itself, a circuit that was held open lets a probe through first.

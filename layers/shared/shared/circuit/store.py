@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from shared.circuit.state import NEW, Command, Outcome, Policy, Snapshot, commanded
+from shared.circuit.state import NEW, CallOutcome, CircuitPolicy, CircuitSnapshot, Command, commanded
 
 # Each lost try means that another write was made in the same moment; operators meet one or two of them.
 FORCE_TRIES = 10
@@ -19,21 +19,21 @@ class StoreUnavailable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WriteResult:
     """The outcome of a write: whether it was made, and what the circuit is now, either way."""
 
     done: bool
-    now: Snapshot
+    now: CircuitSnapshot
 
 
 class CircuitStore(Protocol):
     """One table of circuits. Each method is one round trip and raises StoreUnavailable."""
 
-    def read(self, name: str) -> Snapshot:
+    def read(self, name: str) -> CircuitSnapshot:
         """Return the circuit as it is; NEW where it never was written."""
         ...
 
-    def change(self, name: str, seen: Snapshot, to: Snapshot) -> Written:
+    def change(self, name: str, seen: CircuitSnapshot, to: CircuitSnapshot) -> WriteResult:
         """Make the circuit `to`, unless its generation or its revision is no longer the one `seen`."""
         ...
 
@@ -47,25 +47,25 @@ class Request:
 
     name: str
     asked: int
-    seen: Snapshot = NEW
-    to: Snapshot | None = None
-    outcomes: Sequence[Outcome] = ()
+    seen: CircuitSnapshot = NEW
+    to: CircuitSnapshot | None = None
+    outcomes: Sequence[CallOutcome] = ()
 
 
-Answer = Written | StoreUnavailable
+Answer = WriteResult | StoreUnavailable
 
 
 def send(request: Request, store: CircuitStore) -> Answer:
     """Return the store's answer to a request, which is StoreUnavailable where it raises that."""
     try:
         if request.to is None:
-            return Written(done=False, now=store.read(request.name))
+            return WriteResult(done=False, now=store.read(request.name))
         return store.change(request.name, request.seen, request.to)
     except StoreUnavailable as error:
         return error
 
 
-def force(store: CircuitStore, policy: Policy, command: Command, now: int) -> Snapshot:
+def force(store: CircuitStore, policy: CircuitPolicy, command: Command, now: int) -> CircuitSnapshot:
     """Carry out an operators' command and return the circuit then. Raises StoreUnavailable."""
     seen = store.read(policy.name)
     for _ in range(FORCE_TRIES):

@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 
 from shared.crash_points import step
 from shared.database.transaction import Row
-from shared.database.watchdog import WATCHDOG, Line
+from shared.database.watchdog import WATCHDOG, WatchedSocket
 from shared.errors import DeadlineExceeded
 from shared.settings import Settings
 
@@ -106,11 +106,11 @@ def failure_observed(observer: Observer, password: str | None) -> Iterator[None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _OpenConnection:
     """A connection, its line, and the moment it is too old."""
 
     connection: Connection
-    line: Line
+    line: WatchedSocket
     expires: float
 
     def close(self) -> None:
@@ -118,7 +118,7 @@ class _Kept:
         self.connection.close()
 
 
-class Connector:
+class ConnectionHolder:
     """Hands out the environment's connection."""
 
     def __init__(
@@ -135,7 +135,7 @@ class Connector:
         self._max_lifetime_s = max_lifetime_s
         self._clock = clock
         self._uniform = uniform
-        self._kept: _Kept | None = None
+        self._kept: _OpenConnection | None = None
         self._last_used = 0.0
 
     def borrow(self, within_s: float) -> Connection:
@@ -147,12 +147,12 @@ class Connector:
         self._last_used = self._clock()
         return kept.connection
 
-    def _new(self, within_s: float) -> _Kept:
+    def _new(self, within_s: float) -> _OpenConnection:
         step("database.connecting")
         connection = self._connect(within_s)
         step("database.connected")
         lifetime_s = self._max_lifetime_s * self._uniform(1 - LIFETIME_JITTER, 1)
-        return _Kept(connection, Line(connection), self._clock() + lifetime_s)
+        return _OpenConnection(connection, WatchedSocket(connection), self._clock() + lifetime_s)
 
     def limited(self, seconds: float) -> AbstractContextManager[None]:
         """A block in which the borrowed connection is cut once it has been waited for that long."""
@@ -168,7 +168,7 @@ class Connector:
             self._kept.close()
             self._kept = None
 
-    def _usable(self, now: float) -> _Kept | None:
+    def _usable(self, now: float) -> _OpenConnection | None:
         kept, idle = self._kept, now - self._last_used
         if kept is None or kept.connection.closed or kept.line.was_cut:
             return None
@@ -177,7 +177,7 @@ class Connector:
         return None if idle >= CHECK_AFTER_IDLE_S and not _answers(kept) else kept
 
 
-def _answers(kept: _Kept) -> bool:
+def _answers(kept: _OpenConnection) -> bool:
     try:
         with WATCHDOG.over(kept.line, CHECK_S):
             kept.connection.execute("SELECT 1")

@@ -58,7 +58,7 @@ _MADE_MEANWHILE = (
 _FORMERLY = re.compile(r"^-- Formerly: ([0-9a-f]{64})\b", re.MULTILINE)
 
 
-class MigrationChanged(Exception):
+class MigrationChecksumMismatch(Exception):
     """A migration that was applied reads differently now: write a new one instead."""
 
 
@@ -94,7 +94,7 @@ def migrate(
     observer: Observer = ignore,
     **connect: Any,
 ) -> list[str]:
-    """Apply what is missing and return its versions. Raise MigrationChanged, psycopg.Error.
+    """Apply what is missing and return its versions. Raise MigrationChecksumMismatch, psycopg.Error.
 
     `connection_limit`: how many connections the functions may have at once; `iam`: whether they sign in to RDS by IAM.
     None leaves either as it is. `observer` is told why no connection could be made.
@@ -164,7 +164,7 @@ def _set_iam(connection: psycopg.Connection[Any], iam: bool) -> None:  # noqa: F
 
 def _check(migration: Migration, checksum: str) -> None:
     if checksum not in (migration.checksum, *migration.former_checksums):
-        raise MigrationChanged(f"{migration.version} was changed after it was applied; write a new migration")
+        raise MigrationChecksumMismatch(f"{migration.version} was changed after it was applied; write a new migration")
 
 
 def main(arguments: list[str]) -> int:

@@ -10,7 +10,7 @@ import psycopg
 
 from shared.admission.ports import KeyUse
 from shared.crash_points import step
-from shared.database.connection import LEAST_CONNECT_S, Connection, Connector, Observer, ignore
+from shared.database.connection import LEAST_CONNECT_S, Connection, ConnectionHolder, Observer, ignore
 from shared.database.errors import KeyConflict, as_answer, is_retryable, must_drop
 from shared.database.transaction import Committed, Guard, Pending, Row, Transaction, UseCase, require_nothing
 from shared.deadline import Deadline
@@ -68,7 +68,7 @@ class Database:
 
     def __init__(
         self,
-        connector: Connector,
+        connector: ConnectionHolder,
         *,
         backoff: Backoff | None = None,
         budget: RetryBudget | None = None,

@@ -18,7 +18,7 @@ from shared.database.transaction import Row
 FOREVER = float("inf")
 
 
-class Line:
+class WatchedSocket:
     """A connection's socket."""
 
     def __init__(self, connection: psycopg.Connection[Row]) -> None:
@@ -49,12 +49,12 @@ class Watchdog:
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._changed = Condition()
-        self._watched: dict[Line, float] = {}
+        self._watched: dict[WatchedSocket, float] = {}
         self._wakes_at = FOREVER
         self._thread: Thread | None = None
 
     @contextmanager
-    def over(self, line: Line, seconds: float) -> Iterator[None]:
+    def over(self, line: WatchedSocket, seconds: float) -> Iterator[None]:
         """Cut the line if the block takes longer."""
         self._watch(line, self._clock() + seconds)
         try:
@@ -63,7 +63,7 @@ class Watchdog:
             with self._changed:
                 self._watched.pop(line, None)
 
-    def _watch(self, line: Line, until: float) -> None:
+    def _watch(self, line: WatchedSocket, until: float) -> None:
         with self._changed:
             self._watched[line] = until
             if self._thread is None:

@@ -9,10 +9,10 @@ from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from shared.fields.code_lists import COUNTRIES, CURRENCIES, TRUNK_ZERO
 from shared.fields.domain_names import ascii_domain
-from shared.fields.text_formats import Form, OneOf, file_name, line, name, place, prose
+from shared.fields.text_formats import CodeList, TextFormat, file_name, line, name, place, prose
 
 # Described in shared/fields/text_formats.py, used beside what is described here.
-__all__ = ["Form", "file_name", "line", "prose"]
+__all__ = ["TextFormat", "file_name", "line", "prose"]
 
 # What HTML's <input type="email"> accepts, in ASCII and with a dot in the domain.
 _LOCAL = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
@@ -93,7 +93,7 @@ PlaceName = Annotated[str, place(1, 100)]
 CompanyName = Annotated[str, name(2, 200)]
 Email = Annotated[
     str,
-    Form(
+    TextFormat(
         f"^{_LOCAL}@{_DOMAIN}$",
         "an email address",
         most=_MAX_EMAIL,
@@ -105,7 +105,7 @@ Email = Annotated[
 ]
 Phone = Annotated[
     str,
-    Form(
+    TextFormat(
         r"^\+[1-9][0-9]{6,14}$",
         "a phone number in E.164, like +38344123456",
         rules=(_no_trunk_zero,),
@@ -114,11 +114,11 @@ Phone = Annotated[
     ),
 ]
 Amount = Annotated[
-    str, Form(_AMOUNT, "an amount, like 250.00", note="At most as many decimals as the currency has (ISO 4217).")
+    str, TextFormat(_AMOUNT, "an amount, like 250.00", note="At most as many decimals as the currency has (ISO 4217).")
 ]
 ReferralCode = Annotated[
     str,
-    Form(
+    TextFormat(
         _REFERRAL,
         "a referral code, like ARTA-7K3F",
         clean=_referral_code,
@@ -126,24 +126,24 @@ ReferralCode = Annotated[
         note="Read as Crockford's base32 is: in any case, with or without the dash, I and L as 1, O as 0.",
     ),
 ]
-RecordId = Annotated[str, Form(f"^{_UUID}$", "an id"), AfterValidator(str.lower)]
-OwnOrId = Annotated[str, Form(f"^(me|{_UUID})$", "me or an id"), AfterValidator(str.lower)]
-TermsVersion = Annotated[str, Form(_VERSION, "a version, like 2026-01")]
+RecordId = Annotated[str, TextFormat(f"^{_UUID}$", "an id"), AfterValidator(str.lower)]
+OwnOrId = Annotated[str, TextFormat(f"^(me|{_UUID})$", "me or an id"), AfterValidator(str.lower)]
+TermsVersion = Annotated[str, TextFormat(_VERSION, "a version, like 2026-01")]
 INTEGRAL = BeforeValidator(_integral)  # last in an Annotated[int, …], so that its bounds stand in the description
 Date = Annotated[date, BeforeValidator(_calendar_date)]
-Country = Annotated[str, OneOf(COUNTRIES, "an ISO 3166 country")]
-Currency = Annotated[str, OneOf(CURRENCIES, "an ISO 4217 currency")]
+Country = Annotated[str, CodeList(COUNTRIES, "an ISO 3166 country")]
+Currency = Annotated[str, CodeList(CURRENCIES, "an ISO 4217 currency")]
 Language = Literal["sq", "en", "mk", "sr"]
 HomeCountry = Literal["XK", "MK", "AL"]  # those that a stack can serve
 
 
-class Input(BaseModel):
+class RequestModel(BaseModel):
     """The base of what a client sends: nothing unknown, nothing coerced."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class View(BaseModel):
+class ResponseModel(BaseModel):
     """The base of what a client is told."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")

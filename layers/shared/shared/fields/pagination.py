@@ -6,7 +6,7 @@ from typing import Annotated, Any, Generic, TypeVar
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from shared.fields import Input, View
+from shared.fields import RequestModel, ResponseModel
 
 T = TypeVar("T")
 
@@ -18,14 +18,14 @@ def _whole_number(value: Any) -> Any:
     return int(value)
 
 
-class PageQuery(Input):
+class PageQuery(RequestModel):
     """The size of a page, and the cursor where it begins."""
 
     limit: Annotated[int, Field(ge=1, le=100), BeforeValidator(_whole_number)] = 20
     cursor: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_-]+$")] | None = None
 
 
-class Page(View, Generic[T]):
+class Page(ResponseModel, Generic[T]):
     """Some of a list, newest first; `next_cursor` is null on its last page."""
 
     items: list[T]

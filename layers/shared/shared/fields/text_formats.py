@@ -33,7 +33,7 @@ def _nfc(value: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class TextFormat:
     """Text of a form: `clean` normalises it, then it is measured, held against `pattern`, and `rules` look at it.
 
     `least` and `most` are characters. `what` stands in the answer to text that misses the pattern. The API's
@@ -73,7 +73,7 @@ class Form:
 
 
 @dataclass(frozen=True, slots=True)
-class OneOf:
+class CodeList:
     """One of a list of codes."""
 
     codes: tuple[str, ...]
@@ -121,9 +121,9 @@ def _line_pattern(least: int, most: int, nowhere: str) -> str:
     return f"^{end}({inside}{{0,{most - 2}}}{end})?$"
 
 
-def name(least: int, most: int, *, person: bool = False) -> Form:
+def name(least: int, most: int, *, person: bool = False) -> TextFormat:
     """Describe a name: one line of visible characters, no white space at its ends; a person's is no web address."""
-    return Form(
+    return TextFormat(
         _line_pattern(least, most, _CONTROL + _UNSEEN_IN_NAMES),
         "one line of visible characters without white space at its ends",
         least,
@@ -134,19 +134,19 @@ def name(least: int, most: int, *, person: bool = False) -> Form:
     )
 
 
-def place(least: int, most: int) -> Form:
+def place(least: int, most: int) -> TextFormat:
     """Describe a place's name: as any name, with a letter."""
     form = name(least, most)
     return replace(form, rules=(_nothing_unseen, _letter), note="Has a letter.")
 
 
-def _free_text(least: int, most: int, clean: Callable[[str], str], stripped: str) -> Form:
+def _free_text(least: int, most: int, clean: Callable[[str], str], stripped: str) -> TextFormat:
     blank = f"\\s{stripped}"
     seen, end, inside = f"[^{blank}{_UNSEEN}]", f"[^{blank}]", f"[^{stripped}]"
     # What is removed does not count, so that the pattern counts what remains; as far as validators compile it.
     upper, lengths = (most - 2, ()) if most <= _MAX_COUNTED else ("", (("maxLength", most),))
     counted = f"(?:[{stripped}]*{inside}){{{least - 2},{upper}}}[{stripped}]*"
-    return Form(
+    return TextFormat(
         "",
         "text",
         least,
@@ -158,7 +158,7 @@ def _free_text(least: int, most: int, clean: Callable[[str], str], stripped: str
     )
 
 
-def line(least: int, most: int) -> Form:
+def line(least: int, most: int) -> TextFormat:
     """Describe one line of free text: line ends and tabs become spaces, other control characters are removed."""
 
     def clean(value: str) -> str:
@@ -167,7 +167,7 @@ def line(least: int, most: int) -> Form:
     return _free_text(least, most, clean, _STRIPPED_IN_A_LINE)
 
 
-def prose(least: int, most: int) -> Form:
+def prose(least: int, most: int) -> TextFormat:
     """Describe free text of several lines: tabs and line ends stay as they are, control characters are removed."""
 
     def clean(value: str) -> str:
@@ -181,12 +181,12 @@ def _stripped(value: str) -> str:
     return re.sub(rf"^[\s{_UNSEEN}]+", "", _nfc(value)).rstrip()
 
 
-def file_name(least: int, most: int, extensions: Collection[str]) -> Form:
+def file_name(least: int, most: int, extensions: Collection[str]) -> TextFormat:
     """Describe a file's name, without its path, with one of the extensions (in any case)."""
     nowhere = rf"/\\{_CONTROL}{_UNSEEN_IN_NAMES}"
     shortest = min(map(len, extensions))
     ending = "|".join("".join(f"[{c}{c.upper()}]" for c in extension) for extension in extensions)
-    return Form(
+    return TextFormat(
         rf"^[^\s{nowhere}][^{nowhere}]{{0,{most - shortest - 2}}}\.({ending})$",
         "a file's name, without its path, with the extension of its type",
         least,

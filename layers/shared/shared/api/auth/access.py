@@ -18,7 +18,7 @@ ID = "_id"
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class AccessRequirement:
     """The caller, the roles of which their account must have one, and the record that the path names, if any."""
 
     sub: str
@@ -31,7 +31,7 @@ class Access:
         tx.add(SQL["authorize"], sub=self.sub, roles=sorted(self.roles), kind=self.kind, record=self.record)
 
 
-def access_to(ids: Mapping[str, UUID], caller: Caller, opened_to: frozenset[Group] | None) -> Access:
+def access_to(ids: Mapping[str, UUID], caller: Caller, opened_to: frozenset[Group] | None) -> AccessRequirement:
     """Return what is required of a caller, where the operation is open to these groups (None: to everyone signed in).
 
     Nobody passes where the token's own groups don't.
@@ -39,8 +39,8 @@ def access_to(ids: Mapping[str, UUID], caller: Caller, opened_to: frozenset[Grou
     roles = account_roles(caller, opened_to)
     name = next((name for name in ids if name.endswith(ID)), None)
     if name is None:
-        return Access(caller.sub, roles)
-    return Access(caller.sub, roles, name.removesuffix(ID), ids[name])
+        return AccessRequirement(caller.sub, roles)
+    return AccessRequirement(caller.sub, roles, name.removesuffix(ID), ids[name])
 
 
 def account_roles(caller: Caller, opened_to: frozenset[Group] | None) -> frozenset[str]:

@@ -33,7 +33,7 @@ def https_fetch(url: str) -> Fetch:
     return fetch
 
 
-class PoolKeys:
+class SigningKeys:
     """Keys by id, asked for when one is missing or all are old. `clock` is in seconds."""
 
     def __init__(self, fetch: Fetch, clock: Callable[[], float] = monotonic) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import jwt
 
-from shared.api.auth.signing_keys import PoolKeys, https_fetch
+from shared.api.auth.signing_keys import SigningKeys, https_fetch
 from shared.errors import Refusal
 from shared.settings import Settings
 
@@ -18,7 +18,7 @@ SCOPE = "aws.cognito.signin.user.admin"
 class TokenVerifier:
     """Verifies the user pool's access tokens (RS256) against its published keys."""
 
-    def __init__(self, *, issuer: str, client_id: str, keys: PoolKeys) -> None:
+    def __init__(self, *, issuer: str, client_id: str, keys: SigningKeys) -> None:
         self._issuer = issuer
         self._client_id = client_id
         self._keys = keys
@@ -27,7 +27,7 @@ class TokenVerifier:
     def of(cls, settings: Settings) -> "TokenVerifier":
         """The verifier of the settings' user pool."""
         base = settings.aws_endpoint_url or f"https://cognito-idp.{settings.aws_region}.amazonaws.com"
-        keys = PoolKeys(https_fetch(f"{base}/{settings.user_pool_id}/.well-known/jwks.json"))
+        keys = SigningKeys(https_fetch(f"{base}/{settings.user_pool_id}/.well-known/jwks.json"))
         issuer = f"https://cognito-idp.{settings.aws_region}.amazonaws.com/{settings.user_pool_id}"
         return cls(issuer=issuer, client_id=settings.user_pool_client_id, keys=keys)
 
