@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from shared.circuit.breaker import CircuitBreaker, CircuitOpen
 from shared.circuit.local_view import CallPermit
 from shared.circuit.state import CircuitPolicy, CircuitSnapshot, Command, FailureBucket
-from shared.circuit.store import Request, WriteResult, force, send
+from shared.circuit.store import Request, WriteResult, force_circuit, send
 from shared.units import SECOND
 from tests.breakers import Time, breaker
 from tests.fakes.circuits import InMemoryCircuits, SteppedClient
@@ -229,7 +229,7 @@ class Breakers(RuleBasedStateMachine):
     def command(self, command: Command) -> None:
         """Operators interfere."""
         self.table.operator = True
-        force(self.table, POLICY, command, self.time())
+        force_circuit(self.table, POLICY, command, self.time())
         self.table.operator = False
 
     @invariant()

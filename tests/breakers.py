@@ -11,7 +11,7 @@ from shared.circuit.breaker import CircuitBreaker, CircuitOpen
 from shared.circuit.client import CircuitStoreClient, StoreClient
 from shared.circuit.state import CircuitPolicy
 from shared.circuit.store import CircuitStore
-from shared.clock import epoch_micros, monotonic
+from shared.clock import read_epoch_micros, read_monotonic
 from shared.units import SECOND
 from tests.fakes.circuits import DirectClient
 
@@ -75,8 +75,8 @@ def breaker(
     client: StoreClient,
     *,
     policy: CircuitPolicy = EMAIL,
-    now: Callable[[], int] = epoch_micros,
-    timer: Callable[[], float] = monotonic,
+    now: Callable[[], int] = read_epoch_micros,
+    timer: Callable[[], float] = read_monotonic,
     observer: Callable[[str, Mapping[str, object]], None] = ignore,
     failures: tuple[type[Exception], ...] = (Down,),
     no_calls: tuple[type[Exception], ...] = (NotMade,),
@@ -104,7 +104,7 @@ def environment(
     store: CircuitStore, *, policy: CircuitPolicy = EMAIL, patience_s: float = GENEROUS_S
 ) -> CircuitBreaker:
     """A breaker as production wires it, in real time, that waits for its store as long as the machine needs."""
-    return breaker(CircuitStoreClient(store, timer=monotonic, patience_s=patience_s), policy=policy)
+    return breaker(CircuitStoreClient(store, timer=read_monotonic, patience_s=patience_s), policy=policy)
 
 
 def attempt(breaker: CircuitBreaker, dependency: Callable[[], None]) -> bool:

@@ -30,7 +30,7 @@ from local.certificates import Certificates, certificates_in
 from local.children import Child
 from local.database_proxy import handle
 from local.database_proxy.handle import BORROW_TIMEOUT_S, Proxy
-from shared.clock import monotonic
+from shared.clock import read_monotonic
 from shared.database.connection import Connection, ConnectionHolder
 from shared.database.migrate import migrate
 from shared.database.pipeline import Database
@@ -79,7 +79,7 @@ def running_proxy(
 def deployed_connector(
     dial: Callable[[float], Connection],
     *,
-    clock: Callable[[], float] = monotonic,
+    clock: Callable[[], float] = read_monotonic,
     uniform: Callable[[float, float], float] = random.uniform,
 ) -> ConnectionHolder:
     """Return a connector that keeps connections idle, and at all, as long as the deployed defaults say."""
@@ -214,7 +214,7 @@ class Blank:
 
 def soon(seconds: float = 10.0) -> Deadline:
     """A deadline for a call in a test."""
-    return Deadline.after(seconds, monotonic)
+    return Deadline.from_seconds(seconds, read_monotonic)
 
 
 def started_postgres(folder: Path, **settings: str) -> Postgres:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 from local.postgres import OWNER
-from shared.clock import monotonic
+from shared.clock import read_monotonic
 from shared.database.connection import Connection, ConnectionHolder, connect
 from shared.settings import Settings
 
@@ -87,16 +87,16 @@ class RoleConnector(ConnectionHolder):
     def _connector(self, role: str) -> ConnectionHolder:
         dial = partial(connect, self._settings.model_copy(update={"db_user": role}), None)
         idle_s, life_s = self._settings.db_idle_timeout, self._settings.db_max_lifetime
-        return ConnectionHolder(dial, idle_timeout_s=idle_s, max_lifetime_s=life_s, clock=monotonic)
+        return ConnectionHolder(dial, idle_timeout_s=idle_s, max_lifetime_s=life_s, clock=read_monotonic)
 
-    def limited(self, seconds: float) -> AbstractContextManager[None]:
+    def limit_waiting(self, seconds: float) -> AbstractContextManager[None]:
         """See Connector."""
-        return self._current.limited(seconds) if self._current else nullcontext()
+        return self._current.limit_waiting(seconds) if self._current else nullcontext()
 
-    def give_back(self) -> None:
+    def return_connection(self) -> None:
         """See Connector."""
         if self._current:
-            self._current.give_back()
+            self._current.return_connection()
 
     def drop(self) -> None:
         """See Connector."""

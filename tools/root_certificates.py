@@ -19,7 +19,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from shared.clock import utc_now
+from shared.clock import read_utc_now
 
 VERSION = "1.1.2"
 INTEGRITY = "NZKeq9AfyQvEeNlN0zSYAaWrmBffJh3IELMZfRpJVWgrpEbtEpnjvzqBPf+mxoI287JohRDoa+/nsfqqiZmF6g=="  # SHA-512
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
     texts = read_archive(Path(archive))
     found = {"rds-proxy": list(certificates(texts["proxies"]))}
     for certificate in certificates(texts["defaults"]):
-        if (region := OF_A_REGION.match(name_of(certificate))) and is_usable(certificate, utc_now()):
+        if (region := OF_A_REGION.match(name_of(certificate))) and is_usable(certificate, read_utc_now()):
             found.setdefault(f"rds-{region[1]}", []).append(certificate)
     for name, each in found.items():
         (ROOTS / f"{name}.pem").write_text("".join(map(written, each)), encoding="utf-8")

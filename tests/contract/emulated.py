@@ -7,7 +7,7 @@ import pytest
 
 from shared.aws import clients
 
-_BUILT = (clients.dynamodb, clients.sqs, clients.cognito, clients.s3, clients.sesv2)
+_BUILT = (clients.get_dynamodb, clients.get_sqs, clients.get_cognito, clients.get_s3, clients.get_sesv2)
 
 
 @contextmanager

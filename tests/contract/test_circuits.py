@@ -14,12 +14,12 @@ from shared.circuit.state import (
     CircuitPolicy,
     CircuitSnapshot,
     FailureBucket,
-    closed,
-    counted,
-    half_opened,
-    opened,
+    close_circuit,
+    half_open_circuit,
+    open_circuit,
+    replace_bucket,
 )
-from shared.circuit.store import CircuitStore, StoreUnavailable, WriteResult, force
+from shared.circuit.store import CircuitStore, StoreUnavailable, WriteResult, force_circuit
 from tests.contract.state_table import Failing, at_once, error, items_of, new_table
 from tests.fakes.circuits import InMemoryCircuits
 
@@ -40,7 +40,7 @@ def store(request: pytest.FixtureRequest) -> CircuitStore:
 
 def failed(seen: CircuitSnapshot, *ended: int) -> CircuitSnapshot:
     """The circuit after failures that ended then."""
-    return counted(seen, FailureBucket((*seen.bucket.failures, *ended), seen.bucket.leaked))
+    return replace_bucket(seen, FailureBucket((*seen.bucket.failures, *ended), seen.bucket.leaked))
 
 
 def names(written: Sequence[WriteResult]) -> int:
@@ -55,7 +55,7 @@ def test_a_circuit_that_never_was_written_is_new(store: CircuitStore) -> None:
 
 def test_what_is_counted_is_read_again(store: CircuitStore) -> None:
     """The write itself says what the circuit is now."""
-    to = counted(NEW, FailureBucket((NOW, NOW + 1), leaked=1))
+    to = replace_bucket(NEW, FailureBucket((NOW, NOW + 1), leaked=1))
     assert store.change("email", NEW, to) == WriteResult(done=True, now=to)
     assert store.read("email") == to
     assert store.read("storage") == NEW
@@ -66,7 +66,7 @@ def test_a_failure_is_added_and_forgotten(store: CircuitStore) -> None:
     one = store.change("email", NEW, failed(NEW, NOW)).now
     two = store.change("email", one, failed(one, NOW + 5)).now
     assert (two.bucket, two.revision, two.generation) == (FailureBucket((NOW, NOW + 5)), 2, 0)
-    none = counted(two, FailureBucket())
+    none = replace_bucket(two, FailureBucket())
     assert store.change("email", two, none) == WriteResult(done=True, now=none)
     assert store.read("email") == none
 
@@ -77,7 +77,7 @@ def test_counting_on_what_has_changed_changes_nothing_and_shows_what_is(store: C
     later = store.change("email", first, failed(first, NOW + 1)).now
     assert store.change("email", first, failed(first, NOW + 2)) == WriteResult(done=False, now=later)
     assert store.change("email", NEW, failed(NEW, NOW + 2)) == WriteResult(done=False, now=later)
-    tripped = store.change("email", later, opened(later, EMAIL, NOW)).now
+    tripped = store.change("email", later, open_circuit(later, EMAIL, NOW)).now
     assert store.change("email", later, failed(later, NOW + 2)) == WriteResult(done=False, now=tripped)
     assert store.change("email", NEW, failed(NEW, NOW + 2)) == WriteResult(done=False, now=tripped)
     assert store.read("email") == tripped
@@ -86,17 +86,17 @@ def test_counting_on_what_has_changed_changes_nothing_and_shows_what_is(store: C
 def test_a_circuit_is_not_opened_on_account_of_failures_that_were_forgotten_meanwhile(store: CircuitStore) -> None:
     """The move is made on what was seen, or not at all."""
     seen = store.change("email", NEW, failed(NEW, NOW)).now
-    now = store.change("email", seen, counted(seen, FailureBucket())).now
-    assert store.change("email", seen, opened(seen, EMAIL, NOW)) == WriteResult(done=False, now=now)
+    now = store.change("email", seen, replace_bucket(seen, FailureBucket())).now
+    assert store.change("email", seen, open_circuit(seen, EMAIL, NOW)) == WriteResult(done=False, now=now)
 
 
 def test_every_move_is_read_again_as_it_was_made(store: CircuitStore) -> None:
     """Opened without ever having been counted, probed, closed, counted again, forced."""
     seen = NEW
     for move in (
-        partial(opened, policy=EMAIL, now=NOW),
-        partial(half_opened, policy=EMAIL, now=NOW + 30_000_000, holder="me"),
-        partial(closed, now=NOW + 31_000_000),
+        partial(open_circuit, policy=EMAIL, now=NOW),
+        partial(half_open_circuit, policy=EMAIL, now=NOW + 30_000_000, holder="me"),
+        partial(close_circuit, now=NOW + 31_000_000),
     ):
         to = move(seen)
         assert store.change("email", seen, to) == WriteResult(done=True, now=to)
@@ -109,11 +109,11 @@ def test_every_move_is_read_again_as_it_was_made(store: CircuitStore) -> None:
 
 def test_a_move_from_an_older_generation_is_not_made_and_shows_what_is(store: CircuitStore) -> None:
     """A zombie's probe, whose lease was taken over, neither closes nor opens anything."""
-    tripped = store.change("email", NEW, opened(NEW, EMAIL, NOW)).now
-    zombie = store.change("email", tripped, half_opened(tripped, EMAIL, NOW, "zombie")).now
-    taken = store.change("email", zombie, half_opened(zombie, EMAIL, NOW, "successor")).now
-    assert store.change("email", zombie, closed(zombie, NOW)) == WriteResult(done=False, now=taken)
-    assert store.change("email", NEW, opened(NEW, EMAIL, NOW)) == WriteResult(done=False, now=taken)
+    tripped = store.change("email", NEW, open_circuit(NEW, EMAIL, NOW)).now
+    zombie = store.change("email", tripped, half_open_circuit(tripped, EMAIL, NOW, "zombie")).now
+    taken = store.change("email", zombie, half_open_circuit(zombie, EMAIL, NOW, "successor")).now
+    assert store.change("email", zombie, close_circuit(zombie, NOW)) == WriteResult(done=False, now=taken)
+    assert store.change("email", NEW, open_circuit(NEW, EMAIL, NOW)) == WriteResult(done=False, now=taken)
     assert store.read("email") == taken
 
 
@@ -134,12 +134,12 @@ def test_a_crowd_counts_together(store: CircuitStore) -> None:
 
 def test_of_a_crowd_one_moves_the_circuit(store: CircuitStore) -> None:
     """To open, and to the one probe: the others learn whose it is."""
-    trips = at_once([lambda: store.change("email", NEW, opened(NEW, EMAIL, NOW))] * CROWD)
+    trips = at_once([lambda: store.change("email", NEW, open_circuit(NEW, EMAIL, NOW))] * CROWD)
     assert names(trips) == 1
     seen = store.read("email")
 
     def probe(holder: str) -> Callable[[], WriteResult]:
-        return lambda: store.change("email", seen, half_opened(seen, EMAIL, NOW, holder))
+        return lambda: store.change("email", seen, half_open_circuit(seen, EMAIL, NOW, holder))
 
     probes = at_once([probe(f"environment-{n}") for n in range(CROWD)])
     assert names(probes) == 1
@@ -148,14 +148,14 @@ def test_of_a_crowd_one_moves_the_circuit(store: CircuitStore) -> None:
 
 def test_operators_hold_a_circuit_and_let_it_go(store: CircuitStore) -> None:
     """Open, closed, and by itself again; a command repeated changes nothing."""
-    held = force(store, EMAIL, "open", NOW)
+    held = force_circuit(store, EMAIL, "open", NOW)
     assert (held.state, held.forced, held.generation) == ("open", True, 1)
-    assert force(store, EMAIL, "open", NOW + 1) == held
-    shut = force(store, EMAIL, "closed", NOW + 2)
+    assert force_circuit(store, EMAIL, "open", NOW + 1) == held
+    shut = force_circuit(store, EMAIL, "closed", NOW + 2)
     assert (shut.state, shut.forced, shut.generation, shut.since) == ("closed", True, 2, NOW + 2)
-    free = force(store, EMAIL, "auto", NOW + 3)
+    free = force_circuit(store, EMAIL, "auto", NOW + 3)
     assert (free.state, free.forced, free.generation) == ("closed", False, 3)
-    assert force(store, EMAIL, "auto", NOW + 4) == free == store.read("email")
+    assert force_circuit(store, EMAIL, "auto", NOW + 4) == free == store.read("email")
 
 
 def test_a_command_gets_through_while_the_circuit_moves(store: CircuitStore) -> None:
@@ -171,10 +171,10 @@ def test_a_command_gets_through_while_the_circuit_moves(store: CircuitStore) -> 
 
         def change(self, name: str, seen: CircuitSnapshot, to: CircuitSnapshot) -> WriteResult:
             if not self.moved:
-                self.moved = store.change(name, seen, opened(seen, EMAIL, NOW)).done
+                self.moved = store.change(name, seen, open_circuit(seen, EMAIL, NOW)).done
             return store.change(name, seen, to)
 
-    held = force(Moving(), EMAIL, "closed", NOW)
+    held = force_circuit(Moving(), EMAIL, "closed", NOW)
     assert (held.state, held.generation) == ("closed", 2)
     assert store.read("email") == held
 
@@ -234,7 +234,7 @@ def test_a_table_that_is_gone_is_unavailable(dynamodb: "DynamoDBClient") -> None
     calls: list[Callable[[], object]] = [
         lambda: store.read("email"),
         lambda: store.change("email", NEW, failed(NEW, NOW)),
-        lambda: store.change("email", NEW, opened(NEW, EMAIL, NOW)),
+        lambda: store.change("email", NEW, open_circuit(NEW, EMAIL, NOW)),
     ]
     for call in calls:
         with pytest.raises(StoreUnavailable, match=r"^ResourceNotFoundException$"):
@@ -245,7 +245,7 @@ def test_an_answer_that_was_lost_is_found_in_the_table(dynamodb: "DynamoDBClient
     """The write was made: whoever looks again knows their own token."""
     deaf = DynamoDbCircuitStore(Failing(dynamodb, lambda _: error("InternalServerError", 500), after=True), state_table)  # type: ignore[arg-type]
     with pytest.raises(StoreUnavailable):
-        deaf.change("email", NEW, half_opened(NEW, EMAIL, NOW, "mine"))
+        deaf.change("email", NEW, half_open_circuit(NEW, EMAIL, NOW, "mine"))
     assert DynamoDbCircuitStore(dynamodb, state_table).read("email").holder == "mine"
 
 
@@ -253,5 +253,5 @@ def test_a_circuits_item_is_never_deleted_by_itself(dynamodb: "DynamoDBClient", 
     """Its generation would begin anew, and a zombie's would be current again."""
     store = DynamoDbCircuitStore(dynamodb, state_table)
     seen = store.change("email", NEW, failed(NEW, NOW)).now
-    store.change("email", seen, opened(seen, EMAIL, NOW))
+    store.change("email", seen, open_circuit(seen, EMAIL, NOW))
     assert "expires_at" not in items_of(dynamodb, state_table)["circuit#email"]

@@ -10,7 +10,7 @@ import pytest
 
 from shared.aws import clients
 from shared.aws.errors import AwsError, OperatorActionNeeded, ServiceUnavailable
-from shared.aws.s3 import MAGIC_BYTES, DocumentStore, S3DocumentStore, StoredObject, content_disposition
+from shared.aws.s3 import MAGIC_BYTES, DocumentStore, S3DocumentStore, StoredObject, format_content_disposition
 from tests.contract.emulated import aws_at
 from tests.fakes.evidence import FakeEvidence
 from tests.services import Emulator, free_port
@@ -49,57 +49,57 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     emulator: Emulator = request.getfixturevalue("emulator")
     with aws_at(emulator.url):
         bucket = f"evidence-{uuid4().hex}"
-        clients.s3().create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
-        yield Subject(S3DocumentStore(clients.s3(), bucket), _post)
+        clients.get_s3().create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+        yield Subject(S3DocumentStore(clients.get_s3(), bucket), _post)
 
 
 def test_a_file_posted_with_its_form_is_stored_as_announced(subject: Subject) -> None:
     """Size, type and first bytes are there to be verified."""
     assert subject.upload()
-    assert subject.store.head(KEY) == StoredObject(size=len(PNG), content_type="image/png")
-    assert subject.store.first_bytes(KEY) == PNG[:MAGIC_BYTES]
-    assert subject.store.first_bytes(KEY, 8) == PNG[:8]
+    assert subject.store.read_metadata(KEY) == StoredObject(size=len(PNG), content_type="image/png")
+    assert subject.store.read_first_bytes(KEY) == PNG[:MAGIC_BYTES]
+    assert subject.store.read_first_bytes(KEY, 8) == PNG[:8]
 
 
 def test_one_byte_more_than_announced_is_refused(subject: Subject) -> None:
     """The bucket itself refuses it: a person can't fill it with what was not announced."""
     assert not subject.upload(announced=len(PNG) - 1)
-    assert subject.store.head(KEY) is None
+    assert subject.store.read_metadata(KEY) is None
 
 
 def test_an_empty_file_is_refused(subject: Subject) -> None:
     """There is no evidence in it."""
     assert not subject.upload(b"", announced=10)
-    assert subject.store.head(KEY) is None
+    assert subject.store.read_metadata(KEY) is None
 
 
 @pytest.mark.parametrize("field", [{"Content-Type": "text/html"}, {"key": "claims/another/2"}])
 def test_a_form_whose_key_or_type_was_changed_is_refused(subject: Subject, field: dict[str, str]) -> None:
     """The form stores one key under one type, and nothing else."""
     assert not subject.upload(fields=field)
-    assert subject.store.head(KEY) is None
-    assert subject.store.head("claims/another/2") is None
+    assert subject.store.read_metadata(KEY) is None
+    assert subject.store.read_metadata("claims/another/2") is None
 
 
 def test_where_nothing_is_stored_there_is_nothing_to_read(subject: Subject) -> None:
     """Which is an answer and not an error."""
-    assert subject.store.head("claims/none") is None
-    assert subject.store.first_bytes("claims/none") == b""
+    assert subject.store.read_metadata("claims/none") is None
+    assert subject.store.read_first_bytes("claims/none") == b""
 
 
 def test_a_copy_is_the_same_file_and_no_form_reaches_it(subject: Subject) -> None:
     """The form stays valid for a while: what it overwrites afterwards is not what was copied."""
     assert subject.upload()
     assert subject.store.copy(KEY, "claims/kept")
-    assert subject.store.head("claims/kept") == StoredObject(size=len(PNG), content_type="image/png")
+    assert subject.store.read_metadata("claims/kept") == StoredObject(size=len(PNG), content_type="image/png")
     assert subject.upload(b"something else")
-    assert subject.store.first_bytes("claims/kept") == PNG[:MAGIC_BYTES]
+    assert subject.store.read_first_bytes("claims/kept") == PNG[:MAGIC_BYTES]
 
 
 def test_nothing_is_copied_where_nothing_is_stored(subject: Subject) -> None:
     """Which is an answer and not an error."""
     assert not subject.store.copy("claims/none", "claims/kept")
-    assert subject.store.head("claims/kept") is None
+    assert subject.store.read_metadata("claims/kept") is None
 
 
 def test_deleting_is_safe_to_repeat(subject: Subject) -> None:
@@ -107,7 +107,7 @@ def test_deleting_is_safe_to_repeat(subject: Subject) -> None:
     subject.upload()
     subject.store.delete(KEY)
     subject.store.delete(KEY)
-    assert subject.store.head(KEY) is None
+    assert subject.store.read_metadata(KEY) is None
 
 
 def test_a_download_saves_under_the_files_own_name(subject: Subject) -> None:
@@ -115,7 +115,7 @@ def test_a_download_saves_under_the_files_own_name(subject: Subject) -> None:
     name = 'fatura "për" №1.png'
     link = subject.store.presign_download(key=KEY, file_name=name, content_type="image/png")
     query = urllib.parse.parse_qs(urllib.parse.urlsplit(link).query)
-    assert query["response-content-disposition"] == [content_disposition(name)]
+    assert query["response-content-disposition"] == [format_content_disposition(name)]
     assert query["response-content-type"] == ["image/png"]
 
 
@@ -123,13 +123,13 @@ def test_a_download_link_works_for_five_minutes(emulator: Emulator) -> None:
     """And gives the very bytes that were stored."""
     with aws_at(emulator.url):
         bucket = f"evidence-{uuid4().hex}"
-        clients.s3().create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
-        subject = Subject(S3DocumentStore(clients.s3(), bucket), _post)
+        clients.get_s3().create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+        subject = Subject(S3DocumentStore(clients.get_s3(), bucket), _post)
         subject.upload()
         link = subject.store.presign_download(key=KEY, file_name="a.png", content_type="image/png")
     answer = httpx.get(link)
     assert answer.content == PNG
-    assert answer.headers["Content-Disposition"] == content_disposition("a.png")
+    assert answer.headers["Content-Disposition"] == format_content_disposition("a.png")
     assert urllib.parse.parse_qs(urllib.parse.urlsplit(link).query)["X-Amz-Expires"] == ["300"]
 
 
@@ -140,9 +140,9 @@ def test_links_and_forms_name_the_buckets_own_region() -> None:
         patch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
         patch.setenv("AWS_ACCESS_KEY_ID", "test")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        clients.s3.cache_clear()
-        store = S3DocumentStore(clients.s3(), "evidence")
-        clients.s3.cache_clear()
+        clients.get_s3.cache_clear()
+        store = S3DocumentStore(clients.get_s3(), "evidence")
+        clients.get_s3.cache_clear()
         form = store.presign_upload(key=KEY, content_type="image/png", size=1)
         link = store.presign_download(key=KEY, file_name="a.png", content_type="image/png")
     assert form.url == "https://evidence.s3.eu-central-1.amazonaws.com/"
@@ -151,8 +151,8 @@ def test_links_and_forms_name_the_buckets_own_region() -> None:
 
 
 CALLS: list[Callable[[DocumentStore], object]] = [
-    lambda s: s.head(KEY),
-    lambda s: s.first_bytes(KEY),
+    lambda s: s.read_metadata(KEY),
+    lambda s: s.read_first_bytes(KEY),
     lambda s: s.copy(KEY, "claims/kept"),
     lambda s: s.delete(KEY),
 ]
@@ -162,7 +162,7 @@ CALLS: list[Callable[[DocumentStore], object]] = [
 def test_a_bucket_out_of_reach_is_unavailable(call: Callable[[DocumentStore], object]) -> None:
     """And not "nothing is stored", which would reject a good document."""
     with aws_at(f"http://127.0.0.1:{free_port()}"), pytest.raises(ServiceUnavailable):
-        call(S3DocumentStore(clients.s3(), "evidence"))
+        call(S3DocumentStore(clients.get_s3(), "evidence"))
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -171,7 +171,7 @@ def test_a_bucket_that_is_gone_is_an_operators_to_make(
 ) -> None:
     """Nor is that "nothing is stored", though S3 says 404 to both."""
     with aws_at(emulator.url), pytest.raises(OperatorActionNeeded):
-        call(S3DocumentStore(clients.s3(), f"gone-{uuid4().hex}"))
+        call(S3DocumentStore(clients.get_s3(), f"gone-{uuid4().hex}"))
 
 
 def test_the_fake_can_be_out_of_reach_too() -> None:
@@ -179,7 +179,7 @@ def test_the_fake_can_be_out_of_reach_too() -> None:
     fake = FakeEvidence()
     fake.fails = ServiceUnavailable("EndpointConnectionError")
     with pytest.raises(AwsError):
-        fake.head(KEY)
+        fake.read_metadata(KEY)
 
 
 @pytest.mark.parametrize(
@@ -195,4 +195,4 @@ def test_the_fake_can_be_out_of_reach_too() -> None:
 )
 def test_whatever_a_file_is_called_the_header_says_only_that(name: str, plain: str, true: str) -> None:
     """RFC 6266: a plain name for old readers, the true one for all others, and no way out of either."""
-    assert content_disposition(name) == f"attachment; filename=\"{plain}\"; filename*=UTF-8''{true}"
+    assert format_content_disposition(name) == f"attachment; filename=\"{plain}\"; filename*=UTF-8''{true}"

@@ -50,7 +50,7 @@ class _Pool:
     """A user pool of the test's own, like the template's but open to sign-ups."""
 
     def __init__(self) -> None:
-        self.client = clients.cognito()
+        self.client = clients.get_cognito()
         self.id = self.client.create_user_pool(
             PoolName=uuid4().hex,
             UsernameAttributes=["email"],
@@ -211,12 +211,12 @@ def test_an_identity_that_does_not_exist_is_not_enabled(subject: Subject) -> Non
 def test_a_pool_out_of_reach_is_a_failure_that_may_be_tried_again() -> None:
     """Connection refused: nothing has happened."""
     with aws_at(f"http://127.0.0.1:{free_port()}"), pytest.raises(ServiceUnavailable):
-        CognitoIdentityProvider(clients.cognito(), "eu-central-1_none").find_or_create(EMAIL)
+        CognitoIdentityProvider(clients.get_cognito(), "eu-central-1_none").find_or_create(EMAIL)
 
 
 def test_a_failure_holds_nothing_of_the_person(emulator: Emulator) -> None:
     """Neither in its words nor in the exception it came from: both end in logs."""
     with aws_at(emulator.url), pytest.raises(OperatorActionNeeded) as failed:
-        CognitoIdentityProvider(clients.cognito(), "eu-central-1_none").find_or_create(EMAIL)
+        CognitoIdentityProvider(clients.get_cognito(), "eu-central-1_none").find_or_create(EMAIL)
     assert EMAIL not in f"{failed.value!r} {failed.value.__cause__!r}"
     assert failed.value.__suppress_context__

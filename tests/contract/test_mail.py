@@ -55,7 +55,7 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     emulator: Emulator = request.getfixturevalue("emulator")
     with aws_at(emulator.url):
         _verify(SENDER)
-        yield Subject(SesMailer(clients.sesv2(), sender=SENDER), lambda to: _inbox(emulator.url, to))
+        yield Subject(SesMailer(clients.get_sesv2(), sender=SENDER), lambda to: _inbox(emulator.url, to))
 
 
 def test_a_mail_arrives_once_with_its_subject_text_and_html_as_written(subject: Subject) -> None:
@@ -77,8 +77,8 @@ def test_a_subject_or_address_of_two_lines_is_refused(subject: Subject, line_end
 
 def _verify(sender: str) -> None:
     try:
-        clients.sesv2().create_email_identity(EmailIdentity=sender)
-    except clients.sesv2().exceptions.AlreadyExistsException:
+        clients.get_sesv2().create_email_identity(EmailIdentity=sender)
+    except clients.get_sesv2().exceptions.AlreadyExistsException:
         return
 
 
@@ -156,7 +156,7 @@ def http(status: int, body: dict[str, str], error: str = "") -> bytes:
 def send_to(url: str) -> None:
     """Send one mail with production's own client."""
     with aws_at(url):
-        SesMailer(clients.sesv2(), sender=SENDER).send(mail_to("besa@example.test"), tags=TAGS)
+        SesMailer(clients.get_sesv2(), sender=SENDER).send(mail_to("besa@example.test"), tags=TAGS)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_a_refused_connection_means_that_nothing_was_sent() -> None:
 def test_each_mail_has_a_connection_of_its_own() -> None:
     """One kept alive may be dead by the next mail, which would then be uncertain for no reason."""
     with wire(http(200, {"MessageId": "1"})) as (served, url), aws_at(url):
-        mailer = SesMailer(clients.sesv2(), sender=SENDER)
+        mailer = SesMailer(clients.get_sesv2(), sender=SENDER)
         for _ in range(3):
             mailer.send(mail_to("besa@example.test"), tags=TAGS)
     assert served.connections == len(served.requests) == 3

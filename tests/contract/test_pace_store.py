@@ -9,7 +9,7 @@ import pytest
 from shared.admission.ports import Admitted, LimitCharge, OverLimit, RateLimit
 from shared.aws.dynamodb_admission import DynamoDbAdmissionStore
 from shared.circuit.store import StoreUnavailable
-from shared.clock import epoch_micros
+from shared.clock import read_epoch_micros
 from shared.units import SECOND
 from tests.contract.state_table import Failing, at_once, error, ignore, items_of
 from tests.fakes.pace import InMemoryPaceStore
@@ -64,8 +64,8 @@ def test_sixteen_workers_at_once_are_given_sixteen_moments(store: PacingStore) -
     rules = PacingRules.of(14, 1)
 
     def turn() -> int:
-        conversation = take_turn(rules, Priority.HIGH, epoch_micros, epoch_micros() + 30 * SECOND)
-        return max(hold_turn(conversation, store, epoch_micros, time.sleep).served)
+        conversation = take_turn(rules, Priority.HIGH, read_epoch_micros, read_epoch_micros() + 30 * SECOND)
+        return max(hold_turn(conversation, store, read_epoch_micros, time.sleep).served)
 
     moments = sorted(at_once([turn] * CROWD))
     assert min(later - earlier for earlier, later in pairwise(moments)) == rules.interval == 71_429
@@ -88,7 +88,7 @@ def test_workers_of_the_version_before_count_the_same_mails(dynamodb: "DynamoDBC
     charge = LimitCharge("fleet", RateLimit("mail", burst=1, period_s=30))
     assert isinstance(older.admit(charge=charge, use=None, lease_s=0), Admitted)
     seen = store.read()
-    assert seen.tat > epoch_micros() + 20 * SECOND
+    assert seen.tat > read_epoch_micros() + 20 * SECOND
     assert store.write(seen, PacingState(version=1, tat=seen.tat + 30 * SECOND)).written
     assert isinstance(older.admit(charge=charge, use=None, lease_s=0), OverLimit)
 

@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from shared.aws import clients
-from shared.aws.sqs import JobQueues, SqsJobQueues, job_of, message
-from shared.ids import uuid7
+from shared.aws.sqs import JobQueues, SqsJobQueues, format_message, read_job_id
+from shared.ids import make_uuid7
 from tests.contract.emulated import aws_at
 from tests.fakes.queues import FakeQueues
 from tests.services import Emulator, free_port
@@ -41,26 +41,26 @@ def _fake() -> Subject:
 
 def _drain(url: str) -> list[str]:
     bodies: list[str] = []
-    while found := clients.sqs().receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+    while found := clients.get_sqs().receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
         bodies += [each["Body"] for each in found]
     return bodies
 
 
 def _real() -> Subject:
     names = (*PRIORITIES, "nudge")
-    urls = {name: clients.sqs().create_queue(QueueName=f"{name}-{uuid4().hex}")["QueueUrl"] for name in names}
-    queues = SqsJobQueues(clients.sqs(), urls={p: urls[p] for p in PRIORITIES}, nudge_url=urls["nudge"])
+    urls = {name: clients.get_sqs().create_queue(QueueName=f"{name}-{uuid4().hex}")["QueueUrl"] for name in names}
+    queues = SqsJobQueues(clients.get_sqs(), urls={p: urls[p] for p in PRIORITIES}, nudge_url=urls["nudge"])
 
     def break_() -> None:
         # The adapter keeps its client; the queues behind it are gone.
         for url in urls.values():
-            clients.sqs().delete_queue(QueueUrl=url)
+            clients.get_sqs().delete_queue(QueueUrl=url)
 
     def received(priority: str) -> list[UUID]:
-        return [job_of(body) for body in _drain(urls[priority])]
+        return [read_job_id(body) for body in _drain(urls[priority])]
 
     def taken(priority: str) -> tuple[str, str]:
-        message = clients.sqs().receive_message(QueueUrl=urls[priority])["Messages"][0]
+        message = clients.get_sqs().receive_message(QueueUrl=urls[priority])["Messages"][0]
         return f"arn:aws:sqs:eu-central-1:000000000000:{urls[priority].rpartition('/')[2]}", message["ReceiptHandle"]
 
     return Subject(queues, received, taken, lambda: len(_drain(urls["nudge"])), break_)
@@ -79,7 +79,7 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
 
 def test_every_job_published_arrives_in_the_queue_of_its_priority(subject: Subject) -> None:
     """More than one SendMessageBatch holds, and nothing in the other queues."""
-    jobs = [uuid7() for _ in range(25)]
+    jobs = [make_uuid7() for _ in range(25)]
     assert subject.queues.publish("normal", jobs) == frozenset(jobs)
     assert sorted(subject.received("normal")) == sorted(jobs)
     assert subject.received("high") == subject.received("low") == []
@@ -93,57 +93,59 @@ def test_publishing_nothing_is_nothing(subject: Subject) -> None:
 def test_what_sqs_did_not_acknowledge_is_not_returned(subject: Subject) -> None:
     """The relay then knows to try again, and nothing is raised."""
     subject.break_()
-    assert subject.queues.publish("high", [uuid7()]) == frozenset()
+    assert subject.queues.publish("high", [make_uuid7()]) == frozenset()
 
 
 def test_a_nudge_arrives(subject: Subject) -> None:
     """Now, where no delay is asked for."""
-    assert subject.queues.nudge()
+    assert subject.queues.wake_relay()
     assert subject.nudges() == 1
 
 
 def test_a_delayed_nudge_does_not_arrive_yet(subject: Subject) -> None:
     """It wakes the relay when the job is due."""
-    assert subject.queues.nudge(delay_s=30)
+    assert subject.queues.wake_relay(delay_s=30)
     assert subject.nudges() == 0
 
 
 def test_a_delay_beyond_what_sqs_takes_is_shortened(subject: Subject) -> None:
     """SQS would refuse more than 15 minutes."""
-    assert subject.queues.nudge(delay_s=86_400)
+    assert subject.queues.wake_relay(delay_s=86_400)
 
 
 def test_a_nudge_that_fails_says_so_and_raises_nothing(subject: Subject) -> None:
     """The request that nudges has committed: it must not fail for it."""
     subject.break_()
-    assert not subject.queues.nudge()
+    assert not subject.queues.wake_relay()
 
 
 def test_a_received_message_is_shown_again_when_it_is_asked_for(subject: Subject) -> None:
     """Instead of after its visibility timeout."""
-    job = uuid7()
+    job = make_uuid7()
     subject.queues.publish("normal", [job])
     arn, receipt = subject.taken("normal")
     assert subject.received("normal") == []
-    assert subject.queues.show_again(arn, receipt, delay_s=0)
+    assert subject.queues.delay_message(arn, receipt, delay_s=0)
     assert subject.received("normal") == [job]
 
 
 def test_a_message_that_cannot_be_shown_again_raises_nothing(subject: Subject) -> None:
     """Its visibility timeout shows it, and what the worker had to say stands in its answer."""
-    subject.queues.publish("normal", [uuid7()])
+    subject.queues.publish("normal", [make_uuid7()])
     arn, receipt = subject.taken("normal")
     subject.break_()
-    assert not subject.queues.show_again(arn, receipt, delay_s=0)
-    assert not subject.queues.show_again("arn:of:another", receipt, delay_s=0)
+    assert not subject.queues.delay_message(arn, receipt, delay_s=0)
+    assert not subject.queues.delay_message("arn:of:another", receipt, delay_s=0)
 
 
 def test_an_endpoint_that_refuses_connections_raises_nothing() -> None:
     """Neither from publishing nor from nudging."""
     with aws_at(f"http://127.0.0.1:{free_port()}"):
-        queues = SqsJobQueues(clients.sqs(), urls={"high": "http://127.0.0.1:1/q"}, nudge_url="http://127.0.0.1:1/n")
-        assert queues.publish("high", [uuid7()]) == frozenset()
-        assert not queues.nudge()
+        queues = SqsJobQueues(
+            clients.get_sqs(), urls={"high": "http://127.0.0.1:1/q"}, nudge_url="http://127.0.0.1:1/n"
+        )
+        assert queues.publish("high", [make_uuid7()]) == frozenset()
+        assert not queues.wake_relay()
 
 
 def test_of_a_partly_failed_batch_only_the_successful_ids_are_returned() -> None:
@@ -154,20 +156,20 @@ def test_of_a_partly_failed_batch_only_the_successful_ids_are_returned() -> None
             ids = [{"Id": entry["Id"]} for entry in Entries]
             return {"Successful": ids[::2], "Failed": ids[1::2]}
 
-    jobs = [uuid7() for _ in range(4)]
+    jobs = [make_uuid7() for _ in range(4)]
     queues = SqsJobQueues(HalfDeaf(), urls={"low": "q"}, nudge_url="n")  # type: ignore[arg-type]
     assert queues.publish("low", jobs) == {jobs[0], jobs[2]}
 
 
 def test_a_message_says_nothing_but_the_jobs_id() -> None:
     """Queues hold no personal data."""
-    job_id = uuid7()
-    assert message(job_id) == f'{{"job_id": "{job_id}"}}'
-    assert job_of(message(job_id)) == job_id
+    job_id = make_uuid7()
+    assert format_message(job_id) == f'{{"job_id": "{job_id}"}}'
+    assert read_job_id(format_message(job_id)) == job_id
 
 
 @pytest.mark.parametrize("body", ["", "[]", "{}", "null", '"x"', '{"job_id": 1}', '{"job_id": "x"}'])
 def test_a_message_that_names_no_job_is_a_value_error(body: str) -> None:
     """So that it ends among the dead letters and not as a crash of another kind."""
     with pytest.raises(ValueError):  # noqa: PT011 - any of them
-        job_of(body)
+        read_job_id(body)

@@ -22,7 +22,7 @@ from shared.admission.ports import (
     StoredAnswer,
 )
 from shared.aws.dynamodb_admission import DynamoDbAdmissionStore
-from shared.aws.dynamodb_admission_items import record_pk
+from shared.aws.dynamodb_admission_items import make_record_key
 from tests.contract.state_table import FIVE_A_MINUTE, LEASE_S, charge, items_of, token_of, use
 from tests.fakes.clock import ManualClock
 from tests.fakes.state import InMemoryStateStore
@@ -177,7 +177,7 @@ def test_code_that_knows_no_facts_leaves_such_an_answer_to_the_database(
     subject = table_subject(dynamodb, state_table, ManualClock())
     own = use("renewable", scope="of a deploy")
     subject.answered(own, replace(CREATED, facts={"size": 7}))
-    item = dynamodb.get_item(TableName=state_table, Key={"pk": {"S": record_pk(own)}})["Item"]
+    item = dynamodb.get_item(TableName=state_table, Key={"pk": {"S": make_record_key(own)}})["Item"]
     assert "answer" not in item
     assert item["renewable"]["M"]["body"] == {"S": CREATED.body}
 

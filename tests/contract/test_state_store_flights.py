@@ -21,8 +21,8 @@ from shared.admission.ports import (
     StoredAnswer,
 )
 from shared.aws.dynamodb_admission import CROWDED, GONE_PAUSE_S, DynamoDbAdmissionStore
-from shared.aws.dynamodb_admission_items import bucket_pk, record_pk
-from shared.units import SECOND, micros
+from shared.aws.dynamodb_admission_items import make_bucket_key, make_record_key
+from shared.units import SECOND, convert_to_epoch_micros
 from tests.contract.state_table import (
     FIVE_A_MINUTE,
     LEASE_S,
@@ -194,8 +194,8 @@ def test_the_table_deletes_nothing_that_still_counts(
     items = items_of(dynamodb, state_table)
     ends = {pk: int((item.get("tat") or item["free_at"])["N"]) for pk, item in items.items()}
     assert all(int(items[pk]["expires_at"]["N"]) * SECOND > end for pk, end in ends.items())
-    assert ends[bucket_pk(a_day)] == micros(clock()) + 24 * 3600 * SECOND
-    assert ends[record_pk(use())] == micros(clock()) + 24 * 3600 * SECOND
+    assert ends[make_bucket_key(a_day)] == convert_to_epoch_micros(clock()) + 24 * 3600 * SECOND
+    assert ends[make_record_key(use())] == convert_to_epoch_micros(clock()) + 24 * 3600 * SECOND
 
 
 def test_no_address_and_no_key_is_in_the_table(
@@ -233,7 +233,7 @@ def test_a_write_whose_answer_was_lost_is_known_again(
     failures = iter([error("TransactionInProgressException")])
     environment = new_environment(lambda client: Failing(client, unless_reading(failures), after=True))
     token = token_of(environment.admit(charge(), use()))
-    item = items_of(dynamodb, state_table)[record_pk(use())]
+    item = items_of(dynamodb, state_table)[make_record_key(use())]
     assert item["holder"]["S"] == token
     assert [type(environment.admit(charge())) for _ in range(5)] == [Admitted] * 4 + [OverLimit]
 

@@ -37,7 +37,7 @@ def test_mails_wait_while_operators_hold_their_circuit_open(cloud: Cloud, people
         assert cloud.mails(member["email"]) == []
     finally:
         force(cloud, "email", "auto")
-    time.sleep(2 * Settings().circuit("email").refresh_s)  # environments believe for so long what they knew
+    time.sleep(2 * Settings().find_circuit_policy("email").refresh_s)  # environments believe for so long what they knew
     cloud.rows("UPDATE outbox SET available_at = now() WHERE state = 'pending'")
     people.register()  # its nudge wakes the relay for both
     assert eventually(lambda: len(cloud.mails(member["email"])) == 1, "the mail", PUT_OFF_S)

@@ -26,6 +26,6 @@ class ScriptedDatabase:
         self.reads += 1
         return Committed(self._answer(), self._signals)
 
-    def once(self, use: KeyUse, _use_case: Any, _deadline: Deadline, **_more: Any) -> Committed[Any]:
+    def run_once(self, use: KeyUse, _use_case: Any, _deadline: Deadline, **_more: Any) -> Committed[Any]:
         self.uses.append(use)
         return Committed(self._answer(), self._signals)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from shared.aws.errors import AwsError
-from shared.aws.s3 import MAGIC_BYTES, PresignedUpload, StoredObject, content_disposition
+from shared.aws.s3 import MAGIC_BYTES, PresignedUpload, StoredObject, format_content_disposition
 
 URL = "https://evidence.example.test/"
 
@@ -43,12 +43,12 @@ class FakeEvidence:
         """Store an object, as an upload would."""
         self.objects[key] = Kept(content, content_type)
 
-    def head(self, key: str) -> StoredObject | None:
+    def read_metadata(self, key: str) -> StoredObject | None:
         self._reach()
         kept = self.objects.get(key)
         return StoredObject(len(kept.content), kept.content_type) if kept else None
 
-    def first_bytes(self, key: str, count: int = MAGIC_BYTES) -> bytes:
+    def read_first_bytes(self, key: str, count: int = MAGIC_BYTES) -> bytes:
         self._reach()
         kept = self.objects.get(key)
         return kept.content[:count] if kept else b""
@@ -65,7 +65,10 @@ class FakeEvidence:
         self.objects.pop(key, None)
 
     def presign_download(self, *, key: str, file_name: str, content_type: str) -> str:
-        query = {"response-content-disposition": content_disposition(file_name), "response-content-type": content_type}
+        query = {
+            "response-content-disposition": format_content_disposition(file_name),
+            "response-content-type": content_type,
+        }
         return f"{URL}{key}?{urlencode(query)}"
 
     def _reach(self) -> None:

@@ -7,7 +7,7 @@ class Nudges:
     def __init__(self) -> None:
         self.count = 0
 
-    def nudge(self, *, delay_s: float = 0) -> bool:
+    def wake_relay(self, *, delay_s: float = 0) -> bool:
         """See Queues.nudge."""
         self.count += 1
         return delay_s >= 0

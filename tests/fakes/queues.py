@@ -28,13 +28,13 @@ class FakeQueues:
         self.published[priority].extend(sent)
         return frozenset(sent)
 
-    def nudge(self, *, delay_s: float = 0) -> bool:
+    def wake_relay(self, *, delay_s: float = 0) -> bool:
         if self.broken:
             return False
         self.nudges.append(min(max(round(delay_s), 0), MAX_DELAY_S))
         return True
 
-    def show_again(self, queue_arn: str, receipt: str, *, delay_s: float) -> bool:
+    def delay_message(self, queue_arn: str, receipt: str, *, delay_s: float) -> bool:
         if self.broken or (self._hidden and (queue_arn, receipt) not in self._hidden):
             return False
         self.shown_again[receipt] = delay_s

@@ -17,8 +17,8 @@ from shared.admission.ports import (
     Replay,
     StoredAnswer,
 )
-from shared.clock import Clock, utc_now
-from shared.units import SECOND, micros
+from shared.clock import Clock, read_utc_now
+from shared.units import SECOND, convert_to_epoch_micros
 
 DAY = 24 * 3600 * SECOND
 MAX_ANSWER_BYTES = 300 * 1024
@@ -36,7 +36,7 @@ class _Record:
 class InMemoryStateStore:
     """Decides as the fleet's store does; `reachable = False` takes it away, `events` is what it reported."""
 
-    def __init__(self, now: Clock = utc_now) -> None:
+    def __init__(self, now: Clock = read_utc_now) -> None:
         self.reachable = True
         self.events: list[tuple[str, Mapping[str, object]]] = []
         self._clock = now
@@ -114,4 +114,4 @@ class InMemoryStateStore:
         return self.reachable
 
     def _now(self) -> int:
-        return micros(self._clock())
+        return convert_to_epoch_micros(self._clock())

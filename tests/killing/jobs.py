@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from relay.app import QUEUE_PATIENCE
-from shared.aws.sqs import message
-from shared.clock import utc_now
+from shared.aws.sqs import format_message
+from shared.clock import read_utc_now
 from tests.integration.jobs.records import Records
 from tests.killing.world import PRIORITIES, Processes, Ran, Step, World
 
@@ -62,7 +62,7 @@ class Office:
 
     def work(self, *jobs: UUID, kill: Step | None = None, traced: bool = False) -> Ran:
         """A worker with these jobs' messages, to its end or to a step."""
-        event = sqs_event([message(job) for job in jobs])
+        event = sqs_event([format_message(job) for job in jobs])
         return self.processes.run("worker.app.handler", event, kill=kill, traced=traced)
 
     def deliver(self) -> int:
@@ -170,7 +170,7 @@ class Death:
 
 def published() -> dict[str, Any]:
     """The columns of a job that a relay has handed to SQS just now."""
-    return {"state": "queued", "leased_until": utc_now() + QUEUE_PATIENCE}
+    return {"state": "queued", "leased_until": read_utc_now() + QUEUE_PATIENCE}
 
 
 def killed_relays(office: Office, points: Sequence[Step]) -> list[tuple[MailJob, IdentityJob]]:

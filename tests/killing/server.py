@@ -69,7 +69,7 @@ class Run:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     def run(self) -> None:
-        crash_points.watch(self.passed)
+        crash_points.watch_crash_points(self.passed)
         module, _, name = self._call["handler"].rpartition(".")
         os.environ["DB_USER"] = role_of_module(module)
         try:

@@ -15,7 +15,7 @@ from members.app import api as members_api
 from operations.free_address import FreeAddress, free_address
 from operations.staff import CreateStaff, OperatorContext, RemoveStaff, create_staff, remove_staff
 from relay.app import relay_once
-from shared.clock import utc_now
+from shared.clock import read_utc_now
 from shared.database.transaction import Committed, Transaction
 from shared.deadline import Deadline
 from tests.databases import soon
@@ -46,9 +46,11 @@ class Surrounded:
         landed: Committed[Any] = self.database.run(lambda tx: use_case(self.around(tx)), deadline, **more)
         return landed
 
-    def once(self, use: Any, use_case: Callable[[Transaction], Any], deadline: Deadline, **more: Any) -> Committed[Any]:
+    def run_once(
+        self, use: Any, use_case: Callable[[Transaction], Any], deadline: Deadline, **more: Any
+    ) -> Committed[Any]:
         """See Database."""
-        landed: Committed[Any] = self.database.once(use, lambda tx: use_case(self.around(tx)), deadline, **more)
+        landed: Committed[Any] = self.database.run_once(use, lambda tx: use_case(self.around(tx)), deadline, **more)
         return landed
 
 
@@ -177,7 +179,7 @@ def _decide_commission(stage: Stage, decision: str) -> Reply:
 
 
 def _chore(name: str, stage: Stage) -> int:
-    keeper = Housekeeper(stage.database, stage.evidence, utc_now, "request-1", soon(60))
+    keeper = Housekeeper(stage.database, stage.evidence, read_utc_now, "request-1", soon(60))
     done: int = getattr(keeper, name)()
     return done
 
@@ -185,7 +187,7 @@ def _chore(name: str, stage: Stage) -> int:
 class _Open:
     """A circuit that lets nobody through."""
 
-    def wait_s(self) -> float:
+    def measure_wait_s(self) -> float:
         """See Gate."""
         return 10.0
 
@@ -193,13 +195,13 @@ class _Open:
 def _worker(stage: Stage, **circuits: _Open) -> JobRunner:
     office = MailSettings("desk@example.test", "en", "https://app.example.test")
     return JobRunner(
-        stage.database, FakeMailer(), stage.scene.identities, stage.queues, office, utc_now, circuits=circuits
+        stage.database, FakeMailer(), stage.scene.identities, stage.queues, office, read_utc_now, circuits=circuits
     )
 
 
 def _relay(stage: Stage, *, broken: bool) -> bool:
     stage.queues.broken = broken
-    sent = relay_once(stage.database, stage.queues, clock=utc_now, deadline=soon(60))
+    sent = relay_once(stage.database, stage.queues, clock=read_utc_now, deadline=soon(60))
     return (sent == 0) == broken
 
 
@@ -279,7 +281,7 @@ ACTS: dict[str, Act] = {
 def writing_operations() -> set[str]:
     """Every operation of the rooms that writes."""
     found = (operation for api in APIS for operation in api.operations.values())
-    return {f"{operation.method} {operation.resource}" for operation in found if operation.changes}
+    return {f"{operation.method} {operation.resource}" for operation in found if operation.is_write}
 
 
 def did(outcome: object) -> bool:

@@ -24,20 +24,20 @@ class _Around:
         self.before(query)
         self.tx.add(query, **params)
 
-    def one(self, query: Query, **params: object) -> Pending[Row | None]:
+    def fetch_one(self, query: Query, **params: object) -> Pending[Row | None]:
         self.before(query)
-        return self.tx.one(query, **params)
+        return self.tx.fetch_one(query, **params)
 
-    def all(self, query: Query, **params: object) -> Pending[list[Row]]:
+    def fetch_all(self, query: Query, **params: object) -> Pending[list[Row]]:
         self.before(query)
-        return self.tx.all(query, **params)
+        return self.tx.fetch_all(query, **params)
 
-    def answer(self, query: Query, **params: object) -> Pending[Row]:
+    def fetch_answer(self, query: Query, **params: object) -> Pending[Row]:
         self.before(query)
-        return self.tx.answer(query, **params)
+        return self.tx.fetch_answer(query, **params)
 
-    def signal(self, name: str) -> None:
-        self.tx.signal(name)
+    def run_after_commit(self, name: str) -> None:
+        self.tx.run_after_commit(name)
 
 
 @dataclass

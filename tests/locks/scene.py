@@ -9,8 +9,8 @@ from uuid import UUID
 
 import psycopg
 
-from shared.clock import local_date, utc_now
-from shared.ids import uuid7
+from shared.clock import convert_to_local_date, read_utc_now
+from shared.ids import make_uuid7
 from shared.settings import Settings
 from tests.databases import Blank
 from tests.fakes.evidence import FakeEvidence
@@ -34,27 +34,31 @@ Insert = Callable[..., None]
 class Scene:
     """Who and what there is, by id; `email` is free, and whoever registers with it first has it."""
 
-    agent: UUID = field(default_factory=uuid7)
-    applicant: UUID = field(default_factory=uuid7)
-    rejected: UUID = field(default_factory=uuid7)  # long enough ago to apply again
-    member: UUID = field(default_factory=uuid7)  # has an identity, a claim and a document
-    newcomer: UUID = field(default_factory=uuid7)  # waits for an identity
-    lapsed: list[UUID] = field(default_factory=lambda: [uuid7() for _ in range(SEVERAL)])
-    commission: UUID = field(default_factory=uuid7)  # the agent's, by the member
-    approved: list[UUID] = field(default_factory=lambda: [uuid7() for _ in range(SEVERAL)])  # commissions, to be paid
-    paused: UUID = field(default_factory=uuid7)
-    staff: UUID = field(default_factory=uuid7)
-    admin: UUID = field(default_factory=uuid7)
-    colleague: UUID = field(default_factory=uuid7)
-    claims: list[UUID] = field(default_factory=lambda: [uuid7() for _ in range(SEVERAL)])  # the first is the member's
-    document: UUID = field(default_factory=uuid7)
-    stale: list[UUID] = field(default_factory=lambda: [uuid7() for _ in range(SEVERAL)])
-    failed_job: UUID = field(default_factory=uuid7)
-    mail_job: UUID = field(default_factory=uuid7)
-    identity_job: UUID = field(default_factory=uuid7)
-    reminder_job: UUID = field(default_factory=uuid7)  # of the member's period
+    agent: UUID = field(default_factory=make_uuid7)
+    applicant: UUID = field(default_factory=make_uuid7)
+    rejected: UUID = field(default_factory=make_uuid7)  # long enough ago to apply again
+    member: UUID = field(default_factory=make_uuid7)  # has an identity, a claim and a document
+    newcomer: UUID = field(default_factory=make_uuid7)  # waits for an identity
+    lapsed: list[UUID] = field(default_factory=lambda: [make_uuid7() for _ in range(SEVERAL)])
+    commission: UUID = field(default_factory=make_uuid7)  # the agent's, by the member
+    approved: list[UUID] = field(
+        default_factory=lambda: [make_uuid7() for _ in range(SEVERAL)]
+    )  # commissions, to be paid
+    paused: UUID = field(default_factory=make_uuid7)
+    staff: UUID = field(default_factory=make_uuid7)
+    admin: UUID = field(default_factory=make_uuid7)
+    colleague: UUID = field(default_factory=make_uuid7)
+    claims: list[UUID] = field(
+        default_factory=lambda: [make_uuid7() for _ in range(SEVERAL)]
+    )  # the first is the member's
+    document: UUID = field(default_factory=make_uuid7)
+    stale: list[UUID] = field(default_factory=lambda: [make_uuid7() for _ in range(SEVERAL)])
+    failed_job: UUID = field(default_factory=make_uuid7)
+    mail_job: UUID = field(default_factory=make_uuid7)
+    identity_job: UUID = field(default_factory=make_uuid7)
+    reminder_job: UUID = field(default_factory=make_uuid7)  # of the member's period
     identities: FakeIdentities = field(default_factory=FakeIdentities)
-    email: str = field(default_factory=lambda: f"new.{uuid7()}@example.test")
+    email: str = field(default_factory=lambda: f"new.{make_uuid7()}@example.test")
     code: str = "ARTA-7K3F"
 
     def names(self) -> dict[str, str]:
@@ -110,7 +114,7 @@ def _people(scene: Scene, insert: Insert, order: random.Random) -> None:
         scene.agent: "agent", scene.applicant: "agent", scene.rejected: "agent", scene.staff: "staff",
         scene.colleague: "staff", scene.admin: "admin",
     }  # fmt: skip
-    today = local_date(utc_now(), Settings().time_zone)
+    today = convert_to_local_date(read_utc_now(), Settings().time_zone)
     members = [scene.member, scene.newcomer, scene.paused, *_shuffled(scene.lapsed, order)]
     for person in (*roles, *members):
         role, sub = roles.get(person, "member"), None if person == scene.newcomer else f"sub-{person}"
@@ -128,7 +132,7 @@ def _people(scene: Scene, insert: Insert, order: random.Random) -> None:
         ends_on = date(2026, 1, 1) if member in scene.lapsed else today + timedelta(days=5)
         state, paused_on = ("paused", today) if member == scene.paused else ("active", None)
         insert("members", id=member, number=f"MEM-{member}", country="XK", agent_id=scene.agent)
-        subscription = uuid7()
+        subscription = make_uuid7()
         insert(
             "subscriptions", id=subscription, member_id=member, plan="family", state=state, paused_on=paused_on,
             starts_on="2025-01-02", anchor_on="2025-01-02", period_starts_on="2025-01-02", renewed_on="2025-01-02",
@@ -143,7 +147,7 @@ def _people(scene: Scene, insert: Insert, order: random.Random) -> None:
     for n, commission in enumerate([scene.commission, *_shuffled(scene.approved, order)]):
         state = "pending" if commission == scene.commission else "approved"
         insert(
-            "commissions", id=commission, agent_id=scene.agent, member_id=scene.member, subscription_id=uuid7(),
+            "commissions", id=commission, agent_id=scene.agent, member_id=scene.member, subscription_id=make_uuid7(),
             kind="new", period_starts_on="today", earned_on=f"2025-01-0{n + 1}", rate="0.2", amount="7",
             currency="EUR", state=state,
         )  # fmt: skip
@@ -183,5 +187,5 @@ def _jobs(scene: Scene, insert: Insert, order: random.Random) -> None:
     job(scene.reminder_job, "pending")
     job(scene.identity_job, "pending", kind="identity")
     for state in ("pending", "running", "done"):  # due, abandoned, long done
-        for job_id in _shuffled([uuid7() for _ in range(SEVERAL)], order):
+        for job_id in _shuffled([make_uuid7() for _ in range(SEVERAL)], order):
             job(job_id, state, leased_until="2026-01-01" if state == "running" else None)

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from members import service
 from members.model import MemberView
-from shared.api.call import Call, page
+from shared.api.call import Call, list_page
 from shared.api.responses import Answer
 from shared.fields.pagination import PageQuery
 from shared.outbox.audit import Actor
@@ -22,22 +22,23 @@ from shared.outbox.audit import Actor
 
 def answer(call: Call[PageQuery], member_id: UUID, today: date, actor: Actor) -> Answer:
     {call}
-    return page(call, "members", MemberView, service.find, number=None, email=None, today=today)
+    return list_page(call, "members", MemberView, service.find, number=None, email=None, today=today)
 """
 RIGHT = {
-    "a write": "call.once(service.renew, member_id, call.scope, today=today, actor=actor)",
+    "a write": "call.run_once(service.renew, member_id, call.scope, today=today, actor=actor)",
     "a read": "call.read(service.read, member_id, call.scope, today=today)",
-    "a list": 'page(call, "members", MemberView, service.find, number="MEM-2026-000001", email=None, today=today)',
+    "a list": 'list_page(call, "members", MemberView, service.find, number="MEM-2026-000001", email=None, today=today)',
 }
 WRONG = {
-    "another type": "call.once(service.renew, str(member_id), call.scope, today=today, actor=actor)",
-    "an argument too few": "call.once(service.renew, member_id, call.scope, today=today)",
-    "an argument too many": "call.once(service.renew, member_id, call.scope, today=today, actor=actor, reason=None)",
+    "another type": "call.run_once(service.renew, str(member_id), call.scope, today=today, actor=actor)",
+    "an argument too few": "call.run_once(service.renew, member_id, call.scope, today=today)",
+    "an argument too many": "call.run_once(service.renew, member_id, call.scope, today=today, actor=actor, "
+    "reason=None)",
     "another type in a read": "call.read(service.read, member_id, call.sub, today=today)",
     "what is read taken for something else": "found: str = call.read(service.read, member_id, call.scope, today=today)",
-    "an argument of a list too few": 'page(call, "members", MemberView, service.find, number=None, email=None)',
-    "a list that takes no page": 'page(call, "members", MemberView, service.read, today=today)',
-    "a write that answers nothing": 'call.once(lambda tx: tx.signal("nudge"))',
+    "an argument of a list too few": 'list_page(call, "members", MemberView, service.find, number=None, email=None)',
+    "a list that takes no page": 'list_page(call, "members", MemberView, service.read, today=today)',
+    "a write that answers nothing": 'call.run_once(lambda tx: tx.run_after_commit("nudge"))',
 }
 
 

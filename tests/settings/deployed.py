@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from local.template import read_template
-from shared.outbox.jobs import mail
+from shared.outbox.jobs import make_mail_job
 from tests.services import ROOT
 
 Value = int | float | str
@@ -122,10 +122,10 @@ def mail_priorities() -> dict[str, str]:
 
 
 def _mails_of_code(path: Path) -> Iterator[tuple[str, str]]:
-    usual = signature(mail).parameters["priority"].default
+    usual = signature(make_mail_job).parameters["priority"].default
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         match node:
-            case ast.Call(func=ast.Name(id="mail"), args=[ast.Constant(value=str(name))], keywords=keywords):
+            case ast.Call(func=ast.Name(id="make_mail_job"), args=[ast.Constant(value=str(name))], keywords=keywords):
                 named = [k.value.value for k in keywords if k.arg == "priority" and isinstance(k.value, ast.Constant)]
                 yield name, str(named[0] if named else usual)
 

@@ -188,13 +188,13 @@ def test_the_limits_are_the_ones_decided_on() -> None:
     """Also where the environment says nothing, as the template does."""
     assert dict(DEFAULT_LIMITS) == LIMITS
     settings = Settings.from_environ({"LIMITS": PARAMETERS["Limits"]})
-    assert {name: (settings.limit(name).burst, settings.limit(name).period_s) for name in LIMITS} == LIMITS
+    assert {name: (settings.find_limit(name).burst, settings.find_limit(name).period_s) for name in LIMITS} == LIMITS
 
 
 def test_the_circuits_are_the_ones_decided_on() -> None:
     """Every figure of each, also where the environment says nothing."""
     settings = Settings.from_environ({"CIRCUITS": PARAMETERS["Circuits"]})
-    found = {name: settings.circuit(name) for name in DEFAULT_CIRCUITS}
+    found = {name: settings.find_circuit_policy(name) for name in DEFAULT_CIRCUITS}
     assert found == {name: CircuitPolicy(name=name, **figures) for name, figures in CIRCUITS.items()}
     stated = {frozenset(figures) | {"name"} for figures in CIRCUITS.values()}
     assert stated == {frozenset(CircuitPolicy.__dataclass_fields__)}

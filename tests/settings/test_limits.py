@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.api.call import Call
-from shared.api.responses import Answer, answered
+from shared.api.responses import Answer, make_answer
 from shared.api.router import Api
 from shared.fields import RequestModel, ResponseModel
 from shared.settings import Settings
@@ -106,7 +106,7 @@ def _client(limit: str, clock: ManualClock) -> Client:
     @api.post("/forms", summary="Send a form", input=Form, answer=Done, sign_in="none", key="required", limit=limit)
     def send(call: Call[Form]) -> Answer:
         """Take a form."""
-        return answered(Done(**call.once(scripted)))
+        return make_answer(Done(**call.run_once(scripted)))
 
     state = InMemoryStateStore(clock)
     database = ScriptedDatabase(lambda: {"name": "x"})

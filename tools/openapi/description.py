@@ -71,7 +71,7 @@ def describe(operations: Iterable[Operation], *, version: str) -> dict[str, Any]
 
 
 def _schemas(operations: list[Operation]) -> tuple[Mapping[type[BaseModel], Any], dict[str, Any]]:
-    inputs = {o.input for o in operations if o.changes and o.input is not NoInput}
+    inputs = {o.input for o in operations if o.is_write and o.input is not NoInput}
     views = {o.answer for o in operations if o.answer is not None} | {Problem}
     asked: list[Any] = [(model, "validation") for model in sorted(inputs, key=_name)]
     asked += [(model, "serialization") for model in sorted(views, key=_name)]
@@ -98,7 +98,7 @@ def _operation(operation: Operation, refs: Mapping[type[BaseModel], Any]) -> dic
         },
         "security": {"required": [{"token": []}], "optional": [{}, {"token": []}], "none": []}[operation.sign_in],
     }
-    if operation.changes:
+    if operation.is_write:
         described["requestBody"] = _body(operation, refs)
     return described
 
@@ -121,7 +121,7 @@ def _path(operation: Operation) -> list[dict[str, Any]]:
 
 
 def _query(operation: Operation) -> list[dict[str, Any]]:
-    if operation.changes:
+    if operation.is_write:
         return []
     properties = operation.input.model_json_schema().get("properties", {})
     return [
@@ -140,7 +140,7 @@ def _not_null(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 def _request_headers(operation: Operation) -> list[dict[str, Any]]:
     headers = []
-    if operation.changes:
+    if operation.is_write:
         headers.append(
             {
                 "name": "Idempotency-Key",
@@ -176,7 +176,7 @@ def _body(operation: Operation, refs: Mapping[type[BaseModel], Any]) -> dict[str
 def _success(operation: Operation, refs: Mapping[type[BaseModel], Any]) -> dict[str, Any]:
     schema = refs[operation.answer] if operation.answer is not None else {}
     content = {operation.media_type: {"schema": schema} if schema else {}}
-    names = ["X-Request-Id", *(["Idempotency-Replayed"] if operation.changes else [])]
+    names = ["X-Request-Id", *(["Idempotency-Replayed"] if operation.is_write else [])]
     described = {"description": operation.summary, "headers": _headers(*names)}
     return described if operation.status == HTTPStatus.NO_CONTENT else {**described, "content": content}
 
@@ -206,7 +206,7 @@ def _problem(status: int, names: list[str]) -> dict[str, Any]:
 def _refusals(operation: Operation) -> list[str]:
     """Every problem the operation may tell, each once."""
     found = [*operation.refusals, *_OF_ALL]
-    if operation.changes:
+    if operation.is_write:
         found += [*_OF_BODIES, *_OF_KEYS]
     elif operation.input is not IgnoredQuery:
         found.append("invalid-request")
@@ -214,7 +214,7 @@ def _refusals(operation: Operation) -> list[str]:
         found.append("idempotency-key-required")
     if operation.if_match:
         found += ["if-match-required", "stale-version"]
-    if operation.limit is not None or operation.changes or operation.input is not NoInput:
+    if operation.limit is not None or operation.is_write or operation.input is not NoInput:
         found.append("too-many-requests")  # of the operation's limit, or of the one for what can't be read
     if operation.sign_in != "none":
         found += ["unauthenticated", "forbidden"]

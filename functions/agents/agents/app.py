@@ -22,15 +22,15 @@ from agents.model import (
 )
 from agents.referral_codes import referral_code
 from shared.api.auth.caller import ADMIN, AGENT, STAFF
-from shared.api.call import Call, page
+from shared.api.call import Call, list_page
 from shared.api.operation import NoInput
-from shared.api.responses import Answer, answered
+from shared.api.responses import Answer, make_answer
 from shared.api.router import Api
-from shared.container import container
+from shared.container import get_container
 from shared.database.transaction import Row
 from shared.errors import Refusal, Unavailable
 from shared.fields.pagination import Page, PageQuery
-from shared.ids import uuid7
+from shared.ids import make_uuid7
 
 api = Api()
 
@@ -40,14 +40,14 @@ CODE_ATTEMPTS = 3
 
 def _view(facts: Row) -> Answer:
     agent = AgentDetails.model_validate(facts)
-    return answered(agent, version=agent.version)
+    return make_answer(agent, version=agent.version)
 
 
 def _apply_with_free_code(call: Call[AgentApplication]) -> Row:
     for _ in range(CODE_ATTEMPTS):
         try:
             code = referral_code(call.input.full_name)
-            return call.once(service.apply, call.input, agent_id=uuid7(), referral_code=code, actor=call.actor)
+            return call.run_once(service.apply, call.input, agent_id=make_uuid7(), referral_code=code, actor=call.actor)
         except Refusal as refusal:
             if refusal.name != "referral-code-taken":
                 raise
@@ -68,13 +68,13 @@ def _apply_with_free_code(call: Call[AgentApplication]) -> Row:
 def apply(call: Call[AgentApplication]) -> Answer:
     """Open to anyone; staff decide. Who was rejected may apply again after 30 days."""
     agent = AgentView.model_validate(_apply_with_free_code(call))
-    return answered(agent, status=201, version=agent.version, location=f"/agents/{agent.id}")
+    return make_answer(agent, status=201, version=agent.version, location=f"/agents/{agent.id}")
 
 
 @api.get("/agents", summary="List agents", input=AgentQuery, answer=Page[AgentDetails], access=STAFF)
 def find(call: Call[AgentQuery]) -> Answer:
     """For staff: all, or those in one state."""
-    return page(call, f"agents {call.input.status}", AgentDetails, service.find, state=call.input.status)
+    return list_page(call, f"agents {call.input.status}", AgentDetails, service.find, state=call.input.status)
 
 
 @api.get("/agents/me", summary="Read yourself", answer=AgentDetails, access=AGENT, refusals=("not-found",))
@@ -99,7 +99,7 @@ def decide(call: Call[AgentDecision]) -> Answer:
     """Approve or reject an application; suspend an active agent, or reinstate one."""
     asked = call.input
     agent_id = call.ids["agent_id"]
-    return _view(call.once(service.decide, agent_id, asked.decision, reason=asked.reason, actor=call.actor))
+    return _view(call.run_once(service.decide, agent_id, asked.decision, reason=asked.reason, actor=call.actor))
 
 
 @api.patch(
@@ -115,7 +115,7 @@ def decide(call: Call[AgentDecision]) -> Answer:
 def change_terms(call: Call[AgentChange]) -> Answer:
     """Tier and commission rate, for commissions from now on; decided on the version that If-Match names."""
     agent_id = call.ids["agent_id"]
-    return _view(call.once(service.change_terms, agent_id, call.input, versions=call.versions, actor=call.actor))
+    return _view(call.run_once(service.change_terms, agent_id, call.input, versions=call.versions, actor=call.actor))
 
 
 @api.get(
@@ -128,7 +128,9 @@ def change_terms(call: Call[AgentChange]) -> Answer:
 )
 def clients(call: Call[PageQuery]) -> Answer:
     """Names, numbers and membership; bringing a member in gives no access to their claims."""
-    return page(call, f"clients {call.sub}", ClientView, service.clients, sub=call.sub, today=call.services.today())
+    return list_page(
+        call, f"clients {call.sub}", ClientView, service.clients, sub=call.sub, today=call.services.read_today()
+    )
 
 
 @api.get(
@@ -141,7 +143,7 @@ def clients(call: Call[PageQuery]) -> Answer:
 )
 def own_commissions(call: Call[PageQuery]) -> Answer:
     """Newest first."""
-    return page(call, f"commissions {call.sub}", CommissionView, service.commissions, sub=call.sub)
+    return list_page(call, f"commissions {call.sub}", CommissionView, service.commissions, sub=call.sub)
 
 
 @api.get(
@@ -151,7 +153,7 @@ def find_commissions(call: Call[CommissionQuery]) -> Answer:
     """For staff: all, or those in one state, of one agent, or earned in one month; newest first."""
     asked = call.input
     listing = f"commissions {asked.state} {asked.agent} {asked.month}"
-    return page(call, listing, CommissionDetails, commissions.find, asked=asked)
+    return list_page(call, listing, CommissionDetails, commissions.find, asked=asked)
 
 
 @api.post(
@@ -172,10 +174,10 @@ def find_commissions(call: Call[CommissionQuery]) -> Answer:
 def decide_commission(call: Call[CommissionDecision]) -> Answer:
     """Approve it, or void it; paid and void are final."""
     asked, commission_id = call.input, call.ids["commission_id"]
-    facts = call.once(
+    facts = call.run_once(
         commissions.decide, commission_id, asked.decision, reason=asked.reason, sub=call.sub, actor=call.actor
     )
-    return answered(CommissionDetails.model_validate(facts))
+    return make_answer(CommissionDetails.model_validate(facts))
 
 
 @api.post(
@@ -190,28 +192,28 @@ def decide_commission(call: Call[CommissionDecision]) -> Answer:
 )
 def make_payout(call: Call[PayoutRequest]) -> Answer:
     """Pays every commission that was earned by the month's end and is approved; a second run is the first one."""
-    facts = call.once(
+    facts = call.run_once(
         payouts.make,
         call.input.month,
-        payout_id=uuid7(),
-        today=call.services.today(),
+        payout_id=make_uuid7(),
+        today=call.services.read_today(),
         sub=call.sub,
         actor=call.actor,
     )
     payout = PayoutSummary.model_validate(facts)
-    return answered(payout, status=201, location=f"/payouts/{payout.id}")
+    return make_answer(payout, status=201, location=f"/payouts/{payout.id}")
 
 
 @api.get("/payouts", summary="List payout runs", input=PageQuery, answer=Page[PayoutSummary], access=ADMIN)
 def find_payouts(call: Call[PageQuery]) -> Answer:
     """Newest first."""
-    return page(call, "payouts", PayoutSummary, payouts.find)
+    return list_page(call, "payouts", PayoutSummary, payouts.find)
 
 
 @api.get("/payouts/{payout_id}", summary="Read a payout run", answer=PayoutView, access=ADMIN, refusals=("not-found",))
 def read_payout(call: Call[NoInput]) -> Answer:
     """With a statement for each agent, its lines and their sum."""
-    return answered(PayoutView.model_validate(call.read(payouts.read, call.ids["payout_id"])))
+    return make_answer(PayoutView.model_validate(call.read(payouts.read, call.ids["payout_id"])))
 
 
 @api.get(
@@ -224,9 +226,9 @@ def read_payout(call: Call[NoInput]) -> Answer:
 )
 def own_statements(call: Call[PageQuery]) -> Answer:
     """List what was paid, the latest run first; also to an agent who is suspended."""
-    return page(call, f"statements {call.sub}", StatementView, payouts.own_statements, sub=call.sub)
+    return list_page(call, f"statements {call.sub}", StatementView, payouts.own_statements, sub=call.sub)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Lambda's entry point."""
-    return api.handle(event, context, container())
+    return api.handle(event, context, get_container())

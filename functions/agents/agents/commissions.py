@@ -5,7 +5,7 @@ from uuid import UUID
 from agents.model import CommissionQuery, CommissionVerb
 from agents.months import first_day_of
 from shared.database.transaction import Pending, Row, Transaction
-from shared.outbox.audit import Actor, record
+from shared.outbox.audit import Actor, record_audit
 from shared.outbox.payload import PAYLOAD_SQL
 from shared.sql import load_queries
 
@@ -19,7 +19,7 @@ def find(tx: Transaction, after: UUID, count: int, asked: CommissionQuery) -> Pe
     """List commissions, newest first."""
     first_day = asked.month and first_day_of(asked.month)
     filters = {"state": asked.state, "agent": asked.agent, "first_day": first_day}
-    return tx.all(SQL["commission_records"], after=after, count=count, **filters)
+    return tx.fetch_all(SQL["commission_records"], after=after, count=count, **filters)
 
 
 def decide(
@@ -39,5 +39,5 @@ def decide(
         tx.add(SQL["require_agent_active"], id=commission_id)
         tx.add(SQL["require_member_proven"], id=commission_id)
     tx.add(SQL["decide_commission"], id=commission_id, decision=decision, reason=reason, sub=sub)
-    record(tx, actor, DECIDED[decision], commission_id)
-    return tx.answer(SQL["commission_after"], id=commission_id)
+    record_audit(tx, actor, DECIDED[decision], commission_id)
+    return tx.fetch_answer(SQL["commission_after"], id=commission_id)

@@ -18,7 +18,7 @@ from shared.fields import (
     ResponseModel,
     TermsVersion,
     TextFormat,
-    prose,
+    make_prose_format,
 )
 from shared.fields.pagination import PageQuery
 
@@ -32,7 +32,7 @@ CommissionVerb = Literal["approve", "void"]
 Rate = Annotated[str, TextFormat(r"^(0(\.[0-9]{1,4})?|1(\.0{1,4})?)$", 'a rate from "0" to "1" with at most 4 places')]
 # Of this century: a month before it, or long after it, is a slip.
 Month = Annotated[str, TextFormat(r"^20[0-9]{2}-(0[1-9]|1[0-2])$", "a month, like 2026-11")]
-Reason = Annotated[str, prose(2, 1000)]
+Reason = Annotated[str, make_prose_format(2, 1000)]
 
 NOT_SENT: Any = None  # null itself is refused where the type doesn't allow it
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from agents.months import first_day_of, is_over
 from shared.database.transaction import Pending, Row, Transaction
 from shared.errors import Refusal
-from shared.ids import uuid7
+from shared.ids import make_uuid7
 from shared.outbox.audit import Actor
 from shared.outbox.payload import PAYLOAD_SQL
 from shared.sql import load_queries
@@ -25,21 +25,21 @@ def make(tx: Transaction, month: str, *, payout_id: UUID, today: date, sub: str,
     tx.add(SQL["require_decider"], sub=sub)
     tx.add(SQL["take_paid_agents"], first_day=first_day)
     tx.add(SQL["pay_out"], id=payout_id, first_day=first_day, today=today, sub=sub)
-    tx.add(SQL["record_payout"], id=payout_id, audit_id=uuid7(), sub=sub, request_id=actor.request_id)
-    return tx.answer(SQL["payout_of_month"], first_day=first_day)
+    tx.add(SQL["record_payout"], id=payout_id, audit_id=make_uuid7(), sub=sub, request_id=actor.request_id)
+    return tx.fetch_answer(SQL["payout_of_month"], first_day=first_day)
 
 
 def find(tx: Transaction, after: UUID, count: int) -> Pending[list[Row]]:
     """List runs, newest first."""
-    return tx.all(SQL["payouts"], after=after, count=count)
+    return tx.fetch_all(SQL["payouts"], after=after, count=count)
 
 
 def read(tx: Transaction, payout_id: UUID) -> Pending[Row]:
     """Return a run with its statements. Refuses: not-found."""
-    return tx.answer(SQL["payout"], id=payout_id)
+    return tx.fetch_answer(SQL["payout"], id=payout_id)
 
 
 def own_statements(tx: Transaction, after: UUID, count: int, *, sub: str) -> Pending[list[Row]]:
     """List an agent's statements, newest first. Refuses: agent-not-active."""
     tx.add(SQL["require_approved_once"], sub=sub)
-    return tx.all(SQL["own_statements"], sub=sub, after=after, count=count)
+    return tx.fetch_all(SQL["own_statements"], sub=sub, after=after, count=count)

@@ -2,7 +2,7 @@
 
 import unicodedata
 
-from shared.ids import crockford
+from shared.ids import make_crockford_code
 
 NAME_LETTERS = 8
 RANDOM_CHARACTERS = 4
@@ -32,4 +32,4 @@ def referral_code(full_name: str) -> str:
     """A new code for a person; another one at each call."""
     first = full_name.split()[0].upper().translate(_LATIN)
     letters = "".join(c for c in unicodedata.normalize("NFKD", first) if "A" <= c <= "Z")[:NAME_LETTERS]
-    return f"{letters or NAMELESS}-{crockford(RANDOM_CHARACTERS)}"
+    return f"{letters or NAMELESS}-{make_crockford_code(RANDOM_CHARACTERS)}"

@@ -6,9 +6,9 @@ from uuid import UUID
 from agents.model import AgentApplication, AgentChange, Decision
 from shared.access import AccessScope
 from shared.database.transaction import Pending, Row, Transaction
-from shared.ids import uuid7
-from shared.outbox.audit import Actor, record
-from shared.outbox.jobs import NUDGE, Job, enqueue, identity, mail
+from shared.ids import make_uuid7
+from shared.outbox.audit import Actor, record_audit
+from shared.outbox.jobs import NUDGE, Job, enqueue, make_identity_job, make_mail_job
 from shared.outbox.payload import PAYLOAD_SQL
 from shared.sql import load_queries
 
@@ -35,20 +35,20 @@ def apply(tx: Transaction, new: AgentApplication, *, agent_id: UUID, referral_co
     tx.add(SQL["apply_again"], application_id=agent_id, city=new.city, after=APPLY_AGAIN_AFTER, **person)
     tx.add(SQL["insert_account"], application_id=agent_id, **person)
     tx.add(SQL["insert_agent"], application_id=agent_id, city=new.city, referral_code=referral_code)
-    tx.add(SQL["enqueue_received"], application_id=agent_id, job_id=uuid7())
-    tx.signal(NUDGE)
-    tx.add(SQL["record_application"], application_id=agent_id, audit_id=uuid7(), request_id=actor.request_id)
-    return tx.answer(SQL["application"], application_id=agent_id)
+    tx.add(SQL["enqueue_received"], application_id=agent_id, job_id=make_uuid7())
+    tx.run_after_commit(NUDGE)
+    tx.add(SQL["record_application"], application_id=agent_id, audit_id=make_uuid7(), request_id=actor.request_id)
+    return tx.fetch_answer(SQL["application"], application_id=agent_id)
 
 
 def read(tx: Transaction, agent_id: UUID | None, scope: AccessScope) -> Pending[Row]:
     """An agent, or the caller where no id is given. Refuses: not-found."""
-    return tx.answer(SQL["agent"], id=agent_id, **scope.params)
+    return tx.fetch_answer(SQL["agent"], id=agent_id, **scope.params)
 
 
 def find(tx: Transaction, after: UUID, count: int, *, state: str | None) -> Pending[list[Row]]:
     """Agents, newest first."""
-    return tx.all(SQL["agents"], state=state, after=after, count=count)
+    return tx.fetch_all(SQL["agents"], state=state, after=after, count=count)
 
 
 def decide(tx: Transaction, agent_id: UUID, decision: Decision, *, reason: str, actor: Actor) -> Pending[Row]:
@@ -58,16 +58,19 @@ def decide(tx: Transaction, agent_id: UUID, decision: Decision, *, reason: str, 
     tx.add(SQL["require_decision"], id=agent_id, decision=decision)
     tx.add(SQL["decide"], id=agent_id, decision=decision, reason=reason, sub=actor.sub)
     enqueue(tx, *_jobs_of(decision, agent_id, reason))
-    record(tx, actor, DECIDED[decision], agent_id)
-    return tx.answer(SQL["agent_after"], id=agent_id)
+    record_audit(tx, actor, DECIDED[decision], agent_id)
+    return tx.fetch_answer(SQL["agent_after"], id=agent_id)
 
 
 def _jobs_of(decision: Decision, agent_id: UUID, reason: str) -> list[Job]:
     """Return the jobs of a decision: an approval makes the sign-in; suspensions are told by a person, not by a mail."""
     if decision == "approve":
-        return [identity(agent_id, "agent"), mail("agent-approved", to=agent_id, subject_id=agent_id, reason=reason)]
+        return [
+            make_identity_job(agent_id, "agent"),
+            make_mail_job("agent-approved", to=agent_id, subject_id=agent_id, reason=reason),
+        ]
     if decision == "reject":
-        return [mail("agent-rejected", to=agent_id, subject_id=agent_id, reason=reason)]
+        return [make_mail_job("agent-rejected", to=agent_id, subject_id=agent_id, reason=reason)]
     return []
 
 
@@ -82,17 +85,19 @@ def change_terms(
     tx.add(SQL["lock_agent"], id=agent_id)
     tx.add(SQL["require_version"], id=agent_id, versions=versions)
     tx.add(SQL["change_terms"], id=agent_id, rate_given=rate_given, **change.model_dump())
-    record(tx, actor, "agent.terms_changed", agent_id, if_written="agents", **change.model_dump(exclude_unset=True))
-    return tx.answer(SQL["agent_after"], id=agent_id)
+    record_audit(
+        tx, actor, "agent.terms_changed", agent_id, if_written="agents", **change.model_dump(exclude_unset=True)
+    )
+    return tx.fetch_answer(SQL["agent_after"], id=agent_id)
 
 
 def clients(tx: Transaction, after: UUID, count: int, *, sub: str, today: date) -> Pending[list[Row]]:
     """An active agent's clients, newest first. Refuses: agent-not-active."""
     tx.add(SQL["require_active"], sub=sub)
-    return tx.all(SQL["clients"], sub=sub, today=today, after=after, count=count)
+    return tx.fetch_all(SQL["clients"], sub=sub, today=today, after=after, count=count)
 
 
 def commissions(tx: Transaction, after: UUID, count: int, *, sub: str) -> Pending[list[Row]]:
     """An active agent's commissions, newest first. Refuses: agent-not-active."""
     tx.add(SQL["require_active"], sub=sub)
-    return tx.all(SQL["commissions"], sub=sub, after=after, count=count)
+    return tx.fetch_all(SQL["commissions"], sub=sub, after=after, count=count)

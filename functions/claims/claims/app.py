@@ -18,14 +18,14 @@ from claims.model import (
     TransitionView,
 )
 from shared.api.auth.caller import MEMBER, STAFF
-from shared.api.call import Call, page
+from shared.api.call import Call, list_page
 from shared.api.operation import NoInput
-from shared.api.responses import Answer, answered
+from shared.api.responses import Answer, make_answer
 from shared.api.router import Api
-from shared.container import container
+from shared.container import get_container
 from shared.database.transaction import Row
 from shared.fields.pagination import Page, PageQuery
-from shared.ids import uuid7
+from shared.ids import make_uuid7
 
 api: Api[ClaimsServices] = Api()
 
@@ -35,7 +35,7 @@ OWNER_OR_STAFF = MEMBER | STAFF
 def _view(facts: Row, *, status: int = 200) -> Answer:
     claim = ClaimView.model_validate(facts)
     location = f"/claims/{claim.id}" if status == 201 else None
-    return answered(claim, status=status, version=claim.version, location=location)
+    return make_answer(claim, status=status, version=claim.version, location=location)
 
 
 @api.post(
@@ -51,8 +51,13 @@ def _view(facts: Row, *, status: int = 200) -> Answer:
 )
 def submit(call: Call[NewClaim]) -> Answer:
     """For members whose membership gives access."""
-    facts = call.once(
-        service.submit, call.input, claim_id=uuid7(), sub=call.sub, today=call.services.today(), actor=call.actor
+    facts = call.run_once(
+        service.submit,
+        call.input,
+        claim_id=make_uuid7(),
+        sub=call.sub,
+        today=call.services.read_today(),
+        actor=call.actor,
     )
     return _view(facts, status=201)
 
@@ -62,7 +67,7 @@ def find(call: Call[ClaimQuery]) -> Answer:
     """All to staff, by state, assignee (`me` is the caller) and whether stuck; to a member their own."""
     asked, scope = call.input, call.scope
     listing = f"claims {scope.sub} {asked.state} {asked.assignee} {asked.stuck}"
-    return page(
+    return list_page(
         call,
         listing,
         ClaimView,
@@ -91,7 +96,7 @@ def read(call: Call[NoInput]) -> Answer:
 def history(call: Call[PageQuery]) -> Answer:
     """Every move it has made, the last one first."""
     claim_id = call.ids["claim_id"]
-    return page(
+    return list_page(
         call,
         f"history {claim_id}",
         TransitionView,
@@ -114,7 +119,7 @@ def history(call: Call[PageQuery]) -> Answer:
 )
 def move(call: Call[Transition]) -> Answer:
     """Staff move it as the table of states allows; `withdrawn` is its member's alone, and all a member may do."""
-    facts = call.once(
+    facts = call.run_once(
         service.move, call.ids["claim_id"], call.input, call.scope, versions=call.versions, actor=call.actor
     )
     return _view(facts)
@@ -134,7 +139,7 @@ def assign(call: Call[Assignment]) -> Answer:
     """To oneself (`me`) or to another staff account."""
     asked = call.input.staff_id
     staff_id = None if asked == "me" else UUID(asked)
-    facts = call.once(
+    facts = call.run_once(
         service.assign, call.ids["claim_id"], staff_id, call.scope, versions=call.versions, actor=call.actor
     )
     return _view(facts)
@@ -153,7 +158,7 @@ def assign(call: Call[Assignment]) -> Answer:
 )
 def announce(call: Call[NewDocument, ClaimsServices]) -> Answer:
     """Answers with a form that uploads exactly this file; complete it afterwards."""
-    return documents.announce(call, call.scope.as_owner())
+    return documents.announce(call, call.scope.restrict_to_owner())
 
 
 @api.post(
@@ -172,7 +177,7 @@ def announce(call: Call[NewDocument, ClaimsServices]) -> Answer:
 )
 def complete(call: Call[NoInput, ClaimsServices]) -> Answer:
     """Available once its size, type and first bytes are as announced; else it is removed."""
-    return documents.complete(call, call.scope.as_owner())
+    return documents.complete(call, call.scope.restrict_to_owner())
 
 
 @api.get(
@@ -186,7 +191,7 @@ def find_documents(call: Call[PageQuery]) -> Answer:
     """Newest first."""
     claim_id = call.ids["claim_id"]
     listing = f"documents {claim_id}"
-    return page(
+    return list_page(
         call, listing, DocumentView, service.find_documents, claim_id=claim_id, scope=call.scope, actor=call.actor
     )
 
@@ -214,9 +219,9 @@ def download(call: Call[NoInput, ClaimsServices]) -> Answer:
 )
 def remove_document(call: Call[NoInput, ClaimsServices]) -> Answer:
     """For the claim's member, while the claim is open: its file is deleted and its place is free. Again: the same."""
-    return documents.remove(call, call.scope.as_owner())
+    return documents.remove(call, call.scope.restrict_to_owner())
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Lambda's entry point."""
-    return api.handle(event, context, container())
+    return api.handle(event, context, get_container())

@@ -9,12 +9,12 @@ from claims.file_types import MISMATCHES, Mismatch, looks_like
 from claims.model import DocumentView, DownloadView, ExpiringUpload, NewDocument, UploadForm
 from shared.access import AccessScope
 from shared.api.call import Call
-from shared.api.responses import Answer, answered
+from shared.api.responses import Answer, make_answer
 from shared.api.services import Services
 from shared.aws.s3 import DOWNLOAD_EXPIRES_S, UPLOAD_EXPIRES_S, DocumentStore, StoredObject
 from shared.database.transaction import Row
 from shared.errors import DependencyFailed, Refusal, Unavailable
-from shared.ids import uuid7
+from shared.ids import make_uuid7
 from shared.logging import logger
 
 LINK_LIFE = timedelta(seconds=DOWNLOAD_EXPIRES_S)
@@ -32,9 +32,9 @@ class ClaimsServices(Services, Protocol):
 
 def announce(call: Call[NewDocument, ClaimsServices], scope: AccessScope) -> Answer:
     """Reserve a slot; the form for exactly that file is signed at each answering, for it is soon over."""
-    claim_id, document_id = call.ids["claim_id"], uuid7()
+    claim_id, document_id = call.ids["claim_id"], make_uuid7()
     key = f"uploads/{claim_id}/{document_id}"
-    facts = call.once(
+    facts = call.run_once(
         service.announce,
         claim_id,
         call.input,
@@ -45,7 +45,7 @@ def announce(call: Call[NewDocument, ClaimsServices], scope: AccessScope) -> Ans
         actor=call.actor,
     )
     announced = {name: facts[name] for name in ("object_key", "content_type", "size")}
-    return answered(DocumentView.model_validate(facts), status=201, facts=announced)
+    return make_answer(DocumentView.model_validate(facts), status=201, facts=announced)
 
 
 def sign_upload(call: Call[Any, ClaimsServices], announced: Mapping[str, Any]) -> ExpiringUpload:
@@ -63,7 +63,7 @@ def complete(call: Call[Any, ClaimsServices], scope: AccessScope) -> Answer:
         facts = _judged(call, scope, facts)
     if facts["state"] == "rejected":
         raise Refusal("document-mismatch", detail=_why(facts))
-    return answered(DocumentView.model_validate(facts))
+    return make_answer(DocumentView.model_validate(facts))
 
 
 def download(call: Call[Any, ClaimsServices], scope: AccessScope) -> Answer:
@@ -74,13 +74,13 @@ def download(call: Call[Any, ClaimsServices], scope: AccessScope) -> Answer:
     url = call.services.evidence.presign_download(
         key=facts["object_key"], file_name=facts["file_name"], content_type=facts["content_type"]
     )
-    return answered(DownloadView(url=url, expires_at=call.services.clock() + LINK_LIFE))
+    return make_answer(DownloadView(url=url, expires_at=call.services.clock() + LINK_LIFE))
 
 
 def remove(call: Call[Any, ClaimsServices], scope: AccessScope) -> Answer:
     """Take a document back, then delete its objects; where that fails the call is repeated, and deletes them then."""
     ids = (call.ids["claim_id"], call.ids["document_id"])
-    removed = call.once(service.remove_document, *ids, scope, actor=call.actor)
+    removed = call.run_once(service.remove_document, *ids, scope, actor=call.actor)
     for key in {removed["object_key"], removed["upload_key"]}:
         call.services.evidence.delete(key)
     return Answer(204)
@@ -100,14 +100,14 @@ def _read(call: Call[Any, ClaimsServices], scope: AccessScope) -> Row:
 
 def _judged(call: Call[Any, ClaimsServices], scope: AccessScope, facts: Row) -> Row:
     # The form can overwrite its key for as long as it is valid: what is looked at and kept is a copy beyond it.
-    upload, kept = facts["object_key"], f"claims/{facts['claim_id']}/{facts['id']}/{uuid7()}"
+    upload, kept = facts["object_key"], f"claims/{facts['claim_id']}/{facts['id']}/{make_uuid7()}"
     if not call.services.evidence.copy(upload, kept):
         return _judged_meanwhile(call, scope)
     mismatch = _find_mismatch(call, facts, kept)
     key = upload if mismatch else kept
     ids = (call.ids["claim_id"], call.ids["document_id"])
     try:
-        judged = call.once(service.judge, *ids, scope, mismatch=mismatch, key=key, actor=call.actor)
+        judged = call.run_once(service.judge, *ids, scope, mismatch=mismatch, key=key, actor=call.actor)
     except Refusal:
         _remove(call, kept)
         raise
@@ -127,7 +127,7 @@ def _judged_meanwhile(call: Call[Any, ClaimsServices], scope: AccessScope) -> Ro
 def _find_mismatch(call: Call[Any, ClaimsServices], facts: Row, kept: str) -> Mismatch | None:
     """Return in what the copy is not as announced; both it and the upload are removed then."""
     evidence = call.services.evidence
-    found = _mismatch(facts, evidence.head(kept), evidence.first_bytes(kept))
+    found = _mismatch(facts, evidence.read_metadata(kept), evidence.read_first_bytes(kept))
     if found is not None:
         # Before the verdict: a crash in between leaves it pending, and the next try finds nothing.
         evidence.delete(facts["object_key"])

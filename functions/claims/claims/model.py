@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from shared.clock import latest_local_date
+from shared.clock import compute_latest_local_date
 from shared.fields import (
     INTEGRAL,
     Amount,
@@ -18,9 +18,9 @@ from shared.fields import (
     OwnOrId,
     RequestModel,
     ResponseModel,
-    file_name,
-    line,
-    prose,
+    make_file_name_format,
+    make_line_format,
+    make_prose_format,
 )
 from shared.fields.code_lists import DECIMALS
 from shared.fields.pagination import PageQuery
@@ -53,7 +53,7 @@ EXTENSIONS: dict[ContentType, tuple[str, ...]] = {
     "application/pdf": ("pdf",),
     "text/plain": ("txt", "text"),
 }
-FileName = Annotated[str, file_name(1, 200, [e for extensions in EXTENSIONS.values() for e in extensions])]
+FileName = Annotated[str, make_file_name_format(1, 200, [e for extensions in EXTENSIONS.values() for e in extensions])]
 
 # Older claims are barred by time everywhere; a date before is a slip of the keyboard.
 EARLIEST_INCIDENT = date(1990, 1, 1)
@@ -61,7 +61,7 @@ EARLIEST_INCIDENT = date(1990, 1, 1)
 
 def _within_memory(value: date, info: ValidationInfo) -> date:
     context: dict[str, datetime] = info.context or {}
-    if value > latest_local_date(context["now"]):
+    if value > compute_latest_local_date(context["now"]):
         raise PydanticCustomError("future", "is in the future")
     if value < EARLIEST_INCIDENT:
         raise PydanticCustomError("past", "is before 1990")
@@ -72,9 +72,9 @@ class NewClaim(RequestModel):
     """A claim as its member submits it."""
 
     category: Category
-    title: Annotated[str, line(5, 200)]
+    title: Annotated[str, make_line_format(5, 200)]
     company_name: CompanyName
-    description: Annotated[str, prose(20, 10_000)]
+    description: Annotated[str, make_prose_format(20, 10_000)]
     incident_date: Annotated[Date, AfterValidator(_within_memory)]
     incident_country: Country
     currency: Currency = "EUR"
@@ -105,7 +105,7 @@ class Transition(RequestModel):
     )
 
     to: ClaimState
-    reason: Annotated[str, prose(2, 2000)]
+    reason: Annotated[str, make_prose_format(2, 2000)]
     decline_code: DeclineCode | None = Field(default=None, validate_default=True)
 
     @field_validator("decline_code")

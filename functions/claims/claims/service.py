@@ -6,9 +6,9 @@ from uuid import UUID
 from claims.model import NewClaim, NewDocument, Transition
 from shared.access import AccessScope
 from shared.database.transaction import Pending, Row, Transaction
-from shared.ids import uuid7
-from shared.outbox.audit import Actor, record
-from shared.outbox.jobs import NUDGE, enqueue, mail
+from shared.ids import make_uuid7
+from shared.outbox.audit import Actor, record_audit
+from shared.outbox.jobs import NUDGE, enqueue, make_mail_job
 from shared.outbox.payload import PAYLOAD_SQL
 from shared.sql import Query, load_queries
 
@@ -20,9 +20,9 @@ def submit(tx: Transaction, new: NewClaim, *, claim_id: UUID, sub: str, today: d
     tx.add(SQL["require_member"], sub=sub)
     tx.add(SQL["insert_claim"], id=claim_id, sub=sub, today=today, **new.model_dump())
     tx.add(SQL["insert_first_history"], id=claim_id)
-    tx.add(SQL["enqueue_received"], job_id=uuid7(), id=claim_id)
-    enqueue(tx, mail("staff-new-claim", to=None, subject_id=claim_id))
-    record(tx, actor, "claim.submitted", claim_id, category=new.category)
+    tx.add(SQL["enqueue_received"], job_id=make_uuid7(), id=claim_id)
+    enqueue(tx, make_mail_job("staff-new-claim", to=None, subject_id=claim_id))
+    record_audit(tx, actor, "claim.submitted", claim_id, category=new.category)
     return _claim(tx, claim_id, AccessScope(sub))
 
 
@@ -48,8 +48,8 @@ def find(
     query = SQL["claims"]
     if scope.staff:
         query = Query(SQL["record_list"].replace("{page}", query))
-        asked |= {"audit_id": uuid7(), "request_id": actor.request_id}
-    return tx.all(query, **scope.params, **asked)
+        asked |= {"audit_id": make_uuid7(), "request_id": actor.request_id}
+    return tx.fetch_all(query, **scope.params, **asked)
 
 
 def history(
@@ -58,7 +58,7 @@ def history(
     """A claim's moves, the last one first. Refuses: not-found."""
     tx.add(SQL["require_claim"], id=claim_id, **scope.params)
     _record_read(tx, "claim.history_read", claim_id, scope, actor)
-    return tx.all(SQL["history"], id=claim_id, after=after, count=count)
+    return tx.fetch_all(SQL["history"], id=claim_id, after=after, count=count)
 
 
 def move(
@@ -73,9 +73,9 @@ def move(
     tx.add(SQL["require_move"], id=claim_id, to=asked.to)
     tx.add(SQL["insert_history"], id=claim_id, sub=scope.sub, role=_role_of(scope), **asked.model_dump())
     tx.add(SQL["move"], id=claim_id, to=asked.to)
-    tx.add(SQL["enqueue_moved"], job_id=uuid7(), id=claim_id)
-    tx.signal(NUDGE)
-    tx.add(SQL["record_move"], audit_id=uuid7(), id=claim_id, actor=scope.sub, request_id=actor.request_id)
+    tx.add(SQL["enqueue_moved"], job_id=make_uuid7(), id=claim_id)
+    tx.run_after_commit(NUDGE)
+    tx.add(SQL["record_move"], audit_id=make_uuid7(), id=claim_id, actor=scope.sub, request_id=actor.request_id)
     return _claim(tx, claim_id, scope)
 
 
@@ -97,7 +97,7 @@ def assign(
     tx.add(SQL["require_version"], id=claim_id, versions=versions)
     tx.add(SQL["require_staff_member"], staff_id=staff_id, sub=scope.sub)
     tx.add(SQL["assign"], id=claim_id, staff_id=staff_id, sub=scope.sub)
-    record(tx, actor, "claim.assigned", claim_id, if_written="claims", staff_id=staff_id or "self")
+    record_audit(tx, actor, "claim.assigned", claim_id, if_written="claims", staff_id=staff_id or "self")
     return _claim(tx, claim_id, scope)
 
 
@@ -121,7 +121,7 @@ def announce(
     tx.add(SQL["release_places"], id=claim_id, form_life=form_life)
     tx.add(SQL["require_slot"], id=claim_id)
     tx.add(SQL["insert_document"], id=claim_id, document_id=document_id, object_key=key, **new.model_dump())
-    record(tx, actor, "document.announced", document_id, claim_id=claim_id)
+    record_audit(tx, actor, "document.announced", document_id, claim_id=claim_id)
     return _document(tx, claim_id, document_id, scope)
 
 
@@ -139,7 +139,7 @@ def find_documents(
     """A claim's documents, newest first. Refuses: not-found."""
     tx.add(SQL["require_claim"], id=claim_id, **scope.params)
     _record_read(tx, "claim.documents_read", claim_id, scope, actor)
-    return tx.all(SQL["documents"], id=claim_id, after=after, count=count)
+    return tx.fetch_all(SQL["documents"], id=claim_id, after=after, count=count)
 
 
 def judge(
@@ -163,7 +163,7 @@ def judge(
     tx.add(SQL["require_young"], document_id=document_id)
     if not mismatch:
         tx.add(SQL["require_place"], document_id=document_id)
-    who = {"audit_id": uuid7(), "actor": scope.sub, "request_id": actor.request_id}
+    who = {"audit_id": make_uuid7(), "actor": scope.sub, "request_id": actor.request_id}
     verdict = "rejected" if mismatch else "available"
     tx.add(SQL["judge"], document_id=document_id, verdict=verdict, mismatch=mismatch, object_key=key, **who)
     return _document(tx, claim_id, document_id, scope)
@@ -179,24 +179,24 @@ def remove_document(
     tx.add(SQL["lock_claim"], id=claim_id, **scope.params)
     tx.add(SQL["lock_document"], id=claim_id, document_id=document_id)
     tx.add(SQL["require_open_for"], document_id=document_id, states=["pending", "available"])
-    who = {"audit_id": uuid7(), "actor": scope.sub, "request_id": actor.request_id}
+    who = {"audit_id": make_uuid7(), "actor": scope.sub, "request_id": actor.request_id}
     tx.add(SQL["remove_document"], document_id=document_id, **who)
-    return tx.answer(SQL["removed_document"], document_id=document_id)
+    return tx.fetch_answer(SQL["removed_document"], document_id=document_id)
 
 
 def _record_read(tx: Transaction, action: str, subject_id: UUID, scope: AccessScope, actor: Actor) -> None:
     """Queue the audit entry of a read by staff; what somebody reads of their own case is nobody's business."""
     if scope.staff:
         who = {"actor": scope.sub, "request_id": actor.request_id}
-        tx.add(SQL["record_read"], audit_id=uuid7(), action=action, id=subject_id, **who)
+        tx.add(SQL["record_read"], audit_id=make_uuid7(), action=action, id=subject_id, **who)
 
 
 def _claim(tx: Transaction, claim_id: UUID, scope: AccessScope) -> Pending[Row]:
-    return tx.answer(SQL["claim"], id=claim_id, **scope.params)
+    return tx.fetch_answer(SQL["claim"], id=claim_id, **scope.params)
 
 
 def _document(tx: Transaction, claim_id: UUID, document_id: UUID, scope: AccessScope) -> Pending[Row]:
-    return tx.answer(SQL["document"], id=claim_id, document_id=document_id, **scope.params)
+    return tx.fetch_answer(SQL["document"], id=claim_id, document_id=document_id, **scope.params)
 
 
 def _role_of(scope: AccessScope) -> str:

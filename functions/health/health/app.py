@@ -9,7 +9,7 @@ from health.model import HealthReport, HealthView
 from shared.api.call import Call
 from shared.api.operation import IgnoredQuery, NoInput
 from shared.api.parsing import is_request
-from shared.api.responses import Answer, answered
+from shared.api.responses import Answer, make_answer
 from shared.api.router import Api
 
 api: Api[HealthContainer] = Api()
@@ -19,7 +19,7 @@ api: Api[HealthContainer] = Api()
 def shallow(call: Call[NoInput]) -> Answer:
     """Touches nothing outside the process."""
     version = call.services.settings.version
-    return answered(HealthView(status="healthy", version=version, time=call.services.clock()))
+    return make_answer(HealthView(status="healthy", version=version, time=call.services.clock()))
 
 
 @api.get(
@@ -34,7 +34,7 @@ def shallow(call: Call[NoInput]) -> Answer:
 def deep(call: Call[NoInput, HealthContainer]) -> Answer:
     """Asks everything the service stands on, within 2 seconds; the answer is kept for a few. 503 when unhealthy."""
     report = examine(call.services)
-    return answered(report, status=503 if report.status == "unhealthy" else 200)
+    return make_answer(report, status=503 if report.status == "unhealthy" else 200)
 
 
 def examine(own: HealthContainer) -> HealthReport:

@@ -8,7 +8,7 @@ from health import service
 from health.deep_check import DATABASE, PROBES_S, SERVICES, STATE_STORE, DeepCheck
 from health.parallel_queries import HealthQuery
 from health.process_stats import ProcessStats
-from shared.clock import monotonic
+from shared.clock import read_monotonic
 from shared.container import Container
 from shared.deadline import Deadline
 from shared.logging import observe
@@ -58,9 +58,9 @@ class HealthContainer(Container):
 
     @cached_property
     def _dynamodb(self) -> "DynamoDBClient":
-        from shared.aws.clients import probing
+        from shared.aws.clients import get_health_client
 
-        client: DynamoDBClient = probing("dynamodb")
+        client: DynamoDBClient = get_health_client("dynamodb")
         return client
 
     @cached_property
@@ -72,7 +72,7 @@ class HealthContainer(Container):
     def _database_probe(self) -> HealthQuery:
         from health.one_off_read import visit
 
-        deadline = Deadline(monotonic() + PROBES_S, monotonic)
+        deadline = Deadline(read_monotonic() + PROBES_S, read_monotonic)
         return HealthQuery(DATABASE, lambda: visit(self._dial, service.look, deadline))
 
     def _dial(self, _within_s: float) -> "Connection":

@@ -10,7 +10,7 @@ from health import service
 from health.model import DependencyChecks, Findings, TransactionRetries
 from health.parallel_queries import HealthQuery, ParallelQueries, QueryOutcome
 from shared.aws.dynamodb_shared_state import LastWriter, SharedState
-from shared.clock import Clock, monotonic
+from shared.clock import Clock, read_monotonic
 
 # The whole check is done within 2 s: the questions have 1.5 s, noting a new server what is left of the 2 s.
 PROBES_S = 1.5
@@ -81,7 +81,7 @@ class DeepCheck:
             return self._kept
 
     def _check(self, now: datetime) -> CheckResult:
-        probes, until = self._probes(), monotonic() + CHECK_S
+        probes, until = self._probes(), read_monotonic() + CHECK_S
         outcomes = self._prober.ask(probes, within_s=PROBES_S)
         if fleet := outcomes[STATE_STORE].value:
             self._fleet = fleet
@@ -102,7 +102,7 @@ class DeepCheck:
 
     def _note(self, seen: LastWriter | None, server: LastWriter, until: float) -> bool:
         probe = HealthQuery("note", lambda: self._servers.change_server(seen, server))
-        return self._prober.ask([probe], within_s=until - monotonic())["note"].value is True
+        return self._prober.ask([probe], within_s=until - read_monotonic())["note"].value is True
 
     def _findings(self, outcomes: Mapping[str, QueryOutcome], now: datetime) -> Findings:
         found = outcomes[DATABASE].value
@@ -121,7 +121,7 @@ class DeepCheck:
     def _checks(self, outcomes: Mapping[str, QueryOutcome], *, late: bool, now: datetime) -> DependencyChecks:
         failover = service.failover_of(self._fleet.server, now)
         services = {
-            name: service.service_check(outcomes[name], self._fleet.circuit(name), late=late and name == "queue")
+            name: service.service_check(outcomes[name], self._fleet.find_circuit(name), late=late and name == "queue")
             for name in SERVICES
         }
         database = service.database_check(outcomes[DATABASE], most=self._max_connections, failover=failover)

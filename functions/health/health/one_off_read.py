@@ -2,7 +2,7 @@
 
 from typing import TypeVar
 
-from shared.clock import monotonic
+from shared.clock import read_monotonic
 from shared.database.connection import Connect, ConnectionHolder
 from shared.database.pipeline import Database
 from shared.database.transaction import UseCase
@@ -17,7 +17,7 @@ NEVER_S = float("inf")
 
 def visit(connect: Connect, use_case: UseCase[T], deadline: Deadline) -> T:
     """Connect, read once, leave. Raises Unavailable, psycopg.Error."""
-    connector = ConnectionHolder(connect, idle_timeout_s=NEVER_S, max_lifetime_s=NEVER_S, clock=monotonic)
+    connector = ConnectionHolder(connect, idle_timeout_s=NEVER_S, max_lifetime_s=NEVER_S, clock=read_monotonic)
     try:
         return Database(connector, backoff=ONCE).run(use_case, deadline).value
     finally:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from threading import Event, Thread
 from typing import Any
 
-from shared.clock import monotonic
-from shared.logging import observe, where_it_failed
+from shared.clock import read_monotonic
+from shared.logging import describe_failure, observe
 
 Seconds = Callable[[], float]
 
@@ -43,7 +43,7 @@ class _RunningQuery:
         except Exception as error:  # noqa: BLE001 - whatever it was, the answer is no
             self.outcome = QueryOutcome(failed=True, latency_s=self._elapsed())
             code = getattr(error, "code", None)
-            observe("health_probe_failed", {"probe": self.probe.name, "code": code, **where_it_failed(error)})
+            observe("health_probe_failed", {"probe": self.probe.name, "code": code, **describe_failure(error)})
         finally:
             self.done.set()
 
@@ -62,7 +62,7 @@ class _RunningQuery:
 class ParallelQueries:
     """Runs probes. One that hangs keeps its thread, and its name is not asked again before that has ended."""
 
-    def __init__(self, *, clock: Seconds = monotonic) -> None:
+    def __init__(self, *, clock: Seconds = read_monotonic) -> None:
         self._clock = clock
         self._runs: dict[str, _RunningQuery] = {}
 

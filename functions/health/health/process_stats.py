@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from health.model import ProcessUsage
-from shared.clock import monotonic
+from shared.clock import read_monotonic
 
 STATM = Path("/proc/self/statm")
 MEGABYTE = 1024 * 1024
@@ -16,7 +16,7 @@ MEGABYTE = 1024 * 1024
 class ProcessStats:
     """Counts from when it was made."""
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = read_monotonic) -> None:
         self._clock = clock
         self._started = clock()
         self._invocations = 0

@@ -61,9 +61,9 @@ class DatabaseAnswer:
 
 def look(tx: Transaction) -> Pending[DatabaseAnswer]:
     """The server that answers, and the state of the jobs."""
-    server = tx.one(SQL["server"])
-    jobs = tx.one(SQL["jobs"], most=COUNTED_AT_MOST, look_back=timedelta(seconds=LOOK_BACK_S))
-    return Pending(lambda: _look(server.value() or {}, jobs.value() or {}))
+    server = tx.fetch_one(SQL["server"])
+    jobs = tx.fetch_one(SQL["jobs"], most=COUNTED_AT_MOST, look_back=timedelta(seconds=LOOK_BACK_S))
+    return Pending(lambda: _look(server.resolve() or {}, jobs.resolve() or {}))
 
 
 def _look(server: Row, jobs: Row) -> DatabaseAnswer:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from shared.aws.clients import probing
-from shared.aws.errors import BOTO_ERRORS, RequestRejected, failure_of
+from shared.aws.clients import get_health_client
+from shared.aws.errors import BOTO_ERRORS, RequestRejected, classify_error
 
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
@@ -24,7 +24,7 @@ def questions(settings: Settings) -> Mapping[str, Ask]:
 
     The clients are built here, in the caller's thread: boto3 builds none safely in two threads at once.
     """
-    mail, identity, storage, queue = map(probing, ("sesv2", "cognito-idp", "s3", "sqs"))
+    mail, identity, storage, queue = map(get_health_client, ("sesv2", "cognito-idp", "s3", "sqs"))
     return {
         "email": _telling(lambda: _may_send(mail)),
         "identity": _telling(lambda: identity.describe_user_pool(UserPoolId=settings.user_pool_id)),
@@ -40,7 +40,7 @@ def _telling(ask: Ask) -> Ask:
         try:
             return ask()
         except BOTO_ERRORS as error:
-            raise failure_of(error) from None
+            raise classify_error(error) from None
 
     return told
 

@@ -11,15 +11,15 @@ from uuid import UUID
 
 from shared.admission.ports import KEY_LIFE_S
 from shared.aws.s3 import DocumentStore
-from shared.background import BackgroundInvocation, background_handler, drain
-from shared.clock import Clock, local_date
-from shared.container import container
+from shared.background import BackgroundInvocation, background_handler, repeat_until_empty
+from shared.clock import Clock, convert_to_local_date
+from shared.container import get_container
 from shared.database.pipeline import Database
 from shared.database.transaction import Row
 from shared.deadline import Deadline
 from shared.errors import DependencyFailed, Unavailable
-from shared.ids import uuid7
-from shared.logging import logger, observe, where_it_failed
+from shared.ids import make_uuid7
+from shared.logging import describe_failure, logger, observe
 from shared.outbox.payload import PAYLOAD_SQL
 from shared.settings import Settings
 from shared.sql import load_queries
@@ -69,7 +69,7 @@ class Housekeeper:
         claims: list[UUID] = [row["id"] for row in self._rows("breached_claims", count=BATCH)]
         if not claims:
             return 0
-        job_ids = [uuid7() for _ in claims]
+        job_ids = [make_uuid7() for _ in claims]
         return len(self._rows("notify_breaches", claim_ids=claims, job_ids=job_ids, request_id=self.request_id))
 
     def advance_subscriptions(self) -> int:
@@ -78,7 +78,7 @@ class Housekeeper:
 
     def remind_members(self) -> int:
         """Write to members whose membership ends in 30 days, in 7 or today, or whose access has ended; each once."""
-        job_ids = [uuid7() for _ in range(BATCH)]
+        job_ids = [make_uuid7() for _ in range(BATCH)]
         return len(
             self._rows(
                 "remind_members",
@@ -94,7 +94,7 @@ class Housekeeper:
         return len(self._rows("delete_old_greetings", age=GREETING_AGE, count=BATCH))
 
     def _today(self) -> date:
-        return local_date(self.clock(), self.time_zone)
+        return convert_to_local_date(self.clock(), self.time_zone)
 
     def delete_old_keys(self) -> int:
         """Forget idempotency keys after a day."""
@@ -105,7 +105,7 @@ class Housekeeper:
         return len(self._rows("delete_old_jobs", age=DONE_JOB_AGE, count=BATCH))
 
     def _rows(self, query: str, **params: object) -> list[Row]:
-        return self.database.run(lambda tx: tx.all(SQL[query], **params), self.deadline).value
+        return self.database.run(lambda tx: tx.fetch_all(SQL[query], **params), self.deadline).value
 
     def run(self) -> dict[str, int]:
         """Do every chore to its end, or as far as the time allows; return how many records each changed.
@@ -125,16 +125,16 @@ class Housekeeper:
 
     def _finish(self, name: str, chore: Callable[[], int]) -> int:
         try:
-            return drain(chore, self.deadline)
+            return repeat_until_empty(chore, self.deadline)
         except Exception as error:  # noqa: BLE001 - the next chore may well succeed
-            observe("chore_failed", {"chore": name, **where_it_failed(error)})
+            observe("chore_failed", {"chore": name, **describe_failure(error)})
             return 0
 
 
 @background_handler
 def handler(_event: dict[str, Any], invocation: BackgroundInvocation) -> dict[str, int]:
     """Lambda's entry point."""
-    parts = container()
+    parts = get_container()
     done = Housekeeper(
         parts.database,
         parts.evidence,
@@ -144,6 +144,6 @@ def handler(_event: dict[str, Any], invocation: BackgroundInvocation) -> dict[st
         parts.settings.time_zone,
     ).run()
     if done["breaches_noticed"] or done["members_reminded"]:
-        parts.queues.nudge()
+        parts.queues.wake_relay()
     logger.info("housekeeping", extra=done)
     return done

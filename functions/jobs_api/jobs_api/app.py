@@ -5,11 +5,11 @@ from typing import Any
 from jobs_api import service
 from jobs_api.model import Dismissal, JobQuery, JobView
 from shared.api.auth.caller import ADMIN
-from shared.api.call import Call, page
+from shared.api.call import Call, list_page
 from shared.api.operation import NoInput
-from shared.api.responses import Answer, answered
+from shared.api.responses import Answer, make_answer
 from shared.api.router import Api
-from shared.container import container
+from shared.container import get_container
 from shared.fields.pagination import Page
 
 api = Api()
@@ -18,7 +18,7 @@ api = Api()
 @api.get("/jobs", summary="List jobs that did not end well", input=JobQuery, answer=Page[JobView], access=ADMIN)
 def find(call: Call[JobQuery]) -> Answer:
     """Failed ones, uncertain ones (mails that may or may not have been sent), or those that an admin has dismissed."""
-    return page(call, f"jobs {call.input.state}", JobView, service.find, state=call.input.state)
+    return list_page(call, f"jobs {call.input.state}", JobView, service.find, state=call.input.state)
 
 
 @api.post(
@@ -31,8 +31,8 @@ def find(call: Call[JobQuery]) -> Answer:
 )
 def replay(call: Call[NoInput]) -> Answer:
     """For a failed job, or an uncertain one of which a person knows that it was not done."""
-    facts = call.once(service.replay, call.ids["job_id"], actor=call.actor)
-    return answered(JobView.model_validate(facts))
+    facts = call.run_once(service.replay, call.ids["job_id"], actor=call.actor)
+    return make_answer(JobView.model_validate(facts))
 
 
 @api.post(
@@ -46,10 +46,10 @@ def replay(call: Call[NoInput]) -> Answer:
 )
 def dismiss(call: Call[Dismissal]) -> Answer:
     """For a failed or an uncertain job: it is never done again, and nothing counts it as waiting for a person."""
-    facts = call.once(service.dismiss, call.ids["job_id"], call.input.reason, actor=call.actor)
-    return answered(JobView.model_validate(facts))
+    facts = call.run_once(service.dismiss, call.ids["job_id"], call.input.reason, actor=call.actor)
+    return make_answer(JobView.model_validate(facts))
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Lambda's entry point."""
-    return api.handle(event, context, container())
+    return api.handle(event, context, get_container())

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from jobs_api.model import DismissalReason, TroubledState
 from shared.database.transaction import Pending, Row, Transaction
-from shared.outbox.audit import Actor, record
+from shared.outbox.audit import Actor, record_audit
 from shared.outbox.jobs import NUDGE
 from shared.outbox.payload import PAYLOAD_SQL
 from shared.sql import load_queries
@@ -14,7 +14,7 @@ SQL = load_queries("jobs_api", parts=PAYLOAD_SQL)
 
 def find(tx: Transaction, after: UUID, count: int, *, state: TroubledState) -> Pending[list[Row]]:
     """List jobs that did not end well, newest first."""
-    return tx.all(SQL["jobs"], state=state, after=after, count=count)
+    return tx.fetch_all(SQL["jobs"], state=state, after=after, count=count)
 
 
 def replay(tx: Transaction, job_id: UUID, *, actor: Actor) -> Pending[Row]:
@@ -22,9 +22,9 @@ def replay(tx: Transaction, job_id: UUID, *, actor: Actor) -> Pending[Row]:
     tx.add(SQL["require_job"], id=job_id)
     tx.add(SQL["require_failed"], id=job_id)
     tx.add(SQL["replay"], id=job_id)
-    record(tx, actor, "job.replayed", job_id)
-    tx.signal(NUDGE)
-    return tx.answer(SQL["job"], id=job_id)
+    record_audit(tx, actor, "job.replayed", job_id)
+    tx.run_after_commit(NUDGE)
+    return tx.fetch_answer(SQL["job"], id=job_id)
 
 
 def dismiss(tx: Transaction, job_id: UUID, reason: DismissalReason, *, actor: Actor) -> Pending[Row]:
@@ -32,5 +32,5 @@ def dismiss(tx: Transaction, job_id: UUID, reason: DismissalReason, *, actor: Ac
     tx.add(SQL["require_job"], id=job_id)
     tx.add(SQL["require_failed"], id=job_id)
     tx.add(SQL["dismiss"], id=job_id, reason=reason)
-    record(tx, actor, "job.dismissed", job_id, reason=reason)
-    return tx.answer(SQL["job"], id=job_id)
+    record_audit(tx, actor, "job.dismissed", job_id, reason=reason)
+    return tx.fetch_answer(SQL["job"], id=job_id)

@@ -8,16 +8,16 @@ from members import service
 from members.model import ContactChange, MemberQuery, MemberView, NewMember
 from shared.access import AccessScope
 from shared.api.auth.caller import AGENT, MEMBER, STAFF, Caller
-from shared.api.call import Call, page
+from shared.api.call import Call, list_page
 from shared.api.operation import NoInput, OperationOptions
-from shared.api.responses import Answer, answered
+from shared.api.responses import Answer, make_answer
 from shared.api.router import Api
-from shared.container import container
+from shared.container import get_container
 from shared.database.transaction import Pending, Row, Transaction
 from shared.errors import FieldError, Refusal
 from shared.fields import HomeCountry
 from shared.fields.pagination import Page
-from shared.ids import uuid7
+from shared.ids import make_uuid7
 from shared.outbox.audit import Actor
 
 api = Api()
@@ -33,7 +33,7 @@ def registration_limit(caller: Caller | None) -> str:
 def _view(facts: dict[str, Any], *, status: int = 200) -> Answer:
     member = MemberView.model_validate(facts)
     location = f"/members/{member.id}" if status == 201 else None
-    return answered(member, status=status, version=member.version, location=location)
+    return make_answer(member, status=status, version=member.version, location=location)
 
 
 def _require_country(asked: HomeCountry, served: HomeCountry) -> None:
@@ -59,9 +59,9 @@ def register(call: Call[NewMember]) -> Answer:
     """Open to anyone; an active agent's own token makes the member that agent's client."""
     _require_country(call.input.country, call.services.settings.country)
     agent_sub = call.caller.sub if call.caller else None
-    today = call.services.today()
-    facts = call.once(
-        service.register, call.input, member_id=uuid7(), agent_sub=agent_sub, today=today, actor=call.actor
+    today = call.services.read_today()
+    facts = call.run_once(
+        service.register, call.input, member_id=make_uuid7(), agent_sub=agent_sub, today=today, actor=call.actor
     )
     return _view(facts, status=201)
 
@@ -71,8 +71,8 @@ def find(call: Call[MemberQuery]) -> Answer:
     """For staff: all, or the one of a number or an email address."""
     asked = call.input
     listing = f"members {asked.number} {asked.email}"
-    today = call.services.today()
-    return page(call, listing, MemberView, service.find, number=asked.number, email=asked.email, today=today)
+    today = call.services.read_today()
+    return list_page(call, listing, MemberView, service.find, number=asked.number, email=asked.email, today=today)
 
 
 @api.get("/members/me", summary="Read yourself", answer=MemberView, access=MEMBER, refusals=("not-found",))
@@ -81,7 +81,7 @@ def find(call: Call[MemberQuery]) -> Answer:
 )
 def read(call: Call[NoInput]) -> Answer:
     """The member, to that member and to staff."""
-    return _view(call.read(service.read, call.ids.get("member_id"), call.scope, today=call.services.today()))
+    return _view(call.read(service.read, call.ids.get("member_id"), call.scope, today=call.services.read_today()))
 
 
 CHANGE: OperationOptions = {
@@ -100,8 +100,8 @@ CHANGE_OWN: OperationOptions = {**CHANGE, "access": MEMBER}
 @api.patch("/members/{member_id}", **CHANGE)
 def change_contact(call: Call[ContactChange]) -> Answer:
     """Name, phone and language; decided on the version that If-Match names."""
-    today = call.services.today()
-    facts = call.once(
+    today = call.services.read_today()
+    facts = call.run_once(
         service.change_contact,
         call.ids.get("member_id"),
         call.scope,
@@ -124,7 +124,9 @@ class MembershipChange(Protocol):
 
 
 def _change_membership(call: Call[NoInput], use_case: MembershipChange, *, status: int = 200) -> Answer:
-    facts = call.once(use_case, call.ids["member_id"], call.scope, today=call.services.today(), actor=call.actor)
+    facts = call.run_once(
+        use_case, call.ids["member_id"], call.scope, today=call.services.read_today(), actor=call.actor
+    )
     return _view(facts, status=status)
 
 
@@ -185,4 +187,4 @@ def resume(call: Call[NoInput]) -> Answer:
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Lambda's entry point."""
-    return api.handle(event, context, container())
+    return api.handle(event, context, get_container())

@@ -7,9 +7,9 @@ from uuid import UUID
 from members.model import ContactChange, NewMember
 from shared.access import AccessScope
 from shared.database.transaction import Pending, Row, Transaction
-from shared.ids import uuid7
-from shared.outbox.audit import Actor, record
-from shared.outbox.jobs import enqueue, enqueue_once_a_day, identity, mail
+from shared.ids import make_uuid7
+from shared.outbox.audit import Actor, record_audit
+from shared.outbox.jobs import enqueue, enqueue_once_a_day, make_identity_job, make_mail_job
 from shared.sql import load_queries
 
 SQL = load_queries("members")
@@ -34,26 +34,28 @@ def register(
     elif new.referral_code is not None:
         tx.add(SQL["require_referral"], referral_code=new.referral_code)
     tx.add(SQL["insert_member"], id=member_id, country=new.country, today=today, **agent)
-    tx.add(SQL["insert_subscription"], id=uuid7(), member_id=member_id, plan=new.plan, today=today)
+    tx.add(SQL["insert_subscription"], id=make_uuid7(), member_id=member_id, plan=new.plan, today=today)
     tx.add(SQL["insert_agent_client"], member_id=member_id)
-    tx.add(SQL["insert_commission"], id=uuid7(), member_id=member_id, kind="new", rate=NEW_MEMBER_RATE, today=today)
-    enqueue(tx, identity(member_id, "member"))
-    welcome = mail("member-welcome", to=member_id, subject_id=member_id, priority="high")
+    tx.add(
+        SQL["insert_commission"], id=make_uuid7(), member_id=member_id, kind="new", rate=NEW_MEMBER_RATE, today=today
+    )
+    enqueue(tx, make_identity_job(member_id, "member"))
+    welcome = make_mail_job("member-welcome", to=member_id, subject_id=member_id, priority="high")
     enqueue_once_a_day(tx, welcome, address=new.email)
-    record(tx, actor, "member.registered", member_id, plan=new.plan)
-    return tx.answer(SQL["registered"], id=member_id, today=today)
+    record_audit(tx, actor, "member.registered", member_id, plan=new.plan)
+    return tx.fetch_answer(SQL["registered"], id=member_id, today=today)
 
 
 def read(tx: Transaction, member_id: UUID | None, scope: AccessScope, *, today: date) -> Pending[Row]:
     """A member. Refuses: not-found."""
-    return tx.answer(SQL["member"], id=member_id, today=today, **scope.params)
+    return tx.fetch_answer(SQL["member"], id=member_id, today=today, **scope.params)
 
 
 def find(
     tx: Transaction, after: UUID, count: int, *, number: str | None, email: str | None, today: date
 ) -> Pending[list[Row]]:
     """Members, newest first."""
-    return tx.all(SQL["members"], number=number, email=email, today=today, after=after, count=count)
+    return tx.fetch_all(SQL["members"], number=number, email=email, today=today, after=after, count=count)
 
 
 def change_contact(
@@ -73,7 +75,7 @@ def change_contact(
     tx.add(SQL["next_version_of_contact"], **change.model_dump(), **mine)
     tx.add(SQL["change_contact"], **change.model_dump(), **mine)
     fields = sorted(change.model_fields_set)
-    record(tx, actor, "member.contact_changed", member_id, if_written="members", fields=fields)
+    record_audit(tx, actor, "member.contact_changed", member_id, if_written="members", fields=fields)
     return read(tx, member_id, scope, today=today)
 
 
@@ -85,10 +87,12 @@ def renew(tx: Transaction, member_id: UUID, scope: AccessScope, *, today: date, 
     tx.add(SQL["require_not_paused"], id=member_id, today=today)
     tx.add(SQL["require_near_end"], id=member_id, today=today)
     tx.add(SQL["renew"], id=member_id, today=today)
-    tx.add(SQL["insert_commission"], id=uuid7(), member_id=member_id, kind="renewal", rate=RENEWAL_RATE, today=today)
+    tx.add(
+        SQL["insert_commission"], id=make_uuid7(), member_id=member_id, kind="renewal", rate=RENEWAL_RATE, today=today
+    )
     tx.add(SQL["drop_reminders"], id=member_id)
-    enqueue(tx, mail("membership-renewed", to=member_id, subject_id=member_id))
-    record(tx, actor, "membership.renewed", member_id)
+    enqueue(tx, make_mail_job("membership-renewed", to=member_id, subject_id=member_id))
+    record_audit(tx, actor, "membership.renewed", member_id)
     return read(tx, member_id, scope, today=today)
 
 
@@ -102,8 +106,8 @@ def cancel(tx: Transaction, member_id: UUID, scope: AccessScope, *, today: date,
     near = {"today": today, "days": WITHDRAWAL_DAYS}
     tx.add(SQL["void_commissions"], id=member_id, actor=scope.sub, request_id=actor.request_id, **near)
     tx.add(SQL["drop_reminders"], id=member_id)
-    enqueue(tx, mail("membership-cancelled", to=member_id, subject_id=member_id), if_written="members")
-    record(tx, actor, "membership.cancelled", member_id, if_written="members")
+    enqueue(tx, make_mail_job("membership-cancelled", to=member_id, subject_id=member_id), if_written="members")
+    record_audit(tx, actor, "membership.cancelled", member_id, if_written="members")
     return read(tx, member_id, scope, today=today)
 
 
@@ -118,7 +122,7 @@ def pause(tx: Transaction, member_id: UUID, scope: AccessScope, *, today: date, 
     tx.add(SQL["next_version_if_paused_is"], id=member_id, today=today, paused=False)
     tx.add(SQL["pause"], id=member_id, today=today)
     tx.add(SQL["drop_reminders"], id=member_id)
-    record(tx, actor, "membership.paused", member_id, if_written="members")
+    record_audit(tx, actor, "membership.paused", member_id, if_written="members")
     return read(tx, member_id, scope, today=today)
 
 
@@ -132,5 +136,5 @@ def resume(tx: Transaction, member_id: UUID, scope: AccessScope, *, today: date,
     tx.add(SQL["require_not_ended"], id=member_id, today=today)
     tx.add(SQL["next_version_if_paused_is"], id=member_id, today=today, paused=True)
     tx.add(SQL["resume"], id=member_id, today=today)
-    record(tx, actor, "membership.resumed", member_id, if_written="members")
+    record_audit(tx, actor, "membership.resumed", member_id, if_written="members")
     return read(tx, member_id, scope, today=today)

@@ -23,16 +23,16 @@ from operations import circuits
 from operations.errors import CommandError
 from operations.free_address import FreeAddress, free_address
 from operations.staff import OPERATOR, CreateStaff, OperatorContext, RemoveStaff, create_staff, remove_staff
-from shared.aws.clients import cognito
+from shared.aws.clients import get_cognito
 from shared.aws.cognito import CognitoIdentityProvider
 from shared.background import BackgroundInvocation, background_handler
 from shared.circuit.store import StoreUnavailable
-from shared.clock import epoch_micros, monotonic
-from shared.container import container
+from shared.clock import read_epoch_micros, read_monotonic
+from shared.container import get_container
 from shared.deadline import Deadline
 from shared.fields import RequestModel
-from shared.ids import uuid7
-from shared.logging import logger, where_it_failed
+from shared.ids import make_uuid7
+from shared.logging import describe_failure, logger
 from shared.settings import DEFAULT_CIRCUITS
 from shared.sql import load_queries
 
@@ -95,32 +95,32 @@ def _record_command(query: str, request_id: str, **facts: object) -> None:
 
     A circuit is forced in an outage, and that may be the database's: where the entry can't be written, the log has it.
     """
-    ids = {"audit_id": uuid7(), "subject": NO_RECORD, "actor": OPERATOR, "request_id": request_id}
-    deadline = Deadline.after(AUDIT_S, monotonic)
+    ids = {"audit_id": make_uuid7(), "subject": NO_RECORD, "actor": OPERATOR, "request_id": request_id}
+    deadline = Deadline.from_seconds(AUDIT_S, read_monotonic)
     try:
-        container().database.run(lambda tx: tx.one(SQL[query], **ids, **facts), deadline)
+        get_container().database.run(lambda tx: tx.fetch_one(SQL[query], **ids, **facts), deadline)
     except Exception as error:  # noqa: BLE001 - the command was carried out
         logger.error(
             "audit_not_written",
-            extra={"entry": query, "request": request_id, "facts": facts, **where_it_failed(error)},
+            extra={"entry": query, "request": request_id, "facts": facts, **describe_failure(error)},
         )
 
 
 def _migrate(request_id: str) -> dict[str, Any]:
-    applied = container().migrate(Path(os.environ.get("MIGRATIONS_DIR") or MIGRATIONS_DIR))
+    applied = get_container().migrate(Path(os.environ.get("MIGRATIONS_DIR") or MIGRATIONS_DIR))
     _record_command("record_migrations", request_id)
     return {"applied": applied}
 
 
 def _move_circuits(command: ShowCircuits | ForceCircuit, request_id: str) -> dict[str, Any]:
-    parts = container()
-    store, policy = parts.circuit_store, parts.settings.circuit
+    parts = get_container()
+    store, policy = parts.circuit_store, parts.settings.find_circuit_policy
     try:
         if isinstance(command, ForceCircuit):
-            forced = circuits.command(store, policy(command.name), command.state, epoch_micros())
+            forced = circuits.command(store, policy(command.name), command.state, read_epoch_micros())
             _record_forced(command, forced[command.name], request_id)
             return {"circuits": forced}
-        return {"circuits": circuits.show(store, map(policy, DEFAULT_CIRCUITS), epoch_micros())}
+        return {"circuits": circuits.show(store, map(policy, DEFAULT_CIRCUITS), read_epoch_micros())}
     except StoreUnavailable as error:
         raise CommandError(f"the state table did not answer, repeat the command: {error.code}") from None
 
@@ -150,8 +150,8 @@ def _run(command: Command, invocation: BackgroundInvocation) -> dict[str, Any]:
         return _move_circuits(command, invocation.request_id)
     if isinstance(command, Migrate):
         return _migrate(invocation.request_id)
-    parts = container()
-    identities = CognitoIdentityProvider(cognito(), parts.settings.user_pool_id)
+    parts = get_container()
+    identities = CognitoIdentityProvider(get_cognito(), parts.settings.user_pool_id)
     return _run_about_people(
         command, OperatorContext(parts.database, identities, invocation.deadline, invocation.request_id)
     )

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shared.circuit.state import CircuitPolicy, CircuitSnapshot, Command
-from shared.circuit.store import CircuitStore, force
+from shared.circuit.store import CircuitStore, force_circuit
 from shared.units import SECOND
 
 
@@ -16,7 +16,7 @@ def show(store: CircuitStore, policies: Iterable[CircuitPolicy], now: int) -> di
 
 def command(store: CircuitStore, policy: CircuitPolicy, to: Command, now: int) -> dict[str, Any]:
     """Force a circuit, or leave it to itself again, and return what it is then. Raises StoreUnavailable."""
-    return {policy.name: described(force(store, policy, to, now), policy, now)}
+    return {policy.name: described(force_circuit(store, policy, to, now), policy, now)}
 
 
 def described(circuit: CircuitSnapshot, policy: CircuitPolicy, now: int) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def described(circuit: CircuitSnapshot, policy: CircuitPolicy, now: int) -> dict
         "forced": circuit.forced,
         "since": _time(circuit.since),
         "probe_at": _time(circuit.probe_due),
-        "failures": len(circuit.bucket.recent(policy, now).failures),
+        "failures": len(circuit.bucket.drop_old_failures(policy, now).failures),
         "generation": circuit.generation,
     }
 

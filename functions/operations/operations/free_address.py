@@ -10,7 +10,7 @@ from typing import Any, Literal
 from operations.staff import OperatorContext, reasons_given, unlinked_identity
 from shared.database.transaction import Pending, Row, Transaction
 from shared.fields import Email, RequestModel
-from shared.ids import uuid7
+from shared.ids import make_uuid7
 from shared.outbox.audit import Actor
 from shared.outbox.payload import PAYLOAD_SQL
 from shared.sql import load_queries
@@ -58,5 +58,5 @@ def _give_up_address(tx: Transaction, email: str, actor: Actor) -> Pending[Row |
     tx.add(SQL["silence_reminder"], email=email)
     tx.add(SQL["void_commissions"], email=email, actor=actor.sub, request_id=actor.request_id)
     tx.add(SQL["end_jobs"], email=email)
-    tx.add(SQL["record_freed"], email=email, audit_id=uuid7(), actor=actor.sub, request_id=actor.request_id)
-    return tx.one(SQL["give_up_address"], email=email)
+    tx.add(SQL["record_freed"], email=email, audit_id=make_uuid7(), actor=actor.sub, request_id=actor.request_id)
+    return tx.fetch_one(SQL["give_up_address"], email=email)

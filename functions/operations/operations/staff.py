@@ -17,8 +17,8 @@ from shared.database.transaction import Pending, Row, Transaction
 from shared.deadline import Deadline
 from shared.errors import Refusal
 from shared.fields import Email, Language, PersonName, RequestModel
-from shared.ids import uuid7
-from shared.outbox.audit import Actor, record
+from shared.ids import make_uuid7
+from shared.outbox.audit import Actor, record_audit
 from shared.sql import load_queries
 
 SQL = load_queries("operations", "staff.sql")
@@ -101,31 +101,31 @@ def unlinked_identity(email: str, tools: OperatorContext) -> str | None:
     sub = tools.identities.find(email)
     if sub is None:
         return None
-    holder = tools.database.run(lambda tx: tx.one(SQL["identity_holder"], sub=sub), tools.deadline).value
+    holder = tools.database.run(lambda tx: tx.fetch_one(SQL["identity_holder"], sub=sub), tools.deadline).value
     return sub if holder is None else None
 
 
 def _find_account(tx: Transaction, new: CreateStaff) -> Pending[Row | None]:
     tx.add(SQL["require_free_address"], email=new.email, role=new.role)
-    return tx.one(SQL["account_of_address"], email=new.email)
+    return tx.fetch_one(SQL["account_of_address"], email=new.email)
 
 
 def _write_account(tx: Transaction, new: CreateStaff, sub: str, known: Row | None, actor: Actor) -> Pending[Row]:
     facts = new.model_dump(exclude={"command"})
-    account_id = known["id"] if known else uuid7()
+    account_id = known["id"] if known else make_uuid7()
     tx.add(SQL["insert_staff"], id=account_id, **facts)
     tx.add(SQL["reinstate_staff"], email=new.email, role=new.role, sub=sub)
     tx.add(SQL["link_staff"], email=new.email, role=new.role, sub=sub)
     tx.add(SQL["require_free_address"], email=new.email, role=new.role)
     tx.add(SQL["require_linked_staff"], email=new.email, sub=sub)
     if known is None or known["role"] == FORMER:
-        record(tx, actor, "staff.created", account_id, role=new.role)
-    return tx.answer(SQL["staff_account"], email=new.email)
+        record_audit(tx, actor, "staff.created", account_id, role=new.role)
+    return tx.fetch_answer(SQL["staff_account"], email=new.email)
 
 
 def _end_role(tx: Transaction, gone: RemoveStaff, actor: Actor) -> Pending[Row | None]:
-    tx.add(SQL["end_role"], email=gone.email, audit_id=uuid7(), actor=actor.sub, request_id=actor.request_id)
-    return tx.one(SQL["former_account"], email=gone.email)
+    tx.add(SQL["end_role"], email=gone.email, audit_id=make_uuid7(), actor=actor.sub, request_id=actor.request_id)
+    return tx.fetch_one(SQL["former_account"], email=gone.email)
 
 
 @contextmanager

@@ -8,15 +8,15 @@ from typing import Any
 
 from pages import documentation
 from shared.api.router import Api
-from shared.container import container
+from shared.container import get_container
 
 api = Api()
 documentation.register(api)
 # The health function serves these two; other methods of theirs end here, and are told which there are.
-api.name_methods("/health", "GET")
-api.name_methods("/health/deep", "GET")
+api.declare_methods("/health", "GET")
+api.declare_methods("/health/deep", "GET")
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Serve as Lambda's entry point."""
-    return api.handle(event, context, container())
+    return api.handle(event, context, get_container())

@@ -12,9 +12,9 @@ from typing import Any
 from uuid import UUID
 
 from shared.aws.sqs import JobQueues
-from shared.background import BackgroundInvocation, background_handler, drain
+from shared.background import BackgroundInvocation, background_handler, repeat_until_empty
 from shared.clock import Clock
-from shared.container import container
+from shared.container import get_container
 from shared.database.pipeline import Database
 from shared.database.transaction import Pending, Row, Transaction
 from shared.deadline import Deadline
@@ -51,7 +51,7 @@ def relay_once(database: Database, queues: JobQueues, *, clock: Clock, deadline:
 
 def _claim(tx: Transaction, lease: datetime) -> Pending[list[Row]]:
     tx.add(SQL["settle_abandoned"], most_attempts=MOST_ATTEMPTS)
-    return tx.all(SQL["claim_due"], lease=lease, count=CLAIM_BATCH)
+    return tx.fetch_all(SQL["claim_due"], lease=lease, count=CLAIM_BATCH)
 
 
 def _publish(queues: JobQueues, claimed: Iterable[Row]) -> frozenset[UUID]:
@@ -72,11 +72,11 @@ def _mark(tx: Transaction, lease: datetime, sent: frozenset[UUID], unsent: list[
 @background_handler
 def handler(_event: dict[str, Any], invocation: BackgroundInvocation) -> dict[str, int]:
     """Lambda's entry point."""
-    parts = container()
+    parts = get_container()
 
     def once() -> int:
         return relay_once(parts.database, parts.queues, clock=parts.clock, deadline=invocation.deadline)
 
-    published = drain(once, invocation.deadline)
+    published = repeat_until_empty(once, invocation.deadline)
     logger.info("relayed", extra={"count": published})
     return {"published": published}

@@ -9,14 +9,14 @@ from typing import Any
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-from shared.aws.clients import cognito, dynamodb, sesv2
+from shared.aws.clients import get_cognito, get_dynamodb, get_sesv2
 from shared.aws.cognito import CognitoIdentityProvider
-from shared.aws.sqs import job_of
+from shared.aws.sqs import read_job_id
 from shared.background import BackgroundInvocation, background_handler
 from shared.container import Container
 from shared.deadline import Deadline
 from shared.errors import Unavailable
-from shared.logging import logger, where_it_failed
+from shared.logging import describe_failure, logger
 from shared.settings import Settings
 from worker.circuit_protected import CircuitProtectedIdentityProvider, CircuitProtectedMailer
 from worker.dynamodb_mail_pacing import DynamoDbPacingStore
@@ -38,18 +38,18 @@ def worker() -> JobRunner:
     """The environment's own."""
     settings = Settings.from_environ(os.environ)
     parts = Container(settings, circuit_patience_s=CIRCUIT_PATIENCE_S)
-    circuits = {"mail": parts.circuit("email"), "identity": parts.circuit("identity")}
+    circuits = {"mail": parts.get_breaker("email"), "identity": parts.get_breaker("identity")}
     return JobRunner(
         database=parts.database,
-        mailer=CircuitProtectedMailer(SesMailer(sesv2(), sender=settings.mail_sender), circuits["mail"]),
+        mailer=CircuitProtectedMailer(SesMailer(get_sesv2(), sender=settings.mail_sender), circuits["mail"]),
         identities=CircuitProtectedIdentityProvider(
-            CognitoIdentityProvider(cognito(), settings.user_pool_id), circuits["identity"]
+            CognitoIdentityProvider(get_cognito(), settings.user_pool_id), circuits["identity"]
         ),
         queues=parts.queues,
         office=MailSettings(settings.desk_mailbox, settings.desk_language, settings.app_url, settings.time_zone),
         clock=parts.clock,
         pace=MailRateLimiter(
-            DynamoDbPacingStore(dynamodb(), settings.state_table),
+            DynamoDbPacingStore(get_dynamodb(), settings.state_table),
             PacingRules.of(settings.mail_rate, settings.mail_burst),
             sleep=time.sleep,
         ).wait_for_turn,
@@ -68,7 +68,7 @@ def do_batch(event: dict[str, Any], deadline: Deadline, worker: JobRunner) -> di
     def work(record: SQSRecord) -> str:
         if outages:
             raise outages[0]
-        return worker.work(job_of(record.body), deadline)
+        return worker.work(read_job_id(record.body), deadline)
 
     def do(record: SQSRecord) -> str:
         try:
@@ -95,11 +95,11 @@ def look_again_s(received: int, uniform: Callable[[float, float], float]) -> flo
 
 def _show_again(record: SQSRecord, worker: JobRunner) -> None:
     delay_s = look_again_s(int(record.attributes.approximate_receive_count), worker.uniform)
-    worker.queues.show_again(record.event_source_arn, record.receipt_handle, delay_s=delay_s)
+    worker.queues.delay_message(record.event_source_arn, record.receipt_handle, delay_s=delay_s)
 
 
 def _log(record: SQSRecord, error: Exception) -> None:
-    logger.error("job_not_done", extra={"message_id": record.message_id, **where_it_failed(error)})
+    logger.error("job_not_done", extra={"message_id": record.message_id, **describe_failure(error)})
 
 
 @background_handler

@@ -1,6 +1,6 @@
 """The services that jobs call, each behind its circuit."""
 
-from shared.aws.circuit_protected import through
+from shared.aws.circuit_protected import call_through_circuit
 from shared.aws.cognito import IdentityProvider
 from shared.circuit.breaker import CircuitBreaker
 from worker.ses import Mail, Mailer
@@ -15,7 +15,7 @@ class CircuitProtectedMailer:
 
     def send(self, mail: Mail, *, tags: dict[str, str]) -> None:
         """See Mailer.send."""
-        through(self._circuit, lambda: self._mailer.send(mail, tags=tags))
+        call_through_circuit(self._circuit, lambda: self._mailer.send(mail, tags=tags))
 
 
 class CircuitProtectedIdentityProvider:
@@ -27,12 +27,12 @@ class CircuitProtectedIdentityProvider:
 
     def find(self, email: str) -> str | None:
         """See Identities.find."""
-        return through(self._circuit, lambda: self._identities.find(email))
+        return call_through_circuit(self._circuit, lambda: self._identities.find(email))
 
     def find_or_create(self, email: str) -> str:
         """See Identities.find_or_create."""
-        return through(self._circuit, lambda: self._identities.find_or_create(email))
+        return call_through_circuit(self._circuit, lambda: self._identities.find_or_create(email))
 
     def add_to_group(self, sub: str, group: str) -> None:
         """See Identities.add_to_group."""
-        through(self._circuit, lambda: self._identities.add_to_group(sub, group))
+        call_through_circuit(self._circuit, lambda: self._identities.add_to_group(sub, group))

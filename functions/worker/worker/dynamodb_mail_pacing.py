@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from shared.admission.ports import LimitCharge, RateLimit
-from shared.aws.dynamodb import is_condition_failed, old_item
-from shared.aws.dynamodb_admission_items import TTL_MARGIN_S, bucket_pk
-from shared.aws.errors import BOTO_ERRORS, error_code
+from shared.aws.dynamodb import has_condition_failed, read_conflicting_item
+from shared.aws.dynamodb_admission_items import TTL_MARGIN_S, make_bucket_key
+from shared.aws.errors import BOTO_ERRORS, read_error_code
 from shared.circuit.store import StoreUnavailable
 from shared.units import SECOND
 from worker.priority_pacing import PacingState, Priority, StoreReply
@@ -36,7 +36,7 @@ class WriteCondition(TypedDict, total=False):
     ExpressionAttributeValues: Attributes
 
 
-_KEY: Attributes = {"pk": {"S": bucket_pk(LimitCharge("fleet", RateLimit("mail", burst=1, period_s=1)))}}
+_KEY: Attributes = {"pk": {"S": make_bucket_key(LimitCharge("fleet", RateLimit("mail", burst=1, period_s=1)))}}
 
 
 class DynamoDbPacingStore:
@@ -51,7 +51,7 @@ class DynamoDbPacingStore:
         try:
             answer = self._client.get_item(TableName=self._table, Key=_KEY, ConsistentRead=True)
         except BOTO_ERRORS as error:
-            raise StoreUnavailable(error_code(error)) from None
+            raise StoreUnavailable(read_error_code(error)) from None
         return _state_of(answer.get("Item"))
 
     def write(self, seen: PacingState, to: PacingState) -> StoreReply:
@@ -64,9 +64,9 @@ class DynamoDbPacingStore:
                 **_is_still(seen),
             )
         except BOTO_ERRORS as error:
-            if is_condition_failed(error):
-                return StoreReply(_state_of(old_item(error)), written=False)
-            raise StoreUnavailable(error_code(error)) from None
+            if has_condition_failed(error):
+                return StoreReply(_state_of(read_conflicting_item(error)), written=False)
+            raise StoreUnavailable(read_error_code(error)) from None
         return StoreReply(to, written=True)
 
 

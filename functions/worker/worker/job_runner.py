@@ -23,7 +23,7 @@ from shared.aws.cognito import IdentityProvider
 from shared.aws.errors import AwsError, OperatorActionNeeded, OutcomeUnknown, RequestRejected
 from shared.aws.sqs import MAX_DELAY_S, JobQueues
 from shared.clock import Clock
-from shared.database.errors import permanent_code
+from shared.database.errors import find_permanent_code
 from shared.database.pipeline import Database
 from shared.database.transaction import Pending, Row, Transaction
 from shared.deadline import Deadline
@@ -68,7 +68,7 @@ class JobOutcome:
 class CircuitWait(Protocol):
     """The guard of a kind of job: the circuit of the service that does it."""
 
-    def wait_s(self) -> float:
+    def measure_wait_s(self) -> float:
         """Seconds until it may be tried, 0 where it may be now."""
         ...
 
@@ -103,7 +103,7 @@ class JobRunner:
 
         Raises NotEnoughTime before, and Unavailable where the database can't be had: the message comes again.
         """
-        if deadline.left() < JOB_TIME_S:
+        if deadline.seconds_left < JOB_TIME_S:
             raise NotEnoughTime
         started, lease = time.perf_counter(), self.clock() + JOB_LEASE
         waits = self._waits()
@@ -112,7 +112,7 @@ class JobRunner:
         if job is None or settled is None:
             return "skipped"
         if settled.state == "pending" and settled.delay_s <= MAX_DELAY_S:  # else the schedule finds it
-            self.queues.nudge(delay_s=math.ceil(settled.delay_s))  # a nudge that comes early finds nothing due
+            self.queues.wake_relay(delay_s=math.ceil(settled.delay_s))  # a nudge that comes early finds nothing due
         _log(job, settled, time.perf_counter() - started)
         return settled.state
 
@@ -132,7 +132,7 @@ class JobRunner:
 
     def _waits(self) -> Mapping[str, float]:
         """The kinds of jobs that are not to be tried now, and how long they wait."""
-        waits = {kind: circuit.wait_s() for kind, circuit in self.circuits.items()}
+        waits = {kind: circuit.measure_wait_s() for kind, circuit in self.circuits.items()}
         return {kind: self._spread(wait_s) for kind, wait_s in waits.items() if wait_s > 0}
 
     def _spread(self, wait_s: float) -> float:
@@ -152,7 +152,7 @@ class JobRunner:
         except AwsError as error:
             return self._settle_failure(job, error)
         except Exception as error:
-            code = permanent_code(error)
+            code = find_permanent_code(error)
             if code is None:
                 raise
             return JobOutcome("failed", code)
@@ -164,7 +164,7 @@ class JobRunner:
             return JobOutcome("uncertain", error.code)
         if isinstance(error, OperatorActionNeeded):
             # However long the repair takes, the job is not the one to fail for it: its attempts are left.
-            return JobOutcome("pending", error.code, delay_s=RETRY.delay(0, self.uniform), counted=False)
+            return JobOutcome("pending", error.code, delay_s=RETRY.compute_delay(0, self.uniform), counted=False)
         return self._again(job, error.code)
 
     def _mail(self, job: Row, deadline: Deadline) -> JobOutcome:
@@ -201,7 +201,7 @@ class JobRunner:
         tries = job["attempts"]
         if tries > RETRY.retries:
             return JobOutcome("failed", code)
-        return JobOutcome("pending", code, delay_s=RETRY.delay(tries - 1, self.uniform))
+        return JobOutcome("pending", code, delay_s=RETRY.compute_delay(tries - 1, self.uniform))
 
 
 def _put_off(delay_s: float) -> JobOutcome:
@@ -214,11 +214,11 @@ def _claim(tx: Transaction, job_id: UUID, lease: datetime, waits: Mapping[str, f
         tx.add(SQL["postpone_job"], id=job_id, kind=kind, delay=timedelta(seconds=wait_s))
     # A retry of this flight finds its own first try by the lease, and does not count an attempt again.
     tx.add(SQL["claim_job"], id=job_id, lease=lease)
-    return tx.one(SQL["job_with_recipient"], id=job_id)
+    return tx.fetch_one(SQL["job_with_recipient"], id=job_id)
 
 
 def _begin(tx: Transaction, job: Row) -> Pending[Row | None]:
-    return tx.one(SQL["begin_job"], id=job["id"], lease=job["leased_until"])
+    return tx.fetch_one(SQL["begin_job"], id=job["id"], lease=job["leased_until"])
 
 
 def _link(tx: Transaction, job: Row, payload: IdentityPayload, sub: str) -> Pending[None]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from shared.circuit.store import StoreUnavailable
-from shared.clock import epoch_micros
+from shared.clock import read_epoch_micros
 from shared.deadline import Deadline
 from shared.logging import observe
 from shared.units import SECOND
@@ -28,7 +28,7 @@ class MailRateLimiter:
 
     store: PacingStore
     rules: PacingRules
-    clock: Callable[[], int] = epoch_micros
+    clock: Callable[[], int] = read_epoch_micros
     sleep: Callable[[float], None] = field(kw_only=True)
     _gone_until: int = 0
     _seen: PacingState | None = None
@@ -38,7 +38,7 @@ class MailRateLimiter:
         now = self.clock()
         if now < self._gone_until:
             return
-        until = now + round(max(deadline.left() - AWAKE_S, 0.0) * SECOND)
+        until = now + round(max(deadline.seconds_left - AWAKE_S, 0.0) * SECOND)
         conversation = take_turn(self.rules, Priority[priority.upper()], self.clock, until, self._seen)
         try:
             self._seen = hold_turn(conversation, self.store, self.clock, self.sleep)

@@ -18,7 +18,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, Template, TemplateError
 from markupsafe import Markup, escape
 
-from shared.clock import local_date
+from shared.clock import convert_to_local_date
 from shared.fields.code_lists import DECIMALS
 
 # Embeddings, overrides and isolates with what ends them (UAX 9): a header has no markup that would hold them in.
@@ -110,7 +110,7 @@ def _with_local_days(facts: Mapping[str, str], time_zone: tzinfo) -> dict[str, s
     """Return the facts with each point in time replaced by its day. Raises ValueError for what is no time."""
 
     def day(time: str) -> str:
-        return local_date(datetime.fromisoformat(time), time_zone).isoformat()
+        return convert_to_local_date(datetime.fromisoformat(time), time_zone).isoformat()
 
     return {name: day(fact) if name in _TIMES and fact else fact for name, fact in facts.items()}
 

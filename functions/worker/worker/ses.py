@@ -11,9 +11,9 @@ from shared.aws.errors import (
     BotoError,
     OperatorActionNeeded,
     RequestRejected,
-    error_code,
-    error_message,
-    failure_of,
+    classify_error,
+    read_error_code,
+    read_error_message,
 )
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class SesMailer:
     """A Mailer on SES."""
 
     def __init__(self, client: "SESV2Client", *, sender: str) -> None:
-        """`client` must not repeat a call by itself, see clients.sesv2."""
+        """`client` must not repeat a call by itself, see clients.get_sesv2."""
         self._client = client
         self._sender = sender
 
@@ -79,14 +79,14 @@ class SesMailer:
     def _failure_of(self, error: BotoError) -> AwsError:
         # SES has one code for bad content and for addresses that are not verified; the message names those. A sender
         # that is not verified is an operator's to repair, and every mail would be refused until then.
-        if error_code(error) == "MessageRejected" and self._is_named_by(error):
+        if read_error_code(error) == "MessageRejected" and self._is_named_by(error):
             return OperatorActionNeeded("SenderNotVerified")
-        return failure_of(error)
+        return classify_error(error)
 
     def _is_named_by(self, error: BotoError) -> bool:
         sender = parseaddr(self._sender)[1].lower()
         # Whole addresses: a person's own may begin or end as the sender's does.
-        return sender in re.split(r"[\s,;<>]+", error_message(error).lower())
+        return sender in re.split(r"[\s,;<>]+", read_error_message(error).lower())
 
 
 def is_single_line(header: str) -> bool:

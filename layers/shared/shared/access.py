@@ -11,7 +11,7 @@ class AccessScope:
     staff: bool = False
     admin: bool = False
 
-    def as_owner(self) -> "AccessScope":
+    def restrict_to_owner(self) -> "AccessScope":
         """Return the scope without the rights of staff: what only an owner may do, staff don't do in their place."""
         return AccessScope(self.sub)
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any, TypeVar
 
-from shared.clock import monotonic
-from shared.deadline import Deadline, under
-from shared.logging import logger, where_it_failed
+from shared.clock import read_monotonic
+from shared.deadline import Deadline, use_deadline
+from shared.logging import describe_failure, logger
 
 T = TypeVar("T")
 
@@ -34,23 +34,23 @@ def background_handler(
     """
 
     @wraps(handler)
-    def entry_point(event: dict[str, Any], context: Any) -> T:
-        deadline = Deadline.after(context.get_remaining_time_in_millis() / 1000, monotonic)
+    def run_handler(event: dict[str, Any], context: Any) -> T:
+        deadline = Deadline.from_seconds(context.get_remaining_time_in_millis() / 1000, read_monotonic)
         try:
-            with under(deadline):
+            with use_deadline(deadline):
                 return handler(event, BackgroundInvocation(context.aws_request_id, deadline))
         except BackgroundError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it was, its words stay here
-            logger.error("handler_failed", extra=where_it_failed(error))
+            logger.error("handler_failed", extra=describe_failure(error))
             raise BackgroundError(type(error).__name__) from None
 
-    return entry_point
+    return run_handler
 
 
-def drain(once: Callable[[], int], deadline: Deadline) -> int:
+def repeat_until_empty(once: Callable[[], int], deadline: Deadline) -> int:
     """Repeat what returns how many records it changed, until it changes none or the time is up; return their sum."""
     total = 0
-    while not deadline.passed and (count := once()):
+    while not deadline.has_passed and (count := once()):
         total += count
     return total

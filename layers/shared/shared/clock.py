@@ -10,26 +10,26 @@ Clock = Callable[[], datetime]
 LATEST_LOCAL_OFFSET = timedelta(hours=14)
 
 
-def utc_now() -> datetime:
+def read_utc_now() -> datetime:
     """The time now, aware, in UTC."""
     return datetime.now(UTC)
 
 
-def latest_local_date(now: datetime) -> date:
+def compute_latest_local_date(now: datetime) -> date:
     """Return the date where the day began first: no incident can have happened after it."""
     return (now + LATEST_LOCAL_OFFSET).date()
 
 
-def local_date(now: datetime, zone: tzinfo) -> date:
+def convert_to_local_date(now: datetime, zone: tzinfo) -> date:
     """Return the calendar day that `now`, an aware time, falls on in `zone`."""
     return now.astimezone(zone).date()
 
 
-def epoch_micros() -> int:
+def read_epoch_micros() -> int:
     """The time now, in whole microseconds since the epoch."""
     return time.time_ns() // 1000
 
 
-def monotonic() -> float:
+def read_monotonic() -> float:
     """Seconds on a clock that never goes back."""
     return time.monotonic()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared.circuit.client import STORE_WAIT_S
-from shared.clock import Clock, epoch_micros, local_date, monotonic, utc_now
+from shared.clock import Clock, convert_to_local_date, read_epoch_micros, read_monotonic, read_utc_now
 
 # psycopg comes with the module, where all else comes when it is needed: nearly every call uses the database, and Lambda
 # gives a whole processor to what is imported before the first one.
@@ -37,7 +37,9 @@ CIRCUIT_PATIENCE_S = STORE_WAIT_S
 class Container:
     """Everything lazily: importing a module needs no environment and opens no connection."""
 
-    def __init__(self, settings: Settings, clock: Clock = utc_now, *, circuit_patience_s: float | None = None) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock = read_utc_now, *, circuit_patience_s: float | None = None
+    ) -> None:
         """`circuit_patience_s` is how long a call may wait for the table of circuits."""
         self.settings = settings
         self.clock = clock
@@ -45,9 +47,9 @@ class Container:
         self._circuits: dict[str, CircuitBreaker] = {}
         self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="after")
 
-    def today(self) -> date:
+    def read_today(self) -> date:
         """Return the day it is in the country of the stack."""
-        return local_date(self.clock(), self.settings.time_zone)
+        return convert_to_local_date(self.clock(), self.settings.time_zone)
 
     @cached_property
     def connector(self) -> ConnectionHolder:
@@ -57,26 +59,26 @@ class Container:
             self._connect,
             idle_timeout_s=settings.db_idle_timeout,
             max_lifetime_s=settings.db_max_lifetime,
-            clock=monotonic,
+            clock=read_monotonic,
         )
 
     def _connect(self, within_s: float) -> Connection:
-        return connect(self.settings, self._password(), within_s, observe)
+        return connect(self.settings, self._read_password(), within_s, observe)
 
-    def _password(self) -> str | None:
+    def _read_password(self) -> str | None:
         if self.settings.db_auth != "iam":
             return self.settings.db_password
-        from shared.aws.clients import database_token
+        from shared.aws.clients import sign_database_password
 
         settings = self.settings
-        return database_token(host=settings.db_host, port=settings.db_port, user=settings.db_user)
+        return sign_database_password(host=settings.db_host, port=settings.db_port, user=settings.db_user)
 
     def migrate(self, directory: Path) -> list[str]:
         """Apply the migrations that are missing, as the role of the settings, and return their versions.
 
         The functions' roles may then have as many connections as the settings say, and sign in as they say.
         """
-        from shared.database.connection import connect_arguments
+        from shared.database.connection import build_connect_arguments
         from shared.database.migrate import migrate
 
         settings = self.settings
@@ -86,7 +88,7 @@ class Container:
             connection_limit=settings.db_max_connections,
             iam=settings.db_auth == "iam",
             observer=observe,
-            **connect_arguments(settings, self._password()),
+            **build_connect_arguments(settings, self._read_password()),
         )
 
     @cached_property
@@ -102,49 +104,49 @@ class Container:
     def _count_retry(self, event: str, facts: Mapping[str, object]) -> None:
         observe(event, facts)
         if event == "transaction_retried":
-            self._retries.count()
+            self._retry_counter.count()
 
     @cached_property
-    def _retries(self) -> "BackgroundCounter":
-        from shared.aws.clients import dynamodb
+    def _retry_counter(self) -> "BackgroundCounter":
+        from shared.aws.clients import get_dynamodb
         from shared.aws.dynamodb_shared_state import BackgroundCounter, SharedStateStore
 
-        return BackgroundCounter(SharedStateStore(dynamodb(), self.settings.state_table).add_retries)
+        return BackgroundCounter(SharedStateStore(get_dynamodb(), self.settings.state_table).add_retries)
 
     @cached_property
     def state(self) -> "AdmissionStore":
         """Limits and keys."""
-        from shared.aws.clients import dynamodb
+        from shared.aws.clients import get_dynamodb
         from shared.aws.dynamodb_admission import DynamoDbAdmissionStore
 
-        return DynamoDbAdmissionStore(dynamodb(), self.settings.state_table, observer=observe)
+        return DynamoDbAdmissionStore(get_dynamodb(), self.settings.state_table, observer=observe)
 
     @cached_property
     def circuit_store(self) -> "CircuitStore":
         """Return the store of the fleet's circuits."""
-        from shared.aws.clients import circuits
+        from shared.aws.clients import get_circuit_dynamodb
         from shared.aws.dynamodb_circuits import DynamoDbCircuitStore
 
-        return DynamoDbCircuitStore(circuits(), self.settings.state_table)
+        return DynamoDbCircuitStore(get_circuit_dynamodb(), self.settings.state_table)
 
     @cached_property
     def _circuit_client(self) -> "CircuitStoreClient":
         from shared.circuit.client import CircuitStoreClient
 
-        return CircuitStoreClient(self.circuit_store, timer=monotonic, patience_s=self._circuit_patience_s)
+        return CircuitStoreClient(self.circuit_store, timer=read_monotonic, patience_s=self._circuit_patience_s)
 
-    def circuit(self, name: str) -> "CircuitBreaker":
+    def get_breaker(self, name: str) -> "CircuitBreaker":
         """The environment's breaker on a service's circuit: email, identity or storage."""
         from shared.aws.circuit_protected import FAILURES, NO_CALLS
         from shared.circuit.breaker import CircuitBreaker
 
         if name not in self._circuits:
             self._circuits[name] = CircuitBreaker(
-                self.settings.circuit(name),
+                self.settings.find_circuit_policy(name),
                 self._circuit_client,
                 observer=observe,
-                now=epoch_micros,
-                timer=monotonic,
+                now=read_epoch_micros,
+                timer=read_monotonic,
                 new_token=lambda: secrets.token_hex(16),
                 failures=FAILURES,
                 no_calls=NO_CALLS,
@@ -162,39 +164,39 @@ class Container:
     def evidence(self) -> "DocumentStore":
         """Return the storage of claims' evidence, behind its circuit."""
         from shared.aws.circuit_protected import CircuitProtectedDocumentStore
-        from shared.aws.clients import s3
+        from shared.aws.clients import get_s3
         from shared.aws.s3 import S3DocumentStore
 
         return CircuitProtectedDocumentStore(
-            S3DocumentStore(s3(), self.settings.evidence_bucket), self.circuit("storage")
+            S3DocumentStore(get_s3(), self.settings.evidence_bucket), self.get_breaker("storage")
         )
 
     @cached_property
     def queues(self) -> "JobQueues":
         """Return the queues that job ids are sent to."""
-        from shared.aws.clients import sqs
+        from shared.aws.clients import get_sqs
         from shared.aws.sqs import SqsJobQueues
 
         settings = self.settings
         urls = {"high": settings.queue_high_url, "normal": settings.queue_normal_url, "low": settings.queue_low_url}
-        return SqsJobQueues(sqs(), urls=urls, nudge_url=settings.nudge_queue_url)
+        return SqsJobQueues(get_sqs(), urls=urls, nudge_url=settings.nudge_queue_url)
 
     @cached_property
     def _verifier(self) -> Callable[[str], Mapping[str, Any]]:
         from shared.api.auth.tokens import TokenVerifier
 
-        return TokenVerifier.of(self.settings)
+        return TokenVerifier.from_settings(self.settings)
 
     def verify_token(self, token: str) -> Mapping[str, Any]:
         """The claims of a token. Raises Refusal("unauthenticated")."""
         return self._verifier(token)
 
-    def nudge_soon(self) -> Callable[[], object]:
+    def wake_relay_soon(self) -> Callable[[], object]:
         """Tell the relay in the background that jobs wait; the returned call waits until it was told, or gave up."""
-        return self._background.submit(copy_context().run, self.queues.nudge).result
+        return self._background.submit(copy_context().run, self.queues.wake_relay).result
 
 
 @cache
-def container() -> Container:
+def get_container() -> Container:
     """The environment's own."""
     return Container(Settings.from_environ(os.environ))

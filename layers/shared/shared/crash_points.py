@@ -12,13 +12,13 @@ Watcher = Callable[[str], None]
 _watcher: Watcher | None = None
 
 
-def step(name: str) -> None:
+def crash_point(name: str) -> None:
     """Pass a step; nothing happens unless somebody watches."""
     if _watcher is not None:
         _watcher(name)
 
 
-def watch(watcher: Watcher) -> None:
+def watch_crash_points(watcher: Watcher) -> None:
     """Have each step of this process, of all its threads, told to `watcher` when it is passed."""
     global _watcher
     _watcher = watcher

@@ -21,25 +21,26 @@ class Deadline:
     clock: Callable[[], float]
 
     @classmethod
-    def after(cls, seconds: float, clock: Callable[[], float]) -> "Deadline":
+    def from_seconds(cls, seconds: float, clock: Callable[[], float]) -> "Deadline":
         """The moment `seconds` from now, less what is kept back for the answer."""
         return cls(clock() + max(0.0, seconds - ANSWER_RESERVE_S), clock)
 
-    def left(self) -> float:
+    @property
+    def seconds_left(self) -> float:
         """Seconds left, never negative."""
         return max(0.0, self.at - self.clock())
 
     @property
-    def passed(self) -> bool:
+    def has_passed(self) -> bool:
         """Whether nothing may be begun any more."""
-        return self.left() <= 0.0
+        return self.seconds_left <= 0.0
 
 
 _current: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
 
 
 @contextmanager
-def under(deadline: Deadline) -> Iterator[None]:
+def use_deadline(deadline: Deadline) -> Iterator[None]:
     """Within the block this deadline is the current one."""
     token = _current.set(deadline)
     try:
@@ -48,6 +49,6 @@ def under(deadline: Deadline) -> Iterator[None]:
         _current.reset(token)
 
 
-def current() -> Deadline | None:
+def get_deadline() -> Deadline | None:
     """The deadline of what runs here; None where there is none."""
     return _current.get()

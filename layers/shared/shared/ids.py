@@ -8,7 +8,7 @@ from uuid import UUID
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
-def uuid7() -> UUID:
+def make_uuid7() -> UUID:
     """A new UUIDv7 (RFC 9562): 48 bits of milliseconds, then 74 random bits; sorts by age."""
     stamp = (time.time_ns() // 1_000_000) & ((1 << 48) - 1)
     rand = int.from_bytes(os.urandom(10), "big")
@@ -27,6 +27,6 @@ def parse_id(value: str) -> UUID:
     return parsed
 
 
-def crockford(length: int) -> str:
+def make_crockford_code(length: int) -> str:
     """`length` random characters of Crockford's base32."""
     return "".join(CROCKFORD[byte & 31] for byte in os.urandom(length))

@@ -20,7 +20,7 @@ COUNTED = {
 }
 
 
-def where_it_failed(error: BaseException) -> dict[str, object]:
+def describe_failure(error: BaseException) -> dict[str, object]:
     """Return what may be logged of an exception: its class and the code it came through, not its words."""
     frames: list[str] = []
     trace = error.__traceback__

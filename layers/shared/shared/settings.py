@@ -114,19 +114,19 @@ class Settings(BaseModel):
 
     @field_validator("limits", "circuits", "retry", mode="before")
     @classmethod
-    def _from_json(cls, value: Any) -> Any:
+    def _parse_json(cls, value: Any) -> Any:
         return json.loads(value or "{}") if isinstance(value, str) else value
 
     @field_validator("limits")
     @classmethod
-    def _known_limits(cls, value: dict[str, tuple[int, float]]) -> dict[str, tuple[int, float]]:
+    def _check_limit_names(cls, value: dict[str, tuple[int, float]]) -> dict[str, tuple[int, float]]:
         if unknown := sorted(set(value) - set(DEFAULT_LIMITS)):
             raise ValueError(f"no such limit: {', '.join(unknown)}")
         return value
 
     @field_validator("circuits")
     @classmethod
-    def _known_circuits(cls, value: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    def _check_circuit_names(cls, value: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
         if unknown := sorted(set(value) - set(DEFAULT_CIRCUITS)):
             raise ValueError(f"no such circuit: {', '.join(unknown)}")
         if unknown := sorted({name for changes in value.values() for name in changes} - _TUNABLE):
@@ -159,12 +159,12 @@ class Settings(BaseModel):
         """The web origins that may call the API from a browser."""
         return frozenset(origin.strip() for origin in self.allowed_origins.split(","))
 
-    def limit(self, name: str) -> RateLimit:
+    def find_limit(self, name: str) -> RateLimit:
         """The limit of that name: the setting where there is one, else the default."""
         burst, period_s = self.limits.get(name) or DEFAULT_LIMITS[name]
         return RateLimit(name=name, burst=burst, period_s=period_s)
 
-    def circuit(self, name: str) -> CircuitPolicy:
+    def find_circuit_policy(self, name: str) -> CircuitPolicy:
         """The circuit of that name: the defaults, with what the settings change of them."""
         changes: dict[str, Any] = {
             each: int(value) if each in _COUNTS else value for each, value in self.circuits.get(name, {}).items()

@@ -24,11 +24,11 @@ def parse_queries(text: str) -> Mapping[str, Query]:
     for name, body in zip(parts[::2], parts[1::2], strict=True):
         if name in queries:
             raise ValueError(f"section {name} stands twice")
-        queries[name] = Query(_statement(name, body))
+        queries[name] = Query(_make_statement(name, body))
     return queries
 
 
-def _statement(name: str, body: str) -> str:
+def _make_statement(name: str, body: str) -> str:
     lines = body.strip().splitlines()
     if not lines or not lines[0].startswith("-- "):
         raise ValueError(f"section {name} does not say what it is for")

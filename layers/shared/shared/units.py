@@ -8,6 +8,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def micros(moment: datetime) -> int:
+def convert_to_epoch_micros(moment: datetime) -> int:
     """Return the microseconds since the epoch of an aware datetime: exact, where a float of seconds would round."""
     return (moment - _EPOCH) // _MICROSECOND

@@ -13,7 +13,7 @@ from agents.app import api as agents_api
 from claims.app import api as claims_api
 from jobs_api.app import api as jobs_api
 from members.app import api as members_api
-from shared.ids import uuid7
+from shared.ids import make_uuid7
 from tests.databases import Blank
 from tests.fakes.evidence import FakeEvidence
 from tests.harness import Client, claims_of
@@ -44,8 +44,8 @@ class Callers:
     connection: psycopg.Connection[Any]
     clients: dict[Any, Client]
     evidence: FakeEvidence
-    ids: dict[str, UUID] = field(default_factory=lambda: {name: uuid7() for name in PEOPLE})
-    payout: UUID = field(default_factory=uuid7)
+    ids: dict[str, UUID] = field(default_factory=lambda: {name: make_uuid7() for name in PEOPLE})
+    payout: UUID = field(default_factory=make_uuid7)
     _serial: Iterator[int] = field(default_factory=itertools.count)
 
     @classmethod
@@ -87,7 +87,7 @@ class Callers:
         """Return the path's ids: of a new record of its owner's, or ids that nobody has."""
         names = [part[1:-1] for part in resource.split("/") if part.startswith("{")]
         if whose == "missing":
-            return {name: str(uuid7()) for name in names}
+            return {name: str(make_uuid7()) for name in names}
         kinds = {"agent_id": "agent", "commission_id": "agent", "member_id": "member", "claim_id": "member"}
         owner = self.ids[caller if whose == "own" else kinds.get(names[0], "member")]
         ids = {names[0]: self._make(names[0], owner)}
@@ -121,7 +121,7 @@ class Callers:
         self._insert("agent_clients", member_id=member, agent_id=self.ids["agent"])
         days = dict.fromkeys(("starts_on", "anchor_on", "period_starts_on", "renewed_on"), "2026-02-01")
         self._insert(
-            "subscriptions", id=uuid7(), member_id=member, plan="family", state="active", ends_on="2027-01-31",
+            "subscriptions", id=make_uuid7(), member_id=member, plan="family", state="active", ends_on="2027-01-31",
             price=35, currency="EUR", **days,
         )  # fmt: skip
 
@@ -138,7 +138,7 @@ class Callers:
                 self.connection.execute("UPDATE agents SET state = %s WHERE id = %s", (state, self.ids[name]))
 
     def _claim(self, member: UUID) -> UUID:
-        claim = uuid7()
+        claim = make_uuid7()
         self._insert(
             "claims", id=claim, number=f"CLM-{claim}", member_id=member, category="travel", title="Late flight",
             company_name="Air", description="It never came.", incident_date="2026-01-01", incident_country="CH",
@@ -150,7 +150,7 @@ class Callers:
         return claim
 
     def _document(self, claim: UUID, *, available: bool) -> UUID:
-        document = uuid7()
+        document = make_uuid7()
         key = f"uploads/{claim}/{document}"
         self._insert(
             "documents", id=document, claim_id=claim, slot=1, file_name="a.png", content_type="image/png",
@@ -160,15 +160,15 @@ class Callers:
         return document
 
     def _commission(self, agent: UUID) -> UUID:
-        commission = uuid7()
+        commission = make_uuid7()
         self._insert(
-            "commissions", id=commission, agent_id=agent, member_id=self.ids["member"], subscription_id=uuid7(),
+            "commissions", id=commission, agent_id=agent, member_id=self.ids["member"], subscription_id=make_uuid7(),
             kind="new", period_starts_on="2026-02-01", earned_on="2026-02-01", rate="0.2", amount="7", currency="EUR",
         )  # fmt: skip
         return commission
 
     def _job(self, _owner: UUID) -> UUID:
-        job = uuid7()
+        job = make_uuid7()
         self._insert("outbox", id=job, kind="mail", priority="low", subject_id=job, payload="{}", state="failed")
         return job
 

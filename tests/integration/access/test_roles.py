@@ -9,7 +9,7 @@ from claims.app import api as claims_api
 from jobs_api.app import api as jobs_api
 from members.app import api as members_api
 from shared.api.router import Api
-from shared.ids import uuid7
+from shared.ids import make_uuid7
 from tests.databases import Blank
 from tests.harness import STAFF, Client, Reply, claims_of
 from tests.integration.claims.cases import Cases, id_of
@@ -163,7 +163,7 @@ def test_what_is_not_theirs_looks_as_what_is_not_there(blank: Blank, cases: Case
     """By role as by owner: the same words for a record of another's and for one that nobody has."""
     member, me = cases.member(), sign_in(blank, agent(blank)[0])
     claim_id = cases.claim(member)
-    replies = [cases.read(me, claim_id), cases.read(me, str(uuid7())), cases.read(cases.member(), claim_id)]
+    replies = [cases.read(me, claim_id), cases.read(me, str(make_uuid7())), cases.read(cases.member(), claim_id)]
     assert {reply.status for reply in replies} == {404}
     assert len({str({**reply.json, "instance": ""}) for reply in replies}) == 1
 

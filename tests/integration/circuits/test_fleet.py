@@ -9,9 +9,9 @@ from aws_lambda_powertools.utilities.circuit_breaker import CircuitBreakerOpenEr
 
 from shared.aws.dynamodb_circuits import DynamoDbCircuitStore
 from shared.circuit.client import CircuitStoreClient
-from shared.circuit.state import NEW, CircuitPolicy, opened
+from shared.circuit.state import NEW, CircuitPolicy, open_circuit
 from shared.circuit.store import CircuitStore
-from shared.clock import epoch_micros, monotonic
+from shared.clock import read_epoch_micros, read_monotonic
 from tests.breakers import EMAIL, GENEROUS_S, Dependency, Down, Time, attempt, breaker, down, environment
 from tests.contract.state_table import at_once, client_of, new_table
 from tests.fakes.circuits import InMemoryCircuits
@@ -109,7 +109,7 @@ def aging(store: CircuitStore, size: int, time: Time) -> list[Caller]:
     """Callers behind breakers whose time is the test's."""
 
     def caller() -> Caller:
-        client = CircuitStoreClient(store, timer=monotonic, patience_s=GENEROUS_S)
+        client = CircuitStoreClient(store, timer=read_monotonic, patience_s=GENEROUS_S)
         one = breaker(client, now=time, timer=time.seconds)
         return lambda run: attempt(one, run)
 
@@ -243,7 +243,7 @@ def test_slow_calls_open_the_circuit_and_not_powertools(dynamodb: "DynamoDBClien
 def test_of_fifty_environments_that_find_the_probe_due_one_makes_it(on: str, dynamodb: "DynamoDBClient") -> None:
     """All at the same moment, and again while it is under way: the others call nothing."""
     store = InMemoryCircuits() if on == "fake" else table_of(dynamodb)
-    store.change("email", NEW, opened(NEW, EMAIL, epoch_micros() - 60_000_000))
+    store.change("email", NEW, open_circuit(NEW, EMAIL, read_epoch_micros() - 60_000_000))
     breakers = [environment(store) for _ in range(50)]
     dead, passed = Dependency(down), list[bool]()
     for _ in range(3):

@@ -11,9 +11,9 @@ from shared.aws import clients
 from shared.aws.dynamodb_circuits import DynamoDbCircuitStore
 from shared.circuit.breaker import CircuitBreaker
 from shared.circuit.client import CircuitStoreClient
-from shared.circuit.state import NEW, CircuitSnapshot, opened
+from shared.circuit.state import NEW, CircuitSnapshot, open_circuit
 from shared.circuit.store import CircuitStore, WriteResult
-from shared.clock import monotonic
+from shared.clock import read_monotonic
 from tests.breakers import EMAIL, Dependency, Time, attempt, breaker, down
 from tests.contract.state_table import client_of, new_table
 from tests.figures import record
@@ -51,9 +51,11 @@ def table(emulator: Emulator) -> Iterator[Switched]:
     """A table that can be cut off."""
     plain = client_of(emulator.url)
     with silence() as nowhere, aws_at(nowhere):
-        clients.circuits.cache_clear()
-        yield Switched(DynamoDbCircuitStore(plain, new_table(plain)), DynamoDbCircuitStore(clients.circuits(), "state"))
-        clients.circuits.cache_clear()
+        clients.get_circuit_dynamodb.cache_clear()
+        yield Switched(
+            DynamoDbCircuitStore(plain, new_table(plain)), DynamoDbCircuitStore(clients.get_circuit_dynamodb(), "state")
+        )
+        clients.get_circuit_dynamodb.cache_clear()
 
 
 def milliseconds(call: Callable[[], object]) -> float:
@@ -65,21 +67,21 @@ def milliseconds(call: Callable[[], object]) -> float:
 
 def eventually(look: Callable[[], bool], within_s: float = 20.0) -> bool:
     """Whether it comes true: on a busy machine the table may be late at first."""
-    until = monotonic() + within_s
-    while not (seen := look()) and monotonic() < until:
+    until = read_monotonic() + within_s
+    while not (seen := look()) and read_monotonic() < until:
         sleep(0.01)
     return seen
 
 
 def environment(store: CircuitStore, time: Time) -> CircuitBreaker:
     """As in production, but that the circuit's time stands still."""
-    return breaker(CircuitStoreClient(store, timer=monotonic), now=time)
+    return breaker(CircuitStoreClient(store, timer=read_monotonic), now=time)
 
 
 def test_an_open_circuit_stays_open_and_nobody_waits(table: Switched) -> None:
     """Also when the probe is due; all the waiting there is, is for the first answer that does not come."""
     time, dependency = Time(), Dependency()
-    table.change("email", NEW, opened(NEW, EMAIL, time()))
+    table.change("email", NEW, open_circuit(NEW, EMAIL, time()))
     environments = [environment(table, time) for _ in range(ROUNDS)]
     for each in environments:
         assert eventually(lambda each=each: not attempt(each, dependency))  # type: ignore[misc]

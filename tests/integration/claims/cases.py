@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from claims.app import api
-from shared.ids import uuid7
+from shared.ids import make_uuid7
 from tests.databases import Blank
 from tests.fakes.evidence import FakeEvidence
 from tests.harness import Client, Reply
@@ -70,7 +70,7 @@ class Cases:
 
     def account(self, role: str) -> str:
         """A person's id."""
-        account_id = str(uuid7())
+        account_id = str(make_uuid7())
         self.blank.rows(
             "INSERT INTO accounts (id, role, email, full_name, phone, language)"
             " VALUES (%s, %s, %s, 'Besa Hoxha', '+38344123456', 'sq')",

@@ -7,7 +7,7 @@ import pytest
 from claims.app import api
 from shared.aws.circuit_protected import CircuitProtectedDocumentStore
 from shared.aws.errors import ServiceUnavailable
-from shared.circuit.store import force
+from shared.circuit.store import force_circuit
 from shared.settings import Settings
 from tests.breakers import Time, service_breaker
 from tests.databases import Blank
@@ -18,7 +18,7 @@ from tests.integration.claims.cases import Cases
 from tests.integration.claims.test_documents import PNG, Folder
 from tests.integration.room import room
 
-STORAGE = Settings().circuit("storage")
+STORAGE = Settings().find_circuit_policy("storage")
 
 
 @dataclass(frozen=True)
@@ -84,14 +84,14 @@ def test_a_verdict_stands_though_the_circuit_opens_before_the_upload_is_removed(
 ) -> None:
     """What is left over expires by itself."""
     document = desk.folder.uploaded()
-    look = desk.bucket.first_bytes
+    look = desk.bucket.read_first_bytes
 
     def last_look(key: str, count: int) -> bytes:
         head = look(key, count)
-        force(desk.store, STORAGE, "open", desk.time())
+        force_circuit(desk.store, STORAGE, "open", desk.time())
         desk.time.advance(STORAGE.refresh_s)
         return head
 
-    monkeypatch.setattr(desk.bucket, "first_bytes", last_look)
+    monkeypatch.setattr(desk.bucket, "read_first_bytes", last_look)
     assert desk.folder.complete(document).json["state"] == "available"
     assert len(desk.bucket.objects) == 2, "the upload is still there"

@@ -147,7 +147,7 @@ def test_ten_completions_at_once_are_one_verdict(cases: Cases, folder: Folder) -
     assert list(cases.evidence.objects) == [folder.row(document)["object_key"]]
 
 
-@pytest.mark.parametrize(("at", "content"), [("copy", PNG), ("first_bytes", PNG), ("first_bytes", b"MZ")])
+@pytest.mark.parametrize(("at", "content"), [("copy", PNG), ("read_first_bytes", PNG), ("read_first_bytes", b"MZ")])
 def test_the_first_verdict_stands(
     cases: Cases, folder: Folder, monkeypatch: pytest.MonkeyPatch, at: str, content: bytes
 ) -> None:

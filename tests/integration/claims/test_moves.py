@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from claims.model import ClaimState
-from shared.ids import uuid7
+from shared.ids import make_uuid7
 from tests.harness import Client, claims_of
 from tests.integration.claims.cases import STAFF_MOVES, STATES, WITHDRAWABLE, Cases, id_of
 from tests.integration.claims.wire import flights
@@ -114,7 +114,7 @@ def test_a_move_may_be_decided_on_any_of_several_versions(cases: Cases, tags: st
     claim_id, client = cases.claim(cases.member()), cases.client.as_(cases.staff())
     resource, body = "/claims/{claim_id}/transitions", {"to": "evaluation", "reason": "Checked."}
     assert client.call("POST", resource, body, if_match=tags, claim_id=claim_id).json["version"] == 2
-    assert client.call("POST", resource, body, if_match=tags, claim_id=str(uuid7())).status == 404
+    assert client.call("POST", resource, body, if_match=tags, claim_id=str(make_uuid7())).status == 404
 
 
 def test_of_twenty_moves_decided_on_one_version_one_is_made(cases: Cases) -> None:

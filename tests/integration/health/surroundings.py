@@ -44,8 +44,8 @@ def aws_at(url: str, **services: str) -> Iterator[None]:
 
 
 def _forget() -> None:
-    clients.probing.cache_clear()
-    clients.dynamodb.cache_clear()
+    clients.get_health_client.cache_clear()
+    clients.get_dynamodb.cache_clear()
 
 
 def resources() -> dict[str, str]:

@@ -18,8 +18,8 @@ from jobs_api import service
 from local.postgres import OWNER
 from shared.aws.dynamodb_shared_state import SharedStateStore
 from shared.aws.errors import OutcomeUnknown, RequestRejected
-from shared.circuit.store import force
-from shared.clock import epoch_micros, utc_now
+from shared.circuit.store import force_circuit
+from shared.clock import read_epoch_micros, read_utc_now
 from shared.database.migrate import migrate
 from shared.outbox.audit import Actor
 from shared.settings import Settings
@@ -244,7 +244,7 @@ def test_a_high_job_that_fails_degrades_and_is_counted_until_it_is_done_again(
     member = records.member()
     worker = JobRunner(
         blank.database(), mailer, FakeIdentities(), FakeQueues(),
-        MailSettings("desk@example.test", "en", "https://app.example.test"), utc_now,
+        MailSettings("desk@example.test", "en", "https://app.example.test"), read_utc_now,
     )  # fmt: skip
     high = records.mail("member-welcome", member, to=member, priority="high")
     assert figures(client, capsys, "Degraded", "JobsFailed", "JobsUncertain", "JobsHighUnsolved") == [0, 0, 0, 0]
@@ -297,11 +297,11 @@ def test_a_low_job_that_fails_is_counted_and_degrades_nothing(
 def test_an_open_circuit_is_a_metric_of_its_service(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     """Of that one alone, until it is closed."""
     client, names = client_on(settings), ("CircuitOpenEmail", "CircuitOpenIdentity", "CircuitOpenStorage")
-    store, policy = client.container.circuit_store, client.container.settings.circuit("email")
+    store, policy = client.container.circuit_store, client.container.settings.find_circuit_policy("email")
     assert figures(client, capsys, *names) == [0, 0, 0]
-    force(store, policy, "open", epoch_micros())
+    force_circuit(store, policy, "open", read_epoch_micros())
     assert figures(client, capsys, *names) == [1, 0, 0]
-    force(store, policy, "closed", epoch_micros())
+    force_circuit(store, policy, "closed", read_epoch_micros())
     assert figures(client, capsys, *names) == [0, 0, 0]
 
 
@@ -445,7 +445,7 @@ def test_an_open_circuit_degrades_and_says_since_when(settings: Settings, emulat
 def test_an_answer_is_kept_so_that_a_crowd_costs_one_check(settings: Settings, blank: Blank) -> None:
     """Ten callers of one environment within five seconds: one visit to the database."""
     client = client_on(settings)
-    client.container.clock = ManualClock(utc_now())
+    client.container.clock = ManualClock(read_utc_now())
     bodies = [reply_of(client).json for _ in range(10)]
     assert len({(body["checked_at"], json.dumps(body["checks"])) for body in bodies}) == 1
 

@@ -37,7 +37,7 @@ def table(emulator: Emulator) -> Table:
 def test_an_empty_table_is_a_fleet_in_peace(table: Table) -> None:
     """No circuit ever opened, no server was seen, nothing was tried again."""
     fleet = table.fleet.read(["email", "storage"])
-    assert (fleet.circuit("email"), fleet.server, fleet.retries) == (CircuitStatus("closed", None), None, 0)
+    assert (fleet.find_circuit("email"), fleet.server, fleet.retries) == (CircuitStatus("closed", None), None, 0)
 
 
 def test_circuits_are_read_by_name(table: Table) -> None:

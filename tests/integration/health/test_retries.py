@@ -25,7 +25,7 @@ def settings(emulator: Emulator, blank: Blank) -> Iterator[Settings]:
 
 def read(container: Container) -> None:
     """A transaction through the function's own container."""
-    container.database.run(lambda tx: tx.all(Query("SELECT 1")), soon())
+    container.database.run(lambda tx: tx.fetch_all(Query("SELECT 1")), soon())
 
 
 def test_a_transaction_tried_again_is_in_the_health_report(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from shared.ids import uuid7
+from shared.ids import make_uuid7
 from tests.databases import Blank
 
 _serial = itertools.count(1)
@@ -21,7 +21,7 @@ class Records:
 
     def account(self, role: str = "member", *, language: str = "sq", email: str | None = None) -> UUID:
         """A person; the address is unique where none is given."""
-        account_id, n = uuid7(), next(_serial)
+        account_id, n = make_uuid7(), next(_serial)
         self.blank.rows(
             "INSERT INTO accounts (id, role, email, full_name, phone, language) VALUES (%s, %s, %s, %s, %s, %s)",
             account_id, role, email or f"person{n}@example.test", f"Person <{n}>", "+38344123456", language,
@@ -44,7 +44,7 @@ class Records:
         self.blank.rows(
             "INSERT INTO subscriptions (id, member_id, plan, state, starts_on, ends_on, price, currency)"
             " VALUES (%s, %s, 'family', 'active', '2026-11-24', '2027-11-24', 35, 'EUR')",
-            uuid7(), member_id,
+            make_uuid7(), member_id,
         )  # fmt: skip
         for column, value in subscription.items():
             self.blank.rows(f"UPDATE subscriptions SET {column} = %s WHERE member_id = %s", value, member_id)
@@ -54,7 +54,7 @@ class Records:
         self, agent_id: UUID | None = None, *, amount: str = "7", state: str = "pending", earned_on: str = "2026-11-24"
     ) -> UUID:
         """A commission by a new client who has signed in, of an active agent's where none is named."""
-        commission_id, member_id = uuid7(), self.member()
+        commission_id, member_id = make_uuid7(), self.member()
         self.blank.rows("UPDATE accounts SET proven_at = now() WHERE id = %s", member_id)
         self.blank.rows(
             "INSERT INTO commissions (id, agent_id, member_id, subscription_id, kind, earned_on, period_starts_on,"
@@ -66,7 +66,7 @@ class Records:
 
     def claim(self, member_id: UUID, **columns: Any) -> UUID:
         """A submitted claim with its first history row; `columns` changes others than its state."""
-        claim_id = uuid7()
+        claim_id = make_uuid7()
         self.blank.rows(
             "INSERT INTO claims (id, member_id, category, title, company_name, description, incident_date,"
             " incident_country, amount, currency) VALUES (%s, %s, 'travel', 'Late <flight>', 'Example Air',"
@@ -90,7 +90,7 @@ class Records:
         self, kind: str, subject_id: UUID, payload: Mapping[str, Any], *, priority: str = "normal", **columns: Any
     ) -> UUID:
         """A job in the outbox, pending where `columns` do not say otherwise."""
-        job_id = uuid7()
+        job_id = make_uuid7()
         self.blank.rows(
             "INSERT INTO outbox (id, kind, priority, subject_id, payload) VALUES (%s, %s, %s, %s, %s)",
             job_id, kind, priority, subject_id, json.dumps(payload),

@@ -11,9 +11,9 @@ import pytest
 from operations import app as admin
 from operations.errors import CommandError
 from shared.background import BackgroundError
-from shared.circuit.state import CircuitSnapshot, FailureBucket, counted, opened
-from shared.clock import epoch_micros
-from shared.container import container
+from shared.circuit.state import CircuitSnapshot, FailureBucket, open_circuit, replace_bucket
+from shared.clock import read_epoch_micros
+from shared.container import get_container
 from shared.settings import Settings
 from shared.units import SECOND
 from tests.databases import MIGRATIONS, Postgres
@@ -58,7 +58,7 @@ def test_migrate_brings_a_database_up_to_date_and_says_what_it_did(
                 "DB_MAX_CONNECTIONS": "61"}  # fmt: skip
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    container.cache_clear()
+    get_container.cache_clear()
     try:
         applied = admin.handler({"command": "migrate"}, LambdaContext())["applied"]
         assert applied == sorted(path.stem for path in MIGRATIONS.glob("*.sql"))
@@ -67,7 +67,7 @@ def test_migrate_brings_a_database_up_to_date_and_says_what_it_did(
         assert len(audit(postgres, "to_migrate")) == 1, "nothing was done"
         assert postgres.limits("to_migrate") == ({61}, 66)
     finally:
-        container.cache_clear()
+        get_container.cache_clear()
         postgres.unlimit()
 
 
@@ -84,7 +84,7 @@ def test_a_forced_circuit_is_in_the_audit(
 ) -> None:
     """Who forced which one to what; looking changes nothing, and leaves nothing."""
     blank = postgres.fresh()
-    monkeypatch.setitem(container().__dict__, "database", blank.database())
+    monkeypatch.setitem(get_container().__dict__, "database", blank.database())
     admin.handler({"command": "force-circuit", "name": "email", "state": "open"}, LambdaContext())
     admin.handler({"command": "circuits"}, LambdaContext())
     [(action, subject, actor, facts)] = audit(postgres, blank.name)
@@ -108,30 +108,32 @@ def test_a_database_out_of_reach_is_told_by_its_class_alone(monkeypatch: pytest.
     monkeypatch.setenv("DB_PORT", "1")
     monkeypatch.setenv("DB_AUTH", "trust")
     monkeypatch.setenv("DB_SSLMODE", "disable")
-    container.cache_clear()
+    get_container.cache_clear()
     try:
         with pytest.raises(BackgroundError, match=r"^OperationalError$"):
             admin.handler({"command": "migrate"}, LambdaContext())
     finally:
-        container.cache_clear()
+        get_container.cache_clear()
 
 
 @pytest.fixture
 def store() -> Iterator[InMemoryCircuits]:
     """The circuits, at the hands of the operators' function."""
     circuits = InMemoryCircuits()
-    container.cache_clear()
-    container().__dict__["circuit_store"] = circuits
+    get_container.cache_clear()
+    get_container().__dict__["circuit_store"] = circuits
     yield circuits
-    container.cache_clear()
+    get_container.cache_clear()
 
 
 def test_operators_see_every_circuit(store: InMemoryCircuits) -> None:
     """Its state, since when, until when, and how many failures count by now."""
-    policy, now = Settings().circuit("email"), epoch_micros()
-    store.change("email", CircuitSnapshot(), opened(CircuitSnapshot(), policy, 1_795_000_000_000_000))
+    policy, now = Settings().find_circuit_policy("email"), read_epoch_micros()
+    store.change("email", CircuitSnapshot(), open_circuit(CircuitSnapshot(), policy, 1_795_000_000_000_000))
     old = now - round(policy.window_s * SECOND)
-    store.change("storage", CircuitSnapshot(), counted(CircuitSnapshot(), FailureBucket((old, now - 2, now - 1))))
+    store.change(
+        "storage", CircuitSnapshot(), replace_bucket(CircuitSnapshot(), FailureBucket((old, now - 2, now - 1)))
+    )
     circuits = admin.handler({"command": "circuits"}, LambdaContext())["circuits"]
     assert set(circuits) == {"email", "identity", "storage"}
     assert circuits["email"] == {

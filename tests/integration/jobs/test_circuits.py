@@ -13,10 +13,10 @@ from members.app import api
 from relay.app import relay_once
 from shared.aws.circuit_protected import CircuitProtectedDocumentStore
 from shared.aws.errors import AwsError, OutcomeUnknown, RequestRejected, ServiceUnavailable
-from shared.background import drain
+from shared.background import repeat_until_empty
 from shared.circuit.breaker import CircuitBreaker
 from shared.circuit.state import CircuitPolicy
-from shared.clock import utc_now
+from shared.clock import read_utc_now
 from shared.database.pipeline import Database
 from shared.settings import Settings
 from shared.units import SECOND
@@ -36,7 +36,7 @@ from worker.job_runner import SPREAD_S, JobRunner, MailSettings
 from worker.ses import Mail
 
 OFFICE = MailSettings("desk@interdomestik.test", "mk", "https://app.example.test")
-EMAIL, IDENTITY, STORAGE = (Settings().circuit(name) for name in ("email", "identity", "storage"))
+EMAIL, IDENTITY, STORAGE = (Settings().find_circuit_policy(name) for name in ("email", "identity", "storage"))
 LONG = 60.0
 
 
@@ -84,7 +84,7 @@ def shop(database: Database) -> Shop:
         CircuitProtectedIdentityProvider(identities, circuits["identity"]),
         queues,
         OFFICE,
-        utc_now,
+        read_utc_now,
         uniform=lambda _low, high: high,
         circuits=circuits,
     )
@@ -146,7 +146,7 @@ class Closed:
 
     seconds: float
 
-    def wait_s(self) -> float:
+    def measure_wait_s(self) -> float:
         """See Gate."""
         return self.seconds
 
@@ -170,13 +170,13 @@ def test_putting_a_job_off_is_one_flight(
     opened(shop, mails)
     [job] = mails(1)
     flown: list[None] = []
-    fly = database._fly
+    fly = database._run_pipeline
 
     def counted(*args: Any) -> Any:
         flown.append(None)
         return fly(*args)
 
-    monkeypatch.setattr(database, "_fly", counted)
+    monkeypatch.setattr(database, "_run_pipeline", counted)
     assert shop.work(job) == "pending"
     assert len(flown) == 1
 
@@ -262,7 +262,9 @@ def test_after_ten_minutes_without_ses_five_hundred_mails_are_sent_once_each(
         blank.rows(
             "UPDATE outbox SET available_at = available_at - %s * interval '1 s' WHERE state = 'pending'", STEP_S
         )
-        drain(lambda: relay_once(shop.worker.database, shop.queues, clock=utc_now, deadline=soon(LONG)), soon(LONG))
+        repeat_until_empty(
+            lambda: relay_once(shop.worker.database, shop.queues, clock=read_utc_now, deadline=soon(LONG)), soon(LONG)
+        )
     sent = Counter(tags["job"] for tags in shop.mailer.tags)
     written = {str(row["id"]) for row in blank.rows("SELECT id FROM outbox WHERE kind = 'mail'")}
     undone = blank.rows("SELECT id FROM outbox WHERE state <> 'done'")
@@ -301,7 +303,9 @@ def test_housekeeping_leaves_documents_for_later_while_the_buckets_circuit_is_op
 
     evidence.delete = delete  # type: ignore[method-assign, assignment]
     breaker = shop.breaker(STORAGE)
-    keeper = Housekeeper(database, CircuitProtectedDocumentStore(evidence, breaker), utc_now, "request", soon(LONG))
+    keeper = Housekeeper(
+        database, CircuitProtectedDocumentStore(evidence, breaker), read_utc_now, "request", soon(LONG)
+    )
     assert keeper.sweep_documents() == 2
     assert (shop.store.read("storage").state, asked) == ("open", 2 + STORAGE.failures)
     assert keeper.sweep_documents() == 0

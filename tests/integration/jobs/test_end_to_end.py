@@ -10,7 +10,7 @@ import pytest
 
 from relay import app as relay
 from shared.aws import clients
-from shared.container import container
+from shared.container import get_container
 from tests.contract.emulated import aws_at
 from tests.contract.state_table import new_table
 from tests.databases import Blank
@@ -31,27 +31,27 @@ FAST = {"MAIL_RATE": "1000", "MAIL_BURST": "1000"}
 def functions(emulator: Emulator, blank: Blank, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     """The environment of the deployed functions, as the template sets it; their handlers read it."""
     with aws_at(emulator.url):
-        table = new_table(clients.dynamodb())
+        table = new_table(clients.get_dynamodb())
         environment = {**blank.environment, **_queues(), **_pool(), "MAIL_SENDER": SENDER, "STATE_TABLE": table, **FAST}
-        clients.sesv2().create_email_identity(EmailIdentity=SENDER)
+        clients.get_sesv2().create_email_identity(EmailIdentity=SENDER)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        for cached in (container, worker.worker):
+        for cached in (get_container, worker.worker):
             cached.cache_clear()
-        container().__dict__["connector"] = RoleConnector(container().settings)
+        get_container().__dict__["connector"] = RoleConnector(get_container().settings)
         yield environment
-        for cached in (container, worker.worker):
+        for cached in (get_container, worker.worker):
             cached.cache_clear()
 
 
 def _queues() -> dict[str, str]:
     names = [f"QUEUE_{priority.upper()}_URL" for priority in PRIORITIES] + ["NUDGE_QUEUE_URL"]
-    return {name: clients.sqs().create_queue(QueueName=uuid4().hex)["QueueUrl"] for name in names}
+    return {name: clients.get_sqs().create_queue(QueueName=uuid4().hex)["QueueUrl"] for name in names}
 
 
 def _pool() -> dict[str, str]:
-    pool = clients.cognito().create_user_pool(PoolName=uuid4().hex, UsernameAttributes=["email"])["UserPool"]["Id"]
-    clients.cognito().create_group(UserPoolId=pool, GroupName="member")
+    pool = clients.get_cognito().create_user_pool(PoolName=uuid4().hex, UsernameAttributes=["email"])["UserPool"]["Id"]
+    clients.get_cognito().create_group(UserPoolId=pool, GroupName="member")
     return {"USER_POOL_ID": pool}
 
 
@@ -60,12 +60,12 @@ def deliver(functions: dict[str, str]) -> dict[str, Any]:
     failures: dict[str, Any] = {"batchItemFailures": []}
     for priority in PRIORITIES:
         url = functions[f"QUEUE_{priority.upper()}_URL"]
-        while found := clients.sqs().receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        while found := clients.get_sqs().receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
             event = [{"messageId": m["MessageId"], "body": m["Body"], "eventSource": "aws:sqs"} for m in found]
             answer = worker.handler({"Records": event}, LambdaContext(SECONDS))
             failures["batchItemFailures"] += answer["batchItemFailures"]
             for each in found:
-                clients.sqs().delete_message(QueueUrl=url, ReceiptHandle=each["ReceiptHandle"])
+                clients.get_sqs().delete_message(QueueUrl=url, ReceiptHandle=each["ReceiptHandle"])
     return failures
 
 
@@ -98,7 +98,7 @@ def test_a_registration_ends_in_a_mail_and_an_identity(
     assert mail["Subject"].startswith("Добре дојдовте во Interdomestik")
     assert "Person <" in mail["BodyText"]
     assert "Person &lt;" in mail["BodyHtml"]
-    user = clients.cognito().admin_get_user(UserPoolId=functions["USER_POOL_ID"], Username=email)
+    user = clients.get_cognito().admin_get_user(UserPoolId=functions["USER_POOL_ID"], Username=email)
     sub = next(a["Value"] for a in user["UserAttributes"] if a["Name"] == "sub")
     assert blank.rows("SELECT identity_sub FROM accounts WHERE id = %s", member) == [{"identity_sub": sub}]
 

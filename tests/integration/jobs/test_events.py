@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.clock import utc_now
+from shared.clock import read_utc_now
 from tests.databases import Blank, Postgres, soon
 from tests.fakes.evidence import FakeEvidence
 from tests.fakes.identities import FakeIdentities
@@ -101,7 +101,7 @@ def cases(blank: Blank) -> Cases:
 def sent(blank: Blank, template: str) -> list[str]:
     """Let the mails of a template leave, oldest first, and return their texts."""
     mailer = FakeMailer()
-    worker = JobRunner(blank.database(), mailer, FakeIdentities(), FakeQueues(), OFFICE, utc_now)
+    worker = JobRunner(blank.database(), mailer, FakeIdentities(), FakeQueues(), OFFICE, read_utc_now)
     rows = blank.rows("SELECT id FROM outbox WHERE payload->>'template' = %s ORDER BY created_at, id", template)
     assert {worker.work(row["id"], soon(60)) for row in rows} == {"done"}
     return [mail.text for mail in mailer.sent]

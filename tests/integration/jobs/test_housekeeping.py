@@ -10,10 +10,10 @@ import pytest
 from housekeeping import app as housekeeping
 from housekeeping.app import Housekeeper
 from shared.aws.errors import ServiceUnavailable
-from shared.clock import monotonic, utc_now
+from shared.clock import read_monotonic, read_utc_now
 from shared.database.pipeline import Database
 from shared.deadline import Deadline
-from shared.ids import uuid7
+from shared.ids import make_uuid7
 from tests.databases import Blank, soon
 from tests.fakes.clock import ManualClock
 from tests.fakes.evidence import FakeEvidence
@@ -33,7 +33,7 @@ def evidence() -> FakeEvidence:
 @pytest.fixture
 def keeper(database: Database, evidence: FakeEvidence) -> Housekeeper:
     """A housekeeper with time."""
-    return Housekeeper(database, evidence, utc_now, "request-1", soon(30))
+    return Housekeeper(database, evidence, read_utc_now, "request-1", soon(30))
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def document(records: Records, evidence: FakeEvidence) -> Callable[..., UUID]:
     slots = iter(range(1, 11))
 
     def announced(age: str, state: str = "pending") -> UUID:
-        document_id = uuid7()
+        document_id = make_uuid7()
         records.blank.rows(
             "INSERT INTO documents (id, claim_id, slot, file_name, content_type, size, object_key, state, created_at)"
             " VALUES (%s, %s, %s, 'a.png', 'image/png', 3, %s, %s, now() - %s::interval)",
@@ -97,7 +97,7 @@ def test_the_relay_is_woken_for_a_notice_to_the_desk(
     """As for a reminder, and only where there is one."""
     queues = FakeQueues()
     parts = wired(blank.settings, queues=queues, evidence=FakeEvidence())
-    monkeypatch.setattr("housekeeping.app.container", lambda: parts)
+    monkeypatch.setattr("housekeeping.app.get_container", lambda: parts)
     assert housekeeping.handler({}, LambdaContext(60))["breaches_noticed"] == 0
     assert queues.nudges == []
     _put(records, records.claim(records.member()), "submitted", "4 days")
@@ -197,7 +197,9 @@ def test_more_than_a_batch_is_done_in_several(
     monkeypatch.setattr(housekeeping, "BATCH", 2)
     for _ in range(5):
         _put(records, records.claim(records.member()), "submitted", "4 days")
-        blank.rows("INSERT INTO idempotency_keys VALUES (%s, 'k', 'f', NULL, now() - interval '2 days')", str(uuid7()))
+        blank.rows(
+            "INSERT INTO idempotency_keys VALUES (%s, 'k', 'f', NULL, now() - interval '2 days')", str(make_uuid7())
+        )
     done = keeper.run()
     assert (done["breaches_noticed"], done["keys_deleted"]) == (5, 5)
 
@@ -237,14 +239,14 @@ def test_a_chore_that_fails_does_not_keep_the_others_from_their_work(
 
     document("25 hours")
     blank.rows("INSERT INTO idempotency_keys VALUES ('old', 'k', 'f', NULL, now() - interval '25 hours')")
-    done = Housekeeper(keeper.database, Broken(), utc_now, "request-1", soon()).run()
+    done = Housekeeper(keeper.database, Broken(), read_utc_now, "request-1", soon()).run()
     assert (done["documents_swept"], done["keys_deleted"]) == (0, 1)
 
 
 def test_without_time_nothing_is_begun(database: Database, document: Callable[..., UUID], blank: Blank) -> None:
     """The next run goes on."""
     document("25 hours")
-    over = Deadline.after(0, monotonic)
-    done: dict[str, Any] = Housekeeper(database, FakeEvidence(), utc_now, "request-1", over).run()
+    over = Deadline.from_seconds(0, read_monotonic)
+    done: dict[str, Any] = Housekeeper(database, FakeEvidence(), read_utc_now, "request-1", over).run()
     assert set(done.values()) == {0}
     assert set(states(blank, "documents").values()) == {"pending"}

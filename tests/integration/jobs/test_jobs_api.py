@@ -6,10 +6,10 @@ import pytest
 
 from jobs_api.app import api
 from relay.app import SQL as RELAY_SQL
-from shared.clock import utc_now
+from shared.clock import read_utc_now
 from shared.database.pipeline import Database
 from shared.database.transaction import Pending, Row, Transaction
-from shared.ids import uuid7
+from shared.ids import make_uuid7
 from tests.databases import Blank, soon
 from tests.fakes.queues import FakeQueues
 from tests.fakes.state import InMemoryStateStore
@@ -176,9 +176,9 @@ def test_a_dismissed_job_is_touched_by_nobody_any_more(
     dismissed(admin, job, "delivered")
 
     def touch(tx: Transaction) -> Pending[list[Row]]:
-        tx.add(WORKER_SQL["claim_job"], id=job, lease=utc_now())
+        tx.add(WORKER_SQL["claim_job"], id=job, lease=read_utc_now())
         tx.add(RELAY_SQL["settle_abandoned"], most_attempts=1)
-        return tx.all(RELAY_SQL["claim_due"], count=10, lease=utc_now())
+        return tx.fetch_all(RELAY_SQL["claim_due"], count=10, lease=read_utc_now())
 
     assert database.run(touch, soon()).value == []
     assert records.at(job)["state"] == "dismissed"
@@ -186,9 +186,9 @@ def test_a_dismissed_job_is_touched_by_nobody_any_more(
 
 def test_a_job_that_is_not_there_is_not_found(admin: Client) -> None:
     """Nor is what is no id."""
-    assert admin.call("POST", "/jobs/{job_id}/replay", job_id=str(uuid7())).problem == "not-found"
+    assert admin.call("POST", "/jobs/{job_id}/replay", job_id=str(make_uuid7())).problem == "not-found"
     assert admin.call("POST", "/jobs/{job_id}/replay", job_id="one").problem == "not-found"
-    assert dismissed(admin, uuid7()).problem == "not-found"
+    assert dismissed(admin, make_uuid7()).problem == "not-found"
 
 
 @pytest.mark.parametrize(

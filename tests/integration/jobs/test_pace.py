@@ -12,10 +12,10 @@ from uuid import UUID
 import pytest
 
 from relay.app import relay_once
-from shared.background import drain
-from shared.clock import epoch_micros, utc_now
+from shared.background import repeat_until_empty
+from shared.clock import read_epoch_micros, read_utc_now
 from shared.deadline import Deadline
-from shared.units import SECOND, micros
+from shared.units import SECOND, convert_to_epoch_micros
 from tests.contract.state_table import client_of, new_table
 from tests.databases import Blank, soon
 from tests.fakes.clock import ManualClock
@@ -73,7 +73,9 @@ class Fleet:
     def worker(self) -> JobRunner:
         """Another execution environment."""
         store = DynamoDbPacingStore(client_of(self.emulator.url), self.table)
-        pace = MailRateLimiter(store, PacingRules.of(RATE, 1), clock=lambda: micros(self.clock()), sleep=fail)
+        pace = MailRateLimiter(
+            store, PacingRules.of(RATE, 1), clock=lambda: convert_to_epoch_micros(self.clock()), sleep=fail
+        )
         mailer = FakeMailer(self.keep)
         return JobRunner(
             self.blank.database(),
@@ -81,7 +83,7 @@ class Fleet:
             FakeIdentities(),
             self.queues,
             OFFICE,
-            utc_now,
+            read_utc_now,
             pace=self.counted(pace.wait_for_turn),
         )
 
@@ -98,7 +100,7 @@ class Fleet:
     def round(self) -> None:
         """What is due is relayed, and done by all workers at once."""
         relay = self.workers[0].database
-        drain(lambda: relay_once(relay, self.queues, clock=utc_now, deadline=soon()), soon())
+        repeat_until_empty(lambda: relay_once(relay, self.queues, clock=read_utc_now, deadline=soon()), soon())
         due, self.queues.published["normal"] = self.queues.published["normal"], []
         shares = [(worker, due[n::WORKERS]) for n, worker in enumerate(self.workers)]
         with ThreadPoolExecutor(WORKERS) as pool:
@@ -170,7 +172,7 @@ def test_high_mails_pass_a_flood_of_low_ones_which_still_leave_at_the_rate(
 
     def environment() -> JobRunner:
         pace = MailRateLimiter(store, PacingRules.of(REAL_RATE, 1), sleep=time.sleep)
-        worker = (FakeMailer(keep), FakeIdentities(), FakeQueues(), OFFICE, utc_now)
+        worker = (FakeMailer(keep), FakeIdentities(), FakeQueues(), OFFICE, read_utc_now)
         return JobRunner(blank.database(), *worker, pace=pace.wait_for_turn)
 
     def work(worker: JobRunner, jobs: Iterable[UUID]) -> None:
@@ -213,7 +215,7 @@ def address(records: Records, account_id: UUID) -> str:
 def test_a_worker_does_not_sleep_longer_than_its_time_allows() -> None:
     """The mail that it sleeps for is still sent in time, and the rest of its batch handed back."""
     store, slept = InMemoryPaceStore(), list[float]()
-    clock = [epoch_micros()]
+    clock = [read_epoch_micros()]
 
     def sleep(seconds: float) -> None:
         slept.append(seconds)
@@ -230,7 +232,7 @@ def test_a_worker_does_not_sleep_longer_than_its_time_allows() -> None:
 def test_without_the_table_all_mails_go() -> None:
     """SES throttles by itself, and its refusal is waited out. For 5 s the table is not asked again."""
     store, clock = InMemoryPaceStore(reachable=False), ManualClock()
-    pace = MailRateLimiter(store, PacingRules.of(0.01, 1), clock=lambda: micros(clock()), sleep=fail)
+    pace = MailRateLimiter(store, PacingRules.of(0.01, 1), clock=lambda: convert_to_epoch_micros(clock()), sleep=fail)
     for _ in range(5):
         pace.wait_for_turn("low", soon(60))
     store.reachable = True

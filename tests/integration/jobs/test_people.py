@@ -12,7 +12,7 @@ from operations.errors import CommandError
 from operations.free_address import FreeAddress, free_address
 from operations.staff import CreateStaff, OperatorContext, RemoveStaff, create_staff, remove_staff
 from shared.aws.errors import ServiceUnavailable
-from shared.clock import utc_now
+from shared.clock import read_utc_now
 from shared.database.pipeline import Database
 from tests.databases import SEEDED, Blank, soon
 from tests.fakes.identities import FakeIdentities
@@ -413,5 +413,5 @@ def test_a_mail_to_a_freed_address_is_not_sent(
     found = blank.rows("SELECT email FROM accounts")
     assert found[0]["email"].endswith("@address.invalid")
     mailer, office = FakeMailer(), MailSettings("desk@example.test", "en", "https://app.example.test")
-    assert JobRunner(database, mailer, identities, FakeQueues(), office, utc_now).work(job, soon(60)) == "failed"
+    assert JobRunner(database, mailer, identities, FakeQueues(), office, read_utc_now).work(job, soon(60)) == "failed"
     assert (mailer.sent, records.at(job)["last_error"]) == ([], "recipient-unknown")

@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 
 from relay.app import CLAIM_BATCH, relay_once
-from shared.background import drain
-from shared.clock import monotonic, utc_now
+from shared.background import repeat_until_empty
+from shared.clock import read_monotonic, read_utc_now
 from shared.database.pipeline import Database
 from shared.deadline import Deadline
 from shared.sql import Query
@@ -32,7 +32,7 @@ def queues() -> FakeQueues:
 @pytest.fixture
 def relay(database: Database, queues: FakeQueues) -> Callable[[], int]:
     """One round of the relay."""
-    return lambda: relay_once(database, queues, clock=utc_now, deadline=soon())
+    return lambda: relay_once(database, queues, clock=read_utc_now, deadline=soon())
 
 
 def test_a_pending_job_goes_to_the_queue_of_its_priority(
@@ -58,7 +58,7 @@ def test_more_than_a_batch_goes_out_the_most_urgent_first(
     urgent = records.identity(someone, priority="high")
     assert relay() == CLAIM_BATCH
     assert queues.published["high"] == [urgent]
-    assert drain(relay, soon()) == 1
+    assert repeat_until_empty(relay, soon()) == 1
 
 
 def test_a_job_due_later_waits(relay: Callable[[], int], records: Records) -> None:
@@ -80,7 +80,7 @@ def test_what_sqs_did_not_take_is_pending_again_and_goes_out_later(
     queues.drops = {dropped}
     assert relay() == 1
     assert records.states() == {taken: "queued", dropped: "pending"}
-    assert records.at(dropped)["available_at"] > utc_now()
+    assert records.at(dropped)["available_at"] > read_utc_now()
     assert relay() == 0
     queues.drops = set()
     records.later(dropped, "11 seconds")
@@ -112,7 +112,7 @@ def test_a_relay_killed_before_or_after_publishing_loses_nothing(
             raise Killed
 
     with pytest.raises(Killed):
-        relay_once(database, Dying(), clock=utc_now, deadline=soon())
+        relay_once(database, Dying(), clock=read_utc_now, deadline=soon())
     assert relay() == 0, "the lease still holds"
     records.later(job, "61 seconds")
     assert relay() == 1
@@ -140,9 +140,9 @@ def test_relays_side_by_side_publish_each_job_once(blank: Blank, records: Record
     together = threading.Barrier(len(relays))
 
     def run(database: Database) -> int:
-        database.run(lambda tx: tx.one(Query("SELECT 1")), soon())  # connected before the others begin
+        database.run(lambda tx: tx.fetch_one(Query("SELECT 1")), soon())  # connected before the others begin
         together.wait()
-        return drain(lambda: relay_once(database, queues, clock=utc_now, deadline=soon()), soon())
+        return repeat_until_empty(lambda: relay_once(database, queues, clock=read_utc_now, deadline=soon()), soon())
 
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(run, relays)) == len(jobs)
@@ -154,7 +154,7 @@ def test_a_mail_whose_worker_died_is_uncertain_and_is_not_sent_again(
 ) -> None:
     """It may have left, so a person decides."""
     someone = records.member()
-    job = records.mail("member-welcome", someone, to=someone, state="running", leased_until=utc_now())
+    job = records.mail("member-welcome", someone, to=someone, state="running", leased_until=read_utc_now())
     assert relay() == 0
     assert (records.at(job)["state"], records.at(job)["last_error"]) == ("uncertain", "abandoned")
     assert not queues.published
@@ -165,7 +165,7 @@ def test_an_identity_whose_worker_died_is_made_again_until_its_attempts_are_used
     relay: Callable[[], int], records: Records, attempts: int, state: str
 ) -> None:
     """It is safe to make again, but what kills every worker must end."""
-    job = records.identity(records.member(), state="running", leased_until=utc_now(), attempts=attempts)
+    job = records.identity(records.member(), state="running", leased_until=read_utc_now(), attempts=attempts)
     relay()
     assert records.at(job)["state"] == state
 
@@ -173,7 +173,7 @@ def test_an_identity_whose_worker_died_is_made_again_until_its_attempts_are_used
 def test_a_job_that_a_worker_holds_is_left_alone(relay: Callable[[], int], records: Records) -> None:
     """Its lease has not run out."""
     someone = records.member()
-    job = records.mail("member-welcome", someone, to=someone, state="running", leased_until=utc_now())
+    job = records.mail("member-welcome", someone, to=someone, state="running", leased_until=read_utc_now())
     records.later(job, "-1 minute")
     assert relay() == 0
     assert records.at(job)["state"] == "running"
@@ -182,5 +182,5 @@ def test_a_job_that_a_worker_holds_is_left_alone(relay: Callable[[], int], recor
 def test_the_loop_ends_with_the_work_or_the_time() -> None:
     """Whichever comes first."""
     rounds = iter([3, 2, 0, 9])
-    assert drain(lambda: next(rounds), soon()) == 5
-    assert drain(lambda: 1, Deadline.after(0, monotonic)) == 0
+    assert repeat_until_empty(lambda: next(rounds), soon()) == 5
+    assert repeat_until_empty(lambda: 1, Deadline.from_seconds(0, read_monotonic)) == 0

@@ -9,7 +9,7 @@ import pytest
 from shared.aws import clients
 from shared.aws.cognito import CognitoIdentityProvider, IdentityProvider
 from shared.aws.errors import OperatorActionNeeded
-from shared.clock import utc_now
+from shared.clock import read_utc_now
 from shared.database.pipeline import Database
 from shared.outbox.retry_policy import MOST_ATTEMPTS
 from tests.breakers import Time, service_breaker
@@ -71,7 +71,7 @@ def shop(database: Database) -> Shop:
         CircuitProtectedIdentityProvider(pool, circuits["identity"]),
         FakeQueues(),
         OFFICE,
-        utc_now,
+        read_utc_now,
         uniform=lambda _low, high: high,
         circuits=circuits,
     )
@@ -82,7 +82,7 @@ def shop(database: Database) -> Shop:
 def denying() -> Iterator[tuple[Wire, IdentityProvider]]:
     """Cognito while our role may not ask it anything: HTTP 400, as it says that."""
     with wire(http(400, DENIED)) as (served, url), aws_at(url):
-        yield served, CognitoIdentityProvider(clients.cognito(), "eu-central-1_pool")
+        yield served, CognitoIdentityProvider(clients.get_cognito(), "eu-central-1_pool")
 
 
 def requeue(blank: Blank, job: UUID) -> None:
@@ -112,7 +112,7 @@ def test_an_identity_waits_for_a_missing_permission_and_is_made_after_the_repair
     assert len(served.requests) == IDENTITY.failures + rounds - 1
     assert shop.circuits.read("identity").state == "open"
     with aws_at(emulator.url):
-        shop.pool.now = CognitoIdentityProvider(clients.cognito(), pool())
+        shop.pool.now = CognitoIdentityProvider(clients.get_cognito(), pool())
         assert [shop.work(job) for job in jobs] == ["done"] * len(jobs)
     assert [records.at(job)["attempts"] for job in jobs] == [1] * len(jobs)
     assert shop.circuits.read("identity").state == "closed"
@@ -120,8 +120,8 @@ def test_an_identity_waits_for_a_missing_permission_and_is_made_after_the_repair
 
 def pool() -> str:
     """A user pool with the groups of the template."""
-    made = clients.cognito().create_user_pool(PoolName=uuid4().hex, UsernameAttributes=["email"])["UserPool"]["Id"]
-    clients.cognito().create_group(UserPoolId=made, GroupName="member")
+    made = clients.get_cognito().create_user_pool(PoolName=uuid4().hex, UsernameAttributes=["email"])["UserPool"]["Id"]
+    clients.get_cognito().create_group(UserPoolId=made, GroupName="member")
     return made
 
 

@@ -14,11 +14,11 @@ import pytest
 
 from relay.app import relay_once
 from shared.aws.errors import AwsError, OutcomeUnknown, RequestRejected, ServiceUnavailable
-from shared.aws.sqs import message
-from shared.clock import utc_now
+from shared.aws.sqs import format_message
+from shared.clock import read_utc_now
 from shared.database.connection import ConnectionHolder, connect
 from shared.database.pipeline import Database
-from shared.ids import uuid7
+from shared.ids import make_uuid7
 from shared.logging import logger
 from shared.outbox.retry_policy import MOST_ATTEMPTS
 from shared.settings import Settings
@@ -55,7 +55,7 @@ class Shop:
 def shop(database: Database) -> Shop:
     """A worker whose waits are the longest they may be."""
     mailer, identities, queues = FakeMailer(), FakeIdentities(), FakeQueues()
-    worker = JobRunner(database, mailer, identities, queues, OFFICE, utc_now, uniform=lambda _low, high: high)
+    worker = JobRunner(database, mailer, identities, queues, OFFICE, read_utc_now, uniform=lambda _low, high: high)
     return Shop(worker, mailer, identities, queues)
 
 
@@ -178,7 +178,7 @@ def test_a_message_for_a_job_that_is_gone_or_waits_is_skipped(shop: Shop, record
     jobs = [records.mail("member-welcome", member, to=member, state=s) for s in ("done", "failed", "uncertain")]
     waiting = records.mail("member-welcome", member, to=member)
     records.later(waiting, "-1 minute")
-    assert {shop.work(job) for job in (uuid7(), *jobs, waiting)} == {"skipped"}
+    assert {shop.work(job) for job in (make_uuid7(), *jobs, waiting)} == {"skipped"}
     assert not shop.mailer.sent
 
 
@@ -195,7 +195,7 @@ def test_a_mail_of_unknown_fate_is_uncertain_and_not_sent_again(shop: Shop, reco
     assert shop.work(welcome) == "uncertain"
     shop.mailer.answer = lambda _mail: None
     assert shop.work(welcome) == "skipped"
-    assert relay_once(shop.worker.database, shop.queues, clock=utc_now, deadline=soon()) == 0
+    assert relay_once(shop.worker.database, shop.queues, clock=read_utc_now, deadline=soon()) == 0
     assert not shop.mailer.sent
     assert records.at(welcome)["last_error"] == "ReadTimeoutError"
 
@@ -208,7 +208,7 @@ def test_a_throttled_mail_waits_and_is_sent_then(shop: Shop, records: Records, w
     assert shop.work(welcome) == "skipped", "it is not due yet"
     shop.mailer.answer = lambda _mail: None
     records.later(welcome, "11 seconds")
-    assert relay_once(shop.worker.database, shop.queues, clock=utc_now, deadline=soon()) == 1
+    assert relay_once(shop.worker.database, shop.queues, clock=read_utc_now, deadline=soon()) == 1
     assert shop.work(welcome) == "done"
     assert records.at(welcome)["attempts"] == 2
 
@@ -249,7 +249,7 @@ def test_a_mail_that_can_not_be_written_has_failed(shop: Shop, records: Records,
     """An unknown template, facts that are missing, an account that is gone."""
     unknown = records.mail("no-such-mail", member, to=member, state="queued")
     missing = records.mail("claim-received", member, to=member, state="queued")
-    nobody = records.mail("member-welcome", member, to=uuid7(), state="queued")
+    nobody = records.mail("member-welcome", member, to=make_uuid7(), state="queued")
     assert {shop.work(job) for job in (unknown, missing, nobody)} == {"failed"}
     errors = [records.at(job)["last_error"] for job in (unknown, missing, nobody)]
     assert errors == ["template-unknown", "facts-missing", "recipient-unknown"]
@@ -335,7 +335,7 @@ def test_no_sign_in_is_made_for_an_address_that_is_nobodys(
     shop: Shop, records: Records, member: UUID, blank: Blank, account: str
 ) -> None:
     """Freed meanwhile, or of an account that never was."""
-    job = records.identity(member if account == "freed" else uuid7(), state="queued")
+    job = records.identity(member if account == "freed" else make_uuid7(), state="queued")
     blank.rows("UPDATE accounts SET email = 'freed.' || id || '@address.invalid' WHERE id = %s", member)
     if account == "no id":
         blank.rows('UPDATE outbox SET payload = payload || \'{"account_id": "x"}\'')
@@ -388,7 +388,7 @@ def test_a_worker_that_dies_after_sending_leaves_the_mail_uncertain(
         shop.work(welcome)
     assert shop.work(welcome) == "skipped"
     records.later(welcome, "121 seconds")
-    relay_once(shop.worker.database, shop.queues, clock=utc_now, deadline=soon())
+    relay_once(shop.worker.database, shop.queues, clock=read_utc_now, deadline=soon())
     assert records.at(welcome)["state"] == "uncertain"
     assert shop.work(welcome) == "skipped"
     assert len(shop.mailer.sent) == 1
@@ -408,7 +408,7 @@ def test_a_worker_that_dies_before_sending_leaves_the_mail_to_the_next(
     with pytest.raises(Killed):
         replace(shop.worker, pace=die).work(welcome, soon(LONG))
     records.later(welcome, "121 seconds")
-    assert relay_once(shop.worker.database, shop.queues, clock=utc_now, deadline=soon()) == 1
+    assert relay_once(shop.worker.database, shop.queues, clock=read_utc_now, deadline=soon()) == 1
     assert shop.work(welcome) == "done"
     assert records.at(welcome)["attempts"] == 2
 
@@ -428,7 +428,7 @@ def test_a_mail_that_kills_every_worker_before_it_is_sent_has_failed_in_the_end(
         with pytest.raises(Killed):
             replace(shop.worker, pace=die).work(welcome, soon(LONG))
         records.later(welcome, "121 seconds")
-        relay_once(shop.worker.database, shop.queues, clock=utc_now, deadline=soon())
+        relay_once(shop.worker.database, shop.queues, clock=read_utc_now, deadline=soon())
     assert (records.at(welcome)["state"], records.at(welcome)["last_error"]) == ("failed", "abandoned")
 
 
@@ -439,7 +439,7 @@ def test_a_worker_slower_than_its_lease_sends_nothing_that_has_become_anothers(
 
     def stand_still(*_: object) -> None:
         records.later(welcome, "121 seconds")
-        relay_once(shop.worker.database, shop.queues, clock=utc_now, deadline=soon())
+        relay_once(shop.worker.database, shop.queues, clock=read_utc_now, deadline=soon())
 
     assert replace(shop.worker, pace=stand_still).work(welcome, soon(LONG)) == "skipped"
     assert not shop.mailer.sent
@@ -475,13 +475,13 @@ def test_a_worker_whose_job_was_taken_over_changes_nothing(shop: Shop, records: 
 def flights(database: Database, monkeypatch: pytest.MonkeyPatch) -> list[None]:
     """One entry for each flight to the database."""
     flown: list[None] = []
-    fly = database._fly
+    fly = database._run_pipeline
 
     def counted(*args: Any) -> Any:
         flown.append(None)
         return fly(*args)
 
-    monkeypatch.setattr(database, "_fly", counted)
+    monkeypatch.setattr(database, "_run_pipeline", counted)
     return flown
 
 
@@ -512,7 +512,7 @@ def test_of_a_batch_only_what_could_not_be_tried_comes_again(
     """Done, failed and skipped jobs are settled in the database: their messages are deleted."""
     refused = records.identity(member, state="queued")
     shop.identities.fails = [RequestRejected("InvalidParameterException")]
-    event = sqs_event(message(welcome), message(refused), "not json", message(uuid7()))
+    event = sqs_event(format_message(welcome), format_message(refused), "not json", format_message(make_uuid7()))
     answer = do_batch(event, soon(LONG), shop.worker)
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m2"}]}
     assert (records.at(welcome)["state"], records.at(refused)["state"]) == ("done", "failed")
@@ -520,7 +520,7 @@ def test_of_a_batch_only_what_could_not_be_tried_comes_again(
 
 def test_a_batch_of_which_nothing_could_be_tried_comes_again_without_an_error(shop: Shop, welcome: UUID) -> None:
     """Raising would count as an error of the function, and print what it failed on."""
-    answer = do_batch(sqs_event(message(welcome)), soon(5), shop.worker)
+    answer = do_batch(sqs_event(format_message(welcome)), soon(5), shop.worker)
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
     assert shop.queues.shown_again == {"r0": 30.0}
 
@@ -532,11 +532,11 @@ def test_without_a_database_one_job_of_a_batch_is_tried_and_all_are_soon_seen_ag
     jobs = [records.mail("member-welcome", member, to=member, state="queued") for _ in range(5)]
     with monkeypatch.context() as patch:
         patch.setattr(shop.worker.database, "_connector", refusing())
-        answer = do_batch(sqs_event(*map(message, jobs)), soon(LONG), shop.worker)
+        answer = do_batch(sqs_event(*map(format_message, jobs)), soon(LONG), shop.worker)
     assert [failed["itemIdentifier"] for failed in answer["batchItemFailures"]] == ["m0", "m1", "m2", "m3", "m4"]
     assert shop.queues.shown_again == dict.fromkeys(["r0", "r1", "r2", "r3", "r4"], 30.0)
     assert 1 <= len(flights) <= 2, "the first job's, and the one retry that was saved"
-    do_batch(sqs_event(*map(message, jobs)), soon(LONG), shop.worker)
+    do_batch(sqs_event(*map(format_message, jobs)), soon(LONG), shop.worker)
     assert [records.at(job)["state"] for job in jobs] == ["done"] * 5
 
 
@@ -568,9 +568,9 @@ def test_nothing_of_a_person_is_logged(
     refused = records.identity(member, state="queued")
     shop.identities.fails = [RequestRejected("InvalidParameterException")]
     crashed = records.mail("member-welcome", member, to=member, state="queued")
-    do_batch(sqs_event(message(welcome), message(refused)), soon(LONG), shop.worker)
+    do_batch(sqs_event(format_message(welcome), format_message(refused)), soon(LONG), shop.worker)
     shop.mailer.answer = crash
-    do_batch(sqs_event(message(crashed)), soon(LONG), shop.worker)
+    do_batch(sqs_event(format_message(crashed)), soon(LONG), shop.worker)
     lines = logged.getvalue()
     assert str(welcome) in lines
     assert "job_not_done" in lines

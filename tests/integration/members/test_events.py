@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from shared.aws.errors import RequestRejected, ServiceUnavailable
-from shared.clock import utc_now
+from shared.clock import read_utc_now
 from tests.databases import soon
 from tests.fakes.identities import FakeIdentities
 from tests.fakes.mailer import FakeMailer
@@ -20,7 +20,7 @@ RENEWALS = 10
 def send_all(life: Life, mailer: FakeMailer, template: str) -> list[str]:
     """Let a worker do the mails of a template that wait, oldest first, and return what became of them."""
     office = MailSettings("desk@example.test", "en", "https://app.example.test")
-    worker = JobRunner(life.blank.database(), mailer, FakeIdentities(), FakeQueues(), office, utc_now)
+    worker = JobRunner(life.blank.database(), mailer, FakeIdentities(), FakeQueues(), office, read_utc_now)
     life.blank.rows("UPDATE outbox SET available_at = now()")
     waiting = [job for job in life.jobs() if job["template"] == template and job["state"] == "pending"]
     return [worker.work(job["id"], soon(60)) for job in waiting]

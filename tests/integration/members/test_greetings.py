@@ -7,7 +7,7 @@ import pytest
 from agents.app import api as agents_api
 from housekeeping.app import Housekeeper
 from members.app import api
-from shared.clock import utc_now
+from shared.clock import read_utc_now
 from tests.databases import Blank, soon
 from tests.fakes.evidence import FakeEvidence
 from tests.integration.room import room, serial
@@ -85,7 +85,7 @@ def test_addresses_are_forgotten_after_a_day(blank: Blank) -> None:
     for email in (young, old):
         register(blank, email)
     blank.rows("UPDATE greetings SET sent_at = sent_at - interval '25 hours' WHERE address = %s", old)
-    done = Housekeeper(blank.database(), FakeEvidence(), utc_now, "request-1", soon()).run()
+    done = Housekeeper(blank.database(), FakeEvidence(), read_utc_now, "request-1", soon()).run()
     assert done["greetings_deleted"] == 1
     assert {row["address"] for row in blank.rows("SELECT address FROM greetings")} >= {young}
     assert blank.rows("SELECT FROM greetings WHERE address = %s", old) == []

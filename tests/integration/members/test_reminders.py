@@ -375,7 +375,7 @@ def test_the_relay_is_woken_for_reminders(
     queues = FakeQueues()
     life = live("2034-03-01").on(date(2035, 2, 28) - timedelta(days=days))
     parts = wired(life.blank.settings, clock=life.clock, queues=queues, evidence=FakeEvidence())
-    monkeypatch.setattr("housekeeping.app.container", lambda: parts)
+    monkeypatch.setattr("housekeeping.app.get_container", lambda: parts)
     done = handler({}, LambdaContext(60))
     assert (done["members_reminded"], done["breaches_noticed"]) == (len(nudges), 0)
     assert queues.nudges == nudges

@@ -107,9 +107,9 @@ class Bench:
 
     def _warm(self, client: Client) -> None:
         with suppress(Unavailable):  # the last cut may have come after a whole answer
-            client.container.database.run(lambda tx: tx.all(Query("SELECT 1")), soon())
+            client.container.database.run(lambda tx: tx.fetch_all(Query("SELECT 1")), soon())
             return
-        client.container.database.run(lambda tx: tx.all(Query("SELECT 1")), soon())
+        client.container.database.run(lambda tx: tx.fetch_all(Query("SELECT 1")), soon())
 
     def _counted(self) -> dict[str, int]:
         return {table: self.blank.count(table) for table in WRITES}

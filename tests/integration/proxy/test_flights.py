@@ -195,7 +195,7 @@ def test_a_use_case_that_writes_is_one_flight(blank: Blank, operation: tuple[str
     """As many transactions as flights, no pin, and no session state."""
     prepare, expected = (VARIANTS | USE_CASES)[operation]
     client, write = prepare(World(blank))
-    client.container.database.run(lambda tx: tx.all(Query("SELECT 1")), soon())  # connected, and just used
+    client.container.database.run(lambda tx: tx.fetch_all(Query("SELECT 1")), soon())  # connected, and just used
     counts = blank.postgres.proxy.counts
     before = deepcopy(counts)
     reply = write()
@@ -210,5 +210,5 @@ def test_a_use_case_that_writes_is_one_flight(blank: Blank, operation: tuple[str
 
 def test_no_use_case_that_writes_is_left_out() -> None:
     """Every operation of the four rooms that changes something."""
-    writing = {key for api in APIS.values() for key, operation in api.operations.items() if operation.changes}
+    writing = {key for api in APIS.values() for key, operation in api.operations.items() if operation.is_write}
     assert set(USE_CASES) == writing

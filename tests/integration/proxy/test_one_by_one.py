@@ -10,7 +10,7 @@ import pytest
 
 from shared.admission.ports import KeyUse
 from shared.errors import Refusal
-from shared.outbox.audit import Actor, record
+from shared.outbox.audit import Actor, record_audit
 from shared.sql import Query
 from tests.databases import Blank, Postgres, soon
 from tests.harness import Reply
@@ -44,7 +44,7 @@ def kinds(value: Any) -> Any:
 def done(blank: Blank, prepare: Callable[[World], Prepared]) -> tuple[Done, int, int]:
     """Return what a use case does, its round trips and its transactions."""
     client, write = prepare(World(blank))
-    client.container.database.run(lambda tx: tx.all(Query("SELECT 1")), soon())  # connected, and just used
+    client.container.database.run(lambda tx: tx.fetch_all(Query("SELECT 1")), soon())  # connected, and just used
     counts, rows = blank.postgres.proxy.counts, {table: blank.count(table) for table in TABLES}
     before = deepcopy(counts)
     reply: Reply = write()
@@ -74,17 +74,17 @@ def test_a_refusal_undoes_all_and_a_repeat_is_answered_once(blank: Blank, is_pip
     action = f"one-by-one.{is_pipelined}"
 
     def refused(tx: Any) -> Any:
-        record(tx, Actor(None, "r"), action, SUBJECT)
+        record_audit(tx, Actor(None, "r"), action, SUBJECT)
         tx.add(Query("SELECT require(false, 'stale-version')"))
         return tx.answer(FACTS, action=action)
 
     with pytest.raises(Refusal) as caught:
-        database.once(use(action), refused, soon())
+        database.run_once(use(action), refused, soon())
     assert caught.value.name == "stale-version"
-    first, again = (database.once(use(action), writing(action), soon()) for _ in range(2))
+    first, again = (database.run_once(use(action), writing(action), soon()) for _ in range(2))
     assert (first.value, again.value, again.replayed) == ({"n": 1}, {"n": 1}, True)
     with pytest.raises(Refusal) as caught:
-        database.once(KeyUse("scope", action, "another request"), writing(action), soon())
+        database.run_once(KeyUse("scope", action, "another request"), writing(action), soon())
     assert caught.value.name == "idempotency-key-reused"
 
 
@@ -94,12 +94,12 @@ def test_a_statement_that_fails_leaves_a_connection_that_goes_on(blank: Blank, i
     database = replace(blank, is_pipelined=is_pipelined).database()
 
     def failing(tx: Any) -> Any:
-        record(tx, Actor(None, "r"), "fails", SUBJECT)
+        record_audit(tx, Actor(None, "r"), "fails", SUBJECT)
         tx.add(Query("SELECT 1 / 0"))
         return tx.all(Query("SELECT 1"))
 
     session = Query("SELECT 1 AS one")
     with pytest.raises(psycopg.errors.DivisionByZero):
         database.run(failing, soon())
-    assert database.run(lambda tx: tx.one(session), soon()).value == {"one": 1}
+    assert database.run(lambda tx: tx.fetch_one(session), soon()).value == {"one": 1}
     assert blank.rows("SELECT count(*) AS n FROM audit WHERE action = 'fails'") == [{"n": 0}]

@@ -10,8 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from shared.database.connection import Connection, connect_arguments
-from shared.database.errors import as_answer, is_retryable, must_drop
+from shared.database.connection import Connection, build_connect_arguments
+from shared.database.errors import convert_to_answer, is_connection_lost, is_retryable
 from shared.database.pipeline import Database
 from shared.database.transaction import UseCase
 from shared.retry.budget import RetryBudget
@@ -32,13 +32,13 @@ def caught(failing: Callable[[], object]) -> psycopg.Error:
 
 def meaning(error: psycopg.Error) -> tuple[str | None, bool, bool]:
     """Its SQLSTATE, whether it is tried again, and whether the connection is left; it is no answer."""
-    assert as_answer(error) is None
-    return error.sqlstate, is_retryable(error), must_drop(error)
+    assert convert_to_answer(error) is None
+    return error.sqlstate, is_retryable(error), is_connection_lost(error)
 
 
 def connected(settings: Settings, **more: Any) -> Connection:
     """A connection as a function makes it."""
-    connection: Connection = psycopg.connect(**{**connect_arguments(settings, None), **more})
+    connection: Connection = psycopg.connect(**{**build_connect_arguments(settings, None), **more})
     return connection
 
 
@@ -79,7 +79,7 @@ class Runner:
         def use_case(tx: Any) -> Any:
             for statement in statements[:-1]:
                 tx.add(Query(statement))
-            return tx.all(Query(statements[-1]))
+            return tx.fetch_all(Query(statements[-1]))
 
         rows: UseCase[list[dict[str, Any]]] = use_case
         return self.database.run(rows, soon(LONG_S)).value

@@ -11,7 +11,7 @@ from shared.admission.ports import KeyUse
 from shared.database.pipeline import Database
 from shared.database.transaction import Pending, Row, Transaction, UseCase
 from shared.errors import DeadlineExceeded, Refusal, Unavailable
-from shared.outbox.audit import Actor, record
+from shared.outbox.audit import Actor, record_audit
 from shared.retry.backoff import Backoff
 from shared.sql import Query
 from tests.databases import Blank, deployed_connector, soon
@@ -24,8 +24,8 @@ def writing(action: str) -> UseCase[Row]:
     """A use case that writes an audit entry and answers how many there are of its action."""
 
     def use_case(tx: Transaction) -> Pending[Row]:
-        record(tx, Actor(None, "r"), action, SUBJECT)
-        return tx.answer(FACTS, action=action)
+        record_audit(tx, Actor(None, "r"), action, SUBJECT)
+        return tx.fetch_answer(FACTS, action=action)
 
     return use_case
 
@@ -37,9 +37,9 @@ def use(key: str, fingerprint: str = "f") -> KeyUse:
 def test_a_key_is_done_once_and_answers_with_the_first_facts(blank: Blank) -> None:
     """Also after the world has moved on."""
     database = blank.database()
-    first = database.once(use("a"), writing("a"), soon())
+    first = database.run_once(use("a"), writing("a"), soon())
     database.run(writing("a"), soon())
-    again = database.once(use("a"), writing("a"), soon())
+    again = database.run_once(use("a"), writing("a"), soon())
     assert (first.value, first.replayed) == ({"n": 1}, False)
     assert (again.value, again.replayed) == ({"n": 1}, True)
 
@@ -47,16 +47,16 @@ def test_a_key_is_done_once_and_answers_with_the_first_facts(blank: Blank) -> No
 def test_a_key_used_for_something_else_is_refused(blank: Blank) -> None:
     """The row in the database is the truth where the quick store was lost."""
     database = blank.database()
-    database.once(use("b"), writing("b"), soon())
+    database.run_once(use("b"), writing("b"), soon())
     with pytest.raises(Refusal) as caught:
-        database.once(use("b", "other"), writing("b"), soon())
+        database.run_once(use("b", "other"), writing("b"), soon())
     assert caught.value.name == "idempotency-key-reused"
 
 
 def test_twenty_at_once_with_one_key_do_it_once(blank: Blank) -> None:
     """Those that come second wait for the first one's commit, and answer with its facts."""
     with ThreadPoolExecutor(20) as pool:
-        landed = list(pool.map(lambda _: blank.database().once(use("c"), writing("c"), soon()), range(20)))
+        landed = list(pool.map(lambda _: blank.database().run_once(use("c"), writing("c"), soon()), range(20)))
     assert [one.value for one in landed] == [{"n": 1}] * 20
     assert [one.replayed for one in landed].count(False) == 1
 
@@ -66,14 +66,14 @@ def test_the_first_statement_that_fails_undoes_them_all(blank: Blank) -> None:
     database = blank.database()
 
     def refused(tx: Transaction) -> Pending[Row]:
-        record(tx, Actor(None, "r"), "d", SUBJECT)
+        record_audit(tx, Actor(None, "r"), "d", SUBJECT)
         tx.add(Query("SELECT require(false, 'stale-version')"))
-        return tx.answer(FACTS, action="d")
+        return tx.fetch_answer(FACTS, action="d")
 
     with pytest.raises(Refusal) as caught:
-        database.once(use("d"), refused, soon())
+        database.run_once(use("d"), refused, soon())
     assert caught.value.name == "stale-version"
-    assert database.once(use("d"), writing("d"), soon()).value == {"n": 1}
+    assert database.run_once(use("d"), writing("d"), soon()).value == {"n": 1}
 
 
 def test_a_killed_session_is_replaced_and_the_write_still_done_once(blank: Blank) -> None:
@@ -81,7 +81,7 @@ def test_a_killed_session_is_replaced_and_the_write_still_done_once(blank: Blank
     database = blank.database()
     database.run(writing("e"), soon())
     blank.cut_connections()
-    assert database.once(use("e"), writing("e"), soon()).value == {"n": 2}
+    assert database.run_once(use("e"), writing("e"), soon()).value == {"n": 2}
 
 
 def test_a_lost_answer_after_the_commit_is_found_by_the_retry(blank: Blank) -> None:
@@ -100,7 +100,7 @@ def test_a_lost_answer_after_the_commit_is_found_by_the_retry(blank: Blank) -> N
 
         return answer.map(lost)
 
-    landed = database.once(use("f"), breaking, soon())
+    landed = database.run_once(use("f"), breaking, soon())
     assert (landed.value, landed.replayed) == ({"n": 1}, True)
     assert blank.rows("SELECT count(*) AS n FROM audit WHERE action = 'f'") == [{"n": 1}]
 
@@ -123,7 +123,7 @@ def test_a_database_out_of_reach_is_unavailable_and_hardly_called_more_often_tha
     database = refusing_connections()
     for _ in range(20):
         with pytest.raises(Unavailable):
-            database.run(lambda tx: tx.all(Query("SELECT 1")), soon())
+            database.run(lambda tx: tx.fetch_all(Query("SELECT 1")), soon())
     assert len(database.__dict__["tried"]) == 21
 
 
@@ -144,16 +144,16 @@ class Clocked:
         self.connector = deployed_connector(self._connect, clock=lambda: self.now, uniform=lambda _a, b: b)
 
     def _connect(self, _within_s: float) -> psycopg.Connection[Row]:
-        from shared.database.connection import connect_arguments
+        from shared.database.connection import build_connect_arguments
 
         self.made += 1
-        return psycopg.connect(**connect_arguments(self._blank.settings, None))
+        return psycopg.connect(**build_connect_arguments(self._blank.settings, None))
 
     def at(self, now: float) -> int:
         """How many connections were made when one was borrowed at that time."""
         self.now = now
         self.connector.borrow(10.0)
-        self.connector.give_back()
+        self.connector.return_connection()
         return self.made
 
 

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from members.app import api
-from shared.database.errors import KeyConflict, as_answer, is_retryable, must_drop
+from shared.database.errors import KeyConflict, convert_to_answer, is_connection_lost, is_retryable
 from shared.errors import Refusal, Unavailable
 from tests.databases import Blank
 from tests.harness import STAFF
@@ -153,8 +153,8 @@ def test_57014_is_an_answer_and_not_tried_again(scene: Blank, runner: Runner) ->
     scene.alter_role("statement_timeout = '50ms'")
     with connected(scene.direct) as connection:
         error = caught(lambda: connection.execute("SELECT pg_sleep(5)"))
-    assert (error.sqlstate, is_retryable(error), must_drop(error)) == ("57014", False, False)
-    assert isinstance(as_answer(error), Unavailable)
+    assert (error.sqlstate, is_retryable(error), is_connection_lost(error)) == ("57014", False, False)
+    assert isinstance(convert_to_answer(error), Unavailable)
     with pytest.raises(Unavailable):
         runner.run(BUMP.format("a"), "SELECT pg_sleep(5)")
     assert (runner.retried, runner.run(COUNTS)[0]["n"], runner.made) == ([], 0, 1)

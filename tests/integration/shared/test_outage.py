@@ -8,7 +8,7 @@ import pytest
 
 from local.database_proxy.handle import Proxy
 from members.app import api
-from shared.clock import monotonic
+from shared.clock import read_monotonic
 from shared.database.connection import Connection, ConnectionHolder
 from shared.database.pipeline import Database
 from tests.databases import Blank, running_proxy
@@ -47,7 +47,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     borrow = ConnectionHolder.borrow
 
     def counted(self: ConnectionHolder, within_s: float) -> Connection:
-        made.append(monotonic())
+        made.append(read_monotonic())
         return borrow(self, within_s)
 
     monkeypatch.setattr(ConnectionHolder, "borrow", counted)  # not those of RoleConnector, which leads to it
@@ -69,9 +69,9 @@ def requests(client: Client, count: int) -> list[tuple[int, str, bool]]:
     """So many one after the other: status, problem, and whether the answer came before the time was up."""
     seen = []
     for _ in range(count):
-        began = monotonic()
+        began = read_monotonic()
         reply = client.call("POST", "/members", person(), key=f"request-{serial()}")
-        seen.append((reply.status, reply.headers.get("Retry-After", ""), monotonic() - began < SECONDS))
+        seen.append((reply.status, reply.headers.get("Retry-After", ""), read_monotonic() - began < SECONDS))
     return seen
 
 

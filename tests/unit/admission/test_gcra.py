@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from shared.admission import gcra
 from shared.admission.ports import RateLimit
-from shared.units import SECOND, micros
+from shared.units import SECOND, convert_to_epoch_micros
 
-START = micros(datetime(2026, 11, 2, tzinfo=UTC))
+START = convert_to_epoch_micros(datetime(2026, 11, 2, tzinfo=UTC))
 FIVE_A_MINUTE = RateLimit("registration", burst=5, period_s=60)
 
 limits = st.builds(
@@ -64,7 +64,7 @@ def test_no_window_holds_more_than_the_limit(limit: RateLimit, gaps: list[int]) 
     for first, begin in enumerate(accepted):
         for last in range(first, len(accepted)):
             elapsed = accepted[last] - begin
-            assert last - first + 1 <= limit.burst + elapsed // gcra.interval(limit)
+            assert last - first + 1 <= limit.burst + elapsed // gcra.compute_interval(limit)
 
 
 @given(limits, gaps)
@@ -101,8 +101,8 @@ def test_reset_is_when_the_whole_burst_is_back(limit: RateLimit, gaps: list[int]
         decision = gcra.decide(limit, tat, now)
         tat = decision.tat
     full_at = times[-1] + round(decision.quota.reset_s * SECOND)
-    assert gcra.quota(limit, decision.tat, full_at).remaining == limit.burst
-    assert gcra.quota(limit, decision.tat, full_at - 1).remaining == limit.burst - 1
+    assert gcra.compute_quota(limit, decision.tat, full_at).remaining == limit.burst
+    assert gcra.compute_quota(limit, decision.tat, full_at - 1).remaining == limit.burst - 1
 
 
 @given(limits, gaps)
@@ -111,11 +111,11 @@ def test_next_is_when_one_more_is_there(limit: RateLimit, gaps: list[int]) -> No
     tat = None
     for now in times_of(gaps):
         tat = gcra.decide(limit, tat, now).tat
-        quota = gcra.quota(limit, tat, now)
+        quota = gcra.compute_quota(limit, tat, now)
         more_at = now + round(quota.next_s * SECOND)
-        assert gcra.quota(limit, tat, more_at).remaining == min(quota.remaining + 1, limit.burst)
-        assert gcra.quota(limit, tat, more_at - 1).remaining == quota.remaining
-    assert gcra.quota(limit, START, START).next_s == 0
+        assert gcra.compute_quota(limit, tat, more_at).remaining == min(quota.remaining + 1, limit.burst)
+        assert gcra.compute_quota(limit, tat, more_at - 1).remaining == quota.remaining
+    assert gcra.compute_quota(limit, START, START).next_s == 0
 
 
 @given(limits, gaps)
@@ -132,7 +132,7 @@ def test_a_tat_never_goes_back(limit: RateLimit, gaps: list[int]) -> None:
 def test_an_interval_is_never_rounded_down(limit: RateLimit) -> None:
     """The whole burst takes at least the period to come back, and at most a microsecond each longer."""
     period = round(limit.period_s * SECOND)
-    assert 0 <= gcra.interval(limit) * limit.burst - period < limit.burst
+    assert 0 <= gcra.compute_interval(limit) * limit.burst - period < limit.burst
 
 
 def test_a_clock_that_lags_is_refused_and_gives_nothing_away() -> None:
@@ -143,14 +143,14 @@ def test_a_clock_that_lags_is_refused_and_gives_nothing_away() -> None:
 
 def test_the_latest_tat_is_the_last_that_is_accepted() -> None:
     """The bound that a table can compare with agrees with the decision."""
-    latest = gcra.latest_tat(FIVE_A_MINUTE, START)
+    latest = gcra.compute_latest_tat(FIVE_A_MINUTE, START)
     assert gcra.decide(FIVE_A_MINUTE, latest, START).accepted
     assert not gcra.decide(FIVE_A_MINUTE, latest + 1, START).accepted
 
 
 def test_micros_are_exact() -> None:
     """No microsecond is lost where a float of seconds would round."""
-    assert micros(datetime(2026, 11, 2, 9, 30, 0, 123_457, tzinfo=UTC)) % SECOND == 123_457
+    assert convert_to_epoch_micros(datetime(2026, 11, 2, 9, 30, 0, 123_457, tzinfo=UTC)) % SECOND == 123_457
 
 
 def test_the_memory_forgets_the_bucket_unseen_longest() -> None:

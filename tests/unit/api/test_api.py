@@ -13,7 +13,7 @@ import pytest
 from shared.api.auth.caller import MEMBER, STAFF
 from shared.api.call import Call
 from shared.api.operation import IgnoredQuery, NoInput
-from shared.api.responses import Answer, answered
+from shared.api.responses import Answer, make_answer
 from shared.api.router import Api
 from shared.errors import DeadlineExceeded, Refusal
 from shared.fields import PlaceName, RequestModel, ResponseModel
@@ -56,44 +56,44 @@ api = Api()
 )
 def order(call: Call[Order]) -> Answer:
     """Places an order."""
-    facts = call.once(scripted, call.input)
-    return answered(Receipt(**facts), status=201, version=facts["version"], location="/orders/1")
+    facts = call.run_once(scripted, call.input)
+    return make_answer(Receipt(**facts), status=201, version=facts["version"], location="/orders/1")
 
 
 @api.post("/notes", summary="Note", input=Note, answer=Receipt, status=201, sign_in="none", limit=None, key="required")
 def note(call: Call[Note]) -> Answer:
     """Takes a note."""
-    return answered(Receipt(**call.once(scripted, call.input)), status=201)
+    return make_answer(Receipt(**call.run_once(scripted, call.input)), status=201)
 
 
 @api.post("/drafts", summary="Draft", input=Note, answer=Receipt, sign_in="optional", limit=None, key="required")
 def draft(call: Call[Note]) -> Answer:
     """Keeps a draft."""
-    return answered(Receipt(item=call.input.item, version=1))
+    return make_answer(Receipt(item=call.input.item, version=1))
 
 
 @api.get("/status", summary="Read", input=IgnoredQuery, answer=Receipt, sign_in="none", limit=None)
 def status(_call: Call[NoInput]) -> Answer:
     """Reads nothing."""
-    return answered(Receipt(**FACTS))
+    return make_answer(Receipt(**FACTS))
 
 
 @api.get("/orders/{order_id}", summary="Read", answer=Receipt, access=MEMBER | STAFF)
 def read(call: Call[NoInput]) -> Answer:
     """Reads an order."""
-    return answered(Receipt(**call.read(scripted)))
+    return make_answer(Receipt(**call.read(scripted)))
 
 
 @api.get("/charged", summary="Read", answer=Receipt, access=MEMBER)
 def charged(call: Call[NoInput]) -> Answer:
     """Reads something else."""
-    return answered(Receipt(**call.read(scripted)))
+    return make_answer(Receipt(**call.read(scripted)))
 
 
 @api.put("/orders/{order_id}", summary="Change", input=Order, answer=Receipt, access=STAFF, if_match=True)
 def change(call: Call[Order]) -> Answer:
     """Changes an order."""
-    return answered(Receipt(item=call.input.item, version=len(call.versions or [])))
+    return make_answer(Receipt(item=call.input.item, version=len(call.versions or [])))
 
 
 ROOT = Path(__file__).parents[3]

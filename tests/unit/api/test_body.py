@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.api.body import MAX_BODY_BYTES, MAX_DEPTH, parse, pointer, read_json
+from shared.api.body import MAX_BODY_BYTES, MAX_DEPTH, format_pointer, read_json, validate_model
 from shared.errors import Refusal
 from shared.fields import RequestModel
 
@@ -91,7 +91,7 @@ def test_a_body_that_can_not_be_read_says_why(raw: bytes, words: str) -> None:
 def test_a_number_out_of_range_is_a_field_that_is_wrong(number: str) -> None:
     """JSON sets numbers no bound; the field does."""
     with pytest.raises(Refusal) as caught:
-        parse(Small, read_json(b'{"name": "x", "count": ' + number.encode() + b"}"))
+        validate_model(Small, read_json(b'{"name": "x", "count": ' + number.encode() + b"}"))
     assert (caught.value.name, [e.pointer for e in caught.value.errors]) == ("invalid-request", ["/count"])
 
 
@@ -144,17 +144,17 @@ def test_a_body_over_the_bound_is_too_large() -> None:
 def test_every_wrong_field_is_named_at_once(value: dict[str, object], pointers: list[str]) -> None:
     """Missing, null, of another type, unknown: nothing is coerced."""
     with pytest.raises(Refusal) as caught:
-        parse(Small, value)
+        validate_model(Small, value)
     assert sorted(e.pointer for e in caught.value.errors) == pointers
 
 
 def test_a_problem_does_not_quote_what_was_sent() -> None:
     """Answers are logged by others than us."""
     with pytest.raises(Refusal) as caught:
-        parse(Small, {"name": 12345678901})
+        validate_model(Small, {"name": 12345678901})
     assert "12345678901" not in str(caught.value.errors)
 
 
 def test_a_pointer_escapes_what_rfc_6901_says() -> None:
     """A key may hold a slash or a tilde."""
-    assert pointer(["a/b", "c~d"]) == "/a~1b/c~0d"
+    assert format_pointer(["a/b", "c~d"]) == "/a~1b/c~0d"

@@ -11,10 +11,10 @@ import pytest
 from claims.app import api as claims
 from shared.api.body import MAX_BODY_BYTES
 from shared.api.call import Call
-from shared.api.problems import MAX_ERRORS, MAX_POINTER_LENGTH, told
-from shared.api.responses import Answer, answered
+from shared.api.problems import MAX_ERRORS, MAX_POINTER_LENGTH, build_problem_response
+from shared.api.responses import Answer, make_answer
 from shared.api.router import Api
-from shared.clock import utc_now
+from shared.clock import read_utc_now
 from shared.errors import FieldError, Refusal
 from shared.fields import RequestModel, ResponseModel
 from shared.settings import Settings
@@ -42,7 +42,7 @@ api = Api()
 @api.post("/notes", summary="Note", input=Note, answer=Kept, sign_in="none")
 def note(call: Call[Note]) -> Answer:
     """Keeps a note."""
-    return answered(Kept(**call.once(scripted)))
+    return make_answer(Kept(**call.run_once(scripted)))
 
 
 def send(raw: str, **headers: str) -> Reply:
@@ -90,17 +90,21 @@ def test_a_body_may_be_256_kib_and_no_byte_longer() -> None:
 def test_of_many_mistakes_twenty_are_listed() -> None:
     """And the detail says how many are not."""
     errors = tuple(FieldError(f"/field{n}", "is unknown") for n in range(61))
-    body = told(Refusal("invalid-request", errors=errors), "r").body
+    body = build_problem_response(Refusal("invalid-request", errors=errors), "r").body
     assert [error["pointer"] for error in body["errors"]] == [f"/field{n}" for n in range(20)]
     assert body["detail"].endswith(" 41 more of them are not listed.")
-    assert "more" not in told(Refusal("invalid-request", errors=errors[:MAX_ERRORS]), "r").body["detail"]
+    assert (
+        "more" not in build_problem_response(Refusal("invalid-request", errors=errors[:MAX_ERRORS]), "r").body["detail"]
+    )
 
 
 @pytest.mark.parametrize(("length", "told_length"), [(200, 200), (201, 200), (100_000, 200)])
 def test_a_pointer_is_told_in_200_characters(length: int, told_length: int) -> None:
     """One that is longer ends in a mark."""
     pointer = "/" + "x" * (length - 1)
-    said = told(Refusal("invalid-request", errors=(FieldError(pointer, "is unknown"),)), "r").body["errors"][0]
+    said = build_problem_response(Refusal("invalid-request", errors=(FieldError(pointer, "is unknown"),)), "r").body[
+        "errors"
+    ][0]
     assert len(said["pointer"]) == told_length <= MAX_POINTER_LENGTH
     assert said["pointer"].endswith("…") == (length > MAX_POINTER_LENGTH)
 
@@ -131,8 +135,8 @@ def worst_claim(number: int) -> dict[str, Any]:
         "amount": "9999999999.99",
         "currency": "EUR",
         "assignee": {"id": str(UUID(int=1)), "full_name": '"' * 200},
-        "created_at": utc_now().isoformat(),
-        "updated_at": utc_now().isoformat(),
+        "created_at": read_utc_now().isoformat(),
+        "updated_at": read_utc_now().isoformat(),
         "version": 1,
     }
     return {"id": UUID(int=number), "facts": facts}

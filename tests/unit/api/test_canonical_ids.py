@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from shared.api.call import ApiRequest
 from shared.api.parsing import parse_ids, parse_request
-from shared.aws.sqs import job_of
+from shared.aws.sqs import read_job_id
 from shared.deadline import Deadline
 from shared.errors import Refusal
 from shared.fields import OwnOrId, RecordId
@@ -63,7 +63,7 @@ FIELDS = {name: (model, field) for name, model, field in _fields()}
 
 def _request(value: str) -> ApiRequest:
     event = {"httpMethod": "GET", "resource": "/claims/{claim_id}", "pathParameters": {"claim_id": value}}
-    return parse_request(event, Deadline.after(1.0, lambda: 0.0))
+    return parse_request(event, Deadline.from_seconds(1.0, lambda: 0.0))
 
 
 @pytest.mark.parametrize("value", [ID, ID.upper(), f"{ID[:18]}{ID[18:].upper()}"])
@@ -88,7 +88,7 @@ def test_an_id_written_otherwise_is_none(value: str) -> None:
 def test_a_message_with_another_id_stands_for_no_job(body: str) -> None:
     """Only the relay writes messages, and it writes the one form."""
     with pytest.raises(ValueError, match=r"not an? "):
-        job_of(body)
+        read_job_id(body)
 
 
 def test_the_fields_that_take_ids_are_known() -> None:

@@ -8,7 +8,7 @@ import pytest
 from shared.api.call import Call
 from shared.api.final_problems import BEFORE_THE_KEY, FINAL, LIFTABLE
 from shared.api.problems import CATALOGUE
-from shared.api.responses import Answer, answered
+from shared.api.responses import Answer, make_answer
 from shared.api.router import Api
 from shared.errors import Refusal
 from shared.fields import RequestModel, ResponseModel
@@ -33,13 +33,13 @@ api = Api()
 @api.post("/notes", summary="Note", input=Note, answer=Kept, sign_in="none", key="required", limit="claim-work")
 def note_anonymously(call: Call[Note]) -> Answer:
     """Keeps a note of anyone's."""
-    return answered(Kept(**call.once(scripted)))
+    return make_answer(Kept(**call.run_once(scripted)))
 
 
 @api.post("/my-notes", summary="Note", input=Note, answer=Kept, limit="claim-work")
 def note(call: Call[Note]) -> Answer:
     """Keeps a note."""
-    return answered(Kept(**call.once(scripted)))
+    return make_answer(Kept(**call.run_once(scripted)))
 
 
 def build(answer: Callable[[], Any] = lambda: {"text": "kept"}) -> tuple[Client, ScriptedDatabase]:

@@ -14,7 +14,7 @@ from shared.admission.ports import KEY_LIFE_S
 from shared.api.call import Call
 from shared.api.parsing import KEY_PATTERN, read_key
 from shared.api.problems import CATALOGUE
-from shared.api.responses import Answer, answered
+from shared.api.responses import Answer, make_answer
 from shared.api.router import Api
 from shared.errors import Refusal
 from shared.fields import RequestModel, ResponseModel
@@ -42,7 +42,7 @@ api = Api()
 @api.post("/notes/{note_id}/copies", summary="Copy", input=Note, answer=Kept, sign_in="none", key="required")
 def note(call: Call[Note]) -> Answer:
     """Keeps a note."""
-    return answered(Kept(**call.once(scripted)))
+    return make_answer(Kept(**call.run_once(scripted)))
 
 
 def quoted(key: str) -> str:

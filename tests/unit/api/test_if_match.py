@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from shared.api.call import Call
 from shared.api.parsing import read_if_match
-from shared.api.responses import Answer, answered
+from shared.api.responses import Answer, make_answer
 from shared.api.router import Api
 from shared.errors import Refusal
 from shared.fields import RequestModel, ResponseModel
@@ -32,8 +32,8 @@ def change(call: Call[Order]) -> Answer:
     """Changes an order that has version 3."""
     if call.versions is not None and 3 not in call.versions:
         raise Refusal("stale-version")
-    call.once(scripted)
-    return answered(Receipt(versions=call.versions))
+    call.run_once(scripted)
+    return make_answer(Receipt(versions=call.versions))
 
 
 def build() -> tuple[Client, ScriptedDatabase]:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.api.call import Call
-from shared.api.client_address import counted_address, hashed_address
-from shared.api.responses import Answer, answered
+from shared.api.client_address import hash_address, normalise_address
+from shared.api.responses import Answer, make_answer
 from shared.api.router import Api
 from shared.fields import RequestModel, ResponseModel
 from shared.fields.pagination import PageQuery
@@ -43,19 +43,19 @@ api = Api()
 )
 def send(call: Call[Form]) -> Answer:
     """Takes a form."""
-    return answered(Done(**call.once(scripted)))
+    return make_answer(Done(**call.run_once(scripted)))
 
 
 @api.put("/forms", summary="Change a form", input=Form, answer=Done, if_match=True, limit="claim-work")
 def change(call: Call[Form]) -> Answer:
     """Changes a form."""
-    return answered(Done(**call.once(scripted)))
+    return make_answer(Done(**call.run_once(scripted)))
 
 
 @api.get("/forms", summary="List forms", input=PageQuery, answer=Done)
 def listing(call: Call[PageQuery]) -> Answer:
     """Lists forms."""
-    return answered(Done(**call.read(scripted)))
+    return make_answer(Done(**call.read(scripted)))
 
 
 def build(**settings: Any) -> tuple[Client, InMemoryStateStore, ManualClock]:
@@ -116,21 +116,21 @@ def test_t_is_when_more_is_there_and_retry_after_never_before_it() -> None:
 )
 def test_an_address_counts_as_its_network(address: str, counted: str) -> None:
     """A /64 is one client's, and an IPv4 address is the same in any of its spellings."""
-    assert counted_address(address) == counted
+    assert normalise_address(address) == counted
 
 
 @given(st.text(max_size=60))
 def test_no_text_is_too_strange_to_count(text: str) -> None:
     """It is an address or it counts with all others that are none."""
-    counted = counted_address(text)
+    counted = normalise_address(text)
     assert counted == "unknown" or ip_address(counted.partition("/")[0])
 
 
 def test_a_hashed_address_says_nothing_without_the_secret() -> None:
     """A plain hash of an IPv4 address is found by trying all of them."""
-    assert hashed_address("192.0.2.7", "one") != hashed_address("192.0.2.7", "two")
-    assert hashed_address("2001:db8::1", "one") == hashed_address("2001:db8::2", "one")
-    assert "192" not in hashed_address("192.0.2.7", "one")[:3]
+    assert hash_address("192.0.2.7", "one") != hash_address("192.0.2.7", "two")
+    assert hash_address("2001:db8::1", "one") == hash_address("2001:db8::2", "one")
+    assert "192" not in hash_address("192.0.2.7", "one")[:3]
 
 
 def test_a_client_can_not_spread_its_calls_over_its_own_network() -> None:

@@ -80,8 +80,8 @@ def test_a_cursor_of_another_list_or_another_secret_is_refused() -> None:
 def test_a_page_shows_its_limit_and_leads_on_only_where_more_was_found() -> None:
     """One row more than is shown says whether there is a next page."""
     rows = [{"id": UUID(int=n), "facts": n} for n in (3, 2, 1)]
-    page = CURSORS.page("list", rows, 2, str)
+    page = CURSORS.build_page("list", rows, 2, str)
     assert page.items == ["3", "2"]
     assert CURSORS.read("list", page.next_cursor) == UUID(int=2)
-    assert CURSORS.page("list", rows[:2], 2, str).next_cursor is None
+    assert CURSORS.build_page("list", rows[:2], 2, str).next_cursor is None
     assert CURSORS.read("list", None) == LAST_ID

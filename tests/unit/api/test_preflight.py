@@ -10,7 +10,7 @@ from shared.api.auth.caller import STAFF
 from shared.api.call import Call
 from shared.api.cors import EXPOSED
 from shared.api.operation import NoInput
-from shared.api.responses import SECURITY_HEADERS, Answer, answered
+from shared.api.responses import SECURITY_HEADERS, Answer, make_answer
 from shared.api.router import Api
 from shared.fields import ResponseModel
 from shared.settings import Settings
@@ -38,13 +38,13 @@ api = Api()
 @api.get("/things/{thing_id}", summary="Read", answer=Thing, access=STAFF)
 def read(call: Call[NoInput]) -> Answer:
     """Read a thing from the database."""
-    return answered(Thing(**call.read(scripted)))
+    return make_answer(Thing(**call.read(scripted)))
 
 
 @api.post("/things", summary="Make", answer=Thing, sign_in="none", limit="read", key="required")
 def make(call: Call[NoInput]) -> Answer:
     """Write a thing to the database."""
-    return answered(Thing(**call.once(scripted, call.input)))
+    return make_answer(Thing(**call.run_once(scripted, call.input)))
 
 
 class Untouchable:

@@ -8,7 +8,7 @@ import pytest
 
 from shared.admission.ports import Replay
 from shared.api.call import Call
-from shared.api.responses import Answer, answered
+from shared.api.responses import Answer, make_answer
 from shared.api.router import Api
 from shared.errors import Unavailable
 from shared.fields import RequestModel, ResponseModel
@@ -50,8 +50,8 @@ def issue(call: Call[Any], facts: Mapping[str, Any]) -> Ticket:
 @api.post("/orders", summary="Order", input=Order, answer=Receipt, status=201, sign_in="none", renew=issue)
 def order(call: Call[Order]) -> Answer:
     """Orders."""
-    row = call.once(scripted)
-    return answered(Receipt(**row), status=201, version=1, facts={"object": row["object"]})
+    row = call.run_once(scripted)
+    return make_answer(Receipt(**row), status=201, version=1, facts={"object": row["object"]})
 
 
 def build(clock: ManualClock, state: InMemoryStateStore, thing: str = "key-1") -> tuple[Client, ScriptedDatabase]:

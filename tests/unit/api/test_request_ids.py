@@ -7,7 +7,7 @@ import pytest
 
 from shared.api.call import Call
 from shared.api.operation import NoInput
-from shared.api.responses import Answer, answered
+from shared.api.responses import Answer, make_answer
 from shared.api.router import Api
 from shared.fields import ResponseModel
 from shared.outbox.audit import Actor
@@ -29,7 +29,7 @@ actors: list[Actor] = []
 def act(call: Call[NoInput]) -> Answer:
     """Acts without a key."""
     actors.append(call.actor)
-    return answered(Seen(**call.once(scripted)))
+    return make_answer(Seen(**call.run_once(scripted)))
 
 
 CHOSEN = "chosen\r\nby the client"

@@ -8,22 +8,29 @@ import pytest
 from botocore.exceptions import BotoCoreError
 
 from shared.aws import clients
-from shared.aws.errors import CallNotBegun, OutOfTime, failure_of
-from shared.clock import monotonic
-from shared.deadline import Deadline, current, under
+from shared.aws.errors import CallNotBegun, OutOfTime, classify_error
+from shared.clock import read_monotonic
+from shared.deadline import Deadline, get_deadline, use_deadline
 
 SLACK_S = 1.5  # for a busy machine, and the pause between two attempts
 
 # A call of each client, its attempts, and the longest that one of them may take.
 CALLS: dict[str, tuple[Callable[[], Any], int, float]] = {
-    "dynamodb": (lambda: clients.dynamodb().describe_table(TableName="state"), 2, 1.5),
-    "sqs": (lambda: clients.sqs().get_queue_url(QueueName="queue"), 2, 5.0),
-    "cognito": (lambda: clients.cognito().describe_user_pool(UserPoolId="eu-central-1_pool"), 2, 7.0),
-    "s3": (lambda: clients.s3().head_bucket(Bucket="bucket"), 2, 7.0),
-    "ses": (lambda: clients.sesv2().get_account(), 1, 17.0),
-    "probe": (lambda: clients.probing("sqs").get_queue_url(QueueName="queue"), 1, 2.4),
+    "dynamodb": (lambda: clients.get_dynamodb().describe_table(TableName="state"), 2, 1.5),
+    "sqs": (lambda: clients.get_sqs().get_queue_url(QueueName="queue"), 2, 5.0),
+    "cognito": (lambda: clients.get_cognito().describe_user_pool(UserPoolId="eu-central-1_pool"), 2, 7.0),
+    "s3": (lambda: clients.get_s3().head_bucket(Bucket="bucket"), 2, 7.0),
+    "ses": (lambda: clients.get_sesv2().get_account(), 1, 17.0),
+    "probe": (lambda: clients.get_health_client("sqs").get_queue_url(QueueName="queue"), 1, 2.4),
 }
-BUILDERS = (clients.dynamodb, clients.sqs, clients.cognito, clients.s3, clients.sesv2, clients.probing)
+BUILDERS = (
+    clients.get_dynamodb,
+    clients.get_sqs,
+    clients.get_cognito,
+    clients.get_s3,
+    clients.get_sesv2,
+    clients.get_health_client,
+)
 
 
 class Silence:
@@ -66,7 +73,7 @@ def silence(monkeypatch: pytest.MonkeyPatch) -> Iterator[Silence]:
 
 def in_seconds(seconds: float) -> Deadline:
     """A deadline so far away."""
-    return Deadline(monotonic() + seconds, monotonic)
+    return Deadline(read_monotonic() + seconds, read_monotonic)
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -79,11 +86,11 @@ def test_a_call_that_could_outlast_the_deadline_is_not_begun(silence: Silence, n
         readings.append(0.0)
         return 0.0
 
-    with under(Deadline(longest_s - 0.1, clock)), pytest.raises(BotoCoreError) as caught:
+    with use_deadline(Deadline(longest_s - 0.1, clock)), pytest.raises(BotoCoreError) as caught:
         call()
     assert len(readings) == 1, "asked once, before the first attempt, and nothing is tried again"
     assert isinstance(caught.value, OutOfTime)
-    assert isinstance(failure_of(caught.value), CallNotBegun)
+    assert isinstance(classify_error(caught.value), CallNotBegun)
     assert silence.connections() == 0
 
 
@@ -92,7 +99,7 @@ def test_a_second_attempt_is_not_begun_where_only_the_first_fits(silence: Silenc
     call, attempts, longest_s = CALLS["dynamodb"]
     assert attempts == 2
     readings = iter([0.0])
-    with under(Deadline(longest_s + 0.2, lambda: next(readings, longest_s))), pytest.raises(OutOfTime):
+    with use_deadline(Deadline(longest_s + 0.2, lambda: next(readings, longest_s))), pytest.raises(OutOfTime):
         call()
     assert silence.connections() == 1
 
@@ -101,18 +108,18 @@ def test_a_second_attempt_is_not_begun_where_only_the_first_fits(silence: Silenc
 def test_a_service_that_says_nothing_is_waited_for_as_long_as_the_client_says(silence: Silence, name: str) -> None:
     """Without a deadline of the request's as well."""
     call, attempts, longest_s = CALLS[name]
-    began = monotonic()
+    began = read_monotonic()
     with pytest.raises(BotoCoreError):
         call()
-    assert monotonic() - began < attempts * longest_s + SLACK_S
+    assert read_monotonic() - began < attempts * longest_s + SLACK_S
     assert silence.connections() == attempts
 
 
 def test_a_deadline_ends_with_its_block() -> None:
     """The next invocation of the environment has one of its own."""
     outer, inner = in_seconds(1), in_seconds(2)
-    with under(outer):
-        with under(inner):
-            assert current() is inner
-        assert current() is outer
-    assert current() is None
+    with use_deadline(outer):
+        with use_deadline(inner):
+            assert get_deadline() is inner
+        assert get_deadline() is outer
+    assert get_deadline() is None

@@ -15,8 +15,8 @@ from shared.aws.errors import (
     OutcomeUnknown,
     RequestRejected,
     ServiceUnavailable,
-    failure_of,
-    kind_of,
+    classify_code,
+    classify_error,
 )
 from tests.services import ROOT
 
@@ -106,7 +106,7 @@ def test_the_code_decides_and_never_the_status(listed: str, status: int) -> None
         "refused": RequestRejected, "uncertain": OutcomeUnknown,
     }  # fmt: skip
     for code in KINDS[listed]:
-        assert type(failure_of(error_of(code, status))) is kinds[listed], code
+        assert type(classify_error(error_of(code, status))) is kinds[listed], code
 
 
 @pytest.mark.parametrize(
@@ -139,16 +139,16 @@ def test_the_code_decides_and_never_the_status(listed: str, status: int) -> None
 )
 def test_codes_mean_what_the_services_say_of_them(code: str, kind: type[AwsError]) -> None:
     """One of each sort, with HTTP 400."""
-    assert type(failure_of(error_of(code))) is kind
+    assert type(classify_error(error_of(code))) is kind
 
 
 @pytest.mark.parametrize("status", STATUSES)
 def test_a_code_that_nobody_knows_is_uncertain(status: int) -> None:
     """Circuits count it, a mail is not sent again, and an identity is: each is the safe side."""
-    assert kind_of("NeverHeardOfException") is OutcomeUnknown
-    assert type(failure_of(error_of("NeverHeardOfException", status))) is OutcomeUnknown
+    assert classify_code("NeverHeardOfException") is OutcomeUnknown
+    assert type(classify_error(error_of("NeverHeardOfException", status))) is OutcomeUnknown
 
 
 def test_without_credentials_an_operator_is_needed() -> None:
     """The request never left."""
-    assert type(failure_of(NoCredentialsError())) is OperatorActionNeeded
+    assert type(classify_error(NoCredentialsError())) is OperatorActionNeeded

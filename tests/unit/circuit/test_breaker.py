@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import pytest
 
 from shared.circuit.breaker import CircuitBreaker, CircuitOpen
-from shared.circuit.state import NEW, CircuitPolicy, counted
-from shared.circuit.store import StoreUnavailable, force
+from shared.circuit.state import NEW, CircuitPolicy, replace_bucket
+from shared.circuit.store import StoreUnavailable, force_circuit
 from shared.settings import Settings
 from tests.breakers import EMAIL, Dependency, Down, NotMade, Time, attempt, breaker, down
 from tests.fakes.circuits import DirectClient, InMemoryCircuits
@@ -83,11 +83,11 @@ def test_an_open_circuit_says_when_to_come_again(fleet: Fleet) -> None:
     with pytest.raises(CircuitOpen) as refused:
         environment.call(fleet.dependency)
     assert (refused.value.name, refused.value.retry_after_s) == ("email", 30.0)
-    assert environment.wait_s() == 30.0
+    assert environment.measure_wait_s() == 30.0
     fleet.time.advance(29.999)
     assert not attempt(environment, fleet.dependency)
     fleet.time.advance(0.001)
-    assert environment.wait_s() == 0.0
+    assert environment.measure_wait_s() == 0.0
     assert attempt(environment, fleet.dependency)
 
 
@@ -108,7 +108,7 @@ def test_what_the_dependency_answers_comes_back_as_it_is(fleet: Fleet) -> None:
 def test_settings_can_take_a_circuit_out_of_use(seconds: float) -> None:
     """As many failures as nobody can make, and a slowness that no call outlasts: it stays closed whatever happens."""
     settings = Settings.from_environ({"CIRCUITS": '{"email": {"failures": 1000000, "slow_s": 1000}}'})
-    fleet = Fleet(settings.circuit("email"))
+    fleet = Fleet(settings.find_circuit_policy("email"))
 
     def fail_in_time() -> None:
         fleet.time.advance(seconds)
@@ -219,7 +219,7 @@ def test_one_probe_decides_and_the_others_wait(fleet: Fleet) -> None:
     with pytest.raises(CircuitOpen) as refused:
         other.allow()
     assert refused.value.retry_after_s == 5.0
-    assert other.wait_s() == 5.0  # not for all of the lease, which outlasts the longest call
+    assert other.measure_wait_s() == 5.0  # not for all of the lease, which outlasts the longest call
     assert fleet.state == "half_open"
     prober.record(permit, failed=False, seconds=0.1)
     assert fleet.state == "closed"
@@ -240,7 +240,7 @@ def test_a_probe_that_fails_or_is_slow_opens_it_again_for_the_full_time(
     fleet.time.advance(7)
     environment.record(permit, failed=failed, seconds=seconds)
     assert fleet.state == "open"
-    assert environment.wait_s() == 30.0
+    assert environment.measure_wait_s() == 30.0
 
 
 def test_a_probe_that_is_refused_was_answered(fleet: Fleet) -> None:
@@ -329,7 +329,7 @@ def test_a_bucket_left_full_by_a_dead_environment_is_judged_by_the_next(fleet: F
     for _ in range(FAILURES - 1):
         attempt(first, fleet.dependency)
     seen = fleet.store.read("email")
-    fleet.store.change("email", seen, counted(seen, seen.bucket.add(fleet.time())))
+    fleet.store.change("email", seen, replace_bucket(seen, seen.bucket.add(fleet.time())))
     assert fleet.state == "closed"
     assert not attempt(fleet.environment(), fleet.dependency)
     assert fleet.state == "open"
@@ -339,20 +339,20 @@ def test_operators_hold_it_open_and_closed(fleet: Fleet) -> None:
     """Whatever the calls do; environments know within the refresh interval."""
     environment = fleet.environment()
     assert attempt(environment, fleet.dependency)
-    force(fleet.store, EMAIL, "open", fleet.time())
+    force_circuit(fleet.store, EMAIL, "open", fleet.time())
     fleet.time.advance(EMAIL.refresh_s)
     assert not attempt(environment, fleet.dependency)
     fleet.time.advance(10 * EMAIL.open_s)
     assert not attempt(environment, fleet.dependency)
-    assert environment.wait_s() == EMAIL.open_s
-    force(fleet.store, EMAIL, "closed", fleet.time())
+    assert environment.measure_wait_s() == EMAIL.open_s
+    force_circuit(fleet.store, EMAIL, "closed", fleet.time())
     fleet.time.advance(EMAIL.refresh_s)
     fleet.dependency.answer = down
     fleet.store.calls.clear()
     for _ in range(10 * FAILURES):
         assert attempt(environment, fleet.dependency)
     assert set(fleet.store.calls) == {"read"}
-    force(fleet.store, EMAIL, "auto", fleet.time())
+    force_circuit(fleet.store, EMAIL, "auto", fleet.time())
     fleet.time.advance(EMAIL.refresh_s)
     assert sum(attempt(environment, fleet.dependency) for _ in range(10 * FAILURES)) <= FAILURES
 
@@ -380,7 +380,7 @@ def test_an_environment_on_its_own_still_stops_at_the_threshold(fleet: Fleet, su
         fleet.time.advance(60 / successes)
     fleet.dependency.answer = down
     assert sum(attempt(environment, fleet.dependency) for _ in range(20)) == FAILURES
-    assert environment.wait_s() == 30.0
+    assert environment.measure_wait_s() == 30.0
     for _ in range(3):
         fleet.time.advance(30)
         assert sum(attempt(environment, fleet.dependency) for _ in range(20)) == 1
@@ -436,12 +436,12 @@ def test_who_misses_the_store_asks_again_before_it_is_given_up(fleet: Fleet) -> 
     fleet.store.reachable = False
     fleet.time.advance(1)
     assert not attempt(environment, fleet.dependency)
-    assert environment.wait_s() == EMAIL.open_s - 1
+    assert environment.measure_wait_s() == EMAIL.open_s - 1
     fleet.time.advance(EMAIL.open_s - 1)
-    assert environment.wait_s() == 5.0
+    assert environment.measure_wait_s() == 5.0
     fleet.store.reachable = True
     fleet.time.advance(1)
-    assert environment.wait_s() == 0.0
+    assert environment.measure_wait_s() == 0.0
 
 
 def test_a_probe_that_succeeds_without_the_store_serves_this_environment(fleet: Fleet) -> None:
@@ -461,7 +461,7 @@ def test_a_probe_that_succeeds_without_the_store_serves_this_environment(fleet: 
 def test_a_circuit_that_operators_hold_open_stays_open_without_its_store(fleet: Fleet) -> None:
     """No time ends it: only they do."""
     environment = fleet.environment()
-    force(fleet.store, EMAIL, "open", fleet.time())
+    force_circuit(fleet.store, EMAIL, "open", fleet.time())
     assert not attempt(environment, fleet.dependency)
     fleet.store.reachable = False
     for _ in range(20):
@@ -501,7 +501,7 @@ def test_a_lease_whose_answer_was_lost_is_used_by_the_next_call(fleet: Fleet, mo
     assert fleet.state == "half_open"
     monkeypatch.setattr(fleet.store, "change", change)
     fleet.time.advance(1)
-    assert environment.wait_s() == 0.0
+    assert environment.measure_wait_s() == 0.0
     assert attempt(environment, fleet.dependency)
     assert fleet.state == "closed"
 

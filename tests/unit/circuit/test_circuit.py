@@ -15,12 +15,12 @@ from shared.circuit.state import (
     CircuitSnapshot,
     Command,
     FailureBucket,
-    closed,
-    commanded,
-    half_opened,
+    apply_command,
+    close_circuit,
+    half_open_circuit,
+    is_due_to_open,
     is_suspect,
-    opened,
-    should_open,
+    open_circuit,
 )
 from shared.units import SECOND
 
@@ -31,7 +31,7 @@ CALL = SECOND // 10
 
 def bucket_after(ends: str, before: FailureBucket = EMPTY) -> FailureBucket:
     """The bucket after calls one after the other: f failed, s succeeded."""
-    return before.after(POLICY, outcomes(ends))
+    return before.add_outcomes(POLICY, outcomes(ends))
 
 
 def outcomes(ends: str) -> list[CallOutcome]:
@@ -61,16 +61,16 @@ def level(bucket: FailureBucket) -> float:
 def test_a_failure_counts_until_two_successes_have_come_after_it(ends: str, expected: float) -> None:
     """No success before it changes that, and no number of them is kept for later."""
     assert level(bucket_after(ends)) == expected
-    assert should_open(POLICY, bucket_after(ends), NOW) is (expected >= POLICY.failures)
+    assert is_due_to_open(POLICY, bucket_after(ends), NOW) is (expected >= POLICY.failures)
 
 
 @pytest.mark.parametrize("successes", [0, 1, 60, 600, 6000])
 def test_five_failures_fill_it_whatever_came_before(successes: int) -> None:
     """Four do not."""
     before = bucket_after("s" * successes)
-    assert not should_open(POLICY, bucket_after("ffff", before), NOW)
-    assert should_open(POLICY, bucket_after("fffff", before), NOW)
-    assert should_open(POLICY, bucket_after("s" * successes + "fffff"), NOW)
+    assert not is_due_to_open(POLICY, bucket_after("ffff", before), NOW)
+    assert is_due_to_open(POLICY, bucket_after("fffff", before), NOW)
+    assert is_due_to_open(POLICY, bucket_after("s" * successes + "fffff"), NOW)
 
 
 def test_five_failures_spread_over_ninety_five_successes_do_not_fill_it() -> None:
@@ -82,18 +82,18 @@ def test_five_failures_spread_over_ninety_five_successes_do_not_fill_it() -> Non
 def test_a_failure_is_forgotten_by_time() -> None:
     """With what was counted against it."""
     held = FailureBucket((NOW - 600 * SECOND, NOW - 599 * SECOND), leaked=1)
-    assert held.recent(POLICY, NOW) == FailureBucket((NOW - 599 * SECOND,))
-    assert held.recent(POLICY, NOW - SECOND) == held
+    assert held.drop_old_failures(POLICY, NOW) == FailureBucket((NOW - 599 * SECOND,))
+    assert held.drop_old_failures(POLICY, NOW - SECOND) == held
     assert not is_suspect(POLICY, held, NOW + SECOND)
     hourly = tuple(NOW + n * 720 * SECOND for n in range(5))
-    assert not should_open(POLICY, FailureBucket(hourly), hourly[-1])
+    assert not is_due_to_open(POLICY, FailureBucket(hourly), hourly[-1])
 
 
 def test_a_success_counts_only_against_failures_that_ended_before_it() -> None:
     """Told late, it says nothing of what came after it."""
     told = [CallOutcome(NOW, NOW + 5, failed=False)] * 4
-    assert FailureBucket((NOW + 5, NOW + 6)).after(POLICY, told) == FailureBucket((NOW + 5, NOW + 6))
-    assert FailureBucket((NOW + 4, NOW + 6)).after(POLICY, told) == FailureBucket((NOW + 6,))
+    assert FailureBucket((NOW + 5, NOW + 6)).add_outcomes(POLICY, told) == FailureBucket((NOW + 5, NOW + 6))
+    assert FailureBucket((NOW + 4, NOW + 6)).add_outcomes(POLICY, told) == FailureBucket((NOW + 6,))
 
 
 def test_the_first_failure_of_an_environment_in_which_all_went_well_is_weighed_against_those_of_others() -> None:
@@ -101,9 +101,9 @@ def test_the_first_failure_of_an_environment_in_which_all_went_well_is_weighed_a
     others = FailureBucket((NOW + 10,))
     well = [CallOutcome(NOW, NOW + 5, failed=False)] * 40
     after_it, beside_it = CallOutcome(NOW + 11, NOW + 20, failed=True), CallOutcome(NOW + 10, NOW + 20, failed=True)
-    assert others.after(POLICY, [*well, after_it]) == FailureBucket((NOW + 20,))
-    assert others.after(POLICY, [*well, beside_it]) == FailureBucket((NOW + 10, NOW + 20))
-    assert others.after(POLICY, [*well, after_it, after_it]) == FailureBucket((NOW + 20, NOW + 20))
+    assert others.add_outcomes(POLICY, [*well, after_it]) == FailureBucket((NOW + 20,))
+    assert others.add_outcomes(POLICY, [*well, beside_it]) == FailureBucket((NOW + 10, NOW + 20))
+    assert others.add_outcomes(POLICY, [*well, after_it, after_it]) == FailureBucket((NOW + 20, NOW + 20))
 
 
 def test_a_bucket_keeps_as_many_failures_as_an_item_may_hold() -> None:
@@ -129,13 +129,13 @@ def test_a_failure_never_lowers_the_level(held: FailureBucket, began: int, well:
     """Whatever went well before, as long as it was before all that counts."""
     start = min((well, *held.failures))
     told = [CallOutcome(start, start, failed=False)] * 5 + [CallOutcome(began, began + 60, failed=True)]
-    assert level(held) <= level(held.after(POLICY, told)) <= level(held) + 1
+    assert level(held) <= level(held.add_outcomes(POLICY, told)) <= level(held) + 1
 
 
 @given(buckets, st.lists(calls, max_size=20))
 def test_a_bucket_holds_no_failure_that_never_was(held: FailureBucket, told: list[CallOutcome]) -> None:
     """In order, none negative, and a success never adds one."""
-    after = held.after(POLICY, told)
+    after = held.add_outcomes(POLICY, told)
     failed = sorted([*held.failures, *(call.ended for call in told if call.failed)])
     assert list(after.failures) == sorted(after.failures)
     assert all(failed.count(each) >= after.failures.count(each) for each in after.failures)
@@ -146,49 +146,49 @@ def test_a_bucket_holds_no_failure_that_never_was(held: FailureBucket, told: lis
 @given(buckets, st.integers(0, 700 * SECOND))
 def test_whatever_opens_it_was_suspect(held: FailureBucket, later: int) -> None:
     """Nobody can pass unasked where the circuit may have opened."""
-    assert is_suspect(POLICY, held, NOW + later) or not should_open(POLICY, held, NOW + later)
+    assert is_suspect(POLICY, held, NOW + later) or not is_due_to_open(POLICY, held, NOW + later)
 
 
 def test_a_full_turn() -> None:
     """Closed, open for the full time, half open under a lease, closed: a generation each."""
-    tripped = opened(NEW, POLICY, NOW)
+    tripped = open_circuit(NEW, POLICY, NOW)
     assert tripped == CircuitSnapshot("open", 1, NOW, open_until=NOW + 30 * SECOND)
     assert tripped.probe_due == NOW + 30 * SECOND
-    probing = half_opened(tripped, POLICY, NOW + 1, "me")
+    probing = half_open_circuit(tripped, POLICY, NOW + 1, "me")
     assert probing == CircuitSnapshot("half_open", 2, NOW + 1, holder="me", lease_until=NOW + 1 + 20 * SECOND)
     assert probing.probe_due == NOW + 1 + 20 * SECOND
-    assert opened(probing, POLICY, NOW + 2).open_until == NOW + 2 + 30 * SECOND
-    well = closed(probing, NOW + 2)
+    assert open_circuit(probing, POLICY, NOW + 2).open_until == NOW + 2 + 30 * SECOND
+    well = close_circuit(probing, NOW + 2)
     assert well == CircuitSnapshot("closed", 3, NOW + 2, bucket=EMPTY)
     assert well.probe_due is None
 
 
 ALL = [
     CircuitSnapshot("closed", 4, NOW, bucket=FailureBucket((NOW,), 1), revision=3),
-    opened(NEW, POLICY, NOW),
-    half_opened(opened(NEW, POLICY, NOW), POLICY, NOW, "me"),
-    commanded(NEW, "open", POLICY, NOW),
-    commanded(NEW, "closed", POLICY, NOW),
+    open_circuit(NEW, POLICY, NOW),
+    half_open_circuit(open_circuit(NEW, POLICY, NOW), POLICY, NOW, "me"),
+    apply_command(NEW, "open", POLICY, NOW),
+    apply_command(NEW, "closed", POLICY, NOW),
 ]
 
 
 @pytest.mark.parametrize(("seen", "command"), list(product(ALL, ("open", "closed"))))
 def test_operators_hold_it_from_any_state(seen: CircuitSnapshot, command: Command) -> None:
     """In a new generation, unless it is held so already; no probe is ever due."""
-    held = commanded(seen, command, POLICY, NOW)
+    held = apply_command(seen, command, POLICY, NOW)
     assert (held.state, held.forced, held.probe_due) == (command, True, None)
     assert held.generation == seen.generation + (held != seen)
-    assert commanded(held, command, POLICY, NOW + 1) == held
+    assert apply_command(held, command, POLICY, NOW + 1) == held
 
 
 @pytest.mark.parametrize("seen", ALL[:3])
 def test_a_circuit_that_nobody_holds_is_left_as_it_is(seen: CircuitSnapshot) -> None:
     """`auto` is safe to repeat."""
-    assert commanded(seen, "auto", POLICY, NOW) == seen
+    assert apply_command(seen, "auto", POLICY, NOW) == seen
 
 
 def test_a_circuit_that_was_held_open_lets_a_probe_through_first() -> None:
     """Nobody knows whether the service is well by now; one that was held closed goes on."""
-    free = commanded(commanded(NEW, "open", POLICY, NOW), "auto", POLICY, NOW + 9)
+    free = apply_command(apply_command(NEW, "open", POLICY, NOW), "auto", POLICY, NOW + 9)
     assert (free.state, free.forced, free.generation, free.probe_due) == ("open", False, 2, NOW)
-    assert commanded(commanded(NEW, "closed", POLICY, NOW), "auto", POLICY, NOW + 9).state == "closed"
+    assert apply_command(apply_command(NEW, "closed", POLICY, NOW), "auto", POLICY, NOW + 9).state == "closed"

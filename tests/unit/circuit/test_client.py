@@ -7,9 +7,9 @@ from time import sleep
 import pytest
 
 from shared.circuit.client import MOST_REQUESTS, CircuitStoreClient
-from shared.circuit.state import NEW, CircuitSnapshot, half_opened, opened
+from shared.circuit.state import NEW, CircuitSnapshot, half_open_circuit, open_circuit
 from shared.circuit.store import Answer, Request, StoreUnavailable, WriteResult
-from shared.clock import monotonic
+from shared.clock import read_monotonic
 from tests.breakers import EMAIL, Dependency, Time, attempt, breaker
 from tests.contract.state_table import at_once
 from tests.fakes.circuits import InMemoryCircuits
@@ -62,23 +62,23 @@ def no_more(_request: Request, _answer: Answer) -> None:
 
 def settled(client: CircuitStoreClient) -> None:
     """Return when no exchange is under way."""
-    until = monotonic() + NEVER_S
+    until = read_monotonic() + NEVER_S
     while client._under_way is not None:
-        assert monotonic() < until
+        assert read_monotonic() < until
         sleep(0.001)
 
 
 def test_an_answer_in_time_is_waited_for(store: Gated) -> None:
     """And no longer than it takes."""
     store.gate.set()
-    client = CircuitStoreClient(store, timer=monotonic, patience_s=NEVER_S)
+    client = CircuitStoreClient(store, timer=read_monotonic, patience_s=NEVER_S)
     assert client.exchange(read, no_more, NEVER_S) < NEVER_S / 2
     assert store.calls == ["read"]
 
 
 def test_where_nothing_is_due_nobody_waits(store: Gated) -> None:
     """Nor for another's exchange."""
-    client = CircuitStoreClient(store, timer=monotonic, patience_s=NEVER_S)
+    client = CircuitStoreClient(store, timer=read_monotonic, patience_s=NEVER_S)
     client.exchange(read, no_more, 0.0)
     assert client.exchange(lambda: None, no_more, NEVER_S) < NEVER_S / 2
     assert store.asked == 1
@@ -86,12 +86,12 @@ def test_where_nothing_is_due_nobody_waits(store: Gated) -> None:
 
 def test_a_store_that_hangs_is_waited_for_once_and_asked_once(store: Gated) -> None:
     """By one caller for its patience, by the others not at all."""
-    client = CircuitStoreClient(store, timer=monotonic, patience_s=PATIENCE_S)
+    client = CircuitStoreClient(store, timer=read_monotonic, patience_s=PATIENCE_S)
     assert client.exchange(read, no_more, PATIENCE_S) >= PATIENCE_S
-    before = monotonic()
+    before = read_monotonic()
     for _ in range(1000):
         client.exchange(read, no_more, PATIENCE_S)
-    assert monotonic() - before < 1000 * PATIENCE_S / 4
+    assert read_monotonic() - before < 1000 * PATIENCE_S / 4
     assert store.asked == 1
     store.gate.set()
     settled(client)
@@ -134,7 +134,7 @@ def test_exchanges_are_made_one_at_a_time(store: Gated) -> None:
         return Request("email", 1)
 
     store.gate.set()
-    client = CircuitStoreClient(store, timer=monotonic, patience_s=NEVER_S)
+    client = CircuitStoreClient(store, timer=read_monotonic, patience_s=NEVER_S)
     at_once([lambda: client.exchange(read, learn, NEVER_S)] * 10)
     assert (store.asked, most, under_way) == (20, 1, 0)
 
@@ -142,7 +142,7 @@ def test_exchanges_are_made_one_at_a_time(store: Gated) -> None:
 def test_an_exchange_that_finds_no_end_is_ended(store: Gated) -> None:
     """However often a write is lost to others."""
     store.gate.set()
-    client = CircuitStoreClient(store, timer=monotonic, patience_s=NEVER_S)
+    client = CircuitStoreClient(store, timer=read_monotonic, patience_s=NEVER_S)
     client.exchange(read, lambda request, _answer: request, NEVER_S)
     assert store.asked == MOST_REQUESTS
 
@@ -158,7 +158,7 @@ def test_whatever_a_store_raises_is_an_answer(store: Gated, monkeypatch: pytest.
         assert isinstance(answer, StoreUnavailable)
         told.append(answer.code)
 
-    client = CircuitStoreClient(store, timer=monotonic, patience_s=NEVER_S, pause_s=0.0)
+    client = CircuitStoreClient(store, timer=read_monotonic, patience_s=NEVER_S, pause_s=0.0)
     with monkeypatch.context() as patch:
         patch.setattr(store, "read", broken)
         client.exchange(read, learn, NEVER_S)
@@ -171,8 +171,8 @@ def test_whatever_a_store_raises_is_an_answer(store: Gated, monkeypatch: pytest.
 
 def test_a_late_answer_is_known_to_the_next_call(store: Gated, time: Time) -> None:
     """A circuit that was open all the while: the call that did not wait for it passed, the next does not."""
-    InMemoryCircuits.change(store, "email", NEW, opened(NEW, EMAIL, time()))
-    client = CircuitStoreClient(store, timer=monotonic, patience_s=PATIENCE_S)
+    InMemoryCircuits.change(store, "email", NEW, open_circuit(NEW, EMAIL, time()))
+    client = CircuitStoreClient(store, timer=read_monotonic, patience_s=PATIENCE_S)
     environment, dependency = breaker(client, now=time), Dependency()
     assert attempt(environment, dependency)
     store.gate.set()
@@ -182,9 +182,9 @@ def test_a_late_answer_is_known_to_the_next_call(store: Gated, time: Time) -> No
 
 def test_a_lease_that_was_granted_late_is_the_next_calls(store: Gated, time: Time) -> None:
     """The call that asked for it was refused; the fleet waits for its probe."""
-    tripped = opened(NEW, EMAIL, time())
+    tripped = open_circuit(NEW, EMAIL, time())
     InMemoryCircuits.change(store, "email", NEW, tripped)
-    client = CircuitStoreClient(store, timer=monotonic, patience_s=PATIENCE_S)
+    client = CircuitStoreClient(store, timer=read_monotonic, patience_s=PATIENCE_S)
     environment, dependency = breaker(client, now=time), Dependency()
     store.gate.set()
     client.patience_s = NEVER_S
@@ -212,20 +212,20 @@ def test_a_lease_that_was_granted_late_is_the_next_calls(store: Gated, time: Tim
 
 def test_a_lease_that_another_holds_is_nobodys_here(store: Gated, time: Time) -> None:
     """A token is known again by what it says, and not by where it was."""
-    tripped = opened(NEW, EMAIL, time())
+    tripped = open_circuit(NEW, EMAIL, time())
     InMemoryCircuits.change(store, "email", NEW, tripped)
-    InMemoryCircuits.change(store, "email", tripped, half_opened(tripped, EMAIL, time(), "another"))
+    InMemoryCircuits.change(store, "email", tripped, half_open_circuit(tripped, EMAIL, time(), "another"))
     store.gate.set()
-    client = CircuitStoreClient(store, timer=monotonic, patience_s=NEVER_S)
+    client = CircuitStoreClient(store, timer=read_monotonic, patience_s=NEVER_S)
     assert not attempt(breaker(client, now=time), Dependency())
 
 
 def test_threads_of_one_environment_make_one_probe(store: Gated, time: Time) -> None:
     """Of twenty that find it due at the same moment."""
     store.gate.set()
-    InMemoryCircuits.change(store, "email", NEW, opened(NEW, EMAIL, time()))
+    InMemoryCircuits.change(store, "email", NEW, open_circuit(NEW, EMAIL, time()))
     time.advance(EMAIL.open_s)
-    environment = breaker(CircuitStoreClient(store, timer=monotonic, patience_s=NEVER_S), now=time)
+    environment = breaker(CircuitStoreClient(store, timer=read_monotonic, patience_s=NEVER_S), now=time)
     probing, go_on = Event(), Event()
 
     def probe() -> None:

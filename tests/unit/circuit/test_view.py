@@ -3,14 +3,22 @@
 from itertools import count
 
 from shared.circuit.local_view import CallPermit, LocalView
-from shared.circuit.state import NEW, CircuitSnapshot, FailureBucket, closed, counted, half_opened, opened
+from shared.circuit.state import (
+    NEW,
+    CircuitSnapshot,
+    FailureBucket,
+    close_circuit,
+    half_open_circuit,
+    open_circuit,
+    replace_bucket,
+)
 from shared.circuit.store import Request, StoreUnavailable, WriteResult, send
 from shared.units import SECOND
 from tests.breakers import EMAIL, START
 from tests.fakes.circuits import InMemoryCircuits
 
 LOST = StoreUnavailable("ReadTimeoutError")
-OPEN = opened(NEW, EMAIL, START - round(EMAIL.open_s * SECOND))
+OPEN = open_circuit(NEW, EMAIL, START - round(EMAIL.open_s * SECOND))
 
 
 def view_of(seen: CircuitSnapshot) -> LocalView:
@@ -53,7 +61,7 @@ def test_a_write_that_was_lost_to_another_is_made_anew_on_what_is_there() -> Non
     first = due(view.request_write(START))
     for n in (1, 2):
         seen = store.read("email")
-        assert store.change("email", seen, counted(seen, seen.bucket.add(START - n))).done
+        assert store.change("email", seen, replace_bucket(seen, seen.bucket.add(START - n))).done
     again = due(view.learn(first, send(first, store), START))
     assert view.learn(again, send(again, store), START) is None
     assert store.read("email").bucket == FailureBucket((START - 2, START - 1, START))
@@ -76,7 +84,7 @@ def test_a_lease_is_recognized_by_the_token_of_any_request_for_it() -> None:
     view, store = view_of(OPEN), InMemoryCircuits()
     store.change("email", NEW, OPEN)
     first = due(view.request_lease(START))
-    assert send(first, store) == WriteResult(done=True, now=half_opened(OPEN, EMAIL, START, "token-1"))
+    assert send(first, store) == WriteResult(done=True, now=half_open_circuit(OPEN, EMAIL, START, "token-1"))
     assert (view.learn(first, LOST, START), view.permit(START)) == (None, None)
     second = due(view.request_lease(START))
     assert view.learn(second, send(second, store), START) is None
@@ -102,13 +110,13 @@ def due_to(request: Request) -> CircuitSnapshot:
 
 def test_what_comes_late_ends_what_was_decided_without_it() -> None:
     """The fifth failure opened the circuit here; then the store's answer comes, and the fleet's circuit counts."""
-    seen = counted(NEW, FailureBucket((START,) * (EMAIL.failures - 1)))
+    seen = replace_bucket(NEW, FailureBucket((START,) * (EMAIL.failures - 1)))
     view = view_of(seen)
     permit = fail(view, START)
     request = due(view.request_report(permit, START, failed=True))
-    assert view.settle(permit, START, failed=True) == view.local == opened(seen, EMAIL, START)
+    assert view.settle(permit, START, failed=True) == view.local == open_circuit(seen, EMAIL, START)
     assert view.permit(START) is None
-    others = closed(opened(seen, EMAIL, START), START + 1)
+    others = close_circuit(open_circuit(seen, EMAIL, START), START + 1)
     assert view.learn(request, WriteResult(done=False, now=others), START + 2) is None
     assert view.circuit == view.seen == others
     assert not view.is_current(permit)
@@ -117,7 +125,7 @@ def test_what_comes_late_ends_what_was_decided_without_it() -> None:
 
 def test_failures_from_before_the_circuit_was_known_count_where_it_was_closed_all_the_while() -> None:
     """And only there."""
-    for seen, written in ((NEW, True), (closed(NEW, START), True), (closed(NEW, START + 1), False)):
+    for seen, written in ((NEW, True), (close_circuit(NEW, START), True), (close_circuit(NEW, START + 1), False)):
         view = LocalView(EMAIL, START, str)
         fail(view, START + 2)
         read = due(view.request_write(START + 2))

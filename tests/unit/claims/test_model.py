@@ -6,7 +6,7 @@ from typing import Any, get_args
 import pytest
 
 from claims.model import EXTENSIONS, Assignment, ContentType, NewClaim, NewDocument
-from shared.api.body import parse
+from shared.api.body import validate_model
 from shared.errors import Refusal
 from shared.fields import RequestModel
 from shared.fields.code_lists import CURRENCIES, DECIMALS
@@ -18,7 +18,7 @@ NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 def pointers(model: type[RequestModel], value: dict[str, Any], now: datetime = NOW) -> list[str]:
     """The fields that are refused."""
     try:
-        parse(model, value, now=now)
+        validate_model(model, value, now=now)
     except Refusal as refusal:
         return [error.pointer for error in refusal.errors]
     return []
@@ -38,7 +38,7 @@ def announced(file_name: str, content_type: str = "application/pdf") -> dict[str
 )
 def test_an_amount_is_kept_with_its_currencys_decimals(currency: str, sent: str, kept: str) -> None:
     """ISO 4217: none, two or three."""
-    claim = parse(NewClaim, trouble(currency=currency, amount=sent), now=NOW)
+    claim = validate_model(NewClaim, trouble(currency=currency, amount=sent), now=NOW)
     assert (claim.amount, claim.currency) == (kept, currency)
 
 
@@ -64,7 +64,7 @@ def test_without_a_currency_the_euros_decimals_count() -> None:
     body = trouble(amount="1.234")
     del body["currency"]
     assert pointers(NewClaim, body) == ["/amount"]
-    assert parse(NewClaim, {**body, "amount": "7"}, now=NOW).amount == "7.00"
+    assert validate_model(NewClaim, {**body, "amount": "7"}, now=NOW).amount == "7.00"
 
 
 def test_the_currencies_are_those_of_2026() -> None:
@@ -123,13 +123,13 @@ def test_a_file_name_that_is_not_its_types_is_refused(file_name: str) -> None:
 
 def test_a_file_name_is_measured_in_its_composed_form() -> None:
     """What a Mac sends takes two code points for one letter."""
-    assert parse(NewDocument, announced("e\u0301" * 196 + ".pdf")).file_name == "é" * 196 + ".pdf"
+    assert validate_model(NewDocument, announced("e\u0301" * 196 + ".pdf")).file_name == "é" * 196 + ".pdf"
 
 
 def test_a_refused_file_name_says_which_extensions_there_are() -> None:
     """And a type that is none is all that is said then."""
     with pytest.raises(Refusal) as caught:
-        parse(NewDocument, announced("a.pdf", "image/jpeg"))
+        validate_model(NewDocument, announced("a.pdf", "image/jpeg"))
     assert caught.value.errors[0].detail == "does not end in .jpg or .jpeg or .jpe or .jfif"
     assert pointers(NewDocument, announced("a.pdf", "application/x-msdownload")) == ["/content_type"]
 
@@ -137,4 +137,4 @@ def test_a_refused_file_name_says_which_extensions_there_are() -> None:
 @pytest.mark.parametrize("staff_id", ["01A20BA6-AFB6-76D1-9556-A703FF01D17A", "01a20ba6-afb6-76d1-9556-a703ff01d17a"])
 def test_an_id_in_a_body_is_one_however_it_is_written(staff_id: str) -> None:
     """It is compared and kept in lower case."""
-    assert parse(Assignment, {"staff_id": staff_id}).staff_id == staff_id.lower()
+    assert validate_model(Assignment, {"staff_id": staff_id}).staff_id == staff_id.lower()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from health.parallel_queries import HealthQuery, ParallelQueries
-from shared.clock import monotonic
+from shared.clock import read_monotonic
 
 AT_ONCE_S = 5.0  # far more than is needed: only a hang takes so long
 
@@ -52,9 +52,9 @@ def test_a_failure_is_an_outcome_and_keeps_its_words_to_itself(caplog: pytest.Lo
 def test_a_hung_probe_is_failed_at_the_deadline() -> None:
     """The others' answers are not lost with it."""
     hanging = Hanging()
-    began = monotonic()
+    began = read_monotonic()
     outcomes = ParallelQueries().ask([hanging.probe, HealthQuery("quick", lambda: 1)], within_s=0.2)
-    assert monotonic() - began < AT_ONCE_S / 2
+    assert read_monotonic() - began < AT_ONCE_S / 2
     assert outcomes["hanging"].failed
     assert outcomes["hanging"].latency_s >= 0.2
     assert (outcomes["quick"].failed, outcomes["quick"].value) == (False, 1)
@@ -75,8 +75,8 @@ def test_a_probe_that_hangs_for_good_has_one_thread_however_often_it_is_asked() 
 
 def eventually(look: Callable[[], Any]) -> Any:
     """The first thing seen that is not None: a thread that was let go has yet to end."""
-    until = monotonic() + AT_ONCE_S
+    until = read_monotonic() + AT_ONCE_S
     pause = Event()
-    while (seen := look()) is None and monotonic() < until:
+    while (seen := look()) is None and read_monotonic() < until:
         pause.wait(0.01)
     return seen

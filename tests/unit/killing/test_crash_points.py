@@ -23,7 +23,7 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def built() -> list[Any]:
     """A client of each kind that the functions use."""
     makers = [maker for maker in vars(clients).values() if isinstance(maker, _lru_cache_wrapper)]
-    return [maker("sqs") if maker is clients.probing else maker() for maker in makers]
+    return [maker("sqs") if maker is clients.get_health_client else maker() for maker in makers]
 
 
 def test_every_client_passes_a_step_before_a_request_and_after_its_answer(
@@ -48,7 +48,7 @@ def test_a_step_that_nobody_watches_costs_about_as_much_as_a_call_of_nothing() -
     def cost(call: Any) -> float:
         return min(timeit.repeat(lambda: call("name"), number=20_000, repeat=7)) / 20_000
 
-    step, call = cost(crash_points.step), cost(nothing)
+    step, call = cost(crash_points.crash_point), cost(nothing)
     record("step_unarmed", microseconds=round(step * 1e6, 3), call_of_nothing=round(call * 1e6, 3))
     assert step <= 3 * call
 

@@ -30,7 +30,7 @@ def test_a_transaction_is_tried_again_as_often_as_the_settings_say(retries: int)
 
     container = Container(Settings.from_environ({"RETRY": f'{{"retries": {retries}, "base_s": 0.001}}'}))
     container.__dict__["connector"] = SimpleNamespace(borrow=borrow)
-    container.__dict__["_retries"] = SimpleNamespace(count=lambda: None)
+    container.__dict__["_retry_counter"] = SimpleNamespace(count=lambda: None)
     with pytest.raises(Unavailable):
         container.database.run(lambda _tx: pytest.fail("it has no connection"), soon())
     assert len(tries) == 1 + retries
@@ -49,7 +49,7 @@ def test_the_migrate_command_gives_rds_iam_where_functions_sign_in_by_it(
 
     monkeypatch.setattr("shared.database.migrate.migrate", migrate)
     container = Container(Settings(db_auth=auth, db_password="p4ss-w0rd"))
-    monkeypatch.setattr(container, "_password", lambda: "p4ss-w0rd")
+    monkeypatch.setattr(container, "_read_password", lambda: "p4ss-w0rd")
     container.migrate(Path())
     assert (given["iam"], given["password"], given["sslmode"]) == (iam, "p4ss-w0rd", "verify-full")
 
@@ -100,7 +100,7 @@ def test_a_call_that_was_not_begun_says_nothing_of_its_service() -> None:
     """Counted as a success it would make up for failures, and as a failure it would open the circuit."""
     container, store = Container(Settings()), InMemoryCircuits()
     container.__dict__["_circuit_client"] = DirectClient(store)
-    circuit, policy = container.circuit("email"), container.settings.circuit("email")
+    circuit, policy = container.get_breaker("email"), container.settings.find_circuit_policy("email")
 
     def end(error: Exception) -> None:
         def call() -> None:

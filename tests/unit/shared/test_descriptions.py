@@ -21,8 +21,8 @@ from shared.fields import (
     RecordId,
     ReferralCode,
     TermsVersion,
-    line,
-    prose,
+    make_line_format,
+    make_prose_format,
 )
 from tests.schemathesis.hooks import mend
 
@@ -39,8 +39,8 @@ KINDS: dict[str, Any] = {
     "staff_id": RecordId,
     "assignee": OwnOrId,
     "file_name": FileName,
-    "title": Annotated[str, line(5, 20)],
-    "reason": Annotated[str, prose(2, 20)],
+    "title": Annotated[str, make_line_format(5, 20)],
+    "reason": Annotated[str, make_prose_format(2, 20)],
 }
 ADAPTERS = {name: TypeAdapter(kind) for name, kind in KINDS.items()}
 SCHEMAS = {name: adapter.json_schema() for name, adapter in ADAPTERS.items()}

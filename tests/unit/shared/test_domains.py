@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from shared.fields.domain_names import ascii_domain
+from shared.fields.domain_names import convert_domain_to_ascii
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from shared.fields.domain_names import ascii_domain
 )
 def test_a_domain_becomes_its_one_ascii_form(domain: str, expected: str) -> None:
     """IDNA 2008, not 2003: ß stays a letter of its own. Case, width and composition make no other domain."""
-    assert ascii_domain(domain) == expected
+    assert convert_domain_to_ascii(domain) == expected
 
 
 @pytest.mark.parametrize(
@@ -36,13 +36,13 @@ def test_a_domain_becomes_its_one_ascii_form(domain: str, expected: str) -> None
 def test_what_is_no_label_is_refused(label: str) -> None:
     """Symbols, joiners, hyphens at the ends, punycode of nothing, what is too long."""
     with pytest.raises(ValueError, match=r"."):
-        ascii_domain(f"{label}.test")
+        convert_domain_to_ascii(f"{label}.test")
 
 
 def test_a_plain_domain_loads_no_tables() -> None:
     """A cold start with a usual address does not pay for the unusual ones."""
 
-    code = "import sys; from shared.fields.domain_names import ascii_domain as a; "
+    code = "import sys; from shared.fields.domain_names import convert_domain_to_ascii as a; "
     code += "a('Example.test'); sys.exit('idna' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": "layers/shared"}, check=False)
     assert done.returncode == 0

@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from shared.database.connection import ROOTS, connect_arguments
+from shared.database.connection import ROOTS, build_connect_arguments
 from shared.settings import Settings
 from tests.services import ROOT
 from tools.root_certificates import NotTheArchive, read_archive
@@ -85,14 +85,14 @@ def test_every_root_signs_itself_and_is_valid_for_years(path: Path) -> None:
 def test_the_setting_names_the_file(setting: str, file: str) -> None:
     """Explicitly: what a process's environment or its OpenSSL would find is not asked."""
     settings = Settings(db_sslrootcert=setting, aws_region="eu-west-1")
-    arguments = connect_arguments(settings, None)
+    arguments = build_connect_arguments(settings, None)
     assert (arguments["sslmode"], arguments["sslrootcert"]) == ("verify-full", file)
 
 
 @pytest.mark.parametrize("mode", ["require", "prefer", "disable"])
 def test_another_mode_has_no_roots(mode: str) -> None:
     """With a file of roots libpq takes `require` for `verify-ca`."""
-    assert "sslrootcert" not in connect_arguments(Settings.from_environ({"DB_SSLMODE": mode}), None)
+    assert "sslrootcert" not in build_connect_arguments(Settings.from_environ({"DB_SSLMODE": mode}), None)
 
 
 def test_another_archive_is_refused(tmp_path: Path) -> None:

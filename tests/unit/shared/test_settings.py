@@ -8,7 +8,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from shared.admission.gcra import decide, quota
+from shared.admission.gcra import compute_quota, decide
 from shared.retry.backoff import Backoff
 from shared.settings import DEFAULT_CIRCUITS, Settings
 from tests.services import ROOT
@@ -16,7 +16,7 @@ from tests.services import ROOT
 
 def test_circuits_have_the_defaults_decided_on() -> None:
     """Five failures; a minute open for mail, half a minute for the others."""
-    policies = {name: Settings().circuit(name) for name in DEFAULT_CIRCUITS}
+    policies = {name: Settings().find_circuit_policy(name) for name in DEFAULT_CIRCUITS}
     assert {name: (p.name, p.failures, p.open_s) for name, p in policies.items()} == {
         "email": ("email", 5, 60),
         "identity": ("identity", 5, 30),
@@ -27,15 +27,15 @@ def test_circuits_have_the_defaults_decided_on() -> None:
 def test_the_environment_changes_what_it_names() -> None:
     """And nothing else."""
     settings = Settings.from_environ({"CIRCUITS": '{"email": {"failures": 9, "open_s": 2.5}}'})
-    changed, before = settings.circuit("email"), DEFAULT_CIRCUITS["email"]
+    changed, before = settings.find_circuit_policy("email"), DEFAULT_CIRCUITS["email"]
     assert (changed.failures, changed.open_s, changed.slow_s) == (9, 2.5, before.slow_s)
-    assert settings.circuit("storage") == DEFAULT_CIRCUITS["storage"]
+    assert settings.find_circuit_policy("storage") == DEFAULT_CIRCUITS["storage"]
 
 
 def test_counts_of_a_circuit_are_whole_numbers() -> None:
     """Also where JSON's writer made 9.0 of 9."""
     settings = Settings.from_environ({"CIRCUITS": '{"email": {"failures": 9.0, "successes_per_failure": 3.0}}'})
-    policy = settings.circuit("email")
+    policy = settings.find_circuit_policy("email")
     assert (repr(policy.failures), repr(policy.successes_per_failure)) == ("9", "3")
 
 
@@ -90,16 +90,16 @@ def test_a_limit_that_can_not_be_is_refused(limit: str) -> None:
 @pytest.mark.parametrize("limit", ["[1, 0.001]", "[1, 86400]", "[1000000, 60]"])
 def test_a_limit_at_its_bounds_counts(limit: str) -> None:
     """The shortest and the longest period, and the largest bucket."""
-    read = Settings.from_environ({"LIMITS": f'{{"read": {limit}}}'}).limit("read")
+    read = Settings.from_environ({"LIMITS": f'{{"read": {limit}}}'}).find_limit("read")
     assert decide(read, None, now=1).accepted
-    assert quota(read, tat=1, now=1).remaining == read.burst
+    assert compute_quota(read, tat=1, now=1).remaining == read.burst
 
 
 @pytest.mark.parametrize("retry", ['{"retries": 20, "factor": 10, "base_s": 60, "cap_s": 60}', '{"factor": 1}'])
 def test_a_retry_at_its_bounds_waits_its_cap_at_most(retry: str) -> None:
     """However often it is tried: the power stays a number."""
     backoff = Settings.from_environ({"RETRY": retry}).backoff
-    waits = [backoff.delay(attempt, lambda _, most: most) for attempt in range(backoff.retries)]
+    waits = [backoff.compute_delay(attempt, lambda _, most: most) for attempt in range(backoff.retries)]
     assert all(0 < wait <= backoff.cap_s for wait in waits)
 
 

@@ -24,8 +24,8 @@ from shared.fields import (
     PlaceName,
     RecordId,
     ReferralCode,
-    line,
-    prose,
+    make_line_format,
+    make_prose_format,
 )
 
 
@@ -185,26 +185,26 @@ def test_a_long_address_is_turned_away_before_it_costs_anything() -> None:
 
 def test_text_is_normalised_and_then_measured() -> None:
     """Two code points that NFC makes one count as one, and one that NFC makes three counts as three."""
-    assert read(Annotated[str, line(5, 5)], "e\u0301" * 5) == "é" * 5
+    assert read(Annotated[str, make_line_format(5, 5)], "e\u0301" * 5) == "é" * 5
     assert not accepts(LINE_OF_5, "e\u0301xyz")
     assert accepts(LINE_OF_5, "\ufb2c\ufb2c")
 
 
-LINE_OF_5 = Annotated[str, line(5, 20)]
+LINE_OF_5 = Annotated[str, make_line_format(5, 20)]
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cc", "Cs", "Cf", "Cn", "Zs", "Zl", "Zp"]), min_size=9))
 def test_a_line_takes_any_script(value: str) -> None:
     """Whatever has no control character and no white space."""
     assume(value[0] < "\u0300" and len(unicodedata.normalize("NFC", value)) <= 2000)
-    assert read(Annotated[str, line(2, 2000)], value) == unicodedata.normalize("NFC", value)
+    assert read(Annotated[str, make_line_format(2, 2000)], value) == unicodedata.normalize("NFC", value)
 
 
 CONTROLS = [chr(c) for c in range(0xA0) if unicodedata.category(chr(c)) == "Cc"]
 
 
 @pytest.mark.parametrize("control", [c for c in CONTROLS if c not in "\t\n\r"])
-@pytest.mark.parametrize("kind", [line(2, 30), prose(2, 30)])
+@pytest.mark.parametrize("kind", [make_line_format(2, 30), make_prose_format(2, 30)])
 def test_free_text_loses_its_control_characters(kind: Any, control: str) -> None:
     """Wherever they stand: what is pasted from a PDF or a terminal is text."""
     assert read(Annotated[str, kind], f"{control}one{control} two{control}") == "one two"
@@ -231,24 +231,24 @@ def test_nothing_else_has_one(kind: Any, control: str) -> None:
 )
 def test_prose_keeps_its_lines_and_loses_what_surrounds_it(sent: str, kept: str) -> None:
     """Tabs and line ends inside stay as they came."""
-    assert read(Annotated[str, prose(2, 40)], sent) == kept
+    assert read(Annotated[str, make_prose_format(2, 40)], sent) == kept
 
 
 def test_a_line_stays_one_line() -> None:
     """A line end becomes a space, so that words stay apart."""
-    assert read(Annotated[str, line(2, 40)], "two\r\nlines\tand\u2028more\n") == "two lines and more"
+    assert read(Annotated[str, make_line_format(2, 40)], "two\r\nlines\tand\u2028more\n") == "two lines and more"
 
 
 @pytest.mark.parametrize("blank", ["\x00" * 9, " " * 9, "\u200b" * 9, "\u3164" * 9, "\ufeff\n\x07 \t\u2060" * 3])
 def test_text_that_shows_nothing_is_none(blank: str) -> None:
     """However long it is."""
-    assert not accepts(Annotated[str, line(2, 30)], blank)
-    assert not accepts(Annotated[str, prose(2, 30)], blank)
+    assert not accepts(Annotated[str, make_line_format(2, 30)], blank)
+    assert not accepts(Annotated[str, make_prose_format(2, 30)], blank)
 
 
 def test_a_long_text_has_its_bound_beside_the_pattern() -> None:
     """A pattern that counts to 10,000 is more than common validators compile."""
-    schema = TypeAdapter(Annotated[str, prose(20, 10_000)]).json_schema()
+    schema = TypeAdapter(Annotated[str, make_prose_format(20, 10_000)]).json_schema()
     assert (schema["maxLength"], "{18,}" in schema["pattern"]) == (10_000, True)
     assert jsonschema_rs.validator_for(schema).is_valid("x" * 20)
 
@@ -258,7 +258,7 @@ PIECES = st.sampled_from(
 )
 
 
-@given(st.lists(PIECES, max_size=14).map("".join), st.sampled_from([line(2, 6), prose(2, 6)]))
+@given(st.lists(PIECES, max_size=14).map("".join), st.sampled_from([make_line_format(2, 6), make_prose_format(2, 6)]))
 def test_the_pattern_of_free_text_says_exactly_what_is_taken(value: str, kind: Any) -> None:
     """What is removed does not count, in the description as in the service."""
     schema = TypeAdapter(Annotated[str, kind]).json_schema()

@@ -28,29 +28,29 @@ class LimitDecision:
     retry_after: int
 
 
-def interval(limit: RateLimit) -> int:
+def compute_interval(limit: RateLimit) -> int:
     """Microseconds until one spent request comes back; rounded up, so that no limit is ever exceeded."""
     return -(-round(limit.period_s * SECOND) // limit.burst)
 
 
-def latest_tat(limit: RateLimit, now: int) -> int:
+def compute_latest_tat(limit: RateLimit, now: int) -> int:
     """The largest TAT with which a request made `now` is still accepted."""
-    return now + (limit.burst - 1) * interval(limit)
+    return now + (limit.burst - 1) * compute_interval(limit)
 
 
 def decide(limit: RateLimit, tat: int | None, now: int) -> LimitDecision:
     """Decide a request made `now` on a bucket last seen with `tat`; None is a bucket never used."""
     start = now if tat is None else max(tat, now)
-    wait = start - latest_tat(limit, now)
+    wait = start - compute_latest_tat(limit, now)
     if wait > 0:
-        return LimitDecision(accepted=False, tat=start, quota=quota(limit, start, now), retry_after=wait)
-    spent = start + interval(limit)
-    return LimitDecision(accepted=True, tat=spent, quota=quota(limit, spent, now), retry_after=0)
+        return LimitDecision(accepted=False, tat=start, quota=compute_quota(limit, start, now), retry_after=wait)
+    spent = start + compute_interval(limit)
+    return LimitDecision(accepted=True, tat=spent, quota=compute_quota(limit, spent, now), retry_after=0)
 
 
-def quota(limit: RateLimit, tat: int, now: int) -> Quota:
+def compute_quota(limit: RateLimit, tat: int, now: int) -> Quota:
     """Return what a bucket with `tat` still holds `now`."""
-    owed, each = max(tat - now, 0), interval(limit)
+    owed, each = max(tat - now, 0), compute_interval(limit)
     remaining = max(limit.burst * each - owed, 0) // each
     # One more is there as soon as the bucket owes the time of no more than `burst - remaining - 1` requests.
     following = owed - (limit.burst - remaining - 1) * each if owed else 0

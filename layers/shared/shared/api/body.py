@@ -8,7 +8,7 @@ from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from shared.clock import utc_now
+from shared.clock import read_utc_now
 from shared.errors import FieldError, Refusal
 
 M = TypeVar("M", bound=BaseModel)
@@ -33,10 +33,10 @@ def read_body(model: type[M], raw: bytes, content_type: str, *, optional: bool, 
     Validators find `now`, the time they measure dates by, in their context.
     """
     if optional and not raw.strip():
-        return parse(model, {}, now=now)
+        return validate_model(model, {}, now=now)
     if not _is_json(content_type):
         raise Refusal("unsupported-media-type")
-    return parse(model, read_json(raw), now=now)
+    return validate_model(model, read_json(raw), now=now)
 
 
 def _is_json(content_type: str) -> bool:
@@ -56,7 +56,7 @@ class _TooManyKeys(ValueError):
     pass
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(pairs) > MAX_MEMBERS:
         raise _TooManyKeys
     found: dict[str, Any] = {}
@@ -67,7 +67,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _no_constant(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
@@ -75,9 +75,9 @@ def read_json(raw: bytes) -> dict[str, Any]:
     """Return the one object a body holds. Raises Refusal: too large, not JSON, a key twice, half a surrogate pair."""
     if len(raw) > MAX_BODY_BYTES:
         raise Refusal("payload-too-large")
-    value = _loads(_decode(raw))
+    value = _load_json(_decode(raw))
     if not isinstance(value, dict):
-        raise _malformed("is JSON, but not an object")
+        raise _make_malformed_refusal("is JSON, but not an object")
     _refuse_surrogates(value)
     return value
 
@@ -85,16 +85,16 @@ def read_json(raw: bytes) -> dict[str, Any]:
 def _decode(raw: bytes) -> str:
     mark = next((name for start, name in _ENCODINGS.items() if raw.startswith(start)), None)
     if mark:
-        raise _malformed(f"begins with {mark}, and JSON is sent without one (RFC 8259, 8.1)")
-    if _depth(raw) > MAX_DEPTH:
-        raise _malformed(f"is nested more than {MAX_DEPTH} levels deep")
+        raise _make_malformed_refusal(f"begins with {mark}, and JSON is sent without one (RFC 8259, 8.1)")
+    if _measure_depth(raw) > MAX_DEPTH:
+        raise _make_malformed_refusal(f"is nested more than {MAX_DEPTH} levels deep")
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _malformed(f"is not UTF-8 at byte {error.start}") from None
+        raise _make_malformed_refusal(f"is not UTF-8 at byte {error.start}") from None
 
 
-def _depth(raw: bytes) -> int:
+def _measure_depth(raw: bytes) -> int:
     """Return how deep arrays and objects are nested, without recursion; brackets in strings don't count."""
     if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
         return 0
@@ -105,20 +105,20 @@ def _depth(raw: bytes) -> int:
     return deepest
 
 
-def _loads(text: str) -> Any:
+def _load_json(text: str) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
+        return json.loads(text, object_pairs_hook=_build_object, parse_constant=_reject_constant)
     except _DuplicateKey as error:
-        raise _invalid(FieldError(pointer([str(error)]), "stands more than once")) from None
+        raise _make_invalid_refusal(FieldError(format_pointer([str(error)]), "stands more than once")) from None
     except _TooManyKeys:
-        raise _invalid(FieldError("", f"holds an object of more than {MAX_MEMBERS} members")) from None
+        raise _make_invalid_refusal(FieldError("", f"holds an object of more than {MAX_MEMBERS} members")) from None
     except json.JSONDecodeError as error:
-        raise _malformed(f"is not JSON at character {error.pos}") from None
+        raise _make_malformed_refusal(f"is not JSON at character {error.pos}") from None
     except ValueError:
-        raise _malformed("holds a number that is none in JSON, or one of thousands of digits") from None
+        raise _make_malformed_refusal("holds a number that is none in JSON, or one of thousands of digits") from None
 
 
-def _malformed(what: str) -> Refusal:
+def _make_malformed_refusal(what: str) -> Refusal:
     return Refusal("malformed-request", detail=f"The body {what}. Send one JSON object in UTF-8.")
 
 
@@ -127,35 +127,35 @@ def _refuse_surrogates(value: dict[str, Any]) -> None:
         try:
             json.dumps([key, item], ensure_ascii=False).encode("utf-8")
         except UnicodeEncodeError:
-            raise _invalid(FieldError(pointer([key]), "is not well-formed Unicode")) from None
+            raise _make_invalid_refusal(FieldError(format_pointer([key]), "is not well-formed Unicode")) from None
 
 
-def parse(model: type[M], value: dict[str, Any], *, now: datetime | None = None) -> M:
+def validate_model(model: type[M], value: dict[str, Any], *, now: datetime | None = None) -> M:
     """The model's instance of a JSON object. Raises Refusal("invalid-request") naming every field that is wrong.
 
     Validators find `now`, the time they measure dates by, in their context.
     """
     try:
-        return model.model_validate_json(json.dumps(value), strict=True, context={"now": now or utc_now()})
+        return model.model_validate_json(json.dumps(value), strict=True, context={"now": now or read_utc_now()})
     except ValidationError as error:
-        raise _invalid(*_field_errors(error)) from None
+        raise _make_invalid_refusal(*_list_field_errors(error)) from None
 
 
-def _field_errors(error: ValidationError) -> list[FieldError]:
+def _list_field_errors(error: ValidationError) -> list[FieldError]:
     # `input` and `ctx` quote what was sent: they stay out of the answer.
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    return [FieldError(pointer([str(part) for part in e["loc"]]), e["msg"]) for e in found]
+    return [FieldError(format_pointer([str(part) for part in e["loc"]]), e["msg"]) for e in found]
 
 
-def pointer(parts: list[str]) -> str:
+def format_pointer(parts: list[str]) -> str:
     """Return an RFC 6901 JSON pointer."""
-    return well_formed("".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts))
+    return replace_surrogates("".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts))
 
 
-def well_formed(text: str) -> str:
+def replace_surrogates(text: str) -> str:
     """Return the text with a question mark for each half of a surrogate pair, which no answer could carry."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _invalid(*errors: FieldError) -> Refusal:
+def _make_invalid_refusal(*errors: FieldError) -> Refusal:
     return Refusal("invalid-request", errors=errors)

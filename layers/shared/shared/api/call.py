@@ -10,9 +10,9 @@ from typing_extensions import TypeVar
 
 from shared.access import AccessScope
 from shared.admission.ports import KeyUse
-from shared.api.auth.access import AccessRequirement, access_to
+from shared.api.auth.access import AccessRequirement, build_access_requirement
 from shared.api.auth.caller import Caller, Group
-from shared.api.responses import Answer, answered
+from shared.api.responses import Answer, make_answer
 from shared.api.services import Services
 from shared.database.transaction import Pending, Row, Transaction
 from shared.deadline import Deadline
@@ -92,21 +92,21 @@ class Call(Generic[I, S]):
         return self.caller.sub
 
     @property
-    def by_staff(self) -> bool:
+    def is_by_staff(self) -> bool:
         """Whether the caller acts as staff: the token says so here, and every transaction asks the account as well."""
         return self.caller is not None and self.caller.is_staff
 
     @property
     def scope(self) -> AccessScope:
         """The records that the caller may see. Raises Refusal("unauthenticated") where there is no caller."""
-        return AccessScope(self.sub, self.by_staff, self.by_staff and self.in_group("admin"))
+        return AccessScope(self.sub, self.is_by_staff, self.is_by_staff and self.is_in_group("admin"))
 
     @property
     def access(self) -> AccessRequirement | None:
         """Return what every transaction requires of the caller's account; None for nobody known."""
-        return access_to(self.ids, self.caller, self.opened_to) if self.caller else None
+        return build_access_requirement(self.ids, self.caller, self.opened_to) if self.caller else None
 
-    def in_group(self, group: Group) -> bool:
+    def is_in_group(self, group: Group) -> bool:
         """Whether the caller is in a group."""
         return self.caller is not None and group in self.caller.groups
 
@@ -122,31 +122,33 @@ class Call(Generic[I, S]):
     def read(self, use_case: Callable[Concatenate[Transaction, P], Pending[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what a use case reads: it gets an open transaction, then the arguments given here."""
 
-        def guarded(tx: Transaction) -> Pending[T]:
-            self._guard(tx)
+        def run_checked(tx: Transaction) -> Pending[T]:
+            self._add_access_check(tx)
             return use_case(tx, *args, **kwargs)
 
-        return self.services.database.run(guarded, self.request.deadline).value
+        return self.services.database.run(run_checked, self.request.deadline).value
 
-    def once(
+    def run_once(
         self, use_case: Callable[Concatenate[Transaction, P], Pending[Row]], *args: P.args, **kwargs: P.kwargs
     ) -> Row:
         """Return the facts of a use case that writes, done once for this call's key however often it is repeated."""
 
-        def work(tx: Transaction) -> Pending[Row]:
+        def run_use_case(tx: Transaction) -> Pending[Row]:
             return use_case(tx, *args, **kwargs)
 
-        committed = self.services.database.once(self.use, work, self.request.deadline, guard=self._guard)
+        committed = self.services.database.run_once(
+            self.use, run_use_case, self.request.deadline, guard=self._add_access_check
+        )
         self.signals |= committed.signals
         self.replayed |= committed.replayed
         return committed.value
 
-    def _guard(self, tx: Transaction) -> None:
+    def _add_access_check(self, tx: Transaction) -> None:
         if self.access is not None:
             self.access.require(tx)
 
 
-def page(
+def list_page(
     call: Call[Q, S],
     listing: str,
     view: type[BaseModel],
@@ -161,7 +163,7 @@ def page(
     """
     cursors, query = call.services.cursors, call.input
     rows = call.read(use_case, cursors.read(listing, query.cursor), query.limit + 1, *args, **kwargs)
-    return answered(cursors.page(listing, rows, query.limit, view.model_validate))
+    return make_answer(cursors.build_page(listing, rows, query.limit, view.model_validate))
 
 
 def _read_nothing(_tx: Transaction) -> Pending[None]:

@@ -14,12 +14,12 @@ NAT64 = IPv6Network("64:ff9b::/96")
 UNKNOWN = "unknown"
 
 
-def limit_principal(caller: Caller | None, source_ip: str, secret: str) -> str:
+def find_limit_principal(caller: Caller | None, source_ip: str, secret: str) -> str:
     """Return whom limits count: the account, else the address, of which only a keyed hash is kept."""
-    return f"sub:{caller.sub}" if caller is not None else f"address:{hashed_address(source_ip, secret)}"
+    return f"sub:{caller.sub}" if caller is not None else f"address:{hash_address(source_ip, secret)}"
 
 
-def counted_address(source_ip: str) -> str:
+def normalise_address(source_ip: str) -> str:
     """Return what an address is counted as: an IPv4 address, an IPv6 /64, or `unknown` for anything else.
 
     An IPv6 address that stands for an IPv4 one (mapped, 6to4, NAT64) is counted as that.
@@ -28,16 +28,16 @@ def counted_address(source_ip: str) -> str:
         address = ip_address(source_ip.strip().partition("%")[0])
     except ValueError:
         return UNKNOWN
-    return str(_unwrap(address))
+    return str(_unwrap_mapped_address(address))
 
 
-def hashed_address(source_ip: str, secret: str) -> str:
+def hash_address(source_ip: str, secret: str) -> str:
     """Return the keyed hash of a counted address; without the secret it says nothing of the address."""
     # Of 2^32 IPv4 addresses a plain hash is reversed by trying them all.
-    return hmac.new(secret.encode(), counted_address(source_ip).encode(), hashlib.sha256).hexdigest()[:32]
+    return hmac.new(secret.encode(), normalise_address(source_ip).encode(), hashlib.sha256).hexdigest()[:32]
 
 
-def _unwrap(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Network:
+def _unwrap_mapped_address(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Network:
     if isinstance(address, IPv4Address):
         return address
     if inner := address.ipv4_mapped or address.sixtofour:

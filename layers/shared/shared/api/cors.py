@@ -19,7 +19,7 @@ def is_preflight(request: ApiRequest) -> bool:
     return request.method == "OPTIONS" and {"origin", "access-control-request-method"} <= request.headers.keys()
 
 
-def cors_headers(request: ApiRequest, settings: Settings) -> dict[str, str]:
+def build_cors_headers(request: ApiRequest, settings: Settings) -> dict[str, str]:
     """Return the headers by which a browser decides; another origin is allowed nothing."""
     origin, allowed = request.headers.get("origin"), settings.origins
     if origin is None or not ({"*", origin} & allowed):

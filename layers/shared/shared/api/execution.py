@@ -19,18 +19,18 @@ from shared.admission.ports import (
     Replay,
     StoredAnswer,
 )
-from shared.api.auth.access import AccessRequirement, access_to, read_role
+from shared.api.auth.access import AccessRequirement, build_access_requirement, read_role
 from shared.api.auth.caller import STAFF, Caller, identify_caller
 from shared.api.call import ApiRequest, Call
-from shared.api.client_address import limit_principal
+from shared.api.client_address import find_limit_principal
 from shared.api.final_problems import is_final
 from shared.api.operation import Operation
 from shared.api.parsing import NotPermitted, parse_call
-from shared.api.problems import is_unreadable, problem_answer, retry_after
-from shared.api.rate_limit_headers import limit_refusal, quota_headers
+from shared.api.problems import build_problem_answer, format_retry_after, is_unreadable
+from shared.api.rate_limit_headers import build_quota_headers, make_limit_refusal
 from shared.api.responses import Answer
 from shared.api.services import Services
-from shared.crash_points import step
+from shared.crash_points import crash_point
 from shared.database.transaction import Pending, Transaction
 from shared.errors import Refusal
 from shared.outbox.jobs import NUDGE
@@ -59,7 +59,7 @@ def answer_request(
         found = resolve(request)
         return found if isinstance(found, StoredAnswer) else _execute(found, request, services)
     except Exception as error:  # noqa: BLE001 - the outermost: what gets past here becomes a 502
-        return problem_answer(error, request.request_id, base_path=request.base_path)
+        return build_problem_answer(error, request.request_id, base_path=request.base_path)
 
 
 def _execute(operation: Operation, request: ApiRequest, services: Services) -> StoredAnswer:
@@ -70,8 +70,8 @@ def _execute(operation: Operation, request: ApiRequest, services: Services) -> S
     """
     call = _parse(operation, request, services)
     _choose_role(call)
-    step("http.parsed")
-    return _renew_expiring(operation, call, _admit_or_replay(operation, call))
+    crash_point("http.parsed")
+    return _add_expiring_part(operation, call, _admit_call(operation, call))
 
 
 def _parse(operation: Operation, request: ApiRequest, services: Services) -> Call[Any]:
@@ -80,11 +80,11 @@ def _parse(operation: Operation, request: ApiRequest, services: Services) -> Cal
     caller = identify_caller(
         operation.sign_in, request.claims, request.headers, verify=services.verify_token, client_id=client_id
     )
-    principal = limit_principal(caller, request.source_ip, settings.address_secret)
+    principal = find_limit_principal(caller, request.source_ip, settings.address_secret)
     try:
         return parse_call(operation, request, caller, principal, services, now=services.clock())
     except NotPermitted as refusal:
-        access = access_to(refusal.ids, refusal.caller, operation.access)
+        access = build_access_requirement(refusal.ids, refusal.caller, operation.access)
         _require_record(access, request, principal, services)
         raise Refusal("not-found" if access.record else "forbidden") from None
     except Refusal as refusal:
@@ -122,73 +122,75 @@ def _require_record(access: AccessRequirement, request: ApiRequest, principal: s
 def _charge_unreadable(refusal: Refusal, principal: str, services: Services) -> None:
     verdict = _charge_limit(INVALID_REQUEST, principal, services)
     if isinstance(verdict, Admitted):
-        refusal.headers |= quota_headers(verdict.quota)
+        refusal.headers |= build_quota_headers(verdict.quota)
 
 
 def _charge_limit(name: str, principal: str, services: Services) -> AdmissionVerdict:
     """Charge one request to a limit. Raise Refusal("too-many-requests")."""
-    limit = services.settings.limit(name)
+    limit = services.settings.find_limit(name)
     verdict = services.state.admit(charge=LimitCharge(f"{limit.name} {principal}", limit), use=None, lease_s=0)
     if isinstance(verdict, OverLimit):
-        raise limit_refusal(verdict)
+        raise make_limit_refusal(verdict)
     return verdict
 
 
-def _admit_or_replay(operation: Operation, call: Call[Any]) -> StoredAnswer:
-    held = call.use if operation.changes and "idempotency-key" in call.request.headers else None
-    charge = _charge(operation, call)
+def _admit_call(operation: Operation, call: Call[Any]) -> StoredAnswer:
+    held = call.use if operation.is_write and "idempotency-key" in call.request.headers else None
+    charge = _make_charge(operation, call)
     if held is None and charge is None:
-        return _run_holding(operation, call, None, None)
-    lease_s = call.request.deadline.left() + LEASE_MARGIN_S
+        return _run_with_key(operation, call, None, None)
+    lease_s = call.request.deadline.seconds_left + LEASE_MARGIN_S
     verdict = call.services.state.admit(charge=charge, use=held, lease_s=lease_s)
     if isinstance(verdict, Admitted):
-        answer = _run_holding(operation, call, held, verdict.token)
-        return _with_headers(answer, quota_headers(verdict.quota))
-    if isinstance(verdict, Replay) and call.by_staff:
+        answer = _run_with_key(operation, call, held, verdict.token)
+        return _add_headers(answer, build_quota_headers(verdict.quota))
+    if isinstance(verdict, Replay) and call.is_by_staff:
         call.require_access()  # what was answered then is about others: only to somebody who still works here
-    return _turned_away(verdict)
+    return _answer_not_admitted(verdict)
 
 
-def _charge(operation: Operation, call: Call[Any]) -> LimitCharge | None:
+def _make_charge(operation: Operation, call: Call[Any]) -> LimitCharge | None:
     rule = operation.limit
     if rule is None:
         return None
-    limit = call.services.settings.limit(rule(call.caller) if callable(rule) else rule)
+    limit = call.services.settings.find_limit(rule(call.caller) if callable(rule) else rule)
     return LimitCharge(f"{limit.name} {call.principal}", limit)
 
 
-def _turned_away(verdict: AdmissionVerdict) -> StoredAnswer:
+def _answer_not_admitted(verdict: AdmissionVerdict) -> StoredAnswer:
     match verdict:
         case Replay(answer):
-            return _with_headers(answer, {"Idempotency-Replayed": "true"})
+            return _add_headers(answer, {"Idempotency-Replayed": "true"})
         case InProgress(retry_after_s):
-            raise Refusal("request-in-progress", headers={"Retry-After": retry_after(retry_after_s)})
+            raise Refusal("request-in-progress", headers={"Retry-After": format_retry_after(retry_after_s)})
         case KeyReused():
             raise Refusal("idempotency-key-reused")
         case OverLimit():
-            raise limit_refusal(verdict)
+            raise make_limit_refusal(verdict)
         case _:
             raise AssertionError(verdict)
 
 
-def _run_holding(operation: Operation, call: Call[Any], held: KeyUse | None, token: str | None) -> StoredAnswer:
+def _run_with_key(operation: Operation, call: Call[Any], held: KeyUse | None, token: str | None) -> StoredAnswer:
     """Run the operation; keep its answer, or a final refusal, under the key, and give the key back otherwise."""
     try:
-        answer = _stored_answer(operation.run(call), media_type=operation.media_type, base_path=call.request.base_path)
+        answer = _make_stored_answer(
+            operation.run(call), media_type=operation.media_type, base_path=call.request.base_path
+        )
     except Exception as error:
         _explain_weak_tag(call, error)
         if not is_final(error):
             if held is not None and token is not None:
                 call.services.state.release(held, token)
             raise
-        answer = problem_answer(error, call.request.request_id, base_path=call.request.base_path)
-    step("http.ran")
-    nudged = call.services.nudge_soon() if NUDGE in call.signals else None
+        answer = build_problem_answer(error, call.request.request_id, base_path=call.request.base_path)
+    crash_point("http.ran")
+    nudged = call.services.wake_relay_soon() if NUDGE in call.signals else None
     if held is not None and token is not None:
         call.services.state.complete(held, token, answer)
     if nudged is not None:
         nudged()
-    return _with_headers(answer, {"Idempotency-Replayed": "true"}) if call.replayed else answer
+    return _add_headers(answer, {"Idempotency-Replayed": "true"}) if call.replayed else answer
 
 
 def _explain_weak_tag(call: Call[Any], error: Exception) -> None:
@@ -196,7 +198,7 @@ def _explain_weak_tag(call: Call[Any], error: Exception) -> None:
         error.detail = WEAK_TAG
 
 
-def _renew_expiring(operation: Operation, call: Call[Any], kept: StoredAnswer) -> StoredAnswer:
+def _add_expiring_part(operation: Operation, call: Call[Any], kept: StoredAnswer) -> StoredAnswer:
     """Return the whole of an answer of which a part expires and is made now."""
     if kept.facts is None or operation.renew is None:
         return kept
@@ -204,7 +206,7 @@ def _renew_expiring(operation: Operation, call: Call[Any], kept: StoredAnswer) -
     return StoredAnswer(kept.status, kept.headers, f"{kept.body.removesuffix('}')},{added.removeprefix('{')}")
 
 
-def _stored_answer(answer: Answer, *, media_type: str, base_path: str) -> StoredAnswer:
+def _make_stored_answer(answer: Answer, *, media_type: str, base_path: str) -> StoredAnswer:
     """Return an answer as it is kept and sent; its Location leads to where the API was asked."""
     body = answer.raw if answer.raw is not None else answer.view.model_dump_json(by_alias=True) if answer.view else ""
     location = {"Location": base_path + answer.location} if answer.location else {}
@@ -212,6 +214,6 @@ def _stored_answer(answer: Answer, *, media_type: str, base_path: str) -> Stored
     return StoredAnswer(answer.status, {**content_type, **answer.headers, **location}, body, answer.facts)
 
 
-def _with_headers(answer: StoredAnswer, headers: Mapping[str, str]) -> StoredAnswer:
+def _add_headers(answer: StoredAnswer, headers: Mapping[str, str]) -> StoredAnswer:
     """Return the answer with further headers."""
     return replace(answer, headers={**answer.headers, **headers})

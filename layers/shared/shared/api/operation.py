@@ -51,7 +51,7 @@ class Operation:
     renew: ExpiringPart | None = None
 
     @property
-    def changes(self) -> bool:
+    def is_write(self) -> bool:
         """Whether it writes."""
         return self.key != "none"
 

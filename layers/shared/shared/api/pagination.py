@@ -23,12 +23,12 @@ class CursorCodec:
 
     secret: str
 
-    def _tag(self, listing: str, raw: bytes) -> bytes:
+    def _sign_cursor(self, listing: str, raw: bytes) -> bytes:
         return hmac.new(self.secret.encode(), listing.encode() + b"\0" + raw, hashlib.sha256).digest()[:_TAG_BYTES]
 
     def make(self, listing: str, last: UUID) -> str:
         """The cursor that goes on after `last`."""
-        return base64.urlsafe_b64encode(last.bytes + self._tag(listing, last.bytes)).decode().rstrip("=")
+        return base64.urlsafe_b64encode(last.bytes + self._sign_cursor(listing, last.bytes)).decode().rstrip("=")
 
     def read(self, listing: str, cursor: str | None) -> UUID:
         """The id to go on after. Raises Refusal for a cursor that is not ours or of another list."""
@@ -43,7 +43,7 @@ class CursorCodec:
             raise Refusal("invalid-request", errors=(FieldError("cursor", "is not a cursor of this list"),))
         return last
 
-    def page(
+    def build_page(
         self, listing: str, rows: list[dict[str, Any]], limit: int, view: Callable[[dict[str, Any]], T]
     ) -> Page[T]:
         """A page of rows (each with `id` and `facts`), of which one more than `limit` was asked for."""

@@ -13,13 +13,13 @@ from pydantic import BaseModel, ValidationError
 
 from shared.admission.ports import KeyUse
 from shared.api.auth.caller import Caller
-from shared.api.body import read_body, well_formed
+from shared.api.body import read_body, replace_surrogates
 from shared.api.call import ApiRequest, Call, IfMatch
 from shared.api.operation import IgnoredQuery, NoInput, Operation
 from shared.api.services import Services
 from shared.deadline import Deadline
 from shared.errors import FieldError, Refusal
-from shared.ids import parse_id, uuid7
+from shared.ids import make_uuid7, parse_id
 
 S = TypeVar("S", bound=Services)
 
@@ -68,33 +68,33 @@ def describe_event(event: Any) -> dict[str, Any]:
 
 def parse_request(event: Mapping[str, Any], deadline: Deadline) -> ApiRequest:
     """Return the request of a proxy event: header names and ids in lower case, whatever is null left out."""
-    context = _mapping(event, "requestContext")
+    context = _read_mapping(event, "requestContext")
     return ApiRequest(
         method=event["httpMethod"],
         resource=event["resource"],
-        base_path=_base_path(context, event["resource"]),
-        path={name: _canonical_id(value) for name, value in _texts(event, "pathParameters").items()},
-        query=_query(event),
-        headers=_headers(event),
-        body=_body(event),
-        source_ip=str(_mapping(context, "identity").get("sourceIp") or ""),
-        request_id=str(uuid7()),
-        gateway_id=_safe_id(context.get("extendedRequestId")),
-        claims=_claims(context),
+        base_path=_read_base_path(context, event["resource"]),
+        path={name: _normalise_id(value) for name, value in _read_texts(event, "pathParameters").items()},
+        query=_read_multi_query(event),
+        headers=_read_headers(event),
+        body=_decode_body(event),
+        source_ip=str(_read_mapping(context, "identity").get("sourceIp") or ""),
+        request_id=str(make_uuid7()),
+        gateway_id=_sanitise_id(context.get("extendedRequestId")),
+        claims=_read_claims(context),
         deadline=deadline,
     )
 
 
-def _mapping(parent: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def _read_mapping(parent: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = parent.get(name)
     return value if isinstance(value, Mapping) else {}
 
 
-def _texts(event: Mapping[str, Any], name: str) -> dict[str, str]:
-    return {key: value for key, value in _mapping(event, name).items() if isinstance(value, str)}
+def _read_texts(event: Mapping[str, Any], name: str) -> dict[str, str]:
+    return {key: value for key, value in _read_mapping(event, name).items() if isinstance(value, str)}
 
 
-def _base_path(context: Mapping[str, Any], resource: str) -> str:
+def _read_base_path(context: Mapping[str, Any], resource: str) -> str:
     # Slashes that stand together are one: two at the beginning would name another host.
     path = re.sub("/+", "/", str(context.get("path") or "")).rstrip("/").split("/")
     below = len(resource.split("/")) - 1
@@ -103,7 +103,7 @@ def _base_path(context: Mapping[str, Any], resource: str) -> str:
     return "/".join(path[: len(path) - below])
 
 
-def _canonical_id(value: str) -> str:
+def _normalise_id(value: str) -> str:
     """The value, in lower case where it is an id: an id is one and the same however it is written."""
     try:
         return str(parse_id(value))
@@ -111,26 +111,26 @@ def _canonical_id(value: str) -> str:
         return value
 
 
-def _query(event: Mapping[str, Any]) -> dict[str, list[str]]:
-    several = _mapping(event, "multiValueQueryStringParameters")
+def _read_multi_query(event: Mapping[str, Any]) -> dict[str, list[str]]:
+    several = _read_mapping(event, "multiValueQueryStringParameters")
     if several:
         return {
             name: [value if isinstance(value, str) else "" for value in values or ("",)]
             for name, values in several.items()
         }
-    return {name: [value] for name, value in _texts(event, "queryStringParameters").items()}
+    return {name: [value] for name, value in _read_texts(event, "queryStringParameters").items()}
 
 
-def _headers(event: Mapping[str, Any]) -> dict[str, str]:
+def _read_headers(event: Mapping[str, Any]) -> dict[str, str]:
     """Return the headers by name in lower case; one that was sent several times is a list (RFC 9110, 5.3)."""
-    several = _mapping(event, "multiValueHeaders")
+    several = _read_mapping(event, "multiValueHeaders")
     joined: dict[str, list[str]] = {}
-    for name, values in (several or {n: [value] for n, value in _texts(event, "headers").items()}).items():
+    for name, values in (several or {n: [value] for n, value in _read_texts(event, "headers").items()}).items():
         joined.setdefault(name.lower(), []).extend(value for value in values or () if isinstance(value, str))
     return {name: ", ".join(values) for name, values in joined.items()}
 
 
-def _body(event: Mapping[str, Any]) -> bytes | None:
+def _decode_body(event: Mapping[str, Any]) -> bytes | None:
     body = event.get("body") or ""
     if event.get("isBase64Encoded"):
         try:
@@ -140,13 +140,13 @@ def _body(event: Mapping[str, Any]) -> bytes | None:
     return str(body).encode("utf-8", "surrogatepass")
 
 
-def _claims(context: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def _read_claims(context: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return the token's claims as the gateway verified them, None where it verified no token."""
-    authorizer = _mapping(context, "authorizer")
-    return _mapping(authorizer, "claims") if authorizer.get("claims") is not None else None
+    authorizer = _read_mapping(context, "authorizer")
+    return _read_mapping(authorizer, "claims") if authorizer.get("claims") is not None else None
 
 
-def _safe_id(value: Any) -> str | None:
+def _sanitise_id(value: Any) -> str | None:
     return value if isinstance(value, str) and re.fullmatch(_SAFE_ID, value) else None
 
 
@@ -162,13 +162,13 @@ def parse_call(
     ids = parse_ids(request)
     if caller is not None and not operation.is_open_to(caller):
         raise NotPermitted(caller, ids)
-    key = _key(operation, request)
-    value, plain = _input(operation, request, now)
-    if_match = _precondition(operation, request)
+    key = _find_key(operation, request)
+    value, plain = _read_input(operation, request, now)
+    if_match = _read_precondition(operation, request)
     # A scope of their own for the ids of requests: no key can meet one.
-    scope = _scope(operation, caller)
+    scope = _build_key_scope(operation, caller)
     names = (scope, key) if key is not None else (f"request {scope}", request.request_id)
-    use = KeyUse(*names, _fingerprint(request, if_match, plain))
+    use = KeyUse(*names, _hash_request(request, if_match, plain))
     return Call(value, ids, caller, operation.access, principal, if_match, request, use, services)
 
 
@@ -180,8 +180,8 @@ def parse_ids(request: ApiRequest) -> dict[str, UUID]:
         raise Refusal("not-found") from None
 
 
-def _key(operation: Operation, request: ApiRequest) -> str | None:
-    if not operation.changes:
+def _find_key(operation: Operation, request: ApiRequest) -> str | None:
+    if not operation.is_write:
         return None
     field = request.headers.get("idempotency-key")
     if field is not None:
@@ -208,13 +208,13 @@ def _unquote(field: str) -> str | None:
     return re.sub(r"\\(.)", r"\1", found[1]) if found else None
 
 
-def _input(operation: Operation, request: ApiRequest, now: datetime) -> tuple[BaseModel, dict[str, Any]]:
+def _read_input(operation: Operation, request: ApiRequest, now: datetime) -> tuple[BaseModel, dict[str, Any]]:
     """Return the input's model and what was sent of it, normalised. Raise Refusal naming what is wrong with it."""
-    if operation.changes:
+    if operation.is_write:
         _refuse_encoding(request)
     if request.body is None:
         raise Refusal("malformed-request", detail="The body is not the base64 that the event says it is.")
-    if operation.changes:
+    if operation.is_write:
         content_type, optional = request.headers.get("content-type", ""), operation.input is NoInput
         read = read_body(operation.input, request.body, content_type, optional=optional, now=now)
         return read, read.model_dump(mode="json", exclude_unset=True)
@@ -232,22 +232,22 @@ def _read_query(model: type[BaseModel], request: ApiRequest) -> BaseModel:
     if model is IgnoredQuery:
         return IgnoredQuery()
     try:
-        return model.model_validate_strings(_single_query(request), strict=True)
+        return model.model_validate_strings(_read_single_query(request), strict=True)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
-        errors = tuple(FieldError(well_formed(".".join(map(str, e["loc"]))), e["msg"]) for e in found)
+        errors = tuple(FieldError(replace_surrogates(".".join(map(str, e["loc"]))), e["msg"]) for e in found)
         raise Refusal("invalid-request", errors=errors) from None
 
 
-def _single_query(request: ApiRequest) -> dict[str, str]:
+def _read_single_query(request: ApiRequest) -> dict[str, str]:
     """Return the query's parameters. Raise Refusal("invalid-request") for one given more than once."""
     for name, values in request.query.items():
         if len(values) != 1:
-            raise Refusal("invalid-request", errors=(FieldError(well_formed(name), "is given more than once"),))
+            raise Refusal("invalid-request", errors=(FieldError(replace_surrogates(name), "is given more than once"),))
     return {name: values[0] for name, values in request.query.items()}
 
 
-def _precondition(operation: Operation, request: ApiRequest) -> IfMatch | None:
+def _read_precondition(operation: Operation, request: ApiRequest) -> IfMatch | None:
     """Return what If-Match says, None for an operation without it. Raise Refusal: if-match-required, …"""
     if not operation.if_match:
         return None
@@ -276,19 +276,19 @@ def _read_tags(field: str) -> list[str]:
     while at < len(field):
         element = _ELEMENT.match(field, at)
         if element is None:
-            raise _malformed_if_match()
+            raise _make_if_match_refusal()
         tags += [element[1]] if element[1] else []
         at = element.end()
     if not tags:
-        raise _malformed_if_match()
+        raise _make_if_match_refusal()
     return tags
 
 
-def _malformed_if_match() -> Refusal:
+def _make_if_match_refusal() -> Refusal:
     return Refusal("malformed-request", detail='If-Match is * or a list of ETags, each in quotes, like "3".')
 
 
-def _scope(operation: Operation, caller: Caller | None) -> str:
+def _build_key_scope(operation: Operation, caller: Caller | None) -> str:
     """Return where a key counts: the account's calls of the operation; without an account, all calls of it.
 
     A phone that changes its network between two tries keeps neither its address nor an account to be known by.
@@ -297,6 +297,6 @@ def _scope(operation: Operation, caller: Caller | None) -> str:
     return f"{who} {operation.method} {operation.resource}"
 
 
-def _fingerprint(request: ApiRequest, if_match: IfMatch | None, plain: Mapping[str, Any]) -> str:
+def _hash_request(request: ApiRequest, if_match: IfMatch | None, plain: Mapping[str, Any]) -> str:
     asked = [dict(request.path), if_match.canonical if if_match else None, plain]
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()

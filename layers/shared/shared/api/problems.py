@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from shared.admission.ports import StoredAnswer
 from shared.errors import DependencyFailed, Refusal, Unavailable
-from shared.logging import logger, where_it_failed
+from shared.logging import describe_failure, logger
 
 URN = "urn:interdomestik:problem:"
 MEDIA_TYPE = "application/problem+json"
@@ -162,12 +162,12 @@ class Problem(BaseModel):
     errors: list[FieldProblem] | None = Field(default=None, max_length=MAX_ERRORS)
 
 
-def problem_answer(error: BaseException, instance: str, *, base_path: str) -> StoredAnswer:
+def build_problem_answer(error: BaseException, instance: str, *, base_path: str) -> StoredAnswer:
     """Return the problem details of an error; one of ours is logged. `base_path` is where the API was asked."""
-    problem = told(error, instance)
+    problem = build_problem_response(error, instance)
     if problem.status >= 500:
         what = getattr(error, "what", None) or getattr(error, "code", None)
-        logger.error("request_failed", extra={"request_id": instance, "what": what, **where_it_failed(error)})
+        logger.error("request_failed", extra={"request_id": instance, "what": what, **describe_failure(error)})
     headers = {"Content-Type": MEDIA_TYPE, **problem.headers}
     if problem.docs_path:
         headers["Link"] = f'<{base_path}{problem.docs_path}>; rel="describedby"; type="text/html"'
@@ -184,15 +184,15 @@ class ProblemResponse:
     docs_path: str = ""
 
 
-def told(error: BaseException, instance: str) -> ProblemResponse:
+def build_problem_response(error: BaseException, instance: str) -> ProblemResponse:
     """Return the problem for an error; one that is not ours is `internal` and says nothing of itself."""
-    refusal = _as_refusal(error)
+    refusal = _convert_to_refusal(error)
     kind = CATALOGUE.get(refusal.name) or CATALOGUE["internal"]
     body: dict[str, Any] = {
         "type": URN + (refusal.name if refusal.name in CATALOGUE else "internal"),
         "title": kind.title,
         "status": kind.status,
-        "detail": (refusal.detail or kind.detail) + _unlisted_note(refusal),
+        "detail": (refusal.detail or kind.detail) + _describe_unlisted(refusal),
         "instance": instance,
     }
     if refusal.errors:
@@ -200,7 +200,7 @@ def told(error: BaseException, instance: str) -> ProblemResponse:
     return ProblemResponse(kind.status, refusal.headers, body, kind.docs_path)
 
 
-def _unlisted_note(refusal: Refusal) -> str:
+def _describe_unlisted(refusal: Refusal) -> str:
     more = len(refusal.errors) - MAX_ERRORS
     return f" {more} more of them are not listed." if more > 0 else ""
 
@@ -209,17 +209,17 @@ def _shorten(pointer: str) -> str:
     return pointer if len(pointer) <= MAX_POINTER_LENGTH else pointer[: MAX_POINTER_LENGTH - 1] + "…"
 
 
-def _as_refusal(error: BaseException) -> Refusal:
+def _convert_to_refusal(error: BaseException) -> Refusal:
     if isinstance(error, Refusal):
         return error
     if isinstance(error, Unavailable):
-        return Refusal("unavailable", headers={"Retry-After": retry_after(error.retry_after_s)})
+        return Refusal("unavailable", headers={"Retry-After": format_retry_after(error.retry_after_s)})
     if isinstance(error, DependencyFailed):
-        return Refusal("unavailable", headers={"Retry-After": retry_after(1)})
+        return Refusal("unavailable", headers={"Retry-After": format_retry_after(1)})
     return Refusal("internal")
 
 
-def retry_after(seconds: float) -> str:
+def format_retry_after(seconds: float) -> str:
     """Return whole seconds, rounded up: asking again after them is never too early."""
     return str(max(1, math.ceil(seconds)))
 

@@ -4,11 +4,11 @@ import math
 from collections.abc import Mapping
 
 from shared.admission.ports import OverLimit, Quota
-from shared.api.problems import retry_after
+from shared.api.problems import format_retry_after
 from shared.errors import Refusal
 
 
-def quota_headers(quota: Quota | None) -> Mapping[str, str]:
+def build_quota_headers(quota: Quota | None) -> Mapping[str, str]:
     """Return the fields of draft-ietf-httpapi-ratelimit-headers-10; none without a quota.
 
     `q` requests a window of `w` seconds; `r` are left, and one more comes in `t` seconds (0: all are there).
@@ -23,7 +23,7 @@ def quota_headers(quota: Quota | None) -> Mapping[str, str]:
     }
 
 
-def limit_refusal(limited: OverLimit) -> Refusal:
+def make_limit_refusal(limited: OverLimit) -> Refusal:
     """Return the refusal of a call that found its bucket empty; Retry-After is never before the `t` of RateLimit."""
-    headers = {**quota_headers(limited.quota), "Retry-After": retry_after(limited.retry_after_s)}
+    headers = {**build_quota_headers(limited.quota), "Retry-After": format_retry_after(limited.retry_after_s)}
     return Refusal("too-many-requests", headers=headers)

@@ -27,7 +27,7 @@ class Answer:
     facts: Mapping[str, Any] | None = None  # what Operation.renew makes the part from that expires
 
 
-def answered(
+def make_answer(
     view: BaseModel,
     *,
     status: int = 200,
@@ -40,7 +40,9 @@ def answered(
     return Answer(status, view, headers, location=location, facts=facts)
 
 
-def gateway_response(answer: StoredAnswer, *, method: str, request_id: str, cors: Mapping[str, str]) -> dict[str, Any]:
+def build_gateway_response(
+    answer: StoredAnswer, *, method: str, request_id: str, cors: Mapping[str, str]
+) -> dict[str, Any]:
     """Return what Lambda hands API Gateway; `cors` are the headers by which a browser decides."""
     headers = {
         **answer.headers,

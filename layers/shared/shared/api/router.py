@@ -11,14 +11,14 @@ from typing_extensions import TypeVar
 
 from shared.admission.ports import StoredAnswer
 from shared.api.call import ApiRequest, Call, I
-from shared.api.cors import cors_headers, is_preflight
+from shared.api.cors import build_cors_headers, is_preflight
 from shared.api.execution import answer_request
 from shared.api.operation import Operation, OperationOptions
 from shared.api.parsing import describe_event, is_request, parse_request
-from shared.api.responses import Answer, gateway_response
+from shared.api.responses import Answer, build_gateway_response
 from shared.api.services import Services
-from shared.crash_points import step
-from shared.deadline import Deadline, under
+from shared.crash_points import crash_point
+from shared.deadline import Deadline, use_deadline
 from shared.errors import Refusal
 from shared.logging import logger
 
@@ -33,7 +33,7 @@ class Api(Generic[S]):
         self.operations: dict[tuple[str, str], Operation] = {}
         self._served_elsewhere: set[tuple[str, str]] = set()
 
-    def name_methods(self, resource: str, *methods: str) -> None:
+    def declare_methods(self, resource: str, *methods: str) -> None:
         """Name the methods that another function serves, for the Allow of those that end up here."""
         self._served_elsewhere |= {(method, resource) for method in methods}
 
@@ -72,45 +72,45 @@ class Api(Generic[S]):
         if not is_request(event):
             logger.warning("no_request", extra=describe_event(event))
             return {}
-        step("http.received")
+        crash_point("http.received")
         started = time.perf_counter()
-        deadline = Deadline.after(context.get_remaining_time_in_millis() / 1000, time.monotonic)
+        deadline = Deadline.from_seconds(context.get_remaining_time_in_millis() / 1000, time.monotonic)
         request = parse_request(event, deadline)
-        with under(deadline):
+        with use_deadline(deadline):
             answer = answer_request(self._resolve, request, services)
-        response = gateway_response(
+        response = build_gateway_response(
             answer,
             method=request.method,
             request_id=request.request_id,
-            cors=cors_headers(request, services.settings),
+            cors=build_cors_headers(request, services.settings),
         )
-        _log(request, answer.status, time.perf_counter() - started)
-        step("http.answered")
+        _log_request(request, answer.status, time.perf_counter() - started)
+        crash_point("http.answered")
         return response
 
     def _resolve(self, request: ApiRequest) -> Operation | StoredAnswer:
         """Return the operation of a request, or at once the answer to OPTIONS. Raise Refusal where there is neither."""
         if request.method == "OPTIONS":
-            return self._options(request)
-        return self._find(request)
+            return self._answer_options(request)
+        return self._find_operation(request)
 
-    def _options(self, request: ApiRequest) -> StoredAnswer:
+    def _answer_options(self, request: ApiRequest) -> StoredAnswer:
         """Answer OPTIONS without token, limit or database. Raise Refusal("not-found") for a path that does not exist.
 
         A preflight is answered there too: otherwise a browser would hide the 404 of the call that follows.
         """
         if is_preflight(request):
             return StoredAnswer(204, {}, "")
-        return StoredAnswer(204, {"Allow": self._allow(request.resource)}, "")
+        return StoredAnswer(204, {"Allow": self._list_allowed_methods(request.resource)}, "")
 
-    def _find(self, request: ApiRequest) -> Operation:
+    def _find_operation(self, request: ApiRequest) -> Operation:
         method = "GET" if request.method == "HEAD" else request.method
         operation = self.operations.get((method, request.resource))
         if operation is not None:
             return operation
-        raise Refusal("method-not-allowed", headers={"Allow": self._allow(request.resource)})
+        raise Refusal("method-not-allowed", headers={"Allow": self._list_allowed_methods(request.resource)})
 
-    def _allow(self, path: str) -> str:
+    def _list_allowed_methods(self, path: str) -> str:
         """Return the methods of a path, as Allow lists them. Raise Refusal("not-found") where there are none."""
         known = {*self.operations, *self._served_elsewhere}
         allowed = sorted(method for method, resource in known if resource == path)
@@ -121,7 +121,7 @@ class Api(Generic[S]):
         return ", ".join([*allowed, "OPTIONS"])
 
 
-def _log(request: ApiRequest, status: int, seconds: float) -> None:
+def _log_request(request: ApiRequest, status: int, seconds: float) -> None:
     logger.info(
         "request",
         extra={

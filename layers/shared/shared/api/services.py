@@ -39,7 +39,7 @@ class Services(Protocol):
         """Return what makes and reads the cursors of lists."""
         ...
 
-    def today(self) -> date:
+    def read_today(self) -> date:
         """Return the day it is in the country of the stack."""
         ...
 
@@ -47,6 +47,6 @@ class Services(Protocol):
         """Return the claims of an access token. Raise Refusal("unauthenticated"), Unavailable."""
         ...
 
-    def nudge_soon(self) -> Callable[[], object]:
+    def wake_relay_soon(self) -> Callable[[], object]:
         """Begin to tell the relay that jobs wait; the returned function waits until it was told, or gave up."""
         ...

@@ -17,7 +17,7 @@ FAILURES = (NotDone, OutcomeUnknown)
 NO_CALLS = (CallNotBegun,)
 
 
-def through(circuit: CircuitBreaker, call: Callable[[], T]) -> T:
+def call_through_circuit(circuit: CircuitBreaker, call: Callable[[], T]) -> T:
     """Make a call if the circuit lets it pass. Raises Unavailable, with the time to wait, where it does not."""
     try:
         return circuit.call(call)
@@ -39,21 +39,21 @@ class CircuitProtectedDocumentStore:
         """See DocumentStore.presign_upload."""
         return self._evidence.presign_upload(key=key, content_type=content_type, size=size)
 
-    def head(self, key: str) -> StoredObject | None:
-        """See DocumentStore.head."""
-        return through(self._circuit, lambda: self._evidence.head(key))
+    def read_metadata(self, key: str) -> StoredObject | None:
+        """See DocumentStore.read_metadata."""
+        return call_through_circuit(self._circuit, lambda: self._evidence.read_metadata(key))
 
-    def first_bytes(self, key: str, count: int = MAGIC_BYTES) -> bytes:
-        """See DocumentStore.first_bytes."""
-        return through(self._circuit, lambda: self._evidence.first_bytes(key, count))
+    def read_first_bytes(self, key: str, count: int = MAGIC_BYTES) -> bytes:
+        """See DocumentStore.read_first_bytes."""
+        return call_through_circuit(self._circuit, lambda: self._evidence.read_first_bytes(key, count))
 
     def copy(self, key: str, to: str) -> bool:
         """See DocumentStore.copy."""
-        return through(self._circuit, lambda: self._evidence.copy(key, to))
+        return call_through_circuit(self._circuit, lambda: self._evidence.copy(key, to))
 
     def delete(self, key: str) -> None:
         """See DocumentStore.delete."""
-        through(self._circuit, lambda: self._evidence.delete(key))
+        call_through_circuit(self._circuit, lambda: self._evidence.delete(key))
 
     def presign_download(self, *, key: str, file_name: str, content_type: str) -> str:
         """See DocumentStore.presign_download."""

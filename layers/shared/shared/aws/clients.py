@@ -13,7 +13,7 @@ from botocore.config import Config
 
 from shared import deadline
 from shared.aws.errors import OutOfTime
-from shared.crash_points import step
+from shared.crash_points import crash_point
 
 if TYPE_CHECKING:
     from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
@@ -50,7 +50,7 @@ MAIL_ATTEMPTS = 1
 _STEPS = ("before-send", "response-received")
 
 
-def _client(
+def _build_client(
     service: str,
     *,
     read_timeout_s: float,
@@ -68,63 +68,63 @@ def _client(
     )
     build: Any = boto3.client
     client = build(service, config=config)
-    client.meta.events.register("before-send", partial(_in_time, connect_timeout_s + read_timeout_s))
+    client.meta.events.register("before-send", partial(_check_deadline, connect_timeout_s + read_timeout_s))
     for event in _STEPS:
-        client.meta.events.register(event, _pass)
+        client.meta.events.register(event, _pass_crash_point)
     return client
 
 
-def _in_time(longest_s: float, **_event: object) -> None:
+def _check_deadline(longest_s: float, **_event: object) -> None:
     """Asked before each attempt. Raises NotEnoughTime where the attempt could outlast the current deadline."""
-    until = deadline.current()
-    if until is not None and until.left() < longest_s:
+    until = deadline.get_deadline()
+    if until is not None and until.seconds_left < longest_s:
         raise OutOfTime
 
 
-def _pass(event_name: str, **_facts: Any) -> None:
-    step(event_name)
+def _pass_crash_point(event_name: str, **_facts: Any) -> None:
+    crash_point(event_name)
 
 
 @cache
-def dynamodb() -> "DynamoDBClient":
+def get_dynamodb() -> "DynamoDBClient":
     """Return the client of the state table."""
-    client: DynamoDBClient = _client(
+    client: DynamoDBClient = _build_client(
         "dynamodb", connect_timeout_s=STATE_CONNECT_TIMEOUT_S, read_timeout_s=STATE_READ_TIMEOUT_S
     )
     return client
 
 
 @cache
-def circuits() -> "DynamoDBClient":
+def get_circuit_dynamodb() -> "DynamoDBClient":
     """Return the client of the circuits' states: it soon gives up and never tries twice."""
-    client: DynamoDBClient = _client(
+    client: DynamoDBClient = _build_client(
         "dynamodb", connect_timeout_s=CIRCUITS_TIMEOUT_S, read_timeout_s=CIRCUITS_TIMEOUT_S, attempts=1
     )
     return client
 
 
 @cache
-def sqs() -> "SQSClient":
+def get_sqs() -> "SQSClient":
     """Return the client of the job queues and the nudge queue."""
-    client: SQSClient = _client("sqs", read_timeout_s=QUEUE_READ_TIMEOUT_S)
+    client: SQSClient = _build_client("sqs", read_timeout_s=QUEUE_READ_TIMEOUT_S)
     return client
 
 
 @cache
-def cognito() -> "CognitoIdentityProviderClient":
+def get_cognito() -> "CognitoIdentityProviderClient":
     """Return the client of the user pool."""
-    client: CognitoIdentityProviderClient = _client("cognito-idp", read_timeout_s=IDENTITY_READ_TIMEOUT_S)
+    client: CognitoIdentityProviderClient = _build_client("cognito-idp", read_timeout_s=IDENTITY_READ_TIMEOUT_S)
     return client
 
 
 @cache
-def s3() -> "S3Client":
+def get_s3() -> "S3Client":
     """Return the client of the evidence bucket.
 
     Virtual addressing makes presigned links name the bucket's own region; the global name that boto3
     would sign for answers a young bucket's upload with a redirect, which a POST does not survive.
     """
-    client: S3Client = _client(
+    client: S3Client = _build_client(
         "s3",
         read_timeout_s=STORAGE_READ_TIMEOUT_S,
         signature_version="s3v4",
@@ -134,19 +134,19 @@ def s3() -> "S3Client":
 
 
 @cache
-def probing(service: str) -> Any:
+def get_health_client(service: str) -> Any:
     """Return a client of a service that soon gives up and never tries twice: one that asks how the service is."""
-    return _client(service, connect_timeout_s=PROBE_TIMEOUT_S, read_timeout_s=PROBE_TIMEOUT_S, attempts=1)
+    return _build_client(service, connect_timeout_s=PROBE_TIMEOUT_S, read_timeout_s=PROBE_TIMEOUT_S, attempts=1)
 
 
 @cache
-def sesv2() -> "SESV2Client":
+def get_sesv2() -> "SESV2Client":
     """Return the client that sends mail: each call leaves once."""
-    client: SESV2Client = _client("sesv2", read_timeout_s=MAIL_READ_TIMEOUT_S, attempts=MAIL_ATTEMPTS)
+    client: SESV2Client = _build_client("sesv2", read_timeout_s=MAIL_READ_TIMEOUT_S, attempts=MAIL_ATTEMPTS)
     return client
 
 
-def database_token(*, host: str, port: int, user: str) -> str:
+def sign_database_password(*, host: str, port: int, user: str) -> str:
     """Return a password for an IAM database login, good for 15 minutes; signed here, without a call."""
     token: str = boto3.client("rds").generate_db_auth_token(DBHostname=host, Port=port, DBUsername=user)
     return token

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from botocore.exceptions import ClientError
 
-from shared.aws.errors import BOTO_ERRORS, RequestRejected, ServiceUnavailable, error_code, failure_of
+from shared.aws.errors import BOTO_ERRORS, RequestRejected, ServiceUnavailable, classify_error, read_error_code
 
 if TYPE_CHECKING:
     from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
@@ -85,9 +85,9 @@ class CognitoIdentityProvider:
         try:
             return self._find(email)[0]
         except BOTO_ERRORS as error:
-            if is_absence(error):
+            if is_missing_user(error):
                 return None
-            raise failure_of(error) from None
+            raise classify_error(error) from None
 
     def find_or_create(self, email: str) -> str:
         """See Identities.find_or_create."""
@@ -96,12 +96,12 @@ class CognitoIdentityProvider:
             if status not in _OURS:
                 raise RequestRejected("IdentityNotOurs")
             if status == _NEW:
-                self._confirm(email)
+                self._confirm_user(email)
         except BOTO_ERRORS as error:
-            if is_absence(error):
+            if is_missing_user(error):
                 # It was deleted since it was found to exist: the next try makes it.
                 raise ServiceUnavailable(_ABSENT) from None
-            raise failure_of(error) from None
+            raise classify_error(error) from None
         return sub
 
     def add_to_group(self, sub: str, group: str) -> None:
@@ -110,19 +110,19 @@ class CognitoIdentityProvider:
         try:
             self._client.admin_add_user_to_group(UserPoolId=self._pool_id, Username=sub, GroupName=group)
         except BOTO_ERRORS as error:
-            raise failure_of(error) from None
+            raise classify_error(error) from None
 
     def enable(self, sub: str) -> None:
         """See ManagedIdentityProvider.enable."""
         try:
             self._client.admin_enable_user(UserPoolId=self._pool_id, Username=sub)
         except BOTO_ERRORS as error:
-            raise failure_of(error) from None
+            raise classify_error(error) from None
 
     def end_access(self, sub: str, groups: Sequence[str]) -> None:
         """See ManagedIdentityProvider.end_access."""
         who = {"UserPoolId": self._pool_id, "Username": sub}
-        with _absence_allowed():
+        with _ignore_missing():
             for group in groups:
                 self._client.admin_remove_user_from_group(GroupName=group, **who)
             self._client.admin_disable_user(**who)
@@ -131,7 +131,7 @@ class CognitoIdentityProvider:
 
     def delete(self, sub: str) -> None:
         """See ManagedIdentityProvider.delete."""
-        with _absence_allowed():
+        with _ignore_missing():
             self._client.admin_delete_user(UserPoolId=self._pool_id, Username=sub)
 
     def _create(self, email: str) -> tuple[str, str] | None:
@@ -147,17 +147,17 @@ class CognitoIdentityProvider:
                 MessageAction="SUPPRESS",
             )
         except ClientError as error:
-            if error_code(error) == "UsernameExistsException":
+            if read_error_code(error) == "UsernameExistsException":
                 return None
             raise
         user = answer["User"]
-        return _sub(user.get("Attributes", [])), str(user.get("UserStatus"))
+        return _read_sub(user.get("Attributes", [])), str(user.get("UserStatus"))
 
     def _find(self, email: str) -> tuple[str, str]:
         answer = self._client.admin_get_user(UserPoolId=self._pool_id, Username=email)
-        return _sub(answer.get("UserAttributes", [])), str(answer.get("UserStatus"))
+        return _read_sub(answer.get("UserAttributes", [])), str(answer.get("UserStatus"))
 
-    def _confirm(self, email: str) -> None:
+    def _confirm_user(self, email: str) -> None:
         # With a password of its own, though thrown away, the identity is CONFIRMED: "forgot password"
         # and codes by mail work. One that waits for its first password refuses both.
         password = secrets.token_urlsafe(_PASSWORD_BYTES) + _POLICY
@@ -166,7 +166,7 @@ class CognitoIdentityProvider:
         )
 
 
-def _sub(attributes: "Sequence[AttributeTypeTypeDef]") -> str:
+def _read_sub(attributes: "Sequence[AttributeTypeTypeDef]") -> str:
     for attribute in attributes:
         if attribute["Name"] == "sub":
             return attribute.get("Value", "")
@@ -174,14 +174,14 @@ def _sub(attributes: "Sequence[AttributeTypeTypeDef]") -> str:
 
 
 @contextmanager
-def _absence_allowed() -> Iterator[None]:
+def _ignore_missing() -> Iterator[None]:
     try:
         yield
     except BOTO_ERRORS as error:
-        if not is_absence(error):
-            raise failure_of(error) from None
+        if not is_missing_user(error):
+            raise classify_error(error) from None
 
 
-def is_absence(error: Exception) -> bool:
+def is_missing_user(error: Exception) -> bool:
     """Return whether the pool says that it has no such identity."""
-    return isinstance(error, ClientError) and error_code(error) == _ABSENT
+    return isinstance(error, ClientError) and read_error_code(error) == _ABSENT

@@ -5,15 +5,15 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from shared.aws.errors import BotoError, error_code
+from shared.aws.errors import BotoError, read_error_code
 
 
-def is_condition_failed(error: BotoError) -> bool:
+def has_condition_failed(error: BotoError) -> bool:
     """Return whether a write was not made because its condition did not hold."""
-    return error_code(error) == "ConditionalCheckFailedException"
+    return read_error_code(error) == "ConditionalCheckFailedException"
 
 
-def old_item(error: BotoError) -> Mapping[str, Any] | None:
+def read_conflicting_item(error: BotoError) -> Mapping[str, Any] | None:
     """Return the item whose condition failed; for writes with `ReturnValuesOnConditionCheckFailure="ALL_OLD"`."""
     response: Mapping[str, Any] = error.response if isinstance(error, ClientError) else {}
     return response.get("Item")

@@ -32,10 +32,10 @@ from shared.admission.ports import (
     StoredAnswer,
 )
 from shared.aws import dynamodb_admission_items as items
-from shared.aws.errors import BOTO_ERRORS, OutOfTime, error_code
-from shared.clock import Clock, utc_now
+from shared.aws.errors import BOTO_ERRORS, OutOfTime, read_error_code
+from shared.clock import Clock, read_utc_now
 from shared.retry.backoff import Backoff
-from shared.units import SECOND, micros
+from shared.units import SECOND, convert_to_epoch_micros
 
 if TYPE_CHECKING:
     from botocore.exceptions import BotoCoreError
@@ -83,17 +83,17 @@ class _AdmissionRequest:
     lease: int
     token: str
 
-    def writes(self, table: str, seen: int | None, now: int) -> list[TransactWriteItemTypeDef]:
+    def build_writes(self, table: str, seen: int | None, now: int) -> list[TransactWriteItemTypeDef]:
         writes: list[TransactWriteItemTypeDef] = []
         if self.use:
-            writes.append({"Put": items.take_write(table, self.use, self.token, now + self.lease, now)})
+            writes.append({"Put": items.build_take_write(table, self.use, self.token, now + self.lease, now)})
         if self.charge:
-            writes.append({"Update": items.charge_write(table, self.charge, seen, now)})
+            writes.append({"Update": items.build_charge_write(table, self.charge, seen, now)})
         return writes
 
-    def reasons(self, error: ClientError) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    def read_cancellation_reasons(self, error: ClientError) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """Say why the record and why the bucket was not written; raises what no other try could change."""
-        code, response = error_code(error), error.response
+        code, response = read_error_code(error), error.response
         cancelled: list[Any] = list(response.get("CancellationReasons", ()))
         given = cancelled or [{"Code": code, "Item": response.get("Item")}] * 2
         if any(reason["Code"] not in _CONFLICTS | _FAILURES | {"None"} for reason in given):
@@ -122,7 +122,7 @@ class DynamoDbAdmissionStore:
         table: str,
         *,
         observer: Observer,
-        now: Clock = utc_now,
+        now: Clock = read_utc_now,
         new_token: Callable[[], str] = lambda: secrets.token_hex(16),
         uniform: Callable[[float, float], float] = random.uniform,
         sleep: Callable[[float], None] = time.sleep,
@@ -144,50 +144,50 @@ class DynamoDbAdmissionStore:
         """Take the key and charge the limit, both or neither; one flight unless calls meet."""
         if charge is None and use is None:
             return Admitted(quota=None, token=None)
-        if self._is_gone("admit"):
+        if self._is_pausing("admit"):
             return Admitted(quota=None, token=None)
         asked = _AdmissionRequest(charge, use, round(lease_s * SECOND), self._new_token())
         try:
             return self._decide(asked)
         except BOTO_ERRORS as error:
-            self._unavailable("admit", error)
+            self._report_unavailable("admit", error)
             return Admitted(quota=None, token=None)
 
     def complete(self, use: KeyUse, token: str, answer: StoredAnswer) -> None:
         """Keep the answer for the record's life, if `token` still holds the key."""
-        size = _size(answer)
+        size = _measure_size(answer)
         if size > MAX_ANSWER_BYTES:
             self._observer("answer_not_kept", {"bytes": size})
         kept = answer if size <= MAX_ANSWER_BYTES else None
-        update = items.answer_write(self._table, use, token, kept, self._now() + self._record_life)
-        self._settle("complete", lambda: self._client.update_item(**update))
+        update = items.build_answer_write(self._table, use, token, kept, self._read_now() + self._record_life)
+        self._write_key("complete", lambda: self._client.update_item(**update))
 
     def release(self, use: KeyUse, token: str) -> None:
         """Give the key back, if `token` still holds it and has not answered."""
-        delete = items.release_write(self._table, use, token)
-        self._settle("release", lambda: self._client.delete_item(**delete))
+        delete = items.build_release_write(self._table, use, token)
+        self._write_key("release", lambda: self._client.delete_item(**delete))
 
     def _decide(self, asked: _AdmissionRequest) -> AdmissionVerdict:
         for attempt in range(CROWDED.retries + 1):
-            if verdict := self._refuse(asked) or self._try(asked, attempt):
+            if verdict := self._refuse(asked) or self._try_writing(asked, attempt):
                 return verdict
-        return self._contended(asked)
+        return self._refuse_contended(asked)
 
     def _refuse(self, asked: _AdmissionRequest) -> AdmissionVerdict | None:
         """Refuse what the remembered TAT rules out, unless the key is known: that costs nothing."""
-        now, charge, tat = self._now(), asked.charge, self._seen(asked)
+        now, charge, tat = self._read_now(), asked.charge, self._find_recent_tat(asked)
         if charge is None or tat is None or (decision := gcra.decide(charge.limit, tat, now)).accepted:
             return None
-        return self._look_at_key(asked) or OverLimit(decision.quota, retry_after_s=decision.retry_after / SECOND)
+        return self._check_key(asked) or OverLimit(decision.quota, retry_after_s=decision.retry_after / SECOND)
 
-    def _try(self, asked: _AdmissionRequest, attempt: int) -> AdmissionVerdict | None:
+    def _try_writing(self, asked: _AdmissionRequest, attempt: int) -> AdmissionVerdict | None:
         """Decide in one flight; None where the failure says no more than how to try again."""
-        now, seen = self._now(), self._seen(asked)
+        now, seen = self._read_now(), self._find_recent_tat(asked)
         try:
-            tat = self._write(asked.writes(self._table, seen, now))
+            tat = self._write(asked.build_writes(self._table, seen, now))
         except ClientError as error:
-            return self._lost(asked, error, now, attempt)
-        return self._won(asked, tat, seen, now)
+            return self._handle_cancellation(asked, error, now, attempt)
+        return self._record_admission(asked, tat, seen, now)
 
     def _write(self, writes: list[TransactWriteItemTypeDef]) -> int | None:
         """Write all or nothing; return the bucket's TAT, which a transaction does not tell."""
@@ -196,81 +196,85 @@ class DynamoDbAdmissionStore:
         elif put := writes[0].get("Put"):
             self._client.put_item(**put)
         elif update := writes[0].get("Update"):
-            return items.tat_of(self._client.update_item(**update, ReturnValues="UPDATED_NEW")["Attributes"])
+            return items.read_tat(self._client.update_item(**update, ReturnValues="UPDATED_NEW")["Attributes"])
         return None
 
-    def _won(self, asked: _AdmissionRequest, tat: int | None, seen: int | None, now: int) -> Admitted:
+    def _record_admission(self, asked: _AdmissionRequest, tat: int | None, seen: int | None, now: int) -> Admitted:
         """Admit; a transaction's quota counts what was `seen` here, and others may have spent more."""
         token = asked.token if asked.use else None
         if asked.charge is None:
             return Admitted(quota=None, token=token)
         limit = asked.charge.limit
         spent = tat or gcra.decide(limit, seen, now).tat
-        self._tats.learn(items.bucket_pk(asked.charge), spent)
-        return Admitted(gcra.quota(limit, spent, now), token)
+        self._tats.learn(items.make_bucket_key(asked.charge), spent)
+        return Admitted(gcra.compute_quota(limit, spent, now), token)
 
-    def _lost(self, asked: _AdmissionRequest, error: ClientError, now: int, attempt: int) -> AdmissionVerdict | None:
-        record, bucket = asked.reasons(error)
+    def _handle_cancellation(
+        self, asked: _AdmissionRequest, error: ClientError, now: int, attempt: int
+    ) -> AdmissionVerdict | None:
+        record, bucket = asked.read_cancellation_reasons(error)
         if asked.charge and bucket["Code"] in _FAILURES:
-            self._tats.learn(items.bucket_pk(asked.charge), items.tat_of(bucket.get("Item")))
+            self._tats.learn(items.make_bucket_key(asked.charge), items.read_tat(bucket.get("Item")))
         if record["Code"] in _FAILURES:
-            return self._standing(asked, record.get("Item"), now)
+            return self._read_key_verdict(asked, record.get("Item"), now)
         if {record["Code"], bucket["Code"]} & _CONFLICTS:
             self._pause(attempt)
-            return self._look(asked)
+            return self._read_current(asked)
         return None
 
-    def _look(self, asked: _AdmissionRequest) -> AdmissionVerdict | None:
+    def _read_current(self, asked: _AdmissionRequest) -> AdmissionVerdict | None:
         """Read what the calls in the way have left: reads meet no conflict, so losers leave the crowd early."""
         if asked.charge:
-            bucket = items.bucket_pk(asked.charge)
-            self._tats.learn(bucket, items.tat_of(self._read(bucket)))
-        return self._look_at_key(asked)
+            bucket = items.make_bucket_key(asked.charge)
+            self._tats.learn(bucket, items.read_tat(self._read_item(bucket)))
+        return self._check_key(asked)
 
-    def _look_at_key(self, asked: _AdmissionRequest) -> AdmissionVerdict | None:
+    def _check_key(self, asked: _AdmissionRequest) -> AdmissionVerdict | None:
         if asked.use is None:
             return None
-        return self._standing(asked, self._read(items.record_pk(asked.use)), self._now())
+        return self._read_key_verdict(asked, self._read_item(items.make_record_key(asked.use)), self._read_now())
 
-    def _read(self, pk: str) -> items.Item | None:
+    def _read_item(self, pk: str) -> items.Item | None:
         key = {"pk": {"S": pk}}
         return self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
 
-    def _standing(self, asked: _AdmissionRequest, record: items.Item | None, now: int) -> AdmissionVerdict | None:
+    def _read_key_verdict(
+        self, asked: _AdmissionRequest, record: items.Item | None, now: int
+    ) -> AdmissionVerdict | None:
         if asked.use is None:
             return None
-        if items.held_by(record, asked.token):
+        if items.is_held_by(record, asked.token):
             # Our own write, whose answer was lost: what it charged is in the table, and not seen again here.
-            return Admitted(self._quota(asked, now), asked.token)
-        return items.standing(record, asked.use, now)
+            return Admitted(self._compute_quota(asked, now), asked.token)
+        return items.read_verdict(record, asked.use, now)
 
-    def _quota(self, asked: _AdmissionRequest, now: int) -> Quota | None:
+    def _compute_quota(self, asked: _AdmissionRequest, now: int) -> Quota | None:
         charge = asked.charge
-        return gcra.quota(charge.limit, self._seen(asked) or now, now) if charge else None
+        return gcra.compute_quota(charge.limit, self._find_recent_tat(asked) or now, now) if charge else None
 
-    def _contended(self, asked: _AdmissionRequest) -> AdmissionVerdict:
+    def _refuse_contended(self, asked: _AdmissionRequest) -> AdmissionVerdict:
         """Give up closed: whoever could get past a limit by crowding it would."""
         self._observer("state_store_contended", {"operation": "admit"})
-        quota = self._quota(asked, self._now())
+        quota = self._compute_quota(asked, self._read_now())
         return OverLimit(quota, CONTENDED_RETRY_S) if quota else InProgress(CONTENDED_RETRY_S)
 
-    def _settle(self, operation: str, write: Callable[[], object]) -> None:
-        if self._is_gone(operation):
+    def _write_key(self, operation: str, write: Callable[[], object]) -> None:
+        if self._is_pausing(operation):
             return
         try:
-            self._despite_conflicts(write)
+            self._retry_conflicts(write)
         except BOTO_ERRORS as error:
-            if error_code(error) in _FAILURES:
+            if read_error_code(error) in _FAILURES:
                 self._observer("stale_token_ignored", {"operation": operation})
             else:
-                self._unavailable(operation, error)
+                self._report_unavailable(operation, error)
 
-    def _despite_conflicts(self, write: Callable[[], object]) -> None:
+    def _retry_conflicts(self, write: Callable[[], object]) -> None:
         for attempt in range(CROWDED.retries):
             try:
                 write()
             except ClientError as error:
-                if error_code(error) not in _CONFLICTS:
+                if read_error_code(error) not in _CONFLICTS:
                     raise
                 self._pause(attempt)
             else:
@@ -278,27 +282,27 @@ class DynamoDbAdmissionStore:
         write()
 
     def _pause(self, attempt: int) -> None:
-        self._sleep(CROWDED.delay(attempt, self._uniform))
+        self._sleep(CROWDED.compute_delay(attempt, self._uniform))
 
-    def _seen(self, asked: _AdmissionRequest) -> int | None:
-        return self._tats.get(items.bucket_pk(asked.charge)) if asked.charge else None
+    def _find_recent_tat(self, asked: _AdmissionRequest) -> int | None:
+        return self._tats.get(items.make_bucket_key(asked.charge)) if asked.charge else None
 
-    def _now(self) -> int:
-        return micros(self._clock())
+    def _read_now(self) -> int:
+        return convert_to_epoch_micros(self._clock())
 
-    def _is_gone(self, operation: str) -> bool:
-        gone = self._now() < self._gone_until
+    def _is_pausing(self, operation: str) -> bool:
+        gone = self._read_now() < self._gone_until
         if gone:
             self._observer("state_store_unavailable", {"operation": operation, "error": "Pause"})
         return gone
 
-    def _unavailable(self, operation: str, error: ClientError | BotoCoreError) -> None:
+    def _report_unavailable(self, operation: str, error: ClientError | BotoCoreError) -> None:
         if not isinstance(error, ClientError | OutOfTime):
-            self._gone_until = self._now() + round(GONE_PAUSE_S * SECOND)
-        self._observer("state_store_unavailable", {"operation": operation, "error": error_code(error)})
+            self._gone_until = self._read_now() + round(GONE_PAUSE_S * SECOND)
+        self._observer("state_store_unavailable", {"operation": operation, "error": read_error_code(error)})
 
 
-def _size(answer: StoredAnswer) -> int:
+def _measure_size(answer: StoredAnswer) -> int:
     facts = json.dumps(answer.facts) if answer.facts is not None else ""
     texts = [answer.body, *answer.headers.keys(), *answer.headers.values(), facts]
     return sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)

@@ -54,17 +54,17 @@ ANSWERED = "answered"
 UNKEPT = "unkept"
 
 
-def bucket_pk(charge: LimitCharge) -> str:
+def make_bucket_key(charge: LimitCharge) -> str:
     """Return the key of the client's bucket: hashed, so that no caller can put an address into the table."""
-    return f"limit#{charge.limit.name}#{_hash(charge.bucket)}"
+    return f"limit#{charge.limit.name}#{_hash_text(charge.bucket)}"
 
 
-def record_pk(use: KeyUse) -> str:
+def make_record_key(use: KeyUse) -> str:
     """Return the key of the record: hashed, because a scope can hold an address and a key 255 characters."""
-    return "key#" + _hash(f"{use.scope}\0{use.key}")
+    return "key#" + _hash_text(f"{use.scope}\0{use.key}")
 
 
-def charge_write(table: str, charge: LimitCharge, seen: int | None, now: int) -> UpdateTypeDef:
+def build_charge_write(table: str, charge: LimitCharge, seen: int | None, now: int) -> UpdateTypeDef:
     """Spend one request, supposing the bucket's TAT to be about `seen`.
 
     A TAT becomes `max(tat, now) + interval`, and an expression has no max(). So there are two forms: one
@@ -72,11 +72,11 @@ def charge_write(table: str, charge: LimitCharge, seen: int | None, now: int) ->
     """
     idle = seen is None or seen <= now
     update, condition, values = (_spend_idle if idle else _spend_busy)(charge.limit, now)
-    values[":now"] = _number(now)
-    values[":gone"] = _expiry(now + charge.limit.burst * gcra.interval(charge.limit))
+    values[":now"] = _build_number(now)
+    values[":gone"] = _compute_expiry(now + charge.limit.burst * gcra.compute_interval(charge.limit))
     return {
         "TableName": table,
-        "Key": {"pk": {"S": bucket_pk(charge)}},
+        "Key": {"pk": {"S": make_bucket_key(charge)}},
         "UpdateExpression": f"SET tat = {update}, expires_at = :gone",
         "ConditionExpression": condition,
         "ExpressionAttributeValues": values,
@@ -85,48 +85,48 @@ def charge_write(table: str, charge: LimitCharge, seen: int | None, now: int) ->
 
 
 def _spend_idle(limit: RateLimit, now: int) -> tuple[str, str, Values]:
-    values: Values = {":spent": _number(now + gcra.interval(limit))}
+    values: Values = {":spent": _build_number(now + gcra.compute_interval(limit))}
     return ":spent", "attribute_not_exists(tat) OR tat <= :now", values
 
 
 def _spend_busy(limit: RateLimit, now: int) -> tuple[str, str, Values]:
-    latest = gcra.latest_tat(limit, now)
-    values: Values = {":interval": _number(gcra.interval(limit)), ":latest": _number(latest)}
+    latest = gcra.compute_latest_tat(limit, now)
+    values: Values = {":interval": _build_number(gcra.compute_interval(limit)), ":latest": _build_number(latest)}
     return "tat + :interval", "tat > :now AND tat <= :latest", values
 
 
-def take_write(table: str, use: KeyUse, token: str, lease_ends: int, now: int) -> PutTypeDef:
+def build_take_write(table: str, use: KeyUse, token: str, lease_ends: int, now: int) -> PutTypeDef:
     """Take the key for `token` until `lease_ends`, if it is free."""
     return {
         "TableName": table,
         "Item": {
-            "pk": {"S": record_pk(use)},
+            "pk": {"S": make_record_key(use)},
             "fingerprint": {"S": use.fingerprint},
             "holder": {"S": token},
             "phase": {"S": RUNNING},
-            "free_at": _number(lease_ends),
-            "expires_at": _expiry(lease_ends),
+            "free_at": _build_number(lease_ends),
+            "expires_at": _compute_expiry(lease_ends),
         },
         "ConditionExpression": "attribute_not_exists(pk) OR free_at <= :now",
-        "ExpressionAttributeValues": {":now": _number(now)},
+        "ExpressionAttributeValues": {":now": _build_number(now)},
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }
 
 
-def answer_write(table: str, use: KeyUse, token: str, answer: StoredAnswer | None, ends: int) -> UpdateTypeDef:
+def build_answer_write(table: str, use: KeyUse, token: str, answer: StoredAnswer | None, ends: int) -> UpdateTypeDef:
     """Answer the key until `ends`, if `token` still holds it; None answers it without keeping the answer."""
     values: Values = {
         ":token": {"S": token},
         ":phase": {"S": UNKEPT if answer is None else ANSWERED},
-        ":ends": _number(ends),
-        ":gone": _expiry(ends),
+        ":ends": _build_number(ends),
+        ":gone": _compute_expiry(ends),
     }
     kept = "answer" if answer is None or answer.facts is None else "renewable"
     if answer is not None:
-        values[":answer"] = _stored(answer)
+        values[":answer"] = _build_stored_answer(answer)
     return {
         "TableName": table,
-        "Key": {"pk": {"S": record_pk(use)}},
+        "Key": {"pk": {"S": make_record_key(use)}},
         "UpdateExpression": "SET phase = :phase, free_at = :ends, expires_at = :gone"
         + (f", {kept} = :answer" if answer is not None else ""),
         "ConditionExpression": "holder = :token",
@@ -134,27 +134,27 @@ def answer_write(table: str, use: KeyUse, token: str, answer: StoredAnswer | Non
     }
 
 
-def release_write(table: str, use: KeyUse, token: str) -> DeleteTypeDef:
+def build_release_write(table: str, use: KeyUse, token: str) -> DeleteTypeDef:
     """Remove the record, if `token` still holds it and has not answered."""
     return {
         "TableName": table,
-        "Key": {"pk": {"S": record_pk(use)}},
+        "Key": {"pk": {"S": make_record_key(use)}},
         "ConditionExpression": "holder = :token AND phase = :running",
         "ExpressionAttributeValues": {":token": {"S": token}, ":running": {"S": RUNNING}},
     }
 
 
-def tat_of(item: Item | None) -> int | None:
+def read_tat(item: Item | None) -> int | None:
     """Return the bucket's TAT; None for a bucket that is not there."""
     return int(item["tat"]["N"]) if item else None
 
 
-def held_by(item: Item | None, token: str) -> bool:
+def is_held_by(item: Item | None, token: str) -> bool:
     """Tell whether the key is `token`'s."""
     return item is not None and bool(item["holder"]["S"] == token)
 
 
-def standing(item: Item | None, use: KeyUse, now: int) -> AdmissionVerdict | None:
+def read_verdict(item: Item | None, use: KeyUse, now: int) -> AdmissionVerdict | None:
     """Return what a key's record means for another call with the key; None where the key is free."""
     if not item or int(item["free_at"]["N"]) <= now:
         return None
@@ -163,30 +163,30 @@ def standing(item: Item | None, use: KeyUse, now: int) -> AdmissionVerdict | Non
     if item["phase"]["S"] == RUNNING:
         return InProgress(retry_after_s=RUNNING_RETRY_S)
     kept = item.get("answer") or item.get("renewable")
-    return Replay(_answer(kept["M"])) if kept else Admitted(quota=None, token=None)
+    return Replay(_read_stored_answer(kept["M"])) if kept else Admitted(quota=None, token=None)
 
 
-def _stored(answer: StoredAnswer) -> UniversalAttributeValueTypeDef:
+def _build_stored_answer(answer: StoredAnswer) -> UniversalAttributeValueTypeDef:
     headers: Values = {k: {"S": v} for k, v in answer.headers.items()}
-    kept: Values = {"status": _number(answer.status), "headers": {"M": headers}, "body": {"S": answer.body}}
+    kept: Values = {"status": _build_number(answer.status), "headers": {"M": headers}, "body": {"S": answer.body}}
     if answer.facts is not None:
         kept["facts"] = {"S": json.dumps(answer.facts)}
     return {"M": kept}
 
 
-def _answer(kept: Item) -> StoredAnswer:
+def _read_stored_answer(kept: Item) -> StoredAnswer:
     headers = {name: value["S"] for name, value in kept["headers"]["M"].items()}
     facts = json.loads(kept["facts"]["S"]) if "facts" in kept else None
     return StoredAnswer(int(kept["status"]["N"]), headers, kept["body"]["S"], facts)
 
 
-def _hash(text: str) -> str:
+def _hash_text(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _number(value: int) -> UniversalAttributeValueTypeDef:
+def _build_number(value: int) -> UniversalAttributeValueTypeDef:
     return {"N": str(value)}
 
 
-def _expiry(micros: int) -> UniversalAttributeValueTypeDef:
-    return _number(-(-micros // SECOND) + TTL_MARGIN_S)
+def _compute_expiry(micros: int) -> UniversalAttributeValueTypeDef:
+    return _build_number(-(-micros // SECOND) + TTL_MARGIN_S)

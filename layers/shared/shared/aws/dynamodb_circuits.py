@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from shared.aws.dynamodb import is_condition_failed, old_item
-from shared.aws.errors import BOTO_ERRORS, BotoError, error_code
+from shared.aws.dynamodb import has_condition_failed, read_conflicting_item
+from shared.aws.errors import BOTO_ERRORS, BotoError, read_error_code
 from shared.circuit.state import NEW, CircuitSnapshot, FailureBucket
 from shared.circuit.store import StoreUnavailable, WriteResult
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class DynamoDbCircuitStore:
-    """The CircuitStore of the fleet. `client` gives up soon and never tries twice, see clients.circuits."""
+    """The CircuitStore of the fleet. `client` gives up soon and never tries twice, see clients.get_circuit_dynamodb."""
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
         self._client = client
@@ -38,70 +38,70 @@ class DynamoDbCircuitStore:
     def read(self, name: str) -> CircuitSnapshot:
         """See CircuitStore.read."""
         try:
-            answer = self._client.get_item(TableName=self._table, Key=_key(name), ConsistentRead=True)
+            answer = self._client.get_item(TableName=self._table, Key=_make_key(name), ConsistentRead=True)
         except BOTO_ERRORS as error:
-            raise StoreUnavailable(error_code(error)) from None
-        return snapshot_of(answer.get("Item"))
+            raise StoreUnavailable(read_error_code(error)) from None
+        return read_circuit(answer.get("Item"))
 
     def change(self, name: str, seen: CircuitSnapshot, to: CircuitSnapshot) -> WriteResult:
         """See CircuitStore.change."""
         try:
             self._client.put_item(
                 TableName=self._table,
-                Item={**_key(name), **_attributes(to)},
-                ConditionExpression=f"{_is('generation', seen.generation)} AND {_is('revision', seen.revision)}",
+                Item={**_make_key(name), **_build_attributes(to)},
+                ConditionExpression=f"{_match('generation', seen.generation)} AND {_match('revision', seen.revision)}",
                 ExpressionAttributeValues={
-                    ":generation": _number(seen.generation),
-                    ":revision": _number(seen.revision),
+                    ":generation": _build_number(seen.generation),
+                    ":revision": _build_number(seen.revision),
                 },
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except BOTO_ERRORS as error:
-            return _lost(error)
+            return _read_conflict(error)
         return WriteResult(done=True, now=to)
 
 
-def pk_of(name: str) -> str:
+def make_circuit_key(name: str) -> str:
     """The key of a circuit's item."""
     return f"circuit#{name}"
 
 
-def snapshot_of(item: Mapping[str, Any] | None) -> CircuitSnapshot:
+def read_circuit(item: Mapping[str, Any] | None) -> CircuitSnapshot:
     """A circuit as its item says; NEW where there is none."""
     if not item:
         return NEW
 
-    def number(name: str) -> int:
+    def read_number(name: str) -> int:
         return int(item[name]["N"]) if name in item else 0
 
     return CircuitSnapshot(
         state=item["state"]["S"],
-        generation=number("generation"),
-        since=number("since") if "since" in item else None,
-        open_until=number("open_until"),
+        generation=read_number("generation"),
+        since=read_number("since") if "since" in item else None,
+        open_until=read_number("open_until"),
         holder=item["holder"]["S"] if "holder" in item else None,
-        lease_until=number("lease_until"),
+        lease_until=read_number("lease_until"),
         bucket=FailureBucket(
             failures=tuple(int(each["N"]) for each in item["failed_at"]["L"]) if "failed_at" in item else (),
-            leaked=number("leaked"),
+            leaked=read_number("leaked"),
         ),
-        revision=number("revision"),
+        revision=read_number("revision"),
         forced="forced" in item,
     )
 
 
-def _attributes(circuit: CircuitSnapshot) -> Attributes:
+def _build_attributes(circuit: CircuitSnapshot) -> Attributes:
     attributes: Attributes = {
         "state": {"S": circuit.state},
-        "generation": _number(circuit.generation),
-        "open_until": _number(circuit.open_until),
-        "lease_until": _number(circuit.lease_until),
-        "revision": _number(circuit.revision),
-        "failed_at": {"L": [_number(ended) for ended in circuit.bucket.failures]},
-        "leaked": _number(circuit.bucket.leaked),
+        "generation": _build_number(circuit.generation),
+        "open_until": _build_number(circuit.open_until),
+        "lease_until": _build_number(circuit.lease_until),
+        "revision": _build_number(circuit.revision),
+        "failed_at": {"L": [_build_number(ended) for ended in circuit.bucket.failures]},
+        "leaked": _build_number(circuit.bucket.leaked),
     }
     if circuit.since is not None:
-        attributes["since"] = _number(circuit.since)
+        attributes["since"] = _build_number(circuit.since)
     if circuit.holder is not None:
         attributes["holder"] = {"S": circuit.holder}
     if circuit.forced:
@@ -109,21 +109,21 @@ def _attributes(circuit: CircuitSnapshot) -> Attributes:
     return attributes
 
 
-def _is(name: str, value: int) -> str:
+def _match(name: str, value: int) -> str:
     """Return the condition that an attribute has the value `:name`; one that was never written is 0."""
     return f"{name} = :{name}" if value else f"(attribute_not_exists({name}) OR {name} = :{name})"
 
 
-def _lost(error: BotoError) -> WriteResult:
+def _read_conflict(error: BotoError) -> WriteResult:
     """The circuit as another has left it; raises StoreUnavailable where that is not why the write was not made."""
-    if is_condition_failed(error):
-        return WriteResult(done=False, now=snapshot_of(old_item(error)))
-    raise StoreUnavailable(error_code(error)) from None
+    if has_condition_failed(error):
+        return WriteResult(done=False, now=read_circuit(read_conflicting_item(error)))
+    raise StoreUnavailable(read_error_code(error)) from None
 
 
-def _key(name: str) -> Attributes:
-    return {"pk": {"S": pk_of(name)}}
+def _make_key(name: str) -> Attributes:
+    return {"pk": {"S": make_circuit_key(name)}}
 
 
-def _number(value: int) -> UniversalAttributeValueTypeDef:
+def _build_number(value: int) -> UniversalAttributeValueTypeDef:
     return {"N": str(value)}

@@ -19,12 +19,12 @@ from datetime import UTC, datetime, timedelta
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
-from shared.aws.dynamodb import is_condition_failed
+from shared.aws.dynamodb import has_condition_failed
 from shared.aws.dynamodb_admission_items import TTL_MARGIN_S, Item
-from shared.aws.dynamodb_circuits import pk_of, snapshot_of
-from shared.aws.errors import BOTO_ERRORS, ServiceUnavailable, failure_of
+from shared.aws.dynamodb_circuits import make_circuit_key, read_circuit
+from shared.aws.errors import BOTO_ERRORS, ServiceUnavailable, classify_error
 from shared.circuit.state import State
-from shared.clock import Clock, utc_now
+from shared.clock import Clock, read_utc_now
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -61,7 +61,7 @@ class SharedState:
     server: LastWriter | None
     retries: int
 
-    def circuit(self, name: str) -> CircuitStatus:
+    def find_circuit(self, name: str) -> CircuitStatus:
         """The circuit of that name; one that never opened is closed."""
         return self.circuits.get(name, CLOSED)
 
@@ -69,27 +69,31 @@ class SharedState:
 class SharedStateStore:
     """Reads and writes it."""
 
-    def __init__(self, client: DynamoDBClient, table: str, *, now: Clock = utc_now) -> None:
+    def __init__(self, client: DynamoDBClient, table: str, *, now: Clock = read_utc_now) -> None:
         self._client = client
         self._table = table
         self._now = now
 
     def read(self, circuits: Iterable[str]) -> SharedState:
         """All of it, with the circuits of those names, in one flight. Raises AwsError."""
-        names, now_s = list(circuits), self._second()
+        names, now_s = list(circuits), self._read_second()
         minutes = (now_s // MINUTE_S - 1, now_s // MINUTE_S)
-        found = self._get([SERVER, *map(_retries_pk, minutes), *map(pk_of, names)])
+        found = self._read_items([SERVER, *map(_make_retries_key, minutes), *map(make_circuit_key, names)])
         return SharedState(
-            circuits={name: _circuit(found[pk]) for name in names if (pk := pk_of(name)) in found},
-            server=_server(found.get(SERVER)),
-            retries=sum(_retries_since(found.get(_retries_pk(m), {}), m, now_s - MINUTE_S) for m in minutes),
+            circuits={
+                name: _read_circuit_status(found[pk]) for name in names if (pk := make_circuit_key(name)) in found
+            },
+            server=_read_writer(found.get(SERVER)),
+            retries=sum(
+                _count_retries_since(found.get(_make_retries_key(m), {}), m, now_s - MINUTE_S) for m in minutes
+            ),
         )
 
     def change_server(self, seen: LastWriter | None, now: LastWriter) -> bool:
         """Replace what was `seen`, unless another has done so: then False. Raises AwsError."""
         item: dict[str, Any] = {"pk": {"S": SERVER}, "server": {"S": now.server}}
         if now.changed_at is not None:
-            item["changed_at"] = {"N": str(_micros(now.changed_at))}
+            item["changed_at"] = {"N": str(_convert_to_micros(now.changed_at))}
         unchanged: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(pk)"}
         if seen is not None:
             unchanged = {
@@ -100,9 +104,9 @@ class SharedStateStore:
         try:
             self._client.put_item(TableName=self._table, Item=item, **unchanged)
         except BOTO_ERRORS as error:
-            if is_condition_failed(error):
+            if has_condition_failed(error):
                 return False
-            raise failure_of(error) from None
+            raise classify_error(error) from None
         return True
 
     def add_retries(self, count: int) -> None:
@@ -110,29 +114,29 @@ class SharedStateStore:
 
         The minute's own count is for functions of an earlier version, which read no other.
         """
-        minute, second = divmod(self._second(), MINUTE_S)
+        minute, second = divmod(self._read_second(), MINUTE_S)
         with suppress(*BOTO_ERRORS):
             self._client.update_item(
                 TableName=self._table,
-                Key={"pk": {"S": _retries_pk(minute)}},
-                UpdateExpression=f"ADD retries :count, {_second_name(second)} :count SET expires_at = :gone",
+                Key={"pk": {"S": _make_retries_key(minute)}},
+                UpdateExpression=f"ADD retries :count, {_name_second(second)} :count SET expires_at = :gone",
                 ExpressionAttributeValues={
                     ":count": {"N": str(count)},
                     ":gone": {"N": str((minute + 2) * MINUTE_S + TTL_MARGIN_S)},
                 },
             )
 
-    def _get(self, pks: Iterable[str]) -> dict[str, Item]:
+    def _read_items(self, pks: Iterable[str]) -> dict[str, Item]:
         keys = [{"pk": {"S": pk}} for pk in pks]
         try:
             answer = self._client.batch_get_item(RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}})
         except BOTO_ERRORS as error:
-            raise failure_of(error) from None
+            raise classify_error(error) from None
         if answer.get("UnprocessedKeys"):
             raise ServiceUnavailable("UnprocessedKeys")
         return {item["pk"]["S"]: item for item in answer["Responses"].get(self._table, [])}
 
-    def _second(self) -> int:
+    def _read_second(self) -> int:
         return int(self._now().timestamp())
 
 
@@ -152,47 +156,47 @@ class BackgroundCounter:
             if self._busy:
                 return
             self._busy = True
-        Thread(target=self._empty, name="tally", daemon=True).start()
+        Thread(target=self._report_counts, name="tally", daemon=True).start()
 
-    def _empty(self) -> None:
-        while count := self._take():
+    def _report_counts(self) -> None:
+        while count := self._swap_count():
             self._hand_on(count)
 
-    def _take(self) -> int:
+    def _swap_count(self) -> int:
         with self._lock:
             count, self._waiting = self._waiting, 0
             self._busy = count > 0
             return count
 
 
-def _retries_pk(minute: int) -> str:
+def _make_retries_key(minute: int) -> str:
     return f"retries#{minute}"
 
 
-def _second_name(second: int) -> str:
+def _name_second(second: int) -> str:
     return f"s{second:02}"
 
 
-def _retries_since(item: Item, minute: int, since_s: int) -> int:
+def _count_retries_since(item: Item, minute: int, since_s: int) -> int:
     """Return how many retries a minute's item counts in the seconds after `since_s`, in epoch seconds."""
     seconds = range(max(0, since_s + 1 - minute * MINUTE_S), MINUTE_S)
-    return sum(int(item[name]["N"]) for name in map(_second_name, seconds) if name in item)
+    return sum(int(item[name]["N"]) for name in map(_name_second, seconds) if name in item)
 
 
-def _circuit(item: Item) -> CircuitStatus:
-    circuit = snapshot_of(item)
+def _read_circuit_status(item: Item) -> CircuitStatus:
+    circuit = read_circuit(item)
     return CircuitStatus(
         circuit.state, None if circuit.since is None else _EPOCH + timedelta(microseconds=circuit.since)
     )
 
 
-def _server(item: Item | None) -> LastWriter | None:
-    return LastWriter(item["server"]["S"], _moment(item.get("changed_at"))) if item else None
+def _read_writer(item: Item | None) -> LastWriter | None:
+    return LastWriter(item["server"]["S"], _parse_moment(item.get("changed_at"))) if item else None
 
 
-def _moment(value: Mapping[str, str] | None) -> datetime | None:
+def _parse_moment(value: Mapping[str, str] | None) -> datetime | None:
     return _EPOCH + timedelta(microseconds=int(value["N"])) if value else None
 
 
-def _micros(moment: datetime) -> int:
+def _convert_to_micros(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(microseconds=1)

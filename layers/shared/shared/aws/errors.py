@@ -69,11 +69,11 @@ class OutcomeUnknown(AwsError):
     """The request left and no clear answer came back: it may have been done."""
 
 
-def failure_of(error: BotoError) -> AwsError:
+def classify_error(error: BotoError) -> AwsError:
     """Say which of these it is. An unknown kind of error is Uncertain: that claims the least."""
-    code = error_code(error)
+    code = read_error_code(error)
     if isinstance(error, ClientError):
-        return kind_of(code)(code)
+        return classify_code(code)(code)
     if isinstance(error, OutOfTime):
         return CallNotBegun(code)
     if isinstance(error, _NOT_SET_UP):
@@ -83,19 +83,19 @@ def failure_of(error: BotoError) -> AwsError:
     return RequestRejected(code) if isinstance(error, ParamValidationError) else OutcomeUnknown(code)
 
 
-def error_code(error: BotoError) -> str:
+def read_error_code(error: BotoError) -> str:
     """Return the service's error code, without what follows a colon in some of them; ours where it gave none."""
     if not isinstance(error, ClientError):
         return type(error).__name__
     return str(error.response.get("Error", {}).get("Code") or "Unknown").split(":")[0]
 
 
-def error_message(error: BotoError) -> str:
+def read_error_message(error: BotoError) -> str:
     """Return the service's words, which may hold a person's address: to be looked at, not carried along."""
     return str(error.response.get("Error", {}).get("Message", "")) if isinstance(error, ClientError) else ""
 
 
-def kind_of(code: str) -> type[AwsError]:
+def classify_code(code: str) -> type[AwsError]:
     """Return what an error code means. An unknown one is Uncertain: that claims the least, and circuits count it."""
     if code in error_codes.REFUSED:
         return RequestRejected

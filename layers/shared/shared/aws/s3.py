@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
-from shared.aws.errors import BOTO_ERRORS, error_code, failure_of
+from shared.aws.errors import BOTO_ERRORS, classify_error, read_error_code
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -47,11 +47,11 @@ class DocumentStore(Protocol):
         """Return a form that stores exactly this key, as this type, at most `size` bytes; for 15 minutes."""
         ...
 
-    def head(self, key: str) -> StoredObject | None:
+    def read_metadata(self, key: str) -> StoredObject | None:
         """Return what is stored under the key, None where nothing is."""
         ...
 
-    def first_bytes(self, key: str, count: int = MAGIC_BYTES) -> bytes:
+    def read_first_bytes(self, key: str, count: int = MAGIC_BYTES) -> bytes:
         """Return the first `count` bytes, fewer where there are fewer, none where nothing is stored."""
         ...
 
@@ -86,18 +86,18 @@ class S3DocumentStore:
                 ExpiresIn=UPLOAD_EXPIRES_S,
             )
         except BOTO_ERRORS as error:
-            raise failure_of(error) from None
+            raise classify_error(error) from None
         return PresignedUpload(url=form["url"], fields=form["fields"])
 
-    def head(self, key: str) -> StoredObject | None:
-        """See DocumentStore.head."""
+    def read_metadata(self, key: str) -> StoredObject | None:
+        """See DocumentStore.read_metadata."""
         try:
             answer = self._client.head_object(Bucket=self._bucket, Key=key)
         except BOTO_ERRORS as error:
-            if error_code(error) == _MISSING:
+            if read_error_code(error) == _MISSING:
                 self._require_bucket()
                 return None
-            raise failure_of(error) from None
+            raise classify_error(error) from None
         return StoredObject(size=answer["ContentLength"], content_type=answer["ContentType"])
 
     def _require_bucket(self) -> None:
@@ -105,26 +105,26 @@ class S3DocumentStore:
         try:
             self._client.head_bucket(Bucket=self._bucket)
         except BOTO_ERRORS as error:
-            raise failure_of(error) from None
+            raise classify_error(error) from None
 
-    def first_bytes(self, key: str, count: int = MAGIC_BYTES) -> bytes:
-        """See DocumentStore.first_bytes."""
+    def read_first_bytes(self, key: str, count: int = MAGIC_BYTES) -> bytes:
+        """See DocumentStore.read_first_bytes."""
         try:
             answer = self._client.get_object(Bucket=self._bucket, Key=key, Range=f"bytes=0-{count - 1}")
             return answer["Body"].read()
         except BOTO_ERRORS as error:
-            if error_code(error) in (_NO_OBJECT, _NO_SUCH_BYTE):
+            if read_error_code(error) in (_NO_OBJECT, _NO_SUCH_BYTE):
                 return b""
-            raise failure_of(error) from None
+            raise classify_error(error) from None
 
     def copy(self, key: str, to: str) -> bool:
         """See DocumentStore.copy. S3 copies by itself, with the content type; what is copied is one whole upload."""
         try:
             self._client.copy_object(Bucket=self._bucket, Key=to, CopySource={"Bucket": self._bucket, "Key": key})
         except BOTO_ERRORS as error:
-            if error_code(error) == _NO_OBJECT:
+            if read_error_code(error) == _NO_OBJECT:
                 return False
-            raise failure_of(error) from None
+            raise classify_error(error) from None
         return True
 
     def delete(self, key: str) -> None:
@@ -132,23 +132,23 @@ class S3DocumentStore:
         try:
             self._client.delete_object(Bucket=self._bucket, Key=key)
         except BOTO_ERRORS as error:
-            raise failure_of(error) from None
+            raise classify_error(error) from None
 
     def presign_download(self, *, key: str, file_name: str, content_type: str) -> str:
         """See DocumentStore.presign_download. Signed here, without a call."""
         params = {
             "Bucket": self._bucket,
             "Key": key,
-            "ResponseContentDisposition": content_disposition(file_name),
+            "ResponseContentDisposition": format_content_disposition(file_name),
             "ResponseContentType": content_type,
         }
         try:
             return self._client.generate_presigned_url("get_object", Params=params, ExpiresIn=DOWNLOAD_EXPIRES_S)
         except BOTO_ERRORS as error:
-            raise failure_of(error) from None
+            raise classify_error(error) from None
 
 
-def content_disposition(file_name: str) -> str:
+def format_content_disposition(file_name: str) -> str:
     """Return the header (RFC 6266) that saves a download under the name, whatever the name holds."""
     plain = unicodedata.normalize("NFKD", file_name).encode("ascii", "ignore").decode()
     plain = "".join(c for c in plain if c.isprintable() and c not in '"\\%/;')

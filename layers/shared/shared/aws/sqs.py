@@ -28,14 +28,14 @@ class JobQueues(Protocol):
         """
         ...
 
-    def nudge(self, *, delay_s: float = 0) -> bool:
+    def wake_relay(self, *, delay_s: float = 0) -> bool:
         """Wake the relay, now or `delay_s` seconds from now (900 at most); False where that failed.
 
         Never raises: a lost nudge costs time only, the relay's schedule finds the work.
         """
         ...
 
-    def show_again(self, queue_arn: str, receipt: str, *, delay_s: float) -> bool:
+    def delay_message(self, queue_arn: str, receipt: str, *, delay_s: float) -> bool:
         """Let a received message be seen again in `delay_s` seconds; False where that failed.
 
         Never raises: it is seen again anyhow, when its visibility timeout is over.
@@ -55,19 +55,19 @@ class SqsJobQueues:
     def publish(self, priority: str, job_ids: Sequence[UUID]) -> frozenset[UUID]:
         """See Queues.publish."""
         url = self._urls[priority]
-        return frozenset(sent for batch in _batches(job_ids) for sent in self._send(url, batch))
+        return frozenset(sent for batch in _split_batches(job_ids) for sent in self._send(url, batch))
 
     def _send(self, url: str, batch: Sequence[UUID]) -> Iterable[UUID]:
         try:
             answer = self._client.send_message_batch(
                 QueueUrl=url,
-                Entries=[{"Id": str(i), "MessageBody": message(job_id)} for i, job_id in enumerate(batch)],
+                Entries=[{"Id": str(i), "MessageBody": format_message(job_id)} for i, job_id in enumerate(batch)],
             )
         except BOTO_ERRORS:
             return ()
         return [batch[int(sent["Id"])] for sent in answer.get("Successful", ())]
 
-    def nudge(self, *, delay_s: float = 0) -> bool:
+    def wake_relay(self, *, delay_s: float = 0) -> bool:
         """See Queues.nudge."""
         delay = min(max(round(delay_s), 0), MAX_DELAY_S)
         try:
@@ -76,7 +76,7 @@ class SqsJobQueues:
             return False
         return True
 
-    def show_again(self, queue_arn: str, receipt: str, *, delay_s: float) -> bool:
+    def delay_message(self, queue_arn: str, receipt: str, *, delay_s: float) -> bool:
         """See Queues.show_again."""
         name = queue_arn.rpartition(":")[2]
         try:
@@ -89,12 +89,12 @@ class SqsJobQueues:
         return True
 
 
-def message(job_id: UUID) -> str:
+def format_message(job_id: UUID) -> str:
     """Return the body of the message that stands for a job."""
     return json.dumps({"job_id": str(job_id)})
 
 
-def job_of(body: str) -> UUID:
+def read_job_id(body: str) -> UUID:
     """Return the job a message stands for; ValueError where it stands for none."""
     try:
         return parse_id(json.loads(body)["job_id"])
@@ -102,7 +102,7 @@ def job_of(body: str) -> UUID:
         raise ValueError("not a job message") from None
 
 
-def _batches(job_ids: Sequence[UUID]) -> Iterator[list[UUID]]:
+def _split_batches(job_ids: Sequence[UUID]) -> Iterator[list[UUID]]:
     rest = iter(job_ids)
     while batch := list(islice(rest, BATCH)):
         yield batch

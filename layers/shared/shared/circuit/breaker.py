@@ -104,18 +104,18 @@ class CircuitBreaker:
         with self._lock:
             now = self._now()
             self._permit = permit = view.permit(now)
-            retry_after_s = max(view.wait_s(now), SOON_S)
+            retry_after_s = max(view.measure_wait_s(now), SOON_S)
         if permit is None:
             raise CircuitOpen(self.name, retry_after_s)
         if permit.probe and permit.local:
             self._emit("half_open", permit.generation, local=True)
         return replace(permit, waited_s=waited_s) if waited_s else permit
 
-    def wait_s(self) -> float:
+    def measure_wait_s(self) -> float:
         """Return the seconds until a call may be tried, 0 where it may be now. Takes no probe's lease."""
         self._ask(self._view.request_refresh, self._client.patience_s)
         with self._lock:
-            return self._view.wait_s(self._now())
+            return self._view.measure_wait_s(self._now())
 
     def record(self, permit: CallPermit, *, failed: bool, seconds: float) -> None:
         """Say how a permitted call ended, and after how many seconds."""

@@ -13,13 +13,13 @@ from shared.circuit.state import (
     CallOutcome,
     CircuitPolicy,
     CircuitSnapshot,
-    closed,
-    counted,
-    half_opened,
+    close_circuit,
+    convert_to_micros,
+    half_open_circuit,
+    is_due_to_open,
     is_suspect,
-    micros,
-    opened,
-    should_open,
+    open_circuit,
+    replace_bucket,
 )
 from shared.circuit.store import Answer, Request, StoreUnavailable
 from shared.units import SECOND
@@ -58,7 +58,7 @@ class LocalView:
         self.local: CircuitSnapshot | None = None
         self._policy = policy
         self._new_token = new_token
-        self._refresh, self._window = micros(policy.refresh_s), micros(policy.window_s)
+        self._refresh, self._window = convert_to_micros(policy.refresh_s), convert_to_micros(policy.window_s)
         self._began = now
         self._asked = 0  # when the store was asked for what was seen; 0 until it has answered
         self._fresh_until = 0
@@ -90,7 +90,7 @@ class LocalView:
         if due is None or now < due or not self.is_fresh(now) or self._has_lease(now):
             return None
         self._lease_token = self._lease_token or self._new_token()
-        return self._request(now, half_opened(self.seen, self._policy, now, self._lease_token))
+        return self._request(now, half_open_circuit(self.seen, self._policy, now, self._lease_token))
 
     def permit(self, now: int) -> CallPermit | None:
         """Return permission to make a call, or None. Each lease permits one probe, the fleet's and a local one."""
@@ -104,10 +104,10 @@ class LocalView:
         due = self._local_probe_due()
         if due is None or now < due:
             return None
-        self.local, self._fresh_until = half_opened(circuit, self._policy, now, "this environment"), 0
+        self.local, self._fresh_until = half_open_circuit(circuit, self._policy, now, "this environment"), 0
         return CallPermit(self.local.generation, now, probe=True, local=True)
 
-    def wait_s(self, now: int) -> float:
+    def measure_wait_s(self, now: int) -> float:
         """Return in how many seconds a call may be tried, as far as it is worth waiting for that without asking."""
         circuit = self.circuit
         if circuit.state == "closed" or self._has_lease(now):
@@ -133,7 +133,7 @@ class LocalView:
             return due
         if self._unreachable_since is None:
             return None
-        return max(due, self._unreachable_since) + micros(self._policy.blind_s)
+        return max(due, self._unreachable_since) + convert_to_micros(self._policy.blind_s)
 
     # ---- after a call ------------------------------------------------------------------------------------------------
     def is_current(self, permit: CallPermit) -> bool:
@@ -173,18 +173,18 @@ class LocalView:
         """Return what the circuit that counts here becomes by the end of a call."""
         circuit = self.circuit
         if permit.probe and self.is_current(permit):
-            return opened(circuit, self._policy, now) if failed else closed(circuit, now)
+            return open_circuit(circuit, self._policy, now) if failed else close_circuit(circuit, now)
         return self._apply_outcomes(circuit, now)
 
     def _apply_outcomes(self, circuit: CircuitSnapshot, now: int) -> CircuitSnapshot:
         """Return what a circuit becomes by the outcomes; the same object where none counts."""
         if circuit.state != "closed" or circuit.forced or self._last_failure <= now - self._window:
             return circuit
-        before = circuit.bucket.recent(self._policy, now)
-        bucket = before.after(self._policy, self._outcomes).recent(self._policy, now)
-        if should_open(self._policy, bucket, now):
-            return opened(circuit, self._policy, now)
-        return circuit if bucket == before else counted(circuit, bucket)
+        before = circuit.bucket.drop_old_failures(self._policy, now)
+        bucket = before.add_outcomes(self._policy, self._outcomes).drop_old_failures(self._policy, now)
+        if is_due_to_open(self._policy, bucket, now):
+            return open_circuit(circuit, self._policy, now)
+        return circuit if bucket == before else replace_bucket(circuit, bucket)
 
     # ---- requests and answers ----------------------------------------------------------------------------------------
     def request_write(self, now: int) -> Request | None:

@@ -65,9 +65,9 @@ class FailureBucket:
     failures: tuple[int, ...] = ()
     leaked: int = 0
 
-    def recent(self, policy: CircuitPolicy, now: int) -> "FailureBucket":
+    def drop_old_failures(self, policy: CircuitPolicy, now: int) -> "FailureBucket":
         """Return the bucket without the failures that are too old to count."""
-        oldest = now - micros(policy.window_s)
+        oldest = now - convert_to_micros(policy.window_s)
         if not self.failures or self.failures[0] > oldest:
             return self
         return FailureBucket(tuple(ended for ended in self.failures if ended > oldest))
@@ -76,7 +76,7 @@ class FailureBucket:
         """Return the bucket with one failure more."""
         return FailureBucket(tuple(sorted((*self.failures, ended)))[-MOST_FAILURES:], self.leaked)
 
-    def leak(self, policy: CircuitPolicy, before: int) -> "FailureBucket":
+    def count_success(self, policy: CircuitPolicy, before: int) -> "FailureBucket":
         """Return the bucket after one success, which counts only against failures that ended `before`."""
         if not self.failures or self.failures[0] >= before:
             return self
@@ -84,7 +84,7 @@ class FailureBucket:
             return FailureBucket(self.failures, self.leaked + 1)
         return FailureBucket(self.failures[1:])
 
-    def after(self, policy: CircuitPolicy, outcomes: Iterable[CallOutcome]) -> "FailureBucket":
+    def add_outcomes(self, policy: CircuitPolicy, outcomes: Iterable[CallOutcome]) -> "FailureBucket":
         """Return the bucket after one environment's calls, in the order in which they ended.
 
         A success counts against the failures that ended before it. Where it came before all of them, it is not known
@@ -96,10 +96,10 @@ class FailureBucket:
         for outcome in outcomes:
             if outcome.failed:
                 for _ in range(min(spare, policy.successes_per_failure)):
-                    bucket = bucket.leak(policy, outcome.began)
+                    bucket = bucket.count_success(policy, outcome.began)
                 bucket, spare = bucket.add(outcome.ended), 0
             else:
-                left = bucket.leak(policy, outcome.ended)
+                left = bucket.count_success(policy, outcome.ended)
                 spare += left is bucket
                 bucket = left
         return bucket
@@ -142,14 +142,14 @@ class CircuitSnapshot:
 NEW = CircuitSnapshot()
 
 
-def micros(seconds: float) -> int:
+def convert_to_micros(seconds: float) -> int:
     """Microseconds of so many seconds."""
     return round(seconds * SECOND)
 
 
-def should_open(policy: CircuitPolicy, bucket: FailureBucket, now: int) -> bool:
+def is_due_to_open(policy: CircuitPolicy, bucket: FailureBucket, now: int) -> bool:
     """Return whether a closed circuit with these failures is to be opened."""
-    return bucket.recent(policy, now).is_full(policy)
+    return bucket.drop_old_failures(policy, now).is_full(policy)
 
 
 def is_suspect(policy: CircuitPolicy, bucket: FailureBucket, now: int) -> bool:
@@ -157,31 +157,31 @@ def is_suspect(policy: CircuitPolicy, bucket: FailureBucket, now: int) -> bool:
 
     It may have opened since; so while it is suspect nobody calls without having asked.
     """
-    return bool(bucket.recent(policy, now).failures)
+    return bool(bucket.drop_old_failures(policy, now).failures)
 
 
-def counted(seen: CircuitSnapshot, bucket: FailureBucket) -> CircuitSnapshot:
+def replace_bucket(seen: CircuitSnapshot, bucket: FailureBucket) -> CircuitSnapshot:
     """Return the closed circuit with another bucket: the next revision of the same generation."""
     return replace(seen, bucket=bucket, revision=seen.revision + 1)
 
 
-def opened(seen: CircuitSnapshot, policy: CircuitPolicy, now: int) -> CircuitSnapshot:
+def open_circuit(seen: CircuitSnapshot, policy: CircuitPolicy, now: int) -> CircuitSnapshot:
     """Open, for the full time: from closed, or from half open where the probe failed."""
-    return CircuitSnapshot("open", seen.generation + 1, now, open_until=now + micros(policy.open_s))
+    return CircuitSnapshot("open", seen.generation + 1, now, open_until=now + convert_to_micros(policy.open_s))
 
 
-def half_opened(seen: CircuitSnapshot, policy: CircuitPolicy, now: int, holder: str) -> CircuitSnapshot:
+def half_open_circuit(seen: CircuitSnapshot, policy: CircuitPolicy, now: int, holder: str) -> CircuitSnapshot:
     """Half open, the probe leased to `holder`: from open, or from half open where another's lease has run out."""
-    lease_until = now + micros(policy.probe_lease_s)
+    lease_until = now + convert_to_micros(policy.probe_lease_s)
     return CircuitSnapshot("half_open", seen.generation + 1, now, holder=holder, lease_until=lease_until)
 
 
-def closed(seen: CircuitSnapshot, now: int) -> CircuitSnapshot:
+def close_circuit(seen: CircuitSnapshot, now: int) -> CircuitSnapshot:
     """Closed, with nothing counted: the probe succeeded."""
     return CircuitSnapshot("closed", seen.generation + 1, now)
 
 
-def commanded(seen: CircuitSnapshot, command: Command, policy: CircuitPolicy, now: int) -> CircuitSnapshot:
+def apply_command(seen: CircuitSnapshot, command: Command, policy: CircuitPolicy, now: int) -> CircuitSnapshot:
     """As operators command: held open or closed, or left to itself again; unchanged where it is that already.
 
     Left to itself, a circuit that was held open lets a probe through first.
@@ -190,5 +190,5 @@ def commanded(seen: CircuitSnapshot, command: Command, policy: CircuitPolicy, no
         return replace(seen, generation=seen.generation + 1, since=now, forced=False) if seen.forced else seen
     if seen.forced and seen.state == command:
         return seen
-    held = opened(seen, policy, now) if command == "open" else closed(seen, now)
+    held = open_circuit(seen, policy, now) if command == "open" else close_circuit(seen, now)
     return replace(held, open_until=now if command == "open" else 0, forced=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from shared.circuit.state import NEW, CallOutcome, CircuitPolicy, CircuitSnapshot, Command, commanded
+from shared.circuit.state import NEW, CallOutcome, CircuitPolicy, CircuitSnapshot, Command, apply_command
 
 # Each lost try means that another write was made in the same moment; operators meet one or two of them.
 FORCE_TRIES = 10
@@ -65,11 +65,11 @@ def send(request: Request, store: CircuitStore) -> Answer:
         return error
 
 
-def force(store: CircuitStore, policy: CircuitPolicy, command: Command, now: int) -> CircuitSnapshot:
+def force_circuit(store: CircuitStore, policy: CircuitPolicy, command: Command, now: int) -> CircuitSnapshot:
     """Carry out an operators' command and return the circuit then. Raises StoreUnavailable."""
     seen = store.read(policy.name)
     for _ in range(FORCE_TRIES):
-        to = commanded(seen, command, policy, now)
+        to = apply_command(seen, command, policy, now)
         if to == seen:
             return seen
         written = store.change(policy.name, seen, to)

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from shared.crash_points import step
+from shared.crash_points import crash_point
 from shared.database.transaction import Row
 from shared.database.watchdog import WATCHDOG, WatchedSocket
 from shared.errors import DeadlineExceeded
@@ -46,7 +46,7 @@ CHECK_AFTER_IDLE_S = 2.0  # a frozen environment wakes after longer gaps; busy o
 CHECK_S = 1.0  # a server that takes longer to say 1 is as good as gone, and a new connection soon shows it
 
 
-def connect_arguments(settings: Settings, password: str | None, *, within_s: float = 3600) -> dict[str, Any]:
+def build_connect_arguments(settings: Settings, password: str | None, *, within_s: float = 3600) -> dict[str, Any]:
     """Return the arguments of psycopg.connect: whole seconds of timeout, TLS against the roots of the settings."""
     timeout_s = max(LEAST_CONNECT_S, min(settings.db_connect_timeout, within_s))
     arguments: dict[str, Any] = {
@@ -84,7 +84,7 @@ def connect(settings: Settings, password: str | None, within_s: float, observer:
     if within_s < LEAST_CONNECT_S:
         raise DeadlineExceeded("database")
     with failure_observed(observer, password):
-        connection: Connection = psycopg.connect(**connect_arguments(settings, password, within_s=within_s))
+        connection: Connection = psycopg.connect(**build_connect_arguments(settings, password, within_s=within_s))
     return connection
 
 
@@ -140,25 +140,25 @@ class ConnectionHolder:
 
     def borrow(self, within_s: float) -> Connection:
         """An open connection. Raises psycopg.OperationalError where none is to be had."""
-        kept = self._usable(self._clock())
+        kept = self._find_usable(self._clock())
         if kept is None:
             self.drop()
-            kept = self._kept = self._new(within_s)
+            kept = self._kept = self._open(within_s)
         self._last_used = self._clock()
         return kept.connection
 
-    def _new(self, within_s: float) -> _OpenConnection:
-        step("database.connecting")
+    def _open(self, within_s: float) -> _OpenConnection:
+        crash_point("database.connecting")
         connection = self._connect(within_s)
-        step("database.connected")
+        crash_point("database.connected")
         lifetime_s = self._max_lifetime_s * self._uniform(1 - LIFETIME_JITTER, 1)
         return _OpenConnection(connection, WatchedSocket(connection), self._clock() + lifetime_s)
 
-    def limited(self, seconds: float) -> AbstractContextManager[None]:
+    def limit_waiting(self, seconds: float) -> AbstractContextManager[None]:
         """A block in which the borrowed connection is cut once it has been waited for that long."""
-        return WATCHDOG.over(self._kept.line, seconds) if self._kept else nullcontext()
+        return WATCHDOG.watch(self._kept.line, seconds) if self._kept else nullcontext()
 
-    def give_back(self) -> None:
+    def return_connection(self) -> None:
         """Note that the connection is idle from now."""
         self._last_used = self._clock()
 
@@ -168,18 +168,18 @@ class ConnectionHolder:
             self._kept.close()
             self._kept = None
 
-    def _usable(self, now: float) -> _OpenConnection | None:
+    def _find_usable(self, now: float) -> _OpenConnection | None:
         kept, idle = self._kept, now - self._last_used
         if kept is None or kept.connection.closed or kept.line.was_cut:
             return None
         if now >= kept.expires or idle >= self._idle_timeout_s:
             return None
-        return None if idle >= CHECK_AFTER_IDLE_S and not _answers(kept) else kept
+        return None if idle >= CHECK_AFTER_IDLE_S and not _is_answering(kept) else kept
 
 
-def _answers(kept: _OpenConnection) -> bool:
+def _is_answering(kept: _OpenConnection) -> bool:
     try:
-        with WATCHDOG.over(kept.line, CHECK_S):
+        with WATCHDOG.watch(kept.line, CHECK_S):
             kept.connection.execute("SELECT 1")
     except psycopg.Error:
         return False

@@ -59,17 +59,17 @@ def is_retryable(error: psycopg.Error) -> bool:
     """Whether the whole transaction may be tried again."""
     state = error.sqlstate
     if state is None:
-        return isinstance(error, psycopg.OperationalError) and not _is_never_let_in(error)
+        return isinstance(error, psycopg.OperationalError) and not _is_sign_in_refused(error)
     return state in _RETRYABLE_STATES or state.startswith(_LOST_CLASSES)
 
 
-def must_drop(error: psycopg.Error) -> bool:
+def is_connection_lost(error: psycopg.Error) -> bool:
     """Whether the connection it came on is to be left."""
     state = error.sqlstate
     return state is None or state == _DEMOTED or state.startswith(_LOST_CLASSES)
 
 
-def as_answer(error: psycopg.Error) -> Exception | None:
+def convert_to_answer(error: psycopg.Error) -> Exception | None:
     """The refusal, conflict or outage that the error stands for; None where it is no answer."""
     if error.sqlstate == REQUIRE_FAILED:
         return Refusal(error.diag.message_primary or "internal")
@@ -90,7 +90,7 @@ def as_answer(error: psycopg.Error) -> Exception | None:
 _PERMANENT_CLASSES = ("22", "23", "42", "P0")
 
 
-def permanent_code(error: Exception) -> str | None:
+def find_permanent_code(error: Exception) -> str | None:
     """Return the code of a database's error that the same statements would meet again, None for any other exception.
 
     It names the constraint where there is one, and quotes no row.
@@ -100,6 +100,6 @@ def permanent_code(error: Exception) -> str | None:
     return f"database-{error.diag.constraint_name or error.sqlstate}"
 
 
-def _is_never_let_in(error: psycopg.Error) -> bool:
+def _is_sign_in_refused(error: psycopg.Error) -> bool:
     message = str(error)
     return any(words in message for words in _NEVER_LET_IN)

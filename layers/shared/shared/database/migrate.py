@@ -20,7 +20,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import tuple_row
 
-from shared.crash_points import step
+from shared.crash_points import crash_point
 from shared.database.connection import Observer, failure_observed, ignore
 
 # Besides those of the functions the database may have three sessions of autovacuum, which PostgreSQL counts too, the
@@ -106,7 +106,7 @@ def migrate(
         _make_ledger(connection)
         applied = [m.version for m in read_migrations(directory) if _apply(connection, m)]
         if connection_limit is not None:
-            _limit_connections(connection, connection_limit)
+            _set_connection_limits(connection, connection_limit)
         if iam is not None:
             _set_iam(connection, iam)
         return applied
@@ -126,27 +126,29 @@ def _apply(connection: psycopg.Connection[Any], migration: Migration) -> bool:
             "SELECT checksum FROM schema_migrations WHERE version = %s", (migration.version,)
         ).fetchone()
         if found is not None:
-            _check(migration, found[0])
+            _check_checksum(migration, found[0])
             return False
-        step("migration.begun")
+        crash_point("migration.begun")
         connection.execute(cast("Any", migration.sql))
         connection.execute(
             "INSERT INTO schema_migrations (version, checksum) VALUES (%s, %s)",
             (migration.version, migration.checksum),
         )
-    step("migration.applied")
+    crash_point("migration.applied")
     return True
 
 
-def _limit_connections(connection: psycopg.Connection[Any], limit: int) -> None:
+def _set_connection_limits(connection: psycopg.Connection[Any], limit: int) -> None:
     """Set the limits where they are others. The lock keeps two runs from altering a role at once, which fails."""
     with connection.transaction():
         connection.execute("LOCK TABLE schema_migrations IN EXCLUSIVE MODE")
-        _limit(connection, "ROLE", _UNLIMITED_ROLES, limit)
-        _limit(connection, "DATABASE", _UNLIMITED_DATABASE, limit + OTHER_SESSIONS)
+        _set_connection_limit(connection, "ROLE", _UNLIMITED_ROLES, limit)
+        _set_connection_limit(connection, "DATABASE", _UNLIMITED_DATABASE, limit + OTHER_SESSIONS)
 
 
-def _limit(connection: psycopg.Connection[Any], kind: LiteralString, unlimited: LiteralString, limit: int) -> None:
+def _set_connection_limit(
+    connection: psycopg.Connection[Any], kind: LiteralString, unlimited: LiteralString, limit: int
+) -> None:
     for (name,) in connection.execute(unlimited, (limit,)).fetchall():
         statement = sql.SQL("ALTER {} {} CONNECTION LIMIT {}")
         connection.execute(statement.format(sql.SQL(kind), sql.Identifier(name), sql.Literal(limit)))
@@ -162,7 +164,7 @@ def _set_iam(connection: psycopg.Connection[Any], iam: bool) -> None:  # noqa: F
                 connection.execute(statement.format(sql.Identifier(name)))
 
 
-def _check(migration: Migration, checksum: str) -> None:
+def _check_checksum(migration: Migration, checksum: str) -> None:
     if checksum not in (migration.checksum, *migration.former_checksums):
         raise MigrationChecksumMismatch(f"{migration.version} was changed after it was applied; write a new migration")
 

@@ -9,9 +9,9 @@ from typing import Any, TypeVar, cast
 import psycopg
 
 from shared.admission.ports import KeyUse
-from shared.crash_points import step
+from shared.crash_points import crash_point
 from shared.database.connection import LEAST_CONNECT_S, Connection, ConnectionHolder, Observer, ignore
-from shared.database.errors import KeyConflict, as_answer, is_retryable, must_drop
+from shared.database.errors import KeyConflict, convert_to_answer, is_connection_lost, is_retryable
 from shared.database.transaction import Committed, Guard, Pending, Row, Transaction, UseCase, require_nothing
 from shared.deadline import Deadline
 from shared.errors import DeadlineExceeded, Refusal, Unavailable
@@ -39,27 +39,27 @@ class OpenTransaction:
         self._use = use
         self.signals: set[str] = set()
 
-    def _queue(self, query: Query, params: dict[str, object]) -> psycopg.Cursor[Row]:
+    def _queue_statement(self, query: Query, params: dict[str, object]) -> psycopg.Cursor[Row]:
         return self._connection.execute(cast("Any", query), params)
 
     def add(self, query: Query, **params: object) -> None:
-        self._queue(query, params)
+        self._queue_statement(query, params)
 
-    def one(self, query: Query, **params: object) -> Pending[Row | None]:
-        cursor = self._queue(query, params)
+    def fetch_one(self, query: Query, **params: object) -> Pending[Row | None]:
+        cursor = self._queue_statement(query, params)
         return Pending(cursor.fetchone)
 
-    def all(self, query: Query, **params: object) -> Pending[list[Row]]:
-        cursor = self._queue(query, params)
+    def fetch_all(self, query: Query, **params: object) -> Pending[list[Row]]:
+        cursor = self._queue_statement(query, params)
         return Pending(cursor.fetchall)
 
-    def answer(self, query: Query, **params: object) -> Pending[Row]:
+    def fetch_answer(self, query: Query, **params: object) -> Pending[Row]:
         if self._use is not None:
             params |= {"key_scope": self._use.scope, "key_key": self._use.key}
             query = Query(SQL["keep_answer"].replace("{facts}", query))
-        return self.one(query, **params).map(_facts)
+        return self.fetch_one(query, **params).map(_read_facts)
 
-    def signal(self, name: str) -> None:
+    def run_after_commit(self, name: str) -> None:
         self.signals.add(name)
 
 
@@ -94,10 +94,10 @@ class Database:
         """
         attempt = 0
         while True:
-            if deadline.passed:
+            if deadline.has_passed:
                 raise DeadlineExceeded("database")
             try:
-                committed = self._fly(use_case, use, deadline)
+                committed = self._run_pipeline(use_case, use, deadline)
             except psycopg.Error as error:
                 self._wait_or_give_up(error, attempt, deadline)
             else:
@@ -105,7 +105,7 @@ class Database:
                 return committed
             attempt += 1
 
-    def once(
+    def run_once(
         self, use: KeyUse, use_case: UseCase[Row], deadline: Deadline, *, guard: Guard = require_nothing
     ) -> Committed[Row]:
         """Do what a use case does exactly once for its key: a second run answers with the first one's facts.
@@ -114,43 +114,43 @@ class Database:
         Refusal("idempotency-key-reused") where the key stood for something else.
         """
 
-        def keyed(tx: Transaction) -> Pending[Row]:
+        def run_with_key(tx: Transaction) -> Pending[Row]:
             tx.add(SQL["take_key"], scope=use.scope, key=use.key, fingerprint=use.fingerprint)
             guard(tx)
             return use_case(tx)
 
-        def again(tx: Transaction) -> Pending[Row]:
+        def replay(tx: Transaction) -> Pending[Row]:
             guard(tx)
             return find_answer(tx, use)
 
         try:
-            return self.run(keyed, deadline, use=use)
+            return self.run(run_with_key, deadline, use=use)
         except KeyConflict:
-            found = self.run(again, deadline)
+            found = self.run(replay, deadline)
             return Committed(found.value, found.signals, replayed=True)
 
-    def _fly(self, use_case: UseCase[T], use: KeyUse | None, deadline: Deadline) -> Committed[T]:
-        connection = self._connector.borrow(deadline.left())
+    def _run_pipeline(self, use_case: UseCase[T], use: KeyUse | None, deadline: Deadline) -> Committed[T]:
+        connection = self._connector.borrow(deadline.seconds_left)
         flight = OpenTransaction(connection, use)
         block: AbstractContextManager[object] = connection.pipeline() if self._pipeline else connection.transaction()
-        with _answers_translated():
-            with self._connector.limited(min(FLIGHT_S, deadline.left())), block:
+        with _translate_errors():
+            with self._connector.limit_waiting(min(FLIGHT_S, deadline.seconds_left)), block:
                 pending = use_case(flight)
-                step("database.queued")
-            step("database.landed")
-            value = pending.value()
-        self._connector.give_back()
+                crash_point("database.queued")
+            crash_point("database.landed")
+            value = pending.resolve()
+        self._connector.return_connection()
         return Committed(value, frozenset(flight.signals))
 
     def _wait_or_give_up(self, error: psycopg.Error, attempt: int, deadline: Deadline) -> None:
-        lost = must_drop(error)
+        lost = is_connection_lost(error)
         if lost:
             self._connector.drop()
         if not is_retryable(error):
             raise error
-        delay = self._backoff.delay(attempt, self._uniform)
+        delay = self._backoff.compute_delay(attempt, self._uniform)
         needed = delay + (LEAST_CONNECT_S if lost else 0.0)
-        if attempt >= self._backoff.retries or needed >= deadline.left():
+        if attempt >= self._backoff.retries or needed >= deadline.seconds_left:
             raise Unavailable("database") from error
         facts = {"sqlstate": error.sqlstate, "error": type(error).__name__, "attempt": attempt + 1}
         # Two that met at a row cost nobody else anything; what was lost with its connection may be a whole outage.
@@ -161,7 +161,7 @@ class Database:
         self._sleep(delay)
 
 
-def _facts(row: Row | None) -> Row:
+def _read_facts(row: Row | None) -> Row:
     if row is None:
         raise Refusal("not-found")
     return cast("Row", row["facts"])
@@ -169,10 +169,10 @@ def _facts(row: Row | None) -> Row:
 
 def find_answer(tx: Transaction, use: KeyUse) -> Pending[Row]:
     """The facts that a key's first use answered with."""
-    return tx.one(SQL["find_answer"], scope=use.scope, key=use.key).map(lambda row: _same_request(row, use))
+    return tx.fetch_one(SQL["find_answer"], scope=use.scope, key=use.key).map(lambda row: _check_fingerprint(row, use))
 
 
-def _same_request(row: Row | None, use: KeyUse) -> Row:
+def _check_fingerprint(row: Row | None, use: KeyUse) -> Row:
     if row is None:
         raise Unavailable("database")
     if row["fingerprint"] != use.fingerprint:
@@ -181,11 +181,11 @@ def _same_request(row: Row | None, use: KeyUse) -> Row:
 
 
 @contextmanager
-def _answers_translated() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        answer = as_answer(error)
+        answer = convert_to_answer(error)
         if answer is not None:
             raise answer from None
         raise

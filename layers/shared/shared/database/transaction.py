@@ -24,13 +24,13 @@ class Pending(Generic[T]):
     def __init__(self, resolve: Callable[[], T]) -> None:
         self._resolve = resolve
 
-    def value(self) -> T:
+    def resolve(self) -> T:
         """The value; only after the flight."""
         return self._resolve()
 
     def map(self, change: Callable[[T], U]) -> "Pending[U]":
         """The same, changed by `change` once it is known."""
-        return Pending(lambda: change(self.value()))
+        return Pending(lambda: change(self.resolve()))
 
 
 class Transaction(Protocol):
@@ -40,22 +40,22 @@ class Transaction(Protocol):
         """Queue a statement."""
         ...
 
-    def one(self, query: Query, **params: object) -> Pending[Row | None]:
+    def fetch_one(self, query: Query, **params: object) -> Pending[Row | None]:
         """Queue a statement of which the first row, if any, will be wanted."""
         ...
 
-    def all(self, query: Query, **params: object) -> Pending[list[Row]]:
+    def fetch_all(self, query: Query, **params: object) -> Pending[list[Row]]:
         """Queue a statement of which all rows will be wanted."""
         ...
 
-    def answer(self, query: Query, **params: object) -> Pending[Row]:
+    def fetch_answer(self, query: Query, **params: object) -> Pending[Row]:
         """Queue the statement whose one value `facts` is the answer; a write keeps it under its key.
 
         Resolving it raises Refusal("not-found") where there was no row.
         """
         ...
 
-    def signal(self, name: str) -> None:
+    def run_after_commit(self, name: str) -> None:
         """Ask for something to be done right after the commit, by name."""
         ...
 
@@ -88,7 +88,7 @@ class TransactionRunner(Protocol):
         """
         ...
 
-    def once(
+    def run_once(
         self, use: KeyUse, use_case: UseCase[Row], deadline: Deadline, *, guard: Guard = require_nothing
     ) -> Committed[Row]:
         """Run a use case exactly once for its key; a second run returns the first one's facts.

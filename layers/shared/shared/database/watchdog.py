@@ -12,7 +12,7 @@ from threading import Condition, Lock, Thread
 
 import psycopg
 
-from shared.clock import monotonic
+from shared.clock import read_monotonic
 from shared.database.transaction import Row
 
 FOREVER = float("inf")
@@ -46,7 +46,7 @@ class WatchedSocket:
 class Watchdog:
     """Cuts lines that are waited on for too long. One thread, made when first needed, which wakes only for that."""
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = read_monotonic) -> None:
         self._clock = clock
         self._changed = Condition()
         self._watched: dict[WatchedSocket, float] = {}
@@ -54,16 +54,16 @@ class Watchdog:
         self._thread: Thread | None = None
 
     @contextmanager
-    def over(self, line: WatchedSocket, seconds: float) -> Iterator[None]:
+    def watch(self, line: WatchedSocket, seconds: float) -> Iterator[None]:
         """Cut the line if the block takes longer."""
-        self._watch(line, self._clock() + seconds)
+        self._add(line, self._clock() + seconds)
         try:
             yield
         finally:
             with self._changed:
                 self._watched.pop(line, None)
 
-    def _watch(self, line: WatchedSocket, until: float) -> None:
+    def _add(self, line: WatchedSocket, until: float) -> None:
         with self._changed:
             self._watched[line] = until
             if self._thread is None:
@@ -76,11 +76,11 @@ class Watchdog:
     def _run(self) -> None:
         with self._changed:
             while True:
-                self._cut_those_late()
+                self._cut_late_sockets()
                 self._wakes_at = min(self._watched.values(), default=FOREVER)
                 self._changed.wait(None if self._wakes_at == FOREVER else self._wakes_at - self._clock())
 
-    def _cut_those_late(self) -> None:
+    def _cut_late_sockets(self) -> None:
         now = self._clock()
         for line in [line for line, until in self._watched.items() if until <= now]:
             line.cut()

@@ -8,11 +8,19 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from shared.fields.code_lists import COUNTRIES, CURRENCIES, TRUNK_ZERO
-from shared.fields.domain_names import ascii_domain
-from shared.fields.text_formats import CodeList, TextFormat, file_name, line, name, place, prose
+from shared.fields.domain_names import convert_domain_to_ascii
+from shared.fields.text_formats import (
+    CodeList,
+    TextFormat,
+    make_file_name_format,
+    make_line_format,
+    make_name_format,
+    make_place_format,
+    make_prose_format,
+)
 
 # Described in shared/fields/text_formats.py, used beside what is described here.
-__all__ = ["TextFormat", "file_name", "line", "prose"]
+__all__ = ["TextFormat", "make_file_name_format", "make_line_format", "make_prose_format"]
 
 # What HTML's <input type="email"> accepts, in ASCII and with a dot in the domain.
 _LOCAL = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
@@ -34,18 +42,18 @@ _REFERRAL_CHARACTERS = 4
 _AS_CROCKFORD_READS = str.maketrans("ILO", "110")
 
 
-def _email(value: str) -> str:
+def _normalise_email(value: str) -> str:
     """The address in lower case, its domain in ASCII."""
     if len(value) > _MAX_EMAIL:  # before work that grows with the square of the length
         raise PydanticKnownError("string_too_long", {"max_length": _MAX_EMAIL})
     local, _, domain = value.rpartition("@")
     try:
-        return f"{local.lower()}@{ascii_domain(domain)}" if local.isascii() else ""
+        return f"{local.lower()}@{convert_domain_to_ascii(domain)}" if local.isascii() else ""
     except ValueError:
         return ""
 
 
-def _deliverable(address: str) -> None:
+def _check_deliverable(address: str) -> None:
     local = address.partition("@")[0]
     if len(local) > _MAX_LOCAL:
         raise PydanticCustomError("local", "has more than 64 characters before the @")
@@ -53,7 +61,7 @@ def _deliverable(address: str) -> None:
         raise PydanticCustomError("local", "is an encoded word, not an email address")
 
 
-def _no_trunk_zero(number: str) -> None:
+def _reject_trunk_zero(number: str) -> None:
     if re.match(TRUNK_ZERO, number):
         raise PydanticCustomError(
             "trunk_zero",
@@ -61,7 +69,7 @@ def _no_trunk_zero(number: str) -> None:
         )
 
 
-def _referral_code(value: str) -> str:
+def _normalise_referral_code(value: str) -> str:
     """The code as it was given out: in capitals, with one dash, I, L and O among its digits read as 1, 1 and 0."""
     code = re.sub(_DASH, "-", re.sub(_SPACES, "", value))
     if not code.isascii():
@@ -72,12 +80,12 @@ def _referral_code(value: str) -> str:
     return f"{letters}-{last.translate(_AS_CROCKFORD_READS)}"
 
 
-def _integral(value: Any) -> Any:
+def _convert_integral(value: Any) -> Any:
     # To JSON 1 and 1.0 are the same number, and generated clients send either.
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _calendar_date(value: Any) -> date:
+def _parse_calendar_date(value: Any) -> date:
     # By ourselves: pydantic takes "1577836800" for a count of seconds, even where it is strict.
     try:
         found = date.fromisoformat(value)
@@ -88,17 +96,17 @@ def _calendar_date(value: Any) -> date:
     return found
 
 
-PersonName = Annotated[str, name(2, 100, person=True)]
-PlaceName = Annotated[str, place(1, 100)]
-CompanyName = Annotated[str, name(2, 200)]
+PersonName = Annotated[str, make_name_format(2, 100, person=True)]
+PlaceName = Annotated[str, make_place_format(1, 100)]
+CompanyName = Annotated[str, make_name_format(2, 200)]
 Email = Annotated[
     str,
     TextFormat(
         f"^{_LOCAL}@{_DOMAIN}$",
         "an email address",
         most=_MAX_EMAIL,
-        clean=_email,
-        rules=(_deliverable,),
+        clean=_normalise_email,
+        rules=(_check_deliverable,),
         described=f"^{_LOCAL}@({_DOMAIN}|{_IN_DOMAIN}*[^\\x00-\\x7f]{_IN_DOMAIN}*)$",
         note="Kept in lower case, an international domain in its ASCII form; at most 64 characters before the @.",
     ),
@@ -108,7 +116,7 @@ Phone = Annotated[
     TextFormat(
         r"^\+[1-9][0-9]{6,14}$",
         "a phone number in E.164, like +38344123456",
-        rules=(_no_trunk_zero,),
+        rules=(_reject_trunk_zero,),
         described=_PHONE,
         note="E.164, without the zero that is dialled inside a country only.",
     ),
@@ -121,7 +129,7 @@ ReferralCode = Annotated[
     TextFormat(
         _REFERRAL,
         "a referral code, like ARTA-7K3F",
-        clean=_referral_code,
+        clean=_normalise_referral_code,
         described=f"^{_SPACES}([A-Za-z]{_SPACES}){{1,8}}({_DASH}{_SPACES})?([0-9A-TV-Za-tv-z]{_SPACES}){{4}}$",
         note="Read as Crockford's base32 is: in any case, with or without the dash, I and L as 1, O as 0.",
     ),
@@ -129,8 +137,10 @@ ReferralCode = Annotated[
 RecordId = Annotated[str, TextFormat(f"^{_UUID}$", "an id"), AfterValidator(str.lower)]
 OwnOrId = Annotated[str, TextFormat(f"^(me|{_UUID})$", "me or an id"), AfterValidator(str.lower)]
 TermsVersion = Annotated[str, TextFormat(_VERSION, "a version, like 2026-01")]
-INTEGRAL = BeforeValidator(_integral)  # last in an Annotated[int, …], so that its bounds stand in the description
-Date = Annotated[date, BeforeValidator(_calendar_date)]
+INTEGRAL = BeforeValidator(
+    _convert_integral
+)  # last in an Annotated[int, …], so that its bounds stand in the description
+Date = Annotated[date, BeforeValidator(_parse_calendar_date)]
 Country = Annotated[str, CodeList(COUNTRIES, "an ISO 3166 country")]
 Currency = Annotated[str, CodeList(CURRENCIES, "an ISO 4217 currency")]
 Language = Literal["sq", "en", "mk", "sr"]

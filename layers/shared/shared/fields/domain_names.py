@@ -3,7 +3,7 @@
 _ACE = "xn--"  # how a label in punycode begins
 
 
-def ascii_domain(domain: str) -> str:
+def convert_domain_to_ascii(domain: str) -> str:
     """Return the domain in lower-case ASCII, each other label as punycode. Raises ValueError for what is no domain."""
     lowered = domain.lower()
     if lowered.isascii() and _ACE not in lowered:

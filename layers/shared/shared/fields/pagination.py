@@ -11,7 +11,7 @@ from shared.fields import RequestModel, ResponseModel
 T = TypeVar("T")
 
 
-def _whole_number(value: Any) -> Any:
+def _parse_whole_number(value: Any) -> Any:
     # By ourselves: int() also takes "+5", " 5", "5_0" and the digits of other scripts.
     if isinstance(value, str) and re.fullmatch("[1-9][0-9]{0,9}", value) is None:
         raise PydanticCustomError("form", "is not a whole number, like 20")
@@ -21,7 +21,7 @@ def _whole_number(value: Any) -> Any:
 class PageQuery(RequestModel):
     """The size of a page, and the cursor where it begins."""
 
-    limit: Annotated[int, Field(ge=1, le=100), BeforeValidator(_whole_number)] = 20
+    limit: Annotated[int, Field(ge=1, le=100), BeforeValidator(_parse_whole_number)] = 20
     cursor: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_-]+$")] | None = None
 
 

@@ -28,7 +28,7 @@ _MAX_COUNTED = 2000  # repetitions in a pattern: a common validator's limit is b
 _JOINERS = "\u200c\u200d"
 
 
-def _nfc(value: str) -> str:
+def _normalise_nfc(value: str) -> str:
     return unicodedata.normalize("NFC", value)
 
 
@@ -92,28 +92,28 @@ class CodeList:
         return {**handler(schema), "enum": list(self.codes)}
 
 
-def _letter(text: str) -> None:
+def _require_letter(text: str) -> None:
     if not any(unicodedata.category(c).startswith("L") for c in text):
         raise PydanticCustomError("letter", "has no letter")
 
 
-def _letter_or_digit(text: str) -> None:
+def _require_letter_or_digit(text: str) -> None:
     if not any(unicodedata.category(c)[0] in "LN" for c in text):
         raise PydanticCustomError("letter", "has no letter or digit")
 
 
-def _nothing_unseen(text: str) -> None:
+def _reject_invisible(text: str) -> None:
     # Also what the pattern can't name: the tags, and whatever Unicode adds.
     if any(unicodedata.category(c) == "Cf" and c not in _JOINERS for c in text):
         raise PydanticCustomError("unseen", "has characters that show nothing or turn the direction of writing")
 
 
-def _no_address(text: str) -> None:
+def _reject_addresses(text: str) -> None:
     if "://" in unicodedata.normalize("NFKC", text):
         raise PydanticCustomError("address", "has '://' in it, and a name is no address of a page")
 
 
-def _line_pattern(least: int, most: int, nowhere: str) -> str:
+def _build_line_pattern(least: int, most: int, nowhere: str) -> str:
     # The lengths stand in the pattern too: generators of examples start from there.
     end, inside = f"[^\\s{nowhere}]", f"[^{nowhere}]"
     if least > 1:
@@ -121,26 +121,28 @@ def _line_pattern(least: int, most: int, nowhere: str) -> str:
     return f"^{end}({inside}{{0,{most - 2}}}{end})?$"
 
 
-def name(least: int, most: int, *, person: bool = False) -> TextFormat:
+def make_name_format(least: int, most: int, *, person: bool = False) -> TextFormat:
     """Describe a name: one line of visible characters, no white space at its ends; a person's is no web address."""
     return TextFormat(
-        _line_pattern(least, most, _CONTROL + _UNSEEN_IN_NAMES),
+        _build_line_pattern(least, most, _CONTROL + _UNSEEN_IN_NAMES),
         "one line of visible characters without white space at its ends",
         least,
         most,
-        clean=_nfc,
-        rules=(_nothing_unseen, _letter, _no_address) if person else (_nothing_unseen, _letter_or_digit),
+        clean=_normalise_nfc,
+        rules=(_reject_invisible, _require_letter, _reject_addresses)
+        if person
+        else (_reject_invisible, _require_letter_or_digit),
         note="Has a letter, and no `://`." if person else "Has a letter or a digit.",
     )
 
 
-def place(least: int, most: int) -> TextFormat:
+def make_place_format(least: int, most: int) -> TextFormat:
     """Describe a place's name: as any name, with a letter."""
-    form = name(least, most)
-    return replace(form, rules=(_nothing_unseen, _letter), note="Has a letter.")
+    form = make_name_format(least, most)
+    return replace(form, rules=(_reject_invisible, _require_letter), note="Has a letter.")
 
 
-def _free_text(least: int, most: int, clean: Callable[[str], str], stripped: str) -> TextFormat:
+def _make_free_text_format(least: int, most: int, clean: Callable[[str], str], stripped: str) -> TextFormat:
     blank = f"\\s{stripped}"
     seen, end, inside = f"[^{blank}{_UNSEEN}]", f"[^{blank}]", f"[^{stripped}]"
     # What is removed does not count, so that the pattern counts what remains; as far as validators compile it.
@@ -158,30 +160,30 @@ def _free_text(least: int, most: int, clean: Callable[[str], str], stripped: str
     )
 
 
-def line(least: int, most: int) -> TextFormat:
+def make_line_format(least: int, most: int) -> TextFormat:
     """Describe one line of free text: line ends and tabs become spaces, other control characters are removed."""
 
     def clean(value: str) -> str:
-        return _stripped(re.sub(_LINE_ENDS, " ", re.sub(f"[{_STRIPPED_IN_A_LINE}]", "", value)))
+        return _strip_text(re.sub(_LINE_ENDS, " ", re.sub(f"[{_STRIPPED_IN_A_LINE}]", "", value)))
 
-    return _free_text(least, most, clean, _STRIPPED_IN_A_LINE)
+    return _make_free_text_format(least, most, clean, _STRIPPED_IN_A_LINE)
 
 
-def prose(least: int, most: int) -> TextFormat:
+def make_prose_format(least: int, most: int) -> TextFormat:
     """Describe free text of several lines: tabs and line ends stay as they are, control characters are removed."""
 
     def clean(value: str) -> str:
-        return _stripped(re.sub(f"[{_STRIPPED}]", "", value))
+        return _strip_text(re.sub(f"[{_STRIPPED}]", "", value))
 
-    return _free_text(least, most, clean, _STRIPPED)
+    return _make_free_text_format(least, most, clean, _STRIPPED)
 
 
-def _stripped(value: str) -> str:
+def _strip_text(value: str) -> str:
     """The text in NFC from its first visible character to its last that is no white space."""
-    return re.sub(rf"^[\s{_UNSEEN}]+", "", _nfc(value)).rstrip()
+    return re.sub(rf"^[\s{_UNSEEN}]+", "", _normalise_nfc(value)).rstrip()
 
 
-def file_name(least: int, most: int, extensions: Collection[str]) -> TextFormat:
+def make_file_name_format(least: int, most: int, extensions: Collection[str]) -> TextFormat:
     """Describe a file's name, without its path, with one of the extensions (in any case)."""
     nowhere = rf"/\\{_CONTROL}{_UNSEEN_IN_NAMES}"
     shortest = min(map(len, extensions))
@@ -191,6 +193,6 @@ def file_name(least: int, most: int, extensions: Collection[str]) -> TextFormat:
         "a file's name, without its path, with the extension of its type",
         least,
         most,
-        clean=_nfc,
-        rules=(_nothing_unseen,),
+        clean=_normalise_nfc,
+        rules=(_reject_invisible,),
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from shared.database.transaction import Transaction
-from shared.ids import uuid7
+from shared.ids import make_uuid7
 from shared.outbox.jobs import Table
 from shared.sql import load_queries
 
@@ -20,7 +20,7 @@ class Actor:
     request_id: str
 
 
-def record(
+def record_audit(
     tx: Transaction,
     actor: Actor,
     action: str,
@@ -36,7 +36,7 @@ def record(
     """
     tx.add(
         SQL["record"],
-        id=uuid7(),
+        id=make_uuid7(),
         action=action,
         subject_id=subject_id,
         actor=actor.sub or "anonymous",

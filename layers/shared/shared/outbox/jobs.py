@@ -5,7 +5,7 @@ from typing import Literal
 from uuid import UUID
 
 from shared.database.transaction import Transaction
-from shared.ids import uuid7
+from shared.ids import make_uuid7
 from shared.outbox.payload import IdentityPayload, MailPayload
 from shared.sql import load_queries
 
@@ -26,10 +26,12 @@ class Job:
     priority: Priority
     subject_id: UUID
     payload: MailPayload | IdentityPayload
-    id: UUID = field(default_factory=uuid7)
+    id: UUID = field(default_factory=make_uuid7)
 
 
-def mail(template: str, *, to: UUID | None, subject_id: UUID, priority: Priority = "normal", **facts: str) -> Job:
+def make_mail_job(
+    template: str, *, to: UUID | None, subject_id: UUID, priority: Priority = "normal", **facts: str
+) -> Job:
     """Return a mail to an account, or to the claims desk where `to` is None.
 
     `facts` are those of this event that its rows don't have; the database adds the others when the job is written.
@@ -37,7 +39,7 @@ def mail(template: str, *, to: UUID | None, subject_id: UUID, priority: Priority
     return Job("mail", priority, subject_id, MailPayload.to_account(template, to, facts))
 
 
-def identity(account_id: UUID, group: Literal["member", "agent"]) -> Job:
+def make_identity_job(account_id: UUID, group: Literal["member", "agent"]) -> Job:
     """Return the creation of a person's sign-in."""
     return Job("identity", "high", account_id, IdentityPayload(account_id, group))
 
@@ -48,8 +50,8 @@ def enqueue(tx: Transaction, *jobs: Job, if_written: Table | None = None) -> Non
     With `if_written` only where the transaction has written the jobs' subject in that table.
     """
     for job in jobs:
-        tx.add(SQL["enqueue"], if_written=if_written, **_columns(job))
-    tx.signal(NUDGE)
+        tx.add(SQL["enqueue"], if_written=if_written, **_list_columns(job))
+    tx.run_after_commit(NUDGE)
 
 
 def enqueue_once_a_day(tx: Transaction, job: Job, *, address: str) -> None:
@@ -59,15 +61,15 @@ def enqueue_once_a_day(tx: Transaction, job: Job, *, address: str) -> None:
     """
     if not isinstance(job.payload, MailPayload):
         raise TypeError(f"a job of kind {job.kind} is no mail")
-    tx.add(SQL["enqueue_once_a_day"], address=address, template=job.payload.template, **_columns(job))
-    tx.signal(NUDGE)
+    tx.add(SQL["enqueue_once_a_day"], address=address, template=job.payload.template, **_list_columns(job))
+    tx.run_after_commit(NUDGE)
 
 
-def _columns(job: Job) -> dict[str, object]:
+def _list_columns(job: Job) -> dict[str, object]:
     return {
         "id": job.id,
         "kind": job.kind,
         "priority": job.priority,
         "subject_id": job.subject_id,
-        "payload": job.payload.as_json(),
+        "payload": job.payload.format_json(),
     }

@@ -38,7 +38,7 @@ class MailPayload:
         """Whether it goes to the claims desk."""
         return self.to == _DESK
 
-    def as_json(self) -> str:
+    def format_json(self) -> str:
         """Return the payload as it is stored."""
         return json.dumps({"template": self.template, "to": self.to, "facts": self.facts}, ensure_ascii=False)
 
@@ -55,7 +55,7 @@ class IdentityPayload:
     account_id: UUID
     group: str
 
-    def as_json(self) -> str:
+    def format_json(self) -> str:
         """Return the payload as it is stored."""
         return json.dumps({"account_id": str(self.account_id), "group": self.group})
 

@@ -16,6 +16,6 @@ class Backoff:
     factor: float = 2.0
     cap_s: float = 5.0
 
-    def delay(self, attempt: int, uniform: Callable[[float, float], float]) -> float:
+    def compute_delay(self, attempt: int, uniform: Callable[[float, float], float]) -> float:
         """Seconds to wait before the further try number `attempt`, counted from 0."""
         return uniform(0.0, min(self.cap_s, self.base_s * self.factor**attempt))

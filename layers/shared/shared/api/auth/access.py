@@ -31,19 +31,21 @@ class AccessRequirement:
         tx.add(SQL["authorize"], sub=self.sub, roles=sorted(self.roles), kind=self.kind, record=self.record)
 
 
-def access_to(ids: Mapping[str, UUID], caller: Caller, opened_to: frozenset[Group] | None) -> AccessRequirement:
+def build_access_requirement(
+    ids: Mapping[str, UUID], caller: Caller, opened_to: frozenset[Group] | None
+) -> AccessRequirement:
     """Return what is required of a caller, where the operation is open to these groups (None: to everyone signed in).
 
     Nobody passes where the token's own groups don't.
     """
-    roles = account_roles(caller, opened_to)
+    roles = list_account_roles(caller, opened_to)
     name = next((name for name in ids if name.endswith(ID)), None)
     if name is None:
         return AccessRequirement(caller.sub, roles)
     return AccessRequirement(caller.sub, roles, name.removesuffix(ID), ids[name])
 
 
-def account_roles(caller: Caller, opened_to: frozenset[Group] | None) -> frozenset[str]:
+def list_account_roles(caller: Caller, opened_to: frozenset[Group] | None) -> frozenset[str]:
     """Return the roles of an account that the token lets act on an operation: as staff, where it is in such a group."""
     if opened_to is None:
         return caller.groups | (STAFF if caller.is_staff else frozenset())
@@ -55,4 +57,4 @@ def account_roles(caller: Caller, opened_to: frozenset[Group] | None) -> frozens
 
 def read_role(tx: Transaction, sub: str) -> Pending[str | None]:
     """Return the role of an identity's account, None where it has none."""
-    return tx.one(SQL["role"], sub=sub).map(lambda row: str(row["role"]) if row else None)
+    return tx.fetch_one(SQL["role"], sub=sub).map(lambda row: str(row["role"]) if row else None)

@@ -46,22 +46,22 @@ def identify_caller(
     if rule == "none":
         return None
     if rule == "required" and claims is not None:
-        return _caller_of(claims, client_id)
+        return _read_caller(claims, client_id)
     if "authorization" in headers:
-        return _caller_of(verify(_bearer_token(headers["authorization"])), client_id)
+        return _read_caller(verify(_read_bearer_token(headers["authorization"])), client_id)
     if rule == "required":
-        raise _unauthenticated()
+        raise _make_unauthenticated_refusal()
     return None
 
 
-def _bearer_token(authorization: str) -> str:
+def _read_bearer_token(authorization: str) -> str:
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token or not token.isascii():
-        raise _unauthenticated()
+        raise _make_unauthenticated_refusal()
     return token.strip()
 
 
-def _caller_of(claims: Mapping[str, Any], client_id: str) -> Caller:
+def _read_caller(claims: Mapping[str, Any], client_id: str) -> Caller:
     """Return the caller whom verified claims name.
 
     Raise Refusal("unauthenticated") where they name none, or are not of an access token of this app client: API
@@ -70,11 +70,11 @@ def _caller_of(claims: Mapping[str, Any], client_id: str) -> Caller:
     sub = claims.get("sub")
     is_ours = claims.get("token_use") == "access" and bool(client_id) and claims.get("client_id") == client_id
     if not isinstance(sub, str) or not sub or not is_ours:
-        raise _unauthenticated()
-    return Caller(sub, _groups(claims.get("cognito:groups", ())))
+        raise _make_unauthenticated_refusal()
+    return Caller(sub, _read_groups(claims.get("cognito:groups", ())))
 
 
-def _groups(value: Any) -> frozenset[str]:
+def _read_groups(value: Any) -> frozenset[str]:
     # A list in the token; API Gateway hands it on as "a,b" (REST) or "[a b]" (HTTP). Anything else names no group.
     if isinstance(value, str):
         value = value.strip("[]").replace(",", " ").split()
@@ -82,5 +82,5 @@ def _groups(value: Any) -> frozenset[str]:
     return frozenset(name for name in names if isinstance(name, str))
 
 
-def _unauthenticated() -> Refusal:
+def _make_unauthenticated_refusal() -> Refusal:
     return Refusal("unauthenticated", headers={"WWW-Authenticate": "Bearer"})

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import jwt
 
-from shared.clock import monotonic
+from shared.clock import read_monotonic
 from shared.errors import Unavailable
 
 Fetch = Callable[[], bytes]  # raises OSError or http.client.HTTPException
@@ -22,7 +22,7 @@ STALE_S = 24 * 3600.0
 COOL_DOWN_S = 5.0
 
 
-def https_fetch(url: str) -> Fetch:
+def make_https_fetch(url: str) -> Fetch:
     """Return what reads the document at `url`."""
 
     def fetch() -> bytes:
@@ -36,7 +36,7 @@ def https_fetch(url: str) -> Fetch:
 class SigningKeys:
     """Keys by id, asked for when one is missing or all are old. `clock` is in seconds."""
 
-    def __init__(self, fetch: Fetch, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, fetch: Fetch, clock: Callable[[], float] = read_monotonic) -> None:
         self._fetch = fetch
         self._clock = clock
         self._keys: Mapping[str, jwt.PyJWK] = {}
@@ -49,20 +49,20 @@ class SigningKeys:
         Raises Unavailable where nobody can say: the endpoint gives no keys, and none that we have is it.
         """
         if self._is_due(key_id):
-            self._ask()
-        key = self._keys.get(key_id) if self._age() <= STALE_S else None
+            self._fetch_keys()
+        key = self._keys.get(key_id) if self._measure_age() <= STALE_S else None
         if key is None and self._is_failing:
             raise Unavailable("identity", retry_after_s=self._asked_at + COOL_DOWN_S - self._clock())
         return key
 
-    def _age(self) -> float:
+    def _measure_age(self) -> float:
         return self._clock() - self._fetched_at
 
     def _is_due(self, key_id: str) -> bool:
-        is_wanted = key_id not in self._keys or self._age() >= FRESH_S
+        is_wanted = key_id not in self._keys or self._measure_age() >= FRESH_S
         return is_wanted and self._clock() - self._asked_at >= COOL_DOWN_S
 
-    def _ask(self) -> None:
+    def _fetch_keys(self) -> None:
         self._asked_at = self._clock()
         try:
             self._keys = parse_keys(self._fetch())

@@ -5,7 +5,7 @@ from typing import Any
 
 import jwt
 
-from shared.api.auth.signing_keys import SigningKeys, https_fetch
+from shared.api.auth.signing_keys import SigningKeys, make_https_fetch
 from shared.errors import Refusal
 from shared.settings import Settings
 
@@ -24,10 +24,10 @@ class TokenVerifier:
         self._keys = keys
 
     @classmethod
-    def of(cls, settings: Settings) -> "TokenVerifier":
+    def from_settings(cls, settings: Settings) -> "TokenVerifier":
         """The verifier of the settings' user pool."""
         base = settings.aws_endpoint_url or f"https://cognito-idp.{settings.aws_region}.amazonaws.com"
-        keys = SigningKeys(https_fetch(f"{base}/{settings.user_pool_id}/.well-known/jwks.json"))
+        keys = SigningKeys(make_https_fetch(f"{base}/{settings.user_pool_id}/.well-known/jwks.json"))
         issuer = f"https://cognito-idp.{settings.aws_region}.amazonaws.com/{settings.user_pool_id}"
         return cls(issuer=issuer, client_id=settings.user_pool_client_id, keys=keys)
 
@@ -36,16 +36,16 @@ class TokenVerifier:
         try:
             claims = self._decode(token)
         except jwt.PyJWTError:
-            raise _unauthenticated() from None
+            raise _make_unauthenticated_refusal() from None
         is_ours = claims.get("token_use") == "access" and claims.get("client_id") == self._client_id
         if not is_ours or SCOPE not in str(claims.get("scope", "")).split():
-            raise _unauthenticated()
+            raise _make_unauthenticated_refusal()
         return claims
 
     def _decode(self, token: str) -> dict[str, Any]:
         key = self._keys.find(str(jwt.get_unverified_header(token).get("kid")))
         if key is None:
-            raise _unauthenticated()
+            raise _make_unauthenticated_refusal()
         claims: dict[str, Any] = jwt.decode(
             token,
             key,
@@ -57,5 +57,5 @@ class TokenVerifier:
         return claims
 
 
-def _unauthenticated() -> Refusal:
+def _make_unauthenticated_refusal() -> Refusal:
     return Refusal("unauthenticated", headers={"WWW-Authenticate": "Bearer"})
