@@ -17,7 +17,7 @@ from worker.priority_pacing import (
     SleepUntil,
     StoreReply,
     WriteState,
-    take_turn,
+    take_slot,
 )
 from worker.retry_later import RetryLater
 
@@ -134,7 +134,7 @@ class Simulation:
                 yield from self._do(mail, until, memory)
 
     def _do(self, mail: SimulatedMail, until: int, memory: dict[str, PacingState]) -> Process:
-        conversation = take_turn(self.rules, mail.priority, lambda: self.now, until, memory.get("state"))
+        conversation = take_slot(self.rules, mail.priority, lambda: self.now, until, memory.get("state"))
         mail.asked = self.now
         try:
             step = next(conversation)

@@ -14,7 +14,15 @@ from shared.units import SECOND
 from tests.contract.state_table import Failing, at_once, error, ignore, items_of
 from tests.fakes.pace import InMemoryPaceStore
 from worker.dynamodb_mail_pacing import DynamoDbPacingStore
-from worker.priority_pacing import PacingRules, PacingState, PacingStore, Priority, StoreReply, hold_turn, take_turn
+from worker.priority_pacing import (
+    PacingRules,
+    PacingState,
+    PacingStore,
+    Priority,
+    StoreReply,
+    run_slot_session,
+    take_slot,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -61,11 +69,11 @@ def test_of_many_at_once_one_writes(store: PacingStore) -> None:
 
 def test_sixteen_workers_at_once_are_given_sixteen_moments(store: PacingStore) -> None:
     """An interval apart, to the microsecond, although each of them writes on what it has read."""
-    rules = PacingRules.of(14, 1)
+    rules = PacingRules.from_rate(14, 1)
 
     def turn() -> int:
-        conversation = take_turn(rules, Priority.HIGH, read_epoch_micros, read_epoch_micros() + 30 * SECOND)
-        return max(hold_turn(conversation, store, read_epoch_micros, time.sleep).served)
+        conversation = take_slot(rules, Priority.HIGH, read_epoch_micros, read_epoch_micros() + 30 * SECOND)
+        return max(run_slot_session(conversation, store, read_epoch_micros, time.sleep).served)
 
     moments = sorted(at_once([turn] * CROWD))
     assert min(later - earlier for earlier, later in pairwise(moments)) == rules.interval == 71_429

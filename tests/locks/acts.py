@@ -14,7 +14,7 @@ from jobs_api.app import api as jobs_api
 from members.app import api as members_api
 from operations.free_address import FreeAddress, free_address
 from operations.staff import CreateStaff, OperatorContext, RemoveStaff, create_staff, remove_staff
-from relay.app import relay_once
+from relay.app import relay_batch
 from shared.clock import read_utc_now
 from shared.database.transaction import Committed, Transaction
 from shared.deadline import Deadline
@@ -201,7 +201,7 @@ def _worker(stage: Stage, **circuits: _Open) -> JobRunner:
 
 def _relay(stage: Stage, *, broken: bool) -> bool:
     stage.queues.broken = broken
-    sent = relay_once(stage.database, stage.queues, clock=read_utc_now, deadline=soon(60))
+    sent = relay_batch(stage.database, stage.queues, clock=read_utc_now, deadline=soon(60))
     return (sent == 0) == broken
 
 
@@ -269,9 +269,9 @@ ACTS: dict[str, Act] = {
     **{f"housekeeping {name}": partial(_chore, name) for name in chores()},
     "relay": partial(_relay, broken=False),
     "relay without a queue": partial(_relay, broken=True),
-    "worker, a mail": lambda s: _worker(s).work(s.scene.mail_job, soon(60)),
-    "worker, a mail that waits": lambda s: _worker(s, mail=_Open()).work(s.scene.mail_job, soon(60)),
-    "worker, an identity": lambda s: _worker(s).work(s.scene.identity_job, soon(60)),
+    "worker, a mail": lambda s: _worker(s).run_job(s.scene.mail_job, soon(60)),
+    "worker, a mail that waits": lambda s: _worker(s, mail=_Open()).run_job(s.scene.mail_job, soon(60)),
+    "worker, an identity": lambda s: _worker(s).run_job(s.scene.identity_job, soon(60)),
     "create-staff": _create_staff,
     "remove-staff": _remove_staff,
     "free-address": _free_address,

@@ -22,22 +22,25 @@ from shared.outbox.audit import Actor
 
 def answer(call: Call[PageQuery], member_id: UUID, today: date, actor: Actor) -> Answer:
     {call}
-    return list_page(call, "members", MemberView, service.find, number=None, email=None, today=today)
+    return list_page(call, "members", MemberView, service.list_members, number=None, email=None, today=today)
 """
 RIGHT = {
-    "a write": "call.run_once(service.renew, member_id, call.scope, today=today, actor=actor)",
-    "a read": "call.read(service.read, member_id, call.scope, today=today)",
-    "a list": 'list_page(call, "members", MemberView, service.find, number="MEM-2026-000001", email=None, today=today)',
+    "a write": "call.run_once(service.renew_membership, member_id, call.scope, today=today, actor=actor)",
+    "a read": "call.read(service.read_member, member_id, call.scope, today=today)",
+    "a list": 'list_page(call, "members", MemberView, service.list_members, '
+    'number="MEM-2026-000001", email=None, today=today)',
 }
 WRONG = {
-    "another type": "call.run_once(service.renew, str(member_id), call.scope, today=today, actor=actor)",
-    "an argument too few": "call.run_once(service.renew, member_id, call.scope, today=today)",
-    "an argument too many": "call.run_once(service.renew, member_id, call.scope, today=today, actor=actor, "
+    "another type": "call.run_once(service.renew_membership, str(member_id), call.scope, today=today, actor=actor)",
+    "an argument too few": "call.run_once(service.renew_membership, member_id, call.scope, today=today)",
+    "an argument too many": "call.run_once(service.renew_membership, member_id, call.scope, today=today, actor=actor, "
     "reason=None)",
-    "another type in a read": "call.read(service.read, member_id, call.sub, today=today)",
-    "what is read taken for something else": "found: str = call.read(service.read, member_id, call.scope, today=today)",
-    "an argument of a list too few": 'list_page(call, "members", MemberView, service.find, number=None, email=None)',
-    "a list that takes no page": 'list_page(call, "members", MemberView, service.read, today=today)',
+    "another type in a read": "call.read(service.read_member, member_id, call.sub, today=today)",
+    "what is read taken for something else": "found: str = "
+    "call.read(service.read_member, member_id, call.scope, today=today)",
+    "an argument of a list too few": 'list_page(call, "members", MemberView, service.list_members, '
+    "number=None, email=None)",
+    "a list that takes no page": 'list_page(call, "members", MemberView, service.read_member, today=today)',
     "a write that answers nothing": 'call.run_once(lambda tx: tx.run_after_commit("nudge"))',
 }
 

@@ -20,7 +20,7 @@ from agents.model import (
     PayoutView,
     StatementView,
 )
-from agents.referral_codes import referral_code
+from agents.referral_codes import make_referral_code
 from shared.api.auth.caller import ADMIN, AGENT, STAFF
 from shared.api.call import Call, list_page
 from shared.api.operation import NoInput
@@ -38,16 +38,18 @@ api = Api()
 CODE_ATTEMPTS = 3
 
 
-def _view(facts: Row) -> Answer:
+def _build_answer(facts: Row) -> Answer:
     agent = AgentDetails.model_validate(facts)
     return make_answer(agent, version=agent.version)
 
 
-def _apply_with_free_code(call: Call[AgentApplication]) -> Row:
+def _apply_with_unused_code(call: Call[AgentApplication]) -> Row:
     for _ in range(CODE_ATTEMPTS):
         try:
-            code = referral_code(call.input.full_name)
-            return call.run_once(service.apply, call.input, agent_id=make_uuid7(), referral_code=code, actor=call.actor)
+            code = make_referral_code(call.input.full_name)
+            return call.run_once(
+                service.apply_as_agent, call.input, agent_id=make_uuid7(), referral_code=code, actor=call.actor
+            )
         except Refusal as refusal:
             if refusal.name != "referral-code-taken":
                 raise
@@ -65,25 +67,25 @@ def _apply_with_free_code(call: Call[AgentApplication]) -> Row:
     key="required",
     refusals=("email-taken",),
 )
-def apply(call: Call[AgentApplication]) -> Answer:
+def apply_as_agent(call: Call[AgentApplication]) -> Answer:
     """Open to anyone; staff decide. Who was rejected may apply again after 30 days."""
-    agent = AgentView.model_validate(_apply_with_free_code(call))
+    agent = AgentView.model_validate(_apply_with_unused_code(call))
     return make_answer(agent, status=201, version=agent.version, location=f"/agents/{agent.id}")
 
 
 @api.get("/agents", summary="List agents", input=AgentQuery, answer=Page[AgentDetails], access=STAFF)
-def find(call: Call[AgentQuery]) -> Answer:
+def list_agents(call: Call[AgentQuery]) -> Answer:
     """For staff: all, or those in one state."""
-    return list_page(call, f"agents {call.input.status}", AgentDetails, service.find, state=call.input.status)
+    return list_page(call, f"agents {call.input.status}", AgentDetails, service.list_agents, state=call.input.status)
 
 
 @api.get("/agents/me", summary="Read yourself", answer=AgentDetails, access=AGENT, refusals=("not-found",))
 @api.get(
     "/agents/{agent_id}", summary="Read an agent", answer=AgentDetails, access=AGENT | STAFF, refusals=("not-found",)
 )
-def read(call: Call[NoInput]) -> Answer:
+def read_agent(call: Call[NoInput]) -> Answer:
     """The agent, to that agent and to staff."""
-    return _view(call.read(service.read, call.ids.get("agent_id"), call.scope))
+    return _build_answer(call.read(service.read_agent, call.ids.get("agent_id"), call.scope))
 
 
 @api.post(
@@ -95,11 +97,13 @@ def read(call: Call[NoInput]) -> Answer:
     limit="claim-work",
     refusals=("not-found", "decision-not-allowed"),
 )
-def decide(call: Call[AgentDecision]) -> Answer:
+def decide_about_agent(call: Call[AgentDecision]) -> Answer:
     """Approve or reject an application; suspend an active agent, or reinstate one."""
     asked = call.input
     agent_id = call.ids["agent_id"]
-    return _view(call.run_once(service.decide, agent_id, asked.decision, reason=asked.reason, actor=call.actor))
+    return _build_answer(
+        call.run_once(service.decide_about_agent, agent_id, asked.decision, reason=asked.reason, actor=call.actor)
+    )
 
 
 @api.patch(
@@ -115,7 +119,9 @@ def decide(call: Call[AgentDecision]) -> Answer:
 def change_terms(call: Call[AgentChange]) -> Answer:
     """Tier and commission rate, for commissions from now on; decided on the version that If-Match names."""
     agent_id = call.ids["agent_id"]
-    return _view(call.run_once(service.change_terms, agent_id, call.input, versions=call.versions, actor=call.actor))
+    return _build_answer(
+        call.run_once(service.change_terms, agent_id, call.input, versions=call.versions, actor=call.actor)
+    )
 
 
 @api.get(
@@ -126,10 +132,10 @@ def change_terms(call: Call[AgentChange]) -> Answer:
     access=AGENT,
     refusals=("agent-not-active",),
 )
-def clients(call: Call[PageQuery]) -> Answer:
+def list_clients(call: Call[PageQuery]) -> Answer:
     """Names, numbers and membership; bringing a member in gives no access to their claims."""
     return list_page(
-        call, f"clients {call.sub}", ClientView, service.clients, sub=call.sub, today=call.services.read_today()
+        call, f"clients {call.sub}", ClientView, service.list_clients, sub=call.sub, today=call.services.read_today()
     )
 
 
@@ -141,19 +147,19 @@ def clients(call: Call[PageQuery]) -> Answer:
     access=AGENT,
     refusals=("agent-not-active",),
 )
-def own_commissions(call: Call[PageQuery]) -> Answer:
+def list_own_commissions(call: Call[PageQuery]) -> Answer:
     """Newest first."""
-    return list_page(call, f"commissions {call.sub}", CommissionView, service.commissions, sub=call.sub)
+    return list_page(call, f"commissions {call.sub}", CommissionView, service.list_commissions, sub=call.sub)
 
 
 @api.get(
     "/commissions", summary="List commissions", input=CommissionQuery, answer=Page[CommissionDetails], access=STAFF
 )
-def find_commissions(call: Call[CommissionQuery]) -> Answer:
+def list_commissions(call: Call[CommissionQuery]) -> Answer:
     """For staff: all, or those in one state, of one agent, or earned in one month; newest first."""
     asked = call.input
     listing = f"commissions {asked.state} {asked.agent} {asked.month}"
-    return list_page(call, listing, CommissionDetails, commissions.find, asked=asked)
+    return list_page(call, listing, CommissionDetails, commissions.list_commissions, asked=asked)
 
 
 @api.post(
@@ -175,7 +181,12 @@ def decide_commission(call: Call[CommissionDecision]) -> Answer:
     """Approve it, or void it; paid and void are final."""
     asked, commission_id = call.input, call.ids["commission_id"]
     facts = call.run_once(
-        commissions.decide, commission_id, asked.decision, reason=asked.reason, sub=call.sub, actor=call.actor
+        commissions.decide_commission,
+        commission_id,
+        asked.decision,
+        reason=asked.reason,
+        sub=call.sub,
+        actor=call.actor,
     )
     return make_answer(CommissionDetails.model_validate(facts))
 
@@ -193,7 +204,7 @@ def decide_commission(call: Call[CommissionDecision]) -> Answer:
 def make_payout(call: Call[PayoutRequest]) -> Answer:
     """Pays every commission that was earned by the month's end and is approved; a second run is the first one."""
     facts = call.run_once(
-        payouts.make,
+        payouts.run_payout,
         call.input.month,
         payout_id=make_uuid7(),
         today=call.services.read_today(),
@@ -205,15 +216,15 @@ def make_payout(call: Call[PayoutRequest]) -> Answer:
 
 
 @api.get("/payouts", summary="List payout runs", input=PageQuery, answer=Page[PayoutSummary], access=ADMIN)
-def find_payouts(call: Call[PageQuery]) -> Answer:
+def list_payouts(call: Call[PageQuery]) -> Answer:
     """Newest first."""
-    return list_page(call, "payouts", PayoutSummary, payouts.find)
+    return list_page(call, "payouts", PayoutSummary, payouts.list_payouts)
 
 
 @api.get("/payouts/{payout_id}", summary="Read a payout run", answer=PayoutView, access=ADMIN, refusals=("not-found",))
 def read_payout(call: Call[NoInput]) -> Answer:
     """With a statement for each agent, its lines and their sum."""
-    return make_answer(PayoutView.model_validate(call.read(payouts.read, call.ids["payout_id"])))
+    return make_answer(PayoutView.model_validate(call.read(payouts.read_payout, call.ids["payout_id"])))
 
 
 @api.get(
@@ -224,9 +235,9 @@ def read_payout(call: Call[NoInput]) -> Answer:
     access=AGENT,
     refusals=("agent-not-active",),
 )
-def own_statements(call: Call[PageQuery]) -> Answer:
+def list_own_statements(call: Call[PageQuery]) -> Answer:
     """List what was paid, the latest run first; also to an agent who is suspended."""
-    return list_page(call, f"statements {call.sub}", StatementView, payouts.own_statements, sub=call.sub)
+    return list_page(call, f"statements {call.sub}", StatementView, payouts.list_own_statements, sub=call.sub)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

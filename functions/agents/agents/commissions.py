@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from agents.model import CommissionQuery, CommissionVerb
-from agents.months import first_day_of
+from agents.months import compute_first_day
 from shared.database.transaction import Pending, Row, Transaction
 from shared.outbox.audit import Actor, record_audit
 from shared.outbox.payload import PAYLOAD_SQL
@@ -15,14 +15,14 @@ SQL = load_queries("agents", parts=PAYLOAD_SQL)
 DECIDED: dict[CommissionVerb, str] = {"approve": "commission.approved", "void": "commission.voided"}
 
 
-def find(tx: Transaction, after: UUID, count: int, asked: CommissionQuery) -> Pending[list[Row]]:
+def list_commissions(tx: Transaction, after: UUID, count: int, asked: CommissionQuery) -> Pending[list[Row]]:
     """List commissions, newest first."""
-    first_day = asked.month and first_day_of(asked.month)
+    first_day = asked.month and compute_first_day(asked.month)
     filters = {"state": asked.state, "agent": asked.agent, "first_day": first_day}
     return tx.fetch_all(SQL["commission_records"], after=after, count=count, **filters)
 
 
-def decide(
+def decide_commission(
     tx: Transaction, commission_id: UUID, decision: CommissionVerb, *, reason: str, sub: str, actor: Actor
 ) -> Pending[Row]:
     """Approve or void a commission.

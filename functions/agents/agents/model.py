@@ -64,7 +64,7 @@ class AgentChange(RequestModel):
     commission_rate: Rate | None = NOT_SENT
 
     @model_validator(mode="after")
-    def _something(self) -> "AgentChange":
+    def _check_not_empty(self) -> "AgentChange":
         if not self.model_fields_set:
             raise PydanticCustomError("empty", "names nothing to change")
         return self

@@ -3,11 +3,11 @@
 from datetime import date
 
 
-def first_day_of(month: str) -> date:
+def compute_first_day(month: str) -> date:
     """Return the first day of a month written like 2026-11."""
     return date.fromisoformat(f"{month}-01")
 
 
 def is_over(month: str, today: date) -> bool:
     """Return whether a month written like 2026-11 has ended by `today`."""
-    return first_day_of(month) < today.replace(day=1)
+    return compute_first_day(month) < today.replace(day=1)

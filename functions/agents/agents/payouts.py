@@ -3,7 +3,7 @@
 from datetime import date
 from uuid import UUID
 
-from agents.months import first_day_of, is_over
+from agents.months import compute_first_day, is_over
 from shared.database.transaction import Pending, Row, Transaction
 from shared.errors import Refusal
 from shared.ids import make_uuid7
@@ -14,14 +14,14 @@ from shared.sql import load_queries
 SQL = load_queries("agents", parts=PAYLOAD_SQL)
 
 
-def make(tx: Transaction, month: str, *, payout_id: UUID, today: date, sub: str, actor: Actor) -> Pending[Row]:
+def run_payout(tx: Transaction, month: str, *, payout_id: UUID, today: date, sub: str, actor: Actor) -> Pending[Row]:
     """Pay what was earned by the end of a month and is approved; a month that has its run keeps it.
 
     Refuses: payout-too-early, forbidden.
     """
     if not is_over(month, today):
         raise Refusal("payout-too-early")
-    first_day = first_day_of(month)
+    first_day = compute_first_day(month)
     tx.add(SQL["require_decider"], sub=sub)
     tx.add(SQL["take_paid_agents"], first_day=first_day)
     tx.add(SQL["pay_out"], id=payout_id, first_day=first_day, today=today, sub=sub)
@@ -29,17 +29,17 @@ def make(tx: Transaction, month: str, *, payout_id: UUID, today: date, sub: str,
     return tx.fetch_answer(SQL["payout_of_month"], first_day=first_day)
 
 
-def find(tx: Transaction, after: UUID, count: int) -> Pending[list[Row]]:
+def list_payouts(tx: Transaction, after: UUID, count: int) -> Pending[list[Row]]:
     """List runs, newest first."""
     return tx.fetch_all(SQL["payouts"], after=after, count=count)
 
 
-def read(tx: Transaction, payout_id: UUID) -> Pending[Row]:
+def read_payout(tx: Transaction, payout_id: UUID) -> Pending[Row]:
     """Return a run with its statements. Refuses: not-found."""
     return tx.fetch_answer(SQL["payout"], id=payout_id)
 
 
-def own_statements(tx: Transaction, after: UUID, count: int, *, sub: str) -> Pending[list[Row]]:
+def list_own_statements(tx: Transaction, after: UUID, count: int, *, sub: str) -> Pending[list[Row]]:
     """List an agent's statements, newest first. Refuses: agent-not-active."""
     tx.add(SQL["require_approved_once"], sub=sub)
     return tx.fetch_all(SQL["own_statements"], sub=sub, after=after, count=count)

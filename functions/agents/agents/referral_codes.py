@@ -28,7 +28,7 @@ _LATIN = str.maketrans(
 )
 
 
-def referral_code(full_name: str) -> str:
+def make_referral_code(full_name: str) -> str:
     """A new code for a person; another one at each call."""
     first = full_name.split()[0].upper().translate(_LATIN)
     letters = "".join(c for c in unicodedata.normalize("NFKD", first) if "A" <= c <= "Z")[:NAME_LETTERS]

@@ -26,7 +26,9 @@ DECIDED: dict[Decision, str] = {
 }
 
 
-def apply(tx: Transaction, new: AgentApplication, *, agent_id: UUID, referral_code: str, actor: Actor) -> Pending[Row]:
+def apply_as_agent(
+    tx: Transaction, new: AgentApplication, *, agent_id: UUID, referral_code: str, actor: Actor
+) -> Pending[Row]:
     """Write an application; who was rejected long enough ago keeps account, id and code.
 
     Refuses: email-taken, referral-code-taken (try again with another).
@@ -41,28 +43,30 @@ def apply(tx: Transaction, new: AgentApplication, *, agent_id: UUID, referral_co
     return tx.fetch_answer(SQL["application"], application_id=agent_id)
 
 
-def read(tx: Transaction, agent_id: UUID | None, scope: AccessScope) -> Pending[Row]:
+def read_agent(tx: Transaction, agent_id: UUID | None, scope: AccessScope) -> Pending[Row]:
     """An agent, or the caller where no id is given. Refuses: not-found."""
     return tx.fetch_answer(SQL["agent"], id=agent_id, **scope.params)
 
 
-def find(tx: Transaction, after: UUID, count: int, *, state: str | None) -> Pending[list[Row]]:
+def list_agents(tx: Transaction, after: UUID, count: int, *, state: str | None) -> Pending[list[Row]]:
     """Agents, newest first."""
     return tx.fetch_all(SQL["agents"], state=state, after=after, count=count)
 
 
-def decide(tx: Transaction, agent_id: UUID, decision: Decision, *, reason: str, actor: Actor) -> Pending[Row]:
+def decide_about_agent(
+    tx: Transaction, agent_id: UUID, decision: Decision, *, reason: str, actor: Actor
+) -> Pending[Row]:
     """Move an agent as decided, and tell them. Refuses: not-found, decision-not-allowed."""
     tx.add(SQL["take_decider"], sub=actor.sub)
     tx.add(SQL["lock_agent"], id=agent_id)
     tx.add(SQL["require_decision"], id=agent_id, decision=decision)
     tx.add(SQL["decide"], id=agent_id, decision=decision, reason=reason, sub=actor.sub)
-    enqueue(tx, *_jobs_of(decision, agent_id, reason))
+    enqueue(tx, *_make_decision_jobs(decision, agent_id, reason))
     record_audit(tx, actor, DECIDED[decision], agent_id)
     return tx.fetch_answer(SQL["agent_after"], id=agent_id)
 
 
-def _jobs_of(decision: Decision, agent_id: UUID, reason: str) -> list[Job]:
+def _make_decision_jobs(decision: Decision, agent_id: UUID, reason: str) -> list[Job]:
     """Return the jobs of a decision: an approval makes the sign-in; suspensions are told by a person, not by a mail."""
     if decision == "approve":
         return [
@@ -91,13 +95,13 @@ def change_terms(
     return tx.fetch_answer(SQL["agent_after"], id=agent_id)
 
 
-def clients(tx: Transaction, after: UUID, count: int, *, sub: str, today: date) -> Pending[list[Row]]:
+def list_clients(tx: Transaction, after: UUID, count: int, *, sub: str, today: date) -> Pending[list[Row]]:
     """An active agent's clients, newest first. Refuses: agent-not-active."""
     tx.add(SQL["require_active"], sub=sub)
     return tx.fetch_all(SQL["clients"], sub=sub, today=today, after=after, count=count)
 
 
-def commissions(tx: Transaction, after: UUID, count: int, *, sub: str) -> Pending[list[Row]]:
+def list_commissions(tx: Transaction, after: UUID, count: int, *, sub: str) -> Pending[list[Row]]:
     """An active agent's commissions, newest first. Refuses: agent-not-active."""
     tx.add(SQL["require_active"], sub=sub)
     return tx.fetch_all(SQL["commissions"], sub=sub, after=after, count=count)

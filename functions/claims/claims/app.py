@@ -32,7 +32,7 @@ api: Api[ClaimsServices] = Api()
 OWNER_OR_STAFF = MEMBER | STAFF
 
 
-def _view(facts: Row, *, status: int = 200) -> Answer:
+def _build_answer(facts: Row, *, status: int = 200) -> Answer:
     claim = ClaimView.model_validate(facts)
     location = f"/claims/{claim.id}" if status == 201 else None
     return make_answer(claim, status=status, version=claim.version, location=location)
@@ -49,21 +49,21 @@ def _view(facts: Row, *, status: int = 200) -> Answer:
     key="required",
     refusals=("membership-required",),
 )
-def submit(call: Call[NewClaim]) -> Answer:
+def submit_claim(call: Call[NewClaim]) -> Answer:
     """For members whose membership gives access."""
     facts = call.run_once(
-        service.submit,
+        service.submit_claim,
         call.input,
         claim_id=make_uuid7(),
         sub=call.sub,
         today=call.services.read_today(),
         actor=call.actor,
     )
-    return _view(facts, status=201)
+    return _build_answer(facts, status=201)
 
 
 @api.get("/claims", summary="List claims", input=ClaimQuery, answer=Page[ClaimView], access=OWNER_OR_STAFF)
-def find(call: Call[ClaimQuery]) -> Answer:
+def list_claims(call: Call[ClaimQuery]) -> Answer:
     """All to staff, by state, assignee (`me` is the caller) and whether stuck; to a member their own."""
     asked, scope = call.input, call.scope
     listing = f"claims {scope.sub} {asked.state} {asked.assignee} {asked.stuck}"
@@ -71,7 +71,7 @@ def find(call: Call[ClaimQuery]) -> Answer:
         call,
         listing,
         ClaimView,
-        service.find,
+        service.list_claims,
         scope=scope,
         actor=call.actor,
         state=asked.state,
@@ -81,9 +81,9 @@ def find(call: Call[ClaimQuery]) -> Answer:
 
 
 @api.get("/claims/{claim_id}", summary="Read a claim", answer=ClaimView, access=OWNER_OR_STAFF)
-def read(call: Call[NoInput]) -> Answer:
+def read_claim(call: Call[NoInput]) -> Answer:
     """The claim, to its member and to staff."""
-    return _view(call.read(service.read, call.ids["claim_id"], call.scope, actor=call.actor))
+    return _build_answer(call.read(service.read_claim, call.ids["claim_id"], call.scope, actor=call.actor))
 
 
 @api.get(
@@ -93,14 +93,14 @@ def read(call: Call[NoInput]) -> Answer:
     answer=Page[TransitionView],
     access=OWNER_OR_STAFF,
 )
-def history(call: Call[PageQuery]) -> Answer:
+def list_transitions(call: Call[PageQuery]) -> Answer:
     """Every move it has made, the last one first."""
     claim_id = call.ids["claim_id"]
     return list_page(
         call,
         f"history {claim_id}",
         TransitionView,
-        service.history,
+        service.list_transitions,
         claim_id=claim_id,
         scope=call.scope,
         actor=call.actor,
@@ -117,12 +117,12 @@ def history(call: Call[PageQuery]) -> Answer:
     if_match=True,
     refusals=("move-not-allowed",),
 )
-def move(call: Call[Transition]) -> Answer:
+def transition_claim(call: Call[Transition]) -> Answer:
     """Staff move it as the table of states allows; `withdrawn` is its member's alone, and all a member may do."""
     facts = call.run_once(
-        service.move, call.ids["claim_id"], call.input, call.scope, versions=call.versions, actor=call.actor
+        service.transition_claim, call.ids["claim_id"], call.input, call.scope, versions=call.versions, actor=call.actor
     )
-    return _view(facts)
+    return _build_answer(facts)
 
 
 @api.put(
@@ -135,14 +135,14 @@ def move(call: Call[Transition]) -> Answer:
     if_match=True,
     refusals=("assignee-unknown",),
 )
-def assign(call: Call[Assignment]) -> Answer:
+def assign_claim(call: Call[Assignment]) -> Answer:
     """To oneself (`me`) or to another staff account."""
     asked = call.input.staff_id
     staff_id = None if asked == "me" else UUID(asked)
     facts = call.run_once(
-        service.assign, call.ids["claim_id"], staff_id, call.scope, versions=call.versions, actor=call.actor
+        service.assign_claim, call.ids["claim_id"], staff_id, call.scope, versions=call.versions, actor=call.actor
     )
-    return _view(facts)
+    return _build_answer(facts)
 
 
 @api.post(
@@ -156,9 +156,9 @@ def assign(call: Call[Assignment]) -> Answer:
     renew=documents.sign_upload,
     refusals=("claim-closed", "too-many-documents"),
 )
-def announce(call: Call[NewDocument, ClaimsServices]) -> Answer:
+def announce_document(call: Call[NewDocument, ClaimsServices]) -> Answer:
     """Answers with a form that uploads exactly this file; complete it afterwards."""
-    return documents.announce(call, call.scope.restrict_to_owner())
+    return documents.announce_document(call, call.scope.restrict_to_owner())
 
 
 @api.post(
@@ -175,9 +175,9 @@ def announce(call: Call[NewDocument, ClaimsServices]) -> Answer:
         "too-many-documents",
     ),
 )
-def complete(call: Call[NoInput, ClaimsServices]) -> Answer:
+def complete_document(call: Call[NoInput, ClaimsServices]) -> Answer:
     """Available once its size, type and first bytes are as announced; else it is removed."""
-    return documents.complete(call, call.scope.restrict_to_owner())
+    return documents.complete_document(call, call.scope.restrict_to_owner())
 
 
 @api.get(
@@ -187,12 +187,12 @@ def complete(call: Call[NoInput, ClaimsServices]) -> Answer:
     answer=Page[DocumentView],
     access=OWNER_OR_STAFF,
 )
-def find_documents(call: Call[PageQuery]) -> Answer:
+def list_documents(call: Call[PageQuery]) -> Answer:
     """Newest first."""
     claim_id = call.ids["claim_id"]
     listing = f"documents {claim_id}"
     return list_page(
-        call, listing, DocumentView, service.find_documents, claim_id=claim_id, scope=call.scope, actor=call.actor
+        call, listing, DocumentView, service.list_documents, claim_id=claim_id, scope=call.scope, actor=call.actor
     )
 
 
@@ -203,9 +203,9 @@ def find_documents(call: Call[PageQuery]) -> Answer:
     access=OWNER_OR_STAFF,
     refusals=("document-not-available",),
 )
-def download(call: Call[NoInput, ClaimsServices]) -> Answer:
+def make_download_link(call: Call[NoInput, ClaimsServices]) -> Answer:
     """Valid for five minutes."""
-    return documents.download(call, call.scope)
+    return documents.make_download_link(call, call.scope)
 
 
 @api.delete(
@@ -219,7 +219,7 @@ def download(call: Call[NoInput, ClaimsServices]) -> Answer:
 )
 def remove_document(call: Call[NoInput, ClaimsServices]) -> Answer:
     """For the claim's member, while the claim is open: its file is deleted and its place is free. Again: the same."""
-    return documents.remove(call, call.scope.restrict_to_owner())
+    return documents.remove_document(call, call.scope.restrict_to_owner())
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

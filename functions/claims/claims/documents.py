@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from claims import service
-from claims.file_types import MISMATCHES, Mismatch, looks_like
+from claims.file_types import MISMATCHES, Mismatch, is_of_type
 from claims.model import DocumentView, DownloadView, ExpiringUpload, NewDocument, UploadForm
 from shared.access import AccessScope
 from shared.api.call import Call
@@ -30,12 +30,12 @@ class ClaimsServices(Services, Protocol):
         ...
 
 
-def announce(call: Call[NewDocument, ClaimsServices], scope: AccessScope) -> Answer:
+def announce_document(call: Call[NewDocument, ClaimsServices], scope: AccessScope) -> Answer:
     """Reserve a slot; the form for exactly that file is signed at each answering, for it is soon over."""
     claim_id, document_id = call.ids["claim_id"], make_uuid7()
     key = f"uploads/{claim_id}/{document_id}"
     facts = call.run_once(
-        service.announce,
+        service.announce_document,
         claim_id,
         call.input,
         scope,
@@ -56,19 +56,19 @@ def sign_upload(call: Call[Any, ClaimsServices], announced: Mapping[str, Any]) -
     return ExpiringUpload(upload=UploadForm(url=form.url, fields=dict(form.fields)))
 
 
-def complete(call: Call[Any, ClaimsServices], scope: AccessScope) -> Answer:
+def complete_document(call: Call[Any, ClaimsServices], scope: AccessScope) -> Answer:
     """Look at what is stored, between two transactions, and write the verdict; what is not as announced is removed."""
-    facts = _read(call, scope)
+    facts = _read_document(call, scope)
     if facts["state"] == "pending":
-        facts = _judged(call, scope, facts)
+        facts = _check_upload(call, scope, facts)
     if facts["state"] == "rejected":
-        raise Refusal("document-mismatch", detail=_why(facts))
+        raise Refusal("document-mismatch", detail=_find_rejection_reason(facts))
     return make_answer(DocumentView.model_validate(facts))
 
 
-def download(call: Call[Any, ClaimsServices], scope: AccessScope) -> Answer:
+def make_download_link(call: Call[Any, ClaimsServices], scope: AccessScope) -> Answer:
     """A link to an available document."""
-    facts = _read(call, scope)
+    facts = _read_document(call, scope)
     if facts["state"] != "available":
         raise Refusal("document-not-available")
     url = call.services.evidence.presign_download(
@@ -77,7 +77,7 @@ def download(call: Call[Any, ClaimsServices], scope: AccessScope) -> Answer:
     return make_answer(DownloadView(url=url, expires_at=call.services.clock() + LINK_LIFE))
 
 
-def remove(call: Call[Any, ClaimsServices], scope: AccessScope) -> Answer:
+def remove_document(call: Call[Any, ClaimsServices], scope: AccessScope) -> Answer:
     """Take a document back, then delete its objects; where that fails the call is repeated, and deletes them then."""
     ids = (call.ids["claim_id"], call.ids["document_id"])
     removed = call.run_once(service.remove_document, *ids, scope, actor=call.actor)
@@ -86,48 +86,48 @@ def remove(call: Call[Any, ClaimsServices], scope: AccessScope) -> Answer:
     return Answer(204)
 
 
-def _why(facts: Row) -> str:
+def _find_rejection_reason(facts: Row) -> str:
     told = MISMATCHES.get(facts["mismatch"], "The file is not what was announced.")
     return f"{told} The file was removed."
 
 
-def _read(call: Call[Any, ClaimsServices], scope: AccessScope) -> Row:
+def _read_document(call: Call[Any, ClaimsServices], scope: AccessScope) -> Row:
     facts: Row = call.read(
         service.read_document, call.ids["claim_id"], call.ids["document_id"], scope, actor=call.actor
     )
     return facts
 
 
-def _judged(call: Call[Any, ClaimsServices], scope: AccessScope, facts: Row) -> Row:
+def _check_upload(call: Call[Any, ClaimsServices], scope: AccessScope, facts: Row) -> Row:
     # The form can overwrite its key for as long as it is valid: what is looked at and kept is a copy beyond it.
     upload, kept = facts["object_key"], f"claims/{facts['claim_id']}/{facts['id']}/{make_uuid7()}"
     if not call.services.evidence.copy(upload, kept):
-        return _judged_meanwhile(call, scope)
-    mismatch = _find_mismatch(call, facts, kept)
+        return _read_existing_check(call, scope)
+    mismatch = _check_copy(call, facts, kept)
     key = upload if mismatch else kept
     ids = (call.ids["claim_id"], call.ids["document_id"])
     try:
-        judged = call.run_once(service.judge, *ids, scope, mismatch=mismatch, key=key, actor=call.actor)
+        judged = call.run_once(service.record_check, *ids, scope, mismatch=mismatch, key=key, actor=call.actor)
     except Refusal:
-        _remove(call, kept)
+        _remove_object(call, kept)
         raise
     # Where another call's verdict stood, the copy is nobody's.
-    _remove(call, upload if judged["object_key"] == kept else kept)
+    _remove_object(call, upload if judged["object_key"] == kept else kept)
     return judged
 
 
-def _judged_meanwhile(call: Call[Any, ClaimsServices], scope: AccessScope) -> Row:
+def _read_existing_check(call: Call[Any, ClaimsServices], scope: AccessScope) -> Row:
     """Another call's verdict, which took the upload away; without one nothing was uploaded."""
-    facts = _read(call, scope)
+    facts = _read_document(call, scope)
     if facts["state"] == "pending":
         raise Refusal("document-not-uploaded")
     return facts
 
 
-def _find_mismatch(call: Call[Any, ClaimsServices], facts: Row, kept: str) -> Mismatch | None:
+def _check_copy(call: Call[Any, ClaimsServices], facts: Row, kept: str) -> Mismatch | None:
     """Return in what the copy is not as announced; both it and the upload are removed then."""
     evidence = call.services.evidence
-    found = _mismatch(facts, evidence.read_metadata(kept), evidence.read_first_bytes(kept))
+    found = _compare_with_announcement(facts, evidence.read_metadata(kept), evidence.read_first_bytes(kept))
     if found is not None:
         # Before the verdict: a crash in between leaves it pending, and the next try finds nothing.
         evidence.delete(facts["object_key"])
@@ -135,17 +135,17 @@ def _find_mismatch(call: Call[Any, ClaimsServices], facts: Row, kept: str) -> Mi
     return found
 
 
-def _mismatch(announced: Row, stored: StoredObject | None, head: bytes) -> Mismatch | None:
+def _compare_with_announcement(announced: Row, stored: StoredObject | None, head: bytes) -> Mismatch | None:
     if stored is None or stored.size != announced["size"]:
         return "size"
     if stored.content_type != announced["content_type"]:
         return "content_type"
-    if not looks_like(announced["content_type"], head, whole=len(head) == stored.size):
+    if not is_of_type(announced["content_type"], head, whole=len(head) == stored.size):
         return "first_bytes"
     return None
 
 
-def _remove(call: Call[Any, ClaimsServices], key: str) -> None:
+def _remove_object(call: Call[Any, ClaimsServices], key: str) -> None:
     """Remove what nobody refers to any more; the verdict stands whether that succeeds or not."""
     try:
         call.services.evidence.delete(key)

@@ -44,7 +44,7 @@ _ENCODINGS = (
 _BINARY = frozenset(map(chr, (*range(0x09), 0x0B, *range(0x0E, 0x1B), *range(0x1C, 0x20))))
 
 
-def looks_like(content_type: ContentType, head: bytes, *, whole: bool) -> bool:
+def is_of_type(content_type: ContentType, head: bytes, *, whole: bool) -> bool:
     """Return whether a file that begins with `head` can be of the type; `whole` says that there is no more of it."""
     if content_type == "text/plain":
         return _is_text(head, whole=whole)
@@ -59,11 +59,11 @@ def _is_pdf(head: bytes) -> bool:
 
 
 def _is_text(head: bytes, *, whole: bool) -> bool:
-    text = _decoded(head, whole=whole)
+    text = _decode_text(head, whole=whole)
     return text is not None and _BINARY.isdisjoint(text) and not text.startswith(_PDF.decode())
 
 
-def _decoded(head: bytes, *, whole: bool) -> str | None:
+def _decode_text(head: bytes, *, whole: bool) -> str | None:
     encoding = next((name for mark, name in _ENCODINGS if head.startswith(mark)), "utf-8")
     try:
         return codecs.getincrementaldecoder(encoding)().decode(head, final=whole)  # else the last character may be cut

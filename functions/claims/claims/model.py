@@ -34,14 +34,14 @@ ContentType = Literal["image/jpeg", "image/png", "image/webp", "application/pdf"
 DocumentState = Literal["pending", "available", "rejected"]
 
 
-def _true_or_false(value: Any) -> bool:
+def _parse_boolean(value: Any) -> bool:
     # By ourselves: pydantic takes "1", "on" and "yes" for true, even where it is strict.
     if value not in ("true", "false"):
         raise PydanticCustomError("flag", "is neither true nor false")
     return bool(value == "true")
 
 
-Flag = Annotated[bool, BeforeValidator(_true_or_false)]
+Flag = Annotated[bool, BeforeValidator(_parse_boolean)]
 
 MAX_DOCUMENT_BYTES = 10 * 1024 * 1024
 
@@ -59,7 +59,7 @@ FileName = Annotated[str, make_file_name_format(1, 200, [e for extensions in EXT
 EARLIEST_INCIDENT = date(1990, 1, 1)
 
 
-def _within_memory(value: date, info: ValidationInfo) -> date:
+def _check_incident_date(value: date, info: ValidationInfo) -> date:
     context: dict[str, datetime] = info.context or {}
     if value > compute_latest_local_date(context["now"]):
         raise PydanticCustomError("future", "is in the future")
@@ -75,14 +75,14 @@ class NewClaim(RequestModel):
     title: Annotated[str, make_line_format(5, 200)]
     company_name: CompanyName
     description: Annotated[str, make_prose_format(20, 10_000)]
-    incident_date: Annotated[Date, AfterValidator(_within_memory)]
+    incident_date: Annotated[Date, AfterValidator(_check_incident_date)]
     incident_country: Country
     currency: Currency = "EUR"
     amount: Amount  # after the currency, which says how many decimals it may have
 
     @field_validator("amount")
     @classmethod
-    def _with_the_currencys_decimals(cls, value: str, info: ValidationInfo) -> str:
+    def _check_decimals(cls, value: str, info: ValidationInfo) -> str:
         """Return the amount with exactly as many decimals as its currency has."""
         if "currency" not in info.data:
             return value
@@ -110,7 +110,7 @@ class Transition(RequestModel):
 
     @field_validator("decline_code")
     @classmethod
-    def _with_a_rejection_only(cls, value: DeclineCode | None, info: ValidationInfo) -> DeclineCode | None:
+    def _check_decline_code(cls, value: DeclineCode | None, info: ValidationInfo) -> DeclineCode | None:
         if "to" in info.data and (info.data["to"] == "rejected") != (value is not None):
             raise PydanticCustomError("decline_code", "is for rejected, which needs it, and for nothing else")
         return value
@@ -139,7 +139,7 @@ class NewDocument(RequestModel):
 
     @field_validator("file_name")
     @classmethod
-    def _with_the_types_extension(cls, value: str, info: ValidationInfo) -> str:
+    def _check_extension(cls, value: str, info: ValidationInfo) -> str:
         known = EXTENSIONS.get(info.data.get("content_type", ""))
         if known and value.rpartition(".")[2].lower() not in known:
             raise PydanticCustomError(

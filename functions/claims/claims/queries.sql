@@ -31,7 +31,7 @@ WITH mails AS (
     FROM claims c WHERE c.id = %(id)s)
 {enqueue_mails}
 
--- name: enqueue_moved
+-- name: enqueue_transition_mail
 -- The member is told of the move just written; going back to verification is a request for documents.
 WITH mails AS (
     SELECT %(job_id)s AS job_id, 'normal' AS priority,
@@ -73,7 +73,7 @@ INSERT INTO audit (id, action, subject_id, actor, request_id)
 SELECT %(audit_id)s, %(action)s, %(id)s, %(actor)s, %(request_id)s
 WHERE EXISTS (SELECT FROM claims WHERE id = %(id)s) OR EXISTS (SELECT FROM document_view WHERE id = %(id)s)
 
--- name: record_move
+-- name: record_transition
 -- Who moved the claim, from where to where; the reason stays in its history.
 INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
 SELECT %(audit_id)s, 'claim.moved', c.id, %(actor)s, %(request_id)s, jsonb_build_object('from', h.from_state, 'to', h.to_state)
@@ -92,7 +92,7 @@ SELECT require((
     WHERE c.id = %(id)s AND (%(staff)s OR a.identity_sub = %(sub)s)
     FOR NO KEY UPDATE OF c), 'not-found')
 
--- name: history
+-- name: transitions
 -- A page of the claim's moves, the last one first.
 SELECT lpad(to_hex(h.version), 32, '0')::uuid AS id,
        jsonb_build_object('version', h.version, 'from', h.from_state, 'to', h.to_state, 'reason', h.reason,
@@ -101,7 +101,7 @@ FROM claim_history h
 WHERE h.claim_id = %(id)s AND lpad(to_hex(h.version), 32, '0')::uuid < %(after)s
 ORDER BY h.version DESC LIMIT %(count)s
 
--- name: require_mover
+-- name: require_right_to_transition
 -- Who sees the claim learns that the move is somebody else's to make; nobody else learns that there is one.
 SELECT require(%(is_theirs)s, 'forbidden')
 
@@ -111,13 +111,13 @@ SELECT require((
     SELECT %(versions)s::int[] IS NULL OR c.version = ANY(%(versions)s::int[])
     FROM claims c WHERE c.id = %(id)s), 'stale-version')
 
--- name: require_move
+-- name: require_transition
 -- The table of moves must know it.
 SELECT require(EXISTS (
     SELECT FROM claims c JOIN claim_moves m ON m.from_state = c.state
     WHERE c.id = %(id)s AND m.to_state = %(to)s), 'move-not-allowed')
 
--- name: move
+-- name: transition_claim
 -- The claim in its new state.
 UPDATE claims SET state = %(to)s, version = version + 1, updated_at = now() WHERE id = %(id)s
 
@@ -215,7 +215,7 @@ FROM removed
 SELECT jsonb_build_object('id', d.id, 'object_key', d.object_key, 'upload_key', 'uploads/' || d.claim_id || '/' || d.id) AS facts
 FROM documents d WHERE d.id = %(document_id)s
 
--- name: judge
+-- name: record_check
 -- The verdict on what was uploaded, where its object is from now, and the audit's word of it; the first verdict stands.
 WITH judged AS (
     UPDATE documents d SET state = %(verdict)s, mismatch = %(mismatch)s, object_key = %(object_key)s, updated_at = now(),

@@ -15,7 +15,9 @@ from shared.sql import Query, load_queries
 SQL = load_queries("claims", parts=PAYLOAD_SQL)
 
 
-def submit(tx: Transaction, new: NewClaim, *, claim_id: UUID, sub: str, today: date, actor: Actor) -> Pending[Row]:
+def submit_claim(
+    tx: Transaction, new: NewClaim, *, claim_id: UUID, sub: str, today: date, actor: Actor
+) -> Pending[Row]:
     """File a claim. Refuses: membership-required."""
     tx.add(SQL["require_member"], sub=sub)
     tx.add(SQL["insert_claim"], id=claim_id, sub=sub, today=today, **new.model_dump())
@@ -23,16 +25,16 @@ def submit(tx: Transaction, new: NewClaim, *, claim_id: UUID, sub: str, today: d
     tx.add(SQL["enqueue_received"], job_id=make_uuid7(), id=claim_id)
     enqueue(tx, make_mail_job("staff-new-claim", to=None, subject_id=claim_id))
     record_audit(tx, actor, "claim.submitted", claim_id, category=new.category)
-    return _claim(tx, claim_id, AccessScope(sub))
+    return _read_visible_claim(tx, claim_id, AccessScope(sub))
 
 
-def read(tx: Transaction, claim_id: UUID, scope: AccessScope, *, actor: Actor) -> Pending[Row]:
+def read_claim(tx: Transaction, claim_id: UUID, scope: AccessScope, *, actor: Actor) -> Pending[Row]:
     """A claim. Refuses: not-found."""
     _record_read(tx, "claim.read", claim_id, scope, actor)
-    return _claim(tx, claim_id, scope)
+    return _read_visible_claim(tx, claim_id, scope)
 
 
-def find(
+def list_claims(
     tx: Transaction,
     after: UUID,
     count: int,
@@ -52,34 +54,34 @@ def find(
     return tx.fetch_all(query, **scope.params, **asked)
 
 
-def history(
+def list_transitions(
     tx: Transaction, after: UUID, count: int, *, claim_id: UUID, scope: AccessScope, actor: Actor
 ) -> Pending[list[Row]]:
     """A claim's moves, the last one first. Refuses: not-found."""
     tx.add(SQL["require_claim"], id=claim_id, **scope.params)
     _record_read(tx, "claim.history_read", claim_id, scope, actor)
-    return tx.fetch_all(SQL["history"], id=claim_id, after=after, count=count)
+    return tx.fetch_all(SQL["transitions"], id=claim_id, after=after, count=count)
 
 
-def move(
+def transition_claim(
     tx: Transaction, claim_id: UUID, asked: Transition, scope: AccessScope, *, versions: list[int] | None, actor: Actor
 ) -> Pending[Row]:
     """Move a claim and tell its member. Refuses: not-found, forbidden, stale-version, move-not-allowed."""
     is_theirs = scope.staff != (asked.to == "withdrawn")  # the member withdraws, staff do all else
     tx.add(SQL["require_account"], sub=scope.sub)
     tx.add(SQL["lock_claim"], id=claim_id, **scope.params)
-    tx.add(SQL["require_mover"], is_theirs=is_theirs)
+    tx.add(SQL["require_right_to_transition"], is_theirs=is_theirs)
     tx.add(SQL["require_version"], id=claim_id, versions=versions)
-    tx.add(SQL["require_move"], id=claim_id, to=asked.to)
-    tx.add(SQL["insert_history"], id=claim_id, sub=scope.sub, role=_role_of(scope), **asked.model_dump())
-    tx.add(SQL["move"], id=claim_id, to=asked.to)
-    tx.add(SQL["enqueue_moved"], job_id=make_uuid7(), id=claim_id)
+    tx.add(SQL["require_transition"], id=claim_id, to=asked.to)
+    tx.add(SQL["insert_history"], id=claim_id, sub=scope.sub, role=_find_role(scope), **asked.model_dump())
+    tx.add(SQL["transition_claim"], id=claim_id, to=asked.to)
+    tx.add(SQL["enqueue_transition_mail"], job_id=make_uuid7(), id=claim_id)
     tx.run_after_commit(NUDGE)
-    tx.add(SQL["record_move"], audit_id=make_uuid7(), id=claim_id, actor=scope.sub, request_id=actor.request_id)
-    return _claim(tx, claim_id, scope)
+    tx.add(SQL["record_transition"], audit_id=make_uuid7(), id=claim_id, actor=scope.sub, request_id=actor.request_id)
+    return _read_visible_claim(tx, claim_id, scope)
 
 
-def assign(
+def assign_claim(
     tx: Transaction,
     claim_id: UUID,
     staff_id: UUID | None,
@@ -98,10 +100,10 @@ def assign(
     tx.add(SQL["require_staff_member"], staff_id=staff_id, sub=scope.sub)
     tx.add(SQL["assign"], id=claim_id, staff_id=staff_id, sub=scope.sub)
     record_audit(tx, actor, "claim.assigned", claim_id, if_written="claims", staff_id=staff_id or "self")
-    return _claim(tx, claim_id, scope)
+    return _read_visible_claim(tx, claim_id, scope)
 
 
-def announce(
+def announce_document(
     tx: Transaction,
     claim_id: UUID,
     new: NewDocument,
@@ -122,7 +124,7 @@ def announce(
     tx.add(SQL["require_slot"], id=claim_id)
     tx.add(SQL["insert_document"], id=claim_id, document_id=document_id, object_key=key, **new.model_dump())
     record_audit(tx, actor, "document.announced", document_id, claim_id=claim_id)
-    return _document(tx, claim_id, document_id, scope)
+    return _read_visible_document(tx, claim_id, document_id, scope)
 
 
 def read_document(
@@ -130,10 +132,10 @@ def read_document(
 ) -> Pending[Row]:
     """A document. Refuses: not-found."""
     _record_read(tx, "document.read", document_id, scope, actor)
-    return _document(tx, claim_id, document_id, scope)
+    return _read_visible_document(tx, claim_id, document_id, scope)
 
 
-def find_documents(
+def list_documents(
     tx: Transaction, after: UUID, count: int, *, claim_id: UUID, scope: AccessScope, actor: Actor
 ) -> Pending[list[Row]]:
     """A claim's documents, newest first. Refuses: not-found."""
@@ -142,7 +144,7 @@ def find_documents(
     return tx.fetch_all(SQL["documents"], id=claim_id, after=after, count=count)
 
 
-def judge(
+def record_check(
     tx: Transaction,
     claim_id: UUID,
     document_id: UUID,
@@ -165,8 +167,8 @@ def judge(
         tx.add(SQL["require_place"], document_id=document_id)
     who = {"audit_id": make_uuid7(), "actor": scope.sub, "request_id": actor.request_id}
     verdict = "rejected" if mismatch else "available"
-    tx.add(SQL["judge"], document_id=document_id, verdict=verdict, mismatch=mismatch, object_key=key, **who)
-    return _document(tx, claim_id, document_id, scope)
+    tx.add(SQL["record_check"], document_id=document_id, verdict=verdict, mismatch=mismatch, object_key=key, **who)
+    return _read_visible_document(tx, claim_id, document_id, scope)
 
 
 def remove_document(
@@ -191,14 +193,14 @@ def _record_read(tx: Transaction, action: str, subject_id: UUID, scope: AccessSc
         tx.add(SQL["record_read"], audit_id=make_uuid7(), action=action, id=subject_id, **who)
 
 
-def _claim(tx: Transaction, claim_id: UUID, scope: AccessScope) -> Pending[Row]:
+def _read_visible_claim(tx: Transaction, claim_id: UUID, scope: AccessScope) -> Pending[Row]:
     return tx.fetch_answer(SQL["claim"], id=claim_id, **scope.params)
 
 
-def _document(tx: Transaction, claim_id: UUID, document_id: UUID, scope: AccessScope) -> Pending[Row]:
+def _read_visible_document(tx: Transaction, claim_id: UUID, document_id: UUID, scope: AccessScope) -> Pending[Row]:
     return tx.fetch_answer(SQL["document"], id=claim_id, document_id=document_id, **scope.params)
 
 
-def _role_of(scope: AccessScope) -> str:
+def _find_role(scope: AccessScope) -> str:
     """Return the role that a claim's history shows of whoever moved it."""
     return "admin" if scope.admin else "staff" if scope.staff else "member"

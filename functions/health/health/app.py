@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from health.container import HealthContainer, container
+from health.container import HealthContainer, get_container
 from health.deep_check import CheckResult
 from health.metrics import publish
 from health.model import HealthReport, HealthView
@@ -16,7 +16,7 @@ api: Api[HealthContainer] = Api()
 
 
 @api.get("/health", summary="Is it there?", input=IgnoredQuery, answer=HealthView, sign_in="none", limit=None)
-def shallow(call: Call[NoInput]) -> Answer:
+def check_process(call: Call[NoInput]) -> Answer:
     """Touches nothing outside the process."""
     version = call.services.settings.version
     return make_answer(HealthView(status="healthy", version=version, time=call.services.clock()))
@@ -31,23 +31,23 @@ def shallow(call: Call[NoInput]) -> Answer:
     sign_in="none",
     limit="health-deep",
 )
-def deep(call: Call[NoInput, HealthContainer]) -> Answer:
+def check_dependencies(call: Call[NoInput, HealthContainer]) -> Answer:
     """Asks everything the service stands on, within 2 seconds; the answer is kept for a few. 503 when unhealthy."""
-    report = examine(call.services)
+    report = write_report(call.services)
     return make_answer(report, status=503 if report.status == "unhealthy" else 200)
 
 
-def examine(own: HealthContainer) -> HealthReport:
+def write_report(own: HealthContainer) -> HealthReport:
     """The report, its metrics written."""
     checked: CheckResult = own.check.run()
     publish(checked)
-    return HealthReport(**dict(checked.findings), runtime=own.process.now())
+    return HealthReport(**dict(checked.findings), runtime=own.process.read_usage())
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Lambda's entry point; an event that is no request is the schedule's, and gets the report itself."""
-    own = container()
-    own.process.begin()
+    own = get_container()
+    own.process.count_invocation()
     if is_request(event):
         return api.handle(event, context, own)
-    return examine(own).model_dump(mode="json")
+    return write_report(own).model_dump(mode="json")

@@ -43,12 +43,12 @@ class HealthContainer(Container):
     @cached_property
     def check(self) -> DeepCheck:
         """The deep check. What takes time without waiting, building clients, is done here, before its own begins."""
-        from health.service_queries import questions
+        from health.service_queries import make_service_queries
 
-        services = [HealthQuery(name, ask) for name, ask in questions(self.settings).items()]
+        services = [HealthQuery(name, ask) for name, ask in make_service_queries(self.settings).items()]
         services.append(HealthQuery(STATE_STORE, partial(self._fleet.read, SERVICES)))
         return DeepCheck(
-            lambda: [self._database_probe(), *services],
+            lambda: [self._make_database_query(), *services],
             self._fleet,
             version=self.settings.version,
             max_connections=self.settings.db_max_connections,
@@ -69,17 +69,17 @@ class HealthContainer(Container):
 
         return SharedStateStore(self._dynamodb, self.settings.state_table, now=self.clock)
 
-    def _database_probe(self) -> HealthQuery:
-        from health.one_off_read import visit
+    def _make_database_query(self) -> HealthQuery:
+        from health.one_off_read import read_once
 
         deadline = Deadline(read_monotonic() + PROBES_S, read_monotonic)
-        return HealthQuery(DATABASE, lambda: visit(self._dial, service.look, deadline))
+        return HealthQuery(DATABASE, lambda: read_once(self._connect_once, service.query_database, deadline))
 
-    def _dial(self, _within_s: float) -> "Connection":
+    def _connect_once(self, _within_s: float) -> "Connection":
         return self._connect(CONNECT_S)
 
 
 @cache
-def container() -> HealthContainer:
+def get_container() -> HealthContainer:
     """The environment's own."""
     return HealthContainer(Settings.from_environ(os.environ))

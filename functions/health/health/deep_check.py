@@ -82,35 +82,35 @@ class DeepCheck:
 
     def _check(self, now: datetime) -> CheckResult:
         probes, until = self._probes(), read_monotonic() + CHECK_S
-        outcomes = self._prober.ask(probes, within_s=PROBES_S)
+        outcomes = self._prober.run(probes, within_s=PROBES_S)
         if fleet := outcomes[STATE_STORE].value:
             self._fleet = fleet
-        failed_over = self._compare(outcomes, now, until)
+        failed_over = self._note_other_writer(outcomes, now, until)
         jobs = found.jobs if (found := outcomes[DATABASE].value) else None
         late = service.has_late_jobs(jobs, self._mail_rate) if jobs else None
-        return CheckResult(self._findings(outcomes, now), failed_over, jobs, late)
+        return CheckResult(self._collect_findings(outcomes, now), failed_over, jobs, late)
 
-    def _compare(self, outcomes: Mapping[str, QueryOutcome], now: datetime, until: float) -> bool:
+    def _note_other_writer(self, outcomes: Mapping[str, QueryOutcome], now: datetime, until: float) -> bool:
         """Tell the fleet of a writer it did not know; True where that is another one, and we are first to tell."""
         found, seen = outcomes[DATABASE].value, self._fleet.server
         if found is None or not found.writable or (seen is not None and seen.server == found.server):
             return False
         server = LastWriter(found.server, now if seen else None)
         self._fleet = replace(self._fleet, server=server)
-        noted = not outcomes[STATE_STORE].failed and self._note(seen, server, until)
+        noted = not outcomes[STATE_STORE].failed and self._write_writer(seen, server, until)
         return noted and seen is not None
 
-    def _note(self, seen: LastWriter | None, server: LastWriter, until: float) -> bool:
+    def _write_writer(self, seen: LastWriter | None, server: LastWriter, until: float) -> bool:
         probe = HealthQuery("note", lambda: self._servers.change_server(seen, server))
-        return self._prober.ask([probe], within_s=until - read_monotonic())["note"].value is True
+        return self._prober.run([probe], within_s=until - read_monotonic())["note"].value is True
 
-    def _findings(self, outcomes: Mapping[str, QueryOutcome], now: datetime) -> Findings:
+    def _collect_findings(self, outcomes: Mapping[str, QueryOutcome], now: datetime) -> Findings:
         found = outcomes[DATABASE].value
         jobs = found.jobs if found else None
         fleet_known = not outcomes[STATE_STORE].failed
-        checks = self._checks(outcomes, late=service.needs_attention(jobs, self._mail_rate), now=now)
+        checks = self._collect_checks(outcomes, late=service.has_late_or_stuck_jobs(jobs, self._mail_rate), now=now)
         return Findings(
-            status=service.overall(checks),
+            status=service.combine_status(checks),
             version=self._version,
             checked_at=now,
             checks=checks,
@@ -118,11 +118,13 @@ class DeepCheck:
             transaction_retries=TransactionRetries(last_minute=self._fleet.retries if fleet_known else None),
         )
 
-    def _checks(self, outcomes: Mapping[str, QueryOutcome], *, late: bool, now: datetime) -> DependencyChecks:
-        failover = service.failover_of(self._fleet.server, now)
+    def _collect_checks(self, outcomes: Mapping[str, QueryOutcome], *, late: bool, now: datetime) -> DependencyChecks:
+        failover = service.find_last_failover(self._fleet.server, now)
         services = {
-            name: service.service_check(outcomes[name], self._fleet.find_circuit(name), late=late and name == "queue")
+            name: service.build_service_check(
+                outcomes[name], self._fleet.find_circuit(name), late=late and name == "queue"
+            )
             for name in SERVICES
         }
-        database = service.database_check(outcomes[DATABASE], most=self._max_connections, failover=failover)
+        database = service.build_database_check(outcomes[DATABASE], most=self._max_connections, failover=failover)
         return DependencyChecks(database=database, **services)

@@ -30,12 +30,12 @@ Figure = tuple[str, MetricUnit, float]
 def publish(checked: CheckResult) -> None:
     """Write the metrics of a check; what it could not find out is left out, so that silence is not taken for zero."""
     metrics = EphemeralMetrics(namespace=NAMESPACE, service=SERVICE)
-    for name, unit, figure in figures_of(checked):
+    for name, unit, figure in list_metrics(checked):
         metrics.add_metric(name=name, unit=unit, value=figure)
     metrics.flush_metrics()
 
 
-def figures_of(checked: CheckResult) -> Iterator[Figure]:
+def list_metrics(checked: CheckResult) -> Iterator[Figure]:
     """Yield all that is known, as names, units and values."""
     found = checked.findings
     yield "Unhealthy", MetricUnit.Count, float(found.status == "unhealthy")
@@ -43,15 +43,15 @@ def figures_of(checked: CheckResult) -> Iterator[Figure]:
     yield "FailoverDetected", MetricUnit.Count, float(checked.failed_over)
     if checked.jobs:
         yield "JobsLate", MetricUnit.Count, float(bool(checked.has_late_jobs))
-        yield from _figures_of_jobs(checked.jobs)
+        yield from _list_job_metrics(checked.jobs)
     connections = found.checks.database.connections
     if connections.used is not None:
         yield "DatabaseConnectionsUsedShare", MetricUnit.Percent, 100 * connections.used / connections.max
     if found.transaction_retries.last_minute is not None:
-        yield from _figures_of_fleet(found, found.transaction_retries.last_minute)
+        yield from _list_shared_metrics(found, found.transaction_retries.last_minute)
 
 
-def _figures_of_jobs(jobs: OutboxCounts) -> Iterator[Figure]:
+def _list_job_metrics(jobs: OutboxCounts) -> Iterator[Figure]:
     yield "JobsFailed", MetricUnit.Count, float(jobs.failed)
     yield "JobsUncertain", MetricUnit.Count, float(jobs.uncertain)
     yield "JobsHighUnsolved", MetricUnit.Count, float(jobs.high_unsolved)
@@ -60,7 +60,7 @@ def _figures_of_jobs(jobs: OutboxCounts) -> Iterator[Figure]:
         yield f"JobsOldestPendingSeconds{priority.title()}", MetricUnit.Seconds, oldest_s
 
 
-def _figures_of_fleet(found: Findings, retries: int) -> Iterator[Figure]:
+def _list_shared_metrics(found: Findings, retries: int) -> Iterator[Figure]:
     """Yield what the state table says: known together, or not at all."""
     yield "TransactionRetriesLastMinute", MetricUnit.Count, float(retries)
     for name in CIRCUITS:

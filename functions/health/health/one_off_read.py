@@ -15,7 +15,7 @@ ONCE = Backoff(retries=0)
 NEVER_S = float("inf")
 
 
-def visit(connect: Connect, use_case: UseCase[T], deadline: Deadline) -> T:
+def read_once(connect: Connect, use_case: UseCase[T], deadline: Deadline) -> T:
     """Connect, read once, leave. Raises Unavailable, psycopg.Error."""
     connector = ConnectionHolder(connect, idle_timeout_s=NEVER_S, max_lifetime_s=NEVER_S, clock=read_monotonic)
     try:

@@ -36,18 +36,18 @@ class _RunningQuery:
     done: Event = field(default_factory=Event)
     outcome: QueryOutcome | None = None
 
-    def go(self) -> None:
+    def run(self) -> None:
         try:
             value = self.probe.ask()
-            self.outcome = QueryOutcome(failed=False, latency_s=self._elapsed(), value=value)
+            self.outcome = QueryOutcome(failed=False, latency_s=self._measure_elapsed(), value=value)
         except Exception as error:  # noqa: BLE001 - whatever it was, the answer is no
-            self.outcome = QueryOutcome(failed=True, latency_s=self._elapsed())
+            self.outcome = QueryOutcome(failed=True, latency_s=self._measure_elapsed())
             code = getattr(error, "code", None)
             observe("health_probe_failed", {"probe": self.probe.name, "code": code, **describe_failure(error)})
         finally:
             self.done.set()
 
-    def _elapsed(self) -> float:
+    def _measure_elapsed(self) -> float:
         return self.clock() - self.started
 
     def wait(self, until: float) -> QueryOutcome:
@@ -56,7 +56,7 @@ class _RunningQuery:
         if self.outcome is not None:
             return self.outcome
         observe("health_probe_late", {"probe": self.probe.name})
-        return QueryOutcome(failed=True, latency_s=self._elapsed())
+        return QueryOutcome(failed=True, latency_s=self._measure_elapsed())
 
 
 class ParallelQueries:
@@ -66,12 +66,14 @@ class ParallelQueries:
         self._clock = clock
         self._runs: dict[str, _RunningQuery] = {}
 
-    def ask(self, probes: Sequence[HealthQuery], *, within_s: float) -> Mapping[str, QueryOutcome]:
+    def run(self, probes: Sequence[HealthQuery], *, within_s: float) -> Mapping[str, QueryOutcome]:
         """The outcome of each, by name, after `within_s` seconds at the latest."""
         began = self._clock()
         runs = {probe.name: self._begin(probe) for probe in probes}
         return {
-            name: run.wait(began + within_s) if run else QueryOutcome(failed=True, latency_s=self._hanging_s(name))
+            name: run.wait(began + within_s)
+            if run
+            else QueryOutcome(failed=True, latency_s=self._measure_hanging_s(name))
             for name, run in runs.items()
         }
 
@@ -80,8 +82,8 @@ class ParallelQueries:
         if last is not None and not last.done.is_set():
             return None
         run = self._runs[probe.name] = _RunningQuery(probe, self._clock(), self._clock)
-        Thread(target=run.go, name=f"probe-{probe.name}", daemon=True).start()
+        Thread(target=run.run, name=f"probe-{probe.name}", daemon=True).start()
         return run
 
-    def _hanging_s(self, name: str) -> float:
+    def _measure_hanging_s(self, name: str) -> float:
         return self._clock() - self._runs[name].started

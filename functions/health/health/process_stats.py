@@ -21,21 +21,21 @@ class ProcessStats:
         self._started = clock()
         self._invocations = 0
 
-    def begin(self) -> None:
+    def count_invocation(self) -> None:
         """Note an invocation; the first one is the cold start."""
         self._invocations += 1
 
-    def now(self) -> ProcessUsage:
+    def read_usage(self) -> ProcessUsage:
         """Return its state."""
         return ProcessUsage(
             uptime_s=round(self._clock() - self._started, 1),
-            memory_mb=round(resident_bytes() / MEGABYTE, 1),
+            memory_mb=round(read_resident_bytes() / MEGABYTE, 1),
             cpu_s=round(time.process_time(), 2),
             cold_start=self._invocations == 1,
         )
 
 
-def resident_bytes() -> int:
+def read_resident_bytes() -> int:
     """Memory in use now; where the kernel does not tell that, the most that ever was."""
     try:
         return int(STATM.read_text().split()[1]) * resource.getpagesize()

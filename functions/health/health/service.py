@@ -59,25 +59,25 @@ class DatabaseAnswer:
     jobs: OutboxCounts
 
 
-def look(tx: Transaction) -> Pending[DatabaseAnswer]:
+def query_database(tx: Transaction) -> Pending[DatabaseAnswer]:
     """The server that answers, and the state of the jobs."""
     server = tx.fetch_one(SQL["server"])
     jobs = tx.fetch_one(SQL["jobs"], most=COUNTED_AT_MOST, look_back=timedelta(seconds=LOOK_BACK_S))
-    return Pending(lambda: _look(server.resolve() or {}, jobs.resolve() or {}))
+    return Pending(lambda: _make_database_answer(server.resolve() or {}, jobs.resolve() or {}))
 
 
-def _look(server: Row, jobs: Row) -> DatabaseAnswer:
+def _make_database_answer(server: Row, jobs: Row) -> DatabaseAnswer:
     return DatabaseAnswer(**server, jobs=OutboxCounts(**jobs))
 
 
-def database_check(outcome: QueryOutcome, *, most: int, failover: LastFailover) -> DatabaseCheck:
+def build_database_check(outcome: QueryOutcome, *, most: int, failover: LastFailover) -> DatabaseCheck:
     """The database's part of the report; `most` connections are the fleet's."""
     found: DatabaseAnswer | None = outcome.value
     writable = found is not None and found.writable
     strained = outcome.latency_s > DATABASE_SLOW_S or is_nearly_used_up(found, most)
     return DatabaseCheck(
         status="unhealthy" if not writable else "degraded" if strained else "healthy",
-        latency_ms=_milliseconds(outcome),
+        latency_ms=_convert_to_ms(outcome),
         role=None if found is None else "writer" if writable else "reader",
         server=found.server if found else None,
         connections=ConnectionUsage(used=found.used if found else None, max=most),
@@ -90,21 +90,21 @@ def is_nearly_used_up(found: DatabaseAnswer | None, most: int) -> bool:
     return found is not None and found.used >= most * NEARLY_USED_UP
 
 
-def service_check(outcome: QueryOutcome, circuit: CircuitStatus, *, late: bool = False) -> ServiceCheck:
+def build_service_check(outcome: QueryOutcome, circuit: CircuitStatus, *, late: bool = False) -> ServiceCheck:
     """A service's part; `late` where it answers, and yet its work is not being done, or not in time."""
     return ServiceCheck(
-        status="unhealthy" if outcome.failed else "degraded" if late or _impaired(outcome, circuit) else "healthy",
-        latency_ms=_milliseconds(outcome),
+        status="unhealthy" if outcome.failed else "degraded" if late or _is_impaired(outcome, circuit) else "healthy",
+        latency_ms=_convert_to_ms(outcome),
         circuit=circuit.state,
         since=circuit.since,
     )
 
 
-def _impaired(outcome: QueryOutcome, circuit: CircuitStatus) -> bool:
+def _is_impaired(outcome: QueryOutcome, circuit: CircuitStatus) -> bool:
     return circuit.state != "closed" or outcome.latency_s > SERVICE_SLOW_S
 
 
-def overall(checks: DependencyChecks) -> Status:
+def combine_status(checks: DependencyChecks) -> Status:
     """Unhealthy without a writable database; degraded while anything is not as it should be."""
     if checks.database.status == "unhealthy":
         return "unhealthy"
@@ -117,7 +117,7 @@ def has_late_jobs(jobs: OutboxCounts, mail_rate: float) -> bool:
     return any(is_late(priority, s, jobs.sent[priority], rate=mail_rate) for priority, s in jobs.oldest_s.items())
 
 
-def needs_attention(jobs: OutboxCounts | None, mail_rate: float) -> bool:
+def has_late_or_stuck_jobs(jobs: OutboxCounts | None, mail_rate: float) -> bool:
     """Whether jobs are late, or one of high priority waits for a person.
 
     A person can't sign in, or has no welcome, until it is done again. Others that failed are counted by their metric
@@ -126,11 +126,11 @@ def needs_attention(jobs: OutboxCounts | None, mail_rate: float) -> bool:
     return jobs is not None and (has_late_jobs(jobs, mail_rate) or jobs.high_unsolved > 0)
 
 
-def failover_of(server: LastWriter | None, now: datetime) -> LastFailover:
+def find_last_failover(server: LastWriter | None, now: datetime) -> LastFailover:
     """The last change of the writer, shown as detected for a while."""
     at = server.changed_at if server else None
     return LastFailover(detected=at is not None and now - at < FAILOVER_SHOWN, at=at)
 
 
-def _milliseconds(outcome: QueryOutcome) -> float:
+def _convert_to_ms(outcome: QueryOutcome) -> float:
     return round(outcome.latency_s * 1000, 1)

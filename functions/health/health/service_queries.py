@@ -19,32 +19,32 @@ if TYPE_CHECKING:
 Ask = Callable[[], object]
 
 
-def questions(settings: Settings) -> Mapping[str, Ask]:
+def make_service_queries(settings: Settings) -> Mapping[str, Ask]:
     """A question for each service, by its name in the health report; each raises AwsError.
 
     The clients are built here, in the caller's thread: boto3 builds none safely in two threads at once.
     """
     mail, identity, storage, queue = map(get_health_client, ("sesv2", "cognito-idp", "s3", "sqs"))
     return {
-        "email": _telling(lambda: _may_send(mail)),
-        "identity": _telling(lambda: identity.describe_user_pool(UserPoolId=settings.user_pool_id)),
-        "storage": _telling(lambda: storage.head_bucket(Bucket=settings.evidence_bucket)),
-        "queue": _telling(
+        "email": _translate_errors(lambda: _check_can_send(mail)),
+        "identity": _translate_errors(lambda: identity.describe_user_pool(UserPoolId=settings.user_pool_id)),
+        "storage": _translate_errors(lambda: storage.head_bucket(Bucket=settings.evidence_bucket)),
+        "queue": _translate_errors(
             lambda: queue.get_queue_attributes(QueueUrl=settings.queue_high_url, AttributeNames=["QueueArn"])
         ),
     }
 
 
-def _telling(ask: Ask) -> Ask:
-    def told() -> object:
+def _translate_errors(ask: Ask) -> Ask:
+    def ask_translated() -> object:
         try:
             return ask()
         except BOTO_ERRORS as error:
             raise classify_error(error) from None
 
-    return told
+    return ask_translated
 
 
-def _may_send(mail: SESV2Client) -> None:
+def _check_can_send(mail: SESV2Client) -> None:
     if not mail.get_account()["SendingEnabled"]:
         raise RequestRejected("SendingPaused")

@@ -50,13 +50,13 @@ class Housekeeper:
     deadline: Deadline
     time_zone: tzinfo = Settings().time_zone  # memberships begin and end with the days of the stack's country
 
-    def sweep_documents(self) -> int:
+    def reject_stale_documents(self) -> int:
         """Remove what was uploaded for documents that nobody completed, and reject those."""
-        stale = self._rows("stale_documents", age=DOCUMENT_AGE, count=DOCUMENT_BATCH)
-        gone = [row["id"] for row in stale if self._remove(row)]
-        return len(self._rows("reject_documents", ids=gone, request_id=self.request_id)) if gone else 0
+        stale = self._run_batch("stale_documents", age=DOCUMENT_AGE, count=DOCUMENT_BATCH)
+        gone = [row["id"] for row in stale if self._remove_object(row)]
+        return len(self._run_batch("reject_documents", ids=gone, request_id=self.request_id)) if gone else 0
 
-    def _remove(self, document: Row) -> bool:
+    def _remove_object(self, document: Row) -> bool:
         try:
             self.evidence.delete(document["object_key"])
         except (DependencyFailed, Unavailable) as error:
@@ -64,47 +64,53 @@ class Housekeeper:
             return False
         return True
 
-    def notice_breaches(self) -> int:
+    def notify_overdue_claims(self) -> int:
         """Write to the desk about claims that stay longer in a state than was promised."""
-        claims: list[UUID] = [row["id"] for row in self._rows("breached_claims", count=BATCH)]
+        claims: list[UUID] = [row["id"] for row in self._run_batch("overdue_claims", count=BATCH)]
         if not claims:
             return 0
         job_ids = [make_uuid7() for _ in claims]
-        return len(self._rows("notify_breaches", claim_ids=claims, job_ids=job_ids, request_id=self.request_id))
+        return len(
+            self._run_batch("notify_overdue_claims", claim_ids=claims, job_ids=job_ids, request_id=self.request_id)
+        )
 
-    def advance_subscriptions(self) -> int:
+    def update_subscription_states(self) -> int:
         """Write down the states of memberships that the day has changed, and end pauses whose days are used up."""
-        return len(self._rows("advance_subscriptions", today=self._today(), count=BATCH, request_id=self.request_id))
+        return len(
+            self._run_batch(
+                "update_subscription_states", today=self._read_today(), count=BATCH, request_id=self.request_id
+            )
+        )
 
     def remind_members(self) -> int:
         """Write to members whose membership ends in 30 days, in 7 or today, or whose access has ended; each once."""
         job_ids = [make_uuid7() for _ in range(BATCH)]
         return len(
-            self._rows(
+            self._run_batch(
                 "remind_members",
-                today=self._today(),
+                today=self._read_today(),
                 lateness=REMINDER_LATENESS_DAYS,
                 job_ids=job_ids,
                 request_id=self.request_id,
             )
         )
 
-    def delete_old_greetings(self) -> int:
+    def delete_old_unsolicited_mails(self) -> int:
         """Forget addresses that mails to strangers went to, after a day."""
-        return len(self._rows("delete_old_greetings", age=GREETING_AGE, count=BATCH))
+        return len(self._run_batch("delete_old_greetings", age=GREETING_AGE, count=BATCH))
 
-    def _today(self) -> date:
+    def _read_today(self) -> date:
         return convert_to_local_date(self.clock(), self.time_zone)
 
     def delete_old_keys(self) -> int:
         """Forget idempotency keys after a day."""
-        return len(self._rows("delete_old_keys", age=KEY_AGE, count=BATCH))
+        return len(self._run_batch("delete_old_keys", age=KEY_AGE, count=BATCH))
 
     def delete_old_jobs(self) -> int:
         """Forget jobs that were done or dismissed long ago."""
-        return len(self._rows("delete_old_jobs", age=DONE_JOB_AGE, count=BATCH))
+        return len(self._run_batch("delete_old_jobs", age=DONE_JOB_AGE, count=BATCH))
 
-    def _rows(self, query: str, **params: object) -> list[Row]:
+    def _run_batch(self, query: str, **params: object) -> list[Row]:
         return self.database.run(lambda tx: tx.fetch_all(SQL[query], **params), self.deadline).value
 
     def run(self) -> dict[str, int]:
@@ -113,17 +119,17 @@ class Housekeeper:
         A chore that fails is logged and does not keep the others from their work.
         """
         chores: dict[str, Callable[[], int]] = {
-            "documents_swept": self.sweep_documents,
-            "breaches_noticed": self.notice_breaches,
-            "subscriptions_advanced": self.advance_subscriptions,
+            "documents_swept": self.reject_stale_documents,
+            "breaches_noticed": self.notify_overdue_claims,
+            "subscriptions_advanced": self.update_subscription_states,
             "members_reminded": self.remind_members,
             "keys_deleted": self.delete_old_keys,
             "jobs_deleted": self.delete_old_jobs,
-            "greetings_deleted": self.delete_old_greetings,
+            "greetings_deleted": self.delete_old_unsolicited_mails,
         }
-        return {name: self._finish(name, chore) for name, chore in chores.items()}
+        return {name: self._run_task(name, chore) for name, chore in chores.items()}
 
-    def _finish(self, name: str, chore: Callable[[], int]) -> int:
+    def _run_task(self, name: str, chore: Callable[[], int]) -> int:
         try:
             return repeat_until_empty(chore, self.deadline)
         except Exception as error:  # noqa: BLE001 - the next chore may well succeed

@@ -20,13 +20,13 @@ SELECT gen_random_uuid(), 'document.swept', id, 'housekeeping', %(request_id)s, 
 FROM rejected
 RETURNING id
 
--- name: breached_claims
+-- name: overdue_claims
 -- Claims that stay in a state longer than was promised, of which the desk does not know yet.
 SELECT c.id FROM claims c JOIN claim_states t USING (state)
 WHERE c.sla_notified_at IS NULL AND c.state_since + t.breach_after < now()
 ORDER BY c.state_since LIMIT %(count)s
 
--- name: notify_breaches
+-- name: notify_overdue_claims
 -- Tell the desk, once per claim and state: the note, its job and its audit entry commit together.
 WITH late AS (
     SELECT c.id, n.job_id, extract(day FROM t.breach_after)::text AS days
@@ -35,21 +35,21 @@ WITH late AS (
     JOIN unnest(%(claim_ids)s::uuid[], %(job_ids)s::uuid[]) AS n(claim_id, job_id) ON n.claim_id = c.id
     WHERE c.sla_notified_at IS NULL AND c.state_since + t.breach_after < now()
     ORDER BY c.id FOR NO KEY UPDATE OF c
-), told AS (
+), notified AS (
     UPDATE claims c SET sla_notified_at = now() FROM late WHERE c.id = late.id
     RETURNING c.id, late.job_id, c.state, c.state_since, late.days
 ), mails AS (
     SELECT job_id, 'low' AS priority, 'staff-sla-breach' AS template, id AS subject_id, NULL::uuid AS account_id,
            jsonb_build_object('state', state, 'state_since', state_since, 'days', days) AS facts
-    FROM told
+    FROM notified
 ), mailed AS (
     {enqueue_mails})
 INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
 SELECT gen_random_uuid(), 'claim.breach_noticed', id, 'housekeeping', %(request_id)s, jsonb_build_object('state', state)
-FROM told
+FROM notified
 RETURNING id
 
--- name: advance_subscriptions
+-- name: update_subscription_states
 -- Write down what time has done to memberships: the state that their dates say, and the end of a pause used up.
 WITH due AS (
     SELECT m.id, s.state = 'paused' AS resumes FROM members m JOIN subscriptions s ON s.member_id = m.id

@@ -16,9 +16,9 @@ api = Api()
 
 
 @api.get("/jobs", summary="List jobs that did not end well", input=JobQuery, answer=Page[JobView], access=ADMIN)
-def find(call: Call[JobQuery]) -> Answer:
+def list_jobs(call: Call[JobQuery]) -> Answer:
     """Failed ones, uncertain ones (mails that may or may not have been sent), or those that an admin has dismissed."""
-    return list_page(call, f"jobs {call.input.state}", JobView, service.find, state=call.input.state)
+    return list_page(call, f"jobs {call.input.state}", JobView, service.list_jobs, state=call.input.state)
 
 
 @api.post(
@@ -29,9 +29,9 @@ def find(call: Call[JobQuery]) -> Answer:
     limit="claim-work",
     refusals=("not-found", "job-not-failed"),
 )
-def replay(call: Call[NoInput]) -> Answer:
+def replay_job(call: Call[NoInput]) -> Answer:
     """For a failed job, or an uncertain one of which a person knows that it was not done."""
-    facts = call.run_once(service.replay, call.ids["job_id"], actor=call.actor)
+    facts = call.run_once(service.replay_job, call.ids["job_id"], actor=call.actor)
     return make_answer(JobView.model_validate(facts))
 
 
@@ -44,9 +44,9 @@ def replay(call: Call[NoInput]) -> Answer:
     limit="claim-work",
     refusals=("not-found", "job-not-failed"),
 )
-def dismiss(call: Call[Dismissal]) -> Answer:
+def dismiss_job(call: Call[Dismissal]) -> Answer:
     """For a failed or an uncertain job: it is never done again, and nothing counts it as waiting for a person."""
-    facts = call.run_once(service.dismiss, call.ids["job_id"], call.input.reason, actor=call.actor)
+    facts = call.run_once(service.dismiss_job, call.ids["job_id"], call.input.reason, actor=call.actor)
     return make_answer(JobView.model_validate(facts))
 
 

@@ -12,12 +12,12 @@ from shared.sql import load_queries
 SQL = load_queries("jobs_api", parts=PAYLOAD_SQL)
 
 
-def find(tx: Transaction, after: UUID, count: int, *, state: TroubledState) -> Pending[list[Row]]:
+def list_jobs(tx: Transaction, after: UUID, count: int, *, state: TroubledState) -> Pending[list[Row]]:
     """List jobs that did not end well, newest first."""
     return tx.fetch_all(SQL["jobs"], state=state, after=after, count=count)
 
 
-def replay(tx: Transaction, job_id: UUID, *, actor: Actor) -> Pending[Row]:
+def replay_job(tx: Transaction, job_id: UUID, *, actor: Actor) -> Pending[Row]:
     """Have the job done again, its attempts counted anew. Refuses: not-found, job-not-failed."""
     tx.add(SQL["require_job"], id=job_id)
     tx.add(SQL["require_failed"], id=job_id)
@@ -27,7 +27,7 @@ def replay(tx: Transaction, job_id: UUID, *, actor: Actor) -> Pending[Row]:
     return tx.fetch_answer(SQL["job"], id=job_id)
 
 
-def dismiss(tx: Transaction, job_id: UUID, reason: DismissalReason, *, actor: Actor) -> Pending[Row]:
+def dismiss_job(tx: Transaction, job_id: UUID, reason: DismissalReason, *, actor: Actor) -> Pending[Row]:
     """Give the job up for ever. Refuses: not-found, job-not-failed."""
     tx.add(SQL["require_job"], id=job_id)
     tx.add(SQL["require_failed"], id=job_id)

@@ -25,12 +25,12 @@ api = Api()
 SELF_OR_STAFF = MEMBER | STAFF
 
 
-def registration_limit(caller: Caller | None) -> str:
+def choose_registration_limit(caller: Caller | None) -> str:
     """An agent signs up more people than somebody at home does."""
     return "agent-registration" if caller else "member-registration"
 
 
-def _view(facts: dict[str, Any], *, status: int = 200) -> Answer:
+def _build_answer(facts: dict[str, Any], *, status: int = 200) -> Answer:
     member = MemberView.model_validate(facts)
     location = f"/members/{member.id}" if status == 201 else None
     return make_answer(member, status=status, version=member.version, location=location)
@@ -51,37 +51,41 @@ def _require_country(asked: HomeCountry, served: HomeCountry) -> None:
     status=201,
     sign_in="optional",
     access=AGENT,
-    limit=registration_limit,
+    limit=choose_registration_limit,
     key="required",
     refusals=("email-taken", "referral-code-unknown", "agent-not-active"),
 )
-def register(call: Call[NewMember]) -> Answer:
+def register_member(call: Call[NewMember]) -> Answer:
     """Open to anyone; an active agent's own token makes the member that agent's client."""
     _require_country(call.input.country, call.services.settings.country)
     agent_sub = call.caller.sub if call.caller else None
     today = call.services.read_today()
     facts = call.run_once(
-        service.register, call.input, member_id=make_uuid7(), agent_sub=agent_sub, today=today, actor=call.actor
+        service.register_member, call.input, member_id=make_uuid7(), agent_sub=agent_sub, today=today, actor=call.actor
     )
-    return _view(facts, status=201)
+    return _build_answer(facts, status=201)
 
 
 @api.get("/members", summary="Find members", input=MemberQuery, answer=Page[MemberView], access=STAFF)
-def find(call: Call[MemberQuery]) -> Answer:
+def list_members(call: Call[MemberQuery]) -> Answer:
     """For staff: all, or the one of a number or an email address."""
     asked = call.input
     listing = f"members {asked.number} {asked.email}"
     today = call.services.read_today()
-    return list_page(call, listing, MemberView, service.find, number=asked.number, email=asked.email, today=today)
+    return list_page(
+        call, listing, MemberView, service.list_members, number=asked.number, email=asked.email, today=today
+    )
 
 
 @api.get("/members/me", summary="Read yourself", answer=MemberView, access=MEMBER, refusals=("not-found",))
 @api.get(
     "/members/{member_id}", summary="Read a member", answer=MemberView, access=SELF_OR_STAFF, refusals=("not-found",)
 )
-def read(call: Call[NoInput]) -> Answer:
+def read_member(call: Call[NoInput]) -> Answer:
     """The member, to that member and to staff."""
-    return _view(call.read(service.read, call.ids.get("member_id"), call.scope, today=call.services.read_today()))
+    return _build_answer(
+        call.read(service.read_member, call.ids.get("member_id"), call.scope, today=call.services.read_today())
+    )
 
 
 CHANGE: OperationOptions = {
@@ -110,7 +114,7 @@ def change_contact(call: Call[ContactChange]) -> Answer:
         today=today,
         actor=call.actor,
     )
-    return _view(facts)
+    return _build_answer(facts)
 
 
 class MembershipChange(Protocol):
@@ -127,7 +131,7 @@ def _change_membership(call: Call[NoInput], use_case: MembershipChange, *, statu
     facts = call.run_once(
         use_case, call.ids["member_id"], call.scope, today=call.services.read_today(), actor=call.actor
     )
-    return _view(facts, status=status)
+    return _build_answer(facts, status=status)
 
 
 @api.post(
@@ -140,9 +144,9 @@ def _change_membership(call: Call[NoInput], use_case: MembershipChange, *, statu
     key="required",
     refusals=("not-found", "membership-paused", "renewal-too-early"),
 )
-def renew(call: Call[NoInput]) -> Answer:
+def renew_membership(call: Call[NoInput]) -> Answer:
     """Add a year after the current end, or from today on where the membership has ended."""
-    return _change_membership(call, service.renew, status=201)
+    return _change_membership(call, service.renew_membership, status=201)
 
 
 @api.post(
@@ -153,9 +157,9 @@ def renew(call: Call[NoInput]) -> Answer:
     limit="membership-change",
     refusals=("not-found", "membership-ended"),
 )
-def cancel(call: Call[NoInput]) -> Answer:
+def cancel_membership(call: Call[NoInput]) -> Answer:
     """Takes effect at the end of the period; a second time changes nothing."""
-    return _change_membership(call, service.cancel)
+    return _change_membership(call, service.cancel_membership)
 
 
 @api.post(
@@ -166,10 +170,10 @@ def cancel(call: Call[NoInput]) -> Answer:
     limit="membership-change",
     refusals=("not-found", "membership-not-running", "pause-days-used"),
 )
-def pause(call: Call[NoInput]) -> Answer:
+def pause_membership(call: Call[NoInput]) -> Answer:
     """Take access away from today on. The end will move by the days paused, at most 90 between two renewals; when they
     are used up, the membership goes on by itself. A second time changes nothing."""
-    return _change_membership(call, service.pause)
+    return _change_membership(call, service.pause_membership)
 
 
 @api.post(
@@ -180,9 +184,9 @@ def pause(call: Call[NoInput]) -> Answer:
     limit="membership-change",
     refusals=("not-found", "membership-ended"),
 )
-def resume(call: Call[NoInput]) -> Answer:
+def resume_membership(call: Call[NoInput]) -> Answer:
     """Give access again from today on, and move the end by the days paused. A second time changes nothing."""
-    return _change_membership(call, service.resume)
+    return _change_membership(call, service.resume_membership)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

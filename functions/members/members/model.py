@@ -49,7 +49,7 @@ class ContactChange(RequestModel):
     language: Language = NOT_SENT
 
     @model_validator(mode="after")
-    def _something(self) -> "ContactChange":
+    def _check_not_empty(self) -> "ContactChange":
         if not self.model_fields_set:
             raise PydanticCustomError("empty", "names nothing to change")
         return self

@@ -22,7 +22,7 @@ RENEWAL_RATE = Decimal("0.10")
 WITHDRAWAL_DAYS = 14
 
 
-def register(
+def register_member(
     tx: Transaction, new: NewMember, *, member_id: UUID, agent_sub: str | None, today: date, actor: Actor
 ) -> Pending[Row]:
     """Write all that a new member is. Refuses: email-taken, referral-code-unknown, agent-not-active."""
@@ -46,12 +46,12 @@ def register(
     return tx.fetch_answer(SQL["registered"], id=member_id, today=today)
 
 
-def read(tx: Transaction, member_id: UUID | None, scope: AccessScope, *, today: date) -> Pending[Row]:
+def read_member(tx: Transaction, member_id: UUID | None, scope: AccessScope, *, today: date) -> Pending[Row]:
     """A member. Refuses: not-found."""
     return tx.fetch_answer(SQL["member"], id=member_id, today=today, **scope.params)
 
 
-def find(
+def list_members(
     tx: Transaction, after: UUID, count: int, *, number: str | None, email: str | None, today: date
 ) -> Pending[list[Row]]:
     """Members, newest first."""
@@ -76,10 +76,12 @@ def change_contact(
     tx.add(SQL["change_contact"], **change.model_dump(), **mine)
     fields = sorted(change.model_fields_set)
     record_audit(tx, actor, "member.contact_changed", member_id, if_written="members", fields=fields)
-    return read(tx, member_id, scope, today=today)
+    return read_member(tx, member_id, scope, today=today)
 
 
-def renew(tx: Transaction, member_id: UUID, scope: AccessScope, *, today: date, actor: Actor) -> Pending[Row]:
+def renew_membership(
+    tx: Transaction, member_id: UUID, scope: AccessScope, *, today: date, actor: Actor
+) -> Pending[Row]:
     """Extend the membership by a year. Refuses: not-found, membership-paused, renewal-too-early."""
     tx.add(SQL["lock_account"], id=member_id, **scope.params)
     tx.add(SQL["take_agent"], id=member_id)
@@ -93,10 +95,12 @@ def renew(tx: Transaction, member_id: UUID, scope: AccessScope, *, today: date, 
     tx.add(SQL["drop_reminders"], id=member_id)
     enqueue(tx, make_mail_job("membership-renewed", to=member_id, subject_id=member_id))
     record_audit(tx, actor, "membership.renewed", member_id)
-    return read(tx, member_id, scope, today=today)
+    return read_member(tx, member_id, scope, today=today)
 
 
-def cancel(tx: Transaction, member_id: UUID, scope: AccessScope, *, today: date, actor: Actor) -> Pending[Row]:
+def cancel_membership(
+    tx: Transaction, member_id: UUID, scope: AccessScope, *, today: date, actor: Actor
+) -> Pending[Row]:
     """End the membership with its period; a second time changes nothing. Refuses: not-found, membership-ended."""
     tx.add(SQL["lock_account"], id=member_id, **scope.params)
     tx.add(SQL["take_member"], id=member_id)
@@ -108,10 +112,12 @@ def cancel(tx: Transaction, member_id: UUID, scope: AccessScope, *, today: date,
     tx.add(SQL["drop_reminders"], id=member_id)
     enqueue(tx, make_mail_job("membership-cancelled", to=member_id, subject_id=member_id), if_written="members")
     record_audit(tx, actor, "membership.cancelled", member_id, if_written="members")
-    return read(tx, member_id, scope, today=today)
+    return read_member(tx, member_id, scope, today=today)
 
 
-def pause(tx: Transaction, member_id: UUID, scope: AccessScope, *, today: date, actor: Actor) -> Pending[Row]:
+def pause_membership(
+    tx: Transaction, member_id: UUID, scope: AccessScope, *, today: date, actor: Actor
+) -> Pending[Row]:
     """Suspend the membership from today on; a second time changes nothing.
 
     Refuses: not-found, membership-not-running, pause-days-used.
@@ -123,10 +129,12 @@ def pause(tx: Transaction, member_id: UUID, scope: AccessScope, *, today: date, 
     tx.add(SQL["pause"], id=member_id, today=today)
     tx.add(SQL["drop_reminders"], id=member_id)
     record_audit(tx, actor, "membership.paused", member_id, if_written="members")
-    return read(tx, member_id, scope, today=today)
+    return read_member(tx, member_id, scope, today=today)
 
 
-def resume(tx: Transaction, member_id: UUID, scope: AccessScope, *, today: date, actor: Actor) -> Pending[Row]:
+def resume_membership(
+    tx: Transaction, member_id: UUID, scope: AccessScope, *, today: date, actor: Actor
+) -> Pending[Row]:
     """Go on with a paused membership, its end later by the days paused; a second time changes nothing.
 
     Refuses: not-found, membership-ended.
@@ -137,4 +145,4 @@ def resume(tx: Transaction, member_id: UUID, scope: AccessScope, *, today: date,
     tx.add(SQL["next_version_if_paused_is"], id=member_id, today=today, paused=True)
     tx.add(SQL["resume"], id=member_id, today=today)
     record_audit(tx, actor, "membership.resumed", member_id, if_written="members")
-    return read(tx, member_id, scope, today=today)
+    return read_member(tx, member_id, scope, today=today)

@@ -112,15 +112,15 @@ def _migrate(request_id: str) -> dict[str, Any]:
     return {"applied": applied}
 
 
-def _move_circuits(command: ShowCircuits | ForceCircuit, request_id: str) -> dict[str, Any]:
+def _run_circuit_command(command: ShowCircuits | ForceCircuit, request_id: str) -> dict[str, Any]:
     parts = get_container()
     store, policy = parts.circuit_store, parts.settings.find_circuit_policy
     try:
         if isinstance(command, ForceCircuit):
-            forced = circuits.command(store, policy(command.name), command.state, read_epoch_micros())
+            forced = circuits.apply_command(store, policy(command.name), command.state, read_epoch_micros())
             _record_forced(command, forced[command.name], request_id)
             return {"circuits": forced}
-        return {"circuits": circuits.show(store, map(policy, DEFAULT_CIRCUITS), read_epoch_micros())}
+        return {"circuits": circuits.show_circuits(store, map(policy, DEFAULT_CIRCUITS), read_epoch_micros())}
     except StoreUnavailable as error:
         raise CommandError(f"the state table did not answer, repeat the command: {error.code}") from None
 
@@ -135,7 +135,7 @@ def _record_forced(command: ForceCircuit, forced: Mapping[str, Any], request_id:
     _record_command("record_forced_circuit", request_id, facts=json.dumps(facts))
 
 
-def _run_about_people(command: PeopleCommand, tools: OperatorContext) -> dict[str, Any]:
+def _run_people_command(command: PeopleCommand, tools: OperatorContext) -> dict[str, Any]:
     match command:
         case CreateStaff():
             return create_staff(command, tools)
@@ -145,14 +145,14 @@ def _run_about_people(command: PeopleCommand, tools: OperatorContext) -> dict[st
             return free_address(command, tools)
 
 
-def _run(command: Command, invocation: BackgroundInvocation) -> dict[str, Any]:
+def _run_command(command: Command, invocation: BackgroundInvocation) -> dict[str, Any]:
     if isinstance(command, ShowCircuits | ForceCircuit):
-        return _move_circuits(command, invocation.request_id)
+        return _run_circuit_command(command, invocation.request_id)
     if isinstance(command, Migrate):
         return _migrate(invocation.request_id)
     parts = get_container()
     identities = CognitoIdentityProvider(get_cognito(), parts.settings.user_pool_id)
-    return _run_about_people(
+    return _run_people_command(
         command, OperatorContext(parts.database, identities, invocation.deadline, invocation.request_id)
     )
 
@@ -161,6 +161,6 @@ def _run(command: Command, invocation: BackgroundInvocation) -> dict[str, Any]:
 def handler(event: dict[str, Any], invocation: BackgroundInvocation) -> dict[str, Any]:
     """Lambda's entry point."""
     command = read_command(event)
-    answer = _run(command, invocation)
+    answer = _run_command(command, invocation)
     logger.info("command", extra={"command": command.command})
     return answer

@@ -9,27 +9,27 @@ from shared.circuit.store import CircuitStore, force_circuit
 from shared.units import SECOND
 
 
-def show(store: CircuitStore, policies: Iterable[CircuitPolicy], now: int) -> dict[str, Any]:
+def show_circuits(store: CircuitStore, policies: Iterable[CircuitPolicy], now: int) -> dict[str, Any]:
     """Every circuit, by name. Raises StoreUnavailable."""
-    return {policy.name: described(store.read(policy.name), policy, now) for policy in policies}
+    return {policy.name: describe_circuit(store.read(policy.name), policy, now) for policy in policies}
 
 
-def command(store: CircuitStore, policy: CircuitPolicy, to: Command, now: int) -> dict[str, Any]:
+def apply_command(store: CircuitStore, policy: CircuitPolicy, to: Command, now: int) -> dict[str, Any]:
     """Force a circuit, or leave it to itself again, and return what it is then. Raises StoreUnavailable."""
-    return {policy.name: described(force_circuit(store, policy, to, now), policy, now)}
+    return {policy.name: describe_circuit(force_circuit(store, policy, to, now), policy, now)}
 
 
-def described(circuit: CircuitSnapshot, policy: CircuitPolicy, now: int) -> dict[str, Any]:
+def describe_circuit(circuit: CircuitSnapshot, policy: CircuitPolicy, now: int) -> dict[str, Any]:
     """A circuit: times in RFC 3339; `probe_at` is when the next probe may be made; `failures` is how many count."""
     return {
         "state": circuit.state,
         "forced": circuit.forced,
-        "since": _time(circuit.since),
-        "probe_at": _time(circuit.probe_due),
+        "since": _format_time(circuit.since),
+        "probe_at": _format_time(circuit.probe_due),
         "failures": len(circuit.bucket.drop_old_failures(policy, now).failures),
         "generation": circuit.generation,
     }
 
 
-def _time(micros: int | None) -> str | None:
+def _format_time(micros: int | None) -> str | None:
     return None if micros is None else datetime.fromtimestamp(micros // SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -7,7 +7,7 @@ it dies at, the next run finds the account by its address and goes on.
 
 from typing import Any, Literal
 
-from operations.staff import OperatorContext, reasons_given, unlinked_identity
+from operations.staff import OperatorContext, find_unlinked_identity, translate_refusals
 from shared.database.transaction import Pending, Row, Transaction
 from shared.fields import Email, RequestModel
 from shared.ids import make_uuid7
@@ -31,9 +31,9 @@ def free_address(asked: FreeAddress, tools: OperatorContext) -> dict[str, Any]:
     `account_id` is None where no account has the address (any more). Raises CommandError for an address that is proven
     or a staff member's.
     """
-    with reasons_given():
+    with translate_refusals():
         tools.database.run(lambda tx: _close_account(tx, asked.email), tools.deadline)
-        sub = unlinked_identity(asked.email, tools)
+        sub = find_unlinked_identity(asked.email, tools)
         if sub is not None:
             tools.identities.delete(sub)
         account = tools.database.run(lambda tx: _give_up_address(tx, asked.email, tools.actor), tools.deadline).value

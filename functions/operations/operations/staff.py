@@ -73,7 +73,7 @@ def create_staff(new: CreateStaff, tools: OperatorContext) -> dict[str, Any]:
 
     Raises CommandError for an address that is another role's or leads to another account's sign-in.
     """
-    with reasons_given():
+    with translate_refusals():
         known = tools.database.run(lambda tx: _find_account(tx, new), tools.deadline).value
         sub = tools.identities.find_or_create(new.email)
         account = tools.database.run(lambda tx: _write_account(tx, new, sub, known, tools.actor), tools.deadline).value
@@ -90,13 +90,13 @@ def remove_staff(gone: RemoveStaff, tools: OperatorContext) -> dict[str, Any]:
     account = tools.database.run(lambda tx: _end_role(tx, gone, tools.actor), tools.deadline).value
     if account is None:
         raise CommandError("nobody with this address works here")
-    sub = account["identity_sub"] or unlinked_identity(gone.email, tools)
+    sub = account["identity_sub"] or find_unlinked_identity(gone.email, tools)
     if sub is not None:
         tools.identities.end_access(sub, ROLES)
     return {"account_id": str(account["id"]), "sub": sub, "open_claims": account["open_claims"]}
 
 
-def unlinked_identity(email: str, tools: OperatorContext) -> str | None:
+def find_unlinked_identity(email: str, tools: OperatorContext) -> str | None:
     """Return the identity that signs in with an address, if it is no account's."""
     sub = tools.identities.find(email)
     if sub is None:
@@ -129,7 +129,7 @@ def _end_role(tx: Transaction, gone: RemoveStaff, actor: Actor) -> Pending[Row |
 
 
 @contextmanager
-def reasons_given() -> Iterator[None]:
+def translate_refusals() -> Iterator[None]:
     """Raise CommandError with its words for a refusal that has any here."""
     try:
         yield

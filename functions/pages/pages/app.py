@@ -11,7 +11,7 @@ from shared.api.router import Api
 from shared.container import get_container
 
 api = Api()
-documentation.register(api)
+documentation.register_operations(api)
 # The health function serves these two; other methods of theirs end here, and are told which there are.
 api.declare_methods("/health", "GET")
 api.declare_methods("/health/deep", "GET")

@@ -82,7 +82,7 @@ phone which changes its network still gets its answer: that is why they must be 
 </section>"""
 
 
-def register(api: Api) -> None:
+def register_operations(api: Api) -> None:
     """Add the two operations to the room's API."""
     api.get("/openapi.json", summary="Read the API's description", input=IgnoredQuery, answer=None, sign_in="none")(
         read_description
@@ -99,18 +99,18 @@ def register(api: Api) -> None:
 
 def read_description(_call: Call[NoInput]) -> Answer:
     """OpenAPI 3.1, of all functions together."""
-    return Answer(200, raw=_description(), headers=_CACHED)
+    return Answer(200, raw=_load_description(), headers=_CACHED)
 
 
 def read_page(_call: Call[NoInput]) -> Answer:
     """Works offline; 'Authorize' takes a bearer token."""
-    page = _page()
+    page = _build_page()
     headers = {"Content-Security-Policy": page.policy, "Content-Type": "text/html; charset=utf-8"}
     return Answer(200, raw=page.html, headers={**_CACHED, **headers})
 
 
 @cache
-def _description() -> str:
+def _load_description() -> str:
     return resources.files("pages").joinpath("openapi.json").read_text(encoding="utf-8")
 
 
@@ -123,9 +123,11 @@ class _DocumentationPage:
 
 
 @cache
-def _page() -> _DocumentationPage:
+def _build_page() -> _DocumentationPage:
     css, script = _read_asset("swagger-ui.css"), _read_asset("swagger-ui-bundle.js")
-    policy = _POLICY.format(scripts=f"{_hash(script)} {_hash(_START)}", styles=_hash(css))
+    policy = _POLICY.format(
+        scripts=f"{_hash_inline_source(script)} {_hash_inline_source(_START)}", styles=_hash_inline_source(css)
+    )
     return _DocumentationPage(_PAGE.format(css=css, script=script, start=_START, keys=_KEYS), policy)
 
 
@@ -134,6 +136,6 @@ def _read_asset(name: str) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def _hash(inline: str) -> str:
+def _hash_inline_source(inline: str) -> str:
     """Return an inline element's source expression (Content Security Policy Level 3, "hash-source")."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()}'"

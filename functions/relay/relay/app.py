@@ -35,26 +35,26 @@ QUEUE_PATIENCE = timedelta(minutes=15)
 PUBLISH_PAUSE = timedelta(seconds=10)
 
 
-def relay_once(database: Database, queues: JobQueues, *, clock: Clock, deadline: Deadline) -> int:
+def relay_batch(database: Database, queues: JobQueues, *, clock: Clock, deadline: Deadline) -> int:
     """Hand up to CLAIM_BATCH due jobs to SQS and return how many it acknowledged."""
     lease = clock() + PUBLISH_LEASE
-    claimed = database.run(lambda tx: _claim(tx, lease), deadline).value
+    claimed = database.run(lambda tx: _claim_jobs(tx, lease), deadline).value
     if not claimed:
         return 0
-    sent = _publish(queues, claimed)
+    sent = _publish_jobs(queues, claimed)
     unsent = [row["id"] for row in claimed if row["id"] not in sent]
-    database.run(lambda tx: _mark(tx, lease, sent, unsent), deadline)
+    database.run(lambda tx: _mark_jobs(tx, lease, sent, unsent), deadline)
     if unsent:
         logger.warning("jobs_not_published", extra={"count": len(unsent)})
     return len(sent)
 
 
-def _claim(tx: Transaction, lease: datetime) -> Pending[list[Row]]:
-    tx.add(SQL["settle_abandoned"], most_attempts=MOST_ATTEMPTS)
-    return tx.fetch_all(SQL["claim_due"], lease=lease, count=CLAIM_BATCH)
+def _claim_jobs(tx: Transaction, lease: datetime) -> Pending[list[Row]]:
+    tx.add(SQL["mark_abandoned_jobs"], most_attempts=MOST_ATTEMPTS)
+    return tx.fetch_all(SQL["claim_due_jobs"], lease=lease, count=CLAIM_BATCH)
 
 
-def _publish(queues: JobQueues, claimed: Iterable[Row]) -> frozenset[UUID]:
+def _publish_jobs(queues: JobQueues, claimed: Iterable[Row]) -> frozenset[UUID]:
     by_priority: dict[str, list[UUID]] = defaultdict(list)
     for row in claimed:
         by_priority[row["priority"]].append(row["id"])
@@ -62,9 +62,9 @@ def _publish(queues: JobQueues, claimed: Iterable[Row]) -> frozenset[UUID]:
     return frozenset().union(*(queues.publish(priority, by_priority[priority]) for priority in urgent_first))
 
 
-def _mark(tx: Transaction, lease: datetime, sent: frozenset[UUID], unsent: list[UUID]) -> Pending[None]:
+def _mark_jobs(tx: Transaction, lease: datetime, sent: frozenset[UUID], unsent: list[UUID]) -> Pending[None]:
     if unsent:
-        tx.add(SQL["unclaim"], ids=unsent, lease=lease, pause=PUBLISH_PAUSE)
+        tx.add(SQL["release_jobs"], ids=unsent, lease=lease, pause=PUBLISH_PAUSE)
     tx.add(SQL["mark_published"], ids=list(sent), lease=lease, patience=QUEUE_PATIENCE)
     return Pending(lambda: None)
 
@@ -74,9 +74,9 @@ def handler(_event: dict[str, Any], invocation: BackgroundInvocation) -> dict[st
     """Lambda's entry point."""
     parts = get_container()
 
-    def once() -> int:
-        return relay_once(parts.database, parts.queues, clock=parts.clock, deadline=invocation.deadline)
+    def relay() -> int:
+        return relay_batch(parts.database, parts.queues, clock=parts.clock, deadline=invocation.deadline)
 
-    published = repeat_until_empty(once, invocation.deadline)
+    published = repeat_until_empty(relay, invocation.deadline)
     logger.info("relayed", extra={"count": published})
     return {"published": published}

@@ -4,7 +4,7 @@
 -- A job's row is the truth and its SQS message only a wake-up, so a message may come twice, late or never.
 -- `leased_until` fences: who set it may finish the job, and once it is past the relay takes the job up again.
 
--- name: settle_abandoned
+-- name: mark_abandoned_jobs
 -- Jobs whose worker died: a mail that had begun may have left, so a person decides; all else is safe to do again.
 WITH abandoned AS (
     SELECT id FROM outbox WHERE state = 'running' AND leased_until < now() FOR NO KEY UPDATE SKIP LOCKED)
@@ -14,7 +14,7 @@ UPDATE outbox o SET
     begun = true, last_error = 'abandoned', updated_at = now()
 FROM abandoned WHERE o.id = abandoned.id
 
--- name: claim_due
+-- name: claim_due_jobs
 -- The relay takes due jobs, most urgent first; other relays skip them. `queued` long past its lease was lost.
 WITH due AS (
     SELECT id FROM outbox
@@ -33,7 +33,7 @@ WITH ours AS (
     FOR NO KEY UPDATE SKIP LOCKED)
 UPDATE outbox o SET leased_until = now() + %(patience)s, updated_at = now() FROM ours WHERE o.id = ours.id
 
--- name: unclaim
+-- name: release_jobs
 -- SQS did not acknowledge them: they wait a little and are tried again.
 WITH ours AS (
     SELECT id FROM outbox WHERE id = ANY(%(ids)s) AND state = 'queued' AND leased_until = %(lease)s

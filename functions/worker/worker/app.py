@@ -34,7 +34,7 @@ FIRST_LOOK_AGAIN_S, LATER, LONGEST_LOOK_AGAIN_S = 10.0, 3.0, 300.0
 
 
 @cache
-def worker() -> JobRunner:
+def get_job_runner() -> JobRunner:
     """The environment's own."""
     settings = Settings.from_environ(os.environ)
     parts = Container(settings, circuit_patience_s=CIRCUIT_PATIENCE_S)
@@ -50,14 +50,14 @@ def worker() -> JobRunner:
         clock=parts.clock,
         pace=MailRateLimiter(
             DynamoDbPacingStore(get_dynamodb(), settings.state_table),
-            PacingRules.of(settings.mail_rate, settings.mail_burst),
+            PacingRules.from_rate(settings.mail_rate, settings.mail_burst),
             sleep=time.sleep,
-        ).wait_for_turn,
+        ).wait_for_slot,
         circuits=circuits,
     )
 
 
-def do_batch(event: dict[str, Any], deadline: Deadline, worker: JobRunner) -> dict[str, Any]:
+def run_batch(event: dict[str, Any], deadline: Deadline, worker: JobRunner) -> dict[str, Any]:
     """Do the jobs of an SQS event; the answer names the messages that are to come again.
 
     Those whose job could not be looked at come soon, and after the first of them no other is tried: a worker without a
@@ -65,44 +65,44 @@ def do_batch(event: dict[str, Any], deadline: Deadline, worker: JobRunner) -> di
     """
     outages: list[Unavailable] = []
 
-    def work(record: SQSRecord) -> str:
+    def run_job(record: SQSRecord) -> str:
         if outages:
             raise outages[0]
-        return worker.work(read_job_id(record.body), deadline)
+        return worker.run_job(read_job_id(record.body), deadline)
 
-    def do(record: SQSRecord) -> str:
+    def run_record(record: SQSRecord) -> str:
         try:
-            return work(record)
+            return run_job(record)
         except (Unavailable, NotEnoughTime) as error:
             if isinstance(error, Unavailable):
                 outages.append(error)
-            _show_again(record, worker)
-            _log(record, error)
+            _delay_message(record, worker)
+            _log_failure(record, error)
             raise
         except Exception as error:
-            _log(record, error)
+            _log_failure(record, error)
             raise
 
     processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
-    return dict(process_partial_response(event=event, record_handler=do, processor=processor))
+    return dict(process_partial_response(event=event, record_handler=run_record, processor=processor))
 
 
-def look_again_s(received: int, uniform: Callable[[float, float], float]) -> float:
+def compute_retry_delay(received: int, uniform: Callable[[float, float], float]) -> float:
     """Return the seconds until a message that was received so many times is to be shown again."""
     most = min(LONGEST_LOOK_AGAIN_S, FIRST_LOOK_AGAIN_S * LATER ** (received - 1))
     return most * uniform(0.5, 1.0)
 
 
-def _show_again(record: SQSRecord, worker: JobRunner) -> None:
-    delay_s = look_again_s(int(record.attributes.approximate_receive_count), worker.uniform)
+def _delay_message(record: SQSRecord, worker: JobRunner) -> None:
+    delay_s = compute_retry_delay(int(record.attributes.approximate_receive_count), worker.uniform)
     worker.queues.delay_message(record.event_source_arn, record.receipt_handle, delay_s=delay_s)
 
 
-def _log(record: SQSRecord, error: Exception) -> None:
+def _log_failure(record: SQSRecord, error: Exception) -> None:
     logger.error("job_not_done", extra={"message_id": record.message_id, **describe_failure(error)})
 
 
 @background_handler
 def handler(event: dict[str, Any], invocation: BackgroundInvocation) -> dict[str, Any]:
     """Lambda's entry point."""
-    return do_batch(event, invocation.deadline, worker())
+    return run_batch(event, invocation.deadline, get_job_runner())

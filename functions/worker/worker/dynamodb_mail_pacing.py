@@ -52,64 +52,64 @@ class DynamoDbPacingStore:
             answer = self._client.get_item(TableName=self._table, Key=_KEY, ConsistentRead=True)
         except BOTO_ERRORS as error:
             raise StoreUnavailable(read_error_code(error)) from None
-        return _state_of(answer.get("Item"))
+        return _read_state(answer.get("Item"))
 
     def write(self, seen: PacingState, to: PacingState) -> StoreReply:
         """See PacingStore.write."""
         try:
             self._client.put_item(
                 TableName=self._table,
-                Item={**_KEY, **_attributes_of(to)},
+                Item={**_KEY, **_build_attributes(to)},
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                **_is_still(seen),
+                **_build_unchanged_condition(seen),
             )
         except BOTO_ERRORS as error:
             if has_condition_failed(error):
-                return StoreReply(_state_of(read_conflicting_item(error)), written=False)
+                return StoreReply(_read_state(read_conflicting_item(error)), written=False)
             raise StoreUnavailable(read_error_code(error)) from None
         return StoreReply(to, written=True)
 
 
-def _is_still(seen: PacingState) -> WriteCondition:
+def _build_unchanged_condition(seen: PacingState) -> WriteCondition:
     """Return the condition that nobody has written; an earlier version of the workers moves `tat` alone."""
     known = {name: value for name, value in (("version", seen.version), ("tat", seen.tat)) if value}
     tests = [f"{name} = :{name}" if name in known else f"attribute_not_exists({name})" for name in ("version", "tat")]
     condition: WriteCondition = {"ConditionExpression": " AND ".join(tests)}
     if known:  # DynamoDB refuses values that no expression uses, and an empty set of them
-        condition["ExpressionAttributeValues"] = {f":{name}": _number(value) for name, value in known.items()}
+        condition["ExpressionAttributeValues"] = {f":{name}": _build_number(value) for name, value in known.items()}
     return condition
 
 
-def _state_of(item: Mapping[str, Any] | None) -> PacingState:
-    def number(name: str) -> int:
+def _read_state(item: Mapping[str, Any] | None) -> PacingState:
+    def read_number(name: str) -> int:
         return int(item[name]["N"]) if item and name in item else 0
 
-    def numbers(name: str) -> tuple[int, int, int]:
-        high, normal, low = (number(f"{name}_{priority.name.lower()}") for priority in Priority)
+    def read_numbers(name: str) -> tuple[int, int, int]:
+        high, normal, low = (read_number(f"{name}_{priority.name.lower()}") for priority in Priority)
         return high, normal, low
 
     return PacingState(
-        version=number("version"),
-        tat=number("tat"),
-        served=numbers("served"),
-        queue_end=numbers("end"),
-        normal_until=number("normal_until"),
+        version=read_number("version"),
+        tat=read_number("tat"),
+        served=read_numbers("served"),
+        queue_end=read_numbers("end"),
+        normal_until=read_number("normal_until"),
     )
 
 
-def _attributes_of(state: PacingState) -> Attributes:
+def _build_attributes(state: PacingState) -> Attributes:
     last = max(state.tat, *state.queue_end)
     attributes = {
-        "version": _number(state.version),
-        "tat": _number(state.tat),
-        "normal_until": _number(state.normal_until),
-        "expires_at": _number(last // SECOND + TTL_MARGIN_S),
+        "version": _build_number(state.version),
+        "tat": _build_number(state.tat),
+        "normal_until": _build_number(state.normal_until),
+        "expires_at": _build_number(last // SECOND + TTL_MARGIN_S),
     }
     for priority in Priority:
-        attributes[f"served_{priority.name.lower()}"] = _number(state.served[priority])
-        attributes[f"end_{priority.name.lower()}"] = _number(state.queue_end[priority])
+        attributes[f"served_{priority.name.lower()}"] = _build_number(state.served[priority])
+        attributes[f"end_{priority.name.lower()}"] = _build_number(state.queue_end[priority])
     return attributes
 
 
-def _number(value: int) -> UniversalAttributeValueTypeDef:
+def _build_number(value: int) -> UniversalAttributeValueTypeDef:
     return {"N": str(value)}

@@ -33,7 +33,7 @@ from shared.outbox.payload import PAYLOAD_SQL, IdentityPayload, MailPayload
 from shared.outbox.retry_policy import RETRY
 from shared.settings import Settings
 from shared.sql import load_queries
-from worker.mail_rendering import MailRenderError, render
+from worker.mail_rendering import MailRenderError, render_mail
 from worker.retry_later import RetryLater
 from worker.ses import Mail, Mailer
 
@@ -98,7 +98,7 @@ class JobRunner:
     pace: Callable[[str, Deadline], None] = lambda _priority, _deadline: None
     circuits: Mapping[str, CircuitWait] = field(default_factory=dict)  # by kind of job
 
-    def work(self, job_id: UUID, deadline: Deadline) -> str:
+    def run_job(self, job_id: UUID, deadline: Deadline) -> str:
         """Do a job and return its state then, or "skipped" where it is not to be done (now).
 
         Raises NotEnoughTime before, and Unavailable where the database can't be had: the message comes again.
@@ -106,58 +106,58 @@ class JobRunner:
         if deadline.seconds_left < JOB_TIME_S:
             raise NotEnoughTime
         started, lease = time.perf_counter(), self.clock() + JOB_LEASE
-        waits = self._waits()
-        job = self.database.run(lambda tx: _claim(tx, job_id, lease, waits), deadline).value
-        settled = self._settled(job, lease, waits, deadline)
+        waits = self._read_circuit_waits()
+        job = self.database.run(lambda tx: _claim_job(tx, job_id, lease, waits), deadline).value
+        settled = self._run_claimed_job(job, lease, waits, deadline)
         if job is None or settled is None:
             return "skipped"
         if settled.state == "pending" and settled.delay_s <= MAX_DELAY_S:  # else the schedule finds it
             self.queues.wake_relay(delay_s=math.ceil(settled.delay_s))  # a nudge that comes early finds nothing due
-        _log(job, settled, time.perf_counter() - started)
+        _log_outcome(job, settled, time.perf_counter() - started)
         return settled.state
 
-    def _settled(
+    def _run_claimed_job(
         self, job: Row | None, lease: datetime, waits: Mapping[str, float], deadline: Deadline
     ) -> JobOutcome | None:
         if job is not None and job["state"] == "pending" and job["kind"] in waits:
-            return _put_off(waits[job["kind"]])
+            return _make_postponement(waits[job["kind"]])
         if job is None or job["state"] != "running" or job["leased_until"] != lease:
             return None
         try:
-            settled = self._do(job, deadline)
+            settled = self._perform_job(job, deadline)
         except LeaseLost:
             return None
-        self.database.run(lambda tx: _settle(tx, job, settled), deadline)
+        self.database.run(lambda tx: _record_outcome(tx, job, settled), deadline)
         return settled
 
-    def _waits(self) -> Mapping[str, float]:
+    def _read_circuit_waits(self) -> Mapping[str, float]:
         """The kinds of jobs that are not to be tried now, and how long they wait."""
         waits = {kind: circuit.measure_wait_s() for kind, circuit in self.circuits.items()}
-        return {kind: self._spread(wait_s) for kind, wait_s in waits.items() if wait_s > 0}
+        return {kind: self._add_spread(wait_s) for kind, wait_s in waits.items() if wait_s > 0}
 
-    def _spread(self, wait_s: float) -> float:
+    def _add_spread(self, wait_s: float) -> float:
         return wait_s + self.uniform(0.0, SPREAD_S)
 
-    def _do(self, job: Row, deadline: Deadline) -> JobOutcome:
+    def _perform_job(self, job: Row, deadline: Deadline) -> JobOutcome:
         try:
-            return self._identity(job, deadline) if job["kind"] == "identity" else self._mail(job, deadline)
+            return self._create_identity(job, deadline) if job["kind"] == "identity" else self._send_mail(job, deadline)
         except RetryLater as error:
             return JobOutcome("pending", error.code, delay_s=error.delay_s, counted=False)
         except Unavailable as error:
-            return _put_off(self._spread(error.retry_after_s))
+            return _make_postponement(self._add_spread(error.retry_after_s))
         except MailRenderError as error:
             return JobOutcome("failed", error.code)
         except Refusal as error:
             return JobOutcome("failed", error.name)
         except AwsError as error:
-            return self._settle_failure(job, error)
+            return self._classify_failure(job, error)
         except Exception as error:
             code = find_permanent_code(error)
             if code is None:
                 raise
             return JobOutcome("failed", code)
 
-    def _settle_failure(self, job: Row, error: AwsError) -> JobOutcome:
+    def _classify_failure(self, job: Row, error: AwsError) -> JobOutcome:
         if isinstance(error, RequestRejected):
             return JobOutcome("failed", error.code)
         if isinstance(error, OutcomeUnknown) and job["kind"] == "mail":
@@ -165,51 +165,51 @@ class JobRunner:
         if isinstance(error, OperatorActionNeeded):
             # However long the repair takes, the job is not the one to fail for it: its attempts are left.
             return JobOutcome("pending", error.code, delay_s=RETRY.compute_delay(0, self.uniform), counted=False)
-        return self._again(job, error.code)
+        return self._schedule_retry(job, error.code)
 
-    def _mail(self, job: Row, deadline: Deadline) -> JobOutcome:
+    def _send_mail(self, job: Row, deadline: Deadline) -> JobOutcome:
         payload, office = MailPayload.read(job["payload"]), self.office
-        to, language = self._recipient(job, payload)
-        words = render(payload.template, language, payload.facts, link=office.app_url, time_zone=office.time_zone)
+        to, language = self._find_recipient(job, payload)
+        words = render_mail(payload.template, language, payload.facts, link=office.app_url, time_zone=office.time_zone)
         mail = Mail(to=to, subject=words.subject, text=words.text, html=words.html)
         self.pace(job["priority"], deadline)
-        if self.database.run(lambda tx: _begin(tx, job), deadline).value is None:
+        if self.database.run(lambda tx: _mark_begun(tx, job), deadline).value is None:
             raise LeaseLost
         self.mailer.send(mail, tags={"job": str(job["id"]), "template": payload.template})
         return JobOutcome("done")
 
-    def _recipient(self, job: Row, payload: MailPayload) -> tuple[str, str]:
+    def _find_recipient(self, job: Row, payload: MailPayload) -> tuple[str, str]:
         if payload.is_to_desk:
             return self.office.desk_mailbox, self.office.desk_language
         if job["email"] is None:
             raise MailRenderError("recipient-unknown")
         return job["email"], job["language"]
 
-    def _identity(self, job: Row, deadline: Deadline) -> JobOutcome:
+    def _create_identity(self, job: Row, deadline: Deadline) -> JobOutcome:
         if job["email"] is None:
             raise RequestRejected("account-unknown")
         payload = IdentityPayload.read(job["payload"])
         if job["role"] != payload.group:
             raise RequestRejected("identity-not-linked")
         sub = self.identities.find_or_create(job["email"])
-        self.database.run(lambda tx: _link(tx, job, payload, sub), deadline)
+        self.database.run(lambda tx: _link_identity(tx, job, payload, sub), deadline)
         # Last, because it is what grants something: a sub that is another account's is refused above.
         self.identities.add_to_group(sub, payload.group)
         return JobOutcome("done")
 
-    def _again(self, job: Row, code: str) -> JobOutcome:
+    def _schedule_retry(self, job: Row, code: str) -> JobOutcome:
         tries = job["attempts"]
         if tries > RETRY.retries:
             return JobOutcome("failed", code)
         return JobOutcome("pending", code, delay_s=RETRY.compute_delay(tries - 1, self.uniform))
 
 
-def _put_off(delay_s: float) -> JobOutcome:
+def _make_postponement(delay_s: float) -> JobOutcome:
     """A job that was not tried: its circuit is open."""
     return JobOutcome("pending", "circuit-open", delay_s=delay_s, counted=False)
 
 
-def _claim(tx: Transaction, job_id: UUID, lease: datetime, waits: Mapping[str, float]) -> Pending[Row | None]:
+def _claim_job(tx: Transaction, job_id: UUID, lease: datetime, waits: Mapping[str, float]) -> Pending[Row | None]:
     for kind, wait_s in waits.items():
         tx.add(SQL["postpone_job"], id=job_id, kind=kind, delay=timedelta(seconds=wait_s))
     # A retry of this flight finds its own first try by the lease, and does not count an attempt again.
@@ -217,20 +217,20 @@ def _claim(tx: Transaction, job_id: UUID, lease: datetime, waits: Mapping[str, f
     return tx.fetch_one(SQL["job_with_recipient"], id=job_id)
 
 
-def _begin(tx: Transaction, job: Row) -> Pending[Row | None]:
-    return tx.fetch_one(SQL["begin_job"], id=job["id"], lease=job["leased_until"])
+def _mark_begun(tx: Transaction, job: Row) -> Pending[Row | None]:
+    return tx.fetch_one(SQL["mark_job_begun"], id=job["id"], lease=job["leased_until"])
 
 
-def _link(tx: Transaction, job: Row, payload: IdentityPayload, sub: str) -> Pending[None]:
+def _link_identity(tx: Transaction, job: Row, payload: IdentityPayload, sub: str) -> Pending[None]:
     who = {"account_id": payload.account_id, "email": job["email"], "role": payload.group, "sub": sub}
     tx.add(SQL["link_identity"], job_id=str(job["id"]), **who)
     tx.add(SQL["require_linked"], **who)
     return Pending(lambda: None)
 
 
-def _settle(tx: Transaction, job: Row, settled: JobOutcome) -> Pending[None]:
+def _record_outcome(tx: Transaction, job: Row, settled: JobOutcome) -> Pending[None]:
     tx.add(
-        SQL["settle_job"],
+        SQL["record_job_outcome"],
         id=job["id"],
         lease=job["leased_until"],
         state=settled.state,
@@ -241,7 +241,7 @@ def _settle(tx: Transaction, job: Row, settled: JobOutcome) -> Pending[None]:
     return Pending(lambda: None)
 
 
-def _log(job: Mapping[str, Any], settled: JobOutcome, seconds: float) -> None:
+def _log_outcome(job: Mapping[str, Any], settled: JobOutcome, seconds: float) -> None:
     facts = {
         "job_id": str(job["id"]),
         "kind": job["kind"],

@@ -12,7 +12,7 @@ from shared.clock import read_epoch_micros
 from shared.deadline import Deadline
 from shared.logging import observe
 from shared.units import SECOND
-from worker.priority_pacing import PacingRules, PacingState, PacingStore, Priority, hold_turn, take_turn
+from worker.priority_pacing import PacingRules, PacingState, PacingStore, Priority, run_slot_session, take_slot
 
 # A worker has 60 s. It sleeps until this is left: 20 s for the mail that it sleeps for (job_runner.JOB_TIME_S), and
 # time to hand back the rest of its batch, nine jobs at most.
@@ -33,15 +33,15 @@ class MailRateLimiter:
     _gone_until: int = 0
     _seen: PacingState | None = None
 
-    def wait_for_turn(self, priority: str, deadline: Deadline) -> None:
+    def wait_for_slot(self, priority: str, deadline: Deadline) -> None:
         """Return when a mail of that priority may leave; raise RetryLater where its job has to be handed back."""
         now = self.clock()
         if now < self._gone_until:
             return
         until = now + round(max(deadline.seconds_left - AWAKE_S, 0.0) * SECOND)
-        conversation = take_turn(self.rules, Priority[priority.upper()], self.clock, until, self._seen)
+        conversation = take_slot(self.rules, Priority[priority.upper()], self.clock, until, self._seen)
         try:
-            self._seen = hold_turn(conversation, self.store, self.clock, self.sleep)
+            self._seen = run_slot_session(conversation, self.store, self.clock, self.sleep)
         except StoreUnavailable as error:
             self._gone_until = self.clock() + round(GONE_PAUSE_S * SECOND)
             observe("mail_pace_unavailable", {"error": error.code})

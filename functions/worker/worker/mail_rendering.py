@@ -85,7 +85,7 @@ class RenderedMail:
     html: str
 
 
-def render(
+def render_mail(
     mail: str, language: str, facts: Mapping[str, object], *, link: str, time_zone: tzinfo = UTC
 ) -> RenderedMail:
     """Write a mail. `facts` may hold more than the mail needs; `link` is where its button leads.
@@ -101,18 +101,18 @@ def render(
         raise MailRenderError("facts-missing")
     chosen = {name: known.get(name, "") for name in (*needed.required, *needed.optional)}
     try:
-        return _words(language).rendered(mail, _with_local_days(chosen, time_zone), link)
+        return _load_texts(language).render(mail, _convert_times_to_days(chosen, time_zone), link)
     except (TemplateError, KeyError, ValueError, ArithmeticError) as error:
         raise MailRenderError(f"rendering-{type(error).__name__}") from None
 
 
-def _with_local_days(facts: Mapping[str, str], time_zone: tzinfo) -> dict[str, str]:
+def _convert_times_to_days(facts: Mapping[str, str], time_zone: tzinfo) -> dict[str, str]:
     """Return the facts with each point in time replaced by its day. Raises ValueError for what is no time."""
 
-    def day(time: str) -> str:
+    def convert_to_day(time: str) -> str:
         return convert_to_local_date(datetime.fromisoformat(time), time_zone).isoformat()
 
-    return {name: day(fact) if name in _TIMES and fact else fact for name, fact in facts.items()}
+    return {name: convert_to_day(fact) if name in _TIMES and fact else fact for name, fact in facts.items()}
 
 
 class _LanguageTexts:
@@ -121,24 +121,27 @@ class _LanguageTexts:
     def __init__(self, language: str, words: Mapping[str, Any]) -> None:
         self._language = language
         self._words = words
-        self._text = _environment(self._filters(), escaped=False)
-        self._html = _environment(self._filters(), escaped=True)
+        self._text = _make_environment(self._make_filters(), escaped=False)
+        self._html = _make_environment(self._make_filters(), escaped=True)
 
-    def rendered(self, mail: str, facts: Mapping[str, str], link: str) -> RenderedMail:
+    def render(self, mail: str, facts: Mapping[str, str], link: str) -> RenderedMail:
         """Fill both layouts in."""
-        subject = single_line(self._fill(self._text, self._words["mail"][mail]["subject"], facts))
+        subject = join_lines(self._fill_template(self._text, self._words["mail"][mail]["subject"], facts))
         more = {"language": self._language, "subject": subject, "link": link}
         parts = [
-            layout.render(self._parts(environment, mail, facts) | more)
-            for environment, layout in ((self._text, _layout("layout.txt")), (self._html, _layout("layout.html")))
+            layout.render(self._render_parts(environment, mail, facts) | more)
+            for environment, layout in (
+                (self._text, _load_layout("layout.txt")),
+                (self._html, _load_layout("layout.html")),
+            )
         ]
         return RenderedMail(subject, *parts)
 
-    def _parts(self, environment: Environment, mail: str, facts: Mapping[str, str]) -> dict[str, Any]:
+    def _render_parts(self, environment: Environment, mail: str, facts: Mapping[str, str]) -> dict[str, Any]:
         own = self._words["mail"][mail]
 
         def fill(source: str) -> str:
-            return self._fill(environment, source, facts)
+            return self._fill_template(environment, source, facts)
 
         rows = [(fill(label), fill(value)) for label, value in own.get("details", ())]
         quote = fill(own.get("quote", ""))
@@ -155,28 +158,28 @@ class _LanguageTexts:
         }
 
     @staticmethod
-    def _fill(environment: Environment, source: str, facts: Mapping[str, str]) -> str:
-        filled = _compiled(environment, source).render(facts)
+    def _fill_template(environment: Environment, source: str, facts: Mapping[str, str]) -> str:
+        filled = _compile_template(environment, source).render(facts)
         return Markup(filled) if environment.autoescape else filled  # noqa: S704 - escaped by the environment
 
-    def _filters(self) -> dict[str, Callable[..., str]]:
+    def _make_filters(self) -> dict[str, Callable[..., str]]:
         words, formats = self._words["words"], self._words["formats"]
 
-        def day(value: str) -> str:
+        def format_day(value: str) -> str:
             when = date.fromisoformat(value[:10])
             return str(formats["day"].format(day=when.day, month=formats["months"][when.month - 1], year=when.year))
 
-        def money(amount: str, currency: str) -> str:
-            shown = with_decimals(amount, currency).replace(".", formats["decimal_mark"])
+        def format_money(amount: str, currency: str) -> str:
+            shown = format_decimals(amount, currency).replace(".", formats["decimal_mark"])
             return str(formats["money"].format(amount=shown, currency=currency))
 
-        def word(kind: str) -> Callable[[str], str]:
+        def make_lookup(kind: str) -> Callable[[str], str]:
             return lambda code: words[kind][code] if code else ""
 
-        return {"day": day, "money": money, **{kind: word(kind) for kind in words}}
+        return {"day": format_day, "money": format_money, **{kind: make_lookup(kind) for kind in words}}
 
 
-def with_decimals(amount: str, currency: str) -> str:
+def format_decimals(amount: str, currency: str) -> str:
     """Return the amount with its currency's decimals; one that has more of them than that is not rounded."""
     exact = Decimal(amount)
     try:
@@ -185,43 +188,43 @@ def with_decimals(amount: str, currency: str) -> str:
         return str(exact)
 
 
-def single_line(text: str) -> str:
+def join_lines(text: str) -> str:
     """The text as one line: nothing in it can end a header and begin another, or turn the direction of writing."""
     kept = (c for c in text if unicodedata.bidirectional(c) not in _TURNS)
     spaced = (" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in kept)
     return " ".join("".join(spaced).split())
 
 
-def _environment(filters: Mapping[str, Callable[..., str]], *, escaped: bool) -> Environment:
+def _make_environment(filters: Mapping[str, Callable[..., str]], *, escaped: bool) -> Environment:
     environment = Environment(
         autoescape=escaped,  # noqa: S701 - the text part is not HTML
         undefined=StrictUndefined,
-        finalize=_isolated if escaped else None,
+        finalize=_isolate_direction if escaped else None,
         keep_trailing_newline=True,
     )
     environment.filters.update(filters)
     return environment
 
 
-def _isolated(fact: object) -> object:
+def _isolate_direction(fact: object) -> object:
     # A name written from right to left must not turn the words around it.
     return Markup("<bdi>") + escape(fact) + Markup("</bdi>") if fact != "" else fact
 
 
 @cache
-def _words(language: str) -> _LanguageTexts:
+def _load_texts(language: str) -> _LanguageTexts:
     if language not in LANGUAGES:
         raise KeyError(language)
-    return _LanguageTexts(language, tomllib.loads(_file(f"{language}.toml")))
+    return _LanguageTexts(language, tomllib.loads(_read_file(f"{language}.toml")))
 
 
 @cache
-def _compiled(environment: Environment, source: str) -> Template:
+def _compile_template(environment: Environment, source: str) -> Template:
     return environment.from_string(source)
 
 
 @cache
-def _layout(name: str) -> Template:
+def _load_layout(name: str) -> Template:
     escaped = name.endswith(".html")
     environment = Environment(
         autoescape=escaped,  # noqa: S701 - the text part is not HTML
@@ -229,8 +232,8 @@ def _layout(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.from_string(_file(name))
+    return environment.from_string(_read_file(name))
 
 
-def _file(name: str) -> str:
+def _read_file(name: str) -> str:
     return resources.files("worker.mails").joinpath(name).read_text(encoding="utf-8")

@@ -69,7 +69,7 @@ class PacingRules:
     burst: int
 
     @classmethod
-    def of(cls, rate: float, burst: int) -> Self:
+    def from_rate(cls, rate: float, burst: int) -> Self:
         """Return the rules for `rate` calls a second; the interval is rounded up, so it is never exceeded."""
         return cls(-int(-SECOND // rate), burst)
 
@@ -83,7 +83,7 @@ class PacingRules:
         """Return how far ahead any other call may reserve."""
         return min(LONGEST_LEAD, self.interval // 4)
 
-    def free_from(self, tat: int, priority: Priority) -> int:
+    def find_free_moment(self, tat: int, priority: Priority) -> int:
         """Return the first moment at which a bucket with `tat` takes another call of a priority.
 
         High calls may use the whole burst, normal ones all of it but one call, low ones nothing of it.
@@ -137,63 +137,63 @@ PacingDecision = SendSlot | WaitUntil | ReturnToQueue
 def decide(rules: PacingRules, state: PacingState, priority: Priority, now: int, patience: int) -> PacingDecision:
     """Decide a call made `now` by a worker that can sleep for `patience`."""
     horizon, lead = min(rules.horizon, patience), min(rules.lead, patience)
-    reserved = max(now, rules.free_from(state.tat, Priority.HIGH))
-    if _may_reserve(rules, state, priority, reserved) and reserved - now <= horizon:
-        return SendSlot(reserved, _served(rules, state, priority, reserved))
+    reserved = max(now, rules.find_free_moment(state.tat, Priority.HIGH))
+    if _can_reserve(rules, state, priority, reserved) and reserved - now <= horizon:
+        return SendSlot(reserved, _record_served(rules, state, priority, reserved))
     if priority is Priority.HIGH:
-        return _hand_back(rules, state, priority, now, reserved - horizon)
-    free = max(now, rules.free_from(state.tat, priority))
-    if free - now <= lead and not _leaves_to_normal(rules, state, priority, now):
-        return SendSlot(free, _served(rules, state, priority, free))
+        return _return_to_queue(rules, state, priority, now, reserved - horizon)
+    free = max(now, rules.find_free_moment(state.tat, priority))
+    if free - now <= lead and not _is_yielding_to_normal(rules, state, priority, now):
+        return SendSlot(free, _record_served(rules, state, priority, free))
     again = free - lead if free - lead > now else now + max(rules.interval // 4, 1)
     # Supposing that as much is reserved then as is now; who wakes up too early asks again.
-    overdue = _overdue_from(rules, state, priority) - (reserved - now)
-    return _wait(rules, state, priority, now, min(again, max(overdue, reserved - horizon, now + 1)), patience)
+    overdue = _find_overdue_moment(rules, state, priority) - (reserved - now)
+    return _make_wait(rules, state, priority, now, min(again, max(overdue, reserved - horizon, now + 1)), patience)
 
 
-def _may_reserve(rules: PacingRules, state: PacingState, priority: Priority, moment: int) -> bool:
-    return priority is Priority.HIGH or moment >= _overdue_from(rules, state, priority)
+def _can_reserve(rules: PacingRules, state: PacingState, priority: Priority, moment: int) -> bool:
+    return priority is Priority.HIGH or moment >= _find_overdue_moment(rules, state, priority)
 
 
-def _overdue_from(rules: PacingRules, state: PacingState, priority: Priority) -> int:
+def _find_overdue_moment(rules: PacingRules, state: PacingState, priority: Priority) -> int:
     return state.served[priority] + OVERDUE[priority] * rules.interval
 
 
-def _leaves_to_normal(rules: PacingRules, state: PacingState, priority: Priority, now: int) -> bool:
+def _is_yielding_to_normal(rules: PacingRules, state: PacingState, priority: Priority, now: int) -> bool:
     is_overdue = now >= state.served[priority] + OVERDUE_BEFORE_NORMAL * rules.interval
     return priority is Priority.LOW and now < state.normal_until and not is_overdue
 
 
-def _served(rules: PacingRules, state: PacingState, priority: Priority, moment: int) -> PacingState:
+def _record_served(rules: PacingRules, state: PacingState, priority: Priority, moment: int) -> PacingState:
     return replace(
         state,
         version=state.version + 1,
         tat=max(state.tat, moment) + rules.interval,
-        served=_with(state.served, priority, moment),
+        served=_replace_value(state.served, priority, moment),
         # Other normal calls that sleep wake up before the next moment and say so again.
         normal_until=0 if priority is Priority.NORMAL else state.normal_until,
     )
 
 
-def _wait(
+def _make_wait(
     rules: PacingRules, state: PacingState, priority: Priority, now: int, again: int, patience: int
 ) -> PacingDecision:
     if again - now > patience:
-        return _hand_back(rules, state, priority, now, again)
+        return _return_to_queue(rules, state, priority, now, again)
     if priority is Priority.NORMAL and again + NORMAL_GRACE > state.normal_until:
         state = replace(state, version=state.version + 1, normal_until=again + NORMAL_GRACE)
     return WaitUntil(again, state)
 
 
-def _hand_back(rules: PacingRules, state: PacingState, priority: Priority, now: int, again: int) -> ReturnToQueue:
+def _return_to_queue(rules: PacingRules, state: PacingState, priority: Priority, now: int, again: int) -> ReturnToQueue:
     until = max(state.queue_end[priority], again, now + 1)
     if until - now > LONGEST_QUEUE:
         return ReturnToQueue(max(again, now + LONGEST_QUEUE), state)
-    queue_end = _with(state.queue_end, priority, until + rules.interval)
+    queue_end = _replace_value(state.queue_end, priority, until + rules.interval)
     return ReturnToQueue(until, replace(state, version=state.version + 1, queue_end=queue_end))
 
 
-def _with(values: tuple[int, int, int], priority: Priority, value: int) -> tuple[int, int, int]:
+def _replace_value(values: tuple[int, int, int], priority: Priority, value: int) -> tuple[int, int, int]:
     high, normal, low = (value if each is priority else values[each] for each in Priority)
     return high, normal, low
 
@@ -243,7 +243,7 @@ StoreRequest = ReadState | WriteState | SleepUntil
 SlotSession = Generator[StoreRequest, StoreReply, SendSlot]
 
 
-def take_turn(
+def take_slot(
     rules: PacingRules, priority: Priority, clock: Callable[[], int], until: int, seen: PacingState | None = None
 ) -> SlotSession:
     """Return the turn, once it is written; raise RetryLater where the job has to be handed back.
@@ -269,7 +269,7 @@ def take_turn(
     raise RetryLater("mail-rate", CONTENDED_DELAY_S)
 
 
-def hold_turn(
+def run_slot_session(
     conversation: SlotSession, store: PacingStore, clock: Callable[[], int], sleep: Callable[[float], None]
 ) -> PacingState:
     """Carry a conversation out, and return the state when the call may be made.
@@ -279,14 +279,14 @@ def hold_turn(
     try:
         step = next(conversation)
         while True:
-            step = conversation.send(_answer(step, store, clock, sleep))
+            step = conversation.send(_answer_request(step, store, clock, sleep))
     except StopIteration as end:
         turn: SendSlot = end.value
         sleep_until(turn.moment, clock, sleep)
         return turn.state
 
 
-def _answer(
+def _answer_request(
     step: StoreRequest, store: PacingStore, clock: Callable[[], int], sleep: Callable[[float], None]
 ) -> StoreReply:
     if isinstance(step, WriteState):

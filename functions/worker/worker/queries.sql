@@ -25,13 +25,13 @@ FROM outbox o
 LEFT JOIN accounts r ON r.id = {account_of_job}
 WHERE o.id = %(id)s
 
--- name: begin_job
+-- name: mark_job_begun
 -- Right before a mail leaves, by the worker that still has its job.
 UPDATE outbox SET begun = true, updated_at = now()
 WHERE id = %(id)s AND leased_until = %(lease)s AND state = 'running'
 RETURNING id
 
--- name: settle_job
+-- name: record_job_outcome
 -- What became of a job, by the worker that had it; a job given up on meanwhile is settled by the truth.
 -- A job that a guard of ours gave back was not tried: its attempt does not count.
 UPDATE outbox SET

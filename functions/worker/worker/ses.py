@@ -70,13 +70,13 @@ class SesMailer:
                 EmailTags=[{"Name": name, "Value": value} for name, value in tags.items()],
             )
         except BOTO_ERRORS as error:
-            raise self._failure_of(error) from None
+            raise self._classify_error(error) from None
         finally:
             # A kept connection may be dead by the next mail, and a mail written to a dead connection is
             # Uncertain. A handshake per mail costs some 20 ms; an uncertain mail costs a person's time.
             self._client.close()
 
-    def _failure_of(self, error: BotoError) -> AwsError:
+    def _classify_error(self, error: BotoError) -> AwsError:
         # SES has one code for bad content and for addresses that are not verified; the message names those. A sender
         # that is not verified is an operator's to repair, and every mail would be refused until then.
         if read_error_code(error) == "MessageRejected" and self._is_named_by(error):

@@ -259,7 +259,7 @@ def test_a_code_that_is_taken_is_made_again(client: Client, monkeypatch: pytest.
     """A collision is nobody's business but ours."""
     taken = apply(client).json["referral_code"]
     codes = iter([taken, taken, "ARTA-ZZZZ"])
-    monkeypatch.setattr(app, "referral_code", lambda _name: next(codes))
+    monkeypatch.setattr(app, "make_referral_code", lambda _name: next(codes))
     assert apply(client).json["referral_code"] == "ARTA-ZZZZ"
 
 
@@ -277,7 +277,7 @@ def test_a_code_that_is_taken_is_made_again(client: Client, monkeypatch: pytest.
 )
 def test_a_code_begins_with_the_first_name_in_latin_letters(name: str, head: str) -> None:
     """Up to eight of them; then four characters nobody confuses."""
-    code_head, _, tail = referral_codes.referral_code(name).partition("-")
+    code_head, _, tail = referral_codes.make_referral_code(name).partition("-")
     assert (code_head, len(tail)) == (head, 4)
     assert set(tail).isdisjoint("ILOU")
 

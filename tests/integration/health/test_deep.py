@@ -233,7 +233,7 @@ def test_a_job_that_a_person_has_done_again_waits_from_then_on(settings: Setting
 def replay(blank: Blank, job_id: UUID) -> None:
     """Have a job done again, as an admin does."""
     actor = Actor("admin-1", "request-1")
-    blank.database().run(lambda tx: service.replay(tx, job_id, actor=actor), soon())
+    blank.database().run(lambda tx: service.replay_job(tx, job_id, actor=actor), soon())
 
 
 def test_a_high_job_that_fails_degrades_and_is_counted_until_it_is_done_again(
@@ -253,16 +253,16 @@ def test_a_high_job_that_fails_degrades_and_is_counted_until_it_is_done_again(
     assert 120 <= by_priority[0] < 180
     assert by_priority[1:] == [0, 0]
     mailer.answer = failing(RequestRejected("MessageRejected"))
-    assert worker.work(high, soon(60)) == "failed"
+    assert worker.run_job(high, soon(60)) == "failed"
     assert figures(client, capsys, "Degraded", "JobsFailed", "JobsUncertain", "JobsHighUnsolved") == [1, 1, 0, 1]
     assert trouble(deep(client)) == {"queue": "degraded"}
     replay(blank, high)
     mailer.answer = failing(OutcomeUnknown("ReadTimeoutError"))
-    assert worker.work(high, soon(60)) == "uncertain"
+    assert worker.run_job(high, soon(60)) == "uncertain"
     assert figures(client, capsys, "Degraded", "JobsFailed", "JobsUncertain", "JobsHighUnsolved") == [1, 0, 1, 1]
     replay(blank, high)
     mailer.answer = lambda _mail: None
-    assert worker.work(high, soon(60)) == "done"
+    assert worker.run_job(high, soon(60)) == "done"
     assert figures(client, capsys, "Degraded", "JobsFailed", "JobsUncertain", "JobsHighUnsolved") == [0, 0, 0, 0]
     blank.rows("DELETE FROM outbox")
 
@@ -278,7 +278,7 @@ def test_a_high_job_that_is_dismissed_degrades_and_counts_no_more(
     names = ("Degraded", "JobsFailed", "JobsUncertain", "JobsHighUnsolved")
     assert figures(client, capsys, *names) == [1, state == "failed", state == "uncertain", 1]
     actor = Actor("admin-1", "request-1")
-    blank.database().run(lambda tx: service.dismiss(tx, high, "undeliverable", actor=actor), soon())
+    blank.database().run(lambda tx: service.dismiss_job(tx, high, "undeliverable", actor=actor), soon())
     assert figures(client, capsys, *names) == [0, 0, 0, 0]
     assert deep(client)["jobs"] == {"pending": 0, "oldest_pending_s": 0.0, "failed": 0}
     blank.rows("DELETE FROM outbox")

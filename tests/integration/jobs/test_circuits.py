@@ -10,7 +10,7 @@ import pytest
 
 from housekeeping.app import Housekeeper
 from members.app import api
-from relay.app import relay_once
+from relay.app import relay_batch
 from shared.aws.circuit_protected import CircuitProtectedDocumentStore
 from shared.aws.errors import AwsError, OutcomeUnknown, RequestRejected, ServiceUnavailable
 from shared.background import repeat_until_empty
@@ -53,7 +53,7 @@ class Shop:
 
     def work(self, job_id: UUID) -> str:
         """Do a job with time enough."""
-        return self.worker.work(job_id, soon(LONG))
+        return self.worker.run_job(job_id, soon(LONG))
 
     def breaker(self, policy: CircuitPolicy) -> CircuitBreaker:
         """Another environment's."""
@@ -158,7 +158,7 @@ def test_a_wait_that_no_message_can_have_is_left_to_the_schedule(
     """SQS delays a message by 900 s at most: an earlier nudge would find nothing due."""
     [job] = mails(1)
     worker = replace(shop.worker, circuits={"mail": Closed(wait_s)})
-    assert worker.work(job, soon(LONG)) == "pending"
+    assert worker.run_job(job, soon(LONG)) == "pending"
     assert shop.queues.nudges == nudges
     assert due_in_s(blank, job) == pytest.approx(wait_s + SPREAD_S, abs=1)
 
@@ -263,7 +263,7 @@ def test_after_ten_minutes_without_ses_five_hundred_mails_are_sent_once_each(
             "UPDATE outbox SET available_at = available_at - %s * interval '1 s' WHERE state = 'pending'", STEP_S
         )
         repeat_until_empty(
-            lambda: relay_once(shop.worker.database, shop.queues, clock=read_utc_now, deadline=soon(LONG)), soon(LONG)
+            lambda: relay_batch(shop.worker.database, shop.queues, clock=read_utc_now, deadline=soon(LONG)), soon(LONG)
         )
     sent = Counter(tags["job"] for tags in shop.mailer.tags)
     written = {str(row["id"]) for row in blank.rows("SELECT id FROM outbox WHERE kind = 'mail'")}
@@ -306,9 +306,9 @@ def test_housekeeping_leaves_documents_for_later_while_the_buckets_circuit_is_op
     keeper = Housekeeper(
         database, CircuitProtectedDocumentStore(evidence, breaker), read_utc_now, "request", soon(LONG)
     )
-    assert keeper.sweep_documents() == 2
+    assert keeper.reject_stale_documents() == 2
     assert (shop.store.read("storage").state, asked) == ("open", 2 + STORAGE.failures)
-    assert keeper.sweep_documents() == 0
+    assert keeper.reject_stale_documents() == 0
     assert asked == 2 + STORAGE.failures
     shop.time.advance(STORAGE.open_s)
     assert keeper.run()["documents_swept"] == 8

@@ -36,11 +36,11 @@ def functions(emulator: Emulator, blank: Blank, monkeypatch: pytest.MonkeyPatch)
         clients.get_sesv2().create_email_identity(EmailIdentity=SENDER)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        for cached in (get_container, worker.worker):
+        for cached in (get_container, worker.get_job_runner):
             cached.cache_clear()
         get_container().__dict__["connector"] = RoleConnector(get_container().settings)
         yield environment
-        for cached in (get_container, worker.worker):
+        for cached in (get_container, worker.get_job_runner):
             cached.cache_clear()
 
 

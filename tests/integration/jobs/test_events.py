@@ -103,7 +103,7 @@ def sent(blank: Blank, template: str) -> list[str]:
     mailer = FakeMailer()
     worker = JobRunner(blank.database(), mailer, FakeIdentities(), FakeQueues(), OFFICE, read_utc_now)
     rows = blank.rows("SELECT id FROM outbox WHERE payload->>'template' = %s ORDER BY created_at, id", template)
-    assert {worker.work(row["id"], soon(60)) for row in rows} == {"done"}
+    assert {worker.run_job(row["id"], soon(60)) for row in rows} == {"done"}
     return [mail.text for mail in mailer.sent]
 
 

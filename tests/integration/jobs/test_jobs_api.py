@@ -177,8 +177,8 @@ def test_a_dismissed_job_is_touched_by_nobody_any_more(
 
     def touch(tx: Transaction) -> Pending[list[Row]]:
         tx.add(WORKER_SQL["claim_job"], id=job, lease=read_utc_now())
-        tx.add(RELAY_SQL["settle_abandoned"], most_attempts=1)
-        return tx.fetch_all(RELAY_SQL["claim_due"], count=10, lease=read_utc_now())
+        tx.add(RELAY_SQL["mark_abandoned_jobs"], most_attempts=1)
+        return tx.fetch_all(RELAY_SQL["claim_due_jobs"], count=10, lease=read_utc_now())
 
     assert database.run(touch, soon()).value == []
     assert records.at(job)["state"] == "dismissed"

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from relay.app import relay_once
+from relay.app import relay_batch
 from shared.background import repeat_until_empty
 from shared.clock import read_epoch_micros, read_utc_now
 from shared.deadline import Deadline
@@ -74,7 +74,7 @@ class Fleet:
         """Another execution environment."""
         store = DynamoDbPacingStore(client_of(self.emulator.url), self.table)
         pace = MailRateLimiter(
-            store, PacingRules.of(RATE, 1), clock=lambda: convert_to_epoch_micros(self.clock()), sleep=fail
+            store, PacingRules.from_rate(RATE, 1), clock=lambda: convert_to_epoch_micros(self.clock()), sleep=fail
         )
         mailer = FakeMailer(self.keep)
         return JobRunner(
@@ -84,7 +84,7 @@ class Fleet:
             self.queues,
             OFFICE,
             read_utc_now,
-            pace=self.counted(pace.wait_for_turn),
+            pace=self.counted(pace.wait_for_slot),
         )
 
     def counted(self, turn: Callable[[str, Deadline], None]) -> Callable[[str, Deadline], None]:
@@ -100,11 +100,11 @@ class Fleet:
     def round(self) -> None:
         """What is due is relayed, and done by all workers at once."""
         relay = self.workers[0].database
-        repeat_until_empty(lambda: relay_once(relay, self.queues, clock=read_utc_now, deadline=soon()), soon())
+        repeat_until_empty(lambda: relay_batch(relay, self.queues, clock=read_utc_now, deadline=soon()), soon())
         due, self.queues.published["normal"] = self.queues.published["normal"], []
         shares = [(worker, due[n::WORKERS]) for n, worker in enumerate(self.workers)]
         with ThreadPoolExecutor(WORKERS) as pool:
-            list(pool.map(lambda share: [share[0].work(job, soon(NO_SLEEP_S)) for job in share[1]], shares))
+            list(pool.map(lambda share: [share[0].run_job(job, soon(NO_SLEEP_S)) for job in share[1]], shares))
 
     def advance(self, seconds: float) -> None:
         """The clock moves on, and for the jobs as well."""
@@ -171,14 +171,14 @@ def test_high_mails_pass_a_flood_of_low_ones_which_still_leave_at_the_rate(
         left[mail.to] = time.monotonic()
 
     def environment() -> JobRunner:
-        pace = MailRateLimiter(store, PacingRules.of(REAL_RATE, 1), sleep=time.sleep)
+        pace = MailRateLimiter(store, PacingRules.from_rate(REAL_RATE, 1), sleep=time.sleep)
         worker = (FakeMailer(keep), FakeIdentities(), FakeQueues(), OFFICE, read_utc_now)
-        return JobRunner(blank.database(), *worker, pace=pace.wait_for_turn)
+        return JobRunner(blank.database(), *worker, pace=pace.wait_for_slot)
 
     def work(worker: JobRunner, jobs: Iterable[UUID]) -> None:
         for job in jobs:
             asked[job] = time.monotonic()
-            assert worker.work(job, soon(60)) == "done"
+            assert worker.run_job(job, soon(60)) == "done"
 
     flood = [Thread(target=work, args=(environment(), low[n::2])) for n in range(SHARES["low"])]
     flood += [Thread(target=work, args=(environment(), normal[n::2])) for n in range(SHARES["normal"])]
@@ -197,7 +197,7 @@ def test_high_mails_pass_a_flood_of_low_ones_which_still_leave_at_the_rate(
     moments = sorted(store.moments)
     gaps = [later - earlier for earlier, later in pairwise(moments)]
     assert len(moments) == len(left) == FLOOD + 2 * URGENT, "each once"
-    assert min(gaps) >= PacingRules.of(REAL_RATE, 1).interval
+    assert min(gaps) >= PacingRules.from_rate(REAL_RATE, 1).interval
     assert {records.at(job)["attempts"] for job in low + normal} == {1}
     assert max(waits) <= 2 / REAL_RATE + 0.15, "one interval, and the way"
     last_high = max(left[address(records, person)] for person in people)
@@ -221,10 +221,10 @@ def test_a_worker_does_not_sleep_longer_than_its_time_allows() -> None:
         slept.append(seconds)
         clock[0] += round(seconds * SECOND)
 
-    pace = MailRateLimiter(store, PacingRules.of(0.01, 1), clock=lambda: clock[0], sleep=sleep)
-    pace.wait_for_turn("low", soon(60))
+    pace = MailRateLimiter(store, PacingRules.from_rate(0.01, 1), clock=lambda: clock[0], sleep=sleep)
+    pace.wait_for_slot("low", soon(60))
     with pytest.raises(RetryLater) as handed_back:
-        pace.wait_for_turn("low", soon(60))
+        pace.wait_for_slot("low", soon(60))
     assert sum(slept) == 0
     assert handed_back.value.delay_s == pytest.approx(100, abs=1)
 
@@ -232,12 +232,14 @@ def test_a_worker_does_not_sleep_longer_than_its_time_allows() -> None:
 def test_without_the_table_all_mails_go() -> None:
     """SES throttles by itself, and its refusal is waited out. For 5 s the table is not asked again."""
     store, clock = InMemoryPaceStore(reachable=False), ManualClock()
-    pace = MailRateLimiter(store, PacingRules.of(0.01, 1), clock=lambda: convert_to_epoch_micros(clock()), sleep=fail)
+    pace = MailRateLimiter(
+        store, PacingRules.from_rate(0.01, 1), clock=lambda: convert_to_epoch_micros(clock()), sleep=fail
+    )
     for _ in range(5):
-        pace.wait_for_turn("low", soon(60))
+        pace.wait_for_slot("low", soon(60))
     store.reachable = True
-    pace.wait_for_turn("low", soon(60))
+    pace.wait_for_slot("low", soon(60))
     assert store.state == PacingState()
     clock.advance(GONE_PAUSE_S)
-    pace.wait_for_turn("low", soon(60))
+    pace.wait_for_slot("low", soon(60))
     assert store.state.version == 1

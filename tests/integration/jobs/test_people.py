@@ -413,5 +413,7 @@ def test_a_mail_to_a_freed_address_is_not_sent(
     found = blank.rows("SELECT email FROM accounts")
     assert found[0]["email"].endswith("@address.invalid")
     mailer, office = FakeMailer(), MailSettings("desk@example.test", "en", "https://app.example.test")
-    assert JobRunner(database, mailer, identities, FakeQueues(), office, read_utc_now).work(job, soon(60)) == "failed"
+    assert (
+        JobRunner(database, mailer, identities, FakeQueues(), office, read_utc_now).run_job(job, soon(60)) == "failed"
+    )
     assert (mailer.sent, records.at(job)["last_error"]) == ([], "recipient-unknown")

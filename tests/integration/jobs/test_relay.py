@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from relay.app import CLAIM_BATCH, relay_once
+from relay.app import CLAIM_BATCH, relay_batch
 from shared.background import repeat_until_empty
 from shared.clock import read_monotonic, read_utc_now
 from shared.database.pipeline import Database
@@ -32,7 +32,7 @@ def queues() -> FakeQueues:
 @pytest.fixture
 def relay(database: Database, queues: FakeQueues) -> Callable[[], int]:
     """One round of the relay."""
-    return lambda: relay_once(database, queues, clock=read_utc_now, deadline=soon())
+    return lambda: relay_batch(database, queues, clock=read_utc_now, deadline=soon())
 
 
 def test_a_pending_job_goes_to_the_queue_of_its_priority(
@@ -112,7 +112,7 @@ def test_a_relay_killed_before_or_after_publishing_loses_nothing(
             raise Killed
 
     with pytest.raises(Killed):
-        relay_once(database, Dying(), clock=read_utc_now, deadline=soon())
+        relay_batch(database, Dying(), clock=read_utc_now, deadline=soon())
     assert relay() == 0, "the lease still holds"
     records.later(job, "61 seconds")
     assert relay() == 1
@@ -142,7 +142,7 @@ def test_relays_side_by_side_publish_each_job_once(blank: Blank, records: Record
     def run(database: Database) -> int:
         database.run(lambda tx: tx.fetch_one(Query("SELECT 1")), soon())  # connected before the others begin
         together.wait()
-        return repeat_until_empty(lambda: relay_once(database, queues, clock=read_utc_now, deadline=soon()), soon())
+        return repeat_until_empty(lambda: relay_batch(database, queues, clock=read_utc_now, deadline=soon()), soon())
 
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(run, relays)) == len(jobs)

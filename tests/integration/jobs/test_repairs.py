@@ -57,7 +57,7 @@ class Shop:
 
     def work(self, job_id: UUID) -> str:
         """Do a job with time enough."""
-        return self.worker.work(job_id, soon(LONG))
+        return self.worker.run_job(job_id, soon(LONG))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from relay.app import relay_once
+from relay.app import relay_batch
 from shared.aws.errors import AwsError, OutcomeUnknown, RequestRejected, ServiceUnavailable
 from shared.aws.sqs import format_message
 from shared.clock import read_utc_now
@@ -28,7 +28,7 @@ from tests.fakes.mailer import FakeMailer
 from tests.fakes.queues import FakeQueues
 from tests.integration.jobs.records import Records
 from tests.services import free_port
-from worker.app import do_batch
+from worker.app import run_batch
 from worker.job_runner import JobRunner, MailSettings, NotEnoughTime
 from worker.retry_later import RetryLater
 from worker.ses import Mail
@@ -48,7 +48,7 @@ class Shop:
 
     def work(self, job_id: UUID) -> str:
         """Do a job with time enough."""
-        return self.worker.work(job_id, soon(LONG))
+        return self.worker.run_job(job_id, soon(LONG))
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def test_ten_workers_with_one_message_send_one_mail(shop: Shop, blank: Blank, we
     def work(_: int) -> str:
         worker = replace(shop.worker, database=blank.database())
         together.wait()
-        return worker.work(welcome, soon(LONG))
+        return worker.run_job(welcome, soon(LONG))
 
     with ThreadPoolExecutor(10) as pool:
         assert sorted(pool.map(work, range(10))) == ["done", *["skipped"] * 9]
@@ -195,7 +195,7 @@ def test_a_mail_of_unknown_fate_is_uncertain_and_not_sent_again(shop: Shop, reco
     assert shop.work(welcome) == "uncertain"
     shop.mailer.answer = lambda _mail: None
     assert shop.work(welcome) == "skipped"
-    assert relay_once(shop.worker.database, shop.queues, clock=read_utc_now, deadline=soon()) == 0
+    assert relay_batch(shop.worker.database, shop.queues, clock=read_utc_now, deadline=soon()) == 0
     assert not shop.mailer.sent
     assert records.at(welcome)["last_error"] == "ReadTimeoutError"
 
@@ -208,7 +208,7 @@ def test_a_throttled_mail_waits_and_is_sent_then(shop: Shop, records: Records, w
     assert shop.work(welcome) == "skipped", "it is not due yet"
     shop.mailer.answer = lambda _mail: None
     records.later(welcome, "11 seconds")
-    assert relay_once(shop.worker.database, shop.queues, clock=read_utc_now, deadline=soon()) == 1
+    assert relay_batch(shop.worker.database, shop.queues, clock=read_utc_now, deadline=soon()) == 1
     assert shop.work(welcome) == "done"
     assert records.at(welcome)["attempts"] == 2
 
@@ -366,7 +366,7 @@ def test_what_the_database_never_takes_settles_the_job_at_once(
 def test_nothing_is_begun_with_too_little_time_left(shop: Shop, records: Records, welcome: UUID) -> None:
     """The job is not even claimed: its message comes again."""
     with pytest.raises(NotEnoughTime):
-        shop.worker.work(welcome, soon(5))
+        shop.worker.run_job(welcome, soon(5))
     assert records.at(welcome)["state"] == "queued"
     assert records.at(welcome)["attempts"] == 0
 
@@ -388,7 +388,7 @@ def test_a_worker_that_dies_after_sending_leaves_the_mail_uncertain(
         shop.work(welcome)
     assert shop.work(welcome) == "skipped"
     records.later(welcome, "121 seconds")
-    relay_once(shop.worker.database, shop.queues, clock=read_utc_now, deadline=soon())
+    relay_batch(shop.worker.database, shop.queues, clock=read_utc_now, deadline=soon())
     assert records.at(welcome)["state"] == "uncertain"
     assert shop.work(welcome) == "skipped"
     assert len(shop.mailer.sent) == 1
@@ -406,9 +406,9 @@ def test_a_worker_that_dies_before_sending_leaves_the_mail_to_the_next(
         raise Killed
 
     with pytest.raises(Killed):
-        replace(shop.worker, pace=die).work(welcome, soon(LONG))
+        replace(shop.worker, pace=die).run_job(welcome, soon(LONG))
     records.later(welcome, "121 seconds")
-    assert relay_once(shop.worker.database, shop.queues, clock=read_utc_now, deadline=soon()) == 1
+    assert relay_batch(shop.worker.database, shop.queues, clock=read_utc_now, deadline=soon()) == 1
     assert shop.work(welcome) == "done"
     assert records.at(welcome)["attempts"] == 2
 
@@ -426,9 +426,9 @@ def test_a_mail_that_kills_every_worker_before_it_is_sent_has_failed_in_the_end(
 
     for _ in range(MOST_ATTEMPTS):
         with pytest.raises(Killed):
-            replace(shop.worker, pace=die).work(welcome, soon(LONG))
+            replace(shop.worker, pace=die).run_job(welcome, soon(LONG))
         records.later(welcome, "121 seconds")
-        relay_once(shop.worker.database, shop.queues, clock=read_utc_now, deadline=soon())
+        relay_batch(shop.worker.database, shop.queues, clock=read_utc_now, deadline=soon())
     assert (records.at(welcome)["state"], records.at(welcome)["last_error"]) == ("failed", "abandoned")
 
 
@@ -439,9 +439,9 @@ def test_a_worker_slower_than_its_lease_sends_nothing_that_has_become_anothers(
 
     def stand_still(*_: object) -> None:
         records.later(welcome, "121 seconds")
-        relay_once(shop.worker.database, shop.queues, clock=read_utc_now, deadline=soon())
+        relay_batch(shop.worker.database, shop.queues, clock=read_utc_now, deadline=soon())
 
-    assert replace(shop.worker, pace=stand_still).work(welcome, soon(LONG)) == "skipped"
+    assert replace(shop.worker, pace=stand_still).run_job(welcome, soon(LONG)) == "skipped"
     assert not shop.mailer.sent
     assert shop.work(welcome) == "done"
 
@@ -467,7 +467,7 @@ def test_a_worker_whose_job_was_taken_over_changes_nothing(shop: Shop, records: 
             records.blank.rows("UPDATE outbox SET leased_until = now() + interval '2 minutes' WHERE id = %s", job)
             raise RequestRejected("TooLate")
 
-    replace(shop.worker, identities=Overtaken()).work(job, soon(LONG))
+    replace(shop.worker, identities=Overtaken()).run_job(job, soon(LONG))
     assert records.at(job)["state"] == "running"
 
 
@@ -513,14 +513,14 @@ def test_of_a_batch_only_what_could_not_be_tried_comes_again(
     refused = records.identity(member, state="queued")
     shop.identities.fails = [RequestRejected("InvalidParameterException")]
     event = sqs_event(format_message(welcome), format_message(refused), "not json", format_message(make_uuid7()))
-    answer = do_batch(event, soon(LONG), shop.worker)
+    answer = run_batch(event, soon(LONG), shop.worker)
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m2"}]}
     assert (records.at(welcome)["state"], records.at(refused)["state"]) == ("done", "failed")
 
 
 def test_a_batch_of_which_nothing_could_be_tried_comes_again_without_an_error(shop: Shop, welcome: UUID) -> None:
     """Raising would count as an error of the function, and print what it failed on."""
-    answer = do_batch(sqs_event(format_message(welcome)), soon(5), shop.worker)
+    answer = run_batch(sqs_event(format_message(welcome)), soon(5), shop.worker)
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
     assert shop.queues.shown_again == {"r0": 30.0}
 
@@ -532,11 +532,11 @@ def test_without_a_database_one_job_of_a_batch_is_tried_and_all_are_soon_seen_ag
     jobs = [records.mail("member-welcome", member, to=member, state="queued") for _ in range(5)]
     with monkeypatch.context() as patch:
         patch.setattr(shop.worker.database, "_connector", refusing())
-        answer = do_batch(sqs_event(*map(format_message, jobs)), soon(LONG), shop.worker)
+        answer = run_batch(sqs_event(*map(format_message, jobs)), soon(LONG), shop.worker)
     assert [failed["itemIdentifier"] for failed in answer["batchItemFailures"]] == ["m0", "m1", "m2", "m3", "m4"]
     assert shop.queues.shown_again == dict.fromkeys(["r0", "r1", "r2", "r3", "r4"], 30.0)
     assert 1 <= len(flights) <= 2, "the first job's, and the one retry that was saved"
-    do_batch(sqs_event(*map(format_message, jobs)), soon(LONG), shop.worker)
+    run_batch(sqs_event(*map(format_message, jobs)), soon(LONG), shop.worker)
     assert [records.at(job)["state"] for job in jobs] == ["done"] * 5
 
 
@@ -568,9 +568,9 @@ def test_nothing_of_a_person_is_logged(
     refused = records.identity(member, state="queued")
     shop.identities.fails = [RequestRejected("InvalidParameterException")]
     crashed = records.mail("member-welcome", member, to=member, state="queued")
-    do_batch(sqs_event(format_message(welcome), format_message(refused)), soon(LONG), shop.worker)
+    run_batch(sqs_event(format_message(welcome), format_message(refused)), soon(LONG), shop.worker)
     shop.mailer.answer = crash
-    do_batch(sqs_event(format_message(crashed)), soon(LONG), shop.worker)
+    run_batch(sqs_event(format_message(crashed)), soon(LONG), shop.worker)
     lines = logged.getvalue()
     assert str(welcome) in lines
     assert "job_not_done" in lines

@@ -23,7 +23,7 @@ def send_all(life: Life, mailer: FakeMailer, template: str) -> list[str]:
     worker = JobRunner(life.blank.database(), mailer, FakeIdentities(), FakeQueues(), office, read_utc_now)
     life.blank.rows("UPDATE outbox SET available_at = now()")
     waiting = [job for job in life.jobs() if job["template"] == template and job["state"] == "pending"]
-    return [worker.work(job["id"], soon(60)) for job in waiting]
+    return [worker.run_job(job["id"], soon(60)) for job in waiting]
 
 
 def refuse(error: Exception) -> Callable[[object], None]:

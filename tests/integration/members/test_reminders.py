@@ -18,7 +18,7 @@ from tests.harness import LambdaContext, wired
 from tests.integration.members.conftest import Life
 from tests.integration.shared.fights import gate, until, waiting
 from worker.job_runner import JobRunner, MailSettings
-from worker.mail_rendering import render
+from worker.mail_rendering import render_mail
 
 Begin = Callable[[str], Life]
 END = date(2027, 2, 28)  # of a membership that begins on the day below
@@ -54,7 +54,7 @@ def mail_text(life: Life, job_id: Any) -> str:
     """Let a mail leave and return its text, on one line."""
     mailer, office = FakeMailer(), MailSettings("desk@example.test", "en", "https://app.example.test")
     worker = JobRunner(life.blank.database(), mailer, FakeIdentities(), FakeQueues(), office, life.clock)
-    assert worker.work(job_id, soon(60)) == "done"
+    assert worker.run_job(job_id, soon(60)) == "done"
     return " ".join(mailer.sent[0].text.split())
 
 
@@ -361,7 +361,7 @@ def test_a_worker_sends_what_a_sweep_has_written(live: Begin, days: int, subject
     life.blank.rows("UPDATE subscriptions SET ends_on = '2026-12-24' WHERE member_id = %s", life.member_id)
     mailer, office = FakeMailer(), MailSettings("desk@example.test", "en", "https://app.example.test")
     worker = JobRunner(life.blank.database(), mailer, FakeIdentities(), FakeQueues(), office, life.clock)
-    assert worker.work(life.jobs()[-1]["id"], soon(60)) == "done"
+    assert worker.run_job(life.jobs()[-1]["id"], soon(60)) == "done"
     [mail] = mailer.sent
     assert subject in mail.subject
     assert "28 February 2027" in mail.text
@@ -390,7 +390,7 @@ def test_every_language_has_them() -> None:
     seen = set()
     for template in (SOON, SHORTLY, TODAY, ENDED):
         for language in get_args(Language):
-            words = render(template, language, facts, link="https://app.example.test")
+            words = render_mail(template, language, facts, link="https://app.example.test")
             assert "MEM-2026-000123" in words.text
             assert "2027" in words.text
             seen.add(words.text)

@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from claims.file_types import looks_like
+from claims.file_types import is_of_type
 from claims.model import ContentType
 from shared.aws.s3 import MAGIC_BYTES
 
@@ -22,7 +22,7 @@ SAMPLES: dict[ContentType, bytes] = {
 @pytest.mark.parametrize(("announced", "actual"), list(itertools.product(TYPES, TYPES)))
 def test_a_file_looks_like_what_it_is_and_like_nothing_else(announced: ContentType, actual: ContentType) -> None:
     """All pairs of the five types."""
-    assert looks_like(announced, SAMPLES[actual], whole=True) is (announced == actual)
+    assert is_of_type(announced, SAMPLES[actual], whole=True) is (announced == actual)
 
 
 @pytest.mark.parametrize("content_type", TYPES)
@@ -41,16 +41,16 @@ def test_a_file_looks_like_what_it_is_and_like_nothing_else(announced: ContentTy
 )
 def test_what_is_none_of_the_five_looks_like_none(content_type: ContentType, head: bytes) -> None:
     """Programs, archives, other pictures, sound and video, old office files."""
-    assert not looks_like(content_type, head, whole=True)
+    assert not is_of_type(content_type, head, whole=True)
 
 
 @pytest.mark.parametrize("content_type", [t for t in TYPES if t != "text/plain"])
 def test_a_mark_that_is_cut_short_is_none(content_type: ContentType) -> None:
     """One byte of it missing, or nothing there at all."""
     length = {"image/jpeg": 3, "image/png": 8, "image/webp": 12, "application/pdf": 5}[content_type]
-    assert looks_like(content_type, SAMPLES[content_type][:length], whole=True)
-    assert not looks_like(content_type, SAMPLES[content_type][: length - 1], whole=True)
-    assert not looks_like(content_type, b"", whole=True)
+    assert is_of_type(content_type, SAMPLES[content_type][:length], whole=True)
+    assert not is_of_type(content_type, SAMPLES[content_type][: length - 1], whole=True)
+    assert not is_of_type(content_type, b"", whole=True)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_mark_that_is_cut_short_is_none(content_type: ContentType) -> None:
 )
 def test_text_is_utf_8_that_only_our_own_cut_may_break(head: bytes, whole: bool, text: bool) -> None:
     """A last character cut by reading 512 bytes is well; one that the file itself breaks off is not."""
-    assert looks_like("text/plain", head, whole=whole) is text
+    assert is_of_type("text/plain", head, whole=whole) is text
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_text_is_utf_8_that_only_our_own_cut_may_break(head: bytes, whole: bool,
 )
 def test_a_pdfs_header_stands_within_its_first_1024_bytes(before: bytes, pdf: bool) -> None:
     """As readers look for it, unless the file begins as something else."""
-    assert looks_like("application/pdf", (before + b"%PDF-1.7\n")[:MAGIC_BYTES], whole=False) is pdf
+    assert is_of_type("application/pdf", (before + b"%PDF-1.7\n")[:MAGIC_BYTES], whole=False) is pdf
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_byte_order_mark_says_text(encoding: str, length: int) -> None:
     mark = "" if encoding in ("utf-8-sig", "utf-16", "utf-32") else "\ufeff"
     content = (mark + "ë😀х" * length).encode(encoding)
     head = content[:MAGIC_BYTES]
-    assert looks_like("text/plain", head, whole=len(head) == len(content))
+    assert is_of_type("text/plain", head, whole=len(head) == len(content))
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_a_byte_order_mark_says_text(encoding: str, length: int) -> None:
 )
 def test_a_mark_alone_is_no_text(head: bytes) -> None:
     """What follows must be text in that encoding, and no binary data."""
-    assert not looks_like("text/plain", head, whole=True)
+    assert not is_of_type("text/plain", head, whole=True)
 
 
 @pytest.mark.parametrize(
@@ -148,11 +148,11 @@ def test_a_mark_alone_is_no_text(head: bytes) -> None:
 )
 def test_a_few_letters_are_no_proof(text: str) -> None:
     """Text may begin with what programs begin with; they go on with bytes that no text has."""
-    assert looks_like("text/plain", text.encode(), whole=True)
+    assert is_of_type("text/plain", text.encode(), whole=True)
 
 
 @pytest.mark.parametrize("control", [*range(9), 0x0B, *range(0x0E, 0x1B), *range(0x1C, 0x20)])
 def test_text_has_no_binary_data(control: int) -> None:
     """The WHATWG's list; tabs, line ends, form feeds and a terminal's escapes are text."""
-    assert not looks_like("text/plain", b"fund" + bytes([control]), whole=True)
-    assert looks_like("text/plain", b"a\tb\r\nc\x0cd\x1b[0m", whole=True)
+    assert not is_of_type("text/plain", b"fund" + bytes([control]), whole=True)
+    assert is_of_type("text/plain", b"a\tb\r\nc\x0cd\x1b[0m", whole=True)

@@ -28,8 +28,8 @@ class Scripted(ParallelQueries):
         super().__init__()
         self._slow = slow
 
-    def ask(self, probes: Sequence[HealthQuery], *, within_s: float) -> dict[str, QueryOutcome]:
-        asked = super().ask(probes, within_s=within_s)
+    def run(self, probes: Sequence[HealthQuery], *, within_s: float) -> dict[str, QueryOutcome]:
+        asked = super().run(probes, within_s=within_s)
         return {n: QueryOutcome(o.failed, self._slow.get(n, 0.01), o.value) for n, o in asked.items()}
 
 

@@ -105,13 +105,13 @@ def test_deep_health_is_limited_by_address_and_the_schedule_is_not(
     assert client.call("GET", "/health/deep").headers["Retry-After"] == "6"
     client.source_ip = "127.0.0.10"
     assert client.call("GET", "/health/deep").status == 200
-    monkeypatch.setattr(app, "container", lambda: container)
+    monkeypatch.setattr(app, "get_container", lambda: container)
     assert {handler(SCHEDULED, LambdaContext())["status"] for _ in range(20)} == {"healthy"}
 
 
 def test_the_schedule_gets_the_report_itself(container: HealthContainer, monkeypatch: pytest.MonkeyPatch) -> None:
     """No request, no status: a plain object that goes through JSON."""
-    monkeypatch.setattr(app, "container", lambda: container)
+    monkeypatch.setattr(app, "get_container", lambda: container)
     report = handler(SCHEDULED, LambdaContext())
     assert HealthReport.model_validate(json.loads(json.dumps(report))).status == "healthy"
 
@@ -120,7 +120,7 @@ def test_the_first_invocation_of_a_process_is_its_cold_start(
     container: HealthContainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where the report itself is a kept one."""
-    monkeypatch.setattr(app, "container", lambda: container)
+    monkeypatch.setattr(app, "get_container", lambda: container)
     runtimes = [handler(SCHEDULED, LambdaContext())["runtime"] for _ in range(2)]
     assert [runtime["cold_start"] for runtime in runtimes] == [True, False]
     assert runtimes[0]["memory_mb"] > 10

@@ -36,13 +36,13 @@ def test_all_are_asked_at_the_same_time() -> None:
     """Two that wait for each other would never end in turn."""
     gate = Barrier(2, timeout=AT_ONCE_S)
     probes = [HealthQuery(name, lambda: gate.wait() >= 0) for name in ("one", "two")]
-    outcomes = ParallelQueries().ask(probes, within_s=AT_ONCE_S)
+    outcomes = ParallelQueries().run(probes, within_s=AT_ONCE_S)
     assert {name: (o.failed, o.value) for name, o in outcomes.items()} == {"one": (False, True), "two": (False, True)}
 
 
 def test_a_failure_is_an_outcome_and_keeps_its_words_to_itself(caplog: pytest.LogCaptureFixture) -> None:
     """What an exception says may be about a person: neither the outcome nor the log has it."""
-    outcome = ParallelQueries().ask([HealthQuery("x", failing)], within_s=AT_ONCE_S)["x"]
+    outcome = ParallelQueries().run([HealthQuery("x", failing)], within_s=AT_ONCE_S)["x"]
     assert (outcome.failed, outcome.value) == (True, None)
     logged = " ".join(str(vars(line)) for line in caplog.records)
     assert "RuntimeError" in logged
@@ -53,7 +53,7 @@ def test_a_hung_probe_is_failed_at_the_deadline() -> None:
     """The others' answers are not lost with it."""
     hanging = Hanging()
     began = read_monotonic()
-    outcomes = ParallelQueries().ask([hanging.probe, HealthQuery("quick", lambda: 1)], within_s=0.2)
+    outcomes = ParallelQueries().run([hanging.probe, HealthQuery("quick", lambda: 1)], within_s=0.2)
     assert read_monotonic() - began < AT_ONCE_S / 2
     assert outcomes["hanging"].failed
     assert outcomes["hanging"].latency_s >= 0.2
@@ -64,12 +64,12 @@ def test_a_hung_probe_is_failed_at_the_deadline() -> None:
 def test_a_probe_that_hangs_for_good_has_one_thread_however_often_it_is_asked() -> None:
     """And its old answer is nobody's: after it has ended the next is a question of its own."""
     hanging, prober = Hanging(), ParallelQueries()
-    outcomes = [prober.ask([hanging.probe], within_s=0.05)["hanging"] for _ in range(5)]
+    outcomes = [prober.run([hanging.probe], within_s=0.05)["hanging"] for _ in range(5)]
     assert [outcome.failed for outcome in outcomes] == [True] * 5
     assert hanging.begun == 1
     hanging.release.set()
     assert hanging.ended.wait(AT_ONCE_S)
-    assert eventually(lambda: prober.ask([hanging.probe], within_s=AT_ONCE_S)["hanging"].value) == "late"
+    assert eventually(lambda: prober.run([hanging.probe], within_s=AT_ONCE_S)["hanging"].value) == "late"
     assert hanging.begun == 2
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.app import look_again_s
+from worker.app import compute_retry_delay
 
 
 @pytest.mark.parametrize(
@@ -10,5 +10,5 @@ from worker.app import look_again_s
 )
 def test_a_message_is_shown_again_three_times_later_each_time(received: int, soonest_s: float, latest_s: float) -> None:
     """After between half of 10 s, 30 s, 90 s … 300 s and all of it."""
-    assert look_again_s(received, lambda low, _high: low) == soonest_s
-    assert look_again_s(received, lambda _low, high: high) == latest_s
+    assert compute_retry_delay(received, lambda low, _high: low) == soonest_s
+    assert compute_retry_delay(received, lambda _low, high: high) == latest_s

@@ -61,7 +61,7 @@ def test_the_rate_is_never_exceeded_and_every_mail_leaves_once(
     rate: float, burst: int, high: list[int], normal: list[int], low: list[int], seed: int
 ) -> None:
     """Of any n mails in a row the last leaves (n - burst) intervals after the first, or later: exactly."""
-    rules = PacingRules.of(rate, burst)
+    rules = PacingRules.from_rate(rate, burst)
     done = Simulation(rules, mails(HIGH, high) + mails(NORMAL, normal) + mails(LOW, low), seed).run()
     moments = done.moments
     assert len(moments) == len(high) + len(normal) + len(low)
@@ -78,7 +78,7 @@ def test_a_flood_delays_high_mails_by_the_one_that_is_leaving(
 
     Only overdue mails come on top, one each per share. What was handed back comes by nudges of whole seconds.
     """
-    rules = PacingRules.of(rate, burst)
+    rules = PacingRules.from_rate(rate, burst)
     alone = Simulation(rules, mails(HIGH, high), seed).run()
     flood = mails(NORMAL, [0] * normal) + mails(LOW, [0] * low)
     behind = Simulation(rules, mails(HIGH, high) + flood, seed).run()
@@ -96,7 +96,7 @@ def test_a_flood_delays_high_mails_by_the_one_that_is_leaving(
 @given(RATES, st.sampled_from([1, DEPLOYED_BURST]), st.integers(1, 60), st.integers(1, 120), st.integers())
 def test_normal_mails_go_before_low_ones(rate: float, burst: int, normal: int, low: int, seed: int) -> None:
     """Of a flood of both, low ones pass a normal one that waits for its turn as often as their share says, and once."""
-    rules = PacingRules.of(rate, burst)
+    rules = PacingRules.from_rate(rate, burst)
     done = Simulation(rules, mails(NORMAL, [0] * normal) + mails(LOW, [0] * low), seed).run()
     passed = sum(is_normal_one_waiting(done, mail.moment or 0) for mail in done.of(LOW))
     span = (done.of(NORMAL)[-1].left or 0) - (done.of(NORMAL)[0].left or 0)
@@ -119,7 +119,7 @@ def test_a_share_is_kept_for_each_class_while_high_mails_never_pause(rate: float
     count = 400
     constant = mails(HIGH, [0] * count) + mails(NORMAL, [0] * 100) + mails(LOW, [0] * 100)
     limit = round(300 / rate * SECOND)
-    done = Simulation(PacingRules.of(rate, burst), constant, limit=limit).run()
+    done = Simulation(PacingRules.from_rate(rate, burst), constant, limit=limit).run()
     high, normal, low = (len(done.of(priority)) for priority in Priority)
     total = high + normal + low
     assert total >= 285
@@ -137,7 +137,7 @@ def test_a_share_is_kept_for_each_class_while_high_mails_never_pause(rate: float
 @pytest.mark.parametrize("rate", [0.5, 1.0, 5.0, 14.0])
 def test_no_moment_is_left_unused_while_mails_wait(rate: float, priority: Priority, burst: int) -> None:
     """A flood of one class leaves at 97 of 100 of the rate at least, from its first mail to its last."""
-    done = Simulation(PacingRules.of(rate, burst), mails(priority, [0] * 300)).run()
+    done = Simulation(PacingRules.from_rate(rate, burst), mails(priority, [0] * 300)).run()
     moments = done.moments
     assert len(moments) == 300
     assert (moments[-1] - moments[0]) * 0.97 <= 299 / rate * SECOND
@@ -147,7 +147,7 @@ def test_no_moment_is_left_unused_while_mails_wait(rate: float, priority: Priori
 def test_a_mixed_flood_leaves_no_moment_unused_either(burst: int) -> None:
     """All three classes at once and at random, fourteen a second."""
     mixed = [mails(priority, poisson(300, 8.0, seed=priority)) for priority in Priority]
-    moments = Simulation(PacingRules.of(14.0, burst), [*mixed[HIGH], *mixed[NORMAL], *mixed[LOW]]).run().moments
+    moments = Simulation(PacingRules.from_rate(14.0, burst), [*mixed[HIGH], *mixed[NORMAL], *mixed[LOW]]).run().moments
     assert (moments[-1] - moments[0]) * 0.95 <= 900 / 14 * SECOND
 
 
@@ -159,7 +159,7 @@ def test_high_mails_take_at_most_twice_as_long_behind_a_flood(rate: int, load: f
     At 1,000 a second it is the ten workers that bound them, so they come at 60 a second at most. Decision 15 tells of
     the loads near 0.6 of a rate of one, at which a burst of four is just enough alone.
     """
-    rules = PacingRules.of(rate, DEPLOYED_BURST)
+    rules = PacingRules.from_rate(rate, DEPLOYED_BURST)
     high = poisson(400, min(load * rate, 60.0), seed=7)
     flood = mails(LOW, [0] * (1000 + min(high[-1] * rate // SECOND, 20_000)))
     alone = Simulation(rules, mails(HIGH, high)).run()
@@ -187,8 +187,8 @@ def test_high_mails_take_at_most_twice_as_long_behind_a_flood(rate: int, load: f
 def test_the_measurement_notices_a_single_queue_for_all() -> None:
     """Were the flood of the same class as the mails that are measured, their 95th percentile would show it."""
     high = poisson(40, 0.3, seed=7)
-    alone = Simulation(PacingRules.of(1, 1), mails(HIGH, high)).run()
-    single = Simulation(PacingRules.of(1, 1), [*mails(HIGH, high), *mails(HIGH, [0] * 300)]).run()
+    alone = Simulation(PacingRules.from_rate(1, 1), mails(HIGH, high)).run()
+    single = Simulation(PacingRules.from_rate(1, 1), [*mails(HIGH, high), *mails(HIGH, [0] * 300)]).run()
     measured = [mail.waited for mail in single.mails[: len(high)]]
     assert percentile(measured, 0.95) > 2 * percentile([mail.waited for mail in alone.of(HIGH)], 0.95)
 
@@ -199,7 +199,9 @@ def test_a_lone_high_mail_waits_for_one_interval_at_most_and_not_at_all_with_a_b
     waits = {}
     for burst in (1, 2, DEPLOYED_BURST):
         flood = mails(LOW, [0] * 4000)
-        done = Simulation(PacingRules.of(1, burst), mails(HIGH, high) + flood, limit=high[-1] + 30 * SECOND).run()
+        done = Simulation(
+            PacingRules.from_rate(1, burst), mails(HIGH, high) + flood, limit=high[-1] + 30 * SECOND
+        ).run()
         waits[burst] = percentile([mail.waited for mail in done.of(HIGH)], 0.95)
     assert SECOND // 2 < waits[1] <= SECOND * 5 // 4 + WAY
     assert waits[2] <= WAY
@@ -209,7 +211,7 @@ def test_a_lone_high_mail_waits_for_one_interval_at_most_and_not_at_all_with_a_b
 
 def test_only_high_mails_use_the_whole_burst() -> None:
     """After a pause four high ones leave at once, three normal ones, and one low one."""
-    rules = PacingRules.of(1, 4)
+    rules = PacingRules.from_rate(1, 4)
     at_once: dict[Priority, int] = {}
     for priority in Priority:
         state, now = PacingState(), 1_000_000 * SECOND
@@ -221,7 +223,7 @@ def test_only_high_mails_use_the_whole_burst() -> None:
 
 def test_a_low_mail_gives_way_to_a_high_one_that_comes_while_it_sleeps() -> None:
     """A low mail has no right to a moment until it is there."""
-    rules, start = PacingRules.of(1, 1), 100 * SECOND
+    rules, start = PacingRules.from_rate(1, 1), 100 * SECOND
     first = decide(rules, PacingState(), LOW, start, 29 * SECOND)
     assert isinstance(first, SendSlot)
     later = start + 200 * MS
@@ -236,7 +238,7 @@ def test_a_low_mail_gives_way_to_a_high_one_that_comes_while_it_sleeps() -> None
 
 def test_jobs_handed_back_get_moments_of_their_own_and_none_beyond_ten_minutes() -> None:
     """They don't all come back for the same moment; a nudge can be delayed by 15 minutes at most."""
-    rules, now = PacingRules.of(1, 1), 100 * SECOND
+    rules, now = PacingRules.from_rate(1, 1), 100 * SECOND
     state = decide(rules, PacingState(), LOW, now, 0).state
     back = []
     for _ in range(700):

@@ -12,7 +12,7 @@ from markupsafe import escape
 
 from shared.fields import Language
 from tests.databases import MIGRATIONS
-from worker.mail_rendering import LANGUAGES, MAILS, MailRenderError, RenderedMail, render, single_line
+from worker.mail_rendering import LANGUAGES, MAILS, MailRenderError, RenderedMail, join_lines, render_mail
 
 LINK = "https://app.example.test"
 ALL = [(mail, language) for mail in MAILS for language in LANGUAGES]
@@ -64,7 +64,7 @@ def words(language: str) -> dict[str, Any]:
 
 def written(mail: str, language: str, facts: dict[str, str] = PLAIN) -> RenderedMail:
     """A mail with these facts."""
-    return render(mail, language, facts, link=LINK)
+    return render_mail(mail, language, facts, link=LINK)
 
 
 def test_a_time_is_told_as_the_day_it_is_where_the_reader_lives() -> None:
@@ -72,9 +72,9 @@ def test_a_time_is_told_as_the_day_it_is_where_the_reader_lives() -> None:
     zone = ZoneInfo("Europe/Belgrade")
     for time, day in (("2026-12-31T23:30:00+00:00", "1 January 2027"), ("2026-07-31T22:15:00+00:00", "1 August 2026")):
         late = PLAIN | {"state_since": time}
-        assert day in render("staff-sla-breach", "en", late, link=LINK, time_zone=zone).text
+        assert day in render_mail("staff-sla-breach", "en", late, link=LINK, time_zone=zone).text
     new_year = PLAIN | {"ends_on": "2026-12-31"}
-    assert "31 December 2026" in render("membership-cancelled", "en", new_year, link=LINK, time_zone=zone).text
+    assert "31 December 2026" in render_mail("membership-cancelled", "en", new_year, link=LINK, time_zone=zone).text
 
 
 class _Page(HTMLParser):
@@ -183,13 +183,13 @@ def test_a_subject_is_one_line_whatever_it_is_made_of(mail: str, language: str) 
     """Nothing in it can begin another header."""
     subject = written(mail, language, HOSTILE).subject
     assert subject.splitlines() == [subject]
-    assert subject == single_line(subject)
+    assert subject == join_lines(subject)
 
 
 @pytest.mark.parametrize("end", ["\r\n", "\n", "\r", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029", "\0"])
 def test_line_ends_of_any_kind_become_a_space(end: str) -> None:
     """Not only the two that mail knows."""
-    assert single_line(f"a{end}b") == "a b"
+    assert join_lines(f"a{end}b") == "a b"
 
 
 @pytest.mark.parametrize("control", "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -197,7 +197,7 @@ def test_a_subject_does_not_turn_the_direction_of_its_words(control: str) -> Non
     """It has no markup that could isolate a title: one with an override would turn the number that follows it."""
     subject = written("claim-received", "en", PLAIN | {"title": f"Late{control} flight"}).subject
     assert control not in subject
-    assert single_line(f"a{control}b") == "ab"
+    assert join_lines(f"a{control}b") == "ab"
 
 
 @pytest.mark.parametrize("mail", MAILS)
@@ -278,14 +278,14 @@ def test_a_name_written_from_right_to_left_does_not_turn_the_words_around_it() -
 )
 def test_a_mail_shows_an_amount_with_its_currencys_decimals(amount: str, currency: str, shown: str) -> None:
     """None for the yen, three for the dinar; what has more than its currency is shown as it is, not rounded."""
-    rendered = render("claim-received", "en", {**PLAIN, "amount": amount, "currency": currency}, link=LINK)
+    rendered = render_mail("claim-received", "en", {**PLAIN, "amount": amount, "currency": currency}, link=LINK)
     assert re.search(rf"{re.escape(shown)}(?![0-9.])", rendered.text)
-    local = render("claim-received", "mk", {**PLAIN, "amount": amount, "currency": currency}, link=LINK)
+    local = render_mail("claim-received", "mk", {**PLAIN, "amount": amount, "currency": currency}, link=LINK)
     assert f"{shown[4:].replace('.', ',')} {currency}" in local.text
 
 
 def test_an_amount_that_is_no_number_is_not_rendered() -> None:
     """Told as any other fact that can't be written."""
     with pytest.raises(MailRenderError) as caught:
-        render("claim-received", "en", {**PLAIN, "amount": "much"}, link=LINK)
+        render_mail("claim-received", "en", {**PLAIN, "amount": "much"}, link=LINK)
     assert caught.value.code == "rendering-InvalidOperation"
