@@ -120,7 +120,7 @@ class Client:
 
 
 def wired(settings: Settings | None = None, **parts: Any) -> Container:
-    """A composition root with some parts replaced: database, state, queues, evidence, clock."""
+    """A composition root with some parts replaced: database, admission_store, queues, document_store, clock."""
     clock = parts.pop("clock", None)
     base = settings or Settings(cursor_secret="tests")
     base = base if base.user_pool_client_id else base.model_copy(update={"user_pool_client_id": CLIENT_ID})

@@ -71,12 +71,12 @@ class RoleConnector(ConnectionHolder):
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._connectors: dict[str, ConnectionHolder] = {}
-        self._current: ConnectionHolder | None = None
+        self._holder_in_use: ConnectionHolder | None = None
 
     def borrow(self, within_s: float) -> Connection:
         """See Connector."""
-        self._current = self.of_role(role_of_caller())
-        return self._current.borrow(within_s)
+        self._holder_in_use = self.of_role(role_of_caller())
+        return self._holder_in_use.borrow(within_s)
 
     def of_role(self, role: str) -> ConnectionHolder:
         """Return what hands out the connection of a role."""
@@ -91,14 +91,14 @@ class RoleConnector(ConnectionHolder):
 
     def limit_waiting(self, seconds: float) -> AbstractContextManager[None]:
         """See Connector."""
-        return self._current.limit_waiting(seconds) if self._current else nullcontext()
+        return self._holder_in_use.limit_waiting(seconds) if self._holder_in_use else nullcontext()
 
     def return_connection(self) -> None:
         """See Connector."""
-        if self._current:
-            self._current.return_connection()
+        if self._holder_in_use:
+            self._holder_in_use.return_connection()
 
     def drop(self) -> None:
         """See Connector."""
-        if self._current:
-            self._current.drop()
+        if self._holder_in_use:
+            self._holder_in_use.drop()

@@ -20,7 +20,7 @@ from shared.admission.ports import (
     Replay,
     StoredAnswer,
 )
-from shared.aws.dynamodb_admission import CROWDED, GONE_PAUSE_S, DynamoDbAdmissionStore
+from shared.aws.dynamodb_admission import CONTENTION_BACKOFF, UNAVAILABLE_PAUSE_S, DynamoDbAdmissionStore
 from shared.aws.dynamodb_admission_items import make_bucket_key, make_record_key
 from shared.units import SECOND, convert_to_epoch_micros
 from tests.contract.state_table import (
@@ -168,7 +168,9 @@ def test_a_memory_too_small_refuses_nobody_wrongly(
     dynamodb: "DynamoDBClient", state_table: str, clock: ManualClock
 ) -> None:
     """With room for one bucket, three clients taking turns get five each and then refusals."""
-    store = DynamoDbAdmissionStore(dynamodb, state_table, now=clock, observer=lambda event, facts: None, remembered=1)
+    store = DynamoDbAdmissionStore(
+        dynamodb, state_table, now=clock, observer=lambda event, facts: None, recent_buckets=1
+    )
     turns = [store.admit(charge=charge(f"client-{n % 3}"), use=None, lease_s=LEASE_S) for n in range(18)]
     assert [type(verdict) for verdict in turns] == [Admitted] * 15 + [OverLimit] * 3
 
@@ -247,7 +249,7 @@ def test_a_crowd_that_never_ends_is_refused(new_environment: Callable[..., Envir
     assert isinstance(verdict, OverLimit)
     assert verdict.retry_after_s == 1.0
     assert environment.events == [("state_store_contended", {"operation": "admit"})]
-    assert len(environment.pauses) == CROWDED.retries + 1
+    assert len(environment.pauses) == CONTENTION_BACKOFF.retries + 1
 
 
 def test_a_key_in_dispute_to_the_end_is_running(new_environment: Callable[..., Environment]) -> None:
@@ -320,7 +322,7 @@ def test_a_store_that_was_out_of_reach_is_asked_again_after_a_pause(
     for _ in range(3):
         for _ in range(5):
             assert environment.admit(charge(), use()) == Admitted(quota=None, token=None)
-        clock.advance(GONE_PAUSE_S)
+        clock.advance(UNAVAILABLE_PAUSE_S)
     assert len(environment.counting.flights) == 3
 
 

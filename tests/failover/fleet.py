@@ -57,7 +57,9 @@ class Environment:
     """The rooms on a database connection of their own."""
 
     def __init__(self, settings: Settings, state: InMemoryStateStore) -> None:
-        container = wired(settings, state=state, queues=Nudges(), _retry_counter=BackgroundCounter(lambda _count: None))
+        container = wired(
+            settings, admission_store=state, queues=Nudges(), _retry_counter=BackgroundCounter(lambda _count: None)
+        )
         self._rooms = {room: Client(api, container) for room, api in APIS.items()}
 
     def send(self, call: Call) -> Attempt:

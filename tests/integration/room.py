@@ -28,7 +28,11 @@ def room(api: Api[Any], blank: Blank, **parts: Any) -> Client:
     changes = {"limits": GENEROUS, "country": parts.pop("country", "XK")}
     settings = blank.settings.model_copy(update=changes)
     clock = parts.pop("clock", ManualClock(TODAY))
-    fakes: dict[str, Any] = {"database": blank.database(), "state": InMemoryStateStore(clock), "queues": Nudges()}
+    fakes: dict[str, Any] = {
+        "database": blank.database(),
+        "admission_store": InMemoryStateStore(clock),
+        "queues": Nudges(),
+    }
     return Client(api, wired(settings, clock=clock, **{**fakes, **parts}))
 
 

@@ -106,7 +106,7 @@ def preload() -> None:
 def wait_for_circuits() -> None:
     """Circuits are asked in a thread that nobody waits for long; waited for, a call's steps come in one order."""
     container.CIRCUIT_PATIENCE_S = worker.CIRCUIT_PATIENCE_S = PATIENT_S
-    clients.CIRCUITS_TIMEOUT_S = PATIENT_S
+    clients.CIRCUIT_STORE_TIMEOUT_S = PATIENT_S
 
 
 def in_a_process(call: dict[str, Any]) -> dict[str, Any]:

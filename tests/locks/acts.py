@@ -69,7 +69,12 @@ class Stage:
         state = InMemoryStateStore()
         state.reachable = False
         settings = self.settings.model_copy(update={"limits": GENEROUS})
-        parts = {"database": self.database, "state": state, "queues": self.queues, "evidence": self.evidence}
+        parts = {
+            "database": self.database,
+            "admission_store": state,
+            "queues": self.queues,
+            "document_store": self.evidence,
+        }
         self._container = wired(settings, **parts, _verifier=lambda _token: self.agent)
 
     def call(self, who: Mapping[str, str] | None, operation: str, body: Any = None, **more: Any) -> Reply:

@@ -110,7 +110,7 @@ def _client(limit: str, clock: ManualClock) -> Client:
 
     state = InMemoryStateStore(clock)
     database = ScriptedDatabase(lambda: {"name": "x"})
-    return Client(api, wired(Settings.from_environ({"LIMITS": "{}"}), database=database, state=state))
+    return Client(api, wired(Settings.from_environ({"LIMITS": "{}"}), database=database, admission_store=state))
 
 
 def _call(client: Client) -> int:

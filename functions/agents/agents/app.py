@@ -99,10 +99,10 @@ def read_agent(call: Call[NoInput]) -> Answer:
 )
 def decide_about_agent(call: Call[AgentDecision]) -> Answer:
     """Approve or reject an application; suspend an active agent, or reinstate one."""
-    asked = call.input
+    decision = call.input
     agent_id = call.ids["agent_id"]
     return _build_answer(
-        call.run_once(service.decide_about_agent, agent_id, asked.decision, reason=asked.reason, actor=call.actor)
+        call.run_once(service.decide_about_agent, agent_id, decision.decision, reason=decision.reason, actor=call.actor)
     )
 
 
@@ -157,9 +157,9 @@ def list_own_commissions(call: Call[PageQuery]) -> Answer:
 )
 def list_commissions(call: Call[CommissionQuery]) -> Answer:
     """For staff: all, or those in one state, of one agent, or earned in one month; newest first."""
-    asked = call.input
-    listing = f"commissions {asked.state} {asked.agent} {asked.month}"
-    return list_page(call, listing, CommissionDetails, commissions.list_commissions, asked=asked)
+    query = call.input
+    listing = f"commissions {query.state} {query.agent} {query.month}"
+    return list_page(call, listing, CommissionDetails, commissions.list_commissions, query=query)
 
 
 @api.post(
@@ -179,12 +179,12 @@ def list_commissions(call: Call[CommissionQuery]) -> Answer:
 )
 def decide_commission(call: Call[CommissionDecision]) -> Answer:
     """Approve it, or void it; paid and void are final."""
-    asked, commission_id = call.input, call.ids["commission_id"]
+    decision, commission_id = call.input, call.ids["commission_id"]
     facts = call.run_once(
         commissions.decide_commission,
         commission_id,
-        asked.decision,
-        reason=asked.reason,
+        decision.decision,
+        reason=decision.reason,
         sub=call.sub,
         actor=call.actor,
     )

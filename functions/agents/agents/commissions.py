@@ -15,10 +15,10 @@ SQL = load_queries("agents", parts=PAYLOAD_SQL)
 DECIDED: dict[CommissionVerb, str] = {"approve": "commission.approved", "void": "commission.voided"}
 
 
-def list_commissions(tx: Transaction, after: UUID, count: int, asked: CommissionQuery) -> Pending[list[Row]]:
+def list_commissions(tx: Transaction, after: UUID, count: int, query: CommissionQuery) -> Pending[list[Row]]:
     """List commissions, newest first."""
-    first_day = asked.month and compute_first_day(asked.month)
-    filters = {"state": asked.state, "agent": asked.agent, "first_day": first_day}
+    first_day = query.month and compute_first_day(query.month)
+    filters = {"state": query.state, "agent": query.agent, "first_day": first_day}
     return tx.fetch_all(SQL["commission_records"], after=after, count=count, **filters)
 
 

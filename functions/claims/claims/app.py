@@ -65,8 +65,8 @@ def submit_claim(call: Call[NewClaim]) -> Answer:
 @api.get("/claims", summary="List claims", input=ClaimQuery, answer=Page[ClaimView], access=OWNER_OR_STAFF)
 def list_claims(call: Call[ClaimQuery]) -> Answer:
     """All to staff, by state, assignee (`me` is the caller) and whether stuck; to a member their own."""
-    asked, scope = call.input, call.scope
-    listing = f"claims {scope.sub} {asked.state} {asked.assignee} {asked.stuck}"
+    query, scope = call.input, call.scope
+    listing = f"claims {scope.sub} {query.state} {query.assignee} {query.stuck}"
     return list_page(
         call,
         listing,
@@ -74,9 +74,9 @@ def list_claims(call: Call[ClaimQuery]) -> Answer:
         service.list_claims,
         scope=scope,
         actor=call.actor,
-        state=asked.state,
-        assignee=asked.assignee,
-        stuck=asked.stuck,
+        state=query.state,
+        assignee=query.assignee,
+        stuck=query.stuck,
     )
 
 
@@ -137,8 +137,8 @@ def transition_claim(call: Call[Transition]) -> Answer:
 )
 def assign_claim(call: Call[Assignment]) -> Answer:
     """To oneself (`me`) or to another staff account."""
-    asked = call.input.staff_id
-    staff_id = None if asked == "me" else UUID(asked)
+    assignee = call.input.staff_id
+    staff_id = None if assignee == "me" else UUID(assignee)
     facts = call.run_once(
         service.assign_claim, call.ids["claim_id"], staff_id, call.scope, versions=call.versions, actor=call.actor
     )
@@ -153,7 +153,7 @@ def assign_claim(call: Call[Assignment]) -> Answer:
     status=201,
     access=MEMBER,
     limit="document-upload",
-    renew=documents.sign_upload,
+    make_expiring_part=documents.sign_upload,
     refusals=("claim-closed", "too-many-documents"),
 )
 def announce_document(call: Call[NewDocument, ClaimsServices]) -> Answer:

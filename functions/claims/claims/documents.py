@@ -25,7 +25,7 @@ class ClaimsServices(Services, Protocol):
     """The services that a call about claims uses."""
 
     @property
-    def evidence(self) -> DocumentStore:
+    def document_store(self) -> DocumentStore:
         """Return the store of the claims' evidence."""
         ...
 
@@ -50,7 +50,7 @@ def announce_document(call: Call[NewDocument, ClaimsServices], scope: AccessScop
 
 def sign_upload(call: Call[Any, ClaimsServices], announced: Mapping[str, Any]) -> ExpiringUpload:
     """Sign a form for an announced document. It changes nothing else: no place is held for longer by it."""
-    form = call.services.evidence.presign_upload(
+    form = call.services.document_store.presign_upload(
         key=announced["object_key"], content_type=announced["content_type"], size=announced["size"]
     )
     return ExpiringUpload(upload=UploadForm(url=form.url, fields=dict(form.fields)))
@@ -71,7 +71,7 @@ def make_download_link(call: Call[Any, ClaimsServices], scope: AccessScope) -> A
     facts = _read_document(call, scope)
     if facts["state"] != "available":
         raise Refusal("document-not-available")
-    url = call.services.evidence.presign_download(
+    url = call.services.document_store.presign_download(
         key=facts["object_key"], file_name=facts["file_name"], content_type=facts["content_type"]
     )
     return make_answer(DownloadView(url=url, expires_at=call.services.clock() + LINK_LIFE))
@@ -82,13 +82,13 @@ def remove_document(call: Call[Any, ClaimsServices], scope: AccessScope) -> Answ
     ids = (call.ids["claim_id"], call.ids["document_id"])
     removed = call.run_once(service.remove_document, *ids, scope, actor=call.actor)
     for key in {removed["object_key"], removed["upload_key"]}:
-        call.services.evidence.delete(key)
+        call.services.document_store.delete(key)
     return Answer(204)
 
 
 def _find_rejection_reason(facts: Row) -> str:
-    told = MISMATCHES.get(facts["mismatch"], "The file is not what was announced.")
-    return f"{told} The file was removed."
+    reason = MISMATCHES.get(facts["mismatch"], "The file is not what was announced.")
+    return f"{reason} The file was removed."
 
 
 def _read_document(call: Call[Any, ClaimsServices], scope: AccessScope) -> Row:
@@ -100,20 +100,20 @@ def _read_document(call: Call[Any, ClaimsServices], scope: AccessScope) -> Row:
 
 def _check_upload(call: Call[Any, ClaimsServices], scope: AccessScope, facts: Row) -> Row:
     # The form can overwrite its key for as long as it is valid: what is looked at and kept is a copy beyond it.
-    upload, kept = facts["object_key"], f"claims/{facts['claim_id']}/{facts['id']}/{make_uuid7()}"
-    if not call.services.evidence.copy(upload, kept):
+    upload, copy = facts["object_key"], f"claims/{facts['claim_id']}/{facts['id']}/{make_uuid7()}"
+    if not call.services.document_store.copy(upload, copy):
         return _read_existing_check(call, scope)
-    mismatch = _check_copy(call, facts, kept)
-    key = upload if mismatch else kept
+    mismatch = _check_copy(call, facts, copy)
+    key = upload if mismatch else copy
     ids = (call.ids["claim_id"], call.ids["document_id"])
     try:
-        judged = call.run_once(service.record_check, *ids, scope, mismatch=mismatch, key=key, actor=call.actor)
+        checked = call.run_once(service.record_check, *ids, scope, mismatch=mismatch, key=key, actor=call.actor)
     except Refusal:
-        _remove_object(call, kept)
+        _remove_object(call, copy)
         raise
     # Where another call's verdict stood, the copy is nobody's.
-    _remove_object(call, upload if judged["object_key"] == kept else kept)
-    return judged
+    _remove_object(call, upload if checked["object_key"] == copy else copy)
+    return checked
 
 
 def _read_existing_check(call: Call[Any, ClaimsServices], scope: AccessScope) -> Row:
@@ -124,14 +124,14 @@ def _read_existing_check(call: Call[Any, ClaimsServices], scope: AccessScope) ->
     return facts
 
 
-def _check_copy(call: Call[Any, ClaimsServices], facts: Row, kept: str) -> Mismatch | None:
+def _check_copy(call: Call[Any, ClaimsServices], facts: Row, copy: str) -> Mismatch | None:
     """Return in what the copy is not as announced; both it and the upload are removed then."""
-    evidence = call.services.evidence
-    found = _compare_with_announcement(facts, evidence.read_metadata(kept), evidence.read_first_bytes(kept))
+    store = call.services.document_store
+    found = _compare_with_announcement(facts, store.read_metadata(copy), store.read_first_bytes(copy))
     if found is not None:
         # Before the verdict: a crash in between leaves it pending, and the next try finds nothing.
-        evidence.delete(facts["object_key"])
-        evidence.delete(kept)
+        store.delete(facts["object_key"])
+        store.delete(copy)
     return found
 
 
@@ -148,6 +148,6 @@ def _compare_with_announcement(announced: Row, stored: StoredObject | None, head
 def _remove_object(call: Call[Any, ClaimsServices], key: str) -> None:
     """Remove what nobody refers to any more; the verdict stands whether that succeeds or not."""
     try:
-        call.services.evidence.delete(key)
+        call.services.document_store.delete(key)
     except (DependencyFailed, Unavailable) as failure:
         logger.warning("object_not_deleted", extra={"error": str(failure)})

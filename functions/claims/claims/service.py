@@ -8,7 +8,7 @@ from shared.access import AccessScope
 from shared.database.transaction import Pending, Row, Transaction
 from shared.ids import make_uuid7
 from shared.outbox.audit import Actor, record_audit
-from shared.outbox.jobs import NUDGE, enqueue, make_mail_job
+from shared.outbox.jobs import WAKE_RELAY, enqueue, make_mail_job
 from shared.outbox.payload import PAYLOAD_SQL
 from shared.sql import Query, load_queries
 
@@ -46,12 +46,12 @@ def list_claims(
     stuck: bool | None,
 ) -> Pending[list[Row]]:
     """Claims the caller may see, newest first."""
-    asked = {"state": state, "assignee": assignee, "stuck": stuck, "after": after, "count": count}
+    filters = {"state": state, "assignee": assignee, "stuck": stuck, "after": after, "count": count}
     query = SQL["claims"]
     if scope.staff:
         query = Query(SQL["record_list"].replace("{page}", query))
-        asked |= {"audit_id": make_uuid7(), "request_id": actor.request_id}
-    return tx.fetch_all(query, **scope.params, **asked)
+        filters |= {"audit_id": make_uuid7(), "request_id": actor.request_id}
+    return tx.fetch_all(query, **scope.params, **filters)
 
 
 def list_transitions(
@@ -64,19 +64,25 @@ def list_transitions(
 
 
 def transition_claim(
-    tx: Transaction, claim_id: UUID, asked: Transition, scope: AccessScope, *, versions: list[int] | None, actor: Actor
+    tx: Transaction,
+    claim_id: UUID,
+    transition: Transition,
+    scope: AccessScope,
+    *,
+    versions: list[int] | None,
+    actor: Actor,
 ) -> Pending[Row]:
     """Move a claim and tell its member. Refuses: not-found, forbidden, stale-version, move-not-allowed."""
-    is_theirs = scope.staff != (asked.to == "withdrawn")  # the member withdraws, staff do all else
+    is_theirs = scope.staff != (transition.to == "withdrawn")  # the member withdraws, staff do all else
     tx.add(SQL["require_account"], sub=scope.sub)
     tx.add(SQL["lock_claim"], id=claim_id, **scope.params)
     tx.add(SQL["require_right_to_transition"], is_theirs=is_theirs)
     tx.add(SQL["require_version"], id=claim_id, versions=versions)
-    tx.add(SQL["require_transition"], id=claim_id, to=asked.to)
-    tx.add(SQL["insert_history"], id=claim_id, sub=scope.sub, role=_find_role(scope), **asked.model_dump())
-    tx.add(SQL["transition_claim"], id=claim_id, to=asked.to)
+    tx.add(SQL["require_transition"], id=claim_id, to=transition.to)
+    tx.add(SQL["insert_history"], id=claim_id, sub=scope.sub, role=_find_role(scope), **transition.model_dump())
+    tx.add(SQL["transition_claim"], id=claim_id, to=transition.to)
     tx.add(SQL["enqueue_transition_mail"], job_id=make_uuid7(), id=claim_id)
-    tx.run_after_commit(NUDGE)
+    tx.run_after_commit(WAKE_RELAY)
     tx.add(SQL["record_transition"], audit_id=make_uuid7(), id=claim_id, actor=scope.sub, request_id=actor.request_id)
     return _read_visible_claim(tx, claim_id, scope)
 
@@ -165,9 +171,9 @@ def record_check(
     tx.add(SQL["require_young"], document_id=document_id)
     if not mismatch:
         tx.add(SQL["require_place"], document_id=document_id)
-    who = {"audit_id": make_uuid7(), "actor": scope.sub, "request_id": actor.request_id}
-    verdict = "rejected" if mismatch else "available"
-    tx.add(SQL["record_check"], document_id=document_id, verdict=verdict, mismatch=mismatch, object_key=key, **who)
+    audit = {"audit_id": make_uuid7(), "actor": scope.sub, "request_id": actor.request_id}
+    state = "rejected" if mismatch else "available"
+    tx.add(SQL["record_check"], document_id=document_id, verdict=state, mismatch=mismatch, object_key=key, **audit)
     return _read_visible_document(tx, claim_id, document_id, scope)
 
 
@@ -181,16 +187,16 @@ def remove_document(
     tx.add(SQL["lock_claim"], id=claim_id, **scope.params)
     tx.add(SQL["lock_document"], id=claim_id, document_id=document_id)
     tx.add(SQL["require_open_for"], document_id=document_id, states=["pending", "available"])
-    who = {"audit_id": make_uuid7(), "actor": scope.sub, "request_id": actor.request_id}
-    tx.add(SQL["remove_document"], document_id=document_id, **who)
+    audit = {"audit_id": make_uuid7(), "actor": scope.sub, "request_id": actor.request_id}
+    tx.add(SQL["remove_document"], document_id=document_id, **audit)
     return tx.fetch_answer(SQL["removed_document"], document_id=document_id)
 
 
 def _record_read(tx: Transaction, action: str, subject_id: UUID, scope: AccessScope, actor: Actor) -> None:
     """Queue the audit entry of a read by staff; what somebody reads of their own case is nobody's business."""
     if scope.staff:
-        who = {"actor": scope.sub, "request_id": actor.request_id}
-        tx.add(SQL["record_read"], audit_id=make_uuid7(), action=action, id=subject_id, **who)
+        audit = {"actor": scope.sub, "request_id": actor.request_id}
+        tx.add(SQL["record_read"], audit_id=make_uuid7(), action=action, id=subject_id, **audit)
 
 
 def _read_visible_claim(tx: Transaction, claim_id: UUID, scope: AccessScope) -> Pending[Row]:

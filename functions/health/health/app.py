@@ -37,17 +37,17 @@ def check_dependencies(call: Call[NoInput, HealthContainer]) -> Answer:
     return make_answer(report, status=503 if report.status == "unhealthy" else 200)
 
 
-def write_report(own: HealthContainer) -> HealthReport:
+def write_report(container: HealthContainer) -> HealthReport:
     """The report, its metrics written."""
-    checked: CheckResult = own.check.run()
+    checked: CheckResult = container.check.run()
     publish(checked)
-    return HealthReport(**dict(checked.findings), runtime=own.process.read_usage())
+    return HealthReport(**dict(checked.findings), runtime=container.process.read_usage())
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Lambda's entry point; an event that is no request is the schedule's, and gets the report itself."""
-    own = get_container()
-    own.process.count_invocation()
+    container = get_container()
+    container.process.count_invocation()
     if is_request(event):
-        return api.handle(event, context, own)
-    return write_report(own).model_dump(mode="json")
+        return api.handle(event, context, container)
+    return write_report(container).model_dump(mode="json")

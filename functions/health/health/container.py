@@ -5,7 +5,7 @@ from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING
 
 from health import service
-from health.deep_check import DATABASE, PROBES_S, SERVICES, STATE_STORE, DeepCheck
+from health.deep_check import DATABASE, QUERIES_S, SERVICES, STATE_STORE, DeepCheck
 from health.parallel_queries import HealthQuery
 from health.process_stats import ProcessStats
 from shared.clock import read_monotonic
@@ -34,7 +34,7 @@ class HealthContainer(Container):
         return ProcessStats()
 
     @cached_property
-    def state(self) -> "AdmissionStore":
+    def admission_store(self) -> "AdmissionStore":
         """Limits; a store that does not answer soon lets the caller through."""
         from shared.aws.dynamodb_admission import DynamoDbAdmissionStore
 
@@ -46,10 +46,10 @@ class HealthContainer(Container):
         from health.service_queries import make_service_queries
 
         services = [HealthQuery(name, ask) for name, ask in make_service_queries(self.settings).items()]
-        services.append(HealthQuery(STATE_STORE, partial(self._fleet.read, SERVICES)))
+        services.append(HealthQuery(STATE_STORE, partial(self._shared_state.read, SERVICES)))
         return DeepCheck(
             lambda: [self._make_database_query(), *services],
-            self._fleet,
+            self._shared_state,
             version=self.settings.version,
             max_connections=self.settings.db_max_connections,
             mail_rate=self.settings.mail_rate,
@@ -64,7 +64,7 @@ class HealthContainer(Container):
         return client
 
     @cached_property
-    def _fleet(self) -> "SharedStateStore":
+    def _shared_state(self) -> "SharedStateStore":
         from shared.aws.dynamodb_shared_state import SharedStateStore
 
         return SharedStateStore(self._dynamodb, self.settings.state_table, now=self.clock)
@@ -72,7 +72,7 @@ class HealthContainer(Container):
     def _make_database_query(self) -> HealthQuery:
         from health.one_off_read import read_once
 
-        deadline = Deadline(read_monotonic() + PROBES_S, read_monotonic)
+        deadline = Deadline(read_monotonic() + QUERIES_S, read_monotonic)
         return HealthQuery(DATABASE, lambda: read_once(self._connect_once, service.query_database, deadline))
 
     def _connect_once(self, _within_s: float) -> "Connection":

@@ -13,17 +13,17 @@ from shared.aws.dynamodb_shared_state import LastWriter, SharedState
 from shared.clock import Clock, read_monotonic
 
 # The whole check is done within 2 s: the questions have 1.5 s, noting a new server what is left of the 2 s.
-PROBES_S = 1.5
+QUERIES_S = 1.5
 CHECK_S = 2.0
 
 # Whoever asks more often than this learns nothing new, and must not wear a sick database down.
-KEPT = timedelta(seconds=5)
+CACHED_FOR = timedelta(seconds=5)
 
 # The probes whose services have a circuit; their names are those of the report.
 DATABASE, STATE_STORE = "database", "state_store"
 SERVICES = ("email", "identity", "storage", "queue", STATE_STORE)
 
-NOTHING_KNOWN = SharedState(circuits={}, server=None, retries=0)
+UNKNOWN_STATE = SharedState(circuits={}, server=None, retries=0)
 
 
 class WriterRegistry(Protocol):
@@ -51,40 +51,40 @@ class DeepCheck:
 
     def __init__(
         self,
-        probes: Callable[[], Sequence[HealthQuery]],
-        servers: WriterRegistry,
+        make_queries: Callable[[], Sequence[HealthQuery]],
+        writers: WriterRegistry,
         *,
         version: str,
         max_connections: int,
         mail_rate: float,
         clock: Clock,
-        prober: ParallelQueries | None = None,
+        queries: ParallelQueries | None = None,
     ) -> None:
-        self._probes = probes
-        self._servers = servers
+        self._make_queries = make_queries
+        self._writers = writers
         self._version = version
         self._max_connections = max_connections
         self._mail_rate = mail_rate
         self._clock = clock
-        self._prober = prober or ParallelQueries()
-        self._fleet = NOTHING_KNOWN
+        self._queries = queries or ParallelQueries()
+        self._shared_state = UNKNOWN_STATE
         self._lock = Lock()
-        self._kept: CheckResult | None = None
+        self._last_result: CheckResult | None = None
 
     def run(self) -> CheckResult:
         """A check, or the last one where that is young enough; of callers at once one checks, the others wait."""
         with self._lock:
-            kept, now = self._kept, self._clock()
-            if kept is not None and timedelta(0) <= now - kept.findings.checked_at < KEPT:
-                return replace(kept, failed_over=False)
-            self._kept = self._check(now)
-            return self._kept
+            last, now = self._last_result, self._clock()
+            if last is not None and timedelta(0) <= now - last.findings.checked_at < CACHED_FOR:
+                return replace(last, failed_over=False)
+            self._last_result = self._check(now)
+            return self._last_result
 
     def _check(self, now: datetime) -> CheckResult:
-        probes, until = self._probes(), read_monotonic() + CHECK_S
-        outcomes = self._prober.run(probes, within_s=PROBES_S)
-        if fleet := outcomes[STATE_STORE].value:
-            self._fleet = fleet
+        queries, until = self._make_queries(), read_monotonic() + CHECK_S
+        outcomes = self._queries.run(queries, within_s=QUERIES_S)
+        if shared_state := outcomes[STATE_STORE].value:
+            self._shared_state = shared_state
         failed_over = self._note_other_writer(outcomes, now, until)
         jobs = found.jobs if (found := outcomes[DATABASE].value) else None
         late = service.has_late_jobs(jobs, self._mail_rate) if jobs else None
@@ -92,22 +92,22 @@ class DeepCheck:
 
     def _note_other_writer(self, outcomes: Mapping[str, QueryOutcome], now: datetime, until: float) -> bool:
         """Tell the fleet of a writer it did not know; True where that is another one, and we are first to tell."""
-        found, seen = outcomes[DATABASE].value, self._fleet.server
+        found, seen = outcomes[DATABASE].value, self._shared_state.server
         if found is None or not found.writable or (seen is not None and seen.server == found.server):
             return False
         server = LastWriter(found.server, now if seen else None)
-        self._fleet = replace(self._fleet, server=server)
+        self._shared_state = replace(self._shared_state, server=server)
         noted = not outcomes[STATE_STORE].failed and self._write_writer(seen, server, until)
         return noted and seen is not None
 
     def _write_writer(self, seen: LastWriter | None, server: LastWriter, until: float) -> bool:
-        probe = HealthQuery("note", lambda: self._servers.change_server(seen, server))
-        return self._prober.run([probe], within_s=until - read_monotonic())["note"].value is True
+        query = HealthQuery("note", lambda: self._writers.change_server(seen, server))
+        return self._queries.run([query], within_s=until - read_monotonic())["note"].value is True
 
     def _collect_findings(self, outcomes: Mapping[str, QueryOutcome], now: datetime) -> Findings:
         found = outcomes[DATABASE].value
         jobs = found.jobs if found else None
-        fleet_known = not outcomes[STATE_STORE].failed
+        is_state_known = not outcomes[STATE_STORE].failed
         checks = self._collect_checks(outcomes, late=service.has_late_or_stuck_jobs(jobs, self._mail_rate), now=now)
         return Findings(
             status=service.combine_status(checks),
@@ -115,14 +115,14 @@ class DeepCheck:
             checked_at=now,
             checks=checks,
             jobs=jobs.shown if jobs else service.NO_JOBS_KNOWN,
-            transaction_retries=TransactionRetries(last_minute=self._fleet.retries if fleet_known else None),
+            transaction_retries=TransactionRetries(last_minute=self._shared_state.retries if is_state_known else None),
         )
 
     def _collect_checks(self, outcomes: Mapping[str, QueryOutcome], *, late: bool, now: datetime) -> DependencyChecks:
-        failover = service.find_last_failover(self._fleet.server, now)
+        failover = service.find_last_failover(self._shared_state.server, now)
         services = {
             name: service.build_service_check(
-                outcomes[name], self._fleet.find_circuit(name), late=late and name == "queue"
+                outcomes[name], self._shared_state.find_circuit(name), late=late and name == "queue"
             )
             for name in SERVICES
         }

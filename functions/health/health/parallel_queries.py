@@ -30,7 +30,7 @@ class QueryOutcome:
 
 @dataclass(slots=True)
 class _RunningQuery:
-    probe: HealthQuery
+    query: HealthQuery
     started: float
     clock: Seconds
     done: Event = field(default_factory=Event)
@@ -38,12 +38,12 @@ class _RunningQuery:
 
     def run(self) -> None:
         try:
-            value = self.probe.ask()
+            value = self.query.ask()
             self.outcome = QueryOutcome(failed=False, latency_s=self._measure_elapsed(), value=value)
         except Exception as error:  # noqa: BLE001 - whatever it was, the answer is no
             self.outcome = QueryOutcome(failed=True, latency_s=self._measure_elapsed())
             code = getattr(error, "code", None)
-            observe("health_probe_failed", {"probe": self.probe.name, "code": code, **describe_failure(error)})
+            observe("health_probe_failed", {"probe": self.query.name, "code": code, **describe_failure(error)})
         finally:
             self.done.set()
 
@@ -55,7 +55,7 @@ class _RunningQuery:
         self.done.wait(max(0.0, until - self.clock()))
         if self.outcome is not None:
             return self.outcome
-        observe("health_probe_late", {"probe": self.probe.name})
+        observe("health_probe_late", {"probe": self.query.name})
         return QueryOutcome(failed=True, latency_s=self._measure_elapsed())
 
 
@@ -66,10 +66,10 @@ class ParallelQueries:
         self._clock = clock
         self._runs: dict[str, _RunningQuery] = {}
 
-    def run(self, probes: Sequence[HealthQuery], *, within_s: float) -> Mapping[str, QueryOutcome]:
+    def run(self, queries: Sequence[HealthQuery], *, within_s: float) -> Mapping[str, QueryOutcome]:
         """The outcome of each, by name, after `within_s` seconds at the latest."""
         began = self._clock()
-        runs = {probe.name: self._begin(probe) for probe in probes}
+        runs = {query.name: self._begin(query) for query in queries}
         return {
             name: run.wait(began + within_s)
             if run
@@ -77,12 +77,12 @@ class ParallelQueries:
             for name, run in runs.items()
         }
 
-    def _begin(self, probe: HealthQuery) -> _RunningQuery | None:
-        last = self._runs.get(probe.name)
+    def _begin(self, query: HealthQuery) -> _RunningQuery | None:
+        last = self._runs.get(query.name)
         if last is not None and not last.done.is_set():
             return None
-        run = self._runs[probe.name] = _RunningQuery(probe, self._clock(), self._clock)
-        Thread(target=run.run, name=f"probe-{probe.name}", daemon=True).start()
+        run = self._runs[query.name] = _RunningQuery(query, self._clock(), self._clock)
+        Thread(target=run.run, name=f"probe-{query.name}", daemon=True).start()
         return run
 
     def _measure_hanging_s(self, name: str) -> float:

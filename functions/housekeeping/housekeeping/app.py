@@ -34,7 +34,7 @@ DOCUMENT_BATCH = 50
 DOCUMENT_AGE = timedelta(days=1)
 KEY_AGE = timedelta(seconds=KEY_LIFE_S)
 DONE_JOB_AGE = timedelta(days=30)
-GREETING_AGE = timedelta(hours=24)
+UNSOLICITED_MAIL_AGE = timedelta(hours=24)
 # After access has ended: where nothing ran for longer, or in the first run of all, nobody is told of an end long past.
 REMINDER_LATENESS_DAYS = 7
 
@@ -44,7 +44,7 @@ class Housekeeper:
     """Does the chores; each returns how many records one batch changed."""
 
     database: Database
-    evidence: DocumentStore
+    document_store: DocumentStore
     clock: Clock
     request_id: str
     deadline: Deadline
@@ -53,12 +53,12 @@ class Housekeeper:
     def reject_stale_documents(self) -> int:
         """Remove what was uploaded for documents that nobody completed, and reject those."""
         stale = self._run_batch("stale_documents", age=DOCUMENT_AGE, count=DOCUMENT_BATCH)
-        gone = [row["id"] for row in stale if self._remove_object(row)]
-        return len(self._run_batch("reject_documents", ids=gone, request_id=self.request_id)) if gone else 0
+        deleted = [row["id"] for row in stale if self._remove_object(row)]
+        return len(self._run_batch("reject_documents", ids=deleted, request_id=self.request_id)) if deleted else 0
 
     def _remove_object(self, document: Row) -> bool:
         try:
-            self.evidence.delete(document["object_key"])
+            self.document_store.delete(document["object_key"])
         except (DependencyFailed, Unavailable) as error:
             logger.warning("object_not_deleted", extra={"document_id": str(document["id"]), "error": str(error)})
             return False
@@ -97,7 +97,7 @@ class Housekeeper:
 
     def delete_old_unsolicited_mails(self) -> int:
         """Forget addresses that mails to strangers went to, after a day."""
-        return len(self._run_batch("delete_old_greetings", age=GREETING_AGE, count=BATCH))
+        return len(self._run_batch("delete_old_greetings", age=UNSOLICITED_MAIL_AGE, count=BATCH))
 
     def _read_today(self) -> date:
         return convert_to_local_date(self.clock(), self.time_zone)
@@ -118,7 +118,7 @@ class Housekeeper:
 
         A chore that fails is logged and does not keep the others from their work.
         """
-        chores: dict[str, Callable[[], int]] = {
+        tasks: dict[str, Callable[[], int]] = {
             "documents_swept": self.reject_stale_documents,
             "breaches_noticed": self.notify_overdue_claims,
             "subscriptions_advanced": self.update_subscription_states,
@@ -127,11 +127,11 @@ class Housekeeper:
             "jobs_deleted": self.delete_old_jobs,
             "greetings_deleted": self.delete_old_unsolicited_mails,
         }
-        return {name: self._run_task(name, chore) for name, chore in chores.items()}
+        return {name: self._run_task(name, task) for name, task in tasks.items()}
 
-    def _run_task(self, name: str, chore: Callable[[], int]) -> int:
+    def _run_task(self, name: str, task: Callable[[], int]) -> int:
         try:
-            return repeat_until_empty(chore, self.deadline)
+            return repeat_until_empty(task, self.deadline)
         except Exception as error:  # noqa: BLE001 - the next chore may well succeed
             observe("chore_failed", {"chore": name, **describe_failure(error)})
             return 0
@@ -140,16 +140,16 @@ class Housekeeper:
 @background_handler
 def handler(_event: dict[str, Any], invocation: BackgroundInvocation) -> dict[str, int]:
     """Lambda's entry point."""
-    parts = get_container()
+    container = get_container()
     done = Housekeeper(
-        parts.database,
-        parts.evidence,
-        parts.clock,
+        container.database,
+        container.document_store,
+        container.clock,
         invocation.request_id,
         invocation.deadline,
-        parts.settings.time_zone,
+        container.settings.time_zone,
     ).run()
     if done["breaches_noticed"] or done["members_reminded"]:
-        parts.queues.wake_relay()
+        container.queues.wake_relay()
     logger.info("housekeeping", extra=done)
     return done

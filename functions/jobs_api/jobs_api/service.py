@@ -5,7 +5,7 @@ from uuid import UUID
 from jobs_api.model import DismissalReason, TroubledState
 from shared.database.transaction import Pending, Row, Transaction
 from shared.outbox.audit import Actor, record_audit
-from shared.outbox.jobs import NUDGE
+from shared.outbox.jobs import WAKE_RELAY
 from shared.outbox.payload import PAYLOAD_SQL
 from shared.sql import load_queries
 
@@ -23,7 +23,7 @@ def replay_job(tx: Transaction, job_id: UUID, *, actor: Actor) -> Pending[Row]:
     tx.add(SQL["require_failed"], id=job_id)
     tx.add(SQL["replay"], id=job_id)
     record_audit(tx, actor, "job.replayed", job_id)
-    tx.run_after_commit(NUDGE)
+    tx.run_after_commit(WAKE_RELAY)
     return tx.fetch_answer(SQL["job"], id=job_id)
 
 

@@ -36,9 +36,9 @@ def _build_answer(facts: dict[str, Any], *, status: int = 200) -> Answer:
     return make_answer(member, status=status, version=member.version, location=location)
 
 
-def _require_country(asked: HomeCountry, served: HomeCountry) -> None:
+def _require_country(country: HomeCountry, served: HomeCountry) -> None:
     """Raise Refusal("invalid-request") for a country that another stack serves."""
-    if asked != served:
+    if country != served:
         error = FieldError("/country", f"is served elsewhere: members register here in {served}")
         raise Refusal("invalid-request", errors=(error,))
 
@@ -69,11 +69,11 @@ def register_member(call: Call[NewMember]) -> Answer:
 @api.get("/members", summary="Find members", input=MemberQuery, answer=Page[MemberView], access=STAFF)
 def list_members(call: Call[MemberQuery]) -> Answer:
     """For staff: all, or the one of a number or an email address."""
-    asked = call.input
-    listing = f"members {asked.number} {asked.email}"
+    query = call.input
+    listing = f"members {query.number} {query.email}"
     today = call.services.read_today()
     return list_page(
-        call, listing, MemberView, service.list_members, number=asked.number, email=asked.email, today=today
+        call, listing, MemberView, service.list_members, number=query.number, email=query.email, today=today
     )
 
 

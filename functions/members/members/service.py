@@ -69,11 +69,11 @@ def change_contact(
     actor: Actor,
 ) -> Pending[Row]:
     """Change contact data; the same data again changes nothing. Refuses: not-found, stale-version."""
-    mine = {"id": member_id, "sub": scope.sub}
+    member = {"id": member_id, "sub": scope.sub}
     tx.add(SQL["lock_account"], id=member_id, **scope.params)
-    tx.add(SQL["require_version"], versions=versions, **mine)
-    tx.add(SQL["next_version_of_contact"], **change.model_dump(), **mine)
-    tx.add(SQL["change_contact"], **change.model_dump(), **mine)
+    tx.add(SQL["require_version"], versions=versions, **member)
+    tx.add(SQL["next_version_of_contact"], **change.model_dump(), **member)
+    tx.add(SQL["change_contact"], **change.model_dump(), **member)
     fields = sorted(change.model_fields_set)
     record_audit(tx, actor, "member.contact_changed", member_id, if_written="members", fields=fields)
     return read_member(tx, member_id, scope, today=today)
@@ -107,8 +107,8 @@ def cancel_membership(
     tx.add(SQL["require_not_expired"], id=member_id, today=today)
     tx.add(SQL["next_version_if_not_canceled"], id=member_id)
     tx.add(SQL["cancel"], id=member_id)
-    near = {"today": today, "days": WITHDRAWAL_DAYS}
-    tx.add(SQL["void_commissions"], id=member_id, actor=scope.sub, request_id=actor.request_id, **near)
+    withdrawal = {"today": today, "days": WITHDRAWAL_DAYS}
+    tx.add(SQL["void_commissions"], id=member_id, actor=scope.sub, request_id=actor.request_id, **withdrawal)
     tx.add(SQL["drop_reminders"], id=member_id)
     enqueue(tx, make_mail_job("membership-cancelled", to=member_id, subject_id=member_id), if_written="members")
     record_audit(tx, actor, "membership.cancelled", member_id, if_written="members")

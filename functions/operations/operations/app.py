@@ -85,8 +85,8 @@ def read_command(event: dict[str, Any]) -> Command:
     try:
         command: Command = adapter.validate_python(event)
     except ValidationError as error:
-        wrong = error.errors(include_url=False, include_context=False, include_input=False)
-        raise CommandError("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in wrong)) from None
+        errors = error.errors(include_url=False, include_context=False, include_input=False)
+        raise CommandError("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in errors)) from None
     return command
 
 
@@ -113,8 +113,8 @@ def _migrate(request_id: str) -> dict[str, Any]:
 
 
 def _run_circuit_command(command: ShowCircuits | ForceCircuit, request_id: str) -> dict[str, Any]:
-    parts = get_container()
-    store, policy = parts.circuit_store, parts.settings.find_circuit_policy
+    container = get_container()
+    store, policy = container.circuit_store, container.settings.find_circuit_policy
     try:
         if isinstance(command, ForceCircuit):
             forced = circuits.apply_command(store, policy(command.name), command.state, read_epoch_micros())
@@ -135,14 +135,14 @@ def _record_forced(command: ForceCircuit, forced: Mapping[str, Any], request_id:
     _record_command("record_forced_circuit", request_id, facts=json.dumps(facts))
 
 
-def _run_people_command(command: PeopleCommand, tools: OperatorContext) -> dict[str, Any]:
+def _run_people_command(command: PeopleCommand, context: OperatorContext) -> dict[str, Any]:
     match command:
         case CreateStaff():
-            return create_staff(command, tools)
+            return create_staff(command, context)
         case RemoveStaff():
-            return remove_staff(command, tools)
+            return remove_staff(command, context)
         case FreeAddress():
-            return free_address(command, tools)
+            return free_address(command, context)
 
 
 def _run_command(command: Command, invocation: BackgroundInvocation) -> dict[str, Any]:
@@ -150,10 +150,10 @@ def _run_command(command: Command, invocation: BackgroundInvocation) -> dict[str
         return _run_circuit_command(command, invocation.request_id)
     if isinstance(command, Migrate):
         return _migrate(invocation.request_id)
-    parts = get_container()
-    identities = CognitoIdentityProvider(get_cognito(), parts.settings.user_pool_id)
+    container = get_container()
+    identities = CognitoIdentityProvider(get_cognito(), container.settings.user_pool_id)
     return _run_people_command(
-        command, OperatorContext(parts.database, identities, invocation.deadline, invocation.request_id)
+        command, OperatorContext(container.database, identities, invocation.deadline, invocation.request_id)
     )
 
 

@@ -25,18 +25,20 @@ class FreeAddress(RequestModel):
     email: Email
 
 
-def free_address(asked: FreeAddress, tools: OperatorContext) -> dict[str, Any]:
+def free_address(command: FreeAddress, context: OperatorContext) -> dict[str, Any]:
     """Close the account that nobody has proven, delete its identity, and give its address up.
 
     `account_id` is None where no account has the address (any more). Raises CommandError for an address that is proven
     or a staff member's.
     """
     with translate_refusals():
-        tools.database.run(lambda tx: _close_account(tx, asked.email), tools.deadline)
-        sub = find_unlinked_identity(asked.email, tools)
+        context.database.run(lambda tx: _close_account(tx, command.email), context.deadline)
+        sub = find_unlinked_identity(command.email, context)
         if sub is not None:
-            tools.identities.delete(sub)
-        account = tools.database.run(lambda tx: _give_up_address(tx, asked.email, tools.actor), tools.deadline).value
+            context.identities.delete(sub)
+        account = context.database.run(
+            lambda tx: _give_up_address(tx, command.email, context.actor), context.deadline
+        ).value
     return {"account_id": str(account["id"]) if account else None, "identity_deleted": sub is not None}
 
 

@@ -68,40 +68,42 @@ class OperatorContext:
         return Actor(OPERATOR, self.request_id)
 
 
-def create_staff(new: CreateStaff, tools: OperatorContext) -> dict[str, Any]:
+def create_staff(new: CreateStaff, context: OperatorContext) -> dict[str, Any]:
     """Make sure that the person has an account of that role and can sign in.
 
     Raises CommandError for an address that is another role's or leads to another account's sign-in.
     """
     with translate_refusals():
-        known = tools.database.run(lambda tx: _find_account(tx, new), tools.deadline).value
-        sub = tools.identities.find_or_create(new.email)
-        account = tools.database.run(lambda tx: _write_account(tx, new, sub, known, tools.actor), tools.deadline).value
-    tools.identities.enable(sub)
-    tools.identities.add_to_group(sub, new.role)
+        known = context.database.run(lambda tx: _find_account(tx, new), context.deadline).value
+        sub = context.identities.find_or_create(new.email)
+        account = context.database.run(
+            lambda tx: _write_account(tx, new, sub, known, context.actor), context.deadline
+        ).value
+    context.identities.enable(sub)
+    context.identities.add_to_group(sub, new.role)
     return {"account_id": account["id"], "sub": sub}
 
 
-def remove_staff(gone: RemoveStaff, tools: OperatorContext) -> dict[str, Any]:
+def remove_staff(command: RemoveStaff, context: OperatorContext) -> dict[str, Any]:
     """Take the person's role, groups and sessions, and tell how many open claims are still assigned to them.
 
     Raises CommandError where nobody with that address works here, or has worked.
     """
-    account = tools.database.run(lambda tx: _end_role(tx, gone, tools.actor), tools.deadline).value
+    account = context.database.run(lambda tx: _end_role(tx, command, context.actor), context.deadline).value
     if account is None:
         raise CommandError("nobody with this address works here")
-    sub = account["identity_sub"] or find_unlinked_identity(gone.email, tools)
+    sub = account["identity_sub"] or find_unlinked_identity(command.email, context)
     if sub is not None:
-        tools.identities.end_access(sub, ROLES)
+        context.identities.end_access(sub, ROLES)
     return {"account_id": str(account["id"]), "sub": sub, "open_claims": account["open_claims"]}
 
 
-def find_unlinked_identity(email: str, tools: OperatorContext) -> str | None:
+def find_unlinked_identity(email: str, context: OperatorContext) -> str | None:
     """Return the identity that signs in with an address, if it is no account's."""
-    sub = tools.identities.find(email)
+    sub = context.identities.find(email)
     if sub is None:
         return None
-    holder = tools.database.run(lambda tx: tx.fetch_one(SQL["identity_holder"], sub=sub), tools.deadline).value
+    holder = context.database.run(lambda tx: tx.fetch_one(SQL["identity_holder"], sub=sub), context.deadline).value
     return sub if holder is None else None
 
 
@@ -123,9 +125,9 @@ def _write_account(tx: Transaction, new: CreateStaff, sub: str, known: Row | Non
     return tx.fetch_answer(SQL["staff_account"], email=new.email)
 
 
-def _end_role(tx: Transaction, gone: RemoveStaff, actor: Actor) -> Pending[Row | None]:
-    tx.add(SQL["end_role"], email=gone.email, audit_id=make_uuid7(), actor=actor.sub, request_id=actor.request_id)
-    return tx.fetch_one(SQL["former_account"], email=gone.email)
+def _end_role(tx: Transaction, command: RemoveStaff, actor: Actor) -> Pending[Row | None]:
+    tx.add(SQL["end_role"], email=command.email, audit_id=make_uuid7(), actor=actor.sub, request_id=actor.request_id)
+    return tx.fetch_one(SQL["former_account"], email=command.email)
 
 
 @contextmanager

@@ -72,10 +72,10 @@ def _mark_jobs(tx: Transaction, lease: datetime, sent: frozenset[UUID], unsent: 
 @background_handler
 def handler(_event: dict[str, Any], invocation: BackgroundInvocation) -> dict[str, int]:
     """Lambda's entry point."""
-    parts = get_container()
+    container = get_container()
 
     def relay() -> int:
-        return relay_batch(parts.database, parts.queues, clock=parts.clock, deadline=invocation.deadline)
+        return relay_batch(container.database, container.queues, clock=container.clock, deadline=invocation.deadline)
 
     published = repeat_until_empty(relay, invocation.deadline)
     logger.info("relayed", extra={"count": published})

@@ -30,25 +30,25 @@ from worker.ses import SesMailer
 CIRCUIT_PATIENCE_S = 1.0
 # A message whose job could not be looked at is shown again after some 10 s, 30 s, 90 s, 270 s: the four that are left
 # before its queue gives it up outlast an outage of minutes, where the visibility timeout would cost six minutes each.
-FIRST_LOOK_AGAIN_S, LATER, LONGEST_LOOK_AGAIN_S = 10.0, 3.0, 300.0
+FIRST_RETRY_DELAY_S, RETRY_DELAY_FACTOR, LONGEST_RETRY_DELAY_S = 10.0, 3.0, 300.0
 
 
 @cache
 def get_job_runner() -> JobRunner:
     """The environment's own."""
     settings = Settings.from_environ(os.environ)
-    parts = Container(settings, circuit_patience_s=CIRCUIT_PATIENCE_S)
-    circuits = {"mail": parts.get_breaker("email"), "identity": parts.get_breaker("identity")}
+    container = Container(settings, circuit_patience_s=CIRCUIT_PATIENCE_S)
+    circuits = {"mail": container.get_breaker("email"), "identity": container.get_breaker("identity")}
     return JobRunner(
-        database=parts.database,
+        database=container.database,
         mailer=CircuitProtectedMailer(SesMailer(get_sesv2(), sender=settings.mail_sender), circuits["mail"]),
         identities=CircuitProtectedIdentityProvider(
             CognitoIdentityProvider(get_cognito(), settings.user_pool_id), circuits["identity"]
         ),
-        queues=parts.queues,
-        office=MailSettings(settings.desk_mailbox, settings.desk_language, settings.app_url, settings.time_zone),
-        clock=parts.clock,
-        pace=MailRateLimiter(
+        queues=container.queues,
+        mail_settings=MailSettings(settings.desk_mailbox, settings.desk_language, settings.app_url, settings.time_zone),
+        clock=container.clock,
+        wait_for_slot=MailRateLimiter(
             DynamoDbPacingStore(get_dynamodb(), settings.state_table),
             PacingRules.from_rate(settings.mail_rate, settings.mail_burst),
             sleep=time.sleep,
@@ -57,7 +57,7 @@ def get_job_runner() -> JobRunner:
     )
 
 
-def run_batch(event: dict[str, Any], deadline: Deadline, worker: JobRunner) -> dict[str, Any]:
+def run_batch(event: dict[str, Any], deadline: Deadline, runner: JobRunner) -> dict[str, Any]:
     """Do the jobs of an SQS event; the answer names the messages that are to come again.
 
     Those whose job could not be looked at come soon, and after the first of them no other is tried: a worker without a
@@ -68,7 +68,7 @@ def run_batch(event: dict[str, Any], deadline: Deadline, worker: JobRunner) -> d
     def run_job(record: SQSRecord) -> str:
         if outages:
             raise outages[0]
-        return worker.run_job(read_job_id(record.body), deadline)
+        return runner.run_job(read_job_id(record.body), deadline)
 
     def run_record(record: SQSRecord) -> str:
         try:
@@ -76,7 +76,7 @@ def run_batch(event: dict[str, Any], deadline: Deadline, worker: JobRunner) -> d
         except (Unavailable, NotEnoughTime) as error:
             if isinstance(error, Unavailable):
                 outages.append(error)
-            _delay_message(record, worker)
+            _delay_message(record, runner)
             _log_failure(record, error)
             raise
         except Exception as error:
@@ -89,13 +89,13 @@ def run_batch(event: dict[str, Any], deadline: Deadline, worker: JobRunner) -> d
 
 def compute_retry_delay(received: int, uniform: Callable[[float, float], float]) -> float:
     """Return the seconds until a message that was received so many times is to be shown again."""
-    most = min(LONGEST_LOOK_AGAIN_S, FIRST_LOOK_AGAIN_S * LATER ** (received - 1))
+    most = min(LONGEST_RETRY_DELAY_S, FIRST_RETRY_DELAY_S * RETRY_DELAY_FACTOR ** (received - 1))
     return most * uniform(0.5, 1.0)
 
 
-def _delay_message(record: SQSRecord, worker: JobRunner) -> None:
-    delay_s = compute_retry_delay(int(record.attributes.approximate_receive_count), worker.uniform)
-    worker.queues.delay_message(record.event_source_arn, record.receipt_handle, delay_s=delay_s)
+def _delay_message(record: SQSRecord, runner: JobRunner) -> None:
+    delay_s = compute_retry_delay(int(record.attributes.approximate_receive_count), runner.uniform)
+    runner.queues.delay_message(record.event_source_arn, record.receipt_handle, delay_s=delay_s)
 
 
 def _log_failure(record: SQSRecord, error: Exception) -> None:

@@ -91,11 +91,11 @@ class JobRunner:
     mailer: Mailer
     identities: IdentityProvider
     queues: JobQueues
-    office: MailSettings
+    mail_settings: MailSettings
     clock: Clock
     uniform: Callable[[float, float], float] = random.uniform
     # Returns when a mail of a priority may leave; raises RetryLater where its job has to be handed back.
-    pace: Callable[[str, Deadline], None] = lambda _priority, _deadline: None
+    wait_for_slot: Callable[[str, Deadline], None] = lambda _priority, _deadline: None
     circuits: Mapping[str, CircuitWait] = field(default_factory=dict)  # by kind of job
 
     def run_job(self, job_id: UUID, deadline: Deadline) -> str:
@@ -108,13 +108,13 @@ class JobRunner:
         started, lease = time.perf_counter(), self.clock() + JOB_LEASE
         waits = self._read_circuit_waits()
         job = self.database.run(lambda tx: _claim_job(tx, job_id, lease, waits), deadline).value
-        settled = self._run_claimed_job(job, lease, waits, deadline)
-        if job is None or settled is None:
+        outcome = self._run_claimed_job(job, lease, waits, deadline)
+        if job is None or outcome is None:
             return "skipped"
-        if settled.state == "pending" and settled.delay_s <= MAX_DELAY_S:  # else the schedule finds it
-            self.queues.wake_relay(delay_s=math.ceil(settled.delay_s))  # a nudge that comes early finds nothing due
-        _log_outcome(job, settled, time.perf_counter() - started)
-        return settled.state
+        if outcome.state == "pending" and outcome.delay_s <= MAX_DELAY_S:  # else the schedule finds it
+            self.queues.wake_relay(delay_s=math.ceil(outcome.delay_s))  # a nudge that comes early finds nothing due
+        _log_outcome(job, outcome, time.perf_counter() - started)
+        return outcome.state
 
     def _run_claimed_job(
         self, job: Row | None, lease: datetime, waits: Mapping[str, float], deadline: Deadline
@@ -124,11 +124,11 @@ class JobRunner:
         if job is None or job["state"] != "running" or job["leased_until"] != lease:
             return None
         try:
-            settled = self._perform_job(job, deadline)
+            outcome = self._perform_job(job, deadline)
         except LeaseLost:
             return None
-        self.database.run(lambda tx: _record_outcome(tx, job, settled), deadline)
-        return settled
+        self.database.run(lambda tx: _record_outcome(tx, job, outcome), deadline)
+        return outcome
 
     def _read_circuit_waits(self) -> Mapping[str, float]:
         """The kinds of jobs that are not to be tried now, and how long they wait."""
@@ -168,11 +168,13 @@ class JobRunner:
         return self._schedule_retry(job, error.code)
 
     def _send_mail(self, job: Row, deadline: Deadline) -> JobOutcome:
-        payload, office = MailPayload.read(job["payload"]), self.office
+        payload, settings = MailPayload.read(job["payload"]), self.mail_settings
         to, language = self._find_recipient(job, payload)
-        words = render_mail(payload.template, language, payload.facts, link=office.app_url, time_zone=office.time_zone)
-        mail = Mail(to=to, subject=words.subject, text=words.text, html=words.html)
-        self.pace(job["priority"], deadline)
+        rendered = render_mail(
+            payload.template, language, payload.facts, link=settings.app_url, time_zone=settings.time_zone
+        )
+        mail = Mail(to=to, subject=rendered.subject, text=rendered.text, html=rendered.html)
+        self.wait_for_slot(job["priority"], deadline)
         if self.database.run(lambda tx: _mark_begun(tx, job), deadline).value is None:
             raise LeaseLost
         self.mailer.send(mail, tags={"job": str(job["id"]), "template": payload.template})
@@ -180,7 +182,7 @@ class JobRunner:
 
     def _find_recipient(self, job: Row, payload: MailPayload) -> tuple[str, str]:
         if payload.is_to_desk:
-            return self.office.desk_mailbox, self.office.desk_language
+            return self.mail_settings.desk_mailbox, self.mail_settings.desk_language
         if job["email"] is None:
             raise MailRenderError("recipient-unknown")
         return job["email"], job["language"]
@@ -198,10 +200,10 @@ class JobRunner:
         return JobOutcome("done")
 
     def _schedule_retry(self, job: Row, code: str) -> JobOutcome:
-        tries = job["attempts"]
-        if tries > RETRY.retries:
+        attempts = job["attempts"]
+        if attempts > RETRY.retries:
             return JobOutcome("failed", code)
-        return JobOutcome("pending", code, delay_s=RETRY.compute_delay(tries - 1, self.uniform))
+        return JobOutcome("pending", code, delay_s=RETRY.compute_delay(attempts - 1, self.uniform))
 
 
 def _make_postponement(delay_s: float) -> JobOutcome:
@@ -222,34 +224,34 @@ def _mark_begun(tx: Transaction, job: Row) -> Pending[Row | None]:
 
 
 def _link_identity(tx: Transaction, job: Row, payload: IdentityPayload, sub: str) -> Pending[None]:
-    who = {"account_id": payload.account_id, "email": job["email"], "role": payload.group, "sub": sub}
-    tx.add(SQL["link_identity"], job_id=str(job["id"]), **who)
-    tx.add(SQL["require_linked"], **who)
+    account = {"account_id": payload.account_id, "email": job["email"], "role": payload.group, "sub": sub}
+    tx.add(SQL["link_identity"], job_id=str(job["id"]), **account)
+    tx.add(SQL["require_linked"], **account)
     return Pending(lambda: None)
 
 
-def _record_outcome(tx: Transaction, job: Row, settled: JobOutcome) -> Pending[None]:
+def _record_outcome(tx: Transaction, job: Row, outcome: JobOutcome) -> Pending[None]:
     tx.add(
         SQL["record_job_outcome"],
         id=job["id"],
         lease=job["leased_until"],
-        state=settled.state,
-        error=settled.error,
-        delay=timedelta(seconds=settled.delay_s),
-        counted=settled.counted,
+        state=outcome.state,
+        error=outcome.error,
+        delay=timedelta(seconds=outcome.delay_s),
+        counted=outcome.counted,
     )
     return Pending(lambda: None)
 
 
-def _log_outcome(job: Mapping[str, Any], settled: JobOutcome, seconds: float) -> None:
-    facts = {
+def _log_outcome(job: Mapping[str, Any], outcome: JobOutcome, seconds: float) -> None:
+    fields = {
         "job_id": str(job["id"]),
         "kind": job["kind"],
         "template": job["template"],
         "attempts": job["attempts"],
-        "state": settled.state,
-        "error": settled.error,
+        "state": outcome.state,
+        "error": outcome.error,
         "duration_ms": round(seconds * 1000, 1),
     }
-    log = logger.info if settled.state == "done" else logger.warning
-    log("job", extra=facts)
+    log = logger.info if outcome.state == "done" else logger.warning
+    log("job", extra=fields)

@@ -19,7 +19,7 @@ from worker.priority_pacing import PacingRules, PacingState, PacingStore, Priori
 AWAKE_S = 30.0
 
 # A table that can't be reached costs a mail seconds to find out: one does, and those after it go on without asking.
-GONE_PAUSE_S = 5.0
+UNAVAILABLE_PAUSE_S = 5.0
 
 
 @dataclass(slots=True)
@@ -30,18 +30,18 @@ class MailRateLimiter:
     rules: PacingRules
     clock: Callable[[], int] = read_epoch_micros
     sleep: Callable[[float], None] = field(kw_only=True)
-    _gone_until: int = 0
+    _paused_until: int = 0
     _seen: PacingState | None = None
 
     def wait_for_slot(self, priority: str, deadline: Deadline) -> None:
         """Return when a mail of that priority may leave; raise RetryLater where its job has to be handed back."""
         now = self.clock()
-        if now < self._gone_until:
+        if now < self._paused_until:
             return
         until = now + round(max(deadline.seconds_left - AWAKE_S, 0.0) * SECOND)
-        conversation = take_slot(self.rules, Priority[priority.upper()], self.clock, until, self._seen)
+        session = take_slot(self.rules, Priority[priority.upper()], self.clock, until, self._seen)
         try:
-            self._seen = run_slot_session(conversation, self.store, self.clock, self.sleep)
+            self._seen = run_slot_session(session, self.store, self.clock, self.sleep)
         except StoreUnavailable as error:
-            self._gone_until = self.clock() + round(GONE_PAUSE_S * SECOND)
+            self._paused_until = self.clock() + round(UNAVAILABLE_PAUSE_S * SECOND)
             observe("mail_pace_unavailable", {"error": error.code})

@@ -22,7 +22,7 @@ from shared.clock import convert_to_local_date
 from shared.fields.code_lists import DECIMALS
 
 # Embeddings, overrides and isolates with what ends them (UAX 9): a header has no markup that would hold them in.
-_TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+_DIRECTION_CONTROLS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 
 _EXACT = Context(prec=28, traps=[Inexact])
 
@@ -118,15 +118,15 @@ def _convert_times_to_days(facts: Mapping[str, str], time_zone: tzinfo) -> dict[
 class _LanguageTexts:
     """One language's words, compiled when first used."""
 
-    def __init__(self, language: str, words: Mapping[str, Any]) -> None:
+    def __init__(self, language: str, texts: Mapping[str, Any]) -> None:
         self._language = language
-        self._words = words
+        self._texts = texts
         self._text = _make_environment(self._make_filters(), escaped=False)
         self._html = _make_environment(self._make_filters(), escaped=True)
 
     def render(self, mail: str, facts: Mapping[str, str], link: str) -> RenderedMail:
         """Fill both layouts in."""
-        subject = join_lines(self._fill_template(self._text, self._words["mail"][mail]["subject"], facts))
+        subject = join_lines(self._fill_template(self._text, self._texts["mail"][mail]["subject"], facts))
         more = {"language": self._language, "subject": subject, "link": link}
         parts = [
             layout.render(self._render_parts(environment, mail, facts) | more)
@@ -138,7 +138,7 @@ class _LanguageTexts:
         return RenderedMail(subject, *parts)
 
     def _render_parts(self, environment: Environment, mail: str, facts: Mapping[str, str]) -> dict[str, Any]:
-        own = self._words["mail"][mail]
+        own = self._texts["mail"][mail]
 
         def fill(source: str) -> str:
             return self._fill_template(environment, source, facts)
@@ -146,15 +146,15 @@ class _LanguageTexts:
         rows = [(fill(label), fill(value)) for label, value in own.get("details", ())]
         quote = fill(own.get("quote", ""))
         return {
-            "greeting": fill(own.get("greeting", self._words["greeting"])),
+            "greeting": fill(own.get("greeting", self._texts["greeting"])),
             "body": [fill(paragraph) for paragraph in own["body"]],
             "details": [row for row in rows if row[1]],
             "quote_label": fill(own.get("quote_label", "")) if quote else "",
             "quote": quote,
             "after": [fill(paragraph) for paragraph in own.get("after", ())],
             "button": fill(own.get("button", "")),
-            "signature": fill(self._words["signature"]),
-            "footer": fill(self._words["footer"]),
+            "signature": fill(self._texts["signature"]),
+            "footer": fill(self._texts["footer"]),
         }
 
     @staticmethod
@@ -163,7 +163,7 @@ class _LanguageTexts:
         return Markup(filled) if environment.autoescape else filled  # noqa: S704 - escaped by the environment
 
     def _make_filters(self) -> dict[str, Callable[..., str]]:
-        words, formats = self._words["words"], self._words["formats"]
+        words, formats = self._texts["words"], self._texts["formats"]
 
         def format_day(value: str) -> str:
             when = date.fromisoformat(value[:10])
@@ -190,7 +190,7 @@ def format_decimals(amount: str, currency: str) -> str:
 
 def join_lines(text: str) -> str:
     """The text as one line: nothing in it can end a header and begin another, or turn the direction of writing."""
-    kept = (c for c in text if unicodedata.bidirectional(c) not in _TURNS)
+    kept = (c for c in text if unicodedata.bidirectional(c) not in _DIRECTION_CONTROLS)
     spaced = (" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in kept)
     return " ".join("".join(spaced).split())
 

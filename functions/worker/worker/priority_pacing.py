@@ -239,8 +239,8 @@ class PacingStore(Protocol):
         ...
 
 
-StoreRequest = ReadState | WriteState | SleepUntil
-SlotSession = Generator[StoreRequest, StoreReply, SendSlot]
+SlotRequest = ReadState | WriteState | SleepUntil
+SlotSession = Generator[SlotRequest, StoreReply, SendSlot]
 
 
 def take_slot(
@@ -270,30 +270,30 @@ def take_slot(
 
 
 def run_slot_session(
-    conversation: SlotSession, store: PacingStore, clock: Callable[[], int], sleep: Callable[[float], None]
+    session: SlotSession, store: PacingStore, clock: Callable[[], int], sleep: Callable[[float], None]
 ) -> PacingState:
     """Carry a conversation out, and return the state when the call may be made.
 
     Raise RetryLater or StoreUnavailable.
     """
     try:
-        step = next(conversation)
+        request = next(session)
         while True:
-            step = conversation.send(_answer_request(step, store, clock, sleep))
+            request = session.send(_answer_request(request, store, clock, sleep))
     except StopIteration as end:
-        turn: SendSlot = end.value
-        sleep_until(turn.moment, clock, sleep)
-        return turn.state
+        slot: SendSlot = end.value
+        sleep_until(slot.moment, clock, sleep)
+        return slot.state
 
 
 def _answer_request(
-    step: StoreRequest, store: PacingStore, clock: Callable[[], int], sleep: Callable[[float], None]
+    request: SlotRequest, store: PacingStore, clock: Callable[[], int], sleep: Callable[[float], None]
 ) -> StoreReply:
-    if isinstance(step, WriteState):
-        return store.write(step.seen, step.to)
-    if isinstance(step, SleepUntil):
-        sleep_until(step.until, clock, sleep)
-        return StoreReply(step.state, written=False)
+    if isinstance(request, WriteState):
+        return store.write(request.seen, request.to)
+    if isinstance(request, SleepUntil):
+        sleep_until(request.until, clock, sleep)
+        return StoreReply(request.state, written=False)
     return StoreReply(store.read(), written=False)
 
 

@@ -114,7 +114,7 @@ class Container:
         return BackgroundCounter(SharedStateStore(get_dynamodb(), self.settings.state_table).add_retries)
 
     @cached_property
-    def state(self) -> "AdmissionStore":
+    def admission_store(self) -> "AdmissionStore":
         """Limits and keys."""
         from shared.aws.clients import get_dynamodb
         from shared.aws.dynamodb_admission import DynamoDbAdmissionStore
@@ -161,7 +161,7 @@ class Container:
         return CursorCodec(self.settings.cursor_secret)
 
     @cached_property
-    def evidence(self) -> "DocumentStore":
+    def document_store(self) -> "DocumentStore":
         """Return the storage of claims' evidence, behind its circuit."""
         from shared.aws.circuit_protected import CircuitProtectedDocumentStore
         from shared.aws.clients import get_s3

@@ -56,7 +56,7 @@ class Callers:
         conninfo = blank.postgres.conninfo(user="postgres", dbname=blank.name)
         with psycopg.connect(conninfo, autocommit=True) as connection:
             connection.execute("SET session_replication_role = replica")
-            everybody = cls(connection, {api: room(api, blank, evidence=evidence) for api in APIS}, evidence)
+            everybody = cls(connection, {api: room(api, blank, document_store=evidence) for api in APIS}, evidence)
             everybody._write()
             yield everybody
 

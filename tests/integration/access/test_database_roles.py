@@ -254,8 +254,8 @@ class ConnectorBefore(RoleConnector):
 
     def borrow(self, within_s: float) -> Any:
         """See Connector."""
-        self._current = self.of_role(BEFORE)
-        return self._current.borrow(within_s)
+        self._holder_in_use = self.of_role(BEFORE)
+        return self._holder_in_use.borrow(within_s)
 
 
 @pytest.mark.parametrize("name", ACTS)

@@ -62,11 +62,11 @@ class Cases:
     def on(cls, blank: Blank) -> "Cases":
         """With a bucket of their own."""
         evidence = FakeEvidence()
-        return cls(blank, evidence, room(api, blank, evidence=evidence))
+        return cls(blank, evidence, room(api, blank, document_store=evidence))
 
     def another(self) -> Client:
         """The same room in another execution environment: a connection of its own."""
-        return room(api, self.blank, evidence=self.evidence)
+        return room(api, self.blank, document_store=self.evidence)
 
     def account(self, role: str) -> str:
         """A person's id."""

@@ -35,7 +35,9 @@ class Desk:
 @pytest.fixture
 def desk(blank: Blank) -> Desk:
     bucket, store, time = FakeEvidence(), InMemoryCircuits(), Time()
-    client = room(api, blank, evidence=CircuitProtectedDocumentStore(bucket, service_breaker(store, time, STORAGE)))
+    client = room(
+        api, blank, document_store=CircuitProtectedDocumentStore(bucket, service_breaker(store, time, STORAGE))
+    )
     folder = Folder(Cases(blank, bucket, client))
     return Desk(folder, bucket, client, store, time)
 

@@ -405,7 +405,7 @@ def test_an_announcement_repeated_after_its_form_ran_out_gets_one_that_is_valid(
     body = {"file_name": "a.png", "content_type": "image/png", "size": len(PNG)}
 
     def announce() -> Reply:
-        client = room(api, cases.blank, clock=clock, evidence=bucket, state=state).as_(folder.member)
+        client = room(api, cases.blank, clock=clock, document_store=bucket, admission_store=state).as_(folder.member)
         return client.call("POST", "/claims/{claim_id}/documents", body, key="k", claim_id=folder.claim_id)
 
     first = announce()

@@ -22,7 +22,7 @@ class Environment:
 
     def __init__(self, blank: Blank, relay: Relay) -> None:
         settings = blank.direct.model_copy(update={"db_port": relay.port})
-        container = wired(settings, state=InMemoryStateStore(), queues=Nudges())
+        container = wired(settings, admission_store=InMemoryStateStore(), queues=Nudges())
         self.retries: list[Mapping[str, object]] = []
         container.__dict__["database"] = Database(container.connector, observer=self._seen)
         self.client = Client(api, container)

@@ -78,7 +78,7 @@ def deep(client: Client) -> dict[str, Any]:
     """A check that is not a kept one, within its time: what an environment does before it begins is not counted."""
     container = client.container
     assert isinstance(container, HealthContainer)
-    container.check._kept = None
+    container.check._last_result = None
     began = monotonic()
     report = container.check.run().findings
     assert monotonic() - began < CHECK_S + SLACK_S
@@ -309,7 +309,7 @@ def figures(client: Client, capsys: pytest.CaptureFixture[str], *names: str) -> 
     """The metrics of these names that a check leaves, which is not a kept one."""
     container = client.container
     assert isinstance(container, HealthContainer)
-    container.check._kept = None
+    container.check._last_result = None
     capsys.readouterr()
     client.call("GET", "/health/deep")
     [document] = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]

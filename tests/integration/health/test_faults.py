@@ -76,7 +76,7 @@ def ask(client: Client) -> Reply:
 def forget(client: Client) -> None:
     """Have the next check not answered from the last."""
     assert isinstance(client.container, HealthContainer)
-    client.container.check._kept = None
+    client.container.check._last_result = None
 
 
 def ask_anew(client: Client) -> Reply:

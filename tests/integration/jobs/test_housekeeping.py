@@ -96,7 +96,7 @@ def test_the_relay_is_woken_for_a_notice_to_the_desk(
 ) -> None:
     """As for a reminder, and only where there is one."""
     queues = FakeQueues()
-    parts = wired(blank.settings, queues=queues, evidence=FakeEvidence())
+    parts = wired(blank.settings, queues=queues, document_store=FakeEvidence())
     monkeypatch.setattr("housekeeping.app.get_container", lambda: parts)
     assert housekeeping.handler({}, LambdaContext(60))["breaches_noticed"] == 0
     assert queues.nudges == []

@@ -27,7 +27,7 @@ def queues() -> FakeQueues:
 @pytest.fixture
 def admin(database: Database, blank: Blank, queues: FakeQueues) -> Client:
     """An admin at the API."""
-    container = wired(blank.settings, database=database, state=InMemoryStateStore(), queues=queues)
+    container = wired(blank.settings, database=database, admission_store=InMemoryStateStore(), queues=queues)
     return Client(api, container, ADMIN)
 
 

@@ -29,7 +29,7 @@ from tests.integration.jobs.test_work import OFFICE
 from tests.services import Emulator
 from worker.dynamodb_mail_pacing import DynamoDbPacingStore
 from worker.job_runner import JOB_TIME_S, JobRunner
-from worker.mail_pacing import AWAKE_S, GONE_PAUSE_S, MailRateLimiter
+from worker.mail_pacing import AWAKE_S, UNAVAILABLE_PAUSE_S, MailRateLimiter
 from worker.priority_pacing import PacingRules, PacingState, StoreReply
 from worker.retry_later import RetryLater
 from worker.ses import Mail
@@ -84,7 +84,7 @@ class Fleet:
             self.queues,
             OFFICE,
             read_utc_now,
-            pace=self.counted(pace.wait_for_slot),
+            wait_for_slot=self.counted(pace.wait_for_slot),
         )
 
     def counted(self, turn: Callable[[str, Deadline], None]) -> Callable[[str, Deadline], None]:
@@ -173,7 +173,7 @@ def test_high_mails_pass_a_flood_of_low_ones_which_still_leave_at_the_rate(
     def environment() -> JobRunner:
         pace = MailRateLimiter(store, PacingRules.from_rate(REAL_RATE, 1), sleep=time.sleep)
         worker = (FakeMailer(keep), FakeIdentities(), FakeQueues(), OFFICE, read_utc_now)
-        return JobRunner(blank.database(), *worker, pace=pace.wait_for_slot)
+        return JobRunner(blank.database(), *worker, wait_for_slot=pace.wait_for_slot)
 
     def work(worker: JobRunner, jobs: Iterable[UUID]) -> None:
         for job in jobs:
@@ -240,6 +240,6 @@ def test_without_the_table_all_mails_go() -> None:
     store.reachable = True
     pace.wait_for_slot("low", soon(60))
     assert store.state == PacingState()
-    clock.advance(GONE_PAUSE_S)
+    clock.advance(UNAVAILABLE_PAUSE_S)
     pace.wait_for_slot("low", soon(60))
     assert store.state.version == 1

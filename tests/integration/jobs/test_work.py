@@ -406,7 +406,7 @@ def test_a_worker_that_dies_before_sending_leaves_the_mail_to_the_next(
         raise Killed
 
     with pytest.raises(Killed):
-        replace(shop.worker, pace=die).run_job(welcome, soon(LONG))
+        replace(shop.worker, wait_for_slot=die).run_job(welcome, soon(LONG))
     records.later(welcome, "121 seconds")
     assert relay_batch(shop.worker.database, shop.queues, clock=read_utc_now, deadline=soon()) == 1
     assert shop.work(welcome) == "done"
@@ -426,7 +426,7 @@ def test_a_mail_that_kills_every_worker_before_it_is_sent_has_failed_in_the_end(
 
     for _ in range(MOST_ATTEMPTS):
         with pytest.raises(Killed):
-            replace(shop.worker, pace=die).run_job(welcome, soon(LONG))
+            replace(shop.worker, wait_for_slot=die).run_job(welcome, soon(LONG))
         records.later(welcome, "121 seconds")
         relay_batch(shop.worker.database, shop.queues, clock=read_utc_now, deadline=soon())
     assert (records.at(welcome)["state"], records.at(welcome)["last_error"]) == ("failed", "abandoned")
@@ -441,7 +441,7 @@ def test_a_worker_slower_than_its_lease_sends_nothing_that_has_become_anothers(
         records.later(welcome, "121 seconds")
         relay_batch(shop.worker.database, shop.queues, clock=read_utc_now, deadline=soon())
 
-    assert replace(shop.worker, pace=stand_still).run_job(welcome, soon(LONG)) == "skipped"
+    assert replace(shop.worker, wait_for_slot=stand_still).run_job(welcome, soon(LONG)) == "skipped"
     assert not shop.mailer.sent
     assert shop.work(welcome) == "done"
 

@@ -54,12 +54,12 @@ def test_an_agents_registration_is_the_agents(blank: Blank) -> None:
 def test_a_refusal_that_was_lifted_is_done_once_by_the_same_key(blank: Blank) -> None:
     """The address was taken and is free again: of twenty repeats at once one registers, and all get its answer."""
     taken, state, key = person(), InMemoryStateStore(), f"key-{serial()}"
-    client = room(api, blank, state=state)
+    client = room(api, blank, admission_store=state)
     other = client.call("POST", "/members", taken, key=f"key-{serial()}").json["id"]
     assert client.call("POST", "/members", taken, key=key).problem == "email-taken"
     blank.rows("UPDATE accounts SET email = %s WHERE id = %s", f"free{serial()}@example.test", other)
     before = blank.count("members")
-    clients = [room(api, blank, state=state) for _ in range(20)]
+    clients = [room(api, blank, admission_store=state) for _ in range(20)]
 
     def register(own: Client) -> int:
         return own.call("POST", "/members", taken, key=key).status

@@ -374,7 +374,7 @@ def test_the_relay_is_woken_for_reminders(
     """And not where nothing was written, as no claim is late here."""
     queues = FakeQueues()
     life = live("2034-03-01").on(date(2035, 2, 28) - timedelta(days=days))
-    parts = wired(life.blank.settings, clock=life.clock, queues=queues, evidence=FakeEvidence())
+    parts = wired(life.blank.settings, clock=life.clock, queues=queues, document_store=FakeEvidence())
     monkeypatch.setattr("housekeeping.app.get_container", lambda: parts)
     done = handler({}, LambdaContext(60))
     assert (done["members_reminded"], done["breaches_noticed"]) == (len(nudges), 0)

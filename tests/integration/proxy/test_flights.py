@@ -132,7 +132,7 @@ class World:
     def complete(self) -> Prepared:
         client, announce = self.announce()
         announced = announce().json
-        assert client.container.evidence.post(announced["upload"]["fields"], PDF)  # type: ignore[attr-defined]
+        assert client.container.document_store.post(announced["upload"]["fields"], PDF)  # type: ignore[attr-defined]
         ids = {"claim_id": announced["claim_id"], "document_id": announced["id"]}
         resource = "/claims/{claim_id}/documents/{document_id}/completion"
         return client, lambda: client.call("POST", resource, **ids)

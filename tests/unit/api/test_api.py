@@ -17,7 +17,7 @@ from shared.api.responses import Answer, make_answer
 from shared.api.router import Api
 from shared.errors import DeadlineExceeded, Refusal
 from shared.fields import PlaceName, RequestModel, ResponseModel
-from shared.outbox.jobs import NUDGE
+from shared.outbox.jobs import WAKE_RELAY
 from shared.settings import Settings
 from tests.fakes.clock import ManualClock
 from tests.fakes.database import ScriptedDatabase, scripted
@@ -105,8 +105,8 @@ FACTS = {"item": "tea", "version": 1}
 def build(
     answer: Callable[[], Any] = lambda: FACTS, **settings: Any
 ) -> tuple[Client, ScriptedDatabase, Nudges, ManualClock]:
-    database, nudges, clock = ScriptedDatabase(answer, signals=frozenset({NUDGE})), Nudges(), ManualClock()
-    container = wired(Settings(**settings), database=database, state=InMemoryStateStore(clock), queues=nudges)
+    database, nudges, clock = ScriptedDatabase(answer, signals=frozenset({WAKE_RELAY})), Nudges(), ManualClock()
+    container = wired(Settings(**settings), database=database, admission_store=InMemoryStateStore(clock), queues=nudges)
     return Client(api, container), database, nudges, clock
 
 
@@ -439,7 +439,7 @@ def test_another_method_is_told_which_there_are() -> None:
 def test_every_path_names_head_where_it_has_get(app: str) -> None:
     """Allow lists what is served: HEAD with each GET, and OPTIONS, which is answered everywhere."""
     own: Api = import_module(app).api
-    client = Client(own, wired(Settings(cursor_secret="x"), state=InMemoryStateStore(ManualClock())))
+    client = Client(own, wired(Settings(cursor_secret="x"), admission_store=InMemoryStateStore(ManualClock())))
     for path in {path for _, path in own.operations}:
         reply = client.call("TRACE", path)
         allowed = reply.headers["Allow"].split(", ")
@@ -531,7 +531,7 @@ def test_every_answer_says_how_browsers_and_caches_treat_it(path: str) -> None:
 def test_without_its_state_store_the_service_goes_on() -> None:
     """The limiter fails open: it must not become the outage; the key's row in the database still makes it once."""
     client, database, _, _ = build()
-    client.container.__dict__["state"].reachable = False
+    client.container.__dict__["admission_store"].reachable = False
     statuses = [client.call("POST", "/orders", {"item": "tea"}, key="k").status for _ in range(7)]
     assert (statuses, len(database.uses)) == ([201] * 7, 7)
     assert len({use.key for use in database.uses}) == 1

@@ -46,7 +46,9 @@ def note(call: Call[Note]) -> Answer:
 
 
 def send(raw: str, **headers: str) -> Reply:
-    container = wired(Settings(), database=ScriptedDatabase(lambda: {"text": "kept"}), state=InMemoryStateStore())
+    container = wired(
+        Settings(), database=ScriptedDatabase(lambda: {"text": "kept"}), admission_store=InMemoryStateStore()
+    )
     return Client(api, container).call("POST", "/notes", raw=raw, headers=headers)
 
 
@@ -146,7 +148,9 @@ def test_the_longest_page_fits_into_an_answer() -> None:
     """A hundred claims, each as long as may be: below what Lambda and API Gateway let through."""
     numbers = count(1)
     rows = [worst_claim(next(numbers)) for _ in range(101)]
-    container = wired(Settings(cursor_secret="x"), database=ScriptedDatabase(lambda: rows), state=InMemoryStateStore())
+    container = wired(
+        Settings(cursor_secret="x"), database=ScriptedDatabase(lambda: rows), admission_store=InMemoryStateStore()
+    )
     reply = Client(claims, container).as_(STAFF).call("GET", "/claims", query={"limit": "100"})
     answer = {"statusCode": reply.status, "headers": dict(reply.headers), "body": reply.body, "isBase64Encoded": False}
     assert reply.status == 200

@@ -44,7 +44,9 @@ def note(call: Call[Note]) -> Answer:
 
 def build(answer: Callable[[], Any] = lambda: {"text": "kept"}) -> tuple[Client, ScriptedDatabase]:
     database = ScriptedDatabase(answer)
-    return Client(api, wired(Settings(), database=database, state=InMemoryStateStore(ManualClock()))), database
+    return Client(
+        api, wired(Settings(), database=database, admission_store=InMemoryStateStore(ManualClock()))
+    ), database
 
 
 def raising(name: str) -> Callable[[], Any]:

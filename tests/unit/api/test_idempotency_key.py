@@ -120,7 +120,7 @@ def test_what_names_no_key(field: str) -> None:
 
 def client() -> tuple[Client, ScriptedDatabase]:
     database = ScriptedDatabase(lambda: {"text": "kept"})
-    return Client(api, wired(Settings(), database=database, state=InMemoryStateStore())), database
+    return Client(api, wired(Settings(), database=database, admission_store=InMemoryStateStore())), database
 
 
 def test_both_forms_are_one_key_of_a_call() -> None:
@@ -182,7 +182,7 @@ def test_problems_about_keys_link_to_a_page_that_exists(base: str, resource: str
         assert found
         target, anchor = urldefrag(urljoin("https://api.example.test" + base + "/x", found[1]))
         assert target == f"https://api.example.test{base}/docs"
-        page = Client(pages, wired(Settings(), state=InMemoryStateStore())).call("GET", "/docs").body
+        page = Client(pages, wired(Settings(), admission_store=InMemoryStateStore())).call("GET", "/docs").body
         assert f'id="{anchor}"' in page
         assert "expires 24 hours" in page
 

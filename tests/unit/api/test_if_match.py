@@ -38,7 +38,7 @@ def change(call: Call[Order]) -> Answer:
 
 def build() -> tuple[Client, ScriptedDatabase]:
     database = ScriptedDatabase(dict)
-    return Client(api, wired(Settings(), database=database, state=InMemoryStateStore())).as_(STAFF), database
+    return Client(api, wired(Settings(), database=database, admission_store=InMemoryStateStore())).as_(STAFF), database
 
 
 @pytest.mark.parametrize(

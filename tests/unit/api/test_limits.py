@@ -62,7 +62,7 @@ def build(**settings: Any) -> tuple[Client, InMemoryStateStore, ManualClock]:
     clock = ManualClock()
     state = InMemoryStateStore(clock)
     database = ScriptedDatabase(lambda: {"name": "x"})
-    return Client(api, wired(Settings(**settings), database=database, state=state)), state, clock
+    return Client(api, wired(Settings(**settings), database=database, admission_store=state)), state, clock
 
 
 _serial = iter(range(1_000_000))

@@ -56,7 +56,7 @@ class Untouchable:
 
 def client(own: Api[Any] = api, origins: str = ORIGIN) -> Client:
     """Return a client of a service none of whose parts may be used."""
-    parts = dict.fromkeys(("database", "state", "queues", "evidence"), Untouchable())
+    parts = dict.fromkeys(("database", "admission_store", "queues", "document_store"), Untouchable())
     return Client(own, wired(Settings(cursor_secret="x", allowed_origins=origins), **parts))
 
 

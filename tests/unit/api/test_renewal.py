@@ -47,7 +47,7 @@ def issue(call: Call[Any], facts: Mapping[str, Any]) -> Ticket:
     return Ticket(valid_until=f"{facts['object']} {signed_at.isoformat()}")
 
 
-@api.post("/orders", summary="Order", input=Order, answer=Receipt, status=201, sign_in="none", renew=issue)
+@api.post("/orders", summary="Order", input=Order, answer=Receipt, status=201, sign_in="none", make_expiring_part=issue)
 def order(call: Call[Order]) -> Answer:
     """Orders."""
     row = call.run_once(scripted)
@@ -57,7 +57,7 @@ def order(call: Call[Order]) -> Answer:
 def build(clock: ManualClock, state: InMemoryStateStore, thing: str = "key-1") -> tuple[Client, ScriptedDatabase]:
     row = {"item": "tea", "note": "“{}” }", "object": thing}
     database = ScriptedDatabase(lambda: row)
-    return Client(api, wired(Settings(), database=database, state=state, clock=clock)), database
+    return Client(api, wired(Settings(), database=database, admission_store=state, clock=clock)), database
 
 
 def test_a_replay_has_its_expiring_part_made_anew_and_the_rest_byte_for_byte() -> None:

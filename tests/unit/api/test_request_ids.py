@@ -43,7 +43,7 @@ def handle(resource: str = "/acts", **context: Any) -> tuple[dict[str, Any], Scr
         "headers": {"X-Amzn-RequestId": CHOSEN},
         "requestContext": {"requestId": CHOSEN, "identity": {"sourceIp": "192.0.2.7"}, **context},
     }
-    container = wired(Settings(), database=database, state=InMemoryStateStore())
+    container = wired(Settings(), database=database, admission_store=InMemoryStateStore())
     return api.handle(event, LambdaContext(), container), database
 
 

@@ -50,7 +50,7 @@ class World:
             max_connections=50,
             mail_rate=1.0,
             clock=self.clock,
-            prober=Scripted(self.slow),
+            queries=Scripted(self.slow),
         )
 
     def _probes(self) -> list[HealthQuery]:

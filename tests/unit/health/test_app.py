@@ -29,7 +29,7 @@ def world() -> World:
 @pytest.fixture
 def container(world: World) -> HealthContainer:
     own = HealthContainer(Settings(service_version="v1"), world.clock)
-    own.__dict__ |= {"check": world.check, "state": InMemoryStateStore(world.clock)}
+    own.__dict__ |= {"check": world.check, "admission_store": InMemoryStateStore(world.clock)}
     return own
 
 
@@ -41,7 +41,7 @@ def client(container: HealthContainer) -> Client:
 def test_a_release_is_told_after_the_version(world: World) -> None:
     """What a check after the deployment looks for; alone where nobody has stamped one."""
     own = HealthContainer(Settings(service_version="v1", release="0123456789ab"), world.clock)
-    own.__dict__ |= {"check": world.check, "state": InMemoryStateStore(world.clock)}
+    own.__dict__ |= {"check": world.check, "admission_store": InMemoryStateStore(world.clock)}
     assert Client(api, own).call("GET", "/health").json["version"] == "v1+0123456789ab"
 
 
@@ -53,7 +53,7 @@ def metrics_of(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 
 def test_shallow_health_touches_nothing(client: Client, world: World) -> None:
     """Neither the store of limits nor anything that is checked, however often it is asked."""
-    client.container.__dict__["state"] = None
+    client.container.__dict__["admission_store"] = None
     replies = [client.call("GET", "/health") for _ in range(100)]
     assert {(r.status, r.body) for r in replies} == {
         (200, '{"status":"healthy","version":"v1","time":"2026-11-02T09:30:00Z"}')

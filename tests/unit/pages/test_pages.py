@@ -17,7 +17,7 @@ from tests.unit.health.reports import World
 
 @pytest.fixture
 def client() -> Client:
-    return Client(pages.api, wired(Settings(cursor_secret="tests"), state=InMemoryStateStore(World().clock)))
+    return Client(pages.api, wired(Settings(cursor_secret="tests"), admission_store=InMemoryStateStore(World().clock)))
 
 
 def test_an_address_that_does_not_exist_is_404(client: Client) -> None:

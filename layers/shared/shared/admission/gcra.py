@@ -15,7 +15,7 @@ from shared.admission.ports import Quota, RateLimit
 from shared.units import SECOND
 
 # More clients than one execution environment meets within a limit's period; some 200 bytes each.
-REMEMBERED_BUCKETS = 4096
+MOST_RECENT_BUCKETS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def compute_quota(limit: RateLimit, tat: int, now: int) -> Quota:
 class RecentBuckets:
     """The TATs last seen of at most `size` buckets, the longest unseen forgotten first."""
 
-    def __init__(self, size: int = REMEMBERED_BUCKETS) -> None:
+    def __init__(self, size: int = MOST_RECENT_BUCKETS) -> None:
         self._size = size
         self._tats: OrderedDict[str, int] = OrderedDict()
         self._lock = Lock()

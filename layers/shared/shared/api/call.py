@@ -68,13 +68,13 @@ class Call(Generic[I, S]):
     input: I
     ids: Mapping[str, UUID]
     caller: Caller | None
-    opened_to: frozenset[Group] | None  # the groups that may make this call; None: everyone
+    allowed_groups: frozenset[Group] | None  # the groups that may make this call; None: everyone
     principal: str  # whom limits count: the account, else the hashed address
     if_match: IfMatch | None
     request: ApiRequest
     use: KeyUse
     services: S
-    signals: set[str] = field(default_factory=set)
+    after_commit: set[str] = field(default_factory=set)
     replayed: bool = False
 
     @property
@@ -104,7 +104,7 @@ class Call(Generic[I, S]):
     @property
     def access(self) -> AccessRequirement | None:
         """Return what every transaction requires of the caller's account; None for nobody known."""
-        return build_access_requirement(self.ids, self.caller, self.opened_to) if self.caller else None
+        return build_access_requirement(self.ids, self.caller, self.allowed_groups) if self.caller else None
 
     def is_in_group(self, group: Group) -> bool:
         """Whether the caller is in a group."""
@@ -139,7 +139,7 @@ class Call(Generic[I, S]):
         committed = self.services.database.run_once(
             self.use, run_use_case, self.request.deadline, guard=self._add_access_check
         )
-        self.signals |= committed.signals
+        self.after_commit |= committed.after_commit
         self.replayed |= committed.replayed
         return committed.value
 

@@ -33,7 +33,7 @@ from shared.api.services import Services
 from shared.crash_points import crash_point
 from shared.database.transaction import Pending, Transaction
 from shared.errors import Refusal
-from shared.outbox.jobs import NUDGE
+from shared.outbox.jobs import WAKE_RELAY
 
 # A call that can't be read costs us the reading of it, and finds out nothing about anyone; so it is charged, to a limit
 # of its own: who mends a form keeps the tries of the operation.
@@ -95,8 +95,8 @@ def _parse(operation: Operation, request: ApiRequest, services: Services) -> Cal
 
 def _choose_role(call: Call[Any]) -> None:
     """Act as what the account is, where the token opens the operation to its owner as staff and otherwise too."""
-    caller, opened_to = call.caller, call.opened_to
-    if caller is None or opened_to is None or not caller.is_staff or not caller.groups & (opened_to - STAFF):
+    caller, allowed_groups = call.caller, call.allowed_groups
+    if caller is None or allowed_groups is None or not caller.is_staff or not caller.groups & (allowed_groups - STAFF):
         return
     role = call.services.database.run(lambda tx: read_role(tx, caller.sub), call.request.deadline).value
     if role not in STAFF:
@@ -128,21 +128,23 @@ def _charge_unreadable(refusal: Refusal, principal: str, services: Services) -> 
 def _charge_limit(name: str, principal: str, services: Services) -> AdmissionVerdict:
     """Charge one request to a limit. Raise Refusal("too-many-requests")."""
     limit = services.settings.find_limit(name)
-    verdict = services.state.admit(charge=LimitCharge(f"{limit.name} {principal}", limit), use=None, lease_s=0)
+    verdict = services.admission_store.admit(
+        charge=LimitCharge(f"{limit.name} {principal}", limit), use=None, lease_s=0
+    )
     if isinstance(verdict, OverLimit):
         raise make_limit_refusal(verdict)
     return verdict
 
 
 def _admit_call(operation: Operation, call: Call[Any]) -> StoredAnswer:
-    held = call.use if operation.is_write and "idempotency-key" in call.request.headers else None
+    key_use = call.use if operation.is_write and "idempotency-key" in call.request.headers else None
     charge = _make_charge(operation, call)
-    if held is None and charge is None:
+    if key_use is None and charge is None:
         return _run_with_key(operation, call, None, None)
     lease_s = call.request.deadline.seconds_left + LEASE_MARGIN_S
-    verdict = call.services.state.admit(charge=charge, use=held, lease_s=lease_s)
+    verdict = call.services.admission_store.admit(charge=charge, use=key_use, lease_s=lease_s)
     if isinstance(verdict, Admitted):
-        answer = _run_with_key(operation, call, held, verdict.token)
+        answer = _run_with_key(operation, call, key_use, verdict.token)
         return _add_headers(answer, build_quota_headers(verdict.quota))
     if isinstance(verdict, Replay) and call.is_by_staff:
         call.require_access()  # what was answered then is about others: only to somebody who still works here
@@ -171,7 +173,7 @@ def _answer_not_admitted(verdict: AdmissionVerdict) -> StoredAnswer:
             raise AssertionError(verdict)
 
 
-def _run_with_key(operation: Operation, call: Call[Any], held: KeyUse | None, token: str | None) -> StoredAnswer:
+def _run_with_key(operation: Operation, call: Call[Any], key_use: KeyUse | None, token: str | None) -> StoredAnswer:
     """Run the operation; keep its answer, or a final refusal, under the key, and give the key back otherwise."""
     try:
         answer = _make_stored_answer(
@@ -180,16 +182,16 @@ def _run_with_key(operation: Operation, call: Call[Any], held: KeyUse | None, to
     except Exception as error:
         _explain_weak_tag(call, error)
         if not is_final(error):
-            if held is not None and token is not None:
-                call.services.state.release(held, token)
+            if key_use is not None and token is not None:
+                call.services.admission_store.release(key_use, token)
             raise
         answer = build_problem_answer(error, call.request.request_id, base_path=call.request.base_path)
     crash_point("http.ran")
-    nudged = call.services.wake_relay_soon() if NUDGE in call.signals else None
-    if held is not None and token is not None:
-        call.services.state.complete(held, token, answer)
-    if nudged is not None:
-        nudged()
+    wait_for_relay = call.services.wake_relay_soon() if WAKE_RELAY in call.after_commit else None
+    if key_use is not None and token is not None:
+        call.services.admission_store.complete(key_use, token, answer)
+    if wait_for_relay is not None:
+        wait_for_relay()
     return _add_headers(answer, {"Idempotency-Replayed": "true"}) if call.replayed else answer
 
 
@@ -198,12 +200,12 @@ def _explain_weak_tag(call: Call[Any], error: Exception) -> None:
         error.detail = WEAK_TAG
 
 
-def _add_expiring_part(operation: Operation, call: Call[Any], kept: StoredAnswer) -> StoredAnswer:
+def _add_expiring_part(operation: Operation, call: Call[Any], answer: StoredAnswer) -> StoredAnswer:
     """Return the whole of an answer of which a part expires and is made now."""
-    if kept.facts is None or operation.renew is None:
-        return kept
-    added = operation.renew(call, kept.facts).model_dump_json(by_alias=True)
-    return StoredAnswer(kept.status, kept.headers, f"{kept.body.removesuffix('}')},{added.removeprefix('{')}")
+    if answer.facts is None or operation.make_expiring_part is None:
+        return answer
+    added = operation.make_expiring_part(call, answer.facts).model_dump_json(by_alias=True)
+    return StoredAnswer(answer.status, answer.headers, f"{answer.body.removesuffix('}')},{added.removeprefix('{')}")
 
 
 def _make_stored_answer(answer: Answer, *, media_type: str, base_path: str) -> StoredAnswer:

@@ -48,7 +48,7 @@ class Operation:
     media_type: str = "application/json"
     # Called anew at each answering, so that a replay a day later has fields that are valid. They follow the others,
     # which are replayed byte for byte.
-    renew: ExpiringPart | None = None
+    make_expiring_part: ExpiringPart | None = None
 
     @property
     def is_write(self) -> bool:
@@ -75,4 +75,4 @@ class OperationOptions(TypedDict, total=False):
     if_match: bool
     refusals: tuple[str, ...]
     media_type: str
-    renew: ExpiringPart
+    make_expiring_part: ExpiringPart

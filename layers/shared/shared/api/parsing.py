@@ -293,10 +293,10 @@ def _build_key_scope(operation: Operation, caller: Caller | None) -> str:
 
     A phone that changes its network between two tries keeps neither its address nor an account to be known by.
     """
-    who = f"sub:{caller.sub}" if caller is not None else "anonymous"
-    return f"{who} {operation.method} {operation.resource}"
+    principal = f"sub:{caller.sub}" if caller is not None else "anonymous"
+    return f"{principal} {operation.method} {operation.resource}"
 
 
 def _hash_request(request: ApiRequest, if_match: IfMatch | None, plain: Mapping[str, Any]) -> str:
-    asked = [dict(request.path), if_match.canonical if if_match else None, plain]
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    parts = [dict(request.path), if_match.canonical if if_match else None, plain]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -24,7 +24,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     raw: str | None = None
     location: str | None = None
-    facts: Mapping[str, Any] | None = None  # what Operation.renew makes the part from that expires
+    facts: Mapping[str, Any] | None = None  # what Operation.make_expiring_part makes the part from that expires
 
 
 def make_answer(

@@ -31,11 +31,11 @@ class Api(Generic[S]):
 
     def __init__(self) -> None:
         self.operations: dict[tuple[str, str], Operation] = {}
-        self._served_elsewhere: set[tuple[str, str]] = set()
+        self._declared_methods: set[tuple[str, str]] = set()
 
     def declare_methods(self, resource: str, *methods: str) -> None:
         """Name the methods that another function serves, for the Allow of those that end up here."""
-        self._served_elsewhere |= {(method, resource) for method in methods}
+        self._declared_methods |= {(method, resource) for method in methods}
 
     def get(self, resource: str, **contract: Unpack[OperationOptions]) -> Callable[[Handler[I, S]], Handler[I, S]]:
         """Register a read."""
@@ -112,7 +112,7 @@ class Api(Generic[S]):
 
     def _list_allowed_methods(self, path: str) -> str:
         """Return the methods of a path, as Allow lists them. Raise Refusal("not-found") where there are none."""
-        known = {*self.operations, *self._served_elsewhere}
+        known = {*self.operations, *self._declared_methods}
         allowed = sorted(method for method, resource in known if resource == path)
         if not allowed:
             raise Refusal("not-found", detail="There is no such path.")

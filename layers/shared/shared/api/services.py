@@ -30,7 +30,7 @@ class Services(Protocol):
         ...
 
     @property
-    def state(self) -> AdmissionStore:
+    def admission_store(self) -> AdmissionStore:
         """Return the store of limits and idempotency keys."""
         ...
 

@@ -31,30 +31,30 @@ class CircuitProtectedDocumentStore:
     What is signed here makes no call, and passes whatever the circuit says.
     """
 
-    def __init__(self, evidence: DocumentStore, circuit: CircuitBreaker) -> None:
-        self._evidence = evidence
+    def __init__(self, store: DocumentStore, circuit: CircuitBreaker) -> None:
+        self._store = store
         self._circuit = circuit
 
     def presign_upload(self, *, key: str, content_type: str, size: int) -> PresignedUpload:
         """See DocumentStore.presign_upload."""
-        return self._evidence.presign_upload(key=key, content_type=content_type, size=size)
+        return self._store.presign_upload(key=key, content_type=content_type, size=size)
 
     def read_metadata(self, key: str) -> StoredObject | None:
         """See DocumentStore.read_metadata."""
-        return call_through_circuit(self._circuit, lambda: self._evidence.read_metadata(key))
+        return call_through_circuit(self._circuit, lambda: self._store.read_metadata(key))
 
     def read_first_bytes(self, key: str, count: int = MAGIC_BYTES) -> bytes:
         """See DocumentStore.read_first_bytes."""
-        return call_through_circuit(self._circuit, lambda: self._evidence.read_first_bytes(key, count))
+        return call_through_circuit(self._circuit, lambda: self._store.read_first_bytes(key, count))
 
     def copy(self, key: str, to: str) -> bool:
         """See DocumentStore.copy."""
-        return call_through_circuit(self._circuit, lambda: self._evidence.copy(key, to))
+        return call_through_circuit(self._circuit, lambda: self._store.copy(key, to))
 
     def delete(self, key: str) -> None:
         """See DocumentStore.delete."""
-        call_through_circuit(self._circuit, lambda: self._evidence.delete(key))
+        call_through_circuit(self._circuit, lambda: self._store.delete(key))
 
     def presign_download(self, *, key: str, file_name: str, content_type: str) -> str:
         """See DocumentStore.presign_download."""
-        return self._evidence.presign_download(key=key, file_name=file_name, content_type=content_type)
+        return self._store.presign_download(key=key, file_name=file_name, content_type=content_type)

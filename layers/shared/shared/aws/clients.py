@@ -36,10 +36,10 @@ STORAGE_READ_TIMEOUT_S = 5.0
 MAIL_READ_TIMEOUT_S = 15.0
 
 # Nobody waits for a circuit's state longer than a moment; this is for a thread that would otherwise hang on it.
-CIRCUITS_TIMEOUT_S = 0.5
+CIRCUIT_STORE_TIMEOUT_S = 0.5
 
 # A health check has 2 s in all: one lost SYN is survived, and an answer that takes longer is none.
-PROBE_TIMEOUT_S = 1.2
+HEALTH_QUERY_TIMEOUT_S = 1.2
 
 # One more try hides a dropped connection; more would only feed an outage.
 ATTEMPTS = 2
@@ -47,7 +47,7 @@ ATTEMPTS = 2
 MAIL_ATTEMPTS = 1
 
 # Events of botocore: a request is about to be sent, or sent again; an answer has come back, or none.
-_STEPS = ("before-send", "response-received")
+_CRASH_POINTS = ("before-send", "response-received")
 
 
 def _build_client(
@@ -69,7 +69,7 @@ def _build_client(
     build: Any = boto3.client
     client = build(service, config=config)
     client.meta.events.register("before-send", partial(_check_deadline, connect_timeout_s + read_timeout_s))
-    for event in _STEPS:
+    for event in _CRASH_POINTS:
         client.meta.events.register(event, _pass_crash_point)
     return client
 
@@ -98,7 +98,7 @@ def get_dynamodb() -> "DynamoDBClient":
 def get_circuit_dynamodb() -> "DynamoDBClient":
     """Return the client of the circuits' states: it soon gives up and never tries twice."""
     client: DynamoDBClient = _build_client(
-        "dynamodb", connect_timeout_s=CIRCUITS_TIMEOUT_S, read_timeout_s=CIRCUITS_TIMEOUT_S, attempts=1
+        "dynamodb", connect_timeout_s=CIRCUIT_STORE_TIMEOUT_S, read_timeout_s=CIRCUIT_STORE_TIMEOUT_S, attempts=1
     )
     return client
 
@@ -136,7 +136,9 @@ def get_s3() -> "S3Client":
 @cache
 def get_health_client(service: str) -> Any:
     """Return a client of a service that soon gives up and never tries twice: one that asks how the service is."""
-    return _build_client(service, connect_timeout_s=PROBE_TIMEOUT_S, read_timeout_s=PROBE_TIMEOUT_S, attempts=1)
+    return _build_client(
+        service, connect_timeout_s=HEALTH_QUERY_TIMEOUT_S, read_timeout_s=HEALTH_QUERY_TIMEOUT_S, attempts=1
+    )
 
 
 @cache

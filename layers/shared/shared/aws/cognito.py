@@ -121,13 +121,13 @@ class CognitoIdentityProvider:
 
     def end_access(self, sub: str, groups: Sequence[str]) -> None:
         """See ManagedIdentityProvider.end_access."""
-        who = {"UserPoolId": self._pool_id, "Username": sub}
+        user = {"UserPoolId": self._pool_id, "Username": sub}
         with _ignore_missing():
             for group in groups:
-                self._client.admin_remove_user_from_group(GroupName=group, **who)
-            self._client.admin_disable_user(**who)
+                self._client.admin_remove_user_from_group(GroupName=group, **user)
+            self._client.admin_disable_user(**user)
             # Last: a session that began before it was disabled ends as well.
-            self._client.admin_user_global_sign_out(**who)
+            self._client.admin_user_global_sign_out(**user)
 
     def delete(self, sub: str) -> None:
         """See ManagedIdentityProvider.delete."""

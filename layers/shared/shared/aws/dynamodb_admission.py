@@ -57,11 +57,11 @@ MAX_ANSWER_BYTES = 300 * 1024
 # DynamoDB cancels a transaction that meets another on one of its items. Only calls of one client, or with
 # one key, meet. With conflicts modelled at 12 ms a transaction, fifty at one instant were all decided within
 # 2 s, and none came to the last try; with 9 retries of 10 to 150 ms a quarter did, where 30 of 50 may pass.
-CROWDED = Backoff(retries=15, base_s=0.04, cap_s=0.3)
+CONTENTION_BACKOFF = Backoff(retries=15, base_s=0.04, cap_s=0.3)
 CONTENDED_RETRY_S = 1.0
 
 # A table that can't be reached costs a request seconds to find out: one does, and those after it go on without asking.
-GONE_PAUSE_S = 5.0
+UNAVAILABLE_PAUSE_S = 5.0
 
 _CONFLICTS = frozenset(
     {
@@ -127,7 +127,7 @@ class DynamoDbAdmissionStore:
         uniform: Callable[[float, float], float] = random.uniform,
         sleep: Callable[[float], None] = time.sleep,
         record_life_s: float = RECORD_LIFE_S,
-        remembered: int = gcra.REMEMBERED_BUCKETS,
+        recent_buckets: int = gcra.MOST_RECENT_BUCKETS,
     ) -> None:
         self._client = client
         self._table = table
@@ -137,8 +137,8 @@ class DynamoDbAdmissionStore:
         self._uniform = uniform
         self._sleep = sleep
         self._record_life = round(record_life_s * SECOND)
-        self._tats = gcra.RecentBuckets(remembered)
-        self._gone_until = 0
+        self._tats = gcra.RecentBuckets(recent_buckets)
+        self._paused_until = 0
 
     def admit(self, *, charge: LimitCharge | None, use: KeyUse | None, lease_s: float) -> AdmissionVerdict:
         """Take the key and charge the limit, both or neither; one flight unless calls meet."""
@@ -146,9 +146,9 @@ class DynamoDbAdmissionStore:
             return Admitted(quota=None, token=None)
         if self._is_pausing("admit"):
             return Admitted(quota=None, token=None)
-        asked = _AdmissionRequest(charge, use, round(lease_s * SECOND), self._new_token())
+        request = _AdmissionRequest(charge, use, round(lease_s * SECOND), self._new_token())
         try:
-            return self._decide(asked)
+            return self._decide(request)
         except BOTO_ERRORS as error:
             self._report_unavailable("admit", error)
             return Admitted(quota=None, token=None)
@@ -158,8 +158,8 @@ class DynamoDbAdmissionStore:
         size = _measure_size(answer)
         if size > MAX_ANSWER_BYTES:
             self._observer("answer_not_kept", {"bytes": size})
-        kept = answer if size <= MAX_ANSWER_BYTES else None
-        update = items.build_answer_write(self._table, use, token, kept, self._read_now() + self._record_life)
+        stored = answer if size <= MAX_ANSWER_BYTES else None
+        update = items.build_answer_write(self._table, use, token, stored, self._read_now() + self._record_life)
         self._write_key("complete", lambda: self._client.update_item(**update))
 
     def release(self, use: KeyUse, token: str) -> None:
@@ -167,27 +167,27 @@ class DynamoDbAdmissionStore:
         delete = items.build_release_write(self._table, use, token)
         self._write_key("release", lambda: self._client.delete_item(**delete))
 
-    def _decide(self, asked: _AdmissionRequest) -> AdmissionVerdict:
-        for attempt in range(CROWDED.retries + 1):
-            if verdict := self._refuse(asked) or self._try_writing(asked, attempt):
+    def _decide(self, request: _AdmissionRequest) -> AdmissionVerdict:
+        for attempt in range(CONTENTION_BACKOFF.retries + 1):
+            if verdict := self._refuse(request) or self._try_writing(request, attempt):
                 return verdict
-        return self._refuse_contended(asked)
+        return self._refuse_contended(request)
 
-    def _refuse(self, asked: _AdmissionRequest) -> AdmissionVerdict | None:
+    def _refuse(self, request: _AdmissionRequest) -> AdmissionVerdict | None:
         """Refuse what the remembered TAT rules out, unless the key is known: that costs nothing."""
-        now, charge, tat = self._read_now(), asked.charge, self._find_recent_tat(asked)
+        now, charge, tat = self._read_now(), request.charge, self._find_recent_tat(request)
         if charge is None or tat is None or (decision := gcra.decide(charge.limit, tat, now)).accepted:
             return None
-        return self._check_key(asked) or OverLimit(decision.quota, retry_after_s=decision.retry_after / SECOND)
+        return self._check_key(request) or OverLimit(decision.quota, retry_after_s=decision.retry_after / SECOND)
 
-    def _try_writing(self, asked: _AdmissionRequest, attempt: int) -> AdmissionVerdict | None:
+    def _try_writing(self, request: _AdmissionRequest, attempt: int) -> AdmissionVerdict | None:
         """Decide in one flight; None where the failure says no more than how to try again."""
-        now, seen = self._read_now(), self._find_recent_tat(asked)
+        now, seen = self._read_now(), self._find_recent_tat(request)
         try:
-            tat = self._write(asked.build_writes(self._table, seen, now))
+            tat = self._write(request.build_writes(self._table, seen, now))
         except ClientError as error:
-            return self._handle_cancellation(asked, error, now, attempt)
-        return self._record_admission(asked, tat, seen, now)
+            return self._handle_cancellation(request, error, now, attempt)
+        return self._record_admission(request, tat, seen, now)
 
     def _write(self, writes: list[TransactWriteItemTypeDef]) -> int | None:
         """Write all or nothing; return the bucket's TAT, which a transaction does not tell."""
@@ -199,63 +199,63 @@ class DynamoDbAdmissionStore:
             return items.read_tat(self._client.update_item(**update, ReturnValues="UPDATED_NEW")["Attributes"])
         return None
 
-    def _record_admission(self, asked: _AdmissionRequest, tat: int | None, seen: int | None, now: int) -> Admitted:
+    def _record_admission(self, request: _AdmissionRequest, tat: int | None, seen: int | None, now: int) -> Admitted:
         """Admit; a transaction's quota counts what was `seen` here, and others may have spent more."""
-        token = asked.token if asked.use else None
-        if asked.charge is None:
+        token = request.token if request.use else None
+        if request.charge is None:
             return Admitted(quota=None, token=token)
-        limit = asked.charge.limit
+        limit = request.charge.limit
         spent = tat or gcra.decide(limit, seen, now).tat
-        self._tats.learn(items.make_bucket_key(asked.charge), spent)
+        self._tats.learn(items.make_bucket_key(request.charge), spent)
         return Admitted(gcra.compute_quota(limit, spent, now), token)
 
     def _handle_cancellation(
-        self, asked: _AdmissionRequest, error: ClientError, now: int, attempt: int
+        self, request: _AdmissionRequest, error: ClientError, now: int, attempt: int
     ) -> AdmissionVerdict | None:
-        record, bucket = asked.read_cancellation_reasons(error)
-        if asked.charge and bucket["Code"] in _FAILURES:
-            self._tats.learn(items.make_bucket_key(asked.charge), items.read_tat(bucket.get("Item")))
+        record, bucket = request.read_cancellation_reasons(error)
+        if request.charge and bucket["Code"] in _FAILURES:
+            self._tats.learn(items.make_bucket_key(request.charge), items.read_tat(bucket.get("Item")))
         if record["Code"] in _FAILURES:
-            return self._read_key_verdict(asked, record.get("Item"), now)
+            return self._read_key_verdict(request, record.get("Item"), now)
         if {record["Code"], bucket["Code"]} & _CONFLICTS:
             self._pause(attempt)
-            return self._read_current(asked)
+            return self._read_current(request)
         return None
 
-    def _read_current(self, asked: _AdmissionRequest) -> AdmissionVerdict | None:
+    def _read_current(self, request: _AdmissionRequest) -> AdmissionVerdict | None:
         """Read what the calls in the way have left: reads meet no conflict, so losers leave the crowd early."""
-        if asked.charge:
-            bucket = items.make_bucket_key(asked.charge)
+        if request.charge:
+            bucket = items.make_bucket_key(request.charge)
             self._tats.learn(bucket, items.read_tat(self._read_item(bucket)))
-        return self._check_key(asked)
+        return self._check_key(request)
 
-    def _check_key(self, asked: _AdmissionRequest) -> AdmissionVerdict | None:
-        if asked.use is None:
+    def _check_key(self, request: _AdmissionRequest) -> AdmissionVerdict | None:
+        if request.use is None:
             return None
-        return self._read_key_verdict(asked, self._read_item(items.make_record_key(asked.use)), self._read_now())
+        return self._read_key_verdict(request, self._read_item(items.make_record_key(request.use)), self._read_now())
 
     def _read_item(self, pk: str) -> items.Item | None:
         key = {"pk": {"S": pk}}
         return self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
 
     def _read_key_verdict(
-        self, asked: _AdmissionRequest, record: items.Item | None, now: int
+        self, request: _AdmissionRequest, record: items.Item | None, now: int
     ) -> AdmissionVerdict | None:
-        if asked.use is None:
+        if request.use is None:
             return None
-        if items.is_held_by(record, asked.token):
+        if items.is_held_by(record, request.token):
             # Our own write, whose answer was lost: what it charged is in the table, and not seen again here.
-            return Admitted(self._compute_quota(asked, now), asked.token)
-        return items.read_verdict(record, asked.use, now)
+            return Admitted(self._compute_quota(request, now), request.token)
+        return items.read_verdict(record, request.use, now)
 
-    def _compute_quota(self, asked: _AdmissionRequest, now: int) -> Quota | None:
-        charge = asked.charge
-        return gcra.compute_quota(charge.limit, self._find_recent_tat(asked) or now, now) if charge else None
+    def _compute_quota(self, request: _AdmissionRequest, now: int) -> Quota | None:
+        charge = request.charge
+        return gcra.compute_quota(charge.limit, self._find_recent_tat(request) or now, now) if charge else None
 
-    def _refuse_contended(self, asked: _AdmissionRequest) -> AdmissionVerdict:
+    def _refuse_contended(self, request: _AdmissionRequest) -> AdmissionVerdict:
         """Give up closed: whoever could get past a limit by crowding it would."""
         self._observer("state_store_contended", {"operation": "admit"})
-        quota = self._compute_quota(asked, self._read_now())
+        quota = self._compute_quota(request, self._read_now())
         return OverLimit(quota, CONTENDED_RETRY_S) if quota else InProgress(CONTENDED_RETRY_S)
 
     def _write_key(self, operation: str, write: Callable[[], object]) -> None:
@@ -270,7 +270,7 @@ class DynamoDbAdmissionStore:
                 self._report_unavailable(operation, error)
 
     def _retry_conflicts(self, write: Callable[[], object]) -> None:
-        for attempt in range(CROWDED.retries):
+        for attempt in range(CONTENTION_BACKOFF.retries):
             try:
                 write()
             except ClientError as error:
@@ -282,23 +282,23 @@ class DynamoDbAdmissionStore:
         write()
 
     def _pause(self, attempt: int) -> None:
-        self._sleep(CROWDED.compute_delay(attempt, self._uniform))
+        self._sleep(CONTENTION_BACKOFF.compute_delay(attempt, self._uniform))
 
-    def _find_recent_tat(self, asked: _AdmissionRequest) -> int | None:
-        return self._tats.get(items.make_bucket_key(asked.charge)) if asked.charge else None
+    def _find_recent_tat(self, request: _AdmissionRequest) -> int | None:
+        return self._tats.get(items.make_bucket_key(request.charge)) if request.charge else None
 
     def _read_now(self) -> int:
         return convert_to_epoch_micros(self._clock())
 
     def _is_pausing(self, operation: str) -> bool:
-        gone = self._read_now() < self._gone_until
-        if gone:
+        is_pausing = self._read_now() < self._paused_until
+        if is_pausing:
             self._observer("state_store_unavailable", {"operation": operation, "error": "Pause"})
-        return gone
+        return is_pausing
 
     def _report_unavailable(self, operation: str, error: ClientError | BotoCoreError) -> None:
         if not isinstance(error, ClientError | OutOfTime):
-            self._gone_until = self._read_now() + round(GONE_PAUSE_S * SECOND)
+            self._paused_until = self._read_now() + round(UNAVAILABLE_PAUSE_S * SECOND)
         self._observer("state_store_unavailable", {"operation": operation, "error": read_error_code(error)})
 
 

@@ -121,14 +121,14 @@ def build_answer_write(table: str, use: KeyUse, token: str, answer: StoredAnswer
         ":ends": _build_number(ends),
         ":gone": _compute_expiry(ends),
     }
-    kept = "answer" if answer is None or answer.facts is None else "renewable"
+    attribute = "answer" if answer is None or answer.facts is None else "renewable"
     if answer is not None:
         values[":answer"] = _build_stored_answer(answer)
     return {
         "TableName": table,
         "Key": {"pk": {"S": make_record_key(use)}},
         "UpdateExpression": "SET phase = :phase, free_at = :ends, expires_at = :gone"
-        + (f", {kept} = :answer" if answer is not None else ""),
+        + (f", {attribute} = :answer" if answer is not None else ""),
         "ConditionExpression": "holder = :token",
         "ExpressionAttributeValues": values,
     }
@@ -162,22 +162,22 @@ def read_verdict(item: Item | None, use: KeyUse, now: int) -> AdmissionVerdict |
         return KeyReused()
     if item["phase"]["S"] == RUNNING:
         return InProgress(retry_after_s=RUNNING_RETRY_S)
-    kept = item.get("answer") or item.get("renewable")
-    return Replay(_read_stored_answer(kept["M"])) if kept else Admitted(quota=None, token=None)
+    stored = item.get("answer") or item.get("renewable")
+    return Replay(_read_stored_answer(stored["M"])) if stored else Admitted(quota=None, token=None)
 
 
 def _build_stored_answer(answer: StoredAnswer) -> UniversalAttributeValueTypeDef:
     headers: Values = {k: {"S": v} for k, v in answer.headers.items()}
-    kept: Values = {"status": _build_number(answer.status), "headers": {"M": headers}, "body": {"S": answer.body}}
+    attributes: Values = {"status": _build_number(answer.status), "headers": {"M": headers}, "body": {"S": answer.body}}
     if answer.facts is not None:
-        kept["facts"] = {"S": json.dumps(answer.facts)}
-    return {"M": kept}
+        attributes["facts"] = {"S": json.dumps(answer.facts)}
+    return {"M": attributes}
 
 
-def _read_stored_answer(kept: Item) -> StoredAnswer:
-    headers = {name: value["S"] for name, value in kept["headers"]["M"].items()}
-    facts = json.loads(kept["facts"]["S"]) if "facts" in kept else None
-    return StoredAnswer(int(kept["status"]["N"]), headers, kept["body"]["S"], facts)
+def _read_stored_answer(stored: Item) -> StoredAnswer:
+    headers = {name: value["S"] for name, value in stored["headers"]["M"].items()}
+    facts = json.loads(stored["facts"]["S"]) if "facts" in stored else None
+    return StoredAnswer(int(stored["status"]["N"]), headers, stored["body"]["S"], facts)
 
 
 def _hash_text(text: str) -> str:

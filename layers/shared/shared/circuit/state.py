@@ -190,5 +190,5 @@ def apply_command(seen: CircuitSnapshot, command: Command, policy: CircuitPolicy
         return replace(seen, generation=seen.generation + 1, since=now, forced=False) if seen.forced else seen
     if seen.forced and seen.state == command:
         return seen
-    held = open_circuit(seen, policy, now) if command == "open" else close_circuit(seen, now)
-    return replace(held, open_until=now if command == "open" else 0, forced=True)
+    circuit = open_circuit(seen, policy, now) if command == "open" else close_circuit(seen, now)
+    return replace(circuit, open_until=now if command == "open" else 0, forced=True)

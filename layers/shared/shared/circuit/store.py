@@ -7,7 +7,7 @@ from typing import Protocol
 from shared.circuit.state import NEW, CallOutcome, CircuitPolicy, CircuitSnapshot, Command, apply_command
 
 # Each lost try means that another write was made in the same moment; operators meet one or two of them.
-FORCE_TRIES = 10
+FORCE_ATTEMPTS = 10
 
 
 class StoreUnavailable(Exception):
@@ -68,7 +68,7 @@ def send(request: Request, store: CircuitStore) -> Answer:
 def force_circuit(store: CircuitStore, policy: CircuitPolicy, command: Command, now: int) -> CircuitSnapshot:
     """Carry out an operators' command and return the circuit then. Raises StoreUnavailable."""
     seen = store.read(policy.name)
-    for _ in range(FORCE_TRIES):
+    for _ in range(FORCE_ATTEMPTS):
         to = apply_command(seen, command, policy, now)
         if to == seen:
             return seen

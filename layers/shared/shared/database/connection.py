@@ -35,7 +35,7 @@ ROOTS = Path(__file__).with_name("roots")
 REASON_CHARACTERS = 1000  # of what libpq says; it says it once for each address of the host
 
 # Under RDS Proxy a prepared statement or a startup option pins the session or is refused, so: neither.
-_WIRE: dict[str, Any] = {"autocommit": True, "prepare_threshold": None, "row_factory": dict_row}
+_SESSION_OPTIONS: dict[str, Any] = {"autocommit": True, "prepare_threshold": None, "row_factory": dict_row}
 
 # Both or neither: on a silently cut line either alone hung for over 25 s, together 3 s.
 _KEEPALIVES = {"keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 2, "tcp_user_timeout": 3000}
@@ -57,7 +57,7 @@ def build_connect_arguments(settings: Settings, password: str | None, *, within_
         "sslmode": settings.db_sslmode,
         "connect_timeout": int(timeout_s),
         **_KEEPALIVES,
-        **_WIRE,
+        **_SESSION_OPTIONS,
     }
     if settings.db_sslmode == "verify-full":
         arguments["sslrootcert"] = str(root_certificates(settings))
@@ -110,11 +110,11 @@ class _OpenConnection:
     """A connection, its line, and the moment it is too old."""
 
     connection: Connection
-    line: WatchedSocket
+    socket: WatchedSocket
     expires: float
 
     def close(self) -> None:
-        self.line.close()
+        self.socket.close()
         self.connection.close()
 
 
@@ -135,17 +135,17 @@ class ConnectionHolder:
         self._max_lifetime_s = max_lifetime_s
         self._clock = clock
         self._uniform = uniform
-        self._kept: _OpenConnection | None = None
+        self._current: _OpenConnection | None = None
         self._last_used = 0.0
 
     def borrow(self, within_s: float) -> Connection:
         """An open connection. Raises psycopg.OperationalError where none is to be had."""
-        kept = self._find_usable(self._clock())
-        if kept is None:
+        current = self._find_usable(self._clock())
+        if current is None:
             self.drop()
-            kept = self._kept = self._open(within_s)
+            current = self._current = self._open(within_s)
         self._last_used = self._clock()
-        return kept.connection
+        return current.connection
 
     def _open(self, within_s: float) -> _OpenConnection:
         crash_point("database.connecting")
@@ -156,7 +156,7 @@ class ConnectionHolder:
 
     def limit_waiting(self, seconds: float) -> AbstractContextManager[None]:
         """A block in which the borrowed connection is cut once it has been waited for that long."""
-        return WATCHDOG.watch(self._kept.line, seconds) if self._kept else nullcontext()
+        return WATCHDOG.watch(self._current.socket, seconds) if self._current else nullcontext()
 
     def return_connection(self) -> None:
         """Note that the connection is idle from now."""
@@ -164,23 +164,23 @@ class ConnectionHolder:
 
     def drop(self) -> None:
         """Close the connection, if there is one; the next borrow makes a new one."""
-        if self._kept is not None:
-            self._kept.close()
-            self._kept = None
+        if self._current is not None:
+            self._current.close()
+            self._current = None
 
     def _find_usable(self, now: float) -> _OpenConnection | None:
-        kept, idle = self._kept, now - self._last_used
-        if kept is None or kept.connection.closed or kept.line.was_cut:
+        current, idle = self._current, now - self._last_used
+        if current is None or current.connection.closed or current.socket.was_cut:
             return None
-        if now >= kept.expires or idle >= self._idle_timeout_s:
+        if now >= current.expires or idle >= self._idle_timeout_s:
             return None
-        return None if idle >= CHECK_AFTER_IDLE_S and not _is_answering(kept) else kept
+        return None if idle >= CHECK_AFTER_IDLE_S and not _is_answering(current) else current
 
 
-def _is_answering(kept: _OpenConnection) -> bool:
+def _is_answering(current: _OpenConnection) -> bool:
     try:
-        with WATCHDOG.watch(kept.line, CHECK_S):
-            kept.connection.execute("SELECT 1")
+        with WATCHDOG.watch(current.socket, CHECK_S):
+            current.connection.execute("SELECT 1")
     except psycopg.Error:
         return False
     return True

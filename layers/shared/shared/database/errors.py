@@ -30,12 +30,12 @@ _RETRYABLE_STATES = frozenset(
         "25006",  # read-only: we sit on a demoted writer
     }
 )
-_DEMOTED = "25006"
+_READ_ONLY = "25006"
 _LOST_CLASSES = ("08", "57P0")  # connection exceptions; the server ends the session: shutdown, crash, idle for too long
 
 # What the server (or the proxy) says to who it will never let in: no wait mends a password, a role, a database that is
 # not there or a startup option. Trying again would only add failed sign-ins; it is for an operator, not for a retry.
-_NEVER_LET_IN = (
+_SIGN_IN_REFUSED = (
     "authentication failed",  # by password; RDS says the same of an IAM token
     "no password supplied",
     "does not exist",  # the role, the database
@@ -66,7 +66,7 @@ def is_retryable(error: psycopg.Error) -> bool:
 def is_connection_lost(error: psycopg.Error) -> bool:
     """Whether the connection it came on is to be left."""
     state = error.sqlstate
-    return state is None or state == _DEMOTED or state.startswith(_LOST_CLASSES)
+    return state is None or state == _READ_ONLY or state.startswith(_LOST_CLASSES)
 
 
 def convert_to_answer(error: psycopg.Error) -> Exception | None:
@@ -102,4 +102,4 @@ def find_permanent_code(error: Exception) -> str | None:
 
 def _is_sign_in_refused(error: psycopg.Error) -> bool:
     message = str(error)
-    return any(words in message for words in _NEVER_LET_IN)
+    return any(words in message for words in _SIGN_IN_REFUSED)

@@ -28,7 +28,7 @@ T = TypeVar("T")
 SQL = load_queries("shared.database", "keys.sql")
 
 # The server itself ends a statement after 10 s (migrations/0004_roles.sql): what takes longer will get no answer.
-FLIGHT_S = 12.0
+ROUND_TRIP_S = 12.0
 
 
 class OpenTransaction:
@@ -37,7 +37,7 @@ class OpenTransaction:
     def __init__(self, connection: Connection, use: KeyUse | None) -> None:
         self._connection = connection
         self._use = use
-        self.signals: set[str] = set()
+        self.after_commit: set[str] = set()
 
     def _queue_statement(self, query: Query, params: dict[str, object]) -> psycopg.Cursor[Row]:
         return self._connection.execute(cast("Any", query), params)
@@ -60,7 +60,7 @@ class OpenTransaction:
         return self.fetch_one(query, **params).map(_read_facts)
 
     def run_after_commit(self, name: str) -> None:
-        self.signals.add(name)
+        self.after_commit.add(name)
 
 
 class Database:
@@ -127,20 +127,20 @@ class Database:
             return self.run(run_with_key, deadline, use=use)
         except KeyConflict:
             found = self.run(replay, deadline)
-            return Committed(found.value, found.signals, replayed=True)
+            return Committed(found.value, found.after_commit, replayed=True)
 
     def _run_pipeline(self, use_case: UseCase[T], use: KeyUse | None, deadline: Deadline) -> Committed[T]:
         connection = self._connector.borrow(deadline.seconds_left)
-        flight = OpenTransaction(connection, use)
+        tx = OpenTransaction(connection, use)
         block: AbstractContextManager[object] = connection.pipeline() if self._pipeline else connection.transaction()
         with _translate_errors():
-            with self._connector.limit_waiting(min(FLIGHT_S, deadline.seconds_left)), block:
-                pending = use_case(flight)
+            with self._connector.limit_waiting(min(ROUND_TRIP_S, deadline.seconds_left)), block:
+                pending = use_case(tx)
                 crash_point("database.queued")
             crash_point("database.landed")
             value = pending.resolve()
         self._connector.return_connection()
-        return Committed(value, frozenset(flight.signals))
+        return Committed(value, frozenset(tx.after_commit))
 
     def _wait_or_give_up(self, error: psycopg.Error, attempt: int, deadline: Deadline) -> None:
         lost = is_connection_lost(error)
@@ -152,12 +152,12 @@ class Database:
         needed = delay + (LEAST_CONNECT_S if lost else 0.0)
         if attempt >= self._backoff.retries or needed >= deadline.seconds_left:
             raise Unavailable("database") from error
-        facts = {"sqlstate": error.sqlstate, "error": type(error).__name__, "attempt": attempt + 1}
+        fields = {"sqlstate": error.sqlstate, "error": type(error).__name__, "attempt": attempt + 1}
         # Two that met at a row cost nobody else anything; what was lost with its connection may be a whole outage.
         if lost and not self._budget.spend():
-            self._observer("retry_budget_spent", facts)
+            self._observer("retry_budget_spent", fields)
             raise Unavailable("database") from error
-        self._observer("transaction_retried", facts)
+        self._observer("transaction_retried", fields)
         self._sleep(delay)
 
 

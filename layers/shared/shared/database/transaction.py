@@ -70,7 +70,7 @@ class Committed(Generic[T]):
     """A committed transaction: its value, and the signals that it asked to have sent afterwards."""
 
     value: T
-    signals: frozenset[str]
+    after_commit: frozenset[str]
     replayed: bool = False  # found under its key instead of done
 
 

@@ -54,18 +54,18 @@ class Watchdog:
         self._thread: Thread | None = None
 
     @contextmanager
-    def watch(self, line: WatchedSocket, seconds: float) -> Iterator[None]:
+    def watch(self, watched: WatchedSocket, seconds: float) -> Iterator[None]:
         """Cut the line if the block takes longer."""
-        self._add(line, self._clock() + seconds)
+        self._add(watched, self._clock() + seconds)
         try:
             yield
         finally:
             with self._changed:
-                self._watched.pop(line, None)
+                self._watched.pop(watched, None)
 
-    def _add(self, line: WatchedSocket, until: float) -> None:
+    def _add(self, watched: WatchedSocket, until: float) -> None:
         with self._changed:
-            self._watched[line] = until
+            self._watched[watched] = until
             if self._thread is None:
                 self._thread = Thread(target=self._run, name="watchdog", daemon=True)
                 self._thread.start()
@@ -82,9 +82,9 @@ class Watchdog:
 
     def _cut_late_sockets(self) -> None:
         now = self._clock()
-        for line in [line for line, until in self._watched.items() if until <= now]:
-            line.cut()
-            del self._watched[line]
+        for watched in [watched for watched, until in self._watched.items() if until <= now]:
+            watched.cut()
+            del self._watched[watched]
 
 
 WATCHDOG = Watchdog()

@@ -68,8 +68,8 @@ class TextFormat:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         lengths = self.lengths if self.lengths is not None else (("minLength", self.least), ("maxLength", self.most))
-        told = {"pattern": self.described or self.pattern, "description": self.note, **dict(lengths)}
-        return {**handler(schema), **{name: value for name, value in told.items() if value is not None}}
+        extra = {"pattern": self.described or self.pattern, "description": self.note, **dict(lengths)}
+        return {**handler(schema), **{name: value for name, value in extra.items() if value is not None}}
 
 
 @dataclass(frozen=True, slots=True)

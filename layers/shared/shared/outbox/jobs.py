@@ -13,7 +13,7 @@ Priority = Literal["high", "normal", "low"]
 Kind = Literal["mail", "identity"]
 Table = Literal["members", "agents", "claims"]
 
-NUDGE = "nudge"  # the signal that jobs are waiting for the relay
+WAKE_RELAY = "nudge"  # the signal that jobs are waiting for the relay
 
 SQL = load_queries("shared.outbox", "jobs.sql")
 
@@ -51,7 +51,7 @@ def enqueue(tx: Transaction, *jobs: Job, if_written: Table | None = None) -> Non
     """
     for job in jobs:
         tx.add(SQL["enqueue"], if_written=if_written, **_list_columns(job))
-    tx.run_after_commit(NUDGE)
+    tx.run_after_commit(WAKE_RELAY)
 
 
 def enqueue_once_a_day(tx: Transaction, job: Job, *, address: str) -> None:
@@ -62,7 +62,7 @@ def enqueue_once_a_day(tx: Transaction, job: Job, *, address: str) -> None:
     if not isinstance(job.payload, MailPayload):
         raise TypeError(f"a job of kind {job.kind} is no mail")
     tx.add(SQL["enqueue_once_a_day"], address=address, template=job.payload.template, **_list_columns(job))
-    tx.run_after_commit(NUDGE)
+    tx.run_after_commit(WAKE_RELAY)
 
 
 def _list_columns(job: Job) -> dict[str, object]:

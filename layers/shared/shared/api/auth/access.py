@@ -32,26 +32,26 @@ class AccessRequirement:
 
 
 def build_access_requirement(
-    ids: Mapping[str, UUID], caller: Caller, opened_to: frozenset[Group] | None
+    ids: Mapping[str, UUID], caller: Caller, allowed_groups: frozenset[Group] | None
 ) -> AccessRequirement:
     """Return what is required of a caller, where the operation is open to these groups (None: to everyone signed in).
 
     Nobody passes where the token's own groups don't.
     """
-    roles = list_account_roles(caller, opened_to)
+    roles = list_account_roles(caller, allowed_groups)
     name = next((name for name in ids if name.endswith(ID)), None)
     if name is None:
         return AccessRequirement(caller.sub, roles)
     return AccessRequirement(caller.sub, roles, name.removesuffix(ID), ids[name])
 
 
-def list_account_roles(caller: Caller, opened_to: frozenset[Group] | None) -> frozenset[str]:
+def list_account_roles(caller: Caller, allowed_groups: frozenset[Group] | None) -> frozenset[str]:
     """Return the roles of an account that the token lets act on an operation: as staff, where it is in such a group."""
-    if opened_to is None:
+    if allowed_groups is None:
         return caller.groups | (STAFF if caller.is_staff else frozenset())
-    groups = caller.groups & opened_to
+    groups = caller.groups & allowed_groups
     if groups & STAFF:
-        return ADMIN if opened_to & STAFF == ADMIN else STAFF
+        return ADMIN if allowed_groups & STAFF == ADMIN else STAFF
     return groups
 
 

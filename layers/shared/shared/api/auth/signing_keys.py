@@ -40,7 +40,7 @@ class SigningKeys:
         self._fetch = fetch
         self._clock = clock
         self._keys: Mapping[str, jwt.PyJWK] = {}
-        self._fetched_at = self._asked_at = float("-inf")
+        self._fetched_at = self._requested_at = float("-inf")
         self._is_failing = False
 
     def find(self, key_id: str) -> jwt.PyJWK | None:
@@ -52,7 +52,7 @@ class SigningKeys:
             self._fetch_keys()
         key = self._keys.get(key_id) if self._measure_age() <= STALE_S else None
         if key is None and self._is_failing:
-            raise Unavailable("identity", retry_after_s=self._asked_at + COOL_DOWN_S - self._clock())
+            raise Unavailable("identity", retry_after_s=self._requested_at + COOL_DOWN_S - self._clock())
         return key
 
     def _measure_age(self) -> float:
@@ -60,16 +60,16 @@ class SigningKeys:
 
     def _is_due(self, key_id: str) -> bool:
         is_wanted = key_id not in self._keys or self._measure_age() >= FRESH_S
-        return is_wanted and self._clock() - self._asked_at >= COOL_DOWN_S
+        return is_wanted and self._clock() - self._requested_at >= COOL_DOWN_S
 
     def _fetch_keys(self) -> None:
-        self._asked_at = self._clock()
+        self._requested_at = self._clock()
         try:
             self._keys = parse_keys(self._fetch())
         except (OSError, http.client.HTTPException, ValueError):
             self._is_failing = True
         else:
-            self._fetched_at, self._is_failing = self._asked_at, False
+            self._fetched_at, self._is_failing = self._requested_at, False
 
 
 def parse_keys(document: bytes) -> Mapping[str, jwt.PyJWK]:
