@@ -3,8 +3,8 @@
 A fork server: it has imported everything and opened nothing, so a fresh process costs a fork. It reads one call a line
 on its standard input and answers one line on its standard output:
 
-    {"handler": "members.app.handler", "event": {…}, "seconds": 4, "kill": ["http.ran", 1] | null, "traced": bool}
-    {"steps": ["http.received", …], "killed": bool, "answer": {…} | null, "error": "ValueError" | null, "trace": […]}
+    {"handler": "members.app.handler", "event": {…}, "seconds": 4, "kill": ["api.ran", 1] | null, "traced": bool}
+    {"steps": ["api.received", …], "killed": bool, "answer": {…} | null, "error": "ValueError" | null, "trace": […]}
 
 `kill` is a step's name and which of its occurrences. Settings come from the environment, as in Lambda.
 """

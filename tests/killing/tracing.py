@@ -62,7 +62,7 @@ def _flights(connection: Any, log: Any) -> list[Event]:
 # What must stand right before something leaves, and right after it, on its lane.
 AROUND = {
     "wire connect": ("step database.connecting", "step database.connected"),
-    "wire flight": ("step database.queued", "step database.landed"),
+    "wire flight": ("step database.queued", "step database.committed"),
     "wire http": ("step before-send.", "step response-received."),
 }
 

@@ -43,7 +43,7 @@ class _RunningQuery:
         except Exception as error:  # noqa: BLE001 - whatever it was, the answer is no
             self.outcome = QueryOutcome(failed=True, latency_s=self._measure_elapsed())
             code = getattr(error, "code", None)
-            observe("health_probe_failed", {"probe": self.query.name, "code": code, **describe_failure(error)})
+            observe("health_query_failed", {"query": self.query.name, "code": code, **describe_failure(error)})
         finally:
             self.done.set()
 
@@ -55,7 +55,7 @@ class _RunningQuery:
         self.done.wait(max(0.0, until - self.clock()))
         if self.outcome is not None:
             return self.outcome
-        observe("health_probe_late", {"probe": self.query.name})
+        observe("health_query_late", {"query": self.query.name})
         return QueryOutcome(failed=True, latency_s=self._measure_elapsed())
 
 

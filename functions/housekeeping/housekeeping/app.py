@@ -133,7 +133,7 @@ class Housekeeper:
         try:
             return repeat_until_empty(task, self.deadline)
         except Exception as error:  # noqa: BLE001 - the next chore may well succeed
-            observe("chore_failed", {"chore": name, **describe_failure(error)})
+            observe("housekeeping_task_failed", {"task": name, **describe_failure(error)})
             return 0
 
 
@@ -151,5 +151,5 @@ def handler(_event: dict[str, Any], invocation: BackgroundInvocation) -> dict[st
     ).run()
     if done["breaches_noticed"] or done["members_reminded"]:
         container.queues.wake_relay()
-    logger.info("housekeeping", extra=done)
+    logger.info("housekeeping_done", extra=done)
     return done

@@ -162,5 +162,5 @@ def handler(event: dict[str, Any], invocation: BackgroundInvocation) -> dict[str
     """Lambda's entry point."""
     command = read_command(event)
     answer = _run_command(command, invocation)
-    logger.info("command", extra={"command": command.command})
+    logger.info("command_done", extra={"command": command.command})
     return answer

@@ -78,5 +78,5 @@ def handler(_event: dict[str, Any], invocation: BackgroundInvocation) -> dict[st
         return relay_batch(container.database, container.queues, clock=container.clock, deadline=invocation.deadline)
 
     published = repeat_until_empty(relay, invocation.deadline)
-    logger.info("relayed", extra={"count": published})
+    logger.info("jobs_relayed", extra={"count": published})
     return {"published": published}

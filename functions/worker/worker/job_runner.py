@@ -254,4 +254,4 @@ def _log_outcome(job: Mapping[str, Any], outcome: JobOutcome, seconds: float) ->
         "duration_ms": round(seconds * 1000, 1),
     }
     log = logger.info if outcome.state == "done" else logger.warning
-    log("job", extra=fields)
+    log("job_finished", extra=fields)

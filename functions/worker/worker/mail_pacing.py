@@ -44,4 +44,4 @@ class MailRateLimiter:
             self._seen = run_slot_session(session, self.store, self.clock, self.sleep)
         except StoreUnavailable as error:
             self._paused_until = self.clock() + round(UNAVAILABLE_PAUSE_S * SECOND)
-            observe("mail_pace_unavailable", {"error": error.code})
+            observe("mail_pacing_unavailable", {"error": error.code})

@@ -15,8 +15,8 @@ COUNTED = {
     "circuit_closed": "CircuitsClosed",
     "circuit_store_unavailable": "CircuitStoreUnavailable",  # an environment's circuits go on by themselves
     "state_store_unavailable": "StateStoreUnavailable",  # a call went on without limits
-    "mail_pace_unavailable": "MailPaceUnavailable",  # mails leave at an environment's share of the pace
-    "chore_failed": "ChoresFailed",
+    "mail_pacing_unavailable": "MailPaceUnavailable",  # mails leave at an environment's share of the pace
+    "housekeeping_task_failed": "ChoresFailed",
 }
 
 

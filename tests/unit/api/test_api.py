@@ -369,7 +369,7 @@ def test_an_event_that_is_no_request_gets_an_empty_answer(event: Any, caplog: py
     """A warmer's ping, a schedule, another front's event: one line in the log, which quotes nothing of it."""
     client, _, _, _ = build()
     assert api.handle(event, LambdaContext(), client.container) == {}
-    assert [record.message for record in caplog.records] == ["no_request"]
+    assert [record.message for record in caplog.records] == ["event_not_recognised"]
     assert "besa" not in str(vars(caplog.records[0]))
 
 

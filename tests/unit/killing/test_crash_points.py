@@ -62,7 +62,7 @@ WHOLE = ("step before-send.sqs.Send", "wire http", "wire http", "step response-r
 
 def test_what_leaves_between_its_steps_is_covered() -> None:
     """In one part or in several."""
-    assert uncovered(seen(*WHOLE, "step http.ran", *WHOLE)) == []
+    assert uncovered(seen(*WHOLE, "step api.ran", *WHOLE)) == []
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ def test_what_leaves_between_its_steps_is_covered() -> None:
         WHOLE[:-1],
         WHOLE[1:],
         (*WHOLE, "wire http", "step response-received.sqs.Send"),
-        ("step database.queued", "wire flight", "step http.ran"),
-        ("step database.connecting", "wire connect", "step database.queued", "wire flight", "step database.landed"),
+        ("step database.queued", "wire flight", "step api.ran"),
+        ("step database.connecting", "wire connect", "step database.queued", "wire flight", "step database.committed"),
     ],
 )
 def test_what_leaves_without_a_step_before_or_after_it_is_noticed(events: tuple[str, ...]) -> None:

@@ -70,7 +70,7 @@ def _execute(operation: Operation, request: ApiRequest, services: Services) -> S
     """
     call = _parse(operation, request, services)
     _choose_role(call)
-    crash_point("http.parsed")
+    crash_point("api.parsed")
     return _add_expiring_part(operation, call, _admit_call(operation, call))
 
 
@@ -186,7 +186,7 @@ def _run_with_key(operation: Operation, call: Call[Any], key_use: KeyUse | None,
                 call.services.admission_store.release(key_use, token)
             raise
         answer = build_problem_answer(error, call.request.request_id, base_path=call.request.base_path)
-    crash_point("http.ran")
+    crash_point("api.ran")
     wait_for_relay = call.services.wake_relay_soon() if WAKE_RELAY in call.after_commit else None
     if key_use is not None and token is not None:
         call.services.admission_store.complete(key_use, token, answer)

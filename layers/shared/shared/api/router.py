@@ -70,9 +70,9 @@ class Api(Generic[S]):
     def handle(self, event: Mapping[str, Any], context: Any, services: S) -> dict[str, Any]:
         """Answer a proxy event; every error comes back as problem details. An event that is no request gets {}."""
         if not is_request(event):
-            logger.warning("no_request", extra=describe_event(event))
+            logger.warning("event_not_recognised", extra=describe_event(event))
             return {}
-        crash_point("http.received")
+        crash_point("api.received")
         started = time.perf_counter()
         deadline = Deadline.from_seconds(context.get_remaining_time_in_millis() / 1000, time.monotonic)
         request = parse_request(event, deadline)
@@ -85,7 +85,7 @@ class Api(Generic[S]):
             cors=build_cors_headers(request, services.settings),
         )
         _log_request(request, answer.status, time.perf_counter() - started)
-        crash_point("http.answered")
+        crash_point("api.answered")
         return response
 
     def _resolve(self, request: ApiRequest) -> Operation | StoredAnswer:

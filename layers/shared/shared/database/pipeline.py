@@ -137,7 +137,7 @@ class Database:
             with self._connector.limit_waiting(min(ROUND_TRIP_S, deadline.seconds_left)), block:
                 pending = use_case(tx)
                 crash_point("database.queued")
-            crash_point("database.landed")
+            crash_point("database.committed")
             value = pending.resolve()
         self._connector.return_connection()
         return Committed(value, frozenset(tx.after_commit))
