@@ -30,7 +30,7 @@ _KEY = (
 _RENAMED = {HTTPStatus(413): "Content Too Large", HTTPStatus(422): "Unprocessable Content"}
 
 _HEADERS: Mapping[str, Any] = {
-    "X-Request-Id": {"description": "The request's id; quote it when you ask us.", "schema": {"type": "string"}},
+    "X-Request-Id": {"description": "The request's id, for questions about it.", "schema": {"type": "string"}},
     "ETag": {"description": "The version; send it as If-Match.", "schema": {"type": "string", "pattern": '^"[0-9]+"$'}},
     "Location": {"description": "Where the new record is, on the host that was asked.", "schema": {"type": "string"}},
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "string", "pattern": "^[0-9]+$"}},

@@ -79,7 +79,7 @@ def list_agents(call: Call[AgentQuery]) -> Answer:
     return list_page(call, f"agents {call.input.status}", AgentDetails, service.list_agents, state=call.input.status)
 
 
-@api.get("/agents/me", summary="Read yourself", answer=AgentDetails, access=AGENT, refusals=("not-found",))
+@api.get("/agents/me", summary="Read your own record", answer=AgentDetails, access=AGENT, refusals=("not-found",))
 @api.get(
     "/agents/{agent_id}", summary="Read an agent", answer=AgentDetails, access=AGENT | STAFF, refusals=("not-found",)
 )

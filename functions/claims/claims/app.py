@@ -109,7 +109,7 @@ def list_transitions(call: Call[PageQuery]) -> Answer:
 
 @api.post(
     "/claims/{claim_id}/transitions",
-    summary="Move a claim",
+    summary="Change a claim's state",
     input=Transition,
     answer=ClaimView,
     access=OWNER_OR_STAFF,

@@ -15,7 +15,14 @@ from shared.api.router import Api
 api: Api[HealthContainer] = Api()
 
 
-@api.get("/health", summary="Is it there?", input=IgnoredQuery, answer=HealthView, sign_in="none", limit=None)
+@api.get(
+    "/health",
+    summary="Check that the service answers",
+    input=IgnoredQuery,
+    answer=HealthView,
+    sign_in="none",
+    limit=None,
+)
 def check_process(call: Call[NoInput]) -> Answer:
     """Touches nothing outside the process."""
     version = call.services.settings.version
@@ -24,7 +31,7 @@ def check_process(call: Call[NoInput]) -> Answer:
 
 @api.get(
     "/health/deep",
-    summary="Is it well?",
+    summary="Check all dependencies",
     input=IgnoredQuery,
     answer=HealthReport,
     also_status=(503,),

@@ -24,15 +24,15 @@ class ConnectionUsage(ResponseModel):
     """Connections of the functions' role to the database, of the whole fleet."""
 
     used: int | None = Field(
-        description="Sessions that PostgreSQL has for the role, busy or kept open by the proxy, with the one that asks"
+        description="Sessions of the functions' roles in PostgreSQL, in use or idle, with this check's own"
     )
-    max: int = Field(description="What the proxy's pool and the role's limit allow; from 90 % of it on, degraded")
+    max: int = Field(description="Limit of the proxy's pool and of the roles; health is degraded from 90 % of it on")
 
 
 class LastFailover(ResponseModel):
     """The last change of the writer."""
 
-    detected: bool = Field(description="Whether it was in the last few minutes")
+    detected: bool = Field(description="Whether it happened in the last few minutes")
     at: datetime | None
 
 
@@ -42,7 +42,7 @@ class DatabaseCheck(ResponseModel):
     status: Status
     latency_ms: float
     role: Role | None
-    server: str | None = Field(description="Opaque; another one when another server answers")
+    server: str | None = Field(description="Opaque id of the server that answers")
     connections: ConnectionUsage
     failover: LastFailover
 
@@ -70,15 +70,17 @@ class DependencyChecks(ResponseModel):
 class JobCounts(ResponseModel):
     """Jobs of the outbox; null where the database did not say."""
 
-    pending: int | None = Field(description="Jobs that nobody has begun, counted up to 10000")
-    oldest_pending_s: float | None = Field(description="How long the oldest that has not ended has waited; 0 for none")
+    pending: int | None = Field(description="Jobs that have not begun, counted up to 10000")
+    oldest_pending_s: float | None = Field(
+        description="Age of the oldest unfinished job in seconds; 0 if there is none"
+    )
     failed: int | None = Field(description="Jobs that wait for a person, failed or uncertain, counted up to 10000")
 
 
 class TransactionRetries(ResponseModel):
     """Transactions tried again by the whole fleet."""
 
-    last_minute: int | None = Field(description="In the last 60 seconds, to the second; null where it is not known")
+    last_minute: int | None = Field(description="In the last 60 seconds; null if unknown")
 
 
 class ProcessUsage(ResponseModel):

@@ -15,7 +15,7 @@ from shared.fields.pagination import Page
 api = Api()
 
 
-@api.get("/jobs", summary="List jobs that did not end well", input=JobQuery, answer=Page[JobView], access=ADMIN)
+@api.get("/jobs", summary="List failed and uncertain jobs", input=JobQuery, answer=Page[JobView], access=ADMIN)
 def list_jobs(call: Call[JobQuery]) -> Answer:
     """Failed ones, uncertain ones (mails that may or may not have been sent), or those that an admin has dismissed."""
     return list_page(call, f"jobs {call.input.state}", JobView, service.list_jobs, state=call.input.state)
@@ -23,7 +23,7 @@ def list_jobs(call: Call[JobQuery]) -> Answer:
 
 @api.post(
     "/jobs/{job_id}/replay",
-    summary="Do a job again",
+    summary="Replay a job",
     answer=JobView,
     access=ADMIN,
     limit="claim-work",
@@ -37,7 +37,7 @@ def replay_job(call: Call[NoInput]) -> Answer:
 
 @api.post(
     "/jobs/{job_id}/dismiss",
-    summary="Give a job up for ever",
+    summary="Dismiss a job",
     input=Dismissal,
     answer=JobView,
     access=ADMIN,

@@ -77,7 +77,7 @@ def list_members(call: Call[MemberQuery]) -> Answer:
     )
 
 
-@api.get("/members/me", summary="Read yourself", answer=MemberView, access=MEMBER, refusals=("not-found",))
+@api.get("/members/me", summary="Read your own record", answer=MemberView, access=MEMBER, refusals=("not-found",))
 @api.get(
     "/members/{member_id}", summary="Read a member", answer=MemberView, access=SELF_OR_STAFF, refusals=("not-found",)
 )

@@ -75,7 +75,7 @@ class Membership(ResponseModel):
     plan: Plan
     state: MembershipState
     starts_on: date = Field(description="First day of the uninterrupted membership")
-    ends_on: date = Field(description="Last day that is paid for, included; a pause that is under way will move it")
+    ends_on: date = Field(description="Last paid day, included; a running pause will move it")
     price: str
     currency: str
     cancel_at_period_end: bool

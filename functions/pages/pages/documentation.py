@@ -69,12 +69,12 @@ _KEYS = f"""<section id="{ABOUT_KEYS.partition("#")[2]}">
 when you repeat that request. However often it is repeated, it is done once.</p>
 <ul>
 <li>A key is 1 to {MAX_KEY_LENGTH} visible ASCII characters. <code>"k"</code> and <code>k</code> are one key.</li>
-<li>The same key with the same request gets the first answer again, with <code>Idempotency-Replayed: true</code>. What
-expires in it, such as an upload form, is made anew.</li>
+<li>The same key with the same request gets the first answer again, with <code>Idempotency-Replayed: true</code>. Parts
+that expire, such as an upload form, are made anew.</li>
 <li>The same key with another body, path or If-Match is refused with 422.</li>
 <li>While the first request is still running, the second is refused with 409 and Retry-After.</li>
-<li>A refusal gives the key back: once its cause is gone, the same request with the same key works. Where a refusal
-is final, its detail asks for a new key.</li>
+<li>A refusal releases the key: once its cause is gone, the same request with the same key succeeds. If a refusal is
+final, its detail asks for a new key.</li>
 <li>Keys belong to your account and the operation. Without an account they belong to the operation alone, so that a
 phone which changes its network still gets its answer: that is why they must be random.</li>
 <li>A key expires {KEY_LIFE_S / 3600:.0f} hours after its first answer.</li>

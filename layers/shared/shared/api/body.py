@@ -109,7 +109,7 @@ def _load_json(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_build_object, parse_constant=_reject_constant)
     except _DuplicateKey as error:
-        raise _make_invalid_refusal(FieldError(format_pointer([str(error)]), "stands more than once")) from None
+        raise _make_invalid_refusal(FieldError(format_pointer([str(error)]), "is given more than once")) from None
     except _TooManyKeys:
         raise _make_invalid_refusal(FieldError("", f"holds an object of more than {MAX_MEMBERS} members")) from None
     except json.JSONDecodeError as error:

@@ -60,16 +60,18 @@ CATALOGUE: Mapping[str, ProblemKind] = {
     ),
     "own-commission": ProblemKind(403, "The commission is your own", "Ask another member of staff to decide about it."),
     "not-found": ProblemKind(404, "Not found", "There is no such record, or it is not yours."),
-    "method-not-allowed": ProblemKind(405, "Method not allowed", "Use one of the methods that Allow names."),
+    "method-not-allowed": ProblemKind(405, "Method not allowed", "Use one of the methods listed in Allow."),
     "email-taken": ProblemKind(409, "The email address is in use", "Sign in instead, or use another address."),
     "request-in-progress": ProblemKind(
         409, "The first request is still running", "Repeat the request after Retry-After seconds.", docs_path=ABOUT_KEYS
     ),
     "move-not-allowed": ProblemKind(
-        409, "The claim can't go there", "Read the claim again and choose a move its state allows."
+        409,
+        "The claim's state does not allow this",
+        "Read the claim again and choose a transition that its state allows.",
     ),
     "decision-not-allowed": ProblemKind(
-        409, "The agent's state does not allow this", "Read the agent again and decide anew."
+        409, "The agent's state does not allow this", "Read the agent again and choose a decision that it allows."
     ),
     "commission-move-not-allowed": ProblemKind(
         409, "The commission's state does not allow this", "Read it again; paid and void are final."
@@ -84,7 +86,7 @@ CATALOGUE: Mapping[str, ProblemKind] = {
     "membership-ended": ProblemKind(409, "The membership has ended", "Renew it to begin a new year."),
     "membership-paused": ProblemKind(409, "The membership is paused", "Staff resume it; then renew it."),
     "membership-not-running": ProblemKind(
-        409, "The membership is not within its period", "Only a membership that runs can be paused."
+        409, "The membership is not within its period", "Only an active membership can be paused."
     ),
     "pause-days-used": ProblemKind(
         409,
@@ -96,13 +98,13 @@ CATALOGUE: Mapping[str, ProblemKind] = {
         "The renewal is too early",
         "A membership is renewed to an end at most two years ahead. Renew it later.",
     ),
-    "claim-closed": ProblemKind(409, "The claim is closed", "Ask for it to be taken up again before you add evidence."),
+    "claim-closed": ProblemKind(409, "The claim is closed", "Ask staff to reopen it before you add documents."),
     "too-many-documents": ProblemKind(409, "The claim has its ten documents", "A claim holds at most 10 documents."),
     "document-not-uploaded": ProblemKind(
         409, "Nothing was uploaded", "Upload the file with the form you were given, then complete it."
     ),
     "document-not-available": ProblemKind(
-        409, "The document is not available", "It was not completed, or was turned down."
+        409, "The document is not available", "Its upload was not completed, or it was rejected."
     ),
     "job-not-failed": ProblemKind(
         409, "The job has not failed", "Only failed and uncertain jobs are replayed or dismissed."
@@ -110,17 +112,17 @@ CATALOGUE: Mapping[str, ProblemKind] = {
     "stale-version": ProblemKind(
         412,
         "The record has changed",
-        "Read it again, decide on what it is now, and send that with a new Idempotency-Key.",
+        "Read it again, base the change on the new version, and send it with a new Idempotency-Key.",
     ),
-    "payload-too-large": ProblemKind(413, "The request is too large", "Send less."),
+    "payload-too-large": ProblemKind(413, "The request is too large", "Send a smaller body."),
     "unsupported-media-type": ProblemKind(415, "Unsupported media type", "Send application/json."),
-    "invalid-request": ProblemKind(422, "The request is not valid", "Mend the fields that errors names."),
+    "invalid-request": ProblemKind(422, "The request is not valid", "Correct the fields listed in errors."),
     "referral-code-unknown": ProblemKind(422, "The referral code is unknown", "Check the code, or leave it out."),
     "assignee-unknown": ProblemKind(422, "No such staff member", "Name a staff account."),
     "document-mismatch": ProblemKind(
         422,
-        "The upload is not what was announced",
-        "It was removed. Announce the file again as it is, with a new Idempotency-Key.",
+        "The upload does not match its announcement",
+        "It was removed. Announce the file as it really is, with a new Idempotency-Key.",
     ),
     "idempotency-key-reused": ProblemKind(
         422,
@@ -132,11 +134,11 @@ CATALOGUE: Mapping[str, ProblemKind] = {
     "too-many-requests": ProblemKind(429, "Too many requests", "Wait Retry-After seconds."),
     "internal": ProblemKind(
         500,
-        "Something went wrong here",
-        "Repeat the request with the same Idempotency-Key; if it goes on, tell us the instance.",
+        "Internal error",
+        "Repeat the request with the same Idempotency-Key; if it fails again, report the instance.",
     ),
     "unavailable": ProblemKind(
-        503, "Not available right now", "Repeat the request after Retry-After seconds, with the same Idempotency-Key."
+        503, "Temporarily unavailable", "Repeat the request after Retry-After seconds, with the same Idempotency-Key."
     ),
 }
 
@@ -145,7 +147,7 @@ class FieldProblem(BaseModel):
     """One thing wrong with one field."""
 
     pointer: str = Field(
-        description="RFC 6901 JSON pointer into the body, or the name of a parameter or header; a longer one is cut",
+        description="RFC 6901 JSON pointer into the body, or the name of a parameter or header; truncated if too long",
         max_length=MAX_POINTER_LENGTH,
     )
     detail: str
