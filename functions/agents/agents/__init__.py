@@ -1,1 +1,1 @@
-"""Agents: their application, what staff decide about it, their clients and commissions."""
+"""Agents: applications, the decisions of staff about them, clients, commissions and payouts."""

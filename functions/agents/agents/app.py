@@ -1,4 +1,4 @@
-"""The handler of the agents' API: applications, decisions, clients, commissions and payouts."""
+"""The handler of the agents API: applications, decisions, clients, commissions and payouts."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ from shared.ids import make_uuid7
 
 api = Api()
 
-# A code is one of a million for its name: a second collision in a row is no accident.
+# There are a million codes for a name: a second collision in a row is no accident.
 CODE_ATTEMPTS = 3
 
 
@@ -68,14 +68,14 @@ def _apply_with_unused_code(call: Call[AgentApplication]) -> Row:
     refusals=("email-taken",),
 )
 def apply_as_agent(call: Call[AgentApplication]) -> Answer:
-    """Open to anyone; staff decide. Who was rejected may apply again after 30 days."""
+    """Apply to become an agent; staff decide. A rejected applicant may apply again after 30 days."""
     agent = AgentView.model_validate(_apply_with_unused_code(call))
     return make_answer(agent, status=201, version=agent.version, location=f"/agents/{agent.id}")
 
 
 @api.get("/agents", summary="List agents", input=AgentQuery, answer=Page[AgentDetails], access=STAFF)
 def list_agents(call: Call[AgentQuery]) -> Answer:
-    """For staff: all, or those in one state."""
+    """List all agents, or those in one state."""
     return list_page(call, f"agents {call.input.status}", AgentDetails, service.list_agents, state=call.input.status)
 
 
@@ -84,7 +84,7 @@ def list_agents(call: Call[AgentQuery]) -> Answer:
     "/agents/{agent_id}", summary="Read an agent", answer=AgentDetails, access=AGENT | STAFF, refusals=("not-found",)
 )
 def read_agent(call: Call[NoInput]) -> Answer:
-    """The agent, to that agent and to staff."""
+    """Read the agent; for that agent and for staff."""
     return _build_answer(call.read(service.read_agent, call.ids.get("agent_id"), call.scope))
 
 
@@ -117,7 +117,7 @@ def decide_about_agent(call: Call[AgentDecision]) -> Answer:
     refusals=("not-found", "stale-version"),
 )
 def change_terms(call: Call[AgentChange]) -> Answer:
-    """Tier and commission rate, for commissions from now on; decided on the version that If-Match names."""
+    """Change tier and commission rate for future commissions, based on the version that If-Match names."""
     agent_id = call.ids["agent_id"]
     return _build_answer(
         call.run_once(service.change_terms, agent_id, call.input, versions=call.versions, actor=call.actor)
@@ -133,7 +133,7 @@ def change_terms(call: Call[AgentChange]) -> Answer:
     refusals=("agent-not-active",),
 )
 def list_clients(call: Call[PageQuery]) -> Answer:
-    """Names, numbers and membership; bringing a member in gives no access to their claims."""
+    """List names, numbers and memberships; an agent has no access to the claims of the members they brought in."""
     return list_page(
         call, f"clients {call.sub}", ClientView, service.list_clients, sub=call.sub, today=call.services.read_today()
     )
@@ -148,7 +148,7 @@ def list_clients(call: Call[PageQuery]) -> Answer:
     refusals=("agent-not-active",),
 )
 def list_own_commissions(call: Call[PageQuery]) -> Answer:
-    """Newest first."""
+    """List your commissions, newest first."""
     return list_page(call, f"commissions {call.sub}", CommissionView, service.list_commissions, sub=call.sub)
 
 
@@ -156,7 +156,7 @@ def list_own_commissions(call: Call[PageQuery]) -> Answer:
     "/commissions", summary="List commissions", input=CommissionQuery, answer=Page[CommissionDetails], access=STAFF
 )
 def list_commissions(call: Call[CommissionQuery]) -> Answer:
-    """For staff: all, or those in one state, of one agent, or earned in one month; newest first."""
+    """List all commissions, or those in one state, of one agent, or earned in one month; newest first."""
     query = call.input
     listing = f"commissions {query.state} {query.agent} {query.month}"
     return list_page(call, listing, CommissionDetails, commissions.list_commissions, query=query)
@@ -178,7 +178,7 @@ def list_commissions(call: Call[CommissionQuery]) -> Answer:
     ),
 )
 def decide_commission(call: Call[CommissionDecision]) -> Answer:
-    """Approve it, or void it; paid and void are final."""
+    """Approve a commission, or void it; paid and void are final."""
     decision, commission_id = call.input, call.ids["commission_id"]
     facts = call.run_once(
         commissions.decide_commission,
@@ -202,7 +202,7 @@ def decide_commission(call: Call[CommissionDecision]) -> Answer:
     refusals=("payout-too-early",),
 )
 def make_payout(call: Call[PayoutRequest]) -> Answer:
-    """Pays every commission that was earned by the month's end and is approved; a second run is the first one."""
+    """Pay every approved commission that was earned by the end of the month; repeating it returns the first run."""
     facts = call.run_once(
         payouts.run_payout,
         call.input.month,
@@ -217,13 +217,13 @@ def make_payout(call: Call[PayoutRequest]) -> Answer:
 
 @api.get("/payouts", summary="List payout runs", input=PageQuery, answer=Page[PayoutSummary], access=ADMIN)
 def list_payouts(call: Call[PageQuery]) -> Answer:
-    """Newest first."""
+    """List payout runs, newest first."""
     return list_page(call, "payouts", PayoutSummary, payouts.list_payouts)
 
 
 @api.get("/payouts/{payout_id}", summary="Read a payout run", answer=PayoutView, access=ADMIN, refusals=("not-found",))
 def read_payout(call: Call[NoInput]) -> Answer:
-    """With a statement for each agent, its lines and their sum."""
+    """Read a payout run with a statement for each agent: its lines and their sum."""
     return make_answer(PayoutView.model_validate(call.read(payouts.read_payout, call.ids["payout_id"])))
 
 
@@ -236,10 +236,10 @@ def read_payout(call: Call[NoInput]) -> Answer:
     refusals=("agent-not-active",),
 )
 def list_own_statements(call: Call[PageQuery]) -> Answer:
-    """List what was paid, the latest run first; also to an agent who is suspended."""
+    """List what was paid, the latest run first; also for suspended agents."""
     return list_page(call, f"statements {call.sub}", StatementView, payouts.list_own_statements, sub=call.sub)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Lambda's entry point."""
+    """Serve as Lambda's entry point."""
     return api.handle(event, context, get_container())

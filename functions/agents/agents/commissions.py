@@ -11,7 +11,7 @@ from shared.sql import load_queries
 
 SQL = load_queries("agents", parts=PAYLOAD_SQL)
 
-# What the audit calls a decision.
+# The audit action of each decision.
 DECIDED: dict[CommissionVerb, str] = {"approve": "commission.approved", "void": "commission.voided"}
 
 
@@ -27,8 +27,8 @@ def decide_commission(
 ) -> Pending[Row]:
     """Approve or void a commission.
 
-    Refuses: not-found, own-commission, commission-move-not-allowed; to approve also commission-agent-not-active and
-    commission-member-not-proven.
+    Refusals: not-found, own-commission, commission-move-not-allowed; for an approval also commission-agent-not-active
+    and commission-member-not-proven.
     """
     tx.add(SQL["require_decider"], sub=sub)
     tx.add(SQL["hold_agent_state"], id=commission_id)

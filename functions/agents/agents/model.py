@@ -1,4 +1,4 @@
-"""The input and the answers of the agents' API."""
+"""The requests and responses of the agents API."""
 
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
@@ -28,13 +28,13 @@ Tier = Literal["standard", "premium", "vip"]
 CommissionState = Literal["pending", "approved", "paid", "void"]
 CommissionVerb = Literal["approve", "void"]
 
-# As many places as the database keeps of a rate.
+# As many decimals as the database stores of a rate.
 Rate = Annotated[str, TextFormat(r"^(0(\.[0-9]{1,4})?|1(\.0{1,4})?)$", 'a rate from "0" to "1" with at most 4 places')]
-# Of this century: a month before it, or long after it, is a slip.
+# Of this century: any other month is a typing error.
 Month = Annotated[str, TextFormat(r"^20[0-9]{2}-(0[1-9]|1[0-2])$", "a month, like 2026-11")]
 Reason = Annotated[str, make_prose_format(2, 1000)]
 
-NOT_SENT: Any = None  # null itself is refused where the type doesn't allow it
+NOT_SENT: Any = None  # null itself is refused if the type does not allow it
 
 
 class AgentApplication(RequestModel):
@@ -56,7 +56,7 @@ class AgentDecision(RequestModel):
 
 
 class AgentChange(RequestModel):
-    """Terms of an agent to change; what is not sent stays, and a rate of null means the usual rates again."""
+    """Changes to an agent's terms; omitted fields stay, and a rate of null means the usual rates again."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
@@ -77,7 +77,7 @@ class AgentQuery(PageQuery):
 
 
 class AgentView(ResponseModel):
-    """An agent; the referral code is what members name when they register."""
+    """An agent; members name the referral code when they register."""
 
     id: UUID
     state: AgentState
@@ -93,7 +93,7 @@ class AgentView(ResponseModel):
 
 
 class DecisionView(ResponseModel):
-    """The latest decision about a record: why, by whose account (null: before accounts were noted) and when."""
+    """The latest decision about a record: why, by which account (null for old decisions) and when."""
 
     reason: str | None
     decided_by: UUID | None
@@ -101,14 +101,14 @@ class DecisionView(ResponseModel):
 
 
 class AgentDetails(AgentView):
-    """An agent with the rate that was agreed with them (null: the usual rates); `decision` is shown to staff alone."""
+    """An agent with the agreed rate (null: the usual rates); only staff see `decision`."""
 
     commission_rate: str | None
     decision: DecisionView | None = None
 
 
 class ClientView(ResponseModel):
-    """A client as their agent may see them: never anything of a claim."""
+    """A client as shown to their agent: nothing about claims."""
 
     id: UUID
     number: str
@@ -146,14 +146,14 @@ class CommissionDecision(RequestModel):
 
 
 class MemberReference(ResponseModel):
-    """The member whose membership earned it."""
+    """The member whose membership earned the commission."""
 
     id: UUID
     number: str
 
 
 class EarningAgent(ResponseModel):
-    """The agent who earns."""
+    """The agent who earns the commission."""
 
     id: UUID
     full_name: str
@@ -208,7 +208,7 @@ class StatementView(ResponseModel):
 
 
 class PayoutSummary(ResponseModel):
-    """A payout run: whom and what it pays all together."""
+    """A payout run and its total."""
 
     id: UUID
     month: str

@@ -15,9 +15,9 @@ SQL = load_queries("agents", parts=PAYLOAD_SQL)
 
 
 def run_payout(tx: Transaction, month: str, *, payout_id: UUID, today: date, sub: str, actor: Actor) -> Pending[Row]:
-    """Pay what was earned by the end of a month and is approved; a month that has its run keeps it.
+    """Pay the approved commissions earned by the end of a month; a month with a run keeps it.
 
-    Refuses: payout-too-early, forbidden.
+    Refusals: payout-too-early, forbidden.
     """
     if not is_over(month, today):
         raise Refusal("payout-too-early")
@@ -35,11 +35,11 @@ def list_payouts(tx: Transaction, after: UUID, count: int) -> Pending[list[Row]]
 
 
 def read_payout(tx: Transaction, payout_id: UUID) -> Pending[Row]:
-    """Return a run with its statements. Refuses: not-found."""
+    """Return a run with its statements. Refusals: not-found."""
     return tx.fetch_answer(SQL["payout"], id=payout_id)
 
 
 def list_own_statements(tx: Transaction, after: UUID, count: int, *, sub: str) -> Pending[list[Row]]:
-    """List an agent's statements, newest first. Refuses: agent-not-active."""
+    """List an agent's statements, newest first. Refusals: agent-not-active."""
     tx.add(SQL["require_approved_once"], sub=sub)
     return tx.fetch_all(SQL["own_statements"], sub=sub, after=after, count=count)

@@ -1,8 +1,8 @@
--- All that the agents' room does to the database, in the lock order accounts, agents, …, outbox, audit.
+-- All statements of the agents function, in the lock order accounts, agents, …, outbox, audit.
 
 -- name: apply_again
--- An applicant rejected long enough ago is pending again, with the new data and the usual terms: the account is locked,
--- then the agent.
+-- Make an applicant who was rejected long enough ago pending again, with the new data and the usual terms; lock the
+-- account, then the agent.
 WITH again AS (
     SELECT a.id FROM accounts a JOIN agents g USING (id)
     WHERE a.email = %(email)s AND a.role = 'agent' AND g.state = 'rejected'
@@ -18,19 +18,19 @@ UPDATE agents g SET
 FROM again WHERE g.id = again.id
 
 -- name: insert_account
--- The person, unless this application is an earlier applicant's; a taken address stops it by its constraint.
+-- Insert the person, unless this application is an earlier applicant's; a taken address violates a constraint.
 INSERT INTO accounts (id, role, email, full_name, phone, language, terms_version)
 SELECT %(application_id)s, 'agent', %(email)s, %(full_name)s, %(phone)s, %(language)s, %(terms_version)s
 WHERE NOT EXISTS (SELECT FROM agents WHERE application_id = %(application_id)s)
 
 -- name: insert_agent
--- The agent, pending, for a new account; a taken referral code stops the application by its constraint.
+-- Insert the agent of a new account, pending; a taken referral code violates a constraint.
 INSERT INTO agents (id, application_id, city, referral_code)
 SELECT %(application_id)s, %(application_id)s, %(city)s, %(referral_code)s
 WHERE NOT EXISTS (SELECT FROM agents WHERE application_id = %(application_id)s)
 
 -- name: enqueue_received
--- The mail to the applicant that the application has arrived: one a day to an address, which nobody has proven yet.
+-- Insert the mail that confirms the application: one a day to an address, which nobody has proven yet.
 WITH first_today AS (
     INSERT INTO greetings AS t (address, template)
     SELECT a.email, 'agent-received' FROM agents g JOIN accounts a USING (id)
@@ -44,63 +44,65 @@ WITH first_today AS (
 {enqueue_mails}
 
 -- name: record_application
--- The audit entry of an application, on the agent's record.
+-- Insert the audit entry of an application, about the agent's record.
 INSERT INTO audit (id, action, subject_id, actor, request_id)
 SELECT %(audit_id)s, CASE WHEN g.id = g.application_id THEN 'agent.applied' ELSE 'agent.applied_again' END, g.id,
        'anonymous', %(request_id)s
 FROM agents g WHERE g.application_id = %(application_id)s
 
 -- name: application
--- The agent as the application has left them.
+-- Select the agent as the application has left them.
 SELECT to_jsonb(v) - 'identity_sub' - 'decision' AS facts FROM agent_view v JOIN agents g USING (id)
 WHERE g.application_id = %(application_id)s
 
 -- name: agent
--- An agent for staff or that agent, the caller where no id is named; what staff decided and why is for staff alone.
+-- Select an agent for staff or for that agent (the caller if no id is named); only staff see what was decided and why.
 SELECT to_jsonb(g) - 'identity_sub' - CASE WHEN %(staff)s THEN '' ELSE 'decision' END AS facts FROM agent_view g
 WHERE g.id = coalesce(%(id)s::uuid, account_of(%(sub)s)) AND (%(staff)s OR g.identity_sub = %(sub)s)
 
 -- name: agent_after
--- The agent as the transaction has left them.
+-- Select the agent as the transaction has left them.
 SELECT to_jsonb(g) - 'identity_sub' AS facts FROM agent_view g WHERE g.id = %(id)s
 
 -- name: agents
--- A page of agents.
+-- Select a page of agents.
 SELECT g.id, to_jsonb(g) - 'identity_sub' AS facts FROM agent_view g
 WHERE g.id < %(after)s AND (%(state)s::text IS NULL OR g.state = %(state)s)
 ORDER BY g.id DESC LIMIT %(count)s
 
 -- name: lock_agent
--- The agent, held until the decision is written.
+-- Lock the agent until the decision is written.
 SELECT require((SELECT true FROM agents WHERE id = %(id)s FOR NO KEY UPDATE), 'not-found')
 
 -- name: require_decision
--- The agent's state must allow what was decided; one whose address was freed can never sign in, and stays as they are.
+-- Require that the agent's state permits the decision; an agent whose address was freed can't sign in, and stays
+-- unchanged.
 SELECT require(EXISTS (
     SELECT FROM agents g JOIN agent_moves m ON m.from_state = g.state JOIN accounts a ON a.id = g.id
     WHERE g.id = %(id)s AND m.decision = %(decision)s AND a.email <> freed_address(a.id)),
     'decision-not-allowed')
 
 -- name: take_decider
--- The account of the member of staff who decides, in its turn: the decision's foreign key would take it out of it.
+-- Lock the account of the deciding member of staff in lock order; otherwise the decision's foreign key would lock it
+-- later.
 SELECT FROM accounts WHERE identity_sub = %(sub)s FOR KEY SHARE
 
 -- name: decide
--- The state that the decision leads to, and who decided it, when and why.
+-- Write the state after the decision, and who decided it, when and why.
 UPDATE agents g SET
     state = m.to_state, decision_reason = %(reason)s, decided_by = account_of(%(sub)s), decided_at = now(),
     version = g.version + 1, updated_at = now()
 FROM agent_moves m WHERE g.id = %(id)s AND m.from_state = g.state AND m.decision = %(decision)s
 
 -- name: require_version
--- The agent's version must be one of those that the change was decided on; null: any.
+-- Require that the agent's version is one of those on which the change is based; null: any.
 SELECT require((
     SELECT %(versions)s::int[] IS NULL OR g.version = ANY(%(versions)s::int[])
     FROM agents g WHERE g.id = %(id)s), 'stale-version')
 
 -- name: change_terms
--- The agent's tier and commission rate; a tier of null keeps the old one, a rate changes where it was given. The same
--- terms again change nothing.
+-- Change the agent's tier and commission rate; a tier of null keeps the old one, a rate changes if it was given. The
+-- same terms again change nothing.
 UPDATE agents g SET
     tier = new.tier, commission_rate = new.commission_rate, version = g.version + 1, updated_at = now()
 FROM (SELECT coalesce(%(tier)s, tier) AS tier,
@@ -109,24 +111,24 @@ FROM (SELECT coalesce(%(tier)s, tier) AS tier,
 WHERE g.id = %(id)s AND (g.tier, g.commission_rate) IS DISTINCT FROM (new.tier, new.commission_rate)
 
 -- name: require_active
--- Clients and commissions are open to agents whose application was approved.
+-- Require an active agent: only they see clients and commissions.
 SELECT require(EXISTS (
     SELECT FROM agents WHERE id = account_of(%(sub)s) AND state = 'active'), 'agent-not-active')
 
 -- name: clients
--- A page of an agent's clients: names, numbers and membership, nothing of their claims.
+-- Select a page of an agent's clients: names, numbers and membership, nothing of their claims.
 SELECT c.id, to_jsonb(c) - 'agent_id' AS facts FROM clients_on(%(today)s) c
 WHERE c.agent_id = account_of(%(sub)s) AND c.id < %(after)s
 ORDER BY c.id DESC LIMIT %(count)s
 
 -- name: commissions
--- A page of what an agent earns.
+-- Select a page of an agent's commissions.
 SELECT c.id, to_jsonb(c) - 'agent_id' AS facts FROM commission_view c
 WHERE c.agent_id = account_of(%(sub)s) AND c.id < %(after)s
 ORDER BY c.id DESC LIMIT %(count)s
 
 -- name: commission_records
--- A page of commissions for staff.
+-- Select a page of commissions for staff.
 SELECT c.id, to_jsonb(c) - 'agent_id' AS facts FROM commission_record c
 WHERE c.id < %(after)s
   AND (%(state)s::text IS NULL OR c.state = %(state)s)
@@ -136,58 +138,59 @@ WHERE c.id < %(after)s
 ORDER BY c.id DESC LIMIT %(count)s
 
 -- name: require_decider
--- Who decides about money must have an account here.
+-- Require that whoever decides about money has an account here.
 SELECT require((SELECT true FROM accounts WHERE identity_sub = %(sub)s FOR KEY SHARE), 'forbidden')
 
 -- name: hold_agent_state
--- The commission's agent: nobody suspends or reinstates them until the decision is written.
+-- Lock the commission's agent, so that nobody suspends or reinstates them until the decision is written.
 SELECT FROM agents WHERE id = (SELECT agent_id FROM commissions WHERE id = %(id)s) FOR SHARE
 
 -- name: lock_commission
--- The commission, held until the decision is written.
+-- Lock the commission until the decision is written.
 SELECT require((SELECT true FROM commissions WHERE id = %(id)s FOR NO KEY UPDATE), 'not-found')
 
 -- name: require_not_own
--- Nobody decides about a commission that they earn themselves.
+-- Require that nobody decides about a commission that they earn themselves.
 SELECT require((SELECT agent_id <> account_of(%(sub)s) FROM commissions WHERE id = %(id)s), 'own-commission')
 
 -- name: require_commission_move
--- The commission's state must allow the decision.
+-- Require that the commission's state permits the decision.
 SELECT require(EXISTS (
     SELECT FROM commissions c JOIN commission_moves m ON m.from_state = c.state
     WHERE c.id = %(id)s AND m.decision = %(decision)s), 'commission-move-not-allowed')
 
 -- name: require_agent_active
--- A commission is approved only while its agent is active.
+-- Require that the agent of a commission to approve is active.
 SELECT require((
     SELECT g.state = 'active' FROM commissions c JOIN agents g ON g.id = c.agent_id WHERE c.id = %(id)s),
     'commission-agent-not-active')
 
 -- name: require_member_proven
--- A commission is approved only once its member has signed in: until then nobody knows that they exist.
+-- Require that the member of a commission to approve has signed in: until then nobody knows that they exist.
 SELECT require((
     SELECT a.proven_at IS NOT NULL FROM commissions c JOIN accounts a ON a.id = c.member_id WHERE c.id = %(id)s),
     'commission-member-not-proven')
 
 -- name: decide_commission
--- The state that the decision leads to, and who decided it, when and why.
+-- Write the state after the decision, and who decided it, when and why.
 UPDATE commissions c SET
     state = m.to_state, decision_reason = %(reason)s, decided_by = account_of(%(sub)s), decided_at = now(),
     approved_by = CASE WHEN m.to_state = 'approved' THEN account_of(%(sub)s) ELSE c.approved_by END, updated_at = now()
 FROM commission_moves m WHERE c.id = %(id)s AND m.from_state = c.state AND m.decision = %(decision)s
 
 -- name: commission_after
--- The commission as the transaction has left it.
+-- Select the commission as the transaction has left it.
 SELECT to_jsonb(c) - 'agent_id' AS facts FROM commission_record c WHERE c.id = %(id)s
 
 -- name: take_paid_agents
--- The agents to be paid, in their turn: the statements' foreign key would take them out of it.
+-- Lock the agents to be paid in lock order; otherwise the statements' foreign keys would lock them later.
 SELECT FROM agents WHERE id IN (
     SELECT agent_id FROM commissions WHERE state = 'approved' AND earned_on < %(first_day)s::date + interval '1 month')
 ORDER BY id FOR KEY SHARE
 
 -- name: pay_out
--- The whole run, unless the month has one. One statement, so that locks, lines and sums are of the same commissions.
+-- Insert the whole run, unless the month has one: in one statement, so that locks, lines and sums are of the same
+-- commissions.
 WITH taken AS (
     SELECT id, agent_id, amount, currency FROM commissions
     WHERE state = 'approved' AND earned_on < %(first_day)s::date + interval '1 month'
@@ -208,7 +211,7 @@ FROM taken t JOIN statements s USING (agent_id)
 WHERE c.id = t.id
 
 -- name: record_payout
--- The audit entries of a run that was made now, and of each commission that it paid.
+-- Insert the audit entries of a new run, and of each commission that it paid.
 INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
 SELECT %(audit_id)s, 'payout.made', p.id, %(sub)s, %(request_id)s, jsonb_build_object('month', p.month)
 FROM payout_view p WHERE p.id = %(id)s
@@ -217,28 +220,28 @@ SELECT gen_random_uuid(), 'commission.paid', c.id, %(sub)s, %(request_id)s, json
 FROM commissions c WHERE c.payout_id = %(id)s
 
 -- name: payout_of_month
--- The run of a month.
+-- Select the run of a month.
 SELECT to_jsonb(p) - 'first_day' AS facts FROM payout_view p WHERE p.first_day = %(first_day)s
 
 -- name: payouts
--- A page of runs.
+-- Select a page of runs.
 SELECT p.id, to_jsonb(p) - 'first_day' AS facts FROM payout_view p
 WHERE p.id < %(after)s ORDER BY p.id DESC LIMIT %(count)s
 
 -- name: payout
--- A run with its statements, by their numbers.
+-- Select a run with its statements, by their numbers.
 SELECT to_jsonb(p) - 'first_day' || jsonb_build_object('statements', coalesce(
     (SELECT jsonb_agg(to_jsonb(s) - 'agent_id' ORDER BY s.number) FROM statement_view s WHERE s.payout_id = p.id),
     '[]')) AS facts
 FROM payout_view p WHERE p.id = %(id)s
 
 -- name: require_approved_once
--- Statements are open to agents who were approved, also while they are suspended: what was paid is their business.
+-- Require an agent who was approved, even if suspended now: they may see what they were paid.
 SELECT require(EXISTS (
     SELECT FROM agents WHERE id = account_of(%(sub)s) AND state IN ('active', 'suspended')), 'agent-not-active')
 
 -- name: own_statements
--- A page of an agent's statements, by the runs' ids.
+-- Select a page of an agent's statements, by the runs' ids.
 SELECT s.payout_id AS id, to_jsonb(s) - 'agent_id' AS facts FROM statement_view s
 WHERE s.agent_id = account_of(%(sub)s) AND s.payout_id < %(after)s
 ORDER BY s.payout_id DESC LIMIT %(count)s

@@ -1,4 +1,4 @@
-"""Referral codes: a name that people remember and four characters that nobody guesses, like ARTA-7K3F."""
+"""Referral codes: a name that is easy to remember and four random characters, like ARTA-7K3F."""
 
 import unicodedata
 
@@ -6,9 +6,9 @@ from shared.ids import make_crockford_code
 
 NAME_LETTERS = 8
 RANDOM_CHARACTERS = 4
-NAMELESS = "AGENT"  # for a first name that leaves no Latin letter
+NAMELESS = "AGENT"  # for a first name without any letter that can be transliterated
 
-# Letters that NFKD does not take apart: Macedonian and Serbian Cyrillic, and a few Latin ones.
+# Letters that NFKD does not decompose: Macedonian and Serbian Cyrillic, and a few Latin ones.
 _LATIN = str.maketrans(
     {
         **dict(zip("АБВГДЕЖЗИЈКЛМНОПРСТУФХЦЧШ", "ABVGDEZZIJKLMNOPRSTUFHCCS", strict=True)),
@@ -29,7 +29,7 @@ _LATIN = str.maketrans(
 
 
 def make_referral_code(full_name: str) -> str:
-    """A new code for a person; another one at each call."""
+    """Return a new code for a person, a different one at each call."""
     first = full_name.split()[0].upper().translate(_LATIN)
     letters = "".join(c for c in unicodedata.normalize("NFKD", first) if "A" <= c <= "Z")[:NAME_LETTERS]
     return f"{letters or NAMELESS}-{make_crockford_code(RANDOM_CHARACTERS)}"

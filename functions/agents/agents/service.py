@@ -14,10 +14,10 @@ from shared.sql import load_queries
 
 SQL = load_queries("agents", parts=PAYLOAD_SQL)
 
-# A rejected applicant who has mended what was missing may come back after a month; until then the address is taken.
+# A rejected applicant may apply again after a month; until then the address is taken.
 APPLY_AGAIN_AFTER = timedelta(days=30)
 
-# What the audit calls a decision.
+# The audit action of each decision.
 DECIDED: dict[Decision, str] = {
     "approve": "agent.approved",
     "reject": "agent.rejected",
@@ -29,9 +29,9 @@ DECIDED: dict[Decision, str] = {
 def apply_as_agent(
     tx: Transaction, new: AgentApplication, *, agent_id: UUID, referral_code: str, actor: Actor
 ) -> Pending[Row]:
-    """Write an application; who was rejected long enough ago keeps account, id and code.
+    """Write an application; an applicant who was rejected long enough ago keeps account, id and code.
 
-    Refuses: email-taken, referral-code-taken (try again with another).
+    Refusals: email-taken, referral-code-taken (repeat it with another code).
     """
     person = new.model_dump(include={"email", "full_name", "phone", "language", "terms_version"})
     tx.add(SQL["apply_again"], application_id=agent_id, city=new.city, after=APPLY_AGAIN_AFTER, **person)
@@ -44,19 +44,19 @@ def apply_as_agent(
 
 
 def read_agent(tx: Transaction, agent_id: UUID | None, scope: AccessScope) -> Pending[Row]:
-    """An agent, or the caller where no id is given. Refuses: not-found."""
+    """Return an agent, or the caller if `agent_id` is None. Refusals: not-found."""
     return tx.fetch_answer(SQL["agent"], id=agent_id, **scope.params)
 
 
 def list_agents(tx: Transaction, after: UUID, count: int, *, state: str | None) -> Pending[list[Row]]:
-    """Agents, newest first."""
+    """List agents, newest first."""
     return tx.fetch_all(SQL["agents"], state=state, after=after, count=count)
 
 
 def decide_about_agent(
     tx: Transaction, agent_id: UUID, decision: Decision, *, reason: str, actor: Actor
 ) -> Pending[Row]:
-    """Move an agent as decided, and tell them. Refuses: not-found, decision-not-allowed."""
+    """Change an agent's state as decided, and write the mail about it. Refusals: not-found, decision-not-allowed."""
     tx.add(SQL["take_decider"], sub=actor.sub)
     tx.add(SQL["lock_agent"], id=agent_id)
     tx.add(SQL["require_decision"], id=agent_id, decision=decision)
@@ -67,7 +67,10 @@ def decide_about_agent(
 
 
 def _make_decision_jobs(decision: Decision, agent_id: UUID, reason: str) -> list[Job]:
-    """Return the jobs of a decision: an approval makes the sign-in; suspensions are told by a person, not by a mail."""
+    """Return the jobs of a decision: an approval creates the sign-in.
+
+    A suspension sends no mail: a staff member tells the agent.
+    """
     if decision == "approve":
         return [
             make_identity_job(agent_id, "agent"),
@@ -83,7 +86,7 @@ def change_terms(
 ) -> Pending[Row]:
     """Change an agent's tier or commission rate; the same terms again change nothing.
 
-    Refuses: not-found, stale-version.
+    Refusals: not-found, stale-version.
     """
     rate_given = "commission_rate" in change.model_fields_set
     tx.add(SQL["lock_agent"], id=agent_id)
@@ -96,12 +99,12 @@ def change_terms(
 
 
 def list_clients(tx: Transaction, after: UUID, count: int, *, sub: str, today: date) -> Pending[list[Row]]:
-    """An active agent's clients, newest first. Refuses: agent-not-active."""
+    """List an active agent's clients, newest first. Refusals: agent-not-active."""
     tx.add(SQL["require_active"], sub=sub)
     return tx.fetch_all(SQL["clients"], sub=sub, today=today, after=after, count=count)
 
 
 def list_commissions(tx: Transaction, after: UUID, count: int, *, sub: str) -> Pending[list[Row]]:
-    """An active agent's commissions, newest first. Refuses: agent-not-active."""
+    """List an active agent's commissions, newest first. Refusals: agent-not-active."""
     tx.add(SQL["require_active"], sub=sub)
     return tx.fetch_all(SQL["commissions"], sub=sub, after=after, count=count)

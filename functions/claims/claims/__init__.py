@@ -1,1 +1,1 @@
-"""Claims: filed by members with evidence, carried through their states by staff."""
+"""Claims: submitted by members with documents, handled by staff until they are resolved."""

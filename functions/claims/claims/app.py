@@ -1,4 +1,4 @@
-"""The handler of the claims' API: cases, their history and their documents."""
+"""The handler of the claims API: claims, their transitions and their documents."""
 
 from typing import Any
 from uuid import UUID
@@ -50,7 +50,7 @@ def _build_answer(facts: Row, *, status: int = 200) -> Answer:
     refusals=("membership-required",),
 )
 def submit_claim(call: Call[NewClaim]) -> Answer:
-    """For members whose membership gives access."""
+    """Submit a claim; for members whose membership gives access."""
     facts = call.run_once(
         service.submit_claim,
         call.input,
@@ -64,7 +64,7 @@ def submit_claim(call: Call[NewClaim]) -> Answer:
 
 @api.get("/claims", summary="List claims", input=ClaimQuery, answer=Page[ClaimView], access=OWNER_OR_STAFF)
 def list_claims(call: Call[ClaimQuery]) -> Answer:
-    """All to staff, by state, assignee (`me` is the caller) and whether stuck; to a member their own."""
+    """List all claims to staff, by state, assignee (`me` is the caller) and whether stuck; to a member their own."""
     query, scope = call.input, call.scope
     listing = f"claims {scope.sub} {query.state} {query.assignee} {query.stuck}"
     return list_page(
@@ -82,7 +82,7 @@ def list_claims(call: Call[ClaimQuery]) -> Answer:
 
 @api.get("/claims/{claim_id}", summary="Read a claim", answer=ClaimView, access=OWNER_OR_STAFF)
 def read_claim(call: Call[NoInput]) -> Answer:
-    """The claim, to its member and to staff."""
+    """Read the claim; for its member and for staff."""
     return _build_answer(call.read(service.read_claim, call.ids["claim_id"], call.scope, actor=call.actor))
 
 
@@ -94,7 +94,7 @@ def read_claim(call: Call[NoInput]) -> Answer:
     access=OWNER_OR_STAFF,
 )
 def list_transitions(call: Call[PageQuery]) -> Answer:
-    """Every move it has made, the last one first."""
+    """List every transition of the claim, the latest first."""
     claim_id = call.ids["claim_id"]
     return list_page(
         call,
@@ -118,7 +118,7 @@ def list_transitions(call: Call[PageQuery]) -> Answer:
     refusals=("move-not-allowed",),
 )
 def transition_claim(call: Call[Transition]) -> Answer:
-    """Staff move it as the table of states allows; `withdrawn` is its member's alone, and all a member may do."""
+    """Change the claim's state if the table of transitions permits it. A member may only withdraw their own claim."""
     facts = call.run_once(
         service.transition_claim, call.ids["claim_id"], call.input, call.scope, versions=call.versions, actor=call.actor
     )
@@ -136,7 +136,7 @@ def transition_claim(call: Call[Transition]) -> Answer:
     refusals=("assignee-unknown",),
 )
 def assign_claim(call: Call[Assignment]) -> Answer:
-    """To oneself (`me`) or to another staff account."""
+    """Assign the claim to yourself (`me`) or to another staff account."""
     assignee = call.input.staff_id
     staff_id = None if assignee == "me" else UUID(assignee)
     facts = call.run_once(
@@ -157,7 +157,7 @@ def assign_claim(call: Call[Assignment]) -> Answer:
     refusals=("claim-closed", "too-many-documents"),
 )
 def announce_document(call: Call[NewDocument, ClaimsServices]) -> Answer:
-    """Answers with a form that uploads exactly this file; complete it afterwards."""
+    """Get a form that uploads exactly this file; complete the document after the upload."""
     return documents.announce_document(call, call.scope.restrict_to_owner())
 
 
@@ -176,7 +176,7 @@ def announce_document(call: Call[NewDocument, ClaimsServices]) -> Answer:
     ),
 )
 def complete_document(call: Call[NoInput, ClaimsServices]) -> Answer:
-    """Available once its size, type and first bytes are as announced; else it is removed."""
+    """Make the document available if its size, type and first bytes are as announced; otherwise it is removed."""
     return documents.complete_document(call, call.scope.restrict_to_owner())
 
 
@@ -188,7 +188,7 @@ def complete_document(call: Call[NoInput, ClaimsServices]) -> Answer:
     access=OWNER_OR_STAFF,
 )
 def list_documents(call: Call[PageQuery]) -> Answer:
-    """Newest first."""
+    """List the claim's documents, newest first."""
     claim_id = call.ids["claim_id"]
     listing = f"documents {claim_id}"
     return list_page(
@@ -204,7 +204,7 @@ def list_documents(call: Call[PageQuery]) -> Answer:
     refusals=("document-not-available",),
 )
 def make_download_link(call: Call[NoInput, ClaimsServices]) -> Answer:
-    """Valid for five minutes."""
+    """Get a link that is valid for five minutes."""
     return documents.make_download_link(call, call.scope)
 
 
@@ -218,10 +218,10 @@ def make_download_link(call: Call[NoInput, ClaimsServices]) -> Answer:
     refusals=("claim-closed",),
 )
 def remove_document(call: Call[NoInput, ClaimsServices]) -> Answer:
-    """For the claim's member, while the claim is open: its file is deleted and its place is free. Again: the same."""
+    """Remove a document of your open claim: its file is deleted and its place is free. Repeating it is safe."""
     return documents.remove_document(call, call.scope.restrict_to_owner())
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Lambda's entry point."""
+    """Serve as Lambda's entry point."""
     return api.handle(event, context, get_container())

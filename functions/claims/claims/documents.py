@@ -1,4 +1,4 @@
-"""A claim's evidence: announced here, uploaded straight to the bucket, looked at, and only then part of the case."""
+"""A claim's documents: announced, uploaded directly to the bucket, checked, and only then part of the claim."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -26,12 +26,12 @@ class ClaimsServices(Services, Protocol):
 
     @property
     def document_store(self) -> DocumentStore:
-        """Return the store of the claims' evidence."""
+        """Return the store of the claims' documents."""
         ...
 
 
 def announce_document(call: Call[NewDocument, ClaimsServices], scope: AccessScope) -> Answer:
-    """Reserve a slot; the form for exactly that file is signed at each answering, for it is soon over."""
+    """Reserve a place for a document; its upload form is signed anew for each answer, because it soon expires."""
     claim_id, document_id = call.ids["claim_id"], make_uuid7()
     key = f"uploads/{claim_id}/{document_id}"
     facts = call.run_once(
@@ -49,7 +49,7 @@ def announce_document(call: Call[NewDocument, ClaimsServices], scope: AccessScop
 
 
 def sign_upload(call: Call[Any, ClaimsServices], announced: Mapping[str, Any]) -> ExpiringUpload:
-    """Sign a form for an announced document. It changes nothing else: no place is held for longer by it."""
+    """Sign a form for an announced document. Nothing else changes: the place is not reserved for longer."""
     form = call.services.document_store.presign_upload(
         key=announced["object_key"], content_type=announced["content_type"], size=announced["size"]
     )
@@ -57,7 +57,7 @@ def sign_upload(call: Call[Any, ClaimsServices], announced: Mapping[str, Any]) -
 
 
 def complete_document(call: Call[Any, ClaimsServices], scope: AccessScope) -> Answer:
-    """Look at what is stored, between two transactions, and write the verdict; what is not as announced is removed."""
+    """Check the uploaded file between two transactions and record the result; remove a file not as announced."""
     facts = _read_document(call, scope)
     if facts["state"] == "pending":
         facts = _check_upload(call, scope, facts)
@@ -67,7 +67,7 @@ def complete_document(call: Call[Any, ClaimsServices], scope: AccessScope) -> An
 
 
 def make_download_link(call: Call[Any, ClaimsServices], scope: AccessScope) -> Answer:
-    """A link to an available document."""
+    """Return a link to an available document."""
     facts = _read_document(call, scope)
     if facts["state"] != "available":
         raise Refusal("document-not-available")
@@ -78,7 +78,7 @@ def make_download_link(call: Call[Any, ClaimsServices], scope: AccessScope) -> A
 
 
 def remove_document(call: Call[Any, ClaimsServices], scope: AccessScope) -> Answer:
-    """Take a document back, then delete its objects; where that fails the call is repeated, and deletes them then."""
+    """Remove a document, then delete its objects; if that fails, repeating the call deletes them."""
     ids = (call.ids["claim_id"], call.ids["document_id"])
     removed = call.run_once(service.remove_document, *ids, scope, actor=call.actor)
     for key in {removed["object_key"], removed["upload_key"]}:
@@ -99,7 +99,7 @@ def _read_document(call: Call[Any, ClaimsServices], scope: AccessScope) -> Row:
 
 
 def _check_upload(call: Call[Any, ClaimsServices], scope: AccessScope, facts: Row) -> Row:
-    # The form can overwrite its key for as long as it is valid: what is looked at and kept is a copy beyond it.
+    # The form can overwrite its key as long as it is valid, so a copy outside its reach is checked and kept.
     upload, copy = facts["object_key"], f"claims/{facts['claim_id']}/{facts['id']}/{make_uuid7()}"
     if not call.services.document_store.copy(upload, copy):
         return _read_existing_check(call, scope)
@@ -111,13 +111,13 @@ def _check_upload(call: Call[Any, ClaimsServices], scope: AccessScope, facts: Ro
     except Refusal:
         _remove_object(call, copy)
         raise
-    # Where another call's verdict stood, the copy is nobody's.
+    # If another call's result was recorded first, nothing refers to this copy.
     _remove_object(call, upload if checked["object_key"] == copy else copy)
     return checked
 
 
 def _read_existing_check(call: Call[Any, ClaimsServices], scope: AccessScope) -> Row:
-    """Another call's verdict, which took the upload away; without one nothing was uploaded."""
+    """Return the result of another call, which removed the upload; without one nothing was uploaded."""
     facts = _read_document(call, scope)
     if facts["state"] == "pending":
         raise Refusal("document-not-uploaded")
@@ -125,11 +125,12 @@ def _read_existing_check(call: Call[Any, ClaimsServices], scope: AccessScope) ->
 
 
 def _check_copy(call: Call[Any, ClaimsServices], facts: Row, copy: str) -> Mismatch | None:
-    """Return in what the copy is not as announced; both it and the upload are removed then."""
+    """Return how the copy differs from the announcement, or None. If it does, remove copy and upload."""
     store = call.services.document_store
     found = _compare_with_announcement(facts, store.read_metadata(copy), store.read_first_bytes(copy))
     if found is not None:
-        # Before the verdict: a crash in between leaves it pending, and the next try finds nothing.
+        # Before the result is recorded: after a crash in between the document is pending, and the next attempt finds no
+        # upload.
         store.delete(facts["object_key"])
         store.delete(copy)
     return found
@@ -146,7 +147,7 @@ def _compare_with_announcement(announced: Row, stored: StoredObject | None, head
 
 
 def _remove_object(call: Call[Any, ClaimsServices], key: str) -> None:
-    """Remove what nobody refers to any more; the verdict stands whether that succeeds or not."""
+    """Delete an object that no record refers to; the check's result stands even if that fails."""
     try:
         call.services.document_store.delete(key)
     except (DependencyFailed, Unavailable) as failure:

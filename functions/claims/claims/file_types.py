@@ -1,4 +1,4 @@
-"""The check of a stored file against what was announced: its size, its type, and how it begins."""
+"""The check of a stored file against its announcement: size, type and first bytes."""
 
 import codecs
 from typing import Literal
@@ -7,31 +7,32 @@ from claims.model import ContentType
 
 Mismatch = Literal["size", "content_type", "first_bytes"]
 
-# What the owner of a refused document is told.
+# The explanation that the owner of a rejected document gets.
 MISMATCHES: dict[Mismatch, str] = {
     "size": "Its size is not the one that was announced; announce it again with its size in bytes.",
     "content_type": "It was stored under another type than announced; upload it with the form's fields as they are.",
     "first_bytes": "Its first bytes are not those of the announced type; announce it under its own type.",
 }
 
-# The file formats' own marks: (offset, bytes), all of which must be there.
+# The signatures of the formats: (offset, bytes), all of which must be present.
 _MARKS: dict[ContentType, tuple[tuple[int, bytes], ...]] = {
     "image/jpeg": ((0, b"\xff\xd8\xff"),),
     "image/png": ((0, b"\x89PNG\r\n\x1a\n"),),
     "image/webp": ((0, b"RIFF"), (8, b"WEBP")),
 }
 
-# Readers look for a PDF's header within this many bytes (ISO 32000-1, annex H, note 13): scanners and mail programs
-# put a byte order mark, blank lines or a header of their own before it.
+# Readers look for a PDF's header within so many bytes (ISO 32000-1, annex H, note 13): scanners and mail programs put a
+# byte order mark, blank lines or a header of their own before it.
 PDF_HEADER_WITHIN = 1024
 _PDF = b"%PDF-"
-# What begins as one of these is that, even with a PDF's header further on: other pictures, programs, archives, pages.
+# A file that begins like this is not a PDF, even with a PDF's header further on: pictures, programs, archives, HTML.
 _NO_PDF = (
     *(b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"GIF8", b"MZ", b"\x7fELF", b"#!", b"PK\x03\x04", b"\x1f\x8b", b"Rar!"),
     *(b"7z\xbc\xaf", b"\xd0\xcf\x11\xe0", b"\xca\xfe\xba\xbe", b"\xcf\xfa\xed\xfe", b"<"),
 )
 
-# A mark says which encoding text is in; without one it is UTF-8. UTF-32's mark begins like UTF-16's, so it goes first.
+# A byte order mark names the encoding of a text; without one it is UTF-8. UTF-32's mark begins with UTF-16's, so it is
+# tried first.
 _ENCODINGS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -39,13 +40,13 @@ _ENCODINGS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
     (codecs.BOM_UTF8, "utf-8-sig"),
 )
-# No text holds these, and every program, archive and picture has some of them near its beginning
-# (the binary data bytes of the WHATWG's MIME sniffing standard).
+# Characters that no text contains, and that every program, archive and picture has near its beginning (the binary data
+# bytes of the WHATWG's MIME sniffing standard).
 _BINARY = frozenset(map(chr, (*range(0x09), 0x0B, *range(0x0E, 0x1B), *range(0x1C, 0x20))))
 
 
 def is_of_type(content_type: ContentType, head: bytes, *, whole: bool) -> bool:
-    """Return whether a file that begins with `head` can be of the type; `whole` says that there is no more of it."""
+    """Return whether a file that begins with `head` can be of the type; `whole` means that `head` is the whole file."""
     if content_type == "text/plain":
         return _is_text(head, whole=whole)
     if content_type == "application/pdf":
@@ -66,6 +67,6 @@ def _is_text(head: bytes, *, whole: bool) -> bool:
 def _decode_text(head: bytes, *, whole: bool) -> str | None:
     encoding = next((name for mark, name in _ENCODINGS if head.startswith(mark)), "utf-8")
     try:
-        return codecs.getincrementaldecoder(encoding)().decode(head, final=whole)  # else the last character may be cut
+        return codecs.getincrementaldecoder(encoding)().decode(head, final=whole)  # the last one may be incomplete
     except UnicodeDecodeError:
         return None

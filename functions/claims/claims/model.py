@@ -1,4 +1,4 @@
-"""The input and the answers of the claims' API."""
+"""The requests and responses of the claims API."""
 
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
@@ -35,7 +35,7 @@ DocumentState = Literal["pending", "available", "rejected"]
 
 
 def _parse_boolean(value: Any) -> bool:
-    # By ourselves: pydantic takes "1", "on" and "yes" for true, even where it is strict.
+    # Parsed here, since pydantic accepts "1", "on" and "yes" for true, even in strict mode.
     if value not in ("true", "false"):
         raise PydanticCustomError("flag", "is neither true nor false")
     return bool(value == "true")
@@ -45,7 +45,7 @@ Flag = Annotated[bool, BeforeValidator(_parse_boolean)]
 
 MAX_DOCUMENT_BYTES = 10 * 1024 * 1024
 
-# The extensions of each type, as the IANA registrations of the types name them (.jfif is what Windows writes).
+# The extensions of each type, as its IANA registration names them (.jfif is what Windows writes).
 EXTENSIONS: dict[ContentType, tuple[str, ...]] = {
     "image/jpeg": ("jpg", "jpeg", "jpe", "jfif"),
     "image/png": ("png",),
@@ -55,7 +55,7 @@ EXTENSIONS: dict[ContentType, tuple[str, ...]] = {
 }
 FileName = Annotated[str, make_file_name_format(1, 200, [e for extensions in EXTENSIONS.values() for e in extensions])]
 
-# Older claims are barred by time everywhere; a date before is a slip of the keyboard.
+# Older claims are time-barred everywhere; an earlier date is a typing error.
 EARLIEST_INCIDENT = date(1990, 1, 1)
 
 
@@ -78,7 +78,7 @@ class NewClaim(RequestModel):
     incident_date: Annotated[Date, AfterValidator(_check_incident_date)]
     incident_country: Country
     currency: Currency = "EUR"
-    amount: Amount  # after the currency, which says how many decimals it may have
+    amount: Amount  # after the currency, which decides the number of decimals
 
     @field_validator("amount")
     @classmethod
@@ -94,7 +94,7 @@ class NewClaim(RequestModel):
 
 
 class Transition(RequestModel):
-    """A move, and why; a rejection, and nothing else, names its reason's code."""
+    """The next state of a claim, and the reason; only a rejection names a decline code, and must."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -123,7 +123,7 @@ class Assignment(RequestModel):
 
 
 class ClaimQuery(PageQuery):
-    """The filters of the list of claims; `stuck` are those too long in their state."""
+    """The filters of the list of claims; `stuck` claims have been in their state for too long."""
 
     state: ClaimState | None = None
     assignee: OwnOrId | None = None
@@ -131,10 +131,10 @@ class ClaimQuery(PageQuery):
 
 
 class NewDocument(RequestModel):
-    """A file about to be uploaded."""
+    """A file that is about to be uploaded."""
 
     content_type: ContentType
-    file_name: FileName  # after the type, whose extension it has
+    file_name: FileName  # after the type, which decides the extension
     size: Annotated[int, Field(ge=1, le=MAX_DOCUMENT_BYTES), INTEGRAL]
 
     @field_validator("file_name")
@@ -149,7 +149,7 @@ class NewDocument(RequestModel):
 
 
 class Assignee(ResponseModel):
-    """The staff member who has the claim."""
+    """The staff member to whom the claim is assigned."""
 
     id: UUID
     full_name: str
@@ -176,7 +176,7 @@ class ClaimView(ResponseModel):
 
 
 class TransitionView(ResponseModel):
-    """One move; `version` is the claim's after it, `by` the role of who made it."""
+    """One transition; `version` is the claim's version after it, `by` the role of the person who made it."""
 
     version: int
     from_state: ClaimState | None = Field(alias="from")
@@ -188,7 +188,7 @@ class TransitionView(ResponseModel):
 
 
 class DocumentView(ResponseModel):
-    """A piece of evidence."""
+    """A document of a claim."""
 
     id: UUID
     claim_id: UUID
@@ -201,20 +201,20 @@ class DocumentView(ResponseModel):
 
 
 class UploadForm(ResponseModel):
-    """A form to post the file with: all `fields` first, the file last, as `file`."""
+    """A form to post the file with: first all `fields`, then the file as `file`."""
 
     url: str
     fields: dict[str, str]
 
 
 class ExpiringUpload(ResponseModel):
-    """The part of an announcement's answer that expires."""
+    """The part of the answer to an announcement that expires."""
 
     upload: UploadForm
 
 
 class AnnouncedDocument(ExpiringUpload, DocumentView):
-    """A document that waits for its file."""
+    """A document whose file is still to be uploaded."""
 
 
 class DownloadView(ResponseModel):

@@ -1,30 +1,31 @@
--- All that the claims' room does to the database, in the lock order accounts, members, claims, claim_history, documents, …
--- What a foreign key of a later row would take, an account or a member, is taken in its turn before.
+-- All statements of the claims function, in the lock order accounts, members, claims, claim_history, documents, … An
+-- account or a member that a later row's foreign key would lock is locked in its turn before.
 
 -- name: require_account
--- Who acts must be known here; a token without an account may do nothing.
+-- Require that the caller has an account here; a token without one may do nothing.
 SELECT require((SELECT true FROM accounts WHERE identity_sub = %(sub)s FOR KEY SHARE), 'forbidden')
 
 -- name: require_member
--- Only a member has claims.
+-- Require a member: only members have claims.
 SELECT require((
     SELECT true FROM accounts a JOIN members m USING (id) WHERE a.identity_sub = %(sub)s FOR KEY SHARE OF a, m),
     'membership-required')
 
 -- name: insert_claim
--- The claim, submitted; a trigger makes the number of the day, and a trigger refuses it without a membership that gives access.
+-- Insert the claim as submitted; one trigger makes the day's number, another refuses it without a membership that gives
+-- access.
 INSERT INTO claims (id, member_id, submitted_on, category, title, company_name, description, incident_date,
                     incident_country, amount, currency)
 VALUES (%(id)s, account_of(%(sub)s), %(today)s::date, %(category)s, %(title)s, %(company_name)s, %(description)s, %(incident_date)s,
         %(incident_country)s, %(amount)s::numeric, %(currency)s)
 
 -- name: insert_first_history
--- How the history begins.
+-- Insert the first row of the history.
 INSERT INTO claim_history (claim_id, version, to_state, actor_role, actor_id)
 SELECT c.id, c.version, c.state, 'member', c.member_id FROM claims c WHERE c.id = %(id)s
 
 -- name: enqueue_received
--- The member is told that the claim has arrived.
+-- Insert the mail that confirms the claim to its member.
 WITH mails AS (
     SELECT %(job_id)s AS job_id, 'normal' AS priority, 'claim-received' AS template, c.id AS subject_id,
            c.member_id AS account_id, '{}'::jsonb AS facts
@@ -32,7 +33,7 @@ WITH mails AS (
 {enqueue_mails}
 
 -- name: enqueue_transition_mail
--- The member is told of the move just written; going back to verification is a request for documents.
+-- Insert the mail about the transition just written; going back to verification is a request for documents.
 WITH mails AS (
     SELECT %(job_id)s AS job_id, 'normal' AS priority,
            CASE WHEN h.from_state = 'evaluation' AND h.to_state = 'verification'
@@ -43,12 +44,12 @@ WITH mails AS (
 {enqueue_mails}
 
 -- name: claim
--- A claim as its owner, or staff, are told.
+-- Select a claim for its owner or for staff.
 SELECT to_jsonb(c) - 'owner_sub' AS facts FROM claim_view c
 WHERE c.id = %(id)s AND (%(staff)s OR c.owner_sub = %(sub)s)
 
 -- name: claims
--- A page of claims: all to staff, to a member their own.
+-- Select a page of claims: all for staff, for a member their own.
 SELECT c.id, to_jsonb(c) - 'owner_sub' AS facts FROM claim_view c
 WHERE c.id < %(after)s
   AND (%(staff)s OR c.owner_sub = %(sub)s)
@@ -59,7 +60,8 @@ WHERE c.id < %(after)s
 ORDER BY c.id DESC LIMIT %(count)s
 
 -- name: record_list
--- Wrapped around the statement that lists claims for staff: which claims they were shown, on their own account.
+-- Wrap the statement that lists claims for staff, and insert the audit entry of which claims they were shown, about
+-- their own account.
 WITH page AS ({page}), recorded AS (
     INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
     SELECT %(audit_id)s, 'claims.listed', account_of(%(sub)s), %(sub)s, %(request_id)s,
@@ -68,32 +70,32 @@ WITH page AS ({page}), recorded AS (
 SELECT * FROM page ORDER BY id DESC
 
 -- name: record_read
--- Who of the staff looked at a claim or a document, if there is such a one.
+-- Insert the audit entry of a member of staff who read a claim or a document, if it exists.
 INSERT INTO audit (id, action, subject_id, actor, request_id)
 SELECT %(audit_id)s, %(action)s, %(id)s, %(actor)s, %(request_id)s
 WHERE EXISTS (SELECT FROM claims WHERE id = %(id)s) OR EXISTS (SELECT FROM document_view WHERE id = %(id)s)
 
 -- name: record_transition
--- Who moved the claim, from where to where; the reason stays in its history.
+-- Insert the audit entry of who changed the claim's state, from which to which; the reason stays in its history.
 INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
 SELECT %(audit_id)s, 'claim.moved', c.id, %(actor)s, %(request_id)s, jsonb_build_object('from', h.from_state, 'to', h.to_state)
 FROM claims c JOIN claim_history h ON h.claim_id = c.id AND h.version = c.version WHERE c.id = %(id)s
 
 -- name: require_claim
--- The claim must be there, for its owner or staff; nobody else learns that it is.
+-- Require that the claim exists, for its owner or staff; nobody else learns that it does.
 SELECT require(EXISTS (
     SELECT FROM claims c JOIN accounts a ON a.id = c.member_id
     WHERE c.id = %(id)s AND (%(staff)s OR a.identity_sub = %(sub)s)), 'not-found')
 
 -- name: lock_claim
--- The same, and held until the transaction is over.
+-- Require the same, and lock the claim until the transaction ends.
 SELECT require((
     SELECT true FROM claims c JOIN accounts a ON a.id = c.member_id
     WHERE c.id = %(id)s AND (%(staff)s OR a.identity_sub = %(sub)s)
     FOR NO KEY UPDATE OF c), 'not-found')
 
 -- name: transitions
--- A page of the claim's moves, the last one first.
+-- Select a page of the claim's transitions, the latest first.
 SELECT lpad(to_hex(h.version), 32, '0')::uuid AS id,
        jsonb_build_object('version', h.version, 'from', h.from_state, 'to', h.to_state, 'reason', h.reason,
                           'decline_code', h.decline_code, 'by', h.actor_role, 'at', h.at) AS facts
@@ -102,53 +104,53 @@ WHERE h.claim_id = %(id)s AND lpad(to_hex(h.version), 32, '0')::uuid < %(after)s
 ORDER BY h.version DESC LIMIT %(count)s
 
 -- name: require_right_to_transition
--- Who sees the claim learns that the move is somebody else's to make; nobody else learns that there is one.
+-- Require that the transition is the caller's to make; only those who may see the claim learn that it is not.
 SELECT require(%(is_theirs)s, 'forbidden')
 
 -- name: require_version
--- One of the versions that were decided on must still be what is there; null: any.
+-- Require that the claim's version is one of those on which the change is based; null: any.
 SELECT require((
     SELECT %(versions)s::int[] IS NULL OR c.version = ANY(%(versions)s::int[])
     FROM claims c WHERE c.id = %(id)s), 'stale-version')
 
 -- name: require_transition
--- The table of moves must know it.
+-- Require that the table of transitions has it.
 SELECT require(EXISTS (
     SELECT FROM claims c JOIN claim_moves m ON m.from_state = c.state
     WHERE c.id = %(id)s AND m.to_state = %(to)s), 'move-not-allowed')
 
 -- name: transition_claim
--- The claim in its new state.
+-- Write the claim's new state.
 UPDATE claims SET state = %(to)s, version = version + 1, updated_at = now() WHERE id = %(id)s
 
 -- name: insert_history
--- The move, from the state it left: written before the claim itself moves.
+-- Insert the transition, from the state it leaves: written before the claim itself changes.
 INSERT INTO claim_history (claim_id, version, from_state, to_state, reason, decline_code, actor_role, actor_id)
 SELECT c.id, c.version + 1, c.state, %(to)s, %(reason)s, %(decline_code)s,
        CASE WHEN %(role)s = 'admin' THEN a.role ELSE %(role)s END, a.id
 FROM claims c, accounts a WHERE c.id = %(id)s AND a.identity_sub = %(sub)s
 
 -- name: take_assignee
--- The account that the claim is to be given to, if there is one: whether it may have it is asked after the claim itself.
+-- Lock the account of the new assignee, if it exists; whether it may have the claim is checked after locking the claim.
 SELECT FROM accounts a WHERE a.id = coalesce(%(staff_id)s::uuid, account_of(%(sub)s)) FOR KEY SHARE
 
 -- name: require_staff_member
--- A claim is assigned to a staff account that there is.
+-- Require an existing staff account as the assignee.
 SELECT require(EXISTS (
     SELECT FROM accounts a WHERE a.id = coalesce(%(staff_id)s::uuid, account_of(%(sub)s))
     AND a.role IN ('staff', 'admin')), 'assignee-unknown')
 
 -- name: assign
--- Who has the claim from now, the caller where no id is named; who has it already changes nothing.
+-- Assign the claim, to the caller if no id is named; the same assignee again changes nothing.
 UPDATE claims SET assignee_id = coalesce(%(staff_id)s::uuid, account_of(%(sub)s)), version = version + 1, updated_at = now()
 WHERE id = %(id)s AND assignee_id IS DISTINCT FROM coalesce(%(staff_id)s::uuid, account_of(%(sub)s))
 
 -- name: require_open
--- Evidence belongs to a case that somebody works on.
+-- Require that the claim is open: documents belong to a claim that somebody works on.
 SELECT require((SELECT c.state FROM claims c WHERE c.id = %(id)s) NOT IN ('resolved', 'rejected', 'withdrawn'), 'claim-closed')
 
 -- name: release_places
--- Announcements whose form has run out give their places back; the claim is held, so no two do this at once.
+-- Release the places of announced documents whose form has expired; the claim is locked, so no two do this at once.
 WITH over AS (
     SELECT id FROM documents
     WHERE claim_id = %(id)s AND state = 'pending' AND slot IS NOT NULL AND created_at <= now() - %(form_life)s
@@ -156,52 +158,53 @@ WITH over AS (
 UPDATE documents d SET slot = NULL FROM over WHERE d.id = over.id
 
 -- name: insert_document
--- An announced document, in the first of the ten places that is free; `require_slot` has seen that there is one.
+-- Insert an announced document in the first free one of the ten places; `require_slot` has checked that there is one.
 INSERT INTO documents (id, claim_id, slot, file_name, content_type, size, object_key)
 SELECT %(document_id)s, %(id)s, min(n), %(file_name)s, %(content_type)s, %(size)s, %(object_key)s
 FROM generate_series(1, 10) n
 WHERE n NOT IN (SELECT d.slot FROM documents d WHERE d.claim_id = %(id)s AND d.slot IS NOT NULL)
 
 -- name: require_slot
--- A claim holds ten documents.
+-- Require a free place: a claim has at most ten documents.
 SELECT require((SELECT count(*) FROM documents d WHERE d.claim_id = %(id)s AND d.slot IS NOT NULL) < 10, 'too-many-documents')
 
 -- name: document
--- A document of the claim, to its owner or staff, and in what it was not as announced.
+-- Select a document of the claim for its owner or staff, and how it differed from the announcement.
 SELECT to_jsonb(d) - 'owner_sub' || jsonb_build_object('mismatch', x.mismatch) AS facts
 FROM document_view d JOIN documents x USING (id)
 WHERE d.id = %(document_id)s AND d.claim_id = %(id)s AND (%(staff)s OR d.owner_sub = %(sub)s)
 
 -- name: documents
--- A page of the claim's documents.
+-- Select a page of the claim's documents.
 SELECT d.id, to_jsonb(d) - 'owner_sub' AS facts FROM document_view d
 WHERE d.claim_id = %(id)s AND d.id < %(after)s
 ORDER BY d.id DESC LIMIT %(count)s
 
 -- name: lock_document
--- The document, held until the verdict on it is written.
+-- Lock the document until its check is recorded.
 SELECT require((SELECT true FROM documents d WHERE d.id = %(document_id)s AND d.claim_id = %(id)s FOR NO KEY UPDATE), 'not-found')
 
 -- name: require_young
--- A document that waits for a day is swept, object and all: an hour before, nobody looks at it any more.
+-- Require that a pending document is not about to be rejected: housekeeping does that after a day, with its object, so
+-- an hour before that no check begins.
 SELECT require((SELECT d.state <> 'pending' OR d.created_at > now() - interval '23 hours'
                 FROM documents d WHERE d.id = %(document_id)s), 'document-not-available')
 
 -- name: require_open_for
--- A document in one of these states is changed only while somebody works on its claim; in another one nothing changes.
+-- Require that the claim of a document in one of these states is open; in another state nothing changes.
 SELECT require((
     SELECT d.state <> ALL(%(states)s::text[]) OR c.state NOT IN ('resolved', 'rejected', 'withdrawn')
     FROM documents d JOIN claims c ON c.id = d.claim_id WHERE d.id = %(document_id)s), 'claim-closed')
 
 -- name: require_place
--- A file that was uploaded in time and completed after its form had run out needs a place again.
+-- Require a free place for a file that was uploaded in time, but completed after its form had expired.
 SELECT require((
     SELECT d.state <> 'pending' OR d.slot IS NOT NULL OR (
         SELECT count(*) FROM documents o WHERE o.claim_id = d.claim_id AND o.slot IS NOT NULL) < 10
     FROM documents d WHERE d.id = %(document_id)s), 'too-many-documents')
 
 -- name: remove_document
--- The owner takes a document back, and the audit's word of it: it has no place, and nobody is shown it any more.
+-- Remove the document, and insert its audit entry: it has no place any more, and nobody sees it.
 WITH removed AS (
     UPDATE documents SET state = 'removed', slot = NULL, updated_at = now()
     WHERE id = %(document_id)s AND state IN ('pending', 'available')
@@ -211,12 +214,12 @@ SELECT %(audit_id)s, 'document.removed', id, %(actor)s, %(request_id)s, jsonb_bu
 FROM removed
 
 -- name: removed_document
--- Where the objects of a removed or rejected document were, so that they can be deleted.
+-- Select where the objects of a removed or rejected document were, so that they can be deleted.
 SELECT jsonb_build_object('id', d.id, 'object_key', d.object_key, 'upload_key', 'uploads/' || d.claim_id || '/' || d.id) AS facts
 FROM documents d WHERE d.id = %(document_id)s
 
 -- name: record_check
--- The verdict on what was uploaded, where its object is from now, and the audit's word of it; the first verdict stands.
+-- Write the result of the check and the object's new place, and insert the audit entry; the first result stands.
 WITH judged AS (
     UPDATE documents d SET state = %(verdict)s, mismatch = %(mismatch)s, object_key = %(object_key)s, updated_at = now(),
         slot = CASE WHEN %(verdict)s = 'available' THEN coalesce(d.slot, (

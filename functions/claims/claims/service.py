@@ -18,7 +18,7 @@ SQL = load_queries("claims", parts=PAYLOAD_SQL)
 def submit_claim(
     tx: Transaction, new: NewClaim, *, claim_id: UUID, sub: str, today: date, actor: Actor
 ) -> Pending[Row]:
-    """File a claim. Refuses: membership-required."""
+    """Write a claim. Refusals: membership-required."""
     tx.add(SQL["require_member"], sub=sub)
     tx.add(SQL["insert_claim"], id=claim_id, sub=sub, today=today, **new.model_dump())
     tx.add(SQL["insert_first_history"], id=claim_id)
@@ -29,7 +29,7 @@ def submit_claim(
 
 
 def read_claim(tx: Transaction, claim_id: UUID, scope: AccessScope, *, actor: Actor) -> Pending[Row]:
-    """A claim. Refuses: not-found."""
+    """Return a claim. Refusals: not-found."""
     _record_read(tx, "claim.read", claim_id, scope, actor)
     return _read_visible_claim(tx, claim_id, scope)
 
@@ -45,7 +45,7 @@ def list_claims(
     assignee: str | None,
     stuck: bool | None,
 ) -> Pending[list[Row]]:
-    """Claims the caller may see, newest first."""
+    """List the claims that the caller may see, newest first."""
     filters = {"state": state, "assignee": assignee, "stuck": stuck, "after": after, "count": count}
     query = SQL["claims"]
     if scope.staff:
@@ -57,7 +57,7 @@ def list_claims(
 def list_transitions(
     tx: Transaction, after: UUID, count: int, *, claim_id: UUID, scope: AccessScope, actor: Actor
 ) -> Pending[list[Row]]:
-    """A claim's moves, the last one first. Refuses: not-found."""
+    """List a claim's transitions, the latest first. Refusals: not-found."""
     tx.add(SQL["require_claim"], id=claim_id, **scope.params)
     _record_read(tx, "claim.history_read", claim_id, scope, actor)
     return tx.fetch_all(SQL["transitions"], id=claim_id, after=after, count=count)
@@ -72,8 +72,11 @@ def transition_claim(
     versions: list[int] | None,
     actor: Actor,
 ) -> Pending[Row]:
-    """Move a claim and tell its member. Refuses: not-found, forbidden, stale-version, move-not-allowed."""
-    is_theirs = scope.staff != (transition.to == "withdrawn")  # the member withdraws, staff do all else
+    """Change a claim's state and write the mail about it.
+
+    Refusals: not-found, forbidden, stale-version, move-not-allowed.
+    """
+    is_theirs = scope.staff != (transition.to == "withdrawn")  # members may only withdraw, staff may do everything else
     tx.add(SQL["require_account"], sub=scope.sub)
     tx.add(SQL["lock_claim"], id=claim_id, **scope.params)
     tx.add(SQL["require_right_to_transition"], is_theirs=is_theirs)
@@ -96,9 +99,11 @@ def assign_claim(
     versions: list[int] | None,
     actor: Actor,
 ) -> Pending[Row]:
-    """Give a claim to a staff member, the caller where none is named; who has it already changes nothing.
+    """Assign a claim to a staff member, or to the caller if `staff_id` is None.
 
-    Refuses: not-found, stale-version, assignee-unknown.
+    The same assignee again changes nothing.
+
+    Refusals: not-found, stale-version, assignee-unknown.
     """
     tx.add(SQL["take_assignee"], staff_id=staff_id, sub=scope.sub)
     tx.add(SQL["lock_claim"], id=claim_id, **scope.params)
@@ -122,7 +127,7 @@ def announce_document(
 ) -> Pending[Row]:
     """Reserve a place for a file, for as long as its upload form is valid.
 
-    Refuses: not-found, claim-closed, too-many-documents.
+    Refusals: not-found, claim-closed, too-many-documents.
     """
     tx.add(SQL["lock_claim"], id=claim_id, **scope.params)
     tx.add(SQL["require_open"], id=claim_id)
@@ -136,7 +141,7 @@ def announce_document(
 def read_document(
     tx: Transaction, claim_id: UUID, document_id: UUID, scope: AccessScope, *, actor: Actor
 ) -> Pending[Row]:
-    """A document. Refuses: not-found."""
+    """Return a document. Refusals: not-found."""
     _record_read(tx, "document.read", document_id, scope, actor)
     return _read_visible_document(tx, claim_id, document_id, scope)
 
@@ -144,7 +149,7 @@ def read_document(
 def list_documents(
     tx: Transaction, after: UUID, count: int, *, claim_id: UUID, scope: AccessScope, actor: Actor
 ) -> Pending[list[Row]]:
-    """A claim's documents, newest first. Refuses: not-found."""
+    """List a claim's documents, newest first. Refusals: not-found."""
     tx.add(SQL["require_claim"], id=claim_id, **scope.params)
     _record_read(tx, "claim.documents_read", claim_id, scope, actor)
     return tx.fetch_all(SQL["documents"], id=claim_id, after=after, count=count)
@@ -160,10 +165,10 @@ def record_check(
     key: str,
     actor: Actor,
 ) -> Pending[Row]:
-    """Write the verdict on what was uploaded, unless one stands: rejected where there is a mismatch.
+    """Record the check of an uploaded file, unless one is recorded: rejected if there is a mismatch.
 
-    Its object is under `key` from then on.
-    Refuses: not-found, claim-closed, document-not-available, too-many-documents.
+    The document's object is under `key` from then on. Refusals: not-found, claim-closed, document-not-available,
+    too-many-documents.
     """
     tx.add(SQL["lock_claim"], id=claim_id, **scope.params)
     tx.add(SQL["lock_document"], id=claim_id, document_id=document_id)
@@ -180,9 +185,9 @@ def record_check(
 def remove_document(
     tx: Transaction, claim_id: UUID, document_id: UUID, scope: AccessScope, *, actor: Actor
 ) -> Pending[Row]:
-    """Take a document back and return where its objects are; a second time changes nothing.
+    """Remove a document and return the keys of its objects; repeating it changes nothing.
 
-    Refuses: not-found, claim-closed.
+    Refusals: not-found, claim-closed.
     """
     tx.add(SQL["lock_claim"], id=claim_id, **scope.params)
     tx.add(SQL["lock_document"], id=claim_id, document_id=document_id)
@@ -193,7 +198,7 @@ def remove_document(
 
 
 def _record_read(tx: Transaction, action: str, subject_id: UUID, scope: AccessScope, actor: Actor) -> None:
-    """Queue the audit entry of a read by staff; what somebody reads of their own case is nobody's business."""
+    """Queue the audit entry of a read by staff; members who read their own claim are not audited."""
     if scope.staff:
         audit = {"actor": scope.sub, "request_id": actor.request_id}
         tx.add(SQL["record_read"], audit_id=make_uuid7(), action=action, id=subject_id, **audit)
@@ -208,5 +213,5 @@ def _read_visible_document(tx: Transaction, claim_id: UUID, document_id: UUID, s
 
 
 def _find_role(scope: AccessScope) -> str:
-    """Return the role that a claim's history shows of whoever moved it."""
+    """Return the role that a claim's transition shows of the person who made it."""
     return "admin" if scope.admin else "staff" if scope.staff else "member"

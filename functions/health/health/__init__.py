@@ -1,1 +1,1 @@
-"""Health: the check that load balancers, alarms and people ask for."""
+"""Health: the checks for load balancers, alarms and people."""

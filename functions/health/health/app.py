@@ -1,4 +1,4 @@
-"""The handler of the health checks, and of the schedule that gives the alarms their data."""
+"""The handler of the health checks, and of the schedule that publishes the alarms' metrics."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ api: Api[HealthContainer] = Api()
     limit=None,
 )
 def check_process(call: Call[NoInput]) -> Answer:
-    """Touches nothing outside the process."""
+    """Check only that the process answers; nothing outside it is queried."""
     version = call.services.settings.version
     return make_answer(HealthView(status="healthy", version=version, time=call.services.clock()))
 
@@ -39,20 +39,20 @@ def check_process(call: Call[NoInput]) -> Answer:
     limit="health-deep",
 )
 def check_dependencies(call: Call[NoInput, HealthContainer]) -> Answer:
-    """Asks everything the service stands on, within 2 seconds; the answer is kept for a few. 503 when unhealthy."""
+    """Check every dependency within 2 seconds; the result is cached for a few seconds. 503 when unhealthy."""
     report = write_report(call.services)
     return make_answer(report, status=503 if report.status == "unhealthy" else 200)
 
 
 def write_report(container: HealthContainer) -> HealthReport:
-    """The report, its metrics written."""
+    """Return the report after publishing its metrics."""
     checked: CheckResult = container.check.run()
     publish(checked)
     return HealthReport(**dict(checked.findings), runtime=container.process.read_usage())
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Lambda's entry point; an event that is no request is the schedule's, and gets the report itself."""
+    """Serve as Lambda's entry point; an event that is no request comes from the schedule and gets the report itself."""
     container = get_container()
     container.process.count_invocation()
     if is_request(event):

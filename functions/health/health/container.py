@@ -1,4 +1,4 @@
-"""The health function's container: as every function's, but nothing in it waits for long."""
+"""The health function's container: like every function's, but no part of it waits long."""
 
 import os
 from functools import cache, cached_property, partial
@@ -21,28 +21,31 @@ if TYPE_CHECKING:
     from shared.aws.dynamodb_shared_state import SharedStateStore
     from shared.database.connection import Connection
 
-# libpq's least, and more than the probes have: a connection that comes too late is left at once.
+# libpq's minimum, and more than the queries' time: a connection that comes too late is closed at once.
 CONNECT_S = 2.0
 
 
 class HealthContainer(Container):
-    """Container of the health function, which has to answer also when its services don't."""
+    """The container of the health function, which has to answer even if its dependencies don't."""
 
     @cached_property
     def process(self) -> ProcessStats:
-        """This process."""
+        """Return the statistics of this process."""
         return ProcessStats()
 
     @cached_property
     def admission_store(self) -> "AdmissionStore":
-        """Limits; a store that does not answer soon lets the caller through."""
+        """Return the store of limits; if it does not answer soon, the call is let through."""
         from shared.aws.dynamodb_admission import DynamoDbAdmissionStore
 
         return DynamoDbAdmissionStore(self._dynamodb, self.settings.state_table, observer=observe)
 
     @cached_property
     def check(self) -> DeepCheck:
-        """The deep check. What takes time without waiting, building clients, is done here, before its own begins."""
+        """Return the deep check.
+
+        Clients, which take time to create, are created here, before the check's time begins.
+        """
         from health.service_queries import make_service_queries
 
         services = [HealthQuery(name, ask) for name, ask in make_service_queries(self.settings).items()]
@@ -81,5 +84,5 @@ class HealthContainer(Container):
 
 @cache
 def get_container() -> HealthContainer:
-    """The environment's own."""
+    """Return the environment's container."""
     return HealthContainer(Settings.from_environ(os.environ))

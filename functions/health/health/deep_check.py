@@ -1,4 +1,4 @@
-"""The deep check, which asks everything at once within its own time and keeps the answer for a few seconds."""
+"""The deep check: queries all dependencies at once, within a time limit, and caches the result for a few seconds."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,14 +12,14 @@ from health.parallel_queries import HealthQuery, ParallelQueries, QueryOutcome
 from shared.aws.dynamodb_shared_state import LastWriter, SharedState
 from shared.clock import Clock, read_monotonic
 
-# The whole check is done within 2 s: the questions have 1.5 s, noting a new server what is left of the 2 s.
+# The whole check takes at most 2 s: the queries have 1.5 s, storing a new writer the rest.
 QUERIES_S = 1.5
 CHECK_S = 2.0
 
-# Whoever asks more often than this learns nothing new, and must not wear a sick database down.
+# More frequent checks show nothing new, and would only burden a failing database.
 CACHED_FOR = timedelta(seconds=5)
 
-# The probes whose services have a circuit; their names are those of the report.
+# The queries of services with a circuit; their names are those of the report.
 DATABASE, STATE_STORE = "database", "state_store"
 SERVICES = ("email", "identity", "storage", "queue", STATE_STORE)
 
@@ -27,16 +27,16 @@ UNKNOWN_STATE = SharedState(circuits={}, server=None, retries=0)
 
 
 class WriterRegistry(Protocol):
-    """The store of the last writer that the fleet saw."""
+    """The store of the last database writer that any environment saw."""
 
     def change_server(self, seen: LastWriter | None, now: LastWriter) -> bool:
-        """Replace what was seen, unless another has."""
+        """Replace the writer that was seen, unless another environment has already done so."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """The result of a check; `failed_over` only where this very check was the fleet's first to see another writer."""
+    """The result of a check; `failed_over` is true only if this check was the first of all to see another writer."""
 
     findings: Findings
     failed_over: bool
@@ -45,8 +45,10 @@ class CheckResult:
 
 
 class DeepCheck:
-    """`probes` makes the questions of one check: one named "database" that answers a Look, one for each of SERVICES,
-    of which "state_store" answers the Fleet.
+    """The check of all dependencies.
+
+    `make_queries` returns the queries of one check: one named "database" that returns a DatabaseAnswer, and one for
+    each of SERVICES, of which "state_store" returns the SharedState.
     """
 
     def __init__(
@@ -72,7 +74,7 @@ class DeepCheck:
         self._last_result: CheckResult | None = None
 
     def run(self) -> CheckResult:
-        """A check, or the last one where that is young enough; of callers at once one checks, the others wait."""
+        """Return the result of a check, or the last one if it is recent; of concurrent callers only one checks."""
         with self._lock:
             last, now = self._last_result, self._clock()
             if last is not None and timedelta(0) <= now - last.findings.checked_at < CACHED_FOR:
@@ -91,7 +93,10 @@ class DeepCheck:
         return CheckResult(self._collect_findings(outcomes, now), failed_over, jobs, late)
 
     def _note_other_writer(self, outcomes: Mapping[str, QueryOutcome], now: datetime, until: float) -> bool:
-        """Tell the fleet of a writer it did not know; True where that is another one, and we are first to tell."""
+        """Store the current writer if it is a new one.
+
+        Return whether this check was the first to store a replacement.
+        """
         found, seen = outcomes[DATABASE].value, self._shared_state.server
         if found is None or not found.writable or (seen is not None and seen.server == found.server):
             return False

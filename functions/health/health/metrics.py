@@ -3,13 +3,13 @@
 Unhealthy, Degraded, FailoverDetected             1 or 0
 JobsFailed, JobsUncertain                         jobs that wait for a person
 JobsHighUnsolved                                  those of them that have high priority
-JobsLate                                          1 while a job waits for longer than the rate of mails explains
-JobsOldestPendingSeconds, …High, …Normal, …Low    since the oldest job that has not ended was written
+JobsLate                                          1 while a job has waited longer than the mails' rate explains
+JobsOldestPendingSeconds, …High, …Normal, …Low    since the oldest unfinished job was written
 CircuitOpenEmail, …Identity, …Storage             1 while the circuit is open or half open
-TransactionRetriesLastMinute                      of the whole fleet
-DatabaseConnectionsUsedShare                      per cent of what the fleet may have
+TransactionRetriesLastMinute                      of all environments together
+DatabaseConnectionsUsedShare                      per cent of the connections that all environments may have
 
-What happens in any function is counted where it happens, see shared/logging.py.
+Events of any function are counted where they happen, see shared/logging.py.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ Figure = tuple[str, MetricUnit, float]
 
 
 def publish(checked: CheckResult) -> None:
-    """Write the metrics of a check; what it could not find out is left out, so that silence is not taken for zero."""
+    """Write the metrics of a check; unknown values are omitted, so that missing data is not taken for zero."""
     metrics = EphemeralMetrics(namespace=NAMESPACE, service=SERVICE)
     for name, unit, figure in list_metrics(checked):
         metrics.add_metric(name=name, unit=unit, value=figure)
@@ -36,7 +36,7 @@ def publish(checked: CheckResult) -> None:
 
 
 def list_metrics(checked: CheckResult) -> Iterator[Figure]:
-    """Yield all that is known, as names, units and values."""
+    """Yield every known metric: its name, unit and value."""
     found = checked.findings
     yield "Unhealthy", MetricUnit.Count, float(found.status == "unhealthy")
     yield "Degraded", MetricUnit.Count, float(found.status == "degraded")
@@ -61,7 +61,7 @@ def _list_job_metrics(jobs: OutboxCounts) -> Iterator[Figure]:
 
 
 def _list_shared_metrics(found: Findings, retries: int) -> Iterator[Figure]:
-    """Yield what the state table says: known together, or not at all."""
+    """Yield the metrics of the state table: all known together, or all unknown."""
     yield "TransactionRetriesLastMinute", MetricUnit.Count, float(retries)
     for name in CIRCUITS:
         state = getattr(found.checks, name).circuit

@@ -1,4 +1,4 @@
-"""The answers of the health checks."""
+"""The responses of the health checks."""
 
 from datetime import datetime
 from typing import Literal
@@ -13,7 +13,7 @@ Role = Literal["writer", "reader"]
 
 
 class HealthView(ResponseModel):
-    """That the process answers."""
+    """The answer of a process that works."""
 
     status: Literal["healthy"]
     version: str
@@ -21,7 +21,7 @@ class HealthView(ResponseModel):
 
 
 class ConnectionUsage(ResponseModel):
-    """Connections of the functions' role to the database, of the whole fleet."""
+    """Database connections of the functions' roles, in all environments together."""
 
     used: int | None = Field(
         description="Sessions of the functions' roles in PostgreSQL, in use or idle, with this check's own"
@@ -37,7 +37,7 @@ class LastFailover(ResponseModel):
 
 
 class DatabaseCheck(ResponseModel):
-    """The database; what is null could not be had."""
+    """The database; unknown values are null."""
 
     status: Status
     latency_ms: float
@@ -48,7 +48,7 @@ class DatabaseCheck(ResponseModel):
 
 
 class ServiceCheck(ResponseModel):
-    """A service the functions call; `since` is when its circuit got into this state."""
+    """A service that the functions call; `since` is when its circuit entered its state."""
 
     status: Status
     latency_ms: float
@@ -57,7 +57,7 @@ class ServiceCheck(ResponseModel):
 
 
 class DependencyChecks(ResponseModel):
-    """All that was asked."""
+    """The checks of all dependencies."""
 
     database: DatabaseCheck
     email: ServiceCheck
@@ -68,7 +68,7 @@ class DependencyChecks(ResponseModel):
 
 
 class JobCounts(ResponseModel):
-    """Jobs of the outbox; null where the database did not say."""
+    """Jobs of the outbox; null if the database did not answer."""
 
     pending: int | None = Field(description="Jobs that have not begun, counted up to 10000")
     oldest_pending_s: float | None = Field(
@@ -78,7 +78,7 @@ class JobCounts(ResponseModel):
 
 
 class TransactionRetries(ResponseModel):
-    """Transactions tried again by the whole fleet."""
+    """Retried transactions of all environments together."""
 
     last_minute: int | None = Field(description="In the last 60 seconds; null if unknown")
 
@@ -104,6 +104,6 @@ class Findings(ResponseModel):
 
 
 class HealthReport(Findings):
-    """The service's health: `degraded` still takes work, `unhealthy` has no writable database."""
+    """The service's health: `degraded` still accepts work, `unhealthy` has no writable database."""
 
     runtime: ProcessUsage

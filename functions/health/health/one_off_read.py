@@ -1,4 +1,4 @@
-"""A read on a database connection of its own, to find out whether the database answers at all."""
+"""A read on a database connection of its own, which shows whether the database accepts connections at all."""
 
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ NEVER_S = float("inf")
 
 
 def read_once(connect: Connect, use_case: UseCase[T], deadline: Deadline) -> T:
-    """Connect, read once, leave. Raises Unavailable, psycopg.Error."""
+    """Connect, read once, disconnect. Raise Unavailable, psycopg.Error."""
     connector = ConnectionHolder(connect, idle_timeout_s=NEVER_S, max_lifetime_s=NEVER_S, clock=read_monotonic)
     try:
         return Database(connector, backoff=ONCE).run(use_case, deadline).value

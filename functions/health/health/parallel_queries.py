@@ -1,4 +1,4 @@
-"""Probes, made all at once, each in a thread, and settled at a deadline whether they come back or not."""
+"""Health queries that run at the same time, each in a thread, and end at a deadline whether they return or not."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ Seconds = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class HealthQuery:
-    """A question: `ask` raises where the answer is no."""
+    """A query: `ask` raises if the dependency does not work."""
 
     name: str
     ask: Callable[[], Any]
@@ -21,7 +21,7 @@ class HealthQuery:
 
 @dataclass(frozen=True, slots=True)
 class QueryOutcome:
-    """The outcome of a probe: `value` is its answer where it did not fail; the latency is in seconds."""
+    """The outcome of a query: `value` is its result if it did not fail; the latency is in seconds."""
 
     failed: bool
     latency_s: float
@@ -40,7 +40,7 @@ class _RunningQuery:
         try:
             value = self.query.ask()
             self.outcome = QueryOutcome(failed=False, latency_s=self._measure_elapsed(), value=value)
-        except Exception as error:  # noqa: BLE001 - whatever it was, the answer is no
+        except Exception as error:  # noqa: BLE001 - whatever it was, the query failed
             self.outcome = QueryOutcome(failed=True, latency_s=self._measure_elapsed())
             code = getattr(error, "code", None)
             observe("health_query_failed", {"query": self.query.name, "code": code, **describe_failure(error)})
@@ -51,7 +51,7 @@ class _RunningQuery:
         return self.clock() - self.started
 
     def wait(self, until: float) -> QueryOutcome:
-        """The outcome, or that it failed where there is none in time."""
+        """Return the outcome, which is a failure if there is none in time."""
         self.done.wait(max(0.0, until - self.clock()))
         if self.outcome is not None:
             return self.outcome
@@ -60,14 +60,14 @@ class _RunningQuery:
 
 
 class ParallelQueries:
-    """Runs probes. One that hangs keeps its thread, and its name is not asked again before that has ended."""
+    """Runs queries. One that hangs keeps its thread, and is not run again before that thread has ended."""
 
     def __init__(self, *, clock: Seconds = read_monotonic) -> None:
         self._clock = clock
         self._runs: dict[str, _RunningQuery] = {}
 
     def run(self, queries: Sequence[HealthQuery], *, within_s: float) -> Mapping[str, QueryOutcome]:
-        """The outcome of each, by name, after `within_s` seconds at the latest."""
+        """Return the outcome of each query by name, after `within_s` seconds at most."""
         began = self._clock()
         runs = {query.name: self._begin(query) for query in queries}
         return {

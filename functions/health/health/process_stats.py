@@ -1,4 +1,4 @@
-"""The process that answers: how long it has run and what it uses."""
+"""Statistics of the process that answers: how long it has run and what it uses."""
 
 import resource
 import sys
@@ -14,7 +14,7 @@ MEGABYTE = 1024 * 1024
 
 
 class ProcessStats:
-    """Counts from when it was made."""
+    """The statistics of a process since this object was created."""
 
     def __init__(self, clock: Callable[[], float] = read_monotonic) -> None:
         self._clock = clock
@@ -22,11 +22,11 @@ class ProcessStats:
         self._invocations = 0
 
     def count_invocation(self) -> None:
-        """Note an invocation; the first one is the cold start."""
+        """Count an invocation; the first one is the cold start."""
         self._invocations += 1
 
     def read_usage(self) -> ProcessUsage:
-        """Return its state."""
+        """Return the current usage."""
         return ProcessUsage(
             uptime_s=round(self._clock() - self._started, 1),
             memory_mb=round(read_resident_bytes() / MEGABYTE, 1),
@@ -36,7 +36,7 @@ class ProcessStats:
 
 
 def read_resident_bytes() -> int:
-    """Memory in use now; where the kernel does not tell that, the most that ever was."""
+    """Return the memory in use; if the kernel does not report it, the maximum so far."""
     try:
         return int(STATM.read_text().split()[1]) * resource.getpagesize()
     except OSError:

@@ -1,8 +1,9 @@
--- All that the health room asks the database.
+-- All statements of the health function.
 
 -- name: server
--- Who answers and whether it takes writes: its start and address, hashed, so that a reader learns neither. Used are the
--- sessions of all functions' roles; whoever made their group administers it, and is none of them.
+-- Select which server answers and whether it accepts writes: its start time and address, hashed, so that a reader
+-- learns neither. The used connections are the sessions of all functions' roles; the role that created their group
+-- administers it, and is not one of them.
 SELECT NOT (pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean) AS writable,
        left(encode(sha256(convert_to(concat_ws(' ', extract(epoch FROM pg_postmaster_start_time()),
                                                inet_server_addr(), inet_server_port()), 'UTF8')), 'hex'), 12) AS server,
@@ -12,9 +13,10 @@ SELECT NOT (pg_is_in_recovery() OR current_setting('transaction_read_only')::boo
             WHERE g.rolname = 'interdomestik_functions' AND NOT m.admin_option))) AS used
 
 -- name: jobs
--- How the outbox stands; counting ends where the figure says enough. A job waits from when it was written, or was last
--- told to be done again by a person, until it has ended. Before the oldest, if it is a mail, went those of its priority or
--- a higher one that have left since: also those that SES refused, or of which nobody knows, since they had their turn.
+-- Select the state of the outbox; counting stops where a higher count would say nothing more. A job waits from when it
+-- was written, or was last replayed by a person, until it ends. The mails before the oldest job, if it is a mail, are
+-- those of its priority or a higher one that were sent since then, including those that SES rejected or whose outcome
+-- is unknown, since they used a send slot.
 WITH priorities AS (
     SELECT name, (ARRAY['high', 'normal', 'low'])[:n] AS go_first
     FROM unnest(ARRAY['high', 'normal', 'low']) WITH ORDINALITY AS p (name, n)

@@ -1,4 +1,4 @@
-"""The figures that are read from the database, and the status that follows from what was found."""
+"""The figures read from the database, and the status that follows from all findings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from shared.sql import load_queries
 
 SQL = load_queries("health")
 
-# Answers that are slower than this are trouble on its way: connecting, signing in and asking take some 50 ms here,
+# Slower answers announce trouble: connecting, signing in and querying take some 50 ms here,
 DATABASE_SLOW_S = 0.5
-# and AWS's services, asked over a connection that may have to be made first, some 100 ms.
+# and AWS's services, which may need a new connection first, some 100 ms.
 SERVICE_SLOW_S = 1.0
 
-# Of the connections that the fleet may have: beyond this share the next burst of calls would wait for one.
+# Beyond this share of the permitted connections the next burst of calls would have to wait for one.
 NEARLY_USED_UP = 0.9
 
-# A failover lasts one check; people and dashboards come later than that.
+# A failover is visible in one check only; people and dashboards look later than that.
 FAILOVER_SHOWN = timedelta(minutes=5)
 
 NO_JOBS_KNOWN = JobCounts(pending=None, oldest_pending_s=None, failed=None)
@@ -29,10 +29,10 @@ NO_JOBS_KNOWN = JobCounts(pending=None, oldest_pending_s=None, failed=None)
 
 @dataclass(frozen=True, slots=True)
 class OutboxCounts:
-    """The state of the outbox; `oldest_s` is how long the oldest job that has not ended waits, by priority, 0 for none.
+    """The state of the outbox; `oldest_s` is how long the oldest unfinished job waits, by priority, 0 if there is none.
 
-    `high_unsolved` are those of the failed and uncertain ones that have high priority. `sent` are the mails, by
-    priority, that went before the oldest job: see lateness.is_late.
+    `high_unsolved` are the failed and uncertain jobs of high priority. `sent` are the mails, by priority, that were
+    sent before the oldest job: see lateness.is_late.
     """
 
     pending: int
@@ -44,7 +44,7 @@ class OutboxCounts:
 
     @property
     def shown(self) -> JobCounts:
-        """As the report shows them."""
+        """Return the counts as the report shows them."""
         oldest_s = max(self.oldest_s.values(), default=0.0)
         return JobCounts(pending=self.pending, oldest_pending_s=oldest_s, failed=self.failed + self.uncertain)
 
@@ -60,7 +60,7 @@ class DatabaseAnswer:
 
 
 def query_database(tx: Transaction) -> Pending[DatabaseAnswer]:
-    """The server that answers, and the state of the jobs."""
+    """Query which server answers, and the state of the jobs."""
     server = tx.fetch_one(SQL["server"])
     jobs = tx.fetch_one(SQL["jobs"], most=COUNTED_AT_MOST, look_back=timedelta(seconds=LOOK_BACK_S))
     return Pending(lambda: _make_database_answer(server.resolve() or {}, jobs.resolve() or {}))
@@ -71,7 +71,7 @@ def _make_database_answer(server: Row, jobs: Row) -> DatabaseAnswer:
 
 
 def build_database_check(outcome: QueryOutcome, *, most: int, failover: LastFailover) -> DatabaseCheck:
-    """The database's part of the report; `most` connections are the fleet's."""
+    """Return the database's part of the report; `most` is the connection limit of all environments."""
     found: DatabaseAnswer | None = outcome.value
     writable = found is not None and found.writable
     strained = outcome.latency_s > DATABASE_SLOW_S or is_nearly_used_up(found, most)
@@ -86,12 +86,12 @@ def build_database_check(outcome: QueryOutcome, *, most: int, failover: LastFail
 
 
 def is_nearly_used_up(found: DatabaseAnswer | None, most: int) -> bool:
-    """Whether hardly any of the fleet's connections is left."""
+    """Return whether few of the permitted connections are left."""
     return found is not None and found.used >= most * NEARLY_USED_UP
 
 
 def build_service_check(outcome: QueryOutcome, circuit: CircuitStatus, *, late: bool = False) -> ServiceCheck:
-    """A service's part; `late` where it answers, and yet its work is not being done, or not in time."""
+    """Return a service's part of the report; `late` means that it answers, but its work is not done in time."""
     return ServiceCheck(
         status="unhealthy" if outcome.failed else "degraded" if late or _is_impaired(outcome, circuit) else "healthy",
         latency_ms=_convert_to_ms(outcome),
@@ -105,7 +105,7 @@ def _is_impaired(outcome: QueryOutcome, circuit: CircuitStatus) -> bool:
 
 
 def combine_status(checks: DependencyChecks) -> Status:
-    """Unhealthy without a writable database; degraded while anything is not as it should be."""
+    """Return the overall status: unhealthy without a writable database, degraded if any check is not healthy."""
     if checks.database.status == "unhealthy":
         return "unhealthy"
     found = {getattr(checks, name).status for name in DependencyChecks.model_fields}
@@ -113,21 +113,21 @@ def combine_status(checks: DependencyChecks) -> Status:
 
 
 def has_late_jobs(jobs: OutboxCounts, mail_rate: float) -> bool:
-    """Return whether a job has waited for longer than `mail_rate`, mails a second, explains."""
+    """Return whether a job has waited longer than `mail_rate`, in mails per second, explains."""
     return any(is_late(priority, s, jobs.sent[priority], rate=mail_rate) for priority, s in jobs.oldest_s.items())
 
 
 def has_late_or_stuck_jobs(jobs: OutboxCounts | None, mail_rate: float) -> bool:
-    """Whether jobs are late, or one of high priority waits for a person.
+    """Return whether jobs are late, or one of high priority waits for a person.
 
-    A person can't sign in, or has no welcome, until it is done again. Others that failed are counted by their metric
-    alone: a single mail that nobody can deliver must not hide what else goes wrong.
+    Until such a job is repeated, somebody can't sign in, or has no welcome mail. Other failed jobs only count in their
+    metric: a single mail that can't be delivered must not hide other problems.
     """
     return jobs is not None and (has_late_jobs(jobs, mail_rate) or jobs.high_unsolved > 0)
 
 
 def find_last_failover(server: LastWriter | None, now: datetime) -> LastFailover:
-    """The last change of the writer, shown as detected for a while."""
+    """Return the last change of the writer, marked as detected for a while."""
     at = server.changed_at if server else None
     return LastFailover(detected=at is not None and now - at < FAILOVER_SHOWN, at=at)
 

@@ -1,4 +1,4 @@
-"""The smallest call to each AWS service that shows it answers, and that we may ask.
+"""The smallest call to each AWS service that shows that it answers, and that the function may call it.
 
 Needs ses:GetAccount, cognito-idp:DescribeUserPool, s3:ListBucket and sqs:GetQueueAttributes.
 """
@@ -20,9 +20,9 @@ Ask = Callable[[], object]
 
 
 def make_service_queries(settings: Settings) -> Mapping[str, Ask]:
-    """A question for each service, by its name in the health report; each raises AwsError.
+    """Return a query for each service, by its name in the health report; each raises AwsError.
 
-    The clients are built here, in the caller's thread: boto3 builds none safely in two threads at once.
+    The clients are created here, in the caller's thread: boto3 can't safely create clients in two threads at once.
     """
     mail, identity, storage, queue = map(get_health_client, ("sesv2", "cognito-idp", "s3", "sqs"))
     return {

@@ -1,1 +1,1 @@
-"""Housekeeping: the changes that time makes to records, every hour."""
+"""Housekeeping: the hourly changes to records that follow from time."""

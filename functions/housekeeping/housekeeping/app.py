@@ -1,6 +1,6 @@
-"""The handler of housekeeping: the changes that time makes to records, every hour.
+"""The handler of housekeeping: the hourly changes to records that follow from time.
 
-Each chore works in bounded batches, as long as there are records and time.
+Each task works in bounded batches until there are no more records or no more time.
 """
 
 from collections.abc import Callable
@@ -26,32 +26,33 @@ from shared.sql import load_queries
 
 SQL = load_queries("housekeeping", parts=PAYLOAD_SQL)
 
-# A batch is one short transaction: few locks at a time, and little lost where one fails.
+# A batch is one short transaction: it holds few locks, and little work is lost if it fails.
 BATCH = 200
-# Deleting objects takes a call each.
+# Deleting objects takes one call each.
 DOCUMENT_BATCH = 50
 
 DOCUMENT_AGE = timedelta(days=1)
 KEY_AGE = timedelta(seconds=KEY_LIFE_S)
 DONE_JOB_AGE = timedelta(days=30)
 UNSOLICITED_MAIL_AGE = timedelta(hours=24)
-# After access has ended: where nothing ran for longer, or in the first run of all, nobody is told of an end long past.
+# After access has ended: if housekeeping did not run for longer, or runs for the first time, nobody gets a mail about
+# an end long past.
 REMINDER_LATENESS_DAYS = 7
 
 
 @dataclass(frozen=True, slots=True)
 class Housekeeper:
-    """Does the chores; each returns how many records one batch changed."""
+    """Runs the housekeeping tasks; the method of each returns how many records one batch changed."""
 
     database: Database
     document_store: DocumentStore
     clock: Clock
     request_id: str
     deadline: Deadline
-    time_zone: tzinfo = Settings().time_zone  # memberships begin and end with the days of the stack's country
+    time_zone: tzinfo = Settings().time_zone  # memberships follow the dates of the stack's country
 
     def reject_stale_documents(self) -> int:
-        """Remove what was uploaded for documents that nobody completed, and reject those."""
+        """Delete the uploads of documents that were never completed, and reject the documents."""
         stale = self._run_batch("stale_documents", age=DOCUMENT_AGE, count=DOCUMENT_BATCH)
         deleted = [row["id"] for row in stale if self._remove_object(row)]
         return len(self._run_batch("reject_documents", ids=deleted, request_id=self.request_id)) if deleted else 0
@@ -65,7 +66,7 @@ class Housekeeper:
         return True
 
     def notify_overdue_claims(self) -> int:
-        """Write to the desk about claims that stay longer in a state than was promised."""
+        """Write to the claims desk about claims that have been in a state for longer than promised."""
         claims: list[UUID] = [row["id"] for row in self._run_batch("overdue_claims", count=BATCH)]
         if not claims:
             return 0
@@ -75,7 +76,7 @@ class Housekeeper:
         )
 
     def update_subscription_states(self) -> int:
-        """Write down the states of memberships that the day has changed, and end pauses whose days are used up."""
+        """Store the states of memberships that the date has changed, and end pauses whose days are used up."""
         return len(
             self._run_batch(
                 "update_subscription_states", today=self._read_today(), count=BATCH, request_id=self.request_id
@@ -83,7 +84,7 @@ class Housekeeper:
         )
 
     def remind_members(self) -> int:
-        """Write to members whose membership ends in 30 days, in 7 or today, or whose access has ended; each once."""
+        """Write to members whose membership ends in 30 days, in 7 or today, or whose access has ended; once each."""
         job_ids = [make_uuid7() for _ in range(BATCH)]
         return len(
             self._run_batch(
@@ -96,27 +97,27 @@ class Housekeeper:
         )
 
     def delete_old_unsolicited_mails(self) -> int:
-        """Forget addresses that mails to strangers went to, after a day."""
+        """Delete the addresses of unsolicited mails after a day."""
         return len(self._run_batch("delete_old_greetings", age=UNSOLICITED_MAIL_AGE, count=BATCH))
 
     def _read_today(self) -> date:
         return convert_to_local_date(self.clock(), self.time_zone)
 
     def delete_old_keys(self) -> int:
-        """Forget idempotency keys after a day."""
+        """Delete idempotency keys after a day."""
         return len(self._run_batch("delete_old_keys", age=KEY_AGE, count=BATCH))
 
     def delete_old_jobs(self) -> int:
-        """Forget jobs that were done or dismissed long ago."""
+        """Delete jobs that were finished or dismissed long ago."""
         return len(self._run_batch("delete_old_jobs", age=DONE_JOB_AGE, count=BATCH))
 
     def _run_batch(self, query: str, **params: object) -> list[Row]:
         return self.database.run(lambda tx: tx.fetch_all(SQL[query], **params), self.deadline).value
 
     def run(self) -> dict[str, int]:
-        """Do every chore to its end, or as far as the time allows; return how many records each changed.
+        """Run every task to its end, or as far as time allows; return how many records each changed.
 
-        A chore that fails is logged and does not keep the others from their work.
+        A task that fails is logged and does not prevent the others.
         """
         tasks: dict[str, Callable[[], int]] = {
             "documents_swept": self.reject_stale_documents,
@@ -132,14 +133,14 @@ class Housekeeper:
     def _run_task(self, name: str, task: Callable[[], int]) -> int:
         try:
             return repeat_until_empty(task, self.deadline)
-        except Exception as error:  # noqa: BLE001 - the next chore may well succeed
+        except Exception as error:  # noqa: BLE001 - the next task may succeed
             observe("housekeeping_task_failed", {"task": name, **describe_failure(error)})
             return 0
 
 
 @background_handler
 def handler(_event: dict[str, Any], invocation: BackgroundInvocation) -> dict[str, int]:
-    """Lambda's entry point."""
+    """Serve as Lambda's entry point."""
     container = get_container()
     done = Housekeeper(
         container.database,

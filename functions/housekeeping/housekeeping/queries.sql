@@ -1,14 +1,14 @@
--- All that housekeeping does to the database. Where a statement takes several rows that others take too, it takes them in
--- the order of their ids, or leaves those to others that they hold: nobody waits in a circle.
+-- All statements of housekeeping. A statement that locks several rows which others lock too, locks them in the order of
+-- their ids, or skips the ones that others hold: so there are no deadlocks.
 
 -- name: stale_documents
--- Announced, never completed, and old.
+-- Select documents that were announced long ago and never completed.
 SELECT id, object_key FROM documents
 WHERE state = 'pending' AND created_at < now() - %(age)s
 ORDER BY created_at LIMIT %(count)s
 
 -- name: reject_documents
--- Their objects are gone; each with its audit entry.
+-- Reject documents whose objects are deleted, each with its audit entry.
 WITH stale AS (
     SELECT id FROM documents WHERE id = ANY(%(ids)s) AND state = 'pending' ORDER BY id FOR UPDATE
 ), rejected AS (
@@ -21,13 +21,13 @@ FROM rejected
 RETURNING id
 
 -- name: overdue_claims
--- Claims that stay in a state longer than was promised, of which the desk does not know yet.
+-- Select claims that have been in a state longer than promised, of which the claims desk does not know yet.
 SELECT c.id FROM claims c JOIN claim_states t USING (state)
 WHERE c.sla_notified_at IS NULL AND c.state_since + t.breach_after < now()
 ORDER BY c.state_since LIMIT %(count)s
 
 -- name: notify_overdue_claims
--- Tell the desk, once per claim and state: the note, its job and its audit entry commit together.
+-- Notify the claims desk, once per claim and state: the note, its job and its audit entry commit together.
 WITH late AS (
     SELECT c.id, n.job_id, extract(day FROM t.breach_after)::text AS days
     FROM claims c
@@ -50,7 +50,7 @@ FROM notified
 RETURNING id
 
 -- name: update_subscription_states
--- Write down what time has done to memberships: the state that their dates say, and the end of a pause used up.
+-- Write the states that memberships have by their dates, and the end of pauses whose days are used up.
 WITH due AS (
     SELECT m.id, s.state = 'paused' AS resumes FROM members m JOIN subscriptions s ON s.member_id = m.id
     WHERE (s.state IN ('active', 'past_due') AND s.ends_on < %(today)s OR s.state = 'paused' AND s.paused_on < %(today)s)
@@ -71,9 +71,9 @@ SELECT gen_random_uuid(), 'membership.' || became, member_id, 'housekeeping', %(
 RETURNING id
 
 -- name: remind_members
--- The reminders that are due, once for each end, which a pause moves: each with its mail and its audit entry. What was
--- written before and has not left yet does not leave any more. Who comes second to a reminder finds its row and writes
--- nothing, unless a change of the membership kept its mail from leaving.
+-- Insert the reminders that are due, once for each end (a pause moves it), each with its mail and its audit entry.
+-- Earlier reminders that were not sent yet are dropped. A concurrent run finds the row of a reminder and writes
+-- nothing, unless a change of the membership has dropped its mail.
 WITH due AS (
     SELECT m.id, m.number, s.id AS subscription_id, s.period_starts_on, s.plan, s.price, s.currency, s.ends_on,
            reminder_due(s, %(today)s, %(lateness)s) AS kind
@@ -116,21 +116,21 @@ FROM numbered n JOIN noted USING (job_id)
 RETURNING id
 
 -- name: delete_old_greetings
--- Addresses that may be written to again.
+-- Delete addresses that may get unsolicited mail again.
 DELETE FROM greetings WHERE (address, template) IN (
     SELECT address, template FROM greetings WHERE sent_at < now() - %(age)s
     ORDER BY sent_at LIMIT %(count)s FOR UPDATE SKIP LOCKED)
 RETURNING template
 
 -- name: delete_old_keys
--- Idempotency keys that nobody may use any more.
+-- Delete idempotency keys that have expired.
 DELETE FROM idempotency_keys WHERE (scope, key) IN (
     SELECT scope, key FROM idempotency_keys WHERE created_at < now() - %(age)s
     ORDER BY created_at LIMIT %(count)s FOR UPDATE SKIP LOCKED)
 RETURNING key
 
 -- name: delete_old_jobs
--- Jobs done or dismissed long ago.
+-- Delete jobs that were finished or dismissed long ago.
 DELETE FROM outbox WHERE id IN (
     SELECT id FROM outbox WHERE state IN ('done', 'dismissed') AND updated_at < now() - %(age)s
     ORDER BY updated_at LIMIT %(count)s FOR UPDATE SKIP LOCKED)

@@ -1,1 +1,1 @@
-"""The API for jobs that did not end well."""
+"""The API for failed and uncertain jobs."""

@@ -1,4 +1,4 @@
-"""The handler of the jobs' API: the jobs that did not end well, for admins."""
+"""The handler of the jobs API: failed and uncertain jobs, for admins."""
 
 from typing import Any
 
@@ -17,7 +17,10 @@ api = Api()
 
 @api.get("/jobs", summary="List failed and uncertain jobs", input=JobQuery, answer=Page[JobView], access=ADMIN)
 def list_jobs(call: Call[JobQuery]) -> Answer:
-    """Failed ones, uncertain ones (mails that may or may not have been sent), or those that an admin has dismissed."""
+    """List failed jobs, uncertain ones, or those that an admin has dismissed.
+
+    A job is uncertain if its mail may or may not have been sent.
+    """
     return list_page(call, f"jobs {call.input.state}", JobView, service.list_jobs, state=call.input.state)
 
 
@@ -30,7 +33,7 @@ def list_jobs(call: Call[JobQuery]) -> Answer:
     refusals=("not-found", "job-not-failed"),
 )
 def replay_job(call: Call[NoInput]) -> Answer:
-    """For a failed job, or an uncertain one of which a person knows that it was not done."""
+    """Repeat a failed job, or an uncertain one if you know that it was not done."""
     facts = call.run_once(service.replay_job, call.ids["job_id"], actor=call.actor)
     return make_answer(JobView.model_validate(facts))
 
@@ -45,11 +48,11 @@ def replay_job(call: Call[NoInput]) -> Answer:
     refusals=("not-found", "job-not-failed"),
 )
 def dismiss_job(call: Call[Dismissal]) -> Answer:
-    """For a failed or an uncertain job: it is never done again, and nothing counts it as waiting for a person."""
+    """Dismiss a failed or uncertain job: it is never repeated, and no longer counts as waiting for a person."""
     facts = call.run_once(service.dismiss_job, call.ids["job_id"], call.input.reason, actor=call.actor)
     return make_answer(JobView.model_validate(facts))
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Lambda's entry point."""
+    """Serve as Lambda's entry point."""
     return api.handle(event, context, get_container())

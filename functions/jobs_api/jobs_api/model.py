@@ -1,4 +1,4 @@
-"""The input and the answers of the jobs' API."""
+"""The requests and responses of the jobs API."""
 
 from datetime import datetime
 from typing import Literal
@@ -8,18 +8,18 @@ from shared.fields import RequestModel, ResponseModel
 from shared.fields.pagination import PageQuery
 
 TroubledState = Literal["failed", "uncertain", "dismissed"]
-# A code and no text, since the audit keeps it for ever: what is said of people belongs to their records.
+# A code, not a text, since the audit keeps it for ever, and text about people belongs to their records.
 DismissalReason = Literal["delivered", "handled-otherwise", "not-needed", "undeliverable"]
 
 
 class JobQuery(PageQuery):
-    """The filter of the list: failed jobs, those that nobody knows to have been done, or dismissed ones."""
+    """The filter of the list: failed jobs, uncertain ones, or dismissed ones."""
 
     state: TroubledState = "failed"
 
 
 class Dismissal(RequestModel):
-    """The reason for giving a job up for ever.
+    """The reason for dismissing a job.
 
     `delivered`: it was done after all. `handled-otherwise`: a person has done it. `not-needed`: nobody needs it any
     more. `undeliverable`: it can't be done.
@@ -29,7 +29,7 @@ class Dismissal(RequestModel):
 
 
 class JobView(ResponseModel):
-    """A job; what it says to whom stays out of it. `last_error` is a code."""
+    """A job without its content. `last_error` is a code."""
 
     id: UUID
     kind: Literal["mail", "identity"]
@@ -38,7 +38,7 @@ class JobView(ResponseModel):
     state: Literal["pending", "queued", "running", "done", "failed", "uncertain", "dismissed"]
     attempts: int
     last_error: str | None
-    dismissal: DismissalReason | None = None  # answers that were kept before jobs could be dismissed have none
+    dismissal: DismissalReason | None = None  # missing in answers stored by earlier versions
     subject_id: UUID
     created_at: datetime
     updated_at: datetime

@@ -1,7 +1,7 @@
--- All that admins do to jobs.
+-- All statements of admins about jobs.
 
 -- name: jobs
--- A page of jobs that did not end well.
+-- Select a page of jobs in one of the states failed, uncertain or dismissed.
 SELECT id, to_jsonb(j) AS facts FROM (
     SELECT id, kind, {template_of_job} AS template, priority, state, attempts, last_error, dismissal,
            subject_id, created_at, updated_at
@@ -10,26 +10,26 @@ WHERE state = %(state)s AND id < %(after)s
 ORDER BY id DESC LIMIT %(count)s
 
 -- name: require_job
--- The job exists.
+-- Require that the job exists.
 SELECT require(EXISTS (SELECT FROM outbox WHERE id = %(id)s), 'not-found')
 
 -- name: require_failed
--- Only what did not end well may run again.
+-- Require a failed or uncertain job: only such a job may be repeated or dismissed.
 SELECT require((SELECT state IN ('failed', 'uncertain') FROM outbox WHERE id = %(id)s FOR UPDATE), 'job-not-failed')
 
 -- name: replay
--- A person has decided that the job is to be done again.
+-- Make the job pending again, as a person has decided.
 UPDATE outbox SET
     state = 'pending', attempts = 0, available_at = now(), leased_until = NULL, last_error = NULL, replayed_at = now(),
     updated_at = now()
 WHERE id = %(id)s
 
 -- name: dismiss
--- A person has decided that the job is never to be done again.
+-- Dismiss the job for good, as a person has decided.
 UPDATE outbox SET state = 'dismissed', dismissal = %(reason)s, leased_until = NULL, updated_at = now() WHERE id = %(id)s
 
 -- name: job
--- A job as admins are told.
+-- Select a job as admins see it.
 SELECT to_jsonb(j) AS facts FROM (
     SELECT id, kind, {template_of_job} AS template, priority, state, attempts, last_error, dismissal,
            subject_id, created_at, updated_at

@@ -1,4 +1,4 @@
-"""The use cases of admins with jobs that did not end well; each queues its statements in an open transaction."""
+"""The use cases of admins with failed and uncertain jobs; each queues its statements in an open transaction."""
 
 from uuid import UUID
 
@@ -13,12 +13,12 @@ SQL = load_queries("jobs_api", parts=PAYLOAD_SQL)
 
 
 def list_jobs(tx: Transaction, after: UUID, count: int, *, state: TroubledState) -> Pending[list[Row]]:
-    """List jobs that did not end well, newest first."""
+    """List jobs in one of these states, newest first."""
     return tx.fetch_all(SQL["jobs"], state=state, after=after, count=count)
 
 
 def replay_job(tx: Transaction, job_id: UUID, *, actor: Actor) -> Pending[Row]:
-    """Have the job done again, its attempts counted anew. Refuses: not-found, job-not-failed."""
+    """Repeat the job, with its attempts counted anew. Refusals: not-found, job-not-failed."""
     tx.add(SQL["require_job"], id=job_id)
     tx.add(SQL["require_failed"], id=job_id)
     tx.add(SQL["replay"], id=job_id)
@@ -28,7 +28,7 @@ def replay_job(tx: Transaction, job_id: UUID, *, actor: Actor) -> Pending[Row]:
 
 
 def dismiss_job(tx: Transaction, job_id: UUID, reason: DismissalReason, *, actor: Actor) -> Pending[Row]:
-    """Give the job up for ever. Refuses: not-found, job-not-failed."""
+    """Dismiss the job for good. Refusals: not-found, job-not-failed."""
     tx.add(SQL["require_job"], id=job_id)
     tx.add(SQL["require_failed"], id=job_id)
     tx.add(SQL["dismiss"], id=job_id, reason=reason)

@@ -1,1 +1,1 @@
-"""Members: registration, contact data and the membership's life."""
+"""Members: registration, contact data and memberships."""

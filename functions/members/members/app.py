@@ -1,4 +1,4 @@
-"""The handler of the members' API: registration, contact data and memberships."""
+"""The handler of the members API: registration, contact data and memberships."""
 
 from datetime import date
 from typing import Any, Protocol
@@ -26,7 +26,7 @@ SELF_OR_STAFF = MEMBER | STAFF
 
 
 def choose_registration_limit(caller: Caller | None) -> str:
-    """An agent signs up more people than somebody at home does."""
+    """Return the rate limit of a registration; agents register more people than members do for themselves."""
     return "agent-registration" if caller else "member-registration"
 
 
@@ -56,7 +56,7 @@ def _require_country(country: HomeCountry, served: HomeCountry) -> None:
     refusals=("email-taken", "referral-code-unknown", "agent-not-active"),
 )
 def register_member(call: Call[NewMember]) -> Answer:
-    """Open to anyone; an active agent's own token makes the member that agent's client."""
+    """Register a member; called with an active agent's token, the member becomes that agent's client."""
     _require_country(call.input.country, call.services.settings.country)
     agent_sub = call.caller.sub if call.caller else None
     today = call.services.read_today()
@@ -68,7 +68,7 @@ def register_member(call: Call[NewMember]) -> Answer:
 
 @api.get("/members", summary="Find members", input=MemberQuery, answer=Page[MemberView], access=STAFF)
 def list_members(call: Call[MemberQuery]) -> Answer:
-    """For staff: all, or the one of a number or an email address."""
+    """List all members, or the one with a number or an email address."""
     query = call.input
     listing = f"members {query.number} {query.email}"
     today = call.services.read_today()
@@ -82,7 +82,7 @@ def list_members(call: Call[MemberQuery]) -> Answer:
     "/members/{member_id}", summary="Read a member", answer=MemberView, access=SELF_OR_STAFF, refusals=("not-found",)
 )
 def read_member(call: Call[NoInput]) -> Answer:
-    """The member, to that member and to staff."""
+    """Read the member; for that member and for staff."""
     return _build_answer(
         call.read(service.read_member, call.ids.get("member_id"), call.scope, today=call.services.read_today())
     )
@@ -103,7 +103,7 @@ CHANGE_OWN: OperationOptions = {**CHANGE, "access": MEMBER}
 @api.patch("/members/me", **CHANGE_OWN)
 @api.patch("/members/{member_id}", **CHANGE)
 def change_contact(call: Call[ContactChange]) -> Answer:
-    """Name, phone and language; decided on the version that If-Match names."""
+    """Change name, phone or language, based on the version that If-Match names."""
     today = call.services.read_today()
     facts = call.run_once(
         service.change_contact,
@@ -123,7 +123,7 @@ class MembershipChange(Protocol):
     def __call__(
         self, tx: Transaction, member_id: UUID, scope: AccessScope, *, today: date, actor: Actor
     ) -> Pending[Row]:
-        """Queue its statements."""
+        """Queue the statements of the change."""
         ...
 
 
@@ -145,7 +145,7 @@ def _change_membership(call: Call[NoInput], use_case: MembershipChange, *, statu
     refusals=("not-found", "membership-paused", "renewal-too-early"),
 )
 def renew_membership(call: Call[NoInput]) -> Answer:
-    """Add a year after the current end, or from today on where the membership has ended."""
+    """Add a year after the current end, or from today on if the membership has ended."""
     return _change_membership(call, service.renew_membership, status=201)
 
 
@@ -158,7 +158,7 @@ def renew_membership(call: Call[NoInput]) -> Answer:
     refusals=("not-found", "membership-ended"),
 )
 def cancel_membership(call: Call[NoInput]) -> Answer:
-    """Takes effect at the end of the period; a second time changes nothing."""
+    """Cancel the membership at the end of its period; repeating it changes nothing."""
     return _change_membership(call, service.cancel_membership)
 
 
@@ -171,8 +171,11 @@ def cancel_membership(call: Call[NoInput]) -> Answer:
     refusals=("not-found", "membership-not-running", "pause-days-used"),
 )
 def pause_membership(call: Call[NoInput]) -> Answer:
-    """Take access away from today on. The end will move by the days paused, at most 90 between two renewals; when they
-    are used up, the membership goes on by itself. A second time changes nothing."""
+    """Take access away from today on.
+
+    The end will move by the days paused, at most 90 between two renewals; when they are used up, the membership resumes
+    automatically. Repeating it changes nothing.
+    """
     return _change_membership(call, service.pause_membership)
 
 
@@ -185,10 +188,10 @@ def pause_membership(call: Call[NoInput]) -> Answer:
     refusals=("not-found", "membership-ended"),
 )
 def resume_membership(call: Call[NoInput]) -> Answer:
-    """Give access again from today on, and move the end by the days paused. A second time changes nothing."""
+    """Give access again from today on, and move the end by the days paused. Repeating it changes nothing."""
     return _change_membership(call, service.resume_membership)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Lambda's entry point."""
+    """Serve as Lambda's entry point."""
     return api.handle(event, context, get_container())

@@ -1,4 +1,4 @@
-"""The input and the answers of the members' API."""
+"""The requests and responses of the members API."""
 
 from datetime import date, datetime
 from typing import Any, Literal
@@ -23,7 +23,7 @@ from shared.fields.pagination import PageQuery
 Plan = Literal["basic", "standard", "family", "business"]
 MembershipState = Literal["active", "past_due", "paused", "canceled", "expired"]
 
-NOT_SENT: Any = None  # null itself is refused: the types don't allow it
+NOT_SENT: Any = None  # null itself is refused, since the types don't allow it
 
 
 class NewMember(RequestModel):
@@ -40,7 +40,7 @@ class NewMember(RequestModel):
 
 
 class ContactChange(RequestModel):
-    """Contact data to change; what is not sent stays."""
+    """Changes to contact data; omitted fields stay."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
@@ -70,7 +70,7 @@ class ReferringAgent(ResponseModel):
 
 
 class Membership(ResponseModel):
-    """The membership, as it is on the day of the call; `price` is the one at sign-up."""
+    """The membership on the day of the call; `price` is the one at the registration."""
 
     plan: Plan
     state: MembershipState

@@ -14,18 +14,21 @@ from shared.sql import load_queries
 
 SQL = load_queries("members")
 
-# What an agent earns where no rate of their own was agreed.
+# The rates that an agent earns unless another rate was agreed.
 NEW_MEMBER_RATE = Decimal("0.20")
 RENEWAL_RATE = Decimal("0.10")
 
-# A cancellation at most so many days from a period's first day, before or after, takes back what was earned by it.
+# A cancellation at most so many days before or after a period's first day voids the commission of that period.
 WITHDRAWAL_DAYS = 14
 
 
 def register_member(
     tx: Transaction, new: NewMember, *, member_id: UUID, agent_sub: str | None, today: date, actor: Actor
 ) -> Pending[Row]:
-    """Write all that a new member is. Refuses: email-taken, referral-code-unknown, agent-not-active."""
+    """Write a new member with everything that belongs to them.
+
+    Refusals: email-taken, referral-code-unknown, agent-not-active.
+    """
     agent = {"agent_sub": agent_sub, "referral_code": new.referral_code}
     person = new.model_dump(include={"email", "full_name", "phone", "language", "terms_version"})
     tx.add(SQL["insert_account"], id=member_id, **person)
@@ -47,14 +50,14 @@ def register_member(
 
 
 def read_member(tx: Transaction, member_id: UUID | None, scope: AccessScope, *, today: date) -> Pending[Row]:
-    """A member. Refuses: not-found."""
+    """Return a member. Refusals: not-found."""
     return tx.fetch_answer(SQL["member"], id=member_id, today=today, **scope.params)
 
 
 def list_members(
     tx: Transaction, after: UUID, count: int, *, number: str | None, email: str | None, today: date
 ) -> Pending[list[Row]]:
-    """Members, newest first."""
+    """List members, newest first."""
     return tx.fetch_all(SQL["members"], number=number, email=email, today=today, after=after, count=count)
 
 
@@ -68,7 +71,7 @@ def change_contact(
     today: date,
     actor: Actor,
 ) -> Pending[Row]:
-    """Change contact data; the same data again changes nothing. Refuses: not-found, stale-version."""
+    """Change contact data; the same data again changes nothing. Refusals: not-found, stale-version."""
     member = {"id": member_id, "sub": scope.sub}
     tx.add(SQL["lock_account"], id=member_id, **scope.params)
     tx.add(SQL["require_version"], versions=versions, **member)
@@ -82,7 +85,7 @@ def change_contact(
 def renew_membership(
     tx: Transaction, member_id: UUID, scope: AccessScope, *, today: date, actor: Actor
 ) -> Pending[Row]:
-    """Extend the membership by a year. Refuses: not-found, membership-paused, renewal-too-early."""
+    """Extend the membership by a year. Refusals: not-found, membership-paused, renewal-too-early."""
     tx.add(SQL["lock_account"], id=member_id, **scope.params)
     tx.add(SQL["take_agent"], id=member_id)
     tx.add(SQL["next_version"], id=member_id)
@@ -101,7 +104,7 @@ def renew_membership(
 def cancel_membership(
     tx: Transaction, member_id: UUID, scope: AccessScope, *, today: date, actor: Actor
 ) -> Pending[Row]:
-    """End the membership with its period; a second time changes nothing. Refuses: not-found, membership-ended."""
+    """End the membership with its period; repeating it changes nothing. Refusals: not-found, membership-ended."""
     tx.add(SQL["lock_account"], id=member_id, **scope.params)
     tx.add(SQL["take_member"], id=member_id)
     tx.add(SQL["require_not_expired"], id=member_id, today=today)
@@ -118,9 +121,9 @@ def cancel_membership(
 def pause_membership(
     tx: Transaction, member_id: UUID, scope: AccessScope, *, today: date, actor: Actor
 ) -> Pending[Row]:
-    """Suspend the membership from today on; a second time changes nothing.
+    """Suspend the membership from today on; repeating it changes nothing.
 
-    Refuses: not-found, membership-not-running, pause-days-used.
+    Refusals: not-found, membership-not-running, pause-days-used.
     """
     tx.add(SQL["lock_account"], id=member_id, **scope.params)
     tx.add(SQL["take_member"], id=member_id)
@@ -135,9 +138,9 @@ def pause_membership(
 def resume_membership(
     tx: Transaction, member_id: UUID, scope: AccessScope, *, today: date, actor: Actor
 ) -> Pending[Row]:
-    """Go on with a paused membership, its end later by the days paused; a second time changes nothing.
+    """Resume a paused membership and move its end by the days paused; repeating it changes nothing.
 
-    Refuses: not-found, membership-ended.
+    Refusals: not-found, membership-ended.
     """
     tx.add(SQL["lock_account"], id=member_id, **scope.params)
     tx.add(SQL["take_member"], id=member_id)

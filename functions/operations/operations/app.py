@@ -1,4 +1,4 @@
-"""The handler of operators' commands, by `aws lambda invoke`: no route leads here.
+"""The handler of operators' commands, called by `aws lambda invoke`: no route leads here.
 
     {"command": "migrate"}
     {"command": "create-staff", "email": …, "full_name": …, "role": "staff"|"admin", "language": "sq"|"en"|"mk"|"sr"}
@@ -38,25 +38,25 @@ from shared.sql import load_queries
 
 SQL = load_queries("operations")
 
-MIGRATIONS_DIR = "/opt/migrations"  # where the layer puts them
-NO_RECORD = UUID(int=0)  # the audit's subject where a command is about none
-AUDIT_S = 5.0  # a database that takes longer to note a command is out of order
+MIGRATIONS_DIR = "/opt/migrations"  # where the layer has them
+NO_RECORD = UUID(int=0)  # the audit's subject of a command that is about no record
+AUDIT_S = 5.0  # a database that takes longer to write the entry counts as down
 
 
 class Migrate(RequestModel):
-    """Bring the database's schema up to date."""
+    """Migrate the database's schema."""
 
     command: Literal["migrate"]
 
 
 class ShowCircuits(RequestModel):
-    """Tell how the circuits of the services are."""
+    """Show the circuits of the services."""
 
     command: Literal["circuits"]
 
 
 class ForceCircuit(RequestModel):
-    """Hold a circuit open or closed, or leave it to itself again."""
+    """Hold a circuit open or closed, or make it automatic again."""
 
     command: Literal["force-circuit"]
     name: Literal["email", "identity", "storage"]
@@ -78,7 +78,7 @@ _COMMANDS: dict[str, TypeAdapter[Any]] = {
 
 
 def read_command(event: dict[str, Any]) -> Command:
-    """The command of an event. Raises CommandError naming what is wrong with it."""
+    """Return the command of an event. Raise CommandError naming what is invalid."""
     adapter = _COMMANDS.get(str(event.get("command")))
     if adapter is None:
         raise CommandError(f"unknown command; there are: {', '.join(_COMMANDS)}")
@@ -91,9 +91,9 @@ def read_command(event: dict[str, Any]) -> Command:
 
 
 def _record_command(query: str, request_id: str, **facts: object) -> None:
-    """Write the audit entry of a command that is about no record, unless an earlier run of the command has.
+    """Write the audit entry of a command that is about no record, unless an earlier run of the command has written it.
 
-    A circuit is forced in an outage, and that may be the database's: where the entry can't be written, the log has it.
+    A circuit is forced during an outage, which may be the database's: if the entry can't be written, it is logged.
     """
     ids = {"audit_id": make_uuid7(), "subject": NO_RECORD, "actor": OPERATOR, "request_id": request_id}
     deadline = Deadline.from_seconds(AUDIT_S, read_monotonic)
@@ -159,7 +159,7 @@ def _run_command(command: Command, invocation: BackgroundInvocation) -> dict[str
 
 @background_handler
 def handler(event: dict[str, Any], invocation: BackgroundInvocation) -> dict[str, Any]:
-    """Lambda's entry point."""
+    """Serve as Lambda's entry point."""
     command = read_command(event)
     answer = _run_command(command, invocation)
     logger.info("command_done", extra={"command": command.command})

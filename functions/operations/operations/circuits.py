@@ -1,4 +1,4 @@
-"""The circuits as operators see and force them."""
+"""The circuits, as operators see and force them."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -10,17 +10,20 @@ from shared.units import SECOND
 
 
 def show_circuits(store: CircuitStore, policies: Iterable[CircuitPolicy], now: int) -> dict[str, Any]:
-    """Every circuit, by name. Raises StoreUnavailable."""
+    """Return every circuit by name. Raise StoreUnavailable."""
     return {policy.name: describe_circuit(store.read(policy.name), policy, now) for policy in policies}
 
 
 def apply_command(store: CircuitStore, policy: CircuitPolicy, to: Command, now: int) -> dict[str, Any]:
-    """Force a circuit, or leave it to itself again, and return what it is then. Raises StoreUnavailable."""
+    """Force a circuit, or make it automatic again, and return it. Raise StoreUnavailable."""
     return {policy.name: describe_circuit(force_circuit(store, policy, to, now), policy, now)}
 
 
 def describe_circuit(circuit: CircuitSnapshot, policy: CircuitPolicy, now: int) -> dict[str, Any]:
-    """A circuit: times in RFC 3339; `probe_at` is when the next probe may be made; `failures` is how many count."""
+    """Return a circuit as operators see it.
+
+    Times are in RFC 3339; `probe_at` is when the next probe may be made, `failures` is how many count.
+    """
     return {
         "state": circuit.state,
         "forced": circuit.forced,

@@ -4,4 +4,4 @@ from shared.background import BackgroundError
 
 
 class CommandError(BackgroundError):
-    """The command was not carried out, and its words say why; they quote nothing that was sent."""
+    """The command was not carried out, and the message says why; it quotes nothing of the command."""

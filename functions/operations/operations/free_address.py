@@ -1,8 +1,8 @@
-"""The command that frees an address: anyone can register with anyone's, and its owner may need it.
+"""The command that frees an address: anyone can register with it, and its owner may need it.
 
-Possible until somebody has signed in with it. The account is closed first, so that nobody can sign in while its
-identity is deleted, and it gives the address up last, so that nobody else can register with it meanwhile. Whatever step
-it dies at, the next run finds the account by its address and goes on.
+It is possible until somebody has signed in with the address. The account is closed first, so that nobody can sign in
+while its identity is deleted, and it releases the address last, so that nobody else can register with it meanwhile. If
+the command dies at any point, the next run finds the account by its address and continues.
 """
 
 from typing import Any, Literal
@@ -19,17 +19,17 @@ SQL = load_queries("operations", "free_address.sql", parts=PAYLOAD_SQL)
 
 
 class FreeAddress(RequestModel):
-    """Let an address be used anew that nobody has proven to be theirs."""
+    """Free an address that nobody has proven to be theirs."""
 
     command: Literal["free-address"]
     email: Email
 
 
 def free_address(command: FreeAddress, context: OperatorContext) -> dict[str, Any]:
-    """Close the account that nobody has proven, delete its identity, and give its address up.
+    """Close the account that nobody has proven, delete its identity, and release its address.
 
-    `account_id` is None where no account has the address (any more). Raises CommandError for an address that is proven
-    or a staff member's.
+    `account_id` is None if no account has the address (any more). Raise CommandError for an address that is proven or a
+    staff member's.
     """
     with translate_refusals():
         context.database.run(lambda tx: _close_account(tx, command.email), context.deadline)

@@ -1,8 +1,8 @@
--- The audit entries of operators' commands about no record. Each command may die between what it did and its entry, so a
--- repetition writes the entry that is missing, and none a second time.
+-- The audit entries of operators' commands that are about no record. A command may die before it has written its entry,
+-- so a repetition writes a missing entry, and none twice.
 
 -- name: record_migrations
--- All that was applied and is in no entry yet, in one.
+-- Insert one entry with all applied migrations that are in no entry yet.
 INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
 SELECT %(audit_id)s, 'schema.migrated', %(subject)s, %(actor)s, %(request_id)s,
        jsonb_build_object('applied', jsonb_agg(version ORDER BY version))
@@ -11,7 +11,7 @@ WHERE version NOT IN (SELECT jsonb_array_elements_text(facts->'applied') FROM au
 HAVING count(*) > 0
 
 -- name: record_forced_circuit
--- Which circuit was forced to what: by its generation, which a repeated command does not change.
+-- Insert which circuit was forced to which state: by its generation, which a repeated command does not change.
 INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
 SELECT %(audit_id)s, 'circuit.forced', %(subject)s, %(actor)s, %(request_id)s, %(facts)s::jsonb
 WHERE NOT EXISTS (SELECT FROM audit WHERE action = 'circuit.forced' AND facts @> %(facts)s::jsonb)

@@ -1,8 +1,8 @@
-"""The operators' commands about people who work here.
+"""The operators' commands about staff.
 
-A sign-in is linked to its account first and gets its group last, since the group is what grants something: an address
-that leads to somebody else's sign-in or account is refused with its reason, and nothing was granted. A role is taken
-from the account first: every call asks it, so access ends before Cognito is even told.
+A sign-in is linked to its account first and gets its group last, since the group grants access: an address that leads
+to somebody else's sign-in or account is refused with a reason, and nothing was granted. A role is removed from the
+account first: every call checks it, so access ends before Cognito is called.
 """
 
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ REASONS = {
 
 
 class CreateStaff(RequestModel):
-    """Let a person work here, or work here again."""
+    """Make a person a member of staff, also one who was before."""
 
     command: Literal["create-staff"]
     email: Email
@@ -47,7 +47,7 @@ class CreateStaff(RequestModel):
 
 
 class RemoveStaff(RequestModel):
-    """Let a person work here no more."""
+    """End a person's membership of staff."""
 
     command: Literal["remove-staff"]
     email: Email
@@ -64,14 +64,14 @@ class OperatorContext:
 
     @property
     def actor(self) -> Actor:
-        """Return the person who acts, for the audit."""
+        """Return the operator as the audit's actor."""
         return Actor(OPERATOR, self.request_id)
 
 
 def create_staff(new: CreateStaff, context: OperatorContext) -> dict[str, Any]:
     """Make sure that the person has an account of that role and can sign in.
 
-    Raises CommandError for an address that is another role's or leads to another account's sign-in.
+    Raise CommandError for an address of another role, or one that leads to another account's sign-in.
     """
     with translate_refusals():
         known = context.database.run(lambda tx: _find_account(tx, new), context.deadline).value
@@ -85,9 +85,9 @@ def create_staff(new: CreateStaff, context: OperatorContext) -> dict[str, Any]:
 
 
 def remove_staff(command: RemoveStaff, context: OperatorContext) -> dict[str, Any]:
-    """Take the person's role, groups and sessions, and tell how many open claims are still assigned to them.
+    """Remove the person's role, groups and sessions; return how many open claims are still assigned to them.
 
-    Raises CommandError where nobody with that address works here, or has worked.
+    Raise CommandError if nobody with that address is or was a member of staff.
     """
     account = context.database.run(lambda tx: _end_role(tx, command, context.actor), context.deadline).value
     if account is None:
@@ -99,7 +99,7 @@ def remove_staff(command: RemoveStaff, context: OperatorContext) -> dict[str, An
 
 
 def find_unlinked_identity(email: str, context: OperatorContext) -> str | None:
-    """Return the identity that signs in with an address, if it is no account's."""
+    """Return the identity that signs in with an address, if no account is linked to it."""
     sub = context.identities.find(email)
     if sub is None:
         return None
@@ -132,7 +132,7 @@ def _end_role(tx: Transaction, command: RemoveStaff, actor: Actor) -> Pending[Ro
 
 @contextmanager
 def translate_refusals() -> Iterator[None]:
-    """Raise CommandError with its words for a refusal that has any here."""
+    """Raise CommandError with a message instead of a refusal that has one."""
     try:
         yield
     except Refusal as refusal:

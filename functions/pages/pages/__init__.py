@@ -1,1 +1,1 @@
-"""Pages: the API's description, its page, and answers for addresses that nothing else serves."""
+"""Pages: the API's description, its page, and answers for unknown addresses."""

@@ -1,7 +1,6 @@
-"""The handler of the pages: the API's description, its page, and 404 or 405 for every address that nothing else serves.
+"""The handler of the pages: the API's description, its page, and 404 or 405 for every address that no operation serves.
 
-It shares no environment with the health function: whoever floods an address that does not exist leaves the health
-check as quick as it was.
+It shares no environment with the health function: calls to unknown addresses do not slow down the health check.
 """
 
 from typing import Any
@@ -12,7 +11,7 @@ from shared.container import get_container
 
 api = Api()
 documentation.register_operations(api)
-# The health function serves these two; other methods of theirs end here, and are told which there are.
+# The health function serves these two; requests with other methods end up here and learn which methods there are.
 api.declare_methods("/health", "GET")
 api.declare_methods("/health/deep", "GET")
 

@@ -1,4 +1,4 @@
-"""The API's description, and a page to read and try it: all of it served by us, nothing fetched from elsewhere."""
+"""The API's description, and a page to read and try it: served entirely from here, nothing is loaded from elsewhere."""
 
 import base64
 import hashlib
@@ -15,14 +15,14 @@ from shared.api.problems import ABOUT_KEYS
 from shared.api.responses import Answer
 from shared.api.router import Api
 
-# Swagger UI as drf-spectacular-sidecar carries it: its files are read where they lie, its code (for Django) is not run.
+# Swagger UI from drf-spectacular-sidecar: only its static files are read, its code (for Django) is not run.
 _ASSETS = "drf-spectacular-sidecar"
 _ASSETS_FOLDER = Path("drf_spectacular_sidecar/static/drf_spectacular_sidecar/swagger-ui-dist")
 
 # The description and page change with a deploy, not within a minute.
 _CACHED = {"Cache-Control": "public, max-age=60"}
 
-# The page runs and shows what it was built with, talks to this API alone, and is framed by nobody.
+# The page runs only what it was built with, talks to this API only, and can't be framed.
 _POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -36,7 +36,7 @@ _POLICY = "; ".join(
     )
 )
 
-# The token is kept by the open page alone: whoever reloads it signs in again.
+# Only the open page keeps the token: after a reload one signs in again.
 _START = """
 SwaggerUIBundle({
   url: "openapi.json", dom_id: "#page", deepLinking: true, filter: true, docExpansion: "list",
@@ -83,7 +83,7 @@ phone which changes its network still gets its answer: that is why they must be 
 
 
 def register_operations(api: Api) -> None:
-    """Add the two operations to the room's API."""
+    """Add the two operations to the function's API."""
     api.get("/openapi.json", summary="Read the API's description", input=IgnoredQuery, answer=None, sign_in="none")(
         read_description
     )
@@ -98,12 +98,12 @@ def register_operations(api: Api) -> None:
 
 
 def read_description(_call: Call[NoInput]) -> Answer:
-    """OpenAPI 3.1, of all functions together."""
+    """Read the description of all functions in OpenAPI 3.1."""
     return Answer(200, raw=_load_description(), headers=_CACHED)
 
 
 def read_page(_call: Call[NoInput]) -> Answer:
-    """Works offline; 'Authorize' takes a bearer token."""
+    """Read and try the API, also offline; 'Authorize' takes a bearer token."""
     page = _build_page()
     headers = {"Content-Security-Policy": page.policy, "Content-Type": "text/html; charset=utf-8"}
     return Answer(200, raw=page.html, headers={**_CACHED, **headers})

@@ -1,1 +1,1 @@
-"""Relay: committed jobs on their way from the outbox to SQS."""
+"""Relay: moves committed jobs from the outbox to SQS."""

@@ -1,8 +1,8 @@
 """The relay, which moves committed jobs from the outbox to SQS, by priority.
 
-claim (one flight, leased) → publish → mark (one flight). Killed anywhere, it loses nothing: the lease of
-what it had claimed runs out and the next relay claims it. A job published twice is done once, since
-workers claim by state.
+claim (one round trip, leased) → publish → mark (one round trip). If it is killed anywhere, nothing is lost: the lease
+of the claimed jobs expires and the next relay claims them. A job published twice is done once, since workers claim by
+state.
 """
 
 from collections import defaultdict
@@ -24,19 +24,19 @@ from shared.sql import load_queries
 
 SQL = load_queries("relay")
 
-# Ten SendMessageBatch calls: a tenth of a second, and little to publish again after a crash.
+# Ten SendMessageBatch calls: a tenth of a second, and few jobs to publish again after a crash.
 CLAIM_BATCH = 100
-# Twice this function's timeout: a relay whose lease has run out is gone.
+# Twice this function's timeout: a relay whose lease has expired has ended.
 PUBLISH_LEASE = timedelta(seconds=60)
-# A queue may be that far behind before its messages are taken for lost and doubled. Where an outage has outlasted all
-# tries of a message it is in the dead letters, and its job waits no longer than this.
+# A queue may be so far behind before its messages count as lost and are sent again. If an outage outlasts all attempts
+# of a message, it is in the dead-letter queue, and its job waits no longer than this.
 QUEUE_PATIENCE = timedelta(minutes=15)
-# SQS did not answer; the next schedule or nudge finds the job due again.
+# SQS did not answer; the next scheduled or woken run finds the job due again.
 PUBLISH_PAUSE = timedelta(seconds=10)
 
 
 def relay_batch(database: Database, queues: JobQueues, *, clock: Clock, deadline: Deadline) -> int:
-    """Hand up to CLAIM_BATCH due jobs to SQS and return how many it acknowledged."""
+    """Send up to CLAIM_BATCH due jobs to SQS and return how many it acknowledged."""
     lease = clock() + PUBLISH_LEASE
     claimed = database.run(lambda tx: _claim_jobs(tx, lease), deadline).value
     if not claimed:
@@ -71,7 +71,7 @@ def _mark_jobs(tx: Transaction, lease: datetime, sent: frozenset[UUID], unsent: 
 
 @background_handler
 def handler(_event: dict[str, Any], invocation: BackgroundInvocation) -> dict[str, int]:
-    """Lambda's entry point."""
+    """Serve as Lambda's entry point."""
     container = get_container()
 
     def relay() -> int:

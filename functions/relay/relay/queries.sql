@@ -1,11 +1,11 @@
--- All that the relay does to the database. It takes several rows at once, in the order of their ids, and leaves those to
--- others that they hold: nobody waits in a circle.
---
--- A job's row is the truth and its SQS message only a wake-up, so a message may come twice, late or never.
--- `leased_until` fences: who set it may finish the job, and once it is past the relay takes the job up again.
+-- All statements of the relay. It locks several rows in the order of their ids, and skips the ones that others hold: so
+-- there are no deadlocks. A job's row is the truth and its SQS message only a wake-up, so a message may arrive twice,
+-- late or never. `leased_until` fences: the process that set it may finish the job, and once it is past the relay takes
+-- the job again.
 
 -- name: mark_abandoned_jobs
--- Jobs whose worker died: a mail that had begun may have left, so a person decides; all else is safe to do again.
+-- Mark jobs whose worker died: a mail that had begun may have been sent, so a person decides; any other job is safe to
+-- repeat.
 WITH abandoned AS (
     SELECT id FROM outbox WHERE state = 'running' AND leased_until < now() FOR NO KEY UPDATE SKIP LOCKED)
 UPDATE outbox o SET
@@ -15,7 +15,7 @@ UPDATE outbox o SET
 FROM abandoned WHERE o.id = abandoned.id
 
 -- name: claim_due_jobs
--- The relay takes due jobs, most urgent first; other relays skip them. `queued` long past its lease was lost.
+-- Claim due jobs, most urgent first; other relays skip them. A `queued` job long past its lease was lost.
 WITH due AS (
     SELECT id FROM outbox
     WHERE state IN ('pending', 'queued')
@@ -27,14 +27,14 @@ FROM due WHERE o.id = due.id
 RETURNING o.id, o.priority
 
 -- name: mark_published
--- SQS has them; if no worker is heard of for long, they are published again.
+-- Mark jobs that SQS has; if no worker takes them for long, they are published again.
 WITH ours AS (
     SELECT id FROM outbox WHERE id = ANY(%(ids)s) AND state = 'queued' AND leased_until = %(lease)s
     FOR NO KEY UPDATE SKIP LOCKED)
 UPDATE outbox o SET leased_until = now() + %(patience)s, updated_at = now() FROM ours WHERE o.id = ours.id
 
 -- name: release_jobs
--- SQS did not acknowledge them: they wait a little and are tried again.
+-- Release jobs that SQS did not acknowledge: they wait a little and are published again.
 WITH ours AS (
     SELECT id FROM outbox WHERE id = ANY(%(ids)s) AND state = 'queued' AND leased_until = %(lease)s
     FOR NO KEY UPDATE SKIP LOCKED)

@@ -1,1 +1,1 @@
-"""Worker: mails and sign-ins, made for the jobs that SQS delivers."""
+"""Worker: sends mails and creates sign-ins, for the jobs that SQS delivers."""

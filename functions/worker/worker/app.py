@@ -1,4 +1,4 @@
-"""The handler of the job queues: it does the jobs, and hands back only what could not be tried."""
+"""The handler of the job queues: does the jobs, and returns to the queue only what could not be attempted."""
 
 import os
 import time
@@ -25,17 +25,17 @@ from worker.mail_pacing import MailRateLimiter
 from worker.priority_pacing import PacingRules
 from worker.ses import SesMailer
 
-# Nobody waits for a job: a new environment, whose first question to the table takes longer, waits for the answer rather
-# than begin with a call that an open circuit forbids.
+# No client waits for a job: a new environment, whose first query of the circuits' table takes longer, waits for the
+# answer, so that it does not begin with a call that an open circuit forbids.
 CIRCUIT_PATIENCE_S = 1.0
-# A message whose job could not be looked at is shown again after some 10 s, 30 s, 90 s, 270 s: the four that are left
-# before its queue gives it up outlast an outage of minutes, where the visibility timeout would cost six minutes each.
+# A message whose job could not be read becomes visible again after some 10 s, 30 s, 90 s, 270 s: these four deliveries
+# outlast an outage of minutes, where the visibility timeout would cost six minutes each.
 FIRST_RETRY_DELAY_S, RETRY_DELAY_FACTOR, LONGEST_RETRY_DELAY_S = 10.0, 3.0, 300.0
 
 
 @cache
 def get_job_runner() -> JobRunner:
-    """The environment's own."""
+    """Return the environment's job runner."""
     settings = Settings.from_environ(os.environ)
     container = Container(settings, circuit_patience_s=CIRCUIT_PATIENCE_S)
     circuits = {"mail": container.get_breaker("email"), "identity": container.get_breaker("identity")}
@@ -58,10 +58,10 @@ def get_job_runner() -> JobRunner:
 
 
 def run_batch(event: dict[str, Any], deadline: Deadline, runner: JobRunner) -> dict[str, Any]:
-    """Do the jobs of an SQS event; the answer names the messages that are to come again.
+    """Do the jobs of an SQS event; return the messages that have to be delivered again.
 
-    Those whose job could not be looked at come soon, and after the first of them no other is tried: a worker without a
-    database would otherwise hide all that is queued for as long as the visibility timeout.
+    A message whose job could not be read is delivered again soon, and after the first one no other is attempted: a
+    worker without a database would otherwise hide the whole queue for as long as the visibility timeout.
     """
     outages: list[Unavailable] = []
 
@@ -88,7 +88,7 @@ def run_batch(event: dict[str, Any], deadline: Deadline, runner: JobRunner) -> d
 
 
 def compute_retry_delay(received: int, uniform: Callable[[float, float], float]) -> float:
-    """Return the seconds until a message that was received so many times is to be shown again."""
+    """Return the seconds until a message received so many times becomes visible again."""
     most = min(LONGEST_RETRY_DELAY_S, FIRST_RETRY_DELAY_S * RETRY_DELAY_FACTOR ** (received - 1))
     return most * uniform(0.5, 1.0)
 
@@ -104,5 +104,5 @@ def _log_failure(record: SQSRecord, error: Exception) -> None:
 
 @background_handler
 def handler(event: dict[str, Any], invocation: BackgroundInvocation) -> dict[str, Any]:
-    """Lambda's entry point."""
+    """Serve as Lambda's entry point."""
     return run_batch(event, invocation.deadline, get_job_runner())

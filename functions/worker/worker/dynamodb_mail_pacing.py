@@ -1,10 +1,10 @@
-"""The state of the mails' rate in the state table: the only place that knows its format.
+"""The state of mail pacing in the state table: the only place that knows its format.
 
 pk `limit#mail#<sha256>`   tat version served_high served_normal served_low end_high end_normal end_low normal_until
 
 All are integers, times in epoch microseconds, see priority_pacing.PacingState. The key and `tat` are those of a bucket
-of dynamodb_admission_items.py, so that workers of an earlier version, which keep no priorities, and these count the
-same mails while one replaces the other. `expires_at` (epoch seconds) is DynamoDB's to delete by.
+of dynamodb_admission_items.py, so that workers of an earlier version, which know no priorities, count the same mails
+while one version replaces the other. DynamoDB deletes the item after `expires_at` (epoch seconds).
 
 Needs GetItem and PutItem on the table.
 """
@@ -40,14 +40,14 @@ _KEY: Attributes = {"pk": {"S": make_bucket_key(LimitCharge("fleet", RateLimit("
 
 
 class DynamoDbPacingStore:
-    """The PacingStore of the fleet."""
+    """The PacingStore that all environments share."""
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
         self._client = client
         self._table = table
 
     def read(self) -> PacingState:
-        """See PacingStore.read."""
+        """Return the state; see PacingStore.read."""
         try:
             answer = self._client.get_item(TableName=self._table, Key=_KEY, ConsistentRead=True)
         except BOTO_ERRORS as error:
@@ -55,7 +55,7 @@ class DynamoDbPacingStore:
         return _read_state(answer.get("Item"))
 
     def write(self, seen: PacingState, to: PacingState) -> StoreReply:
-        """See PacingStore.write."""
+        """Replace the state; see PacingStore.write."""
         try:
             self._client.put_item(
                 TableName=self._table,
@@ -71,11 +71,11 @@ class DynamoDbPacingStore:
 
 
 def _build_unchanged_condition(seen: PacingState) -> WriteCondition:
-    """Return the condition that nobody has written; an earlier version of the workers moves `tat` alone."""
+    """Return the condition that nobody has written since; workers of an earlier version change only `tat`."""
     known = {name: value for name, value in (("version", seen.version), ("tat", seen.tat)) if value}
     tests = [f"{name} = :{name}" if name in known else f"attribute_not_exists({name})" for name in ("version", "tat")]
     condition: WriteCondition = {"ConditionExpression": " AND ".join(tests)}
-    if known:  # DynamoDB refuses values that no expression uses, and an empty set of them
+    if known:  # DynamoDB rejects values that no expression uses, and an empty set of them
         condition["ExpressionAttributeValues"] = {f":{name}": _build_number(value) for name, value in known.items()}
     return condition
 

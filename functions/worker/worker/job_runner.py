@@ -1,13 +1,13 @@
-"""The run of a job, from its claim to what became of it.
+"""The run of a job, from its claim to its recorded outcome.
 
-claim with the facts (one flight) → a mail: begin (one flight) → the one side effect → settle (one flight)
-claim with the facts (one flight) → an identity: make it → link it (one flight) → its group → settle (one flight)
+claim with facts (one round trip) → mail: mark as begun (one round trip) → send → record the outcome (one round trip)
+claim with facts (one round trip) → identity: create → link (one round trip) → its group → record (one round trip)
 
-A job whose circuit is open is not claimed: in the same flight it is put off until the probe's time.
+A job whose circuit is open is not claimed: in the same round trip it is postponed until the probe's time.
 
-A mail is sent at most once: where its fate is unknown (no answer from SES, or a worker gone after it had
-begun, see `settle_abandoned`) the job is `uncertain` and stays so until a person replays it. An identity
-is safe to make again, so it is tried again.
+A mail is sent at most once: if its outcome is unknown (no answer from SES, or a worker that died after marking the job
+as begun, see `mark_abandoned_jobs`), the job is `uncertain` and stays so until a person replays it. Creating an
+identity is safe to repeat, so it is repeated.
 """
 
 import math
@@ -39,25 +39,25 @@ from worker.ses import Mail, Mailer
 
 SQL = load_queries("worker", parts=PAYLOAD_SQL)
 
-# Twice this function's timeout: a worker whose lease has run out is gone.
+# Twice this function's timeout: a worker whose lease has expired has ended.
 JOB_LEASE = timedelta(seconds=120)
-# Nothing is begun with less time left: 2 s to connect to SES, 15 s for its answer, and time to settle.
+# No job begins with less time left: 2 s to connect to SES, 15 s for its answer, and time to record the outcome.
 JOB_TIME_S = 20.0
-# Jobs that waited for one probe come back over this time, so that they do not all meet it.
+# Jobs that waited for the same probe come back spread over this time, so that they don't all arrive during it.
 SPREAD_S = 2.0
 
 
 class NotEnoughTime(Exception):
-    """The job was not begun: too little of the invocation was left for it."""
+    """The job was not begun: too little time is left of the invocation."""
 
 
 class LeaseLost(Exception):
-    """The job was not begun: this worker was slower than its lease, and it is not its any more."""
+    """The lease expired before the job began; another worker may own it."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobOutcome:
-    """The outcome of a job: its new state, the code of what went wrong, when it may be tried again, if it was tried."""
+    """The outcome of a run: new state, code of the error, delay before a retry, and whether the attempt counts."""
 
     state: str
     error: str | None = None
@@ -66,21 +66,21 @@ class JobOutcome:
 
 
 class CircuitWait(Protocol):
-    """The guard of a kind of job: the circuit of the service that does it."""
+    """The circuit of the service that does a kind of job."""
 
     def measure_wait_s(self) -> float:
-        """Seconds until it may be tried, 0 where it may be now."""
+        """Return the seconds until a job may be tried, 0 if it may be tried now."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class MailSettings:
-    """The addresses in mails: the desk's, with its language, and the application's."""
+    """The addresses in mails: the claims desk's with its language, and the application's."""
 
     desk_mailbox: str
     desk_language: str
     app_url: str
-    time_zone: tzinfo = Settings().time_zone  # mails tell the days of the stack's country
+    time_zone: tzinfo = Settings().time_zone  # mails show the dates of the stack's country
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +94,15 @@ class JobRunner:
     mail_settings: MailSettings
     clock: Clock
     uniform: Callable[[float, float], float] = random.uniform
-    # Returns when a mail of a priority may leave; raises RetryLater where its job has to be handed back.
+    # Returns when a mail of a priority may be sent; raises RetryLater if its job has to return to the queue.
     wait_for_slot: Callable[[str, Deadline], None] = lambda _priority, _deadline: None
     circuits: Mapping[str, CircuitWait] = field(default_factory=dict)  # by kind of job
 
     def run_job(self, job_id: UUID, deadline: Deadline) -> str:
-        """Do a job and return its state then, or "skipped" where it is not to be done (now).
+        """Do a job and return its state afterwards, or "skipped" if it is not to be done (now).
 
-        Raises NotEnoughTime before, and Unavailable where the database can't be had: the message comes again.
+        Raise NotEnoughTime, before anything is done, and Unavailable if the database can't be reached: the message is
+        delivered again.
         """
         if deadline.seconds_left < JOB_TIME_S:
             raise NotEnoughTime
@@ -111,8 +112,8 @@ class JobRunner:
         outcome = self._run_claimed_job(job, lease, waits, deadline)
         if job is None or outcome is None:
             return "skipped"
-        if outcome.state == "pending" and outcome.delay_s <= MAX_DELAY_S:  # else the schedule finds it
-            self.queues.wake_relay(delay_s=math.ceil(outcome.delay_s))  # a nudge that comes early finds nothing due
+        if outcome.state == "pending" and outcome.delay_s <= MAX_DELAY_S:  # otherwise the schedule finds it
+            self.queues.wake_relay(delay_s=math.ceil(outcome.delay_s))  # a wake-up that is early finds nothing due
         _log_outcome(job, outcome, time.perf_counter() - started)
         return outcome.state
 
@@ -131,7 +132,7 @@ class JobRunner:
         return outcome
 
     def _read_circuit_waits(self) -> Mapping[str, float]:
-        """The kinds of jobs that are not to be tried now, and how long they wait."""
+        """Return the kinds of jobs that may not be tried now, and how long they wait."""
         waits = {kind: circuit.measure_wait_s() for kind, circuit in self.circuits.items()}
         return {kind: self._add_spread(wait_s) for kind, wait_s in waits.items() if wait_s > 0}
 
@@ -163,7 +164,7 @@ class JobRunner:
         if isinstance(error, OutcomeUnknown) and job["kind"] == "mail":
             return JobOutcome("uncertain", error.code)
         if isinstance(error, OperatorActionNeeded):
-            # However long the repair takes, the job is not the one to fail for it: its attempts are left.
+            # However long the fix takes, it must not fail this job: its attempts are not counted.
             return JobOutcome("pending", error.code, delay_s=RETRY.compute_delay(0, self.uniform), counted=False)
         return self._schedule_retry(job, error.code)
 
@@ -195,7 +196,7 @@ class JobRunner:
             raise RequestRejected("identity-not-linked")
         sub = self.identities.find_or_create(job["email"])
         self.database.run(lambda tx: _link_identity(tx, job, payload, sub), deadline)
-        # Last, because it is what grants something: a sub that is another account's is refused above.
+        # Last, because the group grants access: a sub of another account is refused above.
         self.identities.add_to_group(sub, payload.group)
         return JobOutcome("done")
 
@@ -207,14 +208,14 @@ class JobRunner:
 
 
 def _make_postponement(delay_s: float) -> JobOutcome:
-    """A job that was not tried: its circuit is open."""
+    """Return the outcome of a job that was not tried because its circuit is open."""
     return JobOutcome("pending", "circuit-open", delay_s=delay_s, counted=False)
 
 
 def _claim_job(tx: Transaction, job_id: UUID, lease: datetime, waits: Mapping[str, float]) -> Pending[Row | None]:
     for kind, wait_s in waits.items():
         tx.add(SQL["postpone_job"], id=job_id, kind=kind, delay=timedelta(seconds=wait_s))
-    # A retry of this flight finds its own first try by the lease, and does not count an attempt again.
+    # A retry of this transaction recognises its first attempt by the lease, and does not count another attempt.
     tx.add(SQL["claim_job"], id=job_id, lease=lease)
     return tx.fetch_one(SQL["job_with_recipient"], id=job_id)
 

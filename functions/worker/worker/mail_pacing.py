@@ -1,6 +1,6 @@
-"""The rate of mails: as many a second as SES takes from the account, high ones first, for all workers together.
+"""The rate limiter of mails: as many per second as SES accepts, high priority first, for all workers together.
 
-SES counts recipients, and each of our mails has one: a mail is one call against the rate. The mechanism is in
+SES counts recipients, and each mail has one: a mail is one call against the rate. The mechanism is in
 priority_pacing.py.
 """
 
@@ -15,16 +15,16 @@ from shared.units import SECOND
 from worker.priority_pacing import PacingRules, PacingState, PacingStore, Priority, run_slot_session, take_slot
 
 # A worker has 60 s. It sleeps until this is left: 20 s for the mail that it sleeps for (job_runner.JOB_TIME_S), and
-# time to hand back the rest of its batch, nine jobs at most.
+# time to return the rest of its batch, nine jobs at most.
 AWAKE_S = 30.0
 
-# A table that can't be reached costs a mail seconds to find out: one does, and those after it go on without asking.
+# After an unreachable-table error, skip the table for 5 s, so that only one mail pays the timeout.
 UNAVAILABLE_PAUSE_S = 5.0
 
 
 @dataclass(slots=True)
 class MailRateLimiter:
-    """Lets mails through at the rate. While the store is out of reach all go: then it is SES that throttles."""
+    """Lets mails through at the rate. While the store is unavailable every mail passes, and SES does the throttling."""
 
     store: PacingStore
     rules: PacingRules
@@ -34,7 +34,7 @@ class MailRateLimiter:
     _seen: PacingState | None = None
 
     def wait_for_slot(self, priority: str, deadline: Deadline) -> None:
-        """Return when a mail of that priority may leave; raise RetryLater where its job has to be handed back."""
+        """Return when a mail of that priority may be sent; raise RetryLater if its job has to return to the queue."""
         now = self.clock()
         if now < self._paused_until:
             return

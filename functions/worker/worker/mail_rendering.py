@@ -1,8 +1,7 @@
-"""Mails in four languages: which facts each needs, and how its words become a subject, a text and an HTML part.
+"""Mails in four languages: the facts that each needs, and how its texts become a subject, a text part and an HTML part.
 
-The words are in `mails/<language>.toml`, written once for both parts; `mails/layout.txt` and `layout.html`
-arrange them. A fact is only ever a value: whatever a person wrote reaches the mail as it is, and in HTML
-as escaped text.
+The texts are in `mails/<language>.toml`, written once for both parts; `mails/layout.txt` and `layout.html` arrange
+them. A fact is only ever a value: what a person wrote appears in the mail unchanged, and in HTML as escaped text.
 """
 
 import tomllib
@@ -21,7 +20,8 @@ from markupsafe import Markup, escape
 from shared.clock import convert_to_local_date
 from shared.fields.code_lists import DECIMALS
 
-# Embeddings, overrides and isolates with what ends them (UAX 9): a header has no markup that would hold them in.
+# Embeddings, overrides and isolates, and what ends them (UAX 9): a header has no markup that could contain their
+# effect.
 _DIRECTION_CONTROLS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 
 _EXACT = Context(prec=28, traps=[Inexact])
@@ -31,7 +31,7 @@ LANGUAGES = ("sq", "en", "mk", "sr")
 
 @dataclass(frozen=True, slots=True)
 class MailVariables:
-    """The facts of a mail: the ones it can't do without, and the ones it leaves out where they are empty."""
+    """The facts of a mail: required ones, and optional ones that are omitted if they are empty."""
 
     required: tuple[str, ...]
     optional: tuple[str, ...] = ()
@@ -64,12 +64,12 @@ MAILS: Mapping[str, MailVariables] = {
 }  # fmt: skip
 
 
-# Facts that are points in time, not days.
+# Facts that are times, not dates.
 _TIMES = frozenset({"state_since"})
 
 
 class MailRenderError(Exception):
-    """A mail can't be written; `code` says why and holds none of its facts."""
+    """A mail can't be rendered; `code` says why and contains none of its facts."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -78,7 +78,7 @@ class MailRenderError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RenderedMail:
-    """A mail's words: a subject of one line, and the body twice."""
+    """The content of a mail: a subject of one line, and the body as text and as HTML."""
 
     subject: str
     text: str
@@ -88,10 +88,10 @@ class RenderedMail:
 def render_mail(
     mail: str, language: str, facts: Mapping[str, object], *, link: str, time_zone: tzinfo = UTC
 ) -> RenderedMail:
-    """Write a mail. `facts` may hold more than the mail needs; `link` is where its button leads.
+    """Render a mail. `facts` may contain more than it needs; `link` is the target of its button.
 
-    Dates and times are ISO 8601, amounts decimal, all as text. A time is shown as its day in `time_zone`.
-    Raises MailRenderError.
+    Dates and times are ISO 8601, amounts decimal, all as text. A time is shown as its date in `time_zone`. Raise
+    MailRenderError.
     """
     needed = MAILS.get(mail)
     if needed is None:
@@ -107,7 +107,7 @@ def render_mail(
 
 
 def _convert_times_to_days(facts: Mapping[str, str], time_zone: tzinfo) -> dict[str, str]:
-    """Return the facts with each point in time replaced by its day. Raises ValueError for what is no time."""
+    """Return the facts with each time replaced by its date. Raise ValueError for what is no time."""
 
     def convert_to_day(time: str) -> str:
         return convert_to_local_date(datetime.fromisoformat(time), time_zone).isoformat()
@@ -116,7 +116,7 @@ def _convert_times_to_days(facts: Mapping[str, str], time_zone: tzinfo) -> dict[
 
 
 class _LanguageTexts:
-    """One language's words, compiled when first used."""
+    """The texts of one language, compiled on first use."""
 
     def __init__(self, language: str, texts: Mapping[str, Any]) -> None:
         self._language = language
@@ -125,7 +125,7 @@ class _LanguageTexts:
         self._html = _make_environment(self._make_filters(), escaped=True)
 
     def render(self, mail: str, facts: Mapping[str, str], link: str) -> RenderedMail:
-        """Fill both layouts in."""
+        """Fill in both layouts."""
         subject = join_lines(self._fill_template(self._text, self._texts["mail"][mail]["subject"], facts))
         more = {"language": self._language, "subject": subject, "link": link}
         parts = [
@@ -180,7 +180,7 @@ class _LanguageTexts:
 
 
 def format_decimals(amount: str, currency: str) -> str:
-    """Return the amount with its currency's decimals; one that has more of them than that is not rounded."""
+    """Return the amount with its currency's decimals; an amount with more decimals is not rounded."""
     exact = Decimal(amount)
     try:
         return str(exact.quantize(Decimal(1).scaleb(-DECIMALS.get(currency, 2)), context=_EXACT))
@@ -189,7 +189,7 @@ def format_decimals(amount: str, currency: str) -> str:
 
 
 def join_lines(text: str) -> str:
-    """The text as one line: nothing in it can end a header and begin another, or turn the direction of writing."""
+    """Return the text as one line, which can't end a header, begin another or change the direction of writing."""
     kept = (c for c in text if unicodedata.bidirectional(c) not in _DIRECTION_CONTROLS)
     spaced = (" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in kept)
     return " ".join("".join(spaced).split())
@@ -207,7 +207,7 @@ def _make_environment(filters: Mapping[str, Callable[..., str]], *, escaped: boo
 
 
 def _isolate_direction(fact: object) -> object:
-    # A name written from right to left must not turn the words around it.
+    # A name written from right to left must not change the direction of the words around it.
     return Markup("<bdi>") + escape(fact) + Markup("</bdi>") if fact != "" else fact
 
 

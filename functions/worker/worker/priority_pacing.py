@@ -1,17 +1,16 @@
-"""Pacing of calls by priority, for a service that takes so many a second from the whole fleet.
+"""Pacing of calls by priority, for a service that accepts so many calls per second from all environments together.
 
 One state is shared by all environments: the theoretical arrival time (TAT) of a GCRA bucket, see gcra.py. `decide` is
-pure: from the state, a priority and the time it says when the call may be made, or when to ask again. `take_turn` is
-the conversation with the store that carries decisions out; `hold_turn` and tests drive it.
+pure: from the state, a priority and the time it computes when the call may be made, or when to ask again. `take_slot`
+is the session with the store that carries out decisions; `run_slot_session` and tests drive it.
 
-1. A high call reserves the next free moment, up to `Rules.horizon` ahead, and its worker sleeps until then. Whoever
-   asks later gets a later moment.
-2. Normal and low calls reserve nothing: they are let through when a moment is free (or will be within `Rules.lead`, the
-   time that waking up and writing take), and never while a high call has it reserved. They sleep until the next one.
-3. A normal call that sleeps says until when: low ones leave the moment to it.
-4. A share is kept for both: a class without a call for so many intervals (OVERDUE) may reserve as a high call does.
-5. After a pause `Rules.burst` calls may be made at once. Only high calls use all of it; normal ones leave the last call
-   to them, and a low call is made when nothing of it is used: a high one can then go right behind.
+1. A high call reserves the next free moment, up to `PacingRules.horizon` ahead, and its worker sleeps until then. Later
+   calls get later moments.
+2. Normal and low calls reserve nothing: they pass if a moment is free (or will be within `PacingRules.lead`, the time
+   that waking up and writing take), but not a moment reserved by a high call. Otherwise they sleep until the next one.
+3. A sleeping normal call announces until when it sleeps: low calls leave that moment to it.
+4. Both keep a share: a class without a call for so many intervals (OVERDUE) may reserve like a high call.
+5. With a burst of two or more, the last call of the burst is kept for high ones: they can follow a low one at once.
 
 All times are integer microseconds since the epoch.
 """
@@ -33,15 +32,15 @@ class Priority(IntEnum):
     LOW = 2
 
 
-# Intervals without a call after which a class may reserve as if it were high: while high calls never pause, normal ones
-# get one of ten moments and low ones one of twenty.
+# Intervals without a call after which a class may reserve like a high call: while there are always high calls, normal
+# ones get one of ten moments and low ones one of twenty.
 OVERDUE = {Priority.NORMAL: 10, Priority.LOW: 20}
-# Intervals without a call after which a low one no longer leaves a free moment to normal ones.
+# Intervals without a call after which a low call no longer leaves a free moment to normal ones.
 OVERDUE_BEFORE_NORMAL = 10
 
-# A high call beyond the horizon is handed back to its queue. Queues delay by whole seconds, so less than the first
-# figure would let low calls take the moments meanwhile; more than the second, or than so many calls ahead, and most of
-# the high queue's ten workers would sleep while it also holds jobs that need no turn.
+# A high call beyond the horizon returns to its queue. Queues delay by whole seconds, so with less than the first value
+# low calls would take the moments meanwhile; with more than the second, or than so many calls ahead, most of the high
+# queue's ten workers would sleep while it also has jobs that need no slot.
 SHORTEST_HORIZON = 3 * SECOND // 2
 LONGEST_HORIZON = 5 * SECOND
 RESERVED_AHEAD = 6
@@ -50,27 +49,27 @@ RESERVED_AHEAD = 6
 # just missed a moment waits for at most one interval and a quarter.
 LONGEST_LEAD = SECOND // 50
 
-# How long after its moment a sleeping normal call still keeps low ones away: its worker may be slow, or dead.
+# How long after its moment a sleeping normal call still holds back low ones: its worker may be slow, or dead.
 NORMAL_GRACE = SECOND // 4
 
-# The queue of calls handed back gets no longer than this: SQS delays by 15 minutes at most.
+# The longest queue of returned calls: SQS delays a message by at most 15 minutes.
 LONGEST_QUEUE = 600 * SECOND
 
-# Each lost write means that another call was decided in the same moment; there are 16 workers.
+# Each failed write means that another call was decided at the same moment; there are 16 workers.
 MOST_LOST_WRITES = 50
 CONTENDED_DELAY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class PacingRules:
-    """The rate at which calls may be made: one each `interval`, and `burst` at once after a pause."""
+    """The rate at which calls may be made: one per `interval`, and `burst` at once after a pause."""
 
     interval: int
     burst: int
 
     @classmethod
     def from_rate(cls, rate: float, burst: int) -> Self:
-        """Return the rules for `rate` calls a second; the interval is rounded up, so it is never exceeded."""
+        """Return the rules for `rate` calls per second. The interval is rounded up, so the rate is never exceeded."""
         return cls(-int(-SECOND // rate), burst)
 
     @property
@@ -84,20 +83,17 @@ class PacingRules:
         return min(LONGEST_LEAD, self.interval // 4)
 
     def find_free_moment(self, tat: int, priority: Priority) -> int:
-        """Return the first moment at which a bucket with `tat` takes another call of a priority.
-
-        High calls may use the whole burst, normal ones all of it but one call, low ones nothing of it.
-        """
+        """Return the first moment at which a bucket with `tat` admits another call, for a burst of so many."""
         burst = {Priority.HIGH: self.burst, Priority.NORMAL: max(self.burst - 1, 1), Priority.LOW: 1}[priority]
         return tat - (burst - 1) * self.interval
 
 
 @dataclass(frozen=True, slots=True)
 class PacingState:
-    """The state that the fleet shares. `version` grows with each write.
+    """The state that all environments share. `version` grows with each write.
 
-    `served` holds the last moment of each class, `queue_end` the moment after the last one that was handed out to calls
-    of a class that could not wait, and until `normal_until` a normal call sleeps.
+    `served` holds the last moment of each class, `queue_end` the moment after the last one that was given to calls of a
+    class that could not wait, and `normal_until` is the time until which a normal call sleeps.
     """
 
     version: int = 0
@@ -125,7 +121,7 @@ class WaitUntil:
 
 @dataclass(frozen=True, slots=True)
 class ReturnToQueue:
-    """Give the job back to its queue; `until` is a moment of its own at which to ask again."""
+    """Return the job to its queue; `until` is its own moment to ask again."""
 
     until: int
     state: PacingState
@@ -135,7 +131,7 @@ PacingDecision = SendSlot | WaitUntil | ReturnToQueue
 
 
 def decide(rules: PacingRules, state: PacingState, priority: Priority, now: int, patience: int) -> PacingDecision:
-    """Decide a call made `now` by a worker that can sleep for `patience`."""
+    """Decide about a call made at `now` by a worker that can sleep for `patience`."""
     horizon, lead = min(rules.horizon, patience), min(rules.lead, patience)
     reserved = max(now, rules.find_free_moment(state.tat, Priority.HIGH))
     if _can_reserve(rules, state, priority, reserved) and reserved - now <= horizon:
@@ -146,7 +142,7 @@ def decide(rules: PacingRules, state: PacingState, priority: Priority, now: int,
     if free - now <= lead and not _is_yielding_to_normal(rules, state, priority, now):
         return SendSlot(free, _record_served(rules, state, priority, free))
     again = free - lead if free - lead > now else now + max(rules.interval // 4, 1)
-    # Supposing that as much is reserved then as is now; who wakes up too early asks again.
+    # Assuming that as much is reserved then as now; a worker that wakes up too early asks again.
     overdue = _find_overdue_moment(rules, state, priority) - (reserved - now)
     return _make_wait(rules, state, priority, now, min(again, max(overdue, reserved - horizon, now + 1)), patience)
 
@@ -170,7 +166,7 @@ def _record_served(rules: PacingRules, state: PacingState, priority: Priority, m
         version=state.version + 1,
         tat=max(state.tat, moment) + rules.interval,
         served=_replace_value(state.served, priority, moment),
-        # Other normal calls that sleep wake up before the next moment and say so again.
+        # Other sleeping normal calls wake up before the next moment and announce it again.
         normal_until=0 if priority is Priority.NORMAL else state.normal_until,
     )
 
@@ -205,7 +201,7 @@ class ReadState:
 
 @dataclass(frozen=True, slots=True)
 class SleepUntil:
-    """Sleep until a moment; the answer is the state that was given, whatever it is by then."""
+    """Sleep until a moment; the reply is the state that was given, whatever it is by then."""
 
     until: int
     state: PacingState
@@ -213,7 +209,7 @@ class SleepUntil:
 
 @dataclass(frozen=True, slots=True)
 class WriteState:
-    """Write `to` if the state is still the one `seen`."""
+    """Write `to` if the state is still `seen`."""
 
     seen: PacingState
     to: PacingState
@@ -221,21 +217,21 @@ class WriteState:
 
 @dataclass(frozen=True, slots=True)
 class StoreReply:
-    """An answer of the store: the state as it is now, and whether the write was made."""
+    """A reply of the store: the current state, and whether the write was made."""
 
     state: PacingState
     written: bool
 
 
 class PacingStore(Protocol):
-    """The store of the fleet's state. Both methods raise circuit_store.StoreUnavailable."""
+    """The store of the shared state. Both methods raise StoreUnavailable."""
 
     def read(self) -> PacingState:
-        """Return the state as it is; PacingState() where it was never written."""
+        """Return the state; PacingState() if it was never written."""
         ...
 
     def write(self, seen: PacingState, to: PacingState) -> StoreReply:
-        """Make the state `to`, unless it is no longer the one `seen`."""
+        """Replace the state by `to`, unless it is no longer `seen`."""
         ...
 
 
@@ -246,11 +242,10 @@ SlotSession = Generator[SlotRequest, StoreReply, SendSlot]
 def take_slot(
     rules: PacingRules, priority: Priority, clock: Callable[[], int], until: int, seen: PacingState | None = None
 ) -> SlotSession:
-    """Return the turn, once it is written; raise RetryLater where the job has to be handed back.
+    """Return the slot, once it is written; raise RetryLater if the job has to return to the queue.
 
-    `until` is when a worker that sleeps has to be done with sleeping. `seen` is the state that it saw last: a TAT only
-    grows, so waiting for a free moment by an old one is never too long, and a write by an old one is not made but shows
-    the new one. A share is due the sooner the more is reserved, so who would sleep once more reads the state instead.
+    `until` is when a sleeping worker has to be done with sleeping. `seen` is the state that it saw last: a TAT never
+    decreases, so waiting by an old one is never too long, and a write based on an old one is rejected with the new one.
     """
     state, lost, is_old = seen or (yield ReadState()).state, 0, False
     while lost < MOST_LOST_WRITES:
@@ -272,7 +267,7 @@ def take_slot(
 def run_slot_session(
     session: SlotSession, store: PacingStore, clock: Callable[[], int], sleep: Callable[[float], None]
 ) -> PacingState:
-    """Carry a conversation out, and return the state when the call may be made.
+    """Run a session, and return the state when the call may be made.
 
     Raise RetryLater or StoreUnavailable.
     """

@@ -1,8 +1,8 @@
-"""The exception for calls that a guard of ours put off, before the guarded service was asked."""
+"""The exception for calls that a rate limiter has postponed before the service was called."""
 
 
 class RetryLater(Exception):
-    """Nothing was done, and it is worth asking again `delay_s` seconds from now; `code` names the guard's reason."""
+    """Nothing was done; repeat the job in `delay_s` seconds. `code` names the reason."""
 
     def __init__(self, code: str, delay_s: float) -> None:
         super().__init__(code)

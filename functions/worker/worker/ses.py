@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A mail ready to go: who gets it, and the same words as text and as HTML."""
+    """A mail to send: its recipient, its subject, and its body as text and as HTML."""
 
     to: str
     subject: str
@@ -31,13 +31,13 @@ class Mail:
 
 
 class Mailer(Protocol):
-    """Sends mail, once per call."""
+    """Sends one mail per call."""
 
     def send(self, mail: Mail, *, tags: dict[str, str]) -> None:
-        """Hand the mail over for delivery; `tags` (letters, digits, - and _) let a person trace it.
+        """Send the mail; `tags` (letters, digits, - and _) let a person trace it.
 
-        Raises Refused (it will never be sent), Unavailable (it was not sent, it may be later) or
-        Uncertain (it may have been sent; sending again could make it two).
+        Raise RequestRejected (it will never be sent), ServiceUnavailable (it was not sent, but may be later) or
+        OutcomeUnknown (it may have been sent; sending it again could send it twice).
         """
         ...
 
@@ -46,12 +46,12 @@ class SesMailer:
     """A Mailer on SES."""
 
     def __init__(self, client: "SESV2Client", *, sender: str) -> None:
-        """`client` must not repeat a call by itself, see clients.get_sesv2."""
+        """Take a client that does not repeat calls by itself, see clients.get_sesv2."""
         self._client = client
         self._sender = sender
 
     def send(self, mail: Mail, *, tags: dict[str, str]) -> None:
-        """See Mailer.send."""
+        """Send a mail through SES; see Mailer.send."""
         if not is_single_line(mail.to) or not is_single_line(mail.subject):
             raise RequestRejected("HeaderInjection")
         try:
@@ -72,23 +72,23 @@ class SesMailer:
         except BOTO_ERRORS as error:
             raise self._classify_error(error) from None
         finally:
-            # A kept connection may be dead by the next mail, and a mail written to a dead connection is
-            # Uncertain. A handshake per mail costs some 20 ms; an uncertain mail costs a person's time.
+            # A kept connection may be dead by the next mail, and the outcome of a mail written to a dead connection is
+            # unknown. A handshake per mail costs some 20 ms; an uncertain mail costs a person's time.
             self._client.close()
 
     def _classify_error(self, error: BotoError) -> AwsError:
-        # SES has one code for bad content and for addresses that are not verified; the message names those. A sender
-        # that is not verified is an operator's to repair, and every mail would be refused until then.
+        # SES has one code for invalid content and for addresses that are not verified, which its message names. A
+        # sender that is not verified is an operator's to fix; every mail would be rejected until then.
         if read_error_code(error) == "MessageRejected" and self._is_named_by(error):
             return OperatorActionNeeded("SenderNotVerified")
         return classify_error(error)
 
     def _is_named_by(self, error: BotoError) -> bool:
         sender = parseaddr(self._sender)[1].lower()
-        # Whole addresses: a person's own may begin or end as the sender's does.
+        # Whole addresses: a recipient's may begin or end like the sender's.
         return sender in re.split(r"[\s,;<>]+", read_error_message(error).lower())
 
 
 def is_single_line(header: str) -> bool:
-    """Tell whether a header's value can end neither the header nor the headers."""
+    """Return whether a header's value can end neither the header nor the headers."""
     return len(header.splitlines()) == 1 and not any(c in header for c in "\0\r\n")

@@ -1,4 +1,4 @@
-"""Handlers that no client waits for: their deadline is made once, and what they raise quotes nobody."""
+"""Handlers that no client waits for: they get a deadline, and their exceptions are stripped of personal data."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ T = TypeVar("T")
 
 
 class BackgroundError(Exception):
-    """A handler failed; its words, if any, are ours and quote nobody."""
+    """A background handler failed; its message, if any, contains no personal data."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackgroundInvocation:
-    """One invocation of a function: its id, as the audit names it, and the deadline of all that it does."""
+    """One invocation of a function: its id, as in the audit, and the deadline of all its work."""
 
     request_id: str
     deadline: Deadline
@@ -27,10 +27,10 @@ class BackgroundInvocation:
 def background_handler(
     handler: Callable[[dict[str, Any], BackgroundInvocation], T],
 ) -> Callable[[dict[str, Any], Any], T]:
-    """Return Lambda's entry point of a handler: set the deadline, and strip personal data from what it raises.
+    """Return Lambda's entry point for a handler: set the deadline, and strip personal data from exceptions.
 
-    Lambda prints an exception's words, and a database error's may quote a row: only its class goes on, as a
-    BackgroundError. One that the handler raises itself is passed on as it is.
+    Lambda prints an exception's message, and a database error's message may quote a row: so only its class is passed
+    on, as a BackgroundError. A BackgroundError that the handler raises itself is passed on unchanged.
     """
 
     @wraps(handler)
@@ -41,7 +41,7 @@ def background_handler(
                 return handler(event, BackgroundInvocation(context.aws_request_id, deadline))
         except BackgroundError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it was, its words stay here
+        except Exception as error:  # noqa: BLE001 - whatever it is, its message stays here
             logger.error("handler_failed", extra=describe_failure(error))
             raise BackgroundError(type(error).__name__) from None
 
@@ -49,7 +49,7 @@ def background_handler(
 
 
 def repeat_until_empty(once: Callable[[], int], deadline: Deadline) -> int:
-    """Repeat what returns how many records it changed, until it changes none or the time is up; return their sum."""
+    """Repeat a function that returns how many records it changed until none are left or time is up; return the sum."""
     total = 0
     while not deadline.has_passed and (count := once()):
         total += count

@@ -1,4 +1,4 @@
-"""The composition root: what a function needs, built when first used, from its settings."""
+"""The composition root: builds what a function needs from its settings, each part on first use."""
 
 import os
 import secrets
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from shared.circuit.client import STORE_WAIT_S
 from shared.clock import Clock, convert_to_local_date, read_epoch_micros, read_monotonic, read_utc_now
 
-# psycopg comes with the module, where all else comes when it is needed: nearly every call uses the database, and Lambda
-# gives a whole processor to what is imported before the first one.
+# psycopg is imported with this module, and everything else when it is needed: nearly every call uses the database, and
+# Lambda provides a whole processor for what is imported before the first call.
 from shared.database.connection import Connection, ConnectionHolder, connect
 from shared.database.pipeline import Database
 from shared.logging import observe
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
     from shared.circuit.client import CircuitStoreClient
     from shared.circuit.store import CircuitStore
 
-# How long a call waits for the table of circuits, where somebody waits for the call.
+# How long a call with a waiting client waits for the circuits' table.
 CIRCUIT_PATIENCE_S = STORE_WAIT_S
 
 
 class Container:
-    """Everything lazily: importing a module needs no environment and opens no connection."""
+    """Builds everything lazily: importing a module needs no environment and opens no connection."""
 
     def __init__(
         self, settings: Settings, clock: Clock = read_utc_now, *, circuit_patience_s: float | None = None
     ) -> None:
-        """`circuit_patience_s` is how long a call may wait for the table of circuits."""
+        """Take the settings; `circuit_patience_s` limits how long a call may wait for the circuits' table."""
         self.settings = settings
         self.clock = clock
         self._circuit_patience_s = CIRCUIT_PATIENCE_S if circuit_patience_s is None else circuit_patience_s
@@ -48,12 +48,12 @@ class Container:
         self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="after")
 
     def read_today(self) -> date:
-        """Return the day it is in the country of the stack."""
+        """Return the current date in the stack's country."""
         return convert_to_local_date(self.clock(), self.settings.time_zone)
 
     @cached_property
     def connector(self) -> ConnectionHolder:
-        """The environment's database connection."""
+        """Return the holder of the environment's database connection."""
         settings = self.settings
         return ConnectionHolder(
             self._connect,
@@ -74,9 +74,9 @@ class Container:
         return sign_database_password(host=settings.db_host, port=settings.db_port, user=settings.db_user)
 
     def migrate(self, directory: Path) -> list[str]:
-        """Apply the migrations that are missing, as the role of the settings, and return their versions.
+        """Apply the missing migrations as the settings' database user, and return their versions.
 
-        The functions' roles may then have as many connections as the settings say, and sign in as they say.
+        The functions' role may then open as many connections as the settings say.
         """
         from shared.database.connection import build_connect_arguments
         from shared.database.migrate import migrate
@@ -93,7 +93,7 @@ class Container:
 
     @cached_property
     def database(self) -> Database:
-        """Runs transactions on the environment's connection."""
+        """Return the runner of transactions on the environment's connection."""
         return Database(
             self.connector,
             backoff=self.settings.backoff,
@@ -115,7 +115,7 @@ class Container:
 
     @cached_property
     def admission_store(self) -> "AdmissionStore":
-        """Limits and keys."""
+        """Return the store of limits and idempotency keys."""
         from shared.aws.clients import get_dynamodb
         from shared.aws.dynamodb_admission import DynamoDbAdmissionStore
 
@@ -123,7 +123,7 @@ class Container:
 
     @cached_property
     def circuit_store(self) -> "CircuitStore":
-        """Return the store of the fleet's circuits."""
+        """Return the store of the circuits that all environments share."""
         from shared.aws.clients import get_circuit_dynamodb
         from shared.aws.dynamodb_circuits import DynamoDbCircuitStore
 
@@ -136,7 +136,7 @@ class Container:
         return CircuitStoreClient(self.circuit_store, timer=read_monotonic, patience_s=self._circuit_patience_s)
 
     def get_breaker(self, name: str) -> "CircuitBreaker":
-        """The environment's breaker on a service's circuit: email, identity or storage."""
+        """Return the environment's circuit breaker of a service: email, identity or storage."""
         from shared.aws.circuit_protected import FAILURES, NO_CALLS
         from shared.circuit.breaker import CircuitBreaker
 
@@ -155,14 +155,14 @@ class Container:
 
     @cached_property
     def cursors(self) -> "CursorCodec":
-        """Makes and reads the cursors of lists."""
+        """Return the codec of the lists' cursors."""
         from shared.api.pagination import CursorCodec
 
         return CursorCodec(self.settings.cursor_secret)
 
     @cached_property
     def document_store(self) -> "DocumentStore":
-        """Return the storage of claims' evidence, behind its circuit."""
+        """Return the storage of claims' documents, behind its circuit breaker."""
         from shared.aws.circuit_protected import CircuitProtectedDocumentStore
         from shared.aws.clients import get_s3
         from shared.aws.s3 import S3DocumentStore
@@ -173,7 +173,7 @@ class Container:
 
     @cached_property
     def queues(self) -> "JobQueues":
-        """Return the queues that job ids are sent to."""
+        """Return the queues that receive job ids."""
         from shared.aws.clients import get_sqs
         from shared.aws.sqs import SqsJobQueues
 
@@ -188,15 +188,15 @@ class Container:
         return TokenVerifier.from_settings(self.settings)
 
     def verify_token(self, token: str) -> Mapping[str, Any]:
-        """The claims of a token. Raises Refusal("unauthenticated")."""
+        """Return the claims of a token. Raise Refusal("unauthenticated"), Unavailable."""
         return self._verifier(token)
 
     def wake_relay_soon(self) -> Callable[[], object]:
-        """Tell the relay in the background that jobs wait; the returned call waits until it was told, or gave up."""
+        """Wake the relay from a background thread; the returned function waits until that has succeeded or failed."""
         return self._background.submit(copy_context().run, self.queues.wake_relay).result
 
 
 @cache
 def get_container() -> Container:
-    """The environment's own."""
+    """Return the environment's container."""
     return Container(Settings.from_environ(os.environ))

@@ -1,8 +1,8 @@
-"""Crash points for fault-injection tests: before and after everything that leaves the process; no-ops unless watched.
+"""Crash points for fault-injection tests: before and after every call that leaves the process; no-ops unless watched.
 
-Only tests arm them, to end the process at each in turn (tests/killing). They stand where all of a kind must pass: the
-clients' events for AWS, `Database` and `Connector` for the database, `Api` for a request. What is built on those
-has its steps already.
+Only tests arm them, to end the process at each in turn (tests/killing). They stand where all calls of a kind pass: the
+clients' events for AWS, `Database` and `ConnectionHolder` for the database, `Api` for a request. Code built on those
+needs no crash points of its own.
 """
 
 from collections.abc import Callable
@@ -13,12 +13,12 @@ _watcher: Watcher | None = None
 
 
 def crash_point(name: str) -> None:
-    """Pass a step; nothing happens unless somebody watches."""
+    """Pass a crash point; a no-op unless a watcher is set."""
     if _watcher is not None:
         _watcher(name)
 
 
 def watch_crash_points(watcher: Watcher) -> None:
-    """Have each step of this process, of all its threads, told to `watcher` when it is passed."""
+    """Set the function that is called with the name of each crash point that any thread of this process passes."""
     global _watcher
     _watcher = watcher

@@ -1,7 +1,7 @@
-"""One deadline for a request, made once from the time the runtime has left, and handed down.
+"""One deadline for each invocation, made from the runtime's remaining time and passed down.
 
-Transactions are handed it by name. Calls to AWS, which begin in many places, find it in the context: `under` and
-`current`.
+Transactions receive it as an argument. Calls to AWS, which are made in many places, find it in the context: see
+`use_deadline` and `get_deadline`.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,30 +9,30 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-# Kept back from the runtime's limit so that an answer can still be written before the axe falls.
+# Reserved from the runtime's limit, so that an answer can still be sent before the runtime ends the call.
 ANSWER_RESERVE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """A moment on a monotonic clock, in seconds."""
+    """A moment of a monotonic clock, in seconds."""
 
     at: float
     clock: Callable[[], float]
 
     @classmethod
     def from_seconds(cls, seconds: float, clock: Callable[[], float]) -> "Deadline":
-        """The moment `seconds` from now, less what is kept back for the answer."""
+        """Return the deadline `seconds` from now, less the time reserved for the answer."""
         return cls(clock() + max(0.0, seconds - ANSWER_RESERVE_S), clock)
 
     @property
     def seconds_left(self) -> float:
-        """Seconds left, never negative."""
+        """Return the seconds left, never negative."""
         return max(0.0, self.at - self.clock())
 
     @property
     def has_passed(self) -> bool:
-        """Whether nothing may be begun any more."""
+        """Return whether nothing more may begin."""
         return self.seconds_left <= 0.0
 
 
@@ -41,7 +41,7 @@ _current: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
 
 @contextmanager
 def use_deadline(deadline: Deadline) -> Iterator[None]:
-    """Within the block this deadline is the current one."""
+    """Make this deadline the current one within the block."""
     token = _current.set(deadline)
     try:
         yield
@@ -50,5 +50,5 @@ def use_deadline(deadline: Deadline) -> Iterator[None]:
 
 
 def get_deadline() -> Deadline | None:
-    """The deadline of what runs here; None where there is none."""
+    """Return the current deadline; None if there is none."""
     return _current.get()

@@ -5,19 +5,19 @@ from dataclasses import dataclass
 
 
 class ServiceError(Exception):
-    """Anything the service raises on purpose."""
+    """The base of all exceptions that the service raises deliberately."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One thing wrong with one field; `pointer` is an RFC 6901 JSON pointer, or names a parameter or header."""
+    """One error of one field; `pointer` is an RFC 6901 JSON pointer, or names a parameter or header."""
 
     pointer: str
     detail: str
 
 
 class Refusal(ServiceError):
-    """A request that the rules turn down, by the name of the problem the client is told."""
+    """A request that the rules reject, with the name of the problem that the client gets."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Refusal(ServiceError):
 
 
 class Unavailable(ServiceError):
-    """Something the request needs is out of reach for now; nothing is known to have been done."""
+    """Something that the request needs can't be reached at present; nothing is known to have been done."""
 
     def __init__(self, what: str, *, retry_after_s: float = 1.0) -> None:
         super().__init__(what)
@@ -44,7 +44,7 @@ class Unavailable(ServiceError):
 
 
 class DependencyFailed(ServiceError):
-    """A service we call did not do what was asked; `code` is its own name for why, never personal data."""
+    """A called service did not do what was asked; `code` is its own name for the reason, never personal data."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -52,4 +52,4 @@ class DependencyFailed(ServiceError):
 
 
 class DeadlineExceeded(Unavailable):
-    """The request's time is used up; nothing further was begun."""
+    """The request's time is used up; nothing more was begun."""

@@ -1,27 +1,27 @@
-"""Log lines for operators: ids, names of things, figures; never a mail address, name, phone or claim text."""
+"""Logging for operators: ids, names of things, figures; never a mail address, name, phone number or text of a claim."""
 
 from collections.abc import Mapping
 
 from aws_lambda_powertools import Logger
 
-# `exc_info` would print the values an exception carries: a failing SQL statement quotes people's data.
+# `exc_info` would print the values in an exception: a failed SQL statement quotes personal data.
 logger = Logger(use_rfc3339=True, utc=True)
 
 NAMESPACE = "Interdomestik"
 
-# Events of any function and the metric that counts each, in the namespace above with the dimension service = fleet.
+# Events of any function, and the metric that counts each, in the namespace above with the dimension service = fleet.
 COUNTED = {
     "circuit_opened": "CircuitsOpened",
     "circuit_closed": "CircuitsClosed",
-    "circuit_store_unavailable": "CircuitStoreUnavailable",  # an environment's circuits go on by themselves
-    "state_store_unavailable": "StateStoreUnavailable",  # a call went on without limits
-    "mail_pacing_unavailable": "MailPaceUnavailable",  # mails leave at an environment's share of the pace
+    "circuit_store_unavailable": "CircuitStoreUnavailable",  # an environment's circuits continue by themselves
+    "state_store_unavailable": "StateStoreUnavailable",  # a call ran without limits
+    "mail_pacing_unavailable": "MailPaceUnavailable",  # mails are sent without the shared rate limit
     "housekeeping_task_failed": "ChoresFailed",
 }
 
 
 def describe_failure(error: BaseException) -> dict[str, object]:
-    """Return what may be logged of an exception: its class and the code it came through, not its words."""
+    """Return what may be logged of an exception: its class and the code that it passed through, not its message."""
     frames: list[str] = []
     trace = error.__traceback__
     while trace is not None:
@@ -32,14 +32,14 @@ def describe_failure(error: BaseException) -> dict[str, object]:
 
 
 def observe(event: str, facts: Mapping[str, object]) -> None:
-    """Log an event that a mechanism emitted, and count it where an alarm watches such events."""
+    """Log an event emitted by a mechanism, and count it if an alarm watches such events."""
     logger.warning(event, extra=dict(facts))
     if event in COUNTED:
         count_event(COUNTED[event])
 
 
 def count_event(metric: str) -> None:
-    """Add one to a metric of the whole fleet, in CloudWatch's embedded metric format."""
+    """Add one to a metric of all environments together, in CloudWatch's embedded metric format."""
     from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
     metrics = EphemeralMetrics(namespace=NAMESPACE, service="fleet")

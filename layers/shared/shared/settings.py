@@ -1,4 +1,4 @@
-"""The one settings model: every tunable, its unit and its default, read once from the environment."""
+"""The settings: every tunable value with its unit and default, read once from the environment."""
 
 import json
 import secrets
@@ -19,32 +19,33 @@ from shared.retry.backoff import Backoff
 DEFAULT_LIMITS: Mapping[str, tuple[int, float]] = {
     "agent-application": (5, 60),
     "member-registration": (5, 60),
-    "agent-registration": (20, 60),  # an agent signing up members, counted by agent
+    "agent-registration": (20, 60),  # members registered by an agent, counted per agent
     "claim-submission": (5, 600),
-    "claim-work": (60, 60),  # transitions and assignments, by staff account
+    "claim-work": (60, 60),  # transitions and assignments, per staff account
     "membership-change": (10, 60),
     "document-upload": (10, 60),
     "read": (60, 60),
     "health-deep": (10, 60),
-    # Calls that can't be read: apart from the others, so that who mends a form keeps the tries of the operation.
+    # Calls that can't be read, counted apart, so that a client who fixes a form keeps the requests of the operation's
+    # limit.
     "invalid-request": (20, 60),
 }
 
-# One for each service we call. Mail's is open longest, since nobody waits for a mail. A bucket answers in tens of
-# milliseconds, SES and Cognito in hundreds: ten times that and more is slow. A lease outlasts the longest call, with
-# every retry of its client: 17 s to send a mail, 56 s for the four calls that make an identity, 14 s for one to the
-# bucket.
+# One for each service that is called. Mail's circuit stays open longest, since no client waits for a mail. S3 answers
+# in tens of milliseconds, SES and Cognito in hundreds: ten times as long counts as slow. A lease outlasts the longest
+# call, with every retry of its client: 17 s to send a mail, 56 s for the four calls that create an identity, 14 s for
+# one call to S3.
 DEFAULT_CIRCUITS: Mapping[str, CircuitPolicy] = {
     "email": CircuitPolicy(name="email", failures=5, open_s=60, slow_s=5, probe_lease_s=20),
     "identity": CircuitPolicy(name="identity", failures=5, open_s=30, slow_s=5, probe_lease_s=60),
     "storage": CircuitPolicy(name="storage", failures=5, open_s=30, slow_s=2, probe_lease_s=15),
 }
-# The tz database has no zone of its own for Kosovo: its clocks are those of Belgrade. The layer ships the database
-# (tzdata), because Lambda's image need not have it.
+# The tz database has no zone for Kosovo, whose clocks are those of Belgrade. The layer ships the database (tzdata),
+# because Lambda's image need not contain it.
 TIME_ZONES: Mapping[HomeCountry, str] = {"XK": "Europe/Belgrade", "MK": "Europe/Skopje", "AL": "Europe/Tirane"}
 Positive = Annotated[int | float, Field(gt=0, allow_inf_nan=False)]
-# Limits count whole microseconds: below a millisecond an interval could round to none. A bucket that takes longer than
-# a day to fill, or holds more than a million, limits nobody in a way that anyone could tell.
+# Limits count whole microseconds: below a millisecond an interval could be rounded to zero. A bucket that takes longer
+# than a day to fill, or holds more than a million requests, has no noticeable effect.
 Burst = Annotated[int, Field(ge=1, le=1_000_000)]
 Period = Annotated[float, Field(ge=0.001, le=86_400)]
 _TUNABLE = frozenset(field.name for field in fields(CircuitPolicy)) - {"name"}
@@ -57,15 +58,15 @@ class RetrySettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    # No request lives for half a minute; within these bounds the longest wait stays a number that floats can hold.
-    retries: int = Field(default=DEFAULT_RETRY.retries, ge=0, le=20)  # 0: every transaction is tried once
+    # No request lives for half a minute; within these bounds the longest wait can be represented as a float.
+    retries: int = Field(default=DEFAULT_RETRY.retries, ge=0, le=20)  # 0: one attempt for each transaction
     base_s: float = Field(default=DEFAULT_RETRY.base_s, gt=0, le=60)
     factor: float = Field(default=DEFAULT_RETRY.factor, ge=1, le=10)
     cap_s: float = Field(default=DEFAULT_RETRY.cap_s, gt=0, le=60)
 
 
 class Settings(BaseModel):
-    """The settings from the environment; names are those of the variables, in lower case."""
+    """The settings from the environment; each field is named after its variable, in lower case."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -73,7 +74,7 @@ class Settings(BaseModel):
     release: str = ""  # the id that `make deploy` has written into the template; none where nobody has
     aws_region: str = "eu-central-1"
     aws_endpoint_url: str | None = None
-    country: HomeCountry = "XK"  # the one that this stack serves
+    country: HomeCountry = "XK"  # the country that this stack serves
 
     db_host: str = "127.0.0.1"
     db_port: int = Field(default=5432, ge=1, le=65_535)
@@ -106,7 +107,7 @@ class Settings(BaseModel):
     app_url: str = "https://app.interdomestik.test"
     allowed_origins: str = "*"
     cursor_secret: str = Field(default="", repr=False)
-    # Hashes addresses. Without it a random one: limits by address then count in each environment for itself.
+    # Key for hashing addresses. The default is random: limits by address then count in each environment separately.
     address_secret: str = Field(default_factory=lambda: secrets.token_hex(32), repr=False)
     limits: dict[str, tuple[Burst, Period]] = Field(default_factory=dict)
     circuits: dict[str, dict[str, Positive]] = Field(default_factory=dict)
@@ -139,14 +140,14 @@ class Settings(BaseModel):
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
-        """The settings of an environment; a variable that is empty counts as not set. Raises ValidationError."""
+        """Return the settings of an environment; an empty variable counts as not set. Raise ValidationError."""
         return cls.model_validate(
             {k.lower(): v for k, v in environ.items() if v != "" and k.lower() in cls.model_fields}
         )
 
     @property
     def time_zone(self) -> ZoneInfo:
-        """The time zone of the stack's country, which decides what day it is."""
+        """Return the time zone of the stack's country, which decides the current date."""
         return ZoneInfo(TIME_ZONES[self.country])
 
     @property
@@ -156,16 +157,16 @@ class Settings(BaseModel):
 
     @cached_property
     def origins(self) -> frozenset[str]:
-        """The web origins that may call the API from a browser."""
+        """Return the web origins that may call the API from a browser."""
         return frozenset(origin.strip() for origin in self.allowed_origins.split(","))
 
     def find_limit(self, name: str) -> RateLimit:
-        """The limit of that name: the setting where there is one, else the default."""
+        """Return the rate limit of this name: the configured one, or else the default."""
         burst, period_s = self.limits.get(name) or DEFAULT_LIMITS[name]
         return RateLimit(name=name, burst=burst, period_s=period_s)
 
     def find_circuit_policy(self, name: str) -> CircuitPolicy:
-        """The circuit of that name: the defaults, with what the settings change of them."""
+        """Return the circuit policy of this name: the default with the configured changes."""
         changes: dict[str, Any] = {
             each: int(value) if each in _COUNTS else value for each, value in self.circuits.get(name, {}).items()
         }
@@ -173,5 +174,5 @@ class Settings(BaseModel):
 
     @property
     def backoff(self) -> Backoff:
-        """Return how transactions are tried again: the defaults, with what the settings change of them."""
+        """Return the backoff of transactions: the default with the configured changes."""
         return Backoff(**self.retry.model_dump())

@@ -1,7 +1,7 @@
-"""A reader of `.sql` files: named sections, each with one line of purpose.
+"""A reader of `.sql` files: named sections, each with one line that states its purpose.
 
 -- name: insert_member
--- The member's row; its number comes from the sequence.
+-- Insert the member's row; its number comes from the sequence.
 INSERT INTO members …
 """
 
@@ -16,7 +16,10 @@ _SECTION = re.compile(r"^-- name: ([a-z][a-z0-9_]*)$", re.MULTILINE)
 
 
 def parse_queries(text: str) -> Mapping[str, Query]:
-    """Sections of a `.sql` text by name. Raises ValueError for a name used twice or a section without purpose."""
+    """Return the sections of a `.sql` text by name.
+
+    Raise ValueError for a repeated name or a section without purpose.
+    """
     head, *parts = _SECTION.split(text)
     if any(line and not line.startswith("--") for line in head.splitlines()):
         raise ValueError("SQL before the first named section")
@@ -41,7 +44,7 @@ def _make_statement(name: str, body: str) -> str:
 def load_queries(
     package: str, name: str = "queries.sql", *, parts: Mapping[str, Query] | None = None
 ) -> Mapping[str, Query]:
-    """Return the sections of `name` in a package, by name; `parts` stand in them for their names in braces."""
+    """Return the sections of a package's file `name`; `parts` replace their names in braces."""
     text = resources.files(package).joinpath(name).read_text(encoding="utf-8")
     for part, sql in (parts or {}).items():
         text = text.replace(f"{{{part}}}", sql)

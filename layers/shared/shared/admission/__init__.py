@@ -1,1 +1,1 @@
-"""Admission of requests by limit and Idempotency-Key: pure, its store is passed in."""
+"""Admission of requests by rate limit and Idempotency-Key. Pure: the store is passed in."""

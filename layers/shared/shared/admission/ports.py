@@ -1,20 +1,20 @@
-"""The decisions of admission, and the store that makes them: a client's limit and its Idempotency-Key together.
+"""The results of admission, and the port of the store that decides on a client's rate limit and Idempotency-Key.
 
-Both are decided together, so that only new work is charged: a replay, or a call that finds its key
-in use, costs its client nothing.
+The store decides on both together, so that only new work is charged: a replay, or a call whose key is in use, does not
+count against the client's limit.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-# How long a key stands for its first answer.
+# How long a key returns its first answer.
 KEY_LIFE_S = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """A bucket of `burst` requests; one comes back every `period_s / burst` seconds."""
+    """A bucket of `burst` requests; one request comes back every `period_s / burst` seconds."""
 
     name: str
     burst: int
@@ -22,13 +22,13 @@ class RateLimit:
 
     @property
     def interval_s(self) -> float:
-        """Seconds until one spent request comes back."""
+        """Return the seconds until one spent request comes back."""
         return self.period_s / self.burst
 
 
 @dataclass(frozen=True, slots=True)
 class LimitCharge:
-    """One request against a client's limit; `bucket` is an opaque id, never an address or a name."""
+    """One request counted against a client's limit; `bucket` is an opaque id, never an address or a name."""
 
     bucket: str
     limit: RateLimit
@@ -36,7 +36,7 @@ class LimitCharge:
 
 @dataclass(frozen=True, slots=True)
 class KeyUse:
-    """One use of an Idempotency-Key: who and where (`scope`), the key, and a hash of what was asked."""
+    """One use of an Idempotency-Key: `scope` is caller and operation, `fingerprint` is a hash of the request."""
 
     scope: str
     key: str
@@ -45,9 +45,9 @@ class KeyUse:
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """An answer as it went out, kept so that a repeated call gets the same bytes.
+    """An answer as it was sent, stored so that a repeated call gets the same bytes.
 
-    Where part of it expires, `body` is the rest, and `facts` what that part is made from at each answering.
+    If part of the answer expires, `body` is the rest of it, and `facts` are what that part is made from each time.
     """
 
     status: int
@@ -58,7 +58,7 @@ class StoredAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """The rest of a limit: `remaining` requests now, one more in `next_s` seconds, all again in `reset_s`."""
+    """The rest of a limit: `remaining` requests now, one more in `next_s` seconds, all of them in `reset_s` seconds."""
 
     limit: RateLimit
     remaining: int
@@ -68,7 +68,10 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """Go on. `token` fences the key's record: None where no key is held (none sent, or the store is gone)."""
+    """The call may run.
+
+    `token` fences the key's record; None if no key is held (none was sent, or the store is down).
+    """
 
     quota: Quota | None
     token: str | None
@@ -76,26 +79,26 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """The key was used for the same request, and this was the answer."""
+    """The key was already used for the same request, and this was the answer."""
 
     answer: StoredAnswer
 
 
 @dataclass(frozen=True, slots=True)
 class InProgress:
-    """The first call with this key has not finished; ask again after `retry_after_s`."""
+    """The first call with this key has not finished; repeat the call after `retry_after_s` seconds."""
 
     retry_after_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class KeyReused:
-    """The key was used for another request."""
+    """The key was already used for another request."""
 
 
 @dataclass(frozen=True, slots=True)
 class OverLimit:
-    """The client's bucket is empty; the next request is accepted `retry_after_s` from now."""
+    """The client's bucket is empty; the next request is accepted in `retry_after_s` seconds."""
 
     quota: Quota
     retry_after_s: float
@@ -105,16 +108,16 @@ AdmissionVerdict = Admitted | Replay | InProgress | KeyReused | OverLimit
 
 
 class AdmissionStore(Protocol):
-    """The store of limits and keys: quick, shared by the fleet, and allowed to be lost."""
+    """The store of limits and keys, shared by all execution environments. It is fast, and its loss is tolerated."""
 
     def admit(self, *, charge: LimitCharge | None, use: KeyUse | None, lease_s: float) -> AdmissionVerdict:
-        """Take the key and charge the limit, both or neither; the key is held at most `lease_s` seconds."""
+        """Take the key and charge the limit, both or neither; the key is held for at most `lease_s` seconds."""
         ...
 
     def complete(self, use: KeyUse, token: str, answer: StoredAnswer) -> None:
-        """Keep the answer for the key's lifetime, unless another call has taken the key over since."""
+        """Store the answer for the key's lifetime, unless another call has taken over the key since."""
         ...
 
     def release(self, use: KeyUse, token: str) -> None:
-        """Give the key back unanswered, so that the next call may try again."""
+        """Release the key without an answer, so that the next call with it may run."""
         ...

@@ -1,1 +1,1 @@
-"""The HTTP API behind API Gateway: parsing, execution, answers and problems."""
+"""The HTTP API behind API Gateway: parsing, execution, answers and problem details."""

@@ -1,4 +1,4 @@
-"""JSON bodies: one object, read strictly, then validated by a model."""
+"""JSON bodies: one object, parsed strictly, then validated by a model."""
 
 import json
 import re
@@ -17,9 +17,10 @@ M = TypeVar("M", bound=BaseModel)
 MAX_BODY_BYTES = 256 * 1024
 
 
-# No input has a tenth as many. Beyond them nothing is looked at: each unknown member would cost an error of its own.
+# No valid body has a tenth as many. A larger object is refused as a whole: each unknown member would be an error of its
+# own.
 MAX_MEMBERS = 100
-# No operation takes more than two levels; far more is an attack on the parser, which works by recursion.
+# No operation takes more than two levels; deep nesting is an attack on the parser, which is recursive.
 MAX_DEPTH = 64
 
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
@@ -28,9 +29,9 @@ _ENCODINGS = {b"\xef\xbb\xbf": "a byte order mark", b"\xff\xfe": "UTF-16's mark"
 
 
 def read_body(model: type[M], raw: bytes, content_type: str, *, optional: bool, now: datetime) -> M:
-    """Return the model's instance of a JSON body; an `optional` one may be empty. Raise Refusal saying what is wrong.
+    """Return an instance of the model made from a JSON body. Raise Refusal if the body is not valid.
 
-    Validators find `now`, the time they measure dates by, in their context.
+    An `optional` body may be empty. Validators find `now`, the time against which they check dates, in their context.
     """
     if optional and not raw.strip():
         return validate_model(model, {}, now=now)
@@ -40,7 +41,10 @@ def read_body(model: type[M], raw: bytes, content_type: str, *, optional: bool, 
 
 
 def _is_json(content_type: str) -> bool:
-    """Whether it is application/json, in UTF-8 where it names a charset; other parameters mean nothing (RFC 8259)."""
+    """Return whether a content type is application/json, in UTF-8 if it names a charset.
+
+    Other parameters have no meaning (RFC 8259).
+    """
     header = Message()
     header["Content-Type"] = content_type
     (media_type, _), *parameters = header.get_params([("", "")])
@@ -72,7 +76,10 @@ def _reject_constant(name: str) -> NoReturn:
 
 
 def read_json(raw: bytes) -> dict[str, Any]:
-    """Return the one object a body holds. Raises Refusal: too large, not JSON, a key twice, half a surrogate pair."""
+    """Return the JSON object of a body.
+
+    Raise Refusal if it is too large, not JSON, not an object, has a key twice or half of a surrogate pair.
+    """
     if len(raw) > MAX_BODY_BYTES:
         raise Refusal("payload-too-large")
     value = _load_json(_decode(raw))
@@ -95,7 +102,7 @@ def _decode(raw: bytes) -> str:
 
 
 def _measure_depth(raw: bytes) -> int:
-    """Return how deep arrays and objects are nested, without recursion; brackets in strings don't count."""
+    """Return how deep arrays and objects are nested, without recursion; brackets inside strings don't count."""
     if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
         return 0
     depth = deepest = 0
@@ -131,9 +138,11 @@ def _refuse_surrogates(value: dict[str, Any]) -> None:
 
 
 def validate_model(model: type[M], value: dict[str, Any], *, now: datetime | None = None) -> M:
-    """The model's instance of a JSON object. Raises Refusal("invalid-request") naming every field that is wrong.
+    """Return an instance of the model made from a JSON object.
 
-    Validators find `now`, the time they measure dates by, in their context.
+    Raise Refusal("invalid-request") naming each invalid field.
+
+    Validators find `now`, the time against which they check dates, in their context.
     """
     try:
         return model.model_validate_json(json.dumps(value), strict=True, context={"now": now or read_utc_now()})
@@ -142,7 +151,7 @@ def validate_model(model: type[M], value: dict[str, Any], *, now: datetime | Non
 
 
 def _list_field_errors(error: ValidationError) -> list[FieldError]:
-    # `input` and `ctx` quote what was sent: they stay out of the answer.
+    # `input` and `ctx` quote the client's values: they are left out of the answer.
     found = error.errors(include_url=False, include_context=False, include_input=False)
     return [FieldError(format_pointer([str(part) for part in e["loc"]]), e["msg"]) for e in found]
 
@@ -153,7 +162,7 @@ def format_pointer(parts: list[str]) -> str:
 
 
 def replace_surrogates(text: str) -> str:
-    """Return the text with a question mark for each half of a surrogate pair, which no answer could carry."""
+    """Return the text with a question mark for each half of a surrogate pair, which UTF-8 can't encode."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

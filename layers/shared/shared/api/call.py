@@ -1,4 +1,4 @@
-"""A request, and the call of an operation that it makes: what handlers receive."""
+"""Requests, and the calls of operations that they make: what handlers receive."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -29,28 +29,29 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
-    """A client's request, with its source address and the time left to answer."""
+    """A client's request, with its source address and the time left to answer it."""
 
     method: str
     resource: str
-    base_path: str  # what stands before the resource in the path that was asked: /api, or a domain's own
+    base_path: str  # path in front of the resource: /api, or that of a custom domain
     path: Mapping[str, str]
     query: Mapping[str, list[str]]
     headers: Mapping[str, str]
     body: bytes | None  # None where the event's base64 is broken
     source_ip: str
-    request_id: str  # made here: what the gateway calls one, a client may have chosen
-    gateway_id: str | None  # the gateway's own, for its logs
+    request_id: str  # generated here: a client can choose the gateway's
+    gateway_id: str | None  # the gateway's own id, to find its logs
     claims: Mapping[str, Any] | None
     deadline: Deadline
 
 
 @dataclass(frozen=True, slots=True)
 class IfMatch:
-    """The versions that a change may be decided on.
+    """The versions of a record for which a change was decided.
 
-    `versions` are those that a listed tag names, None any (`*`). A tag that is not ours names none. `canonical` is
-    the same for all spellings of a field. `is_weak` says that a weak tag was listed, which never matches.
+    `versions` are those that the listed tags name, or None for any (`*`); a tag in another format names none.
+    `canonical` is the same for every spelling of the field. `is_weak` is true if a weak tag was listed, which never
+    matches.
     """
 
     versions: tuple[int, ...] | None
@@ -60,7 +61,7 @@ class IfMatch:
 
 @dataclass(slots=True)
 class Call(Generic[I, S]):
-    """One call of an operation, parsed and allowed; handlers map it onto a use case.
+    """One call of an operation, parsed and allowed; a handler maps it to a use case.
 
     A handler that needs more than the API's own services names their type: `Call[NewDocument, ClaimsServices]`.
     """
@@ -68,8 +69,8 @@ class Call(Generic[I, S]):
     input: I
     ids: Mapping[str, UUID]
     caller: Caller | None
-    allowed_groups: frozenset[Group] | None  # the groups that may make this call; None: everyone
-    principal: str  # whom limits count: the account, else the hashed address
+    allowed_groups: frozenset[Group] | None  # groups that may make this call; None: everyone
+    principal: str  # whom limits count: the account, or else the hashed address
     if_match: IfMatch | None
     request: ApiRequest
     use: KeyUse
@@ -79,35 +80,35 @@ class Call(Generic[I, S]):
 
     @property
     def versions(self) -> list[int] | None:
-        """The versions that the change may be decided on, for the SQL's require_version; None: any."""
+        """Return the versions for which the change was decided, for the SQL's require_version; None for any."""
         if self.if_match is None:
             raise AssertionError("the operation takes no If-Match")
         return None if self.if_match.versions is None else list(self.if_match.versions)
 
     @property
     def sub(self) -> str:
-        """The caller's identity. Raises Refusal("unauthenticated") where there is none."""
+        """Return the caller's identity. Raise Refusal("unauthenticated") if there is no caller."""
         if self.caller is None:
             raise Refusal("unauthenticated")
         return self.caller.sub
 
     @property
     def is_by_staff(self) -> bool:
-        """Whether the caller acts as staff: the token says so here, and every transaction asks the account as well."""
+        """Return whether the caller's token is of staff; every transaction checks the account's role as well."""
         return self.caller is not None and self.caller.is_staff
 
     @property
     def scope(self) -> AccessScope:
-        """The records that the caller may see. Raises Refusal("unauthenticated") where there is no caller."""
+        """Return the records that the caller may see. Raise Refusal("unauthenticated") if there is no caller."""
         return AccessScope(self.sub, self.is_by_staff, self.is_by_staff and self.is_in_group("admin"))
 
     @property
     def access(self) -> AccessRequirement | None:
-        """Return what every transaction requires of the caller's account; None for nobody known."""
+        """Return what every transaction requires of the caller's account; None for anonymous callers."""
         return build_access_requirement(self.ids, self.caller, self.allowed_groups) if self.caller else None
 
     def is_in_group(self, group: Group) -> bool:
-        """Whether the caller is in a group."""
+        """Return whether the caller is in a group."""
         return self.caller is not None and group in self.caller.groups
 
     @property
@@ -116,11 +117,14 @@ class Call(Generic[I, S]):
         return Actor(self.caller.sub if self.caller else None, self.request.request_id)
 
     def require_access(self) -> None:
-        """Ask the account alone, where the answer comes from elsewhere. Raises Refusal: forbidden, not-found."""
+        """Check only the caller's account, where the answer comes from elsewhere.
+
+        Raise Refusal: forbidden, not-found.
+        """
         self.read(_read_nothing)
 
     def read(self, use_case: Callable[Concatenate[Transaction, P], Pending[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what a use case reads: it gets an open transaction, then the arguments given here."""
+        """Return what a use case reads. It receives an open transaction, followed by the arguments given here."""
 
         def run_checked(tx: Transaction) -> Pending[T]:
             self._add_access_check(tx)
@@ -131,7 +135,7 @@ class Call(Generic[I, S]):
     def run_once(
         self, use_case: Callable[Concatenate[Transaction, P], Pending[Row]], *args: P.args, **kwargs: P.kwargs
     ) -> Row:
-        """Return the facts of a use case that writes, done once for this call's key however often it is repeated."""
+        """Run a use case that writes, once for this call's key however often it is repeated; return its facts."""
 
         def run_use_case(tx: Transaction) -> Pending[Row]:
             return use_case(tx, *args, **kwargs)
@@ -158,8 +162,8 @@ def list_page(
 ) -> Answer:
     """Return a page of what a use case lists.
 
-    The use case gets an open transaction, the id to go on after, how many rows to read (one more than is shown), and
-    the arguments given here.
+    The use case receives an open transaction, the id after which the page begins, the number of rows to read (one more
+    than the page shows), and the arguments given here.
     """
     cursors, query = call.services.cursors, call.input
     rows = call.read(use_case, cursors.read(listing, query.cursor), query.limit + 1, *args, **kwargs)

@@ -1,12 +1,12 @@
-"""CORS (Fetch, 3.3): which answers a script of another origin may read, and which calls its browser may send."""
+"""CORS (Fetch, 3.3): which answers a script from another origin may read, and which calls its browser may send."""
 
 from shared.api.call import ApiRequest
 from shared.settings import Settings
 
 EXPOSED = "Allow, ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy, Idempotency-Replayed, X-Request-Id"
-# How long a browser may keep the answer to a preflight, in seconds: Chromium keeps none for longer.
+# How long a browser may cache the answer to a preflight, in seconds; Chromium's maximum.
 PREFLIGHT_LIFE_S = 7200
-# The same for every path, with all methods there are: a script may then read the 404 or 405 of a wrong call.
+# The same for every path, with all methods, so that a script can read the 404 or 405 of a wrong call.
 PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET,HEAD,POST,PUT,PATCH,DELETE,OPTIONS",
     "Access-Control-Allow-Headers": "Authorization,Content-Type,Idempotency-Key,If-Match",
@@ -15,12 +15,12 @@ PREFLIGHT = {
 
 
 def is_preflight(request: ApiRequest) -> bool:
-    """Return whether a browser asks what a script may send."""
+    """Return whether the request is a browser's preflight: it asks which calls a script may send."""
     return request.method == "OPTIONS" and {"origin", "access-control-request-method"} <= request.headers.keys()
 
 
 def build_cors_headers(request: ApiRequest, settings: Settings) -> dict[str, str]:
-    """Return the headers by which a browser decides; another origin is allowed nothing."""
+    """Return the CORS headers of an answer; an origin that is not allowed gets none."""
     origin, allowed = request.headers.get("origin"), settings.origins
     if origin is None or not ({"*", origin} & allowed):
         return {"Vary": "Origin"}

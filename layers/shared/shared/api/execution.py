@@ -1,6 +1,6 @@
-"""The execution of a call: identified, parsed, admitted by limit and key, run, and its answer kept under the key.
+"""The execution of a call: identify, parse, admit by limit and key, run, and store the answer under the key.
 
-Where the call can't be read, or its caller may not make it, nothing is run; such calls are charged to limits too.
+A call that can't be read, or whose caller may not make it, is not run; such calls count against limits too.
 """
 
 from collections.abc import Callable, Mapping
@@ -35,11 +35,11 @@ from shared.database.transaction import Pending, Transaction
 from shared.errors import Refusal
 from shared.outbox.jobs import WAKE_RELAY
 
-# A call that can't be read costs us the reading of it, and finds out nothing about anyone; so it is charged, to a limit
-# of its own: who mends a form keeps the tries of the operation.
+# A call that can't be read costs us the parsing, and reveals nothing; so it is charged to a limit of its own: a client
+# who fixes a form keeps the requests of the operation's limit.
 INVALID_REQUEST = "invalid-request"
 READ = "read"
-# A key's lease outlives the invocation that holds it, so nobody else can begin while it may still commit.
+# A key's lease outlives the invocation that holds it, so that no other call can begin while this one may still commit.
 LEASE_MARGIN_S = 1.0
 
 WEAK_TAG = (
@@ -53,20 +53,20 @@ def answer_request(
 ) -> StoredAnswer:
     """Return the answer to a request; every error becomes problem details.
 
-    `resolve` returns the operation of a request, or its answer where no operation is needed.
+    `resolve` returns the operation of a request, or an answer if none is needed.
     """
     try:
         found = resolve(request)
         return found if isinstance(found, StoredAnswer) else _execute(found, request, services)
-    except Exception as error:  # noqa: BLE001 - the outermost: what gets past here becomes a 502
+    except Exception as error:  # noqa: BLE001 - the outermost handler: an exception that passes here becomes a 502
         return build_problem_answer(error, request.request_id, base_path=request.base_path)
 
 
 def _execute(operation: Operation, request: ApiRequest, services: Services) -> StoredAnswer:
-    """Return the answer of the call that a request makes: its own, or its key's first one.
+    """Return the answer of the call that a request makes: its own, or the first answer of its key.
 
-    Raise what the operation raises, and Refusal. What can't be read is charged to the caller's limit for invalid
-    requests; over that it is too-many-requests.
+    Raise Refusal and what the operation raises. A request that can't be read counts against the caller's limit for
+    invalid requests; over that limit it is refused as too-many-requests.
     """
     call = _parse(operation, request, services)
     _choose_role(call)
@@ -94,7 +94,7 @@ def _parse(operation: Operation, request: ApiRequest, services: Services) -> Cal
 
 
 def _choose_role(call: Call[Any]) -> None:
-    """Act as what the account is, where the token opens the operation to its owner as staff and otherwise too."""
+    """Choose the role in which the caller acts, if the token permits the operation to staff and to a record's owner."""
     caller, allowed_groups = call.caller, call.allowed_groups
     if caller is None or allowed_groups is None or not caller.is_staff or not caller.groups & (allowed_groups - STAFF):
         return
@@ -104,10 +104,10 @@ def _choose_role(call: Call[Any]) -> None:
 
 
 def _require_record(access: AccessRequirement, request: ApiRequest, principal: str, services: Services) -> None:
-    """Ask whether a caller whose token does not open the operation may see the record that the path names, if any.
+    """Check whether a caller whose token does not permit the operation may see the record that the path names, if any.
 
-    Only who may see it is told that it is there: that costs a read, charged as one.
-    Raise Refusal: forbidden, not-found, too-many-requests.
+    Only a caller who may see the record learns that it exists. The check costs a read and is charged as one. Raise
+    Refusal: forbidden, not-found, too-many-requests.
     """
 
     def require(tx: Transaction) -> Pending[None]:
@@ -147,7 +147,7 @@ def _admit_call(operation: Operation, call: Call[Any]) -> StoredAnswer:
         answer = _run_with_key(operation, call, key_use, verdict.token)
         return _add_headers(answer, build_quota_headers(verdict.quota))
     if isinstance(verdict, Replay) and call.is_by_staff:
-        call.require_access()  # what was answered then is about others: only to somebody who still works here
+        call.require_access()  # the stored answer is about other people: only for somebody who still works here
     return _answer_not_admitted(verdict)
 
 
@@ -174,7 +174,7 @@ def _answer_not_admitted(verdict: AdmissionVerdict) -> StoredAnswer:
 
 
 def _run_with_key(operation: Operation, call: Call[Any], key_use: KeyUse | None, token: str | None) -> StoredAnswer:
-    """Run the operation; keep its answer, or a final refusal, under the key, and give the key back otherwise."""
+    """Run the operation. Store its answer or a final refusal under the key; release the key otherwise."""
     try:
         answer = _make_stored_answer(
             operation.run(call), media_type=operation.media_type, base_path=call.request.base_path
@@ -201,7 +201,7 @@ def _explain_weak_tag(call: Call[Any], error: Exception) -> None:
 
 
 def _add_expiring_part(operation: Operation, call: Call[Any], answer: StoredAnswer) -> StoredAnswer:
-    """Return the whole of an answer of which a part expires and is made now."""
+    """Return the complete answer if part of it expires and has to be made anew."""
     if answer.facts is None or operation.make_expiring_part is None:
         return answer
     added = operation.make_expiring_part(call, answer.facts).model_dump_json(by_alias=True)
@@ -209,7 +209,7 @@ def _add_expiring_part(operation: Operation, call: Call[Any], answer: StoredAnsw
 
 
 def _make_stored_answer(answer: Answer, *, media_type: str, base_path: str) -> StoredAnswer:
-    """Return an answer as it is kept and sent; its Location leads to where the API was asked."""
+    """Return an answer as it is stored and sent; its Location is below the path under which the API was called."""
     body = answer.raw if answer.raw is not None else answer.view.model_dump_json(by_alias=True) if answer.view else ""
     location = {"Location": base_path + answer.location} if answer.location else {}
     content_type = {"Content-Type": media_type} if answer.status != HTTPStatus.NO_CONTENT else {}

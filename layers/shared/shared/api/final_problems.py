@@ -1,21 +1,21 @@
-"""The finality of each problem: whether a refusal stays the answer to its Idempotency-Key.
+"""The finality of each problem: whether a refusal remains the answer to its Idempotency-Key.
 
-A final refusal is the answer to its key and is kept like any other answer. What lifts a refusal is a change of state,
-and never a change of the request: so its key is given back, and the same request works once the cause is gone. It is
-still done once, because the key's row in the database is only written by the transaction that does the work.
+A final refusal is stored as the answer to its key, like any other answer. Every other refusal is lifted by a change of
+state, never by a change of the request: its key is released, so the same request succeeds once the cause is gone. The
+work is still done once, because only the transaction that does it writes the key's row in the database.
 """
 
 from collections.abc import Mapping
 
 from shared.errors import Refusal
 
-# The same request is refused for good; the problem's detail asks for a new key. Why nothing can lift it:
+# The same request is always refused; the problem's detail asks for a new key. The values say why nothing can lift it.
 FINAL: Mapping[str, str] = {
     "stale-version": "a version that is gone never comes back",
     "document-mismatch": "the upload was removed, and the document is rejected for good",
 }
 
-# Refused before a key is taken, whatever its key holds.
+# Refused before a key is taken, whatever is stored under the key.
 BEFORE_THE_KEY = frozenset(
     {
         *("malformed-request", "idempotency-key-required", "idempotency-key-malformed", "invalid-request"),
@@ -24,7 +24,7 @@ BEFORE_THE_KEY = frozenset(
     }
 )
 
-# What lifts each of the others.
+# The change that lifts each of the other refusals.
 LIFTABLE: Mapping[str, str] = {
     "forbidden": "a role that is given",
     "membership-required": "a renewal",
@@ -56,5 +56,5 @@ LIFTABLE: Mapping[str, str] = {
 
 
 def is_final(error: BaseException) -> bool:
-    """Whether an error is the answer to its key: the same request would be refused again, whatever changes."""
+    """Return whether an error is the final answer to its key: the same request would be refused whatever changes."""
     return isinstance(error, Refusal) and error.name in FINAL

@@ -1,4 +1,4 @@
-"""The contract of an operation: what it takes, answers, allows and costs. The API's description is made from these."""
+"""The options of an operation: what it takes, returns, permits and costs. The API's description is built from them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from shared.fields import RequestModel
 
 KeyRule = Literal["required", "optional", "none"]
 LimitRule = str | Callable[[Caller | None], str] | None
-# Makes the fields of an answer that expire, from the facts kept with it.
+# Returns the fields of an answer that expire, made from the facts stored with the answer.
 ExpiringPart = Callable[[Call[Any, Any], Mapping[str, Any]], BaseModel]
 
 
@@ -22,14 +22,14 @@ class NoInput(RequestModel):
 
 
 class IgnoredQuery(NoInput):
-    """No input, whatever parameters there are: monitors and proxies add some of their own to keep caches away."""
+    """No input, whatever the query contains: monitors and proxies add parameters of their own to bypass caches."""
 
     model_config = ConfigDict(extra="ignore")
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An operation's contract."""
+    """An operation and its options."""
 
     method: str
     resource: str
@@ -38,30 +38,30 @@ class Operation:
     answer: type[BaseModel] | None
     input: type[BaseModel] = NoInput
     status: int = 200
-    also_status: tuple[int, ...] = ()  # further statuses that carry the same answer
-    access: frozenset[Group] | None = None  # whose groups may; None: anyone
+    also_status: tuple[int, ...] = ()  # other statuses with the same answer
+    access: frozenset[Group] | None = None  # groups that may call it; None: anyone
     sign_in: SignInRule = "required"
     limit: LimitRule = None
     key: KeyRule = "optional"
     if_match: bool = False
     refusals: tuple[str, ...] = ()
     media_type: str = "application/json"
-    # Called anew at each answering, so that a replay a day later has fields that are valid. They follow the others,
-    # which are replayed byte for byte.
+    # Called for each answer, so that a replay a day later has valid fields. They follow the other fields, which are
+    # replayed byte for byte.
     make_expiring_part: ExpiringPart | None = None
 
     @property
     def is_write(self) -> bool:
-        """Whether it writes."""
+        """Return whether the operation writes."""
         return self.key != "none"
 
     def is_open_to(self, caller: Caller | None) -> bool:
-        """Return whether the caller may, as far as their token says."""
+        """Return whether the token's groups permit the operation to the caller."""
         return caller is None or self.access is None or bool(caller.groups & self.access)
 
 
 class OperationOptions(TypedDict, total=False):
-    """The keywords that describe an operation; see Operation."""
+    """The keyword arguments that describe an operation; see Operation."""
 
     summary: Required[str]
     answer: Required[type[BaseModel] | None]

@@ -1,4 +1,4 @@
-"""Lists: a page at a time, newest first, by an opaque cursor that only we can make."""
+"""Lists: one page at a time, newest first, by an opaque cursor that only this service can make."""
 
 import base64
 import hashlib
@@ -13,13 +13,13 @@ from shared.fields.pagination import Page
 
 T = TypeVar("T")
 
-LAST_ID = UUID(int=(1 << 128) - 1)  # newer than any: where a first page begins
+LAST_ID = UUID(int=(1 << 128) - 1)  # newer than any id: where the first page begins
 _TAG_BYTES = 12
 
 
 @dataclass(frozen=True, slots=True)
 class CursorCodec:
-    """Makes and reads cursors: an id and a tag over it and the list it belongs to."""
+    """Makes and reads cursors: an id and a signature of the id and its list."""
 
     secret: str
 
@@ -27,18 +27,21 @@ class CursorCodec:
         return hmac.new(self.secret.encode(), listing.encode() + b"\0" + raw, hashlib.sha256).digest()[:_TAG_BYTES]
 
     def make(self, listing: str, last: UUID) -> str:
-        """The cursor that goes on after `last`."""
+        """Return the cursor of the page that begins after `last`."""
         return base64.urlsafe_b64encode(last.bytes + self._sign_cursor(listing, last.bytes)).decode().rstrip("=")
 
     def read(self, listing: str, cursor: str | None) -> UUID:
-        """The id to go on after. Raises Refusal for a cursor that is not ours or of another list."""
+        """Return the id after which the page begins.
+
+        Raise Refusal for a cursor of another list, or one not made here.
+        """
         if cursor is None:
             return LAST_ID
         try:
             raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         except ValueError:
             raw = b""
-        # The text as a whole: base64 ignores the last bits of the last character.
+        # Compare the whole text: base64 ignores the last bits of the last character.
         if len(raw) < 16 or not hmac.compare_digest(cursor, self.make(listing, last := UUID(bytes=raw[:16]))):
             raise Refusal("invalid-request", errors=(FieldError("cursor", "is not a cursor of this list"),))
         return last
@@ -46,7 +49,7 @@ class CursorCodec:
     def build_page(
         self, listing: str, rows: list[dict[str, Any]], limit: int, view: Callable[[dict[str, Any]], T]
     ) -> Page[T]:
-        """A page of rows (each with `id` and `facts`), of which one more than `limit` was asked for."""
+        """Return a page of rows (each has `id` and `facts`); one row more than `limit` was read."""
         shown = rows[:limit]
         more = self.make(listing, shown[-1]["id"]) if len(rows) > limit else None
         return Page(items=[view(row["facts"]) for row in shown], next_cursor=more)

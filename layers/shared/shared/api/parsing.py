@@ -1,4 +1,4 @@
-"""Parsing, without any effect: an event of API Gateway's REST proxy into a request, a request into a call."""
+"""Parsing without side effects: an API Gateway REST proxy event into a request, and a request into a call."""
 
 import base64
 import hashlib
@@ -23,16 +23,16 @@ from shared.ids import make_uuid7, parse_id
 
 S = TypeVar("S", bound=Services)
 
-# The stage of the template, where an event does not say.
+# The stage of the template, for events that name none.
 DEFAULT_STAGE = "api"
 
-# Ids of API Gateway are UUIDs and base64: nothing else of it may reach the logs.
+# API Gateway's ids are UUIDs or base64; nothing else is logged.
 _SAFE_ID = r"[A-Za-z0-9_=+/-]{1,128}"
 
 
 MAX_KEY_LENGTH = 255
 
-# RFC 9651: a String, then parameters, which mean nothing here.
+# RFC 9651: a String, then parameters, which have no meaning here.
 _STRING = r'"((?:[ !#-\[\]-~]|\\["\\])*)"'
 _BARE_ITEM = r'(?:"(?:[ !#-\[\]-~]|\\["\\])*"|[^\s";,]+)'
 _KEY_FIELD = re.compile(rf"{_STRING}(?:; *[a-z*][a-z0-9_.*-]*(?:={_BARE_ITEM})?)*")
@@ -46,7 +46,7 @@ _OURS = re.compile(r'"([1-9][0-9]{0,8})"')
 
 
 class NotPermitted(Refusal):
-    """The token of a known caller does not open the operation; `ids` are those of the path."""
+    """The token of a known caller does not permit the operation; `ids` are those of the path."""
 
     def __init__(self, caller: Caller, ids: Mapping[str, UUID]) -> None:
         super().__init__("forbidden")
@@ -56,18 +56,18 @@ class NotPermitted(Refusal):
 
 # ---- an event into a request -----------------------------------------------------------------------------------------
 def is_request(event: Any) -> bool:
-    """Return whether an event is a REST API's proxy event, and not a schedule's, a warmer's or another front's."""
+    """Return whether an event is a REST API's proxy event, not one of a schedule, a warmer or another gateway."""
     return isinstance(event, Mapping) and all(isinstance(event.get(name), str) for name in ("httpMethod", "resource"))
 
 
 def describe_event(event: Any) -> dict[str, Any]:
-    """Return what may be logged of an event that is no request: its type and those of its keys that AWS gives."""
+    """Return what may be logged of an event that is no request: its type, and its keys as far as AWS defines them."""
     known = ("source", "detail-type", "Records", "version", "routeKey", "httpMethod", "resource", "requestContext")
     return {"type": type(event).__name__, "keys": [k for k in known if isinstance(event, Mapping) and k in event]}
 
 
 def parse_request(event: Mapping[str, Any], deadline: Deadline) -> ApiRequest:
-    """Return the request of a proxy event: header names and ids in lower case, whatever is null left out."""
+    """Return the request of a proxy event: header names and ids in lower case, null values left out."""
     context = _read_mapping(event, "requestContext")
     return ApiRequest(
         method=event["httpMethod"],
@@ -95,7 +95,7 @@ def _read_texts(event: Mapping[str, Any], name: str) -> dict[str, str]:
 
 
 def _read_base_path(context: Mapping[str, Any], resource: str) -> str:
-    # Slashes that stand together are one: two at the beginning would name another host.
+    # Several slashes count as one: two at the beginning would name another host.
     path = re.sub("/+", "/", str(context.get("path") or "")).rstrip("/").split("/")
     below = len(resource.split("/")) - 1
     if "+}" in resource or len(path) <= below:
@@ -104,7 +104,7 @@ def _read_base_path(context: Mapping[str, Any], resource: str) -> str:
 
 
 def _normalise_id(value: str) -> str:
-    """The value, in lower case where it is an id: an id is one and the same however it is written."""
+    """Return the value, in lower case if it is an id: an id may be spelt in either case."""
     try:
         return str(parse_id(value))
     except ValueError:
@@ -122,7 +122,7 @@ def _read_multi_query(event: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def _read_headers(event: Mapping[str, Any]) -> dict[str, str]:
-    """Return the headers by name in lower case; one that was sent several times is a list (RFC 9110, 5.3)."""
+    """Return the headers by lower-case name; a header sent several times is joined to a list (RFC 9110, 5.3)."""
     several = _read_mapping(event, "multiValueHeaders")
     joined: dict[str, list[str]] = {}
     for name, values in (several or {n: [value] for n, value in _read_texts(event, "headers").items()}).items():
@@ -141,7 +141,7 @@ def _decode_body(event: Mapping[str, Any]) -> bytes | None:
 
 
 def _read_claims(context: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the token's claims as the gateway verified them, None where it verified no token."""
+    """Return the token's claims as verified by the gateway, None if it verified no token."""
     authorizer = _read_mapping(context, "authorizer")
     return _read_mapping(authorizer, "claims") if authorizer.get("claims") is not None else None
 
@@ -154,10 +154,10 @@ def _sanitise_id(value: Any) -> str | None:
 def parse_call(
     operation: Operation, request: ApiRequest, caller: Caller | None, principal: str, services: S, *, now: datetime
 ) -> Call[Any, S]:
-    """Return the call that a request makes; `services` are handed on and not used.
+    """Return the call that a request makes; `services` are passed on unused.
 
-    What is wrong with a request is found in this order, and raised as a Refusal: an id of the path (not-found), a token
-    that does not open the operation (NotPermitted), the Idempotency-Key, the body or query, If-Match.
+    Errors are found in this order, and raised as a Refusal: an id of the path (not-found), a token that does not permit
+    the operation (NotPermitted), the Idempotency-Key, the body or query, If-Match.
     """
     ids = parse_ids(request)
     if caller is not None and not operation.is_open_to(caller):
@@ -165,7 +165,7 @@ def parse_call(
     key = _find_key(operation, request)
     value, plain = _read_input(operation, request, now)
     if_match = _read_precondition(operation, request)
-    # A scope of their own for the ids of requests: no key can meet one.
+    # Request ids get a scope of their own, so that no key can equal one.
     scope = _build_key_scope(operation, caller)
     names = (scope, key) if key is not None else (f"request {scope}", request.request_id)
     use = KeyUse(*names, _hash_request(request, if_match, plain))
@@ -173,7 +173,7 @@ def parse_call(
 
 
 def parse_ids(request: ApiRequest) -> dict[str, UUID]:
-    """Return the path's ids. Raise Refusal("not-found") for one that is none: there can be no such record."""
+    """Return the path's ids. Raise Refusal("not-found") for one that is not an id: no such record can exist."""
     try:
         return {name: parse_id(value) for name, value in request.path.items()}
     except ValueError:
@@ -192,9 +192,9 @@ def _find_key(operation: Operation, request: ApiRequest) -> str | None:
 
 
 def read_key(field: str) -> str:
-    """Return the key that an Idempotency-Key field names: `"k"`, `k` and `"k";v=1` are one.
+    """Return the key of an Idempotency-Key field: `"k"`, `k` and `"k";v=1` are the same key.
 
-    Raises Refusal("idempotency-key-malformed") unless it is 1 to 255 visible ASCII characters.
+    Raise Refusal("idempotency-key-malformed") unless it has 1 to 255 visible ASCII characters.
     """
     field = field.strip(" \t")
     key = _unquote(field) if field.startswith('"') else field
@@ -209,7 +209,7 @@ def _unquote(field: str) -> str | None:
 
 
 def _read_input(operation: Operation, request: ApiRequest, now: datetime) -> tuple[BaseModel, dict[str, Any]]:
-    """Return the input's model and what was sent of it, normalised. Raise Refusal naming what is wrong with it."""
+    """Return the input as a model, and its set fields as normalised JSON values. Raise Refusal if it is not valid."""
     if operation.is_write:
         _refuse_encoding(request)
     if request.body is None:
@@ -222,7 +222,7 @@ def _read_input(operation: Operation, request: ApiRequest, now: datetime) -> tup
 
 
 def _refuse_encoding(request: ApiRequest) -> None:
-    # What API Gateway unpacks arrives without the field; what it leaves alone is nothing that we unpack.
+    # API Gateway decodes the encodings it knows and drops the field; others are not supported.
     if request.body and request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         detail = "Send the body without a Content-Encoding."
         raise Refusal("unsupported-media-type", detail=detail, headers={"Accept-Encoding": "identity"})
@@ -248,7 +248,10 @@ def _read_single_query(request: ApiRequest) -> dict[str, str]:
 
 
 def _read_precondition(operation: Operation, request: ApiRequest) -> IfMatch | None:
-    """Return what If-Match says, None for an operation without it. Raise Refusal: if-match-required, …"""
+    """Return the If-Match field, None if the operation has none.
+
+    Raise Refusal: if-match-required, malformed-request.
+    """
     if not operation.if_match:
         return None
     field = request.headers.get("if-match")
@@ -258,9 +261,9 @@ def _read_precondition(operation: Operation, request: ApiRequest) -> IfMatch | N
 
 
 def read_if_match(field: str) -> IfMatch:
-    """Return what an If-Match field (RFC 9110, 13.1.1) says.
+    """Return the versions that an If-Match field (RFC 9110, 13.1.1) names.
 
-    Raises Refusal("malformed-request") where it is neither `*` nor a list of tags.
+    Raise Refusal("malformed-request") if it is neither `*` nor a list of tags.
     """
     if field.strip(" \t") == "*":
         return IfMatch(None, "*")
@@ -289,9 +292,9 @@ def _make_if_match_refusal() -> Refusal:
 
 
 def _build_key_scope(operation: Operation, caller: Caller | None) -> str:
-    """Return where a key counts: the account's calls of the operation; without an account, all calls of it.
+    """Return the scope of a key: the account's calls of the operation; without an account, all calls of it.
 
-    A phone that changes its network between two tries keeps neither its address nor an account to be known by.
+    A phone that changes its network between two attempts has neither the same address nor an account to identify it.
     """
     principal = f"sub:{caller.sub}" if caller is not None else "anonymous"
     return f"{principal} {operation.method} {operation.resource}"

@@ -1,4 +1,4 @@
-"""The catalogue of problems (RFC 9457) by name, and the one place where errors become HTTP answers."""
+"""The catalogue of problems (RFC 9457) by name, and the only place where errors become HTTP answers."""
 
 import json
 import math
@@ -16,24 +16,24 @@ URN = "urn:interdomestik:problem:"
 MEDIA_TYPE = "application/problem+json"
 
 
-# A form has fewer fields, and a client that sends more mistakes learns from the first ones.
+# A form has fewer fields, and a client with more errors learns enough from the first ones.
 MAX_ERRORS = 20
 MAX_POINTER_LENGTH = 200
 
 ABOUT_KEYS = "/docs#idempotency-keys"
 
-# What the client must mend before anything can be decided.
+# The client must fix the request before anything can be decided.
 UNREADABLE = frozenset({400, 413, 415, 422, 428})
 
 
 @dataclass(frozen=True, slots=True)
 class ProblemKind:
-    """A kind of problem: its status, its title, and what to do about it."""
+    """A kind of problem: its status, its title, and advice for the client."""
 
     status: int
     title: str
     detail: str
-    docs_path: str = ""  # where to read more, below the API's own path
+    docs_path: str = ""  # documentation, below the API's own path
 
 
 CATALOGUE: Mapping[str, ProblemKind] = {
@@ -144,7 +144,7 @@ CATALOGUE: Mapping[str, ProblemKind] = {
 
 
 class FieldProblem(BaseModel):
-    """One thing wrong with one field."""
+    """One error of one field."""
 
     pointer: str = Field(
         description="RFC 6901 JSON pointer into the body, or the name of a parameter or header; truncated if too long",
@@ -165,7 +165,10 @@ class Problem(BaseModel):
 
 
 def build_problem_answer(error: BaseException, instance: str, *, base_path: str) -> StoredAnswer:
-    """Return the problem details of an error; one of ours is logged. `base_path` is where the API was asked."""
+    """Return the problem details of an error, and log it if it is a server error.
+
+    `base_path` is the path under which the API was called.
+    """
     problem = build_problem_response(error, instance)
     if problem.status >= 500:
         what = getattr(error, "what", None) or getattr(error, "code", None)
@@ -178,7 +181,7 @@ def build_problem_answer(error: BaseException, instance: str, *, base_path: str)
 
 @dataclass(frozen=True, slots=True)
 class ProblemResponse:
-    """A problem as it goes out; `docs_path` is where to read more, below the API's own path."""
+    """The problem details of a response; `docs_path` leads to documentation, below the API's own path."""
 
     status: int
     headers: Mapping[str, str]
@@ -187,7 +190,7 @@ class ProblemResponse:
 
 
 def build_problem_response(error: BaseException, instance: str) -> ProblemResponse:
-    """Return the problem for an error; one that is not ours is `internal` and says nothing of itself."""
+    """Return the problem details of an error; an unknown error becomes `internal` and reveals nothing."""
     refusal = _convert_to_refusal(error)
     kind = CATALOGUE.get(refusal.name) or CATALOGUE["internal"]
     body: dict[str, Any] = {
@@ -222,10 +225,10 @@ def _convert_to_refusal(error: BaseException) -> Refusal:
 
 
 def format_retry_after(seconds: float) -> str:
-    """Return whole seconds, rounded up: asking again after them is never too early."""
+    """Return whole seconds, rounded up, so that a client who waits for them is never too early."""
     return str(max(1, math.ceil(seconds)))
 
 
 def is_unreadable(refusal: Refusal) -> bool:
-    """Return whether the client must mend the request before anything can be decided."""
+    """Return whether the client must fix the request before anything can be decided."""
     return refusal.name in CATALOGUE and CATALOGUE[refusal.name].status in UNREADABLE

@@ -1,4 +1,4 @@
-"""The RateLimit fields of an answer, and the refusal of a call that is over its limit."""
+"""The RateLimit headers of an answer, and the refusal of a call over its limit."""
 
 import math
 from collections.abc import Mapping
@@ -9,10 +9,10 @@ from shared.errors import Refusal
 
 
 def build_quota_headers(quota: Quota | None) -> Mapping[str, str]:
-    """Return the fields of draft-ietf-httpapi-ratelimit-headers-10; none without a quota.
+    """Return the headers of draft-ietf-httpapi-ratelimit-headers-10, none without a quota.
 
-    `q` requests a window of `w` seconds; `r` are left, and one more comes in `t` seconds (0: all are there).
-    Seconds are rounded up, so that asking again after them is never too early.
+    `q` requests per window of `w` seconds; `r` are left, and one more is available in `t` seconds (0: all are
+    available). Seconds are rounded up, so that a client who waits for them is never too early.
     """
     if quota is None:
         return {}
@@ -24,6 +24,6 @@ def build_quota_headers(quota: Quota | None) -> Mapping[str, str]:
 
 
 def make_limit_refusal(limited: OverLimit) -> Refusal:
-    """Return the refusal of a call that found its bucket empty; Retry-After is never before the `t` of RateLimit."""
+    """Return the refusal of a call over its limit; its Retry-After is never less than RateLimit's `t`."""
     headers = {**build_quota_headers(limited.quota), "Retry-After": format_retry_after(limited.retry_after_s)}
     return Refusal("too-many-requests", headers=headers)

@@ -1,4 +1,4 @@
-"""Responses: what a handler answers, and what goes out to API Gateway."""
+"""Answers of handlers, and the responses that API Gateway receives."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from shared.admission.ports import StoredAnswer
 
-# On every answer, the gateway's own included (template.yaml): two years of HTTPS alone, and no guessing of types.
+# On every answer, including those of the gateway itself (template.yaml): HTTPS only for two years, no type sniffing.
 SECURITY_HEADERS = {
     "Strict-Transport-Security": "max-age=63072000; includeSubDomains",
     "X-Content-Type-Options": "nosniff",
@@ -17,14 +17,14 @@ SECURITY_HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An operation's answer: a view, or raw content with a type of its own; `location` is a path within the API."""
+    """An operation's answer: a view, or raw content with its own media type; `location` is a path within the API."""
 
     status: int
     view: BaseModel | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     raw: str | None = None
     location: str | None = None
-    facts: Mapping[str, Any] | None = None  # what Operation.make_expiring_part makes the part from that expires
+    facts: Mapping[str, Any] | None = None  # source of the part that expires, see Operation.make_expiring_part
 
 
 def make_answer(
@@ -35,7 +35,7 @@ def make_answer(
     location: str | None = None,
     facts: Mapping[str, Any] | None = None,
 ) -> Answer:
-    """Return an answer with its ETag and Location, where it has them; `facts` where part of it expires."""
+    """Return an answer with its ETag and Location, if it has them; `facts` are for an answer of which part expires."""
     headers = {"ETag": f'"{version}"'} if version is not None else {}
     return Answer(status, view, headers, location=location, facts=facts)
 
@@ -43,7 +43,7 @@ def make_answer(
 def build_gateway_response(
     answer: StoredAnswer, *, method: str, request_id: str, cors: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return what Lambda hands API Gateway; `cors` are the headers by which a browser decides."""
+    """Return the response that Lambda returns to API Gateway; `cors` are its CORS headers."""
     headers = {
         **answer.headers,
         "X-Request-Id": request_id,

@@ -1,6 +1,6 @@
-"""The router of a function's API: its operations, found by method and resource as API Gateway has routed them.
+"""The router of a function's API: finds an operation by method and resource, as API Gateway has routed the request.
 
-admission (limit and key, one flight) → the operation (one flight) → the answer kept, the relay nudged
+admission (limit and key, one round trip) → the operation (one round trip) → the answer stored, the relay woken
 """
 
 import time
@@ -34,28 +34,28 @@ class Api(Generic[S]):
         self._declared_methods: set[tuple[str, str]] = set()
 
     def declare_methods(self, resource: str, *methods: str) -> None:
-        """Name the methods that another function serves, for the Allow of those that end up here."""
+        """Declare methods that another function serves, for the Allow header of requests that end up here."""
         self._declared_methods |= {(method, resource) for method in methods}
 
     def get(self, resource: str, **contract: Unpack[OperationOptions]) -> Callable[[Handler[I, S]], Handler[I, S]]:
-        """Register a read."""
+        """Register a GET operation."""
         reading: OperationOptions = {"key": "none", "limit": "read", **contract}
         return self._register("GET", resource, reading)
 
     def post(self, resource: str, **contract: Unpack[OperationOptions]) -> Callable[[Handler[I, S]], Handler[I, S]]:
-        """Register a POST."""
+        """Register a POST operation."""
         return self._register("POST", resource, contract)
 
     def put(self, resource: str, **contract: Unpack[OperationOptions]) -> Callable[[Handler[I, S]], Handler[I, S]]:
-        """Register a PUT."""
+        """Register a PUT operation."""
         return self._register("PUT", resource, contract)
 
     def patch(self, resource: str, **contract: Unpack[OperationOptions]) -> Callable[[Handler[I, S]], Handler[I, S]]:
-        """Register a PATCH."""
+        """Register a PATCH operation."""
         return self._register("PATCH", resource, contract)
 
     def delete(self, resource: str, **contract: Unpack[OperationOptions]) -> Callable[[Handler[I, S]], Handler[I, S]]:
-        """Register a DELETE."""
+        """Register a DELETE operation."""
         return self._register("DELETE", resource, contract)
 
     def _register(
@@ -68,7 +68,7 @@ class Api(Generic[S]):
         return register
 
     def handle(self, event: Mapping[str, Any], context: Any, services: S) -> dict[str, Any]:
-        """Answer a proxy event; every error comes back as problem details. An event that is no request gets {}."""
+        """Answer a proxy event, any error with problem details. Return {} for an event that is no request."""
         if not is_request(event):
             logger.warning("event_not_recognised", extra=describe_event(event))
             return {}
@@ -89,15 +89,16 @@ class Api(Generic[S]):
         return response
 
     def _resolve(self, request: ApiRequest) -> Operation | StoredAnswer:
-        """Return the operation of a request, or at once the answer to OPTIONS. Raise Refusal where there is neither."""
+        """Return the operation of a request, or directly the answer to OPTIONS. Raise Refusal if there is neither."""
         if request.method == "OPTIONS":
             return self._answer_options(request)
         return self._find_operation(request)
 
     def _answer_options(self, request: ApiRequest) -> StoredAnswer:
-        """Answer OPTIONS without token, limit or database. Raise Refusal("not-found") for a path that does not exist.
+        """Answer OPTIONS without token, limit or database. Raise Refusal("not-found") for an unknown path.
 
-        A preflight is answered there too: otherwise a browser would hide the 404 of the call that follows.
+        A preflight for an unknown path is answered too: otherwise a browser would hide the 404 of the call that
+        follows.
         """
         if is_preflight(request):
             return StoredAnswer(204, {}, "")
@@ -111,7 +112,7 @@ class Api(Generic[S]):
         raise Refusal("method-not-allowed", headers={"Allow": self._list_allowed_methods(request.resource)})
 
     def _list_allowed_methods(self, path: str) -> str:
-        """Return the methods of a path, as Allow lists them. Raise Refusal("not-found") where there are none."""
+        """Return the methods of a path for the Allow header. Raise Refusal("not-found") if there are none."""
         known = {*self.operations, *self._declared_methods}
         allowed = sorted(method for method, resource in known if resource == path)
         if not allowed:

@@ -1,4 +1,4 @@
-"""What the API needs of its surroundings, as a protocol; a function's container provides it."""
+"""The services that the API needs, as a protocol; a function's container implements it."""
 
 from collections.abc import Callable, Mapping
 from datetime import date
@@ -21,12 +21,12 @@ class Services(Protocol):
 
     @property
     def clock(self) -> Clock:
-        """Return what tells the time."""
+        """Return the clock."""
         ...
 
     @property
     def database(self) -> TransactionRunner:
-        """Return what runs use cases in transactions."""
+        """Return the runner of transactions."""
         ...
 
     @property
@@ -36,11 +36,11 @@ class Services(Protocol):
 
     @property
     def cursors(self) -> CursorCodec:
-        """Return what makes and reads the cursors of lists."""
+        """Return the codec of the lists' cursors."""
         ...
 
     def read_today(self) -> date:
-        """Return the day it is in the country of the stack."""
+        """Return the current date in the stack's country."""
         ...
 
     def verify_token(self, token: str) -> Mapping[str, Any]:
@@ -48,5 +48,5 @@ class Services(Protocol):
         ...
 
     def wake_relay_soon(self) -> Callable[[], object]:
-        """Begin to tell the relay that jobs wait; the returned function waits until it was told, or gave up."""
+        """Start to wake the relay; the returned function waits until that has succeeded or failed."""
         ...

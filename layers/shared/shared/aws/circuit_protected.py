@@ -1,4 +1,4 @@
-"""Calls to a service behind its circuit: what the circuit refuses never leaves the process."""
+"""Calls to a service through its circuit breaker: while the circuit is open, nothing is sent."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -11,14 +11,14 @@ from shared.errors import Unavailable
 
 T = TypeVar("T")
 
-# What a circuit counts as a failure. A refusal is an answer: the service is well and has said no.
+# What a circuit counts as a failure. A rejection is an answer: the service works and has said no.
 FAILURES = (NotDone, OutcomeUnknown)
-# What it does not count at all: no call was made.
+# What a circuit does not count: no call was made.
 NO_CALLS = (CallNotBegun,)
 
 
 def call_through_circuit(circuit: CircuitBreaker, call: Callable[[], T]) -> T:
-    """Make a call if the circuit lets it pass. Raises Unavailable, with the time to wait, where it does not."""
+    """Make a call if the circuit permits it. Raise Unavailable, with the time to wait, if it does not."""
     try:
         return circuit.call(call)
     except CircuitOpen as refused:
@@ -26,9 +26,9 @@ def call_through_circuit(circuit: CircuitBreaker, call: Callable[[], T]) -> T:
 
 
 class CircuitProtectedDocumentStore:
-    """An DocumentStore behind a circuit; its methods also raise shared.errors.Unavailable.
+    """A DocumentStore behind a circuit breaker; its methods also raise shared.errors.Unavailable.
 
-    What is signed here makes no call, and passes whatever the circuit says.
+    Presigning makes no call, so it works whatever state the circuit is in.
     """
 
     def __init__(self, store: DocumentStore, circuit: CircuitBreaker) -> None:
@@ -36,25 +36,25 @@ class CircuitProtectedDocumentStore:
         self._circuit = circuit
 
     def presign_upload(self, *, key: str, content_type: str, size: int) -> PresignedUpload:
-        """See DocumentStore.presign_upload."""
+        """Return an upload form; see DocumentStore.presign_upload."""
         return self._store.presign_upload(key=key, content_type=content_type, size=size)
 
     def read_metadata(self, key: str) -> StoredObject | None:
-        """See DocumentStore.read_metadata."""
+        """Return an object's metadata; see DocumentStore.read_metadata."""
         return call_through_circuit(self._circuit, lambda: self._store.read_metadata(key))
 
     def read_first_bytes(self, key: str, count: int = MAGIC_BYTES) -> bytes:
-        """See DocumentStore.read_first_bytes."""
+        """Return an object's first bytes; see DocumentStore.read_first_bytes."""
         return call_through_circuit(self._circuit, lambda: self._store.read_first_bytes(key, count))
 
     def copy(self, key: str, to: str) -> bool:
-        """See DocumentStore.copy."""
+        """Copy an object; see DocumentStore.copy."""
         return call_through_circuit(self._circuit, lambda: self._store.copy(key, to))
 
     def delete(self, key: str) -> None:
-        """See DocumentStore.delete."""
+        """Delete an object; see DocumentStore.delete."""
         call_through_circuit(self._circuit, lambda: self._store.delete(key))
 
     def presign_download(self, *, key: str, file_name: str, content_type: str) -> str:
-        """See DocumentStore.presign_download."""
+        """Return a download link; see DocumentStore.presign_download."""
         return self._store.presign_download(key=key, file_name=file_name, content_type=content_type)

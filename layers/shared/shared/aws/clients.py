@@ -1,8 +1,8 @@
-"""The boto3 clients: one of each per process, on first use, and built nowhere else.
+"""The boto3 clients: one of each per process, created on first use, and nowhere else.
 
-Region, credentials and, locally, `AWS_ENDPOINT_URL` come from the environment, as boto3 reads it.
-boto3's own timeouts (60 s to connect, 60 s to read, 5 attempts) outlive any request of ours, so each
-client states its own. Seconds everywhere. No attempt is begun that could outlast the current deadline.
+Region, credentials and, locally, `AWS_ENDPOINT_URL` come from the environment, as boto3 reads it. boto3's own timeouts
+(60 s to connect, 60 s to read, 5 attempts) outlive any of our requests, so each client sets its own, in seconds. No
+attempt begins that could outlast the current deadline.
 """
 
 from functools import cache, partial
@@ -25,28 +25,28 @@ if TYPE_CHECKING:
 # A healthy endpoint of the region accepts in milliseconds; two lost SYNs (1 s, then 2 s) are an outage.
 CONNECT_TIMEOUT_S = 2.0
 
-# Requests wait for these two: DynamoDB answers in under 10 ms, SQS in under 50 ms. A lost SYN is the second attempt's.
+# Clients wait for these two: DynamoDB answers in under 10 ms, SQS in under 50 ms. The second attempt covers a lost SYN.
 STATE_CONNECT_TIMEOUT_S = 0.5
 STATE_READ_TIMEOUT_S = 1.0
 QUEUE_READ_TIMEOUT_S = 3.0
-# Cognito hashes passwords and S3 may hold a request while it scales; both are safe to ask twice.
+# Cognito hashes passwords, and S3 may hold a request while it scales; both are safe to ask twice.
 IDENTITY_READ_TIMEOUT_S = 5.0
 STORAGE_READ_TIMEOUT_S = 5.0
-# An answer missed is a mail of unknown fate, so SES gets long to answer.
+# Without an answer a mail's outcome is unknown, so SES gets a long time to answer.
 MAIL_READ_TIMEOUT_S = 15.0
 
-# Nobody waits for a circuit's state longer than a moment; this is for a thread that would otherwise hang on it.
+# No call waits longer than a moment for a circuit's state; this limits the thread that would otherwise hang.
 CIRCUIT_STORE_TIMEOUT_S = 0.5
 
-# A health check has 2 s in all: one lost SYN is survived, and an answer that takes longer is none.
+# A health check has 2 s in total: enough for one lost SYN, but a slower answer counts as none.
 HEALTH_QUERY_TIMEOUT_S = 1.2
 
-# One more try hides a dropped connection; more would only feed an outage.
+# A second attempt hides a dropped connection; more would only add to an outage.
 ATTEMPTS = 2
-# boto3 would repeat a SendEmail whose answer was lost, and the person would get two.
+# boto3 would repeat a SendEmail whose answer was lost, and the recipient would get two mails.
 MAIL_ATTEMPTS = 1
 
-# Events of botocore: a request is about to be sent, or sent again; an answer has come back, or none.
+# Events of botocore: a request is about to be sent or sent again; an answer has arrived, or an error.
 _CRASH_POINTS = ("before-send", "response-received")
 
 
@@ -62,7 +62,7 @@ def _build_client(
         connect_timeout=connect_timeout_s,
         read_timeout=read_timeout_s,
         retries={"mode": "standard", "total_max_attempts": attempts},
-        # A frozen environment's connections die unseen; the kernel finds out before a request does.
+        # A frozen environment does not notice that its connections die; the kernel finds out before a request does.
         tcp_keepalive=True,
         **more,
     )
@@ -75,7 +75,7 @@ def _build_client(
 
 
 def _check_deadline(longest_s: float, **_event: object) -> None:
-    """Asked before each attempt. Raises NotEnoughTime where the attempt could outlast the current deadline."""
+    """Run before each attempt; raise OutOfTime if the attempt could outlast the current deadline."""
     until = deadline.get_deadline()
     if until is not None and until.seconds_left < longest_s:
         raise OutOfTime
@@ -96,7 +96,7 @@ def get_dynamodb() -> "DynamoDBClient":
 
 @cache
 def get_circuit_dynamodb() -> "DynamoDBClient":
-    """Return the client of the circuits' states: it soon gives up and never tries twice."""
+    """Return the client of the circuits' states: it has a short timeout and makes one attempt."""
     client: DynamoDBClient = _build_client(
         "dynamodb", connect_timeout_s=CIRCUIT_STORE_TIMEOUT_S, read_timeout_s=CIRCUIT_STORE_TIMEOUT_S, attempts=1
     )
@@ -105,7 +105,7 @@ def get_circuit_dynamodb() -> "DynamoDBClient":
 
 @cache
 def get_sqs() -> "SQSClient":
-    """Return the client of the job queues and the nudge queue."""
+    """Return the client of the job queues and the wake-up queue."""
     client: SQSClient = _build_client("sqs", read_timeout_s=QUEUE_READ_TIMEOUT_S)
     return client
 
@@ -119,10 +119,10 @@ def get_cognito() -> "CognitoIdentityProviderClient":
 
 @cache
 def get_s3() -> "S3Client":
-    """Return the client of the evidence bucket.
+    """Return the client of the documents' bucket.
 
-    Virtual addressing makes presigned links name the bucket's own region; the global name that boto3
-    would sign for answers a young bucket's upload with a redirect, which a POST does not survive.
+    With virtual addressing presigned links name the bucket's own region. boto3 would sign for the global name, which
+    redirects uploads to a young bucket, and a POST does not survive a redirect.
     """
     client: S3Client = _build_client(
         "s3",
@@ -135,7 +135,7 @@ def get_s3() -> "S3Client":
 
 @cache
 def get_health_client(service: str) -> Any:
-    """Return a client of a service that soon gives up and never tries twice: one that asks how the service is."""
+    """Return a service's client for health queries: it has a short timeout and makes one attempt."""
     return _build_client(
         service, connect_timeout_s=HEALTH_QUERY_TIMEOUT_S, read_timeout_s=HEALTH_QUERY_TIMEOUT_S, attempts=1
     )
@@ -143,12 +143,12 @@ def get_health_client(service: str) -> Any:
 
 @cache
 def get_sesv2() -> "SESV2Client":
-    """Return the client that sends mail: each call leaves once."""
+    """Return the client that sends mail: each call is sent once."""
     client: SESV2Client = _build_client("sesv2", read_timeout_s=MAIL_READ_TIMEOUT_S, attempts=MAIL_ATTEMPTS)
     return client
 
 
 def sign_database_password(*, host: str, port: int, user: str) -> str:
-    """Return a password for an IAM database login, good for 15 minutes; signed here, without a call."""
+    """Return a password for an IAM database login, valid for 15 minutes; signed locally, without a call."""
     token: str = boto3.client("rds").generate_db_auth_token(DBHostname=host, Port=port, DBUsername=user)
     return token

@@ -1,8 +1,8 @@
-"""The AdmissionStore on one DynamoDB table (its items: dynamodb_admission_items.py).
+"""The AdmissionStore in one DynamoDB table (its items: dynamodb_admission_items.py).
 
-Taking a key and charging a limit is one flight: a transaction whose failed conditions bring the items
-along, so that a replay, a running call or an empty bucket is told from the failure itself. Where only
-one of both is asked for, a single conditional write does it at half the cost.
+Taking a key and charging a limit is one round trip: a transaction whose failed conditions return the items, so that the
+failure itself shows a replay, a running call or an empty bucket. If only one of the two is needed, a single conditional
+write does it at half the cost.
 
 Needs GetItem, PutItem, UpdateItem and DeleteItem on the table.
 """
@@ -42,25 +42,25 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
-# Receives the name of an event and its facts, none of them personal:
+# Receives the name of an event and its fields, none of them personal:
 #   state_store_unavailable {operation, error}   the call went on without the store
 #   state_store_contended {operation}            conflicts outlasted every attempt
-#   stale_token_ignored {operation}              a call whose lease had run out came to its end
+#   stale_token_ignored {operation}              a call finished after its lease had expired
 #   answer_not_kept {bytes}                      an answer was too large for an item
 Observer = Callable[[str, Mapping[str, object]], None]
 
 RECORD_LIFE_S = KEY_LIFE_S
 
-# An item holds 400 KB with its names; an answer over this is rebuilt from the key's row in the database.
+# An item holds 400 KB including attribute names; a larger answer is rebuilt from the key's row in the database.
 MAX_ANSWER_BYTES = 300 * 1024
 
-# DynamoDB cancels a transaction that meets another on one of its items. Only calls of one client, or with
-# one key, meet. With conflicts modelled at 12 ms a transaction, fifty at one instant were all decided within
-# 2 s, and none came to the last try; with 9 retries of 10 to 150 ms a quarter did, where 30 of 50 may pass.
+# DynamoDB cancels a transaction that conflicts with another on one of its items. Only calls of one client, or with one
+# key, conflict. With conflicts simulated at 12 ms a transaction, fifty simultaneous calls were all decided within 2 s,
+# and none needed the last attempt; with 9 retries of 10 to 150 ms a quarter did, where 30 of 50 may pass.
 CONTENTION_BACKOFF = Backoff(retries=15, base_s=0.04, cap_s=0.3)
 CONTENDED_RETRY_S = 1.0
 
-# A table that can't be reached costs a request seconds to find out: one does, and those after it go on without asking.
+# After an unreachable-table error, skip the table for 5 s, so that only one request pays the timeout.
 UNAVAILABLE_PAUSE_S = 5.0
 
 _CONFLICTS = frozenset(
@@ -76,7 +76,7 @@ _NO_REASON: Mapping[str, Any] = {"Code": "None"}
 
 @dataclass(frozen=True, slots=True)
 class _AdmissionRequest:
-    """One call of admit(). All its tries carry the same token, by which it knows its own write again."""
+    """One call of admit(). All its attempts carry the same token, by which it recognises its own write."""
 
     charge: LimitCharge | None
     use: KeyUse | None
@@ -84,6 +84,7 @@ class _AdmissionRequest:
     token: str
 
     def build_writes(self, table: str, seen: int | None, now: int) -> list[TransactWriteItemTypeDef]:
+        """Return the writes of the key and of the charge, as far as each is needed."""
         writes: list[TransactWriteItemTypeDef] = []
         if self.use:
             writes.append({"Put": items.build_take_write(table, self.use, self.token, now + self.lease, now)})
@@ -92,7 +93,7 @@ class _AdmissionRequest:
         return writes
 
     def read_cancellation_reasons(self, error: ClientError) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-        """Say why the record and why the bucket was not written; raises what no other try could change."""
+        """Return why the key and why the bucket was not written; raise the error if another attempt can't succeed."""
         code, response = read_error_code(error), error.response
         cancelled: list[Any] = list(response.get("CancellationReasons", ()))
         given = cancelled or [{"Code": code, "Item": response.get("Item")}] * 2
@@ -102,18 +103,18 @@ class _AdmissionRequest:
 
 
 class DynamoDbAdmissionStore:
-    """The AdmissionStore of the fleet: `table` has a string key `pk` and `expires_at` as its TTL attribute.
+    """The AdmissionStore in DynamoDB: `table` has a string key `pk` and the TTL attribute `expires_at`.
 
-    Out of reach means any error but a lost condition or conflict; then admit() lets the call through
-    without a token, after the client's own timeouts. The database's row for the key remains the truth.
+    The store counts as unavailable after any error but a failed condition or a conflict: admit() then lets the call
+    through without a token, after the client's own timeouts. The key's row in the database remains the truth.
 
-    admit() also answers Admitted without a token for an answered key whose answer was too large to keep:
-    the caller goes on as for a new call, uncharged, and finds the key's row in the database.
+    admit() also returns Admitted without a token for a finished key whose answer was too large to store: the caller
+    continues as with a new call, uncharged, and finds the key's row in the database.
 
-    `remembered` buckets are held locally, about 200 bytes each: a call that the last TAT seen rules out is
-    refused without a write. A TAT only grows, so the table would refuse it too (unless its items were lost;
-    then the refusal ends when it said it would). With a key, one read comes first: a limited client still
-    gets its replays, whichever environment it meets.
+    The TATs of `recent_buckets` buckets are remembered locally, about 200 bytes each: a call that the last seen TAT
+    rules out is refused without a write. A TAT never decreases, so the table would refuse the call too (unless its
+    items were lost; then the refusal ends at the time it named). A call with a key first costs one read, so that a
+    limited client still gets its replays from every environment.
     """
 
     def __init__(
@@ -141,7 +142,7 @@ class DynamoDbAdmissionStore:
         self._paused_until = 0
 
     def admit(self, *, charge: LimitCharge | None, use: KeyUse | None, lease_s: float) -> AdmissionVerdict:
-        """Take the key and charge the limit, both or neither; one flight unless calls meet."""
+        """Take the key and charge the limit, both or neither; in one round trip unless calls conflict."""
         if charge is None and use is None:
             return Admitted(quota=None, token=None)
         if self._is_pausing("admit"):
@@ -154,7 +155,7 @@ class DynamoDbAdmissionStore:
             return Admitted(quota=None, token=None)
 
     def complete(self, use: KeyUse, token: str, answer: StoredAnswer) -> None:
-        """Keep the answer for the record's life, if `token` still holds the key."""
+        """Store the answer for the record's lifetime, if `token` still holds the key."""
         size = _measure_size(answer)
         if size > MAX_ANSWER_BYTES:
             self._observer("answer_not_kept", {"bytes": size})
@@ -163,7 +164,7 @@ class DynamoDbAdmissionStore:
         self._write_key("complete", lambda: self._client.update_item(**update))
 
     def release(self, use: KeyUse, token: str) -> None:
-        """Give the key back, if `token` still holds it and has not answered."""
+        """Release the key, if `token` still holds it and no answer is stored."""
         delete = items.build_release_write(self._table, use, token)
         self._write_key("release", lambda: self._client.delete_item(**delete))
 
@@ -174,14 +175,14 @@ class DynamoDbAdmissionStore:
         return self._refuse_contended(request)
 
     def _refuse(self, request: _AdmissionRequest) -> AdmissionVerdict | None:
-        """Refuse what the remembered TAT rules out, unless the key is known: that costs nothing."""
+        """Refuse what the remembered TAT rules out, unless the key is known: a replay is free."""
         now, charge, tat = self._read_now(), request.charge, self._find_recent_tat(request)
         if charge is None or tat is None or (decision := gcra.decide(charge.limit, tat, now)).accepted:
             return None
         return self._check_key(request) or OverLimit(decision.quota, retry_after_s=decision.retry_after / SECOND)
 
     def _try_writing(self, request: _AdmissionRequest, attempt: int) -> AdmissionVerdict | None:
-        """Decide in one flight; None where the failure says no more than how to try again."""
+        """Decide in one round trip; return None if only another attempt can tell."""
         now, seen = self._read_now(), self._find_recent_tat(request)
         try:
             tat = self._write(request.build_writes(self._table, seen, now))
@@ -190,7 +191,7 @@ class DynamoDbAdmissionStore:
         return self._record_admission(request, tat, seen, now)
 
     def _write(self, writes: list[TransactWriteItemTypeDef]) -> int | None:
-        """Write all or nothing; return the bucket's TAT, which a transaction does not tell."""
+        """Write all or nothing; return the bucket's TAT, which a transaction does not return."""
         if len(writes) > 1:
             self._client.transact_write_items(TransactItems=writes)
         elif put := writes[0].get("Put"):
@@ -200,7 +201,10 @@ class DynamoDbAdmissionStore:
         return None
 
     def _record_admission(self, request: _AdmissionRequest, tat: int | None, seen: int | None, now: int) -> Admitted:
-        """Admit; a transaction's quota counts what was `seen` here, and others may have spent more."""
+        """Return Admitted.
+
+        The quota after a transaction is based on the TAT `seen` here; others may have spent more.
+        """
         token = request.token if request.use else None
         if request.charge is None:
             return Admitted(quota=None, token=token)
@@ -223,7 +227,7 @@ class DynamoDbAdmissionStore:
         return None
 
     def _read_current(self, request: _AdmissionRequest) -> AdmissionVerdict | None:
-        """Read what the calls in the way have left: reads meet no conflict, so losers leave the crowd early."""
+        """Read what the conflicting calls have written: reads never conflict, so losing calls stop contending early."""
         if request.charge:
             bucket = items.make_bucket_key(request.charge)
             self._tats.learn(bucket, items.read_tat(self._read_item(bucket)))
@@ -244,7 +248,7 @@ class DynamoDbAdmissionStore:
         if request.use is None:
             return None
         if items.is_held_by(record, request.token):
-            # Our own write, whose answer was lost: what it charged is in the table, and not seen again here.
+            # Our own write, whose answer was lost: its charge is in the table, but not in the TAT remembered here.
             return Admitted(self._compute_quota(request, now), request.token)
         return items.read_verdict(record, request.use, now)
 
@@ -253,7 +257,7 @@ class DynamoDbAdmissionStore:
         return gcra.compute_quota(charge.limit, self._find_recent_tat(request) or now, now) if charge else None
 
     def _refuse_contended(self, request: _AdmissionRequest) -> AdmissionVerdict:
-        """Give up closed: whoever could get past a limit by crowding it would."""
+        """Refuse a call whose conflicts outlasted every attempt: otherwise contention would be a way around a limit."""
         self._observer("state_store_contended", {"operation": "admit"})
         quota = self._compute_quota(request, self._read_now())
         return OverLimit(quota, CONTENDED_RETRY_S) if quota else InProgress(CONTENDED_RETRY_S)

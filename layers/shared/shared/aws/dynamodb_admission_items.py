@@ -1,13 +1,13 @@
-"""The items of the state table, as dictionaries: what is written, on which condition, and how it is read.
+"""The items of the state table, as dictionaries: what is written, under which condition, and how it is read.
 
 A client's bucket   pk `limit#<name>#<sha256>`    tat
 A key's record      pk `key#<sha256>`             fingerprint holder phase free_at [answer | renewable]
 
-`tat` and `free_at` are epoch microseconds: when the bucket is full again, and when the key may be taken
-(the end of its holder's lease while it runs, the end of its life once it is answered). `holder` is the
-fencing token. `expires_at` (epoch seconds) is DynamoDB's to delete by, always later than the other two:
-deletion can be days late and never changes a decision, because the conditions look at the time themselves.
-`renewable` is an answer without the part that expires, and the facts to make that from.
+`tat` and `free_at` are epoch microseconds: when the bucket is full again, and when the key may be taken (the end of its
+holder's lease while the call runs, the end of the record's lifetime once it has an answer). `holder` is the fencing
+token. DynamoDB deletes an item some time after `expires_at` (epoch seconds), which is always later than the other two:
+deletion can be days late and never changes a decision, because the conditions check the time themselves. `renewable` is
+an answer without the part that expires, and the facts from which that part is made.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ if TYPE_CHECKING:
 
 Item = Mapping[str, Any]
 
-# Deleted only when every clock of the fleet agrees that it is over.
+# Deleted only after the clocks of all environments agree that it has expired.
 TTL_MARGIN_S = 3600
 
-# Most first calls are answered within a second, and Retry-After has no smaller unit.
+# Most first calls finish within a second, and Retry-After has no smaller unit.
 RUNNING_RETRY_S = 1.0
 
 RUNNING = "running"
@@ -55,20 +55,20 @@ UNKEPT = "unkept"
 
 
 def make_bucket_key(charge: LimitCharge) -> str:
-    """Return the key of the client's bucket: hashed, so that no caller can put an address into the table."""
+    """Return the primary key of a client's bucket: hashed, so that no caller can put an address into the table."""
     return f"limit#{charge.limit.name}#{_hash_text(charge.bucket)}"
 
 
 def make_record_key(use: KeyUse) -> str:
-    """Return the key of the record: hashed, because a scope can hold an address and a key 255 characters."""
+    """Return the primary key of a key's record: hashed, since scopes can contain addresses and keys 255 characters."""
     return "key#" + _hash_text(f"{use.scope}\0{use.key}")
 
 
 def build_charge_write(table: str, charge: LimitCharge, seen: int | None, now: int) -> UpdateTypeDef:
-    """Spend one request, supposing the bucket's TAT to be about `seen`.
+    """Return the write that spends one request, assuming that the bucket's TAT is about `seen`.
 
-    A TAT becomes `max(tat, now) + interval`, and an expression has no max(). So there are two forms: one
-    for a bucket that is full again, one for a bucket in use. The wrong one fails and shows the TAT.
+    A TAT becomes `max(tat, now) + interval`, and update expressions have no max(). So there are two forms: one for a
+    bucket that is full again, one for a bucket in use. The wrong form fails and returns the TAT.
     """
     idle = seen is None or seen <= now
     update, condition, values = (_spend_idle if idle else _spend_busy)(charge.limit, now)
@@ -96,7 +96,7 @@ def _spend_busy(limit: RateLimit, now: int) -> tuple[str, str, Values]:
 
 
 def build_take_write(table: str, use: KeyUse, token: str, lease_ends: int, now: int) -> PutTypeDef:
-    """Take the key for `token` until `lease_ends`, if it is free."""
+    """Return the write that takes a free key for `token` until `lease_ends`."""
     return {
         "TableName": table,
         "Item": {
@@ -114,7 +114,7 @@ def build_take_write(table: str, use: KeyUse, token: str, lease_ends: int, now: 
 
 
 def build_answer_write(table: str, use: KeyUse, token: str, answer: StoredAnswer | None, ends: int) -> UpdateTypeDef:
-    """Answer the key until `ends`, if `token` still holds it; None answers it without keeping the answer."""
+    """Return the write that finishes a key still held by `token`, until `ends`; None stores no answer."""
     values: Values = {
         ":token": {"S": token},
         ":phase": {"S": UNKEPT if answer is None else ANSWERED},
@@ -135,7 +135,7 @@ def build_answer_write(table: str, use: KeyUse, token: str, answer: StoredAnswer
 
 
 def build_release_write(table: str, use: KeyUse, token: str) -> DeleteTypeDef:
-    """Remove the record, if `token` still holds it and has not answered."""
+    """Return the write that removes a record still held by `token` and without an answer."""
     return {
         "TableName": table,
         "Key": {"pk": {"S": make_record_key(use)}},
@@ -145,17 +145,17 @@ def build_release_write(table: str, use: KeyUse, token: str) -> DeleteTypeDef:
 
 
 def read_tat(item: Item | None) -> int | None:
-    """Return the bucket's TAT; None for a bucket that is not there."""
+    """Return the TAT of a bucket's item, None if there is no item."""
     return int(item["tat"]["N"]) if item else None
 
 
 def is_held_by(item: Item | None, token: str) -> bool:
-    """Tell whether the key is `token`'s."""
+    """Return whether `token` holds the key."""
     return item is not None and bool(item["holder"]["S"] == token)
 
 
 def read_verdict(item: Item | None, use: KeyUse, now: int) -> AdmissionVerdict | None:
-    """Return what a key's record means for another call with the key; None where the key is free."""
+    """Return what a key's record means for another call with the key; None if the key is free."""
     if not item or int(item["free_at"]["N"]) <= now:
         return None
     if item["fingerprint"]["S"] != use.fingerprint:

@@ -1,12 +1,12 @@
-"""The fleet's circuits in the state table, an item each: the only place that knows their format.
+"""The circuits in the state table, one item each: the only place that knows their format.
 
 pk `circuit#<name>`   state generation revision [since] [open_until] [holder lease_until] [forced]
                       failed_at leaked
 
 Times are epoch microseconds. `failed_at` lists when the failures that count ended, oldest first; `leaked` successes
-have been counted against the first of them. No item: closed, and nothing ever failed. Items have no `expires_at`: a
-generation must never begin anew. An item of an earlier release has no `revision`, and counts of half-windows which
-are not read: it is a circuit with no failures.
+have been counted against the first of them. A missing item is a closed circuit without failures. Items have no
+`expires_at`, since a generation must never start again. An item of an earlier release has no `revision`, and counts per
+half-window, which are ignored: it is a circuit without failures.
 
 Needs GetItem and PutItem on the table.
 """
@@ -29,14 +29,17 @@ if TYPE_CHECKING:
 
 
 class DynamoDbCircuitStore:
-    """The CircuitStore of the fleet. `client` gives up soon and never tries twice, see clients.get_circuit_dynamodb."""
+    """The CircuitStore in DynamoDB.
+
+    `client` has a short timeout and makes one attempt, see clients.get_circuit_dynamodb.
+    """
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
         self._client = client
         self._table = table
 
     def read(self, name: str) -> CircuitSnapshot:
-        """See CircuitStore.read."""
+        """Return a circuit; see CircuitStore.read."""
         try:
             answer = self._client.get_item(TableName=self._table, Key=_make_key(name), ConsistentRead=True)
         except BOTO_ERRORS as error:
@@ -44,7 +47,7 @@ class DynamoDbCircuitStore:
         return read_circuit(answer.get("Item"))
 
     def change(self, name: str, seen: CircuitSnapshot, to: CircuitSnapshot) -> WriteResult:
-        """See CircuitStore.change."""
+        """Change a circuit; see CircuitStore.change."""
         try:
             self._client.put_item(
                 TableName=self._table,
@@ -62,12 +65,12 @@ class DynamoDbCircuitStore:
 
 
 def make_circuit_key(name: str) -> str:
-    """The key of a circuit's item."""
+    """Return the primary key of a circuit's item."""
     return f"circuit#{name}"
 
 
 def read_circuit(item: Mapping[str, Any] | None) -> CircuitSnapshot:
-    """A circuit as its item says; NEW where there is none."""
+    """Return the circuit of an item; NEW if there is none."""
     if not item:
         return NEW
 
@@ -110,12 +113,12 @@ def _build_attributes(circuit: CircuitSnapshot) -> Attributes:
 
 
 def _match(name: str, value: int) -> str:
-    """Return the condition that an attribute has the value `:name`; one that was never written is 0."""
+    """Return the condition that an attribute has the value `:name`; an attribute that was never written counts as 0."""
     return f"{name} = :{name}" if value else f"(attribute_not_exists({name}) OR {name} = :{name})"
 
 
 def _read_conflict(error: BotoError) -> WriteResult:
-    """The circuit as another has left it; raises StoreUnavailable where that is not why the write was not made."""
+    """Return the circuit as another writer left it. Raise StoreUnavailable if the write failed for another reason."""
     if has_condition_failed(error):
         return WriteResult(done=False, now=read_circuit(read_conflicting_item(error)))
     raise StoreUnavailable(read_error_code(error)) from None

@@ -1,13 +1,13 @@
-"""The fleet's state in the state table: its circuits, its database server, how often it tried again.
+"""The state in the state table that all environments share: circuits, the database's writer, counts of retries.
 
 A dependency's circuit   see dynamodb_circuits.py
 The last writer seen     pk `health#server`      server [changed_at]
-Retries in a minute      pk `retries#<minute>`   retries s00…s59  of transactions, by the whole fleet; by second
+Retries in a minute      pk `retries#<minute>`   retries s00…s59  of transactions, in all environments; by second
 
-`since` and `changed_at` are epoch microseconds; `<minute>` is epoch seconds // 60; `expires_at` (epoch seconds) is
-DynamoDB's to delete retries by.
+`since` and `changed_at` are epoch microseconds; `<minute>` is epoch seconds // 60; DynamoDB deletes retries after
+`expires_at` (epoch seconds).
 
-Reading needs BatchGetItem on the table; the server PutItem; retries UpdateItem.
+Reading needs BatchGetItem on the table, writing the writer PutItem, counting retries UpdateItem.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class CircuitStatus:
-    """Whether a dependency is called, and since when; None where that was always so."""
+    """The state of a dependency's circuit and its beginning, None if it has always been in this state."""
 
     state: State
     since: datetime | None
@@ -47,7 +47,7 @@ CLOSED = CircuitStatus("closed", None)
 
 @dataclass(frozen=True, slots=True)
 class LastWriter:
-    """The last writer that any function saw, by its opaque id; `changed_at` None for the first one ever."""
+    """The last database writer that any function saw, by an opaque id; `changed_at` is None for the first one ever."""
 
     server: str
     changed_at: datetime | None
@@ -55,19 +55,19 @@ class LastWriter:
 
 @dataclass(frozen=True, slots=True)
 class SharedState:
-    """One look at the table; `retries` are those of the last 60 seconds, to the second."""
+    """The shared state at one moment; `retries` are those of the last 60 seconds, to the second."""
 
     circuits: Mapping[str, CircuitStatus]
     server: LastWriter | None
     retries: int
 
     def find_circuit(self, name: str) -> CircuitStatus:
-        """The circuit of that name; one that never opened is closed."""
+        """Return the circuit of this name; one that never opened is closed."""
         return self.circuits.get(name, CLOSED)
 
 
 class SharedStateStore:
-    """Reads and writes it."""
+    """Reads and writes the shared state."""
 
     def __init__(self, client: DynamoDBClient, table: str, *, now: Clock = read_utc_now) -> None:
         self._client = client
@@ -75,7 +75,7 @@ class SharedStateStore:
         self._now = now
 
     def read(self, circuits: Iterable[str]) -> SharedState:
-        """All of it, with the circuits of those names, in one flight. Raises AwsError."""
+        """Return the whole state, with the circuits of these names, in one round trip. Raise AwsError."""
         names, now_s = list(circuits), self._read_second()
         minutes = (now_s // MINUTE_S - 1, now_s // MINUTE_S)
         found = self._read_items([SERVER, *map(_make_retries_key, minutes), *map(make_circuit_key, names)])
@@ -90,7 +90,7 @@ class SharedStateStore:
         )
 
     def change_server(self, seen: LastWriter | None, now: LastWriter) -> bool:
-        """Replace what was `seen`, unless another has done so: then False. Raises AwsError."""
+        """Replace the writer that was `seen`; return False if another caller has already done so. Raise AwsError."""
         item: dict[str, Any] = {"pk": {"S": SERVER}, "server": {"S": now.server}}
         if now.changed_at is not None:
             item["changed_at"] = {"N": str(_convert_to_micros(now.changed_at))}
@@ -110,9 +110,9 @@ class SharedStateStore:
         return True
 
     def add_retries(self, count: int) -> None:
-        """Add to this second's count; never raises: a count that is lost costs nothing but itself.
+        """Add to this second's count. Never raise: losing a count is harmless.
 
-        The minute's own count is for functions of an earlier version, which read no other.
+        The minute's total is for functions of an earlier version, which read nothing else.
         """
         minute, second = divmod(self._read_second(), MINUTE_S)
         with suppress(*BOTO_ERRORS):
@@ -141,7 +141,7 @@ class SharedStateStore:
 
 
 class BackgroundCounter:
-    """Counts, and hands the counts on in the background, one call at a time: nobody waits for it."""
+    """Counts events and reports the counts from a background thread, one report at a time, so that no caller waits."""
 
     def __init__(self, hand_on: Callable[[int], None]) -> None:
         self._hand_on = hand_on
@@ -150,7 +150,7 @@ class BackgroundCounter:
         self._busy = False
 
     def count(self) -> None:
-        """Count one more."""
+        """Count one more event."""
         with self._lock:
             self._waiting += 1
             if self._busy:
@@ -178,7 +178,7 @@ def _name_second(second: int) -> str:
 
 
 def _count_retries_since(item: Item, minute: int, since_s: int) -> int:
-    """Return how many retries a minute's item counts in the seconds after `since_s`, in epoch seconds."""
+    """Return the retries in a minute's item in the seconds after `since_s`, in epoch seconds."""
     seconds = range(max(0, since_s + 1 - minute * MINUTE_S), MINUTE_S)
     return sum(int(item[name]["N"]) for name in map(_name_second, seconds) if name in item)
 

@@ -1,15 +1,15 @@
-"""The meaning of the error codes of the AWS operations that we call; errors.py makes exceptions of them.
+"""The meaning of the error codes of the AWS operations in use; errors.py turns them into exceptions.
 
-Sources: the error shapes of botocore's service models, which tests/unit/aws/test_error_codes.py holds against these
-lists; "Common errors" in the reference of each service; the error codes of S3 and of KMS. Where a service says a code
-in two spellings both are here. A HEAD request to S3 has no body, so its code is the status.
+Sources: the error shapes of botocore's service models, which tests/unit/aws/test_error_codes.py compares with these
+lists; "Common errors" in the reference of each service; the error codes of S3 and of KMS. If a service uses two
+spellings of a code, both are listed. A HEAD request to S3 has no body, so its code is the status.
 """
 
-# Nothing was done, and nothing will be until an operator repairs it: credentials, permissions, a resource that is gone,
-# an account or a key that was switched off, a trigger or a policy of the user pool that is wrong.
+# Nothing was done, and nothing will be until an operator fixes it: credentials, permissions, a missing resource, a
+# disabled account or key, a wrong trigger or policy of the user pool.
 OPERATOR = frozenset(
     {
-        # any service: who asks, and whether they may
+        # any service: the caller and its permissions
         "400", "401", "403",
         "AccessDenied", "AccessDeniedException", "AuthFailure", "Blocked", "ExpiredToken", "ExpiredTokenException",
         "IncompleteSignature", "IncompleteSignatureException", "InvalidAccessKeyId", "InvalidClientTokenId",
@@ -17,7 +17,7 @@ OPERATOR = frozenset(
         "MissingAuthenticationToken", "MissingAuthenticationTokenException", "MissingSecurityHeader", "NotAuthorized",
         "NotSignedUp", "OptInRequired", "PendingVerification", "RequestExpired", "RequestTimeTooSkewed",
         "SignatureDoesNotMatch", "TokenRefreshRequired", "UnauthorizedAccess", "UnrecognizedClientException",
-        # any service: what is asked is not there
+        # any service: the resource does not exist
         "404", "301", "307", "ResourceNotFound", "ResourceNotFoundException", "UnknownOperationException",
         # SES
         "AccountSendingPausedException", "AccountSuspendedException", "ConfigurationSetDoesNotExist",
@@ -42,36 +42,36 @@ OPERATOR = frozenset(
         "InaccessibleEncryptionKeyException", "TableNotFoundException",
     }
 )  # fmt: skip
-# The key that a bucket, a queue or a table is encrypted with was disabled, deleted, or is not ours to use:
+# The key that encrypts a bucket, a queue or a table was disabled, deleted, or may not be used by us:
 # KMS.DisabledException, KmsAccessDenied, KMSAccessDeniedException …
 OPERATOR_PREFIX = "kms"
 
-# Nothing was done; the same request may pass later, without anybody's doing.
+# Nothing was done; the same request may succeed later without intervention.
 LATER = frozenset(
     {
-        # any service: too much at once
+        # any service: too many requests
         "429", "BandwidthLimitExceeded", "EC2ThrottledException", "KmsThrottled", "KMSThrottlingException",
         "LimitExceeded", "LimitExceededException", "PriorRequestNotComplete", "ProvisionedThroughputExceeded",
         "ProvisionedThroughputExceededException", "RequestLimitExceeded", "RequestThrottled",
         "RequestThrottledException", "SlowDown", "ThrottledException", "Throttling", "ThrottlingException",
         "TooManyRequestsException", "TransactionInProgressException",
-        # DynamoDB: another write came in between
+        # DynamoDB: a conflicting write
         "ConflictException", "ReplicatedWriteConflictException", "TransactionCanceledException",
         "TransactionConflictException",
-        # SES and S3: somebody else changes it just now
+        # SES and S3: a concurrent change
         "ConcurrentModificationException", "OperationAborted",
         # SQS
         "OverLimit", "UnsupportedOperation",
-        # S3: the body did not arrive in time
+        # S3: the request's body did not arrive in time
         "RequestTimeout",
-        # Cognito: this one person's state may be in the way. It is tried a few times, and fails then: one person must
-        # not hold up the others.
+        # Cognito: the cause may be this one person's state. A few attempts are made before the job fails, since one
+        # person must not hold up the others.
         "CodeDeliveryFailureException", "NotAuthorizedException", "PasswordHistoryPolicyViolationException",
         "PreconditionNotMetException",
     }
 )  # fmt: skip
 
-# An answer: this request is wrong, or what it asks for is not so. Asking again changes nothing.
+# A clear answer: the request is invalid, or its target is in another state. Repeating it changes nothing.
 REFUSED = frozenset(
     {
         # any service
@@ -102,7 +102,7 @@ REFUSED = frozenset(
     }
 )  # fmt: skip
 
-# The service failed on its way: it may have been done.
+# The service failed during the request: it may have been carried out.
 UNCERTAIN = frozenset(
     {
         "500", "502", "503", "504",

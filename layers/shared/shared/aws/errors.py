@@ -1,9 +1,9 @@
-"""The exceptions for a failed call to AWS: refused, not done, or not known; by the error's code alone.
+"""The exceptions of failed AWS calls (rejected, unavailable, not begun, outcome unknown), by error code alone.
 
-The HTTP status says less: Cognito, DynamoDB, SQS and SES answer 400 also where a permission is missing.
+The HTTP status says less: Cognito, DynamoDB, SQS and SES also return 400 where a permission is missing.
 
-Only the service's error code is kept. Its message, and the request, may hold a person's address, so
-neither is carried along: not as text, and not as the cause of the exception.
+Only the service's error code is kept. Its message and the request may contain a person's address, so neither goes into
+the exception, not as text and not as its cause.
 """
 
 from botocore.exceptions import (
@@ -28,12 +28,12 @@ BOTO_ERRORS = (ClientError, BotoCoreError)
 
 
 class OutOfTime(BotoCoreError):
-    """The call was not begun: its longest wait would have outlasted the deadline."""
+    """The call was not begun: its longest possible wait would have outlasted the deadline."""
 
     fmt = "too little time is left"
 
 
-# The request never left, because we are not set up to send it: an operator's to repair.
+# The request was never sent, because the function is not set up for it: an operator has to fix that.
 _NOT_SET_UP = (
     CredentialRetrievalError,
     MetadataRetrievalError,
@@ -41,36 +41,36 @@ _NOT_SET_UP = (
     NoRegionError,
     PartialCredentialsError,
 )
-# The request never left, or met nobody.
+# The request was never sent, or reached no server.
 _NEVER_SENT = (ConnectTimeoutError, EndpointConnectionError, ProxyConnectionError)
 
 
 class AwsError(DependencyFailed):
-    """A call to AWS did not succeed; `code` is a short machine name, never personal data."""
+    """A call to AWS did not succeed; `code` is a short machine-readable name, never personal data."""
 
 
 class RequestRejected(AwsError):
-    """The service will not do it; asking again changes nothing."""
+    """The service rejects the request; repeating it changes nothing."""
 
 
 class ServiceUnavailable(AwsError):
-    """Nothing was done; asking again later may help."""
+    """Nothing was done; repeating the call later may succeed."""
 
 
 class OperatorActionNeeded(ServiceUnavailable):
-    """Nothing was done, nor will be until an operator repairs it: a permission, credentials, a lost resource."""
+    """Nothing was done, nor will be until an operator fixes it: a permission, credentials, a missing resource."""
 
 
 class CallNotBegun(AwsError):
-    """Our own time was nearly up, so the call was not made: that says nothing of the service."""
+    """Our own deadline was too close, so the call was not made: that says nothing about the service."""
 
 
 class OutcomeUnknown(AwsError):
-    """The request left and no clear answer came back: it may have been done."""
+    """The request was sent, and no clear answer came back: it may have been carried out."""
 
 
 def classify_error(error: BotoError) -> AwsError:
-    """Say which of these it is. An unknown kind of error is Uncertain: that claims the least."""
+    """Return the exception for a failed call; an unknown kind of error is OutcomeUnknown, which assumes the least."""
     code = read_error_code(error)
     if isinstance(error, ClientError):
         return classify_code(code)(code)
@@ -84,19 +84,22 @@ def classify_error(error: BotoError) -> AwsError:
 
 
 def read_error_code(error: BotoError) -> str:
-    """Return the service's error code, without what follows a colon in some of them; ours where it gave none."""
+    """Return the service's error code without the part after a colon; the error's class if the service gave none."""
     if not isinstance(error, ClientError):
         return type(error).__name__
     return str(error.response.get("Error", {}).get("Code") or "Unknown").split(":")[0]
 
 
 def read_error_message(error: BotoError) -> str:
-    """Return the service's words, which may hold a person's address: to be looked at, not carried along."""
+    """Return the service's message, which may contain a person's address: to be examined, not stored."""
     return str(error.response.get("Error", {}).get("Message", "")) if isinstance(error, ClientError) else ""
 
 
 def classify_code(code: str) -> type[AwsError]:
-    """Return what an error code means. An unknown one is Uncertain: that claims the least, and circuits count it."""
+    """Return the exception for an error code.
+
+    An unknown one is OutcomeUnknown, which assumes the least and counts as a failure for circuits.
+    """
     if code in error_codes.REFUSED:
         return RequestRejected
     if code in error_codes.LATER:

@@ -1,4 +1,4 @@
-"""The queues on SQS: job ids by priority for the workers, and the nudge that wakes the relay."""
+"""The SQS queues: job ids by priority for the workers, and the message that wakes the relay."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,46 +14,46 @@ if TYPE_CHECKING:
 
 # SendMessageBatch takes ten.
 BATCH = 10
-# SQS holds a message back for at most 15 minutes.
+# SQS delays a message by at most 15 minutes.
 MAX_DELAY_S = 900
 
 
 class JobQueues(Protocol):
-    """The queues that job ids are sent to. Messages hold nothing else: what a job says stays in the database."""
+    """The queues that receive job ids. Messages contain nothing else: the content of a job stays in the database."""
 
     def publish(self, priority: str, job_ids: Sequence[UUID]) -> frozenset[UUID]:
-        """Send each id to the queue of its priority; return those that SQS acknowledged.
+        """Send each id to the queue of its priority; return the ids that SQS acknowledged.
 
-        An id not returned may have been queued all the same: whoever takes a job must bear a duplicate.
+        An id that is not returned may have been queued nevertheless, so workers must tolerate duplicates.
         """
         ...
 
     def wake_relay(self, *, delay_s: float = 0) -> bool:
-        """Wake the relay, now or `delay_s` seconds from now (900 at most); False where that failed.
+        """Wake the relay now or in `delay_s` seconds (900 at most); return False if that failed.
 
-        Never raises: a lost nudge costs time only, the relay's schedule finds the work.
+        Never raise: a lost message costs only time, since the relay's schedule finds the work.
         """
         ...
 
     def delay_message(self, queue_arn: str, receipt: str, *, delay_s: float) -> bool:
-        """Let a received message be seen again in `delay_s` seconds; False where that failed.
+        """Make a received message visible again in `delay_s` seconds; return False if that failed.
 
-        Never raises: it is seen again anyhow, when its visibility timeout is over.
+        Never raise: the message becomes visible anyway when its visibility timeout ends.
         """
         ...
 
 
 class SqsJobQueues:
-    """Queues of SQS."""
+    """The job queues in SQS."""
 
     def __init__(self, client: "SQSClient", *, urls: Mapping[str, str], nudge_url: str) -> None:
-        """`urls` maps each priority to its queue."""
+        """Take the URL of the queue of each priority, and of the queue that wakes the relay."""
         self._client = client
         self._urls = urls
         self._nudge_url = nudge_url
 
     def publish(self, priority: str, job_ids: Sequence[UUID]) -> frozenset[UUID]:
-        """See Queues.publish."""
+        """Send job ids; see JobQueues.publish."""
         url = self._urls[priority]
         return frozenset(sent for batch in _split_batches(job_ids) for sent in self._send(url, batch))
 
@@ -68,7 +68,7 @@ class SqsJobQueues:
         return [batch[int(sent["Id"])] for sent in answer.get("Successful", ())]
 
     def wake_relay(self, *, delay_s: float = 0) -> bool:
-        """See Queues.nudge."""
+        """Wake the relay; see JobQueues.wake_relay."""
         delay = min(max(round(delay_s), 0), MAX_DELAY_S)
         try:
             self._client.send_message(QueueUrl=self._nudge_url, MessageBody="{}", DelaySeconds=delay)
@@ -77,7 +77,7 @@ class SqsJobQueues:
         return True
 
     def delay_message(self, queue_arn: str, receipt: str, *, delay_s: float) -> bool:
-        """See Queues.show_again."""
+        """Make a message visible later; see JobQueues.delay_message."""
         name = queue_arn.rpartition(":")[2]
         try:
             url = next(url for url in self._urls.values() if url.rpartition("/")[2] == name)
@@ -90,12 +90,12 @@ class SqsJobQueues:
 
 
 def format_message(job_id: UUID) -> str:
-    """Return the body of the message that stands for a job."""
+    """Return the body of a job's message."""
     return json.dumps({"job_id": str(job_id)})
 
 
 def read_job_id(body: str) -> UUID:
-    """Return the job a message stands for; ValueError where it stands for none."""
+    """Return the job id of a message's body. Raise ValueError if it has none."""
     try:
         return parse_id(json.loads(body)["job_id"])
     except (AttributeError, KeyError, TypeError):

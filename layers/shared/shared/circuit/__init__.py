@@ -1,1 +1,1 @@
-"""Circuit breakers that all environments share: pure, their store and clock are passed in."""
+"""Circuit breakers whose state all environments share. Pure: the store and the clock are passed in."""

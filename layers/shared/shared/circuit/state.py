@@ -1,8 +1,8 @@
-"""A dependency's circuit as one value: when calls may pass, when it opens, and what it becomes.
+"""The state of a dependency's circuit as one value: when calls may pass, when it opens, and its transitions.
 
-closed -> open -> half_open -> closed, or open again. Each move makes a new generation; whoever writes on
-account of an older one finds that out and changes nothing. All times are integer microseconds since the epoch.
-Source: M. Nygard, "Release It!", 2007; M. Fowler, "CircuitBreaker", 2014.
+closed -> open -> half_open -> closed, or open again. Each transition begins a new generation; a write based on an older
+one has no effect. All times are integer microseconds since the epoch. Source: M. Nygard, "Release It!", 2007; M.
+Fowler, "CircuitBreaker", 2014.
 """
 
 from collections.abc import Iterable
@@ -14,8 +14,8 @@ from shared.units import SECOND
 State = Literal["closed", "open", "half_open"]
 Command = Literal["open", "closed", "auto"]
 
-# A circuit's item keeps the time of each failure that counts, 100 of 20 bytes at most. A threshold above that is never
-# reached: the circuit is out of use.
+# A circuit's item stores the time of each failure that counts, at most 100 of 20 bytes. A higher threshold is never
+# reached, which disables the circuit.
 MOST_FAILURES = 100
 
 
@@ -23,26 +23,26 @@ MOST_FAILURES = 100
 class CircuitPolicy:
     """The thresholds and times of a circuit; times in seconds.
 
-    A call fails by its error, or by taking `slow_s` or longer. The circuit opens when `failures` of them count at once.
+    A call fails by its error, or by taking `slow_s` or longer. The circuit opens once `failures` of them count.
     """
 
     name: str
-    # Enough to tell an outage from a call that met a restarting server, and few enough to stop before users do.
+    # Enough to distinguish an outage from a call that met a restarting server, and few enough to stop before users give
+    # up.
     failures: int = 5
-    # So many successes after a failure make it count no more. Two: from one failing call in three on, failures come
-    # faster than they are forgotten, and the circuit opens; at one in fifty it does not in 10,000 calls
-    # (docs/decisions/0016). Successes before a failure never count: a good minute is no credit.
+    # So many successes after a failure cancel it. With two, failures accumulate if one call in three or more fails, and
+    # the circuit opens; if one call in fifty fails, it did not open in 10,000 calls (docs/decisions/0016). Successes
+    # before a failure never count: a good minute is no credit.
     successes_per_failure: int = 2
     slow_s: float = 5.0
-    # A failure is forgotten after this time, whatever came after it: without traffic, five in an hour are no outage.
+    # A failure expires after this time, whatever follows it: without traffic, five in an hour are no outage.
     window_s: float = 600.0
     open_s: float = 30.0
-    # Outlasts the longest call, so that no probe is taken over while it is still under way.
+    # Outlasts the longest call, so that no probe is taken over while its call runs.
     probe_lease_s: float = 30.0
-    # How old may be what an environment knows of a circuit in which all is well: it asks no more often than that.
+    # The greatest age of an environment's view of a circuit without failures: it reads no more often than that.
     refresh_s: float = 1.0
-    # While the table is gone, an open circuit is believed this much beyond its time; then each environment probes
-    # by itself.
+    # While the table is unavailable, an open circuit stays open so much longer; then each environment probes by itself.
     blind_s: float = 60.0
 
 
@@ -58,8 +58,8 @@ class CallOutcome(NamedTuple):
 class FailureBucket:
     """The failures that count, as the times at which those calls ended, oldest first.
 
-    `leaked` successes have been counted against the oldest. Source: R. Hanmer, "Patterns for Fault Tolerant Software",
-    2007, "Leaky Bucket Counter".
+    `leaked` successes have been counted against the oldest failure. Source: R. Hanmer, "Patterns for Fault Tolerant
+    Software", 2007, "Leaky Bucket Counter".
     """
 
     failures: tuple[int, ...] = ()
@@ -73,11 +73,11 @@ class FailureBucket:
         return FailureBucket(tuple(ended for ended in self.failures if ended > oldest))
 
     def add(self, ended: int) -> "FailureBucket":
-        """Return the bucket with one failure more."""
+        """Return the bucket with one more failure."""
         return FailureBucket(tuple(sorted((*self.failures, ended)))[-MOST_FAILURES:], self.leaked)
 
     def count_success(self, policy: CircuitPolicy, before: int) -> "FailureBucket":
-        """Return the bucket after one success, which counts only against failures that ended `before`."""
+        """Return the bucket after one success, which counts only against failures that ended before `before`."""
         if not self.failures or self.failures[0] >= before:
             return self
         if self.leaked + 1 < policy.successes_per_failure:
@@ -87,10 +87,11 @@ class FailureBucket:
     def add_outcomes(self, policy: CircuitPolicy, outcomes: Iterable[CallOutcome]) -> "FailureBucket":
         """Return the bucket after one environment's calls, in the order in which they ended.
 
-        A success counts against the failures that ended before it. Where it came before all of them, it is not known
-        whether its fleet was well by then: up to `successes_per_failure` of those then weigh against failures that
-        had ended when this environment's next failing call began. So a failure never lowers the level, and one
-        environment's first failure after a good stretch adds nothing to those of others.
+        A success counts against the failures that ended before it. If it ended before all of them, it is unknown
+        whether the dependency worked for the other environments by then: up to `successes_per_failure` of such
+        successes count against failures that had ended when this environment's next failing call began. So a failure
+        never lowers the level, and an environment's first failure after many successes adds nothing to the failures of
+        others.
         """
         bucket, spare = self, 0
         for outcome in outcomes:
@@ -105,7 +106,7 @@ class FailureBucket:
         return bucket
 
     def is_full(self, policy: CircuitPolicy) -> bool:
-        """Whether so many failures count that the circuit opens."""
+        """Return whether so many failures count that the circuit opens."""
         level = len(self.failures) * policy.successes_per_failure - self.leaked
         return level >= policy.failures * policy.successes_per_failure
 
@@ -115,10 +116,12 @@ EMPTY = FailureBucket()
 
 @dataclass(frozen=True, slots=True)
 class CircuitSnapshot:
-    """A circuit at one moment. `since` is None where it was always closed; `forced` by operators, it moves no more.
+    """A circuit at one moment.
 
-    `revision` counts the changes of the bucket within a generation.
-    `open_until` is when a probe is due; while it is half open, `holder` has the one probe until `lease_until`.
+    `since` is None if it was always closed; `forced` means that operators hold it in this state.
+
+    `revision` counts the changes of the bucket within a generation. `open_until` is when a probe is due; while the
+    circuit is half open, `holder` has the lease of the one probe until `lease_until`.
     """
 
     state: State = "closed"
@@ -133,7 +136,7 @@ class CircuitSnapshot:
 
     @property
     def probe_due(self) -> int | None:
-        """Return when the next probe may be made; None where calls pass, or where operators hold it open."""
+        """Return when the next probe may be made; None if calls pass, or if operators hold the circuit open."""
         if self.state == "closed" or self.forced:
             return None
         return self.open_until if self.state == "open" else self.lease_until
@@ -143,19 +146,19 @@ NEW = CircuitSnapshot()
 
 
 def convert_to_micros(seconds: float) -> int:
-    """Microseconds of so many seconds."""
+    """Return seconds as microseconds."""
     return round(seconds * SECOND)
 
 
 def is_due_to_open(policy: CircuitPolicy, bucket: FailureBucket, now: int) -> bool:
-    """Return whether a closed circuit with these failures is to be opened."""
+    """Return whether a closed circuit with these failures has to be opened."""
     return bucket.drop_old_failures(policy, now).is_full(policy)
 
 
 def is_suspect(policy: CircuitPolicy, bucket: FailureBucket, now: int) -> bool:
-    """Return whether a closed circuit may be about to open: any failure counts.
+    """Return whether a closed circuit may be about to open, because at least one failure counts.
 
-    It may have opened since; so while it is suspect nobody calls without having asked.
+    It may have opened since it was read, so every call of a suspect circuit reads it first.
     """
     return bool(bucket.drop_old_failures(policy, now).failures)
 
@@ -166,25 +169,25 @@ def replace_bucket(seen: CircuitSnapshot, bucket: FailureBucket) -> CircuitSnaps
 
 
 def open_circuit(seen: CircuitSnapshot, policy: CircuitPolicy, now: int) -> CircuitSnapshot:
-    """Open, for the full time: from closed, or from half open where the probe failed."""
+    """Return the circuit open for the full time: from closed, or from half open after a failed probe."""
     return CircuitSnapshot("open", seen.generation + 1, now, open_until=now + convert_to_micros(policy.open_s))
 
 
 def half_open_circuit(seen: CircuitSnapshot, policy: CircuitPolicy, now: int, holder: str) -> CircuitSnapshot:
-    """Half open, the probe leased to `holder`: from open, or from half open where another's lease has run out."""
+    """Return the circuit half open, with the probe leased to `holder`: from open, or after another's lease expired."""
     lease_until = now + convert_to_micros(policy.probe_lease_s)
     return CircuitSnapshot("half_open", seen.generation + 1, now, holder=holder, lease_until=lease_until)
 
 
 def close_circuit(seen: CircuitSnapshot, now: int) -> CircuitSnapshot:
-    """Closed, with nothing counted: the probe succeeded."""
+    """Return the circuit closed and without failures, after a successful probe."""
     return CircuitSnapshot("closed", seen.generation + 1, now)
 
 
 def apply_command(seen: CircuitSnapshot, command: Command, policy: CircuitPolicy, now: int) -> CircuitSnapshot:
-    """As operators command: held open or closed, or left to itself again; unchanged where it is that already.
+    """Return the circuit after an operators' command: held open, held closed, or automatic again (or unchanged).
 
-    Left to itself, a circuit that was held open lets a probe through first.
+    A circuit that was held open permits a probe first when it becomes automatic.
     """
     if command == "auto":
         return replace(seen, generation=seen.generation + 1, since=now, forced=False) if seen.forced else seen

@@ -1,4 +1,4 @@
-"""The store of circuits that all environments share: requests to it, their answers, and the operators' commands."""
+"""The store of the circuits that all environments share: requests to it, their answers, and the operators' commands."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from typing import Protocol
 
 from shared.circuit.state import NEW, CallOutcome, CircuitPolicy, CircuitSnapshot, Command, apply_command
 
-# Each lost try means that another write was made in the same moment; operators meet one or two of them.
+# Each failed attempt means that another write was made at the same moment; an operator meets one or two.
 FORCE_ATTEMPTS = 10
 
 
 class StoreUnavailable(Exception):
-    """The store did not do what was asked, or did not say so; `code` is a short machine name."""
+    """The store did not do what was asked, or did not answer; `code` is a short machine-readable name."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -20,21 +20,21 @@ class StoreUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class WriteResult:
-    """The outcome of a write: whether it was made, and what the circuit is now, either way."""
+    """The result of a write: whether it was made, and the circuit as it is now in either case."""
 
     done: bool
     now: CircuitSnapshot
 
 
 class CircuitStore(Protocol):
-    """One table of circuits. Each method is one round trip and raises StoreUnavailable."""
+    """A table of circuits. Each method is one round trip and raises StoreUnavailable."""
 
     def read(self, name: str) -> CircuitSnapshot:
-        """Return the circuit as it is; NEW where it never was written."""
+        """Return the circuit; NEW if it was never written."""
         ...
 
     def change(self, name: str, seen: CircuitSnapshot, to: CircuitSnapshot) -> WriteResult:
-        """Make the circuit `to`, unless its generation or its revision is no longer the one `seen`."""
+        """Replace the circuit by `to`, unless its generation or revision differs from `seen`."""
         ...
 
 
@@ -66,7 +66,7 @@ def send(request: Request, store: CircuitStore) -> Answer:
 
 
 def force_circuit(store: CircuitStore, policy: CircuitPolicy, command: Command, now: int) -> CircuitSnapshot:
-    """Carry out an operators' command and return the circuit then. Raises StoreUnavailable."""
+    """Carry out an operators' command and return the circuit afterwards. Raise StoreUnavailable."""
     seen = store.read(policy.name)
     for _ in range(FORCE_ATTEMPTS):
         to = apply_command(seen, command, policy, now)

@@ -1,1 +1,1 @@
-"""The database, and the only home of psycopg: one connection, whole transactions, one flight each."""
+"""The database, and the only home of psycopg: one connection, and whole transactions in one round trip each."""

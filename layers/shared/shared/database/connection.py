@@ -1,6 +1,7 @@
-"""The one connection of an execution environment: made when needed, checked after a pause, replaced with age.
+"""The one connection of an execution environment: opened when needed, checked after a pause, replaced by age.
 
-No pool: a frozen environment would freeze its threads, and the fleet's connections are the proxy's to share.
+There is no pool: a frozen environment would freeze the pool's threads, and sharing connections among environments is
+the proxy's task.
 """
 
 import logging
@@ -20,11 +21,11 @@ from shared.database.watchdog import WATCHDOG, WatchedSocket
 from shared.errors import DeadlineExceeded
 from shared.settings import Settings
 
-# A statement that fails inside a pipeline makes psycopg warn that its end failed too: we have raised the first.
+# After a failed statement in a pipeline psycopg also warns that the pipeline's end failed; the first error is raised.
 logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 Connection = psycopg.Connection[Row]
-Connect = Callable[[float], Connection]  # takes at most so many seconds
+Connect = Callable[[float], Connection]  # takes the seconds allowed
 # Receives the name of an event and its facts, none of them personal or secret:
 #   database_connect_failed {error, reason}  psycopg's class, and what libpq and the server said
 Observer = Callable[[str, Mapping[str, object]], None]
@@ -34,20 +35,20 @@ Observer = Callable[[str, Mapping[str, object]], None]
 ROOTS = Path(__file__).with_name("roots")
 REASON_CHARACTERS = 1000  # of what libpq says; it says it once for each address of the host
 
-# Under RDS Proxy a prepared statement or a startup option pins the session or is refused, so: neither.
+# RDS Proxy pins the session of a prepared statement and rejects startup options, so neither is used.
 _SESSION_OPTIONS: dict[str, Any] = {"autocommit": True, "prepare_threshold": None, "row_factory": dict_row}
 
-# Both or neither: on a silently cut line either alone hung for over 25 s, together 3 s.
+# Both are needed: on a silently cut connection either one alone took over 25 s to notice, both together 3 s.
 _KEEPALIVES = {"keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 2, "tcp_user_timeout": 3000}
 
-LEAST_CONNECT_S = 2.0  # libpq's: a smaller timeout counts as this one
-LIFETIME_JITTER = 0.1  # environments started together must not reconnect together
-CHECK_AFTER_IDLE_S = 2.0  # a frozen environment wakes after longer gaps; busy ones skip the round trip
-CHECK_S = 1.0  # a server that takes longer to say 1 is as good as gone, and a new connection soon shows it
+LEAST_CONNECT_S = 2.0  # libpq's minimum
+LIFETIME_JITTER = 0.1  # environments started at the same time must not reconnect at the same time
+CHECK_AFTER_IDLE_S = 2.0  # frozen environments wake after longer gaps; busy ones skip the check
+CHECK_S = 1.0  # a server that takes longer to answer SELECT 1 counts as down; a new connection soon shows whether it is
 
 
 def build_connect_arguments(settings: Settings, password: str | None, *, within_s: float = 3600) -> dict[str, Any]:
-    """Return the arguments of psycopg.connect: whole seconds of timeout, TLS against the roots of the settings."""
+    """Return the arguments of psycopg.connect: timeout in whole seconds, TLS verified by the system's certificates."""
     timeout_s = max(LEAST_CONNECT_S, min(settings.db_connect_timeout, within_s))
     arguments: dict[str, Any] = {
         "host": settings.db_host,
@@ -80,7 +81,7 @@ def ignore(_event: str, _facts: Mapping[str, object]) -> None:
 
 
 def connect(settings: Settings, password: str | None, within_s: float, observer: Observer = ignore) -> Connection:
-    """Return a new connection, in `within_s` seconds at most. Raise psycopg.OperationalError, DeadlineExceeded."""
+    """Return a new connection, opened within `within_s` seconds. Raise psycopg.OperationalError, DeadlineExceeded."""
     if within_s < LEAST_CONNECT_S:
         raise DeadlineExceeded("database")
     with failure_observed(observer, password):
@@ -107,7 +108,7 @@ def failure_observed(observer: Observer, password: str | None) -> Iterator[None]
 
 @dataclass(frozen=True, slots=True)
 class _OpenConnection:
-    """A connection, its line, and the moment it is too old."""
+    """A connection, its socket, and the time at which it is too old."""
 
     connection: Connection
     socket: WatchedSocket
@@ -119,7 +120,7 @@ class _OpenConnection:
 
 
 class ConnectionHolder:
-    """Hands out the environment's connection."""
+    """Holds the environment's connection and lends it to one transaction at a time."""
 
     def __init__(
         self,
@@ -139,7 +140,7 @@ class ConnectionHolder:
         self._last_used = 0.0
 
     def borrow(self, within_s: float) -> Connection:
-        """An open connection. Raises psycopg.OperationalError where none is to be had."""
+        """Return an open connection. Raise psycopg.OperationalError if none can be opened."""
         current = self._find_usable(self._clock())
         if current is None:
             self.drop()
@@ -155,15 +156,15 @@ class ConnectionHolder:
         return _OpenConnection(connection, WatchedSocket(connection), self._clock() + lifetime_s)
 
     def limit_waiting(self, seconds: float) -> AbstractContextManager[None]:
-        """A block in which the borrowed connection is cut once it has been waited for that long."""
+        """Return a context manager that cuts the borrowed connection once its block has taken so many seconds."""
         return WATCHDOG.watch(self._current.socket, seconds) if self._current else nullcontext()
 
     def return_connection(self) -> None:
-        """Note that the connection is idle from now."""
+        """Note that the connection is idle from now on."""
         self._last_used = self._clock()
 
     def drop(self) -> None:
-        """Close the connection, if there is one; the next borrow makes a new one."""
+        """Close the connection, if there is one; the next `borrow` opens a new one."""
         if self._current is not None:
             self._current.close()
             self._current = None

@@ -1,10 +1,10 @@
-"""The meaning of database errors: an answer, worth another try, or neither.
+"""The meaning of database errors: an answer to the request, worth another attempt, or neither.
 
-While connecting every failure has `sqlstate=None`, so there class and message decide; afterwards SQLSTATE does.
-A lost connection never tells whether a commit was done: the retry finds its own first try by its key.
-In a pipeline what fails at the end of the transaction, and the last words of a session, come without SQLSTATE as well:
-psycopg (3.3) then says that it can't end the pipeline, so the connection is left, as a lost one is.
-Each case is seen on a real server in tests/integration/shared/test_failures*.py.
+While connecting every error has `sqlstate=None`, so class and message decide; afterwards SQLSTATE decides. A lost
+connection never tells whether a commit was done: the next attempt finds the first one's result by its key. In a
+pipeline, an error at the end of the transaction and a session's last message have no SQLSTATE either: psycopg (3.3)
+then reports that it can't end the pipeline, so the connection is dropped like a lost one. Each case is tested on a real
+server in tests/integration/shared/test_failures*.py.
 """
 
 import psycopg
@@ -12,7 +12,7 @@ from psycopg import errors as pg
 
 from shared.errors import Refusal, Unavailable
 
-REQUIRE_FAILED = "IR001"  # raised by require() in the migrations, with the problem's name as its message
+REQUIRE_FAILED = "IR001"  # raised by require() (migrations), with the problem's name as its message
 KEY_CONSTRAINT = "idempotency_keys_pkey"
 
 CONSTRAINT_PROBLEMS = {
@@ -27,16 +27,16 @@ _RETRYABLE_STATES = frozenset(
         "40001",  # serialization failure
         "40P01",  # deadlock
         "55P03",  # lock not available
-        "25006",  # read-only: we sit on a demoted writer
+        "25006",  # read-only: the connection leads to a demoted writer
     }
 )
 _READ_ONLY = "25006"
-_LOST_CLASSES = ("08", "57P0")  # connection exceptions; the server ends the session: shutdown, crash, idle for too long
+_LOST_CLASSES = ("08", "57P0")  # connection exceptions; the server ended the session (shutdown, crash, too long idle)
 
-# What the server (or the proxy) says to who it will never let in: no wait mends a password, a role, a database that is
-# not there or a startup option. Trying again would only add failed sign-ins; it is for an operator, not for a retry.
+# Messages of the server or the proxy for a sign-in that it will never accept: waiting does not fix a password, a role,
+# a missing database or a startup option. Another attempt would only add failed sign-ins; an operator has to act.
 _SIGN_IN_REFUSED = (
-    "authentication failed",  # by password; RDS says the same of an IAM token
+    "authentication failed",  # of a password; RDS uses it for IAM tokens too
     "no password supplied",
     "does not exist",  # the role, the database
     "is not permitted to log in",
@@ -52,11 +52,11 @@ _SIGN_IN_REFUSED = (
 
 
 class KeyConflict(Exception):
-    """The transaction's idempotency key exists already."""
+    """The transaction's idempotency key already exists."""
 
 
 def is_retryable(error: psycopg.Error) -> bool:
-    """Whether the whole transaction may be tried again."""
+    """Return whether the whole transaction may be attempted again."""
     state = error.sqlstate
     if state is None:
         return isinstance(error, psycopg.OperationalError) and not _is_sign_in_refused(error)
@@ -64,18 +64,18 @@ def is_retryable(error: psycopg.Error) -> bool:
 
 
 def is_connection_lost(error: psycopg.Error) -> bool:
-    """Whether the connection it came on is to be left."""
+    """Return whether the error means that the connection has to be dropped."""
     state = error.sqlstate
     return state is None or state == _READ_ONLY or state.startswith(_LOST_CLASSES)
 
 
 def convert_to_answer(error: psycopg.Error) -> Exception | None:
-    """The refusal, conflict or outage that the error stands for; None where it is no answer."""
+    """Return the refusal, conflict or outage that the error stands for; None if it is not an answer."""
     if error.sqlstate == REQUIRE_FAILED:
         return Refusal(error.diag.message_primary or "internal")
     if isinstance(error, pg.QueryCanceled):
-        # statement_timeout: all is undone. Not tried again here: it took its time once, and a database that is slow
-        # for lack of power gets slower by more of the same.
+        # statement_timeout: everything is rolled back. There is no second attempt: the first took its time, and a
+        # database that is slow because it is overloaded gets slower by repetition.
         return Unavailable("database")
     if isinstance(error, pg.UniqueViolation):
         constraint = error.diag.constraint_name or ""
@@ -86,14 +86,14 @@ def convert_to_answer(error: psycopg.Error) -> Exception | None:
     return None
 
 
-# By SQLSTATE class: bad data, a violated constraint, a statement the database does not allow, a trigger's exception.
+# By SQLSTATE class: invalid data, a violated constraint, a statement that is not permitted, a trigger's exception.
 _PERMANENT_CLASSES = ("22", "23", "42", "P0")
 
 
 def find_permanent_code(error: Exception) -> str | None:
-    """Return the code of a database's error that the same statements would meet again, None for any other exception.
+    """Return the code of a database error that the same statements would meet again, None for any other exception.
 
-    It names the constraint where there is one, and quotes no row.
+    The code names the constraint if there is one, and never quotes a row.
     """
     if not isinstance(error, psycopg.Error) or not (error.sqlstate or "").startswith(_PERMANENT_CLASSES):
         return None

@@ -1,12 +1,10 @@
-"""Plain-SQL migrations, applied in order, each in a transaction of its own; safe to run twice and by two at once.
+"""Plain-SQL migrations, applied in order, each in its own transaction; safe to run twice and twice at once.
 
     python -m shared.database.migrate DIRECTORY "host=… dbname=… user=…" CONNECTION_LIMIT
 
-Each of the functions' roles gets the fleet's number of connections as its CONNECTION LIMIT, and the database gets that
-number with the sessions of others: what stands behind the proxy's pool, which is one for all roles. On RDS the roles
-are members of `rds_iam` where the functions sign in by IAM, and of nothing like it elsewhere: a member can't sign in by
-a password any more.
-Expand first, contract a release later: code that still runs must find what it needs in the new schema.
+CONNECTION_LIMIT is the number of connections of all functions together: each function's role gets it as its CONNECTION
+LIMIT, and the database gets it plus the sessions of others. Behind the proxy's pool all roles share it. Expand first,
+contract a release later: code that is still running must find what it needs in the new schema.
 """
 
 import hashlib
@@ -23,11 +21,11 @@ from psycopg.rows import tuple_row
 from shared.crash_points import crash_point
 from shared.database.connection import Observer, failure_observed, ignore
 
-# Besides those of the functions the database may have three sessions of autovacuum, which PostgreSQL counts too, the
-# operators' function's and a person's.
+# Besides the functions' sessions the database may have three of autovacuum, which PostgreSQL counts too, one of the
+# operations function and one of a person.
 OTHER_SESSIONS = 5
 
-# Whoever made the group administers it and is no member of it.
+# The role that created the group is its administrator, not a member.
 _UNLIMITED_ROLES = """
 SELECT r.rolname FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid JOIN pg_roles r ON r.oid = m.member
 WHERE g.rolname = 'interdomestik_functions' AND NOT m.admin_option AND r.rolconnlimit <> %s
@@ -47,7 +45,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
     applied_at timestamptz NOT NULL DEFAULT now()
 )"""
 
-# IF NOT EXISTS is no lock: of two at once one may find its table, or the table's type, made by the other.
+# IF NOT EXISTS is no lock: of two concurrent runs one may find the table, or its type, created by the other.
 _MADE_MEANWHILE = (
     psycopg.errors.UniqueViolation,
     psycopg.errors.DuplicateTable,
@@ -59,7 +57,7 @@ _FORMERLY = re.compile(r"^-- Formerly: ([0-9a-f]{64})\b", re.MULTILINE)
 
 
 class MigrationChecksumMismatch(Exception):
-    """A migration that was applied reads differently now: write a new one instead."""
+    """A migration was changed after it was applied: write a new one instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +69,7 @@ class Migration:
 
     @property
     def checksum(self) -> str:
-        """SHA-256 of the text, as hex."""
+        """Return the SHA-256 of the text, as hex."""
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
     @property
@@ -81,7 +79,7 @@ class Migration:
 
 
 def read_migrations(directory: Path) -> list[Migration]:
-    """The migrations of a directory, oldest first."""
+    """Return the migrations of a directory, oldest first."""
     return [Migration(path.stem, path.read_text(encoding="utf-8")) for path in sorted(directory.glob("[0-9]*.sql"))]
 
 
@@ -94,10 +92,9 @@ def migrate(
     observer: Observer = ignore,
     **connect: Any,
 ) -> list[str]:
-    """Apply what is missing and return its versions. Raise MigrationChecksumMismatch, psycopg.Error.
+    """Apply the missing migrations and return their versions. Raise MigrationChecksumMismatch, psycopg.Error.
 
-    `connection_limit`: how many connections the functions may have at once; `iam`: whether they sign in to RDS by IAM.
-    None leaves either as it is. `observer` is told why no connection could be made.
+    `connection_limit` is how many connections the functions may have in total; None leaves the limits unchanged.
     """
     arguments = {**connect, "autocommit": True, "prepare_threshold": None, "row_factory": tuple_row}
     with failure_observed(observer, connect.get("password")):
@@ -139,7 +136,7 @@ def _apply(connection: psycopg.Connection[Any], migration: Migration) -> bool:
 
 
 def _set_connection_limits(connection: psycopg.Connection[Any], limit: int) -> None:
-    """Set the limits where they are others. The lock keeps two runs from altering a role at once, which fails."""
+    """Set the limits that differ. The lock keeps two runs from altering a role at the same time, which would fail."""
     with connection.transaction():
         connection.execute("LOCK TABLE schema_migrations IN EXCLUSIVE MODE")
         _set_connection_limit(connection, "ROLE", _UNLIMITED_ROLES, limit)
@@ -170,7 +167,7 @@ def _check_checksum(migration: Migration, checksum: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """The command line."""
+    """Run the command line."""
     directory, conninfo, connection_limit = arguments
     for version in migrate(conninfo, Path(directory), connection_limit=int(connection_limit)):
         sys.stdout.write(f"applied {version}\n")

@@ -1,4 +1,4 @@
-"""Whole transactions against the environment's connection: tried again where that is safe, never past the deadline."""
+"""Whole transactions on the environment's connection, retried where that is safe, within the deadline."""
 
 import random
 import time
@@ -20,19 +20,19 @@ from shared.retry.budget import RetryBudget
 from shared.sql import Query, load_queries
 
 T = TypeVar("T")
-# Events of a Database, and their facts:
-#   transaction_retried {sqlstate, error, attempt}  the whole transaction is tried again, for the attempt-th time
-#   retry_budget_spent {sqlstate, error, attempt}   it would be, but too little succeeds at present to pay for it
-# `error` is the class of psycopg's error: a lost connection and one that could not be made have no SQLSTATE.
+# Events of a Database, and their fields:
+#   transaction_retried {sqlstate, error, attempt}  the whole transaction is attempted again, for the attempt-th time
+#   retry_budget_spent {sqlstate, error, attempt}   it would be, but too few calls succeed at present to pay for it
+# `error` is the class of psycopg's error: a lost connection and one that could not be opened have no SQLSTATE.
 
 SQL = load_queries("shared.database", "keys.sql")
 
-# The server itself ends a statement after 10 s (migrations/0004_roles.sql): what takes longer will get no answer.
+# The server ends a statement after 10 s (migrations/0004_roles.sql): what takes longer will get no answer.
 ROUND_TRIP_S = 12.0
 
 
 class OpenTransaction:
-    """A transaction under way on a connection, in a pipeline or between BEGIN and COMMIT."""
+    """A transaction under way on a connection, in a pipeline or between BEGIN and COMMIT; see Transaction."""
 
     def __init__(self, connection: Connection, use: KeyUse | None) -> None:
         self._connection = connection
@@ -43,23 +43,28 @@ class OpenTransaction:
         return self._connection.execute(cast("Any", query), params)
 
     def add(self, query: Query, **params: object) -> None:
+        """Queue a statement."""
         self._queue_statement(query, params)
 
     def fetch_one(self, query: Query, **params: object) -> Pending[Row | None]:
+        """Queue a statement whose first row is needed."""
         cursor = self._queue_statement(query, params)
         return Pending(cursor.fetchone)
 
     def fetch_all(self, query: Query, **params: object) -> Pending[list[Row]]:
+        """Queue a statement whose rows are needed."""
         cursor = self._queue_statement(query, params)
         return Pending(cursor.fetchall)
 
     def fetch_answer(self, query: Query, **params: object) -> Pending[Row]:
+        """Queue the statement that selects the answer, and store the answer under the transaction's key."""
         if self._use is not None:
             params |= {"key_scope": self._use.scope, "key_key": self._use.key}
             query = Query(SQL["keep_answer"].replace("{facts}", query))
         return self.fetch_one(query, **params).map(_read_facts)
 
     def run_after_commit(self, name: str) -> None:
+        """Request an action after the commit."""
         self.after_commit.add(name)
 
 
@@ -87,10 +92,9 @@ class Database:
         self._uniform = uniform
 
     def run(self, use_case: UseCase[T], deadline: Deadline, *, use: KeyUse | None = None) -> Committed[T]:
-        """Run a use case that may be run again: a read, or a write that finds its own first try.
+        """Run a use case that may be repeated: a read, or a write that recognises its own first attempt.
 
-        Raises Refusal for what the rules or constraints turn down, Unavailable where the database
-        can't be had before the deadline.
+        Raise Refusal if rules or constraints reject the request, Unavailable if the database can't be reached in time.
         """
         attempt = 0
         while True:
@@ -108,10 +112,10 @@ class Database:
     def run_once(
         self, use: KeyUse, use_case: UseCase[Row], deadline: Deadline, *, guard: Guard = require_nothing
     ) -> Committed[Row]:
-        """Do what a use case does exactly once for its key: a second run answers with the first one's facts.
+        """Run a use case exactly once for its key: a second run returns the facts of the first one.
 
-        The guard's statements stand before the work and before such an answer alike. Raises what `run` does, and
-        Refusal("idempotency-key-reused") where the key stood for something else.
+        The guard's statements precede both the work and the stored answer. Raise what `run` raises, and
+        Refusal("idempotency-key-reused") if the key was used for another request.
         """
 
         def run_with_key(tx: Transaction) -> Pending[Row]:
@@ -153,7 +157,7 @@ class Database:
         if attempt >= self._backoff.retries or needed >= deadline.seconds_left:
             raise Unavailable("database") from error
         fields = {"sqlstate": error.sqlstate, "error": type(error).__name__, "attempt": attempt + 1}
-        # Two that met at a row cost nobody else anything; what was lost with its connection may be a whole outage.
+        # Deadlocks don't use the retry budget; lost connections do, since they may be part of an outage.
         if lost and not self._budget.spend():
             self._observer("retry_budget_spent", fields)
             raise Unavailable("database") from error
@@ -168,7 +172,7 @@ def _read_facts(row: Row | None) -> Row:
 
 
 def find_answer(tx: Transaction, use: KeyUse) -> Pending[Row]:
-    """The facts that a key's first use answered with."""
+    """Return the facts with which the key's first use was answered."""
     return tx.fetch_one(SQL["find_answer"], scope=use.scope, key=use.key).map(lambda row: _check_fingerprint(row, use))
 
 

@@ -1,8 +1,8 @@
-"""A transaction whose statements are queued and leave together, in one flight.
+"""A transaction whose statements are queued and sent together, in one round trip.
 
-In a pipeline on an autocommit connection all statements up to the Sync are one implicit transaction:
-the first that fails undoes them all (PostgreSQL, "Pipelining", Extended Query). So nothing waits for
-a BEGIN, a COMMIT or another statement's answer, and a decision in between is SQL: `require()`.
+In a pipeline on an autocommit connection all statements up to the Sync are one implicit transaction: the first one that
+fails undoes them all (PostgreSQL, "Pipelining", Extended Query). So nothing waits for a BEGIN, a COMMIT or another
+statement's result, and a decision between statements is itself SQL: `require()`.
 """
 
 from collections.abc import Callable
@@ -19,17 +19,17 @@ Row = dict[str, Any]
 
 
 class Pending(Generic[T]):
-    """A value that is known once the transaction has landed."""
+    """A value that is known once the transaction has committed."""
 
     def __init__(self, resolve: Callable[[], T]) -> None:
         self._resolve = resolve
 
     def resolve(self) -> T:
-        """The value; only after the flight."""
+        """Return the value; only after the commit."""
         return self._resolve()
 
     def map(self, change: Callable[[T], U]) -> "Pending[U]":
-        """The same, changed by `change` once it is known."""
+        """Return a pending value that `change` makes of this one once it is known."""
         return Pending(lambda: change(self.resolve()))
 
 
@@ -41,37 +41,37 @@ class Transaction(Protocol):
         ...
 
     def fetch_one(self, query: Query, **params: object) -> Pending[Row | None]:
-        """Queue a statement of which the first row, if any, will be wanted."""
+        """Queue a statement whose first row, if any, is needed."""
         ...
 
     def fetch_all(self, query: Query, **params: object) -> Pending[list[Row]]:
-        """Queue a statement of which all rows will be wanted."""
+        """Queue a statement whose rows are needed."""
         ...
 
     def fetch_answer(self, query: Query, **params: object) -> Pending[Row]:
-        """Queue the statement whose one value `facts` is the answer; a write keeps it under its key.
+        """Queue the statement whose one column `facts` is the answer; a write stores it under its key.
 
-        Resolving it raises Refusal("not-found") where there was no row.
+        Resolving it raises Refusal("not-found") if there is no row.
         """
         ...
 
     def run_after_commit(self, name: str) -> None:
-        """Ask for something to be done right after the commit, by name."""
+        """Request an action, by name, that is run right after the commit."""
         ...
 
 
 UseCase = Callable[[Transaction], Pending[T]]
-# Queues statements that stop the transaction for a caller who may not have its answer.
+# Queues statements that stop the transaction of a caller who may not have its answer.
 Guard = Callable[[Transaction], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Committed(Generic[T]):
-    """A committed transaction: its value, and the signals that it asked to have sent afterwards."""
+    """A committed transaction: its value, and the names of the actions to run now."""
 
     value: T
     after_commit: frozenset[str]
-    replayed: bool = False  # found under its key instead of done
+    replayed: bool = False  # found under its key, not run again
 
 
 def require_nothing(_tx: Transaction) -> None:
@@ -82,18 +82,18 @@ class TransactionRunner(Protocol):
     """Runs use cases, each in a transaction of its own."""
 
     def run(self, use_case: UseCase[T], deadline: Deadline) -> Committed[T]:
-        """Run a use case that may be run again.
+        """Run a use case that may be repeated.
 
-        Raise Refusal for what the rules turn down, Unavailable where the database can't be had before the deadline.
+        Raise Refusal if rules reject the request, Unavailable if the database can't be reached before the deadline.
         """
         ...
 
     def run_once(
         self, use: KeyUse, use_case: UseCase[Row], deadline: Deadline, *, guard: Guard = require_nothing
     ) -> Committed[Row]:
-        """Run a use case exactly once for its key; a second run returns the first one's facts.
+        """Run a use case exactly once for its key; a second run returns the facts of the first one.
 
-        The guard's statements stand before the work and before such an answer alike. Raise what `run` raises, and
-        Refusal("idempotency-key-reused") where the key stood for something else.
+        The guard's statements precede both the work and the stored answer. Raise what `run` raises, and
+        Refusal("idempotency-key-reused") if the key was used for another request.
         """
         ...

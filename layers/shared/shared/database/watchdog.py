@@ -1,7 +1,7 @@
-"""A watchdog that cuts connections which are waited on for too long.
+"""A watchdog that cuts connections which have been waited on for too long.
 
-A server that is stopped, or a proxy that has lost it, accepts and acknowledges what is sent and says nothing: neither
-keepalives nor its statement timeout end such a wait. Cutting the line here does.
+A stopped server, or a proxy that has lost its server, accepts and acknowledges data and never answers: neither
+keepalives nor the server's statement timeout end such a wait. Shutting down the socket on this side does.
 """
 
 import os
@@ -19,10 +19,10 @@ FOREVER = float("inf")
 
 
 class WatchedSocket:
-    """A connection's socket."""
+    """The socket of a connection."""
 
     def __init__(self, connection: psycopg.Connection[Row]) -> None:
-        # A duplicate: the number of the connection's own descriptor may be another's by the time it is cut.
+        # A duplicate, since the connection's own descriptor number may belong to something else when it is cut.
         self._socket = socket.socket(fileno=os.dup(connection.fileno()))
         self._lock = Lock()
         self._open = True
@@ -33,18 +33,18 @@ class WatchedSocket:
         with self._lock:
             self.was_cut = True
             if self._open:
-                with suppress(OSError):  # the server may have closed it first
+                with suppress(OSError):  # the server may have closed it already
                     self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Let go of it; the connection itself stays as it is."""
+        """Close this handle; the connection itself stays open."""
         with self._lock:
             self._open = False
             self._socket.close()
 
 
 class Watchdog:
-    """Cuts lines that are waited on for too long. One thread, made when first needed, which wakes only for that."""
+    """Cuts sockets that are waited on for too long. Its one thread starts on first use and wakes only for that."""
 
     def __init__(self, clock: Callable[[], float] = read_monotonic) -> None:
         self._clock = clock
@@ -55,7 +55,7 @@ class Watchdog:
 
     @contextmanager
     def watch(self, watched: WatchedSocket, seconds: float) -> Iterator[None]:
-        """Cut the line if the block takes longer."""
+        """Cut the socket if the block takes longer than `seconds`."""
         self._add(watched, self._clock() + seconds)
         try:
             yield
@@ -69,7 +69,8 @@ class Watchdog:
             if self._thread is None:
                 self._thread = Thread(target=self._run, name="watchdog", daemon=True)
                 self._thread.start()
-            # Waking it costs more than a flight over loopback: where it wakes in time anyway it sleeps on.
+            # Waking the thread costs more than a round trip over loopback, so it is not woken if it wakes in time
+            # anyway.
             elif until < self._wakes_at:
                 self._changed.notify()
 

@@ -1,4 +1,4 @@
-"""The field types of requests, each with its pattern so that the API's description says it too."""
+"""The field types of requests, each with the pattern that the API's description states."""
 
 import re
 from datetime import date
@@ -19,7 +19,7 @@ from shared.fields.text_formats import (
     make_prose_format,
 )
 
-# Described in shared/fields/text_formats.py, used beside what is described here.
+# Defined in shared/fields/text_formats.py, used together with the types below.
 __all__ = ["TextFormat", "make_file_name_format", "make_line_format", "make_prose_format"]
 
 # What HTML's <input type="email"> accepts, in ASCII and with a dot in the domain.
@@ -34,7 +34,7 @@ _DASH = "[\u2010-\u2015\u2212-]"
 _VERSION = r"^[0-9A-Za-z][0-9A-Za-z._-]{0,31}$"
 _UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 
-# Cognito's longest user name, which the address is; RFC 5321 would let 254 through.
+# Cognito's limit for user names, and the address is the user name; RFC 5321 would permit 254.
 _MAX_EMAIL = 128
 _MAX_LOCAL = 64
 
@@ -43,8 +43,8 @@ _AS_CROCKFORD_READS = str.maketrans("ILO", "110")
 
 
 def _normalise_email(value: str) -> str:
-    """The address in lower case, its domain in ASCII."""
-    if len(value) > _MAX_EMAIL:  # before work that grows with the square of the length
+    """Return the address in lower case, its domain in ASCII."""
+    if len(value) > _MAX_EMAIL:  # before work that grows quadratically with the length
         raise PydanticKnownError("string_too_long", {"max_length": _MAX_EMAIL})
     local, _, domain = value.rpartition("@")
     try:
@@ -57,7 +57,7 @@ def _check_deliverable(address: str) -> None:
     local = address.partition("@")[0]
     if len(local) > _MAX_LOCAL:
         raise PydanticCustomError("local", "has more than 64 characters before the @")
-    if "=?" in local:  # RFC 2047: mailers read it as the beginning of an encoded word
+    if "=?" in local:  # RFC 2047: mail programs read it as the beginning of an encoded word
         raise PydanticCustomError("local", "is an encoded word, not an email address")
 
 
@@ -70,7 +70,7 @@ def _reject_trunk_zero(number: str) -> None:
 
 
 def _normalise_referral_code(value: str) -> str:
-    """The code as it was given out: in capitals, with one dash, I, L and O among its digits read as 1, 1 and 0."""
+    """Return a code as it was issued: in capitals, with one dash; I, L and O among its digits read as 1, 1 and 0."""
     code = re.sub(_DASH, "-", re.sub(_SPACES, "", value))
     if not code.isascii():
         return ""
@@ -81,12 +81,12 @@ def _normalise_referral_code(value: str) -> str:
 
 
 def _convert_integral(value: Any) -> Any:
-    # To JSON 1 and 1.0 are the same number, and generated clients send either.
+    # In JSON 1 and 1.0 are the same number, and generated clients send either.
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _parse_calendar_date(value: Any) -> date:
-    # By ourselves: pydantic takes "1577836800" for a count of seconds, even where it is strict.
+    # Parsed here, since pydantic reads "1577836800" as seconds, even in strict mode.
     try:
         found = date.fromisoformat(value)
     except (TypeError, ValueError):
@@ -137,23 +137,21 @@ ReferralCode = Annotated[
 RecordId = Annotated[str, TextFormat(f"^{_UUID}$", "an id"), AfterValidator(str.lower)]
 OwnOrId = Annotated[str, TextFormat(f"^(me|{_UUID})$", "me or an id"), AfterValidator(str.lower)]
 TermsVersion = Annotated[str, TextFormat(_VERSION, "a version, like 2026-01")]
-INTEGRAL = BeforeValidator(
-    _convert_integral
-)  # last in an Annotated[int, …], so that its bounds stand in the description
+INTEGRAL = BeforeValidator(_convert_integral)  # last in an Annotated[int, …], so that its bounds are in the description
 Date = Annotated[date, BeforeValidator(_parse_calendar_date)]
 Country = Annotated[str, CodeList(COUNTRIES, "an ISO 3166 country")]
 Currency = Annotated[str, CodeList(CURRENCIES, "an ISO 4217 currency")]
 Language = Literal["sq", "en", "mk", "sr"]
-HomeCountry = Literal["XK", "MK", "AL"]  # those that a stack can serve
+HomeCountry = Literal["XK", "MK", "AL"]  # the countries that a stack can serve
 
 
 class RequestModel(BaseModel):
-    """The base of what a client sends: nothing unknown, nothing coerced."""
+    """The base of request bodies and queries: no unknown fields, no coercion."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class ResponseModel(BaseModel):
-    """The base of what a client is told."""
+    """The base of response bodies."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")

@@ -24,7 +24,7 @@ _CURRENCIES = (
 _WITHOUT_DECIMALS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF".split()
 _WITH_THREE_DECIMALS = "BHD IQD JOD KWD LYD OMR TND".split()
 
-# How many decimals an amount of each currency has.
+# The number of decimals of each currency.
 DECIMALS = {
     **dict.fromkeys(_CURRENCIES, 2),
     **dict.fromkeys(_WITHOUT_DECIMALS, 0),
@@ -34,10 +34,10 @@ CURRENCIES = tuple(DECIMALS)
 
 # ITU-T E.164: country codes of one and of two digits; all others have three.
 _SHORT_CODES = "[17]|2[07]|3[0123469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]"
-# Countries and networks whose subscribers' own numbers begin with 0: Italy and the Vatican, Ivory Coast, Burkina Faso,
+# Countries and networks whose subscriber numbers may begin with 0: Italy and the Vatican, Ivory Coast, Burkina Faso,
 # Niger, Benin, Gabon, Congo, San Marino, satellite phones, Tajikistan; and Rwanda's landlines (libphonenumber 9.0.42;
-# numbers that only cost nothing to call, as 0800, are no person's).
+# its numbers that are free to call, such as 0800, belong to no person).
 _ZERO_BELONGS = "39|225|226|227|229|241|242|25006|378|379|881|992"
 
-# The zero that is dialled inside a country only, kept after the country's code: nobody can be reached so.
+# The zero that is dialled only inside a country, written after the country code: such a number can't be reached.
 TRUNK_ZERO = rf"\+(?!{_ZERO_BELONGS})(?:(?:{_SHORT_CODES})|(?!{_SHORT_CODES})[0-9]{{3}})0"

@@ -1,4 +1,4 @@
-"""The fields of lists: which part of one is wanted, and a part of it."""
+"""The fields of lists: which page is requested, and the page."""
 
 import re
 from typing import Annotated, Any, Generic, TypeVar
@@ -12,21 +12,21 @@ T = TypeVar("T")
 
 
 def _parse_whole_number(value: Any) -> Any:
-    # By ourselves: int() also takes "+5", " 5", "5_0" and the digits of other scripts.
+    # Checked here, since int() also accepts "+5", " 5", "5_0" and digits of other scripts.
     if isinstance(value, str) and re.fullmatch("[1-9][0-9]{0,9}", value) is None:
         raise PydanticCustomError("form", "is not a whole number, like 20")
     return int(value)
 
 
 class PageQuery(RequestModel):
-    """The size of a page, and the cursor where it begins."""
+    """The size of a page, and the cursor at which it begins."""
 
     limit: Annotated[int, Field(ge=1, le=100), BeforeValidator(_parse_whole_number)] = 20
     cursor: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_-]+$")] | None = None
 
 
 class Page(ResponseModel, Generic[T]):
-    """Some of a list, newest first; `next_cursor` is null on its last page."""
+    """One page of a list, newest first; `next_cursor` is null on the last page."""
 
     items: list[T]
     next_cursor: str | None

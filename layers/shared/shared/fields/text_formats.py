@@ -1,6 +1,6 @@
-"""Forms of text: how a value is normalised, measured and checked, and how the API's description tells it.
+"""Formats of text: how a value is normalised, measured and checked, and how the API's description states that.
 
-Everything is normalised to NFC first. Names are refused where they hold what can't be seen; free text loses it.
+All text is normalised to NFC first. Names with invisible characters are rejected; free text loses them.
 """
 
 import re
@@ -12,18 +12,18 @@ from typing import Any
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
 
-# Unicode's category Cc and the line separators: nowhere in names and addresses.
+# Unicode's category Cc and the line separators: not allowed in names and addresses.
 _CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
-# What free text loses: category Cc but the tab and the line ends, and the byte order mark.
+# Removed from free text: category Cc except tabs and line ends, and the byte order mark.
 _STRIPPED = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufeff"
 _STRIPPED_IN_A_LINE = r"\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff"
 _LINE_ENDS = "[\t\n\u2028\u2029]"
-# Characters that show nothing (Unicode's Default_Ignorable_Code_Point below U+10000). The second list leaves out the
-# joiners and variation selectors, which belong to the writing of Persian, of Indian languages and of emoji.
+# Invisible characters (Unicode's Default_Ignorable_Code_Point below U+10000). The second list omits the joiners and
+# variation selectors, which Persian, Indian languages and emoji need.
 _UNSEEN = r"\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
 _UNSEEN += r"\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0"
 _UNSEEN_IN_NAMES = r"\u00ad\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0"
-_MAX_COUNTED = 2000  # repetitions in a pattern: a common validator's limit is between this and 10,000
+_MAX_COUNTED = 2000  # repetitions in a pattern: common validators' limits are between this and 10,000
 
 _JOINERS = "\u200c\u200d"
 
@@ -34,10 +34,11 @@ def _normalise_nfc(value: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TextFormat:
-    """Text of a form: `clean` normalises it, then it is measured, held against `pattern`, and `rules` look at it.
+    """A text format: `clean` normalises a value, which is then measured, matched with `pattern` and checked by `rules`.
 
-    `least` and `most` are characters. `what` stands in the answer to text that misses the pattern. The API's
-    description tells `described`, the pattern of what may be sent: `pattern` itself where cleaning forgives nothing.
+    `least` and `most` are numbers of characters. `what` names the format in the error of a text that misses the
+    pattern. The API's description states `described`, the pattern of what may be sent: `pattern` itself if `clean`
+    changes nothing.
     """
 
     pattern: str
@@ -48,25 +49,30 @@ class TextFormat:
     rules: tuple[Callable[[str], None], ...] = ()
     described: str | None = None
     note: str | None = None
-    lengths: tuple[tuple[str, int], ...] | None = None  # in the description, where they are not `least` and `most`
+    lengths: tuple[tuple[str, int], ...] | None = None  # in the description, if they differ from `least` and `most`
 
     def check(self, value: str) -> str:
-        """Return the normalised value. Raises PydanticCustomError or PydanticKnownError where it is not of the form."""
+        """Return the normalised value.
+
+        Raise PydanticCustomError or PydanticKnownError if it does not have the format.
+        """
         text = self.clean(value)
         if self.least is not None and len(text) < self.least:
             raise PydanticKnownError("string_too_short", {"min_length": self.least})
         if self.most is not None and len(text) > self.most:
             raise PydanticKnownError("string_too_long", {"max_length": self.most})
-        if re.search(self.pattern, text) is None or text.endswith("\n"):  # "$" also matches before a last line end
+        if re.search(self.pattern, text) is None or text.endswith("\n"):  # "$" also matches before a final line end
             raise PydanticCustomError("form", "is not {what}", {"what": self.what})
         for rule in self.rules:
             rule(text)
         return text
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Return the schema by which pydantic validates."""
         return core_schema.no_info_after_validator_function(self.check, core_schema.str_schema())
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Return the schema that the API's description shows."""
         lengths = self.lengths if self.lengths is not None else (("minLength", self.least), ("maxLength", self.most))
         extra = {"pattern": self.described or self.pattern, "description": self.note, **dict(lengths)}
         return {**handler(schema), **{name: value for name, value in extra.items() if value is not None}}
@@ -80,15 +86,17 @@ class CodeList:
     what: str
 
     def check(self, value: str) -> str:
-        """The value; raises PydanticCustomError where it is not on the list."""
+        """Return the value. Raise PydanticCustomError if it is not in the list."""
         if value not in self.codes:
             raise PydanticCustomError("code", "is not {what}", {"what": self.what})
         return value
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Return the schema by which pydantic validates."""
         return core_schema.no_info_after_validator_function(self.check, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Return the schema that the API's description shows."""
         return {**handler(schema), "enum": list(self.codes)}
 
 
@@ -103,7 +111,7 @@ def _require_letter_or_digit(text: str) -> None:
 
 
 def _reject_invisible(text: str) -> None:
-    # Also what the pattern can't name: the tags, and whatever Unicode adds.
+    # Also what the pattern can't express: the tag characters, and future additions to Unicode.
     if any(unicodedata.category(c) == "Cf" and c not in _JOINERS for c in text):
         raise PydanticCustomError("unseen", "has characters that show nothing or turn the direction of writing")
 
@@ -114,7 +122,7 @@ def _reject_addresses(text: str) -> None:
 
 
 def _build_line_pattern(least: int, most: int, nowhere: str) -> str:
-    # The lengths stand in the pattern too: generators of examples start from there.
+    # The lengths are part of the pattern too: generators of examples start from it.
     end, inside = f"[^\\s{nowhere}]", f"[^{nowhere}]"
     if least > 1:
         return f"^{end}{inside}{{{least - 2},{most - 2}}}{end}$"
@@ -122,7 +130,10 @@ def _build_line_pattern(least: int, most: int, nowhere: str) -> str:
 
 
 def make_name_format(least: int, most: int, *, person: bool = False) -> TextFormat:
-    """Describe a name: one line of visible characters, no white space at its ends; a person's is no web address."""
+    """Return the format of a name: one line of visible characters without white space at its ends.
+
+    A person's name contains no web address.
+    """
     return TextFormat(
         _build_line_pattern(least, most, _CONTROL + _UNSEEN_IN_NAMES),
         "one line of visible characters without white space at its ends",
@@ -137,7 +148,7 @@ def make_name_format(least: int, most: int, *, person: bool = False) -> TextForm
 
 
 def make_place_format(least: int, most: int) -> TextFormat:
-    """Describe a place's name: as any name, with a letter."""
+    """Return the format of a place's name: as any name, with a letter."""
     form = make_name_format(least, most)
     return replace(form, rules=(_reject_invisible, _require_letter), note="Has a letter.")
 
@@ -145,7 +156,7 @@ def make_place_format(least: int, most: int) -> TextFormat:
 def _make_free_text_format(least: int, most: int, clean: Callable[[str], str], stripped: str) -> TextFormat:
     blank = f"\\s{stripped}"
     seen, end, inside = f"[^{blank}{_UNSEEN}]", f"[^{blank}]", f"[^{stripped}]"
-    # What is removed does not count, so that the pattern counts what remains; as far as validators compile it.
+    # Characters that are removed don't count, so the pattern counts the others, as far as validators can compile it.
     upper, lengths = (most - 2, ()) if most <= _MAX_COUNTED else ("", (("maxLength", most),))
     counted = f"(?:[{stripped}]*{inside}){{{least - 2},{upper}}}[{stripped}]*"
     return TextFormat(
@@ -161,7 +172,10 @@ def _make_free_text_format(least: int, most: int, clean: Callable[[str], str], s
 
 
 def make_line_format(least: int, most: int) -> TextFormat:
-    """Describe one line of free text: line ends and tabs become spaces, other control characters are removed."""
+    """Return the format of one line of free text.
+
+    Line ends and tabs become spaces, other control characters are removed.
+    """
 
     def clean(value: str) -> str:
         return _strip_text(re.sub(_LINE_ENDS, " ", re.sub(f"[{_STRIPPED_IN_A_LINE}]", "", value)))
@@ -170,7 +184,10 @@ def make_line_format(least: int, most: int) -> TextFormat:
 
 
 def make_prose_format(least: int, most: int) -> TextFormat:
-    """Describe free text of several lines: tabs and line ends stay as they are, control characters are removed."""
+    """Return the format of free text of several lines.
+
+    Tabs and line ends stay, other control characters are removed.
+    """
 
     def clean(value: str) -> str:
         return _strip_text(re.sub(f"[{_STRIPPED}]", "", value))
@@ -179,12 +196,12 @@ def make_prose_format(least: int, most: int) -> TextFormat:
 
 
 def _strip_text(value: str) -> str:
-    """The text in NFC from its first visible character to its last that is no white space."""
+    """Return the text in NFC, without invisible characters and white space at its ends."""
     return re.sub(rf"^[\s{_UNSEEN}]+", "", _normalise_nfc(value)).rstrip()
 
 
 def make_file_name_format(least: int, most: int, extensions: Collection[str]) -> TextFormat:
-    """Describe a file's name, without its path, with one of the extensions (in any case)."""
+    """Return the format of a file's name without a path, with one of the extensions in upper or lower case."""
     nowhere = rf"/\\{_CONTROL}{_UNSEEN_IN_NAMES}"
     shortest = min(map(len, extensions))
     ending = "|".join("".join(f"[{c}{c.upper()}]" for c in extension) for extension in extensions)

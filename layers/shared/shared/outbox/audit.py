@@ -1,4 +1,4 @@
-"""Audit entries, written in the transaction of what they record."""
+"""Audit entries, written in the transaction that they document."""
 
 import json
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ SQL = load_queries("shared.outbox", "audit.sql")
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The author of a change: an identity's `sub`, or None for nobody known; and the request it is done in."""
+    """The author of a change: an identity's `sub`, or None if anonymous; and the id of the request."""
 
     sub: str | None
     request_id: str
@@ -29,10 +29,10 @@ def record_audit(
     if_written: Table | None = None,
     **facts: object,
 ) -> None:
-    """Write an action's audit entry, on the actor's own account where `subject_id` is None.
+    """Write the audit entry of an action, about the actor's own account if `subject_id` is None.
 
-    `facts` name fields and states, never people. With `if_written` only where the transaction has written the subject
-    in that table.
+    `facts` contain fields and states, never personal data. With `if_written` the entry is written only if the
+    transaction has changed the subject in that table.
     """
     tx.add(
         SQL["record"],

@@ -1,7 +1,7 @@
--- Written by every function in the transaction of the business row.
+-- The audit: every function writes to it in the transaction of the business row.
 
 -- name: record
--- Who did what to which record (their own where none is named), in which request.
+-- Insert who did what to which record (their own if none is named), in which request.
 INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
 SELECT %(id)s, %(action)s, s.id, %(actor)s, %(request_id)s, %(facts)s::jsonb
 FROM (SELECT coalesce(%(subject_id)s::uuid, account_of(%(actor)s)) AS id) s

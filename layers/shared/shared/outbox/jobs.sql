@@ -1,14 +1,14 @@
--- Written by every function in the transaction of the business row. A trigger keeps the facts of a mail with its job: the
--- statement that writes the job comes after those that write what the mail is about.
+-- The outbox: every function writes to it in the transaction of the business row. A trigger stores the facts of a mail
+-- with its job, so the statement that inserts the job follows those that write what the mail is about.
 
 -- name: enqueue
--- A job for the worker: committed with what it is about, or not at all.
+-- Insert a job for the worker: it commits with the row that it is about, or not at all.
 INSERT INTO outbox (id, kind, priority, subject_id, payload)
 SELECT %(id)s, %(kind)s, %(priority)s, %(subject_id)s, %(payload)s::jsonb
 WHERE %(if_written)s::text IS NULL OR is_written_here(%(if_written)s, %(subject_id)s)
 
 -- name: enqueue_once_a_day
--- A mail to an address nobody has proven: the first of its template in 24 hours.
+-- Insert a mail to an unproven address, if it is the first of its template in 24 hours.
 WITH first_today AS (
     INSERT INTO greetings AS g (address, template) VALUES (%(address)s, %(template)s)
     ON CONFLICT (address, template) DO UPDATE SET sent_at = now() WHERE g.sent_at <= now() - interval '24 hours'

@@ -1,9 +1,9 @@
-"""The payload of a job: the one place that knows its format, in Python and in SQL (payload.sql).
+"""The payload of a job: the only place that knows its format, in Python and in SQL (payload.sql).
 
 A mail     {"template": …, "to": "account:<id>" or "desk", "facts": {…}}
 A sign-in  {"account_id": …, "group": …}
 
-The database adds facts to a mail's when its job is written, and forgets them when it is done (migrations/0020).
+The database adds a mail's facts when its job is written, and deletes them when the job is done (migrations/0020).
 """
 
 import json
@@ -14,7 +14,7 @@ from uuid import UUID
 
 from shared.sql import load_queries
 
-# Parts of statements: for load_queries, which puts them in place of their names in braces.
+# Parts of statements; load_queries puts them in place of their names in braces.
 PAYLOAD_SQL = load_queries("shared.outbox", "payload.sql")
 
 _DESK = "desk"
@@ -22,7 +22,7 @@ _DESK = "desk"
 
 @dataclass(frozen=True, slots=True)
 class MailPayload:
-    """A mail to write: its template, whom it goes to, and the facts of its event."""
+    """A mail to write: its template, its recipient, and the facts of its event."""
 
     template: str
     to: str
@@ -30,12 +30,12 @@ class MailPayload:
 
     @classmethod
     def to_account(cls, template: str, account_id: UUID | None, facts: Mapping[str, Any]) -> "MailPayload":
-        """Return a mail to an account, or to the claims desk where there is none."""
+        """Return a mail to an account, or to the claims desk if `account_id` is None."""
         return cls(template, _DESK if account_id is None else f"account:{account_id}", facts)
 
     @property
     def is_to_desk(self) -> bool:
-        """Whether it goes to the claims desk."""
+        """Return whether the mail goes to the claims desk."""
         return self.to == _DESK
 
     def format_json(self) -> str:
@@ -44,13 +44,13 @@ class MailPayload:
 
     @classmethod
     def read(cls, payload: Mapping[str, Any]) -> "MailPayload":
-        """Return what a stored payload says; the facts of a mail that was sent are forgotten."""
+        """Return the mail of a stored payload; the facts of a sent mail are deleted, so they may be empty."""
         return cls(payload["template"], payload["to"], payload.get("facts", {}))
 
 
 @dataclass(frozen=True, slots=True)
 class IdentityPayload:
-    """A sign-in to make: for which account, and the group that it gets."""
+    """A sign-in to create: the account, and the group that it gets."""
 
     account_id: UUID
     group: str
@@ -61,5 +61,5 @@ class IdentityPayload:
 
     @classmethod
     def read(cls, payload: Mapping[str, Any]) -> "IdentityPayload":
-        """Return what a stored payload says."""
+        """Return the sign-in of a stored payload."""
         return cls(UUID(payload["account_id"]), payload["group"])

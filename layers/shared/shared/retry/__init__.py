@@ -1,1 +1,1 @@
-"""Further tries: how long to wait before them, and how many are paid for. Pure: clock and randomness are passed in."""
+"""Retries: how long to wait before them, and how many are allowed. Pure: clock and randomness are passed in."""

@@ -1,4 +1,4 @@
-"""The wait before a further try: exponential with full jitter.
+"""The wait before a retry: exponential with full jitter.
 
 Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """`retries` further tries; the n-th (from 0) waits uniform(0, min(cap, base * factor^n)) seconds."""
+    """At most `retries` retries; the n-th (from 0) waits uniform(0, min(cap, base * factor^n)) seconds."""
 
     retries: int = 3
     base_s: float = 0.1
@@ -17,5 +17,5 @@ class Backoff:
     cap_s: float = 5.0
 
     def compute_delay(self, attempt: int, uniform: Callable[[float, float], float]) -> float:
-        """Seconds to wait before the further try number `attempt`, counted from 0."""
+        """Return the seconds to wait before the retry with number `attempt`, counted from 0."""
         return uniform(0.0, min(self.cap_s, self.base_s * self.factor**attempt))

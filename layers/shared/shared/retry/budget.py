@@ -1,28 +1,28 @@
-"""A retry budget: successes pay for what is tried again.
+"""A retry budget: retries are paid for by successful calls.
 
-Retries that every caller adds in an outage are what keeps it going. Here a success earns a fraction of a retry, an
-outage earns nothing, and little can be saved: so the calls of a total outage are its requests, and one retry for each
-execution environment. Nothing is shared, so it holds however many environments there are. An environment that is seldom
-used earns little; a quiet minute makes it as good as new, and no outage has quiet minutes for those that call.
+Retries that every caller adds during an outage keep the outage going. Here a success earns a fraction of a retry, an
+outage earns nothing, and little can be saved: so in a total outage there is at most one retry per execution
+environment. Nothing is shared, so this holds for any number of environments. An environment that is seldom used earns
+little; a quiet minute refills its budget, and during an outage the environments that call have no quiet minute.
 
-Source: the retry quotas of the AWS SDKs ("standard" mode) and of Finagle's RetryBudget, whose least retries a second
-are this quiet minute.
+Source: the retry quotas of the AWS SDKs ("standard" mode) and Finagle's RetryBudget, whose minimum of retries per
+second corresponds to the quiet minute.
 """
 
 from collections.abc import Callable
 from threading import Lock
 from time import monotonic
 
-# Load grows by a tenth at most, however many calls fail.
+# The load grows by at most a tenth, however many calls fail.
 SUCCESSES_A_RETRY = 10
-# An environment survives the one connection it has being cut, and no more of an outage than that.
+# An environment survives the loss of its one connection, and retries no more during an outage.
 MOST_SAVED = 1
-# Without a loss for so long, what comes next is another incident. Twice a load of one call a minute hurts nobody.
+# After so long without a loss, the next one is a new incident. Doubling a load of one call a minute is harmless.
 QUIET_S = 60.0
 
 
 class RetryBudget:
-    """Belongs to one execution environment, and begins full."""
+    """The budget of one execution environment; it begins full."""
 
     def __init__(
         self,
@@ -39,12 +39,12 @@ class RetryBudget:
         self._lock = Lock()
 
     def earn(self) -> None:
-        """Note a success."""
+        """Count a success."""
         with self._lock:
             self._saved = min(self._most_saved, self._saved + 1)
 
     def spend(self) -> bool:
-        """Note a loss, and take a retry for it, if there is one."""
+        """Count a loss, and take a retry for it; return whether there was one."""
         with self._lock:
             now = self._timer()
             if now - self._lost_at >= QUIET_S:

@@ -1,1 +1,1 @@
-"""Callers: their access tokens, and what their accounts are asked for."""
+"""Callers: their access tokens, and the roles that their accounts must have."""

@@ -1,7 +1,7 @@
-"""The roles that a caller's account must have, asked of the database in the transaction that does the work.
+"""The roles that a caller's account must have, checked in the transaction that does the work.
 
-A token says which groups its identity was in when it was issued, up to an hour ago. So a role is what the token and the
-account both say, and to take the account's role away ends all access at once.
+A token lists the groups that its identity was in when it was issued, up to an hour ago. So a role counts only if both
+the token and the account have it, and removing the account's role ends all access immediately.
 """
 
 from collections.abc import Mapping
@@ -27,16 +27,16 @@ class AccessRequirement:
     record: UUID | None = None
 
     def require(self, tx: Transaction) -> None:
-        """Queue the statement that stops the transaction for everybody else. Refuses: forbidden, not-found."""
+        """Add the statement that stops the transaction for everyone else. Refusals: forbidden, not-found."""
         tx.add(SQL["authorize"], sub=self.sub, roles=sorted(self.roles), kind=self.kind, record=self.record)
 
 
 def build_access_requirement(
     ids: Mapping[str, UUID], caller: Caller, allowed_groups: frozenset[Group] | None
 ) -> AccessRequirement:
-    """Return what is required of a caller, where the operation is open to these groups (None: to everyone signed in).
+    """Return what is required of a caller of an operation for these groups (None: for everyone signed in).
 
-    Nobody passes where the token's own groups don't.
+    Nobody passes whose token has none of the groups.
     """
     roles = list_account_roles(caller, allowed_groups)
     name = next((name for name in ids if name.endswith(ID)), None)
@@ -46,7 +46,7 @@ def build_access_requirement(
 
 
 def list_account_roles(caller: Caller, allowed_groups: frozenset[Group] | None) -> frozenset[str]:
-    """Return the roles of an account that the token lets act on an operation: as staff, where it is in such a group."""
+    """Return the account roles that permit an operation: only staff's, if the token's groups permit it to staff."""
     if allowed_groups is None:
         return caller.groups | (STAFF if caller.is_staff else frozenset())
     groups = caller.groups & allowed_groups
@@ -56,5 +56,5 @@ def list_account_roles(caller: Caller, allowed_groups: frozenset[Group] | None) 
 
 
 def read_role(tx: Transaction, sub: str) -> Pending[str | None]:
-    """Return the role of an identity's account, None where it has none."""
+    """Return the role of an identity's account, None if it has no account."""
     return tx.fetch_one(SQL["role"], sub=sub).map(lambda row: str(row["role"]) if row else None)

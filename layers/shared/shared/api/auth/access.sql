@@ -1,9 +1,10 @@
--- Who may: the first statement of every transaction that works for somebody who is signed in, right after the key's.
+-- The check of the caller's account: the first statement of every transaction for a signed-in caller, right after the
+-- key's.
 
 -- name: authorize
--- The caller's account must have one of the roles; whoever passes has proven the account's address.
+-- Require one of the roles of the caller's account; a caller who passes has proven the account's address.
 SELECT authorize(%(sub)s, %(roles)s::text[], %(kind)s, %(record)s::uuid)
 
 -- name: role
--- The caller's role, where the token's groups leave it open in which one they act.
+-- Select the caller's role, if the token's groups leave open in which one they act.
 SELECT role FROM accounts WHERE identity_sub = %(sub)s

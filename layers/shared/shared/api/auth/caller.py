@@ -1,4 +1,4 @@
-"""The caller of a request, as the access token names them, and the groups of callers there are."""
+"""The caller of a request as named by the access token, and the groups of callers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ ADMIN: frozenset[Group] = frozenset({"admin"})
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An identity: its `sub` and the groups it is in."""
+    """An identity: its `sub` and its groups."""
 
     sub: str
     groups: frozenset[str]
 
     @property
     def is_staff(self) -> bool:
-        """Whether it may do what staff may."""
+        """Return whether the caller is in a group of staff."""
         return bool(self.groups & STAFF)
 
 
@@ -38,10 +38,10 @@ def identify_caller(
     verify: Verifier,
     client_id: str,
 ) -> Caller | None:
-    """Return who calls, None for nobody known. Raise Refusal("unauthenticated"), Unavailable.
+    """Return the caller, None if anonymous. Raise Refusal("unauthenticated"), Unavailable.
 
-    `claims` are those of a token that the gateway has verified. It verifies none where a token is optional, nor on a
-    HEAD, which comes by its route for other methods: there the token is verified here.
+    `claims` are those of a token that the gateway has verified. It verifies no token where one is optional, nor on a
+    HEAD request, which arrives by the route for other methods: there the token is verified here.
     """
     if rule == "none":
         return None
@@ -64,8 +64,8 @@ def _read_bearer_token(authorization: str) -> str:
 def _read_caller(claims: Mapping[str, Any], client_id: str) -> Caller:
     """Return the caller whom verified claims name.
 
-    Raise Refusal("unauthenticated") where they name none, or are not of an access token of this app client: API
-    Gateway's authorizer takes the tokens of every client of the pool.
+    Raise Refusal("unauthenticated") if they name none, or if the token is not an access token of this app client: API
+    Gateway's authorizer accepts tokens of every client of the pool.
     """
     sub = claims.get("sub")
     is_ours = claims.get("token_use") == "access" and bool(client_id) and claims.get("client_id") == client_id
@@ -75,7 +75,7 @@ def _read_caller(claims: Mapping[str, Any], client_id: str) -> Caller:
 
 
 def _read_groups(value: Any) -> frozenset[str]:
-    # A list in the token; API Gateway hands it on as "a,b" (REST) or "[a b]" (HTTP). Anything else names no group.
+    # A list in the token, which API Gateway passes on as "a,b" (REST) or "[a b]" (HTTP). Anything else names no group.
     if isinstance(value, str):
         value = value.strip("[]").replace(",", " ").split()
     names = value if isinstance(value, list | tuple) else ()

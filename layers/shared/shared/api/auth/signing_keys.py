@@ -1,4 +1,4 @@
-"""The user pool's signing keys: read from its JWKS endpoint, and kept."""
+"""The user pool's signing keys, fetched from its JWKS endpoint and cached."""
 
 import http.client
 import json
@@ -12,18 +12,18 @@ from shared.errors import Unavailable
 
 Fetch = Callable[[], bytes]  # raises OSError or http.client.HTTPException
 
-FETCH_TIMEOUT_S = 3.0  # inside a request, whose caller waits
+FETCH_TIMEOUT_S = 3.0  # within a request, whose client waits
 MOST_BYTES = 65_536  # a pool has two keys, of some 400 bytes each
-FRESH_S = 3600.0  # until then the keys are not asked for again, unless a token names another
-# How long keys are good without a word of the pool. It publishes a new key long before it signs with it, and an
-# endpoint that is out of order must not sign everybody out.
+FRESH_S = 3600.0  # until then the keys are fetched again only if a token names an unknown one
+# How long keys stay valid while the endpoint does not answer. The pool publishes a new key long before it signs with
+# it, and an endpoint that is down must not sign everybody out.
 STALE_S = 24 * 3600.0
-# A made-up key id, or an endpoint that is out of order, must not have every request ask.
+# Invented key ids, or an endpoint that is down, must not cause a fetch for each request.
 COOL_DOWN_S = 5.0
 
 
 def make_https_fetch(url: str) -> Fetch:
-    """Return what reads the document at `url`."""
+    """Return a function that fetches the document at `url`."""
 
     def fetch() -> bytes:
         with urllib.request.urlopen(url, timeout=FETCH_TIMEOUT_S) as answer:  # noqa: S310 - the pool's own address
@@ -34,7 +34,7 @@ def make_https_fetch(url: str) -> Fetch:
 
 
 class SigningKeys:
-    """Keys by id, asked for when one is missing or all are old. `clock` is in seconds."""
+    """Keys by id, fetched if one is missing or all are old. `clock` returns seconds."""
 
     def __init__(self, fetch: Fetch, clock: Callable[[], float] = read_monotonic) -> None:
         self._fetch = fetch
@@ -44,9 +44,9 @@ class SigningKeys:
         self._is_failing = False
 
     def find(self, key_id: str) -> jwt.PyJWK | None:
-        """Return the key of that id, None where the pool has none.
+        """Return the key of this id, None if the pool has no such key.
 
-        Raises Unavailable where nobody can say: the endpoint gives no keys, and none that we have is it.
+        Raise Unavailable if that can't be known: the endpoint returns no keys, and no cached key has this id.
         """
         if self._is_due(key_id):
             self._fetch_keys()
@@ -73,7 +73,7 @@ class SigningKeys:
 
 
 def parse_keys(document: bytes) -> Mapping[str, jwt.PyJWK]:
-    """Return the keys of a JWK set (RFC 7517, 5) that can verify a signature. Raises ValueError where there is none."""
+    """Return the keys of a JWK set (RFC 7517, 5) that can verify a signature. Raise ValueError if there are none."""
     try:
         published = [key for key in json.loads(document)["keys"] if key.get("use", "sig") == "sig"]
         keys = {key["kid"]: jwt.PyJWK(key) for key in published}

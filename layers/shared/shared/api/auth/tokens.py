@@ -1,4 +1,4 @@
-"""Access tokens where the gateway verifies none: on calls that also work without one, and on HEAD."""
+"""Verification of access tokens where the gateway verifies none: on HEAD, and on calls that work without a token."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,14 +9,14 @@ from shared.api.auth.signing_keys import SigningKeys, make_https_fetch
 from shared.errors import Refusal
 from shared.settings import Settings
 
-# Clocks differ: a token issued a moment ahead of ours is good, one that ended a moment ago still is.
+# Clocks differ: accept a token issued up to 10 s in the future or expired up to 10 s ago.
 LEEWAY_S = 10
-# What Cognito puts into every access token of a sign-in of its own; the gateway's authorizer asks for it too.
+# The scope of every access token that comes from a sign-in at Cognito; the gateway's authorizer requires it too.
 SCOPE = "aws.cognito.signin.user.admin"
 
 
 class TokenVerifier:
-    """Verifies the user pool's access tokens (RS256) against its published keys."""
+    """Verifies the user pool's access tokens (RS256) with its published keys."""
 
     def __init__(self, *, issuer: str, client_id: str, keys: SigningKeys) -> None:
         self._issuer = issuer
@@ -25,14 +25,14 @@ class TokenVerifier:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "TokenVerifier":
-        """The verifier of the settings' user pool."""
+        """Return the verifier of the settings' user pool."""
         base = settings.aws_endpoint_url or f"https://cognito-idp.{settings.aws_region}.amazonaws.com"
         keys = SigningKeys(make_https_fetch(f"{base}/{settings.user_pool_id}/.well-known/jwks.json"))
         issuer = f"https://cognito-idp.{settings.aws_region}.amazonaws.com/{settings.user_pool_id}"
         return cls(issuer=issuer, client_id=settings.user_pool_client_id, keys=keys)
 
     def __call__(self, token: str) -> Mapping[str, Any]:
-        """The token's claims. Raises Refusal("unauthenticated"), or Unavailable where the keys can't be had."""
+        """Return the token's claims. Raise Refusal("unauthenticated"), or Unavailable if the keys can't be fetched."""
         try:
             claims = self._decode(token)
         except jwt.PyJWTError:
