@@ -12,15 +12,15 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("agents", "claims", "health", "jobs_api", "members", "pages")
-APPS = tuple(f"{room}.app" for room in ROOMS)
+FUNCTIONS = ("agents", "claims", "health", "jobs_api", "members", "pages")
+APPS = tuple(f"{name}.app" for name in FUNCTIONS)
 TARGET = ROOT / "functions/pages/pages/openapi.json"
 VERSION = "1.0.0"  # of the contract, not of a build
 
 
-def description() -> str:
+def render_description() -> str:
     """The description as JSON text."""
-    for folder in ("layers/shared", *(f"functions/{room}" for room in ROOMS)):
+    for folder in ("layers/shared", *(f"functions/{name}" for name in FUNCTIONS)):
         if (path := str(ROOT / folder)) not in sys.path:
             sys.path.insert(0, path)
     from tools.openapi.description import describe
@@ -31,11 +31,11 @@ def description() -> str:
 
 def main(arguments: list[str]) -> int:
     """The command line; 1 where --check finds a difference."""
-    text = description()
+    text = render_description()
     if "--check" in arguments:
         if TARGET.read_text(encoding="utf-8") == text:
             return 0
-        print(f"{TARGET.relative_to(ROOT)} is not what the operations say: run make openapi")
+        print(f"{TARGET.relative_to(ROOT)} is out of date: run make openapi")
         return 1
     TARGET.write_text(text, encoding="utf-8")
     print(f"wrote {TARGET.relative_to(ROOT)}")

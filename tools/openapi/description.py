@@ -32,10 +32,10 @@ _RENAMED = {HTTPStatus(413): "Content Too Large", HTTPStatus(422): "Unprocessabl
 _HEADERS: Mapping[str, Any] = {
     "X-Request-Id": {"description": "The request's id, for questions about it.", "schema": {"type": "string"}},
     "ETag": {"description": "The version; send it as If-Match.", "schema": {"type": "string", "pattern": '^"[0-9]+"$'}},
-    "Location": {"description": "Where the new record is, on the host that was asked.", "schema": {"type": "string"}},
+    "Location": {"description": "The path of the new record.", "schema": {"type": "string"}},
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "string", "pattern": "^[0-9]+$"}},
-    "Link": {"description": "A page about what the problem names.", "schema": {"type": "string"}},
-    "Allow": {"description": "The methods there are.", "schema": {"type": "string"}},
+    "Link": {"description": "A page that explains the problem.", "schema": {"type": "string"}},
+    "Allow": {"description": "The methods of this path.", "schema": {"type": "string"}},
     "Idempotency-Replayed": {
         "description": "true on a repeated answer.",
         "schema": {"type": "string", "const": "true"},
@@ -46,10 +46,10 @@ _HEADERS: Mapping[str, Any] = {
 def describe(operations: Iterable[Operation], *, version: str) -> dict[str, Any]:
     """The description of all operations together, as a JSON object."""
     listed = sorted(operations, key=lambda o: (o.resource, o.method))
-    refs, components = _schemas(listed)
+    refs, components = _build_schemas(listed)
     paths: dict[str, Any] = {}
     for operation in listed:
-        paths.setdefault(operation.resource, {})[operation.method.lower()] = _operation(operation, refs)
+        paths.setdefault(operation.resource, {})[operation.method.lower()] = _describe_operation(operation, refs)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -70,67 +70,71 @@ def describe(operations: Iterable[Operation], *, version: str) -> dict[str, Any]
     }
 
 
-def _schemas(operations: list[Operation]) -> tuple[Mapping[type[BaseModel], Any], dict[str, Any]]:
+def _build_schemas(operations: list[Operation]) -> tuple[Mapping[type[BaseModel], Any], dict[str, Any]]:
     inputs = {o.input for o in operations if o.is_write and o.input is not NoInput}
     views = {o.answer for o in operations if o.answer is not None} | {Problem}
-    asked: list[Any] = [(model, "validation") for model in sorted(inputs, key=_name)]
-    asked += [(model, "serialization") for model in sorted(views, key=_name)]
+    asked: list[Any] = [(model, "validation") for model in sorted(inputs, key=_get_model_name)]
+    asked += [(model, "serialization") for model in sorted(views, key=_get_model_name)]
     found, top = models_json_schema(asked, ref_template=REF)
     refs: dict[Any, Any] = {model: schema for (model, _), schema in found.items()}
     return refs, dict(top.get("$defs", {}))
 
 
-def _name(model: type[BaseModel]) -> str:
+def _get_model_name(model: type[BaseModel]) -> str:
     return model.__name__
 
 
-def _operation(operation: Operation, refs: Mapping[type[BaseModel], Any]) -> dict[str, Any]:
+def _describe_operation(operation: Operation, refs: Mapping[type[BaseModel], Any]) -> dict[str, Any]:
     described: dict[str, Any] = {
-        "operationId": _operation_id(operation),
+        "operationId": _make_operation_id(operation),
         "tags": [operation.resource.split("/")[1]],
         "summary": operation.summary,
-        "description": _description(operation),
-        "parameters": [*_path(operation), *_query(operation), *_request_headers(operation)],
+        "description": _build_description(operation),
+        "parameters": [
+            *_list_path_parameters(operation),
+            *_list_query_parameters(operation),
+            *_list_header_parameters(operation),
+        ],
         "responses": {
-            str(operation.status): _success(operation, refs),
-            **_problems(operation),
-            **{str(status): _success(operation, refs) for status in operation.also_status},
+            str(operation.status): _describe_success(operation, refs),
+            **_describe_problems(operation),
+            **{str(status): _describe_success(operation, refs) for status in operation.also_status},
         },
         "security": {"required": [{"token": []}], "optional": [{}, {"token": []}], "none": []}[operation.sign_in],
     }
     if operation.is_write:
-        described["requestBody"] = _body(operation, refs)
+        described["requestBody"] = _describe_body(operation, refs)
     return described
 
 
-def _operation_id(operation: Operation) -> str:
+def _make_operation_id(operation: Operation) -> str:
     words = [part.strip("{}") for part in operation.resource.split("/") if part]
     return "_".join([operation.method.lower(), *words]).replace(".", "_")
 
 
-def _description(operation: Operation) -> str:
+def _build_description(operation: Operation) -> str:
     who = "Anyone." if operation.access is None else f"Who: {', '.join(sorted(operation.access))}."
     # Python before 3.13 keeps the indent of a docstring's later lines.
     return f"{inspect.cleandoc(operation.run.__doc__ or '')}\n\n{who}"
 
 
-def _path(operation: Operation) -> list[dict[str, Any]]:
+def _list_path_parameters(operation: Operation) -> list[dict[str, Any]]:
     names = [part[1:-1] for part in operation.resource.split("/") if part.startswith("{")]
     schema = {"type": "string", "format": "uuid"}
     return [{"name": name, "in": "path", "required": True, "schema": schema} for name in names]
 
 
-def _query(operation: Operation) -> list[dict[str, Any]]:
+def _list_query_parameters(operation: Operation) -> list[dict[str, Any]]:
     if operation.is_write:
         return []
     properties = operation.input.model_json_schema().get("properties", {})
     return [
-        {"name": name, "in": "query", "required": False, "schema": _not_null(schema)}
+        {"name": name, "in": "query", "required": False, "schema": _remove_null(schema)}
         for name, schema in properties.items()
     ]
 
 
-def _not_null(schema: Mapping[str, Any]) -> dict[str, Any]:
+def _remove_null(schema: Mapping[str, Any]) -> dict[str, Any]:
     """A parameter is there or it is not: no null."""
     plain = {key: value for key, value in schema.items() if key not in ("anyOf", "title")}
     for choice in schema.get("anyOf", ()):
@@ -138,7 +142,7 @@ def _not_null(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in plain.items() if not (key == "default" and value is None)}
 
 
-def _request_headers(operation: Operation) -> list[dict[str, Any]]:
+def _list_header_parameters(operation: Operation) -> list[dict[str, Any]]:
     headers = []
     if operation.is_write:
         headers.append(
@@ -166,44 +170,44 @@ def _request_headers(operation: Operation) -> list[dict[str, Any]]:
     return headers
 
 
-def _body(operation: Operation, refs: Mapping[type[BaseModel], Any]) -> dict[str, Any]:
+def _describe_body(operation: Operation, refs: Mapping[type[BaseModel], Any]) -> dict[str, Any]:
     if operation.input is NoInput:
         empty = {"type": "object", "additionalProperties": False, "maxProperties": 0}
         return {"required": False, "content": {"application/json": {"schema": empty}}}
     return {"required": True, "content": {"application/json": {"schema": refs[operation.input]}}}
 
 
-def _success(operation: Operation, refs: Mapping[type[BaseModel], Any]) -> dict[str, Any]:
+def _describe_success(operation: Operation, refs: Mapping[type[BaseModel], Any]) -> dict[str, Any]:
     schema = refs[operation.answer] if operation.answer is not None else {}
     content = {operation.media_type: {"schema": schema} if schema else {}}
     names = ["X-Request-Id", *(["Idempotency-Replayed"] if operation.is_write else [])]
-    described = {"description": operation.summary, "headers": _headers(*names)}
+    described = {"description": operation.summary, "headers": _build_header_references(*names)}
     return described if operation.status == HTTPStatus.NO_CONTENT else {**described, "content": content}
 
 
-def _headers(*names: str) -> dict[str, Any]:
+def _build_header_references(*names: str) -> dict[str, Any]:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
-def _problems(operation: Operation) -> dict[str, Any]:
+def _describe_problems(operation: Operation) -> dict[str, Any]:
     by_status: dict[int, list[str]] = {}
-    for name in _refusals(operation):
+    for name in _list_refusals(operation):
         by_status.setdefault(CATALOGUE[name].status, []).append(name)
-    return {str(status): _problem(status, by_status[status]) for status in sorted(by_status)}
+    return {str(status): _describe_problem(status, by_status[status]) for status in sorted(by_status)}
 
 
-def _problem(status: int, names: list[str]) -> dict[str, Any]:
+def _describe_problem(status: int, names: list[str]) -> dict[str, Any]:
     listed = "\n".join(f"- `{URN}{name}`: {CATALOGUE[name].title}" for name in names)
     waits = ["Retry-After"] if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE) else []
     explained = ["Link"] if any(CATALOGUE[name].docs_path for name in names) else []
     return {
         "description": f"{_RENAMED.get(HTTPStatus(status), HTTPStatus(status).phrase)}\n\n{listed}",
-        "headers": _headers("X-Request-Id", *waits, *explained),
+        "headers": _build_header_references("X-Request-Id", *waits, *explained),
         "content": {MEDIA_TYPE: {"schema": {"$ref": REF.format(model="Problem")}}},
     }
 
 
-def _refusals(operation: Operation) -> list[str]:
+def _list_refusals(operation: Operation) -> list[str]:
     """Every problem the operation may tell, each once."""
     found = [*operation.refusals, *_OF_ALL]
     if operation.is_write:
