@@ -1,9 +1,9 @@
-"""The command that writes the API's description to where the pages' function serves it from.
+"""The command that writes the API's description to the file that the pages function serves.
 
     python -m tools.openapi           write it
-    python -m tools.openapi --check   only say whether it is what the operations say
+    python -m tools.openapi --check   check that the file is up to date
 
-A function can't import another, so the description is made here and ships as a file.
+One function can't import another, so the description is built here and ships as a file.
 """
 
 import importlib
@@ -19,7 +19,7 @@ VERSION = "1.0.0"  # of the contract, not of a build
 
 
 def render_description() -> str:
-    """The description as JSON text."""
+    """Return the description as JSON text."""
     for folder in ("layers/shared", *(f"functions/{name}" for name in FUNCTIONS)):
         if (path := str(ROOT / folder)) not in sys.path:
             sys.path.insert(0, path)
@@ -30,7 +30,7 @@ def render_description() -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """The command line; 1 where --check finds a difference."""
+    """Write or check the description; return 1 if --check finds a difference."""
     text = render_description()
     if "--check" in arguments:
         if TARGET.read_text(encoding="utf-8") == text:

@@ -1,4 +1,4 @@
-"""The API's description (OpenAPI 3.1), made from the operations themselves."""
+"""The API's description (OpenAPI 3.1), built from the operations."""
 
 import inspect
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ from shared.api.problems import ABOUT_KEYS, CATALOGUE, MEDIA_TYPE, URN, Problem
 
 REF = "#/components/schemas/{model}"
 
-# What any operation with a certain feature may refuse, besides what it declares itself.
+# The refusals of every operation with a certain feature, besides those that it declares itself.
 _OF_ALL = ("internal", "unavailable")
 _OF_BODIES = ("malformed-request", "payload-too-large", "unsupported-media-type", "invalid-request")
 _OF_KEYS = ("idempotency-key-malformed", "request-in-progress", "idempotency-key-reused")
@@ -44,7 +44,7 @@ _HEADERS: Mapping[str, Any] = {
 
 
 def describe(operations: Iterable[Operation], *, version: str) -> dict[str, Any]:
-    """The description of all operations together, as a JSON object."""
+    """Return the description of all operations together, as a JSON object."""
     listed = sorted(operations, key=lambda o: (o.resource, o.method))
     refs, components = _build_schemas(listed)
     paths: dict[str, Any] = {}
@@ -135,7 +135,7 @@ def _list_query_parameters(operation: Operation) -> list[dict[str, Any]]:
 
 
 def _remove_null(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """A parameter is there or it is not: no null."""
+    """Return the schema of a parameter without null: a parameter is given or omitted."""
     plain = {key: value for key, value in schema.items() if key not in ("anyOf", "title")}
     for choice in schema.get("anyOf", ()):
         plain |= {} if choice == {"type": "null"} else choice
@@ -208,7 +208,7 @@ def _describe_problem(status: int, names: list[str]) -> dict[str, Any]:
 
 
 def _list_refusals(operation: Operation) -> list[str]:
-    """Every problem the operation may tell, each once."""
+    """Return every problem that the operation may answer with, each once."""
     found = [*operation.refusals, *_OF_ALL]
     if operation.is_write:
         found += [*_OF_BODIES, *_OF_KEYS]
@@ -219,7 +219,7 @@ def _list_refusals(operation: Operation) -> list[str]:
     if operation.if_match:
         found += ["if-match-required", "stale-version"]
     if operation.limit is not None or operation.is_write or operation.input is not NoInput:
-        found.append("too-many-requests")  # of the operation's limit, or of the one for what can't be read
+        found.append("too-many-requests")  # of the operation's limit, or of the limit for calls that can't be read
     if operation.sign_in != "none":
         found += ["unauthenticated", "forbidden"]
     if "{" in operation.resource:
