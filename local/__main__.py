@@ -7,17 +7,23 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from local import circuits, postgres, tokens, unprivileged, up
-from local.build import BuildFailed, build_layer
-from local.children import Crashed, end_leftovers
+from local import circuits, postgres, supervisor, tokens, unprivileged
 from local.deploy import DeployFailed
-from local.home import ROOT, AlreadyRunning, Home, PortInUse
-from local.runtime.variables import Variable
+from local.layer_build import BuildFailed, build_layer
+from local.processes import ProcessCrashed, end_recorded
+from local.runtime.variables import VariableOverride
+from local.state_folder import ROOT, AlreadyRunning, PortInUse, StateFolder
 from local.template import UnreadableTemplate
 
 DEFAULT_PORT = 3000
-PROBLEMS = (AlreadyRunning, PortInUse, Crashed, BuildFailed, DeployFailed)
-MORE_PROBLEMS = (postgres.CannotStart, up.MigrationFailed, tokens.NoToken, circuits.NotForced, UnreadableTemplate)
+PROBLEMS = (AlreadyRunning, PortInUse, ProcessCrashed, BuildFailed, DeployFailed)
+MORE_PROBLEMS = (
+    postgres.PostgresStartError,
+    supervisor.MigrationFailed,
+    tokens.TokenError,
+    circuits.CircuitCommandFailed,
+    UnreadableTemplate,
+)
 
 NO_PROXY_HELP = """for up: functions go straight to the database. Otherwise they reach it through a stand-in for RDS
 Proxy, which lends at most DatabaseMaxConnections connections by transaction; its control port (database_proxy_control
@@ -33,23 +39,23 @@ STANDBY_HELP = """for up: a standby of the database (standby in state.json), in 
 SELECT pg_promote() on it has it take over, and the proxy's target leads the functions there until the next start"""
 
 
-class NotRunning(Exception):
+class CloudNotRunning(Exception):
     """The command needs a running local cloud."""
 
 
 def main(arguments: list[str]) -> int:
     """Runs one command; a problem becomes one message on stderr and status 1."""
-    options = parser().parse_args(arguments)
-    home = Home(ROOT, Path(options.state).resolve())
+    options = build_parser().parse_args(arguments)
+    state_folder = StateFolder(ROOT, Path(options.state).resolve())
     try:
-        COMMANDS[options.command](home, options)
-    except (*PROBLEMS, *MORE_PROBLEMS, NotRunning) as error:
+        COMMANDS[options.command](state_folder, options)
+    except (*PROBLEMS, *MORE_PROBLEMS, CloudNotRunning) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """The options of all commands."""
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     parser.add_argument("command", choices=sorted(COMMANDS))
@@ -59,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-database-proxy", action="store_true", help=NO_PROXY_HELP)
     parser.add_argument("--standby", action="store_true", help=STANDBY_HELP)
     parser.add_argument("--no-checkpoints", action="store_true", help=CHECKPOINTS_HELP)
-    parser.add_argument("--variable", type=checked, action="append", default=[], help=VARIABLE_HELP)
+    parser.add_argument("--variable", type=check_variable, action="append", default=[], help=VARIABLE_HELP)
     parser.add_argument("--role", choices=("staff", "admin"), help="of the token's owner")
     parser.add_argument("--email", default="", help="of the token's owner")
     parser.add_argument("--name", default="", help="of the circuit to force")
@@ -67,84 +73,90 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def checked(variable: str) -> str:
+def check_variable(variable: str) -> str:
     """A variable of the command line, as it is. Raises ValueError."""
-    Variable.parse(variable)
+    VariableOverride.parse(variable)
     return variable
 
 
-def run_up(home: Home, options: argparse.Namespace) -> None:
+def run_up(state_folder: StateFolder, options: argparse.Namespace) -> None:
     """Starts the local cloud and stays until it ends."""
-    extras = up.Extras(
+    up_options = supervisor.UpOptions(
         database_proxy=not options.no_database_proxy,
         variables=options.variable,
         standby=options.standby,
         checkpoints=not options.no_checkpoints,
     )
-    up.up(home, options.port, dict(pair.split("=", 1) for pair in options.parameter), extras)
+    supervisor.run_until_stopped(
+        state_folder, options.port, dict(pair.split("=", 1) for pair in options.parameter), up_options
+    )
 
 
-def reset(home: Home, _options: argparse.Namespace) -> None:
+def reset(state_folder: StateFolder, _options: argparse.Namespace) -> None:
     """Throws the state away; the environments stay."""
-    if not home.folder.exists():
+    if not state_folder.path.exists():
         return
-    with home.locked():
-        end_leftovers(home.read().children)
-        runner = unprivileged.choose(postgres.installed_binaries(), home.folder / "postgres")
-        unprivileged.remove(runner)
-        shutil.rmtree(home.folder)
+    with state_folder.lock():
+        end_recorded(state_folder.read_state().children)
+        user_switch = unprivileged.choose_user_switch(postgres.find_binaries(), state_folder.path / "postgres")
+        unprivileged.remove_data(user_switch)
+        shutil.rmtree(state_folder.path)
     print("the local state is gone")
 
 
-def print_token(home: Home, options: argparse.Namespace) -> None:
+def show_token(state_folder: StateFolder, options: argparse.Namespace) -> None:
     """Prints an access token, and nothing else."""
-    need_running(home)
-    print(tokens.token(home, role=options.role, email=options.email))
+    require_running(state_folder)
+    print(tokens.get_token(state_folder, role=options.role, email=options.email))
 
 
-def print_circuits(home: Home, options: argparse.Namespace) -> None:
+def show_circuits(state_folder: StateFolder, options: argparse.Namespace) -> None:
     """Prints the circuits, or forces one and prints that."""
-    need_running(home)
-    print(circuits.circuits(home, name=options.name, force=options.force))
+    require_running(state_folder)
+    print(circuits.run_circuit_command(state_folder, name=options.name, force=options.force))
 
 
-def logs(home: Home, _options: argparse.Namespace) -> None:
+def show_logs(state_folder: StateFolder, _options: argparse.Namespace) -> None:
     """Shows the logs as they grow."""
-    files = sorted(map(str, home.logs.glob("**/*.log")))
+    files = sorted(map(str, state_folder.logs.glob("**/*.log")))
     if not files:
-        raise NotRunning("there are no logs yet: make up")
+        raise CloudNotRunning("there are no logs yet: make up")
     os.execvp("tail", ["tail", "-n", "20", "-F", *files])  # noqa: S606, S607
 
 
-def psql(home: Home, _options: argparse.Namespace) -> None:
+def open_psql(state_folder: StateFolder, _options: argparse.Namespace) -> None:
     """Opens the database as its owner."""
-    need_running(home)
-    server, _ = up.parts(home, home.read().ports)
-    program = postgres.installed_binaries() / "psql"
-    os.execv(program, ["psql", server.dsn()])  # noqa: S606
+    require_running(state_folder)
+    server, _ = supervisor.make_servers(state_folder, state_folder.read_state().ports)
+    program = postgres.find_binaries() / "psql"
+    os.execv(program, ["psql", server.build_dsn()])  # noqa: S606
 
 
-def migrate(home: Home, _options: argparse.Namespace) -> None:
+def migrate(state_folder: StateFolder, _options: argparse.Namespace) -> None:
     """Applies new migrations to the running database."""
-    need_running(home)
-    server, _ = up.parts(home, home.read().ports)
-    layer = build_layer(home.root, home.python("lambda"), say=print)
-    print(up.migrate(home, server, layer, up.connection_limit(home)) or "nothing to apply\n", end="")
+    require_running(state_folder)
+    server, _ = supervisor.make_servers(state_folder, state_folder.read_state().ports)
+    layer = build_layer(state_folder.root, state_folder.find_python("lambda"), report=print)
+    print(
+        supervisor.migrate(state_folder, server, layer, supervisor.read_connection_limit(state_folder))
+        or "nothing to apply\n",
+        end="",
+    )
 
 
-def need_running(home: Home) -> None:
+def require_running(state_folder: StateFolder) -> None:
     """Raises NotRunning where no local cloud runs."""
-    if not home.is_running():
-        raise NotRunning("the local cloud is not running: make up")
+    if not state_folder.is_running():
+        raise CloudNotRunning("the local cloud is not running: make up")
 
 
-COMMANDS: dict[str, Callable[[Home, argparse.Namespace], None]] = {
+COMMANDS: dict[str, Callable[[StateFolder, argparse.Namespace], None]] = {
     "up": run_up,
     "reset": reset,
-    "token": print_token,
-    "circuits": print_circuits,
-    "logs": logs,
-    "psql": psql,
+    "token": show_token,
+    "circuits": show_circuits,
+    "logs": show_logs,
+    "psql": open_psql,
     "migrate": migrate,
 }
 

@@ -87,13 +87,13 @@ def is_current(name: str, root: Path, folder: str = VENVS, *, exact: bool = Fals
     """Return whether the environment runs and was made from these requirements; by this Python where `exact`."""
     venv = root / folder / name
     stamp = venv / ".stamp"
-    if not stamp.exists() or (exact and not made_by_this_python(venv)):
+    if not stamp.exists() or (exact and not is_of_this_python(venv)):
         return False
-    python = ask_python(venv)
-    return python is not None and stamp.read_text() == fingerprint(name, root, python)
+    python = identify_python(venv)
+    return python is not None and stamp.read_text() == hash_inputs(name, root, python)
 
 
-def ask_python(venv: Path) -> str | None:
+def identify_python(venv: Path) -> str | None:
     """Return what identifies the environment's own Python; None where it does not run or is no longer supported."""
     command = [str(venv / "bin/python"), "-I", "-c", IDENTIFY, *map(str, OLDEST_PYTHON)]
     try:
@@ -110,7 +110,7 @@ if sys.version_info[:2] < tuple(map(int, sys.argv[1:])):
 sys.stdout.write(sys.version + sys.base_prefix)"""
 
 
-def fingerprint(name: str, root: Path, python: str) -> str:
+def hash_inputs(name: str, root: Path, python: str) -> str:
     """Return what an environment depends on, as hex: its requirements and what identifies its Python."""
     requirements = (root / "requirements" / f"{name}.txt").read_bytes()
     return hashlib.sha256(requirements + python.encode()).hexdigest()
@@ -121,16 +121,16 @@ def install(name: str, root: Path, venvs: Path, *, exact: bool = False) -> None:
     started = time.monotonic()
     requirements = root / "requirements" / f"{name}.txt"
     venv, log = venvs / name, venvs / f"{name}.log"
-    say(f"environment {name}: installing {count(requirements)} packages …")
-    if ask_python(venv) is None or (exact and not made_by_this_python(venv)):
+    report_progress(f"environment {name}: installing {count(requirements)} packages …")
+    if identify_python(venv) is None or (exact and not is_of_this_python(venv)):
         shutil.rmtree(venv, ignore_errors=True)
         run([sys.executable, "-m", "venv", str(venv)], name, log)
     run([str(venv / "bin/python"), *PIP, "--require-hashes", "-r", str(requirements)], name, log)
-    (venv / ".stamp").write_text(fingerprint(name, root, ask_python(venv) or ""))
-    say(f"environment {name}: ready after {time.monotonic() - started:.0f} s")
+    (venv / ".stamp").write_text(hash_inputs(name, root, identify_python(venv) or ""))
+    report_progress(f"environment {name}: ready after {time.monotonic() - started:.0f} s")
 
 
-def say(text: str) -> None:
+def report_progress(text: str) -> None:
     """A line of progress, on stderr: `make -s token` prints a token and nothing else."""
     print(text, file=sys.stderr, flush=True)
 
@@ -143,7 +143,7 @@ def count(requirements: Path) -> int:
     return sum(1 for line in requirements.read_text().splitlines() if line[:1].isalnum())
 
 
-def made_by_this_python(venv: Path) -> bool:
+def is_of_this_python(venv: Path) -> bool:
     """Whether the folder is a working environment of this very version (3.11.7 is not 3.11.8)."""
     configuration = venv / "pyvenv.cfg"
     if not (venv / "bin/python").exists() or not configuration.exists():
@@ -155,13 +155,13 @@ def made_by_this_python(venv: Path) -> bool:
 def run(command: list[str], name: str, log: Path) -> None:
     """Run a step of an installation; its output goes to the log. Raise CannotInstall."""
     with log.open("a") as output:
-        status = subprocess.run(command, stdout=output, stderr=output, env=environment(), check=False).returncode
+        status = subprocess.run(command, stdout=output, stderr=output, env=build_environment(), check=False).returncode
     if status != 0:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
         raise CannotInstall(f"environment {name}: installing failed, {log} ends with\n{tail}")
 
 
-def environment() -> dict[str, str]:
+def build_environment() -> dict[str, str]:
     """This process's environment without what would send packages to another place."""
     diverting = {"PYTHONPATH", "PYTHONHOME", "PIP_TARGET", "PIP_PREFIX", "PIP_USER"}
     return {name: value for name, value in os.environ.items() if name not in diverting}

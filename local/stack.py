@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Function:
+class DeployedFunction:
     """One deployed function. Folders are absolute paths of this checkout; the environment is fully resolved."""
 
     logical_id: str
@@ -21,7 +21,7 @@ class Function:
 
 
 @dataclass(frozen=True)
-class Route:
+class DeployedRoute:
     """One method of one resource. `method` is upper case or "ANY"; `rate` (calls a second) and `burst` are None
     where the stage's own throttle is the only one."""
 
@@ -76,8 +76,8 @@ class Stack:
     `endpoint_url` is the emulator's address.
     """
 
-    functions: list[Function]
-    routes: list[Route]
+    functions: list[DeployedFunction]
+    routes: list[DeployedRoute]
     schedules: list[Schedule]
     queue_sources: list[QueueSource]
     user_pool_id: str
@@ -94,7 +94,7 @@ class Stack:
     minimum_compression: int | None = None
     endpoint_url: str = ""
 
-    def function(self, logical_id: str) -> Function:
+    def find_function(self, logical_id: str) -> DeployedFunction:
         """The function of that logical id; KeyError if the stack has none."""
         for function in self.functions:
             if function.logical_id == logical_id:
@@ -116,8 +116,8 @@ class Stack:
     def from_json(cls, document: dict[str, Any]) -> "Stack":
         """The stack of its JSON document (the shape of `dataclasses.asdict`)."""
         parts: dict[str, Any] = {
-            "functions": [Function(**item) for item in document["functions"]],
-            "routes": [Route(**item) for item in document["routes"]],
+            "functions": [DeployedFunction(**item) for item in document["functions"]],
+            "routes": [DeployedRoute(**item) for item in document["routes"]],
             "schedules": [Schedule(**item) for item in document["schedules"]],
             "queue_sources": [QueueSource(**item) for item in document["queue_sources"]],
             "gateway_responses": [GatewayResponse(**item) for item in document.get("gateway_responses", [])],

@@ -11,46 +11,46 @@ import subprocess
 import psycopg
 
 from local import postgres
-from local.children import Child
-from local.postgres import CannotStart, Server
+from local.postgres import PostgresServer, PostgresStartError
+from local.processes import ChildProcess
 
 SYNCHRONOUS = "synchronous_standby_names"
 
 
-def start(writer: Server, standby: Server, **settings: str) -> Child:
+def start(writer: PostgresServer, standby: PostgresServer, **settings: str) -> ChildProcess:
     """Copies a running writer and starts the copy; returns before it is ready. Raises CannotStart."""
     shutil.rmtree(standby.folder, ignore_errors=True)
-    standby.runner.own(standby.folder)
+    standby.user_switch.give_ownership(standby.folder)
     source = f"host=127.0.0.1 port={writer.port} user=postgres"
-    program = str(standby.runner.binaries / "pg_basebackup")
+    program = str(standby.user_switch.binaries / "pg_basebackup")
     done = subprocess.run(
         [program, "-D", str(standby.data), "-d", source, "-R", "-c", "fast", "--no-sync"],
-        env=postgres.environment(standby),
+        env=postgres.build_environment(standby),
         cwd=standby.folder,
         capture_output=True,
         text=True,
         check=False,
-        preexec_fn=standby.runner.prepare,
+        preexec_fn=standby.user_switch.prepare,
     )
     if done.returncode != 0:
-        raise CannotStart(f"pg_basebackup failed:\n{done.stdout}{done.stderr}")
+        raise PostgresStartError(f"pg_basebackup failed:\n{done.stdout}{done.stderr}")
     return postgres.start(standby, **settings)
 
 
-def synchronise(writer: Server) -> None:
+def synchronise(writer: PostgresServer) -> None:
     """From now an acknowledged commit of the writer is also written by its standby, as soon as `is_synchronous`."""
-    with psycopg.connect(writer.dsn("postgres", "postgres"), autocommit=True) as connection:
+    with psycopg.connect(writer.build_dsn("postgres", "postgres"), autocommit=True) as connection:
         connection.execute(f"ALTER SYSTEM SET {SYNCHRONOUS} = '*'")
         connection.execute("SELECT pg_reload_conf()")
 
 
-def is_synchronous(writer: Server) -> bool:
+def is_synchronous(writer: PostgresServer) -> bool:
     """Whether commits wait for a standby that is there."""
-    with psycopg.connect(writer.dsn("postgres", "postgres"), autocommit=True) as connection:
+    with psycopg.connect(writer.build_dsn("postgres", "postgres"), autocommit=True) as connection:
         return connection.execute("SELECT sync_state FROM pg_stat_replication").fetchall() == [("sync",)]
 
 
-def forget(server: Server) -> None:
+def forget_standby(server: PostgresServer) -> None:
     """Lets a server that is not running wait for no standby: the one of an earlier run is gone."""
     settings = server.data / "postgresql.auto.conf"
     if settings.exists():

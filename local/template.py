@@ -45,37 +45,37 @@ def _read_as_json(text: str) -> str:
     return done.stdout
 
 
-def code_folders(template: Mapping[str, Any], root: Path) -> dict[str, Path]:
+def list_code_folders(template: Mapping[str, Any], root: Path) -> dict[str, Path]:
     """The folder of every function's code, by logical id, absolute."""
     resources = template["Resources"].items()
     functions = {k: v["Properties"] for k, v in resources if v["Type"] == "AWS::Serverless::Function"}
     return {logical_id: root / properties["CodeUri"] for logical_id, properties in functions.items()}
 
 
-def with_stub_code(template: Mapping[str, Any], location: str) -> dict[str, Any]:
+def replace_code(template: Mapping[str, Any], location: str) -> dict[str, Any]:
     """A copy whose functions and layers take their code from one S3 location: the emulator never runs it."""
-    resources = {k: _stubbed(v, location) for k, v in template["Resources"].items()}
+    resources = {k: _stub_resource(v, location) for k, v in template["Resources"].items()}
     return {**template, "Resources": resources}
 
 
-def _stubbed(resource: dict[str, Any], location: str) -> dict[str, Any]:
+def _stub_resource(resource: dict[str, Any], location: str) -> dict[str, Any]:
     properties = resource.get("Properties", {})
     stubs = {key: location for key in ("CodeUri", "ContentUri") if key in properties}
     return {**resource, "Properties": {**properties, **stubs}} if stubs else resource
 
 
-def dangling(template: Mapping[str, Any]) -> set[str]:
+def list_dangling_references(template: Mapping[str, Any]) -> set[str]:
     """The names that the template refers to and doesn't have: neither the emulator nor the linters find them all."""
     known = {*template.get("Parameters", {}), *template["Resources"]}
-    names = set(references([template["Resources"], template.get("Outputs", {}), template.get("Globals", {})]))
+    names = set(list_references([template["Resources"], template.get("Outputs", {}), template.get("Globals", {})]))
     return {name for name in names if name not in known and not name.startswith("AWS::")}
 
 
-def references(node: Any) -> Iterator[str]:
+def list_references(node: Any) -> Iterator[str]:
     """The logical ids that Ref, GetAtt and Sub name, wherever they are; of `Work.Arn` it is `Work`."""
     if isinstance(node, list):
         for item in node:
-            yield from references(item)
+            yield from list_references(item)
     if not isinstance(node, Mapping):
         return
     for key, value in node.items():
@@ -86,11 +86,11 @@ def references(node: Any) -> Iterator[str]:
         elif key == "Fn::Sub":
             text, own = value if isinstance(value, list) else (value, {})
             yield from (name.split(".")[0] for name in VARIABLE.findall(text) if name not in own)
-        yield from references(value)
+        yield from list_references(value)
 
 
 @dataclass(frozen=True)
-class Resolver:
+class IntrinsicResolver:
     """Works out intrinsic functions after a deployment.
 
     `values` are what Ref gives: parameters, physical ids, pseudo parameters. `attributes` are what GetAtt gives, by
@@ -109,53 +109,53 @@ class Resolver:
             return node
         if len(node) == 1:
             name, argument = next(iter(node.items()))
-            function = getattr(self, f"_{str(name).removeprefix('Fn::').lower()}", None)
+            function = getattr(self, f"_resolve_{str(name).removeprefix('Fn::').lower()}", None)
             if function is not None and (name == "Ref" or str(name).startswith("Fn::")):
                 return function(argument)
         resolved = {key: self.resolve(value) for key, value in node.items()}
         return {key: value for key, value in resolved.items() if value is not REMOVED}
 
-    def holds(self, name: str) -> bool:
+    def is_condition_true(self, name: str) -> bool:
         """Whether a named condition holds."""
-        return self._truth(self.conditions[name])
+        return self._evaluate_condition(self.conditions[name])
 
-    def _truth(self, node: Any) -> bool:
+    def _evaluate_condition(self, node: Any) -> bool:
         name, argument = next(iter(node.items()))
         match name:
             case "Condition":
-                return self.holds(argument)
+                return self.is_condition_true(argument)
             case "Fn::Equals":
                 left, right = self.resolve(argument)
                 return str(left) == str(right)
             case "Fn::Not":
-                return not self._truth(argument[0])
+                return not self._evaluate_condition(argument[0])
             case "Fn::And":
-                return all(map(self._truth, argument))
+                return all(map(self._evaluate_condition, argument))
             case "Fn::Or":
-                return any(map(self._truth, argument))
+                return any(map(self._evaluate_condition, argument))
         raise ValueError(f"no condition function: {name}")
 
-    def _ref(self, name: str) -> Any:
+    def _resolve_ref(self, name: str) -> Any:
         return REMOVED if name == "AWS::NoValue" else self.values.get(name, {"Ref": name})
 
-    def _getatt(self, argument: list[str]) -> Any:
+    def _resolve_getatt(self, argument: list[str]) -> Any:
         return self.attributes.get(".".join(argument), {"Fn::GetAtt": argument})
 
-    def _if(self, argument: list[Any]) -> Any:
+    def _resolve_if(self, argument: list[Any]) -> Any:
         name, then, otherwise = argument
-        return self.resolve(then if self.holds(name) else otherwise)
+        return self.resolve(then if self.is_condition_true(name) else otherwise)
 
-    def _join(self, argument: list[Any]) -> Any:
+    def _resolve_join(self, argument: list[Any]) -> Any:
         separator, parts = argument
         resolved = self.resolve(parts)
         return separator.join(map(str, resolved if isinstance(resolved, list) else [resolved]))
 
-    def _sub(self, argument: Any) -> str:
+    def _resolve_sub(self, argument: Any) -> str:
         text, extra = argument if isinstance(argument, list) else (argument, {})
         local = self.resolve(extra)
 
-        def replacement(match: re.Match[str]) -> str:
+        def replace_variable(match: re.Match[str]) -> str:
             name = match[1]
             return str(local.get(name, self.values.get(name, self.attributes.get(name, match[0]))))
 
-        return VARIABLE.sub(replacement, text)
+        return VARIABLE.sub(replace_variable, text)

@@ -7,9 +7,9 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from local.deploy import Clients
-from local.home import Home, front_of
+from local.deploy import EmulatorClients
 from local.stack import Stack
+from local.state_folder import StateFolder, build_front_url
 
 FUNCTION = "AdminFunction"
 IDENTITY_SECONDS = 15.0  # a registration's identity is made by a job, a moment after the answer
@@ -17,19 +17,19 @@ POLL_SECONDS = 0.2
 STAFF_NAMES = {"staff": "Local Staff", "admin": "Local Admin"}
 
 
-class NoToken(Exception):
+class TokenError(Exception):
     """There is no such user, or the front did not do as asked."""
 
 
-def token(home: Home, *, role: str | None, email: str) -> str:
+def get_token(state_folder: StateFolder, *, role: str | None, email: str) -> str:
     """An access token of a member of staff (made where there is none), or of a registered person. Raises NoToken."""
     if not role and not email:
-        raise NoToken("say who: make -s token ROLE=staff|admin [EMAIL=…], or EMAIL=… of a registered person")
-    stack = Stack.load(home.stack)
-    identity = Clients(stack.endpoint_url).get("cognito-idp")
+        raise TokenError("say who: make -s token ROLE=staff|admin [EMAIL=…], or EMAIL=… of a registered person")
+    stack = Stack.load(state_folder.stack)
+    identity = EmulatorClients(stack.endpoint_url).get("cognito-idp")
     if role:
         email = email or f"{role}@interdomestik.test"
-        create_staff(front_of(home.read()), email=email, role=role)
+        create_staff(build_front_url(state_folder.read_state()), email=email, role=role)
     wait_for_identity(identity, stack.user_pool_id, email)
     return sign_in(identity, stack, email)
 
@@ -45,7 +45,7 @@ def create_staff(front: str, *, email: str, role: str) -> None:
     }
     result = invoke(front, FUNCTION, command)
     if isinstance(result, dict) and "errorMessage" in result:
-        raise NoToken(f"{FUNCTION} failed: {result['errorMessage']}")
+        raise TokenError(f"{FUNCTION} failed: {result['errorMessage']}")
 
 
 def invoke(front: str, function: str, payload: object) -> Any:
@@ -60,9 +60,9 @@ def invoke(front: str, function: str, payload: object) -> Any:
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
             return json.load(answer)
     except urllib.error.HTTPError as error:
-        raise NoToken(f"{function} could not be invoked: {error.read().decode(errors='replace')[:1000]}") from error
+        raise TokenError(f"{function} could not be invoked: {error.read().decode(errors='replace')[:1000]}") from error
     except (urllib.error.URLError, OSError, ValueError) as error:
-        raise NoToken(f"{function} could not be invoked: {error}") from error
+        raise TokenError(f"{function} could not be invoked: {error}") from error
 
 
 def wait_for_identity(identity: Any, pool: str, email: str) -> None:
@@ -70,7 +70,7 @@ def wait_for_identity(identity: Any, pool: str, email: str) -> None:
     deadline = time.monotonic() + IDENTITY_SECONDS
     while not has_group(identity, pool, email):
         if time.monotonic() > deadline:
-            raise NoToken(f"nobody is registered with {email}")
+            raise TokenError(f"nobody is registered with {email}")
         time.sleep(POLL_SECONDS)
 
 

@@ -15,7 +15,7 @@ TRAVERSABLE = Path("/var/tmp")  # noqa: S108 - a checkout below /root is out of 
 
 
 @dataclass(frozen=True)
-class Runner:
+class UserSwitch:
     """The way to start the program.
 
     `prepare` runs in the child before it; `binaries` are where that uid can reach them; `own` hands a
@@ -25,46 +25,46 @@ class Runner:
     prepare: Callable[[], None]
     binaries: Path
     folder: Path
-    own: Callable[[Path], None]
+    give_ownership: Callable[[Path], None]
 
 
-def choose(binaries: Path, folder: Path) -> Runner:
+def choose_user_switch(binaries: Path, folder: Path) -> UserSwitch:
     """As this user; as root in a namespace of its own; or, where the kernel refuses that, under another uid."""
     if os.geteuid() != 0:
-        return Runner(lambda: None, binaries, folder, make)
-    enter = namespace_entry()
-    if can(enter):
-        return Runner(enter, binaries, folder, make)
-    return other_uid(binaries, folder)
+        return UserSwitch(lambda: None, binaries, folder, make_folder)
+    enter_namespace = make_namespace_entry()
+    if can_run(enter_namespace):
+        return UserSwitch(enter_namespace, binaries, folder, make_folder)
+    return make_other_uid_switch(binaries, folder)
 
 
-def make(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
     """Makes a folder."""
     folder.mkdir(parents=True, exist_ok=True)
 
 
-def namespace_entry() -> Callable[[], None]:
+def make_namespace_entry() -> Callable[[], None]:
     """A preparation that makes the child some ordinary user to itself, and root, without its powers, to the rest."""
     libc = ctypes.CDLL(None, use_errno=True)
-    uid = somebody().pw_uid
+    uid = find_ordinary_user().pw_uid
 
-    def enter() -> None:
+    def enter_namespace() -> None:
         if libc.unshare(CLONE_NEWUSER) != 0:
             raise OSError(ctypes.get_errno(), "unshare")
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"{uid} 0 1")
         Path("/proc/self/gid_map").write_text(f"{uid} 0 1")
 
-    return enter
+    return enter_namespace
 
 
-def somebody() -> pwd.struct_passwd:
+def find_ordinary_user() -> pwd.struct_passwd:
     """An ordinary user the system has a name for (initdb asks for one), not nobody, who owns what is unmapped."""
     users = (user for user in pwd.getpwall() if user.pw_uid != 0 and user.pw_name != "nobody")
     return next(users, pwd.getpwnam("nobody"))
 
 
-def can(prepare: Callable[[], None]) -> bool:
+def can_run(prepare: Callable[[], None]) -> bool:
     """Whether a child gets through the preparation."""
     try:
         return subprocess.run(["true"], preexec_fn=prepare, check=False).returncode == 0  # noqa: S607
@@ -72,30 +72,30 @@ def can(prepare: Callable[[], None]) -> bool:
         return False
 
 
-def other_uid(binaries: Path, folder: Path) -> Runner:
+def make_other_uid_switch(binaries: Path, folder: Path) -> UserSwitch:
     """A runner under nobody's uid, with data and a copy of the programs where that uid can go."""
     user = pwd.getpwnam("nobody")
     place = TRAVERSABLE / f"interdomestik-{zlib.crc32(str(folder).encode()):08x}"
 
-    def become() -> None:
+    def change_user() -> None:
         os.setgroups([])
         os.setgid(user.pw_gid)
         os.setuid(user.pw_uid)
 
-    def own(target: Path) -> None:
+    def give_ownership(target: Path) -> None:
         target.mkdir(parents=True, exist_ok=True)
         os.chown(target, user.pw_uid, user.pw_gid)
 
-    return Runner(become, reachable(binaries, place), place / "postgres", own)
+    return UserSwitch(change_user, make_reachable(binaries, place), place / "postgres", give_ownership)
 
 
-def remove(runner: Runner) -> None:
+def remove_data(user_switch: UserSwitch) -> None:
     """Removes the data, and the folder that was made for another uid."""
-    foreign = runner.folder.parent.parent == TRAVERSABLE
-    shutil.rmtree(runner.folder.parent if foreign else runner.folder, ignore_errors=True)
+    foreign = user_switch.folder.parent.parent == TRAVERSABLE
+    shutil.rmtree(user_switch.folder.parent if foreign else user_switch.folder, ignore_errors=True)
 
 
-def reachable(binaries: Path, place: Path) -> Path:
+def make_reachable(binaries: Path, place: Path) -> Path:
     """The programs where everybody may run them: there already, or copied with the libraries they look for beside."""
     if all(parent.stat().st_mode & 0o001 for parent in binaries.parents):
         return binaries

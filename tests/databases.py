@@ -27,9 +27,9 @@ from psycopg.rows import dict_row
 from local import postgres as launcher
 from local import unprivileged
 from local.certificates import Certificates, certificates_in
-from local.children import Child
-from local.database_proxy import handle
-from local.database_proxy.handle import BORROW_TIMEOUT_S, Proxy
+from local.database_proxy import proxy
+from local.database_proxy.proxy import BORROW_TIMEOUT_S, Proxy
+from local.processes import ChildProcess
 from shared.clock import read_monotonic
 from shared.database.connection import Connection, ConnectionHolder
 from shared.database.migrate import migrate
@@ -71,9 +71,7 @@ def running_proxy(
 ) -> AbstractContextManager[Proxy]:
     """Return a proxy that is reached as `Blank.settings` say, gone when the block ends."""
     tls = certificates().server_context()
-    return handle.running_proxy(
-        target_port, max_connections=max_connections, borrow_timeout_s=borrow_timeout_s, tls=tls
-    )
+    return proxy.run_proxy(target_port, max_connections=max_connections, borrow_timeout_s=borrow_timeout_s, tls=tls)
 
 
 def deployed_connector(
@@ -92,8 +90,8 @@ def deployed_connector(
 class Postgres:
     """A running server; `child.process` is its postmaster."""
 
-    server: launcher.Server
-    child: Child
+    server: launcher.PostgresServer
+    child: ChildProcess
 
     @cached_property
     def proxy(self) -> Proxy:
@@ -106,12 +104,12 @@ class Postgres:
 
     def stop(self) -> None:
         """End it; what sessions have left behind in it is looked for before."""
-        _left.extend(f"left behind: {what}" for what in self.proxy.session_state())
+        _left.extend(f"left behind: {what}" for what in self.proxy.read_session_state())
         self.child.stop()
 
     def conninfo(self, *, user: str = launcher.OWNER, dbname: str = launcher.DATABASE) -> str:
         """How a role reaches a database."""
-        return self.server.dsn(user, dbname)
+        return self.server.build_dsn(user, dbname)
 
     def execute(self, statement: str, *, user: str = "postgres", dbname: str = "postgres") -> None:
         """Run one statement as the server's owner."""
@@ -219,11 +217,11 @@ def soon(seconds: float = 10.0) -> Deadline:
 
 def started_postgres(folder: Path, **settings: str) -> Postgres:
     """A server of its own; end it with `.stop()`, or `.child.stop()` where it has ended by itself."""
-    runner = unprivileged.choose(launcher.installed_binaries(), folder)
-    server = launcher.Server(runner.folder, free_port(), folder / "postgres.log", runner)
+    runner = unprivileged.choose_user_switch(launcher.find_binaries(), folder)
+    server = launcher.PostgresServer(runner.folder, free_port(), folder / "postgres.log", runner)
     # Nothing a test writes has to survive the machine; what survives a killed server does not depend on it.
     child = launcher.start(server, **{"fsync": "off", "synchronous_commit": "off", **settings})
-    child.wait_until(launcher.is_ready(server, child), READY_S)
+    child.wait_until(launcher.make_ready_check(server, child), READY_S)
     return Postgres(server, child)
 
 

@@ -158,13 +158,13 @@ def find_free_port() -> int:
 def main(arguments: Sequence[str]) -> int:
     """Start a server, migrate it, and write or check the page; end the server."""
     with tempfile.TemporaryDirectory() as folder:
-        runner = unprivileged.choose(postgres.installed_binaries(), Path(folder))
-        server = postgres.Server(runner.folder, find_free_port(), Path(folder) / "postgres.log", runner)
+        runner = unprivileged.choose_user_switch(postgres.find_binaries(), Path(folder))
+        server = postgres.PostgresServer(runner.folder, find_free_port(), Path(folder) / "postgres.log", runner)
         child = postgres.start(server, fsync="off")
         try:
-            child.wait_until(postgres.is_ready(server, child), START_S)
-            migrate(server.dsn(), ROOT / "migrations")
-            with psycopg.connect(server.dsn()) as connection:
+            child.wait_until(postgres.make_ready_check(server, child), START_S)
+            migrate(server.build_dsn(), ROOT / "migrations")
+            with psycopg.connect(server.build_dsn()) as connection:
                 text = render(connection)
         finally:
             child.stop()

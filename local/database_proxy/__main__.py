@@ -9,12 +9,12 @@ from pathlib import Path
 import uvloop
 
 from local.certificates import certificates_in
-from local.database_proxy.control import BODY_LIMIT, Control
-from local.database_proxy.handle import BORROW_TIMEOUT_S, Proxy
-from local.wire import serve
+from local.database_proxy.control import BODY_LIMIT, ControlPort
+from local.database_proxy.proxy import BORROW_TIMEOUT_S, Proxy
+from local.http_server import serve
 
 
-def arguments() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m local.database_proxy", description=__doc__)
     parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1 for clients; 0 takes a free one")
@@ -34,7 +34,7 @@ async def run(proxy: Proxy, control_port: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     proxy.start()
-    control = await serve(Control(proxy).handle, port=control_port, max_body=BODY_LIMIT)
+    control = await serve(ControlPort(proxy).handle, port=control_port, max_body=BODY_LIMIT)
     print(f"listening {proxy.port} control http://127.0.0.1:{control.port}", flush=True)
     await stop.wait()
     control.stop_accepting()
@@ -43,7 +43,7 @@ async def run(proxy: Proxy, control_port: int) -> None:
 
 def main() -> int:
     """0 after an orderly stop, 1 if a port is taken."""
-    options = arguments()
+    options = parse_arguments()
     proxy = Proxy(
         options.target,
         port=options.port,

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from typing import Any
 
 from local.database_proxy.faults import BOTH
-from local.database_proxy.handle import Proxy
-from local.wire import Request, Response, is_from_here
+from local.database_proxy.proxy import Proxy
+from local.http_server import HttpRequest, HttpResponse, is_from_this_machine
 
 BODY_LIMIT = 4096
 JSON = ("Content-Type", "application/json")
@@ -27,86 +27,86 @@ PORTS = range(1, 65536)
 Body = dict[str, Any]
 
 
-class Control:
+class ControlPort:
     """Answers requests."""
 
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
-        self._acts: dict[tuple[str, str], Callable[[Body], Body]] = {
-            ("GET", "/counts"): self._counts,
-            ("POST", "/counts/reset"): self._reset,
+        self._actions: dict[tuple[str, str], Callable[[Body], Body]] = {
+            ("GET", "/counts"): self._get_statistics,
+            ("POST", "/counts/reset"): self._reset_statistics,
             ("POST", "/cut"): lambda _body: {"cut": proxy.cut_all()},
-            ("PUT", "/limit"): self._limit,
-            ("PUT", "/target"): self._target,
-            ("PUT", "/listening"): self._listening,
-            ("PUT", "/delay"): self._delay,
-            ("PUT", "/black-hole"): self._black_hole,
+            ("PUT", "/limit"): self._set_limit,
+            ("PUT", "/target"): self._set_target,
+            ("PUT", "/listening"): self._set_listening,
+            ("PUT", "/delay"): self._set_delay,
+            ("PUT", "/black-hole"): self._set_black_hole,
         }
 
-    async def handle(self, request: Request) -> Response:
+    async def handle(self, request: HttpRequest) -> HttpResponse:
         """The answer to a request; one that a web page of elsewhere could have sent is refused."""
-        if not is_from_here(request):
-            return _json(403, {"message": "Only for programs on this machine"})
-        act = self._acts.get((request.method, request.path))
-        if act is None:
-            return _json(404, {"message": "Not found"})
+        if not is_from_this_machine(request):
+            return _make_json_response(403, {"message": "Only for programs on this machine"})
+        action = self._actions.get((request.method, request.path))
+        if action is None:
+            return _make_json_response(404, {"message": "Not found"})
         try:
-            told = act(json.loads(request.body or b"{}"))
+            result = action(json.loads(request.body or b"{}"))
         except (KeyError, TypeError, ValueError) as error:
-            return _json(400, {"message": f"Not to be read: {error!r}"})
-        return _json(200, told)
+            return _make_json_response(400, {"message": f"Not to be read: {error!r}"})
+        return _make_json_response(200, result)
 
-    def _counts(self, _body: Body) -> Body:
+    def _get_statistics(self, _body: Body) -> Body:
         proxy = self._proxy
         more = {"max_connections": proxy.max_connections, "target": proxy.target, "crashes": proxy.crashes}
-        return {**proxy.figures(), **more}
+        return {**proxy.read_statistics(), **more}
 
-    def _reset(self, body: Body) -> Body:
+    def _reset_statistics(self, body: Body) -> Body:
         self._proxy.reset_counts()
-        return self._counts(body)
+        return self._get_statistics(body)
 
-    def _limit(self, body: Body) -> Body:
-        number = _whole(body["max_connections"])
+    def _set_limit(self, body: Body) -> Body:
+        number = _parse_integer(body["max_connections"])
         if number < 1:
             raise ValueError(number)
         self._proxy.max_connections = number
         return {"max_connections": number}
 
-    def _target(self, body: Body) -> Body:
-        port = _whole(body["port"])
+    def _set_target(self, body: Body) -> Body:
+        port = _parse_integer(body["port"])
         if port not in PORTS:
             raise ValueError(port)
         self._proxy.target = port
         return {"port": port}
 
-    def _listening(self, body: Body) -> Body:
-        self._proxy.listening = wanted = _truth(body["listening"])
+    def _set_listening(self, body: Body) -> Body:
+        self._proxy.is_listening = wanted = _parse_boolean(body["listening"])
         return {"listening": wanted}
 
-    def _delay(self, body: Body) -> Body:
+    def _set_delay(self, body: Body) -> Body:
         seconds = float(body["seconds"])
         if not 0 <= seconds < float("inf"):
             raise ValueError(seconds)
         self._proxy.faults.delays = dict.fromkeys(BOTH, seconds) if seconds else {}
         return {"seconds": seconds}
 
-    def _black_hole(self, body: Body) -> Body:
-        on = _truth(body["on"])
+    def _set_black_hole(self, body: Body) -> Body:
+        on = _parse_boolean(body["on"])
         self._proxy.faults.holes = frozenset(BOTH if on else ())
         return {"on": on}
 
 
-def _whole(value: object) -> int:
+def _parse_integer(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(value)
     return value
 
 
-def _truth(value: object) -> bool:
+def _parse_boolean(value: object) -> bool:
     if not isinstance(value, bool):
         raise TypeError(value)
     return value
 
 
-def _json(status: int, document: object) -> Response:
-    return Response(status, [JSON], json.dumps(document).encode())
+def _make_json_response(status: int, document: object) -> HttpResponse:
+    return HttpResponse(status, [JSON], json.dumps(document).encode())

@@ -25,7 +25,7 @@ class ProtocolError(Exception):
     """The bytes that came are not a message of the protocol."""
 
 
-class Message(NamedTuple):
+class ProtocolMessage(NamedTuple):
     """One message: its type, and all of its bytes."""
 
     kind: bytes
@@ -37,13 +37,13 @@ class Message(NamedTuple):
         return self.raw[5:]
 
 
-class Framer:
+class MessageReader:
     """Cuts a stream into messages; what is not whole yet waits for the rest."""
 
     def __init__(self) -> None:
         self._rest = b""
 
-    def feed(self, data: bytes) -> list[Message]:
+    def feed(self, data: bytes) -> list[ProtocolMessage]:
         """The messages that are whole now. Raises ProtocolError."""
         data = self._rest + data if self._rest else data
         found, at, size = [], 0, len(data)
@@ -54,7 +54,7 @@ class Framer:
             end = at + 1 + length
             if end > size:
                 break
-            found.append(Message(kind, data[at:end]))
+            found.append(ProtocolMessage(kind, data[at:end]))
             at = end
         self._rest = data[at:]
         return found
@@ -65,14 +65,14 @@ class Framer:
         return bool(self._rest)
 
 
-class Startup(NamedTuple):
+class StartupPacket(NamedTuple):
     """A packet of the start, which has a code where messages have a type."""
 
     code: int
     body: bytes
 
 
-def take_startup(data: bytes) -> tuple[Startup | None, bytes]:
+def take_startup(data: bytes) -> tuple[StartupPacket | None, bytes]:
     """The first packet of the start, if it is whole, and the bytes that follow it. Raises ProtocolError."""
     if len(data) < 8:
         return None, data
@@ -81,7 +81,7 @@ def take_startup(data: bytes) -> tuple[Startup | None, bytes]:
         raise ProtocolError(f"a startup packet of {length} bytes")
     if len(data) < length:
         return None, data
-    return Startup(code, data[8:length]), data[length:]
+    return StartupPacket(code, data[8:length]), data[length:]
 
 
 def read_parameters(body: bytes) -> dict[str, str]:
@@ -96,33 +96,33 @@ def read_fields(body: bytes) -> dict[str, str]:
     return {word[0]: word[1:] for word in words}
 
 
-def message(kind: bytes, body: bytes = b"") -> bytes:
+def build_message(kind: bytes, body: bytes = b"") -> bytes:
     """A message's bytes."""
     return _HEAD.pack(kind, len(body) + 4) + body
 
 
-def startup(parameters: Mapping[str, str]) -> bytes:
+def build_startup(parameters: Mapping[str, str]) -> bytes:
     """A StartupMessage."""
     body = b"".join(f"{name}\0{value}\0".encode() for name, value in parameters.items()) + b"\0"
     return struct.pack("!II", len(body) + 8, PROTOCOL_3_0) + body
 
 
-def cancel_request(key: bytes) -> bytes:
+def build_cancel_request(key: bytes) -> bytes:
     """A CancelRequest; `key` is the body of the session's BackendKeyData."""
     return struct.pack("!II", len(key) + 8, CANCEL_REQUEST) + key
 
 
-def query(text: str) -> bytes:
+def build_query(text: str) -> bytes:
     """A Query of the simple protocol."""
-    return message(b"Q", text.encode() + b"\0")
+    return build_message(b"Q", text.encode() + b"\0")
 
 
-def parameter_status(name: str, value: str) -> bytes:
+def build_parameter_status(name: str, value: str) -> bytes:
     """Return the message that tells clients the value of a setting."""
-    return message(b"S", f"{name}\0{value}\0".encode())
+    return build_message(b"S", f"{name}\0{value}\0".encode())
 
 
-def fatal(sqlstate: str, text: str) -> bytes:
+def build_fatal_error(sqlstate: str, text: str) -> bytes:
     """An ErrorResponse after which the connection is closed."""
     fields = {"S": "FATAL", "V": "FATAL", "C": sqlstate, "M": text}
-    return message(b"E", b"".join(f"{letter}{value}\0".encode() for letter, value in fields.items()) + b"\0")
+    return build_message(b"E", b"".join(f"{letter}{value}\0".encode() for letter, value in fields.items()) + b"\0")

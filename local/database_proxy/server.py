@@ -6,29 +6,29 @@ from typing import NamedTuple, Protocol, cast
 
 from local.database_proxy.framing import (
     TERMINATE,
-    Framer,
-    Message,
+    MessageReader,
     ProtocolError,
-    fatal,
-    query,
+    ProtocolMessage,
+    build_fatal_error,
+    build_query,
+    build_startup,
     read_fields,
     read_parameters,
-    startup,
 )
 
 # The server's own affair, not the session's: a standby that is promoted tells everyone.
 SERVER_WIDE = frozenset({"in_hot_standby"})
-WANTS_PASSWORD = fatal("28000", "the server wants a password; it has to trust the proxy")
+WANTS_PASSWORD = build_fatal_error("28000", "the server wants a password; it has to trust the proxy")
 
 
-class Key(NamedTuple):
+class PoolKey(NamedTuple):
     """The key of server connections that can be exchanged for each other."""
 
     user: str
     database: str
 
 
-class Refused(Exception):
+class ConnectionRejected(Exception):
     """The server turned a connection down; `raw` is what it said."""
 
     def __init__(self, raw: bytes) -> None:
@@ -37,14 +37,14 @@ class Refused(Exception):
         self.sqlstate = read_fields(raw[5:]).get("C", "")
 
 
-class Borrower(Protocol):
+class ConnectionUser(Protocol):
     """Return the clients that have a server connection."""
 
-    def from_server(self, messages: list[Message]) -> None:
+    def handle_server_messages(self, messages: list[ProtocolMessage]) -> None:
         """It answered."""
         ...
 
-    def server_lost(self) -> None:
+    def handle_server_loss(self) -> None:
         """It is gone."""
         ...
 
@@ -52,22 +52,22 @@ class Borrower(Protocol):
 class ServerConnection(asyncio.Protocol):
     """Usable once `ready` is done. `lost` is called when it is gone, and when it spoke while nobody had it."""
 
-    def __init__(self, key: Key, lost: Callable[["ServerConnection"], None]) -> None:
+    def __init__(self, key: PoolKey, on_lost: Callable[["ServerConnection"], None]) -> None:
         self.key = key
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.borrower: Borrower | None = None
+        self.borrower: ConnectionUser | None = None
         self.parameters: dict[str, str] = {}
         self.cancel_key = b""
-        self.closed = False
+        self.is_closed = False
         self.idle_since = 0.0  # on the loop's clock
         self._usable = True
-        self._lost = lost
-        self._framer = Framer()
+        self._on_lost = on_lost
+        self._framer = MessageReader()
 
     @property
     def is_reusable(self) -> bool:
         """Whether the next client may have it: open, trusted, and with no message half received."""
-        return self._usable and not self.closed and not self._framer.has_rest
+        return self._usable and not self.is_closed and not self._framer.has_rest
 
     def distrust(self) -> None:
         """Let nobody else have it once its present client is done."""
@@ -75,7 +75,7 @@ class ServerConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.write(startup({"user": self.key.user, "database": self.key.database}))
+        self._transport.write(build_startup({"user": self.key.user, "database": self.key.database}))
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -84,24 +84,24 @@ class ServerConnection(asyncio.Protocol):
             self.close()
             return
         if self.borrower is not None:
-            self.borrower.from_server(messages)
+            self.borrower.handle_server_messages(messages)
         else:
-            self.hear(messages)
+            self.handle_unasked_messages(messages)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.closed = True
+        self.is_closed = True
         if not self.ready.done():
             self.ready.set_exception(exc or ConnectionError("closed by the server"))
         borrower, self.borrower = self.borrower, None
         if borrower is not None:
-            borrower.server_lost()
-        self._lost(self)
+            borrower.handle_server_loss()
+        self._on_lost(self)
 
     def send(self, data: bytes) -> None:
         """Pass on what a client sent."""
         self._transport.write(data)
 
-    def leave(self) -> None:
+    def end_session(self) -> None:
         """End the session after what was sent on it; what it still says is not for anybody."""
         self._usable = False
         self._transport.write(TERMINATE)
@@ -109,10 +109,10 @@ class ServerConnection(asyncio.Protocol):
 
     def close(self) -> None:
         """Hang up."""
-        self.closed = True
+        self.is_closed = True
         self._transport.abort()
 
-    def note(self, message: Message) -> str | None:
+    def note_parameter(self, message: ProtocolMessage) -> str | None:
         """Take a ParameterStatus; the setting's name where it is another value than before."""
         ((name, value),) = read_parameters(message.body).items()
         changed = self.parameters.get(name) != value and name not in SERVER_WIDE
@@ -121,15 +121,15 @@ class ServerConnection(asyncio.Protocol):
 
     async def ask(self, text: str) -> list[str]:
         """The first column of what a query answers. Raises ConnectionError."""
-        asking = _Asking(self)
-        self.borrower = asking
-        self.send(query(text))
+        server_query = _ServerQuery(self)
+        self.borrower = server_query
+        self.send(build_query(text))
         try:
-            return await asking.answer
+            return await server_query.answer
         finally:
             self.borrower = None
 
-    def hear(self, messages: list[Message]) -> None:
+    def handle_unasked_messages(self, messages: list[ProtocolMessage]) -> None:
         """Take what the server says while nobody waits for an answer.
 
         A ParameterStatus or a notice may come at any time and changes nothing. Anything else is the end of the session
@@ -137,38 +137,38 @@ class ServerConnection(asyncio.Protocol):
         """
         for message in messages:
             if message.kind == b"S":
-                self.note(message)
+                self.note_parameter(message)
             elif message.kind != b"N" and self._usable:
-                self._hear_rest(message)
+                self._handle_rest(message)
 
-    def _hear_rest(self, message: Message) -> None:
+    def _handle_rest(self, message: ProtocolMessage) -> None:
         if not self.ready.done():
             self._start(message)
         else:
             self.distrust()
-            self._lost(self)
+            self._on_lost(self)
 
-    def _start(self, message: Message) -> None:
+    def _start(self, message: ProtocolMessage) -> None:
         if message.kind == b"K":
             self.cancel_key = message.body
         elif message.kind == b"Z":
             self.ready.set_result(None)
         elif message.kind == b"E":
-            self.ready.set_exception(Refused(message.raw))
+            self.ready.set_exception(ConnectionRejected(message.raw))
         elif message.kind == b"R" and message.body != b"\0\0\0\0":
-            self.ready.set_exception(Refused(WANTS_PASSWORD))
+            self.ready.set_exception(ConnectionRejected(WANTS_PASSWORD))
 
 
-class _Asking:
+class _ServerQuery:
     def __init__(self, server: ServerConnection) -> None:
         self._server = server
         self.answer: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
         self._found: list[str] = []
 
-    def from_server(self, messages: list[Message]) -> None:
+    def handle_server_messages(self, messages: list[ProtocolMessage]) -> None:
         for message in messages:
             if self.answer.done():
-                self._server.hear([message])
+                self._server.handle_unasked_messages([message])
             elif message.kind == b"D":
                 self._found.append(message.body[6:].decode())  # one column: after two bytes of count, four of length
             elif message.kind == b"E":
@@ -176,6 +176,6 @@ class _Asking:
             elif message.kind == b"Z":
                 self.answer.set_result(self._found)
 
-    def server_lost(self) -> None:
+    def handle_server_loss(self) -> None:
         if not self.answer.done():
             self.answer.set_exception(ConnectionError("closed by the server"))

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from local.database_proxy import framing
-from local.database_proxy.counts import Counts
-from local.database_proxy.faults import Direction, Faults, Pipe
-from local.database_proxy.framing import Framer, Message, Startup
-from local.database_proxy.pins import pin_reason
-from local.database_proxy.pool import Pool
-from local.database_proxy.server import Key, ServerConnection
+from local.database_proxy.faults import ConnectionFaults, Direction, FaultyStream
+from local.database_proxy.framing import MessageReader, ProtocolMessage, StartupPacket
+from local.database_proxy.pool import ConnectionPool
+from local.database_proxy.server import PoolKey, ServerConnection
+from local.database_proxy.session_pinning import find_pin_reason
+from local.database_proxy.statistics import ProxyStatistics
 
 # What a client may ask for when it connects. RDS Proxy refuses `options` with 0A000 and this text; that it does so
 # too with whatever else would make one server session unlike another is assumed.
@@ -25,33 +25,33 @@ NO_USER = "no PostgreSQL user name specified in startup packet"
 NO_TLS = "This RDS Proxy requires TLS connections"
 CLOSE_NOTIFY_S = 1.0  # how long a client that was hung up on may take to say so in TLS
 
-_ENDS_A_FLIGHT = frozenset({b"S", b"Q", b"F"})  # Sync, Query, FunctionCall: each is answered by a ReadyForQuery
+_ENDS_A_ROUND_TRIP = frozenset({b"S", b"Q", b"F"})  # Sync, Query, FunctionCall: each is answered by a ReadyForQuery
 _NO_BATCH = frozenset({b"d", b"c", b"f"})  # the data of a COPY that a Query has begun
 _serial = itertools.count(1)
 
 
 @dataclass
-class Traffic:
+class MessageLog:
     """Messages by type and length in bytes, as they went; no content."""
 
     to_server: list[tuple[str, int]] = field(default_factory=list)
     to_client: list[tuple[str, int]] = field(default_factory=list)
 
-    def note(self, direction: Direction, messages: list[Message]) -> None:
+    def note(self, direction: Direction, messages: list[ProtocolMessage]) -> None:
         """These went."""
         getattr(self, direction).extend((message.kind.decode("latin-1"), len(message.raw)) for message in messages)
 
 
 @dataclass
-class Desk:
+class ProxyContext:
     """The parts that the clients of one proxy share."""
 
-    pool: Pool
-    counts: Counts
-    faults: Faults
+    pool: ConnectionPool
+    counts: ProxyStatistics
+    faults: ConnectionFaults
     tls: ssl.SSLContext | None = None  # where there is one, nobody is let in without TLS
-    sessions: set["Session"] = field(default_factory=set)
-    watching: Traffic | None = None
+    sessions: set["ClientSession"] = field(default_factory=set)
+    watching: MessageLog | None = None
 
     def cancel(self, client_key: bytes) -> None:
         """Hand a CancelRequest on, to the server session that its client has at this moment."""
@@ -61,21 +61,21 @@ class Desk:
                 asyncio.ensure_future(_send_cancel(self.pool.target, session.server.cancel_key))  # noqa: RUF006 - short
 
 
-class Session(asyncio.Protocol):
+class ClientSession(asyncio.Protocol):
     """A client's connection."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, context: ProxyContext) -> None:
         self.cancel_key = struct.pack("!II", next(_serial), 0)
         self.server: ServerConnection | None = None
         self.pinned: str | None = None
-        self._desk = desk
-        self._key: Key | None = None
-        self._welcomed = False
+        self._context = context
+        self._key: PoolKey | None = None
+        self._is_greeted = False
         self._is_secure = False
         self._early: bytes | None = None  # what has come by TLS before its transport is known
         self._ended = False  # nothing more is taken from the client
         self._start = b""
-        self._framer = Framer()
+        self._framer = MessageReader()
         self._held: list[bytes] = []  # what came while a server connection was waited for
         self._borrowing = False
         self._unanswered = 0  # flights
@@ -84,11 +84,11 @@ class Session(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        faults = self._desk.faults
-        self._inbound = Pipe(faults, "to_server", deliver=self._received, cut=self.close)
-        self._outbound = Pipe(faults, "to_client", deliver=self._write, cut=self.close)
-        self._desk.sessions.add(self)
-        self._desk.counts.clients += 1
+        faults = self._context.faults
+        self._inbound = FaultyStream(faults, "to_server", deliver=self._handle_data, cut=self.close)
+        self._outbound = FaultyStream(faults, "to_client", deliver=self._write, cut=self.close)
+        self._context.sessions.add(self)
+        self._context.counts.clients += 1
 
     def data_received(self, data: bytes) -> None:
         if self._early is None:
@@ -97,8 +97,8 @@ class Session(asyncio.Protocol):
             self._early += data
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        self._desk.sessions.discard(self)
-        self._desk.counts.clients -= 1
+        self._context.sessions.discard(self)
+        self._context.counts.clients -= 1
         self._end()
 
     def close(self) -> None:
@@ -115,7 +115,7 @@ class Session(asyncio.Protocol):
         """Have no part any more in what the server connections do; what was sent on one is still carried out."""
         self._ended = True
         self._held.clear()
-        self._desk.pool.forget(self)
+        self._context.pool.forget(self)
         self._leave_server()
 
     def is_on(self, database: str | None) -> bool:
@@ -124,7 +124,7 @@ class Session(asyncio.Protocol):
 
     # what the client says
 
-    def _received(self, data: bytes) -> None:
+    def _handle_data(self, data: bytes) -> None:
         if self._ended:
             return
         try:
@@ -167,41 +167,41 @@ class Session(asyncio.Protocol):
             if early:
                 self._inbound.feed(early)
 
-    def _take_startup(self, packet: Startup) -> None:
-        if packet.code == framing.SSL_REQUEST and self._desk.tls is not None and not self._is_secure:
-            self._begin_tls(self._desk.tls)
+    def _take_startup(self, packet: StartupPacket) -> None:
+        if packet.code == framing.SSL_REQUEST and self._context.tls is not None and not self._is_secure:
+            self._begin_tls(self._context.tls)
         elif packet.code in (framing.SSL_REQUEST, framing.GSSENC_REQUEST):
             self._outbound.feed(b"N")
         elif packet.code == framing.CANCEL_REQUEST:
-            self._desk.cancel(packet.body)
+            self._context.cancel(packet.body)
             self.close()
         else:
             self._check_in(packet)
 
-    def _check_in(self, packet: Startup) -> None:
+    def _check_in(self, packet: StartupPacket) -> None:
         asked = framing.read_parameters(packet.body)
-        if self._desk.tls is not None and not self._is_secure:
-            self.refused(framing.fatal("28000", NO_TLS))
+        if self._context.tls is not None and not self._is_secure:
+            self.reject_connection(framing.build_fatal_error("28000", NO_TLS))
         elif "user" not in asked:
-            self.refused(framing.fatal("28000", NO_USER))
+            self.reject_connection(framing.build_fatal_error("28000", NO_USER))
         elif "options" in asked:
-            self.refused(framing.fatal("0A000", NO_OPTIONS))
+            self.reject_connection(framing.build_fatal_error("0A000", NO_OPTIONS))
         elif packet.code != framing.PROTOCOL_3_0 or not set(asked) <= ACCEPTED:
-            self.refused(framing.fatal("0A000", NO_SETTING))
+            self.reject_connection(framing.build_fatal_error("0A000", NO_SETTING))
         else:
-            key = self._key = Key(asked["user"], asked.get("database") or asked["user"])
-            if key in self._desk.pool.known:
-                self._welcome(self._desk.pool.known[key])
+            key = self._key = PoolKey(asked["user"], asked.get("database") or asked["user"])
+            if key in self._context.pool.known:
+                self._send_greeting(self._context.pool.known[key])
             else:
                 self._borrow(key)
 
-    def _welcome(self, settings: Mapping[str, str]) -> None:
-        self._welcomed = True
-        told = b"".join(framing.parameter_status(*setting) for setting in settings.items())
-        key_data = framing.message(b"K", self.cancel_key)
-        self._outbound.feed(framing.AUTHENTICATED + told + key_data + framing.IDLE)
+    def _send_greeting(self, settings: Mapping[str, str]) -> None:
+        self._is_greeted = True
+        statuses = b"".join(framing.build_parameter_status(*setting) for setting in settings.items())
+        key_data = framing.build_message(b"K", self.cancel_key)
+        self._outbound.feed(framing.AUTHENTICATED + statuses + key_data + framing.IDLE)
 
-    def _forward(self, messages: list[Message]) -> None:
+    def _forward(self, messages: list[ProtocolMessage]) -> None:
         kinds = [message.kind for message in messages]
         if b"X" in kinds:  # Terminate
             self._pass_on(messages[: kinds.index(b"X")])
@@ -209,61 +209,61 @@ class Session(asyncio.Protocol):
         else:
             self._pass_on(messages)
 
-    def _pass_on(self, messages: list[Message]) -> None:
+    def _pass_on(self, messages: list[ProtocolMessage]) -> None:
         if not messages or self._key is None or self._ended:
             return
-        if self._desk.watching is not None:
-            self._desk.watching.note("to_server", messages)
-        data = b"".join(message.raw for message in messages if self._takes(message))
+        if self._context.watching is not None:
+            self._context.watching.note("to_server", messages)
+        data = b"".join(message.raw for message in messages if self._note_message(message))
         if self.server is not None:
             self.server.send(data)
         elif data:
             self._held.append(data)
             self._borrow(self._key)
 
-    def _takes(self, message: Message) -> bool:
+    def _note_message(self, message: ProtocolMessage) -> bool:
         """Notes what a message means; whether the server has to see it."""
         if message.kind == b"H":  # Flush: psycopg sends one after each Sync too, where it asks for nothing
             return self._open_batch
-        if message.kind in _ENDS_A_FLIGHT:
-            self._desk.counts.flights += 1
+        if message.kind in _ENDS_A_ROUND_TRIP:
+            self._context.counts.round_trips += 1
             self._unanswered += 1
             self._open_batch = False
         elif message.kind not in _NO_BATCH:
             self._open_batch = True
-        self._pin(pin_reason(message))
+        self._pin_session(find_pin_reason(message))
         return True
 
-    def _pin(self, reason: str | None) -> None:
+    def _pin_session(self, reason: str | None) -> None:
         if reason is not None and self.pinned is None:
             self.pinned = reason
-            self._desk.counts.pins[reason] += 1
+            self._context.counts.pins[reason] += 1
 
     # the server connection
 
-    def _borrow(self, key: Key) -> None:
+    def _borrow(self, key: PoolKey) -> None:
         if not self._borrowing:
             self._borrowing = True
-            self._desk.pool.borrow(self, key)
+            self._context.pool.borrow(self, key)
 
-    def granted(self, server: ServerConnection) -> None:
+    def accept_connection(self, server: ServerConnection) -> None:
         """A server connection is there for the transaction that waits for it."""
         self._borrowing = False
         self.server = server
         if self._held:
             server.send(b"".join(self._held))
             self._held.clear()
-        self._give_back_after([])
-        if not self._welcomed:
-            self._welcome(server.parameters)
+        self._return_connection_after([])
+        if not self._is_greeted:
+            self._send_greeting(server.parameters)
 
-    def refused(self, error: bytes) -> None:
+    def reject_connection(self, error: bytes) -> None:
         """There is none: the client is told, and the line closed."""
         self._end()
         self._outbound.feed(error)
         self._outbound.end(self.close)
 
-    def from_server(self, messages: list[Message]) -> None:
+    def handle_server_messages(self, messages: list[ProtocolMessage]) -> None:
         """Pass answers on; what follows the last of them is not for this client."""
         mine = len(messages)
         for n, message in enumerate(messages):
@@ -274,15 +274,15 @@ class Session(asyncio.Protocol):
                     break
             elif message.kind == b"S":
                 self._count_state(message)
-        self._give_back_after(messages[mine:])  # first, so that who has the answer finds it counted
+        self._return_connection_after(messages[mine:])  # first, so that who has the answer finds it counted
         self._answer(messages[:mine])
 
-    def _answer(self, messages: list[Message]) -> None:
-        if self._desk.watching is not None:
-            self._desk.watching.note("to_client", messages)
+    def _answer(self, messages: list[ProtocolMessage]) -> None:
+        if self._context.watching is not None:
+            self._context.watching.note("to_client", messages)
         self._outbound.feed(b"".join(message.raw for message in messages))
 
-    def server_lost(self) -> None:
+    def handle_server_loss(self) -> None:
         """The server has closed its end, so we close ours.
 
         Nothing more is taken from the client at once: its next statements belong to a transaction that is gone.
@@ -293,27 +293,27 @@ class Session(asyncio.Protocol):
     def _count_answer(self, status: bytes) -> None:
         self._unanswered -= 1
         self._idle = status == b"I"
-        self._desk.counts.transactions += self._idle
+        self._context.counts.transactions += self._idle
 
-    def _count_state(self, message: Message) -> None:
-        if self.server is not None and (changed := self.server.note(message)):
-            self._desk.counts.state[changed] += 1
+    def _count_state(self, message: ProtocolMessage) -> None:
+        if self.server is not None and (changed := self.server.note_parameter(message)):
+            self._context.counts.state[changed] += 1
 
     @property
     def _is_done(self) -> bool:
         return self._idle and self._unanswered == 0 and not self._open_batch and self.pinned is None
 
-    def _give_back_after(self, unasked: list[Message]) -> None:
+    def _return_connection_after(self, unasked: list[ProtocolMessage]) -> None:
         if self.server is not None and self._is_done:
             server, self.server = self.server, None
             server.borrower = None
-            server.hear(unasked)
-            self._desk.pool.give_back(server)
+            server.handle_unasked_messages(unasked)
+            self._context.pool.return_connection(server)
 
     def _leave_server(self) -> None:
         server, self.server = self.server, None
         if server is not None:
-            self._desk.pool.discard(server)
+            self._context.pool.discard(server)
 
     def _write(self, data: bytes) -> None:
         if not self._transport.is_closing():
@@ -322,11 +322,11 @@ class Session(asyncio.Protocol):
 
 async def _send_cancel(target: int, key: bytes) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", target)
-    writer.write(framing.cancel_request(key))
+    writer.write(framing.build_cancel_request(key))
     await writer.drain()
     writer.close()
 
 
-def factory(desk: Desk) -> Callable[[], Session]:
+def make_session_factory(context: ProxyContext) -> Callable[[], ClientSession]:
     """Return what makes a session of each client that connects."""
-    return lambda: Session(desk)
+    return lambda: ClientSession(context)

@@ -16,17 +16,17 @@ import boto3
 from botocore.config import Config
 
 from local.events.cloudwatch import CloudWatch
-from local.events.invoke import Invoker
-from local.events.metrics import Follower
-from local.events.queues import LONG_POLL_S, Poller
-from local.events.schedules import keep
+from local.events.invoke import FunctionInvoker
+from local.events.metric_publisher import LogFollower
+from local.events.queue_poller import LONG_POLL_S, QueuePoller
+from local.events.schedules import run_schedule
 from local.stack import Stack
 
 REGION = "eu-central-1"
 DRAIN_S = 3.0  # how long batches at work may go on after a request to stop
 
 
-def arguments() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m local.events", description=__doc__)
     parser.add_argument("--stack", type=Path, required=True, help="the deployed stack, as JSON")
@@ -35,7 +35,7 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def pollers(stack: Stack, invoke: Invoker, region: str, stop: threading.Event) -> list[Poller]:
+def make_pollers(stack: Stack, invoke: FunctionInvoker, region: str, stop: threading.Event) -> list[QueuePoller]:
     """One poller for each queue source, on one client."""
     config = Config(
         retries={"max_attempts": 0}, connect_timeout=2, read_timeout=LONG_POLL_S + 10, max_pool_connections=64
@@ -48,13 +48,13 @@ def pollers(stack: Stack, invoke: Invoker, region: str, stop: threading.Event) -
         aws_secret_access_key="local",  # noqa: S106 - the emulator takes any
         config=config,
     )
-    return [Poller(source, sqs, invoke, region=region, stop=stop) for source in stack.queue_sources]
+    return [QueuePoller(source, sqs, invoke, region=region, stop=stop) for source in stack.queue_sources]
 
 
 def main() -> int:
     """Runs until SIGTERM or SIGINT; batches at work are waited for."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
-    options = arguments()
+    options = parse_arguments()
     stack = Stack.load(options.stack)
     region = os.environ.get("AWS_REGION", REGION)
     stop = threading.Event()
@@ -64,17 +64,17 @@ def main() -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
-    invoke = Invoker(options.invoke, {f.logical_id: f.timeout_s for f in stack.functions})
+    invoke = FunctionInvoker(options.invoke, {f.logical_id: f.timeout_s for f in stack.functions})
     logs = [options.logs / f"{function.logical_id}.log" for function in stack.functions]
     # made before anything is invoked: it begins where the logs end now
-    follower = Follower(logs, CloudWatch(stack.endpoint_url, region), stop)
+    follower = LogFollower(logs, CloudWatch(stack.endpoint_url, region), stop)
     threading.Thread(target=follower.run, daemon=True).start()
-    polling = pollers(stack, invoke, region, stop)
+    polling = make_pollers(stack, invoke, region, stop)
     for poller in polling:
         threading.Thread(target=poller.run, daemon=True).start()
     for schedule in stack.schedules:
         threading.Thread(
-            target=keep, args=(schedule, invoke), kwargs={"region": region, "stop": stop}, daemon=True
+            target=run_schedule, args=(schedule, invoke), kwargs={"region": region, "stop": stop}, daemon=True
         ).start()
     stop.wait()
     for poller in polling:

@@ -19,14 +19,14 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from local.events.embedded import Datum
+from local.events.embedded_metrics import MetricDatum
 
 TARGET = "GraniteServiceVersion20100801"
 MOST_DATA = 1000  # what PutMetricData takes at most
 TIMEOUT_S = 10.0
 
 
-class Refused(Exception):
+class MetricsRejected(Exception):
     """CloudWatch does not take the call, now or later; the message is its answer."""
 
 
@@ -47,21 +47,21 @@ class CloudWatch:
         try:
             connection.request("POST", "/", body, dict(request.headers.items()))
             response = connection.getresponse()
-            return _answer(response.status, response.read())
+            return _parse_answer(response.status, response.read())
         except (http.client.HTTPException, ValueError) as error:
             raise OSError(f"no answer of CloudWatch's: {error!r}") from error
         finally:
             connection.close()
 
-    def put(self, namespace: str, data: Sequence[Datum]) -> None:
+    def put_metrics(self, namespace: str, data: Sequence[MetricDatum]) -> None:
         """PutMetricData of up to MOST_DATA of one namespace. Raises what `call` does."""
-        self.call("PutMetricData", Namespace=namespace, MetricData=[datum.as_json() for datum in data])
+        self.call("PutMetricData", Namespace=namespace, MetricData=[datum.to_json() for datum in data])
 
 
-def _answer(status: int, body: bytes) -> dict[str, Any]:
+def _parse_answer(status: int, body: bytes) -> dict[str, Any]:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise OSError(f"CloudWatch answered {status}")
     if status >= HTTPStatus.BAD_REQUEST:
-        raise Refused(body.decode(errors="replace"))
+        raise MetricsRejected(body.decode(errors="replace"))
     answer: dict[str, Any] = json.loads(body or b"{}")
     return answer

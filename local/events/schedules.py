@@ -5,8 +5,8 @@ import threading
 import time
 from datetime import UTC, datetime
 
-from local.events.invoke import Invoker
-from local.events.records import scheduled_event
+from local.events.event_payloads import build_scheduled_event
+from local.events.invoke import FunctionInvoker
 from local.stack import Schedule
 
 FIRST_RUN_S = 1.0
@@ -15,13 +15,13 @@ RETRY_S = 2.0  # while the gateway is out of reach
 log = logging.getLogger(__name__)
 
 
-def keep(schedule: Schedule, invoke: Invoker, *, region: str, stop: threading.Event) -> None:
+def run_schedule(schedule: Schedule, invoke: FunctionInvoker, *, region: str, stop: threading.Event) -> None:
     """Invokes the function, as an event, until `stop` is set. A run missed is not made up for."""
     due = time.monotonic() + FIRST_RUN_S
     while not stop.wait(max(0.0, due - time.monotonic())):
         payload = schedule.payload
         if payload is None:
-            payload = scheduled_event(schedule.function, region, datetime.now(UTC))
+            payload = build_scheduled_event(schedule.function, region, datetime.now(UTC))
         try:
             invoke(schedule.function, payload, kind="Event")
             due = max(due + schedule.every_s, time.monotonic())

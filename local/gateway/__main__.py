@@ -11,23 +11,23 @@ from pathlib import Path
 import uvloop
 
 from local.gateway.authorizer import Authorizer
-from local.gateway.desk import Desk
-from local.gateway.fetch import fetch
-from local.gateway.front import BODY_LIMIT, Front
-from local.gateway.helper import Helper
-from local.inbox.messages import PATH, Message, parse
-from local.runtime.logs import LogFile
-from local.runtime.pool import Fleet
-from local.runtime.variables import Platform, Variable, with_variables
+from local.gateway.http_fetch import fetch
+from local.gateway.local_routes import LocalRoutes
+from local.gateway.request_pipeline import BODY_LIMIT, RequestPipeline
+from local.gateway.restarting_process import RestartingProcess
+from local.http_server import HttpRequest, HttpResponse, serve
+from local.inbox.messages import PATH, InboxMessage, parse_messages
+from local.runtime.logs import FunctionLog
+from local.runtime.pool import EnvironmentPools
+from local.runtime.variables import RuntimePlatform, VariableOverride, override_variables
 from local.stack import Stack
-from local.wire import Request, Response, serve
 
 ROOT = Path(__file__).parents[2]
 REGION = "eu-central-1"
 DRAIN_S = 3.0  # how long requests under way may go on after a request to stop
 
 
-def arguments() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m local.gateway", description=__doc__)
     parser.add_argument("--stack", type=Path, required=True, help="the deployed stack, as JSON")
@@ -35,7 +35,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--logs", type=Path, required=True, help="folder of the functions' logs")
     parser.add_argument(
         "--variable",
-        type=Variable.parse,
+        type=VariableOverride.parse,
         action="append",
         default=[],
         help="[FunctionLogicalId:]NAME=VALUE, more for the functions' environment",
@@ -52,11 +52,13 @@ class Gateway:
     def __init__(self, stack: Stack, options: argparse.Namespace) -> None:
         self._stack = stack
         self._options = options
-        platform = Platform(options.lambda_python, stack.endpoint_url, os.environ.get("AWS_REGION", REGION))
-        functions = with_variables(stack.functions, options.variable)
-        self._fleet = Fleet(functions, platform, lambda name: LogFile(options.logs / f"{name}.log"))
-        self._desk = Desk(self._fleet, self._inbox, self._status)
-        self._events: Helper | None = None
+        platform = RuntimePlatform(options.lambda_python, stack.endpoint_url, os.environ.get("AWS_REGION", REGION))
+        functions = override_variables(stack.functions, options.variable)
+        self._environments = EnvironmentPools(
+            functions, platform, lambda name: FunctionLog(options.logs / f"{name}.log")
+        )
+        self._local_routes = LocalRoutes(self._environments, self._read_inbox, self._read_status)
+        self._events: RestartingProcess | None = None
 
     async def run(self) -> None:
         """Serves until SIGTERM or SIGINT. Raises OSError if the port is taken."""
@@ -64,9 +66,13 @@ class Gateway:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         server = await serve(self._handle, port=self._options.port, max_body=BODY_LIMIT)
-        self._front = Front(self._stack, self._fleet, Authorizer(self._stack, fetch), port=server.port)
+        self._pipeline = RequestPipeline(
+            self._stack, self._environments, Authorizer(self._stack, fetch), port=server.port
+        )
         if self._stack.queue_sources or self._stack.schedules:
-            self._events = Helper(self._events_command(server.port), LogFile(self._options.logs / "events.log"))
+            self._events = RestartingProcess(
+                self._build_events_command(server.port), FunctionLog(self._options.logs / "events.log")
+            )
             await self._events.start()
         print(f"listening http://127.0.0.1:{server.port}", flush=True)
         await stop.wait()
@@ -74,34 +80,34 @@ class Gateway:
             await self._events.stop()
         server.stop_accepting()
         await self._drain()
-        self._fleet.close()
+        self._environments.close()
 
-    async def _handle(self, request: Request) -> Response:
-        if self._desk.owns(request.path):
-            return await self._desk.handle(request)
-        return await self._front.handle(request)
+    async def _handle(self, request: HttpRequest) -> HttpResponse:
+        if self._local_routes.is_local_path(request.path):
+            return await self._local_routes.handle(request)
+        return await self._pipeline.handle(request)
 
     async def _drain(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):
-                while self._fleet.in_flight:
+                while self._environments.in_flight:
                     await asyncio.sleep(0.02)
 
-    async def _inbox(self) -> list[Message]:
-        return parse(await fetch(self._stack.endpoint_url + PATH))
+    async def _read_inbox(self) -> list[InboxMessage]:
+        return parse_messages(await fetch(self._stack.endpoint_url + PATH))
 
-    def _status(self) -> dict[str, object]:
-        functions = {name: pool.status() for name, pool in self._fleet.pools.items()}
+    def _read_status(self) -> dict[str, object]:
+        functions = {name: pool.read_status() for name, pool in self._environments.pools.items()}
         return {"pid": os.getpid(), "events_pid": self._events and self._events.pid, "functions": functions}
 
-    def _events_command(self, port: int) -> list[str]:
+    def _build_events_command(self, port: int) -> list[str]:
         command = [sys.executable, "-m", "local.events", "--invoke", f"http://127.0.0.1:{port}"]
         return [*command, "--stack", str(self._options.stack.resolve()), "--logs", str(self._options.logs.resolve())]
 
 
 def main() -> int:
     """0 after an orderly stop, 1 if the port is taken, or the stack can't be read or lacks a variable's function."""
-    options = arguments()
+    options = parse_arguments()
     try:
         uvloop.run(Gateway(Stack.load(options.stack), options).run())
     except (OSError, ValueError) as error:

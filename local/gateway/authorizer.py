@@ -10,7 +10,7 @@ from typing import Any
 
 import jwt
 
-from local.gateway.refusals import AUTHORIZER_FAILURE, EXPIRED, UNAUTHORIZED, Refusal
+from local.gateway.gateway_responses import AUTHORIZER_FAILURE, EXPIRED, UNAUTHORIZED, GatewayRejection
 from local.stack import Stack
 
 SCOPE = "aws.cognito.signin.user.admin"  # what Cognito puts into every access token of a password sign-in
@@ -22,19 +22,19 @@ Fetch = Callable[[str], Awaitable[bytes]]
 Claims = dict[str, str]
 
 
-def stringified(claims: Mapping[str, Any]) -> Claims:
+def convert_claims(claims: Mapping[str, Any]) -> Claims:
     """Claims as REST APIs pass them on: all strings, lists joined by commas, `exp` and `iat` as dates."""
-    return {name: _text(name, value) for name, value in claims.items()}
+    return {name: _convert_claim(name, value) for name, value in claims.items()}
 
 
-def _key_set(document: bytes) -> dict[str, jwt.PyJWK]:
+def _parse_key_set(document: bytes) -> dict[str, jwt.PyJWK]:
     try:
         return {key["kid"]: jwt.PyJWK(key) for key in json.loads(document)["keys"]}
     except (ValueError, KeyError, TypeError, jwt.PyJWKError) as error:
         raise OSError("the pool's answer is no key set") from error
 
 
-def _text(name: str, value: Any) -> str:
+def _convert_claim(name: str, value: Any) -> str:
     if name in ("exp", "iat"):
         return datetime.fromtimestamp(value, UTC).strftime("%a %b %d %H:%M:%S UTC %Y")
     if isinstance(value, bool):
@@ -56,24 +56,24 @@ class Authorizer:
         self._asking = asyncio.Lock()
         self._results: OrderedDict[str, tuple[float, Claims]] = OrderedDict()
 
-    async def check(self, header: str | None) -> Claims | Refusal:
+    async def check_header(self, header: str | None) -> Claims | GatewayRejection:
         """The claims of an Authorization header's token (with or without "Bearer"), or why it is refused."""
         token = (header or "").removeprefix("Bearer ").strip()
         known = self._results.get(token)
         if known and known[0] > self._clock():
             return known[1]
         try:
-            claims = await self._verified(token)
+            claims = await self._verify_token(token)
         except jwt.ExpiredSignatureError:
             return EXPIRED
         except jwt.InvalidTokenError:
             return UNAUTHORIZED
         except OSError:
             return AUTHORIZER_FAILURE
-        return self._remember(token, claims)
+        return self._remember_claims(token, claims)
 
-    async def _verified(self, token: str) -> dict[str, Any]:
-        key = await self._key(jwt.get_unverified_header(token).get("kid", ""))
+    async def _verify_token(self, token: str) -> dict[str, Any]:
+        key = await self._find_key(jwt.get_unverified_header(token).get("kid", ""))
         claims: dict[str, Any] = jwt.decode(
             token,
             key,
@@ -86,17 +86,17 @@ class Authorizer:
             raise jwt.InvalidTokenError("not an access token of this pool's client and scope")
         return claims
 
-    async def _key(self, kid: str) -> jwt.PyJWK:
+    async def _find_key(self, kid: str) -> jwt.PyJWK:
         async with self._asking:
             if kid not in self._keys and self._clock() - self._keys_asked_at >= KEYS_ASKED_EVERY_S:
-                self._keys = _key_set(await self._fetch(self._stack.jwks_url))
+                self._keys = _parse_key_set(await self._fetch(self._stack.jwks_url))
                 self._keys_asked_at = self._clock()
         if kid not in self._keys:
             raise jwt.InvalidTokenError("unknown key")
         return self._keys[kid]
 
-    def _remember(self, token: str, claims: dict[str, Any]) -> Claims:
-        texts = stringified(claims)
+    def _remember_claims(self, token: str, claims: dict[str, Any]) -> Claims:
+        texts = convert_claims(claims)
         self._results[token] = (min(self._clock() + RESULT_TTL_S, float(claims["exp"])), texts)
         if len(self._results) > RESULTS_KEPT:
             self._results.popitem(last=False)

@@ -4,16 +4,16 @@ import gzip
 import zlib
 from dataclasses import replace
 
-from local.gateway.refusals import BAD_BODY, TOO_LARGE, UNSUPPORTED_ENCODING, Refusal
-from local.wire import Request, Response
+from local.gateway.gateway_responses import BAD_BODY, TOO_LARGE, UNSUPPORTED_ENCODING, GatewayRejection
+from local.http_server import HttpRequest, HttpResponse
 
 LEVEL = 1  # on loopback the time counts, not the size
 GZIP_WINDOW = 31  # zlib's way to say: with a gzip header
 
 
-def decompressed(request: Request, *, limit: int) -> Request | Refusal:
+def decompress_request(request: HttpRequest, *, limit: int) -> HttpRequest | GatewayRejection:
     """The request with its body unpacked, never beyond `limit` bytes, and without its Content-Encoding."""
-    encoding = (request.header("content-encoding") or "identity").lower()
+    encoding = (request.find_header("content-encoding") or "identity").lower()
     if encoding == "identity" or not request.body:
         return request
     if encoding not in ("gzip", "deflate"):
@@ -29,10 +29,10 @@ def decompressed(request: Request, *, limit: int) -> Request | Refusal:
     return replace(request, body=body, headers=headers) if unpacker.eof else BAD_BODY
 
 
-def compressed(response: Response, *, accept_encoding: str, minimum: int) -> Response:
+def compress_response(response: HttpResponse, *, accept_encoding: str, minimum: int) -> HttpResponse:
     """The answer packed, if the client takes gzip, the body is not small and the function has not packed it itself."""
-    packed = any(name.lower() == "content-encoding" for name, _ in response.headers)
-    if packed or len(response.body) < minimum or "gzip" not in accept_encoding:
+    is_encoded = any(name.lower() == "content-encoding" for name, _ in response.headers)
+    if is_encoded or len(response.body) < minimum or "gzip" not in accept_encoding:
         return response
     body = gzip.compress(response.body, LEVEL, mtime=0)
-    return Response(response.status, [*response.headers, ("Content-Encoding", "gzip")], body)
+    return HttpResponse(response.status, [*response.headers, ("Content-Encoding", "gzip")], body)

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from local.stack import Route, Stack
+from local.stack import DeployedRoute, Stack
 
 Clock = Callable[[], float]
 
 
-class Bucket:
+class TokenBucket:
     """Holds up to `burst` calls and gains `rate` a second."""
 
     def __init__(self, rate: float, burst: int, clock: Clock) -> None:
@@ -24,7 +24,7 @@ class Bucket:
         self._seen = now
         return self._tokens >= 1
 
-    def take(self) -> None:
+    def take_token(self) -> None:
         """Spends the token of a call that passes."""
         self._tokens -= 1
 
@@ -39,24 +39,24 @@ class Throttle:
     def __init__(self, stack: Stack, clock: Clock) -> None:
         stage = stack.stage_rate, stack.stage_burst
         self._methods = {
-            _key(route): _bucket(*(stage if route.rate is None else (route.rate, route.burst)), clock)
+            _make_key(route): _make_bucket(*(stage if route.rate is None else (route.rate, route.burst)), clock)
             for route in stack.routes
         }
 
-    def admits(self, route: Route) -> bool:
+    def admit(self, route: DeployedRoute) -> bool:
         """Count the call, unless it must be refused."""
-        bucket = self._methods[_key(route)]
+        bucket = self._methods[_make_key(route)]
         if bucket is None:
             return True
         if not bucket.has_token():
             return False
-        bucket.take()
+        bucket.take_token()
         return True
 
 
-def _key(route: Route) -> tuple[str, str]:
+def _make_key(route: DeployedRoute) -> tuple[str, str]:
     return route.method, route.resource
 
 
-def _bucket(rate: float | None, burst: int | None, clock: Clock) -> Bucket | None:
-    return None if rate is None or burst is None else Bucket(rate, burst, clock)
+def _make_bucket(rate: float | None, burst: int | None, clock: Clock) -> TokenBucket | None:
+    return None if rate is None or burst is None else TokenBucket(rate, burst, clock)

@@ -10,7 +10,7 @@ PATH = "/_ministack/ses/messages"
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class InboxMessage:
     """One mail. `to` are all its recipients, bare addresses; `text` and `html` are its decoded parts, empty where it
     has none; `sent_at` is RFC 3339, UTC."""
 
@@ -22,21 +22,21 @@ class Message:
     html: str
     sent_at: str
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Its fields, for `/_local/mail.json`."""
         return asdict(self)
 
 
-def parse(document: bytes) -> list[Message]:
+def parse_messages(document: bytes) -> list[InboxMessage]:
     """The messages in the emulator's answer; it has taken raw MIME apart already."""
     accounts = json.loads(document)["messages"].values()
     records = sorted((r for account in accounts for r in account), key=lambda r: r["Timestamp"], reverse=True)
-    return [_message(record) for record in records]
+    return [_read_message(record) for record in records]
 
 
-def _message(record: dict[str, Any]) -> Message:
+def _read_message(record: dict[str, Any]) -> InboxMessage:
     recipients = [*record["To"], *record["CC"], *record["BCC"]]
-    return Message(
+    return InboxMessage(
         id=record["MessageId"].partition("@")[0],
         sender=record["Source"],
         to=[address for _, address in getaddresses(recipients) if address],

@@ -6,8 +6,8 @@ from pathlib import Path
 from string import Template
 from urllib.parse import parse_qs, urlencode
 
-from local.inbox.messages import Message
-from local.wire import Response
+from local.http_server import HttpResponse
+from local.inbox.messages import InboxMessage
 
 PAGE = Template(Path(__file__).with_name("page.html").read_text())
 POLICY = (
@@ -16,7 +16,7 @@ POLICY = (
 )
 
 
-def render(messages: list[Message], *, query: str, listed: int) -> Response:
+def render_page(messages: list[InboxMessage], *, query: str, listed: int) -> HttpResponse:
     """The page: the newest `listed` messages, and the one that `?message=` names, else the newest."""
     wanted = parse_qs(query).get("message", [""])[0]
     chosen = next((m for m in messages if m.id == wanted), messages[0] if messages else None)
@@ -25,35 +25,36 @@ def render(messages: list[Message], *, query: str, listed: int) -> Response:
         nonce=nonce,
         count=len(messages),
         newest=escape(messages[0].id if messages else ""),
-        rows="".join(_row(m, chosen=m is chosen) for m in messages[:listed]) or '<li class="none">No mail yet</li>',
-        message=_message(chosen) if chosen else "",
+        rows="".join(_render_row(m, chosen=m is chosen) for m in messages[:listed])
+        or '<li class="none">No mail yet</li>',
+        message=_render_message(chosen) if chosen else "",
     )
     headers = [
         ("Content-Type", "text/html; charset=utf-8"),
         ("Content-Security-Policy", POLICY.format(nonce=nonce)),
         ("Cache-Control", "no-store"),
     ]
-    return Response(200, headers, page.encode("utf-8", "replace"))
+    return HttpResponse(200, headers, page.encode("utf-8", "replace"))
 
 
-def _row(message: Message, *, chosen: bool) -> str:
+def _render_row(message: InboxMessage, *, chosen: bool) -> str:
     current = ' aria-current="true"' if chosen else ""
     return (
         f'<li><a href="?{escape(urlencode({"message": message.id}))}"{current}>'
         f"<b>{escape(message.subject) or '(no subject)'}</b>"
-        f"<span>{escape(', '.join(message.to))}</span>{_time(message)}</a></li>"
+        f"<span>{escape(', '.join(message.to))}</span>{_format_time(message)}</a></li>"
     )
 
 
-def _time(message: Message) -> str:
+def _format_time(message: InboxMessage) -> str:
     return f'<time datetime="{message.sent_at}">{message.sent_at[:19].replace("T", " ")} UTC</time>'
 
 
-def _message(message: Message) -> str:
+def _render_message(message: InboxMessage) -> str:
     frame = f'<iframe title="HTML part" sandbox="" srcdoc="{escape(message.html)}"></iframe>'
     return (
         f"<header><h2>{escape(message.subject) or '(no subject)'}</h2>"
-        f"<p>to {escape(', '.join(message.to))} · from {escape(message.sender)} · {_time(message)}</p></header>"
+        f"<p>to {escape(', '.join(message.to))} · from {escape(message.sender)} · {_format_time(message)}</p></header>"
         f'<div class="parts"><section><h3>HTML</h3>{frame if message.html else "<p>none</p>"}</section>'
         f"<section><h3>Text</h3><pre>{escape(message.text) or 'none'}</pre></section></div>"
     )

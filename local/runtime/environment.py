@@ -10,33 +10,33 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-from local.runtime.invocation import PAYLOAD_LIMIT, Invocation, Outcome, failed
-from local.runtime.logs import Lines, LogFile
-from local.runtime.process import Child, kill_group, spawn
-from local.runtime.variables import Platform, variables
-from local.stack import Function
-from local.wire import DRAIN_LIMIT, Request, Response, Server, serve
+from local.http_server import DRAIN_LIMIT, HttpRequest, HttpResponse, HttpServer, serve
+from local.runtime.child_process import RuntimeProcess, kill_group, spawn
+from local.runtime.invocation import PAYLOAD_LIMIT, FunctionInvocation, InvocationOutcome, make_failure
+from local.runtime.logs import FunctionLog, LineSplitter
+from local.runtime.variables import RuntimePlatform, build_variables
+from local.stack import DeployedFunction
 
 INIT_LIMIT_S = 30.0  # Lambda allows 10 s; a laptop that starts many environments at once needs more
 API = "/2018-06-01/runtime"
-ACCEPTED = Response(202, [("Content-Type", "application/json")], b'{"status":"OK"}')
+ACCEPTED = HttpResponse(202, [("Content-Type", "application/json")], b'{"status":"OK"}')
 
 State = Literal["starting", "idle", "busy", "finishing", "gone"]
 _numbers = itertools.count(1)
 
 
-class Environment:
+class ExecutionEnvironment:
     """Runs one invocation at a time. `on_idle` is called when it can take one, `on_gone` once, when it has ended:
     with the outcome of a failed start, or None if it had started."""
 
     def __init__(
         self,
-        function: Function,
-        platform: Platform,
-        log: LogFile,
+        function: DeployedFunction,
+        platform: RuntimePlatform,
+        log: FunctionLog,
         *,
-        on_idle: Callable[["Environment"], None],
-        on_gone: Callable[["Environment", Outcome | None], None],
+        on_idle: Callable[["ExecutionEnvironment"], None],
+        on_gone: Callable[["ExecutionEnvironment", InvocationOutcome | None], None],
     ) -> None:
         self.state: State = "starting"
         self.pid: int | None = None
@@ -46,41 +46,41 @@ class Environment:
         self._log = log
         self._on_idle = on_idle
         self._on_gone = on_gone
-        self._init_error: Outcome | None = None
-        self._poll: asyncio.Future[Invocation] | None = None
-        self._current: Invocation | None = None
-        self._result: asyncio.Future[Outcome] | None = None
-        self._lines = Lines(log.write)
-        self._server: Server | None = None
+        self._init_error: InvocationOutcome | None = None
+        self._poll: asyncio.Future[FunctionInvocation] | None = None
+        self._current: FunctionInvocation | None = None
+        self._result: asyncio.Future[InvocationOutcome] | None = None
+        self._lines = LineSplitter(log.write)
+        self._server: HttpServer | None = None
         self._number = next(_numbers)
 
     async def start(self) -> None:
         """Starts the process; `on_idle` or `on_gone` follows."""
         self._started = time.perf_counter()
         self._timer = asyncio.get_running_loop().call_later(INIT_LIMIT_S, self.kill)
-        self._server = await serve(self._serve, port=0, max_body=DRAIN_LIMIT)
-        child = Child(on_output=self._lines.feed, on_exit=self._exited)
+        self._server = await serve(self._serve_runtime_api, port=0, max_body=DRAIN_LIMIT)
+        child = RuntimeProcess(on_output=self._lines.feed, on_exit=self._handle_exit)
         runtime_api = f"127.0.0.1:{self._server.port}"
-        env = variables(self._function, self._platform, runtime_api=runtime_api, stream=f"local/{self._number}")
+        env = build_variables(self._function, self._platform, runtime_api=runtime_api, stream=f"local/{self._number}")
         command = [self._platform.python, "-m", "awslambdaric", self._function.handler]
         try:
             self.pid = await spawn(child, command, cwd=self._function.code_dir, env=env)
         except OSError as error:
-            self._init_error = failed("Runtime.InvalidEntrypoint", str(error))
-            self._exited(1)
+            self._init_error = make_failure("Runtime.InvalidEntrypoint", str(error))
+            self._handle_exit(1)
 
-    async def run(self, invocation: Invocation) -> Outcome:
+    async def run(self, invocation: FunctionInvocation) -> InvocationOutcome:
         """Runs an invocation to its end; the function's timeout or the end of the process is an outcome too."""
         loop = asyncio.get_running_loop()
         started = time.perf_counter()
         self.state, self._current, self._result = "busy", invocation, loop.create_future()
-        self._timer = loop.call_later(self._function.timeout_s, self._time_out)
+        self._timer = loop.call_later(self._function.timeout_s, self._end_at_timeout)
         if self._poll and not self._poll.done():
             self._poll.set_result(invocation)
         outcome = await self._result
         self._timer.cancel()
         self.invocations += 1
-        self._report(invocation, outcome, duration_s=time.perf_counter() - started)
+        self._report_end(invocation, outcome, duration_s=time.perf_counter() - started)
         return outcome
 
     def kill(self) -> None:
@@ -90,15 +90,15 @@ class Environment:
 
     # the Runtime API
 
-    async def _serve(self, request: Request) -> Response:
+    async def _serve_runtime_api(self, request: HttpRequest) -> HttpResponse:
         if request.path == f"{API}/invocation/next":
-            return await self._next()
+            return await self._wait_for_invocation()
         if request.path == f"{API}/init/error":
-            self._init_error = Outcome(request.body, "Unhandled")
+            self._init_error = InvocationOutcome(request.body, "Unhandled")
             return ACCEPTED
-        return self._answered(request)
+        return self._handle_answer(request)
 
-    async def _next(self) -> Response:
+    async def _wait_for_invocation(self) -> HttpResponse:
         self._poll = asyncio.get_running_loop().create_future()
         if self.state == "starting":
             self._timer.cancel()
@@ -113,54 +113,54 @@ class Environment:
             ("Content-Type", "application/json"),
             ("Lambda-Runtime-Aws-Request-Id", invocation.request_id),
             ("Lambda-Runtime-Deadline-Ms", str(deadline_ms)),
-            ("Lambda-Runtime-Invoked-Function-Arn", self._platform.arn(self._function.logical_id)),
+            ("Lambda-Runtime-Invoked-Function-Arn", self._platform.build_arn(self._function.logical_id)),
             ("Lambda-Runtime-Trace-Id", invocation.trace_id),
         ]
-        return Response(200, headers, invocation.payload)
+        return HttpResponse(200, headers, invocation.payload)
 
-    def _answered(self, request: Request) -> Response:
+    def _handle_answer(self, request: HttpRequest) -> HttpResponse:
         _, _, rest = request.path.partition(f"{API}/invocation/")
         request_id, _, verb = rest.partition("/")
         if self._current is None or request_id != self._current.request_id or verb not in ("response", "error"):
-            return Response(400, [("Content-Type", "application/json")], b'{"errorType":"InvalidRequestID"}')
+            return HttpResponse(400, [("Content-Type", "application/json")], b'{"errorType":"InvalidRequestID"}')
         if len(request.body) > PAYLOAD_LIMIT:
             size = f"Response payload size exceeded maximum allowed payload size ({PAYLOAD_LIMIT} bytes)."
-            self._settle(failed("Function.ResponseSizeTooLarge", size))
-            return Response(413, [("Content-Type", "application/json")], b'{"errorType":"RequestEntityTooLarge"}')
-        self._settle(Outcome(request.body, "Unhandled" if verb == "error" else None))
+            self._set_outcome(make_failure("Function.ResponseSizeTooLarge", size))
+            return HttpResponse(413, [("Content-Type", "application/json")], b'{"errorType":"RequestEntityTooLarge"}')
+        self._set_outcome(InvocationOutcome(request.body, "Unhandled" if verb == "error" else None))
         return ACCEPTED
 
     # how an invocation or the environment ends
 
-    def _settle(self, outcome: Outcome) -> None:
+    def _set_outcome(self, outcome: InvocationOutcome) -> None:
         self.state, self._current = "finishing", None
         if self._result and not self._result.done():
             self._result.set_result(outcome)
 
-    def _time_out(self) -> None:
+    def _end_at_timeout(self) -> None:
         if self._current:
             ended = f"Task timed out after {self._function.timeout_s:.2f} seconds"
-            self._settle(failed("Sandbox.Timedout", f"RequestId: {self._current.request_id} Error: {ended}"))
+            self._set_outcome(make_failure("Sandbox.Timedout", f"RequestId: {self._current.request_id} Error: {ended}"))
         self.kill()
 
-    def _exited(self, status: int) -> None:
+    def _handle_exit(self, status: int) -> None:
         cause = f"signal: {-status}" if status < 0 else f"exit status {status}"
         self._lines.flush()
         self._timer.cancel()
         was_starting = self.state == "starting"
         if self._current:
             text = f"RequestId: {self._current.request_id} Error: Runtime exited with error: {cause}"
-            self._settle(failed("Runtime.ExitError", text))
+            self._set_outcome(make_failure("Runtime.ExitError", text))
         self.state = "gone"
         self._log.record("runtimeExit", cause=cause, pid=self.pid)
         if self._poll:
             self._poll.cancel()
         if self._server:
             self._server.stop_accepting()
-        error = self._init_error or failed("Runtime.ExitError", f"Error: Runtime exited during init: {cause}")
+        error = self._init_error or make_failure("Runtime.ExitError", f"Error: Runtime exited during init: {cause}")
         self._on_gone(self, error if was_starting else None)
 
-    def _report(self, invocation: Invocation, outcome: Outcome, *, duration_s: float) -> None:
+    def _report_end(self, invocation: FunctionInvocation, outcome: InvocationOutcome, *, duration_s: float) -> None:
         status = "error" if outcome.error else "success"
         duration_ms = round(duration_s * 1000, 2)
         self._log.record("report", requestId=invocation.request_id, status=status, durationMs=duration_ms, pid=self.pid)

@@ -11,7 +11,7 @@ class ThrottledError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Invocation:
+class FunctionInvocation:
     """A call of a function: a JSON payload, its request id, and the X-Ray trace header."""
 
     request_id: str
@@ -20,13 +20,13 @@ class Invocation:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class InvocationOutcome:
     """The outcome of an invocation. `error` is the value of X-Amz-Function-Error, None for a success."""
 
     payload: bytes
     error: str | None = None
 
 
-def failed(kind: str, message: str) -> Outcome:
+def make_failure(kind: str, message: str) -> InvocationOutcome:
     """The outcome of an invocation that Lambda, not the function, had to end."""
-    return Outcome(json.dumps({"errorType": kind, "errorMessage": message}).encode(), "Unhandled")
+    return InvocationOutcome(json.dumps({"errorType": kind, "errorMessage": message}).encode(), "Unhandled")

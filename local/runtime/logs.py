@@ -9,7 +9,7 @@ from pathlib import Path
 LONGEST_LINE = 1024 * 1024  # bytes kept back while waiting for the end of a line
 
 
-class LogFile:
+class FunctionLog:
     """Appends to one file; every write is whole lines, so environments never cut into each other's."""
 
     def __init__(self, path: Path) -> None:
@@ -20,12 +20,12 @@ class LogFile:
         """Appends whole lines."""
         os.write(self._file, lines)
 
-    def record(self, kind: str, **facts: object) -> None:
+    def record(self, kind: str, **fields: object) -> None:
         """Appends one JSON line, named as Lambda's own JSON log format names it (`platform.report`)."""
         line = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "type": f"platform.{kind}",
-            "record": facts,
+            "record": fields,
         }
         self.write(json.dumps(line).encode() + b"\n")
 
@@ -34,7 +34,7 @@ class LogFile:
         os.close(self._file)
 
 
-class Lines:
+class LineSplitter:
     """Cuts a stream into whole lines for `sink`."""
 
     def __init__(self, sink: Callable[[bytes], None]) -> None:

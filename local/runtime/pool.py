@@ -6,33 +6,33 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from local.runtime.environment import Environment
-from local.runtime.invocation import Invocation, Outcome, ThrottledError
-from local.runtime.logs import LogFile
-from local.runtime.variables import Platform
-from local.stack import Function
+from local.runtime.environment import ExecutionEnvironment
+from local.runtime.invocation import FunctionInvocation, InvocationOutcome, ThrottledError
+from local.runtime.logs import FunctionLog
+from local.runtime.variables import RuntimePlatform
+from local.stack import DeployedFunction
 
 UNRESERVED_LIMIT = 20  # for a function without reserved concurrency; an account's 1,000 would swap a laptop to death
 STARTS_AT_ONCE = 2 * (os.cpu_count() or 1)  # per function; starting is CPU-bound, and one that is ready serves many
 
 
-class Pool:
+class EnvironmentPool:
     """Runs invocations of one function."""
 
-    def __init__(self, function: Function, platform: Platform, log: LogFile) -> None:
+    def __init__(self, function: DeployedFunction, platform: RuntimePlatform, log: FunctionLog) -> None:
         self._function = function
         self._platform = platform
         self._log = log
         self.limit = UNRESERVED_LIMIT if function.reserved_concurrency is None else function.reserved_concurrency
         self.in_flight = 0
         self.throttles = 0
-        self._environments: set[Environment] = set()
-        self._idle: list[Environment] = []
-        self._waiting: deque[asyncio.Future[Environment | Outcome]] = deque()
+        self._environments: set[ExecutionEnvironment] = set()
+        self._idle: list[ExecutionEnvironment] = []
+        self._waiting: deque[asyncio.Future[ExecutionEnvironment | InvocationOutcome]] = deque()
         self._starts: set[asyncio.Task[None]] = set()
         self._closed = False
 
-    async def invoke(self, invocation: Invocation) -> Outcome:
+    async def invoke(self, invocation: FunctionInvocation) -> InvocationOutcome:
         """Runs an invocation, in an idle environment or a new one. Raises ThrottledError over the concurrency."""
         if self.in_flight >= self.limit:
             self.throttles += 1
@@ -40,7 +40,7 @@ class Pool:
         self.in_flight += 1
         try:
             taken = await self._take()
-            return taken if isinstance(taken, Outcome) else await taken.run(invocation)
+            return taken if isinstance(taken, InvocationOutcome) else await taken.run(invocation)
         finally:
             self.in_flight -= 1
 
@@ -50,7 +50,7 @@ class Pool:
         for environment in self._environments:
             environment.kill()
 
-    def status(self) -> dict[str, Any]:
+    def read_status(self) -> dict[str, Any]:
         """Counts and environments, for `/_local/status`."""
         return {
             "limit": self.limit,
@@ -67,14 +67,14 @@ class Pool:
         """The pids of the environments that live."""
         return [e.pid for e in self._environments if e.pid is not None]
 
-    async def _take(self) -> Environment | Outcome:
+    async def _take(self) -> ExecutionEnvironment | InvocationOutcome:
         while True:
             taken = self._idle.pop() if self._idle else await self._wait()
-            if isinstance(taken, Outcome) or taken.state != "gone":
+            if isinstance(taken, InvocationOutcome) or taken.state != "gone":
                 return taken
 
-    async def _wait(self) -> Environment | Outcome:
-        place: asyncio.Future[Environment | Outcome] = asyncio.get_running_loop().create_future()
+    async def _wait(self) -> ExecutionEnvironment | InvocationOutcome:
+        place: asyncio.Future[ExecutionEnvironment | InvocationOutcome] = asyncio.get_running_loop().create_future()
         self._waiting.append(place)
         self._grow()
         return await place
@@ -82,18 +82,22 @@ class Pool:
     def _grow(self) -> None:
         starting = sum(e.state == "starting" for e in self._environments)
         soon = starting + sum(e.state == "finishing" for e in self._environments)
-        room = min(self.limit - len(self._environments), STARTS_AT_ONCE - starting)
-        for _ in range(0 if self._closed else min(len(self._waiting) - soon, room)):
-            self._start(Environment(self._function, self._platform, self._log, on_idle=self._put, on_gone=self._drop))
+        available = min(self.limit - len(self._environments), STARTS_AT_ONCE - starting)
+        for _ in range(0 if self._closed else min(len(self._waiting) - soon, available)):
+            self._start(
+                ExecutionEnvironment(
+                    self._function, self._platform, self._log, on_idle=self._put_idle, on_gone=self._drop
+                )
+            )
 
-    def _start(self, environment: Environment) -> None:
+    def _start(self, environment: ExecutionEnvironment) -> None:
         self._environments.add(environment)
         task = asyncio.get_running_loop().create_task(environment.start())
         self._starts.add(task)
         task.add_done_callback(self._starts.discard)
 
-    def _put(self, environment: Environment) -> None:
-        place = self._next_in_line()
+    def _put_idle(self, environment: ExecutionEnvironment) -> None:
+        place = self._take_next_waiting()
         if place is None:
             self._idle.append(environment)
             return
@@ -101,15 +105,15 @@ class Pool:
         place.set_result(environment)
         self._grow()
 
-    def _drop(self, environment: Environment, start_error: Outcome | None) -> None:
+    def _drop(self, environment: ExecutionEnvironment, start_error: InvocationOutcome | None) -> None:
         self._environments.discard(environment)
         if environment in self._idle:
             self._idle.remove(environment)
-        if start_error and (place := self._next_in_line()):
+        if start_error and (place := self._take_next_waiting()):
             place.set_result(start_error)
         self._grow()
 
-    def _next_in_line(self) -> asyncio.Future[Environment | Outcome] | None:
+    def _take_next_waiting(self) -> asyncio.Future[ExecutionEnvironment | InvocationOutcome] | None:
         while self._waiting:
             place = self._waiting.popleft()
             if not place.done():
@@ -117,11 +121,13 @@ class Pool:
         return None
 
 
-class Fleet:
+class EnvironmentPools:
     """The pools of all functions, by logical id."""
 
-    def __init__(self, functions: list[Function], platform: Platform, open_log: Callable[[str], LogFile]) -> None:
-        self.pools = {f.logical_id: Pool(f, platform, open_log(f.logical_id)) for f in functions}
+    def __init__(
+        self, functions: list[DeployedFunction], platform: RuntimePlatform, open_log: Callable[[str], FunctionLog]
+    ) -> None:
+        self.pools = {f.logical_id: EnvironmentPool(f, platform, open_log(f.logical_id)) for f in functions}
 
     @property
     def in_flight(self) -> int:

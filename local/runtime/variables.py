@@ -5,27 +5,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from local.stack import Function
+from local.stack import DeployedFunction
 
 ACCOUNT = "000000000000"
 VARIABLE = re.compile(r"(?:(?P<function>\w+):)?(?P<name>[A-Za-z_]\w*)=(?P<value>.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Platform:
+class RuntimePlatform:
     """The place where functions run: the Python that has the runtime client, the emulator's address, the region."""
 
     python: str
     endpoint: str
     region: str
 
-    def arn(self, function: str) -> str:
+    def build_arn(self, function: str) -> str:
         """The ARN of a function."""
         return f"arn:aws:lambda:{self.region}:{ACCOUNT}:function:{function}"
 
 
 @dataclass(frozen=True)
-class Variable:
+class VariableOverride:
     """One more than what was deployed. `function` is a logical id, empty for every function."""
 
     function: str
@@ -33,7 +33,7 @@ class Variable:
     value: str
 
     @classmethod
-    def parse(cls, text: str) -> "Variable":
+    def parse(cls, text: str) -> "VariableOverride":
         """Of NAME=VALUE or FunctionLogicalId:NAME=VALUE. Raises ValueError."""
         found = VARIABLE.fullmatch(text)
         if found is None:
@@ -41,31 +41,35 @@ class Variable:
         return cls(found["function"] or "", found["name"], found["value"])
 
 
-def with_variables(functions: Sequence[Function], more: Sequence[Variable]) -> list[Function]:
+def override_variables(
+    functions: Sequence[DeployedFunction], overrides: Sequence[VariableOverride]
+) -> list[DeployedFunction]:
     """The functions with more variables, which win over those deployed; one function's own wins over one for all.
 
     Raises ValueError where a function is named that there is none of.
     """
     known = {function.logical_id for function in functions} | {""}
-    for variable in more:
+    for variable in overrides:
         if variable.function not in known:
             raise ValueError(f"there is no function {variable.function}")
 
-    def added(function: Function) -> Function:
-        for_all = {each.name: each.value for each in more if not each.function}
-        own = {each.name: each.value for each in more if each.function == function.logical_id}
+    def add_variables(function: DeployedFunction) -> DeployedFunction:
+        for_all = {each.name: each.value for each in overrides if not each.function}
+        own = {each.name: each.value for each in overrides if each.function == function.logical_id}
         return replace(function, environment={**function.environment, **for_all, **own})
 
-    return [added(function) for function in functions]
+    return [add_variables(function) for function in functions]
 
 
-def import_path(function: Function) -> list[str]:
+def build_import_path(function: DeployedFunction) -> list[str]:
     """The folders a handler imports from: its own, then `python/` of each layer (or the layer itself)."""
     layers = [Path(layer) for layer in function.layer_dirs]
     return [function.code_dir, *(str(layer / "python" if (layer / "python").is_dir() else layer) for layer in layers)]
 
 
-def variables(function: Function, platform: Platform, *, runtime_api: str, stream: str) -> dict[str, str]:
+def build_variables(
+    function: DeployedFunction, platform: RuntimePlatform, *, runtime_api: str, stream: str
+) -> dict[str, str]:
     """All variables of one environment; Lambda's reserved names win over the function's."""
     return {
         "AWS_ENDPOINT_URL": platform.endpoint,
@@ -85,7 +89,7 @@ def variables(function: Function, platform: Platform, *, runtime_api: str, strea
         "LAMBDA_TASK_ROOT": function.code_dir,
         "LANG": "C.UTF-8",
         "PATH": "/usr/local/bin:/usr/bin:/bin",
-        "PYTHONPATH": ":".join(import_path(function)),
+        "PYTHONPATH": ":".join(build_import_path(function)),
         "TZ": ":UTC",
         "_HANDLER": function.handler,
     }

@@ -16,8 +16,8 @@ import httpx
 import psycopg
 from psycopg.rows import dict_row
 
-from local.home import Home
 from local.postgres import DATABASE, SUPERUSER
+from local.state_folder import StateFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL_PYTHON = ROOT / ".venvs/local/bin/python"
@@ -91,7 +91,7 @@ class Cloud:
 
     def rows(self, query: str, *params: object) -> list[dict[str, Any]]:
         """What the database holds, asked by the superuser: the deployed limit leaves a single session to others."""
-        port = Home(ROOT, self.folder).read().ports["postgres"]
+        port = StateFolder(ROOT, self.folder).read_state().ports["postgres"]
         conninfo = f"host=127.0.0.1 port={port} user={SUPERUSER} dbname={DATABASE}"
         with psycopg.connect(conninfo, autocommit=True, row_factory=dict_row) as connection:
             cursor = connection.execute(query.encode(), params)

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from local.home import Home
 from local.postgres import DATABASE
+from local.state_folder import StateFolder
 from tests.e2e.cloud import ROOT, Cloud, eventually, serial
 from tests.e2e.test_crowds import at_once, posting, statuses
 from tests.people import applicant, person
@@ -31,14 +31,14 @@ SESSIONS = f"SELECT count(*) AS n FROM pg_stat_activity WHERE {SESSION_OF_A_FUNC
 
 def counts(cloud: Cloud) -> dict[str, Any]:
     """What the stand-in for RDS Proxy has counted."""
-    port = Home(ROOT, cloud.folder).read().ports["database_proxy_control"]
+    port = StateFolder(ROOT, cloud.folder).read_state().ports["database_proxy_control"]
     found: dict[str, Any] = httpx.get(f"http://127.0.0.1:{port}/counts").json()
     return found
 
 
 def reset_counts(cloud: Cloud) -> None:
     """Count anew."""
-    port = Home(ROOT, cloud.folder).read().ports["database_proxy_control"]
+    port = StateFolder(ROOT, cloud.folder).read_state().ports["database_proxy_control"]
     httpx.post(f"http://127.0.0.1:{port}/counts/reset").raise_for_status()
 
 

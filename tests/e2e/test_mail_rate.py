@@ -8,8 +8,8 @@ from statistics import median
 
 import pytest
 
-from local.home import Home
 from local.stack import Stack
+from local.state_folder import StateFolder
 from tests.e2e.cloud import ROOT, Cloud, eventually, running
 from tests.e2e.people import People
 from tests.figures import record
@@ -42,7 +42,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 def test_the_local_cloud_has_the_templates_rate(cloud: Cloud) -> None:
     """What is proven here is what is deployed."""
-    worker = Stack.load(Home(ROOT, cloud.folder).stack).function("WorkerFunction")
+    worker = Stack.load(StateFolder(ROOT, cloud.folder).stack).find_function("WorkerFunction")
     found = {name: worker.environment[name] for name in ("MAIL_RATE", "MAIL_BURST")}
     assert found == {"MAIL_RATE": "1", "MAIL_BURST": "4"}
 

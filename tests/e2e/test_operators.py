@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from local.deploy import Clients
+from local.deploy import EmulatorClients
 from local.stack import Stack
 from tests.e2e.cloud import Cloud, serial
 from tests.e2e.people import People
@@ -26,7 +26,7 @@ def stack(cloud: Cloud) -> Stack:
 
 def groups(stack: Stack, email: str) -> list[str]:
     """The groups of whoever signs in with an address."""
-    identity = Clients(stack.endpoint_url).get("cognito-idp")
+    identity = EmulatorClients(stack.endpoint_url).get("cognito-idp")
     found = identity.admin_list_groups_for_user(UserPoolId=stack.user_pool_id, Username=email)["Groups"]
     return [group["GroupName"] for group in found]
 
@@ -49,7 +49,7 @@ def test_a_member_who_moved_their_sign_in_to_an_address_gets_nothing_by_it(
     member, client = people.member()
     address = f"drita.{serial()}@example.test"
     token = client.headers["Authorization"].removeprefix("Bearer ")
-    Clients(stack.endpoint_url).get("cognito-idp").update_user_attributes(
+    EmulatorClients(stack.endpoint_url).get("cognito-idp").update_user_attributes(
         AccessToken=token, UserAttributes=[{"Name": "email", "Value": address}]
     )
     facts = {"email": address, "full_name": "Drita Berisha", "role": "admin", "language": "sq"}

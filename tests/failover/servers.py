@@ -14,8 +14,8 @@ import psycopg
 
 from local import postgres as launcher
 from local import standby
-from local.children import started
 from local.postgres import OWNER
+from local.processes import read_start_time
 from shared.database.migrate import migrate
 from tests.databases import MIGRATIONS, READY_S, TEMPLATE, Postgres, started_postgres
 from tests.services import free_port
@@ -41,10 +41,10 @@ def started_writer(folder: Path) -> Postgres:
 
 def started_follower(writer: Postgres, folder: Path) -> Postgres:
     """A server that follows another, which waits for nobody yet; end it with `.child.stop()`."""
-    runner, n = writer.server.runner, next(_serial)
-    server = launcher.Server(runner.folder / f"standby-{n}", free_port(), folder / f"standby-{n}.log", runner)
+    runner, n = writer.server.user_switch, next(_serial)
+    server = launcher.PostgresServer(runner.folder / f"standby-{n}", free_port(), folder / f"standby-{n}.log", runner)
     child = standby.start(writer.server, server, fsync="off")
-    child.wait_until(launcher.is_ready(server, child), READY_S)
+    child.wait_until(launcher.make_ready_check(server, child), READY_S)
     return Postgres(server, child)
 
 
@@ -99,7 +99,7 @@ def kill(server: Postgres, *, first: tuple[int, ...] = ()) -> None:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     server.child.process.wait(GONE_S)
-    wait_until(lambda: not any(map(started, backends)), "a backend outlived its server", within_s=GONE_S)
+    wait_until(lambda: not any(map(read_start_time, backends)), "a backend outlived its server", within_s=GONE_S)
 
 
 def sender_of(server: Postgres) -> int:

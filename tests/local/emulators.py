@@ -5,19 +5,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from local import emulator
-from local.children import Child
-from local.deploy import Clients
+from local.deploy import EmulatorClients
 from local.emulator import Emulator
+from local.processes import ChildProcess
 from tests.services import EMULATOR_PYTHON, free_port
 
 
 @contextmanager
-def started(folder: Path) -> Iterator[tuple[Clients, Child]]:
+def started(folder: Path) -> Iterator[tuple[EmulatorClients, ChildProcess]]:
     """A running emulator with its state in `folder`, which may be of an earlier one; ended kindly."""
     aws = Emulator(folder, free_port(), folder.with_suffix(".log"), str(EMULATOR_PYTHON))
     child = emulator.start(aws)
     try:
         child.wait_until(lambda: emulator.is_ready(aws), emulator.READY_SECONDS)
-        yield Clients(aws.url), child
+        yield EmulatorClients(aws.url), child
     finally:
         child.stop()

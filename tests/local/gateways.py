@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from local.stack import Function, GatewayResponse, QueueSource, Route, Schedule, Stack
+from local.stack import DeployedFunction, DeployedRoute, GatewayResponse, QueueSource, Schedule, Stack
 
 ROOT = Path(__file__).resolve().parents[2]
 HANDLERS = str(Path(__file__).with_name("handlers"))
@@ -21,7 +21,7 @@ DEADLINE_S = 20.0
 T = TypeVar("T")
 
 
-def function(name: str, **changes: Any) -> Function:
+def function(name: str, **changes: Any) -> DeployedFunction:
     """A function whose handler is `sample.<name>`; `changes` override the defaults."""
     shape = {
         "logical_id": name,
@@ -33,13 +33,13 @@ def function(name: str, **changes: Any) -> Function:
         "memory_mb": 256,
         "reserved_concurrency": 10,
     }
-    return Function(**{**shape, **changes})
+    return DeployedFunction(**{**shape, **changes})
 
 
-def route(method: str, resource: str, name: str, **changes: Any) -> Route:
+def route(method: str, resource: str, name: str, **changes: Any) -> DeployedRoute:
     """A route without authorizer or throttle of its own."""
     shape = {"authorized": False, "rate": None, "burst": None}
-    return Route(method=method, resource=resource, function=name, **{**shape, **changes})
+    return DeployedRoute(method=method, resource=resource, function=name, **{**shape, **changes})
 
 
 def problem(response_type: str, status: int | None) -> GatewayResponse:
@@ -49,7 +49,7 @@ def problem(response_type: str, status: int | None) -> GatewayResponse:
     return GatewayResponse(response_type, status, headers, {"application/json": body % response_type.lower()})
 
 
-def stack(functions: list[Function], routes: list[Route], **changes: Any) -> Stack:
+def stack(functions: list[DeployedFunction], routes: list[DeployedRoute], **changes: Any) -> Stack:
     """A stack of these functions and routes."""
     shape: dict[str, Any] = {
         "schedules": list[Schedule](),

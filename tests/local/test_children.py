@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from local import children
-from local.children import Child, Crashed, Leftover
+from local import processes
+from local.processes import ChildProcess, ProcessCrashed, RecordedProcess
 
 ROOT = Path(__file__).resolve().parents[2]
 STUBBORN = """
@@ -24,7 +24,7 @@ time.sleep(60)
 PARENT = """
 import sys, time
 from pathlib import Path
-from local.children import spawn
+from local.processes import spawn
 sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
 child = spawn("part", sleep, log=Path(sys.argv[1]), cwd=Path("/"), env={})
 print(child.process.pid, flush=True)
@@ -42,9 +42,9 @@ def until(condition: Callable[[], bool], seconds: float = 10) -> bool:
     return True
 
 
-def part(code: str, folder: Path) -> Child:
+def part(code: str, folder: Path) -> ChildProcess:
     """A running Python program as a part."""
-    return children.spawn("part", [sys.executable, "-c", code], log=folder / "part.log", cwd=folder, env={})
+    return processes.spawn("part", [sys.executable, "-c", code], log=folder / "part.log", cwd=folder, env={})
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel's help is Linux's")
@@ -56,33 +56,33 @@ def test_a_part_ends_when_its_supervisor_is_killed(tmp_path: Path) -> None:
     pid = int(supervisor.stdout.readline())
     supervisor.kill()
     supervisor.wait()
-    assert until(lambda: children.started(pid) is None)
+    assert until(lambda: processes.read_start_time(pid) is None)
 
 
 def test_a_part_that_ignores_the_signal_is_killed_with_all_it_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The whole session goes, grandchildren too."""
-    monkeypatch.setattr(children, "STOP_SECONDS", 0.2)
+    monkeypatch.setattr(processes, "STOP_SECONDS", 0.2)
     child = part(STUBBORN, tmp_path)
     assert until(lambda: child.log.read_text().endswith("up\n"))
     grandchild = int(child.log.read_text().split()[0])
     child.stop()
     assert child.process.returncode == -signal.SIGKILL
-    assert until(lambda: children.started(grandchild) is None)
+    assert until(lambda: processes.read_start_time(grandchild) is None)
 
 
 def test_a_crash_is_reported_with_the_part_and_its_last_lines(tmp_path: Path) -> None:
     """The person sees what happened without looking for a log."""
     child = part("print('the last words'); raise SystemExit(3)", tmp_path)
-    with pytest.raises(Crashed, match=r"part ended with status 3(.|\n)*the last words"):
+    with pytest.raises(ProcessCrashed, match=r"part ended with status 3(.|\n)*the last words"):
         child.wait_until(lambda: False, 10)
 
 
 def test_a_part_that_never_gets_ready_is_reported_in_time(tmp_path: Path) -> None:
     """Waiting has an end."""
     child = part("import time; time.sleep(60)", tmp_path)
-    with pytest.raises(Crashed, match="part was not ready within 0 s"):
+    with pytest.raises(ProcessCrashed, match="part was not ready within 0 s"):
         child.wait_until(lambda: False, 0.1)
     child.stop()
 
@@ -90,12 +90,12 @@ def test_a_part_that_never_gets_ready_is_reported_in_time(tmp_path: Path) -> Non
 def test_what_a_crash_left_behind_is_ended(tmp_path: Path) -> None:
     """A process with the recorded pid and start is ours."""
     child = part("import time; time.sleep(60)", tmp_path)
-    assert children.end_leftovers([child.leftover()]) == ["part"]
+    assert processes.end_recorded([child.make_record()]) == ["part"]
     assert child.process.wait(10) == -signal.SIGTERM
 
 
 def test_another_process_with_a_recorded_pid_is_left_alone() -> None:
     """Pids are used again: the start tells them apart."""
-    ours = Leftover("part", os.getpid(), children.started(os.getpid()) or "", signal.SIGTERM)
-    assert children.is_running(ours)
-    assert children.end_leftovers([replace(ours, started="another boot:1"), replace(ours, started="")]) == []
+    ours = RecordedProcess("part", os.getpid(), processes.read_start_time(os.getpid()) or "", signal.SIGTERM)
+    assert processes.is_running(ours)
+    assert processes.end_recorded([replace(ours, started="another boot:1"), replace(ours, started="")]) == []

@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from local.children import Child, spawn
+from local.processes import ChildProcess, spawn
 from tests.databases import Postgres, started_postgres
 from tests.services import ROOT, free_port
 
@@ -35,7 +35,7 @@ class Bench:
         options = ["--port", "0", "--control", "0", "--target", str(target)]
         limits = ["--max-connections", str(LIMIT), "--borrow-timeout", str(BORROW_TIMEOUT_S)]
         command = [str(ROOT / ".venvs/local/bin/python"), "-m", "local.database_proxy", *options, *limits, *more]
-        self.child: Child = spawn("proxy", command, log=self.log, cwd=ROOT, env={"PATH": "/usr/bin:/bin"})
+        self.child: ChildProcess = spawn("proxy", command, log=self.log, cwd=ROOT, env={"PATH": "/usr/bin:/bin"})
         self.child.wait_until(lambda: LISTENING.fullmatch(self.log.read_text()) is not None, READY_S)
         found = LISTENING.fullmatch(self.log.read_text())
         assert found
@@ -132,7 +132,7 @@ def test_it_tells_all_that_is_counted(bench: Bench, postgres: Postgres) -> None:
     assert {name: counts[name] for name in expected} == expected
     assert counts["pins"] == {"SET": 1}
     assert (counts["server_connections"], counts["max_connections"]) == (3, LIMIT)
-    assert (counts["target"], counts["transactions"], counts["flights"]) == (postgres.server.port, 2, 4)
+    assert (counts["target"], counts["transactions"], counts["round_trips"]) == (postgres.server.port, 2, 4)
 
 
 def test_counts_begin_anew(bench: Bench) -> None:
@@ -143,7 +143,7 @@ def test_counts_begin_anew(bench: Bench) -> None:
         until(lambda: bench.counts["borrowed"] == 1, "two were not given back")
         assert bench.counts["borrowed_max"] == 3
         counts = bench.ask("POST", "/counts/reset")
-    assert (counts["borrowed_max"], counts["transactions"], counts["flights"]) == (1, 0, 0)
+    assert (counts["borrowed_max"], counts["transactions"], counts["round_trips"]) == (1, 0, 0)
 
 
 def test_a_lower_limit_closes_idle_connections_now_and_lent_ones_when_they_are_free(bench: Bench) -> None:
@@ -247,12 +247,12 @@ def test_a_black_hole_swallows_and_gives_nothing_back(bench: Bench) -> None:
     with closing(bench.connect()) as client:
         bench.ask("PUT", "/black-hole", {"on": True})
         client.pgconn.send_query(b"SELECT 1")
-        before = bench.counts["flights"]
+        before = bench.counts["round_trips"]
         bench.ask("PUT", "/black-hole", {"on": False})
         with bench.connect() as later:
             assert later.execute("SELECT 1").fetchone() == (1,)
         assert client.pgconn.is_busy()
-        assert bench.counts["flights"] == before + 1
+        assert bench.counts["round_trips"] == before + 1
 
 
 @pytest.mark.parametrize(

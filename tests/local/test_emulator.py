@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from local import emulator
-from local.children import STOP_SECONDS
-from local.deploy import Clients, deploy
-from local.emulated_checkpoints import Checkpoints, changes
-from local.readback import read_stack
+from local.deploy import EmulatorClients, deploy
+from local.emulator_checkpoints import CheckpointSchedule, is_write
+from local.processes import STOP_SECONDS
 from local.stack import Stack
-from local.template import code_folders, read_template
+from local.stack_reader import read_stack
+from local.template import list_code_folders, read_template
 from tests.local.emulators import started
 
 CLOUD = Path(__file__).with_name("cloud")
@@ -29,15 +29,15 @@ PASSWORD = "Some password, 21 long"
 OBSERVATION_S = 2.5  # the emulator's pollers look at their queues once a second
 
 
-def deployed(clients: Clients) -> Stack:
+def deployed(clients: EmulatorClients) -> Stack:
     """The small stack, deployed and read back."""
     deploy(clients, TEMPLATE, {"EventSources": "DISABLED"})
-    return read_stack(clients, code_folders(read_template(TEMPLATE), CLOUD), [])
+    return read_stack(clients, list_code_folders(read_template(TEMPLATE), CLOUD), [])
 
 
-def fill(clients: Clients, stack: Stack) -> None:
+def fill(clients: EmulatorClients, stack: Stack) -> None:
     """One of everything that must be kept."""
-    tasks = stack.function("TasksFunction").environment
+    tasks = stack.find_function("TasksFunction").environment
     clients.get("s3").put_object(
         Bucket=tasks["EVIDENCE_BUCKET"], Key="a/b.pdf", Body=b"%PDF", ContentType="application/pdf"
     )
@@ -55,9 +55,9 @@ def fill(clients: Clients, stack: Stack) -> None:
     )
 
 
-def found(clients: Clients, stack: Stack) -> dict[str, Any]:
+def found(clients: EmulatorClients, stack: Stack) -> dict[str, Any]:
     """What is left of that."""
-    tasks = stack.function("TasksFunction").environment
+    tasks = stack.find_function("TasksFunction").environment
     queue = tasks["QUEUE_HIGH_URL"]
     counts = clients.get("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
     signed_in = clients.get("cognito-idp").admin_initiate_auth(
@@ -112,7 +112,7 @@ def test_it_is_started_where_the_priority_is_refused(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(os, "setpriority", refuse)
     own = os.getpriority(os.PRIO_PROCESS, 0)
-    emulator.serve_first()
+    emulator.raise_priority()
     assert os.getpriority(os.PRIO_PROCESS, 0) == own
 
 
@@ -149,7 +149,7 @@ def test_what_was_written_before_a_quiet_moment_survives_a_kill(tmp_path: Path) 
         child.process.kill()
         child.process.wait()
     with started(tmp_path / "emulator") as (clients, _):
-        assert found(clients, read_stack(clients, code_folders(read_template(TEMPLATE), CLOUD), [])) == EVERYTHING
+        assert found(clients, read_stack(clients, list_code_folders(read_template(TEMPLATE), CLOUD), [])) == EVERYTHING
 
 
 def test_tokens_are_signed_with_a_key_that_the_pool_publishes(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_the_emulator_leaves_our_queues_alone(tmp_path: Path) -> None:
     """Its mappings are deployed disabled: a message stays unread, here watched for longer than a poller waits."""
     with started(tmp_path / "emulator") as (clients, _):
         stack = deployed(clients)
-        queue = stack.function("TasksFunction").environment["QUEUE_HIGH_URL"]
+        queue = stack.find_function("TasksFunction").environment["QUEUE_HIGH_URL"]
         clients.get("sqs").send_message(QueueUrl=queue, MessageBody="untouched")
         time.sleep(OBSERVATION_S)
         [message] = clients.get("sqs").receive_message(QueueUrl=queue, AttributeNames=["All"])["Messages"]
@@ -217,17 +217,17 @@ def address(encoded: str) -> str:
 )
 def test_only_a_change_asks_for_a_checkpoint(method: str, target: bytes, counts: bool) -> None:
     """Polling an empty queue all day writes nothing."""
-    assert changes({"type": "http", "method": method, "headers": [(b"x-amz-target", target)]}) is counts
+    assert is_write({"type": "http", "method": method, "headers": [(b"x-amz-target", target)]}) is counts
 
 
 def test_a_checkpoint_waits_for_a_quiet_moment_but_not_for_ever() -> None:
     """Due a second after the last change, and half a minute after the first."""
-    checkpoints = Checkpoints()
-    assert not checkpoints.due(100.0)
-    checkpoints.note(100.0)
-    assert [checkpoints.due(at) for at in (100.5, 101.0)] == [False, True]
+    checkpoints = CheckpointSchedule()
+    assert not checkpoints.is_due(100.0)
+    checkpoints.note_change(100.0)
+    assert [checkpoints.is_due(at) for at in (100.5, 101.0)] == [False, True]
     for second in range(100, 130):
-        checkpoints.note(second + 0.9)
-    assert [checkpoints.due(at) for at in (129.95, 130.0)] == [False, True]
+        checkpoints.note_change(second + 0.9)
+    assert [checkpoints.is_due(at) for at in (129.95, 130.0)] == [False, True]
     checkpoints.clear()
-    assert not checkpoints.due(1000.0)
+    assert not checkpoints.is_due(1000.0)

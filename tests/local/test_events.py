@@ -13,7 +13,7 @@ from uuid import uuid4
 import boto3
 import pytest
 
-from local.events.records import failed_ids
+from local.events.event_payloads import list_failed_ids
 from local.stack import QueueSource, Schedule
 from tests import services
 from tests.local.gateways import Gateway, eventually, function, running_gateway, stack
@@ -151,7 +151,7 @@ def test_a_crash_leaves_the_whole_batch_in_the_queue(queue: Queue, emulator: Emu
 )
 def test_partial_failures_are_read_as_lambda_reads_them(payload: bytes, failed: set[str]) -> None:
     """Nothing said is a success; something wrong said is a failure of the whole batch."""
-    assert failed_ids(payload, {"a", "b"}) == failed
+    assert list_failed_ids(payload, {"a", "b"}) == failed
 
 
 def test_polling_survives_the_emulator(tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from local.gateway.authorizer import KEYS_ASKED_EVERY_S, RESULT_TTL_S, Authorizer, stringified
-from local.gateway.refusals import AUTHORIZER_FAILURE, EXPIRED, UNAUTHORIZED
+from local.gateway.authorizer import KEYS_ASKED_EVERY_S, RESULT_TTL_S, Authorizer, convert_claims
+from local.gateway.gateway_responses import AUTHORIZER_FAILURE, EXPIRED, UNAUTHORIZED
 from tests.local.gateways import Gateway, function, route, running_gateway, stack
 
 SCOPE = "aws.cognito.signin.user.admin"
@@ -69,13 +69,13 @@ def pool() -> Pool:
 def check(pool: Pool, token: str | None, authorizer: Authorizer | None = None) -> Any:
     """What the authorizer says to a token."""
     authorizer = authorizer or Authorizer(stack([], []), pool.fetch)
-    return asyncio.run(authorizer.check(token))
+    return asyncio.run(authorizer.check_header(token))
 
 
 def test_claims_are_strings_as_a_rest_api_passes_them() -> None:
     """Lists joined by commas, exp and iat as dates, numbers and booleans as text."""
     claims = {"cognito:groups": ["agent", "staff"], "exp": 1680633579, "auth_time": 1680629979, "email_verified": True}
-    assert stringified(claims) == {
+    assert convert_claims(claims) == {
         "cognito:groups": "agent,staff",
         "exp": "Tue Apr 04 18:39:39 UTC 2023",
         "auth_time": "1680629979",

@@ -5,12 +5,12 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from local.gateway.authorizer import Authorizer
-from local.gateway.front import Front
+from local.gateway.request_pipeline import RequestPipeline
 from local.gateway.routes import Router
 from local.gateway.throttle import Throttle
-from local.runtime.invocation import Invocation, Outcome
-from local.runtime.pool import Fleet
-from local.wire import Request, Response, encode, serve
+from local.http_server import HttpRequest, HttpResponse, encode_response, serve
+from local.runtime.invocation import FunctionInvocation, InvocationOutcome
+from local.runtime.pool import EnvironmentPools
 from tests.local.gateways import route, stack
 
 
@@ -28,20 +28,20 @@ def test_a_throttle_refills_at_its_rate_and_never_over_its_burst() -> None:
     """Burst 2, one each half second; a long pause earns no more than the burst."""
     clock, method = Moving(), route("GET", "/a", "f", rate=2.0, burst=2)
     throttle = Throttle(stack([], [method]), clock)
-    assert [throttle.admits(method) for _ in range(3)] == [True, True, False]
+    assert [throttle.admit(method) for _ in range(3)] == [True, True, False]
     clock.now = 0.5
-    assert [throttle.admits(method) for _ in range(2)] == [True, False]
+    assert [throttle.admit(method) for _ in range(2)] == [True, False]
     clock.now = 100.0
-    assert [throttle.admits(method) for _ in range(3)] == [True, True, False]
+    assert [throttle.admit(method) for _ in range(3)] == [True, True, False]
 
 
 def test_a_method_without_a_throttle_has_the_stages_as_its_own() -> None:
     """What one method uses up costs another nothing."""
     tight, first, second = route("GET", "/a", "f", rate=0.1, burst=1), route("GET", "/b", "f"), route("GET", "/c", "f")
     throttle = Throttle(stack([], [tight, first, second], stage_rate=0.1, stage_burst=2), Moving())
-    assert [throttle.admits(tight) for _ in range(2)] == [True, False]
-    assert [throttle.admits(first) for _ in range(3)] == [True, True, False]
-    assert [throttle.admits(second) for _ in range(3)] == [True, True, False]
+    assert [throttle.admit(tight) for _ in range(2)] == [True, False]
+    assert [throttle.admit(first) for _ in range(3)] == [True, True, False]
+    assert [throttle.admit(second) for _ in range(3)] == [True, True, False]
 
 
 def test_a_more_general_resource_is_tried_when_the_specific_one_leads_nowhere() -> None:
@@ -61,10 +61,10 @@ def test_a_method_is_not_looked_for_in_a_more_general_resource() -> None:
     )
     found = router.match("/a")
     assert found is not None
-    assert found.route("POST") is None
+    assert found.find_route("POST") is None
     both = router.match("/b")
     assert both is not None
-    assert [getattr(both.route(m), "function", None) for m in ("POST", "PUT")] == ["f", "g"]
+    assert [getattr(both.find_route(m), "function", None) for m in ("POST", "PUT")] == ["f", "g"]
 
 
 class Slow:
@@ -74,22 +74,22 @@ class Slow:
         self.released = asyncio.Event()
         self.ended = 0
 
-    async def invoke(self, _invocation: Invocation) -> Outcome:
+    async def invoke(self, _invocation: FunctionInvocation) -> InvocationOutcome:
         """Waits."""
         await self.released.wait()
         self.ended += 1
-        return Outcome(b'{"statusCode": 200}')
+        return InvocationOutcome(b'{"statusCode": 200}')
 
 
 def test_a_function_over_the_integration_limit_is_a_504_and_goes_on() -> None:
     """API Gateway stops waiting; Lambda does not stop the invocation."""
 
-    async def scenario() -> tuple[Response, int, int]:
+    async def scenario() -> tuple[HttpResponse, int, int]:
         slow = Slow()
-        fleet = cast("Fleet", SimpleNamespace(pools={"f": slow}))
+        fleet = cast("EnvironmentPools", SimpleNamespace(pools={"f": slow}))
         description = stack([], [route("GET", "/a", "f")])
-        front = Front(description, fleet, cast("Authorizer", None), port=1, integration_limit_s=0.01)
-        response = await front.handle(Request("GET", "/api/a", "", [], "127.0.0.1"))
+        front = RequestPipeline(description, fleet, cast("Authorizer", None), port=1, integration_limit_s=0.01)
+        response = await front.handle(HttpRequest("GET", "/api/a", "", [], "127.0.0.1"))
         before = slow.ended
         slow.released.set()
         await asyncio.sleep(0)
@@ -107,9 +107,9 @@ def test_a_body_over_the_limit_is_read_and_thrown_away() -> None:
     async def scenario() -> list[tuple[bytes, bool]]:
         seen: list[tuple[bytes, bool]] = []
 
-        async def handler(request: Request) -> Response:
+        async def handler(request: HttpRequest) -> HttpResponse:
             seen.append((request.body, request.body_too_large))
-            return Response(200)
+            return HttpResponse(200)
 
         server = await serve(handler, port=0, max_body=10)
         for size in (10, 11):
@@ -126,6 +126,6 @@ def test_a_body_over_the_limit_is_read_and_thrown_away() -> None:
 
 def test_a_bodiless_status_has_neither_body_nor_length() -> None:
     """204 and 304 end with their headers."""
-    sent: Any = encode(Response(204, [], b"ignored"), method="GET", keep_alive=True)
+    sent: Any = encode_response(HttpResponse(204, [], b"ignored"), method="GET", keep_alive=True)
     assert b"Content-Length" not in sent
     assert sent.endswith(b"\r\n\r\n")

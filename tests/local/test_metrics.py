@@ -12,9 +12,9 @@ from uuid import uuid4
 import pytest
 
 from local.emulator import REGION
-from local.events.cloudwatch import MOST_DATA, CloudWatch, Refused
-from local.events.embedded import Datum, metrics
-from local.events.metrics import Follower, batches
+from local.events.cloudwatch import MOST_DATA, CloudWatch, MetricsRejected
+from local.events.embedded_metrics import MetricDatum, read_metrics
+from local.events.metric_publisher import LogFollower, split_batches
 from local.stack import Schedule
 from tests import services
 from tests.local.gateways import eventually, function, running_gateway, stack
@@ -38,15 +38,15 @@ def described(*directives: Any, **members: Any) -> bytes:
     return json.dumps({"_aws": {"Timestamp": AT_MS, "CloudWatchMetrics": list(directives)}, **members}).encode()
 
 
-def datum(name: str = "A", *values: float, unit: str = "Count", **dimensions: str) -> Datum:
+def datum(name: str = "A", *values: float, unit: str = "Count", **dimensions: str) -> MetricDatum:
     """What is expected of a metric."""
-    return Datum("Test", name, unit, AT_MS, tuple(dimensions.items()), values)
+    return MetricDatum("Test", name, unit, AT_MS, tuple(dimensions.items()), values)
 
 
 def test_every_metric_of_a_line_is_read_under_its_unit_and_dimension() -> None:
     """Between lines that hold none; an array is all of its values."""
     text = b'START\n{"level": "INFO"}\n' + line(A=1, B=[2, 0.5]) + b"END\n"
-    assert list(metrics(text)) == [datum("A", 1.0, service="health"), datum("B", 2.0, 0.5, service="health")]
+    assert list(read_metrics(text)) == [datum("A", 1.0, service="health"), datum("B", 2.0, 0.5, service="health")]
 
 
 @pytest.mark.parametrize(("values", "said"), [((2.0,), {"Value": 2.0}), ((2.0, 0.5), {"Values": [2.0, 0.5]})])
@@ -54,7 +54,7 @@ def test_a_metric_is_put_with_its_unit_and_the_time_of_its_line(
     values: tuple[float, ...], said: dict[str, Any]
 ) -> None:
     """In seconds; what was measured twice in one line is put as both values."""
-    assert datum("A", *values, service="health").as_json() == {
+    assert datum("A", *values, service="health").to_json() == {
         "MetricName": "A",
         "Dimensions": [{"Name": "service", "Value": "health"}],
         "Timestamp": 1_795_000_000.123,
@@ -67,7 +67,7 @@ def test_each_set_of_dimensions_makes_a_metric_of_its_own() -> None:
     """The empty set too; one that names what the line does not say makes none."""
     sets = [["room", "stage"], ["room"], [], ["unknown"], ["number"]]
     directive = {"Namespace": "Test", "Dimensions": sets, "Metrics": [{"Name": "A", "Unit": "Seconds"}]}
-    found = metrics(described(directive, room="claims", stage="api", number=7, A=3))
+    found = read_metrics(described(directive, room="claims", stage="api", number=7, A=3))
     expected = [{"room": "claims", "stage": "api"}, {"room": "claims"}, {}]
     assert list(found) == [datum("A", 3.0, unit="Seconds", **dimensions) for dimensions in expected]
 
@@ -75,7 +75,7 @@ def test_each_set_of_dimensions_makes_a_metric_of_its_own() -> None:
 def test_every_directive_of_a_line_is_read() -> None:
     """Those without dimensions and without a unit included."""
     directives = [{"Namespace": "Test", "Metrics": [{"Name": name}]} for name in ("A", "B")]
-    assert list(metrics(described(*directives, A=1, B=2))) == [
+    assert list(read_metrics(described(*directives, A=1, B=2))) == [
         datum("A", 1.0, unit="None"),
         datum("B", 2.0, unit="None"),
     ]
@@ -84,7 +84,7 @@ def test_every_directive_of_a_line_is_read() -> None:
 @pytest.mark.parametrize("value", ["text", None, True, {"a": 1}, [], [1, "text"], float("nan"), [0] * 101])
 def test_a_member_that_is_no_number_is_no_metric(value: Any) -> None:
     """The others of its line are."""
-    assert list(metrics(line(A=value, B=1))) == [datum("B", 1.0, service="health")]
+    assert list(read_metrics(line(A=value, B=1))) == [datum("B", 1.0, service="health")]
 
 
 @pytest.mark.parametrize(
@@ -104,14 +104,14 @@ def test_a_member_that_is_no_number_is_no_metric(value: Any) -> None:
 )
 def test_a_line_that_can_not_be_read_is_passed_over(broken: bytes) -> None:
     """And the next one is read."""
-    assert list(metrics(broken + b"\n" + line(A=1))) == [datum("A", 1.0, service="health")]
+    assert list(read_metrics(broken + b"\n" + line(A=1))) == [datum("A", 1.0, service="health")]
 
 
 def test_a_call_takes_one_namespace_and_no_more_than_it_may() -> None:
     """In the order in which they were found."""
-    other = Datum("Other", "A", "Count", AT_MS, (), (1.0,))
+    other = MetricDatum("Other", "A", "Count", AT_MS, (), (1.0,))
     found = [datum("A", float(n)) for n in range(MOST_DATA + 1)]
-    made = list(batches([found[0], other, *found[1:]]))
+    made = list(split_batches([found[0], other, *found[1:]]))
     assert made == [("Other", [other]), ("Test", found[:MOST_DATA]), ("Test", found[MOST_DATA:])]
 
 
@@ -119,7 +119,7 @@ def test_a_call_takes_one_namespace_and_no_more_than_it_may() -> None:
 def following(path: Path, url: str) -> Iterator[None]:
     """A follower of one log, stopped when the block ends."""
     stop = threading.Event()
-    thread = threading.Thread(target=Follower([path], CloudWatch(url, REGION), stop).run)
+    thread = threading.Thread(target=LogFollower([path], CloudWatch(url, REGION), stop).run)
     thread.start()
     try:
         yield
@@ -215,13 +215,13 @@ def test_a_refusal_holds_up_nothing(tmp_path: Path) -> None:
     taken: list[float] = []
 
     class Picky(CloudWatch):
-        def put(self, namespace: str, data: Any) -> None:
+        def put_metrics(self, namespace: str, data: Any) -> None:
             if namespace == "Bad":
-                raise Refused("no")
+                raise MetricsRejected("no")
             taken.extend(datum.values[0] for datum in data)
 
     stop, path = threading.Event(), tmp_path / "log"
-    follower = threading.Thread(target=Follower([path], Picky("http://127.0.0.1:9", REGION), stop).run)
+    follower = threading.Thread(target=LogFollower([path], Picky("http://127.0.0.1:9", REGION), stop).run)
     append(path, line(namespace="Bad", A=1) + line(A=2))
     follower.start()
     try:

@@ -9,35 +9,35 @@ import psycopg
 import pytest
 
 from local import postgres, unprivileged
-from local.postgres import Server
-from local.unprivileged import Runner
+from local.postgres import PostgresServer
+from local.unprivileged import UserSwitch
 from tests.services import free_port
 
 
 @contextmanager
-def running(folder: Path, runner: Runner) -> Iterator[Server]:
+def running(folder: Path, runner: UserSwitch) -> Iterator[PostgresServer]:
     """A server on a free port, its data in the runner's folder."""
     folder.mkdir(exist_ok=True)
-    server = Server(runner.folder, free_port(), folder / "postgres.log", runner)
+    server = PostgresServer(runner.folder, free_port(), folder / "postgres.log", runner)
     child = postgres.start(server)
     try:
-        child.wait_until(postgres.is_ready(server, child), postgres.READY_SECONDS)
+        child.wait_until(postgres.make_ready_check(server, child), postgres.READY_SECONDS)
         yield server
     finally:
         child.stop()
 
 
 @pytest.fixture
-def runner(tmp_path: Path) -> Runner:
+def runner(tmp_path: Path) -> UserSwitch:
     """The way this user runs it."""
-    return unprivileged.choose(postgres.installed_binaries(), tmp_path / "postgres")
+    return unprivileged.choose_user_switch(postgres.find_binaries(), tmp_path / "postgres")
 
 
-def test_what_was_committed_is_there_after_a_restart(tmp_path: Path, runner: Runner) -> None:
+def test_what_was_committed_is_there_after_a_restart(tmp_path: Path, runner: UserSwitch) -> None:
     """The cluster is made once, in its own folder, by root too."""
-    with running(tmp_path, runner) as server, psycopg.connect(server.dsn(), autocommit=True) as connection:
+    with running(tmp_path, runner) as server, psycopg.connect(server.build_dsn(), autocommit=True) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 'ë' AS letter")
-    with running(tmp_path, runner) as server, psycopg.connect(server.dsn(), autocommit=True) as connection:
+    with running(tmp_path, runner) as server, psycopg.connect(server.build_dsn(), autocommit=True) as connection:
         assert connection.execute("SELECT letter FROM kept").fetchone() == ("ë",)
         settings = "SELECT current_setting('fsync'), current_setting('max_connections'), current_setting('timezone')"
         assert connection.execute(settings).fetchone() == ("on", "100", "UTC")
@@ -46,14 +46,14 @@ def test_what_was_committed_is_there_after_a_restart(tmp_path: Path, runner: Run
         ).fetchone() == ("C", "b")
 
 
-def test_the_owner_is_no_superuser_but_may_make_roles(tmp_path: Path, runner: Runner) -> None:
+def test_the_owner_is_no_superuser_but_may_make_roles(tmp_path: Path, runner: UserSwitch) -> None:
     """As the main user of RDS: a migration that needs more fails here first."""
-    with running(tmp_path, runner) as server, psycopg.connect(server.dsn(), autocommit=True) as connection:
+    with running(tmp_path, runner) as server, psycopg.connect(server.build_dsn(), autocommit=True) as connection:
         row = connection.execute("SELECT rolsuper, rolcreaterole FROM pg_roles WHERE rolname = current_user").fetchone()
     assert row == (False, True)
 
 
-def test_it_listens_on_loopback_only(tmp_path: Path, runner: Runner) -> None:
+def test_it_listens_on_loopback_only(tmp_path: Path, runner: UserSwitch) -> None:
     """Trust is for this machine; there is no socket file either."""
     with running(tmp_path, runner) as server:
         lines = (server.data / "postmaster.pid").read_text().splitlines()
@@ -61,10 +61,10 @@ def test_it_listens_on_loopback_only(tmp_path: Path, runner: Runner) -> None:
         assert (server.data / "pg_hba.conf").read_text() == postgres.HBA
 
 
-def test_a_failed_statement_leaves_no_data_in_the_log(tmp_path: Path, runner: Runner) -> None:
+def test_a_failed_statement_leaves_no_data_in_the_log(tmp_path: Path, runner: UserSwitch) -> None:
     """Errors carry what people wrote; the log has none of it."""
     wrong = pytest.raises(psycopg.errors.InvalidTextRepresentation)
-    with running(tmp_path, runner) as server, wrong, psycopg.connect(server.dsn()) as connection:
+    with running(tmp_path, runner) as server, wrong, psycopg.connect(server.build_dsn()) as connection:
         connection.execute("SELECT %s::text::integer", ("besa@example.test",))
     assert "example.test" not in server.log.read_text()
 
@@ -72,13 +72,13 @@ def test_a_failed_statement_leaves_no_data_in_the_log(tmp_path: Path, runner: Ru
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can take another uid")
 def test_root_without_namespaces_runs_it_under_another_uid(tmp_path: Path) -> None:
     """In a container that refuses user namespaces, data and programs go where that uid can reach them."""
-    runner = unprivileged.other_uid(postgres.installed_binaries(), tmp_path / "postgres")
+    runner = unprivileged.make_other_uid_switch(postgres.find_binaries(), tmp_path / "postgres")
     try:
-        with running(tmp_path, runner) as server, psycopg.connect(server.dsn(), autocommit=True) as connection:
+        with running(tmp_path, runner) as server, psycopg.connect(server.build_dsn(), autocommit=True) as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
             assert server.data.stat().st_uid != 0
     finally:
-        unprivileged.remove(runner)
+        unprivileged.remove_data(runner)
 
 
 def test_programs_below_a_private_folder_are_copied_with_their_libraries(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_programs_below_a_private_folder_are_copied_with_their_libraries(tmp_pat
     (package / "install/bin/postgres").write_text("program")
     (package.with_name("embedded.libs")).mkdir()
     (tmp_path / "private").chmod(0o700)
-    binaries = unprivileged.reachable(package / "install/bin", tmp_path / "place")
+    binaries = unprivileged.make_reachable(package / "install/bin", tmp_path / "place")
     assert binaries == tmp_path / "place/programs/embedded/install/bin"
     assert (binaries / "postgres").read_text() == "program"
     assert (tmp_path / "place/programs/embedded.libs").is_dir()

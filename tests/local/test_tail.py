@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from local.events.tail import CHUNK, Tail
+from local.events.log_tail import CHUNK, LogTail
 
 
 class Log:
@@ -11,13 +11,13 @@ class Log:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.seen: list[bytes] = []
-        self.tail = Tail(path, lambda lines: self.seen.extend(lines.splitlines()))
+        self.tail = LogTail(path, lambda lines: self.seen.extend(lines.splitlines()))
 
     def write(self, data: bytes) -> None:
         """Appends, and looks."""
         with self.path.open("ab") as file:
             file.write(data)
-        self.tail.poll()
+        self.tail.read_new()
 
 
 def test_a_tail_begins_at_the_end_of_what_is_there(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_a_line_cut_in_two_is_one_line(tmp_path: Path) -> None:
 def test_a_log_that_comes_later_is_read_from_its_start(tmp_path: Path) -> None:
     """It is missing when the tail begins."""
     log = Log(tmp_path / "log")
-    assert not log.tail.poll()
+    assert not log.tail.read_new()
     log.write(b"first\n")
     assert log.seen == [b"first"]
 
@@ -51,10 +51,10 @@ def test_a_log_moved_away_is_read_to_its_end_and_then_the_new_one(tmp_path: Path
     log.write(b"one\n")
     moved = tmp_path / "log.1"
     log.path.rename(moved)
-    log.tail.poll()
+    log.tail.read_new()
     with moved.open("ab") as file:
         file.write(b"two\nunfinished")
-    log.tail.poll()
+    log.tail.read_new()
     assert log.seen == [b"one", b"two"]
     log.write(b"three\n")
     assert log.seen == [b"one", b"two", b"unfinished", b"three"]
@@ -73,5 +73,5 @@ def test_a_tail_says_when_there_is_more(tmp_path: Path) -> None:
     """A chunk at a time, so that no log holds up the others."""
     log = Log(tmp_path / "log")
     log.path.write_bytes(b"x" * (CHUNK - 1) + b"\nlast\n")
-    assert [log.tail.poll(), log.tail.poll(), log.tail.poll()] == [True, False, False]
+    assert [log.tail.read_new(), log.tail.read_new(), log.tail.read_new()] == [True, False, False]
     assert log.seen == [b"x" * (CHUNK - 1), b"last"]

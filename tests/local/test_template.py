@@ -4,9 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from local.template import Resolver, UnreadableTemplate, code_folders, dangling, read_template, with_stub_code
+from local.template import (
+    IntrinsicResolver,
+    UnreadableTemplate,
+    list_code_folders,
+    list_dangling_references,
+    read_template,
+    replace_code,
+)
 
-RESOLVER = Resolver(
+RESOLVER = IntrinsicResolver(
     values={"Port": "5432", "Origins": ["a", "b"], "AWS::Region": "eu-central-1", "Queue": "http://q"},
     attributes={"Work.Arn": "arn:aws:lambda:eu-central-1:0:function:work"},
     conditions={
@@ -75,10 +82,10 @@ def test_code_is_replaced_by_a_stub_and_nothing_else_is() -> None:
         "Properties": {"CodeUri": "functions/work", "Handler": "w.handler"},
     }
     template = {"Resources": {"Work": function, "Queue": {"Type": "AWS::SQS::Queue"}}}
-    stubbed = with_stub_code(template, "s3://b/k")
+    stubbed = replace_code(template, "s3://b/k")
     assert stubbed["Resources"]["Work"]["Properties"] == {"CodeUri": "s3://b/k", "Handler": "w.handler"}
     assert stubbed["Resources"]["Queue"] == {"Type": "AWS::SQS::Queue"}
-    assert code_folders(template, Path("/checkout")) == {"Work": Path("/checkout/functions/work")}
+    assert list_code_folders(template, Path("/checkout")) == {"Work": Path("/checkout/functions/work")}
 
 
 def test_a_reference_to_nothing_is_found_in_every_form() -> None:
@@ -90,4 +97,4 @@ def test_a_reference_to_nothing_is_found_in_every_form() -> None:
       Work: {A: !Ref Port, B: !GetAtt Work.Arn, C: !GetAtt Wrok.Arn, D: !Ref Work.Alias, E: !Ref AWS::Region}
       Rest: {A: !Sub "${Prot}/${!Literal}/${Work.Arn}", B: !Sub ["${Own}/${Quue}", {Own: !Ref Prt}]}
     """
-    assert dangling(read_template(text)) == {"Layr", "Wrok", "Prot", "Quue", "Prt"}
+    assert list_dangling_references(read_template(text)) == {"Layr", "Wrok", "Prot", "Quue", "Prt"}

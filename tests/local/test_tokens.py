@@ -10,11 +10,11 @@ import jwt
 import pytest
 
 from local import tokens
-from local.deploy import Clients, deploy
-from local.home import Home
-from local.readback import read_stack
+from local.deploy import EmulatorClients, deploy
 from local.stack import Stack
-from local.template import code_folders, read_template
+from local.stack_reader import read_stack
+from local.state_folder import StateFolder
+from local.template import list_code_folders, read_template
 from tests.local.emulators import started
 
 CLOUD = Path(__file__).with_name("cloud")
@@ -25,7 +25,7 @@ PERSON = "person@example.test"
 class Front:
     """Stands for the front's Invoke API: does what the operators' function does with the pool, and counts."""
 
-    def __init__(self, clients: Clients, pool: str) -> None:
+    def __init__(self, clients: EmulatorClients, pool: str) -> None:
         self.identity = clients.get("cognito-idp")
         self.pool = pool
         self.commands: list[dict[str, str]] = []
@@ -48,18 +48,18 @@ def join(identity: object, pool: str, email: str, group: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Home, Front]]:
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[StateFolder, Front]]:
     """The small stack with a front before it."""
     folder = tmp_path_factory.mktemp("cloud")
     with started(folder / "emulator") as (clients, _):
         deploy(clients, TEMPLATE, {})
-        stack = read_stack(clients, code_folders(read_template(TEMPLATE), CLOUD), [])
+        stack = read_stack(clients, list_code_folders(read_template(TEMPLATE), CLOUD), [])
         front = Front(clients, stack.user_pool_id)
-        home = Home(folder, folder)
-        home.prepare()
+        home = StateFolder(folder, folder)
+        home.make_folders()
         stack.save(home.stack)
         with serving(front) as port:
-            home.update(ports={"front": port})
+            home.update_state(ports={"front": port})
             yield home, front
 
 
@@ -91,49 +91,49 @@ class serving:  # noqa: N801 - used as a context manager
         self.server.server_close()
 
 
-def claims(home: Home, token: str) -> dict[str, object]:
+def claims(home: StateFolder, token: str) -> dict[str, object]:
     """The claims of a token, its signature checked."""
     stack = Stack.load(home.stack)
     key = jwt.PyJWKClient(stack.jwks_url).get_signing_key_from_jwt(token)
     return jwt.decode(token, key.key, algorithms=["RS256"], issuer=stack.issuer)
 
 
-def test_a_role_gets_an_access_token_of_one_and_the_same_person(cloud: tuple[Home, Front]) -> None:
+def test_a_role_gets_an_access_token_of_one_and_the_same_person(cloud: tuple[StateFolder, Front]) -> None:
     """Made once, in the role's group, and signed in again each time."""
     home, front = cloud
-    first, second = (claims(home, tokens.token(home, role="staff", email="")) for _ in range(2))
+    first, second = (claims(home, tokens.get_token(home, role="staff", email="")) for _ in range(2))
     assert (first["token_use"], first["cognito:groups"]) == ("access", ["staff"])
     assert first["sub"] == second["sub"]
     assert {command["email"] for command in front.commands} == {"staff@interdomestik.test"}
 
 
-def test_a_registered_person_signs_in_without_an_operators_command(cloud: tuple[Home, Front]) -> None:
+def test_a_registered_person_signs_in_without_an_operators_command(cloud: tuple[StateFolder, Front]) -> None:
     """The identity is the one that the registration created."""
     home, front = cloud
     join(front.identity, front.pool, PERSON, "staff")
     before = len(front.commands)
-    assert claims(home, tokens.token(home, role=None, email=PERSON))["token_use"] == "access"
+    assert claims(home, tokens.get_token(home, role=None, email=PERSON))["token_use"] == "access"
     assert len(front.commands) == before
 
 
 def test_somebody_who_is_not_registered_gets_no_token(
-    cloud: tuple[Home, Front], monkeypatch: pytest.MonkeyPatch
+    cloud: tuple[StateFolder, Front], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After the time that a registration's identity may take."""
     monkeypatch.setattr(tokens, "IDENTITY_SECONDS", 0.0)
-    with pytest.raises(tokens.NoToken, match=r"nobody is registered with nobody@example\.test"):
-        tokens.token(cloud[0], role=None, email="nobody@example.test")
+    with pytest.raises(tokens.TokenError, match=r"nobody is registered with nobody@example\.test"):
+        tokens.get_token(cloud[0], role=None, email="nobody@example.test")
 
 
-def test_the_operators_functions_refusal_is_passed_on(cloud: tuple[Home, Front]) -> None:
+def test_the_operators_functions_refusal_is_passed_on(cloud: tuple[StateFolder, Front]) -> None:
     """For example an address that belongs to a member."""
     home, front = cloud
     front.failure = "the address belongs to an account of another role"
-    with pytest.raises(tokens.NoToken, match="another role"):
-        tokens.token(home, role="admin", email="taken@example.test")
+    with pytest.raises(tokens.TokenError, match="another role"):
+        tokens.get_token(home, role="admin", email="taken@example.test")
 
 
-def test_without_a_role_or_an_address_the_usage_is_shown(cloud: tuple[Home, Front]) -> None:
+def test_without_a_role_or_an_address_the_usage_is_shown(cloud: tuple[StateFolder, Front]) -> None:
     """One line that says what to type."""
-    with pytest.raises(tokens.NoToken, match=r"ROLE=staff\|admin"):
-        tokens.token(cloud[0], role=None, email="")
+    with pytest.raises(tokens.TokenError, match=r"ROLE=staff\|admin"):
+        tokens.get_token(cloud[0], role=None, email="")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from local import children
+from local import processes
 
 ROOT = Path(__file__).resolve().parents[2]
 READY = re.compile(
@@ -73,7 +73,7 @@ def family(pid: int) -> dict[int, str | None]:
     while new:
         found |= new
         new = {child for child, its_parent in parents.items() if its_parent in new} - found
-    return {each: children.started(each) for each in found}
+    return {each: processes.read_start_time(each) for each in found}
 
 
 def parent(process: Path) -> int:
@@ -87,7 +87,7 @@ def parent(process: Path) -> int:
 def all_gone(processes: dict[int, str | None], seconds: float = END_S) -> bool:
     """Whether all these processes ended in time."""
     deadline = time.monotonic() + seconds
-    while any(children.started(pid) == start for pid, start in processes.items() if start):
+    while any(processes.read_start_time(pid) == start for pid, start in processes.items() if start):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.05)

@@ -14,8 +14,8 @@ import httpx
 import psycopg
 import pytest
 
-from local.home import Home
 from local.postgres import DATABASE
+from local.state_folder import StateFolder
 from tests.e2e.cloud import ROOT, STOP_S, Cloud, eventually, running
 from tests.people import person
 from tests.roles import SESSION_OF_A_FUNCTION
@@ -87,7 +87,7 @@ def cloud(state: Path, mails: str) -> Iterator[Cloud]:
 
 def ports(state: Path) -> dict[str, int]:
     """The parts' ports."""
-    return Home(ROOT, state).read().ports
+    return StateFolder(ROOT, state).read_state().ports
 
 
 def proxy(state: Path, method: str, path: str, body: object = None) -> dict[str, Any]:
@@ -178,7 +178,7 @@ def test_a_crash_of_the_proxy_ends_the_cloud_and_the_next_start_may_do_without(c
 
     No variable has stayed, nor a wait for a standby.
     """
-    pids = {child.name: child.pid for child in Home(ROOT, state).read().children}
+    pids = {child.name: child.pid for child in StateFolder(ROOT, state).read_state().children}
     os.kill(pids["database_proxy"], signal.SIGKILL)
     assert cloud.process.wait(STOP_S) == 1
     with running(state, "--no-database-proxy") as cloud:

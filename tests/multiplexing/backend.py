@@ -7,7 +7,13 @@ whatever answers it carries the tag, so that an answer that comes to another cli
 import struct
 from dataclasses import dataclass, field
 
-from local.database_proxy.framing import Framer, Message, fatal, message, parameter_status
+from local.database_proxy.framing import (
+    MessageReader,
+    ProtocolMessage,
+    build_fatal_error,
+    build_message,
+    build_parameter_status,
+)
 
 ASKED_BY_PROXY = "proxy.0 run"
 CANCELED = "57014"
@@ -15,12 +21,12 @@ CANCELED = "57014"
 
 def error(sqlstate: str, text: str) -> bytes:
     """An ErrorResponse after which the session goes on."""
-    return message(b"E", f"SERROR\0C{sqlstate}\0M{text}\0".encode() + b"\0")
+    return build_message(b"E", f"SERROR\0C{sqlstate}\0M{text}\0".encode() + b"\0")
 
 
 def row(text: str) -> bytes:
     """A DataRow of one column."""
-    return message(b"D", struct.pack("!HI", 1, len(text)) + text.encode())
+    return build_message(b"D", struct.pack("!HI", 1, len(text)) + text.encode())
 
 
 @dataclass
@@ -42,7 +48,7 @@ class Backend:
         """The client that must have this session for itself now."""
         return self.transaction.split(".")[0] or self.in_batch
 
-    def answer(self, said: Message) -> bytes:
+    def answer(self, said: ProtocolMessage) -> bytes:
         """Take one message and return what is said to it."""
         if said.kind == b"X":
             self.ended = True
@@ -56,13 +62,13 @@ class Backend:
             return self._run_all(said.body.rstrip(b"\0").decode()) + self._ready()
         return self._extended(said)
 
-    def _extended(self, said: Message) -> bytes:
+    def _extended(self, said: ProtocolMessage) -> bytes:
         if said.kind == b"P":
             self._text = said.body.split(b"\0")[1].decode()
             self.in_batch = self._text.split(".")[0]
-            return message(b"1")
+            return build_message(b"1")
         if said.kind == b"B":
-            return message(b"2")
+            return build_message(b"2")
         if said.kind == b"E":
             told = self._run(self._text)
             self.skipping = told.startswith(b"E")
@@ -99,24 +105,29 @@ class Backend:
             self.transaction = tag
         elif word in ("commit", "rollback"):
             self.transaction, self.failed = "", False
-        return row(tag) + message(b"C", b"DONE\0")
+        return row(tag) + build_message(b"C", b"DONE\0")
 
     def _ready(self) -> bytes:
-        return message(b"Z", b"E" if self.failed else b"T" if self.transaction else b"I")
+        return build_message(b"Z", b"E" if self.failed else b"T" if self.transaction else b"I")
 
 
 def greeting(pid: int) -> bytes:
     """What a session begins with."""
-    status = parameter_status("server_version", "17.0")
-    return message(b"R", b"\0\0\0\0") + status + message(b"K", struct.pack("!II", pid, pid)) + message(b"Z", b"I")
+    status = build_parameter_status("server_version", "17.0")
+    return (
+        build_message(b"R", b"\0\0\0\0")
+        + status
+        + build_message(b"K", struct.pack("!II", pid, pid))
+        + build_message(b"Z", b"I")
+    )
 
 
 def answer_all(messages: bytes) -> tuple[bytes, list[tuple[str, str]]]:
     """What a server of one's own says to these messages, and what it executes."""
     backend, told = Backend(), b""
-    for said in Framer().feed(messages):
+    for said in MessageReader().feed(messages):
         told += backend.answer(said)
     return told, backend.executed
 
 
-SHUTDOWN = fatal("57P01", "terminating connection due to administrator command")
+SHUTDOWN = build_fatal_error("57P01", "terminating connection due to administrator command")

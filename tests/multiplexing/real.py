@@ -6,8 +6,8 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from local.database_proxy.framing import Framer, Message, message, startup
-from local.database_proxy.handle import Proxy, running_proxy
+from local.database_proxy.framing import MessageReader, ProtocolMessage, build_message, build_startup
+from local.database_proxy.proxy import Proxy, run_proxy
 from tests.databases import Postgres
 
 CONNECTIONS = 3
@@ -30,7 +30,7 @@ class Figures:
 def run_clients(postgres: Postgres, *, seed: int, clients: int, rounds: int) -> Figures:
     """Let so many clients come and go on few server connections; each chooses by a seed of its own."""
     figures = Figures(CONNECTIONS)
-    with running_proxy(postgres.server.port, max_connections=CONNECTIONS, borrow_timeout_s=60) as proxy:
+    with run_proxy(postgres.server.port, max_connections=CONNECTIONS, borrow_timeout_s=60) as proxy:
         workers = [_Client(proxy, seed, n, figures) for n in range(clients)]
         threads = [threading.Thread(target=each.run, args=(rounds,), daemon=True) for each in workers]
         for thread in threads:
@@ -39,7 +39,7 @@ def run_clients(postgres: Postgres, *, seed: int, clients: int, rounds: int) -> 
             thread.join(DONE_S)
             assert not thread.is_alive(), "a client waits for ever"
         figures.crashes, figures.open_max = proxy.crashes, proxy.counts.open_max
-        assert proxy.session_state() == []
+        assert proxy.read_session_state() == []
     return figures
 
 
@@ -65,13 +65,13 @@ class _Client:
         """Come and go so many times."""
         for _ in range(rounds):
             with socket.create_connection(("127.0.0.1", self._port), ANSWER_S) as line:
-                line.sendall(startup({"user": "postgres", "database": "postgres"}))
+                line.sendall(build_startup({"user": "postgres", "database": "postgres"}))
                 said = _messages(line)
                 _read_batch(said)
                 while self._random.random() < 0.7 and self._converse(line, said):
                     pass
 
-    def _converse(self, line: socket.socket, said: Iterator[Message]) -> bool:
+    def _converse(self, line: socket.socket, said: Iterator[ProtocolMessage]) -> bool:
         """One pipeline; False where the client goes: after some of its bytes, or of its answers."""
         batches = [self._batch() for _ in range(self._random.randint(1, 4))]
         data = b"".join(batch.sent for batch in batches)
@@ -80,7 +80,7 @@ class _Client:
             self._figures.left += 1
             line.sendall(data[: self._random.randrange(len(data))])
             return False
-        line.sendall(data + (message(b"X") if leaves < 0.2 else b""))
+        line.sendall(data + (build_message(b"X") if leaves < 0.2 else b""))
         for batch in batches[: -1 if leaves < 0.3 else None]:
             if leaves >= 0.2:
                 self._compare(batch, _read_batch(said))
@@ -95,7 +95,7 @@ class _Client:
             texts.append(f"SELECT '{self._tag()}'")
         if self._random.random() < 0.3 and not fails:
             texts = ["BEGIN", *texts, "COMMIT"]
-        return _Batch(b"".join(map(_statement, texts)) + message(b"S"), tags, fails)
+        return _Batch(b"".join(map(_statement, texts)) + build_message(b"S"), tags, fails)
 
     def _tag(self) -> str:
         self._serial += 1
@@ -109,16 +109,20 @@ class _Client:
 
 
 def _statement(text: str) -> bytes:
-    return message(b"P", b"\0" + text.encode() + b"\0\0\0") + message(b"B", bytes(8)) + message(b"E", bytes(5))
+    return (
+        build_message(b"P", b"\0" + text.encode() + b"\0\0\0")
+        + build_message(b"B", bytes(8))
+        + build_message(b"E", bytes(5))
+    )
 
 
-def _messages(line: socket.socket) -> Iterator[Message]:
-    framer = Framer()
+def _messages(line: socket.socket) -> Iterator[ProtocolMessage]:
+    framer = MessageReader()
     while data := line.recv(65536):
         yield from framer.feed(data)
 
 
-def _read_batch(said: Iterator[Message]) -> tuple[list[str], int]:
+def _read_batch(said: Iterator[ProtocolMessage]) -> tuple[list[str], int]:
     """The values up to the next ReadyForQuery, and how many errors were among them."""
     values, errors = [], 0
     for each in said:

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from local.database_proxy.framing import message, parameter_status
-from local.database_proxy.handle import SESSION_STATE
+from local.database_proxy.framing import build_message, build_parameter_status
+from local.database_proxy.proxy import SESSION_STATE
 from tests.multiplexing.world import PORTS, Client, Server, World
 
 Act = Callable[[], object]
@@ -18,7 +18,7 @@ PIPELINES = (
     "run sync", "run sync run sync fail sync run sync", "begin run commit sync", "begin fail run sync rollback sync",
     "run", "sync", "begin run sync", "commit sync",
 )  # fmt: skip
-ASYNC = (parameter_status("application_name", "x"), message(b"N", b"SNOTICE\0M.\0\0"))
+ASYNC = (build_parameter_status("application_name", "x"), build_message(b"N", b"SNOTICE\0M.\0\0"))
 
 
 def play(numbers: Sequence[int]) -> World:

@@ -7,13 +7,21 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import accumulate
 
-from local.database_proxy.counts import Counts
-from local.database_proxy.faults import Faults
-from local.database_proxy.framing import CANCEL_REQUEST, Framer, Message, message, query, startup, take_startup
-from local.database_proxy.handle import BORROW_TIMEOUT_S
-from local.database_proxy.pool import Pool
+from local.database_proxy.faults import ConnectionFaults
+from local.database_proxy.framing import (
+    CANCEL_REQUEST,
+    MessageReader,
+    ProtocolMessage,
+    build_message,
+    build_query,
+    build_startup,
+    take_startup,
+)
+from local.database_proxy.pool import ConnectionPool
+from local.database_proxy.proxy import BORROW_TIMEOUT_S
 from local.database_proxy.server import ServerConnection
-from local.database_proxy.session import Desk, factory
+from local.database_proxy.session import ProxyContext, make_session_factory
+from local.database_proxy.statistics import ProxyStatistics
 from tests.multiplexing.backend import SHUTDOWN, Backend, answer_all, greeting
 from tests.multiplexing.network import End, Loop
 
@@ -31,13 +39,13 @@ class Server:
     pid: int
     port: int
     backend: Backend = field(default_factory=Backend)
-    inbox: list[Message] = field(default_factory=list)
+    inbox: list[ProtocolMessage] = field(default_factory=list)
     user: str = ""  # the client whose messages came last
     cancel_key: bytes = b""  # of a connection that brings a CancelRequest
     greeted: bool = False
     written_off: bool = False  # the proxy need not count it any more
     _start: bytes = b""
-    _framer: Framer = field(default_factory=Framer)
+    _framer: MessageReader = field(default_factory=MessageReader)
     _sent: int = 0
     _answered: int = 0  # position in the stream behind the last answer
     _edges: set[int] = field(default_factory=lambda: {0})  # positions between two messages
@@ -79,7 +87,7 @@ class Server:
 
     def say(self, data: bytes, *, is_answer: bool = False) -> None:
         """Send something to the proxy."""
-        sizes = [len(m.raw) for m in Framer().feed(data)]
+        sizes = [len(m.raw) for m in MessageReader().feed(data)]
         self._edges |= set(accumulate(sizes, initial=self._sent))
         self._sent += len(data)
         self._answered = self._sent if is_answer and data else self._answered
@@ -128,15 +136,15 @@ class Client:
     has_cancelled: bool = False
     has_open_batch: bool = False
     has_left: bool = False
-    answers: list[Message] = field(default_factory=list)
-    _framer: Framer = field(default_factory=Framer)
+    answers: list[ProtocolMessage] = field(default_factory=list)
+    _framer: MessageReader = field(default_factory=MessageReader)
     _greeted: bool = False
 
     def say(self, words: str, *, extended: bool = False) -> None:
         """Send one statement for each word: as one query, or as a pipeline in which `sync` is a Sync."""
         self.has_open_batch = extended and not words.endswith("sync")
         parts = [self._next(word) for word in words.split()]
-        data = b"".join(map(_as_messages, parts)) if extended else query("; ".join(parts).replace("; ", ";"))
+        data = b"".join(map(_as_messages, parts)) if extended else build_query("; ".join(parts).replace("; ", ";"))
         self.send(data)
 
     def send(self, data: bytes) -> None:
@@ -147,7 +155,7 @@ class Client:
     def leave(self, *, politely: bool) -> None:
         """End the session with a Terminate, or without a word."""
         self.has_left = True
-        self.end.incoming += message(b"X") if politely else b""
+        self.end.incoming += build_message(b"X") if politely else b""
         self.end.incoming_ended = True
 
     def receive(self, most: int) -> None:
@@ -158,7 +166,7 @@ class Client:
             elif said.kind not in (b"R", b"S", b"N"):
                 self._note(said)
 
-    def _note(self, said: Message) -> None:
+    def _note(self, said: ProtocolMessage) -> None:
         if self._greeted or said.kind != b"Z":
             self.answers.append(said)
         self._greeted = True
@@ -176,8 +184,12 @@ class Client:
 
 def _as_messages(part: str) -> bytes:
     if part == "sync":
-        return message(b"S")
-    return message(b"P", b"\0" + part.encode() + b"\0\0\0") + message(b"B", bytes(8)) + message(b"E", bytes(5))
+        return build_message(b"S")
+    return (
+        build_message(b"P", b"\0" + part.encode() + b"\0\0\0")
+        + build_message(b"B", bytes(8))
+        + build_message(b"E", bytes(5))
+    )
 
 
 class World:
@@ -185,25 +197,25 @@ class World:
 
     def __init__(self, max_connections: int) -> None:
         self.loop = Loop(self._accept)
-        self.counts = Counts()
+        self.counts = ProxyStatistics()
         self.servers: list[Server] = []
         self.clients: list[Client] = []
         self.violations: list[str] = []
         self.listening = set(PORTS)
         self._askers: dict[bytes, list[str]] = {}  # who has asked for cancellations, by the session's key
-        self.pool = Pool(
+        self.pool = ConnectionPool(
             PORTS[0], max_connections=max_connections, borrow_timeout_s=BORROW_TIMEOUT_S, counts=self.counts
         )
-        self.desk = Desk(self.pool, self.counts, Faults())
+        self.desk = ProxyContext(self.pool, self.counts, ConnectionFaults())
 
     # what a schedule may do
 
     def connect(self) -> Client:
         """A new client, whose startup packet is on its way."""
-        end = End(self.loop, factory(self.desk)())
+        end = End(self.loop, make_session_factory(self.desk)())
         client = Client(f"c{len(self.clients)}", end)
         self.clients.append(client)
-        end.incoming += startup({"user": "app", "database": "claims"})
+        end.incoming += build_startup({"user": "app", "database": "claims"})
         self.soon(end.start)
         return client
 
@@ -211,7 +223,7 @@ class World:
         """Somebody who has the client's key asks for its statement to be cancelled."""
         if client.key:
             client.has_cancelled = True
-            end = End(self.loop, factory(self.desk)())
+            end = End(self.loop, make_session_factory(self.desk)())
             end.incoming += struct.pack("!II", len(client.key) + 8, CANCEL_REQUEST) + client.key
             self.soon(end.start)
             self.soon(lambda: self._note_asker(client))
@@ -310,7 +322,7 @@ class World:
         self.check()
         figures = (self.counts.clients, self.counts.borrowed, self.counts.waiting)
         alive = [s for s in self.servers if s.is_alive and not s.written_off]
-        assert (figures, len(alive)) == ((0, 0, 0), self.pool.open)
+        assert (figures, len(alive)) == ((0, 0, 0), self.pool.open_count)
 
     def close(self) -> None:
         """Stop everything."""

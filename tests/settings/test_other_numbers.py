@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from local.deploy import parameters
+from local.deploy import build_parameters
 from tests.services import ROOT
 from tests.settings.test_defaults import PARAMETERS, VARIABLES
 
@@ -78,14 +78,14 @@ OTHER_NUMBERS = {
 @pytest.mark.parametrize("front", ["http://127.0.0.1:3000"])
 def test_the_local_cloud_has_every_number_of_the_template(front: str) -> None:
     """It says where its parts are, and nothing else."""
-    given = set(parameters(database_port=5432, front=front, authority=Path("authority.pem")))
+    given = set(build_parameters(database_port=5432, front=front, authority=Path("authority.pem")))
     assert given == LOCAL
     assert given <= set(PARAMETERS)
 
 
 def test_a_local_cloud_without_the_proxy_alone_goes_without_tls() -> None:
     """PostgreSQL itself is built without it there."""
-    given = parameters(database_port=5432, front="http://127.0.0.1:3000", authority=None)
+    given = build_parameters(database_port=5432, front="http://127.0.0.1:3000", authority=None)
     assert set(given) == LOCAL - {"DatabaseSslRootCert"} | {"DatabaseSslMode"}
     assert given["DatabaseSslMode"] == "disable"
 

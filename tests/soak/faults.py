@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx
 
-from local.database_proxy.handle import Proxy
-from local.home import Home
+from local.database_proxy.proxy import Proxy
+from local.state_folder import StateFolder
 from tests.e2e.cloud import ROOT, Cloud
 from tests.roles import SESSION_OF_A_FUNCTION
 
@@ -50,18 +50,18 @@ class Faults:
 
     def database_refuses(self) -> None:
         """Nobody listens where the database was."""
-        with self._proxy.refusing():
+        with self._proxy.refuse_connections():
             self._proxy.cut_all()
             time.sleep(2.0)
 
     def database_black_holed(self) -> None:
         """What is sent is acknowledged and lost."""
-        with self._proxy.faults.black_hole():
+        with self._proxy.faults.discard_data():
             time.sleep(2.0)
 
     def database_slow(self) -> None:
         """Every piece of a line is late."""
-        with self._proxy.faults.delay(0.1):
+        with self._proxy.faults.delay_data(0.1):
             time.sleep(4.0)
 
     def sessions_ended(self) -> None:
@@ -84,7 +84,11 @@ class Faults:
 
     def aws_frozen(self) -> None:
         """State table, queues, mail, identities and evidence answer nothing, all at once."""
-        pid = next(child.pid for child in Home(ROOT, self._cloud.folder).read().children if child.name == "emulator")
+        pid = next(
+            child.pid
+            for child in StateFolder(ROOT, self._cloud.folder).read_state().children
+            if child.name == "emulator"
+        )
         os.kill(pid, signal.SIGSTOP)
         try:
             time.sleep(3.0)

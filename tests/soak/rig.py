@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.database_proxy.handle import Proxy
-from local.home import Home
+from local.database_proxy.proxy import Proxy
+from local.state_folder import StateFolder
 from shared.settings import DEFAULT_LIMITS
 from tests.databases import certificates, running_proxy
 from tests.e2e.cloud import QUICK_MAIL, ROOT, Cloud, running
@@ -46,7 +46,7 @@ def rig(folder: Path) -> Iterator[tuple[Cloud, Proxy]]:
         }
         options = [part for name, value in parameters.items() for part in ("--parameter", f"{name}={value}")]
         with running(folder, "--no-database-proxy", *options, *QUICK_MAIL) as cloud:
-            proxy.target = Home(ROOT, folder).read().ports["postgres"]
+            proxy.target = StateFolder(ROOT, folder).read_state().ports["postgres"]
             yield cloud, proxy
 
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from rich.console import Console
 
-from local.build import link
+from local.layer_build import link_path
 from stress.controls.__main__ import Controls, chosen, main
 from stress.controls.board import Board
 from stress.controls.copies import apply_patch, copy_checkout
@@ -172,7 +172,7 @@ def test_a_copys_layer_has_the_installed_packages_and_its_own_code(tmp_path: Pat
     copy = root / "build/controls/a"
     copy_checkout(root, copy)
     assert [package.name for package in (copy / ".venvs/layer/python").iterdir()] == ["psycopg"]
-    link(copy / ".venvs/layer/python/shared", copy / "layers/shared/shared")
+    link_path(copy / ".venvs/layer/python/shared", copy / "layers/shared/shared")
     apply_patch(Control("lax", "Broken.", "agents", patch=patch_of(RULES, "STRICT = True", "STRICT = False")), copy)
     assert (copy / ".venvs/layer/python/psycopg/__init__.py").exists()
     assert (copy / ".venvs/layer/.stamp").read_text() == "stamp"

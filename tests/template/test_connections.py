@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from local.database_proxy.handle import BORROW_TIMEOUT_S
+from local.database_proxy.proxy import BORROW_TIMEOUT_S
 from shared.settings import Settings
 from tests.services import ROOT
 from tests.template.translation import of_type, read, translated

@@ -15,17 +15,22 @@ from typing import Any
 
 import pytest
 
-from local.template import code_folders, read_template
+from local.template import list_code_folders, read_template
 from tests.services import EMULATOR_PYTHON, ROOT
 from tests.settings.test_defaults import PARAMETERS, REQUIRED
 from tests.template.translation import REGION, TEMPLATE, Json, of_type
 from tools.release import NoBuild, configured, parameters_of, release_id, stamp_build, stamp_of, stamped, template_of
 
 TEXT = TEMPLATE.read_text(encoding="utf-8")
-FUNCTIONS = frozenset(code_folders(read_template(TEXT), ROOT))
+FUNCTIONS = frozenset(list_code_folders(read_template(TEXT), ROOT))
 # Another value of each parameter, for those whose default is not enough of one.
-FIRST = {"AllowedOrigins": "https://app.example.test", "DatabaseHost": "proxy.example.test", "AppUrl": "https://app.example.test",
-         "MailSender": "no-reply@example.test", "DeskMailbox": "desk@example.test"}  # fmt: skip
+FIRST = {
+    "AllowedOrigins": "https://app.example.test",
+    "DatabaseHost": "proxy.example.test",
+    "AppUrl": "https://app.example.test",
+    "MailSender": "no-reply@example.test",
+    "DeskMailbox": "desk@example.test",
+}
 SECOND = {
     **{name: f"{value}.example" for name, value in FIRST.items()},
     **{name: str(value + 1) for name, value in PARAMETERS.items() if isinstance(value, int)},

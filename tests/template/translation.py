@@ -8,7 +8,7 @@ from typing import Any
 
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
-from local.template import read_template, with_stub_code
+from local.template import read_template, replace_code
 from tests.services import EMULATOR_PYTHON, ROOT
 
 TEMPLATE = ROOT / "template.yaml"
@@ -34,7 +34,7 @@ def read() -> Json:
 def _translated_text() -> str:
     answer = subprocess.run(
         [str(EMULATOR_PYTHON), "-c", TRANSLATE],
-        input=json.dumps(with_stub_code(read(), ARTIFACT)),
+        input=json.dumps(replace_code(read(), ARTIFACT)),
         capture_output=True,
         text=True,
         check=False,

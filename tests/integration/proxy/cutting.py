@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from local.database_proxy.faults import Direction
-from local.database_proxy.handle import Proxy
+from local.database_proxy.proxy import Proxy
 from members.app import api
 from shared.database.pipeline import Database
 from shared.errors import Unavailable
@@ -51,7 +51,7 @@ class Bench:
     def flight(self, direction: Direction) -> list[int]:
         """The lengths of the messages of a registration's flight, one way."""
         self._warm(self._first)
-        with self.proxy.watched() as traffic:
+        with self.proxy.watch_traffic() as traffic:
             assert self._register(self._first, *self._next()).status == 201
         self._before = self._counted()
         return [length for _, length in getattr(traffic, direction)]

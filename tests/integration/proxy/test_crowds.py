@@ -8,7 +8,7 @@ from time import monotonic, sleep
 import psycopg
 import pytest
 
-from local.database_proxy.handle import Proxy
+from local.database_proxy.proxy import Proxy
 from members.app import api
 from shared.database.pipeline import Database
 from tests.databases import Blank, Postgres, running_proxy
@@ -29,7 +29,7 @@ SLACK_S = 2.0  # for a busy machine
 def proxy(postgres: Postgres) -> Iterator[Proxy]:
     with running_proxy(postgres.server.port, max_connections=CONNECTIONS, borrow_timeout_s=60) as running:
         yield running
-        assert (dict(running.counts.pins), dict(running.counts.state), running.session_state()) == ({}, {}, [])
+        assert (dict(running.counts.pins), dict(running.counts.state), running.read_session_state()) == ({}, {}, [])
         assert running.crashes == []
 
 
@@ -67,7 +67,7 @@ def test_fifty_environments_queue_for_ten_connections(blank: Blank, proxy: Proxy
     counts = proxy.counts
     assert counts.borrowed_max <= CONNECTIONS
     assert counts.waiting_max > 0
-    assert counts.flights == counts.transactions >= ENVIRONMENTS * EACH
+    assert counts.round_trips == counts.transactions >= ENVIRONMENTS * EACH
     record(
         "crowd", environments=ENVIRONMENTS, connections=CONNECTIONS,
         registrations=len(statuses), succeeded=statuses.count(201), borrowed_max=counts.borrowed_max,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from local.database_proxy.faults import Direction
-from local.database_proxy.handle import Proxy
+from local.database_proxy.proxy import Proxy
 from tests.databases import Blank, Postgres, running_proxy
 from tests.figures import record
 from tests.integration.proxy.cutting import WRITES, Bench, Outcome, boundaries, check

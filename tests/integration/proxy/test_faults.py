@@ -10,7 +10,7 @@ import pytest
 
 from local.database_proxy import framing
 from local.database_proxy.faults import Direction
-from local.database_proxy.handle import Proxy, running_proxy
+from local.database_proxy.proxy import Proxy, run_proxy
 from tests.databases import Postgres
 
 SILENCE_S = 0.3
@@ -19,7 +19,7 @@ LONG_S = 10.0
 
 @pytest.fixture
 def proxy(postgres: Postgres) -> Iterator[Proxy]:
-    with running_proxy(postgres.server.port, max_connections=2, borrow_timeout_s=LONG_S) as running:
+    with run_proxy(postgres.server.port, max_connections=2, borrow_timeout_s=LONG_S) as running:
         yield running
         assert running.crashes == []
 
@@ -27,7 +27,7 @@ def proxy(postgres: Postgres) -> Iterator[Proxy]:
 def line(proxy: Proxy) -> socket.socket:
     """A client's bare line, signed in."""
     client = socket.create_connection(("127.0.0.1", proxy.port), LONG_S)
-    client.sendall(framing.startup({"user": "postgres", "database": "postgres"}))
+    client.sendall(framing.build_startup({"user": "postgres", "database": "postgres"}))
     answer(client)
     return client
 
@@ -43,7 +43,7 @@ def answer(client: socket.socket) -> bytes:
     return received
 
 
-ASK = framing.query("SELECT 1")
+ASK = framing.build_query("SELECT 1")
 
 
 @pytest.fixture
@@ -79,13 +79,13 @@ def test_a_question_is_cut_after_the_byte_that_was_named(proxy: Proxy, after: in
     client = line(proxy)
     with proxy.faults.cut("to_server", after) as cut:
         client.sendall(ASK)
-        assert (answer(client), cut.done, proxy.counts.flights) == (b"", 1, asked)
+        assert (answer(client), cut.done, proxy.counts.round_trips) == (b"", 1, asked)
 
 
 def test_every_line_may_be_cut(proxy: Proxy) -> None:
     """As many as come."""
     clients = [line(proxy) for _ in range(3)]
-    with proxy.faults.cut("to_server", 0, lines=None) as cut:
+    with proxy.faults.cut("to_server", 0, connections=None) as cut:
         for client in clients:
             client.sendall(ASK)
             assert answer(client) == b""
@@ -97,7 +97,7 @@ def test_a_delay_keeps_the_order_and_loses_nothing(proxy: Proxy, whole: bytes, d
     """Also of what is sent after the delay has ended, and of an error before the end of the line."""
     client = line(proxy)
     began = monotonic()
-    with proxy.faults.delay(SILENCE_S, direction):
+    with proxy.faults.delay_data(SILENCE_S, direction):
         for _ in range(3):
             client.sendall(ASK)
             assert answer(client) == whole
@@ -111,10 +111,10 @@ def test_a_delay_keeps_the_order_and_loses_nothing(proxy: Proxy, whole: bytes, d
 def test_a_black_hole_takes_those_who_ask_and_those_who_connect(proxy: Proxy, whole: bytes) -> None:
     """They are accepted and acknowledged, and hear nothing, also after it; new ones are served then."""
     client = line(proxy)
-    with proxy.faults.black_hole():
+    with proxy.faults.discard_data():
         client.sendall(ASK)
         late = socket.create_connection(("127.0.0.1", proxy.port))
-        late.sendall(framing.startup({"user": "postgres"}))
+        late.sendall(framing.build_startup({"user": "postgres"}))
         for silent in (client, late):
             silent.settimeout(SILENCE_S)
             with pytest.raises(TimeoutError):
@@ -130,7 +130,7 @@ def test_a_black_hole_takes_those_who_ask_and_those_who_connect(proxy: Proxy, wh
 def test_a_black_hole_for_answers_lets_the_work_be_done(proxy: Proxy) -> None:
     """The server connection is given back; only the client does not learn of it."""
     client = line(proxy)
-    with proxy.faults.black_hole("to_client"):
+    with proxy.faults.discard_data("to_client"):
         client.sendall(ASK)
         client.settimeout(SILENCE_S)
         with pytest.raises(TimeoutError):
@@ -141,7 +141,7 @@ def test_a_black_hole_for_answers_lets_the_work_be_done(proxy: Proxy) -> None:
 def test_who_connects_may_be_refused(proxy: Proxy) -> None:
     """By the kernel, as where nobody listens; those who are connected stay, and afterwards it listens again."""
     client = line(proxy)
-    with proxy.refusing():
+    with proxy.refuse_connections():
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", proxy.port))
         client.sendall(ASK)
@@ -154,7 +154,7 @@ def test_all_lines_may_be_cut_at_once(proxy: Proxy, postgres: Postgres) -> None:
     client, other = line(proxy), line(proxy)
     assert proxy.cut_all("no_such_database") == 0
     with ThreadPoolExecutor(1) as pool:
-        client.sendall(framing.query("SELECT pg_sleep(60)"))
+        client.sendall(framing.build_query("SELECT pg_sleep(60)"))
         waiting = pool.submit(answer, client)
         assert proxy.cut_all("postgres") == 2
         assert (waiting.result(LONG_S), other.recv(1)) == (b"", b"")
@@ -164,7 +164,7 @@ def test_all_lines_may_be_cut_at_once(proxy: Proxy, postgres: Postgres) -> None:
 def test_traffic_is_seen_by_type_and_length_alone(proxy: Proxy, whole: bytes) -> None:
     """So that a test can cut between two messages, or in one."""
     client = line(proxy)
-    with proxy.watched() as traffic:
+    with proxy.watch_traffic() as traffic:
         client.sendall(ASK)
         answer(client)
     assert traffic.to_server == [("Q", len(ASK))]

@@ -200,8 +200,8 @@ def test_a_use_case_that_writes_is_one_flight(blank: Blank, operation: tuple[str
     before = deepcopy(counts)
     reply = write()
     assert reply.status in (200, 201, 204), reply.body
-    flown, landed = counts.flights - before.flights, counts.transactions - before.transactions
-    pins, left = counts.pins - before.pins, blank.postgres.proxy.session_state()
+    flown, landed = counts.round_trips - before.round_trips, counts.transactions - before.transactions
+    pins, left = counts.pins - before.pins, blank.postgres.proxy.read_session_state()
     state = (counts.state - before.state).total() + len(left)
     record("wire", operation=" ".join(operation), flights=flown, transactions=landed, pins=pins.total(), state=state)
     assert (flown, landed) == (expected, expected)

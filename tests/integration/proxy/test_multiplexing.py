@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from local.database_proxy.framing import IDLE, message, parameter_status
-from local.database_proxy.handle import SESSION_STATE
+from local.database_proxy.framing import IDLE, build_message, build_parameter_status
+from local.database_proxy.proxy import SESSION_STATE
 from tests.databases import Postgres
 from tests.multiplexing.backend import row
 from tests.multiplexing.real import run_clients
@@ -117,7 +117,7 @@ def test_a_session_that_ends_right_after_the_proxys_own_question_is_not_lent(wor
     assert tags(client) == ["c0.1"]
 
 
-@pytest.mark.parametrize("unasked", [IDLE, row("x"), message(b"C", b"DONE\0")])
+@pytest.mark.parametrize("unasked", [IDLE, row("x"), build_message(b"C", b"DONE\0")])
 def test_a_connection_that_speaks_unasked_is_closed_and_never_lent(world: World, unasked: bytes) -> None:
     """What it says may be the answer to another client, so nothing it says later can be trusted."""
     client = connected(world)
@@ -128,7 +128,9 @@ def test_a_connection_that_speaks_unasked_is_closed_and_never_lent(world: World,
     assert (tags(client), [server.is_alive for server in world.servers]) == (["c0.1"], [False, True])
 
 
-@pytest.mark.parametrize("harmless", [parameter_status("in_hot_standby", "off"), message(b"N", b"SNOTICE\0\0")])
+@pytest.mark.parametrize(
+    "harmless", [build_parameter_status("in_hot_standby", "off"), build_message(b"N", b"SNOTICE\0\0")]
+)
 def test_a_notice_or_a_changed_setting_may_come_at_any_time(world: World, harmless: bytes) -> None:
     """They are no answers: the connection is kept."""
     client = connected(world)

@@ -48,9 +48,9 @@ def done(blank: Blank, prepare: Callable[[World], Prepared]) -> tuple[Done, int,
     counts, rows = blank.postgres.proxy.counts, {table: blank.count(table) for table in TABLES}
     before = deepcopy(counts)
     reply: Reply = write()
-    flown, landed = counts.flights - before.flights, counts.transactions - before.transactions
+    flown, landed = counts.round_trips - before.round_trips, counts.transactions - before.transactions
     assert (counts.pins - before.pins).total() == (counts.state - before.state).total() == 0
-    assert blank.postgres.proxy.session_state() == []
+    assert blank.postgres.proxy.read_session_state() == []
     more = {table: blank.count(table) - count for table, count in rows.items()}
     answer = kinds(reply.json) if reply.body else None
     return Done(reply.status, answer, frozenset(reply.headers), more), flown, landed

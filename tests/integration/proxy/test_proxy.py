@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from local.database_proxy.handle import Proxy, running_proxy
+from local.database_proxy.proxy import Proxy, run_proxy
 from tests.databases import Blank, Postgres
 from tests.services import free_port
 
@@ -21,7 +21,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 @pytest.fixture
 def proxy(postgres: Postgres) -> Iterator[Proxy]:
     """Two server connections, and a second to wait for one."""
-    with running_proxy(postgres.server.port, max_connections=2, borrow_timeout_s=1) as running:
+    with run_proxy(postgres.server.port, max_connections=2, borrow_timeout_s=1) as running:
         yield running
         assert running.crashes == []
 
@@ -69,7 +69,7 @@ def test_many_clients_share_few_server_connections(proxy: Proxy) -> None:
         seen = set(pool.map(lambda c: [value(c, "SELECT pg_backend_pid()") for _ in range(20)][-1], clients))
     assert len(seen) <= 2
     counts = proxy.counts
-    assert (counts.transactions, counts.flights, counts.borrowed_max, counts.borrowed) == (400, 400, 2, 0)
+    assert (counts.transactions, counts.round_trips, counts.borrowed_max, counts.borrowed) == (400, 400, 2, 0)
     assert counts.waiting_max > 0
 
 
@@ -101,13 +101,13 @@ def test_a_pipeline_is_one_flight_and_several_syncs_are_several(proxy: Proxy) ->
         with client.pipeline():
             for _ in range(5):
                 client.execute("SELECT 1")
-        assert (proxy.counts.flights, proxy.counts.transactions) == (1, 1)
+        assert (proxy.counts.round_trips, proxy.counts.transactions) == (1, 1)
         with client.pipeline() as pipeline:
             for _ in range(3):
                 client.execute("SELECT 1")
                 pipeline.sync()
         assert proxy.counts.borrowed == 0
-        assert proxy.counts.flights == proxy.counts.transactions >= 4
+        assert proxy.counts.round_trips == proxy.counts.transactions >= 4
 
 
 def test_a_copy_gives_its_connection_back(proxy: Proxy) -> None:
@@ -188,9 +188,9 @@ def test_the_refusal_of_options_is_0a000(proxy: Proxy) -> None:
 
 
 def startup_with_options() -> bytes:
-    from local.database_proxy.framing import startup
+    from local.database_proxy.framing import build_startup
 
-    return startup({"user": "postgres", "options": "-c work_mem=1MB"})
+    return build_startup({"user": "postgres", "options": "-c work_mem=1MB"})
 
 
 @pytest.mark.parametrize("unknown", [{"dbname": "no_such_database"}, {"user": "nobody_here"}])
@@ -215,7 +215,7 @@ def test_a_pinned_session_keeps_its_server_connection_until_it_leaves(
         client.execute(statement.encode().replace(b"TABLE t", b"TABLE u"))
         assert (dict(proxy.counts.pins), proxy.counts.borrowed) == ({reason: 1}, 1)
     assert soon(lambda: proxy.counts.borrowed == 0)
-    assert proxy.session_state() == []
+    assert proxy.read_session_state() == []
 
 
 def test_statements_that_psycopg_prepares_pin(proxy: Proxy) -> None:
@@ -236,7 +236,7 @@ def test_state_that_no_statement_shows_is_found(proxy: Proxy, postgres: Postgres
         client.execute("SELECT hidden()")
     assert dict(proxy.counts.pins) == {}
     assert dict(proxy.counts.state) == {"TimeZone": 1}
-    assert sorted(proxy.session_state()) == ["setting TimeZone", "setting work_mem"]
+    assert sorted(proxy.read_session_state()) == ["setting TimeZone", "setting work_mem"]
 
 
 def test_a_transaction_whose_client_hangs_up_is_undone(proxy: Proxy, postgres: Postgres) -> None:
@@ -255,7 +255,7 @@ def test_a_cancel_request_reaches_the_statement_under_way(proxy: Proxy) -> None:
     """It is led to the session that the client has at that moment."""
     with connect(proxy) as client, ThreadPoolExecutor(1) as pool:
         sleeping = pool.submit(client.execute, "SELECT pg_sleep(60)")
-        assert soon(lambda: proxy.counts.flights == 1)
+        assert soon(lambda: proxy.counts.round_trips == 1)
         while not sleeping.done():
             client.cancel_safe()
             sleep(0.05)
@@ -276,13 +276,13 @@ def test_a_session_that_the_server_ends_ends_the_clients_transaction(proxy: Prox
 
 def test_a_server_that_is_away_is_waited_for(postgres: Postgres) -> None:
     """Clients stay connected and are served when it is there; past the borrow timeout they are told."""
-    with running_proxy(postgres.server.port, borrow_timeout_s=1) as proxy, connect(proxy) as client:
+    with run_proxy(postgres.server.port, borrow_timeout_s=1) as proxy, connect(proxy) as client:
         assert value(client, "SELECT 1") == 1
         proxy.target = free_port()
         with pytest.raises(psycopg.OperationalError) as caught:
             client.execute("SELECT 1")
         assert caught.value.sqlstate == "08000"
-    with running_proxy(free_port(), borrow_timeout_s=10) as proxy, ThreadPoolExecutor(1) as pool:
+    with run_proxy(free_port(), borrow_timeout_s=10) as proxy, ThreadPoolExecutor(1) as pool:
         connecting = pool.submit(connect, proxy)
         sleep(0.1)
         assert not connecting.done()

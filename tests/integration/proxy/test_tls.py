@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from local.database_proxy import framing
-from local.database_proxy.handle import Proxy
+from local.database_proxy.proxy import Proxy
 from shared.database.connection import ROOTS
 from tests.databases import Postgres, certificates, running_proxy
 from tests.integration.proxy.test_proxy import connect, soon, value
@@ -60,7 +60,7 @@ def test_who_comes_without_tls_is_refused(proxy: Proxy) -> None:
 def test_what_is_sent_before_the_handshake_is_not_taken_for_encrypted(proxy: Proxy) -> None:
     """A statement in the clear, put before the client's by whoever stands between: the line is closed."""
     with socket.create_connection(("127.0.0.1", proxy.port), LONG_S) as line:
-        line.sendall(SSL_REQUEST + framing.startup({"user": "postgres"}))
+        line.sendall(SSL_REQUEST + framing.build_startup({"user": "postgres"}))
         assert line.recv(1024) == b""
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from local.postgres import Server
+from local.postgres import PostgresServer
 from shared.database.migrate import migrate, read_migrations
 from tests.databases import MIGRATIONS
 from tests.integration.servers.tls import running_server
@@ -28,9 +28,9 @@ SELECT member::regrole::text FROM pg_auth_members
 WHERE roleid = 'rds_iam'::regrole AND member <> %s::regrole ORDER BY 1"""
 
 
-def run(server: Server, statements: str, *, user: str, database: str = "postgres") -> None:
+def run(server: PostgresServer, statements: str, *, user: str, database: str = "postgres") -> None:
     """Run statements one by one, as psql does."""
-    with psycopg.connect(server.dsn(user, database), autocommit=True) as connection:
+    with psycopg.connect(server.build_dsn(user, database), autocommit=True) as connection:
         for statement in statements.split(";"):
             if re.sub(r"--.*", "", statement).strip():
                 connection.execute(statement.encode())
@@ -43,33 +43,35 @@ def sql_of_guide() -> tuple[str, str]:
 
 
 @pytest.fixture
-def server(version: str, tmp_path: Path) -> Iterator[Server]:
+def server(version: str, tmp_path: Path) -> Iterator[PostgresServer]:
     """A server as RDS hands it over."""
     with running_server(version, tmp_path) as running:
         run(running, AS_ON_RDS, user="postgres")
         yield running
 
 
-def members_of_rds_iam(server: Server) -> list[str]:
+def members_of_rds_iam(server: PostgresServer) -> list[str]:
     """Return who can sign in by IAM alone, besides the main user."""
-    with psycopg.connect(server.dsn("postgres", "postgres")) as connection:
+    with psycopg.connect(server.build_dsn("postgres", "postgres")) as connection:
         return [name for (name,) in connection.execute(MEMBERS, [MAIN_USER]).fetchall()]
 
 
-def test_with_passwords_nobody_is_a_member_of_rds_iam(server: Server) -> None:
+def test_with_passwords_nobody_is_a_member_of_rds_iam(server: PostgresServer) -> None:
     """A member could sign in by no password any more: neither the owner nor a function."""
     everybody, _ = sql_of_guide()
     run(server, everybody, user=MAIN_USER)
-    applied = migrate(server.dsn(OWNER, DATABASE), MIGRATIONS, connection_limit=50, iam=False)
+    applied = migrate(server.build_dsn(OWNER, DATABASE), MIGRATIONS, connection_limit=50, iam=False)
     assert applied == [migration.version for migration in read_migrations(MIGRATIONS)]
     assert members_of_rds_iam(server) == []
 
 
-def test_with_iam_the_owner_and_each_functions_role_are_members_until_passwords_are_used(server: Server) -> None:
+def test_with_iam_the_owner_and_each_functions_role_are_members_until_passwords_are_used(
+    server: PostgresServer,
+) -> None:
     """The owner by the guide, the functions' roles by the migrate command, which also takes it back."""
     for block in sql_of_guide():
         run(server, block, user=MAIN_USER)
-    dsn = server.dsn(OWNER, DATABASE)
+    dsn = server.build_dsn(OWNER, DATABASE)
     migrate(dsn, MIGRATIONS, connection_limit=50, iam=True)
     assert members_of_rds_iam(server) == sorted([OWNER, *LIMITED])
     for iam, members in ((True, LIMITED), (False, []), (True, LIMITED)):
@@ -82,14 +84,14 @@ def test_a_server_without_rds_iam_is_migrated_all_the_same(version: str, tmp_pat
     everybody, _ = sql_of_guide()
     with running_server(version, tmp_path) as server:
         run(server, everybody, user="postgres")
-        assert migrate(server.dsn(OWNER, DATABASE), MIGRATIONS, iam=True) != []
+        assert migrate(server.build_dsn(OWNER, DATABASE), MIGRATIONS, iam=True) != []
 
 
-def test_the_owner_can_do_no_more_than_the_guide_says(server: Server) -> None:
+def test_the_owner_can_do_no_more_than_the_guide_says(server: PostgresServer) -> None:
     """No superuser, and no other database."""
     everybody, _ = sql_of_guide()
     run(server, everybody, user=MAIN_USER)
-    with psycopg.connect(server.dsn(OWNER, DATABASE)) as connection:
+    with psycopg.connect(server.build_dsn(OWNER, DATABASE)) as connection:
         query = "SELECT rolsuper, rolcreaterole, rolcreatedb, rolbypassrls FROM pg_roles WHERE rolname = current_user"
         assert connection.execute(query).fetchone() == (False, True, False, False)
         encoding = "SELECT pg_encoding_to_char(encoding), datdba::regrole::text FROM pg_database WHERE datname = %s"

@@ -54,14 +54,14 @@ def binaries(version: str) -> Path:
 
 
 @contextmanager
-def running_server(version: str, folder: Path, **settings: str) -> Iterator[launcher.Server]:
+def running_server(version: str, folder: Path, **settings: str) -> Iterator[launcher.PostgresServer]:
     """Run a server with an empty cluster, gone when the block ends."""
-    runner = unprivileged.choose(binaries(version), folder / "data")
-    server = launcher.Server(runner.folder, free_port(), folder / "postgres.log", runner)
+    runner = unprivileged.choose_user_switch(binaries(version), folder / "data")
+    server = launcher.PostgresServer(runner.folder, free_port(), folder / "postgres.log", runner)
     child = launcher.start(server, **{"fsync": "off", "synchronous_commit": "off", **settings})
     try:
         pid_file = server.data / "postmaster.pid"
-        child.wait_until(lambda: launcher.says_ready(pid_file, child.process.pid), READY_S)
+        child.wait_until(lambda: launcher.is_ready(pid_file, child.process.pid), READY_S)
         yield server
     finally:
         child.stop()

@@ -123,7 +123,7 @@ def test_a_server_that_shuts_down_ends_its_sessions_and_takes_no_new_ones(own: P
 def bare_line(settings: Settings) -> socket.socket:
     """A session without a driver."""
     line = socket.create_connection(("127.0.0.1", settings.db_port), LONG_S)
-    line.sendall(framing.startup({"user": APP, "database": settings.db_name}))
+    line.sendall(framing.build_startup({"user": APP, "database": settings.db_name}))
     while not line.recv(65536).endswith(framing.IDLE):
         pass
     return line
@@ -139,7 +139,7 @@ def at_rest(postgres: Postgres, settings: Settings) -> int:
 def last_words(line: socket.socket) -> tuple[str, str]:
     """Severity and SQLSTATE of what the server says before it closes the line."""
     with line:
-        (message,) = framing.Framer().feed(b"".join(iter(lambda: line.recv(65536), b"")))
+        (message,) = framing.MessageReader().feed(b"".join(iter(lambda: line.recv(65536), b"")))
     fields = framing.read_fields(message.body)
     return fields["S"], fields["C"]
 

@@ -82,7 +82,7 @@ def test_nobody_there_is_unavailable_after_three_retries(scene: Blank) -> None:
 
 def test_an_answer_that_never_comes_is_tried_again(scene: Blank) -> None:
     """A server that accepts and says nothing: libpq gives up after its least timeout, two seconds."""
-    with running_proxy(scene.postgres.server.port) as proxy, proxy.faults.black_hole():
+    with running_proxy(scene.postgres.server.port) as proxy, proxy.faults.discard_data():
         settings = scene.settings.model_copy(update={"db_port": proxy.port, "db_connect_timeout": 2})
         error = caught(lambda: connected(settings))
     assert isinstance(error, psycopg.errors.ConnectionTimeout)

@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from local.database_proxy.handle import running_proxy
+from local.database_proxy.proxy import run_proxy
 from local.postgres import OWNER
 from shared.database.migrate import MigrationChecksumMismatch, migrate, read_migrations
 from tests.databases import MIGRATIONS, Postgres
@@ -119,7 +119,7 @@ def test_the_limit_holds_whatever_the_proxy_may_open(empty: str, postgres: Postg
     postgres.proxy.refresh()
     migrate(empty, MIGRATIONS, connection_limit=2)
     dbname = name_of(empty)
-    with running_proxy(postgres.server.port, max_connections=5, borrow_timeout_s=30) as proxy:
+    with run_proxy(postgres.server.port, max_connections=5, borrow_timeout_s=30) as proxy:
         conninfo = f"host=127.0.0.1 port={proxy.port} user=interdomestik_app dbname={dbname}"
 
         def work(_n: int) -> int:

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import pytest
 
-from local.database_proxy.handle import Proxy
+from local.database_proxy.proxy import Proxy
 from members.app import api
 from shared.clock import read_monotonic
 from shared.database.connection import Connection, ConnectionHolder
@@ -25,19 +25,19 @@ SECONDS = 3.0  # that the runtime has left for a request
 @contextmanager
 def refused(proxy: Proxy) -> Iterator[None]:
     """Nobody listens, and who was connected is cut off."""
-    with proxy.refusing():
+    with proxy.refuse_connections():
         proxy.cut_all()
         yield
 
 
 def cut_short(proxy: Proxy) -> AbstractContextManager[object]:
     """Every line is cut with its first answer."""
-    return proxy.faults.cut("to_client", 1, lines=None)
+    return proxy.faults.cut("to_client", 1, connections=None)
 
 
 def black_holed(proxy: Proxy) -> AbstractContextManager[object]:
     """What is sent is acknowledged and lost."""
-    return proxy.faults.black_hole()
+    return proxy.faults.discard_data()
 
 
 @pytest.fixture

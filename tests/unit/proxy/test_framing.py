@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local.database_proxy import framing
-from local.database_proxy.framing import Framer, Message, ProtocolError
+from local.database_proxy.framing import MessageReader, ProtocolError, ProtocolMessage
 
 messages = st.lists(st.tuples(st.sampled_from([b"P", b"B", b"S", b"Z", b"D"]), st.binary(max_size=40)), max_size=8)
 
@@ -15,9 +15,9 @@ messages = st.lists(st.tuples(st.sampled_from([b"P", b"B", b"S", b"Z", b"D"]), s
 @given(messages, st.lists(st.integers(0, 400), max_size=12))
 def test_messages_are_whole_wherever_the_stream_is_cut(sent: list[tuple[bytes, bytes]], cuts: list[int]) -> None:
     """In order, each once, and nothing kept back at the end."""
-    stream = b"".join(framing.message(kind, body) for kind, body in sent)
+    stream = b"".join(framing.build_message(kind, body) for kind, body in sent)
     edges = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
-    framer = Framer()
+    framer = MessageReader()
     found = [message for start, end in pairwise(edges) for message in framer.feed(stream[start:end])]
     assert [(message.kind, message.body) for message in found] == sent
     assert b"".join(message.raw for message in found) == stream
@@ -27,13 +27,13 @@ def test_messages_are_whole_wherever_the_stream_is_cut(sent: list[tuple[bytes, b
 def test_what_is_no_message_is_refused(length: int) -> None:
     """A length that can't be one."""
     with pytest.raises(ProtocolError):
-        Framer().feed(b"Q" + length.to_bytes(4, "big"))
+        MessageReader().feed(b"Q" + length.to_bytes(4, "big"))
 
 
 def test_packets_of_the_start_are_taken_one_by_one() -> None:
     """The question for TLS, then who it is; a piece too few is waited for."""
     question = (8).to_bytes(4, "big") + framing.SSL_REQUEST.to_bytes(4, "big")
-    stream = question + framing.startup({"user": "besa", "database": "claims"}) + b"rest"
+    stream = question + framing.build_startup({"user": "besa", "database": "claims"}) + b"rest"
     first, rest = framing.take_startup(stream)
     assert (first, framing.take_startup(rest[:20])) == ((framing.SSL_REQUEST, b""), (None, rest[:20]))
     second, rest = framing.take_startup(rest)
@@ -54,14 +54,14 @@ def test_a_start_that_is_no_packet_is_refused(length: int) -> None:
 
 def test_an_error_says_its_state_and_its_message() -> None:
     """By their letters."""
-    (error,) = Framer().feed(framing.fatal("08000", "no connection"))
+    (error,) = MessageReader().feed(framing.build_fatal_error("08000", "no connection"))
     assert framing.read_fields(error.body) == {"S": "FATAL", "V": "FATAL", "C": "08000", "M": "no connection"}
 
 
 def test_a_value_may_be_empty() -> None:
     """As application_name is."""
-    (status,) = Framer().feed(framing.parameter_status("application_name", ""))
+    (status,) = MessageReader().feed(framing.build_parameter_status("application_name", ""))
     assert (status, framing.read_parameters(status.body)) == (
-        Message(b"S", status.raw),
+        ProtocolMessage(b"S", status.raw),
         {"application_name": ""},
     )

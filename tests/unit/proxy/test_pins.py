@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from local.database_proxy.framing import Message, message, query
-from local.database_proxy.pins import LONGEST_STATEMENT, pin_reason
+from local.database_proxy.framing import ProtocolMessage, build_message, build_query
+from local.database_proxy.session_pinning import LONGEST_STATEMENT, find_pin_reason
 from shared.sql import parse_queries
 from tests.services import ROOT
 
@@ -53,27 +53,27 @@ FREE = [
 ]
 
 
-def parse(text: str, name: bytes = b"") -> Message:
-    return Message(b"P", message(b"P", name + b"\0" + text.encode() + b"\0\0\0"))
+def parse(text: str, name: bytes = b"") -> ProtocolMessage:
+    return ProtocolMessage(b"P", build_message(b"P", name + b"\0" + text.encode() + b"\0\0\0"))
 
 
 @pytest.mark.parametrize(("text", "reason"), PINS.items(), ids=list(PINS.values()))
 def test_what_leaves_state_in_its_session_pins(text: str, reason: str) -> None:
     """In either protocol; the reason names what did it and holds none of its values."""
-    assert [pin_reason(Message(b"Q", query(text))), pin_reason(parse(text))] == [reason, reason]
+    assert [find_pin_reason(ProtocolMessage(b"Q", build_query(text))), find_pin_reason(parse(text))] == [reason, reason]
 
 
 @pytest.mark.parametrize("text", FREE)
 def test_what_leaves_nothing_does_not_pin(text: str) -> None:
     """Also where strings, quoted names and comments look like it."""
-    assert [pin_reason(Message(b"Q", query(text))), pin_reason(parse(text))] == [None, None]
+    assert [find_pin_reason(ProtocolMessage(b"Q", build_query(text))), find_pin_reason(parse(text))] == [None, None]
 
 
 def test_named_statements_and_portals_pin() -> None:
     """Those without a name are gone with the next one."""
-    assert pin_reason(parse("SELECT 1", b"s1")) == "named statement"
-    assert pin_reason(Message(b"B", message(b"B", b"portal\0\0"))) == "named portal"
-    assert pin_reason(Message(b"B", message(b"B", b"\0\0"))) is None
+    assert find_pin_reason(parse("SELECT 1", b"s1")) == "named statement"
+    assert find_pin_reason(ProtocolMessage(b"B", build_message(b"B", b"portal\0\0"))) == "named portal"
+    assert find_pin_reason(ProtocolMessage(b"B", build_message(b"B", b"\0\0"))) is None
 
 
 SQL = [*ROOT.glob("functions/*/*/*.sql"), *ROOT.glob("layers/shared/shared/*/*.sql")]
@@ -83,4 +83,4 @@ SQL = [*ROOT.glob("functions/*/*/*.sql"), *ROOT.glob("layers/shared/shared/*/*.s
 def test_no_statement_of_ours_pins(path: Path) -> None:
     """Read from where they stand, whether a test runs them or not."""
     for name, text in parse_queries(path.read_text()).items():
-        assert pin_reason(parse(text)) is None, name
+        assert find_pin_reason(parse(text)) is None, name

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from local.runtime.logs import Lines
+from local.runtime.logs import LineSplitter
 
 CHUNK = 256 * 1024
 
 
-class Tail:
+class LogTail:
     """Passes whole lines to `sink`: those that come after the end the file has now, and all of a file that comes later.
 
     One moved away is read to its end, and then the one in its place; one cut short is read from its start.
@@ -18,24 +18,24 @@ class Tail:
 
     def __init__(self, path: Path, sink: Callable[[bytes], None]) -> None:
         self._path = path
-        self._lines = Lines(sink)
-        self._file = _opened(path)
+        self._lines = LineSplitter(sink)
+        self._file = _open_log(path)
         if self._file:
             self._file.seek(0, os.SEEK_END)
 
-    def poll(self) -> bool:
+    def read_new(self) -> bool:
         """Passes on what came; whether there may be more at once."""
-        data = self._read()
-        if not data and self._begins_anew():
-            data = self._read()
+        data = self._read_chunk()
+        if not data and self._open_replacement():
+            data = self._read_chunk()
         if data:
             self._lines.feed(data)
         return len(data) == CHUNK
 
-    def _read(self) -> bytes:
+    def _read_chunk(self) -> bytes:
         return self._file.read(CHUNK) if self._file else b""
 
-    def _begins_anew(self) -> bool:
+    def _open_replacement(self) -> bool:
         """Whether what is to be read now is another file, or this one from its start."""
         if self._file:
             seen = os.fstat(self._file.fileno())
@@ -47,11 +47,11 @@ class Tail:
                 return False
             self._file.close()
         self._lines.flush()
-        self._file = _opened(self._path)
+        self._file = _open_log(self._path)
         return self._file is not None
 
 
-def _opened(path: Path) -> BinaryIO | None:
+def _open_log(path: Path) -> BinaryIO | None:
     try:
         return path.open("rb", buffering=0)
     except OSError:

@@ -19,7 +19,7 @@ from ministack.core.persistence import save_all
 from ministack.services import ses
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # behind the rest, and only for this one
-from local.emulated_checkpoints import QUIET_S, Checkpoints, Message, changes
+from local.emulator_checkpoints import QUIET_S, CheckpointSchedule, Message, is_write
 
 GRACE_S = 0.5  # for calls under way when it is ended; idle connections would take all of the default 3 s
 
@@ -28,24 +28,24 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
-def with_checkpoints(application: Application, checkpoints: Checkpoints) -> Application:
+def add_checkpoints(application: Application, checkpoints: CheckpointSchedule) -> Application:
     """The application, with its changes noted and written down."""
 
-    async def noting(scope: Message, receive: Receive, send: Send) -> None:
+    async def note_changes(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             asyncio.get_running_loop().create_task(write_when_due(checkpoints), name="checkpoints")
         await application(scope, receive, send)
-        if changes(scope):
-            checkpoints.note(time.monotonic())
+        if is_write(scope):
+            checkpoints.note_change(time.monotonic())
 
-    return noting
+    return note_changes
 
 
-async def write_when_due(checkpoints: Checkpoints) -> None:
+async def write_when_due(checkpoints: CheckpointSchedule) -> None:
     """Writes the state whenever it is due, for as long as the process lives."""
     while True:
         await asyncio.sleep(QUIET_S)
-        if checkpoints.due(time.monotonic()):
+        if checkpoints.is_due(time.monotonic()):
             checkpoints.clear()
             save_all(ministack._build_persistence_save_dict())  # noqa: SLF001 - it has no public name
 
@@ -65,7 +65,7 @@ def keep_mails() -> None:
     ses.get_state, ses.load_persisted_state = get_state, load_state
 
 
-def leave_calls_under_way() -> None:
+def drop_running_calls_at_stop() -> None:
     """Let the server stop while calls are under way, such as a queue's long poll of 20 s.
 
     Hypercorn awaits `Server.wait_closed()` before it gives calls their GRACE_S. Up to Python 3.11 that returns at
@@ -81,10 +81,10 @@ def leave_calls_under_way() -> None:
 def main() -> None:
     """Serves until it is ended."""
     keep_mails()
-    leave_calls_under_way()
+    drop_running_calls_at_stop()
     Config.graceful_timeout = GRACE_S
     if os.environ["CHECKPOINTS"] == "1":
-        ministack.app = with_checkpoints(ministack.app, Checkpoints())
+        ministack.app = add_checkpoints(ministack.app, CheckpointSchedule())
     ministack.main()
 
 

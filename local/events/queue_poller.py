@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.events.invoke import Invoker
-from local.events.records import failed_ids, queue_arn, sqs_event
+from local.events.event_payloads import build_queue_arn, build_sqs_event, list_failed_ids
+from local.events.invoke import FunctionInvoker
 from local.stack import QueueSource
 
 if TYPE_CHECKING:
@@ -26,16 +26,16 @@ log = logging.getLogger(__name__)
 Message = dict[str, Any]
 
 
-class Poller:
+class QueuePoller:
     """Feeds one function from one queue, in a thread of its own, until `stop` is set."""
 
     def __init__(
-        self, source: QueueSource, sqs: "SQSClient", invoke: Invoker, *, region: str, stop: threading.Event
+        self, source: QueueSource, sqs: "SQSClient", invoke: FunctionInvoker, *, region: str, stop: threading.Event
     ) -> None:
         self._source = source
         self._sqs = sqs
         self._invoke = invoke
-        self._arn = queue_arn(source.queue_url, region)
+        self._arn = build_queue_arn(source.queue_url, region)
         self._stop = stop
         self._limit = source.max_concurrency or UNLIMITED_CONCURRENCY
         self._free = threading.Semaphore(self._limit)
@@ -48,7 +48,7 @@ class Poller:
         while not self._stop.is_set():
             self._free.acquire()
             try:
-                batch = self._receive()
+                batch = self._receive_batch()
                 failures = 0
             except (BotoCoreError, ClientError) as error:
                 log.warning("%s: %s", self._arn, type(error).__name__)
@@ -56,8 +56,8 @@ class Poller:
                 self._stop.wait(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
                 failures += 1
             if batch and not self._stop.is_set():
-                self._working.add(work := self._workers.submit(self._work, batch))
-                work.add_done_callback(self._working.discard)
+                self._working.add(handling := self._workers.submit(self._handle_batch, batch))
+                handling.add_done_callback(self._working.discard)
             else:
                 self._free.release()
 
@@ -65,7 +65,7 @@ class Poller:
         """Waits for the batches at work, up to `limit_s` seconds altogether."""
         wait(list(self._working), limit_s)
 
-    def _receive(self) -> list[Message]:
+    def _receive_batch(self) -> list[Message]:
         """A batch: full, or what came within the batch window after its first message."""
         batch = self._receive_once(LONG_POLL_S, self._source.batch_size)
         closes = time.monotonic() + self._source.batch_window_s
@@ -86,29 +86,29 @@ class Poller:
         )
         return [dict(message) for message in answer.get("Messages", [])]
 
-    def _work(self, batch: list[Message]) -> None:
+    def _handle_batch(self, batch: list[Message]) -> None:
         try:
-            done = self._handled(batch)
+            done = self._list_handled(batch)
             for start in range(0, len(done), BATCH_OF_ONE_CALL):
-                self._delete(done[start : start + BATCH_OF_ONE_CALL])
+                self._delete_messages(done[start : start + BATCH_OF_ONE_CALL])
         except (OSError, BotoCoreError, ClientError) as error:
             log.warning("%s: batch left for its visibility timeout: %s", self._arn, type(error).__name__)
         finally:
             self._free.release()
 
-    def _handled(self, batch: list[Message]) -> list[Message]:
+    def _list_handled(self, batch: list[Message]) -> list[Message]:
         """The messages that the function has handled; the others stay for the visibility timeout."""
-        event = sqs_event(batch, self._arn)
+        event = build_sqs_event(batch, self._arn)
         deadline = time.monotonic() + THROTTLED_LIMIT_S
         answer = self._invoke(self._source.function, event)
-        while answer.throttled and time.monotonic() < deadline and not self._stop.wait(THROTTLED_PAUSE_S):
+        while answer.is_throttled and time.monotonic() < deadline and not self._stop.wait(THROTTLED_PAUSE_S):
             answer = self._invoke(self._source.function, event)
-        if not answer.succeeded:
+        if not answer.has_succeeded:
             return []
         ids = {message["MessageId"] for message in batch}
-        failed = failed_ids(answer.payload, ids) if self._source.partial_failures else set()
+        failed = list_failed_ids(answer.payload, ids) if self._source.partial_failures else set()
         return [message for message in batch if message["MessageId"] not in failed]
 
-    def _delete(self, messages: list[Message]) -> None:
+    def _delete_messages(self, messages: list[Message]) -> None:
         entries = [{"Id": str(n), "ReceiptHandle": m["ReceiptHandle"]} for n, m in enumerate(messages)]
         self._sqs.delete_message_batch(QueueUrl=self._source.queue_url, Entries=entries)  # type: ignore[arg-type]

@@ -12,10 +12,10 @@ from typing import Any
 from urllib.parse import parse_qsl
 from uuid import uuid4
 
-from local.gateway.routes import Match
+from local.gateway.routes import RouteMatch
+from local.http_server import HttpRequest
 from local.runtime.variables import ACCOUNT
-from local.stack import Route
-from local.wire import Request
+from local.stack import DeployedRoute
 
 API_ID = "local"
 # API Gateway keeps these from an integration
@@ -44,10 +44,10 @@ CHOSEN_ID = re.compile(r"[A-Za-z0-9!#$%&'*+.^_|~`-]{1,128}")
 
 
 @dataclass(slots=True)
-class Call:
+class GatewayRequest:
     """A request on its way: with its ids and the time it came in (seconds since the epoch)."""
 
-    request: Request
+    request: HttpRequest
     request_id: str  # what the client named it, if it did
     own_id: str  # what no client can name
     trace_id: str
@@ -56,15 +56,15 @@ class Call:
     received_at: float
 
     @classmethod
-    def of(cls, request: Request, *, stage: str, path: str) -> "Call":
+    def from_request(cls, request: HttpRequest, *, stage: str, path: str) -> "GatewayRequest":
         """Gives a request its ids. A trace that the client began is continued, and a request id it chose is taken."""
         now = time.time()
-        own_id, chosen = str(uuid4()), request.header("x-amzn-requestid") or ""
+        own_id, chosen = str(uuid4()), request.find_header("x-amzn-requestid") or ""
         request_id = chosen if CHOSEN_ID.fullmatch(chosen) else own_id
-        trace_id = request.header("x-amzn-trace-id") or f"Root=1-{int(now):08x}-{uuid4().hex[:24]}"
+        trace_id = request.find_header("x-amzn-trace-id") or f"Root=1-{int(now):08x}-{uuid4().hex[:24]}"
         return cls(request, request_id, own_id, trace_id, stage, path, now)
 
-    def context(self, resource: str = "") -> dict[str, str]:
+    def build_context(self, resource: str = "") -> dict[str, str]:
         """The `$context` variables that gateway responses may use."""
         return {
             "requestId": self.request_id,
@@ -83,33 +83,38 @@ def is_binary(content_type: str, binary_media_types: list[str]) -> bool:
     return any(pattern == "*/*" or fnmatchcase(media_type, pattern.lower()) for pattern in binary_media_types)
 
 
-def proxy_event(
-    call: Call, route: Route, match: Match, claims: dict[str, str] | None, binary: list[str], port: int
+def build_proxy_event(
+    call: GatewayRequest,
+    route: DeployedRoute,
+    match: RouteMatch,
+    claims: dict[str, str] | None,
+    binary: list[str],
+    port: int,
 ) -> bytes:
     """The event as JSON."""
     request = call.request
-    headers = _headers(call, port)
+    headers = _build_headers(call, port)
     query = parse_qsl(request.query, keep_blank_values=True, errors="replace", max_num_fields=None)
-    as_base64 = bool(request.body) and is_binary(request.header("content-type") or "", binary)
+    as_base64 = bool(request.body) and is_binary(request.find_header("content-type") or "", binary)
     event = {
         "resource": route.resource,
         "path": call.path,
         "httpMethod": request.method,
         "headers": dict(headers),
-        "multiValueHeaders": _grouped(headers),
+        "multiValueHeaders": _group_values(headers),
         "queryStringParameters": dict(query) or None,
-        "multiValueQueryStringParameters": _grouped(query) or None,
+        "multiValueQueryStringParameters": _group_values(query) or None,
         "pathParameters": match.parameters or None,
         "stageVariables": None,
-        "requestContext": _context(call, route, claims),
-        "body": _body(request.body, as_base64=as_base64),
+        "requestContext": _build_request_context(call, route, claims),
+        "body": _encode_body(request.body, as_base64=as_base64),
         "isBase64Encoded": as_base64,
     }
     return json.dumps(event).encode()
 
 
-def _headers(call: Call, port: int) -> list[tuple[str, str]]:
-    forwarded = call.request.header("x-forwarded-for")
+def _build_headers(call: GatewayRequest, port: int) -> list[tuple[str, str]]:
+    forwarded = call.request.find_header("x-forwarded-for")
     return [
         *(pair for pair in call.request.headers if pair[0].lower() not in DROPPED),
         ("X-Amzn-Trace-Id", call.trace_id),
@@ -119,22 +124,22 @@ def _headers(call: Call, port: int) -> list[tuple[str, str]]:
     ]
 
 
-def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+def _group_values(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     grouped: dict[str, list[str]] = {}
     for name, value in pairs:
         grouped.setdefault(name, []).append(value)
     return grouped
 
 
-def _body(body: bytes, *, as_base64: bool) -> str | None:
+def _encode_body(body: bytes, *, as_base64: bool) -> str | None:
     if not body:
         return None
     return base64.b64encode(body).decode() if as_base64 else body.decode("utf-8", "replace")
 
 
-def _context(call: Call, route: Route, claims: dict[str, str] | None) -> dict[str, Any]:
+def _build_request_context(call: GatewayRequest, route: DeployedRoute, claims: dict[str, str] | None) -> dict[str, Any]:
     request = call.request
-    domain = request.header("host") or ""
+    domain = request.find_header("host") or ""
     context = {
         "accountId": ACCOUNT,
         "apiId": API_ID,
@@ -143,7 +148,7 @@ def _context(call: Call, route: Route, claims: dict[str, str] | None) -> dict[st
         "domainPrefix": domain.partition(".")[0],
         "extendedRequestId": call.own_id,
         "httpMethod": request.method,
-        "identity": {**NOBODY, "sourceIp": request.peer, "userAgent": request.header("user-agent")},
+        "identity": {**NOBODY, "sourceIp": request.peer, "userAgent": request.find_header("user-agent")},
         "path": request.path,
         "protocol": f"HTTP/{request.version}",
         "requestId": call.request_id,

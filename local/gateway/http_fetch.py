@@ -9,10 +9,10 @@ TIMEOUT_S = 5.0
 
 async def fetch(url: str) -> bytes:
     """The body at a URL. Raises OSError if nobody answers, or not with 200."""
-    return await asyncio.to_thread(_read, url)
+    return await asyncio.to_thread(_read_url, url)
 
 
-def _read(url: str) -> bytes:
+def _read_url(url: str) -> bytes:
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=TIMEOUT_S)
     try:

@@ -15,7 +15,7 @@ MOST_VALUES = 100  # of one member; CloudWatch ignores one that has more
 
 
 @dataclass(frozen=True, slots=True)
-class Datum:
+class MetricDatum:
     """The values of one metric under one set of dimensions. `at_ms` is in milliseconds since the epoch."""
 
     namespace: str
@@ -25,7 +25,7 @@ class Datum:
     dimensions: tuple[tuple[str, str], ...]
     values: tuple[float, ...]
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """A MetricDatum as AWS's JSON protocol writes it."""
         return {
             "MetricName": self.name,
@@ -36,43 +36,45 @@ class Datum:
         }
 
 
-def metrics(lines: bytes) -> Iterator[Datum]:
+def read_metrics(lines: bytes) -> Iterator[MetricDatum]:
     """The metrics of whole lines; those without any are not looked at one by one."""
     if MARK in lines:
         for line in lines.splitlines():
             if MARK in line:
-                yield from _of_line(line)
+                yield from _read_line(line)
 
 
-def _of_line(line: bytes) -> list[Datum]:
+def _read_line(line: bytes) -> list[MetricDatum]:
     try:
         root = json.loads(line)
         described = root["_aws"]
         at_ms, directives = int(described["Timestamp"]), described["CloudWatchMetrics"]
-        return [datum for directive in directives for datum in _of_directive(root, directive, at_ms)]
+        return [datum for directive in directives for datum in _read_directive(root, directive, at_ms)]
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return []
 
 
-def _of_directive(root: dict[str, Any], directive: dict[str, Any], at_ms: int) -> Iterator[Datum]:
+def _read_directive(root: dict[str, Any], directive: dict[str, Any], at_ms: int) -> Iterator[MetricDatum]:
     """Each metric under each set of dimensions."""
-    namespace = _text(directive["Namespace"])
-    described = [(_text(metric["Name"]), _text(metric.get("Unit") or "None")) for metric in directive["Metrics"]]
+    namespace = _read_text(directive["Namespace"])
+    described = [
+        (_read_text(metric["Name"]), _read_text(metric.get("Unit") or "None")) for metric in directive["Metrics"]
+    ]
     for names in directive.get("Dimensions") or [[]]:
         dimensions = tuple((name, root[name]) for name in names if isinstance(root.get(name), str))
         if len(dimensions) == len(names):
             for name, unit in described:
-                if values := _values(root.get(name)):
-                    yield Datum(namespace, name, unit, at_ms, dimensions, values)
+                if values := _read_values(root.get(name)):
+                    yield MetricDatum(namespace, name, unit, at_ms, dimensions, values)
 
 
-def _text(value: Any) -> str:
+def _read_text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(value)
     return value
 
 
-def _values(member: Any) -> tuple[float, ...]:
+def _read_values(member: Any) -> tuple[float, ...]:
     """The numbers of a member; none where it is anything else."""
     values = member if isinstance(member, list) else [member]
     return tuple(map(float, values)) if len(values) <= MOST_VALUES and all(map(_is_number, values)) else ()

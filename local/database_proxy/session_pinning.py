@@ -10,7 +10,7 @@ its transaction.
 import re
 from functools import lru_cache
 
-from local.database_proxy.framing import Message, ProtocolError
+from local.database_proxy.framing import ProtocolError, ProtocolMessage
 
 LONGEST_STATEMENT = 16 * 1024  # bytes of text
 
@@ -24,25 +24,25 @@ _TEMPORARY = re.compile(rb"(?i)\b(?:create\s+(?:or\s+replace\s+)?(?:(?:global|lo
 _FUNCTIONS = re.compile(rb"(?i)\b(set_config|nextval|setval|currval|lastval|pg_(?:try_)?advisory_(?:un)?lock\w*)\s*\(")
 
 
-def pin_reason(message: Message) -> str | None:
+def find_pin_reason(message: ProtocolMessage) -> str | None:
     """Why a client's message pins its session; None where it does not. Never holds any of the statement's values.
 
     Raises ProtocolError.
     """
     if message.kind == b"Q":
-        return statement_pins(message.body.rstrip(b"\0"))
+        return find_statement_pin(message.body.rstrip(b"\0"))
     if message.kind == b"P":
         if message.body.count(b"\0") < 2:
             raise ProtocolError("a Parse without a statement")
         name, text, _ = message.body.split(b"\0", 2)
-        return "named statement" if name else statement_pins(text)
+        return "named statement" if name else find_statement_pin(text)
     if message.kind == b"B" and not message.body.startswith(b"\0"):
         return "named portal"
     return None
 
 
 @lru_cache(maxsize=4096)
-def statement_pins(text: bytes) -> str | None:
+def find_statement_pin(text: bytes) -> str | None:
     """Why a text of one or more statements pins."""
     if len(text) > LONGEST_STATEMENT:
         return "statement over 16 KB"

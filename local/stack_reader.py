@@ -13,10 +13,10 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from local.deploy import STACK_NAME, Clients
+from local.deploy import STACK_NAME, EmulatorClients
 from local.emulator import REGION
-from local.stack import Function, GatewayResponse, QueueSource, Route, Schedule, Stack
-from local.template import Resolver
+from local.stack import DeployedFunction, DeployedRoute, GatewayResponse, QueueSource, Schedule, Stack
+from local.template import IntrinsicResolver
 
 ACCOUNT = "000000000000"
 ANY = "x-amazon-apigateway-any-method"
@@ -27,54 +27,54 @@ SECURED = "COGNITO_USER_POOLS"
 
 
 @dataclass(frozen=True)
-class Deployed:
+class DeployedStack:
     """A deployed stack: its resources with everything resolved, by logical id, and its outputs."""
 
     resources: Mapping[str, Mapping[str, Any]]
     physical_ids: Mapping[str, str]
     outputs: Mapping[str, str]
 
-    def of_type(self, kind: str) -> dict[str, Mapping[str, Any]]:
+    def find_by_type(self, kind: str) -> dict[str, Mapping[str, Any]]:
         """The properties of all resources of a type."""
         return {k: v.get("Properties", {}) for k, v in self.resources.items() if v["Type"] == kind}
 
-    def only(self, kind: str) -> str:
+    def find_only(self, kind: str) -> str:
         """The physical id of the one resource of a type. Raises LookupError where there is none or more."""
-        found = [self.physical_ids[logical_id] for logical_id in self.of_type(kind)]
+        found = [self.physical_ids[logical_id] for logical_id in self.find_by_type(kind)]
         if len(found) != 1:
             raise LookupError(f"the stack has {len(found)} resources of type {kind}, one is needed")
         return found[0]
 
-    def function_in(self, text: object) -> str:
+    def find_function(self, text: object) -> str:
         """The logical id of the function that an ARN, or an integration's URI, names."""
         match = FUNCTION_NAME.search(str(text))
         name = match[1] if match else str(text)
-        return next(k for k in self.of_type("AWS::Lambda::Function") if self.physical_ids[k] == name)
+        return next(k for k in self.find_by_type("AWS::Lambda::Function") if self.physical_ids[k] == name)
 
 
-def read_stack(clients: Clients, folders: Mapping[str, Path], layers: list[Path]) -> Stack:
+def read_stack(clients: EmulatorClients, folders: Mapping[str, Path], layers: list[Path]) -> Stack:
     """The deployed stack. `folders` are the functions' code by logical id, `layers` what stands for /opt."""
     deployed = read_deployed(clients.get("cloudformation"))
-    [api] = deployed.of_type("AWS::ApiGateway::RestApi").values()
-    [stage] = deployed.of_type("AWS::ApiGateway::Stage").values()
-    throttles = throttles_of(stage)
+    [api] = deployed.find_by_type("AWS::ApiGateway::RestApi").values()
+    [stage] = deployed.find_by_type("AWS::ApiGateway::Stage").values()
+    throttles = read_throttles(stage)
     rate, burst = throttles.get(("/*", "*"), (None, None))
-    pool = deployed.only("AWS::Cognito::UserPool")
+    pool = deployed.find_only("AWS::Cognito::UserPool")
     functions = sorted(read_functions(clients, deployed, folders, layers), key=attrgetter("logical_id"))
     return Stack(
         functions=functions,
-        routes=sorted(routes_of(api["Body"], throttles, deployed), key=attrgetter("resource", "method")),
-        schedules=sorted(schedules_of(deployed), key=attrgetter("function")),
-        queue_sources=sorted(queue_sources_of(clients, deployed), key=attrgetter("queue_url")),
+        routes=sorted(read_routes(api["Body"], throttles, deployed), key=attrgetter("resource", "method")),
+        schedules=sorted(read_schedules(deployed), key=attrgetter("function")),
+        queue_sources=sorted(read_queue_sources(clients, deployed), key=attrgetter("queue_url")),
         user_pool_id=pool,
-        client_id=deployed.only("AWS::Cognito::UserPoolClient"),
+        client_id=deployed.find_only("AWS::Cognito::UserPoolClient"),
         jwks_url=f"{clients.endpoint}/{pool}/.well-known/jwks.json",
         issuer=f"https://cognito-idp.{REGION}.amazonaws.com/{pool}",
-        allowed_origins=origins_of(functions),
+        allowed_origins=read_origins(functions),
         stage=stage["StageName"],
         stage_rate=rate,
         stage_burst=burst,
-        gateway_responses=list(gateway_responses_of(api["Body"])),
+        gateway_responses=list(read_gateway_responses(api["Body"])),
         binary_media_types=list(
             api.get("BinaryMediaTypes", api["Body"].get("x-amazon-apigateway-binary-media-types", []))
         ),
@@ -84,32 +84,34 @@ def read_stack(clients: Clients, folders: Mapping[str, Path], layers: list[Path]
     )
 
 
-def read_deployed(cloudformation: Any) -> Deployed:
+def read_deployed(cloudformation: Any) -> DeployedStack:
     """The stack as CloudFormation describes it."""
     stack = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]
     listed = cloudformation.describe_stack_resources(StackName=STACK_NAME)["StackResources"]
     physical_ids = {item["LogicalResourceId"]: item["PhysicalResourceId"] for item in listed}
-    template = as_document(cloudformation.get_template(StackName=STACK_NAME, TemplateStage="Processed")["TemplateBody"])
+    template = load_document(
+        cloudformation.get_template(StackName=STACK_NAME, TemplateStage="Processed")["TemplateBody"]
+    )
     given = {item["ParameterKey"]: item["ParameterValue"] for item in stack.get("Parameters", [])}
     defaults = {name: p["Default"] for name, p in template.get("Parameters", {}).items() if "Default" in p}
     pseudo = {"AWS::Region": REGION, "AWS::AccountId": ACCOUNT, "AWS::Partition": "aws", "AWS::StackName": STACK_NAME}
-    resolver = Resolver(
+    resolver = IntrinsicResolver(
         values={**defaults, **given, **physical_ids, **pseudo},
-        attributes=dict(arns(listed)),
+        attributes=dict(list_arns(listed)),
         conditions=template.get("Conditions", {}),
     )
     resources = {k: resolver.resolve(v) for k, v in template["Resources"].items() if k in physical_ids}
     outputs = {item["OutputKey"]: item["OutputValue"] for item in stack.get("Outputs", [])}
-    return Deployed(resources, physical_ids, outputs)
+    return DeployedStack(resources, physical_ids, outputs)
 
 
-def as_document(body: Any) -> dict[str, Any]:
+def load_document(body: Any) -> dict[str, Any]:
     """A template body as plain data, whether it came as text or parsed."""
     document: dict[str, Any] = json.loads(body if isinstance(body, str) else json.dumps(body))
     return document
 
 
-def arns(listed: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+def list_arns(listed: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
     """The `Arn` attributes that integrations, mappings and rules are written with."""
     kinds = {"AWS::Lambda::Function": ("lambda", "function:"), "AWS::SQS::Queue": ("sqs", "")}
     for item in listed:
@@ -120,20 +122,20 @@ def arns(listed: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
 
 
 def read_functions(
-    clients: Clients, deployed: Deployed, folders: Mapping[str, Path], layers: list[Path]
-) -> Iterator[Function]:
+    clients: EmulatorClients, deployed: DeployedStack, folders: Mapping[str, Path], layers: list[Path]
+) -> Iterator[DeployedFunction]:
     """The functions with the environment that the emulator resolved, secrets included."""
     client = clients.get("lambda")
-    for logical_id, properties in deployed.of_type("AWS::Lambda::Function").items():
+    for logical_id, properties in deployed.find_by_type("AWS::Lambda::Function").items():
         live = client.get_function_configuration(FunctionName=deployed.physical_ids[logical_id])
         reserved = properties.get("ReservedConcurrentExecutions")
-        yield Function(
+        yield DeployedFunction(
             logical_id=logical_id,
             handler=live["Handler"],
             code_dir=str(folders[logical_id]),
             layer_dirs=[str(layer) for layer in layers] if live.get("Layers") else [],
             environment={
-                **with_addresses(live.get("Environment", {}).get("Variables", {}), clients.endpoint),
+                **replace_addresses(live.get("Environment", {}).get("Variables", {}), clients.endpoint),
                 **({"MIGRATIONS_DIR": str(layers[0] / "migrations")} if layers else {}),  # /opt is not ours to write
             },
             timeout_s=live["Timeout"],
@@ -142,21 +144,21 @@ def read_functions(
         )
 
 
-def with_addresses(environment: Mapping[str, str], endpoint: str) -> dict[str, str]:
+def replace_addresses(environment: Mapping[str, str], endpoint: str) -> dict[str, str]:
     """The environment with the queues at the emulator's present port: it keeps the one they were made on."""
     return {name: QUEUE_ADDRESS.sub(endpoint, value) for name, value in environment.items()}
 
 
-def origins_of(functions: list[Function]) -> list[str]:
+def read_origins(functions: list[DeployedFunction]) -> list[str]:
     """The web origins that the functions were told."""
-    told = {function.environment.get("ALLOWED_ORIGINS", "*") for function in functions}
-    return sorted({origin.strip() for text in told for origin in text.split(",")})
+    settings = {function.environment.get("ALLOWED_ORIGINS", "*") for function in functions}
+    return sorted({origin.strip() for text in settings for origin in text.split(",")})
 
 
-def throttles_of(stage: Mapping[str, Any]) -> dict[tuple[str, str], tuple[float | None, int | None]]:
+def read_throttles(stage: Mapping[str, Any]) -> dict[tuple[str, str], tuple[float | None, int | None]]:
     """Rate and burst by (resource, method) of a stage's settings; ("/*", "*") is the stage's own."""
     return {
-        (plain_path(item["ResourcePath"]), item["HttpMethod"].upper()): (
+        (decode_path(item["ResourcePath"]), item["HttpMethod"].upper()): (
             None if (rate := item.get("ThrottlingRateLimit")) is None else float(rate),
             None if (burst := item.get("ThrottlingBurstLimit")) is None else int(burst),
         )
@@ -164,16 +166,18 @@ def throttles_of(stage: Mapping[str, Any]) -> dict[tuple[str, str], tuple[float 
     }
 
 
-def plain_path(path: str) -> str:
+def decode_path(path: str) -> str:
     """A resource path of method settings, where every slash but the first is written ~1, as it is elsewhere."""
     return "/" + path.removeprefix("/").replace("~1", "/").removeprefix("/")
 
 
-def routes_of(
-    body: Mapping[str, Any], throttles: Mapping[tuple[str, str], tuple[float | None, int | None]], deployed: Deployed
-) -> Iterator[Route]:
+def read_routes(
+    body: Mapping[str, Any],
+    throttles: Mapping[tuple[str, str], tuple[float | None, int | None]],
+    deployed: DeployedStack,
+) -> Iterator[DeployedRoute]:
     """Return the methods that invoke a function."""
-    secured = secured_by(body)
+    secured = read_authorizers(body)
     for resource, methods in body["paths"].items():
         for key, method in methods.items():
             integration = method.get("x-amazon-apigateway-integration", {}) if isinstance(method, Mapping) else {}
@@ -182,17 +186,17 @@ def routes_of(
             name = "ANY" if key == ANY else key.upper()
             rate, burst = throttles.get((resource, name), (None, None))
             requirements = {scheme for requirement in method.get("security", []) for scheme in requirement}
-            function = deployed.function_in(integration["uri"])
-            yield Route(name, resource, function, bool(requirements & secured), rate, burst)
+            function = deployed.find_function(integration["uri"])
+            yield DeployedRoute(name, resource, function, bool(requirements & secured), rate, burst)
 
 
-def secured_by(body: Mapping[str, Any]) -> set[str]:
+def read_authorizers(body: Mapping[str, Any]) -> set[str]:
     """The names of security schemes that are Cognito authorizers, in OpenAPI 2 or 3."""
     schemes = {**body.get("securityDefinitions", {}), **body.get("components", {}).get("securitySchemes", {})}
     return {k for k, v in schemes.items() if v.get("x-amazon-apigateway-authtype", "").lower() == SECURED.lower()}
 
 
-def gateway_responses_of(body: Mapping[str, Any]) -> Iterator[GatewayResponse]:
+def read_gateway_responses(body: Mapping[str, Any]) -> Iterator[GatewayResponse]:
     """The answers that the gateway gives by itself."""
     prefix = "gatewayresponse.header."
     for kind, response in body.get("x-amazon-apigateway-gateway-responses", {}).items():
@@ -206,26 +210,26 @@ def gateway_responses_of(body: Mapping[str, Any]) -> Iterator[GatewayResponse]:
         )
 
 
-def schedules_of(deployed: Deployed) -> Iterator[Schedule]:
+def read_schedules(deployed: DeployedStack) -> Iterator[Schedule]:
     """The scheduled invocations, whatever their state: locally they are deployed disabled."""
-    for properties in deployed.of_type("AWS::Events::Rule").values():
+    for properties in deployed.find_by_type("AWS::Events::Rule").values():
         if "ScheduleExpression" in properties:
-            every_s = seconds_of(properties["ScheduleExpression"])
+            every_s = parse_rate(properties["ScheduleExpression"])
             for target in properties["Targets"]:
-                yield Schedule(deployed.function_in(target["Arn"]), every_s, payload_of(target))
-    for properties in deployed.of_type("AWS::Scheduler::Schedule").values():
+                yield Schedule(deployed.find_function(target["Arn"]), every_s, read_payload(target))
+    for properties in deployed.find_by_type("AWS::Scheduler::Schedule").values():
         target = properties["Target"]
         yield Schedule(
-            deployed.function_in(target["Arn"]), seconds_of(properties["ScheduleExpression"]), payload_of(target)
+            deployed.find_function(target["Arn"]), parse_rate(properties["ScheduleExpression"]), read_payload(target)
         )
 
 
-def payload_of(target: Mapping[str, Any]) -> Any:
+def read_payload(target: Mapping[str, Any]) -> Any:
     """A target's constant input, parsed; None where it has none."""
     return json.loads(target["Input"]) if "Input" in target else None
 
 
-def seconds_of(expression: str) -> float:
+def parse_rate(expression: str) -> float:
     """The seconds of a rate expression. Raises ValueError for cron: the local cloud has no calendar."""
     match = re.fullmatch(r"rate\((\d+) (minute|hour|day)s?\)", expression)
     if match is None:
@@ -233,14 +237,14 @@ def seconds_of(expression: str) -> float:
     return float(int(match[1]) * UNIT_SECONDS[match[2]])
 
 
-def queue_sources_of(clients: Clients, deployed: Deployed) -> Iterator[QueueSource]:
+def read_queue_sources(clients: EmulatorClients, deployed: DeployedStack) -> Iterator[QueueSource]:
     """The queues' mappings as the emulator resolved them."""
     client = clients.get("lambda")
-    for logical_id in deployed.of_type("AWS::Lambda::EventSourceMapping"):
+    for logical_id in deployed.find_by_type("AWS::Lambda::EventSourceMapping"):
         live = client.get_event_source_mapping(UUID=deployed.physical_ids[logical_id])
         queue = live["EventSourceArn"].rpartition(":")[2]
         yield QueueSource(
-            function=deployed.function_in(live["FunctionArn"]),
+            function=deployed.find_function(live["FunctionArn"]),
             queue_url=f"{clients.endpoint}/{ACCOUNT}/{queue}",
             batch_size=live["BatchSize"],
             batch_window_s=float(live.get("MaximumBatchingWindowInSeconds", 0)),

@@ -1,4 +1,4 @@
-"""When the emulator's state is to be written down while it runs. Pure: `local.emulated` does the writing."""
+"""When the emulator's state is to be written down while it runs. Pure: `local.emulator_process` does the writing."""
 
 import re
 from typing import Any
@@ -10,19 +10,19 @@ READING = re.compile(rb"\.(Receive|Get|List|Describe|Query|Scan|BatchGet|AdminGe
 Message = dict[str, Any]
 
 
-class Checkpoints:
+class CheckpointSchedule:
     """Notices changes and says when to write them down. Times are `time.monotonic()`'s."""
 
     def __init__(self) -> None:
         self.first: float | None = None
         self.last = 0.0
 
-    def note(self, now: float) -> None:
+    def note_change(self, now: float) -> None:
         """Something changed."""
         self.first = now if self.first is None else self.first
         self.last = now
 
-    def due(self, now: float) -> bool:
+    def is_due(self, now: float) -> bool:
         """Whether to write now."""
         return self.first is not None and (now - self.last >= QUIET_S or now - self.first >= LONGEST_WAIT_S)
 
@@ -31,7 +31,7 @@ class Checkpoints:
         self.first = None
 
 
-def changes(scope: Message) -> bool:
+def is_write(scope: Message) -> bool:
     """Whether a request may change something: all but reads."""
     if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
         return False

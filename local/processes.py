@@ -17,12 +17,12 @@ POLL_SECONDS = 0.02
 CRASH_LINES = 15  # of a crashed part's log
 
 
-class Crashed(Exception):
+class ProcessCrashed(Exception):
     """A part ended by itself; the message names it and has its last log lines."""
 
 
 @dataclass(frozen=True)
-class Leftover:
+class RecordedProcess:
     """A started process: enough to know it again. `started` tells it from a later one with the same pid."""
 
     name: str
@@ -32,7 +32,7 @@ class Leftover:
 
 
 @dataclass
-class Child:
+class ChildProcess:
     """A running part. `log` is its output."""
 
     name: str
@@ -40,14 +40,14 @@ class Child:
     stop_signal: int
     log: Path
 
-    def leftover(self) -> Leftover:
+    def make_record(self) -> RecordedProcess:
         """Return what to remember of it."""
-        return Leftover(self.name, self.process.pid, started(self.process.pid) or "", self.stop_signal)
+        return RecordedProcess(self.name, self.process.pid, read_start_time(self.process.pid) or "", self.stop_signal)
 
     def check(self) -> None:
         """Raises Crashed where the process has ended."""
         if self.process.poll() is not None:
-            raise Crashed(crash_report(self.name, self.process.returncode, self.log))
+            raise ProcessCrashed(describe_crash(self.name, self.process.returncode, self.log))
 
     def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
         """Returns when `ready` says so. Raises Crashed when the process ends or the time is up before."""
@@ -55,7 +55,7 @@ class Child:
         while not ready():
             self.check()
             if time.monotonic() > deadline:
-                raise Crashed(f"{self.name} was not ready within {seconds:.0f} s; {last_lines(self.log)}")
+                raise ProcessCrashed(f"{self.name} was not ready within {seconds:.0f} s; {read_last_lines(self.log)}")
             time.sleep(POLL_SECONDS)
 
     def stop(self) -> None:
@@ -80,7 +80,7 @@ def spawn(
     env: dict[str, str],
     stop_signal: int = signal.SIGTERM,
     prepare: Callable[[], None] = lambda: None,
-) -> Child:
+) -> ChildProcess:
     """Starts a part in a process group of its own (Ctrl-C in the terminal is ours to handle); its output goes to `log`.
 
     Not in a session: Linux shares its processors out by session (autogroup), and dozens of environments, each with its
@@ -88,11 +88,11 @@ def spawn(
 
     `prepare` runs in the child before the program does.
     """
-    arm = die_with_parent(stop_signal)
+    set_death_signal = prepare_death_signal(stop_signal)
 
-    def before() -> None:
+    def set_up_child() -> None:
         prepare()
-        arm()
+        set_death_signal()
 
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -103,27 +103,27 @@ def spawn(
             cwd=cwd,
             env=env,
             process_group=0,
-            preexec_fn=before,
+            preexec_fn=set_up_child,
         )
-    return Child(name, process, stop_signal, log)
+    return ChildProcess(name, process, stop_signal, log)
 
 
-def die_with_parent(stop_signal: int) -> Callable[[], None]:
+def prepare_death_signal(stop_signal: int) -> Callable[[], None]:
     """A preparation that has the kernel send `stop_signal` when this process ends, however it ends (Linux only)."""
     if not sys.platform.startswith("linux"):
         return lambda: None
     prctl = ctypes.CDLL(None).prctl
     parent = os.getpid()
 
-    def arm() -> None:
+    def set_death_signal() -> None:
         prctl(PR_SET_PDEATHSIG, stop_signal)
         if os.getppid() != parent:  # it ended between the fork and the call
             os.kill(os.getpid(), signal.SIGKILL)
 
-    return arm
+    return set_death_signal
 
 
-def started(pid: int) -> str | None:
+def read_start_time(pid: int) -> str | None:
     """Return when a process started, as an opaque text that no other process of that pid has; None if there is none."""
     if not Path("/proc/self/stat").exists():
         listing = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S607
@@ -136,36 +136,36 @@ def started(pid: int) -> str | None:
     return None if state in "ZX" else Path("/proc/sys/kernel/random/boot_id").read_text().strip() + ":" + start
 
 
-def end_leftovers(leftovers: Sequence[Leftover]) -> list[str]:
+def end_recorded(records: Sequence[RecordedProcess]) -> list[str]:
     """Ends what an earlier run left, the last started first; returns the names of what was found running."""
-    found = [leftover for leftover in reversed(leftovers) if is_running(leftover)]
+    found = [leftover for leftover in reversed(records) if is_running(leftover)]
     for leftover in found:
-        end(leftover)
+        end_process(leftover)
     return [leftover.name for leftover in found]
 
 
-def is_running(leftover: Leftover) -> bool:
+def is_running(record: RecordedProcess) -> bool:
     """Whether it is still that very process."""
-    return bool(leftover.started) and started(leftover.pid) == leftover.started
+    return bool(record.started) and read_start_time(record.pid) == record.started
 
 
-def end(leftover: Leftover) -> None:
+def end_process(record: RecordedProcess) -> None:
     """Ends one process: kindly, and with SIGKILL after STOP_SECONDS."""
-    for sign in (leftover.stop_signal, signal.SIGKILL):
+    for sign in (record.stop_signal, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
-            os.kill(leftover.pid, sign)
+            os.kill(record.pid, sign)
         deadline = time.monotonic() + STOP_SECONDS
-        while is_running(leftover) and time.monotonic() < deadline:
+        while is_running(record) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
 
 
-def crash_report(name: str, status: int, log: Path) -> str:
+def describe_crash(name: str, status: int, log: Path) -> str:
     """Return what a person needs to see when a part has ended by itself."""
     how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-    return f"{name} {how}; {last_lines(log)}"
+    return f"{name} {how}; {read_last_lines(log)}"
 
 
-def last_lines(log: Path) -> str:
+def read_last_lines(log: Path) -> str:
     """The end of a log file, with its name."""
     try:
         lines = log.read_text(errors="replace").splitlines()[-CRASH_LINES:]

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from local.children import Leftover
+from local.processes import RecordedProcess
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -27,81 +27,83 @@ class PortInUse(Exception):
 
 
 @dataclass(frozen=True)
-class State:
+class SavedState:
     """The remembered state: ports by part's name, the processes started, and what was deployed (a hash)."""
 
     ports: dict[str, int] = field(default_factory=dict)
-    children: list[Leftover] = field(default_factory=list)
+    children: list[RecordedProcess] = field(default_factory=list)
     deployed: str = ""
 
 
 @dataclass(frozen=True)
-class Home:
+class StateFolder:
     """One local cloud: its checkout and its state folder (`.local`, unless a test has its own)."""
 
     root: Path
-    folder: Path
+    path: Path
 
     @property
     def logs(self) -> Path:
         """The folder of log files, one per part."""
-        return self.folder / "logs"
+        return self.path / "logs"
 
     @property
     def stack(self) -> Path:
         """The deployed stack, as `local.stack` saves it."""
-        return self.folder / "stack.json"
+        return self.path / "stack.json"
 
     @property
     def certificates(self) -> Path:
         """The folder of the certificates that the database is reached under."""
-        return self.folder / "certificates"
+        return self.path / "certificates"
 
-    def python(self, environment: str) -> str:
+    def find_python(self, environment: str) -> str:
         """The Python of one of the virtual environments."""
         return str(self.root / ".venvs" / environment / "bin/python")
 
-    def prepare(self) -> None:
+    def make_folders(self) -> None:
         """Makes the folders."""
         self.logs.mkdir(parents=True, exist_ok=True)
 
-    def read(self) -> State:
+    def read_state(self) -> SavedState:
         """Return what is remembered; nothing where the file is missing or broken."""
         try:
-            document = json.loads((self.folder / "state.json").read_text())
-            return State(**{**document, "children": [Leftover(**item) for item in document["children"]]})
+            document = json.loads((self.path / "state.json").read_text())
+            return SavedState(**{**document, "children": [RecordedProcess(**item) for item in document["children"]]})
         except (OSError, ValueError, KeyError, TypeError):
-            return State()
+            return SavedState()
 
-    def update(self, **changes: object) -> State:
+    def update_state(self, **changes: object) -> SavedState:
         """Remembers changes to the fields of State."""
-        state = replace(self.read(), **changes)  # type: ignore[arg-type]
-        draft = self.folder / "state.draft"
+        state = replace(self.read_state(), **changes)  # type: ignore[arg-type]
+        draft = self.path / "state.draft"
         draft.write_text(json.dumps(asdict(state), indent=1))
-        draft.replace(self.folder / "state.json")
+        draft.replace(self.path / "state.json")
         return state
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         """Holds this local cloud for one process. Raises AlreadyRunning."""
-        self.prepare()
-        with (self.folder / "lock").open("w") as lock:
+        self.make_folders()
+        with (self.path / "lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise AlreadyRunning(f"this local cloud is already running, {front_of(self.read())}") from None
+                raise AlreadyRunning(
+                    f"this local cloud is already running, {build_front_url(self.read_state())}"
+                ) from None
             yield
 
     def is_running(self) -> bool:
         """Whether a process holds this local cloud."""
         try:
-            with self.locked():
+            with self.lock():
                 return False
         except AlreadyRunning:
             return True
 
 
-def front_of(state: State) -> str:
+def build_front_url(state: SavedState) -> str:
     """Return where the front of a running local cloud answers."""
     return f"http://127.0.0.1:{state.ports.get('front', 0)}"
 
@@ -117,11 +119,11 @@ def is_free(port: int) -> bool:
         return True
 
 
-def internal_ports(home: Home, names: list[str]) -> dict[str, int]:
+def choose_internal_ports(state_folder: StateFolder, names: list[str]) -> dict[str, int]:
     """A free port for each part: the one it had, or the next free one from a start that differs by state folder."""
-    known = home.read().ports
+    known = state_folder.read_state().ports
     chosen: dict[str, int] = {}
-    start = zlib.crc32(str(home.folder).encode())
+    start = zlib.crc32(str(state_folder.path).encode())
     candidates = (FIRST_PORT + (start + step) % PORTS for step in range(PORTS))
     for name in names:
         kept = known.get(name, 0)
@@ -130,7 +132,7 @@ def internal_ports(home: Home, names: list[str]) -> dict[str, int]:
     return chosen
 
 
-def front_port(port: int) -> int:
+def choose_front_port(port: int) -> int:
     """The port the front shall have; 0 asks for any free one. Raises PortInUse."""
     if port == 0:
         with socket.socket() as probe:

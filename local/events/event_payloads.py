@@ -9,25 +9,25 @@ from uuid import uuid4
 from local.runtime.variables import ACCOUNT
 
 
-def queue_arn(queue_url: str, region: str) -> str:
+def build_queue_arn(queue_url: str, region: str) -> str:
     """The ARN of a queue, from its URL."""
     account, name = urlsplit(queue_url).path.strip("/").split("/")[-2:]
     return f"arn:aws:sqs:{region}:{account}:{name}"
 
 
-def sqs_event(messages: list[dict[str, Any]], arn: str) -> dict[str, Any]:
+def build_sqs_event(messages: list[dict[str, Any]], arn: str) -> dict[str, Any]:
     """The event of a batch of messages as `ReceiveMessage` returns them."""
-    return {"Records": [_record(message, arn) for message in messages]}
+    return {"Records": [_build_record(message, arn) for message in messages]}
 
 
-def _record(message: dict[str, Any], arn: str) -> dict[str, Any]:
+def _build_record(message: dict[str, Any], arn: str) -> dict[str, Any]:
     attributes = message.get("MessageAttributes", {})
     return {
         "messageId": message["MessageId"],
         "receiptHandle": message["ReceiptHandle"],
         "body": message["Body"],
         "attributes": message.get("Attributes", {}),
-        "messageAttributes": {name: _attribute(value) for name, value in attributes.items()},
+        "messageAttributes": {name: _convert_attribute(value) for name, value in attributes.items()},
         "md5OfBody": message.get("MD5OfBody", ""),
         "eventSource": "aws:sqs",
         "eventSourceARN": arn,
@@ -35,12 +35,12 @@ def _record(message: dict[str, Any], arn: str) -> dict[str, Any]:
     }
 
 
-def _attribute(value: dict[str, Any]) -> dict[str, Any]:
+def _convert_attribute(value: dict[str, Any]) -> dict[str, Any]:
     shape = {"dataType": value["DataType"], "stringListValues": [], "binaryListValues": []}
     return {**shape, "stringValue": value["StringValue"]} if "StringValue" in value else shape
 
 
-def scheduled_event(rule: str, region: str, now: datetime) -> dict[str, Any]:
+def build_scheduled_event(rule: str, region: str, now: datetime) -> dict[str, Any]:
     """EventBridge's own event of a schedule."""
     return {
         "version": "0",
@@ -55,7 +55,7 @@ def scheduled_event(rule: str, region: str, now: datetime) -> dict[str, Any]:
     }
 
 
-def failed_ids(payload: bytes, message_ids: set[str]) -> set[str]:
+def list_failed_ids(payload: bytes, message_ids: set[str]) -> set[str]:
     """The messages that a function reporting partial failures did not handle.
 
     As Lambda reads it: null, an empty object and an empty list mean that all went well; anything that can't be read,

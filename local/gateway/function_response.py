@@ -5,10 +5,10 @@ import binascii
 import json
 from typing import Any
 
-from local.gateway.event import is_binary
-from local.gateway.refusals import BAD_ANSWER, BAD_BASE64, Refusal
-from local.runtime.invocation import Outcome
-from local.wire import Response
+from local.gateway.gateway_responses import BAD_ANSWER, BAD_BASE64, GatewayRejection
+from local.gateway.proxy_event import is_binary
+from local.http_server import HttpResponse
+from local.runtime.invocation import InvocationOutcome
 
 FIELDS = {"statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded"}
 REMAPPED = frozenset({"connection", "content-length", "date", "server", "www-authenticate", "x-amzn-requestid"})
@@ -16,9 +16,11 @@ DROPPED = frozenset({"transfer-encoding"})
 CONTROL = {ord(char): " " for char in "\r\n\0"}  # a header value must not start another header
 
 
-def http_answer(outcome: Outcome, *, accept: str, binary: list[str]) -> Response | Refusal:
+def build_http_response(
+    outcome: InvocationOutcome, *, accept: str, binary: list[str]
+) -> HttpResponse | GatewayRejection:
     """The HTTP answer in an outcome; a refusal where the function failed or said something else."""
-    answer = _parsed(outcome)
+    answer = _parse_payload(outcome)
     if answer is None:
         return BAD_ANSWER
     body = (answer.get("body") or "").encode("utf-8", "replace")
@@ -27,18 +29,18 @@ def http_answer(outcome: Outcome, *, accept: str, binary: list[str]) -> Response
             body = base64.b64decode(body, validate=True)
         except binascii.Error:
             return BAD_BASE64
-    return Response(int(answer["statusCode"]), _headers(answer), body)
+    return HttpResponse(int(answer["statusCode"]), _read_headers(answer), body)
 
 
-def _parsed(outcome: Outcome) -> dict[str, Any] | None:
+def _parse_payload(outcome: InvocationOutcome) -> dict[str, Any] | None:
     try:
         answer = json.loads(outcome.payload)
     except ValueError:
         return None
-    return answer if outcome.error is None and isinstance(answer, dict) and _well_formed(answer) else None
+    return answer if outcome.error is None and isinstance(answer, dict) and _is_valid(answer) else None
 
 
-def _well_formed(answer: dict[str, Any]) -> bool:
+def _is_valid(answer: dict[str, Any]) -> bool:
     status = answer.get("statusCode")
     single, multi = answer.get("headers") or {}, answer.get("multiValueHeaders") or {}
     return (
@@ -54,21 +56,21 @@ def _well_formed(answer: dict[str, Any]) -> bool:
     )
 
 
-def _headers(answer: dict[str, Any]) -> list[tuple[str, str]]:
+def _read_headers(answer: dict[str, Any]) -> list[tuple[str, str]]:
     multi = {name: list(values) for name, values in (answer.get("multiValueHeaders") or {}).items()}
     for name, value in (answer.get("headers") or {}).items():
         if value not in multi.setdefault(name, []):
             multi[name].append(value)
-    pairs = [(_name(name), _value(value)) for name, values in multi.items() for value in values]
+    pairs = [(_map_name(name), _format_value(value)) for name, values in multi.items() for value in values]
     pairs = [pair for pair in pairs if pair[0].lower() not in DROPPED]
     if not any(name.lower() == "content-type" for name, _ in pairs):
         pairs.append(("Content-Type", "application/json"))
     return pairs
 
 
-def _name(name: str) -> str:
+def _map_name(name: str) -> str:
     return f"x-amzn-Remapped-{name}" if name.lower() in REMAPPED else name.translate(CONTROL)
 
 
-def _value(value: object) -> str:
+def _format_value(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value).translate(CONTROL)

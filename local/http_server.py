@@ -23,7 +23,7 @@ REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
 @dataclass(slots=True)
-class Request:
+class HttpRequest:
     """One request. `path` and `query` are as sent (percent-encoded), header names keep their case, `peer` is the
     client's address. `head_bytes` counts request line and headers; `body` is empty where `body_too_large`."""
 
@@ -37,13 +37,13 @@ class Request:
     head_bytes: int = 0
     body_too_large: bool = False
 
-    def header(self, name: str) -> str | None:
+    def find_header(self, name: str) -> str | None:
         """The last value of a header, by its lower-case name."""
         return next((value for key, value in reversed(self.headers) if key.lower() == name), None)
 
 
 @dataclass(slots=True)
-class Response:
+class HttpResponse:
     """One answer; Content-Length, Date and Connection are added on the way out."""
 
     status: int
@@ -51,16 +51,16 @@ class Response:
     body: bytes = b""
 
 
-Handler = Callable[[Request], Awaitable[Response]]
+Handler = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
 
-def is_from_here(request: Request) -> bool:
+def is_from_this_machine(request: HttpRequest) -> bool:
     """Whether a program or a person on this machine sent it, not a web page of elsewhere by way of their browser."""
-    named = LOOPBACK.fullmatch(request.header("host") or "")
-    return bool(named) and (request.method == "GET" or not request.header("origin"))
+    named = LOOPBACK.fullmatch(request.find_header("host") or "")
+    return bool(named) and (request.method == "GET" or not request.find_header("origin"))
 
 
-def encode(response: Response, *, method: str, keep_alive: bool) -> bytes:
+def encode_response(response: HttpResponse, *, method: str, keep_alive: bool) -> bytes:
     """The bytes of an answer; one to HEAD has the length of the body, where it is known, not the body."""
     lines = [f"HTTP/1.1 {response.status} {REASONS.get(response.status, 'Unknown')}"]
     lines += [f"{name}: {value}" for name, value in response.headers]
@@ -75,14 +75,14 @@ def encode(response: Response, *, method: str, keep_alive: bool) -> bytes:
     return head if bare else head + response.body
 
 
-class Connection(asyncio.Protocol):
+class HttpConnection(asyncio.Protocol):
     """One client connection. Calls `handler` for each request, in order."""
 
-    def __init__(self, handler: Handler, *, max_body: int, open_connections: "set[Connection]") -> None:
+    def __init__(self, handler: Handler, *, max_body: int, open_connections: "set[HttpConnection]") -> None:
         self._handler = handler
         self._max_body = max_body
         self._open = open_connections
-        self._waiting: deque[tuple[Request, bool]] = deque()
+        self._waiting: deque[tuple[HttpRequest, bool]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._parser = httptools.HttpRequestParser(self)
         self._peer = ""
@@ -135,7 +135,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         path, _, query = self._url.decode("latin-1").partition("?")
         too_large = self._size > self._max_body
-        request = Request(
+        request = HttpRequest(
             method=self._parser.get_method().decode("ascii"),
             path=path,
             query=query,
@@ -149,7 +149,7 @@ class Connection(asyncio.Protocol):
         keep_alive = self._parser.should_keep_alive() and not self._parser.should_upgrade()
         self._waiting.append((request, keep_alive))
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._work())
+            self._task = asyncio.get_running_loop().create_task(self._run_requests())
         else:
             self._transport.pause_reading()  # a pipelining client waits for its own answers
 
@@ -158,7 +158,7 @@ class Connection(asyncio.Protocol):
         if self._task is None:
             self._transport.close()
 
-    async def _work(self) -> None:
+    async def _run_requests(self) -> None:
         while self._waiting:
             request, keep_alive = self._waiting.popleft()
             try:
@@ -168,7 +168,7 @@ class Connection(asyncio.Protocol):
                 raise
             if self._transport.is_closing():
                 break
-            self._transport.write(encode(response, method=request.method, keep_alive=keep_alive))
+            self._transport.write(encode_response(response, method=request.method, keep_alive=keep_alive))
             if not keep_alive:
                 self._transport.close()
                 break
@@ -185,15 +185,15 @@ class Connection(asyncio.Protocol):
         if self._transport.is_closing():
             return
         body = b'{"message":"%s"}' % status.phrase.encode()
-        answer = Response(status, [("Content-Type", "application/json")], body)
-        self._transport.write(encode(answer, method="GET", keep_alive=False))
+        answer = HttpResponse(status, [("Content-Type", "application/json")], body)
+        self._transport.write(encode_response(answer, method="GET", keep_alive=False))
         self._transport.close()
 
 
-class Server:
+class HttpServer:
     """A listening socket on loopback. `port` is the one really bound."""
 
-    def __init__(self, listener: asyncio.Server, connections: set[Connection]) -> None:
+    def __init__(self, listener: asyncio.Server, connections: set[HttpConnection]) -> None:
         self._listener = listener
         self._connections = connections
         self.port: int = listener.sockets[0].getsockname()[1]
@@ -205,10 +205,13 @@ class Server:
             connection.close_idle()
 
 
-async def serve(handler: Handler, *, port: int, max_body: int) -> Server:
+async def serve(handler: Handler, *, port: int, max_body: int) -> HttpServer:
     """Listens on 127.0.0.1 (`port` 0: any free one). Raises OSError if the port is taken."""
-    connections: set[Connection] = set()
+    connections: set[HttpConnection] = set()
     listener = await asyncio.get_running_loop().create_server(
-        lambda: Connection(handler, max_body=max_body, open_connections=connections), "127.0.0.1", port, backlog=1024
+        lambda: HttpConnection(handler, max_body=max_body, open_connections=connections),
+        "127.0.0.1",
+        port,
+        backlog=1024,
     )
-    return Server(listener, connections)
+    return HttpServer(listener, connections)

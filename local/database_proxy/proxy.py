@@ -15,10 +15,10 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from local.database_proxy.counts import Counts
-from local.database_proxy.faults import Faults
-from local.database_proxy.pool import Pool
-from local.database_proxy.session import Desk, Traffic, factory
+from local.database_proxy.faults import ConnectionFaults
+from local.database_proxy.pool import ConnectionPool
+from local.database_proxy.session import MessageLog, ProxyContext, make_session_factory
+from local.database_proxy.statistics import ProxyStatistics
 
 T = TypeVar("T")
 
@@ -52,12 +52,14 @@ class Proxy:
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         """`tls`: with it clients come by TLS, and nobody else is let in, as by an RDS Proxy that requires it."""
-        self.counts = Counts()
-        self.faults = Faults()
+        self.counts = ProxyStatistics()
+        self.faults = ConnectionFaults()
         self.port = port
         self.crashes: list[str] = []  # of the proxy itself
-        pool = Pool(target, max_connections=max_connections, borrow_timeout_s=borrow_timeout_s, counts=self.counts)
-        self._desk = Desk(pool, self.counts, self.faults, tls)
+        pool = ConnectionPool(
+            target, max_connections=max_connections, borrow_timeout_s=borrow_timeout_s, counts=self.counts
+        )
+        self._context = ProxyContext(pool, self.counts, self.faults, tls)
         self._loop = loop or asyncio.new_event_loop()
         self._loop.set_exception_handler(lambda _loop, context: self.crashes.append(repr(context)))
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
@@ -77,7 +79,7 @@ class Proxy:
     @property
     def target(self) -> int:
         """The port of the server."""
-        return self._desk.pool.target
+        return self._context.pool.target
 
     @target.setter
     def target(self, port: int) -> None:
@@ -86,25 +88,25 @@ class Proxy:
     @property
     def max_connections(self) -> int:
         """Return how many server connections there may be."""
-        return self._desk.pool.max_connections
+        return self._context.pool.max_connections
 
     @max_connections.setter
     def max_connections(self, number: int) -> None:
-        self._call(lambda: self._limit(number))
+        self._call(lambda: self._set_limit(number))
 
     @property
-    def listening(self) -> bool:
+    def is_listening(self) -> bool:
         """Whether who connects is let in; refused otherwise."""
         return self._listener.is_serving()
 
-    @listening.setter
-    def listening(self, wanted: bool) -> None:
-        if wanted != self.listening:
+    @is_listening.setter
+    def is_listening(self, wanted: bool) -> None:
+        if wanted != self.is_listening:
             self._call(self._listen if wanted else self._stop_listening)
 
-    def figures(self) -> dict[str, Any]:
+    def read_statistics(self) -> dict[str, Any]:
         """All of Counts, of one moment, with `server_connections` (open to the server now)."""
-        return self._call(self._figures)
+        return self._call(self._read_statistics)
 
     def reset_counts(self) -> None:
         """Count anew."""
@@ -118,33 +120,35 @@ class Proxy:
         """Close the server connections that nobody has: what was set for roles holds for the next ones."""
         self._call(self._refresh)
 
-    def session_state(self) -> list[str]:
+    def read_session_state(self) -> list[str]:
         """Return what clients have left behind in the server connections that nobody has."""
-        return self._call(self._session_state)
+        return self._call(self._read_session_state)
 
     @contextmanager
-    def refusing(self) -> Iterator[None]:
+    def refuse_connections(self) -> Iterator[None]:
         """Within the block nobody listens: who connects is refused."""
-        self.listening = False
+        self.is_listening = False
         try:
             yield
         finally:
-            self.listening = True
+            self.is_listening = True
 
     @contextmanager
-    def watched(self) -> Iterator[Traffic]:
+    def watch_traffic(self) -> Iterator[MessageLog]:
         """Record what goes through within the block, message by message."""
-        traffic = self._desk.watching = Traffic()
+        traffic = self._context.watching = MessageLog()
         try:
             yield traffic
         finally:
-            self._desk.watching = None
+            self._context.watching = None
 
     def _call(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         return asyncio.run_coroutine_threadsafe(work(), self._loop).result(CALL_S)
 
     async def _listen(self) -> None:
-        self._listener = await self._loop.create_server(factory(self._desk), "127.0.0.1", self.port, backlog=1024)
+        self._listener = await self._loop.create_server(
+            make_session_factory(self._context), "127.0.0.1", self.port, backlog=1024
+        )
         self.port = self._listener.sockets[0].getsockname()[1]
 
     async def _stop_listening(self) -> None:
@@ -152,42 +156,42 @@ class Proxy:
 
     async def _close(self) -> None:
         self._listener.close()
-        for session in list(self._desk.sessions):
+        for session in list(self._context.sessions):
             session.abort()
-        self._desk.pool.close()
+        self._context.pool.close()
         await asyncio.sleep(0)  # so that closed transports are told
 
     async def _retarget(self, port: int) -> None:
-        self._desk.pool.retarget(port)
-        for session in list(self._desk.sessions):
+        self._context.pool.retarget(port)
+        for session in list(self._context.sessions):
             if session.server is not None:
                 session.close()
 
-    async def _limit(self, number: int) -> None:
-        self._desk.pool.limit(number)
+    async def _set_limit(self, number: int) -> None:
+        self._context.pool.set_limit(number)
 
-    async def _figures(self) -> dict[str, Any]:
-        tallies = {"pins": dict(self.counts.pins), "state": dict(self.counts.state)}
-        return {**vars(self.counts), **tallies, "server_connections": self._desk.pool.open}
+    async def _read_statistics(self) -> dict[str, Any]:
+        by_name = {"pins": dict(self.counts.pins), "state": dict(self.counts.state)}
+        return {**vars(self.counts), **by_name, "server_connections": self._context.pool.open_count}
 
     async def _reset_counts(self) -> None:
         self.counts.reset()
 
     async def _cut_all(self, database: str | None) -> int:
-        cut = [session for session in self._desk.sessions if session.is_on(database)]
+        cut = [session for session in self._context.sessions if session.is_on(database)]
         for session in cut:
             session.close()
         return len(cut)
 
     async def _refresh(self) -> None:
-        self._desk.pool.refresh()
+        self._context.pool.refresh()
 
-    async def _session_state(self) -> list[str]:
-        return await self._desk.pool.ask_idle(SESSION_STATE)
+    async def _read_session_state(self) -> list[str]:
+        return await self._context.pool.ask_idle(SESSION_STATE)
 
 
 @contextmanager
-def running_proxy(
+def run_proxy(
     target_port: int,
     *,
     max_connections: int = 10,

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 
-from local.events.cloudwatch import MOST_DATA, CloudWatch, Refused
-from local.events.embedded import Datum, metrics
-from local.events.tail import Tail
+from local.events.cloudwatch import MOST_DATA, CloudWatch, MetricsRejected
+from local.events.embedded_metrics import MetricDatum, read_metrics
+from local.events.log_tail import LogTail
 
 POLL_S = 0.5
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0)  # between attempts while the emulator is gone
@@ -16,15 +16,15 @@ BACKOFF_S = (0.5, 1.0, 2.0, 5.0)  # between attempts while the emulator is gone
 log = logging.getLogger(__name__)
 
 
-class Follower:
+class LogFollower:
     """Follows logs from their present ends, until `stop` is set.
 
     While CloudWatch is out of reach nothing is read on: the logs themselves keep what comes meanwhile.
     """
 
     def __init__(self, logs: Iterable[Path], cloudwatch: CloudWatch, stop: threading.Event) -> None:
-        self._found: list[Datum] = []
-        self._tails = [Tail(path, lambda lines: self._found.extend(metrics(lines))) for path in logs]
+        self._found: list[MetricDatum] = []
+        self._tails = [LogTail(path, lambda lines: self._found.extend(read_metrics(lines))) for path in logs]
         self._cloudwatch = cloudwatch
         self._stop = stop
 
@@ -32,23 +32,23 @@ class Follower:
         """Follows."""
         more = False
         while not self._stop.wait(0 if more else POLL_S):
-            more = sum(tail.poll() for tail in self._tails) > 0
-            for namespace, data in batches(self._found):
-                self._put(namespace, data)
+            more = sum(tail.read_new() for tail in self._tails) > 0
+            for namespace, data in split_batches(self._found):
+                self._put_batch(namespace, data)
             self._found.clear()
 
-    def _put(self, namespace: str, data: list[Datum]) -> None:
+    def _put_batch(self, namespace: str, data: list[MetricDatum]) -> None:
         """Puts them; the emulator gone is waited out."""
         failures = 0
-        while not self._stop.is_set() and not self._is_settled(namespace, data):
+        while not self._stop.is_set() and not self._is_finished(namespace, data):
             self._stop.wait(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
             failures += 1
 
-    def _is_settled(self, namespace: str, data: list[Datum]) -> bool:
+    def _is_finished(self, namespace: str, data: list[MetricDatum]) -> bool:
         """Whether they were put, or never will be."""
         try:
-            self._cloudwatch.put(namespace, data)
-        except Refused as error:
+            self._cloudwatch.put_metrics(namespace, data)
+        except MetricsRejected as error:
             log.warning("%s: %d metrics refused: %s", namespace, len(data), error)
         except OSError as error:
             log.warning("%s: metrics wait: %s", namespace, error)
@@ -56,13 +56,13 @@ class Follower:
         return True
 
 
-def batches(found: Iterable[Datum]) -> Iterator[tuple[str, list[Datum]]]:
+def split_batches(found: Iterable[MetricDatum]) -> Iterator[tuple[str, list[MetricDatum]]]:
     """As few calls of PutMetricData as can be: each of one namespace."""
-    for namespace, group in groupby(sorted(found, key=_namespace), _namespace):
+    for namespace, group in groupby(sorted(found, key=_read_namespace), _read_namespace):
         data = list(group)
         for start in range(0, len(data), MOST_DATA):
             yield namespace, data[start : start + MOST_DATA]
 
 
-def _namespace(datum: Datum) -> str:
+def _read_namespace(datum: MetricDatum) -> str:
     return datum.namespace

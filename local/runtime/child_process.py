@@ -11,7 +11,7 @@ from typing import cast
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-def die_with_parent() -> Callable[[], None]:
+def prepare_death_signal() -> Callable[[], None]:
     """A `preexec_fn` that has the kernel kill the child when this process ends, however it ends.
 
     libc is looked up here, before the fork, where it is safe to. The second check covers a parent that died between
@@ -20,12 +20,12 @@ def die_with_parent() -> Callable[[], None]:
     prctl = ctypes.CDLL(None).prctl
     parent = os.getpid()
 
-    def arm() -> None:
+    def set_death_signal() -> None:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    return arm
+    return set_death_signal
 
 
 def kill_group(pid: int) -> None:
@@ -34,17 +34,17 @@ def kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def _in_a_group(arm: Callable[[], None]) -> Callable[[], None]:
+def _prepare_group(set_death_signal: Callable[[], None]) -> Callable[[], None]:
     """`arm`, in a process group of the child's own; uvloop knows no option for it."""
 
     def prepare() -> None:
         os.setpgid(0, 0)
-        arm()
+        set_death_signal()
 
     return prepare
 
 
-class Child(asyncio.SubprocessProtocol):
+class RuntimeProcess(asyncio.SubprocessProtocol):
     """Reports a child's output, stdout and stderr as one stream, and its end (exit status; negative: the signal)."""
 
     def __init__(self, *, on_output: Callable[[bytes], None], on_exit: Callable[[int], None]) -> None:
@@ -61,7 +61,7 @@ class Child(asyncio.SubprocessProtocol):
         self._on_exit(self._transport.get_returncode() or 0)
 
 
-async def spawn(child: Child, command: list[str], *, cwd: str, env: dict[str, str]) -> int:
+async def spawn(child: RuntimeProcess, command: list[str], *, cwd: str, env: dict[str, str]) -> int:
     """Starts a child in a process group of its own (a Ctrl-C in the terminal is ours to handle) and returns its pid."""
     transport, _ = await asyncio.get_running_loop().subprocess_exec(
         lambda: child,
@@ -71,6 +71,6 @@ async def spawn(child: Child, command: list[str], *, cwd: str, env: dict[str, st
         stderr=asyncio.subprocess.STDOUT,
         cwd=cwd,
         env=env,
-        preexec_fn=_in_a_group(die_with_parent()),
+        preexec_fn=_prepare_group(prepare_death_signal()),
     )
     return transport.get_pid()

@@ -16,24 +16,24 @@ class BuildFailed(Exception):
     """The layer could not be built; the message has pip's last lines."""
 
 
-def build_layer(root: Path, python: str, *, say: Callable[[str], None]) -> Path:
+def build_layer(root: Path, python: str, *, report: Callable[[str], None]) -> Path:
     """The layer's folder, made anew only where its requirements or the Python have changed. Raises BuildFailed.
 
     It lies with the environments, not with the state, so a reset keeps it. `python` is the one the handlers run on.
     """
     layer = root / ".venvs/layer"
-    wanted = fingerprint(root, python)
+    wanted = hash_inputs(root, python)
     if not (layer / ".stamp").exists() or (layer / ".stamp").read_text() != wanted:
-        say("layer: installing its packages …")
+        report("layer: installing its packages …")
         install(root, python, layer)
         (layer / ".stamp").write_text(wanted)
-    link(layer / "python/shared", root / "layers/shared/shared")
-    link(layer / "migrations", root / "migrations")
-    compile_all(python, root / "layers/shared/shared", *sorted((root / "functions").iterdir()))
+    link_path(layer / "python/shared", root / "layers/shared/shared")
+    link_path(layer / "migrations", root / "migrations")
+    compile_folders(python, root / "layers/shared/shared", *sorted((root / "functions").iterdir()))
     return layer
 
 
-def fingerprint(root: Path, python: str) -> str:
+def hash_inputs(root: Path, python: str) -> str:
     """Return what the installed part depends on, as hex."""
     version = subprocess.run([python, "-VV"], capture_output=True, check=True).stdout
     return hashlib.sha256((root / "layers/shared/requirements.txt").read_bytes() + version).hexdigest()
@@ -59,18 +59,18 @@ def install(root: Path, python: str, layer: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise BuildFailed("the layer's packages could not be installed:\n" + done.stderr[-2000:])
-    compile_all(python, draft / "python")
+    compile_folders(python, draft / "python")
     shutil.rmtree(layer, ignore_errors=True)
     draft.rename(layer)
 
 
-def compile_all(python: str, *folders: Path) -> None:
+def compile_folders(python: str, *folders: Path) -> None:
     """Compiles what has changed; a file that doesn't compile is left for its import to report."""
     command = [python, "-m", "compileall", "-q", "-q", "-j", WORKERS, *map(str, folders)]
     subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
 
-def link(link: Path, target: Path) -> None:
+def link_path(link: Path, target: Path) -> None:
     """Makes a symbolic link, or corrects it (a checkout may have been moved)."""
     if link.is_symlink() and link.readlink() == target:
         return

@@ -1,0 +1,102 @@
+"""The local side of the front, below /_local: the inbox, the state of the environments, and the Invoke API."""
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable
+from uuid import uuid4
+
+from local.http_server import HttpRequest, HttpResponse, is_from_this_machine
+from local.inbox.messages import InboxMessage
+from local.inbox.page import render_page
+from local.runtime.invocation import FunctionInvocation, InvocationOutcome, ThrottledError
+from local.runtime.pool import EnvironmentPool, EnvironmentPools
+
+INVOKE = re.compile(r"(?:/_local/lambda)?/2015-03-31/functions/([^/]+)/invocations")
+JSON = ("Content-Type", "application/json")
+LISTED = 100  # messages on the page; the JSON has them all
+# an asynchronous invocation of a busy function waits in Lambda's own queue
+QUEUED_RETRY_S = 1.0
+QUEUED_LIMIT_S = 300.0
+
+Inbox = Callable[[], Awaitable[list[InboxMessage]]]
+
+
+class LocalRoutes:
+    """Answers what is ours, and says which requests are."""
+
+    def __init__(self, environments: EnvironmentPools, inbox: Inbox, status: Callable[[], dict[str, object]]) -> None:
+        self._environments = environments
+        self._inbox = inbox
+        self._status = status
+        self._queued: set[asyncio.Task[None]] = set()
+
+    def is_local_path(self, path: str) -> bool:
+        """Whether a path is ours rather than the API's."""
+        return path.startswith(("/_local/", "/2015-03-31/"))
+
+    async def handle(self, request: HttpRequest) -> HttpResponse:
+        """The answer to a request of ours. One that a web page of elsewhere could have sent is refused."""
+        if not is_from_this_machine(request):
+            return _make_json_response(403, {"message": "Only for programs and people on this machine"})
+        if invoked := INVOKE.fullmatch(request.path):
+            return await self._invoke_function(request, invoked[1].rpartition(":function:")[2])
+        if request.path == "/_local/status":
+            return _make_json_response(200, self._status())
+        if request.path in ("/_local/mail", "/_local/mail.json"):
+            return await self._show_mail(request)
+        return _make_json_response(404, {"message": "Not found"})
+
+    async def _show_mail(self, request: HttpRequest) -> HttpResponse:
+        try:
+            messages = await self._inbox()
+        except OSError:
+            return _make_json_response(503, {"message": "The emulator does not answer"})
+        if request.path.endswith(".json"):
+            return _make_json_response(200, [message.to_json() for message in messages])
+        return render_page(messages, query=request.query, listed=LISTED)
+
+    async def _invoke_function(self, request: HttpRequest, name: str) -> HttpResponse:
+        pool = self._environments.pools.get(name)
+        if pool is None:
+            return _build_failure(404, "ResourceNotFoundException", f"Function not found: {name}")
+        invocation = FunctionInvocation(
+            str(uuid4()), request.body or b"{}", request.find_header("x-amzn-trace-id") or ""
+        )
+        if request.find_header("x-amz-invocation-type") == "Event":
+            task = asyncio.get_running_loop().create_task(_run_queued(pool, invocation))
+            self._queued.add(task)
+            task.add_done_callback(self._queued.discard)
+            return HttpResponse(202, [("x-amzn-RequestId", invocation.request_id)])
+        try:
+            return _build_outcome(invocation, await pool.invoke(invocation))
+        except ThrottledError:
+            return _build_failure(429, "TooManyRequestsException", "Rate Exceeded.")
+
+
+async def _run_queued(pool: EnvironmentPool, invocation: FunctionInvocation) -> None:
+    deadline = asyncio.get_running_loop().time() + QUEUED_LIMIT_S
+    while asyncio.get_running_loop().time() < deadline:
+        try:
+            await pool.invoke(invocation)
+        except ThrottledError:
+            await asyncio.sleep(QUEUED_RETRY_S)
+        else:
+            return
+
+
+def _make_json_response(status: int, document: object) -> HttpResponse:
+    return HttpResponse(status, [JSON], json.dumps(document).encode())
+
+
+def _build_failure(status: int, kind: str, message: str) -> HttpResponse:
+    answer = _make_json_response(status, {"Type": "User", "Message": message})
+    answer.headers.append(("x-amzn-ErrorType", kind))
+    return answer
+
+
+def _build_outcome(invocation: FunctionInvocation, outcome: InvocationOutcome) -> HttpResponse:
+    headers = [JSON, ("x-amzn-RequestId", invocation.request_id), ("X-Amz-Executed-Version", "$LATEST")]
+    if outcome.error:
+        headers.append(("X-Amz-Function-Error", outcome.error))
+    return HttpResponse(200, headers, outcome.payload)
