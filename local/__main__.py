@@ -25,18 +25,18 @@ MORE_PROBLEMS = (
     UnreadableTemplate,
 )
 
-NO_PROXY_HELP = """for up: functions go straight to the database. Otherwise they reach it through a stand-in for RDS
-Proxy, which lends at most DatabaseMaxConnections connections by transaction; its control port (database_proxy_control
-in state.json; local/database_proxy/control.py) tells what it has seen, and can limit, cut, delay, refuse, or lead to
-another server"""
+NO_PROXY_HELP = """for up: functions connect to the database directly. Otherwise they use a stand-in for RDS Proxy, from
+which transactions borrow at most DatabaseMaxConnections connections; its control port (database_proxy_control in
+state.json; local/database_proxy/control.py) returns its statistics, and can limit, cut, delay or refuse connections, or
+use another server"""
 
-VARIABLE_HELP = """for up: NAME=VALUE or FunctionLogicalId:NAME=VALUE, more for the environment of all functions or of
-one, over what is deployed; the names that Lambda keeps for itself stay as they are"""
+VARIABLE_HELP = """for up: NAME=VALUE or FunctionLogicalId:NAME=VALUE, added to the environment of all functions or of
+one, over the deployed values; the names that Lambda reserves stay unchanged"""
 
-CHECKPOINTS_HELP = """for up: the emulator writes its state when it ends, not while it runs, which stops all of it for
-up to a second now and then; for measurements"""
-STANDBY_HELP = """for up: a standby of the database (standby in state.json), in step with it, made anew at each start;
-SELECT pg_promote() on it has it take over, and the proxy's target leads the functions there until the next start"""
+CHECKPOINTS_HELP = """for up: the emulator writes its state only when it ends; writing it while it runs pauses the
+emulator for up to a second now and then; for measurements"""
+STANDBY_HELP = """for up: a synchronous standby of the database (standby in state.json), copied at each start;
+SELECT pg_promote() makes it the writer, and the proxy's target leads the functions there until the next start"""
 
 
 class CloudNotRunning(Exception):

@@ -8,20 +8,20 @@ from pathlib import Path
 
 import uvloop
 
-from stress import claims, remote
-from stress.crowd import NotPrepared
-from stress.live import Live
-from stress.processes import hurry
+from stress import published_claims, remote_target
+from stress.fixtures import FixtureError
+from stress.local_target import TargetStartError
+from stress.processes import raise_priority
 from stress.profiles import PROFILES
+from stress.progress_view import ProgressView
 from stress.report.compare import write_comparison
-from stress.run import SCENARIOS, Options, run
-from stress.target import CannotStart
+from stress.run import SCENARIOS, RunOptions, run
 
 ROOT = Path(__file__).resolve().parents[1]
 REMOTE_S = 30.0
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """The options."""
     parser = argparse.ArgumentParser(prog="python -m stress", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -51,25 +51,25 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str]) -> int:
     """0 where all is well; 1 where a scenario does not pass, or nothing could be driven or compared."""
-    given = parser().parse_args(arguments)
-    return {"run": driven, "compare": compared, "keep": kept}[given.command](given)
+    options = build_parser().parse_args(arguments)
+    return {"run": run_on_target, "compare": compare_runs, "keep": publish_report}[options.command](options)
 
 
-def kept(given: argparse.Namespace) -> int:
+def publish_report(options: argparse.Namespace) -> int:
     """Keep a run's report in measurements/, and write the page of it."""
     try:
-        claims.keep(given.folder, ROOT)
-    except (OSError, ValueError, claims.NotFound) as error:
+        published_claims.publish(options.folder, ROOT)
+    except (OSError, ValueError, published_claims.UnknownEvidence) as error:
         print(f"not kept: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def compared(given: argparse.Namespace) -> int:
+def compare_runs(options: argparse.Namespace) -> int:
     """Two runs side by side, printed, and on a page."""
-    out = given.out or given.b / "compare.html"
+    out = options.out or options.b / "compare.html"
     try:
-        print(write_comparison(given.a, given.b, out))
+        print(write_comparison(options.a, options.b, out))
     except (OSError, ValueError) as error:
         print(f"not two reports: {error}", file=sys.stderr)
         return 1
@@ -77,43 +77,43 @@ def compared(given: argparse.Namespace) -> int:
     return 0
 
 
-def driven(given: argparse.Namespace) -> int:
+def run_on_target(options: argparse.Namespace) -> int:
     """A run."""
-    out = given.out or ROOT / "reports" / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    return elsewhere(given.target, out, yes=given.yes) if given.target else here(given, out)
+    out = options.out or ROOT / "reports" / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    return run_remote(options.target, out, yes=options.yes) if options.target else run_locally(options, out)
 
 
-def elsewhere(url: str, out: Path, *, yes: bool) -> int:
+def run_remote(url: str, out: Path, *, yes: bool) -> int:
     """A run against a stack that is not ours to break; says what it will create, and asks."""
-    print(remote.WHAT.format(target=url))
+    print(remote_target.NOTICE.format(target=url))
     if not yes and input("Go on? [y/N] ").strip().lower() not in ("y", "yes"):
         return 1
-    with Live(profile="remote", expected_s=REMOTE_S) as live:
-        report = uvloop.run(remote.run(url, os.environ.get("STAFF_TOKEN", ""), out, live))
-        live.end(report, out)
+    with ProgressView(profile="remote", expected_s=REMOTE_S) as progress:
+        report = uvloop.run(remote_target.run(url, os.environ.get("STAFF_TOKEN", ""), out, progress))
+        progress.end(report, out)
     return 0 if report.verdict == "PASS" else 1
 
 
-def here(given: argparse.Namespace, out: Path) -> int:
+def run_locally(arguments: argparse.Namespace, out: Path) -> int:
     """A run against a local cloud of its own."""
-    options = Options(
-        root=given.root.resolve(),
-        state=(given.state or given.root / ".stress").resolve(),
+    options = RunOptions(
+        root=arguments.root.resolve(),
+        state=(arguments.state or arguments.root / ".stress").resolve(),
         out=out,
-        profile=PROFILES[given.profile],
-        only=tuple(given.only),
-        seed=given.seed,
-        stall=given.stall,
-        sql=given.sql_file.read_text() if given.sql_file else "",
+        profile=PROFILES[arguments.profile],
+        only=tuple(arguments.only),
+        seed=arguments.seed,
+        stall=arguments.stall,
+        sql=arguments.sql_file.read_text() if arguments.sql_file else "",
     )
-    hurry()
-    with Live(profile=options.profile.name, expected_s=options.profile.expected_s) as live:
+    raise_priority()
+    with ProgressView(profile=options.profile.name, expected_s=options.profile.expected_s) as progress:
         try:
-            report = uvloop.run(run(options, live))
-        except (CannotStart, NotPrepared) as error:
+            report = uvloop.run(run(options, progress))
+        except (TargetStartError, FixtureError) as error:
             print(error, file=sys.stderr)
             return 1
-        live.end(report, options.out)
+        progress.end(report, options.out)
     return 0 if report.verdict == "PASS" else 1
 
 

@@ -14,25 +14,25 @@ KEPT = ("Namespace", "MetricName", "Dimensions", "Statistic", "EvaluationPeriods
         "ComparisonOperator", "TreatMissingData")  # fmt: skip
 
 
-class Alarms:
+class AlarmReader:
     """The alarms behind an endpoint."""
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
 
-    async def of(self, metric: str) -> dict[str, Any]:
+    async def find_alarm(self, metric: str) -> dict[str, Any]:
         """The alarm on a metric. Raises LookupError."""
         for alarm in (await self._call("DescribeAlarms"))["MetricAlarms"]:
             if alarm["MetricName"] == metric:
                 return dict(alarm)
         raise LookupError(metric)
 
-    async def copy(self, alarm: dict[str, Any], name: str, period_s: int) -> None:
+    async def copy_alarm(self, alarm: dict[str, Any], name: str, period_s: int) -> None:
         """The same alarm once more, judged by shorter periods."""
         kept = {key: alarm[key] for key in KEPT if alarm.get(key) is not None}
         await self._call("PutMetricAlarm", AlarmName=name, Period=period_s, **kept)
 
-    async def state(self, name: str) -> str:
+    async def read_state(self, name: str) -> str:
         """OK, ALARM or INSUFFICIENT_DATA."""
         return str((await self._call("DescribeAlarms", AlarmNames=[name]))["MetricAlarms"][0]["StateValue"])
 

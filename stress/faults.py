@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from stress.load import Clock
-from stress.model import Fault
+from stress.load_generator import RunClock
+from stress.model import FaultPeriod
 
 
 @dataclass
-class Done:
+class InjectedFault:
     """A fault and its time; `database` while nobody can write, `mail` while no mail can be sent."""
 
     name: str
@@ -18,32 +18,32 @@ class Done:
     ended_s: float | None = None
 
 
-class Faults:
+class FaultLog:
     """All of them, in the order they were begun."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: RunClock) -> None:
         self._clock = clock
-        self.done: list[Done] = []
+        self.done: list[InjectedFault] = []
 
     @contextmanager
-    def during(self, name: str, kind: str = "other") -> Iterator[Done]:
+    def record_during(self, name: str, kind: str = "other") -> Iterator[InjectedFault]:
         """A fault that lasts as long as the block."""
-        fault = Done(name, kind, self._clock.now())
+        fault = InjectedFault(name, kind, self._clock.read_now())
         self.done.append(fault)
         try:
             yield fault
         finally:
-            fault.ended_s = self._clock.now()
+            fault.ended_s = self._clock.read_now()
 
-    def at_once(self, name: str, kind: str = "moment") -> None:
+    def record_instant(self, name: str, kind: str = "moment") -> None:
         """A fault that is over as soon as it was made."""
-        now = self._clock.now()
-        self.done.append(Done(name, kind, now, now))
+        now = self._clock.read_now()
+        self.done.append(InjectedFault(name, kind, now, now))
 
-    def of(self, kind: str) -> list[Done]:
+    def list_faults(self, kind: str) -> list[InjectedFault]:
         """Those of a kind."""
         return [fault for fault in self.done if fault.kind == kind]
 
-    def told(self) -> list[Fault]:
+    def to_report(self) -> list[FaultPeriod]:
         """For the report."""
-        return [Fault(f.name, f.began_s, None if f.ended_s == f.began_s else f.ended_s) for f in self.done]
+        return [FaultPeriod(f.name, f.began_s, None if f.ended_s == f.began_s else f.ended_s) for f in self.done]

@@ -11,7 +11,7 @@ FAILURES = frozenset({NO_ANSWER, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class PlannedCall:
     """A call to be made. `client` is the loopback address it comes from; `wanted` are the statuses that are right.
 
     `operation` is its name in the report; `facts` is what the scenario wants to remember of it.
@@ -30,11 +30,11 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class CallSample:
     """A call and its answer; times are seconds of the run. `record` is the answer's JSON object, if it had one."""
 
     scenario: str
-    call: Call
+    call: PlannedCall
     meant_s: float
     sent_s: float
     done_s: float
@@ -56,17 +56,17 @@ class Sample:
         return (self.sent_s - self.meant_s) * 1000
 
     @property
-    def right(self) -> bool:
+    def is_expected(self) -> bool:
         """Whether the answer is one that was wanted."""
         return self.status in self.call.wanted
 
     @property
-    def accepted(self) -> bool:
+    def is_accepted(self) -> bool:
         """Whether it says that the thing was done."""
         return self.status in (200, 201)
 
     @property
-    def undecided(self) -> bool:
+    def is_undecided(self) -> bool:
         """Whether it leaves open if the thing was done: a failure, or the first call of its key still at work."""
         return self.status in FAILURES or (self.status, self.problem) == (409, "request-in-progress")
 
@@ -77,60 +77,60 @@ class Sample:
 
 
 @dataclass
-class Ledger:
+class CallLedger:
     """All samples, in the order of their answers."""
 
-    samples: list[Sample] = field(default_factory=list)
+    samples: list[CallSample] = field(default_factory=list)
 
-    def note(self, sample: Sample) -> None:
+    def note(self, sample: CallSample) -> None:
         """Remember a sample."""
         self.samples.append(sample)
 
-    def of(self, scenario: str) -> list[Sample]:
+    def list_samples(self, scenario: str) -> list[CallSample]:
         """The samples of one scenario."""
         return [sample for sample in self.samples if sample.scenario == scenario]
 
-    def accepted(self, *operations: str) -> Iterator[Sample]:
+    def list_accepted(self, *operations: str) -> Iterator[CallSample]:
         """The first acceptance of each call of these operations: a repeat of the same key tells nothing new."""
         seen: set[tuple[str, str | None]] = set()
         for sample in self.samples:
             name = (sample.call.path, sample.call.key)
-            if sample.call.operation in operations and sample.accepted and (None in name or name not in seen):
+            if sample.call.operation in operations and sample.is_accepted and (None in name or name not in seen):
                 seen.add(name)
                 yield sample
 
 
-def accepted_once(samples: Iterable[Sample]) -> list[Sample]:
+def list_first_accepted(samples: Iterable[CallSample]) -> list[CallSample]:
     """The first acceptance of each call; those without a key are each a call of its own."""
-    first: dict[tuple[str, object], Sample] = {}
+    first: dict[tuple[str, object], CallSample] = {}
     for sample in samples:
-        if sample.accepted:
-            first.setdefault(_which(sample), sample)
+        if sample.is_accepted:
+            first.setdefault(_identify_call(sample), sample)
     return list(first.values())
 
 
-def unsettled(samples: Sequence[Sample]) -> list[Sample]:
+def list_undecided(samples: Sequence[CallSample]) -> list[CallSample]:
     """The last sample of each call that was never accepted, and of which it is open whether it was done."""
-    last = {_which(sample): sample for sample in samples}
-    done = {_which(sample) for sample in samples if sample.accepted}
-    return [sample for which, sample in last.items() if which not in done and sample.undecided]
+    last = {_identify_call(sample): sample for sample in samples}
+    done = {_identify_call(sample) for sample in samples if sample.is_accepted}
+    return [sample for which, sample in last.items() if which not in done and sample.is_undecided]
 
 
-def _which(sample: Sample) -> tuple[str, object]:
+def _identify_call(sample: CallSample) -> tuple[str, object]:
     return sample.call.operation, sample.call.key or id(sample)
 
 
-def answers(samples: Iterable[Sample]) -> dict[str, int]:
+def count_answers(samples: Iterable[CallSample]) -> dict[str, int]:
     """Return how many samples had which answer."""
     return dict(sorted(Counter(sample.answer for sample in samples).items()))
 
 
-def unexpected(samples: Iterable[Sample]) -> dict[str, int]:
+def count_unexpected(samples: Iterable[CallSample]) -> dict[str, int]:
     """Return how many samples had which wrong answer, by operation."""
-    wrong = (f"{sample.call.operation}: {sample.answer}" for sample in samples if not sample.right)
+    wrong = (f"{sample.call.operation}: {sample.answer}" for sample in samples if not sample.is_expected)
     return dict(sorted(Counter(wrong).items()))
 
 
-def tally(samples: Iterable[Sample], of: Callable[[Sample], bool]) -> int:
+def count_samples(samples: Iterable[CallSample], is_counted: Callable[[CallSample], bool]) -> int:
     """Return how many samples are such."""
-    return sum(map(of, samples))
+    return sum(map(is_counted, samples))

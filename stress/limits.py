@@ -8,14 +8,14 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stress.ledger import Sample
+from stress.ledger import CallSample
 
 TOO_MANY = 429
 EXACTLY = 1e-6  # of a call: what binary fractions may make of the very moment of a refill
 
 
 @dataclass(frozen=True)
-class Limit:
+class ObservedLimit:
     """A bucket of `burst` calls, refilled evenly in `period_s` seconds."""
 
     burst: int
@@ -27,9 +27,9 @@ class Limit:
         return self.period_s / self.burst
 
 
-def wrongly_accepted(samples: Sequence[Sample], limit: Limit) -> int:
+def count_wrongly_accepted(samples: Sequence[CallSample], limit: ObservedLimit) -> int:
     """Of one client's calls: the most that any stretch of time accepted beyond what the bucket can hold and gain."""
-    taken = [s for s in samples if s.accepted and not s.replayed]
+    taken = [s for s in samples if s.is_accepted and not s.replayed]
     worst = 0
     for first in taken:
         ends = sorted(s.done_s for s in taken if s.sent_s >= first.sent_s)
@@ -39,28 +39,29 @@ def wrongly_accepted(samples: Sequence[Sample], limit: Limit) -> int:
     return worst
 
 
-def wrongly_refused(samples: Sequence[Sample], limit: Limit) -> int:
+def count_wrongly_refused(samples: Sequence[CallSample], limit: ObservedLimit) -> int:
     """Of one client's calls: how many were refused though the bucket had one, however late the others were charged."""
-    charged = [s for s in samples if _may_be_charged(s)]
+    charged = [s for s in samples if _can_be_charged(s)]
     sent, done = sorted(s.sent_s for s in charged), sorted(s.done_s for s in charged)
 
-    def empty(refused: Sample) -> bool:
+    def is_empty(refused: CallSample) -> bool:
         until = bisect_right(sent, refused.done_s)
         return any(
-            limit.burst + _gained(first, refused, limit) - (until - bisect_left(done, first.sent_s)) < 1 + EXACTLY
+            limit.burst + _compute_refill(first, refused, limit) - (until - bisect_left(done, first.sent_s))
+            < 1 + EXACTLY
             for first in charged
             if first.sent_s <= refused.done_s
         )
 
-    return sum(s.status == TOO_MANY and not empty(s) for s in samples)
+    return sum(s.status == TOO_MANY and not is_empty(s) for s in samples)
 
 
-def _gained(first: Sample, refused: Sample, limit: Limit) -> float:
+def _compute_refill(first: CallSample, refused: CallSample, limit: ObservedLimit) -> float:
     """Return what the bucket has gained at least between two decisions."""
     return max(0.0, refused.sent_s - first.done_s) / limit.interval_s
 
 
-def _may_be_charged(sample: Sample) -> bool:
+def _can_be_charged(sample: CallSample) -> bool:
     """Admission comes before the work: what failed later, or was never answered, may have been charged all the same."""
     free = sample.replayed or sample.status == TOO_MANY or sample.problem == "request-in-progress"
     return not free

@@ -13,7 +13,7 @@ BUCKETS_MS = (1, 2, 5, 10, 20, 35, 50, 75, 100, 150, 250, 350, 500, 750, 1000, 2
 
 
 @dataclass(frozen=True)
-class Check:
+class Assertion:
     """One assertion: what must hold, and what was found. Nothing but these makes a tick."""
 
     name: str
@@ -77,7 +77,7 @@ class Reconciliation:
 
 
 @dataclass(frozen=True)
-class Line:
+class ChartLine:
     """One line of a chart."""
 
     name: str
@@ -91,14 +91,14 @@ class Chart:
     title: str
     x: str
     y: str
-    lines: list[Line]
+    lines: list[ChartLine]
     bar: float | None = None
     bar_name: str = ""
     log: bool = False
 
 
 @dataclass(frozen=True)
-class Fault:
+class FaultPeriod:
     """Something the harness did to the system, and when; `ended_s` None for what is over at once."""
 
     name: str
@@ -107,7 +107,7 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Result:
+class ScenarioResult:
     """One scenario. `status` follows from the rest: see stress.verdict."""
 
     key: str
@@ -116,7 +116,7 @@ class Result:
     status: Status
     began_s: float
     ended_s: float
-    checks: list[Check] = field(default_factory=list)
+    checks: list[Assertion] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
     latencies: list[Latency] = field(default_factory=list)
     lag: Lag | None = None
@@ -144,13 +144,13 @@ class Timeline:
     throughput: list[Point] = field(default_factory=list)  # answers a second
     errors: list[Point] = field(default_factory=list)  # answers a second that were none of the intended ones
     refused: list[Point] = field(default_factory=list)  # intended 429s a second
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[FaultPeriod] = field(default_factory=list)
     circuits: dict[str, list[Interval]] = field(default_factory=dict)  # by service
     health: list[Interval] = field(default_factory=list)  # what the deep check said
 
 
 @dataclass(frozen=True)
-class Report:
+class ReadinessReport:
     """A run. `environment` and `settings` are names and values, to be shown as they are."""
 
     started_at: str
@@ -160,7 +160,7 @@ class Report:
     verdict: Status
     passed: int
     total: int
-    results: list[Result]
+    results: list[ScenarioResult]
     timeline: Timeline = field(default_factory=Timeline)
     environment: dict[str, str] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)

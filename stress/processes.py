@@ -16,7 +16,7 @@ DRIVEN_NICE = 5  # a third of the weight of a process at 0, for what is driven w
 STOP_S = 40.0
 
 
-def hurry() -> None:
+def raise_priority() -> None:
     """Have this process served as soon as it has something to do, where we may ask for that.
 
     What measures must not be late by the very load that it makes. Its threads inherit this: a thread of lower priority
@@ -26,13 +26,13 @@ def hurry() -> None:
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
 
 
-def _is_hurried() -> bool:
+def _has_raised_priority() -> bool:
     return os.sched_getscheduler(0) == os.SCHED_RR
 
 
-def _schedule_as_driven(*, is_hurried: bool) -> None:
+def _schedule_as_driven(*, has_raised_priority: bool) -> None:
     """Give a new process the ordinary priority, or a lower one where the process that measures has no higher one."""
-    if is_hurried:
+    if has_raised_priority:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     else:
         os.nice(DRIVEN_NICE)
@@ -56,10 +56,10 @@ def start(command: Sequence[str], *, cwd: Path, log: IO[bytes] | int) -> subproc
 def _prepare_driven() -> Callable[[], None]:
     """Return what a new process does before its program: it ends with this one, and does not run before it."""
     prctl = ctypes.CDLL(None).prctl if sys.platform.startswith("linux") else None
-    is_hurried = _is_hurried()
+    has_raised_priority = _has_raised_priority()
 
     def prepare() -> None:
-        _schedule_as_driven(is_hurried=is_hurried)
+        _schedule_as_driven(has_raised_priority=has_raised_priority)
         if prctl is not None:
             prctl(PR_SET_PDEATHSIG, signal.SIGINT)
 
@@ -77,7 +77,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def free_port() -> int:
+def find_free_port() -> int:
     """A loopback port that nobody has now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

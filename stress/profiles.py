@@ -17,14 +17,20 @@ class Profile:
     name: str
     expected_s: float
     judges_speed: bool
-    at_once: int  # writes at the same instant in the pool's scenario; starting an environment for each takes its time
+    burst_size: (
+        int  # writes at the same instant in the pool's scenario; starting an environment for each takes its time
+    )
     pool_steps: tuple[int, ...]  # server connections: in the full run from the predecessor's ten to fifty
-    thorough: bool  # with the parts that take long to see: ages of connections, dead hosts, keys whose first call died
+    runs_long_checks: (
+        bool  # with the parts that take long to see: ages of connections, dead hosts, keys whose first call died
+    )
     compares: bool  # with a second cloud that has the predecessor's settings
     open_s: float  # of the circuit before mail
     alarm_period_s: int  # of a copy of the deployed alarm, which has 60
     waits_for_refill: bool  # a whole period of a limit, to see the full bucket again
-    deployed_alarm: bool  # waits out the alarm as deployed (three periods of 60 s), besides its copy with short ones
+    waits_for_deployed_alarm: (
+        bool  # waits out the alarm as deployed (three periods of 60 s), besides its copy with short ones
+    )
     database_away_s: float
     users_s: float
     user_count: int
@@ -32,21 +38,21 @@ class Profile:
     mail_rate: int  # mails a second that the cloud's mail service takes
     priority_rounds: int  # unloaded and flooded in turn, so that a slow stretch of the machine meets both
     flood: int  # low jobs at least; more where the system does them so fast that they would not last
-    settles_s: float  # how long the end of all jobs is waited for, at most: a killed relay's lease and two sweeps
+    jobs_timeout_s: float  # how long the end of all jobs is waited for, at most: a killed relay's lease and two sweeps
 
 
 FULL = Profile(
     name="full",
     expected_s=840,
     judges_speed=True,
-    at_once=50,
+    burst_size=50,
     pool_steps=(10, 20, 30, 40, 50),
-    thorough=True,
+    runs_long_checks=True,
     compares=True,
     open_s=6,
     alarm_period_s=10,
     waits_for_refill=True,
-    deployed_alarm=True,
+    waits_for_deployed_alarm=True,
     database_away_s=20,
     users_s=100,
     user_count=50,
@@ -54,20 +60,20 @@ FULL = Profile(
     mail_rate=PRODUCTION_MAIL_RATE,
     priority_rounds=8,
     flood=1000,
-    settles_s=150,
+    jobs_timeout_s=150,
 )
 SHORT = Profile(
     name="short",
     expected_s=200,
     judges_speed=False,
-    at_once=30,
+    burst_size=30,
     pool_steps=(6, 30),
-    thorough=False,
+    runs_long_checks=False,
     compares=False,
     open_s=3,
     alarm_period_s=5,
     waits_for_refill=False,
-    deployed_alarm=False,
+    waits_for_deployed_alarm=False,
     database_away_s=4,
     users_s=6,
     user_count=10,
@@ -75,20 +81,20 @@ SHORT = Profile(
     mail_rate=PRODUCTION_MAIL_RATE,
     priority_rounds=6,
     flood=1000,
-    settles_s=150,
+    jobs_timeout_s=150,
 )
 CONTROL = Profile(
     name="control",
     expected_s=40,
     judges_speed=False,
-    at_once=30,
+    burst_size=30,
     pool_steps=(6, 30),
-    thorough=True,
+    runs_long_checks=True,
     compares=False,
     open_s=3,
     alarm_period_s=5,
     waits_for_refill=False,
-    deployed_alarm=False,
+    waits_for_deployed_alarm=False,
     database_away_s=4,
     users_s=5,
     user_count=10,
@@ -96,6 +102,6 @@ CONTROL = Profile(
     mail_rate=PRODUCTION_MAIL_RATE,
     priority_rounds=2,
     flood=1000,
-    settles_s=30,
+    jobs_timeout_s=30,
 )
 PROFILES = {profile.name: profile for profile in (FULL, SHORT, CONTROL)}

@@ -8,19 +8,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
-from stress.crowd import Crowd
-from stress.faults import Faults
-from stress.ledger import Ledger, Sample
-from stress.live import Live
-from stress.load import Clock, Generator
-from stress.model import Report, Result, Timeline
-from stress.monitor import Monitor, intervals
-from stress.people import People
+from stress.call_factory import CallFactory
+from stress.faults import FaultLog
+from stress.fixtures import UserFixtures
+from stress.health_monitor import HealthMonitor, merge_intervals
+from stress.ledger import CallLedger, CallSample
+from stress.load_generator import LoadGenerator, RunClock
+from stress.local_target import CloudOptions, LocalCloud
+from stress.model import ReadinessReport, ScenarioResult, Timeline
 from stress.profiles import Profile
+from stress.progress_view import ProgressView
+from stress.report_builder import build_report, build_timeline, describe_environment, write_report
+from stress.scenario_context import LocalScenarioContext
 from stress.scenarios import agents, breaker, capacity, claims, health, members, pool, priorities
-from stress.stage import Stage
-from stress.summary import environment, report, timeline, write
-from stress.target import LocalCloud, Setup
 
 SCENARIOS: dict[str, ModuleType] = {
     "pool": pool,
@@ -36,14 +36,14 @@ STALL_S = 1.0
 
 # One function with limits so short that a run sees them at work; all others have the template's.
 SHORT_LIVED = {"DB_IDLE_TIMEOUT": "2", "DB_MAX_LIFETIME": "5", "DB_CONNECT_TIMEOUT": "2"}
-AFTER = Setup(
+CLOUD_OPTIONS = CloudOptions(
     variables={f"JobsFunction:{name}": value for name, value in SHORT_LIVED.items()},
     flags=("--standby", "--no-checkpoints"),
 )
 
 
 @dataclass
-class Options:
+class RunOptions:
     """The options of the command line."""
 
     root: Path
@@ -57,159 +57,163 @@ class Options:
 
 
 @dataclass
-class Run:
+class ReadinessRun:
     """One run at work."""
 
-    options: Options
-    live: Live
-    clock: Clock = field(default_factory=Clock)
-    ledger: Ledger = field(default_factory=Ledger)
-    results: list[Result] = field(default_factory=list)
+    options: RunOptions
+    progress: ProgressView
+    clock: RunClock = field(default_factory=RunClock)
+    ledger: CallLedger = field(default_factory=CallLedger)
+    results: list[ScenarioResult] = field(default_factory=list)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def __post_init__(self) -> None:
-        self.environment = environment(self.options.root)
-        self.faults = Faults(self.clock)
-        self.people = People(self.options.seed)
+        self.environment = describe_environment(self.options.root)
+        self.faults = FaultLog(self.clock)
+        self.call_factory = CallFactory(self.options.seed)
         # shorter than production's 60 s, so that a run sees a circuit open, probe and close more than once
         self.circuits = {"email": {"open_s": self.options.profile.open_s}}
         rate = str(self.options.profile.mail_rate)
-        setup = replace(AFTER, parameters={"Circuits": json.dumps(self.circuits), "MailRate": rate})
+        setup = replace(CLOUD_OPTIONS, parameters={"Circuits": json.dumps(self.circuits), "MailRate": rate})
         self.cloud = LocalCloud(self.options.root, self.options.state / "after", setup)
 
-    async def all(self) -> Report:
+    async def run_all(self) -> ReadinessReport:
         """Go through all of it. Raises CannotStart, NotPrepared."""
-        self.live.step("starting the local cloud")
+        self.progress.note_step("starting the local cloud")
         try:
             await self.cloud.start()
-            return await self._driven()
+            return await self._drive()
         finally:
             await self.cloud.stop()
 
-    async def _driven(self) -> Report:
+    async def _drive(self) -> ReadinessReport:
         if self.options.sql:
-            await self.cloud.rows(self.options.sql)
-        generator = Generator(self.cloud.api, self.ledger, self.clock, self._told)
-        crowd = Crowd(self.cloud, generator.of("setup"), self.people)
-        monitor = Monitor(generator.of("health"), self.people)
+            await self.cloud.query_rows(self.options.sql)
+        generator = LoadGenerator(self.cloud.api, self.ledger, self.clock, self._note_sample)
+        fixtures = UserFixtures(self.cloud, generator.copy_for_scenario("setup"), self.call_factory)
+        monitor = HealthMonitor(generator.copy_for_scenario("health"), self.call_factory)
         try:
-            members = members_needed(self._wanted(), self.options.profile)
-            self.live.step(f"signing in {members} members")
-            await crowd.prepare(members)
-            await self._scenarios(generator, crowd, monitor)
+            members = count_members_needed(self._choose_scenarios(), self.options.profile)
+            self.progress.note_step(f"signing in {members} members")
+            await fixtures.prepare(members)
+            await self._run_scenarios(generator, fixtures, monitor)
         finally:
             await monitor.stop()
             await generator.close()
-        return self._report(monitor)
+        return self._build_report(monitor)
 
-    def _wanted(self) -> list[str]:
+    def _choose_scenarios(self) -> list[str]:
         return [key for key in SCENARIOS if not self.options.only or key in self.options.only]
 
-    async def _scenarios(self, generator: Generator, crowd: Crowd, monitor: Monitor) -> None:
-        wanted = self._wanted()
+    async def _run_scenarios(self, generator: LoadGenerator, fixtures: UserFixtures, monitor: HealthMonitor) -> None:
+        wanted = self._choose_scenarios()
         if "health" in wanted or not self.options.only:
             monitor.start()
-        stages: dict[str, Stage] = {}
+        contexts: dict[str, LocalScenarioContext] = {}
         for key in wanted:
             module = SCENARIOS[key]
-            stage = self._stage(key, module, generator.of(key), crowd, monitor)
-            stages[key] = stage
-            self.live.scenario(key, module.TITLE)
+            context = self._make_context(key, module, generator.copy_for_scenario(key), fixtures, monitor)
+            contexts[key] = context
+            self.progress.start_scenario(key, module.TITLE)
             if self.options.stall:
-                stage.generator.stall(STALL_S)
-            await self._one(stage, module.run)
-            stage.ended_s = self.clock.now()  # `finish` looks at it again after all others
-        for key, stage in stages.items():
+                context.generator.stall(STALL_S)
+            await self._run_scenario(context, module.run)
+            context.ended_s = self.clock.read_now()  # `finish` looks at it again after all others
+        for key, context in contexts.items():
             if finish := getattr(SCENARIOS[key], "finish", None):
-                await self._one(stage, finish)
-            self._finished(stage)
+                await self._run_scenario(context, finish)
+            self._finish_scenario(context)
 
-    def _finished(self, stage: Stage) -> None:
-        result = stage.result()
+    def _finish_scenario(self, context: LocalScenarioContext) -> None:
+        result = context.build_result()
         self.results.append(result)
-        self.live.finished(result)
+        self.progress.finish_scenario(result)
 
-    def _stage(self, key: str, module: ModuleType, generator: Generator, crowd: Crowd, monitor: Monitor) -> Stage:
-        return Stage(
+    def _make_context(
+        self, key: str, module: ModuleType, generator: LoadGenerator, fixtures: UserFixtures, monitor: HealthMonitor
+    ) -> LocalScenarioContext:
+        return LocalScenarioContext(
             key=key,
             title=module.TITLE,
             promise=module.PROMISE,
             profile=self.options.profile,
             target=self.cloud,
-            crowd=crowd,
+            fixtures=fixtures,
             monitor=monitor,
             generator=generator,
-            people=self.people,
+            call_factory=self.call_factory,
             ledger=self.ledger,
             faults=self.faults,
-            live=self.live,
+            progress=self.progress,
             root=self.options.root,
             state=self.options.state,
-            began_s=self.clock.now(),
+            began_s=self.clock.read_now(),
         )
 
-    async def _one(self, stage: Stage, work: Callable[[Stage], Awaitable[None]]) -> None:
+    async def _run_scenario(
+        self, context: LocalScenarioContext, work: Callable[[LocalScenarioContext], Awaitable[None]]
+    ) -> None:
         """A scenario that breaks off has proved nothing: it fails, by name, and the others go on."""
         try:
-            await work(stage)
+            await work(context)
         except Exception as error:  # noqa: BLE001 - told in the report
-            stage.check(
+            context.check(
                 "The scenario came to its end",
                 holds=False,
                 wanted="its end",
                 found=f"{type(error).__name__}: {error}"[:500],
             )
 
-    def _told(self, sample: Sample) -> None:
-        self.live.answer(sample.right)
-        self.live.lag(sample.lag_ms)
+    def _note_sample(self, sample: CallSample) -> None:
+        self.progress.note_answer(sample.is_expected)
+        self.progress.note_lag(sample.lag_ms)
 
-    def _report(self, monitor: Monitor) -> Report:
+    def _build_report(self, monitor: HealthMonitor) -> ReadinessReport:
         settings = {
             "seed": self.options.seed,
             "circuits that differ": self.circuits,
             "mails a second": self.options.profile.mail_rate,
             "JobsFunction, shortened": SHORT_LIVED,
         }
-        return report(
+        return build_report(
             self.results,
             started_at=self.started_at,
-            duration_s=self.clock.now(),
+            duration_s=self.clock.read_now(),
             profile=self.options.profile.name,
             target="a local cloud on this machine",
-            over_time=self._timeline(monitor),
+            over_time=self._build_timeline(monitor),
             environment=self.environment,
             settings=settings,
         )
 
-    def _timeline(self, monitor: Monitor) -> Timeline:
-        end, seen = self.clock.now(), self.ledger.samples
-        said = sorted(monitor.said, key=lambda each: each.got_s)
+    def _build_timeline(self, monitor: HealthMonitor) -> Timeline:
+        end, seen = self.clock.read_now(), self.ledger.samples
+        samples = sorted(monitor.samples, key=lambda each: each.got_s)
         circuits = {
-            name: intervals([(each.got_s, each.circuit(name)) for each in said if each.report], end)
+            name: merge_intervals([(each.got_s, each.read_circuit(name)) for each in samples if each.report], end)
             for name in ("email", "identity", "storage")
         }
         return replace(
-            timeline(seen, end),
-            faults=self.faults.told(),
+            build_timeline(seen, end),
+            faults=self.faults.to_report(),
             circuits={name: found for name, found in circuits.items() if found},
-            health=intervals([(each.got_s, each.status) for each in said], end),
+            health=merge_intervals([(each.got_s, each.status) for each in samples], end),
         )
 
 
-def members_needed(wanted: Iterable[str], profile: Profile) -> int:
+def count_members_needed(wanted: Iterable[str], profile: Profile) -> int:
     """Return how many signed-in members these scenarios take, each as its own crowds are sized."""
-    takers = (getattr(SCENARIOS[key], "members_needed", None) for key in wanted)
+    takers = (getattr(SCENARIOS[key], "count_members_needed", None) for key in wanted)
     return sum(needed(profile) for needed in takers if needed is not None)
 
 
-async def run(options: Options, live: Live) -> Report:
+async def run(options: RunOptions, progress: ProgressView) -> ReadinessReport:
     """A whole run; its folder holds the report, the pages and the samples."""
-    at_work = Run(options, live)
-    found = await at_work.all()
+    at_work = ReadinessRun(options, progress)
+    found = await at_work.run_all()
     logs = options.state / "after" / "logs"
     if found.verdict != "PASS" and logs.exists():
         options.out.mkdir(parents=True, exist_ok=True)
         shutil.make_archive(str(options.out / "logs"), "gztar", logs)
-    write(found, at_work.ledger.samples, options.out)
+    write_report(found, at_work.ledger.samples, options.out)
     return found

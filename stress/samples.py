@@ -5,26 +5,26 @@ import gzip
 from collections.abc import Iterable
 from pathlib import Path
 
-from stress.ledger import Sample
+from stress.ledger import CallSample
 
 COLUMNS = ("scenario", "operation", "method", "client", "attempt", "meant_s", "sent_s", "done_s", "status", "problem",
            "wanted", "right", "replayed", "subject", "key")  # fmt: skip
 
 
-def write(samples: Iterable[Sample], path: Path) -> None:
+def write_samples(samples: Iterable[CallSample], path: Path) -> None:
     """As gzipped CSV."""
     with gzip.open(path, "wt", newline="") as file:
         lines = csv.writer(file)
         lines.writerow(COLUMNS)
         for sample in samples:
-            lines.writerow(_line(sample))
+            lines.writerow(_format_line(sample))
 
 
-def _line(sample: Sample) -> tuple[object, ...]:
+def _format_line(sample: CallSample) -> tuple[object, ...]:
     call = sample.call
     times = (f"{sample.meant_s:.4f}", f"{sample.sent_s:.4f}", f"{sample.done_s:.4f}")
     wanted = " ".join(map(str, call.wanted))
-    made = (sample.record or {}).get("id", "") if sample.accepted else ""
+    made = (sample.record or {}).get("id", "") if sample.is_accepted else ""
     about = call.facts.get("subject") or made
     return (sample.scenario, call.operation, call.method, call.client, sample.attempt, *times, sample.status,
-            sample.problem, wanted, int(sample.right), int(sample.replayed), about, call.key or "")  # fmt: skip
+            sample.problem, wanted, int(sample.is_expected), int(sample.replayed), about, call.key or "")  # fmt: skip

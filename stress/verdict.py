@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from stress.model import BUCKETS_MS, Check, Lag, Latency, Reconciliation, Result, Status
+from stress.model import BUCKETS_MS, Assertion, Lag, Latency, Reconciliation, ScenarioResult, Status
 
 LAG_BAR_MS = 50.0  # p99: a fifth of the strictest latency that is judged (250 ms)
 
 
-def status(
-    checks: Sequence[Check], reconciliation: Reconciliation, lag: Lag | None, samples: int, samples_wanted: int
+def judge_status(
+    checks: Sequence[Assertion], reconciliation: Reconciliation, lag: Lag | None, samples: int, samples_wanted: int
 ) -> Status:
     """PASS takes every check, all samples, a generator that kept time, and an audit that compared and found nothing.
 
@@ -17,42 +17,44 @@ def status(
     """
     if reconciliation.differences:
         return "FAIL"
-    if saturated(lag) or samples < samples_wanted:
+    if is_saturated(lag) or samples < samples_wanted:
         return "INVALID"
     if not all(check.passed for check in checks):
         return "FAIL"
     return "PASS" if checks and sum(reconciliation.compared.values()) else "INVALID"
 
 
-def saturated(lag: Lag | None) -> bool:
+def is_saturated(lag: Lag | None) -> bool:
     """Whether the load generator was too late to be believed."""
     return lag is not None and lag.p99 > lag.bar
 
 
-def overall(results: Sequence[Result]) -> Status:
+def combine_status(results: Sequence[ScenarioResult]) -> Status:
     """The worst of all: FAIL, INVALID, SKIPPED, PASS. A run of nothing is INVALID."""
     found = {result.status for result in results}
     order: tuple[Status, ...] = ("FAIL", "INVALID", "SKIPPED", "PASS")
     return next((status for status in order if status in found), "INVALID")
 
 
-def percentile(values: Sequence[float], share: float) -> float:
+def compute_percentile(values: Sequence[float], share: float) -> float:
     """The smallest value that at least a `share` of all do not exceed (nearest rank); 0 of none."""
     ranked = sorted(values)
     return ranked[max(0, -(-round(share * 1000) * len(ranked) // 1000) - 1)] if ranked else 0.0
 
 
-def latency(operation: str, values_ms: Sequence[float]) -> Latency:
+def summarise_latency(operation: str, values_ms: Sequence[float]) -> Latency:
     """The summary of an operation's latencies."""
     histogram = [0] * (len(BUCKETS_MS) + 1)
     for value in values_ms:
         histogram[next((n for n, most in enumerate(BUCKETS_MS) if value <= most), len(BUCKETS_MS))] += 1
-    p50, p90, p95, p99 = (percentile(values_ms, share) for share in (0.5, 0.9, 0.95, 0.99))
+    p50, p90, p95, p99 = (compute_percentile(values_ms, share) for share in (0.5, 0.9, 0.95, 0.99))
     return Latency(operation, len(values_ms), p50, p90, p95, p99, max(values_ms, default=0.0), tuple(histogram))
 
 
-def lag(values_ms: Sequence[float], bar_ms: float = LAG_BAR_MS) -> Lag | None:
+def summarise_lag(values_ms: Sequence[float], bar_ms: float = LAG_BAR_MS) -> Lag | None:
     """The summary of the generator's lateness; None where it sent nothing."""
     if not values_ms:
         return None
-    return Lag(len(values_ms), percentile(values_ms, 0.5), percentile(values_ms, 0.99), max(values_ms), bar_ms)
+    return Lag(
+        len(values_ms), compute_percentile(values_ms, 0.5), compute_percentile(values_ms, 0.99), max(values_ms), bar_ms
+    )

@@ -19,10 +19,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from stress.controls.board import Board, Line, as_markdown
-from stress.controls.copies import CannotCopy, apply_patch, copy_checkout
-from stress.controls.model import FILE, Control, NotAControl, Verdict, judge, judge_unbroken, read_controls
-from stress.controls.runs import Ran, run_harness
+from stress.controls.checkout_copies import CannotCopy, apply_patch, copy_checkout
+from stress.controls.control_table import ControlRow, ControlTable, format_markdown
+from stress.controls.harness_runs import HarnessResult, run_harness
+from stress.controls.model import (
+    FILE,
+    ControlVerdict,
+    InvalidControl,
+    NegativeControl,
+    judge,
+    judge_unbroken,
+    read_controls,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIES = Path("build/controls")
@@ -33,53 +41,53 @@ SCENARIO_S = 300.0
 INTERRUPTED = 130
 
 
-class Controls:
+class ControlRun:
     """The controls at work: `harness` is the command that begins a run."""
 
-    def __init__(self, root: Path, harness: Sequence[str], controls: Sequence[Control], folder: Path) -> None:
+    def __init__(self, root: Path, harness: Sequence[str], controls: Sequence[NegativeControl], folder: Path) -> None:
         self._root = root
         self._harness = harness
         self._folder = folder
         self._controls = {control.name: control for control in controls}
         self.scenarios = sorted({control.scenario for control in controls})
         why = "Nothing: the system as it is, and all of it must be green."
-        everything = Line(UNBROKEN, why, ", ".join(self.scenarios), wanted="green")
-        self.lines = [everything, *(Line(c.name, c.why, c.scenario) for c in controls)]
+        everything = ControlRow(UNBROKEN, why, ", ".join(self.scenarios), wanted="green")
+        self.rows = [everything, *(ControlRow(c.name, c.why, c.scenario) for c in controls)]
 
     @property
-    def held(self) -> bool:
+    def has_passed(self) -> bool:
         """Whether every line is as it must be."""
-        return all(line.held for line in self.lines)
+        return all(row.has_passed for row in self.rows)
 
-    def run(self, board: Board) -> None:
+    def run(self, table: ControlTable) -> None:
         """All of them; nothing after an unbroken system that is not green, for nothing would be proven."""
-        for line in self.lines:
-            board.begin(line)
-            self._take(line)
-            board.settled(line)
-            if line.name == UNBROKEN and not line.held:
+        for row in self.rows:
+            table.begin(row)
+            self._run_control(row)
+            table.show_outcome(row)
+            if row.name == UNBROKEN and not row.has_passed:
                 break
 
-    def _take(self, line: Line) -> None:
-        control = self._controls.get(line.name)
-        copy = self._root / COPIES / line.name
+    def _run_control(self, row: ControlRow) -> None:
+        control = self._controls.get(row.name)
+        copy = self._root / COPIES / row.name
         try:
             copy_checkout(self._root, copy)
             if control and control.patch:
                 apply_patch(control, copy)
-        except (CannotCopy, NotAControl) as error:
-            line.settle(Verdict("no result", "", said=str(error)), Ran(0.0, None))
+        except (CannotCopy, InvalidControl) as error:
+            row.set_result(ControlVerdict("no result", "", said=str(error)), HarnessResult(0.0, None))
             return
-        ran = self._run_harness(line, control, copy)
-        line.settle(self._verdict(control, ran), ran)
-        if line.held:
+        result = self._run_harness(row, control, copy)
+        row.set_result(self._judge_control(control, result), result)
+        if row.has_passed:
             shutil.rmtree(copy)  # else it is worth a look
 
-    def _run_harness(self, line: Line, control: Control | None, copy: Path) -> Ran:
-        out = self._folder / line.name
+    def _run_harness(self, row: ControlRow, control: NegativeControl | None, copy: Path) -> HarnessResult:
+        out = self._folder / row.name
         out.mkdir(parents=True)
         scenarios = [control.scenario] if control else self.scenarios
-        line.log = out / "harness.log"
+        row.log = out / "harness.log"
         options = ["run", "--root", str(copy), "--profile", "control", "--out", str(out)]
         options += [option for scenario in scenarios for option in ("--only", scenario)]
         if control and control.sql:
@@ -87,40 +95,42 @@ class Controls:
             options += ["--sql-file", str(out / "control.sql")]
         options += control.option.split() if control else []
         limit_s = SCENARIO_S * len(scenarios)
-        return run_harness([*self._harness, *options], self._root, out / "report.json", line.log, limit_s=limit_s)
+        return run_harness([*self._harness, *options], self._root, out / "report.json", row.log, limit_s=limit_s)
 
-    def _verdict(self, control: Control | None, ran: Ran) -> Verdict:
+    def _judge_control(self, control: NegativeControl | None, result: HarnessResult) -> ControlVerdict:
         if control:
-            return judge(control, ran.report)
-        verdicts = judge_unbroken(self.scenarios, ran.report)
-        return next((verdict for verdict in verdicts.values() if verdict.outcome != "green"), Verdict("green", "PASS"))
+            return judge(control, result.report)
+        verdicts = judge_unbroken(self.scenarios, result.report)
+        return next(
+            (verdict for verdict in verdicts.values() if verdict.outcome != "green"), ControlVerdict("green", "PASS")
+        )
 
     def write(self, began: datetime, seconds: float) -> None:
         """Keep what came of it, as controls.json and controls.md."""
-        held = [line.held for line in self.lines]
+        passed = [row.has_passed for row in self.rows]
         document = {
             "started_at": began.isoformat(timespec="seconds"),
             "duration_s": round(seconds, 1),
-            "verdict": "PASS" if self.held else "FAIL",
-            "passed": sum(held),
-            "total": len(held),
+            "verdict": "PASS" if self.has_passed else "FAIL",
+            "passed": sum(passed),
+            "total": len(passed),
             "controls": [
-                {**line.record(), "broken_by": _broken_by(self._controls.get(line.name))} for line in self.lines
+                {**row.to_record(), "broken_by": _describe_breakage(self._controls.get(row.name))} for row in self.rows
             ],
         }
         self._folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(document, ensure_ascii=False, indent=1)
         (self._folder / "controls.json").write_text(text + "\n", encoding="utf-8")
-        (self._folder / "controls.md").write_text(as_markdown(self.lines, document), encoding="utf-8")
+        (self._folder / "controls.md").write_text(format_markdown(self.rows, document), encoding="utf-8")
 
 
-def _broken_by(control: Control | None) -> dict[str, object]:
+def _describe_breakage(control: NegativeControl | None) -> dict[str, object]:
     if control is None:
         return {}
     return {"patch": control.patch, "sql": control.sql.strip(), "option": control.option}
 
 
-def chosen(controls: Sequence[Control], only: Sequence[str]) -> list[Control]:
+def choose_controls(controls: Sequence[NegativeControl], only: Sequence[str]) -> list[NegativeControl]:
     """The controls of these names, all where none is named. Raises SystemExit for a name that there is not."""
     names = [control.name for control in controls]
     if unknown := [name for name in only if name not in names]:
@@ -139,16 +149,16 @@ def main(arguments: Sequence[str], root: Path = ROOT, harness: Sequence[str] = (
     only = parser.parse_args(arguments).only
     began, started = datetime.now(UTC), time.monotonic()
     folder = root / "reports" / f"controls-{began:%Y%m%d-%H%M%S}"
-    controls = chosen(read_controls(FILE.read_text(encoding="utf-8")), only)
-    work = Controls(root, harness or [sys.executable, "-m", "stress"], controls, folder)
+    controls = choose_controls(read_controls(FILE.read_text(encoding="utf-8")), only)
+    control_run = ControlRun(root, harness or [sys.executable, "-m", "stress"], controls, folder)
     signal.signal(signal.SIGTERM, _stop)
-    board, interrupted = Board(work.lines), True
-    with suppress(KeyboardInterrupt), board:
-        work.run(board)
+    table, interrupted = ControlTable(control_run.rows), True
+    with suppress(KeyboardInterrupt), table:
+        control_run.run(table)
         interrupted = False
-    work.write(began, time.monotonic() - started)
-    board.end(folder.relative_to(root))
-    return INTERRUPTED if interrupted else 0 if work.held else 1
+    control_run.write(began, time.monotonic() - started)
+    table.end(folder.relative_to(root))
+    return INTERRUPTED if interrupted else 0 if control_run.has_passed else 1
 
 
 if __name__ == "__main__":

@@ -20,12 +20,12 @@ Red = Literal["FAIL", "INVALID"]
 GENERATOR, SAMPLES = "the load generator was late", "samples are missing"
 
 
-class NotAControl(Exception):
+class InvalidControl(Exception):
     """A control that is not written down properly, or does not break what it says; the message says why."""
 
 
 @dataclass(frozen=True)
-class Control:
+class NegativeControl:
     """One way to break the system: by a patch of the code, by SQL as the database's owner, by an option of the harness.
 
     `patch` is the text of a unified diff with paths from the checkout's root, as `git diff` writes it. `verdict` are
@@ -44,7 +44,7 @@ class Control:
 
     def __post_init__(self) -> None:
         if sum(map(bool, (self.patch, self.sql, self.option))) != 1:
-            raise NotAControl(f"{self.name}: it breaks by a patch, or by sql, or by an option")
+            raise InvalidControl(f"{self.name}: it breaks by a patch, or by sql, or by an option")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Reason:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ControlVerdict:
     """The result of a control. Only "red" is as it must be; `reasons` are all, the expected first."""
 
     outcome: Outcome
@@ -68,75 +68,77 @@ class Verdict:
     said: str = ""
 
     @property
-    def proven(self) -> bool:
+    def is_proven(self) -> bool:
         """Whether the scenario saw what was broken."""
         return self.outcome == "red"
 
 
-def read_controls(text: str, patches: Path = PATCHES) -> tuple[Control, ...]:
+def read_controls(text: str, patches: Path = PATCHES) -> tuple[NegativeControl, ...]:
     """Return the controls of a TOML document, whose patches are files of a folder. Raise NotAControl."""
-    controls = tuple(_control(table, patches) for table in tomllib.loads(text)["control"])
+    controls = tuple(_read_control(table, patches) for table in tomllib.loads(text)["control"])
     twice = [name for name, count in Counter(control.name for control in controls).items() if count > 1]
     if twice:
-        raise NotAControl(f"these names stand twice: {', '.join(twice)}")
+        raise InvalidControl(f"these names stand twice: {', '.join(twice)}")
     return controls
 
 
-def _control(table: Mapping[str, Any], patches: Path) -> Control:
-    if unknown := sorted(set(table) - {field.name for field in fields(Control)}):
-        raise NotAControl(f"{table.get('name')}: nothing of a control: {', '.join(unknown)}")
+def _read_control(table: Mapping[str, Any], patches: Path) -> NegativeControl:
+    if unknown := sorted(set(table) - {field.name for field in fields(NegativeControl)}):
+        raise InvalidControl(f"{table.get('name')}: nothing of a control: {', '.join(unknown)}")
     values = dict(table)
     if "verdict" in values:
         values["verdict"] = (values["verdict"],)
     try:
         if "patch" in values:
             values["patch"] = (patches / values["patch"]).read_text(encoding="utf-8")
-        return Control(**values)
+        return NegativeControl(**values)
     except (OSError, TypeError) as error:
-        raise NotAControl(f"{table.get('name')}: {error}") from None
+        raise InvalidControl(f"{table.get('name')}: {error}") from None
 
 
-def judge(control: Control, report: Mapping[str, Any] | None) -> Verdict:
+def judge(control: NegativeControl, report: Mapping[str, Any] | None) -> ControlVerdict:
     """Hold the report of a run on the broken system against what the control expects."""
-    result = result_of(report, control.scenario)
+    result = find_result(report, control.scenario)
     if result is None or result["status"] not in ("PASS", "FAIL", "INVALID"):
-        return _no_result(control.scenario, result)
-    status, reasons = str(result["status"]), tuple(reasons_of(result))
+        return _judge_missing_result(control.scenario, result)
+    status, reasons = str(result["status"]), tuple(list_reasons(result))
     if status == "PASS":
-        return Verdict("green", status, said="the scenario did not see that the system is broken")
+        return ControlVerdict("green", status, said="the scenario did not see that the system is broken")
     expected = [reason for reason in reasons if control.expect.casefold() in reason.name.casefold()]
     ranked = tuple(expected + [reason for reason in reasons if reason not in expected])
     if status not in control.verdict:
-        return Verdict("wrong reason", status, ranked, f"the verdict must be {' or '.join(control.verdict)}")
+        return ControlVerdict("wrong reason", status, ranked, f"the verdict must be {' or '.join(control.verdict)}")
     if not expected:
         missed = f'no reason speaks of "{control.expect}"' if reasons else "no reason is given"
-        return Verdict("wrong reason", status, ranked, missed)
-    return Verdict("red", status, ranked)
+        return ControlVerdict("wrong reason", status, ranked, missed)
+    return ControlVerdict("red", status, ranked)
 
 
-def judge_unbroken(scenarios: Iterable[str], report: Mapping[str, Any] | None) -> dict[str, Verdict]:
+def judge_unbroken(scenarios: Iterable[str], report: Mapping[str, Any] | None) -> dict[str, ControlVerdict]:
     """The scenarios' verdicts on the unbroken system; the control proves nothing whose scenario is not "green"."""
-    return {scenario: _unbroken(scenario, result_of(report, scenario)) for scenario in scenarios}
+    return {scenario: _judge_one_unbroken(scenario, find_result(report, scenario)) for scenario in scenarios}
 
 
-def _unbroken(scenario: str, result: Mapping[str, Any] | None) -> Verdict:
+def _judge_one_unbroken(scenario: str, result: Mapping[str, Any] | None) -> ControlVerdict:
     if result is None or result["status"] not in ("PASS", "FAIL", "INVALID"):
-        return _no_result(scenario, result)
+        return _judge_missing_result(scenario, result)
     outcome: Outcome = "green" if result["status"] == "PASS" else "red"
-    return Verdict(outcome, str(result["status"]), tuple(reasons_of(result)))
+    return ControlVerdict(outcome, str(result["status"]), tuple(list_reasons(result)))
 
 
-def _no_result(scenario: str, result: Mapping[str, Any] | None) -> Verdict:
-    return Verdict("no result", str(result["status"]) if result else "", said=f"no result of the scenario {scenario}")
+def _judge_missing_result(scenario: str, result: Mapping[str, Any] | None) -> ControlVerdict:
+    return ControlVerdict(
+        "no result", str(result["status"]) if result else "", said=f"no result of the scenario {scenario}"
+    )
 
 
-def result_of(report: Mapping[str, Any] | None, scenario: str) -> Mapping[str, Any] | None:
+def find_result(report: Mapping[str, Any] | None, scenario: str) -> Mapping[str, Any] | None:
     """The result of a scenario; None where the report has none."""
     results: Iterable[Mapping[str, Any]] = (report or {}).get("results", ())
     return next((result for result in results if result["key"] == scenario), None)
 
 
-def reasons_of(result: Mapping[str, Any]) -> Iterator[Reason]:
+def list_reasons(result: Mapping[str, Any]) -> Iterator[Reason]:
     """Everything in a result that keeps it from being PASS."""
     for check in result["checks"]:
         if not check["passed"]:
@@ -152,6 +154,6 @@ def reasons_of(result: Mapping[str, Any]) -> Iterator[Reason]:
         yield Reason(SAMPLES, f"{result['samples']} of {result['samples_wanted']}")
 
 
-def as_record(verdict: Verdict) -> dict[str, Any]:
+def to_record(verdict: ControlVerdict) -> dict[str, Any]:
     """A verdict, for controls.json."""
     return asdict(verdict)

@@ -4,10 +4,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from stress.model import Check, Report, Result
-from stress.report import reading
-from stress.report.timeline import when
-from stress.report.words import flat, moment, number, several, span
+from stress.model import Assertion, ReadinessReport, ScenarioResult
+from stress.report import consistency
+from stress.report.formatting import flatten_setting, format_duration, format_moment, format_number, join_names
+from stress.report.timeline import format_when
 
 FILE = "report.md"
 MOST_CHARACTERS = 60_000  # a comment holds 65,536
@@ -18,42 +18,46 @@ MOST_LETTERS = 240  # of one text
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~#])")
 
 
-def markdown(report: Report) -> str:
+def format_markdown(report: ReadinessReport) -> str:
     """The verdict, a row for each scenario, what is wrong in full, and the conditions."""
-    score = reading.score(report.results)
+    score = consistency.compute_score(report.results)
     parts = [
-        f"## {reading.MARKS[score.verdict]} {score.verdict}: {score.headline}",
-        "\n".join(f"- {reading.MARKS[status]} {text(sentence)}" for status, sentence in score.rest),
-        text(reading.evidence(report.results)),
-        "\n".join(f"> **Contradiction.** {text(claim)}" for claim in reading.contradictions(report)),
-        f"{text(moment(report.started_at))}, {span(report.duration_s)}, profile {text(report.profile)}, "
-        f"against {text(report.target)}.",
-        _scenarios(report.results),
-        *(_trouble(result) for result in report.results if reading.standing(result) not in ("PASS", "SKIPPED")),
-        _latencies(report.results),
-        _faults(report),
-        _conditions(report),
+        f"## {consistency.MARKS[score.verdict]} {score.verdict}: {score.headline}",
+        "\n".join(f"- {consistency.MARKS[status]} {escape_text(sentence)}" for status, sentence in score.rest),
+        escape_text(consistency.summarise_evidence(report.results)),
+        "\n".join(f"> **Contradiction.** {escape_text(claim)}" for claim in consistency.find_contradictions(report)),
+        f"{escape_text(format_moment(report.started_at))}, {format_duration(report.duration_s)}, "
+        f"profile {escape_text(report.profile)}, against {escape_text(report.target)}.",
+        _format_scenarios(report.results),
+        *(
+            _format_problems(result)
+            for result in report.results
+            if consistency.judge_result(result) not in ("PASS", "SKIPPED")
+        ),
+        _format_latencies(report.results),
+        _format_faults(report),
+        _format_conditions(report),
         "INVALID means that nothing was learned (too few samples, or a late load generator); it is not PASS.",
     ]
-    return "\n\n".join(_fitting([part for part in parts if part])) + "\n"
+    return "\n\n".join(_drop_what_exceeds([part for part in parts if part])) + "\n"
 
 
-def write(report: Report, folder: Path) -> Path:
+def write_markdown(report: ReadinessReport, folder: Path) -> Path:
     """Write `folder`/report.md, making the folder where it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
-    path.write_text(markdown(report), encoding="utf-8")
+    path.write_text(format_markdown(report), encoding="utf-8")
     return path
 
 
-def text(value: object) -> str:
+def escape_text(value: object) -> str:
     """A value on one line that Markdown takes for text: no markup, no link, no mention."""
     line = " ".join(str(value).split())
     short = line if len(line) <= MOST_LETTERS else line[: MOST_LETTERS - 1] + "…"
     return _SPECIAL.sub(r"\\\1", short.replace("&", "&amp;")).replace("@", "&#64;").replace("://", ":&#47;/")
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def format_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table whose columns are even, so that it is read in a terminal as well. Cells are taken as they are."""
     widths = [max(3, *(len(row[column]) for row in (headers, *rows))) for column in range(len(headers))]
     lines = [headers, ["-" * width for width in widths], *rows]
@@ -62,83 +66,93 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def _scenarios(results: Sequence[Result]) -> str:
+def _format_scenarios(results: Sequence[ScenarioResult]) -> str:
     rows = [
         [
-            f"{reading.MARKS[reading.standing(result)]} {reading.standing(result)}",
-            text(result.title),
-            reading.checks_held(result).replace(" checks held", ""),
-            f"{number(result.samples)} of {number(result.samples_wanted)}",
-            f"{number(result.lag.p99)} of {number(result.lag.bar)} ms" if result.lag else "none",
-            reading.audit(result),
+            f"{consistency.MARKS[consistency.judge_result(result)]} {consistency.judge_result(result)}",
+            escape_text(result.title),
+            consistency.describe_checks(result).replace(" checks held", ""),
+            f"{format_number(result.samples)} of {format_number(result.samples_wanted)}",
+            f"{format_number(result.lag.p99)} of {format_number(result.lag.bar)} ms" if result.lag else "none",
+            consistency.summarise_reconciliation(result),
         ]
         for result in results
     ]
-    return table(["", "promise", "checks held", "samples", "generator lag, p99", "audit"], rows)
+    return format_table(["", "promise", "checks held", "samples", "generator lag, p99", "audit"], rows)
 
 
-def _trouble(result: Result) -> str:
-    status = reading.standing(result)
-    lines = [f"### {reading.MARKS[status]} {status}: {text(result.title)}", text(result.promise)]
-    if doubts := reading.doubts(result):
-        lines.append(f"**Why:** {several(doubts)}.")
-    found = [*_failed([check for check in result.checks if not check.passed]), *_differences(result)]
-    notes = [f"- {text(note)}" for note in result.notes]
+def _format_problems(result: ScenarioResult) -> str:
+    status = consistency.judge_result(result)
+    lines = [f"### {consistency.MARKS[status]} {status}: {escape_text(result.title)}", escape_text(result.promise)]
+    if doubts := consistency.list_doubts(result):
+        lines.append(f"**Why:** {join_names(doubts)}.")
+    found = [*_format_failed([check for check in result.checks if not check.passed]), *_format_differences(result)]
+    notes = [f"- {escape_text(note)}" for note in result.notes]
     return "\n\n".join([*lines, *filter(None, ["\n".join(found), "\n".join(notes)])])
 
 
-def _failed(checks: Sequence[Check]) -> list[str]:
+def _format_failed(checks: Sequence[Assertion]) -> list[str]:
     lines = [
-        f"- ✕ **{text(check.name)}**: wanted {text(check.wanted)}, found **{text(check.found)}**"
+        f"- ✕ **{escape_text(check.name)}**: wanted {escape_text(check.wanted)}, found **{escape_text(check.found)}**"
         for check in checks[:MOST_CHECKS]
     ]
     more = len(checks) - len(lines)
-    return [*lines, f"- ✕ and {number(more)} failed checks more"] if more else lines
+    return [*lines, f"- ✕ and {format_number(more)} failed checks more"] if more else lines
 
 
-def _differences(result: Result) -> list[str]:
+def _format_differences(result: ScenarioResult) -> list[str]:
     audit = result.reconciliation
     listed = audit.differences[:MOST_DIFFERENCES]
     more = len(audit.differences) - len(listed) + audit.more_differences
     lines = [
-        f"- ≠ {text(one.what)} {text(one.subject)}: told {text(one.told)}, found **{text(one.found)}**"
+        f"- ≠ {escape_text(one.what)} {escape_text(one.subject)}: told {escape_text(one.told)}, "
+        f"found **{escape_text(one.found)}**"
         for one in listed
     ]
-    return [*lines, f"- and {number(more)} differences more"] if more else lines
+    return [*lines, f"- and {format_number(more)} differences more"] if more else lines
 
 
-def _latencies(results: Sequence[Result]) -> str:
+def _format_latencies(results: Sequence[ScenarioResult]) -> str:
     rows = [
-        [text(result.key), text(one.operation), *map(number, (one.calls, one.p50, one.p95, one.p99, one.most))]
+        [
+            escape_text(result.key),
+            escape_text(one.operation),
+            *map(format_number, (one.calls, one.p50, one.p95, one.p99, one.most)),
+        ]
         for result in results
         for one in result.latencies
     ]
     if not rows:
         return ""
-    return _folded("Latencies, ms", table(["scenario", "operation", "calls", "p50", "p95", "p99", "most"], rows))
+    return _fold_section(
+        "Latencies, ms", format_table(["scenario", "operation", "calls", "p50", "p95", "p99", "most"], rows)
+    )
 
 
-def _faults(report: Report) -> str:
-    rows = [[text(fault.name), when(fault)] for fault in report.timeline.faults]
-    return _folded("Faults", table(["fault", "when"], rows)) if rows else ""
+def _format_faults(report: ReadinessReport) -> str:
+    rows = [[escape_text(fault.name), format_when(fault)] for fault in report.timeline.faults]
+    return _fold_section("Faults", format_table(["fault", "when"], rows)) if rows else ""
 
 
-def _conditions(report: Report) -> str:
-    rows = [[text(name), text(flat(value))] for name, value in (*report.environment.items(), *report.settings.items())]
-    return _folded("Environment and settings", table(["name", "value"], rows)) if rows else ""
+def _format_conditions(report: ReadinessReport) -> str:
+    rows = [
+        [escape_text(name), escape_text(flatten_setting(value))]
+        for name, value in (*report.environment.items(), *report.settings.items())
+    ]
+    return _fold_section("Environment and settings", format_table(["name", "value"], rows)) if rows else ""
 
 
-def _folded(title: str, content: str) -> str:
+def _fold_section(title: str, content: str) -> str:
     return f"<details><summary>{title}</summary>\n\n{content}\n\n</details>"
 
 
-def _fitting(parts: Sequence[str]) -> list[str]:
+def _drop_what_exceeds(parts: Sequence[str]) -> list[str]:
     """The parts that fit into a comment, each whole; the most important come first."""
     kept: list[str] = []
-    room = MOST_CHARACTERS
+    left = MOST_CHARACTERS
     for part in parts:
-        if len(part) + 2 <= room:
+        if len(part) + 2 <= left:
             kept.append(part)
-            room -= len(part) + 2
+            left -= len(part) + 2
     left_out = len(parts) - len(kept)
     return [*kept, f"**{left_out} parts were left out for length:** report.html has them."] if left_out else kept

@@ -7,61 +7,61 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from stress.model import Report
-from stress.report import charts, reading, timeline, words
+from stress.model import ReadinessReport
+from stress.report import charts, consistency, formatting, timeline
 
 FILE = "report.html"
 _HERE = Path(__file__).parent
 _FUNCTIONS: tuple[Any, ...] = (
-    reading.standing,
-    reading.doubts,
-    reading.late,
-    reading.short,
-    reading.audit,
-    charts.line_chart,
-    charts.histogram,
+    consistency.judge_result,
+    consistency.list_doubts,
+    consistency.is_generator_late,
+    consistency.has_too_few_samples,
+    consistency.summarise_reconciliation,
+    charts.draw_line_chart,
+    charts.draw_histogram,
 )
 _FILTERS: tuple[Any, ...] = (
-    words.number,
-    words.clock,
-    words.span,
-    words.moment,
-    words.several,
-    words.flat,
-    timeline.when,
-    reading.checks_held,
+    formatting.format_number,
+    formatting.format_clock,
+    formatting.format_duration,
+    formatting.format_moment,
+    formatting.join_names,
+    formatting.flatten_setting,
+    timeline.format_when,
+    consistency.describe_checks,
 )
 
 
-def page(report: Report) -> str:
+def render_page(report: ReadinessReport) -> str:
     """The page. Whatever a scenario wrote is text in it, never markup."""
-    return render(
+    return render_template(
         "page.html.j2",
         report=report,
-        score=reading.score(report.results),
-        evidence=reading.evidence(report.results),
-        contradictions=reading.contradictions(report),
+        score=consistency.compute_score(report.results),
+        evidence=consistency.summarise_evidence(report.results),
+        contradictions=consistency.find_contradictions(report),
         numbered=list(enumerate(report.results, 1)),
         faults=list(enumerate(report.timeline.faults, 1)),
-        timelines=[(name, timeline.timeline_chart(report, width)) for name, width in timeline.WIDTHS.items()],
+        timelines=[(name, timeline.draw_timeline(report, width)) for name, width in timeline.WIDTHS.items()],
     )
 
 
-def write(report: Report, folder: Path) -> Path:
+def write_page(report: ReadinessReport, folder: Path) -> Path:
     """Write `folder`/report.html, making the folder where it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
-    path.write_text(page(report), encoding="utf-8")
+    path.write_text(render_page(report), encoding="utf-8")
     return path
 
 
-def render(template: str, **facts: object) -> str:
+def render_template(template: str, **values: object) -> str:
     """A template of this folder with the style and the words that all pages have."""
-    return _environment().get_template(template).render(**facts)
+    return _make_environment().get_template(template).render(**values)
 
 
 @cache
-def _environment() -> Environment:
+def _make_environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_HERE),
         autoescape=True,
@@ -70,7 +70,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     style = Markup((_HERE / "style.css").read_text(encoding="utf-8"))  # noqa: S704 — our own file
-    environment.globals.update(style=style, marks=reading.MARKS, meanings=reading.MEANINGS)
+    environment.globals.update(style=style, marks=consistency.MARKS, meanings=consistency.MEANINGS)
     environment.globals.update({function.__name__: function for function in _FUNCTIONS})
     environment.filters.update({function.__name__: function for function in _FILTERS})
     return environment

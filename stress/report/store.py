@@ -4,13 +4,13 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from stress.model import Report
+from stress.model import ReadinessReport
 
 FILE = "report.json"
-_REPORT: TypeAdapter[Report] = TypeAdapter(Report)
+_REPORT: TypeAdapter[ReadinessReport] = TypeAdapter(ReadinessReport)
 
 
-def save(report: Report, folder: Path) -> Path:
+def save(report: ReadinessReport, folder: Path) -> Path:
     """Write `folder`/report.json, making the folder where it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
@@ -18,6 +18,6 @@ def save(report: Report, folder: Path) -> Path:
     return path
 
 
-def load(folder: Path) -> Report:
+def load(folder: Path) -> ReadinessReport:
     """Return what `save` has written. Raise OSError where there is no file, ValidationError where it is no report."""
     return _REPORT.validate_json((folder / FILE).read_bytes())

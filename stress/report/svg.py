@@ -9,25 +9,25 @@ from markupsafe import Markup
 from stress.model import Point
 
 
-def tag(name: str, *content: str, **attributes: object) -> Markup:
+def make_element(name: str, *content: str, **attributes: object) -> Markup:
     """One element. Content and attributes are escaped; `class_` and `text_anchor` become class and text-anchor."""
-    written = joined(
-        Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), _attribute(value))
+    written = join_elements(
+        Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), _format_attribute(value))
         for key, value in attributes.items()
     )
-    return Markup("<{0}{1}>{2}</{0}>").format(name, written, joined(content))
+    return Markup("<{0}{1}>{2}</{0}>").format(name, written, join_elements(content))
 
 
-def joined(parts: Iterable[str]) -> Markup:
+def join_elements(parts: Iterable[str]) -> Markup:
     """Elements one after the other."""
     return Markup("").join(parts)
 
 
-def picture(width: float, height: float, title: str, text: str, *content: str) -> Markup:
+def make_svg(width: float, height: float, title: str, text: str, *content: str) -> Markup:
     """A whole SVG with its title and its text alternative; it scales with the width that it is given."""
-    return tag(
+    return make_element(
         "svg",
-        tag("title", title),
+        make_element("title", title),
         *content,
         viewBox=f"0 0 {width:g} {height:g}",
         role="img",
@@ -35,12 +35,12 @@ def picture(width: float, height: float, title: str, text: str, *content: str) -
     )
 
 
-def path(points: Iterable[Point], **attributes: object) -> Markup:
+def make_path(points: Iterable[Point], **attributes: object) -> Markup:
     """A line through pixels."""
-    return tag("path", d="M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points), **attributes)
+    return make_element("path", d="M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points), **attributes)
 
 
-def _attribute(value: object) -> str:
+def _format_attribute(value: object) -> str:
     return f"{round(value, 2):g}" if isinstance(value, float) else str(value)
 
 
@@ -54,24 +54,24 @@ class Scale:
     end: float
     log: bool = False
 
-    def at(self, value: float) -> float:
+    def find_pixel(self, value: float) -> float:
         """The pixel of a value."""
-        held = min(max(value, self.low), self.high)
+        clamped = min(max(value, self.low), self.high)
         if self.log:
-            share = math.log(held / self.low) / math.log(self.high / self.low)
+            share = math.log(clamped / self.low) / math.log(self.high / self.low)
         else:
-            share = (held - self.low) / (self.high - self.low)
+            share = (clamped - self.low) / (self.high - self.low)
         return self.start + share * (self.end - self.start)
 
 
-def linear_ticks(low: float, high: float, most: int) -> list[float]:
+def choose_linear_ticks(low: float, high: float, most: int) -> list[float]:
     """At most about `most` round values that enclose low…high."""
-    step = _step((high - low) / most) if high > low else 1.0
+    step = _choose_step((high - low) / most) if high > low else 1.0
     first, last = math.floor(low / step), math.ceil(high / step - 1e-9)
     return [round(index * step, 12) for index in range(first, max(last, first + 1) + 1)]
 
 
-def log_ticks(low: float, high: float, most: int) -> list[float]:
+def choose_log_ticks(low: float, high: float, most: int) -> list[float]:
     """Powers of ten that enclose low…high (both above 0), with 2 and 5 between them where there is room."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     fine = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
@@ -83,13 +83,13 @@ def log_ticks(low: float, high: float, most: int) -> list[float]:
     return [10.0**decade for decade in decades]
 
 
-def minute_ticks(duration: float, most: int) -> list[float]:
+def choose_time_ticks(duration: float, most: int) -> list[float]:
     """Times at which a clock reads well: steps of 5 s to hours."""
     steps = (5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
     step = next((s for s in steps if duration / s <= most), 4 * steps[-1])
     return [float(at) for at in range(0, int(duration) + 1, step)]
 
 
-def _step(rough: float) -> float:
+def _choose_step(rough: float) -> float:
     power = 10.0 ** math.floor(math.log10(rough))
     return next(digit * power for digit in (1, 2, 5, 10) if digit * power >= rough * 0.999)

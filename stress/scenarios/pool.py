@@ -6,13 +6,22 @@ from collections.abc import Sequence
 
 import psutil
 
-from stress.ledger import Call, Sample
-from stress.model import Chart, Line, Point
+from stress.ledger import CallSample, PlannedCall
+from stress.model import Chart, ChartLine, Point
 from stress.profiles import Profile
-from stress.reconcile import reconcile, settled
-from stress.scenarios.claims import claim_of
-from stress.scenarios.common import NORMAL, SENT_S, SLOW, SLOW_S, lent, slow_writes_sql, statuses, warm
-from stress.stage import Stage
+from stress.scenario_context import LocalScenarioContext
+from stress.scenario_end import reconcile, wait_until_idle
+from stress.scenarios.claims import make_claim
+from stress.scenarios.shared_steps import (
+    NORMAL_WRITES,
+    SENT_S,
+    SLOW_S,
+    SLOW_WRITES,
+    build_slow_writes_sql,
+    count_statuses,
+    wait_for_borrowed,
+    warm_environments,
+)
 
 IDLE_S, LIFETIME_S, CONNECT_S = 2.0, 5.0, 2.0  # of the function whose limits are short here
 JITTER = 0.1  # of the lifetime
@@ -37,62 +46,62 @@ SELECT count(*) AS n FROM pg_stat_activity WHERE usesysid IN (
 SHORT_LIVED = "JobsFunction"
 
 
-class Crowd:
+class ConcurrentWrites:
     """Writes for one instant: two fifths in each of two rooms, and one fifth claims."""
 
-    def __init__(self, stage: Stage, size: int) -> None:
-        self._stage = stage
+    def __init__(self, context: LocalScenarioContext, size: int) -> None:
+        self._context = context
         self._share = size // 5
-        self._members = itertools.cycle(stage.crowd.take(_claimants(size)))
+        self._members = itertools.cycle(context.fixtures.take_members(_count_claimants(size)))
 
-    def calls(self) -> list[Call]:
+    def make_calls(self) -> list[PlannedCall]:
         """All of them, anew."""
-        people, share = self._stage.people, self._share
-        claims = [claim_of(self._stage, member) for member in itertools.islice(self._members, share)]
-        writes = [(people.application(), people.registration()) for _ in range(2 * share)]
+        factory, share = self._context.call_factory, self._share
+        claims = [make_claim(self._context, member) for member in itertools.islice(self._members, share)]
+        writes = [(factory.make_application(), factory.make_registration()) for _ in range(2 * share)]
         return [*itertools.chain.from_iterable(writes), *claims]
 
-    def listing(self) -> Call:
+    def make_list_call(self) -> PlannedCall:
         """A member reads their claims: of the same room, and no claim is used up."""
         member = next(self._members)
-        return self._stage.people.read("own claims", "/claims", token=member.token, client=member.address)
+        return self._context.call_factory.make_read("own claims", "/claims", token=member.token, client=member.address)
 
 
-def members_needed(profile: Profile) -> int:
+def count_members_needed(profile: Profile) -> int:
     """Return how many members the scenario takes."""
-    return _claimants(CALLERS) + _claimants(profile.at_once)
+    return _count_claimants(CALLERS) + _count_claimants(profile.burst_size)
 
 
-def _claimants(size: int) -> int:
+def _count_claimants(size: int) -> int:
     """Return how many members file the claims of a crowd, so that none reaches the limit of claims."""
     share = size // 5
     return share + share // 2
 
 
-async def run(stage: Stage) -> None:
+async def run(context: LocalScenarioContext) -> None:
     """The scenario."""
-    crowd = Crowd(stage, CALLERS)
-    await _warm(stage, crowd)
-    slow_s = choose_write_time(await _as_deployed(stage, crowd))
-    await _curve(stage, Crowd(stage, stage.profile.at_once), slow_s)
-    if stage.profile.thorough:
-        await _replaced(stage)
-        await _dead_host(stage)
-    await reconcile(stage)
+    writes = ConcurrentWrites(context, CALLERS)
+    await _warm_environments(context, writes)
+    slow_s = choose_write_time(await _run_as_deployed(context, writes))
+    await _measure_curve(context, ConcurrentWrites(context, context.profile.burst_size), slow_s)
+    if context.profile.runs_long_checks:
+        await _check_replacement(context)
+        await _connect_to_dead_host(context)
+    await reconcile(context)
 
 
-async def _warm(stage: Stage, crowd: Crowd) -> None:
+async def _warm_environments(context: LocalScenarioContext, writes: ConcurrentWrites) -> None:
     """One environment for each of them, so that no start of one is measured."""
     share = CALLERS // 5
-    stage.step(f"starting {CALLERS} environments")
+    context.show_progress(f"starting {CALLERS} environments")
     started = 0
-    for function, kind, count in (
-        ("AgentsFunction", stage.people.application, 2 * share),
-        ("MembersFunction", stage.people.registration, 2 * share),
-        ("ClaimsFunction", crowd.listing, share),
+    for function, make_call, count in (
+        ("AgentsFunction", context.call_factory.make_application, 2 * share),
+        ("MembersFunction", context.call_factory.make_registration, 2 * share),
+        ("ClaimsFunction", writes.make_list_call, share),
     ):
-        started += await warm(stage.target, stage.generator, function, kind, count)
-    stage.figure("Environments that were started before", started)
+        started += await warm_environments(context.target, context.generator, function, make_call, count)
+    context.record_figure("Environments that were started before", started)
 
 
 def choose_write_time(took_s: float) -> float:
@@ -104,53 +113,59 @@ def choose_write_time(took_s: float) -> float:
     return min(max(SLOW_S, took_s - 2 * SLOW_S), SLOWEST_S)
 
 
-async def _as_deployed(stage: Stage, crowd: Crowd) -> float:
+async def _run_as_deployed(context: LocalScenarioContext, writes: ConcurrentWrites) -> float:
     """More writes at once than connections, on the pool as the deployed setting sizes it; nothing here sets it.
 
     Returns the seconds until the last was answered.
     """
-    deployed = (await stage.target.database("GET", "/counts"))["max_connections"]
-    stage.equal("Connections that the fleet may have, as deployed", PROMISED, deployed)
-    stage.step(f"{CALLERS} writes at once on the {deployed} connections of the deployed setting")
-    await stage.target.rows(SLOW)
+    deployed = (await context.target.control_database("GET", "/counts"))["max_connections"]
+    context.check_equal("Connections that the fleet may have, as deployed", PROMISED, deployed)
+    context.show_progress(f"{CALLERS} writes at once on the {deployed} connections of the deployed setting")
+    await context.target.query_rows(SLOW_WRITES)
     try:
-        await stage.target.database("POST", "/counts/reset")
-        under_way = asyncio.create_task(stage.burst(crowd.calls()))
-        backends = await _most_backends(stage, under_way)
+        await context.target.control_database("POST", "/counts/reset")
+        under_way = asyncio.create_task(context.send_burst(writes.make_calls()))
+        backends = await _count_sessions(context, under_way)
         samples = await under_way
     finally:
-        await stage.target.rows(NORMAL)
-    counts = await stage.target.database("GET", "/counts")
-    stage.equal(f"{CALLERS} at once as deployed", {201: CALLERS}, statuses(samples))
-    stage.most("As deployed: connections of the server", PROMISED, max(counts["open_max"], backends))
-    stage.equal("As deployed: turned away for want of a connection", 0, counts["borrow_timeouts"])
+        await context.target.query_rows(NORMAL_WRITES)
+    counts = await context.target.control_database("GET", "/counts")
+    context.check_equal(f"{CALLERS} at once as deployed", {201: CALLERS}, count_statuses(samples))
+    context.check_at_most("As deployed: connections of the server", PROMISED, max(counts["open_max"], backends))
+    context.check_equal("As deployed: turned away for want of a connection", 0, counts["borrow_timeouts"])
     return _measure_burst(samples)
 
 
-async def _most_backends(stage: Stage, under_way: "asyncio.Task[list[Sample]]") -> int:
+async def _count_sessions(context: LocalScenarioContext, under_way: "asyncio.Task[list[CallSample]]") -> int:
     """Return the most sessions of the functions' role that PostgreSQL has shown while the calls were under way."""
     await asyncio.sleep(SENT_S)  # not to be in the way of the sends
     most = 0
     while not under_way.done():
-        most = max(most, (await stage.target.rows(CONNECTIONS))[0]["n"])
+        most = max(most, (await context.target.query_rows(CONNECTIONS))[0]["n"])
         await asyncio.sleep(SAMPLED_S)
     return most
 
 
-async def _curve(stage: Stage, crowd: Crowd, slow_s: float) -> None:
+async def _measure_curve(context: LocalScenarioContext, writes: ConcurrentWrites, slow_s: float) -> None:
     """A variation of the limit, set here: the same writes, each of a known time, on more and more connections."""
-    deployed = (await stage.target.database("GET", "/counts"))["max_connections"]
-    await stage.target.rows(slow_writes_sql(slow_s))
+    deployed = (await context.target.control_database("GET", "/counts"))["max_connections"]
+    await context.target.query_rows(build_slow_writes_sql(slow_s))
     try:
-        took: list[Point] = [(limit, await _step(stage, crowd, limit)) for limit in stage.profile.pool_steps]
+        took: list[Point] = [
+            (limit, await _measure_step(context, writes, limit)) for limit in context.profile.pool_steps
+        ]
     finally:
-        await stage.target.rows(NORMAL)
-        await stage.target.database("PUT", "/limit", {"max_connections": deployed})
-    title = f"{stage.profile.at_once} writes of {slow_s * 1000:.0f} ms at the same instant"
-    stage.charts.append(Chart(title, "server connections", "seconds until the last answer", [Line("took", took)]))
+        await context.target.query_rows(NORMAL_WRITES)
+        await context.target.control_database("PUT", "/limit", {"max_connections": deployed})
+    title = f"{context.profile.burst_size} writes of {slow_s * 1000:.0f} ms at the same instant"
+    context.charts.append(
+        Chart(title, "server connections", "seconds until the last answer", [ChartLine("took", took)])
+    )
     first, last = took[0], took[-1]
-    stage.figure(f"{first[0]:.0f} → {last[0]:.0f} connections: the same work ends sooner by", first[1] / last[1], "×")
-    stage.least(
+    context.record_figure(
+        f"{first[0]:.0f} → {last[0]:.0f} connections: the same work ends sooner by", first[1] / last[1], "×"
+    )
+    context.check_at_least(
         f"From {first[0]:.0f} to {last[0]:.0f} connections the same work is done at least twice as fast",
         2.0,
         first[1] / last[1],
@@ -158,110 +173,120 @@ async def _curve(stage: Stage, crowd: Crowd, slow_s: float) -> None:
     )
 
 
-async def _step(stage: Stage, crowd: Crowd, limit: int) -> float:
+async def _measure_step(context: LocalScenarioContext, writes: ConcurrentWrites, limit: int) -> float:
     """The seconds until the last of them was answered."""
-    stage.step(f"{stage.profile.at_once} writes at once on {limit} connections")
-    await stage.target.database("PUT", "/limit", {"max_connections": limit})
-    await stage.target.database("POST", "/counts/reset")
-    with stage.faults.during(f"{limit} connections", "exhausted"):
-        under_way = asyncio.create_task(stage.burst(crowd.calls()))
-        await lent(stage, limit, under_way)
-        backends = (await stage.target.rows(CONNECTIONS))[0]["n"]
+    context.show_progress(f"{context.profile.burst_size} writes at once on {limit} connections")
+    await context.target.control_database("PUT", "/limit", {"max_connections": limit})
+    await context.target.control_database("POST", "/counts/reset")
+    with context.faults.record_during(f"{limit} connections", "exhausted"):
+        under_way = asyncio.create_task(context.send_burst(writes.make_calls()))
+        await wait_for_borrowed(context, limit, under_way)
+        backends = (await context.target.query_rows(CONNECTIONS))[0]["n"]
         samples = await under_way
-    counts = await stage.target.database("GET", "/counts")
-    stage.equal(
-        f"{stage.profile.at_once} at once on {limit} connections", {201: stage.profile.at_once}, statuses(samples)
+    counts = await context.target.control_database("GET", "/counts")
+    context.check_equal(
+        f"{context.profile.burst_size} at once on {limit} connections",
+        {201: context.profile.burst_size},
+        count_statuses(samples),
     )
-    stage.most(f"On {limit}: connections of the server in use", limit, max(counts["borrowed_max"], backends))
-    stage.least(f"On {limit}: connections in use at the peak", 0.8 * limit, counts["borrowed_max"])
-    if limit < stage.profile.at_once:
-        stage.least(
-            f"On {limit}: the others wait their turn", 0.8 * (stage.profile.at_once - limit), counts["waiting_max"]
+    context.check_at_most(f"On {limit}: connections of the server in use", limit, max(counts["borrowed_max"], backends))
+    context.check_at_least(f"On {limit}: connections in use at the peak", 0.8 * limit, counts["borrowed_max"])
+    if limit < context.profile.burst_size:
+        context.check_at_least(
+            f"On {limit}: the others wait their turn", 0.8 * (context.profile.burst_size - limit), counts["waiting_max"]
         )
-    stage.equal(f"On {limit}: turned away for want of a connection", 0, counts["borrow_timeouts"])
+    context.check_equal(f"On {limit}: turned away for want of a connection", 0, counts["borrow_timeouts"])
     return _measure_burst(samples)
 
 
-def _measure_burst(samples: Sequence[Sample]) -> float:
+def _measure_burst(samples: Sequence[CallSample]) -> float:
     """Return the seconds from the instant of a burst to its last answer."""
     return max(s.done_s for s in samples) - min(s.meant_s for s in samples)
 
 
-def _jobs(stage: Stage, **changes: object) -> Call:
+def _make_jobs_call(context: LocalScenarioContext, **changes: object) -> PlannedCall:
     """A read by the function whose limits are short here."""
-    return stage.people.read("jobs", "/jobs?state=failed", token=stage.crowd.admin, **changes)
+    return context.call_factory.make_read("jobs", "/jobs?state=failed", token=context.fixtures.admin, **changes)
 
 
-async def _replaced(stage: Stage) -> None:
+async def _check_replacement(context: LocalScenarioContext) -> None:
     """The connection is kept while it is used, replaced when it has been idle too long, and when it is too old."""
-    stage.step("one connection: kept, replaced for its age, replaced after idling")
-    await _line_after_call(stage)  # starts the environment
-    await stage.pause(IDLE_S + 0.5, "so that it begins with a new one")
-    clock, seen = stage.generator.clock, []
-    began = clock.now()
-    while clock.now() < began + LIFETIME_S + 1.0:
-        seen.append((clock.now() - began, await _line_after_call(stage)))
+    context.show_progress("one connection: kept, replaced for its age, replaced after idling")
+    await _list_connections_after_call(context)  # starts the environment
+    await context.pause(IDLE_S + 0.5, "so that it begins with a new one")
+    clock, seen = context.generator.clock, []
+    began = clock.read_now()
+    while clock.read_now() < began + LIFETIME_S + 1.0:
+        seen.append((clock.read_now() - began, await _list_connections_after_call(context)))
         await asyncio.sleep(0.4)
     young = {line for at, line in seen if at < LIFETIME_S * (1 - JITTER) - 0.8}
-    stage.equal("In use it stays the same connection", 1, len(young))
-    stage.check(
+    context.check_equal("In use it stays the same connection", 1, len(young))
+    context.check(
         "Past its lifetime it is another one",
         holds=seen[-1][1] not in young,
         wanted="another",
         found="another" if seen[-1][1] not in young else "the same",
     )
-    await stage.pause(IDLE_S + 0.5, "longer than the idle limit")
-    later = await _line_after_call(stage)
-    stage.check(
+    await context.pause(IDLE_S + 0.5, "longer than the idle limit")
+    later = await _list_connections_after_call(context)
+    context.check(
         "After idling it is another one",
         holds=later != seen[-1][1],
         wanted="another",
         found="another" if later != seen[-1][1] else "the same",
     )
-    stage.notes.append(
+    context.notes.append(
         f"Idle limit {IDLE_S:.0f} s and lifetime {LIFETIME_S:.0f} s for the function that is watched; "
         "all others have 20 s and 3600 s."
     )
 
 
-async def _line_after_call(stage: Stage) -> frozenset[int]:
+async def _list_connections_after_call(context: LocalScenarioContext) -> frozenset[int]:
     """The local ports of the function's lines to the database, after one call."""
-    stage.wanted += 1
-    await stage.generator.send(_jobs(stage))
-    pids = [each["pid"] for each in await stage.target.environments(SHORT_LIVED)]
-    return frozenset(port for pid in pids for port in _database_lines(pid, stage.target.ports["database_proxy"]))
+    context.wanted += 1
+    await context.generator.send(_make_jobs_call(context))
+    pids = [each["pid"] for each in await context.target.list_environments(SHORT_LIVED)]
+    return frozenset(
+        port for pid in pids for port in _list_database_connections(pid, context.target.ports["database_proxy"])
+    )
 
 
-def _database_lines(pid: int, port: int) -> list[int]:
-    lines = psutil.Process(pid).net_connections("tcp")
-    return [c.laddr.port for c in lines if c.raddr and c.raddr.port == port and c.status == psutil.CONN_ESTABLISHED]
+def _list_database_connections(pid: int, port: int) -> list[int]:
+    connections = psutil.Process(pid).net_connections("tcp")
+    return [
+        c.laddr.port for c in connections if c.raddr and c.raddr.port == port and c.status == psutil.CONN_ESTABLISHED
+    ]
 
 
-async def _dead_host(stage: Stage) -> None:
+async def _connect_to_dead_host(context: LocalScenarioContext) -> None:
     """The database's host takes lines and never says a word.
 
     No mail is under way then: one that left while nobody could note it would be uncertain for ever, as it should.
     """
-    await settled(stage)
-    stage.step("a database that does not answer")
-    with stage.faults.during("database silent", "database"):
-        await stage.target.database("PUT", "/black-hole", {"on": True})
+    await wait_until_idle(context)
+    context.show_progress("a database that does not answer")
+    with context.faults.record_during("database silent", "database"):
+        await context.target.control_database("PUT", "/black-hole", {"on": True})
         try:
-            await _given_up(stage)
+            await _check_gives_up(context)
         finally:
-            await stage.target.database("PUT", "/black-hole", {"on": False})
-            await stage.target.database("POST", "/cut")
-    after = await stage.generator.insist(_jobs(stage, wanted=(200, 503)))
-    stage.equal("Once it answers again, so do we", 200, after.status)
+            await context.target.control_database("PUT", "/black-hole", {"on": False})
+            await context.target.control_database("POST", "/cut")
+    after = await context.generator.insist(_make_jobs_call(context, wanted=(200, 503)))
+    context.check_equal("Once it answers again, so do we", 200, after.status)
 
 
-async def _given_up(stage: Stage) -> None:
-    await stage.pause(IDLE_S + 0.5, "so that a new connection is needed")
-    stage.wanted += 1
-    sample = await stage.generator.send(_jobs(stage, wanted=(503,)))
-    stage.equal("A call on a dead host", (503, True), (sample.status, sample.retry_after_s is not None))
-    stage.most(f"Given up in time, with {CONNECT_S:.0f} s for a connection", GIVES_UP_S, sample.latency_ms / 1000, "s")
-    if stage.profile.waits_for_refill:
-        stage.wanted += 1
-        long = await stage.generator.send(stage.people.registration(wanted=(503,)))
-        stage.most("Given up in time, with 10 s for a connection, as deployed", LAMBDA_S, long.latency_ms / 1000, "s")
+async def _check_gives_up(context: LocalScenarioContext) -> None:
+    await context.pause(IDLE_S + 0.5, "so that a new connection is needed")
+    context.wanted += 1
+    sample = await context.generator.send(_make_jobs_call(context, wanted=(503,)))
+    context.check_equal("A call on a dead host", (503, True), (sample.status, sample.retry_after_s is not None))
+    context.check_at_most(
+        f"Given up in time, with {CONNECT_S:.0f} s for a connection", GIVES_UP_S, sample.latency_ms / 1000, "s"
+    )
+    if context.profile.waits_for_refill:
+        context.wanted += 1
+        long = await context.generator.send(context.call_factory.make_registration(wanted=(503,)))
+        context.check_at_most(
+            "Given up in time, with 10 s for a connection, as deployed", LAMBDA_S, long.latency_ms / 1000, "s"
+        )

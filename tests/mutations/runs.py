@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from stress.controls.copies import copy_checkout
+from stress.controls.checkout_copies import copy_checkout
 from tests.mutations.model import Edit
 
 # None of these is ours: a child imports our code from its own copy.

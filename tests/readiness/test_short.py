@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from selenium.webdriver.common.by import By
 
-from stress.model import Report
+from stress.model import ReadinessReport
 from stress.report import store
 from stress.run import SCENARIOS
 from tests.browser import chromium
@@ -35,11 +35,11 @@ def run(folder: Path, name: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def report(folder: Path) -> Report:
+def report(folder: Path) -> ReadinessReport:
     return store.load(folder)
 
 
-def test_all_promises_hold(report: Report) -> None:
+def test_all_promises_hold(report: ReadinessReport) -> None:
     """Each scenario ran, and what did not hold is told by name."""
     broken = [
         (result.key, result.status, [check for check in result.checks if not check.passed], result.lag,
@@ -50,13 +50,13 @@ def test_all_promises_hold(report: Report) -> None:
     assert (report.verdict, broken) == ("PASS", [])
 
 
-def test_no_scenario_overlaps_the_next(report: Report) -> None:
+def test_no_scenario_overlaps_the_next(report: ReadinessReport) -> None:
     """Else the timeline would draw one over the other."""
     for before, after in itertools.pairwise(report.results):
         assert before.began_s < before.ended_s <= after.began_s, (before.key, after.key)
 
 
-def test_every_scenario_looked_at_something(report: Report) -> None:
+def test_every_scenario_looked_at_something(report: ReadinessReport) -> None:
     """Checks, samples and comparisons: none passes for want of them."""
     for result in report.results:
         assert result.checks, result.key

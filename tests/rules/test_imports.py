@@ -20,7 +20,10 @@ PLANTED = {
     "Functions never import each other: each is deployed without the others": ("claims.service", "members.model"),
     "The layer imports no function, and neither imports the local cloud or a tool": ("shared.clock", "relay.app"),
     "The local cloud knows the functions by template.yaml alone": ("local.layer_build", "agents.app"),
-    "The readiness report imports nothing of what it judges: it talks HTTP and SQL": ("stress.load", "shared.ids"),
+    "The readiness report imports nothing of what it judges: it talks HTTP and SQL": (
+        "stress.load_generator",
+        "shared.ids",
+    ),
     "In the layer each level imports those below it, and no level is left out": (
         "shared.api.pagination",
         "shared.container",

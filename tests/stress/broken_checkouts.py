@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
-from stress.model import Check, Difference, Lag, Reconciliation, Report, Result, Status
+from stress.model import Assertion, Difference, Lag, ReadinessReport, Reconciliation, ScenarioResult, Status
 
 PLAN, STARTED, CALLS = "plan.json", "started.json", "calls.jsonl"
 RULES = "layers/shared/shared/rules.py"
@@ -23,20 +23,20 @@ LATE = Lag(sends=20, p50=1, p99=900, most=1000, bar=50)
 
 def result(
     key: str, status: str, *, failed: str = "", difference: str = "", lag: Lag | None = None, samples: int = 20
-) -> Result:
+) -> ScenarioResult:
     """A scenario's result, with a check that holds, and what is named besides."""
-    checks = [Check("It goes on", passed=True, wanted="yes", found="yes")]
-    checks += [Check(failed, passed=False, wanted="5", found="20")] if failed else []
+    checks = [Assertion("It goes on", passed=True, wanted="yes", found="yes")]
+    checks += [Assertion(failed, passed=False, wanted="5", found="20")] if failed else []
     differences = [Difference(difference, str(n), "1", "2") for n in range(2)] if difference else []
-    return Result(
+    return ScenarioResult(
         key, key, "", cast("Status", status), 0, 1, checks=checks, lag=lag, samples=samples, samples_wanted=20,
         reconciliation=Reconciliation({}, differences),
     )  # fmt: skip
 
 
-def report(*results: Result) -> dict[str, Any]:
+def report(*results: ScenarioResult) -> dict[str, Any]:
     """A report of these results, as report.json has it."""
-    whole = Report("2026-01-01T00:00:00+00:00", 1, "control", "here", "PASS", 0, len(results), list(results))
+    whole = ReadinessReport("2026-01-01T00:00:00+00:00", 1, "control", "here", "PASS", 0, len(results), list(results))
     document: dict[str, Any] = json.loads(json.dumps(asdict(whole)))
     return document
 

@@ -3,24 +3,24 @@
 from dataclasses import replace
 from typing import Any
 
-from stress.ledger import Call, Sample
+from stress.ledger import CallSample, PlannedCall
 
 CLIENT = "127.20.0.1"
 
 
-def call(operation: str = "register", **changes: Any) -> Call:
+def call(operation: str = "register", **changes: Any) -> PlannedCall:
     """A call that changes something, with a key of its own operation's name unless one is given."""
     given = {"method": "POST", "path": f"/{operation}", "client": CLIENT, "key": f"key-{operation}"}
-    return Call(operation, **{**given, **changes})
+    return PlannedCall(operation, **{**given, **changes})
 
 
 def answered(
-    made: Call, status: int = 201, at: float = 0.0, *, problem: str = "", replayed: bool = False, **record: Any
-) -> Sample:
+    made: PlannedCall, status: int = 201, at: float = 0.0, *, problem: str = "", replayed: bool = False, **record: Any
+) -> CallSample:
     """It, sent and answered at one moment; `record` is the answer's."""
-    return Sample("claims", made, at, at, at, status, problem, record or None, replayed)
+    return CallSample("claims", made, at, at, at, status, problem, record or None, replayed)
 
 
-def taking(sample: Sample, *, sent_s: float, done_s: float) -> Sample:
+def taking(sample: CallSample, *, sent_s: float, done_s: float) -> CallSample:
     """The same, with other times."""
     return replace(sample, meant_s=sent_s, sent_s=sent_s, done_s=done_s)

@@ -5,9 +5,9 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-from stress.audit import LINKED, Audit, Claims, People
-from stress.ledger import Sample
+from stress.ledger import CallSample
 from stress.model import Difference
+from stress.reconciliation import LINKED, ClaimReconciler, PersonReconciler, ReconciliationLog
 from tests.stress.calls import answered, call
 
 AGENT, MEMBER, CLAIM, EVIDENCE = "agent-1", "member-1", "claim-1", "document-1"
@@ -25,7 +25,7 @@ ANNOUNCE = call("announce", body={"size": 39}, facts=OF_EVIDENCE)
 COMPLETE = call("complete", path=f"/claims/{CLAIM}/documents/{EVIDENCE}/completion", facts=OF_EVIDENCE)
 
 
-def told() -> list[Sample]:
+def told() -> list[CallSample]:
     """The answers: all accepted."""
     return [
         answered(APPLY, id=AGENT),
@@ -75,7 +75,7 @@ def claim_row() -> dict[str, Any]:
 class World:
     """What clients were told, and what is there; a test changes either."""
 
-    samples: list[Sample] = field(default_factory=told)
+    samples: list[CallSample] = field(default_factory=told)
     people: list[dict[str, Any]] = field(default_factory=lambda: [agent_row(), member_row()])
     claims: list[dict[str, Any]] = field(default_factory=lambda: [claim_row()])
     inbox: Counter[str] = field(default_factory=lambda: Counter({ARTA: 2, BESA: 4}))
@@ -105,15 +105,15 @@ class World:
         """As if there had been no such calls."""
         self.samples = [s for s in self.samples if s.call.operation not in operations]
 
-    def audit(self) -> Audit:
+    def audit(self) -> ReconciliationLog:
         """All of it, compared."""
-        audit = Audit()
-        attempts: dict[str, list[Sample]] = {}
+        audit = ReconciliationLog()
+        attempts: dict[str, list[CallSample]] = {}
         for sample in self.samples:
             if sample.call.operation in ("apply", "register"):
                 attempts.setdefault((sample.call.body or {})["email"], []).append(sample)
-        People(audit, self.samples, self.inbox).compare(attempts, deepcopy(self.people))
-        Claims(audit, self.samples, self.desk).compare([MEMBER], deepcopy(self.claims))
+        PersonReconciler(audit, self.samples, self.inbox).compare(attempts, deepcopy(self.people))
+        ClaimReconciler(audit, self.samples, self.desk).compare([MEMBER], deepcopy(self.claims))
         return audit
 
     def differences(self) -> list[Difference]:

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from stress.model import Fault, Interval, Point, Report, Result, Status, Timeline
+from stress.model import FaultPeriod, Interval, Point, ReadinessReport, ScenarioResult, Status, Timeline
 from tests.stress import sample_results as made
 
 DURATION_S = 402.0
@@ -14,7 +14,7 @@ HEALTH = (
 )  # fmt: skip
 
 
-def mixed() -> Report:
+def mixed() -> ReadinessReport:
     """Six hold; claims lost one acknowledged write, and capacity was measured by a generator that was late."""
     results = [
         made.pool(),
@@ -29,7 +29,7 @@ def mixed() -> Report:
     return _report(results, "FAIL", 6)
 
 
-def passing() -> Report:
+def passing() -> ReadinessReport:
     """All eight hold."""
     results = [
         made.pool(),
@@ -44,7 +44,7 @@ def passing() -> Report:
     return _report(results, "PASS", 8)
 
 
-def elsewhere() -> Report:
+def elsewhere() -> ReadinessReport:
     """All eight hold, slower, on another machine and with other settings."""
     here = passing()
     slower = [
@@ -66,8 +66,8 @@ def elsewhere() -> Report:
     )
 
 
-def _report(results: list[Result], verdict: Status, passed: int) -> Report:
-    return Report(
+def _report(results: list[ScenarioResult], verdict: Status, passed: int) -> ReadinessReport:
+    return ReadinessReport(
         started_at="2026-11-25T08:14:03+00:00",
         duration_s=DURATION_S,
         profile="full",
@@ -116,14 +116,14 @@ def _timeline() -> Timeline:
         errors=errors,
         refused=refused,
         faults=[
-            Fault("connections cut at a drawn byte", 121, 124),
-            Fault("connections cut again", 133, 135),
-            Fault("writer stopped, follower promoted", 173.4, 175.1),
-            Fault("mail service away", 219, 243),
-            Fault("database silent", 274, 281),
-            Fault("state table throttled", 285, 291),
-            Fault("evidence store away", 294, 302),
-            Fault("a worker killed", 388),
+            FaultPeriod("connections cut at a drawn byte", 121, 124),
+            FaultPeriod("connections cut again", 133, 135),
+            FaultPeriod("writer stopped, follower promoted", 173.4, 175.1),
+            FaultPeriod("mail service away", 219, 243),
+            FaultPeriod("database silent", 274, 281),
+            FaultPeriod("state table throttled", 285, 291),
+            FaultPeriod("evidence store away", 294, 302),
+            FaultPeriod("a worker killed", 388),
         ],
         circuits={
             "email": _states("closed", ((220, "open"), (241, "half-open"), (245, "closed"))),

@@ -4,16 +4,16 @@ import random
 from dataclasses import replace
 
 from stress.model import (
+    Assertion,
     Chart,
-    Check,
+    ChartLine,
     Difference,
-    Fault,
+    FaultPeriod,
     Figure,
     Interval,
     Latency,
-    Line,
+    ReadinessReport,
     Reconciliation,
-    Report,
     Timeline,
 )
 from tests.stress import sample, sample_results
@@ -21,7 +21,7 @@ from tests.stress import sample, sample_results
 LONG = "a_very_long_identifier_without_any_space_" * 4
 
 
-def extreme() -> Report:
+def extreme() -> ReadinessReport:
     """One scenario that is called PASS and is none, and one that was not tried."""
     strange = replace(
         sample_results.pool(),
@@ -30,8 +30,8 @@ def extreme() -> Report:
         began_s=0,
         ended_s=1200,
         checks=[
-            Check(LONG, passed=True, wanted=LONG, found=LONG),
-            Check("short", passed=False, wanted="0", found="1"),
+            Assertion(LONG, passed=True, wanted=LONG, found=LONG),
+            Assertion("short", passed=False, wanted="0", found="1"),
         ],
         figures=[Figure(LONG, 1_234_567.891, "requests/s", LONG), Figure("tiny", 0.000123, "s")],
         latencies=[
@@ -59,13 +59,17 @@ def extreme() -> Report:
 
 def _charts() -> list[Chart]:
     dice = random.Random(3)
-    many = [Line(f"line {i}", [(float(x), x * i + dice.random() * 30) for x in range(0, 100, 4)]) for i in range(1, 6)]
+    many = [
+        ChartLine(f"line {i}", [(float(x), x * i + dice.random() * 30) for x in range(0, 100, 4)]) for i in range(1, 6)
+    ]
     return [
         Chart("Five lines", "seconds", "ms", many, bar=900, bar_name=LONG[:40]),
-        Chart("Many points", "seconds", "a second", [Line("one", [(float(x), dice.random()) for x in range(600)])]),
-        Chart("One point", "seconds", "a second", [Line("one", [(5.0, 7.0)])]),
+        Chart(
+            "Many points", "seconds", "a second", [ChartLine("one", [(float(x), dice.random()) for x in range(600)])]
+        ),
+        Chart("One point", "seconds", "a second", [ChartLine("one", [(5.0, 7.0)])]),
         Chart("Nothing", "seconds", "MB", []),
-        Chart("Only zeros", "seconds", "MB", [Line("zero", [(0.0, 0.0), (9.0, 0.0)])], log=True),
+        Chart("Only zeros", "seconds", "MB", [ChartLine("zero", [(0.0, 0.0), (9.0, 0.0)])], log=True),
     ]
 
 
@@ -74,6 +78,6 @@ def _hour() -> Timeline:
     return Timeline(
         throughput=[(float(second), 200 + dice.random() * 50) for second in range(3700)],
         errors=[(float(second), float(dice.random() < 0.01)) for second in range(3700)],
-        faults=[Fault(f"{LONG}{minute}", 100.0 * minute, 100.0 * minute + 40) for minute in range(36)],
+        faults=[FaultPeriod(f"{LONG}{minute}", 100.0 * minute, 100.0 * minute + 40) for minute in range(36)],
         circuits={LONG: [Interval("closed", 0, 3700)]},
     )

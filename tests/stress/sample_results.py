@@ -4,7 +4,18 @@ import math
 import random
 from dataclasses import replace
 
-from stress.model import BUCKETS_MS, Chart, Check, Difference, Figure, Lag, Latency, Line, Reconciliation, Result
+from stress.model import (
+    BUCKETS_MS,
+    Assertion,
+    Chart,
+    ChartLine,
+    Difference,
+    Figure,
+    Lag,
+    Latency,
+    Reconciliation,
+    ScenarioResult,
+)
 
 STARTS = (6.0, 58.0, 104.0, 158.0, 216.0, 270.0, 318.0, 366.0, 402.0)
 
@@ -20,8 +31,8 @@ def latency(operation: str, calls: int, p50: float, spread: float = 0.45) -> Lat
     return Latency(operation, calls, p50, p90, p95, p99, round(times[-1], 2), tuple(counts))
 
 
-def pool() -> Result:
-    return Result(
+def pool() -> ScenarioResult:
+    return ScenarioResult(
         key="pool",
         title="A crowd shares ten connections",
         promise="Fifty environments work on ten database connections: they wait in line, and none is turned away.",
@@ -29,10 +40,10 @@ def pool() -> Result:
         began_s=STARTS[0],
         ended_s=STARTS[1] - 4,
         checks=[
-            Check("Connections to the server", passed=True, wanted="at most 10", found="10"),
-            Check("Calls answered as intended", passed=True, wanted="all of 2,400", found="2,400"),
-            Check("Sessions pinned at the proxy", passed=True, wanted="0", found="0"),
-            Check(
+            Assertion("Connections to the server", passed=True, wanted="at most 10", found="10"),
+            Assertion("Calls answered as intended", passed=True, wanted="all of 2,400", found="2,400"),
+            Assertion("Sessions pinned at the proxy", passed=True, wanted="0", found="0"),
+            Assertion(
                 "Longest wait for a connection",
                 passed=True,
                 wanted="below 2,000 ms, the borrow timeout",
@@ -55,8 +66,8 @@ def pool() -> Result:
     )
 
 
-def agents() -> Result:
-    return Result(
+def agents() -> ScenarioResult:
+    return ScenarioResult(
         key="agents",
         title="Agents apply and are decided on once",
         promise="However often an application or a decision is repeated, there is one, and a repeat gets its answer.",
@@ -64,9 +75,11 @@ def agents() -> Result:
         began_s=STARTS[1],
         ended_s=STARTS[2] - 3,
         checks=[
-            Check("Repeats answered byte for byte", passed=True, wanted="all of 600", found="600"),
-            Check("Agents made", passed=True, wanted="300", found="300"),
-            Check("Refused by their limit", passed=True, wanted="at least 40, each with Retry-After", found="52, all"),
+            Assertion("Repeats answered byte for byte", passed=True, wanted="all of 600", found="600"),
+            Assertion("Agents made", passed=True, wanted="300", found="300"),
+            Assertion(
+                "Refused by their limit", passed=True, wanted="at least 40, each with Retry-After", found="52, all"
+            ),
         ],
         figures=[Figure("repeats of each call", 3), Figure("meetings of two repeats", 211, "", "in flight together")],
         latencies=[latency("POST /agents", 900, 31), latency("POST /agents/{id}/decision", 300, 24)],
@@ -78,8 +91,8 @@ def agents() -> Result:
     )
 
 
-def members() -> Result:
-    return Result(
+def members() -> ScenarioResult:
+    return ScenarioResult(
         key="members",
         title="A registration happens once",
         promise="A lost reply and a retry make one member, with one membership, one commission and one welcome mail.",
@@ -87,9 +100,9 @@ def members() -> Result:
         began_s=STARTS[2],
         ended_s=STARTS[3] - 4,
         checks=[
-            Check("Members for acknowledged registrations", passed=True, wanted="1,200 of 1,200", found="1,200"),
-            Check("Members nobody was told of", passed=True, wanted="0", found="0"),
-            Check("Welcome mails", passed=True, wanted="1,200, none twice", found="1,200, none twice"),
+            Assertion("Members for acknowledged registrations", passed=True, wanted="1,200 of 1,200", found="1,200"),
+            Assertion("Members nobody was told of", passed=True, wanted="0", found="0"),
+            Assertion("Welcome mails", passed=True, wanted="1,200, none twice", found="1,200, none twice"),
         ],
         figures=[
             Figure("connections cut", 96, "", "at a byte drawn from the seed"),
@@ -104,8 +117,8 @@ def members() -> Result:
     )
 
 
-def claims() -> Result:
-    return Result(
+def claims() -> ScenarioResult:
+    return ScenarioResult(
         key="claims",
         title="Claims keep every acknowledged move",
         promise="While the database fails over, no claim and no move that was acknowledged is lost or doubled.",
@@ -113,9 +126,9 @@ def claims() -> Result:
         began_s=STARTS[3],
         ended_s=STARTS[4] - 5,
         checks=[
-            Check("Acknowledged claims that are there", passed=True, wanted="900 of 900", found="900"),
-            Check("Moves in the history, in order of version", passed=True, wanted="all of 1,350", found="1,350"),
-            Check(
+            Assertion("Acknowledged claims that are there", passed=True, wanted="900 of 900", found="900"),
+            Assertion("Moves in the history, in order of version", passed=True, wanted="all of 1,350", found="1,350"),
+            Assertion(
                 "Write gap beyond the promotion",
                 passed=True,
                 wanted="at most 200 ms",
@@ -135,15 +148,17 @@ def claims() -> Result:
     )
 
 
-def broken_claims() -> Result:
+def broken_claims() -> ScenarioResult:
     good = claims()
     return replace(
         good,
         status="FAIL",
         checks=[
-            Check("Acknowledged claims that are there", passed=False, wanted="900 of 900", found="898: 2 are missing"),
+            Assertion(
+                "Acknowledged claims that are there", passed=False, wanted="900 of 900", found="898: 2 are missing"
+            ),
             good.checks[1],
-            Check(
+            Assertion(
                 "Write gap beyond the promotion",
                 passed=False,
                 wanted="at most 200 ms",
@@ -169,8 +184,8 @@ def broken_claims() -> Result:
     )
 
 
-def breaker() -> Result:
-    return Result(
+def breaker() -> ScenarioResult:
+    return ScenarioResult(
         key="breaker",
         title="A dead dependency is left alone",
         promise="With mail away the circuit opens, requests don't notice, and every mail is sent afterwards.",
@@ -178,10 +193,12 @@ def breaker() -> Result:
         began_s=STARTS[4],
         ended_s=STARTS[5] - 4,
         checks=[
-            Check("Calls made to the dead service", passed=True, wanted="at most 5 + those in flight (10)", found="11"),
-            Check("Probes while half-open", passed=True, wanted="exactly 1 each time", found="1, 1"),
-            Check("Mails sent after recovery, each once", passed=True, wanted="500 of 500", found="500"),
-            Check("Registrations meanwhile", passed=True, wanted="all of 200", found="200"),
+            Assertion(
+                "Calls made to the dead service", passed=True, wanted="at most 5 + those in flight (10)", found="11"
+            ),
+            Assertion("Probes while half-open", passed=True, wanted="exactly 1 each time", found="1, 1"),
+            Assertion("Mails sent after recovery, each once", passed=True, wanted="500 of 500", found="500"),
+            Assertion("Registrations meanwhile", passed=True, wanted="all of 200", found="200"),
         ],
         figures=[
             Figure("opened after", 0.84, "s"),
@@ -196,8 +213,8 @@ def breaker() -> Result:
     )
 
 
-def health() -> Result:
-    return Result(
+def health() -> ScenarioResult:
+    return ScenarioResult(
         key="health",
         title="Health tells the truth in time",
         promise="The deep check names what is broken, within its two seconds, whatever it is, for ten callers at once.",
@@ -205,9 +222,9 @@ def health() -> Result:
         began_s=STARTS[5],
         ended_s=STARTS[6] - 4,
         checks=[
-            Check("Slowest answer", passed=True, wanted="at most 2,000 ms", found="1,650 ms"),
-            Check("Faults named", passed=True, wanted="6 of 6", found="6"),
-            Check("Back to healthy after each", passed=True, wanted="within 10 s", found="at most 6.2 s"),
+            Assertion("Slowest answer", passed=True, wanted="at most 2,000 ms", found="1,650 ms"),
+            Assertion("Faults named", passed=True, wanted="6 of 6", found="6"),
+            Assertion("Back to healthy after each", passed=True, wanted="within 10 s", found="at most 6.2 s"),
         ],
         figures=[Figure("kinds of trouble", 6), Figure("shallow checks meanwhile, p99", 3.2, "ms")],
         latencies=[latency("GET /health/deep", 360, 160, 0.9), latency("GET /health", 1200, 1.4, 0.3)],
@@ -218,8 +235,8 @@ def health() -> Result:
     )
 
 
-def capacity() -> Result:
-    return Result(
+def capacity() -> ScenarioResult:
+    return ScenarioResult(
         key="capacity",
         title="Capacity is known, and overload is refused early",
         promise="Below the knee p95 stays under its bar; above it the surplus is told 429 and the rest is served.",
@@ -227,9 +244,9 @@ def capacity() -> Result:
         began_s=STARTS[6],
         ended_s=STARTS[7] - 3,
         checks=[
-            Check("p95 at 80 % of the knee", passed=True, wanted="at most 350 ms", found="96 ms"),
-            Check("Goodput at twice the knee", passed=True, wanted="at least 90 % of the most", found="97 %"),
-            Check("Knee against the naive variant", passed=True, wanted="at least 1.5 ×", found="1.94 ×"),
+            Assertion("p95 at 80 % of the knee", passed=True, wanted="at most 350 ms", found="96 ms"),
+            Assertion("Goodput at twice the knee", passed=True, wanted="at least 90 % of the most", found="97 %"),
+            Assertion("Knee against the naive variant", passed=True, wanted="at least 1.5 ×", found="1.94 ×"),
         ],
         figures=[
             Figure("knee", 310, "requests/s"),
@@ -246,7 +263,7 @@ def capacity() -> Result:
     )
 
 
-def late_capacity() -> Result:
+def late_capacity() -> ScenarioResult:
     return replace(
         capacity(),
         status="INVALID",
@@ -256,8 +273,8 @@ def late_capacity() -> Result:
     )
 
 
-def priorities() -> Result:
-    return Result(
+def priorities() -> ScenarioResult:
+    return ScenarioResult(
         key="priorities",
         title="What is urgent overtakes what can wait",
         promise="With a backlog of a thousand notices a welcome mail leaves as if the line were empty.",
@@ -265,13 +282,13 @@ def priorities() -> Result:
         began_s=STARTS[7],
         ended_s=STARTS[8],
         checks=[
-            Check(
+            Assertion(
                 "Welcome mail behind 1,000 notices, p95",
                 passed=True,
                 wanted="at most 2 × an empty line's",
                 found="1.2 ×",
             ),
-            Check("Notices sent in the end", passed=True, wanted="1,000 of 1,000", found="1,000"),
+            Assertion("Notices sent in the end", passed=True, wanted="1,000 of 1,000", found="1,000"),
         ],
         figures=[Figure("welcome, p95", 640, "ms"), Figure("notice, p95", 21_400, "ms")],
         latencies=[latency("welcome mail, from the registration", 60, 480, 0.25)],
@@ -295,7 +312,7 @@ def _curves() -> list[Chart]:
             "Latency under rising load",
             asked,
             "p95, ms",
-            [Line("naive variant", before), Line("this service", after)],
+            [ChartLine("naive variant", before), ChartLine("this service", after)],
             bar=350,
             bar_name="bar 350 ms",
             log=True,
@@ -304,6 +321,6 @@ def _curves() -> list[Chart]:
             "Goodput under rising load",
             asked,
             "served a second",
-            [Line("naive variant", worn), Line("this service", served)],
+            [ChartLine("naive variant", worn), ChartLine("this service", served)],
         ),
     ]

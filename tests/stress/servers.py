@@ -9,8 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
-from stress.ledger import Ledger, Sample
-from stress.load import Clock, Generator
+from stress.ledger import CallLedger, CallSample
+from stress.load_generator import LoadGenerator, RunClock
 
 PROBLEM = "application/problem+json"
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -44,9 +44,9 @@ def _peer(request: web.BaseRequest) -> tuple[str, int]:
 class Rig:
     """The server's side and the generator's: what was asked, from where, and what came of it."""
 
-    generator: Generator
-    ledger: Ledger
-    heard: list[Sample]
+    generator: LoadGenerator
+    ledger: CallLedger
+    heard: list[CallSample]
     requests: list[web.BaseRequest] = field(default_factory=list)
     lines: list[tuple[str, int]] = field(default_factory=list)  # each request's address and port
 
@@ -74,7 +74,7 @@ async def rigged(
     answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse] | web.StreamResponse],
 ) -> AsyncIterator[Rig]:
     """A generator of the scenario `setup` before a server that answers like this."""
-    ledger, heard = Ledger(), list[Sample]()
+    ledger, heard = CallLedger(), list[CallSample]()
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         await request.read()
@@ -84,7 +84,7 @@ async def rigged(
         return given if isinstance(given, web.StreamResponse) else await given
 
     async with served(handle) as origin:
-        generator = Generator(origin, ledger, Clock(), heard.append)
+        generator = LoadGenerator(origin, ledger, RunClock(), heard.append)
         rig = Rig(generator, ledger, heard)
         try:
             yield rig

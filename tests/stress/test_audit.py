@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from stress.audit import LINKED, Told, commissions, subject_of, told_of
+from stress.reconciliation import LINKED, ExpectedEffects, collect_expected, find_subject, list_expected_commissions
 from tests.stress import held
 from tests.stress.calls import answered, call
 from tests.stress.held import BESA, CLAIM, EVIDENCE, MEMBER, NUMBER, World
@@ -198,7 +198,7 @@ def test_two_calls_with_keys_of_their_own_are_two(world: World) -> None:
     """And so are two without any key."""
     keyless = replace(held.RENEW, key=None)
     again = [answered(replace(held.RENEW, key="other"), 200), answered(keyless, 200), answered(keyless, 200)]
-    assert told_of([*world.samples, *again], MEMBER).accepted["renew"] == 4
+    assert collect_expected([*world.samples, *again], MEMBER).accepted["renew"] == 4
 
 
 def unanswered_renewal(*, done: bool) -> World:
@@ -299,10 +299,10 @@ def test_evidence_without_an_answer_is_there_or_not(
 
 def test_what_a_call_is_about() -> None:
     """What it names, or what it has made; a refusal has made nothing."""
-    assert subject_of(answered(held.MOVE, 412)) == CLAIM
-    assert subject_of(answered(held.REGISTER, id=MEMBER)) == MEMBER
-    assert subject_of(answered(held.REGISTER, 409, id=MEMBER)) is None
-    assert subject_of(answered(call("announce"), id=EVIDENCE)) is None
+    assert find_subject(answered(held.MOVE, 412)) == CLAIM
+    assert find_subject(answered(held.REGISTER, id=MEMBER)) == MEMBER
+    assert find_subject(answered(held.REGISTER, 409, id=MEMBER)) is None
+    assert find_subject(answered(call("announce"), id=EVIDENCE)) is None
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def test_an_agent_earns_a_fifth_of_a_new_membership_and_a_tenth_of_a_renewal(
     price: str | None, renewals: int, expected: list[str]
 ) -> None:
     """Of the price; nothing where there is no agent."""
-    assert commissions(Told(Counter(register=1, renew=renewals), Counter()), price) == expected
+    assert list_expected_commissions(ExpectedEffects(Counter(register=1, renew=renewals), Counter()), price) == expected
 
 
 @pytest.mark.parametrize(("voided", "found"), [([1, 1], False), ([0, 0], True), ([1, 0], True), ([2, 2], True)])

@@ -40,9 +40,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     store.save(sample.elsewhere(), folder / "elsewhere")
     compare.write_comparison(folder / "mixed", folder / "elsewhere", folder / "compare.html")
     return {
-        "mixed": page.write(sample.mixed(), folder / "mixed"),
-        "passing": page.write(sample.passing(), folder / "passing"),
-        "extreme": page.write(sample_extreme.extreme(), folder / "extreme"),
+        "mixed": page.write_page(sample.mixed(), folder / "mixed"),
+        "passing": page.write_page(sample.passing(), folder / "passing"),
+        "extreme": page.write_page(sample_extreme.extreme(), folder / "extreme"),
         "compare": folder / "compare.html",
     }
 

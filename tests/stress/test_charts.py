@@ -7,10 +7,10 @@ from xml.etree.ElementTree import Element, fromstring
 
 import pytest
 
-from stress.model import BUCKETS_MS, Chart, Interval, Latency, Line
-from stress.report.charts import bucket_position, histogram, line_chart
-from stress.report.svg import Scale, linear_ticks, log_ticks
-from stress.report.timeline import WIDTHS, above_zero, band, timeline_chart
+from stress.model import BUCKETS_MS, Chart, ChartLine, Interval, Latency
+from stress.report.charts import draw_histogram, draw_line_chart, find_bucket_position
+from stress.report.svg import Scale, choose_linear_ticks, choose_log_ticks
+from stress.report.timeline import WIDTHS, draw_band, draw_timeline, split_nonzero
 from tests.stress import sample
 from tests.stress.sample_results import latency
 
@@ -57,7 +57,9 @@ def ticks(tree: Element, axis: str) -> list[tuple[float, float]]:
 def test_a_known_point_lands_where_the_axis_says(log: bool) -> None:
     """Read off the written ticks, each marker gives its point back."""
     points = [(12.0, 18.0), (250.0, 40.0), (400.0, 333.0), (610.0, 4100.0)]
-    tree = parsed(line_chart(Chart("t", "requests", "ms", [Line("after", points)], bar=350, bar_name="bar", log=log)))
+    tree = parsed(
+        draw_line_chart(Chart("t", "requests", "ms", [ChartLine("after", points)], bar=350, bar_name="bar", log=log))
+    )
     found = [
         (
             on_axis(ticks(tree, "x"), x, log=False),
@@ -78,7 +80,7 @@ def test_a_known_point_lands_where_the_axis_says(log: bool) -> None:
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 322), (3, 3), (-4, 9), (0.001, 0.0042), (0, 1e6)])
 def test_linear_ticks_enclose_what_is_shown_in_even_steps(low: float, high: float) -> None:
     """Few, even, and beyond both ends."""
-    made = linear_ticks(low, high, 5)
+    made = choose_linear_ticks(low, high, 5)
     assert made[0] <= low
     assert made[-1] >= high
     assert 2 <= len(made) <= 8
@@ -89,7 +91,7 @@ def test_linear_ticks_enclose_what_is_shown_in_even_steps(low: float, high: floa
 @pytest.mark.parametrize(("low", "high"), [(18, 4100), (1, 1), (3, 7), (0.02, 90_000), (100, 1000)])
 def test_logarithmic_ticks_enclose_what_is_shown(low: float, high: float) -> None:
     """Powers of ten, or 1, 2 and 5 of them, rising."""
-    made = log_ticks(low, high, 7)
+    made = choose_log_ticks(low, high, 7)
     assert made[0] <= low
     assert made[-1] >= high
     assert made == sorted(set(made))
@@ -100,13 +102,13 @@ def test_logarithmic_ticks_enclose_what_is_shown(low: float, high: float) -> Non
 def test_what_lies_beyond_a_scale_is_put_at_its_edge() -> None:
     """Nothing is drawn outside of its chart, a zero on a logarithmic scale included."""
     scale = Scale(1, 1000, 100, 0, log=True)
-    assert [scale.at(value) for value in (0, 1, 1000, 5000)] == [100, 100, 0, 0]
+    assert [scale.find_pixel(value) for value in (0, 1, 1000, 5000)] == [100, 100, 0, 0]
 
 
 def test_a_distribution_shows_every_call() -> None:
     """The counts on the columns are the histogram's, and the columns are as high as they say."""
     one = latency("POST /claims", 900, 47, 0.7)
-    tree = parsed(histogram(one))
+    tree = parsed(draw_histogram(one))
     counts = [int((text.text or "0").replace(",", "")) for text in of_class(tree, "count") if text.text]
     assert sum(counts) == 900
     heights = [
@@ -120,23 +122,23 @@ def test_a_distribution_shows_every_call() -> None:
 
 def test_a_percentile_is_marked_in_its_bucket() -> None:
     """At the share of the bucket that it has; beyond the last bucket in the middle of what is beyond."""
-    assert bucket_position(0.5) == 0.5
-    assert bucket_position(1.5) == 1.5
-    assert bucket_position(BUCKETS_MS[-1]) == len(BUCKETS_MS)
-    assert bucket_position(99_999) == len(BUCKETS_MS) + 0.5
+    assert find_bucket_position(0.5) == 0.5
+    assert find_bucket_position(1.5) == 1.5
+    assert find_bucket_position(BUCKETS_MS[-1]) == len(BUCKETS_MS)
+    assert find_bucket_position(99_999) == len(BUCKETS_MS) + 0.5
 
 
 def test_no_calls_draw_no_distribution() -> None:
     """An operation that was never called says so."""
     nothing = Latency("GET /claims", 0, 0, 0, 0, 0, 0, (0,) * 20)
-    assert "no calls" in histogram(nothing)
-    assert "<svg" not in histogram(nothing)
+    assert "no calls" in draw_histogram(nothing)
+    assert "<svg" not in draw_histogram(nothing)
 
 
 def test_a_band_is_as_long_as_its_states_and_higher_the_worse() -> None:
     """Open is tallest; half-open is hatched; closed is a thin line. Words say it where there is room, titles always."""
     states = [Interval("closed", 0, 50), Interval("half-open", 50, 60), Interval("open", 60, 100)]
-    drawn, bottom = band("email", states, Scale(0, 100, 0, 1000), 20)
+    drawn, bottom = draw_band("email", states, Scale(0, 100, 0, 1000), 20)
     tree = parsed(drawn)
     rects = [element for element in tree.iter() if element.tag == "rect"]
     assert [(float(r.get("x", "")), float(r.get("width", ""))) for r in rects] == [(0, 500), (500, 100), (600, 400)]
@@ -151,7 +153,7 @@ def test_a_band_is_as_long_as_its_states_and_higher_the_worse() -> None:
 def test_every_fault_is_marked_and_told(width: int) -> None:
     """Its number above, its shade below at its time, its name in the text alternative; numbers never overlap."""
     report = sample.mixed()
-    tree = parsed(timeline_chart(report, width))
+    tree = parsed(draw_timeline(report, width))
     badges = [(float(b.get("cx", "")), float(b.get("cy", ""))) for b in of_class(tree, "badge")]
     assert len(badges) == len(of_class(tree, "fault")) == len(report.timeline.faults)
     assert all(abs(a[0] - b[0]) >= 14 or abs(a[1] - b[1]) >= 14 for a in badges for b in badges if a is not b)
@@ -163,7 +165,7 @@ def test_every_fault_is_marked_and_told(width: int) -> None:
 def test_a_quiet_run_draws_no_line_of_errors() -> None:
     """Only stretches with something in them are drawn, each from the zero before to the zero after."""
     points = [(0.0, 0.0), (1.0, 0.0), (2.0, 4.0), (3.0, 5.0), (4.0, 0.0), (5.0, 0.0), (6.0, 1.0)]
-    assert above_zero(points) == [points[1:5], points[5:]]
+    assert split_nonzero(points) == [points[1:5], points[5:]]
     report = sample.passing()
     quiet = replace(report, timeline=replace(report.timeline, errors=[(float(s), 0.0) for s in range(402)]))
-    assert of_class(parsed(timeline_chart(quiet, WIDTHS["wide"])), "errors") == []
+    assert of_class(parsed(draw_timeline(quiet, WIDTHS["wide"])), "errors") == []

@@ -11,7 +11,9 @@ from tests.stress.test_page import REACHES_OUT, hostile
 
 def rows(title: str) -> list[tuple[str, ...]]:
     """One table of the comparison of the sample with a run elsewhere."""
-    return next(table.rows for table in compare.tables(sample.mixed(), sample.elsewhere()) if table.title == title)
+    return next(
+        table.rows for table in compare.build_tables(sample.mixed(), sample.elsewhere()) if table.title == title
+    )
 
 
 def test_changed_verdicts_and_checks_are_named() -> None:
@@ -46,7 +48,7 @@ def test_other_conditions_are_said() -> None:
 def test_what_only_one_run_has_is_shown_as_missing() -> None:
     """A scenario that was not tried is not left out of sight."""
     a, b = sample.passing(), hostile()
-    verdicts = {row[0]: row[1:] for row in compare.tables(a, b)[0].rows}
+    verdicts = {row[0]: row[1:] for row in compare.build_tables(a, b)[0].rows}
     assert verdicts["pool"] == ("PASS", "-", "changed")
     assert len(verdicts) == 9
 
@@ -54,7 +56,7 @@ def test_what_only_one_run_has_is_shown_as_missing() -> None:
 @pytest.mark.parametrize(("before", "after", "written"), [(2, 3, "1.50"), (0, 0, "="), (0, 1, "-"), (3, 0, "0.00")])
 def test_a_ratio_of_nothing_is_none(before: float, after: float, written: str) -> None:
     """Nothing is divided by zero."""
-    assert compare.ratio(before, after) == written
+    assert compare.format_ratio(before, after) == written
 
 
 def test_the_comparison_is_written_as_a_page_and_told_as_text(tmp_path: Path) -> None:

@@ -15,20 +15,20 @@ import pytest
 from rich.console import Console
 
 from local.layer_build import link_path
-from stress.controls.__main__ import Controls, chosen, main
-from stress.controls.board import Board
-from stress.controls.copies import apply_patch, copy_checkout
+from stress.controls.__main__ import ControlRun, choose_controls, main
+from stress.controls.checkout_copies import apply_patch, copy_checkout
+from stress.controls.control_table import ControlTable
+from stress.controls.harness_runs import run_harness
 from stress.controls.model import (
     FILE,
     GENERATOR,
     SAMPLES,
-    Control,
-    NotAControl,
+    InvalidControl,
+    NegativeControl,
     judge,
     judge_unbroken,
     read_controls,
 )
-from stress.controls.runs import run_harness
 from tests.failover.servers import wait_until
 from tests.services import ROOT
 from tests.stress import broken_checkouts
@@ -78,14 +78,14 @@ def test_the_dropped_constraint_is_one_that_there_is() -> None:
 )
 def test_a_control_that_is_not_written_down_properly_is_refused(table: str, words: str) -> None:
     """Broken in no way or in two ways, a field that nobody reads, one that is missing, a name used twice."""
-    with pytest.raises(NotAControl, match=words):
+    with pytest.raises(InvalidControl, match=words):
         read_controls(f"[[control]]\nname = 'a'\nwhy = ''\nscenario = 'health'\n{table}")
 
 
 # ---- the judge ------------------------------------------------------------------------------------------------------
-def control(**changes: Any) -> Control:
+def control(**changes: Any) -> NegativeControl:
     """A control of the scenario "agents"."""
-    return Control(
+    return NegativeControl(
         "limiter-open", "No one is refused.", "agents", **{"option": "--x", "expect": "exactly 5", **changes}
     )
 
@@ -110,7 +110,7 @@ SAW_IT = result("agents", "FAIL", failed="20 at once: exactly 5 accepted")
 def test_only_the_named_scenario_red_for_the_expected_reason_counts(found: Any, outcome: str) -> None:
     """Whatever else a report says."""
     verdict = judge(control(), report(found))
-    assert (verdict.outcome, verdict.proven) == (outcome, outcome == "red")
+    assert (verdict.outcome, verdict.is_proven) == (outcome, outcome == "red")
 
 
 def test_no_report_is_no_result() -> None:
@@ -173,7 +173,9 @@ def test_a_copys_layer_has_the_installed_packages_and_its_own_code(tmp_path: Pat
     copy_checkout(root, copy)
     assert [package.name for package in (copy / ".venvs/layer/python").iterdir()] == ["psycopg"]
     link_path(copy / ".venvs/layer/python/shared", copy / "layers/shared/shared")
-    apply_patch(Control("lax", "Broken.", "agents", patch=patch_of(RULES, "STRICT = True", "STRICT = False")), copy)
+    apply_patch(
+        NegativeControl("lax", "Broken.", "agents", patch=patch_of(RULES, "STRICT = True", "STRICT = False")), copy
+    )
     assert (copy / ".venvs/layer/python/psycopg/__init__.py").exists()
     assert (copy / ".venvs/layer/.stamp").read_text() == "stamp"
     assert (copy / ".venvs/layer/python/shared/rules.py").read_text() == "STRICT = False\n"
@@ -182,18 +184,18 @@ def test_a_copys_layer_has_the_installed_packages_and_its_own_code(tmp_path: Pat
 
 
 # ---- the run --------------------------------------------------------------------------------------------------------
-EDITED = Control("edited", "Broken.", "agents", patch=patch_of("code/service.py", "LIMIT = 5", "LIMIT = 500"))
-ASKED = Control("asked", "Broken.", "health", option="--stall")
-DROPPED = Control("dropped", "Broken.", "members", sql="DROP TABLE x;")
+EDITED = NegativeControl("edited", "Broken.", "agents", patch=patch_of("code/service.py", "LIMIT = 5", "LIMIT = 500"))
+ASKED = NegativeControl("asked", "Broken.", "health", option="--stall")
+DROPPED = NegativeControl("dropped", "Broken.", "members", sql="DROP TABLE x;")
 RED = {"status": "FAIL", "failed": "Deadlocks"}
 
 
-def run_all(root: Path, plan: dict[str, Any], *controls: Control) -> tuple[Controls, list[Any], str]:
+def run_all(root: Path, plan: dict[str, Any], *controls: NegativeControl) -> tuple[ControlRun, list[Any], str]:
     """Run controls on a checkout; what came of them, what the harness was asked, and what was said."""
     (root / PLAN).write_text(json.dumps(plan))
-    work = Controls(root, HARNESS, controls, root / "reports/controls-now")
+    work = ControlRun(root, HARNESS, controls, root / "reports/controls-now")
     told = io.StringIO()
-    with Board(work.lines, Console(file=told)) as board:
+    with ControlTable(work.rows, Console(file=told)) as board:
         work.run(board)
     board.end(Path("reports"))
     calls = (root / CALLS).read_text().splitlines()
@@ -210,7 +212,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_all_scenarios_are_green_first_and_then_each_control_is_red(root: Path) -> None:
     """Each run drives a copy broken in its own way, with the options that the harness has for it."""
     work, calls, told = run_all(root, dict.fromkeys(["edited", "asked", "dropped"], RED), EDITED, ASKED, DROPPED)
-    assert work.held
+    assert work.has_passed
     assert [call["copy"] for call in calls] == ["unbroken", "edited", "asked", "dropped"]
     assert [call["code"] for call in calls] == ["LIMIT = 5\n", "LIMIT = 500\n", "LIMIT = 5\n", "LIMIT = 5\n"]
     asked = [call["arguments"] for call in calls]
@@ -235,9 +237,9 @@ def test_a_control_that_is_not_red_fails_the_run_and_the_others_go_on(
 ) -> None:
     """With the harness's last words, where it had any; its copy stays, to be looked at."""
     work, _, told = run_all(root, {"edited": plan, "asked": RED}, EDITED, ASKED)
-    assert not work.held
-    assert [line.verdict.outcome for line in work.lines if line.verdict] == ["green", outcome, "red"]
-    assert trouble in work.lines[1].trouble
+    assert not work.has_passed
+    assert [line.verdict.outcome for line in work.rows if line.verdict] == ["green", outcome, "red"]
+    assert trouble in work.rows[1].trouble
     assert ("driving edited" in told) == bool(trouble)
     assert (root / "build/controls/edited").exists()
 
@@ -245,9 +247,9 @@ def test_a_control_that_is_not_red_fails_the_run_and_the_others_go_on(
 def test_a_patch_that_does_not_apply_fails_its_control_before_anything_is_run(root: Path) -> None:
     """Nothing was broken, so nothing is driven."""
     patch = patch_of("code/service.py", "LIMIT = 6", "LIMIT = 500")
-    missed = Control("missed", "Broken.", "agents", patch=patch)
+    missed = NegativeControl("missed", "Broken.", "agents", patch=patch)
     work, calls, told = run_all(root, {}, missed)
-    assert not work.held
+    assert not work.has_passed
     assert [call["copy"] for call in calls] == ["unbroken"]
     assert "missed: its patch does not apply to the code of today: error: patch failed: code/service.py:1" in told
 
@@ -255,9 +257,9 @@ def test_a_patch_that_does_not_apply_fails_its_control_before_anything_is_run(ro
 def test_nothing_is_broken_where_the_unbroken_system_is_red(root: Path) -> None:
     """Red would prove nothing then."""
     work, calls, _ = run_all(root, {"unbroken": RED}, EDITED, ASKED)
-    assert not work.held
+    assert not work.has_passed
     assert [call["copy"] for call in calls] == ["unbroken"]
-    assert [line.outcome for line in work.lines] == ["red FAIL", "waiting", "waiting"]
+    assert [line.outcome for line in work.rows] == ["red FAIL", "waiting", "waiting"]
 
 
 def test_what_came_of_it_is_kept(
@@ -288,7 +290,7 @@ def test_the_exit_status_says_that_a_control_stayed_green(root: Path, monkeypatc
 def test_a_name_that_there_is_not_is_refused() -> None:
     """With those that there are."""
     with pytest.raises(SystemExit, match="no such control: typo; there are: retry-off"):
-        chosen(CONTROLS, ["typo"])
+        choose_controls(CONTROLS, ["typo"])
 
 
 # ---- its processes --------------------------------------------------------------------------------------------------

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from stress.faults import Faults
-from stress.ledger import Call, Ledger, Sample
-from stress.load import Clock
-from stress.scenarios import curves
+from stress.faults import FaultLog
+from stress.ledger import CallLedger, CallSample, PlannedCall
+from stress.load_generator import RunClock
+from stress.scenarios import capacity_curves
 from tests.stress.calls import answered, call, taking
 
 if TYPE_CHECKING:
@@ -24,15 +24,15 @@ class Machine:
     scenario = "claims"
 
     def __init__(self, each_s: float) -> None:
-        self.ledger, self.clock = Ledger(), Clock()
+        self.ledger, self.clock = CallLedger(), RunClock()
         self.crashed_after: int | None = None
         self._each_s = each_s
 
-    async def burst(self, calls: "Sequence[Call]") -> list[Sample]:
+    async def burst(self, calls: "Sequence[PlannedCall]") -> list[CallSample]:
         """Answer them."""
         for made in calls:
             await asyncio.sleep(self._each_s)
-            now = self.clock.now()
+            now = self.clock.read_now()
             self.ledger.note(taking(answered(made), sent_s=0.0, done_s=now))
         return self.ledger.samples[-len(calls) :]
 
@@ -56,10 +56,10 @@ async def _fresh(_cloud: object) -> None:
 def test_a_restart_meets_calls_however_fast_the_machine_is(each_s: float) -> None:
     """It follows the first answer, and not a time that a burst was once seen to take."""
     machine = Machine(each_s)
-    faults = Faults(machine.clock)
+    faults = FaultLog(machine.clock)
     stage = SimpleNamespace(ledger=machine.ledger, generator=machine, faults=faults, step=lambda _text: None)
     side = SimpleNamespace(name="after", generator=machine, cloud=machine, fresh=_fresh, mix=lambda: [call()] * CALLS)
-    mix = asyncio.run(curves.mixed(cast("Any", stage), cast("Any", side)))
+    mix = asyncio.run(capacity_curves.run_mixed_load(cast("Any", stage), cast("Any", side)))
     assert machine.crashed_after is not None
     assert 1 <= machine.crashed_after < CALLS
     assert (mix.share, mix.calls, mix.met) == (1.0, CALLS, CALLS - machine.crashed_after)

@@ -9,8 +9,8 @@ from threading import Event
 import pytest
 from rich.console import Console
 
-from stress import live
-from stress.live import Live
+from stress import progress_view
+from stress.progress_view import ProgressView
 from tests.stress import sample
 
 WAIT_S = 30
@@ -20,7 +20,7 @@ WAIT_S = 30
 def at_a_desk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not in CI, and with a view that is quick to speak."""
     monkeypatch.delenv("CI", raising=False)
-    monkeypatch.setattr(live, "REFRESH_S", 0.02)
+    monkeypatch.setattr(progress_view, "REFRESH_S", 0.02)
 
 
 def eventually(holds: Callable[[], bool]) -> None:
@@ -36,24 +36,24 @@ def on_terminal(file: StringIO) -> Console:
     return Console(file=file, force_terminal=True, width=110, height=40, _environ={"TERM": "xterm-256color"})
 
 
-def run(view: Live) -> None:
+def run(view: ProgressView) -> None:
     """A run of the sample's scenarios."""
     report = sample.mixed()
     for result in report.results:
-        view.scenario(result.key, result.title)
-        view.step("load")
+        view.start_scenario(result.key, result.title)
+        view.note_step("load")
         for nth in range(40):
-            view.answer(nth % 10 != 0)
-            view.lag(nth / 10)
-        view.fault("mail\nservice \x1b[2J away")
-        view.finished(result)
+            view.note_answer(nth % 10 != 0)
+            view.note_lag(nth / 10)
+        view.note_fault("mail\nservice \x1b[2J away")
+        view.finish_scenario(result)
     view.end(report, Path("build/stress"))
 
 
 def test_where_nobody_watches_each_event_is_a_line() -> None:
     """In order, none lost, and no text breaks out of its line."""
     out = StringIO()
-    with Live(profile="full", expected_s=400, console=Console(file=out, width=80)) as view:
+    with ProgressView(profile="full", expected_s=400, console=Console(file=out, width=80)) as view:
         run(view)
     lines = [line.strip().split("  ", 1)[1] for line in out.getvalue().splitlines()]
     assert lines[0] == "profile full, expected to take 6 min 40 s"
@@ -73,14 +73,14 @@ def test_where_nobody_watches_each_event_is_a_line() -> None:
 
 def test_a_long_step_is_not_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines go on coming while nothing happens, and say how far the run is."""
-    monkeypatch.setattr(live, "QUIET_S", 0.05)
+    monkeypatch.setattr(progress_view, "QUIET_S", 0.05)
     out = StringIO()
-    with Live(profile="quick", expected_s=60, console=Console(file=out)) as view:
-        view.scenario("pool", "A crowd")
+    with ProgressView(profile="quick", expected_s=60, console=Console(file=out)) as view:
+        view.start_scenario("pool", "A crowd")
         for nth in range(1500):
-            view.answer(nth % 100 != 0)
-        view.lag(7)
-        view.lag(3)
+            view.note_answer(nth % 100 != 0)
+        view.note_lag(7)
+        view.note_lag(3)
         eventually(lambda: out.getvalue().count("answers/s") >= 2)
     assert "1,500 in all, 15 errors, lag 3 ms (most 7)" in out.getvalue()
 
@@ -90,9 +90,9 @@ def test_a_terminal_shows_what_is_under_way_and_what_is_to_come() -> None:
     out = StringIO()
     report = sample.mixed()
     scenarios = [(result.key, result.title) for result in report.results]
-    with Live(profile="full", expected_s=400, scenarios=scenarios, console=on_terminal(out)) as view:
-        view.scenario("pool", scenarios[0][1])
-        view.step("fifty environments at work")
+    with ProgressView(profile="full", expected_s=400, scenarios=scenarios, console=on_terminal(out)) as view:
+        view.start_scenario("pool", scenarios[0][1])
+        view.note_step("fifty environments at work")
         eventually(lambda: "▸ running" in out.getvalue() and "fifty environments at work" in out.getvalue())
         assert out.getvalue().count("· waiting") >= 7
         run(view)
@@ -109,7 +109,7 @@ def test_ci_gets_lines_even_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> No
     """A log is read later: nothing in it is drawn over."""
     monkeypatch.setenv("CI", "true")
     out = StringIO()
-    with Live(profile="full", expected_s=400, console=on_terminal(out)) as view:
+    with ProgressView(profile="full", expected_s=400, console=on_terminal(out)) as view:
         run(view)
     assert "\x1b[" not in out.getvalue().replace("\x1b[0m", "")
     assert "pool: PASS, 4 of 4 checks held" in out.getvalue()
@@ -141,14 +141,16 @@ def test_a_terminal_that_is_gone_does_not_end_the_run(terminal: bool, monkeypatc
     """Nothing is raised, neither by the events nor at the end, nor in the thread that draws."""
     monkeypatch.setattr("rich.console.os.dup2", lambda *_: None)  # on a broken pipe it would close pytest's own output
     file = Broken()
-    with Live(profile="full", expected_s=400, console=on_terminal(file) if terminal else Console(file=file)) as view:
+    with ProgressView(
+        profile="full", expected_s=400, console=on_terminal(file) if terminal else Console(file=file)
+    ) as view:
         run(view)
 
 
 def test_a_terminal_that_takes_no_more_does_not_hold_the_run() -> None:
     """The whole run is noted, and left, while the view's thread is still in its first write."""
     file = Stuck()
-    with Live(profile="full", expected_s=400, console=Console(file=file)) as view:
+    with ProgressView(profile="full", expected_s=400, console=Console(file=file)) as view:
         assert file.waiting.wait(WAIT_S)
         run(view)
     assert not file.released.is_set()
@@ -160,11 +162,11 @@ def test_a_terminal_that_takes_no_more_does_not_hold_the_run() -> None:
 
 def test_answers_draw_nothing_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many there are, the view is drawn by its clock: at its beginning and at its end, where that is slow."""
-    monkeypatch.setattr(live, "REFRESH_S", WAIT_S)
+    monkeypatch.setattr(progress_view, "REFRESH_S", WAIT_S)
     out = StringIO()
-    with Live(profile="full", expected_s=400, console=on_terminal(out)) as view:
+    with ProgressView(profile="full", expected_s=400, console=on_terminal(out)) as view:
         eventually(lambda: "Readiness" in out.getvalue())
         for _ in range(20_000):
-            view.answer(ok=True)
+            view.note_answer(ok=True)
     assert out.getvalue().count("Readiness") <= 3
     assert "20,000 in all" in out.getvalue()

@@ -11,19 +11,19 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from stress import load
-from stress.ledger import Ledger, Sample
-from stress.load import gently
-from stress.people import People
-from stress.processes import free_port
+from stress import load_generator
+from stress.call_factory import CallFactory
+from stress.ledger import CallLedger, CallSample
+from stress.load_generator import run_limited
+from stress.processes import find_free_port
 from tests.stress.calls import call
 from tests.stress.servers import Rig, created, cut, eventually, problem, rigged
 
 
 @pytest.fixture
-def people() -> People:
+def people() -> CallFactory:
     """Callers with addresses of their own."""
-    return People(1)
+    return CallFactory(1)
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
@@ -49,18 +49,18 @@ def test_a_latency_counts_from_the_meant_moment_to_the_answer() -> None:
             sample = await rig.generator.send(call(wanted=(201,)))
         assert sample.latency_ms >= 200
         assert sample.lag_ms < sample.latency_ms / 2
-        assert (sample.status, sample.record, sample.right, sample.attempt) == (201, {"id": "7"}, True, 1)
+        assert (sample.status, sample.record, sample.is_expected, sample.attempt) == (201, {"id": "7"}, True, 1)
 
     run(scenario())
 
 
-def test_a_stalled_generator_makes_its_own_calls_slow_never_fast(people: People) -> None:
+def test_a_stalled_generator_makes_its_own_calls_slow_never_fast(people: CallFactory) -> None:
     """The stall is in the lag and in the latency of each call that was due in it, though the server was quick."""
 
     async def scenario() -> None:
         async with rigged(lambda _: created()) as rig:
             rig.generator.stall(0.3)
-            stalled = await rig.generator.burst([people.read("read", "/") for _ in range(20)])
+            stalled = await rig.generator.send_burst([people.make_read("read", "/") for _ in range(20)])
             after = await rig.generator.send(call())
         assert min(sample.lag_ms for sample in stalled) >= 250
         assert min(sample.latency_ms for sample in stalled) >= 250
@@ -82,7 +82,7 @@ def test_a_call_whose_moment_has_passed_is_late_from_that_moment() -> None:
     run(scenario())
 
 
-def test_a_burst_is_meant_for_one_instant_and_is_there_before_any_answer(people: People) -> None:
+def test_a_burst_is_meant_for_one_instant_and_is_there_before_any_answer(people: CallFactory) -> None:
     """Fifty are at the server together: nobody is answered until all have come."""
     gate = asyncio.Event()
 
@@ -93,7 +93,7 @@ def test_a_burst_is_meant_for_one_instant_and_is_there_before_any_answer(people:
     async def scenario() -> None:
         async with rigged(answer) as rig:
             samples, _ = await asyncio.gather(
-                rig.generator.burst([people.registration() for _ in range(50)]),
+                rig.generator.send_burst([people.make_registration() for _ in range(50)]),
                 opened(gate, lambda: len(rig.requests) == 50),
             )
         assert len({sample.meant_s for sample in samples}) == 1
@@ -115,7 +115,7 @@ def test_arrivals_do_not_wait_for_answers() -> None:
     async def scenario() -> None:
         async with rigged(answer) as rig:
             samples, _ = await asyncio.gather(
-                rig.generator.arrivals([call(key=str(n)) for n in range(100)], 400.0, 1),
+                rig.generator.send_at_random([call(key=str(n)) for n in range(100)], 400.0, 1),
                 opened(gate, lambda: len(rig.requests) == 100 and rig.ledger.samples == []),
             )
         assert {sample.status for sample in samples} == {201}
@@ -128,7 +128,7 @@ def test_arrivals_come_at_random_moments_at_their_rate() -> None:
     """Gaps of a Poisson process: their mean is 1 / rate, and they spread as much; a seed repeats them."""
 
     async def gaps(rig: Rig, seed: int) -> list[float]:
-        samples = await rig.generator.arrivals([call(key=str(n)) for n in range(300)], 1000.0, seed)
+        samples = await rig.generator.send_at_random([call(key=str(n)) for n in range(300)], 1000.0, seed)
         meant = [sample.meant_s for sample in samples]
         return [after - before for before, after in pairwise(meant)]
 
@@ -144,12 +144,12 @@ def test_arrivals_come_at_random_moments_at_their_rate() -> None:
     run(scenario())
 
 
-def test_a_call_comes_from_the_address_it_names(people: People) -> None:
+def test_a_call_comes_from_the_address_it_names(people: CallFactory) -> None:
     """Each client a line of its own, kept for its next call."""
 
     async def scenario() -> None:
         async with rigged(lambda _: created()) as rig:
-            calls = [people.registration() for _ in range(5)]
+            calls = [people.make_registration() for _ in range(5)]
             for made in [*calls, *calls]:
                 await rig.generator.send(made)
         assert [address for address, _ in rig.lines] == [made.client for made in calls] * 2
@@ -187,9 +187,9 @@ def test_a_dead_port_is_an_answer_of_none() -> None:
 
     async def scenario() -> None:
         async with rigged(lambda _: created()) as rig:
-            rig.generator.api = f"http://127.0.0.1:{free_port()}"
+            rig.generator.api = f"http://127.0.0.1:{find_free_port()}"
             sample = await rig.generator.send(call())
-        assert (sample.status, sample.accepted, sample.right, sample.record) == (0, False, False, None)
+        assert (sample.status, sample.is_accepted, sample.is_expected, sample.record) == (0, False, False, None)
         assert "Connect" in sample.problem
         assert rig.ledger.samples == rig.heard == [sample]
 
@@ -212,7 +212,7 @@ def test_a_lost_line_is_an_answer_of_none_and_nothing_is_repeated_unseen(method:
 
 def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """After the generator's own limit."""
-    monkeypatch.setattr(load, "TIMEOUT_S", 0.1)
+    monkeypatch.setattr(load_generator, "TIMEOUT_S", 0.1)
     gate = asyncio.Event()
 
     async def answer(_request: web.BaseRequest) -> web.Response:
@@ -281,7 +281,7 @@ def test_a_patient_client_repeats_with_the_same_key_until_it_has_an_answer(
     reply: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And each attempt is a sample."""
-    monkeypatch.setattr(load, "RETRY_AFTER_S", 0.01)
+    monkeypatch.setattr(load_generator, "RETRY_AFTER_S", 0.01)
 
     async def scenario() -> None:
         async with rigged(lambda request: reply(request) if len(rig.requests) < 3 else created()) as rig:
@@ -306,7 +306,7 @@ def test_a_refusal_is_an_answer(status: int, name: str) -> None:
 
 def test_a_patient_client_comes_back_when_it_was_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not before Retry-After, however long that is against its own pause; without one, after its own."""
-    monkeypatch.setattr(load, "RETRY_AFTER_S", 0.01)
+    monkeypatch.setattr(load_generator, "RETRY_AFTER_S", 0.01)
     replies = [problem(503, "x", **{"Retry-After": "1"}), problem(503, "x"), created()]
 
     async def scenario() -> None:
@@ -321,7 +321,7 @@ def test_a_patient_client_comes_back_when_it_was_told_to(monkeypatch: pytest.Mon
 
 def test_patience_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last sample is then what came of it."""
-    monkeypatch.setattr(load, "RETRY_AFTER_S", 0.01)
+    monkeypatch.setattr(load_generator, "RETRY_AFTER_S", 0.01)
 
     async def scenario() -> None:
         async with rigged(lambda _: problem(503, "unavailable")) as rig:
@@ -338,12 +338,12 @@ def test_samples_are_noted_once_each_under_the_scenario_that_made_them() -> None
 
     async def scenario() -> None:
         async with rigged(lambda _: created()) as rig:
-            pool, agents = rig.generator.of("pool"), rig.generator.of("agents")
+            pool, agents = rig.generator.copy_for_scenario("pool"), rig.generator.copy_for_scenario("agents")
             pool.stall(0.2)
             sent = [await each.send(call(key=each.scenario)) for each in (rig.generator, agents, pool, agents)]
         assert [sample.scenario for sample in sent] == ["setup", "agents", "pool", "agents"]
         assert rig.ledger.samples == rig.heard == sent
-        assert rig.ledger.of("agents") == [sent[1], sent[3]]
+        assert rig.ledger.list_samples("agents") == [sent[1], sent[3]]
         assert len(set(rig.lines)) == 1
         assert max(sent, key=lambda sample: sample.lag_ms) is sent[2]
 
@@ -363,7 +363,7 @@ def test_work_is_done_so_many_at_a_time_and_in_its_order() -> None:
         return n
 
     async def scenario() -> None:
-        done = await gently([lambda n=n: piece(n) for n in range(20)], 3)  # type: ignore[misc]
+        done = await run_limited([lambda n=n: piece(n) for n in range(20)], 3)  # type: ignore[misc]
         assert done == list(range(20))
 
     run(scenario())
@@ -372,16 +372,19 @@ def test_work_is_done_so_many_at_a_time_and_in_its_order() -> None:
 
 def test_lag_and_latency_are_of_the_same_moment() -> None:
     """What was meant; a call is never faster than it was late."""
-    sample = Sample("pool", call(), 1.0, 1.25, 2.0, 201)
+    sample = CallSample("pool", call(), 1.0, 1.25, 2.0, 201)
     assert (sample.lag_ms, sample.latency_ms) == (250, 1000)
-    assert replace(sample, status=200).accepted
-    assert not replace(sample, status=204).accepted
+    assert replace(sample, status=200).is_accepted
+    assert not replace(sample, status=204).is_accepted
 
 
-def test_the_connections_of_a_burst_are_open_before_its_instant(people: People) -> None:
+def test_the_connections_of_a_burst_are_open_before_its_instant(people: CallFactory) -> None:
     """A client of a burst has connected before any call of it is sent, also where one client makes several."""
-    shared = people.address()
-    calls = [*(people.registration() for _ in range(10)), *(people.registration(client=shared) for _ in range(5))]
+    shared = people.make_client_address()
+    calls = [
+        *(people.make_registration() for _ in range(10)),
+        *(people.make_registration(client=shared) for _ in range(5)),
+    ]
     events: list[str] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -395,8 +398,8 @@ def test_the_connections_of_a_burst_are_open_before_its_instant(people: People) 
         server = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=64)
         async with server:
             origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            generator = load.Generator(origin, Ledger(), load.Clock(), lambda _: None)
-            samples = await generator.burst(calls)
+            generator = load_generator.LoadGenerator(origin, CallLedger(), load_generator.RunClock(), lambda _: None)
+            samples = await generator.send_burst(calls)
             await generator.close()
         assert [sample.status for sample in samples] == [201] * len(calls)
         assert events == ["connected"] * len(calls) + ["called"] * len(calls)
@@ -404,7 +407,7 @@ def test_the_connections_of_a_burst_are_open_before_its_instant(people: People) 
     run(scenario())
 
 
-def test_no_garbage_is_collected_while_a_burst_is_sent(people: People) -> None:
+def test_no_garbage_is_collected_while_a_burst_is_sent(people: CallFactory) -> None:
     """The collector rests from before the instant until all have answered, and works again afterwards."""
     seen: list[bool] = []
 
@@ -414,7 +417,7 @@ def test_no_garbage_is_collected_while_a_burst_is_sent(people: People) -> None:
 
     async def scenario() -> None:
         async with rigged(answer) as rig:
-            await rig.generator.burst([people.registration() for _ in range(3)])
+            await rig.generator.send_burst([people.make_registration() for _ in range(3)])
         assert seen == [False] * 3
         assert gc.isenabled()
 

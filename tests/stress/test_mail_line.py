@@ -14,7 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from yarl import URL
 
-from stress.mail_line import SEND, application
+from stress.mail_proxy import SEND, build_application
 from tests.stress.servers import served
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def on_line(scenario: Callable[[str, Post, Heard], Awaitable[None]]) -> None:
         return web.json_response({"MessageId": f"id-{len(heard)}"}, status=200, headers={"x-amzn-RequestId": "r"})
 
     async def go() -> None:
-        runner = web.AppRunner(await application())
+        runner = web.AppRunner(await build_application())
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()

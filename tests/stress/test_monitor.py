@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from stress import monitor
-from stress.monitor import Monitor, Said
-from stress.people import People
+from stress import health_monitor
+from stress.call_factory import CallFactory
+from stress.health_monitor import HealthMonitor, HealthSample
 from tests.stress.servers import Rig, eventually, problem, rigged
 
 REPORT = {"status": "healthy", "checks": {"email": {"circuit": "open"}, "database": {"connected": True}}}
@@ -16,12 +16,12 @@ REPORT = {"status": "healthy", "checks": {"email": {"circuit": "open"}, "databas
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten looks a second."""
-    monkeypatch.setattr(monitor, "EVERY_S", 0.1)
+    monkeypatch.setattr(health_monitor, "EVERY_S", 0.1)
 
 
-def watched(rig: Rig) -> Monitor:
+def watched(rig: Rig) -> HealthMonitor:
     """A monitor of a server's."""
-    return Monitor(rig.generator.of("health"), People(1))
+    return HealthMonitor(rig.generator.copy_for_scenario("health"), CallFactory(1))
 
 
 def test_what_the_check_says_is_kept_as_it_was_said() -> None:
@@ -31,16 +31,21 @@ def test_what_the_check_says_is_kept_as_it_was_said() -> None:
         async with rigged(lambda _: web.json_response(REPORT) if len(rig.requests) % 2 else problem(429, "x")) as rig:
             watch = watched(rig)
             watch.start()
-            await eventually(lambda: len(watch.said) >= 4)
+            await eventually(lambda: len(watch.samples) >= 4)
             await watch.stop()
-            first, second = watch.said[:2]
+            first, second = watch.samples[:2]
             stopped = len(rig.requests)
             await asyncio.sleep(0.3)
             assert len(rig.requests) <= stopped + 1
-        assert (first.status, first.report, first.circuit("email"), first.database) == (
+        assert (first.status, first.report, first.read_circuit("email"), first.database) == (
             "healthy", REPORT, "open", {"connected": True})  # fmt: skip
-        assert (second.status, second.report, second.circuit("email"), second.database) == ("no answer", {}, "", {})
-        assert all(said.asked_s <= said.got_s for said in watch.said)
+        assert (second.status, second.report, second.read_circuit("email"), second.database) == (
+            "no answer",
+            {},
+            "",
+            {},
+        )
+        assert all(said.asked_s <= said.got_s for said in watch.samples)
         assert {sample.scenario for sample in rig.ledger.samples} == {"health"}
 
     asyncio.run(scenario())
@@ -58,12 +63,12 @@ def test_it_asks_on_while_nobody_answers_and_from_many_addresses() -> None:
         async with rigged(answer) as rig:
             watch = watched(rig)
             watch.start()
-            await eventually(lambda: len(rig.requests) >= monitor.ADDRESSES + 1)
-            assert watch.said == []
+            await eventually(lambda: len(rig.requests) >= health_monitor.ADDRESSES + 1)
+            assert watch.samples == []
             gate.set()
             await watch.stop()
         addresses = [address for address, _ in rig.lines]
-        assert len(set(addresses[: monitor.ADDRESSES])) == monitor.ADDRESSES
+        assert len(set(addresses[: health_monitor.ADDRESSES])) == health_monitor.ADDRESSES
 
     asyncio.run(scenario())
 
@@ -74,12 +79,12 @@ def test_a_wait_ends_with_the_next_report_that_fits() -> None:
     async def scenario() -> None:
         async with rigged(lambda _: problem(503, "x")) as rig:
             watch = watched(rig)
-            watch.said.append(Said(0, 0, "healthy", {}))
-            assert await watch.until(lambda said: said.status == "healthy", 0.15) is None
-            waiting = asyncio.ensure_future(watch.until(lambda said: said.status == "healthy", 10))
+            watch.samples.append(HealthSample(0, 0, "healthy", {}))
+            assert await watch.wait_for_report(lambda said: said.status == "healthy", 0.15) is None
+            waiting = asyncio.ensure_future(watch.wait_for_report(lambda said: said.status == "healthy", 10))
             await asyncio.sleep(0)
-            after = Said(1, 1, "healthy", {"checks": {}})
-            watch.said += [Said(1, 1, "unhealthy", {}), after]
+            after = HealthSample(1, 1, "healthy", {"checks": {}})
+            watch.samples += [HealthSample(1, 1, "unhealthy", {}), after]
             assert await waiting is after
 
     asyncio.run(scenario())

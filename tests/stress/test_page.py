@@ -6,9 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from stress.model import Chart, Check, Difference, Fault, Figure, Interval, Line, Reconciliation, Report, Timeline
+from stress.model import (
+    Assertion,
+    Chart,
+    ChartLine,
+    Difference,
+    FaultPeriod,
+    Figure,
+    Interval,
+    ReadinessReport,
+    Reconciliation,
+    Timeline,
+)
 from stress.report import page
-from stress.report.markdown import markdown
+from stress.report.markdown import format_markdown
 from tests.stress import sample, sample_results
 from tests.stress.test_reading import with_result
 
@@ -18,33 +29,35 @@ REACHES_OUT = re.compile(
 )
 
 
-def hostile() -> Report:
+def hostile() -> ReadinessReport:
     """A report in which every text that a scenario writes is markup."""
     result = replace(
         sample_results.claims(),
         title=HOSTILE,
         promise=HOSTILE,
         key=HOSTILE,
-        checks=[Check(HOSTILE, passed=True, wanted=HOSTILE, found=HOSTILE)],
+        checks=[Assertion(HOSTILE, passed=True, wanted=HOSTILE, found=HOSTILE)],
         figures=[Figure(HOSTILE, 1, HOSTILE, HOSTILE)],
         latencies=[sample_results.latency(HOSTILE, 20, 10)],
         answers={HOSTILE: 3},
         reconciliation=Reconciliation({HOSTILE: 1}, [Difference(HOSTILE, HOSTILE, HOSTILE, HOSTILE)]),
-        charts=[Chart(HOSTILE, HOSTILE, HOSTILE, [Line(HOSTILE, [(0, 1)]), Line(HOSTILE, [])], 1, HOSTILE)],
+        charts=[Chart(HOSTILE, HOSTILE, HOSTILE, [ChartLine(HOSTILE, [(0, 1)]), ChartLine(HOSTILE, [])], 1, HOSTILE)],
         notes=[HOSTILE],
     )
     timeline = Timeline(
-        faults=[Fault(HOSTILE, 1)],
+        faults=[FaultPeriod(HOSTILE, 1)],
         circuits={HOSTILE: [Interval(HOSTILE, 0, 400)]},
         health=[Interval(HOSTILE, 0, 400)],
     )
     texts = {HOSTILE: HOSTILE}
-    return Report(HOSTILE, 402, HOSTILE, HOSTILE, "PASS", 1, 1, [result], timeline, texts, {HOSTILE: [HOSTILE]})
+    return ReadinessReport(
+        HOSTILE, 402, HOSTILE, HOSTILE, "PASS", 1, 1, [result], timeline, texts, {HOSTILE: [HOSTILE]}
+    )
 
 
 def test_what_a_scenario_wrote_is_text() -> None:
     """Neither an element nor an attribute nor a template comes of it, anywhere on the page."""
-    made = page.page(hostile())
+    made = page.render_page(hostile())
     assert "<script" not in made
     assert "<!--" not in made
     assert "alert(1)&lt;/script&gt; &amp; &#34;quoted&#34; &#39;single&#39; {{ 7 * 7 }}" in made
@@ -52,9 +65,9 @@ def test_what_a_scenario_wrote_is_text() -> None:
 
 
 @pytest.mark.parametrize("report", [sample.mixed(), sample.passing(), hostile()], ids=["mixed", "passing", "hostile"])
-def test_the_page_needs_nothing_but_itself(report: Report) -> None:
+def test_the_page_needs_nothing_but_itself(report: ReadinessReport) -> None:
     """No script, no address, nothing that is fetched; links lead into the page only."""
-    made = page.page(report)
+    made = page.render_page(report)
     assert REACHES_OUT.findall(made) == []
     assert {link for link in re.findall(r'href="([^"]*)"', made) if not link.startswith("#")} == {"data:,"}
 
@@ -63,7 +76,7 @@ def test_a_tick_stands_beside_checks_that_held_and_nowhere_else() -> None:
     """As many ticks as checks that held; a failed one has its cross and its word."""
     report = sample.mixed()
     checks = [check for result in report.results for check in result.checks]
-    made = page.page(report)
+    made = page.render_page(report)
     assert made.count("✓") == sum(check.passed for check in checks) == 23
     broken = re.findall(r'<tr class="broken">.*?</tr>', made, re.DOTALL)
     assert len(broken) == sum(not check.passed for check in checks) == 2
@@ -77,9 +90,9 @@ def test_a_tick_stands_beside_checks_that_held_and_nowhere_else() -> None:
 def test_another_result_is_another_score() -> None:
     """The page counts; it does not repeat what the file claims."""
     report = sample.passing()
-    assert "All 8 promises hold." in page.page(report)
+    assert "All 8 promises hold." in page.render_page(report)
     claims = replace(report.results[3], checks=[replace(report.results[3].checks[0], passed=False)])
-    made = page.page(with_result(report, claims))
+    made = page.render_page(with_result(report, claims))
     assert "7 of 8 promises hold." in made
     assert "was recorded as PASS, but 1 of its 1 checks did not hold: it is not counted." in made
 
@@ -87,7 +100,7 @@ def test_another_result_is_another_score() -> None:
 def test_everything_that_was_found_is_on_the_page() -> None:
     """Differences, answers, figures, samples, lag, faults, environment and settings, all as they are."""
     report = sample.mixed()
-    made = page.page(report)
+    made = page.render_page(report)
     for result in report.results:
         texts = [result.title, result.promise, *result.answers, *result.notes, f"{result.samples:,}"]
         texts += [figure.name for figure in result.figures] + [latency.operation for latency in result.latencies]
@@ -102,32 +115,34 @@ def test_everything_that_was_found_is_on_the_page() -> None:
 
 def test_a_run_of_which_little_is_known_has_a_page() -> None:
     """No scenario, no second counted; and a scenario of which there is only the name."""
-    empty = Report("2026-11-25T08:14:03+00:00", 0, "quick", "local cloud", "INVALID", 0, 0, [])
-    assert "Nothing was tried." in page.page(empty)
+    empty = ReadinessReport("2026-11-25T08:14:03+00:00", 0, "quick", "local cloud", "INVALID", 0, 0, [])
+    assert "Nothing was tried." in page.render_page(empty)
     bare = replace(sample_results.pool(), status="SKIPPED", checks=[], figures=[], latencies=[], lag=None, answers={})
-    made = page.page(replace(empty, total=1, results=[bare]))
+    made = page.render_page(replace(empty, total=1, results=[bare]))
     assert "None of 1 promise hold" in made
     assert "✓" not in made
 
 
 def test_a_page_is_written_where_it_is_asked_for(tmp_path: Path) -> None:
     """The folder is made."""
-    path = page.write(sample.passing(), tmp_path / "a" / "b")
+    path = page.write_page(sample.passing(), tmp_path / "a" / "b")
     assert path == tmp_path / "a" / "b" / "report.html"
-    assert path.read_text(encoding="utf-8") == page.page(sample.passing())
+    assert path.read_text(encoding="utf-8") == page.render_page(sample.passing())
 
 
 def test_the_comment_says_what_the_page_says_and_fits() -> None:
     """Verdict, failed checks, differences; nothing of it becomes markup, a mention or a link."""
-    made = markdown(sample.mixed())
+    made = format_markdown(sample.mixed())
     assert made.startswith("## ✕ FAIL: 6 of 8 promises hold.")
     assert "**Acknowledged claims that are there**: wanted 900 of 900, found **898: 2 are missing**" in made
     assert "told 201, state submitted, version 1, found **no such row**" in made
     assert "✓" not in made
     report = hostile()
     many = [
-        Check(HOSTILE + "@somebody https://example.test | #1\n# title" * 9, passed=False, wanted="x" * 999, found="y")
+        Assertion(
+            HOSTILE + "@somebody https://example.test | #1\n# title" * 9, passed=False, wanted="x" * 999, found="y"
+        )
     ]
-    made = markdown(replace(report, results=[replace(report.results[0], status="FAIL", checks=many * 99)] * 40))
+    made = format_markdown(replace(report, results=[replace(report.results[0], status="FAIL", checks=many * 99)] * 40))
     assert len(made) <= 65_536
     assert not re.search(r"(?<!\\)<(?!/?details>|/?summary>)|@|://|^# ", made, re.MULTILINE)

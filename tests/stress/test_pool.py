@@ -2,8 +2,8 @@
 
 import pytest
 
-from stress.scenarios.common import SLOW_S
 from stress.scenarios.pool import SLOWEST_S, choose_write_time
+from stress.scenarios.shared_steps import SLOW_S
 
 BORROW_S = 10.0  # the pool's, as deployed
 TURNS = 5  # of the writes on the fewest connections

@@ -2,14 +2,14 @@
 
 import pytest
 
-from stress.scenarios.priorities import MOST_PEOPLE, PEOPLE, TIMES_AS_MANY, flood_size
+from stress.scenarios.priorities import MOST_PEOPLE, PEOPLE, TIMES_AS_MANY, compute_flood_size
 
 
 @pytest.mark.parametrize("drained_a_second", [0.5, 14.0, 150.0, 2000.0])
 def test_a_flood_outlasts_the_registrations_three_times(drained_a_second: float) -> None:
     """Its size follows from how fast low jobs were done a moment before."""
     seconds = PEOPLE / MOST_PEOPLE
-    count = flood_size(drained_a_second, 1000, MOST_PEOPLE)
+    count = compute_flood_size(drained_a_second, 1000, MOST_PEOPLE)
     assert count >= 1000
     assert count / drained_a_second >= TIMES_AS_MANY * seconds
     assert TIMES_AS_MANY > 1
@@ -17,5 +17,5 @@ def test_a_flood_outlasts_the_registrations_three_times(drained_a_second: float)
 
 def test_a_fast_machine_gets_a_larger_flood() -> None:
     """A constant was drained before the last high job was measured, and nothing was proven."""
-    assert flood_size(1000.0, 1000, 5.0) == 9_000
-    assert flood_size(14.0, 1000, 5.0) == 1000
+    assert compute_flood_size(1000.0, 1000, 5.0) == 9_000
+    assert compute_flood_size(14.0, 1000, 5.0) == 1000

@@ -55,5 +55,5 @@ def test_a_refused_priority_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None
         raise PermissionError
 
     monkeypatch.setattr(os, "sched_setscheduler", refuse)
-    processes.hurry()
+    processes.raise_priority()
     assert os.sched_getscheduler(0) == os.SCHED_OTHER

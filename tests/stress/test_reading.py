@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from stress.model import Check, Difference, Lag, Reconciliation, Report, Result, Status
-from stress.report import reading
+from stress.model import Assertion, Difference, Lag, ReadinessReport, Reconciliation, ScenarioResult, Status
+from stress.report import consistency
 from tests.stress import sample, sample_results
 
 
-def with_result(report: Report, changed: Result) -> Report:
+def with_result(report: ReadinessReport, changed: ScenarioResult) -> ReadinessReport:
     """The report with one scenario exchanged."""
     return replace(report, results=[changed if r.key == changed.key else r for r in report.results])
 
@@ -27,24 +27,24 @@ def with_result(report: Report, changed: Result) -> Report:
 def test_the_score_follows_from_the_scenarios(status: Status, verdict: Status, headline: str) -> None:
     """Nothing that the report says of itself is counted."""
     report = with_result(sample.passing(), replace(sample_results.health(), status=status))
-    score = reading.score(report.results)
+    score = consistency.compute_score(report.results)
     assert (score.verdict, score.headline) == (verdict, headline)
-    assert bool(reading.contradictions(report)) == (status != "PASS")
+    assert bool(consistency.find_contradictions(report)) == (status != "PASS")
 
 
 def test_a_fail_weighs_more_than_what_was_not_judged() -> None:
     """The sample has one of each: both are named, and the verdict is FAIL."""
-    score = reading.score(sample.mixed().results)
+    score = consistency.compute_score(sample.mixed().results)
     assert (score.verdict, score.passed, score.total) == ("FAIL", 6, 8)
     assert [status for status, _ in score.rest] == ["FAIL", "INVALID"]
-    assert reading.contradictions(sample.mixed()) == []
+    assert consistency.find_contradictions(sample.mixed()) == []
 
 
 @pytest.mark.parametrize(
     "flaw",
     [
         {"checks": []},
-        {"checks": [Check("one", passed=False, wanted="1", found="2")]},
+        {"checks": [Assertion("one", passed=False, wanted="1", found="2")]},
         {"samples": 899},
         {"lag": Lag(sends=900, p50=1, p99=25.1, most=30, bar=25)},
         {"reconciliation": Reconciliation({"claims": 900}, [Difference("claim", "CLM-1", "201", "nothing")])},
@@ -55,22 +55,22 @@ def test_a_fail_weighs_more_than_what_was_not_judged() -> None:
 def test_a_pass_that_its_record_speaks_against_is_not_counted(flaw: dict[str, Any]) -> None:
     """Each reason alone is enough, and the page is told of the contradiction."""
     report = with_result(sample.passing(), replace(sample_results.claims(), **flaw))
-    assert reading.score(report.results).passed == 7
-    assert reading.score(report.results).verdict == "INVALID"
-    assert any("Claims keep" in claim and "not counted" in claim for claim in reading.contradictions(report))
+    assert consistency.compute_score(report.results).passed == 7
+    assert consistency.compute_score(report.results).verdict == "INVALID"
+    assert any("Claims keep" in claim and "not counted" in claim for claim in consistency.find_contradictions(report))
 
 
 def test_the_evidence_counts_only_what_could_be_judged() -> None:
     """Checks, samples and comparisons of the INVALID scenario are left out."""
-    assert reading.evidence(sample.mixed().results) == (
+    assert consistency.summarise_evidence(sample.mixed().results) == (
         "20 of 22 checks held, on 5,720 samples. "
         "22,850 comparisons of what clients were told with what is there found 7 differences."
     )
-    assert "found no difference." in reading.evidence(sample.passing().results)
-    assert reading.evidence([replace(sample_results.pool(), status="SKIPPED")]) == ""
+    assert "found no difference." in consistency.summarise_evidence(sample.passing().results)
+    assert consistency.summarise_evidence([replace(sample_results.pool(), status="SKIPPED")]) == ""
 
 
 def test_nothing_tried_is_no_pass() -> None:
     """An empty run has an empty score, not a perfect one."""
-    score = reading.score([])
+    score = consistency.compute_score([])
     assert (score.verdict, score.headline) == ("INVALID", "Nothing was tried.")

@@ -11,46 +11,46 @@ import pytest
 from rich.console import Console
 
 from stress import run as runs
-from stress.ledger import Sample
-from stress.live import Live
-from stress.load import Generator
-from stress.model import Report
-from stress.monitor import Monitor, Said
-from stress.processes import free_port
+from stress.health_monitor import HealthMonitor, HealthSample
+from stress.ledger import CallSample
+from stress.load_generator import LoadGenerator
+from stress.model import ReadinessReport
+from stress.processes import find_free_port
 from stress.profiles import CONTROL, FULL, SHORT, Profile
-from stress.run import Options, Run
+from stress.progress_view import ProgressView
+from stress.run import ReadinessRun, RunOptions
+from stress.scenario_context import LocalScenarioContext
 from stress.scenarios import claims, pool
-from stress.stage import Stage
 from tests.stress.calls import answered, call, taking
 
 END = "The scenario came to its end"
-Work = Callable[[Stage], Awaitable[None]]
+Work = Callable[[LocalScenarioContext], Awaitable[None]]
 
 
-async def good(stage: Stage) -> None:
+async def good(stage: LocalScenarioContext) -> None:
     """All holds."""
-    stage.equal("One is one", 1, 1)
-    stage.audit.compare("rows", "one", 1, 1)
+    stage.check_equal("One is one", 1, 1)
+    stage.reconciliation.compare("rows", "one", 1, 1)
 
 
-async def bad(stage: Stage) -> None:
+async def bad(stage: LocalScenarioContext) -> None:
     """A check does not hold."""
-    stage.equal("One is two", 2, 1)
+    stage.check_equal("One is two", 2, 1)
 
 
-async def broken(stage: Stage) -> None:
+async def broken(stage: LocalScenarioContext) -> None:
     """It breaks off after its first check."""
-    stage.equal("One is one", 1, 1)
+    stage.check_equal("One is one", 1, 1)
     raise RuntimeError("the floor is lava " * 100)
 
 
-async def idle(_stage: Stage) -> None:
+async def idle(_stage: LocalScenarioContext) -> None:
     """It asserts nothing."""
 
 
 def driven(
     monkeypatch: pytest.MonkeyPatch, folder: Path, scenarios: dict[str, tuple[Work, ...]], **given: Any
-) -> Report:
+) -> ReadinessReport:
     """The report of a run of these scenarios (`run`, and maybe `finish`), before a system that is not there."""
     modules = {
         key: SimpleNamespace(
@@ -59,19 +59,19 @@ def driven(
         for key, works in scenarios.items()
     }
     monkeypatch.setattr(runs, "SCENARIOS", modules)
-    options = Options(root=folder, state=folder, out=folder, profile=CONTROL, **given)
+    options = RunOptions(root=folder, state=folder, out=folder, profile=CONTROL, **given)
 
-    async def go() -> Report:
-        with Live(profile="control", expected_s=1, console=Console(file=StringIO())) as live:
-            run = Run(options, live)
-            generator = Generator(f"http://127.0.0.1:{free_port()}", run.ledger, run.clock, run._told)
-            monitor = Monitor(generator.of("health"), run.people)
+    async def go() -> ReadinessReport:
+        with ProgressView(profile="control", expected_s=1, console=Console(file=StringIO())) as live:
+            run = ReadinessRun(options, live)
+            generator = LoadGenerator(f"http://127.0.0.1:{find_free_port()}", run.ledger, run.clock, run._note_sample)
+            monitor = HealthMonitor(generator.copy_for_scenario("health"), run.call_factory)
             try:
-                await run._scenarios(generator, cast("Any", None), monitor)
+                await run._run_scenarios(generator, cast("Any", None), monitor)
             finally:
                 await monitor.stop()
                 await generator.close()
-            return run._report(monitor)
+            return run._build_report(monitor)
 
     return asyncio.run(go())
 
@@ -103,13 +103,13 @@ def test_what_a_scenario_can_only_judge_at_the_end_is_part_of_it(
     """`finish` runs after all of them, also where `run` broke off; and may break off itself."""
     order: list[str] = []
 
-    async def noted(stage: Stage) -> None:
+    async def noted(stage: LocalScenarioContext) -> None:
         order.append(stage.key)
         await good(stage)
 
-    async def finished(stage: Stage) -> None:
+    async def finished(stage: LocalScenarioContext) -> None:
         order.append(f"{stage.key} finished")
-        stage.equal("Two are two", 2, 2)
+        stage.check_equal("Two are two", 2, 2)
 
     works: dict[str, tuple[Work, ...]] = {
         "pool": (noted, finished),
@@ -131,9 +131,11 @@ def test_each_scenario_has_samples_and_stall_of_its_own(monkeypatch: pytest.Monk
     """Calls to nobody are counted where they were made, and a stalled generator makes each of them invalid."""
     monkeypatch.setattr(runs, "STALL_S", 0.1)
 
-    async def sends(stage: Stage) -> None:
-        stage.audit.compare("rows", "one", 1, 1)
-        stage.equal("Nobody is there", [0, 0], [s.status for s in await stage.burst([_to_nobody(), _to_nobody()])])
+    async def sends(stage: LocalScenarioContext) -> None:
+        stage.reconciliation.compare("rows", "one", 1, 1)
+        stage.check_equal(
+            "Nobody is there", [0, 0], [s.status for s in await stage.send_burst([_to_nobody(), _to_nobody()])]
+        )
 
     works: dict[str, tuple[Work, ...]] = {"pool": (sends,), "agents": (sends,)}
     assert [(r.status, r.samples) for r in driven(monkeypatch, tmp_path, works).results] == [("PASS", 2)] * 2
@@ -147,18 +149,18 @@ def _to_nobody() -> Any:
 
 def test_the_timeline_counts_answers_by_the_second(tmp_path: Path) -> None:
     """Wrong ones apart, and refusals that were meant apart from both; circuits and health as they were said."""
-    run = Run(Options(root=tmp_path, state=tmp_path, out=tmp_path, profile=CONTROL), cast("Any", None))
+    run = ReadinessRun(RunOptions(root=tmp_path, state=tmp_path, out=tmp_path, profile=CONTROL), cast("Any", None))
     run.clock = cast("Any", SimpleNamespace(now=lambda: 2.5))
 
-    def ended(sample: Sample, done: float) -> Sample:
+    def ended(sample: CallSample, done: float) -> CallSample:
         return taking(sample, sent_s=0, done_s=done)
 
     meant = answered(call(wanted=(429,)), 429)
     for sample in (ended(answered(call()), 0.1), ended(answered(call(), 500), 1.1), ended(meant, 1.9)):
         run.ledger.note(sample)
     report = {"status": "healthy", "checks": {"email": {"circuit": "open"}, "identity": {}, "storage": {}}}
-    said = [Said(1, 1.2, "no answer", {}), Said(0, 0.2, "healthy", report)]
-    found = run._timeline(cast("Any", SimpleNamespace(said=said)))
+    said = [HealthSample(1, 1.2, "no answer", {}), HealthSample(0, 0.2, "healthy", report)]
+    found = run._build_timeline(cast("Any", SimpleNamespace(said=said)))
     assert found.throughput == [(0, 1), (1, 2), (2, 0)]
     assert (found.errors, found.refused) == ([(0, 0), (1, 1), (2, 0)], [(0, 0), (1, 1), (2, 0)])
     assert [(i.state, i.began_s, i.ended_s) for i in found.health] == [("healthy", 0.2, 1.2), ("no answer", 1.2, 2.5)]
@@ -176,12 +178,13 @@ def test_a_run_that_cannot_start_stops_what_it_has_started(tmp_path: Path) -> No
     async def stop() -> None:
         done.append("stop")
 
-    run = Run(
-        Options(root=tmp_path, state=tmp_path, out=tmp_path, profile=CONTROL), cast("Any", SimpleNamespace(step=print))
+    run = ReadinessRun(
+        RunOptions(root=tmp_path, state=tmp_path, out=tmp_path, profile=CONTROL),
+        cast("Any", SimpleNamespace(step=print)),
     )
     run.cloud = cast("Any", SimpleNamespace(start=start, stop=stop))
     with pytest.raises(RuntimeError, match="no cloud"):
-        asyncio.run(run.all())
+        asyncio.run(run.run_all())
     assert done == ["start", "stop"]
 
 
@@ -194,10 +197,10 @@ def test_as_many_members_sign_in_as_the_scenarios_take(profile: Profile) -> None
         taken.append(count)
         return [object()] * count
 
-    stage = cast("Stage", SimpleNamespace(crowd=SimpleNamespace(take=take), profile=profile))
-    pool.Crowd(stage, pool.CALLERS)
-    pool.Crowd(stage, profile.at_once)
-    assert runs.members_needed(["pool"], profile) == sum(taken)
-    others = claims.CROWD + 1 + 1 + profile.user_count
-    assert runs.members_needed(runs.SCENARIOS, profile) == sum(taken) + others
-    assert runs.members_needed(["breaker", "agents"], profile) == 0
+    stage = cast("LocalScenarioContext", SimpleNamespace(crowd=SimpleNamespace(take=take), profile=profile))
+    pool.ConcurrentWrites(stage, pool.CALLERS)
+    pool.ConcurrentWrites(stage, profile.burst_size)
+    assert runs.count_members_needed(["pool"], profile) == sum(taken)
+    others = claims.BURST + 1 + 1 + profile.user_count
+    assert runs.count_members_needed(runs.SCENARIOS, profile) == sum(taken) + others
+    assert runs.count_members_needed(["breaker", "agents"], profile) == 0

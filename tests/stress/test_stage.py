@@ -7,33 +7,33 @@ from typing import Any, cast
 
 import pytest
 
-from stress.audit import Audit
-from stress.ledger import Ledger, Sample
-from stress.load import Clock, Generator
-from stress.people import People
-from stress.processes import free_port
+from stress.call_factory import CallFactory
+from stress.ledger import CallLedger, CallSample
+from stress.load_generator import LoadGenerator, RunClock
+from stress.processes import find_free_port
 from stress.profiles import CONTROL
-from stress.stage import Stage
+from stress.reconciliation import ReconciliationLog
+from stress.scenario_context import LocalScenarioContext
 from tests.stress.calls import answered, call, taking
 
 ANSWERS = "No call was answered otherwise than it should be"
 
 
-def staged(*samples: Sample) -> Stage:
+def staged(*samples: CallSample) -> LocalScenarioContext:
     """A stage of the scenario `claims` on which these calls were made."""
-    ledger, nowhere = Ledger(list(samples)), cast("Any", SimpleNamespace())
-    generator = Generator("http://127.0.0.1:9", ledger, Clock(), lambda _: None).of("claims")
-    return Stage(
+    ledger, nowhere = CallLedger(list(samples)), cast("Any", SimpleNamespace())
+    generator = LoadGenerator("http://127.0.0.1:9", ledger, RunClock(), lambda _: None).copy_for_scenario("claims")
+    return LocalScenarioContext(
         key="claims",
         title="Claims",
         promise="None is lost.",
         profile=CONTROL,
         generator=generator,
-        people=People(1),
+        call_factory=CallFactory(1),
         ledger=ledger,
-        live=nowhere,
+        progress=nowhere,
         target=nowhere,
-        crowd=nowhere,
+        fixtures=nowhere,
         monitor=nowhere,
         faults=nowhere,
         root=Path(),
@@ -42,109 +42,109 @@ def staged(*samples: Sample) -> Stage:
 
 
 @pytest.fixture
-def stage() -> Stage:
+def stage() -> LocalScenarioContext:
     """One good answer, one check that holds."""
     stage = staged(answered(call(), 201))
-    stage.equal("One was made", 1, 1)
-    stage.audit.compare("rows", "one", 1, 1)
+    stage.check_equal("One was made", 1, 1)
+    stage.reconciliation.compare("rows", "one", 1, 1)
     return stage
 
 
-def test_a_scenario_in_which_all_holds_passes(stage: Stage) -> None:
+def test_a_scenario_in_which_all_holds_passes(stage: LocalScenarioContext) -> None:
     """With the check of all answers added to its own."""
-    result = stage.result()
+    result = stage.build_result()
     assert (result.status, [(c.name, c.passed) for c in result.checks]) == (
         "PASS",
         [("One was made", True), (ANSWERS, True)],
     )
 
 
-def test_an_answer_that_was_not_wanted_fails_it_though_nothing_else_looks(stage: Stage) -> None:
+def test_an_answer_that_was_not_wanted_fails_it_though_nothing_else_looks(stage: LocalScenarioContext) -> None:
     """And is told by operation and problem."""
     stage.ledger.note(answered(call("claim"), 500, problem="internal"))
-    result = stage.result()
+    result = stage.build_result()
     assert result.status == "FAIL"
     assert [c.found for c in result.checks if not c.passed] == ["{'claim: 500 internal': 1}"]
     assert result.answers == {"201": 1, "500 internal": 1}
 
 
-def test_what_is_wanted_is_the_call_s_own_matter(stage: Stage) -> None:
+def test_what_is_wanted_is_the_call_s_own_matter(stage: LocalScenarioContext) -> None:
     """A refusal that was meant is none of the wrong ones; an acceptance in its place is."""
     stage.ledger.note(answered(call("claim", wanted=(429,)), 429, problem="too-many-requests"))
-    assert stage.result().status == "PASS"
+    assert stage.build_result().status == "PASS"
     stage.ledger.note(answered(call("claim", wanted=(429,)), 201))
-    assert stage.result().status == "FAIL"
+    assert stage.build_result().status == "FAIL"
 
 
 def test_calls_of_another_scenario_are_not_its_own() -> None:
     """Neither for its samples nor against its answers."""
     stage = staged(answered(call(), 201))
-    stage.generator, stage.key = stage.generator.of("agents"), "agents"
-    stage.equal("One is one", 1, 1)
-    result = stage.result()
+    stage.generator, stage.key = stage.generator.copy_for_scenario("agents"), "agents"
+    stage.check_equal("One is one", 1, 1)
+    result = stage.build_result()
     assert (result.samples, result.answers, result.lag) == (0, {}, None)
 
 
 @pytest.mark.parametrize("samples", [[], [answered(call(), 201)] * 3])
-def test_a_scenario_that_asserts_nothing_is_invalid(samples: list[Sample]) -> None:
+def test_a_scenario_that_asserts_nothing_is_invalid(samples: list[CallSample]) -> None:
     """However well its calls were answered: that none was answered wrongly is no promise kept."""
-    assert staged(*samples).result().status == "INVALID"
+    assert staged(*samples).build_result().status == "INVALID"
 
 
 def test_a_wrong_answer_fails_a_scenario_that_asserts_nothing() -> None:
     """It is known to be wrong."""
-    assert staged(answered(call(), 500)).result().status == "FAIL"
+    assert staged(answered(call(), 500)).build_result().status == "FAIL"
 
 
-def test_a_scenario_short_of_samples_is_invalid(stage: Stage) -> None:
+def test_a_scenario_short_of_samples_is_invalid(stage: LocalScenarioContext) -> None:
     """What it takes and what it has are both told."""
     stage.wanted += 2
-    result = stage.result()
+    result = stage.build_result()
     assert (result.status, result.samples, result.samples_wanted) == ("INVALID", 1, 2)
     stage.ledger.note(answered(call(), 201))
-    assert stage.result().status == "PASS"
+    assert stage.build_result().status == "PASS"
 
 
 def test_each_call_of_a_burst_is_a_sample_that_it_takes() -> None:
     """Whether it was answered or not: one that is lost from the ledger is missed."""
     stage = staged()
-    stage.generator.api = f"http://127.0.0.1:{free_port()}"
+    stage.generator.api = f"http://127.0.0.1:{find_free_port()}"
 
     async def burst() -> None:
-        stage.equal("Nobody is there", 2, len(await stage.burst([call(wanted=(0,)), call(wanted=(0,))])))
+        stage.check_equal("Nobody is there", 2, len(await stage.send_burst([call(wanted=(0,)), call(wanted=(0,))])))
         await stage.generator.close()
 
     asyncio.run(burst())
-    found = stage.result()
+    found = stage.build_result()
     assert (found.samples, found.samples_wanted) == (2, 2)
     stage.ledger.samples.pop()
-    assert stage.result().status == "INVALID"
+    assert stage.build_result().status == "INVALID"
 
 
-def test_a_late_generator_makes_it_invalid(stage: Stage) -> None:
+def test_a_late_generator_makes_it_invalid(stage: LocalScenarioContext) -> None:
     """Sent 51 ms after it was meant."""
     late = answered(call(), 201)
-    stage.ledger.samples = [Sample("claims", late.call, 0.0, 0.051, 0.06, 201)]
-    result = stage.result()
+    stage.ledger.samples = [CallSample("claims", late.call, 0.0, 0.051, 0.06, 201)]
+    result = stage.build_result()
     assert result.lag is not None
     assert (result.status, round(result.lag.p99)) == ("INVALID", 51)
 
 
-def test_a_difference_fails_it(stage: Stage) -> None:
+def test_a_difference_fails_it(stage: LocalScenarioContext) -> None:
     """Though every check holds."""
-    stage.audit.compare("claims", "id", 1, 0)
-    assert stage.result().status == "FAIL"
+    stage.reconciliation.compare("claims", "id", 1, 0)
+    assert stage.build_result().status == "FAIL"
 
 
 def test_a_check_is_kept_as_it_came_out() -> None:
     """Each of the four ways to assert, holding and not."""
     stage = staged()
-    said = [stage.check("c", holds=False, wanted="a", found="b"), stage.equal("e", 2, 3)]
+    said = [stage.check("c", holds=False, wanted="a", found="b"), stage.check_equal("e", 2, 3)]
     said += [
-        stage.most("m", 2, 2.0, "s"),
-        stage.most("m", 2, 2.01, "s"),
-        stage.least("l", 2, 2),
-        stage.least("l", 2, 1.99),
+        stage.check_at_most("m", 2, 2.0, "s"),
+        stage.check_at_most("m", 2, 2.01, "s"),
+        stage.check_at_least("l", 2, 2),
+        stage.check_at_least("l", 2, 1.99),
     ]
     assert said == [False, False, True, False, True, False]
     assert [check.passed for check in stage.checks] == said
@@ -156,16 +156,18 @@ def test_latencies_are_of_the_accepted_calls_and_by_operation() -> None:
     slow = taking(answered(call("claim"), 201), sent_s=0, done_s=0.4)
     refused = taking(answered(call("claim"), 429), sent_s=0, done_s=0.001)
     other = taking(answered(call("register"), 200), sent_s=0, done_s=0.1)
-    found = {each.operation: (each.calls, round(each.p50)) for each in staged(slow, refused, other).result().latencies}
+    found = {
+        each.operation: (each.calls, round(each.p50)) for each in staged(slow, refused, other).build_result().latencies
+    }
     assert found == {"claim": (1, 400), "register": (1, 100)}
 
 
 def test_of_many_differences_the_first_are_listed_and_the_rest_is_counted() -> None:
     """Nothing of it gets lost."""
-    audit = Audit()
+    audit = ReconciliationLog()
     for nth in range(60):
         audit.compare("claims", str(nth), 1, nth % 2)
         audit.compare("mails", str(nth), 1, 0)
-    found = audit.reconciliation()
+    found = audit.summarise()
     assert found.compared == {"claims": 60, "mails": 60}
     assert (len(found.differences), found.more_differences) == (50, 40)

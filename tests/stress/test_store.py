@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from stress.model import Report
+from stress.model import ReadinessReport
 from stress.report import store
 from tests.stress import sample
 
 
 @pytest.mark.parametrize("report", [sample.mixed(), sample.passing()], ids=["mixed", "passing"])
-def test_a_round_trip_is_exact(report: Report, tmp_path: Path) -> None:
+def test_a_round_trip_is_exact(report: ReadinessReport, tmp_path: Path) -> None:
     """Tuples stay tuples, None stays None, and a second writing changes no byte."""
     path = store.save(report, tmp_path / "new" / "folder")
     loaded = store.load(path.parent)

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stress import verdict
-from stress.model import BUCKETS_MS, Check, Difference, Lag, Reconciliation, Result, Status
+from stress.model import BUCKETS_MS, Assertion, Difference, Lag, Reconciliation, ScenarioResult, Status
 from tests.stress.sample_results import pool
 
-GOOD = Check("kept", passed=True, wanted="1", found="1")
+GOOD = Assertion("kept", passed=True, wanted="1", found="1")
 BAD = replace(GOOD, passed=False, found="0")
 CLEAN = Reconciliation({"claims": 3})
 DIRTY = replace(CLEAN, differences=[Difference("claims", "id", "1", "0")])
@@ -41,10 +41,10 @@ SHARES = st.sampled_from([0.001, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0])
     ],
 )
 def test_a_status_follows_from_what_was_found(
-    checks: list[Check], reconciliation: Reconciliation, lag: Lag | None, samples: int, expected: Status
+    checks: list[Assertion], reconciliation: Reconciliation, lag: Lag | None, samples: int, expected: Status
 ) -> None:
     """Of ten samples that it takes."""
-    assert verdict.status(checks, reconciliation, lag, samples, 10) == expected
+    assert verdict.judge_status(checks, reconciliation, lag, samples, 10) == expected
 
 
 @given(
@@ -54,32 +54,32 @@ def test_a_status_follows_from_what_was_found(
     samples=st.integers(0, 20),
 )
 def test_only_one_way_leads_to_a_pass(
-    checks: list[Check], reconciliation: Reconciliation, lag: Lag | None, samples: int
+    checks: list[Assertion], reconciliation: Reconciliation, lag: Lag | None, samples: int
 ) -> None:
     """Checks that all hold, all samples, a generator in time, no difference."""
     whole = bool(checks) and BAD not in checks and reconciliation is CLEAN and lag is not LATE and samples >= 10
-    assert (verdict.status(checks, reconciliation, lag, samples, 10) == "PASS") == whole
+    assert (verdict.judge_status(checks, reconciliation, lag, samples, 10) == "PASS") == whole
 
 
 @pytest.mark.parametrize("found", [*itertools.product(("PASS", "FAIL", "INVALID", "SKIPPED"), repeat=3), ()])
 def test_a_run_is_as_good_as_its_worst_scenario(found: tuple[Status, ...]) -> None:
     """What was skipped is not passed, nor is a run of nothing."""
     order: tuple[Status, ...] = ("FAIL", "INVALID", "SKIPPED", "PASS")
-    results: list[Result] = [replace(pool(), status=status) for status in found]
-    assert verdict.overall(results) == (min(found, key=order.index) if found else "INVALID")
+    results: list[ScenarioResult] = [replace(pool(), status=status) for status in found]
+    assert verdict.combine_status(results) == (min(found, key=order.index) if found else "INVALID")
 
 
 @given(values=VALUES, share=SHARES)
 def test_a_percentile_is_the_nearest_rank(values: list[float], share: float) -> None:
     """The value at rank ⌈share × n⌉, counted from one."""
     expected = sorted(values)[ceil(Fraction(str(share)) * len(values)) - 1] if values else 0.0
-    assert verdict.percentile(values, share) == expected
+    assert verdict.compute_percentile(values, share) == expected
 
 
 @given(values=VALUES)
 def test_a_latency_counts_each_call_once(values: list[float]) -> None:
     """In the first bucket that it fits, and in the last where it fits none."""
-    found = verdict.latency("claim", values)
+    found = verdict.summarise_latency("claim", values)
     assert (found.operation, found.calls, sum(found.histogram)) == ("claim", len(values), len(values))
     for nth, most in enumerate(BUCKETS_MS):
         assert sum(found.histogram[: nth + 1]) == sum(value <= most for value in values)
@@ -88,23 +88,23 @@ def test_a_latency_counts_each_call_once(values: list[float]) -> None:
 
 def test_each_percentile_stands_under_its_own_name() -> None:
     """Of the numbers from 1 to 1000."""
-    found = verdict.latency("claim", [float(n) for n in range(1, 1001)])
+    found = verdict.summarise_latency("claim", [float(n) for n in range(1, 1001)])
     assert (found.p50, found.p90, found.p95, found.p99, found.most) == (500, 900, 950, 990, 1000)
 
 
 @given(values=VALUES, bar=st.floats(0.1, 100))
 def test_the_generator_s_lateness_is_judged_by_its_99th_percentile(values: list[float], bar: float) -> None:
     """At the bar it is in time, beyond it is saturated; where nothing was sent there is nothing to judge."""
-    lag = verdict.lag(values, bar)
-    assert verdict.saturated(lag) == (verdict.percentile(values, 0.99) > bar)
+    lag = verdict.summarise_lag(values, bar)
+    assert verdict.is_saturated(lag) == (verdict.compute_percentile(values, 0.99) > bar)
     if lag is None:
         assert not values
     else:
-        p50, p99 = verdict.percentile(values, 0.5), verdict.percentile(values, 0.99)
+        p50, p99 = verdict.compute_percentile(values, 0.5), verdict.compute_percentile(values, 0.99)
         assert lag == Lag(len(values), p50, p99, max(values), bar)
 
 
 def test_one_late_send_in_a_hundred_is_borne_and_two_are_not() -> None:
     """The bar is for the 99th percentile."""
-    assert not verdict.saturated(verdict.lag([1.0] * 99 + [900.0]))
-    assert verdict.saturated(verdict.lag([1.0] * 98 + [900.0] * 2))
+    assert not verdict.is_saturated(verdict.summarise_lag([1.0] * 99 + [900.0]))
+    assert verdict.is_saturated(verdict.summarise_lag([1.0] * 98 + [900.0] * 2))

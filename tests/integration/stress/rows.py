@@ -4,8 +4,8 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from stress.audit import LINKED
-from stress.ledger import Call, Ledger, Sample
+from stress.ledger import CallLedger, CallSample, PlannedCall
+from stress.reconciliation import LINKED
 from tests.databases import Blank
 
 PRICE, NEW = "35.00", "7.00"
@@ -21,7 +21,7 @@ class System:
     """A database, its inbox, its queues, and what clients were told; each `add` leaves rows and tells of them."""
 
     blank: Blank
-    ledger: Ledger = field(default_factory=Ledger)
+    ledger: CallLedger = field(default_factory=CallLedger)
     mails: list[dict[str, Any]] = field(default_factory=list)
     messages: dict[str, int] = field(default_factory=dict)
 
@@ -34,8 +34,8 @@ class System:
     ) -> str:
         """A call and its answer, and the key's row where it was done; the key."""
         key, record = key or f"key-{ident()}", given.pop("record", None)
-        call = Call(operation, "POST", f"/{operation}", "127.20.0.1", key=key, **given)
-        self.ledger.note(Sample(scenario, call, 0, 0, 0, status, record=record))
+        call = PlannedCall(operation, "POST", f"/{operation}", "127.20.0.1", key=key, **given)
+        self.ledger.note(CallSample(scenario, call, 0, 0, 0, status, record=record))
         if status in (200, 201):
             self.run("INSERT INTO idempotency_keys VALUES ('scope', %s, 'print')", key)
         return key

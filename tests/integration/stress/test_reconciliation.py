@@ -12,14 +12,14 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from stress import reconcile as reconciling
-from stress.audit import LINKED
-from stress.load import Clock, Generator
+from stress import scenario_end as reconciling
+from stress.call_factory import CallFactory
+from stress.load_generator import LoadGenerator, RunClock
 from stress.model import Difference
-from stress.people import People
 from stress.profiles import CONTROL
-from stress.reconcile import SQL, reconcile
-from stress.stage import Stage
+from stress.reconciliation import LINKED
+from stress.scenario_context import LocalScenarioContext
+from stress.scenario_end import SQL, reconcile
 from tests.databases import Blank, Postgres
 from tests.integration.stress.rows import System, ident
 
@@ -44,16 +44,16 @@ def system(blank: Blank) -> System:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """It looks often."""
-    monkeypatch.setattr(reconciling, "LOOK_S", 0.001)
+    monkeypatch.setattr(reconciling, "POLL_S", 0.001)
 
 
-class Hasty(Clock):
+class Hasty(RunClock):
     """Time that flies: 10 s at each look, so that what is not done soon will never be."""
 
     def __init__(self) -> None:
         self._looks = itertools.count()
 
-    def now(self) -> float:
+    def read_now(self) -> float:
         return 10.0 * next(self._looks)
 
 
@@ -82,22 +82,22 @@ class Target:
         return Counter(to for mail in mails for to in mail["to"]), [mail for mail in mails if DESK in mail["to"]]
 
 
-def staged(system: System, key: str = "claims") -> Stage:
+def staged(system: System, key: str = "claims") -> LocalScenarioContext:
     """The stage of a scenario at its end."""
     live = cast("Any", SimpleNamespace(step=lambda _: None))
-    generator = Generator("http://127.0.0.1:9", system.ledger, Hasty(), lambda _: None).of(key)
+    generator = LoadGenerator("http://127.0.0.1:9", system.ledger, Hasty(), lambda _: None).copy_for_scenario(key)
     nothing = cast("Any", None)
-    return Stage(
+    return LocalScenarioContext(
         key=key,
         title=key,
         promise="All is there.",
         profile=CONTROL,
         generator=generator,
-        people=People(1),
+        call_factory=CallFactory(1),
         ledger=system.ledger,
-        live=live,
+        progress=live,
         target=cast("Any", Target(system)),
-        crowd=nothing,
+        fixtures=nothing,
         monitor=nothing,
         faults=nothing,
         root=Path(),
@@ -109,7 +109,7 @@ def differences(system: System, key: str = "claims") -> list[Difference]:
     """What the reconciliation of a scenario finds."""
     stage = staged(system, key)
     asyncio.run(reconcile(stage))
-    return stage.audit.differences
+    return stage.reconciliation.differences
 
 
 def found(system: System, key: str = "claims") -> set[str]:
@@ -121,8 +121,8 @@ def test_where_all_is_as_it_was_told_nothing_is_found_and_all_was_looked_at(syst
     """Every kind of comparison is made."""
     stage = staged(system)
     asyncio.run(reconcile(stage))
-    assert stage.audit.differences == []
-    assert stage.audit.compared == Counter({
+    assert stage.reconciliation.differences == []
+    assert stage.reconciliation.compared == Counter({
         "accounts of an address": 1, "rows of a person": 1, "agent of a member": 1, "commissions of a member": 1,
         "commissions taken back, and entries of it": 1,
         "audit entries of a person": 1, "jobs of a person": 1, "mails to a person": 1,
@@ -300,7 +300,7 @@ def test_it_waits_until_all_jobs_are_done(system: System, monkeypatch: pytest.Mo
     system.run("UPDATE outbox SET state = 'running' WHERE payload->>'template' = 'member-welcome'")
     stage, looks = staged(system), 0
 
-    rows: Callable[..., Any] = stage.target.rows
+    rows: Callable[..., Any] = stage.target.query_rows
 
     async def looked_at(text: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         nonlocal looks
@@ -311,7 +311,7 @@ def test_it_waits_until_all_jobs_are_done(system: System, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(stage.target, "rows", looked_at)
     asyncio.run(reconcile(stage))
-    assert stage.audit.differences == []
+    assert stage.reconciliation.differences == []
     assert looks > 3
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from shared.sql import parse_queries
-from stress.controls.copies import apply_patch
-from stress.controls.model import FILE, PATCHES, Control, NotAControl, read_controls
+from stress.controls.checkout_copies import apply_patch
+from stress.controls.model import FILE, PATCHES, InvalidControl, NegativeControl, read_controls
 from tests.services import ROOT
 
 CONTROLS = [control for control in read_controls(FILE.read_text(encoding="utf-8")) if control.patch]
@@ -18,7 +18,7 @@ HUNK_HEADER = re.compile(r"^@@ .*\n", re.MULTILINE)
 each_control = pytest.mark.parametrize("control", CONTROLS, ids=lambda control: control.name)
 
 
-def copy_patched_files(control: Control, to: Path) -> dict[str, str]:
+def copy_patched_files(control: NegativeControl, to: Path) -> dict[str, str]:
     """Copy the files that a patch changes to a folder; return their texts by name."""
     names = FILE_HEADER.findall(control.patch)
     for name in names:
@@ -38,7 +38,7 @@ def lines_before(hunk: str) -> str:
 
 
 @each_control
-def test_a_patch_applies_to_the_code_of_today(control: Control, tmp_path: Path) -> None:
+def test_a_patch_applies_to_the_code_of_today(control: NegativeControl, tmp_path: Path) -> None:
     """Each of its files becomes another one that can still be read."""
     before = copy_patched_files(control, tmp_path)
     apply_patch(control, tmp_path)
@@ -53,7 +53,7 @@ def test_a_patch_applies_to_the_code_of_today(control: Control, tmp_path: Path) 
 
 
 @each_control
-def test_a_patch_fits_in_one_place_only(control: Control) -> None:
+def test_a_patch_fits_in_one_place_only(control: NegativeControl) -> None:
     """Git takes the place that is nearest to the line numbers, which need not be the one that was meant."""
     for diff in control.patch.split("diff --git ")[1:]:
         [name] = FILE_HEADER.findall(diff)
@@ -62,12 +62,12 @@ def test_a_patch_fits_in_one_place_only(control: Control) -> None:
 
 
 @each_control
-def test_a_patch_that_does_not_apply_fails_with_its_controls_name(control: Control, tmp_path: Path) -> None:
+def test_a_patch_that_does_not_apply_fails_with_its_controls_name(control: NegativeControl, tmp_path: Path) -> None:
     """Git's words tell the file; no file is changed, not even one that the patch would fit."""
     before = copy_patched_files(control, tmp_path)
     changed = list(before)[-1]
     (tmp_path / changed).write_text("# the code that was here is gone\n", encoding="utf-8")
-    with pytest.raises(NotAControl, match=rf"^{control.name}: its patch does not apply .*{re.escape(changed)}"):
+    with pytest.raises(InvalidControl, match=rf"^{control.name}: its patch does not apply .*{re.escape(changed)}"):
         apply_patch(control, tmp_path)
     assert read_files(list(before)[:-1], tmp_path) == dict(list(before.items())[:-1])
 

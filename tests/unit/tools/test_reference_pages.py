@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from stress import claims
+from stress import published_claims
 from stress.report import store
 from tests.guarantees import page as guarantees
 from tests.services import ROOT
@@ -18,7 +18,9 @@ RENDERERS: dict[str, Callable[[], str]] = {
     "docs/reference/guarantees.md": lambda: guarantees.render(
         guarantees.promises(guarantees.PROMISES.read_text(encoding="utf-8")), guarantees.kept()
     ),
-    "docs/reference/readiness.md": lambda: claims.page(store.load(ROOT / claims.REPORT), claims.claims()),
+    "docs/reference/readiness.md": lambda: published_claims.build_page(
+        store.load(ROOT / published_claims.REPORT), published_claims.read_published_claims()
+    ),
     "docs/decisions/index.md": decisions_page.render,
 }
 

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from stress.controls.model import Control, NotAControl
+from stress.controls.model import InvalidControl, NegativeControl
 
 ENVIRONMENTS = Path(".venvs")
 LAYER = ENVIRONMENTS / "layer"
@@ -23,14 +23,14 @@ def copy_checkout(root: Path, to: Path) -> None:
     What was in the place is thrown away.
     """
     shutil.rmtree(to, ignore_errors=True)
-    for name in files(root):
+    for name in list_files(root):
         target = to / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(root / name, target, follow_symlinks=False)
     link_environments(root, to)
 
 
-def files(root: Path) -> list[str]:
+def list_files(root: Path) -> list[str]:
     """The files of the checkout as they are now, relative to it."""
     command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -53,14 +53,14 @@ def link_environments(root: Path, to: Path) -> None:
     for environment in (root / ENVIRONMENTS).iterdir():
         if (environment / "bin/python").exists():
             (to / ENVIRONMENTS / environment.name).symlink_to(environment.resolve())
-    for place, target in _layer(root / LAYER):
+    for place, target in _list_layer_links(root / LAYER):
         (to / LAYER / place).parent.mkdir(parents=True, exist_ok=True)
         (to / LAYER / place).symlink_to(target)
     if (to / LAYER).exists():
         shutil.copy2(root / LAYER / ".stamp", to / LAYER / ".stamp")
 
 
-def _layer(layer: Path) -> Iterator[tuple[str, Path]]:
+def _list_layer_links(layer: Path) -> Iterator[tuple[str, Path]]:
     """Return what of the layer is installed; nothing where it was never built: the copy will build it."""
     if (layer / ".stamp").exists():
         for package in (layer / "python").iterdir():
@@ -68,7 +68,7 @@ def _layer(layer: Path) -> Iterator[tuple[str, Path]]:
                 yield f"python/{package.name}", package.resolve()
 
 
-def apply_patch(control: Control, root: Path) -> None:
+def apply_patch(control: NegativeControl, root: Path) -> None:
     """Patch the files below `root`, all of them or none. Raise NotAControl, with the control's name and git's words."""
     # A copy lies in the original's repository, where git silently skips paths that begin at the root of the copy.
     outside_any_repository = {**os.environ, "GIT_DIR": os.devnull}
@@ -78,4 +78,4 @@ def apply_patch(control: Control, root: Path) -> None:
     )
     if done.returncode != 0:
         reasons = "; ".join(done.stderr.strip().splitlines())
-        raise NotAControl(f"{control.name}: its patch does not apply to the code of today: {reasons}")
+        raise InvalidControl(f"{control.name}: its patch does not apply to the code of today: {reasons}")

@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.live import Live as Screen
 from rich.text import Text
 
-from stress.model import Report, Result
-from stress.report import reading
-from stress.report.words import clock, number, span
+from stress.model import ReadinessReport, ScenarioResult
+from stress.report import consistency
+from stress.report.formatting import format_clock, format_duration, format_number
 
 REFRESH_S = 1.0  # a refresh holds the interpreter for two milliseconds, which a generator on time feels
 QUIET_S = 5.0  # in lines: how long nothing may be said
@@ -34,23 +34,23 @@ STYLES = {
     "running": "bold",
     "waiting": "dim",
 }
-MARKS = reading.MARKS | {"running": "▸", "waiting": "·"}
+MARKS = consistency.MARKS | {"running": "▸", "waiting": "·"}
 
 
 @dataclass
-class _Row:
+class _ScenarioRow:
     """One scenario in the list."""
 
     title: str
     state: str = "waiting"
-    said: str = ""
+    note: str = ""
 
 
 @dataclass
-class _State:
+class _ProgressState:
     """All that has been noted so far."""
 
-    rows: dict[str, _Row] = field(default_factory=dict)
+    rows: dict[str, _ScenarioRow] = field(default_factory=dict)
     current: str = ""
     step: str = ""
     answers: int = 0
@@ -60,7 +60,7 @@ class _State:
     faults: deque[str] = field(default_factory=lambda: deque(maxlen=FAULTS_SHOWN))
 
 
-class Live:
+class ProgressView:
     """The view of one run, as a context manager. Its methods only note; they neither wait nor raise.
 
     `scenarios` are the keys and titles of those to come, to be listed before they begin. Lines instead of a picture
@@ -79,17 +79,17 @@ class Live:
         self._expected_s = expected_s
         self._console = console or Console(highlight=False)
         self._plain = not self._console.is_terminal or self._console.is_dumb_terminal or bool(os.environ.get("CI"))
-        self._state = _State({key: _Row(_line(title)) for key, title in scenarios})
+        self._state = _ProgressState({key: _ScenarioRow(_clean_line(title)) for key, title in scenarios})
         self._lines: deque[str] = deque()
         self._counted: deque[tuple[float, int]] = deque()
         self._began = time.monotonic()
-        self._spoke = self._began
+        self._wrote_at = self._began
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._draw, name="live view", daemon=True)
 
     def __enter__(self) -> Self:
-        self._began = self._spoke = time.monotonic()
-        self._say(f"profile {self._profile}, expected to take {span(self._expected_s)}")
+        self._began = self._wrote_at = time.monotonic()
+        self._write(f"profile {self._profile}, expected to take {format_duration(self._expected_s)}")
         self._thread.start()
         return self
 
@@ -99,86 +99,86 @@ class Live:
         self._ended.set()
         self._thread.join(2 * REFRESH_S)  # a terminal that takes no more is not waited for
 
-    def scenario(self, key: str, title: str) -> None:
+    def start_scenario(self, key: str, title: str) -> None:
         """A scenario begins."""
         state = self._state
-        state.rows.setdefault(key, _Row(_line(title))).state = "running"
+        state.rows.setdefault(key, _ScenarioRow(_clean_line(title))).state = "running"
         state.current, state.step, state.lag_ms, state.most_lag_ms = key, "", 0.0, 0.0
-        self._say(f"{key}: {title}")
+        self._write(f"{key}: {title}")
 
-    def step(self, text: str) -> None:
+    def note_step(self, text: str) -> None:
         """Return what the scenario does now."""
-        self._state.step = _line(text)
-        self._say(f"{self._state.current}: {text}")
+        self._state.step = _clean_line(text)
+        self._write(f"{self._state.current}: {text}")
 
-    def answer(self, ok: bool) -> None:  # noqa: FBT001 — one for every answer of the system, in two words
+    def note_answer(self, ok: bool) -> None:  # noqa: FBT001 — one for every answer of the system, in two words
         """An answer came: one that was intended, or an error."""
         self._state.answers += 1
         self._state.errors += not ok
 
-    def lag(self, ms: float) -> None:
+    def note_lag(self, ms: float) -> None:
         """Return how late the generator was with a call."""
         self._state.lag_ms = ms
         self._state.most_lag_ms = max(self._state.most_lag_ms, ms)
 
-    def fault(self, text: str) -> None:
+    def note_fault(self, text: str) -> None:
         """Something was broken, or put right."""
-        self._state.faults.append(f"{clock(time.monotonic() - self._began)}  {_line(text)}")
-        self._say(f"fault: {text}")
+        self._state.faults.append(f"{format_clock(time.monotonic() - self._began)}  {_clean_line(text)}")
+        self._write(f"fault: {text}")
 
-    def finished(self, result: Result) -> None:
+    def finish_scenario(self, result: ScenarioResult) -> None:
         """A scenario is over."""
-        standing = reading.standing(result)
-        said = reading.checks_held(result) if standing == "PASS" else "; ".join(reading.doubts(result))
-        self._state.rows[result.key] = _Row(_line(result.title), standing, said)
+        status = consistency.judge_result(result)
+        note = consistency.describe_checks(result) if status == "PASS" else "; ".join(consistency.list_doubts(result))
+        self._state.rows[result.key] = _ScenarioRow(_clean_line(result.title), status, note)
         self._state.step = ""
-        self._say(f"{result.key}: {standing}" + (f", {said}" if said else ""))
+        self._write(f"{result.key}: {status}" + (f", {note}" if note else ""))
 
-    def end(self, report: Report, folder: Path) -> None:
+    def end(self, report: ReadinessReport, folder: Path) -> None:
         """The run is over, and its report lies in `folder`."""
         self._state.current = ""
-        score = reading.score(report.results)
+        score = consistency.compute_score(report.results)
         for line in (
             f"{score.verdict}: {score.headline}",
             *(sentence for _, sentence in score.rest),
-            *reading.contradictions(report),
+            *consistency.find_contradictions(report),
             f"report: {folder / 'report.html'}",
         ):
-            self._say(line, always=True)
+            self._write(line, always=True)
 
-    def _say(self, text: str, *, always: bool = False) -> None:
+    def _write(self, text: str, *, always: bool = False) -> None:
         """A line for where lines are written; `always` puts it below the picture as well."""
         if self._plain:
-            self._lines.append(f"{clock(time.monotonic() - self._began):>6}  {_line(text)}")
+            self._lines.append(f"{format_clock(time.monotonic() - self._began):>6}  {_clean_line(text)}")
         elif always:
-            self._lines.append(_line(text))
+            self._lines.append(_clean_line(text))
 
     def _draw(self) -> None:
         with suppress(Exception, SystemExit):  # a view that fails is gone, the run is not; rich exits on a broken pipe
             if self._plain:
                 self._write_lines()
             else:
-                self._show_picture()
+                self._show_screen()
             self._flush()
 
     def _write_lines(self) -> None:
         while not self._ended.wait(REFRESH_S):
             self._flush()
-            if time.monotonic() - self._spoke >= QUIET_S:
-                self._say(self._pulse())
+            if time.monotonic() - self._wrote_at >= QUIET_S:
+                self._write(self._format_status_line())
 
     def _flush(self) -> None:
         while self._lines:
             self._console.print(Text(self._lines.popleft()), soft_wrap=True)
-            self._spoke = time.monotonic()
+            self._wrote_at = time.monotonic()
 
-    def _show_picture(self) -> None:
-        with Screen(self._picture(), console=self._console, auto_refresh=False, transient=False) as screen:
+    def _show_screen(self) -> None:
+        with Screen(self._draw_screen(), console=self._console, auto_refresh=False, transient=False) as screen:
             while not self._ended.wait(REFRESH_S):
-                screen.update(self._picture(), refresh=True)
-            screen.update(self._picture(), refresh=True)
+                screen.update(self._draw_screen(), refresh=True)
+            screen.update(self._draw_screen(), refresh=True)
 
-    def _rate(self) -> float:
+    def _measure_rate(self) -> float:
         """Answers a second, over the last few."""
         now, counted = time.monotonic(), self._counted
         counted.append((now, self._state.answers))
@@ -187,23 +187,23 @@ class Live:
         elapsed = now - counted[0][0]
         return (counted[-1][1] - counted[0][1]) / elapsed if elapsed else 0.0
 
-    def _pulse(self) -> str:
+    def _format_status_line(self) -> str:
         """Return where the run is, in one line."""
         state = self._state
-        rate = round(self._rate())
-        now, most = (number(round(ms, 1)) for ms in (state.lag_ms, state.most_lag_ms))
+        rate = round(self._measure_rate())
+        now, most = (format_number(round(ms, 1)) for ms in (state.lag_ms, state.most_lag_ms))
         return (
             f"{state.current or 'nothing under way'}: {rate:,} answers/s, {state.answers:,} in all, "
             f"{state.errors:,} errors, lag {now} ms (most {most})"
         )
 
-    def _picture(self) -> Text:
+    def _draw_screen(self) -> Text:
         """One text, put together by hand: rich's tables measure every cell, on the processor that the run needs."""
         elapsed = time.monotonic() - self._began
         text = Text.assemble(
             ("Readiness ", "bold"),
-            (f"{self._profile}  {clock(elapsed)} of about {clock(self._expected_s)}  ", "dim"),
-            *_progress(elapsed / self._expected_s if self._expected_s else 1.0),
+            (f"{self._profile}  {format_clock(elapsed)} of about {format_clock(self._expected_s)}  ", "dim"),
+            *_draw_progress_bar(elapsed / self._expected_s if self._expected_s else 1.0),
             "\n\n",
             no_wrap=True,
             overflow="ellipsis",
@@ -211,22 +211,22 @@ class Live:
         rows = list(self._state.rows.items())
         widest = max((len(row.title) for _, row in rows), default=0)
         for key, row in rows:
-            said = self._state.step if key == self._state.current else row.said
+            note = self._state.step if key == self._state.current else row.note
             text.append(f"{MARKS[row.state]} {row.state:<9}", STYLES[row.state])
             text.append(row.title.ljust(widest + 2))
-            text.append(said + "\n", "dim")
-        text.append(f"\n{self._pulse()}")
+            text.append(note + "\n", "dim")
+        text.append(f"\n{self._format_status_line()}")
         for fault in list(self._state.faults):
             text.append(f"\nfault  {fault}", "red")
         return text
 
 
-def _progress(share: float) -> list[tuple[str, str]]:
+def _draw_progress_bar(share: float) -> list[tuple[str, str]]:
     width = 24
     full = min(width, round(width * share))
     return [("━" * full, "green"), ("━" * (width - full), "dim")]
 
 
-def _line(text: object) -> str:
+def _clean_line(text: object) -> str:
     """A text on one line, without what moves a terminal's cursor."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in str(text)).split())

@@ -9,21 +9,21 @@ from botocore.config import Config
 REGION = "eu-central-1"
 STACK = "interdomestik"
 QUEUES = ("QueueHigh", "QueueNormal", "QueueLow", "NudgeQueue")
-DEAD_LETTERS = ("DeadLetterHigh", "DeadLetterNormal", "DeadLetterLow")
+DEAD_LETTER_QUEUES = ("DeadLetterHigh", "DeadLetterNormal", "DeadLetterLow")
 COUNTS = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed"]
 
 
-class Identities:
+class AwsAccess:
     """The stack's AWS side, at an emulator's endpoint."""
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
-        stack = self._client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
+        stack = self._make_client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-        self._cognito = self._client("cognito-idp")
-        self._sqs = self._client("sqs")
+        self._cognito = self._make_client("cognito-idp")
+        self._sqs = self._make_client("sqs")
 
-    def token(self, email: str) -> str:
+    def sign_in(self, email: str) -> str:
         """An access token of somebody who has an identity, by a password of the moment."""
         password, pool = f"Aa1!{secrets.token_urlsafe(24)}", self.outputs["UserPoolId"]
         self._cognito.admin_set_user_password(UserPoolId=pool, Username=email, Password=password, Permanent=True)
@@ -35,15 +35,15 @@ class Identities:
         )
         return str(answer["AuthenticationResult"]["AccessToken"])
 
-    def queued(self) -> dict[str, int]:
+    def count_queued(self) -> dict[str, int]:
         """Messages in each queue, the dead letters included."""
         found = {}
-        for name in (*QUEUES, *DEAD_LETTERS):
+        for name in (*QUEUES, *DEAD_LETTER_QUEUES):
             answer = self._sqs.get_queue_attributes(QueueUrl=self.outputs[name], AttributeNames=COUNTS)
             found[name] = sum(int(count) for count in answer["Attributes"].values())
         return found
 
-    def _client(self, service: str) -> Any:
+    def _make_client(self, service: str) -> Any:
         return boto3.client(
             service,  # type: ignore[call-overload]
             endpoint_url=self._endpoint,

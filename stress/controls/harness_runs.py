@@ -20,7 +20,7 @@ RAN_THROUGH = (0, 1)
 
 
 @dataclass(frozen=True)
-class Ran:
+class HarnessResult:
     """The output of a run: its report, None where there is none or it did not run through; `trouble` says why."""
 
     seconds: float
@@ -28,7 +28,7 @@ class Ran:
     trouble: str = ""
 
 
-def run_harness(command: Sequence[str], root: Path, report: Path, log: Path, *, limit_s: float) -> Ran:
+def run_harness(command: Sequence[str], root: Path, report: Path, log: Path, *, limit_s: float) -> HarnessResult:
     """Run a command in `root`, its output into `log`, for so many seconds at most; then read the report it has left."""
     began = time.monotonic()
     with log.open("wb") as output:
@@ -40,14 +40,14 @@ def run_harness(command: Sequence[str], root: Path, report: Path, log: Path, *, 
         except subprocess.TimeoutExpired:
             status = None
         finally:
-            end(process)
+            end_process(process)
     seconds = time.monotonic() - began
     if status not in RAN_THROUGH:
         how = f"was not done after {limit_s:g} s" if status is None else f"ended with status {status}"
-        return Ran(seconds, None, f"the harness {how}; its last lines:\n{last_lines(log)}")
+        return HarnessResult(seconds, None, f"the harness {how}; its last lines:\n{read_last_lines(log)}")
     found = read_report(report)
-    trouble = "" if found else f"the harness left no report; its last lines:\n{last_lines(log)}"
-    return Ran(seconds, found, trouble)
+    trouble = "" if found else f"the harness left no report; its last lines:\n{read_last_lines(log)}"
+    return HarnessResult(seconds, found, trouble)
 
 
 def read_report(path: Path) -> Mapping[str, Any] | None:
@@ -59,12 +59,12 @@ def read_report(path: Path) -> Mapping[str, Any] | None:
     return report if isinstance(report, dict) else None
 
 
-def last_lines(log: Path, count: int = LAST_LINES) -> str:
+def read_last_lines(log: Path, count: int = LAST_LINES) -> str:
     """The end of what the harness said."""
     return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:])
 
 
-def end(process: "subprocess.Popen[bytes]") -> None:
+def end_process(process: "subprocess.Popen[bytes]") -> None:
     """End a process, kindly at first, and whatever it has started and not ended itself."""
     if process.poll() is not None:
         return

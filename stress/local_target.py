@@ -18,35 +18,35 @@ import aiohttp
 import psycopg
 from psycopg.rows import dict_row
 
-from stress.alarms import Alarms
-from stress.identities import Identities
-from stress.processes import free_port, start, stop
+from stress.alarms import AlarmReader
+from stress.aws_access import AwsAccess
+from stress.processes import find_free_port, start, stop
 
 START_S = 180.0
 SUPERUSER, DATABASE = "postgres", "interdomestik"
-DESK = "desk@interdomestik.test"
+STAFF_MAILBOX = "desk@interdomestik.test"
 
 
-class CannotStart(Exception):
+class TargetStartError(Exception):
     """The local cloud did not start; the message has what it said."""
 
 
 @dataclass(frozen=True)
-class Setup:
+class CloudOptions:
     """The configuration of a local cloud: template parameters, variables of functions, and flags of `up`."""
 
     parameters: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
     flags: Sequence[str] = ()
 
-    def arguments(self) -> list[str]:
+    def build_arguments(self) -> list[str]:
         """As the command line wants them."""
         parameters = [part for name, value in self.parameters.items() for part in ("--parameter", f"{name}={value}")]
         variables = [part for name, value in self.variables.items() for part in ("--variable", f"{name}={value}")]
         return [*parameters, *variables, *self.flags]
 
 
-class Http:
+class JsonClient:
     """Small JSON calls to the harness's own helpers, on a line that is not the generator's."""
 
     def __init__(self) -> None:
@@ -68,14 +68,14 @@ class Http:
 class LocalCloud:
     """A local cloud with its state in `folder`, run from the checkout `root`."""
 
-    def __init__(self, root: Path, folder: Path, setup: Setup) -> None:
+    def __init__(self, root: Path, folder: Path, options: CloudOptions) -> None:
         self.root = root
         self.folder = folder
         self.origin = ""
         self.ports: dict[str, int] = {}
-        self.http = Http()
-        self._setup = setup
-        self._mail_port = free_port()
+        self.http = JsonClient()
+        self._options = options
+        self._mail_port = find_free_port()
         self._processes: list[subprocess.Popen[bytes]] = []
 
     @property
@@ -90,20 +90,20 @@ class LocalCloud:
 
     async def start(self) -> None:
         """Start it from nothing, and wait until it is ready. Raises CannotStart."""
-        await asyncio.to_thread(self._local("reset").wait)
+        await asyncio.to_thread(self._start_local("reset").wait)
         self.folder.mkdir(parents=True, exist_ok=True)
-        line = [sys.executable, "-m", "stress.mail_line", "--port", str(self._mail_port)]
+        mail_proxy = [sys.executable, "-m", "stress.mail_proxy", "--port", str(self._mail_port)]
         log = (self.folder / "mail-line.log").open("ab")
-        self._processes.append(start(line, cwd=Path(__file__).parents[1], log=log))
-        variables = {"AWS_ENDPOINT_URL_SESV2": f"http://127.0.0.1:{self._mail_port}", **self._setup.variables}
-        setup = Setup(self._setup.parameters, variables, self._setup.flags)
-        up = self._local("up", "--port", "0", *setup.arguments())
+        self._processes.append(start(mail_proxy, cwd=Path(__file__).parents[1], log=log))
+        variables = {"AWS_ENDPOINT_URL_SESV2": f"http://127.0.0.1:{self._mail_port}", **self._options.variables}
+        options = CloudOptions(self._options.parameters, variables, self._options.flags)
+        up = self._start_local("up", "--port", "0", *options.build_arguments())
         self._processes.append(up)
         self.origin = await asyncio.to_thread(_wait_until_ready, up)
         self.ports = json.loads((self.folder / "state.json").read_text())["ports"]
-        await self.mail(target=self.emulator)
-        self.identities = await asyncio.to_thread(Identities, self.emulator)
-        self.alarms = Alarms(self.emulator)
+        await self.control_mail(target=self.emulator)
+        self.aws = await asyncio.to_thread(AwsAccess, self.emulator)
+        self.alarms = AlarmReader(self.emulator)
 
     async def stop(self) -> None:
         """End it."""
@@ -111,38 +111,40 @@ class LocalCloud:
         for process in reversed(self._processes):
             await asyncio.to_thread(stop, process)
 
-    def _local(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def _start_local(self, *arguments: str) -> subprocess.Popen[bytes]:
         python = str(self.root / ".venvs/local/bin/python")
         command = [python, "-m", "local", "--state", str(self.folder), *arguments]
         return start(command, cwd=self.root, log=subprocess.PIPE)
 
     # what it holds
 
-    async def rows(self, query: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    async def query_rows(self, query: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Return what the database answers, asked directly; of the writer of this moment.
 
         The superuser asks: beside the fleet, the deployed limit leaves a single session to all others.
         """
-        return await asyncio.to_thread(self._rows, query, params)
+        return await asyncio.to_thread(self._query_rows, query, params)
 
-    def _rows(self, query: str, params: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-        with psycopg.connect(self.dsn(), autocommit=True, row_factory=dict_row) as connection:
+    def _query_rows(self, query: str, params: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+        with psycopg.connect(self.build_dsn(), autocommit=True, row_factory=dict_row) as connection:
             cursor = connection.execute(query.encode(), params)
             return cursor.fetchall() if cursor.description is not None else []
 
-    def dsn(self, server: str = "") -> str:
+    def build_dsn(self, server: str = "") -> str:
         """Return where the database is; `server` names another than the writer."""
-        port = self.ports[server or self.ports_writer]
+        port = self.ports[server or self.writer_port]
         return f"host=127.0.0.1 port={port} user={SUPERUSER} dbname={DATABASE} connect_timeout=5"
 
-    ports_writer = "postgres"
+    writer_port = "postgres"
 
-    async def inbox(self) -> tuple[Counter[str], list[dict[str, Any]]]:
+    async def read_inbox(self) -> tuple[Counter[str], list[dict[str, Any]]]:
         """Return how many mails each address has got, and those to the desk."""
         mails = await self.http("GET", f"{self.origin}/_local/mail.json")
-        return Counter(address for mail in mails for address in mail["to"]), [m for m in mails if DESK in m["to"]]
+        return Counter(address for mail in mails for address in mail["to"]), [
+            m for m in mails if STAFF_MAILBOX in m["to"]
+        ]
 
-    async def environments(self, function: str) -> list[dict[str, Any]]:
+    async def list_environments(self, function: str) -> list[dict[str, Any]]:
         """The execution environments of a function: pid, state, invocations."""
         status = await self.http("GET", f"{self.origin}/_local/status")
         return [e for e in status["functions"][function]["environments"] if e["pid"] is not None]
@@ -151,16 +153,16 @@ class LocalCloud:
         """Return what a function answers to an invocation by Lambda's own API."""
         return await self.http("POST", f"{self.origin}/2015-03-31/functions/{function}/invocations", payload)
 
-    async def queued(self) -> dict[str, int]:
+    async def count_queued(self) -> dict[str, int]:
         """Messages in each of the stack's queues, waiting or taken."""
-        return await asyncio.to_thread(self.identities.queued)
+        return await asyncio.to_thread(self.aws.count_queued)
 
     # what can be done to it
 
     @asynccontextmanager
-    async def held(self) -> AsyncIterator[None]:
+    async def block_writes(self) -> AsyncIterator[None]:
         """Within the block no write can end, for want of a row that comes last in each; and no claim can be read."""
-        async with await psycopg.AsyncConnection.connect(self.dsn()) as connection:
+        async with await psycopg.AsyncConnection.connect(self.build_dsn()) as connection:
             await connection.execute("LOCK TABLE audit IN SHARE ROW EXCLUSIVE MODE")
             await connection.execute("LOCK TABLE claims IN ACCESS EXCLUSIVE MODE")
             try:
@@ -168,7 +170,7 @@ class LocalCloud:
             finally:
                 await connection.rollback()
 
-    async def mail(self, **changes: object) -> dict[str, Any]:
+    async def control_mail(self, **changes: object) -> dict[str, Any]:
         """Change the line to the mail service, or only look: `down`."""
         url = f"http://127.0.0.1:{self._mail_port}/_line"
         deadline = time.monotonic() + 10
@@ -182,7 +184,7 @@ class LocalCloud:
             else:
                 return found
 
-    async def database(self, method: str, path: str, document: object = None) -> Any:
+    async def control_database(self, method: str, path: str, document: object = None) -> Any:
         """A command to what stands before the database: see `python -m local.database_proxy`."""
         return await self.http(method, f"http://127.0.0.1:{self.ports['database_proxy_control']}{path}", document)
 
@@ -191,7 +193,7 @@ class LocalCloud:
         query = (
             "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() LIMIT 1"
         )
-        rows = await self.rows(query)
+        rows = await self.query_rows(query)
         if not rows:
             raise RuntimeError("nobody is connected: no backend to kill")
         os.kill(rows[0]["pid"], signal.SIGKILL)
@@ -199,24 +201,24 @@ class LocalCloud:
     async def promote_standby(self) -> None:
         """Let the standby take over, and lead everybody to it; the old writer is left to itself."""
         await asyncio.to_thread(self._promote)
-        await self.database("PUT", "/target", {"port": self.ports["standby"]})
-        self.ports_writer = "standby"
+        await self.control_database("PUT", "/target", {"port": self.ports["standby"]})
+        self.writer_port = "standby"
 
     def _promote(self) -> None:
-        with psycopg.connect(self.dsn("standby"), autocommit=True) as connection:
+        with psycopg.connect(self.build_dsn("standby"), autocommit=True) as connection:
             connection.execute("SELECT pg_promote()")
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes]) -> str:
-    said: list[str] = []
+    output: list[str] = []
     deadline = time.monotonic() + START_S
     assert process.stdout is not None  # noqa: S101 - it was started with a pipe
     for raw in process.stdout:
         line = raw.decode(errors="replace")
-        said.append(line)
+        output.append(line)
         if line.startswith("ready "):
             return line.split()[1].removesuffix("/api")
         if time.monotonic() > deadline:
             break
     stop(process)
-    raise CannotStart("the local cloud did not start:\n" + "".join(said))
+    raise TargetStartError("the local cloud did not start:\n" + "".join(output))

@@ -1,4 +1,4 @@
-"""`python -m stress.mail_line`: stands between the functions and the mail service, counts its calls, and can fail it.
+"""`python -m stress.mail_proxy`: stands between the functions and the mail service, counts its calls, and can fail it.
 
     PUT /_line {"target": "http://127.0.0.1:…", "down": true}    both optional
     GET /_line -> {"down": false, "sent": 12, "refused": 3, "sent_at": [epoch seconds, …], "refused_at": […]}
@@ -23,7 +23,7 @@ OWN_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")  # non
 
 
 @dataclass
-class Line:
+class MailProxy:
     """The line to the mail service: its target, whether it is down, and the counts."""
 
     target: str = ""
@@ -33,12 +33,12 @@ class Line:
     refused: int = 0
     refused_at: list[float] = field(default_factory=list)
 
-    async def control(self, request: web.Request) -> web.Response:
+    async def handle_control(self, request: web.Request) -> web.Response:
         """Change it, or only look."""
         if request.method == "PUT":
-            asked = await request.json()
-            self.target = str(asked.get("target", self.target))
-            self.down = bool(asked.get("down", self.down))
+            changes = await request.json()
+            self.target = str(changes.get("target", self.target))
+            self.down = bool(changes.get("down", self.down))
         return web.json_response({name: value for name, value in asdict(self).items() if name != "target"})
 
     async def forward(self, request: web.Request) -> web.Response:
@@ -70,26 +70,26 @@ class Line:
 SESSION: web.AppKey[ClientSession] = web.AppKey("session", ClientSession)
 
 
-async def application() -> web.Application:
+async def build_application() -> web.Application:
     """The server's application."""
-    line, app = Line(), web.Application(client_max_size=20 * 1024 * 1024)
+    proxy, app = MailProxy(), web.Application(client_max_size=20 * 1024 * 1024)
     app[SESSION] = ClientSession()
-    app.router.add_route("*", "/_line", line.control)
-    app.router.add_route("*", "/{anything:.*}", line.forward)
-    app.on_cleanup.append(_close)
+    app.router.add_route("*", "/_line", proxy.handle_control)
+    app.router.add_route("*", "/{anything:.*}", proxy.forward)
+    app.on_cleanup.append(_close_session)
     return app
 
 
-async def _close(app: web.Application) -> None:
+async def _close_session(app: web.Application) -> None:
     await app[SESSION].close()
 
 
 def main() -> int:
     """Serves until it is ended."""
-    parser = argparse.ArgumentParser(prog="python -m stress.mail_line", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m stress.mail_proxy", description=__doc__)
     parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1")
     options = parser.parse_args()
-    web.run_app(application(), host="127.0.0.1", port=options.port, print=None, access_log=None)
+    web.run_app(build_application(), host="127.0.0.1", port=options.port, print=None, access_log=None)
     return 0
 
 

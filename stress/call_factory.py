@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from stress.ledger import Call
+from stress.ledger import PlannedCall
 
 TERMS = "2026-01"
 PLANS = {"basic": "15.00", "standard": "20.00", "family": "35.00", "business": "95.00"}
@@ -16,51 +16,51 @@ HOSTS = 250  # of each 127.x.y.0/24 that are used
 _serial = itertools.count(1)
 
 
-def addresses() -> Iterator[str]:
+def generate_addresses() -> Iterator[str]:
     """Loopback addresses, another one each time: to the service, another client each time."""
     for number in itertools.count():
         block, host = divmod(number, HOSTS)
         yield f"127.{20 + block // HOSTS}.{block % HOSTS}.{host + 1}"
 
 
-class People:
+class CallFactory:
     """Makes calls as people make them; what is drawn, is drawn from a seed. `mailbox` is where their mail goes."""
 
     def __init__(self, seed: int, mailbox: str = "{name}@example.test") -> None:
         self._dice = random.Random(seed)
-        self._addresses = addresses()
+        self._addresses = generate_addresses()
         self._mailbox = mailbox
 
-    def _mail(self, name: str) -> str:
+    def _make_mail_address(self, name: str) -> str:
         return self._mailbox.format(name=f"{name}.{self._dice.getrandbits(40):x}")
 
-    def address(self) -> str:
+    def make_client_address(self) -> str:
         """An address that nobody had."""
         return next(self._addresses)
 
-    def key(self) -> str:
+    def make_key(self) -> str:
         """An Idempotency-Key that nobody had."""
         return f"stress-{uuid.UUID(int=self._dice.getrandbits(128))}"
 
-    def application(self, **changes: Any) -> Call:
+    def make_application(self, **changes: Any) -> PlannedCall:
         """Somebody applies as an agent. Their first name is everybody's, so that referral codes collide if they can."""
         number = next(_serial)
         body = {
             "full_name": "Arta Krasniqi",
-            "email": self._mail(f"arta.{number}"),
+            "email": self._make_mail_address(f"arta.{number}"),
             "phone": f"+38344{number % 1_000_000:06d}",
             "city": "Prishtinë",
             "language": self._dice.choice(LANGUAGES),
             "terms_version": TERMS,
         }
-        return self._post("apply", "/agents", body, **changes)
+        return self._make_post("apply", "/agents", body, **changes)
 
-    def registration(self, **changes: Any) -> Call:
+    def make_registration(self, **changes: Any) -> PlannedCall:
         """Somebody registers as a member; `referral_code` in `changes` names their agent."""
         number = next(_serial)
         body = {
             "full_name": "Besa Hoxha",
-            "email": self._mail(f"besa.{number}"),
+            "email": self._make_mail_address(f"besa.{number}"),
             "phone": f"+38345{number % 1_000_000:06d}",
             "country": "XK",
             "language": self._dice.choice(LANGUAGES),
@@ -69,9 +69,9 @@ class People:
         }
         if code := changes.pop("referral_code", None):
             body["referral_code"] = code
-        return self._post("register", "/members", body, **changes)
+        return self._make_post("register", "/members", body, **changes)
 
-    def claim(self, token: str, **changes: Any) -> Call:
+    def make_claim(self, token: str, **changes: Any) -> PlannedCall:
         """A member files a claim."""
         body = {
             "category": self._dice.choice(("vehicle", "property", "injury", "travel")),
@@ -83,23 +83,23 @@ class People:
             "amount": f"{self._dice.randint(10, 900)}.50",
             "currency": "EUR",
         }
-        return self._post("claim", "/claims", body, token=token, **changes)
+        return self._make_post("claim", "/claims", body, token=token, **changes)
 
-    def document(self, claim_id: str, token: str, size: int, **changes: Any) -> Call:
+    def make_document_announcement(self, claim_id: str, token: str, size: int, **changes: Any) -> PlannedCall:
         """A member announces evidence for a claim."""
         body = {"file_name": "boarding-pass.txt", "content_type": "text/plain", "size": size}
-        return self._post("announce", f"/claims/{claim_id}/documents", body, token=token, **changes)
+        return self._make_post("announce", f"/claims/{claim_id}/documents", body, token=token, **changes)
 
-    def post(self, operation: str, path: str, body: dict[str, Any] | None = None, **changes: Any) -> Call:
+    def make_write(self, operation: str, path: str, body: dict[str, Any] | None = None, **changes: Any) -> PlannedCall:
         """Any other call that changes something."""
-        return self._post(operation, path, body, **changes)
+        return self._make_post(operation, path, body, **changes)
 
-    def read(self, operation: str, path: str, **changes: Any) -> Call:
+    def make_read(self, operation: str, path: str, **changes: Any) -> PlannedCall:
         """A call that reads."""
-        changes.setdefault("client", self.address())
-        return Call(operation, "GET", path, wanted=changes.pop("wanted", (200,)), **changes)
+        changes.setdefault("client", self.make_client_address())
+        return PlannedCall(operation, "GET", path, wanted=changes.pop("wanted", (200,)), **changes)
 
-    def _post(self, operation: str, path: str, body: dict[str, Any] | None, **changes: Any) -> Call:
-        changes.setdefault("client", self.address())
-        changes.setdefault("key", self.key())
-        return Call(operation, "POST", path, body=body, **changes)
+    def _make_post(self, operation: str, path: str, body: dict[str, Any] | None, **changes: Any) -> PlannedCall:
+        changes.setdefault("client", self.make_client_address())
+        changes.setdefault("key", self.make_key())
+        return PlannedCall(operation, "POST", path, body=body, **changes)

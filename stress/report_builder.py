@@ -12,15 +12,15 @@ from typing import Any
 import psutil
 
 from stress import samples, verdict
-from stress.ledger import Sample
+from stress.ledger import CallSample
 from stress.limits import TOO_MANY
-from stress.model import Point, Report, Result, Timeline
+from stress.model import Point, ReadinessReport, ScenarioResult, Timeline
 from stress.report import markdown, page
 from stress.report.store import save
 
 
-def report(
-    results: list[Result],
+def build_report(
+    results: list[ScenarioResult],
     *,
     started_at: datetime,
     duration_s: float,
@@ -29,14 +29,14 @@ def report(
     over_time: Timeline,
     environment: dict[str, str],
     settings: dict[str, Any],
-) -> Report:
+) -> ReadinessReport:
     """The report; its verdict and score follow from the results."""
-    return Report(
+    return ReadinessReport(
         started_at=started_at.isoformat(timespec="seconds"),
         duration_s=duration_s,
         profile=profile,
         target=target,
-        verdict=verdict.overall(results),
+        verdict=verdict.combine_status(results),
         passed=sum(result.status == "PASS" for result in results),
         total=len(results),
         results=results,
@@ -46,34 +46,34 @@ def report(
     )
 
 
-def write(found: Report, seen: Sequence[Sample], folder: Path) -> None:
+def write_report(found: ReadinessReport, seen: Sequence[CallSample], folder: Path) -> None:
     """The pages, the samples, and last the report itself: where that is, all is."""
     folder.mkdir(parents=True, exist_ok=True)
-    samples.write(seen, folder / "samples.csv.gz")
-    page.write(found, folder)
-    markdown.write(found, folder)
+    samples.write_samples(seen, folder / "samples.csv.gz")
+    page.write_page(found, folder)
+    markdown.write_markdown(found, folder)
     save(found, folder)
 
 
-def timeline(seen: Sequence[Sample], end_s: float) -> Timeline:
+def build_timeline(seen: Sequence[CallSample], end_s: float) -> Timeline:
     """Answers a second: all, those that were wrong, and those that were refused as they should be."""
     return Timeline(
-        throughput=_by_second(seen, end_s),
-        errors=_by_second([s for s in seen if not s.right], end_s),
-        refused=_by_second([s for s in seen if s.right and s.status == TOO_MANY], end_s),
+        throughput=_count_by_second(seen, end_s),
+        errors=_count_by_second([s for s in seen if not s.is_expected], end_s),
+        refused=_count_by_second([s for s in seen if s.is_expected and s.status == TOO_MANY], end_s),
     )
 
 
-def _by_second(seen: Sequence[Sample], end_s: float) -> list[Point]:
+def _count_by_second(seen: Sequence[CallSample], end_s: float) -> list[Point]:
     counts = Counter(int(sample.done_s) for sample in seen)
     return [(float(second), float(counts[second])) for second in range(int(end_s) + 1)]
 
 
-def environment(root: Path) -> dict[str, str]:
+def describe_environment(root: Path) -> dict[str, str]:
     """The machine that the figures were measured on."""
     return {
-        "commit": _git(root, "rev-parse", "--short=12", "HEAD") or "unknown",
-        "changes not committed": "yes" if _git(root, "status", "--porcelain") else "none",
+        "commit": _read_git(root, "rev-parse", "--short=12", "HEAD") or "unknown",
+        "changes not committed": "yes" if _read_git(root, "status", "--porcelain") else "none",
         "machine": f"{platform.machine()}, {psutil.cpu_count()} processors",
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.release()}",
@@ -82,7 +82,7 @@ def environment(root: Path) -> dict[str, str]:
     }
 
 
-def _git(root: Path, *arguments: str) -> str:
+def _read_git(root: Path, *arguments: str) -> str:
     with contextlib.suppress(OSError):
         done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)  # noqa: S607
         return done.stdout.strip() if done.returncode == 0 else ""

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stress.model import Report, Result, Status
-from stress.report.words import number, several
+from stress.model import ReadinessReport, ScenarioResult, Status
+from stress.report.formatting import format_number, join_names
 
 MARKS: dict[Status, str] = {"PASS": "●", "FAIL": "✕", "INVALID": "?", "SKIPPED": "○"}
 MEANINGS: dict[Status, str] = {
@@ -17,7 +17,7 @@ MEANINGS: dict[Status, str] = {
 
 
 @dataclass(frozen=True)
-class Score:
+class ReportScore:
     """Return how many scenarios hold, and the titles of those that don't, by why."""
 
     passed: int
@@ -53,56 +53,59 @@ class Score:
             ("SKIPPED", self.skipped, ("was not tried", "were not tried")),
         ]
         return [
-            (status, f"{len(titles)} {how[len(titles) > 1]}: {several(titles)}.")
+            (status, f"{len(titles)} {how[len(titles) > 1]}: {join_names(titles)}.")
             for status, titles, how in kinds
             if titles
         ]
 
 
-def doubts(result: Result) -> list[str]:
+def list_doubts(result: ScenarioResult) -> list[str]:
     """Return what in the record of a scenario speaks against a PASS: nothing, where it is one."""
     failed = sum(not check.passed for check in result.checks)
     differences = len(result.reconciliation.differences) + result.reconciliation.more_differences
     found = [
         (not result.checks, "it has no check"),
         (failed > 0, f"{failed} of its {len(result.checks)} checks did not hold"),
-        (differences > 0, f"its audit found {number(differences)} difference{'s' * (differences > 1)}"),
-        (short(result), f"it has {number(result.samples)} of {number(result.samples_wanted)} samples"),
-        (late(result), "its load generator was late"),
+        (differences > 0, f"its audit found {format_number(differences)} difference{'s' * (differences > 1)}"),
+        (
+            has_too_few_samples(result),
+            f"it has {format_number(result.samples)} of {format_number(result.samples_wanted)} samples",
+        ),
+        (is_generator_late(result), "its load generator was late"),
     ]
     return [text for is_so, text in found if is_so]
 
 
-def short(result: Result) -> bool:
+def has_too_few_samples(result: ScenarioResult) -> bool:
     """Whether there are fewer samples than the promise is judged by."""
     return result.samples < result.samples_wanted
 
 
-def late(result: Result) -> bool:
+def is_generator_late(result: ScenarioResult) -> bool:
     """Whether the load generator was beyond its bar, so that nothing counts."""
     return result.lag is not None and result.lag.p99 > result.lag.bar
 
 
-def standing(result: Result) -> Status:
+def judge_result(result: ScenarioResult) -> Status:
     """The status that the record bears out: a PASS with a doubt beside it is none."""
-    return "INVALID" if result.status == "PASS" and doubts(result) else result.status
+    return "INVALID" if result.status == "PASS" and list_doubts(result) else result.status
 
 
-def score(results: Sequence[Result]) -> Score:
+def compute_score(results: Sequence[ScenarioResult]) -> ReportScore:
     """Counted from the scenarios, whatever the report says of itself."""
     titles: dict[Status, list[str]] = {"PASS": [], "FAIL": [], "INVALID": [], "SKIPPED": []}
     for result in results:
-        titles[standing(result)].append(result.title)
-    return Score(len(titles["PASS"]), len(results), titles["FAIL"], titles["INVALID"], titles["SKIPPED"])
+        titles[judge_result(result)].append(result.title)
+    return ReportScore(len(titles["PASS"]), len(results), titles["FAIL"], titles["INVALID"], titles["SKIPPED"])
 
 
-def contradictions(report: Report) -> list[str]:
+def find_contradictions(report: ReadinessReport) -> list[str]:
     """Return where a report claims what its scenarios don't bear out."""
-    counted = score(report.results)
+    counted = compute_score(report.results)
     claims = [
-        f"“{result.title}” was recorded as PASS, but {several(doubts(result))}: it is not counted."
+        f"“{result.title}” was recorded as PASS, but {join_names(list_doubts(result))}: it is not counted."
         for result in report.results
-        if standing(result) != result.status
+        if judge_result(result) != result.status
     ]
     if (report.passed, report.total) != (counted.passed, counted.total):
         claims.append(
@@ -113,34 +116,36 @@ def contradictions(report: Report) -> list[str]:
     return claims
 
 
-def evidence(results: Sequence[Result]) -> str:
+def summarise_evidence(results: Sequence[ScenarioResult]) -> str:
     """Return what the verdict rests on, over all scenarios that could be judged; empty where none could."""
-    judged = [result for result in results if standing(result) in ("PASS", "FAIL")]
+    judged = [result for result in results if judge_result(result) in ("PASS", "FAIL")]
     if not judged:
         return ""
     checks = [check.passed for result in judged for check in result.checks]
     audits = [result.reconciliation for result in judged]
     differences = sum(len(audit.differences) + audit.more_differences for audit in audits)
+    samples = format_number(sum(result.samples for result in judged))
+    compared = format_number(sum(sum(audit.compared.values()) for audit in audits))
     return (
-        f"{sum(checks)} of {len(checks)} checks held, on {number(sum(result.samples for result in judged))} samples. "
-        f"{number(sum(sum(audit.compared.values()) for audit in audits))} comparisons of what clients were told with "
-        f"what is there found {number(differences) if differences else 'no'} difference{'s' * (differences > 1)}."
+        f"{sum(checks)} of {len(checks)} checks held, on {samples} samples. {compared} comparisons "
+        f"of what clients were told with what is there found {format_number(differences) if differences else 'no'} "
+        f"difference{'s' * (differences > 1)}."
     )
 
 
-def checks_held(result: Result) -> str:
+def describe_checks(result: ScenarioResult) -> str:
     """Return how many of the checks held, for tables."""
     if not result.checks:
         return "no check made"
-    held = f"{sum(check.passed for check in result.checks)} of {len(result.checks)} checks held"
-    return f"{held}, not counted" if standing(result) == "INVALID" else held
+    passed = f"{sum(check.passed for check in result.checks)} of {len(result.checks)} checks held"
+    return f"{passed}, not counted" if judge_result(result) == "INVALID" else passed
 
 
-def audit(result: Result) -> str:
+def summarise_reconciliation(result: ScenarioResult) -> str:
     """The reconciliation in a sentence."""
     compared = sum(result.reconciliation.compared.values())
     differences = len(result.reconciliation.differences) + result.reconciliation.more_differences
     if not compared and not differences:
         return "Nothing was compared."
-    found = "no difference" if not differences else f"{number(differences)} difference{'s' * (differences > 1)}"
-    return f"{number(compared)} comparisons, {found}."
+    found = "no difference" if not differences else f"{format_number(differences)} difference{'s' * (differences > 1)}"
+    return f"{format_number(compared)} comparisons, {found}."

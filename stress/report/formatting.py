@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 
-def number(value: float) -> str:
+def format_number(value: float) -> str:
     """Three significant digits, whole above a hundred: 0.0113, 12.3, 1,235."""
     if not math.isfinite(value):
         return "∞" if value == math.inf else "none"
@@ -16,27 +16,27 @@ def number(value: float) -> str:
     return f"{value:,.{digits}f}".rstrip("0").rstrip(".")
 
 
-def clock(seconds: float) -> str:
+def format_clock(seconds: float) -> str:
     """Time since the run began, as 0:07, 12:30 or 1:02:00."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def span(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A length of time, as 8.2 s or 4 min 10 s."""
     if seconds < 60:
-        return f"{number(round(seconds, 1))} s"
+        return f"{format_number(round(seconds, 1))} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if rest else f"{minutes} min"
 
 
-def several(names: list[str]) -> str:
+def join_names(names: list[str]) -> str:
     """Names in a sentence: a; a and b; a, b and c."""
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
-def moment(written: str) -> str:
+def format_moment(written: str) -> str:
     """An ISO 8601 time as people write it, 25 November 2026, 08:14 UTC; what is none is left as it is."""
     try:
         at = datetime.fromisoformat(written)
@@ -45,12 +45,12 @@ def moment(written: str) -> str:
     return f"{at.day} {at:%B %Y, %H:%M} {at.tzname() or ''}".rstrip()
 
 
-def flat(value: Any) -> str:
+def flatten_setting(value: Any) -> str:
     """A setting as text: nested ones as `name value` pairs."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {flat(inner)}" for name, inner in value.items())
+        return ", ".join(f"{name} {flatten_setting(inner)}" for name, inner in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(flat(inner) for inner in value)
+        return ", ".join(flatten_setting(inner) for inner in value)
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
     return str(value)

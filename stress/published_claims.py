@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from stress.controls.model import FILE, read_controls
-from stress.model import Check, Figure, Report, Result
+from stress.model import Assertion, Figure, ReadinessReport, ScenarioResult
 from stress.report import store
 
-CLAIMS = Path(__file__).with_name("claims.toml")
+CLAIMS_FILE = Path(__file__).with_name("published_claims.toml")
 REPORT = Path("measurements/readiness")
 PAGE = Path("docs/reference/readiness.md")
-KEPT = ("report.json", "report.html", "report.md")
+PUBLISHED_FILES = ("report.json", "report.html", "report.md")
 HEAD = """# Readiness: what was claimed, and what is measured
 
 The predecessor's report made these claims without measuring any of them. Each row names the scenario of `make stress`
@@ -33,15 +33,15 @@ to find each.
 """
 
 
-class NotFound(Exception):
+class UnknownEvidence(Exception):
     """A claim names what the run has not."""
 
 
-N = TypeVar("N", Check, Figure)
+N = TypeVar("N", Assertion, Figure)
 
 
 @dataclass(frozen=True)
-class Claim:
+class PublishedClaim:
     """A line of the predecessor's report."""
 
     claim: str
@@ -51,18 +51,18 @@ class Claim:
     note: str = ""
 
 
-def claims(path: Path = CLAIMS) -> list[Claim]:
+def read_published_claims(path: Path = CLAIMS_FILE) -> list[PublishedClaim]:
     """All of them."""
     document = tomllib.loads(path.read_text(encoding="utf-8"))
-    return [_claim(each) for each in document["claim"]]
+    return [_read_claim(each) for each in document["claim"]]
 
 
-def _claim(table: dict[str, Any]) -> Claim:
+def _read_claim(table: dict[str, Any]) -> PublishedClaim:
     names = {kind: tuple(table.get(kind, ())) for kind in ("checks", "figures")}
-    return Claim(table["claim"], table["scenario"], names["checks"], names["figures"], table.get("note", ""))
+    return PublishedClaim(table["claim"], table["scenario"], names["checks"], names["figures"], table.get("note", ""))
 
 
-def page(report: Report, of: list[Claim]) -> str:
+def build_page(report: ReadinessReport, claims: list[PublishedClaim]) -> str:
     """The page. Raises NotFound."""
     verdict = (
         f"Published: the run of {report.started_at[:10]}, commit {report.environment.get('commit', 'unknown')}, "
@@ -71,43 +71,43 @@ def page(report: Report, of: list[Claim]) -> str:
     )
     results = {result.key: result for result in report.results}
     count = len(read_controls(FILE.read_text(encoding="utf-8")))
-    return HEAD.format(verdict=verdict, controls=count) + "".join(_row(claim, results) for claim in of)
+    return HEAD.format(verdict=verdict, controls=count) + "".join(_format_row(claim, results) for claim in claims)
 
 
-def keep(folder: Path, root: Path) -> None:
+def publish(folder: Path, root: Path) -> None:
     """Keep a run's report in the checkout `root`, and write the page of it. Raise NotFound, OSError.
 
     Given the kept report itself, after a claim or a control has changed, write only the page.
     """
-    text = page(store.load(folder), claims())
-    kept = root / REPORT
-    kept.mkdir(parents=True, exist_ok=True)
-    if not kept.samefile(folder):
-        for name in KEPT:
-            shutil.copyfile(folder / name, kept / name)
+    text = build_page(store.load(folder), read_published_claims())
+    published = root / REPORT
+    published.mkdir(parents=True, exist_ok=True)
+    if not published.samefile(folder):
+        for name in PUBLISHED_FILES:
+            shutil.copyfile(folder / name, published / name)
     (root / PAGE).write_text(text, encoding="utf-8")
 
 
-def _row(claim: Claim, results: dict[str, Result]) -> str:
+def _format_row(claim: PublishedClaim, results: dict[str, ScenarioResult]) -> str:
     if claim.scenario not in results:
-        raise NotFound(f"{claim.claim}: the run has no scenario {claim.scenario}")
+        raise UnknownEvidence(f"{claim.claim}: the run has no scenario {claim.scenario}")
     result = results[claim.scenario]
-    cells = [_check(check) for name in claim.checks for check in _named(claim, name, result.checks)]
-    cells += [_figure(figure) for name in claim.figures for figure in _named(claim, name, result.figures)]
+    cells = [_format_check(check) for name in claim.checks for check in _find_named(claim, name, result.checks)]
+    cells += [_format_figure(figure) for name in claim.figures for figure in _find_named(claim, name, result.figures)]
     cells += [f"*{claim.note}*"] if claim.note else []
     return f"| {claim.claim} | {result.title}: {result.status} | {'<br>'.join(cells)} |\n"
 
 
-def _named(claim: Claim, name: str, among: list[N]) -> list[N]:
+def _find_named(claim: PublishedClaim, name: str, among: list[N]) -> list[N]:
     found = [each for each in among if each.name.startswith(name)]
     if not found:
-        raise NotFound(f"{claim.claim}: nothing in the run is called {name!r}…")
+        raise UnknownEvidence(f"{claim.claim}: nothing in the run is called {name!r}…")
     return found
 
 
-def _check(check: Check) -> str:
+def _format_check(check: Assertion) -> str:
     return f"{'✓' if check.passed else '✗'} {check.name}" + ("" if check.passed else f" (found {check.found})")
 
 
-def _figure(figure: Figure) -> str:
+def _format_figure(figure: Figure) -> str:
     return f"{figure.name}: **{f'{figure.value:.4g} {figure.unit}'.strip()}**"

@@ -11,8 +11,8 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from stress.controls.model import Verdict, as_record
-from stress.controls.runs import Ran, last_lines
+from stress.controls.harness_runs import HarnessResult, read_last_lines
+from stress.controls.model import ControlVerdict, to_record
 
 FRAMES_PER_SECOND = 2
 LONGEST = 120  # characters of a reason, in the table
@@ -20,7 +20,7 @@ TITLES = ("control", "scenario", "verdict", "which check", "seconds")
 
 
 @dataclass
-class Line:
+class ControlRow:
     """A control, or the unbroken system, and how it stands."""
 
     name: str
@@ -29,12 +29,12 @@ class Line:
     wanted: str = "red"
     began: float | None = None
     seconds: float = 0.0
-    verdict: Verdict | None = None
+    verdict: ControlVerdict | None = None
     trouble: str = ""
     log: Path | None = None
 
     @property
-    def held(self) -> bool:
+    def has_passed(self) -> bool:
         """Whether it came out as it must."""
         return self.verdict is not None and self.verdict.outcome == self.wanted
 
@@ -46,10 +46,10 @@ class Line:
         return f"{self.verdict.outcome} {self.verdict.status}".strip()
 
     @property
-    def what(self) -> str:
+    def reason(self) -> str:
         """Return which check turned red, or why the outcome is not what it must be."""
         if self.verdict is None:
-            return last_lines(self.log, 1) if self.log and self.log.exists() else ""
+            return read_last_lines(self.log, 1) if self.log and self.log.exists() else ""
         reasons = [str(reason) for reason in self.verdict.reasons[:1]]
         return "; ".join(([self.verdict.said] if self.verdict.said else []) + reasons)
 
@@ -60,30 +60,30 @@ class Line:
             return self.seconds
         return time.monotonic() - self.began
 
-    def settle(self, verdict: Verdict, ran: Ran) -> None:
+    def set_result(self, verdict: ControlVerdict, result: HarnessResult) -> None:
         """Note what came of it."""
-        self.verdict, self.seconds, self.trouble = verdict, ran.seconds, ran.trouble
+        self.verdict, self.seconds, self.trouble = verdict, result.seconds, result.trouble
 
-    def record(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, Any]:
         """The line, for controls.json."""
         return {
             "name": self.name,
             "why": self.why,
             "scenario": self.scenario,
-            "held": self.held,
+            "held": self.has_passed,
             "seconds": round(self.seconds, 1),
             "trouble": self.trouble,
-            **(as_record(self.verdict) if self.verdict else {"outcome": "not run"}),
+            **(to_record(self.verdict) if self.verdict else {"outcome": "not run"}),
         }
 
 
-class Board:
+class ControlTable:
     """The lines: a table within the block where there is a terminal, else text."""
 
-    def __init__(self, lines: Sequence[Line], console: Console | None = None) -> None:
-        self._lines = lines
+    def __init__(self, rows: Sequence[ControlRow], console: Console | None = None) -> None:
+        self._rows = rows
         self._console = console or Console()
-        self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=FRAMES_PER_SECOND)
+        self._live = Live(get_renderable=self._build_table, console=self._console, refresh_per_second=FRAMES_PER_SECOND)
 
     def __enter__(self) -> Self:
         """Show the table."""
@@ -95,48 +95,48 @@ class Board:
         """Leave the table as it is."""
         self._live.stop()
 
-    def begin(self, line: Line) -> None:
+    def begin(self, row: ControlRow) -> None:
         """Say that the line is being worked on."""
-        line.began = time.monotonic()
+        row.began = time.monotonic()
         if not self._console.is_terminal:
-            self._say(f"{line.name}: {line.why}")
+            self._print(f"{row.name}: {row.why}")
 
-    def settled(self, line: Line) -> None:
+    def show_outcome(self, row: ControlRow) -> None:
         """Say what came of it."""
         if not self._console.is_terminal:
-            self._say(f"  {line.outcome}, {line.seconds:.0f} s  {line.what}")
+            self._print(f"  {row.outcome}, {row.seconds:.0f} s  {row.reason}")
 
     def end(self, folder: Path) -> None:
         """Say what it all came to, and where it is kept."""
-        for line in self._lines:
-            if line.trouble:
-                self._say(f"\n{line.name}: {line.trouble}")
-        held = sum(line.held for line in self._lines)
-        word = "all" if held == len(self._lines) else "NOT all"
-        self._say(f"\n{word} as they must be: {held} of {len(self._lines)}; see {folder}/controls.md")
+        for row in self._rows:
+            if row.trouble:
+                self._print(f"\n{row.name}: {row.trouble}")
+        passed = sum(row.has_passed for row in self._rows)
+        word = "all" if passed == len(self._rows) else "NOT all"
+        self._print(f"\n{word} as they must be: {passed} of {len(self._rows)}; see {folder}/controls.md")
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def _table(self) -> RenderableType:
+    def _build_table(self) -> RenderableType:
         table = Table(box=None, pad_edge=False)
         for title in TITLES:
             table.add_column(title, justify="right" if title == "seconds" else "left")
-        for line in self._lines:
-            colour = "dim" if line.verdict is None else "green" if line.held else "bold red"
-            row = (line.name, line.scenario, line.outcome, line.what[:LONGEST], f"{line.elapsed_s:.0f}")
-            table.add_row(*map(escape, row), style=colour)
+        for row in self._rows:
+            colour = "dim" if row.verdict is None else "green" if row.has_passed else "bold red"
+            cells = (row.name, row.scenario, row.outcome, row.reason[:LONGEST], f"{row.elapsed_s:.0f}")
+            table.add_row(*map(escape, cells), style=colour)
         return table
 
 
-def as_markdown(lines: Sequence[Line], document: Mapping[str, Any]) -> str:
+def format_markdown(controls: Sequence[ControlRow], document: Mapping[str, Any]) -> str:
     """The page: what was broken, what turned red, and the last words of what went wrong."""
     rows = [
-        f"| {'✓' if line.held else '✗'} | {line.name} | {line.why} | {line.scenario} | {line.outcome} | "
-        f"{_cell(line.what)} | {line.seconds:.0f} |"
-        for line in lines
+        f"| {'✓' if row.has_passed else '✗'} | {row.name} | {row.why} | {row.scenario} | {row.outcome} | "
+        f"{_format_cell(row.reason)} | {row.seconds:.0f} |"
+        for row in controls
     ]
-    troubles = [f"\n## {line.name}\n```\n{line.trouble}\n```" for line in lines if line.trouble]
+    troubles = [f"\n## {row.name}\n```\n{row.trouble}\n```" for row in controls if row.trouble]
     head = [
         "# Negative controls",
         "",
@@ -150,5 +150,5 @@ def as_markdown(lines: Sequence[Line], document: Mapping[str, Any]) -> str:
     return "\n".join([*head, *rows, *troubles]) + "\n"
 
 
-def _cell(text: str) -> str:
+def _format_cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")

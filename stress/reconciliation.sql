@@ -1,7 +1,7 @@
--- What the system holds of what clients were told. Read as the database's owner.
+-- What the system holds, to be compared with clients' answers. Read as the database's owner.
 
 -- name: people
--- All there is of the accounts with these addresses, one row for each account.
+-- All effects on the accounts with these addresses, one row for each account.
 SELECT a.id::text AS id, a.email, a.role,
        (SELECT count(*) FROM members m WHERE m.id = a.id) AS members,
        (SELECT count(*) FROM agents g WHERE g.id = a.id) AS agents,
@@ -21,11 +21,11 @@ SELECT a.id::text AS id, a.email, a.role,
 FROM accounts a WHERE a.email = ANY(%(emails)s)
 
 -- name: strangers
--- Accounts of people whom no accepted call of the run has made.
+-- Accounts that no accepted call of the run has created.
 SELECT id::text AS id FROM accounts WHERE role IN ('member', 'agent') AND NOT email = ANY(%(emails)s)
 
 -- name: claims
--- All there is of the claims of these members; `broken` counts steps of the history that do not follow from the last.
+-- All effects on the claims of these members; `broken` counts transitions that do not follow from the previous one.
 SELECT c.id::text AS id, c.number, c.member_id::text AS member, c.title, c.state, c.version,
        h.steps, h.broken, h.last_state,
        (SELECT coalesce(json_object_agg(u.action, u.n), '{}') FROM
@@ -45,7 +45,7 @@ FROM claims c,
 WHERE c.member_id::text = ANY(%(members)s)
 
 -- name: keys
--- How many rows of the truth each key has.
+-- How many idempotency rows each key has.
 SELECT key, count(*) AS n FROM idempotency_keys WHERE key = ANY(%(keys)s) GROUP BY key
 
 -- name: open_jobs

@@ -5,17 +5,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stress.ledger import Sample
-from stress.load import Generator
+from stress.call_factory import CallFactory
+from stress.ledger import CallSample
+from stress.load_generator import LoadGenerator
 from stress.model import Interval
-from stress.people import People
 
 EVERY_S = 1.0
 ADDRESSES = 14  # the deep check's limit is 10 a minute for each client: 60 a minute need more than 6
 
 
 @dataclass(frozen=True)
-class Said:
+class HealthSample:
     """One report: when it was asked for and got, and what it was. `report` is empty where there was none."""
 
     asked_s: float
@@ -23,7 +23,7 @@ class Said:
     status: str
     report: dict[str, Any]
 
-    def circuit(self, service: str) -> str:
+    def read_circuit(self, service: str) -> str:
         """A service's circuit as it says."""
         return str(self.report.get("checks", {}).get(service, {}).get("circuit", ""))
 
@@ -34,21 +34,21 @@ class Said:
         return found
 
 
-class Monitor:
+class HealthMonitor:
     """Runs beside the scenarios from `start` to `stop`."""
 
-    def __init__(self, generator: Generator, people: People) -> None:
+    def __init__(self, generator: LoadGenerator, call_factory: CallFactory) -> None:
         self._generator = generator
-        self._addresses = [people.address() for _ in range(ADDRESSES)]
-        self._people = people
+        self._addresses = [call_factory.make_client_address() for _ in range(ADDRESSES)]
+        self._call_factory = call_factory
         self._task: asyncio.Task[None] | None = None
-        self.said: list[Said] = []
+        self.samples: list[HealthSample] = []
         self.began_s = 0.0
 
     def start(self) -> None:
         """Begin to ask."""
-        self.began_s = self._generator.clock.now()
-        self._task = asyncio.create_task(self._ask())
+        self.began_s = self._generator.clock.read_now()
+        self._task = asyncio.create_task(self._ask_repeatedly())
 
     async def stop(self) -> None:
         """Ask no more."""
@@ -56,39 +56,39 @@ class Monitor:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def until(self, holds: Callable[[Said], bool], within_s: float) -> Said | None:
+    async def wait_for_report(self, holds: Callable[[HealthSample], bool], within_s: float) -> HealthSample | None:
         """The next report of which something holds; None where there was none in time."""
-        seen, clock = len(self.said), self._generator.clock
-        until = clock.now() + within_s
-        while clock.now() < until:
-            for said in self.said[seen:]:
-                if holds(said):
-                    return said
-            seen = len(self.said)
+        seen, clock = len(self.samples), self._generator.clock
+        until = clock.read_now() + within_s
+        while clock.read_now() < until:
+            for sample in self.samples[seen:]:
+                if holds(sample):
+                    return sample
+            seen = len(self.samples)
             await asyncio.sleep(0.1)
         return None
 
-    async def _ask(self) -> None:
+    async def _ask_repeatedly(self) -> None:
         asking: set[asyncio.Task[None]] = set()
-        due, n = self._generator.clock.now(), 0
+        due, n = self._generator.clock.read_now(), 0
         while True:
-            task = asyncio.create_task(self._one(due, self._addresses[n % ADDRESSES]))
+            task = asyncio.create_task(self._ask_once(due, self._addresses[n % ADDRESSES]))
             asking.add(task)
             task.add_done_callback(asking.discard)
             due, n = due + EVERY_S, n + 1
-            await self._generator.clock.until(due)
+            await self._generator.clock.wait_until(due)
 
-    async def _one(self, due: float, address: str) -> None:
-        call = self._people.read("deep health", "/health/deep", client=address, wanted=(200, 503))
-        self.said.append(_said(await self._generator.send(call, due)))
+    async def _ask_once(self, due: float, address: str) -> None:
+        call = self._call_factory.make_read("deep health", "/health/deep", client=address, wanted=(200, 503))
+        self.samples.append(_make_sample(await self._generator.send(call, due)))
 
 
-def _said(sample: Sample) -> Said:
+def _make_sample(sample: CallSample) -> HealthSample:
     report = sample.record if sample.record and "checks" in sample.record else {}
-    return Said(sample.sent_s, sample.done_s, str(report.get("status", "no answer")), report)
+    return HealthSample(sample.sent_s, sample.done_s, str(report.get("status", "no answer")), report)
 
 
-def intervals(states: Sequence[tuple[float, str]], end_s: float) -> list[Interval]:
+def merge_intervals(states: Sequence[tuple[float, str]], end_s: float) -> list[Interval]:
     """The stretches of time that states seen one after another make."""
     found: list[Interval] = []
     for n, (began, state) in enumerate(states):

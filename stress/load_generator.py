@@ -20,132 +20,132 @@ import aiohttp
 from aiohttp.connector import Connection
 from yarl import URL
 
-from stress.ledger import NO_ANSWER, Call, Ledger, Sample
+from stress.ledger import NO_ANSWER, CallLedger, CallSample, PlannedCall
 
 TIMEOUT_S = 35.0  # longer than API Gateway's own 29
 LEAD_S = 0.05  # between deciding on a burst and its instant, for the tasks to be ready
 RETRY_AFTER_S = 0.5  # of a client that was told no time
 
 
-class Clock:
+class RunClock:
     """Seconds since the run began."""
 
     def __init__(self) -> None:
         self._began = time.perf_counter()
 
-    def now(self) -> float:
+    def read_now(self) -> float:
         """This moment."""
         return time.perf_counter() - self._began
 
-    async def until(self, moment: float) -> None:
+    async def wait_until(self, moment: float) -> None:
         """Return at a moment, or at once where it has passed."""
-        await asyncio.sleep(max(0.0, moment - self.now()))
+        await asyncio.sleep(max(0.0, moment - self.read_now()))
 
 
-class LineEnded(aiohttp.ClientError):
+class ConnectionEnded(aiohttp.ClientError):
     """The line of a call ended before its answer."""
 
 
-async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+async def _send_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
     """Send a call once: by itself aiohttp repeats a read whose line ended, and nobody learns that one was lost."""
     try:
         return await send(request)
     except aiohttp.ClientConnectorError:
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise LineEnded from error
+        raise ConnectionEnded from error
 
 
-class Generator:
+class LoadGenerator:
     """Sends calls to one API; each client address has lines of its own. `told` hears of every sample."""
 
-    def __init__(self, api: str, ledger: Ledger, clock: Clock, told: Callable[[Sample], None]) -> None:
+    def __init__(self, api: str, ledger: CallLedger, clock: RunClock, on_sample: Callable[[CallSample], None]) -> None:
         self.api = api
         self.clock = clock
         self.scenario = "setup"
         self._ledger = ledger
-        self._told = told
+        self._on_sample = on_sample
         self._sessions: dict[str, aiohttp.ClientSession] = {}
         self._stall_s = 0.0
 
-    def of(self, scenario: str) -> "Generator":
+    def copy_for_scenario(self, scenario: str) -> "LoadGenerator":
         """The same lines, for the calls of another scenario."""
         other = copy.copy(self)
         other.scenario = scenario
         return other
 
-    async def send(self, call: Call, at: float | None = None, attempt: int = 1) -> Sample:
+    async def send(self, call: PlannedCall, at: float | None = None, attempt: int = 1) -> CallSample:
         """Make a call when it is due, and note how it went."""
-        meant = self.clock.now() if at is None else at
-        await self.clock.until(meant)
+        meant = self.clock.read_now() if at is None else at
+        await self.clock.wait_until(meant)
         self._stall()
-        session, trace = self._session(call.client), SimpleNamespace(sent_s=None)
+        session, trace = self._get_session(call.client), SimpleNamespace(sent_s=None)
         try:
             async with session.request(
                 call.method,
                 self.api + call.path,
                 json=call.body,
-                headers=_headers(call),
+                headers=_build_headers(call),
                 allow_redirects=False,
                 trace_request_ctx=trace,
             ) as reply:
                 text = await reply.read()
-            answer = _answer(reply, text)
+            answer = _read_answer(reply, text)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             answer = {"status": NO_ANSWER, "problem": type(error).__name__}
-        done = self.clock.now()
+        done = self.clock.read_now()
         sent = trace.sent_s if trace.sent_s is not None else done
-        sample = Sample(self.scenario, call, meant, sent, done, attempt=attempt, **answer)
+        sample = CallSample(self.scenario, call, meant, sent, done, attempt=attempt, **answer)
         self._ledger.note(sample)
-        self._told(sample)
+        self._on_sample(sample)
         return sample
 
-    def ready(self, calls: Iterable[Call]) -> None:
+    def prepare(self, calls: Iterable[PlannedCall]) -> None:
         """Have each client's things at hand before it is time to send."""
         for call in calls:
-            self._session(call.client)
+            self._get_session(call.client)
 
-    async def burst(self, calls: Sequence[Call]) -> list[Sample]:
+    async def send_burst(self, calls: Sequence[PlannedCall]) -> list[CallSample]:
         """All at the same instant, on connections that are open before it."""
-        await self._connect(calls)
-        with garbage_kept():
-            at = self.clock.now() + LEAD_S
+        await self._open_connections(calls)
+        with disable_garbage_collection():
+            at = self.clock.read_now() + LEAD_S
             return await asyncio.gather(*(self.send(call, at) for call in calls))
 
-    async def _connect(self, calls: Sequence[Call]) -> None:
+    async def _open_connections(self, calls: Sequence[PlannedCall]) -> None:
         """Open a connection for each call: opening sixty, with TLS elsewhere, takes longer than sending the calls.
 
         A server that takes none now is met by the calls themselves.
         """
-        opened = await asyncio.gather(*(self._connection(call.client) for call in calls), return_exceptions=True)
+        opened = await asyncio.gather(*(self._open_connection(call.client) for call in calls), return_exceptions=True)
         for connection in opened:
             if isinstance(connection, BaseException):
                 continue
             connection.release()
 
-    async def _connection(self, address: str) -> Connection:
+    async def _open_connection(self, address: str) -> Connection:
         """Return a connection of a client, open and unused. Raises aiohttp.ClientError, OSError, TimeoutError."""
-        session = self._session(address)
+        session = self._get_session(address)
         request = aiohttp.ClientRequest("GET", URL(self.api), loop=asyncio.get_running_loop())
         connector = session.connector
         assert connector is not None  # noqa: S101 - the session is open
         return await connector.connect(request, [], session.timeout)
 
-    async def arrivals(self, calls: Iterable[Call], rate: float, seed: int) -> list[Sample]:
+    async def send_at_random(self, calls: Iterable[PlannedCall], rate: float, seed: int) -> list[CallSample]:
         """At random moments, `rate` a second on average, as people who know nothing of each other come (Poisson)."""
-        dice, at, tasks = random.Random(seed), self.clock.now() + LEAD_S, []
+        dice, at, tasks = random.Random(seed), self.clock.read_now() + LEAD_S, []
         for call in calls:
             at += dice.expovariate(rate)
             tasks.append(asyncio.create_task(self.send(call, at)))
-            await self.clock.until(at - LEAD_S)
+            await self.clock.wait_until(at - LEAD_S)
         return await asyncio.gather(*tasks)
 
-    async def insist(self, call: Call, within_s: float = 60.0) -> Sample:
+    async def insist(self, call: PlannedCall, within_s: float = 60.0) -> CallSample:
         """Repeat a call with its key until it has an answer, as a patient client does; the last sample."""
-        until, attempt = self.clock.now() + within_s, 1
+        until, attempt = self.clock.read_now() + within_s, 1
         while True:
             sample = await self.send(call, attempt=attempt)
-            if not sample.undecided or self.clock.now() > until:
+            if not sample.is_undecided or self.clock.read_now() > until:
                 return sample
             await asyncio.sleep(sample.retry_after_s or RETRY_AFTER_S)
             attempt += 1
@@ -164,7 +164,7 @@ class Generator:
             seconds, self._stall_s = self._stall_s, 0.0
             time.sleep(seconds)
 
-    def _session(self, address: str) -> aiohttp.ClientSession:
+    def _get_session(self, address: str) -> aiohttp.ClientSession:
         if address not in self._sessions:
             trace = aiohttp.TraceConfig()
             trace.on_request_headers_sent.append(self._note_sent)
@@ -177,16 +177,16 @@ class Generator:
                 timeout=timeout,
                 trace_configs=[trace],
                 cookie_jar=aiohttp.DummyCookieJar(),
-                middlewares=[_once],
+                middlewares=[_send_once],
             )
         return self._sessions[address]
 
     async def _note_sent(self, _session: object, context: SimpleNamespace, _params: object) -> None:
-        context.trace_request_ctx.sent_s = self.clock.now()
+        context.trace_request_ctx.sent_s = self.clock.read_now()
 
 
 @contextmanager
-def garbage_kept() -> Iterator[None]:
+def disable_garbage_collection() -> Iterator[None]:
     """Collect no garbage within the block: what a run has noted so far is never garbage, and takes long to look at."""
     gc.collect()
     gc.freeze()
@@ -197,7 +197,7 @@ def garbage_kept() -> Iterator[None]:
         gc.enable()
 
 
-def _headers(call: Call) -> dict[str, str]:
+def _build_headers(call: PlannedCall) -> dict[str, str]:
     headers = dict(call.headers)
     if call.token:
         headers["Authorization"] = f"Bearer {call.token}"
@@ -206,29 +206,29 @@ def _headers(call: Call) -> dict[str, str]:
     return headers
 
 
-def _answer(reply: aiohttp.ClientResponse, text: bytes) -> dict[str, Any]:
+def _read_answer(reply: aiohttp.ClientResponse, text: bytes) -> dict[str, Any]:
     try:
         record = json.loads(text)
     except ValueError:
         record = None
     record = record if isinstance(record, dict) else None
-    told = reply.headers.get("Retry-After")
+    retry_after = reply.headers.get("Retry-After")
     is_problem = reply.content_type == "application/problem+json"
     return {
         "status": reply.status,
         "problem": str((record or {}).get("type", "")).rpartition(":")[2] if is_problem else "",
         "record": record,
         "replayed": reply.headers.get("Idempotency-Replayed") == "true",
-        "retry_after_s": float(told) if told and told.isdigit() else None,
+        "retry_after_s": float(retry_after) if retry_after and retry_after.isdigit() else None,
     }
 
 
-async def gently(work: Iterable[Callable[[], Awaitable[Any]]], at_once: int) -> list[Any]:
+async def run_limited(work: Iterable[Callable[[], Awaitable[Any]]], at_once: int) -> list[Any]:
     """Do all of it, so many at a time; the results in their order."""
-    gate = asyncio.Semaphore(at_once)
+    places = asyncio.Semaphore(at_once)
 
-    async def one(piece: Callable[[], Awaitable[Any]]) -> Any:
-        async with gate:
+    async def run_one(piece: Callable[[], Awaitable[Any]]) -> Any:
+        async with places:
             return await piece()
 
-    return await asyncio.gather(*(one(piece) for piece in work))
+    return await asyncio.gather(*(run_one(piece) for piece in work))

@@ -1,0 +1,131 @@
+"""What several scenarios do."""
+
+import asyncio
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from stress.ledger import CallSample, PlannedCall
+from stress.limits import ObservedLimit, count_wrongly_accepted, count_wrongly_refused
+from stress.load_generator import LEAD_S, LoadGenerator
+from stress.local_target import LocalCloud
+from stress.scenario_context import LocalScenarioContext
+from stress.scenario_end import SQL
+
+BUSY_S = 8.0  # less than the 10 s after which the role's statements give up
+SENT_S = LEAD_S + 0.1
+POLL_S = 0.02
+WARM_S = 8.0
+ENDED_S = 5.0  # until the local cloud has noticed that processes ended; much less as a rule
+WARM_ATTEMPTS = 4
+SLOW_S = 0.8  # how long the server takes over each write while it is made slow
+
+
+def build_slow_writes_sql(seconds: float) -> str:
+    """Return the statements that make the server slow where every write passes once.
+
+    So a transaction holds its connection for a known time.
+    """
+    return f"""
+CREATE OR REPLACE FUNCTION stress_slow() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN PERFORM pg_sleep({seconds}); RETURN NEW; END $$;
+CREATE OR REPLACE TRIGGER stress_slow BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION stress_slow()
+"""
+
+
+SLOW_WRITES = build_slow_writes_sql(SLOW_S)
+NORMAL_WRITES = "DROP TRIGGER IF EXISTS stress_slow ON audit; DROP FUNCTION IF EXISTS stress_slow()"
+
+
+def count_statuses(samples: Sequence[CallSample]) -> dict[int, int]:
+    """Return how many samples had which status."""
+    return dict(sorted(Counter(sample.status for sample in samples).items()))
+
+
+async def count_deadlocks(context: LocalScenarioContext) -> int:
+    """Return how many deadlocks the server has had to break so far."""
+    return int((await context.target.query_rows(SQL["deadlocks"]))[0]["deadlocks"])
+
+
+async def cut_connections_during(
+    context: LocalScenarioContext, calls: Sequence[PlannedCall]
+) -> tuple[list[CallSample], int]:
+    """All calls at once, and every line to the server cut while transactions wait on it; how many lines they were on.
+
+    None can end before the cut, so it meets them however slowly the machine brings them there.
+    """
+    async with context.target.block_writes():
+        under_way = asyncio.create_task(context.send_burst(calls))
+        borrowed = await wait_for_borrowed(context, min(len(calls), 10), under_way)
+        await context.target.control_database("POST", "/cut")
+        context.faults.record_instant("every line to the database cut")
+    return await under_way, borrowed
+
+
+async def wait_for_borrowed(context: LocalScenarioContext, least: int, under_way: "asyncio.Future[Any]") -> int:
+    """Wait until so many server connections are borrowed; return how many, also when the wait is over.
+
+    It is over when the calls under way have ended, or before the statements that wait are given up.
+    """
+    await asyncio.sleep(SENT_S)  # not to be in the way of the very sends that it waits for
+    until, borrowed = context.generator.clock.read_now() + BUSY_S, 0
+    while borrowed < least and not under_way.done() and context.generator.clock.read_now() < until:
+        borrowed = int((await context.target.control_database("GET", "/counts"))["borrowed"])
+        await asyncio.sleep(POLL_S)
+    return borrowed
+
+
+def judge_limit(context: LocalScenarioContext, samples: Sequence[CallSample], limit: ObservedLimit) -> None:
+    """Hold what one client was answered against its limit, to the exact call."""
+    context.check_equal(
+        "Accepted beyond what the limit gives, in any stretch of time", 0, count_wrongly_accepted(samples, limit)
+    )
+    context.check_equal("Refused though the limit was not used up", 0, count_wrongly_refused(samples, limit))
+
+
+async def warm_environments(
+    cloud: LocalCloud, generator: LoadGenerator, function: str, make_call: Callable[[], PlannedCall], count: int
+) -> int:
+    """Start environments of a function until it has so many: as many calls that all wait need one each.
+
+    Returns how many there are. A few seconds at a time: the statements that wait give up after the role's 10 s.
+    """
+    ready = 0
+    for _ in range(WARM_ATTEMPTS):
+        calls = [make_call() for _ in range(count)]
+        generator.prepare(calls)
+        async with cloud.block_writes():
+            under_way = [asyncio.create_task(generator.insist(call)) for call in calls]
+            until = generator.clock.read_now() + WARM_S
+            while (ready := await _count_busy(cloud, function)) < count and generator.clock.read_now() < until:
+                await asyncio.sleep(0.1)
+        await asyncio.gather(*under_way)
+        if ready >= count:
+            break
+    return ready
+
+
+async def replace_environments(
+    context: LocalScenarioContext, function: str, make_call: Callable[[], PlannedCall], count: int
+) -> int:
+    """End a function's environments that have no call, and start as many as are asked for; return how many there are.
+
+    A new environment has whatever Lambda gives a new one: no connection that somebody cut, and a full retry budget.
+    """
+    ended = {each["pid"] for each in await context.target.list_environments(function) if each["state"] == "idle"}
+    for pid in ended:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    until = context.generator.clock.read_now() + ENDED_S
+    while context.generator.clock.read_now() < until:
+        if ended.isdisjoint(each["pid"] for each in await context.target.list_environments(function)):
+            break
+        await asyncio.sleep(POLL_S)
+    return await warm_environments(context.target, context.generator, function, make_call, count)
+
+
+async def _count_busy(cloud: LocalCloud, function: str) -> int:
+    return sum(each["state"] == "busy" for each in await cloud.list_environments(function))
