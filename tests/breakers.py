@@ -23,15 +23,15 @@ START = 1_795_000_000 * SECOND
 _tokens = itertools.count(1)
 
 
-class Down(Exception):
+class DependencyDown(Exception):
     """The dependency does not answer."""
 
 
-class NotMade(Exception):
+class CallNotMade(Exception):
     """The dependency was not called after all."""
 
 
-class Time:
+class ManualTime:
     """Epoch microseconds, and seconds for a timer, that stand still until they are moved."""
 
     def __init__(self, micros: int = START) -> None:
@@ -40,7 +40,7 @@ class Time:
     def __call__(self) -> int:
         return self.micros
 
-    def seconds(self) -> float:
+    def read_seconds(self) -> float:
         return self.micros / SECOND
 
     def advance(self, seconds: float) -> None:
@@ -49,7 +49,7 @@ class Time:
 
 
 @dataclass
-class Dependency:
+class CountingDependency:
     """Counts the calls that reach it; `answer` is called for each and may raise."""
 
     answer: Callable[[], None] = lambda: None
@@ -62,24 +62,24 @@ class Dependency:
         self.answer()
 
 
-def down() -> None:
+def raise_down() -> None:
     """What a dead dependency answers."""
-    raise Down
+    raise DependencyDown
 
 
-def ignore(event: str, facts: Mapping[str, object]) -> None:
+def ignore_event(event: str, facts: Mapping[str, object]) -> None:
     """An observer that looks away."""
 
 
-def breaker(
+def make_breaker(
     client: StoreClient,
     *,
     policy: CircuitPolicy = EMAIL,
     now: Callable[[], int] = read_epoch_micros,
     timer: Callable[[], float] = read_monotonic,
-    observer: Callable[[str, Mapping[str, object]], None] = ignore,
-    failures: tuple[type[Exception], ...] = (Down,),
-    no_calls: tuple[type[Exception], ...] = (NotMade,),
+    observer: Callable[[str, Mapping[str, object]], None] = ignore_event,
+    failures: tuple[type[Exception], ...] = (DependencyDown,),
+    no_calls: tuple[type[Exception], ...] = (CallNotMade,),
 ) -> CircuitBreaker:
     """An environment's breaker; tokens are told apart by number."""
     return CircuitBreaker(
@@ -94,23 +94,23 @@ def breaker(
     )
 
 
-def service_breaker(store: CircuitStore, time: Time, policy: CircuitPolicy) -> CircuitBreaker:
+def make_service_breaker(store: CircuitStore, time: ManualTime, policy: CircuitPolicy) -> CircuitBreaker:
     """Return a breaker for a service of AWS as production wires it, but for its clock and its store."""
     client = DirectClient(store)
-    return breaker(client, policy=policy, now=time, timer=time.seconds, failures=FAILURES, no_calls=NO_CALLS)
+    return make_breaker(client, policy=policy, now=time, timer=time.read_seconds, failures=FAILURES, no_calls=NO_CALLS)
 
 
-def environment(
+def make_environment(
     store: CircuitStore, *, policy: CircuitPolicy = EMAIL, patience_s: float = GENEROUS_S
 ) -> CircuitBreaker:
     """A breaker as production wires it, in real time, that waits for its store as long as the machine needs."""
-    return breaker(CircuitStoreClient(store, timer=read_monotonic, patience_s=patience_s), policy=policy)
+    return make_breaker(CircuitStoreClient(store, timer=read_monotonic, patience_s=patience_s), policy=policy)
 
 
-def attempt(breaker: CircuitBreaker, dependency: Callable[[], None]) -> bool:
+def try_call(breaker: CircuitBreaker, dependency: Callable[[], None]) -> bool:
     """Make a call; whether it was let through."""
     try:
-        with suppress(Down):
+        with suppress(DependencyDown):
             breaker.call(dependency)
     except CircuitOpen:
         return False

@@ -26,7 +26,7 @@ FLAGS = (
 
 
 @contextmanager
-def chromium(profile: Path) -> Iterator[webdriver.Chrome]:
+def open_chromium(profile: Path) -> Iterator[webdriver.Chrome]:
     """A browser with an empty profile."""
     browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if browser is None or driver is None:

@@ -4,7 +4,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.services", "tests.databases", "tests.killing.fixtures"]
+pytest_plugins = ["tests.services", "tests.databases", "tests.crash_recovery.fixtures"]
 
 # How long an example takes says how busy the machine is, not whether the code is right. CI tries the same examples
 # each time; at a desk others are tried, and a failure prints how to see it again.

@@ -27,8 +27,7 @@ from psycopg.rows import dict_row
 from local import postgres as launcher
 from local import unprivileged
 from local.certificates import Certificates, certificates_in
-from local.database_proxy import proxy
-from local.database_proxy.proxy import BORROW_TIMEOUT_S, Proxy
+from local.database_proxy.proxy import BORROW_TIMEOUT_S, Proxy, run_proxy
 from local.processes import ChildProcess
 from shared.clock import read_monotonic
 from shared.database.connection import Connection, ConnectionHolder
@@ -37,11 +36,11 @@ from shared.database.pipeline import Database
 from shared.deadline import Deadline
 from shared.settings import Settings
 from tests.roles import LIMITED, RoleConnector
-from tests.services import ROOT, free_port
+from tests.services import ROOT, find_free_port
 
 MIGRATIONS = ROOT / "migrations"
 TEMPLATE = "migrated"
-# Who works here from the start: the accounts of tests.harness.STAFF and ADMIN, who have signed in before.
+# Who works here from the start: the accounts of tests.api_client.STAFF and ADMIN, who have signed in before.
 SEEDED = """
 INSERT INTO accounts (id, role, identity_sub, email, full_name, language, proven_at)
 SELECT gen_random_uuid(), role, role || '-1', role || '@example.test', 'Drita Berisha', 'en', now()
@@ -69,12 +68,12 @@ def certificates() -> Certificates:
 def running_proxy(
     target_port: int, *, max_connections: int = 10, borrow_timeout_s: float = BORROW_TIMEOUT_S
 ) -> AbstractContextManager[Proxy]:
-    """Return a proxy that is reached as `Blank.settings` say, gone when the block ends."""
+    """Return a proxy that is reached as `FreshDatabase.settings` say, gone when the block ends."""
     tls = certificates().server_context()
-    return proxy.run_proxy(target_port, max_connections=max_connections, borrow_timeout_s=borrow_timeout_s, tls=tls)
+    return run_proxy(target_port, max_connections=max_connections, borrow_timeout_s=borrow_timeout_s, tls=tls)
 
 
-def deployed_connector(
+def make_deployed_connector(
     dial: Callable[[float], Connection],
     *,
     clock: Callable[[], float] = read_monotonic,
@@ -87,7 +86,7 @@ def deployed_connector(
 
 
 @dataclass(frozen=True)
-class Postgres:
+class PostgresHandle:
     """A running server; `child.process` is its postmaster."""
 
     server: launcher.PostgresServer
@@ -107,18 +106,18 @@ class Postgres:
         _left.extend(f"left behind: {what}" for what in self.proxy.read_session_state())
         self.child.stop()
 
-    def conninfo(self, *, user: str = launcher.OWNER, dbname: str = launcher.DATABASE) -> str:
+    def build_conninfo(self, *, user: str = launcher.OWNER, dbname: str = launcher.DATABASE) -> str:
         """How a role reaches a database."""
         return self.server.build_dsn(user, dbname)
 
     def execute(self, statement: str, *, user: str = "postgres", dbname: str = "postgres") -> None:
         """Run one statement as the server's owner."""
-        with psycopg.connect(self.conninfo(user=user, dbname=dbname), autocommit=True) as connection:
+        with psycopg.connect(self.build_conninfo(user=user, dbname=dbname), autocommit=True) as connection:
             connection.execute(statement.encode())
 
-    def limits(self, dbname: str = "postgres") -> tuple[set[int], int]:
+    def read_limits(self, dbname: str = "postgres") -> tuple[set[int], int]:
         """How many connections each of the functions' roles may have, and a database."""
-        with psycopg.connect(self.conninfo(user="postgres", dbname="postgres")) as connection:
+        with psycopg.connect(self.build_conninfo(user="postgres", dbname="postgres")) as connection:
             roles = connection.execute(
                 "SELECT rolconnlimit FROM pg_roles WHERE rolname = ANY(%s)", [LIMITED]
             ).fetchall()
@@ -126,23 +125,23 @@ class Postgres:
             [(most,)] = connection.execute(query, [dbname]).fetchall()
         return {limit for (limit,) in roles}, most
 
-    def unlimit(self) -> None:
+    def drop_limits(self) -> None:
         """Take the limits of the functions' roles back: they are the whole server's."""
         for role in LIMITED:
             self.execute(f"ALTER ROLE {role} CONNECTION LIMIT -1")
 
-    def fresh(self) -> "Blank":
+    def make_fresh_database(self) -> "FreshDatabase":
         """A database of its own, with the schema and no rows."""
         name = f"test_{next(_serial)}"
         self.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} OWNER {launcher.OWNER}")
-        return Blank(self, name)
+        return FreshDatabase(self, name)
 
 
 @dataclass(frozen=True)
-class Blank:
+class FreshDatabase:
     """A database with the schema, and two accounts of who works here."""
 
-    postgres: Postgres
+    postgres: PostgresHandle
     name: str
     is_pipelined: bool = IS_PIPELINED
 
@@ -170,21 +169,21 @@ class Blank:
         """The same past the proxy, without TLS: for what only the server itself can say."""
         return self.settings.model_copy(update={"db_port": self.postgres.server.port, "db_sslmode": "disable"})
 
-    def database(self) -> Database:
+    def make_database(self) -> Database:
         """It, as a function has it: on a connection of its own, by the role of the function that asks."""
         return Database(RoleConnector(self.settings), pipeline=self.is_pipelined)
 
-    def rows(self, query: str, *params: object) -> list[dict[str, Any]]:
+    def query_rows(self, query: str, *params: object) -> list[dict[str, Any]]:
         """What a look into it by its owner shows, or what a statement returns."""
-        conninfo = self.postgres.conninfo(dbname=self.name)
+        conninfo = self.postgres.build_conninfo(dbname=self.name)
         with psycopg.connect(conninfo, autocommit=True, row_factory=dict_row) as connection:
             cursor = connection.execute(query.encode(), params)
             return cursor.fetchall() if cursor.description is not None else []
 
     @contextmanager
-    def held(self, statement: str, *params: object) -> Iterator[None]:
+    def hold_lock(self, statement: str, *params: object) -> Iterator[None]:
         """Keep a transaction of another session open within the block, after a statement that takes rows."""
-        with psycopg.connect(self.postgres.conninfo(dbname=self.name)) as connection:
+        with psycopg.connect(self.postgres.build_conninfo(dbname=self.name)) as connection:
             connection.execute(statement.encode(), params)
             yield
 
@@ -193,7 +192,7 @@ class Blank:
         self.postgres.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{self.name}'")
         self.postgres.proxy.cut_all(self.name)
 
-    def alter_role(self, setting: str) -> None:
+    def change_role(self, setting: str) -> None:
         """Give the functions' roles another setting here, `name = value`, from the next session on."""
         for role in LIMITED:
             self.postgres.execute(f"ALTER ROLE {role} IN DATABASE {self.name} SET {setting}")
@@ -207,35 +206,35 @@ class Blank:
 
     def count(self, table: str) -> int:
         """How many rows a table holds."""
-        return int(self.rows(f"SELECT count(*) AS n FROM {table}")[0]["n"])
+        return int(self.query_rows(f"SELECT count(*) AS n FROM {table}")[0]["n"])
 
 
-def soon(seconds: float = 10.0) -> Deadline:
+def make_deadline(seconds: float = 10.0) -> Deadline:
     """A deadline for a call in a test."""
     return Deadline.from_seconds(seconds, read_monotonic)
 
 
-def started_postgres(folder: Path, **settings: str) -> Postgres:
+def start_postgres(folder: Path, **settings: str) -> PostgresHandle:
     """A server of its own; end it with `.stop()`, or `.child.stop()` where it has ended by itself."""
     runner = unprivileged.choose_user_switch(launcher.find_binaries(), folder)
-    server = launcher.PostgresServer(runner.folder, free_port(), folder / "postgres.log", runner)
+    server = launcher.PostgresServer(runner.folder, find_free_port(), folder / "postgres.log", runner)
     # Nothing a test writes has to survive the machine; what survives a killed server does not depend on it.
     child = launcher.start(server, **{"fsync": "off", "synchronous_commit": "off", **settings})
     child.wait_until(launcher.make_ready_check(server, child), READY_S)
-    return Postgres(server, child)
+    return PostgresHandle(server, child)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def unpinned() -> Iterator[None]:
+def check_unpinned() -> Iterator[None]:
     """Fails the run where a session was pinned, or left state behind, or the proxy itself went wrong."""
     yield
-    trouble = _left + [line for proxy in _proxies for line in found_in(proxy)]
+    trouble = _left + [line for proxy in _proxies for line in list_proxy_findings(proxy)]
     for proxy in _proxies:
         proxy.stop()
     assert trouble == []
 
 
-def found_in(proxy: Proxy) -> list[str]:
+def list_proxy_findings(proxy: Proxy) -> list[str]:
     """What a proxy in front of the functions must not have seen."""
     pins = [f"pinned {count} times: {reason}" for reason, count in proxy.counts.pins.items()]
     state = [f"changed by a transaction: {name}" for name in proxy.counts.state]
@@ -243,12 +242,12 @@ def found_in(proxy: Proxy) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresHandle]:
     """The session's PostgreSQL server, with a migrated template database."""
-    running = started_postgres(tmp_path_factory.mktemp("postgres"))
+    running = start_postgres(tmp_path_factory.mktemp("postgres"))
     try:
         running.execute(f"CREATE DATABASE {TEMPLATE} OWNER {launcher.OWNER}")
-        migrate(running.conninfo(dbname=TEMPLATE), MIGRATIONS)
+        migrate(running.build_conninfo(dbname=TEMPLATE), MIGRATIONS)
         running.execute(SEEDED, dbname=TEMPLATE)
         yield running
     finally:
@@ -256,12 +255,12 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="module")
-def blank(postgres: Postgres) -> Blank:
+def fresh_database(postgres: PostgresHandle) -> FreshDatabase:
     """A database of the module's own."""
-    return postgres.fresh()
+    return postgres.make_fresh_database()
 
 
 @pytest.fixture(scope="module")
-def database(blank: Blank) -> Database:
+def database(fresh_database: FreshDatabase) -> Database:
     """The module's database as a function has it."""
-    return blank.database()
+    return fresh_database.make_database()

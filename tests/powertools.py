@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 _serial = itertools.count(1)
 
 
-def powertools_environment(
+def make_powertools_environment(
     client: "DynamoDBClient", table: str, *, threshold: int = 5, recovery_s: int = 3600, cache_s: int = 0
 ) -> Callable[[Callable[[], None]], None]:
     """A caller behind it; an open circuit raises CircuitBreakerOpenError.
 
     Its counters are globals of a module, one set for each environment: so each environment here has the module anew.
     """
-    module = _fresh_module()
+    module = _import_fresh_module()
     store = CircuitBreakerDynamoDBPersistence(table_name=table, key_attr="pk", boto3_client=client)
     config = CircuitBreakerConfig(failure_threshold=threshold, recovery_timeout=recovery_s, local_cache_max_age=cache_s)
 
@@ -32,7 +32,7 @@ def powertools_environment(
     return call
 
 
-def _fresh_module() -> Any:
+def _import_fresh_module() -> Any:
     name = f"powertools_environment_{next(_serial)}"
     spec = importlib.util.spec_from_file_location(name, base.__file__)
     assert spec is not None

@@ -46,18 +46,18 @@ SESSION_OF_A_FUNCTION = """usesysid IN (
     SELECT member FROM pg_auth_members WHERE roleid = 'interdomestik_functions'::regrole AND NOT admin_option)"""
 
 
-def role_of_caller() -> str:
+def find_role_of_caller() -> str:
     """Return the role of the function whose code is running, BEFORE where it is none's."""
-    return next((role for role in map(role_of_module, _running()) if role != BEFORE), BEFORE)
+    return next((role for role in map(find_role_of_module, _list_running_modules()) if role != BEFORE), BEFORE)
 
 
-def role_of_module(name: str) -> str:
+def find_role_of_module(name: str) -> str:
     """Return the role of the function whose package a module is in, BEFORE where it is in none's."""
     function = PACKAGES.get(name.partition(".")[0])
     return BEFORE if function is None else FUNCTIONS[function]
 
 
-def _running() -> Iterator[str]:
+def _list_running_modules() -> Iterator[str]:
     """Yield the names of the modules whose functions are running, innermost first."""
     frame = sys._getframe(1)
     while frame is not None:
@@ -75,16 +75,16 @@ class RoleConnector(ConnectionHolder):
 
     def borrow(self, within_s: float) -> Connection:
         """See Connector."""
-        self._holder_in_use = self.of_role(role_of_caller())
+        self._holder_in_use = self.get_connector(find_role_of_caller())
         return self._holder_in_use.borrow(within_s)
 
-    def of_role(self, role: str) -> ConnectionHolder:
+    def get_connector(self, role: str) -> ConnectionHolder:
         """Return what hands out the connection of a role."""
         if role not in self._connectors:
-            self._connectors[role] = self._connector(role)
+            self._connectors[role] = self._make_connector(role)
         return self._connectors[role]
 
-    def _connector(self, role: str) -> ConnectionHolder:
+    def _make_connector(self, role: str) -> ConnectionHolder:
         dial = partial(connect, self._settings.model_copy(update={"db_user": role}), None)
         idle_s, life_s = self._settings.db_idle_timeout, self._settings.db_max_lifetime
         return ConnectionHolder(dial, idle_timeout_s=idle_s, max_lifetime_s=life_s, clock=read_monotonic)

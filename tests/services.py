@@ -19,7 +19,7 @@ START_DEADLINE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Emulator:
+class EmulatorHandle:
     """A running AWS emulator: boto3 clients take `url` as their endpoint_url."""
 
     url: str
@@ -31,7 +31,7 @@ class Emulator:
         self.process.wait()
 
 
-def free_port() -> int:
+def find_free_port() -> int:
     """A loopback port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -40,9 +40,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_emulator(home: Path) -> Iterator[Emulator]:
+def run_emulator(home: Path) -> Iterator[EmulatorHandle]:
     """An AWS emulator of its own, its log and files under `home`, gone when the block ends."""
-    port = free_port()
+    port = find_free_port()
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
@@ -59,7 +59,7 @@ def running_emulator(home: Path) -> Iterator[Emulator]:
         process = subprocess.Popen(command, cwd=home, env=environment, stdout=log, stderr=log)
     try:
         _wait_until_healthy(f"http://127.0.0.1:{port}", process, home / "emulator.log")
-        yield Emulator(f"http://127.0.0.1:{port}", process)
+        yield EmulatorHandle(f"http://127.0.0.1:{port}", process)
     finally:
         process.kill()
         process.wait()
@@ -78,7 +78,7 @@ def _wait_until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -
 
 
 @pytest.fixture(scope="session")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorHandle]:
     """One AWS emulator for the whole session; tests keep apart by the names of what they create."""
-    with running_emulator(tmp_path_factory.mktemp("emulator")) as running:
+    with run_emulator(tmp_path_factory.mktemp("emulator")) as running:
         yield running

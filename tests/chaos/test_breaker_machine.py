@@ -5,8 +5,8 @@ import os
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.breaker_machine import MET, Breakers
-from tests.figures import record
+from tests.breaker_state_machine import MET, BreakerMachine
+from tests.measurements import record
 
 SCHEDULES = int(os.environ.get("CHAOS_SCHEDULES", "10000"))
 SEED = int(os.environ.get("CHAOS_SEED", "20261124"))
@@ -15,7 +15,7 @@ STEPS = 30
 
 def test_ten_thousand_schedules_find_no_illegal_move() -> None:
     """Never two live probes, generations only grow, and late results change nothing; all that can happen was met."""
-    Breakers.happened.clear()
+    BreakerMachine.happened.clear()
     campaign = settings(
         max_examples=SCHEDULES,
         stateful_step_count=STEPS,
@@ -24,8 +24,8 @@ def test_ten_thousand_schedules_find_no_illegal_move() -> None:
         phases=(Phase.generate, Phase.shrink),
         suppress_health_check=list(HealthCheck),
     )
-    run_state_machine_as_test(seed(SEED)(Breakers), settings=campaign)
-    happened = Breakers.happened
+    run_state_machine_as_test(seed(SEED)(BreakerMachine), settings=campaign)
+    happened = BreakerMachine.happened
     record("breaker.schedules", seed=SEED, **happened)
     assert happened["schedules"] >= SCHEDULES
     assert [what for what in MET if happened[what] < SCHEDULES / 100] == []

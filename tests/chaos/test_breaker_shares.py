@@ -5,8 +5,8 @@ from random import Random
 
 import pytest
 
-from tests.figures import record
-from tests.fleets import Fleet
+from tests.measurements import record
+from tests.simulated_environments import SimulatedEnvironments
 
 SEED = int(os.environ.get("CHAOS_SEED", "20261126"))
 RUNS, CALLS = 20, 10_000
@@ -20,7 +20,9 @@ LASTING_S = 0.1
 def test_a_small_share_of_failures_does_not_open_a_circuit(size: int, per_s: float, share: float) -> None:
     """One in fifty while ten calls or fewer are under way at once, one in a hundred however many are."""
     opened = [
-        Fleet(size).calls_until_open(share, CALLS, per_s=per_s, lasting_s=LASTING_S, random=Random(SEED + run))
+        SimulatedEnvironments(size).count_calls_until_open(
+            share, CALLS, per_s=per_s, lasting_s=LASTING_S, random=Random(SEED + run)
+        )
         for run in range(RUNS)
     ]
     times = sum(at is not None for at in opened)

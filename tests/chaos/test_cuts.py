@@ -9,9 +9,9 @@ import pytest
 
 from local.database_proxy.faults import Direction
 from local.database_proxy.proxy import Proxy
-from tests.databases import Blank, Postgres, running_proxy
-from tests.figures import record
-from tests.integration.proxy.cutting import WRITES, Bench, Outcome, check
+from tests.databases import FreshDatabase, PostgresHandle, running_proxy
+from tests.integration.proxy.cut_connections import WRITES, CutConnectionSetup, CutOutcome, check
+from tests.measurements import record
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 STEP = int(os.environ.get("CHAOS_CUT_STEP", "1"))  # every how many bytes
@@ -19,7 +19,7 @@ TOLD_EVERY = 500
 
 
 @pytest.fixture
-def proxy(postgres: Postgres) -> Iterator[Proxy]:
+def proxy(postgres: PostgresHandle) -> Iterator[Proxy]:
     with running_proxy(postgres.server.port, max_connections=10, borrow_timeout_s=10) as running:
         yield running
         assert running.crashes == []
@@ -37,18 +37,24 @@ def shown(request: pytest.FixtureRequest, places: list[int]) -> Iterator[int]:
 @pytest.mark.parametrize("direction", ["to_server", "to_client"])
 @pytest.mark.parametrize("retries", [0, 3])
 def test_a_registration_cut_at_every_byte_is_done_once(
-    request: pytest.FixtureRequest, blank: Blank, proxy: Proxy, direction: Direction, retries: int
+    request: pytest.FixtureRequest, fresh_database: FreshDatabase, proxy: Proxy, direction: Direction, retries: int
 ) -> None:
     """One member, audit entry and key, its two jobs, and one answer; with retries of ours nobody even notices."""
-    bench = Bench(blank, proxy, retries=retries)
-    size = sum(bench.flight(direction))
+    setup = CutConnectionSetup(fresh_database, proxy, retries=retries)
+    size = sum(setup.measure_round_trip(direction))
     places = list(range(0, size + 1, STEP))
     random.Random(SEED).shuffle(places)
-    outcomes = {after: bench.cut(direction, after) for after in shown(request, places)}
-    assert bench.written() == {table: rows * len(places) for table, rows in WRITES.items()}
-    assert bench.uneven() == []
+    outcomes = {after: setup.cut(direction, after) for after in shown(request, places)}
+    assert setup.count_written() == {table: rows * len(places) for table, rows in WRITES.items()}
+    assert setup.list_uneven() == []
     check(direction, size, outcomes, retries=retries)
     record(
-        "registration_cut_long", direction=direction, retries=retries, cuts=len(places), uneven=len(bench.uneven()),
-        told_503_but_done=Counter(outcomes.values())[Outcome(503, found=True)], step=STEP, seed=SEED,
-    )  # fmt: skip
+        "registration_cut_long",
+        direction=direction,
+        retries=retries,
+        cuts=len(places),
+        uneven=len(setup.list_uneven()),
+        told_503_but_done=Counter(outcomes.values())[CutOutcome(503, found=True)],
+        step=STEP,
+        seed=SEED,
+    )

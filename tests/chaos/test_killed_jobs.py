@@ -8,51 +8,53 @@ import random
 
 import pytest
 
-from tests.figures import record
-from tests.killing.jobs import (
-    Office,
-    killed_identity_workers,
-    killed_mail_workers,
-    killed_relays,
-    published,
-    wrong_deaths,
-    wrong_identities,
+from tests.crash_recovery.environment import CrashPoint, CrashTestEnvironment, ProcessRunner
+from tests.crash_recovery.jobs import (
+    JobProcesses,
+    kill_identity_workers,
+    kill_mail_workers,
+    kill_relays,
+    list_identity_differences,
+    list_job_differences,
+    make_published,
 )
-from tests.killing.world import Processes, Step, World
+from tests.measurements import record
 
 SEED = int(os.environ.get("CHAOS_SEED", "11"))
 ROUNDS = 20
 
 
 @pytest.fixture(scope="module")
-def office(killing: World, processes: Processes) -> Office:
+def job_processes(crash_test: CrashTestEnvironment, processes: ProcessRunner) -> JobProcesses:
     """The jobs' functions in a world of the module's own."""
-    return Office(killing, processes)
+    return JobProcesses(crash_test, processes)
 
 
 @pytest.fixture(scope="module")
-def points(office: Office) -> tuple[list[Step], list[Step], list[Step]]:
+def points(job_processes: JobProcesses) -> tuple[list[CrashPoint], list[CrashPoint], list[CrashPoint]]:
     """Where a relay can be killed, a worker with a mail, and a worker with an identity."""
-    office.mail(priority="high")
-    office.identity(priority="low")
-    relay = office.relay().points
-    mail = office.work(office.mail(**published()).id).points
-    return relay, mail, office.work(office.identity(**published()).id).points
+    job_processes.add_mail(priority="high")
+    job_processes.add_identity(priority="low")
+    relay = job_processes.run_relay().points
+    mail = job_processes.run_worker(job_processes.add_mail(**make_published()).id).points
+    return relay, mail, job_processes.run_worker(job_processes.add_identity(**make_published()).id).points
 
 
 @pytest.mark.parametrize("seed", range(SEED, SEED + ROUNDS))
 def test_relays_and_workers_killed_at_every_step_lose_and_double_nothing(
-    office: Office, points: tuple[list[Step], list[Step], list[Step]], seed: int
+    job_processes: JobProcesses, points: tuple[list[CrashPoint], list[CrashPoint], list[CrashPoint]], seed: int
 ) -> None:
     """All jobs of a round are left to recover together."""
     relay, mail, identity = (random.Random(seed).sample(its, len(its)) for its in points)
-    handed_over = killed_relays(office, relay)
-    deaths = killed_mail_workers(office, mail)
-    people = killed_identity_workers(office, identity)
-    office.recover(rounds=2)
-    words = wrong_deaths(office, deaths) + wrong_identities(office, people + [one for _, one in handed_over])
+    handed_over = kill_relays(job_processes, relay)
+    deaths = kill_mail_workers(job_processes, mail)
+    people = kill_identity_workers(job_processes, identity)
+    job_processes.recover(rounds=2)
+    words = list_job_differences(job_processes, deaths) + list_identity_differences(
+        job_processes, people + [one for _, one in handed_over]
+    )
     mails = [one for one, _ in handed_over]
     record("kill_points_jobs_long", seed=seed, killed=len(relay) + len(mail) + len(identity), wrong=len(words))
     assert words == []
-    assert {office.records.at(one.id)["state"] for one in mails} == {"done"}
-    assert office.sent(*mails) == [1] * len(relay)
+    assert {job_processes.records.read_job(one.id)["state"] for one in mails} == {"done"}
+    assert job_processes.count_sent(*mails) == [1] * len(relay)

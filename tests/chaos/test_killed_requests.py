@@ -8,10 +8,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests.figures import record
-from tests.killing.campaign import Campaign, Twin, wrong
-from tests.killing.requests import USE_CASES
-from tests.killing.world import Processes, World
+from tests.crash_recovery.environment import CrashTestEnvironment, ProcessRunner
+from tests.crash_recovery.kill_runs import KillRun, ReferenceRun, list_differences
+from tests.crash_recovery.requests import USE_CASES
+from tests.measurements import record
 
 SEED = int(os.environ.get("CHAOS_SEED", "11"))
 ROUNDS = 20
@@ -19,19 +19,26 @@ TWICE = 0.5
 
 
 @pytest.fixture(scope="module")
-def lanes(killing: World, processes: Processes) -> list[Processes]:
+def process_runners(crash_test: CrashTestEnvironment, processes: ProcessRunner) -> list[ProcessRunner]:
     """Two processes at a time."""
-    return [processes, killing.processes()]
+    return [processes, crash_test.start_processes()]
 
 
 @pytest.mark.parametrize("seed", range(SEED, SEED + ROUNDS))
 def test_requests_killed_at_every_step_are_done_once(
-    killing: World, lanes: list[Processes], twins: Mapping[str, Twin], seed: int
+    crash_test: CrashTestEnvironment,
+    process_runners: list[ProcessRunner],
+    reference_runs: Mapping[str, ReferenceRun],
+    seed: int,
 ) -> None:
     """One row, one audit entry, its jobs once, the same answer: for all of them."""
-    campaign = Campaign(killing, lanes, seed=seed, twice=TWICE)
-    fought = campaign.run([(use_case, step) for use_case in USE_CASES for step in twins[use_case.name].points])
-    words = [word for one in fought.killed for word in wrong(killing, one, twins[one.use_case.name])]
+    campaign = KillRun(crash_test, process_runners, seed=seed, twice=TWICE)
+    fought = campaign.run(
+        [(use_case, crash_point) for use_case in USE_CASES for crash_point in reference_runs[use_case.name].points]
+    )
+    words = [
+        word for one in fought.killed for word in list_differences(crash_test, one, reference_runs[one.use_case.name])
+    ]
     deaths = sum(one.deaths for one in fought.killed)
     record("kill_points_requests_long", seed=seed, requests=len(fought.killed), deaths=deaths, wrong=len(words))
     assert words == []

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.figures import record
-from tests.soak.rig import rig, soak
-from tests.soak.verdict import wrong
+from tests.measurements import record
+from tests.soak.soak_run import run_setup, run_soak
+from tests.soak.verdict import list_differences
 
 SEED = int(os.environ.get("CHAOS_SEED", "20261124"))
 SECONDS = int(os.environ.get("CHAOS_SECONDS", "600"))
@@ -20,9 +20,9 @@ def test_ten_minutes_of_faults_lose_and_double_nothing_and_no_memory_grows(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Ledger = database = outbox = inbox, and every environment keeps the memory it had when it was warm."""
-    with rig(tmp_path) as (cloud, proxy), capsys.disabled():
-        soaked = soak(cloud, proxy, seconds=SECONDS, fault_every_s=FAULT_EVERY_S, seed=SEED)
-        words = list(wrong(soaked.ledger, cloud, soaked.jobs))
+    with run_setup(tmp_path) as (cloud, proxy), capsys.disabled():
+        soaked = run_soak(cloud, proxy, seconds=SECONDS, fault_every_s=FAULT_EVERY_S, seed=SEED)
+        words = list(list_differences(soaked.ledger, cloud, soaked.jobs))
     grown = max(soaked.growths.values(), default=0.0)
     record(
         "soak_long", seed=SEED, seconds=SECONDS, faults=len(soaked.faults), writes=soaked.ledger.writes,

@@ -4,20 +4,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.contract.state_table import client_of, new_table
-from tests.services import Emulator
+from tests.contract.dynamodb_clients import make_client, make_table
+from tests.services import EmulatorHandle
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
 @pytest.fixture(scope="session")
-def dynamodb(emulator: Emulator) -> "DynamoDBClient":
+def dynamodb(emulator: EmulatorHandle) -> "DynamoDBClient":
     """A client of the emulated DynamoDB."""
-    return client_of(emulator.url)
+    return make_client(emulator.url)
 
 
 @pytest.fixture
 def state_table(dynamodb: "DynamoDBClient") -> str:
     """A state table of the test's own."""
-    return new_table(dynamodb)
+    return make_table(dynamodb)

@@ -11,7 +11,7 @@ _BUILT = (clients.get_dynamodb, clients.get_sqs, clients.get_cognito, clients.ge
 
 
 @contextmanager
-def aws_at(url: str) -> Iterator[None]:
+def use_aws_at(url: str) -> Iterator[None]:
     """Within the block every client of shared.aws.clients goes to `url`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", url)

@@ -18,17 +18,25 @@ from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
 
 from shared.admission.ports import RateLimit
 from shared.aws.dynamodb_admission import DynamoDbAdmissionStore
-from tests.contract.state_table import LEASE_S, Wrapped, charge, client_of, ignore, new_table, use
-from tests.services import running_emulator
+from tests.contract.dynamodb_clients import (
+    LEASE_S,
+    WrappedClient,
+    ignore_event,
+    make_charge,
+    make_client,
+    make_table,
+    make_use,
+)
+from tests.services import run_emulator
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 ROUNDS = 300
-NEVER_LIMITED = charge(limit=RateLimit("measured", 1_000_000, 1.0))
+NEVER_LIMITED = make_charge(limit=RateLimit("measured", 1_000_000, 1.0))
 
 
-class Distant(Wrapped):
+class DelayedClient(WrappedClient):
     """A client whose every call takes so much longer."""
 
     def __init__(self, client: "DynamoDBClient", seconds: float) -> None:
@@ -37,21 +45,21 @@ class Distant(Wrapped):
         self.meta = client.meta
         self.exceptions = client.exceptions
 
-    def called(self, name: str, method: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    def run_call(self, name: str, method: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         """Wait, then make the call."""
         time.sleep(self._seconds)
-        return super().called(name, method, arguments)
+        return super().run_call(name, method, arguments)
 
 
-def one_flight(client: Any, table: str) -> Callable[[str], object]:
+def make_one_transaction(client: Any, table: str) -> Callable[[str], object]:
     """Both decided by one transaction."""
-    store = DynamoDbAdmissionStore(client, table, observer=ignore)
-    return lambda key: store.admit(charge=NEVER_LIMITED, use=use(key), lease_s=LEASE_S)
+    store = DynamoDbAdmissionStore(client, table, observer=ignore_event)
+    return lambda key: store.admit(charge=NEVER_LIMITED, use=make_use(key), lease_s=LEASE_S)
 
 
-def limiter_then_powertools(client: Any, table: str) -> Callable[[str], object]:
+def make_limiter_then_powertools(client: Any, table: str) -> Callable[[str], object]:
     """The limit by a write of its own, then the key by Powertools."""
-    limiter = DynamoDbAdmissionStore(client, table, observer=ignore)
+    limiter = DynamoDbAdmissionStore(client, table, observer=ignore_event)
     layer = DynamoDBPersistenceLayer(table_name=table, key_attr="pk", boto3_client=client)
     layer.configure(IdempotencyConfig(event_key_jmespath="key"), "measured")
 
@@ -62,7 +70,7 @@ def limiter_then_powertools(client: Any, table: str) -> Callable[[str], object]:
     return admit
 
 
-def milliseconds(admit: Callable[[str], object]) -> float:
+def measure_ms(admit: Callable[[str], object]) -> float:
     """How long one piece of new work takes."""
     key = uuid4().hex
     begin = time.perf_counter()
@@ -72,14 +80,14 @@ def milliseconds(admit: Callable[[str], object]) -> float:
 
 def measure(client: "DynamoDBClient", added_s: float) -> str:
     """The medians of both ways, turn by turn, and their ratio."""
-    distant = Distant(client, added_s)
-    ways = [make(distant, new_table(client)) for make in (one_flight, limiter_then_powertools)]
-    times = [[milliseconds(way) for way in ways] for _ in range(ROUNDS)]
+    distant = DelayedClient(client, added_s)
+    ways = [make(distant, make_table(client)) for make in (make_one_transaction, make_limiter_then_powertools)]
+    times = [[measure_ms(way) for way in ways] for _ in range(ROUNDS)]
     ours, theirs = (median(column) for column in zip(*times[ROUNDS // 10 :], strict=True))
     return f"+{added_s * 1000:.0f} ms  {ours:.2f} ms in one flight, {theirs:.2f} ms in two: {theirs / ours:.2f} times"
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as home, running_emulator(Path(home)) as emulator:
+    with tempfile.TemporaryDirectory() as home, run_emulator(Path(home)) as emulator:
         for added_s in (0.0, 0.003):
-            sys.stdout.write(measure(client_of(emulator.url), added_s) + "\n")
+            sys.stdout.write(measure(make_client(emulator.url), added_s) + "\n")

@@ -20,8 +20,8 @@ from shared.circuit.state import (
     replace_bucket,
 )
 from shared.circuit.store import CircuitStore, StoreUnavailable, WriteResult, force_circuit
-from tests.contract.state_table import Failing, at_once, error, items_of, new_table
-from tests.fakes.circuits import InMemoryCircuits
+from tests.contract.dynamodb_clients import FailingClient, make_error, make_table, read_items, run_concurrently
+from tests.fakes.circuits import InMemoryCircuitStore
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -34,7 +34,7 @@ CROWD = 20
 @pytest.fixture(params=["fake", "table"])
 def store(request: pytest.FixtureRequest) -> CircuitStore:
     if request.param == "fake":
-        return InMemoryCircuits()
+        return InMemoryCircuitStore()
     return DynamoDbCircuitStore(request.getfixturevalue("dynamodb"), request.getfixturevalue("state_table"))
 
 
@@ -128,20 +128,20 @@ def test_a_crowd_counts_together(store: CircuitStore) -> None:
             if written.done:
                 return tries
 
-    assert max(at_once([count] * CROWD)) <= CROWD
+    assert max(run_concurrently([count] * CROWD)) <= CROWD
     assert (store.read("email").bucket, store.read("email").revision) == (FailureBucket((NOW,) * CROWD), CROWD)
 
 
 def test_of_a_crowd_one_moves_the_circuit(store: CircuitStore) -> None:
     """To open, and to the one probe: the others learn whose it is."""
-    trips = at_once([lambda: store.change("email", NEW, open_circuit(NEW, EMAIL, NOW))] * CROWD)
+    trips = run_concurrently([lambda: store.change("email", NEW, open_circuit(NEW, EMAIL, NOW))] * CROWD)
     assert names(trips) == 1
     seen = store.read("email")
 
     def probe(holder: str) -> Callable[[], WriteResult]:
         return lambda: store.change("email", seen, half_open_circuit(seen, EMAIL, NOW, holder))
 
-    probes = at_once([probe(f"environment-{n}") for n in range(CROWD)])
+    probes = run_concurrently([probe(f"environment-{n}") for n in range(CROWD)])
     assert names(probes) == 1
     assert {one.now.holder for one in probes} == {store.read("email").holder}
 
@@ -197,7 +197,7 @@ def test_the_fake_counts_as_the_table_does(
     dynamodb: "DynamoDBClient", state_table: str, tried: list[tuple[CircuitSnapshot, CircuitSnapshot]]
 ) -> None:
     """Whatever is written on account of whatever was seen."""
-    fake, table = InMemoryCircuits(), DynamoDbCircuitStore(dynamodb, state_table)
+    fake, table = InMemoryCircuitStore(), DynamoDbCircuitStore(dynamodb, state_table)
     dynamodb.delete_item(TableName=state_table, Key={"pk": {"S": "circuit#email"}})
     for seen, to in tried:
         assert table.change("email", seen, to) == fake.change("email", seen, to)
@@ -222,13 +222,13 @@ def test_an_item_of_an_earlier_release_is_a_circuit_with_no_failures(
     assert seen == CircuitSnapshot("closed", 4, NOW)
     assert store.change("email", seen, failed(seen, NOW)).done
     assert store.read("email") == failed(seen, NOW)
-    left = set(items_of(dynamodb, state_table)["circuit#email"])
+    left = set(read_items(dynamodb, state_table)["circuit#email"])
     assert left.isdisjoint({"calls", "failures", "slow"})
 
 
 def test_a_table_that_is_gone_is_unavailable(dynamodb: "DynamoDBClient") -> None:
     """By the error's code alone."""
-    name = new_table(dynamodb)
+    name = make_table(dynamodb)
     dynamodb.delete_table(TableName=name)
     store = DynamoDbCircuitStore(dynamodb, name)
     calls: list[Callable[[], object]] = [
@@ -243,7 +243,8 @@ def test_a_table_that_is_gone_is_unavailable(dynamodb: "DynamoDBClient") -> None
 
 def test_an_answer_that_was_lost_is_found_in_the_table(dynamodb: "DynamoDBClient", state_table: str) -> None:
     """The write was made: whoever looks again knows their own token."""
-    deaf = DynamoDbCircuitStore(Failing(dynamodb, lambda _: error("InternalServerError", 500), after=True), state_table)  # type: ignore[arg-type]
+    failing = FailingClient(dynamodb, lambda _: make_error("InternalServerError", 500), after=True)
+    deaf = DynamoDbCircuitStore(failing, state_table)  # type: ignore[arg-type]
     with pytest.raises(StoreUnavailable):
         deaf.change("email", NEW, half_open_circuit(NEW, EMAIL, NOW, "mine"))
     assert DynamoDbCircuitStore(dynamodb, state_table).read("email").holder == "mine"
@@ -254,4 +255,4 @@ def test_a_circuits_item_is_never_deleted_by_itself(dynamodb: "DynamoDBClient", 
     store = DynamoDbCircuitStore(dynamodb, state_table)
     seen = store.change("email", NEW, failed(NEW, NOW)).now
     store.change("email", seen, open_circuit(seen, EMAIL, NOW))
-    assert "expires_at" not in items_of(dynamodb, state_table)["circuit#email"]
+    assert "expires_at" not in read_items(dynamodb, state_table)["circuit#email"]

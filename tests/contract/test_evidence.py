@@ -11,16 +11,16 @@ import pytest
 from shared.aws import clients
 from shared.aws.errors import AwsError, OperatorActionNeeded, ServiceUnavailable
 from shared.aws.s3 import MAGIC_BYTES, DocumentStore, S3DocumentStore, StoredObject, format_content_disposition
-from tests.contract.emulated import aws_at
-from tests.fakes.evidence import FakeEvidence
-from tests.services import Emulator, free_port
+from tests.contract.emulated import use_aws_at
+from tests.fakes.documents import FakeDocumentStore
+from tests.services import EmulatorHandle, find_free_port
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 6
 KEY = "claims/1/2"
 
 
 @dataclass(frozen=True)
-class Subject:
+class DocumentStoreSubject:
     """A store to hold to the contract, and how a browser posts a form to it."""
 
     store: DocumentStore
@@ -40,20 +40,20 @@ def _post(url: str, fields: Mapping[str, str], content: bytes) -> bool:
 
 
 @pytest.fixture(params=["fake", "s3"])
-def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+def subject(request: pytest.FixtureRequest) -> Iterator[DocumentStoreSubject]:
     """A fake bucket, then a real one of the test's own."""
     if request.param == "fake":
-        fake = FakeEvidence()
-        yield Subject(fake, lambda _url, fields, content: fake.post(fields, content))
+        fake = FakeDocumentStore()
+        yield DocumentStoreSubject(fake, lambda _url, fields, content: fake.post(fields, content))
         return
-    emulator: Emulator = request.getfixturevalue("emulator")
-    with aws_at(emulator.url):
+    emulator: EmulatorHandle = request.getfixturevalue("emulator")
+    with use_aws_at(emulator.url):
         bucket = f"evidence-{uuid4().hex}"
         clients.get_s3().create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
-        yield Subject(S3DocumentStore(clients.get_s3(), bucket), _post)
+        yield DocumentStoreSubject(S3DocumentStore(clients.get_s3(), bucket), _post)
 
 
-def test_a_file_posted_with_its_form_is_stored_as_announced(subject: Subject) -> None:
+def test_a_file_posted_with_its_form_is_stored_as_announced(subject: DocumentStoreSubject) -> None:
     """Size, type and first bytes are there to be verified."""
     assert subject.upload()
     assert subject.store.read_metadata(KEY) == StoredObject(size=len(PNG), content_type="image/png")
@@ -61,33 +61,33 @@ def test_a_file_posted_with_its_form_is_stored_as_announced(subject: Subject) ->
     assert subject.store.read_first_bytes(KEY, 8) == PNG[:8]
 
 
-def test_one_byte_more_than_announced_is_refused(subject: Subject) -> None:
+def test_one_byte_more_than_announced_is_refused(subject: DocumentStoreSubject) -> None:
     """The bucket itself refuses it: a person can't fill it with what was not announced."""
     assert not subject.upload(announced=len(PNG) - 1)
     assert subject.store.read_metadata(KEY) is None
 
 
-def test_an_empty_file_is_refused(subject: Subject) -> None:
+def test_an_empty_file_is_refused(subject: DocumentStoreSubject) -> None:
     """There is no evidence in it."""
     assert not subject.upload(b"", announced=10)
     assert subject.store.read_metadata(KEY) is None
 
 
 @pytest.mark.parametrize("field", [{"Content-Type": "text/html"}, {"key": "claims/another/2"}])
-def test_a_form_whose_key_or_type_was_changed_is_refused(subject: Subject, field: dict[str, str]) -> None:
+def test_a_form_whose_key_or_type_was_changed_is_refused(subject: DocumentStoreSubject, field: dict[str, str]) -> None:
     """The form stores one key under one type, and nothing else."""
     assert not subject.upload(fields=field)
     assert subject.store.read_metadata(KEY) is None
     assert subject.store.read_metadata("claims/another/2") is None
 
 
-def test_where_nothing_is_stored_there_is_nothing_to_read(subject: Subject) -> None:
+def test_where_nothing_is_stored_there_is_nothing_to_read(subject: DocumentStoreSubject) -> None:
     """Which is an answer and not an error."""
     assert subject.store.read_metadata("claims/none") is None
     assert subject.store.read_first_bytes("claims/none") == b""
 
 
-def test_a_copy_is_the_same_file_and_no_form_reaches_it(subject: Subject) -> None:
+def test_a_copy_is_the_same_file_and_no_form_reaches_it(subject: DocumentStoreSubject) -> None:
     """The form stays valid for a while: what it overwrites afterwards is not what was copied."""
     assert subject.upload()
     assert subject.store.copy(KEY, "claims/kept")
@@ -96,13 +96,13 @@ def test_a_copy_is_the_same_file_and_no_form_reaches_it(subject: Subject) -> Non
     assert subject.store.read_first_bytes("claims/kept") == PNG[:MAGIC_BYTES]
 
 
-def test_nothing_is_copied_where_nothing_is_stored(subject: Subject) -> None:
+def test_nothing_is_copied_where_nothing_is_stored(subject: DocumentStoreSubject) -> None:
     """Which is an answer and not an error."""
     assert not subject.store.copy("claims/none", "claims/kept")
     assert subject.store.read_metadata("claims/kept") is None
 
 
-def test_deleting_is_safe_to_repeat(subject: Subject) -> None:
+def test_deleting_is_safe_to_repeat(subject: DocumentStoreSubject) -> None:
     """The sweep and a completion may meet."""
     subject.upload()
     subject.store.delete(KEY)
@@ -110,7 +110,7 @@ def test_deleting_is_safe_to_repeat(subject: Subject) -> None:
     assert subject.store.read_metadata(KEY) is None
 
 
-def test_a_download_saves_under_the_files_own_name(subject: Subject) -> None:
+def test_a_download_saves_under_the_files_own_name(subject: DocumentStoreSubject) -> None:
     """As an attachment: what somebody uploaded must never run as a page of ours."""
     name = 'fatura "për" №1.png'
     link = subject.store.presign_download(key=KEY, file_name=name, content_type="image/png")
@@ -119,12 +119,12 @@ def test_a_download_saves_under_the_files_own_name(subject: Subject) -> None:
     assert query["response-content-type"] == ["image/png"]
 
 
-def test_a_download_link_works_for_five_minutes(emulator: Emulator) -> None:
+def test_a_download_link_works_for_five_minutes(emulator: EmulatorHandle) -> None:
     """And gives the very bytes that were stored."""
-    with aws_at(emulator.url):
+    with use_aws_at(emulator.url):
         bucket = f"evidence-{uuid4().hex}"
         clients.get_s3().create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
-        subject = Subject(S3DocumentStore(clients.get_s3(), bucket), _post)
+        subject = DocumentStoreSubject(S3DocumentStore(clients.get_s3(), bucket), _post)
         subject.upload()
         link = subject.store.presign_download(key=KEY, file_name="a.png", content_type="image/png")
     answer = httpx.get(link)
@@ -161,22 +161,22 @@ CALLS: list[Callable[[DocumentStore], object]] = [
 @pytest.mark.parametrize("call", CALLS)
 def test_a_bucket_out_of_reach_is_unavailable(call: Callable[[DocumentStore], object]) -> None:
     """And not "nothing is stored", which would reject a good document."""
-    with aws_at(f"http://127.0.0.1:{free_port()}"), pytest.raises(ServiceUnavailable):
+    with use_aws_at(f"http://127.0.0.1:{find_free_port()}"), pytest.raises(ServiceUnavailable):
         call(S3DocumentStore(clients.get_s3(), "evidence"))
 
 
 @pytest.mark.parametrize("call", CALLS)
 def test_a_bucket_that_is_gone_is_an_operators_to_make(
-    call: Callable[[DocumentStore], object], emulator: Emulator
+    call: Callable[[DocumentStore], object], emulator: EmulatorHandle
 ) -> None:
     """Nor is that "nothing is stored", though S3 says 404 to both."""
-    with aws_at(emulator.url), pytest.raises(OperatorActionNeeded):
+    with use_aws_at(emulator.url), pytest.raises(OperatorActionNeeded):
         call(S3DocumentStore(clients.get_s3(), f"gone-{uuid4().hex}"))
 
 
 def test_the_fake_can_be_out_of_reach_too() -> None:
     """So that rooms can test what they do then."""
-    fake = FakeEvidence()
+    fake = FakeDocumentStore()
     fake.fails = ServiceUnavailable("EndpointConnectionError")
     with pytest.raises(AwsError):
         fake.read_metadata(KEY)

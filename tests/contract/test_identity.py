@@ -10,16 +10,16 @@ import pytest
 from shared.aws import clients
 from shared.aws.cognito import CognitoIdentityProvider, ManagedIdentityProvider
 from shared.aws.errors import OperatorActionNeeded, RequestRejected, ServiceUnavailable
-from tests.contract.emulated import aws_at
-from tests.fakes.identities import FakeIdentities, Person
-from tests.services import Emulator, free_port
+from tests.contract.emulated import use_aws_at
+from tests.fakes.identities import FakeIdentity, FakeIdentityProvider
+from tests.services import EmulatorHandle, find_free_port
 
 EMAIL = "besa@example.test"
 PASSWORD = "Correct-Horse-9-Battery"
 
 
 @dataclass(frozen=True)
-class Subject:
+class IdentityProviderSubject:
     """Identities to hold to the contract, and ways to meddle with them."""
 
     identities: ManagedIdentityProvider
@@ -32,21 +32,21 @@ class Subject:
     signs_in: Callable[[], bool]
 
 
-def _fake() -> Subject:
-    fake = FakeIdentities()
-    return Subject(
+def _fake() -> IdentityProviderSubject:
+    fake = FakeIdentityProvider()
+    return IdentityProviderSubject(
         fake,
         status=lambda: fake.people[EMAIL].status,
         groups=lambda: fake.people[EMAIL].groups,
         enabled=lambda: fake.people[EMAIL].enabled,
-        half_made=lambda: fake.people.setdefault(EMAIL, Person()),
-        sign_up_alone=lambda: fake.people.setdefault(EMAIL, Person(status="UNCONFIRMED")),
+        half_made=lambda: fake.people.setdefault(EMAIL, FakeIdentity()),
+        sign_up_alone=lambda: fake.people.setdefault(EMAIL, FakeIdentity(status="UNCONFIRMED")),
         set_password=lambda: setattr(fake.people[EMAIL], "password", PASSWORD),
         signs_in=lambda: fake.people[EMAIL].password == PASSWORD,
     )
 
 
-class _Pool:
+class _RealUserPool:
     """A user pool of the test's own, like the template's but open to sign-ups."""
 
     def __init__(self) -> None:
@@ -97,9 +97,9 @@ class _Pool:
         return "AccessToken" in answer["AuthenticationResult"]
 
 
-def _real() -> Subject:
-    pool = _Pool()
-    return Subject(
+def _real() -> IdentityProviderSubject:
+    pool = _RealUserPool()
+    return IdentityProviderSubject(
         CognitoIdentityProvider(pool.client, pool.id),
         status=lambda: str(pool.user()["UserStatus"]),
         groups=pool.groups,
@@ -112,17 +112,17 @@ def _real() -> Subject:
 
 
 @pytest.fixture(params=["fake", "cognito"])
-def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+def subject(request: pytest.FixtureRequest) -> Iterator[IdentityProviderSubject]:
     """A fake pool, then a real one of the test's own."""
     if request.param == "fake":
         yield _fake()
         return
-    emulator: Emulator = request.getfixturevalue("emulator")
-    with aws_at(emulator.url):
+    emulator: EmulatorHandle = request.getfixturevalue("emulator")
+    with use_aws_at(emulator.url):
         yield _real()
 
 
-def test_a_person_can_sign_in_and_is_in_the_group(subject: Subject) -> None:
+def test_a_person_can_sign_in_and_is_in_the_group(subject: IdentityProviderSubject) -> None:
     """CONFIRMED: one who waits for a first password can use neither "forgot password" nor a mailed code."""
     sub = subject.identities.find_or_create(EMAIL)
     assert subject.groups() == set()
@@ -132,7 +132,7 @@ def test_a_person_can_sign_in_and_is_in_the_group(subject: Subject) -> None:
     assert subject.groups() == {"member"}
 
 
-def test_repeating_it_changes_nothing(subject: Subject) -> None:
+def test_repeating_it_changes_nothing(subject: IdentityProviderSubject) -> None:
     """A job may run twice: the same sub, and the password the person has set since."""
     first = subject.identities.find_or_create(EMAIL)
     subject.identities.add_to_group(first, "member")
@@ -144,21 +144,21 @@ def test_repeating_it_changes_nothing(subject: Subject) -> None:
     assert subject.signs_in()
 
 
-def test_what_was_half_made_is_completed(subject: Subject) -> None:
+def test_what_was_half_made_is_completed(subject: IdentityProviderSubject) -> None:
     """A worker that died after the first of three calls."""
     subject.half_made()
     subject.identities.find_or_create(EMAIL)
     assert subject.status() == "CONFIRMED"
 
 
-def test_an_identity_is_found_by_its_address(subject: Subject) -> None:
+def test_an_identity_is_found_by_its_address(subject: IdentityProviderSubject) -> None:
     """None where nobody signs in with it: looking makes nobody."""
     assert subject.identities.find(EMAIL) is None
     sub = subject.identities.find_or_create(EMAIL)
     assert subject.identities.find(EMAIL) == sub
 
 
-def test_a_stranger_who_signed_up_with_the_address_is_not_adopted(subject: Subject) -> None:
+def test_a_stranger_who_signed_up_with_the_address_is_not_adopted(subject: IdentityProviderSubject) -> None:
     """They know that identity's password, and have shown nothing of the address being theirs."""
     subject.sign_up_alone()
     with pytest.raises(RequestRejected) as refused:
@@ -166,20 +166,20 @@ def test_a_stranger_who_signed_up_with_the_address_is_not_adopted(subject: Subje
     assert refused.value.code == "IdentityNotOurs"
 
 
-def test_a_group_that_does_not_exist_is_an_operators_to_make(subject: Subject) -> None:
+def test_a_group_that_does_not_exist_is_an_operators_to_make(subject: IdentityProviderSubject) -> None:
     """The template makes them all: somebody has removed it, and the person waits until it is back."""
     sub = subject.identities.find_or_create(EMAIL)
     with pytest.raises(OperatorActionNeeded):
         subject.identities.add_to_group(sub, "wizard")
 
 
-def test_an_identity_that_does_not_exist_gets_no_group(subject: Subject) -> None:
+def test_an_identity_that_does_not_exist_gets_no_group(subject: IdentityProviderSubject) -> None:
     """Deleted since it was found."""
     with pytest.raises(RequestRejected):
         subject.identities.add_to_group(str(uuid4()), "member")
 
 
-def test_ending_access_takes_groups_and_lets_nobody_sign_in(subject: Subject) -> None:
+def test_ending_access_takes_groups_and_lets_nobody_sign_in(subject: IdentityProviderSubject) -> None:
     """Safe to repeat; whoever comes back signs in as before."""
     sub = subject.identities.find_or_create(EMAIL)
     subject.identities.add_to_group(sub, "staff")
@@ -192,7 +192,7 @@ def test_ending_access_takes_groups_and_lets_nobody_sign_in(subject: Subject) ->
     assert subject.enabled()
 
 
-def test_a_deleted_identity_is_gone_and_its_address_another_ones(subject: Subject) -> None:
+def test_a_deleted_identity_is_gone_and_its_address_another_ones(subject: IdentityProviderSubject) -> None:
     """Safe to repeat; and to end what is gone."""
     sub = subject.identities.find_or_create(EMAIL)
     for _ in range(2):
@@ -202,7 +202,7 @@ def test_a_deleted_identity_is_gone_and_its_address_another_ones(subject: Subjec
     assert subject.identities.find_or_create(EMAIL) != sub
 
 
-def test_an_identity_that_does_not_exist_is_not_enabled(subject: Subject) -> None:
+def test_an_identity_that_does_not_exist_is_not_enabled(subject: IdentityProviderSubject) -> None:
     """Nobody could sign in as it."""
     with pytest.raises(RequestRejected):
         subject.identities.enable(str(uuid4()))
@@ -210,13 +210,13 @@ def test_an_identity_that_does_not_exist_is_not_enabled(subject: Subject) -> Non
 
 def test_a_pool_out_of_reach_is_a_failure_that_may_be_tried_again() -> None:
     """Connection refused: nothing has happened."""
-    with aws_at(f"http://127.0.0.1:{free_port()}"), pytest.raises(ServiceUnavailable):
+    with use_aws_at(f"http://127.0.0.1:{find_free_port()}"), pytest.raises(ServiceUnavailable):
         CognitoIdentityProvider(clients.get_cognito(), "eu-central-1_none").find_or_create(EMAIL)
 
 
-def test_a_failure_holds_nothing_of_the_person(emulator: Emulator) -> None:
+def test_a_failure_holds_nothing_of_the_person(emulator: EmulatorHandle) -> None:
     """Neither in its words nor in the exception it came from: both end in logs."""
-    with aws_at(emulator.url), pytest.raises(OperatorActionNeeded) as failed:
+    with use_aws_at(emulator.url), pytest.raises(OperatorActionNeeded) as failed:
         CognitoIdentityProvider(clients.get_cognito(), "eu-central-1_none").find_or_create(EMAIL)
     assert EMAIL not in f"{failed.value!r} {failed.value.__cause__!r}"
     assert failed.value.__suppress_context__

@@ -16,9 +16,9 @@ import pytest
 
 from shared.aws import clients
 from shared.aws.errors import AwsError, OperatorActionNeeded, OutcomeUnknown, RequestRejected, ServiceUnavailable
-from tests.contract.emulated import aws_at
+from tests.contract.emulated import use_aws_at
 from tests.fakes.mailer import FakeMailer
-from tests.services import Emulator, free_port
+from tests.services import EmulatorHandle, find_free_port
 from worker.ses import Mail, Mailer, SesMailer
 
 SENDER = "no-reply@interdomestik.test"
@@ -31,7 +31,7 @@ def mail_to(to: str, *, subject: str = "Përshëndetje, Здраво") -> Mail:
 
 
 @dataclass(frozen=True)
-class Subject:
+class MailerSubject:
     """A mailer to hold to the contract, and who got what."""
 
     mailer: Mailer
@@ -46,19 +46,19 @@ def _inbox(url: str, to: str) -> list[Mail]:
 
 
 @pytest.fixture(params=["fake", "ses"])
-def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+def subject(request: pytest.FixtureRequest) -> Iterator[MailerSubject]:
     """A fake mailer, then a real one."""
     if request.param == "fake":
         fake = FakeMailer()
-        yield Subject(fake, lambda to: [mail for mail in fake.sent if mail.to == to])
+        yield MailerSubject(fake, lambda to: [mail for mail in fake.sent if mail.to == to])
         return
-    emulator: Emulator = request.getfixturevalue("emulator")
-    with aws_at(emulator.url):
+    emulator: EmulatorHandle = request.getfixturevalue("emulator")
+    with use_aws_at(emulator.url):
         _verify(SENDER)
-        yield Subject(SesMailer(clients.get_sesv2(), sender=SENDER), lambda to: _inbox(emulator.url, to))
+        yield MailerSubject(SesMailer(clients.get_sesv2(), sender=SENDER), lambda to: _inbox(emulator.url, to))
 
 
-def test_a_mail_arrives_once_with_its_subject_text_and_html_as_written(subject: Subject) -> None:
+def test_a_mail_arrives_once_with_its_subject_text_and_html_as_written(subject: MailerSubject) -> None:
     """In every script."""
     to = f"{uuid4().hex}@example.test"
     subject.mailer.send(mail_to(to), tags=TAGS)
@@ -66,7 +66,7 @@ def test_a_mail_arrives_once_with_its_subject_text_and_html_as_written(subject: 
 
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r", "\u2028", "\x85", "\0"])
-def test_a_subject_or_address_of_two_lines_is_refused(subject: Subject, line_end: str) -> None:
+def test_a_subject_or_address_of_two_lines_is_refused(subject: MailerSubject, line_end: str) -> None:
     """What follows the line's end could be a header of somebody's choice."""
     evil = f"{line_end}Bcc: all@example.test"
     with pytest.raises(RequestRejected):
@@ -83,7 +83,7 @@ def _verify(sender: str) -> None:
 
 
 @dataclass
-class Wire:
+class ScriptedMailServer:
     """A server that treats each request by a script of bytes: what it answers before it closes."""
 
     answer: bytes
@@ -130,10 +130,10 @@ def _request(connection: socket.socket) -> bytes:
 
 
 @contextmanager
-def wire(answer: bytes = b"", *, hangs: bool = False, dies: bool = False) -> Iterator[tuple[Wire, str]]:
+def wire(answer: bytes = b"", *, hangs: bool = False, dies: bool = False) -> Iterator[tuple[ScriptedMailServer, str]]:
     """A server on loopback, and its address."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        served = Wire(answer, hangs, dies)
+        served = ScriptedMailServer(answer, hangs, dies)
         thread = threading.Thread(target=served.serve, args=(listening,), daemon=True)
         thread.start()
         try:
@@ -155,7 +155,7 @@ def http(status: int, body: dict[str, str], error: str = "") -> bytes:
 
 def send_to(url: str) -> None:
     """Send one mail with production's own client."""
-    with aws_at(url):
+    with use_aws_at(url):
         SesMailer(clients.get_sesv2(), sender=SENDER).send(mail_to("besa@example.test"), tags=TAGS)
 
 
@@ -229,12 +229,12 @@ def test_a_connection_lost_before_the_answers_end_is_uncertain(answer: bytes) ->
 def test_a_refused_connection_means_that_nothing_was_sent() -> None:
     """So it may be sent later."""
     with pytest.raises(ServiceUnavailable):
-        send_to(f"http://127.0.0.1:{free_port()}")
+        send_to(f"http://127.0.0.1:{find_free_port()}")
 
 
 def test_each_mail_has_a_connection_of_its_own() -> None:
     """One kept alive may be dead by the next mail, which would then be uncertain for no reason."""
-    with wire(http(200, {"MessageId": "1"})) as (served, url), aws_at(url):
+    with wire(http(200, {"MessageId": "1"})) as (served, url), use_aws_at(url):
         mailer = SesMailer(clients.get_sesv2(), sender=SENDER)
         for _ in range(3):
             mailer.send(mail_to("besa@example.test"), tags=TAGS)

@@ -11,8 +11,8 @@ from shared.aws.dynamodb_admission import DynamoDbAdmissionStore
 from shared.circuit.store import StoreUnavailable
 from shared.clock import read_epoch_micros
 from shared.units import SECOND
-from tests.contract.state_table import Failing, at_once, error, ignore, items_of
-from tests.fakes.pace import InMemoryPaceStore
+from tests.contract.dynamodb_clients import FailingClient, ignore_event, make_error, read_items, run_concurrently
+from tests.fakes.pacing import InMemoryPacingStore
 from worker.dynamodb_mail_pacing import DynamoDbPacingStore
 from worker.priority_pacing import (
     PacingRules,
@@ -37,7 +37,7 @@ CROWD = 16
 def store(request: pytest.FixtureRequest) -> PacingStore:
     """Each of the two."""
     if request.param == "fake":
-        return InMemoryPaceStore()
+        return InMemoryPacingStore()
     return DynamoDbPacingStore(request.getfixturevalue("dynamodb"), request.getfixturevalue("state_table"))
 
 
@@ -62,7 +62,7 @@ def test_a_write_on_a_state_that_has_changed_is_not_made_and_shows_the_change(st
 
 def test_of_many_at_once_one_writes(store: PacingStore) -> None:
     """The others are shown what it wrote."""
-    written = at_once([lambda: store.write(PacingState(), FIRST)] * CROWD)
+    written = run_concurrently([lambda: store.write(PacingState(), FIRST)] * CROWD)
     assert sum(each.written for each in written) == 1
     assert {each.state for each in written} == {FIRST}
 
@@ -75,13 +75,13 @@ def test_sixteen_workers_at_once_are_given_sixteen_moments(store: PacingStore) -
         conversation = take_slot(rules, Priority.HIGH, read_epoch_micros, read_epoch_micros() + 30 * SECOND)
         return max(run_slot_session(conversation, store, read_epoch_micros, time.sleep).served)
 
-    moments = sorted(at_once([turn] * CROWD))
+    moments = sorted(run_concurrently([turn] * CROWD))
     assert min(later - earlier for earlier, later in pairwise(moments)) == rules.interval == 71_429
 
 
 def test_without_the_table_the_store_says_so(dynamodb: "DynamoDBClient", state_table: str) -> None:
     """By a code, and nothing else of the error."""
-    broken = DynamoDbPacingStore(Failing(dynamodb, lambda _: error("InternalServerError", 500)), state_table)  # type: ignore[arg-type]
+    broken = DynamoDbPacingStore(FailingClient(dynamodb, lambda _: make_error("InternalServerError", 500)), state_table)  # type: ignore[arg-type]
     with pytest.raises(StoreUnavailable) as read:
         broken.read()
     with pytest.raises(StoreUnavailable) as written:
@@ -92,7 +92,7 @@ def test_without_the_table_the_store_says_so(dynamodb: "DynamoDBClient", state_t
 def test_workers_of_the_version_before_count_the_same_mails(dynamodb: "DynamoDBClient", state_table: str) -> None:
     """They charge a bucket without priorities; while both are deployed no mail goes uncounted."""
     store = DynamoDbPacingStore(dynamodb, state_table)
-    older = DynamoDbAdmissionStore(dynamodb, state_table, observer=ignore)
+    older = DynamoDbAdmissionStore(dynamodb, state_table, observer=ignore_event)
     charge = LimitCharge("fleet", RateLimit("mail", burst=1, period_s=30))
     assert isinstance(older.admit(charge=charge, use=None, lease_s=0), Admitted)
     seen = store.read()
@@ -106,7 +106,7 @@ def test_a_write_of_the_version_before_is_noticed(dynamodb: "DynamoDBClient", st
     store = DynamoDbPacingStore(dynamodb, state_table)
     past = PacingState(version=5, tat=NOW - SECOND)
     store.write(PacingState(), past)
-    older = DynamoDbAdmissionStore(dynamodb, state_table, observer=ignore)
+    older = DynamoDbAdmissionStore(dynamodb, state_table, observer=ignore_event)
     older.admit(charge=LimitCharge("fleet", RateLimit("mail", burst=1, period_s=30)), use=None, lease_s=0)
     lost = store.write(past, PacingState(version=6, tat=NOW))
     assert not lost.written
@@ -116,5 +116,5 @@ def test_a_write_of_the_version_before_is_noticed(dynamodb: "DynamoDBClient", st
 def test_the_item_goes_an_hour_after_it_has_become_meaningless(dynamodb: "DynamoDBClient", state_table: str) -> None:
     """Later than any moment in it."""
     DynamoDbPacingStore(dynamodb, state_table).write(PacingState(), FIRST)
-    [item] = items_of(dynamodb, state_table).values()
+    [item] = read_items(dynamodb, state_table).values()
     assert int(item["expires_at"]["N"]) == NOW // SECOND + 3600

@@ -10,15 +10,15 @@ import pytest
 from shared.aws import clients
 from shared.aws.sqs import JobQueues, SqsJobQueues, format_message, read_job_id
 from shared.ids import make_uuid7
-from tests.contract.emulated import aws_at
-from tests.fakes.queues import FakeQueues
-from tests.services import Emulator, free_port
+from tests.contract.emulated import use_aws_at
+from tests.fakes.queues import FakeJobQueues
+from tests.services import EmulatorHandle, find_free_port
 
 PRIORITIES = ("high", "normal", "low")
 
 
 @dataclass(frozen=True)
-class Subject:
+class JobQueuesSubject:
     """Queues to hold to the contract, and what can be received from them now."""
 
     queues: JobQueues
@@ -28,9 +28,9 @@ class Subject:
     break_: Callable[[], None]
 
 
-def _fake() -> Subject:
-    fake = FakeQueues()
-    return Subject(
+def _fake() -> JobQueuesSubject:
+    fake = FakeJobQueues()
+    return JobQueuesSubject(
         fake,
         lambda priority: list(fake.published[priority]),
         fake.take,
@@ -46,7 +46,7 @@ def _drain(url: str) -> list[str]:
     return bodies
 
 
-def _real() -> Subject:
+def _real() -> JobQueuesSubject:
     names = (*PRIORITIES, "nudge")
     urls = {name: clients.get_sqs().create_queue(QueueName=f"{name}-{uuid4().hex}")["QueueUrl"] for name in names}
     queues = SqsJobQueues(clients.get_sqs(), urls={p: urls[p] for p in PRIORITIES}, nudge_url=urls["nudge"])
@@ -63,21 +63,21 @@ def _real() -> Subject:
         message = clients.get_sqs().receive_message(QueueUrl=urls[priority])["Messages"][0]
         return f"arn:aws:sqs:eu-central-1:000000000000:{urls[priority].rpartition('/')[2]}", message["ReceiptHandle"]
 
-    return Subject(queues, received, taken, lambda: len(_drain(urls["nudge"])), break_)
+    return JobQueuesSubject(queues, received, taken, lambda: len(_drain(urls["nudge"])), break_)
 
 
 @pytest.fixture(params=["fake", "sqs"])
-def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+def subject(request: pytest.FixtureRequest) -> Iterator[JobQueuesSubject]:
     """Fake queues, then real ones of the test's own."""
     if request.param == "fake":
         yield _fake()
         return
-    emulator: Emulator = request.getfixturevalue("emulator")
-    with aws_at(emulator.url):
+    emulator: EmulatorHandle = request.getfixturevalue("emulator")
+    with use_aws_at(emulator.url):
         yield _real()
 
 
-def test_every_job_published_arrives_in_the_queue_of_its_priority(subject: Subject) -> None:
+def test_every_job_published_arrives_in_the_queue_of_its_priority(subject: JobQueuesSubject) -> None:
     """More than one SendMessageBatch holds, and nothing in the other queues."""
     jobs = [make_uuid7() for _ in range(25)]
     assert subject.queues.publish("normal", jobs) == frozenset(jobs)
@@ -85,41 +85,41 @@ def test_every_job_published_arrives_in_the_queue_of_its_priority(subject: Subje
     assert subject.received("high") == subject.received("low") == []
 
 
-def test_publishing_nothing_is_nothing(subject: Subject) -> None:
+def test_publishing_nothing_is_nothing(subject: JobQueuesSubject) -> None:
     """An empty batch is an error to SQS, so none is sent."""
     assert subject.queues.publish("low", []) == frozenset()
 
 
-def test_what_sqs_did_not_acknowledge_is_not_returned(subject: Subject) -> None:
+def test_what_sqs_did_not_acknowledge_is_not_returned(subject: JobQueuesSubject) -> None:
     """The relay then knows to try again, and nothing is raised."""
     subject.break_()
     assert subject.queues.publish("high", [make_uuid7()]) == frozenset()
 
 
-def test_a_nudge_arrives(subject: Subject) -> None:
+def test_a_nudge_arrives(subject: JobQueuesSubject) -> None:
     """Now, where no delay is asked for."""
     assert subject.queues.wake_relay()
     assert subject.nudges() == 1
 
 
-def test_a_delayed_nudge_does_not_arrive_yet(subject: Subject) -> None:
+def test_a_delayed_nudge_does_not_arrive_yet(subject: JobQueuesSubject) -> None:
     """It wakes the relay when the job is due."""
     assert subject.queues.wake_relay(delay_s=30)
     assert subject.nudges() == 0
 
 
-def test_a_delay_beyond_what_sqs_takes_is_shortened(subject: Subject) -> None:
+def test_a_delay_beyond_what_sqs_takes_is_shortened(subject: JobQueuesSubject) -> None:
     """SQS would refuse more than 15 minutes."""
     assert subject.queues.wake_relay(delay_s=86_400)
 
 
-def test_a_nudge_that_fails_says_so_and_raises_nothing(subject: Subject) -> None:
+def test_a_nudge_that_fails_says_so_and_raises_nothing(subject: JobQueuesSubject) -> None:
     """The request that nudges has committed: it must not fail for it."""
     subject.break_()
     assert not subject.queues.wake_relay()
 
 
-def test_a_received_message_is_shown_again_when_it_is_asked_for(subject: Subject) -> None:
+def test_a_received_message_is_shown_again_when_it_is_asked_for(subject: JobQueuesSubject) -> None:
     """Instead of after its visibility timeout."""
     job = make_uuid7()
     subject.queues.publish("normal", [job])
@@ -129,7 +129,7 @@ def test_a_received_message_is_shown_again_when_it_is_asked_for(subject: Subject
     assert subject.received("normal") == [job]
 
 
-def test_a_message_that_cannot_be_shown_again_raises_nothing(subject: Subject) -> None:
+def test_a_message_that_cannot_be_shown_again_raises_nothing(subject: JobQueuesSubject) -> None:
     """Its visibility timeout shows it, and what the worker had to say stands in its answer."""
     subject.queues.publish("normal", [make_uuid7()])
     arn, receipt = subject.taken("normal")
@@ -140,7 +140,7 @@ def test_a_message_that_cannot_be_shown_again_raises_nothing(subject: Subject) -
 
 def test_an_endpoint_that_refuses_connections_raises_nothing() -> None:
     """Neither from publishing nor from nudging."""
-    with aws_at(f"http://127.0.0.1:{free_port()}"):
+    with use_aws_at(f"http://127.0.0.1:{find_free_port()}"):
         queues = SqsJobQueues(
             clients.get_sqs(), urls={"high": "http://127.0.0.1:1/q"}, nudge_url="http://127.0.0.1:1/n"
         )

@@ -23,9 +23,9 @@ from shared.admission.ports import (
 )
 from shared.aws.dynamodb_admission import DynamoDbAdmissionStore
 from shared.aws.dynamodb_admission_items import make_record_key
-from tests.contract.state_table import FIVE_A_MINUTE, LEASE_S, charge, items_of, token_of, use
+from tests.contract.dynamodb_clients import FIVE_A_MINUTE, LEASE_S, make_charge, make_use, read_items, read_token
+from tests.fakes.admission import InMemoryAdmissionStore
 from tests.fakes.clock import ManualClock
-from tests.fakes.state import InMemoryStateStore
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -36,7 +36,7 @@ DAY_S = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class AdmissionStoreSubject:
     """A store to hold to the contract, the clock it looks at, and what it reported."""
 
     store: AdmissionStore
@@ -47,80 +47,80 @@ class Subject:
         return self.store.admit(charge=charge, use=use, lease_s=LEASE_S)
 
     def answered(self, use: KeyUse, answer: StoredAnswer = CREATED) -> None:
-        self.store.complete(use, token_of(self.admit(use=use)), answer)
+        self.store.complete(use, read_token(self.admit(use=use)), answer)
 
     def spend(self, count: int) -> None:
         for _ in range(count):
-            assert isinstance(self.admit(charge()), Admitted)
+            assert isinstance(self.admit(make_charge()), Admitted)
 
     def left(self) -> int:
         """How many requests the client has left now; spends them."""
         for spent in range(FIVE_A_MINUTE.burst + 1):
-            if isinstance(self.admit(charge()), OverLimit):
+            if isinstance(self.admit(make_charge()), OverLimit):
                 return spent
         raise AssertionError("no limit")
 
 
-def fake_subject() -> Subject:
+def fake_subject() -> AdmissionStoreSubject:
     """The fake."""
     clock = ManualClock()
-    store = InMemoryStateStore(clock)
-    return Subject(store, clock, store.events)
+    store = InMemoryAdmissionStore(clock)
+    return AdmissionStoreSubject(store, clock, store.events)
 
 
-def table_subject(client: "DynamoDBClient", table: str, clock: ManualClock) -> Subject:
+def table_subject(client: "DynamoDBClient", table: str, clock: ManualClock) -> AdmissionStoreSubject:
     """The real store; each has its own memory, like an execution environment."""
     events: list[tuple[str, Mapping[str, object]]] = []
 
     def observe(event: str, facts: Mapping[str, object]) -> None:
         events.append((event, facts))
 
-    return Subject(DynamoDbAdmissionStore(client, table, now=clock, observer=observe), clock, events)
+    return AdmissionStoreSubject(DynamoDbAdmissionStore(client, table, now=clock, observer=observe), clock, events)
 
 
 @pytest.fixture(params=["fake", "table"])
-def subject(request: pytest.FixtureRequest) -> Subject:
+def subject(request: pytest.FixtureRequest) -> AdmissionStoreSubject:
     if request.param == "fake":
         return fake_subject()
     table = request.getfixturevalue("state_table")
     return table_subject(request.getfixturevalue("dynamodb"), table, ManualClock())
 
 
-def test_new_work_is_admitted_with_a_token_and_what_is_left(subject: Subject) -> None:
+def test_new_work_is_admitted_with_a_token_and_what_is_left(subject: AdmissionStoreSubject) -> None:
     """A first call takes its key and one of five requests; the burst is whole again 12 s later."""
-    verdict = subject.admit(charge(), use())
-    assert token_of(verdict)
+    verdict = subject.admit(make_charge(), make_use())
+    assert read_token(verdict)
     assert isinstance(verdict, Admitted)
     assert verdict.quota
     assert (verdict.quota.limit, verdict.quota.remaining, verdict.quota.reset_s) == (FIVE_A_MINUTE, 4, 12.0)
 
 
-def test_nothing_asked_is_admitted(subject: Subject) -> None:
+def test_nothing_asked_is_admitted(subject: AdmissionStoreSubject) -> None:
     """Without limit and key there is nothing to decide."""
     assert subject.admit() == Admitted(quota=None, token=None)
 
 
-def test_a_call_without_a_key_holds_none(subject: Subject) -> None:
+def test_a_call_without_a_key_holds_none(subject: AdmissionStoreSubject) -> None:
     """A charge alone gives a quota and no token."""
-    verdict = subject.admit(charge())
+    verdict = subject.admit(make_charge())
     assert isinstance(verdict, Admitted)
     assert verdict.token is None
     assert verdict.quota
 
 
-def test_a_call_without_a_limit_has_no_quota(subject: Subject) -> None:
+def test_a_call_without_a_limit_has_no_quota(subject: AdmissionStoreSubject) -> None:
     """A key alone gives a token and no quota."""
-    verdict = subject.admit(use=use())
-    assert token_of(verdict)
-    assert verdict == Admitted(quota=None, token=token_of(verdict))
+    verdict = subject.admit(use=make_use())
+    assert read_token(verdict)
+    assert verdict == Admitted(quota=None, token=read_token(verdict))
 
 
 @pytest.mark.parametrize("with_key", [False, True])
-def test_a_limit_is_exact_and_so_is_its_retry_after(subject: Subject, with_key: bool) -> None:
+def test_a_limit_is_exact_and_so_is_its_retry_after(subject: AdmissionStoreSubject, with_key: bool) -> None:
     """Five are admitted, the sixth is told 12 s: a microsecond earlier is refused, then it is admitted."""
 
     def ask(n: int) -> AdmissionVerdict:
-        return subject.admit(charge(), use(f"key-{n}") if with_key else None)
+        return subject.admit(make_charge(), make_use(f"key-{n}") if with_key else None)
 
     admitted = [ask(n) for n in range(5)]
     assert [v.quota.remaining for v in admitted if isinstance(v, Admitted) and v.quota] == [4, 3, 2, 1, 0]
@@ -137,37 +137,37 @@ def test_a_limit_is_exact_and_so_is_its_retry_after(subject: Subject, with_key: 
     assert isinstance(ask(8), OverLimit)
 
 
-def test_an_idle_client_has_the_whole_burst_again(subject: Subject) -> None:
+def test_an_idle_client_has_the_whole_burst_again(subject: AdmissionStoreSubject) -> None:
     """A minute after spending all five, all five are back, and no more."""
     subject.spend(5)
     subject.clock.advance(3600)
     assert subject.left() == 5
 
 
-def test_clients_and_limits_are_counted_apart(subject: Subject) -> None:
+def test_clients_and_limits_are_counted_apart(subject: AdmissionStoreSubject) -> None:
     """Neither another client nor another limit of the same client is charged."""
     subject.spend(5)
-    assert isinstance(subject.admit(charge("other")), Admitted)
-    assert isinstance(subject.admit(charge(limit=RateLimit("claims", 5, 60))), Admitted)
+    assert isinstance(subject.admit(make_charge("other")), Admitted)
+    assert isinstance(subject.admit(make_charge(limit=RateLimit("claims", 5, 60))), Admitted)
 
 
-def test_a_changed_limit_counts_from_what_was_spent(subject: Subject) -> None:
+def test_a_changed_limit_counts_from_what_was_spent(subject: AdmissionStoreSubject) -> None:
     """After a deploy that lowers the burst, a client that had spent more is refused."""
     subject.spend(3)
-    assert isinstance(subject.admit(charge(limit=RateLimit(FIVE_A_MINUTE.name, 2, 24))), OverLimit)
+    assert isinstance(subject.admit(make_charge(limit=RateLimit(FIVE_A_MINUTE.name, 2, 24))), OverLimit)
 
 
-def test_a_repeated_call_gets_the_first_answer_again(subject: Subject) -> None:
+def test_a_repeated_call_gets_the_first_answer_again(subject: AdmissionStoreSubject) -> None:
     """Status, headers and body come back as they were, letters of every alphabet included."""
-    subject.answered(use())
-    assert subject.admit(charge(), use()) == Replay(CREATED)
+    subject.answered(make_use())
+    assert subject.admit(make_charge(), make_use()) == Replay(CREATED)
 
 
-def test_what_an_answer_is_made_from_is_kept_with_it(subject: Subject) -> None:
+def test_what_an_answer_is_made_from_is_kept_with_it(subject: AdmissionStoreSubject) -> None:
     """The facts of the part that expires come back as they were; an answer without such a part has none."""
     announced = replace(CREATED, facts={"object_key": "uploads/é", "size": 7, "nested": [None, True]})
-    subject.answered(use(), announced)
-    assert subject.admit(charge(), use()) == Replay(announced)
+    subject.answered(make_use(), announced)
+    assert subject.admit(make_charge(), make_use()) == Replay(announced)
 
 
 def test_code_that_knows_no_facts_leaves_such_an_answer_to_the_database(
@@ -175,177 +175,177 @@ def test_code_that_knows_no_facts_leaves_such_an_answer_to_the_database(
 ) -> None:
     """While two versions run side by side, the older one must not replay an answer without its expiring part."""
     subject = table_subject(dynamodb, state_table, ManualClock())
-    own = use("renewable", scope="of a deploy")
+    own = make_use("renewable", scope="of a deploy")
     subject.answered(own, replace(CREATED, facts={"size": 7}))
     item = dynamodb.get_item(TableName=state_table, Key={"pk": {"S": make_record_key(own)}})["Item"]
     assert "answer" not in item
     assert item["renewable"]["M"]["body"] == {"S": CREATED.body}
 
 
-def test_an_empty_answer_is_an_answer(subject: Subject) -> None:
+def test_an_empty_answer_is_an_answer(subject: AdmissionStoreSubject) -> None:
     """No body and no headers are replayed as just that."""
-    subject.answered(use(), OTHER)
-    assert subject.admit(charge(), use()) == Replay(OTHER)
+    subject.answered(make_use(), OTHER)
+    assert subject.admit(make_charge(), make_use()) == Replay(OTHER)
 
 
-def test_a_call_is_told_that_the_first_is_running(subject: Subject) -> None:
+def test_a_call_is_told_that_the_first_is_running(subject: AdmissionStoreSubject) -> None:
     """Until the first call ends, others with its key are asked to come back in a second or more."""
-    subject.admit(use=use())
-    verdict = subject.admit(charge(), use())
+    subject.admit(use=make_use())
+    verdict = subject.admit(make_charge(), make_use())
     assert isinstance(verdict, InProgress)
     assert 1 <= verdict.retry_after_s <= LEASE_S
 
 
 @pytest.mark.parametrize("done", [False, True])
-def test_a_key_used_for_another_request_is_refused(subject: Subject, done: bool) -> None:
+def test_a_key_used_for_another_request_is_refused(subject: AdmissionStoreSubject, done: bool) -> None:
     """Another fingerprint is refused, whether the first call runs or has ended."""
     if done:
-        subject.answered(use())
+        subject.answered(make_use())
     else:
-        subject.admit(use=use())
-    assert subject.admit(charge(), use(fingerprint="another")) == KeyReused()
+        subject.admit(use=make_use())
+    assert subject.admit(make_charge(), make_use(fingerprint="another")) == KeyReused()
 
 
-def test_only_new_work_is_charged(subject: Subject) -> None:
+def test_only_new_work_is_charged(subject: AdmissionStoreSubject) -> None:
     """Replays, calls while the first runs and reused keys leave the client all its requests."""
-    subject.answered(use("answered"))
-    subject.admit(use=use("running"))
+    subject.answered(make_use("answered"))
+    subject.admit(use=make_use("running"))
     for _ in range(3):
-        assert isinstance(subject.admit(charge(), use("answered")), Replay)
-        assert isinstance(subject.admit(charge(), use("running")), InProgress)
-        assert isinstance(subject.admit(charge(), use("answered", "another")), KeyReused)
+        assert isinstance(subject.admit(make_charge(), make_use("answered")), Replay)
+        assert isinstance(subject.admit(make_charge(), make_use("running")), InProgress)
+        assert isinstance(subject.admit(make_charge(), make_use("answered", "another")), KeyReused)
     assert subject.left() == 5
 
 
-def test_a_limited_client_still_gets_its_answers(subject: Subject) -> None:
+def test_a_limited_client_still_gets_its_answers(subject: AdmissionStoreSubject) -> None:
     """A known key is answered as ever while the client's bucket is empty."""
-    subject.answered(use("answered"))
-    subject.admit(use=use("running"))
+    subject.answered(make_use("answered"))
+    subject.admit(use=make_use("running"))
     subject.spend(5)
-    assert isinstance(subject.admit(charge(), use("new")), OverLimit)
-    assert subject.admit(charge(), use("answered")) == Replay(CREATED)
-    assert isinstance(subject.admit(charge(), use("running")), InProgress)
-    assert subject.admit(charge(), use("running", "another")) == KeyReused()
+    assert isinstance(subject.admit(make_charge(), make_use("new")), OverLimit)
+    assert subject.admit(make_charge(), make_use("answered")) == Replay(CREATED)
+    assert isinstance(subject.admit(make_charge(), make_use("running")), InProgress)
+    assert subject.admit(make_charge(), make_use("running", "another")) == KeyReused()
 
 
-def test_a_limited_client_is_limited_where_its_key_has_lapsed(subject: Subject) -> None:
+def test_a_limited_client_is_limited_where_its_key_has_lapsed(subject: AdmissionStoreSubject) -> None:
     """At the very end of a lease the key is free, and taking it is new work."""
-    subject.admit(use=use())
+    subject.admit(use=make_use())
     subject.clock.advance(LEASE_S)
     subject.spend(5)
-    assert isinstance(subject.admit(charge(), use()), OverLimit)
+    assert isinstance(subject.admit(make_charge(), make_use()), OverLimit)
 
 
-def test_a_refused_call_leaves_no_key_behind(subject: Subject) -> None:
+def test_a_refused_call_leaves_no_key_behind(subject: AdmissionStoreSubject) -> None:
     """Who was limited may come again with the same key, or use it for something else."""
     subject.spend(5)
-    assert isinstance(subject.admit(charge(), use()), OverLimit)
+    assert isinstance(subject.admit(make_charge(), make_use()), OverLimit)
     subject.clock.advance(12)
-    assert token_of(subject.admit(charge(), use(fingerprint="another")))
+    assert read_token(subject.admit(make_charge(), make_use(fingerprint="another")))
 
 
-def test_keys_of_different_callers_are_apart(subject: Subject) -> None:
+def test_keys_of_different_callers_are_apart(subject: AdmissionStoreSubject) -> None:
     """A key belongs to its scope, and no pair of scope and key reads like another pair."""
-    subject.answered(use(scope="ab", key="c"))
-    assert token_of(subject.admit(use=use(scope="a", key="bc")))
-    assert token_of(subject.admit(use=use(scope="ab c", key="c")))
+    subject.answered(make_use(scope="ab", key="c"))
+    assert read_token(subject.admit(use=make_use(scope="a", key="bc")))
+    assert read_token(subject.admit(use=make_use(scope="ab c", key="c")))
 
 
-def test_a_released_key_may_be_taken_again(subject: Subject) -> None:
+def test_a_released_key_may_be_taken_again(subject: AdmissionStoreSubject) -> None:
     """A call that gave up leaves the key to the next, whatever that one asks."""
-    subject.store.release(use(), token_of(subject.admit(use=use())))
-    assert token_of(subject.admit(use=use(fingerprint="another")))
+    subject.store.release(make_use(), read_token(subject.admit(use=make_use())))
+    assert read_token(subject.admit(use=make_use(fingerprint="another")))
 
 
-def test_an_answer_cannot_be_released(subject: Subject) -> None:
+def test_an_answer_cannot_be_released(subject: AdmissionStoreSubject) -> None:
     """What was answered stays answered."""
-    token = token_of(subject.admit(use=use()))
-    subject.store.complete(use(), token, CREATED)
-    subject.store.release(use(), token)
-    assert subject.admit(use=use()) == Replay(CREATED)
+    token = read_token(subject.admit(use=make_use()))
+    subject.store.complete(make_use(), token, CREATED)
+    subject.store.release(make_use(), token)
+    assert subject.admit(use=make_use()) == Replay(CREATED)
 
 
-def test_completing_twice_changes_nothing(subject: Subject) -> None:
+def test_completing_twice_changes_nothing(subject: AdmissionStoreSubject) -> None:
     """An answer that a lost reply made us send again is the same answer."""
-    token = token_of(subject.admit(use=use()))
-    subject.store.complete(use(), token, CREATED)
-    subject.store.complete(use(), token, CREATED)
-    assert (subject.admit(use=use()), subject.events) == (Replay(CREATED), [])
+    token = read_token(subject.admit(use=make_use()))
+    subject.store.complete(make_use(), token, CREATED)
+    subject.store.complete(make_use(), token, CREATED)
+    assert (subject.admit(use=make_use()), subject.events) == (Replay(CREATED), [])
 
 
-def test_a_lease_ends_to_the_microsecond(subject: Subject) -> None:
+def test_a_lease_ends_to_the_microsecond(subject: AdmissionStoreSubject) -> None:
     """A key is held for its lease; at its end the next call takes it over under another token."""
-    first = token_of(subject.admit(use=use()))
+    first = read_token(subject.admit(use=make_use()))
     subject.clock.advance(LEASE_S)
     subject.clock.advance_micros(-1)
-    assert isinstance(subject.admit(use=use()), InProgress)
+    assert isinstance(subject.admit(use=make_use()), InProgress)
     subject.clock.advance_micros(1)
-    assert token_of(subject.admit(use=use())) != first
+    assert read_token(subject.admit(use=make_use())) != first
 
 
-def test_a_zombie_cannot_answer_for_its_successor(subject: Subject) -> None:
+def test_a_zombie_cannot_answer_for_its_successor(subject: AdmissionStoreSubject) -> None:
     """A call whose lease ran out and whose key was taken over completes nothing, and that is reported."""
-    zombie = token_of(subject.admit(use=use()))
+    zombie = read_token(subject.admit(use=make_use()))
     subject.clock.advance(LEASE_S)
-    successor = token_of(subject.admit(use=use()))
-    subject.store.complete(use(), zombie, OTHER)
-    assert isinstance(subject.admit(use=use()), InProgress)
-    subject.store.complete(use(), successor, CREATED)
-    subject.store.complete(use(), zombie, OTHER)
-    assert subject.admit(use=use()) == Replay(CREATED)
+    successor = read_token(subject.admit(use=make_use()))
+    subject.store.complete(make_use(), zombie, OTHER)
+    assert isinstance(subject.admit(use=make_use()), InProgress)
+    subject.store.complete(make_use(), successor, CREATED)
+    subject.store.complete(make_use(), zombie, OTHER)
+    assert subject.admit(use=make_use()) == Replay(CREATED)
     assert subject.events == [("stale_token_ignored", {"operation": "complete"})] * 2
 
 
-def test_a_zombie_cannot_release_its_successors_key(subject: Subject) -> None:
+def test_a_zombie_cannot_release_its_successors_key(subject: AdmissionStoreSubject) -> None:
     """A call whose key was taken over gives nothing back, and that is reported."""
-    zombie = token_of(subject.admit(use=use()))
+    zombie = read_token(subject.admit(use=make_use()))
     subject.clock.advance(LEASE_S)
-    subject.admit(use=use())
-    subject.store.release(use(), zombie)
-    assert isinstance(subject.admit(use=use()), InProgress)
+    subject.admit(use=make_use())
+    subject.store.release(make_use(), zombie)
+    assert isinstance(subject.admit(use=make_use()), InProgress)
     assert subject.events == [("stale_token_ignored", {"operation": "release"})]
 
 
-def test_a_late_answer_counts_where_nobody_took_over(subject: Subject) -> None:
+def test_a_late_answer_counts_where_nobody_took_over(subject: AdmissionStoreSubject) -> None:
     """A call that outlived its lease without a successor still has the key."""
-    token = token_of(subject.admit(use=use()))
+    token = read_token(subject.admit(use=make_use()))
     subject.clock.advance(LEASE_S + 5)
-    subject.store.complete(use(), token, CREATED)
-    assert subject.admit(use=use()) == Replay(CREATED)
+    subject.store.complete(make_use(), token, CREATED)
+    assert subject.admit(use=make_use()) == Replay(CREATED)
 
 
-def test_an_answer_lives_a_day(subject: Subject) -> None:
+def test_an_answer_lives_a_day(subject: AdmissionStoreSubject) -> None:
     """It is replayed for 24 hours from when it was given; then the key is free for anything."""
-    subject.answered(use())
+    subject.answered(make_use())
     subject.clock.advance(DAY_S)
     subject.clock.advance_micros(-1)
-    assert subject.admit(use=use()) == Replay(CREATED)
+    assert subject.admit(use=make_use()) == Replay(CREATED)
     subject.clock.advance_micros(1)
-    assert token_of(subject.admit(use=use(fingerprint="another")))
+    assert read_token(subject.admit(use=make_use(fingerprint="another")))
 
 
-def test_a_successor_does_not_inherit_an_old_answer(subject: Subject) -> None:
+def test_a_successor_does_not_inherit_an_old_answer(subject: AdmissionStoreSubject) -> None:
     """A key taken again after its day is running, and shows nothing of its former answer."""
-    subject.answered(use())
+    subject.answered(make_use())
     subject.clock.advance(DAY_S)
-    subject.admit(use=use())
-    assert isinstance(subject.admit(use=use()), InProgress)
+    subject.admit(use=make_use())
+    assert isinstance(subject.admit(use=make_use()), InProgress)
 
 
 @pytest.mark.parametrize("letter", ["a", "ë"])
-def test_answers_of_three_hundred_kilobytes_are_kept(subject: Subject, letter: str) -> None:
+def test_answers_of_three_hundred_kilobytes_are_kept(subject: AdmissionStoreSubject, letter: str) -> None:
     """The bound counts bytes, and an answer at the bound fits the table's item."""
     large = StoredAnswer(200, {}, letter * (300 * 1024 // len(letter.encode())))
-    subject.answered(use(), large)
-    assert subject.admit(use=use()) == Replay(large)
+    subject.answered(make_use(), large)
+    assert subject.admit(use=make_use()) == Replay(large)
     assert subject.events == []
 
 
-def test_an_answer_too_large_to_keep_is_left_to_the_database(subject: Subject) -> None:
+def test_an_answer_too_large_to_keep_is_left_to_the_database(subject: AdmissionStoreSubject) -> None:
     """The next call is let through uncharged and without a token; the key is still known as used."""
-    subject.answered(use(), StoredAnswer(200, {"X": "y"}, "ë" * (150 * 1024)))
-    assert subject.admit(charge(), use()) == Admitted(quota=None, token=None)
-    assert subject.admit(charge(), use(fingerprint="another")) == KeyReused()
+    subject.answered(make_use(), StoredAnswer(200, {"X": "y"}, "ë" * (150 * 1024)))
+    assert subject.admit(make_charge(), make_use()) == Admitted(quota=None, token=None)
+    assert subject.admit(make_charge(), make_use(fingerprint="another")) == KeyReused()
     assert subject.left() == 5
     assert subject.events == [("answer_not_kept", {"bytes": 300 * 1024 + 2})]
 
@@ -358,10 +358,10 @@ CALLS = st.one_of(
 )
 
 
-class Script:
+class StoreScript:
     """Plays the same calls on any store and notes what came of them, in terms that do not name tokens."""
 
-    def __init__(self, clock: ManualClock, environments: list[Subject]) -> None:
+    def __init__(self, clock: ManualClock, environments: list[AdmissionStoreSubject]) -> None:
         self.seen: list[object] = []
         self._clock = clock
         self._environments = environments
@@ -380,8 +380,8 @@ class Script:
         return self.seen
 
     def _admit(self, key: str | None, fingerprint: str, charged: bool) -> None:
-        asked = use(key, fingerprint) if key else None
-        verdict = self._store.admit(charge=charge() if charged else None, use=asked, lease_s=LEASE_S)
+        asked = make_use(key, fingerprint) if key else None
+        verdict = self._store.admit(charge=make_charge() if charged else None, use=asked, lease_s=LEASE_S)
         if isinstance(verdict, Admitted) and verdict.token:
             self._tokens.append(verdict.token)
         self.seen.append(self._told(verdict))
@@ -399,11 +399,11 @@ class Script:
     def _complete(self, key: str, which: int) -> None:
         if self._tokens:
             token = which % len(self._tokens)
-            self._store.complete(use(key), self._tokens[token], StoredAnswer(200, {}, f"answer {token}"))
+            self._store.complete(make_use(key), self._tokens[token], StoredAnswer(200, {}, f"answer {token}"))
 
     def _release(self, key: str, which: int) -> None:
         if self._tokens:
-            self._store.release(use(key), self._tokens[which % len(self._tokens)])
+            self._store.release(make_use(key), self._tokens[which % len(self._tokens)])
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -412,8 +412,8 @@ def test_the_fake_decides_as_two_environments_on_the_table_do(
     dynamodb: "DynamoDBClient", state_table: str, calls: list[Any]
 ) -> None:
     """Whatever the order of calls, the fake and two environments taking turns say the same."""
-    for pk in items_of(dynamodb, state_table):
+    for pk in read_items(dynamodb, state_table):
         dynamodb.delete_item(TableName=state_table, Key={"pk": {"S": pk}})
     clock, fake = ManualClock(), fake_subject()
-    fleet = [table_subject(dynamodb, state_table, clock) for _ in range(2)]
-    assert Script(clock, fleet).play(calls) == Script(fake.clock, [fake]).play(calls)
+    environments = [table_subject(dynamodb, state_table, clock) for _ in range(2)]
+    assert StoreScript(clock, environments).play(calls) == StoreScript(fake.clock, [fake]).play(calls)

@@ -25,7 +25,7 @@ MADE = {line.strip("/\n") for line in (ROOT / ".gitignore").read_text().splitlin
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class MarkdownPage:
     """One Markdown file."""
 
     path: Path
@@ -45,13 +45,13 @@ class Page:
         """Its text without fenced blocks."""
         return FENCE.sub("", self.text)
 
-    def links(self) -> Iterator[str]:
+    def list_links(self) -> Iterator[str]:
         """Return the targets of its links and images, except those on the web."""
         for target in LINK.findall(CODE.sub("", self.prose)):
             if "://" not in target and not target.startswith("mailto:"):
                 yield target
 
-    def anchors(self) -> set[str]:
+    def list_anchors(self) -> set[str]:
         """Return the anchors of its headings, as a code host makes them."""
         found: set[str] = set()
         for heading in HEADING.findall(self.prose):
@@ -61,22 +61,22 @@ class Page:
             found.add(f"{slug}-{repeated}" if repeated else slug)
         return found
 
-    def commands(self) -> set[str]:
+    def list_commands(self) -> set[str]:
         """Return the make targets that it names."""
         return set(COMMAND.findall("\n".join([*FENCE.findall(self.text), *CODE.findall(self.prose)])))
 
-    def paths(self) -> set[str]:
+    def list_paths(self) -> set[str]:
         """Return what stands in backticks and looks like a path in this repository."""
         return {code for code in CODE.findall(self.prose) if is_path(code)}
 
 
-def pages() -> list[Page]:
+def list_pages() -> list[MarkdownPage]:
     """Return every Markdown file of the repository."""
     patterns = ("*.md", ".github/**/*.md", "docs/**/*.md", "measurements/**/*.md")
-    return [Page(path) for path in sorted(path for pattern in patterns for path in ROOT.glob(pattern))]
+    return [MarkdownPage(path) for path in sorted(path for pattern in patterns for path in ROOT.glob(pattern))]
 
 
-def targets() -> set[str]:
+def list_targets() -> set[str]:
     """Return the names of the Makefile's targets."""
     return {name for names in TARGET.findall((ROOT / "Makefile").read_text()) for name in names.split()}
 
@@ -92,16 +92,16 @@ def is_path(code: str) -> bool:
     return Path(path).suffix in SUFFIXES or ("/" in path and any((ROOT / base / first).is_dir() for base in BASES))
 
 
-def exists(code: str, page: Path) -> bool:
+def is_there(code: str, page: Path) -> bool:
     """Return whether the file, folder or test is there; `<name>`, `*` and `{a,b}` stand for several."""
     path, _, test = code.partition("::")
-    found = [file for pattern in expand(path) for file in search(pattern, page)]
+    found = [file for pattern in expand_placeholders(path) for file in find_path(pattern, page)]
     if not found or not test:
         return bool(found)
     return any(f"def {test}(" in file.read_text(encoding="utf-8") for file in found)
 
 
-def expand(path: str) -> list[str]:
+def expand_placeholders(path: str) -> list[str]:
     """Return the glob patterns that a path with placeholders stands for."""
     path = re.sub(r"<\w+>", "*", path).rstrip("/")
     braces = re.search(r"\{([^}]*,[^}]*)\}", path)
@@ -110,16 +110,16 @@ def expand(path: str) -> list[str]:
     return [path.replace(braces[0], word) for word in braces[1].split(",")]
 
 
-def search(pattern: str, page: Path) -> list[Path]:
+def find_path(pattern: str, page: Path) -> list[Path]:
     """Return what fits the pattern, seen from the root, from a package or from the page itself."""
     places = [ROOT / base for base in BASES] + [page.parent]
     found = [file for place in places for file in place.glob(pattern)]
     if not found and "/" not in pattern:
-        found = [file for top in tracked_folders() for file in top.rglob(pattern)]
+        found = [file for top in list_tracked_folders() for file in top.rglob(pattern)]
     return found
 
 
-def tracked_folders() -> list[Path]:
+def list_tracked_folders() -> list[Path]:
     """Return the top-level folders that belong to a checkout."""
     return [path for path in ROOT.iterdir() if path.is_dir() and path.name not in MADE]
 
@@ -127,7 +127,7 @@ def tracked_folders() -> list[Path]:
 def mentions() -> Iterator[tuple[Path, str]]:
     """Return the documents that code and configuration name, each with the file that does."""
     loose = [ROOT / "Makefile", ROOT / ".ci/run", *ROOT.glob("*.*"), *ROOT.glob(".github/**/*.*")]
-    files = [*loose, *(file for folder in tracked_folders() for file in folder.rglob("*.*"))]
+    files = [*loose, *(file for folder in list_tracked_folders() for file in folder.rglob("*.*"))]
     for file in files:
         if file.suffix in CODE_SUFFIXES or file in loose[:2]:
             yield from ((file, name) for name in MENTION.findall(file.read_text(encoding="utf-8")))

@@ -4,38 +4,40 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.markdown import Page, exists, is_path, mentions, pages, targets
+from tests.docs.markdown import MarkdownPage, is_path, is_there, list_pages, list_targets, mentions
 from tests.services import ROOT
 
-PAGES = pages()
+PAGES = list_pages()
 
 
 @pytest.fixture(params=PAGES, ids=lambda page: page.name)
-def page(request: pytest.FixtureRequest) -> Page:
+def page(request: pytest.FixtureRequest) -> MarkdownPage:
     """Each file in turn."""
-    found: Page = request.param
+    found: MarkdownPage = request.param
     return found
 
 
-def test_every_link_leads_to_a_file_and_a_heading_that_exist(page: Page) -> None:
+def test_every_link_leads_to_a_file_and_a_heading_that_exist(page: MarkdownPage) -> None:
     """Relative links, with or without an anchor."""
     broken = []
-    for link in page.links():
+    for link in page.list_links():
         path, _, anchor = link.partition("#")
         target = (page.path.parent / path).resolve() if path else page.path
-        if not target.exists() or (anchor and target.suffix == ".md" and anchor not in Page(target).anchors()):
+        if not target.exists() or (
+            anchor and target.suffix == ".md" and anchor not in MarkdownPage(target).list_anchors()
+        ):
             broken.append(link)
     assert broken == []
 
 
-def test_every_make_target_exists(page: Page) -> None:
+def test_every_make_target_exists(page: MarkdownPage) -> None:
     """In text and in commands to copy."""
-    assert page.commands() - targets() == set()
+    assert page.list_commands() - list_targets() == set()
 
 
-def test_every_path_exists(page: Page) -> None:
+def test_every_path_exists(page: MarkdownPage) -> None:
     """Files, folders and tests in backticks, written from the root or from their package."""
-    assert [code for code in sorted(page.paths()) if not exists(code, page.path)] == []
+    assert [code for code in sorted(page.list_paths()) if not is_there(code, page.path)] == []
 
 
 def test_every_document_named_in_code_exists() -> None:
@@ -56,17 +58,17 @@ def test_every_page_of_the_docs_is_reached_from_their_index() -> None:
     while todo:
         if (path := todo.pop()) in everything - reached:
             reached.add(path)
-            todo += [(path.parent / link.partition("#")[0]).resolve() for link in Page(path).links()]
+            todo += [(path.parent / link.partition("#")[0]).resolve() for link in MarkdownPage(path).list_links()]
     assert everything - reached == set()
 
 
 def test_the_checks_find_what_is_missing() -> None:
     """A page without links, targets or paths would pass as well: these have some, and wrong ones are seen."""
-    assert sum(1 for page in PAGES for _ in page.links()) > 40
-    assert {"up", "test", "quick"} <= {name for page in PAGES for name in page.commands()}
+    assert sum(1 for page in PAGES for _ in page.list_links()) > 40
+    assert {"up", "test", "quick"} <= {name for page in PAGES for name in page.list_commands()}
     assert is_path("layers/shared/shared/nothing.py")
     assert is_path("shared/api")
-    assert not exists("layers/shared/shared/nothing.py", PAGES[0].path)
-    assert not exists("shared/nothing", PAGES[0].path)
-    assert not exists("tests/docs/test_markdown.py::test_that_is_not_there", PAGES[0].path)
-    assert exists("functions/<name>/<name>/{app,model}.py", PAGES[0].path)
+    assert not is_there("layers/shared/shared/nothing.py", PAGES[0].path)
+    assert not is_there("shared/nothing", PAGES[0].path)
+    assert not is_there("tests/docs/test_markdown.py::test_that_is_not_there", PAGES[0].path)
+    assert is_there("functions/<name>/<name>/{app,model}.py", PAGES[0].path)

@@ -36,22 +36,22 @@ T = TypeVar("T")
 _serial = itertools.count(1)
 
 
-def serial() -> int:
+def next_serial() -> int:
     """Another number at each call."""
     return next(_serial)
 
 
-def eventually(look: Callable[[], T | None], what: str, seconds: float = MAIL_S) -> T:
+def wait_until(query: Callable[[], T | None], what: str, seconds: float = MAIL_S) -> T:
     """What `look` finds, once it finds something. Fails by name when the time is up."""
     deadline = time.monotonic() + seconds
-    while not (found := look()):
+    while not (found := query()):
         assert time.monotonic() < deadline, f"not seen within {seconds:.0f} s: {what}"
         time.sleep(0.2)
     return found
 
 
 @dataclass(frozen=True)
-class Cloud:
+class RunningCloud:
     """A running local cloud; `url` is the API's base."""
 
     origin: str
@@ -63,33 +63,33 @@ class Cloud:
         """The API's base path on it."""
         return f"{self.origin}/api"
 
-    def client(self, address: str | None = None, token: str | None = None) -> httpx.Client:
+    def make_client(self, address: str | None = None, token: str | None = None) -> httpx.Client:
         """A client at a loopback address (another one each time, unless it is named), signed in or not."""
-        number = serial()
+        number = next_serial()
         source = address or f"127.1.{number // 250}.{number % 250 + 1}"
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         transport = httpx.HTTPTransport(local_address=source)
         return httpx.Client(base_url=self.url, headers=headers, transport=transport, timeout=60)
 
-    def token(self, *, role: str | None = None, email: str | None = None) -> str:
+    def get_token(self, *, role: str | None = None, email: str | None = None) -> str:
         """What `make -s token` prints."""
         wanted = [*(["--role", role] if role else []), *(["--email", email] if email else [])]
-        done = self.command("token", *wanted)
+        done = self.run_command("token", *wanted)
         assert done.returncode == 0, done.stderr
         assert len(done.stdout.split()) == 1, "nothing but the token is printed"
         return done.stdout.strip()
 
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run_command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """What one of the other commands says of this cloud."""
         line = [str(LOCAL_PYTHON), "-m", "local", "--state", str(self.folder), *arguments]
         return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
 
-    def mails(self, to: str | None = None) -> list[dict[str, Any]]:
+    def list_mails(self, to: str | None = None) -> list[dict[str, Any]]:
         """The inbox, newest first."""
         found: list[dict[str, Any]] = httpx.get(f"{self.origin}/_local/mail.json", timeout=30).json()
         return [mail for mail in found if to is None or to in str(mail["to"])]
 
-    def rows(self, query: str, *params: object) -> list[dict[str, Any]]:
+    def query_rows(self, query: str, *params: object) -> list[dict[str, Any]]:
         """What the database holds, asked by the superuser: the deployed limit leaves a single session to others."""
         port = StateFolder(ROOT, self.folder).read_state().ports["postgres"]
         conninfo = f"host=127.0.0.1 port={port} user={SUPERUSER} dbname={DATABASE}"
@@ -97,20 +97,20 @@ class Cloud:
             cursor = connection.execute(query.encode(), params)
             return cursor.fetchall() if cursor.description is not None else []
 
-    def counts(self, *tables: str) -> dict[str, int]:
+    def count_rows(self, *tables: str) -> dict[str, int]:
         """How many rows tables hold."""
-        return {table: self.rows(f"SELECT count(*) AS n FROM {table}")[0]["n"] for table in tables}
+        return {table: self.query_rows(f"SELECT count(*) AS n FROM {table}")[0]["n"] for table in tables}
 
-    def logs(self) -> str:
+    def read_logs(self) -> str:
         """All that was logged."""
         return "".join(p.read_text(errors="replace") for p in sorted((self.folder / "logs").rglob("*")) if p.is_file())
 
-    def told(self, least: int = 6) -> list[str]:
+    def find_personal_data_in_logs(self, least: int = 6) -> list[str]:
         """What of its people's names, addresses, phones and cases stands in its logs; texts of `least` characters."""
-        people = self.rows("SELECT email, full_name, phone FROM accounts")
-        cases = self.rows("SELECT title, description FROM claims")
+        people = self.query_rows("SELECT email, full_name, phone FROM accounts")
+        cases = self.query_rows("SELECT title, description FROM claims")
         texts = {str(text) for row in people + cases for text in row.values() if text is not None}
-        logged = self.logs()
+        logged = self.read_logs()
         return sorted(text for text in texts if len(text) >= least and text in logged)
 
     def stop(self) -> int:
@@ -119,19 +119,19 @@ class Cloud:
         return self.process.wait(STOP_S)
 
 
-def environment_of_a_terminal() -> dict[str, str]:
+def build_terminal_environment() -> dict[str, str]:
     """Return this process's environment without what tests, make or AWS have put into it."""
     ours = ("AWS_", "PYTEST_", "MAKE", "MFLAGS")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
 
-def start(folder: Path, *arguments: str) -> Cloud:
+def start(folder: Path, *arguments: str) -> RunningCloud:
     """Start a local cloud and wait for its last line. Fails with all it printed where that does not come."""
     line = [str(LOCAL_PYTHON), "-m", "local", "--state", str(folder), "up", "--port", "0", *arguments]
     process = subprocess.Popen(
-        line, cwd=ROOT, env=environment_of_a_terminal(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        line, cwd=ROOT, env=build_terminal_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    return Cloud(_wait_until_ready(process), folder, process)
+    return RunningCloud(_wait_until_ready(process), folder, process)
 
 
 def _wait_until_ready(process: subprocess.Popen[str]) -> str:
@@ -149,7 +149,7 @@ def _wait_until_ready(process: subprocess.Popen[str]) -> str:
 
 
 @contextmanager
-def running(folder: Path, *arguments: str) -> Iterator[Cloud]:
+def run_cloud(folder: Path, *arguments: str) -> Iterator[RunningCloud]:
     """A local cloud, gone when the block ends."""
     cloud = start(folder, *arguments)
     try:
@@ -159,7 +159,7 @@ def running(folder: Path, *arguments: str) -> Iterator[Cloud]:
             cloud.stop()
 
 
-def problem(reply: httpx.Response) -> str:
+def read_problem(reply: httpx.Response) -> str:
     """The name of the problem that a reply tells."""
     assert reply.headers["content-type"] == "application/problem+json", reply.text
     return str(json.loads(reply.text)["type"]).rpartition(":")[2]

@@ -4,21 +4,21 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.cloud import QUICK_MAIL, RELEASE, Cloud, running
-from tests.e2e.people import People
+from tests.e2e.cloud import QUICK_MAIL, RELEASE, RunningCloud, run_cloud
+from tests.e2e.cloud_users import CloudUsers
 
 
 @pytest.fixture(scope="session")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
     """The session's local cloud."""
-    with running(tmp_path_factory.mktemp("cloud"), *QUICK_MAIL, "--variable", f"RELEASE={RELEASE}") as started:
+    with run_cloud(tmp_path_factory.mktemp("cloud"), *QUICK_MAIL, "--variable", f"RELEASE={RELEASE}") as started:
         yield started
 
 
 @pytest.fixture(scope="session")
-def people(cloud: Cloud) -> People:
+def users(cloud: RunningCloud) -> CloudUsers:
     """Who uses it."""
-    return People(cloud)
+    return CloudUsers(cloud)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,10 +12,10 @@ import pytest
 
 from local.postgres import DATABASE
 from local.state_folder import StateFolder
-from tests.e2e.cloud import ROOT, Cloud, eventually, serial
-from tests.e2e.test_crowds import at_once, posting, statuses
-from tests.people import applicant, person
+from tests.e2e.cloud import ROOT, RunningCloud, next_serial, wait_until
+from tests.e2e.test_concurrency import at_once, posting, statuses
 from tests.roles import LIMITED, SESSION_OF_A_FUNCTION
+from tests.sample_people import make_applicant, make_person
 
 CONNECTIONS = 50  # what is deployed by default; docs/decisions/0017
 EACH = 30  # calls at one instant to each of two functions
@@ -29,36 +29,36 @@ NORMAL = "DROP TRIGGER IF EXISTS held ON audit; DROP FUNCTION IF EXISTS held()"
 SESSIONS = f"SELECT count(*) AS n FROM pg_stat_activity WHERE {SESSION_OF_A_FUNCTION}"
 
 
-def counts(cloud: Cloud) -> dict[str, Any]:
+def counts(cloud: RunningCloud) -> dict[str, Any]:
     """What the stand-in for RDS Proxy has counted."""
     port = StateFolder(ROOT, cloud.folder).read_state().ports["database_proxy_control"]
     found: dict[str, Any] = httpx.get(f"http://127.0.0.1:{port}/counts").json()
     return found
 
 
-def reset_counts(cloud: Cloud) -> None:
+def reset_counts(cloud: RunningCloud) -> None:
     """Count anew."""
     port = StateFolder(ROOT, cloud.folder).read_state().ports["database_proxy_control"]
     httpx.post(f"http://127.0.0.1:{port}/counts/reset").raise_for_status()
 
 
 @pytest.fixture
-def slow(cloud: Cloud) -> Iterator[None]:
+def slow(cloud: RunningCloud) -> Iterator[None]:
     """Within the test each write holds its connection for a known time."""
-    cloud.rows(SLOW)
+    cloud.query_rows(SLOW)
     yield
-    cloud.rows(NORMAL)
+    cloud.query_rows(NORMAL)
 
 
 @contextmanager
-def sampling(cloud: Cloud) -> Iterator[list[int]]:
+def sampling(cloud: RunningCloud) -> Iterator[list[int]]:
     """Within the block: how many sessions PostgreSQL has for the functions' role, some times a second."""
     seen: list[int] = []
     done = threading.Event()
 
     def look() -> None:
         while not done.wait(0.05):
-            seen.append(cloud.rows(SESSIONS)[0]["n"])
+            seen.append(cloud.query_rows(SESSIONS)[0]["n"])
 
     with ThreadPoolExecutor(1) as pool:
         looking = pool.submit(look)
@@ -69,30 +69,30 @@ def sampling(cloud: Cloud) -> Iterator[list[int]]:
             looking.result()
 
 
-def callers(cloud: Cloud, count: int) -> list[httpx.Client]:
+def callers(cloud: RunningCloud, count: int) -> list[httpx.Client]:
     """Clients at as many addresses, none of which has called before."""
-    network = 40 + serial() % 50
-    return [cloud.client(f"127.0.{network}.{n}") for n in range(2, count + 2)]
+    network = 40 + next_serial() % 50
+    return [cloud.make_client(f"127.0.{network}.{n}") for n in range(2, count + 2)]
 
 
-def test_a_look_of_the_tests_takes_no_session_of_the_limit(cloud: Cloud) -> None:
+def test_a_look_of_the_tests_takes_no_session_of_the_limit(cloud: RunningCloud) -> None:
     """Else a test that looks eight times at once is refused while the fleet has all of its connections."""
-    limit = cloud.rows("SELECT datconnlimit AS n FROM pg_database WHERE datname = current_database()")[0]["n"]
-    cloud.rows(f"ALTER DATABASE {DATABASE} CONNECTION LIMIT 0")
+    limit = cloud.query_rows("SELECT datconnlimit AS n FROM pg_database WHERE datname = current_database()")[0]["n"]
+    cloud.query_rows(f"ALTER DATABASE {DATABASE} CONNECTION LIMIT 0")
     try:
-        assert cloud.rows("SELECT 1 AS n") == [{"n": 1}]
+        assert cloud.query_rows("SELECT 1 AS n") == [{"n": 1}]
     finally:
-        cloud.rows(f"ALTER DATABASE {DATABASE} CONNECTION LIMIT {limit}")
+        cloud.query_rows(f"ALTER DATABASE {DATABASE} CONNECTION LIMIT {limit}")
 
 
 @pytest.mark.usefixtures("slow")
-def test_sixty_calls_at_one_instant_use_fifty_connections(cloud: Cloud) -> None:
+def test_sixty_calls_at_one_instant_use_fifty_connections(cloud: RunningCloud) -> None:
     """All are served, the rest waits its turn; neither PostgreSQL nor the pool has seen more than are deployed."""
-    for path, body in (("/agents", applicant), ("/members", person)):
+    for path, body in (("/agents", make_applicant), ("/members", make_person)):
         at_once([posting(client, path, body()) for client in callers(cloud, EACH)])  # starts the environments
         time.sleep(2 * EACH / 25)  # until the method's burst is whole again
     reset_counts(cloud)
-    bodies = [("/agents", applicant()) if n % 2 else ("/members", person()) for n in range(2 * EACH)]
+    bodies = [("/agents", make_applicant()) if n % 2 else ("/members", make_person()) for n in range(2 * EACH)]
     with sampling(cloud) as sessions:
         replies = at_once([posting(c, *body) for c, body in zip(callers(cloud, 2 * EACH), bodies, strict=True)])
     seen = counts(cloud)
@@ -101,18 +101,18 @@ def test_sixty_calls_at_one_instant_use_fifty_connections(cloud: Cloud) -> None:
     assert seen["max_connections"] == CONNECTIONS
     assert max(*sessions, seen["open_max"], seen["borrowed_max"]) <= CONNECTIONS
     assert (seen["borrow_timeouts"], seen["crashes"]) == (0, [])
-    limits = cloud.rows("SELECT rolname, rolconnlimit FROM pg_roles WHERE rolname = ANY(%s)", LIMITED)
+    limits = cloud.query_rows("SELECT rolname, rolconnlimit FROM pg_roles WHERE rolname = ANY(%s)", LIMITED)
     assert {row["rolname"]: row["rolconnlimit"] for row in limits} == dict.fromkeys(LIMITED, CONNECTIONS)
     time.sleep(EACH / 25)  # the methods' bursts are whole again for the next test
 
 
-def test_idle_connections_are_closed_until_health_is_well(cloud: Cloud) -> None:
+def test_idle_connections_are_closed_until_health_is_well(cloud: RunningCloud) -> None:
     """After a burst the pool keeps half of them at most, so health is not degraded for what nobody uses."""
 
     def figures() -> dict[str, Any] | None:
-        report = cloud.client().get("/health/deep").json()
+        report = cloud.make_client().get("/health/deep").json()
         time.sleep(5)  # the same answer is kept so long
         connections: dict[str, Any] = report["checks"]["database"]["connections"]
         return connections if connections["used"] <= CONNECTIONS / 2 + 2 else None
 
-    assert eventually(figures, "idle connections to be closed")["max"] == CONNECTIONS
+    assert wait_until(figures, "idle connections to be closed")["max"] == CONNECTIONS

@@ -4,26 +4,26 @@ import re
 import uuid
 from urllib.parse import urldefrag, urljoin
 
-from tests.e2e.cloud import Cloud, problem
-from tests.e2e.people import People, keyed
-from tests.people import person, trouble
+from tests.e2e.cloud import RunningCloud, read_problem
+from tests.e2e.cloud_users import CloudUsers, add_key
+from tests.sample_people import make_claim_body, make_person
 
 
-def test_a_phone_that_changes_its_network_gets_its_answer(cloud: Cloud) -> None:
+def test_a_phone_that_changes_its_network_gets_its_answer(cloud: RunningCloud) -> None:
     """Another address, the draft's form of the key: the first answer, byte for byte, and one member."""
-    key, body = str(uuid.uuid4()), person()
-    first = cloud.client().post("/members", json=body, headers=keyed(key))
-    again = cloud.client().post("/members", json=body, headers=keyed(f'"{key}"'))
+    key, body = str(uuid.uuid4()), make_person()
+    first = cloud.make_client().post("/members", json=body, headers=add_key(key))
+    again = cloud.make_client().post("/members", json=body, headers=add_key(f'"{key}"'))
     assert (first.status_code, again.status_code, again.headers["Idempotency-Replayed"]) == (201, 201, "true")
     assert again.content == first.content
-    assert cloud.rows("SELECT count(*) AS n FROM accounts WHERE email = %s", body["email"]) == [{"n": 1}]
+    assert cloud.query_rows("SELECT count(*) AS n FROM accounts WHERE email = %s", body["email"]) == [{"n": 1}]
 
 
-def test_the_page_that_a_problem_about_keys_links_to_is_there(cloud: Cloud) -> None:
+def test_the_page_that_a_problem_about_keys_links_to_is_there(cloud: RunningCloud) -> None:
     """With the section it names."""
-    client = cloud.client()
-    reply = client.post("/members", json=person())
-    assert problem(reply) == "idempotency-key-required"
+    client = cloud.make_client()
+    reply = client.post("/members", json=make_person())
+    assert read_problem(reply) == "idempotency-key-required"
     found = re.match(r'<([^>]+)>; rel="describedby"', reply.headers["Link"])
     assert found
     url, anchor = urldefrag(urljoin(str(reply.url), found[1]))
@@ -33,17 +33,17 @@ def test_the_page_that_a_problem_about_keys_links_to_is_there(cloud: Cloud) -> N
 
 
 def test_a_claim_refused_for_want_of_a_membership_is_filed_with_the_same_key_once_there_is_one(
-    cloud: Cloud, people: People
+    cloud: RunningCloud, users: CloudUsers
 ) -> None:
     """As the refusal advises; a third time it is the answer again."""
-    member, client = people.member()
+    member, client = users.make_member()
     ended = "UPDATE subscriptions SET starts_on = starts_on - 800, ends_on = ends_on - 800 WHERE member_id = %s"
-    cloud.rows(ended, member["id"])
-    headers = keyed()
-    refused = client.post("/claims", json=trouble(), headers=headers)
-    renewed = client.post(f"/members/{member['id']}/renewals", headers=keyed())
-    filed = [client.post("/claims", json=trouble(), headers=headers) for _ in range(2)]
-    assert problem(refused) == "membership-required"
+    cloud.query_rows(ended, member["id"])
+    headers = add_key()
+    refused = client.post("/claims", json=make_claim_body(), headers=headers)
+    renewed = client.post(f"/members/{member['id']}/renewals", headers=add_key())
+    filed = [client.post("/claims", json=make_claim_body(), headers=headers) for _ in range(2)]
+    assert read_problem(refused) == "membership-required"
     assert renewed.status_code == 201, renewed.text
     assert [reply.status_code for reply in filed] == [201, 201], filed[0].text
     assert filed[0].content == filed[1].content

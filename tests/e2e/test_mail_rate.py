@@ -10,9 +10,9 @@ import pytest
 
 from local.stack import Stack
 from local.state_folder import StateFolder
-from tests.e2e.cloud import ROOT, Cloud, eventually, running
-from tests.e2e.people import People
-from tests.figures import record
+from tests.e2e.cloud import ROOT, RunningCloud, run_cloud, wait_until
+from tests.e2e.cloud_users import CloudUsers
+from tests.measurements import record
 
 FLOOD = 120
 # Of low mails, before somebody registers.
@@ -34,50 +34,50 @@ SENT = "SELECT updated_at FROM outbox WHERE priority = 'low' AND state = 'done' 
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
     """A cloud as `make up` starts it."""
-    with running(tmp_path_factory.mktemp("cloud")) as started:
+    with run_cloud(tmp_path_factory.mktemp("cloud")) as started:
         yield started
 
 
-def test_the_local_cloud_has_the_templates_rate(cloud: Cloud) -> None:
+def test_the_local_cloud_has_the_templates_rate(cloud: RunningCloud) -> None:
     """What is proven here is what is deployed."""
     worker = Stack.load(StateFolder(ROOT, cloud.folder).stack).find_function("WorkerFunction")
     found = {name: worker.environment[name] for name in ("MAIL_RATE", "MAIL_BURST")}
     assert found == {"MAIL_RATE": "1", "MAIL_BURST": "4"}
 
 
-def test_a_welcome_mail_passes_a_flood_of_low_ones_and_these_leave_at_the_rate(cloud: Cloud) -> None:
+def test_a_welcome_mail_passes_a_flood_of_low_ones_and_these_leave_at_the_rate(cloud: RunningCloud) -> None:
     """It takes at most twice as long as alone, although a low mail has left within the second before."""
-    people = People(cloud)
+    people = CloudUsers(cloud)
     first = people.register()
-    eventually(lambda: cloud.mails(first["email"]), "the welcome mail")
+    wait_until(lambda: cloud.list_mails(first["email"]), "the welcome mail")
     alone_s = [_welcomed_after(cloud, people) for _ in range(TIMES)]
-    cloud.rows(INSERT, FLOOD, first["email"])
+    cloud.query_rows(INSERT, FLOOD, first["email"])
     people.register()  # its commit wakes the relay
-    eventually(lambda: len(cloud.rows(SENT)) >= HEAD_START, "the first low mails")
+    wait_until(lambda: len(cloud.query_rows(SENT)) >= HEAD_START, "the first low mails")
     behind_s = [_welcomed_after(cloud, people) for _ in range(TIMES)]
-    sent = [row["updated_at"] for row in cloud.rows(SENT)]
+    sent = [row["updated_at"] for row in cloud.query_rows(SENT)]
     assert len(sent) < FLOOD / 2, "the flood is still there"
     assert median(behind_s) <= 2 * median(alone_s), (alone_s, behind_s)
     _judge_rate(cloud, sent)
     record("mail_rate_as_deployed", alone_s=round(median(alone_s), 2), behind_s=round(median(behind_s), 2), flood=FLOOD)
 
 
-def _welcomed_after(cloud: Cloud, people: People) -> float:
+def _welcomed_after(cloud: RunningCloud, users: CloudUsers) -> float:
     time.sleep(PAUSE_S)
     began = time.monotonic()
-    email = people.register()["email"]
-    while not cloud.mails(email):
+    email = users.register()["email"]
+    while not cloud.list_mails(email):
         time.sleep(LOOK_S)
         assert time.monotonic() - began < FLOOD, "not welcomed"
     return time.monotonic() - began
 
 
-def _judge_rate(cloud: Cloud, before: list[datetime]) -> None:
+def _judge_rate(cloud: RunningCloud, before: list[datetime]) -> None:
     """Low mails go on, and no faster than one a second: half a dozen more, each settled right after it left."""
-    sent: list[datetime] = eventually(
-        lambda: s if len(s := [row["updated_at"] for row in cloud.rows(SENT)]) >= len(before) + 6 else None,
+    sent: list[datetime] = wait_until(
+        lambda: s if len(s := [row["updated_at"] for row in cloud.query_rows(SENT)]) >= len(before) + 6 else None,
         "low mails",
         20.0,
     )

@@ -7,11 +7,11 @@ import pytest
 
 from local.deploy import EmulatorClients
 from local.stack import Stack
-from tests.e2e.cloud import Cloud, serial
-from tests.e2e.people import People
+from tests.e2e.cloud import RunningCloud, next_serial
+from tests.e2e.cloud_users import CloudUsers
 
 
-def command(cloud: Cloud, name: str, **facts: str) -> dict[str, Any]:
+def command(cloud: RunningCloud, name: str, **facts: str) -> dict[str, Any]:
     """Run a command; what it answers, or why it failed."""
     url = f"{cloud.origin}/2015-03-31/functions/AdminFunction/invocations"
     answer: dict[str, Any] = httpx.post(url, json={"command": name, **facts}, timeout=60).json()
@@ -19,7 +19,7 @@ def command(cloud: Cloud, name: str, **facts: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def stack(cloud: Cloud) -> Stack:
+def stack(cloud: RunningCloud) -> Stack:
     """What is deployed."""
     return Stack.load(cloud.folder / "stack.json")
 
@@ -31,10 +31,10 @@ def groups(stack: Stack, email: str) -> list[str]:
     return [group["GroupName"] for group in found]
 
 
-def test_a_live_token_of_who_was_removed_reads_nothing(cloud: Cloud) -> None:
+def test_a_live_token_of_who_was_removed_reads_nothing(cloud: RunningCloud) -> None:
     """The gateway still takes it; the account is asked."""
-    email = f"leaver.{serial()}@example.test"
-    leaver = cloud.client(token=cloud.token(role="admin", email=email))
+    email = f"leaver.{next_serial()}@example.test"
+    leaver = cloud.make_client(token=cloud.get_token(role="admin", email=email))
     paths = ("/members", "/agents", "/claims", "/jobs", "/payouts", "/commissions")
     assert {leaver.get(path).status_code for path in paths} == {200}
     assert command(cloud, "remove-staff", email=email)["open_claims"] == 0
@@ -43,11 +43,11 @@ def test_a_live_token_of_who_was_removed_reads_nothing(cloud: Cloud) -> None:
 
 
 def test_a_member_who_moved_their_sign_in_to_an_address_gets_nothing_by_it(
-    cloud: Cloud, people: People, stack: Stack
+    cloud: RunningCloud, users: CloudUsers, stack: Stack
 ) -> None:
     """An operator believes the address; the sign-in is the member's, so the command refuses and grants nothing."""
-    member, client = people.member()
-    address = f"drita.{serial()}@example.test"
+    member, client = users.make_member()
+    address = f"drita.{next_serial()}@example.test"
     token = client.headers["Authorization"].removeprefix("Bearer ")
     EmulatorClients(stack.endpoint_url).get("cognito-idp").update_user_attributes(
         AccessToken=token, UserAttributes=[{"Name": "email", "Value": address}]
@@ -56,16 +56,16 @@ def test_a_member_who_moved_their_sign_in_to_an_address_gets_nothing_by_it(
     told = command(cloud, "create-staff", **facts)
     assert told["errorMessage"] == "the sign-in with this address belongs to another account"
     assert groups(stack, address) == ["member"]
-    assert cloud.rows("SELECT role FROM accounts WHERE id = %s OR email = %s", member["id"], address) == [
+    assert cloud.query_rows("SELECT role FROM accounts WHERE id = %s OR email = %s", member["id"], address) == [
         {"role": "member"}
     ]
 
 
-def test_an_address_is_freed_until_its_owner_has_signed_in(cloud: Cloud, people: People) -> None:
+def test_an_address_is_freed_until_its_owner_has_signed_in(cloud: RunningCloud, users: CloudUsers) -> None:
     """Then it is theirs; before, it can be anybody's who proves it."""
-    registered = people.register()
+    registered = users.register()
     assert command(cloud, "free-address", email=registered["email"])["account_id"] == registered["id"]
-    again, owner = people.member(email=registered["email"])
+    again, owner = users.make_member(email=registered["email"])
     assert owner.get("/members/me").json()["id"] == again["id"] != registered["id"]
     told = command(cloud, "free-address", email=registered["email"])
     assert told["errorMessage"] == "the address is proven: its owner has signed in"

@@ -13,16 +13,16 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-from tests.browser import chromium
-from tests.e2e.cloud import Cloud, eventually
-from tests.e2e.people import People
+from tests.browser import open_chromium
+from tests.e2e.cloud import RunningCloud, wait_until
+from tests.e2e.cloud_users import CloudUsers
 
 WAIT_S = 30
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    with chromium(tmp_path_factory.mktemp("profile")) as started:
+    with open_chromium(tmp_path_factory.mktemp("profile")) as started:
         yield started
 
 
@@ -63,11 +63,11 @@ def keep_screenshot(browser: webdriver.Chrome, name: str) -> None:
 
 
 def test_the_documentation_works_offline_and_tries_a_call(
-    cloud: Cloud, people: People, browser: webdriver.Chrome
+    cloud: RunningCloud, users: CloudUsers, browser: webdriver.Chrome
 ) -> None:
     """All operations are listed; with a token a call is made and its answer shown; only we are asked for anything."""
-    number = people.register()["number"]
-    token = str(people.staff().headers["Authorization"]).removeprefix("Bearer ")
+    number = users.register()["number"]
+    token = str(users.make_staff().headers["Authorization"]).removeprefix("Bearer ")
     browser.get(f"{cloud.url}/docs")
     seen(browser, "#operations-members-get_members")
     assert len(browser.find_elements(By.CSS_SELECTOR, ".opblock")) == len(_operations(cloud))
@@ -89,10 +89,10 @@ def test_the_documentation_works_offline_and_tries_a_call(
     assert errors(browser) == []
 
 
-def test_the_inbox_shows_a_mail_rendered(cloud: Cloud, people: People, browser: webdriver.Chrome) -> None:
+def test_the_inbox_shows_a_mail_rendered(cloud: RunningCloud, users: CloudUsers, browser: webdriver.Chrome) -> None:
     """Subject and recipient in the list, the HTML part in a frame of its own, and no script of a mail runs."""
-    member = people.register(language="en", full_name="Zoë <script>document.title='run'</script>")
-    eventually(lambda: cloud.mails(member["email"]), "the welcome mail")
+    member = users.register(language="en", full_name="Zoë <script>document.title='run'</script>")
+    wait_until(lambda: cloud.list_mails(member["email"]), "the welcome mail")
     browser.get(f"{cloud.origin}/_local/mail")
     WebDriverWait(browser, WAIT_S).until(lambda b: member["email"] in b.page_source)
     keep_screenshot(browser, "mail")
@@ -104,6 +104,6 @@ def test_the_inbox_shows_a_mail_rendered(cloud: Cloud, people: People, browser: 
     assert errors(browser) == []
 
 
-def _operations(cloud: Cloud) -> list[str]:
-    paths = cloud.client().get("/openapi.json").json()["paths"]
+def _operations(cloud: RunningCloud) -> list[str]:
+    paths = cloud.make_client().get("/openapi.json").json()["paths"]
     return [f"{method} {path}" for path, methods in paths.items() for method in methods]

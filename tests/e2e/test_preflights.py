@@ -8,8 +8,8 @@ from uuid import UUID
 import pytest
 from selenium import webdriver
 
-from tests.browser import chromium
-from tests.e2e.cloud import Cloud
+from tests.browser import open_chromium
+from tests.e2e.cloud import RunningCloud
 
 PREFLIGHT = {
     "Origin": "https://app.example.test",
@@ -29,20 +29,20 @@ fetch(url, {method, headers: {"If-Match": '"1"'}}).then(
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
     """Run a browser that no earlier test has given an answer to keep."""
-    with chromium(tmp_path_factory.mktemp("profile")) as started:
+    with open_chromium(tmp_path_factory.mktemp("profile")) as started:
         yield started
 
 
-def paths(cloud: Cloud) -> list[str]:
+def paths(cloud: RunningCloud) -> list[str]:
     """Return every path of the description, an unknown one, and the stage's own."""
-    described = cloud.client().get("/openapi.json").json()["paths"]
+    described = cloud.make_client().get("/openapi.json").json()["paths"]
     own = [re.sub(r"{\w+}", "01a20ba6-afb6-76d1-9556-a703ff01d17a", path) for path in described]
     return [*own, "/nowhere/at/all", "/"]
 
 
-def test_every_path_answers_preflights_with_what_every_answer_carries(cloud: Cloud) -> None:
+def test_every_path_answers_preflights_with_what_every_answer_carries(cloud: RunningCloud) -> None:
     """From every function, through the gateway: 204, an id, HTTPS alone, no guessing of types, what may be sent."""
-    client = cloud.client()
+    client = cloud.make_client()
     for path in paths(cloud):
         reply = client.request("OPTIONS", path, headers=PREFLIGHT)
         assert (reply.status_code, reply.content) == (204, b""), path
@@ -55,9 +55,9 @@ def test_every_path_answers_preflights_with_what_every_answer_carries(cloud: Clo
         assert reply.headers["Access-Control-Max-Age"] == "7200"
 
 
-def test_options_by_itself_names_what_is_served(cloud: Cloud) -> None:
+def test_options_by_itself_names_what_is_served(cloud: RunningCloud) -> None:
     """Of health too, whose own function is not asked."""
-    client = cloud.client()
+    client = cloud.make_client()
     for path, allowed in {"/agents": "GET, HEAD, POST, OPTIONS", "/health": "GET, HEAD, OPTIONS"}.items():
         reply = client.request("OPTIONS", path)
         assert (reply.status_code, reply.headers["Allow"]) == (204, allowed)
@@ -72,7 +72,7 @@ def test_options_by_itself_names_what_is_served(cloud: Cloud) -> None:
     ],
 )
 def test_a_script_of_another_origin_reads_what_was_wrong(
-    cloud: Cloud, browser: webdriver.Chrome, method: str, path: str, status: int, problem: str
+    cloud: RunningCloud, browser: webdriver.Chrome, method: str, path: str, status: int, problem: str
 ) -> None:
     """The browser lets the call through and shows its answer: the functions' 404 and 405, the gateway's 401."""
     browser.get(cloud.url.replace("127.0.0.1", "localhost") + "/openapi.json")

@@ -2,18 +2,18 @@
 
 import pytest
 
-from tests.e2e.cloud import RELEASE, Cloud
+from tests.e2e.cloud import RELEASE, RunningCloud
 from tools.release import NotReleased, check
 
 ANOTHER = "ba9876543210"
 
 
-def test_the_release_that_runs_is_found(cloud: Cloud) -> None:
+def test_the_release_that_runs_is_found(cloud: RunningCloud) -> None:
     """By the answer of health, behind the version."""
     assert check(cloud.url, RELEASE, within_s=0) == f"{cloud.url}/health tells version local+{RELEASE}"
 
 
-def test_another_release_than_the_one_that_runs_is_told(cloud: Cloud) -> None:
+def test_another_release_than_the_one_that_runs_is_told(cloud: RunningCloud) -> None:
     """What a deployment leaves that changed nothing that is called; and so is a stack that does not answer."""
     with pytest.raises(NotReleased, match=rf"tells version 'local\+{RELEASE}', not the release {ANOTHER}"):
         check(cloud.url, ANOTHER, within_s=0)

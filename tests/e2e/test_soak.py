@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from tests.figures import record
-from tests.soak.rig import rig, soak
-from tests.soak.verdict import wrong
+from tests.measurements import record
+from tests.soak.soak_run import run_setup, run_soak
+from tests.soak.verdict import list_differences
 
 SEED = 20261124
 SECONDS, FAULT_EVERY_S = 50.0, 5.0  # each kind of fault once
@@ -12,9 +12,9 @@ SECONDS, FAULT_EVERY_S = 50.0, 5.0  # each kind of fault once
 
 def test_what_clients_were_told_is_what_is_there_after_every_kind_of_fault(tmp_path: Path) -> None:
     """Ledger = database = outbox = inbox, and every call has come to its answer."""
-    with rig(tmp_path) as (cloud, proxy):
-        soaked = soak(cloud, proxy, seconds=SECONDS, fault_every_s=FAULT_EVERY_S, seed=SEED)
-        words = list(wrong(soaked.ledger, cloud, soaked.jobs))
+    with run_setup(tmp_path) as (cloud, proxy):
+        soaked = run_soak(cloud, proxy, seconds=SECONDS, fault_every_s=FAULT_EVERY_S, seed=SEED)
+        words = list(list_differences(soaked.ledger, cloud, soaked.jobs))
     record(
         "soak",
         seed=SEED,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.cloud import ROOT, Cloud, environment_of_a_terminal, eventually, running
+from tests.e2e.cloud import ROOT, RunningCloud, build_terminal_environment, run_cloud, wait_until
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TOUR = README[README.index("## A tour") : README.index("## How the pieces fit")]
@@ -16,9 +16,9 @@ MARK = "=== end of a step ==="
 
 
 @pytest.fixture
-def fresh(tmp_path: Path) -> Iterator[Cloud]:
+def fresh_cloud(tmp_path: Path) -> Iterator[RunningCloud]:
     """A cloud that nobody has used: the tour's numbers begin at 1."""
-    with running(tmp_path / "state") as started:
+    with run_cloud(tmp_path / "state") as started:
         yield started
 
 
@@ -40,15 +40,15 @@ def shows(answer: str, shown: str) -> bool:
     return re.fullmatch(".*?".join(pieces), compact(answer), re.DOTALL) is not None
 
 
-def test_the_tour_runs_as_written_and_answers_as_shown(fresh: Cloud) -> None:
+def test_the_tour_runs_as_written_and_answers_as_shown(fresh_cloud: RunningCloud) -> None:
     """Only the address of the running cloud, and where its state is, are this test's."""
     script = "".join(f"{commands}\necho; echo '{MARK}'\n" for commands, _ in steps())
-    script = "set -euo pipefail\n" + script.replace("http://127.0.0.1:3000", fresh.origin)
+    script = "set -euo pipefail\n" + script.replace("http://127.0.0.1:3000", fresh_cloud.origin)
     done = subprocess.run(
         ["bash", "-c", script],
         cwd=ROOT,
         # As the cloud's terminal: along another PATH make might find another Python, and install for it.
-        env={**environment_of_a_terminal(), "STATE": str(fresh.folder), "LC_ALL": "C.UTF-8"},
+        env={**build_terminal_environment(), "STATE": str(fresh_cloud.folder), "LC_ALL": "C.UTF-8"},
         capture_output=True,
         text=True,
         timeout=120,
@@ -58,7 +58,9 @@ def test_the_tour_runs_as_written_and_answers_as_shown(fresh: Cloud) -> None:
     answers = done.stdout.split(MARK)[:-1]
     for (commands, shown), answer in zip(steps(), answers, strict=True):
         assert shows(answer, shown), f"after\n{commands}\nthe README shows\n{shown}\nand the answer was\n{answer}"
-    assert eventually(lambda: fresh.mails("besa@example.test"), "her welcome, at the template's rate of mails")
+    assert wait_until(
+        lambda: fresh_cloud.list_mails("besa@example.test"), "her welcome, at the template's rate of mails"
+    )
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ T = TypeVar("T")
 CHUNK = 65536
 
 
-class Relay:
+class TcpRelay:
     """Listens on `port` of loopback and leads to the port `target`; `made` counts the connections it has led there."""
 
     def __init__(self, target: int) -> None:
@@ -26,11 +26,11 @@ class Relay:
         self._lines: set[asyncio.StreamWriter] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, name="relay", daemon=True)
         self._thread.start()
-        self._asking, self._answering = self._do(self._gates())
-        self._server = self._do(asyncio.start_server(self._lead, "127.0.0.1", 0, backlog=256))
+        self._asking, self._answering = self._do(self._list_barriers())
+        self._server = self._do(asyncio.start_server(self._forward_client, "127.0.0.1", 0, backlog=256))
         self.port: int = self._server.sockets[0].getsockname()[1]
 
-    def lead_to(self, target: int, *, cut: bool = True) -> None:
+    def retarget(self, target: int, *, cut: bool = True) -> None:
         """Lead elsewhere from now; `cut` ends the connections there are, as a proxy does and a name does not."""
         self.target = target
         if cut:
@@ -38,31 +38,31 @@ class Relay:
 
     def cut(self) -> None:
         """End every connection."""
-        self._soon(self._abort)
+        self._call_soon(self._abort)
 
-    def silence(self) -> None:
+    def hold_all(self) -> None:
         """From now nothing comes through: connections are taken, and what is sent on them waits."""
-        self._soon(self._asking.clear)
+        self._call_soon(self._asking.clear)
         self.hold_answers()
 
     def hold_answers(self) -> None:
         """From now what is asked gets through, and no answer does."""
-        self._soon(self._answering.clear)
+        self._call_soon(self._answering.clear)
 
-    def hear_only(self, messages: int) -> None:
+    def pass_only(self, messages: int) -> None:
         """From now so many messages of each client get through: the first is its name, the next what it asks."""
         self._heard = messages
 
-    def speak(self) -> None:
+    def release(self) -> None:
         """End the silence; what waited goes on, unless its connection was cut."""
         self._heard = sys.maxsize
-        self._soon(self._asking.set)
-        self._soon(self._answering.set)
+        self._call_soon(self._asking.set)
+        self._call_soon(self._answering.set)
 
     def close(self) -> None:
         """Stop listening and end every connection."""
         self.cut()
-        self._soon(self._server.close)
+        self._call_soon(self._server.close)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -71,7 +71,7 @@ class Relay:
         for line in self._lines:
             line.transport.abort()
 
-    async def _gates(self) -> tuple[asyncio.Event, asyncio.Event]:
+    async def _list_barriers(self) -> tuple[asyncio.Event, asyncio.Event]:
         gates = asyncio.Event(), asyncio.Event()
         for gate in gates:
             gate.set()
@@ -80,13 +80,13 @@ class Relay:
     def _do(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
-    def _soon(self, act: Callable[[], object]) -> None:
+    def _call_soon(self, act: Callable[[], object]) -> None:
         async def acted() -> None:
             act()
 
         self._do(acted())
 
-    async def _lead(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._lines.add(writer)
         try:
             await self._asking.wait()
@@ -94,8 +94,8 @@ class Relay:
             self.made += 1
             self._lines.add(there_writer)
             await asyncio.gather(
-                self._pump(self._asked(reader), there_writer, self._asking),
-                self._pump(_chunks(there_reader), writer, self._answering),
+                self._pump(self._count_requests(reader), there_writer, self._asking),
+                self._pump(_read_chunks(there_reader), writer, self._answering),
             )
             self._lines.discard(there_writer)
         except OSError:
@@ -103,9 +103,9 @@ class Relay:
         finally:
             self._lines.discard(writer)
 
-    async def _asked(self, reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    async def _count_requests(self, reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
         heard = 0
-        async for data in _chunks(reader):
+        async for data in _read_chunks(reader):
             heard += 1
             if heard <= self._heard:
                 yield data
@@ -119,15 +119,15 @@ class Relay:
         sink.close()
 
 
-async def _chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+async def _read_chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
     while data := await reader.read(CHUNK):
         yield data
 
 
 @contextmanager
-def relay_to(target: int) -> Iterator[Relay]:
+def relay_to(target: int) -> Iterator[TcpRelay]:
     """A relay, closed when the block ends."""
-    relay = Relay(target)
+    relay = TcpRelay(target)
     try:
         yield relay
     finally:

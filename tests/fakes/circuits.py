@@ -7,7 +7,7 @@ from shared.circuit.state import NEW, CircuitSnapshot
 from shared.circuit.store import CircuitStore, Request, StoreUnavailable, WriteResult, send
 
 
-class InMemoryCircuits:
+class InMemoryCircuitStore:
     """A CircuitStore; `reachable = False` takes it away, `calls` names what it was asked."""
 
     def __init__(self) -> None:
@@ -20,12 +20,12 @@ class InMemoryCircuits:
     def read(self, name: str) -> CircuitSnapshot:
         """See CircuitStore.read."""
         with self._lock:
-            return self._reached("read", name)
+            return self._note_call("read", name)
 
     def change(self, name: str, seen: CircuitSnapshot, to: CircuitSnapshot) -> WriteResult:
         """See CircuitStore.change."""
         with self._lock:
-            held = self._reached("change", name)
+            held = self._note_call("change", name)
             if (held.generation, held.revision) != (seen.generation, seen.revision):
                 return WriteResult(done=False, now=held)
             self._circuits[name] = to
@@ -33,7 +33,7 @@ class InMemoryCircuits:
                 self.moves.append((held, to))
             return WriteResult(done=True, now=to)
 
-    def _reached(self, call: str, name: str) -> CircuitSnapshot:
+    def _note_call(self, call: str, name: str) -> CircuitSnapshot:
         self.calls.append(call)
         if not self.reachable:
             raise StoreUnavailable("Unreachable")

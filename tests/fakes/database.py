@@ -8,7 +8,7 @@ from shared.database.transaction import Committed, Pending, Transaction
 from shared.deadline import Deadline
 
 
-def scripted(_tx: Transaction, *_args: object) -> Pending[Any]:
+def run_nothing(_tx: Transaction, *_args: object) -> Pending[Any]:
     """A use case for a ScriptedDatabase, which runs none."""
     raise AssertionError("it is not run")
 

@@ -10,7 +10,7 @@ GROUPS = frozenset({"member", "agent", "staff", "admin"})
 
 
 @dataclass
-class Person:
+class FakeIdentity:
     """An identity as a pool keeps it."""
 
     sub: str = field(default_factory=lambda: str(uuid4()))
@@ -21,11 +21,11 @@ class Person:
     signed_out: int = 0
 
 
-class FakeIdentities:
+class FakeIdentityProvider:
     """A user pool; `fails` is raised by the next calls, one each."""
 
     def __init__(self) -> None:
-        self.people: dict[str, Person] = {}
+        self.people: dict[str, FakeIdentity] = {}
         self.fails: list[AwsError] = []
 
     def find(self, email: str) -> str | None:
@@ -35,7 +35,7 @@ class FakeIdentities:
     def find_or_create(self, email: str) -> str:
         if self.fails:
             raise self.fails.pop(0)
-        person = self.people.setdefault(email, Person())
+        person = self.people.setdefault(email, FakeIdentity())
         if person.status == "UNCONFIRMED":
             raise RequestRejected("IdentityNotOurs")
         if person.status == "FORCE_CHANGE_PASSWORD":
@@ -47,10 +47,10 @@ class FakeIdentities:
             raise self.fails.pop(0)
         if group not in GROUPS:
             raise OperatorActionNeeded("ResourceNotFoundException")
-        self._by_sub(sub).groups.add(group)
+        self._find_by_sub(sub).groups.add(group)
 
     def enable(self, sub: str) -> None:
-        self._by_sub(sub).enabled = True
+        self._find_by_sub(sub).enabled = True
 
     def end_access(self, sub: str, groups: Sequence[str]) -> None:
         if self.fails:
@@ -66,7 +66,7 @@ class FakeIdentities:
             raise self.fails.pop(0)
         self.people = {email: person for email, person in self.people.items() if person.sub != sub}
 
-    def _by_sub(self, sub: str) -> Person:
+    def _find_by_sub(self, sub: str) -> FakeIdentity:
         for person in self.people.values():
             if person.sub == sub:
                 return person

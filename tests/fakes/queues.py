@@ -7,7 +7,7 @@ from uuid import UUID
 from shared.aws.sqs import MAX_DELAY_S
 
 
-class FakeQueues:
+class FakeJobQueues:
     """Keeps what was published and nudged; `broken` makes SQS unreachable, `drops` loses single ids.
 
     `shown_again` has the delays by receipt; one that is 0 is over at once.

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.figures import FILE as MEASURED
+from tests.measurements import FILE as MEASURED
 
 ROOT = Path(__file__).resolve().parents[2]
 PROMISES = ROOT / "tests/guarantees/guarantees.toml"
@@ -37,7 +37,7 @@ Short forms run in `make test`, long ones in `make chaos` from a seed that the f
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class Proof:
     """A test, and the figure it records; `show` is a format string of the figure's fields."""
 
     test: str
@@ -46,48 +46,48 @@ class Evidence:
     show: str
     long: bool
 
-    def holds(self, figure: Figure) -> bool:
+    def is_met(self, figure: Figure) -> bool:
         """Whether a figure clears the bar."""
         return bool(eval(self.bar, {"__builtins__": {}}, {**WORDS, **figure}))
 
-    def shown(self, figures: Sequence[Figure]) -> str:
+    def format_figures(self, figures: Sequence[Figure]) -> str:
         """The figures in words: one, or of several the largest of each field, their sums, or all of them."""
-        of = {"sum": _each(sum, figures), "all": _each(_listed, figures)}
-        return self.show.format(**_each(max, figures), **of, times=len(figures))
+        of = {"sum": _list_values(sum, figures), "all": _list_values(_format_list, figures)}
+        return self.show.format(**_list_values(max, figures), **of, times=len(figures))
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
+class Guarantee:
     """One line of the page."""
 
     promise: str
     bar: str
-    evidence: tuple[Evidence, ...]
+    evidence: tuple[Proof, ...]
 
 
-def promises(text: str) -> list[Promise]:
+def read_guarantees(text: str) -> list[Guarantee]:
     """The promises of a TOML text."""
     return [
-        Promise(entry["promise"], entry["bar"], tuple(_evidence(each) for each in entry["evidence"]))
+        Guarantee(entry["promise"], entry["bar"], tuple(_read_proof(each) for each in entry["evidence"]))
         for entry in tomllib.loads(text)["guarantee"]
     ]
 
 
-def _evidence(entry: Mapping[str, str]) -> Evidence:
+def _read_proof(entry: Mapping[str, str]) -> Proof:
     test = entry["test"]
-    return Evidence(test, entry["figure"], entry["bar"], entry["show"], long=test.startswith("tests/chaos/"))
+    return Proof(test, entry["figure"], entry["bar"], entry["show"], long=test.startswith("tests/chaos/"))
 
 
-def _each(of: Callable[[list[Any]], Any], figures: Sequence[Figure]) -> Figure:
+def _list_values(of: Callable[[list[Any]], Any], figures: Sequence[Figure]) -> Figure:
     values = {key: [figure[key] for figure in figures if key in figure] for figure in figures for key in figure}
     return {key: of(found) for key, found in values.items() if of is not sum or isinstance(found[0], int | float)}
 
 
-def _listed(found: list[Any]) -> str:
+def _format_list(found: list[Any]) -> str:
     return " / ".join(map(str, found))
 
 
-def measured(text: str) -> dict[str, list[Figure]]:
+def read_figures(text: str) -> dict[str, list[Figure]]:
     """Figures of a run by name; of a case that was measured twice both stand."""
     found: dict[str, list[Figure]] = {}
     for line in text.splitlines():
@@ -96,44 +96,44 @@ def measured(text: str) -> dict[str, list[Figure]]:
     return found
 
 
-def render(promised: Sequence[Promise], figures: Mapping[str, Sequence[Figure]]) -> str:
+def render(promised: Sequence[Guarantee], figures: Mapping[str, Sequence[Figure]]) -> str:
     """The page."""
-    rows = [line for promise in promised for line in _rows(promise, figures)]
+    rows = [line for promise in promised for line in _format_rows(promise, figures)]
     return HEAD + "\n| promise | bar | test | last figure |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
 
 
-def _rows(promise: Promise, figures: Mapping[str, Sequence[Figure]]) -> Iterator[str]:
+def _format_rows(promise: Guarantee, figures: Mapping[str, Sequence[Figure]]) -> Iterator[str]:
     for n, evidence in enumerate(promise.evidence):
         path, _, name = evidence.test.partition("::")
-        shown = evidence.shown(figures[evidence.figure]) if evidence.figure in figures else "not measured yet"
+        shown = evidence.format_figures(figures[evidence.figure]) if evidence.figure in figures else "not measured yet"
         first = (promise.promise, promise.bar) if n == 0 else ("", "")
         yield f"| {first[0]} | {first[1]} | `{path}`<br>{name.removeprefix('test_').replace('_', ' ')} | {shown} |"
 
 
-def defined_in(path: Path) -> set[str]:
+def list_tests(path: Path) -> set[str]:
     """The test functions that a file defines."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name[:5] == "test_"}
 
 
-def kept() -> dict[str, list[Figure]]:
+def read_published() -> dict[str, list[Figure]]:
     """The figures that the page shows."""
     document: dict[str, list[Figure]] = json.loads(FIGURES.read_text(encoding="utf-8"))
     return document
 
 
-def latest() -> dict[str, list[Figure]]:
+def read_latest() -> dict[str, list[Figure]]:
     """The figures of this checkout's tests since `make test` or `make chaos` began; none where none has run."""
-    return measured(MEASURED.read_text(encoding="utf-8")) if MEASURED.exists() else {}
+    return read_figures(MEASURED.read_text(encoding="utf-8")) if MEASURED.exists() else {}
 
 
 def main(arguments: Sequence[str]) -> int:
     """Write the page anew."""
-    promised = promises(PROMISES.read_text(encoding="utf-8"))
+    promised = read_guarantees(PROMISES.read_text(encoding="utf-8"))
     named = {evidence.figure for promise in promised for evidence in promise.evidence}
-    figures = kept() if FIGURES.exists() else {}
+    figures = read_published() if FIGURES.exists() else {}
     if "--keep" in arguments:
-        figures |= {name: found for name, found in latest().items() if name in named}
+        figures |= {name: found for name, found in read_latest().items() if name in named}
         lines = [f" {json.dumps(name)}: {json.dumps(figures[name])}" for name in sorted(figures)]
         FIGURES.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
     PAGE.write_text(render(promised, figures), encoding="utf-8")

@@ -8,13 +8,13 @@ from local import emulator
 from local.deploy import EmulatorClients
 from local.emulator import Emulator
 from local.processes import ChildProcess
-from tests.services import EMULATOR_PYTHON, free_port
+from tests.services import EMULATOR_PYTHON, find_free_port
 
 
 @contextmanager
-def started(folder: Path) -> Iterator[tuple[EmulatorClients, ChildProcess]]:
+def start_emulator(folder: Path) -> Iterator[tuple[EmulatorClients, ChildProcess]]:
     """A running emulator with its state in `folder`, which may be of an earlier one; ended kindly."""
-    aws = Emulator(folder, free_port(), folder.with_suffix(".log"), str(EMULATOR_PYTHON))
+    aws = Emulator(folder, find_free_port(), folder.with_suffix(".log"), str(EMULATOR_PYTHON))
     child = emulator.start(aws)
     try:
         child.wait_until(lambda: emulator.is_ready(aws), emulator.READY_SECONDS)

@@ -21,7 +21,7 @@ DEADLINE_S = 20.0
 T = TypeVar("T")
 
 
-def function(name: str, **changes: Any) -> DeployedFunction:
+def make_function(name: str, **changes: Any) -> DeployedFunction:
     """A function whose handler is `sample.<name>`; `changes` override the defaults."""
     shape = {
         "logical_id": name,
@@ -36,20 +36,20 @@ def function(name: str, **changes: Any) -> DeployedFunction:
     return DeployedFunction(**{**shape, **changes})
 
 
-def route(method: str, resource: str, name: str, **changes: Any) -> DeployedRoute:
+def make_route(method: str, resource: str, name: str, **changes: Any) -> DeployedRoute:
     """A route without authorizer or throttle of its own."""
     shape = {"authorized": False, "rate": None, "burst": None}
     return DeployedRoute(method=method, resource=resource, function=name, **{**shape, **changes})
 
 
-def problem(response_type: str, status: int | None) -> GatewayResponse:
+def make_gateway_response(response_type: str, status: int | None) -> GatewayResponse:
     """A gateway response as the template writes them."""
     body = '{"type": "urn:test:%s", "detail": $context.error.messageString, "instance": "$context.requestId"}'
     headers = {"Content-Type": "'application/problem+json'", "X-Request-Id": "context.requestId"}
     return GatewayResponse(response_type, status, headers, {"application/json": body % response_type.lower()})
 
 
-def stack(functions: list[DeployedFunction], routes: list[DeployedRoute], **changes: Any) -> Stack:
+def make_stack(functions: list[DeployedFunction], routes: list[DeployedRoute], **changes: Any) -> Stack:
     """A stack of these functions and routes."""
     shape: dict[str, Any] = {
         "schedules": list[Schedule](),
@@ -68,20 +68,20 @@ def stack(functions: list[DeployedFunction], routes: list[DeployedRoute], **chan
 
 
 @dataclass
-class Reply:
+class GatewayReply:
     """An HTTP answer; header names are lower case."""
 
     status: int
     headers: dict[str, str]
     body: bytes
 
-    def json(self) -> Any:
+    def read_json(self) -> Any:
         """The body as JSON."""
         return json.loads(self.body)
 
 
 @dataclass
-class Gateway:
+class RunningGateway:
     """A running gateway."""
 
     port: int
@@ -90,25 +90,25 @@ class Gateway:
 
     def call(
         self, method: str, path: str, *, body: bytes | None = None, source: str = "127.0.0.1", **headers: str
-    ) -> Reply:
+    ) -> GatewayReply:
         """One request from the address `source`; underscores in header names become dashes."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_S, source_address=(source, 0))
         try:
             connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
             response = connection.getresponse()
             names = {name.lower(): value for name, value in response.getheaders()}
-            return Reply(response.status, names, response.read())
+            return GatewayReply(response.status, names, response.read())
         finally:
             connection.close()
 
-    def invoke(self, name: str, payload: Any = None, **headers: str) -> Reply:
+    def invoke(self, name: str, payload: Any = None, **headers: str) -> GatewayReply:
         """One call of the Invoke API."""
         body = json.dumps(payload or {}).encode()
         return self.call("POST", f"/2015-03-31/functions/{name}/invocations", body=body, **headers)
 
-    def status(self, name: str) -> dict[str, Any]:
+    def read_status(self, name: str) -> dict[str, Any]:
         """A function's part of /_local/status."""
-        status: dict[str, Any] = self.call("GET", "/_local/status").json()["functions"][name]
+        status: dict[str, Any] = self.call("GET", "/_local/status").read_json()["functions"][name]
         return status
 
     def log(self, name: str) -> str:
@@ -117,7 +117,7 @@ class Gateway:
 
 
 @contextmanager
-def running_gateway(description: Stack, home: Path, *options: str) -> Iterator[Gateway]:
+def run_gateway(description: Stack, home: Path, *options: str) -> Iterator[RunningGateway]:
     """A gateway on a free port, its logs under `home`, gone when the block ends."""
     home.mkdir(parents=True, exist_ok=True)
     description.save(home / "stack.json")
@@ -128,7 +128,7 @@ def running_gateway(description: Stack, home: Path, *options: str) -> Iterator[G
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line.startswith("listening "), line
-        yield Gateway(int(line.rpartition(":")[2]), process, home / "logs")
+        yield RunningGateway(int(line.rpartition(":")[2]), process, home / "logs")
     finally:
         process.kill()
         process.wait()
@@ -136,10 +136,10 @@ def running_gateway(description: Stack, home: Path, *options: str) -> Iterator[G
         process.stdout.close()
 
 
-def eventually(look: Callable[[], T], *, deadline_s: float = DEADLINE_S) -> T:
+def wait_until(query: Callable[[], T], *, deadline_s: float = DEADLINE_S) -> T:
     """The first true value that `look` gives; it fails when the deadline has passed."""
     end = time.monotonic() + deadline_s
-    while not (seen := look()):
+    while not (seen := query()):
         assert time.monotonic() < end, f"still not so after {deadline_s} s"
         time.sleep(0.02)
     return seen

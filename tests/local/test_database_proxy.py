@@ -16,8 +16,8 @@ import psycopg
 import pytest
 
 from local.processes import ChildProcess, spawn
-from tests.databases import Postgres, started_postgres
-from tests.services import ROOT, free_port
+from tests.databases import PostgresHandle, start_postgres
+from tests.services import ROOT, find_free_port
 
 LISTENING = re.compile(r"listening (\d+) control (http://127\.0\.0\.1:\d+)\n")
 READY_S = 30.0
@@ -27,7 +27,7 @@ DELAY_S = 0.3
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
-class Bench:
+class ProxyProcess:
     """The process, with its target's clients."""
 
     def __init__(self, target: int, folder: Path, *more: str) -> None:
@@ -86,9 +86,9 @@ def until(true: Callable[[], bool], otherwise: str) -> None:
 
 
 @pytest.fixture
-def bench(postgres: Postgres, tmp_path: Path) -> Iterator[Bench]:
+def proxy_process(postgres: PostgresHandle, tmp_path: Path) -> Iterator[ProxyProcess]:
     """A proxy of the test's own, which ends in order and has had no trouble of its own."""
-    running = Bench(postgres.server.port, tmp_path)
+    running = ProxyProcess(postgres.server.port, tmp_path)
     try:
         yield running
         assert running.counts["crashes"] == []
@@ -97,9 +97,9 @@ def bench(postgres: Postgres, tmp_path: Path) -> Iterator[Bench]:
     assert running.child.process.returncode == 0
 
 
-def test_with_certificates_it_is_reached_by_tls_alone(postgres: Postgres, tmp_path: Path) -> None:
+def test_with_certificates_it_is_reached_by_tls_alone(postgres: PostgresHandle, tmp_path: Path) -> None:
     """As `make up` starts it: under an authority that it has made, for many clients at once."""
-    running = Bench(postgres.server.port, tmp_path, "--certificates", str(tmp_path / "certificates"))
+    running = ProxyProcess(postgres.server.port, tmp_path, "--certificates", str(tmp_path / "certificates"))
     conninfo = f"host=127.0.0.1 port={running.port} user=postgres dbname=postgres"
     authority = tmp_path / "certificates/authority.pem"
 
@@ -122,12 +122,12 @@ def test_with_certificates_it_is_reached_by_tls_alone(postgres: Postgres, tmp_pa
     assert running.child.process.returncode == 0
 
 
-def test_it_tells_all_that_is_counted(bench: Bench, postgres: Postgres) -> None:
+def test_it_tells_all_that_is_counted(proxy_process: ProxyProcess, postgres: PostgresHandle) -> None:
     """Figures of this moment, totals, maxima, and where it leads."""
-    with bench.lend(2), closing(bench.connect()) as other:
+    with proxy_process.lend(2), closing(proxy_process.connect()) as other:
         other.execute("SELECT 1")
         other.execute("SET application_name = 'changed'")
-        counts = bench.counts
+        counts = proxy_process.counts
     expected = {"clients": 3, "borrowed": 3, "borrowed_max": 3, "waiting": 0, "waiting_max": 0, "borrow_timeouts": 0}
     assert {name: counts[name] for name in expected} == expected
     assert counts["pins"] == {"SET": 1}
@@ -135,124 +135,128 @@ def test_it_tells_all_that_is_counted(bench: Bench, postgres: Postgres) -> None:
     assert (counts["target"], counts["transactions"], counts["round_trips"]) == (postgres.server.port, 2, 4)
 
 
-def test_counts_begin_anew(bench: Bench) -> None:
+def test_counts_begin_anew(proxy_process: ProxyProcess) -> None:
     """Totals from 0; a maximum from what is lent now, not from 0."""
-    with bench.lend(1):
-        with bench.lend(2):
+    with proxy_process.lend(1):
+        with proxy_process.lend(2):
             pass
-        until(lambda: bench.counts["borrowed"] == 1, "two were not given back")
-        assert bench.counts["borrowed_max"] == 3
-        counts = bench.ask("POST", "/counts/reset")
+        until(lambda: proxy_process.counts["borrowed"] == 1, "two were not given back")
+        assert proxy_process.counts["borrowed_max"] == 3
+        counts = proxy_process.ask("POST", "/counts/reset")
     assert (counts["borrowed_max"], counts["transactions"], counts["round_trips"]) == (1, 0, 0)
 
 
-def test_a_lower_limit_closes_idle_connections_now_and_lent_ones_when_they_are_free(bench: Bench) -> None:
+def test_a_lower_limit_closes_idle_connections_now_and_lent_ones_when_they_are_free(
+    proxy_process: ProxyProcess,
+) -> None:
     """Nobody is interrupted; who comes meanwhile waits, and past the borrow timeout is told."""
-    with bench.lend(LIMIT) as clients:
+    with proxy_process.lend(LIMIT) as clients:
         clients[0].execute("COMMIT")
         clients[1].execute("COMMIT")
-        assert bench.counts["server_connections"] == LIMIT
-        assert bench.ask("PUT", "/limit", {"max_connections": 1}) == {"max_connections": 1}
-        assert bench.counts["server_connections"] == 2
-        with bench.connect() as late, pytest.raises(psycopg.OperationalError, match="Timed-out waiting"):
+        assert proxy_process.counts["server_connections"] == LIMIT
+        assert proxy_process.ask("PUT", "/limit", {"max_connections": 1}) == {"max_connections": 1}
+        assert proxy_process.counts["server_connections"] == 2
+        with proxy_process.connect() as late, pytest.raises(psycopg.OperationalError, match="Timed-out waiting"):
             late.execute("SELECT 1")
-        assert bench.counts["borrow_timeouts"] == 1
+        assert proxy_process.counts["borrow_timeouts"] == 1
         clients[2].execute("COMMIT")
-        assert bench.counts["server_connections"] == 1
+        assert proxy_process.counts["server_connections"] == 1
         clients[3].execute("COMMIT")
-        assert bench.counts["server_connections"] == 1
+        assert proxy_process.counts["server_connections"] == 1
 
 
-def test_a_higher_limit_lets_in_who_waits(bench: Bench) -> None:
+def test_a_higher_limit_lets_in_who_waits(proxy_process: ProxyProcess) -> None:
     """At once."""
-    bench.ask("PUT", "/limit", {"max_connections": 1})
-    with bench.lend(1), closing(bench.connect()) as late:
+    proxy_process.ask("PUT", "/limit", {"max_connections": 1})
+    with proxy_process.lend(1), closing(proxy_process.connect()) as late:
         late.pgconn.send_query(b"SELECT 1")
-        until(lambda: bench.counts["waiting"] == 1, "nobody waits")
-        bench.ask("PUT", "/limit", {"max_connections": 2})
+        until(lambda: proxy_process.counts["waiting"] == 1, "nobody waits")
+        proxy_process.ask("PUT", "/limit", {"max_connections": 2})
         answer = late.pgconn.get_result()
         assert answer is not None
         assert answer.status == psycopg.pq.ExecStatus.TUPLES_OK
 
 
-def test_every_line_is_cut(bench: Bench) -> None:
+def test_every_line_is_cut(proxy_process: ProxyProcess) -> None:
     """Idle and busy ones; who comes again is served."""
-    with bench.lend(1), closing(bench.connect()) as idle:
-        assert bench.ask("POST", "/cut") == {"cut": 2}
+    with proxy_process.lend(1), closing(proxy_process.connect()) as idle:
+        assert proxy_process.ask("POST", "/cut") == {"cut": 2}
         with pytest.raises(psycopg.OperationalError):
             idle.execute("SELECT 1")
-    until(lambda: bench.counts["clients"] == 0, "a client is left")
-    with bench.connect() as again:
+    until(lambda: proxy_process.counts["clients"] == 0, "a client is left")
+    with proxy_process.connect() as again:
         assert again.execute("SELECT 1").fetchone() == (1,)
 
 
-def test_a_change_of_target_leads_idle_clients_to_the_other_server(bench: Bench, tmp_path: Path) -> None:
+def test_a_change_of_target_leads_idle_clients_to_the_other_server(proxy_process: ProxyProcess, tmp_path: Path) -> None:
     """With their next transaction, on the same line."""
-    other = started_postgres(tmp_path / "other")
+    other = start_postgres(tmp_path / "other")
     try:
-        with bench.connect() as idle:
+        with proxy_process.connect() as idle:
             idle.execute("SELECT 1")
-            assert bench.ask("PUT", "/target", {"port": other.server.port}) == {"port": other.server.port}
+            assert proxy_process.ask("PUT", "/target", {"port": other.server.port}) == {"port": other.server.port}
             assert idle.execute("SELECT inet_server_port()").fetchone() == (other.server.port,)
-            assert bench.counts["target"] == other.server.port
+            assert proxy_process.counts["target"] == other.server.port
     finally:
         other.child.stop()
 
 
-def test_after_a_change_of_target_nobody_is_on_the_former_server(bench: Bench, postgres: Postgres) -> None:
+def test_after_a_change_of_target_nobody_is_on_the_former_server(
+    proxy_process: ProxyProcess, postgres: PostgresHandle
+) -> None:
     """It may still take writes, so whoever had a transaction there has lost it: also a client that does not read."""
-    with closing(bench.connect()) as stalled:
+    with closing(proxy_process.connect()) as stalled:
         stalled.pgconn.send_query(b"BEGIN; SELECT /* stalled */ repeat('x', 500000) FROM generate_series(1, 60)")
         until(lambda: there(postgres, "stalled") == ["idle in transaction"], "the answer has not come to the proxy")
-        bench.ask("PUT", "/target", {"port": free_port()})
+        proxy_process.ask("PUT", "/target", {"port": find_free_port()})
         until(lambda: there(postgres, "stalled") == [], "it is still there")
 
 
-def there(postgres: Postgres, mark: str) -> list[str]:
+def there(postgres: PostgresHandle, mark: str) -> list[str]:
     """The states of a server's sessions whose last statement had that mark."""
-    with psycopg.connect(postgres.conninfo(user="postgres", dbname="postgres")) as connection:
+    with psycopg.connect(postgres.build_conninfo(user="postgres", dbname="postgres")) as connection:
         query = "SELECT state FROM pg_stat_activity WHERE query LIKE %s AND pid <> pg_backend_pid()"
         return [state for (state,) in connection.execute(query, [f"%/* {mark} */%"])]
 
 
-def test_a_closed_door_refuses_and_leaves_who_is_inside(bench: Bench) -> None:
+def test_a_closed_door_refuses_and_leaves_who_is_inside(proxy_process: ProxyProcess) -> None:
     """Asked twice it is the same; opened again, the port is the same."""
-    with bench.connect() as inside:
+    with proxy_process.connect() as inside:
         for _ in range(2):
-            bench.ask("PUT", "/listening", {"listening": False})
+            proxy_process.ask("PUT", "/listening", {"listening": False})
         with pytest.raises(psycopg.OperationalError, match="refused"):
-            bench.connect()
+            proxy_process.connect()
         assert inside.execute("SELECT 1").fetchone() == (1,)
         for _ in range(2):
-            bench.ask("PUT", "/listening", {"listening": True})
-        bench.connect().close()
+            proxy_process.ask("PUT", "/listening", {"listening": True})
+        proxy_process.connect().close()
 
 
-def test_a_delay_is_added_both_ways_until_it_is_taken_back(bench: Bench) -> None:
+def test_a_delay_is_added_both_ways_until_it_is_taken_back(proxy_process: ProxyProcess) -> None:
     """A question and its answer: at least twice the delay."""
-    with bench.connect() as client:
+    with proxy_process.connect() as client:
         client.execute("SELECT 1")
-        bench.ask("PUT", "/delay", {"seconds": DELAY_S})
+        proxy_process.ask("PUT", "/delay", {"seconds": DELAY_S})
         began = monotonic()
         client.execute("SELECT 1")
         delayed = monotonic() - began
-        bench.ask("PUT", "/delay", {"seconds": 0})
+        proxy_process.ask("PUT", "/delay", {"seconds": 0})
         began = monotonic()
         client.execute("SELECT 1")
         assert delayed >= 2 * DELAY_S > monotonic() - began
 
 
-def test_a_black_hole_swallows_and_gives_nothing_back(bench: Bench) -> None:
+def test_a_black_hole_swallows_and_gives_nothing_back(proxy_process: ProxyProcess) -> None:
     """Who asked in it never hears again; who comes after it is served."""
-    with closing(bench.connect()) as client:
-        bench.ask("PUT", "/black-hole", {"on": True})
+    with closing(proxy_process.connect()) as client:
+        proxy_process.ask("PUT", "/black-hole", {"on": True})
         client.pgconn.send_query(b"SELECT 1")
-        before = bench.counts["round_trips"]
-        bench.ask("PUT", "/black-hole", {"on": False})
-        with bench.connect() as later:
+        before = proxy_process.counts["round_trips"]
+        proxy_process.ask("PUT", "/black-hole", {"on": False})
+        with proxy_process.connect() as later:
             assert later.execute("SELECT 1").fetchone() == (1,)
         assert client.pgconn.is_busy()
-        assert bench.counts["round_trips"] == before + 1
+        assert proxy_process.counts["round_trips"] == before + 1
 
 
 @pytest.mark.parametrize(
@@ -269,26 +273,26 @@ def test_a_black_hole_swallows_and_gives_nothing_back(bench: Bench) -> None:
         ("/black-hole", {"on": 1}),
     ],
 )
-def test_what_cannot_be_read_changes_nothing(bench: Bench, path: str, body: object) -> None:
+def test_what_cannot_be_read_changes_nothing(proxy_process: ProxyProcess, path: str, body: object) -> None:
     """400, and the same figures as before."""
-    before = bench.counts
-    assert bench.status("PUT", path, body) == 400
-    assert bench.counts == before
+    before = proxy_process.counts
+    assert proxy_process.status("PUT", path, body) == 400
+    assert proxy_process.counts == before
 
 
-def test_a_web_page_of_elsewhere_is_refused(bench: Bench) -> None:
+def test_a_web_page_of_elsewhere_is_refused(proxy_process: ProxyProcess) -> None:
     """By its Origin, or by a name that leads here; and what it asked for is not done."""
-    with bench.connect() as client:
-        assert bench.status("POST", "/cut", Origin="https://example.test") == 403
-        assert bench.status("GET", "/counts", Host="example.test") == 403
+    with proxy_process.connect() as client:
+        assert proxy_process.status("POST", "/cut", Origin="https://example.test") == 403
+        assert proxy_process.status("GET", "/counts", Host="example.test") == 403
         assert client.execute("SELECT 1").fetchone() == (1,)
-    assert bench.status("GET", "/cut") == 404
+    assert proxy_process.status("GET", "/cut") == 404
 
 
-def test_a_port_that_is_taken_is_one_line(bench: Bench) -> None:
+def test_a_port_that_is_taken_is_one_line(proxy_process: ProxyProcess) -> None:
     """And status 1."""
     python = str(ROOT / ".venvs/local/bin/python")
-    options = ["--port", str(bench.port), "--control", "0", "--target", "1", "--max-connections", "1"]
+    options = ["--port", str(proxy_process.port), "--control", "0", "--target", "1", "--max-connections", "1"]
     command = [python, "-m", "local.database_proxy", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=READY_S)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)

@@ -20,7 +20,7 @@ from local.processes import STOP_SECONDS
 from local.stack import Stack
 from local.stack_reader import read_stack
 from local.template import list_code_folders, read_template
-from tests.local.emulators import started
+from tests.local.emulators import start_emulator
 
 CLOUD = Path(__file__).with_name("cloud")
 TEMPLATE = (CLOUD / "template.yaml").read_text()
@@ -88,10 +88,10 @@ EVERYTHING = {
 
 def test_everything_is_kept_over_a_restart(tmp_path: Path) -> None:
     """Evidence, state, queues, people and mails; on another port, as after a change of ports."""
-    with started(tmp_path / "emulator") as (clients, _):
+    with start_emulator(tmp_path / "emulator") as (clients, _):
         stack = deployed(clients)
         fill(clients, stack)
-    with started(tmp_path / "emulator") as (clients, _):
+    with start_emulator(tmp_path / "emulator") as (clients, _):
         assert found(clients, deployed(clients)) == EVERYTHING
 
 
@@ -100,7 +100,7 @@ def test_it_is_served_before_the_functions(tmp_path: Path) -> None:
     own = os.getpriority(os.PRIO_PROCESS, 0)
     asked = [sys.executable, "-c", f"import os; os.setpriority(os.PRIO_PROCESS, 0, {own + emulator.NICE})"]
     is_allowed = subprocess.run(asked, capture_output=True, check=False).returncode == 0
-    with started(tmp_path / "emulator") as (_, child):
+    with start_emulator(tmp_path / "emulator") as (_, child):
         assert os.getpriority(os.PRIO_PROCESS, child.process.pid) == own + (emulator.NICE if is_allowed else 0)
 
 
@@ -118,7 +118,7 @@ def test_it_is_started_where_the_priority_is_refused(monkeypatch: pytest.MonkeyP
 
 def test_it_ends_when_asked_though_a_poller_still_waits(tmp_path: Path) -> None:
     """A long poll under way holds nobody up: it ends by itself, state written, long before it would be killed."""
-    with started(tmp_path / "emulator") as (clients, child):
+    with start_emulator(tmp_path / "emulator") as (clients, child):
         queue = clients.get("sqs").create_queue(QueueName="waited-for")["QueueUrl"]
         poller = Thread(target=poll_until_cut, args=(clients.get("sqs"), queue), daemon=True)
         poller.start()
@@ -140,7 +140,7 @@ def poll_until_cut(sqs: Any, queue: str) -> None:
 def test_what_was_written_before_a_quiet_moment_survives_a_kill(tmp_path: Path) -> None:
     """SIGKILL loses what came after the last checkpoint, and that is taken in every quiet second."""
     state = tmp_path / "emulator/state/ses.json"
-    with started(tmp_path / "emulator") as (clients, child):
+    with start_emulator(tmp_path / "emulator") as (clients, child):
         stack = deployed(clients)
         fill(clients, stack)
         deadline = time.monotonic() + 20
@@ -148,7 +148,7 @@ def test_what_was_written_before_a_quiet_moment_survives_a_kill(tmp_path: Path) 
             time.sleep(0.05)
         child.process.kill()
         child.process.wait()
-    with started(tmp_path / "emulator") as (clients, _):
+    with start_emulator(tmp_path / "emulator") as (clients, _):
         assert found(clients, read_stack(clients, list_code_folders(read_template(TEMPLATE), CLOUD), [])) == EVERYTHING
 
 
@@ -156,7 +156,7 @@ def test_tokens_are_signed_with_a_key_that_the_pool_publishes(tmp_path: Path) ->
     """Without the cryptography package the emulator signs with nothing, and no authorizer could be tested."""
     import jwt
 
-    with started(tmp_path / "emulator") as (clients, _):
+    with start_emulator(tmp_path / "emulator") as (clients, _):
         stack = deployed(clients)
         fill(clients, stack)
         answer = clients.get("cognito-idp").admin_initiate_auth(
@@ -173,7 +173,7 @@ def test_tokens_are_signed_with_a_key_that_the_pool_publishes(tmp_path: Path) ->
 
 def test_the_emulator_leaves_our_queues_alone(tmp_path: Path) -> None:
     """Its mappings are deployed disabled: a message stays unread, here watched for longer than a poller waits."""
-    with started(tmp_path / "emulator") as (clients, _):
+    with start_emulator(tmp_path / "emulator") as (clients, _):
         stack = deployed(clients)
         queue = stack.find_function("TasksFunction").environment["QUEUE_HIGH_URL"]
         clients.get("sqs").send_message(QueueUrl=queue, MessageBody="untouched")
@@ -186,7 +186,7 @@ def test_the_emulator_leaves_our_queues_alone(tmp_path: Path) -> None:
 
 def test_it_listens_on_loopback_and_on_one_port_only(tmp_path: Path) -> None:
     """No port but the endpoint's, also after everything was used."""
-    with started(tmp_path / "emulator") as (clients, child):
+    with start_emulator(tmp_path / "emulator") as (clients, child):
         fill(clients, deployed(clients))
         assert listening(child.process.pid) == [clients.endpoint.removeprefix("http://")]
 

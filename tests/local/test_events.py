@@ -16,8 +16,8 @@ import pytest
 from local.events.event_payloads import list_failed_ids
 from local.stack import QueueSource, Schedule
 from tests import services
-from tests.local.gateways import Gateway, eventually, function, running_gateway, stack
-from tests.services import Emulator, running_emulator
+from tests.local.gateways import RunningGateway, make_function, make_stack, run_gateway, wait_until
+from tests.services import EmulatorHandle, run_emulator
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -31,7 +31,7 @@ VISIBILITY_S = 1
 
 
 @dataclass
-class Queue:
+class WatchedQueue:
     """A queue, and the file that its function notes batches in."""
 
     sqs: "SQSClient"
@@ -63,20 +63,20 @@ class Queue:
 
 
 @pytest.fixture
-def queue(emulator: Emulator, tmp_path: Path) -> Queue:
+def queue(emulator: EmulatorHandle, tmp_path: Path) -> WatchedQueue:
     """A queue of its own."""
     return new_queue(emulator, tmp_path)
 
 
-def new_queue(emulator: Emulator, home: Path, *, name: str | None = None) -> Queue:
+def new_queue(emulator: EmulatorHandle, home: Path, *, name: str | None = None) -> WatchedQueue:
     """A queue with a short visibility timeout."""
     sqs = boto3.client("sqs", endpoint_url=emulator.url, **CREDENTIALS)
     attributes: dict[Any, str] = {"VisibilityTimeout": str(VISIBILITY_S)}
     url = sqs.create_queue(QueueName=name or f"queue-{uuid4().hex[:8]}", Attributes=attributes)["QueueUrl"]
-    return Queue(sqs, url, home / "note")
+    return WatchedQueue(sqs, url, home / "note")
 
 
-Start = Callable[..., Gateway]
+Start = Callable[..., RunningGateway]
 
 
 @pytest.fixture
@@ -84,11 +84,11 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Starts a gateway on a queue."""
     opened = []
 
-    def run(queue: Queue, endpoint: str, **changes: Any) -> Gateway:
+    def run(queue: WatchedQueue, endpoint: str, **changes: Any) -> RunningGateway:
         shape = {"batch_size": 10, "batch_window_s": 0.0, "max_concurrency": 2, "partial_failures": True}
         source = QueueSource(function="batch", queue_url=queue.url, **{**shape, **changes})
-        context = running_gateway(
-            stack([function("batch")], [], queue_sources=[source], endpoint_url=endpoint), tmp_path
+        context = run_gateway(
+            make_stack([make_function("batch")], [], queue_sources=[source], endpoint_url=endpoint), tmp_path
         )
         opened.append(context)
         return context.__enter__()
@@ -99,12 +99,12 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 def test_messages_reach_the_function_in_lambdas_shape_and_are_deleted(
-    queue: Queue, emulator: Emulator, start: Start
+    queue: WatchedQueue, emulator: EmulatorHandle, start: Start
 ) -> None:
     """Every message once, with the fields of an SQS event; the queue is empty afterwards."""
     queue.send(*({"name": str(n)} for n in range(25)))
     start(queue, emulator.url)
-    eventually(lambda: queue.left() == 0)
+    wait_until(lambda: queue.left() == 0)
     assert [queue.seen(str(n)) for n in range(25)] == [1] * 25
     record = queue.batches()[0][0]
     assert record["eventSource"] == "aws:sqs"
@@ -114,20 +114,24 @@ def test_messages_reach_the_function_in_lambdas_shape_and_are_deleted(
     assert max(len(batch) for batch in queue.batches()) <= 10
 
 
-def test_only_the_failed_messages_of_a_batch_come_back(queue: Queue, emulator: Emulator, start: Start) -> None:
+def test_only_the_failed_messages_of_a_batch_come_back(
+    queue: WatchedQueue, emulator: EmulatorHandle, start: Start
+) -> None:
     """ReportBatchItemFailures: the good one is deleted, the bad one returns after its visibility timeout."""
     queue.send({"name": "good"}, {"name": "bad", "fail": True})
     start(queue, emulator.url)
-    eventually(lambda: queue.seen("bad") >= 2)
+    wait_until(lambda: queue.seen("bad") >= 2)
     assert queue.seen("good") == 1
     assert queue.left() == 1
 
 
-def test_a_crash_leaves_the_whole_batch_in_the_queue(queue: Queue, emulator: Emulator, start: Start) -> None:
+def test_a_crash_leaves_the_whole_batch_in_the_queue(
+    queue: WatchedQueue, emulator: EmulatorHandle, start: Start
+) -> None:
     """Nothing is deleted when the function raised."""
     queue.send({"name": "a", "crash": True}, {"name": "b"})
     start(queue, emulator.url)
-    eventually(lambda: queue.seen("a") >= 2)
+    wait_until(lambda: queue.seen("a") >= 2)
     assert queue.left() >= 1
 
 
@@ -156,20 +160,20 @@ def test_partial_failures_are_read_as_lambda_reads_them(payload: bytes, failed: 
 
 def test_polling_survives_the_emulator(tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """The emulator is killed and comes back, empty, on the same port: messages sent to it then arrive."""
-    port = services.free_port()
-    monkeypatch.setattr(services, "free_port", lambda: port)
-    with running_emulator(tmp_path) as first:
+    port = services.find_free_port()
+    monkeypatch.setattr(services, "find_free_port", lambda: port)
+    with run_emulator(tmp_path) as first:
         queue = new_queue(first, tmp_path)
         gateway = start(queue, first.url)
-        events = gateway.call("GET", "/_local/status").json()["events_pid"]
+        events = gateway.call("GET", "/_local/status").read_json()["events_pid"]
         queue.send({"name": "before"})
-        eventually(lambda: queue.seen("before"))
-    eventually(lambda: gateway.log("events").count(queue.url.rpartition("/")[2]) >= 2)
-    with running_emulator(tmp_path) as second:
+        wait_until(lambda: queue.seen("before"))
+    wait_until(lambda: gateway.log("events").count(queue.url.rpartition("/")[2]) >= 2)
+    with run_emulator(tmp_path) as second:
         new_queue(second, tmp_path, name=queue.url.rpartition("/")[2])
         queue.send({"name": "after"})
-        eventually(lambda: queue.seen("after"))
-    assert gateway.call("GET", "/_local/status").json()["events_pid"] == events
+        wait_until(lambda: queue.seen("after"))
+    assert gateway.call("GET", "/_local/status").read_json()["events_pid"] == events
 
 
 def cpu_seconds(pid: int) -> float:
@@ -178,34 +182,34 @@ def cpu_seconds(pid: int) -> float:
     return sum(int(ticks) for ticks in fields[11:13]) / os.sysconf("SC_CLK_TCK")
 
 
-def test_idle_polling_costs_next_to_nothing(queue: Queue, emulator: Emulator, start: Start) -> None:
+def test_idle_polling_costs_next_to_nothing(queue: WatchedQueue, emulator: EmulatorHandle, start: Start) -> None:
     """An empty queue polled for three seconds costs less than a tenth of a core."""
     gateway = start(queue, emulator.url)
-    pid = gateway.call("GET", "/_local/status").json()["events_pid"]
+    pid = gateway.call("GET", "/_local/status").read_json()["events_pid"]
     queue.send({"name": "awake"})
-    eventually(lambda: queue.seen("awake"))
+    wait_until(lambda: queue.seen("awake"))
     before = cpu_seconds(pid)
     time.sleep(3)  # the measured interval
     assert cpu_seconds(pid) - before < 0.3
 
 
-def test_a_poller_that_dies_is_started_again(queue: Queue, emulator: Emulator, start: Start) -> None:
+def test_a_poller_that_dies_is_started_again(queue: WatchedQueue, emulator: EmulatorHandle, start: Start) -> None:
     """kill -9 of the event process: another takes over and the messages arrive."""
     gateway = start(queue, emulator.url)
-    victim = gateway.call("GET", "/_local/status").json()["events_pid"]
+    victim = gateway.call("GET", "/_local/status").read_json()["events_pid"]
     os.kill(victim, signal.SIGKILL)
     queue.send({"name": "after"})
-    eventually(lambda: queue.seen("after"))
-    assert gateway.call("GET", "/_local/status").json()["events_pid"] != victim
+    wait_until(lambda: queue.seen("after"))
+    assert gateway.call("GET", "/_local/status").read_json()["events_pid"] != victim
 
 
 def test_a_schedule_runs_soon_and_again(tmp_path: Path) -> None:
     """EventBridge's own event, or the constant payload, at the rate asked for."""
     note = tmp_path / "note"
     schedules = [Schedule("scheduled", 0.5, None), Schedule("scheduled", 3600, {"command": "sweep"})]
-    functions = [function("scheduled", environment={"NOTE": str(note)})]
-    with running_gateway(stack(functions, [], schedules=schedules), tmp_path):
-        eventually(lambda: note.exists() and len(note.read_text().splitlines()) >= 4)
+    functions = [make_function("scheduled", environment={"NOTE": str(note)})]
+    with run_gateway(make_stack(functions, [], schedules=schedules), tmp_path):
+        wait_until(lambda: note.exists() and len(note.read_text().splitlines()) >= 4)
     events = [json.loads(line) for line in note.read_text().splitlines()]
     assert events.count({"command": "sweep"}) == 1
     own = next(event for event in events if "command" not in event)

@@ -16,14 +16,14 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from local.gateway.authorizer import KEYS_ASKED_EVERY_S, RESULT_TTL_S, Authorizer, convert_claims
 from local.gateway.gateway_responses import AUTHORIZER_FAILURE, EXPIRED, UNAUTHORIZED
-from tests.local.gateways import Gateway, function, route, running_gateway, stack
+from tests.local.gateways import RunningGateway, make_function, make_route, make_stack, run_gateway
 
 SCOPE = "aws.cognito.signin.user.admin"
 ISSUER = "https://issuer.example.test/pool"
 
 
 @dataclass
-class Pool:
+class FakeUserPool:
     """A user pool's keys and tokens. `asked` counts how often its key set was read."""
 
     key: rsa.RSAPrivateKey = field(
@@ -61,14 +61,14 @@ class Pool:
 
 
 @pytest.fixture(scope="module")
-def pool() -> Pool:
+def pool() -> FakeUserPool:
     """One pool: making a key takes a while."""
-    return Pool()
+    return FakeUserPool()
 
 
-def check(pool: Pool, token: str | None, authorizer: Authorizer | None = None) -> Any:
+def check(pool: FakeUserPool, token: str | None, authorizer: Authorizer | None = None) -> Any:
     """What the authorizer says to a token."""
-    authorizer = authorizer or Authorizer(stack([], []), pool.fetch)
+    authorizer = authorizer or Authorizer(make_stack([], []), pool.fetch)
     return asyncio.run(authorizer.check_header(token))
 
 
@@ -84,7 +84,7 @@ def test_claims_are_strings_as_a_rest_api_passes_them() -> None:
 
 
 @pytest.mark.parametrize("prefix", ["Bearer ", ""])
-def test_an_access_token_of_the_pool_passes(pool: Pool, prefix: str) -> None:
+def test_an_access_token_of_the_pool_passes(pool: FakeUserPool, prefix: str) -> None:
     """With or without the word Bearer."""
     assert check(pool, prefix + pool.token())["cognito:groups"] == "agent,member"
 
@@ -100,36 +100,36 @@ def test_an_access_token_of_the_pool_passes(pool: Pool, prefix: str) -> None:
         {"exp": None},
     ],
 )
-def test_a_token_that_is_not_ours_is_refused(pool: Pool, changes: dict[str, Any]) -> None:
+def test_a_token_that_is_not_ours_is_refused(pool: FakeUserPool, changes: dict[str, Any]) -> None:
     """Each claim alone is enough to refuse."""
     assert check(pool, f"Bearer {pool.token(**changes)}") is UNAUTHORIZED
 
 
-def test_an_expired_token_is_told_so(pool: Pool) -> None:
+def test_an_expired_token_is_told_so(pool: FakeUserPool) -> None:
     """The message is Cognito's own."""
     assert check(pool, f"Bearer {pool.token(exp=int(time.time()) - 10)}") is EXPIRED
 
 
 @pytest.mark.parametrize("token", [None, "", "Bearer ", "Bearer a.b.c", "Basic abc", "Bearer é"])
-def test_what_is_no_token_is_refused(pool: Pool, token: str | None) -> None:
+def test_what_is_no_token_is_refused(pool: FakeUserPool, token: str | None) -> None:
     """Nothing, half a token, another scheme."""
     assert check(pool, token) is UNAUTHORIZED
 
 
-def test_a_token_signed_by_another_key_or_by_none_is_refused(pool: Pool) -> None:
+def test_a_token_signed_by_another_key_or_by_none_is_refused(pool: FakeUserPool) -> None:
     """Forged with a key of the same id, with no algorithm, and with the public key as an HMAC secret."""
-    forged = Pool(kid=pool.kid)
+    forged = FakeUserPool(kid=pool.kid)
     claims = jwt.decode(pool.token(), options={"verify_signature": False})
     unsigned = jwt.encode(claims, "", algorithm="none", headers={"kid": pool.kid})
     hmac = jwt.encode(claims, "secret-of-32-bytes-for-an-hmac-key", algorithm="HS256", headers={"kid": pool.kid})
     assert [check(pool, f"Bearer {token}") for token in (forged.token(), unsigned, hmac)] == [UNAUTHORIZED] * 3
 
 
-def test_a_result_is_kept_for_300_s_and_never_past_the_tokens_end(pool: Pool) -> None:
+def test_a_result_is_kept_for_300_s_and_never_past_the_tokens_end(pool: FakeUserPool) -> None:
     """Verified anew after the TTL; a token that ends earlier ends with its exp."""
     now = time.time()
     moment = [now]
-    authorizer = Authorizer(stack([], []), pool.fetch, clock=lambda: moment[0])
+    authorizer = Authorizer(make_stack([], []), pool.fetch, clock=lambda: moment[0])
     short = pool.token(exp=int(now) + 30)
     assert check(pool, short, authorizer)["sub"] == "s-1"
     kept = dict(authorizer._results)
@@ -144,12 +144,12 @@ def test_a_result_is_kept_for_300_s_and_never_past_the_tokens_end(pool: Pool) ->
     pool.gone = False
 
 
-def test_made_up_key_ids_do_not_reach_the_pool_each_time(pool: Pool) -> None:
+def test_made_up_key_ids_do_not_reach_the_pool_each_time(pool: FakeUserPool) -> None:
     """Twenty tokens of unknown keys: the key set is read once; after a while a rotated key is found."""
     moment = [time.time()]
     pool.asked = 0
-    authorizer = Authorizer(stack([], []), pool.fetch, clock=lambda: moment[0])
-    rotated = Pool(key=pool.key, kid="two")
+    authorizer = Authorizer(make_stack([], []), pool.fetch, clock=lambda: moment[0])
+    rotated = FakeUserPool(key=pool.key, kid="two")
     assert [check(pool, rotated.token(), authorizer) for _ in range(20)] == [UNAUTHORIZED] * 20
     assert pool.asked == 1
     moment[0] += KEYS_ASKED_EVERY_S
@@ -159,7 +159,7 @@ def test_made_up_key_ids_do_not_reach_the_pool_each_time(pool: Pool) -> None:
 
 
 @pytest.fixture
-def gateway(pool: Pool, tmp_path: Path) -> Iterator[Gateway]:
+def gateway(pool: FakeUserPool, tmp_path: Path) -> Iterator[RunningGateway]:
     """A gateway whose pool is served over HTTP."""
 
     class Keys(BaseHTTPRequestHandler):
@@ -174,17 +174,17 @@ def gateway(pool: Pool, tmp_path: Path) -> Iterator[Gateway]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Keys)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}/jwks.json"
-    description = stack([function("echo")], [route("GET", "/me", "echo", authorized=True)], jwks_url=url)
-    with running_gateway(description, tmp_path) as running:
+    description = make_stack([make_function("echo")], [make_route("GET", "/me", "echo", authorized=True)], jwks_url=url)
+    with run_gateway(description, tmp_path) as running:
         yield running
     server.shutdown()
     server.server_close()
 
 
-def test_claims_reach_the_function_only_from_a_verified_token(pool: Pool, gateway: Gateway) -> None:
+def test_claims_reach_the_function_only_from_a_verified_token(pool: FakeUserPool, gateway: RunningGateway) -> None:
     """Through the whole gateway: 401 with a reason, or requestContext.authorizer.claims."""
     passed = gateway.call("GET", "/api/me", Authorization=f"Bearer {pool.token()}")
-    assert passed.json()["event"]["requestContext"]["authorizer"]["claims"]["sub"] == "s-1"
+    assert passed.read_json()["event"]["requestContext"]["authorizer"]["claims"]["sub"] == "s-1"
     refused = gateway.call("GET", "/api/me", Authorization=f"Bearer {pool.token(exp=1)}")
-    assert (refused.status, refused.json()["message"]) == (401, "The incoming token has expired")
+    assert (refused.status, refused.read_json()["message"]) == (401, "The incoming token has expired")
     assert refused.headers["x-amzn-errortype"] == "UnauthorizedException"

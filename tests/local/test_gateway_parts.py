@@ -11,10 +11,10 @@ from local.gateway.throttle import Throttle
 from local.http_server import HttpRequest, HttpResponse, encode_response, serve
 from local.runtime.invocation import FunctionInvocation, InvocationOutcome
 from local.runtime.pool import EnvironmentPools
-from tests.local.gateways import route, stack
+from tests.local.gateways import make_route, make_stack
 
 
-class Moving:
+class MovableClock:
     """A clock moved by hand."""
 
     now = 0.0
@@ -26,8 +26,8 @@ class Moving:
 
 def test_a_throttle_refills_at_its_rate_and_never_over_its_burst() -> None:
     """Burst 2, one each half second; a long pause earns no more than the burst."""
-    clock, method = Moving(), route("GET", "/a", "f", rate=2.0, burst=2)
-    throttle = Throttle(stack([], [method]), clock)
+    clock, method = MovableClock(), make_route("GET", "/a", "f", rate=2.0, burst=2)
+    throttle = Throttle(make_stack([], [method]), clock)
     assert [throttle.admit(method) for _ in range(3)] == [True, True, False]
     clock.now = 0.5
     assert [throttle.admit(method) for _ in range(2)] == [True, False]
@@ -37,8 +37,12 @@ def test_a_throttle_refills_at_its_rate_and_never_over_its_burst() -> None:
 
 def test_a_method_without_a_throttle_has_the_stages_as_its_own() -> None:
     """What one method uses up costs another nothing."""
-    tight, first, second = route("GET", "/a", "f", rate=0.1, burst=1), route("GET", "/b", "f"), route("GET", "/c", "f")
-    throttle = Throttle(stack([], [tight, first, second], stage_rate=0.1, stage_burst=2), Moving())
+    tight, first, second = (
+        make_route("GET", "/a", "f", rate=0.1, burst=1),
+        make_route("GET", "/b", "f"),
+        make_route("GET", "/c", "f"),
+    )
+    throttle = Throttle(make_stack([], [tight, first, second], stage_rate=0.1, stage_burst=2), MovableClock())
     assert [throttle.admit(tight) for _ in range(2)] == [True, False]
     assert [throttle.admit(first) for _ in range(3)] == [True, True, False]
     assert [throttle.admit(second) for _ in range(3)] == [True, True, False]
@@ -46,7 +50,7 @@ def test_a_method_without_a_throttle_has_the_stages_as_its_own() -> None:
 
 def test_a_more_general_resource_is_tried_when_the_specific_one_leads_nowhere() -> None:
     """/claims/me has nothing below it, so /claims/{id}/history takes the path."""
-    router = Router([route("GET", p, "f") for p in ("/claims/me", "/claims/{id}/history", "/{proxy+}")])
+    router = Router([make_route("GET", p, "f") for p in ("/claims/me", "/claims/{id}/history", "/{proxy+}")])
     found = router.match("/claims/me/history")
     assert found is not None
     assert found.parameters == {"id": "me"}
@@ -57,7 +61,12 @@ def test_a_more_general_resource_is_tried_when_the_specific_one_leads_nowhere() 
 def test_a_method_is_not_looked_for_in_a_more_general_resource() -> None:
     """The resource is chosen by the path alone; ANY takes what it does not name."""
     router = Router(
-        [route("GET", "/a", "f"), route("ANY", "/{proxy+}", "g"), route("POST", "/b", "f"), route("ANY", "/b", "g")]
+        [
+            make_route("GET", "/a", "f"),
+            make_route("ANY", "/{proxy+}", "g"),
+            make_route("POST", "/b", "f"),
+            make_route("ANY", "/b", "g"),
+        ]
     )
     found = router.match("/a")
     assert found is not None
@@ -67,7 +76,7 @@ def test_a_method_is_not_looked_for_in_a_more_general_resource() -> None:
     assert [getattr(both.find_route(m), "function", None) for m in ("POST", "PUT")] == ["f", "g"]
 
 
-class Slow:
+class SlowFunction:
     """A function that answers when it is let."""
 
     def __init__(self) -> None:
@@ -85,9 +94,9 @@ def test_a_function_over_the_integration_limit_is_a_504_and_goes_on() -> None:
     """API Gateway stops waiting; Lambda does not stop the invocation."""
 
     async def scenario() -> tuple[HttpResponse, int, int]:
-        slow = Slow()
+        slow = SlowFunction()
         fleet = cast("EnvironmentPools", SimpleNamespace(pools={"f": slow}))
-        description = stack([], [route("GET", "/a", "f")])
+        description = make_stack([], [make_route("GET", "/a", "f")])
         front = RequestPipeline(description, fleet, cast("Authorizer", None), port=1, integration_limit_s=0.01)
         response = await front.handle(HttpRequest("GET", "/api/a", "", [], "127.0.0.1"))
         before = slow.ended

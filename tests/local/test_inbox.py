@@ -12,8 +12,8 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.local.gateways import Gateway, eventually, running_gateway, stack
-from tests.services import Emulator, running_emulator
+from tests.local.gateways import RunningGateway, make_stack, run_gateway, wait_until
+from tests.services import EmulatorHandle, run_emulator
 
 CREDENTIALS: dict[str, Any] = {
     "region_name": "eu-central-1",
@@ -30,7 +30,7 @@ HOSTILE = (
 )
 
 
-class Mail:
+class MailSender:
     """Sends in the ways that the service could."""
 
     def __init__(self, url: str) -> None:
@@ -54,22 +54,22 @@ class Mail:
 
 
 @pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorHandle]:
     """An emulator whose inbox is ours alone."""
-    with running_emulator(tmp_path_factory.mktemp("inbox")) as running:
+    with run_emulator(tmp_path_factory.mktemp("inbox")) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def mail(emulator: Emulator) -> Mail:
+def mail(emulator: EmulatorHandle) -> MailSender:
     """A sender."""
-    return Mail(emulator.url)
+    return MailSender(emulator.url)
 
 
 @pytest.fixture(scope="module")
-def gateway(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def gateway(emulator: EmulatorHandle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     """A gateway in front of that emulator."""
-    with running_gateway(stack([], [], endpoint_url=emulator.url), tmp_path_factory.mktemp("gateway")) as running:
+    with run_gateway(make_stack([], [], endpoint_url=emulator.url), tmp_path_factory.mktemp("gateway")) as running:
         yield running
 
 
@@ -86,11 +86,11 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
     driver.quit()
 
 
-def test_the_json_lists_the_newest_mail_first_with_both_parts(gateway: Gateway, mail: Mail) -> None:
+def test_the_json_lists_the_newest_mail_first_with_both_parts(gateway: RunningGateway, mail: MailSender) -> None:
     """Simple and raw mail alike, in four alphabets, parts decoded."""
     mail.simple("besa@example.test", "Mirë se vini", "përshëndetje", "<p>përshëndetje</p>")
     mail.raw("Петар <petar@example.test>", "Добредојдовте", "здраво", "<p>здраво</p>")
-    newest, older = gateway.call("GET", "/_local/mail.json").json()[:2]
+    newest, older = gateway.call("GET", "/_local/mail.json").read_json()[:2]
     assert (newest["to"], newest["subject"]) == (["petar@example.test"], "Добредојдовте")
     assert (newest["text"].strip(), newest["html"].strip()) == ("здраво", "<p>здраво</p>")
     assert (older["to"], older["subject"], older["text"]) == (["besa@example.test"], "Mirë se vini", "përshëndetje")
@@ -99,7 +99,7 @@ def test_the_json_lists_the_newest_mail_first_with_both_parts(gateway: Gateway, 
 
 
 def test_the_page_runs_no_script_of_a_mail_and_escapes_its_text(
-    gateway: Gateway, mail: Mail, browser: webdriver.Chrome, tmp_path: Path
+    gateway: RunningGateway, mail: MailSender, browser: webdriver.Chrome, tmp_path: Path
 ) -> None:
     """In a real browser: the HTML is shown, its script does not run, subject and text are text."""
     mail.simple("besa@example.test", "<b>bold</b> & co", '</pre><img src=x onerror="document.title=1">', HOSTILE)
@@ -116,7 +116,7 @@ def test_the_page_runs_no_script_of_a_mail_and_escapes_its_text(
 
 
 def test_the_page_shows_new_mail_by_itself_and_opens_an_older_one(
-    gateway: Gateway, mail: Mail, browser: webdriver.Chrome
+    gateway: RunningGateway, mail: MailSender, browser: webdriver.Chrome
 ) -> None:
     """Without a reload by the reader; a click on a row shows that mail."""
     mail.simple("arta@example.test", "first", "the first text", "<p>1</p>")
@@ -130,6 +130,6 @@ def test_the_page_shows_new_mail_by_itself_and_opens_an_older_one(
 
 def test_an_emulator_that_is_gone_is_said(tmp_path: Path) -> None:
     """503, not a traceback or an empty inbox."""
-    with running_gateway(stack([], []), tmp_path) as gateway:
-        reply = eventually(lambda: gateway.call("GET", "/_local/mail.json"))
-    assert (reply.status, reply.json()["message"]) == (503, "The emulator does not answer")
+    with run_gateway(make_stack([], []), tmp_path) as gateway:
+        reply = wait_until(lambda: gateway.call("GET", "/_local/mail.json"))
+    assert (reply.status, reply.read_json()["message"]) == (503, "The emulator does not answer")

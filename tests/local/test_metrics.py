@@ -17,9 +17,9 @@ from local.events.embedded_metrics import MetricDatum, read_metrics
 from local.events.metric_publisher import LogFollower, split_batches
 from local.stack import Schedule
 from tests import services
-from tests.local.gateways import eventually, function, running_gateway, stack
-from tests.services import Emulator, running_emulator
-from tests.template.translation import read
+from tests.local.gateways import make_function, make_stack, run_gateway, wait_until
+from tests.services import EmulatorHandle, run_emulator
+from tests.template.translation import load_template
 
 AT_MS = 1_795_000_000_123
 PERIOD_S = 2
@@ -157,7 +157,7 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
-def test_the_alarm_of_the_template_follows_the_log(emulator: Emulator, tmp_path: Path) -> None:
+def test_the_alarm_of_the_template_follows_the_log(emulator: EmulatorHandle, tmp_path: Path) -> None:
     """ALARM with the first unhealthy report, OK again with a healthy one when the other is older than its periods."""
     namespace, path = f"Test-{uuid4().hex}", tmp_path / "HealthFunction.log"
     cloudwatch = CloudWatch(emulator.url, REGION)
@@ -173,12 +173,12 @@ def test_the_alarm_of_the_template_follows_the_log(emulator: Emulator, tmp_path:
     assert state_of(cloudwatch, namespace) == "INSUFFICIENT_DATA"
     with following(path, emulator.url):
         for state, value in (("OK", 0.0), ("ALARM", 1.0), ("OK", 0.0)):
-            eventually(becomes(state, value))
+            wait_until(becomes(state, value))
 
 
 def unhealthy_alarm(namespace: str) -> dict[str, Any]:
     """The template's UnhealthyAlarm, of a namespace of its own and with a short period."""
-    template = read()["Resources"]["UnhealthyAlarm"]["Properties"]
+    template = load_template()["Resources"]["UnhealthyAlarm"]["Properties"]
     actions: dict[str, Any] = {"AlarmActions": [], "OKActions": []}
     return {**template, **actions, "AlarmName": namespace, "Namespace": namespace, "Period": PERIOD_S}
 
@@ -193,19 +193,19 @@ def test_metrics_wait_for_an_emulator_that_is_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is killed and comes back, empty, on the same port: what was logged meanwhile arrives, each once."""
-    port, path = services.free_port(), tmp_path / "log"
-    monkeypatch.setattr(services, "free_port", lambda: port)
-    with running_emulator(tmp_path) as first:
+    port, path = services.find_free_port(), tmp_path / "log"
+    monkeypatch.setattr(services, "find_free_port", lambda: port)
+    with run_emulator(tmp_path) as first:
         cloudwatch = CloudWatch(first.url, REGION)
         with following(path, first.url):
             append(path, line(at_ms=now_ms(), Unhealthy=1))
-            eventually(lambda: total(cloudwatch, "Test") == 1)
+            wait_until(lambda: total(cloudwatch, "Test") == 1)
             first.kill()
             append(path, line(at_ms=now_ms(), Unhealthy=10))
-            eventually(lambda: "metrics wait" in caplog.text)
-            with running_emulator(tmp_path):
+            wait_until(lambda: "metrics wait" in caplog.text)
+            with run_emulator(tmp_path):
                 append(path, line(at_ms=now_ms(), Unhealthy=[100, 1000]))
-                eventually(lambda: total(cloudwatch, "Test") == 1110)
+                wait_until(lambda: total(cloudwatch, "Test") == 1110)
                 [point] = points(cloudwatch, "Test")
     assert (point["SampleCount"], point["Maximum"]) == (3, 1000)
 
@@ -225,19 +225,19 @@ def test_a_refusal_holds_up_nothing(tmp_path: Path) -> None:
     append(path, line(namespace="Bad", A=1) + line(A=2))
     follower.start()
     try:
-        eventually(lambda: taken == [2.0])
+        wait_until(lambda: taken == [2.0])
     finally:
         stop.set()
         follower.join()
 
 
-def test_what_a_function_prints_becomes_a_datapoint(emulator: Emulator, tmp_path: Path) -> None:
+def test_what_a_function_prints_becomes_a_datapoint(emulator: EmulatorHandle, tmp_path: Path) -> None:
     """From a handler on a schedule through its log, as the gateway starts it all."""
     namespace = f"Test-{uuid4().hex}"
-    functions = [function("measure", environment={"NAMESPACE": namespace})]
+    functions = [make_function("measure", environment={"NAMESPACE": namespace})]
     schedules = [Schedule("measure", 3600, {"Unhealthy": 1})]
-    description = stack(functions, [], schedules=schedules, endpoint_url=emulator.url)
+    description = make_stack(functions, [], schedules=schedules, endpoint_url=emulator.url)
     cloudwatch = CloudWatch(emulator.url, REGION)
-    with running_gateway(description, tmp_path):
-        [point] = eventually(lambda: points(cloudwatch, namespace))
+    with run_gateway(description, tmp_path):
+        [point] = wait_until(lambda: points(cloudwatch, namespace))
     assert (point["Sum"], point["SampleCount"], point["Unit"]) == (1, 1, "Count")

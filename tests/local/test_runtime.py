@@ -11,21 +11,30 @@ from pathlib import Path
 
 import pytest
 
-from tests.local.gateways import PYTHON, ROOT, Gateway, eventually, function, route, running_gateway, stack
+from tests.local.gateways import (
+    PYTHON,
+    ROOT,
+    RunningGateway,
+    make_function,
+    make_route,
+    make_stack,
+    run_gateway,
+    wait_until,
+)
 
 
 @pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[Gateway]:
+def gateway(tmp_path: Path) -> Iterator[RunningGateway]:
     """A fresh gateway: no environment has been started yet."""
     names = ["echo", "noop", "crash", "leave", "talk"]
-    functions = [function(name, environment={"COLOUR": "blue"}, layer_dirs=["/layers/one"]) for name in names]
+    functions = [make_function(name, environment={"COLOUR": "blue"}, layer_dirs=["/layers/one"]) for name in names]
     functions += [
-        function("sleep", reserved_concurrency=3, timeout_s=60),
-        function("slow", handler="sample.sleep", timeout_s=1),
+        make_function("sleep", reserved_concurrency=3, timeout_s=60),
+        make_function("slow", handler="sample.sleep", timeout_s=1),
     ]
-    functions += [function("broken", handler="broken.handler")]
-    description = stack(functions, [route("ANY", f"/{f.logical_id}", f.logical_id) for f in functions])
-    with running_gateway(description, tmp_path) as running:
+    functions += [make_function("broken", handler="broken.handler")]
+    description = make_stack(functions, [make_route("ANY", f"/{f.logical_id}", f.logical_id) for f in functions])
+    with run_gateway(description, tmp_path) as running:
         yield running
 
 
@@ -37,14 +46,14 @@ def alive(pid: int) -> bool:
         return False
 
 
-def pids(gateway: Gateway, name: str) -> list[int]:
+def pids(gateway: RunningGateway, name: str) -> list[int]:
     """The pids of a function's environments."""
-    return [environment["pid"] for environment in gateway.status(name)["environments"]]
+    return [environment["pid"] for environment in gateway.read_status(name)["environments"]]
 
 
-def test_an_environment_sees_its_own_variables_and_none_of_ours(gateway: Gateway) -> None:
+def test_an_environment_sees_its_own_variables_and_none_of_ours(gateway: RunningGateway) -> None:
     """Whitelisted variables: the function's and Lambda's."""
-    variables = gateway.invoke("echo").json()
+    variables = gateway.invoke("echo").read_json()
     seen = json.loads(variables["body"])["variables"]
     assert seen["COLOUR"] == "blue"
     assert seen["AWS_LAMBDA_FUNCTION_NAME"] == "echo"
@@ -54,11 +63,11 @@ def test_an_environment_sees_its_own_variables_and_none_of_ours(gateway: Gateway
 
 def test_more_variables_win_over_those_deployed_and_lambdas_own_over_all(tmp_path: Path) -> None:
     """One function's own over one for all, whichever came first; a value may have any sign in it."""
-    functions = [function(name, environment={"COLOUR": "blue", "KEPT": "yes"}) for name in ("one", "two")]
+    functions = [make_function(name, environment={"COLOUR": "blue", "KEPT": "yes"}) for name in ("one", "two")]
     functions = [replace(each, handler="sample.echo") for each in functions]
     more = ["one:COLOUR=red", "COLOUR=green", "URL=http://127.0.0.1:1/?a=b", "PATH=/elsewhere", "EMPTY="]
-    with running_gateway(stack(functions, []), tmp_path, *(f"--variable={each}" for each in more)) as gateway:
-        one, two = (json.loads(gateway.invoke(name).json()["body"])["variables"] for name in ("one", "two"))
+    with run_gateway(make_stack(functions, []), tmp_path, *(f"--variable={each}" for each in more)) as gateway:
+        one, two = (json.loads(gateway.invoke(name).read_json()["body"])["variables"] for name in ("one", "two"))
     assert (one["COLOUR"], two["COLOUR"], one["KEPT"]) == ("red", "green", "yes")
     assert (one["URL"], one["EMPTY"]) == ("http://127.0.0.1:1/?a=b", "")
     assert one["PATH"] != "/elsewhere"
@@ -70,7 +79,7 @@ def test_more_variables_win_over_those_deployed_and_lambdas_own_over_all(tmp_pat
 )
 def test_a_variable_that_cannot_be_set_is_told(tmp_path: Path, variable: str, status: int, told: str) -> None:
     """Before anything is started."""
-    stack([function("echo")], []).save(tmp_path / "stack.json")
+    make_stack([make_function("echo")], []).save(tmp_path / "stack.json")
     options = ["--stack", str(tmp_path / "stack.json"), "--port", "0", "--logs", str(tmp_path)]
     command = [PYTHON, "-m", "local.gateway", *options, "--variable", variable]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=30)
@@ -78,127 +87,132 @@ def test_a_variable_that_cannot_be_set_is_told(tmp_path: Path, variable: str, st
     assert told in done.stderr
 
 
-def test_calls_one_after_another_share_one_environment(gateway: Gateway) -> None:
+def test_calls_one_after_another_share_one_environment(gateway: RunningGateway) -> None:
     """The most recently used environment is used again."""
     for _ in range(10):
         assert gateway.call("GET", "/api/noop").status == 200
-    assert [e["invocations"] for e in gateway.status("noop")["environments"]] == [10]
+    assert [e["invocations"] for e in gateway.read_status("noop")["environments"]] == [10]
 
 
-def test_environments_grow_to_the_reserved_concurrency_and_no_further(gateway: Gateway) -> None:
+def test_environments_grow_to_the_reserved_concurrency_and_no_further(gateway: RunningGateway) -> None:
     """Eight at once on a concurrency of three: three run, side by side, five are throttled."""
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         replies = list(pool.map(lambda _: gateway.invoke("sleep"), range(8)))
     assert sorted(reply.status for reply in replies) == [200] * 3 + [429] * 5
-    assert gateway.status("sleep")["in_flight"] == 0
+    assert gateway.read_status("sleep")["in_flight"] == 0
     assert len(pids(gateway, "sleep")) <= 3
     assert {reply.headers.get("x-amzn-errortype") for reply in replies} == {None, "TooManyRequestsException"}
 
 
-def test_an_environment_killed_in_mid_call_is_a_502_at_once_and_replaced(gateway: Gateway, tmp_path: Path) -> None:
+def test_an_environment_killed_in_mid_call_is_a_502_at_once_and_replaced(
+    gateway: RunningGateway, tmp_path: Path
+) -> None:
     """kill -9 while the handler sleeps: the caller does not wait for a timeout, the next call finds a new process."""
     note = tmp_path / "note"
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         call = pool.submit(gateway.call, "GET", f"/api/sleep?seconds=8&note={note}")
-        victim = int(eventually(lambda: note.exists() and note.read_text().strip()))
+        victim = int(wait_until(lambda: note.exists() and note.read_text().strip()))
         os.kill(victim, signal.SIGKILL)
         assert call.result(timeout=4).status == 502
     reply = gateway.call("GET", "/api/sleep?seconds=0")
     assert reply.status == 200
-    assert reply.json()["pid"] != victim
+    assert reply.read_json()["pid"] != victim
     assert '"cause": "signal: 9"' in gateway.log("sleep")
 
 
-def test_an_idle_environment_that_dies_is_forgotten(gateway: Gateway) -> None:
+def test_an_idle_environment_that_dies_is_forgotten(gateway: RunningGateway) -> None:
     """A call after its death is served by another."""
     gateway.call("GET", "/api/noop")
     [victim] = pids(gateway, "noop")
     os.kill(victim, signal.SIGKILL)
-    eventually(lambda: pids(gateway, "noop") == [])
+    wait_until(lambda: pids(gateway, "noop") == [])
     assert gateway.call("GET", "/api/noop").status == 200
 
 
-def test_an_exit_in_a_handler_is_an_error_at_once(gateway: Gateway) -> None:
+def test_an_exit_in_a_handler_is_an_error_at_once(gateway: RunningGateway) -> None:
     """os._exit looks like a crash, not like a timeout."""
     reply = gateway.invoke("leave")
     assert reply.headers["x-amz-function-error"] == "Unhandled"
-    assert (reply.json()["errorType"], "exit status 3" in reply.json()["errorMessage"]) == ("Runtime.ExitError", True)
+    assert (reply.read_json()["errorType"], "exit status 3" in reply.read_json()["errorMessage"]) == (
+        "Runtime.ExitError",
+        True,
+    )
 
 
-def test_a_raise_is_reported_with_its_type_and_the_environment_lives_on(gateway: Gateway) -> None:
+def test_a_raise_is_reported_with_its_type_and_the_environment_lives_on(gateway: RunningGateway) -> None:
     """awslambdaric's own error document comes back; the process is used again."""
     first, second = gateway.invoke("crash"), gateway.invoke("crash")
     assert first.headers["x-amz-function-error"] == "Unhandled"
-    assert first.json()["errorType"] == second.json()["errorType"] == "RuntimeError"
+    assert first.read_json()["errorType"] == second.read_json()["errorType"] == "RuntimeError"
     assert len(pids(gateway, "crash")) == 1
 
 
-def test_a_function_over_its_timeout_is_killed(gateway: Gateway) -> None:
+def test_a_function_over_its_timeout_is_killed(gateway: RunningGateway) -> None:
     """The caller learns it at the timeout, and the process is gone."""
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         call = pool.submit(gateway.invoke, "slow", {"queryStringParameters": {"seconds": "60"}})
-        [pid] = eventually(lambda: [p for p in pids(gateway, "slow") if p])
+        [pid] = wait_until(lambda: [p for p in pids(gateway, "slow") if p])
         reply = call.result(timeout=15)
-    assert (reply.json()["errorType"], reply.headers["x-amz-function-error"]) == ("Sandbox.Timedout", "Unhandled")
-    eventually(lambda: not alive(pid))
+    assert (reply.read_json()["errorType"], reply.headers["x-amz-function-error"]) == ("Sandbox.Timedout", "Unhandled")
+    wait_until(lambda: not alive(pid))
 
 
-def test_a_handler_that_cannot_be_imported_fails_each_call_and_is_logged(gateway: Gateway) -> None:
+def test_a_handler_that_cannot_be_imported_fails_each_call_and_is_logged(gateway: RunningGateway) -> None:
     """The init error is the answer, and the log names the module."""
     for _ in range(2):
-        assert gateway.invoke("broken").json()["errorType"] == "Runtime.ImportModuleError"
+        assert gateway.invoke("broken").read_json()["errorType"] == "Runtime.ImportModuleError"
     assert "a_module_that_does_not_exist" in gateway.log("broken")
     assert pids(gateway, "broken") == []
 
 
-def test_the_log_has_whole_lines_and_one_report_per_invocation(gateway: Gateway) -> None:
+def test_the_log_has_whole_lines_and_one_report_per_invocation(gateway: RunningGateway) -> None:
     """What handlers print, line by line, and the duration of each call."""
     for _ in range(3):
         gateway.invoke("talk")
-    eventually(lambda: gateway.log("talk").count("two words") == 3)
+    wait_until(lambda: gateway.log("talk").count("two words") == 3)
     lines = gateway.log("talk").splitlines()
     assert lines.count("one line") == 3
     assert sum('"platform.report"' in line for line in lines) == 3
 
 
-def test_an_event_invocation_is_taken_before_it_runs(gateway: Gateway, tmp_path: Path) -> None:
+def test_an_event_invocation_is_taken_before_it_runs(gateway: RunningGateway, tmp_path: Path) -> None:
     """202 at once; it runs all the same."""
     note = tmp_path / "note"
     payload = {"queryStringParameters": {"seconds": "0", "note": str(note)}}
     assert gateway.invoke("sleep", payload, X_Amz_Invocation_Type="Event").status == 202
-    eventually(note.exists)
+    wait_until(note.exists)
 
 
-def test_an_unknown_function_is_a_404(gateway: Gateway) -> None:
+def test_an_unknown_function_is_a_404(gateway: RunningGateway) -> None:
     """As Lambda says it."""
     reply = gateway.invoke("nobody")
     assert (reply.status, reply.headers["x-amzn-errortype"]) == (404, "ResourceNotFoundException")
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_no_environment_outlives_the_gateway(gateway: Gateway, tmp_path: Path, how: signal.Signals) -> None:
+def test_no_environment_outlives_the_gateway(gateway: RunningGateway, tmp_path: Path, how: signal.Signals) -> None:
     """Asked to stop, interrupted or killed: even one that is busy is gone, and an orderly stop exits with 0."""
     note = tmp_path / "note"
     payload = {"queryStringParameters": {"seconds": "60", "note": str(note)}}
     gateway.invoke("sleep", payload, X_Amz_Invocation_Type="Event")
-    pid = int(eventually(lambda: note.exists() and note.read_text().strip()))
+    pid = int(wait_until(lambda: note.exists() and note.read_text().strip()))
     gateway.process.send_signal(how)
     assert gateway.process.wait(timeout=10) == (-9 if how == signal.SIGKILL else 0)
-    eventually(lambda: not alive(pid), deadline_s=5)
+    wait_until(lambda: not alive(pid), deadline_s=5)
 
 
-def test_a_stop_lets_a_call_under_way_end(gateway: Gateway, tmp_path: Path) -> None:
+def test_a_stop_lets_a_call_under_way_end(gateway: RunningGateway, tmp_path: Path) -> None:
     """SIGTERM in mid-call: the caller still gets its answer."""
     note = tmp_path / "note"
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         call = pool.submit(gateway.call, "GET", f"/api/sleep?seconds=1&note={note}")
-        eventually(note.exists)
+        wait_until(note.exists)
         gateway.process.terminate()
         assert call.result(timeout=10).status == 200
     assert gateway.process.wait(timeout=10) == 0
 
 
-def test_a_port_in_use_is_said_in_one_line(gateway: Gateway, tmp_path: Path) -> None:
+def test_a_port_in_use_is_said_in_one_line(gateway: RunningGateway, tmp_path: Path) -> None:
     """A second gateway on the same port names the reason and exits with 1."""
     arguments = ["--stack", str(tmp_path / "stack.json"), "--port", str(gateway.port), "--logs", str(tmp_path / "l")]
     command = [PYTHON, "-m", "local.gateway", *arguments]

@@ -15,14 +15,14 @@ from local.stack import Stack
 from local.stack_reader import read_stack
 from local.state_folder import StateFolder
 from local.template import list_code_folders, read_template
-from tests.local.emulators import started
+from tests.local.emulators import start_emulator
 
 CLOUD = Path(__file__).with_name("cloud")
 TEMPLATE = (CLOUD / "template.yaml").read_text()
 PERSON = "person@example.test"
 
 
-class Front:
+class FakeFront:
     """Stands for the front's Invoke API: does what the operators' function does with the pool, and counts."""
 
     def __init__(self, clients: EmulatorClients, pool: str) -> None:
@@ -48,26 +48,26 @@ def join(identity: object, pool: str, email: str, group: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[StateFolder, Front]]:
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[StateFolder, FakeFront]]:
     """The small stack with a front before it."""
     folder = tmp_path_factory.mktemp("cloud")
-    with started(folder / "emulator") as (clients, _):
+    with start_emulator(folder / "emulator") as (clients, _):
         deploy(clients, TEMPLATE, {})
         stack = read_stack(clients, list_code_folders(read_template(TEMPLATE), CLOUD), [])
-        front = Front(clients, stack.user_pool_id)
+        front = FakeFront(clients, stack.user_pool_id)
         home = StateFolder(folder, folder)
         home.make_folders()
         stack.save(home.stack)
-        with serving(front) as port:
+        with serve_front(front) as port:
             home.update_state(ports={"front": port})
             yield home, front
 
 
-class serving:  # noqa: N801 - used as a context manager
+class serve_front:  # noqa: N801 - used as a context manager
     """The front on a free port."""
 
-    def __init__(self, front: Front) -> None:
-        class Handler(BaseHTTPRequestHandler):
+    def __init__(self, front: FakeFront) -> None:
+        class InvocationHandler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 assert self.path == "/2015-03-31/functions/AdminFunction/invocations"
                 body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -80,7 +80,7 @@ class serving:  # noqa: N801 - used as a context manager
             def log_message(self, *_: object) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), InvocationHandler)
 
     def __enter__(self) -> int:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -98,7 +98,7 @@ def claims(home: StateFolder, token: str) -> dict[str, object]:
     return jwt.decode(token, key.key, algorithms=["RS256"], issuer=stack.issuer)
 
 
-def test_a_role_gets_an_access_token_of_one_and_the_same_person(cloud: tuple[StateFolder, Front]) -> None:
+def test_a_role_gets_an_access_token_of_one_and_the_same_person(cloud: tuple[StateFolder, FakeFront]) -> None:
     """Made once, in the role's group, and signed in again each time."""
     home, front = cloud
     first, second = (claims(home, tokens.get_token(home, role="staff", email="")) for _ in range(2))
@@ -107,7 +107,7 @@ def test_a_role_gets_an_access_token_of_one_and_the_same_person(cloud: tuple[Sta
     assert {command["email"] for command in front.commands} == {"staff@interdomestik.test"}
 
 
-def test_a_registered_person_signs_in_without_an_operators_command(cloud: tuple[StateFolder, Front]) -> None:
+def test_a_registered_person_signs_in_without_an_operators_command(cloud: tuple[StateFolder, FakeFront]) -> None:
     """The identity is the one that the registration created."""
     home, front = cloud
     join(front.identity, front.pool, PERSON, "staff")
@@ -117,7 +117,7 @@ def test_a_registered_person_signs_in_without_an_operators_command(cloud: tuple[
 
 
 def test_somebody_who_is_not_registered_gets_no_token(
-    cloud: tuple[StateFolder, Front], monkeypatch: pytest.MonkeyPatch
+    cloud: tuple[StateFolder, FakeFront], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After the time that a registration's identity may take."""
     monkeypatch.setattr(tokens, "IDENTITY_SECONDS", 0.0)
@@ -125,7 +125,7 @@ def test_somebody_who_is_not_registered_gets_no_token(
         tokens.get_token(cloud[0], role=None, email="nobody@example.test")
 
 
-def test_the_operators_functions_refusal_is_passed_on(cloud: tuple[StateFolder, Front]) -> None:
+def test_the_operators_functions_refusal_is_passed_on(cloud: tuple[StateFolder, FakeFront]) -> None:
     """For example an address that belongs to a member."""
     home, front = cloud
     front.failure = "the address belongs to an account of another role"
@@ -133,7 +133,7 @@ def test_the_operators_functions_refusal_is_passed_on(cloud: tuple[StateFolder, 
         tokens.get_token(home, role="admin", email="taken@example.test")
 
 
-def test_without_a_role_or_an_address_the_usage_is_shown(cloud: tuple[StateFolder, Front]) -> None:
+def test_without_a_role_or_an_address_the_usage_is_shown(cloud: tuple[StateFolder, FakeFront]) -> None:
     """One line that says what to type."""
     with pytest.raises(tokens.TokenError, match=r"ROLE=staff\|admin"):
         tokens.get_token(cloud[0], role=None, email="")

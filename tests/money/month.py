@@ -3,9 +3,9 @@
 from datetime import UTC, date, datetime
 from itertools import cycle
 
-from tests.databases import Blank
+from tests.databases import FreshDatabase
 from tests.fakes.clock import ManualClock
-from tests.money.business import PRICES, Business, Member
+from tests.money.simulated_business import PRICES, LedgerMember, SimulatedBusiness
 
 # Long past, so that it is over by any clock that a test runs by.
 MONTH, MONTH_BEFORE = "2024-01", "2023-01"
@@ -14,24 +14,24 @@ BEGAN = date(2023, 1, 2)
 PAY_DAY = date(2024, 2, 3)
 
 
-def january(day: int) -> date:
+def make_january_day(day: int) -> date:
     """A day of the month."""
     return date(2024, 1, day)
 
 
-def month_of_business(blank: Blank) -> Business:
+def simulate_month(fresh_database: FreshDatabase) -> SimulatedBusiness:
     """Return a business whose month is over and approved.
 
     Sixteen members are of the year before and mostly renew, 24 are new; cancellations fall inside and outside of the 14
     days; one agent is suspended for the rest of the month; one member never signs in.
     """
-    business = Business(blank, ManualClock(datetime(2023, 1, 2, 12, tzinfo=UTC)))
+    business = SimulatedBusiness(fresh_database, ManualClock(datetime(2023, 1, 2, 12, tzinfo=UTC)))
     for rate in (None, "0.25", "0.3333", None):
-        business.another_agent(rate)
-    old = _first_year(business)
+        business.add_agent(rate)
+    old = _simulate_first_year(business)
     new = _new_members(business)
-    _renewals(business, old)
-    _cancellations(business, old, new)
+    _renew_members(business, old)
+    _cancel_members(business, old, new)
     business.go_to(PAY_DAY)
     for earned in business.earned:
         business.decide(earned, "approve")
@@ -39,23 +39,27 @@ def month_of_business(blank: Blank) -> Business:
     return business
 
 
-def _first_year(business: Business) -> list[Member]:
+def _simulate_first_year(business: SimulatedBusiness) -> list[LedgerMember]:
     """Members whose first year ends in the month; what they earned is approved and paid long before."""
-    old = _registered(business, BEGAN, OLD_MEMBERS)
+    old = _register_many(business, BEGAN, OLD_MEMBERS)
     business.go_to(date(2023, 2, 1))
     for earned in business.earned:
         business.decide(earned, "approve")
-    business.pay(MONTH_BEFORE)
+    business.run_payout(MONTH_BEFORE)
     return old
 
 
-def _new_members(business: Business) -> list[Member]:
+def _new_members(business: SimulatedBusiness) -> list[LedgerMember]:
     """Two dozen, half on the first of the month and half on the tenth; the last but one never signs in."""
     half = (MEMBERS - OLD_MEMBERS) // 2
-    return _registered(business, january(1), half) + _registered(business, january(10), half, stranger=half - 2)
+    return _register_many(business, make_january_day(1), half) + _register_many(
+        business, make_january_day(10), half, stranger=half - 2
+    )
 
 
-def _registered(business: Business, day: date, count: int, *, stranger: int | None = None) -> list[Member]:
+def _register_many(
+    business: SimulatedBusiness, day: date, count: int, *, stranger: int | None = None
+) -> list[LedgerMember]:
     """Register so many on a day; all of them sign in, but the one with the number `stranger`."""
     business.go_to(day)
     agents, plans = cycle(business.agents), cycle(PRICES)
@@ -67,20 +71,20 @@ def _registered(business: Business, day: date, count: int, *, stranger: int | No
     return found
 
 
-def _renewals(business: Business, old: list[Member]) -> None:
+def _renew_members(business: SimulatedBusiness, old: list[LedgerMember]) -> None:
     """The year before ended on the first: most renew on the twelfth, and the last agent is suspended just before."""
-    business.go_to(january(12))
+    business.go_to(make_january_day(12))
     business.suspend_or_reinstate(business.agents[-1])
     for member in old[:-2]:
         business.renew(member)
     assert business.register(business.agents[-1], "basic") is None
 
 
-def _cancellations(business: Business, old: list[Member], new: list[Member]) -> None:
+def _cancel_members(business: SimulatedBusiness, old: list[LedgerMember], new: list[LedgerMember]) -> None:
     """On the last day that voids, and on the first one that doesn't, of a new member's year and of a renewed one."""
     cancels = {15: new[:3], 16: new[3:6] + old[:2], 17: old[2:4], 24: new[12:14], 25: new[14:16]}
     for day, members in cancels.items():
-        business.go_to(january(day))
+        business.go_to(make_january_day(day))
         for member in members:
             business.cancel(member)
             business.cancel(member)

@@ -19,18 +19,18 @@ ASKED_BY_PROXY = "proxy.0 run"
 CANCELED = "57014"
 
 
-def error(sqlstate: str, text: str) -> bytes:
+def build_error(sqlstate: str, text: str) -> bytes:
     """An ErrorResponse after which the session goes on."""
     return build_message(b"E", f"SERROR\0C{sqlstate}\0M{text}\0".encode() + b"\0")
 
 
-def row(text: str) -> bytes:
+def build_row(text: str) -> bytes:
     """A DataRow of one column."""
     return build_message(b"D", struct.pack("!HI", 1, len(text)) + text.encode())
 
 
 @dataclass
-class Backend:
+class SimulatedBackend:
     """Messages go in, answers come out; `executed` has each statement's tag with the transaction it ran in."""
 
     executed: list[tuple[str, str]] = field(default_factory=list)
@@ -55,14 +55,14 @@ class Backend:
             return b""
         if said.kind == b"S":
             self.skipping, self.in_batch = False, ""
-            return self._ready()
+            return self._build_ready()
         if self.skipping:
             return b""
         if said.kind == b"Q":
-            return self._run_all(said.body.rstrip(b"\0").decode()) + self._ready()
-        return self._extended(said)
+            return self._run_all(said.body.rstrip(b"\0").decode()) + self._build_ready()
+        return self._run_extended(said)
 
-    def _extended(self, said: ProtocolMessage) -> bytes:
+    def _run_extended(self, said: ProtocolMessage) -> bytes:
         if said.kind == b"P":
             self._text = said.body.split(b"\0")[1].decode()
             self.in_batch = self._text.split(".")[0]
@@ -91,27 +91,27 @@ class Backend:
             if asked_for != client:
                 self.stolen.append(f"{tag} by a cancellation for {asked_for}")
             self.failed = bool(self.transaction)
-            return error(CANCELED, tag)
+            return build_error(CANCELED, tag)
         if self.failed and word not in ("commit", "rollback"):
-            return error("25P02", tag)
+            return build_error("25P02", tag)
         if word == "fail":
             self.failed = bool(self.transaction)
-            return error("22012", tag)
-        return self._done(tag, word)
+            return build_error("22012", tag)
+        return self._finish_statement(tag, word)
 
-    def _done(self, tag: str, word: str) -> bytes:
+    def _finish_statement(self, tag: str, word: str) -> bytes:
         self.executed.append((tag, self.transaction))
         if word == "begin" and not self.transaction:
             self.transaction = tag
         elif word in ("commit", "rollback"):
             self.transaction, self.failed = "", False
-        return row(tag) + build_message(b"C", b"DONE\0")
+        return build_row(tag) + build_message(b"C", b"DONE\0")
 
-    def _ready(self) -> bytes:
+    def _build_ready(self) -> bytes:
         return build_message(b"Z", b"E" if self.failed else b"T" if self.transaction else b"I")
 
 
-def greeting(pid: int) -> bytes:
+def build_greeting(pid: int) -> bytes:
     """What a session begins with."""
     status = build_parameter_status("server_version", "17.0")
     return (
@@ -124,7 +124,7 @@ def greeting(pid: int) -> bytes:
 
 def answer_all(messages: bytes) -> tuple[bytes, list[tuple[str, str]]]:
     """What a server of one's own says to these messages, and what it executes."""
-    backend, told = Backend(), b""
+    backend, told = SimulatedBackend(), b""
     for said in MessageReader().feed(messages):
         told += backend.answer(said)
     return told, backend.executed

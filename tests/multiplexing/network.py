@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 
-class _NoWaiting(selectors.DefaultSelector):
+class _VirtualSelector(selectors.DefaultSelector):
     """Advances the virtual clock where a loop would have slept."""
 
     now = 0.0
@@ -16,7 +16,7 @@ class _NoWaiting(selectors.DefaultSelector):
         return super().select(0)
 
 
-class End(asyncio.Transport):
+class SimulatedTransport(asyncio.Transport):
     """The proxy's end of a connection; the other end belongs to a simulated client or server."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, protocol: asyncio.BaseProtocol) -> None:
@@ -76,7 +76,7 @@ class End(asyncio.Transport):
         del self.incoming[:most]
         if data:
             self.read += len(data)
-            self._guard(lambda: self._protocol.data_received(data))
+            self._run_guarded(lambda: self._protocol.data_received(data))
         elif self.incoming_ended and not self._protocol.eof_received():
             self.close()
 
@@ -102,9 +102,9 @@ class End(asyncio.Transport):
     def _lose(self, error: Exception | None) -> None:
         if not self.is_lost:
             self.is_lost = True
-            self._guard(lambda: self._protocol.connection_lost(error))
+            self._run_guarded(lambda: self._protocol.connection_lost(error))
 
-    def _guard(self, act: Callable[[], None]) -> None:
+    def _run_guarded(self, act: Callable[[], None]) -> None:
         """As asyncio does: an exception of a protocol is reported, and its connection aborted."""
         try:
             act()
@@ -113,11 +113,11 @@ class End(asyncio.Transport):
             self.abort()
 
 
-class Loop(asyncio.SelectorEventLoop):
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """Runs one iteration when it is told to; `accept` gets the connections that are opened from within."""
 
-    def __init__(self, accept: Callable[[int, End], None]) -> None:
-        self._clock = _NoWaiting()
+    def __init__(self, accept: Callable[[int, SimulatedTransport], None]) -> None:
+        self._clock = _VirtualSelector()
         super().__init__(self._clock)
         self._accept = accept
         self.crashes: list[str] = []
@@ -126,7 +126,7 @@ class Loop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._clock.now
 
-    def tick(self) -> None:
+    def run_once(self) -> None:
         """Run what is due now, once."""
         self.call_soon(self.stop)
         self.run_forever()
@@ -134,15 +134,15 @@ class Loop(asyncio.SelectorEventLoop):
     def advance(self, seconds: float) -> None:
         """Let time pass."""
         self._clock.now += seconds
-        self.tick()
+        self.run_once()
 
     async def create_connection(  # type: ignore[override]
         self, factory: Callable[[], asyncio.BaseProtocol], host: str, port: int, **_more: object
-    ) -> tuple[End, asyncio.BaseProtocol]:
+    ) -> tuple[SimulatedTransport, asyncio.BaseProtocol]:
         """Open a connection to a simulated server. Raises ConnectionRefusedError where `accept` does."""
         assert host == "127.0.0.1"
         protocol = factory()
-        end = End(self, protocol)
+        end = SimulatedTransport(self, protocol)
         self._accept(port, end)
         end.start()
         await asyncio.sleep(0)

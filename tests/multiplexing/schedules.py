@@ -5,7 +5,7 @@ from functools import partial
 
 from local.database_proxy.framing import build_message, build_parameter_status
 from local.database_proxy.proxy import SESSION_STATE
-from tests.multiplexing.world import PORTS, Client, Server, World
+from tests.multiplexing.simulation import PORTS, ProxySimulation, SimulatedClient, SimulatedServer
 
 Act = Callable[[], object]
 
@@ -21,57 +21,57 @@ PIPELINES = (
 ASYNC = (build_parameter_status("application_name", "x"), build_message(b"N", b"SNOTICE\0M.\0\0"))
 
 
-def play(numbers: Sequence[int]) -> World:
+def run_schedule(numbers: Sequence[int]) -> ProxySimulation:
     """Play a schedule to its end, checking after every step, and return the world it left."""
-    world = World(CONNECTIONS)
+    simulation = ProxySimulation(CONNECTIONS)
     try:
         for step, number in enumerate(numbers):
-            _choose(world, number)()
+            _choose(simulation, number)()
             if step % CHECK_EVERY == 0:
-                world.check()
-        world.finish()
+                simulation.check()
+        simulation.finish()
     finally:
-        world.close()
-    return world
+        simulation.close()
+    return simulation
 
 
-def _choose(world: World, number: int) -> Act:
-    acts = _acts(world, AMOUNTS[number % len(AMOUNTS)], number // 1000)
+def _choose(simulation: ProxySimulation, number: int) -> Act:
+    acts = _list_actions(simulation, AMOUNTS[number % len(AMOUNTS)], number // 1000)
     return acts[number // len(AMOUNTS) % len(acts)]
 
 
-def _acts(world: World, most: int, detail: int) -> list[Act]:
+def _list_actions(simulation: ProxySimulation, most: int, detail: int) -> list[Act]:
     """All that may happen now; what shall happen often stands in the list more than once."""
-    acts: list[Act] = [world.loop.tick] * 6
-    if len(world.clients) < MOST_CLIENTS:
-        acts += [world.connect] * 2
-    for client in world.clients:
-        acts += _acts_of_client(world, client, most, detail)
-    for server in world.servers:
-        acts += _acts_of_server(world, server, most, detail)
-    if any(server.cancel_key for server in world.servers):
-        acts += [world.apply_cancels] * 3
-    return acts + _rare(world, detail)
+    acts: list[Act] = [simulation.loop.run_once] * 6
+    if len(simulation.clients) < MOST_CLIENTS:
+        acts += [simulation.connect] * 2
+    for client in simulation.clients:
+        acts += _list_client_actions(simulation, client, most, detail)
+    for server in simulation.servers:
+        acts += _list_server_actions(simulation, server, most, detail)
+    if any(server.cancel_key for server in simulation.servers):
+        acts += [simulation.apply_cancels] * 3
+    return acts + _list_rare_actions(simulation, detail)
 
 
-def _acts_of_client(world: World, client: Client, most: int, detail: int) -> list[Act]:
-    acts: list[Act] = [lambda: world.soon(partial(client.receive, most))]
+def _list_client_actions(simulation: ProxySimulation, client: SimulatedClient, most: int, detail: int) -> list[Act]:
+    acts: list[Act] = [lambda: simulation.call_soon(partial(client.receive, most))]
     if not client.end.is_closing():
-        acts += [lambda: world.soon(partial(client.end.deliver, most))] * 3
+        acts += [lambda: simulation.call_soon(partial(client.end.deliver, most))] * 3
     if not client.has_left:
         acts.append(lambda: _say(client, detail))
     if not client.has_left and detail % 8 == 0:
         acts += [
-            partial(world.cut, client),
+            partial(simulation.cut, client),
             partial(client.leave, politely=True),
             partial(client.leave, politely=False),
         ]
     if detail % 8 == 1:
-        acts += [partial(world.cancel, client)] * 2
+        acts += [partial(simulation.cancel, client)] * 2
     return acts
 
 
-def _say(client: Client, detail: int) -> None:
+def _say(client: SimulatedClient, detail: int) -> None:
     words = (SIMPLE + PIPELINES)[detail % (len(SIMPLE) + len(PIPELINES))]
     is_pipeline = words in PIPELINES and words not in SIMPLE
     if not is_pipeline and client.has_open_batch:
@@ -79,32 +79,32 @@ def _say(client: Client, detail: int) -> None:
     client.say(words, extended=is_pipeline)
 
 
-def _acts_of_server(world: World, server: Server, most: int, detail: int) -> list[Act]:
+def _list_server_actions(simulation: ProxySimulation, server: SimulatedServer, most: int, detail: int) -> list[Act]:
     acts: list[Act] = [
-        lambda: world.soon(partial(server.receive, most)),
-        lambda: world.soon(server.work),
-        lambda: world.soon(partial(server.end.deliver, most)),
+        lambda: simulation.call_soon(partial(server.receive, most)),
+        lambda: simulation.call_soon(server.handle_message),
+        lambda: simulation.call_soon(partial(server.end.deliver, most)),
     ] * 2
     if detail % 16 == 2 and server.is_alive:
-        acts += [server.end_session, lambda: world.soon(server.break_line)]
+        acts += [server.end_session, lambda: simulation.call_soon(server.break_connection)]
     if detail % 16 == 3 and server.is_alive and server.greeted:
         acts.append(partial(server.say, ASYNC[detail % len(ASYNC)]))
     return acts
 
 
-def _rare(world: World, detail: int) -> list[Act]:
+def _list_rare_actions(simulation: ProxySimulation, detail: int) -> list[Act]:
     """What operators and the test suite do."""
-    other = PORTS[1] if world.pool.target == PORTS[0] else PORTS[0]
+    other = PORTS[1] if simulation.pool.target == PORTS[0] else PORTS[0]
     every: dict[int, Act] = {
-        4: lambda: world.soon(world.pool.refresh),
-        8: lambda: world.soon(world.pool.refresh),
-        5: lambda: world.soon(partial(world.retarget, other)),
-        6: lambda: world.loop.create_task(world.pool.ask_idle(SESSION_STATE)),
-        7: lambda: world.advance(11.0),
-        9: world.cut_all,
-        10: partial(world.delay, 0.03),
-        11: partial(world.delay, 0),
-        12: partial(world.loop.advance, 0.02),
+        4: lambda: simulation.call_soon(simulation.pool.refresh),
+        8: lambda: simulation.call_soon(simulation.pool.refresh),
+        5: lambda: simulation.call_soon(partial(simulation.retarget, other)),
+        6: lambda: simulation.loop.create_task(simulation.pool.ask_idle(SESSION_STATE)),
+        7: lambda: simulation.advance(11.0),
+        9: simulation.cut_all,
+        10: partial(simulation.delay_data, 0.03),
+        11: partial(simulation.delay_data, 0),
+        12: partial(simulation.loop.advance, 0.02),
     }
     act = every.get(detail % 16)
     return [act] if act else []

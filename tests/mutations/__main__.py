@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.mutations.model import FILE, Mutation, NotAMutation, Outcome, judge, not_green, read_table
-from tests.mutations.runs import Copy, Run, warm_up
+from tests.mutations.child_runs import CheckoutCopy, ChildRun, warm_up
+from tests.mutations.model import FILE, InvalidMutation, Mutation, Outcome, judge, list_failing, read_table
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIES = ROOT / "build/mutations"
@@ -23,22 +23,22 @@ POLL_S = 0.02
 
 
 @dataclass
-class Work:
+class RunningMutation:
     """A mutation under way in a copy; `put_back` ends it."""
 
     mutation: Mutation
-    copy: Copy
-    run: Run
+    copy: CheckoutCopy
+    run: ChildRun
     put_back: Callable[[], None]
 
 
-class Suite:
+class MutationSuite:
     """The mutations at work, each in a copy of the checkout, as many at once as there are copies."""
 
-    def __init__(self, mutations: Sequence[Mutation], copies: Sequence[Copy]) -> None:
+    def __init__(self, mutations: Sequence[Mutation], copies: Sequence[CheckoutCopy]) -> None:
         self._waiting = deque(mutations)
         self._idle = list(copies)
-        self._running: list[Work] = []
+        self._running: list[RunningMutation] = []
         self.wrong: list[str] = []
 
     def run(self) -> None:
@@ -54,14 +54,14 @@ class Suite:
         copy = self._idle.pop()
         try:
             put_back = copy.change(mutation.edit)
-        except (NotAMutation, OSError) as error:
+        except (InvalidMutation, OSError) as error:
             self._idle.append(copy)
             self._settle(mutation, "broken", str(error), 0.0)
             return
-        self._running.append(Work(mutation, copy, copy.start(mutation.red), put_back))
+        self._running.append(RunningMutation(mutation, copy, copy.start(mutation.red), put_back))
 
-    def _look_at(self, work: Work) -> None:
-        outcomes = work.run.outcomes()
+    def _look_at(self, work: RunningMutation) -> None:
+        outcomes = work.run.read_outcomes()
         if outcomes is None:
             return
         work.put_back()
@@ -77,13 +77,13 @@ class Suite:
         print(line if held else f"{line}: {why or 'a control that must survive was seen'}", flush=True)
 
 
-def is_green_unchanged(copy: Copy, mutations: Sequence[Mutation]) -> bool:
+def is_green_unchanged(copy: CheckoutCopy, mutations: Sequence[Mutation]) -> bool:
     """Whether all tests are green where nothing is changed; those that are not are printed."""
     names = sorted({name for mutation in mutations for name in mutation.red})
     run = copy.start(names, unchanged=True)
-    while (outcomes := run.outcomes()) is None:
+    while (outcomes := run.read_outcomes()) is None:
         time.sleep(POLL_S)
-    wrong = not_green(names, outcomes)
+    wrong = list_failing(names, outcomes)
     print(f"unchanged: {len(names) - len(wrong)} of {len(names)} tests are green", *wrong, sep="\n  ", flush=True)
     return not wrong
 
@@ -93,10 +93,10 @@ def main(names: Sequence[str]) -> int:
     began = time.monotonic()
     mutations = [m for m in read_table(FILE.read_text(encoding="utf-8")).mutations if not names or m.name in names]
     warm_up()
-    first = Copy.of(ROOT, COPIES / "0")
+    first = CheckoutCopy.make(ROOT, COPIES / "0")
     if not is_green_unchanged(first, mutations):
         return 1
-    suite = Suite(mutations, [first, *(first.duplicate(COPIES / str(number)) for number in range(1, AT_ONCE))])
+    suite = MutationSuite(mutations, [first, *(first.copy(COPIES / str(number)) for number in range(1, AT_ONCE))])
     suite.run()
     held = len(mutations) - len(suite.wrong)
     print(f"{held} of {len(mutations)} mutations are as they must be, in {time.monotonic() - began:.0f} s")

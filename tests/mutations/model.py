@@ -12,12 +12,12 @@ FILE = Path(__file__).with_name("mutations.toml")
 Outcome = Literal["red", "survived", "broken"]
 
 
-class NotAMutation(Exception):
+class InvalidMutation(Exception):
     """An entry of the table that is not written down properly, or whose text is not there; the message says why."""
 
 
 @dataclass(frozen=True)
-class Edit:
+class SourceEdit:
     """A change of one file: the text stands in it exactly once, or at least once where `every` of them is changed."""
 
     file: str
@@ -25,13 +25,13 @@ class Edit:
     replace: str
     every: bool = False
 
-    def of(self, text: str) -> str:
-        """Return the file's text, changed. Raises NotAMutation where the text to be replaced is not there."""
+    def apply_to(self, text: str) -> str:
+        """Return the file's text, changed. Raises InvalidMutation where the text to be replaced is not there."""
         times = text.count(self.find)
         if times == 0 or (times > 1 and not self.every):
-            raise NotAMutation(f"{self.file}: the text to be replaced stands there {times} times")
+            raise InvalidMutation(f"{self.file}: the text to be replaced stands there {times} times")
         if self.find == self.replace:
-            raise NotAMutation(f"{self.file}: nothing is changed")
+            raise InvalidMutation(f"{self.file}: nothing is changed")
         return text.replace(self.find, self.replace)
 
 
@@ -43,7 +43,7 @@ class Mutation:
     """
 
     name: str
-    edit: Edit
+    edit: SourceEdit
     red: tuple[str, ...]
     covers: tuple[str, ...] = ()
     survives: bool = False
@@ -55,33 +55,33 @@ class Mutation:
 
 
 @dataclass(frozen=True)
-class Table:
+class MutationTable:
     """The mutations, and why the value of something that has none is free."""
 
     mutations: tuple[Mutation, ...]
     free: Mapping[str, str]
 
 
-def read_table(text: str) -> Table:
-    """Return the table of a TOML document. Raises NotAMutation."""
+def read_table(text: str) -> MutationTable:
+    """Return the table of a TOML document. Raises InvalidMutation."""
     document = tomllib.loads(text)
-    mutations = tuple(_mutation(entry) for entry in document["mutation"])
+    mutations = tuple(_read_mutation(entry) for entry in document["mutation"])
     if twice := [name for name, count in Counter(each.name for each in mutations).items() if count > 1]:
-        raise NotAMutation(f"these names stand twice: {', '.join(twice)}")
-    return Table(mutations, document["free"])
+        raise InvalidMutation(f"these names stand twice: {', '.join(twice)}")
+    return MutationTable(mutations, document["free"])
 
 
-def _mutation(entry: Mapping[str, Any]) -> Mutation:
-    of_edit = {field.name for field in fields(Edit)}
+def _read_mutation(entry: Mapping[str, Any]) -> Mutation:
+    of_edit = {field.name for field in fields(SourceEdit)}
     rest: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
     try:
         of_the_edit: dict[str, Any] = {key: rest.pop(key) for key in of_edit & set(rest)}
-        edit = Edit(**of_the_edit)
+        edit = SourceEdit(**of_the_edit)
         mutation = Mutation(edit=edit, **rest)
     except TypeError as error:
-        raise NotAMutation(f"{entry.get('name')}: {error}") from None
+        raise InvalidMutation(f"{entry.get('name')}: {error}") from None
     if not mutation.red:
-        raise NotAMutation(f"{mutation.name}: it names no test")
+        raise InvalidMutation(f"{mutation.name}: it names no test")
     return mutation
 
 
@@ -105,7 +105,7 @@ def _is_case(case: str, name: str) -> bool:
     return case == name or case.startswith(f"{name}[")
 
 
-def not_green(names: Iterable[str], outcomes: Mapping[str, str]) -> list[str]:
+def list_failing(names: Iterable[str], outcomes: Mapping[str, str]) -> list[str]:
     """Return the tests that are not green where nothing is changed: their red would prove nothing."""
     results = {name: {result for case, result in outcomes.items() if _is_case(case, name)} for name in names}
     return sorted(name for name, found in results.items() if found != {"passed"})

@@ -11,7 +11,7 @@ from selenium.webdriver.common.by import By
 from stress.model import ReadinessReport
 from stress.report import store
 from stress.run import SCENARIOS
-from tests.browser import chromium
+from tests.browser import open_chromium
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 900.0  # it takes three minutes on two free processors
@@ -66,7 +66,7 @@ def test_every_scenario_looked_at_something(report: ReadinessReport) -> None:
 
 def test_the_page_renders(folder: Path, tmp_path: Path) -> None:
     """The verdict and a card for each scenario are seen; nothing is fetched, and nothing complained of."""
-    with chromium(tmp_path / "profile") as browser:
+    with open_chromium(tmp_path / "profile") as browser:
         browser.get((folder / "report.html").as_uri())
         headings = [heading.text for heading in browser.find_elements(By.CSS_SELECTOR, "h1, h2, h3")]
         seen = browser.find_element(By.TAG_NAME, "body").text

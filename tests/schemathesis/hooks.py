@@ -26,49 +26,49 @@ def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
         case.headers["Idempotency-Key"] = str(uuid.uuid4())
     if case.query:
         case.query.pop("cursor", None)
-        mend(case.query)
+        fix_values(case.query)
     if isinstance(case.body, dict):
-        mend(case.body)
+        fix_values(case.body)
 
 
-def mend(values: dict[str, Any]) -> None:
+def fix_values(values: dict[str, Any]) -> None:
     """Replace what satisfies the patterns and is still no such thing: patterns don't know letters and domains."""
     for name, value in values.items():
         if isinstance(value, str):
-            text = _with_seen_characters(value) if name in (*NAMES, "file_name") else value
-            values[name] = _with_a_letter(text) if name in NAMES else unicodedata.normalize("NFC", text)
+            text = _replace_invisible(value) if name in (*NAMES, "file_name") else value
+            values[name] = _add_letter(text) if name in NAMES else unicodedata.normalize("NFC", text)
     if "email" in values:
-        values["email"] = _deliverable(str(values["email"]))
+        values["email"] = _make_deliverable(str(values["email"]))
     if "country" in values:
         values["country"] = Settings().country  # the stack serves one; another is refused
     if "incident_date" in values:
         values["incident_date"] = min(max(str(values["incident_date"]), EARLIEST), TODAY)
     if "amount" in values:
-        values["amount"] = _in_decimals(str(values["amount"]), str(values.get("currency", "EUR")))
+        values["amount"] = _round_amount(str(values["amount"]), str(values.get("currency", "EUR")))
     if "file_name" in values and values.get("content_type") in EXTENSIONS:
         stem = str(values["file_name"]).rpartition(".")[0]
         values["file_name"] = f"{stem}.{EXTENSIONS[values['content_type']][0]}"[-200:].lstrip()
 
 
-def _with_seen_characters(text: str) -> str:
+def _replace_invisible(text: str) -> str:
     """Replace what shows nothing and no pattern names, such as the tags above U+E0000, by a letter."""
     return "".join("x" if unicodedata.category(c) == "Cf" and c not in JOINERS else c for c in text)
 
 
-def _with_a_letter(name: str) -> str:
+def _add_letter(name: str) -> str:
     composed = unicodedata.normalize("NFC", name)
     if any(unicodedata.category(c).startswith("L") for c in composed) and len(composed) == len(name):
         return name
     return "A" + "b" * (len(name) - 1)
 
 
-def _deliverable(address: str) -> str:
+def _make_deliverable(address: str) -> str:
     local, _, domain = address.rpartition("@")
     ascii_domain = domain if domain.isascii() and "xn--" not in domain.lower() else "example.test"
     return f"{local[:64].rstrip('.').replace('=?', '=')}@{ascii_domain}"
 
 
-def _in_decimals(amount: str, currency: str) -> str:
+def _round_amount(amount: str, currency: str) -> str:
     whole, _, fraction = amount.partition(".")
     kept = fraction[: DECIMALS.get(currency, 2)]
     return f"{whole}.{kept}" if kept else whole

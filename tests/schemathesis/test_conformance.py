@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from shared.settings import DEFAULT_LIMITS
-from tests.e2e.cloud import ROOT, Cloud, running
-from tests.e2e.people import People
+from tests.e2e.cloud import ROOT, RunningCloud, run_cloud
+from tests.e2e.cloud_users import CloudUsers
 
 LEAST_CALLS = 2_000
 CONFIG = Path(__file__).with_name("schemathesis.toml")
@@ -21,26 +21,26 @@ RUN_S = 900
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
     """A local cloud whose limits do not turn generated calls away: those have tests of their own."""
-    with running(tmp_path_factory.mktemp("cloud"), "--parameter", f"Limits={UNLIMITED}") as started:
+    with run_cloud(tmp_path_factory.mktemp("cloud"), "--parameter", f"Limits={UNLIMITED}") as started:
         yield started
 
 
 @pytest.fixture(scope="module")
-def tokens(cloud: Cloud) -> dict[str, str]:
+def tokens(cloud: RunningCloud) -> dict[str, str]:
     """Somebody of each role; for all generated calls together every role's operations are reached."""
-    people = People(cloud)
-    clients = {"admin": people.staff("admin"), "member": people.member()[1], "agent": people.agent()[1]}
+    people = CloudUsers(cloud)
+    clients = {"admin": people.make_staff("admin"), "member": people.make_member()[1], "agent": people.make_agent()[1]}
     return {role: str(client.headers["Authorization"]) for role, client in clients.items()}
 
 
-def answered(cloud: Cloud) -> int:
+def answered(cloud: RunningCloud) -> int:
     """How many calls the functions have answered: what the gateway turns away is not counted."""
-    return cloud.logs().count('"message":"request"')
+    return cloud.read_logs().count('"message":"request"')
 
 
-def run(cloud: Cloud, folder: Path, token: str) -> int:
+def run(cloud: RunningCloud, folder: Path, token: str) -> int:
     """One run as one role; fails with its output where any check fails. How many calls were answered."""
     before = answered(cloud)
     command = [
@@ -60,11 +60,13 @@ def run(cloud: Cloud, folder: Path, token: str) -> int:
 
 
 def test_every_check_holds_for_thousands_of_generated_calls(
-    cloud: Cloud, tokens: dict[str, str], tmp_path: Path
+    cloud: RunningCloud, tokens: dict[str, str], tmp_path: Path
 ) -> None:
     """As admin, as member and as agent; then the service is still well, and its logs tell of nobody."""
     calls = {role: run(cloud, tmp_path, token) for role, token in tokens.items()}
     assert sum(calls.values()) >= LEAST_CALLS, calls
-    assert cloud.client().get("/health").status_code == 200
-    assert '"level":"ERROR"' not in cloud.logs()
-    assert cloud.told(least=10) == []  # generated texts may be as short as a word that any log has
+    assert cloud.make_client().get("/health").status_code == 200
+    assert '"level":"ERROR"' not in cloud.read_logs()
+    assert (
+        cloud.find_personal_data_in_logs(least=10) == []
+    )  # generated texts may be as short as a word that any log has

@@ -40,43 +40,43 @@ _SELECTED = re.compile(r"(?:^|THEN|ELSE)\s*'([a-z0-9-]+)'")
 
 
 @cache
-def template() -> dict[str, Any]:
+def load_template() -> dict[str, Any]:
     """Return template.yaml with its short tags written out; to be read, not changed."""
     return read_template((ROOT / "template.yaml").read_text(encoding="utf-8"))
 
 
-def template_values(document: Mapping[str, Any]) -> dict[str, Value]:
+def list_template_values(document: Mapping[str, Any]) -> dict[str, Value]:
     """Return each number, switch and schedule of the globals and the resources, by its place.
 
     Without what the gateway answers by itself: its statuses and texts belong to the catalogue of problems.
     """
     found: dict[str, Value] = {}
     for name, resource in {"Globals": document["Globals"], **document["Resources"]}.items():
-        found |= {f"{name}/{place.removeprefix('Properties/')}": value for place, value in _leaves(resource)}
+        found |= {f"{name}/{place.removeprefix('Properties/')}": value for place, value in _list_leaves(resource)}
     return {place: value for place, value in found.items() if "/GatewayResponses/" not in place}
 
 
-def _leaves(node: Any, place: str = "") -> Iterator[tuple[str, Value]]:
+def _list_leaves(node: Any, place: str = "") -> Iterator[tuple[str, Value]]:
     if isinstance(node, dict | list):
         for key, item in node.items() if isinstance(node, dict) else enumerate(node):
-            yield from _leaves(item, f"{place}/{key}" if place else str(key))
+            yield from _list_leaves(item, f"{place}/{key}" if place else str(key))
     elif isinstance(node, int | float) or (isinstance(node, str) and _SCHEDULE.match(node)):
         yield place, node
 
 
 @cache
-def constants() -> tuple[str, ...]:
+def list_constants() -> tuple[str, ...]:
     """Return the name of each constant of the functions and the layer that holds a number, as `module:NAME`."""
     return tuple(
         f"{module}:{name}"
         for package in PACKAGES
         for path in sorted(package.rglob("*.py"))
         for module in [".".join(path.relative_to(package).with_suffix("").parts).removesuffix(".__init__")]
-        for name in _numbers(path)
+        for name in _list_numbers(path)
     )
 
 
-def _numbers(path: Path) -> Iterator[str]:
+def _list_numbers(path: Path) -> Iterator[str]:
     for statement in ast.parse(path.read_text(encoding="utf-8")).body:
         match statement:
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
@@ -104,24 +104,24 @@ def _is_number(node: ast.expr | None) -> bool:
     return False
 
 
-def constant(name: str) -> Any:
+def read_constant(name: str) -> Any:
     """Return the value of a constant that is named `module:NAME`."""
     module, _, attribute = name.partition(":")
     return getattr(importlib.import_module(module), attribute)
 
 
-def mail_priorities() -> dict[str, str]:
+def list_mail_priorities() -> dict[str, str]:
     """Return the priority of each mail that the functions' code or SQL writes to the outbox, by its template."""
     found: dict[str, str] = {}
     for package in PACKAGES:
         for path in sorted(package.rglob("*.py")):
-            found |= dict(_mails_of_code(path))
+            found |= dict(_list_mails_of_code(path))
         for path in sorted(package.rglob("*.sql")):
-            found |= dict(_mails_of_sql(path))
+            found |= dict(_list_mails_of_sql(path))
     return found
 
 
-def _mails_of_code(path: Path) -> Iterator[tuple[str, str]]:
+def _list_mails_of_code(path: Path) -> Iterator[tuple[str, str]]:
     usual = signature(make_mail_job).parameters["priority"].default
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         match node:
@@ -130,7 +130,7 @@ def _mails_of_code(path: Path) -> Iterator[tuple[str, str]]:
                 yield name, str(named[0] if named else usual)
 
 
-def _mails_of_sql(path: Path) -> Iterator[tuple[str, str]]:
+def _list_mails_of_sql(path: Path) -> Iterator[tuple[str, str]]:
     for priority, templates in _MAIL_IN_SQL.findall(path.read_text(encoding="utf-8")):
         for name in _SELECTED.findall(templates):
             yield name, priority

@@ -26,40 +26,40 @@ _DEFINITION = re.compile(
 _ADDS = {("ALTER", "TABLE"), ("INSERT", "INTO")}
 
 
-def numbers(sql: str) -> tuple[str, ...]:
+def list_numbers(sql: str) -> tuple[str, ...]:
     """Return the numbers and intervals of an SQL text in their order, without its comments and without 0 and 1."""
     found = _NUMBER.findall(_PARAMETER.sub("", _COMMENT.sub("", sql)))
     return tuple(number for number in found if number not in _COUNTING)
 
 
 @cache
-def numbers_of_statements() -> dict[str, tuple[str, ...]]:
+def list_statement_numbers() -> dict[str, tuple[str, ...]]:
     """Return the numbers of each named statement that has any, as `file:name`."""
-    return {name: found for name, text in named_statements().items() if (found := numbers(text))}
+    return {name: found for name, text in list_named_statements().items() if (found := list_numbers(text))}
 
 
 @cache
-def named_statements() -> dict[str, str]:
+def list_named_statements() -> dict[str, str]:
     """Return the text of each named statement."""
     return {
         f"{path.parent.name}/{path.name}:{name}": text
         for folder in FOLDERS
         for path in sorted((ROOT / folder).rglob("*.sql"))
-        for name, text in _sections(path)
+        for name, text in _list_sections(path)
     }
 
 
-def _sections(path: Path) -> Iterator[tuple[str, str]]:
+def _list_sections(path: Path) -> Iterator[tuple[str, str]]:
     parts = _SECTION.split(path.read_text(encoding="utf-8"))
     return zip(parts[1::2], parts[2::2], strict=True)
 
 
-def numbers_of_schema() -> dict[str, tuple[str, ...]]:
+def list_schema_numbers() -> dict[str, tuple[str, ...]]:
     """Return the numbers of each part of the schema that has any, as `kind name`; `rows` are what is inserted."""
-    return {name: found for name, text in current_definitions().items() if (found := numbers(text))}
+    return {name: found for name, text in list_current_definitions().items() if (found := list_numbers(text))}
 
 
-def current_definitions() -> dict[str, str]:
+def list_current_definitions() -> dict[str, str]:
     """Return what defines each part of the schema after the last migration, with the rows that come with it.
 
     A later definition replaces an earlier one; what alters a table, or inserts into it, adds to it. What corrects rows
@@ -67,13 +67,13 @@ def current_definitions() -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for path in sorted((ROOT / "migrations").glob("*.sql")):
-        for statement in statements(path.read_text(encoding="utf-8")):
+        for statement in split_statements(path.read_text(encoding="utf-8")):
             if match := _DEFINITION.match(statement):
-                _define(found, statement, match["verb"], match["kind"], match["name"])
+                _note_definition(found, statement, match["verb"], match["kind"], match["name"])
     return found
 
 
-def _define(found: dict[str, str], statement: str, verb: str, kind: str, name: str) -> None:
+def _note_definition(found: dict[str, str], statement: str, verb: str, kind: str, name: str) -> None:
     key = f"{'rows' if kind == 'INTO' else kind.lower()} {name}"
     if verb == "DROP":
         found.pop(key, None)
@@ -81,7 +81,7 @@ def _define(found: dict[str, str], statement: str, verb: str, kind: str, name: s
         found[key] = f"{found.get(key, '')}\n{statement}" if (verb, kind) in _ADDS else statement
 
 
-def statements(sql: str) -> Iterator[str]:
+def split_statements(sql: str) -> Iterator[str]:
     """Return the statements of a migration, without comments; a semicolon within quotes ends none."""
     text = _COMMENT.sub("", sql)
     begin = 0

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.retry.backoff import Backoff
-from tests.settings.deployed import constant, constants
+from tests.settings.deployed import list_constants, read_constant
 from worker.priority_pacing import Priority
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -152,18 +152,18 @@ STATED = CONTRACT | CHOSEN
 
 
 def _differences() -> dict[str, tuple[Any, Any]]:
-    return {name: (constant(name), value) for name, value in STATED.items() if constant(name) != value}
+    return {name: (read_constant(name), value) for name, value in STATED.items() if read_constant(name) != value}
 
 
 def test_every_constant_is_stated() -> None:
     """One that is new or gone belongs into CONTRACT or CHOSEN, with its value as it is deployed."""
-    assert sorted(constants()) == sorted(STATED)
+    assert sorted(list_constants()) == sorted(STATED)
 
 
 @pytest.mark.parametrize("name", STATED)
 def test_a_constant_is_the_one_decided_on(name: str) -> None:
     """Stated twice on purpose: here without the code's own words for it."""
-    assert constant(name) == STATED[name]
+    assert read_constant(name) == STATED[name]
 
 
 @pytest.mark.parametrize("name", STATED)

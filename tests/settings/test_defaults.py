@@ -12,7 +12,7 @@ from shared.circuit.state import CircuitPolicy
 from shared.retry.backoff import Backoff
 from shared.settings import DEFAULT_CIRCUITS, DEFAULT_LIMITS, TIME_ZONES, Settings
 from tests.roles import FUNCTIONS
-from tests.settings.deployed import PACKAGES, template
+from tests.settings.deployed import PACKAGES, load_template
 
 REQUIRED = object()  # a parameter without a default: whoever deploys says it
 PARAMETERS: dict[str, Any] = {
@@ -129,19 +129,19 @@ FROM_SECRETS = {"db_password", "cursor_secret", "address_secret"}  # no paramete
 
 def variables_of(name: str) -> dict[str, Any]:
     """Return what a function's environment says: what all have in common, and its own."""
-    document = template()
+    document = load_template()
     own = document["Resources"][name]["Properties"].get("Environment", {}).get("Variables", {})
     return {**document["Globals"]["Function"]["Environment"]["Variables"], **own}
 
 
 def functions() -> list[str]:
     """Return the logical ids of the template's functions."""
-    return [n for n, r in template()["Resources"].items() if r["Type"] == "AWS::Serverless::Function"]
+    return [n for n, r in load_template()["Resources"].items() if r["Type"] == "AWS::Serverless::Function"]
 
 
 def test_every_parameter_has_the_default_decided_on() -> None:
     """Or none: then whoever deploys has to say it."""
-    found = {name: each.get("Default", REQUIRED) for name, each in template()["Parameters"].items()}
+    found = {name: each.get("Default", REQUIRED) for name, each in load_template()["Parameters"].items()}
     assert found == PARAMETERS
 
 
@@ -175,7 +175,7 @@ def test_every_function_connects_as_a_role_of_its_own_or_all_as_the_one_that_is_
         if role != OWNER
     }
     assert found == {**own, "AdminFunction": {"Ref": "DatabaseOwner"}, "PagesFunction": None}
-    assert template()["Conditions"]["OwnRoles"] == {"Fn::Equals": [{"Ref": "DatabaseUser"}, "own"]}
+    assert load_template()["Conditions"]["OwnRoles"] == {"Fn::Equals": [{"Ref": "DatabaseUser"}, "own"]}
 
 
 @pytest.mark.parametrize("field", SAME_DEFAULT)

@@ -12,11 +12,11 @@ from shared.api.responses import Answer, make_answer
 from shared.api.router import Api
 from shared.fields import RequestModel, ResponseModel
 from shared.settings import Settings
+from tests.api_client import ApiClient, make_container
+from tests.fakes.admission import InMemoryAdmissionStore
 from tests.fakes.clock import ManualClock
-from tests.fakes.database import ScriptedDatabase, scripted
-from tests.fakes.state import InMemoryStateStore
-from tests.harness import Client, wired
-from tests.settings.deployed import template
+from tests.fakes.database import ScriptedDatabase, run_nothing
+from tests.settings.deployed import load_template
 from tests.settings.test_defaults import LIMITS
 
 _serial = itertools.count(1)
@@ -50,11 +50,11 @@ CHARGED: dict[str, str | None] = {
 UNLIMITED = {"GET /health": "It touches nothing outside the process, the limiter's table included."}
 
 
-class Form(RequestModel):
+class SubmittedForm(RequestModel):
     name: str
 
 
-class Done(ResponseModel):
+class SubmittedView(ResponseModel):
     name: str
 
 
@@ -67,7 +67,7 @@ def operations() -> Iterator[tuple[str, Any]]:
 
 def deployed_routes() -> Iterator[str]:
     """Yield the method and path of each route of template.yaml that has a method of its own."""
-    for resource in template()["Resources"].values():
+    for resource in load_template()["Resources"].values():
         for event in resource.get("Properties", {}).get("Events", {}).values():
             if event["Type"] == "Api" and event["Properties"]["Method"] != "any":
                 yield f"{event['Properties']['Method'].upper()} {event['Properties']['Path']}"
@@ -99,19 +99,29 @@ def test_a_limit_lets_in_its_burst_and_then_one_at_a_time(name: str, limit: tupl
     assert [_call(client), _call(client)] == [200, 429]
 
 
-def _client(limit: str, clock: ManualClock) -> Client:
+def _client(limit: str, clock: ManualClock) -> ApiClient:
     """Return a caller of an operation that is charged with that limit."""
     api = Api()
 
-    @api.post("/forms", summary="Send a form", input=Form, answer=Done, sign_in="none", key="required", limit=limit)
-    def send(call: Call[Form]) -> Answer:
+    @api.post(
+        "/forms",
+        summary="Send a form",
+        input=SubmittedForm,
+        answer=SubmittedView,
+        sign_in="none",
+        key="required",
+        limit=limit,
+    )
+    def send(call: Call[SubmittedForm]) -> Answer:
         """Take a form."""
-        return make_answer(Done(**call.run_once(scripted)))
+        return make_answer(SubmittedView(**call.run_once(run_nothing)))
 
-    state = InMemoryStateStore(clock)
+    state = InMemoryAdmissionStore(clock)
     database = ScriptedDatabase(lambda: {"name": "x"})
-    return Client(api, wired(Settings.from_environ({"LIMITS": "{}"}), database=database, admission_store=state))
+    return ApiClient(
+        api, make_container(Settings.from_environ({"LIMITS": "{}"}), database=database, admission_store=state)
+    )
 
 
-def _call(client: Client) -> int:
+def _call(client: ApiClient) -> int:
     return client.call("POST", "/forms", {"name": "x"}, key=f"key-{next(_serial)}").status

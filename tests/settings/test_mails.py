@@ -3,7 +3,7 @@
 import tomllib
 
 from tests.services import ROOT
-from tests.settings.deployed import mail_priorities
+from tests.settings.deployed import list_mail_priorities
 
 # Somebody who has just registered looks at their mailbox; what a timetable decides may wait behind all else.
 PRIORITIES = {
@@ -27,7 +27,7 @@ PRIORITIES = {
 
 def test_every_mail_has_the_priority_decided_on() -> None:
     """By the code or the SQL that writes it to the outbox."""
-    assert mail_priorities() == PRIORITIES
+    assert list_mail_priorities() == PRIORITIES
 
 
 def test_every_mail_that_has_words_is_written_by_somebody() -> None:

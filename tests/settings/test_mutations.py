@@ -6,7 +6,7 @@ import pytest
 
 from shared.retry.backoff import Backoff
 from shared.settings import Settings
-from tests.mutations.model import FILE, Edit, Mutation, NotAMutation, judge, not_green, read_table
+from tests.mutations.model import FILE, InvalidMutation, Mutation, SourceEdit, judge, list_failing, read_table
 from tests.services import ROOT
 from tests.settings.test_constants import CONTRACT
 from tests.settings.test_defaults import CIRCUITS, LIMITS, PARAMETERS
@@ -24,7 +24,7 @@ TUNABLES = {
     *(f"constant:{name}" for name in CONTRACT),
     *(f"mail:{name}" for name in PRIORITIES),
 }
-EDIT = Edit("settings.py", "5", "500")
+EDIT = SourceEdit("settings.py", "5", "500")
 MUTATION = Mutation("m", EDIT, ("test_a", "test_b"))
 
 
@@ -40,7 +40,7 @@ def test_everything_that_is_deployed_has_a_mutation_or_is_free_for_a_reason() ->
 def test_every_mutation_still_changes_something(mutation: Mutation) -> None:
     """Its text stands in the file, and its tests in theirs."""
     text = (ROOT / mutation.edit.file).read_text(encoding="utf-8")
-    assert mutation.edit.of(text) != text
+    assert mutation.edit.apply_to(text) != text
     for name in mutation.red:
         path, _, test = name.partition("::")
         assert f"def {test}(" in (ROOT / path).read_text(encoding="utf-8")
@@ -76,17 +76,17 @@ def test_a_mutation_is_broken_where_a_test_has_no_result(outcomes: dict[str, str
 
 
 @pytest.mark.parametrize(
-    ("edit", "text"), [(EDIT, "six"), (EDIT, "5 and 5"), (Edit("a.py", "5", "5"), "5")]
+    ("edit", "text"), [(EDIT, "six"), (EDIT, "5 and 5"), (SourceEdit("a.py", "5", "5"), "5")]
 )  # fmt: skip
-def test_an_edit_that_changes_nothing_or_too_much_is_refused(edit: Edit, text: str) -> None:
+def test_an_edit_that_changes_nothing_or_too_much_is_refused(edit: SourceEdit, text: str) -> None:
     """The file has moved on: the mutation has to move with it."""
-    with pytest.raises(NotAMutation):
-        edit.of(text)
+    with pytest.raises(InvalidMutation):
+        edit.apply_to(text)
 
 
 def test_what_is_not_green_unchanged_proves_nothing() -> None:
     """Also what was skipped, or not run."""
-    assert not_green(["a", "b", "c", "d"], {"a": "passed", "b[1]": "passed", "b[2]": "skipped", "c": "failed"}) == [
+    assert list_failing(["a", "b", "c", "d"], {"a": "passed", "b[1]": "passed", "b[2]": "skipped", "c": "failed"}) == [
         "b", "c", "d",
     ]  # fmt: skip
 
@@ -94,5 +94,5 @@ def test_what_is_not_green_unchanged_proves_nothing() -> None:
 @pytest.mark.parametrize("rest", ["red=[]", 'read=["d"]'])
 def test_an_entry_that_is_none_is_refused(rest: str) -> None:
     """Without a test, or with a misspelt word."""
-    with pytest.raises(NotAMutation):
+    with pytest.raises(InvalidMutation):
         read_table(f'[free]\n[[mutation]]\nname="m"\nfile="a"\nfind="b"\nreplace="c"\n{rest}\n')

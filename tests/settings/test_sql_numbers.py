@@ -3,12 +3,12 @@
 import pytest
 
 from tests.settings.sql_numbers import (
-    current_definitions,
-    named_statements,
-    numbers,
-    numbers_of_schema,
-    numbers_of_statements,
-    statements,
+    list_current_definitions,
+    list_named_statements,
+    list_numbers,
+    list_schema_numbers,
+    list_statement_numbers,
+    split_statements,
 )
 
 MONEY, RATE = ("12", "2"), ("5", "4")  # digits in all, and those after the point
@@ -65,28 +65,28 @@ HOW = "state its numbers in STATEMENTS or SCHEMA of this file, as they are deplo
 
 def test_every_number_of_a_named_statement_is_the_one_decided_on() -> None:
     """0 and 1 count; every other number is a rule or a form."""
-    assert numbers_of_statements() == STATEMENTS, HOW
+    assert list_statement_numbers() == STATEMENTS, HOW
 
 
 def test_every_number_of_the_schema_is_the_one_decided_on() -> None:
     """As the migrations read one after another; the integration test looks at what they make of a database."""
-    assert numbers_of_schema() == SCHEMA, HOW
+    assert list_schema_numbers() == SCHEMA, HOW
 
 
 CASES = [
-    *((named_statements()[name], number) for name, found in STATEMENTS.items() for number in dict.fromkeys(found)),
-    *((current_definitions()[name], number) for name, found in SCHEMA.items() for number in dict.fromkeys(found)),
+    *((list_named_statements()[name], number) for name, found in STATEMENTS.items() for number in dict.fromkeys(found)),
+    *((list_current_definitions()[name], number) for name, found in SCHEMA.items() for number in dict.fromkeys(found)),
 ]
 
 
 @pytest.mark.parametrize(("text", "number"), CASES, ids=lambda each: each[:20])
 def test_a_change_of_any_number_is_seen(text: str, number: str) -> None:
     """To another number, and to none."""
-    before = numbers(text)
+    before = list_numbers(text)
     first, rest = number[0], number[1:]
     assert number in before
-    assert numbers(text.replace(number, f"{first}7{rest}")) != before
-    assert numbers(text.replace(number, "")) != before
+    assert list_numbers(text.replace(number, f"{first}7{rest}")) != before
+    assert list_numbers(text.replace(number, "")) != before
 
 
 @pytest.mark.parametrize(
@@ -103,10 +103,10 @@ def test_a_change_of_any_number_is_seen(text: str, number: str) -> None:
 )
 def test_numbers_are_found_however_they_are_written(sql: str, found: tuple[str, ...]) -> None:
     """By themselves, with a unit, in quotes and patterns; not in names and comments."""
-    assert numbers(sql) == found
+    assert list_numbers(sql) == found
 
 
 def test_statements_end_where_no_quote_is_open() -> None:
     """A function's body has semicolons of its own."""
     sql = "CREATE FUNCTION f() AS $$ BEGIN; END $$; -- that; was it\nINSERT INTO t VALUES ('a;b');"
-    assert list(statements(sql)) == ["CREATE FUNCTION f() AS $$ BEGIN; END $$", "INSERT INTO t VALUES ('a;b')"]
+    assert list(split_statements(sql)) == ["CREATE FUNCTION f() AS $$ BEGIN; END $$", "INSERT INTO t VALUES ('a;b')"]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.settings.deployed import Value, template, template_values
+from tests.settings.deployed import Value, list_template_values, load_template
 
 AN_API_FUNCTION, A_SIDE_FUNCTION = 190, 100
 SIX_WORKERS, SIX_RELAYS = 6 * 60, 6 * 30  # a message stays hidden for six timeouts of its consumer
@@ -164,7 +164,7 @@ DIMENSIONS: dict[str, dict[str, Any]] = {
 
 
 def _alarms() -> dict[str, Any]:
-    resources = template()["Resources"].items()
+    resources = load_template()["Resources"].items()
     return {name: item["Properties"] for name, item in resources if item["Type"] == "AWS::CloudWatch::Alarm"}
 
 
@@ -176,7 +176,7 @@ def _differences(found: dict[str, Value]) -> dict[str, tuple[Value | None, Value
 
 def test_every_value_of_the_template_is_the_one_decided_on() -> None:
     """A number, switch or schedule that is new, gone or another: state it in VALUES too, with its reason."""
-    assert _differences(template_values(template())) == {}
+    assert _differences(list_template_values(load_template())) == {}
 
 
 @pytest.mark.parametrize("place", VALUES)
@@ -218,7 +218,7 @@ def test_every_alarm_is_told_to_somebody() -> None:
 
 def test_the_alarms_topic_is_subscribed_by_the_mailbox() -> None:
     """Where one is named."""
-    subscription = template()["Resources"]["AlarmSubscription"]
+    subscription = load_template()["Resources"]["AlarmSubscription"]
     assert subscription["Condition"] == "AlarmsByMail"
     assert subscription["Properties"] == {
         "TopicArn": {"Ref": "AlarmTopic"}, "Protocol": "email", "Endpoint": {"Ref": "AlarmMailbox"},
@@ -227,14 +227,14 @@ def test_the_alarms_topic_is_subscribed_by_the_mailbox() -> None:
 
 def test_tokens_are_valid_for_what_was_decided_on() -> None:
     """The numbers mean nothing without their units."""
-    client = template()["Resources"]["UserPoolClient"]["Properties"]
+    client = load_template()["Resources"]["UserPoolClient"]["Properties"]
     units = {"AccessToken": "minutes", "IdToken": "minutes", "RefreshToken": "days"}
     assert client["TokenValidityUnits"] == units
 
 
 def test_only_what_belongs_to_no_document_expires_in_the_bucket() -> None:
     """The rule of two days is for uploads; of evidence only what was deleted or replaced goes."""
-    rules = template()["Resources"]["EvidenceBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    rules = load_template()["Resources"]["EvidenceBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
     assert {rule["Id"]: (rule["Status"], rule.get("Prefix"), "ExpirationInDays" in rule) for rule in rules} == {
         "deleted-evidence": ("Enabled", "claims/", False),
         "deleted-uploads": ("Enabled", "uploads/", False),

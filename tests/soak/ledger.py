@@ -16,7 +16,7 @@ JOBS: dict[str, tuple[str, ...]] = {
 
 
 @dataclass
-class Ledger:
+class SoakLedger:
     """The acknowledged writes, by what the audit calls them; and how each call came to its answer."""
 
     told: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {action: [] for action in JOBS})
@@ -29,12 +29,12 @@ class Ledger:
         with self._lock:
             self.told[action].append(record)
 
-    def tried(self, outcome: str) -> None:
+    def note_attempt(self, outcome: str) -> None:
         """A try came to this: a status, or the name of what the line did."""
         with self._lock:
             self.tries[outcome] += 1
 
-    def gave_up(self, call: str) -> None:
+    def note_unanswered(self, call: str) -> None:
         """A call had no answer after all its tries."""
         with self._lock:
             self.unfinished.append(call)
@@ -44,7 +44,7 @@ class Ledger:
         """How many were acknowledged."""
         return sum(len(records) for records in self.told.values())
 
-    def jobs(self) -> Counter[str]:
+    def count_jobs(self) -> Counter[str]:
         """The jobs that must be there, by template."""
         wanted: Counter[str] = Counter()
         for action, records in self.told.items():
@@ -52,7 +52,7 @@ class Ledger:
                 wanted[template] += len(records)
         return wanted
 
-    def latest(self, *actions: str) -> dict[str, dict[str, Any]]:
+    def find_latest(self, *actions: str) -> dict[str, dict[str, Any]]:
         """The newest version told of each record, by id."""
         newest: dict[str, dict[str, Any]] = {}
         for action in actions:

@@ -11,10 +11,10 @@ from typing import Any
 
 import httpx
 
-from tests.e2e.cloud import Cloud
-from tests.e2e.people import People, keyed
-from tests.people import applicant, person, trouble
-from tests.soak.ledger import Ledger
+from tests.e2e.cloud import RunningCloud
+from tests.e2e.cloud_users import CloudUsers, add_key
+from tests.sample_people import make_applicant, make_claim_body, make_person
+from tests.soak.ledger import SoakLedger
 
 MEMBERS = 4
 VISITORS = 2
@@ -29,38 +29,38 @@ PASSING = frozenset({429, 500, 502, 503, 504})
 WAY = ("verification", "evaluation", "resolved")
 
 
-class Caller:
+class PatientCaller:
     """Makes calls for one person, and says of each how it went."""
 
-    def __init__(self, client: httpx.Client, ledger: Ledger, seed: str) -> None:
+    def __init__(self, client: httpx.Client, ledger: SoakLedger, seed: str) -> None:
         self._client = client
         self._ledger = ledger
         self.random = random.Random(seed)
 
     def write(self, path: str, body: dict[str, Any] | None = None, **headers: str) -> httpx.Response | None:
         """POST until there is an answer; None where there was none in time."""
-        sent = keyed(f"soak-{uuid.UUID(int=self.random.getrandbits(128))}", **headers)
+        sent = add_key(f"soak-{uuid.UUID(int=self.random.getrandbits(128))}", **headers)
         until = time.monotonic() + GIVE_UP_S
         while time.monotonic() < until:
             reply = self._try(path, body, sent)
             if reply is not None:
                 return reply
             time.sleep(self.random.uniform(*RETRY_S))
-        self._ledger.gave_up(path)
+        self._ledger.note_unanswered(path)
         return None
 
     def _try(self, path: str, body: dict[str, Any] | None, headers: dict[str, str]) -> httpx.Response | None:
         try:
             reply = self._client.post(path, json=body, headers=headers, timeout=TRY_S)
         except httpx.TransportError as error:
-            self._ledger.tried(type(error).__name__)
+            self._ledger.note_attempt(type(error).__name__)
             return None
-        self._ledger.tried(str(reply.status_code))
+        self._ledger.note_attempt(str(reply.status_code))
         in_progress = reply.status_code == 409 and "request-in-progress" in reply.text
         return None if in_progress or reply.status_code in PASSING else reply
 
 
-def acknowledged(reply: httpx.Response | None) -> dict[str, Any] | None:
+def read_acknowledged(reply: httpx.Response | None) -> dict[str, Any] | None:
     """The record of an answer that says it was done."""
     if reply is None:
         return None
@@ -69,15 +69,15 @@ def acknowledged(reply: httpx.Response | None) -> dict[str, Any] | None:
     return record
 
 
-class Load:
+class SoakLoad:
     """All of them, each in a thread, until they are told to stop."""
 
-    def __init__(self, cloud: Cloud, *, seed: int) -> None:
-        self.ledger = Ledger()
+    def __init__(self, cloud: RunningCloud, *, seed: int) -> None:
+        self.ledger = SoakLedger()
         self.failures: list[BaseException] = []
         self._cloud = cloud
         self._seed = seed
-        self._people = People(cloud)
+        self._people = CloudUsers(cloud)
         self._filed: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._renewed: set[str] = set()
         self._over = Event()
@@ -85,16 +85,16 @@ class Load:
 
     def start(self) -> None:
         """Sign the people in, and let them begin."""
-        members = [self._people.member() for _ in range(MEMBERS)]
+        members = [self._people.make_member() for _ in range(MEMBERS)]
         for record, _ in members:
             self.ledger.note("member.registered", record)
-        staff = [self._people.another_staff() for _ in range(STAFF)]
+        staff = [self._people.make_another_staff() for _ in range(STAFF)]
         for n, (record, client) in enumerate(members):
             self._begin(f"member-{n}", client, partial(self._file_or_renew, member=record))
         for n in range(VISITORS):
-            self._begin(f"visitor-{n}", self._cloud.client(), self._come)
+            self._begin(f"visitor-{n}", self._cloud.make_client(), self._register)
         for n, client in enumerate(staff):
-            self._begin(f"staff-{n}", client, self._carry_through)
+            self._begin(f"staff-{n}", client, self._finish_claim)
 
     def stop(self) -> None:
         """Let each finish what they are at, and raise what went wrong with any."""
@@ -105,13 +105,13 @@ class Load:
         if self.failures:
             raise self.failures[0]
 
-    def _begin(self, name: str, client: httpx.Client, act: Callable[[Caller], None]) -> None:
-        caller = Caller(client, self.ledger, f"{self._seed} {name}")
-        thread = Thread(target=self._live, args=(caller, act), name=name, daemon=True)
+    def _begin(self, name: str, client: httpx.Client, act: Callable[[PatientCaller], None]) -> None:
+        caller = PatientCaller(client, self.ledger, f"{self._seed} {name}")
+        thread = Thread(target=self._run_user, args=(caller, act), name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
 
-    def _live(self, caller: Caller, act: Callable[[Caller], None]) -> None:
+    def _run_user(self, caller: PatientCaller, act: Callable[[PatientCaller], None]) -> None:
         try:
             while not self._over.is_set():
                 act(caller)
@@ -119,24 +119,24 @@ class Load:
         except BaseException as error:  # noqa: BLE001 - told to the one who waits
             self.failures.append(error)
 
-    def _come(self, caller: Caller) -> None:
+    def _register(self, caller: PatientCaller) -> None:
         if caller.random.random() < 0.5:
-            path, body, action = "/members", person(), "member.registered"
+            path, body, action = "/members", make_person(), "member.registered"
         else:
-            path, body, action = "/agents", applicant(), "agent.applied"
-        if record := acknowledged(caller.write(path, body)):
+            path, body, action = "/agents", make_applicant(), "agent.applied"
+        if record := read_acknowledged(caller.write(path, body)):
             self.ledger.note(action, record)
 
-    def _file_or_renew(self, caller: Caller, member: dict[str, Any]) -> None:
+    def _file_or_renew(self, caller: PatientCaller, member: dict[str, Any]) -> None:
         if caller.random.random() < 0.2 and member["id"] not in self._renewed:  # a second year would be too early
             self._renewed.add(member["id"])
-            if record := acknowledged(caller.write(f"/members/{member['id']}/renewals")):
+            if record := read_acknowledged(caller.write(f"/members/{member['id']}/renewals")):
                 self.ledger.note("membership.renewed", record)
-        elif claim := acknowledged(caller.write("/claims", trouble())):
+        elif claim := read_acknowledged(caller.write("/claims", make_claim_body())):
             self.ledger.note("claim.submitted", claim)
             self._filed.put(claim)
 
-    def _carry_through(self, caller: Caller) -> None:
+    def _finish_claim(self, caller: PatientCaller) -> None:
         try:
             claim = self._filed.get(timeout=0.5)
         except queue.Empty:
@@ -144,7 +144,7 @@ class Load:
         for to in WAY:
             move = {"to": to, "reason": "As agreed."}
             tag = f'"{claim["version"]}"'
-            moved = acknowledged(caller.write(f"/claims/{claim['id']}/transitions", move, **{"If-Match": tag}))
+            moved = read_acknowledged(caller.write(f"/claims/{claim['id']}/transitions", move, **{"If-Match": tag}))
             if moved is None:
                 return
             self.ledger.note("claim.moved", moved)

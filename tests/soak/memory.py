@@ -11,19 +11,19 @@ MEGABYTE = 1024 * 1024
 ENOUGH = 12  # samples that say something of an environment's way
 
 
-class Memory:
+class MemoryWatch:
     """Resident memory of execution environments, over time."""
 
     def __init__(self) -> None:
         self._seen: defaultdict[tuple[str, int], list[float]] = defaultdict(list)
 
-    def look(self, pids: Mapping[str, Iterable[int]]) -> None:
+    def take_samples(self, pids: Mapping[str, Iterable[int]]) -> None:
         """Take a sample of each that still lives, by function."""
         for function, pid in ((function, pid) for function, each in pids.items() for pid in each):
-            if (size := _resident_mb(pid)) is not None:
+            if (size := _read_resident_mb(pid)) is not None:
                 self._seen[function, pid].append(size)
 
-    def growths(self) -> dict[str, float]:
+    def measure_growth(self) -> dict[str, float]:
         """Megabytes that a function's environments have grown from the second quarter of their samples to the last.
 
         The first quarter warms up. Of a function's environments it is the median: what leaks, leaks in all of them,
@@ -37,7 +37,7 @@ class Memory:
         return {function: median(each) for function, each in grown.items()}
 
 
-def _resident_mb(pid: int) -> float | None:
+def _read_resident_mb(pid: int) -> float | None:
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE / MEGABYTE
     except (OSError, IndexError):

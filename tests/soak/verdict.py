@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from tests.e2e.cloud import Cloud
-from tests.soak.ledger import Ledger
+from tests.e2e.cloud import RunningCloud
+from tests.soak.ledger import SoakLedger
 
 # Nothing has come to its end for so long: a worker died with what is left, or with its message. A job takes less.
 QUIET_S = 40.0
@@ -15,7 +15,7 @@ GIVE_UP_S = 150.0
 
 
 @dataclass(frozen=True)
-class Jobs:
+class OutboxEnd:
     """The outbox in the end: jobs by template and state, and mails by recipient and state."""
 
     by_template: dict[tuple[str, str], int]
@@ -26,84 +26,86 @@ class Jobs:
         return sum(n for (_, ended), n in self.by_template.items() if ended == state)
 
 
-def drained(cloud: Cloud) -> Jobs:
+def wait_until_drained(cloud: RunningCloud) -> OutboxEnd:
     """The outbox, once nothing in it is under way. Leases of workers and messages that died end early, to save time."""
-    left = _idle(cloud, QUIET_S)
+    left = _wait_until_idle(cloud, QUIET_S)
     if left:
-        cloud.rows("UPDATE outbox SET leased_until = now() WHERE state IN ('queued', 'running')")
-        left = _idle(cloud, GIVE_UP_S)
+        cloud.query_rows("UPDATE outbox SET leased_until = now() WHERE state IN ('queued', 'running')")
+        left = _wait_until_idle(cloud, GIVE_UP_S)
     assert left == 0, f"{left} jobs did not come to an end"
     by_template = {
         (row["template"], row["state"]): row["n"]
-        for row in cloud.rows(
+        for row in cloud.query_rows(
             "SELECT coalesce(payload->>'template', kind) AS template, state, count(*) AS n FROM outbox GROUP BY 1, 2"
         )
     }
     by_recipient: dict[str, Counter[str]] = {}
-    for row in cloud.rows(
+    for row in cloud.query_rows(
         "SELECT coalesce(a.email, 'desk') AS email, o.state, count(*) AS n FROM outbox o LEFT JOIN accounts a"
         " ON o.payload->>'to' = 'account:' || a.id WHERE o.kind = 'mail' GROUP BY 1, 2"
     ):
         by_recipient.setdefault(row["email"], Counter())[row["state"]] = row["n"]
-    return Jobs(by_template, by_recipient)
+    return OutboxEnd(by_template, by_recipient)
 
 
-def _idle(cloud: Cloud, quiet_s: float) -> int:
+def _wait_until_idle(cloud: RunningCloud, quiet_s: float) -> int:
     """Wait until no job is under way, or for so long none of them has ended; how many there are then."""
     left, until = -1, 0.0
     while left and (left < 0 or time.monotonic() < until):
-        now = cloud.rows("SELECT count(*) AS n FROM outbox WHERE state NOT IN ('done', 'failed', 'uncertain')")[0]["n"]
+        now = cloud.query_rows("SELECT count(*) AS n FROM outbox WHERE state NOT IN ('done', 'failed', 'uncertain')")[
+            0
+        ]["n"]
         if now != left:
             left, until = now, time.monotonic() + quiet_s
         time.sleep(0.5)
     return left
 
 
-def wrong(ledger: Ledger, cloud: Cloud, jobs: Jobs) -> Iterator[str]:
+def list_differences(ledger: SoakLedger, cloud: RunningCloud, jobs: OutboxEnd) -> Iterator[str]:
     """What is not as the clients were told, in words; nothing where all is."""
     yield from (f"no answer: {call}" for call in ledger.unfinished)
-    yield from _records(ledger, cloud)
-    yield from _effects(ledger, cloud, jobs)
-    yield from _mails(cloud, jobs)
+    yield from _compare_records(ledger, cloud)
+    yield from _compare_effects(ledger, cloud, jobs)
+    yield from _compare_mails(cloud, jobs)
 
 
-def _records(ledger: Ledger, cloud: Cloud) -> Iterator[str]:
-    people = {str(row["id"]): row["version"] for row in cloud.rows("SELECT id, version FROM members")}
-    told = {k: r["version"] for k, r in ledger.latest("member.registered", "membership.renewed").items()}
-    yield from _differences("member", told, people)
-    agents = {str(row["id"]): row["referral_code"] for row in cloud.rows("SELECT id, referral_code FROM agents")}
-    yield from _differences("agent", {r["id"]: r["referral_code"] for r in ledger.told["agent.applied"]}, agents)
-    claims = {str(row["id"]): (row["state"], row["version"]) for row in cloud.rows("SELECT * FROM claims")}
-    latest = ledger.latest("claim.submitted", "claim.moved")
-    yield from _differences("claim", {k: (r["state"], r["version"]) for k, r in latest.items()}, claims)
+def _compare_records(ledger: SoakLedger, cloud: RunningCloud) -> Iterator[str]:
+    people = {str(row["id"]): row["version"] for row in cloud.query_rows("SELECT id, version FROM members")}
+    told = {k: r["version"] for k, r in ledger.find_latest("member.registered", "membership.renewed").items()}
+    yield from _format_differences("member", told, people)
+    agents = {str(row["id"]): row["referral_code"] for row in cloud.query_rows("SELECT id, referral_code FROM agents")}
+    yield from _format_differences("agent", {r["id"]: r["referral_code"] for r in ledger.told["agent.applied"]}, agents)
+    claims = {str(row["id"]): (row["state"], row["version"]) for row in cloud.query_rows("SELECT * FROM claims")}
+    latest = ledger.find_latest("claim.submitted", "claim.moved")
+    yield from _format_differences("claim", {k: (r["state"], r["version"]) for k, r in latest.items()}, claims)
 
 
-def _differences(what: str, told: Mapping[str, object], there: Mapping[str, object]) -> Iterator[str]:
+def _format_differences(what: str, told: Mapping[str, object], there: Mapping[str, object]) -> Iterator[str]:
     for key in told.keys() | there.keys():
         if told.get(key) != there.get(key):
             yield f"{what} {key}: told {told.get(key)}, there is {there.get(key)}"
 
 
-def _effects(ledger: Ledger, cloud: Cloud, jobs: Jobs) -> Iterator[str]:
-    audit = {row["action"]: row["n"] for row in cloud.rows("SELECT action, count(*) AS n FROM audit GROUP BY 1")}
+def _compare_effects(ledger: SoakLedger, cloud: RunningCloud, jobs: OutboxEnd) -> Iterator[str]:
+    audit = {row["action"]: row["n"] for row in cloud.query_rows("SELECT action, count(*) AS n FROM audit GROUP BY 1")}
     for action, records in ledger.told.items():
         if audit.get(action, 0) != len(records):
             yield f"audit: {action} stands {audit.get(action, 0)} times, told {len(records)} times"
-    history = cloud.rows("SELECT count(*) AS n FROM claim_history")[0]["n"]
+    history = cloud.query_rows("SELECT count(*) AS n FROM claim_history")[0]["n"]
     if history != (wanted := len(ledger.told["claim.submitted"]) + len(ledger.told["claim.moved"])):
         yield f"history: {history} entries instead of {wanted}"
     there: Counter[str] = Counter()
     for (template, _), n in jobs.by_template.items():
         there[template] += n
-    if there != ledger.jobs():
-        yield f"jobs: {there} instead of {ledger.jobs()}"
+    if there != ledger.count_jobs():
+        yield f"jobs: {there} instead of {ledger.count_jobs()}"
     if failed := jobs.count("failed"):
         yield f"jobs: {failed} failed"
 
 
-def _mails(cloud: Cloud, jobs: Jobs) -> Iterator[str]:
+def _compare_mails(cloud: RunningCloud, jobs: OutboxEnd) -> Iterator[str]:
     """A job done is one mail; an uncertain one is one or none, and no other mail there is."""
-    inbox = Counter(mail["to"][0] for mail in cloud.mails())
+    inbox = Counter(mail["to"][0] for mail in cloud.list_mails())
     inbox["desk"] = inbox.pop("desk@interdomestik.test", 0)
     for recipient in inbox.keys() | jobs.by_recipient.keys():
         ended = jobs.by_recipient.get(recipient, Counter())

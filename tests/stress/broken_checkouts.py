@@ -21,7 +21,7 @@ RULES = "layers/shared/shared/rules.py"
 LATE = Lag(sends=20, p50=1, p99=900, most=1000, bar=50)
 
 
-def result(
+def make_result(
     key: str, status: str, *, failed: str = "", difference: str = "", lag: Lag | None = None, samples: int = 20
 ) -> ScenarioResult:
     """A scenario's result, with a check that holds, and what is named besides."""
@@ -34,30 +34,30 @@ def result(
     )  # fmt: skip
 
 
-def report(*results: ScenarioResult) -> dict[str, Any]:
+def make_report(*results: ScenarioResult) -> dict[str, Any]:
     """A report of these results, as report.json has it."""
     whole = ReadinessReport("2026-01-01T00:00:00+00:00", 1, "control", "here", "PASS", 0, len(results), list(results))
     document: dict[str, Any] = json.loads(json.dumps(asdict(whole)))
     return document
 
 
-def checkout(folder: Path) -> Path:
+def make_checkout(folder: Path) -> Path:
     """A git checkout with tracked, new, ignored and removed files, and environments of which one is the layer."""
     git = ["git", "-C", str(folder), "-c", "user.name=Test", "-c", "user.email=test@example.test"]
     files = {".gitignore": ".venvs/\n/build/\n/reports/\n*.pyc\n", "code/service.py": "LIMIT = 5\n", "code/gone.py": ""}
-    put(folder, {**files, RULES: "STRICT = True\n", "migrations/0001.sql": "SELECT 1;\n"})
+    put_files(folder, {**files, RULES: "STRICT = True\n", "migrations/0001.sql": "SELECT 1;\n"})
     for step in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "All of it"]):
         subprocess.run([*git, *step], check=True)
     (folder / "code/gone.py").unlink()
     (folder / "code/alias.py").symlink_to("service.py")
-    put(folder, {"code/new name é.py": "NEW = 1\n", "code/service.pyc": "stale", "reports/old.md": "old"})
-    put(folder, {".venvs/local/bin/python": "", ".venvs/layer/.stamp": "stamp", ".venvs/local.log": ""})
-    put(folder, {".venvs/layer/python/psycopg/__init__.py": ""})
+    put_files(folder, {"code/new name é.py": "NEW = 1\n", "code/service.pyc": "stale", "reports/old.md": "old"})
+    put_files(folder, {".venvs/local/bin/python": "", ".venvs/layer/.stamp": "stamp", ".venvs/local.log": ""})
+    put_files(folder, {".venvs/layer/python/psycopg/__init__.py": ""})
     (folder / ".venvs/layer/python/shared").symlink_to(folder / "layers/shared/shared")
     return folder
 
 
-def put(folder: Path, files: Mapping[str, str]) -> None:
+def put_files(folder: Path, files: Mapping[str, str]) -> None:
     """Write files."""
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def patch_of(name: str, before: str, after: str) -> str:
     return f"diff --git a/{name} b/{name}\n--- a/{name}\n+++ b/{name}\n@@ -1 +1 @@\n-{before}\n+{after}\n"
 
 
-def everything_in(folder: Path) -> dict[str, str]:
+def read_everything(folder: Path) -> dict[str, str]:
     """What every file and link of a folder is, but what git and the runs keep for themselves."""
     found = (
         path for path in folder.rglob("*") if path.relative_to(folder).parts[0] not in (".git", "build", "reports")
@@ -78,11 +78,11 @@ def everything_in(folder: Path) -> dict[str, str]:
             if p.is_symlink() or p.is_file()}  # fmt: skip
 
 
-def _value(arguments: list[str], name: str) -> str:
+def _find_value(arguments: list[str], name: str) -> str:
     return arguments[arguments.index(name) + 1]
 
 
-def _hang() -> None:
+def _wait_forever() -> None:
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     Path("started.draft").write_text(json.dumps([child.pid]))
     Path("started.draft").rename(STARTED)
@@ -91,7 +91,7 @@ def _hang() -> None:
 
 def main(arguments: list[str]) -> int:
     """The harness."""
-    copy, out = Path(_value(arguments, "--root")), Path(_value(arguments, "--out"))
+    copy, out = Path(_find_value(arguments, "--root")), Path(_find_value(arguments, "--out"))
     only = [value for option, value in pairwise(arguments) if option == "--only"]
     code = (copy / "code/service.py").read_text()
     with Path(CALLS).open("a") as calls:
@@ -99,11 +99,11 @@ def main(arguments: list[str]) -> int:
     plan = json.loads(Path(PLAN).read_text()).get(copy.name, {"status": "PASS"})
     sys.stdout.write(f"driving {copy.name}\n")
     if plan == "hangs":
-        _hang()
+        _wait_forever()
     if plan == "crashes":
         return 3
     if plan != "says nothing":
-        (out / "report.json").write_text(json.dumps(report(*(result(key, **plan) for key in only))))
+        (out / "report.json").write_text(json.dumps(make_report(*(make_result(key, **plan) for key in only))))
     return 0
 
 

@@ -14,39 +14,39 @@ HEALTH = (
 )  # fmt: skip
 
 
-def mixed() -> ReadinessReport:
+def make_mixed_report() -> ReadinessReport:
     """Six hold; claims lost one acknowledged write, and capacity was measured by a generator that was late."""
     results = [
-        made.pool(),
-        made.agents(),
-        made.members(),
-        made.broken_claims(),
-        made.breaker(),
-        made.health(),
-        made.late_capacity(),
-        made.priorities(),
+        made.make_pool(),
+        made.make_agents(),
+        made.make_members(),
+        made.make_broken_claims(),
+        made.make_breaker(),
+        made.make_health(),
+        made.make_late_capacity(),
+        made.make_priorities(),
     ]
-    return _report(results, "FAIL", 6)
+    return _make_report(results, "FAIL", 6)
 
 
-def passing() -> ReadinessReport:
+def make_passing_report() -> ReadinessReport:
     """All eight hold."""
     results = [
-        made.pool(),
-        made.agents(),
-        made.members(),
-        made.claims(),
-        made.breaker(),
-        made.health(),
-        made.capacity(),
-        made.priorities(),
+        made.make_pool(),
+        made.make_agents(),
+        made.make_members(),
+        made.make_claims(),
+        made.make_breaker(),
+        made.make_health(),
+        made.make_capacity(),
+        made.make_priorities(),
     ]
-    return _report(results, "PASS", 8)
+    return _make_report(results, "PASS", 8)
 
 
-def elsewhere() -> ReadinessReport:
+def make_other_report() -> ReadinessReport:
     """All eight hold, slower, on another machine and with other settings."""
-    here = passing()
+    here = make_passing_report()
     slower = [
         replace(
             result,
@@ -66,7 +66,7 @@ def elsewhere() -> ReadinessReport:
     )
 
 
-def _report(results: list[ScenarioResult], verdict: Status, passed: int) -> ReadinessReport:
+def _make_report(results: list[ScenarioResult], verdict: Status, passed: int) -> ReadinessReport:
     return ReadinessReport(
         started_at="2026-11-25T08:14:03+00:00",
         duration_s=DURATION_S,
@@ -76,7 +76,7 @@ def _report(results: list[ScenarioResult], verdict: Status, passed: int) -> Read
         passed=passed,
         total=len(results),
         results=results,
-        timeline=_timeline(),
+        timeline=_make_timeline(),
         environment={
             "processor": "2 cores, x86-64",
             "memory": "7.8 GiB",
@@ -96,7 +96,7 @@ def _report(results: list[ScenarioResult], verdict: Status, passed: int) -> Read
     )
 
 
-def _timeline() -> Timeline:
+def _make_timeline() -> Timeline:
     dice = random.Random(11)
     rates = (48, 27, 26, 45, 12, 34, 230, 14)
 
@@ -109,8 +109,8 @@ def _timeline() -> Timeline:
         return round(rates[index] * dice.uniform(0.82, 1.18))
 
     throughput: list[Point] = [(float(second), rate(second)) for second in range(int(DURATION_S) + 1)]
-    errors = _during(((121, 124, 9), (133, 135, 11), (173, 176, 17), (281, 284, 3)))
-    refused = _during(((80, 98, 3), (352, 363, 41)))
+    errors = _make_stretches(((121, 124, 9), (133, 135, 11), (173, 176, 17), (281, 284, 3)))
+    refused = _make_stretches(((80, 98, 3), (352, 363, 41)))
     return Timeline(
         throughput=throughput,
         errors=errors,
@@ -126,22 +126,22 @@ def _timeline() -> Timeline:
             FaultPeriod("a worker killed", 388),
         ],
         circuits={
-            "email": _states("closed", ((220, "open"), (241, "half-open"), (245, "closed"))),
-            "identity": _states("closed", ()),
-            "storage": _states("closed", ((295, "open"), (304, "half-open"), (305, "closed"))),
+            "email": _make_states("closed", ((220, "open"), (241, "half-open"), (245, "closed"))),
+            "identity": _make_states("closed", ()),
+            "storage": _make_states("closed", ((295, "open"), (304, "half-open"), (305, "closed"))),
         },
-        health=_states("healthy", HEALTH),
+        health=_make_states("healthy", HEALTH),
     )
 
 
-def _during(stretches: Sequence[tuple[int, int, float]]) -> list[Point]:
+def _make_stretches(stretches: Sequence[tuple[int, int, float]]) -> list[Point]:
     def height(second: int) -> float:
         return next((value for first, last, value in stretches if first <= second <= last), 0.0)
 
     return [(float(second), height(second)) for second in range(int(DURATION_S) + 1)]
 
 
-def _states(first: str, moves: Sequence[tuple[float, str]]) -> list[Interval]:
+def _make_states(first: str, moves: Sequence[tuple[float, str]]) -> list[Interval]:
     begins = [(0.0, first), *moves]
     ends = [*(at for at, _ in moves), DURATION_S]
     return [Interval(state, began, ended) for (began, state), ended in zip(begins, ends, strict=True)]

@@ -21,10 +21,10 @@ from tests.stress import sample, sample_results
 LONG = "a_very_long_identifier_without_any_space_" * 4
 
 
-def extreme() -> ReadinessReport:
+def make_extreme_report() -> ReadinessReport:
     """One scenario that is called PASS and is none, and one that was not tried."""
     strange = replace(
-        sample_results.pool(),
+        sample_results.make_pool(),
         title="x" * 90,
         promise=LONG,
         began_s=0,
@@ -35,29 +35,36 @@ def extreme() -> ReadinessReport:
         ],
         figures=[Figure(LONG, 1_234_567.891, "requests/s", LONG), Figure("tiny", 0.000123, "s")],
         latencies=[
-            *(sample_results.latency(f"GET /members/{LONG}/{power}", 60, 3 * 10.0**power) for power in range(4)),
+            *(sample_results.make_latency(f"GET /members/{LONG}/{power}", 60, 3 * 10.0**power) for power in range(4)),
             Latency("never called", 0, 0, 0, 0, 0, 0, (0,) * 20),
         ],
         answers={LONG: 3, "none": 0},
         reconciliation=Reconciliation({LONG: 1}, [Difference(LONG, LONG, LONG, LONG)]),
-        charts=_charts(),
+        charts=_make_charts(),
         notes=[LONG],
     )
     skipped = replace(
-        sample_results.health(), status="SKIPPED", checks=[], figures=[], latencies=[], lag=None, samples=0, answers={}
+        sample_results.make_health(),
+        status="SKIPPED",
+        checks=[],
+        figures=[],
+        latencies=[],
+        lag=None,
+        samples=0,
+        answers={},
     )
     return replace(
-        sample.passing(),
+        sample.make_passing_report(),
         duration_s=3700,
         target="http://127.0.0.1:3000/api",
         results=[strange, skipped],
-        timeline=_hour(),
+        timeline=_make_hour(),
         environment={LONG: LONG},
         settings={LONG: {LONG: [LONG]}},
     )
 
 
-def _charts() -> list[Chart]:
+def _make_charts() -> list[Chart]:
     dice = random.Random(3)
     many = [
         ChartLine(f"line {i}", [(float(x), x * i + dice.random() * 30) for x in range(0, 100, 4)]) for i in range(1, 6)
@@ -73,7 +80,7 @@ def _charts() -> list[Chart]:
     ]
 
 
-def _hour() -> Timeline:
+def _make_hour() -> Timeline:
     dice = random.Random(4)
     return Timeline(
         throughput=[(float(second), 200 + dice.random() * 50) for second in range(3700)],

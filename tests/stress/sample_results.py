@@ -20,7 +20,7 @@ from stress.model import (
 STARTS = (6.0, 58.0, 104.0, 158.0, 216.0, 270.0, 318.0, 366.0, 402.0)
 
 
-def latency(operation: str, calls: int, p50: float, spread: float = 0.45) -> Latency:
+def make_latency(operation: str, calls: int, p50: float, spread: float = 0.45) -> Latency:
     """A latency with a long tail around `p50`, the same each time."""
     dice = random.Random(operation)
     times = sorted(dice.lognormvariate(math.log(p50), spread) for _ in range(calls))
@@ -31,7 +31,7 @@ def latency(operation: str, calls: int, p50: float, spread: float = 0.45) -> Lat
     return Latency(operation, calls, p50, p90, p95, p99, round(times[-1], 2), tuple(counts))
 
 
-def pool() -> ScenarioResult:
+def make_pool() -> ScenarioResult:
     return ScenarioResult(
         key="pool",
         title="A crowd shares ten connections",
@@ -55,7 +55,7 @@ def pool() -> ScenarioResult:
             Figure("waiting for a connection, p95", 61.4, "ms"),
             Figure("transactions a second", 312.5, "/s", "while all fifty were at work"),
         ],
-        latencies=[latency("POST /members", 1600, 38), latency("GET /members/{number}", 800, 11)],
+        latencies=[make_latency("POST /members", 1600, 38), make_latency("GET /members/{number}", 800, 11)],
         lag=Lag(sends=2400, p50=0.3, p99=3.1, most=8.4, bar=25),
         samples=2400,
         samples_wanted=2400,
@@ -66,7 +66,7 @@ def pool() -> ScenarioResult:
     )
 
 
-def agents() -> ScenarioResult:
+def make_agents() -> ScenarioResult:
     return ScenarioResult(
         key="agents",
         title="Agents apply and are decided on once",
@@ -82,7 +82,7 @@ def agents() -> ScenarioResult:
             ),
         ],
         figures=[Figure("repeats of each call", 3), Figure("meetings of two repeats", 211, "", "in flight together")],
-        latencies=[latency("POST /agents", 900, 31), latency("POST /agents/{id}/decision", 300, 24)],
+        latencies=[make_latency("POST /agents", 900, 31), make_latency("POST /agents/{id}/decision", 300, 24)],
         lag=Lag(sends=1252, p50=0.2, p99=2.2, most=5.9, bar=25),
         samples=300,
         samples_wanted=300,
@@ -91,7 +91,7 @@ def agents() -> ScenarioResult:
     )
 
 
-def members() -> ScenarioResult:
+def make_members() -> ScenarioResult:
     return ScenarioResult(
         key="members",
         title="A registration happens once",
@@ -108,7 +108,7 @@ def members() -> ScenarioResult:
             Figure("connections cut", 96, "", "at a byte drawn from the seed"),
             Figure("commits whose answer was lost", 41),
         ],
-        latencies=[latency("POST /members", 1296, 42, 0.6)],
+        latencies=[make_latency("POST /members", 1296, 42, 0.6)],
         lag=Lag(sends=1296, p50=0.3, p99=4.0, most=11.2, bar=25),
         samples=1200,
         samples_wanted=1200,
@@ -117,7 +117,7 @@ def members() -> ScenarioResult:
     )
 
 
-def claims() -> ScenarioResult:
+def make_claims() -> ScenarioResult:
     return ScenarioResult(
         key="claims",
         title="Claims keep every acknowledged move",
@@ -139,7 +139,7 @@ def claims() -> ScenarioResult:
             Figure("promotion took", 1180, "ms"),
             Figure("stale versions refused", 87, "", "412, as they must be"),
         ],
-        latencies=[latency("POST /claims", 900, 47, 0.7), latency("POST /claims/{id}/transitions", 1437, 29)],
+        latencies=[make_latency("POST /claims", 900, 47, 0.7), make_latency("POST /claims/{id}/transitions", 1437, 29)],
         lag=Lag(sends=2337, p50=0.4, p99=5.6, most=14.0, bar=25),
         samples=900,
         samples_wanted=900,
@@ -148,8 +148,8 @@ def claims() -> ScenarioResult:
     )
 
 
-def broken_claims() -> ScenarioResult:
-    good = claims()
+def make_broken_claims() -> ScenarioResult:
+    good = make_claims()
     return replace(
         good,
         status="FAIL",
@@ -184,7 +184,7 @@ def broken_claims() -> ScenarioResult:
     )
 
 
-def breaker() -> ScenarioResult:
+def make_breaker() -> ScenarioResult:
     return ScenarioResult(
         key="breaker",
         title="A dead dependency is left alone",
@@ -204,7 +204,7 @@ def breaker() -> ScenarioResult:
             Figure("opened after", 0.84, "s"),
             Figure("closed again after", 2.1, "s", "from the service's return"),
         ],
-        latencies=[latency("POST /members", 200, 36)],
+        latencies=[make_latency("POST /members", 200, 36)],
         lag=Lag(sends=200, p50=0.2, p99=1.9, most=2.7, bar=25),
         samples=500,
         samples_wanted=500,
@@ -213,7 +213,7 @@ def breaker() -> ScenarioResult:
     )
 
 
-def health() -> ScenarioResult:
+def make_health() -> ScenarioResult:
     return ScenarioResult(
         key="health",
         title="Health tells the truth in time",
@@ -227,7 +227,7 @@ def health() -> ScenarioResult:
             Assertion("Back to healthy after each", passed=True, wanted="within 10 s", found="at most 6.2 s"),
         ],
         figures=[Figure("kinds of trouble", 6), Figure("shallow checks meanwhile, p99", 3.2, "ms")],
-        latencies=[latency("GET /health/deep", 360, 160, 0.9), latency("GET /health", 1200, 1.4, 0.3)],
+        latencies=[make_latency("GET /health/deep", 360, 160, 0.9), make_latency("GET /health", 1200, 1.4, 0.3)],
         lag=Lag(sends=1560, p50=0.2, p99=2.4, most=6.6, bar=25),
         samples=360,
         samples_wanted=360,
@@ -235,7 +235,7 @@ def health() -> ScenarioResult:
     )
 
 
-def capacity() -> ScenarioResult:
+def make_capacity() -> ScenarioResult:
     return ScenarioResult(
         key="capacity",
         title="Capacity is known, and overload is refused early",
@@ -253,19 +253,19 @@ def capacity() -> ScenarioResult:
             Figure("knee of the naive variant", 160, "requests/s", "a connection for each environment"),
             Figure("most goodput", 322.4, "answers/s"),
         ],
-        latencies=[latency("mixed load at 80 % of the knee", 4960, 34, 0.6)],
+        latencies=[make_latency("mixed load at 80 % of the knee", 4960, 34, 0.6)],
         lag=Lag(sends=18_400, p50=0.6, p99=9.8, most=31.0, bar=25),
         samples=18_400,
         samples_wanted=18_400,
         answers={"201": 6120, "200": 9310, "429 too-many-requests": 2970},
         reconciliation=Reconciliation({"members": 3100, "claims": 3020}),
-        charts=_curves(),
+        charts=_make_curves(),
     )
 
 
-def late_capacity() -> ScenarioResult:
+def make_late_capacity() -> ScenarioResult:
     return replace(
-        capacity(),
+        make_capacity(),
         status="INVALID",
         lag=Lag(sends=14_120, p50=2.6, p99=71.3, most=412.0, bar=25),
         samples=14_120,
@@ -273,7 +273,7 @@ def late_capacity() -> ScenarioResult:
     )
 
 
-def priorities() -> ScenarioResult:
+def make_priorities() -> ScenarioResult:
     return ScenarioResult(
         key="priorities",
         title="What is urgent overtakes what can wait",
@@ -291,7 +291,7 @@ def priorities() -> ScenarioResult:
             Assertion("Notices sent in the end", passed=True, wanted="1,000 of 1,000", found="1,000"),
         ],
         figures=[Figure("welcome, p95", 640, "ms"), Figure("notice, p95", 21_400, "ms")],
-        latencies=[latency("welcome mail, from the registration", 60, 480, 0.25)],
+        latencies=[make_latency("welcome mail, from the registration", 60, 480, 0.25)],
         lag=Lag(sends=60, p50=0.2, p99=1.1, most=1.1, bar=25),
         samples=60,
         samples_wanted=60,
@@ -300,7 +300,7 @@ def priorities() -> ScenarioResult:
     )
 
 
-def _curves() -> list[Chart]:
+def _make_curves() -> list[Chart]:
     offered = (20, 40, 80, 120, 160, 200, 240, 280, 310, 360, 440, 520, 620)
     before = [(float(x), round(18 + x / 20 + 4000 / (1 + math.exp((190 - x) / 12)), 1)) for x in offered]
     after = [(float(x), round(16 + x / 30 + 300 / (1 + math.exp((430 - x) / 60)), 1)) for x in offered]

@@ -16,32 +16,32 @@ PROBLEM = "application/problem+json"
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-def created(**record: Any) -> web.Response:
+def respond_created(**record: Any) -> web.Response:
     """The thing was done."""
     return web.json_response(record or {"id": "1"}, status=201)
 
 
-def problem(status: int, name: str, **headers: str) -> web.Response:
+def respond_problem(status: int, name: str, **headers: str) -> web.Response:
     """An RFC 9457 problem."""
     body = json.dumps({"type": f"urn:interdomestik:problem:{name}", "status": status})
     return web.Response(text=body, status=status, content_type=PROBLEM, headers=headers)
 
 
-def cut(request: web.BaseRequest) -> web.Response:
+def cut_connection(request: web.BaseRequest) -> web.Response:
     """End the line without a word."""
     assert request.transport is not None
     request.transport.abort()
     return web.Response()
 
 
-def _peer(request: web.BaseRequest) -> tuple[str, int]:
+def _read_peer(request: web.BaseRequest) -> tuple[str, int]:
     assert request.transport is not None
     host, port = request.transport.get_extra_info("peername")
     return host, port
 
 
 @dataclass
-class Rig:
+class LoadGeneratorSetup:
     """The server's side and the generator's: what was asked, from where, and what came of it."""
 
     generator: LoadGenerator
@@ -57,7 +57,7 @@ class Rig:
 
 
 @asynccontextmanager
-async def served(handler: Handler) -> AsyncIterator[str]:
+async def run_server(handler: Handler) -> AsyncIterator[str]:
     """A server's origin, for as long as the block lasts."""
     runner = web.ServerRunner(web.Server(handler), shutdown_timeout=0.1)
     await runner.setup()
@@ -70,30 +70,30 @@ async def served(handler: Handler) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def rigged(
+async def run_setup(
     answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse] | web.StreamResponse],
-) -> AsyncIterator[Rig]:
+) -> AsyncIterator[LoadGeneratorSetup]:
     """A generator of the scenario `setup` before a server that answers like this."""
     ledger, heard = CallLedger(), list[CallSample]()
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         await request.read()
-        rig.requests.append(request)
-        rig.lines.append(_peer(request))
+        setup.requests.append(request)
+        setup.lines.append(_read_peer(request))
         given = answer(request)
         return given if isinstance(given, web.StreamResponse) else await given
 
-    async with served(handle) as origin:
+    async with run_server(handle) as origin:
         generator = LoadGenerator(origin, ledger, RunClock(), heard.append)
-        rig = Rig(generator, ledger, heard)
+        setup = LoadGeneratorSetup(generator, ledger, heard)
         try:
-            yield rig
+            yield setup
         finally:
             await generator.close()
 
 
-async def eventually(holds: Callable[[], bool]) -> None:
+async def wait_until(is_true: Callable[[], bool]) -> None:
     """Wait for a condition."""
     async with asyncio.timeout(30):
-        while not holds():
+        while not is_true():
             await asyncio.sleep(0.002)

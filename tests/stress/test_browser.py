@@ -12,7 +12,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 from stress.report import compare, page, store
-from tests.browser import chromium
+from tests.browser import open_chromium
 from tests.stress import sample, sample_extreme
 
 DESK, PHONE = 1280, 360
@@ -36,20 +36,20 @@ STYLE = Path(page.__file__).with_name("style.css").read_text(encoding="utf-8")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The pages of the sample."""
     folder = tmp_path_factory.mktemp("pages")
-    store.save(sample.mixed(), folder / "mixed")
-    store.save(sample.elsewhere(), folder / "elsewhere")
+    store.save(sample.make_mixed_report(), folder / "mixed")
+    store.save(sample.make_other_report(), folder / "elsewhere")
     compare.write_comparison(folder / "mixed", folder / "elsewhere", folder / "compare.html")
     return {
-        "mixed": page.write_page(sample.mixed(), folder / "mixed"),
-        "passing": page.write_page(sample.passing(), folder / "passing"),
-        "extreme": page.write_page(sample_extreme.extreme(), folder / "extreme"),
+        "mixed": page.write_page(sample.make_mixed_report(), folder / "mixed"),
+        "passing": page.write_page(sample.make_passing_report(), folder / "passing"),
+        "extreme": page.write_page(sample_extreme.make_extreme_report(), folder / "extreme"),
         "compare": folder / "compare.html",
     }
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    with chromium(tmp_path_factory.mktemp("profile")) as started:
+    with open_chromium(tmp_path_factory.mktemp("profile")) as started:
         yield started
 
 

@@ -12,7 +12,7 @@ from stress.report.charts import draw_histogram, draw_line_chart, find_bucket_po
 from stress.report.svg import Scale, choose_linear_ticks, choose_log_ticks
 from stress.report.timeline import WIDTHS, draw_band, draw_timeline, split_nonzero
 from tests.stress import sample
-from tests.stress.sample_results import latency
+from tests.stress.sample_results import make_latency
 
 
 def parsed(markup: str) -> Element:
@@ -107,7 +107,7 @@ def test_what_lies_beyond_a_scale_is_put_at_its_edge() -> None:
 
 def test_a_distribution_shows_every_call() -> None:
     """The counts on the columns are the histogram's, and the columns are as high as they say."""
-    one = latency("POST /claims", 900, 47, 0.7)
+    one = make_latency("POST /claims", 900, 47, 0.7)
     tree = parsed(draw_histogram(one))
     counts = [int((text.text or "0").replace(",", "")) for text in of_class(tree, "count") if text.text]
     assert sum(counts) == 900
@@ -152,7 +152,7 @@ def test_a_band_is_as_long_as_its_states_and_higher_the_worse() -> None:
 @pytest.mark.parametrize("width", list(WIDTHS.values()), ids=list(WIDTHS))
 def test_every_fault_is_marked_and_told(width: int) -> None:
     """Its number above, its shade below at its time, its name in the text alternative; numbers never overlap."""
-    report = sample.mixed()
+    report = sample.make_mixed_report()
     tree = parsed(draw_timeline(report, width))
     badges = [(float(b.get("cx", "")), float(b.get("cy", ""))) for b in of_class(tree, "badge")]
     assert len(badges) == len(of_class(tree, "fault")) == len(report.timeline.faults)
@@ -166,6 +166,6 @@ def test_a_quiet_run_draws_no_line_of_errors() -> None:
     """Only stretches with something in them are drawn, each from the zero before to the zero after."""
     points = [(0.0, 0.0), (1.0, 0.0), (2.0, 4.0), (3.0, 5.0), (4.0, 0.0), (5.0, 0.0), (6.0, 1.0)]
     assert split_nonzero(points) == [points[1:5], points[5:]]
-    report = sample.passing()
+    report = sample.make_passing_report()
     quiet = replace(report, timeline=replace(report.timeline, errors=[(float(s), 0.0) for s in range(402)]))
     assert of_class(parsed(draw_timeline(quiet, WIDTHS["wide"])), "errors") == []

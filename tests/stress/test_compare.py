@@ -12,7 +12,9 @@ from tests.stress.test_page import REACHES_OUT, hostile
 def rows(title: str) -> list[tuple[str, ...]]:
     """One table of the comparison of the sample with a run elsewhere."""
     return next(
-        table.rows for table in compare.build_tables(sample.mixed(), sample.elsewhere()) if table.title == title
+        table.rows
+        for table in compare.build_tables(sample.make_mixed_report(), sample.make_other_report())
+        if table.title == title
     )
 
 
@@ -47,7 +49,7 @@ def test_other_conditions_are_said() -> None:
 
 def test_what_only_one_run_has_is_shown_as_missing() -> None:
     """A scenario that was not tried is not left out of sight."""
-    a, b = sample.passing(), hostile()
+    a, b = sample.make_passing_report(), hostile()
     verdicts = {row[0]: row[1:] for row in compare.build_tables(a, b)[0].rows}
     assert verdicts["pool"] == ("PASS", "-", "changed")
     assert len(verdicts) == 9
@@ -61,7 +63,7 @@ def test_a_ratio_of_nothing_is_none(before: float, after: float, written: str) -
 
 def test_the_comparison_is_written_as_a_page_and_told_as_text(tmp_path: Path) -> None:
     """From the folders of two runs; the page needs nothing but itself, and takes nothing for markup."""
-    store.save(sample.mixed(), tmp_path / "a")
+    store.save(sample.make_mixed_report(), tmp_path / "a")
     store.save(hostile(), tmp_path / "b")
     out = tmp_path / "new" / "compare.html"
     told = compare.write_comparison(tmp_path / "a", tmp_path / "b", out)

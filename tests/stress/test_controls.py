@@ -38,12 +38,12 @@ from tests.stress.broken_checkouts import (
     PLAN,
     RULES,
     STARTED,
-    checkout,
-    everything_in,
+    make_checkout,
+    make_report,
+    make_result,
     patch_of,
-    put,
-    report,
-    result,
+    put_files,
+    read_everything,
 )
 
 CONTROLS = read_controls(FILE.read_text(encoding="utf-8"))
@@ -90,26 +90,26 @@ def control(**changes: Any) -> NegativeControl:
     )
 
 
-SAW_IT = result("agents", "FAIL", failed="20 at once: exactly 5 accepted")
+SAW_IT = make_result("agents", "FAIL", failed="20 at once: exactly 5 accepted")
 
 
 @pytest.mark.parametrize(
     ("found", "outcome"),
     [
         (SAW_IT, "red"),
-        (result("agents", "INVALID", failed="20 at once: exactly 5 accepted", lag=LATE), "red"),
-        (result("agents", "FAIL", difference="Mails: EXACTLY 5 each"), "red"),
-        (result("agents", "PASS"), "green"),
-        (result("agents", "FAIL", failed="Deadlocks"), "wrong reason"),
-        (result("agents", "INVALID", lag=LATE), "wrong reason"),
-        (result("agents", "FAIL"), "wrong reason"),
-        (result("agents", "SKIPPED"), "no result"),
-        (result("members", "FAIL", failed="20 at once: exactly 5 accepted"), "no result"),
+        (make_result("agents", "INVALID", failed="20 at once: exactly 5 accepted", lag=LATE), "red"),
+        (make_result("agents", "FAIL", difference="Mails: EXACTLY 5 each"), "red"),
+        (make_result("agents", "PASS"), "green"),
+        (make_result("agents", "FAIL", failed="Deadlocks"), "wrong reason"),
+        (make_result("agents", "INVALID", lag=LATE), "wrong reason"),
+        (make_result("agents", "FAIL"), "wrong reason"),
+        (make_result("agents", "SKIPPED"), "no result"),
+        (make_result("members", "FAIL", failed="20 at once: exactly 5 accepted"), "no result"),
     ],
 )
 def test_only_the_named_scenario_red_for_the_expected_reason_counts(found: Any, outcome: str) -> None:
     """Whatever else a report says."""
-    verdict = judge(control(), report(found))
+    verdict = judge(control(), make_report(found))
     assert (verdict.outcome, verdict.is_proven) == (outcome, outcome == "red")
 
 
@@ -121,29 +121,32 @@ def test_no_report_is_no_result() -> None:
 
 def test_without_an_expectation_any_reason_will_do_but_there_must_be_one() -> None:
     """A red that names nothing is no evidence."""
-    assert judge(control(expect=""), report(result("agents", "FAIL", failed="Deadlocks"))).outcome == "red"
-    assert judge(control(expect=""), report(result("agents", "FAIL"))).outcome == "wrong reason"
+    assert judge(control(expect=""), make_report(make_result("agents", "FAIL", failed="Deadlocks"))).outcome == "red"
+    assert judge(control(expect=""), make_report(make_result("agents", "FAIL"))).outcome == "wrong reason"
 
 
 def test_a_stalled_generator_makes_a_run_invalid_and_nothing_else() -> None:
     """FAIL would blame the system."""
     stalled = next(control for control in CONTROLS if control.option == "--stall")
-    assert judge(stalled, report(result("agents", "INVALID", lag=LATE))).outcome == "red"
-    assert judge(stalled, report(result("agents", "INVALID", samples=3))).outcome == "wrong reason"
-    assert judge(stalled, report(result("agents", "FAIL", difference="mails", lag=LATE))).outcome == "wrong reason"
+    assert judge(stalled, make_report(make_result("agents", "INVALID", lag=LATE))).outcome == "red"
+    assert judge(stalled, make_report(make_result("agents", "INVALID", samples=3))).outcome == "wrong reason"
+    assert (
+        judge(stalled, make_report(make_result("agents", "FAIL", difference="mails", lag=LATE))).outcome
+        == "wrong reason"
+    )
 
 
 def test_all_reasons_are_told_the_expected_first() -> None:
     """Checks, differences by kind, the generator, samples."""
-    found = result("agents", "FAIL", failed="Deadlocks", difference="mails of exactly 5", lag=LATE, samples=3)
-    verdict = judge(control(), report(found))
+    found = make_result("agents", "FAIL", failed="Deadlocks", difference="mails of exactly 5", lag=LATE, samples=3)
+    verdict = judge(control(), make_report(found))
     assert [reason.name for reason in verdict.reasons] == ["mails of exactly 5", "Deadlocks", GENERATOR, SAMPLES]
     assert str(verdict.reasons[0]) == "mails of exactly 5 (2 times, at first told 1, found 2)"
 
 
 def test_the_unbroken_system_is_judged_scenario_by_scenario() -> None:
     """All of them must be there, and green."""
-    verdicts = judge_unbroken(["agents", "health", "members"], report(SAW_IT, result("health", "PASS")))
+    verdicts = judge_unbroken(["agents", "health", "members"], make_report(SAW_IT, make_result("health", "PASS")))
     assert {key: verdict.outcome for key, verdict in verdicts.items()} == {
         "agents": "red", "health": "green", "members": "no result"
     }  # fmt: skip
@@ -152,23 +155,23 @@ def test_the_unbroken_system_is_judged_scenario_by_scenario() -> None:
 # ---- copies ---------------------------------------------------------------------------------------------------------
 def test_a_copy_has_all_that_is_not_ignored_and_leaves_the_original_alone(tmp_path: Path) -> None:
     """Also when it is broken, started and thrown away."""
-    root = checkout(tmp_path)
-    before, copy = everything_in(root), root / "build/controls/a"
-    put(copy, {"code/left.py": "of an earlier run"})
+    root = make_checkout(tmp_path)
+    before, copy = read_everything(root), root / "build/controls/a"
+    put_files(copy, {"code/left.py": "of an earlier run"})
     copy_checkout(root, copy)
-    own = {name: text for name, text in everything_in(copy).items() if not name.startswith(".venvs")}
+    own = {name: text for name, text in read_everything(copy).items() if not name.startswith(".venvs")}
     kept = {n for n in before if not n.startswith(".venvs") and n not in ("code/service.pyc", "reports/old.md")}
     assert own == {name: before[name] for name in kept}
     assert {"code/new name é.py", "code/alias.py", ".gitignore"} <= kept
     apply_patch(EDITED, copy)
     assert (copy / "code/service.py").read_text() == "LIMIT = 500\n"
     shutil.rmtree(copy)
-    assert everything_in(root) == before
+    assert read_everything(root) == before
 
 
 def test_a_copys_layer_has_the_installed_packages_and_its_own_code(tmp_path: Path) -> None:
     """Started, it links our package to itself; the original's link stays where it was."""
-    root = checkout(tmp_path)
+    root = make_checkout(tmp_path)
     copy = root / "build/controls/a"
     copy_checkout(root, copy)
     assert [package.name for package in (copy / ".venvs/layer/python").iterdir()] == ["psycopg"]
@@ -206,7 +209,7 @@ def run_all(root: Path, plan: dict[str, Any], *controls: NegativeControl) -> tup
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout; the harness finds its report's shapes."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    return checkout(tmp_path)
+    return make_checkout(tmp_path)
 
 
 def test_all_scenarios_are_green_first_and_then_each_control_is_red(root: Path) -> None:
@@ -296,7 +299,7 @@ def test_a_name_that_there_is_not_is_refused() -> None:
 # ---- its processes --------------------------------------------------------------------------------------------------
 def hanging(root: Path) -> list[str]:
     """The command of a harness that starts a child and never ends."""
-    put(root, {PLAN: '{"a": "hangs"}', "a/code/service.py": "", "out/x": ""})
+    put_files(root, {PLAN: '{"a": "hangs"}', "a/code/service.py": "", "out/x": ""})
     return [*HARNESS, "run", "--root", str(root / "a"), "--out", str(root / "out")]
 
 
@@ -309,7 +312,7 @@ def left_running(root: Path) -> list[int]:
 def test_a_harness_that_takes_too_long_is_ended_without_a_result(root: Path) -> None:
     """Whatever it may have found by then."""
     (root / "out").mkdir()
-    (root / "out/report.json").write_text(json.dumps(report(SAW_IT)))
+    (root / "out/report.json").write_text(json.dumps(make_report(SAW_IT)))
     ran = run_harness(hanging(root), root, root / "out/report.json", root / "log", limit_s=0.5)
     assert ran.report is None
     assert "was not done after 0.5 s" in ran.trouble

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from stress.ledger import CallSample
 from stress.limits import ObservedLimit, count_wrongly_accepted, count_wrongly_refused
-from tests.stress.calls import answered, call, taking
+from tests.stress.calls import make_call, make_sample, set_times
 
 FIVE = ObservedLimit(5, 60)
 LIMITS = st.builds(ObservedLimit, st.integers(1, 7), st.sampled_from([1, 7, 10, 60]))
@@ -20,7 +20,7 @@ MS = 1000
 
 
 @dataclass
-class Bucket:
+class ExactBucket:
     """The limit as it is meant, in exact numbers of milliseconds; `room` may be more than it should."""
 
     limit: ObservedLimit
@@ -40,7 +40,7 @@ class Bucket:
 
 
 @dataclass(frozen=True)
-class Timed:
+class TimedCall:
     """A call: milliseconds after which it is sent, until it is decided, and from there until it is answered."""
 
     sent: int
@@ -49,12 +49,12 @@ class Timed:
 
 
 MOMENTS = st.integers(0, 30_000) | st.integers(0, 200) | st.sampled_from([0, 12_000, 24_000, 60_000])
-TIMED = st.lists(st.builds(Timed, MOMENTS, st.integers(0, 3000), st.integers(0, 3000)), max_size=25)
-AT_ONCE = st.lists(st.builds(Timed, MOMENTS, st.just(0), st.just(0)), max_size=25)
-APART = st.lists(st.builds(Timed, MOMENTS, st.just(0), st.just(0)), max_size=25, unique_by=lambda each: each.sent)
+TIMED = st.lists(st.builds(TimedCall, MOMENTS, st.integers(0, 3000), st.integers(0, 3000)), max_size=25)
+AT_ONCE = st.lists(st.builds(TimedCall, MOMENTS, st.just(0), st.just(0)), max_size=25)
+APART = st.lists(st.builds(TimedCall, MOMENTS, st.just(0), st.just(0)), max_size=25, unique_by=lambda each: each.sent)
 
 
-def decided(calls: Sequence[Timed], bucket: Bucket) -> list[CallSample]:
+def decided(calls: Sequence[TimedCall], bucket: ExactBucket) -> list[CallSample]:
     """What clients see of a bucket that decides at these moments."""
     ordered = sorted(calls, key=lambda timed: timed.sent + timed.decided)
     return [sample(bucket.take(Fraction(c.sent + c.decided)), c.sent, c.sent + c.decided + c.told) for c in ordered]
@@ -63,13 +63,13 @@ def decided(calls: Sequence[Timed], bucket: Bucket) -> list[CallSample]:
 def sample(accepted: bool, sent: float, done: float | None = None) -> CallSample:
     """A call that was accepted or refused; milliseconds."""
     done = sent if done is None else done
-    return taking(answered(call(), 201 if accepted else 429), sent_s=sent / MS, done_s=done / MS)
+    return set_times(make_sample(make_call(), 201 if accepted else 429), sent_s=sent / MS, done_s=done / MS)
 
 
 @given(calls=TIMED, limit=LIMITS)
-def test_a_limiter_that_keeps_exact_time_is_never_blamed(calls: list[Timed], limit: ObservedLimit) -> None:
+def test_a_limiter_that_keeps_exact_time_is_never_blamed(calls: list[TimedCall], limit: ObservedLimit) -> None:
     """Whenever between sending and answer it decides."""
-    samples = decided(calls, Bucket(limit))
+    samples = decided(calls, ExactBucket(limit))
     assert (count_wrongly_accepted(samples, limit), count_wrongly_refused(samples, limit)) == (0, 0)
 
 
@@ -83,20 +83,20 @@ def test_a_call_at_the_very_moment_of_a_refill_is_not_blamed(burst: int, period:
 
 
 @given(calls=AT_ONCE, limit=LIMITS, room=st.integers(0, 2))
-def test_answers_at_once_leave_nothing_in_doubt(calls: list[Timed], limit: ObservedLimit, room: int) -> None:
+def test_answers_at_once_leave_nothing_in_doubt(calls: list[TimedCall], limit: ObservedLimit, room: int) -> None:
     """Where a call is decided at one known moment, a blame is one exactly if a true bucket would have refused."""
-    samples = decided(calls, Bucket(limit, room))
-    exact = Bucket(limit)
+    samples = decided(calls, ExactBucket(limit, room))
+    exact = ExactBucket(limit)
     held = all(exact.take(Fraction(round(s.sent_s * MS))) for s in samples if s.is_accepted)
     assert (count_wrongly_accepted(samples, limit) == 0) == held
 
 
 @given(calls=APART, limit=LIMITS, dice=st.randoms(use_true_random=False))
 def test_a_refusal_that_a_true_bucket_would_not_give_is_found(
-    calls: list[Timed], limit: ObservedLimit, dice: Random
+    calls: list[TimedCall], limit: ObservedLimit, dice: Random
 ) -> None:
     """Anywhere in a sequence, not only after a long rest; at the very moment of a refill it may be either."""
-    bucket, samples, unjust, plainly = Bucket(limit), [], 0, 0
+    bucket, samples, unjust, plainly = ExactBucket(limit), [], 0, 0
     for timed in sorted(calls, key=lambda each: each.sent):
         at = Fraction(timed.sent)
         would, sooner = (replace(bucket).take(at - early) for early in (0, Fraction(1, 2)))
@@ -158,12 +158,12 @@ def test_a_replay_takes_nothing() -> None:
 def test_a_call_that_failed_after_it_was_charged_is_not_held_against_the_limiter(status: int, problem: str) -> None:
     """Admission comes first: what became of the call later gives nothing back."""
     four = [sample(True, 0) for _ in range(4)]
-    failed = taking(answered(call(), status, problem=problem), sent_s=0, done_s=0.1)
+    failed = set_times(make_sample(make_call(), status, problem=problem), sent_s=0, done_s=0.1)
     assert count_wrongly_refused([*four, failed, sample(False, 200)], FIVE) == 0
     assert count_wrongly_refused([*four, sample(False, 200)], FIVE) == 1
 
 
 def test_a_call_that_was_still_running_was_not_charged_again() -> None:
     """Its refusal after that is as wrong as if it had been the first."""
-    running = answered(call(), 409, problem="request-in-progress")
+    running = make_sample(make_call(), 409, problem="request-in-progress")
     assert count_wrongly_refused([*itertools.repeat(running, 5), sample(False, 200)], FIVE) == 1

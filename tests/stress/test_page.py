@@ -21,7 +21,7 @@ from stress.model import (
 from stress.report import page
 from stress.report.markdown import format_markdown
 from tests.stress import sample, sample_results
-from tests.stress.test_reading import with_result
+from tests.stress.test_consistency import with_result
 
 HOSTILE = "<script>alert(1)</script> & \"quoted\" 'single' {{ 7 * 7 }} ]]> <!--"
 REACHES_OUT = re.compile(
@@ -32,13 +32,13 @@ REACHES_OUT = re.compile(
 def hostile() -> ReadinessReport:
     """A report in which every text that a scenario writes is markup."""
     result = replace(
-        sample_results.claims(),
+        sample_results.make_claims(),
         title=HOSTILE,
         promise=HOSTILE,
         key=HOSTILE,
         checks=[Assertion(HOSTILE, passed=True, wanted=HOSTILE, found=HOSTILE)],
         figures=[Figure(HOSTILE, 1, HOSTILE, HOSTILE)],
-        latencies=[sample_results.latency(HOSTILE, 20, 10)],
+        latencies=[sample_results.make_latency(HOSTILE, 20, 10)],
         answers={HOSTILE: 3},
         reconciliation=Reconciliation({HOSTILE: 1}, [Difference(HOSTILE, HOSTILE, HOSTILE, HOSTILE)]),
         charts=[Chart(HOSTILE, HOSTILE, HOSTILE, [ChartLine(HOSTILE, [(0, 1)]), ChartLine(HOSTILE, [])], 1, HOSTILE)],
@@ -64,7 +64,9 @@ def test_what_a_scenario_wrote_is_text() -> None:
     assert len(re.findall(r'[^&]"quoted"', made)) == 0
 
 
-@pytest.mark.parametrize("report", [sample.mixed(), sample.passing(), hostile()], ids=["mixed", "passing", "hostile"])
+@pytest.mark.parametrize(
+    "report", [sample.make_mixed_report(), sample.make_passing_report(), hostile()], ids=["mixed", "passing", "hostile"]
+)
 def test_the_page_needs_nothing_but_itself(report: ReadinessReport) -> None:
     """No script, no address, nothing that is fetched; links lead into the page only."""
     made = page.render_page(report)
@@ -74,7 +76,7 @@ def test_the_page_needs_nothing_but_itself(report: ReadinessReport) -> None:
 
 def test_a_tick_stands_beside_checks_that_held_and_nowhere_else() -> None:
     """As many ticks as checks that held; a failed one has its cross and its word."""
-    report = sample.mixed()
+    report = sample.make_mixed_report()
     checks = [check for result in report.results for check in result.checks]
     made = page.render_page(report)
     assert made.count("✓") == sum(check.passed for check in checks) == 23
@@ -89,7 +91,7 @@ def test_a_tick_stands_beside_checks_that_held_and_nowhere_else() -> None:
 
 def test_another_result_is_another_score() -> None:
     """The page counts; it does not repeat what the file claims."""
-    report = sample.passing()
+    report = sample.make_passing_report()
     assert "All 8 promises hold." in page.render_page(report)
     claims = replace(report.results[3], checks=[replace(report.results[3].checks[0], passed=False)])
     made = page.render_page(with_result(report, claims))
@@ -99,7 +101,7 @@ def test_another_result_is_another_score() -> None:
 
 def test_everything_that_was_found_is_on_the_page() -> None:
     """Differences, answers, figures, samples, lag, faults, environment and settings, all as they are."""
-    report = sample.mixed()
+    report = sample.make_mixed_report()
     made = page.render_page(report)
     for result in report.results:
         texts = [result.title, result.promise, *result.answers, *result.notes, f"{result.samples:,}"]
@@ -117,7 +119,9 @@ def test_a_run_of_which_little_is_known_has_a_page() -> None:
     """No scenario, no second counted; and a scenario of which there is only the name."""
     empty = ReadinessReport("2026-11-25T08:14:03+00:00", 0, "quick", "local cloud", "INVALID", 0, 0, [])
     assert "Nothing was tried." in page.render_page(empty)
-    bare = replace(sample_results.pool(), status="SKIPPED", checks=[], figures=[], latencies=[], lag=None, answers={})
+    bare = replace(
+        sample_results.make_pool(), status="SKIPPED", checks=[], figures=[], latencies=[], lag=None, answers={}
+    )
     made = page.render_page(replace(empty, total=1, results=[bare]))
     assert "None of 1 promise hold" in made
     assert "✓" not in made
@@ -125,14 +129,14 @@ def test_a_run_of_which_little_is_known_has_a_page() -> None:
 
 def test_a_page_is_written_where_it_is_asked_for(tmp_path: Path) -> None:
     """The folder is made."""
-    path = page.write_page(sample.passing(), tmp_path / "a" / "b")
+    path = page.write_page(sample.make_passing_report(), tmp_path / "a" / "b")
     assert path == tmp_path / "a" / "b" / "report.html"
-    assert path.read_text(encoding="utf-8") == page.render_page(sample.passing())
+    assert path.read_text(encoding="utf-8") == page.render_page(sample.make_passing_report())
 
 
 def test_the_comment_says_what_the_page_says_and_fits() -> None:
     """Verdict, failed checks, differences; nothing of it becomes markup, a mention or a link."""
-    made = format_markdown(sample.mixed())
+    made = format_markdown(sample.make_mixed_report())
     assert made.startswith("## ✕ FAIL: 6 of 8 promises hold.")
     assert "**Acknowledged claims that are there**: wanted 900 of 900, found **898: 2 are missing**" in made
     assert "told 201, state submitted, version 1, found **no such row**" in made

@@ -15,8 +15,8 @@ SCHEDULER = "import os; print(os.sched_getscheduler(0), os.nice(0))"
 MEASURES = f"""
 import os, subprocess, sys, threading
 from pathlib import Path
-from stress.processes import hurry, start
-hurry()
+from stress.processes import raise_priority, start
+raise_priority()
 found = []
 thread = threading.Thread(target=lambda: found.append(os.sched_getscheduler(0)))
 thread.start()

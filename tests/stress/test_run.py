@@ -21,26 +21,26 @@ from stress.progress_view import ProgressView
 from stress.run import ReadinessRun, RunOptions
 from stress.scenario_context import LocalScenarioContext
 from stress.scenarios import claims, pool
-from tests.stress.calls import answered, call, taking
+from tests.stress.calls import make_call, make_sample, set_times
 
 END = "The scenario came to its end"
 Work = Callable[[LocalScenarioContext], Awaitable[None]]
 
 
-async def good(stage: LocalScenarioContext) -> None:
+async def good(context: LocalScenarioContext) -> None:
     """All holds."""
-    stage.check_equal("One is one", 1, 1)
-    stage.reconciliation.compare("rows", "one", 1, 1)
+    context.check_equal("One is one", 1, 1)
+    context.reconciliation.compare("rows", "one", 1, 1)
 
 
-async def bad(stage: LocalScenarioContext) -> None:
+async def bad(context: LocalScenarioContext) -> None:
     """A check does not hold."""
-    stage.check_equal("One is two", 2, 1)
+    context.check_equal("One is two", 2, 1)
 
 
-async def broken(stage: LocalScenarioContext) -> None:
+async def broken(context: LocalScenarioContext) -> None:
     """It breaks off after its first check."""
-    stage.check_equal("One is one", 1, 1)
+    context.check_equal("One is one", 1, 1)
     raise RuntimeError("the floor is lava " * 100)
 
 
@@ -62,8 +62,8 @@ def driven(
     options = RunOptions(root=folder, state=folder, out=folder, profile=CONTROL, **given)
 
     async def go() -> ReadinessReport:
-        with ProgressView(profile="control", expected_s=1, console=Console(file=StringIO())) as live:
-            run = ReadinessRun(options, live)
+        with ProgressView(profile="control", expected_s=1, console=Console(file=StringIO())) as progress:
+            run = ReadinessRun(options, progress)
             generator = LoadGenerator(f"http://127.0.0.1:{find_free_port()}", run.ledger, run.clock, run._note_sample)
             monitor = HealthMonitor(generator.copy_for_scenario("health"), run.call_factory)
             try:
@@ -103,13 +103,13 @@ def test_what_a_scenario_can_only_judge_at_the_end_is_part_of_it(
     """`finish` runs after all of them, also where `run` broke off; and may break off itself."""
     order: list[str] = []
 
-    async def noted(stage: LocalScenarioContext) -> None:
-        order.append(stage.key)
-        await good(stage)
+    async def noted(context: LocalScenarioContext) -> None:
+        order.append(context.key)
+        await good(context)
 
-    async def finished(stage: LocalScenarioContext) -> None:
-        order.append(f"{stage.key} finished")
-        stage.check_equal("Two are two", 2, 2)
+    async def finished(context: LocalScenarioContext) -> None:
+        order.append(f"{context.key} finished")
+        context.check_equal("Two are two", 2, 2)
 
     works: dict[str, tuple[Work, ...]] = {
         "pool": (noted, finished),
@@ -131,10 +131,10 @@ def test_each_scenario_has_samples_and_stall_of_its_own(monkeypatch: pytest.Monk
     """Calls to nobody are counted where they were made, and a stalled generator makes each of them invalid."""
     monkeypatch.setattr(runs, "STALL_S", 0.1)
 
-    async def sends(stage: LocalScenarioContext) -> None:
-        stage.reconciliation.compare("rows", "one", 1, 1)
-        stage.check_equal(
-            "Nobody is there", [0, 0], [s.status for s in await stage.send_burst([_to_nobody(), _to_nobody()])]
+    async def sends(context: LocalScenarioContext) -> None:
+        context.reconciliation.compare("rows", "one", 1, 1)
+        context.check_equal(
+            "Nobody is there", [0, 0], [s.status for s in await context.send_burst([_to_nobody(), _to_nobody()])]
         )
 
     works: dict[str, tuple[Work, ...]] = {"pool": (sends,), "agents": (sends,)}
@@ -144,23 +144,23 @@ def test_each_scenario_has_samples_and_stall_of_its_own(monkeypatch: pytest.Monk
 
 
 def _to_nobody() -> Any:
-    return call(wanted=(0,))
+    return make_call(wanted=(0,))
 
 
 def test_the_timeline_counts_answers_by_the_second(tmp_path: Path) -> None:
     """Wrong ones apart, and refusals that were meant apart from both; circuits and health as they were said."""
     run = ReadinessRun(RunOptions(root=tmp_path, state=tmp_path, out=tmp_path, profile=CONTROL), cast("Any", None))
-    run.clock = cast("Any", SimpleNamespace(now=lambda: 2.5))
+    run.clock = cast("Any", SimpleNamespace(read_now=lambda: 2.5))
 
     def ended(sample: CallSample, done: float) -> CallSample:
-        return taking(sample, sent_s=0, done_s=done)
+        return set_times(sample, sent_s=0, done_s=done)
 
-    meant = answered(call(wanted=(429,)), 429)
-    for sample in (ended(answered(call()), 0.1), ended(answered(call(), 500), 1.1), ended(meant, 1.9)):
+    meant = make_sample(make_call(wanted=(429,)), 429)
+    for sample in (ended(make_sample(make_call()), 0.1), ended(make_sample(make_call(), 500), 1.1), ended(meant, 1.9)):
         run.ledger.note(sample)
     report = {"status": "healthy", "checks": {"email": {"circuit": "open"}, "identity": {}, "storage": {}}}
     said = [HealthSample(1, 1.2, "no answer", {}), HealthSample(0, 0.2, "healthy", report)]
-    found = run._build_timeline(cast("Any", SimpleNamespace(said=said)))
+    found = run._build_timeline(cast("Any", SimpleNamespace(samples=said)))
     assert found.throughput == [(0, 1), (1, 2), (2, 0)]
     assert (found.errors, found.refused) == ([(0, 0), (1, 1), (2, 0)], [(0, 0), (1, 1), (2, 0)])
     assert [(i.state, i.began_s, i.ended_s) for i in found.health] == [("healthy", 0.2, 1.2), ("no answer", 1.2, 2.5)]
@@ -180,7 +180,7 @@ def test_a_run_that_cannot_start_stops_what_it_has_started(tmp_path: Path) -> No
 
     run = ReadinessRun(
         RunOptions(root=tmp_path, state=tmp_path, out=tmp_path, profile=CONTROL),
-        cast("Any", SimpleNamespace(step=print)),
+        cast("Any", SimpleNamespace(note_step=print)),
     )
     run.cloud = cast("Any", SimpleNamespace(start=start, stop=stop))
     with pytest.raises(RuntimeError, match="no cloud"):
@@ -197,9 +197,11 @@ def test_as_many_members_sign_in_as_the_scenarios_take(profile: Profile) -> None
         taken.append(count)
         return [object()] * count
 
-    stage = cast("LocalScenarioContext", SimpleNamespace(crowd=SimpleNamespace(take=take), profile=profile))
-    pool.ConcurrentWrites(stage, pool.CALLERS)
-    pool.ConcurrentWrites(stage, profile.burst_size)
+    context = cast(
+        "LocalScenarioContext", SimpleNamespace(fixtures=SimpleNamespace(take_members=take), profile=profile)
+    )
+    pool.ConcurrentWrites(context, pool.CALLERS)
+    pool.ConcurrentWrites(context, profile.burst_size)
     assert runs.count_members_needed(["pool"], profile) == sum(taken)
     others = claims.BURST + 1 + 1 + profile.user_count
     assert runs.count_members_needed(runs.SCENARIOS, profile) == sum(taken) + others

@@ -11,7 +11,7 @@ from stress.report import store
 from tests.stress import sample
 
 
-@pytest.mark.parametrize("report", [sample.mixed(), sample.passing()], ids=["mixed", "passing"])
+@pytest.mark.parametrize("report", [sample.make_mixed_report(), sample.make_passing_report()], ids=["mixed", "passing"])
 def test_a_round_trip_is_exact(report: ReadinessReport, tmp_path: Path) -> None:
     """Tuples stay tuples, None stays None, and a second writing changes no byte."""
     path = store.save(report, tmp_path / "new" / "folder")
@@ -24,7 +24,7 @@ def test_a_round_trip_is_exact(report: ReadinessReport, tmp_path: Path) -> None:
 
 def test_what_is_no_report_is_refused(tmp_path: Path) -> None:
     """A status that does not exist is not read as one that does."""
-    path = store.save(sample.mixed(), tmp_path)
+    path = store.save(sample.make_mixed_report(), tmp_path)
     broken = json.loads(path.read_text())
     broken["results"][0]["status"] = "GREAT"
     path.write_text(json.dumps(broken))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stress import verdict
 from stress.model import BUCKETS_MS, Assertion, Difference, Lag, Reconciliation, ScenarioResult, Status
-from tests.stress.sample_results import pool
+from tests.stress.sample_results import make_pool
 
 GOOD = Assertion("kept", passed=True, wanted="1", found="1")
 BAD = replace(GOOD, passed=False, found="0")
@@ -65,7 +65,7 @@ def test_only_one_way_leads_to_a_pass(
 def test_a_run_is_as_good_as_its_worst_scenario(found: tuple[Status, ...]) -> None:
     """What was skipped is not passed, nor is a run of nothing."""
     order: tuple[Status, ...] = ("FAIL", "INVALID", "SKIPPED", "PASS")
-    results: list[ScenarioResult] = [replace(pool(), status=status) for status in found]
+    results: list[ScenarioResult] = [replace(make_pool(), status=status) for status in found]
     assert verdict.combine_status(results) == (min(found, key=order.index) if found else "INVALID")
 
 

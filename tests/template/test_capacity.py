@@ -3,7 +3,7 @@
 from functools import cache
 
 from tests.template.test_routes import ANY, api, function_of
-from tests.template.translation import of_type, translated
+from tests.template.translation import find_by_type, translate
 
 AT_ONE_INSTANT = 50  # callers that each function which people call has to serve
 WRITES = ("/agents", "/members", "/claims")
@@ -23,7 +23,7 @@ def deployed_methods() -> dict[tuple[str, str], str]:
 @cache
 def own_throttles() -> tuple[dict[tuple[str, str], tuple[int, int]], tuple[int, int]]:
     """Return rate and burst of the methods that have their own, and those that all others inherit."""
-    [stage] = of_type(translated(), "AWS::ApiGateway::Stage").values()
+    [stage] = find_by_type(translate(), "AWS::ApiGateway::Stage").values()
     settings = {
         (item["ResourcePath"].replace("~1", "/").replace("//", "/"), item["HttpMethod"]): (
             item["ThrottlingRateLimit"],
@@ -46,7 +46,7 @@ def throttles() -> dict[tuple[str, str], tuple[int, int]]:
 @cache
 def concurrency() -> dict[tuple[str, str], tuple[str, int]]:
     """Return the function of every deployed method, and its reserved concurrency."""
-    functions = of_type(translated(), "AWS::Lambda::Function")
+    functions = find_by_type(translate(), "AWS::Lambda::Function")
     return {
         method: (function, functions[function]["ReservedConcurrentExecutions"])
         for method, function in deployed_methods().items()
@@ -92,6 +92,6 @@ def test_all_that_anybody_may_ask_of_health_leaves_room_for_the_schedule() -> No
 
 def test_the_account_keeps_what_lambda_insists_on() -> None:
     """100 of an account's 1,000 concurrent executions can't be reserved."""
-    functions = of_type(translated(), "AWS::Lambda::Function").values()
+    functions = find_by_type(translate(), "AWS::Lambda::Function").values()
 
     assert sum(function["ReservedConcurrentExecutions"] for function in functions) <= 1000 - 100

@@ -7,7 +7,7 @@ import pytest
 from local.database_proxy.proxy import BORROW_TIMEOUT_S
 from shared.settings import Settings
 from tests.services import ROOT
-from tests.template.translation import of_type, read, translated
+from tests.template.translation import find_by_type, load_template, translate
 
 # The deployed values. Another one is a decision: docs/decisions/0017 says what depends on them.
 DEFAULTS = {
@@ -28,14 +28,14 @@ DEPLOY = (ROOT / "docs/how-to/deploy.md").read_text()
 @pytest.mark.parametrize(("name", "value"), DEFAULTS.items())
 def test_the_defaults_are_the_ones_decided_on(name: str, value: int) -> None:
     """In the template, and where the settings have no environment."""
-    assert read()["Parameters"][name]["Default"] == value
+    assert load_template()["Parameters"][name]["Default"] == value
     (variable,) = (variable for variable, parameter in VARIABLES.items() if parameter == name)
     assert getattr(Settings(), variable.lower()) == value
 
 
 def test_every_function_gets_the_parameters() -> None:
     """Also the one that migrates, which limits the functions' role by them."""
-    for function in of_type(translated(), "AWS::Lambda::Function").values():
+    for function in find_by_type(translate(), "AWS::Lambda::Function").values():
         variables = function["Environment"]["Variables"]
         assert {name: variables[name]["Ref"] for name in VARIABLES} == VARIABLES
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from local.postgres import OWNER
 from tests.roles import FUNCTIONS
-from tests.template.translation import Json, of_type, read, translated
+from tests.template.translation import Json, find_by_type, load_template, translate
 
 # What can't be narrowed to a resource, and why.
 UNBOUNDED = {("HealthFunctionRole", "ses:GetAccount"): "the account's sending quota is no resource with an ARN"}
@@ -90,7 +90,7 @@ def allowed(role: Json) -> Iterator[Json]:
 
 def test_nothing_is_allowed_on_everything() -> None:
     """A bare * as a resource, or inside an action, stands nowhere but on the list with its reason."""
-    roles = of_type(translated(), "AWS::IAM::Role")
+    roles = find_by_type(translate(), "AWS::IAM::Role")
     unbounded = {
         (name, action)
         for name, role in roles.items()
@@ -104,7 +104,7 @@ def test_nothing_is_allowed_on_everything() -> None:
 
 def test_every_managed_policy_is_one_we_decided_on() -> None:
     """The transform attaches policies of Amazon's, which name no resource, for each convenience it offers."""
-    roles = of_type(translated(), "AWS::IAM::Role")
+    roles = find_by_type(translate(), "AWS::IAM::Role")
     attached = {arn for role in roles.values() for arn in role.get("ManagedPolicyArns", [])}
 
     assert {arn.split(":policy/")[1] for arn in attached} == set(MANAGED)
@@ -112,7 +112,7 @@ def test_every_managed_policy_is_one_we_decided_on() -> None:
 
 def test_each_function_may_do_what_its_work_needs_and_no_more() -> None:
     """The actions of each role on each resource, against the list."""
-    roles = of_type(translated(), "AWS::IAM::Role")
+    roles = find_by_type(translate(), "AWS::IAM::Role")
     may = {
         name.removesuffix("FunctionRole"): {
             f"{action} {target(resource)}"
@@ -133,7 +133,7 @@ def test_only_the_operators_function_is_the_owner_of_the_schema() -> None:
     """The others connect as the role that can change no table and no history."""
     environments = {
         name: function["Environment"]["Variables"].get("DB_USER", {}).get("Ref")
-        for name, function in of_type(translated(), "AWS::Lambda::Function").items()
+        for name, function in find_by_type(translate(), "AWS::Lambda::Function").items()
     }
 
     assert {name for name, user in environments.items() if user == "DatabaseOwner"} == {"AdminFunction"}
@@ -141,9 +141,11 @@ def test_only_the_operators_function_is_the_owner_of_the_schema() -> None:
 
 def test_evidence_is_private_and_travels_encrypted() -> None:
     """No public access of any kind, and no request without TLS."""
-    template = translated()
-    bucket = of_type(template, "AWS::S3::Bucket")["EvidenceBucket"]
-    (statement,) = of_type(template, "AWS::S3::BucketPolicy")["EvidenceBucketPolicy"]["PolicyDocument"]["Statement"]
+    template = translate()
+    bucket = find_by_type(template, "AWS::S3::Bucket")["EvidenceBucket"]
+    (statement,) = find_by_type(template, "AWS::S3::BucketPolicy")["EvidenceBucketPolicy"]["PolicyDocument"][
+        "Statement"
+    ]
 
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     assert statement["Effect"] == "Deny"
@@ -152,10 +154,10 @@ def test_evidence_is_private_and_travels_encrypted() -> None:
 
 def test_nobody_signs_themselves_up() -> None:
     """An identity is made by a registration or an operator; its groups can't be asked for."""
-    template = read()
-    pool = of_type(template, "AWS::Cognito::UserPool")["UserPool"]
-    client = of_type(template, "AWS::Cognito::UserPoolClient")["UserPoolClient"]
-    groups = of_type(template, "AWS::Cognito::UserPoolGroup").values()
+    template = load_template()
+    pool = find_by_type(template, "AWS::Cognito::UserPool")["UserPool"]
+    client = find_by_type(template, "AWS::Cognito::UserPoolClient")["UserPoolClient"]
+    groups = find_by_type(template, "AWS::Cognito::UserPoolGroup").values()
 
     assert pool["AdminCreateUserConfig"] == {"AllowAdminCreateUserOnly": True}
     assert client["PreventUserExistenceErrors"] == "ENABLED"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.template.translation import Json, attributes, translated, walk
+from tests.template.translation import Json, list_attributes, list_mappings, translate
 
 PSEUDO = {
     f"AWS::{name}" for name in ("AccountId", "NoValue", "Partition", "Region", "StackId", "StackName", "URLSuffix")
@@ -18,7 +18,7 @@ def dangling(template: Json) -> list[str]:
     """Every reference of the translated template that resolves to nothing, and where it stands."""
     return [
         f"{place}: {wanted}"
-        for place, node in walk({key: template[key] for key in ("Conditions", "Resources", "Outputs")})
+        for place, node in list_mappings({key: template[key] for key in ("Conditions", "Resources", "Outputs")})
         for wanted in _wanted(node)
         if not _resolves(template, wanted)
     ]
@@ -54,13 +54,13 @@ def _resolves(template: Json, wanted: str) -> bool:
     name, _, attribute = wanted.partition(".")
     if attribute:
         resource = template["Resources"].get(name)
-        return resource is not None and attribute in attributes(resource["Type"])
+        return resource is not None and attribute in list_attributes(resource["Type"])
     return name in PSEUDO or name in template["Parameters"] or name in template["Resources"]
 
 
 def test_every_reference_resolves() -> None:
     """Each Ref, GetAtt, Sub, If, Condition and DependsOn names something that exists and has that attribute."""
-    assert dangling(translated()) == []
+    assert dangling(translate()) == []
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_every_reference_resolves() -> None:
 )
 def test_a_misspelt_reference_is_found(reference: Json) -> None:
     """The check sees what the linters overlooked: a name or attribute that is one letter off."""
-    template = translated()
+    template = translate()
     template["Outputs"]["ApiUrl"]["Value"] = reference
 
     assert len(dangling(template)) == 1
@@ -83,8 +83,8 @@ def test_a_misspelt_reference_is_found(reference: Json) -> None:
 
 def test_every_parameter_is_used() -> None:
     """A parameter that nothing reads would be a promise that nothing keeps."""
-    template = translated()
-    used = {wanted for _, node in walk(template) for wanted in _wanted(node)}
+    template = translate()
+    used = {wanted for _, node in list_mappings(template) for wanted in _wanted(node)}
     used |= {name for name in template["Parameters"] if f'"{name}"' in str(template["Rules"])}
 
     assert set(template["Parameters"]) - used == set()

@@ -18,7 +18,7 @@ import pytest
 from local.template import list_code_folders, read_template
 from tests.services import EMULATOR_PYTHON, ROOT
 from tests.settings.test_defaults import PARAMETERS, REQUIRED
-from tests.template.translation import REGION, TEMPLATE, Json, of_type
+from tests.template.translation import REGION, TEMPLATE, Json, find_by_type
 from tools.release import NoBuild, configured, parameters_of, release_id, stamp_build, stamp_of, stamped, template_of
 
 TEXT = TEMPLATE.read_text(encoding="utf-8")
@@ -128,11 +128,11 @@ def transformed(*deployments: Deployment) -> list[Ids]:
 
 def ids_of(template: Json) -> Ids:
     """Return the ids of a transformed template; everything is called by an alias on a version that is there."""
-    aliases = of_type(template, "AWS::Lambda::Alias").values()
+    aliases = find_by_type(template, "AWS::Lambda::Alias").values()
     versions = {each["FunctionName"]["Ref"]: each["FunctionVersion"]["Fn::GetAtt"][0] for each in aliases}
-    assert set(versions.values()) == set(of_type(template, "AWS::Lambda::Version"))
-    [stage] = of_type(template, "AWS::ApiGateway::Stage").values()
-    assert stage["DeploymentId"]["Ref"] in of_type(template, "AWS::ApiGateway::Deployment")
+    assert set(versions.values()) == set(find_by_type(template, "AWS::Lambda::Version"))
+    [stage] = find_by_type(template, "AWS::ApiGateway::Stage").values()
+    assert stage["DeploymentId"]["Ref"] in find_by_type(template, "AWS::ApiGateway::Deployment")
     return Ids(versions, stage["DeploymentId"]["Ref"])
 
 

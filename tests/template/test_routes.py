@@ -8,13 +8,13 @@ import pytest
 from shared.api.cors import PREFLIGHT
 from shared.api.problems import CATALOGUE, MEDIA_TYPE, URN
 from shared.api.responses import SECURITY_HEADERS
-from tests.template.translation import Json, translated
+from tests.template.translation import Json, translate
 
 ANY = "x-amazon-apigateway-any-method"
 SCOPE = ["aws.cognito.signin.user.admin"]
 
 
-class Route(NamedTuple):
+class ExpectedRoute(NamedTuple):
     method: str
     path: str
     function: str
@@ -22,50 +22,50 @@ class Route(NamedTuple):
 
 
 CONTRACT = [
-    Route("get", "/health", "HealthFunction", public=True),
-    Route("head", "/health", "HealthFunction", public=True),
-    Route("get", "/health/deep", "HealthFunction", public=True),
-    Route("head", "/health/deep", "HealthFunction", public=True),
-    Route("get", "/openapi.json", "PagesFunction", public=True),
-    Route("get", "/docs", "PagesFunction", public=True),
-    Route("post", "/agents", "AgentsFunction", public=True),
-    Route("get", "/agents", "AgentsFunction"),
-    Route("get", "/agents/me", "AgentsFunction"),
-    Route("get", "/agents/{agent_id}", "AgentsFunction"),
-    Route("post", "/agents/{agent_id}/decision", "AgentsFunction"),
-    Route("get", "/agents/me/clients", "AgentsFunction"),
-    Route("get", "/agents/me/commissions", "AgentsFunction"),
-    Route("patch", "/agents/{agent_id}", "AgentsFunction"),
-    Route("get", "/commissions", "AgentsFunction"),
-    Route("post", "/commissions/{commission_id}/decision", "AgentsFunction"),
-    Route("get", "/agents/me/statements", "AgentsFunction"),
-    Route("post", "/payouts", "AgentsFunction"),
-    Route("get", "/payouts", "AgentsFunction"),
-    Route("get", "/payouts/{payout_id}", "AgentsFunction"),
-    Route("post", "/members", "MembersFunction", public=True),
-    Route("get", "/members", "MembersFunction"),
-    Route("get", "/members/me", "MembersFunction"),
-    Route("patch", "/members/me", "MembersFunction"),
-    Route("get", "/members/{member_id}", "MembersFunction"),
-    Route("patch", "/members/{member_id}", "MembersFunction"),
-    Route("post", "/members/{member_id}/renewals", "MembersFunction"),
-    Route("post", "/members/{member_id}/cancellation", "MembersFunction"),
-    Route("post", "/members/{member_id}/pause", "MembersFunction"),
-    Route("post", "/members/{member_id}/resume", "MembersFunction"),
-    Route("post", "/claims", "ClaimsFunction"),
-    Route("get", "/claims", "ClaimsFunction"),
-    Route("get", "/claims/{claim_id}", "ClaimsFunction"),
-    Route("get", "/claims/{claim_id}/history", "ClaimsFunction"),
-    Route("post", "/claims/{claim_id}/transitions", "ClaimsFunction"),
-    Route("put", "/claims/{claim_id}/assignee", "ClaimsFunction"),
-    Route("post", "/claims/{claim_id}/documents", "ClaimsFunction"),
-    Route("get", "/claims/{claim_id}/documents", "ClaimsFunction"),
-    Route("post", "/claims/{claim_id}/documents/{document_id}/completion", "ClaimsFunction"),
-    Route("get", "/claims/{claim_id}/documents/{document_id}/download", "ClaimsFunction"),
-    Route("delete", "/claims/{claim_id}/documents/{document_id}", "ClaimsFunction"),
-    Route("get", "/jobs", "JobsFunction"),
-    Route("post", "/jobs/{job_id}/replay", "JobsFunction"),
-    Route("post", "/jobs/{job_id}/dismiss", "JobsFunction"),
+    ExpectedRoute("get", "/health", "HealthFunction", public=True),
+    ExpectedRoute("head", "/health", "HealthFunction", public=True),
+    ExpectedRoute("get", "/health/deep", "HealthFunction", public=True),
+    ExpectedRoute("head", "/health/deep", "HealthFunction", public=True),
+    ExpectedRoute("get", "/openapi.json", "PagesFunction", public=True),
+    ExpectedRoute("get", "/docs", "PagesFunction", public=True),
+    ExpectedRoute("post", "/agents", "AgentsFunction", public=True),
+    ExpectedRoute("get", "/agents", "AgentsFunction"),
+    ExpectedRoute("get", "/agents/me", "AgentsFunction"),
+    ExpectedRoute("get", "/agents/{agent_id}", "AgentsFunction"),
+    ExpectedRoute("post", "/agents/{agent_id}/decision", "AgentsFunction"),
+    ExpectedRoute("get", "/agents/me/clients", "AgentsFunction"),
+    ExpectedRoute("get", "/agents/me/commissions", "AgentsFunction"),
+    ExpectedRoute("patch", "/agents/{agent_id}", "AgentsFunction"),
+    ExpectedRoute("get", "/commissions", "AgentsFunction"),
+    ExpectedRoute("post", "/commissions/{commission_id}/decision", "AgentsFunction"),
+    ExpectedRoute("get", "/agents/me/statements", "AgentsFunction"),
+    ExpectedRoute("post", "/payouts", "AgentsFunction"),
+    ExpectedRoute("get", "/payouts", "AgentsFunction"),
+    ExpectedRoute("get", "/payouts/{payout_id}", "AgentsFunction"),
+    ExpectedRoute("post", "/members", "MembersFunction", public=True),
+    ExpectedRoute("get", "/members", "MembersFunction"),
+    ExpectedRoute("get", "/members/me", "MembersFunction"),
+    ExpectedRoute("patch", "/members/me", "MembersFunction"),
+    ExpectedRoute("get", "/members/{member_id}", "MembersFunction"),
+    ExpectedRoute("patch", "/members/{member_id}", "MembersFunction"),
+    ExpectedRoute("post", "/members/{member_id}/renewals", "MembersFunction"),
+    ExpectedRoute("post", "/members/{member_id}/cancellation", "MembersFunction"),
+    ExpectedRoute("post", "/members/{member_id}/pause", "MembersFunction"),
+    ExpectedRoute("post", "/members/{member_id}/resume", "MembersFunction"),
+    ExpectedRoute("post", "/claims", "ClaimsFunction"),
+    ExpectedRoute("get", "/claims", "ClaimsFunction"),
+    ExpectedRoute("get", "/claims/{claim_id}", "ClaimsFunction"),
+    ExpectedRoute("get", "/claims/{claim_id}/history", "ClaimsFunction"),
+    ExpectedRoute("post", "/claims/{claim_id}/transitions", "ClaimsFunction"),
+    ExpectedRoute("put", "/claims/{claim_id}/assignee", "ClaimsFunction"),
+    ExpectedRoute("post", "/claims/{claim_id}/documents", "ClaimsFunction"),
+    ExpectedRoute("get", "/claims/{claim_id}/documents", "ClaimsFunction"),
+    ExpectedRoute("post", "/claims/{claim_id}/documents/{document_id}/completion", "ClaimsFunction"),
+    ExpectedRoute("get", "/claims/{claim_id}/documents/{document_id}/download", "ClaimsFunction"),
+    ExpectedRoute("delete", "/claims/{claim_id}/documents/{document_id}", "ClaimsFunction"),
+    ExpectedRoute("get", "/jobs", "JobsFunction"),
+    ExpectedRoute("post", "/jobs/{job_id}/replay", "JobsFunction"),
+    ExpectedRoute("post", "/jobs/{job_id}/dismiss", "JobsFunction"),
 ]
 ELSEWHERE = {"/", "/{proxy+}"}
 
@@ -81,7 +81,7 @@ OF_THE_GATEWAY_ALONE = {"bad-gateway": 502, "timeout": 504}
 
 def api() -> Json:
     """The API's definition, as the transform wrote it."""
-    body: Json = translated()["Resources"]["Api"]["Properties"]["Body"]
+    body: Json = translate()["Resources"]["Api"]["Properties"]["Body"]
     return body
 
 
@@ -99,7 +99,7 @@ def is_public(method: Json) -> bool:
 def test_the_contract_is_what_is_deployed() -> None:
     """Each method and path goes to its function, and there is none that the contract does not list."""
     deployed = {
-        Route(method, path, function_of(operation), is_public(operation))
+        ExpectedRoute(method, path, function_of(operation), is_public(operation))
         for path, item in api()["paths"].items()
         for method, operation in item.items()
         if method != ANY

@@ -25,16 +25,16 @@ json.dump(transform(json.load(sys.stdin), {}, SimpleNamespace(load=dict)), sys.s
 """
 
 
-def read() -> Json:
+def load_template() -> Json:
     """The template as it stands, its short tags written out."""
     return read_template(TEMPLATE.read_text())
 
 
 @cache
-def _translated_text() -> str:
+def _translate_text() -> str:
     answer = subprocess.run(
         [str(EMULATOR_PYTHON), "-c", TRANSLATE],
-        input=json.dumps(replace_code(read(), ARTIFACT)),
+        input=json.dumps(replace_code(load_template(), ARTIFACT)),
         capture_output=True,
         text=True,
         check=False,
@@ -44,30 +44,30 @@ def _translated_text() -> str:
     return answer.stdout
 
 
-def translated() -> Json:
+def translate() -> Json:
     """A fresh copy of what the SAM transform makes of template.yaml."""
-    document: Json = json.loads(_translated_text())
+    document: Json = json.loads(_translate_text())
     return document
 
 
-def walk(value: Any, place: str = "") -> Iterator[tuple[str, Json]]:
+def list_mappings(value: Any, place: str = "") -> Iterator[tuple[str, Json]]:
     """Every mapping inside `value`, with the place where it stands."""
     if isinstance(value, dict):
         yield place, value
         for key, item in value.items():
-            yield from walk(item, f"{place}/{key}")
+            yield from list_mappings(item, f"{place}/{key}")
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from walk(item, f"{place}/{index}")
+            yield from list_mappings(item, f"{place}/{index}")
 
 
-def of_type(template: Json, kind: str) -> dict[str, Json]:
+def find_by_type(template: Json, kind: str) -> dict[str, Json]:
     """The properties of the resources of one type, by logical id."""
     resources: dict[str, Json] = template["Resources"]
     return {name: r.get("Properties", {}) for name, r in resources.items() if r["Type"] == kind}
 
 
 @cache
-def attributes(kind: str) -> frozenset[str]:
+def list_attributes(kind: str) -> frozenset[str]:
     """What Fn::GetAtt may ask of a resource type, by CloudFormation's own schema."""
     return frozenset(PROVIDER_SCHEMA_MANAGER.get_resource_schema(REGION, kind).get_atts)

@@ -14,10 +14,10 @@ from claims.app import api as claims_api
 from jobs_api.app import api as jobs_api
 from members.app import api as members_api
 from shared.ids import make_uuid7
-from tests.databases import Blank
-from tests.fakes.evidence import FakeEvidence
-from tests.harness import Client, claims_of
-from tests.integration.room import room
+from tests.api_client import ApiClient, make_claims
+from tests.databases import FreshDatabase
+from tests.fakes.documents import FakeDocumentStore
+from tests.integration.function_client import make_client
 
 APIS = (agents_api, members_api, claims_api, jobs_api)
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 592
@@ -38,25 +38,27 @@ PEOPLE: dict[str, tuple[str, str]] = {
 
 
 @dataclass
-class Callers:
+class CallerFixtures:
     """Everybody, by name; `nobody` has no token."""
 
     connection: psycopg.Connection[Any]
-    clients: dict[Any, Client]
-    evidence: FakeEvidence
+    clients: dict[Any, ApiClient]
+    evidence: FakeDocumentStore
     ids: dict[str, UUID] = field(default_factory=lambda: {name: make_uuid7() for name in PEOPLE})
     payout: UUID = field(default_factory=make_uuid7)
     _serial: Iterator[int] = field(default_factory=itertools.count)
 
     @classmethod
     @contextmanager
-    def on(cls, blank: Blank) -> "Iterator[Callers]":
+    def make_in(cls, fresh_database: FreshDatabase) -> "Iterator[CallerFixtures]":
         """Write them into a database; its triggers and foreign keys are off for what is written here."""
-        evidence = FakeEvidence()
-        conninfo = blank.postgres.conninfo(user="postgres", dbname=blank.name)
+        evidence = FakeDocumentStore()
+        conninfo = fresh_database.postgres.build_conninfo(user="postgres", dbname=fresh_database.name)
         with psycopg.connect(conninfo, autocommit=True) as connection:
             connection.execute("SET session_replication_role = replica")
-            everybody = cls(connection, {api: room(api, blank, document_store=evidence) for api in APIS}, evidence)
+            everybody = cls(
+                connection, {api: make_client(api, fresh_database, document_store=evidence) for api in APIS}, evidence
+            )
             everybody._write()
             yield everybody
 
@@ -67,21 +69,21 @@ class Callers:
         ids: dict[str, Any] = {} if whose == "all" else self._record(resource, caller, whose)
         self._reset()
         client = self.clients[api]
-        claims = self._claims(caller)
+        claims = self._make_token_claims(caller)
         # Where a token is optional the handler verifies it: what it says is the same.
         client.container.__dict__["_verifier"] = lambda _token: claims
         headers = {"Authorization": f"Bearer {caller}"} if claims else {}
         key = f"key-{next(self._serial)}" if method != "GET" else None
         if_match = "*" if method == "PATCH" or resource.endswith(("/transitions", "/assignee")) else None
-        signed_in = client.as_(claims)
+        signed_in = client.sign_in_as(claims)
         reply = signed_in.call(method, resource, body, key=key, if_match=if_match, headers=headers, **ids)
         return reply.status
 
-    def _claims(self, caller: str) -> dict[str, str] | None:
+    def _make_token_claims(self, caller: str) -> dict[str, str] | None:
         if caller == "nobody":
             return None
         role = PEOPLE[caller][0]
-        return claims_of(f"sub-{self.ids[caller]}", "admin" if role == "former" else role)
+        return make_claims(f"sub-{self.ids[caller]}", "admin" if role == "former" else role)
 
     def _record(self, resource: str, caller: str, whose: str) -> dict[str, str]:
         """Return the path's ids: of a new record of its owner's, or ids that nobody has."""
@@ -92,7 +94,7 @@ class Callers:
         owner = self.ids[caller if whose == "own" else kinds.get(names[0], "member")]
         ids = {names[0]: self._make(names[0], owner)}
         if "document_id" in names:
-            ids["document_id"] = self._document(ids["claim_id"], available=resource.endswith("/download"))
+            ids["document_id"] = self._add_document(ids["claim_id"], available=resource.endswith("/download"))
         return {name: str(value) for name, value in ids.items()}
 
     def _make(self, name: str, owner: UUID) -> UUID:
@@ -100,7 +102,7 @@ class Callers:
             return owner
         if name == "payout_id":
             return self.payout
-        make = {"claim_id": self._claim, "commission_id": self._commission, "job_id": self._job}[name]
+        make = {"claim_id": self._claim, "commission_id": self._add_commission, "job_id": self._add_job}[name]
         made: UUID = make(owner)
         return made
 
@@ -113,10 +115,10 @@ class Callers:
             if role == "agent":
                 self._insert("agents", id=self.ids[name], state=state, city="Prizren", referral_code=name.upper())
             if role == "member":
-                self._member(self.ids[name])
+                self._add_member(self.ids[name])
         self._insert("payouts", id=self.payout, month="2026-01-01", made_by=self.ids["admin"])
 
-    def _member(self, member: UUID) -> None:
+    def _add_member(self, member: UUID) -> None:
         self._insert("members", id=member, number=f"MEM-{member}", country="XK", agent_id=self.ids["agent"])
         self._insert("agent_clients", member_id=member, agent_id=self.ids["agent"])
         days = dict.fromkeys(("starts_on", "anchor_on", "period_starts_on", "renewed_on"), "2026-02-01")
@@ -149,7 +151,7 @@ class Callers:
         )
         return claim
 
-    def _document(self, claim: UUID, *, available: bool) -> UUID:
+    def _add_document(self, claim: UUID, *, available: bool) -> UUID:
         document = make_uuid7()
         key = f"uploads/{claim}/{document}"
         self._insert(
@@ -159,7 +161,7 @@ class Callers:
         self.evidence.put(key, PNG, "image/png")
         return document
 
-    def _commission(self, agent: UUID) -> UUID:
+    def _add_commission(self, agent: UUID) -> UUID:
         commission = make_uuid7()
         self._insert(
             "commissions", id=commission, agent_id=agent, member_id=self.ids["member"], subscription_id=make_uuid7(),
@@ -167,7 +169,7 @@ class Callers:
         )  # fmt: skip
         return commission
 
-    def _job(self, _owner: UUID) -> UUID:
+    def _add_job(self, _owner: UUID) -> UUID:
         job = make_uuid7()
         self._insert("outbox", id=job, kind="mail", priority="low", subject_id=job, payload="{}", state="failed")
         return job

@@ -13,10 +13,10 @@ import pytest
 
 from local.postgres import OWNER
 from shared.database.pipeline import Database
-from tests.databases import Blank
-from tests.fakes.evidence import FakeEvidence
-from tests.locks.acts import ACTS, Stage, did
-from tests.locks.scene import set_scene
+from tests.databases import FreshDatabase
+from tests.fakes.documents import FakeDocumentStore
+from tests.lock_order.sample_records import set_scene
+from tests.lock_order.write_operations import ACTS, OperationEnvironment, has_succeeded
 from tests.roles import BEFORE, FUNCTIONS, RoleConnector
 
 TABLE = tomllib.loads((Path(__file__).parent / "database_roles.toml").read_text(encoding="utf-8"))
@@ -71,20 +71,22 @@ def decided() -> Grants:
     }
 
 
-def granted(blank: Blank) -> Grants:
+def granted(fresh_database: FreshDatabase) -> Grants:
     """Return what the catalog says."""
-    return {(row["role"], row["relation"], row["privilege"]): row["columns"] for row in blank.rows(GRANTS)}
+    return {
+        (row["role"], row["relation"], row["privilege"]): row["columns"] for row in fresh_database.query_rows(GRANTS)
+    }
 
 
-def undecided(blank: Blank) -> set[str]:
+def undecided(fresh_database: FreshDatabase) -> set[str]:
     """Return the tables, views and sequences about which nobody has decided who sees them."""
     own = {relation for role in OWN_ROLES for relation in ROLES[role]}
-    return {row["relname"] for row in blank.rows(RELATIONS)} - own - set(NOBODY)
+    return {row["relname"] for row in fresh_database.query_rows(RELATIONS)} - own - set(NOBODY)
 
 
-def test_every_role_may_do_what_the_table_says_and_nothing_else(blank: Blank) -> None:
+def test_every_role_may_do_what_the_table_says_and_nothing_else(fresh_database: FreshDatabase) -> None:
     """One grant too many is a difference as much as one that is missing; everybody has none."""
-    assert granted(blank) == decided()
+    assert granted(fresh_database) == decided()
 
 
 @pytest.mark.parametrize(
@@ -97,23 +99,23 @@ def test_every_role_may_do_what_the_table_says_and_nothing_else(blank: Blank) ->
         "GRANT USAGE ON SEQUENCE payout_numbers TO interdomestik_claims",
     ],
 )
-def test_a_grant_too_many_or_too_few_is_seen(blank: Blank, change: str) -> None:
+def test_a_grant_too_many_or_too_few_is_seen(fresh_database: FreshDatabase, change: str) -> None:
     """The comparison above can fail, by a single column."""
-    with psycopg.connect(blank.postgres.conninfo(dbname=blank.name)) as connection:
+    with psycopg.connect(fresh_database.postgres.build_conninfo(dbname=fresh_database.name)) as connection:
         connection.execute(change.encode())
         rows = connection.execute(GRANTS.encode()).fetchall()
         connection.rollback()
     assert {tuple(row[:3]): row[3] for row in rows} != decided()
 
 
-def test_a_table_that_nobody_decided_about_is_seen(blank: Blank) -> None:
+def test_a_table_that_nobody_decided_about_is_seen(fresh_database: FreshDatabase) -> None:
     """A migration that makes one says who may do what with it, or that no function's role may."""
-    assert undecided(blank) == set()
-    blank.rows("CREATE TABLE new_table (id int)")
+    assert undecided(fresh_database) == set()
+    fresh_database.query_rows("CREATE TABLE new_table (id int)")
     try:
-        assert undecided(blank) == {"new_table"}
+        assert undecided(fresh_database) == {"new_table"}
     finally:
-        blank.rows("DROP TABLE new_table")
+        fresh_database.query_rows("DROP TABLE new_table")
 
 
 def test_every_function_has_a_role_of_its_own() -> None:
@@ -122,14 +124,14 @@ def test_every_function_has_a_role_of_its_own() -> None:
     assert set(ROLES) == {*OWN_ROLES, BEFORE}
 
 
-def test_no_role_may_more_than_what_is_granted_to_it(blank: Blank) -> None:
+def test_no_role_may_more_than_what_is_granted_to_it(fresh_database: FreshDatabase) -> None:
     """Neither by an attribute nor by a membership: their group has no rights and can't sign in."""
-    attributes = blank.rows(
+    attributes = fresh_database.query_rows(
         "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)"
         " AND (rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls OR NOT rolcanlogin)",
         [*OWN_ROLES, BEFORE],
     )
-    memberships = blank.rows(
+    memberships = fresh_database.query_rows(
         "SELECT m.member::regrole::text AS member, m.roleid::regrole::text AS role FROM pg_auth_members m"
         " WHERE m.member::regrole::text = ANY(%s)",
         [*OWN_ROLES, BEFORE],
@@ -137,29 +139,31 @@ def test_no_role_may_more_than_what_is_granted_to_it(blank: Blank) -> None:
     assert attributes == []
     assert {row["role"] for row in memberships} == {"interdomestik_functions"}
     assert {row["member"] for row in memberships} == {*OWN_ROLES, BEFORE}
-    assert blank.rows("SELECT rolcanlogin AS may FROM pg_roles WHERE rolname = 'interdomestik_functions'") == [
-        {"may": False}
-    ]
+    assert fresh_database.query_rows(
+        "SELECT rolcanlogin AS may FROM pg_roles WHERE rolname = 'interdomestik_functions'"
+    ) == [{"may": False}]
 
 
-def test_sessions_of_every_role_have_the_settings_of_the_functions(blank: Blank) -> None:
+def test_sessions_of_every_role_have_the_settings_of_the_functions(fresh_database: FreshDatabase) -> None:
     """A statement ends after 10 s, an idle transaction after 15 s, and times are UTC."""
     expected = ["TimeZone=UTC", "idle_in_transaction_session_timeout=15s", "statement_timeout=10s"]
-    rows = blank.rows("SELECT rolname, rolconfig FROM pg_roles WHERE rolname = ANY(%s)", [*OWN_ROLES, BEFORE])
+    rows = fresh_database.query_rows(
+        "SELECT rolname, rolconfig FROM pg_roles WHERE rolname = ANY(%s)", [*OWN_ROLES, BEFORE]
+    )
     assert {row["rolname"]: sorted(row["rolconfig"]) for row in rows} == dict.fromkeys([*OWN_ROLES, BEFORE], expected)
 
 
-def test_functions_with_their_owners_rights_are_open_to_those_who_call_them(blank: Blank) -> None:
+def test_functions_with_their_owners_rights_are_open_to_those_who_call_them(fresh_database: FreshDatabase) -> None:
     """And run in a search path that their caller can't choose. What only a trigger calls is open to nobody."""
-    rows = blank.rows(DEFINERS)
+    rows = fresh_database.query_rows(DEFINERS)
     assert {row["name"]: row["callers"] for row in rows} == CALLERS
     assert [row["name"] for row in rows if row["open"]] == []
     assert {str(row["config"]) for row in rows} == {"['search_path=pg_catalog, public, pg_temp']"}
 
 
-def refusal(blank: Blank, role: str, statement: str) -> str | None:
+def refusal(fresh_database: FreshDatabase, role: str, statement: str) -> str | None:
     """Return the SQLSTATE with which PostgreSQL refuses a role's statement, None where it does not."""
-    with psycopg.connect(blank.postgres.conninfo(user=role, dbname=blank.name)) as connection:
+    with psycopg.connect(fresh_database.postgres.build_conninfo(user=role, dbname=fresh_database.name)) as connection:
         try:
             connection.execute(statement.encode())
         except psycopg.Error as error:
@@ -175,24 +179,24 @@ COUNTED = {"kind", "priority", "state", "begun", "last_error", "created_at", "re
 
 
 @pytest.mark.parametrize("relation", sorted(ROLES[BEFORE]))
-def test_health_reads_no_record_and_writes_nothing(blank: Blank, relation: str) -> None:
+def test_health_reads_no_record_and_writes_nothing(fresh_database: FreshDatabase, relation: str) -> None:
     """It counts jobs: no name, no address, no word of a mail, and no change to anything."""
     if "usage" in ROLES[BEFORE][relation]:
-        assert refusal(blank, "interdomestik_health", f"SELECT nextval('{relation}')") == FORBIDDEN
+        assert refusal(fresh_database, "interdomestik_health", f"SELECT nextval('{relation}')") == FORBIDDEN
         return
-    columns = blank.rows(
+    columns = fresh_database.query_rows(
         "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped", relation
     )
     read = {
         row["attname"]
         for row in columns
-        if refusal(blank, "interdomestik_health", f'SELECT "{row["attname"]}" FROM {relation}') is None
+        if refusal(fresh_database, "interdomestik_health", f'SELECT "{row["attname"]}" FROM {relation}') is None
     }
     assert read == (COUNTED if relation == "outbox" else set())
     for write in ("DELETE FROM {}", "INSERT INTO {} DEFAULT VALUES", "TRUNCATE {}"):
-        assert refusal(blank, "interdomestik_health", write.format(relation)) is not None
+        assert refusal(fresh_database, "interdomestik_health", write.format(relation)) is not None
     name = columns[0]["attname"]
-    assert refusal(blank, "interdomestik_health", f'UPDATE {relation} SET "{name}" = "{name}"') is not None
+    assert refusal(fresh_database, "interdomestik_health", f'UPDATE {relation} SET "{name}" = "{name}"') is not None
 
 
 @pytest.mark.parametrize(
@@ -236,17 +240,19 @@ def test_health_reads_no_record_and_writes_nothing(blank: Blank, relation: str) 
         ("housekeeping", "SELECT payload FROM outbox"),
     ],
 )
-def test_a_role_can_not_do_what_is_another_functions_work(blank: Blank, role: str, statement: str) -> None:
+def test_a_role_can_not_do_what_is_another_functions_work(
+    fresh_database: FreshDatabase, role: str, statement: str
+) -> None:
     """PostgreSQL refuses it, whatever the function's code would do."""
-    assert refusal(blank, f"interdomestik_{role}", statement) == FORBIDDEN
+    assert refusal(fresh_database, f"interdomestik_{role}", statement) == FORBIDDEN
 
 
 @pytest.mark.parametrize("role", OWN_ROLES)
-def test_no_role_changes_what_was_written_down(blank: Blank, role: str) -> None:
+def test_no_role_changes_what_was_written_down(fresh_database: FreshDatabase, role: str) -> None:
     """Neither the audit nor the schema."""
     for statement in ("UPDATE audit SET actor = ''", "DELETE FROM audit", "SELECT facts FROM audit",
                       "CREATE TABLE mine (id int)", "ALTER TABLE audit DISABLE TRIGGER ALL"):  # fmt: skip
-        assert refusal(blank, role, statement) == FORBIDDEN, statement
+        assert refusal(fresh_database, role, statement) == FORBIDDEN, statement
 
 
 class ConnectorBefore(RoleConnector):
@@ -254,14 +260,16 @@ class ConnectorBefore(RoleConnector):
 
     def borrow(self, within_s: float) -> Any:
         """See Connector."""
-        self._holder_in_use = self.of_role(BEFORE)
+        self._holder_in_use = self.get_connector(BEFORE)
         return self._holder_in_use.borrow(within_s)
 
 
 @pytest.mark.parametrize("name", ACTS)
-def test_what_connects_as_before_still_works(blank: Blank, name: str) -> None:
+def test_what_connects_as_before_still_works(fresh_database: FreshDatabase, name: str) -> None:
     """While a release is deployed, handlers of the one before run on the new schema."""
-    evidence = FakeEvidence()
-    scene = set_scene(blank, evidence, random.Random(0))
-    database = Database(ConnectorBefore(blank.settings))
-    assert did(ACTS[name](Stage(scene, blank.settings, database, evidence, own="before")))
+    evidence = FakeDocumentStore()
+    scene = set_scene(fresh_database, evidence, random.Random(0))
+    database = Database(ConnectorBefore(fresh_database.settings))
+    assert has_succeeded(
+        ACTS[name](OperationEnvironment(scene, fresh_database.settings, database, evidence, own="before"))
+    )

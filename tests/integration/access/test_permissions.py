@@ -14,10 +14,10 @@ from jobs_api.app import api as jobs_api
 from members.app import api as members_api
 from pages.app import api as pages_api
 from shared.api.operation import Operation
-from tests.databases import Blank
-from tests.figures import record
-from tests.integration.access.callers import Callers
-from tests.people import person, trouble
+from tests.databases import FreshDatabase
+from tests.integration.access.callers import CallerFixtures
+from tests.measurements import record
+from tests.sample_people import make_claim_body, make_person
 
 APIS = (agents_api, members_api, claims_api, jobs_api, health_api, pages_api)
 TABLE: dict[str, Any] = tomllib.loads(Path(__file__).with_name("permissions.toml").read_text(encoding="utf-8"))
@@ -28,14 +28,14 @@ PICTURE = {"file_name": "a.png", "content_type": "image/png", "size": 600}
 
 # What a call sends: it must be good, so that its status tells of nothing but who calls.
 BODIES: dict[str, Callable[[], Any]] = {
-    "POST /members": person,
+    "POST /members": make_person,
     "PATCH /members/me": lambda: {"language": "en"},
     "PATCH /members/{member_id}": lambda: {"language": "en"},
     "POST /agents/{agent_id}/decision": lambda: {"decision": "suspend", "reason": "Checked."},
     "PATCH /agents/{agent_id}": lambda: {"tier": "vip"},
     "POST /commissions/{commission_id}/decision": lambda: {"decision": "approve", "reason": "Checked."},
     "POST /payouts": lambda: {"month": "2026-10"},
-    "POST /claims": trouble,
+    "POST /claims": make_claim_body,
     "POST /claims/{claim_id}/transitions to verification": lambda: {"to": "verification", "reason": "Checked."},
     "POST /claims/{claim_id}/transitions to withdrawn": lambda: {"to": "withdrawn", "reason": "Settled."},
     "PUT /claims/{claim_id}/assignee": lambda: {"staff_id": "me"},
@@ -63,14 +63,14 @@ def cells(row: str) -> Iterator[tuple[str, str, int]]:
 
 
 @pytest.fixture(scope="module")
-def callers(blank: Blank) -> Iterator[Callers]:
+def callers(fresh_database: FreshDatabase) -> Iterator[CallerFixtures]:
     """Everybody, and what they have."""
-    with Callers.on(blank) as everybody:
+    with CallerFixtures.make_in(fresh_database) as everybody:
         yield everybody
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_each_caller_gets_the_status_that_the_table_says(callers: Callers, row: str) -> None:
+def test_each_caller_gets_the_status_that_the_table_says(callers: CallerFixtures, row: str) -> None:
     """On a record that is as it was before, with a request that nothing is wrong with."""
     expected = {(whose, caller): status for whose, caller, status in cells(row)}
     body = BODIES.get(row, lambda: None)

@@ -10,13 +10,13 @@ import pytest
 
 from agents.app import api
 from members.app import api as members_api
-from tests.databases import Blank
+from tests.api_client import ApiClient, ApiReply
+from tests.databases import FreshDatabase
 from tests.failover.servers import wait_until
 from tests.fakes.clock import ManualClock
-from tests.harness import Client, Reply
-from tests.integration.jobs.records import Records
-from tests.integration.room import TODAY, agent, room, serial, sign_in
-from tests.people import person
+from tests.integration.function_client import TODAY, add_agent, make_client, next_serial, sign_in
+from tests.integration.jobs.records import RecordFixtures
+from tests.sample_people import make_person
 
 DECISION = "/commissions/{commission_id}/decision"
 STATES = ("pending", "approved", "paid", "void")
@@ -31,42 +31,48 @@ NOBODY = "01a20ba6-afb6-76d1-9556-a703ff01d17a"
 
 
 @pytest.fixture(scope="module")
-def staff(blank: Blank) -> dict[str, str]:
+def staff(fresh_database: FreshDatabase) -> dict[str, str]:
     """The claims of a member of staff with an account."""
-    return sign_in(blank, str(Records(blank).account("staff")))
+    return sign_in(fresh_database, str(RecordFixtures(fresh_database).add_account("staff")))
 
 
 @pytest.fixture
-def client(blank: Blank, staff: dict[str, str]) -> Client:
-    return room(api, blank).as_(staff)
+def client(fresh_database: FreshDatabase, staff: dict[str, str]) -> ApiClient:
+    return make_client(api, fresh_database).sign_in_as(staff)
 
 
-def signed_up(blank: Blank, code: str, *, proven: bool = True) -> str:
+def signed_up(fresh_database: FreshDatabase, code: str, *, proven: bool = True) -> str:
     """A new client of an agent's, who has signed in where they are proven; their id."""
-    reply = room(members_api, blank).call("POST", "/members", person(referral_code=code), key=f"key-{serial()}")
+    reply = make_client(members_api, fresh_database).call(
+        "POST", "/members", make_person(referral_code=code), key=f"key-{next_serial()}"
+    )
     assert reply.status == 201, reply.body
     if proven:
-        blank.rows("UPDATE accounts SET proven_at = now() WHERE id = %s", reply.json["id"])
+        fresh_database.query_rows("UPDATE accounts SET proven_at = now() WHERE id = %s", reply.json["id"])
     return str(reply.json["id"])
 
 
-def commission(blank: Blank, member: str) -> str:
+def commission(fresh_database: FreshDatabase, member: str) -> str:
     """The latest commission that a member has earned somebody."""
     return str(
-        blank.rows("SELECT id FROM commissions WHERE member_id = %s ORDER BY period_starts_on", member)[-1]["id"]
+        fresh_database.query_rows("SELECT id FROM commissions WHERE member_id = %s ORDER BY period_starts_on", member)[
+            -1
+        ]["id"]
     )
 
 
-def earned(blank: Blank, state: str = "pending") -> str:
+def earned(fresh_database: FreshDatabase, state: str = "pending") -> str:
     """A commission in a state."""
-    made = commission(blank, signed_up(blank, agent(blank)[1]))
-    put(blank, made, state)
+    made = commission(fresh_database, signed_up(fresh_database, add_agent(fresh_database)[1]))
+    put(fresh_database, made, state)
     return made
 
 
-def put(blank: Blank, commission_id: str, state: str) -> None:
+def put(fresh_database: FreshDatabase, commission_id: str, state: str) -> None:
     """Write a state past all rules."""
-    with psycopg.connect(blank.postgres.conninfo(user="postgres", dbname=blank.name)) as connection:
+    with psycopg.connect(
+        fresh_database.postgres.build_conninfo(user="postgres", dbname=fresh_database.name)
+    ) as connection:
         connection.execute("SET session_replication_role = replica")
         connection.execute(
             "UPDATE commissions SET state = %s, payout_id = CASE WHEN %s = 'paid' THEN id END WHERE id = %s",
@@ -74,116 +80,132 @@ def put(blank: Blank, commission_id: str, state: str) -> None:
         )
 
 
-def decide(client: Client, commission_id: str, decision: str = "approve", reason: str = "As agreed.") -> Reply:
+def decide(client: ApiClient, commission_id: str, decision: str = "approve", reason: str = "As agreed.") -> ApiReply:
     return client.call("POST", DECISION, {"decision": decision, "reason": reason}, commission_id=commission_id)
 
 
-def state_of(blank: Blank, commission_id: str) -> str:
-    return str(blank.rows("SELECT state FROM commissions WHERE id = %s", commission_id)[0]["state"])
+def state_of(fresh_database: FreshDatabase, commission_id: str) -> str:
+    return str(fresh_database.query_rows("SELECT state FROM commissions WHERE id = %s", commission_id)[0]["state"])
 
 
 @pytest.mark.parametrize(("state", "decision"), list(itertools.product(STATES, PAST)))
-def test_staff_move_a_commission_as_its_states_allow(blank: Blank, client: Client, state: str, decision: str) -> None:
+def test_staff_move_a_commission_as_its_states_allow(
+    fresh_database: FreshDatabase, client: ApiClient, state: str, decision: str
+) -> None:
     """Every pair: those of the table move and are audited, all others are 409 and change nothing."""
-    made = earned(blank, state)
+    made = earned(fresh_database, state)
     reply = decide(client, made, decision)
-    audited = blank.rows("SELECT action, facts FROM audit WHERE subject_id = %s", made)
+    audited = fresh_database.query_rows("SELECT action, facts FROM audit WHERE subject_id = %s", made)
     if (state, decision) in DECISIONS:
         assert (reply.status, reply.json["state"]) == (200, DECISIONS[state, decision])
         assert audited == [{"action": PAST[decision], "facts": {}}]
     else:
-        assert (reply.status, reply.problem, state_of(blank, made)) == (409, "commission-move-not-allowed", state)
+        assert (reply.status, reply.problem, state_of(fresh_database, made)) == (
+            409,
+            "commission-move-not-allowed",
+            state,
+        )
         assert audited == []
 
 
-def test_the_reason_stays_on_the_commission(blank: Blank, client: Client, staff: dict[str, str]) -> None:
+def test_the_reason_stays_on_the_commission(
+    fresh_database: FreshDatabase, client: ApiClient, staff: dict[str, str]
+) -> None:
     """With who decided and when, for staff to read; the audit has ids alone."""
-    made = earned(blank)
+    made = earned(fresh_database)
     decided = decide(client, made, reason="Besa confirmed it by phone.").json["decision"]
     assert decided["reason"] == "Besa confirmed it by phone."
     assert f"sub-{decided['decided_by']}" == staff["sub"]
-    [entry] = blank.rows("SELECT actor, facts FROM audit WHERE subject_id = %s", made)
+    [entry] = fresh_database.query_rows("SELECT actor, facts FROM audit WHERE subject_id = %s", made)
     assert entry == {"actor": staff["sub"], "facts": {}}
     assert decide(client, made, "void", "Paid to somebody else.").json["decision"]["reason"] == "Paid to somebody else."
 
 
 @pytest.mark.parametrize("decision", PAST)
-def test_nobody_decides_about_a_commission_of_their_own(blank: Blank, client: Client, decision: str) -> None:
+def test_nobody_decides_about_a_commission_of_their_own(
+    fresh_database: FreshDatabase, client: ApiClient, decision: str
+) -> None:
     """Whatever groups their token names; somebody else does it."""
-    agent_id, code = agent(blank)
-    made = commission(blank, signed_up(blank, code))
+    agent_id, code = add_agent(fresh_database)
+    made = commission(fresh_database, signed_up(fresh_database, code))
     for groups in ("staff", "admin", "agent,staff"):
-        blank.rows("UPDATE accounts SET role = %s WHERE id = %s", groups.rpartition(",")[2], agent_id)
-        me = client.as_({**sign_in(blank, agent_id), "cognito:groups": groups})
+        fresh_database.query_rows("UPDATE accounts SET role = %s WHERE id = %s", groups.rpartition(",")[2], agent_id)
+        me = client.sign_in_as({**sign_in(fresh_database, agent_id), "cognito:groups": groups})
         reply = decide(me, made, decision)
         assert (reply.status, reply.problem) == (403, "own-commission")
-    assert state_of(blank, made) == "pending"
+    assert state_of(fresh_database, made) == "pending"
     assert decide(client, made, decision).status == 200
 
 
 @pytest.mark.parametrize("state", ["pending", "suspended", "rejected"])
-def test_nothing_is_approved_while_its_agent_is_not_active(blank: Blank, client: Client, state: str) -> None:
+def test_nothing_is_approved_while_its_agent_is_not_active(
+    fresh_database: FreshDatabase, client: ApiClient, state: str
+) -> None:
     """It can be once they are, with the same key; and it can be voided at any time."""
-    agent_id, code = agent(blank)
-    one, two = (commission(blank, signed_up(blank, code)) for _ in range(2))
-    with psycopg.connect(blank.postgres.conninfo(user="postgres", dbname=blank.name)) as connection:
+    agent_id, code = add_agent(fresh_database)
+    one, two = (commission(fresh_database, signed_up(fresh_database, code)) for _ in range(2))
+    with psycopg.connect(
+        fresh_database.postgres.build_conninfo(user="postgres", dbname=fresh_database.name)
+    ) as connection:
         connection.execute("SET session_replication_role = replica")
         connection.execute("UPDATE agents SET state = %s WHERE id = %s", (state, agent_id))
     body = {"decision": "approve", "reason": "As agreed."}
     refused = client.call("POST", DECISION, body, key=f"approve-{one}", commission_id=one)
     assert (refused.status, refused.problem) == (409, "commission-agent-not-active")
     assert decide(client, two, "void").status == 200
-    with psycopg.connect(blank.postgres.conninfo(user="postgres", dbname=blank.name)) as connection:
+    with psycopg.connect(
+        fresh_database.postgres.build_conninfo(user="postgres", dbname=fresh_database.name)
+    ) as connection:
         connection.execute("SET session_replication_role = replica")
         connection.execute("UPDATE agents SET state = 'active' WHERE id = %s", (agent_id,))
     assert client.call("POST", DECISION, body, key=f"approve-{one}", commission_id=one).status == 200
 
 
-def test_nothing_is_approved_before_its_member_has_signed_in(blank: Blank, client: Client) -> None:
+def test_nothing_is_approved_before_its_member_has_signed_in(fresh_database: FreshDatabase, client: ApiClient) -> None:
     """Anyone can register anyone's address; nobody earns by that."""
-    member = signed_up(blank, agent(blank)[1], proven=False)
-    made = commission(blank, member)
+    member = signed_up(fresh_database, add_agent(fresh_database)[1], proven=False)
+    made = commission(fresh_database, member)
     refused = decide(client, made)
     assert (refused.status, refused.problem) == (409, "commission-member-not-proven")
     assert "signed in" in refused.json["detail"]
-    blank.rows("UPDATE accounts SET proven_at = now() WHERE id = %s", member)
+    fresh_database.query_rows("UPDATE accounts SET proven_at = now() WHERE id = %s", member)
     assert decide(client, made).status == 200
 
 
-def test_an_approval_waits_for_a_suspension_that_is_under_way(blank: Blank, client: Client) -> None:
+def test_an_approval_waits_for_a_suspension_that_is_under_way(fresh_database: FreshDatabase, client: ApiClient) -> None:
     """And is refused then: nothing is approved of an agent who is already suspended."""
-    agent_id, code = agent(blank)
-    made = commission(blank, signed_up(blank, code))
+    agent_id, code = add_agent(fresh_database)
+    made = commission(fresh_database, signed_up(fresh_database, code))
     with ThreadPoolExecutor(1) as pool:
-        with psycopg.connect(blank.postgres.conninfo(dbname=blank.name)) as suspending:
+        with psycopg.connect(fresh_database.postgres.build_conninfo(dbname=fresh_database.name)) as suspending:
             suspending.execute("UPDATE agents SET state = 'suspended' WHERE id = %s", (agent_id,))
             approval = pool.submit(decide, client, made)
-            wait_until(lambda: bool(blank.rows(WAITING)), "the approval does not wait")
+            wait_until(lambda: bool(fresh_database.query_rows(WAITING)), "the approval does not wait")
         assert approval.result().problem == "commission-agent-not-active"
-    assert state_of(blank, made) == "pending"
+    assert state_of(fresh_database, made) == "pending"
 
 
-def test_ten_decisions_at_once_have_one_winner(blank: Blank, client: Client) -> None:
+def test_ten_decisions_at_once_have_one_winner(fresh_database: FreshDatabase, client: ApiClient) -> None:
     """One is written, the others find that they came too late: a void may follow an approval, nothing a void."""
-    made = earned(blank)
-    clients = [room(api, blank).as_(client.claims) for _ in range(10)]
+    made = earned(fresh_database)
+    clients = [make_client(api, fresh_database).sign_in_as(client.claims) for _ in range(10)]
     with ThreadPoolExecutor(10) as pool:
         replies = list(pool.map(lambda one: decide(one, made), clients))
     assert sorted(reply.status for reply in replies) == [200] + [409] * 9
 
 
-def test_staff_and_admins_decide_and_nobody_else(blank: Blank, client: Client) -> None:
+def test_staff_and_admins_decide_and_nobody_else(fresh_database: FreshDatabase, client: ApiClient) -> None:
     """An id nobody has is 404, for staff."""
-    agent_id, code = agent(blank)
-    member = signed_up(blank, code)
-    made = commission(blank, member)
+    agent_id, code = add_agent(fresh_database)
+    member = signed_up(fresh_database, code)
+    made = commission(fresh_database, member)
     for account in (agent_id, member):
-        me = client.as_(sign_in(blank, account))
+        me = client.sign_in_as(sign_in(fresh_database, account))
         assert decide(me, made).status in (403, 404)
         assert me.call("GET", "/commissions").status in (403, 404)
-    assert client.as_(None).call("GET", "/commissions").status == 401
+    assert client.sign_in_as(None).call("GET", "/commissions").status == 401
     assert decide(client, NOBODY).problem == "not-found"
-    assert state_of(blank, made) == "pending"
+    assert state_of(fresh_database, made) == "pending"
 
 
 @pytest.mark.parametrize(
@@ -195,13 +217,13 @@ def test_staff_and_admins_decide_and_nobody_else(blank: Blank, client: Client) -
         ({"decision": "approve", "reason": "As agreed.", "amount": "7.00"}, ["/amount"]),
     ],
 )
-def test_a_decision_names_what_and_why(client: Client, body: dict[str, Any], pointers: list[str]) -> None:
+def test_a_decision_names_what_and_why(client: ApiClient, body: dict[str, Any], pointers: list[str]) -> None:
     """Nobody pays by hand, and nothing else is changed on the way."""
     reply = client.call("POST", DECISION, body, commission_id=NOBODY)
     assert (reply.status, reply.pointers) == (422, pointers)
 
 
-def every(client: Client, **query: str) -> list[dict[str, Any]]:
+def every(client: ApiClient, **query: str) -> list[dict[str, Any]]:
     """All pages of a listing, two at a time."""
     items: list[dict[str, Any]] = []
     cursor: str | None = None
@@ -216,11 +238,11 @@ def every(client: Client, **query: str) -> list[dict[str, Any]]:
             return items
 
 
-def test_staff_list_commissions_by_state_and_agent(blank: Blank, client: Client) -> None:
+def test_staff_list_commissions_by_state_and_agent(fresh_database: FreshDatabase, client: ApiClient) -> None:
     """Newest first, each once, with who earned it by whom."""
-    agent_id, code = agent(blank)
-    members = [signed_up(blank, code) for _ in range(3)]
-    made = [commission(blank, member) for member in members]
+    agent_id, code = add_agent(fresh_database)
+    members = [signed_up(fresh_database, code) for _ in range(3)]
+    made = [commission(fresh_database, member) for member in members]
     decide(client, made[0])
     listed = every(client, agent=agent_id)
     assert [one["id"] for one in listed] == made[::-1]
@@ -230,15 +252,15 @@ def test_staff_list_commissions_by_state_and_agent(blank: Blank, client: Client)
         "kind": "new", "state": "approved", "rate": "0.2000", "amount": "7.00", "currency": "EUR",
     }  # fmt: skip
     assert [one["id"] for one in every(client, agent=agent_id, state="approved")] == [made[0]]
-    assert len(every(client)) == len(every(client, agent=agent_id.upper())) + blank.count("commissions") - 3
+    assert len(every(client)) == len(every(client, agent=agent_id.upper())) + fresh_database.count("commissions") - 3
     assert every(client, agent=NOBODY) == []
 
 
-def test_a_cursor_belongs_to_its_filters(blank: Blank, client: Client) -> None:
+def test_a_cursor_belongs_to_its_filters(fresh_database: FreshDatabase, client: ApiClient) -> None:
     """One of another listing is refused."""
-    _, code = agent(blank)
+    _, code = add_agent(fresh_database)
     for _ in range(2):
-        signed_up(blank, code)
+        signed_up(fresh_database, code)
     cursor = client.call("GET", "/commissions", query={"limit": "1"}).json["next_cursor"]
     assert client.call("GET", "/commissions", query={"state": "pending", "cursor": cursor}).status == 422
 
@@ -246,67 +268,71 @@ def test_a_cursor_belongs_to_its_filters(blank: Blank, client: Client) -> None:
 @pytest.mark.parametrize(
     "query", [{"state": "open"}, {"agent": "me"}, {"agent": f"{{{NOBODY}}}"}, {"status": "pending"}, {"limit": "0"}]
 )
-def test_a_filter_that_is_none_is_named(client: Client, query: dict[str, str]) -> None:
+def test_a_filter_that_is_none_is_named(client: ApiClient, query: dict[str, str]) -> None:
     """Never all commissions by mistake."""
     reply = client.call("GET", "/commissions", query=query)
     assert (reply.status, reply.pointers) == (422, list(query))
 
 
-def test_an_agent_reads_what_became_of_their_commissions(blank: Blank, client: Client) -> None:
+def test_an_agent_reads_what_became_of_their_commissions(fresh_database: FreshDatabase, client: ApiClient) -> None:
     """Their states; not why, which is for staff."""
-    agent_id, code = agent(blank)
-    made = commission(blank, signed_up(blank, code))
-    admin = sign_in(blank, str(Records(blank).account("admin")))
-    decide(client.as_(admin), made, "void", "Besa is her sister.")
-    me = client.as_(sign_in(blank, agent_id))
+    agent_id, code = add_agent(fresh_database)
+    made = commission(fresh_database, signed_up(fresh_database, code))
+    admin = sign_in(fresh_database, str(RecordFixtures(fresh_database).add_account("admin")))
+    decide(client.sign_in_as(admin), made, "void", "Besa is her sister.")
+    me = client.sign_in_as(sign_in(fresh_database, agent_id))
     reply = me.call("GET", "/agents/me/commissions")
     assert [one["state"] for one in reply.json["items"]] == ["void"]
     assert "sister" not in reply.body
 
 
-def members_on(blank: Blank, days: int) -> Client:
+def members_on(fresh_database: FreshDatabase, days: int) -> ApiClient:
     """The members' room, so many days after the members of these tests have registered, to staff."""
     clock = ManualClock(TODAY + timedelta(days=days))
-    return room(members_api, blank, clock=clock).as_(sign_in(blank, str(Records(blank).account("staff"))))
+    return make_client(members_api, fresh_database, clock=clock).sign_in_as(
+        sign_in(fresh_database, str(RecordFixtures(fresh_database).add_account("staff")))
+    )
 
 
-def cancel(blank: Blank, member: str, days: int) -> str:
+def cancel(fresh_database: FreshDatabase, member: str, days: int) -> str:
     """Cancel so many days after the registration; the account that did."""
-    client = members_on(blank, days)
+    client = members_on(fresh_database, days)
     reply = client.call("POST", "/members/{member_id}/cancellation", member_id=member)
     assert (reply.status, client.claims is not None) == (200, True)
     return str((client.claims or {})["sub"])
 
 
-def renew(blank: Blank, member: str, days: int) -> str:
+def renew(fresh_database: FreshDatabase, member: str, days: int) -> str:
     """Renew so many days after the registration; the commission that this earns."""
-    client = members_on(blank, days)
-    reply = client.call("POST", "/members/{member_id}/renewals", key=f"renew-{serial()}", member_id=member)
+    client = members_on(fresh_database, days)
+    reply = client.call("POST", "/members/{member_id}/renewals", key=f"renew-{next_serial()}", member_id=member)
     assert reply.status == 201, reply.body
-    return commission(blank, member)
+    return commission(fresh_database, member)
 
 
 @pytest.mark.parametrize("before", ["pending", "approved"])
 @pytest.mark.parametrize(("days", "voids"), [(0, True), (13, True), (14, True), (15, False), (200, False)])
-def test_a_cancellation_within_14_days_voids(blank: Blank, before: str, days: int, *, voids: bool) -> None:
+def test_a_cancellation_within_14_days_voids(
+    fresh_database: FreshDatabase, before: str, days: int, *, voids: bool
+) -> None:
     """By itself, counted from the period's first day; a commission that was approved too."""
-    member = signed_up(blank, agent(blank)[1])
-    made = commission(blank, member)
-    put(blank, made, before)
-    who = cancel(blank, member, days)
-    assert state_of(blank, made) == ("void" if voids else before)
-    audited = blank.rows("SELECT action, actor, facts FROM audit WHERE subject_id = %s", made)
+    member = signed_up(fresh_database, add_agent(fresh_database)[1])
+    made = commission(fresh_database, member)
+    put(fresh_database, made, before)
+    who = cancel(fresh_database, member, days)
+    assert state_of(fresh_database, made) == ("void" if voids else before)
+    audited = fresh_database.query_rows("SELECT action, actor, facts FROM audit WHERE subject_id = %s", made)
     entry = {"action": "commission.voided", "actor": who, "facts": {"cause": "membership.canceled"}}
     assert audited == ([entry] if voids else [])
 
 
-def test_what_is_paid_stays_paid(blank: Blank, client: Client) -> None:
+def test_what_is_paid_stays_paid(fresh_database: FreshDatabase, client: ApiClient) -> None:
     """Money that has left is asked back by people."""
-    member = signed_up(blank, agent(blank)[1])
-    made = commission(blank, member)
-    put(blank, made, "paid")
-    cancel(blank, member, 3)
-    assert state_of(blank, made) == "paid"
+    member = signed_up(fresh_database, add_agent(fresh_database)[1])
+    made = commission(fresh_database, member)
+    put(fresh_database, made, "paid")
+    cancel(fresh_database, member, 3)
+    assert state_of(fresh_database, made) == "paid"
 
 
 @pytest.mark.parametrize(
@@ -320,39 +346,42 @@ def test_what_is_paid_stays_paid(blank: Blank, client: Client) -> None:
     ],
 )
 def test_a_cancellation_after_a_renewal_counts_from_the_new_period(
-    blank: Blank, renewed: int, canceled: int, *, voids: bool
+    fresh_database: FreshDatabase, renewed: int, canceled: int, *, voids: bool
 ) -> None:
     """The year before stays earned."""
-    member = signed_up(blank, agent(blank)[1])
-    first, second = commission(blank, member), renew(blank, member, renewed)
-    cancel(blank, member, canceled)
-    assert (state_of(blank, first), state_of(blank, second)) == ("pending", "void" if voids else "pending")
+    member = signed_up(fresh_database, add_agent(fresh_database)[1])
+    first, second = commission(fresh_database, member), renew(fresh_database, member, renewed)
+    cancel(fresh_database, member, canceled)
+    assert (state_of(fresh_database, first), state_of(fresh_database, second)) == (
+        "pending",
+        "void" if voids else "pending",
+    )
 
 
-def test_a_second_cancellation_voids_nothing(blank: Blank) -> None:
+def test_a_second_cancellation_voids_nothing(fresh_database: FreshDatabase) -> None:
     """It changes nothing at all, also where the first one was too far away to void."""
-    member = signed_up(blank, agent(blank)[1])
-    made = renew(blank, member, 300)
-    cancel(blank, member, 340)
-    cancel(blank, member, 366)
-    assert state_of(blank, made) == "pending"
+    member = signed_up(fresh_database, add_agent(fresh_database)[1])
+    made = renew(fresh_database, member, 300)
+    cancel(fresh_database, member, 340)
+    cancel(fresh_database, member, 366)
+    assert state_of(fresh_database, made) == "pending"
 
 
-def test_a_suspended_agents_clients_earn_by_renewing(blank: Blank, client: Client) -> None:
+def test_a_suspended_agents_clients_earn_by_renewing(fresh_database: FreshDatabase, client: ApiClient) -> None:
     """Pending like any other, and approved once the agent is active again; nobody new comes by their code."""
-    agent_id, code = agent(blank)
-    member = signed_up(blank, code)
-    blank.rows("UPDATE agents SET state = 'suspended' WHERE id = %s", agent_id)
-    made = renew(blank, member, 1)
+    agent_id, code = add_agent(fresh_database)
+    member = signed_up(fresh_database, code)
+    fresh_database.query_rows("UPDATE agents SET state = 'suspended' WHERE id = %s", agent_id)
+    made = renew(fresh_database, member, 1)
     listed = client.call("GET", "/commissions", query={"agent": agent_id}).json["items"]
     assert [(one["kind"], one["state"], one["amount"]) for one in listed if one["id"] == made] == [
         ("renewal", "pending", "3.50")
     ]
     assert decide(client, made).problem == "commission-agent-not-active"
-    body = person(referral_code=code)
-    refused = room(members_api, blank).call("POST", "/members", body, key=f"key-{serial()}")
+    body = make_person(referral_code=code)
+    refused = make_client(members_api, fresh_database).call("POST", "/members", body, key=f"key-{next_serial()}")
     assert (refused.status, refused.problem) == (422, "referral-code-unknown")
-    blank.rows("UPDATE agents SET state = 'active' WHERE id = %s", agent_id)
+    fresh_database.query_rows("UPDATE agents SET state = 'active' WHERE id = %s", agent_id)
     assert decide(client, made).status == 200
 
 
@@ -360,12 +389,12 @@ ALLOWED = {("pending", "approved"), ("pending", "void"), ("approved", "void")}
 
 
 @pytest.mark.parametrize(("before", "after"), list(itertools.permutations(STATES, 2)))
-def test_the_database_itself_refuses_other_moves(blank: Blank, before: str, after: str) -> None:
+def test_the_database_itself_refuses_other_moves(fresh_database: FreshDatabase, before: str, after: str) -> None:
     """Whoever writes."""
-    made = earned(blank, before)
+    made = earned(fresh_database, before)
     move = "UPDATE commissions SET state = %s WHERE id = %s"
     if (before, after) in ALLOWED:
-        blank.rows(move, after, made)
+        fresh_database.query_rows(move, after, made)
     elif (before, after) != ("approved", "paid"):
         with pytest.raises(psycopg.DatabaseError, match="commission-move-not-allowed"):
-            blank.rows(move, after, made)
+            fresh_database.query_rows(move, after, made)

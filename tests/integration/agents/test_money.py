@@ -10,20 +10,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.databases import Blank, Postgres
+from tests.databases import FreshDatabase, PostgresHandle
 from tests.fakes.clock import ManualClock
-from tests.figures import record
-from tests.money.business import PRICES, Business, cents, copy_of, differences, statements
-from tests.money.month import MEMBERS, MONTH, month_of_business
+from tests.measurements import record
+from tests.money.month import MEMBERS, MONTH, simulate_month
+from tests.money.simulated_business import (
+    PRICES,
+    SimulatedBusiness,
+    copy_of,
+    list_differences,
+    read_statements,
+    round_to_cents,
+)
 
 
 @pytest.fixture(scope="module")
-def business(postgres: Postgres) -> Business:
+def business(postgres: PostgresHandle) -> SimulatedBusiness:
     """The month, over and approved."""
-    return month_of_business(postgres.fresh())
+    return simulate_month(postgres.make_fresh_database())
 
 
-def test_the_month_is_as_it_was_told(business: Business) -> None:
+def test_the_month_is_as_it_was_told(business: SimulatedBusiness) -> None:
     """Else the sums would show little: every kind of event and of refusal is in it."""
     of_the_month = [one for one in business.earned if f"{one.earned_on:%Y-%m}" == MONTH]
     assert (len(business.members), len(business.agents)) == (MEMBERS, 4)
@@ -34,36 +41,36 @@ def test_the_month_is_as_it_was_told(business: Business) -> None:
     suspended = {one.id for one in business.agents if not one.active}
     assert {one.agent for one in of_the_month if one.state == "approved"}.isdisjoint(suspended)
     assert any(one.agent in suspended and one.earned_on == date(2024, 1, 12) for one in of_the_month)
-    assert differences(business) == []
+    assert list_differences(business) == []
 
 
-def test_the_money_of_a_month(business: Business) -> None:
+def test_the_money_of_a_month(business: SimulatedBusiness) -> None:
     """Four runs at once are one; each agent's statement is what the rules say, to the cent; nothing is paid twice."""
-    payers = [business.payer() for _ in range(4)]
+    payers = [business.make_payer() for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         replies = list(pool.map(lambda payer: payer.call("POST", "/payouts", {"month": MONTH}), payers))
     assert {reply.status for reply in replies} == {201}
     assert len({reply.body for reply in replies}) == 1
-    run = business.pay(MONTH)
+    run = business.run_payout(MONTH)
     assert run["id"] == replies[0].json["id"]
-    assert statements(run) == business.owed(MONTH)
-    assert differences(business) == []
+    assert read_statements(run) == business.compute_owed(MONTH)
+    assert list_differences(business) == []
     record("money_of_a_month", members=len(business.members), paid=run["commission_count"], total=run["total"])
 
 
-def test_what_waited_is_paid_by_a_later_months_run(business: Business) -> None:
+def test_what_waited_is_paid_by_a_later_months_run(business: SimulatedBusiness) -> None:
     """The agent is reinstated and the member signs in: approved now, paid with February."""
-    business.pay(MONTH)
+    business.run_payout(MONTH)
     business.suspend_or_reinstate(business.agents[-1])
     for member in business.members:
         business.sign_in(member)
     business.go_to(date(2024, 3, 1))
     waited = [one for one in business.earned if one.state == "pending"]
     assert [business.decide(one, "approve") for one in waited] == [None] * 10
-    run = business.pay("2024-02")
-    assert statements(run) == business.owed("2024-02")
+    run = business.run_payout("2024-02")
+    assert read_statements(run) == business.compute_owed("2024-02")
     assert run["commission_count"] == len(waited)
-    assert differences(business) == []
+    assert list_differences(business) == []
 
 
 BROKEN = {
@@ -79,21 +86,25 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("statement", BROKEN.values(), ids=BROKEN)
-def test_money_that_is_wrong_would_be_seen(business: Business, statement: str) -> None:
+def test_money_that_is_wrong_would_be_seen(business: SimulatedBusiness, statement: str) -> None:
     """Each is written past the database's own rules, into a copy of the month, and found."""
     broken = copy_of(business)
-    with psycopg.connect(broken.blank.postgres.conninfo(user="postgres", dbname=broken.blank.name)) as connection:
+    with psycopg.connect(
+        broken.fresh_database.postgres.build_conninfo(user="postgres", dbname=broken.fresh_database.name)
+    ) as connection:
         connection.execute("SET session_replication_role = replica")
         connection.execute(statement.encode())
-    assert differences(broken) != []
+    assert list_differences(broken) != []
 
 
 @pytest.mark.parametrize(("amount", "rate", "rounded"), [("35", "0.3333", "11.67"), ("15", "0.0003", "0.00"),
                                                          ("95", "0.0001", "0.01"), ("20", "1", "20.00")])  # fmt: skip
-def test_half_a_cent_is_rounded_as_people_do(blank: Blank, amount: str, rate: str, rounded: str) -> None:
+def test_half_a_cent_is_rounded_as_people_do(
+    fresh_database: FreshDatabase, amount: str, rate: str, rounded: str
+) -> None:
     """In the database as in the ledger that it is held against."""
-    [row] = blank.rows("SELECT round(%s::numeric * %s::numeric, 2)::text AS amount", amount, rate)
-    assert row["amount"] == str(cents(Decimal(amount), Decimal(rate))) == rounded
+    [row] = fresh_database.query_rows("SELECT round(%s::numeric * %s::numeric, 2)::text AS amount", amount, rate)
+    assert row["amount"] == str(round_to_cents(Decimal(amount), Decimal(rate))) == rounded
 
 
 START = datetime(2021, 1, 4, 12, tzinfo=UTC)
@@ -101,7 +112,7 @@ EVENTS = ("register", "renew", "cancel", "sign_in", "suspend_or_reinstate", "app
 Event = tuple[str, int]
 
 
-def happens(business: Business, event: Event) -> None:
+def happens(business: SimulatedBusiness, event: Event) -> None:
     """Let one event happen to whoever its number means."""
     name, number = event
     if name == "days":
@@ -111,7 +122,7 @@ def happens(business: Business, event: Event) -> None:
     elif name == "suspend_or_reinstate":
         business.suspend_or_reinstate(business.agents[number % 3])
     elif name == "pay":
-        business.pay(f"{business.today.replace(day=1) - timedelta(days=1 + number % 40):%Y-%m}")
+        business.run_payout(f"{business.today.replace(day=1) - timedelta(days=1 + number % 40):%Y-%m}")
     elif name in ("approve", "void") and business.earned:
         business.decide(business.earned[number % len(business.earned)], name)
     elif name in ("renew", "cancel", "sign_in") and business.members:
@@ -121,14 +132,16 @@ def happens(business: Business, event: Event) -> None:
 
 @settings(max_examples=25)
 @given(st.lists(st.tuples(st.sampled_from(EVENTS), st.integers(0, 1000)), min_size=10, max_size=40))
-def test_in_any_history_statements_are_the_paid_commissions_each_once(postgres: Postgres, events: list[Event]) -> None:
+def test_in_any_history_statements_are_the_paid_commissions_each_once(
+    postgres: PostgresHandle, events: list[Event]
+) -> None:
     """Whatever happened in whatever order, and whatever was refused."""
-    business = Business(postgres.fresh(), ManualClock(START))
+    business = SimulatedBusiness(postgres.make_fresh_database(), ManualClock(START))
     for rate in (None, "0.3333", "0"):
-        business.another_agent(rate)
+        business.add_agent(rate)
     for event in [("register", 0), ("register", 1), ("sign_in", 0), *events]:
         happens(business, event)
     business.go_to(business.today + timedelta(days=31))
     last = f"{business.today.replace(day=1) - timedelta(days=1):%Y-%m}"
-    assert last in business.paid_months or statements(business.pay(last)) == business.owed(last)
-    assert differences(business) == []
+    assert last in business.paid_months or read_statements(business.run_payout(last)) == business.compute_owed(last)
+    assert list_differences(business) == []

@@ -9,11 +9,11 @@ import psycopg
 import pytest
 
 from agents.app import api
-from tests.databases import Blank
+from tests.api_client import ApiClient, ApiReply
+from tests.databases import FreshDatabase
 from tests.fakes.clock import ManualClock
-from tests.harness import Client, Reply
-from tests.integration.jobs.records import Records
-from tests.integration.room import room, sign_in
+from tests.integration.function_client import make_client, sign_in
+from tests.integration.jobs.records import RecordFixtures
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
 LAST_MONTH, THIS_MONTH, NEXT_MONTH = "2026-10", "2026-11", "2026-12"
@@ -21,27 +21,27 @@ NOBODY = "01a20ba6-afb6-76d1-9556-a703ff01d17a"
 
 
 @pytest.fixture
-def blank(blank: Blank) -> Blank:
+def fresh_database(fresh_database: FreshDatabase) -> FreshDatabase:
     """A database of each test's own: a run takes all there is."""
-    return blank.postgres.fresh()
+    return fresh_database.postgres.make_fresh_database()
 
 
 @pytest.fixture
-def records(blank: Blank) -> Records:
-    return Records(blank)
+def records(fresh_database: FreshDatabase) -> RecordFixtures:
+    return RecordFixtures(fresh_database)
 
 
 @pytest.fixture
-def client(blank: Blank, records: Records) -> Client:
+def client(fresh_database: FreshDatabase, records: RecordFixtures) -> ApiClient:
     """An admin with an account."""
-    return room(api, blank).as_(sign_in(blank, str(records.account("admin"))))
+    return make_client(api, fresh_database).sign_in_as(sign_in(fresh_database, str(records.add_account("admin"))))
 
 
-def pay(client: Client, month: str = LAST_MONTH, key: str | None = None) -> Reply:
+def pay(client: ApiClient, month: str = LAST_MONTH, key: str | None = None) -> ApiReply:
     return client.call("POST", "/payouts", {"month": month}, key=key)
 
 
-def read(client: Client, run: dict[str, Any]) -> dict[str, Any]:
+def read(client: ApiClient, run: dict[str, Any]) -> dict[str, Any]:
     """A run with its statements."""
     reply = client.call("GET", "/payouts/{payout_id}", payout_id=run["id"])
     assert reply.status == 200, reply.body
@@ -49,20 +49,23 @@ def read(client: Client, run: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def state_of(blank: Blank, commission: Any) -> str:
-    return str(blank.rows("SELECT state FROM commissions WHERE id = %s", commission)[0]["state"])
+def state_of(fresh_database: FreshDatabase, commission: Any) -> str:
+    return str(fresh_database.query_rows("SELECT state FROM commissions WHERE id = %s", commission)[0]["state"])
 
 
-def test_a_run_pays_what_is_approved_and_was_earned_by_its_end(blank: Blank, records: Records, client: Client) -> None:
+def test_a_run_pays_what_is_approved_and_was_earned_by_its_end(
+    fresh_database: FreshDatabase, records: RecordFixtures, client: ApiClient
+) -> None:
     """Of this month and any before; what is pending, void or of a later month stays."""
-    agent = records.agent(state="active")
+    agent = records.add_agent(state="active")
     paid = [
-        records.commission(agent, earned_on=day, state="approved") for day in ("2026-10-31", "2026-10-01", "2025-12-24")
+        records.add_commission(agent, earned_on=day, state="approved")
+        for day in ("2026-10-31", "2026-10-01", "2025-12-24")
     ]
     left = {
-        records.commission(agent, earned_on="2026-11-01", state="approved"): "approved",
-        records.commission(agent, earned_on="2026-10-15"): "pending",
-        records.commission(agent, earned_on="2026-10-15", state="void"): "void",
+        records.add_commission(agent, earned_on="2026-11-01", state="approved"): "approved",
+        records.add_commission(agent, earned_on="2026-10-15"): "pending",
+        records.add_commission(agent, earned_on="2026-10-15", state="void"): "void",
     }
     run = pay(client)
     assert (run.status, run.json["month"], run.json["commission_count"], run.json["total"]) == (
@@ -71,17 +74,19 @@ def test_a_run_pays_what_is_approved_and_was_earned_by_its_end(blank: Blank, rec
     assert run.headers["Location"] == f"/api/payouts/{run.json['id']}"
     [statement] = read(client, run.json)["statements"]
     assert {line["commission_id"] for line in statement["lines"]} == {str(one) for one in paid}
-    assert {state_of(blank, one) for one in paid} == {"paid"}
-    assert {one: state_of(blank, one) for one in left} == left
+    assert {state_of(fresh_database, one) for one in paid} == {"paid"}
+    assert {one: state_of(fresh_database, one) for one in left} == left
 
 
-def test_a_run_gives_each_agent_one_statement_with_lines_and_their_sum(records: Records, client: Client) -> None:
+def test_a_run_gives_each_agent_one_statement_with_lines_and_their_sum(
+    records: RecordFixtures, client: ApiClient
+) -> None:
     """To the cent, numbered, of the agent's own commissions alone."""
-    agents = [records.agent(state="active") for _ in range(3)]
+    agents = [records.add_agent(state="active") for _ in range(3)]
     amounts = {agents[0]: ["0.01", "0.02"], agents[1]: ["19.00"], agents[2]: ["3.33", "3.33", "3.34"]}
     for agent, its in amounts.items():
         for amount in its:
-            records.commission(agent, amount=amount, earned_on="2026-10-02", state="approved")
+            records.add_commission(agent, amount=amount, earned_on="2026-10-02", state="approved")
     run = read(client, pay(client).json)
     found = {
         one["agent"]["id"]: (one["total"], sorted(line["amount"] for line in one["lines"])) for one in run["statements"]
@@ -93,26 +98,34 @@ def test_a_run_gives_each_agent_one_statement_with_lines_and_their_sum(records: 
     assert {one["issued_on"] for one in run["statements"]} == {"2026-11-24"}
 
 
-def test_a_months_second_run_is_its_first(blank: Blank, records: Records, client: Client) -> None:
+def test_a_months_second_run_is_its_first(
+    fresh_database: FreshDatabase, records: RecordFixtures, client: ApiClient
+) -> None:
     """With another key, or none; what was approved since goes into a later month's run."""
-    agent = records.agent(state="active")
-    records.commission(agent, earned_on="2026-10-02", state="approved")
+    agent = records.add_agent(state="active")
+    records.add_commission(agent, earned_on="2026-10-02", state="approved")
     first = pay(client, key="first")
-    late = records.commission(agent, earned_on="2026-10-03", state="approved")
+    late = records.add_commission(agent, earned_on="2026-10-03", state="approved")
     assert [pay(client, key=key).body for key in ("first", "second")] == [first.body] * 2
     assert (pay(client).status, pay(client).body) == (201, first.body)
-    assert (state_of(blank, late), blank.count("payouts"), blank.count("payout_statements")) == ("approved", 1, 1)
-    next_month = room(api, blank, clock=ManualClock(datetime(2026, 12, 1, 9, tzinfo=UTC))).as_(client.claims)
+    assert (
+        state_of(fresh_database, late),
+        fresh_database.count("payouts"),
+        fresh_database.count("payout_statements"),
+    ) == ("approved", 1, 1)
+    next_month = make_client(api, fresh_database, clock=ManualClock(datetime(2026, 12, 1, 9, tzinfo=UTC))).sign_in_as(
+        client.claims
+    )
     [statement] = read(client, pay(next_month, THIS_MONTH).json)["statements"]
     assert [line["commission_id"] for line in statement["lines"]] == [str(late)]
 
 
-def test_a_month_without_anything_to_pay_has_a_run_all_the_same(records: Records, client: Client) -> None:
+def test_a_month_without_anything_to_pay_has_a_run_all_the_same(records: RecordFixtures, client: ApiClient) -> None:
     """So that it is known to be done."""
     run = pay(client)
     assert (run.status, run.json["total"], run.json["statement_count"]) == (201, "0.00", 0)
     assert read(client, run.json)["statements"] == []
-    records.commission(earned_on="2026-10-02", state="approved")
+    records.add_commission(earned_on="2026-10-02", state="approved")
     assert pay(client).body == run.body
 
 
@@ -127,41 +140,45 @@ def test_a_month_without_anything_to_pay_has_a_run_all_the_same(records: Records
         (datetime(2026, 11, 30, 23, 0, 0, tzinfo=UTC), THIS_MONTH, 201),  # midnight in Prishtina
     ],
 )
-def test_a_month_is_paid_once_it_is_over(blank: Blank, client: Client, now: datetime, month: str, status: int) -> None:
+def test_a_month_is_paid_once_it_is_over(
+    fresh_database: FreshDatabase, client: ApiClient, now: datetime, month: str, status: int
+) -> None:
     """By the clock of the stack's country."""
-    reply = pay(room(api, blank, clock=ManualClock(now)).as_(client.claims), month)
+    reply = pay(make_client(api, fresh_database, clock=ManualClock(now)).sign_in_as(client.claims), month)
     assert reply.status == status
-    assert status == 201 or (reply.problem == "payout-too-early" and blank.count("payouts") == 0)
+    assert status == 201 or (reply.problem == "payout-too-early" and fresh_database.count("payouts") == 0)
 
 
 @pytest.mark.parametrize("month", ["2026-13", "2026-00", "2026-1", "2026-10-01", "26-10", "1999-12", 202610, None, ""])
-def test_a_month_that_is_none_is_refused(client: Client, month: Any) -> None:
+def test_a_month_that_is_none_is_refused(client: ApiClient, month: Any) -> None:
     """Naming the field."""
     reply = client.call("POST", "/payouts", {"month": month})
     assert (reply.status, reply.pointers) == (422, ["/month"])
 
 
-def test_two_runs_at_once_are_one(blank: Blank, records: Records, client: Client) -> None:
+def test_two_runs_at_once_are_one(fresh_database: FreshDatabase, records: RecordFixtures, client: ApiClient) -> None:
     """Whoever comes second answers with the first one's; nothing is paid twice."""
-    agents = [records.agent(state="active") for _ in range(4)]
+    agents = [records.add_agent(state="active") for _ in range(4)]
     for n in range(40):
-        records.commission(agents[n % 4], earned_on="2026-10-02", state="approved")
-    clients = [room(api, blank).as_(client.claims) for _ in range(6)]
+        records.add_commission(agents[n % 4], earned_on="2026-10-02", state="approved")
+    clients = [make_client(api, fresh_database).sign_in_as(client.claims) for _ in range(6)]
     with ThreadPoolExecutor(6) as pool:
         replies = list(pool.map(pay, clients))
     assert {reply.status for reply in replies} == {201}
     assert len({reply.body for reply in replies}) == 1
-    assert (blank.count("payouts"), blank.count("payout_statements")) == (1, 4)
+    assert (fresh_database.count("payouts"), fresh_database.count("payout_statements")) == (1, 4)
     assert read(client, replies[0].json)["commission_count"] == 40
-    assert blank.rows("SELECT count(*) AS n FROM audit WHERE action = 'commission.paid'") == [{"n": 40}]
+    assert fresh_database.query_rows("SELECT count(*) AS n FROM audit WHERE action = 'commission.paid'") == [{"n": 40}]
 
 
-def test_runs_of_two_months_at_once_pay_each_commission_once(blank: Blank, records: Records, client: Client) -> None:
+def test_runs_of_two_months_at_once_pay_each_commission_once(
+    fresh_database: FreshDatabase, records: RecordFixtures, client: ApiClient
+) -> None:
     """Both want what was earned by the end of the earlier one."""
-    agent = records.agent(state="active")
+    agent = records.add_agent(state="active")
     for n in range(30):
-        records.commission(agent, earned_on=f"2026-0{8 + n % 2}-02", state="approved")
-    clients = [room(api, blank).as_(client.claims) for _ in range(2)]
+        records.add_commission(agent, earned_on=f"2026-0{8 + n % 2}-02", state="approved")
+    clients = [make_client(api, fresh_database).sign_in_as(client.claims) for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:
         runs = [reply.json for reply in pool.map(pay, clients, ("2026-08", "2026-09"))]
     lines = [line["commission_id"] for run in runs for one in read(client, run)["statements"] for line in one["lines"]]
@@ -169,22 +186,24 @@ def test_runs_of_two_months_at_once_pay_each_commission_once(blank: Blank, recor
     assert sum(Decimal(run["total"]) for run in runs) == Decimal("210.00")
 
 
-def test_a_void_and_a_run_at_once_end_in_one_of_both(blank: Blank, records: Records, client: Client) -> None:
+def test_a_void_and_a_run_at_once_end_in_one_of_both(
+    fresh_database: FreshDatabase, records: RecordFixtures, client: ApiClient
+) -> None:
     """Void and not on a statement, or paid and no longer to be voided."""
     for n in range(8):
-        made, month = records.commission(earned_on="2020-01-01", state="approved"), f"2020-{n + 1:02d}"
-        clients = [room(api, blank).as_(client.claims) for _ in range(2)]
+        made, month = records.add_commission(earned_on="2020-01-01", state="approved"), f"2020-{n + 1:02d}"
+        clients = [make_client(api, fresh_database).sign_in_as(client.claims) for _ in range(2)]
         body, path = {"decision": "void", "reason": "Wrong."}, "/commissions/{commission_id}/decision"
         with ThreadPoolExecutor(2) as pool:
             run = pool.submit(pay, clients[0], month)
             void = pool.submit(clients[1].call, "POST", path, body, commission_id=str(made))
         lines = read(client, run.result().json)["commission_count"]
-        assert (void.result().status, lines, state_of(blank, made)) in ((200, 0, "void"), (409, 1, "paid"))
+        assert (void.result().status, lines, state_of(fresh_database, made)) in ((200, 0, "void"), (409, 1, "paid"))
 
 
-def test_what_is_paid_is_final(records: Records, client: Client) -> None:
+def test_what_is_paid_is_final(records: RecordFixtures, client: ApiClient) -> None:
     """Nobody voids it; staff see the statement that it stands on."""
-    made = records.commission(earned_on="2026-10-02", state="approved")
+    made = records.add_commission(earned_on="2026-10-02", state="approved")
     [statement] = read(client, pay(client).json)["statements"]
     body = {"decision": "void", "reason": "Too late."}
     refused = client.call("POST", "/commissions/{commission_id}/decision", body, commission_id=str(made))
@@ -193,22 +212,24 @@ def test_what_is_paid_is_final(records: Records, client: Client) -> None:
     assert listed["statement_number"] == statement["number"]
 
 
-def test_a_suspended_agent_is_paid_what_was_approved_before(records: Records, client: Client) -> None:
+def test_a_suspended_agent_is_paid_what_was_approved_before(records: RecordFixtures, client: ApiClient) -> None:
     """An approval is a promise; a suspension stops the next ones."""
-    agent = records.agent(state="suspended")
-    records.commission(agent, earned_on="2026-10-02", state="approved")
+    agent = records.add_agent(state="suspended")
+    records.add_commission(agent, earned_on="2026-10-02", state="approved")
     assert pay(client).json["total"] == "7.00"
 
 
-def test_an_agent_reads_their_own_statements(blank: Blank, records: Records, client: Client) -> None:
+def test_an_agent_reads_their_own_statements(
+    fresh_database: FreshDatabase, records: RecordFixtures, client: ApiClient
+) -> None:
     """The latest first, a page at a time, with their lines; never another's. Also while suspended."""
-    mine, other = records.agent(state="active"), records.agent(state="active")
+    mine, other = records.add_agent(state="active"), records.add_agent(state="active")
     for agent in (mine, other):
         for month in ("2026-08", "2026-09", "2026-10"):
-            records.commission(agent, earned_on=f"{month}-02", state="approved")
+            records.add_commission(agent, earned_on=f"{month}-02", state="approved")
     for month in ("2026-08", "2026-09", "2026-10"):
         pay(client, month)
-    me, path = client.as_(sign_in(blank, str(mine))), "/agents/me/statements"
+    me, path = client.sign_in_as(sign_in(fresh_database, str(mine))), "/agents/me/statements"
     first = me.call("GET", path, query={"limit": "2"}).json
     rest = me.call("GET", path, query={"limit": "2", "cursor": first["next_cursor"]}).json
     seen = first["items"] + rest["items"]
@@ -216,31 +237,36 @@ def test_an_agent_reads_their_own_statements(blank: Blank, records: Records, cli
     assert {one["agent"]["id"] for one in seen} == {str(mine)}
     assert [(len(one["lines"]), one["total"]) for one in seen] == [(1, "7.00")] * 3
     assert (
-        client.as_(sign_in(blank, str(other))).call("GET", path, query={"cursor": first["next_cursor"]}).status == 422
+        client.sign_in_as(sign_in(fresh_database, str(other)))
+        .call("GET", path, query={"cursor": first["next_cursor"]})
+        .status
+        == 422
     )
-    blank.rows("UPDATE agents SET state = 'suspended' WHERE id = %s", mine)
+    fresh_database.query_rows("UPDATE agents SET state = 'suspended' WHERE id = %s", mine)
     assert len(me.call("GET", path).json["items"]) == 3
 
 
 @pytest.mark.parametrize("state", ["pending", "rejected"])
-def test_who_was_never_approved_has_no_statements(blank: Blank, records: Records, client: Client, state: str) -> None:
+def test_who_was_never_approved_has_no_statements(
+    fresh_database: FreshDatabase, records: RecordFixtures, client: ApiClient, state: str
+) -> None:
     """403 with the reason."""
-    me = client.as_(sign_in(blank, str(records.agent(state=state))))
+    me = client.sign_in_as(sign_in(fresh_database, str(records.add_agent(state=state))))
     assert me.call("GET", "/agents/me/statements").problem == "agent-not-active"
 
 
-def test_payouts_are_for_admins(blank: Blank, records: Records, client: Client) -> None:
+def test_payouts_are_for_admins(fresh_database: FreshDatabase, records: RecordFixtures, client: ApiClient) -> None:
     """Not for staff, agents or members; an id nobody has is 404."""
     run = pay(client).json
-    for account in (records.account("staff"), records.agent(state="active"), records.member()):
-        other = client.as_(sign_in(blank, str(account)))
+    for account in (records.add_account("staff"), records.add_agent(state="active"), records.add_member()):
+        other = client.sign_in_as(sign_in(fresh_database, str(account)))
         assert pay(other).status in (403, 404)
         assert other.call("GET", "/payouts").status in (403, 404)
         assert other.call("GET", "/payouts/{payout_id}", payout_id=run["id"]).status in (403, 404)
     assert client.call("GET", "/payouts/{payout_id}", payout_id=NOBODY).problem == "not-found"
 
 
-def test_runs_are_listed_newest_first(client: Client) -> None:
+def test_runs_are_listed_newest_first(client: ApiClient) -> None:
     """A page at a time."""
     for month in ("2026-08", "2026-10", "2026-09"):
         pay(client, month)
@@ -250,10 +276,12 @@ def test_runs_are_listed_newest_first(client: Client) -> None:
     assert rest["next_cursor"] is None
 
 
-def test_staff_list_the_commissions_of_a_month(blank: Blank, records: Records, client: Client) -> None:
+def test_staff_list_the_commissions_of_a_month(
+    fresh_database: FreshDatabase, records: RecordFixtures, client: ApiClient
+) -> None:
     """By the day on which they were earned, the first and the last of the month included."""
     days = ("2026-09-30", "2026-10-01", "2026-10-31", "2026-11-01")
-    made = [str(records.commission(earned_on=day)) for day in days]
+    made = [str(records.add_commission(earned_on=day)) for day in days]
     listed = client.call("GET", "/commissions", query={"month": "2026-10"}).json["items"]
     assert [one["id"] for one in listed] == [made[2], made[1]]
     assert [one["earned_on"] for one in listed] == ["2026-10-31", "2026-10-01"]
@@ -261,12 +289,12 @@ def test_staff_list_the_commissions_of_a_month(blank: Blank, records: Records, c
         assert client.call("GET", "/commissions", query={"month": wrong}).pointers == ["month"]
 
 
-def test_a_run_is_audited_by_ids(blank: Blank, records: Records, client: Client) -> None:
+def test_a_run_is_audited_by_ids(fresh_database: FreshDatabase, records: RecordFixtures, client: ApiClient) -> None:
     """The run and each commission that it paid, once, however often it is asked for."""
-    made = records.commission(earned_on="2026-10-02", state="approved")
+    made = records.add_commission(earned_on="2026-10-02", state="approved")
     run = pay(client).json
     assert pay(client).json == run
-    entries = blank.rows("SELECT action, subject_id::text, actor, facts FROM audit ORDER BY action")
+    entries = fresh_database.query_rows("SELECT action, subject_id::text, actor, facts FROM audit ORDER BY action")
     assert client.claims is not None
     actor = {"actor": client.claims["sub"]}
     assert entries == [
@@ -303,13 +331,13 @@ IMPOSSIBLE = {
 
 @pytest.mark.parametrize(("statement", "reason"), IMPOSSIBLE.items())
 def test_what_must_be_impossible_is_impossible_in_the_database(
-    records: Records, blank: Blank, client: Client, statement: str, reason: str
+    records: RecordFixtures, fresh_database: FreshDatabase, client: ApiClient, statement: str, reason: str
 ) -> None:
     """Python is not the last to check."""
-    agent = records.agent(state="active")
-    records.agent()
-    records.commission(agent, earned_on="2026-10-02", state="approved")
+    agent = records.add_agent(state="active")
+    records.add_agent()
+    records.add_commission(agent, earned_on="2026-10-02", state="approved")
     pay(client)
-    records.commission(agent, earned_on="2026-10-02", state="approved")
+    records.add_commission(agent, earned_on="2026-10-02", state="approved")
     with pytest.raises(psycopg.DatabaseError, match=reason):
-        blank.rows(statement)
+        fresh_database.query_rows(statement)

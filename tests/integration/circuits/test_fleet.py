@@ -12,12 +12,22 @@ from shared.circuit.client import CircuitStoreClient
 from shared.circuit.state import NEW, CircuitPolicy, open_circuit
 from shared.circuit.store import CircuitStore
 from shared.clock import read_epoch_micros, read_monotonic
-from tests.breakers import EMAIL, GENEROUS_S, Dependency, Down, Time, attempt, breaker, down, environment
-from tests.contract.state_table import at_once, client_of, new_table
-from tests.fakes.circuits import InMemoryCircuits
-from tests.figures import record
-from tests.powertools import powertools_environment
-from tests.services import Emulator
+from tests.breakers import (
+    EMAIL,
+    GENEROUS_S,
+    CountingDependency,
+    DependencyDown,
+    ManualTime,
+    make_breaker,
+    make_environment,
+    raise_down,
+    try_call,
+)
+from tests.contract.dynamodb_clients import make_client, make_table, run_concurrently
+from tests.fakes.circuits import InMemoryCircuitStore
+from tests.measurements import record
+from tests.powertools import make_powertools_environment
+from tests.services import EmulatorHandle
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -29,35 +39,35 @@ Caller = Callable[[Callable[[], None]], object]
 
 
 @pytest.fixture(scope="module")
-def dynamodb(emulator: Emulator) -> "DynamoDBClient":
+def dynamodb(emulator: EmulatorHandle) -> "DynamoDBClient":
     """A client of the emulated DynamoDB."""
-    return client_of(emulator.url)
+    return make_client(emulator.url)
 
 
 def table_of(client: "DynamoDBClient") -> CircuitStore:
     """A new, real table."""
-    return DynamoDbCircuitStore(client, new_table(client))
+    return DynamoDbCircuitStore(client, make_table(client))
 
 
 def ours(store: CircuitStore, size: int, policy: CircuitPolicy = EMAIL) -> list[Caller]:
     """Callers, each behind a breaker of its own."""
 
     def caller() -> Caller:
-        breaker = environment(store, policy=policy)
-        return lambda run: attempt(breaker, run)
+        breaker = make_environment(store, policy=policy)
+        return lambda run: try_call(breaker, run)
 
     return [caller() for _ in range(size)]
 
 
 def theirs(client: "DynamoDBClient", size: int, *, cache_s: int = 0) -> list[Caller]:
     """The same behind Powertools', which tells what is open by raising."""
-    table = new_table(client)
+    table = make_table(client)
 
     def caller() -> Caller:
-        call = powertools_environment(client, table, threshold=THRESHOLD, cache_s=cache_s)
+        call = make_powertools_environment(client, table, threshold=THRESHOLD, cache_s=cache_s)
 
         def tried(run: Callable[[], None]) -> None:
-            with suppress(Down, CircuitBreakerOpenError):
+            with suppress(DependencyDown, CircuitBreakerOpenError):
                 call(run)
 
         return tried
@@ -75,7 +85,7 @@ def one_by_one(callers: Sequence[Caller], run: Callable[[], None], rounds: int =
 def all_at_once(callers: Sequence[Caller], run: Callable[[], None], rounds: int = ROUNDS) -> None:
     """All call at the same moment, round after round: as many calls are in flight as there are callers."""
     for _ in range(rounds):
-        at_once([lambda call=call: call(run) for call in callers])  # type: ignore[misc]
+        run_concurrently([lambda call=call: call(run) for call in callers])  # type: ignore[misc]
 
 
 @SIZES
@@ -83,9 +93,9 @@ def test_a_dead_dependency_is_called_as_often_as_the_threshold_says_and_no_more(
     dynamodb: "DynamoDBClient", size: int
 ) -> None:
     """Environments in turn: five calls, however many there are; Powertools lets four more through for each."""
-    dead, fake, beside = Dependency(down), Dependency(down), Dependency(down)
+    dead, fake, beside = CountingDependency(raise_down), CountingDependency(raise_down), CountingDependency(raise_down)
     one_by_one(ours(table_of(dynamodb), size), dead)
-    one_by_one(ours(InMemoryCircuits(), size), fake)
+    one_by_one(ours(InMemoryCircuitStore(), size), fake)
     one_by_one(theirs(dynamodb, size), beside)
     record("breaker.calls", size=size, ours=dead.calls, powertools=beside.calls)
     assert dead.calls == fake.calls == THRESHOLD
@@ -95,9 +105,9 @@ def test_a_dead_dependency_is_called_as_often_as_the_threshold_says_and_no_more(
 @SIZES
 def test_of_calls_made_at_once_only_those_in_flight_come_on_top(dynamodb: "DynamoDBClient", size: int) -> None:
     """Six rounds: the first is in flight as a whole, after it the fleet knows."""
-    dead, fake, beside = Dependency(down), Dependency(down), Dependency(down)
+    dead, fake, beside = CountingDependency(raise_down), CountingDependency(raise_down), CountingDependency(raise_down)
     all_at_once(ours(table_of(dynamodb), size), dead)
-    all_at_once(ours(InMemoryCircuits(), size), fake)
+    all_at_once(ours(InMemoryCircuitStore(), size), fake)
     all_at_once(theirs(dynamodb, size), beside)
     record("breaker.calls_at_once", size=size, ours=dead.calls, powertools=beside.calls)
     assert dead.calls <= THRESHOLD + size
@@ -105,18 +115,18 @@ def test_of_calls_made_at_once_only_those_in_flight_come_on_top(dynamodb: "Dynam
     assert beside.calls > (THRESHOLD - 1) * size
 
 
-def aging(store: CircuitStore, size: int, time: Time) -> list[Caller]:
+def aging(store: CircuitStore, size: int, time: ManualTime) -> list[Caller]:
     """Callers behind breakers whose time is the test's."""
 
     def caller() -> Caller:
         client = CircuitStoreClient(store, timer=read_monotonic, patience_s=GENEROUS_S)
-        one = breaker(client, now=time, timer=time.seconds)
-        return lambda run: attempt(one, run)
+        one = make_breaker(client, now=time, timer=time.read_seconds)
+        return lambda run: try_call(one, run)
 
     return [caller() for _ in range(size)]
 
 
-def serve_for_a_minute(callers: Sequence[Caller], successes: int, time: Time) -> None:
+def serve_for_a_minute(callers: Sequence[Caller], successes: int, time: ManualTime) -> None:
     """Make so many good calls, evenly spread over a minute and over the callers."""
     for n in range(successes):
         callers[n % len(callers)](lambda: None)
@@ -133,10 +143,10 @@ def test_after_any_minute_a_dead_dependency_is_called_as_often_as_the_threshold_
     dynamodb: "DynamoDBClient", size: int, successes: int
 ) -> None:
     """In turn, a moment later; and all at once, in the midst of the minute. A good minute is no credit."""
-    stores: list[CircuitStore] = [InMemoryCircuits()]
+    stores: list[CircuitStore] = [InMemoryCircuitStore()]
     if (size, successes) in ON_THE_TABLE:
         stores.append(table_of(dynamodb))
-    beside = Dependency(down)
+    beside = CountingDependency(raise_down)
     one_by_one(theirs(dynamodb, size), beside)
     for store in stores:
         in_turn, at_once = calls_after(store, size, successes)
@@ -152,7 +162,7 @@ def test_after_any_minute_a_dead_dependency_is_called_as_often_as_the_threshold_
 
 def calls_after(store: CircuitStore, size: int, successes: int) -> tuple[int, int]:
     """How many calls reach a dependency that dies after a minute with so many successes: in turn, and all at once."""
-    time, dead = Time(), [Dependency(down), Dependency(down)]
+    time, dead = ManualTime(), [CountingDependency(raise_down), CountingDependency(raise_down)]
     callers = aging(store, size, time)
     serve_for_a_minute(callers, successes, time)
     all_at_once(callers, dead[1])
@@ -164,7 +174,7 @@ def calls_after(store: CircuitStore, size: int, successes: int) -> tuple[int, in
     return dead[0].calls, dead[1].calls
 
 
-def close(callers: Sequence[Caller], store: CircuitStore, time: Time) -> None:
+def close(callers: Sequence[Caller], store: CircuitStore, time: ManualTime) -> None:
     """Let a probe succeed, and environments learn of it."""
     callers[0](lambda: None)
     assert store.read("email").state == "closed"
@@ -174,13 +184,13 @@ def close(callers: Sequence[Caller], store: CircuitStore, time: Time) -> None:
 @SIZES
 def test_five_failures_spread_over_ninety_five_successes_do_not_open_it(dynamodb: "DynamoDBClient", size: int) -> None:
     """Evenly over a minute, in environments in turn: each failure is forgotten before the next."""
-    time = Time()
+    time = ManualTime()
     store = table_of(dynamodb)
     callers, calls = aging(store, size, time), iter(range(100))
 
     def twentieth() -> None:
         if next(calls) % 20 == 19:
-            raise Down
+            raise DependencyDown
 
     made = 0
     for n in range(100):
@@ -195,13 +205,13 @@ def test_an_environment_that_has_just_seen_all_well_calls_once_more_at_most(
     dynamodb: "DynamoDBClient", size: int
 ) -> None:
     """What it knows is younger than the refresh interval, here without end; Powertools with its cache of 5 s beside."""
-    dead, beside = Dependency(), Dependency()
+    dead, beside = CountingDependency(), CountingDependency()
     for callers, dependency in (
         (ours(table_of(dynamodb), size, CircuitPolicy(name="email", refresh_s=3600)), dead),
         (theirs(dynamodb, size, cache_s=5), beside),
     ):
         one_by_one(callers, dependency, rounds=1)
-        dependency.calls, dependency.answer = 0, down
+        dependency.calls, dependency.answer = 0, raise_down
         one_by_one(callers, dependency)
     record("breaker.calls_warm", size=size, ours=dead.calls, powertools=beside.calls)
     assert dead.calls <= max(THRESHOLD, size)
@@ -214,14 +224,14 @@ def half_of_the_time() -> Callable[[], None]:
 
     def answer() -> None:
         if next(calls) % 2:
-            raise Down
+            raise DependencyDown
 
     return answer
 
 
 def test_half_of_the_calls_failing_opens_the_circuit_and_not_powertools(dynamodb: "DynamoDBClient") -> None:
     """Its counter begins anew at each success; an environment that has just seen all well may call on for a moment."""
-    half, beside = Dependency(half_of_the_time()), Dependency(half_of_the_time())
+    half, beside = CountingDependency(half_of_the_time()), CountingDependency(half_of_the_time())
     one_by_one(ours(table_of(dynamodb), 10), half)
     one_by_one(theirs(dynamodb, 1), beside, rounds=60)
     record("breaker.half_failing", ours=half.calls, powertools=beside.calls, of=60)
@@ -232,7 +242,7 @@ def test_half_of_the_calls_failing_opens_the_circuit_and_not_powertools(dynamodb
 def test_slow_calls_open_the_circuit_and_not_powertools(dynamodb: "DynamoDBClient") -> None:
     """It has no notion of slow."""
     policy = CircuitPolicy(name="email", slow_s=1e-9)
-    slow, beside = Dependency(), Dependency()
+    slow, beside = CountingDependency(), CountingDependency()
     one_by_one(ours(table_of(dynamodb), 10, policy), slow)
     one_by_one(theirs(dynamodb, 10), beside)
     record("breaker.slow", ours=slow.calls, powertools=beside.calls, of=60)
@@ -242,12 +252,12 @@ def test_slow_calls_open_the_circuit_and_not_powertools(dynamodb: "DynamoDBClien
 @pytest.mark.parametrize("on", ["fake", "table"])
 def test_of_fifty_environments_that_find_the_probe_due_one_makes_it(on: str, dynamodb: "DynamoDBClient") -> None:
     """All at the same moment, and again while it is under way: the others call nothing."""
-    store = InMemoryCircuits() if on == "fake" else table_of(dynamodb)
+    store = InMemoryCircuitStore() if on == "fake" else table_of(dynamodb)
     store.change("email", NEW, open_circuit(NEW, EMAIL, read_epoch_micros() - 60_000_000))
-    breakers = [environment(store) for _ in range(50)]
-    dead, passed = Dependency(down), list[bool]()
+    breakers = [make_environment(store) for _ in range(50)]
+    dead, passed = CountingDependency(raise_down), list[bool]()
     for _ in range(3):
-        passed += at_once([lambda one=one: attempt(one, dead) for one in breakers])  # type: ignore[misc]
+        passed += run_concurrently([lambda one=one: try_call(one, dead) for one in breakers])  # type: ignore[misc]
     record("breaker.probes_at_50", on=on, ours=dead.calls)
     assert (dead.calls, sum(passed)) == (1, 1)
     assert store.read("email").state == "open"

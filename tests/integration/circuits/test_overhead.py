@@ -10,11 +10,11 @@ import pytest
 
 from shared.aws.dynamodb_circuits import DynamoDbCircuitStore
 from shared.circuit.state import CircuitPolicy
-from tests.breakers import environment
-from tests.contract.state_table import client_of, new_table
-from tests.figures import record
-from tests.powertools import powertools_environment
-from tests.services import Emulator
+from tests.breakers import make_environment
+from tests.contract.dynamodb_clients import make_client, make_table
+from tests.measurements import record
+from tests.powertools import make_powertools_environment
+from tests.services import EmulatorHandle
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -27,9 +27,9 @@ FRESH_S = 3600
 
 
 @pytest.fixture(scope="module")
-def dynamodb(emulator: Emulator) -> "DynamoDBClient":
+def dynamodb(emulator: EmulatorHandle) -> "DynamoDBClient":
     """A client of the emulated DynamoDB."""
-    return client_of(emulator.url)
+    return make_client(emulator.url)
 
 
 def nothing() -> None:
@@ -57,9 +57,11 @@ def added_us(ways: dict[str, Callable[[], object]]) -> dict[str, float]:
 
 def test_a_call_while_all_is_well_costs_less_than_with_powertools(dynamodb: "DynamoDBClient") -> None:
     """And at most 4 µs on a machine on which Powertools takes what it does on ours, 4.1."""
-    table = new_table(dynamodb)
-    breaker = environment(DynamoDbCircuitStore(dynamodb, table), policy=CircuitPolicy(name="email", refresh_s=FRESH_S))
-    powertools = powertools_environment(dynamodb, table, cache_s=FRESH_S)
+    table = make_table(dynamodb)
+    breaker = make_environment(
+        DynamoDbCircuitStore(dynamodb, table), policy=CircuitPolicy(name="email", refresh_s=FRESH_S)
+    )
+    powertools = make_powertools_environment(dynamodb, table, cache_s=FRESH_S)
     plain = pybreaker.CircuitBreaker()
     ways: dict[str, Callable[[], object]] = {
         "bare": lambda: nothing(),

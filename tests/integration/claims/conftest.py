@@ -2,11 +2,11 @@
 
 import pytest
 
-from tests.databases import Blank
-from tests.integration.claims.cases import Cases
+from tests.databases import FreshDatabase
+from tests.integration.claims.sample_claims import ClaimFixtures
 
 
 @pytest.fixture
-def cases(blank: Blank) -> Cases:
+def claim_fixtures(fresh_database: FreshDatabase) -> ClaimFixtures:
     """Cases on the module's database, with an empty bucket."""
-    return Cases.on(blank)
+    return ClaimFixtures.make_in(fresh_database)

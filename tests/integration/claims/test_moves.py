@@ -8,64 +8,66 @@ import pytest
 
 from claims.model import ClaimState
 from shared.ids import make_uuid7
-from tests.harness import Client, claims_of
-from tests.integration.claims.cases import STAFF_MOVES, STATES, WITHDRAWABLE, Cases, id_of
-from tests.integration.claims.wire import flights
+from tests.api_client import ApiClient, make_claims
+from tests.integration.claims.protocol_trace import trace_round_trips
+from tests.integration.claims.sample_claims import STAFF_MOVES, STATES, WITHDRAWABLE, ClaimFixtures, find_account
 
 PAIRS = list(itertools.product(STATES, STATES))
 CODES = ("not_covered", "insufficient_evidence", "time_barred", "duplicate", "no_response", "other")
 
 
-def test_the_states_are_those_of_the_database(cases: Cases) -> None:
+def test_the_states_are_those_of_the_database(claim_fixtures: ClaimFixtures) -> None:
     """The model, the table and these tests speak of the same eight."""
-    found = {row["state"] for row in cases.blank.rows("SELECT state FROM claim_states")}
+    found = {row["state"] for row in claim_fixtures.fresh_database.query_rows("SELECT state FROM claim_states")}
     assert found == set(STATES) == set(ClaimState.__args__)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(("before", "after"), PAIRS)
-def test_staff_move_a_claim_as_the_table_says(cases: Cases, before: str, after: str) -> None:
+def test_staff_move_a_claim_as_the_table_says(claim_fixtures: ClaimFixtures, before: str, after: str) -> None:
     """Every pair: those of the table move, all others are refused and change nothing; withdrawing is the member's."""
-    claim_id = cases.claim(cases.member(), state=before)
-    row, written = cases.row(claim_id), cases.written(claim_id)
-    reply = cases.move(cases.staff(), claim_id, after)
+    claim_id = claim_fixtures.claim(claim_fixtures.add_member(), state=before)
+    row, written = claim_fixtures.read_row(claim_id), claim_fixtures.count_written(claim_id)
+    reply = claim_fixtures.move(claim_fixtures.add_staff(), claim_id, after)
     if after in STAFF_MOVES[before]:
         assert (reply.status, reply.json["state"], reply.json["version"]) == (200, after, 2)
-        assert [b - a for a, b in zip(written, cases.written(claim_id), strict=True)] == [1, 1, 1]
+        assert [b - a for a, b in zip(written, claim_fixtures.count_written(claim_id), strict=True)] == [1, 1, 1]
     else:
         refused = (403, "forbidden") if after == "withdrawn" else (409, "move-not-allowed")
         assert (reply.status, reply.problem) == refused
-        assert (cases.row(claim_id), cases.written(claim_id)) == (row, written)
+        assert (claim_fixtures.read_row(claim_id), claim_fixtures.count_written(claim_id)) == (row, written)
 
 
 @pytest.mark.parametrize(("before", "after"), PAIRS)
-def test_a_member_may_only_withdraw(cases: Cases, before: str, after: str) -> None:
+def test_a_member_may_only_withdraw(claim_fixtures: ClaimFixtures, before: str, after: str) -> None:
     """From submitted, verification or evaluation; any other target is not theirs to name."""
-    member = cases.member()
-    claim_id = cases.claim(member, state=before)
-    row, written = cases.row(claim_id), cases.written(claim_id)
-    reply = cases.move(member, claim_id, after)
+    member = claim_fixtures.add_member()
+    claim_id = claim_fixtures.claim(member, state=before)
+    row, written = claim_fixtures.read_row(claim_id), claim_fixtures.count_written(claim_id)
+    reply = claim_fixtures.move(member, claim_id, after)
     if after == "withdrawn" and before in WITHDRAWABLE:
         assert (reply.status, reply.json["state"]) == (200, "withdrawn")
-        assert [b - a for a, b in zip(written, cases.written(claim_id), strict=True)] == [1, 1, 1]
+        assert [b - a for a, b in zip(written, claim_fixtures.count_written(claim_id), strict=True)] == [1, 1, 1]
     else:
         refused = (409, "move-not-allowed") if after == "withdrawn" else (403, "forbidden")
         assert (reply.status, reply.problem) == refused
-        assert (cases.row(claim_id), cases.written(claim_id)) == (row, written)
+        assert (claim_fixtures.read_row(claim_id), claim_fixtures.count_written(claim_id)) == (row, written)
 
 
-def test_staff_who_are_members_too_withdraw_only_their_own_claim(cases: Cases) -> None:
+def test_staff_who_are_members_too_withdraw_only_their_own_claim(claim_fixtures: ClaimFixtures) -> None:
     """In both groups: what staff may see is not theirs to withdraw, and their own they withdraw as members."""
-    both = {**cases.member(), "cognito:groups": "member,staff"}
-    mine, theirs = cases.claim(both), cases.claim(cases.member())
-    assert cases.move(both, theirs, "withdrawn").status == 404
-    assert cases.move(both, mine, "withdrawn").status == 200
-    assert cases.read(both, mine, "/history").json["items"][0]["by"] == "member"
+    both = {**claim_fixtures.add_member(), "cognito:groups": "member,staff"}
+    mine, theirs = claim_fixtures.claim(both), claim_fixtures.claim(claim_fixtures.add_member())
+    assert claim_fixtures.move(both, theirs, "withdrawn").status == 404
+    assert claim_fixtures.move(both, mine, "withdrawn").status == 200
+    assert claim_fixtures.read(both, mine, "/history").json["items"][0]["by"] == "member"
 
 
 @pytest.mark.parametrize(("before", "after"), PAIRS)
-def test_the_database_itself_refuses_what_the_table_does_not_know(cases: Cases, before: str, after: str) -> None:
+def test_the_database_itself_refuses_what_the_table_does_not_know(
+    claim_fixtures: ClaimFixtures, before: str, after: str
+) -> None:
     """Whoever writes, the owner of the tables too: the claim's state, and its history."""
-    claim_id = cases.claim(cases.member(), state=before)
+    claim_id = claim_fixtures.claim(claim_fixtures.add_member(), state=before)
     allowed = after in STAFF_MOVES[before] or (after == "withdrawn" and before in WITHDRAWABLE)
     history = (
         "INSERT INTO claim_history (claim_id, version, from_state, to_state, decline_code, actor_role, actor_id)"
@@ -73,88 +75,94 @@ def test_the_database_itself_refuses_what_the_table_does_not_know(cases: Cases, 
     )
     code = "duplicate" if after == "rejected" else None
     if allowed:
-        cases.blank.rows(history, before, after, code, claim_id)
-        cases.blank.rows("UPDATE claims SET state = %s WHERE id = %s", after, claim_id)
+        claim_fixtures.fresh_database.query_rows(history, before, after, code, claim_id)
+        claim_fixtures.fresh_database.query_rows("UPDATE claims SET state = %s WHERE id = %s", after, claim_id)
     else:
         with pytest.raises(psycopg.errors.ForeignKeyViolation):
-            cases.blank.rows(history, before, after, code, claim_id)
+            claim_fixtures.fresh_database.query_rows(history, before, after, code, claim_id)
         with pytest.raises(psycopg.DatabaseError, match="move-not-allowed"):
-            cases.blank.rows("UPDATE claims SET state = %s WHERE id = %s", after, claim_id)
+            claim_fixtures.fresh_database.query_rows("UPDATE claims SET state = %s WHERE id = %s", after, claim_id)
 
 
-def test_a_move_is_one_flight(cases: Cases) -> None:
+def test_a_move_is_one_flight(claim_fixtures: ClaimFixtures) -> None:
     """Lock, version, table, history, claim, mail, audit and key."""
-    member, staff = cases.member(), cases.staff()
-    claim_id = cases.claim(member)
-    with flights(cases.client) as flown:
-        assert cases.move(staff, claim_id, "evaluation").status == 200
+    member, staff = claim_fixtures.add_member(), claim_fixtures.add_staff()
+    claim_id = claim_fixtures.claim(member)
+    with trace_round_trips(claim_fixtures.client) as flown:
+        assert claim_fixtures.move(staff, claim_id, "evaluation").status == 200
     assert flown == ["Sync"]
 
 
-def test_a_stale_version_changes_nothing_and_says_so_first(cases: Cases) -> None:
+def test_a_stale_version_changes_nothing_and_says_so_first(claim_fixtures: ClaimFixtures) -> None:
     """412 for another version or a tag that is no version, also where the table would refuse; 428 for none."""
-    claim_id, staff = cases.claim(cases.member()), cases.staff()
-    assert cases.move(staff, claim_id, "verification").status == 200
-    row, written = cases.row(claim_id), cases.written(claim_id)
+    claim_id, staff = claim_fixtures.claim(claim_fixtures.add_member()), claim_fixtures.add_staff()
+    assert claim_fixtures.move(staff, claim_id, "verification").status == 200
+    row, written = claim_fixtures.read_row(claim_id), claim_fixtures.count_written(claim_id)
     for version in (1, 3):
-        reply = cases.move(staff, claim_id, "court", version)
+        reply = claim_fixtures.move(staff, claim_id, "court", version)
         assert (reply.status, reply.problem) == (412, "stale-version")
     for tag in ('"x"', '"-1"', '"02"', 'W/"2"', '"1", "3"'):
         resource = "/claims/{claim_id}/transitions"
         body = {"to": "evaluation", "reason": "Checked."}
-        assert cases.client.as_(staff).call("POST", resource, body, if_match=tag, claim_id=claim_id).status == 412
-    missing = cases.move(staff, claim_id, "evaluation", None)
+        assert (
+            claim_fixtures.client.sign_in_as(staff).call("POST", resource, body, if_match=tag, claim_id=claim_id).status
+            == 412
+        )
+    missing = claim_fixtures.move(staff, claim_id, "evaluation", None)
     assert (missing.status, missing.problem) == (428, "if-match-required")
-    assert (cases.row(claim_id), cases.written(claim_id)) == (row, written)
+    assert (claim_fixtures.read_row(claim_id), claim_fixtures.count_written(claim_id)) == (row, written)
 
 
 @pytest.mark.parametrize("tags", ['"1", "77"', '"77","1"', 'W/"1", "1"', "*"])
-def test_a_move_may_be_decided_on_any_of_several_versions(cases: Cases, tags: str) -> None:
+def test_a_move_may_be_decided_on_any_of_several_versions(claim_fixtures: ClaimFixtures, tags: str) -> None:
     """One of the tags has to be the claim's; `*` is any version there is, of a claim there is."""
-    claim_id, client = cases.claim(cases.member()), cases.client.as_(cases.staff())
+    claim_id, client = (
+        claim_fixtures.claim(claim_fixtures.add_member()),
+        claim_fixtures.client.sign_in_as(claim_fixtures.add_staff()),
+    )
     resource, body = "/claims/{claim_id}/transitions", {"to": "evaluation", "reason": "Checked."}
     assert client.call("POST", resource, body, if_match=tags, claim_id=claim_id).json["version"] == 2
     assert client.call("POST", resource, body, if_match=tags, claim_id=str(make_uuid7())).status == 404
 
 
-def test_of_twenty_moves_decided_on_one_version_one_is_made(cases: Cases) -> None:
+def test_of_twenty_moves_decided_on_one_version_one_is_made(claim_fixtures: ClaimFixtures) -> None:
     """However they meet: 1 × 200, 19 × 412, one history row, one mail."""
-    claim_id = cases.claim(cases.member())
-    clients = [cases.another().as_(cases.staff()) for _ in range(20)]
-    written = cases.written(claim_id)
+    claim_id = claim_fixtures.claim(claim_fixtures.add_member())
+    clients = [claim_fixtures.make_another_client().sign_in_as(claim_fixtures.add_staff()) for _ in range(20)]
+    written = claim_fixtures.count_written(claim_id)
 
-    def move(client: Client) -> int:
+    def move(client: ApiClient) -> int:
         body = {"to": "verification", "reason": "Checked."}
         return client.call("POST", "/claims/{claim_id}/transitions", body, if_match=1, claim_id=claim_id).status
 
     with ThreadPoolExecutor(20) as pool:
         assert sorted(pool.map(move, clients)) == [200] + [412] * 19
-    assert [b - a for a, b in zip(written, cases.written(claim_id), strict=True)] == [1, 1, 1]
+    assert [b - a for a, b in zip(written, claim_fixtures.count_written(claim_id), strict=True)] == [1, 1, 1]
 
 
-def test_a_repeated_move_is_made_once(cases: Cases) -> None:
+def test_a_repeated_move_is_made_once(claim_fixtures: ClaimFixtures) -> None:
     """The same key, the quick record lost: the first answer, where the version alone would say it is stale."""
-    claim_id, staff = cases.claim(cases.member()), cases.staff()
+    claim_id, staff = claim_fixtures.claim(claim_fixtures.add_member()), claim_fixtures.add_staff()
     body = {"to": "evaluation", "reason": "Checked."}
 
     def move() -> tuple[int, str]:
-        client = cases.another().as_(staff)
+        client = claim_fixtures.make_another_client().sign_in_as(staff)
         reply = client.call("POST", "/claims/{claim_id}/transitions", body, key="again", if_match=1, claim_id=claim_id)
         return reply.status, reply.body
 
     first, again = move(), move()
     assert first[0] == 200
     assert again == first
-    assert cases.row(claim_id)["version"] == 2
+    assert claim_fixtures.read_row(claim_id)["version"] == 2
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_a_rejection_says_why(cases: Cases, code: str) -> None:
+def test_a_rejection_says_why(claim_fixtures: ClaimFixtures, code: str) -> None:
     """One of six codes, kept in the history."""
-    member = cases.member()
-    claim_id = cases.claim(member)
-    assert cases.move(cases.staff(), claim_id, "rejected", decline_code=code).status == 200
-    last = cases.read(member, claim_id, "/history").json["items"][0]
+    member = claim_fixtures.add_member()
+    claim_id = claim_fixtures.claim(member)
+    assert claim_fixtures.move(claim_fixtures.add_staff(), claim_id, "rejected", decline_code=code).status == 200
+    last = claim_fixtures.read(member, claim_id, "/history").json["items"][0]
     assert (last["to"], last["decline_code"], last["reason"]) == ("rejected", code, "Checked.")
 
 
@@ -175,12 +183,16 @@ def test_a_rejection_says_why(cases: Cases, code: str) -> None:
         ({"to": "evaluation", "reason": "Yes.", "state": "court"}, ["/state"]),
     ],
 )
-def test_a_move_that_is_not_said_in_full_is_refused(cases: Cases, body: dict[str, str], pointers: list[str]) -> None:
+def test_a_move_that_is_not_said_in_full_is_refused(
+    claim_fixtures: ClaimFixtures, body: dict[str, str], pointers: list[str]
+) -> None:
     """A reason always, a code with a rejection and with nothing else; nothing is written."""
-    claim_id = cases.claim(cases.member())
+    claim_id = claim_fixtures.claim(claim_fixtures.add_member())
     resource = "/claims/{claim_id}/transitions"
-    reply = cases.client.as_(cases.staff()).call("POST", resource, body, if_match=1, claim_id=claim_id)
-    assert (reply.status, reply.pointers, cases.row(claim_id)["version"]) == (422, pointers, 1)
+    reply = claim_fixtures.client.sign_in_as(claim_fixtures.add_staff()).call(
+        "POST", resource, body, if_match=1, claim_id=claim_id
+    )
+    assert (reply.status, reply.pointers, claim_fixtures.read_row(claim_id)["version"]) == (422, pointers, 1)
 
 
 @pytest.mark.parametrize(
@@ -192,42 +204,46 @@ def test_a_move_that_is_not_said_in_full_is_refused(cases: Cases, body: dict[str
         ("submitted", "rejected", "claim-moved"),
     ],
 )
-def test_the_member_is_told_of_a_move(cases: Cases, before: str, after: str, template: str) -> None:
+def test_the_member_is_told_of_a_move(claim_fixtures: ClaimFixtures, before: str, after: str, template: str) -> None:
     """With the version it is about, for there may be another by then; back to verification asks for documents."""
-    member = cases.member()
-    claim_id = cases.claim(member, state=before)
-    cases.blank.rows("DELETE FROM outbox WHERE subject_id = %s", claim_id)
-    cases.move(cases.staff(), claim_id, after)
-    jobs = cases.blank.rows("SELECT kind, priority, payload FROM outbox WHERE subject_id = %s", claim_id)
+    member = claim_fixtures.add_member()
+    claim_id = claim_fixtures.claim(member, state=before)
+    claim_fixtures.fresh_database.query_rows("DELETE FROM outbox WHERE subject_id = %s", claim_id)
+    claim_fixtures.move(claim_fixtures.add_staff(), claim_id, after)
+    jobs = claim_fixtures.fresh_database.query_rows(
+        "SELECT kind, priority, payload FROM outbox WHERE subject_id = %s", claim_id
+    )
     facts = jobs[0]["payload"].pop("facts")
-    payload = {"template": template, "to": f"account:{id_of(member)}"}
+    payload = {"template": template, "to": f"account:{find_account(member)}"}
     assert jobs == [{"kind": "mail", "priority": "normal", "payload": payload}]
     told = {"version": "2", "from_state": before, "to_state": after, "reason": "Checked."}
     assert facts.items() >= told.items()
 
 
-def test_a_move_rings_for_the_relay(cases: Cases) -> None:
+def test_a_move_rings_for_the_relay(claim_fixtures: ClaimFixtures) -> None:
     """The mail waits for nobody's schedule."""
-    claim_id, staff = cases.claim(cases.member()), cases.staff()
-    nudges = cases.client.container.queues
+    claim_id, staff = claim_fixtures.claim(claim_fixtures.add_member()), claim_fixtures.add_staff()
+    nudges = claim_fixtures.client.container.queues
     before = nudges.count  # type: ignore[attr-defined]
-    cases.move(staff, claim_id, "evaluation")
+    claim_fixtures.move(staff, claim_id, "evaluation")
     assert nudges.count == before + 1  # type: ignore[attr-defined]
 
 
-def test_a_move_names_who_made_it(cases: Cases) -> None:
+def test_a_move_names_who_made_it(claim_fixtures: ClaimFixtures) -> None:
     """Admin, staff and member, by role and account; the audit by identity, without the reason's text."""
-    member, staff, admin = cases.member(), cases.staff(), cases.staff("admin")
-    claim_id = cases.claim(member)
-    cases.move(staff, claim_id, "verification", 1)
-    cases.move(admin, claim_id, "evaluation", 2)
-    cases.move(member, claim_id, "withdrawn", 3)
-    rows = cases.blank.rows(
+    member, staff, admin = claim_fixtures.add_member(), claim_fixtures.add_staff(), claim_fixtures.add_staff("admin")
+    claim_id = claim_fixtures.claim(member)
+    claim_fixtures.move(staff, claim_id, "verification", 1)
+    claim_fixtures.move(admin, claim_id, "evaluation", 2)
+    claim_fixtures.move(member, claim_id, "withdrawn", 3)
+    rows = claim_fixtures.fresh_database.query_rows(
         "SELECT actor_role, actor_id::text FROM claim_history WHERE claim_id = %s ORDER BY version", claim_id
     )
     expected = [("member", member), ("staff", staff), ("admin", admin), ("member", member)]
-    assert [(row["actor_role"], row["actor_id"]) for row in rows] == [(role, id_of(who)) for role, who in expected]
-    audit = cases.blank.rows(
+    assert [(row["actor_role"], row["actor_id"]) for row in rows] == [
+        (role, find_account(who)) for role, who in expected
+    ]
+    audit = claim_fixtures.fresh_database.query_rows(
         "SELECT actor, facts FROM audit WHERE subject_id = %s AND action = 'claim.moved'", claim_id
     )
     assert [(entry["actor"], entry["facts"]) for entry in audit] == [
@@ -237,34 +253,34 @@ def test_a_move_names_who_made_it(cases: Cases) -> None:
     ]
 
 
-def test_a_token_of_nobody_moves_nothing(cases: Cases) -> None:
+def test_a_token_of_nobody_moves_nothing(claim_fixtures: ClaimFixtures) -> None:
     """Staff by its group, but no account of ours: history could not say who."""
-    claim_id = cases.claim(cases.member())
-    reply = cases.move(claims_of("stranger", "staff"), claim_id, "evaluation")
-    assert (reply.status, reply.problem, cases.row(claim_id)["version"]) == (403, "forbidden", 1)
+    claim_id = claim_fixtures.claim(claim_fixtures.add_member())
+    reply = claim_fixtures.move(make_claims("stranger", "staff"), claim_id, "evaluation")
+    assert (reply.status, reply.problem, claim_fixtures.read_row(claim_id)["version"]) == (403, "forbidden", 1)
 
 
-def test_a_moved_claim_begins_its_time_anew(cases: Cases) -> None:
+def test_a_moved_claim_begins_its_time_anew(claim_fixtures: ClaimFixtures) -> None:
     """What counts as stuck, and as a breach told to the desk, is counted from the move."""
-    claim_id, staff = cases.claim(cases.member()), cases.staff()
-    cases.blank.rows(
+    claim_id, staff = claim_fixtures.claim(claim_fixtures.add_member()), claim_fixtures.add_staff()
+    claim_fixtures.fresh_database.query_rows(
         "UPDATE claims SET state_since = now() - interval '9 days', sla_notified_at = now() WHERE id = %s", claim_id
     )
     listed = {"stuck": "true", "limit": "100"}
 
     def stuck() -> bool:
-        items = cases.client.as_(staff).call("GET", "/claims", query=listed).json["items"]
+        items = claim_fixtures.client.sign_in_as(staff).call("GET", "/claims", query=listed).json["items"]
         return claim_id in {item["id"] for item in items}
 
     assert stuck()
-    cases.move(staff, claim_id, "evaluation")
+    claim_fixtures.move(staff, claim_id, "evaluation")
     assert not stuck()
-    assert cases.row(claim_id)["sla_notified_at"] is None
+    assert claim_fixtures.read_row(claim_id)["sla_notified_at"] is None
 
 
 @pytest.mark.parametrize("statement", ["UPDATE claim_history SET reason = 'x'", "DELETE FROM claim_history"])
-def test_not_even_the_owner_rewrites_a_claims_history(cases: Cases, statement: str) -> None:
+def test_not_even_the_owner_rewrites_a_claims_history(claim_fixtures: ClaimFixtures, statement: str) -> None:
     """A trigger refuses what a grant would allow."""
-    cases.claim(cases.member())
+    claim_fixtures.claim(claim_fixtures.add_member())
     with pytest.raises(psycopg.DatabaseError, match="append-only"):
-        cases.blank.rows(statement)
+        claim_fixtures.fresh_database.query_rows(statement)

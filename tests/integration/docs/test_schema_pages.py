@@ -5,7 +5,7 @@ import re
 import psycopg
 import pytest
 
-from tests.databases import Blank
+from tests.databases import FreshDatabase
 from tests.services import ROOT
 from tools import data_model_page
 
@@ -19,16 +19,18 @@ def read_arrows(title: str) -> set[tuple[str, str]]:
     return set(ARROW.findall(section))
 
 
-def test_the_data_model_is_that_of_the_schema(blank: Blank) -> None:
+def test_the_data_model_is_that_of_the_schema(fresh_database: FreshDatabase) -> None:
     """Not written by hand: `make reference` writes it."""
-    with psycopg.connect(blank.postgres.conninfo(dbname=blank.name)) as connection:
+    with psycopg.connect(fresh_database.postgres.build_conninfo(dbname=fresh_database.name)) as connection:
         assert data_model_page.PAGE.read_text(encoding="utf-8") == data_model_page.render(connection)
 
 
 @pytest.mark.parametrize(
     ("title", "table"), [("Claim", "claim_moves"), ("Agent", "agent_moves"), ("Commission", "commission_moves")]
 )
-def test_a_diagram_draws_the_transitions_that_the_database_allows(blank: Blank, title: str, table: str) -> None:
+def test_a_diagram_draws_the_transitions_that_the_database_allows(
+    fresh_database: FreshDatabase, title: str, table: str
+) -> None:
     """Each arrow is a row of the table, and each row an arrow."""
-    rows = blank.rows(f"SELECT from_state, to_state FROM {table}")
+    rows = fresh_database.query_rows(f"SELECT from_state, to_state FROM {table}")
     assert read_arrows(title) == {(row["from_state"], row["to_state"]) for row in rows}

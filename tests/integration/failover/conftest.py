@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.databases import Blank, Postgres
-from tests.failover.servers import wait_until_followed, writer_and_follower
+from tests.databases import FreshDatabase, PostgresHandle
+from tests.failover.servers import run_writer_and_follower, wait_until_followed
 
 
 @pytest.fixture
-def pair(tmp_path: Path) -> Iterator[tuple[Blank, Postgres]]:
+def pair(tmp_path: Path) -> Iterator[tuple[FreshDatabase, PostgresHandle]]:
     """A database on a writer, and its standby."""
-    with writer_and_follower(tmp_path) as (writer, follower):
-        blank = writer.fresh()
+    with run_writer_and_follower(tmp_path) as (writer, follower):
+        fresh_database = writer.make_fresh_database()
         wait_until_followed(writer, follower)
-        yield blank, follower
+        yield fresh_database, follower

@@ -11,37 +11,39 @@ import pytest
 from health.container import HealthContainer
 from health.deep_check import CHECK_S
 from shared.clock import read_monotonic, read_utc_now
-from tests.databases import Blank, Postgres
-from tests.failover.relay import Relay, relay_to
-from tests.failover.servers import Prober, kill, promote
-from tests.harness import Client
-from tests.integration.health.surroundings import aws_at, client_on, resources
-from tests.integration.room import GENEROUS
-from tests.services import Emulator
+from tests.api_client import ApiClient
+from tests.databases import FreshDatabase, PostgresHandle
+from tests.failover.relay import TcpRelay, relay_to
+from tests.failover.servers import WriteProbe, kill, promote
+from tests.integration.function_client import GENEROUS
+from tests.integration.health.dependencies import make_health_client, make_resources, use_aws_at
+from tests.services import EmulatorHandle
 
 ENVIRONMENTS = 5
 SLACK_S = 1.0  # five checks at once on a busy machine
 
 
 @pytest.fixture
-def relay(pair: tuple[Blank, Postgres]) -> Iterator[Relay]:
+def relay(pair: tuple[FreshDatabase, PostgresHandle]) -> Iterator[TcpRelay]:
     """The address that leads to the writer."""
     with relay_to(pair[0].postgres.server.port) as leading:
         yield leading
 
 
 @pytest.fixture
-def fleet(emulator: Emulator, pair: tuple[Blank, Postgres], relay: Relay) -> Iterator[list[Client]]:
+def clients(
+    emulator: EmulatorHandle, pair: tuple[FreshDatabase, PostgresHandle], relay: TcpRelay
+) -> Iterator[list[ApiClient]]:
     """Callers of the health function, each of an environment of its own."""
-    with aws_at(emulator.url):
-        settings = pair[0].direct.model_copy(update={**resources(), "db_port": relay.port, "limits": GENEROUS})
-        yield [client_on(settings) for _ in range(ENVIRONMENTS)]
+    with use_aws_at(emulator.url):
+        settings = pair[0].direct.model_copy(update={**make_resources(), "db_port": relay.port, "limits": GENEROUS})
+        yield [make_health_client(settings) for _ in range(ENVIRONMENTS)]
 
 
-def looks(fleet: list[Client]) -> list[dict[str, Any]]:
+def looks(clients: list[ApiClient]) -> list[dict[str, Any]]:
     """What all of them are told at once, by checks that are not kept ones."""
 
-    def look(client: Client) -> dict[str, Any]:
+    def look(client: ApiClient) -> dict[str, Any]:
         container = client.container
         assert isinstance(container, HealthContainer)
         container.check._last_result = None
@@ -51,7 +53,7 @@ def looks(fleet: list[Client]) -> list[dict[str, Any]]:
         return dict(body["checks"]["database"])
 
     with ThreadPoolExecutor(ENVIRONMENTS) as pool:
-        return list(pool.map(look, fleet))
+        return list(pool.map(look, clients))
 
 
 def counted(out: str) -> float:
@@ -62,22 +64,25 @@ def counted(out: str) -> float:
 
 
 def test_a_failover_is_told_by_all_and_counted_once(
-    pair: tuple[Blank, Postgres], relay: Relay, fleet: list[Client], capsys: pytest.CaptureFixture[str]
+    pair: tuple[FreshDatabase, PostgresHandle],
+    relay: TcpRelay,
+    clients: list[ApiClient],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Another `server`, `detected` with one time for all, and one FailoverDetected, though five see it at once."""
     writer, standby = pair[0].postgres, pair[1]
-    before = looks(fleet)
+    before = looks(clients)
     assert {(look["role"], look["failover"]["detected"]) for look in before} == {("writer", False)}
-    with Prober(standby) as prober:
+    with WriteProbe(standby) as prober:
         began = read_utc_now()
         kill(writer)
-        assert {look["status"] for look in looks(fleet)} == {"unhealthy"}
-        relay.lead_to(standby.server.port)
-        assert {(look["status"], look["role"]) for look in looks(fleet)} == {("unhealthy", "reader")}
+        assert {look["status"] for look in looks(clients)} == {"unhealthy"}
+        relay.retarget(standby.server.port)
+        assert {(look["status"], look["role"]) for look in looks(clients)} == {("unhealthy", "reader")}
         promote(standby)
         prober.wait()
     assert counted(capsys.readouterr().out) == 0
-    after = looks(fleet) + looks(fleet)
+    after = looks(clients) + looks(clients)
     assert {(look["role"], look["failover"]["detected"]) for look in after[ENVIRONMENTS:]} == {("writer", True)}
     assert len({look["server"] for look in before}) == 1
     assert {look["server"] for look in before}.isdisjoint({look["server"] for look in after})

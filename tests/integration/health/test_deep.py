@@ -23,25 +23,25 @@ from shared.clock import read_epoch_micros, read_utc_now
 from shared.database.migrate import migrate
 from shared.outbox.audit import Actor
 from shared.settings import Settings
-from tests.contract.state_table import client_of
-from tests.databases import MIGRATIONS, TEMPLATE, Blank, Postgres, soon, started_postgres
+from tests.api_client import ApiClient, ApiReply
+from tests.contract.dynamodb_clients import make_client
+from tests.databases import MIGRATIONS, TEMPLATE, FreshDatabase, PostgresHandle, make_deadline, start_postgres
 from tests.fakes.clock import ManualClock
-from tests.fakes.identities import FakeIdentities
+from tests.fakes.identities import FakeIdentityProvider
 from tests.fakes.mailer import FakeMailer
-from tests.fakes.queues import FakeQueues
-from tests.harness import Client, Reply
-from tests.integration.health.surroundings import (
-    aws_at,
-    client_on,
-    resources,
-    silence,
-    standby_of,
-    stopped,
-    throttling,
+from tests.fakes.queues import FakeJobQueues
+from tests.integration.health.dependencies import (
+    make_health_client,
+    make_resources,
+    open_unresponsive_port,
+    run_throttling_server,
+    start_standby,
+    stop_server,
+    use_aws_at,
 )
-from tests.integration.jobs.records import Records
+from tests.integration.jobs.records import RecordFixtures
 from tests.roles import BEFORE, FUNCTIONS, SESSION_OF_A_FUNCTION
-from tests.services import Emulator
+from tests.services import EmulatorHandle
 from worker.job_runner import JobRunner, MailSettings
 from worker.ses import Mail
 
@@ -50,31 +50,31 @@ CUT_S = 3.0  # the server itself gives up on a statement after 10 s: what ends e
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresHandle]:
     """A server that tests may stop."""
-    running = started_postgres(tmp_path_factory.mktemp("own"))
+    running = start_postgres(tmp_path_factory.mktemp("own"))
     try:
         running.execute(f"CREATE DATABASE {TEMPLATE} OWNER {OWNER}")
-        migrate(running.conninfo(dbname=TEMPLATE), MIGRATIONS)
+        migrate(running.build_conninfo(dbname=TEMPLATE), MIGRATIONS)
         yield running
     finally:
         running.stop()
 
 
 @pytest.fixture(scope="module")
-def blank(own: Postgres) -> Blank:
+def fresh_database(server: PostgresHandle) -> FreshDatabase:
     """A database on it."""
-    return own.fresh()
+    return server.make_fresh_database()
 
 
 @pytest.fixture
-def settings(emulator: Emulator, blank: Blank) -> Iterator[Settings]:
+def settings(emulator: EmulatorHandle, fresh_database: FreshDatabase) -> Iterator[Settings]:
     """Settings that lead to all of it; AWS is the emulator."""
-    with aws_at(emulator.url):
-        yield blank.settings.model_copy(update=resources())
+    with use_aws_at(emulator.url):
+        yield fresh_database.settings.model_copy(update=make_resources())
 
 
-def deep(client: Client) -> dict[str, Any]:
+def deep(client: ApiClient) -> dict[str, Any]:
     """A check that is not a kept one, within its time: what an environment does before it begins is not counted."""
     container = client.container
     assert isinstance(container, HealthContainer)
@@ -92,7 +92,7 @@ def trouble(report: dict[str, Any]) -> dict[str, str]:
 
 def test_all_well(settings: Settings) -> None:
     """Through the function itself: every service answered, and the database is a writer with a name of its own."""
-    reply = client_on(settings).call("GET", "/health/deep")
+    reply = make_health_client(settings).call("GET", "/health/deep")
     assert (reply.status, reply.json["status"]) == (200, "healthy"), reply.body
     database = reply.json["checks"]["database"]
     assert (database["role"], len(database["server"])) == ("writer", 12)
@@ -101,19 +101,21 @@ def test_all_well(settings: Settings) -> None:
     assert reply.json["transaction_retries"] == {"last_minute": 0}
 
 
-def test_connections_of_all_roles_are_counted(settings: Settings, blank: Blank) -> None:
+def test_connections_of_all_roles_are_counted(settings: Settings, fresh_database: FreshDatabase) -> None:
     """All functions', those of the release before and the check's own among them, and nobody else's."""
     roles = (*FUNCTIONS.values(), BEFORE, "postgres")
     counted = len(set(FUNCTIONS.values()) - {OWNER}) + 2
-    client = client_on(settings)
+    client = make_health_client(settings)
     with ExitStack() as connected:
         for role in roles:
-            connected.enter_context(psycopg.connect(blank.postgres.conninfo(user=role, dbname=blank.name)))
+            connected.enter_context(
+                psycopg.connect(fresh_database.postgres.build_conninfo(user=role, dbname=fresh_database.name))
+            )
         assert eventually(lambda: used(client) == counted)
     assert eventually(lambda: used(client) == 1)
 
 
-def used(client: Client) -> Any:
+def used(client: ApiClient) -> Any:
     return deep(client)["checks"]["database"]["connections"]["used"]
 
 
@@ -125,31 +127,33 @@ def eventually(look: Callable[[], bool], within_s: float = 10.0) -> bool:
     return seen
 
 
-def test_jobs_are_counted_and_a_late_one_degrades(settings: Settings, blank: Blank) -> None:
+def test_jobs_are_counted_and_a_late_one_degrades(settings: Settings, fresh_database: FreshDatabase) -> None:
     """Pending and queued wait; failed and uncertain want a person."""
     states = {"pending": 3, "queued": 2, "running": 1, "done": 1, "failed": 2, "uncertain": 1}
-    client = client_on(settings)
+    client = make_health_client(settings)
     for state, count in states.items():
         for _ in range(count):
-            job(blank, state)
+            job(fresh_database, state)
     found = deep(client)
     assert found["jobs"].pop("oldest_pending_s") < 10.0
     assert found["jobs"] == {"pending": 5, "failed": 3}
     assert found["status"] == "healthy"
-    job(blank, "pending", age_s=400)
+    job(fresh_database, "pending", age_s=400)
     late = deep(client)
     assert client.container.settings.mail_rate == 1, "the template's default"
     assert 400 <= late["jobs"]["oldest_pending_s"] < 460
     assert (late["status"], trouble(late)) == ("degraded", {"queue": "degraded"})
-    blank.rows("DELETE FROM outbox")
+    fresh_database.query_rows("DELETE FROM outbox")
 
 
 MANY = 600  # more than leave within the margin of five minutes at one a second
 
 
-def mails(blank: Blank, count: int, *, priority: str, age_s: float, sent: int, last_error: str | None = None) -> None:
+def mails(
+    fresh_database: FreshDatabase, count: int, *, priority: str, age_s: float, sent: int, last_error: str | None = None
+) -> None:
     """So many mails, written at one moment that long ago; some have left since, one in each second."""
-    blank.rows(
+    fresh_database.query_rows(
         """INSERT INTO outbox (id, kind, priority, subject_id, payload, state, last_error, created_at, updated_at)
            SELECT gen_random_uuid(), 'mail', %s, gen_random_uuid(), '{}',
                   CASE WHEN n <= %s THEN 'done' ELSE 'queued' END, %s,
@@ -165,15 +169,15 @@ def mails(blank: Blank, count: int, *, priority: str, age_s: float, sent: int, l
     [(1.0, 500, "healthy"), (1.0, 100, "degraded"), (1.0, 0, "degraded"), (14.0, 500, "degraded")],
 )
 def test_more_mails_than_leave_in_five_minutes_are_late_only_where_they_do_not_leave_at_the_rate(
-    settings: Settings, blank: Blank, priority: str, rate: float, sent: int, status: str
+    settings: Settings, fresh_database: FreshDatabase, priority: str, rate: float, sent: int, status: str
 ) -> None:
     """They were written at once, and the last one's wait is what the rate makes of it; 1 is the deployed default."""
-    client = client_on(settings.model_copy(update={"mail_rate": rate}))
-    mails(blank, MANY, priority=priority, age_s=500, sent=sent)
+    client = make_health_client(settings.model_copy(update={"mail_rate": rate}))
+    mails(fresh_database, MANY, priority=priority, age_s=500, sent=sent)
     found = deep(client)
     assert 500 <= found["jobs"]["oldest_pending_s"] < 560
     assert (found["status"], found["jobs"]["pending"]) == (status, MANY - sent)
-    blank.rows("DELETE FROM outbox")
+    fresh_database.query_rows("DELETE FROM outbox")
 
 
 NO_EXCUSES: dict[str, dict[str, Any]] = {
@@ -185,118 +189,126 @@ NO_EXCUSES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("others", NO_EXCUSES.values(), ids=NO_EXCUSES)
 def test_only_mails_that_went_before_it_explain_the_wait_of_a_high_one(
-    settings: Settings, blank: Blank, others: dict[str, Any]
+    settings: Settings, fresh_database: FreshDatabase, others: dict[str, Any]
 ) -> None:
     """Two minutes are more than the relay can miss it."""
-    mails(blank, MANY, **{"age_s": 600, **others})
-    mails(blank, 1, priority="high", age_s=130, sent=0)
-    assert trouble(deep(client_on(settings))) == {"queue": "degraded"}
-    blank.rows("DELETE FROM outbox")
+    mails(fresh_database, MANY, **{"age_s": 600, **others})
+    mails(fresh_database, 1, priority="high", age_s=130, sent=0)
+    assert trouble(deep(make_health_client(settings))) == {"queue": "degraded"}
+    fresh_database.query_rows("DELETE FROM outbox")
 
 
-def test_a_sign_in_does_not_wait_for_the_rate_of_mails(settings: Settings, blank: Blank) -> None:
+def test_a_sign_in_does_not_wait_for_the_rate_of_mails(settings: Settings, fresh_database: FreshDatabase) -> None:
     """What is no mail has no turn, however many mails have left."""
-    mails(blank, MANY, priority="high", age_s=600, sent=MANY)
-    blank.rows(
+    mails(fresh_database, MANY, priority="high", age_s=600, sent=MANY)
+    fresh_database.query_rows(
         """INSERT INTO outbox (id, kind, priority, subject_id, payload, created_at)
            VALUES (gen_random_uuid(), 'identity', 'high', gen_random_uuid(), '{}', now() - interval '130 seconds')"""
     )
-    assert trouble(deep(client_on(settings))) == {"queue": "degraded"}
-    blank.rows("DELETE FROM outbox")
+    assert trouble(deep(make_health_client(settings))) == {"queue": "degraded"}
+    fresh_database.query_rows("DELETE FROM outbox")
 
 
-def test_mails_that_were_refused_had_their_turn(settings: Settings, blank: Blank) -> None:
+def test_mails_that_were_refused_had_their_turn(settings: Settings, fresh_database: FreshDatabase) -> None:
     """A queue of wrong addresses moves as any other does."""
-    mails(blank, MANY, priority="low", age_s=500, sent=500)
-    blank.rows("UPDATE outbox SET state = 'failed', begun = true, last_error = 'MessageRejected' WHERE state = 'done'")
-    assert deep(client_on(settings))["status"] == "healthy"
-    blank.rows("DELETE FROM outbox")
+    mails(fresh_database, MANY, priority="low", age_s=500, sent=500)
+    fresh_database.query_rows(
+        "UPDATE outbox SET state = 'failed', begun = true, last_error = 'MessageRejected' WHERE state = 'done'"
+    )
+    assert deep(make_health_client(settings))["status"] == "healthy"
+    fresh_database.query_rows("DELETE FROM outbox")
 
 
 @pytest.mark.parametrize("state", ["pending", "queued", "running"])
-def test_a_job_that_is_put_off_again_and_again_is_late(settings: Settings, blank: Blank, state: str) -> None:
+def test_a_job_that_is_put_off_again_and_again_is_late(
+    settings: Settings, fresh_database: FreshDatabase, state: str
+) -> None:
     """What counts is when it was written: each delay makes it due later."""
-    job(blank, state, age_s=1000, due_in="10 minutes")
-    assert 1000 <= deep(client_on(settings))["jobs"]["oldest_pending_s"] < 1060
-    blank.rows("DELETE FROM outbox")
+    job(fresh_database, state, age_s=1000, due_in="10 minutes")
+    assert 1000 <= deep(make_health_client(settings))["jobs"]["oldest_pending_s"] < 1060
+    fresh_database.query_rows("DELETE FROM outbox")
 
 
-def test_a_job_that_a_person_has_done_again_waits_from_then_on(settings: Settings, blank: Blank) -> None:
+def test_a_job_that_a_person_has_done_again_waits_from_then_on(
+    settings: Settings, fresh_database: FreshDatabase
+) -> None:
     """That it failed a week ago is no news, and no lateness of the queue."""
-    job(blank, "failed", age_s=7 * 86400)
-    [row] = blank.rows("SELECT id FROM outbox")
-    replay(blank, row["id"])
-    assert deep(client_on(settings))["jobs"]["oldest_pending_s"] < 10.0
-    blank.rows("DELETE FROM outbox")
+    job(fresh_database, "failed", age_s=7 * 86400)
+    [row] = fresh_database.query_rows("SELECT id FROM outbox")
+    replay(fresh_database, row["id"])
+    assert deep(make_health_client(settings))["jobs"]["oldest_pending_s"] < 10.0
+    fresh_database.query_rows("DELETE FROM outbox")
 
 
-def replay(blank: Blank, job_id: UUID) -> None:
+def replay(fresh_database: FreshDatabase, job_id: UUID) -> None:
     """Have a job done again, as an admin does."""
     actor = Actor("admin-1", "request-1")
-    blank.database().run(lambda tx: service.replay_job(tx, job_id, actor=actor), soon())
+    fresh_database.make_database().run(lambda tx: service.replay_job(tx, job_id, actor=actor), make_deadline())
 
 
 def test_a_high_job_that_fails_degrades_and_is_counted_until_it_is_done_again(
-    settings: Settings, blank: Blank, capsys: pytest.CaptureFixture[str]
+    settings: Settings, fresh_database: FreshDatabase, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A worker does it: refused for good, then lost on the way, then sent."""
-    client, records, mailer = client_on(settings), Records(blank), FakeMailer()
-    member = records.member()
+    client, records, mailer = make_health_client(settings), RecordFixtures(fresh_database), FakeMailer()
+    member = records.add_member()
     worker = JobRunner(
-        blank.database(), mailer, FakeIdentities(), FakeQueues(),
+        fresh_database.make_database(), mailer, FakeIdentityProvider(), FakeJobQueues(),
         MailSettings("desk@example.test", "en", "https://app.example.test"), read_utc_now,
     )  # fmt: skip
-    high = records.mail("member-welcome", member, to=member, priority="high")
+    high = records.add_mail("member-welcome", member, to=member, priority="high")
     assert figures(client, capsys, "Degraded", "JobsFailed", "JobsUncertain", "JobsHighUnsolved") == [0, 0, 0, 0]
-    blank.rows("UPDATE outbox SET created_at = created_at - interval '120 seconds'")
+    fresh_database.query_rows("UPDATE outbox SET created_at = created_at - interval '120 seconds'")
     by_priority = figures(client, capsys, *(f"JobsOldestPendingSeconds{name}" for name in ("High", "Normal", "Low")))
     assert 120 <= by_priority[0] < 180
     assert by_priority[1:] == [0, 0]
     mailer.answer = failing(RequestRejected("MessageRejected"))
-    assert worker.run_job(high, soon(60)) == "failed"
+    assert worker.run_job(high, make_deadline(60)) == "failed"
     assert figures(client, capsys, "Degraded", "JobsFailed", "JobsUncertain", "JobsHighUnsolved") == [1, 1, 0, 1]
     assert trouble(deep(client)) == {"queue": "degraded"}
-    replay(blank, high)
+    replay(fresh_database, high)
     mailer.answer = failing(OutcomeUnknown("ReadTimeoutError"))
-    assert worker.run_job(high, soon(60)) == "uncertain"
+    assert worker.run_job(high, make_deadline(60)) == "uncertain"
     assert figures(client, capsys, "Degraded", "JobsFailed", "JobsUncertain", "JobsHighUnsolved") == [1, 0, 1, 1]
-    replay(blank, high)
+    replay(fresh_database, high)
     mailer.answer = lambda _mail: None
-    assert worker.run_job(high, soon(60)) == "done"
+    assert worker.run_job(high, make_deadline(60)) == "done"
     assert figures(client, capsys, "Degraded", "JobsFailed", "JobsUncertain", "JobsHighUnsolved") == [0, 0, 0, 0]
-    blank.rows("DELETE FROM outbox")
+    fresh_database.query_rows("DELETE FROM outbox")
 
 
 @pytest.mark.parametrize("state", ["failed", "uncertain"])
 def test_a_high_job_that_is_dismissed_degrades_and_counts_no_more(
-    settings: Settings, blank: Blank, capsys: pytest.CaptureFixture[str], state: str
+    settings: Settings, fresh_database: FreshDatabase, capsys: pytest.CaptureFixture[str], state: str
 ) -> None:
     """What can't be done again must not hide what else goes wrong."""
-    client, records = client_on(settings), Records(blank)
-    member = records.member()
-    high = records.mail("member-welcome", member, to=member, priority="high", state=state)
+    client, records = make_health_client(settings), RecordFixtures(fresh_database)
+    member = records.add_member()
+    high = records.add_mail("member-welcome", member, to=member, priority="high", state=state)
     names = ("Degraded", "JobsFailed", "JobsUncertain", "JobsHighUnsolved")
     assert figures(client, capsys, *names) == [1, state == "failed", state == "uncertain", 1]
     actor = Actor("admin-1", "request-1")
-    blank.database().run(lambda tx: service.dismiss_job(tx, high, "undeliverable", actor=actor), soon())
+    fresh_database.make_database().run(
+        lambda tx: service.dismiss_job(tx, high, "undeliverable", actor=actor), make_deadline()
+    )
     assert figures(client, capsys, *names) == [0, 0, 0, 0]
     assert deep(client)["jobs"] == {"pending": 0, "oldest_pending_s": 0.0, "failed": 0}
-    blank.rows("DELETE FROM outbox")
+    fresh_database.query_rows("DELETE FROM outbox")
 
 
 def test_a_low_job_that_fails_is_counted_and_degrades_nothing(
-    settings: Settings, blank: Blank, capsys: pytest.CaptureFixture[str]
+    settings: Settings, fresh_database: FreshDatabase, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One mail that nobody can deliver must not hide what else goes wrong."""
-    client = client_on(settings)
-    job(blank, "failed")
+    client = make_health_client(settings)
+    job(fresh_database, "failed")
     assert figures(client, capsys, "Degraded", "JobsFailed", "JobsHighUnsolved") == [0, 1, 0]
-    blank.rows("DELETE FROM outbox")
+    fresh_database.query_rows("DELETE FROM outbox")
 
 
 def test_an_open_circuit_is_a_metric_of_its_service(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     """Of that one alone, until it is closed."""
-    client, names = client_on(settings), ("CircuitOpenEmail", "CircuitOpenIdentity", "CircuitOpenStorage")
+    client, names = make_health_client(settings), ("CircuitOpenEmail", "CircuitOpenIdentity", "CircuitOpenStorage")
     store, policy = client.container.circuit_store, client.container.settings.find_circuit_policy("email")
     assert figures(client, capsys, *names) == [0, 0, 0]
     force_circuit(store, policy, "open", read_epoch_micros())
@@ -305,7 +317,7 @@ def test_an_open_circuit_is_a_metric_of_its_service(settings: Settings, capsys: 
     assert figures(client, capsys, *names) == [0, 0, 0]
 
 
-def figures(client: Client, capsys: pytest.CaptureFixture[str], *names: str) -> list[float]:
+def figures(client: ApiClient, capsys: pytest.CaptureFixture[str], *names: str) -> list[float]:
     """The metrics of these names that a check leaves, which is not a kept one."""
     container = client.container
     assert isinstance(container, HealthContainer)
@@ -325,9 +337,9 @@ def failing(error: Exception) -> Callable[[Mail], None]:
     return answer
 
 
-def job(blank: Blank, state: str, *, age_s: float = 0.0, due_in: str = "0 seconds") -> None:
+def job(fresh_database: FreshDatabase, state: str, *, age_s: float = 0.0, due_in: str = "0 seconds") -> None:
     """Write a low job, so many seconds ago."""
-    blank.rows(
+    fresh_database.query_rows(
         "INSERT INTO outbox (id, kind, priority, subject_id, payload, state, created_at, available_at)"
         " VALUES (%s, 'mail', 'low', %s, '{}', %s, now() - %s * interval '1 s', now() + %s::interval)",
         uuid4(),
@@ -339,49 +351,53 @@ def job(blank: Blank, state: str, *, age_s: float = 0.0, due_in: str = "0 second
 
 
 def test_a_stopped_server_is_unhealthy_in_time_and_well_again_when_it_goes_on(
-    settings: Settings, own: Postgres
+    settings: Settings, server: PostgresHandle
 ) -> None:
     """It takes connections and says nothing; the services' answers are still told."""
-    client = client_on(settings)
+    client = make_health_client(settings)
     assert deep(client)["status"] == "healthy"
-    with stopped(own):
+    with stop_server(server):
         sick = [deep(client) for _ in range(2)]
     assert [(report["status"], trouble(report)) for report in sick] == [("unhealthy", {"database": "unhealthy"})] * 2
     assert (sick[0]["checks"]["database"]["role"], sick[0]["jobs"]["pending"]) == (None, None)
     assert eventually(lambda: deep(client)["status"] == "healthy")
 
 
-def test_a_server_that_stops_answering_in_the_middle_leaves_nothing_behind(settings: Settings, blank: Blank) -> None:
+def test_a_server_that_stops_answering_in_the_middle_leaves_nothing_behind(
+    settings: Settings, fresh_database: FreshDatabase
+) -> None:
     """A question that is never answered is cut: its connection and thread end, and none are added by asking again."""
-    client = client_on(settings)
-    with locked(blank, "outbox"):
+    client = make_health_client(settings)
+    with locked(fresh_database, "outbox"):
         reports = [deep(client) for _ in range(3)]
         assert {report["status"] for report in reports} == {"unhealthy"}
         assert eventually(lambda: "probe-database" not in {thread.name for thread in threading.enumerate()}, CUT_S)
     assert eventually(lambda: deep(client)["status"] == "healthy")
-    assert eventually(lambda: (blank.postgres.proxy.counts.clients, busy(blank)) == (0, []))
+    assert eventually(lambda: (fresh_database.postgres.proxy.counts.clients, busy(fresh_database)) == (0, []))
 
 
 @contextmanager
-def locked(blank: Blank, table: str) -> Iterator[None]:
-    conninfo = blank.postgres.conninfo(user="postgres", dbname=blank.name)
+def locked(fresh_database: FreshDatabase, table: str) -> Iterator[None]:
+    conninfo = fresh_database.postgres.build_conninfo(user="postgres", dbname=fresh_database.name)
     with psycopg.connect(conninfo) as connection:
         connection.execute(f"LOCK TABLE {table}".encode())
         yield
 
 
-def busy(blank: Blank) -> list[dict[str, Any]]:
+def busy(fresh_database: FreshDatabase) -> list[dict[str, Any]]:
     """Sessions that do not wait in the proxy for the next client."""
-    return blank.rows(f"SELECT state FROM pg_stat_activity WHERE {SESSION_OF_A_FUNCTION} AND state <> 'idle'")
+    return fresh_database.query_rows(
+        f"SELECT state FROM pg_stat_activity WHERE {SESSION_OF_A_FUNCTION} AND state <> 'idle'"
+    )
 
 
-def test_a_reader_is_unhealthy(settings: Settings, blank: Blank) -> None:
+def test_a_reader_is_unhealthy(settings: Settings, fresh_database: FreshDatabase) -> None:
     """It answers, and takes no work."""
-    blank.alter_role("default_transaction_read_only = on")
+    fresh_database.change_role("default_transaction_read_only = on")
     try:
-        reply = client_on(settings).call("GET", "/health/deep")
+        reply = make_health_client(settings).call("GET", "/health/deep")
     finally:
-        blank.reset_role()
+        fresh_database.reset_role()
     assert (reply.status, reply.json["status"], reply.json["checks"]["database"]["role"]) == (
         503,
         "unhealthy",
@@ -389,22 +405,22 @@ def test_a_reader_is_unhealthy(settings: Settings, blank: Blank) -> None:
     )
 
 
-def test_no_database_at_all_is_unhealthy_and_tells_nothing_of_it(settings: Settings, own: Postgres) -> None:
+def test_no_database_at_all_is_unhealthy_and_tells_nothing_of_it(settings: Settings, server: PostgresHandle) -> None:
     """Neither where it should be, nor who we are there, nor what was said."""
     nowhere = settings.model_copy(update={"db_name": "no_such_database"})
-    reply = client_on(nowhere).call("GET", "/health/deep")
+    reply = make_health_client(nowhere).call("GET", "/health/deep")
     assert (reply.status, reply.headers["Content-Type"]) == (503, "application/json")
-    for word in ("no_such_database", "127.0.0.1", str(own.server.port), "interdomestik", "Error", "does not exist"):
+    for word in ("no_such_database", "127.0.0.1", str(server.server.port), "interdomestik", "Error", "does not exist"):
         assert word not in reply.body
 
 
 def test_aws_that_never_answers_degrades_in_time(settings: Settings) -> None:
     """Work is still taken: the database is there. The limit soon lets the caller through."""
-    with silence() as url, aws_at(url):
-        report = deep(client_on(settings))
+    with open_unresponsive_port() as url, use_aws_at(url):
+        report = deep(make_health_client(settings))
         assert (report["status"], set(trouble(report))) == ("degraded", set(SERVICES))
         assert all(check["latency_ms"] < CHECK_S * 1000 for check in report["checks"].values())
-        client = client_on(settings)
+        client = make_health_client(settings)
         assert isinstance(client.container, HealthContainer)
         assert client.container.check is not None  # built, as in an environment that has answered before
         began = monotonic()
@@ -412,14 +428,14 @@ def test_aws_that_never_answers_degrades_in_time(settings: Settings) -> None:
         assert monotonic() - began < 2 * CHECK_S
 
 
-def reply_of(client: Client) -> Reply:
+def reply_of(client: ApiClient) -> ApiReply:
     return client.call("GET", "/health/deep")
 
 
-def test_a_throttled_state_store_degrades_and_stops_nothing(settings: Settings, emulator: Emulator) -> None:
+def test_a_throttled_state_store_degrades_and_stops_nothing(settings: Settings, emulator: EmulatorHandle) -> None:
     """It is asked once for the limit and once for what it knows, and nothing is tried again."""
-    with throttling() as (url, asked), aws_at(emulator.url, DYNAMODB=url):
-        reply = reply_of(client_on(settings))
+    with run_throttling_server() as (url, asked), use_aws_at(emulator.url, DYNAMODB=url):
+        reply = reply_of(make_health_client(settings))
     assert (reply.status, reply.json["status"], trouble(reply.json)) == (200, "degraded", {"state_store": "unhealthy"})
     assert reply.json["transaction_retries"] == {"last_minute": None}
     assert asked == ["UpdateItem", "BatchGetItem"]
@@ -428,43 +444,43 @@ def test_a_throttled_state_store_degrades_and_stops_nothing(settings: Settings, 
 def test_a_missing_bucket_queue_or_pool_degrades(settings: Settings) -> None:
     """An answer, and yet no service to us."""
     lost = {"evidence_bucket": "no-such-bucket", "user_pool_id": "eu-central-1_nowhere"}
-    report = deep(client_on(settings.model_copy(update=lost)))
+    report = deep(make_health_client(settings.model_copy(update=lost)))
     assert (report["status"], trouble(report)) == ("degraded", {"storage": "unhealthy", "identity": "unhealthy"})
 
 
-def test_an_open_circuit_degrades_and_says_since_when(settings: Settings, emulator: Emulator) -> None:
+def test_an_open_circuit_degrades_and_says_since_when(settings: Settings, emulator: EmulatorHandle) -> None:
     """As the fleet has it in the table."""
     item: dict[str, Any] = {"pk": {"S": "circuit#email"}, "state": {"S": "open"}, "since": {"N": "1795500000000000"}}
-    client_of(emulator.url).put_item(TableName=settings.state_table, Item=item)
-    report = deep(client_on(settings))
+    make_client(emulator.url).put_item(TableName=settings.state_table, Item=item)
+    report = deep(make_health_client(settings))
     assert (report["status"], trouble(report)) == ("degraded", {"email": "degraded"})
     email = report["checks"]["email"]
     assert (email["circuit"], email["since"]) == ("open", "2026-11-24T06:00:00Z")
 
 
-def test_an_answer_is_kept_so_that_a_crowd_costs_one_check(settings: Settings, blank: Blank) -> None:
+def test_an_answer_is_kept_so_that_a_crowd_costs_one_check(settings: Settings, fresh_database: FreshDatabase) -> None:
     """Ten callers of one environment within five seconds: one visit to the database."""
-    client = client_on(settings)
+    client = make_health_client(settings)
     client.container.clock = ManualClock(read_utc_now())
     bodies = [reply_of(client).json for _ in range(10)]
     assert len({(body["checked_at"], json.dumps(body["checks"])) for body in bodies}) == 1
 
 
 def test_a_failover_is_seen_by_the_fleet_once(
-    settings: Settings, own: Postgres, emulator: Emulator, tmp_path: Path
+    settings: Settings, server: PostgresHandle, emulator: EmulatorHandle, tmp_path: Path
 ) -> None:
     """A standby takes over: as a reader it is unhealthy, as the writer another server, for all who look."""
-    before = deep(client_on(settings))["checks"]["database"]
-    with standby_of(own, tmp_path) as standby:
+    before = deep(make_health_client(settings))["checks"]["database"]
+    with start_standby(server, tmp_path) as standby:
         there = settings.model_copy(update={"db_port": standby.server.port, "db_sslmode": "disable"})
-        following = deep(client_on(there))
+        following = deep(make_health_client(there))
         assert (following["status"], following["checks"]["database"]["role"]) == ("unhealthy", "reader")
         standby.execute("SELECT pg_promote()")
-        first, second = client_on(there), client_on(there)
+        first, second = make_health_client(there), make_health_client(there)
         promoted = deep(first)["checks"]["database"]
         assert (promoted["role"], promoted["failover"]["detected"]) == ("writer", True)
         assert promoted["server"] not in (before["server"], None)
         assert deep(second)["checks"]["database"]["failover"] == promoted["failover"]
-    seen = SharedStateStore(client_of(emulator.url), settings.state_table).read([]).server
+    seen = SharedStateStore(make_client(emulator.url), settings.state_table).read([]).server
     assert seen is not None
     assert seen.server == promoted["server"]

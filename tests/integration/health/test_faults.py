@@ -10,14 +10,20 @@ import pytest
 
 from health.container import HealthContainer
 from health.deep_check import CHECK_S
-from tests.databases import Blank
-from tests.failover.relay import Relay, relay_to
+from tests.api_client import ApiClient, ApiReply
+from tests.databases import FreshDatabase
+from tests.failover.relay import TcpRelay, relay_to
 from tests.failover.servers import wait_until
-from tests.figures import record
-from tests.harness import Client, Reply
-from tests.integration.health.surroundings import aws_at, client_on, resources, silence, throttling
-from tests.integration.room import GENEROUS
-from tests.services import Emulator
+from tests.integration.function_client import GENEROUS
+from tests.integration.health.dependencies import (
+    make_health_client,
+    make_resources,
+    open_unresponsive_port,
+    run_throttling_server,
+    use_aws_at,
+)
+from tests.measurements import record
+from tests.services import EmulatorHandle
 
 CALLERS = 10
 SLACK_S = 1.5  # ten environments in one process, each with six questions, on a busy machine
@@ -28,25 +34,25 @@ FAULTS = [(fault,) for fault in BROKEN] + [(AT_CONNECT, TABLE, MAIL), (CONNECTED
 
 
 @dataclass
-class World:
+class FaultyDependencies:
     """The database by way of a relay, and the addresses of AWS's services."""
 
-    blank: Blank
-    emulator: Emulator
-    relay: Relay
+    fresh_database: FreshDatabase
+    emulator: EmulatorHandle
+    relay: TcpRelay
     ends: ExitStack
 
-    def environments(self, count: int, faults: tuple[str, ...]) -> list[Client]:
+    def environments(self, count: int, faults: tuple[str, ...]) -> list[ApiClient]:
         """Callers of environments that have started, and have answered once while their database was well."""
         services = {}
         if MAIL in faults:
-            services["SESV2"] = self.ends.enter_context(silence())
+            services["SESV2"] = self.ends.enter_context(open_unresponsive_port())
         if TABLE in faults:
-            services["DYNAMODB"] = self.ends.enter_context(throttling())[0]
-        self.ends.enter_context(aws_at(self.emulator.url))
-        settings = self.blank.direct.model_copy(update={**resources(), "db_port": self.relay.port})
-        self.ends.enter_context(aws_at(self.emulator.url, **services))
-        clients = [client_on(settings.model_copy(update={"limits": GENEROUS})) for _ in range(count)]
+            services["DYNAMODB"] = self.ends.enter_context(run_throttling_server())[0]
+        self.ends.enter_context(use_aws_at(self.emulator.url))
+        settings = self.fresh_database.direct.model_copy(update={**make_resources(), "db_port": self.relay.port})
+        self.ends.enter_context(use_aws_at(self.emulator.url, **services))
+        clients = [make_health_client(settings.model_copy(update={"limits": GENEROUS})) for _ in range(count)]
         with ThreadPoolExecutor(CALLERS) as pool:
             assert {reply.json["checks"]["database"]["role"] for reply in pool.map(ask, clients)} == {"writer"}
         for client in clients:
@@ -56,36 +62,36 @@ class World:
     def silence_database(self, faults: tuple[str, ...]) -> None:
         """From now, where that is among the faults."""
         if AT_CONNECT in faults:
-            self.relay.silence()
+            self.relay.hold_all()
         if CONNECTED in faults:
-            self.relay.hear_only(1)
+            self.relay.pass_only(1)
 
 
 @pytest.fixture
-def world(emulator: Emulator, blank: Blank) -> Iterator[World]:
+def dependencies(emulator: EmulatorHandle, fresh_database: FreshDatabase) -> Iterator[FaultyDependencies]:
     """All well."""
-    with relay_to(blank.postgres.server.port) as relay, ExitStack() as ends:
-        yield World(blank, emulator, relay, ends)
+    with relay_to(fresh_database.postgres.server.port) as relay, ExitStack() as ends:
+        yield FaultyDependencies(fresh_database, emulator, relay, ends)
 
 
-def ask(client: Client) -> Reply:
+def ask(client: ApiClient) -> ApiReply:
     """One call."""
     return client.call("GET", "/health/deep")
 
 
-def forget(client: Client) -> None:
+def forget(client: ApiClient) -> None:
     """Have the next check not answered from the last."""
     assert isinstance(client.container, HealthContainer)
     client.container.check._last_result = None
 
 
-def ask_anew(client: Client) -> Reply:
+def ask_anew(client: ApiClient) -> ApiReply:
     """One call, of which the answer is not a kept one."""
     forget(client)
     return ask(client)
 
 
-def timed(client: Client) -> tuple[Reply, float]:
+def timed(client: ApiClient) -> tuple[ApiReply, float]:
     """A call, and how long it took."""
     began = monotonic()
     return ask(client), monotonic() - began
@@ -93,10 +99,12 @@ def timed(client: Client) -> tuple[Reply, float]:
 
 @pytest.mark.parametrize("environments", [1, CALLERS])
 @pytest.mark.parametrize("faults", FAULTS, ids=" and ".join)
-def test_ten_callers_are_told_in_time_what_is_broken(world: World, faults: tuple[str, ...], environments: int) -> None:
+def test_ten_callers_are_told_in_time_what_is_broken(
+    dependencies: FaultyDependencies, faults: tuple[str, ...], environments: int
+) -> None:
     """Of one environment, where nine wait for one check, and of ten. Unhealthy without a database, else degraded."""
-    clients = world.environments(environments, faults)
-    world.silence_database(faults)
+    clients = dependencies.environments(environments, faults)
+    dependencies.silence_database(faults)
     with ThreadPoolExecutor(CALLERS) as pool:
         answers = list(pool.map(timed, clients * (CALLERS // environments)))
     broken = {BROKEN[fault] for fault in faults}
@@ -109,12 +117,12 @@ def test_ten_callers_are_told_in_time_what_is_broken(world: World, faults: tuple
     record("health_deep", faults=faults, environments=environments, slowest_s=round(slowest, 2))
 
 
-def test_a_database_that_is_heard_again_is_well_again(world: World) -> None:
+def test_a_database_that_is_heard_again_is_well_again(dependencies: FaultyDependencies) -> None:
     """In an environment that has seen it silent both ways."""
-    [client] = world.environments(1, ())
+    [client] = dependencies.environments(1, ())
     for fault in (AT_CONNECT, CONNECTED):
-        world.silence_database((fault,))
+        dependencies.silence_database((fault,))
         assert ask(client).status == 503
-        world.relay.speak()
+        dependencies.relay.release()
         wait_until(lambda: ask_anew(client).status == 200, "it was never well again")
         forget(client)

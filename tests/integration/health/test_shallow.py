@@ -40,7 +40,7 @@ print(json.dumps({"status": answer["statusCode"], "before": before, "during": ev
 """
 
 
-class Trap:
+class ConnectionTrap:
     """Listens where the database and AWS are said to be, and counts who comes."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class Trap:
         self._server.close()
 
 
-def asked(resource: str, trap: Trap) -> dict[str, Any]:
+def asked(resource: str, trap: ConnectionTrap) -> dict[str, Any]:
     """What a new environment answers, and which socket events Python saw."""
     paths = [ROOT / "layers/shared", ROOT / "functions/health", ROOT]
     environment = {
@@ -84,7 +84,7 @@ def asked(resource: str, trap: Trap) -> dict[str, Any]:
 @pytest.mark.parametrize(("resource", "status", "touches"), [("/health", 200, False), ("/health/deep", 503, True)])
 def test_only_the_deep_check_touches_anything(resource: str, status: int, touches: bool) -> None:
     """From the import to the answer: no socket, and nobody comes to where database and services are said to be."""
-    trap = Trap()
+    trap = ConnectionTrap()
     try:
         answer = asked(resource, trap)
     finally:

@@ -3,23 +3,23 @@
 import pytest
 
 from shared.database.pipeline import Database
-from tests.databases import Blank, Postgres
-from tests.integration.jobs.records import Records
+from tests.databases import FreshDatabase, PostgresHandle
+from tests.integration.jobs.records import RecordFixtures
 
 
 @pytest.fixture
-def blank(postgres: Postgres) -> Blank:
+def fresh_database(postgres: PostgresHandle) -> FreshDatabase:
     """A database of the test's own: what is due in it is due to this test."""
-    return postgres.fresh()
+    return postgres.make_fresh_database()
 
 
 @pytest.fixture
-def database(blank: Blank) -> Database:
+def database(fresh_database: FreshDatabase) -> Database:
     """It, as a function has it."""
-    return blank.database()
+    return fresh_database.make_database()
 
 
 @pytest.fixture
-def records(blank: Blank) -> Records:
+def records(fresh_database: FreshDatabase) -> RecordFixtures:
     """Rows in it."""
-    return Records(blank)
+    return RecordFixtures(fresh_database)

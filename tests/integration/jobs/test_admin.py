@@ -16,9 +16,9 @@ from shared.clock import read_epoch_micros
 from shared.container import get_container
 from shared.settings import Settings
 from shared.units import SECOND
-from tests.databases import MIGRATIONS, Postgres
-from tests.fakes.circuits import InMemoryCircuits
-from tests.harness import LambdaContext
+from tests.api_client import LambdaContext
+from tests.databases import MIGRATIONS, PostgresHandle
+from tests.fakes.circuits import InMemoryCircuitStore
 
 NEW = {"command": "create-staff", "email": "Ana@Example.test", "full_name": "Ana", "role": "staff", "language": "mk"}
 
@@ -49,7 +49,7 @@ def test_a_command_that_is_wrong_says_what_is(event: dict[str, Any], words: str)
 
 
 def test_migrate_brings_a_database_up_to_date_and_says_what_it_did(
-    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+    postgres: PostgresHandle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the settings' role, and safe to repeat; the functions' roles get the settings' number of connections."""
     postgres.execute("CREATE DATABASE to_migrate OWNER interdomestik")
@@ -65,36 +65,36 @@ def test_migrate_brings_a_database_up_to_date_and_says_what_it_did(
         assert audit(postgres, "to_migrate") == [("schema.migrated", UUID(int=0), "operator", {"applied": applied})]
         assert admin.handler({"command": "migrate"}, LambdaContext()) == {"applied": []}
         assert len(audit(postgres, "to_migrate")) == 1, "nothing was done"
-        assert postgres.limits("to_migrate") == ({61}, 66)
+        assert postgres.read_limits("to_migrate") == ({61}, 66)
     finally:
         get_container.cache_clear()
-        postgres.unlimit()
+        postgres.drop_limits()
 
 
-def audit(postgres: Postgres, dbname: str) -> list[tuple[Any, ...]]:
+def audit(postgres: PostgresHandle, dbname: str) -> list[tuple[Any, ...]]:
     """Who did what to which record; each in the request that Lambda names."""
-    with psycopg.connect(postgres.conninfo(user="postgres", dbname=dbname)) as connection:
+    with psycopg.connect(postgres.build_conninfo(user="postgres", dbname=dbname)) as connection:
         rows = connection.execute("SELECT request_id, action, subject_id, actor, facts FROM audit").fetchall()
     assert {row[0] for row in rows} <= {LambdaContext().aws_request_id}
     return [tuple(row[1:]) for row in rows]
 
 
 def test_a_forced_circuit_is_in_the_audit(
-    postgres: Postgres, store: InMemoryCircuits, monkeypatch: pytest.MonkeyPatch
+    postgres: PostgresHandle, store: InMemoryCircuitStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who forced which one to what; looking changes nothing, and leaves nothing."""
-    blank = postgres.fresh()
-    monkeypatch.setitem(get_container().__dict__, "database", blank.database())
+    fresh_database = postgres.make_fresh_database()
+    monkeypatch.setitem(get_container().__dict__, "database", fresh_database.make_database())
     admin.handler({"command": "force-circuit", "name": "email", "state": "open"}, LambdaContext())
     admin.handler({"command": "circuits"}, LambdaContext())
-    [(action, subject, actor, facts)] = audit(postgres, blank.name)
+    [(action, subject, actor, facts)] = audit(postgres, fresh_database.name)
     assert (action, subject, actor) == ("circuit.forced", UUID(int=0), "operator")
     assert (facts["circuit"], facts["state"], facts["generation"]) == ("email", "open", 1)
     assert store.read("email").state == "open"
 
 
 def test_a_circuit_is_forced_while_the_database_is_out_of_reach(
-    store: InMemoryCircuits, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    store: InMemoryCircuitStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """That may be why; the log has what the audit could not take."""
     monkeypatch.setattr(admin, "AUDIT_S", 0.2)
@@ -117,16 +117,16 @@ def test_a_database_out_of_reach_is_told_by_its_class_alone(monkeypatch: pytest.
 
 
 @pytest.fixture
-def store() -> Iterator[InMemoryCircuits]:
+def store() -> Iterator[InMemoryCircuitStore]:
     """The circuits, at the hands of the operators' function."""
-    circuits = InMemoryCircuits()
+    circuits = InMemoryCircuitStore()
     get_container.cache_clear()
     get_container().__dict__["circuit_store"] = circuits
     yield circuits
     get_container.cache_clear()
 
 
-def test_operators_see_every_circuit(store: InMemoryCircuits) -> None:
+def test_operators_see_every_circuit(store: InMemoryCircuitStore) -> None:
     """Its state, since when, until when, and how many failures count by now."""
     policy, now = Settings().find_circuit_policy("email"), read_epoch_micros()
     store.change("email", CircuitSnapshot(), open_circuit(CircuitSnapshot(), policy, 1_795_000_000_000_000))
@@ -145,7 +145,7 @@ def test_operators_see_every_circuit(store: InMemoryCircuits) -> None:
     assert circuits["identity"]["generation"] == 0
 
 
-def test_operators_force_a_circuit_and_let_it_go(store: InMemoryCircuits) -> None:
+def test_operators_force_a_circuit_and_let_it_go(store: InMemoryCircuitStore) -> None:
     """Repeating a command changes nothing."""
 
     def forced(state: str) -> tuple[str, bool, int]:
@@ -159,7 +159,7 @@ def test_operators_force_a_circuit_and_let_it_go(store: InMemoryCircuits) -> Non
     assert store.read("email").forced is False
 
 
-def test_a_table_out_of_reach_is_told_to_operators(store: InMemoryCircuits) -> None:
+def test_a_table_out_of_reach_is_told_to_operators(store: InMemoryCircuitStore) -> None:
     """So that they repeat the command."""
     store.reachable = False
     with pytest.raises(CommandError, match=r"repeat the command: Unreachable$"):

@@ -11,13 +11,13 @@ import pytest
 from relay import app as relay
 from shared.aws import clients
 from shared.container import get_container
-from tests.contract.emulated import aws_at
-from tests.contract.state_table import new_table
-from tests.databases import Blank
-from tests.harness import LambdaContext
-from tests.integration.jobs.records import Records
+from tests.api_client import LambdaContext
+from tests.contract.dynamodb_clients import make_table
+from tests.contract.emulated import use_aws_at
+from tests.databases import FreshDatabase
+from tests.integration.jobs.records import RecordFixtures
 from tests.roles import RoleConnector
-from tests.services import Emulator
+from tests.services import EmulatorHandle
 from worker import app as worker
 
 SENDER = "no-reply@interdomestik.test"
@@ -28,11 +28,20 @@ FAST = {"MAIL_RATE": "1000", "MAIL_BURST": "1000"}
 
 
 @pytest.fixture
-def functions(emulator: Emulator, blank: Blank, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+def functions(
+    emulator: EmulatorHandle, fresh_database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, str]]:
     """The environment of the deployed functions, as the template sets it; their handlers read it."""
-    with aws_at(emulator.url):
-        table = new_table(clients.get_dynamodb())
-        environment = {**blank.environment, **_queues(), **_pool(), "MAIL_SENDER": SENDER, "STATE_TABLE": table, **FAST}
+    with use_aws_at(emulator.url):
+        table = make_table(clients.get_dynamodb())
+        environment = {
+            **fresh_database.environment,
+            **_queues(),
+            **_pool(),
+            "MAIL_SENDER": SENDER,
+            "STATE_TABLE": table,
+            **FAST,
+        }
         clients.get_sesv2().create_email_identity(EmailIdentity=SENDER)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
@@ -69,30 +78,30 @@ def deliver(functions: dict[str, str]) -> dict[str, Any]:
     return failures
 
 
-def inbox(emulator: Emulator, to: str) -> list[dict[str, Any]]:
+def inbox(emulator: EmulatorHandle, to: str) -> list[dict[str, Any]]:
     """The mails an address has got."""
     with urllib.request.urlopen(f"{emulator.url}/_ministack/ses/messages") as answer:
         accounts = json.load(answer)["messages"].values()
     return [mail for account in accounts for mail in account if to in mail["To"]]
 
 
-def register(records: Records, email: str) -> UUID:
+def register(records: RecordFixtures, email: str) -> UUID:
     """A member, with the two jobs that a registration leaves behind."""
-    member = records.member(language="mk", email=email)
-    records.identity(member, priority="high")
-    records.mail("member-welcome", member, to=member, priority="high")
+    member = records.add_member(language="mk", email=email)
+    records.add_identity(member, priority="high")
+    records.add_mail("member-welcome", member, to=member, priority="high")
     return member
 
 
 def test_a_registration_ends_in_a_mail_and_an_identity(
-    functions: dict[str, str], emulator: Emulator, records: Records, blank: Blank
+    functions: dict[str, str], emulator: EmulatorHandle, records: RecordFixtures, fresh_database: FreshDatabase
 ) -> None:
     """By the handlers that are deployed: one relay, one worker, one mail in Macedonian, one account with its sub."""
     email = f"{uuid4().hex}@example.test"
     member = register(records, email)
     assert relay.handler({}, LambdaContext(SECONDS)) == {"published": 2}
     assert deliver(functions) == {"batchItemFailures": []}
-    assert set(records.states().values()) == {"done"}
+    assert set(records.list_states().values()) == {"done"}
     [mail] = inbox(emulator, email)
     assert mail["Source"] == SENDER
     assert mail["Subject"].startswith("Добре дојдовте во Interdomestik")
@@ -100,31 +109,35 @@ def test_a_registration_ends_in_a_mail_and_an_identity(
     assert "Person &lt;" in mail["BodyHtml"]
     user = clients.get_cognito().admin_get_user(UserPoolId=functions["USER_POOL_ID"], Username=email)
     sub = next(a["Value"] for a in user["UserAttributes"] if a["Name"] == "sub")
-    assert blank.rows("SELECT identity_sub FROM accounts WHERE id = %s", member) == [{"identity_sub": sub}]
+    assert fresh_database.query_rows("SELECT identity_sub FROM accounts WHERE id = %s", member) == [
+        {"identity_sub": sub}
+    ]
 
 
 def test_everything_delivered_twice_has_its_effect_once(
-    functions: dict[str, str], emulator: Emulator, records: Records
+    functions: dict[str, str], emulator: EmulatorHandle, records: RecordFixtures
 ) -> None:
     """A relay that published twice and queues that deliver again."""
     email = f"{uuid4().hex}@example.test"
     register(records, email)
     relay.handler({}, LambdaContext(SECONDS))
-    for job in records.states():
-        records.later(job, "61 minutes")
+    for job in records.list_states():
+        records.age_job(job, "61 minutes")
     assert relay.handler({}, LambdaContext(SECONDS)) == {"published": 2}
     deliver(functions)
     assert len(inbox(emulator, email)) == 1
 
 
-def test_twenty_claims_are_twenty_mails(functions: dict[str, str], emulator: Emulator, records: Records) -> None:
+def test_twenty_claims_are_twenty_mails(
+    functions: dict[str, str], emulator: EmulatorHandle, records: RecordFixtures
+) -> None:
     """None lost and none doubled, and the desk has one for each too."""
     email = f"{uuid4().hex}@example.test"
-    member = records.member(email=email)
+    member = records.add_member(email=email)
     for _ in range(20):
-        claim = records.claim(member)
-        records.mail("claim-received", claim, to=member)
-        records.mail("staff-new-claim", claim, to=None, priority="low")
+        claim = records.add_claim(member)
+        records.add_mail("claim-received", claim, to=member)
+        records.add_mail("staff-new-claim", claim, to=None, priority="low")
     before = len(inbox(emulator, "desk@interdomestik.test"))
     relay.handler({}, LambdaContext(SECONDS))
     deliver(functions)

@@ -14,37 +14,37 @@ from shared.clock import read_monotonic, read_utc_now
 from shared.database.pipeline import Database
 from shared.deadline import Deadline
 from shared.ids import make_uuid7
-from tests.databases import Blank, soon
+from tests.api_client import LambdaContext, make_container
+from tests.databases import FreshDatabase, make_deadline
 from tests.fakes.clock import ManualClock
-from tests.fakes.evidence import FakeEvidence
-from tests.fakes.queues import FakeQueues
-from tests.harness import LambdaContext, wired
-from tests.integration.jobs.records import Records
+from tests.fakes.documents import FakeDocumentStore
+from tests.fakes.queues import FakeJobQueues
+from tests.integration.jobs.records import RecordFixtures
 
 END = date(2027, 11, 24)
 
 
 @pytest.fixture
-def evidence() -> FakeEvidence:
+def evidence() -> FakeDocumentStore:
     """The bucket."""
-    return FakeEvidence()
+    return FakeDocumentStore()
 
 
 @pytest.fixture
-def keeper(database: Database, evidence: FakeEvidence) -> Housekeeper:
+def housekeeper(database: Database, evidence: FakeDocumentStore) -> Housekeeper:
     """A housekeeper with time."""
-    return Housekeeper(database, evidence, read_utc_now, "request-1", soon(30))
+    return Housekeeper(database, evidence, read_utc_now, "request-1", make_deadline(30))
 
 
 @pytest.fixture
-def document(records: Records, evidence: FakeEvidence) -> Callable[..., UUID]:
+def document(records: RecordFixtures, evidence: FakeDocumentStore) -> Callable[..., UUID]:
     """A document, uploaded, of that age."""
-    claim = records.claim(records.member())
+    claim = records.add_claim(records.add_member())
     slots = iter(range(1, 11))
 
     def announced(age: str, state: str = "pending") -> UUID:
         document_id = make_uuid7()
-        records.blank.rows(
+        records.fresh_database.query_rows(
             "INSERT INTO documents (id, claim_id, slot, file_name, content_type, size, object_key, state, created_at)"
             " VALUES (%s, %s, %s, 'a.png', 'image/png', 3, %s, %s, now() - %s::interval)",
             document_id, claim, next(slots), f"key/{document_id}", state, age,
@@ -55,52 +55,52 @@ def document(records: Records, evidence: FakeEvidence) -> Callable[..., UUID]:
     return announced
 
 
-def audit(blank: Blank) -> list[tuple[Any, ...]]:
+def audit(fresh_database: FreshDatabase) -> list[tuple[Any, ...]]:
     """Who did what to which record, in which request."""
-    rows = blank.rows("SELECT action, subject_id, actor, request_id, facts FROM audit ORDER BY at, id")
+    rows = fresh_database.query_rows("SELECT action, subject_id, actor, request_id, facts FROM audit ORDER BY at, id")
     return [tuple(row.values()) for row in rows]
 
 
-def states(blank: Blank, table: str) -> dict[UUID, str]:
+def states(fresh_database: FreshDatabase, table: str) -> dict[UUID, str]:
     """Every row's state."""
-    return {row["id"]: row["state"] for row in blank.rows(f"SELECT id, state FROM {table}")}
+    return {row["id"]: row["state"] for row in fresh_database.query_rows(f"SELECT id, state FROM {table}")}
 
 
 def test_a_pending_document_older_than_a_day_is_rejected_and_its_object_removed(
-    keeper: Housekeeper, document: Callable[..., UUID], evidence: FakeEvidence, blank: Blank
+    housekeeper: Housekeeper, document: Callable[..., UUID], evidence: FakeDocumentStore, fresh_database: FreshDatabase
 ) -> None:
     """A younger one may still be completed, and an available one is evidence."""
     old, young, kept = document("25 hours"), document("23 hours"), document("9 days", "available")
-    assert keeper.run()["documents_swept"] == 1
-    assert states(blank, "documents") == {old: "rejected", young: "pending", kept: "available"}
+    assert housekeeper.run()["documents_swept"] == 1
+    assert states(fresh_database, "documents") == {old: "rejected", young: "pending", kept: "available"}
     assert set(evidence.objects) == {f"key/{young}", f"key/{kept}"}
-    assert blank.rows("SELECT slot FROM documents WHERE id = %s", old) == [{"slot": None}]
-    claim = blank.rows("SELECT claim_id FROM documents WHERE id = %s", old)[0]["claim_id"]
-    assert audit(blank) == [("document.swept", old, "housekeeping", "request-1", {"claim_id": str(claim)})]
+    assert fresh_database.query_rows("SELECT slot FROM documents WHERE id = %s", old) == [{"slot": None}]
+    claim = fresh_database.query_rows("SELECT claim_id FROM documents WHERE id = %s", old)[0]["claim_id"]
+    assert audit(fresh_database) == [("document.swept", old, "housekeeping", "request-1", {"claim_id": str(claim)})]
 
 
 def test_a_document_whose_object_could_not_be_removed_stays_for_the_next_time(
-    keeper: Housekeeper, document: Callable[..., UUID], evidence: FakeEvidence, blank: Blank
+    housekeeper: Housekeeper, document: Callable[..., UUID], evidence: FakeDocumentStore, fresh_database: FreshDatabase
 ) -> None:
     """No object is ever left without a row that knows it."""
     old = document("25 hours")
     evidence.fails = ServiceUnavailable("EndpointConnectionError")
-    assert keeper.run()["documents_swept"] == 0
-    assert states(blank, "documents") == {old: "pending"}
+    assert housekeeper.run()["documents_swept"] == 0
+    assert states(fresh_database, "documents") == {old: "pending"}
     evidence.fails = None
-    assert keeper.run()["documents_swept"] == 1
+    assert housekeeper.run()["documents_swept"] == 1
 
 
 def test_the_relay_is_woken_for_a_notice_to_the_desk(
-    records: Records, blank: Blank, monkeypatch: pytest.MonkeyPatch
+    records: RecordFixtures, fresh_database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As for a reminder, and only where there is one."""
-    queues = FakeQueues()
-    parts = wired(blank.settings, queues=queues, document_store=FakeEvidence())
+    queues = FakeJobQueues()
+    parts = make_container(fresh_database.settings, queues=queues, document_store=FakeDocumentStore())
     monkeypatch.setattr("housekeeping.app.get_container", lambda: parts)
     assert housekeeping.handler({}, LambdaContext(60))["breaches_noticed"] == 0
     assert queues.nudges == []
-    _put(records, records.claim(records.member()), "submitted", "4 days")
+    _put(records, records.add_claim(records.add_member()), "submitted", "4 days")
     done = housekeeping.handler({}, LambdaContext(60))
     assert (done["breaches_noticed"], done["members_reminded"]) == (1, 0)
     assert queues.nudges == [0]
@@ -110,17 +110,17 @@ def test_the_relay_is_woken_for_a_notice_to_the_desk(
     ("state", "days"), [("submitted", 3), ("verification", 7), ("evaluation", 5), ("negotiation", 14)]
 )
 def test_the_desk_learns_once_of_a_claim_that_stays_too_long_in_a_state(
-    keeper: Housekeeper, records: Records, blank: Blank, state: str, days: int
+    housekeeper: Housekeeper, records: RecordFixtures, fresh_database: FreshDatabase, state: str, days: int
 ) -> None:
     """From the day after the promise on, and not again in the same state."""
-    claim = records.claim(records.member())
+    claim = records.add_claim(records.add_member())
     _put(records, claim, state, f"{days} days -1 minute")
-    assert keeper.run()["breaches_noticed"] == 0
+    assert housekeeper.run()["breaches_noticed"] == 0
     _put(records, claim, state, f"{days} days 1 minute")
-    assert keeper.run()["breaches_noticed"] == 1
-    assert keeper.run()["breaches_noticed"] == 0
-    assert audit(blank) == [("claim.breach_noticed", claim, "housekeeping", "request-1", {"state": state})]
-    [job] = blank.rows("SELECT * FROM outbox")
+    assert housekeeper.run()["breaches_noticed"] == 1
+    assert housekeeper.run()["breaches_noticed"] == 0
+    assert audit(fresh_database) == [("claim.breach_noticed", claim, "housekeeping", "request-1", {"state": state})]
+    [job] = fresh_database.query_rows("SELECT * FROM outbox")
     assert (job["kind"], job["priority"], job["subject_id"], job["state"]) == ("mail", "low", claim, "pending")
     assert job["payload"]["template"] == "staff-sla-breach"
     assert job["payload"]["to"] == "desk"
@@ -128,30 +128,32 @@ def test_the_desk_learns_once_of_a_claim_that_stays_too_long_in_a_state(
     assert job["payload"]["facts"]["days"] == str(days)
 
 
-def _put(records: Records, claim: UUID, state: str, ago: str) -> None:
-    records.blank.rows("ALTER TABLE claims DISABLE TRIGGER claims_move")
-    records.blank.rows(
+def _put(records: RecordFixtures, claim: UUID, state: str, ago: str) -> None:
+    records.fresh_database.query_rows("ALTER TABLE claims DISABLE TRIGGER claims_move")
+    records.fresh_database.query_rows(
         "UPDATE claims SET state = %s, state_since = now() - %s::interval WHERE id = %s", state, ago, claim
     )
-    records.blank.rows("ALTER TABLE claims ENABLE TRIGGER claims_move")
+    records.fresh_database.query_rows("ALTER TABLE claims ENABLE TRIGGER claims_move")
 
 
-def test_a_claim_that_moved_on_can_be_late_again(keeper: Housekeeper, records: Records, blank: Blank) -> None:
+def test_a_claim_that_moved_on_can_be_late_again(
+    housekeeper: Housekeeper, records: RecordFixtures, fresh_database: FreshDatabase
+) -> None:
     """Once per claim and state: the move forgets the notice."""
-    claim = records.claim(records.member())
+    claim = records.add_claim(records.add_member())
     _put(records, claim, "submitted", "4 days")
-    assert keeper.run()["breaches_noticed"] == 1
-    blank.rows("UPDATE claims SET state = 'evaluation' WHERE id = %s", claim)
-    assert keeper.run()["breaches_noticed"] == 0
-    blank.rows("UPDATE claims SET state_since = now() - interval '6 days' WHERE id = %s", claim)
-    assert keeper.run()["breaches_noticed"] == 1
+    assert housekeeper.run()["breaches_noticed"] == 1
+    fresh_database.query_rows("UPDATE claims SET state = 'evaluation' WHERE id = %s", claim)
+    assert housekeeper.run()["breaches_noticed"] == 0
+    fresh_database.query_rows("UPDATE claims SET state_since = now() - interval '6 days' WHERE id = %s", claim)
+    assert housekeeper.run()["breaches_noticed"] == 1
 
 
 @pytest.mark.parametrize("state", ["court", "resolved", "rejected", "withdrawn"])
-def test_states_without_a_promise_are_never_late(keeper: Housekeeper, records: Records, state: str) -> None:
+def test_states_without_a_promise_are_never_late(housekeeper: Housekeeper, records: RecordFixtures, state: str) -> None:
     """However long they last."""
-    _put(records, records.claim(records.member()), state, "400 days")
-    assert keeper.run()["breaches_noticed"] == 0
+    _put(records, records.add_claim(records.add_member()), state, "400 days")
+    assert housekeeper.run()["breaches_noticed"] == 0
 
 
 @pytest.mark.parametrize(
@@ -172,81 +174,97 @@ def test_states_without_a_promise_are_never_late(keeper: Housekeeper, records: R
     ],
 )
 def test_a_membership_goes_on_with_its_period(
-    database: Database, records: Records, blank: Blank, before: str, cancelled: bool, days_after_end: int, after: str
+    database: Database,
+    records: RecordFixtures,
+    fresh_database: FreshDatabase,
+    before: str,
+    cancelled: bool,
+    days_after_end: int,
+    after: str,
 ) -> None:
     """Active on its last day, past due for 14 days more, then expired; a cancelled one ends with its period."""
-    member = records.member(cancel_at_period_end=cancelled, ends_on=END, paused_on=END, state=before)
+    member = records.add_member(cancel_at_period_end=cancelled, ends_on=END, paused_on=END, state=before)
     today = ManualClock(datetime(END.year, END.month, END.day, 12, tzinfo=UTC))
     today.advance(days_after_end * 86_400)
-    changed = Housekeeper(database, FakeEvidence(), today, "request-1", soon()).run()["subscriptions_advanced"]
-    [row] = blank.rows(
+    changed = Housekeeper(database, FakeDocumentStore(), today, "request-1", make_deadline()).run()[
+        "subscriptions_advanced"
+    ]
+    [row] = fresh_database.query_rows(
         "SELECT s.state, s.version AS s, m.version AS m FROM subscriptions s JOIN members m ON m.id = member_id"
     )
     moved = int(before != after)
     assert changed == moved
     assert row == {"state": after, "s": 1 + moved, "m": 1 + moved}
-    audit = blank.rows("SELECT action, subject_id, actor, request_id FROM audit WHERE action <> 'membership.reminded'")
+    audit = fresh_database.query_rows(
+        "SELECT action, subject_id, actor, request_id FROM audit WHERE action <> 'membership.reminded'"
+    )
     entry = {"action": f"membership.{after}", "subject_id": member, "actor": "housekeeping", "request_id": "request-1"}
     assert audit == [entry] * moved
 
 
 def test_more_than_a_batch_is_done_in_several(
-    keeper: Housekeeper, records: Records, blank: Blank, monkeypatch: pytest.MonkeyPatch
+    housekeeper: Housekeeper, records: RecordFixtures, fresh_database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each chore goes on until nothing is left."""
     monkeypatch.setattr(housekeeping, "BATCH", 2)
     for _ in range(5):
-        _put(records, records.claim(records.member()), "submitted", "4 days")
-        blank.rows(
+        _put(records, records.add_claim(records.add_member()), "submitted", "4 days")
+        fresh_database.query_rows(
             "INSERT INTO idempotency_keys VALUES (%s, 'k', 'f', NULL, now() - interval '2 days')", str(make_uuid7())
         )
-    done = keeper.run()
+    done = housekeeper.run()
     assert (done["breaches_noticed"], done["keys_deleted"]) == (5, 5)
 
 
 def test_keys_are_forgotten_after_a_day_and_done_jobs_after_thirty(
-    keeper: Housekeeper, records: Records, blank: Blank
+    housekeeper: Housekeeper, records: RecordFixtures, fresh_database: FreshDatabase
 ) -> None:
     """Jobs that did not end well stay for a person, however old."""
     for scope, age in (("old", "25 hours"), ("young", "23 hours")):
-        blank.rows("INSERT INTO idempotency_keys VALUES (%s, 'k', 'f', NULL, now() - %s::interval)", scope, age)
-    someone = records.member()
+        fresh_database.query_rows(
+            "INSERT INTO idempotency_keys VALUES (%s, 'k', 'f', NULL, now() - %s::interval)", scope, age
+        )
+    someone = records.add_member()
     jobs = {
-        (state, age): records.identity(someone, state=state)
+        (state, age): records.add_identity(someone, state=state)
         for state in ("done", "failed", "uncertain", "pending")
         for age in ("29 days", "31 days")
     }
     jobs |= {
-        ("dismissed", age): records.identity(someone, dismissal="not-needed", state="dismissed")
+        ("dismissed", age): records.add_identity(someone, dismissal="not-needed", state="dismissed")
         for age in ("29 days", "31 days")
     }
     for (_, age), job in jobs.items():
-        records.later(job, age)
-    done = keeper.run()
+        records.age_job(job, age)
+    done = housekeeper.run()
     assert (done["keys_deleted"], done["jobs_deleted"]) == (1, 2)
-    assert blank.rows("SELECT scope FROM idempotency_keys") == [{"scope": "young"}]
-    assert set(jobs.values()) - set(records.states()) == {jobs["done", "31 days"], jobs["dismissed", "31 days"]}
+    assert fresh_database.query_rows("SELECT scope FROM idempotency_keys") == [{"scope": "young"}]
+    assert set(jobs.values()) - set(records.list_states()) == {jobs["done", "31 days"], jobs["dismissed", "31 days"]}
 
 
 def test_a_chore_that_fails_does_not_keep_the_others_from_their_work(
-    keeper: Housekeeper, document: Callable[..., UUID], evidence: FakeEvidence, blank: Blank
+    housekeeper: Housekeeper, document: Callable[..., UUID], evidence: FakeDocumentStore, fresh_database: FreshDatabase
 ) -> None:
     """And what failed is tried again in an hour."""
 
-    class Broken(FakeEvidence):
+    class Broken(FakeDocumentStore):
         def delete(self, key: str) -> None:
             raise RuntimeError(key)
 
     document("25 hours")
-    blank.rows("INSERT INTO idempotency_keys VALUES ('old', 'k', 'f', NULL, now() - interval '25 hours')")
-    done = Housekeeper(keeper.database, Broken(), read_utc_now, "request-1", soon()).run()
+    fresh_database.query_rows(
+        "INSERT INTO idempotency_keys VALUES ('old', 'k', 'f', NULL, now() - interval '25 hours')"
+    )
+    done = Housekeeper(housekeeper.database, Broken(), read_utc_now, "request-1", make_deadline()).run()
     assert (done["documents_swept"], done["keys_deleted"]) == (0, 1)
 
 
-def test_without_time_nothing_is_begun(database: Database, document: Callable[..., UUID], blank: Blank) -> None:
+def test_without_time_nothing_is_begun(
+    database: Database, document: Callable[..., UUID], fresh_database: FreshDatabase
+) -> None:
     """The next run goes on."""
     document("25 hours")
     over = Deadline.from_seconds(0, read_monotonic)
-    done: dict[str, Any] = Housekeeper(database, FakeEvidence(), read_utc_now, "request-1", over).run()
+    done: dict[str, Any] = Housekeeper(database, FakeDocumentStore(), read_utc_now, "request-1", over).run()
     assert set(done.values()) == {0}
-    assert set(states(blank, "documents").values()) == {"pending"}
+    assert set(states(fresh_database, "documents").values()) == {"pending"}

@@ -10,40 +10,44 @@ from shared.clock import read_utc_now
 from shared.database.pipeline import Database
 from shared.database.transaction import Pending, Row, Transaction
 from shared.ids import make_uuid7
-from tests.databases import Blank, soon
-from tests.fakes.queues import FakeQueues
-from tests.fakes.state import InMemoryStateStore
-from tests.harness import ADMIN, STAFF, Client, Reply, claims_of, wired
-from tests.integration.jobs.records import Records
+from tests.api_client import ADMIN, STAFF, ApiClient, ApiReply, make_claims, make_container
+from tests.databases import FreshDatabase, make_deadline
+from tests.fakes.admission import InMemoryAdmissionStore
+from tests.fakes.queues import FakeJobQueues
+from tests.integration.jobs.records import RecordFixtures
 from worker.job_runner import SQL as WORKER_SQL
 
 
 @pytest.fixture
-def queues() -> FakeQueues:
+def queues() -> FakeJobQueues:
     """Where nudges go."""
-    return FakeQueues()
+    return FakeJobQueues()
 
 
 @pytest.fixture
-def admin(database: Database, blank: Blank, queues: FakeQueues) -> Client:
+def admin(database: Database, fresh_database: FreshDatabase, queues: FakeJobQueues) -> ApiClient:
     """An admin at the API."""
-    container = wired(blank.settings, database=database, admission_store=InMemoryStateStore(), queues=queues)
-    return Client(api, container, ADMIN)
+    container = make_container(
+        fresh_database.settings, database=database, admission_store=InMemoryAdmissionStore(), queues=queues
+    )
+    return ApiClient(api, container, ADMIN)
 
 
 @pytest.fixture
-def member(records: Records) -> UUID:
+def member(records: RecordFixtures) -> UUID:
     """Whom the jobs are about."""
-    return records.member(email="besa@example.test")
+    return records.add_member(email="besa@example.test")
 
 
-def test_an_admin_sees_what_did_not_end_well_newest_first(admin: Client, records: Records, member: UUID) -> None:
+def test_an_admin_sees_what_did_not_end_well_newest_first(
+    admin: ApiClient, records: RecordFixtures, member: UUID
+) -> None:
     """Failed jobs, or uncertain ones; and nothing of what they say to whom."""
     for state in ("pending", "queued", "running", "done", "uncertain"):
-        records.mail("member-welcome", member, to=member, state=state, facts={"reason": "secret"})
+        records.add_mail("member-welcome", member, to=member, state=state, facts={"reason": "secret"})
     failed = [
-        records.mail("member-welcome", member, to=member, state="failed", last_error="MessageRejected"),
-        records.identity(member, state="failed"),
+        records.add_mail("member-welcome", member, to=member, state="failed", last_error="MessageRejected"),
+        records.add_identity(member, state="failed"),
     ]
     reply = admin.call("GET", "/jobs")
     assert reply.status == 200
@@ -58,9 +62,9 @@ def test_an_admin_sees_what_did_not_end_well_newest_first(admin: Client, records
     assert "besa" not in reply.body
 
 
-def test_a_long_list_comes_in_pages(admin: Client, records: Records, member: UUID) -> None:
+def test_a_long_list_comes_in_pages(admin: ApiClient, records: RecordFixtures, member: UUID) -> None:
     """Each job on one of them; and a cursor is good for its own list only."""
-    jobs = [records.identity(member, state="failed") for _ in range(5)]
+    jobs = [records.add_identity(member, state="failed") for _ in range(5)]
     seen: list[str] = []
     query = {"limit": "2"}
     while True:
@@ -74,42 +78,47 @@ def test_a_long_list_comes_in_pages(admin: Client, records: Records, member: UUI
 
 
 @pytest.mark.parametrize("state", ["done", "all", ""])
-def test_other_states_can_not_be_listed(admin: Client, state: str) -> None:
+def test_other_states_can_not_be_listed(admin: ApiClient, state: str) -> None:
     """Jobs that go well are nobody's business."""
     assert admin.call("GET", "/jobs", query={"state": state}).problem == "invalid-request"
 
 
 @pytest.mark.parametrize("state", ["failed", "uncertain"])
 def test_a_replayed_job_is_pending_again_and_the_relay_is_woken(
-    admin: Client, records: Records, member: UUID, queues: FakeQueues, blank: Blank, state: str
+    admin: ApiClient,
+    records: RecordFixtures,
+    member: UUID,
+    queues: FakeJobQueues,
+    fresh_database: FreshDatabase,
+    state: str,
 ) -> None:
     """Its attempts count anew, and the audit names who wanted it."""
-    job = records.identity(member, state=state, attempts=10, last_error="abandoned")
+    job = records.add_identity(member, state=state, attempts=10, last_error="abandoned")
     reply = admin.call("POST", "/jobs/{job_id}/replay", job_id=str(job))
     assert reply.status == 200
     assert reply.json["state"] == "pending"
-    row = records.at(job)
+    row = records.read_job(job)
     assert (row["state"], row["attempts"], row["last_error"]) == ("pending", 0, None)
     assert queues.nudges == [0]
-    assert blank.rows("SELECT action, subject_id, actor FROM audit") == [
+    assert fresh_database.query_rows("SELECT action, subject_id, actor FROM audit") == [
         {"action": "job.replayed", "subject_id": job, "actor": "admin-1"}
     ]
 
 
 @pytest.mark.parametrize("state", ["pending", "queued", "running", "done"])
 def test_a_job_that_has_not_failed_is_not_replayed(
-    admin: Client, records: Records, member: UUID, queues: FakeQueues, state: str
+    admin: ApiClient, records: RecordFixtures, member: UUID, queues: FakeJobQueues, state: str
 ) -> None:
     """It would be done twice."""
-    job = records.identity(member, state=state)
+    job = records.add_identity(member, state=state)
     assert admin.call("POST", "/jobs/{job_id}/replay", job_id=str(job)).problem == "job-not-failed"
-    assert records.at(job)["state"] == state
+    assert records.read_job(job)["state"] == state
     assert not queues.nudges
 
 
-def test_a_replay_repeated_with_its_key_replays_once(admin: Client, records: Records, member: UUID) -> None:
+def test_a_replay_repeated_with_its_key_replays_once(admin: ApiClient, records: RecordFixtures, member: UUID) -> None:
     """The same answer again, though the job is pending by then."""
-    job = str(records.identity(member, state="failed"))
+    job = str(records.add_identity(member, state="failed"))
     first = admin.call("POST", "/jobs/{job_id}/replay", job_id=job, key="k1")
     again = admin.call("POST", "/jobs/{job_id}/replay", job_id=job, key="k1")
     assert (first.status, again.status) == (200, 200)
@@ -117,7 +126,7 @@ def test_a_replay_repeated_with_its_key_replays_once(admin: Client, records: Rec
     assert again.headers["Idempotency-Replayed"] == "true"
 
 
-def dismissed(client: Client, job: object, reason: str = "undeliverable", key: str | None = None) -> Reply:
+def dismissed(client: ApiClient, job: object, reason: str = "undeliverable", key: str | None = None) -> ApiReply:
     """Dismiss a job."""
     return client.call("POST", "/jobs/{job_id}/dismiss", {"reason": reason}, key=key, job_id=str(job))
 
@@ -125,54 +134,68 @@ def dismissed(client: Client, job: object, reason: str = "undeliverable", key: s
 @pytest.mark.parametrize("state", ["failed", "uncertain"])
 @pytest.mark.parametrize("reason", ["delivered", "handled-otherwise", "not-needed", "undeliverable"])
 def test_a_dismissed_job_is_listed_apart_with_its_reason_and_audited(
-    admin: Client, records: Records, member: UUID, queues: FakeQueues, blank: Blank, state: str, reason: str
+    admin: ApiClient,
+    records: RecordFixtures,
+    member: UUID,
+    queues: FakeJobQueues,
+    fresh_database: FreshDatabase,
+    state: str,
+    reason: str,
 ) -> None:
     """Who and why; the facts about people are gone with it, and nobody is woken."""
-    job = records.mail("member-welcome", member, to=member, state=state, last_error="X", facts={"full_name": "Besa"})
+    job = records.add_mail(
+        "member-welcome", member, to=member, state=state, last_error="X", facts={"full_name": "Besa"}
+    )
     reply = dismissed(admin, job, reason)
     assert (reply.status, reply.json["state"], reply.json["dismissal"]) == (200, "dismissed", reason)
     assert admin.call("GET", "/jobs", query={"state": state}).json["items"] == []
     assert admin.call("GET", "/jobs", query={"state": "dismissed"}).json["items"] == [reply.json]
-    row = records.at(job)
+    row = records.read_job(job)
     assert (row["dismissal"], row["last_error"], "facts" in row["payload"]) == (reason, "X", False)
     assert queues.nudges == []
-    assert blank.rows("SELECT action, subject_id, actor, facts FROM audit") == [
+    assert fresh_database.query_rows("SELECT action, subject_id, actor, facts FROM audit") == [
         {"action": "job.dismissed", "subject_id": job, "actor": "admin-1", "facts": {"reason": reason}}
     ]
 
 
 @pytest.mark.parametrize("state", ["pending", "queued", "running", "done"])
-def test_a_job_that_has_not_failed_is_not_dismissed(admin: Client, records: Records, member: UUID, state: str) -> None:
+def test_a_job_that_has_not_failed_is_not_dismissed(
+    admin: ApiClient, records: RecordFixtures, member: UUID, state: str
+) -> None:
     """It may still be done, or was."""
-    job = records.identity(member, state=state)
+    job = records.add_identity(member, state=state)
     assert dismissed(admin, job).problem == "job-not-failed"
-    assert records.at(job)["state"] == state
+    assert records.read_job(job)["state"] == state
 
 
-def test_a_dismissed_job_is_neither_replayed_nor_dismissed_again(admin: Client, records: Records, member: UUID) -> None:
+def test_a_dismissed_job_is_neither_replayed_nor_dismissed_again(
+    admin: ApiClient, records: RecordFixtures, member: UUID
+) -> None:
     """A dismissal is final: what the mail would say is deleted. With its key it is answered again."""
-    job = records.mail("member-welcome", member, to=member, state="failed")
+    job = records.add_mail("member-welcome", member, to=member, state="failed")
     first = dismissed(admin, job, key="k1")
     assert admin.call("POST", "/jobs/{job_id}/replay", job_id=str(job)).problem == "job-not-failed"
     assert dismissed(admin, job, "not-needed").problem == "job-not-failed"
     again = dismissed(admin, job, key="k1")
     assert (again.body, again.headers["Idempotency-Replayed"]) == (first.body, "true")
-    assert records.at(job)["dismissal"] == "undeliverable"
+    assert records.read_job(job)["dismissal"] == "undeliverable"
 
 
 @pytest.mark.parametrize("body", [{}, {"reason": "Besa moved"}, {"reason": None}, {"reason": "delivered", "x": 1}])
-def test_a_dismissal_gives_one_of_the_reasons(admin: Client, records: Records, member: UUID, body: object) -> None:
+def test_a_dismissal_gives_one_of_the_reasons(
+    admin: ApiClient, records: RecordFixtures, member: UUID, body: object
+) -> None:
     """A code, since the audit keeps no text about people."""
-    job = records.identity(member, state="failed")
+    job = records.add_identity(member, state="failed")
     assert admin.call("POST", "/jobs/{job_id}/dismiss", body, job_id=str(job)).problem == "invalid-request"
-    assert records.at(job)["state"] == "failed"
+    assert records.read_job(job)["state"] == "failed"
 
 
 def test_a_dismissed_job_is_touched_by_nobody_any_more(
-    admin: Client, records: Records, member: UUID, database: Database
+    admin: ApiClient, records: RecordFixtures, member: UUID, database: Database
 ) -> None:
     """Not by a message that comes late, nor by a relay."""
-    job = records.mail("member-welcome", member, to=member, state="uncertain", available_at="2026-01-01")
+    job = records.add_mail("member-welcome", member, to=member, state="uncertain", available_at="2026-01-01")
     dismissed(admin, job, "delivered")
 
     def touch(tx: Transaction) -> Pending[list[Row]]:
@@ -180,11 +203,11 @@ def test_a_dismissed_job_is_touched_by_nobody_any_more(
         tx.add(RELAY_SQL["mark_abandoned_jobs"], most_attempts=1)
         return tx.fetch_all(RELAY_SQL["claim_due_jobs"], count=10, lease=read_utc_now())
 
-    assert database.run(touch, soon()).value == []
-    assert records.at(job)["state"] == "dismissed"
+    assert database.run(touch, make_deadline()).value == []
+    assert records.read_job(job)["state"] == "dismissed"
 
 
-def test_a_job_that_is_not_there_is_not_found(admin: Client) -> None:
+def test_a_job_that_is_not_there_is_not_found(admin: ApiClient) -> None:
     """Nor is what is no id."""
     assert admin.call("POST", "/jobs/{job_id}/replay", job_id=str(make_uuid7())).problem == "not-found"
     assert admin.call("POST", "/jobs/{job_id}/replay", job_id="one").problem == "not-found"
@@ -195,21 +218,21 @@ def test_a_job_that_is_not_there_is_not_found(admin: Client) -> None:
     ("claims", "deciding"),
     [
         (STAFF, "not-found"),
-        (claims_of("staff-1", "admin"), "not-found"),  # an admin once, as their token still says
-        (claims_of("admin-1", "staff"), "not-found"),
-        (claims_of("x", "member"), "forbidden"),
-        (claims_of("x", "admin"), "forbidden"),
-        (claims_of("x"), "forbidden"),
+        (make_claims("staff-1", "admin"), "not-found"),  # an admin once, as their token still says
+        (make_claims("admin-1", "staff"), "not-found"),
+        (make_claims("x", "member"), "forbidden"),
+        (make_claims("x", "admin"), "forbidden"),
+        (make_claims("x"), "forbidden"),
     ],
 )
 def test_nobody_but_admins_may(
-    admin: Client, records: Records, member: UUID, claims: dict[str, str], deciding: str
+    admin: ApiClient, records: RecordFixtures, member: UUID, claims: dict[str, str], deciding: str
 ) -> None:
     """Staff may not either, nor an admin by the token or by the account alone."""
-    job = records.identity(member, state="failed")
-    other = admin.as_(claims)
+    job = records.add_identity(member, state="failed")
+    other = admin.sign_in_as(claims)
     assert other.call("GET", "/jobs").problem == "forbidden"
     assert other.call("POST", "/jobs/{job_id}/replay", job_id=str(job)).problem == deciding
     assert dismissed(other, job).problem == deciding
-    assert admin.as_(None).call("GET", "/jobs").problem == "unauthenticated"
-    assert records.at(job)["state"] == "failed"
+    assert admin.sign_in_as(None).call("GET", "/jobs").problem == "unauthenticated"
+    assert records.read_job(job)["state"] == "failed"

@@ -14,135 +14,139 @@ from shared.clock import read_monotonic, read_utc_now
 from shared.database.pipeline import Database
 from shared.deadline import Deadline
 from shared.sql import Query
-from tests.databases import Blank, soon
-from tests.fakes.queues import FakeQueues
-from tests.integration.jobs.records import Records
+from tests.databases import FreshDatabase, make_deadline
+from tests.fakes.queues import FakeJobQueues
+from tests.integration.jobs.records import RecordFixtures
 
 
-class Killed(BaseException):
+class RelayKilled(BaseException):
     """The process ends here."""
 
 
 @pytest.fixture
-def queues() -> FakeQueues:
+def queues() -> FakeJobQueues:
     """Where jobs go."""
-    return FakeQueues()
+    return FakeJobQueues()
 
 
 @pytest.fixture
-def relay(database: Database, queues: FakeQueues) -> Callable[[], int]:
+def relay(database: Database, queues: FakeJobQueues) -> Callable[[], int]:
     """One round of the relay."""
-    return lambda: relay_batch(database, queues, clock=read_utc_now, deadline=soon())
+    return lambda: relay_batch(database, queues, clock=read_utc_now, deadline=make_deadline())
 
 
 def test_a_pending_job_goes_to_the_queue_of_its_priority(
-    relay: Callable[[], int], records: Records, queues: FakeQueues
+    relay: Callable[[], int], records: RecordFixtures, queues: FakeJobQueues
 ) -> None:
     """Each once, and then there is nothing more to do."""
-    someone = records.member()
-    sent = {p: records.mail("member-welcome", someone, to=someone, priority=p) for p in ("low", "normal", "high")}
+    someone = records.add_member()
+    sent = {p: records.add_mail("member-welcome", someone, to=someone, priority=p) for p in ("low", "normal", "high")}
     assert relay() == 3
     assert queues.published == {priority: [job_id] for priority, job_id in sent.items()}
     assert list(queues.published) == ["high", "normal", "low"], "the most urgent is handed over first"
-    assert set(records.states().values()) == {"queued"}
+    assert set(records.list_states().values()) == {"queued"}
     assert relay() == 0
 
 
 def test_more_than_a_batch_goes_out_the_most_urgent_first(
-    relay: Callable[[], int], records: Records, queues: FakeQueues
+    relay: Callable[[], int], records: RecordFixtures, queues: FakeJobQueues
 ) -> None:
     """What waits in `low` does not hold up what is `high`."""
-    someone = records.member()
+    someone = records.add_member()
     for _ in range(CLAIM_BATCH):
-        records.identity(someone, priority="low")
-    urgent = records.identity(someone, priority="high")
+        records.add_identity(someone, priority="low")
+    urgent = records.add_identity(someone, priority="high")
     assert relay() == CLAIM_BATCH
     assert queues.published["high"] == [urgent]
-    assert repeat_until_empty(relay, soon()) == 1
+    assert repeat_until_empty(relay, make_deadline()) == 1
 
 
-def test_a_job_due_later_waits(relay: Callable[[], int], records: Records) -> None:
+def test_a_job_due_later_waits(relay: Callable[[], int], records: RecordFixtures) -> None:
     """Until then it stays pending."""
-    someone = records.member()
-    job = records.identity(someone)
-    records.later(job, "-1 minute")
+    someone = records.add_member()
+    job = records.add_identity(someone)
+    records.age_job(job, "-1 minute")
     assert relay() == 0
-    records.later(job, "2 minutes")
+    records.age_job(job, "2 minutes")
     assert relay() == 1
 
 
 def test_what_sqs_did_not_take_is_pending_again_and_goes_out_later(
-    relay: Callable[[], int], records: Records, queues: FakeQueues
+    relay: Callable[[], int], records: RecordFixtures, queues: FakeJobQueues
 ) -> None:
     """And the relay does not spin on it: the next try is some seconds away."""
-    someone = records.member()
-    taken, dropped = records.identity(someone), records.identity(someone)
+    someone = records.add_member()
+    taken, dropped = records.add_identity(someone), records.add_identity(someone)
     queues.drops = {dropped}
     assert relay() == 1
-    assert records.states() == {taken: "queued", dropped: "pending"}
-    assert records.at(dropped)["available_at"] > read_utc_now()
+    assert records.list_states() == {taken: "queued", dropped: "pending"}
+    assert records.read_job(dropped)["available_at"] > read_utc_now()
     assert relay() == 0
     queues.drops = set()
-    records.later(dropped, "11 seconds")
+    records.age_job(dropped, "11 seconds")
     assert relay() == 1
     assert queues.published["normal"] == [taken, dropped]
 
 
 def test_with_sqs_gone_nothing_is_lost_and_the_relay_stops(
-    relay: Callable[[], int], records: Records, queues: FakeQueues
+    relay: Callable[[], int], records: RecordFixtures, queues: FakeJobQueues
 ) -> None:
     """It answers 0, so the loop around it ends."""
-    job = records.identity(records.member())
+    job = records.add_identity(records.add_member())
     queues.broken = True
     assert relay() == 0
-    assert records.at(job)["state"] == "pending"
+    assert records.read_job(job)["state"] == "pending"
 
 
 @pytest.mark.parametrize("published", [False, True])
 def test_a_relay_killed_before_or_after_publishing_loses_nothing(
-    relay: Callable[[], int], database: Database, records: Records, queues: FakeQueues, published: bool
+    relay: Callable[[], int], database: Database, records: RecordFixtures, queues: FakeJobQueues, published: bool
 ) -> None:
     """Its lease runs out and the next relay publishes: at worst twice, which workers bear."""
-    job = records.identity(records.member())
+    job = records.add_identity(records.add_member())
 
-    class Dying(FakeQueues):
+    class Dying(FakeJobQueues):
         def publish(self, priority: str, job_ids: Any) -> frozenset[UUID]:
             if published:
                 queues.publish(priority, job_ids)
-            raise Killed
+            raise RelayKilled
 
-    with pytest.raises(Killed):
-        relay_batch(database, Dying(), clock=read_utc_now, deadline=soon())
+    with pytest.raises(RelayKilled):
+        relay_batch(database, Dying(), clock=read_utc_now, deadline=make_deadline())
     assert relay() == 0, "the lease still holds"
-    records.later(job, "61 seconds")
+    records.age_job(job, "61 seconds")
     assert relay() == 1
     assert queues.published["normal"] == [job] * (2 if published else 1)
 
 
 def test_a_message_that_sqs_lost_is_published_again(
-    relay: Callable[[], int], records: Records, queues: FakeQueues
+    relay: Callable[[], int], records: RecordFixtures, queues: FakeJobQueues
 ) -> None:
     """A job that nobody has taken for a quarter of an hour."""
-    job = records.identity(records.member())
+    job = records.add_identity(records.add_member())
     relay()
-    records.later(job, "14 minutes")
+    records.age_job(job, "14 minutes")
     assert relay() == 0
-    records.later(job, "2 minutes")
+    records.age_job(job, "2 minutes")
     assert relay() == 1
     assert queues.published["normal"] == [job, job]
 
 
-def test_relays_side_by_side_publish_each_job_once(blank: Blank, records: Records, queues: FakeQueues) -> None:
+def test_relays_side_by_side_publish_each_job_once(
+    fresh_database: FreshDatabase, records: RecordFixtures, queues: FakeJobQueues
+) -> None:
     """FOR UPDATE SKIP LOCKED: nobody waits, and nobody takes what another has."""
-    someone = records.member()
-    jobs = [records.identity(someone) for _ in range(4 * CLAIM_BATCH)]
-    relays = [blank.database() for _ in range(4)]
+    someone = records.add_member()
+    jobs = [records.add_identity(someone) for _ in range(4 * CLAIM_BATCH)]
+    relays = [fresh_database.make_database() for _ in range(4)]
     together = threading.Barrier(len(relays))
 
     def run(database: Database) -> int:
-        database.run(lambda tx: tx.fetch_one(Query("SELECT 1")), soon())  # connected before the others begin
+        database.run(lambda tx: tx.fetch_one(Query("SELECT 1")), make_deadline())  # connected before the others begin
         together.wait()
-        return repeat_until_empty(lambda: relay_batch(database, queues, clock=read_utc_now, deadline=soon()), soon())
+        return repeat_until_empty(
+            lambda: relay_batch(database, queues, clock=read_utc_now, deadline=make_deadline()), make_deadline()
+        )
 
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(run, relays)) == len(jobs)
@@ -150,37 +154,37 @@ def test_relays_side_by_side_publish_each_job_once(blank: Blank, records: Record
 
 
 def test_a_mail_whose_worker_died_is_uncertain_and_is_not_sent_again(
-    relay: Callable[[], int], records: Records, queues: FakeQueues
+    relay: Callable[[], int], records: RecordFixtures, queues: FakeJobQueues
 ) -> None:
     """It may have left, so a person decides."""
-    someone = records.member()
-    job = records.mail("member-welcome", someone, to=someone, state="running", leased_until=read_utc_now())
+    someone = records.add_member()
+    job = records.add_mail("member-welcome", someone, to=someone, state="running", leased_until=read_utc_now())
     assert relay() == 0
-    assert (records.at(job)["state"], records.at(job)["last_error"]) == ("uncertain", "abandoned")
+    assert (records.read_job(job)["state"], records.read_job(job)["last_error"]) == ("uncertain", "abandoned")
     assert not queues.published
 
 
 @pytest.mark.parametrize(("attempts", "state"), [(9, "queued"), (10, "failed")])
 def test_an_identity_whose_worker_died_is_made_again_until_its_attempts_are_used_up(
-    relay: Callable[[], int], records: Records, attempts: int, state: str
+    relay: Callable[[], int], records: RecordFixtures, attempts: int, state: str
 ) -> None:
     """It is safe to make again, but what kills every worker must end."""
-    job = records.identity(records.member(), state="running", leased_until=read_utc_now(), attempts=attempts)
+    job = records.add_identity(records.add_member(), state="running", leased_until=read_utc_now(), attempts=attempts)
     relay()
-    assert records.at(job)["state"] == state
+    assert records.read_job(job)["state"] == state
 
 
-def test_a_job_that_a_worker_holds_is_left_alone(relay: Callable[[], int], records: Records) -> None:
+def test_a_job_that_a_worker_holds_is_left_alone(relay: Callable[[], int], records: RecordFixtures) -> None:
     """Its lease has not run out."""
-    someone = records.member()
-    job = records.mail("member-welcome", someone, to=someone, state="running", leased_until=read_utc_now())
-    records.later(job, "-1 minute")
+    someone = records.add_member()
+    job = records.add_mail("member-welcome", someone, to=someone, state="running", leased_until=read_utc_now())
+    records.age_job(job, "-1 minute")
     assert relay() == 0
-    assert records.at(job)["state"] == "running"
+    assert records.read_job(job)["state"] == "running"
 
 
 def test_the_loop_ends_with_the_work_or_the_time() -> None:
     """Whichever comes first."""
     rounds = iter([3, 2, 0, 9])
-    assert repeat_until_empty(lambda: next(rounds), soon()) == 5
+    assert repeat_until_empty(lambda: next(rounds), make_deadline()) == 5
     assert repeat_until_empty(lambda: 1, Deadline.from_seconds(0, read_monotonic)) == 0

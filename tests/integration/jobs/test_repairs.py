@@ -12,16 +12,16 @@ from shared.aws.errors import OperatorActionNeeded
 from shared.clock import read_utc_now
 from shared.database.pipeline import Database
 from shared.outbox.retry_policy import MOST_ATTEMPTS
-from tests.breakers import Time, service_breaker
-from tests.contract.emulated import aws_at
-from tests.contract.test_mail import Wire, http, wire
-from tests.databases import Blank, soon
-from tests.fakes.circuits import InMemoryCircuits
+from tests.breakers import ManualTime, make_service_breaker
+from tests.contract.emulated import use_aws_at
+from tests.contract.test_mail import ScriptedMailServer, http, wire
+from tests.databases import FreshDatabase, make_deadline
+from tests.fakes.circuits import InMemoryCircuitStore
 from tests.fakes.mailer import FakeMailer
-from tests.fakes.queues import FakeQueues
-from tests.integration.jobs.records import Records
+from tests.fakes.queues import FakeJobQueues
+from tests.integration.jobs.records import RecordFixtures
 from tests.integration.jobs.test_circuits import EMAIL, IDENTITY, OFFICE
-from tests.services import Emulator
+from tests.services import EmulatorHandle
 from worker.circuit_protected import CircuitProtectedIdentityProvider, CircuitProtectedMailer
 from worker.job_runner import JobRunner
 
@@ -29,7 +29,7 @@ LONG = 60.0
 DENIED = {"__type": "AccessDeniedException", "message": "not authorized to perform: cognito-idp:AdminCreateUser"}
 
 
-class Pool:
+class UserPoolClient:
     """The user pool, by whatever client is set."""
 
     def __init__(self) -> None:
@@ -46,76 +46,83 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class Shop:
+class RepairWorkerSetup:
     """A worker whose mails and identities stand behind circuits, whose time is the test's."""
 
     worker: JobRunner
-    pool: Pool
+    pool: UserPoolClient
     mailer: FakeMailer
-    circuits: InMemoryCircuits
-    time: Time
+    circuits: InMemoryCircuitStore
+    time: ManualTime
 
     def work(self, job_id: UUID) -> str:
         """Do a job with time enough."""
-        return self.worker.run_job(job_id, soon(LONG))
+        return self.worker.run_job(job_id, make_deadline(LONG))
 
 
 @pytest.fixture
-def shop(database: Database) -> Shop:
+def worker_setup(database: Database) -> RepairWorkerSetup:
     """Waits are the longest they may be."""
-    pool, mailer, store, time = Pool(), FakeMailer(), InMemoryCircuits(), Time()
-    circuits = {"mail": service_breaker(store, time, EMAIL), "identity": service_breaker(store, time, IDENTITY)}
+    pool, mailer, store, time = UserPoolClient(), FakeMailer(), InMemoryCircuitStore(), ManualTime()
+    circuits = {
+        "mail": make_service_breaker(store, time, EMAIL),
+        "identity": make_service_breaker(store, time, IDENTITY),
+    }
     worker = JobRunner(
         database,
         CircuitProtectedMailer(mailer, circuits["mail"]),
         CircuitProtectedIdentityProvider(pool, circuits["identity"]),
-        FakeQueues(),
+        FakeJobQueues(),
         OFFICE,
         read_utc_now,
         uniform=lambda _low, high: high,
         circuits=circuits,
     )
-    return Shop(worker, pool, mailer, store, time)
+    return RepairWorkerSetup(worker, pool, mailer, store, time)
 
 
 @pytest.fixture
-def denying() -> Iterator[tuple[Wire, IdentityProvider]]:
+def denying() -> Iterator[tuple[ScriptedMailServer, IdentityProvider]]:
     """Cognito while our role may not ask it anything: HTTP 400, as it says that."""
-    with wire(http(400, DENIED)) as (served, url), aws_at(url):
+    with wire(http(400, DENIED)) as (served, url), use_aws_at(url):
         yield served, CognitoIdentityProvider(clients.get_cognito(), "eu-central-1_pool")
 
 
-def requeue(blank: Blank, job: UUID) -> None:
+def requeue(fresh_database: FreshDatabase, job: UUID) -> None:
     """What the relay does when the job is due."""
-    blank.rows("UPDATE outbox SET state = 'queued', available_at = now() WHERE id = %s", job)
+    fresh_database.query_rows("UPDATE outbox SET state = 'queued', available_at = now() WHERE id = %s", job)
 
 
-def outlast(shop: Shop, blank: Blank, jobs: list[UUID], rounds: int) -> None:
+def outlast(worker_setup: RepairWorkerSetup, fresh_database: FreshDatabase, jobs: list[UUID], rounds: int) -> None:
     """Try the jobs again and again, each time after what they wait at most."""
     for _ in range(rounds):
         for job in jobs:
-            assert shop.work(job) == "pending"
-            requeue(blank, job)
-        shop.time.advance(IDENTITY.open_s)
+            assert worker_setup.work(job) == "pending"
+            requeue(fresh_database, job)
+        worker_setup.time.advance(IDENTITY.open_s)
 
 
 def test_an_identity_waits_for_a_missing_permission_and_is_made_after_the_repair(
-    shop: Shop, records: Records, blank: Blank, denying: tuple[Wire, IdentityProvider], emulator: Emulator
+    worker_setup: RepairWorkerSetup,
+    records: RecordFixtures,
+    fresh_database: FreshDatabase,
+    denying: tuple[ScriptedMailServer, IdentityProvider],
+    emulator: EmulatorHandle,
 ) -> None:
     """No attempt is counted, so it outlasts any number of them; the circuit opens, and probes now and then."""
-    served, shop.pool.now = denying
-    jobs = [records.identity(records.member(), state="queued") for _ in range(8)]
+    served, worker_setup.pool.now = denying
+    jobs = [records.add_identity(records.add_member(), state="queued") for _ in range(8)]
     rounds = 2 * MOST_ATTEMPTS
-    outlast(shop, blank, jobs, rounds)
-    assert [records.at(job)["attempts"] for job in jobs] == [0] * len(jobs)
-    assert {records.at(job)["last_error"] for job in jobs} <= {"AccessDeniedException", "circuit-open"}
+    outlast(worker_setup, fresh_database, jobs, rounds)
+    assert [records.read_job(job)["attempts"] for job in jobs] == [0] * len(jobs)
+    assert {records.read_job(job)["last_error"] for job in jobs} <= {"AccessDeniedException", "circuit-open"}
     assert len(served.requests) == IDENTITY.failures + rounds - 1
-    assert shop.circuits.read("identity").state == "open"
-    with aws_at(emulator.url):
-        shop.pool.now = CognitoIdentityProvider(clients.get_cognito(), pool())
-        assert [shop.work(job) for job in jobs] == ["done"] * len(jobs)
-    assert [records.at(job)["attempts"] for job in jobs] == [1] * len(jobs)
-    assert shop.circuits.read("identity").state == "closed"
+    assert worker_setup.circuits.read("identity").state == "open"
+    with use_aws_at(emulator.url):
+        worker_setup.pool.now = CognitoIdentityProvider(clients.get_cognito(), pool())
+        assert [worker_setup.work(job) for job in jobs] == ["done"] * len(jobs)
+    assert [records.read_job(job)["attempts"] for job in jobs] == [1] * len(jobs)
+    assert worker_setup.circuits.read("identity").state == "closed"
 
 
 def pool() -> str:
@@ -126,21 +133,21 @@ def pool() -> str:
 
 
 def test_a_mail_waits_while_sending_is_paused_and_is_sent_once_after_the_repair(
-    shop: Shop, records: Records, blank: Blank
+    worker_setup: RepairWorkerSetup, records: RecordFixtures, fresh_database: FreshDatabase
 ) -> None:
     """It was not sent, and SES says so."""
-    member = records.member()
-    job = records.mail("member-welcome", member, to=member, state="queued")
+    member = records.add_member()
+    job = records.add_mail("member-welcome", member, to=member, state="queued")
 
     def paused(_mail: object) -> None:
         raise OperatorActionNeeded("SendingPausedException")
 
-    shop.mailer.answer = paused
+    worker_setup.mailer.answer = paused
     for _ in range(2 * MOST_ATTEMPTS):
-        assert shop.work(job) == "pending"
-        requeue(blank, job)
-        shop.time.advance(EMAIL.open_s)
-    assert (records.at(job)["attempts"], shop.mailer.sent) == (0, [])
-    shop.mailer.answer = lambda _mail: None
-    assert shop.work(job) == "done"
-    assert len(shop.mailer.sent) == 1
+        assert worker_setup.work(job) == "pending"
+        requeue(fresh_database, job)
+        worker_setup.time.advance(EMAIL.open_s)
+    assert (records.read_job(job)["attempts"], worker_setup.mailer.sent) == (0, [])
+    worker_setup.mailer.answer = lambda _mail: None
+    assert worker_setup.work(job) == "done"
+    assert len(worker_setup.mailer.sent) == 1

@@ -10,12 +10,19 @@ import psycopg
 import pytest
 
 from shared.sql import Query
-from tests.databases import Blank
-from tests.fakes.evidence import FakeEvidence
-from tests.locks.acts import ACTS, CANCEL, Stage, Surrounded, did, writing_operations
-from tests.locks.around import Noting, Reversing
-from tests.locks.scene import ORDER, set_scene
-from tests.locks.wal import Log, Taken, out_of_order
+from tests.databases import FreshDatabase
+from tests.fakes.documents import FakeDocumentStore
+from tests.lock_order.sample_records import ORDER, set_scene
+from tests.lock_order.transaction_wrappers import RecordingTransaction, ReversedTransaction
+from tests.lock_order.wal_reader import LockedRow, WalReader, find_out_of_order
+from tests.lock_order.write_operations import (
+    ACTS,
+    CANCEL,
+    OperationEnvironment,
+    WrappedDatabase,
+    has_succeeded,
+    list_writing_operations,
+)
 
 # These take many rows as they come, and leave what another holds to the next run: they wait for nobody.
 SKIPPING = (
@@ -32,93 +39,100 @@ WITH_STATEMENTS = (
 )
 
 
-def staged(blank: Blank, *, database: object = None) -> Stage:
+def staged(fresh_database: FreshDatabase, *, database: object = None) -> OperationEnvironment:
     """An environment on a new scene."""
-    evidence = FakeEvidence()
-    scene = set_scene(blank, evidence, random.Random(7))
-    return Stage(scene, blank.settings, database or blank.database(), evidence, own="own")
+    evidence = FakeDocumentStore()
+    records = set_scene(fresh_database, evidence, random.Random(7))
+    return OperationEnvironment(
+        records, fresh_database.settings, database or fresh_database.make_database(), evidence, own="own"
+    )
 
 
-def taken_by(blank: Blank, name: str, *, database: object = None) -> list[list[Taken]]:
+def taken_by(fresh_database: FreshDatabase, name: str, *, database: object = None) -> list[list[LockedRow]]:
     """What the transactions of an act take."""
-    stage = staged(blank, database=database)
-    log = Log(blank)
-    assert did(ACTS[name](stage)), name
-    return log.transactions()
+    environment = staged(fresh_database, database=database)
+    log = WalReader(fresh_database)
+    assert has_succeeded(ACTS[name](environment)), name
+    return log.read_transactions()
 
 
 @pytest.mark.parametrize("name", [name for name in ACTS if name not in SKIPPING])
-def test_a_use_case_takes_its_rows_in_the_one_order(blank: Blank, name: str) -> None:
+def test_a_use_case_takes_its_rows_in_the_one_order(fresh_database: FreshDatabase, name: str) -> None:
     """Whatever took them: a lock, a write, or the foreign key of an insert."""
-    transactions = taken_by(blank, name)
+    transactions = taken_by(fresh_database, name)
     assert transactions
-    assert [late for transaction in transactions if (late := out_of_order(transaction))] == []
+    assert [late for transaction in transactions if (late := find_out_of_order(transaction))] == []
 
 
-def test_a_first_call_takes_its_own_account_before_all_others(blank: Blank) -> None:
+def test_a_first_call_takes_its_own_account_before_all_others(fresh_database: FreshDatabase) -> None:
     """Its address is proven by it. Nobody who holds another account waits for a staff member's."""
-    stage = staged(blank)
-    blank.rows("UPDATE accounts SET proven_at = NULL WHERE id = %s", stage.scene.staff)
-    log = Log(blank)
-    assert did(ACTS[f"{CANCEL} by staff"](stage))
-    [transaction] = log.transactions()
-    own = str(stage.scene.staff)
+    environment = staged(fresh_database)
+    fresh_database.query_rows("UPDATE accounts SET proven_at = NULL WHERE id = %s", environment.records.staff)
+    log = WalReader(fresh_database)
+    assert has_succeeded(ACTS[f"{CANCEL} by staff"](environment))
+    [transaction] = log.read_transactions()
+    own = str(environment.records.staff)
     accounts = [taken.key for taken in transaction if taken.table == "accounts"]
     assert (accounts[0], accounts.count(own)) == (own, 1)
-    assert out_of_order([taken for taken in transaction if taken.key != own]) == []
+    assert find_out_of_order([taken for taken in transaction if taken.key != own]) == []
 
 
-def test_the_order_would_be_seen_to_be_another(blank: Blank) -> None:
+def test_the_order_would_be_seen_to_be_another(fresh_database: FreshDatabase) -> None:
     """The same statements the other way round take their rows out of order."""
-    database = Surrounded(blank.database(), Reversing)
-    [transaction] = taken_by(blank, f"{CANCEL} by staff", database=database)
-    assert {taken.table for taken in out_of_order(transaction)} >= {"accounts", "members"}
+    database = WrappedDatabase(fresh_database.make_database(), ReversedTransaction)
+    [transaction] = taken_by(fresh_database, f"{CANCEL} by staff", database=database)
+    assert {taken.table for taken in find_out_of_order(transaction)} >= {"accounts", "members"}
 
 
 @contextmanager
-def held(blank: Blank) -> Iterator[None]:
+def held(fresh_database: FreshDatabase) -> Iterator[None]:
     """Within the block another session holds every row there is."""
-    with psycopg.connect(blank.postgres.conninfo(user="postgres", dbname=blank.name)) as connection:
+    with psycopg.connect(
+        fresh_database.postgres.build_conninfo(user="postgres", dbname=fresh_database.name)
+    ) as connection:
         for table in ORDER:
             connection.execute(f"SELECT FROM {table} FOR UPDATE".encode())
         yield
 
 
 @pytest.mark.parametrize("name", SKIPPING)
-def test_what_takes_rows_as_they_come_waits_for_nobody(blank: Blank, name: str) -> None:
+def test_what_takes_rows_as_they_come_waits_for_nobody(fresh_database: FreshDatabase, name: str) -> None:
     """It ends, with nothing done, while all of them are held."""
-    stage = staged(blank)
-    with held(blank):
-        assert not did(ACTS[name](stage)) or name == "relay without a queue"
+    environment = staged(fresh_database)
+    with held(fresh_database):
+        assert not has_succeeded(ACTS[name](environment)) or name == "relay without a queue"
 
 
 @pytest.mark.parametrize("name", ["relay", "relay without a queue"])
-def test_a_relay_marks_what_it_has_published_without_waiting(blank: Blank, name: str) -> None:
+def test_a_relay_marks_what_it_has_published_without_waiting(fresh_database: FreshDatabase, name: str) -> None:
     """A worker may have a job already, and its claim is newer than the mark."""
-    stage = staged(blank)
-    publish = stage.queues.publish
+    environment = staged(fresh_database)
+    publish = environment.queues.publish
     with ExitStack() as holding:
 
         def publish_and_hold(*args: object) -> object:
-            holding.enter_context(held(blank))
+            holding.enter_context(held(fresh_database))
             return publish(*args)  # type: ignore[arg-type]
 
-        stage.queues.publish = publish_and_hold  # type: ignore[assignment, method-assign]
-        assert did(ACTS[name](stage))
+        environment.queues.publish = publish_and_hold  # type: ignore[assignment, method-assign]
+        assert has_succeeded(ACTS[name](environment))
 
 
 def test_every_operation_that_writes_is_among_them() -> None:
     """A new one is missed here before it deadlocks anywhere."""
     operations = {" ".join(name.split()[:2]) for name in ACTS}
-    assert writing_operations() <= operations
+    assert list_writing_operations() <= operations
 
 
-def test_every_statement_that_takes_a_row_is_run_by_one_of_them(blank: Blank) -> None:
+def test_every_statement_that_takes_a_row_is_run_by_one_of_them(fresh_database: FreshDatabase) -> None:
     """Sections of the rooms' `.sql` files; the key's own stand before all of them."""
     run: set[Query] = set()
     for act in ACTS.values():
-        stage = staged(blank, database=Surrounded(blank.database(), lambda tx: Noting(tx, run)))
-        assert did(act(stage))
+        environment = staged(
+            fresh_database,
+            database=WrappedDatabase(fresh_database.make_database(), lambda tx: RecordingTransaction(tx, run)),
+        )
+        assert has_succeeded(act(environment))
     files = {module: importlib.import_module(module).SQL for module in WITH_STATEMENTS}
     claims = files["claims.service"]
     listed = claims["claims"]  # what is wrapped around it is run as one statement with it

@@ -2,38 +2,38 @@
 
 import pytest
 
-from tests.databases import Blank
-from tests.figures import record
-from tests.locks.acts import ACTS, CANCEL, RENEW
-from tests.locks.around import Reversing
-from tests.locks.pairs import Arena, Pair, sharing, shuffled_rounds
+from tests.databases import FreshDatabase
+from tests.lock_order.concurrent_pairs import ContentionTest, Pair, list_sharing_pairs, shuffle_rounds
+from tests.lock_order.transaction_wrappers import ReversedTransaction
+from tests.lock_order.write_operations import ACTS, CANCEL, RENEW
+from tests.measurements import record
 
 SEED = 20261124
 TIMES = 3
 
 
 @pytest.fixture(scope="module")
-def pairs(blank: Blank) -> list[Pair]:
+def pairs(fresh_database: FreshDatabase) -> list[Pair]:
     """Those that share a row."""
-    return sharing(blank)
+    return list_sharing_pairs(fresh_database)
 
 
-def test_pairs_of_use_cases_do_not_deadlock(blank: Blank, pairs: list[Pair]) -> None:
+def test_pairs_of_use_cases_do_not_deadlock(fresh_database: FreshDatabase, pairs: list[Pair]) -> None:
     """However their statements fall between each other's."""
-    arena = Arena(blank, SEED)
-    for pair in shuffled_rounds(pairs, TIMES, SEED):
-        arena.fight(pair)
-    assert arena.failures == []
-    assert all(arena.done[name] for name in ACTS), arena.done
-    assert (arena.deadlocks, arena.counted_by_the_server()) == (0, 0)
-    record("deadlocks", pairs=len(pairs), rounds=arena.rounds, deadlocks=arena.deadlocks)
+    contention = ContentionTest(fresh_database, SEED)
+    for pair in shuffle_rounds(pairs, TIMES, SEED):
+        contention.run_round(pair)
+    assert contention.failures == []
+    assert all(contention.done[name] for name in ACTS), contention.done
+    assert (contention.deadlocks, contention.count_server_deadlocks()) == (0, 0)
+    record("deadlocks", pairs=len(pairs), rounds=contention.rounds, deadlocks=contention.deadlocks)
 
 
-def test_the_same_pair_the_other_way_round_would_deadlock(blank: Blank) -> None:
+def test_the_same_pair_the_other_way_round_would_deadlock(fresh_database: FreshDatabase) -> None:
     """One of two takes its rows in the opposite order: both counters see it."""
     cancel, renew = f"{CANCEL} by staff", f"{RENEW} by staff"
-    arena = Arena(blank, SEED, around={cancel: Reversing})
-    for pair in shuffled_rounds([(cancel, renew)], 20, SEED):
-        arena.fight(pair)
-    assert arena.deadlocks > 0
-    assert arena.counted_by_the_server() > 0
+    contention = ContentionTest(fresh_database, SEED, around={cancel: ReversedTransaction})
+    for pair in shuffle_rounds([(cancel, renew)], 20, SEED):
+        contention.run_round(pair)
+    assert contention.deadlocks > 0
+    assert contention.count_server_deadlocks() > 0

@@ -9,12 +9,12 @@ from claims.app import api as claims_api
 from housekeeping.app import Housekeeper
 from members.app import api
 from shared.settings import Settings
-from tests.databases import Blank, soon
+from tests.api_client import ApiClient, ApiReply
+from tests.databases import FreshDatabase, make_deadline
 from tests.fakes.clock import ManualClock
-from tests.fakes.evidence import FakeEvidence
-from tests.harness import Client, Reply
-from tests.integration.room import room, serial, sign_in
-from tests.people import person, trouble
+from tests.fakes.documents import FakeDocumentStore
+from tests.integration.function_client import make_client, next_serial, sign_in
+from tests.sample_people import make_claim_body, make_person
 
 # Around midnight in all three countries, in winter (UTC+1) and in summer (UTC+2), and around both changes of the clock.
 MOMENTS = {
@@ -39,55 +39,59 @@ def clock_at(moment: str) -> ManualClock:
     return ManualClock(datetime.fromisoformat(moment).replace(tzinfo=UTC))
 
 
-def register(client: Client, **changes: Any) -> Reply:
+def register(client: ApiClient, **changes: Any) -> ApiReply:
     """A registration in the client's own country where `changes` names no other."""
-    body = person(**{"country": client.container.settings.country, **changes})
-    return client.call("POST", "/members", body, key=f"key-{serial()}")
+    body = make_person(**{"country": client.container.settings.country, **changes})
+    return client.call("POST", "/members", body, key=f"key-{next_serial()}")
 
 
 @pytest.mark.parametrize("served", COUNTRIES)
-def test_a_registration_for_another_country_is_refused(blank: Blank, served: Any) -> None:
+def test_a_registration_for_another_country_is_refused(fresh_database: FreshDatabase, served: Any) -> None:
     """Another stack serves it: 422 names the field, and nothing is written."""
-    client = room(api, blank, country=served)
-    before = blank.count("accounts")
+    client = make_client(api, fresh_database, country=served)
+    before = fresh_database.count("accounts")
     others = [register(client, country=other) for other in COUNTRIES if other != served]
     assert [(r.status, r.problem, r.pointers) for r in others] == [(422, "invalid-request", ["/country"])] * 2
-    assert blank.count("accounts") == before
+    assert fresh_database.count("accounts") == before
     assert register(client).status == 201
 
 
 @pytest.mark.parametrize("country", COUNTRIES)
 @pytest.mark.parametrize(("moment", "day"), MOMENTS.items())
-def test_a_membership_begins_on_the_day_it_is_there(blank: Blank, country: Any, moment: str, day: str) -> None:
+def test_a_membership_begins_on_the_day_it_is_there(
+    fresh_database: FreshDatabase, country: Any, moment: str, day: str
+) -> None:
     """And its number has that day's year, whatever the day is in UTC or the year on the database's clock."""
-    reply = register(room(api, blank, country=country, clock=clock_at(moment)))
+    reply = register(make_client(api, fresh_database, country=country, clock=clock_at(moment)))
     assert reply.json["membership"]["starts_on"] == day
     assert reply.json["number"].startswith(f"MEM-{day[:4]}-")
 
 
-def test_a_claims_number_has_the_year_of_its_day(blank: Blank) -> None:
+def test_a_claims_number_has_the_year_of_its_day(fresh_database: FreshDatabase) -> None:
     """The same half an hour after midnight."""
     clock = clock_at("2026-12-31T23:30:00")
-    member = sign_in(blank, register(room(api, blank, clock=clock)).json["id"])
-    claims = room(claims_api, blank, clock=clock).as_(member)
-    reply = claims.call("POST", "/claims", trouble(), key=f"key-{serial()}")
+    member = sign_in(fresh_database, register(make_client(api, fresh_database, clock=clock)).json["id"])
+    claims = make_client(claims_api, fresh_database, clock=clock).sign_in_as(member)
+    reply = claims.call("POST", "/claims", make_claim_body(), key=f"key-{next_serial()}")
     assert (reply.status, reply.json["number"][:9]) == (201, "CLM-2027-")
 
 
-def test_two_registrations_around_midnight_count_on(blank: Blank) -> None:
+def test_two_registrations_around_midnight_count_on(fresh_database: FreshDatabase) -> None:
     """The counter goes on in the new year: no number is given twice, none is skipped by the change."""
-    before, after = (register(room(api, blank, clock=clock_at(f"2026-12-31T{t}:00:00"))) for t in ("22", "23"))
+    before, after = (
+        register(make_client(api, fresh_database, clock=clock_at(f"2026-12-31T{t}:00:00"))) for t in ("22", "23")
+    )
     (year, first), (next_year, second) = (reply.json["number"].split("-")[1:] for reply in (before, after))
     assert (year, next_year, int(second)) == ("2026", "2027", int(first) + 1)
 
 
-def test_rows_of_code_that_passes_no_day_are_numbered_too(blank: Blank) -> None:
+def test_rows_of_code_that_passes_no_day_are_numbered_too(fresh_database: FreshDatabase) -> None:
     """As an earlier version of the functions writes them, on today's schema."""
-    blank.rows(
+    fresh_database.query_rows(
         "INSERT INTO accounts (id, role, email, full_name, language)"
         " VALUES (gen_random_uuid(), 'member', 'old@example.test', 'Besa', 'sq')"
     )
-    [row] = blank.rows(
+    [row] = fresh_database.query_rows(
         "INSERT INTO members (id, country) SELECT id, 'XK' FROM accounts WHERE email = 'old@example.test'"
         " RETURNING number, registered_on = (now() AT TIME ZONE 'Europe/Belgrade')::date AS today, registered_on"
     )
@@ -96,12 +100,16 @@ def test_rows_of_code_that_passes_no_day_are_numbered_too(blank: Blank) -> None:
 
 
 @pytest.mark.parametrize(("moment", "state"), [("2027-11-24T22:59:00", "active"), ("2027-11-24T23:01:00", "past_due")])
-def test_a_membership_ends_at_midnight_of_its_country(blank: Blank, moment: str, state: str) -> None:
+def test_a_membership_ends_at_midnight_of_its_country(fresh_database: FreshDatabase, moment: str, state: str) -> None:
     """Housekeeping tells the day as the registration did."""
-    member = register(room(api, blank)).json["id"]
-    blank.rows("UPDATE subscriptions SET ends_on = '2027-11-24' WHERE member_id = %s", member)
-    Housekeeper(blank.database(), FakeEvidence(), clock_at(moment), "request-1", soon()).run()
-    assert blank.rows("SELECT state FROM subscriptions WHERE member_id = %s", member) == [{"state": state}]
+    member = register(make_client(api, fresh_database)).json["id"]
+    fresh_database.query_rows("UPDATE subscriptions SET ends_on = '2027-11-24' WHERE member_id = %s", member)
+    Housekeeper(
+        fresh_database.make_database(), FakeDocumentStore(), clock_at(moment), "request-1", make_deadline()
+    ).run()
+    assert fresh_database.query_rows("SELECT state FROM subscriptions WHERE member_id = %s", member) == [
+        {"state": state}
+    ]
 
 
 def test_each_country_has_its_zone() -> None:

@@ -6,24 +6,26 @@ import pytest
 
 from shared.aws.errors import RequestRejected, ServiceUnavailable
 from shared.clock import read_utc_now
-from tests.databases import soon
-from tests.fakes.identities import FakeIdentities
+from tests.databases import make_deadline
+from tests.fakes.identities import FakeIdentityProvider
 from tests.fakes.mailer import FakeMailer
-from tests.fakes.queues import FakeQueues
-from tests.integration.members.conftest import Life
+from tests.fakes.queues import FakeJobQueues
+from tests.integration.members.conftest import MembershipFixture
 from worker.job_runner import JobRunner, MailSettings
 
-Begin = Callable[[str], Life]
+Begin = Callable[[str], MembershipFixture]
 RENEWALS = 10
 
 
-def send_all(life: Life, mailer: FakeMailer, template: str) -> list[str]:
+def send_all(membership: MembershipFixture, mailer: FakeMailer, template: str) -> list[str]:
     """Let a worker do the mails of a template that wait, oldest first, and return what became of them."""
     office = MailSettings("desk@example.test", "en", "https://app.example.test")
-    worker = JobRunner(life.blank.database(), mailer, FakeIdentities(), FakeQueues(), office, read_utc_now)
-    life.blank.rows("UPDATE outbox SET available_at = now()")
-    waiting = [job for job in life.jobs() if job["template"] == template and job["state"] == "pending"]
-    return [worker.run_job(job["id"], soon(60)) for job in waiting]
+    worker = JobRunner(
+        membership.fresh_database.make_database(), mailer, FakeIdentityProvider(), FakeJobQueues(), office, read_utc_now
+    )
+    membership.fresh_database.query_rows("UPDATE outbox SET available_at = now()")
+    waiting = [job for job in membership.list_mails() if job["template"] == template and job["state"] == "pending"]
+    return [worker.run_job(job["id"], make_deadline(60)) for job in waiting]
 
 
 def refuse(error: Exception) -> Callable[[object], None]:
@@ -35,74 +37,82 @@ def refuse(error: Exception) -> Callable[[object], None]:
     return answer
 
 
-def renewed_ten_times(live: Begin) -> tuple[Life, list[str]]:
+def renewed_ten_times(start_membership: Begin) -> tuple[MembershipFixture, list[str]]:
     """Renew in the last month of ten years; return the ends that each renewal answered."""
-    life, ends = live("2026-03-01"), []
-    life.blank.rows("UPDATE accounts SET language = 'en' WHERE id = %s", life.member_id)
+    membership, ends = start_membership("2026-03-01"), []
+    membership.fresh_database.query_rows("UPDATE accounts SET language = 'en' WHERE id = %s", membership.member_id)
     for year in range(RENEWALS):
-        life.on(f"{2027 + year}-02-15")
-        reply = life.renew()
+        membership.set_day(f"{2027 + year}-02-15")
+        reply = membership.renew()
         assert reply.status == 201, reply.body
         ends.append(reply.json["membership"]["ends_on"])
     assert len(set(ends)) == RENEWALS
-    return life, ends
+    return membership, ends
 
 
-def test_ten_renewals_while_no_mail_leaves_are_told_each_with_its_own_end(live: Begin) -> None:
+def test_ten_renewals_while_no_mail_leaves_are_told_each_with_its_own_end(start_membership: Begin) -> None:
     """The mail service is dead meanwhile; name and plan change before it is back."""
     mailer = FakeMailer()
     mailer.answer = refuse(ServiceUnavailable("ServiceUnavailable"))
-    life, ends = renewed_ten_times(live)
-    assert set(send_all(life, mailer, "membership-renewed")) == {"pending"}
-    life.blank.rows("UPDATE accounts SET full_name = 'Somebody Else' WHERE id = %s", life.member_id)
-    life.blank.rows("UPDATE subscriptions SET plan = 'standard', price = 20 WHERE member_id = %s", life.member_id)
+    membership, ends = renewed_ten_times(start_membership)
+    assert set(send_all(membership, mailer, "membership-renewed")) == {"pending"}
+    membership.fresh_database.query_rows(
+        "UPDATE accounts SET full_name = 'Somebody Else' WHERE id = %s", membership.member_id
+    )
+    membership.fresh_database.query_rows(
+        "UPDATE subscriptions SET plan = 'standard', price = 20 WHERE member_id = %s", membership.member_id
+    )
     mailer.answer = lambda _mail: None
-    assert send_all(life, mailer, "membership-renewed") == ["done"] * RENEWALS
+    assert send_all(membership, mailer, "membership-renewed") == ["done"] * RENEWALS
     years = [end[:4] for end in ends]
     assert [next(year for year in years if f"February {year}" in mail.text) for mail in mailer.sent] == years
     assert not [mail for mail in mailer.sent if "Somebody Else" in mail.text or "20.00" in mail.text]
 
 
-def test_a_mail_goes_to_the_address_and_in_the_language_of_the_day_it_leaves(live: Begin) -> None:
+def test_a_mail_goes_to_the_address_and_in_the_language_of_the_day_it_leaves(start_membership: Begin) -> None:
     """The old address may be nobody's any more; and who changes the language wants to read it."""
-    life, mailer = live("2026-03-01"), FakeMailer()
-    life.on("2027-02-15").renew()
-    life.blank.rows("UPDATE accounts SET email = 'moved@example.test', language = 'mk' WHERE id = %s", life.member_id)
-    assert send_all(life, mailer, "membership-renewed") == ["done"]
+    membership, mailer = start_membership("2026-03-01"), FakeMailer()
+    membership.set_day("2027-02-15").renew()
+    membership.fresh_database.query_rows(
+        "UPDATE accounts SET email = 'moved@example.test', language = 'mk' WHERE id = %s", membership.member_id
+    )
+    assert send_all(membership, mailer, "membership-renewed") == ["done"]
     assert mailer.sent[0].to == "moved@example.test"
     assert "февруари" in mailer.sent[0].text
 
 
-def test_the_facts_of_a_mail_are_forgotten_when_it_has_left(live: Begin) -> None:
+def test_the_facts_of_a_mail_are_forgotten_when_it_has_left(start_membership: Begin) -> None:
     """They name people; a mail that failed keeps them, so that it can be sent again."""
-    life, mailer = live("2026-03-01"), FakeMailer()
-    life.on("2027-02-15").renew()
+    membership, mailer = start_membership("2026-03-01"), FakeMailer()
+    membership.set_day("2027-02-15").renew()
     mailer.answer = refuse(RequestRejected("MessageRejected"))
-    assert send_all(life, mailer, "membership-renewed") == ["failed"]
-    [job] = [job for job in life.jobs() if job["template"] == "membership-renewed"]
+    assert send_all(membership, mailer, "membership-renewed") == ["failed"]
+    [job] = [job for job in membership.list_mails() if job["template"] == "membership-renewed"]
     assert job["facts"]["full_name"]
-    life.blank.rows("UPDATE outbox SET state = 'pending' WHERE id = %s", job["id"])
+    membership.fresh_database.query_rows("UPDATE outbox SET state = 'pending' WHERE id = %s", job["id"])
     mailer.answer = lambda _mail: None
-    assert send_all(life, mailer, "membership-renewed") == ["done"]
-    [job] = [job for job in life.jobs() if job["template"] == "membership-renewed"]
+    assert send_all(membership, mailer, "membership-renewed") == ["done"]
+    [job] = [job for job in membership.list_mails() if job["template"] == "membership-renewed"]
     assert job["facts"] is None
 
 
 @pytest.mark.parametrize("change", ["payload = payload - 'facts'", "payload = payload || '{\"facts\": {}}'"])
-def test_a_job_written_before_facts_were_kept_tells_what_there_is_to_say(live: Begin, change: str) -> None:
+def test_a_job_written_before_facts_were_kept_tells_what_there_is_to_say(start_membership: Begin, change: str) -> None:
     """Functions of an earlier version may have left it."""
-    life, mailer = live("2026-03-01"), FakeMailer()
-    life.on("2027-02-15").renew()
-    life.blank.rows(f"UPDATE outbox SET {change} WHERE payload->>'template' = 'membership-renewed'")
-    assert send_all(life, mailer, "membership-renewed") == ["done"]
+    membership, mailer = start_membership("2026-03-01"), FakeMailer()
+    membership.set_day("2027-02-15").renew()
+    membership.fresh_database.query_rows(
+        f"UPDATE outbox SET {change} WHERE payload->>'template' = 'membership-renewed'"
+    )
+    assert send_all(membership, mailer, "membership-renewed") == ["done"]
     assert "2029" not in mailer.sent[0].text
     assert "2028" in mailer.sent[0].text
 
 
-def test_what_a_reminder_said_is_forgotten_when_a_renewal_ends_it(live: Begin) -> None:
+def test_what_a_reminder_said_is_forgotten_when_a_renewal_ends_it(start_membership: Begin) -> None:
     """It never leaves: nobody needs it."""
-    life = live("2026-03-01").on("2027-01-29")
-    life.sweep()
-    life.renew()
-    [reminder] = [job for job in life.jobs() if job["template"] == "membership-ends-soon"]
+    membership = start_membership("2026-03-01").set_day("2027-01-29")
+    membership.sweep()
+    membership.renew()
+    [reminder] = [job for job in membership.list_mails() if job["template"] == "membership-ends-soon"]
     assert (reminder["state"], reminder["facts"]) == ("done", None)

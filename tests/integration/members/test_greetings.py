@@ -8,27 +8,31 @@ from agents.app import api as agents_api
 from housekeeping.app import Housekeeper
 from members.app import api
 from shared.clock import read_utc_now
-from tests.databases import Blank, soon
-from tests.fakes.evidence import FakeEvidence
-from tests.integration.room import room, serial
-from tests.people import applicant, person
+from tests.databases import FreshDatabase, make_deadline
+from tests.fakes.documents import FakeDocumentStore
+from tests.integration.function_client import make_client, next_serial
+from tests.sample_people import make_applicant, make_person
 
 
-def free(blank: Blank, email: str) -> None:
+def free(fresh_database: FreshDatabase, email: str) -> None:
     """Give an address free, as an operator does."""
-    blank.rows("UPDATE accounts SET email = 'freed.' || id || '@example.test' WHERE email = %s", email)
+    fresh_database.query_rows("UPDATE accounts SET email = 'freed.' || id || '@example.test' WHERE email = %s", email)
 
 
-def register(blank: Blank, email: str) -> str:
+def register(fresh_database: FreshDatabase, email: str) -> str:
     """Register a member; the id."""
-    reply = room(api, blank).call("POST", "/members", person(email=email), key=f"key-{serial()}")
+    reply = make_client(api, fresh_database).call(
+        "POST", "/members", make_person(email=email), key=f"key-{next_serial()}"
+    )
     assert reply.status == 201, reply.body
     return str(reply.json["id"])
 
 
-def apply(blank: Blank, email: str) -> str:
+def apply(fresh_database: FreshDatabase, email: str) -> str:
     """Apply as an agent; the id."""
-    reply = room(agents_api, blank).call("POST", "/agents", applicant(email=email), key=f"key-{serial()}")
+    reply = make_client(agents_api, fresh_database).call(
+        "POST", "/agents", make_applicant(email=email), key=f"key-{next_serial()}"
+    )
     assert reply.status == 201, reply.body
     return str(reply.json["id"])
 
@@ -36,56 +40,67 @@ def apply(blank: Blank, email: str) -> str:
 WAYS = {"member-welcome": register, "agent-received": apply}
 
 
-def mails(blank: Blank, ids: list[str], template: str) -> int:
+def mails(fresh_database: FreshDatabase, ids: list[str], template: str) -> int:
     """How many mails of a template there are about these people."""
     query = "SELECT FROM outbox WHERE subject_id = ANY(%s::uuid[]) AND payload->>'template' = %s"
-    return len(blank.rows(query, ids, template))
+    return len(fresh_database.query_rows(query, ids, template))
 
 
 @pytest.mark.parametrize("template", WAYS)
-def test_an_address_gets_one_welcome_a_day(blank: Blank, template: str) -> None:
+def test_an_address_gets_one_welcome_a_day(fresh_database: FreshDatabase, template: str) -> None:
     """Registered, freed and registered again, in whatever letters: one mail; a day later another."""
-    email, ids = f"again{serial()}@example.test", []
+    email, ids = f"again{next_serial()}@example.test", []
     for written in (email, email.upper(), email):
-        ids.append(WAYS[template](blank, written))
-        free(blank, email)
-    assert mails(blank, ids, template) == 1
+        ids.append(WAYS[template](fresh_database, written))
+        free(fresh_database, email)
+    assert mails(fresh_database, ids, template) == 1
     for later, count in (("23 hours", 1), ("1 hour", 2)):
-        blank.rows("UPDATE greetings SET sent_at = sent_at - %s::interval WHERE address = %s", later, email)
-        ids.append(WAYS[template](blank, email))
-        free(blank, email)
-        assert mails(blank, ids, template) == count
+        fresh_database.query_rows(
+            "UPDATE greetings SET sent_at = sent_at - %s::interval WHERE address = %s", later, email
+        )
+        ids.append(WAYS[template](fresh_database, email))
+        free(fresh_database, email)
+        assert mails(fresh_database, ids, template) == count
 
 
-def test_each_address_and_each_kind_has_its_own(blank: Blank) -> None:
+def test_each_address_and_each_kind_has_its_own(fresh_database: FreshDatabase) -> None:
     """Who applied as an agent, was freed and became a member is still welcomed as one."""
-    email = f"both{serial()}@example.test"
-    agent_id = apply(blank, email)
-    free(blank, email)
-    member_id = register(blank, email)
-    other = register(blank, f"other{serial()}@example.test")
-    assert mails(blank, [agent_id], "agent-received") == 1
-    assert mails(blank, [member_id], "member-welcome") == 1
-    assert mails(blank, [other], "member-welcome") == 1
+    email = f"both{next_serial()}@example.test"
+    agent_id = apply(fresh_database, email)
+    free(fresh_database, email)
+    member_id = register(fresh_database, email)
+    other = register(fresh_database, f"other{next_serial()}@example.test")
+    assert mails(fresh_database, [agent_id], "agent-received") == 1
+    assert mails(fresh_database, [member_id], "member-welcome") == 1
+    assert mails(fresh_database, [other], "member-welcome") == 1
 
 
-def test_the_sign_in_is_made_each_time(blank: Blank) -> None:
+def test_the_sign_in_is_made_each_time(fresh_database: FreshDatabase) -> None:
     """Only the mail is kept back."""
-    email = f"sign-in{serial()}@example.test"
+    email = f"sign-in{next_serial()}@example.test"
     ids: list[Any] = []
     for _ in range(2):
-        ids.append(register(blank, email))
-        free(blank, email)
-    assert len(blank.rows("SELECT FROM outbox WHERE subject_id = ANY(%s::uuid[]) AND kind = 'identity'", ids)) == 2
+        ids.append(register(fresh_database, email))
+        free(fresh_database, email)
+    assert (
+        len(
+            fresh_database.query_rows(
+                "SELECT FROM outbox WHERE subject_id = ANY(%s::uuid[]) AND kind = 'identity'", ids
+            )
+        )
+        == 2
+    )
 
 
-def test_addresses_are_forgotten_after_a_day(blank: Blank) -> None:
+def test_addresses_are_forgotten_after_a_day(fresh_database: FreshDatabase) -> None:
     """They are kept for nothing else."""
-    young, old = f"young{serial()}@example.test", f"old{serial()}@example.test"
+    young, old = f"young{next_serial()}@example.test", f"old{next_serial()}@example.test"
     for email in (young, old):
-        register(blank, email)
-    blank.rows("UPDATE greetings SET sent_at = sent_at - interval '25 hours' WHERE address = %s", old)
-    done = Housekeeper(blank.database(), FakeEvidence(), read_utc_now, "request-1", soon()).run()
+        register(fresh_database, email)
+    fresh_database.query_rows("UPDATE greetings SET sent_at = sent_at - interval '25 hours' WHERE address = %s", old)
+    done = Housekeeper(
+        fresh_database.make_database(), FakeDocumentStore(), read_utc_now, "request-1", make_deadline()
+    ).run()
     assert done["greetings_deleted"] == 1
-    assert {row["address"] for row in blank.rows("SELECT address FROM greetings")} >= {young}
-    assert blank.rows("SELECT FROM greetings WHERE address = %s", old) == []
+    assert {row["address"] for row in fresh_database.query_rows("SELECT address FROM greetings")} >= {young}
+    assert fresh_database.query_rows("SELECT FROM greetings WHERE address = %s", old) == []

@@ -3,65 +3,67 @@
 from concurrent.futures import ThreadPoolExecutor
 
 from members.app import api
-from tests.databases import Blank
-from tests.fakes.state import InMemoryStateStore
-from tests.harness import Client, claims_of
-from tests.integration.room import agent, room, serial, sign_in
-from tests.people import person
+from tests.api_client import ApiClient, make_claims
+from tests.databases import FreshDatabase
+from tests.fakes.admission import InMemoryAdmissionStore
+from tests.integration.function_client import add_agent, make_client, next_serial, sign_in
+from tests.sample_people import make_person
 
 
-def from_address(client: Client, address: str) -> Client:
+def from_address(client: ApiClient, address: str) -> ApiClient:
     """The same client behind another address."""
     client.source_ip = address
     return client
 
 
-def test_a_registration_repeated_from_another_network_gets_the_first_answer(blank: Blank) -> None:
+def test_a_registration_repeated_from_another_network_gets_the_first_answer(fresh_database: FreshDatabase) -> None:
     """Also where the quick record is lost, and only the database knows the key."""
-    body, key = person(), f"key-{serial()}"
-    client = room(api, blank)
+    body, key = make_person(), f"key-{next_serial()}"
+    client = make_client(api, fresh_database)
     first = client.call("POST", "/members", body, key=key)
     moved = from_address(client, "2001:db8::1").call("POST", "/members", body, key=key)
-    lost = from_address(room(api, blank), "198.51.100.9").call("POST", "/members", body, key=key)
+    lost = from_address(make_client(api, fresh_database), "198.51.100.9").call("POST", "/members", body, key=key)
     assert (first.status, moved.body, lost.body) == (201, first.body, first.body)
     assert {reply.headers["Idempotency-Replayed"] for reply in (moved, lost)} == {"true"}
 
 
-def test_a_guessed_key_shows_nothing_without_the_whole_request(blank: Blank) -> None:
+def test_a_guessed_key_shows_nothing_without_the_whole_request(fresh_database: FreshDatabase) -> None:
     """Another body is 422, with the quick record and without it, and no word of the first answer."""
-    key = f"key-{serial()}"
-    client = room(api, blank)
-    first = client.call("POST", "/members", person(), key=key)
-    for guesser in (client, room(api, blank)):
-        reply = from_address(guesser, "198.51.100.9").call("POST", "/members", person(), key=key)
+    key = f"key-{next_serial()}"
+    client = make_client(api, fresh_database)
+    first = client.call("POST", "/members", make_person(), key=key)
+    for guesser in (client, make_client(api, fresh_database)):
+        reply = from_address(guesser, "198.51.100.9").call("POST", "/members", make_person(), key=key)
         assert (reply.status, reply.problem) == (422, "idempotency-key-reused")
         assert first.json["id"] not in reply.body
         assert first.json["email"] not in reply.body
 
 
-def test_an_agents_registration_is_the_agents(blank: Blank) -> None:
+def test_an_agents_registration_is_the_agents(fresh_database: FreshDatabase) -> None:
     """Without the token the same key is nobody's, so the address is taken: no answer of the agent's goes out."""
-    agent_id, _ = agent(blank)
-    body, key = person(), f"key-{serial()}"
-    client = room(api, blank)
-    client.container.__dict__["_verifier"] = lambda _token: claims_of(f"sub-{agent_id}", "agent")
-    sign_in(blank, agent_id)
+    agent_id, _ = add_agent(fresh_database)
+    body, key = make_person(), f"key-{next_serial()}"
+    client = make_client(api, fresh_database)
+    client.container.__dict__["_verifier"] = lambda _token: make_claims(f"sub-{agent_id}", "agent")
+    sign_in(fresh_database, agent_id)
     signed = client.call("POST", "/members", body, key=key, headers={"Authorization": "Bearer t"})
     anonymous = client.call("POST", "/members", body, key=key)
     assert (signed.status, anonymous.problem) == (201, "email-taken")
 
 
-def test_a_refusal_that_was_lifted_is_done_once_by_the_same_key(blank: Blank) -> None:
+def test_a_refusal_that_was_lifted_is_done_once_by_the_same_key(fresh_database: FreshDatabase) -> None:
     """The address was taken and is free again: of twenty repeats at once one registers, and all get its answer."""
-    taken, state, key = person(), InMemoryStateStore(), f"key-{serial()}"
-    client = room(api, blank, admission_store=state)
-    other = client.call("POST", "/members", taken, key=f"key-{serial()}").json["id"]
+    taken, state, key = make_person(), InMemoryAdmissionStore(), f"key-{next_serial()}"
+    client = make_client(api, fresh_database, admission_store=state)
+    other = client.call("POST", "/members", taken, key=f"key-{next_serial()}").json["id"]
     assert client.call("POST", "/members", taken, key=key).problem == "email-taken"
-    blank.rows("UPDATE accounts SET email = %s WHERE id = %s", f"free{serial()}@example.test", other)
-    before = blank.count("members")
-    clients = [room(api, blank, admission_store=state) for _ in range(20)]
+    fresh_database.query_rows(
+        "UPDATE accounts SET email = %s WHERE id = %s", f"free{next_serial()}@example.test", other
+    )
+    before = fresh_database.count("members")
+    clients = [make_client(api, fresh_database, admission_store=state) for _ in range(20)]
 
-    def register(own: Client) -> int:
+    def register(own: ApiClient) -> int:
         return own.call("POST", "/members", taken, key=key).status
 
     with ThreadPoolExecutor(20) as pool:
@@ -69,4 +71,4 @@ def test_a_refusal_that_was_lifted_is_done_once_by_the_same_key(blank: Blank) ->
     assert statuses <= {201, 409}
     assert 201 in statuses
     assert client.call("POST", "/members", taken, key=key).headers["Idempotency-Replayed"] == "true"
-    assert blank.count("members") == before + 1
+    assert fresh_database.count("members") == before + 1

@@ -11,7 +11,7 @@ from psycopg.rows import dict_row
 
 from local.postgres import OWNER
 from shared.database.migrate import migrate
-from tests.databases import MIGRATIONS, Postgres
+from tests.databases import MIGRATIONS, PostgresHandle
 
 PERIODS = "0018_membership_periods"
 
@@ -41,7 +41,7 @@ def years(count: int, day: date = TODAY) -> date:
     return (day - timedelta(days=1) if (day.month, day.day) == (2, 29) else day).replace(year=day.year + count)
 
 
-class Old:
+class OldSchemaDatabase:
     """A database of a state of the schema, as its owner sees it."""
 
     def __init__(self, conninfo: str, folder: Path) -> None:
@@ -71,19 +71,19 @@ class Old:
 
 
 @pytest.fixture
-def old(postgres: Postgres, request: pytest.FixtureRequest, tmp_path: Path) -> Old:
+def old_database(postgres: PostgresHandle, request: pytest.FixtureRequest, tmp_path: Path) -> OldSchemaDatabase:
     """A database as it was before."""
     name = f"old_{abs(hash(request.node.name)):x}"
     postgres.execute(f"CREATE DATABASE {name} OWNER {OWNER}")
-    return Old(postgres.conninfo(dbname=name), tmp_path)
+    return OldSchemaDatabase(postgres.build_conninfo(dbname=name), tmp_path)
 
 
-def test_a_running_membership_loses_the_day_that_was_too_much(old: Old) -> None:
+def test_a_running_membership_loses_the_day_that_was_too_much(old_database: OldSchemaDatabase) -> None:
     """It ends the day before its anniversary, and its years are counted from where it began."""
     begun = TODAY - timedelta(days=40)
-    first, third = old.add(begun, years(1, begun)), old.add(years(-1, begun), years(2, begun))
-    old.upgrade()
-    one, two = old.look(first), old.look(third)
+    first, third = old_database.add(begun, years(1, begun)), old_database.add(years(-1, begun), years(2, begun))
+    old_database.upgrade()
+    one, two = old_database.look(first), old_database.look(third)
     assert (one["ends_on"], one["anchor_on"], one["period_starts_on"]) == (
         years(1, begun) - timedelta(days=1), begun, begun,
     )  # fmt: skip
@@ -93,50 +93,52 @@ def test_a_running_membership_loses_the_day_that_was_too_much(old: Old) -> None:
 
 
 @pytest.mark.parametrize("state", ["active", "past_due", "canceled", "expired"])
-def test_what_ends_today_or_has_ended_keeps_its_end(old: Old, state: str) -> None:
+def test_what_ends_today_or_has_ended_keeps_its_end(old_database: OldSchemaDatabase, state: str) -> None:
     """Nobody loses the day they are in, and history stays what it was."""
     ends = [TODAY, TODAY - timedelta(days=1), TODAY - timedelta(days=400)]
-    rows = [(old.add(years(-1, end), end, state), end) for end in ends]
-    old.upgrade()
-    assert [old.look(row)["ends_on"] for row, _ in rows] == ends
+    rows = [(old_database.add(years(-1, end), end, state), end) for end in ends]
+    old_database.upgrade()
+    assert [old_database.look(row)["ends_on"] for row, _ in rows] == ends
 
 
-def test_a_29th_of_february_that_was_lost_comes_back(old: Old) -> None:
+def test_a_29th_of_february_that_was_lost_comes_back(old_database: OldSchemaDatabase) -> None:
     """Begun on the 29th and renewed to a leap year: the next year begins on the 29th."""
-    row = old.add(date(2096, 2, 29), date(2104, 2, 28), updated_at="2102-03-01")
-    old.upgrade()
-    assert old.look(row)["ends_on"] == date(2104, 2, 28)
-    following = old.run("SELECT n.* FROM subscriptions s, next_year(s, '2104-02-01') n WHERE s.id = %(id)s", id=row)
+    row = old_database.add(date(2096, 2, 29), date(2104, 2, 28), updated_at="2102-03-01")
+    old_database.upgrade()
+    assert old_database.look(row)["ends_on"] == date(2104, 2, 28)
+    following = old_database.run(
+        "SELECT n.* FROM subscriptions s, next_year(s, '2104-02-01') n WHERE s.id = %(id)s", id=row
+    )
     assert (following["period_starts_on"], following["ends_on"]) == (date(2104, 2, 29), date(2105, 2, 27))
 
 
-def test_ends_that_were_absurd_do_not_stop_the_migration(old: Old) -> None:
+def test_ends_that_were_absurd_do_not_stop_the_migration(old_database: OldSchemaDatabase) -> None:
     """Nine renewals in a row were taken then: they stay, and no further one is."""
-    row = old.add(TODAY, years(10))
-    old.upgrade()
-    found = old.look(row)
+    row = old_database.add(TODAY, years(10))
+    old_database.upgrade()
+    found = old_database.look(row)
     assert (found["ends_on"], found["renewed_on"]) == (years(10) - timedelta(days=1), years(8))
 
 
-def test_a_pause_from_before_begins_when_it_was_written(old: Old) -> None:
+def test_a_pause_from_before_begins_when_it_was_written(old_database: OldSchemaDatabase) -> None:
     """Paused for 400 days by hand: over when its days are used up."""
     begun = TODAY - timedelta(days=410)
-    row = old.add(begun, years(1, begun), "paused", updated_at=begun + timedelta(days=10))
-    old.upgrade()
-    assert old.look(row)["paused_on"] == begun + timedelta(days=10)
+    row = old_database.add(begun, years(1, begun), "paused", updated_at=begun + timedelta(days=10))
+    old_database.upgrade()
+    assert old_database.look(row)["paused_on"] == begun + timedelta(days=10)
     state = "SELECT membership_state(s, %(day)s::date) AS state FROM subscriptions s WHERE id = %(id)s"
-    assert old.run(state, id=row, day=begun + timedelta(days=99))["state"] == "paused"
-    assert old.run(state, id=row, day=begun + timedelta(days=100))["state"] == "active"
+    assert old_database.run(state, id=row, day=begun + timedelta(days=99))["state"] == "paused"
+    assert old_database.run(state, id=row, day=begun + timedelta(days=100))["state"] == "active"
 
 
-def test_code_of_before_registers_and_renews_on_the_schema_of_now(old: Old) -> None:
+def test_code_of_before_registers_and_renews_on_the_schema_of_now(old_database: OldSchemaDatabase) -> None:
     """Its rows have periods too; what has lapsed begins anew; a third year is impossible for it as well."""
-    old.upgrade()
-    new, lapsed = old.add(TODAY, years(1)), old.add(years(-3), years(-2), "expired")
-    assert (old.look(new)["anchor_on"], old.look(new)["period_starts_on"]) == (TODAY, TODAY)
-    renewed = old.run(OLD_RENEWAL, id=new, today=TODAY)
+    old_database.upgrade()
+    new, lapsed = old_database.add(TODAY, years(1)), old_database.add(years(-3), years(-2), "expired")
+    assert (old_database.look(new)["anchor_on"], old_database.look(new)["period_starts_on"]) == (TODAY, TODAY)
+    renewed = old_database.run(OLD_RENEWAL, id=new, today=TODAY)
     assert (renewed["ends_on"], renewed["period_starts_on"]) == (years(2), years(1) + timedelta(days=1))
-    begun = old.run(OLD_RENEWAL, id=lapsed, today=TODAY)
+    begun = old_database.run(OLD_RENEWAL, id=lapsed, today=TODAY)
     assert (begun["starts_on"], begun["ends_on"], begun["period_starts_on"]) == (TODAY, years(1), TODAY)
     with pytest.raises(psycopg.errors.CheckViolation):
-        old.run(OLD_RENEWAL, id=new, today=TODAY)
+        old_database.run(OLD_RENEWAL, id=new, today=TODAY)

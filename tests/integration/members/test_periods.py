@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agents.app import api as agents_api
-from tests.databases import Blank
-from tests.integration.members.conftest import Life
-from tests.integration.room import room, serial, sign_in
+from tests.databases import FreshDatabase
+from tests.integration.function_client import make_client, next_serial, sign_in
+from tests.integration.members.conftest import MembershipFixture
 
-Begin = Callable[[str], Life]
+Begin = Callable[[str], MembershipFixture]
 GRACE, MOST_PAUSED = 14, 90  # days, as the domain has them
 
 
@@ -24,68 +24,72 @@ GRACE, MOST_PAUSED = 14, 90  # days, as the domain has them
     [("2026-03-01", "2027-02-28"), ("2027-03-01", "2028-02-29"), ("2026-01-01", "2026-12-31"),
      ("2026-11-24", "2027-11-23"), ("2028-02-29", "2029-02-27"), ("2027-02-28", "2028-02-27")],
 )  # fmt: skip
-def test_a_year_ends_the_day_before_its_anniversary(live: Begin, first_day: str, last_day: str) -> None:
+def test_a_year_ends_the_day_before_its_anniversary(start_membership: Begin, first_day: str, last_day: str) -> None:
     """Both days included: 365 of them, or 366. API and the agent's commission agree."""
-    life = live(first_day)
-    assert (life.read()["starts_on"], life.read()["ends_on"]) == (first_day, last_day)
-    earned = life.blank.rows("SELECT period_starts_on::text FROM commissions WHERE member_id = %s", life.member_id)
+    membership = start_membership(first_day)
+    assert (membership.read()["starts_on"], membership.read()["ends_on"]) == (first_day, last_day)
+    earned = membership.fresh_database.query_rows(
+        "SELECT period_starts_on::text FROM commissions WHERE member_id = %s", membership.member_id
+    )
     assert earned == [{"period_starts_on": first_day}]
 
 
-def test_the_29th_of_february_stays_the_anchor(live: Begin) -> None:
+def test_the_29th_of_february_stays_the_anchor(start_membership: Begin) -> None:
     """Renewed four times the year begins on the 29th again: no year is a day short for good, none overlaps."""
-    life = live("2028-02-29")
-    ends = [life.read()["ends_on"]]
+    membership = start_membership("2028-02-29")
+    ends = [membership.read()["ends_on"]]
     for _ in range(4):
-        life.on(ends[-1])
-        reply = life.renew()
+        membership.set_day(ends[-1])
+        reply = membership.renew()
         assert reply.status == 201, reply.body
         ends.append(reply.json["membership"]["ends_on"])
     assert ends == ["2029-02-27", "2030-02-27", "2031-02-27", "2032-02-28", "2033-02-27"]
-    starts = life.blank.rows(
-        "SELECT period_starts_on::text AS day FROM commissions WHERE member_id = %s ORDER BY 1", life.member_id
+    starts = membership.fresh_database.query_rows(
+        "SELECT period_starts_on::text AS day FROM commissions WHERE member_id = %s ORDER BY 1", membership.member_id
     )
     assert [row["day"] for row in starts] == ["2028-02-29", "2029-02-28", "2030-02-28", "2031-02-28", "2032-02-29"]
 
 
-def test_a_renewal_more_than_two_years_ahead_is_refused(live: Begin) -> None:
+def test_a_renewal_more_than_two_years_ahead_is_refused(start_membership: Begin) -> None:
     """Nine in a row: one is done, the others leave nothing, and a refusal gives its key back for a later day."""
-    life = live("2026-03-01")
-    replies = [life.post("renewals", key=f"ahead-{n}-{life.member_id}") for n in range(9)]
+    membership = start_membership("2026-03-01")
+    replies = [membership.post("renewals", key=f"ahead-{n}-{membership.member_id}") for n in range(9)]
     assert [r.status for r in replies] == [201] + [409] * 8
     assert {r.problem for r in replies[1:]} == {"renewal-too-early"}
-    assert (life.read()["ends_on"], life.version()) == ("2028-02-29", 2)
-    assert [job["template"] for job in life.jobs()] == ["member-welcome", "membership-renewed"]
-    life.on("2027-02-27")
+    assert (membership.read()["ends_on"], membership.read_version()) == ("2028-02-29", 2)
+    assert [job["template"] for job in membership.list_mails()] == ["member-welcome", "membership-renewed"]
+    membership.set_day("2027-02-27")
     assert (
-        life.post("renewals", key=f"ahead-8-{life.member_id}").status == 409
+        membership.post("renewals", key=f"ahead-8-{membership.member_id}").status == 409
     )  # 28 February 2029 is two years and a day
-    life.on("2027-02-28")
-    assert life.post("renewals", key=f"ahead-8-{life.member_id}").json["membership"]["ends_on"] == "2029-02-28"
+    membership.set_day("2027-02-28")
+    assert (
+        membership.post("renewals", key=f"ahead-8-{membership.member_id}").json["membership"]["ends_on"] == "2029-02-28"
+    )
 
 
 @pytest.mark.parametrize("end", ["9999-12-31", "2036-11-23", "2029-02-23"])
-def test_an_absurd_end_is_impossible_in_the_database(live: Begin, end: str) -> None:
+def test_an_absurd_end_is_impossible_in_the_database(start_membership: Begin, end: str) -> None:
     """Whoever writes it: the end is at most two years and the days of a pause after the day it was agreed on."""
-    life = live("2026-11-24")
+    membership = start_membership("2026-11-24")
     write = "UPDATE subscriptions SET ends_on = %s, period_starts_on = ends_on + 1 WHERE member_id = %s"
     with pytest.raises(psycopg.errors.CheckViolation) as caught:
-        life.blank.rows(write, end, life.member_id)
+        membership.fresh_database.query_rows(write, end, membership.member_id)
     assert caught.value.diag.constraint_name == "subscriptions_end_in_reach"
-    life.blank.rows(write, "2029-02-22", life.member_id)
+    membership.fresh_database.query_rows(write, "2029-02-22", membership.member_id)
 
 
-def test_an_ended_membership_begins_anew_with_a_new_anchor(live: Begin) -> None:
+def test_an_ended_membership_begins_anew_with_a_new_anchor(start_membership: Begin) -> None:
     """By dates: no sweep has called it expired."""
-    life = live("2026-03-01").on("2027-06-10")
-    reply = life.renew()
+    membership = start_membership("2026-03-01").set_day("2027-06-10")
+    reply = membership.renew()
     assert (reply.json["membership"]["starts_on"], reply.json["membership"]["ends_on"]) == ("2027-06-10", "2028-06-09")
 
 
-def test_in_its_grace_a_membership_goes_on_from_its_end(live: Begin) -> None:
+def test_in_its_grace_a_membership_goes_on_from_its_end(start_membership: Begin) -> None:
     """The last day of the grace, and no sweep: no day lies between two years."""
-    life = live("2026-03-01").on("2027-03-14")
-    reply = life.renew()
+    membership = start_membership("2026-03-01").set_day("2027-03-14")
+    reply = membership.renew()
     assert (reply.json["membership"]["starts_on"], reply.json["membership"]["ends_on"]) == ("2026-03-01", "2028-02-29")
 
 
@@ -96,73 +100,79 @@ def test_in_its_grace_a_membership_goes_on_from_its_end(live: Begin) -> None:
      (True, 0, "active"), (True, 1, "canceled"), (True, 15, "canceled")],
 )  # fmt: skip
 def test_state_and_access_are_told_by_dates(
-    live: Begin, cancelled: bool, days_after_end: int, state: str, swept: bool
+    start_membership: Begin, cancelled: bool, days_after_end: int, state: str, swept: bool
 ) -> None:
     """To the member, to staff, to the agent and to claims alike, whether or not a sweep has run."""
-    life = live("2026-03-01")
+    membership = start_membership("2026-03-01")
     if cancelled:
-        life.post("cancellation")
-    life.on(date(2027, 2, 28) + timedelta(days=days_after_end))
+        membership.post("cancellation")
+    membership.set_day(date(2027, 2, 28) + timedelta(days=days_after_end))
     if swept:
-        life.sweep()
-    me = life.client.as_(sign_in(life.blank, life.member_id)).call("GET", "/members/me")
-    agents = room(agents_api, life.blank, clock=life.clock).as_(sign_in(life.blank, life.agent_id))
+        membership.sweep()
+    me = membership.client.sign_in_as(sign_in(membership.fresh_database, membership.member_id)).call(
+        "GET", "/members/me"
+    )
+    agents = make_client(agents_api, membership.fresh_database, clock=membership.clock).sign_in_as(
+        sign_in(membership.fresh_database, membership.agent_id)
+    )
     [client] = agents.call("GET", "/agents/me/clients").json["items"]
-    assert [life.read()["state"], me.json["membership"]["state"], client["membership_state"]] == [state] * 3
-    assert life.has_access() == (state in ("active", "past_due"))
+    assert [membership.read()["state"], me.json["membership"]["state"], client["membership_state"]] == [state] * 3
+    assert membership.has_access() == (state in ("active", "past_due"))
 
 
 @pytest.mark.parametrize("swept", [False, True], ids=["not swept", "swept"])
-def test_what_has_expired_can_not_be_cancelled(live: Begin, swept: bool) -> None:
+def test_what_has_expired_can_not_be_cancelled(start_membership: Begin, swept: bool) -> None:
     """Also where no sweep has said so."""
-    life = live("2026-03-01").on("2027-03-15")
+    membership = start_membership("2026-03-01").set_day("2027-03-15")
     if swept:
-        life.sweep()
-    before = life.written()
-    assert life.post("cancellation").problem == "membership-ended"
-    assert life.written() == before
+        membership.sweep()
+    before = membership.read_written()
+    assert membership.post("cancellation").problem == "membership-ended"
+    assert membership.read_written() == before
 
 
 @pytest.mark.parametrize("key", [None, "one"], ids=["keys of their own", "one key"])
-def test_cancelling_again_changes_nothing(live: Begin, key: str | None) -> None:
+def test_cancelling_again_changes_nothing(start_membership: Begin, key: str | None) -> None:
     """One mail, one audit entry, one version; the answer is 200 and the same, also after the end."""
-    life = live("2026-03-01")
-    key = key and f"{key}-{life.member_id}"
-    first = life.post("cancellation", key=key)
-    before = life.written()
-    again = life.post("cancellation", key=key)
+    membership = start_membership("2026-03-01")
+    key = key and f"{key}-{membership.member_id}"
+    first = membership.post("cancellation", key=key)
+    before = membership.read_written()
+    again = membership.post("cancellation", key=key)
     assert (first.status, again.status, again.json) == (200, 200, first.json)
-    me = sign_in(life.blank, life.member_id)
-    keyless = life.client.as_(me).call("POST", "/members/{member_id}/cancellation", member_id=life.member_id)
-    assert (keyless.status, life.written()) == (200, before)
-    assert [job["template"] for job in life.jobs()] == ["member-welcome", "membership-cancelled"]
-    assert life.audit().count("membership.cancelled") == 1
-    life.on("2027-03-01")
-    assert (life.post("cancellation").status, life.written()) == (200, before)
+    me = sign_in(membership.fresh_database, membership.member_id)
+    keyless = membership.client.sign_in_as(me).call(
+        "POST", "/members/{member_id}/cancellation", member_id=membership.member_id
+    )
+    assert (keyless.status, membership.read_written()) == (200, before)
+    assert [job["template"] for job in membership.list_mails()] == ["member-welcome", "membership-cancelled"]
+    assert membership.list_actions().count("membership.cancelled") == 1
+    membership.set_day("2027-03-01")
+    assert (membership.post("cancellation").status, membership.read_written()) == (200, before)
 
 
-def test_cancelling_after_a_renewal_is_a_cancellation_again(live: Begin) -> None:
+def test_cancelling_after_a_renewal_is_a_cancellation_again(start_membership: Begin) -> None:
     """What was taken back can be done again."""
-    life = live("2026-03-01")
+    membership = start_membership("2026-03-01")
     for what in ("cancellation", "renewals", "cancellation"):
-        assert life.post(what).status in (200, 201)
-    assert life.audit().count("membership.cancelled") == 2
-    assert life.read()["cancel_at_period_end"] is True
+        assert membership.post(what).status in (200, 201)
+    assert membership.list_actions().count("membership.cancelled") == 2
+    assert membership.read()["cancel_at_period_end"] is True
 
 
-def test_the_same_contact_data_again_changes_nothing(live: Begin) -> None:
+def test_the_same_contact_data_again_changes_nothing(start_membership: Begin) -> None:
     """No version, no audit entry; a part that differs is a change."""
-    life = live("2026-03-01")
-    me = life.client.as_(sign_in(life.blank, life.member_id))
+    membership = start_membership("2026-03-01")
+    me = membership.client.sign_in_as(sign_in(membership.fresh_database, membership.member_id))
     data = me.call("GET", "/members/me").json
     same = {name: data[name] for name in ("full_name", "phone", "language")}
-    before = life.written()
+    before = membership.read_written()
     for body in (same, {"phone": data["phone"]}, {"language": data["language"]}):
-        reply = me.call("PATCH", "/members/me", body, if_match=1, key=f"key-{serial()}")
+        reply = me.call("PATCH", "/members/me", body, if_match=1, key=f"key-{next_serial()}")
         assert (reply.status, reply.headers["ETag"]) == (200, '"1"')
-    assert life.written() == before
+    assert membership.read_written() == before
     assert me.call("PATCH", "/members/me", {**same, "language": "en"}, if_match=1).headers["ETag"] == '"2"'
-    assert life.audit().count("member.contact_changed") == 1
+    assert membership.list_actions().count("member.contact_changed") == 1
 
 
 def anniversary(day: date, year: int) -> date:
@@ -174,7 +184,7 @@ def anniversary(day: date, year: int) -> date:
 
 
 @dataclass
-class Model:
+class MembershipModel:
     """What a membership should be, told day by day: days are counted, not looked up in SQL."""
 
     starts_on: date
@@ -265,38 +275,38 @@ STEPS = st.lists(
 @given(day=DAYS, steps=STEPS, swept=st.booleans())
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_happens_a_membership_is_what_the_calendar_says(
-    live: Begin, day: date, steps: list[tuple[int, str]], swept: bool
+    start_membership: Begin, day: date, steps: list[tuple[int, str]], swept: bool
 ) -> None:
     """Renewals, cancellations and pauses in any order, at any distance: status, state, days and access are the model's.
 
     A sweep in between changes nothing that anybody sees. Years that follow each other leave no gap and no day twice.
     """
-    life, model = live(day.isoformat()), Model(day)
+    membership, model = start_membership(day.isoformat()), MembershipModel(day)
     for wait, what in steps:
-        life.later(wait)
-        model.live_until(life.today)
+        membership.advance_days(wait)
+        model.live_until(membership.today)
         if swept:
-            life.sweep()
+            membership.sweep()
         if what != "nothing":
-            assert life.post(what).status == getattr(model, what)(life.today), what
-        seen: dict[str, Any] = life.read()
+            assert membership.post(what).status == getattr(model, what)(membership.today), what
+        seen: dict[str, Any] = membership.read()
         assert (seen["state"], seen["starts_on"], seen["ends_on"], seen["cancel_at_period_end"]) == (
-            model.state(life.today), model.starts_on.isoformat(), model.ends_on.isoformat(), model.canceled,
+            model.state(membership.today), model.starts_on.isoformat(), model.ends_on.isoformat(), model.canceled,
         )  # fmt: skip
-        assert life.has_access() == (seen["state"] in ("active", "past_due"))
-    first_days = life.blank.rows(
-        "SELECT period_starts_on AS day FROM commissions WHERE member_id = %s ORDER BY id", life.member_id
+        assert membership.has_access() == (seen["state"] in ("active", "past_due"))
+    first_days = membership.fresh_database.query_rows(
+        "SELECT period_starts_on AS day FROM commissions WHERE member_id = %s ORDER BY id", membership.member_id
     )
     assert [row["day"] for row in first_days] == [first for first, _ in model.years]
     assert all(365 <= (last - first).days + 1 <= 366 for first, last in model.years)
 
 
-def test_code_that_knows_no_periods_still_renews(blank: Blank, live: Begin) -> None:
+def test_code_that_knows_no_periods_still_renews(fresh_database: FreshDatabase, start_membership: Begin) -> None:
     """As an earlier version of the functions writes it, on today's schema: a year after the end it finds."""
-    life = live("2026-11-24")
-    blank.rows(
+    membership = start_membership("2026-11-24")
+    fresh_database.query_rows(
         "UPDATE subscriptions SET ends_on = ends_on + interval '1 year', version = version + 1 WHERE member_id = %s",
-        life.member_id,
+        membership.member_id,
     )
-    row = life.row()
+    row = membership.read_row()
     assert (row["ends_on"], row["period_starts_on"]) == (date(2028, 11, 23), date(2027, 11, 24))

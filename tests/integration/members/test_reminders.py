@@ -9,18 +9,18 @@ import pytest
 
 from housekeeping.app import REMINDER_LATENESS_DAYS, handler
 from shared.fields import Language
-from tests.databases import soon
-from tests.fakes.evidence import FakeEvidence
-from tests.fakes.identities import FakeIdentities
+from tests.api_client import LambdaContext, make_container
+from tests.databases import make_deadline
+from tests.fakes.documents import FakeDocumentStore
+from tests.fakes.identities import FakeIdentityProvider
 from tests.fakes.mailer import FakeMailer
-from tests.fakes.queues import FakeQueues
-from tests.harness import LambdaContext, wired
-from tests.integration.members.conftest import Life
-from tests.integration.shared.fights import gate, until, waiting
+from tests.fakes.queues import FakeJobQueues
+from tests.integration.members.conftest import MembershipFixture
+from tests.integration.shared.failure_cases import list_waiting, make_barrier, wait_until
 from worker.job_runner import JobRunner, MailSettings
 from worker.mail_rendering import render_mail
 
-Begin = Callable[[str], Life]
+Begin = Callable[[str], MembershipFixture]
 END = date(2027, 2, 28)  # of a membership that begins on the day below
 BEGINS = "2026-03-01"
 SOON, SHORTLY, TODAY, ENDED = (
@@ -31,60 +31,69 @@ SOON, SHORTLY, TODAY, ENDED = (
 )
 
 
-def reminders(life: Life) -> list[str]:
+def reminders(membership: MembershipFixture) -> list[str]:
     """The templates of the reminders written so far."""
-    return [job["template"] for job in life.jobs() if job["template"] in (SOON, SHORTLY, TODAY, ENDED)]
+    return [job["template"] for job in membership.list_mails() if job["template"] in (SOON, SHORTLY, TODAY, ENDED)]
 
 
-def waiting_reminders(life: Life) -> list[str]:
+def waiting_reminders(membership: MembershipFixture) -> list[str]:
     """Return the templates of the reminders that have not left."""
-    waiting = [job["template"] for job in life.jobs() if job["state"] == "pending"]
+    waiting = [job["template"] for job in membership.list_mails() if job["state"] == "pending"]
     return [template for template in waiting if template in (SOON, SHORTLY, TODAY, ENDED)]
 
 
-def take_reminders(life: Life) -> list[tuple[str, str]]:
+def take_reminders(membership: MembershipFixture) -> list[tuple[str, str]]:
     """Return the template and the end of each reminder that waits, and let them leave."""
-    written = [job for job in life.jobs() if job["template"] in (SOON, SHORTLY, TODAY, ENDED)]
+    written = [job for job in membership.list_mails() if job["template"] in (SOON, SHORTLY, TODAY, ENDED)]
     waiting = [job for job in written if job["state"] != "done"]
-    life.blank.rows("UPDATE outbox SET state = 'done' WHERE id = ANY(%s)", [job["id"] for job in waiting])
+    membership.fresh_database.query_rows(
+        "UPDATE outbox SET state = 'done' WHERE id = ANY(%s)", [job["id"] for job in waiting]
+    )
     return [(job["template"], job["facts"]["ends_on"]) for job in waiting]
 
 
-def mail_text(life: Life, job_id: Any) -> str:
+def mail_text(membership: MembershipFixture, job_id: Any) -> str:
     """Let a mail leave and return its text, on one line."""
     mailer, office = FakeMailer(), MailSettings("desk@example.test", "en", "https://app.example.test")
-    worker = JobRunner(life.blank.database(), mailer, FakeIdentities(), FakeQueues(), office, life.clock)
-    assert worker.run_job(job_id, soon(60)) == "done"
+    worker = JobRunner(
+        membership.fresh_database.make_database(),
+        mailer,
+        FakeIdentityProvider(),
+        FakeJobQueues(),
+        office,
+        membership.clock,
+    )
+    assert worker.run_job(job_id, make_deadline(60)) == "done"
     return " ".join(mailer.sent[0].text.split())
 
 
-def before_end(life: Life, days: int) -> Life:
+def before_end(membership: MembershipFixture, days: int) -> MembershipFixture:
     """Go to so many days before the end; after it where the number is negative."""
-    return life.on(END - timedelta(days=days))
+    return membership.set_day(END - timedelta(days=days))
 
 
-def test_a_year_has_four_reminders_on_their_days(live: Begin) -> None:
+def test_a_year_has_four_reminders_on_their_days(start_membership: Begin) -> None:
     """With a sweep every day from six weeks before the end to a month after it."""
-    life = live(BEGINS)
+    membership = start_membership(BEGINS)
     written: list[tuple[int, str]] = []
     for days in range(42, -31, -1):
-        before_end(life, days).sweep()
-        written += [(days, new) for new in reminders(life)[len(written) :]]
+        before_end(membership, days).sweep()
+        written += [(days, new) for new in reminders(membership)[len(written) :]]
     assert written == [(30, SOON), (7, SHORTLY), (0, TODAY), (-15, ENDED)]
-    assert life.audit().count("membership.reminded") == 4
+    assert membership.list_actions().count("membership.reminded") == 4
 
 
-def test_a_reminder_is_a_low_mail_with_its_facts(live: Begin) -> None:
+def test_a_reminder_is_a_low_mail_with_its_facts(start_membership: Begin) -> None:
     """Written down when it is due: what the mail says does not depend on when it leaves."""
-    life = before_end(live(BEGINS), 0)
-    life.sweep()
-    [row] = life.blank.rows(
+    membership = before_end(start_membership(BEGINS), 0)
+    membership.sweep()
+    [row] = membership.fresh_database.query_rows(
         "SELECT priority, payload FROM outbox WHERE subject_id = %s AND payload->>'template' = %s",
-        life.member_id,
+        membership.member_id,
         TODAY,
     )
     assert row["priority"] == "low"
-    assert row["payload"]["to"] == f"account:{life.member_id}"
+    assert row["payload"]["to"] == f"account:{membership.member_id}"
     facts = row["payload"]["facts"]
     assert facts.pop("member_number").startswith("MEM-2026-")
     told = {
@@ -93,12 +102,12 @@ def test_a_reminder_is_a_low_mail_with_its_facts(live: Begin) -> None:
     assert facts.items() >= told.items()
 
 
-def test_twenty_sweeps_at_once_write_it_once(live: Begin) -> None:
+def test_twenty_sweeps_at_once_write_it_once(start_membership: Begin) -> None:
     """Whoever comes second to a membership finds it taken, or its reminder there."""
-    life = before_end(live(BEGINS), 30)
+    membership = before_end(start_membership(BEGINS), 30)
     with ThreadPoolExecutor(20) as pool:
-        list(pool.map(lambda _: life.sweep(), range(20)))
-    assert reminders(life) == [SOON]
+        list(pool.map(lambda _: membership.sweep(), range(20)))
+    assert reminders(membership) == [SOON]
 
 
 # The first call of `reminder_due` waits for the lock that a test keeps: its sweep has begun, and has taken no row yet.
@@ -120,25 +129,27 @@ WAIT_NO_MORE = """
 
 
 @pytest.mark.parametrize("is_kept_back", [False, True], ids=["the first time", "again after it was kept back"])
-def test_a_sweep_that_began_before_another_wrote_it_writes_nothing(live: Begin, is_kept_back: bool) -> None:
+def test_a_sweep_that_began_before_another_wrote_it_writes_nothing(start_membership: Begin, is_kept_back: bool) -> None:
     """It read the memberships before the other one committed, and takes them afterwards."""
-    life = before_end(live(BEGINS), 30)
+    membership = before_end(start_membership(BEGINS), 30)
     if is_kept_back:
-        life.sweep()
-        ids = [job["id"] for job in life.jobs()]
-        life.blank.rows("UPDATE outbox SET state = 'done', last_error = 'superseded' WHERE id = ANY(%s)", ids)
-    before = len(reminders(life))
-    life.blank.rows(WAIT_WITHIN)
+        membership.sweep()
+        ids = [job["id"] for job in membership.list_mails()]
+        membership.fresh_database.query_rows(
+            "UPDATE outbox SET state = 'done', last_error = 'superseded' WHERE id = ANY(%s)", ids
+        )
+    before = len(reminders(membership))
+    membership.fresh_database.query_rows(WAIT_WITHIN)
     try:
         with ThreadPoolExecutor(1) as pool:
-            with gate(life.blank):
-                early = pool.submit(life.sweep)
-                until(lambda: waiting(life.blank, "advisory"))
-                assert life.sweep()["members_reminded"] >= 1
+            with make_barrier(membership.fresh_database):
+                early = pool.submit(membership.sweep)
+                wait_until(lambda: list_waiting(membership.fresh_database, "advisory"))
+                assert membership.sweep()["members_reminded"] >= 1
             assert early.result()["members_reminded"] == 0
     finally:
-        life.blank.rows(WAIT_NO_MORE)
-    assert len(reminders(life)) == before + 1
+        membership.fresh_database.query_rows(WAIT_NO_MORE)
+    assert len(reminders(membership)) == before + 1
 
 
 @pytest.mark.parametrize(
@@ -146,69 +157,81 @@ def test_a_sweep_that_began_before_another_wrote_it_writes_nothing(live: Begin, 
     [(29, [SOON]), (8, [SOON]), (6, [SHORTLY]), (1, [SHORTLY]), (-1, []), (-14, []), (-16, [ENDED]),
      (-14 - REMINDER_LATENESS_DAYS, [ENDED]), (-15 - REMINDER_LATENESS_DAYS, [])],
 )  # fmt: skip
-def test_after_an_outage_only_what_is_still_true_is_written(live: Begin, days: int, expected: list[str]) -> None:
+def test_after_an_outage_only_what_is_still_true_is_written(
+    start_membership: Begin, days: int, expected: list[str]
+) -> None:
     """Nobody is told of 30 days when 6 are left, of a last day that is over, or of an end long past."""
-    life = before_end(live(BEGINS), days)
-    life.sweep()
-    life.sweep()
-    assert reminders(life) == expected
+    membership = before_end(start_membership(BEGINS), days)
+    membership.sweep()
+    membership.sweep()
+    assert reminders(membership) == expected
 
 
-def count_written(life: Life) -> tuple[int, int, int]:
+def count_written(membership: MembershipFixture) -> tuple[int, int, int]:
     """Return how many reminders are noted, how many mails of them there are, and how many audit entries."""
-    mails = life.blank.rows("SELECT FROM outbox WHERE payload->>'template' LIKE 'membership-end%%'")
-    entries = life.blank.rows("SELECT FROM audit WHERE action = 'membership.reminded'")
-    return life.blank.count("membership_reminders"), len(mails), len(entries)
+    mails = membership.fresh_database.query_rows(
+        "SELECT FROM outbox WHERE payload->>'template' LIKE 'membership-end%%'"
+    )
+    entries = membership.fresh_database.query_rows("SELECT FROM audit WHERE action = 'membership.reminded'")
+    return membership.fresh_database.count("membership_reminders"), len(mails), len(entries)
 
 
-def test_a_sweep_that_dies_leaves_no_half_of_a_reminder(live: Begin) -> None:
+def test_a_sweep_that_dies_leaves_no_half_of_a_reminder(start_membership: Begin) -> None:
     """Note, mail and audit entry commit together: what fails is done by the next sweep, once."""
-    life = before_end(live(BEGINS), 30)
-    life.blank.rows("CREATE FUNCTION refuse_mail() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE; END'")
-    life.blank.rows("CREATE TRIGGER refuse BEFORE INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION refuse_mail()")
-    before = count_written(life)
+    membership = before_end(start_membership(BEGINS), 30)
+    membership.fresh_database.query_rows(
+        "CREATE FUNCTION refuse_mail() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE; END'"
+    )
+    membership.fresh_database.query_rows(
+        "CREATE TRIGGER refuse BEFORE INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION refuse_mail()"
+    )
+    before = count_written(membership)
     try:
-        assert life.sweep()["members_reminded"] == 0
-        assert count_written(life) == before
+        assert membership.sweep()["members_reminded"] == 0
+        assert count_written(membership) == before
     finally:
-        life.blank.rows("DROP TRIGGER refuse ON outbox")
-        life.blank.rows("DROP FUNCTION refuse_mail")
-    life.sweep()
-    assert reminders(life) == [SOON]
+        membership.fresh_database.query_rows("DROP TRIGGER refuse ON outbox")
+        membership.fresh_database.query_rows("DROP FUNCTION refuse_mail")
+    membership.sweep()
+    assert reminders(membership) == [SOON]
 
 
-def test_who_has_cancelled_is_only_told_that_it_has_ended(live: Begin) -> None:
+def test_who_has_cancelled_is_only_told_that_it_has_ended(start_membership: Begin) -> None:
     """The day after the last one: they have no grace."""
-    life = live(BEGINS)
-    life.post("cancellation")
+    membership = start_membership(BEGINS)
+    membership.post("cancellation")
     for days in (30, 7, 0):
-        before_end(life, days).sweep()
-    assert reminders(life) == []
-    before_end(life, -1).sweep()
-    assert reminders(life) == [ENDED]
+        before_end(membership, days).sweep()
+    assert reminders(membership) == []
+    before_end(membership, -1).sweep()
+    assert reminders(membership) == [ENDED]
 
 
 @pytest.mark.parametrize("days_after_end", [1, 7, 8, 14])
-def test_who_cancels_in_the_grace_is_told_that_it_has_ended(live: Begin, days_after_end: int) -> None:
+def test_who_cancels_in_the_grace_is_told_that_it_has_ended(start_membership: Begin, days_after_end: int) -> None:
     """Access ends with the cancellation, on whichever day: the mail about it promises none until a day that is past."""
-    life = before_end(live(BEGINS), -days_after_end)
-    life.blank.rows("UPDATE accounts SET language = 'en' WHERE id = %s", life.member_id)
-    assert life.post("cancellation").json["membership"]["state"] == "canceled"
-    life.sweep()
-    life.sweep()
-    assert reminders(life) == [ENDED]
-    [cancelled] = [job for job in life.jobs() if job["template"] == "membership-cancelled"]
-    assert "until then" not in mail_text(life, cancelled["id"])
+    membership = before_end(start_membership(BEGINS), -days_after_end)
+    membership.fresh_database.query_rows("UPDATE accounts SET language = 'en' WHERE id = %s", membership.member_id)
+    assert membership.post("cancellation").json["membership"]["state"] == "canceled"
+    membership.sweep()
+    membership.sweep()
+    assert reminders(membership) == [ENDED]
+    [cancelled] = [job for job in membership.list_mails() if job["template"] == "membership-cancelled"]
+    assert "until then" not in mail_text(membership, cancelled["id"])
 
 
 @pytest.mark.parametrize("language", get_args(Language))
-def test_a_cancellation_promises_services_only_while_the_membership_runs(live: Begin, language: Language) -> None:
+def test_a_cancellation_promises_services_only_while_the_membership_runs(
+    start_membership: Begin, language: Language
+) -> None:
     """Who is paused has no access, and a later end than the mail can name."""
-    life = live(BEGINS)
-    life.blank.rows("UPDATE accounts SET language = %s WHERE id = %s", language, life.member_id)
-    life.post("pause")
-    life.post("cancellation")
-    text = mail_text(life, life.jobs()[-1]["id"])
+    membership = start_membership(BEGINS)
+    membership.fresh_database.query_rows(
+        "UPDATE accounts SET language = %s WHERE id = %s", language, membership.member_id
+    )
+    membership.post("pause")
+    membership.post("cancellation")
+    text = mail_text(membership, membership.list_mails()[-1]["id"])
     promised = {
         "en": "as long as it runs",
         "sq": "sa kohë është aktiv",
@@ -218,17 +241,17 @@ def test_a_cancellation_promises_services_only_while_the_membership_runs(live: B
     assert promised[language] in text
 
 
-def test_who_is_paused_is_not_reminded_and_afterwards_of_the_new_end(live: Begin) -> None:
+def test_who_is_paused_is_not_reminded_and_afterwards_of_the_new_end(start_membership: Begin) -> None:
     """The end is not known while the pause lasts."""
-    life = before_end(live(BEGINS), 40)
-    life.post("pause")
-    before_end(life, 30).sweep()
-    assert reminders(life) == []
-    life.post("resume")
-    life.sweep()
-    assert reminders(life) == []
-    before_end(life, 20).sweep()  # the end is ten days later now
-    assert [job["facts"]["ends_on"] for job in life.jobs() if job["template"] == SOON] == ["2027-03-10"]
+    membership = before_end(start_membership(BEGINS), 40)
+    membership.post("pause")
+    before_end(membership, 30).sweep()
+    assert reminders(membership) == []
+    membership.post("resume")
+    membership.sweep()
+    assert reminders(membership) == []
+    before_end(membership, 20).sweep()  # the end is ten days later now
+    assert [job["facts"]["ends_on"] for job in membership.list_mails() if job["template"] == SOON] == ["2027-03-10"]
 
 
 @pytest.mark.parametrize(
@@ -238,71 +261,71 @@ def test_who_is_paused_is_not_reminded_and_afterwards_of_the_new_end(live: Begin
      (20, -400, [(SOON, "2027-02-28"), (SOON, "2027-05-29"), (SHORTLY, "2027-05-29"), (TODAY, "2027-05-29")])],
 )  # fmt: skip
 def test_who_was_told_of_an_end_that_a_pause_has_moved_is_told_of_the_new_one(
-    live: Begin, paused_at: int, resumed_at: int, expected: list[tuple[str, str]]
+    start_membership: Begin, paused_at: int, resumed_at: int, expected: list[tuple[str, str]]
 ) -> None:
     """Once for each end, whether staff resumed it or its days were used up."""
-    life, told = live(BEGINS), []
+    membership, told = start_membership(BEGINS), []
     for days in range(31, -92, -1):
-        before_end(life, days)
+        before_end(membership, days)
         if days == paused_at:
-            life.post("pause")
+            membership.post("pause")
         if days == resumed_at:
-            life.post("resume")
-        life.sweep()
-        told += take_reminders(life)
+            membership.post("resume")
+        membership.sweep()
+        told += take_reminders(membership)
     assert [one for one in told if one[0] != ENDED] == expected
 
 
 @pytest.mark.parametrize(("days", "waiting"), [(30, SOON), (6, SHORTLY), (0, TODAY)])
 def test_a_reminder_dropped_by_a_pause_is_written_again_when_the_end_stays(
-    live: Begin, days: int, waiting: str
+    start_membership: Begin, days: int, waiting: str
 ) -> None:
     """A resumption on the day of the pause moves no end: what was waiting to leave is still true."""
-    life = before_end(live(BEGINS), days)
-    life.sweep()
-    assert waiting_reminders(life) == [waiting]
+    membership = before_end(start_membership(BEGINS), days)
+    membership.sweep()
+    assert waiting_reminders(membership) == [waiting]
     for _ in range(2):
-        life.post("pause")
-        assert waiting_reminders(life) == []
-        life.post("resume")
-        life.sweep()
-        life.sweep()
-        assert waiting_reminders(life) == [waiting]
+        membership.post("pause")
+        assert waiting_reminders(membership) == []
+        membership.post("resume")
+        membership.sweep()
+        membership.sweep()
+        assert waiting_reminders(membership) == [waiting]
 
 
-def test_a_reminder_that_has_left_is_not_written_again_after_a_pause_that_moved_no_end(live: Begin) -> None:
+def test_a_reminder_that_has_left_is_not_written_again_after_a_pause_that_moved_no_end(start_membership: Begin) -> None:
     """Only what did not leave is written a second time."""
-    life = before_end(live(BEGINS), 30)
-    life.sweep()
-    life.blank.rows("UPDATE outbox SET state = 'done' WHERE payload->>'template' = %s", SOON)
-    life.post("pause")
-    life.post("resume")
-    life.sweep()
-    assert reminders(life) == [SOON]
+    membership = before_end(start_membership(BEGINS), 30)
+    membership.sweep()
+    membership.fresh_database.query_rows("UPDATE outbox SET state = 'done' WHERE payload->>'template' = %s", SOON)
+    membership.post("pause")
+    membership.post("resume")
+    membership.sweep()
+    assert reminders(membership) == [SOON]
 
 
-def test_a_sweep_of_an_earlier_version_reminds_of_the_end_that_there_is(live: Begin) -> None:
+def test_a_sweep_of_an_earlier_version_reminds_of_the_end_that_there_is(start_membership: Begin) -> None:
     """It writes no end: today's schema fills it in, and a later sweep writes nothing twice."""
-    life = before_end(live(BEGINS), 30)
-    life.blank.rows(
+    membership = before_end(start_membership(BEGINS), 30)
+    membership.fresh_database.query_rows(
         "INSERT INTO membership_reminders (subscription_id, period_starts_on, kind, job_id)"
         " SELECT id, period_starts_on, '30-days', gen_random_uuid() FROM subscriptions WHERE member_id = %s",
-        life.member_id,
+        membership.member_id,
     )
-    life.sweep()
-    assert reminders(life) == []
+    membership.sweep()
+    assert reminders(membership) == []
 
 
-def test_the_next_year_has_reminders_of_its_own(live: Begin) -> None:
+def test_the_next_year_has_reminders_of_its_own(start_membership: Begin) -> None:
     """Renewed after the first: nothing more of this end, and all of the next."""
-    life = before_end(live(BEGINS), 30)
-    life.sweep()
-    life.renew()
+    membership = before_end(start_membership(BEGINS), 30)
+    membership.sweep()
+    membership.renew()
     for days in (7, 0, -1, -15):
-        before_end(life, days).sweep()
-    assert reminders(life) == [SOON]
-    life.on(date(2028, 2, 29) - timedelta(days=30)).sweep()
-    assert reminders(life) == [SOON, SOON]
+        before_end(membership, days).sweep()
+    assert reminders(membership) == [SOON]
+    membership.set_day(date(2028, 2, 29) - timedelta(days=30)).sweep()
+    assert reminders(membership) == [SOON, SOON]
 
 
 @pytest.mark.parametrize("what", ["renewals", "cancellation", "pause"])
@@ -310,58 +333,74 @@ def test_the_next_year_has_reminders_of_its_own(live: Begin) -> None:
     ("state", "after"),
     [("pending", "done"), ("queued", "done"), ("failed", "done"), ("running", "running"), ("uncertain", "uncertain")],
 )
-def test_a_reminder_that_is_no_longer_true_does_not_leave(live: Begin, what: str, state: str, after: str) -> None:
+def test_a_reminder_that_is_no_longer_true_does_not_leave(
+    start_membership: Begin, what: str, state: str, after: str
+) -> None:
     """It waited while mail was down, and meanwhile the member renewed, cancelled or was paused.
 
     What a worker has in hand may have left already.
     """
-    life = before_end(live(BEGINS), 30)
-    life.sweep()
-    life.blank.rows(
-        "UPDATE outbox SET state = %s WHERE subject_id = %s AND payload->>'template' = %s", state, life.member_id, SOON
+    membership = before_end(start_membership(BEGINS), 30)
+    membership.sweep()
+    membership.fresh_database.query_rows(
+        "UPDATE outbox SET state = %s WHERE subject_id = %s AND payload->>'template' = %s",
+        state,
+        membership.member_id,
+        SOON,
     )
-    assert life.post(what).status in (200, 201)
-    assert [job["state"] for job in life.jobs() if job["template"] == SOON] == [after]
+    assert membership.post(what).status in (200, 201)
+    assert [job["state"] for job in membership.list_mails() if job["template"] == SOON] == [after]
 
 
-def test_a_repeated_cancellation_keeps_the_mail_about_the_end(live: Begin) -> None:
+def test_a_repeated_cancellation_keeps_the_mail_about_the_end(start_membership: Begin) -> None:
     """It changes nothing: what waits still tells the truth, and no sweep would write it again."""
-    life = live(BEGINS)
-    life.post("cancellation")
-    before_end(life, -1).sweep()
-    assert life.post("cancellation").status == 200
-    assert [job["state"] for job in life.jobs() if job["template"] == ENDED] == ["pending"]
+    membership = start_membership(BEGINS)
+    membership.post("cancellation")
+    before_end(membership, -1).sweep()
+    assert membership.post("cancellation").status == 200
+    assert [job["state"] for job in membership.list_mails() if job["template"] == ENDED] == ["pending"]
 
 
-def test_a_later_reminder_takes_the_place_of_one_that_has_not_left(live: Begin) -> None:
+def test_a_later_reminder_takes_the_place_of_one_that_has_not_left(start_membership: Begin) -> None:
     """After weeks without mail a member gets one mail about the end, not three."""
-    life = live(BEGINS)
+    membership = start_membership(BEGINS)
     for days in (30, 7, 0):
-        before_end(life, days).sweep()
-    states = {job["template"]: job["state"] for job in life.jobs() if job["template"] in (SOON, SHORTLY, TODAY)}
+        before_end(membership, days).sweep()
+    states = {
+        job["template"]: job["state"] for job in membership.list_mails() if job["template"] in (SOON, SHORTLY, TODAY)
+    }
     assert states == {SOON: "done", SHORTLY: "done", TODAY: "pending"}
 
 
-def test_more_members_than_a_batch_are_all_reminded(live: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_members_than_a_batch_are_all_reminded(start_membership: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
     """In several transactions."""
     monkeypatch.setattr("housekeeping.app.BATCH", 2)
-    lives = [live("2030-03-01") for _ in range(5)]
-    lives[0].on("2031-01-29").sweep()
-    assert [reminders(life) for life in lives] == [[SOON]] * 5
+    lives = [start_membership("2030-03-01") for _ in range(5)]
+    lives[0].set_day("2031-01-29").sweep()
+    assert [reminders(membership) for membership in lives] == [[SOON]] * 5
 
 
 @pytest.mark.parametrize(
     ("days", "subject"), [(30, "ends on"), (7, "Only days left"), (0, "Last day"), (-15, "has ended")]
 )
-def test_a_worker_sends_what_a_sweep_has_written(live: Begin, days: int, subject: str) -> None:
+def test_a_worker_sends_what_a_sweep_has_written(start_membership: Begin, days: int, subject: str) -> None:
     """With the end that was true then, although the row says another by now."""
-    life = before_end(live(BEGINS), days)
-    life.blank.rows("UPDATE accounts SET language = 'en' WHERE id = %s", life.member_id)
-    life.sweep()
-    life.blank.rows("UPDATE subscriptions SET ends_on = '2026-12-24' WHERE member_id = %s", life.member_id)
+    membership = before_end(start_membership(BEGINS), days)
+    membership.fresh_database.query_rows("UPDATE accounts SET language = 'en' WHERE id = %s", membership.member_id)
+    membership.sweep()
+    membership.fresh_database.query_rows(
+        "UPDATE subscriptions SET ends_on = '2026-12-24' WHERE member_id = %s", membership.member_id
+    )
     mailer, office = FakeMailer(), MailSettings("desk@example.test", "en", "https://app.example.test")
-    worker = JobRunner(life.blank.database(), mailer, FakeIdentities(), FakeQueues(), office, life.clock)
-    assert worker.run_job(life.jobs()[-1]["id"], soon(60)) == "done"
+    worker = JobRunner(
+        membership.fresh_database.make_database(),
+        mailer,
+        FakeIdentityProvider(),
+        FakeJobQueues(),
+        office,
+        membership.clock,
+    )
+    assert worker.run_job(membership.list_mails()[-1]["id"], make_deadline(60)) == "done"
     [mail] = mailer.sent
     assert subject in mail.subject
     assert "28 February 2027" in mail.text
@@ -369,12 +408,14 @@ def test_a_worker_sends_what_a_sweep_has_written(live: Begin, days: int, subject
 
 @pytest.mark.parametrize(("days", "nudges"), [(30, [0]), (31, [])])
 def test_the_relay_is_woken_for_reminders(
-    live: Begin, monkeypatch: pytest.MonkeyPatch, days: int, nudges: list[float]
+    start_membership: Begin, monkeypatch: pytest.MonkeyPatch, days: int, nudges: list[float]
 ) -> None:
     """And not where nothing was written, as no claim is late here."""
-    queues = FakeQueues()
-    life = live("2034-03-01").on(date(2035, 2, 28) - timedelta(days=days))
-    parts = wired(life.blank.settings, clock=life.clock, queues=queues, document_store=FakeEvidence())
+    queues = FakeJobQueues()
+    membership = start_membership("2034-03-01").set_day(date(2035, 2, 28) - timedelta(days=days))
+    parts = make_container(
+        membership.fresh_database.settings, clock=membership.clock, queues=queues, document_store=FakeDocumentStore()
+    )
     monkeypatch.setattr("housekeeping.app.get_container", lambda: parts)
     done = handler({}, LambdaContext(60))
     assert (done["members_reminded"], done["breaches_noticed"]) == (len(nudges), 0)

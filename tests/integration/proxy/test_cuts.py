@@ -11,9 +11,9 @@ import pytest
 
 from local.database_proxy.faults import Direction
 from local.database_proxy.proxy import Proxy
-from tests.databases import Blank, Postgres, running_proxy
-from tests.figures import record
-from tests.integration.proxy.cutting import WRITES, Bench, Outcome, boundaries, check
+from tests.databases import FreshDatabase, PostgresHandle, running_proxy
+from tests.integration.proxy.cut_connections import WRITES, CutConnectionSetup, CutOutcome, check, list_boundaries
+from tests.measurements import record
 
 SEED = 20261124
 SAMPLE = 40  # of some 140 places each way
@@ -21,43 +21,45 @@ STARTUP_BYTES = 60  # a part of the startup packet, and of the answer to it
 
 
 @pytest.fixture
-def proxy(postgres: Postgres) -> Iterator[Proxy]:
+def proxy(postgres: PostgresHandle) -> Iterator[Proxy]:
     with running_proxy(postgres.server.port, max_connections=10, borrow_timeout_s=10) as running:
         yield running
         assert running.crashes == []
 
 
-def whole(bench: Bench, cuts: int) -> None:
+def whole(setup: CutConnectionSetup, cuts: int) -> None:
     """Exactly what so many registrations write, and each member with all that is theirs."""
-    assert bench.written() == {table: rows * cuts for table, rows in WRITES.items()}
-    assert bench.uneven() == []
+    assert setup.count_written() == {table: rows * cuts for table, rows in WRITES.items()}
+    assert setup.list_uneven() == []
 
 
 @pytest.mark.parametrize("direction", ["to_server", "to_client"])
 @pytest.mark.parametrize("retries", [0, 3])
 def test_a_registration_cut_anywhere_is_done_once(
-    blank: Blank, proxy: Proxy, direction: Direction, retries: int
+    fresh_database: FreshDatabase, proxy: Proxy, direction: Direction, retries: int
 ) -> None:
     """One member, audit entry and key, its two jobs, and one answer, wherever the line broke.
 
     Without retries of ours the client is told 503 and repeats; with them it is told 201 at once.
     """
-    bench = Bench(blank, proxy, retries=retries)
-    places = boundaries(flight := bench.flight(direction))
+    setup = CutConnectionSetup(fresh_database, proxy, retries=retries)
+    places = list_boundaries(flight := setup.measure_round_trip(direction))
     chosen = sorted({0, places[-1], *random.Random(SEED).sample(places, SAMPLE)})
-    outcomes = {after: bench.cut(direction, after) for after in chosen}
+    outcomes = {after: setup.cut(direction, after) for after in chosen}
     check(direction, sum(flight), outcomes, retries=retries)
-    whole(bench, len(chosen))
+    whole(setup, len(chosen))
     record(
-        "registration_cut", direction=direction, retries=retries, cuts=len(chosen), uneven=len(bench.uneven()),
-        told_503_but_done=Counter(outcomes.values())[Outcome(503, found=True)], seed=SEED,
+        "registration_cut", direction=direction, retries=retries, cuts=len(chosen), uneven=len(setup.list_uneven()),
+        told_503_but_done=Counter(outcomes.values())[CutOutcome(503, found=True)], seed=SEED,
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("direction", ["to_server", "to_client"])
-def test_a_line_cut_while_it_is_made_is_made_again(blank: Blank, proxy: Proxy, direction: Direction) -> None:
+def test_a_line_cut_while_it_is_made_is_made_again(
+    fresh_database: FreshDatabase, proxy: Proxy, direction: Direction
+) -> None:
     """Before any statement was sent."""
-    bench = Bench(blank, proxy, retries=3)
+    setup = CutConnectionSetup(fresh_database, proxy, retries=3)
     places = range(0, STARTUP_BYTES, 12)
-    assert {bench.cut(direction, after, connected=False) for after in places} == {Outcome(201, found=True)}
-    whole(bench, len(places))
+    assert {setup.cut(direction, after, connected=False) for after in places} == {CutOutcome(201, found=True)}
+    whole(setup, len(places))

@@ -11,14 +11,14 @@ import pytest
 from local.database_proxy import framing
 from local.database_proxy.faults import Direction
 from local.database_proxy.proxy import Proxy, run_proxy
-from tests.databases import Postgres
+from tests.databases import PostgresHandle
 
 SILENCE_S = 0.3
 LONG_S = 10.0
 
 
 @pytest.fixture
-def proxy(postgres: Postgres) -> Iterator[Proxy]:
+def proxy(postgres: PostgresHandle) -> Iterator[Proxy]:
     with run_proxy(postgres.server.port, max_connections=2, borrow_timeout_s=LONG_S) as running:
         yield running
         assert running.crashes == []
@@ -149,7 +149,7 @@ def test_who_connects_may_be_refused(proxy: Proxy) -> None:
     line(proxy)
 
 
-def test_all_lines_may_be_cut_at_once(proxy: Proxy, postgres: Postgres) -> None:
+def test_all_lines_may_be_cut_at_once(proxy: Proxy, postgres: PostgresHandle) -> None:
     """Those to one database, or every one, in the middle of what they do."""
     client, other = line(proxy), line(proxy)
     assert proxy.cut_all("no_such_database") == 0

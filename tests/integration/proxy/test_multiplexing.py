@@ -2,7 +2,7 @@
 
 Every statement carries a tag of its own. No client may see another's, statements of one transaction stay in one
 session, and no session goes to another client before all that was said to it is worked at and all it said is read.
-The long form is tests/chaos/test_multiplexing.py; a schedule that fails is printed, and `play` plays it again.
+The long form is tests/chaos/test_multiplexing.py; a schedule that fails is printed, and `run_schedule` plays it again.
 """
 
 from collections.abc import Iterator
@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from local.database_proxy.framing import IDLE, build_message, build_parameter_status
 from local.database_proxy.proxy import SESSION_STATE
-from tests.databases import Postgres
-from tests.multiplexing.backend import row
-from tests.multiplexing.real import run_clients
-from tests.multiplexing.schedules import play
-from tests.multiplexing.world import EVERYTHING, Client, Server, World
+from tests.databases import PostgresHandle
+from tests.multiplexing.backend import build_row
+from tests.multiplexing.random_clients import run_clients
+from tests.multiplexing.schedules import run_schedule
+from tests.multiplexing.simulation import EVERYTHING, ProxySimulation, SimulatedClient, SimulatedServer
 
 numbers = st.lists(st.integers(0, 1 << 20), min_size=20, max_size=400)
 SEED, CLIENTS, ROUNDS = 20261126, 8, 40
@@ -27,10 +27,10 @@ SEED, CLIENTS, ROUNDS = 20261126, 8, 40
 @given(numbers)
 def test_no_client_ever_sees_an_answer_that_is_not_its_own(schedule: list[int]) -> None:
     """Whatever comes between: also who is left waiting in the end is served, and nothing stays borrowed."""
-    play(schedule)
+    run_schedule(schedule)
 
 
-def test_the_same_on_postgresql(postgres: Postgres) -> None:
+def test_the_same_on_postgresql(postgres: PostgresHandle) -> None:
     """Threads with real sockets: pipelines of several Syncs, errors within, lines dropped in the middle."""
     figures = run_clients(postgres, seed=SEED, clients=CLIENTS, rounds=ROUNDS)
     assert figures.wrong == []
@@ -43,186 +43,186 @@ def test_the_same_on_postgresql(postgres: Postgres) -> None:
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
+def simulation() -> Iterator[ProxySimulation]:
     """One server connection for all, so that whoever comes next gets the same one where it may be lent."""
-    world = World(1)
+    world = ProxySimulation(1)
     yield world
     world.check()
     world.close()
 
 
-def connected(world: World) -> Client:
-    client = world.connect()
-    world.settle()
+def connected(simulation: ProxySimulation) -> SimulatedClient:
+    client = simulation.connect()
+    simulation.settle()
     return client
 
 
-def served(world: World, client: Client, words: str = "run") -> Server:
+def served(simulation: ProxySimulation, client: SimulatedClient, words: str = "run") -> SimulatedServer:
     """The server that works at what the client says now, before it has answered."""
     client.say(words)
-    world.soon(lambda: client.end.deliver(EVERYTHING))
-    world.loop.tick()
-    (server,) = (each for each in world.servers if each.end.outgoing)
+    simulation.call_soon(lambda: client.end.deliver(EVERYTHING))
+    simulation.loop.run_once()
+    (server,) = (each for each in simulation.servers if each.end.outgoing)
     server.receive(EVERYTHING)
     return server
 
 
-def tags(client: Client) -> list[str]:
+def tags(client: SimulatedClient) -> list[str]:
     return [said.body[6:].decode() for said in client.answers if said.kind == b"D"]
 
 
-def test_a_client_leaves_in_the_moment_in_which_its_connection_gets_ready(world: World) -> None:
+def test_a_client_leaves_in_the_moment_in_which_its_connection_gets_ready(simulation: ProxySimulation) -> None:
     """The connection is kept for whoever comes next; nothing is taken for an answer."""
-    client = world.connect()
-    world.soon(lambda: client.end.deliver(EVERYTHING))
+    client = simulation.connect()
+    simulation.call_soon(lambda: client.end.deliver(EVERYTHING))
     for _ in range(3):
-        world.loop.tick()
-    (server,) = world.servers
+        simulation.loop.run_once()
+    (server,) = simulation.servers
     server.receive(EVERYTHING)
-    world.soon(client.end.reset)
-    world.soon(lambda: server.end.deliver(EVERYTHING))
-    world.settle()
-    later = connected(world)
+    simulation.call_soon(client.end.reset)
+    simulation.call_soon(lambda: server.end.deliver(EVERYTHING))
+    simulation.settle()
+    later = connected(simulation)
     later.say("run")
-    world.settle()
-    assert (tags(later), len(world.servers)) == (["c1.1"], 1)
+    simulation.settle()
+    assert (tags(later), len(simulation.servers)) == (["c1.1"], 1)
 
 
-def test_a_connection_that_the_proxy_asks_something_itself_is_not_lent_meanwhile(world: World) -> None:
+def test_a_connection_that_the_proxy_asks_something_itself_is_not_lent_meanwhile(simulation: ProxySimulation) -> None:
     """Its answer would be the client's, and the client's somebody else's."""
-    client = connected(world)
-    world.soon(lambda: world.loop.create_task(world.pool.ask_idle(SESSION_STATE)))
+    client = connected(simulation)
+    simulation.call_soon(lambda: simulation.loop.create_task(simulation.pool.ask_idle(SESSION_STATE)))
     client.say("run")
     for _ in range(2):
-        world.loop.tick()
-    world.soon(lambda: client.end.deliver(EVERYTHING))
-    world.settle()
+        simulation.loop.run_once()
+    simulation.call_soon(lambda: client.end.deliver(EVERYTHING))
+    simulation.settle()
     assert tags(client) == ["c0.1"]
 
 
-def test_a_session_that_ends_right_after_the_proxys_own_question_is_not_lent(world: World) -> None:
+def test_a_session_that_ends_right_after_the_proxys_own_question_is_not_lent(simulation: ProxySimulation) -> None:
     """Its last words come with the answer, before anybody else has it."""
-    client = connected(world)
-    (server,) = world.servers
-    world.soon(lambda: world.loop.create_task(world.pool.ask_idle(SESSION_STATE)))
+    client = connected(simulation)
+    (server,) = simulation.servers
+    simulation.call_soon(lambda: simulation.loop.create_task(simulation.pool.ask_idle(SESSION_STATE)))
     for _ in range(2):
-        world.loop.tick()
+        simulation.loop.run_once()
     server.receive(EVERYTHING)
-    server.work()
+    server.handle_message()
     server.end_session()
     client.say("run")
     for end in (server.end, client.end):
-        world.soon(lambda end=end: end.deliver(EVERYTHING))  # type: ignore[misc]
-    world.settle()
+        simulation.call_soon(lambda end=end: end.deliver(EVERYTHING))  # type: ignore[misc]
+    simulation.settle()
     assert tags(client) == ["c0.1"]
 
 
-@pytest.mark.parametrize("unasked", [IDLE, row("x"), build_message(b"C", b"DONE\0")])
-def test_a_connection_that_speaks_unasked_is_closed_and_never_lent(world: World, unasked: bytes) -> None:
+@pytest.mark.parametrize("unasked", [IDLE, build_row("x"), build_message(b"C", b"DONE\0")])
+def test_a_connection_that_speaks_unasked_is_closed_and_never_lent(simulation: ProxySimulation, unasked: bytes) -> None:
     """What it says may be the answer to another client, so nothing it says later can be trusted."""
-    client = connected(world)
-    world.servers[0].say(unasked)
-    world.settle()
+    client = connected(simulation)
+    simulation.servers[0].say(unasked)
+    simulation.settle()
     client.say("run")
-    world.settle()
-    assert (tags(client), [server.is_alive for server in world.servers]) == (["c0.1"], [False, True])
+    simulation.settle()
+    assert (tags(client), [server.is_alive for server in simulation.servers]) == (["c0.1"], [False, True])
 
 
 @pytest.mark.parametrize(
     "harmless", [build_parameter_status("in_hot_standby", "off"), build_message(b"N", b"SNOTICE\0\0")]
 )
-def test_a_notice_or_a_changed_setting_may_come_at_any_time(world: World, harmless: bytes) -> None:
+def test_a_notice_or_a_changed_setting_may_come_at_any_time(simulation: ProxySimulation, harmless: bytes) -> None:
     """They are no answers: the connection is kept."""
-    client = connected(world)
-    world.servers[0].say(harmless)
-    world.settle()
+    client = connected(simulation)
+    simulation.servers[0].say(harmless)
+    simulation.settle()
     client.say("run")
-    world.settle()
-    assert (tags(client), len(world.servers)) == (["c0.1"], 1)
+    simulation.settle()
+    assert (tags(client), len(simulation.servers)) == (["c0.1"], 1)
 
 
-def test_the_end_of_a_session_that_comes_with_an_answer_is_not_the_clients(world: World) -> None:
+def test_the_end_of_a_session_that_comes_with_an_answer_is_not_the_clients(simulation: ProxySimulation) -> None:
     """Its transaction was answered: it stays connected, and who waits gets another session."""
-    one, other = connected(world), connected(world)
-    server = served(world, one)
+    one, other = connected(simulation), connected(simulation)
+    server = served(simulation, one)
     other.say("run")
-    server.work()
+    server.handle_message()
     server.end_session()
-    world.settle()
+    simulation.settle()
     assert (tags(one), tags(other)) == (["c0.1"], ["c1.1"])
     assert {said.kind for said in one.answers} == {b"D", b"C", b"Z"}
     assert not one.end.is_closing()
 
 
-def test_a_cancellation_never_meets_the_next_clients_statement(world: World) -> None:
+def test_a_cancellation_never_meets_the_next_clients_statement(simulation: ProxySimulation) -> None:
     """A connection that a CancelRequest is on its way to is not lent again."""
-    one, other = connected(world), connected(world)
-    server = served(world, one)
-    world.cancel(one)
+    one, other = connected(simulation), connected(simulation)
+    server = served(simulation, one)
+    simulation.cancel(one)
     for _ in range(4):
-        world.loop.tick()
-    for asking in world.servers[1:]:
+        simulation.loop.run_once()
+    for asking in simulation.servers[1:]:
         asking.receive(EVERYTHING)  # at the server, but not yet at the session
     other.say("run")
-    server.work()
+    server.handle_message()
     for act in (server.end.deliver, other.end.deliver):
-        world.soon(lambda act=act: act(EVERYTHING))  # type: ignore[misc]
-    world.loop.tick()
+        simulation.call_soon(lambda act=act: act(EVERYTHING))  # type: ignore[misc]
+    simulation.loop.run_once()
     server.receive(EVERYTHING)
-    world.apply_cancels()
-    world.settle()
+    simulation.apply_cancels()
+    simulation.settle()
     assert (tags(one), tags(other)) == (["c0.1"], ["c1.1"])
 
 
-def test_what_follows_in_a_lost_transaction_is_not_carried_out_elsewhere(world: World) -> None:
+def test_what_follows_in_a_lost_transaction_is_not_carried_out_elsewhere(simulation: ProxySimulation) -> None:
     """Also where the client hears of the loss late: outside of its transaction a statement would be committed."""
-    client = connected(world)
-    served(world, client, "begin run").work()
-    world.settle()
-    world.delay(0.05)
-    world.soon(world.servers[0].break_line)
-    world.loop.tick()
+    client = connected(simulation)
+    served(simulation, client, "begin run").handle_message()
+    simulation.settle()
+    simulation.delay_data(0.05)
+    simulation.call_soon(simulation.servers[0].break_connection)
+    simulation.loop.run_once()
     client.say("run")
-    world.settle()
-    executed = [tag for server in world.servers for tag, _ in server.backend.executed]
+    simulation.settle()
+    executed = [tag for server in simulation.servers for tag, _ in server.backend.executed]
     assert executed == ["c0.1", "c0.2"]
     assert client.end.is_lost
 
 
-def test_a_session_that_is_left_counts_until_the_server_has_ended_it(world: World) -> None:
+def test_a_session_that_is_left_counts_until_the_server_has_ended_it(simulation: ProxySimulation) -> None:
     """So PostgreSQL never has more sessions than the pool may open, however slow it is to see that a client is gone."""
-    one, other = connected(world), connected(world)
-    server = served(world, one, "begin run")
-    world.cut(one)
+    one, other = connected(simulation), connected(simulation)
+    server = served(simulation, one, "begin run")
+    simulation.cut(one)
     other.say("run")
-    world.soon(lambda: other.end.deliver(EVERYTHING))
+    simulation.call_soon(lambda: other.end.deliver(EVERYTHING))
     for _ in range(5):
-        world.loop.tick()
-    assert (len(world.servers), world.counts.waiting) == (1, 1)
+        simulation.loop.run_once()
+    assert (len(simulation.servers), simulation.counts.waiting) == (1, 1)
     server.receive(EVERYTHING)
-    world.settle()
-    assert (tags(other), len(world.servers)) == (["c1.1"], 2)
+    simulation.settle()
+    assert (tags(other), len(simulation.servers)) == (["c1.1"], 2)
 
 
-def test_a_session_of_a_host_that_never_answers_is_written_off(world: World) -> None:
+def test_a_session_of_a_host_that_never_answers_is_written_off(simulation: ProxySimulation) -> None:
     """After a while, or no new one could ever be opened."""
-    one, other = connected(world), connected(world)
-    served(world, one)
-    silent = world.servers.pop()
-    world.cut(one)
-    world.loop.tick()
-    world.loop.advance(14)
+    one, other = connected(simulation), connected(simulation)
+    served(simulation, one)
+    silent = simulation.servers.pop()
+    simulation.cut(one)
+    simulation.loop.run_once()
+    simulation.loop.advance(14)
     assert not silent.end.is_lost
-    world.loop.advance(2)
+    simulation.loop.advance(2)
     other.say("run")
-    world.settle()
+    simulation.settle()
     assert tags(other) == ["c1.1"]
 
 
-def test_a_client_that_says_no_user_is_refused(world: World) -> None:
+def test_a_client_that_says_no_user_is_refused(simulation: ProxySimulation) -> None:
     """As by PostgreSQL."""
-    client = world.connect()
+    client = simulation.connect()
     client.end.incoming[:] = (8).to_bytes(4, "big") + (3 << 16).to_bytes(4, "big")
-    world.settle()
+    simulation.settle()
     assert client.end.is_lost
     assert b"28000" in client.answers[0].raw

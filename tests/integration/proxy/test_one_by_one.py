@@ -12,9 +12,9 @@ from shared.admission.ports import KeyUse
 from shared.errors import Refusal
 from shared.outbox.audit import Actor, record_audit
 from shared.sql import Query
-from tests.databases import Blank, Postgres, soon
-from tests.harness import Reply
-from tests.integration.proxy.test_flights import USE_CASES, VARIANTS, Prepared, World
+from tests.api_client import ApiReply
+from tests.databases import FreshDatabase, PostgresHandle, make_deadline
+from tests.integration.proxy.test_round_trips import USE_CASES, VARIANTS, Prepared, UseCaseRunner
 from tests.integration.shared.test_database import FACTS, SUBJECT, use, writing
 
 TABLES = (
@@ -41,36 +41,38 @@ def kinds(value: Any) -> Any:
     return [kinds(each) for each in value] if isinstance(value, list) else type(value).__name__
 
 
-def done(blank: Blank, prepare: Callable[[World], Prepared]) -> tuple[Done, int, int]:
+def done(fresh_database: FreshDatabase, prepare: Callable[[UseCaseRunner], Prepared]) -> tuple[Done, int, int]:
     """Return what a use case does, its round trips and its transactions."""
-    client, write = prepare(World(blank))
-    client.container.database.run(lambda tx: tx.fetch_all(Query("SELECT 1")), soon())  # connected, and just used
-    counts, rows = blank.postgres.proxy.counts, {table: blank.count(table) for table in TABLES}
+    client, write = prepare(UseCaseRunner(fresh_database))
+    client.container.database.run(
+        lambda tx: tx.fetch_all(Query("SELECT 1")), make_deadline()
+    )  # connected, and just used
+    counts, rows = fresh_database.postgres.proxy.counts, {table: fresh_database.count(table) for table in TABLES}
     before = deepcopy(counts)
-    reply: Reply = write()
+    reply: ApiReply = write()
     flown, landed = counts.round_trips - before.round_trips, counts.transactions - before.transactions
     assert (counts.pins - before.pins).total() == (counts.state - before.state).total() == 0
-    assert blank.postgres.proxy.read_session_state() == []
-    more = {table: blank.count(table) - count for table, count in rows.items()}
+    assert fresh_database.postgres.proxy.read_session_state() == []
+    more = {table: fresh_database.count(table) - count for table, count in rows.items()}
     answer = kinds(reply.json) if reply.body else None
     return Done(reply.status, answer, frozenset(reply.headers), more), flown, landed
 
 
 @pytest.mark.parametrize("operation", [*USE_CASES, *VARIANTS], ids=" ".join)
-def test_a_use_case_does_the_same_one_by_one(postgres: Postgres, operation: tuple[str, ...]) -> None:
+def test_a_use_case_does_the_same_one_by_one(postgres: PostgresHandle, operation: tuple[str, ...]) -> None:
     """Status, answer, headers and rows; as many transactions, in more round trips, and no session is pinned either."""
     prepare, transactions = (VARIANTS | USE_CASES)[operation]
-    together, flown, landed = done(replace(postgres.fresh(), is_pipelined=True), prepare)
-    singly, more_flown, also_landed = done(replace(postgres.fresh(), is_pipelined=False), prepare)
+    together, flown, landed = done(replace(postgres.make_fresh_database(), is_pipelined=True), prepare)
+    singly, more_flown, also_landed = done(replace(postgres.make_fresh_database(), is_pipelined=False), prepare)
     assert singly == together
     assert (flown, landed, also_landed) == (transactions, transactions, transactions)
     assert more_flown >= 3 * transactions  # BEGIN, a statement or more, COMMIT
 
 
 @pytest.mark.parametrize("is_pipelined", MODES, ids=("together", "one-by-one"))
-def test_a_refusal_undoes_all_and_a_repeat_is_answered_once(blank: Blank, is_pipelined: bool) -> None:
+def test_a_refusal_undoes_all_and_a_repeat_is_answered_once(fresh_database: FreshDatabase, is_pipelined: bool) -> None:
     """The key with the rest, so that a repeat is a new try; and then the first one's facts."""
-    database = replace(blank, is_pipelined=is_pipelined).database()
+    database = replace(fresh_database, is_pipelined=is_pipelined).make_database()
     action = f"one-by-one.{is_pipelined}"
 
     def refused(tx: Any) -> Any:
@@ -79,19 +81,21 @@ def test_a_refusal_undoes_all_and_a_repeat_is_answered_once(blank: Blank, is_pip
         return tx.answer(FACTS, action=action)
 
     with pytest.raises(Refusal) as caught:
-        database.run_once(use(action), refused, soon())
+        database.run_once(use(action), refused, make_deadline())
     assert caught.value.name == "stale-version"
-    first, again = (database.run_once(use(action), writing(action), soon()) for _ in range(2))
+    first, again = (database.run_once(use(action), writing(action), make_deadline()) for _ in range(2))
     assert (first.value, again.value, again.replayed) == ({"n": 1}, {"n": 1}, True)
     with pytest.raises(Refusal) as caught:
-        database.run_once(KeyUse("scope", action, "another request"), writing(action), soon())
+        database.run_once(KeyUse("scope", action, "another request"), writing(action), make_deadline())
     assert caught.value.name == "idempotency-key-reused"
 
 
 @pytest.mark.parametrize("is_pipelined", MODES, ids=("together", "one-by-one"))
-def test_a_statement_that_fails_leaves_a_connection_that_goes_on(blank: Blank, is_pipelined: bool) -> None:
+def test_a_statement_that_fails_leaves_a_connection_that_goes_on(
+    fresh_database: FreshDatabase, is_pipelined: bool
+) -> None:
     """Nothing of the transaction stands, and the next one is on the same session."""
-    database = replace(blank, is_pipelined=is_pipelined).database()
+    database = replace(fresh_database, is_pipelined=is_pipelined).make_database()
 
     def failing(tx: Any) -> Any:
         record_audit(tx, Actor(None, "r"), "fails", SUBJECT)
@@ -100,6 +104,6 @@ def test_a_statement_that_fails_leaves_a_connection_that_goes_on(blank: Blank, i
 
     session = Query("SELECT 1 AS one")
     with pytest.raises(psycopg.errors.DivisionByZero):
-        database.run(failing, soon())
-    assert database.run(lambda tx: tx.fetch_one(session), soon()).value == {"one": 1}
-    assert blank.rows("SELECT count(*) AS n FROM audit WHERE action = 'fails'") == [{"n": 0}]
+        database.run(failing, make_deadline())
+    assert database.run(lambda tx: tx.fetch_one(session), make_deadline()).value == {"one": 1}
+    assert fresh_database.query_rows("SELECT count(*) AS n FROM audit WHERE action = 'fails'") == [{"n": 0}]

@@ -12,14 +12,14 @@ import psycopg
 import pytest
 
 from local.database_proxy.proxy import Proxy, run_proxy
-from tests.databases import Blank, Postgres
-from tests.services import free_port
+from tests.databases import FreshDatabase, PostgresHandle
+from tests.services import find_free_port
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 @pytest.fixture
-def proxy(postgres: Postgres) -> Iterator[Proxy]:
+def proxy(postgres: PostgresHandle) -> Iterator[Proxy]:
     """Two server connections, and a second to wait for one."""
     with run_proxy(postgres.server.port, max_connections=2, borrow_timeout_s=1) as running:
         yield running
@@ -55,9 +55,12 @@ def soon(look: Callable[[], bool], within_s: float = 5.0) -> bool:
     return seen
 
 
-def test_a_client_sees_the_servers_settings(proxy: Proxy, postgres: Postgres) -> None:
+def test_a_client_sees_the_servers_settings(proxy: Proxy, postgres: PostgresHandle) -> None:
     """Those that PostgreSQL reports on its own, the same ones."""
-    with connect(proxy, sslmode="prefer") as through, psycopg.connect(postgres.conninfo(user="postgres")) as direct:
+    with (
+        connect(proxy, sslmode="prefer") as through,
+        psycopg.connect(postgres.build_conninfo(user="postgres")) as direct,
+    ):
         for name in ("server_version", "server_encoding", "TimeZone", "integer_datetimes", "in_hot_standby"):
             assert through.info.parameter_status(name) == direct.info.parameter_status(name) != None  # noqa: E711
 
@@ -73,9 +76,11 @@ def test_many_clients_share_few_server_connections(proxy: Proxy) -> None:
     assert counts.waiting_max > 0
 
 
-def test_who_needs_another_session_gets_the_place_of_the_one_idle_longest(proxy: Proxy, blank: Blank) -> None:
+def test_who_needs_another_session_gets_the_place_of_the_one_idle_longest(
+    proxy: Proxy, fresh_database: FreshDatabase
+) -> None:
     """Not of the one opened first: that one may be busier than all others."""
-    busy, seldom, other = (connect(proxy, dbname=name) for name in ("postgres", "template1", blank.name))
+    busy, seldom, other = (connect(proxy, dbname=name) for name in ("postgres", "template1", fresh_database.name))
     with busy, seldom, other:
         first, second = (value(client, "SELECT pg_backend_pid()") for client in (busy, seldom))
         assert value(busy, "SELECT pg_backend_pid()") == first
@@ -226,7 +231,7 @@ def test_statements_that_psycopg_prepares_pin(proxy: Proxy) -> None:
         assert dict(proxy.counts.pins) == {"named statement": 1}
 
 
-def test_state_that_no_statement_shows_is_found(proxy: Proxy, postgres: Postgres) -> None:
+def test_state_that_no_statement_shows_is_found(proxy: Proxy, postgres: PostgresHandle) -> None:
     """A function may set what the statement that calls it does not name: in what the server reports, and in a look."""
     postgres.execute(
         "CREATE OR REPLACE FUNCTION hidden() RETURNS void LANGUAGE sql"
@@ -239,7 +244,7 @@ def test_state_that_no_statement_shows_is_found(proxy: Proxy, postgres: Postgres
     assert sorted(proxy.read_session_state()) == ["setting TimeZone", "setting work_mem"]
 
 
-def test_a_transaction_whose_client_hangs_up_is_undone(proxy: Proxy, postgres: Postgres) -> None:
+def test_a_transaction_whose_client_hangs_up_is_undone(proxy: Proxy, postgres: PostgresHandle) -> None:
     """Its server connection is nobody's any more."""
     postgres.execute("CREATE TABLE IF NOT EXISTS left_open (n int)")
     client = connect(proxy)
@@ -263,7 +268,7 @@ def test_a_cancel_request_reaches_the_statement_under_way(proxy: Proxy) -> None:
             sleeping.result()
 
 
-def test_a_session_that_the_server_ends_ends_the_clients_transaction(proxy: Proxy, postgres: Postgres) -> None:
+def test_a_session_that_the_server_ends_ends_the_clients_transaction(proxy: Proxy, postgres: PostgresHandle) -> None:
     """The client gets the server's own words, 57P01, and others go on."""
     with connect(proxy) as client, connect(proxy) as other:
         client.execute("BEGIN")
@@ -274,15 +279,15 @@ def test_a_session_that_the_server_ends_ends_the_clients_transaction(proxy: Prox
         assert value(other, "SELECT 1") == 1
 
 
-def test_a_server_that_is_away_is_waited_for(postgres: Postgres) -> None:
+def test_a_server_that_is_away_is_waited_for(postgres: PostgresHandle) -> None:
     """Clients stay connected and are served when it is there; past the borrow timeout they are told."""
     with run_proxy(postgres.server.port, borrow_timeout_s=1) as proxy, connect(proxy) as client:
         assert value(client, "SELECT 1") == 1
-        proxy.target = free_port()
+        proxy.target = find_free_port()
         with pytest.raises(psycopg.OperationalError) as caught:
             client.execute("SELECT 1")
         assert caught.value.sqlstate == "08000"
-    with run_proxy(free_port(), borrow_timeout_s=10) as proxy, ThreadPoolExecutor(1) as pool:
+    with run_proxy(find_free_port(), borrow_timeout_s=10) as proxy, ThreadPoolExecutor(1) as pool:
         connecting = pool.submit(connect, proxy)
         sleep(0.1)
         assert not connecting.done()
@@ -291,7 +296,7 @@ def test_a_server_that_is_away_is_waited_for(postgres: Postgres) -> None:
             assert value(client, "SELECT 1") == 1
 
 
-def test_another_target_is_for_everyone_at_once(proxy: Proxy, postgres: Postgres) -> None:
+def test_another_target_is_for_everyone_at_once(proxy: Proxy, postgres: PostgresHandle) -> None:
     """Who is in a transaction is cut off; who is not does not notice."""
     with connect(proxy) as idle, connect(proxy) as busy:
         before = value(idle, "SELECT pg_backend_pid()")

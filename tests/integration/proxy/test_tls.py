@@ -13,7 +13,7 @@ import pytest
 from local.database_proxy import framing
 from local.database_proxy.proxy import Proxy
 from shared.database.connection import ROOTS
-from tests.databases import Postgres, certificates, running_proxy
+from tests.databases import PostgresHandle, certificates, running_proxy
 from tests.integration.proxy.test_proxy import connect, soon, value
 
 SSL_REQUEST = struct.pack("!II", 8, framing.SSL_REQUEST)
@@ -21,7 +21,7 @@ LONG_S = 20.0
 
 
 @pytest.fixture
-def proxy(postgres: Postgres) -> Iterator[Proxy]:
+def proxy(postgres: PostgresHandle) -> Iterator[Proxy]:
     """Two server connections, and a second to wait for one."""
     with running_proxy(postgres.server.port, max_connections=2, borrow_timeout_s=1) as running:
         yield running

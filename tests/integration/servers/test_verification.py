@@ -11,7 +11,7 @@ import pytest
 
 from local.certificates import Certificates
 from local.database_proxy.proxy import run_proxy
-from tests.integration.servers.tls import Attempt, certificates_for, connect_elsewhere, running_server
+from tests.integration.servers.tls import ConnectionOutcome, certificates_for, connect_elsewhere, running_server
 
 HOST = "127.0.0.1"
 OTHER_NAME = "localhost"  # leads there too, and is not in the certificate
@@ -58,7 +58,7 @@ def environment(request: pytest.FixtureRequest, way: Way) -> dict[str, str]:
     return {"SSL_CERT_FILE": str(way.certificates.authority), "SSL_CERT_DIR": str(way.certificates.authority.parent)}
 
 
-def only(way: Way, environment: dict[str, str], **more: str) -> Attempt:
+def check_one_connection(way: Way, environment: dict[str, str], **more: str) -> ConnectionOutcome:
     """Return what comes of one connection."""
     [attempt] = connect_elsewhere([way.variables(**more)], **environment)
     return attempt
@@ -66,21 +66,21 @@ def only(way: Way, environment: dict[str, str], **more: str) -> Attempt:
 
 def test_the_right_authority_is_trusted(way: Way, environment: dict[str, str]) -> None:
     """Named explicitly, so it needs nothing of the environment; and the session is encrypted."""
-    attempt = only(way, environment)
+    attempt = check_one_connection(way, environment)
     assert (attempt.error, attempt.tls, attempt.seen) == ("", True, [])
 
 
 def test_a_certificate_of_another_authority_is_refused(way: Way, environment: dict[str, str], tmp_path: Path) -> None:
     """Whoever else vouches for that host; also where the environment would trust the server's."""
     other = certificates_for(tmp_path, HOST).authority
-    attempt = only(way, environment, DB_SSLROOTCERT=str(other))
+    attempt = check_one_connection(way, environment, DB_SSLROOTCERT=str(other))
     assert "certificate verify failed" in attempt.error
     assert not attempt.is_retried
 
 
 def test_a_certificate_for_another_host_is_refused(way: Way, environment: dict[str, str]) -> None:
     """By the right authority: without this, any database of the same account would do."""
-    attempt = only(way, environment, DB_HOST=OTHER_NAME)
+    attempt = check_one_connection(way, environment, DB_HOST=OTHER_NAME)
     assert f'does not match host name "{OTHER_NAME}"' in attempt.error
     assert not attempt.is_retried
 
@@ -90,21 +90,21 @@ def test_the_roots_that_ship_are_read_and_do_not_trust_just_anybody(
     way: Way, environment: dict[str, str], roots: str
 ) -> None:
     """Where they were not found libpq would say so, and of a broken file too."""
-    attempt = only(way, environment, DB_SSLROOTCERT=roots, AWS_REGION="eu-central-1")
+    attempt = check_one_connection(way, environment, DB_SSLROOTCERT=roots, AWS_REGION="eu-central-1")
     assert "certificate verify failed" in attempt.error
 
 
 @pytest.mark.parametrize("roots", ["/opt/no/such/file.pem", "rds"])
 def test_roots_that_are_not_there_are_an_operators_business(way: Way, environment: dict[str, str], roots: str) -> None:
     """A misspelt path, or a region that Amazon has opened since: no wait mends it."""
-    attempt = only(way, environment, DB_SSLROOTCERT=roots, AWS_REGION="xx-nowhere-1")
+    attempt = check_one_connection(way, environment, DB_SSLROOTCERT=roots, AWS_REGION="xx-nowhere-1")
     assert "root certificate file" in attempt.error
     assert not attempt.is_retried
 
 
 def test_the_operator_is_told_what_libpq_said(way: Way, environment: dict[str, str]) -> None:
     """Once, without the password; the caller gets no more than before."""
-    attempt = only(way, environment, DB_HOST=OTHER_NAME, PASSWORD="p4ss-w0rd")
+    attempt = check_one_connection(way, environment, DB_HOST=OTHER_NAME, PASSWORD="p4ss-w0rd")
     [[event, facts]] = attempt.seen
     assert event == "database_connect_failed"
     assert facts == {"error": "OperationalError", "reason": attempt.error}

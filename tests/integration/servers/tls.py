@@ -13,7 +13,7 @@ from typing import Any
 from local import postgres as launcher
 from local import unprivileged
 from local.certificates import Certificates, make_certificates
-from tests.services import ROOT, free_port
+from tests.services import ROOT, find_free_port
 
 PYTHON = ROOT / ".venvs/databases/bin/python"
 READY_S = 60.0
@@ -57,7 +57,7 @@ def binaries(version: str) -> Path:
 def running_server(version: str, folder: Path, **settings: str) -> Iterator[launcher.PostgresServer]:
     """Run a server with an empty cluster, gone when the block ends."""
     runner = unprivileged.choose_user_switch(binaries(version), folder / "data")
-    server = launcher.PostgresServer(runner.folder, free_port(), folder / "postgres.log", runner)
+    server = launcher.PostgresServer(runner.folder, find_free_port(), folder / "postgres.log", runner)
     child = launcher.start(server, **{"fsync": "off", "synchronous_commit": "off", **settings})
     try:
         pid_file = server.data / "postmaster.pid"
@@ -75,7 +75,7 @@ def certificates_for(folder: Path, *names: str) -> Certificates:
 
 
 @dataclass(frozen=True)
-class Attempt:
+class ConnectionOutcome:
     """What came of a connection: the error's words, or whether it has TLS and answered; and what was observed."""
 
     tls: bool
@@ -84,7 +84,7 @@ class Attempt:
     seen: list[Any]
 
 
-def connect_elsewhere(attempts: Sequence[Mapping[str, str]], **environment: str) -> list[Attempt]:
+def connect_elsewhere(attempts: Sequence[Mapping[str, str]], **environment: str) -> list[ConnectionOutcome]:
     """Try connections, each by the variables of its settings, in a new process that has only this environment."""
     paths = os.pathsep.join(map(str, (ROOT / "layers/shared", ROOT)))
     done = subprocess.run(
@@ -97,6 +97,6 @@ def connect_elsewhere(attempts: Sequence[Mapping[str, str]], **environment: str)
     )
     assert done.returncode == 0, done.stderr
     return [
-        Attempt(each.get("tls", False), each.get("error", ""), each.get("retried", False), each["seen"])
+        ConnectionOutcome(each.get("tls", False), each.get("error", ""), each.get("retried", False), each["seen"])
         for each in json.loads(done.stdout)
     ]

@@ -5,30 +5,30 @@ from pathlib import Path
 
 import pytest
 
-from tests.databases import TEMPLATE, Blank, Postgres, started_postgres
-from tests.integration.shared.fights import APP, Runner
+from tests.databases import TEMPLATE, FreshDatabase, PostgresHandle, start_postgres
+from tests.integration.shared.failure_cases import APP, CountedDatabase
 
 
 @pytest.fixture
-def scene(blank: Blank) -> Iterator[Blank]:
+def contended_rows(fresh_database: FreshDatabase) -> Iterator[FreshDatabase]:
     """Two rows that transactions can fight over; settings of the role are taken back."""
-    blank.rows("CREATE TABLE scene (name text PRIMARY KEY, n int NOT NULL CHECK (n < 1000))")
-    blank.rows("INSERT INTO scene VALUES ('a', 0), ('b', 0)")
-    blank.rows(f"GRANT ALL ON scene TO {APP}")
-    yield blank
-    blank.rows("DROP TABLE scene")
-    blank.reset_role()
+    fresh_database.query_rows("CREATE TABLE scene (name text PRIMARY KEY, n int NOT NULL CHECK (n < 1000))")
+    fresh_database.query_rows("INSERT INTO scene VALUES ('a', 0), ('b', 0)")
+    fresh_database.query_rows(f"GRANT ALL ON scene TO {APP}")
+    yield fresh_database
+    fresh_database.query_rows("DROP TABLE scene")
+    fresh_database.reset_role()
 
 
 @pytest.fixture
-def runner(scene: Blank) -> Runner:
-    return Runner(scene.settings)
+def counted_database(contended_rows: FreshDatabase) -> CountedDatabase:
+    return CountedDatabase(contended_rows.settings)
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Iterator[Postgres]:
+def server(tmp_path: Path) -> Iterator[PostgresHandle]:
     """A server that a test may end, with a database that nobody made a schema in."""
-    running = started_postgres(tmp_path, deadlock_timeout="10ms")
+    running = start_postgres(tmp_path, deadlock_timeout="10ms")
     try:
         running.execute(f"CREATE DATABASE {TEMPLATE}")
         running.execute(f"CREATE ROLE {APP} LOGIN")

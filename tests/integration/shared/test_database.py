@@ -14,7 +14,7 @@ from shared.errors import DeadlineExceeded, Refusal, Unavailable
 from shared.outbox.audit import Actor, record_audit
 from shared.retry.backoff import Backoff
 from shared.sql import Query
-from tests.databases import Blank, deployed_connector, soon
+from tests.databases import FreshDatabase, make_deadline, make_deployed_connector
 
 SUBJECT = UUID(int=1)
 FACTS = Query("SELECT jsonb_build_object('n', count(*)) AS facts FROM audit WHERE action = %(action)s")
@@ -34,36 +34,40 @@ def use(key: str, fingerprint: str = "f") -> KeyUse:
     return KeyUse("scope", key, fingerprint)
 
 
-def test_a_key_is_done_once_and_answers_with_the_first_facts(blank: Blank) -> None:
+def test_a_key_is_done_once_and_answers_with_the_first_facts(fresh_database: FreshDatabase) -> None:
     """Also after the world has moved on."""
-    database = blank.database()
-    first = database.run_once(use("a"), writing("a"), soon())
-    database.run(writing("a"), soon())
-    again = database.run_once(use("a"), writing("a"), soon())
+    database = fresh_database.make_database()
+    first = database.run_once(use("a"), writing("a"), make_deadline())
+    database.run(writing("a"), make_deadline())
+    again = database.run_once(use("a"), writing("a"), make_deadline())
     assert (first.value, first.replayed) == ({"n": 1}, False)
     assert (again.value, again.replayed) == ({"n": 1}, True)
 
 
-def test_a_key_used_for_something_else_is_refused(blank: Blank) -> None:
+def test_a_key_used_for_something_else_is_refused(fresh_database: FreshDatabase) -> None:
     """The row in the database is the truth where the quick store was lost."""
-    database = blank.database()
-    database.run_once(use("b"), writing("b"), soon())
+    database = fresh_database.make_database()
+    database.run_once(use("b"), writing("b"), make_deadline())
     with pytest.raises(Refusal) as caught:
-        database.run_once(use("b", "other"), writing("b"), soon())
+        database.run_once(use("b", "other"), writing("b"), make_deadline())
     assert caught.value.name == "idempotency-key-reused"
 
 
-def test_twenty_at_once_with_one_key_do_it_once(blank: Blank) -> None:
+def test_twenty_at_once_with_one_key_do_it_once(fresh_database: FreshDatabase) -> None:
     """Those that come second wait for the first one's commit, and answer with its facts."""
     with ThreadPoolExecutor(20) as pool:
-        landed = list(pool.map(lambda _: blank.database().run_once(use("c"), writing("c"), soon()), range(20)))
+        landed = list(
+            pool.map(
+                lambda _: fresh_database.make_database().run_once(use("c"), writing("c"), make_deadline()), range(20)
+            )
+        )
     assert [one.value for one in landed] == [{"n": 1}] * 20
     assert [one.replayed for one in landed].count(False) == 1
 
 
-def test_the_first_statement_that_fails_undoes_them_all(blank: Blank) -> None:
+def test_the_first_statement_that_fails_undoes_them_all(fresh_database: FreshDatabase) -> None:
     """Also the key, so that a repeat is a new try; and the connection goes on."""
-    database = blank.database()
+    database = fresh_database.make_database()
 
     def refused(tx: Transaction) -> Pending[Row]:
         record_audit(tx, Actor(None, "r"), "d", SUBJECT)
@@ -71,22 +75,22 @@ def test_the_first_statement_that_fails_undoes_them_all(blank: Blank) -> None:
         return tx.fetch_answer(FACTS, action="d")
 
     with pytest.raises(Refusal) as caught:
-        database.run_once(use("d"), refused, soon())
+        database.run_once(use("d"), refused, make_deadline())
     assert caught.value.name == "stale-version"
-    assert database.run_once(use("d"), writing("d"), soon()).value == {"n": 1}
+    assert database.run_once(use("d"), writing("d"), make_deadline()).value == {"n": 1}
 
 
-def test_a_killed_session_is_replaced_and_the_write_still_done_once(blank: Blank) -> None:
+def test_a_killed_session_is_replaced_and_the_write_still_done_once(fresh_database: FreshDatabase) -> None:
     """The server ends the connection between two calls."""
-    database = blank.database()
-    database.run(writing("e"), soon())
-    blank.cut_connections()
-    assert database.run_once(use("e"), writing("e"), soon()).value == {"n": 2}
+    database = fresh_database.make_database()
+    database.run(writing("e"), make_deadline())
+    fresh_database.cut_connections()
+    assert database.run_once(use("e"), writing("e"), make_deadline()).value == {"n": 2}
 
 
-def test_a_lost_answer_after_the_commit_is_found_by_the_retry(blank: Blank) -> None:
+def test_a_lost_answer_after_the_commit_is_found_by_the_retry(fresh_database: FreshDatabase) -> None:
     """The connection breaks after the commit: whoever tries again must find that it was done."""
-    database = blank.database()
+    database = fresh_database.make_database()
     broken = threading.Event()
 
     def breaking(tx: Transaction) -> Pending[Row]:
@@ -100,9 +104,9 @@ def test_a_lost_answer_after_the_commit_is_found_by_the_retry(blank: Blank) -> N
 
         return answer.map(lost)
 
-    landed = database.run_once(use("f"), breaking, soon())
+    landed = database.run_once(use("f"), breaking, make_deadline())
     assert (landed.value, landed.replayed) == ({"n": 1}, True)
-    assert blank.rows("SELECT count(*) AS n FROM audit WHERE action = 'f'") == [{"n": 1}]
+    assert fresh_database.query_rows("SELECT count(*) AS n FROM audit WHERE action = 'f'") == [{"n": 1}]
 
 
 def refusing_connections() -> Database:
@@ -112,7 +116,7 @@ def refusing_connections() -> Database:
         tried.append(1)
         raise psycopg.OperationalError("connection refused")
 
-    connector = deployed_connector(connect, clock=lambda: 0.0)
+    connector = make_deployed_connector(connect, clock=lambda: 0.0)
     database = Database(connector, backoff=Backoff(retries=3, base_s=0.001), sleep=lambda _: None)
     database.__dict__["tried"] = tried
     return database
@@ -123,31 +127,31 @@ def test_a_database_out_of_reach_is_unavailable_and_hardly_called_more_often_tha
     database = refusing_connections()
     for _ in range(20):
         with pytest.raises(Unavailable):
-            database.run(lambda tx: tx.fetch_all(Query("SELECT 1")), soon())
+            database.run(lambda tx: tx.fetch_all(Query("SELECT 1")), make_deadline())
     assert len(database.__dict__["tried"]) == 21
 
 
-def test_nothing_is_begun_after_the_deadline(blank: Blank) -> None:
+def test_nothing_is_begun_after_the_deadline(fresh_database: FreshDatabase) -> None:
     """The caller has gone: what is done now nobody learns of."""
     with pytest.raises(DeadlineExceeded):
-        blank.database().run(writing("g"), soon(0))
-    assert blank.rows("SELECT count(*) AS n FROM audit WHERE action = 'g'") == [{"n": 0}]
+        fresh_database.make_database().run(writing("g"), make_deadline(0))
+    assert fresh_database.query_rows("SELECT count(*) AS n FROM audit WHERE action = 'g'") == [{"n": 0}]
 
 
-class Clocked:
+class ClockedConnector:
     """A connector on a clock that is moved by hand, counting its connections."""
 
-    def __init__(self, blank: Blank) -> None:
+    def __init__(self, fresh_database: FreshDatabase) -> None:
         self.now = 0.0
         self.made = 0
-        self._blank = blank
-        self.connector = deployed_connector(self._connect, clock=lambda: self.now, uniform=lambda _a, b: b)
+        self._fresh_database = fresh_database
+        self.connector = make_deployed_connector(self._connect, clock=lambda: self.now, uniform=lambda _a, b: b)
 
     def _connect(self, _within_s: float) -> psycopg.Connection[Row]:
         from shared.database.connection import build_connect_arguments
 
         self.made += 1
-        return psycopg.connect(**build_connect_arguments(self._blank.settings, None))
+        return psycopg.connect(**build_connect_arguments(self._fresh_database.settings, None))
 
     def at(self, now: float) -> int:
         """How many connections were made when one was borrowed at that time."""
@@ -157,9 +161,9 @@ class Clocked:
         return self.made
 
 
-def test_a_connection_is_kept_while_it_is_used_and_dropped_idle_or_old(blank: Blank) -> None:
+def test_a_connection_is_kept_while_it_is_used_and_dropped_idle_or_old(fresh_database: FreshDatabase) -> None:
     """Idle timeout 20 s, lifetime an hour: each replaced when it is next wanted, not before."""
-    clocked = Clocked(blank)
+    clocked = ClockedConnector(fresh_database)
     assert [clocked.at(t) for t in (0, 1, 20, 39.9)] == [1, 1, 1, 1]
     assert clocked.at(59.9) == 2  # idle for 20 s
     assert {clocked.at(59.9 + 19 * n) for n in range(190)} == {2}
@@ -167,9 +171,9 @@ def test_a_connection_is_kept_while_it_is_used_and_dropped_idle_or_old(blank: Bl
     assert clocked.at(59.9 + 3600) == 3  # an hour old
 
 
-def test_a_connection_found_dead_after_a_pause_is_replaced(blank: Blank) -> None:
+def test_a_connection_found_dead_after_a_pause_is_replaced(fresh_database: FreshDatabase) -> None:
     """A frozen environment wakes on a connection that the server has closed."""
-    clocked = Clocked(blank)
+    clocked = ClockedConnector(fresh_database)
     clocked.at(0)
-    blank.cut_connections()
+    fresh_database.cut_connections()
     assert clocked.at(5) == 2

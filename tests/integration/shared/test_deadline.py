@@ -17,10 +17,10 @@ from shared.deadline import Deadline
 from shared.errors import DeadlineExceeded, Unavailable
 from shared.settings import Settings
 from shared.sql import Query
-from tests.databases import Blank, deployed_connector
-from tests.integration.room import room
-from tests.people import person
+from tests.databases import FreshDatabase, make_deployed_connector
+from tests.integration.function_client import make_client
 from tests.roles import FUNCTIONS, RoleConnector
+from tests.sample_people import make_person
 
 SLACK_S = 1.0  # for a busy machine
 PID = Query("SELECT pg_backend_pid() AS pid")
@@ -47,7 +47,7 @@ def mute(database: Database, role: str | None = None) -> Iterator[None]:
     the kernel, and never answered."""
     if role is not None:
         assert isinstance(database._connector, RoleConnector)
-        database = Database(database._connector.of_role(role))
+        database = Database(database._connector.get_connector(role))
     pid: int = asking(PID, database)["pid"]
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -56,9 +56,9 @@ def mute(database: Database, role: str | None = None) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-def test_a_flight_that_is_never_answered_ends_at_the_deadline(blank: Blank) -> None:
+def test_a_flight_that_is_never_answered_ends_at_the_deadline(fresh_database: FreshDatabase) -> None:
     """Too little time is left then to begin another."""
-    database = blank.database()
+    database = fresh_database.make_database()
     with mute(database):
         began = read_monotonic()
         with pytest.raises(Unavailable):
@@ -67,20 +67,20 @@ def test_a_flight_that_is_never_answered_ends_at_the_deadline(blank: Blank) -> N
         assert asking(ONE, database) == {"one": 1}  # on another connection
 
 
-def test_a_connection_that_is_dumb_after_a_pause_is_replaced_within_the_check(blank: Blank) -> None:
+def test_a_connection_that_is_dumb_after_a_pause_is_replaced_within_the_check(fresh_database: FreshDatabase) -> None:
     """A frozen environment wakes on a line that was cut without a word."""
     now = [0.0]
-    connector = deployed_connector(lambda s: connect(blank.settings, None, s), clock=lambda: now[0])
+    connector = make_deployed_connector(lambda s: connect(fresh_database.settings, None, s), clock=lambda: now[0])
     database = Database(connector)
     with mute(database):
         now[0] += CHECK_AFTER_IDLE_S
         assert asking(ONE, database, seconds=4.0) == {"one": 1}
 
 
-def test_no_connection_is_begun_that_could_outlast_the_deadline(blank: Blank) -> None:
+def test_no_connection_is_begun_that_could_outlast_the_deadline(fresh_database: FreshDatabase) -> None:
     """libpq waits two seconds at least, so with less left there is no trying."""
     with socket.create_server(("127.0.0.1", 0)) as dumb:
-        settings = blank.settings.model_copy(update={"db_port": dumb.getsockname()[1]})
+        settings = fresh_database.settings.model_copy(update={"db_port": dumb.getsockname()[1]})
         began = read_monotonic()
         with pytest.raises(Unavailable):
             connect_within(settings, 2.5)
@@ -93,15 +93,15 @@ def test_no_connection_is_begun_that_could_outlast_the_deadline(blank: Blank) ->
 
 def connect_within(settings: Settings, seconds: float) -> Row:
     """A query on a new connection to a server that takes it and says nothing."""
-    connector = deployed_connector(lambda s: connect(settings, None, s))
+    connector = make_deployed_connector(lambda s: connect(settings, None, s))
     return asking(ONE, Database(connector), seconds)
 
 
-def test_a_call_is_answered_503_before_its_time_is_up(blank: Blank) -> None:
+def test_a_call_is_answered_503_before_its_time_is_up(fresh_database: FreshDatabase) -> None:
     """With Retry-After; and done once when it is repeated, though the first try may have been committed."""
-    client = room(api, blank)
+    client = make_client(api, fresh_database)
     client.seconds = 3.0
-    body = person()
+    body = make_person()
     with mute(client.container.database, FUNCTIONS["MembersFunction"]):
         began = read_monotonic()
         refused = client.call("POST", "/members", body, key="patient")
@@ -109,4 +109,4 @@ def test_a_call_is_answered_503_before_its_time_is_up(blank: Blank) -> None:
         assert (refused.status, refused.problem, refused.headers["Retry-After"]) == (503, "unavailable", "1")
     again = client.call("POST", "/members", body, key="patient")
     assert again.status == 201
-    assert len(blank.rows("SELECT id FROM accounts WHERE email = %s", body["email"])) == 1
+    assert len(fresh_database.query_rows("SELECT id FROM accounts WHERE email = %s", body["email"])) == 1

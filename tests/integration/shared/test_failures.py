@@ -14,73 +14,79 @@ import pytest
 from members.app import api
 from shared.database.errors import KeyConflict, convert_to_answer, is_connection_lost, is_retryable
 from shared.errors import Refusal, Unavailable
-from tests.databases import Blank
-from tests.harness import STAFF
-from tests.integration.room import room
-from tests.integration.shared.fights import (
+from tests.api_client import STAFF
+from tests.databases import FreshDatabase
+from tests.integration.function_client import make_client
+from tests.integration.shared.failure_cases import (
     BUMP,
     COUNTS,
     GATE,
     LONG_S,
-    Runner,
-    caught,
-    connected,
-    gate,
-    meaning,
-    rival,
-    until,
-    waiting,
+    CountedDatabase,
+    catch_error,
+    classify,
+    connect,
+    list_waiting,
+    make_barrier,
+    open_competing_session,
+    wait_until,
 )
-from tests.people import person
+from tests.sample_people import make_person
 
 T = TypeVar("T")
 
 
-def test_40001_at_commit_is_tried_again_and_ends_in_a_serial_order(scene: Blank, runner: Runner) -> None:
+def test_40001_at_commit_is_tried_again_and_ends_in_a_serial_order(
+    contended_rows: FreshDatabase, counted_database: CountedDatabase
+) -> None:
     """Write skew: every statement succeeds, and the COMMIT that our Sync implies does not.
 
     psycopg can't end a pipeline then: the error comes as that, with the SQLSTATE behind it, and the connection is left.
     """
-    scene.alter_role("default_transaction_isolation = 'serializable'")
-    with lost_race(scene, lambda: caught(lambda: pipelined(scene, *SKEWED))) as ending:
+    contended_rows.change_role("default_transaction_isolation = 'serializable'")
+    with lost_race(contended_rows, lambda: catch_error(lambda: pipelined(contended_rows, *SKEWED))) as ending:
         error = ending()
-    assert meaning(error) == (None, True, True)
+    assert classify(error) == (None, True, True)
     assert isinstance(error.__context__, psycopg.errors.SerializationFailure)
     assert "commit attempt" in str(error.__context__.diag.message_detail)
-    with lost_race(scene, lambda: runner.run(*SKEWED)) as ending:
+    with lost_race(contended_rows, lambda: counted_database.run(*SKEWED)) as ending:
         ending()
-    assert (len(runner.retried), runner.made) == (1, 2)
-    assert scene.rows(COUNTS) == [{"name": "a", "n": 2}, {"name": "b", "n": 1}]
+    assert (len(counted_database.retried), counted_database.made) == (1, 2)
+    assert contended_rows.query_rows(COUNTS) == [{"name": "a", "n": 2}, {"name": "b", "n": 1}]
 
 
-def test_40001_at_an_explicit_commit_keeps_its_state_and_its_connection(scene: Blank) -> None:
+def test_40001_at_an_explicit_commit_keeps_its_state_and_its_connection(contended_rows: FreshDatabase) -> None:
     """Outside a pipeline, where the COMMIT is a statement like any other."""
 
     def explicit() -> psycopg.Error:
-        with connected(scene.direct) as connection:
+        with connect(contended_rows.direct) as connection:
             for statement in ("BEGIN ISOLATION LEVEL SERIALIZABLE", *SKEWED):
                 connection.execute(statement.encode())
-            return caught(lambda: connection.execute("COMMIT"))
+            return catch_error(lambda: connection.execute("COMMIT"))
 
-    with lost_race(scene, explicit) as ending:
-        assert meaning(ending()) == ("40001", True, False)
+    with lost_race(contended_rows, explicit) as ending:
+        assert classify(ending()) == ("40001", True, False)
 
 
-def test_nothing_is_checked_at_commit_that_is_an_answer(scene: Blank) -> None:
+def test_nothing_is_checked_at_commit_that_is_an_answer(contended_rows: FreshDatabase) -> None:
     """An error at COMMIT arrives without its name, so a deferred constraint could not be told from an outage."""
     deferred = "SELECT conname FROM pg_constraint WHERE condeferrable"
-    assert scene.rows(f"{deferred} UNION SELECT tgname FROM pg_trigger WHERE tgdeferrable") == []
+    assert contended_rows.query_rows(f"{deferred} UNION SELECT tgname FROM pg_trigger WHERE tgdeferrable") == []
 
 
 SKEWED = ("SELECT sum(n) FROM scene", BUMP.format("b"), GATE)
 
 
 @contextmanager
-def lost_race(blank: Blank, losing: Callable[[], T]) -> Iterator[Callable[[], T]]:
+def lost_race(fresh_database: FreshDatabase, losing: Callable[[], T]) -> Iterator[Callable[[], T]]:
     """Another transaction reads and writes while ours, which runs SKEWED, is in its middle; the call ends ours."""
-    with gate(blank) as open_gate, rival(blank) as other, ThreadPoolExecutor(1) as pool:
+    with (
+        make_barrier(fresh_database) as open_gate,
+        open_competing_session(fresh_database) as other,
+        ThreadPoolExecutor(1) as pool,
+    ):
         running = pool.submit(losing)
-        until(lambda: waiting(blank, "advisory"))
+        wait_until(lambda: list_waiting(fresh_database, "advisory"))
         skew(other)
 
         def end() -> T:
@@ -90,9 +96,9 @@ def lost_race(blank: Blank, losing: Callable[[], T]) -> Iterator[Callable[[], T]
         yield end
 
 
-def pipelined(blank: Blank, *statements: str) -> None:
+def pipelined(fresh_database: FreshDatabase, *statements: str) -> None:
     """The statements as one flight, on a bare connection."""
-    with connected(blank.direct) as connection, connection.pipeline():
+    with connect(fresh_database.direct) as connection, connection.pipeline():
         for statement in statements:
             connection.execute(statement.encode())
 
@@ -104,89 +110,110 @@ def skew(other: "psycopg.Connection[Any]") -> None:
     other.commit()
 
 
-def test_40001_of_a_statement_is_tried_again(scene: Blank, runner: Runner) -> None:
+def test_40001_of_a_statement_is_tried_again(contended_rows: FreshDatabase, counted_database: CountedDatabase) -> None:
     """Repeatable read: a row that was changed by another since we looked."""
-    scene.alter_role("default_transaction_isolation = 'repeatable read'")
-    with gate(scene) as open_gate, rival(scene) as other, ThreadPoolExecutor(1) as pool:
-        running = pool.submit(runner.run, "SELECT n FROM scene", GATE, BUMP.format("a"))
-        until(lambda: waiting(scene, "advisory"))
+    contended_rows.change_role("default_transaction_isolation = 'repeatable read'")
+    with (
+        make_barrier(contended_rows) as open_gate,
+        open_competing_session(contended_rows) as other,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        running = pool.submit(counted_database.run, "SELECT n FROM scene", GATE, BUMP.format("a"))
+        wait_until(lambda: list_waiting(contended_rows, "advisory"))
         other.execute(BUMP.format("a").encode())
         other.commit()
         open_gate()
         running.result(LONG_S)
-    assert (runner.retried, scene.rows(COUNTS)[0]["n"]) == (["40001"], 2)
+    assert (counted_database.retried, contended_rows.query_rows(COUNTS)[0]["n"]) == (["40001"], 2)
 
 
-def test_40p01_is_tried_again_and_both_are_done(scene: Blank, runner: Runner) -> None:
+def test_40p01_is_tried_again_and_both_are_done(
+    contended_rows: FreshDatabase, counted_database: CountedDatabase
+) -> None:
     """A real deadlock: each has the row that the other wants, and ours is the one that is chosen."""
-    scene.alter_role("deadlock_timeout = '10ms'")
-    with gate(scene) as open_gate, rival(scene) as other, ThreadPoolExecutor(2) as pool:
+    contended_rows.change_role("deadlock_timeout = '10ms'")
+    with (
+        make_barrier(contended_rows) as open_gate,
+        open_competing_session(contended_rows) as other,
+        ThreadPoolExecutor(2) as pool,
+    ):
         other.execute("SET deadlock_timeout = '1min'")
         other.execute(BUMP.format("a").encode())
-        running = pool.submit(runner.run, BUMP.format("b"), GATE, BUMP.format("a"))
-        until(lambda: waiting(scene, "advisory"))
+        running = pool.submit(counted_database.run, BUMP.format("b"), GATE, BUMP.format("a"))
+        wait_until(lambda: list_waiting(contended_rows, "advisory"))
         theirs = pool.submit(other.execute, BUMP.format("b").encode())
-        until(lambda: waiting(scene, "transactionid"))
+        wait_until(lambda: list_waiting(contended_rows, "transactionid"))
         open_gate()
         theirs.result(LONG_S)
         other.commit()
         running.result(LONG_S)
-    assert (set(runner.retried), runner.made) == ({"40P01"}, 1)  # once more where ours is back before theirs wakes
-    assert [row["n"] for row in scene.rows(COUNTS)] == [2, 2]
+    assert (set(counted_database.retried), counted_database.made) == (
+        {"40P01"},
+        1,
+    )  # once more where ours is back before theirs wakes
+    assert [row["n"] for row in contended_rows.query_rows(COUNTS)] == [2, 2]
 
 
-def test_55p03_is_tried_again(scene: Blank, runner: Runner) -> None:
+def test_55p03_is_tried_again(contended_rows: FreshDatabase, counted_database: CountedDatabase) -> None:
     """By lock_timeout, until the other lets go; by NOWAIT the same."""
-    with rival(scene) as other:
+    with open_competing_session(contended_rows) as other:
         other.execute(BUMP.format("a").encode())
-        with connected(scene.direct) as connection:
-            error = caught(lambda: connection.execute("SELECT FROM scene WHERE name = 'a' FOR UPDATE NOWAIT"))
-        assert meaning(error) == ("55P03", True, False)
-        scene.alter_role("lock_timeout = '20ms'")
-        runner.on_retry = other.commit
-        runner.run(BUMP.format("a"))
-    assert (runner.retried, runner.made, scene.rows(COUNTS)[0]["n"]) == (["55P03"], 1, 2)
+        with connect(contended_rows.direct) as connection:
+            error = catch_error(lambda: connection.execute("SELECT FROM scene WHERE name = 'a' FOR UPDATE NOWAIT"))
+        assert classify(error) == ("55P03", True, False)
+        contended_rows.change_role("lock_timeout = '20ms'")
+        counted_database.on_retry = other.commit
+        counted_database.run(BUMP.format("a"))
+    assert (counted_database.retried, counted_database.made, contended_rows.query_rows(COUNTS)[0]["n"]) == (
+        ["55P03"],
+        1,
+        2,
+    )
 
 
-def test_57014_is_an_answer_and_not_tried_again(scene: Blank, runner: Runner) -> None:
+def test_57014_is_an_answer_and_not_tried_again(
+    contended_rows: FreshDatabase, counted_database: CountedDatabase
+) -> None:
     """A statement over its time: unavailable, once; what came before it is undone, and the connection goes on."""
-    scene.alter_role("statement_timeout = '50ms'")
-    with connected(scene.direct) as connection:
-        error = caught(lambda: connection.execute("SELECT pg_sleep(5)"))
+    contended_rows.change_role("statement_timeout = '50ms'")
+    with connect(contended_rows.direct) as connection:
+        error = catch_error(lambda: connection.execute("SELECT pg_sleep(5)"))
     assert (error.sqlstate, is_retryable(error), is_connection_lost(error)) == ("57014", False, False)
     assert isinstance(convert_to_answer(error), Unavailable)
     with pytest.raises(Unavailable):
-        runner.run(BUMP.format("a"), "SELECT pg_sleep(5)")
-    assert (runner.retried, runner.run(COUNTS)[0]["n"], runner.made) == ([], 0, 1)
+        counted_database.run(BUMP.format("a"), "SELECT pg_sleep(5)")
+    assert (counted_database.retried, counted_database.run(COUNTS)[0]["n"], counted_database.made) == ([], 0, 1)
 
 
-def test_a_statement_timeout_is_503_and_the_repeat_succeeds(scene: Blank) -> None:
+def test_a_statement_timeout_is_503_and_the_repeat_succeeds(contended_rows: FreshDatabase) -> None:
     """Through the API: with Retry-After, nothing done, and the key free for the next try."""
-    scene.alter_role("statement_timeout = '200ms'")
-    client, body = room(api, scene), person()
-    with rival(scene) as other:
+    contended_rows.change_role("statement_timeout = '200ms'")
+    client, body = make_client(api, contended_rows), make_person()
+    with open_competing_session(contended_rows) as other:
         other.execute("LOCK TABLE members")
         refused = client.call("POST", "/members", body, key="slow")
-        read = client.as_(STAFF).call("GET", "/members")
+        read = client.sign_in_as(STAFF).call("GET", "/members")
     assert [(reply.status, reply.problem) for reply in (refused, read)] == [(503, "unavailable")] * 2
     assert int(refused.headers["Retry-After"]) >= 1
-    assert scene.rows("SELECT FROM accounts WHERE email = %s", body["email"]) == []
+    assert contended_rows.query_rows("SELECT FROM accounts WHERE email = %s", body["email"]) == []
     assert client.call("POST", "/members", body, key="slow").status == 201
 
 
-def test_a_unique_violation_that_has_a_name_is_an_answer(scene: Blank, runner: Runner) -> None:
+def test_a_unique_violation_that_has_a_name_is_an_answer(
+    contended_rows: FreshDatabase, counted_database: CountedDatabase
+) -> None:
     """Of an address, by its problem; of the key, as a conflict to look into. Neither is tried again."""
     account = (
         "INSERT INTO accounts (id, role, email, full_name, language)"
         " VALUES (gen_random_uuid(), 'member', 'twice@example.test', 'X', 'en')"
     )
     key = "INSERT INTO idempotency_keys (scope, key, fingerprint) VALUES ('s', 'k', 'f')"
-    runner.run(account + " RETURNING id")
+    counted_database.run(account + " RETURNING id")
     with pytest.raises(Refusal, match="email-taken"):
-        runner.run(account + " RETURNING id")
+        counted_database.run(account + " RETURNING id")
     with pytest.raises(KeyConflict):
-        runner.run(key, key + " RETURNING key")
-    assert (runner.retried, runner.made) == ([], 1)
+        counted_database.run(key, key + " RETURNING key")
+    assert (counted_database.retried, counted_database.made) == ([], 1)
 
 
 @pytest.mark.parametrize(
@@ -201,8 +228,10 @@ def test_a_unique_violation_that_has_a_name_is_an_answer(scene: Blank, runner: R
         ("SELECT no_such_column FROM scene", "42703"),
     ],
 )
-def test_what_is_our_own_mistake_is_raised_as_it_is(scene: Blank, runner: Runner, statement: str, state: str) -> None:
+def test_what_is_our_own_mistake_is_raised_as_it_is(
+    contended_rows: FreshDatabase, counted_database: CountedDatabase, statement: str, state: str
+) -> None:
     """No answer and no retry: the API says `internal`, and the log has the SQLSTATE. The connection is kept."""
-    error = caught(lambda: runner.run(statement))
-    assert meaning(error) == (state, False, False)
-    assert (runner.run(COUNTS)[0]["n"], runner.retried, runner.made) == (0, [], 1)
+    error = catch_error(lambda: counted_database.run(statement))
+    assert classify(error) == (state, False, False)
+    assert (counted_database.run(COUNTS)[0]["n"], counted_database.retried, counted_database.made) == (0, [], 1)

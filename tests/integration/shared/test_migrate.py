@@ -12,18 +12,18 @@ import pytest
 from local.database_proxy.proxy import run_proxy
 from local.postgres import OWNER
 from shared.database.migrate import MigrationChecksumMismatch, migrate, read_migrations
-from tests.databases import MIGRATIONS, Postgres
+from tests.databases import MIGRATIONS, PostgresHandle
 from tests.roles import LIMITED
 
 OTHERS = 5  # sessions that are no function's: autovacuum's, the owner's, a person's
 
 
 @pytest.fixture
-def empty(postgres: Postgres, request: pytest.FixtureRequest) -> str:
+def empty(postgres: PostgresHandle, request: pytest.FixtureRequest) -> str:
     """The owner's way to a database without a schema."""
     name = f"empty_{abs(hash(request.node.name)):x}"
     postgres.execute(f"CREATE DATABASE {name} OWNER {OWNER}")
-    return postgres.conninfo(dbname=name)
+    return postgres.build_conninfo(dbname=name)
 
 
 def test_it_may_be_run_twice(empty: str) -> None:
@@ -75,45 +75,45 @@ def name_of(empty: str) -> str:
 
 
 @pytest.fixture
-def unlimited(postgres: Postgres) -> Iterator[None]:
+def unlimited(postgres: PostgresHandle) -> Iterator[None]:
     """No role has a limit, before and after."""
     yield
-    postgres.unlimit()
+    postgres.drop_limits()
 
 
 @pytest.mark.usefixtures("unlimited")
-def test_each_run_sets_the_limit_of_connections(empty: str, postgres: Postgres) -> None:
+def test_each_run_sets_the_limit_of_connections(empty: str, postgres: PostgresHandle) -> None:
     """Of each role and of all together; another number at the next deployment is another limit, none leaves it so."""
     for limit in (50, 50, 70):
         migrate(empty, MIGRATIONS, connection_limit=limit)
-        assert postgres.limits(name_of(empty)) == ({limit}, limit + OTHERS)
+        assert postgres.read_limits(name_of(empty)) == ({limit}, limit + OTHERS)
     migrate(empty, MIGRATIONS)
-    assert postgres.limits(name_of(empty)) == ({70}, 70 + OTHERS)
+    assert postgres.read_limits(name_of(empty)) == ({70}, 70 + OTHERS)
 
 
 @pytest.mark.usefixtures("unlimited")
-def test_one_role_of_all_that_has_another_limit_gets_the_right_one(empty: str, postgres: Postgres) -> None:
+def test_one_role_of_all_that_has_another_limit_gets_the_right_one(empty: str, postgres: PostgresHandle) -> None:
     """Each is looked at, and not only the first."""
     migrate(empty, MIGRATIONS, connection_limit=50)
     for role in LIMITED:
         postgres.execute(f"ALTER ROLE {role} CONNECTION LIMIT 3")
         migrate(empty, MIGRATIONS, connection_limit=50)
-        assert postgres.limits()[0] == {50}, role
+        assert postgres.read_limits()[0] == {50}, role
 
 
 @pytest.mark.usefixtures("unlimited")
-def test_the_limit_may_be_set_by_many_at_once(empty: str, postgres: Postgres) -> None:
+def test_the_limit_may_be_set_by_many_at_once(empty: str, postgres: PostgresHandle) -> None:
     """PostgreSQL refuses one of two that alter a role at the same time: they take turns."""
     limits = [60 + n for n in range(8)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda limit: migrate(empty, MIGRATIONS, connection_limit=limit), limits))
-    roles, most = postgres.limits(name_of(empty))
+    roles, most = postgres.read_limits(name_of(empty))
     assert roles == {most - OTHERS}
     assert roles <= set(limits)
 
 
 @pytest.mark.usefixtures("unlimited")
-def test_the_limit_holds_whatever_the_proxy_may_open(empty: str, postgres: Postgres) -> None:
+def test_the_limit_holds_whatever_the_proxy_may_open(empty: str, postgres: PostgresHandle) -> None:
     """Behind a pool that is too large, PostgreSQL refuses one too many, and the proxy's client waits its turn."""
     migrate(empty, MIGRATIONS)
     postgres.proxy.refresh()
@@ -136,14 +136,14 @@ def test_the_limit_holds_whatever_the_proxy_may_open(empty: str, postgres: Postg
 
 
 @pytest.mark.usefixtures("unlimited")
-def test_all_roles_together_have_no_more_than_the_limit_and_a_few(empty: str, postgres: Postgres) -> None:
+def test_all_roles_together_have_no_more_than_the_limit_and_a_few(empty: str, postgres: PostgresHandle) -> None:
     """The limit of one role knows nothing of the others': the database's does. The owner's sessions count in it."""
     migrate(empty, MIGRATIONS, connection_limit=4)
     refused: list[str] = []
     with ExitStack() as held:
         for role in [*LIMITED, *LIMITED][: 4 + OTHERS + 2]:
             try:
-                held.enter_context(psycopg.connect(postgres.conninfo(user=role, dbname=name_of(empty))))
+                held.enter_context(psycopg.connect(postgres.build_conninfo(user=role, dbname=name_of(empty))))
             except psycopg.OperationalError as error:
                 refused.append(str(error))
     assert len(refused) == 2

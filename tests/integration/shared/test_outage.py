@@ -11,12 +11,12 @@ from members.app import api
 from shared.clock import read_monotonic
 from shared.database.connection import Connection, ConnectionHolder
 from shared.database.pipeline import Database
-from tests.databases import Blank, running_proxy
-from tests.figures import record
-from tests.harness import Client
-from tests.integration.room import room, serial
-from tests.people import person
+from tests.api_client import ApiClient
+from tests.databases import FreshDatabase, running_proxy
+from tests.integration.function_client import make_client, next_serial
+from tests.measurements import record
 from tests.roles import RoleConnector
+from tests.sample_people import make_person
 
 ENVIRONMENTS = 10
 SECONDS = 3.0  # that the runtime has left for a request
@@ -54,23 +54,23 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return made
 
 
-def environments(blank: Blank, proxy: Proxy) -> list[Client]:
+def environments(fresh_database: FreshDatabase, proxy: Proxy) -> list[ApiClient]:
     """So many, each connected and at work."""
-    settings = blank.settings.model_copy(update={"db_port": proxy.port})
+    settings = fresh_database.settings.model_copy(update={"db_port": proxy.port})
     connectors = [RoleConnector(settings) for _ in range(ENVIRONMENTS)]
-    made = [room(api, blank, database=Database(connector)) for connector in connectors]
+    made = [make_client(api, fresh_database, database=Database(connector)) for connector in connectors]
     for client in made:
         client.seconds = SECONDS
-        assert client.call("POST", "/members", person(), key=f"before-{serial()}").status == 201
+        assert client.call("POST", "/members", make_person(), key=f"before-{next_serial()}").status == 201
     return made
 
 
-def requests(client: Client, count: int) -> list[tuple[int, str, bool]]:
+def requests(client: ApiClient, count: int) -> list[tuple[int, str, bool]]:
     """So many one after the other: status, problem, and whether the answer came before the time was up."""
     seen = []
     for _ in range(count):
         began = read_monotonic()
-        reply = client.call("POST", "/members", person(), key=f"request-{serial()}")
+        reply = client.call("POST", "/members", make_person(), key=f"request-{next_serial()}")
         seen.append((reply.status, reply.headers.get("Retry-After", ""), read_monotonic() - began < SECONDS))
     return seen
 
@@ -79,13 +79,16 @@ def requests(client: Client, count: int) -> list[tuple[int, str, bool]]:
     ("outage", "each"), [(refused, 20), (cut_short, 20), (black_holed, 2)], ids=["refused", "cut", "black hole"]
 )
 def test_an_outage_is_not_amplified_and_every_request_answered_in_time(
-    blank: Blank, calls: list[float], outage: Callable[[Proxy], AbstractContextManager[object]], each: int
+    fresh_database: FreshDatabase,
+    calls: list[float],
+    outage: Callable[[Proxy], AbstractContextManager[object]],
+    each: int,
 ) -> None:
     """503 with Retry-After, and at most a tenth more calls than requests; then all goes on as before."""
     with ExitStack() as stack:
-        proxy = stack.enter_context(running_proxy(blank.postgres.server.port, max_connections=ENVIRONMENTS))
+        proxy = stack.enter_context(running_proxy(fresh_database.postgres.server.port, max_connections=ENVIRONMENTS))
         pool = stack.enter_context(ThreadPoolExecutor(ENVIRONMENTS))
-        clients = environments(blank, proxy)
+        clients = environments(fresh_database, proxy)
         calls.clear()
         with outage(proxy):
             answers = [one for seen in pool.map(lambda c: requests(c, each), clients) for one in seen]

@@ -6,8 +6,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.databases import Blank
-from tests.settings.sql_numbers import numbers
+from tests.databases import FreshDatabase
+from tests.settings.sql_numbers import list_numbers
 from tests.settings.test_sql_numbers import SCHEMA
 
 # What PostgreSQL itself says of each part of the schema that may hold a number.
@@ -41,11 +41,11 @@ DAYS_IN_A_STATE = {
 }  # fmt: skip
 
 
-def found_in(blank: Blank) -> dict[str, set[str]]:
+def found_in(fresh_database: FreshDatabase) -> dict[str, set[str]]:
     """Return the numbers of each part of the schema that has any."""
     found: dict[str, set[str]] = {}
-    for row in blank.rows(PARTS):
-        found.setdefault(row["part"], set()).update(numbers(row["text"]))
+    for row in fresh_database.query_rows(PARTS):
+        found.setdefault(row["part"], set()).update(list_numbers(row["text"]))
     return {part: each for part, each in found.items() if each}
 
 
@@ -54,22 +54,22 @@ def stated() -> Mapping[str, set[str]]:
     return {part: set(each) - FORMER.get(part, set()) for part, each in SCHEMA.items() if not part.startswith("rows ")}
 
 
-def test_the_migrated_schema_has_the_numbers_that_are_stated(blank: Blank) -> None:
+def test_the_migrated_schema_has_the_numbers_that_are_stated(fresh_database: FreshDatabase) -> None:
     """Functions, views, constraints, columns, indexes and triggers, as PostgreSQL itself tells them."""
-    assert found_in(blank) == stated()
+    assert found_in(fresh_database) == stated()
 
 
-def test_the_plans_have_the_contracts_prices(blank: Blank) -> None:
+def test_the_plans_have_the_contracts_prices(fresh_database: FreshDatabase) -> None:
     """In euros, with what they cover."""
-    rows = blank.rows("SELECT plan, price::text AS price, covers, currency FROM plans")
+    rows = fresh_database.query_rows("SELECT plan, price::text AS price, covers, currency FROM plans")
 
     assert {row["plan"]: (row["price"], row["covers"]) for row in rows} == PLANS
     assert {row["currency"] for row in rows} == {"EUR"}
 
 
-def test_claims_are_stuck_and_in_breach_after_the_contracts_days(blank: Blank) -> None:
+def test_claims_are_stuck_and_in_breach_after_the_contracts_days(fresh_database: FreshDatabase) -> None:
     """By state; an interval of days, not of hours."""
-    rows = blank.rows("SELECT state, stuck_after, breach_after FROM claim_states")
+    rows = fresh_database.query_rows("SELECT state, stuck_after, breach_after FROM claim_states")
 
     assert {row["state"]: (_days(row["stuck_after"]), _days(row["breach_after"])) for row in rows} == DAYS_IN_A_STATE
 
@@ -90,11 +90,13 @@ def _days(interval: Any) -> int | None:
         ("ALTER TABLE accounts ADD COLUMN nickname varchar(77)", "table accounts", "77"),
     ],
 )
-def test_a_new_number_is_found_wherever_it_is(blank: Blank, change: str, part: str, number: str) -> None:
+def test_a_new_number_is_found_wherever_it_is(
+    fresh_database: FreshDatabase, change: str, part: str, number: str
+) -> None:
     """Whatever kind of statement brings it in."""
-    with psycopg.connect(blank.postgres.conninfo(dbname=blank.name)) as connection:
+    with psycopg.connect(fresh_database.postgres.build_conninfo(dbname=fresh_database.name)) as connection:
         connection.execute(change.encode())
         rows = connection.execute(PARTS.encode()).fetchall()
         connection.rollback()
 
-    assert number in {each for name, text in rows if name == part for each in numbers(text)}
+    assert number in {each for name, text in rows if name == part for each in list_numbers(text)}

@@ -6,74 +6,74 @@ from typing import Any
 
 from stress.ledger import CallLedger, CallSample, PlannedCall
 from stress.reconciliation import LINKED
-from tests.databases import Blank
+from tests.databases import FreshDatabase
 
 PRICE, NEW = "35.00", "7.00"
 
 
-def ident() -> str:
+def make_id() -> str:
     """An id that nothing has."""
     return str(uuid.uuid4())
 
 
 @dataclass
-class System:
+class RecordedSystem:
     """A database, its inbox, its queues, and what clients were told; each `add` leaves rows and tells of them."""
 
-    blank: Blank
+    fresh_database: FreshDatabase
     ledger: CallLedger = field(default_factory=CallLedger)
     mails: list[dict[str, Any]] = field(default_factory=list)
     messages: dict[str, int] = field(default_factory=dict)
 
     def run(self, query: str, *params: object) -> list[dict[str, Any]]:
         """One statement, by the owner."""
-        return self.blank.rows(query, *params)
+        return self.fresh_database.query_rows(query, *params)
 
     def tell(
         self, operation: str, status: int = 201, *, scenario: str = "claims", key: str | None = None, **given: Any
     ) -> str:
         """A call and its answer, and the key's row where it was done; the key."""
-        key, record = key or f"key-{ident()}", given.pop("record", None)
+        key, record = key or f"key-{make_id()}", given.pop("record", None)
         call = PlannedCall(operation, "POST", f"/{operation}", "127.20.0.1", key=key, **given)
         self.ledger.note(CallSample(scenario, call, 0, 0, 0, status, record=record))
         if status in (200, 201):
             self.run("INSERT INTO idempotency_keys VALUES ('scope', %s, 'print')", key)
         return key
 
-    def account(self, role: str, email: str) -> str:
+    def add_account(self, role: str, email: str) -> str:
         """An account's row, and nothing else."""
-        account = ident()
+        account = make_id()
         self.run("INSERT INTO accounts (id, role, email, full_name, language) VALUES (%s, %s, %s, 'X', 'sq')",
                  account, role, email)  # fmt: skip
         return account
 
-    def left(self, subject: str, action: str, *jobs: str) -> None:
+    def add_effects(self, subject: str, action: str, *jobs: str) -> None:
         """An audit entry and jobs that are done, with the entry of each sign-in that was made."""
         for entry in (action, LINKED) if "identity" in jobs else (action,):
-            self.run("INSERT INTO audit VALUES (%s, now(), %s, %s, 'us', 'request')", ident(), entry, subject)
+            self.run("INSERT INTO audit VALUES (%s, now(), %s, %s, 'us', 'request')", make_id(), entry, subject)
         for job in jobs:
             kind, payload = ("identity", "{}") if job == "identity" else ("mail", f'{{"template": "{job}"}}')
             self.run("INSERT INTO outbox (id, kind, priority, subject_id, payload, state) "
-                     "VALUES (%s, %s, 'high', %s, %s, 'done')", ident(), kind, subject, payload)  # fmt: skip
+                     "VALUES (%s, %s, 'high', %s, %s, 'done')", make_id(), kind, subject, payload)  # fmt: skip
 
-    def mail(self, *to: str, text: str = "") -> None:
+    def add_mail(self, *to: str, text: str = "") -> None:
         """A mail in the inbox."""
         self.mails.append({"to": list(to), "text": text})
 
     def add_agent(self, **told: Any) -> tuple[str, str]:
         """An agent who applied; id and address."""
-        email = f"arta.{ident()}@example.test"
-        agent = self.account("agent", email)
+        email = f"arta.{make_id()}@example.test"
+        agent = self.add_account("agent", email)
         self.run("INSERT INTO agents (id, city, referral_code) VALUES (%s, 'X', %s)", agent, f"ARTA-{agent}")
-        self.left(agent, "agent.applied", "agent-received")
-        self.mail(email)
+        self.add_effects(agent, "agent.applied", "agent-received")
+        self.add_mail(email)
         self.tell("apply", body={"email": email}, record={"id": agent}, **told)
         return agent, email
 
     def add_member(self, agent: str, **told: Any) -> tuple[str, str]:
         """A member of an agent's; id and address."""
-        email = f"besa.{ident()}@example.test"
-        member, subscription = self.account("member", email), ident()
+        email = f"besa.{make_id()}@example.test"
+        member, subscription = self.add_account("member", email), make_id()
         self.run("INSERT INTO members (id, country, agent_id) VALUES (%s, 'XK', %s)", member, agent)
         self.run("INSERT INTO subscriptions (id, member_id, plan, state, starts_on, ends_on, price, currency) "
                  "VALUES (%s, %s, 'family', 'active', now(), now() + interval '1 year', 35, 'EUR')",
@@ -81,15 +81,15 @@ class System:
         self.run("INSERT INTO agent_clients VALUES (%s, %s)", member, agent)
         self.run("INSERT INTO commissions (id, agent_id, member_id, subscription_id, kind, period_starts_on, rate, "
                  "amount, currency) VALUES (%s, %s, %s, %s, 'new', now(), 0.2, 7, 'EUR')",
-                 ident(), agent, member, subscription)  # fmt: skip
-        self.left(member, "member.registered", "identity", "member-welcome")
-        self.mail(email)
+                 make_id(), agent, member, subscription)  # fmt: skip
+        self.add_effects(member, "member.registered", "identity", "member-welcome")
+        self.add_mail(email)
         self.tell("register", body={"email": email}, record={"id": member}, facts={"agent": agent}, **told)
         return member, email
 
     def add_claim(self, member: str, email: str) -> str:
         """A claim of a member's that was moved once, with evidence; its id."""
-        claim, document = ident(), ident()
+        claim, document = make_id(), make_id()
         self.run("INSERT INTO claims (id, member_id, category, title, company_name, description, incident_date, "
                  "incident_country, amount, currency) VALUES (%s, %s, 'travel', %s, 'X', 'X', now(), 'CH', 1, 'EUR')",
                  claim, member, f"Flight {claim}")  # fmt: skip
@@ -98,11 +98,11 @@ class System:
         self.step(claim, member, 2, "submitted", "verification")
         self.run("INSERT INTO documents (id, claim_id, slot, file_name, content_type, size, object_key, state) "
                  "VALUES (%s, %s, 1, 'x', 'text/plain', 39, %s, 'available')", document, claim, document)  # fmt: skip
-        self.left(claim, "claim.submitted", "claim-received", "staff-new-claim")
-        self.left(claim, "claim.moved", "claim-moved")
-        self.mail(email)
-        self.mail(email)
-        self.mail("desk@interdomestik.test", text=f"New: {self.number(claim)}.")
+        self.add_effects(claim, "claim.submitted", "claim-received", "staff-new-claim")
+        self.add_effects(claim, "claim.moved", "claim-moved")
+        self.add_mail(email)
+        self.add_mail(email)
+        self.add_mail("desk@interdomestik.test", text=f"New: {self.read_number(claim)}.")
         facts = {"claim": claim, "member": member}
         self.tell("claim", body={"title": f"Flight {claim}"}, record={"id": claim}, facts={"member": member})
         self.tell("move", 200, facts={"subject": claim, "member": member})
@@ -115,6 +115,6 @@ class System:
         self.run("INSERT INTO claim_history (claim_id, version, from_state, to_state, actor_role, actor_id) "
                  "VALUES (%s, %s, %s, %s, 'staff', %s)", claim, version, before, after, actor)  # fmt: skip
 
-    def number(self, claim: str) -> str:
+    def read_number(self, claim: str) -> str:
         """A claim's number."""
         return str(self.run("SELECT number FROM claims WHERE id = %s", claim)[0]["number"])

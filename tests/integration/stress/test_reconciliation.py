@@ -20,22 +20,22 @@ from stress.profiles import CONTROL
 from stress.reconciliation import LINKED
 from stress.scenario_context import LocalScenarioContext
 from stress.scenario_end import SQL, reconcile
-from tests.databases import Blank, Postgres
-from tests.integration.stress.rows import System, ident
+from tests.databases import FreshDatabase, PostgresHandle
+from tests.integration.stress.rows import RecordedSystem, make_id
 
 DESK = "desk@interdomestik.test"
 
 
 @pytest.fixture
-def blank(postgres: Postgres) -> Blank:
+def fresh_database(postgres: PostgresHandle) -> FreshDatabase:
     """A database for each test: the audit looks at all of it."""
-    return postgres.fresh()
+    return postgres.make_fresh_database()
 
 
 @pytest.fixture
-def system(blank: Blank) -> System:
+def system(fresh_database: FreshDatabase) -> RecordedSystem:
     """An agent, a member of theirs, and the member's claim; all were told of."""
-    system = System(blank)
+    system = RecordedSystem(fresh_database)
     agent, _ = system.add_agent(scenario="setup")
     system.add_claim(*system.add_member(agent))
     return system
@@ -47,7 +47,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reconciling, "POLL_S", 0.001)
 
 
-class Hasty(RunClock):
+class FastClock(RunClock):
     """Time that flies: 10 s at each look, so that what is not done soon will never be."""
 
     def __init__(self) -> None:
@@ -57,35 +57,35 @@ class Hasty(RunClock):
         return 10.0 * next(self._looks)
 
 
-def query(system: System, name: str, **params: object) -> list[dict[str, Any]]:
+def query(system: RecordedSystem, name: str, **params: object) -> list[dict[str, Any]]:
     """A query's rows, as the harness asks for them."""
-    conninfo = system.blank.postgres.conninfo(dbname=system.blank.name)
+    conninfo = system.fresh_database.postgres.build_conninfo(dbname=system.fresh_database.name)
     with psycopg.connect(conninfo, autocommit=True, row_factory=dict_row) as connection:
         return connection.execute(SQL[name].encode(), params).fetchall()
 
 
-class Target:
+class FakeTarget:
     """What a local cloud would be asked, of this system."""
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: RecordedSystem) -> None:
         self._system = system
 
-    async def rows(self, text: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    async def query_rows(self, text: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         name = next(name for name, known in SQL.items() if known == text)
         return query(self._system, name, **(params or {}))
 
-    async def queued(self) -> dict[str, int]:
+    async def count_queued(self) -> dict[str, int]:
         return self._system.messages
 
-    async def inbox(self) -> tuple[Counter[str], list[dict[str, Any]]]:
+    async def read_inbox(self) -> tuple[Counter[str], list[dict[str, Any]]]:
         mails = self._system.mails
         return Counter(to for mail in mails for to in mail["to"]), [mail for mail in mails if DESK in mail["to"]]
 
 
-def staged(system: System, key: str = "claims") -> LocalScenarioContext:
+def make_context(system: RecordedSystem, key: str = "claims") -> LocalScenarioContext:
     """The stage of a scenario at its end."""
-    live = cast("Any", SimpleNamespace(step=lambda _: None))
-    generator = LoadGenerator("http://127.0.0.1:9", system.ledger, Hasty(), lambda _: None).copy_for_scenario(key)
+    progress = cast("Any", SimpleNamespace(note_step=lambda _: None))
+    generator = LoadGenerator("http://127.0.0.1:9", system.ledger, FastClock(), lambda _: None).copy_for_scenario(key)
     nothing = cast("Any", None)
     return LocalScenarioContext(
         key=key,
@@ -95,8 +95,8 @@ def staged(system: System, key: str = "claims") -> LocalScenarioContext:
         generator=generator,
         call_factory=CallFactory(1),
         ledger=system.ledger,
-        progress=live,
-        target=cast("Any", Target(system)),
+        progress=progress,
+        target=cast("Any", FakeTarget(system)),
         fixtures=nothing,
         monitor=nothing,
         faults=nothing,
@@ -105,24 +105,24 @@ def staged(system: System, key: str = "claims") -> LocalScenarioContext:
     )
 
 
-def differences(system: System, key: str = "claims") -> list[Difference]:
+def differences(system: RecordedSystem, key: str = "claims") -> list[Difference]:
     """What the reconciliation of a scenario finds."""
-    stage = staged(system, key)
-    asyncio.run(reconcile(stage))
-    return stage.reconciliation.differences
+    context = make_context(system, key)
+    asyncio.run(reconcile(context))
+    return context.reconciliation.differences
 
 
-def found(system: System, key: str = "claims") -> set[str]:
+def found(system: RecordedSystem, key: str = "claims") -> set[str]:
     """Of what kind that is."""
     return {each.what for each in differences(system, key)}
 
 
-def test_where_all_is_as_it_was_told_nothing_is_found_and_all_was_looked_at(system: System) -> None:
+def test_where_all_is_as_it_was_told_nothing_is_found_and_all_was_looked_at(system: RecordedSystem) -> None:
     """Every kind of comparison is made."""
-    stage = staged(system)
-    asyncio.run(reconcile(stage))
-    assert stage.reconciliation.differences == []
-    assert stage.reconciliation.compared == Counter({
+    context = make_context(system)
+    asyncio.run(reconcile(context))
+    assert context.reconciliation.differences == []
+    assert context.reconciliation.compared == Counter({
         "accounts of an address": 1, "rows of a person": 1, "agent of a member": 1, "commissions of a member": 1,
         "commissions taken back, and entries of it": 1,
         "audit entries of a person": 1, "jobs of a person": 1, "mails to a person": 1,
@@ -133,7 +133,7 @@ def test_where_all_is_as_it_was_told_nothing_is_found_and_all_was_looked_at(syst
     })  # fmt: skip
 
 
-def test_the_query_of_people_gives_all_there_is_of_each(system: System) -> None:
+def test_the_query_of_people_gives_all_there_is_of_each(system: RecordedSystem) -> None:
     """In the audit's own shapes."""
     made = {row["role"]: row["email"] for row in system.run("SELECT role, email FROM accounts")}
     rows = {row["role"]: row for row in query(system, "people", emails=list(made.values()))}
@@ -151,7 +151,7 @@ def test_the_query_of_people_gives_all_there_is_of_each(system: System) -> None:
     assert query(system, "people", emails=[]) == []
 
 
-def test_the_query_of_claims_gives_all_there_is_of_each(system: System) -> None:
+def test_the_query_of_claims_gives_all_there_is_of_each(system: RecordedSystem) -> None:
     """In the audit's own shapes."""
     (known,) = system.run("SELECT c.id::text, c.number, c.member_id::text AS member, c.title, d.id::text AS document "
                           "FROM claims c JOIN documents d ON d.claim_id = c.id")  # fmt: skip
@@ -162,7 +162,7 @@ def test_the_query_of_claims_gives_all_there_is_of_each(system: System) -> None:
         "jobs": {"claim-received done": 1, "staff-new-claim done": 1, "claim-moved done": 1},
         "documents": {document: "available 39"},
     }]  # fmt: skip
-    assert query(system, "claims", members=[ident()]) == []
+    assert query(system, "claims", members=[make_id()]) == []
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_the_query_of_claims_gives_all_there_is_of_each(system: System) -> None:
     ],
 )
 def test_a_step_that_does_not_follow_from_the_last_is_counted(
-    system: System, steps: list[tuple[int, str | None, str]], counts: tuple[int, int, str | None]
+    system: RecordedSystem, steps: list[tuple[int, str | None, str]], counts: tuple[int, int, str | None]
 ) -> None:
     """A gap in the versions, another state than the one before, a beginning in the middle."""
     (claim,) = system.run("SELECT id::text, member_id::text AS member FROM claims")
@@ -193,14 +193,14 @@ def test_a_step_that_does_not_follow_from_the_last_is_counted(
 
 
 @pytest.mark.parametrize("state", ["pending", "queued", "running", "failed", "uncertain"])
-def test_a_job_that_is_not_done_is_found(system: System, state: str) -> None:
+def test_a_job_that_is_not_done_is_found(system: RecordedSystem, state: str) -> None:
     """By its state, and again where it belongs."""
     system.run("UPDATE outbox SET state = %s WHERE payload->>'template' = 'member-welcome'", state)
     assert query(system, "open_jobs") == [{"state": state, "n": 1}]
     assert found(system) == {"jobs that are not done", "jobs of a person"}
 
 
-def test_a_message_left_in_a_queue_is_found(system: System) -> None:
+def test_a_message_left_in_a_queue_is_found(system: RecordedSystem) -> None:
     """A dead letter as well."""
     system.messages["DeadLetterHigh"] = 1
     assert found(system) == {"messages left in queues"}
@@ -227,14 +227,16 @@ def test_a_message_left_in_a_queue_is_found(system: System) -> None:
         ("UPDATE claims SET number = 'CLM-0'", {"notices of a claim to the desk"}),
     ],
 )  # fmt: skip
-def test_what_is_missing_or_wrong_in_the_database_is_found(system: System, statement: str, expected: set[str]) -> None:
+def test_what_is_missing_or_wrong_in_the_database_is_found(
+    system: RecordedSystem, statement: str, expected: set[str]
+) -> None:
     """And nothing else is told."""
     for part in statement.split("; "):
         system.run(part)
     assert found(system) == expected
 
 
-def test_a_mail_too_many_or_too_few_is_found(system: System) -> None:
+def test_a_mail_too_many_or_too_few_is_found(system: RecordedSystem) -> None:
     """By the inbox, whatever the jobs say."""
     welcome = next(mail for mail in system.mails if mail["to"][0].startswith("besa"))
     system.mails.append(welcome)
@@ -244,18 +246,18 @@ def test_a_mail_too_many_or_too_few_is_found(system: System) -> None:
 
 
 @pytest.mark.parametrize("role", ["member", "agent"])
-def test_an_account_that_nobody_was_told_of_is_found(system: System, role: str) -> None:
+def test_an_account_that_nobody_was_told_of_is_found(system: RecordedSystem, role: str) -> None:
     """By its id; staff are made otherwise."""
-    system.account("staff", "another.staff@example.test")
+    system.add_account("staff", "another.staff@example.test")
     assert found(system) == set()
-    stranger = system.account(role, "stranger@example.test")
+    stranger = system.add_account(role, "stranger@example.test")
     (difference,) = differences(system)
     assert (difference.what, difference.found) == ("accounts that nobody was told of", f"['{stranger}']")
 
 
-def test_an_account_though_its_call_was_refused_is_found(system: System) -> None:
+def test_an_account_though_its_call_was_refused_is_found(system: RecordedSystem) -> None:
     """By the scenario that made the call, and as a stranger by every other."""
-    system.account("member", "refused@example.test")
+    system.add_account("member", "refused@example.test")
     key = system.tell("register", 409, scenario="members", body={"email": "refused@example.test"})
     mine = differences(system, "members")
     assert {(each.what, each.subject) for each in mine} == {
@@ -263,22 +265,22 @@ def test_an_account_though_its_call_was_refused_is_found(system: System) -> None
     assert found(system, "claims") == {"accounts that nobody was told of"}
 
 
-def test_people_of_other_scenarios_who_were_touched_are_compared_again(system: System) -> None:
+def test_people_of_other_scenarios_who_were_touched_are_compared_again(system: RecordedSystem) -> None:
     """The agent was made in the setup; approved here, they are this scenario's too."""
     (agent,) = system.run("SELECT id::text FROM agents")
     system.tell("approve", 200, scenario="agents", facts={"subject": agent["id"]})
     assert found(system, "agents") == {"audit entries of a person", "jobs of a person", "mails to a person"}
 
 
-def test_an_account_of_a_call_without_an_answer_is_no_stranger(system: System) -> None:
+def test_an_account_of_a_call_without_an_answer_is_no_stranger(system: RecordedSystem) -> None:
     """Whether it is there or not; but it has to be whole."""
     system.tell("register", 0, body={"email": "maybe@example.test"})
     assert found(system) == set()
-    system.account("member", "maybe@example.test")
+    system.add_account("member", "maybe@example.test")
     assert found(system) == {"rows of a person", "audit entries of a person", "jobs of a person", "mails to a person"}
 
 
-def _key_row(system: System, scope: str, key: str) -> None:
+def _key_row(system: RecordedSystem, scope: str, key: str) -> None:
     system.run("INSERT INTO idempotency_keys VALUES (%s, %s, 'print')", scope, key)
 
 
@@ -286,7 +288,7 @@ def _key_row(system: System, scope: str, key: str) -> None:
     ("status", "rows", "clean"),
     [(200, 1, True), (200, 2, False), (412, 0, True), (412, 1, False), (0, 0, True), (0, 1, True), (503, 2, False)],
 )
-def test_a_key_has_one_row_where_its_call_was_done(system: System, status: int, rows: int, clean: bool) -> None:
+def test_a_key_has_one_row_where_its_call_was_done(system: RecordedSystem, status: int, rows: int, clean: bool) -> None:
     """None where it was refused; one or none where nobody knows."""
     (claim,) = system.run("SELECT id::text FROM claims")
     key = system.tell("move", status, facts={"subject": claim["id"]})
@@ -295,12 +297,12 @@ def test_a_key_has_one_row_where_its_call_was_done(system: System, status: int, 
     assert ("rows of an Idempotency-Key" in found(system)) == (not clean)
 
 
-def test_it_waits_until_all_jobs_are_done(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_waits_until_all_jobs_are_done(system: RecordedSystem, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then it looks: a job that takes its time is none that is missing."""
     system.run("UPDATE outbox SET state = 'running' WHERE payload->>'template' = 'member-welcome'")
-    stage, looks = staged(system), 0
+    context, looks = make_context(system), 0
 
-    rows: Callable[..., Any] = stage.target.query_rows
+    rows: Callable[..., Any] = context.target.query_rows
 
     async def looked_at(text: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         nonlocal looks
@@ -309,12 +311,12 @@ def test_it_waits_until_all_jobs_are_done(system: System, monkeypatch: pytest.Mo
             system.run("UPDATE outbox SET state = 'done' WHERE state = 'running'")
         return cast("list[dict[str, Any]]", await rows(text, params))
 
-    monkeypatch.setattr(stage.target, "rows", looked_at)
-    asyncio.run(reconcile(stage))
-    assert stage.reconciliation.differences == []
+    monkeypatch.setattr(context.target, "query_rows", looked_at)
+    asyncio.run(reconcile(context))
+    assert context.reconciliation.differences == []
     assert looks > 3
 
 
-def test_the_server_tells_of_its_deadlocks(system: System) -> None:
+def test_the_server_tells_of_its_deadlocks(system: RecordedSystem) -> None:
     """None so far."""
     assert query(system, "deadlocks") == [{"deadlocks": 0}]

@@ -19,12 +19,12 @@ from shared.errors import DeadlineExceeded, Refusal
 from shared.fields import PlaceName, RequestModel, ResponseModel
 from shared.outbox.jobs import WAKE_RELAY
 from shared.settings import Settings
+from tests.api_client import STAFF as STAFF_CLAIMS
+from tests.api_client import ApiClient, ApiReply, LambdaContext, make_claims, make_container
+from tests.fakes.admission import InMemoryAdmissionStore
 from tests.fakes.clock import ManualClock
-from tests.fakes.database import ScriptedDatabase, scripted
-from tests.fakes.nudges import Nudges
-from tests.fakes.state import InMemoryStateStore
-from tests.harness import STAFF as STAFF_CLAIMS
-from tests.harness import Client, LambdaContext, Reply, claims_of, wired
+from tests.fakes.database import ScriptedDatabase, run_nothing
+from tests.fakes.relay_waker import FakeRelayWaker
 from tests.settings.test_limits import APPS
 
 
@@ -56,14 +56,14 @@ api = Api()
 )
 def order(call: Call[Order]) -> Answer:
     """Places an order."""
-    facts = call.run_once(scripted, call.input)
+    facts = call.run_once(run_nothing, call.input)
     return make_answer(Receipt(**facts), status=201, version=facts["version"], location="/orders/1")
 
 
 @api.post("/notes", summary="Note", input=Note, answer=Receipt, status=201, sign_in="none", limit=None, key="required")
 def note(call: Call[Note]) -> Answer:
     """Takes a note."""
-    return make_answer(Receipt(**call.run_once(scripted, call.input)), status=201)
+    return make_answer(Receipt(**call.run_once(run_nothing, call.input)), status=201)
 
 
 @api.post("/drafts", summary="Draft", input=Note, answer=Receipt, sign_in="optional", limit=None, key="required")
@@ -81,13 +81,13 @@ def status(_call: Call[NoInput]) -> Answer:
 @api.get("/orders/{order_id}", summary="Read", answer=Receipt, access=MEMBER | STAFF)
 def read(call: Call[NoInput]) -> Answer:
     """Reads an order."""
-    return make_answer(Receipt(**call.read(scripted)))
+    return make_answer(Receipt(**call.read(run_nothing)))
 
 
 @api.get("/charged", summary="Read", answer=Receipt, access=MEMBER)
 def charged(call: Call[NoInput]) -> Answer:
     """Reads something else."""
-    return make_answer(Receipt(**call.read(scripted)))
+    return make_answer(Receipt(**call.read(run_nothing)))
 
 
 @api.put("/orders/{order_id}", summary="Change", input=Order, answer=Receipt, access=STAFF, if_match=True)
@@ -104,10 +104,12 @@ FACTS = {"item": "tea", "version": 1}
 
 def build(
     answer: Callable[[], Any] = lambda: FACTS, **settings: Any
-) -> tuple[Client, ScriptedDatabase, Nudges, ManualClock]:
-    database, nudges, clock = ScriptedDatabase(answer, signals=frozenset({WAKE_RELAY})), Nudges(), ManualClock()
-    container = wired(Settings(**settings), database=database, admission_store=InMemoryStateStore(clock), queues=nudges)
-    return Client(api, container), database, nudges, clock
+) -> tuple[ApiClient, ScriptedDatabase, FakeRelayWaker, ManualClock]:
+    database, nudges, clock = ScriptedDatabase(answer, signals=frozenset({WAKE_RELAY})), FakeRelayWaker(), ManualClock()
+    container = make_container(
+        Settings(**settings), database=database, admission_store=InMemoryAdmissionStore(clock), queues=nudges
+    )
+    return ApiClient(api, container), database, nudges, clock
 
 
 def raising(error: Exception) -> Callable[[], Any]:
@@ -252,22 +254,22 @@ def test_json_is_taken_whatever_its_parameters(media_type: str) -> None:
     ("claims", "status"),
     [
         (None, 401),
-        ({name: value for name, value in claims_of("x", "staff").items() if name != "sub"}, 401),
-        (claims_of("", "staff"), 401),
-        ({**claims_of("x", "staff"), "token_use": "id"}, 401),
-        ({name: value for name, value in claims_of("x", "staff").items() if name != "token_use"}, 401),
-        ({**claims_of("x", "staff"), "client_id": "another client of the pool"}, 401),
-        ({name: value for name, value in claims_of("x", "staff").items() if name != "client_id"}, 401),
-        (claims_of("x"), 404),
-        (claims_of("x", "agent"), 404),
-        (claims_of("x", "member"), 200),
-        (claims_of("x", "agent", "staff"), 200),
-        ({**claims_of("x"), "cognito:groups": "[agent member]"}, 200),
-        ({**claims_of("x"), "cognito:groups": None}, 404),
-        ({**claims_of("x"), "cognito:groups": 7}, 404),
-        ({**claims_of("x"), "cognito:groups": {"member": True}}, 404),
-        ({**claims_of("x"), "cognito:groups": [["member"], 7]}, 404),
-        ({**claims_of("x"), "cognito:groups": ["member", None]}, 200),
+        ({name: value for name, value in make_claims("x", "staff").items() if name != "sub"}, 401),
+        (make_claims("", "staff"), 401),
+        ({**make_claims("x", "staff"), "token_use": "id"}, 401),
+        ({name: value for name, value in make_claims("x", "staff").items() if name != "token_use"}, 401),
+        ({**make_claims("x", "staff"), "client_id": "another client of the pool"}, 401),
+        ({name: value for name, value in make_claims("x", "staff").items() if name != "client_id"}, 401),
+        (make_claims("x"), 404),
+        (make_claims("x", "agent"), 404),
+        (make_claims("x", "member"), 200),
+        (make_claims("x", "agent", "staff"), 200),
+        ({**make_claims("x"), "cognito:groups": "[agent member]"}, 200),
+        ({**make_claims("x"), "cognito:groups": None}, 404),
+        ({**make_claims("x"), "cognito:groups": 7}, 404),
+        ({**make_claims("x"), "cognito:groups": {"member": True}}, 404),
+        ({**make_claims("x"), "cognito:groups": [["member"], 7]}, 404),
+        ({**make_claims("x"), "cognito:groups": ["member", None]}, 200),
         (["sub", "x"], 401),
         ("staff", 401),
     ],
@@ -275,21 +277,21 @@ def test_json_is_taken_whatever_its_parameters(media_type: str) -> None:
 def test_claims_are_checked_again_and_missing_ones_fail_closed(claims: Any, status: int) -> None:
     """Whatever the gateway was told to let through."""
     client, _, _, _ = build()
-    assert client.as_(claims).call("GET", "/orders/{order_id}", order_id=ID).status == status
+    assert client.sign_in_as(claims).call("GET", "/orders/{order_id}", order_id=ID).status == status
 
 
 @pytest.mark.parametrize("order_id", ["1", "me", "01a20ba6afb676d19556a703ff01d17a", "{" + ID + "}", "%00", ID + "0"])
 def test_what_is_no_id_is_not_found(order_id: str) -> None:
     """There can be no such record."""
     client, database, _, _ = build()
-    assert client.as_(STAFF_CLAIMS).call("GET", "/orders/{order_id}", order_id=order_id).status == 404
+    assert client.sign_in_as(STAFF_CLAIMS).call("GET", "/orders/{order_id}", order_id=order_id).status == 404
     assert database.reads == 0
 
 
 def test_who_tries_out_ids_of_others_is_charged_a_read_for_each() -> None:
     """Whether a record is there is asked of the database for them: that costs what a read costs."""
     client, database, _, _ = build(limits={"read": (2, 60)})
-    curious = client.as_(claims_of("x", "agent"))
+    curious = client.sign_in_as(make_claims("x", "agent"))
     replies = [curious.call("GET", "/orders/{order_id}", order_id=ID) for _ in range(4)]
     assert [reply.status for reply in replies] == [404, 404, 429, 429]
     assert database.reads == 2
@@ -298,7 +300,7 @@ def test_who_tries_out_ids_of_others_is_charged_a_read_for_each() -> None:
 def test_an_id_is_one_however_it_is_written() -> None:
     """In the path, and so in what a key stands for: the repeat in capitals is a repeat."""
     client, _, _, _ = build()
-    client = client.as_(STAFF_CLAIMS)
+    client = client.sign_in_as(STAFF_CLAIMS)
     replies = [
         client.call("PUT", "/orders/{order_id}", {"item": "x"}, order_id=order_id, key="k", if_match=3)
         for order_id in (ID, ID.upper())
@@ -393,7 +395,9 @@ def test_a_request_may_lack_all_but_its_method_and_resource(missing: dict[str, A
 def test_a_body_that_is_not_the_base64_it_is_said_to_be_is_malformed(body: str, method: str) -> None:
     """400 that says so, never an unhandled error."""
     client, _, _, _ = build()
-    reply = client.as_(STAFF_CLAIMS).call(method, "/orders/{order_id}", order_id=ID, raw=body, if_match=3, base64=True)
+    reply = client.sign_in_as(STAFF_CLAIMS).call(
+        method, "/orders/{order_id}", order_id=ID, raw=body, if_match=3, base64=True
+    )
     assert (reply.status, reply.problem) == (400, "malformed-request")
     assert "base64" in reply.json["detail"]
 
@@ -415,7 +419,7 @@ def test_any_parameter_is_ignored_where_there_is_nothing_to_filter() -> None:
 def test_a_parameter_that_is_no_text_is_refused_in_text() -> None:
     """Half a surrogate pair could not be sent back."""
     client, _, _, _ = build()
-    reply = client.as_(STAFF_CLAIMS).call("GET", "/orders/{order_id}", order_id=ID, query={"a\ud800": "x"})
+    reply = client.sign_in_as(STAFF_CLAIMS).call("GET", "/orders/{order_id}", order_id=ID, query={"a\ud800": "x"})
     assert reply.status == 422
     assert reply.body.encode()
 
@@ -423,7 +427,7 @@ def test_a_parameter_that_is_no_text_is_refused_in_text() -> None:
 def test_an_unknown_or_repeated_parameter_is_named() -> None:
     """A misspelt filter would otherwise show everything."""
     client, _, _, _ = build()
-    reply = client.as_(STAFF_CLAIMS).call("GET", "/orders/{order_id}", order_id=ID, query={"stat": "x"})
+    reply = client.sign_in_as(STAFF_CLAIMS).call("GET", "/orders/{order_id}", order_id=ID, query={"stat": "x"})
     assert (reply.status, reply.pointers) == (422, ["stat"])
 
 
@@ -439,7 +443,9 @@ def test_another_method_is_told_which_there_are() -> None:
 def test_every_path_names_head_where_it_has_get(app: str) -> None:
     """Allow lists what is served: HEAD with each GET, and OPTIONS, which is answered everywhere."""
     own: Api = import_module(app).api
-    client = Client(own, wired(Settings(cursor_secret="x"), admission_store=InMemoryStateStore(ManualClock())))
+    client = ApiClient(
+        own, make_container(Settings(cursor_secret="x"), admission_store=InMemoryAdmissionStore(ManualClock()))
+    )
     for path in {path for _, path in own.operations}:
         reply = client.call("TRACE", path)
         allowed = reply.headers["Allow"].split(", ")
@@ -451,14 +457,14 @@ def test_every_path_names_head_where_it_has_get(app: str) -> None:
 def test_a_change_without_if_match_is_asked_for_it() -> None:
     """428: deciding on what was never read is no decision."""
     client, _, _, _ = build()
-    assert client.as_(STAFF_CLAIMS).call("PUT", "/orders/{order_id}", {"item": "x"}, order_id=ID).status == 428
+    assert client.sign_in_as(STAFF_CLAIMS).call("PUT", "/orders/{order_id}", {"item": "x"}, order_id=ID).status == 428
 
 
 def test_head_is_a_get_without_a_body() -> None:
     """As HTTP says, with the same status and headers; a gateway that verifies its tokens would change nothing."""
     client, _, _, _ = build()
-    get = client.as_(STAFF_CLAIMS).call("GET", "/orders/{order_id}", order_id=ID)
-    reply = client.as_(STAFF_CLAIMS).call("HEAD", "/orders/{order_id}", order_id=ID)
+    get = client.sign_in_as(STAFF_CLAIMS).call("GET", "/orders/{order_id}", order_id=ID)
+    reply = client.sign_in_as(STAFF_CLAIMS).call("HEAD", "/orders/{order_id}", order_id=ID)
     assert (reply.status, reply.body) == (200, "")
     own = {"X-Request-Id": "", "RateLimit": ""}
     assert {**reply.headers, **own} == {**get.headers, **own}
@@ -494,7 +500,7 @@ def test_the_token_of_a_head_is_verified_here(authorization: str | None, status:
 def test_a_head_is_charged_as_its_get() -> None:
     """To the same bucket: it costs the same."""
     client, _, _, _ = build()
-    me = client.as_(claims_of("x", "member"))
+    me = client.sign_in_as(make_claims("x", "member"))
     left = [me.call(method, "/charged").headers["RateLimit"] for method in ("GET", "HEAD", "GET")]
     assert [told.split(";")[1] for told in left] == ["r=59", "r=58", "r=57"]
 
@@ -503,9 +509,9 @@ def test_only_allowed_origins_are_answered_to_browsers() -> None:
     """And what they may read besides the body is listed."""
     client, _, _, _ = build(allowed_origins="https://app.example.test, https://b.example.test")
 
-    def from_origin(origin: str) -> Reply:
+    def from_origin(origin: str) -> ApiReply:
         headers = {"Origin": origin}
-        return client.as_(STAFF_CLAIMS).call("GET", "/orders/{order_id}", headers=headers, order_id=ID)
+        return client.sign_in_as(STAFF_CLAIMS).call("GET", "/orders/{order_id}", headers=headers, order_id=ID)
 
     allowed, other = from_origin("https://b.example.test"), from_origin("https://evil.test")
     assert allowed.headers["Access-Control-Allow-Origin"] == "https://b.example.test"

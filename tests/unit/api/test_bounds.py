@@ -18,9 +18,9 @@ from shared.clock import read_utc_now
 from shared.errors import FieldError, Refusal
 from shared.fields import RequestModel, ResponseModel
 from shared.settings import Settings
-from tests.fakes.database import ScriptedDatabase, scripted
-from tests.fakes.state import InMemoryStateStore
-from tests.harness import STAFF, Client, Reply, wired
+from tests.api_client import STAFF, ApiClient, ApiReply, make_container
+from tests.fakes.admission import InMemoryAdmissionStore
+from tests.fakes.database import ScriptedDatabase, run_nothing
 
 # Lambda's limit of what a function answers (API Gateway's is 10 MB).
 ANSWER_LIMIT = 6 * 1024 * 1024
@@ -28,28 +28,28 @@ ANSWER_LIMIT = 6 * 1024 * 1024
 READING_LIMIT_S = 0.5
 
 
-class Note(RequestModel):
+class BoundedNote(RequestModel):
     text: str
 
 
-class Kept(ResponseModel):
+class BoundedNoteView(ResponseModel):
     text: str
 
 
 api = Api()
 
 
-@api.post("/notes", summary="Note", input=Note, answer=Kept, sign_in="none")
-def note(call: Call[Note]) -> Answer:
+@api.post("/notes", summary="Note", input=BoundedNote, answer=BoundedNoteView, sign_in="none")
+def note(call: Call[BoundedNote]) -> Answer:
     """Keeps a note."""
-    return make_answer(Kept(**call.run_once(scripted)))
+    return make_answer(BoundedNoteView(**call.run_once(run_nothing)))
 
 
-def send(raw: str, **headers: str) -> Reply:
-    container = wired(
-        Settings(), database=ScriptedDatabase(lambda: {"text": "kept"}), admission_store=InMemoryStateStore()
+def send(raw: str, **headers: str) -> ApiReply:
+    container = make_container(
+        Settings(), database=ScriptedDatabase(lambda: {"text": "kept"}), admission_store=InMemoryAdmissionStore()
     )
-    return Client(api, container).call("POST", "/notes", raw=raw, headers=headers)
+    return ApiClient(api, container).call("POST", "/notes", raw=raw, headers=headers)
 
 
 def filled(piece: str, *, before: str = "", after: str = "") -> str:
@@ -148,10 +148,10 @@ def test_the_longest_page_fits_into_an_answer() -> None:
     """A hundred claims, each as long as may be: below what Lambda and API Gateway let through."""
     numbers = count(1)
     rows = [worst_claim(next(numbers)) for _ in range(101)]
-    container = wired(
-        Settings(cursor_secret="x"), database=ScriptedDatabase(lambda: rows), admission_store=InMemoryStateStore()
+    container = make_container(
+        Settings(cursor_secret="x"), database=ScriptedDatabase(lambda: rows), admission_store=InMemoryAdmissionStore()
     )
-    reply = Client(claims, container).as_(STAFF).call("GET", "/claims", query={"limit": "100"})
+    reply = ApiClient(claims, container).sign_in_as(STAFF).call("GET", "/claims", query={"limit": "100"})
     answer = {"statusCode": reply.status, "headers": dict(reply.headers), "body": reply.body, "isBase64Encoded": False}
     assert reply.status == 200
     assert 4_000_000 < len(json.dumps(answer, ensure_ascii=False).encode()) < ANSWER_LIMIT

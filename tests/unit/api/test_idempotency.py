@@ -13,39 +13,47 @@ from shared.api.router import Api
 from shared.errors import Refusal
 from shared.fields import RequestModel, ResponseModel
 from shared.settings import Settings
+from tests.api_client import ApiClient, make_claims, make_container
+from tests.fakes.admission import InMemoryAdmissionStore
 from tests.fakes.clock import ManualClock
-from tests.fakes.database import ScriptedDatabase, scripted
-from tests.fakes.state import InMemoryStateStore
-from tests.harness import Client, claims_of, wired
+from tests.fakes.database import ScriptedDatabase, run_nothing
 
 
-class Note(RequestModel):
+class RepeatedNote(RequestModel):
     text: str
 
 
-class Kept(ResponseModel):
+class RepeatedNoteView(ResponseModel):
     text: str
 
 
 api = Api()
 
 
-@api.post("/notes", summary="Note", input=Note, answer=Kept, sign_in="none", key="required", limit="claim-work")
-def note_anonymously(call: Call[Note]) -> Answer:
+@api.post(
+    "/notes",
+    summary="Note",
+    input=RepeatedNote,
+    answer=RepeatedNoteView,
+    sign_in="none",
+    key="required",
+    limit="claim-work",
+)
+def note_anonymously(call: Call[RepeatedNote]) -> Answer:
     """Keeps a note of anyone's."""
-    return make_answer(Kept(**call.run_once(scripted)))
+    return make_answer(RepeatedNoteView(**call.run_once(run_nothing)))
 
 
-@api.post("/my-notes", summary="Note", input=Note, answer=Kept, limit="claim-work")
-def note(call: Call[Note]) -> Answer:
+@api.post("/my-notes", summary="Note", input=RepeatedNote, answer=RepeatedNoteView, limit="claim-work")
+def note(call: Call[RepeatedNote]) -> Answer:
     """Keeps a note."""
-    return make_answer(Kept(**call.run_once(scripted)))
+    return make_answer(RepeatedNoteView(**call.run_once(run_nothing)))
 
 
-def build(answer: Callable[[], Any] = lambda: {"text": "kept"}) -> tuple[Client, ScriptedDatabase]:
+def build(answer: Callable[[], Any] = lambda: {"text": "kept"}) -> tuple[ApiClient, ScriptedDatabase]:
     database = ScriptedDatabase(answer)
-    return Client(
-        api, wired(Settings(), database=database, admission_store=InMemoryStateStore(ManualClock()))
+    return ApiClient(
+        api, make_container(Settings(), database=database, admission_store=InMemoryAdmissionStore(ManualClock()))
     ), database
 
 
@@ -81,14 +89,14 @@ def test_an_accounts_keys_are_its_own() -> None:
     """One account's key says nothing about another's, whatever the address."""
     client, database = build()
     for sub in ("one", "two"):
-        assert client.as_(claims_of(sub)).call("POST", "/my-notes", {"text": "a"}, key="k").status == 200
+        assert client.sign_in_as(make_claims(sub)).call("POST", "/my-notes", {"text": "a"}, key="k").status == 200
     assert len({(use.scope, use.key) for use in database.uses}) == 2
 
 
 def test_a_call_without_a_key_can_meet_no_key() -> None:
     """Not even one that names its request id."""
     client, database = build()
-    client = client.as_(claims_of("one"))
+    client = client.sign_in_as(make_claims("one"))
     request_id = client.call("POST", "/my-notes", {"text": "a"}).headers["X-Request-Id"]
     client.call("POST", "/my-notes", {"text": "a"}, key=request_id)
     keyless, keyed = database.uses

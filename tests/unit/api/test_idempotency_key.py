@@ -19,30 +19,32 @@ from shared.api.router import Api
 from shared.errors import Refusal
 from shared.fields import RequestModel, ResponseModel
 from shared.settings import Settings
-from tests.fakes.database import ScriptedDatabase, scripted
-from tests.fakes.state import InMemoryStateStore
-from tests.harness import Client, LambdaContext, wired
+from tests.api_client import ApiClient, LambdaContext, make_container
+from tests.fakes.admission import InMemoryAdmissionStore
+from tests.fakes.database import ScriptedDatabase, run_nothing
 from tools.openapi.description import describe
 
 VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=255)
 
 
-class Note(RequestModel):
+class KeyedNote(RequestModel):
     text: str
 
 
-class Kept(ResponseModel):
+class KeyedNoteView(ResponseModel):
     text: str
 
 
 api = Api()
 
 
-@api.post("/notes", summary="Note", input=Note, answer=Kept, sign_in="none", key="required")
-@api.post("/notes/{note_id}/copies", summary="Copy", input=Note, answer=Kept, sign_in="none", key="required")
-def note(call: Call[Note]) -> Answer:
+@api.post("/notes", summary="Note", input=KeyedNote, answer=KeyedNoteView, sign_in="none", key="required")
+@api.post(
+    "/notes/{note_id}/copies", summary="Copy", input=KeyedNote, answer=KeyedNoteView, sign_in="none", key="required"
+)
+def note(call: Call[KeyedNote]) -> Answer:
     """Keeps a note."""
-    return make_answer(Kept(**call.run_once(scripted)))
+    return make_answer(KeyedNoteView(**call.run_once(run_nothing)))
 
 
 def quoted(key: str) -> str:
@@ -118,9 +120,11 @@ def test_what_names_no_key(field: str) -> None:
     assert caught.value.name == "idempotency-key-malformed"
 
 
-def client() -> tuple[Client, ScriptedDatabase]:
+def client() -> tuple[ApiClient, ScriptedDatabase]:
     database = ScriptedDatabase(lambda: {"text": "kept"})
-    return Client(api, wired(Settings(), database=database, admission_store=InMemoryStateStore())), database
+    return ApiClient(
+        api, make_container(Settings(), database=database, admission_store=InMemoryAdmissionStore())
+    ), database
 
 
 def test_both_forms_are_one_key_of_a_call() -> None:
@@ -182,7 +186,11 @@ def test_problems_about_keys_link_to_a_page_that_exists(base: str, resource: str
         assert found
         target, anchor = urldefrag(urljoin("https://api.example.test" + base + "/x", found[1]))
         assert target == f"https://api.example.test{base}/docs"
-        page = Client(pages, wired(Settings(), admission_store=InMemoryStateStore())).call("GET", "/docs").body
+        page = (
+            ApiClient(pages, make_container(Settings(), admission_store=InMemoryAdmissionStore()))
+            .call("GET", "/docs")
+            .body
+        )
         assert f'id="{anchor}"' in page
         assert "expires 24 hours" in page
 

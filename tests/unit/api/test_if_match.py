@@ -11,34 +11,36 @@ from shared.api.router import Api
 from shared.errors import Refusal
 from shared.fields import RequestModel, ResponseModel
 from shared.settings import Settings
-from tests.fakes.database import ScriptedDatabase, scripted
-from tests.fakes.state import InMemoryStateStore
-from tests.harness import STAFF, Client, wired
+from tests.api_client import STAFF, ApiClient, make_container
+from tests.fakes.admission import InMemoryAdmissionStore
+from tests.fakes.database import ScriptedDatabase, run_nothing
 
 
-class Order(RequestModel):
+class VersionedOrder(RequestModel):
     item: str
 
 
-class Receipt(ResponseModel):
+class VersionedReceipt(ResponseModel):
     versions: list[int] | None
 
 
 api = Api()
 
 
-@api.put("/orders", summary="Change", input=Order, answer=Receipt, if_match=True)
-def change(call: Call[Order]) -> Answer:
+@api.put("/orders", summary="Change", input=VersionedOrder, answer=VersionedReceipt, if_match=True)
+def change(call: Call[VersionedOrder]) -> Answer:
     """Changes an order that has version 3."""
     if call.versions is not None and 3 not in call.versions:
         raise Refusal("stale-version")
-    call.run_once(scripted)
-    return make_answer(Receipt(versions=call.versions))
+    call.run_once(run_nothing)
+    return make_answer(VersionedReceipt(versions=call.versions))
 
 
-def build() -> tuple[Client, ScriptedDatabase]:
+def build() -> tuple[ApiClient, ScriptedDatabase]:
     database = ScriptedDatabase(dict)
-    return Client(api, wired(Settings(), database=database, admission_store=InMemoryStateStore())).as_(STAFF), database
+    return ApiClient(
+        api, make_container(Settings(), database=database, admission_store=InMemoryAdmissionStore())
+    ).sign_in_as(STAFF), database
 
 
 @pytest.mark.parametrize(

@@ -15,17 +15,17 @@ from shared.api.router import Api
 from shared.fields import RequestModel, ResponseModel
 from shared.fields.pagination import PageQuery
 from shared.settings import Settings
+from tests.api_client import ApiClient, ApiReply, make_claims, make_container
+from tests.fakes.admission import InMemoryAdmissionStore
 from tests.fakes.clock import ManualClock
-from tests.fakes.database import ScriptedDatabase, scripted
-from tests.fakes.state import InMemoryStateStore
-from tests.harness import Client, Reply, claims_of, wired
+from tests.fakes.database import ScriptedDatabase, run_nothing
 
 
-class Form(RequestModel):
+class FormInput(RequestModel):
     name: str
 
 
-class Done(ResponseModel):
+class DoneView(ResponseModel):
     name: str
 
 
@@ -35,49 +35,49 @@ api = Api()
 @api.post(
     "/forms",
     summary="Send a form",
-    input=Form,
-    answer=Done,
+    input=FormInput,
+    answer=DoneView,
     sign_in="none",
     key="required",
     limit="member-registration",
 )
-def send(call: Call[Form]) -> Answer:
+def send(call: Call[FormInput]) -> Answer:
     """Takes a form."""
-    return make_answer(Done(**call.run_once(scripted)))
+    return make_answer(DoneView(**call.run_once(run_nothing)))
 
 
-@api.put("/forms", summary="Change a form", input=Form, answer=Done, if_match=True, limit="claim-work")
-def change(call: Call[Form]) -> Answer:
+@api.put("/forms", summary="Change a form", input=FormInput, answer=DoneView, if_match=True, limit="claim-work")
+def change(call: Call[FormInput]) -> Answer:
     """Changes a form."""
-    return make_answer(Done(**call.run_once(scripted)))
+    return make_answer(DoneView(**call.run_once(run_nothing)))
 
 
-@api.get("/forms", summary="List forms", input=PageQuery, answer=Done)
+@api.get("/forms", summary="List forms", input=PageQuery, answer=DoneView)
 def listing(call: Call[PageQuery]) -> Answer:
     """Lists forms."""
-    return make_answer(Done(**call.read(scripted)))
+    return make_answer(DoneView(**call.read(run_nothing)))
 
 
-def build(**settings: Any) -> tuple[Client, InMemoryStateStore, ManualClock]:
+def build(**settings: Any) -> tuple[ApiClient, InMemoryAdmissionStore, ManualClock]:
     clock = ManualClock()
-    state = InMemoryStateStore(clock)
+    state = InMemoryAdmissionStore(clock)
     database = ScriptedDatabase(lambda: {"name": "x"})
-    return Client(api, wired(Settings(**settings), database=database, admission_store=state)), state, clock
+    return ApiClient(api, make_container(Settings(**settings), database=database, admission_store=state)), state, clock
 
 
 _serial = iter(range(1_000_000))
 
 
-def well(client: Client) -> Reply:
+def well(client: ApiClient) -> ApiReply:
     return client.call("POST", "/forms", {"name": "x"}, key=f"k{next(_serial)}")
 
 
-def badly(client: Client) -> Reply:
+def badly(client: ApiClient) -> ApiReply:
     return client.call("POST", "/forms", {"nam": "x"}, key=f"k{next(_serial)}")
 
 
 # ---- what the fields say
-def fields(reply: Reply) -> tuple[int, int]:
+def fields(reply: ApiReply) -> tuple[int, int]:
     """`r` and `t` of a RateLimit field that is an Item of a String and Integers (RFC 9651)."""
     found = re.fullmatch(r'"[a-z-]+";r=(\d+);t=(\d+)', reply.headers["RateLimit"])
     assert found, reply.headers["RateLimit"]
@@ -188,7 +188,7 @@ def test_whatever_can_not_be_read_is_charged(status: int, sent: dict[str, Any]) 
 def test_an_account_is_charged_wherever_it_is() -> None:
     """By its sub, on writes and reads alike; another account at the same address is not."""
     client, _, _ = build(limits={"invalid-request": (2, 60)})
-    one, two = client.as_(claims_of("one")), client.as_(claims_of("two"))
+    one, two = client.sign_in_as(make_claims("one")), client.sign_in_as(make_claims("two"))
     assert one.call("PUT", "/forms", {"name": "x"}).status == 428
     one.source_ip = "198.51.100.1"
     assert one.call("GET", "/forms", query={"limit": "x"}).status == 422

@@ -14,8 +14,8 @@ from shared.api.responses import SECURITY_HEADERS, Answer, make_answer
 from shared.api.router import Api
 from shared.fields import ResponseModel
 from shared.settings import Settings
-from tests.fakes.database import scripted
-from tests.harness import Client, Reply, wired
+from tests.api_client import ApiClient, ApiReply, make_container
+from tests.fakes.database import run_nothing
 from tests.settings.test_limits import APPS
 
 ORIGIN = "https://app.example.test"
@@ -38,13 +38,13 @@ api = Api()
 @api.get("/things/{thing_id}", summary="Read", answer=Thing, access=STAFF)
 def read(call: Call[NoInput]) -> Answer:
     """Read a thing from the database."""
-    return make_answer(Thing(**call.read(scripted)))
+    return make_answer(Thing(**call.read(run_nothing)))
 
 
 @api.post("/things", summary="Make", answer=Thing, sign_in="none", limit="read", key="required")
 def make(call: Call[NoInput]) -> Answer:
     """Write a thing to the database."""
-    return make_answer(Thing(**call.run_once(scripted, call.input)))
+    return make_answer(Thing(**call.run_once(run_nothing, call.input)))
 
 
 class Untouchable:
@@ -54,19 +54,19 @@ class Untouchable:
         raise AssertionError(f"a preflight asked for {name}")
 
 
-def client(own: Api[Any] = api, origins: str = ORIGIN) -> Client:
+def client(own: Api[Any] = api, origins: str = ORIGIN) -> ApiClient:
     """Return a client of a service none of whose parts may be used."""
     parts = dict.fromkeys(("database", "admission_store", "queues", "document_store"), Untouchable())
-    return Client(own, wired(Settings(cursor_secret="x", allowed_origins=origins), **parts))
+    return ApiClient(own, make_container(Settings(cursor_secret="x", allowed_origins=origins), **parts))
 
 
-def ask(path: str = "/things", own: Api[Any] = api, origins: str = ORIGIN, **headers: str) -> Reply:
+def ask(path: str = "/things", own: Api[Any] = api, origins: str = ORIGIN, **headers: str) -> ApiReply:
     """Send a preflight; `headers` replace those of a browser, with _ for each dash."""
     sent = {**ASKED, **{name.replace("_", "-"): value for name, value in headers.items()}}
     return client(own, origins).call("OPTIONS", path, headers=sent)
 
 
-def listed(reply: Reply, name: str) -> set[str]:
+def listed(reply: ApiReply, name: str) -> set[str]:
     """Return the members of a header that is a list."""
     return set(reply.headers[name].split(","))
 

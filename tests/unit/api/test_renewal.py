@@ -13,15 +13,15 @@ from shared.api.router import Api
 from shared.errors import Unavailable
 from shared.fields import RequestModel, ResponseModel
 from shared.settings import Settings
+from tests.api_client import ApiClient, make_container
+from tests.fakes.admission import InMemoryAdmissionStore
 from tests.fakes.clock import ManualClock
-from tests.fakes.database import ScriptedDatabase, scripted
-from tests.fakes.state import InMemoryStateStore
-from tests.harness import Client, wired
+from tests.fakes.database import ScriptedDatabase, run_nothing
 
 MINUTE = 60
 
 
-class Order(RequestModel):
+class TicketOrder(RequestModel):
     item: str
 
 
@@ -31,7 +31,7 @@ class Ticket(ResponseModel):
     valid_until: str
 
 
-class Receipt(ResponseModel):
+class TicketReceipt(ResponseModel):
     item: str
     note: str
 
@@ -47,23 +47,33 @@ def issue(call: Call[Any], facts: Mapping[str, Any]) -> Ticket:
     return Ticket(valid_until=f"{facts['object']} {signed_at.isoformat()}")
 
 
-@api.post("/orders", summary="Order", input=Order, answer=Receipt, status=201, sign_in="none", make_expiring_part=issue)
-def order(call: Call[Order]) -> Answer:
+@api.post(
+    "/orders",
+    summary="Order",
+    input=TicketOrder,
+    answer=TicketReceipt,
+    status=201,
+    sign_in="none",
+    make_expiring_part=issue,
+)
+def order(call: Call[TicketOrder]) -> Answer:
     """Orders."""
-    row = call.run_once(scripted)
-    return make_answer(Receipt(**row), status=201, version=1, facts={"object": row["object"]})
+    row = call.run_once(run_nothing)
+    return make_answer(TicketReceipt(**row), status=201, version=1, facts={"object": row["object"]})
 
 
-def build(clock: ManualClock, state: InMemoryStateStore, thing: str = "key-1") -> tuple[Client, ScriptedDatabase]:
+def build(
+    clock: ManualClock, state: InMemoryAdmissionStore, thing: str = "key-1"
+) -> tuple[ApiClient, ScriptedDatabase]:
     row = {"item": "tea", "note": "“{}” }", "object": thing}
     database = ScriptedDatabase(lambda: row)
-    return Client(api, wired(Settings(), database=database, admission_store=state, clock=clock)), database
+    return ApiClient(api, make_container(Settings(), database=database, admission_store=state, clock=clock)), database
 
 
 def test_a_replay_has_its_expiring_part_made_anew_and_the_rest_byte_for_byte() -> None:
     """Fifteen minutes later and a day later alike; the work was done once."""
     clock = ManualClock()
-    client, database = build(clock, InMemoryStateStore(clock))
+    client, database = build(clock, InMemoryAdmissionStore(clock))
     first = client.call("POST", "/orders", {"item": "tea"}, key="k")
     before = clock().isoformat()
     clock.advance(23 * 60 * MINUTE)
@@ -77,7 +87,7 @@ def test_a_replay_has_its_expiring_part_made_anew_and_the_rest_byte_for_byte() -
 def test_what_expires_is_not_kept() -> None:
     """A signed form is a right: it does not lie about for a day."""
     clock = ManualClock()
-    state = InMemoryStateStore(clock)
+    state = InMemoryAdmissionStore(clock)
     client, database = build(clock, state)
     first = client.call("POST", "/orders", {"item": "tea"}, key="k")
     kept = state.admit(charge=None, use=database.uses[0], lease_s=1)
@@ -90,14 +100,14 @@ def test_what_expires_is_not_kept() -> None:
 def test_an_answer_without_a_key_has_it_too() -> None:
     """Nothing is kept, and the answer is whole."""
     clock = ManualClock()
-    client, _ = build(clock, InMemoryStateStore(clock))
+    client, _ = build(clock, InMemoryAdmissionStore(clock))
     assert set(json.loads(client.call("POST", "/orders", {"item": "tea"}).body)) == {"item", "note", "valid_until"}
 
 
 def test_where_it_can_not_be_made_the_key_keeps_the_answer() -> None:
     """503 with the same key to come back with: what was done is not done again."""
     clock = ManualClock()
-    client, database = build(clock, InMemoryStateStore(clock), "out of reach")
+    client, database = build(clock, InMemoryAdmissionStore(clock), "out of reach")
     replies = [client.call("POST", "/orders", {"item": "tea"}, key="k") for _ in range(2)]
     assert [(reply.status, reply.problem) for reply in replies] == [(503, "unavailable")] * 2
     assert len(database.uses) == 1
@@ -107,12 +117,12 @@ def test_where_it_can_not_be_made_the_key_keeps_the_answer() -> None:
 def test_each_way_to_the_first_answer_makes_it_anew(lost: bool) -> None:
     """From the quick record and from the database's row."""
     clock = ManualClock()
-    state = InMemoryStateStore(clock)
+    state = InMemoryAdmissionStore(clock)
     client, _ = build(clock, state)
     first = client.call("POST", "/orders", {"item": "tea"}, key="k")
     clock.advance(15 * MINUTE)
     if lost:
-        client, _ = build(clock, InMemoryStateStore(clock))
+        client, _ = build(clock, InMemoryAdmissionStore(clock))
     again = client.call("POST", "/orders", {"item": "tea"}, key="k").json
     assert again["valid_until"] == f"key-1 {clock().isoformat()}"
     assert again["valid_until"] != first.json["valid_until"]

@@ -12,12 +12,12 @@ from shared.api.router import Api
 from shared.fields import ResponseModel
 from shared.outbox.audit import Actor
 from shared.settings import Settings
-from tests.fakes.database import ScriptedDatabase, scripted
-from tests.fakes.state import InMemoryStateStore
-from tests.harness import LambdaContext, wired
+from tests.api_client import LambdaContext, make_container
+from tests.fakes.admission import InMemoryAdmissionStore
+from tests.fakes.database import ScriptedDatabase, run_nothing
 
 
-class Seen(ResponseModel):
+class SeenView(ResponseModel):
     request_id: str
 
 
@@ -25,11 +25,11 @@ api = Api()
 actors: list[Actor] = []
 
 
-@api.post("/acts", summary="Act", answer=Seen, sign_in="none")
+@api.post("/acts", summary="Act", answer=SeenView, sign_in="none")
 def act(call: Call[NoInput]) -> Answer:
     """Acts without a key."""
     actors.append(call.actor)
-    return make_answer(Seen(**call.run_once(scripted)))
+    return make_answer(SeenView(**call.run_once(run_nothing)))
 
 
 CHOSEN = "chosen\r\nby the client"
@@ -43,7 +43,7 @@ def handle(resource: str = "/acts", **context: Any) -> tuple[dict[str, Any], Scr
         "headers": {"X-Amzn-RequestId": CHOSEN},
         "requestContext": {"requestId": CHOSEN, "identity": {"sourceIp": "192.0.2.7"}, **context},
     }
-    container = wired(Settings(), database=database, admission_store=InMemoryStateStore())
+    container = make_container(Settings(), database=database, admission_store=InMemoryAdmissionStore())
     return api.handle(event, LambdaContext(), container), database
 
 

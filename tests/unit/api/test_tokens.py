@@ -25,7 +25,7 @@ def key_set(*key_ids: str) -> bytes:
     return json.dumps({"keys": [{**document, "kid": kid, "alg": "RS256", "use": "sig"} for kid in key_ids]}).encode()
 
 
-class Endpoint:
+class KeyEndpoint:
     """A pool's endpoint: `answer` is a document, or what is raised instead."""
 
     def __init__(self) -> None:
@@ -44,13 +44,13 @@ class Endpoint:
 
 
 @pytest.fixture
-def endpoint() -> Endpoint:
+def endpoint() -> KeyEndpoint:
     """An endpoint that has one key."""
-    return Endpoint()
+    return KeyEndpoint()
 
 
 @pytest.fixture
-def verify(endpoint: Endpoint) -> Callable[[str], Any]:
+def verify(endpoint: KeyEndpoint) -> Callable[[str], Any]:
     """What verifies tokens by that endpoint."""
     return TokenVerifier(issuer=ISSUER, client_id="app", keys=SigningKeys(endpoint.fetch, endpoint.clock))
 
@@ -71,7 +71,9 @@ def token(*, kid: str | None = "one", key: rsa.RSAPrivateKey = KEY, **changes: A
     return jwt.encode(kept, key, algorithm="RS256", headers={"kid": kid} if kid else {})
 
 
-def test_a_good_token_is_verified_with_one_look_at_the_keys(verify: Callable[[str], Any], endpoint: Endpoint) -> None:
+def test_a_good_token_is_verified_with_one_look_at_the_keys(
+    verify: Callable[[str], Any], endpoint: KeyEndpoint
+) -> None:
     """They are kept."""
     assert [verify(token())["sub"] for _ in range(3)] == ["s-1"] * 3
     assert endpoint.asked == 1
@@ -107,7 +109,7 @@ def test_a_token_that_is_not_ours_or_not_good_is_refused(verify: Callable[[str],
 
 @pytest.mark.parametrize("text", ["", "x", "a.b.c", "e30.e30.", "\u0000", token()[:-4], "Bearer " + token()])
 def test_what_is_no_token_is_refused_without_a_look_at_the_keys(
-    verify: Callable[[str], Any], endpoint: Endpoint, text: str
+    verify: Callable[[str], Any], endpoint: KeyEndpoint, text: str
 ) -> None:
     """Or with one, where its head can be read."""
     with pytest.raises(Refusal, match="unauthenticated"):
@@ -128,7 +130,7 @@ OUT_OF_ORDER = [
 
 
 @pytest.mark.parametrize("answer", OUT_OF_ORDER, ids=str)
-def test_without_keys_nobody_can_say(verify: Callable[[str], Any], endpoint: Endpoint, answer: Any) -> None:
+def test_without_keys_nobody_can_say(verify: Callable[[str], Any], endpoint: KeyEndpoint, answer: Any) -> None:
     """503 with the time to wait, and not 401: the token may be good. It is not asked again for each call."""
     endpoint.answer = answer
     for _ in range(5):
@@ -142,7 +144,7 @@ def test_without_keys_nobody_can_say(verify: Callable[[str], Any], endpoint: End
 
 
 @pytest.mark.parametrize("answer", OUT_OF_ORDER, ids=str)
-def test_the_last_good_keys_serve_for_a_day(verify: Callable[[str], Any], endpoint: Endpoint, answer: Any) -> None:
+def test_the_last_good_keys_serve_for_a_day(verify: Callable[[str], Any], endpoint: KeyEndpoint, answer: Any) -> None:
     """An endpoint that is out of order signs nobody out; keys of which nothing was heard for a day are not trusted."""
     verify(token())
     endpoint.answer = answer
@@ -155,7 +157,7 @@ def test_the_last_good_keys_serve_for_a_day(verify: Callable[[str], Any], endpoi
 
 
 def test_a_key_that_is_not_known_during_an_outage_may_be_a_new_one(
-    verify: Callable[[str], Any], endpoint: Endpoint
+    verify: Callable[[str], Any], endpoint: KeyEndpoint
 ) -> None:
     """503, until the endpoint answers; then it is known, or refused."""
     verify(token())
@@ -169,7 +171,7 @@ def test_a_key_that_is_not_known_during_an_outage_may_be_a_new_one(
         verify(token(kid="three"))
 
 
-def test_made_up_keys_do_not_have_us_ask_again_and_again(verify: Callable[[str], Any], endpoint: Endpoint) -> None:
+def test_made_up_keys_do_not_have_us_ask_again_and_again(verify: Callable[[str], Any], endpoint: KeyEndpoint) -> None:
     """Once in a few seconds, however many there are."""
     verify(token())
     for n in range(100):
@@ -179,7 +181,9 @@ def test_made_up_keys_do_not_have_us_ask_again_and_again(verify: Callable[[str],
     assert endpoint.asked <= 1 + 10 / COOL_DOWN_S + 1
 
 
-def test_keys_that_were_taken_out_of_the_set_verify_nothing(verify: Callable[[str], Any], endpoint: Endpoint) -> None:
+def test_keys_that_were_taken_out_of_the_set_verify_nothing(
+    verify: Callable[[str], Any], endpoint: KeyEndpoint
+) -> None:
     """After an hour, when the set is read again."""
     verify(token())
     endpoint.answer, endpoint.now = key_set("two"), endpoint.now + FRESH_S
@@ -187,7 +191,7 @@ def test_keys_that_were_taken_out_of_the_set_verify_nothing(verify: Callable[[st
         verify(token())
 
 
-def test_a_key_for_something_else_verifies_nothing(verify: Callable[[str], Any], endpoint: Endpoint) -> None:
+def test_a_key_for_something_else_verifies_nothing(verify: Callable[[str], Any], endpoint: KeyEndpoint) -> None:
     """A set may publish keys for encryption too (RFC 7517, 4.2)."""
     keys = json.loads(key_set("one", "two"))["keys"]
     endpoint.answer = json.dumps({"keys": [keys[0], {**keys[1], "use": "enc"}]}).encode()

@@ -33,7 +33,7 @@ BUILDERS = (
 )
 
 
-class Silence:
+class UnresponsiveAddress:
     """An address that takes connections, keeps them, and answers nothing."""
 
     def __init__(self) -> None:
@@ -56,9 +56,9 @@ class Silence:
 
 
 @pytest.fixture
-def silence(monkeypatch: pytest.MonkeyPatch) -> Iterator[Silence]:
+def silence(monkeypatch: pytest.MonkeyPatch) -> Iterator[UnresponsiveAddress]:
     """Where AWS is, for the clients built within the test."""
-    silent = Silence()
+    silent = UnresponsiveAddress()
     monkeypatch.setenv("AWS_ENDPOINT_URL", silent.url)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
@@ -77,7 +77,7 @@ def in_seconds(seconds: float) -> Deadline:
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_call_that_could_outlast_the_deadline_is_not_begun(silence: Silence, name: str) -> None:
+def test_a_call_that_could_outlast_the_deadline_is_not_begun(silence: UnresponsiveAddress, name: str) -> None:
     """Nothing reaches the service, so nothing was done, and that is known."""
     call, _, longest_s = CALLS[name]
     readings: list[float] = []
@@ -94,7 +94,7 @@ def test_a_call_that_could_outlast_the_deadline_is_not_begun(silence: Silence, n
     assert silence.connections() == 0
 
 
-def test_a_second_attempt_is_not_begun_where_only_the_first_fits(silence: Silence) -> None:
+def test_a_second_attempt_is_not_begun_where_only_the_first_fits(silence: UnresponsiveAddress) -> None:
     """Retries end with the deadline too. The clock says that the first attempt took all of its time."""
     call, attempts, longest_s = CALLS["dynamodb"]
     assert attempts == 2
@@ -105,7 +105,9 @@ def test_a_second_attempt_is_not_begun_where_only_the_first_fits(silence: Silenc
 
 
 @pytest.mark.parametrize("name", ["dynamodb", "probe"])
-def test_a_service_that_says_nothing_is_waited_for_as_long_as_the_client_says(silence: Silence, name: str) -> None:
+def test_a_service_that_says_nothing_is_waited_for_as_long_as_the_client_says(
+    silence: UnresponsiveAddress, name: str
+) -> None:
     """Without a deadline of the request's as well."""
     call, attempts, longest_s = CALLS[name]
     began = read_monotonic()

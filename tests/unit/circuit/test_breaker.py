@@ -8,28 +8,37 @@ from shared.circuit.breaker import CircuitBreaker, CircuitOpen
 from shared.circuit.state import NEW, CircuitPolicy, replace_bucket
 from shared.circuit.store import StoreUnavailable, force_circuit
 from shared.settings import Settings
-from tests.breakers import EMAIL, Dependency, Down, NotMade, Time, attempt, breaker, down
-from tests.fakes.circuits import DirectClient, InMemoryCircuits
+from tests.breakers import (
+    EMAIL,
+    CallNotMade,
+    CountingDependency,
+    DependencyDown,
+    ManualTime,
+    make_breaker,
+    raise_down,
+    try_call,
+)
+from tests.fakes.circuits import DirectClient, InMemoryCircuitStore
 
 FAILURES = EMAIL.failures
 
 
-class Fleet:
+class BreakerEnvironments:
     """Environments on one store, at one standing time."""
 
     def __init__(self, policy: CircuitPolicy = EMAIL) -> None:
         self.policy = policy
-        self.time = Time()
-        self.store = InMemoryCircuits()
-        self.dependency = Dependency()
+        self.time = ManualTime()
+        self.store = InMemoryCircuitStore()
+        self.dependency = CountingDependency()
         self.events: list[tuple[str, Mapping[str, object]]] = []
 
     def environment(self) -> CircuitBreaker:
-        return breaker(
+        return make_breaker(
             DirectClient(self.store),
             policy=self.policy,
             now=self.time,
-            timer=self.time.seconds,
+            timer=self.time.read_seconds,
             observer=lambda event, facts: self.events.append((event, facts)),
         )
 
@@ -43,41 +52,41 @@ class Fleet:
 
 
 @pytest.fixture
-def fleet() -> Fleet:
-    return Fleet()
+def fleet() -> BreakerEnvironments:
+    return BreakerEnvironments()
 
 
-def slow_for(fleet: Fleet, seconds: float) -> None:
+def slow_for(fleet: BreakerEnvironments, seconds: float) -> None:
     """A dependency that takes so long."""
     fleet.dependency.answer = lambda: fleet.time.advance(seconds)
 
 
-def counting(fleet: Fleet) -> int:
+def counting(fleet: BreakerEnvironments) -> int:
     """How many failures count."""
     return len(fleet.store.read("email").bucket.failures)
 
 
-def opened(fleet: Fleet) -> CircuitBreaker:
+def opened(fleet: BreakerEnvironments) -> CircuitBreaker:
     """An environment that has just opened the circuit; the dependency has gone well again."""
-    fleet.dependency.answer = down
+    fleet.dependency.answer = raise_down
     environment = fleet.environment()
     for _ in range(FAILURES):
-        assert attempt(environment, fleet.dependency)
+        assert try_call(environment, fleet.dependency)
     assert fleet.state == "open"
     fleet.dependency.answer = lambda: None
     return environment
 
 
-def test_the_fifth_failure_of_the_fleet_opens_the_circuit_for_all(fleet: Fleet) -> None:
+def test_the_fifth_failure_of_the_fleet_opens_the_circuit_for_all(fleet: BreakerEnvironments) -> None:
     """One failure each, of five environments: the others call no more."""
-    fleet.dependency.answer = down
+    fleet.dependency.answer = raise_down
     environments = [fleet.environment() for _ in range(20)]
-    assert sum(attempt(environment, fleet.dependency) for environment in environments) == FAILURES
+    assert sum(try_call(environment, fleet.dependency) for environment in environments) == FAILURES
     assert fleet.dependency.calls == FAILURES
     assert fleet.events == [("circuit_opened", {"circuit": "email", "generation": 1, "local": False})]
 
 
-def test_an_open_circuit_says_when_to_come_again(fleet: Fleet) -> None:
+def test_an_open_circuit_says_when_to_come_again(fleet: BreakerEnvironments) -> None:
     """At the probe's time, and not a moment before is one let through."""
     environment = opened(fleet)
     with pytest.raises(CircuitOpen) as refused:
@@ -85,21 +94,21 @@ def test_an_open_circuit_says_when_to_come_again(fleet: Fleet) -> None:
     assert (refused.value.name, refused.value.retry_after_s) == ("email", 30.0)
     assert environment.measure_wait_s() == 30.0
     fleet.time.advance(29.999)
-    assert not attempt(environment, fleet.dependency)
+    assert not try_call(environment, fleet.dependency)
     fleet.time.advance(0.001)
     assert environment.measure_wait_s() == 0.0
-    assert attempt(environment, fleet.dependency)
+    assert try_call(environment, fleet.dependency)
 
 
-def test_what_the_dependency_answers_comes_back_as_it_is(fleet: Fleet) -> None:
+def test_what_the_dependency_answers_comes_back_as_it_is(fleet: BreakerEnvironments) -> None:
     """Values and errors; an error that is an answer does not count."""
     environment = fleet.environment()
     assert environment.call(lambda: 7) == 7
     for _ in range(3 * FAILURES):
         with pytest.raises(KeyError):
             environment.call(lambda: dict[str, int]()["no such key"])
-    with pytest.raises(Down):
-        environment.call(down)
+    with pytest.raises(DependencyDown):
+        environment.call(raise_down)
     assert fleet.state == "closed"
     assert counting(fleet) == 1
 
@@ -108,108 +117,108 @@ def test_what_the_dependency_answers_comes_back_as_it_is(fleet: Fleet) -> None:
 def test_settings_can_take_a_circuit_out_of_use(seconds: float) -> None:
     """As many failures as nobody can make, and a slowness that no call outlasts: it stays closed whatever happens."""
     settings = Settings.from_environ({"CIRCUITS": '{"email": {"failures": 1000000, "slow_s": 1000}}'})
-    fleet = Fleet(settings.find_circuit_policy("email"))
+    fleet = BreakerEnvironments(settings.find_circuit_policy("email"))
 
     def fail_in_time() -> None:
         fleet.time.advance(seconds)
-        raise Down
+        raise DependencyDown
 
     fleet.dependency.answer = fail_in_time
     environments = [fleet.environment() for _ in range(10)]
-    assert all(attempt(environments[n % 10], fleet.dependency) for n in range(1000))
+    assert all(try_call(environments[n % 10], fleet.dependency) for n in range(1000))
     assert (fleet.state, fleet.dependency.calls, fleet.events) == ("closed", 1000, [])
 
 
-def test_one_failure_in_a_hundred_never_opens_it(fleet: Fleet) -> None:
+def test_one_failure_in_a_hundred_never_opens_it(fleet: BreakerEnvironments) -> None:
     """However many there are: ten environments, two thousand calls, twenty failures."""
     environments = [fleet.environment() for _ in range(10)]
     for n in range(2000):
-        fleet.dependency.answer = down if n % 100 == 99 else lambda: None
-        assert attempt(environments[n % 10], fleet.dependency)
+        fleet.dependency.answer = raise_down if n % 100 == 99 else lambda: None
+        assert try_call(environments[n % 10], fleet.dependency)
     assert fleet.state == "closed"
     assert counting(fleet) == 1, "the last call was a failure; the others are forgotten"
 
 
 @pytest.mark.parametrize("environments", [1, 3, 10])
-def test_half_of_the_calls_failing_opens_it(fleet: Fleet, environments: int) -> None:
+def test_half_of_the_calls_failing_opens_it(fleet: BreakerEnvironments, environments: int) -> None:
     """Though a success follows every failure."""
     fleet_of = [fleet.environment() for _ in range(environments)]
     for n in range(4 * FAILURES):
-        fleet.dependency.answer = down if n % 2 else lambda: None
-        attempt(fleet_of[n % environments], fleet.dependency)
+        fleet.dependency.answer = raise_down if n % 2 else lambda: None
+        try_call(fleet_of[n % environments], fleet.dependency)
     assert fleet.state == "open"
     assert fleet.dependency.calls <= 4 * FAILURES - 2
 
 
-def test_slow_calls_open_it(fleet: Fleet) -> None:
+def test_slow_calls_open_it(fleet: BreakerEnvironments) -> None:
     """Though all succeed; calls a moment faster do not."""
     environment = fleet.environment()
     slow_for(fleet, EMAIL.slow_s - 0.001)
     for _ in range(3 * FAILURES):
-        assert attempt(environment, fleet.dependency)
-    other = Fleet()
+        assert try_call(environment, fleet.dependency)
+    other = BreakerEnvironments()
     environment = other.environment()
     slow_for(other, EMAIL.slow_s)
-    calls = sum(attempt(environment, other.dependency) for _ in range(3 * FAILURES))
+    calls = sum(try_call(environment, other.dependency) for _ in range(3 * FAILURES))
     assert (fleet.state, other.state, calls) == ("closed", "open", FAILURES)
 
 
 @pytest.mark.parametrize("successes", [60, 600, 6000])
-def test_slow_calls_open_it_whatever_was_quick_before(fleet: Fleet, successes: int) -> None:
+def test_slow_calls_open_it_whatever_was_quick_before(fleet: BreakerEnvironments, successes: int) -> None:
     """Slow ones and failing ones count together."""
     environment = fleet.environment()
     for _ in range(successes):
-        assert attempt(environment, fleet.dependency)
+        assert try_call(environment, fleet.dependency)
         fleet.time.advance(60 / successes)
     slow_for(fleet, EMAIL.slow_s)
-    assert [attempt(environment, fleet.dependency) for _ in range(3)] == [True] * 3
-    fleet.dependency.answer = down
-    assert [attempt(environment, fleet.dependency) for _ in range(3)] == [True, True, False]
+    assert [try_call(environment, fleet.dependency) for _ in range(3)] == [True] * 3
+    fleet.dependency.answer = raise_down
+    assert [try_call(environment, fleet.dependency) for _ in range(3)] == [True, True, False]
 
 
-def test_failures_that_are_far_apart_do_not_open_it(fleet: Fleet) -> None:
+def test_failures_that_are_far_apart_do_not_open_it(fleet: BreakerEnvironments) -> None:
     """A window's worth of time between them."""
-    fleet.dependency.answer = down
+    fleet.dependency.answer = raise_down
     environment = fleet.environment()
     for _ in range(3 * FAILURES):
-        assert attempt(environment, fleet.dependency)
+        assert try_call(environment, fleet.dependency)
         fleet.time.advance(EMAIL.window_s / 2)
     assert fleet.state == "closed"
 
 
-def test_while_all_is_well_nothing_is_written_and_little_is_read(fleet: Fleet) -> None:
+def test_while_all_is_well_nothing_is_written_and_little_is_read(fleet: BreakerEnvironments) -> None:
     """A thousand calls over ten seconds: a read a second, and no write at all."""
     environment = fleet.environment()
     for _ in range(1000):
-        assert attempt(environment, fleet.dependency)
+        assert try_call(environment, fleet.dependency)
         fleet.time.advance(0.01)
     assert set(fleet.store.calls) == {"read"}
     assert len(fleet.store.calls) <= 10 / EMAIL.refresh_s
 
 
-def test_an_environment_in_which_all_is_well_writes_only_while_others_have_trouble(fleet: Fleet) -> None:
+def test_an_environment_in_which_all_is_well_writes_only_while_others_have_trouble(fleet: BreakerEnvironments) -> None:
     """Two successes after a failure make it forgotten, none before it does; then it is silent again."""
     well, troubled = fleet.environment(), fleet.environment()
     for _ in range(20):
-        assert attempt(well, fleet.dependency)
-    fleet.dependency.answer = down
-    assert attempt(troubled, fleet.dependency)
+        assert try_call(well, fleet.dependency)
+    fleet.dependency.answer = raise_down
+    assert try_call(troubled, fleet.dependency)
     fleet.dependency.answer = lambda: None
     assert counting(fleet) == 1
     fleet.time.advance(1)
     left = []
     for _ in range(2):
-        assert attempt(well, fleet.dependency)
+        assert try_call(well, fleet.dependency)
         left.append(fleet.store.read("email").bucket)
     assert [(len(bucket.failures), bucket.leaked) for bucket in left] == [(1, 1), (0, 0)]
     fleet.store.calls.clear()
     for _ in range(10):
-        assert attempt(well, fleet.dependency)
+        assert try_call(well, fleet.dependency)
         fleet.time.advance(1)
     assert set(fleet.store.calls) == {"read"}
 
 
-def test_one_probe_decides_and_the_others_wait(fleet: Fleet) -> None:
+def test_one_probe_decides_and_the_others_wait(fleet: BreakerEnvironments) -> None:
     """A success closes the circuit for all."""
     opened(fleet)
     fleet.time.advance(30)
@@ -224,13 +233,13 @@ def test_one_probe_decides_and_the_others_wait(fleet: Fleet) -> None:
     prober.record(permit, failed=False, seconds=0.1)
     assert fleet.state == "closed"
     fleet.time.advance(1)
-    assert attempt(other, fleet.dependency)
+    assert try_call(other, fleet.dependency)
     assert fleet.named() == ["circuit_opened", "circuit_half_opened", "circuit_closed"]
 
 
 @pytest.mark.parametrize(("failed", "seconds"), [(True, 0.1), (False, EMAIL.slow_s)])
 def test_a_probe_that_fails_or_is_slow_opens_it_again_for_the_full_time(
-    fleet: Fleet, failed: bool, seconds: float
+    fleet: BreakerEnvironments, failed: bool, seconds: float
 ) -> None:
     """From when it ended."""
     opened(fleet)
@@ -243,7 +252,7 @@ def test_a_probe_that_fails_or_is_slow_opens_it_again_for_the_full_time(
     assert environment.measure_wait_s() == 30.0
 
 
-def test_a_probe_that_is_refused_was_answered(fleet: Fleet) -> None:
+def test_a_probe_that_is_refused_was_answered(fleet: BreakerEnvironments) -> None:
     """The service is there, and said no."""
     opened(fleet)
     fleet.time.advance(30)
@@ -253,27 +262,27 @@ def test_a_probe_that_is_refused_was_answered(fleet: Fleet) -> None:
 
 
 def not_made() -> None:
-    raise NotMade
+    raise CallNotMade
 
 
-def test_a_call_that_was_not_made_says_nothing_of_the_dependency(fleet: Fleet) -> None:
+def test_a_call_that_was_not_made_says_nothing_of_the_dependency(fleet: BreakerEnvironments) -> None:
     """The caller's own time was up: it opens nothing, and as a probe closes nothing; the next one has its lease."""
     environment = fleet.environment()
     for _ in range(3 * FAILURES):
-        with pytest.raises(NotMade):
+        with pytest.raises(CallNotMade):
             environment.call(not_made)
     assert (fleet.state, counting(fleet)) == ("closed", 0)
     opened(fleet)
     fleet.time.advance(30)
-    with pytest.raises(NotMade):
+    with pytest.raises(CallNotMade):
         fleet.environment().call(not_made)
     assert fleet.state == "half_open"
     fleet.time.advance(EMAIL.probe_lease_s)
-    assert attempt(fleet.environment(), fleet.dependency)
+    assert try_call(fleet.environment(), fleet.dependency)
     assert fleet.state == "closed"
 
 
-def test_a_lease_that_ran_out_is_taken_over_and_the_zombie_changes_nothing(fleet: Fleet) -> None:
+def test_a_lease_that_ran_out_is_taken_over_and_the_zombie_changes_nothing(fleet: BreakerEnvironments) -> None:
     """Neither by success nor by failure, and it is told so."""
     opened(fleet)
     fleet.time.advance(30)
@@ -291,16 +300,16 @@ def test_a_lease_that_ran_out_is_taken_over_and_the_zombie_changes_nothing(fleet
     assert fleet.state == "closed"
 
 
-def test_a_result_from_before_the_circuit_opened_does_not_count_after_it_has_closed(fleet: Fleet) -> None:
+def test_a_result_from_before_the_circuit_opened_does_not_count_after_it_has_closed(fleet: BreakerEnvironments) -> None:
     """A call that took so long that the circuit went all round."""
     late = fleet.environment()
     permits = [late.allow() for _ in range(2 * FAILURES)]
     environment = opened(fleet)
     fleet.time.advance(30)
-    assert attempt(environment, fleet.dependency)
+    assert try_call(environment, fleet.dependency)
     assert fleet.state == "closed"
     fleet.time.advance(1)
-    assert attempt(late, fleet.dependency)
+    assert try_call(late, fleet.dependency)
     for permit in permits:
         late.record(permit, failed=True, seconds=0.1)
     assert fleet.state == "closed"
@@ -308,134 +317,134 @@ def test_a_result_from_before_the_circuit_opened_does_not_count_after_it_has_clo
     assert fleet.named().count("circuit_result_ignored") == 2 * FAILURES
 
 
-def test_successes_from_before_the_circuit_opened_do_not_count_after_it_has_closed(fleet: Fleet) -> None:
+def test_successes_from_before_the_circuit_opened_do_not_count_after_it_has_closed(fleet: BreakerEnvironments) -> None:
     """They were never told, and would hide a new outage."""
     well = fleet.environment()
     for _ in range(50):
-        assert attempt(well, fleet.dependency)
+        assert try_call(well, fleet.dependency)
     environment = opened(fleet)
     fleet.time.advance(30)
-    assert attempt(environment, fleet.dependency)
+    assert try_call(environment, fleet.dependency)
     fleet.time.advance(1)
-    fleet.dependency.answer = down
-    assert attempt(well, fleet.dependency)
+    fleet.dependency.answer = raise_down
+    assert try_call(well, fleet.dependency)
     assert counting(fleet) == 1
 
 
-def test_a_bucket_left_full_by_a_dead_environment_is_judged_by_the_next(fleet: Fleet) -> None:
+def test_a_bucket_left_full_by_a_dead_environment_is_judged_by_the_next(fleet: BreakerEnvironments) -> None:
     """Its threshold was higher, as in a deploy that lowers it."""
     first = fleet.environment()
-    fleet.dependency.answer = down
+    fleet.dependency.answer = raise_down
     for _ in range(FAILURES - 1):
-        attempt(first, fleet.dependency)
+        try_call(first, fleet.dependency)
     seen = fleet.store.read("email")
     fleet.store.change("email", seen, replace_bucket(seen, seen.bucket.add(fleet.time())))
     assert fleet.state == "closed"
-    assert not attempt(fleet.environment(), fleet.dependency)
+    assert not try_call(fleet.environment(), fleet.dependency)
     assert fleet.state == "open"
 
 
-def test_operators_hold_it_open_and_closed(fleet: Fleet) -> None:
+def test_operators_hold_it_open_and_closed(fleet: BreakerEnvironments) -> None:
     """Whatever the calls do; environments know within the refresh interval."""
     environment = fleet.environment()
-    assert attempt(environment, fleet.dependency)
+    assert try_call(environment, fleet.dependency)
     force_circuit(fleet.store, EMAIL, "open", fleet.time())
     fleet.time.advance(EMAIL.refresh_s)
-    assert not attempt(environment, fleet.dependency)
+    assert not try_call(environment, fleet.dependency)
     fleet.time.advance(10 * EMAIL.open_s)
-    assert not attempt(environment, fleet.dependency)
+    assert not try_call(environment, fleet.dependency)
     assert environment.measure_wait_s() == EMAIL.open_s
     force_circuit(fleet.store, EMAIL, "closed", fleet.time())
     fleet.time.advance(EMAIL.refresh_s)
-    fleet.dependency.answer = down
+    fleet.dependency.answer = raise_down
     fleet.store.calls.clear()
     for _ in range(10 * FAILURES):
-        assert attempt(environment, fleet.dependency)
+        assert try_call(environment, fleet.dependency)
     assert set(fleet.store.calls) == {"read"}
     force_circuit(fleet.store, EMAIL, "auto", fleet.time())
     fleet.time.advance(EMAIL.refresh_s)
-    assert sum(attempt(environment, fleet.dependency) for _ in range(10 * FAILURES)) <= FAILURES
+    assert sum(try_call(environment, fleet.dependency) for _ in range(10 * FAILURES)) <= FAILURES
 
 
 # ---- the store out of reach -----------------------------------------------------------------------------------------
-def test_a_closed_circuit_goes_on_serving_without_its_store(fleet: Fleet) -> None:
+def test_a_closed_circuit_goes_on_serving_without_its_store(fleet: BreakerEnvironments) -> None:
     """Known or not known before."""
     known = fleet.environment()
-    assert attempt(known, fleet.dependency)
+    assert try_call(known, fleet.dependency)
     fleet.store.reachable = False
     for environment in (known, fleet.environment()):
         for _ in range(100):
-            assert attempt(environment, fleet.dependency)
+            assert try_call(environment, fleet.dependency)
             fleet.time.advance(0.1)
     assert "circuit_store_unavailable" in fleet.named()
 
 
 @pytest.mark.parametrize("successes", [0, 60, 600, 6000])
-def test_an_environment_on_its_own_still_stops_at_the_threshold(fleet: Fleet, successes: int) -> None:
+def test_an_environment_on_its_own_still_stops_at_the_threshold(fleet: BreakerEnvironments, successes: int) -> None:
     """For the open time, whatever went well before; then it probes by itself, and goes by what it finds."""
     fleet.store.reachable = False
     environment = fleet.environment()
     for _ in range(successes):
-        assert attempt(environment, fleet.dependency)
+        assert try_call(environment, fleet.dependency)
         fleet.time.advance(60 / successes)
-    fleet.dependency.answer = down
-    assert sum(attempt(environment, fleet.dependency) for _ in range(20)) == FAILURES
+    fleet.dependency.answer = raise_down
+    assert sum(try_call(environment, fleet.dependency) for _ in range(20)) == FAILURES
     assert environment.measure_wait_s() == 30.0
     for _ in range(3):
         fleet.time.advance(30)
-        assert sum(attempt(environment, fleet.dependency) for _ in range(20)) == 1
+        assert sum(try_call(environment, fleet.dependency) for _ in range(20)) == 1
     fleet.dependency.answer = lambda: None
     fleet.time.advance(30)
-    assert all(attempt(environment, fleet.dependency) for _ in range(20))
+    assert all(try_call(environment, fleet.dependency) for _ in range(20))
     assert fleet.store.moves == []
 
 
-def test_failures_that_are_far_apart_do_not_open_it_without_its_store(fleet: Fleet) -> None:
+def test_failures_that_are_far_apart_do_not_open_it_without_its_store(fleet: BreakerEnvironments) -> None:
     """They are forgotten here as they are in the store."""
     fleet.store.reachable = False
-    fleet.dependency.answer = down
+    fleet.dependency.answer = raise_down
     environment = fleet.environment()
     for _ in range(3 * FAILURES):
-        assert attempt(environment, fleet.dependency)
+        assert try_call(environment, fleet.dependency)
         fleet.time.advance(EMAIL.window_s / 2)
 
 
-def test_what_it_saw_on_its_own_it_tells_when_the_store_is_back(fleet: Fleet) -> None:
+def test_what_it_saw_on_its_own_it_tells_when_the_store_is_back(fleet: BreakerEnvironments) -> None:
     """Its failures open the circuit for all."""
     fleet.store.reachable = False
-    fleet.dependency.answer = down
+    fleet.dependency.answer = raise_down
     environment = fleet.environment()
     for _ in range(FAILURES):
-        attempt(environment, fleet.dependency)
+        try_call(environment, fleet.dependency)
     fleet.store.reachable = True
     fleet.time.advance(1)
-    assert not attempt(environment, fleet.dependency)
+    assert not try_call(environment, fleet.dependency)
     assert fleet.state == "open"
-    assert not attempt(fleet.environment(), fleet.dependency)
+    assert not try_call(fleet.environment(), fleet.dependency)
 
 
-def test_an_open_circuit_stays_open_without_its_store_for_a_stated_time(fleet: Fleet) -> None:
+def test_an_open_circuit_stays_open_without_its_store_for_a_stated_time(fleet: BreakerEnvironments) -> None:
     """Beyond the probe's time, counted from when the store was first missed; then one probe in each open time."""
     environment = opened(fleet)
-    fleet.dependency = Dependency(down)
+    fleet.dependency = CountingDependency(raise_down)
     fleet.store.reachable = False
     fleet.time.advance(EMAIL.open_s + 100)
-    assert not attempt(environment, fleet.dependency)
+    assert not try_call(environment, fleet.dependency)
     fleet.time.advance(EMAIL.blind_s - 0.001)
-    assert not attempt(environment, fleet.dependency)
+    assert not try_call(environment, fleet.dependency)
     fleet.time.advance(0.001)
     for probes in (1, 2, 3):
-        assert sum(attempt(environment, fleet.dependency) for _ in range(20)) == 1
+        assert sum(try_call(environment, fleet.dependency) for _ in range(20)) == 1
         assert fleet.dependency.calls == probes
         fleet.time.advance(EMAIL.open_s)
 
 
-def test_who_misses_the_store_asks_again_before_it_is_given_up(fleet: Fleet) -> None:
+def test_who_misses_the_store_asks_again_before_it_is_given_up(fleet: BreakerEnvironments) -> None:
     """A store that was late once is back at once: what waits must not wait for as long as one that is gone."""
     environment = opened(fleet)
     fleet.store.reachable = False
     fleet.time.advance(1)
-    assert not attempt(environment, fleet.dependency)
+    assert not try_call(environment, fleet.dependency)
     assert environment.measure_wait_s() == EMAIL.open_s - 1
     fleet.time.advance(EMAIL.open_s - 1)
     assert environment.measure_wait_s() == 5.0
@@ -444,32 +453,32 @@ def test_who_misses_the_store_asks_again_before_it_is_given_up(fleet: Fleet) -> 
     assert environment.measure_wait_s() == 0.0
 
 
-def test_a_probe_that_succeeds_without_the_store_serves_this_environment(fleet: Fleet) -> None:
+def test_a_probe_that_succeeds_without_the_store_serves_this_environment(fleet: BreakerEnvironments) -> None:
     """And the fleet's circuit is what counts again when the store is back."""
     environment = opened(fleet)
     fleet.store.reachable = False
-    assert not attempt(environment, fleet.dependency)
+    assert not try_call(environment, fleet.dependency)
     fleet.time.advance(EMAIL.open_s + EMAIL.blind_s)
-    assert not attempt(environment, fleet.dependency)
+    assert not try_call(environment, fleet.dependency)
     fleet.time.advance(EMAIL.blind_s)
-    assert all(attempt(environment, fleet.dependency) for _ in range(10))
+    assert all(try_call(environment, fleet.dependency) for _ in range(10))
     fleet.store.reachable = True
-    assert attempt(environment, fleet.dependency), "as the fleet's one probe, which is due"
+    assert try_call(environment, fleet.dependency), "as the fleet's one probe, which is due"
     assert fleet.state == "closed"
 
 
-def test_a_circuit_that_operators_hold_open_stays_open_without_its_store(fleet: Fleet) -> None:
+def test_a_circuit_that_operators_hold_open_stays_open_without_its_store(fleet: BreakerEnvironments) -> None:
     """No time ends it: only they do."""
     environment = fleet.environment()
     force_circuit(fleet.store, EMAIL, "open", fleet.time())
-    assert not attempt(environment, fleet.dependency)
+    assert not try_call(environment, fleet.dependency)
     fleet.store.reachable = False
     for _ in range(20):
         fleet.time.advance(100)
-        assert not attempt(environment, fleet.dependency)
+        assert not try_call(environment, fleet.dependency)
 
 
-def test_a_probes_success_that_could_not_be_told_serves_this_environment(fleet: Fleet) -> None:
+def test_a_probes_success_that_could_not_be_told_serves_this_environment(fleet: BreakerEnvironments) -> None:
     """The fleet's lease runs out, and another probes."""
     opened(fleet)
     fleet.time.advance(30)
@@ -477,16 +486,18 @@ def test_a_probes_success_that_could_not_be_told_serves_this_environment(fleet: 
     permit = environment.allow()
     fleet.store.reachable = False
     environment.record(permit, failed=False, seconds=0.1)
-    assert attempt(environment, fleet.dependency)
+    assert try_call(environment, fleet.dependency)
     fleet.store.reachable = True
     assert fleet.state == "half_open"
-    assert not attempt(fleet.environment(), fleet.dependency)
+    assert not try_call(fleet.environment(), fleet.dependency)
     fleet.time.advance(EMAIL.probe_lease_s)
-    assert attempt(fleet.environment(), fleet.dependency)
+    assert try_call(fleet.environment(), fleet.dependency)
     assert fleet.state == "closed"
 
 
-def test_a_lease_whose_answer_was_lost_is_used_by_the_next_call(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lease_whose_answer_was_lost_is_used_by_the_next_call(
+    fleet: BreakerEnvironments, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The write was made: the circuit would otherwise wait for a probe that nobody makes."""
     environment = opened(fleet)
     fleet.time.advance(30)
@@ -497,19 +508,19 @@ def test_a_lease_whose_answer_was_lost_is_used_by_the_next_call(fleet: Fleet, mo
         raise StoreUnavailable("ReadTimeoutError")
 
     monkeypatch.setattr(fleet.store, "change", deaf)
-    assert not attempt(environment, fleet.dependency)
+    assert not try_call(environment, fleet.dependency)
     assert fleet.state == "half_open"
     monkeypatch.setattr(fleet.store, "change", change)
     fleet.time.advance(1)
     assert environment.measure_wait_s() == 0.0
-    assert attempt(environment, fleet.dependency)
+    assert try_call(environment, fleet.dependency)
     assert fleet.state == "closed"
 
 
-def test_a_table_that_was_lost_is_a_closed_circuit(fleet: Fleet) -> None:
+def test_a_table_that_was_lost_is_a_closed_circuit(fleet: BreakerEnvironments) -> None:
     """States are allowed to be lost: the fleet counts anew."""
     environment = opened(fleet)
     fleet.store._circuits.clear()
     fleet.time.advance(1)
-    assert attempt(environment, fleet.dependency)
+    assert try_call(environment, fleet.dependency)
     assert fleet.store.read("email") == NEW

@@ -10,15 +10,15 @@ from shared.circuit.client import MOST_REQUESTS, CircuitStoreClient
 from shared.circuit.state import NEW, CircuitSnapshot, half_open_circuit, open_circuit
 from shared.circuit.store import Answer, Request, StoreUnavailable, WriteResult
 from shared.clock import read_monotonic
-from tests.breakers import EMAIL, Dependency, Time, attempt, breaker
-from tests.contract.state_table import at_once
-from tests.fakes.circuits import InMemoryCircuits
+from tests.breakers import EMAIL, CountingDependency, ManualTime, make_breaker, try_call
+from tests.contract.dynamodb_clients import run_concurrently
+from tests.fakes.circuits import InMemoryCircuitStore
 
 NEVER_S = 20.0
 PATIENCE_S = 0.02
 
 
-class Gated(InMemoryCircuits):
+class GatedStore(InMemoryCircuitStore):
     """A store whose calls wait until they are let go, before they are carried out; `asked` counts them."""
 
     def __init__(self) -> None:
@@ -40,15 +40,15 @@ class Gated(InMemoryCircuits):
 
 
 @pytest.fixture
-def store() -> Iterator[Gated]:
-    gated = Gated()
+def store() -> Iterator[GatedStore]:
+    gated = GatedStore()
     yield gated
     gated.gate.set()
 
 
 @pytest.fixture
-def time() -> Time:
-    return Time()
+def time() -> ManualTime:
+    return ManualTime()
 
 
 def read() -> Request:
@@ -68,7 +68,7 @@ def settled(client: CircuitStoreClient) -> None:
         sleep(0.001)
 
 
-def test_an_answer_in_time_is_waited_for(store: Gated) -> None:
+def test_an_answer_in_time_is_waited_for(store: GatedStore) -> None:
     """And no longer than it takes."""
     store.gate.set()
     client = CircuitStoreClient(store, timer=read_monotonic, patience_s=NEVER_S)
@@ -76,7 +76,7 @@ def test_an_answer_in_time_is_waited_for(store: Gated) -> None:
     assert store.calls == ["read"]
 
 
-def test_where_nothing_is_due_nobody_waits(store: Gated) -> None:
+def test_where_nothing_is_due_nobody_waits(store: GatedStore) -> None:
     """Nor for another's exchange."""
     client = CircuitStoreClient(store, timer=read_monotonic, patience_s=NEVER_S)
     client.exchange(read, no_more, 0.0)
@@ -84,7 +84,7 @@ def test_where_nothing_is_due_nobody_waits(store: Gated) -> None:
     assert store.asked == 1
 
 
-def test_a_store_that_hangs_is_waited_for_once_and_asked_once(store: Gated) -> None:
+def test_a_store_that_hangs_is_waited_for_once_and_asked_once(store: GatedStore) -> None:
     """By one caller for its patience, by the others not at all."""
     client = CircuitStoreClient(store, timer=read_monotonic, patience_s=PATIENCE_S)
     assert client.exchange(read, no_more, PATIENCE_S) >= PATIENCE_S
@@ -99,9 +99,11 @@ def test_a_store_that_hangs_is_waited_for_once_and_asked_once(store: Gated) -> N
     assert store.asked == 2
 
 
-def test_a_store_that_failed_is_left_alone_and_then_tried_without_anybody_waiting(store: Gated, time: Time) -> None:
+def test_a_store_that_failed_is_left_alone_and_then_tried_without_anybody_waiting(
+    store: GatedStore, time: ManualTime
+) -> None:
     """Until it answers; from then on it is waited for again."""
-    client = CircuitStoreClient(store, timer=time.seconds, patience_s=PATIENCE_S, pause_s=2.0)
+    client = CircuitStoreClient(store, timer=time.read_seconds, patience_s=PATIENCE_S, pause_s=2.0)
     store.reachable = False
     store.gate.set()
     client.exchange(read, no_more, NEVER_S)
@@ -119,7 +121,7 @@ def test_a_store_that_failed_is_left_alone_and_then_tried_without_anybody_waitin
     assert store.asked == 3
 
 
-def test_exchanges_are_made_one_at_a_time(store: Gated) -> None:
+def test_exchanges_are_made_one_at_a_time(store: GatedStore) -> None:
     """Ten callers at once: all of theirs are made, to the last of their requests, no two together."""
     under_way, most = 0, 0
 
@@ -135,11 +137,11 @@ def test_exchanges_are_made_one_at_a_time(store: Gated) -> None:
 
     store.gate.set()
     client = CircuitStoreClient(store, timer=read_monotonic, patience_s=NEVER_S)
-    at_once([lambda: client.exchange(read, learn, NEVER_S)] * 10)
+    run_concurrently([lambda: client.exchange(read, learn, NEVER_S)] * 10)
     assert (store.asked, most, under_way) == (20, 1, 0)
 
 
-def test_an_exchange_that_finds_no_end_is_ended(store: Gated) -> None:
+def test_an_exchange_that_finds_no_end_is_ended(store: GatedStore) -> None:
     """However often a write is lost to others."""
     store.gate.set()
     client = CircuitStoreClient(store, timer=read_monotonic, patience_s=NEVER_S)
@@ -147,7 +149,7 @@ def test_an_exchange_that_finds_no_end_is_ended(store: Gated) -> None:
     assert store.asked == MOST_REQUESTS
 
 
-def test_whatever_a_store_raises_is_an_answer(store: Gated, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whatever_a_store_raises_is_an_answer(store: GatedStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """By its class alone, and the client goes on."""
     told: list[str] = []
 
@@ -169,26 +171,26 @@ def test_whatever_a_store_raises_is_an_answer(store: Gated, monkeypatch: pytest.
     assert store.calls == ["read"]
 
 
-def test_a_late_answer_is_known_to_the_next_call(store: Gated, time: Time) -> None:
+def test_a_late_answer_is_known_to_the_next_call(store: GatedStore, time: ManualTime) -> None:
     """A circuit that was open all the while: the call that did not wait for it passed, the next does not."""
-    InMemoryCircuits.change(store, "email", NEW, open_circuit(NEW, EMAIL, time()))
+    InMemoryCircuitStore.change(store, "email", NEW, open_circuit(NEW, EMAIL, time()))
     client = CircuitStoreClient(store, timer=read_monotonic, patience_s=PATIENCE_S)
-    environment, dependency = breaker(client, now=time), Dependency()
-    assert attempt(environment, dependency)
+    environment, dependency = make_breaker(client, now=time), CountingDependency()
+    assert try_call(environment, dependency)
     store.gate.set()
     settled(client)
-    assert not attempt(environment, dependency)
+    assert not try_call(environment, dependency)
 
 
-def test_a_lease_that_was_granted_late_is_the_next_calls(store: Gated, time: Time) -> None:
+def test_a_lease_that_was_granted_late_is_the_next_calls(store: GatedStore, time: ManualTime) -> None:
     """The call that asked for it was refused; the fleet waits for its probe."""
     tripped = open_circuit(NEW, EMAIL, time())
-    InMemoryCircuits.change(store, "email", NEW, tripped)
+    InMemoryCircuitStore.change(store, "email", NEW, tripped)
     client = CircuitStoreClient(store, timer=read_monotonic, patience_s=PATIENCE_S)
-    environment, dependency = breaker(client, now=time), Dependency()
+    environment, dependency = make_breaker(client, now=time), CountingDependency()
     store.gate.set()
     client.patience_s = NEVER_S
-    assert not attempt(environment, dependency)
+    assert not try_call(environment, dependency)
     client.patience_s = PATIENCE_S
     time.advance(EMAIL.open_s)
     calls = iter([True])
@@ -200,43 +202,43 @@ def test_a_lease_that_was_granted_late_is_the_next_calls(store: Gated, time: Tim
         return change(name, seen, to)
 
     store.change = late  # type: ignore[method-assign]
-    assert not attempt(environment, dependency)
+    assert not try_call(environment, dependency)
     assert dependency.calls == 0
     store.gate.set()
     settled(client)
     assert store.read("email").state == "half_open"
-    assert attempt(environment, dependency)
+    assert try_call(environment, dependency)
     settled(client)
     assert store.read("email").state == "closed"
 
 
-def test_a_lease_that_another_holds_is_nobodys_here(store: Gated, time: Time) -> None:
+def test_a_lease_that_another_holds_is_nobodys_here(store: GatedStore, time: ManualTime) -> None:
     """A token is known again by what it says, and not by where it was."""
     tripped = open_circuit(NEW, EMAIL, time())
-    InMemoryCircuits.change(store, "email", NEW, tripped)
-    InMemoryCircuits.change(store, "email", tripped, half_open_circuit(tripped, EMAIL, time(), "another"))
+    InMemoryCircuitStore.change(store, "email", NEW, tripped)
+    InMemoryCircuitStore.change(store, "email", tripped, half_open_circuit(tripped, EMAIL, time(), "another"))
     store.gate.set()
     client = CircuitStoreClient(store, timer=read_monotonic, patience_s=NEVER_S)
-    assert not attempt(breaker(client, now=time), Dependency())
+    assert not try_call(make_breaker(client, now=time), CountingDependency())
 
 
-def test_threads_of_one_environment_make_one_probe(store: Gated, time: Time) -> None:
+def test_threads_of_one_environment_make_one_probe(store: GatedStore, time: ManualTime) -> None:
     """Of twenty that find it due at the same moment."""
     store.gate.set()
-    InMemoryCircuits.change(store, "email", NEW, open_circuit(NEW, EMAIL, time()))
+    InMemoryCircuitStore.change(store, "email", NEW, open_circuit(NEW, EMAIL, time()))
     time.advance(EMAIL.open_s)
-    environment = breaker(CircuitStoreClient(store, timer=read_monotonic, patience_s=NEVER_S), now=time)
+    environment = make_breaker(CircuitStoreClient(store, timer=read_monotonic, patience_s=NEVER_S), now=time)
     probing, go_on = Event(), Event()
 
     def probe() -> None:
         probing.set()
         assert go_on.wait(NEVER_S)
 
-    dependency = Dependency(probe)
-    first = Thread(target=attempt, args=(environment, dependency), daemon=True)
+    dependency = CountingDependency(probe)
+    first = Thread(target=try_call, args=(environment, dependency), daemon=True)
     first.start()
     assert probing.wait(NEVER_S)
-    assert at_once([lambda: attempt(environment, dependency)] * 20) == [False] * 20
+    assert run_concurrently([lambda: try_call(environment, dependency)] * 20) == [False] * 20
     go_on.set()
     first.join(NEVER_S)
     assert dependency.calls == 1

@@ -15,7 +15,7 @@ from shared.circuit.state import (
 from shared.circuit.store import Request, StoreUnavailable, WriteResult, send
 from shared.units import SECOND
 from tests.breakers import EMAIL, START
-from tests.fakes.circuits import InMemoryCircuits
+from tests.fakes.circuits import InMemoryCircuitStore
 
 LOST = StoreUnavailable("ReadTimeoutError")
 OPEN = open_circuit(NEW, EMAIL, START - round(EMAIL.open_s * SECOND))
@@ -56,7 +56,7 @@ def test_a_closed_circuit_is_read_once_and_then_believed() -> None:
 
 def test_a_write_that_was_lost_to_another_is_made_anew_on_what_is_there() -> None:
     """Until it is made; then nothing follows, and the outcomes are told once."""
-    view, store = view_of(NEW), InMemoryCircuits()
+    view, store = view_of(NEW), InMemoryCircuitStore()
     fail(view, START)
     first = due(view.request_write(START))
     for n in (1, 2):
@@ -70,7 +70,7 @@ def test_a_write_that_was_lost_to_another_is_made_anew_on_what_is_there() -> Non
 
 def test_outcomes_of_calls_that_ended_while_a_write_was_under_way_are_written_next() -> None:
     """Not with it, and not never."""
-    view, store = view_of(NEW), InMemoryCircuits()
+    view, store = view_of(NEW), InMemoryCircuitStore()
     fail(view, START)
     first = due(view.request_write(START))
     fail(view, START + 1)
@@ -81,7 +81,7 @@ def test_outcomes_of_calls_that_ended_while_a_write_was_under_way_are_written_ne
 
 def test_a_lease_is_recognized_by_the_token_of_any_request_for_it() -> None:
     """The first one's answer was lost, the second was lost to it."""
-    view, store = view_of(OPEN), InMemoryCircuits()
+    view, store = view_of(OPEN), InMemoryCircuitStore()
     store.change("email", NEW, OPEN)
     first = due(view.request_lease(START))
     assert send(first, store) == WriteResult(done=True, now=half_open_circuit(OPEN, EMAIL, START, "token-1"))

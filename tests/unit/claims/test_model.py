@@ -10,7 +10,7 @@ from shared.api.body import validate_model
 from shared.errors import Refusal
 from shared.fields import RequestModel
 from shared.fields.code_lists import CURRENCIES, DECIMALS
-from tests.integration.claims.cases import trouble
+from tests.integration.claims.sample_claims import make_claim_body
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 
@@ -38,7 +38,7 @@ def announced(file_name: str, content_type: str = "application/pdf") -> dict[str
 )
 def test_an_amount_is_kept_with_its_currencys_decimals(currency: str, sent: str, kept: str) -> None:
     """ISO 4217: none, two or three."""
-    claim = validate_model(NewClaim, trouble(currency=currency, amount=sent), now=NOW)
+    claim = validate_model(NewClaim, make_claim_body(currency=currency, amount=sent), now=NOW)
     assert (claim.amount, claim.currency) == (kept, currency)
 
 
@@ -51,17 +51,17 @@ def test_an_amount_is_kept_with_its_currencys_decimals(currency: str, sent: str,
 )
 def test_an_amount_with_more_decimals_than_its_currency_has_is_refused(currency: str, amount: str) -> None:
     """Nobody can pay half a yen."""
-    assert pointers(NewClaim, trouble(currency=currency, amount=amount)) == ["/amount"]
+    assert pointers(NewClaim, make_claim_body(currency=currency, amount=amount)) == ["/amount"]
 
 
 def test_without_a_currency_that_is_known_the_amount_is_not_blamed() -> None:
     """One mistake, one word about it."""
-    assert pointers(NewClaim, trouble(amount="1.234", currency="???")) == ["/currency"]
+    assert pointers(NewClaim, make_claim_body(amount="1.234", currency="???")) == ["/currency"]
 
 
 def test_without_a_currency_the_euros_decimals_count() -> None:
     """The default is looked at like what was sent."""
-    body = trouble(amount="1.234")
+    body = make_claim_body(amount="1.234")
     del body["currency"]
     assert pointers(NewClaim, body) == ["/amount"]
     assert validate_model(NewClaim, {**body, "amount": "7"}, now=NOW).amount == "7.00"
@@ -89,7 +89,7 @@ def test_the_currencies_are_those_of_2026() -> None:
 )
 def test_an_incident_is_between_1990_and_today_wherever_it_was(now: datetime, incident: str, refused: bool) -> None:
     """Today begins first at UTC+14."""
-    assert pointers(NewClaim, trouble(incident_date=incident), now) == (["/incident_date"] if refused else [])
+    assert pointers(NewClaim, make_claim_body(incident_date=incident), now) == (["/incident_date"] if refused else [])
 
 
 @pytest.mark.parametrize("content_type", get_args(ContentType))

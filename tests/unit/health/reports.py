@@ -21,7 +21,7 @@ WRITER = DatabaseAnswer(writable=True, server="a1", used=7, jobs=JOBS)
 FLEET = SharedState(circuits={}, server=LastWriter("a1", None), retries=3)
 
 
-class Scripted(ParallelQueries):
+class ScriptedQueries(ParallelQueries):
     """A prober whose latencies are the test's: `slow` seconds by name."""
 
     def __init__(self, slow: dict[str, float]) -> None:
@@ -33,7 +33,7 @@ class Scripted(ParallelQueries):
         return {n: QueryOutcome(o.failed, self._slow.get(n, 0.01), o.value) for n, o in asked.items()}
 
 
-class World:
+class ScriptedDependencies:
     """What the probes find; an exception in the place of an answer is raised."""
 
     def __init__(self) -> None:
@@ -44,20 +44,20 @@ class World:
         self.noted: list[tuple[LastWriter | None, LastWriter]] = []
         self.first_to_note = True
         self.check = DeepCheck(
-            self._probes,
+            self._make_queries,
             self,
             version="v1",
             max_connections=50,
             mail_rate=1.0,
             clock=self.clock,
-            queries=Scripted(self.slow),
+            queries=ScriptedQueries(self.slow),
         )
 
-    def _probes(self) -> list[HealthQuery]:
+    def _make_queries(self) -> list[HealthQuery]:
         self.asked += 1
-        return [HealthQuery(name, self._answer(name)) for name in self.found]
+        return [HealthQuery(name, self._make_answer(name)) for name in self.found]
 
-    def _answer(self, name: str) -> Callable[[], Any]:
+    def _make_answer(self, name: str) -> Callable[[], Any]:
         def answer() -> Any:
             if isinstance(self.found[name], Exception):
                 raise self.found[name]

@@ -13,36 +13,36 @@ from health.model import HealthReport
 from pages import app as pages
 from shared.api.router import Api
 from shared.settings import Settings
-from tests.fakes.state import InMemoryStateStore
-from tests.harness import Client, LambdaContext
-from tests.unit.health.reports import WRITER, World
+from tests.api_client import ApiClient, LambdaContext
+from tests.fakes.admission import InMemoryAdmissionStore
+from tests.unit.health.reports import WRITER, ScriptedDependencies
 
 BROKEN = RuntimeError("connection to db.internal.example.test refused for interdomestik_app")
 SCHEDULED = {"source": "interdomestik.schedule"}
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def dependencies() -> ScriptedDependencies:
+    return ScriptedDependencies()
 
 
 @pytest.fixture
-def container(world: World) -> HealthContainer:
-    own = HealthContainer(Settings(service_version="v1"), world.clock)
-    own.__dict__ |= {"check": world.check, "admission_store": InMemoryStateStore(world.clock)}
+def container(dependencies: ScriptedDependencies) -> HealthContainer:
+    own = HealthContainer(Settings(service_version="v1"), dependencies.clock)
+    own.__dict__ |= {"check": dependencies.check, "admission_store": InMemoryAdmissionStore(dependencies.clock)}
     return own
 
 
 @pytest.fixture
-def client(container: HealthContainer) -> Client:
-    return Client(api, container)
+def client(container: HealthContainer) -> ApiClient:
+    return ApiClient(api, container)
 
 
-def test_a_release_is_told_after_the_version(world: World) -> None:
+def test_a_release_is_told_after_the_version(dependencies: ScriptedDependencies) -> None:
     """What a check after the deployment looks for; alone where nobody has stamped one."""
-    own = HealthContainer(Settings(service_version="v1", release="0123456789ab"), world.clock)
-    own.__dict__ |= {"check": world.check, "admission_store": InMemoryStateStore(world.clock)}
-    assert Client(api, own).call("GET", "/health").json["version"] == "v1+0123456789ab"
+    own = HealthContainer(Settings(service_version="v1", release="0123456789ab"), dependencies.clock)
+    own.__dict__ |= {"check": dependencies.check, "admission_store": InMemoryAdmissionStore(dependencies.clock)}
+    assert ApiClient(api, own).call("GET", "/health").json["version"] == "v1+0123456789ab"
 
 
 def metrics_of(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -51,14 +51,14 @@ def metrics_of(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [line for line in lines if "_aws" in line]
 
 
-def test_shallow_health_touches_nothing(client: Client, world: World) -> None:
+def test_shallow_health_touches_nothing(client: ApiClient, dependencies: ScriptedDependencies) -> None:
     """Neither the store of limits nor anything that is checked, however often it is asked."""
     client.container.__dict__["admission_store"] = None
     replies = [client.call("GET", "/health") for _ in range(100)]
     assert {(r.status, r.body) for r in replies} == {
         (200, '{"status":"healthy","version":"v1","time":"2026-11-02T09:30:00Z"}')
     }
-    assert world.asked == 0
+    assert dependencies.asked == 0
 
 
 @pytest.mark.parametrize(
@@ -67,37 +67,37 @@ def test_shallow_health_touches_nothing(client: Client, world: World) -> None:
 )
 def test_what_has_no_filter_ignores_any_parameter(container: HealthContainer, pages_of: Api[Any], path: str) -> None:
     """What a monitor or a proxy adds to keep caches away, once or twice."""
-    client = Client(pages_of, container)
+    client = ApiClient(pages_of, container)
     for query in ({"ts": "1"}, {"_": ["1", "2"]}, {"limit": "x"}):
         assert client.call("GET", path, query=query).status == 200
         assert client.call("HEAD", path, query=query).status == 200
 
 
-def test_deep_health_is_200_and_fits_its_description(client: Client) -> None:
+def test_deep_health_is_200_and_fits_its_description(client: ApiClient) -> None:
     """What is answered is what the API's description says, to the last field."""
     reply = client.call("GET", "/health/deep")
     assert (reply.status, reply.headers["Content-Type"], reply.json["status"]) == (200, "application/json", "healthy")
     assert HealthReport.model_validate(reply.json, extra="forbid").model_dump(mode="json") == reply.json
 
 
-def test_an_unhealthy_report_is_503_and_a_report(client: Client, world: World) -> None:
+def test_an_unhealthy_report_is_503_and_a_report(client: ApiClient, dependencies: ScriptedDependencies) -> None:
     """Not a problem: what watches it reads the same fields. It says nothing of the error, the host or the role."""
-    world.found["database"] = BROKEN
+    dependencies.found["database"] = BROKEN
     reply = client.call("GET", "/health/deep")
     assert (reply.status, reply.headers["Content-Type"]) == (503, "application/json")
     assert (reply.json["status"], reply.json["checks"]["database"]["status"]) == ("unhealthy", "unhealthy")
     assert not any(word in reply.body for word in ("example", "refused", "interdomestik", "Error"))
 
 
-def test_degraded_is_200(client: Client, world: World) -> None:
+def test_degraded_is_200(client: ApiClient, dependencies: ScriptedDependencies) -> None:
     """It still takes work."""
-    world.found["email"] = BROKEN
+    dependencies.found["email"] = BROKEN
     reply = client.call("GET", "/health/deep")
     assert (reply.status, reply.json["status"]) == (200, "degraded")
 
 
 def test_deep_health_is_limited_by_address_and_the_schedule_is_not(
-    client: Client, container: HealthContainer, monkeypatch: pytest.MonkeyPatch
+    client: ApiClient, container: HealthContainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """10 a minute; the eleventh is told when to come again."""
     statuses = [client.call("GET", "/health/deep").status for _ in range(11)]
@@ -129,10 +129,10 @@ def test_the_first_invocation_of_a_process_is_its_cold_start(
 
 
 def test_each_deep_check_leaves_its_metrics_where_the_alarms_look(
-    client: Client, world: World, capsys: pytest.CaptureFixture[str]
+    client: ApiClient, dependencies: ScriptedDependencies, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Namespace, dimension and names are those of the template; one document for each invocation."""
-    world.found["database"] = replace(WRITER, server="b2")
+    dependencies.found["database"] = replace(WRITER, server="b2")
     client.call("GET", "/health/deep")
     client.call("GET", "/health/deep")
     first, kept = metrics_of(capsys)
@@ -164,16 +164,18 @@ def test_each_deep_check_leaves_its_metrics_where_the_alarms_look(
     assert kept["FailoverDetected"] == [0.0]
 
 
-def test_what_is_not_known_is_no_metric(client: Client, world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_not_known_is_no_metric(
+    client: ApiClient, dependencies: ScriptedDependencies, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Zero failed jobs would end an alarm that the outage has nothing to do with."""
-    world.found["database"] = BROKEN
+    dependencies.found["database"] = BROKEN
     client.call("GET", "/health/deep")
     (only,) = metrics_of(capsys)
     assert (only["Unhealthy"], only["Degraded"]) == ([1.0], [0.0])
     assert not {"JobsFailed", "JobsLate", "JobsOldestPendingSeconds", "DatabaseConnectionsUsedShare"} & set(only)
 
 
-def test_shallow_health_leaves_no_metrics(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
+def test_shallow_health_leaves_no_metrics(client: ApiClient, capsys: pytest.CaptureFixture[str]) -> None:
     """It knows nothing."""
     client.call("GET", "/health")
     assert metrics_of(capsys) == []

@@ -12,7 +12,7 @@ from shared.clock import read_monotonic
 AT_ONCE_S = 5.0  # far more than is needed: only a hang takes so long
 
 
-class Hanging:
+class HangingQuery:
     """A probe that waits until it is released."""
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ def test_a_failure_is_an_outcome_and_keeps_its_words_to_itself(caplog: pytest.Lo
 
 def test_a_hung_probe_is_failed_at_the_deadline() -> None:
     """The others' answers are not lost with it."""
-    hanging = Hanging()
+    hanging = HangingQuery()
     began = read_monotonic()
     outcomes = ParallelQueries().run([hanging.probe, HealthQuery("quick", lambda: 1)], within_s=0.2)
     assert read_monotonic() - began < AT_ONCE_S / 2
@@ -63,7 +63,7 @@ def test_a_hung_probe_is_failed_at_the_deadline() -> None:
 
 def test_a_probe_that_hangs_for_good_has_one_thread_however_often_it_is_asked() -> None:
     """And its old answer is nobody's: after it has ended the next is a question of its own."""
-    hanging, prober = Hanging(), ParallelQueries()
+    hanging, prober = HangingQuery(), ParallelQueries()
     outcomes = [prober.run([hanging.probe], within_s=0.05)["hanging"] for _ in range(5)]
     assert [outcome.failed for outcome in outcomes] == [True] * 5
     assert hanging.begun == 1

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.retry.budget import QUIET_S, RetryBudget
-from tests.breakers import Time
+from tests.breakers import ManualTime
 
 
 def retries_of(budget: RetryBudget, failures: int) -> int:
@@ -37,8 +37,8 @@ def test_ten_successes_pay_for_a_retry() -> None:
 
 def test_a_quiet_minute_makes_as_good_as_new() -> None:
     """An environment that few calls reach could not earn a retry between two incidents a minute apart."""
-    time = Time()
-    budget = RetryBudget(timer=time.seconds)
+    time = ManualTime()
+    budget = RetryBudget(timer=time.read_seconds)
     assert retries_of(budget, 3) == 1
     time.advance(QUIET_S - 0.001)
     assert not budget.spend()
@@ -48,8 +48,8 @@ def test_a_quiet_minute_makes_as_good_as_new() -> None:
 
 def test_an_outage_has_no_quiet_minute_for_those_that_call() -> None:
     """However long it lasts: a call every half a minute is no pause."""
-    time = Time()
-    budget = RetryBudget(timer=time.seconds)
+    time = ManualTime()
+    budget = RetryBudget(timer=time.read_seconds)
     tried = 0
     for _ in range(1000):
         tried += budget.spend()

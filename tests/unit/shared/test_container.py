@@ -14,9 +14,9 @@ from shared.database.connection import REASON_CHARACTERS, failure_observed
 from shared.errors import Unavailable
 from shared.logging import logger
 from shared.settings import Settings
-from tests.databases import soon
-from tests.fakes.circuits import DirectClient, InMemoryCircuits
-from tests.services import free_port
+from tests.databases import make_deadline
+from tests.fakes.circuits import DirectClient, InMemoryCircuitStore
+from tests.services import find_free_port
 
 
 @pytest.mark.parametrize("retries", [0, 2])
@@ -32,7 +32,7 @@ def test_a_transaction_is_tried_again_as_often_as_the_settings_say(retries: int)
     container.__dict__["connector"] = SimpleNamespace(borrow=borrow)
     container.__dict__["_retry_counter"] = SimpleNamespace(count=lambda: None)
     with pytest.raises(Unavailable):
-        container.database.run(lambda _tx: pytest.fail("it has no connection"), soon())
+        container.database.run(lambda _tx: pytest.fail("it has no connection"), make_deadline())
     assert len(tries) == 1 + retries
 
 
@@ -71,13 +71,13 @@ def test_transactions_are_pipelined_where_the_settings_say_so(setting: str, kind
     container = Container(Settings.from_environ({"DB_PIPELINE": setting}))
     container.__dict__["connector"] = SimpleNamespace(borrow=lambda _within_s: connection)
     with pytest.raises(Refused):
-        container.database.run(lambda _tx: pytest.fail("it has not begun"), soon())
+        container.database.run(lambda _tx: pytest.fail("it has not begun"), make_deadline())
     assert begun == [kind]
 
 
 def test_an_operator_reads_in_the_log_why_no_connection_was_made(caplog: pytest.LogCaptureFixture) -> None:
     """By libpq's own words, without the password; a function's answer says nothing of it."""
-    variables = {"DB_PORT": str(free_port()), "DB_AUTH": "password", "DB_PASSWORD": "p4ss-w0rd"}
+    variables = {"DB_PORT": str(find_free_port()), "DB_AUTH": "password", "DB_PASSWORD": "p4ss-w0rd"}
     container = Container(Settings.from_environ(variables))
     with caplog.at_level(logging.WARNING, logger=logger.name), pytest.raises(psycopg.OperationalError):
         container.connector.borrow(5.0)
@@ -98,7 +98,7 @@ def test_a_password_that_libpq_quoted_would_not_get_into_the_log() -> None:
 
 def test_a_call_that_was_not_begun_says_nothing_of_its_service() -> None:
     """Counted as a success it would make up for failures, and as a failure it would open the circuit."""
-    container, store = Container(Settings()), InMemoryCircuits()
+    container, store = Container(Settings()), InMemoryCircuitStore()
     container.__dict__["_circuit_client"] = DirectClient(store)
     circuit, policy = container.get_breaker("email"), container.settings.find_circuit_policy("email")
 

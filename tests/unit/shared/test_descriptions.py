@@ -24,7 +24,7 @@ from shared.fields import (
     make_line_format,
     make_prose_format,
 )
-from tests.schemathesis.hooks import mend
+from tests.schemathesis.hooks import fix_values
 
 # Under the name of the field that they are known by to what mends generated values.
 KINDS: dict[str, Any] = {
@@ -76,7 +76,7 @@ def test_what_the_description_allows_is_taken(name: str) -> None:
     @given(generated(name))
     def check(value: str) -> None:
         values = {name: value}
-        mend(values)
+        fix_values(values)
         assume(described(name, values[name]))
         assert taken(name, values[name])
 
@@ -88,7 +88,7 @@ def test_generated_calls_are_mended_for_what_shows_nothing(name: str, value: str
     """The tags, which no pattern names: found by chance, and rarely."""
     assert not taken(name, value)
     values = {name: value}
-    mend(values)
+    fix_values(values)
     assert taken(name, values[name])
 
 

@@ -16,7 +16,7 @@ RENDERERS: dict[str, Callable[[], str]] = {
     "docs/reference/api.md": api_page.render,
     "docs/reference/settings.md": settings_page.render,
     "docs/reference/guarantees.md": lambda: guarantees.render(
-        guarantees.promises(guarantees.PROMISES.read_text(encoding="utf-8")), guarantees.kept()
+        guarantees.read_guarantees(guarantees.PROMISES.read_text(encoding="utf-8")), guarantees.read_published()
     ),
     "docs/reference/readiness.md": lambda: published_claims.build_page(
         store.load(ROOT / published_claims.REPORT), published_claims.read_published_claims()

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.settings import Settings
-from tests.figures import record
-from tests.pace_simulation import MS, SECOND, SimulatedMail, Simulation
+from tests.measurements import record
+from tests.pacing_simulation import MS, SECOND, PacingSimulation, SimulatedMail
 from worker.priority_pacing import (
     OVERDUE,
     OVERDUE_BEFORE_NORMAL,
@@ -62,7 +62,7 @@ def test_the_rate_is_never_exceeded_and_every_mail_leaves_once(
 ) -> None:
     """Of any n mails in a row the last leaves (n - burst) intervals after the first, or later: exactly."""
     rules = PacingRules.from_rate(rate, burst)
-    done = Simulation(rules, mails(HIGH, high) + mails(NORMAL, normal) + mails(LOW, low), seed).run()
+    done = PacingSimulation(rules, mails(HIGH, high) + mails(NORMAL, normal) + mails(LOW, low), seed).run()
     moments = done.moments
     assert len(moments) == len(high) + len(normal) + len(low)
     for earlier, later in zip(moments, moments[burst:], strict=False):
@@ -79,15 +79,15 @@ def test_a_flood_delays_high_mails_by_the_one_that_is_leaving(
     Only overdue mails come on top, one each per share. What was handed back comes by nudges of whole seconds.
     """
     rules = PacingRules.from_rate(rate, burst)
-    alone = Simulation(rules, mails(HIGH, high), seed).run()
+    alone = PacingSimulation(rules, mails(HIGH, high), seed).run()
     flood = mails(NORMAL, [0] * normal) + mails(LOW, [0] * low)
-    behind = Simulation(rules, mails(HIGH, high) + flood, seed).run()
-    for n, (quiet, busy) in enumerate(zip(alone.of(HIGH), behind.of(HIGH), strict=True)):
+    behind = PacingSimulation(rules, mails(HIGH, high) + flood, seed).run()
+    for n, (quiet, busy) in enumerate(zip(alone.list_sent(HIGH), behind.list_sent(HIGH), strict=True)):
         assert quiet.left is not None
         assert busy.left is not None
         span = busy.left - behind.moments[0]
         overdue = sum(1 + span // (OVERDUE[each] * rules.interval) for each in (NORMAL, LOW))
-        returns = 3 * SECOND if any(m.handed_back for m in behind.of(HIGH)) else 0
+        returns = 3 * SECOND if any(m.handed_back for m in behind.list_sent(HIGH)) else 0
         most = rules.interval * 5 // 4 + overdue * rules.interval + WAY + returns
         assert busy.left - quiet.left <= most, n
 
@@ -97,19 +97,19 @@ def test_a_flood_delays_high_mails_by_the_one_that_is_leaving(
 def test_normal_mails_go_before_low_ones(rate: float, burst: int, normal: int, low: int, seed: int) -> None:
     """Of a flood of both, low ones pass a normal one that waits for its turn as often as their share says, and once."""
     rules = PacingRules.from_rate(rate, burst)
-    done = Simulation(rules, mails(NORMAL, [0] * normal) + mails(LOW, [0] * low), seed).run()
-    passed = sum(is_normal_one_waiting(done, mail.moment or 0) for mail in done.of(LOW))
-    span = (done.of(NORMAL)[-1].left or 0) - (done.of(NORMAL)[0].left or 0)
+    done = PacingSimulation(rules, mails(NORMAL, [0] * normal) + mails(LOW, [0] * low), seed).run()
+    passed = sum(is_normal_one_waiting(done, mail.moment or 0) for mail in done.list_sent(LOW))
+    span = (done.list_sent(NORMAL)[-1].left or 0) - (done.list_sent(NORMAL)[0].left or 0)
     # Once more than the share: a low one may be overdue when the first normal one asks.
     assert passed <= 1 + span // (OVERDUE_BEFORE_NORMAL * rules.interval)
 
 
-def is_normal_one_waiting(done: Simulation, moment: int) -> bool:
+def is_normal_one_waiting(done: PacingSimulation, moment: int) -> bool:
     """Return whether a normal mail had asked for its turn well before a moment, and left after it.
 
     What waits in the queue is not counted: a worker that sends for 60 ms may miss a moment, which low ones then take.
     """
-    return any((mail.asked or 0) + ASKING <= moment < (mail.moment or 0) for mail in done.of(NORMAL))
+    return any((mail.asked or 0) + ASKING <= moment < (mail.moment or 0) for mail in done.list_sent(NORMAL))
 
 
 @pytest.mark.parametrize("burst", [1, DEPLOYED_BURST])
@@ -119,14 +119,14 @@ def test_a_share_is_kept_for_each_class_while_high_mails_never_pause(rate: float
     count = 400
     constant = mails(HIGH, [0] * count) + mails(NORMAL, [0] * 100) + mails(LOW, [0] * 100)
     limit = round(300 / rate * SECOND)
-    done = Simulation(PacingRules.from_rate(rate, burst), constant, limit=limit).run()
-    high, normal, low = (len(done.of(priority)) for priority in Priority)
+    done = PacingSimulation(PacingRules.from_rate(rate, burst), constant, limit=limit).run()
+    high, normal, low = (len(done.list_sent(priority)) for priority in Priority)
     total = high + normal + low
     assert total >= 285
     assert 0.08 <= normal / total <= 0.11
     assert 0.04 <= low / total <= 0.06
     for priority in (NORMAL, LOW):
-        moments = [mail.moment or 0 for mail in done.of(priority)]
+        moments = [mail.moment or 0 for mail in done.list_sent(priority)]
         longest = max(later - earlier for earlier, later in pairwise(moments))
         assert longest <= (OVERDUE[priority] * 3 // 2 + 8) * round(SECOND / rate)
     record("pace_shares", rate=rate, high=high, normal=normal, low=low)
@@ -137,7 +137,7 @@ def test_a_share_is_kept_for_each_class_while_high_mails_never_pause(rate: float
 @pytest.mark.parametrize("rate", [0.5, 1.0, 5.0, 14.0])
 def test_no_moment_is_left_unused_while_mails_wait(rate: float, priority: Priority, burst: int) -> None:
     """A flood of one class leaves at 97 of 100 of the rate at least, from its first mail to its last."""
-    done = Simulation(PacingRules.from_rate(rate, burst), mails(priority, [0] * 300)).run()
+    done = PacingSimulation(PacingRules.from_rate(rate, burst), mails(priority, [0] * 300)).run()
     moments = done.moments
     assert len(moments) == 300
     assert (moments[-1] - moments[0]) * 0.97 <= 299 / rate * SECOND
@@ -147,7 +147,9 @@ def test_no_moment_is_left_unused_while_mails_wait(rate: float, priority: Priori
 def test_a_mixed_flood_leaves_no_moment_unused_either(burst: int) -> None:
     """All three classes at once and at random, fourteen a second."""
     mixed = [mails(priority, poisson(300, 8.0, seed=priority)) for priority in Priority]
-    moments = Simulation(PacingRules.from_rate(14.0, burst), [*mixed[HIGH], *mixed[NORMAL], *mixed[LOW]]).run().moments
+    moments = (
+        PacingSimulation(PacingRules.from_rate(14.0, burst), [*mixed[HIGH], *mixed[NORMAL], *mixed[LOW]]).run().moments
+    )
     assert (moments[-1] - moments[0]) * 0.95 <= 900 / 14 * SECOND
 
 
@@ -162,12 +164,13 @@ def test_high_mails_take_at_most_twice_as_long_behind_a_flood(rate: int, load: f
     rules = PacingRules.from_rate(rate, DEPLOYED_BURST)
     high = poisson(400, min(load * rate, 60.0), seed=7)
     flood = mails(LOW, [0] * (1000 + min(high[-1] * rate // SECOND, 20_000)))
-    alone = Simulation(rules, mails(HIGH, high)).run()
-    behind = Simulation(rules, mails(HIGH, high) + flood, limit=high[-1] + 60 * SECOND).run()
-    assert len(behind.of(HIGH)) == len(high)
-    assert any(mail.left is None or mail.left > behind.of(HIGH)[-1].left for mail in flood), "the flood was drained"  # type: ignore[operator]
-    quiet = percentile([mail.waited for mail in alone.of(HIGH)], 0.95)
-    busy = percentile([mail.waited for mail in behind.of(HIGH)], 0.95)
+    alone = PacingSimulation(rules, mails(HIGH, high)).run()
+    behind = PacingSimulation(rules, mails(HIGH, high) + flood, limit=high[-1] + 60 * SECOND).run()
+    assert len(behind.list_sent(HIGH)) == len(high)
+    last = behind.list_sent(HIGH)[-1].left or 0
+    assert any(mail.left is None or mail.left > last for mail in flood), "the flood was drained"
+    quiet = percentile([mail.waited for mail in alone.list_sent(HIGH)], 0.95)
+    busy = percentile([mail.waited for mail in behind.list_sent(HIGH)], 0.95)
     # the moment of a mail, and of the one after its burst
     moments = behind.moments
     closest = min(later - earlier for earlier, later in zip(moments, moments[DEPLOYED_BURST:], strict=False))
@@ -187,10 +190,10 @@ def test_high_mails_take_at_most_twice_as_long_behind_a_flood(rate: int, load: f
 def test_the_measurement_notices_a_single_queue_for_all() -> None:
     """Were the flood of the same class as the mails that are measured, their 95th percentile would show it."""
     high = poisson(40, 0.3, seed=7)
-    alone = Simulation(PacingRules.from_rate(1, 1), mails(HIGH, high)).run()
-    single = Simulation(PacingRules.from_rate(1, 1), [*mails(HIGH, high), *mails(HIGH, [0] * 300)]).run()
+    alone = PacingSimulation(PacingRules.from_rate(1, 1), mails(HIGH, high)).run()
+    single = PacingSimulation(PacingRules.from_rate(1, 1), [*mails(HIGH, high), *mails(HIGH, [0] * 300)]).run()
     measured = [mail.waited for mail in single.mails[: len(high)]]
-    assert percentile(measured, 0.95) > 2 * percentile([mail.waited for mail in alone.of(HIGH)], 0.95)
+    assert percentile(measured, 0.95) > 2 * percentile([mail.waited for mail in alone.list_sent(HIGH)], 0.95)
 
 
 def test_a_lone_high_mail_waits_for_one_interval_at_most_and_not_at_all_with_a_burst() -> None:
@@ -199,10 +202,10 @@ def test_a_lone_high_mail_waits_for_one_interval_at_most_and_not_at_all_with_a_b
     waits = {}
     for burst in (1, 2, DEPLOYED_BURST):
         flood = mails(LOW, [0] * 4000)
-        done = Simulation(
+        done = PacingSimulation(
             PacingRules.from_rate(1, burst), mails(HIGH, high) + flood, limit=high[-1] + 30 * SECOND
         ).run()
-        waits[burst] = percentile([mail.waited for mail in done.of(HIGH)], 0.95)
+        waits[burst] = percentile([mail.waited for mail in done.list_sent(HIGH)], 0.95)
     assert SECOND // 2 < waits[1] <= SECOND * 5 // 4 + WAY
     assert waits[2] <= WAY
     assert waits[DEPLOYED_BURST] <= WAY

@@ -77,7 +77,7 @@ def test_a_time_is_told_as_the_day_it_is_where_the_reader_lives() -> None:
     assert "31 December 2026" in render_mail("membership-cancelled", "en", new_year, link=LINK, time_zone=zone).text
 
 
-class _Page(HTMLParser):
+class _RenderedPage(HTMLParser):
     """What a mail reader would make of the HTML: its elements and the text in them."""
 
     def __init__(self, html: str) -> None:
@@ -98,8 +98,8 @@ class _Page(HTMLParser):
 def test_hostile_facts_reach_the_mail_as_text_and_nothing_else(mail: str, language: str) -> None:
     """The HTML's elements are those of a harmless mail, and every word a person wrote stands in both parts."""
     hostile = written(mail, language, HOSTILE)
-    page = _Page(hostile.html)
-    assert page.tags == _Page(written(mail, language).html).tags
+    page = _RenderedPage(hostile.html)
+    assert page.tags == _RenderedPage(written(mail, language).html).tags
     for name in (*MAILS[mail].required, *MAILS[mail].optional):
         if name not in CODED | DATES:
             assert HOSTILE[name] in hostile.text
@@ -129,7 +129,7 @@ def test_no_placeholder_is_left_and_nothing_comes_from_outside(mail: str, langua
         assert "{{" not in part
         assert "{%" not in part
         assert "None" not in part
-    page = _Page(mail_words.html)
+    page = _RenderedPage(mail_words.html)
     assert {tag for tag, _ in page.tags} <= {
         "html", "head", "meta", "title", "style", "body", "table", "tr", "td", "th", "p", "div", "a", "bdi"
     }  # fmt: skip

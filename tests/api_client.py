@@ -1,0 +1,132 @@
+"""Calls a room's API as API Gateway would, in this process, on whatever parts a test wires it to."""
+
+import itertools
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.api.router import Api
+from shared.container import Container
+from shared.settings import Settings
+from tests.roles import RoleConnector
+
+_serial = itertools.count(1)
+
+CLIENT_ID = "tests"  # of the app client whose tokens the rooms of the tests take
+
+
+def make_claims(sub: str, *groups: str) -> dict[str, str]:
+    """An access token's claims as API Gateway hands them on."""
+    return {"sub": sub, "cognito:groups": ",".join(groups), "token_use": "access", "client_id": CLIENT_ID}
+
+
+STAFF = make_claims("staff-1", "staff")
+ADMIN = make_claims("admin-1", "admin")
+
+
+class LambdaContext:
+    """What handlers read of Lambda's context."""
+
+    aws_request_id = "invocation-1"
+
+    def __init__(self, seconds: float = 10.0) -> None:
+        self._milliseconds = int(seconds * 1000)
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self._milliseconds
+
+
+@dataclass(frozen=True)
+class ApiReply:
+    """What the function answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def problem(self) -> str:
+        """The problem's name, without the URN's head."""
+        assert self.headers["Content-Type"] == "application/problem+json", self.body
+        return str(self.json["type"]).rpartition(":")[2]
+
+    @property
+    def pointers(self) -> list[str]:
+        """The fields that the problem names."""
+        return [error["pointer"] for error in self.json["errors"]]
+
+
+@dataclass
+class ApiClient:
+    """A caller of one room."""
+
+    api: Api[Any]
+    container: Container
+    claims: Mapping[str, str] | None = None
+    source_ip: str = "127.0.0.9"
+    seconds: float = 10.0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    base_path: str = "/api"  # the stage, or what a custom domain has in its place
+
+    def sign_in_as(self, claims: Mapping[str, str] | None) -> "ApiClient":
+        """The same client signed in as somebody else."""
+        return ApiClient(self.api, self.container, claims, self.source_ip, self.seconds, self.headers, self.base_path)
+
+    def call(
+        self,
+        method: str,
+        resource: str,
+        body: Any = None,
+        *,
+        raw: str | None = None,
+        base64: bool = False,
+        query: Mapping[str, str | list[str]] | None = None,
+        key: str | None = None,
+        if_match: int | str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **ids: str,
+    ) -> ApiReply:
+        """One call; `ids` are the path's parameters, `if_match` a version or a whole tag."""
+        sent: dict[str, str] = {"Content-Type": "application/json", **self.headers, **(headers or {})}
+        if key is not None:
+            sent["Idempotency-Key"] = key
+        if if_match is not None:
+            sent["If-Match"] = f'"{if_match}"' if isinstance(if_match, int) else if_match
+        event = {
+            "httpMethod": method,
+            "resource": resource,
+            "pathParameters": ids or None,
+            "multiValueQueryStringParameters": {k: v if isinstance(v, list) else [v] for k, v in query.items()}
+            if query
+            else None,
+            "headers": sent,
+            "body": raw if raw is not None else json.dumps(body) if body is not None else None,
+            "isBase64Encoded": base64,
+            "requestContext": {
+                "path": self.base_path + re.sub(r"{(\w+)\+?}", lambda part: ids.get(part[1], ""), resource),
+                "requestId": f"request-{next(_serial)}",
+                "identity": {"sourceIp": self.source_ip},
+                "authorizer": {"claims": self.claims} if self.claims else None,
+            },
+        }
+        answer = self.api.handle(event, LambdaContext(self.seconds), self.container)
+        return ApiReply(answer["statusCode"], answer["headers"], answer["body"])
+
+
+def make_container(settings: Settings | None = None, **parts: Any) -> Container:
+    """A composition root with some parts replaced: database, admission_store, queues, document_store, clock."""
+    clock = parts.pop("clock", None)
+    base = settings or Settings(cursor_secret="tests")
+    base = base if base.user_pool_client_id else base.model_copy(update={"user_pool_client_id": CLIENT_ID})
+    container = Container(base, clock) if clock else Container(base)
+    container.__dict__["connector"] = RoleConnector(base)
+    for name, part in parts.items():
+        assert isinstance(getattr(Container, name), object)
+        container.__dict__[name] = part  # what functools.cached_property would have kept
+    return container

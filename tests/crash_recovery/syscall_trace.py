@@ -1,0 +1,89 @@
+"""What really left the process, seen from beside the code: Python's audit events for HTTP, libpq's trace for SQL."""
+
+import re
+import sys
+import tempfile
+import threading
+from datetime import datetime
+from typing import Any
+
+import psycopg
+
+# libpq's trace: time, sender, length, message. These two make the server act, or commit.
+_ROUND_TRIPS = re.compile(r"^([0-9-]+ [0-9:.]+)\tF\t[0-9]+\t(Sync|Query)\b", re.MULTILINE)
+
+Event = tuple[str, str, str]  # time, thread or "sql", what: "step …" or "wire …"
+
+
+class ProcessTracer:
+    """Watches this process from now on: there is no end to it but the process's own."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+        self._logs: list[Any] = []
+        sys.addaudithook(self._note_audit_event)
+        connect = psycopg.connect
+
+        def traced(*args: Any, **kwargs: Any) -> Any:
+            self._note("sql", "wire connect")
+            connection = connect(*args, **kwargs)
+            log = tempfile.TemporaryFile("w+b")  # noqa: SIM115 - libpq writes to it as long as the process lives
+            connection.pgconn.trace(log.fileno())
+            self._logs.append((connection, log))
+            return connection
+
+        psycopg.connect = traced
+
+    def note_crash_point(self, name: str) -> None:
+        self._note("sql" if name.startswith("database.") else _name_thread(), f"step {name}")
+
+    def list_events(self) -> list[Event]:
+        """All that was seen, by time."""
+        return sorted(
+            self._events + [event for log in self._logs for event in _read_round_trips(*log)], key=lambda e: e[0]
+        )
+
+    def _note_audit_event(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "http.client.send":
+            self._note(_name_thread(), "wire http")
+
+    def _note(self, lane: str, what: str) -> None:
+        self._events.append((datetime.now().strftime("%Y-%m-%d %H:%M:%S.%f"), lane, what))  # noqa: DTZ005 - as libpq does
+
+
+def _name_thread() -> str:
+    return str(threading.get_ident())
+
+
+def _read_round_trips(connection: Any, log: Any) -> list[Event]:
+    connection.pgconn.untrace()
+    log.seek(0)
+    return [(time, "sql", "wire flight") for time, _ in _ROUND_TRIPS.findall(log.read().decode())]
+
+
+# What must stand right before something leaves, and right after it, on its lane.
+AROUND = {
+    "wire connect": ("step database.connecting", "step database.connected"),
+    "wire flight": ("step database.queued", "step database.committed"),
+    "wire http": ("step before-send.", "step response-received."),
+}
+
+
+def list_uncovered(events: list[Event]) -> list[str]:
+    """What left without a step before and after it; [] where a process killed at each step misses no moment."""
+    found = []
+    for lane in {event[1] for event in events}:
+        found += _list_uncovered([what for _, its, what in events if its == lane])
+    return found
+
+
+def _list_uncovered(lane: list[str]) -> list[str]:
+    found = []
+    # One message may leave in parts: headers, then a body.
+    events = [what for n, what in enumerate(lane) if what.startswith("step") or n == 0 or lane[n - 1] != what]
+    for n, what in enumerate(events):
+        before, after = AROUND.get(what, ("", ""))
+        around = (events[n - 1] if n else "", events[n + 1] if n + 1 < len(events) else "")
+        if not (around[0].startswith(before) and around[1].startswith(after)):
+            found.append(f"{what} between {around[0]!r} and {around[1]!r}")
+    return found

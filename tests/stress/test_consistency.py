@@ -1,0 +1,76 @@
+"""The score is worked out from the scenarios, and none of them is believed over its own record."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from stress.model import Assertion, Difference, Lag, ReadinessReport, Reconciliation, ScenarioResult, Status
+from stress.report import consistency
+from tests.stress import sample, sample_results
+
+
+def with_result(report: ReadinessReport, changed: ScenarioResult) -> ReadinessReport:
+    """The report with one scenario exchanged."""
+    return replace(report, results=[changed if r.key == changed.key else r for r in report.results])
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict", "headline"),
+    [
+        ("PASS", "PASS", "All 8 promises hold."),
+        ("FAIL", "FAIL", "7 of 8 promises hold."),
+        ("INVALID", "INVALID", "7 of 8 promises hold."),
+        ("SKIPPED", "SKIPPED", "7 of 8 promises hold."),
+    ],
+)
+def test_the_score_follows_from_the_scenarios(status: Status, verdict: Status, headline: str) -> None:
+    """Nothing that the report says of itself is counted."""
+    report = with_result(sample.make_passing_report(), replace(sample_results.make_health(), status=status))
+    score = consistency.compute_score(report.results)
+    assert (score.verdict, score.headline) == (verdict, headline)
+    assert bool(consistency.find_contradictions(report)) == (status != "PASS")
+
+
+def test_a_fail_weighs_more_than_what_was_not_judged() -> None:
+    """The sample has one of each: both are named, and the verdict is FAIL."""
+    score = consistency.compute_score(sample.make_mixed_report().results)
+    assert (score.verdict, score.passed, score.total) == ("FAIL", 6, 8)
+    assert [status for status, _ in score.rest] == ["FAIL", "INVALID"]
+    assert consistency.find_contradictions(sample.make_mixed_report()) == []
+
+
+@pytest.mark.parametrize(
+    "flaw",
+    [
+        {"checks": []},
+        {"checks": [Assertion("one", passed=False, wanted="1", found="2")]},
+        {"samples": 899},
+        {"lag": Lag(sends=900, p50=1, p99=25.1, most=30, bar=25)},
+        {"reconciliation": Reconciliation({"claims": 900}, [Difference("claim", "CLM-1", "201", "nothing")])},
+        {"reconciliation": Reconciliation({"claims": 900}, more_differences=1)},
+    ],
+    ids=["no check", "failed check", "too few samples", "late generator", "difference", "unlisted difference"],
+)
+def test_a_pass_that_its_record_speaks_against_is_not_counted(flaw: dict[str, Any]) -> None:
+    """Each reason alone is enough, and the page is told of the contradiction."""
+    report = with_result(sample.make_passing_report(), replace(sample_results.make_claims(), **flaw))
+    assert consistency.compute_score(report.results).passed == 7
+    assert consistency.compute_score(report.results).verdict == "INVALID"
+    assert any("Claims keep" in claim and "not counted" in claim for claim in consistency.find_contradictions(report))
+
+
+def test_the_evidence_counts_only_what_could_be_judged() -> None:
+    """Checks, samples and comparisons of the INVALID scenario are left out."""
+    assert consistency.summarise_evidence(sample.make_mixed_report().results) == (
+        "20 of 22 checks held, on 5,720 samples. "
+        "22,850 comparisons of what clients were told with what is there found 7 differences."
+    )
+    assert "found no difference." in consistency.summarise_evidence(sample.make_passing_report().results)
+    assert consistency.summarise_evidence([replace(sample_results.make_pool(), status="SKIPPED")]) == ""
+
+
+def test_nothing_tried_is_no_pass() -> None:
+    """An empty run has an empty score, not a perfect one."""
+    score = consistency.compute_score([])
+    assert (score.verdict, score.headline) == ("INVALID", "Nothing was tried.")
