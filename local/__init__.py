@@ -1,1 +1,1 @@
-"""The local cloud: PostgreSQL, the AWS emulator and a front like API Gateway, on loopback and from one command."""
+"""The local cloud: PostgreSQL, the AWS emulator and a gateway like API Gateway's, on loopback, by one command."""

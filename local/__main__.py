@@ -1,4 +1,4 @@
-"""The command line of the local cloud: `python -m local up`, and what a person needs beside it."""
+"""The command line of the local cloud: `python -m local up` and the commands for a running one."""
 
 import argparse
 import os
@@ -44,7 +44,7 @@ class CloudNotRunning(Exception):
 
 
 def main(arguments: list[str]) -> int:
-    """Runs one command; a problem becomes one message on stderr and status 1."""
+    """Run one command; return 0, or print a problem's message on stderr and return 1."""
     options = build_parser().parse_args(arguments)
     state_folder = StateFolder(ROOT, Path(options.state).resolve())
     try:
@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The options of all commands."""
+    """Return the parser for the options of all commands."""
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     parser.add_argument("command", choices=sorted(COMMANDS))
     parser.add_argument("--state", default=str(ROOT / ".local"), help="the folder that keeps the state")
@@ -74,13 +74,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def check_variable(variable: str) -> str:
-    """A variable of the command line, as it is. Raises ValueError."""
+    """Return a `--variable` option unchanged. Raise ValueError where it can't be parsed."""
     VariableOverride.parse(variable)
     return variable
 
 
 def run_up(state_folder: StateFolder, options: argparse.Namespace) -> None:
-    """Starts the local cloud and stays until it ends."""
+    """Start the local cloud and run until it stops."""
     up_options = supervisor.UpOptions(
         database_proxy=not options.no_database_proxy,
         variables=options.variable,
@@ -93,7 +93,7 @@ def run_up(state_folder: StateFolder, options: argparse.Namespace) -> None:
 
 
 def reset(state_folder: StateFolder, _options: argparse.Namespace) -> None:
-    """Throws the state away; the environments stay."""
+    """Delete the state; keep the virtual environments."""
     if not state_folder.path.exists():
         return
     with state_folder.lock():
@@ -105,19 +105,19 @@ def reset(state_folder: StateFolder, _options: argparse.Namespace) -> None:
 
 
 def show_token(state_folder: StateFolder, options: argparse.Namespace) -> None:
-    """Prints an access token, and nothing else."""
+    """Print an access token and nothing else."""
     require_running(state_folder)
     print(tokens.get_token(state_folder, role=options.role, email=options.email))
 
 
 def show_circuits(state_folder: StateFolder, options: argparse.Namespace) -> None:
-    """Prints the circuits, or forces one and prints that."""
+    """Print the circuits' states, after forcing one where the options name it."""
     require_running(state_folder)
     print(circuits.run_circuit_command(state_folder, name=options.name, force=options.force))
 
 
 def show_logs(state_folder: StateFolder, _options: argparse.Namespace) -> None:
-    """Shows the logs as they grow."""
+    """Print the logs and follow them."""
     files = sorted(map(str, state_folder.logs.glob("**/*.log")))
     if not files:
         raise CloudNotRunning("there are no logs yet: make up")
@@ -125,7 +125,7 @@ def show_logs(state_folder: StateFolder, _options: argparse.Namespace) -> None:
 
 
 def open_psql(state_folder: StateFolder, _options: argparse.Namespace) -> None:
-    """Opens the database as its owner."""
+    """Open a psql session as the database's owner."""
     require_running(state_folder)
     server, _ = supervisor.make_servers(state_folder, state_folder.read_state().ports)
     program = postgres.find_binaries() / "psql"
@@ -133,7 +133,7 @@ def open_psql(state_folder: StateFolder, _options: argparse.Namespace) -> None:
 
 
 def migrate(state_folder: StateFolder, _options: argparse.Namespace) -> None:
-    """Applies new migrations to the running database."""
+    """Apply new migrations to the running database."""
     require_running(state_folder)
     server, _ = supervisor.make_servers(state_folder, state_folder.read_state().ports)
     layer = build_layer(state_folder.root, state_folder.find_python("lambda"), report=print)
@@ -145,7 +145,7 @@ def migrate(state_folder: StateFolder, _options: argparse.Namespace) -> None:
 
 
 def require_running(state_folder: StateFolder) -> None:
-    """Raises NotRunning where no local cloud runs."""
+    """Raise CloudNotRunning unless the local cloud is running."""
     if not state_folder.is_running():
         raise CloudNotRunning("the local cloud is not running: make up")
 

@@ -1,9 +1,10 @@
-"""Makes the virtual environments from requirements/*.txt, with the standard library alone.
+"""The installer of the virtual environments from requirements/*.txt; needs the standard library only.
 
     python3 -m local.bootstrap [--folder .venvs/python3.11] [--this-python] local emulator lambda
 
-Each lands in `<folder>/<name>`, by default `.venvs/<name>`, and is left alone while its requirements stay the same and
-its Python runs, whichever Python runs this: another terminal may find another one while a cloud is running.
+Each environment is `<folder>/<name>`, by default `.venvs/<name>`. It is reused while its requirements are unchanged and
+its Python still runs, even if another Python runs this module: another terminal may find another Python while a cloud
+is running.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENVS = ".venvs"
 OLDEST_PYTHON = (3, 11)
-PATIENCE_S = 30  # an environment's Python that says nothing for so long does not run
+PATIENCE_S = 30  # an environment's Python that prints nothing for this long counts as broken
 LOG_TAIL_LINES = 15  # of pip's output, shown when it fails
-WORKERS = 2  # pip is bound by unpacking: more at once only makes each slower
+WORKERS = 2  # pip is limited by unpacking files; more workers only slow each other down
 
 
 class CannotInstall(Exception):
@@ -33,7 +34,7 @@ class CannotInstall(Exception):
 
 
 def main(arguments: list[str]) -> int:
-    """Make the named environments; return 0 when all are there."""
+    """Create the named environments; return 0 when all are ready."""
     parser = argparse.ArgumentParser(prog="python -m local.bootstrap")
     parser.add_argument("--folder", default=VENVS, help="where they go, below the checkout")
     parser.add_argument("--this-python", action="store_true", help="make environments of another Python anew")
@@ -48,9 +49,9 @@ def main(arguments: list[str]) -> int:
 
 
 def ensure(names: list[str], root: Path, folder: str = VENVS, *, exact: bool = False) -> None:
-    """Bring the named environments up to date, one caller at a time. Raise CannotInstall.
+    """Bring the named environments up to date; concurrent callers wait for each other. Raise CannotInstall.
 
-    Keep a working environment of any supported Python; of this very one where it has to be `exact`.
+    Keep a working environment of any supported Python; with `exact`, only one of the Python that runs this.
     """
     venvs = root / folder
     venvs.mkdir(parents=True, exist_ok=True)
@@ -65,7 +66,7 @@ def ensure(names: list[str], root: Path, folder: str = VENVS, *, exact: bool = F
 
 
 def check_python() -> None:
-    """Raises CannotInstall where this Python is too old."""
+    """Raise CannotInstall where this Python is too old."""
     if sys.version_info[:2] < OLDEST_PYTHON:
         found, needed = sys.version.split()[0], ".".join(map(str, OLDEST_PYTHON))
         raise CannotInstall(
@@ -74,7 +75,7 @@ def check_python() -> None:
 
 
 def check_venv() -> None:
-    """Raises CannotInstall where this Python cannot make virtual environments (Debian splits it off)."""
+    """Raise CannotInstall where this Python cannot create virtual environments (Debian packages venv separately)."""
     if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
         version = ".".join(map(str, sys.version_info[:2]))
         raise CannotInstall(
@@ -84,7 +85,7 @@ def check_venv() -> None:
 
 
 def is_current(name: str, root: Path, folder: str = VENVS, *, exact: bool = False) -> bool:
-    """Return whether the environment runs and was made from these requirements; by this Python where `exact`."""
+    """Return whether the environment works and was made from these requirements; with `exact`, also by this Python."""
     venv = root / folder / name
     stamp = venv / ".stamp"
     if not stamp.exists() or (exact and not is_of_this_python(venv)):
@@ -94,7 +95,7 @@ def is_current(name: str, root: Path, folder: str = VENVS, *, exact: bool = Fals
 
 
 def identify_python(venv: Path) -> str | None:
-    """Return what identifies the environment's own Python; None where it does not run or is no longer supported."""
+    """Return a text that identifies the environment's Python; None where it does not run or is no longer supported."""
     command = [str(venv / "bin/python"), "-I", "-c", IDENTIFY, *map(str, OLDEST_PYTHON)]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
@@ -103,7 +104,7 @@ def identify_python(venv: Path) -> str | None:
     return answer.stdout
 
 
-# Its version and where it is installed: an environment outlives neither.
+# The version and the installation path: an environment breaks when either changes.
 IDENTIFY = """import sys
 if sys.version_info[:2] < tuple(map(int, sys.argv[1:])):
     sys.exit(1)
@@ -111,13 +112,13 @@ sys.stdout.write(sys.version + sys.base_prefix)"""
 
 
 def hash_inputs(name: str, root: Path, python: str) -> str:
-    """Return what an environment depends on, as hex: its requirements and what identifies its Python."""
+    """Return a hex digest of what an environment depends on: its requirements and its Python."""
     requirements = (root / "requirements" / f"{name}.txt").read_bytes()
     return hashlib.sha256(requirements + python.encode()).hexdigest()
 
 
 def install(name: str, root: Path, venvs: Path, *, exact: bool = False) -> None:
-    """Make one environment anew, or add what it lacks. Raise CannotInstall with pip's last lines."""
+    """Create one environment, or install what it lacks. Raise CannotInstall with pip's last lines."""
     started = time.monotonic()
     requirements = root / "requirements" / f"{name}.txt"
     venv, log = venvs / name, venvs / f"{name}.log"
@@ -131,7 +132,7 @@ def install(name: str, root: Path, venvs: Path, *, exact: bool = False) -> None:
 
 
 def report_progress(text: str) -> None:
-    """A line of progress, on stderr: `make -s token` prints a token and nothing else."""
+    """Print a progress line on stderr: `make -s token` prints nothing but a token on stdout."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -144,7 +145,7 @@ def count(requirements: Path) -> int:
 
 
 def is_of_this_python(venv: Path) -> bool:
-    """Whether the folder is a working environment of this very version (3.11.7 is not 3.11.8)."""
+    """Return whether the folder is a working environment of this exact version (3.11.7 is not 3.11.8)."""
     configuration = venv / "pyvenv.cfg"
     if not (venv / "bin/python").exists() or not configuration.exists():
         return False
@@ -153,7 +154,7 @@ def is_of_this_python(venv: Path) -> bool:
 
 
 def run(command: list[str], name: str, log: Path) -> None:
-    """Run a step of an installation; its output goes to the log. Raise CannotInstall."""
+    """Run one command of an installation with its output in the log. Raise CannotInstall."""
     with log.open("a") as output:
         status = subprocess.run(command, stdout=output, stderr=output, env=build_environment(), check=False).returncode
     if status != 0:
@@ -162,7 +163,7 @@ def run(command: list[str], name: str, log: Path) -> None:
 
 
 def build_environment() -> dict[str, str]:
-    """This process's environment without what would send packages to another place."""
+    """Return this process's environment variables without those that would redirect pip or Python."""
     diverting = {"PYTHONPATH", "PYTHONHOME", "PIP_TARGET", "PIP_PREFIX", "PIP_USER"}
     return {name: value for name, value in os.environ.items() if name not in diverting}
 

@@ -1,4 +1,4 @@
-"""`make circuits`: the services' circuits, and forcing one open or closed, by the operators' function."""
+"""`make circuits`: list the circuit breakers, or force one open or closed, through the operations function."""
 
 from typing import Any
 
@@ -9,11 +9,14 @@ COLUMNS = ("state", "forced", "since", "probe_at", "failures", "generation")
 
 
 class CircuitCommandFailed(Exception):
-    """The function did not do as asked; the message has its reason."""
+    """The operations function refused the command; the message has its reason."""
 
 
 def run_circuit_command(state_folder: StateFolder, *, name: str, force: str) -> str:
-    """A table of the circuits; with a name and what to force it to, of that one afterwards. Raises NotForced."""
+    """Return a table of all circuits, or of the one that was forced. Raise CircuitCommandFailed.
+
+    Give both `name` and `force` to force a circuit, or neither.
+    """
     if bool(name) != bool(force):
         raise CircuitCommandFailed("to force one: make circuits NAME=email|identity|storage FORCE=open|closed|auto")
     command: dict[str, str] = {"command": "circuits"}
@@ -26,7 +29,7 @@ def run_circuit_command(state_folder: StateFolder, *, name: str, force: str) -> 
 
 
 def format_table(found: dict[str, dict[str, Any]]) -> str:
-    """One line for each, under a head."""
+    """Return one line for each circuit, below a header."""
     rows: list[tuple[str, ...]] = [("circuit", *COLUMNS)]
     rows += [(name, *(format_cell(circuit[column]) for column in COLUMNS)) for name, circuit in sorted(found.items())]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -35,7 +38,7 @@ def format_table(found: dict[str, dict[str, Any]]) -> str:
 
 
 def format_cell(value: object) -> str:
-    """A cell."""
+    """Return a value as the text of a cell."""
     if value is None:
         return "-"
     return ("yes" if value else "no") if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""Deploys template.yaml to the emulator by CloudFormation, as it is: only the code is a stub there."""
+"""The deployment of template.yaml to the emulator through CloudFormation, unchanged but for the code, a stub there."""
 
 import contextlib
 import hashlib
@@ -27,33 +27,29 @@ GOOD = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
 
 
 class DeployFailed(Exception):
-    """CloudFormation refused the template or a resource of it; the message has its reasons."""
+    """CloudFormation refused the template or one of its resources; the message has its reasons."""
 
 
 @dataclass(frozen=True)
 class EmulatorClients:
-    """AWS clients that talk to one emulator."""
+    """AWS clients for one emulator."""
 
     endpoint: str
 
     def get(self, service: str) -> Any:
-        """A client of a service."""
+        """Return a client of a service."""
         return boto3.client(
             service,  # type: ignore[call-overload]
             endpoint_url=self.endpoint,
             region_name=REGION,
             aws_access_key_id="local",
-            aws_secret_access_key="local",  # noqa: S106 - the emulator asks for some, not for these
+            aws_secret_access_key="local",  # noqa: S106 - the emulator accepts any
             config=Config(retries={"max_attempts": 0}, connect_timeout=5, read_timeout=60),
         )
 
 
 def build_parameters(*, database_port: int, front: str, authority: Path | None) -> dict[str, str]:
-    """Return the template's parameters for a local cloud.
-
-    `front` is the front's address, `authority` the certificate of who vouches for the database; None where it has no
-    TLS.
-    """
+    """Return the template's parameters for a local cloud. `front` is the URL of the gateway."""
     tls = {"DatabaseSslRootCert": str(authority)} if authority else {"DatabaseSslMode": "disable"}
     return {
         **tls,
@@ -64,13 +60,13 @@ def build_parameters(*, database_port: int, front: str, authority: Path | None) 
         "MailSender": "no-reply@interdomestik.test",
         "DeskMailbox": "desk@interdomestik.test",
         "AppUrl": front,
-        "EventSources": "DISABLED",  # the gateway polls and schedules, the emulator must not
+        "EventSources": "DISABLED",  # local.events polls and schedules, the emulator must not
         "ServiceVersion": "local",
     }
 
 
 def hash_inputs(template: str, parameters: Mapping[str, str], endpoint: str) -> str:
-    """Return what a deployment depends on, as hex."""
+    """Return a hex digest of what a deployment depends on."""
     parts = [
         template,
         json.dumps(parameters, sort_keys=True),
@@ -85,14 +81,14 @@ def _read_source(module: str) -> str:
 
 
 def is_deployed(clients: EmulatorClients) -> bool:
-    """Whether the emulator holds a good stack."""
+    """Return whether the emulator has a complete stack."""
     return _read_status(clients.get("cloudformation")) in GOOD
 
 
 def deploy(clients: EmulatorClients, template: str, parameters: Mapping[str, str]) -> None:
-    """Creates or updates the stack from the text of template.yaml. Raises DeployFailed.
+    """Create or update the stack from the text of template.yaml. Raise DeployFailed.
 
-    Parameters that the template doesn't have are left out: a smaller template deploys as well.
+    Leave out parameters that the template doesn't have, so that a smaller template deploys as well.
     """
     document = read_template(template)
     if unknown := list_dangling_references(document):
@@ -114,13 +110,13 @@ def deploy(clients: EmulatorClients, template: str, parameters: Mapping[str, str
 
 
 def verify_sender(ses: Any, sender: str) -> None:
-    """Makes the sender's domain a verified identity, which on AWS an operator does once by DNS."""
+    """Make the sender's domain a verified identity, which on AWS an operator does once through DNS."""
     with contextlib.suppress(ses.exceptions.AlreadyExistsException):
         ses.create_email_identity(EmailIdentity=sender.rpartition("@")[2])
 
 
 def _upload_template(clients: EmulatorClients, template: Mapping[str, Any]) -> str:
-    """By S3, because a template in the request itself may have no more than 51,200 bytes."""
+    """Upload the template to S3, as a template in the request is limited to 51,200 bytes; return its URL."""
     s3 = clients.get("s3")
     try:
         s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})

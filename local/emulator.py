@@ -1,4 +1,4 @@
-"""The AWS emulator on loopback: its process, its environment, its state."""
+"""The AWS emulator on loopback: its process, its environment and its state."""
 
 import contextlib
 import os
@@ -13,17 +13,18 @@ REGION = "eu-central-1"
 READY_SECONDS = 30.0
 PROGRAM = Path(__file__).with_name("emulator_process.py")
 
-# The emulator is one process, and stands for services that share no processor with the functions that ask them. Among
-# fifty environments at work it would get a fiftieth of two processors, and a rate limit waits a second for DynamoDB.
-# At -10 it weighs as much as nine of them.
+# The emulator is one process and stands for services that share no processor with the functions. Among fifty busy
+# environments it would get a fiftieth of two processors, and a rate limit would wait a second for DynamoDB. At -10 it
+# weighs as much as nine of them.
 NICE = -10
 
 
 @dataclass(frozen=True)
 class Emulator:
-    """One emulator. `python` is of the environment it is installed in; `folder` holds its state.
+    """One emulator. `python` belongs to the environment it is installed in; `folder` has its state.
 
-    `checkpoints`: whether it writes its state while it runs, which stops it for up to a second where there is much.
+    `checkpoints`: whether it writes its state while it runs, which pauses it for up to a second when there is much
+    state.
     """
 
     folder: Path
@@ -34,12 +35,12 @@ class Emulator:
 
     @property
     def url(self) -> str:
-        """The endpoint of every service."""
+        """Return the endpoint of every service."""
         return f"http://127.0.0.1:{self.port}"
 
 
 def start(emulator: Emulator) -> ChildProcess:
-    """Starts it; returns before it is ready."""
+    """Start the emulator; return before it is ready."""
     (emulator.folder / "tmp").mkdir(parents=True, exist_ok=True)
     return spawn(
         "emulator",
@@ -52,13 +53,13 @@ def start(emulator: Emulator) -> ChildProcess:
 
 
 def raise_priority() -> None:
-    """Ask for a share of the processors before the functions; without the right to it nothing changes."""
+    """Raise this process's priority above the functions'; without permission nothing changes."""
     with contextlib.suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, max(os.getpriority(os.PRIO_PROCESS, 0) + NICE, -20))
 
 
 def build_environment(emulator: Emulator) -> dict[str, str]:
-    """All that it sees: nothing of this machine but the path."""
+    """Return all environment variables of the emulator: of this machine's only the path."""
     folder = emulator.folder
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -78,7 +79,7 @@ def build_environment(emulator: Emulator) -> dict[str, str]:
         "S3_DATA_DIR": str(folder / "s3"),
         "SFTP_ENABLED": "0",
         "IOT_MTLS_ENABLED": "0",
-        # it would remove containers it takes for its own from a Docker that it finds
+        # it would remove containers that it takes for its own from a Docker that it finds
         "DOCKER_HOST": f"unix://{folder}/no-docker",
         "LOG_LEVEL": "WARNING",
         "CHECKPOINTS": "1" if emulator.checkpoints else "0",
@@ -86,7 +87,7 @@ def build_environment(emulator: Emulator) -> dict[str, str]:
 
 
 def is_ready(emulator: Emulator) -> bool:
-    """Whether it answers."""
+    """Return whether the emulator answers."""
     try:
         urllib.request.urlopen(f"{emulator.url}/_ministack/ready", timeout=1).close()  # noqa: S310
     except (urllib.error.URLError, OSError):

@@ -1,7 +1,7 @@
-"""The AWS emulator's process, run by the Python of its own environment: ministack, with state that outlives a crash.
+"""The AWS emulator's process, run by the Python of its own environment: ministack, with state that survives a crash.
 
-Ministack writes its state when it is ended kindly, and forgets the mails. Here the mails are kept too, and the state
-is also written while it runs: when nothing has changed for a moment, and at the latest after half a minute.
+Ministack writes its state when it is stopped, and does not keep mails. Here the mails are kept too, and the state is
+also written while it runs: after a moment without changes, and at the latest after half a minute.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ from ministack import app as ministack
 from ministack.core.persistence import save_all
 from ministack.services import ses
 
-sys.path.append(str(Path(__file__).resolve().parent.parent))  # behind the rest, and only for this one
+sys.path.append(str(Path(__file__).resolve().parent.parent))  # at the end of the path, for this one import
 from local.emulator_checkpoints import QUIET_S, CheckpointSchedule, Message, is_write
 
-GRACE_S = 0.5  # for calls under way when it is ended; idle connections would take all of the default 3 s
+GRACE_S = 0.5  # for calls under way at the stop; idle connections would use up all of the default 3 s
 
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -29,7 +29,7 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 def add_checkpoints(application: Application, checkpoints: CheckpointSchedule) -> Application:
-    """The application, with its changes noted and written down."""
+    """Return the application with its changes recorded and its state written regularly."""
 
     async def note_changes(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -42,7 +42,7 @@ def add_checkpoints(application: Application, checkpoints: CheckpointSchedule) -
 
 
 async def write_when_due(checkpoints: CheckpointSchedule) -> None:
-    """Writes the state whenever it is due, for as long as the process lives."""
+    """Write the state whenever it is due, as long as the process lives."""
     while True:
         await asyncio.sleep(QUIET_S)
         if checkpoints.is_due(time.monotonic()):
@@ -51,7 +51,7 @@ async def write_when_due(checkpoints: CheckpointSchedule) -> None:
 
 
 def keep_mails() -> None:
-    """Adds the mails to what the mail service saves and loads."""
+    """Include the mails in what the mail service saves and loads."""
     state, load = ses.get_state, ses.load_persisted_state
 
     def get_state() -> dict[str, Any]:
@@ -66,10 +66,10 @@ def keep_mails() -> None:
 
 
 def drop_running_calls_at_stop() -> None:
-    """Let the server stop while calls are under way, such as a queue's long poll of 20 s.
+    """Let the server stop while calls are running, such as a queue's long poll of 20 s.
 
-    Hypercorn awaits `Server.wait_closed()` before it gives calls their GRACE_S. Up to Python 3.11 that returns at
-    once; since 3.12 it waits for the last call to end.
+    Hypercorn awaits `Server.wait_closed()` before it gives calls their GRACE_S. Up to Python 3.11 that returns at once;
+    since 3.12 it waits for the last call to end.
     """
 
     async def return_at_once(_server: asyncio.base_events.Server) -> None:
@@ -79,7 +79,7 @@ def drop_running_calls_at_stop() -> None:
 
 
 def main() -> None:
-    """Serves until it is ended."""
+    """Serve until the process is ended."""
     keep_mails()
     drop_running_calls_at_stop()
     Config.graceful_timeout = GRACE_S

@@ -1,7 +1,7 @@
-"""A small HTTP/1.1 server on httptools: what the front and the Runtime API have in common, and nothing else.
+"""A small HTTP/1.1 server on httptools, with only what the gateway and the Runtime API both need.
 
-Bodies are read whole before the handler runs, as API Gateway does. A request is answered before the next one of the
-same connection is started.
+A body is read completely before the handler runs, as in API Gateway. Requests of one connection are handled one after
+the other.
 """
 
 import asyncio
@@ -15,8 +15,8 @@ from typing import cast
 
 import httptools
 
-DRAIN_LIMIT = 64 * 1024 * 1024  # bytes read and thrown away so that a client sees its 413; past it, the line is cut
-HEAD_LIMIT = 64 * 1024  # bytes of request line and headers a connection may make us keep
+DRAIN_LIMIT = 64 * 1024 * 1024  # bytes discarded so that a client sees its 413; above it the connection is closed
+HEAD_LIMIT = 64 * 1024  # bytes of request line and headers that a connection may send
 BODILESS = frozenset({204, 304})
 LOOPBACK = re.compile(r"(?:127\.0\.0\.1|localhost)(?::\d+)?")
 REASONS = {status.value: status.phrase for status in HTTPStatus}
@@ -24,8 +24,11 @@ REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 @dataclass(slots=True)
 class HttpRequest:
-    """One request. `path` and `query` are as sent (percent-encoded), header names keep their case, `peer` is the
-    client's address. `head_bytes` counts request line and headers; `body` is empty where `body_too_large`."""
+    """One request. `path` and `query` are as sent (percent-encoded), header names keep their case.
+
+    `peer` is the client's address; `head_bytes` counts request line and headers; `body` is empty where
+    `body_too_large`.
+    """
 
     method: str
     path: str
@@ -38,13 +41,13 @@ class HttpRequest:
     body_too_large: bool = False
 
     def find_header(self, name: str) -> str | None:
-        """The last value of a header, by its lower-case name."""
+        """Return the last value of a header, by its lower-case name; None where there is none."""
         return next((value for key, value in reversed(self.headers) if key.lower() == name), None)
 
 
 @dataclass(slots=True)
 class HttpResponse:
-    """One answer; Content-Length, Date and Connection are added on the way out."""
+    """One response; Content-Length, Date and Connection are added when it is encoded."""
 
     status: int
     headers: list[tuple[str, str]] = field(default_factory=list)
@@ -55,13 +58,13 @@ Handler = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
 
 def is_from_this_machine(request: HttpRequest) -> bool:
-    """Whether a program or a person on this machine sent it, not a web page of elsewhere by way of their browser."""
+    """Return whether a program or person on this machine sent it, not a web page of another site."""
     named = LOOPBACK.fullmatch(request.find_header("host") or "")
     return bool(named) and (request.method == "GET" or not request.find_header("origin"))
 
 
 def encode_response(response: HttpResponse, *, method: str, keep_alive: bool) -> bytes:
-    """The bytes of an answer; one to HEAD has the length of the body, where it is known, not the body."""
+    """Return the bytes of a response; to HEAD with the length of the body, where it is known, and without the body."""
     lines = [f"HTTP/1.1 {response.status} {REASONS.get(response.status, 'Unknown')}"]
     lines += [f"{name}: {value}" for name, value in response.headers]
     lines.append(f"Date: {formatdate(usegmt=True)}")
@@ -76,7 +79,7 @@ def encode_response(response: HttpResponse, *, method: str, keep_alive: bool) ->
 
 
 class HttpConnection(asyncio.Protocol):
-    """One client connection. Calls `handler` for each request, in order."""
+    """One client connection. It calls `handler` for each request, in order."""
 
     def __init__(self, handler: Handler, *, max_body: int, open_connections: "set[HttpConnection]") -> None:
         self._handler = handler
@@ -88,25 +91,29 @@ class HttpConnection(asyncio.Protocol):
         self._peer = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Register the connection."""
         self._transport = cast("asyncio.Transport", transport)
         self._peer = (transport.get_extra_info("peername") or ("",))[0]
         self._open.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """Forget the connection and the requests that wait on it."""
         self._open.discard(self)
         self._waiting.clear()
 
     def data_received(self, data: bytes) -> None:
+        """Feed the parser; respond with 400 to what is not HTTP."""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            pass  # declined by an ordinary answer, after which the connection is closed
+            pass  # declined by an ordinary response, after which the connection is closed
         except (httptools.HttpParserError, ValueError):
             self._refuse(HTTPStatus.BAD_REQUEST)
 
     # the parser's callbacks, in the order of a message
 
     def on_message_begin(self) -> None:
+        """Reset the fields of the message."""
         self._url = b""
         self._headers: list[tuple[str, str]] = []
         self._head_bytes = 0
@@ -114,18 +121,22 @@ class HttpConnection(asyncio.Protocol):
         self._size = 0
 
     def on_url(self, url: bytes) -> None:
+        """Append a piece of the URL."""
         self._url += url
         self._count_head(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """Append a header."""
         self._headers.append((name.decode("latin-1"), value.decode("latin-1")))
         self._count_head(len(name) + len(value) + 4)
 
     def on_headers_complete(self) -> None:
+        """Send 100 Continue where the client waits for it."""
         if any(n.lower() == "expect" and v.lower() == "100-continue" for n, v in self._headers):
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
+        """Keep a piece of the body; above the limits discard it, and close the connection."""
         self._size += len(body)
         if self._size <= self._max_body:
             self._body.append(body)
@@ -133,6 +144,7 @@ class HttpConnection(asyncio.Protocol):
             self._transport.abort()
 
     def on_message_complete(self) -> None:
+        """Queue the request and start to handle requests."""
         path, _, query = self._url.decode("latin-1").partition("?")
         too_large = self._size > self._max_body
         request = HttpRequest(
@@ -151,10 +163,10 @@ class HttpConnection(asyncio.Protocol):
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run_requests())
         else:
-            self._transport.pause_reading()  # a pipelining client waits for its own answers
+            self._transport.pause_reading()  # a pipelining client waits for its own responses
 
     def close_idle(self) -> None:
-        """Closes the connection if nothing is being answered on it."""
+        """Close the connection if no request is being handled on it."""
         if self._task is None:
             self._transport.close()
 
@@ -164,7 +176,7 @@ class HttpConnection(asyncio.Protocol):
             try:
                 response = await self._handler(request)
             except BaseException:
-                self._transport.abort()  # the client must not wait for an answer that will not come
+                self._transport.abort()  # the client must not wait for a response that will not come
                 raise
             if self._transport.is_closing():
                 break
@@ -199,14 +211,14 @@ class HttpServer:
         self.port: int = listener.sockets[0].getsockname()[1]
 
     def stop_accepting(self) -> None:
-        """No new connection, and the idle ones are closed; requests under way go on."""
+        """Accept no new connection and close the idle ones; running requests go on."""
         self._listener.close()
         for connection in list(self._connections):
             connection.close_idle()
 
 
 async def serve(handler: Handler, *, port: int, max_body: int) -> HttpServer:
-    """Listens on 127.0.0.1 (`port` 0: any free one). Raises OSError if the port is taken."""
+    """Listen on 127.0.0.1 (`port` 0: any free one). Raise OSError if the port is taken."""
     connections: set[HttpConnection] = set()
     listener = await asyncio.get_running_loop().create_server(
         lambda: HttpConnection(handler, max_body=max_body, open_connections=connections),

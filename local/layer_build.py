@@ -1,6 +1,6 @@
-"""Builds the layer: what it installs, compiled, and beside that links to our own package and to the migrations.
+"""The build of the Lambda layer: installed and compiled packages, with links to our own package and to the migrations.
 
-The result stands for /opt. The links are why a change of our code needs no build.
+The result stands for /opt. Because of the links, a change of our own code needs no build.
 """
 
 import hashlib
@@ -17,9 +17,10 @@ class BuildFailed(Exception):
 
 
 def build_layer(root: Path, python: str, *, report: Callable[[str], None]) -> Path:
-    """The layer's folder, made anew only where its requirements or the Python have changed. Raises BuildFailed.
+    """Return the layer's folder, rebuilt only where its requirements or the Python have changed. Raise BuildFailed.
 
-    It lies with the environments, not with the state, so a reset keeps it. `python` is the one the handlers run on.
+    The layer is kept beside the virtual environments, not in the state, so a reset keeps it. `python` is the
+    interpreter that the handlers run on.
     """
     layer = root / ".venvs/layer"
     wanted = hash_inputs(root, python)
@@ -34,13 +35,13 @@ def build_layer(root: Path, python: str, *, report: Callable[[str], None]) -> Pa
 
 
 def hash_inputs(root: Path, python: str) -> str:
-    """Return what the installed part depends on, as hex."""
+    """Return a hex digest of what the installed packages depend on."""
     version = subprocess.run([python, "-VV"], capture_output=True, check=True).stdout
     return hashlib.sha256((root / "layers/shared/requirements.txt").read_bytes() + version).hexdigest()
 
 
 def install(root: Path, python: str, layer: Path) -> None:
-    """Installs the requirements into a draft and puts that in the layer's place. Raises BuildFailed."""
+    """Install the requirements into a draft folder, then replace the layer with it. Raise BuildFailed."""
     draft = layer.with_name("layer.draft")
     shutil.rmtree(draft, ignore_errors=True)
     requirements = str(root / "layers/shared/requirements.txt")
@@ -65,13 +66,13 @@ def install(root: Path, python: str, layer: Path) -> None:
 
 
 def compile_folders(python: str, *folders: Path) -> None:
-    """Compiles what has changed; a file that doesn't compile is left for its import to report."""
+    """Compile the files that have changed; a file that doesn't compile fails later, when it is imported."""
     command = [python, "-m", "compileall", "-q", "-q", "-j", WORKERS, *map(str, folders)]
     subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
 
 def link_path(link: Path, target: Path) -> None:
-    """Makes a symbolic link, or corrects it (a checkout may have been moved)."""
+    """Create a symbolic link, or correct it (the checkout may have been moved)."""
     if link.is_symlink() and link.readlink() == target:
         return
     link.unlink(missing_ok=True)

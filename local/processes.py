@@ -1,4 +1,4 @@
-"""The processes of a local cloud: none outlives it, and what a crash left behind is recognised and ended."""
+"""The local cloud's child processes: they end with it, and those that a crash left behind are found and ended."""
 
 import contextlib
 import ctypes
@@ -12,18 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-STOP_SECONDS = 15.0  # for a clean end (the emulator writes its state, Postgres its last checkpoint), then SIGKILL
+STOP_SECONDS = 15.0  # to end cleanly (the emulator writes its state, PostgreSQL a checkpoint) before SIGKILL
 POLL_SECONDS = 0.02
-CRASH_LINES = 15  # of a crashed part's log
+CRASH_LINES = 15  # of a crashed process's log
 
 
 class ProcessCrashed(Exception):
-    """A part ended by itself; the message names it and has its last log lines."""
+    """A process ended by itself; the message names it and has its last log lines."""
 
 
 @dataclass(frozen=True)
 class RecordedProcess:
-    """A started process: enough to know it again. `started` tells it from a later one with the same pid."""
+    """A process that was started, with enough to recognise it later.
+
+    `started` distinguishes it from a later process with the same pid.
+    """
 
     name: str
     pid: int
@@ -33,7 +36,7 @@ class RecordedProcess:
 
 @dataclass
 class ChildProcess:
-    """A running part. `log` is its output."""
+    """A running process. `log` is the file with its output."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -41,16 +44,16 @@ class ChildProcess:
     log: Path
 
     def make_record(self) -> RecordedProcess:
-        """Return what to remember of it."""
+        """Return what to store about the process."""
         return RecordedProcess(self.name, self.process.pid, read_start_time(self.process.pid) or "", self.stop_signal)
 
     def check(self) -> None:
-        """Raises Crashed where the process has ended."""
+        """Raise ProcessCrashed where the process has ended."""
         if self.process.poll() is not None:
             raise ProcessCrashed(describe_crash(self.name, self.process.returncode, self.log))
 
     def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
-        """Returns when `ready` says so. Raises Crashed when the process ends or the time is up before."""
+        """Return when `ready` returns true. Raise ProcessCrashed when the process ends or `seconds` pass first."""
         deadline = time.monotonic() + seconds
         while not ready():
             self.check()
@@ -59,7 +62,7 @@ class ChildProcess:
             time.sleep(POLL_SECONDS)
 
     def stop(self) -> None:
-        """Ends it and all that it started, first kindly."""
+        """End the process and all that it started: first by its stop signal, then by SIGKILL."""
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(self.stop_signal)
         try:
@@ -81,10 +84,10 @@ def spawn(
     stop_signal: int = signal.SIGTERM,
     prepare: Callable[[], None] = lambda: None,
 ) -> ChildProcess:
-    """Starts a part in a process group of its own (Ctrl-C in the terminal is ours to handle); its output goes to `log`.
+    """Start a process in its own process group, with its output in `log`; Ctrl-C in the terminal then reaches only us.
 
-    Not in a session: Linux shares its processors out by session (autogroup), and dozens of environments, each with its
-    own, would leave a program beside the cloud next to nothing.
+    It does not get its own session: Linux shares processor time between sessions (autogroup), so with one session each,
+    dozens of environments would starve a program that runs beside the cloud.
 
     `prepare` runs in the child before the program does.
     """
@@ -109,7 +112,7 @@ def spawn(
 
 
 def prepare_death_signal(stop_signal: int) -> Callable[[], None]:
-    """A preparation that has the kernel send `stop_signal` when this process ends, however it ends (Linux only)."""
+    """Return a function for the child that makes the kernel send `stop_signal` when this process ends (Linux only)."""
     if not sys.platform.startswith("linux"):
         return lambda: None
     prctl = ctypes.CDLL(None).prctl
@@ -117,14 +120,14 @@ def prepare_death_signal(stop_signal: int) -> Callable[[], None]:
 
     def set_death_signal() -> None:
         prctl(PR_SET_PDEATHSIG, stop_signal)
-        if os.getppid() != parent:  # it ended between the fork and the call
+        if os.getppid() != parent:  # the parent ended between the fork and this call
             os.kill(os.getpid(), signal.SIGKILL)
 
     return set_death_signal
 
 
 def read_start_time(pid: int) -> str | None:
-    """Return when a process started, as an opaque text that no other process of that pid has; None if there is none."""
+    """Return a process's start time as an opaque text, unique for its pid; None where there is no process."""
     if not Path("/proc/self/stat").exists():
         listing = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S607
         return listing.stdout.strip() or None
@@ -137,7 +140,7 @@ def read_start_time(pid: int) -> str | None:
 
 
 def end_recorded(records: Sequence[RecordedProcess]) -> list[str]:
-    """Ends what an earlier run left, the last started first; returns the names of what was found running."""
+    """End the processes that an earlier run left behind, the last started first; return the names of those found."""
     found = [leftover for leftover in reversed(records) if is_running(leftover)]
     for leftover in found:
         end_process(leftover)
@@ -145,12 +148,12 @@ def end_recorded(records: Sequence[RecordedProcess]) -> list[str]:
 
 
 def is_running(record: RecordedProcess) -> bool:
-    """Whether it is still that very process."""
+    """Return whether the recorded process is still the one with that pid."""
     return bool(record.started) and read_start_time(record.pid) == record.started
 
 
 def end_process(record: RecordedProcess) -> None:
-    """Ends one process: kindly, and with SIGKILL after STOP_SECONDS."""
+    """End one process by its stop signal, and by SIGKILL after STOP_SECONDS."""
     for sign in (record.stop_signal, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.kill(record.pid, sign)
@@ -160,13 +163,13 @@ def end_process(record: RecordedProcess) -> None:
 
 
 def describe_crash(name: str, status: int, log: Path) -> str:
-    """Return what a person needs to see when a part has ended by itself."""
+    """Return a message for a process that has ended by itself: how it ended, and its last log lines."""
     how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
     return f"{name} {how}; {read_last_lines(log)}"
 
 
 def read_last_lines(log: Path) -> str:
-    """The end of a log file, with its name."""
+    """Return the last lines of a log file, after its name."""
     try:
         lines = log.read_text(errors="replace").splitlines()[-CRASH_LINES:]
     except OSError:

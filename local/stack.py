@@ -1,4 +1,4 @@
-"""What was deployed, as plain data: read back from the emulator by `local.deploy`, consumed by `local.gateway`."""
+"""The deployed stack as plain data: `local.stack_reader` makes it, `local.gateway` and `local.events` use it."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -22,8 +22,10 @@ class DeployedFunction:
 
 @dataclass(frozen=True)
 class DeployedRoute:
-    """One method of one resource. `method` is upper case or "ANY"; `rate` (calls a second) and `burst` are None
-    where the stage's own throttle is the only one."""
+    """One method of one resource. `method` is upper case or "ANY".
+
+    `rate` (calls a second) and `burst` are None where only the stage's own throttle applies.
+    """
 
     method: str
     resource: str
@@ -35,7 +37,7 @@ class DeployedRoute:
 
 @dataclass(frozen=True)
 class Schedule:
-    """A scheduled invocation. `payload` is the constant input, or None for EventBridge's own event."""
+    """A scheduled invocation. `payload` is the constant input, or None for EventBridge's default event."""
 
     function: str
     every_s: float
@@ -56,7 +58,7 @@ class QueueSource:
 
 @dataclass(frozen=True)
 class GatewayResponse:
-    """An answer that the front gives by itself. `response_type` such as THROTTLED; `status` None keeps the type's own.
+    """A response that the gateway makes itself. `response_type` is like THROTTLED; `status` None keeps the type's own.
 
     `headers` maps a name to a mapping expression as API Gateway writes it, `'a literal'` in single quotes or
     `context.requestId`; `templates` maps a content type to a body with `$context.…` variables.
@@ -72,8 +74,8 @@ class GatewayResponse:
 class Stack:
     """The deployed stack. `stage_rate` (calls a second) and `stage_burst` are None where the template sets none.
 
-    `minimum_compression` is the body size in bytes from which answers are compressed, None for never;
-    `endpoint_url` is the emulator's address.
+    `minimum_compression` is the body size in bytes from which responses are compressed, None for never; `endpoint_url`
+    is the emulator's address.
     """
 
     functions: list[DeployedFunction]
@@ -95,26 +97,26 @@ class Stack:
     endpoint_url: str = ""
 
     def find_function(self, logical_id: str) -> DeployedFunction:
-        """The function of that logical id; KeyError if the stack has none."""
+        """Return the function of that logical id. Raise KeyError if the stack has none."""
         for function in self.functions:
             if function.logical_id == logical_id:
                 return function
         raise KeyError(logical_id)
 
     def save(self, path: Path) -> None:
-        """Writes the stack as JSON, all or nothing: a reader never sees half a file."""
+        """Write the stack as JSON, all or nothing: a reader never sees half a file."""
         draft = path.with_suffix(".draft")
         draft.write_text(json.dumps(asdict(self), indent=1, sort_keys=True))
         draft.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> "Stack":
-        """The stack that `save` wrote. Raises OSError or KeyError/TypeError where the file is not one."""
+        """Return the stack that `save` wrote. Raise OSError or KeyError/TypeError where the file is not one."""
         return cls.from_json(json.loads(path.read_text()))
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> "Stack":
-        """The stack of its JSON document (the shape of `dataclasses.asdict`)."""
+        """Return the stack of its JSON document (the shape of `dataclasses.asdict`)."""
         parts: dict[str, Any] = {
             "functions": [DeployedFunction(**item) for item in document["functions"]],
             "routes": [DeployedRoute(**item) for item in document["routes"]],

@@ -1,8 +1,8 @@
-"""Reads a deployed stack back: what the emulator resolved, and from the processed template what it doesn't keep.
+"""The reader of a deployed stack: what the emulator resolved, and from the processed template what it doesn't keep.
 
-The emulator's API Gateway forgets ANY methods and gateway responses, its Lambda the reserved concurrency; its
-functions' environments, mappings and physical ids are right. So routes, throttles and reservations are read from the
-template as CloudFormation processed it (the SAM transform applied), with the deployed ids put in.
+The emulator's API Gateway drops ANY methods and gateway responses, its Lambda the reserved concurrency; its functions'
+environments, mappings and physical ids are right. So routes, throttles and reservations are read from the template as
+CloudFormation processed it (the SAM transform applied), with the deployed ids filled in.
 """
 
 import json
@@ -35,25 +35,25 @@ class DeployedStack:
     outputs: Mapping[str, str]
 
     def find_by_type(self, kind: str) -> dict[str, Mapping[str, Any]]:
-        """The properties of all resources of a type."""
+        """Return the properties of all resources of a type, by logical id."""
         return {k: v.get("Properties", {}) for k, v in self.resources.items() if v["Type"] == kind}
 
     def find_only(self, kind: str) -> str:
-        """The physical id of the one resource of a type. Raises LookupError where there is none or more."""
+        """Return the physical id of the only resource of a type. Raise LookupError where there is none or more."""
         found = [self.physical_ids[logical_id] for logical_id in self.find_by_type(kind)]
         if len(found) != 1:
             raise LookupError(f"the stack has {len(found)} resources of type {kind}, one is needed")
         return found[0]
 
     def find_function(self, text: object) -> str:
-        """The logical id of the function that an ARN, or an integration's URI, names."""
+        """Return the logical id of the function in an ARN or an integration's URI."""
         match = FUNCTION_NAME.search(str(text))
         name = match[1] if match else str(text)
         return next(k for k in self.find_by_type("AWS::Lambda::Function") if self.physical_ids[k] == name)
 
 
 def read_stack(clients: EmulatorClients, folders: Mapping[str, Path], layers: list[Path]) -> Stack:
-    """The deployed stack. `folders` are the functions' code by logical id, `layers` what stands for /opt."""
+    """Return the deployed stack. `folders` have the functions' code by logical id, `layers` stand for /opt."""
     deployed = read_deployed(clients.get("cloudformation"))
     [api] = deployed.find_by_type("AWS::ApiGateway::RestApi").values()
     [stage] = deployed.find_by_type("AWS::ApiGateway::Stage").values()
@@ -85,7 +85,7 @@ def read_stack(clients: EmulatorClients, folders: Mapping[str, Path], layers: li
 
 
 def read_deployed(cloudformation: Any) -> DeployedStack:
-    """The stack as CloudFormation describes it."""
+    """Return the stack as CloudFormation describes it."""
     stack = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]
     listed = cloudformation.describe_stack_resources(StackName=STACK_NAME)["StackResources"]
     physical_ids = {item["LogicalResourceId"]: item["PhysicalResourceId"] for item in listed}
@@ -106,13 +106,13 @@ def read_deployed(cloudformation: Any) -> DeployedStack:
 
 
 def load_document(body: Any) -> dict[str, Any]:
-    """A template body as plain data, whether it came as text or parsed."""
+    """Return a template body as plain data, from text or parsed."""
     document: dict[str, Any] = json.loads(body if isinstance(body, str) else json.dumps(body))
     return document
 
 
 def list_arns(listed: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    """The `Arn` attributes that integrations, mappings and rules are written with."""
+    """Yield the `Arn` attributes that integrations, mappings and rules refer to."""
     kinds = {"AWS::Lambda::Function": ("lambda", "function:"), "AWS::SQS::Queue": ("sqs", "")}
     for item in listed:
         if item["ResourceType"] in kinds:
@@ -124,7 +124,7 @@ def list_arns(listed: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
 def read_functions(
     clients: EmulatorClients, deployed: DeployedStack, folders: Mapping[str, Path], layers: list[Path]
 ) -> Iterator[DeployedFunction]:
-    """The functions with the environment that the emulator resolved, secrets included."""
+    """Yield the functions with the environment that the emulator resolved, secrets included."""
     client = clients.get("lambda")
     for logical_id, properties in deployed.find_by_type("AWS::Lambda::Function").items():
         live = client.get_function_configuration(FunctionName=deployed.physical_ids[logical_id])
@@ -136,7 +136,7 @@ def read_functions(
             layer_dirs=[str(layer) for layer in layers] if live.get("Layers") else [],
             environment={
                 **replace_addresses(live.get("Environment", {}).get("Variables", {}), clients.endpoint),
-                **({"MIGRATIONS_DIR": str(layers[0] / "migrations")} if layers else {}),  # /opt is not ours to write
+                **({"MIGRATIONS_DIR": str(layers[0] / "migrations")} if layers else {}),  # /opt is not writable here
             },
             timeout_s=live["Timeout"],
             memory_mb=live["MemorySize"],
@@ -145,18 +145,18 @@ def read_functions(
 
 
 def replace_addresses(environment: Mapping[str, str], endpoint: str) -> dict[str, str]:
-    """The environment with the queues at the emulator's present port: it keeps the one they were made on."""
+    """Return the environment with the emulator's present port in queue URLs, which have the port of the creation."""
     return {name: QUEUE_ADDRESS.sub(endpoint, value) for name, value in environment.items()}
 
 
 def read_origins(functions: list[DeployedFunction]) -> list[str]:
-    """The web origins that the functions were told."""
+    """Return the web origins in the functions' settings."""
     settings = {function.environment.get("ALLOWED_ORIGINS", "*") for function in functions}
     return sorted({origin.strip() for text in settings for origin in text.split(",")})
 
 
 def read_throttles(stage: Mapping[str, Any]) -> dict[tuple[str, str], tuple[float | None, int | None]]:
-    """Rate and burst by (resource, method) of a stage's settings; ("/*", "*") is the stage's own."""
+    """Return rate and burst by (resource, method) of a stage's settings; ("/*", "*") is the stage's own."""
     return {
         (decode_path(item["ResourcePath"]), item["HttpMethod"].upper()): (
             None if (rate := item.get("ThrottlingRateLimit")) is None else float(rate),
@@ -167,7 +167,7 @@ def read_throttles(stage: Mapping[str, Any]) -> dict[tuple[str, str], tuple[floa
 
 
 def decode_path(path: str) -> str:
-    """A resource path of method settings, where every slash but the first is written ~1, as it is elsewhere."""
+    """Return a resource path of method settings, where slashes after the first are written ~1, in plain form."""
     return "/" + path.removeprefix("/").replace("~1", "/").removeprefix("/")
 
 
@@ -176,7 +176,7 @@ def read_routes(
     throttles: Mapping[tuple[str, str], tuple[float | None, int | None]],
     deployed: DeployedStack,
 ) -> Iterator[DeployedRoute]:
-    """Return the methods that invoke a function."""
+    """Yield the methods that invoke a function."""
     secured = read_authorizers(body)
     for resource, methods in body["paths"].items():
         for key, method in methods.items():
@@ -191,13 +191,13 @@ def read_routes(
 
 
 def read_authorizers(body: Mapping[str, Any]) -> set[str]:
-    """The names of security schemes that are Cognito authorizers, in OpenAPI 2 or 3."""
+    """Return the names of security schemes that are Cognito authorizers, in OpenAPI 2 or 3."""
     schemes = {**body.get("securityDefinitions", {}), **body.get("components", {}).get("securitySchemes", {})}
     return {k for k, v in schemes.items() if v.get("x-amazon-apigateway-authtype", "").lower() == SECURED.lower()}
 
 
 def read_gateway_responses(body: Mapping[str, Any]) -> Iterator[GatewayResponse]:
-    """The answers that the gateway gives by itself."""
+    """Yield the responses that the gateway makes itself."""
     prefix = "gatewayresponse.header."
     for kind, response in body.get("x-amazon-apigateway-gateway-responses", {}).items():
         status = response.get("statusCode")
@@ -211,7 +211,7 @@ def read_gateway_responses(body: Mapping[str, Any]) -> Iterator[GatewayResponse]
 
 
 def read_schedules(deployed: DeployedStack) -> Iterator[Schedule]:
-    """The scheduled invocations, whatever their state: locally they are deployed disabled."""
+    """Yield the scheduled invocations, enabled or not: locally they are deployed disabled."""
     for properties in deployed.find_by_type("AWS::Events::Rule").values():
         if "ScheduleExpression" in properties:
             every_s = parse_rate(properties["ScheduleExpression"])
@@ -225,12 +225,12 @@ def read_schedules(deployed: DeployedStack) -> Iterator[Schedule]:
 
 
 def read_payload(target: Mapping[str, Any]) -> Any:
-    """A target's constant input, parsed; None where it has none."""
+    """Return a target's constant input, parsed; None where it has none."""
     return json.loads(target["Input"]) if "Input" in target else None
 
 
 def parse_rate(expression: str) -> float:
-    """The seconds of a rate expression. Raises ValueError for cron: the local cloud has no calendar."""
+    """Return the seconds of a rate expression. Raise ValueError for cron, which the local cloud does not support."""
     match = re.fullmatch(r"rate\((\d+) (minute|hour|day)s?\)", expression)
     if match is None:
         raise ValueError(f"the local cloud runs rate(…) schedules, not {expression}")
@@ -238,7 +238,7 @@ def parse_rate(expression: str) -> float:
 
 
 def read_queue_sources(clients: EmulatorClients, deployed: DeployedStack) -> Iterator[QueueSource]:
-    """The queues' mappings as the emulator resolved them."""
+    """Yield the queues' mappings as the emulator resolved them."""
     client = clients.get("lambda")
     for logical_id in deployed.find_by_type("AWS::Lambda::EventSourceMapping"):
         live = client.get_event_source_mapping(UUID=deployed.physical_ids[logical_id])

@@ -1,8 +1,7 @@
-"""A streaming standby of a PostgreSQL server: made anew at each start, in step with its writer, able to take over.
+"""A synchronous streaming standby of a PostgreSQL server: copied at each start, ready to be promoted.
 
-Promoting it is plain SQL, `SELECT pg_promote()`. Nothing stops the former writer then: it goes on, but confirms no more
-commits, as it waits for the standby that it has lost. Who leads its clients away (the database proxy, by its target)
-ends their sessions there.
+Promote it by SQL, `SELECT pg_promote()`. The former writer keeps running, but confirms no more commits, as it waits for
+the standby that it has lost. The database proxy, which then leads clients elsewhere, ends their sessions there.
 """
 
 import shutil
@@ -18,7 +17,7 @@ SYNCHRONOUS = "synchronous_standby_names"
 
 
 def start(writer: PostgresServer, standby: PostgresServer, **settings: str) -> ChildProcess:
-    """Copies a running writer and starts the copy; returns before it is ready. Raises CannotStart."""
+    """Copy a running writer and start the copy; return before it is ready. Raise PostgresStartError."""
     shutil.rmtree(standby.folder, ignore_errors=True)
     standby.user_switch.give_ownership(standby.folder)
     source = f"host=127.0.0.1 port={writer.port} user=postgres"
@@ -38,20 +37,20 @@ def start(writer: PostgresServer, standby: PostgresServer, **settings: str) -> C
 
 
 def synchronise(writer: PostgresServer) -> None:
-    """From now an acknowledged commit of the writer is also written by its standby, as soon as `is_synchronous`."""
+    """Make the writer's commits wait for its standby, which takes effect once `is_synchronous`."""
     with psycopg.connect(writer.build_dsn("postgres", "postgres"), autocommit=True) as connection:
         connection.execute(f"ALTER SYSTEM SET {SYNCHRONOUS} = '*'")
         connection.execute("SELECT pg_reload_conf()")
 
 
 def is_synchronous(writer: PostgresServer) -> bool:
-    """Whether commits wait for a standby that is there."""
+    """Return whether commits wait for a standby that is connected."""
     with psycopg.connect(writer.build_dsn("postgres", "postgres"), autocommit=True) as connection:
         return connection.execute("SELECT sync_state FROM pg_stat_replication").fetchall() == [("sync",)]
 
 
 def forget_standby(server: PostgresServer) -> None:
-    """Lets a server that is not running wait for no standby: the one of an earlier run is gone."""
+    """Remove the wait for a standby from a server that is not running: the standby of an earlier run is gone."""
     settings = server.data / "postgresql.auto.conf"
     if settings.exists():
         lines = settings.read_text().splitlines(keepends=True)

@@ -1,4 +1,4 @@
-"""Where a local cloud keeps its things, and what it remembers from one start to the next."""
+"""The folder of a local cloud, and the state that it keeps between starts."""
 
 import fcntl
 import json
@@ -13,22 +13,22 @@ from local.processes import RecordedProcess
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Below the range the kernel takes for outgoing connections, so that a port kept over a restart is still free then.
+# Below the kernel's range for outgoing connections, so that a port that was kept is still free at the next start.
 FIRST_PORT = 20000
 PORTS = 9000
 
 
 class AlreadyRunning(Exception):
-    """Another process holds this local cloud."""
+    """Another process has locked this local cloud."""
 
 
 class PortInUse(Exception):
-    """The port that was asked for is taken."""
+    """The requested port is taken."""
 
 
 @dataclass(frozen=True)
 class SavedState:
-    """The remembered state: ports by part's name, the processes started, and what was deployed (a hash)."""
+    """The saved state: ports by name, the processes started, and a hash of what was deployed."""
 
     ports: dict[str, int] = field(default_factory=dict)
     children: list[RecordedProcess] = field(default_factory=list)
@@ -37,19 +37,19 @@ class SavedState:
 
 @dataclass(frozen=True)
 class StateFolder:
-    """One local cloud: its checkout and its state folder (`.local`, unless a test has its own)."""
+    """The checkout of one local cloud and its state folder (`.local`, or a test's own)."""
 
     root: Path
     path: Path
 
     @property
     def logs(self) -> Path:
-        """The folder of log files, one per part."""
+        """Return the folder of log files, one for each process."""
         return self.path / "logs"
 
     @property
     def stack(self) -> Path:
-        """The deployed stack, as `local.stack` saves it."""
+        """Return the file of the deployed stack, which `local.stack` saves."""
         return self.path / "stack.json"
 
     @property
@@ -58,15 +58,15 @@ class StateFolder:
         return self.path / "certificates"
 
     def find_python(self, environment: str) -> str:
-        """The Python of one of the virtual environments."""
+        """Return the Python of one of the virtual environments."""
         return str(self.root / ".venvs" / environment / "bin/python")
 
     def make_folders(self) -> None:
-        """Makes the folders."""
+        """Create the folders."""
         self.logs.mkdir(parents=True, exist_ok=True)
 
     def read_state(self) -> SavedState:
-        """Return what is remembered; nothing where the file is missing or broken."""
+        """Return the saved state; an empty one where the file is missing or broken."""
         try:
             document = json.loads((self.path / "state.json").read_text())
             return SavedState(**{**document, "children": [RecordedProcess(**item) for item in document["children"]]})
@@ -74,7 +74,7 @@ class StateFolder:
             return SavedState()
 
     def update_state(self, **changes: object) -> SavedState:
-        """Remembers changes to the fields of State."""
+        """Save changes of SavedState's fields; return the new state."""
         state = replace(self.read_state(), **changes)  # type: ignore[arg-type]
         draft = self.path / "state.draft"
         draft.write_text(json.dumps(asdict(state), indent=1))
@@ -83,7 +83,7 @@ class StateFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Holds this local cloud for one process. Raises AlreadyRunning."""
+        """Lock this local cloud for one process within the block. Raise AlreadyRunning."""
         self.make_folders()
         with (self.path / "lock").open("w") as lock:
             try:
@@ -95,7 +95,7 @@ class StateFolder:
             yield
 
     def is_running(self) -> bool:
-        """Whether a process holds this local cloud."""
+        """Return whether a process has locked this local cloud."""
         try:
             with self.lock():
                 return False
@@ -104,12 +104,12 @@ class StateFolder:
 
 
 def build_front_url(state: SavedState) -> str:
-    """Return where the front of a running local cloud answers."""
+    """Return the URL of a running local cloud's gateway."""
     return f"http://127.0.0.1:{state.ports.get('front', 0)}"
 
 
 def is_free(port: int) -> bool:
-    """Whether a loopback port can be bound now, as servers bind it."""
+    """Return whether a loopback port can be bound now, with the options that servers use."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -120,7 +120,7 @@ def is_free(port: int) -> bool:
 
 
 def choose_internal_ports(state_folder: StateFolder, names: list[str]) -> dict[str, int]:
-    """A free port for each part: the one it had, or the next free one from a start that differs by state folder."""
+    """Return a free port for each name: its former one, or the next free one from a start that depends on the path."""
     known = state_folder.read_state().ports
     chosen: dict[str, int] = {}
     start = zlib.crc32(str(state_folder.path).encode())
@@ -133,7 +133,7 @@ def choose_internal_ports(state_folder: StateFolder, names: list[str]) -> dict[s
 
 
 def choose_front_port(port: int) -> int:
-    """The port the front shall have; 0 asks for any free one. Raises PortInUse."""
+    """Return the port for the gateway; any free one for 0. Raise PortInUse."""
     if port == 0:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))

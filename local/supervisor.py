@@ -1,4 +1,4 @@
-"""`make up`: starts the parts in their order, watches them, and ends them all."""
+"""`make up`: start all parts in order, watch them, and end them."""
 
 import contextlib
 import queue
@@ -28,11 +28,11 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopRequested(BaseException):
-    """The person or the system asked to stop."""
+    """The user or the system asked the local cloud to stop."""
 
 
 class MigrationFailed(Exception):
-    """The migrations did not apply; the message has the reason."""
+    """The migrations failed; the message has the reason."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class UpOptions:
     """The optional parts of a run.
 
     `database_proxy`: whether the functions reach the database through the stand-in for RDS Proxy, as in production.
-    `variables`: more for the functions' environment, as `local.runtime.variables` reads them. `standby`: whether the
-    database has one. `checkpoints`: whether the emulator writes its state while it runs.
+    `variables`: additions to the functions' environment, as `local.runtime.variables` parses them. `standby`: whether
+    the database has one. `checkpoints`: whether the emulator writes its state while it runs.
     """
 
     database_proxy: bool = True
@@ -52,7 +52,7 @@ class UpOptions:
 
 @dataclass
 class Supervisor:
-    """The parts of one local cloud, in the order they were started."""
+    """The processes of one local cloud, in the order they were started."""
 
     state_folder: StateFolder
     front: int
@@ -62,22 +62,22 @@ class Supervisor:
     began: float = field(default_factory=time.monotonic)
 
     def report_progress(self, text: str) -> None:
-        """A line of progress."""
+        """Print a progress line."""
         print(f"{time.monotonic() - self.began:5.1f} s  {text}", flush=True)
 
     def add(self, child: ChildProcess) -> ChildProcess:
-        """Watches a started part, and remembers it for the case that we are killed."""
+        """Watch a started process, and record it so that the next start can end it if this process is killed."""
         self.children.append(child)
         self.state_folder.update_state(children=[each.make_record() for each in self.children])
         return child
 
     def check(self) -> None:
-        """Raises Crashed where a part has ended."""
+        """Raise ProcessCrashed where a process has ended."""
         for child in self.children:
             child.check()
 
     def stop(self) -> None:
-        """Ends all parts, the last started first."""
+        """End all processes, the last started first."""
         for child in reversed(self.children):
             child.stop()
         self.state_folder.update_state(children=[])
@@ -86,9 +86,9 @@ class Supervisor:
 def run_until_stopped(
     state_folder: StateFolder, port: int, overrides: dict[str, str] | None = None, options: UpOptions | None = None
 ) -> None:
-    """Runs a local cloud until it is asked to stop or a part crashes; `overrides` are parameters of the template.
+    """Run a local cloud until it is asked to stop or a process crashes; `overrides` are template parameters.
 
-    Raises AlreadyRunning, PortInUse, Crashed, and what the parts' own modules raise.
+    Raise AlreadyRunning, PortInUse, ProcessCrashed, and what the parts' modules raise.
     """
     with state_folder.lock():
         for name in end_recorded(state_folder.read_state().children):
@@ -100,7 +100,7 @@ def run_until_stopped(
 
 @contextmanager
 def raise_on_signals() -> Iterator[None]:
-    """Turns the signals that ask us to stop into Stopped, and puts the former handlers back at the end."""
+    """Raise StopRequested on the signals that ask to stop; restore the former handlers at the end of the block."""
 
     def request_stop(_signal: int, _frame: FrameType | None) -> None:
         raise StopRequested
@@ -114,7 +114,7 @@ def raise_on_signals() -> Iterator[None]:
 
 
 def run_parts(supervisor: Supervisor) -> None:
-    """Starts everything, says so, and waits for the end of any part. Raises Crashed."""
+    """Start everything, print the ready line, and wait for any process to end. Raise ProcessCrashed."""
     try:
         start_parts(supervisor)
         print(format_ready_line(supervisor.front), flush=True)
@@ -122,7 +122,7 @@ def run_parts(supervisor: Supervisor) -> None:
     except (StopRequested, ProcessCrashed):
         raise
     except Exception:
-        supervisor.check()  # a part that is gone is the better explanation
+        supervisor.check()  # a crashed process is the better explanation
         raise
     finally:
         with ignore_signals():
@@ -131,20 +131,20 @@ def run_parts(supervisor: Supervisor) -> None:
 
 @contextmanager
 def ignore_signals() -> Iterator[None]:
-    """Ignores further requests to stop: the stop is under way, and has its own time limit."""
+    """Ignore further requests to stop: the stop is under way, and has its own time limit."""
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     yield
 
 
 def format_ready_line(port: int) -> str:
-    """The last line of a start."""
+    """Return the last line of a start."""
     front = f"http://127.0.0.1:{port}"
     return f"ready  {front}/api   docs {front}/api/docs   mail {front}/_local/mail"
 
 
 def start_parts(supervisor: Supervisor) -> None:
-    """Starts the parts in their order; returns when the front takes calls."""
+    """Start all parts in order; return when the gateway takes calls."""
     state_folder = supervisor.state_folder
     state_folder.make_folders()
     rotate_logs(state_folder.logs)
@@ -172,13 +172,13 @@ def start_parts(supervisor: Supervisor) -> None:
 
 
 def list_port_names(options: UpOptions) -> list[str]:
-    """The parts that need a port, the front excepted."""
+    """Return the names of the ports to choose, all but the gateway's."""
     proxy = ["database_proxy", "database_proxy_control"] if options.database_proxy else []
     return ["postgres", "emulator", *proxy, *(["standby"] if options.standby else [])]
 
 
 def make_servers(state_folder: StateFolder, ports: dict[str, int]) -> tuple[postgres.PostgresServer, emulator.Emulator]:
-    """The two servers as this home has them."""
+    """Return the database server and the emulator of this state folder."""
     user_switch = unprivileged.choose_user_switch(postgres.find_binaries(), state_folder.path / "postgres")
     server = postgres.PostgresServer(
         user_switch.folder, ports["postgres"], state_folder.logs / "postgres.log", user_switch
@@ -193,9 +193,9 @@ def make_servers(state_folder: StateFolder, ports: dict[str, int]) -> tuple[post
 
 
 def deploy_changes(supervisor: Supervisor, aws: emulator.Emulator, layer: Path, *, database_port: int) -> None:
-    """Deploys the template where it, its parameters or the emulator's state have changed since the last time.
+    """Deploy the template where it, its parameters or the emulator's state have changed since the last deployment.
 
-    `database_port` is where the functions find the database.
+    `database_port` is the port that the functions use for the database.
     """
     state_folder, clients = supervisor.state_folder, deploy.EmulatorClients(aws.url)
     template = (state_folder.root / "template.yaml").read_text()
@@ -221,7 +221,7 @@ def read_connection_limit(state_folder: StateFolder) -> int:
 
 
 def migrate(state_folder: StateFolder, server: postgres.PostgresServer, layer: Path, connections: int) -> str:
-    """Applies the migrations by the layer's own command; returns what it says. Raises MigrationFailed."""
+    """Apply the migrations with the layer's own command; return its output. Raise MigrationFailed."""
     command = [state_folder.find_python("lambda"), "-m", "shared.database.migrate"]
     command += [str(layer / "migrations"), server.build_dsn(), str(connections)]
     environment = {"PYTHONPATH": str(layer / "python"), "PATH": "/usr/bin:/bin"}
@@ -232,7 +232,7 @@ def migrate(state_folder: StateFolder, server: postgres.PostgresServer, layer: P
 
 
 def start_standby(supervisor: Supervisor, writer: postgres.PostgresServer, port: int) -> None:
-    """Starts a copy of the database that can take over, and has the database's commits wait for it."""
+    """Start a copy of the database that can be promoted, and make the database's commits wait for it."""
     log = supervisor.state_folder.logs / "standby.log"
     server = postgres.PostgresServer(writer.folder / "standby", port, log, writer.user_switch)
     child = supervisor.add(standby.start(writer, server))
@@ -243,7 +243,7 @@ def start_standby(supervisor: Supervisor, writer: postgres.PostgresServer, port:
 
 
 def start_database_proxy(supervisor: Supervisor, ports: dict[str, int], connections: int) -> None:
-    """Starts what stands for RDS Proxy, between the functions and the database."""
+    """Start the stand-in for RDS Proxy, between the functions and the database."""
     options = {
         "--port": ports["database_proxy"],
         "--control": ports["database_proxy_control"],
@@ -256,7 +256,7 @@ def start_database_proxy(supervisor: Supervisor, ports: dict[str, int], connecti
 
 
 def start_gateway(supervisor: Supervisor) -> None:
-    """Starts the front."""
+    """Start the gateway."""
     state_folder = supervisor.state_folder
     options = ["--stack", str(state_folder.stack), "--port", str(supervisor.front), "--logs", str(state_folder.logs)]
     options += [f"--variable={each}" for each in supervisor.options.variables]
@@ -264,7 +264,7 @@ def start_gateway(supervisor: Supervisor) -> None:
 
 
 def start_listener(supervisor: Supervisor, name: str, options: list[str]) -> None:
-    """Starts one of our own servers, `local.<name>`, and waits for its word."""
+    """Start one of our own servers, `local.<name>`, and wait until it listens."""
     state_folder = supervisor.state_folder
     log = state_folder.logs / f"{name}.log"
     before = log.stat().st_size if log.exists() else 0
@@ -275,21 +275,21 @@ def start_listener(supervisor: Supervisor, name: str, options: list[str]) -> Non
 
 
 def is_listening(log: Path, start: int) -> bool:
-    """Whether the log, from a byte on, has a server's `listening` line."""
+    """Return whether the log, from a byte on, has a server's `listening` line."""
     with log.open("rb") as lines:
         lines.seek(start)
         return any(line.split()[:1] == [b"listening"] for line in lines)
 
 
 def rotate_logs(logs: Path) -> None:
-    """Moves logs that have grown large out of the way."""
+    """Move large logs out of the way."""
     for log in logs.glob("*.log"):
         if log.stat().st_size > LOG_BYTES:
             shutil.move(log, log.with_name(f"{log.name}.1"))
 
 
 def watch(children: list[ChildProcess]) -> None:
-    """Waits until a part ends. Raises Crashed then."""
+    """Wait until a process ends. Raise ProcessCrashed then."""
     ended: queue.SimpleQueue[ChildProcess] = queue.SimpleQueue()
     for child in children:
         threading.Thread(target=report_end, args=(child, ended), daemon=True, name=child.name).start()
@@ -297,6 +297,6 @@ def watch(children: list[ChildProcess]) -> None:
 
 
 def report_end(child: ChildProcess, ended: "queue.SimpleQueue[ChildProcess]") -> None:
-    """Waits for a part's end and reports it."""
+    """Wait for a process's end and report it."""
     child.process.wait()
     ended.put(child)

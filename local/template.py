@@ -1,4 +1,4 @@
-"""CloudFormation templates: reading them, and working out what their intrinsic functions stand for."""
+"""CloudFormation templates: reading them, and resolving their intrinsic functions."""
 
 import json
 import re
@@ -31,7 +31,7 @@ class UnreadableTemplate(Exception):
 
 
 def read_template(text: str) -> dict[str, Any]:
-    """Return the template of a YAML text, in long forms: `Fn::GetAtt` for `!GetAtt`. Raise UnreadableTemplate."""
+    """Return the template of a YAML text, in long forms. Raise yaml.YAMLError."""
     document: dict[str, Any] = json.loads(_read_as_json(text))
     return document
 
@@ -46,14 +46,14 @@ def _read_as_json(text: str) -> str:
 
 
 def list_code_folders(template: Mapping[str, Any], root: Path) -> dict[str, Path]:
-    """The folder of every function's code, by logical id, absolute."""
+    """Return the absolute folder of every function's code, by logical id."""
     resources = template["Resources"].items()
     functions = {k: v["Properties"] for k, v in resources if v["Type"] == "AWS::Serverless::Function"}
     return {logical_id: root / properties["CodeUri"] for logical_id, properties in functions.items()}
 
 
 def replace_code(template: Mapping[str, Any], location: str) -> dict[str, Any]:
-    """A copy whose functions and layers take their code from one S3 location: the emulator never runs it."""
+    """Return a copy whose functions and layers take their code from one S3 location: the emulator never runs it."""
     resources = {k: _stub_resource(v, location) for k, v in template["Resources"].items()}
     return {**template, "Resources": resources}
 
@@ -65,14 +65,14 @@ def _stub_resource(resource: dict[str, Any], location: str) -> dict[str, Any]:
 
 
 def list_dangling_references(template: Mapping[str, Any]) -> set[str]:
-    """The names that the template refers to and doesn't have: neither the emulator nor the linters find them all."""
+    """Return names that the template refers to and doesn't define, which no linter finds completely."""
     known = {*template.get("Parameters", {}), *template["Resources"]}
     names = set(list_references([template["Resources"], template.get("Outputs", {}), template.get("Globals", {})]))
     return {name for name in names if name not in known and not name.startswith("AWS::")}
 
 
 def list_references(node: Any) -> Iterator[str]:
-    """The logical ids that Ref, GetAtt and Sub name, wherever they are; of `Work.Arn` it is `Work`."""
+    """Yield the logical ids in Ref, GetAtt and Sub, at any depth; of `Work.Arn` it is `Work`."""
     if isinstance(node, list):
         for item in node:
             yield from list_references(item)
@@ -91,10 +91,10 @@ def list_references(node: Any) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class IntrinsicResolver:
-    """Works out intrinsic functions after a deployment.
+    """Resolves intrinsic functions after a deployment.
 
-    `values` are what Ref gives: parameters, physical ids, pseudo parameters. `attributes` are what GetAtt gives, by
-    "LogicalId.Name". What it doesn't know stays as its long form.
+    `values` are the results of Ref: parameters, physical ids, pseudo parameters. `attributes` are those of GetAtt, by
+    "LogicalId.Name". What is unknown stays in its long form.
     """
 
     values: Mapping[str, Any]
@@ -102,7 +102,7 @@ class IntrinsicResolver:
     conditions: Mapping[str, Any]
 
     def resolve(self, node: Any) -> Any:
-        """The node with everything known worked out."""
+        """Return the node with everything known resolved."""
         if isinstance(node, list):
             return [value for value in map(self.resolve, node) if value is not REMOVED]
         if not isinstance(node, Mapping):
@@ -116,7 +116,7 @@ class IntrinsicResolver:
         return {key: value for key, value in resolved.items() if value is not REMOVED}
 
     def is_condition_true(self, name: str) -> bool:
-        """Whether a named condition holds."""
+        """Return whether a named condition is true."""
         return self._evaluate_condition(self.conditions[name])
 
     def _evaluate_condition(self, node: Any) -> bool:

@@ -1,4 +1,4 @@
-"""`make -s token`: an access token of a real local user, signed in with a password of the moment."""
+"""`make -s token`: an access token of a real local user, signed in with a new password."""
 
 import json
 import secrets
@@ -12,17 +12,17 @@ from local.stack import Stack
 from local.state_folder import StateFolder, build_front_url
 
 FUNCTION = "AdminFunction"
-IDENTITY_SECONDS = 15.0  # a registration's identity is made by a job, a moment after the answer
+IDENTITY_SECONDS = 15.0  # a registration's identity is made by a job, shortly after the response
 POLL_SECONDS = 0.2
 STAFF_NAMES = {"staff": "Local Staff", "admin": "Local Admin"}
 
 
 class TokenError(Exception):
-    """There is no such user, or the front did not do as asked."""
+    """There is no such user, or the gateway refused the call."""
 
 
 def get_token(state_folder: StateFolder, *, role: str | None, email: str) -> str:
-    """An access token of a member of staff (made where there is none), or of a registered person. Raises NoToken."""
+    """Return an access token of a staff member (created where missing) or of a registered person. Raise TokenError."""
     if not role and not email:
         raise TokenError("say who: make -s token ROLE=staff|admin [EMAIL=…], or EMAIL=… of a registered person")
     stack = Stack.load(state_folder.stack)
@@ -35,7 +35,7 @@ def get_token(state_folder: StateFolder, *, role: str | None, email: str) -> str
 
 
 def create_staff(front: str, *, email: str, role: str) -> None:
-    """Has the operators' function make the person, which it does once. Raises NoToken."""
+    """Create the staff member through the operations function, which does so once. Raise TokenError."""
     command = {
         "command": "create-staff",
         "email": email,
@@ -49,7 +49,7 @@ def create_staff(front: str, *, email: str, role: str) -> None:
 
 
 def invoke(front: str, function: str, payload: object) -> Any:
-    """A function's answer to an invocation by Lambda's Invoke API, as the front speaks it. Raises NoToken."""
+    """Return a function's response to an invocation by Lambda's Invoke API at the gateway. Raise TokenError."""
     request = urllib.request.Request(  # noqa: S310
         f"{front}/2015-03-31/functions/{function}/invocations",
         data=json.dumps(payload).encode(),
@@ -66,7 +66,7 @@ def invoke(front: str, function: str, payload: object) -> Any:
 
 
 def wait_for_identity(identity: Any, pool: str, email: str) -> None:
-    """Returns when the person is in the pool and in a group. Raises NoToken."""
+    """Return when the person is in the user pool and in a group. Raise TokenError."""
     deadline = time.monotonic() + IDENTITY_SECONDS
     while not has_group(identity, pool, email):
         if time.monotonic() > deadline:
@@ -75,7 +75,7 @@ def wait_for_identity(identity: Any, pool: str, email: str) -> None:
 
 
 def has_group(identity: Any, pool: str, email: str) -> bool:
-    """Whether the pool has the person, in a group."""
+    """Return whether the person is in the user pool and in a group."""
     try:
         return bool(identity.admin_list_groups_for_user(UserPoolId=pool, Username=email)["Groups"])
     except identity.exceptions.UserNotFoundException:
@@ -83,8 +83,8 @@ def has_group(identity: Any, pool: str, email: str) -> bool:
 
 
 def sign_in(identity: Any, stack: Stack, email: str) -> str:
-    """The access token of a sign-in with a new password."""
-    password = f"Aa1!{secrets.token_urlsafe(24)}"  # of every class that a policy may ask for
+    """Return the access token of a sign-in with a new password."""
+    password = f"Aa1!{secrets.token_urlsafe(24)}"  # characters of every class that a policy may require
     identity.admin_set_user_password(UserPoolId=stack.user_pool_id, Username=email, Password=password, Permanent=True)
     answer = identity.admin_initiate_auth(
         UserPoolId=stack.user_pool_id,

@@ -1,4 +1,4 @@
-"""Running a program that refuses root, as root: in a user namespace, or else under another uid."""
+"""Programs that refuse to run as root: run in a user namespace, or else under another uid."""
 
 import ctypes
 import os
@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CLONE_NEWUSER = 0x10000000  # linux/sched.h
-TRAVERSABLE = Path("/var/tmp")  # noqa: S108 - a checkout below /root is out of another uid's reach, this never is
+TRAVERSABLE = Path("/var/tmp")  # noqa: S108 - another uid can't read a checkout below /root, but this folder
 
 
 @dataclass(frozen=True)
 class UserSwitch:
-    """The way to start the program.
+    """A way to start the program under another user.
 
-    `prepare` runs in the child before it; `binaries` are where that uid can reach them; `own` hands a
-    folder to that uid; `folder` is where data must live.
+    `prepare` runs in the child before it; `binaries` are where that uid can read them; `give_ownership` gives a folder
+    to that uid; `folder` is where data must be stored.
     """
 
     prepare: Callable[[], None]
@@ -29,7 +29,7 @@ class UserSwitch:
 
 
 def choose_user_switch(binaries: Path, folder: Path) -> UserSwitch:
-    """As this user; as root in a namespace of its own; or, where the kernel refuses that, under another uid."""
+    """Return how to start it: as this user; for root in a namespace, or else under another uid."""
     if os.geteuid() != 0:
         return UserSwitch(lambda: None, binaries, folder, make_folder)
     enter_namespace = make_namespace_entry()
@@ -39,12 +39,12 @@ def choose_user_switch(binaries: Path, folder: Path) -> UserSwitch:
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a folder."""
+    """Create a folder."""
     folder.mkdir(parents=True, exist_ok=True)
 
 
 def make_namespace_entry() -> Callable[[], None]:
-    """A preparation that makes the child some ordinary user to itself, and root, without its powers, to the rest."""
+    """Return a preparation that makes the child an ordinary user to itself, and an unprivileged root to the rest."""
     libc = ctypes.CDLL(None, use_errno=True)
     uid = find_ordinary_user().pw_uid
 
@@ -59,13 +59,13 @@ def make_namespace_entry() -> Callable[[], None]:
 
 
 def find_ordinary_user() -> pwd.struct_passwd:
-    """An ordinary user the system has a name for (initdb asks for one), not nobody, who owns what is unmapped."""
+    """Return a user with a name (initdb asks for one) who is neither root nor nobody, the owner of unmapped files."""
     users = (user for user in pwd.getpwall() if user.pw_uid != 0 and user.pw_name != "nobody")
     return next(users, pwd.getpwnam("nobody"))
 
 
 def can_run(prepare: Callable[[], None]) -> bool:
-    """Whether a child gets through the preparation."""
+    """Return whether a child gets through the preparation."""
     try:
         return subprocess.run(["true"], preexec_fn=prepare, check=False).returncode == 0  # noqa: S607
     except (OSError, subprocess.SubprocessError):
@@ -73,7 +73,7 @@ def can_run(prepare: Callable[[], None]) -> bool:
 
 
 def make_other_uid_switch(binaries: Path, folder: Path) -> UserSwitch:
-    """A runner under nobody's uid, with data and a copy of the programs where that uid can go."""
+    """Return a switch to nobody's uid, with data and a copy of the programs where that uid can read them."""
     user = pwd.getpwnam("nobody")
     place = TRAVERSABLE / f"interdomestik-{zlib.crc32(str(folder).encode()):08x}"
 
@@ -90,13 +90,13 @@ def make_other_uid_switch(binaries: Path, folder: Path) -> UserSwitch:
 
 
 def remove_data(user_switch: UserSwitch) -> None:
-    """Removes the data, and the folder that was made for another uid."""
+    """Remove the data, and the folder that was made for another uid."""
     foreign = user_switch.folder.parent.parent == TRAVERSABLE
     shutil.rmtree(user_switch.folder.parent if foreign else user_switch.folder, ignore_errors=True)
 
 
 def make_reachable(binaries: Path, place: Path) -> Path:
-    """The programs where everybody may run them: there already, or copied with the libraries they look for beside."""
+    """Return the programs' folder where all users may run them: unchanged, or copied with the libraries beside it."""
     if all(parent.stat().st_mode & 0o001 for parent in binaries.parents):
         return binaries
     package = binaries.parent.parent

@@ -1,1 +1,1 @@
-"""The readiness report: drives a running stack over HTTP and SQL, and proves or disproves each promise."""
+"""The readiness report: drives a running system over HTTP and SQL, and proves or disproves each promise."""

@@ -1,4 +1,4 @@
-"""The command line: `python -m stress run` and `compare`; the negative controls are `python -m stress.controls`."""
+"""The command line: `python -m stress run`, `compare` and `keep`; for the controls `python -m stress.controls`."""
 
 import argparse
 import os
@@ -22,7 +22,7 @@ REMOTE_S = 30.0
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The options."""
+    """Return the parser for the options."""
     parser = argparse.ArgumentParser(prog="python -m stress", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("run", help="drive a system, and write a report")
@@ -50,13 +50,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str]) -> int:
-    """0 where all is well; 1 where a scenario does not pass, or nothing could be driven or compared."""
+    """Return 0 on success; 1 where a scenario does not pass, or nothing could be run, compared or published."""
     options = build_parser().parse_args(arguments)
     return {"run": run_on_target, "compare": compare_runs, "keep": publish_report}[options.command](options)
 
 
 def publish_report(options: argparse.Namespace) -> int:
-    """Keep a run's report in measurements/, and write the page of it."""
+    """Publish a run's report below docs/; return the exit status."""
     try:
         published_claims.publish(options.folder, ROOT)
     except (OSError, ValueError, published_claims.UnknownEvidence) as error:
@@ -66,7 +66,7 @@ def publish_report(options: argparse.Namespace) -> int:
 
 
 def compare_runs(options: argparse.Namespace) -> int:
-    """Two runs side by side, printed, and on a page."""
+    """Print the comparison of two runs and write it as a page; return the exit status."""
     out = options.out or options.b / "compare.html"
     try:
         print(write_comparison(options.a, options.b, out))
@@ -78,13 +78,13 @@ def compare_runs(options: argparse.Namespace) -> int:
 
 
 def run_on_target(options: argparse.Namespace) -> int:
-    """A run."""
+    """Run the scenarios on the target or on a local cloud; return the exit status."""
     out = options.out or ROOT / "reports" / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     return run_remote(options.target, out, yes=options.yes) if options.target else run_locally(options, out)
 
 
 def run_remote(url: str, out: Path, *, yes: bool) -> int:
-    """A run against a stack that is not ours to break; says what it will create, and asks."""
+    """Run on a stack that is not ours to break, after a confirmation; return the exit status."""
     print(remote_target.NOTICE.format(target=url))
     if not yes and input("Go on? [y/N] ").strip().lower() not in ("y", "yes"):
         return 1
@@ -95,7 +95,7 @@ def run_remote(url: str, out: Path, *, yes: bool) -> int:
 
 
 def run_locally(arguments: argparse.Namespace, out: Path) -> int:
-    """A run against a local cloud of its own."""
+    """Run on a local cloud of its own; return the exit status."""
     options = RunOptions(
         root=arguments.root.resolve(),
         state=(arguments.state or arguments.root / ".stress").resolve(),

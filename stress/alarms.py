@@ -1,7 +1,7 @@
-"""The emulator's alarms, in AWS's JSON protocol: it does not read the binary one that boto3 would use.
+"""The emulator's alarms, read and copied in AWS's JSON protocol: the emulator does not read boto3's binary one.
 
-It judges an alarm whenever a metric is put, by one statistic over all of Period x EvaluationPeriods: one bad report
-sets it off, and it goes back with the first good one once the last bad one is older than that.
+It evaluates an alarm whenever a metric is put, by one statistic over all of Period x EvaluationPeriods: one bad report
+sets it off, and the first good report after that time resets it.
 """
 
 from typing import Any
@@ -15,25 +15,25 @@ KEPT = ("Namespace", "MetricName", "Dimensions", "Statistic", "EvaluationPeriods
 
 
 class AlarmReader:
-    """The alarms behind an endpoint."""
+    """The alarms at an endpoint."""
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
 
     async def find_alarm(self, metric: str) -> dict[str, Any]:
-        """The alarm on a metric. Raises LookupError."""
+        """Return the alarm on a metric. Raise LookupError."""
         for alarm in (await self._call("DescribeAlarms"))["MetricAlarms"]:
             if alarm["MetricName"] == metric:
                 return dict(alarm)
         raise LookupError(metric)
 
     async def copy_alarm(self, alarm: dict[str, Any], name: str, period_s: int) -> None:
-        """The same alarm once more, judged by shorter periods."""
+        """Create a copy of an alarm that is judged by shorter periods."""
         kept = {key: alarm[key] for key in KEPT if alarm.get(key) is not None}
         await self._call("PutMetricAlarm", AlarmName=name, Period=period_s, **kept)
 
     async def read_state(self, name: str) -> str:
-        """OK, ALARM or INSUFFICIENT_DATA."""
+        """Return OK, ALARM or INSUFFICIENT_DATA."""
         return str((await self._call("DescribeAlarms", AlarmNames=[name]))["MetricAlarms"][0]["StateValue"])
 
     async def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:

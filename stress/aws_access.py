@@ -1,4 +1,4 @@
-"""Signing people in, and what else is asked of AWS's own APIs: queues."""
+"""The harness's access to AWS's own APIs: signing users in, and counting messages in queues."""
 
 import secrets
 from typing import Any
@@ -14,7 +14,7 @@ COUNTS = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"
 
 
 class AwsAccess:
-    """The stack's AWS side, at an emulator's endpoint."""
+    """The stack's AWS resources, at an emulator's endpoint."""
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
@@ -24,7 +24,7 @@ class AwsAccess:
         self._sqs = self._make_client("sqs")
 
     def sign_in(self, email: str) -> str:
-        """An access token of somebody who has an identity, by a password of the moment."""
+        """Return an access token of a user who has an identity, with a new password."""
         password, pool = f"Aa1!{secrets.token_urlsafe(24)}", self.outputs["UserPoolId"]
         self._cognito.admin_set_user_password(UserPoolId=pool, Username=email, Password=password, Permanent=True)
         answer = self._cognito.admin_initiate_auth(
@@ -36,7 +36,7 @@ class AwsAccess:
         return str(answer["AuthenticationResult"]["AccessToken"])
 
     def count_queued(self) -> dict[str, int]:
-        """Messages in each queue, the dead letters included."""
+        """Return the number of messages in each queue, the dead-letter queues included."""
         found = {}
         for name in (*QUEUES, *DEAD_LETTER_QUEUES):
             answer = self._sqs.get_queue_attributes(QueueUrl=self.outputs[name], AttributeNames=COUNTS)

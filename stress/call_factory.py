@@ -1,4 +1,4 @@
-"""Who the people of a run are: each with an address of mail and of network of their own."""
+"""The factory of the calls of a run's users, each with its own mail and network address."""
 
 import itertools
 import random
@@ -11,20 +11,20 @@ from stress.ledger import PlannedCall
 TERMS = "2026-01"
 PLANS = {"basic": "15.00", "standard": "20.00", "family": "35.00", "business": "95.00"}
 LANGUAGES = ("sq", "en", "mk", "sr")
-HOSTS = 250  # of each 127.x.y.0/24 that are used
+HOSTS = 250  # used of each 127.x.y.0/24
 
 _serial = itertools.count(1)
 
 
 def generate_addresses() -> Iterator[str]:
-    """Loopback addresses, another one each time: to the service, another client each time."""
+    """Yield loopback addresses, another one each time: to the service each is another client."""
     for number in itertools.count():
         block, host = divmod(number, HOSTS)
         yield f"127.{20 + block // HOSTS}.{block % HOSTS}.{host + 1}"
 
 
 class CallFactory:
-    """Makes calls as people make them; what is drawn, is drawn from a seed. `mailbox` is where their mail goes."""
+    """Makes calls as users make them, with random values from a seed. `mailbox` is the pattern of mail addresses."""
 
     def __init__(self, seed: int, mailbox: str = "{name}@example.test") -> None:
         self._dice = random.Random(seed)
@@ -35,15 +35,15 @@ class CallFactory:
         return self._mailbox.format(name=f"{name}.{self._dice.getrandbits(40):x}")
 
     def make_client_address(self) -> str:
-        """An address that nobody had."""
+        """Return a network address that no client had."""
         return next(self._addresses)
 
     def make_key(self) -> str:
-        """An Idempotency-Key that nobody had."""
+        """Return an unused Idempotency-Key."""
         return f"stress-{uuid.UUID(int=self._dice.getrandbits(128))}"
 
     def make_application(self, **changes: Any) -> PlannedCall:
-        """Somebody applies as an agent. Their first name is everybody's, so that referral codes collide if they can."""
+        """Return an agent's application. All share a first name, so that referral codes collide if they can."""
         number = next(_serial)
         body = {
             "full_name": "Arta Krasniqi",
@@ -56,7 +56,7 @@ class CallFactory:
         return self._make_post("apply", "/agents", body, **changes)
 
     def make_registration(self, **changes: Any) -> PlannedCall:
-        """Somebody registers as a member; `referral_code` in `changes` names their agent."""
+        """Return a member's registration; `referral_code` in `changes` names the agent."""
         number = next(_serial)
         body = {
             "full_name": "Besa Hoxha",
@@ -72,7 +72,7 @@ class CallFactory:
         return self._make_post("register", "/members", body, **changes)
 
     def make_claim(self, token: str, **changes: Any) -> PlannedCall:
-        """A member files a claim."""
+        """Return a call by which a member files a claim."""
         body = {
             "category": self._dice.choice(("vehicle", "property", "injury", "travel")),
             "title": f"Cancelled flight {next(_serial)}",
@@ -86,16 +86,16 @@ class CallFactory:
         return self._make_post("claim", "/claims", body, token=token, **changes)
 
     def make_document_announcement(self, claim_id: str, token: str, size: int, **changes: Any) -> PlannedCall:
-        """A member announces evidence for a claim."""
+        """Return a call by which a member announces a document of a claim."""
         body = {"file_name": "boarding-pass.txt", "content_type": "text/plain", "size": size}
         return self._make_post("announce", f"/claims/{claim_id}/documents", body, token=token, **changes)
 
     def make_write(self, operation: str, path: str, body: dict[str, Any] | None = None, **changes: Any) -> PlannedCall:
-        """Any other call that changes something."""
+        """Return any other call that changes something."""
         return self._make_post(operation, path, body, **changes)
 
     def make_read(self, operation: str, path: str, **changes: Any) -> PlannedCall:
-        """A call that reads."""
+        """Return a call that reads."""
         changes.setdefault("client", self.make_client_address())
         return PlannedCall(operation, "GET", path, wanted=changes.pop("wanted", (200,)), **changes)
 

@@ -1,4 +1,4 @@
-"""What the harness does to the system, and when: for the timeline, and to know what the health check must say."""
+"""The faults that the harness injects and their times: for the timeline, and to judge what the health check reports."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from stress.model import FaultPeriod
 
 @dataclass
 class InjectedFault:
-    """A fault and its time; `database` while nobody can write, `mail` while no mail can be sent."""
+    """A fault and its time; `kind` is `database` while no writes are possible, `mail` while no mail can be sent."""
 
     name: str
     kind: str
@@ -19,7 +19,7 @@ class InjectedFault:
 
 
 class FaultLog:
-    """All of them, in the order they were begun."""
+    """All injected faults, in order."""
 
     def __init__(self, clock: RunClock) -> None:
         self._clock = clock
@@ -27,7 +27,7 @@ class FaultLog:
 
     @contextmanager
     def record_during(self, name: str, kind: str = "other") -> Iterator[InjectedFault]:
-        """A fault that lasts as long as the block."""
+        """Record a fault that lasts as long as the block."""
         fault = InjectedFault(name, kind, self._clock.read_now())
         self.done.append(fault)
         try:
@@ -36,14 +36,14 @@ class FaultLog:
             fault.ended_s = self._clock.read_now()
 
     def record_instant(self, name: str, kind: str = "moment") -> None:
-        """A fault that is over as soon as it was made."""
+        """Record a fault that is over at once."""
         now = self._clock.read_now()
         self.done.append(InjectedFault(name, kind, now, now))
 
     def list_faults(self, kind: str) -> list[InjectedFault]:
-        """Those of a kind."""
+        """Return the faults of a kind."""
         return [fault for fault in self.done if fault.kind == kind]
 
     def to_report(self) -> list[FaultPeriod]:
-        """For the report."""
+        """Return all faults for the report."""
         return [FaultPeriod(f.name, f.began_s, None if f.ended_s == f.began_s else f.ended_s) for f in self.done]

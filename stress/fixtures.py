@@ -1,4 +1,4 @@
-"""The people that scenarios need to be there already: members, agents and staff who are signed in."""
+"""The users that scenarios need: members, agents and staff who are signed in."""
 
 import asyncio
 import time
@@ -13,10 +13,10 @@ from stress.load_generator import LoadGenerator, run_limited
 from stress.local_target import LocalCloud
 
 AT_ONCE = 8
-SIGN_IN_S = 30.0  # from one identity to the next
+SIGN_IN_S = 30.0  # the longest wait from one identity to the next
 POLL_S = 0.2
 STAFF = {"staff": "Local Staff", "admin": "Local Admin"}
-# Linked, and in its group, which comes last: a token that is issued in between names no group.
+# Linked, and in its group, which is the last step: a token that is issued before names no group.
 LINKED = (
     "SELECT count(*) AS n FROM accounts a WHERE a.email = ANY(%(emails)s) AND a.identity_sub IS NOT NULL AND NOT EXISTS"
     " (SELECT FROM outbox o WHERE o.kind = 'identity' AND o.subject_id = a.id AND o.state <> 'done')"
@@ -24,12 +24,12 @@ LINKED = (
 
 
 class FixtureError(Exception):
-    """The people of a run could not be made; the message says who and why."""
+    """The users of a run could not be created; the message says who and why."""
 
 
 @dataclass(frozen=True)
 class SignedInUser:
-    """Somebody who is signed in. `record` is what their registration was answered with."""
+    """A signed-in user. `record` is the answer to their registration."""
 
     id: str
     email: str
@@ -39,7 +39,7 @@ class SignedInUser:
 
 
 class UserFixtures:
-    """Makes people in a cloud, and hands each out once."""
+    """Creates users in a cloud, and hands out each member once."""
 
     def __init__(self, target: LocalCloud, generator: LoadGenerator, call_factory: CallFactory) -> None:
         self._target = target
@@ -51,13 +51,13 @@ class UserFixtures:
         self._staff_made = 0
 
     async def prepare(self, members: int) -> None:
-        """Sign in staff, an admin and so many members. Raises NotPrepared."""
+        """Sign in staff, an admin and a number of members. Raise FixtureError."""
         self.staff, self.admin = await self.make_staff_token(), await self.make_staff_token("admin")
         calls = [self._call_factory.make_registration() for _ in range(members)]
         self._members += await self.register_members(calls)
 
     async def register_members(self, calls: Sequence[PlannedCall]) -> list[SignedInUser]:
-        """Make these registrations, and sign the people in. Raises NotPrepared."""
+        """Make these registrations, and sign the members in. Raise FixtureError."""
         return await self.sign_in_users(await self._insist(calls))
 
     async def _insist(self, calls: Sequence[PlannedCall]) -> list[CallSample]:
@@ -68,18 +68,18 @@ class UserFixtures:
         return samples
 
     async def sign_in_users(self, samples: Sequence[CallSample]) -> list[SignedInUser]:
-        """Sign in the people that calls have made, once their identities are there. Raises NotPrepared."""
+        """Sign in the users that calls have created, once their identities are there. Raise FixtureError."""
         await self._wait_until_linked([str(sample.call.body["email"]) for sample in samples if sample.call.body])
         return await run_limited([partial(self._make_user, s) for s in samples], AT_ONCE)
 
     async def make_agents(self, count: int) -> list[SignedInUser]:
-        """Make agents: they apply, are approved, and sign in. Raises NotPrepared."""
+        """Create agents: they apply, are approved, and sign in. Raise FixtureError."""
         applied = await self._insist([self._call_factory.make_application() for _ in range(count)])
         await self._insist([self._make_approval(str((sample.record or {})["id"])) for sample in applied])
         return await self.sign_in_users(applied)
 
     async def make_staff_token(self, role: str = "staff") -> str:
-        """A member of staff of one's own, with limits of one's own."""
+        """Create another staff member, with rate limits of their own; return their token. Raise FixtureError."""
         self._staff_made += 1
         email = f"{role}.{self._staff_made}@example.test"
         command = {"command": "create-staff", "email": email, "full_name": STAFF[role], "role": role, "language": "en"}
@@ -90,10 +90,11 @@ class UserFixtures:
         return await asyncio.to_thread(self._target.aws.sign_in, email)
 
     def __len__(self) -> int:
+        """Return how many members are left."""
         return len(self._members)
 
     def take_members(self, count: int) -> list[SignedInUser]:
-        """So many members that no scenario has had. Raises NotPrepared where there are too few."""
+        """Return members that no scenario has had. Raise FixtureError where there are too few."""
         if len(self._members) < count:
             raise FixtureError(f"{count} members are needed, {len(self._members)} are left")
         taken, self._members = self._members[:count], self._members[count:]
@@ -110,7 +111,7 @@ class UserFixtures:
         return SignedInUser(str(record["id"]), email, token, sample.call.client, record)
 
     async def _wait_until_linked(self, emails: Sequence[str]) -> None:
-        """Wait until all have identities; for as long as that goes on, however many they are. Raises NotPrepared."""
+        """Wait until all have identities, as long as their number still grows. Raise FixtureError."""
         linked, until = -1, 0.0
         while linked < len(set(emails)):
             found = (await self._target.query_rows(LINKED, {"emails": list(emails)}))[0]["n"]

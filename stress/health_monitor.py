@@ -1,4 +1,4 @@
-"""Asks the deep health check once a second, from many addresses, and keeps what it said."""
+"""The monitor that asks for the deep health check once a second, from many addresses, and stores its reports."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ ADDRESSES = 14  # the deep check's limit is 10 a minute for each client: 60 a mi
 
 @dataclass(frozen=True)
 class HealthSample:
-    """One report: when it was asked for and got, and what it was. `report` is empty where there was none."""
+    """One report: when it was asked for and received, and its content. `report` is empty where there was none."""
 
     asked_s: float
     got_s: float
@@ -24,18 +24,18 @@ class HealthSample:
     report: dict[str, Any]
 
     def read_circuit(self, service: str) -> str:
-        """A service's circuit as it says."""
+        """Return the state of a service's circuit in the report."""
         return str(self.report.get("checks", {}).get(service, {}).get("circuit", ""))
 
     @property
     def database(self) -> dict[str, Any]:
-        """Return what it says of the database."""
+        """Return what the report says of the database."""
         found: dict[str, Any] = self.report.get("checks", {}).get("database", {})
         return found
 
 
 class HealthMonitor:
-    """Runs beside the scenarios from `start` to `stop`."""
+    """Asks for reports beside the scenarios, from `start` to `stop`."""
 
     def __init__(self, generator: LoadGenerator, call_factory: CallFactory) -> None:
         self._generator = generator
@@ -46,18 +46,18 @@ class HealthMonitor:
         self.began_s = 0.0
 
     def start(self) -> None:
-        """Begin to ask."""
+        """Start to ask."""
         self.began_s = self._generator.clock.read_now()
         self._task = asyncio.create_task(self._ask_repeatedly())
 
     async def stop(self) -> None:
-        """Ask no more."""
+        """Stop asking."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def wait_for_report(self, holds: Callable[[HealthSample], bool], within_s: float) -> HealthSample | None:
-        """The next report of which something holds; None where there was none in time."""
+        """Return the next report for which `holds` is true; None where there was none in time."""
         seen, clock = len(self.samples), self._generator.clock
         until = clock.read_now() + within_s
         while clock.read_now() < until:
@@ -89,7 +89,7 @@ def _make_sample(sample: CallSample) -> HealthSample:
 
 
 def merge_intervals(states: Sequence[tuple[float, str]], end_s: float) -> list[Interval]:
-    """The stretches of time that states seen one after another make."""
+    """Return the intervals between states seen one after another; equal neighbours are merged."""
     found: list[Interval] = []
     for n, (began, state) in enumerate(states):
         ended = states[n + 1][0] if n + 1 < len(states) else end_s

@@ -1,18 +1,18 @@
-"""Every call and what it was answered: the harness's own memory, to be held against what the system holds."""
+"""Every call and its answer: the harness's own record, to be compared with what the system holds."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-NO_ANSWER = 0  # the status of a call whose line ended, or that was given up
-# Of an answer that leaves open whether the thing was done: the line, the gateway, a function that died or can't now.
+NO_ANSWER = 0  # the status of a call whose connection ended, or that timed out
+# Statuses that leave open whether the call was executed: no answer, the gateway's, a function that died or can't now.
 FAILURES = frozenset({NO_ANSWER, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedCall:
-    """A call to be made. `client` is the loopback address it comes from; `wanted` are the statuses that are right.
+    """A call to be made. `client` is the loopback address it comes from; `wanted` are the expected statuses.
 
     `operation` is its name in the report; `facts` is what the scenario wants to remember of it.
     """
@@ -47,7 +47,7 @@ class CallSample:
 
     @property
     def latency_ms(self) -> float:
-        """From when it was meant to be sent: a late generator makes its own calls look slow, never fast."""
+        """Return the time from when it was due: a late generator makes its own calls look slow, never fast."""
         return (self.done_s - self.meant_s) * 1000
 
     @property
@@ -57,22 +57,22 @@ class CallSample:
 
     @property
     def is_expected(self) -> bool:
-        """Whether the answer is one that was wanted."""
+        """Return whether the answer has an expected status."""
         return self.status in self.call.wanted
 
     @property
     def is_accepted(self) -> bool:
-        """Whether it says that the thing was done."""
+        """Return whether the answer says that the call was executed."""
         return self.status in (200, 201)
 
     @property
     def is_undecided(self) -> bool:
-        """Whether it leaves open if the thing was done: a failure, or the first call of its key still at work."""
+        """Return whether it is open if the call was executed: a failure, or the first call of its key still running."""
         return self.status in FAILURES or (self.status, self.problem) == (409, "request-in-progress")
 
     @property
     def answer(self) -> str:
-        """Its status and problem, as the report counts them."""
+        """Return its status and problem, as the report counts them."""
         return f"{self.status or 'no answer'} {self.problem}".strip()
 
 
@@ -83,15 +83,15 @@ class CallLedger:
     samples: list[CallSample] = field(default_factory=list)
 
     def note(self, sample: CallSample) -> None:
-        """Remember a sample."""
+        """Add a sample."""
         self.samples.append(sample)
 
     def list_samples(self, scenario: str) -> list[CallSample]:
-        """The samples of one scenario."""
+        """Return the samples of one scenario."""
         return [sample for sample in self.samples if sample.scenario == scenario]
 
     def list_accepted(self, *operations: str) -> Iterator[CallSample]:
-        """The first acceptance of each call of these operations: a repeat of the same key tells nothing new."""
+        """Yield the first acceptance of each call of these operations; a repeat of the same key adds nothing."""
         seen: set[tuple[str, str | None]] = set()
         for sample in self.samples:
             name = (sample.call.path, sample.call.key)
@@ -101,7 +101,7 @@ class CallLedger:
 
 
 def list_first_accepted(samples: Iterable[CallSample]) -> list[CallSample]:
-    """The first acceptance of each call; those without a key are each a call of its own."""
+    """Return the first acceptance of each call; samples without a key count as one call each."""
     first: dict[tuple[str, object], CallSample] = {}
     for sample in samples:
         if sample.is_accepted:
@@ -110,7 +110,7 @@ def list_first_accepted(samples: Iterable[CallSample]) -> list[CallSample]:
 
 
 def list_undecided(samples: Sequence[CallSample]) -> list[CallSample]:
-    """The last sample of each call that was never accepted, and of which it is open whether it was done."""
+    """Return the last sample of each call that was never accepted and may still have been executed."""
     last = {_identify_call(sample): sample for sample in samples}
     done = {_identify_call(sample) for sample in samples if sample.is_accepted}
     return [sample for which, sample in last.items() if which not in done and sample.is_undecided]
@@ -126,11 +126,11 @@ def count_answers(samples: Iterable[CallSample]) -> dict[str, int]:
 
 
 def count_unexpected(samples: Iterable[CallSample]) -> dict[str, int]:
-    """Return how many samples had which wrong answer, by operation."""
+    """Return how many samples had which unexpected answer, by operation."""
     wrong = (f"{sample.call.operation}: {sample.answer}" for sample in samples if not sample.is_expected)
     return dict(sorted(Counter(wrong).items()))
 
 
 def count_samples(samples: Iterable[CallSample], is_counted: Callable[[CallSample], bool]) -> int:
-    """Return how many samples are such."""
+    """Return for how many samples `is_counted` is true."""
     return sum(map(is_counted, samples))

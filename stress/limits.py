@@ -1,7 +1,7 @@
-"""Whether a limit was enforced to the exact call, judged from outside: by what clients sent and were answered.
+"""The check from outside that a rate limit was exact to the call: by what clients sent and which answers they got.
 
 A bucket of `burst` gains one every `period / burst` seconds. The moment of a decision lies between a call's sending and
-its answer, so both judgements hold for any moment in between: neither can blame a limiter that keeps exact time.
+its answer. Both functions assume the moment that favours the limiter, so they never blame one that keeps exact time.
 """
 
 from bisect import bisect_left, bisect_right
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from stress.ledger import CallSample
 
 TOO_MANY = 429
-EXACTLY = 1e-6  # of a call: what binary fractions may make of the very moment of a refill
+EXACTLY = 1e-6  # of a call: the rounding error of binary fractions at the moment of a refill
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class ObservedLimit:
 
     @property
     def interval_s(self) -> float:
-        """Seconds until one spent call comes back."""
+        """Return the seconds in which the bucket gains one call."""
         return self.period_s / self.burst
 
 
 def count_wrongly_accepted(samples: Sequence[CallSample], limit: ObservedLimit) -> int:
-    """Of one client's calls: the most that any stretch of time accepted beyond what the bucket can hold and gain."""
+    """Return the most calls of a client accepted in any interval beyond what the bucket can hold and gain."""
     taken = [s for s in samples if s.is_accepted and not s.replayed]
     worst = 0
     for first in taken:
@@ -40,7 +40,7 @@ def count_wrongly_accepted(samples: Sequence[CallSample], limit: ObservedLimit) 
 
 
 def count_wrongly_refused(samples: Sequence[CallSample], limit: ObservedLimit) -> int:
-    """Of one client's calls: how many were refused though the bucket had one, however late the others were charged."""
+    """Return how many calls of one client were refused though the bucket had one, however late others were charged."""
     charged = [s for s in samples if _can_be_charged(s)]
     sent, done = sorted(s.sent_s for s in charged), sorted(s.done_s for s in charged)
 
@@ -62,6 +62,6 @@ def _compute_refill(first: CallSample, refused: CallSample, limit: ObservedLimit
 
 
 def _can_be_charged(sample: CallSample) -> bool:
-    """Admission comes before the work: what failed later, or was never answered, may have been charged all the same."""
+    """Return whether a call may have been charged: failed and unanswered ones may, as admission comes first."""
     free = sample.replayed or sample.status == TOO_MANY or sample.problem == "request-in-progress"
     return not free

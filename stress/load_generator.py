@@ -1,8 +1,8 @@
-"""The load generator: sends calls when they are due, whatever became of the others, and says how late it was itself.
+"""The load generator: sends each call when it is due, whatever happens to the others, and measures its own delay.
 
-Open loop: a call's latency counts from the moment it was meant to be sent. Closed loops wait for slow answers, and so
-send less just when it would hurt (G. Tene, "How NOT to Measure Latency", 2013). Sockets, HTTP and keep-alive are
-aiohttp's; a load tool that is open loop and can choose its source addresses was not found among Python's.
+Open loop: a call's latency counts from the moment it was due. Closed loops wait for slow answers, and so send less when
+it matters most (G. Tene, "How NOT to Measure Latency", 2013). Sockets, HTTP and keep-alive are aiohttp's; no Python
+load tool was found that is open loop and can choose its source addresses.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ from yarl import URL
 from stress.ledger import NO_ANSWER, CallLedger, CallSample, PlannedCall
 
 TIMEOUT_S = 35.0  # longer than API Gateway's own 29
-LEAD_S = 0.05  # between deciding on a burst and its instant, for the tasks to be ready
-RETRY_AFTER_S = 0.5  # of a client that was told no time
+LEAD_S = 0.05  # between planning a burst and its instant, so that the tasks are ready
+RETRY_AFTER_S = 0.5  # for answers without Retry-After
 
 
 class RunClock:
@@ -34,7 +34,7 @@ class RunClock:
         self._began = time.perf_counter()
 
     def read_now(self) -> float:
-        """This moment."""
+        """Return the present time."""
         return time.perf_counter() - self._began
 
     async def wait_until(self, moment: float) -> None:
@@ -43,11 +43,11 @@ class RunClock:
 
 
 class ConnectionEnded(aiohttp.ClientError):
-    """The line of a call ended before its answer."""
+    """The connection of a call ended before its answer."""
 
 
 async def _send_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Send a call once: by itself aiohttp repeats a read whose line ended, and nobody learns that one was lost."""
+    """Send a call once: aiohttp would silently repeat a read whose connection ended."""
     try:
         return await send(request)
     except aiohttp.ClientConnectorError:
@@ -57,7 +57,7 @@ async def _send_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandler
 
 
 class LoadGenerator:
-    """Sends calls to one API; each client address has lines of its own. `told` hears of every sample."""
+    """Sends calls to one API; each client address has its own connections. `on_sample` is called with every sample."""
 
     def __init__(self, api: str, ledger: CallLedger, clock: RunClock, on_sample: Callable[[CallSample], None]) -> None:
         self.api = api
@@ -69,13 +69,13 @@ class LoadGenerator:
         self._stall_s = 0.0
 
     def copy_for_scenario(self, scenario: str) -> "LoadGenerator":
-        """The same lines, for the calls of another scenario."""
+        """Return a generator for another scenario's calls, on the same connections."""
         other = copy.copy(self)
         other.scenario = scenario
         return other
 
     async def send(self, call: PlannedCall, at: float | None = None, attempt: int = 1) -> CallSample:
-        """Make a call when it is due, and note how it went."""
+        """Make a call when it is due, and record the sample."""
         meant = self.clock.read_now() if at is None else at
         await self.clock.wait_until(meant)
         self._stall()
@@ -101,12 +101,12 @@ class LoadGenerator:
         return sample
 
     def prepare(self, calls: Iterable[PlannedCall]) -> None:
-        """Have each client's things at hand before it is time to send."""
+        """Create each client's session before it is time to send."""
         for call in calls:
             self._get_session(call.client)
 
     async def send_burst(self, calls: Sequence[PlannedCall]) -> list[CallSample]:
-        """All at the same instant, on connections that are open before it."""
+        """Send all calls at the same instant, on connections that were opened before."""
         await self._open_connections(calls)
         with disable_garbage_collection():
             at = self.clock.read_now() + LEAD_S
@@ -115,7 +115,7 @@ class LoadGenerator:
     async def _open_connections(self, calls: Sequence[PlannedCall]) -> None:
         """Open a connection for each call: opening sixty, with TLS elsewhere, takes longer than sending the calls.
 
-        A server that takes none now is met by the calls themselves.
+        Ignore failures: the calls themselves will meet a server that takes no connections.
         """
         opened = await asyncio.gather(*(self._open_connection(call.client) for call in calls), return_exceptions=True)
         for connection in opened:
@@ -124,7 +124,7 @@ class LoadGenerator:
             connection.release()
 
     async def _open_connection(self, address: str) -> Connection:
-        """Return a connection of a client, open and unused. Raises aiohttp.ClientError, OSError, TimeoutError."""
+        """Return a connection of a client, open and unused. Raise aiohttp.ClientError, OSError, TimeoutError."""
         session = self._get_session(address)
         request = aiohttp.ClientRequest("GET", URL(self.api), loop=asyncio.get_running_loop())
         connector = session.connector
@@ -132,7 +132,7 @@ class LoadGenerator:
         return await connector.connect(request, [], session.timeout)
 
     async def send_at_random(self, calls: Iterable[PlannedCall], rate: float, seed: int) -> list[CallSample]:
-        """At random moments, `rate` a second on average, as people who know nothing of each other come (Poisson)."""
+        """Send calls at random moments, `rate` a second on average, as independent users do (Poisson)."""
         dice, at, tasks = random.Random(seed), self.clock.read_now() + LEAD_S, []
         for call in calls:
             at += dice.expovariate(rate)
@@ -141,7 +141,7 @@ class LoadGenerator:
         return await asyncio.gather(*tasks)
 
     async def insist(self, call: PlannedCall, within_s: float = 60.0) -> CallSample:
-        """Repeat a call with its key until it has an answer, as a patient client does; the last sample."""
+        """Repeat a call with its key until it has an answer, as a patient client does; return the last sample."""
         until, attempt = self.clock.read_now() + within_s, 1
         while True:
             sample = await self.send(call, attempt=attempt)
@@ -151,11 +151,11 @@ class LoadGenerator:
             attempt += 1
 
     def stall(self, seconds: float) -> None:
-        """Be stalled once, in the middle of sending: what a generator that can't keep time looks like."""
+        """Make the next send block for some seconds, to simulate a generator that can't keep time."""
         self._stall_s = seconds
 
     async def close(self) -> None:
-        """Hang up."""
+        """Close all connections."""
         for session in self._sessions.values():
             await session.close()
 
@@ -168,7 +168,7 @@ class LoadGenerator:
         if address not in self._sessions:
             trace = aiohttp.TraceConfig()
             trace.on_request_headers_sent.append(self._note_sent)
-            # 127.0.0.1 is also how a target elsewhere is reached: from whatever address this machine has
+            # a remote target is reached from whatever address this machine has
             local = (address, 0) if self.api.startswith("http://127.") else None
             connector = aiohttp.TCPConnector(local_addr=local, limit=0)
             timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
@@ -187,7 +187,7 @@ class LoadGenerator:
 
 @contextmanager
 def disable_garbage_collection() -> Iterator[None]:
-    """Collect no garbage within the block: what a run has noted so far is never garbage, and takes long to look at."""
+    """Disable garbage collection within the block: the samples of a run are never garbage, and take long to scan."""
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -224,7 +224,7 @@ def _read_answer(reply: aiohttp.ClientResponse, text: bytes) -> dict[str, Any]:
 
 
 async def run_limited(work: Iterable[Callable[[], Awaitable[Any]]], at_once: int) -> list[Any]:
-    """Do all of it, so many at a time; the results in their order."""
+    """Run all of it, at most `at_once` at a time; return the results in order."""
     places = asyncio.Semaphore(at_once)
 
     async def run_one(piece: Callable[[], Awaitable[Any]]) -> Any:

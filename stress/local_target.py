@@ -1,4 +1,4 @@
-"""What is driven: a local cloud of the harness's own, with levers for faults. HTTP and SQL, nothing else."""
+"""The system that is driven: a local cloud of the harness's own that can be broken. HTTP and SQL only."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ STAFF_MAILBOX = "desk@interdomestik.test"
 
 
 class TargetStartError(Exception):
-    """The local cloud did not start; the message has what it said."""
+    """The local cloud did not start; the message has its output."""
 
 
 @dataclass(frozen=True)
@@ -40,27 +40,27 @@ class CloudOptions:
     flags: Sequence[str] = ()
 
     def build_arguments(self) -> list[str]:
-        """As the command line wants them."""
+        """Return the arguments of the command line."""
         parameters = [part for name, value in self.parameters.items() for part in ("--parameter", f"{name}={value}")]
         variables = [part for name, value in self.variables.items() for part in ("--variable", f"{name}={value}")]
         return [*parameters, *variables, *self.flags]
 
 
 class JsonClient:
-    """Small JSON calls to the harness's own helpers, on a line that is not the generator's."""
+    """Sends small JSON calls to the harness's own helpers, on other connections than the generator's."""
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
 
     async def __call__(self, method: str, url: str, document: object = None) -> Any:
-        """A call's JSON answer. Raises aiohttp.ClientError."""
+        """Return a call's JSON answer. Raise aiohttp.ClientError."""
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60))
         async with self._session.request(method, url, json=document) as reply:
             return json.loads(await reply.read() or b"null")
 
     async def close(self) -> None:
-        """Hang up."""
+        """Close the connections."""
         if self._session is not None:
             await self._session.close()
 
@@ -80,16 +80,16 @@ class LocalCloud:
 
     @property
     def api(self) -> str:
-        """The API's base path."""
+        """Return the API's base path."""
         return f"{self.origin}/api"
 
     @property
     def emulator(self) -> str:
-        """The endpoint of every AWS service."""
+        """Return the endpoint of every AWS service."""
         return f"http://127.0.0.1:{self.ports['emulator']}"
 
     async def start(self) -> None:
-        """Start it from nothing, and wait until it is ready. Raises CannotStart."""
+        """Start with an empty state, and wait until it is ready. Raise TargetStartError."""
         await asyncio.to_thread(self._start_local("reset").wait)
         self.folder.mkdir(parents=True, exist_ok=True)
         mail_proxy = [sys.executable, "-m", "stress.mail_proxy", "--port", str(self._mail_port)]
@@ -106,7 +106,7 @@ class LocalCloud:
         self.alarms = AlarmReader(self.emulator)
 
     async def stop(self) -> None:
-        """End it."""
+        """Stop all processes."""
         await self.http.close()
         for process in reversed(self._processes):
             await asyncio.to_thread(stop, process)
@@ -116,13 +116,10 @@ class LocalCloud:
         command = [python, "-m", "local", "--state", str(self.folder), *arguments]
         return start(command, cwd=self.root, log=subprocess.PIPE)
 
-    # what it holds
+    # reading its state
 
     async def query_rows(self, query: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """Return what the database answers, asked directly; of the writer of this moment.
-
-        The superuser asks: beside the fleet, the deployed limit leaves a single session to all others.
-        """
+        """Return the rows of a query on the present writer, without the proxy."""
         return await asyncio.to_thread(self._query_rows, query, params)
 
     def _query_rows(self, query: str, params: Mapping[str, Any] | None) -> list[dict[str, Any]]:
@@ -131,37 +128,37 @@ class LocalCloud:
             return cursor.fetchall() if cursor.description is not None else []
 
     def build_dsn(self, server: str = "") -> str:
-        """Return where the database is; `server` names another than the writer."""
+        """Return the connection string for a role; `server` names another server than the writer."""
         port = self.ports[server or self.writer_port]
         return f"host=127.0.0.1 port={port} user={SUPERUSER} dbname={DATABASE} connect_timeout=5"
 
     writer_port = "postgres"
 
     async def read_inbox(self) -> tuple[Counter[str], list[dict[str, Any]]]:
-        """Return how many mails each address has got, and those to the desk."""
+        """Return how many mails each address has got, and the mails to the claims desk."""
         mails = await self.http("GET", f"{self.origin}/_local/mail.json")
         return Counter(address for mail in mails for address in mail["to"]), [
             m for m in mails if STAFF_MAILBOX in m["to"]
         ]
 
     async def list_environments(self, function: str) -> list[dict[str, Any]]:
-        """The execution environments of a function: pid, state, invocations."""
+        """Return the execution environments of a function: pid, state, invocations."""
         status = await self.http("GET", f"{self.origin}/_local/status")
         return [e for e in status["functions"][function]["environments"] if e["pid"] is not None]
 
     async def invoke(self, function: str, payload: object) -> Any:
-        """Return what a function answers to an invocation by Lambda's own API."""
+        """Return a function's response to an invocation by Lambda's own API."""
         return await self.http("POST", f"{self.origin}/2015-03-31/functions/{function}/invocations", payload)
 
     async def count_queued(self) -> dict[str, int]:
-        """Messages in each of the stack's queues, waiting or taken."""
+        """Return the number of messages in each of the stack's queues, waiting or in flight."""
         return await asyncio.to_thread(self.aws.count_queued)
 
-    # what can be done to it
+    # breaking it
 
     @asynccontextmanager
     async def block_writes(self) -> AsyncIterator[None]:
-        """Within the block no write can end, for want of a row that comes last in each; and no claim can be read."""
+        """Block all writes within the block, by a lock on the row that each writes last, and all reads of claims."""
         async with await psycopg.AsyncConnection.connect(self.build_dsn()) as connection:
             await connection.execute("LOCK TABLE audit IN SHARE ROW EXCLUSIVE MODE")
             await connection.execute("LOCK TABLE claims IN ACCESS EXCLUSIVE MODE")
@@ -171,7 +168,7 @@ class LocalCloud:
                 await connection.rollback()
 
     async def control_mail(self, **changes: object) -> dict[str, Any]:
-        """Change the line to the mail service, or only look: `down`."""
+        """Change the mail proxy's settings (`down`, `target`), if any; return its state."""
         url = f"http://127.0.0.1:{self._mail_port}/_line"
         deadline = time.monotonic() + 10
         while True:
@@ -185,11 +182,11 @@ class LocalCloud:
                 return found
 
     async def control_database(self, method: str, path: str, document: object = None) -> Any:
-        """A command to what stands before the database: see `python -m local.database_proxy`."""
+        """Send a command to the database proxy's control port: see `python -m local.database_proxy`."""
         return await self.http(method, f"http://127.0.0.1:{self.ports['database_proxy_control']}{path}", document)
 
     async def crash_database(self) -> None:
-        """Have PostgreSQL restart itself, as it does when a process of its own dies: all lines end, then recovery."""
+        """Make PostgreSQL restart, as when one of its processes dies: all connections end, then it recovers."""
         query = (
             "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() LIMIT 1"
         )
@@ -199,7 +196,7 @@ class LocalCloud:
         os.kill(rows[0]["pid"], signal.SIGKILL)
 
     async def promote_standby(self) -> None:
-        """Let the standby take over, and lead everybody to it; the old writer is left to itself."""
+        """Promote the standby, and lead all clients to it; the old writer keeps running."""
         await asyncio.to_thread(self._promote)
         await self.control_database("PUT", "/target", {"port": self.ports["standby"]})
         self.writer_port = "standby"

@@ -1,10 +1,10 @@
-"""`python -m stress.mail_proxy`: stands between the functions and the mail service, counts its calls, and can fail it.
+"""`python -m stress.mail_proxy`: a proxy before the mail service that counts calls and can fail them.
 
     PUT /_line {"target": "http://127.0.0.1:…", "down": true}    both optional
     GET /_line -> {"down": false, "sent": 12, "refused": 3, "sent_at": [epoch seconds, …], "refused_at": […]}
 
-While it is down every SendEmail is answered as SES answers when it takes none for now: nothing was sent, and the caller
-knows that. Whatever is asked besides (the health check asks for the account) fails in the same way, but is not counted.
+While it is down every SendEmail gets the answer of an SES that takes none for now: nothing was sent, and the caller
+knows that. Other calls (the health check asks for the account) fail in the same way, but are not counted.
 """
 
 import argparse
@@ -19,12 +19,12 @@ SEND = "/v2/email/outbound-emails"
 REFUSAL = {"message": "Sending is not possible at this time."}
 REFUSAL_HEADERS = {"x-amzn-ErrorType": "TooManyRequestsException"}
 HOP_BY_HOP = {"connection", "content-length", "host", "transfer-encoding", "keep-alive"}
-OWN_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")  # none of ours, where the caller has none
+OWN_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")  # not added by aiohttp
 
 
 @dataclass
 class MailProxy:
-    """The line to the mail service: its target, whether it is down, and the counts."""
+    """The proxy's target, whether it is down, and its counts."""
 
     target: str = ""
     down: bool = False
@@ -34,7 +34,7 @@ class MailProxy:
     refused_at: list[float] = field(default_factory=list)
 
     async def handle_control(self, request: web.Request) -> web.Response:
-        """Change it, or only look."""
+        """Change the settings on PUT; return the present ones and the counts."""
         if request.method == "PUT":
             changes = await request.json()
             self.target = str(changes.get("target", self.target))
@@ -42,7 +42,7 @@ class MailProxy:
         return web.json_response({name: value for name, value in asdict(self).items() if name != "target"})
 
     async def forward(self, request: web.Request) -> web.Response:
-        """Pass a call on, unless the service is down."""
+        """Forward a call, or fail it while the service is down."""
         sends = request.path == SEND
         if self.down:
             if sends:
@@ -71,7 +71,7 @@ SESSION: web.AppKey[ClientSession] = web.AppKey("session", ClientSession)
 
 
 async def build_application() -> web.Application:
-    """The server's application."""
+    """Return the server's application."""
     proxy, app = MailProxy(), web.Application(client_max_size=20 * 1024 * 1024)
     app[SESSION] = ClientSession()
     app.router.add_route("*", "/_line", proxy.handle_control)
@@ -85,7 +85,7 @@ async def _close_session(app: web.Application) -> None:
 
 
 def main() -> int:
-    """Serves until it is ended."""
+    """Serve until the process is ended."""
     parser = argparse.ArgumentParser(prog="python -m stress.mail_proxy", description=__doc__)
     parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1")
     options = parser.parse_args()

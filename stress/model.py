@@ -1,6 +1,6 @@
-"""What a run has found, as plain data: what scenarios fill in, what report.json holds, what the pages are made of.
+"""The results of a run as plain data: scenarios fill it in, report.json stores it, the pages show it.
 
-Times are seconds since the run began; latencies are milliseconds, counted from when a call was meant to start.
+Times are seconds since the run began; latencies are milliseconds, counted from when a call was due.
 """
 
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ BUCKETS_MS = (1, 2, 5, 10, 20, 35, 50, 75, 100, 150, 250, 350, 500, 750, 1000, 2
 
 @dataclass(frozen=True)
 class Assertion:
-    """One assertion: what must hold, and what was found. Nothing but these makes a tick."""
+    """One check: what must hold, and what was found. Only these make a tick in the report."""
 
     name: str
     passed: bool
@@ -24,7 +24,7 @@ class Assertion:
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured number. `note` says what it is of, where the name alone does not."""
+    """One measured number. `note` explains it where the name alone does not."""
 
     name: str
     value: float
@@ -34,7 +34,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Latency:
-    """The latencies of the calls of one operation. `histogram` counts them by BUCKETS_MS, the last is all beyond."""
+    """The latencies of one operation. `histogram` counts calls by BUCKETS_MS; its last item counts all beyond."""
 
     operation: str
     calls: int
@@ -48,7 +48,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class Lag:
-    """The load generator's own delay in milliseconds: sent minus meant. Beyond `bar` (p99) nothing counts."""
+    """The load generator's own delay in milliseconds: sent minus due. Above `bar` (p99) nothing counts."""
 
     sends: int
     p50: float
@@ -59,7 +59,7 @@ class Lag:
 
 @dataclass(frozen=True)
 class Difference:
-    """Something the ledger and the system do not agree on. `subject` is an id or a number, never a person's data."""
+    """A disagreement between the ledger and the system. `subject` is an id or a number, never personal data."""
 
     what: str
     subject: str
@@ -69,7 +69,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """The audit of one scenario: how many comparisons of which kind were made, and what did not agree."""
+    """The reconciliation of one scenario: the number of comparisons by kind, and the differences."""
 
     compared: dict[str, int] = field(default_factory=dict)
     differences: list[Difference] = field(default_factory=list)
@@ -99,7 +99,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class FaultPeriod:
-    """Something the harness did to the system, and when; `ended_s` None for what is over at once."""
+    """A fault that the harness injected, and its time; `ended_s` is None for what is over at once."""
 
     name: str
     began_s: float
@@ -108,7 +108,7 @@ class FaultPeriod:
 
 @dataclass(frozen=True)
 class ScenarioResult:
-    """One scenario. `status` follows from the rest: see stress.verdict."""
+    """The result of one scenario. `status` follows from the rest: see stress.verdict."""
 
     key: str
     title: str
@@ -130,7 +130,7 @@ class ScenarioResult:
 
 @dataclass(frozen=True)
 class Interval:
-    """A stretch of time in which something had one state."""
+    """A period in which something had one state."""
 
     state: str
     began_s: float
@@ -142,16 +142,16 @@ class Timeline:
     """The whole run, second by second."""
 
     throughput: list[Point] = field(default_factory=list)  # answers a second
-    errors: list[Point] = field(default_factory=list)  # answers a second that were none of the intended ones
+    errors: list[Point] = field(default_factory=list)  # unexpected answers a second
     refused: list[Point] = field(default_factory=list)  # intended 429s a second
     faults: list[FaultPeriod] = field(default_factory=list)
     circuits: dict[str, list[Interval]] = field(default_factory=dict)  # by service
-    health: list[Interval] = field(default_factory=list)  # what the deep check said
+    health: list[Interval] = field(default_factory=list)  # what the deep check reported
 
 
 @dataclass(frozen=True)
 class ReadinessReport:
-    """A run. `environment` and `settings` are names and values, to be shown as they are."""
+    """The result of a run. `environment` and `settings` are names and values, shown as they are."""
 
     started_at: str
     duration_s: float

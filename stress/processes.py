@@ -1,4 +1,4 @@
-"""Processes that the harness starts: none outlives it."""
+"""Processes that the harness starts; all end with it."""
 
 import contextlib
 import ctypes
@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import IO
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-DRIVEN_NICE = 5  # a third of the weight of a process at 0, for what is driven where no real-time priority is allowed
+DRIVEN_NICE = 5  # a third of the weight of nice 0, for the driven system where real-time priority is not allowed
 STOP_S = 40.0
 
 
 def raise_priority() -> None:
-    """Have this process served as soon as it has something to do, where we may ask for that.
+    """Give this process real-time priority, where that is allowed.
 
-    What measures must not be late by the very load that it makes. Its threads inherit this: a thread of lower priority
-    that holds the interpreter's lock while others have the processors makes the thread that sends wait for both.
+    The process that measures must not be late because of the load that it makes. Its threads inherit the priority: a
+    thread of lower priority that holds the interpreter's lock while other processes use the processors would make the
+    sending thread wait for both.
     """
     with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
@@ -31,7 +32,7 @@ def _has_raised_priority() -> bool:
 
 
 def _schedule_as_driven(*, has_raised_priority: bool) -> None:
-    """Give a new process the ordinary priority, or a lower one where the process that measures has no higher one."""
+    """Give a new process the ordinary priority, or a lower one where the measuring process has no higher one."""
     if has_raised_priority:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     else:
@@ -39,7 +40,7 @@ def _schedule_as_driven(*, has_raised_priority: bool) -> None:
 
 
 def start(command: Sequence[str], *, cwd: Path, log: IO[bytes] | int) -> subprocess.Popen[bytes]:
-    """Start a program in a session of its own, that is asked to end when this process does."""
+    """Start a program in its own session; it is asked to end when this process does."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "PYTEST_", "PYTHONPATH"))}
     return subprocess.Popen(
         command,
@@ -54,7 +55,7 @@ def start(command: Sequence[str], *, cwd: Path, log: IO[bytes] | int) -> subproc
 
 
 def _prepare_driven() -> Callable[[], None]:
-    """Return what a new process does before its program: it ends with this one, and does not run before it."""
+    """Return what a new process runs before its program: it ends with this one, and has a lower priority."""
     prctl = ctypes.CDLL(None).prctl if sys.platform.startswith("linux") else None
     has_raised_priority = _has_raised_priority()
 
@@ -67,7 +68,7 @@ def _prepare_driven() -> Callable[[], None]:
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a program as Ctrl-C does, and with SIGKILL where that takes too long."""
+    """End a program by SIGINT, and by SIGKILL where that takes too long."""
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(signal.SIGINT)
     try:
@@ -78,7 +79,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def find_free_port() -> int:
-    """A loopback port that nobody has now."""
+    """Return a free loopback port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""How much of everything a run does. `full` judges all; `short` is for every commit, `control` for a broken system."""
+"""The sizes of a run. `full` judges all; `short` is for every commit, `control` for a broken system."""
 
 from dataclasses import dataclass
 
@@ -10,35 +10,33 @@ PRODUCTION_MAIL_RATE = 14
 class Profile:
     """Sizes and times, in seconds.
 
-    `judges_speed`: whether latencies and capacities are held against their bars. Few samples on a busy machine say
-    nothing of a 95th percentile, so a short run shows them and judges counts, rows and ratios of one run alone.
+    `judges_speed`: whether latencies and capacities are held against their bars. Few samples on a busy machine are no
+    evidence of a 95th percentile, so a short run shows them and judges only counts, rows and ratios of one run.
     """
 
     name: str
     expected_s: float
     judges_speed: bool
     burst_size: (
-        int  # writes at the same instant in the pool's scenario; starting an environment for each takes its time
+        int  # writes at the same instant in the pool's scenario; each needs an environment, which takes time to start
     )
-    pool_steps: tuple[int, ...]  # server connections: in the full run from the predecessor's ten to fifty
-    runs_long_checks: (
-        bool  # with the parts that take long to see: ages of connections, dead hosts, keys whose first call died
-    )
+    pool_steps: tuple[int, ...]  # server connections; in the full run from the predecessor's ten to fifty
+    runs_long_checks: bool  # ages of connections, dead hosts, keys whose first call died
     compares: bool  # with a second cloud that has the predecessor's settings
     open_s: float  # of the circuit before mail
-    alarm_period_s: int  # of a copy of the deployed alarm, which has 60
+    alarm_period_s: int  # of the copy of the deployed alarm, which has 60
     waits_for_refill: bool  # a whole period of a limit, to see the full bucket again
     waits_for_deployed_alarm: (
-        bool  # waits out the alarm as deployed (three periods of 60 s), besides its copy with short ones
+        bool  # wait for the alarm as deployed (three periods of 60 s), besides its copy with short periods
     )
     database_away_s: float
     users_s: float
     user_count: int
     rate_step_s: float
     mail_rate: int  # mails a second that the cloud's mail service takes
-    priority_rounds: int  # unloaded and flooded in turn, so that a slow stretch of the machine meets both
+    priority_rounds: int  # unloaded and flooded alternate, so that a slow period of the machine affects both
     flood: int  # low jobs at least; more where the system does them so fast that they would not last
-    jobs_timeout_s: float  # how long the end of all jobs is waited for, at most: a killed relay's lease and two sweeps
+    jobs_timeout_s: float  # the longest wait for the end of all jobs: a killed relay's lease and two sweeps
 
 
 FULL = Profile(

@@ -1,6 +1,7 @@
-"""What a terminal shows while a run goes on: a picture that moves, or a line for each event where nobody watches.
+"""The terminal's view of a run: a live screen, or a line for each event where the output is no terminal.
 
-A run only notes here what happens: it never waits for a terminal and never fails for one. A thread of its own draws.
+A run only calls methods that store what happens: they never wait for a terminal and never fail because of one. A thread
+of the view's own draws.
 """
 
 import os
@@ -22,9 +23,9 @@ from stress.model import ReadinessReport, ScenarioResult
 from stress.report import consistency
 from stress.report.formatting import format_clock, format_duration, format_number
 
-REFRESH_S = 1.0  # a refresh holds the interpreter for two milliseconds, which a generator on time feels
-QUIET_S = 5.0  # in lines: how long nothing may be said
-RATE_S = 3.0  # answers a second are counted over this long
+REFRESH_S = 1.0  # a refresh holds the interpreter for two milliseconds, which delays the load generator
+QUIET_S = 5.0  # with lines: the longest time without one
+RATE_S = 3.0  # the period over which answers a second are counted
 FAULTS_SHOWN = 3
 STYLES = {
     "PASS": "green",
@@ -61,10 +62,10 @@ class _ProgressState:
 
 
 class ProgressView:
-    """The view of one run, as a context manager. Its methods only note; they neither wait nor raise.
+    """The view of one run, as a context manager. Its methods only store; they neither wait nor raise.
 
-    `scenarios` are the keys and titles of those to come, to be listed before they begin. Lines instead of a picture
-    are written where the console is no terminal, or CI is set.
+    `scenarios` are the keys and titles of the scenarios to come, to be listed before they begin. Lines are written
+    instead of a screen where the console is no terminal, or CI is set.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class ProgressView:
         self._thread = threading.Thread(target=self._draw, name="live view", daemon=True)
 
     def __enter__(self) -> Self:
+        """Start the thread that draws."""
         self._began = self._wrote_at = time.monotonic()
         self._write(f"profile {self._profile}, expected to take {format_duration(self._expected_s)}")
         self._thread.start()
@@ -96,38 +98,39 @@ class ProgressView:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Stop the thread; don't wait for a blocked terminal."""
         self._ended.set()
-        self._thread.join(2 * REFRESH_S)  # a terminal that takes no more is not waited for
+        self._thread.join(2 * REFRESH_S)  # a blocked terminal is not waited for
 
     def start_scenario(self, key: str, title: str) -> None:
-        """A scenario begins."""
+        """Note that a scenario begins."""
         state = self._state
         state.rows.setdefault(key, _ScenarioRow(_clean_line(title))).state = "running"
         state.current, state.step, state.lag_ms, state.most_lag_ms = key, "", 0.0, 0.0
         self._write(f"{key}: {title}")
 
     def note_step(self, text: str) -> None:
-        """Return what the scenario does now."""
+        """Note what the scenario does now."""
         self._state.step = _clean_line(text)
         self._write(f"{self._state.current}: {text}")
 
     def note_answer(self, ok: bool) -> None:  # noqa: FBT001 — one for every answer of the system, in two words
-        """An answer came: one that was intended, or an error."""
+        """Count an answer: an intended one, or an error."""
         self._state.answers += 1
         self._state.errors += not ok
 
     def note_lag(self, ms: float) -> None:
-        """Return how late the generator was with a call."""
+        """Note how late the generator was with a call."""
         self._state.lag_ms = ms
         self._state.most_lag_ms = max(self._state.most_lag_ms, ms)
 
     def note_fault(self, text: str) -> None:
-        """Something was broken, or put right."""
+        """Note a fault, or its end."""
         self._state.faults.append(f"{format_clock(time.monotonic() - self._began)}  {_clean_line(text)}")
         self._write(f"fault: {text}")
 
     def finish_scenario(self, result: ScenarioResult) -> None:
-        """A scenario is over."""
+        """Note a scenario's result."""
         status = consistency.judge_result(result)
         note = consistency.describe_checks(result) if status == "PASS" else "; ".join(consistency.list_doubts(result))
         self._state.rows[result.key] = _ScenarioRow(_clean_line(result.title), status, note)
@@ -135,7 +138,7 @@ class ProgressView:
         self._write(f"{result.key}: {status}" + (f", {note}" if note else ""))
 
     def end(self, report: ReadinessReport, folder: Path) -> None:
-        """The run is over, and its report lies in `folder`."""
+        """Write the run's result and the report's path."""
         self._state.current = ""
         score = consistency.compute_score(report.results)
         for line in (
@@ -147,7 +150,7 @@ class ProgressView:
             self._write(line, always=True)
 
     def _write(self, text: str, *, always: bool = False) -> None:
-        """A line for where lines are written; `always` puts it below the picture as well."""
+        """Queue a line; on a screen only where it is `always` to be written, below the screen."""
         if self._plain:
             self._lines.append(f"{format_clock(time.monotonic() - self._began):>6}  {_clean_line(text)}")
         elif always:
@@ -179,7 +182,7 @@ class ProgressView:
             screen.update(self._draw_screen(), refresh=True)
 
     def _measure_rate(self) -> float:
-        """Answers a second, over the last few."""
+        """Return answers a second, over the last few seconds."""
         now, counted = time.monotonic(), self._counted
         counted.append((now, self._state.answers))
         while len(counted) > 1 and now - counted[0][0] > RATE_S:
@@ -198,7 +201,7 @@ class ProgressView:
         )
 
     def _draw_screen(self) -> Text:
-        """One text, put together by hand: rich's tables measure every cell, on the processor that the run needs."""
+        """Return the screen as one text, built by hand: rich's tables would use processor time that the run needs."""
         elapsed = time.monotonic() - self._began
         text = Text.assemble(
             ("Readiness ", "bold"),
@@ -228,5 +231,5 @@ def _draw_progress_bar(share: float) -> list[tuple[str, str]]:
 
 
 def _clean_line(text: object) -> str:
-    """A text on one line, without what moves a terminal's cursor."""
+    """Return a text on one line, without characters that move a terminal's cursor."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in str(text)).split())

@@ -1,7 +1,7 @@
-"""docs/reference/readiness.md: each claim of the predecessor's report, and what proves or disproves it now.
+"""docs/reference/readiness.md: each claim of the predecessor's report, with the scenario and figures that prove it now.
 
-Nothing is written here that a run has not found: a name that the run does not have is an error, and a tick is a check
-that held in it.
+The page has only what a run has found: a name that the run does not have is an error, and a tick is a check that passed
+in it.
 """
 
 import shutil
@@ -34,7 +34,7 @@ to find each.
 
 
 class UnknownEvidence(Exception):
-    """A claim names what the run has not."""
+    """A claim names a check, figure or scenario that the run does not have."""
 
 
 N = TypeVar("N", Assertion, Figure)
@@ -42,7 +42,7 @@ N = TypeVar("N", Assertion, Figure)
 
 @dataclass(frozen=True)
 class PublishedClaim:
-    """A line of the predecessor's report."""
+    """A claim of the predecessor's report."""
 
     claim: str
     scenario: str
@@ -52,7 +52,7 @@ class PublishedClaim:
 
 
 def read_published_claims(path: Path = CLAIMS_FILE) -> list[PublishedClaim]:
-    """All of them."""
+    """Return all claims of the file."""
     document = tomllib.loads(path.read_text(encoding="utf-8"))
     return [_read_claim(each) for each in document["claim"]]
 
@@ -63,7 +63,7 @@ def _read_claim(table: dict[str, Any]) -> PublishedClaim:
 
 
 def build_page(report: ReadinessReport, claims: list[PublishedClaim]) -> str:
-    """The page. Raises NotFound."""
+    """Return the page. Raise UnknownEvidence."""
     verdict = (
         f"Published: the run of {report.started_at[:10]}, commit {report.environment.get('commit', 'unknown')}, "
         f"{report.environment.get('machine', 'a machine')}: **{report.passed} of {report.total} promises hold**, "
@@ -75,9 +75,9 @@ def build_page(report: ReadinessReport, claims: list[PublishedClaim]) -> str:
 
 
 def publish(folder: Path, root: Path) -> None:
-    """Keep a run's report in the checkout `root`, and write the page of it. Raise NotFound, OSError.
+    """Copy a run's report below docs/, and write the page of it. Raise UnknownEvidence, OSError.
 
-    Given the kept report itself, after a claim or a control has changed, write only the page.
+    Given the published report itself, after a claim or a control has changed, write only the page.
     """
     text = build_page(store.load(folder), read_published_claims())
     published = root / REPORT

@@ -1,7 +1,7 @@
-"""The audit: what clients were told, held against database, outbox, queue and inbox, one by one.
+"""The reconciliation: compares what clients were answered with database, outbox, queues and inbox, one by one.
 
 An accepted call has exactly its rows, jobs and mails; a refused one has none; one without an answer may have been done
-or not, but never half. What is compared is counted, so that an audit that looked at nothing can't look clean.
+or not, but never half. Comparisons are counted, so that a reconciliation that compared nothing can't look clean.
 """
 
 from collections import Counter, defaultdict
@@ -17,7 +17,7 @@ LISTED = 50
 CENT = Decimal("0.01")
 RATES = {"new": Decimal("0.20"), "renewal": Decimal("0.10")}
 
-# What an accepted call leaves behind besides its rows: the audit's action, and the jobs by template.
+# The effects of an accepted call besides its rows: the audit's action, and the jobs by template.
 EFFECTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "apply": ("agent.applied", ("agent-received",)),
     "register": ("member.registered", ("identity", "member-welcome")),
@@ -30,7 +30,7 @@ EFFECTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "staff read": ("claim.read", ()),
     "withdraw": ("claim.moved", ("claim-moved",)),
 }
-LINKED = "account.identity_linked"  # the worker's entry of a sign-in that it has made
+LINKED = "account.identity_linked"  # the worker's audit entry for an identity that it has created
 MAILS_TO_STAFF = frozenset({"staff-new-claim"})
 
 
@@ -42,14 +42,14 @@ class ReconciliationLog:
     differences: list[Difference] = field(default_factory=list)
 
     def compare(self, kind: str, subject: str, expected: object, found: object) -> bool:
-        """Hold one thing against another."""
+        """Compare what was expected with what was found; return whether they are equal."""
         self.compared[kind] += 1
         if expected != found:
             self.differences.append(Difference(kind, subject, _format_value(expected), _format_value(found)))
         return expected == found
 
     def summarise(self) -> Reconciliation:
-        """All of it, for the report."""
+        """Return all of it, for the report."""
         rest = max(0, len(self.differences) - LISTED)
         return Reconciliation(dict(sorted(self.compared.items())), self.differences[:LISTED], rest)
 
@@ -64,16 +64,16 @@ def _format_value(value: object) -> str:
 
 @dataclass(frozen=True)
 class ExpectedEffects:
-    """The answers to the calls about one subject (a person, a claim): how many of each operation were accepted.
+    """The calls about one subject (a person, a claim) by operation: how many were accepted.
 
-    `unknown` are those of which nobody was told whether they were done.
+    `unknown` counts those without an answer, which may have been done or not.
     """
 
     accepted: Counter[str]
     unknown: Counter[str]
 
     def decide_unknown(self, audit: Mapping[str, int]) -> "ExpectedEffects":
-        """The unknown ones decided by the entries that the audit has of them: then all else must be there as well."""
+        """Return the effects with unknown calls decided by their audit entries: then all else must be there too."""
         accepted, beyond = Counter(self.accepted), Counter(audit)
         beyond.subtract(self.list_audit_entries())
         for name, count in self.unknown.items():
@@ -83,20 +83,20 @@ class ExpectedEffects:
         return ExpectedEffects(+accepted, Counter())
 
     def list_audit_entries(self) -> Counter[str]:
-        """Return the audit entries that there must be, by action: of the calls, and of each sign-in that was made."""
+        """Return the expected audit entries by action: of the calls, and of each identity that was created."""
         calls = _sum_counts({EFFECTS[name][0]: count} for name, count in self.accepted.items() if name in EFFECTS)
         return calls + Counter({LINKED: self.list_jobs()["identity"]})
 
     def list_jobs(self) -> Counter[str]:
-        """The jobs that there must be, by template."""
+        """Return the expected jobs, by template."""
         return _list_jobs_of_calls(self.accepted)
 
     def count_mails(self) -> int:
-        """The mails that the person must have got."""
+        """Return how many mails the person must have got."""
         return _count_mails_of_calls(self.accepted)
 
     def count_optional_mails(self) -> int:
-        """The mails that they may have got besides."""
+        """Return how many mails the person may have got besides."""
         return _count_mails_of_calls(self.unknown)
 
 
@@ -118,9 +118,9 @@ def _sum_counts(parts: Iterable[Mapping[str, int]]) -> Counter[str]:
 
 
 def collect_expected(samples: Sequence[CallSample], subject: str, made_by: CallSample | None = None) -> ExpectedEffects:
-    """Return what was told of one subject: calls are about what `facts["subject"]` names, or what their answer made.
+    """Return the effects of the calls about one subject: `facts["subject"]`, or what an answer created.
 
-    `made_by` is the call without an answer that has made it, where that is so.
+    `made_by` is the call without an answer that has created it, where that is so.
     """
     mine = [sample for sample in samples if find_subject(sample) == subject]
     accepted = Counter(sample.call.operation for sample in list_first_accepted(mine))
@@ -131,7 +131,7 @@ def collect_expected(samples: Sequence[CallSample], subject: str, made_by: CallS
 
 
 def find_subject(sample: CallSample) -> str | None:
-    """The id of what a call is about; None where it made nothing."""
+    """Return the id of what a call is about; None where it created nothing."""
     named = sample.call.facts.get("subject")
     if named is not None or not sample.is_accepted:
         return named
@@ -139,7 +139,7 @@ def find_subject(sample: CallSample) -> str | None:
 
 
 class SampleIndex:
-    """The samples of a run by what they are about: a run of thousands is asked about each of its people."""
+    """The samples of a run by subject, so that thousands of lookups stay fast."""
 
     def __init__(self, samples: Sequence[CallSample]) -> None:
         self._about = _group_samples(samples, find_subject)
@@ -147,15 +147,15 @@ class SampleIndex:
         self._document_calls = _group_samples(samples, _make_fact_reader("claim"))
 
     def collect_expected(self, subject: str, made_by: CallSample | None = None) -> ExpectedEffects:
-        """Return what was told of a subject, see `told_of`."""
+        """Return the effects of the calls about a subject, see `collect_expected`."""
         return collect_expected(self._about.get(subject, ()), subject, made_by)
 
     def list_filed(self, member: str) -> Sequence[CallSample]:
-        """The claims that a member has tried to file."""
+        """Return the calls by which a member tried to file claims."""
         return self._filed.get(member, ())
 
     def list_document_calls(self, claim: str) -> Sequence[CallSample]:
-        """The calls about a claim's documents."""
+        """Return the calls about a claim's documents."""
         return self._document_calls.get(claim, ())
 
 
@@ -173,7 +173,7 @@ def _make_fact_reader(name: str) -> Callable[[CallSample], str | None]:
 
 
 class PersonReconciler:
-    """Compares people: `samples` of the whole run, `rows` as the query `people` gives them, `inbox` by recipient."""
+    """Compares people: `samples` of the whole run, `rows` of the query `people`, `inbox` by recipient."""
 
     def __init__(self, log: ReconciliationLog, samples: Sequence[CallSample], inbox: Counter[str]) -> None:
         self._log = log
@@ -181,7 +181,7 @@ class PersonReconciler:
         self._inbox = inbox
 
     def compare(self, attempts: Mapping[str, Sequence[CallSample]], rows: Sequence[Mapping[str, Any]]) -> None:
-        """`attempts` are the registrations and applications made with each address."""
+        """Compare the rows of each address; `attempts` are its registrations and applications."""
         found: dict[str, list[Mapping[str, Any]]] = {email: [] for email in attempts}
         for row in rows:
             found[row["email"]].append(row)
@@ -241,7 +241,7 @@ def list_expected_commissions(expected: ExpectedEffects, price: str | None) -> l
 
 
 def _count_claim_mails(index: SampleIndex, member: str) -> tuple[int, int]:
-    """The mails that a member must have got for their claims, and how many more there may be."""
+    """Return how many mails a member must have got for their claims, and how many more there may be."""
     filed = index.list_filed(member)
     ids = {str(s.record["id"]) for s in filed if s.is_accepted and s.record}
     expected = [index.collect_expected(claim) for claim in ids]
@@ -252,7 +252,7 @@ def _count_claim_mails(index: SampleIndex, member: str) -> tuple[int, int]:
 
 
 class ClaimReconciler:
-    """Compares claims: `rows` as the query `claims` gives them, `desk` how many mails to the desk name a number."""
+    """Compares claims: `rows` of the query `claims`, `notices` how many mails to the claims desk name a number."""
 
     def __init__(self, log: ReconciliationLog, samples: Sequence[CallSample], notices: Counter[str]) -> None:
         self._log = log
@@ -260,7 +260,7 @@ class ClaimReconciler:
         self._notices = notices
 
     def compare(self, members: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-        """The claims of these members: those that they were told of, and no other."""
+        """Compare the claims of these members: exactly the accepted ones are there."""
         filed = [sample for member in dict.fromkeys(members) for sample in self._index.list_filed(member)]
         accepted = {str(s.record["id"]) for s in filed if s.is_accepted and s.record}
         undecided = {str((s.call.body or {}).get("title")): s for s in list_undecided(filed)}
@@ -288,7 +288,7 @@ class ClaimReconciler:
 
 
 def list_expected_documents(calls: Sequence[CallSample], found: Mapping[str, str]) -> dict[str, str]:
-    """The documents that a claim must have, as `state size`: what was told, and what of `found` is open."""
+    """Return the documents that a claim must have, as `state size`; `found` decides calls without an answer."""
     expected: dict[str, str] = {}
     for record, operation in ((s.record, s.call.operation) for s in calls if s.is_accepted and s.record):
         if operation == "complete" or record["id"] not in expected:

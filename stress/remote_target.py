@@ -1,7 +1,7 @@
 """A stack that is not ours to break: what can be proved about it by HTTP alone, from one address.
 
-There is no SQL here, so the audit is made through the API, by a member of staff: whoever was told that they are there
-is there, once; whoever was refused is not.
+There is no SQL access, so the reconciliation uses the API, as a staff member: a person who was accepted is there once;
+a person who was refused is not.
 """
 
 import time
@@ -26,9 +26,9 @@ BURST = 20
 LIMIT = ObservedLimit(5, 60)
 READS = 200  # of the shallow health check
 RATE = 20.0
-CALLER = "127.0.0.1"  # one client, whatever address it really has
+CALLER = "127.0.0.1"  # one client, whatever its real address is
 
-# SES's own mailbox simulator takes these mails, and no bounce counts against the account.
+# SES's own mailbox simulator accepts these mails, and no bounce counts against the account.
 MAILBOX = "success+{name}@simulator.amazonses.com"
 
 NOTICE = f"""This will create, at {{target}}:
@@ -38,13 +38,13 @@ Nothing is removed again, and nothing is broken on purpose."""
 
 
 class RemoteScenarios:
-    """The scenarios of such a stack; `staff` is a staff member's access token, without which nothing is reconciled."""
+    """The scenarios of a remote stack; without a staff member's access token `staff` nothing is reconciled."""
 
     def __init__(self, staff: str) -> None:
         self._staff = staff
 
     def list_scenarios(self) -> dict[str, tuple[str, str, Callable[[ScenarioContext], Awaitable[None]]]]:
-        """Title, promise and work of each, by key."""
+        """Return title, promise and function of each scenario, by key."""
         return {
             "agents": (
                 "Concurrent agent registration",
@@ -92,7 +92,7 @@ class RemoteScenarios:
         await self._reconcile(context, [*same, *made])
 
     async def _reconcile(self, context: ScenarioContext, samples: Sequence[CallSample]) -> None:
-        """Each address that was tried has the member that was told of, or none."""
+        """Compare each address that was used with its accepted member, or none."""
         context.show_progress("reconciling through the API")
         accepted: dict[str, set[str]] = {str((s.call.body or {})["email"]): set() for s in samples}
         for sample in samples:
@@ -140,7 +140,7 @@ class RemoteScenarios:
 
 
 def _check_limit(context: ScenarioContext, samples: Sequence[CallSample], already: int = 0) -> None:
-    """One client's calls against its limit; `already` were made in the moment before."""
+    """Check one client's calls against its limit; `already` were made just before."""
     found = Counter(sample.status for sample in samples[already:])
     most = LIMIT.burst - already
     gained = int((max(s.done_s for s in samples) - min(s.sent_s for s in samples)) / LIMIT.interval_s)
@@ -153,7 +153,7 @@ def _check_limit(context: ScenarioContext, samples: Sequence[CallSample], alread
 
 
 async def run(url: str, staff: str, out: Path, progress: ProgressView) -> ReadinessReport:
-    """Go through them at the API's base path, and write the report."""
+    """Run the scenarios at the API's base path, write the report and return it."""
     clock, ledger, started_at = RunClock(), CallLedger(), datetime.now(UTC)
     generator = LoadGenerator(url.rstrip("/"), ledger, clock, lambda sample: _note_sample(progress, sample))
     call_factory, results = CallFactory(time.time_ns(), MAILBOX), []

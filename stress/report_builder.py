@@ -1,4 +1,4 @@
-"""What all runs have in common at their end: the report put together, and its folder."""
+"""The end of every kind of run: builds the report and writes its folder."""
 
 import contextlib
 import platform
@@ -30,7 +30,7 @@ def build_report(
     environment: dict[str, str],
     settings: dict[str, Any],
 ) -> ReadinessReport:
-    """The report; its verdict and score follow from the results."""
+    """Return the report; its verdict and score follow from the results."""
     return ReadinessReport(
         started_at=started_at.isoformat(timespec="seconds"),
         duration_s=duration_s,
@@ -47,7 +47,7 @@ def build_report(
 
 
 def write_report(found: ReadinessReport, seen: Sequence[CallSample], folder: Path) -> None:
-    """The pages, the samples, and last the report itself: where that is, all is."""
+    """Write the pages, the samples, and last report.json: where that exists, everything does."""
     folder.mkdir(parents=True, exist_ok=True)
     samples.write_samples(seen, folder / "samples.csv.gz")
     page.write_page(found, folder)
@@ -56,7 +56,7 @@ def write_report(found: ReadinessReport, seen: Sequence[CallSample], folder: Pat
 
 
 def build_timeline(seen: Sequence[CallSample], end_s: float) -> Timeline:
-    """Answers a second: all, those that were wrong, and those that were refused as they should be."""
+    """Return answers a second: all, the unexpected ones, and those that were refused as intended."""
     return Timeline(
         throughput=_count_by_second(seen, end_s),
         errors=_count_by_second([s for s in seen if not s.is_expected], end_s),
@@ -70,7 +70,7 @@ def _count_by_second(seen: Sequence[CallSample], end_s: float) -> list[Point]:
 
 
 def describe_environment(root: Path) -> dict[str, str]:
-    """The machine that the figures were measured on."""
+    """Return a description of the machine that the figures were measured on."""
     return {
         "commit": _read_git(root, "rev-parse", "--short=12", "HEAD") or "unknown",
         "changes not committed": "yes" if _read_git(root, "status", "--porcelain") else "none",

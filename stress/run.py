@@ -1,4 +1,4 @@
-"""A run: starts the system, goes through the scenarios, and puts together what they found."""
+"""A run, which starts the system, runs the scenarios and builds the report."""
 
 import json
 import shutil
@@ -34,7 +34,7 @@ SCENARIOS: dict[str, ModuleType] = {
 }
 STALL_S = 1.0
 
-# One function with limits so short that a run sees them at work; all others have the template's.
+# One function has limits short enough for a run to reach them; all others have the template's.
 SHORT_LIVED = {"DB_IDLE_TIMEOUT": "2", "DB_MAX_LIFETIME": "5", "DB_CONNECT_TIMEOUT": "2"}
 CLOUD_OPTIONS = CloudOptions(
     variables={f"JobsFunction:{name}": value for name, value in SHORT_LIVED.items()},
@@ -58,7 +58,7 @@ class RunOptions:
 
 @dataclass
 class ReadinessRun:
-    """One run at work."""
+    """A run in progress."""
 
     options: RunOptions
     progress: ProgressView
@@ -68,17 +68,18 @@ class ReadinessRun:
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def __post_init__(self) -> None:
+        """Prepare the parts that need no running system."""
         self.environment = describe_environment(self.options.root)
         self.faults = FaultLog(self.clock)
         self.call_factory = CallFactory(self.options.seed)
-        # shorter than production's 60 s, so that a run sees a circuit open, probe and close more than once
+        # shorter than production's 60 s, so that in a run a circuit opens, probes and closes more than once
         self.circuits = {"email": {"open_s": self.options.profile.open_s}}
         rate = str(self.options.profile.mail_rate)
         setup = replace(CLOUD_OPTIONS, parameters={"Circuits": json.dumps(self.circuits), "MailRate": rate})
         self.cloud = LocalCloud(self.options.root, self.options.state / "after", setup)
 
     async def run_all(self) -> ReadinessReport:
-        """Go through all of it. Raises CannotStart, NotPrepared."""
+        """Start the system, run everything and return the report. Raise TargetStartError, FixtureError."""
         self.progress.note_step("starting the local cloud")
         try:
             await self.cloud.start()
@@ -153,10 +154,10 @@ class ReadinessRun:
     async def _run_scenario(
         self, context: LocalScenarioContext, work: Callable[[LocalScenarioContext], Awaitable[None]]
     ) -> None:
-        """A scenario that breaks off has proved nothing: it fails, by name, and the others go on."""
+        """Run a scenario; one that breaks off has proved nothing: it fails, by name, and the others go on."""
         try:
             await work(context)
-        except Exception as error:  # noqa: BLE001 - told in the report
+        except Exception as error:  # noqa: BLE001 - reported as a failed check
             context.check(
                 "The scenario came to its end",
                 holds=False,
@@ -202,13 +203,13 @@ class ReadinessRun:
 
 
 def count_members_needed(wanted: Iterable[str], profile: Profile) -> int:
-    """Return how many signed-in members these scenarios take, each as its own crowds are sized."""
+    """Return how many signed-in members these scenarios take."""
     takers = (getattr(SCENARIOS[key], "count_members_needed", None) for key in wanted)
     return sum(needed(profile) for needed in takers if needed is not None)
 
 
 async def run(options: RunOptions, progress: ProgressView) -> ReadinessReport:
-    """A whole run; its folder holds the report, the pages and the samples."""
+    """Run everything and return the report; write the report, the pages and the samples to the options' folder."""
     at_work = ReadinessRun(options, progress)
     found = await at_work.run_all()
     logs = options.state / "after" / "logs"

@@ -1,4 +1,4 @@
-"""The raw samples, for whoever doubts a summary: one line for each call, without anything personal."""
+"""The raw samples, to check the report's summaries: one line for each call, without personal data."""
 
 import csv
 import gzip
@@ -12,7 +12,7 @@ COLUMNS = ("scenario", "operation", "method", "client", "attempt", "meant_s", "s
 
 
 def write_samples(samples: Iterable[CallSample], path: Path) -> None:
-    """As gzipped CSV."""
+    """Write the samples as gzipped CSV."""
     with gzip.open(path, "wt", newline="") as file:
         lines = csv.writer(file)
         lines.writerow(COLUMNS)

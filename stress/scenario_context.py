@@ -1,4 +1,4 @@
-"""What a scenario is given: the system, people, a generator; and where it writes down what it finds."""
+"""The context of a scenario: the system, users and a generator, and the checks and figures that it records."""
 
 import asyncio
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class ScenarioContext:
-    """One scenario at work, on whatever answers HTTP. `check` and its kin are the only ways to a tick."""
+    """The context of one running scenario, on anything that answers HTTP. Only `check` and its variants make a tick."""
 
     key: str
     title: str
@@ -44,43 +44,43 @@ class ScenarioContext:
     wanted: int = 0
 
     def check(self, name: str, *, holds: bool, wanted: object, found: object) -> bool:
-        """Assert something."""
+        """Record a check; return whether it passed."""
         self.checks.append(Assertion(name, bool(holds), str(wanted), str(found)))
         return bool(holds)
 
     def check_equal(self, name: str, wanted: object, found: object) -> bool:
-        """Assert that what was found is what was wanted."""
+        """Check that what was found equals what was wanted."""
         return self.check(name, holds=wanted == found, wanted=wanted, found=found)
 
     def check_at_most(self, name: str, most: float, found: float, unit: str = "") -> bool:
-        """Assert that a figure stays within a limit."""
+        """Check that a figure stays within a limit."""
         return self.check(name, holds=found <= most, wanted=f"≤ {most:g} {unit}".strip(), found=f"{found:.4g} {unit}")
 
     def check_at_least(self, name: str, least: float, found: float, unit: str = "") -> bool:
-        """Assert that a figure reaches a limit."""
+        """Check that a figure reaches a limit."""
         return self.check(name, holds=found >= least, wanted=f"≥ {least:g} {unit}".strip(), found=f"{found:.4g} {unit}")
 
     def record_figure(self, name: str, value: float, unit: str = "", note: str = "") -> None:
-        """Note a measured number."""
+        """Record a measured number."""
         self.figures.append(Figure(name, value, unit, note))
 
     def show_progress(self, text: str) -> None:
-        """Say what is being done now."""
+        """Show what the scenario does now."""
         self.progress.note_step(text)
 
     async def pause(self, seconds: float, why: str) -> None:
-        """Let time pass."""
+        """Wait for some seconds, and show why."""
         self.show_progress(f"waiting {seconds:.0f} s: {why}")
         await asyncio.sleep(seconds)
 
     async def send_burst(self, calls: Sequence[PlannedCall]) -> list[CallSample]:
-        """All at the same instant; each counts as a sample that the verdict needs."""
+        """Send all calls at the same instant; the verdict requires a sample of each."""
         self.wanted += len(calls)
         return await self.generator.send_burst(calls)
 
     @property
     def samples(self) -> list[CallSample]:
-        """Return what the scenario has sent so far."""
+        """Return the samples of the scenario so far."""
         return self.ledger.list_samples(self.key)
 
     def build_result(self) -> ScenarioResult:
@@ -109,7 +109,7 @@ class ScenarioContext:
         )
 
     def _check_answers(self, samples: Sequence[CallSample]) -> None:
-        """Check that no answer was wrong; that alone is not enough for a scenario without checks of its own."""
+        """Check that all answers were expected; a scenario without checks of its own does not pass by this alone."""
         unexpected = count_unexpected(samples)
         if unexpected or (samples and self.checks):
             self.check(
@@ -132,7 +132,7 @@ class ScenarioContext:
 
 @dataclass(kw_only=True)
 class LocalScenarioContext(ScenarioContext):
-    """A scenario on a local cloud, which can be looked into and broken."""
+    """The context of a scenario on a local cloud, which can be inspected and broken."""
 
     target: "LocalCloud"
     fixtures: "UserFixtures"

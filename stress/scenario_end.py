@@ -1,4 +1,4 @@
-"""The end of a scenario: waits until all that follows from it is done, then holds everything against the ledger."""
+"""The end of a scenario: waits until all its effects are complete, then compares them with the ledger."""
 
 import asyncio
 from collections import Counter
@@ -29,7 +29,7 @@ async def wait_until_idle(context: "LocalScenarioContext") -> None:
 
 
 async def reconcile(context: "LocalScenarioContext") -> None:
-    """Compare all that this scenario's calls were told with what is there."""
+    """Compare the answers of this scenario's calls with what the system holds."""
     await wait_until_idle(context)
     context.show_progress("reconciling")
     log, target = context.reconciliation, context.target
@@ -44,7 +44,7 @@ async def reconcile(context: "LocalScenarioContext") -> None:
 
 
 async def _count_messages(context: "LocalScenarioContext") -> int:
-    """Messages of jobs, the dead letters included. A nudge is none: it only says that somebody may look."""
+    """Return the number of job messages, dead-letter queues included; the relay's wake-up messages don't count."""
     return sum(count for name, count in (await context.target.count_queued()).items() if name != "NudgeQueue")
 
 

@@ -1,4 +1,4 @@
-"""What a scenario's findings come to, and what the scenarios come to. Nothing else decides."""
+"""The only rules that decide the status of a scenario and of a run."""
 
 from collections.abc import Sequence
 
@@ -10,9 +10,9 @@ LAG_BAR_MS = 50.0  # p99: a fifth of the strictest latency that is judged (250 m
 def judge_status(
     checks: Sequence[Assertion], reconciliation: Reconciliation, lag: Lag | None, samples: int, samples_wanted: int
 ) -> Status:
-    """PASS takes every check, all samples, a generator that kept time, and an audit that compared and found nothing.
+    """Return PASS only for passed checks, all samples, a punctual generator, and a reconciliation without differences.
 
-    What was lost or doubled stays so however it was measured: FAIL. Otherwise a measurement that can't be trusted is
+    Lost or doubled effects are a FAIL, however they were measured. Otherwise a measurement that can't be trusted is
     INVALID, whatever it says.
     """
     if reconciliation.differences:
@@ -25,25 +25,25 @@ def judge_status(
 
 
 def is_saturated(lag: Lag | None) -> bool:
-    """Whether the load generator was too late to be believed."""
+    """Return whether the load generator was too late for the measurement to count."""
     return lag is not None and lag.p99 > lag.bar
 
 
 def combine_status(results: Sequence[ScenarioResult]) -> Status:
-    """The worst of all: FAIL, INVALID, SKIPPED, PASS. A run of nothing is INVALID."""
+    """Return the worst status: FAIL, INVALID, SKIPPED, PASS. A run without results is INVALID."""
     found = {result.status for result in results}
     order: tuple[Status, ...] = ("FAIL", "INVALID", "SKIPPED", "PASS")
     return next((status for status in order if status in found), "INVALID")
 
 
 def compute_percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least a `share` of all do not exceed (nearest rank); 0 of none."""
+    """Return the smallest value that at least a `share` of all do not exceed (nearest rank); 0 of none."""
     ranked = sorted(values)
     return ranked[max(0, -(-round(share * 1000) * len(ranked) // 1000) - 1)] if ranked else 0.0
 
 
 def summarise_latency(operation: str, values_ms: Sequence[float]) -> Latency:
-    """The summary of an operation's latencies."""
+    """Return the summary of an operation's latencies."""
     histogram = [0] * (len(BUCKETS_MS) + 1)
     for value in values_ms:
         histogram[next((n for n, most in enumerate(BUCKETS_MS) if value <= most), len(BUCKETS_MS))] += 1
@@ -52,7 +52,7 @@ def summarise_latency(operation: str, values_ms: Sequence[float]) -> Latency:
 
 
 def summarise_lag(values_ms: Sequence[float], bar_ms: float = LAG_BAR_MS) -> Lag | None:
-    """The summary of the generator's lateness; None where it sent nothing."""
+    """Return the summary of the generator's lateness; None where it sent nothing."""
     if not values_ms:
         return None
     return Lag(

@@ -1,1 +1,1 @@
-"""A PostgreSQL proxy that does what RDS Proxy does, for tests in a thread and for `make up` in a process."""
+"""A PostgreSQL proxy that behaves like RDS Proxy: in a thread for tests, in a process for `make up`."""

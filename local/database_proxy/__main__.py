@@ -1,4 +1,4 @@
-"""`python -m local.database_proxy`: the proxy in a process of its own, with its control port."""
+"""`python -m local.database_proxy`: the proxy in its own process, with its control port."""
 
 import argparse
 import asyncio
@@ -15,7 +15,7 @@ from local.http_server import serve
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line."""
+    """Return the options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m local.database_proxy", description=__doc__)
     parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1 for clients; 0 takes a free one")
     parser.add_argument("--target", type=int, required=True, help="port on 127.0.0.1 of the database")
@@ -29,7 +29,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 async def run(proxy: Proxy, control_port: int) -> None:
-    """Serves until SIGTERM or SIGINT. Raises OSError if a port is taken."""
+    """Serve until SIGTERM or SIGINT. Raise OSError if a port is taken."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -42,7 +42,7 @@ async def run(proxy: Proxy, control_port: int) -> None:
 
 
 def main() -> int:
-    """0 after an orderly stop, 1 if a port is taken."""
+    """Return 0 after an orderly stop, 1 if a port is taken."""
     options = parse_arguments()
     proxy = Proxy(
         options.target,

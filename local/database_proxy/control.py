@@ -1,15 +1,15 @@
-"""The control port of a proxy that has a process of its own: its figures and its levers, as JSON over HTTP.
+"""The control port of a proxy in its own process: its statistics and its fault switches, as JSON over HTTP.
 
-    GET  /counts                          figures: Counts, server_connections, max_connections, target, crashes
-    POST /counts/reset                    totals from 0, maxima from now
+    GET  /counts                          ProxyStatistics, server_connections, max_connections, target, crashes
+    POST /counts/reset                    restart totals at 0 and maxima at the present values
     PUT  /limit       {"max_connections": 10}
-    PUT  /target      {"port": 5433}      who is on the former server is cut off, so nobody writes there any more
-    PUT  /listening   {"listening": false}   who connects is refused
+    PUT  /target      {"port": 5433}      clients of the former server are disconnected, so nobody writes there any more
+    PUT  /listening   {"listening": false}   refuse new connections
     PUT  /delay       {"seconds": 0.1}    both directions; 0 ends it
-    PUT  /black-hole  {"on": true}        what is sent is lost; a line that has lost something stays silent for good
-    POST /cut                             every client's line, now: {"cut": 3}
+    PUT  /black-hole  {"on": true}        discard all data; a connection that has lost data stays silent for good
+    POST /cut                             disconnect every client now: {"cut": 3}
 
-A PUT answers with what it has set. What can't be read is 400 and changes nothing.
+A PUT returns what it has set. A request that can't be read gets 400 and changes nothing.
 """
 
 import json
@@ -28,7 +28,7 @@ Body = dict[str, Any]
 
 
 class ControlPort:
-    """Answers requests."""
+    """The handler of control requests."""
 
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
@@ -44,7 +44,7 @@ class ControlPort:
         }
 
     async def handle(self, request: HttpRequest) -> HttpResponse:
-        """The answer to a request; one that a web page of elsewhere could have sent is refused."""
+        """Return the response to a request; refuse one that a web page of another site could have sent."""
         if not is_from_this_machine(request):
             return _make_json_response(403, {"message": "Only for programs on this machine"})
         action = self._actions.get((request.method, request.path))

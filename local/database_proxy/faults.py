@@ -1,6 +1,6 @@
-"""What can be wrong with the line between a client and the proxy, switched while it runs.
+"""Faults on the connections between clients and the proxy, switched while it runs.
 
-Set from any thread: each is a single assignment, and the proxy's thread looks at it with every piece that arrives.
+They may be set from any thread: each is a single assignment, and the proxy's thread reads it with every piece of data.
 """
 
 import asyncio
@@ -16,9 +16,9 @@ BOTH: tuple[Direction, ...] = ("to_server", "to_client")
 
 @dataclass(eq=False)
 class ConnectionCut:
-    """Ends a line once `after` bytes have passed in one direction, counted from when it was asked for.
+    """Closes connections after `after` bytes in one direction, counted from when the cut was requested.
 
-    0 lets nothing of the next piece pass. `left` lines are still to be cut (None: every one), `done` were.
+    With 0 nothing of the next piece passes. `left` connections are still to be cut (None: all), `done` were cut.
     """
 
     direction: Direction
@@ -28,18 +28,18 @@ class ConnectionCut:
 
     @property
     def is_armed(self) -> bool:
-        """Whether there is still something to cut."""
+        """Return whether there are connections left to cut."""
         return self.left is None or self.left > 0
 
     def count(self) -> None:
-        """A line was cut."""
+        """Count a connection that was cut."""
         self.done += 1
         if self.left is not None:
             self.left -= 1
 
 
 class ConnectionFaults:
-    """None at first."""
+    """The faults in force; none at first."""
 
     def __init__(self) -> None:
         self.cutting: ConnectionCut | None = None
@@ -48,7 +48,7 @@ class ConnectionFaults:
 
     @contextmanager
     def cut(self, direction: Direction, after: int, *, connections: int | None = 1) -> Iterator[ConnectionCut]:
-        """Within the block: cut the next `lines` that move that many bytes (None: every one)."""
+        """Cut the next `connections` that transfer `after` bytes within the block (None: all)."""
         cut = self.cutting = ConnectionCut(direction, after, connections)
         try:
             yield cut
@@ -57,7 +57,7 @@ class ConnectionFaults:
 
     @contextmanager
     def delay_data(self, seconds: float, *directions: Direction) -> Iterator[None]:
-        """Within the block: everything arrives that much later, in both directions if none is named."""
+        """Delay all data by `seconds` within the block, in both directions if none is named."""
         self.delays = dict.fromkeys(directions or BOTH, seconds)
         try:
             yield
@@ -66,9 +66,9 @@ class ConnectionFaults:
 
     @contextmanager
     def discard_data(self, *directions: Direction) -> Iterator[None]:
-        """Within the block: what is sent is acknowledged and lost, also of those who connect. No direction named: both.
+        """Acknowledge and discard data within the block, of new clients too; in both directions if none is named.
 
-        A line that has lost something stays silent for good, as its two ends no longer agree.
+        A connection that has lost data stays silent for good, as its two ends no longer agree.
         """
         self.holes = frozenset(directions or BOTH)
         try:
@@ -78,7 +78,7 @@ class ConnectionFaults:
 
 
 class FaultyStream:
-    """One direction of one client's line. `deliver` gets what passes, `cut` is called when the line ends here."""
+    """One direction of a client's connection. It calls `deliver` with data, and `cut` when a fault ends it."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class FaultyStream:
         self._late: deque[tuple[float, Callable[[], None]]] = deque()
 
     def feed(self, data: bytes) -> None:
-        """Pass a piece on, as the faults have it."""
+        """Deliver, delay, discard or cut a piece of data, as the faults say."""
         faults = self._faults
         if self._direction in faults.holes:
             self._silent = True
@@ -109,7 +109,7 @@ class FaultyStream:
             self._pass_until(faults.cutting, data)
 
     def end(self, close: Callable[[], None]) -> None:
-        """Close the line after what is still under way on it."""
+        """Call `close` after the data that is still delayed."""
         self._run_in_order(close)
 
     def _pass_until(self, cut: ConnectionCut, data: bytes) -> None:

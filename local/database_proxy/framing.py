@@ -1,4 +1,4 @@
-"""PostgreSQL's wire protocol, version 3, as far as a proxy reads and speaks it.
+"""The messages of PostgreSQL's wire protocol, version 3, as far as a proxy reads and writes them.
 
 Source: PostgreSQL, "Frontend/Backend Protocol", Message Formats.
 """
@@ -12,7 +12,7 @@ CANCEL_REQUEST = (1234 << 16) + 5678
 SSL_REQUEST = (1234 << 16) + 5679
 GSSENC_REQUEST = (1234 << 16) + 5680
 LONGEST_STARTUP = 10_000  # bytes; the server's own limit
-LONGEST_MESSAGE = 1 << 30  # bytes; what is longer is not a length but noise
+LONGEST_MESSAGE = 1 << 30  # bytes; a longer length means that the bytes are not PostgreSQL's protocol
 
 AUTHENTICATED = b"R\0\0\0\x08\0\0\0\0"
 IDLE = b"Z\0\0\0\x05I"
@@ -22,7 +22,7 @@ _HEAD = struct.Struct("!cI")
 
 
 class ProtocolError(Exception):
-    """The bytes that came are not a message of the protocol."""
+    """The bytes are not a message of the protocol."""
 
 
 class ProtocolMessage(NamedTuple):
@@ -38,13 +38,13 @@ class ProtocolMessage(NamedTuple):
 
 
 class MessageReader:
-    """Cuts a stream into messages; what is not whole yet waits for the rest."""
+    """Splits a stream into messages and keeps an incomplete one until the rest arrives."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def feed(self, data: bytes) -> list[ProtocolMessage]:
-        """The messages that are whole now. Raises ProtocolError."""
+        """Return the messages that are complete now. Raise ProtocolError."""
         data = self._rest + data if self._rest else data
         found, at, size = [], 0, len(data)
         while size - at >= _HEAD.size:
@@ -61,19 +61,19 @@ class MessageReader:
 
     @property
     def has_rest(self) -> bool:
-        """Whether the beginning of a message is waiting for its end."""
+        """Return whether an incomplete message is waiting for its rest."""
         return bool(self._rest)
 
 
 class StartupPacket(NamedTuple):
-    """A packet of the start, which has a code where messages have a type."""
+    """A packet of the connection's start, which has a code where messages have a type."""
 
     code: int
     body: bytes
 
 
 def take_startup(data: bytes) -> tuple[StartupPacket | None, bytes]:
-    """The first packet of the start, if it is whole, and the bytes that follow it. Raises ProtocolError."""
+    """Return the first startup packet, None if it is incomplete, and the bytes that follow it. Raise ProtocolError."""
     if len(data) < 8:
         return None, data
     length, code = struct.unpack_from("!II", data)
@@ -85,44 +85,44 @@ def take_startup(data: bytes) -> tuple[StartupPacket | None, bytes]:
 
 
 def read_parameters(body: bytes) -> dict[str, str]:
-    """Names and values, each ended by a zero byte, as in a startup packet or a ParameterStatus."""
+    """Return names and values, each ended by a zero byte, as in a startup packet or a ParameterStatus."""
     words = body.rstrip(b"\0").decode("utf-8", "replace").split("\0")
     return dict(zip(words[::2], [*words[1::2], ""], strict=False))
 
 
 def read_fields(body: bytes) -> dict[str, str]:
-    """The fields of an ErrorResponse by their letter: C is the SQLSTATE, M the message."""
+    """Return the fields of an ErrorResponse by their letter: C is the SQLSTATE, M the message."""
     words = [part.decode("utf-8", "replace") for part in body.split(b"\0") if part]
     return {word[0]: word[1:] for word in words}
 
 
 def build_message(kind: bytes, body: bytes = b"") -> bytes:
-    """A message's bytes."""
+    """Return a message's bytes."""
     return _HEAD.pack(kind, len(body) + 4) + body
 
 
 def build_startup(parameters: Mapping[str, str]) -> bytes:
-    """A StartupMessage."""
+    """Return a StartupMessage."""
     body = b"".join(f"{name}\0{value}\0".encode() for name, value in parameters.items()) + b"\0"
     return struct.pack("!II", len(body) + 8, PROTOCOL_3_0) + body
 
 
 def build_cancel_request(key: bytes) -> bytes:
-    """A CancelRequest; `key` is the body of the session's BackendKeyData."""
+    """Return a CancelRequest; `key` is the body of the session's BackendKeyData."""
     return struct.pack("!II", len(key) + 8, CANCEL_REQUEST) + key
 
 
 def build_query(text: str) -> bytes:
-    """A Query of the simple protocol."""
+    """Return a Query of the simple protocol."""
     return build_message(b"Q", text.encode() + b"\0")
 
 
 def build_parameter_status(name: str, value: str) -> bytes:
-    """Return the message that tells clients the value of a setting."""
+    """Return a ParameterStatus: the value of a setting."""
     return build_message(b"S", f"{name}\0{value}\0".encode())
 
 
 def build_fatal_error(sqlstate: str, text: str) -> bytes:
-    """An ErrorResponse after which the connection is closed."""
+    """Return an ErrorResponse after which the connection is closed."""
     fields = {"S": "FATAL", "V": "FATAL", "C": sqlstate, "M": text}
     return build_message(b"E", b"".join(f"{letter}{value}\0".encode() for letter, value in fields.items()) + b"\0")

@@ -1,8 +1,9 @@
-"""The server connections of a proxy: at most so many, lent first come first served.
+"""The server connections of a proxy: a limited number, borrowed in the order of the requests.
 
-A connection is lent only when nothing of its former client can be left in it: all answers were read, nothing is half
-received, no CancelRequest is on its way to it. One that says something while nobody has it is closed. One that is left
-counts until the server has closed its end too, so that PostgreSQL never sees more than `max_connections`.
+A connection is borrowed only when nothing of its former client can be left in it: all answers were read, no message is
+half received, no CancelRequest is on its way to it. A connection that sends something while it is idle is closed. A
+connection that was ended counts until the server has closed its end too, so PostgreSQL never sees more than
+`max_connections`.
 """
 
 import asyncio
@@ -14,17 +15,17 @@ from local.database_proxy.framing import build_fatal_error
 from local.database_proxy.server import ConnectionRejected, ConnectionUser, PoolKey, ServerConnection
 from local.database_proxy.statistics import ProxyStatistics
 
-# SQLSTATE and message are RDS Proxy's. That it is FATAL and that the line is closed are assumed.
+# SQLSTATE and message are RDS Proxy's. That it is FATAL and closes the connection is assumed.
 BORROW_TIMEOUT = build_fatal_error("08000", "Timed-out waiting to acquire database connection")
-# While the database is away or full RDS Proxy goes on trying for its clients, until their borrow timeout.
+# While the database is unreachable or full, RDS Proxy retries for its clients until their borrow timeout.
 PASSING = frozenset({"57P01", "57P02", "57P03", "53300"})
 TRY_AGAIN_S = 0.05
-# RDS Proxy closes idle connections above MaxIdleConnectionsPercent, by default half of MaxConnectionsPercent. After how
-# long is not documented: assumed.
+# RDS Proxy closes idle connections above MaxIdleConnectionsPercent, by default half of MaxConnectionsPercent. The idle
+# time is not documented; this one is assumed.
 IDLE_SHARE = 0.5
 IDLE_S = 10.0
 LEAST_WATCH_S = 1.0
-# A backend sees that its client has left when its statement has ended: for the functions' role within 10 s.
+# A backend notices that its client is gone when its statement ends: for the functions' role within 10 s.
 LEAVE_S = 15.0
 
 
@@ -32,11 +33,11 @@ class WaitingClient(ConnectionUser, Protocol):
     """A client that asks for a connection."""
 
     def accept_connection(self, server: ServerConnection) -> None:
-        """Here it is."""
+        """Take the connection that was asked for."""
         ...
 
     def reject_connection(self, error: bytes) -> None:
-        """There is none: the ErrorResponse that says why."""
+        """Handle that there is none; `error` is the ErrorResponse with the reason."""
         ...
 
 
@@ -54,30 +55,30 @@ class _PendingConnection:
 
 
 class ConnectionPool:
-    """All server connections together are at most `max_connections`: so RDS Proxy's MaxConnectionsPercent counts."""
+    """At most `max_connections` server connections in all, as RDS Proxy counts MaxConnectionsPercent."""
 
     def __init__(self, target: int, *, max_connections: int, borrow_timeout_s: float, counts: ProxyStatistics) -> None:
         self.target = target
         self.max_connections = max_connections
-        self.known: dict[PoolKey, dict[str, str]] = {}  # the settings that clients are told of when they connect
+        self.known: dict[PoolKey, dict[str, str]] = {}  # the settings that clients are sent when they connect
         self._borrow_timeout_s = borrow_timeout_s
         self._counts = counts
         self._idle: defaultdict[PoolKey, list[ServerConnection]] = defaultdict(list)
         self._borrowed: set[ServerConnection] = set()
-        self._asked: set[ServerConnection] = set()  # by the proxy itself
+        self._asked: set[ServerConnection] = set()  # borrowed by the proxy itself
         self._leaving: dict[ServerConnection, asyncio.TimerHandle] = {}
         self._waiting: deque[_QueuedClient] = deque()
         self._opening: set[_PendingConnection] = set()
         self._idle_timer: asyncio.TimerHandle | None = None
 
     def borrow(self, client: WaitingClient, key: PoolKey) -> None:
-        """Ask for a connection: the guest is `granted` or `refused`, at once or later."""
+        """Ask for a connection: `accept_connection` or `reject_connection` is called, now or later."""
         timer = asyncio.get_running_loop().call_later(self._borrow_timeout_s, self._reject_after_timeout, client)
         self._waiting.append(_QueuedClient(client, key, timer))
         self._serve()
 
     def forget(self, client: WaitingClient) -> None:
-        """The guest no longer wants one."""
+        """Drop a client that no longer waits for a connection."""
         for waiter in [w for w in self._waiting if w.client is client]:
             self._remove_waiting(waiter)
         self._serve()
@@ -89,21 +90,21 @@ class ConnectionPool:
         self._serve()
 
     def discard(self, server: ServerConnection) -> None:
-        """Take back a connection that nobody shall have any more."""
+        """Take back a connection and close it."""
         self._take_back(server)
         self._retire(server)
         self._serve()
 
     def list_idle(self) -> list[ServerConnection]:
-        """Those that nobody has."""
+        """Return the connections that are not borrowed."""
         return [server for servers in self._idle.values() for server in servers]
 
     async def ask_idle(self, text: str) -> list[str]:
-        """Return the first column of a query's answers from every idle connection, none of which is lent meanwhile."""
+        """Return the first column of a query's rows from every idle connection; none is borrowed meanwhile."""
         return [answer for server in self.list_idle() for answer in await self._ask(server, text)]
 
     def set_limit(self, max_connections: int) -> None:
-        """At most so many from now on: of those above it the idle are closed now, the lent when they are given back."""
+        """Change the limit: close idle connections above it now, borrowed ones when they are returned."""
         self.max_connections = max_connections
         while self._kept_count > max_connections and self._make_room():
             pass
@@ -111,11 +112,11 @@ class ConnectionPool:
 
     @property
     def open_count(self) -> int:
-        """Return how many are open to the server, borrowed or idle."""
+        """Return how many connections are open to the server, borrowed or idle."""
         return len(self._borrowed) + len(self._asked) + len(self.list_idle())
 
     def refresh(self) -> None:
-        """Close what nobody has now, and the rest when it is given back: who comes next gets a new session."""
+        """Close idle connections now, and borrowed ones when they are returned: later clients get new sessions."""
         self.known.clear()
         for server in self._borrowed:
             server.distrust()
@@ -124,7 +125,7 @@ class ConnectionPool:
         self._serve()
 
     def retarget(self, target: int) -> None:
-        """Lead to another server from now on; nothing more is heard of the former one, and its sessions don't count."""
+        """Use another server from now on; drop the connections to the former one, which no longer count."""
         self.target = target
         self._drop_all()
         self._serve()
@@ -136,7 +137,7 @@ class ConnectionPool:
         self._drop_all()
 
     def _drop_all(self) -> None:
-        """Hang up on the server; lent connections stay with their clients until those notice."""
+        """Close all connections; a borrowed one stays with its client until the client notices."""
         for opening in self._opening:
             if opening.task is not None:
                 opening.task.cancel()
@@ -153,7 +154,7 @@ class ConnectionPool:
         self.known.clear()
 
     async def _ask(self, server: ServerConnection, text: str) -> list[str]:
-        if not (self._is_idle(server) and server.is_reusable):  # lent or lost since the list was made
+        if not (self._is_idle(server) and server.is_reusable):  # borrowed or lost since the list was made
             return []
         self._idle[server.key].remove(server)
         self._asked.add(server)
@@ -176,7 +177,7 @@ class ConnectionPool:
             self._counts.borrowed -= 1
 
     def _keep(self, server: ServerConnection) -> None:
-        """Make a free connection idle where it may be lent again and is not one too many."""
+        """Make a free connection idle where it is reusable and within the limit; else end it."""
         if server.is_reusable and self._kept_count < self.max_connections:
             self._idle[server.key].append(server)
             server.idle_since = asyncio.get_running_loop().time()
@@ -185,7 +186,7 @@ class ConnectionPool:
             self._retire(server)
 
     def _watch_idle(self) -> None:
-        """See that surplus idle connections are closed once the oldest has been idle long enough."""
+        """Schedule the closing of surplus idle connections for when the oldest has been idle long enough."""
         if self._idle_timer is None and len(self.list_idle()) > self.max_connections * IDLE_SHARE:
             loop = asyncio.get_running_loop()
             due = min(server.idle_since for server in self.list_idle()) + IDLE_S
@@ -213,7 +214,7 @@ class ConnectionPool:
         self._counts.note_open(self._size)
 
     def _serve_one(self) -> bool:
-        """Do the next thing for who waits, in the order of coming; False where nothing can be done now."""
+        """Do the next step for the waiting clients, in order; return False where nothing can be done now."""
         under_way = Counter(opening.key for opening in self._opening)
         for waiter in self._waiting:
             server = next((each for each in reversed(self._idle[waiter.key]) if each.is_reusable), None)
@@ -238,7 +239,7 @@ class ConnectionPool:
         return self._kept_count + len(self._leaving)
 
     def _make_room(self) -> bool:
-        """Close the connection that has been idle longest, whoever had it; return False where none is idle."""
+        """Close the connection that has been idle longest, of any key; return False where none is idle."""
         for server in self._list_longest_idle(1):
             self._close_idle(server)
             return True
@@ -265,7 +266,7 @@ class ConnectionPool:
         opening.task = asyncio.get_running_loop().create_task(self._open(opening))
 
     async def _open(self, opening: _PendingConnection) -> None:
-        """Open a connection for whoever waits longest; it becomes idle where nobody waits any more."""
+        """Open a connection for the client that waits longest; it becomes idle where no client waits any more."""
         try:
             server = await self._connect(opening.key)
         except ConnectionRejected as refusal:
@@ -279,7 +280,7 @@ class ConnectionPool:
         self._serve()
 
     async def _connect(self, key: PoolKey) -> ServerConnection | None:
-        """Try until there is a connection; None where fewer wait than connections are opened for them."""
+        """Try until there is a connection; return None where fewer clients wait than connections are being opened."""
         loop = asyncio.get_running_loop()
         while self._is_wanted(key):
             try:
@@ -298,14 +299,14 @@ class ConnectionPool:
         return sum(w.key == key for w in self._waiting) >= sum(o.key == key for o in self._opening)
 
     def _refuse(self, key: PoolKey, error: bytes) -> None:
-        """Tell who waits longest for such a connection that the server turned it down."""
+        """Reject the client that waits longest for such a connection, with the server's error."""
         waiter = next((w for w in self._waiting if w.key == key), None)
         if waiter is not None:
             self._remove_waiting(waiter)
             waiter.client.reject_connection(error)
 
     def _forget_lost(self, server: ServerConnection) -> None:
-        """Forget a connection that is closed, or close one that spoke unasked."""
+        """Forget a connection that is closed, or end one that sent something unasked."""
         if self._is_idle(server):
             self._idle[server.key].remove(server)
             self._retire(server)
@@ -324,7 +325,7 @@ class ConnectionPool:
 
 
 async def _is_ready(server: ServerConnection) -> bool:
-    """Whether it can be used; not where that may pass. Raises Refused where it will not."""
+    """Return whether the connection is usable; False where a retry may help. Raise ConnectionRejected where not."""
     try:
         await server.ready
     except OSError:

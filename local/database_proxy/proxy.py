@@ -1,11 +1,11 @@
-"""A PostgreSQL proxy that does what RDS Proxy does, in a thread of this process, on a loopback port.
+"""A PostgreSQL proxy that behaves like RDS Proxy, in a thread of this process, on a loopback port.
 
-    with running_proxy(5432, max_connections=10, borrow_timeout_s=2) as proxy:
+    with run_proxy(5432, max_connections=10, borrow_timeout_s=2) as proxy:
         psycopg.connect(f"host=127.0.0.1 port={proxy.port} …")
         proxy.counts.pins, proxy.counts.borrowed_max
         with proxy.faults.cut("to_client", 17): …
 
-What is known of RDS Proxy and what is assumed stands where it is done; docs/decisions/0010.
+Comments beside the code say which behaviour of RDS Proxy is documented and which is assumed; see docs/decisions/0010.
 """
 
 import asyncio
@@ -22,12 +22,13 @@ from local.database_proxy.statistics import ProxyStatistics
 
 T = TypeVar("T")
 
-CALL_S = 10.0  # for what is asked of the proxy's thread
-# What ConnectionBorrowTimeout of the RDS Proxy must be set to (docs/how-to/deploy.md; its own default is 120 s). It is
-# shorter than a call may take, so that a caller who waits in vain gets the API's answer before the gateway cuts it off.
+CALL_S = 10.0  # for a call into the proxy's thread
+# The value for ConnectionBorrowTimeout of the RDS Proxy (docs/how-to/deploy.md; its own default is 120 s). It is
+# shorter than a call may take, so that a client that waits in vain gets the API's answer and is not cut off by the
+# gateway.
 BORROW_TIMEOUT_S = 10.0
 
-# Whatever a server session can keep of one client for the next: one row for each thing found.
+# State that a server session can keep from one client to the next, one row for each item.
 SESSION_STATE = """
 SELECT 'setting ' || name FROM pg_settings WHERE source = 'session'
 UNION ALL SELECT 'prepared statement' FROM pg_prepared_statements
@@ -39,7 +40,7 @@ UNION ALL SELECT 'temporary object' FROM pg_class WHERE relnamespace = pg_my_tem
 
 
 class Proxy:
-    """A running proxy. `counts` may be read and `faults` be set from any thread."""
+    """A running proxy. Any thread may read `counts` and set `faults`."""
 
     def __init__(
         self,
@@ -65,12 +66,12 @@ class Proxy:
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
 
     def start(self) -> None:
-        """Listen on 127.0.0.1, on a free port where none was named. Raises OSError."""
+        """Listen on 127.0.0.1, on a free port where none was named. Raise OSError."""
         self._thread.start()
         self._call(self._listen)
 
     def stop(self) -> None:
-        """Hang up on everybody."""
+        """Close all connections and end the thread."""
         self._call(self._close)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(CALL_S)
@@ -78,7 +79,7 @@ class Proxy:
 
     @property
     def target(self) -> int:
-        """The port of the server."""
+        """Return the port of the server."""
         return self._context.pool.target
 
     @target.setter
@@ -96,7 +97,7 @@ class Proxy:
 
     @property
     def is_listening(self) -> bool:
-        """Whether who connects is let in; refused otherwise."""
+        """Return whether new clients are accepted; they are refused otherwise."""
         return self._listener.is_serving()
 
     @is_listening.setter
@@ -105,28 +106,28 @@ class Proxy:
             self._call(self._listen if wanted else self._stop_listening)
 
     def read_statistics(self) -> dict[str, Any]:
-        """All of Counts, of one moment, with `server_connections` (open to the server now)."""
+        """Return all of ProxyStatistics, of one moment, with `server_connections` (open to the server now)."""
         return self._call(self._read_statistics)
 
     def reset_counts(self) -> None:
-        """Count anew."""
+        """Restart totals at 0 and maxima at the present values."""
         self._call(self._reset_counts)
 
     def cut_all(self, database: str | None = None) -> int:
-        """Cut every client's line now, or every one to a database; returns how many."""
+        """Disconnect every client now, or every client of one database; return how many."""
         return self._call(lambda: self._cut_all(database))
 
     def refresh(self) -> None:
-        """Close the server connections that nobody has: what was set for roles holds for the next ones."""
+        """Close the idle server connections: a changed setting of a role takes effect in new sessions."""
         self._call(self._refresh)
 
     def read_session_state(self) -> list[str]:
-        """Return what clients have left behind in the server connections that nobody has."""
+        """Return what clients have left behind in the idle server connections."""
         return self._call(self._read_session_state)
 
     @contextmanager
     def refuse_connections(self) -> Iterator[None]:
-        """Within the block nobody listens: who connects is refused."""
+        """Refuse new connections within the block."""
         self.is_listening = False
         try:
             yield
@@ -135,7 +136,7 @@ class Proxy:
 
     @contextmanager
     def watch_traffic(self) -> Iterator[MessageLog]:
-        """Record what goes through within the block, message by message."""
+        """Record the messages that pass within the block."""
         traffic = self._context.watching = MessageLog()
         try:
             yield traffic
@@ -159,7 +160,7 @@ class Proxy:
         for session in list(self._context.sessions):
             session.abort()
         self._context.pool.close()
-        await asyncio.sleep(0)  # so that closed transports are told
+        await asyncio.sleep(0)  # so that closed transports run their callbacks
 
     async def _retarget(self, port: int) -> None:
         self._context.pool.retarget(port)
@@ -198,7 +199,7 @@ def run_proxy(
     borrow_timeout_s: float = BORROW_TIMEOUT_S,
     tls: ssl.SSLContext | None = None,
 ) -> Iterator[Proxy]:
-    """A proxy in front of the server on a port, gone when the block ends."""
+    """Run a proxy for the server on a port until the block ends."""
     proxy = Proxy(target_port, max_connections=max_connections, borrow_timeout_s=borrow_timeout_s, tls=tls)
     proxy.start()
     try:

@@ -1,4 +1,4 @@
-"""One connection from the proxy to PostgreSQL, lent to one client at a time."""
+"""One connection from the proxy to PostgreSQL, borrowed by one client at a time."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,20 +16,20 @@ from local.database_proxy.framing import (
     read_parameters,
 )
 
-# The server's own affair, not the session's: a standby that is promoted tells everyone.
+# A setting of the server, not of the session: a promoted standby reports it to every client.
 SERVER_WIDE = frozenset({"in_hot_standby"})
 WANTS_PASSWORD = build_fatal_error("28000", "the server wants a password; it has to trust the proxy")
 
 
 class PoolKey(NamedTuple):
-    """The key of server connections that can be exchanged for each other."""
+    """The user and database of server connections that are interchangeable."""
 
     user: str
     database: str
 
 
 class ConnectionRejected(Exception):
-    """The server turned a connection down; `raw` is what it said."""
+    """The server rejected a connection; `raw` is its ErrorResponse."""
 
     def __init__(self, raw: bytes) -> None:
         super().__init__("refused")
@@ -38,19 +38,22 @@ class ConnectionRejected(Exception):
 
 
 class ConnectionUser(Protocol):
-    """Return the clients that have a server connection."""
+    """A client that has a server connection."""
 
     def handle_server_messages(self, messages: list[ProtocolMessage]) -> None:
-        """It answered."""
+        """Handle messages from the server."""
         ...
 
     def handle_server_loss(self) -> None:
-        """It is gone."""
+        """Handle the loss of the server connection."""
         ...
 
 
 class ServerConnection(asyncio.Protocol):
-    """Usable once `ready` is done. `lost` is called when it is gone, and when it spoke while nobody had it."""
+    """A connection that is usable once `ready` is done.
+
+    `on_lost` is called when it is gone, and when it sent something while it was idle.
+    """
 
     def __init__(self, key: PoolKey, on_lost: Callable[["ServerConnection"], None]) -> None:
         self.key = key
@@ -66,18 +69,20 @@ class ServerConnection(asyncio.Protocol):
 
     @property
     def is_reusable(self) -> bool:
-        """Whether the next client may have it: open, trusted, and with no message half received."""
+        """Return whether another client may have it: open, trusted, and with no message half received."""
         return self._usable and not self.is_closed and not self._framer.has_rest
 
     def distrust(self) -> None:
-        """Let nobody else have it once its present client is done."""
+        """Let no other client have it once its present client is done."""
         self._usable = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Send the startup message."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.write(build_startup({"user": self.key.user, "database": self.key.database}))
 
     def data_received(self, data: bytes) -> None:
+        """Pass complete messages to the client, or handle them here where there is none."""
         try:
             messages = self._framer.feed(data)
         except ProtocolError:
@@ -89,6 +94,7 @@ class ServerConnection(asyncio.Protocol):
             self.handle_unasked_messages(messages)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Report the loss to the client and to the pool."""
         self.is_closed = True
         if not self.ready.done():
             self.ready.set_exception(exc or ConnectionError("closed by the server"))
@@ -98,29 +104,29 @@ class ServerConnection(asyncio.Protocol):
         self._on_lost(self)
 
     def send(self, data: bytes) -> None:
-        """Pass on what a client sent."""
+        """Send a client's data to the server."""
         self._transport.write(data)
 
     def end_session(self) -> None:
-        """End the session after what was sent on it; what it still says is not for anybody."""
+        """End the session after the data that was sent on it; ignore what the server still sends."""
         self._usable = False
         self._transport.write(TERMINATE)
-        self._transport.write_eof()  # in the middle of a COPY a backend takes Terminate for an error and reads on
+        self._transport.write_eof()  # during a COPY a backend takes Terminate for an error and goes on reading
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection at once."""
         self.is_closed = True
         self._transport.abort()
 
     def note_parameter(self, message: ProtocolMessage) -> str | None:
-        """Take a ParameterStatus; the setting's name where it is another value than before."""
+        """Store a ParameterStatus; return the setting's name where its value has changed."""
         ((name, value),) = read_parameters(message.body).items()
         changed = self.parameters.get(name) != value and name not in SERVER_WIDE
         self.parameters[name] = value
         return name if changed else None
 
     async def ask(self, text: str) -> list[str]:
-        """The first column of what a query answers. Raises ConnectionError."""
+        """Return the first column of a query's rows. Raise ConnectionError."""
         server_query = _ServerQuery(self)
         self.borrower = server_query
         self.send(build_query(text))
@@ -130,10 +136,11 @@ class ServerConnection(asyncio.Protocol):
             self.borrower = None
 
     def handle_unasked_messages(self, messages: list[ProtocolMessage]) -> None:
-        """Take what the server says while nobody waits for an answer.
+        """Handle messages that the server sends while no client waits for an answer.
 
         A ParameterStatus or a notice may come at any time and changes nothing. Anything else is the end of the session
-        (a FATAL error comes before the line is closed), or an answer to somebody else: it must never be lent again.
+        (a FATAL error comes before the connection is closed), or an answer to another client: the connection must never
+        be borrowed again.
         """
         for message in messages:
             if message.kind == b"S":

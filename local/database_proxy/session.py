@@ -1,4 +1,4 @@
-"""One client of the proxy: a server connection is borrowed for each of its transactions, and given back after it."""
+"""One client of the proxy: it borrows a server connection for each transaction and returns it afterwards."""
 
 import asyncio
 import itertools
@@ -16,8 +16,8 @@ from local.database_proxy.server import PoolKey, ServerConnection
 from local.database_proxy.session_pinning import find_pin_reason
 from local.database_proxy.statistics import ProxyStatistics
 
-# What a client may ask for when it connects. RDS Proxy refuses `options` with 0A000 and this text; that it does so
-# too with whatever else would make one server session unlike another is assumed.
+# Parameters that a client may send when it connects. RDS Proxy refuses `options` with 0A000 and this text; that it also
+# refuses everything else that would make one server session unlike another is assumed.
 ACCEPTED = frozenset({"user", "database", "application_name", "client_encoding"})
 NO_OPTIONS = "Feature not supported: RDS Proxy currently doesn't support command-line options."
 NO_SETTING = "Feature not supported: the proxy takes no setting at startup but application_name and client_encoding."
@@ -32,19 +32,19 @@ _serial = itertools.count(1)
 
 @dataclass
 class MessageLog:
-    """Messages by type and length in bytes, as they went; no content."""
+    """Type and length in bytes of each message, in order; no content."""
 
     to_server: list[tuple[str, int]] = field(default_factory=list)
     to_client: list[tuple[str, int]] = field(default_factory=list)
 
     def note(self, direction: Direction, messages: list[ProtocolMessage]) -> None:
-        """These went."""
+        """Record messages of one direction."""
         getattr(self, direction).extend((message.kind.decode("latin-1"), len(message.raw)) for message in messages)
 
 
 @dataclass
 class ProxyContext:
-    """The parts that the clients of one proxy share."""
+    """The parts that all sessions of one proxy share."""
 
     pool: ConnectionPool
     counts: ProxyStatistics
@@ -54,10 +54,10 @@ class ProxyContext:
     watching: MessageLog | None = None
 
     def cancel(self, client_key: bytes) -> None:
-        """Hand a CancelRequest on, to the server session that its client has at this moment."""
+        """Forward a CancelRequest to the server session that its client has at this moment."""
         for session in self.sessions:
             if session.cancel_key == client_key and session.server is not None:
-                session.server.distrust()  # the cancellation may come when the next client has the connection
+                session.server.distrust()  # the cancellation may arrive when the next client has the connection
                 asyncio.ensure_future(_send_cancel(self.pool.target, session.server.cancel_key))  # noqa: RUF006 - short
 
 
@@ -73,16 +73,17 @@ class ClientSession(asyncio.Protocol):
         self._is_greeted = False
         self._is_secure = False
         self._early: bytes | None = None  # what has come by TLS before its transport is known
-        self._ended = False  # nothing more is taken from the client
+        self._ended = False  # no more data is taken from the client
         self._start = b""
         self._framer = MessageReader()
-        self._held: list[bytes] = []  # what came while a server connection was waited for
+        self._held: list[bytes] = []  # data received while waiting for a server connection
         self._borrowing = False
-        self._unanswered = 0  # flights
-        self._open_batch = False  # something was sent that no Sync has followed yet
-        self._idle = True  # as the last ReadyForQuery said: in no transaction
+        self._unanswered = 0  # round trips
+        self._open_batch = False  # something was sent and no Sync has followed yet
+        self._idle = True  # as of the last ReadyForQuery: in no transaction
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Set up both directions of the connection and register the session."""
         self._transport = cast("asyncio.Transport", transport)
         faults = self._context.faults
         self._inbound = FaultyStream(faults, "to_server", deliver=self._handle_data, cut=self.close)
@@ -91,18 +92,20 @@ class ClientSession(asyncio.Protocol):
         self._context.counts.clients += 1
 
     def data_received(self, data: bytes) -> None:
+        """Take data from the client."""
         if self._early is None:
             self._inbound.feed(data)
         else:
             self._early += data
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """Remove the session and discard its server connection."""
         self._context.sessions.discard(self)
         self._context.counts.clients -= 1
         self._end()
 
     def close(self) -> None:
-        """Hang up, after what is written; a transaction under way is left to the server, which undoes it."""
+        """Close after sending what is written; the server rolls back a transaction under way."""
         self._end()
         self._transport.close()
 
@@ -112,17 +115,17 @@ class ClientSession(asyncio.Protocol):
         self._transport.abort()
 
     def _end(self) -> None:
-        """Have no part any more in what the server connections do; what was sent on one is still carried out."""
+        """Stop using server connections; the server still executes what was sent on one."""
         self._ended = True
         self._held.clear()
         self._context.pool.forget(self)
         self._leave_server()
 
     def is_on(self, database: str | None) -> bool:
-        """Whether it has come for that database (None: any)."""
+        """Return whether the client uses that database (None: any)."""
         return database is None or (self._key is not None and self._key.database == database)
 
-    # what the client says
+    # messages from the client
 
     def _handle_data(self, data: bytes) -> None:
         if self._ended:
@@ -222,7 +225,7 @@ class ClientSession(asyncio.Protocol):
             self._borrow(self._key)
 
     def _note_message(self, message: ProtocolMessage) -> bool:
-        """Notes what a message means; whether the server has to see it."""
+        """Record what a message starts or ends; return whether the server has to see it."""
         if message.kind == b"H":  # Flush: psycopg sends one after each Sync too, where it asks for nothing
             return self._open_batch
         if message.kind in _ENDS_A_ROUND_TRIP:
@@ -247,7 +250,7 @@ class ClientSession(asyncio.Protocol):
             self._context.pool.borrow(self, key)
 
     def accept_connection(self, server: ServerConnection) -> None:
-        """A server connection is there for the transaction that waits for it."""
+        """Take the server connection for the transaction that waits for it."""
         self._borrowing = False
         self.server = server
         if self._held:
@@ -258,13 +261,13 @@ class ClientSession(asyncio.Protocol):
             self._send_greeting(server.parameters)
 
     def reject_connection(self, error: bytes) -> None:
-        """There is none: the client is told, and the line closed."""
+        """Send the error to the client and close the connection."""
         self._end()
         self._outbound.feed(error)
         self._outbound.end(self.close)
 
     def handle_server_messages(self, messages: list[ProtocolMessage]) -> None:
-        """Pass answers on; what follows the last of them is not for this client."""
+        """Send answers to the client; messages after the last of them are not for this client."""
         mine = len(messages)
         for n, message in enumerate(messages):
             if message.kind == b"Z":
@@ -274,7 +277,7 @@ class ClientSession(asyncio.Protocol):
                     break
             elif message.kind == b"S":
                 self._count_state(message)
-        self._return_connection_after(messages[mine:])  # first, so that who has the answer finds it counted
+        self._return_connection_after(messages[mine:])  # first, so that a client that has its answer finds it counted
         self._answer(messages[:mine])
 
     def _answer(self, messages: list[ProtocolMessage]) -> None:
@@ -283,9 +286,9 @@ class ClientSession(asyncio.Protocol):
         self._outbound.feed(b"".join(message.raw for message in messages))
 
     def handle_server_loss(self) -> None:
-        """The server has closed its end, so we close ours.
+        """Close the client's connection because the server has closed its end.
 
-        Nothing more is taken from the client at once: its next statements belong to a transaction that is gone.
+        Take no more data from the client: its next statements belong to a transaction that is gone.
         """
         self._end()
         self._outbound.end(self.close)
@@ -328,5 +331,5 @@ async def _send_cancel(target: int, key: bytes) -> None:
 
 
 def make_session_factory(context: ProxyContext) -> Callable[[], ClientSession]:
-    """Return what makes a session of each client that connects."""
+    """Return a function that makes a session for each new client."""
     return lambda: ClientSession(context)

@@ -1,10 +1,10 @@
-"""What pins a session to its server connection in RDS Proxy for PostgreSQL.
+"""Statements that pin a session to its server connection in RDS Proxy for PostgreSQL.
 
 Source: Amazon Aurora User Guide, "Avoiding pinning an RDS Proxy": statements over 16 KB; SET and set_config; PREPARE,
 EXECUTE, DEALLOCATE, DISCARD; temporary tables, views and sequences; cursors; LISTEN; loading a library; sequence
 functions; advisory locks of the session (those of the transaction do not pin). Named statements and portals of the
-extended protocol are taken to pin too, as they leave the same state behind. LOCK TABLE is not in the list: it ends with
-its transaction.
+extended protocol are assumed to pin too, as they leave the same state behind. LOCK TABLE is not in the list: it ends
+with its transaction.
 """
 
 import re
@@ -14,7 +14,7 @@ from local.database_proxy.framing import ProtocolError, ProtocolMessage
 
 LONGEST_STATEMENT = 16 * 1024  # bytes of text
 
-# Everything in which a keyword is no keyword: strings, quoted names, dollar quotes, comments.
+# Text in which a keyword does not count: strings, quoted names, dollar quotes, comments.
 _QUOTED = re.compile(
     rb"""(?isx) e'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*' | "(?:[^"]|"")*" | (\$(?:[a-z_]\w*)?\$).*?\1
          | --[^\n]* | /\*.*?\*/"""
@@ -25,9 +25,9 @@ _FUNCTIONS = re.compile(rb"(?i)\b(set_config|nextval|setval|currval|lastval|pg_(
 
 
 def find_pin_reason(message: ProtocolMessage) -> str | None:
-    """Why a client's message pins its session; None where it does not. Never holds any of the statement's values.
+    """Return why a client's message pins its session, None where it does not; never with values of the statement.
 
-    Raises ProtocolError.
+    Raise ProtocolError.
     """
     if message.kind == b"Q":
         return find_statement_pin(message.body.rstrip(b"\0"))
@@ -43,7 +43,7 @@ def find_pin_reason(message: ProtocolMessage) -> str | None:
 
 @lru_cache(maxsize=4096)
 def find_statement_pin(text: bytes) -> str | None:
-    """Why a text of one or more statements pins."""
+    """Return why a text of one or more statements pins, None where it does not."""
     if len(text) > LONGEST_STATEMENT:
         return "statement over 16 KB"
     bare = _QUOTED.sub(b" ", text)

@@ -1,1 +1,1 @@
-"""What stands between functions and services: queues polled, schedules kept, and metrics taken from the logs."""
+"""Event sources between services and functions: polled queues, schedules, and metrics read from the logs."""

@@ -1,6 +1,6 @@
 """`python -m local.events`: the stack's queues, schedules and metrics, in threads of one process beside the gateway.
 
-A process of its own, so that what botocore costs is not paid by the gateway's event loop.
+It is a separate process so that botocore's work does not slow the gateway's event loop.
 """
 
 import argparse
@@ -23,11 +23,11 @@ from local.events.schedules import run_schedule
 from local.stack import Stack
 
 REGION = "eu-central-1"
-DRAIN_S = 3.0  # how long batches at work may go on after a request to stop
+DRAIN_S = 3.0  # how long running batches may go on after a request to stop
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line."""
+    """Return the options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m local.events", description=__doc__)
     parser.add_argument("--stack", type=Path, required=True, help="the deployed stack, as JSON")
     parser.add_argument("--invoke", required=True, help="the gateway's address")
@@ -36,7 +36,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def make_pollers(stack: Stack, invoke: FunctionInvoker, region: str, stop: threading.Event) -> list[QueuePoller]:
-    """One poller for each queue source, on one client."""
+    """Return one poller for each queue source, all on one client."""
     config = Config(
         retries={"max_attempts": 0}, connect_timeout=2, read_timeout=LONG_POLL_S + 10, max_pool_connections=64
     )
@@ -52,7 +52,7 @@ def make_pollers(stack: Stack, invoke: FunctionInvoker, region: str, stop: threa
 
 
 def main() -> int:
-    """Runs until SIGTERM or SIGINT; batches at work are waited for."""
+    """Run until SIGTERM or SIGINT, then wait for running batches."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
     options = parse_arguments()
     stack = Stack.load(options.stack)
@@ -66,7 +66,7 @@ def main() -> int:
         signal.signal(number, on_signal)
     invoke = FunctionInvoker(options.invoke, {f.logical_id: f.timeout_s for f in stack.functions})
     logs = [options.logs / f"{function.logical_id}.log" for function in stack.functions]
-    # made before anything is invoked: it begins where the logs end now
+    # made before anything is invoked, as it starts at the present ends of the logs
     follower = LogFollower(logs, CloudWatch(stack.endpoint_url, region), stop)
     threading.Thread(target=follower.run, daemon=True).start()
     polling = make_pollers(stack, invoke, region, stop)
@@ -79,7 +79,7 @@ def main() -> int:
     stop.wait()
     for poller in polling:
         poller.drain(DRAIN_S)
-    os._exit(0)  # long polls under way would hold the interpreter for up to their 20 s
+    os._exit(0)  # running long polls would keep the interpreter alive for up to 20 s
 
 
 if __name__ == "__main__":

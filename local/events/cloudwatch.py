@@ -1,11 +1,12 @@
-"""The emulator's CloudWatch, spoken to in AWS's JSON protocol.
+"""A client of the emulator's CloudWatch, in AWS's JSON protocol.
 
-boto3 would speak the binary one, and the emulator takes a call in that for an empty one: it has no decoder for it.
+boto3 would use the binary protocol, which the emulator has no decoder for: it takes such a call for an empty one.
 
-How its alarms differ from AWS's (`_evaluate_alarm` of its cloudwatch.py): they are judged at each PutMetricData and
-at no other time, by one statistic over all points of the last Period x EvaluationPeriods seconds, whatever their
-dimensions. So there is no DatapointsToAlarm (one bad point is enough), TreatMissingData means nothing (silence leaves
-an alarm as it is), and it is OK again with the first point that comes when the last bad one is older than all periods.
+The emulator's alarms differ from AWS's (`_evaluate_alarm` of its cloudwatch.py): they are evaluated at each
+PutMetricData and at no other time, by one statistic over all points of the last Period x EvaluationPeriods seconds,
+whatever their dimensions. So there is no DatapointsToAlarm (one bad point is enough), TreatMissingData has no effect
+(without data an alarm keeps its state), and an alarm returns to OK with the first point after the last bad one has left
+all periods.
 """
 
 import http.client
@@ -22,12 +23,12 @@ from botocore.credentials import Credentials
 from local.events.embedded_metrics import MetricDatum
 
 TARGET = "GraniteServiceVersion20100801"
-MOST_DATA = 1000  # what PutMetricData takes at most
+MOST_DATA = 1000  # PutMetricData's limit
 TIMEOUT_S = 10.0
 
 
 class MetricsRejected(Exception):
-    """CloudWatch does not take the call, now or later; the message is its answer."""
+    """CloudWatch will never accept the call; the message is its answer."""
 
 
 class CloudWatch:
@@ -38,7 +39,7 @@ class CloudWatch:
         self._signer = SigV4Auth(Credentials("local", "local"), "monitoring", region)
 
     def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
-        """One call, and its answer. Raises OSError where it is out of reach or ill, Refused where it says no."""
+        """Return the answer to one call. Raise OSError where there is none, MetricsRejected on refusal."""
         body = json.dumps(parameters).encode()
         headers = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": f"{TARGET}.{operation}"}
         request = AWSRequest("POST", f"{self._endpoint}/", headers=headers, data=body)
@@ -54,7 +55,7 @@ class CloudWatch:
             connection.close()
 
     def put_metrics(self, namespace: str, data: Sequence[MetricDatum]) -> None:
-        """PutMetricData of up to MOST_DATA of one namespace. Raises what `call` does."""
+        """Put up to MOST_DATA metrics of one namespace. Raise what `call` raises."""
         self.call("PutMetricData", Namespace=namespace, MetricData=[datum.to_json() for datum in data])
 
 

@@ -1,7 +1,7 @@
-"""CloudWatch's embedded metric format: the metrics that a function's log lines carry.
+"""CloudWatch's embedded metric format: the metrics in a function's log lines.
 
-As CloudWatch's own extraction reads it: a member that is missing or no number is no metric, and a line that can't be
-read is a line of the log and no more.
+As in CloudWatch's own extraction, a member that is missing or is not a number is no metric, and a line that can't be
+read is an ordinary log line.
 """
 
 import json
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 MARK = b'"_aws"'
-MOST_VALUES = 100  # of one member; CloudWatch ignores one that has more
+MOST_VALUES = 100  # of one member; CloudWatch ignores a member with more
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class MetricDatum:
     values: tuple[float, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """A MetricDatum as AWS's JSON protocol writes it."""
+        """Return a MetricDatum of AWS's JSON protocol."""
         return {
             "MetricName": self.name,
             "Dimensions": [{"Name": name, "Value": value} for name, value in self.dimensions],
@@ -37,7 +37,7 @@ class MetricDatum:
 
 
 def read_metrics(lines: bytes) -> Iterator[MetricDatum]:
-    """The metrics of whole lines; those without any are not looked at one by one."""
+    """Yield the metrics of whole lines; skip quickly over text that has none."""
     if MARK in lines:
         for line in lines.splitlines():
             if MARK in line:
@@ -55,7 +55,7 @@ def _read_line(line: bytes) -> list[MetricDatum]:
 
 
 def _read_directive(root: dict[str, Any], directive: dict[str, Any], at_ms: int) -> Iterator[MetricDatum]:
-    """Each metric under each set of dimensions."""
+    """Yield each metric under each set of dimensions."""
     namespace = _read_text(directive["Namespace"])
     described = [
         (_read_text(metric["Name"]), _read_text(metric.get("Unit") or "None")) for metric in directive["Metrics"]
@@ -75,7 +75,7 @@ def _read_text(value: Any) -> str:
 
 
 def _read_values(member: Any) -> tuple[float, ...]:
-    """The numbers of a member; none where it is anything else."""
+    """Return the numbers of a member; none where it is anything else."""
     values = member if isinstance(member, list) else [member]
     return tuple(map(float, values)) if len(values) <= MOST_VALUES and all(map(_is_number, values)) else ()
 

@@ -1,4 +1,4 @@
-"""The events that Lambda makes: of SQS messages and of schedules; and what a function says about a batch."""
+"""The events that Lambda makes of SQS messages and schedules, and the batch response that a function returns."""
 
 import json
 from datetime import UTC, datetime
@@ -10,13 +10,13 @@ from local.runtime.variables import ACCOUNT
 
 
 def build_queue_arn(queue_url: str, region: str) -> str:
-    """The ARN of a queue, from its URL."""
+    """Return the ARN of a queue, from its URL."""
     account, name = urlsplit(queue_url).path.strip("/").split("/")[-2:]
     return f"arn:aws:sqs:{region}:{account}:{name}"
 
 
 def build_sqs_event(messages: list[dict[str, Any]], arn: str) -> dict[str, Any]:
-    """The event of a batch of messages as `ReceiveMessage` returns them."""
+    """Return the event of a batch of messages as `ReceiveMessage` returns them."""
     return {"Records": [_build_record(message, arn) for message in messages]}
 
 
@@ -41,7 +41,7 @@ def _convert_attribute(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def build_scheduled_event(rule: str, region: str, now: datetime) -> dict[str, Any]:
-    """EventBridge's own event of a schedule."""
+    """Return EventBridge's default event of a schedule."""
     return {
         "version": "0",
         "id": str(uuid4()),
@@ -56,10 +56,10 @@ def build_scheduled_event(rule: str, region: str, now: datetime) -> dict[str, An
 
 
 def list_failed_ids(payload: bytes, message_ids: set[str]) -> set[str]:
-    """The messages that a function reporting partial failures did not handle.
+    """Return the ids of messages that a function reporting partial failures did not handle.
 
-    As Lambda reads it: null, an empty object and an empty list mean that all went well; anything that can't be read,
-    or an identifier that is empty, null or of no message of the batch, means that all failed.
+    As in Lambda, null, an empty object and an empty list mean that all succeeded; anything that can't be read, or an
+    identifier that is empty, null or not in the batch, means that all failed.
     """
     try:
         answer = json.loads(payload)

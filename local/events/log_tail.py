@@ -1,4 +1,4 @@
-"""What is appended to a log, from now on."""
+"""A log file, followed from its present end."""
 
 import os
 from collections.abc import Callable
@@ -11,9 +11,9 @@ CHUNK = 256 * 1024
 
 
 class LogTail:
-    """Passes whole lines to `sink`: those that come after the end the file has now, and all of a file that comes later.
+    """Passes whole lines to `sink`: those after the file's present end, and all of a file that replaces it.
 
-    One moved away is read to its end, and then the one in its place; one cut short is read from its start.
+    A file that was moved away is read to its end before the new one; a truncated file is read from its start.
     """
 
     def __init__(self, path: Path, sink: Callable[[bytes], None]) -> None:
@@ -24,7 +24,7 @@ class LogTail:
             self._file.seek(0, os.SEEK_END)
 
     def read_new(self) -> bool:
-        """Passes on what came; whether there may be more at once."""
+        """Pass on new lines; return whether there may be more at once."""
         data = self._read_chunk()
         if not data and self._open_replacement():
             data = self._read_chunk()
@@ -36,7 +36,7 @@ class LogTail:
         return self._file.read(CHUNK) if self._file else b""
 
     def _open_replacement(self) -> bool:
-        """Whether what is to be read now is another file, or this one from its start."""
+        """Return whether there is another file to read, or this one from its start; open it."""
         if self._file:
             seen = os.fstat(self._file.fileno())
             if seen.st_size < self._file.tell():
@@ -61,5 +61,5 @@ def _open_log(path: Path) -> BinaryIO | None:
 def _is_replaced(path: Path, seen: os.stat_result) -> bool:
     try:
         return not os.path.samestat(path.stat(), seen)
-    except OSError:  # moved away, and nothing there yet: what writes to it may still do so
+    except OSError:  # moved away and not yet replaced: its writer may still append
         return False

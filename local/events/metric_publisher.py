@@ -1,4 +1,4 @@
-"""The metrics in the functions' logs, put into CloudWatch: what Lambda's log pipeline does on AWS."""
+"""The publisher of the metrics in the functions' logs to CloudWatch, as Lambda's log pipeline does on AWS."""
 
 import logging
 import threading
@@ -11,7 +11,7 @@ from local.events.embedded_metrics import MetricDatum, read_metrics
 from local.events.log_tail import LogTail
 
 POLL_S = 0.5
-BACKOFF_S = (0.5, 1.0, 2.0, 5.0)  # between attempts while the emulator is gone
+BACKOFF_S = (0.5, 1.0, 2.0, 5.0)  # between attempts while the emulator is unreachable
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 class LogFollower:
     """Follows logs from their present ends, until `stop` is set.
 
-    While CloudWatch is out of reach nothing is read on: the logs themselves keep what comes meanwhile.
+    While CloudWatch is unreachable it stops reading; the logs themselves keep what comes meanwhile.
     """
 
     def __init__(self, logs: Iterable[Path], cloudwatch: CloudWatch, stop: threading.Event) -> None:
@@ -29,7 +29,7 @@ class LogFollower:
         self._stop = stop
 
     def run(self) -> None:
-        """Follows."""
+        """Follow the logs until `stop` is set."""
         more = False
         while not self._stop.wait(0 if more else POLL_S):
             more = sum(tail.read_new() for tail in self._tails) > 0
@@ -38,14 +38,14 @@ class LogFollower:
             self._found.clear()
 
     def _put_batch(self, namespace: str, data: list[MetricDatum]) -> None:
-        """Puts them; the emulator gone is waited out."""
+        """Put the metrics; retry while the emulator is unreachable."""
         failures = 0
         while not self._stop.is_set() and not self._is_finished(namespace, data):
             self._stop.wait(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
             failures += 1
 
     def _is_finished(self, namespace: str, data: list[MetricDatum]) -> bool:
-        """Whether they were put, or never will be."""
+        """Return whether the metrics were put, or never will be."""
         try:
             self._cloudwatch.put_metrics(namespace, data)
         except MetricsRejected as error:
@@ -57,7 +57,7 @@ class LogFollower:
 
 
 def split_batches(found: Iterable[MetricDatum]) -> Iterator[tuple[str, list[MetricDatum]]]:
-    """As few calls of PutMetricData as can be: each of one namespace."""
+    """Yield batches of one namespace each, as few as PutMetricData allows."""
     for namespace, group in groupby(sorted(found, key=_read_namespace), _read_namespace):
         data = list(group)
         for start in range(0, len(data), MOST_DATA):

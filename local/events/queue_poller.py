@@ -1,4 +1,4 @@
-"""An SQS event source mapping: one long poll, and up to `max_concurrency` batches at work."""
+"""An SQS event source mapping: one long poll, and up to `max_concurrency` batches at the same time."""
 
 import logging
 import threading
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 LONG_POLL_S = 20
-BATCH_OF_ONE_CALL = 10  # what ReceiveMessage and DeleteMessageBatch take at most
-UNLIMITED_CONCURRENCY = 5  # for a mapping without ScalingConfig: what Lambda starts with
-BACKOFF_S = (0.5, 1.0, 2.0, 5.0)  # between attempts while the emulator is gone
+BATCH_OF_ONE_CALL = 10  # the limit of ReceiveMessage and DeleteMessageBatch
+UNLIMITED_CONCURRENCY = 5  # for a mapping without ScalingConfig: Lambda's initial concurrency
+BACKOFF_S = (0.5, 1.0, 2.0, 5.0)  # between attempts while the emulator is unreachable
 THROTTLED_PAUSE_S = 0.2
 THROTTLED_LIMIT_S = 10.0  # then the batch waits for its visibility timeout
 
@@ -27,7 +27,7 @@ Message = dict[str, Any]
 
 
 class QueuePoller:
-    """Feeds one function from one queue, in a thread of its own, until `stop` is set."""
+    """Passes messages of one queue to one function, in its own thread, until `stop` is set."""
 
     def __init__(
         self, source: QueueSource, sqs: "SQSClient", invoke: FunctionInvoker, *, region: str, stop: threading.Event
@@ -43,7 +43,7 @@ class QueuePoller:
         self._workers = ThreadPoolExecutor(self._limit, thread_name_prefix=source.function)
 
     def run(self) -> None:
-        """Polls; the emulator gone is waited out."""
+        """Poll until `stop` is set; retry while the emulator is unreachable."""
         failures = 0
         while not self._stop.is_set():
             self._free.acquire()
@@ -62,11 +62,11 @@ class QueuePoller:
                 self._free.release()
 
     def drain(self, limit_s: float) -> None:
-        """Waits for the batches at work, up to `limit_s` seconds altogether."""
+        """Wait for the running batches, up to `limit_s` seconds altogether."""
         wait(list(self._working), limit_s)
 
     def _receive_batch(self) -> list[Message]:
-        """A batch: full, or what came within the batch window after its first message."""
+        """Return a batch: full, or with what came within the batch window after its first message."""
         batch = self._receive_once(LONG_POLL_S, self._source.batch_size)
         closes = time.monotonic() + self._source.batch_window_s
         while batch and len(batch) < self._source.batch_size and (left := closes - time.monotonic()) > 0:
@@ -97,7 +97,7 @@ class QueuePoller:
             self._free.release()
 
     def _list_handled(self, batch: list[Message]) -> list[Message]:
-        """The messages that the function has handled; the others stay for the visibility timeout."""
+        """Return the messages that the function has handled; the others wait for their visibility timeout."""
         event = build_sqs_event(batch, self._arn)
         deadline = time.monotonic() + THROTTLED_LIMIT_S
         answer = self._invoke(self._source.function, event)

@@ -10,13 +10,13 @@ from local.events.invoke import FunctionInvoker
 from local.stack import Schedule
 
 FIRST_RUN_S = 1.0
-RETRY_S = 2.0  # while the gateway is out of reach
+RETRY_S = 2.0  # while the gateway is unreachable
 
 log = logging.getLogger(__name__)
 
 
 def run_schedule(schedule: Schedule, invoke: FunctionInvoker, *, region: str, stop: threading.Event) -> None:
-    """Invokes the function, as an event, until `stop` is set. A run missed is not made up for."""
+    """Invoke the function as an event until `stop` is set; skip runs that were missed."""
     due = time.monotonic() + FIRST_RUN_S
     while not stop.wait(max(0.0, due - time.monotonic())):
         payload = schedule.payload

@@ -1,1 +1,1 @@
-"""What API Gateway does, in front of `local.runtime`: routes, authorizer, throttles, limits and its own answers."""
+"""API Gateway's part, in front of `local.runtime`: routes, authorizer, throttles, limits and its own responses."""

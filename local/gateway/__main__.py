@@ -1,4 +1,4 @@
-"""`python -m local.gateway`: the front, the runtime behind it, and the event sources beside it."""
+"""`python -m local.gateway`: the HTTP server, the runtime behind it, and the event sources beside it."""
 
 import argparse
 import asyncio
@@ -24,11 +24,11 @@ from local.stack import Stack
 
 ROOT = Path(__file__).parents[2]
 REGION = "eu-central-1"
-DRAIN_S = 3.0  # how long requests under way may go on after a request to stop
+DRAIN_S = 3.0  # how long running requests may go on after a request to stop
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line."""
+    """Return the options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m local.gateway", description=__doc__)
     parser.add_argument("--stack", type=Path, required=True, help="the deployed stack, as JSON")
     parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1; 0 takes a free one")
@@ -47,7 +47,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 class Gateway:
-    """All of it, wired."""
+    """All parts of the gateway, connected."""
 
     def __init__(self, stack: Stack, options: argparse.Namespace) -> None:
         self._stack = stack
@@ -61,7 +61,7 @@ class Gateway:
         self._events: RestartingProcess | None = None
 
     async def run(self) -> None:
-        """Serves until SIGTERM or SIGINT. Raises OSError if the port is taken."""
+        """Serve until SIGTERM or SIGINT. Raise OSError if the port is taken."""
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -106,7 +106,7 @@ class Gateway:
 
 
 def main() -> int:
-    """0 after an orderly stop, 1 if the port is taken, or the stack can't be read or lacks a variable's function."""
+    """Return 0 after an orderly stop, 1 if the port is taken or the stack or an option can't be used."""
     options = parse_arguments()
     try:
         uvloop.run(Gateway(Stack.load(options.stack), options).run())

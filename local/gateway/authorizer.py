@@ -1,4 +1,4 @@
-"""The native Cognito authorizer: access tokens of our pool, in time and in scope, verified by the pool's keys."""
+"""The Cognito authorizer: verifies access tokens of our user pool, their expiry and their scope, by the pool's keys."""
 
 import asyncio
 import json
@@ -13,17 +13,17 @@ import jwt
 from local.gateway.gateway_responses import AUTHORIZER_FAILURE, EXPIRED, UNAUTHORIZED, GatewayRejection
 from local.stack import Stack
 
-SCOPE = "aws.cognito.signin.user.admin"  # what Cognito puts into every access token of a password sign-in
-RESULT_TTL_S = 300.0  # API Gateway's default; never past the token's own end
+SCOPE = "aws.cognito.signin.user.admin"  # the scope in every access token of a password sign-in
+RESULT_TTL_S = 300.0  # API Gateway's default; never past the token's own expiry
 RESULTS_KEPT = 10_000
-KEYS_ASKED_EVERY_S = 5.0  # a made-up key id must not make us ask the pool each time
+KEYS_ASKED_EVERY_S = 5.0  # so that tokens with invented key ids don't cause a call to the pool each
 
 Fetch = Callable[[str], Awaitable[bytes]]
 Claims = dict[str, str]
 
 
 def convert_claims(claims: Mapping[str, Any]) -> Claims:
-    """Claims as REST APIs pass them on: all strings, lists joined by commas, `exp` and `iat` as dates."""
+    """Return claims as REST APIs pass them on: all strings, lists joined by commas, `exp` and `iat` as dates."""
     return {name: _convert_claim(name, value) for name, value in claims.items()}
 
 
@@ -45,7 +45,7 @@ def _convert_claim(name: str, value: Any) -> str:
 
 
 class Authorizer:
-    """Verifies bearer tokens. `fetch` reads the pool's JWKS; `clock` is the wall clock, in seconds."""
+    """Verifies bearer tokens. `fetch` reads the pool's JWKS; `clock` returns the time in seconds since the epoch."""
 
     def __init__(self, stack: Stack, fetch: Fetch, clock: Callable[[], float] = time.time) -> None:
         self._stack = stack
@@ -57,7 +57,7 @@ class Authorizer:
         self._results: OrderedDict[str, tuple[float, Claims]] = OrderedDict()
 
     async def check_header(self, header: str | None) -> Claims | GatewayRejection:
-        """The claims of an Authorization header's token (with or without "Bearer"), or why it is refused."""
+        """Return the claims of an Authorization header's token (with or without "Bearer"), or why it is rejected."""
         token = (header or "").removeprefix("Bearer ").strip()
         known = self._results.get(token)
         if known and known[0] > self._clock():

@@ -1,4 +1,4 @@
-"""gzip, as an API with a minimum compression size does it: answers on request, and bodies that come compressed."""
+"""gzip, as an API with a minimum compression size applies it to responses and accepts it in requests."""
 
 import gzip
 import zlib
@@ -7,12 +7,12 @@ from dataclasses import replace
 from local.gateway.gateway_responses import BAD_BODY, TOO_LARGE, UNSUPPORTED_ENCODING, GatewayRejection
 from local.http_server import HttpRequest, HttpResponse
 
-LEVEL = 1  # on loopback the time counts, not the size
-GZIP_WINDOW = 31  # zlib's way to say: with a gzip header
+LEVEL = 1  # on loopback time matters more than size
+GZIP_WINDOW = 31  # zlib's value for data with a gzip header
 
 
 def decompress_request(request: HttpRequest, *, limit: int) -> HttpRequest | GatewayRejection:
-    """The request with its body unpacked, never beyond `limit` bytes, and without its Content-Encoding."""
+    """Return the request with its body decompressed, at most `limit` bytes, and without its Content-Encoding."""
     encoding = (request.find_header("content-encoding") or "identity").lower()
     if encoding == "identity" or not request.body:
         return request
@@ -30,7 +30,7 @@ def decompress_request(request: HttpRequest, *, limit: int) -> HttpRequest | Gat
 
 
 def compress_response(response: HttpResponse, *, accept_encoding: str, minimum: int) -> HttpResponse:
-    """The answer packed, if the client takes gzip, the body is not small and the function has not packed it itself."""
+    """Return the response compressed, if the client accepts gzip, the body is large enough and not encoded already."""
     is_encoded = any(name.lower() == "content-encoding" for name, _ in response.headers)
     if is_encoded or len(response.body) < minimum or "gzip" not in accept_encoding:
         return response

@@ -1,4 +1,4 @@
-"""A function's answer, checked as a Lambda proxy integration checks it, and turned into HTTP."""
+"""A function's response, checked as a Lambda proxy integration checks it, and converted to HTTP."""
 
 import base64
 import binascii
@@ -13,13 +13,13 @@ from local.runtime.invocation import InvocationOutcome
 FIELDS = {"statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded"}
 REMAPPED = frozenset({"connection", "content-length", "date", "server", "www-authenticate", "x-amzn-requestid"})
 DROPPED = frozenset({"transfer-encoding"})
-CONTROL = {ord(char): " " for char in "\r\n\0"}  # a header value must not start another header
+CONTROL = {ord(char): " " for char in "\r\n\0"}  # a header value must not begin another header
 
 
 def build_http_response(
     outcome: InvocationOutcome, *, accept: str, binary: list[str]
 ) -> HttpResponse | GatewayRejection:
-    """The HTTP answer in an outcome; a refusal where the function failed or said something else."""
+    """Return the HTTP response in an outcome; a rejection where the function failed or returned something else."""
     answer = _parse_payload(outcome)
     if answer is None:
         return BAD_ANSWER

@@ -1,4 +1,4 @@
-"""What the gateway says by itself: the template's gateway responses, or API Gateway's defaults."""
+"""The responses that the gateway makes itself: the template's gateway responses, or API Gateway's defaults."""
 
 import json
 import re
@@ -13,8 +13,10 @@ DEFAULT_TEMPLATE = {"application/json": '{"message":$context.error.messageString
 
 @dataclass(frozen=True, slots=True)
 class GatewayRejection:
-    """A reason for the gateway to answer instead of a function. `status` is the type's own, which a template may
-    override; `error` becomes x-amzn-ErrorType."""
+    """A reason for the gateway to respond instead of a function.
+
+    `status` is the type's own, which a template may override; `error` becomes x-amzn-ErrorType.
+    """
 
     response_type: str
     status: int
@@ -33,7 +35,7 @@ TOO_LARGE = GatewayRejection("REQUEST_TOO_LARGE", 413, "Request Too Long", "Requ
 UNSUPPORTED_ENCODING = GatewayRejection("UNSUPPORTED_MEDIA_TYPE", 415, "Unsupported Media Type", "BadRequestException")
 BAD_BODY = GatewayRejection("DEFAULT_4XX", 400, "Bad Request", "BadRequestException")
 HEADERS_TOO_LARGE = GatewayRejection("DEFAULT_4XX", 431, "Request Header Fields Too Large", "BadRequestException")
-# a function at its reserved concurrency: the caller of API Gateway sees a 500, not Lambda's 429
+# for a function at its reserved concurrency API Gateway returns 500, not Lambda's 429
 FUNCTION_THROTTLED = GatewayRejection(
     "INTEGRATION_FAILURE", 500, "Internal server error", "InternalServerErrorException"
 )
@@ -43,20 +45,20 @@ TIMEOUT = GatewayRejection("INTEGRATION_TIMEOUT", 504, "Endpoint request timed o
 
 
 def map_expression(expression: str, variables: dict[str, str]) -> str:
-    """The value of a mapping expression: `'a literal'` or `context.requestId`; empty for what the call has not."""
+    """Return the value of a mapping expression: `'a literal'` or `context.requestId`; empty where it has none."""
     if expression.startswith("'"):
         return expression[1:-1]
     return variables.get(expression.removeprefix("context."), "")
 
 
 class GatewayResponses:
-    """Turns a refusal into an answer."""
+    """Builds responses of rejections."""
 
     def __init__(self, customised: list[GatewayResponse]) -> None:
         self._customised = {response.response_type: response for response in customised}
 
     def build_response(self, rejection: GatewayRejection, context: dict[str, str], *, accept: str = "") -> HttpResponse:
-        """The answer to a refusal. `context` holds the `$context` variables, by name, without `error.…`."""
+        """Return the response of a rejection. `context` has the `$context` variables, by name, without `error.…`."""
         family = "DEFAULT_4XX" if rejection.status < 500 else "DEFAULT_5XX"
         custom = self._customised.get(rejection.response_type) or self._customised.get(family)
         templates = (custom and custom.templates) or DEFAULT_TEMPLATE

@@ -1,4 +1,4 @@
-"""Reading from the emulator without holding up the event loop."""
+"""HTTP reads from the emulator that don't block the event loop."""
 
 import asyncio
 import http.client
@@ -8,7 +8,7 @@ TIMEOUT_S = 5.0
 
 
 async def fetch(url: str) -> bytes:
-    """The body at a URL. Raises OSError if nobody answers, or not with 200."""
+    """Return the body at a URL. Raise OSError if it is unreachable or the status is not 200."""
     return await asyncio.to_thread(_read_url, url)
 
 

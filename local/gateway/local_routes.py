@@ -1,4 +1,4 @@
-"""The local side of the front, below /_local: the inbox, the state of the environments, and the Invoke API."""
+"""The routes below /_local that AWS does not have: the inbox and the environments' status; and the Invoke API."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from local.runtime.pool import EnvironmentPool, EnvironmentPools
 INVOKE = re.compile(r"(?:/_local/lambda)?/2015-03-31/functions/([^/]+)/invocations")
 JSON = ("Content-Type", "application/json")
 LISTED = 100  # messages on the page; the JSON has them all
-# an asynchronous invocation of a busy function waits in Lambda's own queue
+# for asynchronous invocations of a busy function, which on AWS wait in Lambda's own queue
 QUEUED_RETRY_S = 1.0
 QUEUED_LIMIT_S = 300.0
 
@@ -23,7 +23,7 @@ Inbox = Callable[[], Awaitable[list[InboxMessage]]]
 
 
 class LocalRoutes:
-    """Answers what is ours, and says which requests are."""
+    """Handles the local routes and decides which requests are for them."""
 
     def __init__(self, environments: EnvironmentPools, inbox: Inbox, status: Callable[[], dict[str, object]]) -> None:
         self._environments = environments
@@ -32,11 +32,11 @@ class LocalRoutes:
         self._queued: set[asyncio.Task[None]] = set()
 
     def is_local_path(self, path: str) -> bool:
-        """Whether a path is ours rather than the API's."""
+        """Return whether a path is a local route rather than the API's."""
         return path.startswith(("/_local/", "/2015-03-31/"))
 
     async def handle(self, request: HttpRequest) -> HttpResponse:
-        """The answer to a request of ours. One that a web page of elsewhere could have sent is refused."""
+        """Return the response of a local route; refuse a request that a web page of another site could have sent."""
         if not is_from_this_machine(request):
             return _make_json_response(403, {"message": "Only for programs and people on this machine"})
         if invoked := INVOKE.fullmatch(request.path):

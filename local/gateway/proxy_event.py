@@ -1,4 +1,4 @@
-"""The event of a Lambda proxy integration (REST API, payload 1.0), made from a request."""
+"""The event of a Lambda proxy integration (REST API, payload 1.0), built from a request."""
 
 import base64
 import json
@@ -18,12 +18,12 @@ from local.runtime.variables import ACCOUNT
 from local.stack import DeployedRoute
 
 API_ID = "local"
-# API Gateway keeps these from an integration
+# headers that API Gateway does not pass to an integration
 DROPPED = frozenset(
     {
         *("connection", "content-length", "content-md5", "expect", "max-forwards", "proxy-authenticate", "server"),
         *("te", "trailer", "transfer-encoding", "upgrade", "www-authenticate"),
-        *("x-amzn-trace-id", "x-forwarded-for", "x-forwarded-port", "x-forwarded-proto"),  # made anew
+        *("x-amzn-trace-id", "x-forwarded-for", "x-forwarded-port", "x-forwarded-proto"),  # replaced below
     }
 )
 NOBODY = {
@@ -45,11 +45,11 @@ CHOSEN_ID = re.compile(r"[A-Za-z0-9!#$%&'*+.^_|~`-]{1,128}")
 
 @dataclass(slots=True)
 class GatewayRequest:
-    """A request on its way: with its ids and the time it came in (seconds since the epoch)."""
+    """A request with its ids and the time it was received (seconds since the epoch)."""
 
     request: HttpRequest
-    request_id: str  # what the client named it, if it did
-    own_id: str  # what no client can name
+    request_id: str  # the client's own id, if it sent one
+    own_id: str  # an id that no client can choose
     trace_id: str
     stage: str
     path: str
@@ -57,7 +57,7 @@ class GatewayRequest:
 
     @classmethod
     def from_request(cls, request: HttpRequest, *, stage: str, path: str) -> "GatewayRequest":
-        """Gives a request its ids. A trace that the client began is continued, and a request id it chose is taken."""
+        """Return the request with its ids; continue a trace that the client began, and take a request id it chose."""
         now = time.time()
         own_id, chosen = str(uuid4()), request.find_header("x-amzn-requestid") or ""
         request_id = chosen if CHOSEN_ID.fullmatch(chosen) else own_id
@@ -65,7 +65,7 @@ class GatewayRequest:
         return cls(request, request_id, own_id, trace_id, stage, path, now)
 
     def build_context(self, resource: str = "") -> dict[str, str]:
-        """The `$context` variables that gateway responses may use."""
+        """Return the `$context` variables that gateway responses may use."""
         return {
             "requestId": self.request_id,
             "extendedRequestId": self.own_id,
@@ -78,7 +78,7 @@ class GatewayRequest:
 
 
 def is_binary(content_type: str, binary_media_types: list[str]) -> bool:
-    """Whether a media type is one of those the API treats as binary (`*/*` and `image/*` are patterns)."""
+    """Return whether the API treats a media type as binary (`*/*` and `image/*` are patterns)."""
     media_type = content_type.partition(";")[0].strip().lower()
     return any(pattern == "*/*" or fnmatchcase(media_type, pattern.lower()) for pattern in binary_media_types)
 
@@ -91,7 +91,7 @@ def build_proxy_event(
     binary: list[str],
     port: int,
 ) -> bytes:
-    """The event as JSON."""
+    """Return the event as JSON."""
     request = call.request
     headers = _build_headers(call, port)
     query = parse_qsl(request.query, keep_blank_values=True, errors="replace", max_num_fields=None)

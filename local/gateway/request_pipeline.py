@@ -1,4 +1,4 @@
-"""One request through the gateway: limits, route, throttle, authorizer, function, answer."""
+"""The steps of one request through the gateway: limits, route, throttle, authorizer, function, response."""
 
 import asyncio
 import time
@@ -27,12 +27,12 @@ from local.stack import DeployedRoute, Stack
 BODY_LIMIT = 10 * 1024 * 1024  # bytes of a request's body
 HEAD_LIMIT = 10_240  # bytes of request line and headers together
 INTEGRATION_LIMIT_S = 29.0
-# there is no API behind a path outside the stage, so nobody customised this answer
+# a path outside the stage belongs to no API, so no gateway response applies
 NO_SUCH_STAGE = HttpResponse(403, [("Content-Type", "application/json")], b'{"message":"Forbidden"}')
 
 
 class RequestPipeline:
-    """The API: what `stack` describes, in front of `fleet`. `port` is what clients connected to."""
+    """The API that `stack` describes, in front of `environments`. `port` is what clients connected to."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class RequestPipeline:
         self._running: set[asyncio.Task[InvocationOutcome]] = set()
 
     async def handle(self, request: HttpRequest) -> HttpResponse:
-        """The answer to a request, whatever becomes of it."""
+        """Return the response to any request."""
         path = request.path.removeprefix(self._prefix)
         if not request.path.startswith(self._prefix) or path[:1] not in ("", "/"):
             return NO_SUCH_STAGE
@@ -105,7 +105,7 @@ class RequestPipeline:
         return build_http_response(outcome, accept=accept, binary=self._stack.binary_media_types)
 
     async def _invoke_within_limit(self, function: str, invocation: FunctionInvocation) -> InvocationOutcome:
-        """The outcome within the limit; past it, or when the client is gone, the invocation goes on by itself."""
+        """Return the outcome within the limit; later, or without a client, the invocation goes on by itself."""
         task = asyncio.get_running_loop().create_task(self._environments.pools[function].invoke(invocation))
         self._running.add(task)
         task.add_done_callback(self._forget_task)
@@ -117,7 +117,7 @@ class RequestPipeline:
     def _forget_task(self, task: asyncio.Task[InvocationOutcome]) -> None:
         self._running.discard(task)
         if not task.cancelled():
-            task.exception()  # one that nobody waits for any more was counted by its pool
+            task.exception()  # marks the exception as seen; the pool has counted it
 
     def _finish(
         self, call: GatewayRequest, route: DeployedRoute | None, answer: HttpResponse | GatewayRejection

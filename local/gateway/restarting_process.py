@@ -1,4 +1,4 @@
-"""A long-running child of the gateway, started again when it ends by itself."""
+"""A long-running child process of the gateway, restarted when it ends by itself."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ from local.runtime.logs import FunctionLog, LineSplitter
 
 ROOT = str(Path(__file__).parents[2])
 RESTART_S = 1.0
-STOP_LIMIT_S = 5.0  # then it is killed
+STOP_LIMIT_S = 5.0  # after this it is killed
 
 
 class RestartingProcess:
@@ -26,13 +26,13 @@ class RestartingProcess:
         self._restart_task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Starts the command. Raises OSError if it can't be started."""
+        """Start the command. Raise OSError if it can't be started."""
         self._ended.clear()
         child = RuntimeProcess(on_output=self._lines.feed, on_exit=self._handle_exit)
         self.pid = await spawn(child, self._command, cwd=ROOT, env=dict(os.environ))
 
     async def stop(self) -> None:
-        """Asks it to end what it is doing and to exit, and waits for that."""
+        """Ask the process to finish and exit, and wait for that."""
         self._stopping = True
         if self._restart_task:
             self._restart_task.cancel()

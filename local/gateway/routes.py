@@ -1,4 +1,4 @@
-"""Which route a request takes: a literal segment before {param} before {proxy+}, then the method before ANY."""
+"""The routes of requests: a literal segment comes before {param} before {proxy+}, then the method before ANY."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from local.stack import DeployedRoute
 
 @dataclass(slots=True)
 class ResourceNode:
-    """One place in the tree of resources, and what lies below it."""
+    """One node in the tree of resources, with the nodes below it."""
 
     literals: dict[str, "ResourceNode"] = field(default_factory=dict)
     parameter: "tuple[str, ResourceNode] | None" = None
@@ -18,13 +18,13 @@ class ResourceNode:
 
 @dataclass(frozen=True, slots=True)
 class RouteMatch:
-    """A resource that a path leads to: its methods, and the path's parameters as sent (percent-encoded)."""
+    """The resource of a path: its methods, and the path's parameters as sent (percent-encoded)."""
 
     methods: dict[str, DeployedRoute]
     parameters: dict[str, str]
 
     def find_route(self, method: str) -> DeployedRoute | None:
-        """The route of a method, or of ANY."""
+        """Return the route of a method, or of ANY; None where there is neither."""
         return self.methods.get(method) or self.methods.get("ANY")
 
 
@@ -37,7 +37,7 @@ class Router:
             self._place(route.resource).methods[route.method] = route
 
     def match(self, path: str) -> RouteMatch | None:
-        """The resource of a path below the stage, None where there is none. A trailing slash makes no difference."""
+        """Return the resource of a path below the stage, None where there is none. Ignore a trailing slash."""
         segments = path.strip("/").split("/") if path.strip("/") else []
         return next(_find_matches(self._root, segments, {}), None)
 
@@ -59,7 +59,7 @@ def _find_child(node: ResourceNode, segment: str) -> ResourceNode:
 
 
 def _find_matches(node: ResourceNode, segments: list[str], parameters: dict[str, str]) -> Iterator[RouteMatch]:
-    """All matches, the most specific first."""
+    """Yield all matches, the most specific first."""
     if not segments:
         if node.methods:
             yield RouteMatch(node.methods, parameters)

@@ -1,4 +1,4 @@
-"""Token buckets: one for the stage, one for each method that has its own rate."""
+"""Token buckets: one for each method of each resource."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ Clock = Callable[[], float]
 
 
 class TokenBucket:
-    """Holds up to `burst` calls and gains `rate` a second."""
+    """A bucket of up to `burst` tokens that gains `rate` tokens a second."""
 
     def __init__(self, rate: float, burst: int, clock: Clock) -> None:
         self._rate = rate
@@ -18,22 +18,22 @@ class TokenBucket:
         self._seen = clock()
 
     def has_token(self) -> bool:
-        """Whether a call may pass now."""
+        """Return whether a call may pass now."""
         now = self._clock()
         self._tokens = min(self._burst, self._tokens + (now - self._seen) * self._rate)
         self._seen = now
         return self._tokens >= 1
 
     def take_token(self) -> None:
-        """Spends the token of a call that passes."""
+        """Spend the token of a call that passes."""
         self._tokens -= 1
 
 
 class Throttle:
-    """Decides whether a call of a route may pass: each method has a bucket of its own.
+    """Decides whether a call of a route may pass; each method has its own bucket.
 
-    A method without settings of its own inherits the stage's, as its own (API Gateway, "How throttling limit settings
-    are applied": stage limits are applied at the method level).
+    A method without settings of its own gets a bucket with the stage's (API Gateway, "How throttling limit settings are
+    applied": stage limits are applied at the method level).
     """
 
     def __init__(self, stack: Stack, clock: Clock) -> None:
@@ -44,7 +44,7 @@ class Throttle:
         }
 
     def admit(self, route: DeployedRoute) -> bool:
-        """Count the call, unless it must be refused."""
+        """Return whether the call may pass, and count it if so."""
         bucket = self._methods[_make_key(route)]
         if bucket is None:
             return True

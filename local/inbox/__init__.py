@@ -1,1 +1,1 @@
-"""The mail that the service sent, as the emulator keeps it: read, and shown on a page."""
+"""The mails that the service sent, as the emulator stores them: read, and shown on a page."""

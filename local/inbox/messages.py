@@ -11,8 +11,10 @@ PATH = "/_ministack/ses/messages"
 
 @dataclass(frozen=True, slots=True)
 class InboxMessage:
-    """One mail. `to` are all its recipients, bare addresses; `text` and `html` are its decoded parts, empty where it
-    has none; `sent_at` is RFC 3339, UTC."""
+    """One mail. `to` has all its recipients' bare addresses; `sent_at` is RFC 3339, UTC.
+
+    `text` and `html` are its decoded parts, empty where it has none.
+    """
 
     id: str
     sender: str
@@ -23,12 +25,12 @@ class InboxMessage:
     sent_at: str
 
     def to_json(self) -> dict[str, Any]:
-        """Its fields, for `/_local/mail.json`."""
+        """Return its fields, for `/_local/mail.json`."""
         return asdict(self)
 
 
 def parse_messages(document: bytes) -> list[InboxMessage]:
-    """The messages in the emulator's answer; it has taken raw MIME apart already."""
+    """Return the messages in the emulator's response, which has parsed the MIME already."""
     accounts = json.loads(document)["messages"].values()
     records = sorted((r for account in accounts for r in account), key=lambda r: r["Timestamp"], reverse=True)
     return [_read_message(record) for record in records]

@@ -1,4 +1,4 @@
-"""The inbox as a page. A mail's HTML runs in a frame that may do nothing; all else is escaped text."""
+"""The inbox as a page. A mail's HTML is shown in a sandboxed frame; everything else is escaped text."""
 
 import secrets
 from html import escape
@@ -17,7 +17,7 @@ POLICY = (
 
 
 def render_page(messages: list[InboxMessage], *, query: str, listed: int) -> HttpResponse:
-    """The page: the newest `listed` messages, and the one that `?message=` names, else the newest."""
+    """Return the page: the newest `listed` messages, and the one in `?message=`, or the newest."""
     wanted = parse_qs(query).get("message", [""])[0]
     chosen = next((m for m in messages if m.id == wanted), messages[0] if messages else None)
     nonce = secrets.token_urlsafe(16)

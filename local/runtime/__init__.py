@@ -1,1 +1,1 @@
-"""What Lambda does: execution environments running the real runtime client, and pools of them that grow on demand."""
+"""Lambda's part: execution environments with the real runtime client, and pools of them that grow on demand."""

@@ -1,4 +1,4 @@
-"""Children that cannot outlive us."""
+"""Child processes of asyncio that cannot outlive this process."""
 
 import asyncio
 import contextlib
@@ -12,10 +12,10 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def prepare_death_signal() -> Callable[[], None]:
-    """A `preexec_fn` that has the kernel kill the child when this process ends, however it ends.
+    """Return a `preexec_fn` that makes the kernel kill the child when this process ends, however it ends.
 
-    libc is looked up here, before the fork, where it is safe to. The second check covers a parent that died between
-    the fork and the call.
+    libc is loaded here, before the fork, where that is safe. The second check covers a parent that died between the
+    fork and the call.
     """
     prctl = ctypes.CDLL(None).prctl
     parent = os.getpid()
@@ -29,13 +29,13 @@ def prepare_death_signal() -> Callable[[], None]:
 
 
 def kill_group(pid: int) -> None:
-    """Kills a child that leads a process group, with all that it started."""
+    """Kill a child that leads a process group, with all that it started."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
 
 
 def _prepare_group(set_death_signal: Callable[[], None]) -> Callable[[], None]:
-    """`arm`, in a process group of the child's own; uvloop knows no option for it."""
+    """Return a `preexec_fn` that makes a process group first; uvloop has no option for it."""
 
     def prepare() -> None:
         os.setpgid(0, 0)
@@ -45,24 +45,27 @@ def _prepare_group(set_death_signal: Callable[[], None]) -> Callable[[], None]:
 
 
 class RuntimeProcess(asyncio.SubprocessProtocol):
-    """Reports a child's output, stdout and stderr as one stream, and its end (exit status; negative: the signal)."""
+    """Reports a child's output, stdout and stderr as one stream, and its exit status (negative: the signal)."""
 
     def __init__(self, *, on_output: Callable[[bytes], None], on_exit: Callable[[int], None]) -> None:
         self._on_output = on_output
         self._on_exit = on_exit
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
         self._transport = cast("asyncio.SubprocessTransport", transport)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:  # noqa: ARG002 - asyncio's signature
+        """Pass on output."""
         self._on_output(data)
 
     def process_exited(self) -> None:
+        """Report the exit status."""
         self._on_exit(self._transport.get_returncode() or 0)
 
 
 async def spawn(child: RuntimeProcess, command: list[str], *, cwd: str, env: dict[str, str]) -> int:
-    """Starts a child in a process group of its own (a Ctrl-C in the terminal is ours to handle) and returns its pid."""
+    """Start a child in its own process group, so that a terminal's Ctrl-C reaches only us; return its pid."""
     transport, _ = await asyncio.get_running_loop().subprocess_exec(
         lambda: child,
         *command,

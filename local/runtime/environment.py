@@ -1,7 +1,7 @@
-"""One execution environment: a process running awslambdaric, and the Runtime API it talks to.
+"""One execution environment: a process that runs awslambdaric, and the Runtime API it talks to.
 
-starting → idle ⇄ busy → finishing → idle, and gone from any of them. `finishing` has answered, but has not asked for
-its next invocation yet.
+Its states: starting → idle ⇄ busy → finishing → idle, and gone from any of them. `finishing` has answered, but has not
+asked for its next invocation yet.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from local.runtime.logs import FunctionLog, LineSplitter
 from local.runtime.variables import RuntimePlatform, build_variables
 from local.stack import DeployedFunction
 
-INIT_LIMIT_S = 30.0  # Lambda allows 10 s; a laptop that starts many environments at once needs more
+INIT_LIMIT_S = 30.0  # Lambda allows 10 s; a laptop that starts many environments together needs more
 API = "/2018-06-01/runtime"
 ACCEPTED = HttpResponse(202, [("Content-Type", "application/json")], b'{"status":"OK"}')
 
@@ -26,8 +26,11 @@ _numbers = itertools.count(1)
 
 
 class ExecutionEnvironment:
-    """Runs one invocation at a time. `on_idle` is called when it can take one, `on_gone` once, when it has ended:
-    with the outcome of a failed start, or None if it had started."""
+    """Runs one invocation at a time.
+
+    `on_idle` is called when it can take one. `on_gone` is called once, when it has ended: with the outcome of a failed
+    start, or None if it had started.
+    """
 
     def __init__(
         self,
@@ -55,7 +58,7 @@ class ExecutionEnvironment:
         self._number = next(_numbers)
 
     async def start(self) -> None:
-        """Starts the process; `on_idle` or `on_gone` follows."""
+        """Start the process; `on_idle` or `on_gone` is called later."""
         self._started = time.perf_counter()
         self._timer = asyncio.get_running_loop().call_later(INIT_LIMIT_S, self.kill)
         self._server = await serve(self._serve_runtime_api, port=0, max_body=DRAIN_LIMIT)
@@ -70,7 +73,7 @@ class ExecutionEnvironment:
             self._handle_exit(1)
 
     async def run(self, invocation: FunctionInvocation) -> InvocationOutcome:
-        """Runs an invocation to its end; the function's timeout or the end of the process is an outcome too."""
+        """Run an invocation and return its outcome; a timeout or the end of the process is an outcome too."""
         loop = asyncio.get_running_loop()
         started = time.perf_counter()
         self.state, self._current, self._result = "busy", invocation, loop.create_future()
@@ -84,7 +87,7 @@ class ExecutionEnvironment:
         return outcome
 
     def kill(self) -> None:
-        """Kills the process; what it was doing ends as an exit."""
+        """Kill the process; its invocation ends as if the process had exited."""
         if self.pid is not None and self.state != "gone":
             kill_group(self.pid)
 

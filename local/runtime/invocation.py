@@ -1,4 +1,4 @@
-"""One invocation and how it ended."""
+"""One invocation and its outcome."""
 
 import json
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ PAYLOAD_LIMIT = 6 * 1024 * 1024  # bytes of a synchronous request or answer: Lam
 
 
 class ThrottledError(Exception):
-    """The function runs at its reserved concurrency."""
+    """The function is at its reserved concurrency."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,5 +28,5 @@ class InvocationOutcome:
 
 
 def make_failure(kind: str, message: str) -> InvocationOutcome:
-    """The outcome of an invocation that Lambda, not the function, had to end."""
+    """Return the outcome of an invocation that Lambda, not the function, ended."""
     return InvocationOutcome(json.dumps({"errorType": kind, "errorMessage": message}).encode(), "Unhandled")

@@ -1,4 +1,4 @@
-"""The environments of one function: grown on demand, the most recently used first, never more than its concurrency."""
+"""The environments of one function: started on demand, most recently used first, limited by its concurrency."""
 
 import asyncio
 import os
@@ -12,8 +12,8 @@ from local.runtime.logs import FunctionLog
 from local.runtime.variables import RuntimePlatform
 from local.stack import DeployedFunction
 
-UNRESERVED_LIMIT = 20  # for a function without reserved concurrency; an account's 1,000 would swap a laptop to death
-STARTS_AT_ONCE = 2 * (os.cpu_count() or 1)  # per function; starting is CPU-bound, and one that is ready serves many
+UNRESERVED_LIMIT = 20  # for a function without reserved concurrency; an account's 1,000 would exhaust a laptop's memory
+STARTS_AT_ONCE = 2 * (os.cpu_count() or 1)  # per function; starting is CPU-bound, and each serves many calls
 
 
 class EnvironmentPool:
@@ -33,7 +33,7 @@ class EnvironmentPool:
         self._closed = False
 
     async def invoke(self, invocation: FunctionInvocation) -> InvocationOutcome:
-        """Runs an invocation, in an idle environment or a new one. Raises ThrottledError over the concurrency."""
+        """Run an invocation in an idle environment or a new one. Raise ThrottledError above the concurrency."""
         if self.in_flight >= self.limit:
             self.throttles += 1
             raise ThrottledError(self._function.logical_id)
@@ -45,13 +45,13 @@ class EnvironmentPool:
             self.in_flight -= 1
 
     def close(self) -> None:
-        """Kills every environment and starts none any more."""
+        """Kill every environment and start no more."""
         self._closed = True
         for environment in self._environments:
             environment.kill()
 
     def read_status(self) -> dict[str, Any]:
-        """Counts and environments, for `/_local/status`."""
+        """Return counts and environments, for `/_local/status`."""
         return {
             "limit": self.limit,
             "in_flight": self.in_flight,
@@ -64,7 +64,7 @@ class EnvironmentPool:
 
     @property
     def processes(self) -> list[int]:
-        """The pids of the environments that live."""
+        """Return the pids of the running environments."""
         return [e.pid for e in self._environments if e.pid is not None]
 
     async def _take(self) -> ExecutionEnvironment | InvocationOutcome:
@@ -131,10 +131,10 @@ class EnvironmentPools:
 
     @property
     def in_flight(self) -> int:
-        """Invocations under way."""
+        """Return how many invocations are under way."""
         return sum(pool.in_flight for pool in self.pools.values())
 
     def close(self) -> None:
-        """Kills every environment."""
+        """Kill every environment."""
         for pool in self.pools.values():
             pool.close()

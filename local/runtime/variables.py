@@ -1,4 +1,4 @@
-"""The environment variables an execution environment sees: the function's own and Lambda's, none of this machine's."""
+"""The environment variables of an execution environment: the function's and Lambda's, none of this machine's."""
 
 import re
 from collections.abc import Sequence
@@ -13,20 +13,20 @@ VARIABLE = re.compile(r"(?:(?P<function>\w+):)?(?P<name>[A-Za-z_]\w*)=(?P<value>
 
 @dataclass(frozen=True)
 class RuntimePlatform:
-    """The place where functions run: the Python that has the runtime client, the emulator's address, the region."""
+    """The platform that functions run on: the Python with the runtime client, the emulator's address, the region."""
 
     python: str
     endpoint: str
     region: str
 
     def build_arn(self, function: str) -> str:
-        """The ARN of a function."""
+        """Return the ARN of a function."""
         return f"arn:aws:lambda:{self.region}:{ACCOUNT}:function:{function}"
 
 
 @dataclass(frozen=True)
 class VariableOverride:
-    """One more than what was deployed. `function` is a logical id, empty for every function."""
+    """A variable added to what was deployed. `function` is a logical id, empty for every function."""
 
     function: str
     name: str
@@ -34,7 +34,7 @@ class VariableOverride:
 
     @classmethod
     def parse(cls, text: str) -> "VariableOverride":
-        """Of NAME=VALUE or FunctionLogicalId:NAME=VALUE. Raises ValueError."""
+        """Parse NAME=VALUE or FunctionLogicalId:NAME=VALUE. Raise ValueError."""
         found = VARIABLE.fullmatch(text)
         if found is None:
             raise ValueError(f"neither NAME=VALUE nor FunctionLogicalId:NAME=VALUE: {text}")
@@ -44,9 +44,9 @@ class VariableOverride:
 def override_variables(
     functions: Sequence[DeployedFunction], overrides: Sequence[VariableOverride]
 ) -> list[DeployedFunction]:
-    """The functions with more variables, which win over those deployed; one function's own wins over one for all.
+    """Return the functions with added variables, which win over those deployed; a function's own win over general ones.
 
-    Raises ValueError where a function is named that there is none of.
+    Raise ValueError where a variable names an unknown function.
     """
     known = {function.logical_id for function in functions} | {""}
     for variable in overrides:
@@ -62,7 +62,7 @@ def override_variables(
 
 
 def build_import_path(function: DeployedFunction) -> list[str]:
-    """The folders a handler imports from: its own, then `python/` of each layer (or the layer itself)."""
+    """Return the folders a handler imports from: its own, then `python/` of each layer (or the layer itself)."""
     layers = [Path(layer) for layer in function.layer_dirs]
     return [function.code_dir, *(str(layer / "python" if (layer / "python").is_dir() else layer) for layer in layers)]
 
@@ -70,7 +70,7 @@ def build_import_path(function: DeployedFunction) -> list[str]:
 def build_variables(
     function: DeployedFunction, platform: RuntimePlatform, *, runtime_api: str, stream: str
 ) -> dict[str, str]:
-    """All variables of one environment; Lambda's reserved names win over the function's."""
+    """Return all variables of one environment; Lambda's reserved names win over the function's."""
     return {
         "AWS_ENDPOINT_URL": platform.endpoint,
         **function.environment,

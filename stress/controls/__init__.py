@@ -1,1 +1,1 @@
-"""Negative controls: the system broken on purpose, and whether the readiness report sees it."""
+"""Negative controls: the system broken on purpose, and whether the readiness report detects it."""

@@ -1,10 +1,10 @@
-"""`make stress-controls`: breaks the system in one way after another, and shows that the scenario for it turns red.
+"""`make stress-controls`: break the system in one way after another, and show that the scenario for it turns red.
 
     python -m stress.controls [--only NAME]
 
 Each control is a run of the harness, from this checkout, on a copy of it that is broken (`controls.toml`). First the
-same scenarios must be green on a copy that is not, or red would mean nothing. A control that stays green, is red for
-another reason, or comes to no result, fails, and the run with it. `reports/controls-<time>/` keeps what came of it.
+same scenarios must be green on an unbroken copy, or red would mean nothing. A control that stays green, is red for
+another reason, or has no result, fails, and the run with it. The results are in `reports/controls-<time>/`.
 """
 
 import argparse
@@ -36,13 +36,13 @@ ROOT = Path(__file__).resolve().parents[2]
 COPIES = Path("build/controls")
 UNBROKEN = "unbroken"
 
-# What one scenario may take, start and end of its system included: two to three times what it does take.
+# The time limit of one scenario, start and end of its system included: two to three times what it takes.
 SCENARIO_S = 300.0
 INTERRUPTED = 130
 
 
 class ControlRun:
-    """The controls at work: `harness` is the command that begins a run."""
+    """A run of the controls: `harness` is the command that begins a run of the harness."""
 
     def __init__(self, root: Path, harness: Sequence[str], controls: Sequence[NegativeControl], folder: Path) -> None:
         self._root = root
@@ -56,11 +56,11 @@ class ControlRun:
 
     @property
     def has_passed(self) -> bool:
-        """Whether every line is as it must be."""
+        """Return whether every row is as it must be."""
         return all(row.has_passed for row in self.rows)
 
     def run(self, table: ControlTable) -> None:
-        """All of them; nothing after an unbroken system that is not green, for nothing would be proven."""
+        """Run all controls; stop after an unbroken system that is not green, as then nothing would be proven."""
         for row in self.rows:
             table.begin(row)
             self._run_control(row)
@@ -81,7 +81,7 @@ class ControlRun:
         result = self._run_harness(row, control, copy)
         row.set_result(self._judge_control(control, result), result)
         if row.has_passed:
-            shutil.rmtree(copy)  # else it is worth a look
+            shutil.rmtree(copy)  # otherwise it is kept for inspection
 
     def _run_harness(self, row: ControlRow, control: NegativeControl | None, copy: Path) -> HarnessResult:
         out = self._folder / row.name
@@ -106,7 +106,7 @@ class ControlRun:
         )
 
     def write(self, began: datetime, seconds: float) -> None:
-        """Keep what came of it, as controls.json and controls.md."""
+        """Write the results as controls.json and controls.md."""
         passed = [row.has_passed for row in self.rows]
         document = {
             "started_at": began.isoformat(timespec="seconds"),
@@ -131,7 +131,7 @@ def _describe_breakage(control: NegativeControl | None) -> dict[str, object]:
 
 
 def choose_controls(controls: Sequence[NegativeControl], only: Sequence[str]) -> list[NegativeControl]:
-    """The controls of these names, all where none is named. Raises SystemExit for a name that there is not."""
+    """Return the controls of these names, all where none is named. Raise SystemExit for an unknown name."""
     names = [control.name for control in controls]
     if unknown := [name for name in only if name not in names]:
         raise SystemExit(f"no such control: {', '.join(unknown)}; there are: {', '.join(names)}")
@@ -143,7 +143,7 @@ def _stop(_signal: int, _frame: FrameType | None) -> None:
 
 
 def main(arguments: Sequence[str], root: Path = ROOT, harness: Sequence[str] = ()) -> int:
-    """0 where every control turned red as it must; 1 where one did not; 130 where it was interrupted."""
+    """Return 0 where every control turned red as it must, 1 where one did not, 130 where it was interrupted."""
     parser = argparse.ArgumentParser(prog="stress.controls", description="Break the system, and see it found out.")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="this control; can be repeated")
     only = parser.parse_args(arguments).only

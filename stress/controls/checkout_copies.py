@@ -10,7 +10,7 @@ from stress.controls.model import InvalidControl, NegativeControl
 
 ENVIRONMENTS = Path(".venvs")
 LAYER = ENVIRONMENTS / "layer"
-LAYER_CODE = "shared"  # our own package among the layer's; the local cloud links it to its own checkout
+LAYER_CODE = "shared"  # our own package in the layer, which the local cloud links to its own checkout
 
 
 class CannotCopy(Exception):
@@ -18,9 +18,9 @@ class CannotCopy(Exception):
 
 
 def copy_checkout(root: Path, to: Path) -> None:
-    """Copy what git tracks, and what is new and not ignored, and link the environments. Raises CannotCopy.
+    """Copy the files that git tracks or would add, and link the environments. Raise CannotCopy.
 
-    What was in the place is thrown away.
+    Delete what was at the target before.
     """
     shutil.rmtree(to, ignore_errors=True)
     for name in list_files(root):
@@ -31,7 +31,7 @@ def copy_checkout(root: Path, to: Path) -> None:
 
 
 def list_files(root: Path) -> list[str]:
-    """The files of the checkout as they are now, relative to it."""
+    """Return the checkout's present files, relative to it. Raise CannotCopy."""
     command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -45,9 +45,9 @@ def _is_copied(root: Path, name: Path) -> bool:
 
 
 def link_environments(root: Path, to: Path) -> None:
-    """Link the virtual environments one by one. The layer is the copy's own: in it our code and migrations are linked.
+    """Link the virtual environments one by one, but make a layer of the copy's own, which links to our code.
 
-    Were it shared, the last checkout to start would decide whose code both run.
+    Were the layer shared, the last checkout to start would decide whose code both run.
     """
     (to / ENVIRONMENTS).mkdir(parents=True)
     for environment in (root / ENVIRONMENTS).iterdir():
@@ -61,7 +61,7 @@ def link_environments(root: Path, to: Path) -> None:
 
 
 def _list_layer_links(layer: Path) -> Iterator[tuple[str, Path]]:
-    """Return what of the layer is installed; nothing where it was never built: the copy will build it."""
+    """Yield the installed packages of the layer; none where it was never built: then the copy builds it."""
     if (layer / ".stamp").exists():
         for package in (layer / "python").iterdir():
             if package.name != LAYER_CODE:

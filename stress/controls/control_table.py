@@ -1,4 +1,4 @@
-"""What a person sees of the controls: a table that lives while they run, lines where there is no terminal, a page."""
+"""The view of the controls: a live table while they run, lines where there is no terminal, and a page."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ TITLES = ("control", "scenario", "verdict", "which check", "seconds")
 
 @dataclass
 class ControlRow:
-    """A control, or the unbroken system, and how it stands."""
+    """A control, or the unbroken system, and its present state."""
 
     name: str
     why: str
@@ -35,7 +35,7 @@ class ControlRow:
 
     @property
     def has_passed(self) -> bool:
-        """Whether it came out as it must."""
+        """Return whether the outcome is as it must be."""
         return self.verdict is not None and self.verdict.outcome == self.wanted
 
     @property
@@ -47,7 +47,7 @@ class ControlRow:
 
     @property
     def reason(self) -> str:
-        """Return which check turned red, or why the outcome is not what it must be."""
+        """Return which check turned red, or why the outcome is not as it must be."""
         if self.verdict is None:
             return read_last_lines(self.log, 1) if self.log and self.log.exists() else ""
         reasons = [str(reason) for reason in self.verdict.reasons[:1]]
@@ -55,17 +55,17 @@ class ControlRow:
 
     @property
     def elapsed_s(self) -> float:
-        """Return how long it has taken so far, or did."""
+        """Return how long it has taken so far, or took."""
         if self.began is None or self.verdict is not None:
             return self.seconds
         return time.monotonic() - self.began
 
     def set_result(self, verdict: ControlVerdict, result: HarnessResult) -> None:
-        """Note what came of it."""
+        """Store the result."""
         self.verdict, self.seconds, self.trouble = verdict, result.seconds, result.trouble
 
     def to_record(self) -> dict[str, Any]:
-        """The line, for controls.json."""
+        """Return the row, for controls.json."""
         return {
             "name": self.name,
             "why": self.why,
@@ -78,7 +78,7 @@ class ControlRow:
 
 
 class ControlTable:
-    """The lines: a table within the block where there is a terminal, else text."""
+    """The rows: a live table within the block where there is a terminal, else text."""
 
     def __init__(self, rows: Sequence[ControlRow], console: Console | None = None) -> None:
         self._rows = rows
@@ -96,18 +96,18 @@ class ControlTable:
         self._live.stop()
 
     def begin(self, row: ControlRow) -> None:
-        """Say that the line is being worked on."""
+        """Show that a control begins."""
         row.began = time.monotonic()
         if not self._console.is_terminal:
             self._print(f"{row.name}: {row.why}")
 
     def show_outcome(self, row: ControlRow) -> None:
-        """Say what came of it."""
+        """Show a control's outcome."""
         if not self._console.is_terminal:
             self._print(f"  {row.outcome}, {row.seconds:.0f} s  {row.reason}")
 
     def end(self, folder: Path) -> None:
-        """Say what it all came to, and where it is kept."""
+        """Show the overall result, and where it is stored."""
         for row in self._rows:
             if row.trouble:
                 self._print(f"\n{row.name}: {row.trouble}")
@@ -130,7 +130,7 @@ class ControlTable:
 
 
 def format_markdown(controls: Sequence[ControlRow], document: Mapping[str, Any]) -> str:
-    """The page: what was broken, what turned red, and the last words of what went wrong."""
+    """Return the page: what was broken, what turned red, and the last output of what went wrong."""
     rows = [
         f"| {'✓' if row.has_passed else '✗'} | {row.name} | {row.why} | {row.scenario} | {row.outcome} | "
         f"{_format_cell(row.reason)} | {row.seconds:.0f} |"

@@ -1,4 +1,4 @@
-"""One run of the harness as a process of its own: bounded in time, and ended with all that it has started."""
+"""One run of the harness as a separate process: with a time limit, and ended with all that it has started."""
 
 import json
 import signal
@@ -12,16 +12,16 @@ from typing import Any
 
 import psutil
 
-# The harness ends its system by itself when it is asked to, then it is asked again, then it is ended.
+# The harness stops its system when it is asked to; then it is asked again, then it is killed.
 ASKS = ((signal.SIGINT, 40.0), (signal.SIGTERM, 10.0))
 LAST_LINES = 12
-# It says by these that it ran through: all well, or not.
+# The exit statuses of a complete run: passed, or not.
 RAN_THROUGH = (0, 1)
 
 
 @dataclass(frozen=True)
 class HarnessResult:
-    """The output of a run: its report, None where there is none or it did not run through; `trouble` says why."""
+    """The result of a run: its report, None where it has none or did not complete; `trouble` says why."""
 
     seconds: float
     report: Mapping[str, Any] | None
@@ -29,7 +29,7 @@ class HarnessResult:
 
 
 def run_harness(command: Sequence[str], root: Path, report: Path, log: Path, *, limit_s: float) -> HarnessResult:
-    """Run a command in `root`, its output into `log`, for so many seconds at most; then read the report it has left."""
+    """Run a command in `root`, its output into `log`, for at most `limit_s` seconds; return its report."""
     began = time.monotonic()
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -51,7 +51,7 @@ def run_harness(command: Sequence[str], root: Path, report: Path, log: Path, *, 
 
 
 def read_report(path: Path) -> Mapping[str, Any] | None:
-    """A report.json; None where there is none, or it is not whole."""
+    """Return a report.json; None where there is none, or it is incomplete."""
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -60,12 +60,12 @@ def read_report(path: Path) -> Mapping[str, Any] | None:
 
 
 def read_last_lines(log: Path, count: int = LAST_LINES) -> str:
-    """The end of what the harness said."""
+    """Return the end of the harness's output."""
     return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:])
 
 
 def end_process(process: "subprocess.Popen[bytes]") -> None:
-    """End a process, kindly at first, and whatever it has started and not ended itself."""
+    """End a process, first by signals it can handle, and all that it has started and not ended itself."""
     if process.poll() is not None:
         return
     started = psutil.Process(process.pid).children(recursive=True)

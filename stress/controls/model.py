@@ -1,7 +1,7 @@
-"""A negative control: one way to break the system, the scenario that must see it, and whether it did.
+"""A negative control: one way to break the system, the scenario that must detect it, and whether it did.
 
-A check that has never been red proves little. Each control breaks one thing, and only a scenario that turns red for it,
-for the reason that was expected, shows that its green means something.
+A check that has never been red proves little. Each control breaks one thing. Only a scenario that turns red for it, for
+the expected reason, shows that its green means something.
 """
 
 import tomllib
@@ -21,16 +21,15 @@ GENERATOR, SAMPLES = "the load generator was late", "samples are missing"
 
 
 class InvalidControl(Exception):
-    """A control that is not written down properly, or does not break what it says; the message says why."""
+    """A control is not written properly, or does not change what it names; the message says why."""
 
 
 @dataclass(frozen=True)
 class NegativeControl:
-    """One way to break the system: by a patch of the code, by SQL as the database's owner, by an option of the harness.
+    """One way to break the system: by edits, by SQL as the database's owner, or by an option of the harness.
 
-    `patch` is the text of a unified diff with paths from the checkout's root, as `git diff` writes it. `verdict` are
-    the statuses that are right; `expect`, if any, is part of the name of the check or difference that must be among the
-    reasons.
+    `verdict` are the statuses that are right; `expect`, if any, is part of the name of the check or difference that
+    must be among the reasons.
     """
 
     name: str
@@ -43,6 +42,7 @@ class NegativeControl:
     expect: str = ""
 
     def __post_init__(self) -> None:
+        """Raise InvalidControl unless it breaks the system in exactly one way."""
         if sum(map(bool, (self.patch, self.sql, self.option))) != 1:
             raise InvalidControl(f"{self.name}: it breaks by a patch, or by sql, or by an option")
 
@@ -55,6 +55,7 @@ class Reason:
     detail: str
 
     def __str__(self) -> str:
+        """Return the name with the detail."""
         return f"{self.name} ({self.detail})"
 
 
@@ -69,12 +70,12 @@ class ControlVerdict:
 
     @property
     def is_proven(self) -> bool:
-        """Whether the scenario saw what was broken."""
+        """Return whether the scenario detected what was broken."""
         return self.outcome == "red"
 
 
 def read_controls(text: str, patches: Path = PATCHES) -> tuple[NegativeControl, ...]:
-    """Return the controls of a TOML document, whose patches are files of a folder. Raise NotAControl."""
+    """Return the controls of a TOML document. Raise InvalidControl."""
     controls = tuple(_read_control(table, patches) for table in tomllib.loads(text)["control"])
     twice = [name for name, count in Counter(control.name for control in controls).items() if count > 1]
     if twice:
@@ -97,7 +98,7 @@ def _read_control(table: Mapping[str, Any], patches: Path) -> NegativeControl:
 
 
 def judge(control: NegativeControl, report: Mapping[str, Any] | None) -> ControlVerdict:
-    """Hold the report of a run on the broken system against what the control expects."""
+    """Return the verdict on a control, from the report of the run on the broken system."""
     result = find_result(report, control.scenario)
     if result is None or result["status"] not in ("PASS", "FAIL", "INVALID"):
         return _judge_missing_result(control.scenario, result)
@@ -115,7 +116,7 @@ def judge(control: NegativeControl, report: Mapping[str, Any] | None) -> Control
 
 
 def judge_unbroken(scenarios: Iterable[str], report: Mapping[str, Any] | None) -> dict[str, ControlVerdict]:
-    """The scenarios' verdicts on the unbroken system; the control proves nothing whose scenario is not "green"."""
+    """Return the scenarios' verdicts on the unbroken system; unless it is "green", its controls prove nothing."""
     return {scenario: _judge_one_unbroken(scenario, find_result(report, scenario)) for scenario in scenarios}
 
 
@@ -133,13 +134,13 @@ def _judge_missing_result(scenario: str, result: Mapping[str, Any] | None) -> Co
 
 
 def find_result(report: Mapping[str, Any] | None, scenario: str) -> Mapping[str, Any] | None:
-    """The result of a scenario; None where the report has none."""
+    """Return the result of a scenario; None where the report has none."""
     results: Iterable[Mapping[str, Any]] = (report or {}).get("results", ())
     return next((result for result in results if result["key"] == scenario), None)
 
 
 def list_reasons(result: Mapping[str, Any]) -> Iterator[Reason]:
-    """Everything in a result that keeps it from being PASS."""
+    """Yield everything in a result that keeps it from being PASS."""
     for check in result["checks"]:
         if not check["passed"]:
             yield Reason(check["name"], f"wanted {check['wanted']}, found {check['found']}")
@@ -155,5 +156,5 @@ def list_reasons(result: Mapping[str, Any]) -> Iterator[Reason]:
 
 
 def to_record(verdict: ControlVerdict) -> dict[str, Any]:
-    """A verdict, for controls.json."""
+    """Return a verdict, for controls.json."""
     return asdict(verdict)

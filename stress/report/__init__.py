@@ -1,1 +1,1 @@
-"""What people look at: the report as a page, as a comment, as data, and beside another one."""
+"""The report in its forms: a page, a comment, data, and a comparison of two."""

@@ -1,6 +1,6 @@
-"""Charts as inline SVG, drawn by hand: lines over a linear or logarithmic axis, and distributions as bars.
+"""Charts as inline SVG: lines over a linear or logarithmic axis, and distributions as bars.
 
-Colours come from the page's style, so that a chart is dark where the page is; lines differ by dash and marker as well.
+Colours come from the page's style, so that a chart is dark where the page is; lines also differ by dash and marker.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,12 +20,12 @@ from stress.report.svg import (
     make_svg,
 )
 
-WIDTH = 360  # what a phone shows; wider columns scale it up
+WIDTH = 360  # a phone's width; wider columns scale it up
 HEIGHT = 214
 LEFT, RIGHT, TOP, BOTTOM = 44, 14, 12, 36
-STYLES = 4  # of lines that the style tells apart
+STYLES = 4  # of lines that the style distinguishes
 MARKED_POINTS = 40  # a line of more points is drawn without markers
-LISTED_POINTS = 12  # a line of more points is told by its ends and extremes
+LISTED_POINTS = 12  # the text of a line with more points has only its extremes
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ class Axes:
     y_ticks: Sequence[float]
 
     def find_pixel(self, point: Point) -> Point:
-        """The pixels of a point."""
+        """Return the pixels of a point."""
         return self.x.find_pixel(point[0]), self.y.find_pixel(point[1])
 
 
 def draw_line_chart(chart: Chart) -> Markup:
-    """A chart with its bar, markers and legend, as a figure."""
+    """Draw a chart with its bar, markers and legend, as a figure."""
     points = [point for line in chart.lines for point in line.points]
     if not points:
         return _wrap_figure(chart.title, chart.y, make_element("p", "Nothing was measured.", class_="dim"))
@@ -65,7 +65,7 @@ def draw_line_chart(chart: Chart) -> Markup:
 
 
 def draw_grid(axes: Axes, write_x: Callable[[float], str] = format_number) -> Markup:
-    """Lines across at each y tick, ticks below at each x, and both written."""
+    """Draw lines across at each y tick, marks below at each x tick, and labels for both."""
     floor = axes.y.start
     across = [
         join_elements(
@@ -95,7 +95,7 @@ def draw_grid(axes: Axes, write_x: Callable[[float], str] = format_number) -> Ma
 
 
 def draw_line(line: ChartLine, index: int, axes: Axes) -> Markup:
-    """One line, with a marker at each point where they are few enough to be told apart."""
+    """Draw one line, with a marker at each point where there are few enough."""
     style = index % STYLES + 1
     pixels = [axes.find_pixel(point) for point in line.points]
     if not pixels:
@@ -105,7 +105,7 @@ def draw_line(line: ChartLine, index: int, axes: Axes) -> Markup:
 
 
 def draw_legend(names: Sequence[str]) -> Markup:
-    """The names of lines beside a piece of each."""
+    """Draw the names of lines beside a sample of each; nothing for a single line."""
     pieces = [
         make_element("li", _draw_sample(index % STYLES + 1), make_element("span", name))
         for index, name in enumerate(names)
@@ -185,7 +185,7 @@ def _draw_sample(style: int) -> Markup:
 
 
 def _choose_first_style(chart: Chart) -> int:
-    """A line by itself is the solid one."""
+    """Return the index of the first style: a single line is solid."""
     return 1 if len(chart.lines) == 1 else 0
 
 
@@ -209,7 +209,7 @@ def _describe_line(line: ChartLine) -> str:
 
 
 def _choose_buckets(counts: Sequence[int]) -> range:
-    """From the bucket before the first call to the one after the last: what lies beyond is empty."""
+    """Return the buckets from the one before the first call to the one after the last."""
     filled = [index for index, count in enumerate(counts) if count]
     return range(max(0, filled[0] - 1), min(len(counts), filled[-1] + 2)) if filled else range(0)
 
@@ -230,12 +230,12 @@ def _draw_count(position: int, count: int, x: Scale, y: Scale) -> Markup:
 
 
 def _find_top(count: int, y: Scale) -> float:
-    """A single call among thousands is still seen."""
+    """Return the y of a column's top; a single call among thousands stays visible."""
     return min(y.find_pixel(count), y.start - 1.5) if count else y.start
 
 
 def _draw_edge(position: int, bucket: int, x: Scale, floor: float, shown: int) -> Markup:
-    """The upper limit of a bucket, at its right edge; where many are shown, every second."""
+    """Draw the upper limit of a bucket at its right edge; every second one where many are shown."""
     if bucket >= len(BUCKETS_MS) or (shown > 12 and position % 2):
         return Markup("")
     limit = BUCKETS_MS[bucket]

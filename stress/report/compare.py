@@ -1,4 +1,4 @@
-"""Two runs side by side: what holds now and did not, what became of each figure, and whether they may be compared."""
+"""The comparison of two runs: changed results, changed figures, and whether the runs are comparable at all."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from stress.report.markdown import escape_text, format_table
 from stress.report.page import render_template
 
 NONE = "-"
-SAME = 0.1  # latencies within a tenth of each other are not called faster or slower
+SAME = 0.1  # latencies within a tenth of each other are neither faster nor slower
 Row = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class ComparisonTable:
-    """One aspect of both runs. The first `words` columns are words, the others numbers; `empty` is said of no rows."""
+    """One aspect of both runs. The first `words` columns are text, the others numbers; `empty` replaces no rows."""
 
     title: str
     headers: Row
@@ -28,7 +28,7 @@ class ComparisonTable:
 
 
 def compare(a: ReadinessReport, b: ReadinessReport) -> str:
-    """The comparison as Markdown whose tables are even, for a terminal and a comment alike."""
+    """Return the comparison as Markdown whose tables are aligned, for a terminal and a comment alike."""
     parts = [f"## {format_headline(a, b)}", f"A: {escape_text(_describe_run(a))}  \nB: {escape_text(_describe_run(b))}"]
     for part in build_tables(a, b):
         rows = [[escape_text(cell) for cell in row] for row in part.rows]
@@ -37,16 +37,16 @@ def compare(a: ReadinessReport, b: ReadinessReport) -> str:
 
 
 def compare_html(a: ReadinessReport, b: ReadinessReport) -> str:
-    """The comparison as a page in the report's style."""
+    """Return the comparison as a page in the report's style."""
     scores = [consistency.compute_score(report.results) for report in (a, b)]
     runs = list(zip("AB", (a, b), scores, strict=True))
     return render_template("compare.html.j2", headline=format_headline(a, b), runs=runs, tables=build_tables(a, b))
 
 
 def write_comparison(folder_a: Path, folder_b: Path, out: Path) -> str:
-    """Compare the runs in two folders: the page goes to the file `out`, the text is returned.
+    """Compare the runs in two folders: write the page to `out`, return the text.
 
-    OSError where a folder holds no report.json, pydantic's ValidationError where that is no report.
+    Raise OSError where a folder holds no report.json, pydantic's ValidationError where that is no report.
     """
     a, b = store.load(folder_a), store.load(folder_b)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -55,13 +55,13 @@ def write_comparison(folder_a: Path, folder_b: Path, out: Path) -> str:
 
 
 def format_headline(a: ReadinessReport, b: ReadinessReport) -> str:
-    """Both scores in a sentence."""
+    """Return both scores in a sentence."""
     before, after = consistency.compute_score(a.results), consistency.compute_score(b.results)
     return f"{before.passed} of {before.total} promises held in A, {after.passed} of {after.total} in B."
 
 
 def build_tables(a: ReadinessReport, b: ReadinessReport) -> list[ComparisonTable]:
-    """Everything that is compared, most important first."""
+    """Return everything that is compared, most important first."""
     return [
         ComparisonTable(
             "Verdicts", ("scenario", "A", "B", ""), list(_compare_verdicts(a, b)), "Neither run has a scenario."
@@ -93,7 +93,7 @@ def build_tables(a: ReadinessReport, b: ReadinessReport) -> list[ComparisonTable
 
 
 def format_ratio(before: float, after: float) -> str:
-    """B by A, as 1.25; nothing where A is 0."""
+    """Return B by A, as 1.25; "=" where they are equal, a dash where A is 0."""
     if before == after:
         return "="
     return f"{after / before:.2f}" if before else NONE
@@ -107,7 +107,7 @@ def _describe_run(report: ReadinessReport) -> str:
 def _list_pairs(
     a: ReadinessReport, b: ReadinessReport
 ) -> Iterator[tuple[str, ScenarioResult | None, ScenarioResult | None]]:
-    """The scenarios of both by key, in the order of A and then of B."""
+    """Yield the scenarios of both by key, in the order of A and then of B."""
     before, after = ({result.key: result for result in report.results} for report in (a, b))
     for key in [*before, *(key for key in after if key not in before)]:
         yield key, before.get(key), after.get(key)
@@ -191,6 +191,6 @@ def _compare_figures(a: ReadinessReport, b: ReadinessReport) -> Iterator[Row]:
 
 
 def _name_scenario(key: str, before: ScenarioResult | None, after: ScenarioResult | None) -> str:
-    """The scenario, with a warning where what it measured counts for nothing."""
+    """Return the scenario's key, with a warning where a measurement is INVALID."""
     runs = [run for run, side in (("A", before), ("B", after)) if side and consistency.judge_result(side) == "INVALID"]
     return f"{key} (INVALID in {' and '.join(runs)})" if runs else key

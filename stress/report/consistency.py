@@ -1,4 +1,4 @@
-"""What a report says once its parts are held against each other: no status is believed over the record beside it."""
+"""The check of a report against its own parts: no status is believed over the record beside it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ MEANINGS: dict[Status, str] = {
 
 @dataclass(frozen=True)
 class ReportScore:
-    """Return how many scenarios hold, and the titles of those that don't, by why."""
+    """The number of scenarios that passed, and the titles of those that didn't, by reason."""
 
     passed: int
     total: int
@@ -28,7 +28,7 @@ class ReportScore:
 
     @property
     def verdict(self) -> Status:
-        """PASS only where there is something and all of it holds."""
+        """Return PASS only where there are scenarios and all of them passed."""
         if self.failed:
             return "FAIL"
         if self.invalid or not self.total:
@@ -37,7 +37,7 @@ class ReportScore:
 
     @property
     def headline(self) -> str:
-        """The verdict in words."""
+        """Return the score in words."""
         if not self.total:
             return "Nothing was tried."
         if self.passed == self.total:
@@ -46,7 +46,7 @@ class ReportScore:
 
     @property
     def rest(self) -> list[tuple[Status, str]]:
-        """One sentence for each way of not holding."""
+        """Return one sentence for each way of not passing."""
         kinds: list[tuple[Status, list[str], tuple[str, str]]] = [
             ("FAIL", self.failed, ("is broken", "are broken")),
             ("INVALID", self.invalid, ("could not be judged", "could not be judged")),
@@ -60,7 +60,7 @@ class ReportScore:
 
 
 def list_doubts(result: ScenarioResult) -> list[str]:
-    """Return what in the record of a scenario speaks against a PASS: nothing, where it is one."""
+    """Return what in a scenario's record contradicts a PASS; nothing where it is one."""
     failed = sum(not check.passed for check in result.checks)
     differences = len(result.reconciliation.differences) + result.reconciliation.more_differences
     found = [
@@ -77,22 +77,22 @@ def list_doubts(result: ScenarioResult) -> list[str]:
 
 
 def has_too_few_samples(result: ScenarioResult) -> bool:
-    """Whether there are fewer samples than the promise is judged by."""
+    """Return whether there are fewer samples than the promise requires."""
     return result.samples < result.samples_wanted
 
 
 def is_generator_late(result: ScenarioResult) -> bool:
-    """Whether the load generator was beyond its bar, so that nothing counts."""
+    """Return whether the load generator was beyond its bar, so that nothing counts."""
     return result.lag is not None and result.lag.p99 > result.lag.bar
 
 
 def judge_result(result: ScenarioResult) -> Status:
-    """The status that the record bears out: a PASS with a doubt beside it is none."""
+    """Return the status that the record supports: a PASS with a doubt beside it is INVALID."""
     return "INVALID" if result.status == "PASS" and list_doubts(result) else result.status
 
 
 def compute_score(results: Sequence[ScenarioResult]) -> ReportScore:
-    """Counted from the scenarios, whatever the report says of itself."""
+    """Return the score, counted from the scenarios, whatever the report itself says."""
     titles: dict[Status, list[str]] = {"PASS": [], "FAIL": [], "INVALID": [], "SKIPPED": []}
     for result in results:
         titles[judge_result(result)].append(result.title)
@@ -100,7 +100,7 @@ def compute_score(results: Sequence[ScenarioResult]) -> ReportScore:
 
 
 def find_contradictions(report: ReadinessReport) -> list[str]:
-    """Return where a report claims what its scenarios don't bear out."""
+    """Return where a report claims what its scenarios don't support."""
     counted = compute_score(report.results)
     claims = [
         f"“{result.title}” was recorded as PASS, but {join_names(list_doubts(result))}: it is not counted."
@@ -117,7 +117,7 @@ def find_contradictions(report: ReadinessReport) -> list[str]:
 
 
 def summarise_evidence(results: Sequence[ScenarioResult]) -> str:
-    """Return what the verdict rests on, over all scenarios that could be judged; empty where none could."""
+    """Return the evidence of the verdict in a sentence, over all judged scenarios; empty where none was judged."""
     judged = [result for result in results if judge_result(result) in ("PASS", "FAIL")]
     if not judged:
         return ""
@@ -134,7 +134,7 @@ def summarise_evidence(results: Sequence[ScenarioResult]) -> str:
 
 
 def describe_checks(result: ScenarioResult) -> str:
-    """Return how many of the checks held, for tables."""
+    """Return how many of the checks passed, for tables."""
     if not result.checks:
         return "no check made"
     passed = f"{sum(check.passed for check in result.checks)} of {len(result.checks)} checks held"
@@ -142,7 +142,7 @@ def describe_checks(result: ScenarioResult) -> str:
 
 
 def summarise_reconciliation(result: ScenarioResult) -> str:
-    """The reconciliation in a sentence."""
+    """Return the reconciliation in a sentence."""
     compared = sum(result.reconciliation.compared.values())
     differences = len(result.reconciliation.differences) + result.reconciliation.more_differences
     if not compared and not differences:

@@ -1,4 +1,4 @@
-"""How numbers and times are written, in all pages alike."""
+"""Formats of numbers and times, the same in all pages."""
 
 import math
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def format_number(value: float) -> str:
-    """Three significant digits, whole above a hundred: 0.0113, 12.3, 1,235."""
+    """Return three significant digits, whole above a hundred: 0.0113, 12.3, 1,235."""
     if not math.isfinite(value):
         return "∞" if value == math.inf else "none"
     if value == int(value) or abs(value) >= 100:
@@ -17,14 +17,14 @@ def format_number(value: float) -> str:
 
 
 def format_clock(seconds: float) -> str:
-    """Time since the run began, as 0:07, 12:30 or 1:02:00."""
+    """Return a time since the run began, as 0:07, 12:30 or 1:02:00."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def format_duration(seconds: float) -> str:
-    """A length of time, as 8.2 s or 4 min 10 s."""
+    """Return a length of time, as 8.2 s or 4 min 10 s."""
     if seconds < 60:
         return f"{format_number(round(seconds, 1))} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -32,12 +32,12 @@ def format_duration(seconds: float) -> str:
 
 
 def join_names(names: list[str]) -> str:
-    """Names in a sentence: a; a and b; a, b and c."""
+    """Return names as part of a sentence: a; a and b; a, b and c."""
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def format_moment(written: str) -> str:
-    """An ISO 8601 time as people write it, 25 November 2026, 08:14 UTC; what is none is left as it is."""
+    """Return an ISO 8601 time as 25 November 2026, 08:14 UTC; any other text unchanged."""
     try:
         at = datetime.fromisoformat(written)
     except ValueError:
@@ -46,7 +46,7 @@ def format_moment(written: str) -> str:
 
 
 def flatten_setting(value: Any) -> str:
-    """A setting as text: nested ones as `name value` pairs."""
+    """Return a setting as text: nested ones as `name value` pairs."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {flatten_setting(inner)}" for name, inner in value.items())
     if isinstance(value, list | tuple):

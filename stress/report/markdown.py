@@ -1,4 +1,4 @@
-"""report.md: the page's facts in short, as they fit into the comment of a pull request."""
+"""report.md: the page in short, to fit into the comment of a pull request."""
 
 import re
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _SPECIAL = re.compile(r"([\\`*_\[\]<>|~#])")
 
 
 def format_markdown(report: ReadinessReport) -> str:
-    """The verdict, a row for each scenario, what is wrong in full, and the conditions."""
+    """Return the verdict, a row for each scenario, all problems in full, and the conditions."""
     score = consistency.compute_score(report.results)
     parts = [
         f"## {consistency.MARKS[score.verdict]} {score.verdict}: {score.headline}",
@@ -43,7 +43,7 @@ def format_markdown(report: ReadinessReport) -> str:
 
 
 def write_markdown(report: ReadinessReport, folder: Path) -> Path:
-    """Write `folder`/report.md, making the folder where it is missing."""
+    """Write `folder`/report.md, creating the folder where it is missing; return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
     path.write_text(format_markdown(report), encoding="utf-8")
@@ -51,14 +51,14 @@ def write_markdown(report: ReadinessReport, folder: Path) -> Path:
 
 
 def escape_text(value: object) -> str:
-    """A value on one line that Markdown takes for text: no markup, no link, no mention."""
+    """Return a value on one line that Markdown takes for text: no markup, no link, no mention."""
     line = " ".join(str(value).split())
     short = line if len(line) <= MOST_LETTERS else line[: MOST_LETTERS - 1] + "…"
     return _SPECIAL.sub(r"\\\1", short.replace("&", "&amp;")).replace("@", "&#64;").replace("://", ":&#47;/")
 
 
 def format_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table whose columns are even, so that it is read in a terminal as well. Cells are taken as they are."""
+    """Return a table with aligned columns, readable in a terminal as well. Cells are not escaped."""
     widths = [max(3, *(len(row[column]) for row in (headers, *rows))) for column in range(len(headers))]
     lines = [headers, ["-" * width for width in widths], *rows]
     return "\n".join(
@@ -147,7 +147,7 @@ def _fold_section(title: str, content: str) -> str:
 
 
 def _drop_what_exceeds(parts: Sequence[str]) -> list[str]:
-    """The parts that fit into a comment, each whole; the most important come first."""
+    """Return the parts that fit into a comment, each whole; the most important come first."""
     kept: list[str] = []
     left = MOST_CHARACTERS
     for part in parts:

@@ -1,4 +1,4 @@
-"""report.html: one file with all that a run has found, to be read without scripts, network or account."""
+"""report.html: one file with all results of a run, readable without scripts, network or account."""
 
 from functools import cache
 from pathlib import Path
@@ -34,7 +34,7 @@ _FILTERS: tuple[Any, ...] = (
 
 
 def render_page(report: ReadinessReport) -> str:
-    """The page. Whatever a scenario wrote is text in it, never markup."""
+    """Return the page. Whatever a scenario wrote is text in it, never markup."""
     return render_template(
         "page.html.j2",
         report=report,
@@ -48,7 +48,7 @@ def render_page(report: ReadinessReport) -> str:
 
 
 def write_page(report: ReadinessReport, folder: Path) -> Path:
-    """Write `folder`/report.html, making the folder where it is missing."""
+    """Write `folder`/report.html, creating the folder where it is missing; return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
     path.write_text(render_page(report), encoding="utf-8")
@@ -56,7 +56,7 @@ def write_page(report: ReadinessReport, folder: Path) -> Path:
 
 
 def render_template(template: str, **values: object) -> str:
-    """A template of this folder with the style and the words that all pages have."""
+    """Return a template of this folder, rendered with the style and functions that all pages have."""
     return _make_environment().get_template(template).render(**values)
 
 

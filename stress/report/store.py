@@ -1,4 +1,4 @@
-"""A report as a file and back, exactly: report.json is what every page is made of."""
+"""The store of a report: report.json, from which every page is made."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ _REPORT: TypeAdapter[ReadinessReport] = TypeAdapter(ReadinessReport)
 
 
 def save(report: ReadinessReport, folder: Path) -> Path:
-    """Write `folder`/report.json, making the folder where it is missing."""
+    """Write `folder`/report.json, creating the folder where it is missing; return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
     path.write_bytes(_REPORT.dump_json(report, indent=1) + b"\n")

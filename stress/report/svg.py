@@ -1,4 +1,4 @@
-"""The little of SVG that the charts need: elements, scales from data to pixels, and ticks at round values."""
+"""The parts of SVG that the charts need: elements, scales from data to pixels, and ticks at round values."""
 
 import math
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from stress.model import Point
 
 
 def make_element(name: str, *content: str, **attributes: object) -> Markup:
-    """One element. Content and attributes are escaped; `class_` and `text_anchor` become class and text-anchor."""
+    """Return one element, escaped; the attributes `class_` and `text_anchor` become class and text-anchor."""
     written = join_elements(
         Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), _format_attribute(value))
         for key, value in attributes.items()
@@ -19,12 +19,12 @@ def make_element(name: str, *content: str, **attributes: object) -> Markup:
 
 
 def join_elements(parts: Iterable[str]) -> Markup:
-    """Elements one after the other."""
+    """Return elements one after the other."""
     return Markup("").join(parts)
 
 
 def make_svg(width: float, height: float, title: str, text: str, *content: str) -> Markup:
-    """A whole SVG with its title and its text alternative; it scales with the width that it is given."""
+    """Return a whole SVG with its title and its text alternative; it scales to the available width."""
     return make_element(
         "svg",
         make_element("title", title),
@@ -36,7 +36,7 @@ def make_svg(width: float, height: float, title: str, text: str, *content: str) 
 
 
 def make_path(points: Iterable[Point], **attributes: object) -> Markup:
-    """A line through pixels."""
+    """Return a line through pixels."""
     return make_element("path", d="M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points), **attributes)
 
 
@@ -46,7 +46,7 @@ def _format_attribute(value: object) -> str:
 
 @dataclass(frozen=True)
 class Scale:
-    """Puts `low`…`high` of the data onto `start`…`end` of the picture; what lies beyond is put at the edge."""
+    """Maps `low`…`high` of the data to `start`…`end` of the picture; values beyond are put at the edge."""
 
     low: float
     high: float
@@ -55,7 +55,7 @@ class Scale:
     log: bool = False
 
     def find_pixel(self, value: float) -> float:
-        """The pixel of a value."""
+        """Return the pixel of a value."""
         clamped = min(max(value, self.low), self.high)
         if self.log:
             share = math.log(clamped / self.low) / math.log(self.high / self.low)
@@ -65,14 +65,14 @@ class Scale:
 
 
 def choose_linear_ticks(low: float, high: float, most: int) -> list[float]:
-    """At most about `most` round values that enclose low…high."""
+    """Return about `most` round values or fewer that enclose low…high."""
     step = _choose_step((high - low) / most) if high > low else 1.0
     first, last = math.floor(low / step), math.ceil(high / step - 1e-9)
     return [round(index * step, 12) for index in range(first, max(last, first + 1) + 1)]
 
 
 def choose_log_ticks(low: float, high: float, most: int) -> list[float]:
-    """Powers of ten that enclose low…high (both above 0), with 2 and 5 between them where there is room."""
+    """Return powers of ten that enclose low…high (both above 0), with 2 and 5 between them where there is room."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     fine = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
     first = max(index for index, value in enumerate(fine) if value <= low or index == 0)
@@ -84,7 +84,7 @@ def choose_log_ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def choose_time_ticks(duration: float, most: int) -> list[float]:
-    """Times at which a clock reads well: steps of 5 s to hours."""
+    """Return times in readable steps, of 5 s to hours."""
     steps = (5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
     step = next((s for s in steps if duration / s <= most), 4 * steps[-1])
     return [float(at) for at in range(0, int(duration) + 1, step)]

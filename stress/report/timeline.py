@@ -1,4 +1,4 @@
-"""The run over one axis: scenarios, throughput, errors, circuits and health, with the faults drawn through all."""
+"""The run over one axis: scenarios, throughput, errors, circuits and health, with the faults drawn across all."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -18,16 +18,16 @@ from stress.report.svg import (
     make_svg,
 )
 
-WIDTHS = {"wide": 1080, "middle": 700, "narrow": 336}  # pixels, each drawn for itself so that its text can be read
-BADGE = 15  # pixels between the numbers of faults that would otherwise lie on each other
-LETTER = 6.4  # pixels of one letter, generously
+WIDTHS = {"wide": 1080, "middle": 700, "narrow": 336}  # pixels; drawn separately so that the text is readable
+BADGE = 15  # pixels between the numbers of faults, so that they don't overlap
+LETTER = 6.4  # pixels of one letter, at most
 LEVELS: dict[str, int] = {
     "closed": 0, "healthy": 0, "half-open": 1, "half_open": 1, "degraded": 1, "open": 2, "unhealthy": 2,
 }  # fmt: skip
 
 
 def draw_timeline(report: ReadinessReport, width: int) -> Markup:
-    """The run, `width` pixels wide, each row under the one before."""
+    """Draw the run, `width` pixels wide, one row below the other."""
     left, top = (52 if width < WIDTHS["middle"] else 62), 14.0
     time = Scale(0, max(report.duration_s, 1), left, width - 12)
     marks, top = _draw_fault_badges(report.timeline.faults, time, top)
@@ -54,7 +54,7 @@ def draw_timeline(report: ReadinessReport, width: int) -> Markup:
 
 
 def draw_band(name: str, intervals: Sequence[Interval], time: Scale, top: float) -> tuple[Markup, float]:
-    """One thing's states over time, the worse the higher, named where there is room; and where the band ends."""
+    """Draw one thing's states over time, worse ones higher; return it with the y where the band ends."""
     height = 15.0
     states = [_draw_state(interval, time, top, height) for interval in intervals]
     room = int((time.start - 6) / LETTER)
@@ -72,7 +72,7 @@ def draw_band(name: str, intervals: Sequence[Interval], time: Scale, top: float)
 
 
 def describe_timeline(report: ReadinessReport) -> str:
-    """The run in words, for those who can't see it."""
+    """Return the run in words, as the chart's text alternative."""
     line = report.timeline
     parts = [
         _describe_series("answers", line.throughput),
@@ -85,7 +85,7 @@ def describe_timeline(report: ReadinessReport) -> str:
 
 
 def format_when(fault: FaultPeriod) -> str:
-    """Return when a fault was there: 1:05, or 1:05 to 1:20."""
+    """Return when a fault was in force: 1:05, or 1:05 to 1:20."""
     return (
         format_clock(fault.began_s)
         if fault.ended_s is None
@@ -98,7 +98,7 @@ def _list_bands(line: Timeline) -> list[tuple[str, list[Interval]]]:
 
 
 def _draw_fault_badges(faults: Sequence[FaultPeriod], time: Scale, top: float) -> tuple[Markup, float]:
-    """The faults' numbers, on as many levels as keep them apart; and where the rows may begin."""
+    """Draw the faults' numbers, on as many levels as keep them apart; return them with the y below."""
     ends: list[float] = []
     badges: list[Markup] = []
     for index, fault in enumerate(faults, 1):
@@ -173,7 +173,7 @@ def _draw_errors(line: Timeline, time: Scale, top: float) -> tuple[Markup, float
 
 
 def split_nonzero(points: Sequence[Point]) -> list[list[Point]]:
-    """The stretches with something in them, each with the zeros beside it: a quiet minute draws no line."""
+    """Return the parts with values above zero, each with the zeros beside it: a quiet minute draws no line."""
     stretches: list[list[Point]] = []
     for before, point in pairwise(points):
         if before[1] <= 0 and point[1] <= 0:

@@ -1,4 +1,4 @@
-"""Concurrent agent registration."""
+"""Scenario: concurrent agent registration."""
 
 import asyncio
 from dataclasses import replace
@@ -26,7 +26,7 @@ PROMISE = (
 
 
 async def run(context: LocalScenarioContext) -> None:
-    """The scenario."""
+    """Run the scenario."""
     before = await count_deadlocks(context)
     for part in (_apply_twenty, _apply_with_one_mail_address, _cut_connections, _check_limit):
         await part(context)
@@ -56,10 +56,11 @@ async def _apply_with_one_mail_address(context: LocalScenarioContext) -> None:
 
 
 async def _cut_connections(context: LocalScenarioContext) -> None:
-    """Every line to the database ends while all of them write: what that broke must be tried again, unnoticed.
+    """Cut every database connection while all applications write: broken transactions must be retried unnoticed.
 
-    An environment tries again what one lost connection broke, and the next a minute later: one that lost its connection
-    a moment ago, for whatever reason, would show that budget and not what this part is about.
+    An environment retries what one lost connection broke, and the next only a minute later. So the environments are
+    new: one that has just lost a connection, for whatever reason, would show its empty budget and not what this part is
+    about.
     """
     context.show_progress(f"starting {BURST} environments, whose retry budgets are full")
     started = await replace_environments(context, "AgentsFunction", context.call_factory.make_application, BURST)
@@ -106,7 +107,7 @@ def _make_call_from(context: LocalScenarioContext, address: str) -> PlannedCall:
 
 
 async def finish(context: LocalScenarioContext) -> None:
-    """The same address again, after at least a whole period of the limit: time enough for all else in between."""
+    """Repeat with the same address after at least a whole period of the limit, when all other scenarios have run."""
     if not context.profile.waits_for_refill:
         return
     made = [sample for sample in context.samples if sample.call.facts.get("limit") == LIMIT]

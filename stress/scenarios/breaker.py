@@ -1,4 +1,4 @@
-"""The circuit breaker before the mail service."""
+"""Scenario: the circuit breaker of the mail service."""
 
 import asyncio
 import time
@@ -10,11 +10,11 @@ from stress.scenarios.shared_steps import count_statuses
 
 BURST = 20
 ROUNDS = 3
-THRESHOLD = 5  # the circuit's, as deployed: so many failures open it, whatever went well before
+THRESHOLD = 5  # the circuit's, as deployed: this many failures open it, whatever succeeded before
 REPORTED_WITHIN_S = 15.0
-GOOD = 20  # registrations just before, whose mails are sent: a good minute must not be a credit
+GOOD = 20  # registrations just before, whose mails are sent: successes must not delay the opening
 SENT_WITHIN_S = 30.0
-WORKERS = 16  # the worker's reserved concurrency: as many calls can be under way when the circuit opens
+WORKERS = 16  # the worker's reserved concurrency: this many calls can be under way when the circuit opens
 TITLE = "Circuit breaker"
 PROMISE = (
     "The mail service fails: its circuit opens, requests go on, the dead service is left alone but for a probe now and "
@@ -23,7 +23,7 @@ PROMISE = (
 
 
 async def run(context: LocalScenarioContext) -> None:
-    """The scenario."""
+    """Run the scenario."""
     before = await _send_good_mails(context)
     with context.faults.record_during("mail down", "mail"):
         await context.target.control_mail(down=True)
@@ -43,12 +43,12 @@ async def run(context: LocalScenarioContext) -> None:
 
 
 def read_circuit(report: dict[str, Any]) -> str:
-    """The mail circuit's state in a health report."""
+    """Return the mail circuit's state in a health report."""
     return str(report.get("checks", {}).get("email", {}).get("circuit"))
 
 
 async def _send_good_mails(context: LocalScenarioContext) -> dict[str, Any]:
-    """Have mails sent just before, and return what the mail service counts then."""
+    """Have mails sent just before; return the mail proxy's counts then."""
     context.show_progress(f"{GOOD} registrations whose mails are sent")
     count = (await context.target.control_mail())["sent"]
     await context.send_burst([context.call_factory.make_registration() for _ in range(GOOD)])
@@ -78,7 +78,7 @@ async def _check_open(context: LocalScenarioContext) -> None:
 
 
 def _judge_calls(context: LocalScenarioContext, refused_at: list[float], lasted_s: float) -> None:
-    """The fleet stops at the threshold, and what was under way; afterwards a probe each time the circuit is due."""
+    """Check that calls stop at the threshold and those under way; afterwards there is one probe each time it is due."""
     first, open_s = min(refused_at, default=0.0), context.profile.open_s
     opening = sum(at < first + open_s * 0.9 for at in refused_at)
     probes = len(refused_at) - opening
@@ -121,7 +121,7 @@ async def _check_recovery(context: LocalScenarioContext) -> None:
 async def _wait_for_circuit(
     context: LocalScenarioContext, circuit: str, within_s: float = REPORTED_WITHIN_S
 ) -> dict[str, Any]:
-    """The first report with the email circuit as wanted (half-open counts as open), or the last one in time."""
+    """Return the first report with the mail circuit as wanted (half-open counts as open), or the last one in time."""
     clock = context.generator.clock
     report: dict[str, Any] = {}
     until = clock.read_now() + within_s

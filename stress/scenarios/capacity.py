@@ -1,4 +1,4 @@
-"""Load and capacity: 50 users for a while, and how much the system takes, before and after."""
+"""Scenario: load and capacity. 50 users for a while, and how much the system takes, before and after."""
 
 import asyncio
 import random
@@ -36,7 +36,7 @@ def count_members_needed(profile: Profile) -> int:
 
 
 async def run(context: LocalScenarioContext) -> None:
-    """The scenario."""
+    """Run the scenario."""
     users = context.fixtures.take_members(context.profile.user_count)
     after = ComparedSystem("after", context.target, context.generator, context.call_factory, users)
     context.show_progress("starting all environments")
@@ -54,7 +54,7 @@ async def run(context: LocalScenarioContext) -> None:
 
 
 async def _measure_served(context: LocalScenarioContext, after: ComparedSystem) -> None:
-    """Five times the predecessor's ten at the same instant, where there is no time for a comparison."""
+    """Send five times the predecessor's ten calls at the same instant, where there is no time for a comparison."""
     count = int(TIMES * predecessor.CONNECTIONS)
     context.show_progress(f"{count} requests at the same instant")
     samples = await context.send_burst([replace(call, wanted=(200, 201)) for call in after.make_burst(count)])
@@ -67,7 +67,7 @@ async def _measure_served(context: LocalScenarioContext, after: ComparedSystem) 
 
 
 async def _run_users(context: LocalScenarioContext, users: Sequence[SignedInUser]) -> None:
-    """Each user calls, waits, calls again; nobody waits for anybody else."""
+    """Run the users: each calls, waits and calls again, independently of the others."""
     seconds, count = context.profile.users_s, len(users)
     context.show_progress(f"{count} users for {seconds:.0f} s")
     clock = context.generator.clock
@@ -100,7 +100,7 @@ def _count_unexpected(samples: Sequence[CallSample]) -> dict[str, int]:
 
 
 def _judge_limits(context: LocalScenarioContext, made: Sequence[Sequence[CallSample]]) -> None:
-    """A user who files more claims or reads more often than the limits allow is refused: exactly then."""
+    """Check the limits of users who file more claims or read more often: they are refused exactly then."""
     for name, limit, operations in (("claims", CLAIMS, {"claim"}), ("reads", READS, {"own member", "own claims"})):
         each = [[s for s in mine if s.call.operation in operations] for mine in made]
         context.check_equal(
@@ -119,7 +119,7 @@ async def _run_user(context: LocalScenarioContext, user: SignedInUser, number: i
 
 
 def _choose_next_call(context: LocalScenarioContext, user: SignedInUser, dice: random.Random) -> PlannedCall:
-    """Return what a user does next: mostly reads, now and then a claim, or somebody new."""
+    """Return a user's next call: mostly reads, now and then a claim, or a new person."""
     at, read = dice.random(), {"token": user.token, "client": user.address, "wanted": (200, 429)}
     if at < 0.45:
         return context.call_factory.make_read("own member", "/members/me", **read)
@@ -155,7 +155,7 @@ async def _compare_rates(context: LocalScenarioContext, other: ComparedSystem, a
 
 
 def _compute_ratio(most: dict[str, float]) -> float:
-    """After divided by before, which counts as one where not even the least was served."""
+    """Return after divided by before, which counts as one where not even the least was served."""
     return most["after"] / max(1.0, most["before"])
 
 

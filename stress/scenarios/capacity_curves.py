@@ -1,4 +1,4 @@
-"""How much a system takes: at one instant, for a while, and while something is broken."""
+"""The measurement of a system's capacity: at one instant, for a while, and while something is broken."""
 
 import asyncio
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ SHORT_RATES = (10, 40)
 ROUNDS = 2
 REST_S = 1.0  # between two bursts of one size
 REST_TIMEOUT_S = 30.0
-MISSES = 2  # sizes that a system failed at, after which larger ones are not asked for
+MISSES = 2  # failed sizes after which larger ones are not tried
 POLL_S = 0.005
 
 
 async def measure_bursts(context: LocalScenarioContext, systems: Sequence[ComparedSystem]) -> dict[str, float]:
-    """The largest number of calls at the same instant that each side serves with few errors and soon."""
+    """Return the largest number of calls at the same instant that each system serves with few errors and in time."""
     sizes = BURSTS if context.profile.judges_speed else SHORT_BURSTS
     rounds = ROUNDS if context.profile.judges_speed else 1
     found = {system.name: await _try_sizes(context, system, sizes, rounds) for system in systems}
@@ -35,14 +35,14 @@ async def measure_bursts(context: LocalScenarioContext, systems: Sequence[Compar
 
 
 async def measure_rates(context: LocalScenarioContext, systems: Sequence[ComparedSystem]) -> dict[str, float]:
-    """The highest rate of arrivals that each side serves with few errors and fast."""
+    """Return the highest rate of arrivals that each system serves with few errors and in time."""
     wanted = RATES if context.profile.judges_speed else SHORT_RATES
     found = {system.name: await _try_rates(context, system, wanted) for system in systems}
     _draw_curves(context, found, "Requests a second, arriving at random", "requests a second", RATE_P95_MS)
     return {name: _find_largest(points, RATE_P95_MS) for name, points in found.items()}
 
 
-MeasuredPoint = tuple[float, float, float]  # how much was asked, share of errors, p95 in milliseconds
+MeasuredPoint = tuple[float, float, float]  # calls or rate, share of errors, p95 in milliseconds
 
 
 async def _try_sizes(
@@ -79,7 +79,7 @@ async def _try_rates(
 
 
 async def _wait_until_rested(context: LocalScenarioContext, system: ComparedSystem) -> None:
-    """The jobs of the last measurement are done, and its connections are where they were before it."""
+    """Wait until the jobs of the last measurement are done, then reset the system's connections."""
     until = context.generator.clock.read_now() + REST_TIMEOUT_S
     while await system.cloud.query_rows(SQL["open_jobs"]) and context.generator.clock.read_now() < until:
         await asyncio.sleep(REST_S / 4)
@@ -102,7 +102,7 @@ def _count_failed(points: Sequence[MeasuredPoint], bar_ms: float) -> int:
 
 
 def _find_largest(points: Sequence[MeasuredPoint], bar_ms: float) -> float:
-    """The last size before the first that failed: a larger one that went well after that was luck."""
+    """Return the last size before the first that failed: a larger one that passed after that was luck."""
     best = 0.0
     for point in points:
         if not _is_good(point, bar_ms):
@@ -122,7 +122,7 @@ def _draw_curves(
 
 @dataclass(frozen=True)
 class MixedLoadResult:
-    """The outcome of a mix: the share answered well at the first try, and the calls that the restart met."""
+    """The outcome of a mix: the share accepted at the first attempt, and the calls that the restart met."""
 
     share: float
     calls: int
@@ -130,9 +130,9 @@ class MixedLoadResult:
 
 
 async def run_mixed_load(context: LocalScenarioContext, system: ComparedSystem) -> MixedLoadResult:
-    """Make 20 + 20 + 15 calls at once with mail down, and restart the database while it is at work on them."""
+    """Make 20 + 20 + 15 calls at once with mail down, and restart the database while it works on them."""
     context.show_progress(f"{system.name}: 20 + 20 + 15 at once, mail down, the database restarts")
-    await _wait_until_rested(context, system)  # before: with mail down its jobs would not end
+    await _wait_until_rested(context, system)  # first, as with mail down the jobs would not end
     await system.cloud.control_mail(down=True)
     with context.faults.record_during(f"{system.name}: mail down", "mail" if system.name == "after" else "elsewhere"):
         try:
@@ -144,7 +144,7 @@ async def run_mixed_load(context: LocalScenarioContext, system: ComparedSystem) 
 
 
 async def _crash_during(context: LocalScenarioContext, system: ComparedSystem) -> tuple[list[CallSample], float]:
-    """Return the answers and the moment of the restart: when the first call is answered, however fast the machine."""
+    """Return the answers and the moment of the restart: when the first call is answered, on any machine."""
     seen = len(context.ledger.samples)
     under_way = asyncio.create_task(system.generator.send_burst(system.make_mix()))
     while not (under_way.done() or any(s.scenario == system.generator.scenario for s in context.ledger.samples[seen:])):

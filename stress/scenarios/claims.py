@@ -1,4 +1,4 @@
-"""Concurrent claim submission, with documents."""
+"""Scenario: concurrent claim submission, with documents."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -27,12 +27,12 @@ PROMISE = (
 
 
 def count_members_needed(_profile: Profile) -> int:
-    """Return how many members the scenario takes: those who file together, and the one who meets the limit."""
+    """Return how many members the scenario takes: those who file together, and the one who reaches the limit."""
     return BURST + 1
 
 
 async def run(context: LocalScenarioContext) -> None:
-    """The scenario."""
+    """Run the scenario."""
     before = await count_deadlocks(context)
     members = context.fixtures.take_members(BURST)
     with context.faults.record_during("mail down", "mail"):
@@ -50,7 +50,7 @@ async def run(context: LocalScenarioContext) -> None:
 
 
 def make_claim(context: LocalScenarioContext, member: SignedInUser, **changes: object) -> PlannedCall:
-    """A claim by a member, from the member's own address."""
+    """Return a claim by a member, from the member's own address."""
     return context.call_factory.make_claim(member.token, client=member.address, facts={"member": member.id}, **changes)
 
 
@@ -96,7 +96,7 @@ def _make_completion(context: LocalScenarioContext, announced: CallSample, membe
 
 
 async def _upload_file(announced: CallSample) -> bool:
-    """Store the evidence as a browser would; whether the store took it."""
+    """Upload the document with the form of its announcement, as a browser would; return whether it was stored."""
     upload, form = (announced.record or {})["upload"], aiohttp.FormData()
     for name, value in upload["fields"].items():
         form.add_field(name, value)
@@ -108,7 +108,7 @@ async def _upload_file(announced: CallSample) -> bool:
 async def _transition_concurrently(
     context: LocalScenarioContext, claims: Sequence[CallSample], members: Sequence[SignedInUser]
 ) -> None:
-    """Staff decide on the same claims at the same instant: one of two decisions on a version counts."""
+    """Have two staff members decide on the same claims at once: one of two decisions on a version counts."""
     context.show_progress("two of the staff move the same claims at once")
     staff = [await context.fixtures.make_staff_token(), await context.fixtures.make_staff_token()]
     mine = list(zip([str((c.record or {})["id"]) for c in claims[:5] if c.is_accepted], members, strict=False))
@@ -136,7 +136,7 @@ def _make_transition(
 async def _read_as_staff(
     context: LocalScenarioContext, claims: Sequence[CallSample], members: Sequence[SignedInUser]
 ) -> None:
-    """Staff look at each claim at the same instant: the audit must hold an entry of each look."""
+    """Have staff read each claim at the same instant: the audit must have an entry for each read."""
     context.show_progress("staff read each claim")
     pairs = [(str((c.record or {})["id"]), m) for c, m in zip(claims, members, strict=True) if c.is_accepted]
     calls = [

@@ -1,4 +1,4 @@
-"""The two systems of a comparison, each with people of its own."""
+"""The two systems of a comparison, each with its own users."""
 
 import itertools
 from collections.abc import Awaitable, Callable, Iterator
@@ -12,13 +12,13 @@ from stress.load_generator import LoadGenerator
 from stress.local_target import LocalCloud
 from stress.scenarios.shared_steps import warm_environments
 
-# While it is found out how much a system takes, it is asked for more than that: whatever it answers is counted.
-WARMED = 20  # environments of each function: with them warm a burst of 50 is served by those that are ready
+# To find a system's capacity it gets more calls than it can serve: every answer counts.
+WARMED = 20  # environments of each function: with them warm, a burst of 50 needs no new ones
 ANY_STATUS = (0, 200, 201, 429, 500, 502, 503, 504)
 
 
 async def _keep_state(_cloud: LocalCloud) -> None:
-    """Nothing needs to be done."""
+    """Do nothing."""
 
 
 def _make_any_call(make_call: Callable[[], PlannedCall]) -> PlannedCall:
@@ -27,7 +27,7 @@ def _make_any_call(make_call: Callable[[], PlannedCall]) -> PlannedCall:
 
 @dataclass
 class ComparedSystem:
-    """One of them: its cloud, a generator for it, members who are signed in there; `fresh` makes it as if rested."""
+    """One of the systems: its cloud, a generator and signed-in members; `reset` prepares it for a measurement."""
 
     name: str
     cloud: LocalCloud
@@ -38,10 +38,11 @@ class ComparedSystem:
     _next_members: Iterator[SignedInUser] = field(init=False)
 
     def __post_init__(self) -> None:
+        """Start the cycle of members."""
         self._next_members = itertools.cycle(self.members)
 
     async def warm_environments(self) -> None:
-        """Start the environments that a burst needs, so that no start of one is measured."""
+        """Start the environments that a burst needs, so that no start is measured."""
         kinds = {
             "AgentsFunction": self.call_factory.make_application,
             "MembersFunction": self.call_factory.make_registration,
@@ -51,19 +52,19 @@ class ComparedSystem:
             await warm_environments(self.cloud, self.generator, function, partial(_make_any_call, kind), WARMED)
 
     def make_burst(self, count: int) -> list[PlannedCall]:
-        """So many calls, spread over three rooms as evenly as can be: two that write and one that reads."""
+        """Return a number of calls, spread evenly over three functions: two that write and one that reads."""
         kinds = itertools.cycle(
             (self.call_factory.make_registration, self.call_factory.make_application, self._make_list_call)
         )
         return [replace(kind(), wanted=ANY_STATUS) for kind in itertools.islice(kinds, count)]
 
     def make_stream(self, count: int) -> Iterator[PlannedCall]:
-        """So many calls one after another: 3 of 4 read, 1 writes."""
+        """Yield a number of calls one after another: 3 of 4 read, 1 writes."""
         kinds = (self._make_read_call, self._make_list_call, self._make_read_call, self.call_factory.make_registration)
         return (replace(kinds[n % len(kinds)](), wanted=ANY_STATUS) for n in range(count))
 
     def make_mix(self) -> list[PlannedCall]:
-        """20 applications, 20 registrations, 15 claims."""
+        """Return 20 applications, 20 registrations and 15 claims."""
         claims = [self._make_claim() for _ in range(15)]
         return [
             *(self.call_factory.make_application() for _ in range(20)),

@@ -1,4 +1,4 @@
-"""Health under load: whether what it says is true."""
+"""Scenario: health under load, and whether its reports are true."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,20 +15,21 @@ PROMISE = (
     "the circuit while mail is down, a failover when the writer changes; and the alarm on it goes off, and back."
 )
 
-# A report is kept for 5 s, a check takes up to 2 s, and one is asked for every second: so late may the truth be told.
+# A report is cached for 5 s, a check takes up to 2 s, and one is requested every second: reports may be this late.
 LATE_S = 5.0 + 2.0 + EVERY_S
 ALARM = "stress-unhealthy"
 ALARM_S = 20.0
 OK_S = 60.0
-DEPLOYED_OK_S = 3 * 60 + 75.0  # its three periods, and the minute between two reports of the schedule
+DEPLOYED_OK_S = 3 * 60 + 75.0  # its three periods, and the minute between two scheduled reports
 WRITABLE_S = 30.0
-# All connections taken for longer than the check's own time, a restart, a failover: for a moment nobody can write.
+# All connections in use for longer than the check's own timeout, a restart, a failover: for a moment no writes are
+# possible.
 BRIEF_FAULTS = ("exhausted", "restart", "failover", "moment")
-PROBED_S = 10.0  # from when a probe is due until a job makes it: who met the last one waits 5 s, and 2 s of spread
+PROBED_S = 10.0  # from when a probe is due until a job makes it: one that met the last waits 5 s, and 2 s of jitter
 
 
 async def run(context: LocalScenarioContext) -> None:
-    """The faults that are health's own: the database away, and a failover."""
+    """Inject the faults of this scenario: the database unreachable, and a failover."""
     alarm = await context.target.alarms.find_alarm("Unhealthy")
     await context.target.alarms.copy_alarm(alarm, ALARM, context.profile.alarm_period_s)
     state = await _wait_for_alarm(context, ALARM, "OK", OK_S)
@@ -88,7 +89,7 @@ async def _read_alarm_state(context: LocalScenarioContext, name: str) -> str:
 
 
 async def _wait_for_alarm(context: LocalScenarioContext, name: str, state: str, within_s: float) -> str:
-    """An alarm's state, once it is that one, or when the time is up."""
+    """Return an alarm's state, once it is `state`, or when the time is up."""
     clock = context.generator.clock
     until = clock.read_now() + within_s
     while (found := await _read_alarm_state(context, name)) != state and clock.read_now() < until:
@@ -126,7 +127,7 @@ async def _fail_over(context: LocalScenarioContext) -> None:
 
 
 async def finish(context: LocalScenarioContext) -> None:
-    """Everything that health has said during the whole run, held against what was done to the system."""
+    """Check everything that health has reported during the whole run against the injected faults."""
     if context.profile.waits_for_deployed_alarm:
         context.show_progress("waiting for the alarm as deployed to go back")
         deployed = (await context.target.alarms.find_alarm("Unhealthy"))["AlarmName"]
@@ -147,17 +148,17 @@ def _check_answered(context: LocalScenarioContext, report: Sequence[HealthSample
 
 
 def _is_within_fault(each: HealthSample, fault: InjectedFault) -> bool:
-    """Whether a fault had lasted for so long, and lasted on, that the report must tell of it."""
+    """Return whether a fault had lasted, and went on, so long that the report must show it."""
     return fault.began_s + LATE_S < each.asked_s and each.got_s < (fault.ended_s or 0.0)
 
 
 def _is_near_fault(each: HealthSample, fault: InjectedFault, late_s: float) -> bool:
-    """Whether a report may tell of a fault."""
+    """Return whether a report may show a fault."""
     return fault.began_s <= each.got_s and each.asked_s <= (fault.ended_s or 0.0) + late_s
 
 
 def _check_unhealthy(context: LocalScenarioContext, report: Sequence[HealthSample]) -> None:
-    """While the database is away for longer than the truth may take, it must say so; with the database there, never."""
+    """Check that health reports a longer outage of the database, and reports none without one."""
     away = context.faults.list_faults("database")
     perhaps = [fault for kind in BRIEF_FAULTS for fault in context.faults.list_faults(kind)]
     must = [each for each in report if any(_is_within_fault(each, fault) for fault in away)]
@@ -171,7 +172,7 @@ def _check_unhealthy(context: LocalScenarioContext, report: Sequence[HealthSampl
 def _check_circuits(
     context: LocalScenarioContext, report: Sequence[HealthSample], faults: Sequence[InjectedFault]
 ) -> None:
-    """A circuit that is not closed is told only while mail was down, or until it has recovered."""
+    """Check that a circuit is reported open only while mail was down, or until it has recovered."""
     until = context.profile.open_s + PROBED_S + LATE_S
     open_ = [each for each in report if each.report and each.read_circuit("email") != "closed"]
     invented = [each for each in open_ if not any(_is_near_fault(each, fault, until) for fault in faults)]

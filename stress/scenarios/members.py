@@ -1,4 +1,4 @@
-"""Concurrent member registration."""
+"""Scenario: concurrent member registration."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ from stress.scenarios.shared_steps import (
 BURST = 20
 LIMIT = ObservedLimit(5, 60)
 AGENT_LIMIT = ObservedLimit(20, 60)
-CONCURRENT_CHANGES = 5  # calls at once about one member, by the member and by staff in turn
+CONCURRENT_CHANGES = 5  # concurrent calls about one member, by the member and by staff in turn
 TITLE = "Concurrent member registration"
 PROMISE = (
     "20 people register at the same instant with one agent's code: account, membership, agent's client and commission "
@@ -33,7 +33,7 @@ PROMISE = (
 
 
 async def run(context: LocalScenarioContext) -> None:
-    """The scenario."""
+    """Run the scenario."""
     before = await count_deadlocks(context)
     context.show_progress("an agent is approved")
     (agent,) = await context.fixtures.make_agents(1)
@@ -85,7 +85,7 @@ async def _register_same_key(context: LocalScenarioContext) -> None:
 
 
 async def _kill_while_registering(context: LocalScenarioContext, agent: SignedInUser) -> None:
-    """Environments die while they register; the clients repeat their calls.
+    """Kill environments while they register members; the clients repeat their calls.
 
     A key whose first call died is held until that call could not be running any more: up to half a minute.
     """
@@ -109,7 +109,7 @@ async def _kill_while_registering(context: LocalScenarioContext, agent: SignedIn
 
 
 async def _kill_busy_environments(context: LocalScenarioContext) -> int:
-    """SIGKILL for every environment that is at work, one after another through the time that a write takes."""
+    """Kill every busy environment, one after another through the time that a write takes; return how many."""
     killed = 0
     for _ in range(2):
         for environment in await context.target.list_environments("MembersFunction"):
@@ -123,7 +123,7 @@ async def _kill_busy_environments(context: LocalScenarioContext) -> int:
 
 
 async def _change_concurrently(context: LocalScenarioContext, agent: SignedInUser) -> None:
-    """Members and staff change the same few memberships at once: each call waits its turn, none in a circle.
+    """Change the same few memberships at once, by members and staff: each call waits for a lock, without deadlocks.
 
     A second renewal would end more than two years ahead: of those at once one is done, and the others are too early.
     """
@@ -170,7 +170,7 @@ async def _check_limits(context: LocalScenarioContext, agent: SignedInUser) -> N
 
 
 async def _check_agents_limit(context: LocalScenarioContext, agent: SignedInUser) -> None:
-    """An agent signs people up: 20 a minute, whatever address they come from."""
+    """Register members as one agent: 20 a minute are accepted, from any address."""
     asked = AGENT_LIMIT.burst + 4
     calls = [
         context.call_factory.make_registration(token=agent.token, facts={"agent": agent.id}, wanted=(201, 429))
@@ -186,6 +186,6 @@ async def _check_agents_limit(context: LocalScenarioContext, agent: SignedInUser
 
 
 async def _send_in_two_bursts(context: LocalScenarioContext, calls: Sequence[PlannedCall]) -> list[CallSample]:
-    """Two bursts: one of all would be more than the function may run at once."""
+    """Send the calls in two bursts: one of all would exceed the function's concurrency."""
     half = len(calls) // 2
     return [*await context.send_burst(calls[:half]), *await context.send_burst(calls[half:])]

@@ -1,4 +1,4 @@
-"""Connection pool stress."""
+"""Scenario: connection pool stress."""
 
 import asyncio
 import itertools
@@ -23,14 +23,14 @@ from stress.scenarios.shared_steps import (
     warm_environments,
 )
 
-IDLE_S, LIFETIME_S, CONNECT_S = 2.0, 5.0, 2.0  # of the function whose limits are short here
+IDLE_S, LIFETIME_S, CONNECT_S = 2.0, 5.0, 2.0  # of the function whose limits are shortened here
 JITTER = 0.1  # of the lifetime
-GIVES_UP_S = 4 * CONNECT_S + 2.0  # three retries, their pauses
+GIVES_UP_S = 4 * CONNECT_S + 2.0  # three retries and their pauses
 LAMBDA_S = 28.0
 SAMPLED_S = 0.1
-PROMISED = 50  # connections of the fleet: what is deployed must be this
-CALLERS = 60  # at the same instant on the deployed pool: more than it has connections
-# The last of five turns waits for a connection four times as long as a write takes; the pool lets it wait for 10 s.
+PROMISED = 50  # connections of all environments together: the deployed setting must be this
+CALLERS = 60  # calls at the same instant on the deployed pool: more than it has connections
+# The last of five rounds waits for a connection four times as long as a write takes; the pool's borrow timeout is 10 s.
 SLOWEST_S = 2.0
 TITLE = "Connection pool stress"
 PROMISE = (
@@ -47,7 +47,7 @@ SHORT_LIVED = "JobsFunction"
 
 
 class ConcurrentWrites:
-    """Writes for one instant: two fifths in each of two rooms, and one fifth claims."""
+    """Writes for one instant: two fifths for each of two functions, and one fifth claims."""
 
     def __init__(self, context: LocalScenarioContext, size: int) -> None:
         self._context = context
@@ -55,14 +55,14 @@ class ConcurrentWrites:
         self._members = itertools.cycle(context.fixtures.take_members(_count_claimants(size)))
 
     def make_calls(self) -> list[PlannedCall]:
-        """All of them, anew."""
+        """Return all of them, anew."""
         factory, share = self._context.call_factory, self._share
         claims = [make_claim(self._context, member) for member in itertools.islice(self._members, share)]
         writes = [(factory.make_application(), factory.make_registration()) for _ in range(2 * share)]
         return [*itertools.chain.from_iterable(writes), *claims]
 
     def make_list_call(self) -> PlannedCall:
-        """A member reads their claims: of the same room, and no claim is used up."""
+        """Return a call by which a member lists their claims: on the claims function, without using up a claim."""
         member = next(self._members)
         return self._context.call_factory.make_read("own claims", "/claims", token=member.token, client=member.address)
 
@@ -73,13 +73,13 @@ def count_members_needed(profile: Profile) -> int:
 
 
 def _count_claimants(size: int) -> int:
-    """Return how many members file the claims of a crowd, so that none reaches the limit of claims."""
+    """Return how many members file the claims of a burst, so that none reaches the limit of claims."""
     share = size // 5
     return share + share // 2
 
 
 async def run(context: LocalScenarioContext) -> None:
-    """The scenario."""
+    """Run the scenario."""
     writes = ConcurrentWrites(context, CALLERS)
     await _warm_environments(context, writes)
     slow_s = choose_write_time(await _run_as_deployed(context, writes))
@@ -91,7 +91,7 @@ async def run(context: LocalScenarioContext) -> None:
 
 
 async def _warm_environments(context: LocalScenarioContext, writes: ConcurrentWrites) -> None:
-    """One environment for each of them, so that no start of one is measured."""
+    """Start one environment for each call, so that no start is measured."""
     share = CALLERS // 5
     context.show_progress(f"starting {CALLERS} environments")
     started = 0
@@ -105,18 +105,18 @@ async def _warm_environments(context: LocalScenarioContext, writes: ConcurrentWr
 
 
 def choose_write_time(took_s: float) -> float:
-    """Return how long the server takes over a write: as long as this machine works on all of them, where it is slow.
+    """Return how long each write shall take: at least as long as this machine needs to work on all of them.
 
-    `took_s` is what the writes on the deployed connections took, in two turns. Were the work the longer part, they
-    would neither be under way together nor sooner done on more connections.
+    `took_s` is what the writes on the deployed connections took, in two rounds. Were the work the longer part, the
+    writes would neither overlap nor finish sooner on more connections.
     """
     return min(max(SLOW_S, took_s - 2 * SLOW_S), SLOWEST_S)
 
 
 async def _run_as_deployed(context: LocalScenarioContext, writes: ConcurrentWrites) -> float:
-    """More writes at once than connections, on the pool as the deployed setting sizes it; nothing here sets it.
+    """Make more writes at once than connections, on the pool as the deployed setting sizes it; nothing here sets it.
 
-    Returns the seconds until the last was answered.
+    Return the seconds until the last was answered.
     """
     deployed = (await context.target.control_database("GET", "/counts"))["max_connections"]
     context.check_equal("Connections that the fleet may have, as deployed", PROMISED, deployed)
@@ -138,7 +138,7 @@ async def _run_as_deployed(context: LocalScenarioContext, writes: ConcurrentWrit
 
 async def _count_sessions(context: LocalScenarioContext, under_way: "asyncio.Task[list[CallSample]]") -> int:
     """Return the most sessions of the functions' role that PostgreSQL has shown while the calls were under way."""
-    await asyncio.sleep(SENT_S)  # not to be in the way of the sends
+    await asyncio.sleep(SENT_S)  # so as not to disturb the sends
     most = 0
     while not under_way.done():
         most = max(most, (await context.target.query_rows(CONNECTIONS))[0]["n"])
@@ -147,7 +147,7 @@ async def _count_sessions(context: LocalScenarioContext, under_way: "asyncio.Tas
 
 
 async def _measure_curve(context: LocalScenarioContext, writes: ConcurrentWrites, slow_s: float) -> None:
-    """A variation of the limit, set here: the same writes, each of a known time, on more and more connections."""
+    """Make the same writes, each of a known time, with a rising connection limit that is set here."""
     deployed = (await context.target.control_database("GET", "/counts"))["max_connections"]
     await context.target.query_rows(build_slow_writes_sql(slow_s))
     try:
@@ -174,7 +174,7 @@ async def _measure_curve(context: LocalScenarioContext, writes: ConcurrentWrites
 
 
 async def _measure_step(context: LocalScenarioContext, writes: ConcurrentWrites, limit: int) -> float:
-    """The seconds until the last of them was answered."""
+    """Return the seconds until the last of the calls was answered with this limit."""
     context.show_progress(f"{context.profile.burst_size} writes at once on {limit} connections")
     await context.target.control_database("PUT", "/limit", {"max_connections": limit})
     await context.target.control_database("POST", "/counts/reset")
@@ -205,12 +205,12 @@ def _measure_burst(samples: Sequence[CallSample]) -> float:
 
 
 def _make_jobs_call(context: LocalScenarioContext, **changes: object) -> PlannedCall:
-    """A read by the function whose limits are short here."""
+    """Return a read by the function whose limits are shortened here."""
     return context.call_factory.make_read("jobs", "/jobs?state=failed", token=context.fixtures.admin, **changes)
 
 
 async def _check_replacement(context: LocalScenarioContext) -> None:
-    """The connection is kept while it is used, replaced when it has been idle too long, and when it is too old."""
+    """Check that a connection is kept while it is used, and replaced when it was idle too long or is too old."""
     context.show_progress("one connection: kept, replaced for its age, replaced after idling")
     await _list_connections_after_call(context)  # starts the environment
     await context.pause(IDLE_S + 0.5, "so that it begins with a new one")
@@ -242,7 +242,7 @@ async def _check_replacement(context: LocalScenarioContext) -> None:
 
 
 async def _list_connections_after_call(context: LocalScenarioContext) -> frozenset[int]:
-    """The local ports of the function's lines to the database, after one call."""
+    """Return the local ports of the function's database connections, after one call."""
     context.wanted += 1
     await context.generator.send(_make_jobs_call(context))
     pids = [each["pid"] for each in await context.target.list_environments(SHORT_LIVED)]
@@ -259,9 +259,9 @@ def _list_database_connections(pid: int, port: int) -> list[int]:
 
 
 async def _connect_to_dead_host(context: LocalScenarioContext) -> None:
-    """The database's host takes lines and never says a word.
+    """Make the database's host accept connections and never respond.
 
-    No mail is under way then: one that left while nobody could note it would be uncertain for ever, as it should.
+    Wait for all mails first: one that is sent while its job can't be updated would stay uncertain, as it should.
     """
     await wait_until_idle(context)
     context.show_progress("a database that does not answer")

@@ -1,4 +1,4 @@
-"""The predecessor's settings, by configuration of the same code: what the capacity is compared with."""
+"""The predecessor's settings, configured on the same code: the system that the capacity is compared with."""
 
 import asyncio
 import json
@@ -15,30 +15,30 @@ from stress.scenarios.compared_systems import ComparedSystem
 CONNECTIONS = 10
 BACKGROUND_ROLE = "stress_background"
 
-# No breaker: circuits that nothing opens. No retry. No queue before the database, which takes 10 lines and no more.
+# No breaker: circuits that nothing opens. No retry. No queue before the database, which takes 10 connections at most.
 NEVER_OPENED = {"failures": 1_000_000, "slow_s": 1_000}
 SETTINGS = {
     "Circuits": json.dumps(dict.fromkeys(("email", "identity", "storage"), NEVER_OPENED)),
     "Retry": json.dumps({"retries": 0}),
-    "DatabaseUser": "interdomestik_app",  # one role, as it was: its limit is that of all requests together
+    "DatabaseUser": "interdomestik_app",  # one role, as then: its limit is that of all requests together
 }
 FLAGS = ("--no-checkpoints", "--no-database-proxy")
-# The ten are the requests' own: relay, worker and health would take some of them, and make the comparison too easy.
+# The ten are for requests only: relay, worker and health would use some of them, and make the comparison too easy.
 BACKGROUND_FUNCTIONS = ("RelayFunction", "WorkerFunction", "HousekeepingFunction", "HealthFunction", "JobsFunction")
-# The fleet's limit, which the migration sets on the database, is the successor's.
+# The migration's limit on the database, for all environments together, is the successor's.
 DROP_DATABASE_LIMIT = "ALTER DATABASE interdomestik CONNECTION LIMIT -1"
 CREATE_ROLE = f"CREATE ROLE {BACKGROUND_ROLE} LOGIN IN ROLE interdomestik_app"
 LIMIT_ROLE = f"ALTER ROLE interdomestik_app CONNECTION LIMIT {CONNECTIONS}"
 
-# An environment keeps its connection while it idles, and one that has none fails: what is measured next must not begin
-# with the ten where the last left them. A connection idle for 2 s is checked before it is used.
+# An environment keeps its connection while it is idle, and one that has none fails: the next measurement must not begin
+# with the ten connections where the last left them. A connection idle for 2 s is checked before it is used.
 END_CONNECTIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'interdomestik_app'"
 CHECKED_S = 2.2
 
 
 @asynccontextmanager
 async def start_predecessor(context: LocalScenarioContext) -> AsyncIterator[ComparedSystem]:
-    """A second local cloud with those settings, gone when the block ends."""
+    """Run a second local cloud with those settings within the block."""
     context.show_progress("starting a second cloud, with the predecessor's settings")
     variables = {f"{function}:DB_USER": BACKGROUND_ROLE for function in BACKGROUND_FUNCTIONS}
     other = LocalCloud(context.root, context.state / "before", CloudOptions(SETTINGS, variables, FLAGS))
@@ -75,4 +75,4 @@ async def _end_connections(cloud: LocalCloud) -> None:
 
 
 def _ignore_sample(_sample: CallSample) -> None:
-    """Its errors are what the comparison is about, none of the run's."""
+    """Do nothing: its errors are what the comparison is about, none of the run's."""

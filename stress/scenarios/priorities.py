@@ -1,4 +1,4 @@
-"""Job priorities."""
+"""Scenario: job priorities."""
 
 import asyncio
 import math
@@ -9,22 +9,21 @@ from stress.scenario_context import LocalScenarioContext
 from stress.scenario_end import reconcile, wait_until_idle
 from stress.verdict import compute_percentile
 
-# Of the rate at which mails may leave: people come at random, so some of their mails meet even without a flood.
+# Of the mail rate: registrations arrive at random, so some of their mails wait for each other even without a flood.
 LOAD = 0.4
-MOST_PEOPLE = 6.0  # a second: beyond, what they wait for is the machine
-PEOPLE = 15  # a round: short ones take turns, so that a slow stretch of the machine meets both ways alike
+MOST_PEOPLE = 6.0  # a second; above it they would wait for the machine
+PEOPLE = 15  # a round: short rounds alternate, so that a slow period of the machine affects both alike
 RATIO = 2.0
-# The low jobs by which it is measured how fast they are done, and how often those that are done meanwhile a flood has.
+# The low jobs with which the drain rate is measured, and how many times the jobs that drain meanwhile a flood has.
 TRIAL = 40
 TIMES_AS_MANY = 3.0
-WARM_BURST = 20  # registrations at one instant: twice the workers that high jobs may have at once
+WARM_BURST = 20  # registrations at one instant: twice the workers that high jobs may use
 STALL_TIMEOUT_S = 20.0  # without any progress
 POLL_S = 0.1
 TITLE = "Priorities"
 PROMISE = "A flood of low jobs does not delay high ones: their p95 stays within twice what it is without the flood."
 
-# The mails of people: from the commit of the row to the moment its worker was done with it; one that is not done has
-# taken so long already.
+# Welcome mails: from the commit of the row to the moment its worker finished it; an unfinished one has taken until now.
 READ_WAITS = """
 SELECT state = 'done' AS done,
        extract(epoch FROM CASE state WHEN 'done' THEN updated_at ELSE clock_timestamp() END - created_at)::float8 * 1000
@@ -39,13 +38,13 @@ SELECT gen_random_uuid(), 'mail', 'low', %(claim)s::uuid,
        '{"template": "staff-sla-breach", "to": "desk", "facts": {"state": "submitted", "days": "3"}}'
 FROM generate_series(1, %(count)s)
 """
-# How many a second were done, from the first of the last ones to the last.
+# Jobs finished a second, from the first of the last ones to the last.
 MEASURE_DRAIN_RATE = """
 SELECT ((count(*) - 1) / greatest(extract(epoch FROM max(updated_at) - min(updated_at)), 0.001))::float8 AS rate
 FROM (SELECT updated_at FROM outbox WHERE priority = 'low' AND state = 'done'
       ORDER BY updated_at DESC LIMIT %(count)s) d
 """
-# What is left of a flood has served its purpose. A message without its job is passed over.
+# Removes the rest of a flood. The worker skips a message without its job.
 DELETE_FLOOD = "DELETE FROM outbox WHERE priority = 'low' AND state IN ('pending', 'queued')"
 
 
@@ -55,7 +54,7 @@ def count_members_needed(_profile: Profile) -> int:
 
 
 async def run(context: LocalScenarioContext) -> None:
-    """The scenario."""
+    """Run the scenario."""
     (member,) = context.fixtures.take_members(1)
     filed = await context.generator.send(context.call_factory.make_claim(member.token, client=member.address))
     claim = str((filed.record or {})["id"])
@@ -80,7 +79,7 @@ async def run(context: LocalScenarioContext) -> None:
 
 
 def compute_flood_size(drained_a_second: float, least: int, people_a_second: float) -> int:
-    """Return how many low jobs last longer than the registrations take, where so many a second are done."""
+    """Return how many low jobs outlast the registrations, at the measured drain rate."""
     return max(least, math.ceil(TIMES_AS_MANY * drained_a_second * PEOPLE / people_a_second))
 
 
@@ -89,7 +88,7 @@ def _compute_mail_rate(context: LocalScenarioContext) -> float:
 
 
 async def _start_workers(context: LocalScenarioContext, claim: str) -> None:
-    """Have all workers started: behind a flood more of them wait at once, and none may start while it is measured."""
+    """Start all workers before the measurement: behind a flood more of them are needed."""
     context.show_progress(f"{WARM_BURST} registrations at once behind {TRIAL} low jobs, to start the workers")
     await _enqueue_flood(context, claim, TRIAL)
     await context.send_burst([context.call_factory.make_registration() for _ in range(WARM_BURST)])
@@ -99,7 +98,7 @@ async def _start_workers(context: LocalScenarioContext, claim: str) -> None:
 
 
 async def _measure_drain_rate(context: LocalScenarioContext, claim: str) -> float:
-    """Low jobs that the system does in a second, when there is nothing else to do."""
+    """Return how many low jobs the system finishes a second without other work."""
     context.show_progress(f"measuring how fast {TRIAL} low jobs are done")
     await _enqueue_flood(context, claim, TRIAL)
     await wait_until_idle(context)
@@ -109,12 +108,12 @@ async def _measure_drain_rate(context: LocalScenarioContext, claim: str) -> floa
 
 
 async def _enqueue_flood(context: LocalScenarioContext, claim: str, count: int) -> None:
-    """Low jobs, all of them in their queue: how fast the relay hands them over is not what is measured.
+    """Write low jobs and wait until all are in their queue: the relay's speed is not what is measured.
 
-    Waits for as long as it hands over any: a flood is sized by the machine, and so is the time that this takes.
+    Wait as long as the relay makes progress, as the flood's size, and so the time, depends on the machine.
     """
     await context.target.query_rows(ENQUEUE_FLOOD, {"claim": claim, "count": count})
-    await context.generator.send(context.call_factory.make_registration())  # its commit wakes the relay
+    await context.generator.send(context.call_factory.make_registration())  # the commit wakes the relay
     clock, left = context.generator.clock, count + 1
     until = clock.read_now() + STALL_TIMEOUT_S
     while left and clock.read_now() < until:
@@ -141,7 +140,7 @@ def _judge(context: LocalScenarioContext, alone: list[float], flooded: list[floa
 
 
 async def _measure_high_mails(context: LocalScenarioContext, name: str, number: int) -> list[float]:
-    """Return how long the welcome mails of some registrations took, in ms; in a round they come alike both ways."""
+    """Return how long some registrations' welcome mails took, in ms; a round's arrivals are alike both ways."""
     context.show_progress(f"{PEOPLE} registrations, their welcome mails {name}")
     calls = [context.call_factory.make_registration() for _ in range(PEOPLE)]
     context.wanted += PEOPLE

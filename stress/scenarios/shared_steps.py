@@ -1,4 +1,4 @@
-"""What several scenarios do."""
+"""Steps that several scenarios share."""
 
 import asyncio
 import os
@@ -15,17 +15,17 @@ from stress.local_target import LocalCloud
 from stress.scenario_context import LocalScenarioContext
 from stress.scenario_end import SQL
 
-BUSY_S = 8.0  # less than the 10 s after which the role's statements give up
+BUSY_S = 8.0  # less than the 10 s statement timeout of the role
 SENT_S = LEAD_S + 0.1
 POLL_S = 0.02
 WARM_S = 8.0
-ENDED_S = 5.0  # until the local cloud has noticed that processes ended; much less as a rule
+ENDED_S = 5.0  # until the local cloud has noticed that processes ended; usually much less
 WARM_ATTEMPTS = 4
-SLOW_S = 0.8  # how long the server takes over each write while it is made slow
+SLOW_S = 0.8  # how long each write takes while writes are slow
 
 
 def build_slow_writes_sql(seconds: float) -> str:
-    """Return the statements that make the server slow where every write passes once.
+    """Return statements that make every write wait, at a place that each passes once.
 
     So a transaction holds its connection for a known time.
     """
@@ -46,16 +46,16 @@ def count_statuses(samples: Sequence[CallSample]) -> dict[int, int]:
 
 
 async def count_deadlocks(context: LocalScenarioContext) -> int:
-    """Return how many deadlocks the server has had to break so far."""
+    """Return how many deadlocks the server has broken so far."""
     return int((await context.target.query_rows(SQL["deadlocks"]))[0]["deadlocks"])
 
 
 async def cut_connections_during(
     context: LocalScenarioContext, calls: Sequence[PlannedCall]
 ) -> tuple[list[CallSample], int]:
-    """All calls at once, and every line to the server cut while transactions wait on it; how many lines they were on.
+    """Send all calls at once and cut every server connection while transactions wait; return how many had one.
 
-    None can end before the cut, so it meets them however slowly the machine brings them there.
+    Writes are blocked until the cut, so it meets the calls however slow the machine is.
     """
     async with context.target.block_writes():
         under_way = asyncio.create_task(context.send_burst(calls))
@@ -66,11 +66,11 @@ async def cut_connections_during(
 
 
 async def wait_for_borrowed(context: LocalScenarioContext, least: int, under_way: "asyncio.Future[Any]") -> int:
-    """Wait until so many server connections are borrowed; return how many, also when the wait is over.
+    """Wait until at least `least` server connections are borrowed; return how many, also when the wait ends early.
 
-    It is over when the calls under way have ended, or before the statements that wait are given up.
+    It ends early when the calls under way have ended, or before the waiting statements reach their timeout.
     """
-    await asyncio.sleep(SENT_S)  # not to be in the way of the very sends that it waits for
+    await asyncio.sleep(SENT_S)  # so as not to disturb the sends that it waits for
     until, borrowed = context.generator.clock.read_now() + BUSY_S, 0
     while borrowed < least and not under_way.done() and context.generator.clock.read_now() < until:
         borrowed = int((await context.target.control_database("GET", "/counts"))["borrowed"])
@@ -79,7 +79,7 @@ async def wait_for_borrowed(context: LocalScenarioContext, least: int, under_way
 
 
 def judge_limit(context: LocalScenarioContext, samples: Sequence[CallSample], limit: ObservedLimit) -> None:
-    """Hold what one client was answered against its limit, to the exact call."""
+    """Check one client's answers against its limit, to the exact call."""
     context.check_equal(
         "Accepted beyond what the limit gives, in any stretch of time", 0, count_wrongly_accepted(samples, limit)
     )
@@ -89,9 +89,9 @@ def judge_limit(context: LocalScenarioContext, samples: Sequence[CallSample], li
 async def warm_environments(
     cloud: LocalCloud, generator: LoadGenerator, function: str, make_call: Callable[[], PlannedCall], count: int
 ) -> int:
-    """Start environments of a function until it has so many: as many calls that all wait need one each.
+    """Start environments of a function until there are `count`: as many calls that all wait need one each.
 
-    Returns how many there are. A few seconds at a time: the statements that wait give up after the role's 10 s.
+    Return how many there are. Wait a few seconds at a time: the waiting statements reach their timeout after 10 s.
     """
     ready = 0
     for _ in range(WARM_ATTEMPTS):
@@ -111,9 +111,9 @@ async def warm_environments(
 async def replace_environments(
     context: LocalScenarioContext, function: str, make_call: Callable[[], PlannedCall], count: int
 ) -> int:
-    """End a function's environments that have no call, and start as many as are asked for; return how many there are.
+    """End a function's idle environments, and start as many as are asked for; return how many there are.
 
-    A new environment has whatever Lambda gives a new one: no connection that somebody cut, and a full retry budget.
+    A new environment has a connection that nobody has cut, and a full retry budget.
     """
     ended = {each["pid"] for each in await context.target.list_environments(function) if each["state"] == "idle"}
     for pid in ended:
