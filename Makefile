@@ -13,7 +13,7 @@ LOCAL := .venvs/local/bin/python -m local --state $(STATE)
 STRESS := .venvs/stress/bin/python -m stress
 
 .PHONY: help up reset token circuits logs psql migrate environments dev-environments stress-environments \
-	stress stress-controls stress-compare stress-keep quick test chaos guarantees forget lint style generated types imports \
+	stress stress-controls stress-compare stress-keep quick test chaos guarantees forget lint style names generated types imports \
 	template unit settings contract docs rules mutations integration local e2e schemathesis harness readiness openapi reference \
 	oldest-python requirements sam-lint sam-build sam-environment deploy released
 
@@ -97,11 +97,14 @@ oldest-python: dev-environments ## Run the unit and contract tests on the oldest
 forget:
 	@rm -f build/figures.jsonl
 
-lint: style generated ## Check style, format and generated files
+lint: style names generated ## Check style, format, names and generated files
 
 style: dev-environments
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+
+names: dev-environments ## Check that functions begin with a verb and class names stand once
+	@$(BIN)/python -m tools.names
 
 generated: dev-environments ## Check that generated files are up to date
 	@$(BIN)/python -m tools.openapi --check
