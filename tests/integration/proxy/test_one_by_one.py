@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from shared.admission.ports import KeyUse
+from shared.database.transaction import Pending, Row, Transaction
 from shared.errors import Refusal
 from shared.outbox.audit import Actor, record_audit
 from shared.sql import Query
@@ -75,10 +76,10 @@ def test_a_refusal_undoes_all_and_a_repeat_is_answered_once(fresh_database: Fres
     database = replace(fresh_database, is_pipelined=is_pipelined).make_database()
     action = f"one-by-one.{is_pipelined}"
 
-    def refused(tx: Any) -> Any:
+    def refused(tx: Transaction) -> Pending[Row]:
         record_audit(tx, Actor(None, "r"), action, SUBJECT)
         tx.add(Query("SELECT require(false, 'stale-version')"))
-        return tx.answer(FACTS, action=action)
+        return tx.fetch_answer(FACTS, action=action)
 
     with pytest.raises(Refusal) as caught:
         database.run_once(use(action), refused, make_deadline())
@@ -97,10 +98,10 @@ def test_a_statement_that_fails_leaves_a_connection_that_goes_on(
     """Nothing of the transaction stands, and the next one is on the same session."""
     database = replace(fresh_database, is_pipelined=is_pipelined).make_database()
 
-    def failing(tx: Any) -> Any:
+    def failing(tx: Transaction) -> Pending[list[Row]]:
         record_audit(tx, Actor(None, "r"), "fails", SUBJECT)
         tx.add(Query("SELECT 1 / 0"))
-        return tx.all(Query("SELECT 1"))
+        return tx.fetch_all(Query("SELECT 1"))
 
     session = Query("SELECT 1 AS one")
     with pytest.raises(psycopg.errors.DivisionByZero):

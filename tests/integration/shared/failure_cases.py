@@ -13,7 +13,7 @@ import pytest
 from shared.database.connection import Connection, build_connect_arguments
 from shared.database.errors import convert_to_answer, is_connection_lost, is_retryable
 from shared.database.pipeline import Database
-from shared.database.transaction import UseCase
+from shared.database.transaction import Pending, Row, Transaction, UseCase
 from shared.retry.budget import RetryBudget
 from shared.settings import Settings
 from shared.sql import Query
@@ -76,7 +76,7 @@ class CountedDatabase:
     def run(self, *statements: str) -> list[dict[str, Any]]:
         """One transaction of such statements; the rows of the last."""
 
-        def use_case(tx: Any) -> Any:
+        def use_case(tx: Transaction) -> Pending[list[Row]]:
             for statement in statements[:-1]:
                 tx.add(Query(statement))
             return tx.fetch_all(Query(statements[-1]))
