@@ -61,7 +61,7 @@ def link_environments(root: Path, to: Path) -> None:
 
 
 def _list_layer_links(layer: Path) -> Iterator[tuple[str, Path]]:
-    """Yield the installed packages of the layer; none where it was never built: then the copy builds it."""
+    """Yield the installed packages of the layer; none if it was never built: then the copy builds it."""
     if (layer / ".stamp").exists():
         for package in (layer / "python").iterdir():
             if package.name != LAYER_CODE:
@@ -69,7 +69,7 @@ def _list_layer_links(layer: Path) -> Iterator[tuple[str, Path]]:
 
 
 def apply_patch(control: NegativeControl, root: Path) -> None:
-    """Patch the files below `root`, all of them or none. Raise NotAControl, with the control's name and git's words."""
+    """Patch the files below `root`, all or none. Raise InvalidControl, with the control's name and git's output."""
     # A copy lies in the original's repository, where git silently skips paths that begin at the root of the copy.
     outside_any_repository = {**os.environ, "GIT_DIR": os.devnull}
     command = ["git", "-C", str(root), "apply", "-"]

@@ -16,12 +16,14 @@ from stress.scenarios.shared_steps import (
 )
 
 BURST = 20
-LIMIT = ObservedLimit(5, 60)
-REFILL_S = 1.0  # API Gateway takes 50 applications at once of all clients together, and 25 more each second
+LIMIT = ObservedLimit(5, 60)  # calls and seconds, for each client address
+# API Gateway accepts 50 applications at the same instant, of all clients together, and refills 50 each second
+# (MethodSettings in template.yaml). A pause between two parts refills what one part has used.
+GATEWAY_REFILL_S = 1.0
 TITLE = "Concurrent agent registration"
 PROMISE = (
-    "20 people apply at the same instant: 20 agents, each with a code of their own. Conflicts and lost lines are tried "
-    "again, nothing deadlocks, and one address gets exactly 5 a minute."
+    "20 people apply at the same instant: 20 agents, each with a code of their own. Conflicts and lost connections are "
+    "retried, nothing deadlocks, and one client address gets exactly 5 a minute."
 )
 
 
@@ -30,16 +32,17 @@ async def run(context: LocalScenarioContext) -> None:
     before = await count_deadlocks(context)
     for part in (_apply_twenty, _apply_with_one_mail_address, _cut_connections, _check_limit):
         await part(context)
-        await asyncio.sleep(REFILL_S)
+        await asyncio.sleep(GATEWAY_REFILL_S)
     await reconcile(context)
     context.check_equal("Deadlocks in the database", 0, await count_deadlocks(context) - before)
 
 
 async def _apply_twenty(context: LocalScenarioContext) -> None:
-    context.show_progress(f"{BURST} applications at once, from {BURST} addresses")
+    context.show_progress(f"{BURST} applications at once, from {BURST} client addresses")
     samples = await context.send_burst([context.call_factory.make_application() for _ in range(BURST)])
     context.check_equal("20 at once from 20 addresses", {201: BURST}, count_statuses(samples))
     codes = {str((s.record or {}).get("referral_code")) for s in samples}
+    # All applicants have the same first name, from which a referral code is made.
     context.check_equal("Referral codes are all different, though all share their name", BURST, len(codes))
 
 
@@ -58,14 +61,14 @@ async def _apply_with_one_mail_address(context: LocalScenarioContext) -> None:
 async def _cut_connections(context: LocalScenarioContext) -> None:
     """Cut every database connection while all applications write: broken transactions must be retried unnoticed.
 
-    An environment retries what one lost connection broke, and the next only a minute later. So the environments are
-    new: one that has just lost a connection, for whatever reason, would show its empty budget and not what this part is
-    about.
+    The retry budget of a Lambda environment (shared.retry.budget) holds one retry. After it was spent, ten successful
+    calls or a minute without a loss refill it. So the part starts with new environments, whose budgets are full: in one
+    that had lost a connection before, a call would fail because of the empty budget.
     """
-    context.show_progress(f"starting {BURST} environments, whose retry budgets are full")
+    context.show_progress(f"starting {BURST} environments, so that all retry budgets are full")
     started = await replace_environments(context, "AgentsFunction", context.call_factory.make_application, BURST)
     context.record_figure("Environments started for the cut", started)
-    context.show_progress(f"{BURST} applications while every line to the database is cut")
+    context.show_progress(f"{BURST} applications while every connection to the database is cut")
     calls = [context.call_factory.make_application() for _ in range(BURST)]
     samples, cut = await cut_connections_during(context, calls)
     context.check_at_least("Lines with a transaction on them were cut", 5, cut)
@@ -77,7 +80,7 @@ async def _cut_connections(context: LocalScenarioContext) -> None:
 
 
 async def _check_limit(context: LocalScenarioContext) -> None:
-    context.show_progress("20 applications from one address")
+    context.show_progress("20 applications from one client address")
     address = context.call_factory.make_client_address()
     made = await context.send_burst([_make_call_from(context, address) for _ in range(BURST)])
     context.check_equal("20 at once from one address: exactly 5 accepted", {201: 5, 429: 15}, count_statuses(made))
@@ -89,7 +92,7 @@ async def _check_limit(context: LocalScenarioContext) -> None:
         found=sorted({t or 0 for t in retry_after}),
     )
     if context.profile.runs_long_checks:
-        await context.pause(max(t or 0 for t in retry_after), "the time that refused clients were told")
+        await context.pause(max(t or 0 for t in retry_after), "the longest Retry-After of the refused calls")
         made += await _repeat_applications(context, address, "After that time exactly 1 more", 3, 1)
     judge_limit(context, made, LIMIT)
 
@@ -103,6 +106,7 @@ async def _repeat_applications(
 
 
 def _make_call_from(context: LocalScenarioContext, address: str) -> PlannedCall:
+    # `finish` finds these calls by the fact.
     return context.call_factory.make_application(client=address, wanted=(201, 429), facts={"limit": LIMIT})
 
 

@@ -83,7 +83,7 @@ class InMemoryAdmissionStore:
         decision = self._decide(charge) if charge else None
         if decision is None or decision.accepted:
             return None
-        return OverLimit(decision.quota, decision.retry_after / SECOND)
+        return OverLimit(decision.quota, decision.retry_after_us / SECOND)
 
     def _enter(self, charge: LimitCharge | None, use: KeyUse | None, lease_s: float) -> Admitted:
         quota = token = None

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from agents.model import CommissionQuery, CommissionVerb
+from agents.model import CommissionDecisionKind, CommissionQuery
 from agents.months import compute_first_day
 from shared.database.transaction import Pending, Row, Transaction
 from shared.outbox.audit import Actor, record_audit
@@ -12,7 +12,7 @@ from shared.sql import load_queries
 SQL = load_queries("agents", parts=PAYLOAD_SQL)
 
 # The audit action of each decision.
-DECIDED: dict[CommissionVerb, str] = {"approve": "commission.approved", "void": "commission.voided"}
+DECIDED: dict[CommissionDecisionKind, str] = {"approve": "commission.approved", "void": "commission.voided"}
 
 
 def list_commissions(tx: Transaction, after: UUID, count: int, query: CommissionQuery) -> Pending[list[Row]]:
@@ -23,7 +23,7 @@ def list_commissions(tx: Transaction, after: UUID, count: int, query: Commission
 
 
 def decide_commission(
-    tx: Transaction, commission_id: UUID, decision: CommissionVerb, *, reason: str, sub: str, actor: Actor
+    tx: Transaction, commission_id: UUID, decision: CommissionDecisionKind, *, reason: str, sub: str, actor: Actor
 ) -> Pending[Row]:
     """Approve or void a commission.
 

@@ -23,18 +23,21 @@ from shared.fields import (
 from shared.fields.pagination import PageQuery
 
 AgentState = Literal["pending", "active", "suspended", "rejected"]
-Decision = Literal["approve", "reject", "suspend", "reinstate"]
+AgentDecisionKind = Literal["approve", "reject", "suspend", "reinstate"]
+# Stored and shown; commission rates do not depend on it.
 Tier = Literal["standard", "premium", "vip"]
 CommissionState = Literal["pending", "approved", "paid", "void"]
-CommissionVerb = Literal["approve", "void"]
+CommissionDecisionKind = Literal["approve", "void"]
 
-# As many decimals as the database stores of a rate.
+# The database stores rates with four decimals.
 Rate = Annotated[str, TextFormat(r"^(0(\.[0-9]{1,4})?|1(\.0{1,4})?)$", 'a rate from "0" to "1" with at most 4 places')]
-# Of this century: any other month is a typing error.
+# Of the years 2000 to 2099: a month of any other year is a typing error.
 Month = Annotated[str, TextFormat(r"^20[0-9]{2}-(0[1-9]|1[0-2])$", "a month, like 2026-11")]
 Reason = Annotated[str, make_prose_format(2, 1000)]
 
-NOT_SENT: Any = None  # null itself is refused if the type does not allow it
+# The default of a field that may be omitted. Pydantic does not validate defaults: an omitted field becomes None, but a
+# null that was sent is refused unless the field's type allows it.
+NOT_SENT: Any = None
 
 
 class AgentApplication(RequestModel):
@@ -51,12 +54,15 @@ class AgentApplication(RequestModel):
 class AgentDecision(RequestModel):
     """A decision of staff about an agent, with its reason."""
 
-    decision: Decision
+    decision: AgentDecisionKind
     reason: Reason
 
 
 class AgentChange(RequestModel):
-    """Changes to an agent's terms; omitted fields stay, and a rate of null means the usual rates again."""
+    """Changes to an agent's terms; omitted fields stay.
+
+    A `commission_rate` of null restores the standard rate of each kind of commission.
+    """
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
@@ -71,13 +77,13 @@ class AgentChange(RequestModel):
 
 
 class AgentQuery(PageQuery):
-    """The filters of the list of agents."""
+    """The filters of the list of agents; `status` selects by the agents' `state`."""
 
     status: AgentState | None = None
 
 
 class AgentView(ResponseModel):
-    """An agent; members name the referral code when they register."""
+    """An agent as shown to the applicant; new members give the referral code when they register."""
 
     id: UUID
     state: AgentState
@@ -93,7 +99,10 @@ class AgentView(ResponseModel):
 
 
 class DecisionView(ResponseModel):
-    """The latest decision about a record: why, by which account (null for old decisions) and when."""
+    """The latest decision about a record: why, by which account, and when.
+
+    `decided_by` is null if no account decided, as with an automatic decision, and for decisions older than this field.
+    """
 
     reason: str | None
     decided_by: UUID | None
@@ -101,14 +110,17 @@ class DecisionView(ResponseModel):
 
 
 class AgentDetails(AgentView):
-    """An agent with the agreed rate (null: the usual rates); only staff see `decision`."""
+    """An agent as shown to staff and to the agent; `decision` is null except for staff.
+
+    `commission_rate` is the agreed rate; null means the standard rate of each kind of commission.
+    """
 
     commission_rate: str | None
     decision: DecisionView | None = None
 
 
 class ClientView(ResponseModel):
-    """A client as shown to their agent: nothing about claims."""
+    """A member who registered with the agent's code, as shown to the agent: without claims, which are private."""
 
     id: UUID
     number: str
@@ -118,7 +130,7 @@ class ClientView(ResponseModel):
 
 
 class CommissionView(ResponseModel):
-    """The amount that an agent earns by one period of one client's membership."""
+    """The amount that an agent earns by one period of one client's membership, as shown to the agent."""
 
     id: UUID
     kind: Literal["new", "renewal"]
@@ -141,7 +153,7 @@ class CommissionQuery(PageQuery):
 class CommissionDecision(RequestModel):
     """A decision of staff about a commission, with its reason."""
 
-    decision: CommissionVerb
+    decision: CommissionDecisionKind
     reason: Reason
 
 
@@ -160,7 +172,7 @@ class EarningAgent(ResponseModel):
 
 
 class CommissionDetails(ResponseModel):
-    """A commission for staff; `earned_on` decides its month."""
+    """A commission as shown to staff; the `month` filter of the list goes by `earned_on`."""
 
     id: UUID
     kind: Literal["new", "renewal"]
@@ -178,7 +190,7 @@ class CommissionDetails(ResponseModel):
 
 
 class PayoutRequest(RequestModel):
-    """The month to pay."""
+    """The month of a payout run, which pays the approved commissions earned in it or in an earlier month."""
 
     month: Month
 
@@ -195,7 +207,7 @@ class StatementLine(ResponseModel):
 
 
 class StatementView(ResponseModel):
-    """The statement of one run for one agent: `total` is the sum of its lines."""
+    """The statement of one payout run for one agent; `total` is the sum of its lines."""
 
     number: str
     payout_id: UUID
@@ -221,6 +233,6 @@ class PayoutSummary(ResponseModel):
 
 
 class PayoutView(PayoutSummary):
-    """A payout run with its statements, by their numbers."""
+    """A payout run with its statements, ordered by number."""
 
     statements: list[StatementView]

@@ -229,7 +229,7 @@ SELECT p.id, to_jsonb(p) - 'first_day' AS facts FROM payout_view p
 WHERE p.id < %(after)s ORDER BY p.id DESC LIMIT %(count)s
 
 -- name: payout
--- Select a run with its statements, by their numbers.
+-- Select a run with its statements, ordered by number.
 SELECT to_jsonb(p) - 'first_day' || jsonb_build_object('statements', coalesce(
     (SELECT jsonb_agg(to_jsonb(s) - 'agent_id' ORDER BY s.number) FROM statement_view s WHERE s.payout_id = p.id),
     '[]')) AS facts

@@ -3,7 +3,7 @@
 from datetime import date, timedelta
 from uuid import UUID
 
-from agents.model import AgentApplication, AgentChange, Decision
+from agents.model import AgentApplication, AgentChange, AgentDecisionKind
 from shared.access import AccessScope
 from shared.database.transaction import Pending, Row, Transaction
 from shared.ids import make_uuid7
@@ -18,7 +18,7 @@ SQL = load_queries("agents", parts=PAYLOAD_SQL)
 APPLY_AGAIN_AFTER = timedelta(days=30)
 
 # The audit action of each decision.
-DECIDED: dict[Decision, str] = {
+DECIDED: dict[AgentDecisionKind, str] = {
     "approve": "agent.approved",
     "reject": "agent.rejected",
     "suspend": "agent.suspended",
@@ -54,7 +54,7 @@ def list_agents(tx: Transaction, after: UUID, count: int, *, state: str | None) 
 
 
 def decide_about_agent(
-    tx: Transaction, agent_id: UUID, decision: Decision, *, reason: str, actor: Actor
+    tx: Transaction, agent_id: UUID, decision: AgentDecisionKind, *, reason: str, actor: Actor
 ) -> Pending[Row]:
     """Change an agent's state as decided, and write the mail about it. Refusals: not-found, decision-not-allowed."""
     tx.add(SQL["take_decider"], sub=actor.sub)
@@ -66,7 +66,7 @@ def decide_about_agent(
     return tx.fetch_answer(SQL["agent_after"], id=agent_id)
 
 
-def _make_decision_jobs(decision: Decision, agent_id: UUID, reason: str) -> list[Job]:
+def _make_decision_jobs(decision: AgentDecisionKind, agent_id: UUID, reason: str) -> list[Job]:
     """Return the jobs of a decision: an approval creates the sign-in.
 
     A suspension sends no mail: a staff member tells the agent.

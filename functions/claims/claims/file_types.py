@@ -26,7 +26,7 @@ _MARKS: dict[ContentType, tuple[tuple[int, bytes], ...]] = {
 PDF_HEADER_WITHIN = 1024
 _PDF = b"%PDF-"
 # A file that begins like this is not a PDF, even with a PDF's header further on: pictures, programs, archives, HTML.
-_NO_PDF = (
+_BEGINNINGS_OF_OTHER_TYPES = (
     *(b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"GIF8", b"MZ", b"\x7fELF", b"#!", b"PK\x03\x04", b"\x1f\x8b", b"Rar!"),
     *(b"7z\xbc\xaf", b"\xd0\xcf\x11\xe0", b"\xca\xfe\xba\xbe", b"\xcf\xfa\xed\xfe", b"<"),
 )
@@ -56,7 +56,7 @@ def is_of_type(content_type: ContentType, head: bytes, *, whole: bool) -> bool:
 
 def _is_pdf(head: bytes) -> bool:
     begins = head.removeprefix(codecs.BOM_UTF8).lstrip()
-    return _PDF in head[:PDF_HEADER_WITHIN] and not begins.startswith(_NO_PDF)
+    return _PDF in head[:PDF_HEADER_WITHIN] and not begins.startswith(_BEGINNINGS_OF_OTHER_TYPES)
 
 
 def _is_text(head: bytes, *, whole: bool) -> bool:

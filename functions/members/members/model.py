@@ -23,7 +23,9 @@ from shared.fields.pagination import PageQuery
 Plan = Literal["basic", "standard", "family", "business"]
 MembershipState = Literal["active", "past_due", "paused", "canceled", "expired"]
 
-NOT_SENT: Any = None  # null itself is refused, since the types don't allow it
+# The default of a field that may be omitted. Pydantic does not validate defaults, so an omitted field becomes None; a
+# null that was sent is refused, since no field's type allows it.
+NOT_SENT: Any = None
 
 
 class NewMember(RequestModel):

@@ -15,7 +15,7 @@ from shared.database.migrate import MigrationChecksumMismatch, migrate, read_mig
 from tests.databases import MIGRATIONS, PostgresHandle
 from tests.roles import LIMITED
 
-OTHERS = 5  # sessions that are no function's: autovacuum's, the owner's, a person's
+OTHERS = 5  # sessions that are no function's: autovacuum's if they are counted, the owner's, a person's
 
 
 @pytest.fixture

@@ -75,8 +75,8 @@ def test_retry_after_is_exact(limit: RateLimit, gaps: list[int]) -> None:
         decision = gcra.decide(limit, tat, now)
         tat = decision.tat
         if not decision.accepted:
-            assert not gcra.decide(limit, tat, now + decision.retry_after - 1).accepted
-            assert gcra.decide(limit, tat, now + decision.retry_after).accepted
+            assert not gcra.decide(limit, tat, now + decision.retry_after_us - 1).accepted
+            assert gcra.decide(limit, tat, now + decision.retry_after_us).accepted
 
 
 @given(limits, gaps)
@@ -138,7 +138,7 @@ def test_an_interval_is_never_rounded_down(limit: RateLimit) -> None:
 def test_a_clock_that_lags_is_refused_and_gives_nothing_away() -> None:
     """A request stamped before the last one waits for its own clock to catch up; the TAT stays."""
     spent = gcra.decide(FIVE_A_MINUTE, START + 48_000_001, START)
-    assert (spent.accepted, spent.tat, spent.retry_after) == (False, START + 48_000_001, 1)
+    assert (spent.accepted, spent.tat, spent.retry_after_us) == (False, START + 48_000_001, 1)
 
 
 def test_the_latest_tat_is_the_last_that_is_accepted() -> None:

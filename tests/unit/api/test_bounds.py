@@ -11,7 +11,7 @@ import pytest
 from claims.app import api as claims
 from shared.api.body import MAX_BODY_BYTES
 from shared.api.call import Call
-from shared.api.problems import MAX_ERRORS, MAX_POINTER_LENGTH, build_problem_response
+from shared.api.problems import MAX_ERRORS, MAX_POINTER_LENGTH, describe_problem
 from shared.api.responses import Answer, make_answer
 from shared.api.router import Api
 from shared.clock import read_utc_now
@@ -92,19 +92,17 @@ def test_a_body_may_be_256_kib_and_no_byte_longer() -> None:
 def test_of_many_mistakes_twenty_are_listed() -> None:
     """And the detail says how many are not."""
     errors = tuple(FieldError(f"/field{n}", "is unknown") for n in range(61))
-    body = build_problem_response(Refusal("invalid-request", errors=errors), "r").body
+    body = describe_problem(Refusal("invalid-request", errors=errors), "r").body
     assert [error["pointer"] for error in body["errors"]] == [f"/field{n}" for n in range(20)]
-    assert body["detail"].endswith(" 41 more of them are not listed.")
-    assert (
-        "more" not in build_problem_response(Refusal("invalid-request", errors=errors[:MAX_ERRORS]), "r").body["detail"]
-    )
+    assert body["detail"].endswith(" 41 more errors are not listed.")
+    assert "more" not in describe_problem(Refusal("invalid-request", errors=errors[:MAX_ERRORS]), "r").body["detail"]
 
 
 @pytest.mark.parametrize(("length", "told_length"), [(200, 200), (201, 200), (100_000, 200)])
 def test_a_pointer_is_told_in_200_characters(length: int, told_length: int) -> None:
     """One that is longer ends in a mark."""
     pointer = "/" + "x" * (length - 1)
-    said = build_problem_response(Refusal("invalid-request", errors=(FieldError(pointer, "is unknown"),)), "r").body[
+    said = describe_problem(Refusal("invalid-request", errors=(FieldError(pointer, "is unknown"),)), "r").body[
         "errors"
     ][0]
     assert len(said["pointer"]) == told_length <= MAX_POINTER_LENGTH

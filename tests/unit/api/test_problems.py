@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.api.problems import CATALOGUE, URN, build_problem_response
+from shared.api.problems import CATALOGUE, URN, describe_problem
 from shared.database.errors import CONSTRAINT_PROBLEMS
 from shared.errors import DependencyFailed, FieldError, Refusal, Unavailable
 
@@ -38,7 +38,7 @@ def test_every_problem_raised_by_name_stands_in_the_catalogue() -> None:
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_a_problem_says_what_to_do(name: str) -> None:
     """Type, title, status, detail and instance: nothing is left to guess."""
-    problem = build_problem_response(Refusal(name), "request-1")
+    problem = describe_problem(Refusal(name), "request-1")
     assert problem.body["type"] == URN + name
     assert problem.status == problem.body["status"] == CATALOGUE[name].status
     assert problem.body["instance"] == "request-1"
@@ -56,12 +56,12 @@ def test_a_problem_says_what_to_do(name: str) -> None:
 )
 def test_other_errors_are_told_without_their_words(error: Exception, name: str, waits: str | None) -> None:
     """What is out of reach says when to come again; the rest says nothing of itself."""
-    problem = build_problem_response(error, "r")
+    problem = describe_problem(error, "r")
     assert (problem.body["type"], problem.headers.get("Retry-After")) == (URN + name, waits)
     assert "secret" not in str(problem.body)
 
 
 def test_field_errors_are_listed_as_pointers() -> None:
     """As RFC 9457's own example does."""
-    problem = build_problem_response(Refusal("invalid-request", errors=(FieldError("/email", "is not one"),)), "r")
+    problem = describe_problem(Refusal("invalid-request", errors=(FieldError("/email", "is not one"),)), "r")
     assert problem.body["errors"] == [{"pointer": "/email", "detail": "is not one"}]

@@ -10,7 +10,7 @@ import pytest
 
 from shared.aws.errors import CallNotBegun, OutcomeUnknown
 from shared.container import Container
-from shared.database.connection import REASON_CHARACTERS, failure_observed
+from shared.database.connection import REASON_CHARACTERS, report_connect_failure
 from shared.errors import Unavailable
 from shared.logging import logger
 from shared.settings import Settings
@@ -89,7 +89,10 @@ def test_an_operator_reads_in_the_log_why_no_connection_was_made(caplog: pytest.
 def test_a_password_that_libpq_quoted_would_not_get_into_the_log() -> None:
     """It quotes none today."""
     seen: list[Any] = []
-    with pytest.raises(psycopg.OperationalError), failure_observed(lambda *event: seen.append(event), "p4ss-w0rd"):
+    with (
+        pytest.raises(psycopg.OperationalError),
+        report_connect_failure(lambda *event: seen.append(event), redact="p4ss-w0rd"),
+    ):
         raise psycopg.OperationalError("the password p4ss-w0rd is wrong" + 2000 * ".")
     [(_, facts)] = seen
     assert facts["reason"].startswith("the password *** is wrong")

@@ -1,10 +1,12 @@
-"""GCRA, the generic cell rate algorithm: a leaky bucket stored as one number.
+"""GCRA, the generic cell rate algorithm: a token bucket stored as one number.
 
-The number is the theoretical arrival time (TAT): the moment at which the bucket will be full again. All times are
-integer microseconds since the epoch, so that sums are exact and DynamoDB can compute them too. A bucket's TAT never
-decreases, so a TAT seen earlier is a lower bound of the current one.
+The number is the theoretical arrival time (TAT): the moment at which all tokens of the bucket will be back. All times
+are integer microseconds since the epoch, so that sums are exact and DynamoDB can compute them too. A bucket's TAT never
+decreases, so a TAT seen earlier is a lower bound: a request that is refused with it would be refused with the current
+one too.
 
-If two clocks differ, a decision is off by their difference, once; the error does not add up.
+If the clocks of two execution environments differ, a decision is off by at most that difference; the error does not
+accumulate.
 """
 
 from collections import OrderedDict
@@ -14,22 +16,26 @@ from threading import Lock
 from shared.admission.ports import Quota, RateLimit
 from shared.units import SECOND
 
-# More clients than one execution environment serves within a limit's period; about 200 bytes each.
+# One execution environment serves fewer clients than this within the period of a limit; a bucket takes about 200 bytes.
 MOST_RECENT_BUCKETS = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class LimitDecision:
-    """The decision about one request: `tat` is the bucket's new TAT, `retry_after` is 0 if the request is accepted."""
+    """The decision about one request.
+
+    `tat` is the bucket's TAT after the request; a refusal leaves it unchanged. `retry_after_us` is the time in
+    microseconds until the request would be accepted, 0 if it is.
+    """
 
     accepted: bool
     tat: int
     quota: Quota
-    retry_after: int
+    retry_after_us: int
 
 
 def compute_interval(limit: RateLimit) -> int:
-    """Return the microseconds until one spent request comes back, rounded up so that the limit is never exceeded."""
+    """Return the microseconds until one spent token is back, rounded up so that the limit is never exceeded."""
     return -(-round(limit.period_s * SECOND) // limit.burst)
 
 
@@ -39,26 +45,26 @@ def compute_latest_tat(limit: RateLimit, now: int) -> int:
 
 
 def decide(limit: RateLimit, tat: int | None, now: int) -> LimitDecision:
-    """Decide about a request made at `now` on a bucket last seen with `tat`, or None if it was never used."""
+    """Decide about a request made at `now`; `tat` is the bucket's last seen TAT, None for a bucket never used."""
     start = now if tat is None else max(tat, now)
     wait = start - compute_latest_tat(limit, now)
     if wait > 0:
-        return LimitDecision(accepted=False, tat=start, quota=compute_quota(limit, start, now), retry_after=wait)
+        return LimitDecision(accepted=False, tat=start, quota=compute_quota(limit, start, now), retry_after_us=wait)
     spent = start + compute_interval(limit)
-    return LimitDecision(accepted=True, tat=spent, quota=compute_quota(limit, spent, now), retry_after=0)
+    return LimitDecision(accepted=True, tat=spent, quota=compute_quota(limit, spent, now), retry_after_us=0)
 
 
 def compute_quota(limit: RateLimit, tat: int, now: int) -> Quota:
     """Return the quota that is left at `now` of a bucket with this `tat`."""
-    owed, each = max(tat - now, 0), compute_interval(limit)
-    remaining = max(limit.burst * each - owed, 0) // each
-    # One more request is available once the bucket owes the time of at most `burst - remaining - 1` requests.
-    following = owed - (limit.burst - remaining - 1) * each if owed else 0
-    return Quota(limit=limit, remaining=remaining, reset_s=owed / SECOND, next_s=following / SECOND)
+    reset_us, interval_us = max(tat - now, 0), compute_interval(limit)
+    remaining = max(limit.burst * interval_us - reset_us, 0) // interval_us
+    # The next token is back as soon as only `burst - remaining - 1` intervals are left until all are back.
+    next_us = reset_us - (limit.burst - remaining - 1) * interval_us if reset_us else 0
+    return Quota(limit=limit, remaining=remaining, reset_s=reset_us / SECOND, next_s=next_us / SECOND)
 
 
 class RecentBuckets:
-    """The last seen TATs of at most `size` buckets; the bucket not seen for the longest time is dropped first."""
+    """The last seen TATs of at most `size` buckets; the bucket learned longest ago is dropped first."""
 
     def __init__(self, size: int = MOST_RECENT_BUCKETS) -> None:
         self._size = size
@@ -70,7 +76,10 @@ class RecentBuckets:
         return self._tats.get(bucket)
 
     def learn(self, bucket: str, tat: int | None) -> None:
-        """Remember a bucket's TAT; None means that the bucket does not exist."""
+        """Replace the remembered TAT by what the table holds now; None means that the bucket does not exist.
+
+        A lower TAT replaces a higher one too: the table has lost the bucket since, for instance because it expired.
+        """
         with self._lock:
             self._tats.pop(bucket, None)
             if tat is not None:

@@ -45,7 +45,7 @@ class KeyUse:
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """An answer as it was sent, stored so that a repeated call gets the same bytes.
+    """An answer as it is sent; if it is stored, a repeated call gets the same bytes. Many are not stored.
 
     If part of the answer expires, `body` is the rest of it, and `facts` are what that part is made from each time.
     """

@@ -26,7 +26,7 @@ from shared.api.client_address import find_limit_principal
 from shared.api.final_problems import is_final
 from shared.api.operation import Operation
 from shared.api.parsing import NotPermitted, parse_call
-from shared.api.problems import build_problem_answer, format_retry_after, is_unreadable
+from shared.api.problems import build_problem_answer, format_retry_after, is_invalid_request
 from shared.api.rate_limit_headers import build_quota_headers, make_limit_refusal
 from shared.api.responses import Answer
 from shared.api.services import Services
@@ -88,8 +88,8 @@ def _parse(operation: Operation, request: ApiRequest, services: Services) -> Cal
         _require_record(access, request, principal, services)
         raise Refusal("not-found" if access.record else "forbidden") from None
     except Refusal as refusal:
-        if is_unreadable(refusal):
-            _charge_unreadable(refusal, principal, services)
+        if is_invalid_request(refusal):
+            _charge_invalid_request(refusal, principal, services)
         raise
 
 
@@ -119,7 +119,7 @@ def _require_record(access: AccessRequirement, request: ApiRequest, principal: s
         services.database.run(require, request.deadline)
 
 
-def _charge_unreadable(refusal: Refusal, principal: str, services: Services) -> None:
+def _charge_invalid_request(refusal: Refusal, principal: str, services: Services) -> None:
     verdict = _charge_limit(INVALID_REQUEST, principal, services)
     if isinstance(verdict, Admitted):
         refusal.headers |= build_quota_headers(verdict.quota)

@@ -1,4 +1,4 @@
-"""The catalogue of problems (RFC 9457) by name, and the only place where errors become HTTP answers."""
+"""The catalogue of problems (RFC 9457) by name, and the only place where functions turn errors into HTTP answers."""
 
 import json
 import math
@@ -15,15 +15,16 @@ from shared.logging import describe_failure, logger
 URN = "urn:interdomestik:problem:"
 MEDIA_TYPE = "application/problem+json"
 
-
-# A form has fewer fields, and a client with more errors learns enough from the first ones.
+# No form of this API has as many fields, and a client with more errors learns enough from the first ones.
 MAX_ERRORS = 20
+# In characters: a pointer holds names that the client chose.
 MAX_POINTER_LENGTH = 200
 
 ABOUT_KEYS = "/docs#idempotency-keys"
 
-# The client must fix the request before anything can be decided.
-UNREADABLE = frozenset({400, 413, 415, 422, 428})
+# A request that is refused with one of these statuses while it is parsed is charged to the limit `invalid-request`
+# instead of the operation's own (decision 19).
+INVALID_REQUEST_STATUSES = frozenset({400, 413, 415, 422, 428})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class ProblemKind:
     status: int
     title: str
     detail: str
-    docs_path: str = ""  # documentation, below the API's own path
+    docs_path: str = ""  # of the documentation, relative to the API's base path
 
 
 CATALOGUE: Mapping[str, ProblemKind] = {
@@ -91,15 +92,17 @@ CATALOGUE: Mapping[str, ProblemKind] = {
     "pause-days-used": ProblemKind(
         409,
         "The days to pause are used up",
-        "Pauses move the end by at most 90 days between two renewals.",
+        "Pauses extend a membership by at most 90 days between two renewals.",
     ),
     "renewal-too-early": ProblemKind(
         409,
         "The renewal is too early",
-        "A membership is renewed to an end at most two years ahead. Renew it later.",
+        "A renewed membership may end at most two years from today. Renew it later.",
     ),
     "claim-closed": ProblemKind(409, "The claim is closed", "Ask staff to reopen it before you add documents."),
-    "too-many-documents": ProblemKind(409, "The claim has its ten documents", "A claim holds at most 10 documents."),
+    "too-many-documents": ProblemKind(
+        409, "The claim has ten documents already", "A claim holds at most 10 documents."
+    ),
     "document-not-uploaded": ProblemKind(
         409, "Nothing was uploaded", "Upload the file with the form you were given, then complete it."
     ),
@@ -118,11 +121,11 @@ CATALOGUE: Mapping[str, ProblemKind] = {
     "unsupported-media-type": ProblemKind(415, "Unsupported media type", "Send application/json."),
     "invalid-request": ProblemKind(422, "The request is not valid", "Correct the fields listed in errors."),
     "referral-code-unknown": ProblemKind(422, "The referral code is unknown", "Check the code, or leave it out."),
-    "assignee-unknown": ProblemKind(422, "No such staff member", "Name a staff account."),
+    "assignee-unknown": ProblemKind(422, "No such staff member", "Send the id of a staff account."),
     "document-mismatch": ProblemKind(
         422,
         "The upload does not match its announcement",
-        "It was removed. Announce the file as it really is, with a new Idempotency-Key.",
+        "It was removed. Announce the file again with its real properties and a new Idempotency-Key.",
     ),
     "idempotency-key-reused": ProblemKind(
         422,
@@ -165,12 +168,13 @@ class Problem(BaseModel):
 
 
 def build_problem_answer(error: BaseException, instance: str, *, base_path: str) -> StoredAnswer:
-    """Return the problem details of an error, and log it if it is a server error.
+    """Return the HTTP answer to a request that ended with an error, and log the error if it is a server error.
 
-    `base_path` is the path under which the API was called.
+    `instance` is the request's id; `base_path` is the path under which the API was called.
     """
-    problem = build_problem_response(error, instance)
+    problem = describe_problem(error, instance)
     if problem.status >= 500:
+        # Unavailable has `what`, DependencyFailed has `code`.
         what = getattr(error, "what", None) or getattr(error, "code", None)
         logger.error("request_failed", extra={"request_id": instance, "what": what, **describe_failure(error)})
     headers = {"Content-Type": MEDIA_TYPE, **problem.headers}
@@ -180,8 +184,8 @@ def build_problem_answer(error: BaseException, instance: str, *, base_path: str)
 
 
 @dataclass(frozen=True, slots=True)
-class ProblemResponse:
-    """The problem details of a response; `docs_path` leads to documentation, below the API's own path."""
+class ProblemDetails:
+    """The parts of an answer to an error; `docs_path` is that of documentation, relative to the API's base path."""
 
     status: int
     headers: Mapping[str, str]
@@ -189,7 +193,7 @@ class ProblemResponse:
     docs_path: str = ""
 
 
-def build_problem_response(error: BaseException, instance: str) -> ProblemResponse:
+def describe_problem(error: BaseException, instance: str) -> ProblemDetails:
     """Return the problem details of an error; an unknown error becomes `internal` and reveals nothing."""
     refusal = _convert_to_refusal(error)
     kind = CATALOGUE.get(refusal.name) or CATALOGUE["internal"]
@@ -202,12 +206,12 @@ def build_problem_response(error: BaseException, instance: str) -> ProblemRespon
     }
     if refusal.errors:
         body["errors"] = [{"pointer": _shorten(e.pointer), "detail": e.detail} for e in refusal.errors[:MAX_ERRORS]]
-    return ProblemResponse(kind.status, refusal.headers, body, kind.docs_path)
+    return ProblemDetails(kind.status, refusal.headers, body, kind.docs_path)
 
 
 def _describe_unlisted(refusal: Refusal) -> str:
     more = len(refusal.errors) - MAX_ERRORS
-    return f" {more} more of them are not listed." if more > 0 else ""
+    return f" {more} more errors are not listed." if more > 0 else ""
 
 
 def _shorten(pointer: str) -> str:
@@ -229,6 +233,6 @@ def format_retry_after(seconds: float) -> str:
     return str(max(1, math.ceil(seconds)))
 
 
-def is_unreadable(refusal: Refusal) -> bool:
-    """Return whether the client must fix the request before anything can be decided."""
-    return refusal.name in CATALOGUE and CATALOGUE[refusal.name].status in UNREADABLE
+def is_invalid_request(refusal: Refusal) -> bool:
+    """Return whether a refusal while a request is parsed is charged to the limit `invalid-request`."""
+    return refusal.name in CATALOGUE and CATALOGUE[refusal.name].status in INVALID_REQUEST_STATUSES

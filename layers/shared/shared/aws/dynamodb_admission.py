@@ -179,7 +179,7 @@ class DynamoDbAdmissionStore:
         now, charge, tat = self._read_now(), request.charge, self._find_recent_tat(request)
         if charge is None or tat is None or (decision := gcra.decide(charge.limit, tat, now)).accepted:
             return None
-        return self._check_key(request) or OverLimit(decision.quota, retry_after_s=decision.retry_after / SECOND)
+        return self._check_key(request) or OverLimit(decision.quota, retry_after_s=decision.retry_after_us / SECOND)
 
     def _try_writing(self, request: _AdmissionRequest, attempt: int) -> AdmissionVerdict | None:
         """Decide in one round trip; return None if only another attempt can tell."""

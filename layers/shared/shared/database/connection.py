@@ -84,24 +84,24 @@ def connect(settings: Settings, password: str | None, within_s: float, observer:
     """Return a new connection, opened within `within_s` seconds. Raise psycopg.OperationalError, DeadlineExceeded."""
     if within_s < LEAST_CONNECT_S:
         raise DeadlineExceeded("database")
-    with failure_observed(observer, password):
+    with report_connect_failure(observer, redact=password):
         connection: Connection = psycopg.connect(**build_connect_arguments(settings, password, within_s=within_s))
     return connection
 
 
 @contextmanager
-def failure_observed(observer: Observer, password: str | None) -> Iterator[None]:
-    """Tell the observer why no connection was made within the block; the error goes on.
+def report_connect_failure(observer: Observer, *, redact: str | None) -> Iterator[None]:
+    """Report to the observer why no connection was made within the block, and raise the error again.
 
     While connecting there is no SQLSTATE and no statement: the message is all that an operator can go by, and it names
-    hosts, roles and certificates.
+    hosts, roles and certificates. `redact` is the password, which is replaced in it.
     """
     try:
         yield
     except psycopg.OperationalError as error:
         reason = str(error)
-        if password:
-            reason = reason.replace(password, "***")  # libpq quotes none; were one quoted, it would not get out
+        if redact:
+            reason = reason.replace(redact, "***")  # libpq quotes no password; this guards against a change of that
         observer("database_connect_failed", {"error": type(error).__name__, "reason": reason[:REASON_CHARACTERS]})
         raise
 

@@ -1,10 +1,13 @@
-"""Plain-SQL migrations, applied in order, each in its own transaction; safe to run twice and twice at once.
+"""Plain-SQL migrations, applied in order, each in its own transaction; safe to repeat and to run concurrently.
 
     python -m shared.database.migrate DIRECTORY "host=… dbname=… user=…" CONNECTION_LIMIT
 
 CONNECTION_LIMIT is the number of connections of all functions together: each function's role gets it as its CONNECTION
-LIMIT, and the database gets it plus the sessions of others. Behind the proxy's pool all roles share it. Expand first,
-contract a release later: code that is still running must find what it needs in the new schema.
+LIMIT, and the database gets it plus OTHER_SESSIONS. Each role gets the whole number, so that a burst on one function
+may use all connections of RDS Proxy, which limits the sum over all roles (decision 28).
+
+A schema changes in two releases: the first one expands it, a later one contracts it. Code that is still running must
+find what it needs in the new schema.
 """
 
 import hashlib
@@ -19,41 +22,43 @@ from psycopg import sql
 from psycopg.rows import tuple_row
 
 from shared.crash_points import crash_point
-from shared.database.connection import Observer, failure_observed, ignore
+from shared.database.connection import Observer, ignore, report_connect_failure
 
-# Besides the functions' sessions the database may have three of autovacuum, which PostgreSQL counts too, one of the
-# operations function and one of a person.
+# Besides the functions' sessions the database may have one of the operations function and one of a person. Three more
+# are for workers of autovacuum, which older minor releases of PostgreSQL count in a database's limit (decision 28).
 OTHER_SESSIONS = 5
 
-# The role that created the group is its administrator, not a member.
-_UNLIMITED_ROLES = """
+# The functions' roles with another limit. The role that created their group is no function's: it administers the group.
+_SELECT_ROLES_WITH_OTHER_LIMIT = """
 SELECT r.rolname FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid JOIN pg_roles r ON r.oid = m.member
 WHERE g.rolname = 'interdomestik_functions' AND NOT m.admin_option AND r.rolconnlimit <> %s
 ORDER BY r.rolname"""
-# Each function's role, and whether it is a member of rds_iam; none where the server has no such role.
-_IAM_ROLES = """
+# Each function's role, and whether it is a member of rds_iam; no rows if the server has no such role.
+_SELECT_IAM_MEMBERSHIPS = """
 SELECT r.rolname, pg_has_role(r.oid, i.oid, 'MEMBER')
 FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid JOIN pg_roles r ON r.oid = m.member, pg_roles i
 WHERE g.rolname = 'interdomestik_functions' AND NOT m.admin_option AND i.rolname = 'rds_iam'
 ORDER BY r.rolname"""
-_UNLIMITED_DATABASE = "SELECT datname FROM pg_database WHERE datname = current_database() AND datconnlimit <> %s"
+# This database, if it has another limit.
+_SELECT_DATABASE_WITH_OTHER_LIMIT = """
+SELECT datname FROM pg_database WHERE datname = current_database() AND datconnlimit <> %s"""
 
-_LEDGER = """
+_CREATE_LEDGER = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
     version text PRIMARY KEY,
     checksum text NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT now()
 )"""
 
-# IF NOT EXISTS is no lock: of two concurrent runs one may find the table, or its type, created by the other.
-_MADE_MEANWHILE = (
+# IF NOT EXISTS takes no lock: of two concurrent runs one may find the table, or its row type, created by the other.
+_CREATED_CONCURRENTLY = (
     psycopg.errors.UniqueViolation,
     psycopg.errors.DuplicateTable,
     psycopg.errors.DuplicateObject,
 )
 
-
-_FORMERLY = re.compile(r"^-- Formerly: ([0-9a-f]{64})\b", re.MULTILINE)
+# A comment in a migration that holds the checksum of an earlier version of its file.
+_FORMER_CHECKSUM = re.compile(r"^-- Formerly: ([0-9a-f]{64})\b", re.MULTILINE)
 
 
 class MigrationChecksumMismatch(Exception):
@@ -74,8 +79,11 @@ class Migration:
 
     @property
     def former_checksums(self) -> list[str]:
-        """The checksums of texts that this one replaces, where they may have been applied and left what this leaves."""
-        return _FORMERLY.findall(self.sql)
+        """Return the checksums of earlier versions of this file.
+
+        A database that applied one of them has the same schema as one that applied this version.
+        """
+        return _FORMER_CHECKSUM.findall(self.sql)
 
 
 def read_migrations(directory: Path) -> list[Migration]:
@@ -94,10 +102,11 @@ def migrate(
 ) -> list[str]:
     """Apply the missing migrations and return their versions. Raise MigrationChecksumMismatch, psycopg.Error.
 
-    `connection_limit` is how many connections the functions may have in total; None leaves the limits unchanged.
+    `connection_limit` is how many connections the functions may have in total; None leaves the limits unchanged. `iam`
+    is whether the functions' roles sign in to RDS by IAM; None leaves that unchanged.
     """
     arguments = {**connect, "autocommit": True, "prepare_threshold": None, "row_factory": tuple_row}
-    with failure_observed(observer, connect.get("password")):
+    with report_connect_failure(observer, redact=connect.get("password")):
         connected = psycopg.connect(conninfo, **arguments)
     with connected as connection:
         _make_ledger(connection)
@@ -111,9 +120,9 @@ def migrate(
 
 def _make_ledger(connection: psycopg.Connection[Any]) -> None:
     try:
-        connection.execute(_LEDGER)
-    except _MADE_MEANWHILE:
-        connection.execute(_LEDGER)
+        connection.execute(_CREATE_LEDGER)
+    except _CREATED_CONCURRENTLY:
+        connection.execute(_CREATE_LEDGER)
 
 
 def _apply(connection: psycopg.Connection[Any], migration: Migration) -> bool:
@@ -139,24 +148,24 @@ def _set_connection_limits(connection: psycopg.Connection[Any], limit: int) -> N
     """Set the limits that differ. The lock keeps two runs from altering a role at the same time, which would fail."""
     with connection.transaction():
         connection.execute("LOCK TABLE schema_migrations IN EXCLUSIVE MODE")
-        _set_connection_limit(connection, "ROLE", _UNLIMITED_ROLES, limit)
-        _set_connection_limit(connection, "DATABASE", _UNLIMITED_DATABASE, limit + OTHER_SESSIONS)
+        _set_connection_limit(connection, "ROLE", _SELECT_ROLES_WITH_OTHER_LIMIT, limit)
+        _set_connection_limit(connection, "DATABASE", _SELECT_DATABASE_WITH_OTHER_LIMIT, limit + OTHER_SESSIONS)
 
 
 def _set_connection_limit(
-    connection: psycopg.Connection[Any], kind: LiteralString, unlimited: LiteralString, limit: int
+    connection: psycopg.Connection[Any], kind: LiteralString, query: LiteralString, limit: int
 ) -> None:
-    for (name,) in connection.execute(unlimited, (limit,)).fetchall():
+    for (name,) in connection.execute(query, (limit,)).fetchall():
         statement = sql.SQL("ALTER {} {} CONNECTION LIMIT {}")
         connection.execute(statement.format(sql.SQL(kind), sql.Identifier(name), sql.Literal(limit)))
 
 
 def _set_iam(connection: psycopg.Connection[Any], iam: bool) -> None:  # noqa: FBT001 - a setting's value
-    """Make the functions' roles members of rds_iam, or take that back, where it is otherwise."""
+    """Grant rds_iam to the functions' roles, or revoke it; change only the roles that differ."""
     statement = sql.SQL("GRANT rds_iam TO {}" if iam else "REVOKE rds_iam FROM {}")
     with connection.transaction():
         connection.execute("LOCK TABLE schema_migrations IN EXCLUSIVE MODE")
-        for name, is_member in connection.execute(_IAM_ROLES).fetchall():
+        for name, is_member in connection.execute(_SELECT_IAM_MEMBERSHIPS).fetchall():
             if is_member is not iam:
                 connection.execute(statement.format(sql.Identifier(name)))
 
