@@ -28,7 +28,10 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopRequested(BaseException):
-    """The user or the system asked the local cloud to stop."""
+    """The user or the system asked the local cloud to stop.
+
+    A BaseException, so that no `except Exception` takes it for a failure.
+    """
 
 
 class MigrationFailed(Exception):
@@ -41,7 +44,8 @@ class UpOptions:
 
     `database_proxy`: whether the functions reach the database through the stand-in for RDS Proxy, as in production.
     `variables`: additions to the functions' environment, as `local.runtime.variables` parses them. `standby`: whether
-    the database has one. `checkpoints`: whether the emulator writes its state while it runs.
+    to start a synchronous standby of the database. `checkpoints`: whether the emulator saves its state also while it
+    runs, not only at its end.
     """
 
     database_proxy: bool = True
@@ -52,10 +56,13 @@ class UpOptions:
 
 @dataclass
 class Supervisor:
-    """The processes of one local cloud, in the order they were started."""
+    """The processes of one local cloud, in the order they were started.
+
+    `front_port` is the gateway's port; `overrides` are template parameters.
+    """
 
     state_folder: StateFolder
-    front: int
+    front_port: int
     overrides: dict[str, str] = field(default_factory=dict)
     options: UpOptions = field(default_factory=UpOptions)
     children: list[ChildProcess] = field(default_factory=list)
@@ -66,13 +73,13 @@ class Supervisor:
         print(f"{time.monotonic() - self.began:5.1f} s  {text}", flush=True)
 
     def add(self, child: ChildProcess) -> ChildProcess:
-        """Watch a started process, and record it so that the next start can end it if this process is killed."""
+        """Register a started process, and record it so that the next start can end it if this process is killed."""
         self.children.append(child)
         self.state_folder.update_state(children=[each.make_record() for each in self.children])
         return child
 
-    def check(self) -> None:
-        """Raise ProcessCrashed where a process has ended."""
+    def check_processes(self) -> None:
+        """Raise ProcessCrashed if a process has ended."""
         for child in self.children:
             child.check()
 
@@ -117,12 +124,12 @@ def run_parts(supervisor: Supervisor) -> None:
     """Start everything, print the ready line, and wait for any process to end. Raise ProcessCrashed."""
     try:
         start_parts(supervisor)
-        print(format_ready_line(supervisor.front), flush=True)
+        print(format_ready_line(supervisor.front_port), flush=True)
         watch(supervisor.children)
     except (StopRequested, ProcessCrashed):
         raise
     except Exception:
-        supervisor.check()  # a crashed process is the better explanation
+        supervisor.check_processes()  # a crashed process is the better explanation
         raise
     finally:
         with ignore_signals():
@@ -131,7 +138,10 @@ def run_parts(supervisor: Supervisor) -> None:
 
 @contextmanager
 def ignore_signals() -> Iterator[None]:
-    """Ignore further requests to stop: the stop is under way, and has its own time limit."""
+    """Ignore further requests to stop: the stop is under way, and has its own time limit.
+
+    The former handlers are restored by `raise_on_signals`, within which this runs.
+    """
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     yield
@@ -139,8 +149,8 @@ def ignore_signals() -> Iterator[None]:
 
 def format_ready_line(port: int) -> str:
     """Return the last line of a start."""
-    front = f"http://127.0.0.1:{port}"
-    return f"ready  {front}/api   docs {front}/api/docs   mail {front}/_local/mail"
+    front_url = f"http://127.0.0.1:{port}"
+    return f"ready  {front_url}/api   docs {front_url}/api/docs   mail {front_url}/_local/mail"
 
 
 def start_parts(supervisor: Supervisor) -> None:
@@ -149,16 +159,16 @@ def start_parts(supervisor: Supervisor) -> None:
     state_folder.make_folders()
     rotate_logs(state_folder.logs)
     ports = choose_internal_ports(state_folder, list_port_names(supervisor.options))
-    state_folder.update_state(ports={**ports, "front": supervisor.front})
+    state_folder.update_state(ports={**ports, "front": supervisor.front_port})
     server, aws = make_servers(state_folder, ports)
     aws = replace(aws, checkpoints=supervisor.options.checkpoints)
-    standby.forget_standby(server)
-    database = supervisor.add(postgres.start(server))
-    cloud = supervisor.add(emulator.start(aws))
+    standby.forget_standby(server)  # otherwise commits would wait for the standby of an earlier run
+    server_process = supervisor.add(postgres.start(server))
+    aws_process = supervisor.add(emulator.start(aws))
     layer = build_layer(state_folder.root, state_folder.find_python("lambda"), report=supervisor.report_progress)
-    database.wait_until(postgres.make_ready_check(server, database), postgres.READY_SECONDS)
+    server_process.wait_until(postgres.make_ready_check(server, server_process), postgres.READY_SECONDS)
     supervisor.report_progress("postgres is ready")
-    cloud.wait_until(lambda: emulator.is_ready(aws), emulator.READY_SECONDS)
+    aws_process.wait_until(lambda: emulator.is_ready(aws), emulator.READY_SECONDS)
     supervisor.report_progress("emulator is ready")
     deploy_changes(supervisor, aws, layer, database_port=ports.get("database_proxy", server.port))
     connections = read_connection_limit(state_folder)
@@ -193,16 +203,16 @@ def make_servers(state_folder: StateFolder, ports: dict[str, int]) -> tuple[post
 
 
 def deploy_changes(supervisor: Supervisor, aws: emulator.Emulator, layer: Path, *, database_port: int) -> None:
-    """Deploy the template where it, its parameters or the emulator's state have changed since the last deployment.
+    """Deploy the template if it or its parameters have changed, or if the last deployment is no longer complete.
 
     `database_port` is the port that the functions use for the database.
     """
     state_folder, clients = supervisor.state_folder, deploy.EmulatorClients(aws.url)
     template = (state_folder.root / "template.yaml").read_text()
-    front = f"http://127.0.0.1:{supervisor.front}"
-    # PostgreSQL itself has no TLS here: its package is built without.
+    front_url = f"http://127.0.0.1:{supervisor.front_port}"
+    # The local PostgreSQL is built without TLS, so the functions need a certificate authority only for the proxy.
     authority = certificates_in(state_folder.certificates).authority if supervisor.options.database_proxy else None
-    given = deploy.build_parameters(database_port=database_port, front=front, authority=authority)
+    given = deploy.build_parameters(database_port=database_port, front=front_url, authority=authority)
     parameters = given | supervisor.overrides
     wanted = deploy.hash_inputs(template, parameters, aws.url)
     if state_folder.read_state().deployed == wanted and state_folder.stack.exists() and deploy.is_deployed(clients):
@@ -215,8 +225,9 @@ def deploy_changes(supervisor: Supervisor, aws: emulator.Emulator, layer: Path, 
 
 
 def read_connection_limit(state_folder: StateFolder) -> int:
-    """Return the connections that the deployed functions may have together: their setting DB_MAX_CONNECTIONS."""
+    """Return how many connections the deployed functions may have in total: their setting DB_MAX_CONNECTIONS."""
     functions = Stack.load(state_folder.stack).functions
+    # All functions have the same value; should one differ, the smallest is safe.
     return min(int(function.environment["DB_MAX_CONNECTIONS"]) for function in functions)
 
 
@@ -258,7 +269,14 @@ def start_database_proxy(supervisor: Supervisor, ports: dict[str, int], connecti
 def start_gateway(supervisor: Supervisor) -> None:
     """Start the gateway."""
     state_folder = supervisor.state_folder
-    options = ["--stack", str(state_folder.stack), "--port", str(supervisor.front), "--logs", str(state_folder.logs)]
+    options = [
+        "--stack",
+        str(state_folder.stack),
+        "--port",
+        str(supervisor.front_port),
+        "--logs",
+        str(state_folder.logs),
+    ]
     options += [f"--variable={each}" for each in supervisor.options.variables]
     start_listener(supervisor, "gateway", options)
 
@@ -275,7 +293,7 @@ def start_listener(supervisor: Supervisor, name: str, options: list[str]) -> Non
 
 
 def is_listening(log: Path, start: int) -> bool:
-    """Return whether the log, from a byte on, has a server's `listening` line."""
+    """Return whether the log has a server's `listening` line after the first `start` bytes."""
     with log.open("rb") as lines:
         lines.seek(start)
         return any(line.split()[:1] == [b"listening"] for line in lines)
@@ -289,7 +307,7 @@ def rotate_logs(logs: Path) -> None:
 
 
 def watch(children: list[ChildProcess]) -> None:
-    """Wait until a process ends. Raise ProcessCrashed then."""
+    """Wait until a process ends, and raise ProcessCrashed whatever its exit code is."""
     ended: queue.SimpleQueue[ChildProcess] = queue.SimpleQueue()
     for child in children:
         threading.Thread(target=report_end, args=(child, ended), daemon=True, name=child.name).start()

@@ -43,7 +43,7 @@ class CallFactory:
         return f"stress-{uuid.UUID(int=self._dice.getrandbits(128))}"
 
     def make_application(self, **changes: Any) -> PlannedCall:
-        """Return an agent's application. All share a first name, so that referral codes collide if they can."""
+        """Return an agent's application. All share a first name, so that referral codes may collide."""
         number = next(_serial)
         body = {
             "full_name": "Arta Krasniqi",

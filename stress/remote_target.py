@@ -122,7 +122,7 @@ class RemoteScenarios:
 
     async def _run_health(self, context: ScenarioContext) -> None:
         context.show_progress(f"{READS} reads, {RATE:.0f} a second")
-        context.wanted += READS
+        context.samples_wanted += READS
         calls = [context.call_factory.make_read("health", "/health", client=CALLER) for _ in range(READS)]
         samples = await context.generator.send_at_random(calls, RATE, seed=1)
         context.record_figure("Health, shallow: p95", compute_percentile([s.latency_ms for s in samples], 0.95), "ms")

@@ -41,7 +41,7 @@ class ScenarioContext:
     figures: list[Figure] = field(default_factory=list)
     charts: list[Chart] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    wanted: int = 0
+    samples_wanted: int = 0  # fewer samples make the result INVALID
 
     def check(self, name: str, *, holds: bool, wanted: object, found: object) -> bool:
         """Record a check; return whether it passed."""
@@ -75,7 +75,7 @@ class ScenarioContext:
 
     async def send_burst(self, calls: Sequence[PlannedCall]) -> list[CallSample]:
         """Send all calls at the same instant; the verdict requires a sample of each."""
-        self.wanted += len(calls)
+        self.samples_wanted += len(calls)
         return await self.generator.send_burst(calls)
 
     @property
@@ -93,7 +93,7 @@ class ScenarioContext:
             key=self.key,
             title=self.title,
             promise=self.promise,
-            status=verdict.judge_status(self.checks, reconciliation, lag, len(samples), self.wanted),
+            status=verdict.judge_status(self.checks, reconciliation, lag, len(samples), self.samples_wanted),
             began_s=self.began_s,
             ended_s=self.ended_s,
             checks=self.checks,
@@ -101,7 +101,7 @@ class ScenarioContext:
             latencies=self._summarise_latencies(samples),
             lag=lag,
             samples=len(samples),
-            samples_wanted=self.wanted,
+            samples_wanted=self.samples_wanted,
             answers=count_answers(samples),
             reconciliation=reconciliation,
             charts=self.charts,

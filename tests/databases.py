@@ -237,7 +237,7 @@ def check_unpinned() -> Iterator[None]:
 def list_proxy_findings(proxy: Proxy) -> list[str]:
     """What a proxy in front of the functions must not have seen."""
     pins = [f"pinned {count} times: {reason}" for reason, count in proxy.counts.pins.items()]
-    state = [f"changed by a transaction: {name}" for name in proxy.counts.state]
+    state = [f"changed by a transaction: {name}" for name in proxy.counts.changed_settings]
     return [*pins, *state, *proxy.crashes]
 
 

@@ -60,7 +60,7 @@ class ConnectionPool:
     def __init__(self, target: int, *, max_connections: int, borrow_timeout_s: float, counts: ProxyStatistics) -> None:
         self.target = target
         self.max_connections = max_connections
-        self.known: dict[PoolKey, dict[str, str]] = {}  # the settings that clients are sent when they connect
+        self.known_settings: dict[PoolKey, dict[str, str]] = {}  # the settings that clients are sent when they connect
         self._borrow_timeout_s = borrow_timeout_s
         self._counts = counts
         self._idle: defaultdict[PoolKey, list[ServerConnection]] = defaultdict(list)
@@ -117,9 +117,9 @@ class ConnectionPool:
 
     def refresh(self) -> None:
         """Close idle connections now, and borrowed ones when they are returned: later clients get new sessions."""
-        self.known.clear()
+        self.known_settings.clear()
         for server in self._borrowed:
-            server.distrust()
+            server.prevent_reuse()
         while self._make_room():
             pass
         self._serve()
@@ -151,7 +151,7 @@ class ConnectionPool:
             self._idle_timer = None
         self._leaving.clear()
         self._idle.clear()
-        self.known.clear()
+        self.known_settings.clear()
 
     async def _ask(self, server: ServerConnection, text: str) -> list[str]:
         if not (self._is_idle(server) and server.is_reusable):  # borrowed or lost since the list was made
@@ -177,7 +177,7 @@ class ConnectionPool:
             self._counts.borrowed -= 1
 
     def _keep(self, server: ServerConnection) -> None:
-        """Make a free connection idle where it is reusable and within the limit; else end it."""
+        """Make a free connection idle if it is reusable and within the limit; else end it."""
         if server.is_reusable and self._kept_count < self.max_connections:
             self._idle[server.key].append(server)
             server.idle_since = asyncio.get_running_loop().time()
@@ -214,7 +214,7 @@ class ConnectionPool:
         self._counts.note_open(self._size)
 
     def _serve_one(self) -> bool:
-        """Do the next step for the waiting clients, in order; return False where nothing can be done now."""
+        """Do the next step for the waiting clients, in order; return False if nothing can be done now."""
         under_way = Counter(opening.key for opening in self._opening)
         for waiter in self._waiting:
             server = next((each for each in reversed(self._idle[waiter.key]) if each.is_reusable), None)
@@ -239,7 +239,7 @@ class ConnectionPool:
         return self._kept_count + len(self._leaving)
 
     def _make_room(self) -> bool:
-        """Close the connection that has been idle longest, of any key; return False where none is idle."""
+        """Close the connection that has been idle longest, of any key; return False if none is idle."""
         for server in self._list_longest_idle(1):
             self._close_idle(server)
             return True
@@ -266,7 +266,7 @@ class ConnectionPool:
         opening.task = asyncio.get_running_loop().create_task(self._open(opening))
 
     async def _open(self, opening: _PendingConnection) -> None:
-        """Open a connection for the client that waits longest; it becomes idle where no client waits any more."""
+        """Open a connection for the client that waits longest; it becomes idle if no client waits any more."""
         try:
             server = await self._connect(opening.key)
         except ConnectionRejected as refusal:
@@ -275,12 +275,12 @@ class ConnectionPool:
         else:
             self._opening.discard(opening)
             if server is not None:
-                self.known[server.key] = dict(server.parameters)
+                self.known_settings[server.key] = dict(server.parameters)
                 self._keep(server)
         self._serve()
 
     async def _connect(self, key: PoolKey) -> ServerConnection | None:
-        """Try until there is a connection; return None where fewer clients wait than connections are being opened."""
+        """Try until there is a connection; return None if fewer clients wait than connections are being opened."""
         loop = asyncio.get_running_loop()
         while self._is_wanted(key):
             try:
@@ -306,7 +306,7 @@ class ConnectionPool:
             waiter.client.reject_connection(error)
 
     def _forget_lost(self, server: ServerConnection) -> None:
-        """Forget a connection that is closed, or end one that sent something unasked."""
+        """Forget a connection that is closed, or end one that sent something unsolicited."""
         if self._is_idle(server):
             self._idle[server.key].remove(server)
             self._retire(server)
@@ -325,7 +325,7 @@ class ConnectionPool:
 
 
 async def _is_ready(server: ServerConnection) -> bool:
-    """Return whether the connection is usable; False where a retry may help. Raise ConnectionRejected where not."""
+    """Return whether the connection is usable; False if a retry may help. Raise ConnectionRejected if none would."""
     try:
         await server.ready
     except OSError:

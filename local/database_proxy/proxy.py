@@ -66,7 +66,7 @@ class Proxy:
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
 
     def start(self) -> None:
-        """Listen on 127.0.0.1, on a free port where none was named. Raise OSError."""
+        """Listen on 127.0.0.1, on a free port if none was named. Raise OSError."""
         self._thread.start()
         self._call(self._listen)
 
@@ -137,11 +137,11 @@ class Proxy:
     @contextmanager
     def watch_traffic(self) -> Iterator[MessageLog]:
         """Record the messages that pass within the block."""
-        traffic = self._context.watching = MessageLog()
+        traffic = self._context.message_log = MessageLog()
         try:
             yield traffic
         finally:
-            self._context.watching = None
+            self._context.message_log = None
 
     def _call(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         return asyncio.run_coroutine_threadsafe(work(), self._loop).result(CALL_S)
@@ -172,7 +172,7 @@ class Proxy:
         self._context.pool.set_limit(number)
 
     async def _read_statistics(self) -> dict[str, Any]:
-        by_name = {"pins": dict(self.counts.pins), "state": dict(self.counts.state)}
+        by_name = {"pins": dict(self.counts.pins), "changed_settings": dict(self.counts.changed_settings)}
         return {**vars(self.counts), **by_name, "server_connections": self._context.pool.open_count}
 
     async def _reset_counts(self) -> None:

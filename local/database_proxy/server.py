@@ -69,11 +69,11 @@ class ServerConnection(asyncio.Protocol):
 
     @property
     def is_reusable(self) -> bool:
-        """Return whether another client may have it: open, trusted, and with no message half received."""
+        """Return whether another client may use it: open, not excluded, and with no message half received."""
         return self._usable and not self.is_closed and not self._framer.has_rest
 
-    def distrust(self) -> None:
-        """Let no other client have it once its present client is done."""
+    def prevent_reuse(self) -> None:
+        """Let no other client use the connection once its present client is done."""
         self._usable = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -82,7 +82,7 @@ class ServerConnection(asyncio.Protocol):
         self._transport.write(build_startup({"user": self.key.user, "database": self.key.database}))
 
     def data_received(self, data: bytes) -> None:
-        """Pass complete messages to the client, or handle them here where there is none."""
+        """Pass complete messages to the client, or handle them here if no client uses the connection."""
         try:
             messages = self._framer.feed(data)
         except ProtocolError:
@@ -91,7 +91,7 @@ class ServerConnection(asyncio.Protocol):
         if self.borrower is not None:
             self.borrower.handle_server_messages(messages)
         else:
-            self.handle_unasked_messages(messages)
+            self.handle_unsolicited_messages(messages)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Report the loss to the client and to the pool."""
@@ -119,7 +119,7 @@ class ServerConnection(asyncio.Protocol):
         self._transport.abort()
 
     def note_parameter(self, message: ProtocolMessage) -> str | None:
-        """Store a ParameterStatus; return the setting's name where its value has changed."""
+        """Store a ParameterStatus; return the setting's name if its value has changed, else None."""
         ((name, value),) = read_parameters(message.body).items()
         changed = self.parameters.get(name) != value and name not in SERVER_WIDE
         self.parameters[name] = value
@@ -135,7 +135,7 @@ class ServerConnection(asyncio.Protocol):
         finally:
             self.borrower = None
 
-    def handle_unasked_messages(self, messages: list[ProtocolMessage]) -> None:
+    def handle_unsolicited_messages(self, messages: list[ProtocolMessage]) -> None:
         """Handle messages that the server sends while no client waits for an answer.
 
         A ParameterStatus or a notice may come at any time and changes nothing. Anything else is the end of the session
@@ -152,7 +152,7 @@ class ServerConnection(asyncio.Protocol):
         if not self.ready.done():
             self._start(message)
         else:
-            self.distrust()
+            self.prevent_reuse()
             self._on_lost(self)
 
     def _start(self, message: ProtocolMessage) -> None:
@@ -175,7 +175,7 @@ class _ServerQuery:
     def handle_server_messages(self, messages: list[ProtocolMessage]) -> None:
         for message in messages:
             if self.answer.done():
-                self._server.handle_unasked_messages([message])
+                self._server.handle_unsolicited_messages([message])
             elif message.kind == b"D":
                 self._found.append(message.body[6:].decode())  # one column: after two bytes of count, four of length
             elif message.kind == b"E":

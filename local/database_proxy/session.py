@@ -16,17 +16,17 @@ from local.database_proxy.server import PoolKey, ServerConnection
 from local.database_proxy.session_pinning import find_pin_reason
 from local.database_proxy.statistics import ProxyStatistics
 
-# Parameters that a client may send when it connects. RDS Proxy refuses `options` with 0A000 and this text; that it also
-# refuses everything else that would make one server session unlike another is assumed.
+# Parameters that a client may send when it connects. RDS Proxy refuses `options` with 0A000 and this text. It is an
+# assumption that it also refuses all others: they would make one server session unlike another.
 ACCEPTED = frozenset({"user", "database", "application_name", "client_encoding"})
 NO_OPTIONS = "Feature not supported: RDS Proxy currently doesn't support command-line options."
 NO_SETTING = "Feature not supported: the proxy takes no setting at startup but application_name and client_encoding."
 NO_USER = "no PostgreSQL user name specified in startup packet"
 NO_TLS = "This RDS Proxy requires TLS connections"
-CLOSE_NOTIFY_S = 1.0  # how long a client that was hung up on may take to say so in TLS
+CLOSE_NOTIFY_S = 1.0  # wait for the client's TLS close_notify after the proxy has closed the connection
 
 _ENDS_A_ROUND_TRIP = frozenset({b"S", b"Q", b"F"})  # Sync, Query, FunctionCall: each is answered by a ReadyForQuery
-_NO_BATCH = frozenset({b"d", b"c", b"f"})  # the data of a COPY that a Query has begun
+_COPY_DATA = frozenset({b"d", b"c", b"f"})  # CopyData, CopyDone, CopyFail: they follow a Query, and need no Sync
 _serial = itertools.count(1)
 
 
@@ -49,15 +49,15 @@ class ProxyContext:
     pool: ConnectionPool
     counts: ProxyStatistics
     faults: ConnectionFaults
-    tls: ssl.SSLContext | None = None  # where there is one, nobody is let in without TLS
+    tls: ssl.SSLContext | None = None  # if set, clients without TLS are rejected
     sessions: set["ClientSession"] = field(default_factory=set)
-    watching: MessageLog | None = None
+    message_log: MessageLog | None = None  # while somebody watches the traffic
 
     def cancel(self, client_key: bytes) -> None:
-        """Forward a CancelRequest to the server session that its client has at this moment."""
+        """Forward a CancelRequest to the server connection that the client with this key uses now."""
         for session in self.sessions:
             if session.cancel_key == client_key and session.server is not None:
-                session.server.distrust()  # the cancellation may arrive when the next client has the connection
+                session.server.prevent_reuse()  # the cancellation may arrive when the next client has the connection
                 asyncio.ensure_future(_send_cancel(self.pool.target, session.server.cancel_key))  # noqa: RUF006 - short
 
 
@@ -72,13 +72,13 @@ class ClientSession(asyncio.Protocol):
         self._key: PoolKey | None = None
         self._is_greeted = False
         self._is_secure = False
-        self._early: bytes | None = None  # what has come by TLS before its transport is known
+        self._early_tls_data: bytes | None = None  # received before start_tls has returned the new transport
         self._ended = False  # no more data is taken from the client
-        self._start = b""
+        self._startup_data = b""
         self._framer = MessageReader()
-        self._held: list[bytes] = []  # data received while waiting for a server connection
+        self._pending_data: list[bytes] = []  # received while waiting for a server connection
         self._borrowing = False
-        self._unanswered = 0  # round trips
+        self._unanswered = 0  # round trips without a ReadyForQuery yet
         self._open_batch = False  # something was sent and no Sync has followed yet
         self._idle = True  # as of the last ReadyForQuery: in no transaction
 
@@ -93,10 +93,10 @@ class ClientSession(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take data from the client."""
-        if self._early is None:
+        if self._early_tls_data is None:
             self._inbound.feed(data)
         else:
-            self._early += data
+            self._early_tls_data += data
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Remove the session and discard its server connection."""
@@ -105,19 +105,19 @@ class ClientSession(asyncio.Protocol):
         self._end()
 
     def close(self) -> None:
-        """Close after sending what is written; the server rolls back a transaction under way."""
+        """Close after sending the output that is buffered; the server rolls back an open transaction."""
         self._end()
         self._transport.close()
 
     def abort(self) -> None:
-        """Hang up at once, whatever is written."""
+        """Close at once, and drop the output that is buffered."""
         self._end()
         self._transport.abort()
 
     def _end(self) -> None:
-        """Stop using server connections; the server still executes what was sent on one."""
+        """Stop using server connections; the server still executes what it has received, then ends the session."""
         self._ended = True
-        self._held.clear()
+        self._pending_data.clear()
         self._context.pool.forget(self)
         self._leave_server()
 
@@ -132,28 +132,30 @@ class ClientSession(asyncio.Protocol):
             return
         try:
             if self._key is None:
-                data = self._begin(data)
+                data = self._read_startup(data)
             self._forward(self._framer.feed(data))
         except framing.ProtocolError:
             self._transport.abort()
 
-    def _begin(self, data: bytes) -> bytes:
-        self._start += data
+    def _read_startup(self, data: bytes) -> bytes:
+        """Handle the packets of the connection's start; return the data behind the last of them."""
+        self._startup_data += data
         while self._key is None:
-            packet, self._start = framing.take_startup(self._start)
+            packet, self._startup_data = framing.take_startup(self._startup_data)
             if packet is None:
                 return b""
-            self._take_startup(packet)
+            self._handle_startup_packet(packet)
             if self._ended:
                 return b""
-        return self._start
+        return self._startup_data
 
     def _begin_tls(self, tls: ssl.SSLContext) -> None:
-        if self._start:  # sent in the clear, to be taken for what came by TLS
+        # Plain text behind the SSLRequest would be processed as if it had come over TLS (CVE-2021-23214).
+        if self._startup_data:
             raise framing.ProtocolError("more than a request for TLS")
-        self._is_secure, self._early = True, b""
+        self._is_secure, self._early_tls_data = True, b""
         self._transport.pause_reading()  # what comes next is TLS
-        self._outbound.feed(b"S")
+        self._outbound.feed(b"S")  # TLS is accepted
         self._handshake = asyncio.ensure_future(self._shake_hands(tls))
 
     async def _shake_hands(self, tls: ssl.SSLContext) -> None:
@@ -166,22 +168,23 @@ class ClientSession(asyncio.Protocol):
             self.abort()
         else:
             self._transport = cast("asyncio.Transport", transport)
-            early, self._early = self._early, None
+            early, self._early_tls_data = self._early_tls_data, None
             if early:
                 self._inbound.feed(early)
 
-    def _take_startup(self, packet: StartupPacket) -> None:
+    def _handle_startup_packet(self, packet: StartupPacket) -> None:
         if packet.code == framing.SSL_REQUEST and self._context.tls is not None and not self._is_secure:
             self._begin_tls(self._context.tls)
         elif packet.code in (framing.SSL_REQUEST, framing.GSSENC_REQUEST):
-            self._outbound.feed(b"N")
+            self._outbound.feed(b"N")  # no encryption
         elif packet.code == framing.CANCEL_REQUEST:
             self._context.cancel(packet.body)
             self.close()
         else:
-            self._check_in(packet)
+            self._handle_startup_message(packet)
 
-    def _check_in(self, packet: StartupPacket) -> None:
+    def _handle_startup_message(self, packet: StartupPacket) -> None:
+        """Check the parameters and greet the client; borrow a connection first if the settings are not known."""
         asked = framing.read_parameters(packet.body)
         if self._context.tls is not None and not self._is_secure:
             self.reject_connection(framing.build_fatal_error("28000", NO_TLS))
@@ -193,12 +196,13 @@ class ClientSession(asyncio.Protocol):
             self.reject_connection(framing.build_fatal_error("0A000", NO_SETTING))
         else:
             key = self._key = PoolKey(asked["user"], asked.get("database") or asked["user"])
-            if key in self._context.pool.known:
-                self._send_greeting(self._context.pool.known[key])
+            if key in self._context.pool.known_settings:
+                self._send_greeting(self._context.pool.known_settings[key])
             else:
                 self._borrow(key)
 
     def _send_greeting(self, settings: Mapping[str, str]) -> None:
+        """Send the end of authentication, the settings and the cancel key; no password is asked for."""
         self._is_greeted = True
         statuses = b"".join(framing.build_parameter_status(*setting) for setting in settings.items())
         key_data = framing.build_message(b"K", self.cancel_key)
@@ -215,24 +219,24 @@ class ClientSession(asyncio.Protocol):
     def _pass_on(self, messages: list[ProtocolMessage]) -> None:
         if not messages or self._key is None or self._ended:
             return
-        if self._context.watching is not None:
-            self._context.watching.note("to_server", messages)
-        data = b"".join(message.raw for message in messages if self._note_message(message))
+        if self._context.message_log is not None:
+            self._context.message_log.note("to_server", messages)
+        data = b"".join(message.raw for message in messages if self._track_message(message))
         if self.server is not None:
             self.server.send(data)
         elif data:
-            self._held.append(data)
+            self._pending_data.append(data)
             self._borrow(self._key)
 
-    def _note_message(self, message: ProtocolMessage) -> bool:
-        """Record what a message starts or ends; return whether the server has to see it."""
-        if message.kind == b"H":  # Flush: psycopg sends one after each Sync too, where it asks for nothing
+    def _track_message(self, message: ProtocolMessage) -> bool:
+        """Record what a message starts or ends; return whether to send it to the server."""
+        if message.kind == b"H":  # Flush: psycopg also sends one after each Sync, for which no connection is needed
             return self._open_batch
         if message.kind in _ENDS_A_ROUND_TRIP:
             self._context.counts.round_trips += 1
             self._unanswered += 1
             self._open_batch = False
-        elif message.kind not in _NO_BATCH:
+        elif message.kind not in _COPY_DATA:
             self._open_batch = True
         self._pin_session(find_pin_reason(message))
         return True
@@ -250,13 +254,16 @@ class ClientSession(asyncio.Protocol):
             self._context.pool.borrow(self, key)
 
     def accept_connection(self, server: ServerConnection) -> None:
-        """Take the server connection for the transaction that waits for it."""
+        """Take the server connection and send the data that waits for it.
+
+        If none waits, the connection was borrowed only for the settings in the greeting, and is returned at once.
+        """
         self._borrowing = False
         self.server = server
-        if self._held:
-            server.send(b"".join(self._held))
-            self._held.clear()
-        self._return_connection_after([])
+        if self._pending_data:
+            server.send(b"".join(self._pending_data))
+            self._pending_data.clear()
+        self._return_connection_if_done(unsolicited=[])
         if not self._is_greeted:
             self._send_greeting(server.parameters)
 
@@ -267,28 +274,32 @@ class ClientSession(asyncio.Protocol):
         self._outbound.end(self.close)
 
     def handle_server_messages(self, messages: list[ProtocolMessage]) -> None:
-        """Send answers to the client; messages after the last of them are not for this client."""
+        """Send the client the messages up to the ReadyForQuery that ends its transaction.
+
+        Later ones are unsolicited: the server connection handles them.
+        """
         mine = len(messages)
         for n, message in enumerate(messages):
-            if message.kind == b"Z":
+            if message.kind == b"Z":  # ReadyForQuery
                 self._count_answer(message.body)
                 if self._is_done:
                     mine = n + 1
                     break
-            elif message.kind == b"S":
-                self._count_state(message)
-        self._return_connection_after(messages[mine:])  # first, so that a client that has its answer finds it counted
+            elif message.kind == b"S":  # ParameterStatus
+                self._count_changed_setting(message)
+        # Return the connection first, so that a client that reads the statistics after its answer finds it returned.
+        self._return_connection_if_done(unsolicited=messages[mine:])
         self._answer(messages[:mine])
 
     def _answer(self, messages: list[ProtocolMessage]) -> None:
-        if self._context.watching is not None:
-            self._context.watching.note("to_client", messages)
+        if self._context.message_log is not None:
+            self._context.message_log.note("to_client", messages)
         self._outbound.feed(b"".join(message.raw for message in messages))
 
     def handle_server_loss(self) -> None:
         """Close the client's connection because the server has closed its end.
 
-        Take no more data from the client: its next statements belong to a transaction that is gone.
+        Take no more data from the client: its next statements belong to a transaction that no longer exists.
         """
         self._end()
         self._outbound.end(self.close)
@@ -298,19 +309,19 @@ class ClientSession(asyncio.Protocol):
         self._idle = status == b"I"
         self._context.counts.transactions += self._idle
 
-    def _count_state(self, message: ProtocolMessage) -> None:
+    def _count_changed_setting(self, message: ProtocolMessage) -> None:
         if self.server is not None and (changed := self.server.note_parameter(message)):
-            self._context.counts.state[changed] += 1
+            self._context.counts.changed_settings[changed] += 1
 
     @property
     def _is_done(self) -> bool:
         return self._idle and self._unanswered == 0 and not self._open_batch and self.pinned is None
 
-    def _return_connection_after(self, unasked: list[ProtocolMessage]) -> None:
+    def _return_connection_if_done(self, *, unsolicited: list[ProtocolMessage]) -> None:
         if self.server is not None and self._is_done:
             server, self.server = self.server, None
             server.borrower = None
-            server.handle_unasked_messages(unasked)
+            server.handle_unsolicited_messages(unsolicited)
             self._context.pool.return_connection(server)
 
     def _leave_server(self) -> None:

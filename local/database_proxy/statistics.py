@@ -18,7 +18,8 @@ class ProxyStatistics:
     borrow_timeouts: int = 0
     open_max: int = 0  # peak of server connections: idle, borrowed, being opened, and ended but not yet closed
     pins: Counter[str] = field(default_factory=Counter)  # sessions, by the reason for pinning
-    state: Counter[str] = field(default_factory=Counter)  # settings that a transaction left changed
+    # Settings, by name: how often the server reported a new value to a client, back to the old one included.
+    changed_settings: Counter[str] = field(default_factory=Counter)
 
     def count_borrowed(self) -> None:
         """Count a server connection that was borrowed."""
@@ -39,4 +40,4 @@ class ProxyStatistics:
         self.transactions = self.round_trips = self.borrow_timeouts = 0
         self.borrowed_max, self.waiting_max = self.borrowed, self.waiting
         self.pins.clear()
-        self.state.clear()
+        self.changed_settings.clear()

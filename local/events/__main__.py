@@ -17,7 +17,7 @@ from botocore.config import Config
 
 from local.events.cloudwatch import CloudWatch
 from local.events.invoke import FunctionInvoker
-from local.events.metric_publisher import LogFollower
+from local.events.metric_publisher import MetricPublisher
 from local.events.queue_poller import LONG_POLL_S, QueuePoller
 from local.events.schedules import run_schedule
 from local.stack import Stack
@@ -67,8 +67,8 @@ def main() -> int:
     invoke = FunctionInvoker(options.invoke, {f.logical_id: f.timeout_s for f in stack.functions})
     logs = [options.logs / f"{function.logical_id}.log" for function in stack.functions]
     # made before anything is invoked, as it starts at the present ends of the logs
-    follower = LogFollower(logs, CloudWatch(stack.endpoint_url, region), stop)
-    threading.Thread(target=follower.run, daemon=True).start()
+    publisher = MetricPublisher(logs, CloudWatch(stack.endpoint_url, region), stop)
+    threading.Thread(target=publisher.run, daemon=True).start()
     polling = make_pollers(stack, invoke, region, stop)
     for poller in polling:
         threading.Thread(target=poller.run, daemon=True).start()

@@ -23,7 +23,7 @@ from botocore.credentials import Credentials
 from local.events.embedded_metrics import MetricDatum
 
 TARGET = "GraniteServiceVersion20100801"
-MOST_DATA = 1000  # PutMetricData's limit
+MAX_DATA_PER_CALL = 1000  # PutMetricData's limit
 TIMEOUT_S = 10.0
 
 
@@ -39,7 +39,7 @@ class CloudWatch:
         self._signer = SigV4Auth(Credentials("local", "local"), "monitoring", region)
 
     def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
-        """Return the answer to one call. Raise OSError where there is none, MetricsRejected on refusal."""
+        """Return the answer to one call. Raise OSError if there is none, MetricsRejected on refusal."""
         body = json.dumps(parameters).encode()
         headers = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": f"{TARGET}.{operation}"}
         request = AWSRequest("POST", f"{self._endpoint}/", headers=headers, data=body)
@@ -55,7 +55,7 @@ class CloudWatch:
             connection.close()
 
     def put_metrics(self, namespace: str, data: Sequence[MetricDatum]) -> None:
-        """Put up to MOST_DATA metrics of one namespace. Raise what `call` raises."""
+        """Put up to MAX_DATA_PER_CALL metrics of one namespace. Raise what `call` raises."""
         self.call("PutMetricData", Namespace=namespace, MetricData=[datum.to_json() for datum in data])
 
 

@@ -75,7 +75,7 @@ def _read_text(value: Any) -> str:
 
 
 def _read_values(member: Any) -> tuple[float, ...]:
-    """Return the numbers of a member; none where it is anything else."""
+    """Return the numbers of a member; none if it is anything else."""
     values = member if isinstance(member, list) else [member]
     return tuple(map(float, values)) if len(values) <= MOST_VALUES and all(map(_is_number, values)) else ()
 

@@ -1,4 +1,4 @@
-"""The publisher of the metrics in the functions' logs to CloudWatch, as Lambda's log pipeline does on AWS."""
+"""The publisher that reads metrics from the functions' logs and puts them to CloudWatch, as Lambda does on AWS."""
 
 import logging
 import threading
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 
-from local.events.cloudwatch import MOST_DATA, CloudWatch, MetricsRejected
+from local.events.cloudwatch import MAX_DATA_PER_CALL, CloudWatch, MetricsRejected
 from local.events.embedded_metrics import MetricDatum, read_metrics
 from local.events.log_tail import LogTail
 
@@ -16,10 +16,11 @@ BACKOFF_S = (0.5, 1.0, 2.0, 5.0)  # between attempts while the emulator is unrea
 log = logging.getLogger(__name__)
 
 
-class LogFollower:
-    """Follows logs from their present ends, until `stop` is set.
+class MetricPublisher:
+    """Publishes the metrics that are written to logs after this object was made, until `stop` is set.
 
-    While CloudWatch is unreachable it stops reading; the logs themselves keep what comes meanwhile.
+    While the emulator of CloudWatch is unreachable or fails, it reads no further, so that nothing is lost: the rest
+    stays in the log files.
     """
 
     def __init__(self, logs: Iterable[Path], cloudwatch: CloudWatch, stop: threading.Event) -> None:
@@ -29,10 +30,11 @@ class LogFollower:
         self._stop = stop
 
     def run(self) -> None:
-        """Follow the logs until `stop` is set."""
-        more = False
-        while not self._stop.wait(0 if more else POLL_S):
-            more = sum(tail.read_new() for tail in self._tails) > 0
+        """Read and publish until `stop` is set."""
+        may_have_more = False
+        while not self._stop.wait(0 if may_have_more else POLL_S):
+            found_more = [tail.read_new() for tail in self._tails]  # a list, so that every log is read
+            may_have_more = any(found_more)
             for namespace, data in split_batches(self._found):
                 self._put_batch(namespace, data)
             self._found.clear()
@@ -40,12 +42,12 @@ class LogFollower:
     def _put_batch(self, namespace: str, data: list[MetricDatum]) -> None:
         """Put the metrics; retry while the emulator is unreachable."""
         failures = 0
-        while not self._stop.is_set() and not self._is_finished(namespace, data):
+        while not self._stop.is_set() and not self._try_put(namespace, data):
             self._stop.wait(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
             failures += 1
 
-    def _is_finished(self, namespace: str, data: list[MetricDatum]) -> bool:
-        """Return whether the metrics were put, or never will be."""
+    def _try_put(self, namespace: str, data: list[MetricDatum]) -> bool:
+        """Try to put the metrics; return False if another attempt may succeed. Drop metrics that are rejected."""
         try:
             self._cloudwatch.put_metrics(namespace, data)
         except MetricsRejected as error:
@@ -60,8 +62,8 @@ def split_batches(found: Iterable[MetricDatum]) -> Iterator[tuple[str, list[Metr
     """Yield batches of one namespace each, as few as PutMetricData allows."""
     for namespace, group in groupby(sorted(found, key=_read_namespace), _read_namespace):
         data = list(group)
-        for start in range(0, len(data), MOST_DATA):
-            yield namespace, data[start : start + MOST_DATA]
+        for start in range(0, len(data), MAX_DATA_PER_CALL):
+            yield namespace, data[start : start + MAX_DATA_PER_CALL]
 
 
 def _read_namespace(datum: MetricDatum) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 LONG_POLL_S = 20
 BATCH_OF_ONE_CALL = 10  # the limit of ReceiveMessage and DeleteMessageBatch
-UNLIMITED_CONCURRENCY = 5  # for a mapping without ScalingConfig: Lambda's initial concurrency
+DEFAULT_CONCURRENCY = 5  # for a mapping without ScalingConfig: Lambda's initial concurrency
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0)  # between attempts while the emulator is unreachable
 THROTTLED_PAUSE_S = 0.2
 THROTTLED_LIMIT_S = 10.0  # then the batch waits for its visibility timeout
@@ -37,7 +37,7 @@ class QueuePoller:
         self._invoke = invoke
         self._arn = build_queue_arn(source.queue_url, region)
         self._stop = stop
-        self._limit = source.max_concurrency or UNLIMITED_CONCURRENCY
+        self._limit = source.max_concurrency or DEFAULT_CONCURRENCY
         self._free = threading.Semaphore(self._limit)
         self._working: set[Future[None]] = set()
         self._workers = ThreadPoolExecutor(self._limit, thread_name_prefix=source.function)

@@ -76,7 +76,7 @@ class ControlRun:
             if control and control.patch:
                 apply_patch(control, copy)
         except (CannotCopy, InvalidControl) as error:
-            row.set_result(ControlVerdict("no result", "", said=str(error)), HarnessResult(0.0, None))
+            row.set_result(ControlVerdict("no result", "", explanation=str(error)), HarnessResult(0.0, None))
             return
         result = self._run_harness(row, control, copy)
         row.set_result(self._judge_control(control, result), result)
@@ -131,7 +131,7 @@ def _describe_breakage(control: NegativeControl | None) -> dict[str, object]:
 
 
 def choose_controls(controls: Sequence[NegativeControl], only: Sequence[str]) -> list[NegativeControl]:
-    """Return the controls of these names, all where none is named. Raise SystemExit for an unknown name."""
+    """Return the controls of these names, all if none is named. Raise SystemExit for an unknown name."""
     names = [control.name for control in controls]
     if unknown := [name for name in only if name not in names]:
         raise SystemExit(f"no such control: {', '.join(unknown)}; there are: {', '.join(names)}")
@@ -143,7 +143,7 @@ def _stop(_signal: int, _frame: FrameType | None) -> None:
 
 
 def main(arguments: Sequence[str], root: Path = ROOT, harness: Sequence[str] = ()) -> int:
-    """Return 0 where every control turned red as it must, 1 where one did not, 130 where it was interrupted."""
+    """Return 0 if every control turned red as it must, 1 if one did not, 130 if interrupted."""
     parser = argparse.ArgumentParser(prog="stress.controls", description="Break the system, and see it found out.")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="this control; can be repeated")
     only = parser.parse_args(arguments).only

@@ -51,7 +51,7 @@ class ControlRow:
         if self.verdict is None:
             return read_last_lines(self.log, 1) if self.log and self.log.exists() else ""
         reasons = [str(reason) for reason in self.verdict.reasons[:1]]
-        return "; ".join(([self.verdict.said] if self.verdict.said else []) + reasons)
+        return "; ".join(([self.verdict.explanation] if self.verdict.explanation else []) + reasons)
 
     @property
     def elapsed_s(self) -> float:

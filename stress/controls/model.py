@@ -1,7 +1,7 @@
-"""A negative control: one way to break the system, the scenario that must detect it, and whether it did.
+"""Negative controls: ways to break the system, each with the scenario that must detect it, and their verdicts.
 
-A check that has never been red proves little. Each control breaks one thing. Only a scenario that turns red for it, for
-the expected reason, shows that its green means something.
+A check that has never failed proves little. Each control breaks one thing, and the scenario has to turn red for the
+expected reason: only then does it mean something that the scenario is green on the unbroken system.
 """
 
 import tomllib
@@ -17,19 +17,21 @@ PATCHES = Path(__file__).with_name("patches")
 Outcome = Literal["red", "green", "wrong reason", "no result"]
 Red = Literal["FAIL", "INVALID"]
 
-GENERATOR, SAMPLES = "the load generator was late", "samples are missing"
+# The reasons that are neither a failed check nor a difference.
+GENERATOR_LATE, SAMPLES_MISSING = "the load generator was late", "samples are missing"
 
 
 class InvalidControl(Exception):
-    """A control is not written properly, or does not change what it names; the message says why."""
+    """A control is not written properly, or its patch does not apply to the code; the message says why."""
 
 
 @dataclass(frozen=True)
 class NegativeControl:
-    """One way to break the system: by edits, by SQL as the database's owner, or by an option of the harness.
+    """One way to break the system: by a patch, by SQL run as the database's owner, or by an option of the harness.
 
-    `verdict` are the statuses that are right; `expect`, if any, is part of the name of the check or difference that
-    must be among the reasons.
+    `patch` is the patch's text; in controls.toml it is the name of its file. `expected_status`, if any, is the only
+    status of the scenario that counts as detection. `expect`, if any, is part of the name of the check or difference
+    that must be among the reasons.
     """
 
     name: str
@@ -38,13 +40,13 @@ class NegativeControl:
     patch: str = ""
     sql: str = ""
     option: str = ""
-    verdict: tuple[Red, ...] = ("FAIL", "INVALID")
+    expected_status: Red | None = None
     expect: str = ""
 
     def __post_init__(self) -> None:
-        """Raise InvalidControl unless it breaks the system in exactly one way."""
-        if sum(map(bool, (self.patch, self.sql, self.option))) != 1:
-            raise InvalidControl(f"{self.name}: it breaks by a patch, or by sql, or by an option")
+        """Raise InvalidControl unless the control breaks the system in exactly one way."""
+        if [bool(self.patch), bool(self.sql), bool(self.option)].count(True) != 1:
+            raise InvalidControl(f"{self.name}: set exactly one of patch, sql and option")
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,16 @@ class Reason:
 
 @dataclass(frozen=True)
 class ControlVerdict:
-    """The result of a control. Only "red" is as it must be; `reasons` are all, the expected first."""
+    """The result of a control, or of a scenario on the unbroken system.
+
+    A control must be "red", the unbroken system "green". `status` is the scenario's. `reasons` are all reasons, the
+    expected ones first. `explanation` says why an outcome is not the one that it must be.
+    """
 
     outcome: Outcome
     status: str
     reasons: tuple[Reason, ...] = ()
-    said: str = ""
+    explanation: str = ""
 
     @property
     def is_proven(self) -> bool:
@@ -79,16 +85,14 @@ def read_controls(text: str, patches: Path = PATCHES) -> tuple[NegativeControl, 
     controls = tuple(_read_control(table, patches) for table in tomllib.loads(text)["control"])
     twice = [name for name, count in Counter(control.name for control in controls).items() if count > 1]
     if twice:
-        raise InvalidControl(f"these names stand twice: {', '.join(twice)}")
+        raise InvalidControl(f"duplicate names: {', '.join(twice)}")
     return controls
 
 
 def _read_control(table: Mapping[str, Any], patches: Path) -> NegativeControl:
     if unknown := sorted(set(table) - {field.name for field in fields(NegativeControl)}):
-        raise InvalidControl(f"{table.get('name')}: nothing of a control: {', '.join(unknown)}")
+        raise InvalidControl(f"{table.get('name')}: unknown keys: {', '.join(unknown)}")
     values = dict(table)
-    if "verdict" in values:
-        values["verdict"] = (values["verdict"],)
     try:
         if "patch" in values:
             values["patch"] = (patches / values["patch"]).read_text(encoding="utf-8")
@@ -104,19 +108,19 @@ def judge(control: NegativeControl, report: Mapping[str, Any] | None) -> Control
         return _judge_missing_result(control.scenario, result)
     status, reasons = str(result["status"]), tuple(list_reasons(result))
     if status == "PASS":
-        return ControlVerdict("green", status, said="the scenario did not see that the system is broken")
+        return ControlVerdict("green", status, explanation="the scenario did not see that the system is broken")
     expected = [reason for reason in reasons if control.expect.casefold() in reason.name.casefold()]
     ranked = tuple(expected + [reason for reason in reasons if reason not in expected])
-    if status not in control.verdict:
-        return ControlVerdict("wrong reason", status, ranked, f"the verdict must be {' or '.join(control.verdict)}")
+    if control.expected_status not in (None, status):
+        return ControlVerdict("wrong reason", status, ranked, f"the status must be {control.expected_status}")
     if not expected:
-        missed = f'no reason speaks of "{control.expect}"' if reasons else "no reason is given"
+        missed = f'no reason contains "{control.expect}"' if reasons else "no reason is given"
         return ControlVerdict("wrong reason", status, ranked, missed)
     return ControlVerdict("red", status, ranked)
 
 
 def judge_unbroken(scenarios: Iterable[str], report: Mapping[str, Any] | None) -> dict[str, ControlVerdict]:
-    """Return the scenarios' verdicts on the unbroken system; unless it is "green", its controls prove nothing."""
+    """Return each scenario's verdict on the unbroken system. Controls of one that is not "green" prove nothing."""
     return {scenario: _judge_one_unbroken(scenario, find_result(report, scenario)) for scenario in scenarios}
 
 
@@ -129,30 +133,30 @@ def _judge_one_unbroken(scenario: str, result: Mapping[str, Any] | None) -> Cont
 
 def _judge_missing_result(scenario: str, result: Mapping[str, Any] | None) -> ControlVerdict:
     return ControlVerdict(
-        "no result", str(result["status"]) if result else "", said=f"no result of the scenario {scenario}"
+        "no result", str(result["status"]) if result else "", explanation=f"no result of the scenario {scenario}"
     )
 
 
 def find_result(report: Mapping[str, Any] | None, scenario: str) -> Mapping[str, Any] | None:
-    """Return the result of a scenario; None where the report has none."""
+    """Return the result of a scenario; None if the report has none."""
     results: Iterable[Mapping[str, Any]] = (report or {}).get("results", ())
     return next((result for result in results if result["key"] == scenario), None)
 
 
 def list_reasons(result: Mapping[str, Any]) -> Iterator[Reason]:
-    """Yield everything in a result that keeps it from being PASS."""
+    """Yield the reasons for which a result is not PASS."""
     for check in result["checks"]:
         if not check["passed"]:
             yield Reason(check["name"], f"wanted {check['wanted']}, found {check['found']}")
     differences = result["reconciliation"]["differences"]
     for what, count in Counter(difference["what"] for difference in differences).items():
         first = next(difference for difference in differences if difference["what"] == what)
-        yield Reason(what, f"{count} times, at first told {first['told']}, found {first['found']}")
+        yield Reason(what, f"{count} times, first: expected {first['told']}, found {first['found']}")
     lag = result["lag"]
     if lag and lag["p99"] > lag["bar"]:
-        yield Reason(GENERATOR, f"p99 {lag['p99']:.0f} ms, bar {lag['bar']:.0f} ms")
+        yield Reason(GENERATOR_LATE, f"p99 {lag['p99']:.0f} ms, limit {lag['bar']:.0f} ms")
     if result["samples"] < result["samples_wanted"]:
-        yield Reason(SAMPLES, f"{result['samples']} of {result['samples_wanted']}")
+        yield Reason(SAMPLES_MISSING, f"{result['samples']} of {result['samples_wanted']}")
 
 
 def to_record(verdict: ControlVerdict) -> dict[str, Any]:

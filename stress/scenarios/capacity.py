@@ -1,4 +1,8 @@
-"""Scenario: load and capacity. 50 users for a while, and how much the system takes, before and after."""
+"""Scenario: load and capacity. 50 users for a while; then how much load two systems can serve.
+
+In the report "after" is this system, and "before" is the same code with the predecessor's settings. Both run side by
+side.
+"""
 
 import asyncio
 import random
@@ -6,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from stress.fixtures import SignedInUser
-from stress.ledger import CallSample, PlannedCall
+from stress.ledger import CallSample, PlannedCall, count_unexpected
 from stress.limits import ObservedLimit, count_wrongly_accepted, count_wrongly_refused
 from stress.profiles import Profile
 from stress.scenario_context import LocalScenarioContext
@@ -19,45 +23,48 @@ from stress.verdict import compute_percentile
 
 TITLE = "Load and capacity"
 PROMISE = (
-    "50 users at work without an error and with p95 within 250 ms; and beside the predecessor's settings (10 "
+    "50 users at work without an error and with p95 within 250 ms; and compared with the predecessor's settings (10 "
     "connections, no retry, no breaker, no queueing) at least 5 times as many requests at the same instant."
 )
 PAUSE_S = (0.0, 1.6)  # between two calls of a user, as in the predecessor's script
 P95_MS = 250.0
-TIMES = 5.0
+MIN_RATIO = 5.0  # requests at the same instant, after ÷ before
+# Calls and seconds, for each user.
 CLAIMS = ObservedLimit(5, 600)
 READS = ObservedLimit(60, 60)
-MIN_CALLS = 20  # samples
+# A user makes about one call a second; far fewer in a long run mean that the generator or the system stood still.
+LONG_RUN_S = 20.0
+MIN_CALLS_PER_USER = 10
 
 
 def count_members_needed(profile: Profile) -> int:
-    """Return how many members the scenario takes: its users."""
+    """Return how many members the scenario needs: one for each user."""
     return profile.user_count
 
 
 async def run(context: LocalScenarioContext) -> None:
     """Run the scenario."""
     users = context.fixtures.take_members(context.profile.user_count)
-    after = ComparedSystem("after", context.target, context.generator, context.call_factory, users)
-    context.show_progress("starting all environments")
-    await after.warm_environments()
+    current = ComparedSystem("after", context.target, context.generator, context.call_factory, users)
+    context.show_progress("warming the environments")
+    await current.warm_environments()
     await _run_users(context, users)
     if context.profile.compares:
-        async with predecessor.start_predecessor(context) as other:
-            await _compare_bursts(context, other, after)
-            await _run_mix(context, other, after)
-            await _compare_rates(context, other, after)
+        async with predecessor.start_predecessor(context) as previous:
+            await _compare_bursts(context, previous, current)
+            await _run_mix(context, previous, current)
+            await _compare_rates(context, previous, current)
     else:
-        await _measure_served(context, after)
-        await _run_mix(context, after)
+        await _measure_served(context, current)
+        await _run_mix(context, current)
     await reconcile(context)
 
 
-async def _measure_served(context: LocalScenarioContext, after: ComparedSystem) -> None:
-    """Send five times the predecessor's ten calls at the same instant, where there is no time for a comparison."""
-    count = int(TIMES * predecessor.CONNECTIONS)
+async def _measure_served(context: LocalScenarioContext, current: ComparedSystem) -> None:
+    """Send five times the predecessor's ten calls at the same instant, in profiles without a comparison."""
+    count = int(MIN_RATIO * predecessor.CONNECTIONS)
     context.show_progress(f"{count} requests at the same instant")
-    samples = await context.send_burst([replace(call, wanted=(200, 201)) for call in after.make_burst(count)])
+    samples = await context.send_burst([replace(call, wanted=(200, 201)) for call in current.make_burst(count)])
     context.check_equal(
         f"{count} at the same instant: all served", count, sum(sample.is_accepted for sample in samples)
     )
@@ -74,33 +81,27 @@ async def _run_users(context: LocalScenarioContext, users: Sequence[SignedInUser
     began = clock.read_now()
     made = await asyncio.gather(*(_run_user(context, user, n, began + seconds) for n, user in enumerate(users)))
     samples = [sample for each in made for sample in each]
-    context.wanted += len(samples)
-    context.check_at_least(
-        "Calls made by the users", MIN_CALLS * count / 2 if seconds > MIN_CALLS else count, len(samples)
-    )
-    context.check_equal("Answers that no user should get", {}, _count_unexpected(samples))
+    context.samples_wanted += len(samples)
+    least = MIN_CALLS_PER_USER if seconds > LONG_RUN_S else 1
+    context.check_at_least("Calls made by the users", least * count, len(samples))
+    context.check_equal("Answers that no user should get", {}, count_unexpected(samples))
     _judge_limits(context, made)
     context.notes.append(
         "Of 100 calls of a user 45 read the own record, 30 the own claims, 13 health; 5 register somebody, 3 apply as "
-        "agents, 4 file a claim."
+        "agents, 4 file a claim. The percentiles are of the accepted calls; a refusal by a limit is not in them."
     )
-    answered = [s.latency_ms for s in samples if s.is_accepted]
+    accepted_ms = [s.latency_ms for s in samples if s.is_accepted]
     context.record_figure(f"{count} users: calls a second", len(samples) / seconds)
-    context.record_figure(f"{count} users: p50", compute_percentile(answered, 0.5), "ms")
-    context.record_figure(f"{count} users: p95", compute_percentile(answered, 0.95), "ms")
+    context.record_figure(f"{count} users: p50", compute_percentile(accepted_ms, 0.5), "ms")
+    context.record_figure(f"{count} users: p95", compute_percentile(accepted_ms, 0.95), "ms")
     if context.profile.judges_speed:
         context.check_at_most(
-            "p95 of everything the users did, end to end", P95_MS, compute_percentile(answered, 0.95), "ms"
+            "p95 of everything the users did, end to end", P95_MS, compute_percentile(accepted_ms, 0.95), "ms"
         )
 
 
-def _count_unexpected(samples: Sequence[CallSample]) -> dict[str, int]:
-    unexpected = [f"{s.call.operation}: {s.answer}" for s in samples if not s.is_expected]
-    return {answer: unexpected.count(answer) for answer in sorted(set(unexpected))}
-
-
 def _judge_limits(context: LocalScenarioContext, made: Sequence[Sequence[CallSample]]) -> None:
-    """Check the limits of users who file more claims or read more often: they are refused exactly then."""
+    """Check that no user was accepted beyond a limit, nor refused within it."""
     for name, limit, operations in (("claims", CLAIMS, {"claim"}), ("reads", READS, {"own member", "own claims"})):
         each = [[s for s in mine if s.call.operation in operations] for mine in made]
         context.check_equal(
@@ -112,6 +113,7 @@ def _judge_limits(context: LocalScenarioContext, made: Sequence[Sequence[CallSam
 
 
 async def _run_user(context: LocalScenarioContext, user: SignedInUser, number: int, until: float) -> list[CallSample]:
+    # The seed is the user's number, so that the choices are the same in each run.
     dice, clock, made = random.Random(number), context.generator.clock, []
     while (due := clock.read_now() + dice.uniform(*PAUSE_S)) < until:
         made.append(await context.generator.send(_choose_next_call(context, user, dice), due))
@@ -132,18 +134,18 @@ def _choose_next_call(context: LocalScenarioContext, user: SignedInUser, dice: r
     return context.call_factory.make_application() if at < 0.96 else make_claim(context, user, wanted=(201, 429))
 
 
-async def _compare_bursts(context: LocalScenarioContext, other: ComparedSystem, after: ComparedSystem) -> None:
-    most = await measure_bursts(context, (other, after))
+async def _compare_bursts(context: LocalScenarioContext, previous: ComparedSystem, current: ComparedSystem) -> None:
+    most = await measure_bursts(context, (previous, current))
     ratio = _compute_ratio(most)
     context.record_figure("(a) requests at the same instant, before", most["before"])
     context.record_figure("(a) requests at the same instant, after", most["after"])
     context.record_figure("(a) after ÷ before", ratio, "×", "errors < 1 % and p95 ≤ 2 s")
     if context.profile.judges_speed:
-        context.check_at_least("(a) Requests at the same instant: after ÷ before", TIMES, ratio, "×")
+        context.check_at_least("(a) Requests at the same instant: after ÷ before", MIN_RATIO, ratio, "×")
 
 
-async def _compare_rates(context: LocalScenarioContext, other: ComparedSystem, after: ComparedSystem) -> None:
-    most = await measure_rates(context, (other, after))
+async def _compare_rates(context: LocalScenarioContext, previous: ComparedSystem, current: ComparedSystem) -> None:
+    most = await measure_rates(context, (previous, current))
     ratio = _compute_ratio(most)
     context.record_figure("(b) requests a second, before", most["before"], "/s")
     context.record_figure("(b) requests a second, after", most["after"], "/s")
@@ -155,7 +157,7 @@ async def _compare_rates(context: LocalScenarioContext, other: ComparedSystem, a
 
 
 def _compute_ratio(most: dict[str, float]) -> float:
-    """Return after divided by before, which counts as one where not even the least was served."""
+    """Return after ÷ before; a predecessor that failed even the smallest load counts as 1."""
     return most["after"] / max(1.0, most["before"])
 
 
@@ -164,15 +166,20 @@ async def _run_mix(context: LocalScenarioContext, *systems: ComparedSystem) -> N
         mix = await run_mixed_load(context, system)
         context.record_figure(
             f"(c) 20 + 20 + 15 at once, mail down, one restart of the database: answered well, {system.name}",
-            100 * mix.share,
+            100 * mix.accepted_share,
             "%",
             f"{mix.calls} calls",
         )
         context.record_figure(
-            f"(c) calls without an answer when the database restarted, {system.name}", mix.met, "calls"
+            f"(c) calls without an answer when the database restarted, {system.name}",
+            mix.in_progress,
+            "calls",
         )
         if system.name == "after":
-            context.check_at_least("(c) Calls without an answer when the database restarted", 1, mix.met, "calls")
+            # If none was in progress, the restart has proven nothing.
+            context.check_at_least(
+                "(c) Calls without an answer when the database restarted", 1, mix.in_progress, "calls"
+            )
             context.check_equal(
-                "(c) Answered well after: all of them, at the first try", 100.0, round(100 * mix.share, 2)
+                "(c) Answered well after: all of them, at the first try", 100.0, round(100 * mix.accepted_share, 2)
             )

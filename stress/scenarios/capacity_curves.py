@@ -122,15 +122,15 @@ def _draw_curves(
 
 @dataclass(frozen=True)
 class MixedLoadResult:
-    """The outcome of a mix: the share accepted at the first attempt, and the calls that the restart met."""
+    """The outcome of a mixed load; a call counts as accepted only at its first attempt."""
 
-    share: float
+    accepted_share: float
     calls: int
-    met: int  # calls that had no answer yet when the database restarted
+    in_progress: int  # calls that had no answer yet when the database restarted
 
 
 async def run_mixed_load(context: LocalScenarioContext, system: ComparedSystem) -> MixedLoadResult:
-    """Make 20 + 20 + 15 calls at once with mail down, and restart the database while it works on them."""
+    """Make 20 applications, 20 registrations and 15 claims at once with mail down; restart the database meanwhile."""
     context.show_progress(f"{system.name}: 20 + 20 + 15 at once, mail down, the database restarts")
     await _wait_until_rested(context, system)  # first, as with mail down the jobs would not end
     await system.cloud.control_mail(down=True)

@@ -105,7 +105,7 @@ async def _fail_over(context: LocalScenarioContext) -> None:
     clock = context.generator.clock
     began = clock.read_now()
     sample = await context.generator.insist(context.call_factory.make_registration(wanted=(201, 503)), WRITABLE_S)
-    context.wanted += 1
+    context.samples_wanted += 1
     context.record_figure("From the promotion to the first write", clock.read_now() - began, "s")
     context.check_equal("The new writer takes writes", 201, sample.status)
     report = await context.monitor.wait_for_report(
@@ -136,7 +136,7 @@ async def finish(context: LocalScenarioContext) -> None:
         )
     await context.monitor.stop()
     report = context.monitor.samples
-    context.wanted += int(0.9 * (context.generator.clock.read_now() - context.monitor.began_s) / EVERY_S)
+    context.samples_wanted += int(0.9 * (context.generator.clock.read_now() - context.monitor.began_s) / EVERY_S)
     _check_answered(context, report)
     _check_unhealthy(context, report)
     _check_circuits(context, report, context.faults.list_faults("mail"))

@@ -95,7 +95,7 @@ async def _kill_while_registering(context: LocalScenarioContext, agent: SignedIn
     await context.target.query_rows(SLOW_WRITES)
     try:
         insisting = asyncio.gather(*(context.generator.insist(call) for call in calls))
-        context.wanted += BURST
+        context.samples_wanted += BURST
         await wait_for_borrowed(context, BURST // 2, insisting)
         killed = await _kill_busy_environments(context)
     finally:

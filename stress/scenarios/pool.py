@@ -243,7 +243,7 @@ async def _check_replacement(context: LocalScenarioContext) -> None:
 
 async def _list_connections_after_call(context: LocalScenarioContext) -> frozenset[int]:
     """Return the local ports of the function's database connections, after one call."""
-    context.wanted += 1
+    context.samples_wanted += 1
     await context.generator.send(_make_jobs_call(context))
     pids = [each["pid"] for each in await context.target.list_environments(SHORT_LIVED)]
     return frozenset(
@@ -278,14 +278,14 @@ async def _connect_to_dead_host(context: LocalScenarioContext) -> None:
 
 async def _check_gives_up(context: LocalScenarioContext) -> None:
     await context.pause(IDLE_S + 0.5, "so that a new connection is needed")
-    context.wanted += 1
+    context.samples_wanted += 1
     sample = await context.generator.send(_make_jobs_call(context, wanted=(503,)))
     context.check_equal("A call on a dead host", (503, True), (sample.status, sample.retry_after_s is not None))
     context.check_at_most(
         f"Given up in time, with {CONNECT_S:.0f} s for a connection", GIVES_UP_S, sample.latency_ms / 1000, "s"
     )
     if context.profile.waits_for_refill:
-        context.wanted += 1
+        context.samples_wanted += 1
         long = await context.generator.send(context.call_factory.make_registration(wanted=(503,)))
         context.check_at_most(
             "Given up in time, with 10 s for a connection, as deployed", LAMBDA_S, long.latency_ms / 1000, "s"

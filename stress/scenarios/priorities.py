@@ -143,7 +143,7 @@ async def _measure_high_mails(context: LocalScenarioContext, name: str, number: 
     """Return how long some registrations' welcome mails took, in ms; a round's arrivals are alike both ways."""
     context.show_progress(f"{PEOPLE} registrations, their welcome mails {name}")
     calls = [context.call_factory.make_registration() for _ in range(PEOPLE)]
-    context.wanted += PEOPLE
+    context.samples_wanted += PEOPLE
     samples = await context.generator.send_at_random(calls, _compute_mail_rate(context), seed=number)
     return await _measure_waits(context, samples)
 

@@ -12,9 +12,9 @@ from uuid import uuid4
 import pytest
 
 from local.emulator import REGION
-from local.events.cloudwatch import MOST_DATA, CloudWatch, MetricsRejected
+from local.events.cloudwatch import MAX_DATA_PER_CALL, CloudWatch, MetricsRejected
 from local.events.embedded_metrics import MetricDatum, read_metrics
-from local.events.metric_publisher import LogFollower, split_batches
+from local.events.metric_publisher import MetricPublisher, split_batches
 from local.stack import Schedule
 from tests import services
 from tests.local.gateways import make_function, make_stack, run_gateway, wait_until
@@ -110,16 +110,16 @@ def test_a_line_that_can_not_be_read_is_passed_over(broken: bytes) -> None:
 def test_a_call_takes_one_namespace_and_no_more_than_it_may() -> None:
     """In the order in which they were found."""
     other = MetricDatum("Other", "A", "Count", AT_MS, (), (1.0,))
-    found = [datum("A", float(n)) for n in range(MOST_DATA + 1)]
+    found = [datum("A", float(n)) for n in range(MAX_DATA_PER_CALL + 1)]
     made = list(split_batches([found[0], other, *found[1:]]))
-    assert made == [("Other", [other]), ("Test", found[:MOST_DATA]), ("Test", found[MOST_DATA:])]
+    assert made == [("Other", [other]), ("Test", found[:MAX_DATA_PER_CALL]), ("Test", found[MAX_DATA_PER_CALL:])]
 
 
 @contextmanager
 def following(path: Path, url: str) -> Iterator[None]:
     """A follower of one log, stopped when the block ends."""
     stop = threading.Event()
-    thread = threading.Thread(target=LogFollower([path], CloudWatch(url, REGION), stop).run)
+    thread = threading.Thread(target=MetricPublisher([path], CloudWatch(url, REGION), stop).run)
     thread.start()
     try:
         yield
@@ -221,7 +221,7 @@ def test_a_refusal_holds_up_nothing(tmp_path: Path) -> None:
             taken.extend(datum.values[0] for datum in data)
 
     stop, path = threading.Event(), tmp_path / "log"
-    follower = threading.Thread(target=LogFollower([path], Picky("http://127.0.0.1:9", REGION), stop).run)
+    follower = threading.Thread(target=MetricPublisher([path], Picky("http://127.0.0.1:9", REGION), stop).run)
     append(path, line(namespace="Bad", A=1) + line(A=2))
     follower.start()
     try:

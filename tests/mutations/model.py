@@ -67,7 +67,7 @@ def read_table(text: str) -> MutationTable:
     document = tomllib.loads(text)
     mutations = tuple(_read_mutation(entry) for entry in document["mutation"])
     if twice := [name for name, count in Counter(each.name for each in mutations).items() if count > 1]:
-        raise InvalidMutation(f"these names stand twice: {', '.join(twice)}")
+        raise InvalidMutation(f"duplicate names: {', '.join(twice)}")
     return MutationTable(mutations, document["free"])
 
 

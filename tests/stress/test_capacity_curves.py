@@ -64,4 +64,4 @@ def test_a_restart_meets_calls_however_fast_the_machine_is(each_s: float) -> Non
     mix = asyncio.run(capacity_curves.run_mixed_load(cast("Any", context), cast("Any", side)))
     assert machine.crashed_after is not None
     assert 1 <= machine.crashed_after < CALLS
-    assert (mix.share, mix.calls, mix.met) == (1.0, CALLS, CALLS - machine.crashed_after)
+    assert (mix.accepted_share, mix.calls, mix.in_progress) == (1.0, CALLS, CALLS - machine.crashed_after)

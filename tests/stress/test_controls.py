@@ -21,8 +21,8 @@ from stress.controls.control_table import ControlTable
 from stress.controls.harness_runs import run_harness
 from stress.controls.model import (
     FILE,
-    GENERATOR,
-    SAMPLES,
+    GENERATOR_LATE,
+    SAMPLES_MISSING,
     InvalidControl,
     NegativeControl,
     judge,
@@ -69,11 +69,14 @@ def test_the_dropped_constraint_is_one_that_there_is() -> None:
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ("", "breaks by"),
-        ("sql = 'SELECT 1'\noption = '--stall'", "breaks by"),
+        ("", "exactly one of"),
+        ("sql = 'SELECT 1'\noption = '--stall'", "exactly one of"),
         ("option = '--stall'\nexpects = 'typo'", "expects"),
         ("patch = 'no-such.patch'", "no-such.patch"),
-        ("option = '--stall'\n[[control]]\nname = 'a'\nwhy = ''\nscenario = 'health'\noption = '--stall'", "twice"),
+        (
+            "option = '--stall'\n[[control]]\nname = 'a'\nwhy = ''\nscenario = 'health'\noption = '--stall'",
+            "duplicate names: a",
+        ),
     ],
 )
 def test_a_control_that_is_not_written_down_properly_is_refused(table: str, words: str) -> None:
@@ -140,8 +143,13 @@ def test_all_reasons_are_told_the_expected_first() -> None:
     """Checks, differences by kind, the generator, samples."""
     found = make_result("agents", "FAIL", failed="Deadlocks", difference="mails of exactly 5", lag=LATE, samples=3)
     verdict = judge(control(), make_report(found))
-    assert [reason.name for reason in verdict.reasons] == ["mails of exactly 5", "Deadlocks", GENERATOR, SAMPLES]
-    assert str(verdict.reasons[0]) == "mails of exactly 5 (2 times, at first told 1, found 2)"
+    assert [reason.name for reason in verdict.reasons] == [
+        "mails of exactly 5",
+        "Deadlocks",
+        GENERATOR_LATE,
+        SAMPLES_MISSING,
+    ]
+    assert str(verdict.reasons[0]) == "mails of exactly 5 (2 times, first: expected 1, found 2)"
 
 
 def test_the_unbroken_system_is_judged_scenario_by_scenario() -> None:

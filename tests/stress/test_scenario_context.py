@@ -98,7 +98,7 @@ def test_a_wrong_answer_fails_a_scenario_that_asserts_nothing() -> None:
 
 def test_a_scenario_short_of_samples_is_invalid(context: LocalScenarioContext) -> None:
     """What it takes and what it has are both told."""
-    context.wanted += 2
+    context.samples_wanted += 2
     result = context.build_result()
     assert (result.status, result.samples, result.samples_wanted) == ("INVALID", 1, 2)
     context.ledger.note(make_sample(make_call(), 201))

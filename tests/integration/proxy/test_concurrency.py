@@ -29,7 +29,11 @@ SLACK_S = 2.0  # for a busy machine
 def proxy(postgres: PostgresHandle) -> Iterator[Proxy]:
     with running_proxy(postgres.server.port, max_connections=CONNECTIONS, borrow_timeout_s=60) as running:
         yield running
-        assert (dict(running.counts.pins), dict(running.counts.state), running.read_session_state()) == ({}, {}, [])
+        assert (dict(running.counts.pins), dict(running.counts.changed_settings), running.read_session_state()) == (
+            {},
+            {},
+            [],
+        )
         assert running.crashes == []
 
 

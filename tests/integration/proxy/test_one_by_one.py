@@ -52,7 +52,7 @@ def done(fresh_database: FreshDatabase, prepare: Callable[[UseCaseRunner], Prepa
     before = deepcopy(counts)
     reply: ApiReply = write()
     flown, landed = counts.round_trips - before.round_trips, counts.transactions - before.transactions
-    assert (counts.pins - before.pins).total() == (counts.state - before.state).total() == 0
+    assert (counts.pins - before.pins).total() == (counts.changed_settings - before.changed_settings).total() == 0
     assert fresh_database.postgres.proxy.read_session_state() == []
     more = {table: fresh_database.count(table) - count for table, count in rows.items()}
     answer = kinds(reply.json) if reply.body else None

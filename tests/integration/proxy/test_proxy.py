@@ -240,7 +240,7 @@ def test_state_that_no_statement_shows_is_found(proxy: Proxy, postgres: Postgres
     with connect(proxy) as client:
         client.execute("SELECT hidden()")
     assert dict(proxy.counts.pins) == {}
-    assert dict(proxy.counts.state) == {"TimeZone": 1}
+    assert dict(proxy.counts.changed_settings) == {"TimeZone": 1}
     assert sorted(proxy.read_session_state()) == ["setting TimeZone", "setting work_mem"]
 
 

@@ -212,7 +212,7 @@ def test_a_use_case_that_writes_is_one_flight(fresh_database: FreshDatabase, ope
     assert reply.status in (200, 201, 204), reply.body
     flown, landed = counts.round_trips - before.round_trips, counts.transactions - before.transactions
     pins, left = counts.pins - before.pins, fresh_database.postgres.proxy.read_session_state()
-    state = (counts.state - before.state).total() + len(left)
+    state = (counts.changed_settings - before.changed_settings).total() + len(left)
     record("wire", operation=" ".join(operation), flights=flown, transactions=landed, pins=pins.total(), state=state)
     assert (flown, landed) == (expected, expected)
     assert (pins.total(), state) == (0, 0)
