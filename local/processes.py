@@ -48,7 +48,7 @@ class ChildProcess:
         return RecordedProcess(self.name, self.process.pid, read_start_time(self.process.pid) or "", self.stop_signal)
 
     def check(self) -> None:
-        """Raise ProcessCrashed where the process has ended."""
+        """Raise ProcessCrashed if the process has ended."""
         if self.process.poll() is not None:
             raise ProcessCrashed(describe_crash(self.name, self.process.returncode, self.log))
 
@@ -127,7 +127,7 @@ def prepare_death_signal(stop_signal: int) -> Callable[[], None]:
 
 
 def read_start_time(pid: int) -> str | None:
-    """Return a process's start time as an opaque text, unique for its pid; None where there is no process."""
+    """Return a process's start time as an opaque text, unique for its pid; None if there is no process."""
     if not Path("/proc/self/stat").exists():
         listing = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S607
         return listing.stdout.strip() or None

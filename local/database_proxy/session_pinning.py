@@ -25,7 +25,7 @@ _FUNCTIONS = re.compile(rb"(?i)\b(set_config|nextval|setval|currval|lastval|pg_(
 
 
 def find_pin_reason(message: ProtocolMessage) -> str | None:
-    """Return why a client's message pins its session, None where it does not; never with values of the statement.
+    """Return why a client's message pins its session, None if it does not; never with values of the statement.
 
     Raise ProtocolError.
     """
@@ -43,7 +43,7 @@ def find_pin_reason(message: ProtocolMessage) -> str | None:
 
 @lru_cache(maxsize=4096)
 def find_statement_pin(text: bytes) -> str | None:
-    """Return why a text of one or more statements pins, None where it does not."""
+    """Return why a text of one or more statements pins, None if it does not."""
     if len(text) > LONGEST_STATEMENT:
         return "statement over 16 KB"
     bare = _QUOTED.sub(b" ", text)

@@ -21,7 +21,7 @@ RAN_THROUGH = (0, 1)
 
 @dataclass(frozen=True)
 class HarnessResult:
-    """The result of a run: its report, None where it has none or did not complete; `trouble` says why."""
+    """The result of a run: its report, None if it has none or did not complete; `trouble` says why."""
 
     seconds: float
     report: Mapping[str, Any] | None
@@ -51,7 +51,7 @@ def run_harness(command: Sequence[str], root: Path, report: Path, log: Path, *, 
 
 
 def read_report(path: Path) -> Mapping[str, Any] | None:
-    """Return a report.json; None where there is none, or it is incomplete."""
+    """Return a report.json; None if there is none, or it is incomplete."""
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -71,7 +71,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     service_version: str = "dev"
-    release: str = ""  # the id that `make deploy` has written into the template; none where nobody has
+    release: str = ""  # the id that `make deploy` has written into the template; empty if nobody has
     aws_region: str = "eu-central-1"
     aws_endpoint_url: str | None = None
     country: HomeCountry = "XK"  # the country that this stack serves
@@ -131,7 +131,7 @@ class Settings(BaseModel):
         if unknown := sorted(set(value) - set(DEFAULT_CIRCUITS)):
             raise ValueError(f"no such circuit: {', '.join(unknown)}")
         if unknown := sorted({name for changes in value.values() for name in changes} - _TUNABLE):
-            raise ValueError(f"nothing of a circuit: {', '.join(unknown)}")
+            raise ValueError(f"unknown keys of a circuit: {', '.join(unknown)}")
         if parts := sorted(
             {name for changes in value.values() for name in _COUNTS & set(changes) if changes[name] % 1}
         ):
@@ -152,7 +152,7 @@ class Settings(BaseModel):
 
     @property
     def version(self) -> str:
-        """Return the version that health tells, with the release's id behind it where there is one."""
+        """Return the version that health tells, with the release's id behind it if there is one."""
         return f"{self.service_version}+{self.release}" if self.release else self.service_version
 
     @cached_property

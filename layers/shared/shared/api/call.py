@@ -37,7 +37,7 @@ class ApiRequest:
     path: Mapping[str, str]
     query: Mapping[str, list[str]]
     headers: Mapping[str, str]
-    body: bytes | None  # None where the event's base64 is broken
+    body: bytes | None  # None if the event's base64 is broken
     source_ip: str
     request_id: str  # generated here: a client can choose the gateway's
     gateway_id: str | None  # the gateway's own id, to find its logs
@@ -117,7 +117,7 @@ class Call(Generic[I, S]):
         return Actor(self.caller.sub if self.caller else None, self.request.request_id)
 
     def require_access(self) -> None:
-        """Check only the caller's account, where the answer comes from elsewhere.
+        """Check only the caller's account, if the answer comes from elsewhere.
 
         Raise Refusal: forbidden, not-found.
         """

@@ -48,7 +48,7 @@ class CircuitOpen(Exception):
 class CircuitBreaker:
     """One circuit, as one environment meets it; for any number of threads.
 
-    A call fails by raising one of `failures`, and has not been made where it raises one of `no_calls`: then nothing is
+    A call fails by raising one of `failures`, and has not been made if it raises one of `no_calls`: then nothing is
     counted, and a probe's lease runs out. Whatever else it raises is an answer of the dependency's.
     """
 
@@ -112,7 +112,7 @@ class CircuitBreaker:
         return replace(permit, waited_s=waited_s) if waited_s else permit
 
     def measure_wait_s(self) -> float:
-        """Return the seconds until a call may be tried, 0 where it may be now. Takes no probe's lease."""
+        """Return the seconds until a call may be tried, 0 if it may be tried now. Take no lease of a probe."""
         self._ask(self._view.request_refresh, self._client.patience_s)
         with self._lock:
             return self._view.measure_wait_s(self._now())
@@ -133,7 +133,7 @@ class CircuitBreaker:
             self._report(permit, now, failed=failed)
 
     def _report(self, permit: CallPermit, now: int, *, failed: bool) -> None:
-        """Write what a call changes for the fleet; where that takes too long, change this environment's own circuit."""
+        """Write what a call changes for the fleet; if that takes too long, change this environment's own circuit."""
         report = partial(self._view.request_report, permit, failed=failed)
         self._ask(report, self._client.patience_s - permit.waited_s)
         with self._lock:

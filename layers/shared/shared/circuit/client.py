@@ -28,7 +28,7 @@ class StoreClient(Protocol):
         """Send the request that `first` returns, and those that `learn` returns in reply to each answer.
 
         Return how many seconds were waited for the last of them: `within_s` at most. They may go on after that, or may
-        not have begun. Nobody waits where `first` returns None; it is asked again after each wait for another exchange.
+        not have begun. Nobody waits if `first` returns None; it is asked again after each wait for another exchange.
         """
         ...
 

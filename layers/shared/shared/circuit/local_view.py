@@ -34,7 +34,7 @@ ASK_AGAIN_S = 5.0
 class CallPermit:
     """Permission to make a call, and without asking again any other that begins before `until`.
 
-    `generation` is None where the circuit was not known; `local` where this environment decided by itself. `waited_s`
+    `generation` is None if the circuit was not known; `local` is true if this environment decided by itself. `waited_s`
     is how long the call has waited for the store so far.
     """
 
@@ -78,13 +78,13 @@ class LocalView:
 
     # ---- before a call -----------------------------------------------------------------------------------------------
     def request_refresh(self, now: int) -> Request | None:
-        """Return what to ask the store where too little is known: the answer to a write shows the circuit, too."""
+        """Return what to ask the store if too little is known: the answer to a write shows the circuit, too."""
         return None if self.is_fresh(now) else self.request_write(now) or self._request(now)
 
     def request_lease(self, now: int) -> Request | None:
-        """Return the write that takes the lease of the fleet's probe, where one is due.
+        """Return the write that takes the lease of the fleet's probe, if one is due.
 
-        The token is kept until it was used: where the answer is lost, or late, the lease is the next call's.
+        The token is kept until it was used: if the answer is lost or late, the lease is the next call's.
         """
         due = self.seen.probe_due
         if due is None or now < due or not self.is_fresh(now) or self._has_lease(now):
@@ -124,7 +124,7 @@ class LocalView:
         return circuit.holder == self._lease_token and now < circuit.lease_until
 
     def _local_probe_due(self) -> int | None:
-        """Return when this environment may probe by itself; None where the fleet decides on that, or operators do.
+        """Return when this environment may probe by itself; None if the fleet decides on that, or operators do.
 
         Once the store is missed: `blind_s` after the fleet's probe is due, and after the store was first missed.
         """
@@ -160,7 +160,7 @@ class LocalView:
         return self._request(now, self._apply_end(permit, now, failed=failed))
 
     def settle(self, permit: CallPermit, now: int, *, failed: bool) -> CircuitSnapshot | None:
-        """Move the local circuit where the fleet was not told in time of a call that moves it; return it, or None."""
+        """Move the local circuit if a call that moves it was not written in time; return it, or None."""
         to = self._apply_end(permit, now, failed=failed)
         if to.generation == self.circuit.generation:
             return None
@@ -177,7 +177,7 @@ class LocalView:
         return self._apply_outcomes(circuit, now)
 
     def _apply_outcomes(self, circuit: CircuitSnapshot, now: int) -> CircuitSnapshot:
-        """Return what a circuit becomes by the outcomes; the same object where none counts."""
+        """Return what a circuit becomes by the outcomes; the same object if none counts."""
         if circuit.state != "closed" or circuit.forced or self._last_failure <= now - self._window:
             return circuit
         before = circuit.bucket.drop_old_failures(self._policy, now)
@@ -188,7 +188,7 @@ class LocalView:
 
     # ---- requests and answers ----------------------------------------------------------------------------------------
     def request_write(self, now: int) -> Request | None:
-        """Return the write of the outcomes, None where they change nothing. An unknown circuit is read first."""
+        """Return the write of the outcomes, None if they change nothing. An unknown circuit is read first."""
         to = self._apply_outcomes(self.seen, now)
         if to is self.seen:
             return None

@@ -56,7 +56,7 @@ Answer = WriteResult | StoreUnavailable
 
 
 def send(request: Request, store: CircuitStore) -> Answer:
-    """Return the store's answer to a request, which is StoreUnavailable where it raises that."""
+    """Return the store's answer to a request, which is StoreUnavailable if it raises that."""
     try:
         if request.to is None:
             return WriteResult(done=False, now=store.read(request.name))

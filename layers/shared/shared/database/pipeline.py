@@ -1,4 +1,4 @@
-"""Whole transactions on the environment's connection, retried where that is safe, within the deadline."""
+"""Whole transactions on the environment's connection, retried if that is safe, within the deadline."""
 
 import random
 import time
