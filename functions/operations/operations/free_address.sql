@@ -50,7 +50,8 @@ WITH theirs AS (
     WHERE a.email = %(email)s AND c.state IN ('pending', 'approved')
     ORDER BY c.id FOR NO KEY UPDATE OF c
 ), voided AS (
-    UPDATE commissions c SET state = 'void', updated_at = now(), decided_at = now(), decision_reason = 'address freed'
+    UPDATE commissions c SET
+        state = 'void', decision_reason = 'address freed', decided_by = NULL, decided_at = now(), updated_at = now()
     FROM theirs WHERE c.id = theirs.id
     RETURNING c.id)
 INSERT INTO audit (id, action, subject_id, actor, request_id, facts)

@@ -400,6 +400,25 @@ def test_what_was_earned_by_a_member_nobody_has_seen_is_void(
     assert audited(fresh_database, "commission.voided") == [("operator", str(commission["id"]))]
 
 
+def test_who_approved_a_commission_did_not_void_it(
+    database: Database, identities: FakeIdentityProvider, fresh_database: FreshDatabase
+) -> None:
+    """An approved one, whose approver would else be shown with the reason \"address freed\"."""
+    agents = make_client(agents_api, fresh_database)
+    code = agents.call("POST", "/agents", make_applicant(), key=f"key-{next_serial()}").json["referral_code"]
+    fresh_database.query_rows("UPDATE agents SET state = 'active'")
+    members = make_client(members_api, fresh_database)
+    members.call("POST", "/members", make_person(email=BESA, referral_code=code), key=f"key-{next_serial()}")
+    approved = "UPDATE commissions SET state = 'approved', decision_reason = 'earned', decided_by = agent_id"
+    fresh_database.query_rows(approved)
+
+    free(database, identities)
+
+    query = "SELECT state, decision_reason, decided_by FROM commissions"
+    expected = {"state": "void", "decision_reason": "address freed", "decided_by": None}
+    assert fresh_database.query_rows(query) == [expected]
+
+
 def change_member(fresh_database: FreshDatabase, member_id: str, what: str) -> ApiReply:
     """Staff renew, cancel, pause or resume, or write a number down."""
     staff = make_client(members_api, fresh_database).sign_in_as(STAFF)
