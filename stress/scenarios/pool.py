@@ -30,8 +30,9 @@ LAMBDA_S = 28.0
 SAMPLED_S = 0.1
 PROMISED = 50  # connections of all environments together: the deployed setting must be this
 CALLERS = 60  # calls at the same instant on the deployed pool: more than it has connections
-# The last of five rounds waits for a connection four times as long as a write takes; the pool's borrow timeout is 10 s.
-SLOWEST_S = 2.0
+# The last of five rounds waits for a connection until the four before it are done: their writes, and on a busy machine
+# half a second of work and TLS handshakes besides. The pool's borrow timeout is 10 s.
+SLOWEST_S = 1.5
 TITLE = "Connection pool stress"
 PROMISE = (
     "60 requests at the same instant on the 50 connections that are deployed, and 50 on 10 to 50: never more "
