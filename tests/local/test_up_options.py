@@ -113,7 +113,7 @@ def test_the_functions_reach_the_database_through_the_proxy_and_nobody_else_does
     after = proxy(state, "GET", "/counts")
     assert after["transactions"] > before["transactions"]
     assert (after["max_connections"], after["target"]) == (CONNECTIONS, ports(state)["postgres"])
-    assert (after["pins"], after["state"]) == ({}, {})
+    assert (after["pins"], after["changed_settings"]) == ({}, {})
 
 
 def test_one_setting_sizes_the_pool_the_roles_limit_and_what_health_says(cloud: RunningCloud, state: Path) -> None:
