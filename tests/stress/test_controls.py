@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -326,6 +327,15 @@ def test_a_harness_that_takes_too_long_is_ended_without_a_result(root: Path) -> 
     assert "was not done after 0.5 s" in ran.trouble
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let SIGINT interrupt the test: a shell that starts the tests in the background has them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_the_harness_and_what_it_has_started(root: Path) -> None:
     """Before the interrupt goes on."""
 
