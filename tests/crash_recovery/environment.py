@@ -19,6 +19,7 @@ from shared.settings import DEFAULT_LIMITS
 from tests.api_client import CLIENT_ID
 from tests.contract.dynamodb_clients import make_table
 from tests.databases import FreshDatabase
+from tests.packages import FOLDERS
 from tests.services import ROOT, EmulatorHandle
 
 REGION = "eu-central-1"
@@ -32,25 +33,6 @@ OTHER_NUMBERS = {
     "LIMITS": json.dumps(dict.fromkeys(DEFAULT_LIMITS, (100_000, 1.0))),
 }
 PRIORITIES = ("high", "normal", "low")
-FOLDERS = (
-    "layers/shared",
-    *(
-        f"functions/{room}"
-        for room in (
-            "agents",
-            "members",
-            "claims",
-            "health",
-            "pages",
-            "jobs_api",
-            "relay",
-            "worker",
-            "housekeeping",
-            "operations",
-        )
-    ),
-    "",
-)
 
 
 @dataclass(frozen=True, slots=True)

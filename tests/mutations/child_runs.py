@@ -16,6 +16,7 @@ import pytest
 
 from stress.controls.checkout_copies import copy_checkout
 from tests.mutations.model import SourceEdit
+from tests.packages import PACKAGES
 
 # None of these is ours: a child imports our code from its own copy.
 SLOW_TO_IMPORT = (
@@ -28,24 +29,7 @@ SLOW_TO_IMPORT = (
     "yaml",
     "httpx",
 )
-OURS = frozenset(
-    {
-        "tests",
-        "stress",
-        "local",
-        "shared",
-        "agents",
-        "members",
-        "claims",
-        "health",
-        "pages",
-        "jobs_api",
-        "relay",
-        "worker",
-        "housekeeping",
-        "operations",
-    }
-)
+OURS = frozenset({"tests", "stress", "local", *(package.name for package in PACKAGES)})
 LIMIT_S = 300.0
 
 

@@ -5,16 +5,14 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
 
+from tests.packages import CONFIG, FOLDERS
 from tests.services import ROOT
 
-CONFIG = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 RULES = CONFIG["tool"]["importlinter"]["contracts"]
-FOLDERS: list[str] = CONFIG["tool"]["pytest"]["ini_options"]["pythonpath"]
 # What is planted for each rule: a module, and what it imports against the rule.
 PLANTED = {
     "Functions never import each other: each is deployed without the others": ("claims.service", "members.model"),

@@ -11,27 +11,10 @@ from typing import Any
 
 from local.template import read_template
 from shared.outbox.jobs import make_mail_job
+from tests.packages import PACKAGES
 from tests.services import ROOT
 
 Value = int | float | str
-PACKAGES = (
-    *(
-        ROOT / "functions" / name
-        for name in (
-            "agents",
-            "members",
-            "claims",
-            "health",
-            "pages",
-            "jobs_api",
-            "relay",
-            "worker",
-            "housekeeping",
-            "operations",
-        )
-    ),
-    ROOT / "layers/shared",
-)
 # What makes a number's worth of a constant where it is not written as one.
 MAKERS = frozenset({"timedelta", "Decimal", "Backoff", "date"})
 _SCHEDULE = re.compile(r"(rate|cron)\(")

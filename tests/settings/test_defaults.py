@@ -11,8 +11,9 @@ from local.postgres import OWNER
 from shared.circuit.state import CircuitPolicy
 from shared.retry.backoff import Backoff
 from shared.settings import DEFAULT_CIRCUITS, DEFAULT_LIMITS, TIME_ZONES, Settings
+from tests.packages import PACKAGES
 from tests.roles import FUNCTIONS
-from tests.settings.deployed import PACKAGES, load_template
+from tests.settings.deployed import load_template
 
 REQUIRED = object()  # a parameter without a default: whoever deploys says it
 PARAMETERS: dict[str, Any] = {
