@@ -76,7 +76,7 @@ def callers(cloud: RunningCloud, count: int) -> list[httpx.Client]:
 
 
 def test_a_look_of_the_tests_takes_no_session_of_the_limit(cloud: RunningCloud) -> None:
-    """Else a test that looks eight times at once is refused while the fleet has all of its connections."""
+    """Otherwise the database refuses a test that looks eight times at once while the fleet has all its connections."""
     limit = cloud.query_rows("SELECT datconnlimit AS n FROM pg_database WHERE datname = current_database()")[0]["n"]
     cloud.query_rows(f"ALTER DATABASE {DATABASE} CONNECTION LIMIT 0")
     try:

@@ -51,7 +51,7 @@ def test_all_promises_hold(report: ReadinessReport) -> None:
 
 
 def test_no_scenario_overlaps_the_next(report: ReadinessReport) -> None:
-    """Else the timeline would draw one over the other."""
+    """Otherwise the timeline would draw one scenario over another."""
     for before, after in itertools.pairwise(report.results):
         assert before.began_s < before.ended_s <= after.began_s, (before.key, after.key)
 

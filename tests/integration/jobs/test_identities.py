@@ -384,15 +384,20 @@ def test_the_agent_of_a_freed_address_earns_nothing_more(
     assert fresh_database.query_rows("SELECT state FROM agents") == [{"state": after}]
 
 
-def test_what_was_earned_by_a_member_nobody_has_seen_is_void(
-    database: Database, identities: FakeIdentityProvider, fresh_database: FreshDatabase
-) -> None:
-    """It could never be approved."""
+def register_referred_member(fresh_database: FreshDatabase) -> None:
+    """Register Besa with an active agent's code, so that the agent earns a commission."""
     agents = make_client(agents_api, fresh_database)
     code = agents.call("POST", "/agents", make_applicant(), key=f"key-{next_serial()}").json["referral_code"]
     fresh_database.query_rows("UPDATE agents SET state = 'active'")
     members = make_client(members_api, fresh_database)
     members.call("POST", "/members", make_person(email=BESA, referral_code=code), key=f"key-{next_serial()}")
+
+
+def test_what_was_earned_by_a_member_nobody_has_seen_is_void(
+    database: Database, identities: FakeIdentityProvider, fresh_database: FreshDatabase
+) -> None:
+    """It could never be approved."""
+    register_referred_member(fresh_database)
     assert fresh_database.query_rows("SELECT state FROM commissions") == [{"state": "pending"}]
     free(database, identities)
     [commission] = fresh_database.query_rows("SELECT id, state FROM commissions")
@@ -403,12 +408,8 @@ def test_what_was_earned_by_a_member_nobody_has_seen_is_void(
 def test_who_approved_a_commission_did_not_void_it(
     database: Database, identities: FakeIdentityProvider, fresh_database: FreshDatabase
 ) -> None:
-    """An approved one, whose approver would else be shown with the reason \"address freed\"."""
-    agents = make_client(agents_api, fresh_database)
-    code = agents.call("POST", "/agents", make_applicant(), key=f"key-{next_serial()}").json["referral_code"]
-    fresh_database.query_rows("UPDATE agents SET state = 'active'")
-    members = make_client(members_api, fresh_database)
-    members.call("POST", "/members", make_person(email=BESA, referral_code=code), key=f"key-{next_serial()}")
+    """The approver of a commission is not shown with the reason "address freed", which is nobody's decision."""
+    register_referred_member(fresh_database)
     approved = "UPDATE commissions SET state = 'approved', decision_reason = 'earned', decided_by = agent_id"
     fresh_database.query_rows(approved)
 

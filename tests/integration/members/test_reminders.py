@@ -52,17 +52,22 @@ def take_reminders(membership: MembershipFixture) -> list[tuple[str, str]]:
     return [(job["template"], job["facts"]["ends_on"]) for job in waiting]
 
 
-def mail_text(membership: MembershipFixture, job_id: Any) -> str:
-    """Let a mail leave and return its text, on one line."""
-    mailer, office = FakeMailer(), MailSettings("desk@example.test", "en", "https://app.example.test")
-    worker = JobRunner(
+def make_job_runner(membership: MembershipFixture, mailer: FakeMailer) -> JobRunner:
+    """Return a worker that sends the membership's mails by that mailer, at its clock's time."""
+    return JobRunner(
         membership.fresh_database.make_database(),
         mailer,
         FakeIdentityProvider(),
         FakeJobQueues(),
-        office,
+        MailSettings("desk@example.test", "en", "https://app.example.test"),
         membership.clock,
     )
+
+
+def mail_text(membership: MembershipFixture, job_id: Any) -> str:
+    """Let a mail leave and return its text, on one line."""
+    mailer = FakeMailer()
+    worker = make_job_runner(membership, mailer)
     assert worker.run_job(job_id, make_deadline(60)) == "done"
     return " ".join(mailer.sent[0].text.split())
 
@@ -391,15 +396,8 @@ def test_a_worker_sends_what_a_sweep_has_written(start_membership: Begin, days: 
     membership.fresh_database.query_rows(
         "UPDATE subscriptions SET ends_on = '2026-12-24' WHERE member_id = %s", membership.member_id
     )
-    mailer, office = FakeMailer(), MailSettings("desk@example.test", "en", "https://app.example.test")
-    worker = JobRunner(
-        membership.fresh_database.make_database(),
-        mailer,
-        FakeIdentityProvider(),
-        FakeJobQueues(),
-        office,
-        membership.clock,
-    )
+    mailer = FakeMailer()
+    worker = make_job_runner(membership, mailer)
     assert worker.run_job(membership.list_mails()[-1]["id"], make_deadline(60)) == "done"
     [mail] = mailer.sent
     assert subject in mail.subject

@@ -48,7 +48,7 @@ CHECK_S = 1.0  # a server that takes longer to answer SELECT 1 counts as down; a
 
 
 def build_connect_arguments(settings: Settings, password: str | None, *, within_s: float = 3600) -> dict[str, Any]:
-    """Return the arguments of psycopg.connect: timeout in whole seconds, TLS verified by the system's certificates."""
+    """Return the arguments of psycopg.connect: timeout in whole seconds, TLS verified by the roots of the settings."""
     timeout_s = max(LEAST_CONNECT_S, min(settings.db_connect_timeout, within_s))
     arguments: dict[str, Any] = {
         "host": settings.db_host,
@@ -61,13 +61,13 @@ def build_connect_arguments(settings: Settings, password: str | None, *, within_
         **_SESSION_OPTIONS,
     }
     if settings.db_sslmode == "verify-full":
-        arguments["sslrootcert"] = str(root_certificates(settings))
+        arguments["sslrootcert"] = str(find_root_certificates(settings))
     if password is not None:
         arguments["password"] = password
     return arguments
 
 
-def root_certificates(settings: Settings) -> Path:
+def find_root_certificates(settings: Settings) -> Path:
     """Return the file of root certificates that the server's certificate has to chain to."""
     if settings.db_sslrootcert == "rds":
         return ROOTS / f"rds-{settings.aws_region}.pem"
