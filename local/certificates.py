@@ -24,7 +24,7 @@ class Certificates:
     certificate: Path
     key: Path
 
-    def server_context(self) -> ssl.SSLContext:
+    def build_server_context(self) -> ssl.SSLContext:
         """Return what a server that speaks TLS is made with."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2  # as RDS Proxy
@@ -32,7 +32,7 @@ class Certificates:
         return context
 
 
-def certificates_in(folder: Path) -> Certificates:
+def ensure_certificates(folder: Path) -> Certificates:
     """Return the certificates kept in a folder, made where there are none or they end soon."""
     found = Certificates(folder / "authority.pem", folder / "server.pem", folder / "server.key")
     if not all(path.exists() for path in (found.authority, found.certificate, found.key)) or _ends_soon(found):
@@ -50,13 +50,13 @@ def make_certificates(files: Certificates, names: tuple[str, ...] = NAMES) -> No
     key_id = x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key())
     issuer_key_id = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_id)
     authority = (
-        _begin(issuer, issuer, authority_key)
+        _begin_certificate(issuer, issuer, authority_key)
         .add_extension(constraints, critical=True)
         .add_extension(key_id, critical=False)
     )
-    alternatives = x509.SubjectAlternativeName([_alternative(name) for name in names])
+    alternatives = x509.SubjectAlternativeName([_build_alternative_name(name) for name in names])
     server = (
-        _begin(subject, issuer, server_key)
+        _begin_certificate(subject, issuer, server_key)
         .add_extension(alternatives, critical=False)
         .add_extension(issuer_key_id, critical=False)
     )
@@ -68,7 +68,9 @@ def make_certificates(files: Certificates, names: tuple[str, ...] = NAMES) -> No
     files.authority.write_bytes(authority.sign(authority_key, hashes.SHA256()).public_bytes(Encoding.PEM))
 
 
-def _begin(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+def _begin_certificate(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
+) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
@@ -81,7 +83,7 @@ def _begin(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKe
     )
 
 
-def _alternative(name: str) -> x509.GeneralName:
+def _build_alternative_name(name: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:

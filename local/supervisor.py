@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from local import deploy, emulator, postgres, standby, unprivileged
-from local.certificates import certificates_in
+from local.certificates import ensure_certificates
 from local.layer_build import build_layer
 from local.processes import ChildProcess, ProcessCrashed, end_recorded, spawn
 from local.stack import Stack
@@ -211,7 +211,7 @@ def deploy_changes(supervisor: Supervisor, aws: emulator.Emulator, layer: Path, 
     template = (state_folder.root / "template.yaml").read_text()
     front_url = f"http://127.0.0.1:{supervisor.front_port}"
     # The local PostgreSQL is built without TLS, so the functions need a certificate authority only for the proxy.
-    authority = certificates_in(state_folder.certificates).authority if supervisor.options.database_proxy else None
+    authority = ensure_certificates(state_folder.certificates).authority if supervisor.options.database_proxy else None
     given = deploy.build_parameters(database_port=database_port, front=front_url, authority=authority)
     parameters = given | supervisor.overrides
     wanted = deploy.hash_inputs(template, parameters, aws.url)

@@ -26,7 +26,7 @@ from psycopg.rows import dict_row
 
 from local import postgres as launcher
 from local import unprivileged
-from local.certificates import Certificates, certificates_in
+from local.certificates import Certificates, ensure_certificates
 from local.database_proxy.proxy import BORROW_TIMEOUT_S, Proxy, run_proxy
 from local.processes import ChildProcess
 from shared.clock import read_monotonic
@@ -62,14 +62,14 @@ def certificates() -> Certificates:
     """Return what the proxies of this process show themselves by."""
     folder = tempfile.mkdtemp(prefix="certificates-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return certificates_in(Path(folder))
+    return ensure_certificates(Path(folder))
 
 
 def running_proxy(
     target_port: int, *, max_connections: int = 10, borrow_timeout_s: float = BORROW_TIMEOUT_S
 ) -> AbstractContextManager[Proxy]:
     """Return a proxy that is reached as `FreshDatabase.settings` say, gone when the block ends."""
-    tls = certificates().server_context()
+    tls = certificates().build_server_context()
     return run_proxy(target_port, max_connections=max_connections, borrow_timeout_s=borrow_timeout_s, tls=tls)
 
 
@@ -95,7 +95,7 @@ class PostgresHandle:
     @cached_property
     def proxy(self) -> Proxy:
         """What the functions' role comes through, until the end of the session."""
-        tls = certificates().server_context()
+        tls = certificates().build_server_context()
         proxy = Proxy(self.server.port, max_connections=MAX_CONNECTIONS, tls=tls)
         proxy.start()
         _proxies.append(proxy)

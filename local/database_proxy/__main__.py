@@ -8,7 +8,7 @@ from pathlib import Path
 
 import uvloop
 
-from local.certificates import certificates_in
+from local.certificates import ensure_certificates
 from local.database_proxy.control import BODY_LIMIT, ControlPort
 from local.database_proxy.proxy import BORROW_TIMEOUT_S, Proxy
 from local.http_server import serve
@@ -49,7 +49,7 @@ def main() -> int:
         port=options.port,
         max_connections=options.max_connections,
         borrow_timeout_s=options.borrow_timeout,
-        tls=certificates_in(options.certificates).server_context() if options.certificates else None,
+        tls=ensure_certificates(options.certificates).build_server_context() if options.certificates else None,
         loop=uvloop.new_event_loop(),
     )
     try:

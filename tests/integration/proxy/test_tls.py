@@ -92,4 +92,4 @@ def test_a_line_that_is_cut_in_the_middle_of_an_answer_gives_no_answer(proxy: Pr
 
 def test_the_context_speaks_no_old_tls() -> None:
     """RDS Proxy takes 1.2 and 1.3."""
-    assert certificates().server_context().minimum_version == ssl.TLSVersion.TLSv1_2
+    assert certificates().build_server_context().minimum_version == ssl.TLSVersion.TLSv1_2

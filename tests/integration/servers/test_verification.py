@@ -46,7 +46,7 @@ def way(request: pytest.FixtureRequest, version: str, tmp_path_factory: pytest.T
         if request.param == "direct":
             yield Way(server.port, files)
         else:
-            with run_proxy(server.port, tls=files.server_context()) as proxy:
+            with run_proxy(server.port, tls=files.build_server_context()) as proxy:
                 yield Way(proxy.port, files)
 
 
@@ -116,7 +116,7 @@ def test_a_proxy_that_requires_tls_lets_nobody_in_without(
 ) -> None:
     """What stands for RDS Proxy says so; and so does a function that finds a server without TLS."""
     files = certificates_for(tmp_path / "certificates", HOST)
-    with running_server(version, tmp_path) as server, run_proxy(server.port, tls=files.server_context()) as proxy:
+    with running_server(version, tmp_path) as server, run_proxy(server.port, tls=files.build_server_context()) as proxy:
         bare = Way(proxy.port, files).variables(DB_SSLMODE="disable")
         secure = Way(server.port, files).variables()
         [refused, refusing] = connect_elsewhere([bare, secure], **environment)
