@@ -77,7 +77,7 @@ test: forget quick oldest-python rules template mutations integration local e2e 
 	@MEASURED=1 $(BIN)/pytest tests/guarantees
 
 # The long campaigns, an hour or two: each ends by itself, and replays from its seed (CHAOS_SEED=…).
-chaos: dev-environments ## Run the long campaigns: soak, failovers, kill points, an hour or two [CHAOS_SEED=…]
+chaos: dev-environments ## Run the long campaigns: soak, failovers, crash points, an hour or two [CHAOS_SEED=…]
 	@$(BIN)/pytest -s tests/chaos
 
 # What was measured since `make test` or the last `make guarantees` goes into docs/reference/guarantees.md.
