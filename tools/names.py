@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("functions", "layers", "local", "stress")
+FOLDERS = ("functions", "layers", "local", "stress", "tools")
 MIN_SHARE = 0.75
 # Class names are unique in all these folders.
-CLASS_FOLDERS = (*FOLDERS, "tests", "tools")
+CLASS_FOLDERS = (*FOLDERS, "tests")
 # Names of several classes, with the reason. An entry whose name has become unique fails the check too.
 REPEATED_CLASSES: Mapping[str, str] = {}
 PREDICATES = ("is_", "has_", "can_")

@@ -43,21 +43,20 @@ class NotReleased(Exception):
 
 def main(arguments: list[str]) -> int:
     """Run one command; a problem becomes one message on stderr and status 1."""
-    options = parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     try:
         if options.command == "stamp":
-            print(
-                stamp_build(options.build, options.parameters or configured(options.configuration, options.environment))
-            )
+            parameters = options.parameters or read_parameters(options.configuration, options.environment)
+            print(stamp_build(options.build, parameters))
         else:
-            print(check(options.url, stamp_of(template_of(options.build)), options.within))
+            print(check(options.url, read_release(read_built_template(options.build)), options.within))
     except (NoBuild, NotReleased, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """Return the options of both commands."""
     parser = argparse.ArgumentParser(prog="python -m tools.release", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -65,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
     stamping.add_argument("--configuration", type=Path, default=CONFIGURATION, help="samconfig.toml")
     stamping.add_argument("--environment", default=ENVIRONMENT, help="of samconfig.toml")
     stamping.add_argument("parameters", nargs="*", metavar="NAME=VALUE", help="as they are passed to `sam deploy`")
-    checking = commands.add_parser("check", help="wait until a stack tells that release")
+    checking = commands.add_parser("check", help="wait until a stack reports that release")
     checking.add_argument("url", help="of the API, the stack's output ApiUrl")
     checking.add_argument("--within", type=float, default=PATIENCE_S, help="seconds")
     for command in (stamping, checking):
@@ -75,13 +74,13 @@ def parser() -> argparse.ArgumentParser:
 
 def stamp_build(build: Path, parameters: list[str]) -> str:
     """Write a build's release id into its template, and return it. Raise NoBuild, ValueError."""
-    text = template_of(build)
-    release = release_id(build, parameters_of(parameters))
-    (build / "template.yaml").write_text(stamped(text, release), encoding="utf-8")
+    text = read_built_template(build)
+    release = compute_release(build, parse_parameters(parameters))
+    (build / "template.yaml").write_text(insert_release(text, release), encoding="utf-8")
     return release
 
 
-def template_of(build: Path) -> str:
+def read_built_template(build: Path) -> str:
     """Return the text of a build's template. Raise NoBuild where there is none."""
     template = build / "template.yaml"
     if not template.is_file():
@@ -89,37 +88,37 @@ def template_of(build: Path) -> str:
     return template.read_text(encoding="utf-8")
 
 
-def configured(path: Path, environment: str) -> list[str]:
+def read_parameters(path: Path, environment: str) -> list[str]:
     """Return the parameters of an environment of samconfig.toml, which `sam deploy` takes where it is given none."""
     configuration: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     deployment = configuration.get(environment, {}).get("deploy", {}).get("parameters", {})
     return list(deployment.get("parameter_overrides", []))
 
 
-def parameters_of(pairs: list[str]) -> dict[str, str]:
+def parse_parameters(pairs: list[str]) -> dict[str, str]:
     """Return parameters by name. Raise ValueError for what is no NAME=VALUE."""
     if wrong := [pair for pair in pairs if "=" not in pair]:
         raise ValueError(f"not NAME=VALUE: {', '.join(wrong)}")
     return dict(pair.split("=", 1) for pair in pairs)
 
 
-def release_id(build: Path, parameters: Mapping[str, str]) -> str:
+def compute_release(build: Path, parameters: Mapping[str, str]) -> str:
     """Return the id of a build with parameters; a stamp that the template has already makes no difference."""
     digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
-    for path in contents(build):
+    for path in list_files(build):
         content = path.read_bytes()
         if path == build / "template.yaml":
-            content = stamped(content.decode(), "").encode()
+            content = insert_release(content.decode(), "").encode()
         digest.update(f"\0{path.relative_to(build).as_posix()}\0{hashlib.sha256(content).hexdigest()}".encode())
     return digest.hexdigest()[:DIGITS]
 
 
-def contents(build: Path) -> Iterator[Path]:
+def list_files(build: Path) -> Iterator[Path]:
     """Yield the files of a build in order, but for compiled ones: compiling the same source may give other bytes."""
     yield from (path for path in sorted(build.rglob("*")) if path.is_file() and path.suffix != ".pyc")
 
 
-def stamped(template: str, release: str) -> str:
+def insert_release(template: str, release: str) -> str:
     """Return the text of a template with that release's id. Raise NoBuild where it has no place for one."""
     text, places = STAMP.subn(rf"\g<1>'{release}'", template)
     if not places:
@@ -127,7 +126,7 @@ def stamped(template: str, release: str) -> str:
     return text
 
 
-def stamp_of(template: str) -> str:
+def read_release(template: str) -> str:
     """Return the release's id that is written in a template. Raise NoBuild where there is none."""
     found = {match[2] for match in STAMP.finditer(template)}
     if len(found) != 1 or found == {""}:
@@ -136,17 +135,17 @@ def stamp_of(template: str) -> str:
 
 
 def check(url: str, release: str, within_s: float = PATIENCE_S) -> str:
-    """Ask until the stack's health tells the release, and say so. Raise NotReleased after that many seconds."""
+    """Ask until the stack's health reports the release, and say so. Raise NotReleased after that many seconds."""
     until = time.monotonic() + within_s
-    while (found := version_at(url)).rpartition("+")[2] != release:
+    while (found := fetch_version(url)).rpartition("+")[2] != release:
         if time.monotonic() + PAUSE_S > until:
-            raise NotReleased(f"{url}/health tells version {found!r}, not the release {release}")
+            raise NotReleased(f"{url}/health reports version {found!r}, not the release {release}")
         time.sleep(PAUSE_S)
-    return f"{url}/health tells version {found}"
+    return f"{url}/health reports version {found}"
 
 
-def version_at(url: str) -> str:
-    """Return the version that a stack's health tells; why there is none, where it can't be had."""
+def fetch_version(url: str) -> str:
+    """Return the version that a stack's health reports, or why there is none."""
     try:
         with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=ANSWER_S) as answer:  # noqa: S310 - an operator's
             return str(json.load(answer)["version"])

@@ -37,12 +37,12 @@ def main(arguments: list[str]) -> int:
     """Write the files of certificates."""
     [archive] = arguments
     texts = read_archive(Path(archive))
-    found = {"rds-proxy": list(certificates(texts["proxies"]))}
-    for certificate in certificates(texts["defaults"]):
-        if (region := OF_A_REGION.match(name_of(certificate))) and is_usable(certificate, read_utc_now()):
+    found = {"rds-proxy": list(parse_certificates(texts["proxies"]))}
+    for certificate in parse_certificates(texts["defaults"]):
+        if (region := OF_A_REGION.match(read_name(certificate))) and is_usable(certificate, read_utc_now()):
             found.setdefault(f"rds-{region[1]}", []).append(certificate)
     for name, each in found.items():
-        (ROOTS / f"{name}.pem").write_text("".join(map(written, each)), encoding="utf-8")
+        (ROOTS / f"{name}.pem").write_text("".join(map(format_pem, each)), encoding="utf-8")
     print(f"{len(found)} files, {sum(map(len, found.values()))} certificates")
     return 0
 
@@ -56,7 +56,7 @@ def read_archive(path: Path) -> dict[str, str]:
         return {name: member.read().decode() for name, member in members.items() if member}
 
 
-def certificates(text: str) -> Iterator[x509.Certificate]:
+def parse_certificates(text: str) -> Iterator[x509.Certificate]:
     """Yield the certificates of a list, whose lines are JavaScript strings that are added up."""
     joined = re.sub(r"'\s*\+\s*'", "", text).replace("\\n", "\n")
     for found in CERTIFICATE.findall(joined):
@@ -68,15 +68,15 @@ def is_usable(certificate: x509.Certificate, now: datetime) -> bool:
     return certificate.subject == certificate.issuer and certificate.not_valid_after_utc > now
 
 
-def name_of(certificate: x509.Certificate) -> str:
+def read_name(certificate: x509.Certificate) -> str:
     """Return its common name."""
     return str(certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value)
 
 
-def written(certificate: x509.Certificate) -> str:
+def format_pem(certificate: x509.Certificate) -> str:
     """Return it as PEM, under its name and the day until which it is valid."""
     until = certificate.not_valid_after_utc.date()
-    return f"# {name_of(certificate)}, until {until}\n{certificate.public_bytes(Encoding.PEM).decode()}"
+    return f"# {read_name(certificate)}, until {until}\n{certificate.public_bytes(Encoding.PEM).decode()}"
 
 
 if __name__ == "__main__":

@@ -19,7 +19,16 @@ from local.template import list_code_folders, read_template
 from tests.services import EMULATOR_PYTHON, ROOT
 from tests.settings.test_defaults import PARAMETERS, REQUIRED
 from tests.template.translation import REGION, TEMPLATE, Json, find_by_type
-from tools.release import NoBuild, configured, parameters_of, release_id, stamp_build, stamp_of, stamped, template_of
+from tools.release import (
+    NoBuild,
+    compute_release,
+    insert_release,
+    parse_parameters,
+    read_built_template,
+    read_parameters,
+    read_release,
+    stamp_build,
+)
 
 TEXT = TEMPLATE.read_text(encoding="utf-8")
 FUNCTIONS = frozenset(list_code_folders(read_template(TEXT), ROOT))
@@ -202,7 +211,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ids]:
     for moment, deployment in enumerate(RELEASED.values()):
         build = deployment.build_in(tmp_path_factory.mktemp("build"))
         stamp_build(build, [f"{name}={value}" for name, value in deployment.parameters.items()])
-        deployments.append(replace(deployment, template=template_of(build), moment=float(moment)))
+        deployments.append(replace(deployment, template=read_built_template(build), moment=float(moment)))
     return dict(zip(RELEASED, transformed(*deployments), strict=True))
 
 
@@ -228,7 +237,7 @@ def test_the_same_release_again_publishes_nothing(tmp_path: Path) -> None:
         (build / "SharedLayer/python/shared/__pycache__/settings.cpython-313.pyc").write_text(name)
         stamp_build(build, ["LogLevel=DEBUG", "MailRate=2"])
         stamp_build(build, ["MailRate=2", "LogLevel=DEBUG"])  # stamped before: it makes no difference
-        again.append(replace(BEFORE, template=template_of(build)))
+        again.append(replace(BEFORE, template=read_built_template(build)))
     first, second = transformed(*again)
     assert second.moved_from(first) == frozenset()
 
@@ -237,28 +246,30 @@ def test_a_plain_deployment_after_a_release_does_not_keep_the_old_versions(tmp_p
     """The id stands in the built template and nowhere in the stack: the next build is without it."""
     build = BEFORE.build_in(tmp_path)
     stamp_build(build, [])
-    stamped_one, after = transformed(replace(BEFORE, template=template_of(build)), with_file("ClaimsFunction/app.py"))
+    stamped_one, after = transformed(
+        replace(BEFORE, template=read_built_template(build)), with_file("ClaimsFunction/app.py")
+    )
     assert after.moved_from(stamped_one) == FUNCTIONS
 
 
 def test_the_stamp_is_a_variable_of_every_function() -> None:
     """It names their versions, and health reports it."""
-    document = read_template(stamped(TEXT, "0123456789ab"))
+    document = read_template(insert_release(TEXT, "0123456789ab"))
     assert document["Globals"]["Function"]["Environment"]["Variables"]["RELEASE"] == "0123456789ab"
-    assert stamp_of(stamped(TEXT, "0123456789ab")) == "0123456789ab"
+    assert read_release(insert_release(TEXT, "0123456789ab")) == "0123456789ab"
 
 
 def test_the_parameters_of_a_release_are_those_of_samconfig_where_none_are_passed(tmp_path: Path) -> None:
     """As `sam deploy` takes them; other values are another release."""
-    assert configured(ROOT / "samconfig.toml", "default") == [
+    assert read_parameters(ROOT / "samconfig.toml", "default") == [
         "AllowedOrigins=*",
         "LogRetentionDays=7",
         "LogLevel=DEBUG",
     ]
-    assert configured(ROOT / "samconfig.toml", "prod") == []
+    assert read_parameters(ROOT / "samconfig.toml", "prod") == []
     build = BEFORE.build_in(tmp_path)
-    assert release_id(build, {"LogLevel": "DEBUG"}) != release_id(build, {"LogLevel": "INFO"})
-    assert parameters_of(['Limits={"read": [1, 60]}', "A=b=c"]) == {"Limits": '{"read": [1, 60]}', "A": "b=c"}
+    assert compute_release(build, {"LogLevel": "DEBUG"}) != compute_release(build, {"LogLevel": "INFO"})
+    assert parse_parameters(['Limits={"read": [1, 60]}', "A=b=c"]) == {"Limits": '{"read": [1, 60]}', "A": "b=c"}
 
 
 def test_what_cannot_be_released_is_refused(tmp_path: Path) -> None:
@@ -266,11 +277,11 @@ def test_what_cannot_be_released_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NoBuild, match="sam build"):
         stamp_build(tmp_path, [])
     with pytest.raises(NoBuild, match="make deploy"):
-        stamp_of(TEXT)
+        read_release(TEXT)
     with pytest.raises(NoBuild, match="RELEASE"):
-        stamped("Resources: {}\n", "0123456789ab")
+        insert_release("Resources: {}\n", "0123456789ab")
     with pytest.raises(ValueError, match="LogLevel"):
-        parameters_of(["LogLevel"])
+        parse_parameters(["LogLevel"])
 
 
 def test_the_pipeline_types_are_text() -> None:

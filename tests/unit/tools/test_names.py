@@ -21,7 +21,7 @@ def test_a_tree_of_verbs_passes(tmp_path: Path) -> None:
     assert main(write_tree(tmp_path)) == 0
 
 
-@pytest.mark.parametrize("folder", ["functions", "layers", "local", "stress"])
+@pytest.mark.parametrize("folder", ["functions", "layers", "local", "stress", "tools"])
 def test_two_nouns_among_five_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str], folder: str) -> None:
     """The share is 60 %."""
     tree = write_tree(tmp_path, **{folder: f"{GOOD}def row(): ...\nclass Table:\n    def cells(self): ...\n"})
