@@ -36,7 +36,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--sql-file", type=Path, help="statements run on the database before anything else")
     one.add_argument(
-        "--target", help="the API's base path on a stack elsewhere; STAFF_TOKEN in the environment lets it be audited"
+        "--target",
+        help="the API's base path on a stack elsewhere; with STAFF_TOKEN in the environment it is reconciled",
     )
     one.add_argument("--yes", action="store_true", help="with --target: do not ask")
     one.add_argument("--stall", action="store_true", help="stall the load generator in the middle of each scenario")

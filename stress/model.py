@@ -63,7 +63,7 @@ class Difference:
 
     what: str
     subject: str
-    told: str
+    answered: str
     found: str
 
 

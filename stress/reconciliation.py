@@ -265,9 +265,9 @@ class ClaimReconciler:
         accepted = {str(s.record["id"]) for s in filed if s.is_accepted and s.record}
         undecided = {str((s.call.body or {}).get("title")): s for s in list_undecided(filed)}
         lost = accepted - {row["id"] for row in rows}
-        self._log.compare("claims that were told but are not there", "all", 0, len(lost))
+        self._log.compare("claims that were accepted but are missing", "all", 0, len(lost))
         others = Counter(row["title"] for row in rows if row["id"] not in accepted)
-        self._log.compare("claims that nobody was told of", "all", 0, (others - Counter(list(undecided))).total())
+        self._log.compare("claims that no answer names", "all", 0, (others - Counter(list(undecided))).total())
         for row in rows:
             made_by = None if row["id"] in accepted else undecided.get(row["title"])
             if row["id"] in accepted or made_by:

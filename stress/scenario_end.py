@@ -63,7 +63,7 @@ async def _reconcile_people(
     PersonReconciler(context.reconciliation, samples, inbox).compare(attempts, rows)
     known = [s.call.body["email"] for s in made if s.is_accepted or s.is_undecided]  # type: ignore[index]
     strangers = await context.target.query_rows(SQL["strangers"], {"emails": known})
-    context.reconciliation.compare("accounts that nobody was told of", "all", [], [row["id"] for row in strangers])
+    context.reconciliation.compare("accounts that no answer names", "all", [], [row["id"] for row in strangers])
 
 
 async def _reconcile_claims(

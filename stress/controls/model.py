@@ -151,7 +151,7 @@ def list_reasons(result: Mapping[str, Any]) -> Iterator[Reason]:
     differences = result["reconciliation"]["differences"]
     for what, count in Counter(difference["what"] for difference in differences).items():
         first = next(difference for difference in differences if difference["what"] == what)
-        yield Reason(what, f"{count} times, first: expected {first['told']}, found {first['found']}")
+        yield Reason(what, f"{count} times, first: expected {first['answered']}, found {first['found']}")
     lag = result["lag"]
     if lag and lag["p99"] > lag["bar"]:
         yield Reason(GENERATOR_LATE, f"p99 {lag['p99']:.0f} ms, limit {lag['bar']:.0f} ms")

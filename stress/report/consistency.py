@@ -8,9 +8,10 @@ from stress.report.formatting import format_number, join_names
 
 MARKS: dict[Status, str] = {"PASS": "●", "FAIL": "✕", "INVALID": "?", "SKIPPED": "○"}
 MEANINGS: dict[Status, str] = {
-    "PASS": "Every check held, on the full number of samples, from a load generator that kept its time, and the audit "
-    "of what clients were told against what is there found nothing.",
-    "FAIL": "The measurement is good and the promise is broken: a check did not hold, or the audit found a difference.",
+    "PASS": "Every check held, on the full number of samples, from a load generator that kept its time, and the "
+    "reconciliation of what clients were answered with what is there found nothing.",
+    "FAIL": "The measurement is good and the promise is broken: a check did not hold, or the reconciliation found a "
+    "difference.",
     "INVALID": "Nothing was learned: too few samples, or a load generator that was late itself. INVALID is not PASS.",
     "SKIPPED": "Not tried in this run. SKIPPED is not PASS either.",
 }
@@ -66,7 +67,7 @@ def list_doubts(result: ScenarioResult) -> list[str]:
     found = [
         (not result.checks, "it has no check"),
         (failed > 0, f"{failed} of its {len(result.checks)} checks did not hold"),
-        (differences > 0, f"its audit found {format_number(differences)} difference{'s' * (differences > 1)}"),
+        (differences > 0, f"its reconciliation found {format_number(differences)} difference{'s' * (differences > 1)}"),
         (
             has_too_few_samples(result),
             f"it has {format_number(result.samples)} of {format_number(result.samples_wanted)} samples",
@@ -122,13 +123,13 @@ def summarise_evidence(results: Sequence[ScenarioResult]) -> str:
     if not judged:
         return ""
     checks = [check.passed for result in judged for check in result.checks]
-    audits = [result.reconciliation for result in judged]
-    differences = sum(len(audit.differences) + audit.more_differences for audit in audits)
+    reconciliations = [result.reconciliation for result in judged]
+    differences = sum(len(one.differences) + one.more_differences for one in reconciliations)
     samples = format_number(sum(result.samples for result in judged))
-    compared = format_number(sum(sum(audit.compared.values()) for audit in audits))
+    compared = format_number(sum(sum(one.compared.values()) for one in reconciliations))
     return (
         f"{sum(checks)} of {len(checks)} checks held, on {samples} samples. {compared} comparisons "
-        f"of what clients were told with what is there found {format_number(differences) if differences else 'no'} "
+        f"of what clients were answered with what is there found {format_number(differences) if differences else 'no'} "
         f"difference{'s' * (differences > 1)}."
     )
 

@@ -78,7 +78,7 @@ def _format_scenarios(results: Sequence[ScenarioResult]) -> str:
         ]
         for result in results
     ]
-    return format_table(["", "promise", "checks held", "samples", "generator lag, p99", "audit"], rows)
+    return format_table(["", "promise", "checks held", "samples", "generator lag, p99", "reconciliation"], rows)
 
 
 def _format_problems(result: ScenarioResult) -> str:
@@ -101,11 +101,11 @@ def _format_failed(checks: Sequence[Assertion]) -> list[str]:
 
 
 def _format_differences(result: ScenarioResult) -> list[str]:
-    audit = result.reconciliation
-    listed = audit.differences[:MOST_DIFFERENCES]
-    more = len(audit.differences) - len(listed) + audit.more_differences
+    reconciliation = result.reconciliation
+    listed = reconciliation.differences[:MOST_DIFFERENCES]
+    more = len(reconciliation.differences) - len(listed) + reconciliation.more_differences
     lines = [
-        f"- ≠ {escape_text(one.what)} {escape_text(one.subject)}: told {escape_text(one.told)}, "
+        f"- ≠ {escape_text(one.what)} {escape_text(one.subject)}: answered {escape_text(one.answered)}, "
         f"found **{escape_text(one.found)}**"
         for one in listed
     ]

@@ -117,9 +117,7 @@ async def _transition_concurrently(
             _make_transition(context, claim, member, token, to, version) for claim, member in mine for token in staff
         ]
         samples = await context.send_burst(calls)
-        name = (
-            f"Two decide on version {version} of each of {len(mine)} claims: one counts, one is told that it is stale"
-        )
+        name = f"Two decide on version {version} of each of {len(mine)} claims: one counts, one is refused as stale"
         context.check_equal(name, {200: len(mine), 412: len(mine)}, count_statuses(samples))
 
 

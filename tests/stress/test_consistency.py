@@ -64,7 +64,7 @@ def test_the_evidence_counts_only_what_could_be_judged() -> None:
     """Checks, samples and comparisons of the INVALID scenario are left out."""
     assert consistency.summarise_evidence(sample.make_mixed_report().results) == (
         "20 of 22 checks held, on 5,720 samples. "
-        "22,850 comparisons of what clients were told with what is there found 7 differences."
+        "22,850 comparisons of what clients were answered with what is there found 7 differences."
     )
     assert "found no difference." in consistency.summarise_evidence(sample.make_passing_report().results)
     assert consistency.summarise_evidence([replace(sample_results.make_pool(), status="SKIPPED")]) == ""

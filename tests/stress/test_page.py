@@ -139,7 +139,7 @@ def test_the_comment_says_what_the_page_says_and_fits() -> None:
     made = format_markdown(sample.make_mixed_report())
     assert made.startswith("## ✕ FAIL: 6 of 8 promises hold.")
     assert "**Acknowledged claims that are there**: wanted 900 of 900, found **898: 2 are missing**" in made
-    assert "told 201, state submitted, version 1, found **no such row**" in made
+    assert "answered 201, state submitted, version 1, found **no such row**" in made
     assert "✓" not in made
     report = hostile()
     many = [

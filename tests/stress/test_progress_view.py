@@ -63,7 +63,7 @@ def test_where_nobody_watches_each_event_is_a_line() -> None:
         "fault: mail service [2J away",
         "pool: PASS, 4 of 4 checks held",
     ]
-    assert "claims: FAIL, 2 of its 3 checks did not hold; its audit found 7 differences" in lines
+    assert "claims: FAIL, 2 of its 3 checks did not hold; its reconciliation found 7 differences" in lines
     assert "capacity: INVALID, it has 14,120 of 18,400 samples; its load generator was late" in lines
     assert lines[-4] == "FAIL: 6 of 8 promises hold."
     assert lines[-1] == "report: build/stress/report.html"

@@ -1,4 +1,4 @@
-"""The audit of what clients were told against what is there: what agrees is counted, what does not is found."""
+"""The reconciliation of what clients were answered with what is there: what agrees is counted, all else is found."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from tests.stress.sample_system import BESA, CLAIM, EVIDENCE, MEMBER, NUMBER, Sa
 JOBS, MAILS, AUDIT = "jobs of a person", "mails to a person", "audit entries of a person"
 VOIDED = "commissions taken back, and entries of it"
 ACCOUNTS, TWICE = "accounts of an address", "calls without an answer, done more than once"
-UNTOLD, LOST = "claims that nobody was told of", "claims that were told but are not there"
+UNNAMED, LOST = "claims that no answer names", "claims that were accepted but are missing"
 
 
 @pytest.fixture
@@ -25,11 +25,11 @@ def system() -> SampleSystem:
 
 def test_where_all_agrees_nothing_is_found_and_all_was_looked_at(system: SampleSystem) -> None:
     """Two people and a claim: each kind of thing was compared, as often as there is one."""
-    audit = system.reconcile()
-    assert audit.differences == []
-    assert audit.compared == Counter({
+    found = system.reconcile()
+    assert found.differences == []
+    assert found.compared == Counter({
         ACCOUNTS: 2, "rows of a person": 2, "agent of a member": 1, "commissions of a member": 1, VOIDED: 1, AUDIT: 2,
-        JOBS: 2, MAILS: 2, LOST: 1, UNTOLD: 1, "history of a claim": 1, "audit entries of a claim": 1,
+        JOBS: 2, MAILS: 2, LOST: 1, UNNAMED: 1, "history of a claim": 1, "audit entries of a claim": 1,
         "jobs of a claim": 1, "notices of a claim to the desk": 1, "documents of a claim": 1,
     })  # fmt: skip
 
@@ -64,7 +64,7 @@ def _second_claim(system: SampleSystem) -> None:
         _wrong(lambda w: w.inbox.subtract({BESA: 1}), MAILS, case="a lost mail"),
         _wrong(lambda w: w.people.pop(), ACCOUNTS, case="a missing account"),
         _wrong(_second_account, ACCOUNTS, case="a second account with one address"),
-        _wrong(lambda w: w.member.update(id="member-2"), ACCOUNTS, case="another account than was told"),
+        _wrong(lambda w: w.member.update(id="member-2"), ACCOUNTS, case="another account than was answered"),
         _wrong(lambda w: w.member["audit"].pop("member.contact_changed"), AUDIT, case="a missing audit entry"),
         _wrong(lambda w: w.member["audit"].pop(LINKED), AUDIT, case="a sign-in that nobody audited"),
         _wrong(lambda w: w.member["audit"].update({"member.anonymised": 1}), AUDIT, case="an audit entry too many"),
@@ -86,8 +86,8 @@ def _second_claim(system: SampleSystem) -> None:
         _wrong(lambda w: w.agent.update(agents=0), "rows of a person", case="a lost agent row"),
         _wrong(lambda w: w.agent.update(members=1), "rows of a person", case="an agent who became a member"),
         _wrong(lambda w: w.member.update(agent=None), "agent of a member", case="a lost agent"),
-        _wrong(_second_claim, UNTOLD, case="a claim that nobody was told of"),
-        _wrong(lambda w: w.claims.clear(), LOST, case="a told claim that is missing"),
+        _wrong(_second_claim, UNNAMED, case="a claim that no answer names"),
+        _wrong(lambda w: w.claims.clear(), LOST, case="an accepted claim that is missing"),
         _wrong(lambda w: w.claim.update(broken=1), "history of a claim", case="a gap in a history"),
         _wrong(lambda w: w.claim.update(steps=1), "history of a claim", case="a lost step"),
         _wrong(lambda w: w.claim.update(steps=3), "history of a claim", case="a step too many"),
@@ -111,12 +111,12 @@ def test_what_does_not_agree_is_found(
     assert system.list_kinds() == found
 
 
-def test_a_difference_names_its_subject_what_was_told_and_what_is_there(system: SampleSystem) -> None:
+def test_a_difference_names_its_subject_what_was_answered_and_what_is_there(system: SampleSystem) -> None:
     """By an id, never by a person's data."""
     system.member["jobs"]["member-welcome done"] = 2
     (found,) = system.list_differences()
     assert (found.what, found.subject) == (JOBS, MEMBER)
-    assert found.told == "identity done ×1, member-welcome done ×1, membership-renewed done ×1"
+    assert found.answered == "identity done ×1, member-welcome done ×1, membership-renewed done ×1"
     assert found.found == "identity done ×1, member-welcome done ×2, membership-renewed done ×1"
     system.people.pop()
     assert not [each for each in system.list_differences() if "@" in f"{each}"]
@@ -260,11 +260,11 @@ def unanswered_claim() -> SampleSystem:
 
 
 def test_a_claim_without_an_answer_is_whole_or_not_there() -> None:
-    """Filed once or not; a second is one that nobody was told of, and a half one is found as any other."""
+    """Filed once or not; a second is one that no answer names, and a half one is found as any other."""
     assert unanswered_claim().list_kinds() == set()
     system = unanswered_claim()
     system.claims.append({**system.claim, "id": "claim-2"})
-    assert UNTOLD in system.list_kinds()
+    assert UNNAMED in system.list_kinds()
     system = unanswered_claim()
     system.claim["jobs"].pop("staff-new-claim done")
     assert system.list_kinds() == {"jobs of a claim"}
@@ -278,7 +278,7 @@ def test_a_claim_without_an_answer_does_not_excuse_another() -> None:
     """Which is known by its title."""
     system = unanswered_claim()
     system.claim["title"] = "Another"
-    assert UNTOLD in system.list_kinds()
+    assert UNNAMED in system.list_kinds()
 
 
 @pytest.mark.parametrize(

@@ -166,10 +166,10 @@ def test_latencies_are_of_the_accepted_calls_and_by_operation() -> None:
 
 def test_of_many_differences_the_first_are_listed_and_the_rest_is_counted() -> None:
     """Nothing of it gets lost."""
-    audit = ReconciliationLog()
+    log = ReconciliationLog()
     for nth in range(60):
-        audit.compare("claims", str(nth), 1, nth % 2)
-        audit.compare("mails", str(nth), 1, 0)
-    found = audit.summarise()
+        log.compare("claims", str(nth), 1, nth % 2)
+        log.compare("mails", str(nth), 1, 0)
+    found = log.summarise()
     assert found.compared == {"claims": 60, "mails": 60}
     assert (len(found.differences), found.more_differences) == (50, 40)

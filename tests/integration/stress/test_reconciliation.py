@@ -1,4 +1,4 @@
-"""The reconciliation against a real database: its queries give what the audit takes, and what is wrong is found."""
+"""The reconciliation against a real database: its queries give what it takes, and what is wrong is found."""
 
 import asyncio
 import itertools
@@ -28,7 +28,7 @@ DESK = "desk@interdomestik.test"
 
 @pytest.fixture
 def fresh_database(postgres: PostgresHandle) -> FreshDatabase:
-    """A database for each test: the audit looks at all of it."""
+    """A database for each test: the reconciliation looks at all of it."""
     return postgres.make_fresh_database()
 
 
@@ -126,15 +126,15 @@ def test_where_all_is_as_it_was_told_nothing_is_found_and_all_was_looked_at(syst
         "accounts of an address": 1, "rows of a person": 1, "agent of a member": 1, "commissions of a member": 1,
         "commissions taken back, and entries of it": 1,
         "audit entries of a person": 1, "jobs of a person": 1, "mails to a person": 1,
-        "accounts that nobody was told of": 1, "claims that were told but are not there": 1,
-        "claims that nobody was told of": 1, "history of a claim": 1, "audit entries of a claim": 1,
+        "accounts that no answer names": 1, "claims that were accepted but are missing": 1,
+        "claims that no answer names": 1, "history of a claim": 1, "audit entries of a claim": 1,
         "jobs of a claim": 1, "notices of a claim to the desk": 1, "documents of a claim": 1,
         "rows of an Idempotency-Key": 3, "jobs that are not done": 1, "messages left in queues": 1,
     })  # fmt: skip
 
 
 def test_the_query_of_people_gives_all_there_is_of_each(system: RecordedSystem) -> None:
-    """In the audit's own shapes."""
+    """In the reconciliation's own shapes."""
     made = {row["role"]: row["email"] for row in system.run("SELECT role, email FROM accounts")}
     rows = {row["role"]: row for row in query(system, "people", emails=list(made.values()))}
     ids = {role: row.pop("id") for role, row in rows.items()}
@@ -152,7 +152,7 @@ def test_the_query_of_people_gives_all_there_is_of_each(system: RecordedSystem) 
 
 
 def test_the_query_of_claims_gives_all_there_is_of_each(system: RecordedSystem) -> None:
-    """In the audit's own shapes."""
+    """In the reconciliation's own shapes."""
     (known,) = system.run("SELECT c.id::text, c.number, c.member_id::text AS member, c.title, d.id::text AS document "
                           "FROM claims c JOIN documents d ON d.claim_id = c.id")  # fmt: skip
     document = known.pop("document")
@@ -252,7 +252,7 @@ def test_an_account_that_nobody_was_told_of_is_found(system: RecordedSystem, rol
     assert found(system) == set()
     stranger = system.add_account(role, "stranger@example.test")
     (difference,) = differences(system)
-    assert (difference.what, difference.found) == ("accounts that nobody was told of", f"['{stranger}']")
+    assert (difference.what, difference.found) == ("accounts that no answer names", f"['{stranger}']")
 
 
 def test_an_account_though_its_call_was_refused_is_found(system: RecordedSystem) -> None:
@@ -261,8 +261,8 @@ def test_an_account_though_its_call_was_refused_is_found(system: RecordedSystem)
     key = system.tell("register", 409, scenario="members", body={"email": "refused@example.test"})
     mine = differences(system, "members")
     assert {(each.what, each.subject) for each in mine} == {
-        ("accounts of an address", key), ("accounts that nobody was told of", "all")}  # fmt: skip
-    assert found(system, "claims") == {"accounts that nobody was told of"}
+        ("accounts of an address", key), ("accounts that no answer names", "all")}  # fmt: skip
+    assert found(system, "claims") == {"accounts that no answer names"}
 
 
 def test_people_of_other_scenarios_who_were_touched_are_compared_again(system: RecordedSystem) -> None:
