@@ -120,13 +120,13 @@ class Housekeeper:
         A task that fails is logged and does not prevent the others.
         """
         tasks: dict[str, Callable[[], int]] = {
-            "documents_swept": self.reject_stale_documents,
-            "breaches_noticed": self.notify_overdue_claims,
-            "subscriptions_advanced": self.update_subscription_states,
+            "documents_rejected": self.reject_stale_documents,
+            "overdue_claims_notified": self.notify_overdue_claims,
+            "subscriptions_updated": self.update_subscription_states,
             "members_reminded": self.remind_members,
             "keys_deleted": self.delete_old_keys,
             "jobs_deleted": self.delete_old_jobs,
-            "greetings_deleted": self.delete_old_unsolicited_mails,
+            "unsolicited_mails_deleted": self.delete_old_unsolicited_mails,
         }
         return {name: self._run_task(name, task) for name, task in tasks.items()}
 
@@ -150,7 +150,7 @@ def handler(_event: dict[str, Any], invocation: BackgroundInvocation) -> dict[st
         invocation.deadline,
         container.settings.time_zone,
     ).run()
-    if done["breaches_noticed"] or done["members_reminded"]:
+    if done["overdue_claims_notified"] or done["members_reminded"]:
         container.queues.wake_relay()
     logger.info("housekeeping_done", extra=done)
     return done

@@ -337,4 +337,4 @@ def test_housekeeping_leaves_documents_for_later_while_the_buckets_circuit_is_op
     assert keeper.reject_stale_documents() == 0
     assert asked == 2 + STORAGE.failures
     worker_setup.time.advance(STORAGE.open_s)
-    assert keeper.run()["documents_swept"] == 8
+    assert keeper.run()["documents_rejected"] == 8

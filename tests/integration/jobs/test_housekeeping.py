@@ -71,7 +71,7 @@ def test_a_pending_document_older_than_a_day_is_rejected_and_its_object_removed(
 ) -> None:
     """A younger one may still be completed, and an available one is evidence."""
     old, young, kept = document("25 hours"), document("23 hours"), document("9 days", "available")
-    assert housekeeper.run()["documents_swept"] == 1
+    assert housekeeper.run()["documents_rejected"] == 1
     assert states(fresh_database, "documents") == {old: "rejected", young: "pending", kept: "available"}
     assert set(evidence.objects) == {f"key/{young}", f"key/{kept}"}
     assert fresh_database.query_rows("SELECT slot FROM documents WHERE id = %s", old) == [{"slot": None}]
@@ -85,10 +85,10 @@ def test_a_document_whose_object_could_not_be_removed_stays_for_the_next_time(
     """No object is ever left without a row that knows it."""
     old = document("25 hours")
     evidence.fails = ServiceUnavailable("EndpointConnectionError")
-    assert housekeeper.run()["documents_swept"] == 0
+    assert housekeeper.run()["documents_rejected"] == 0
     assert states(fresh_database, "documents") == {old: "pending"}
     evidence.fails = None
-    assert housekeeper.run()["documents_swept"] == 1
+    assert housekeeper.run()["documents_rejected"] == 1
 
 
 def test_the_relay_is_woken_for_a_notice_to_the_desk(
@@ -98,11 +98,11 @@ def test_the_relay_is_woken_for_a_notice_to_the_desk(
     queues = FakeJobQueues()
     parts = make_container(fresh_database.settings, queues=queues, document_store=FakeDocumentStore())
     monkeypatch.setattr("housekeeping.app.get_container", lambda: parts)
-    assert housekeeping.handler({}, LambdaContext(60))["breaches_noticed"] == 0
+    assert housekeeping.handler({}, LambdaContext(60))["overdue_claims_notified"] == 0
     assert queues.nudges == []
     _put(records, records.add_claim(records.add_member()), "submitted", "4 days")
     done = housekeeping.handler({}, LambdaContext(60))
-    assert (done["breaches_noticed"], done["members_reminded"]) == (1, 0)
+    assert (done["overdue_claims_notified"], done["members_reminded"]) == (1, 0)
     assert queues.nudges == [0]
 
 
@@ -115,10 +115,10 @@ def test_the_desk_learns_once_of_a_claim_that_stays_too_long_in_a_state(
     """From the day after the promise on, and not again in the same state."""
     claim = records.add_claim(records.add_member())
     _put(records, claim, state, f"{days} days -1 minute")
-    assert housekeeper.run()["breaches_noticed"] == 0
+    assert housekeeper.run()["overdue_claims_notified"] == 0
     _put(records, claim, state, f"{days} days 1 minute")
-    assert housekeeper.run()["breaches_noticed"] == 1
-    assert housekeeper.run()["breaches_noticed"] == 0
+    assert housekeeper.run()["overdue_claims_notified"] == 1
+    assert housekeeper.run()["overdue_claims_notified"] == 0
     assert audit(fresh_database) == [("claim.breach_noticed", claim, "housekeeping", "request-1", {"state": state})]
     [job] = fresh_database.query_rows("SELECT * FROM outbox")
     assert (job["kind"], job["priority"], job["subject_id"], job["state"]) == ("mail", "low", claim, "pending")
@@ -142,18 +142,18 @@ def test_a_claim_that_moved_on_can_be_late_again(
     """Once per claim and state: the move forgets the notice."""
     claim = records.add_claim(records.add_member())
     _put(records, claim, "submitted", "4 days")
-    assert housekeeper.run()["breaches_noticed"] == 1
+    assert housekeeper.run()["overdue_claims_notified"] == 1
     fresh_database.query_rows("UPDATE claims SET state = 'evaluation' WHERE id = %s", claim)
-    assert housekeeper.run()["breaches_noticed"] == 0
+    assert housekeeper.run()["overdue_claims_notified"] == 0
     fresh_database.query_rows("UPDATE claims SET state_since = now() - interval '6 days' WHERE id = %s", claim)
-    assert housekeeper.run()["breaches_noticed"] == 1
+    assert housekeeper.run()["overdue_claims_notified"] == 1
 
 
 @pytest.mark.parametrize("state", ["court", "resolved", "rejected", "withdrawn"])
 def test_states_without_a_promise_are_never_late(housekeeper: Housekeeper, records: RecordFixtures, state: str) -> None:
     """However long they last."""
     _put(records, records.add_claim(records.add_member()), state, "400 days")
-    assert housekeeper.run()["breaches_noticed"] == 0
+    assert housekeeper.run()["overdue_claims_notified"] == 0
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_a_membership_goes_on_with_its_period(
     today = ManualClock(datetime(END.year, END.month, END.day, 12, tzinfo=UTC))
     today.advance(days_after_end * 86_400)
     changed = Housekeeper(database, FakeDocumentStore(), today, "request-1", make_deadline()).run()[
-        "subscriptions_advanced"
+        "subscriptions_updated"
     ]
     [row] = fresh_database.query_rows(
         "SELECT s.state, s.version AS s, m.version AS m FROM subscriptions s JOIN members m ON m.id = member_id"
@@ -213,7 +213,7 @@ def test_more_than_a_batch_is_done_in_several(
             "INSERT INTO idempotency_keys VALUES (%s, 'k', 'f', NULL, now() - interval '2 days')", str(make_uuid7())
         )
     done = housekeeper.run()
-    assert (done["breaches_noticed"], done["keys_deleted"]) == (5, 5)
+    assert (done["overdue_claims_notified"], done["keys_deleted"]) == (5, 5)
 
 
 def test_keys_are_forgotten_after_a_day_and_done_jobs_after_thirty(
@@ -256,7 +256,7 @@ def test_a_chore_that_fails_does_not_keep_the_others_from_their_work(
         "INSERT INTO idempotency_keys VALUES ('old', 'k', 'f', NULL, now() - interval '25 hours')"
     )
     done = Housekeeper(housekeeper.database, Broken(), read_utc_now, "request-1", make_deadline()).run()
-    assert (done["documents_swept"], done["keys_deleted"]) == (0, 1)
+    assert (done["documents_rejected"], done["keys_deleted"]) == (0, 1)
 
 
 def test_without_time_nothing_is_begun(

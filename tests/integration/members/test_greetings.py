@@ -101,6 +101,6 @@ def test_addresses_are_forgotten_after_a_day(fresh_database: FreshDatabase) -> N
     done = Housekeeper(
         fresh_database.make_database(), FakeDocumentStore(), read_utc_now, "request-1", make_deadline()
     ).run()
-    assert done["greetings_deleted"] == 1
+    assert done["unsolicited_mails_deleted"] == 1
     assert {row["address"] for row in fresh_database.query_rows("SELECT address FROM greetings")} >= {young}
     assert fresh_database.query_rows("SELECT FROM greetings WHERE address = %s", old) == []

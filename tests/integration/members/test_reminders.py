@@ -416,7 +416,7 @@ def test_the_relay_is_woken_for_reminders(
     )
     monkeypatch.setattr("housekeeping.app.get_container", lambda: parts)
     done = handler({}, LambdaContext(60))
-    assert (done["members_reminded"], done["breaches_noticed"]) == (len(nudges), 0)
+    assert (done["members_reminded"], done["overdue_claims_notified"]) == (len(nudges), 0)
     assert queues.nudges == nudges
 
 
