@@ -18,7 +18,7 @@ A_CLAIMS_DOCUMENTS = ("10",)
 STATEMENTS: dict[str, tuple[str, ...]] = {
     "agents/queries.sql:enqueue_received": ONE_MAIL_A_DAY,
     "agents/queries.sql:commission_records": ("1 month",),
-    "agents/queries.sql:take_paid_agents": ("1 month",),
+    "agents/queries.sql:lock_paid_agents": ("1 month",),
     "agents/queries.sql:pay_out": ("1 month",),
     "claims/queries.sql:transitions": ("32", "32"),  # hex digits of a UUID, which a version is made to look like
     "claims/queries.sql:insert_document": A_CLAIMS_DOCUMENTS,

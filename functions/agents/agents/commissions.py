@@ -31,7 +31,7 @@ def decide_commission(
     and commission-member-not-proven.
     """
     tx.add(SQL["require_decider"], sub=sub)
-    tx.add(SQL["hold_agent_state"], id=commission_id)
+    tx.add(SQL["lock_agent_state"], id=commission_id)
     tx.add(SQL["lock_commission"], id=commission_id)
     tx.add(SQL["require_not_own"], id=commission_id, sub=sub)
     tx.add(SQL["require_commission_move"], id=commission_id, decision=decision)

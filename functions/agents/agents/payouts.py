@@ -23,7 +23,7 @@ def run_payout(tx: Transaction, month: str, *, payout_id: UUID, today: date, sub
         raise Refusal("payout-too-early")
     first_day = compute_first_day(month)
     tx.add(SQL["require_decider"], sub=sub)
-    tx.add(SQL["take_paid_agents"], first_day=first_day)
+    tx.add(SQL["lock_paid_agents"], first_day=first_day)
     tx.add(SQL["pay_out"], id=payout_id, first_day=first_day, today=today, sub=sub)
     tx.add(SQL["record_payout"], id=payout_id, audit_id=make_uuid7(), sub=sub, request_id=actor.request_id)
     return tx.fetch_answer(SQL["payout_of_month"], first_day=first_day)

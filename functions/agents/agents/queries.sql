@@ -82,7 +82,7 @@ SELECT require(EXISTS (
     WHERE g.id = %(id)s AND m.decision = %(decision)s AND a.email <> freed_address(a.id)),
     'decision-not-allowed')
 
--- name: take_decider
+-- name: lock_decider
 -- Lock the account of the deciding member of staff in lock order; otherwise the decision's foreign key would lock it
 -- later.
 SELECT FROM accounts WHERE identity_sub = %(sub)s FOR KEY SHARE
@@ -141,7 +141,7 @@ ORDER BY c.id DESC LIMIT %(count)s
 -- Require that whoever decides about money has an account here.
 SELECT require((SELECT true FROM accounts WHERE identity_sub = %(sub)s FOR KEY SHARE), 'forbidden')
 
--- name: hold_agent_state
+-- name: lock_agent_state
 -- Lock the commission's agent, so that nobody suspends or reinstates them until the decision is written.
 SELECT FROM agents WHERE id = (SELECT agent_id FROM commissions WHERE id = %(id)s) FOR SHARE
 
@@ -182,7 +182,7 @@ FROM commission_moves m WHERE c.id = %(id)s AND m.from_state = c.state AND m.dec
 -- Select the commission as the transaction has left it.
 SELECT to_jsonb(c) - 'agent_id' AS facts FROM commission_record c WHERE c.id = %(id)s
 
--- name: take_paid_agents
+-- name: lock_paid_agents
 -- Lock the agents to be paid in lock order; otherwise the statements' foreign keys would lock them later.
 SELECT FROM agents WHERE id IN (
     SELECT agent_id FROM commissions WHERE state = 'approved' AND earned_on < %(first_day)s::date + interval '1 month')

@@ -57,7 +57,7 @@ def decide_about_agent(
     tx: Transaction, agent_id: UUID, decision: AgentDecisionKind, *, reason: str, actor: Actor
 ) -> Pending[Row]:
     """Change an agent's state as decided, and write the mail about it. Refusals: not-found, decision-not-allowed."""
-    tx.add(SQL["take_decider"], sub=actor.sub)
+    tx.add(SQL["lock_decider"], sub=actor.sub)
     tx.add(SQL["lock_agent"], id=agent_id)
     tx.add(SQL["require_decision"], id=agent_id, decision=decision)
     tx.add(SQL["decide"], id=agent_id, decision=decision, reason=reason, sub=actor.sub)

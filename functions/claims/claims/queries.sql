@@ -130,7 +130,7 @@ SELECT c.id, c.version + 1, c.state, %(to)s, %(reason)s, %(decline_code)s,
        CASE WHEN %(role)s = 'admin' THEN a.role ELSE %(role)s END, a.id
 FROM claims c, accounts a WHERE c.id = %(id)s AND a.identity_sub = %(sub)s
 
--- name: take_assignee
+-- name: lock_assignee
 -- Lock the account of the new assignee, if it exists; whether it may have the claim is checked after locking the claim.
 SELECT FROM accounts a WHERE a.id = coalesce(%(staff_id)s::uuid, account_of(%(sub)s)) FOR KEY SHARE
 

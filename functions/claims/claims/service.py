@@ -105,7 +105,7 @@ def assign_claim(
 
     Refusals: not-found, stale-version, assignee-unknown.
     """
-    tx.add(SQL["take_assignee"], staff_id=staff_id, sub=scope.sub)
+    tx.add(SQL["lock_assignee"], staff_id=staff_id, sub=scope.sub)
     tx.add(SQL["lock_claim"], id=claim_id, **scope.params)
     tx.add(SQL["require_version"], id=claim_id, versions=versions)
     tx.add(SQL["require_staff_member"], staff_id=staff_id, sub=scope.sub)

@@ -76,7 +76,7 @@ SELECT require((
       AND (%(staff)s OR a.identity_sub = %(sub)s)
     FOR NO KEY UPDATE), 'not-found')
 
--- name: take_agent
+-- name: lock_agent
 -- Lock the agent who earns by the member in lock order; otherwise the commission's foreign key would lock the row
 -- later.
 SELECT FROM agents g WHERE g.id = (SELECT c.agent_id FROM agent_clients c WHERE c.member_id = %(id)s) FOR KEY SHARE
@@ -87,7 +87,7 @@ SELECT require((
     SELECT %(versions)s::int[] IS NULL OR m.version = ANY(%(versions)s::int[])
     FROM members m WHERE m.id = coalesce(%(id)s::uuid, account_of(%(sub)s)) FOR NO KEY UPDATE), 'stale-version')
 
--- name: take_member
+-- name: lock_member
 -- Lock the member before anything is checked about the membership: housekeeping locks the same row first.
 SELECT FROM members m WHERE m.id = %(id)s FOR NO KEY UPDATE
 

@@ -87,7 +87,7 @@ def renew_membership(
 ) -> Pending[Row]:
     """Extend the membership by a year. Refusals: not-found, membership-paused, renewal-too-early."""
     tx.add(SQL["lock_account"], id=member_id, **scope.params)
-    tx.add(SQL["take_agent"], id=member_id)
+    tx.add(SQL["lock_agent"], id=member_id)
     tx.add(SQL["next_version"], id=member_id)
     tx.add(SQL["require_not_paused"], id=member_id, today=today)
     tx.add(SQL["require_near_end"], id=member_id, today=today)
@@ -106,7 +106,7 @@ def cancel_membership(
 ) -> Pending[Row]:
     """End the membership with its period; repeating it changes nothing. Refusals: not-found, membership-ended."""
     tx.add(SQL["lock_account"], id=member_id, **scope.params)
-    tx.add(SQL["take_member"], id=member_id)
+    tx.add(SQL["lock_member"], id=member_id)
     tx.add(SQL["require_not_expired"], id=member_id, today=today)
     tx.add(SQL["next_version_if_not_canceled"], id=member_id)
     tx.add(SQL["cancel"], id=member_id)
@@ -126,7 +126,7 @@ def pause_membership(
     Refusals: not-found, membership-not-running, pause-days-used.
     """
     tx.add(SQL["lock_account"], id=member_id, **scope.params)
-    tx.add(SQL["take_member"], id=member_id)
+    tx.add(SQL["lock_member"], id=member_id)
     tx.add(SQL["require_pausable"], id=member_id, today=today)
     tx.add(SQL["next_version_if_paused_is"], id=member_id, today=today, paused=False)
     tx.add(SQL["pause"], id=member_id, today=today)
@@ -143,7 +143,7 @@ def resume_membership(
     Refusals: not-found, membership-ended.
     """
     tx.add(SQL["lock_account"], id=member_id, **scope.params)
-    tx.add(SQL["take_member"], id=member_id)
+    tx.add(SQL["lock_member"], id=member_id)
     tx.add(SQL["require_not_ended"], id=member_id, today=today)
     tx.add(SQL["next_version_if_paused_is"], id=member_id, today=today, paused=True)
     tx.add(SQL["resume"], id=member_id, today=today)

@@ -50,7 +50,7 @@ def _close_account(tx: Transaction, email: str) -> Pending[None]:
 
 
 def _give_up_address(tx: Transaction, email: str, actor: Actor) -> Pending[Row | None]:
-    tx.add(SQL["take_account"], email=email)
+    tx.add(SQL["lock_account"], email=email)
     tx.add(SQL["close_account"], email=email)
     tx.add(SQL["require_not_staff"], email=email)
     tx.add(SQL["require_not_proven"], email=email)

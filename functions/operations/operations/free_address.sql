@@ -1,7 +1,7 @@
 -- All statements that free an address, in the lock order accounts, agents, members, subscriptions, commissions, outbox,
 -- audit. The account is locked first and written last: its row is locked throughout.
 
--- name: take_account
+-- name: lock_account
 -- Lock the account as firmly as the final change of its address needs.
 SELECT FROM accounts WHERE email = %(email)s FOR UPDATE
 
