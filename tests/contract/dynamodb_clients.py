@@ -34,11 +34,11 @@ def make_use(key: str = "key", fingerprint: str = "asked", scope: str = "client 
     return KeyUse(scope, key, fingerprint)
 
 
-def read_token(verdict: object) -> str:
-    """The token of a verdict that must hold a key."""
-    assert isinstance(verdict, Admitted), verdict
-    assert verdict.token
-    return verdict.token
+def read_token(decision: object) -> str:
+    """The token of a decision that must hold a key."""
+    assert isinstance(decision, Admitted), decision
+    assert decision.token
+    return decision.token
 
 
 def make_client(url: str) -> "DynamoDBClient":
@@ -88,7 +88,7 @@ def run_concurrently(calls: Sequence[Callable[[], T]]) -> list[T]:
 
 
 def admit_in_process(url: str, table: str, charge: LimitCharge | None, use: KeyUse | None, barrier: Any) -> str:
-    """Call admit() in a process of its own, when all others stand at the gate; the verdict's name."""
+    """Call admit() in a process of its own, when all others stand at the gate; the decision's name."""
     client = make_client(url)
     client.describe_table(TableName=table)
     barrier.wait()

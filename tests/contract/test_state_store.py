@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.admission.ports import (
+    AdmissionDecision,
     AdmissionStore,
-    AdmissionVerdict,
     Admitted,
     InProgress,
     KeyReused,
@@ -43,7 +43,7 @@ class AdmissionStoreSubject:
     clock: ManualClock
     events: list[tuple[str, Mapping[str, object]]]
 
-    def admit(self, charge: LimitCharge | None = None, use: KeyUse | None = None) -> AdmissionVerdict:
+    def admit(self, charge: LimitCharge | None = None, use: KeyUse | None = None) -> AdmissionDecision:
         return self.store.admit(charge=charge, use=use, lease_s=LEASE_S)
 
     def answered(self, use: KeyUse, answer: StoredAnswer = CREATED) -> None:
@@ -88,11 +88,11 @@ def subject(request: pytest.FixtureRequest) -> AdmissionStoreSubject:
 
 def test_new_work_is_admitted_with_a_token_and_what_is_left(subject: AdmissionStoreSubject) -> None:
     """A first call takes its key and one of five requests; the burst is whole again 12 s later."""
-    verdict = subject.admit(make_charge(), make_use())
-    assert read_token(verdict)
-    assert isinstance(verdict, Admitted)
-    assert verdict.quota
-    assert (verdict.quota.limit, verdict.quota.remaining, verdict.quota.reset_s) == (FIVE_A_MINUTE, 4, 12.0)
+    decision = subject.admit(make_charge(), make_use())
+    assert read_token(decision)
+    assert isinstance(decision, Admitted)
+    assert decision.quota
+    assert (decision.quota.limit, decision.quota.remaining, decision.quota.reset_s) == (FIVE_A_MINUTE, 4, 12.0)
 
 
 def test_nothing_asked_is_admitted(subject: AdmissionStoreSubject) -> None:
@@ -102,24 +102,24 @@ def test_nothing_asked_is_admitted(subject: AdmissionStoreSubject) -> None:
 
 def test_a_call_without_a_key_holds_none(subject: AdmissionStoreSubject) -> None:
     """A charge alone gives a quota and no token."""
-    verdict = subject.admit(make_charge())
-    assert isinstance(verdict, Admitted)
-    assert verdict.token is None
-    assert verdict.quota
+    decision = subject.admit(make_charge())
+    assert isinstance(decision, Admitted)
+    assert decision.token is None
+    assert decision.quota
 
 
 def test_a_call_without_a_limit_has_no_quota(subject: AdmissionStoreSubject) -> None:
     """A key alone gives a token and no quota."""
-    verdict = subject.admit(use=make_use())
-    assert read_token(verdict)
-    assert verdict == Admitted(quota=None, token=read_token(verdict))
+    decision = subject.admit(use=make_use())
+    assert read_token(decision)
+    assert decision == Admitted(quota=None, token=read_token(decision))
 
 
 @pytest.mark.parametrize("with_key", [False, True])
 def test_a_limit_is_exact_and_so_is_its_retry_after(subject: AdmissionStoreSubject, with_key: bool) -> None:
     """Five are admitted, the sixth is told 12 s: a microsecond earlier is refused, then it is admitted."""
 
-    def ask(n: int) -> AdmissionVerdict:
+    def ask(n: int) -> AdmissionDecision:
         return subject.admit(make_charge(), make_use(f"key-{n}") if with_key else None)
 
     admitted = [ask(n) for n in range(5)]
@@ -191,9 +191,9 @@ def test_an_empty_answer_is_an_answer(subject: AdmissionStoreSubject) -> None:
 def test_a_call_is_told_that_the_first_is_running(subject: AdmissionStoreSubject) -> None:
     """Until the first call ends, others with its key are asked to come back in a second or more."""
     subject.admit(use=make_use())
-    verdict = subject.admit(make_charge(), make_use())
-    assert isinstance(verdict, InProgress)
-    assert 1 <= verdict.retry_after_s <= LEASE_S
+    decision = subject.admit(make_charge(), make_use())
+    assert isinstance(decision, InProgress)
+    assert 1 <= decision.retry_after_s <= LEASE_S
 
 
 @pytest.mark.parametrize("done", [False, True])
@@ -381,20 +381,20 @@ class StoreScript:
 
     def _admit(self, key: str | None, fingerprint: str, charged: bool) -> None:
         asked = make_use(key, fingerprint) if key else None
-        verdict = self._store.admit(charge=make_charge() if charged else None, use=asked, lease_s=LEASE_S)
-        if isinstance(verdict, Admitted) and verdict.token:
-            self._tokens.append(verdict.token)
-        self.seen.append(self._told(verdict))
+        decision = self._store.admit(charge=make_charge() if charged else None, use=asked, lease_s=LEASE_S)
+        if isinstance(decision, Admitted) and decision.token:
+            self._tokens.append(decision.token)
+        self.seen.append(self._told(decision))
 
-    def _told(self, verdict: AdmissionVerdict) -> object:
+    def _told(self, decision: AdmissionDecision) -> object:
         # A transaction does not tell what other environments have spent, so quotas are left out.
-        match verdict:
+        match decision:
             case Admitted(quota, token):
                 return "admitted", quota is not None, token is not None
             case OverLimit(_, retry_after_s):
                 return "limited", retry_after_s
             case _:
-                return verdict
+                return decision
 
     def _complete(self, key: str, which: int) -> None:
         if self._tokens:

@@ -15,7 +15,7 @@ import pytest
 
 from shared.admission import gcra
 from shared.admission.ports import (
-    AdmissionVerdict,
+    AdmissionDecision,
     Admitted,
     InProgress,
     KeyUse,
@@ -61,10 +61,10 @@ class StoreEnvironments:
     def environment(self, now: Clock = read_utc_now) -> DynamoDbAdmissionStore:
         return DynamoDbAdmissionStore(self.client, self.table, observer=ignore_event, now=now)
 
-    def admit(self, now: Clock, asked: Sequence[tuple[LimitCharge | None, KeyUse | None]]) -> list[AdmissionVerdict]:
-        """The verdicts on calls let go at once, each in an environment that has seen nothing yet."""
+    def admit(self, now: Clock, asked: Sequence[tuple[LimitCharge | None, KeyUse | None]]) -> list[AdmissionDecision]:
+        """The decisions on calls let go at once, each in an environment that has seen nothing yet."""
 
-        def call(charge: LimitCharge | None, use: KeyUse | None) -> Callable[[], AdmissionVerdict]:
+        def call(charge: LimitCharge | None, use: KeyUse | None) -> Callable[[], AdmissionDecision]:
             return lambda: self.environment(now).admit(charge=charge, use=use, lease_s=LEASE_S)
 
         return run_concurrently([call(charge, use) for charge, use in asked])
@@ -82,9 +82,9 @@ def environments(request: pytest.FixtureRequest, dynamodb: "DynamoDBClient", sta
     return StoreEnvironments(client, dynamodb, state_table)
 
 
-def names(verdicts: list[AdmissionVerdict]) -> Counter[str]:
-    """How many of each verdict."""
-    return Counter(type(verdict).__name__ for verdict in verdicts)
+def names(decisions: list[AdmissionDecision]) -> Counter[str]:
+    """How many of each decision."""
+    return Counter(type(decision).__name__ for decision in decisions)
 
 
 @SIZES
@@ -93,8 +93,8 @@ def test_of_a_crowd_from_one_client_exactly_five_are_admitted(
     environments: StoreEnvironments, clock: Clock, crowd: int
 ) -> None:
     """5 / 60: five are admitted, the others limited; five keys and one bucket are left in the table."""
-    verdicts = environments.admit(clock, [(make_charge(), make_use(f"key-{n}")) for n in range(crowd)])
-    assert names(verdicts) == {"Admitted": 5, "OverLimit": crowd - 5}
+    decisions = environments.admit(clock, [(make_charge(), make_use(f"key-{n}")) for n in range(crowd)])
+    assert names(decisions) == {"Admitted": 5, "OverLimit": crowd - 5}
     assert environments.items() == ["key"] * 5 + ["limit"]
 
 
@@ -112,15 +112,15 @@ def test_a_crowd_is_told_when_the_next_is_admitted(environments: StoreEnvironmen
     clock = ManualClock()
     environments.admit(clock, [(make_charge(), make_use(f"key-{n}")) for n in range(20)])
     clock.advance(12)
-    verdicts = environments.admit(clock, [(make_charge(), make_use(f"later-{n}")) for n in range(20)])
-    assert names(verdicts) == {"Admitted": 1, "OverLimit": 19}
+    decisions = environments.admit(clock, [(make_charge(), make_use(f"later-{n}")) for n in range(20)])
+    assert names(decisions) == {"Admitted": 1, "OverLimit": 19}
 
 
 def test_a_large_limit_is_as_exact_as_a_small_one(environments: StoreEnvironments) -> None:
     """30 / 60: thirty of fifty, and the bucket is owed exactly thirty intervals."""
     clock, thirty = ManualClock(), make_charge(limit=RateLimit("read", 30, 60))
-    verdicts = environments.admit(clock, [(thirty, make_use(f"key-{n}")) for n in range(50)])
-    assert names(verdicts) == {"Admitted": 30, "OverLimit": 20}
+    decisions = environments.admit(clock, [(thirty, make_use(f"key-{n}")) for n in range(50)])
+    assert names(decisions) == {"Admitted": 30, "OverLimit": 20}
     assert environments.tat(thirty) - convert_to_epoch_micros(clock()) == 60 * SECOND
 
 
@@ -131,25 +131,25 @@ def test_of_a_crowd_with_one_key_exactly_one_is_admitted(
 ) -> None:
     """All others are told that it runs, and the client is charged once."""
     clock = ManualClock()
-    verdicts = environments.admit(clock, [(charged, make_use())] * crowd)
-    assert names(verdicts) == {"Admitted": 1, "InProgress": crowd - 1}
+    decisions = environments.admit(clock, [(charged, make_use())] * crowd)
+    assert names(decisions) == {"Admitted": 1, "InProgress": crowd - 1}
     if charged:
         assert environments.tat(charged) - convert_to_epoch_micros(clock()) == gcra.compute_interval(FIVE_A_MINUTE)
 
 
 def test_a_crowd_of_repeated_calls_is_charged_by_the_key(environments: StoreEnvironments) -> None:
     """Five calls with each of four keys: four admitted, sixteen running, nobody limited."""
-    verdicts = environments.admit(ManualClock(), [(make_charge(), make_use(f"key-{n % 4}")) for n in range(20)])
-    assert names(verdicts) == {"Admitted": 4, "InProgress": 16}
+    decisions = environments.admit(ManualClock(), [(make_charge(), make_use(f"key-{n % 4}")) for n in range(20)])
+    assert names(decisions) == {"Admitted": 4, "InProgress": 16}
 
 
 def test_a_crowd_with_more_keys_than_the_limit_gets_five_keys(environments: StoreEnvironments) -> None:
     """Two calls with each of twenty keys: five are admitted, each with a key of its own."""
     asked = [(make_charge(), make_use(f"key-{n // 2}")) for n in range(40)]
-    verdicts = environments.admit(ManualClock(), asked)
-    admitted = [asked[n][1] for n, verdict in enumerate(verdicts) if isinstance(verdict, Admitted)]
+    decisions = environments.admit(ManualClock(), asked)
+    admitted = [asked[n][1] for n, decision in enumerate(decisions) if isinstance(decision, Admitted)]
     assert len(admitted) == len(set(admitted)) == 5
-    assert names(verdicts).keys() <= {"Admitted", "InProgress", "OverLimit"}
+    assert names(decisions).keys() <= {"Admitted", "InProgress", "OverLimit"}
     assert environments.items() == ["key"] * 5 + ["limit"]
 
 
@@ -175,10 +175,10 @@ def test_an_answer_gets_through_a_crowd_asking_for_it(environments: StoreEnviron
     holder = environments.environment()
     token = read_token(holder.admit(charge=make_charge(), use=make_use(), lease_s=LEASE_S))
 
-    def ask() -> AdmissionVerdict:
+    def ask() -> AdmissionDecision:
         return environments.environment().admit(charge=make_charge(), use=make_use(), lease_s=LEASE_S)
 
-    def answer_and_ask() -> AdmissionVerdict:
+    def answer_and_ask() -> AdmissionDecision:
         holder.complete(make_use(), token, CREATED)
         return ask()
 

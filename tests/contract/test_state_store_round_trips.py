@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 
 from shared.admission.ports import (
-    AdmissionVerdict,
+    AdmissionDecision,
     Admitted,
     InProgress,
     KeyReused,
@@ -64,11 +64,11 @@ class StoreEnvironment:
             sleep=self.pauses.append,
         )
 
-    def admit(self, charge: LimitCharge | None = None, use: KeyUse | None = None) -> AdmissionVerdict:
+    def admit(self, charge: LimitCharge | None = None, use: KeyUse | None = None) -> AdmissionDecision:
         return self.store.admit(charge=charge, use=use, lease_s=LEASE_S)
 
     def list_calls(self, charge: LimitCharge | None = None, use: KeyUse | None = None) -> tuple[type, list[str]]:
-        """The kind of verdict, and the calls that it took."""
+        """The kind of decision, and the calls that it took."""
         self.counting.calls.clear()
         return type(self.admit(charge, use)), list(self.counting.calls)
 
@@ -177,7 +177,7 @@ def test_a_memory_too_small_refuses_nobody_wrongly(
         dynamodb, state_table, now=clock, observer=lambda event, facts: None, recent_buckets=1
     )
     turns = [store.admit(charge=make_charge(f"client-{n % 3}"), use=None, lease_s=LEASE_S) for n in range(18)]
-    assert [type(verdict) for verdict in turns] == [Admitted] * 15 + [OverLimit] * 3
+    assert [type(decision) for decision in turns] == [Admitted] * 15 + [OverLimit] * 3
 
 
 def test_a_table_that_lost_its_items_is_believed(
@@ -227,8 +227,8 @@ def test_a_conflict_is_tried_again(new_environment: Callable[..., StoreEnvironme
     """Cancelled three times, a call looks at what got in its way, tries again, and is admitted."""
     failures = repeat(failure, 3)
     environment = new_environment(lambda client: FailingClient(client, unless_reading(failures)))
-    verdict, calls = environment.list_calls(make_charge(), make_use())
-    assert verdict is Admitted
+    decision, calls = environment.list_calls(make_charge(), make_use())
+    assert decision is Admitted
     assert calls == ["transact_write_items", "get_item", "get_item"] * 3 + ["transact_write_items"]
     assert environment.pauses == [0.04, 0.08, 0.16]
 
@@ -252,9 +252,9 @@ def test_a_crowd_that_never_ends_is_refused(
     """Nobody gets past a limit by crowding it: after the last try the call is told to come again."""
     failures = repeat(make_cancellation([True, True]) if key else make_conflict())
     environment = new_environment(lambda client: FailingClient(client, unless_reading(failures)))
-    verdict = environment.admit(make_charge(), key)
-    assert isinstance(verdict, OverLimit)
-    assert verdict.retry_after_s == 1.0
+    decision = environment.admit(make_charge(), key)
+    assert isinstance(decision, OverLimit)
+    assert decision.retry_after_s == 1.0
     assert environment.events == [("state_store_contended", {"operation": "admit"})]
     assert len(environment.pauses) == CONTENTION_BACKOFF.retries + 1
 

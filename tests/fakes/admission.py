@@ -7,7 +7,7 @@ from threading import Lock
 
 from shared.admission import gcra
 from shared.admission.ports import (
-    AdmissionVerdict,
+    AdmissionDecision,
     Admitted,
     InProgress,
     KeyReused,
@@ -45,12 +45,12 @@ class InMemoryAdmissionStore:
         self._records: dict[tuple[str, str], _Record] = {}
         self._lock = Lock()
 
-    def admit(self, *, charge: LimitCharge | None, use: KeyUse | None, lease_s: float) -> AdmissionVerdict:
+    def admit(self, *, charge: LimitCharge | None, use: KeyUse | None, lease_s: float) -> AdmissionDecision:
         """Take the key and charge the limit, both or neither."""
         with self._lock:
             if not self._note_call("admit"):
                 return Admitted(quota=None, token=None)
-            return self._read_verdict(use) or self._charge_limit(charge) or self._enter(charge, use, lease_s)
+            return self._read_decision(use) or self._charge_limit(charge) or self._enter(charge, use, lease_s)
 
     def complete(self, use: KeyUse, token: str, answer: StoredAnswer) -> None:
         """Keep the answer for a day, if `token` still holds the key."""
@@ -69,7 +69,7 @@ class InMemoryAdmissionStore:
             if self._note_call("release") and self._find_held(use, token, "release", unanswered=True):
                 del self._records[use.scope, use.key]
 
-    def _read_verdict(self, use: KeyUse | None) -> AdmissionVerdict | None:
+    def _read_decision(self, use: KeyUse | None) -> AdmissionDecision | None:
         record = self._records.get((use.scope, use.key)) if use else None
         if use is None or record is None or record.free_at <= self._read_now():
             return None

@@ -221,12 +221,12 @@ FROM documents d WHERE d.id = %(document_id)s
 -- name: record_check
 -- Write the result of the check and the object's new place, and insert the audit entry; the first result stands.
 WITH judged AS (
-    UPDATE documents d SET state = %(verdict)s, mismatch = %(mismatch)s, object_key = %(object_key)s, updated_at = now(),
-        slot = CASE WHEN %(verdict)s = 'available' THEN coalesce(d.slot, (
+    UPDATE documents d SET state = %(check_result)s, mismatch = %(mismatch)s, object_key = %(object_key)s, updated_at = now(),
+        slot = CASE WHEN %(check_result)s = 'available' THEN coalesce(d.slot, (
             SELECT min(n) FROM generate_series(1, 10) n
             WHERE n NOT IN (SELECT o.slot FROM documents o WHERE o.claim_id = d.claim_id AND o.slot IS NOT NULL))) END
     WHERE id = %(document_id)s AND state = 'pending'
     RETURNING id, claim_id)
 INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
-SELECT %(audit_id)s, 'document.' || %(verdict)s, id, %(actor)s, %(request_id)s, jsonb_build_object('claim_id', claim_id)
+SELECT %(audit_id)s, 'document.' || %(check_result)s, id, %(actor)s, %(request_id)s, jsonb_build_object('claim_id', claim_id)
 FROM judged

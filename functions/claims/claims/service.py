@@ -177,8 +177,9 @@ def record_check(
     if not mismatch:
         tx.add(SQL["require_place"], document_id=document_id)
     audit = {"audit_id": make_uuid7(), "actor": scope.sub, "request_id": actor.request_id}
-    state = "rejected" if mismatch else "available"
-    tx.add(SQL["record_check"], document_id=document_id, verdict=state, mismatch=mismatch, object_key=key, **audit)
+    result = "rejected" if mismatch else "available"
+    changes = {"check_result": result, "mismatch": mismatch, "object_key": key}
+    tx.add(SQL["record_check"], document_id=document_id, **changes, **audit)
     return _read_visible_document(tx, claim_id, document_id, scope)
 
 

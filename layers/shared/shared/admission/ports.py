@@ -104,13 +104,13 @@ class OverLimit:
     retry_after_s: float
 
 
-AdmissionVerdict = Admitted | Replay | InProgress | KeyReused | OverLimit
+AdmissionDecision = Admitted | Replay | InProgress | KeyReused | OverLimit
 
 
 class AdmissionStore(Protocol):
     """The store of limits and keys, shared by all execution environments. It is fast, and its loss is tolerated."""
 
-    def admit(self, *, charge: LimitCharge | None, use: KeyUse | None, lease_s: float) -> AdmissionVerdict:
+    def admit(self, *, charge: LimitCharge | None, use: KeyUse | None, lease_s: float) -> AdmissionDecision:
         """Take the key and charge the limit, both or neither; the key is held for at most `lease_s` seconds."""
         ...
 

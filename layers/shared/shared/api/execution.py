@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 from shared.admission.ports import (
-    AdmissionVerdict,
+    AdmissionDecision,
     Admitted,
     InProgress,
     KeyReused,
@@ -120,20 +120,20 @@ def _require_record(access: AccessRequirement, request: ApiRequest, principal: s
 
 
 def _charge_invalid_request(refusal: Refusal, principal: str, services: Services) -> None:
-    verdict = _charge_limit(INVALID_REQUEST, principal, services)
-    if isinstance(verdict, Admitted):
-        refusal.headers |= build_quota_headers(verdict.quota)
+    decision = _charge_limit(INVALID_REQUEST, principal, services)
+    if isinstance(decision, Admitted):
+        refusal.headers |= build_quota_headers(decision.quota)
 
 
-def _charge_limit(name: str, principal: str, services: Services) -> AdmissionVerdict:
+def _charge_limit(name: str, principal: str, services: Services) -> AdmissionDecision:
     """Charge one request to a limit. Raise Refusal("too-many-requests")."""
     limit = services.settings.find_limit(name)
-    verdict = services.admission_store.admit(
+    decision = services.admission_store.admit(
         charge=LimitCharge(f"{limit.name} {principal}", limit), use=None, lease_s=0
     )
-    if isinstance(verdict, OverLimit):
-        raise make_limit_refusal(verdict)
-    return verdict
+    if isinstance(decision, OverLimit):
+        raise make_limit_refusal(decision)
+    return decision
 
 
 def _admit_call(operation: Operation, call: Call[Any]) -> StoredAnswer:
@@ -142,13 +142,13 @@ def _admit_call(operation: Operation, call: Call[Any]) -> StoredAnswer:
     if key_use is None and charge is None:
         return _run_with_key(operation, call, None, None)
     lease_s = call.request.deadline.seconds_left + LEASE_MARGIN_S
-    verdict = call.services.admission_store.admit(charge=charge, use=key_use, lease_s=lease_s)
-    if isinstance(verdict, Admitted):
-        answer = _run_with_key(operation, call, key_use, verdict.token)
-        return _add_headers(answer, build_quota_headers(verdict.quota))
-    if isinstance(verdict, Replay) and call.is_by_staff:
+    decision = call.services.admission_store.admit(charge=charge, use=key_use, lease_s=lease_s)
+    if isinstance(decision, Admitted):
+        answer = _run_with_key(operation, call, key_use, decision.token)
+        return _add_headers(answer, build_quota_headers(decision.quota))
+    if isinstance(decision, Replay) and call.is_by_staff:
         call.require_access()  # the stored answer is about other people: only for somebody who still works here
-    return _answer_not_admitted(verdict)
+    return _answer_not_admitted(decision)
 
 
 def _make_charge(operation: Operation, call: Call[Any]) -> LimitCharge | None:
@@ -159,8 +159,8 @@ def _make_charge(operation: Operation, call: Call[Any]) -> LimitCharge | None:
     return LimitCharge(f"{limit.name} {call.principal}", limit)
 
 
-def _answer_not_admitted(verdict: AdmissionVerdict) -> StoredAnswer:
-    match verdict:
+def _answer_not_admitted(decision: AdmissionDecision) -> StoredAnswer:
+    match decision:
         case Replay(answer):
             return _add_headers(answer, {"Idempotency-Replayed": "true"})
         case InProgress(retry_after_s):
@@ -168,9 +168,9 @@ def _answer_not_admitted(verdict: AdmissionVerdict) -> StoredAnswer:
         case KeyReused():
             raise Refusal("idempotency-key-reused")
         case OverLimit():
-            raise make_limit_refusal(verdict)
+            raise make_limit_refusal(decision)
         case _:
-            raise AssertionError(verdict)
+            raise AssertionError(decision)
 
 
 def _run_with_key(operation: Operation, call: Call[Any], key_use: KeyUse | None, token: str | None) -> StoredAnswer:

@@ -22,7 +22,7 @@ from botocore.exceptions import ClientError
 from shared.admission import gcra
 from shared.admission.ports import (
     KEY_LIFE_S,
-    AdmissionVerdict,
+    AdmissionDecision,
     Admitted,
     InProgress,
     KeyUse,
@@ -141,7 +141,7 @@ class DynamoDbAdmissionStore:
         self._tats = gcra.RecentBuckets(recent_buckets)
         self._paused_until = 0
 
-    def admit(self, *, charge: LimitCharge | None, use: KeyUse | None, lease_s: float) -> AdmissionVerdict:
+    def admit(self, *, charge: LimitCharge | None, use: KeyUse | None, lease_s: float) -> AdmissionDecision:
         """Take the key and charge the limit, both or neither; in one round trip unless calls conflict."""
         if charge is None and use is None:
             return Admitted(quota=None, token=None)
@@ -168,20 +168,20 @@ class DynamoDbAdmissionStore:
         delete = items.build_release_write(self._table, use, token)
         self._write_key("release", lambda: self._client.delete_item(**delete))
 
-    def _decide(self, request: _AdmissionRequest) -> AdmissionVerdict:
+    def _decide(self, request: _AdmissionRequest) -> AdmissionDecision:
         for attempt in range(CONTENTION_BACKOFF.retries + 1):
-            if verdict := self._refuse(request) or self._try_writing(request, attempt):
-                return verdict
+            if decision := self._refuse(request) or self._try_writing(request, attempt):
+                return decision
         return self._refuse_contended(request)
 
-    def _refuse(self, request: _AdmissionRequest) -> AdmissionVerdict | None:
+    def _refuse(self, request: _AdmissionRequest) -> AdmissionDecision | None:
         """Refuse what the remembered TAT rules out, unless the key is known: a replay is free."""
         now, charge, tat = self._read_now(), request.charge, self._find_recent_tat(request)
         if charge is None or tat is None or (decision := gcra.decide(charge.limit, tat, now)).accepted:
             return None
         return self._check_key(request) or OverLimit(decision.quota, retry_after_s=decision.retry_after_us / SECOND)
 
-    def _try_writing(self, request: _AdmissionRequest, attempt: int) -> AdmissionVerdict | None:
+    def _try_writing(self, request: _AdmissionRequest, attempt: int) -> AdmissionDecision | None:
         """Decide in one round trip; return None if only another attempt can tell."""
         now, seen = self._read_now(), self._find_recent_tat(request)
         try:
@@ -215,48 +215,48 @@ class DynamoDbAdmissionStore:
 
     def _handle_cancellation(
         self, request: _AdmissionRequest, error: ClientError, now: int, attempt: int
-    ) -> AdmissionVerdict | None:
+    ) -> AdmissionDecision | None:
         record, bucket = request.read_cancellation_reasons(error)
         if request.charge and bucket["Code"] in _FAILURES:
             self._tats.learn(items.make_bucket_key(request.charge), items.read_tat(bucket.get("Item")))
         if record["Code"] in _FAILURES:
-            return self._read_key_verdict(request, record.get("Item"), now)
+            return self._read_key_decision(request, record.get("Item"), now)
         if {record["Code"], bucket["Code"]} & _CONFLICTS:
             self._pause(attempt)
             return self._read_current(request)
         return None
 
-    def _read_current(self, request: _AdmissionRequest) -> AdmissionVerdict | None:
+    def _read_current(self, request: _AdmissionRequest) -> AdmissionDecision | None:
         """Read what the conflicting calls have written: reads never conflict, so losing calls stop contending early."""
         if request.charge:
             bucket = items.make_bucket_key(request.charge)
             self._tats.learn(bucket, items.read_tat(self._read_item(bucket)))
         return self._check_key(request)
 
-    def _check_key(self, request: _AdmissionRequest) -> AdmissionVerdict | None:
+    def _check_key(self, request: _AdmissionRequest) -> AdmissionDecision | None:
         if request.use is None:
             return None
-        return self._read_key_verdict(request, self._read_item(items.make_record_key(request.use)), self._read_now())
+        return self._read_key_decision(request, self._read_item(items.make_record_key(request.use)), self._read_now())
 
     def _read_item(self, pk: str) -> items.Item | None:
         key = {"pk": {"S": pk}}
         return self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
 
-    def _read_key_verdict(
+    def _read_key_decision(
         self, request: _AdmissionRequest, record: items.Item | None, now: int
-    ) -> AdmissionVerdict | None:
+    ) -> AdmissionDecision | None:
         if request.use is None:
             return None
         if items.is_held_by(record, request.token):
             # Our own write, whose answer was lost: its charge is in the table, but not in the TAT remembered here.
             return Admitted(self._compute_quota(request, now), request.token)
-        return items.read_verdict(record, request.use, now)
+        return items.read_decision(record, request.use, now)
 
     def _compute_quota(self, request: _AdmissionRequest, now: int) -> Quota | None:
         charge = request.charge
         return gcra.compute_quota(charge.limit, self._find_recent_tat(request) or now, now) if charge else None
 
-    def _refuse_contended(self, request: _AdmissionRequest) -> AdmissionVerdict:
+    def _refuse_contended(self, request: _AdmissionRequest) -> AdmissionDecision:
         """Refuse a call whose conflicts outlasted every attempt: otherwise contention would be a way around a limit."""
         self._observer("state_store_contended", {"operation": "admit"})
         quota = self._compute_quota(request, self._read_now())

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.admission import gcra
 from shared.admission.ports import (
-    AdmissionVerdict,
+    AdmissionDecision,
     Admitted,
     InProgress,
     KeyReused,
@@ -154,7 +154,7 @@ def is_held_by(item: Item | None, token: str) -> bool:
     return item is not None and bool(item["holder"]["S"] == token)
 
 
-def read_verdict(item: Item | None, use: KeyUse, now: int) -> AdmissionVerdict | None:
+def read_decision(item: Item | None, use: KeyUse, now: int) -> AdmissionDecision | None:
     """Return what a key's record means for another call with the key; None if the key is free."""
     if not item or int(item["free_at"]["N"]) <= now:
         return None
