@@ -23,7 +23,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--borrow-timeout", type=float, default=BORROW_TIMEOUT_S, help="seconds a transaction waits")
     parser.add_argument("--certificates", type=Path, help="folder of certificates; with it nobody comes without TLS")
     parser.add_argument(
-        "--control", type=int, required=True, help="port on 127.0.0.1 of the levers; 0 takes a free one"
+        "--control",
+        type=int,
+        required=True,
+        help="port on 127.0.0.1 for statistics and fault switches; 0 takes a free one",
     )
     return parser.parse_args()
 

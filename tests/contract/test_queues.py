@@ -49,7 +49,7 @@ def _drain(url: str) -> list[str]:
 def _real() -> JobQueuesSubject:
     names = (*PRIORITIES, "nudge")
     urls = {name: clients.get_sqs().create_queue(QueueName=f"{name}-{uuid4().hex}")["QueueUrl"] for name in names}
-    queues = SqsJobQueues(clients.get_sqs(), urls={p: urls[p] for p in PRIORITIES}, nudge_url=urls["nudge"])
+    queues = SqsJobQueues(clients.get_sqs(), urls={p: urls[p] for p in PRIORITIES}, wake_up_url=urls["nudge"])
 
     def break_() -> None:
         # The adapter keeps its client; the queues behind it are gone.
@@ -142,7 +142,7 @@ def test_an_endpoint_that_refuses_connections_raises_nothing() -> None:
     """Neither from publishing nor from nudging."""
     with use_aws_at(f"http://127.0.0.1:{find_free_port()}"):
         queues = SqsJobQueues(
-            clients.get_sqs(), urls={"high": "http://127.0.0.1:1/q"}, nudge_url="http://127.0.0.1:1/n"
+            clients.get_sqs(), urls={"high": "http://127.0.0.1:1/q"}, wake_up_url="http://127.0.0.1:1/n"
         )
         assert queues.publish("high", [make_uuid7()]) == frozenset()
         assert not queues.wake_relay()
@@ -157,7 +157,7 @@ def test_of_a_partly_failed_batch_only_the_successful_ids_are_returned() -> None
             return {"Successful": ids[::2], "Failed": ids[1::2]}
 
     jobs = [make_uuid7() for _ in range(4)]
-    queues = SqsJobQueues(HalfDeaf(), urls={"low": "q"}, nudge_url="n")  # type: ignore[arg-type]
+    queues = SqsJobQueues(HalfDeaf(), urls={"low": "q"}, wake_up_url="n")  # type: ignore[arg-type]
     assert queues.publish("low", jobs) == {jobs[0], jobs[2]}
 
 

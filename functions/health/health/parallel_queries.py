@@ -60,7 +60,10 @@ class _RunningQuery:
 
 
 class ParallelQueries:
-    """Runs queries. One that hangs keeps its thread, and is not run again before that thread has ended."""
+    """The runner of queries, each in a thread.
+
+    A query that hangs keeps its thread, and is not run again before that thread has ended.
+    """
 
     def __init__(self, *, clock: Seconds = read_monotonic) -> None:
         self._clock = clock
@@ -82,7 +85,7 @@ class ParallelQueries:
         if last is not None and not last.done.is_set():
             return None
         run = self._runs[query.name] = _RunningQuery(query, self._clock(), self._clock)
-        Thread(target=run.run, name=f"probe-{query.name}", daemon=True).start()
+        Thread(target=run.run, name=f"health-query-{query.name}", daemon=True).start()
         return run
 
     def _measure_hanging_s(self, name: str) -> float:

@@ -35,7 +35,7 @@ CIRCUIT_PATIENCE_S = STORE_WAIT_S
 
 
 class Container:
-    """Builds everything lazily: importing a module needs no environment and opens no connection."""
+    """The composition root. It builds all lazily: importing a module needs no environment and opens no connection."""
 
     def __init__(
         self, settings: Settings, clock: Clock = read_utc_now, *, circuit_patience_s: float | None = None
@@ -179,7 +179,7 @@ class Container:
 
         settings = self.settings
         urls = {"high": settings.queue_high_url, "normal": settings.queue_normal_url, "low": settings.queue_low_url}
-        return SqsJobQueues(get_sqs(), urls=urls, nudge_url=settings.nudge_queue_url)
+        return SqsJobQueues(get_sqs(), urls=urls, wake_up_url=settings.nudge_queue_url)
 
     @cached_property
     def _verifier(self) -> Callable[[str], Mapping[str, Any]]:

@@ -371,7 +371,9 @@ def test_a_server_that_stops_answering_in_the_middle_leaves_nothing_behind(
     with locked(fresh_database, "outbox"):
         reports = [deep(client) for _ in range(3)]
         assert {report["status"] for report in reports} == {"unhealthy"}
-        assert eventually(lambda: "probe-database" not in {thread.name for thread in threading.enumerate()}, CUT_S)
+        assert eventually(
+            lambda: "health-query-database" not in {thread.name for thread in threading.enumerate()}, CUT_S
+        )
     assert eventually(lambda: deep(client)["status"] == "healthy")
     assert eventually(lambda: (fresh_database.postgres.proxy.counts.clients, busy(fresh_database)) == (0, []))
 

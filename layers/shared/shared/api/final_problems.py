@@ -31,7 +31,7 @@ LIFTABLE: Mapping[str, str] = {
     "agent-not-active": "an approval, or a reinstatement",
     "not-found": "a record that comes to be, or comes to be the caller's",
     "email-taken": "an address that is given free",
-    "move-not-allowed": "another move of the claim",
+    "move-not-allowed": "another transition of the claim",
     "decision-not-allowed": "another decision about the agent",
     "own-commission": "a sign-in that is linked to another account",
     "commission-move-not-allowed": "another decision about the commission",

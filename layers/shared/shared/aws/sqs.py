@@ -46,11 +46,11 @@ class JobQueues(Protocol):
 class SqsJobQueues:
     """The job queues in SQS."""
 
-    def __init__(self, client: "SQSClient", *, urls: Mapping[str, str], nudge_url: str) -> None:
+    def __init__(self, client: "SQSClient", *, urls: Mapping[str, str], wake_up_url: str) -> None:
         """Take the URL of the queue of each priority, and of the queue that wakes the relay."""
         self._client = client
         self._urls = urls
-        self._nudge_url = nudge_url
+        self._wake_up_url = wake_up_url
 
     def publish(self, priority: str, job_ids: Sequence[UUID]) -> frozenset[UUID]:
         """Send job ids; see JobQueues.publish."""
@@ -71,7 +71,7 @@ class SqsJobQueues:
         """Wake the relay; see JobQueues.wake_relay."""
         delay = min(max(round(delay_s), 0), MAX_DELAY_S)
         try:
-            self._client.send_message(QueueUrl=self._nudge_url, MessageBody="{}", DelaySeconds=delay)
+            self._client.send_message(QueueUrl=self._wake_up_url, MessageBody="{}", DelaySeconds=delay)
         except BOTO_ERRORS:
             return False
         return True
