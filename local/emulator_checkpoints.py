@@ -11,7 +11,7 @@ Message = dict[str, Any]
 
 
 class CheckpointSchedule:
-    """Records changes and decides when to write them. Times are `time.monotonic()`'s."""
+    """The record of changes, which decides when to write them. Times are `time.monotonic()`'s."""
 
     def __init__(self) -> None:
         self.first: float | None = None

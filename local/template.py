@@ -91,7 +91,7 @@ def list_references(node: Any) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class IntrinsicResolver:
-    """Resolves intrinsic functions after a deployment.
+    """The resolver of intrinsic functions after a deployment.
 
     `values` are the results of Ref: parameters, physical ids, pseudo parameters. `attributes` are those of GetAtt, by
     "LogicalId.Name". What is unknown stays in its long form.

@@ -24,7 +24,7 @@ def generate_addresses() -> Iterator[str]:
 
 
 class CallFactory:
-    """Makes calls as users make them, with random values from a seed. `mailbox` is the pattern of mail addresses."""
+    """The calls that users make, with random values from a seed. `mailbox` is the pattern of mail addresses."""
 
     def __init__(self, seed: int, mailbox: str = "{name}@example.test") -> None:
         self._dice = random.Random(seed)

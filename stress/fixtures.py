@@ -39,7 +39,7 @@ class SignedInUser:
 
 
 class UserFixtures:
-    """Creates users in a cloud, and hands out each member once."""
+    """The users that are created in a cloud; it hands out each member once."""
 
     def __init__(self, target: LocalCloud, generator: LoadGenerator, call_factory: CallFactory) -> None:
         self._target = target

@@ -35,7 +35,7 @@ class HealthSample:
 
 
 class HealthMonitor:
-    """Asks for reports beside the scenarios, from `start` to `stop`."""
+    """The monitor that asks for reports beside the scenarios, from `start` to `stop`."""
 
     def __init__(self, generator: LoadGenerator, call_factory: CallFactory) -> None:
         self._generator = generator

@@ -57,7 +57,7 @@ async def _send_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandler
 
 
 class LoadGenerator:
-    """Sends calls to one API; each client address has its own connections. `on_sample` is called with every sample."""
+    """The sender of calls to one API; each client address has its own connections. `on_sample` gets every sample."""
 
     def __init__(self, api: str, ledger: CallLedger, clock: RunClock, on_sample: Callable[[CallSample], None]) -> None:
         self.api = api

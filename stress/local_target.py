@@ -47,7 +47,7 @@ class CloudOptions:
 
 
 class JsonClient:
-    """Sends small JSON calls to the harness's own helpers, on other connections than the generator's."""
+    """A client for small JSON calls to the harness's own helpers, on other connections than the generator's."""
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None

@@ -173,7 +173,7 @@ def _make_fact_reader(name: str) -> Callable[[CallSample], str | None]:
 
 
 class PersonReconciler:
-    """Compares people: `samples` of the whole run, `rows` of the query `people`, `inbox` by recipient."""
+    """The comparison of people: `samples` of the whole run, `rows` of the query `people`, `inbox` by recipient."""
 
     def __init__(self, log: ReconciliationLog, samples: Sequence[CallSample], inbox: Counter[str]) -> None:
         self._log = log
@@ -252,7 +252,7 @@ def _count_claim_mails(index: SampleIndex, member: str) -> tuple[int, int]:
 
 
 class ClaimReconciler:
-    """Compares claims: `rows` of the query `claims`, `notices` how many mails to the claims desk name a number."""
+    """The comparison of claims: `rows` of the query `claims`, `notices` counts the claims desk's mails by number."""
 
     def __init__(self, log: ReconciliationLog, samples: Sequence[CallSample], notices: Counter[str]) -> None:
         self._log = log

@@ -16,7 +16,7 @@ BOTH: tuple[Direction, ...] = ("to_server", "to_client")
 
 @dataclass(eq=False)
 class ConnectionCut:
-    """Closes connections after `after` bytes in one direction, counted from when the cut was requested.
+    """A fault that closes connections after `after` bytes in one direction, counted from when the cut was requested.
 
     With 0 nothing of the next piece passes. `left` connections are still to be cut (None: all), `done` were cut.
     """

@@ -38,7 +38,7 @@ class ProtocolMessage(NamedTuple):
 
 
 class MessageReader:
-    """Splits a stream into messages and keeps an incomplete one until the rest arrives."""
+    """A reader that splits a stream into messages and keeps an incomplete one until the rest arrives."""
 
     def __init__(self) -> None:
         self._rest = b""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class ProxyStatistics:
-    """Counts since the start or the last `reset`; `clients`, `borrowed` and `waiting` are the present numbers."""
+    """The counts since the start or the last `reset`; `clients`, `borrowed` and `waiting` are the present numbers."""
 
     clients: int = 0
     transactions: int = 0

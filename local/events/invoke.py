@@ -29,7 +29,7 @@ class InvocationResult:
 
 
 class FunctionInvoker:
-    """Invokes functions through the gateway at `base`."""
+    """The invoker of functions through the gateway at `base`."""
 
     def __init__(self, base: str, timeouts: dict[str, int]) -> None:
         self._address = urlsplit(base).netloc

@@ -11,7 +11,7 @@ CHUNK = 256 * 1024
 
 
 class LogTail:
-    """Passes whole lines to `sink`: those after the file's present end, and all of a file that replaces it.
+    """A reader of whole lines for `sink`: those after the file's present end, and all of a file that replaces it.
 
     A file that was moved away is read to its end before the new one; a truncated file is read from its start.
     """

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class MetricPublisher:
-    """Publishes the metrics that are written to logs after this object was made, until `stop` is set.
+    """The publisher of the metrics that are written to logs after this object was made, until `stop` is set.
 
     While the emulator of CloudWatch is unreachable or fails, it reads no further, so that nothing is lost: the rest
     stays in the log files.

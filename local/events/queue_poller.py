@@ -27,7 +27,7 @@ Message = dict[str, Any]
 
 
 class QueuePoller:
-    """Passes messages of one queue to one function, in its own thread, until `stop` is set."""
+    """A thread that passes messages of one queue to one function, until `stop` is set."""
 
     def __init__(
         self, source: QueueSource, sqs: "SQSClient", invoke: FunctionInvoker, *, region: str, stop: threading.Event

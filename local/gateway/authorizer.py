@@ -45,7 +45,7 @@ def _convert_claim(name: str, value: Any) -> str:
 
 
 class Authorizer:
-    """Verifies bearer tokens. `fetch` reads the pool's JWKS; `clock` returns the time in seconds since the epoch."""
+    """The check of bearer tokens. `fetch` reads the pool's JWKS; `clock` returns the seconds since the epoch."""
 
     def __init__(self, stack: Stack, fetch: Fetch, clock: Callable[[], float] = time.time) -> None:
         self._stack = stack

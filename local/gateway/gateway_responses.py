@@ -52,7 +52,7 @@ def map_expression(expression: str, variables: dict[str, str]) -> str:
 
 
 class GatewayResponses:
-    """Builds responses of rejections."""
+    """The responses of rejections."""
 
     def __init__(self, customised: list[GatewayResponse]) -> None:
         self._customised = {response.response_type: response for response in customised}

@@ -23,7 +23,7 @@ Inbox = Callable[[], Awaitable[list[InboxMessage]]]
 
 
 class LocalRoutes:
-    """Handles the local routes and decides which requests are for them."""
+    """The handler of the local routes, which decides which requests are for them."""
 
     def __init__(self, environments: EnvironmentPools, inbox: Inbox, status: Callable[[], dict[str, object]]) -> None:
         self._environments = environments

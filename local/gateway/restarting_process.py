@@ -14,7 +14,7 @@ STOP_LIMIT_S = 5.0  # after this it is killed
 
 
 class RestartingProcess:
-    """Keeps one command running."""
+    """A process that is started again when it ends, until `stop`."""
 
     def __init__(self, command: list[str], log: FunctionLog) -> None:
         self.pid: int | None = None

@@ -30,7 +30,7 @@ class TokenBucket:
 
 
 class Throttle:
-    """Decides whether a call of a route may pass; each method has its own bucket.
+    """The decision whether a call of a route may pass; each method has its own bucket.
 
     A method without settings of its own gets a bucket with the stage's (API Gateway, "How throttling limit settings are
     applied": stage limits are applied at the method level).

@@ -45,7 +45,7 @@ def _prepare_group(set_death_signal: Callable[[], None]) -> Callable[[], None]:
 
 
 class RuntimeProcess(asyncio.SubprocessProtocol):
-    """Reports a child's output, stdout and stderr as one stream, and its exit status (negative: the signal)."""
+    """A child that reports its output, stdout and stderr as one stream, and its exit status (negative: the signal)."""
 
     def __init__(self, *, on_output: Callable[[bytes], None], on_exit: Callable[[int], None]) -> None:
         self._on_output = on_output

@@ -26,7 +26,7 @@ _numbers = itertools.count(1)
 
 
 class ExecutionEnvironment:
-    """Runs one invocation at a time.
+    """An execution environment, which runs one invocation at a time.
 
     `on_idle` is called when it can take one. `on_gone` is called once, when it has ended: with the outcome of a failed
     start, or None if it had started.

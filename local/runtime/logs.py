@@ -10,7 +10,7 @@ LONGEST_LINE = 1024 * 1024  # bytes kept while waiting for the end of a line
 
 
 class FunctionLog:
-    """Appends to one file; every write is whole lines, so environments' lines never mix."""
+    """A log that is appended to one file; every write is whole lines, so environments' lines never mix."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +35,7 @@ class FunctionLog:
 
 
 class LineSplitter:
-    """Splits a stream into whole lines for `sink`."""
+    """A splitter of a stream into whole lines for `sink`."""
 
     def __init__(self, sink: Callable[[bytes], None]) -> None:
         self._sink = sink

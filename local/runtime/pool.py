@@ -17,7 +17,7 @@ STARTS_AT_ONCE = 2 * (os.cpu_count() or 1)  # per function; starting is CPU-boun
 
 
 class EnvironmentPool:
-    """Runs invocations of one function."""
+    """The execution environments of one function."""
 
     def __init__(self, function: DeployedFunction, platform: RuntimePlatform, log: FunctionLog) -> None:
         self._function = function

@@ -46,7 +46,7 @@ def _format_attribute(value: object) -> str:
 
 @dataclass(frozen=True)
 class Scale:
-    """Maps `low`…`high` of the data to `start`…`end` of the picture; values beyond are put at the edge."""
+    """A scale that maps `low`…`high` of the data to `start`…`end` of the picture; values beyond are put at the edge."""
 
     low: float
     high: float

@@ -48,7 +48,7 @@ SHORT_LIVED = "JobsFunction"
 
 
 class ConcurrentWrites:
-    """Writes for one instant: two fifths for each of two functions, and one fifth claims."""
+    """The writes of one instant: two fifths for each of two functions, and one fifth claims."""
 
     def __init__(self, context: LocalScenarioContext, size: int) -> None:
         self._context = context

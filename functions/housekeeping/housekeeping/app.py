@@ -42,7 +42,7 @@ REMINDER_LATENESS_DAYS = 7
 
 @dataclass(frozen=True, slots=True)
 class Housekeeper:
-    """Runs the housekeeping tasks; the method of each returns how many records one batch changed."""
+    """The housekeeping tasks; the method of each returns how many records one batch changed."""
 
     database: Database
     document_store: DocumentStore

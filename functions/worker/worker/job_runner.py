@@ -85,7 +85,7 @@ class MailSettings:
 
 @dataclass(frozen=True, slots=True)
 class JobRunner:
-    """Does jobs."""
+    """The worker's steps for a job: claim it, make its side effect, record the outcome."""
 
     database: Database
     mailer: Mailer

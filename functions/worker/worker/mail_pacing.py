@@ -24,7 +24,7 @@ UNAVAILABLE_PAUSE_S = 5.0
 
 @dataclass(slots=True)
 class MailRateLimiter:
-    """Lets mails through at the rate. While the store is unavailable every mail passes, and SES does the throttling."""
+    """The limiter of the mail rate. While the store is unavailable every mail passes, and SES does the throttling."""
 
     store: PacingStore
     rules: PacingRules

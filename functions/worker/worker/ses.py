@@ -31,7 +31,7 @@ class Mail:
 
 
 class Mailer(Protocol):
-    """Sends one mail per call."""
+    """The sender of mails, one per call."""
 
     def send(self, mail: Mail, *, tags: dict[str, str]) -> None:
         """Send the mail; `tags` (letters, digits, - and _) let a person trace it.

@@ -19,7 +19,7 @@ _TAG_BYTES = 12
 
 @dataclass(frozen=True, slots=True)
 class CursorCodec:
-    """Makes and reads cursors: an id and a signature of the id and its list."""
+    """The maker and reader of cursors: an id and a signature of the id and its list."""
 
     secret: str
 

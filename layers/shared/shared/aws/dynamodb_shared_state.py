@@ -67,7 +67,7 @@ class SharedState:
 
 
 class SharedStateStore:
-    """Reads and writes the shared state."""
+    """The store of the shared state."""
 
     def __init__(self, client: DynamoDBClient, table: str, *, now: Clock = read_utc_now) -> None:
         self._client = client
@@ -141,7 +141,7 @@ class SharedStateStore:
 
 
 class BackgroundCounter:
-    """Counts events and reports the counts from a background thread, one report at a time, so that no caller waits."""
+    """A counter of events. It reports from a background thread, one report at a time, so that no caller waits."""
 
     def __init__(self, hand_on: Callable[[int], None]) -> None:
         self._hand_on = hand_on

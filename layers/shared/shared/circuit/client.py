@@ -20,7 +20,7 @@ Learn = Callable[[Request, Answer], Request | None]
 
 
 class StoreClient(Protocol):
-    """Sends requests to the store; a call waits for it for `patience_s` seconds at most, all in all."""
+    """The client of the circuits' store; a call waits for it for `patience_s` seconds at most, all in all."""
 
     patience_s: float
 

@@ -120,7 +120,7 @@ class _OpenConnection:
 
 
 class ConnectionHolder:
-    """Holds the environment's connection and lends it to one transaction at a time."""
+    """The holder of the environment's connection, which gives it to one transaction at a time."""
 
     def __init__(
         self,

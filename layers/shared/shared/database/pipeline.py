@@ -69,7 +69,7 @@ class OpenTransaction:
 
 
 class Database:
-    """Runs use cases, each in a transaction of its own."""
+    """The database, which runs use cases, each in a transaction of its own."""
 
     def __init__(
         self,

@@ -79,7 +79,7 @@ def require_nothing(_tx: Transaction) -> None:
 
 
 class TransactionRunner(Protocol):
-    """Runs use cases, each in a transaction of its own."""
+    """A runner of use cases, each in a transaction of its own."""
 
     def run(self, use_case: UseCase[T], deadline: Deadline) -> Committed[T]:
         """Run a use case that may be repeated.

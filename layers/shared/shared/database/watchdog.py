@@ -44,7 +44,10 @@ class WatchedSocket:
 
 
 class Watchdog:
-    """Cuts sockets that are waited on for too long. Its one thread starts on first use and wakes only for that."""
+    """The watch over sockets: it cuts those that are waited on for too long.
+
+    Its one thread starts on first use and wakes only for that.
+    """
 
     def __init__(self, clock: Callable[[], float] = read_monotonic) -> None:
         self._clock = clock

@@ -16,7 +16,7 @@ SCOPE = "aws.cognito.signin.user.admin"
 
 
 class TokenVerifier:
-    """Verifies the user pool's access tokens (RS256) with its published keys."""
+    """The check of the user pool's access tokens (RS256) with its published keys."""
 
     def __init__(self, *, issuer: str, client_id: str, keys: SigningKeys) -> None:
         self._issuer = issuer
