@@ -1,4 +1,4 @@
-"""Calls a room's API as API Gateway would, in this process, on whatever parts a test wires it to."""
+"""A client that calls a function's API as API Gateway does, in this process, with a container of the test's choice."""
 
 import itertools
 import json
@@ -14,7 +14,7 @@ from tests.roles import RoleConnector
 
 _serial = itertools.count(1)
 
-CLIENT_ID = "tests"  # of the app client whose tokens the rooms of the tests take
+CLIENT_ID = "tests"  # of the app client whose tokens the functions of the tests accept
 
 
 def make_claims(sub: str, *groups: str) -> dict[str, str]:
@@ -64,7 +64,7 @@ class ApiReply:
 
 @dataclass
 class ApiClient:
-    """A caller of one room."""
+    """A client of one function."""
 
     api: Api[Any]
     container: Container

@@ -1,6 +1,6 @@
 """Environments on one table, each able to stand still at any moment and go on later: what may never happen.
 
-Every request to the table is a step of its own, so any number of things happen between what an environment saw and what
+Every request to the table runs on its own, so any number of things happen between what an environment saw and what
 it writes. Answers are lost, environments are killed with a write on the wire, operators interfere.
 """
 
@@ -52,14 +52,14 @@ class CheckedStore(InMemoryCircuitStore):
         self.operator = False
         self.ended: Counter[tuple[int | None, End]] = Counter()
         self.probed: dict[int, End] = {}
-        self.told_twice = 0
+        self.written_twice = 0
 
     def change(self, name: str, seen: CircuitSnapshot, to: CircuitSnapshot) -> WriteResult:
         held = self._circuits.get(name, CircuitSnapshot())
         written = super().change(name, seen, to)
         if not written.done:
             assert written.now == held, "a lost write shows what is there"
-            self.happened["stale move refused" if to.generation > seen.generation else "stale count refused"] += 1
+            self.happened["stale transition refused" if to.generation > seen.generation else "stale count refused"] += 1
             return written
         if to.generation == held.generation:
             self._check_count(held, to)
@@ -81,13 +81,13 @@ class CheckedStore(InMemoryCircuitStore):
                 "by its probe's end, and no other's"
             )
         else:
-            assert self._count_bad(before.generation) + self.told_twice >= POLICY.failures
+            assert self._count_bad(before.generation) + self.written_twice >= POLICY.failures
         self.happened[f"{before.state} to {to.state}"] += 1
 
     def _check_count(self, before: CircuitSnapshot, to: CircuitSnapshot) -> None:
         assert (before.state, before.forced) == ("closed", False)
         assert (to.state, to.forced, to.since, to.revision) == ("closed", False, before.since, before.revision + 1)
-        assert len(to.bucket.failures) <= self._count_bad(before.generation) + self.told_twice
+        assert len(to.bucket.failures) <= self._count_bad(before.generation) + self.written_twice
         assert not to.bucket.is_full(POLICY), "the failure that fills it opens it"
         self.happened["counted"] += 1
 
@@ -144,7 +144,7 @@ class BreakerMachine(RuleBasedStateMachine):
             self.report_end(environment, environment.permits.pop(which % len(environment.permits)), end)
 
     def report_end(self, environment: BreakerEnvironment, permit: CallPermit, end: End) -> None:
-        """Tell the breaker, and note it."""
+        """Report to the breaker, and note it."""
         late = (
             permit.generation is not None
             and not permit.local
@@ -195,7 +195,7 @@ class BreakerMachine(RuleBasedStateMachine):
     @rule(n=st.integers(0, ENVIRONMENTS - 1))
     def run_step(self, n: int) -> None:
         """One request of one environment."""
-        self.environments[n].client.step()
+        self.environments[n].client.run_request()
 
     @rule(n=st.integers(0, ENVIRONMENTS - 1), made=st.booleans())
     def lose(self, n: int, made: bool) -> None:
@@ -205,8 +205,8 @@ class BreakerMachine(RuleBasedStateMachine):
             before = len(self.table.read("email").bucket.failures)
             client.lose(made=made)
             after = len(self.table.read("email").bucket.failures)
-            # What was added and not acknowledged is told again.
-            self.table.told_twice += max(0, after - before)
+            # What was added and not acknowledged is written again.
+            self.table.written_twice += max(0, after - before)
 
     @rule(n=st.integers(0, ENVIRONMENTS - 1))
     def kill(self, n: int) -> None:
@@ -252,5 +252,5 @@ class BreakerMachine(RuleBasedStateMachine):
 # What a campaign must have met: schedules in which nothing happens prove nothing.
 MET = (
     "closed to open", "open to half_open", "half_open to half_open", "half_open to closed", "half_open to open",
-    "stale move refused", "counted", "stale count refused", "late result",
+    "stale transition refused", "counted", "stale count refused", "late result",
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Circuit breakers as execution environments have them, and dependencies that fail as they are told to."""
+"""Circuit breakers as execution environments have them, and dependencies that fail when a test asks for it."""
 
 import itertools
 from collections.abc import Callable, Mapping
@@ -32,7 +32,7 @@ class CallNotMade(Exception):
 
 
 class ManualTime:
-    """Epoch microseconds, and seconds for a timer, that stand still until they are moved."""
+    """Epoch microseconds, and seconds for a timer, that stand still until a test advances them."""
 
     def __init__(self, micros: int = START) -> None:
         self.micros = micros
@@ -44,7 +44,7 @@ class ManualTime:
         return self.micros / SECOND
 
     def advance(self, seconds: float) -> None:
-        """Move on."""
+        """Advance the time."""
         self.micros += round(seconds * SECOND)
 
 
@@ -81,7 +81,7 @@ def make_breaker(
     failures: tuple[type[Exception], ...] = (DependencyDown,),
     no_calls: tuple[type[Exception], ...] = (CallNotMade,),
 ) -> CircuitBreaker:
-    """An environment's breaker; tokens are told apart by number."""
+    """An environment's breaker; tokens differ by number."""
     return CircuitBreaker(
         policy,
         client,

@@ -49,7 +49,7 @@ FROM unnest(ARRAY['staff', 'admin']) AS role
 READY_S = 60.0
 MAX_CONNECTIONS = Settings().db_max_connections  # the server takes 100, so that owners get in besides
 
-# Whether use cases go in one flight here, as they are deployed.
+# Whether use cases go in one round trip here, as they are deployed.
 IS_PIPELINED = os.environ.get("DB_PIPELINE", "on") == "on"
 
 _proxies: list[Proxy] = []

@@ -33,7 +33,7 @@ DELIVERY = (40 * MS, 160 * MS)
 CLAIM = (3 * MS, 15 * MS)
 CALL = (1 * MS, 8 * MS)  # to the table, there and back
 SEND = (20 * MS, 60 * MS)  # to begin, to send and to settle
-RELAY = (20 * MS, 200 * MS)  # after a delayed nudge, which comes in whole seconds
+RELAY = (20 * MS, 200 * MS)  # after a delayed wake-up, which comes in whole seconds
 
 Process = Generator[int | None, None, None]  # yields when to go on; None: when a message comes
 
@@ -137,20 +137,20 @@ class PacingSimulation:
         conversation = take_slot(self.rules, mail.priority, lambda: self.now, until, memory.get("state"))
         mail.asked = self.now
         try:
-            step = next(conversation)
+            request = next(conversation)
             while True:
-                if isinstance(step, SleepUntil):
-                    yield step.until
-                    step = conversation.send(StoreReply(step.state, written=False))
+                if isinstance(request, SleepUntil):
+                    yield request.until
+                    request = conversation.send(StoreReply(request.state, written=False))
                     continue
                 yield self._schedule_after(CALL)
                 self.asked += 1
-                if isinstance(step, WriteState):
-                    stored = self.store.write(step.seen, step.to)
+                if isinstance(request, WriteState):
+                    stored = self.store.write(request.seen, request.to)
                 else:
                     stored = StoreReply(self.store.read(), written=False)
                 yield self._schedule_after(CALL)
-                step = conversation.send(stored)
+                request = conversation.send(stored)
         except StopIteration as end:
             turn: SendSlot = end.value
             memory["state"], mail.moment = turn.state, turn.moment
@@ -159,5 +159,5 @@ class PacingSimulation:
             yield self._schedule_after(SEND)
         except RetryLater as error:
             mail.handed_back += 1
-            nudged = self.now + math.ceil(error.delay_s) * SECOND
-            self._resume(self._deliver_mail(mail, nudged + self._random.randint(*RELAY)), self.now)
+            woken_at = self.now + math.ceil(error.delay_s) * SECOND
+            self._resume(self._deliver_mail(mail, woken_at + self._random.randint(*RELAY)), self.now)

@@ -13,7 +13,7 @@ SEED = int(os.environ.get("CHAOS_SEED", "20261124"))
 STEPS = 30
 
 
-def test_ten_thousand_schedules_find_no_illegal_move() -> None:
+def test_ten_thousand_schedules_find_no_illegal_transition() -> None:
     """Never two live probes, generations only grow, and late results change nothing; all that can happen was met."""
     BreakerMachine.happened.clear()
     campaign = settings(

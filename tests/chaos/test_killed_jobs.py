@@ -1,4 +1,4 @@
-"""The long form: relays and workers killed at every step, twenty times over, in an order of the seed's.
+"""The long form: relays and workers killed at every crash point, twenty times over, in an order of the seed's.
 
 A round replays from its seed: CHAOS_SEED=… pytest tests/chaos/test_killed_jobs.py
 """
@@ -26,7 +26,7 @@ ROUNDS = 20
 
 @pytest.fixture(scope="module")
 def job_processes(crash_test: CrashTestEnvironment, processes: ProcessRunner) -> JobProcesses:
-    """The jobs' functions in a world of the module's own."""
+    """The jobs' functions in a test environment of the module's own."""
     return JobProcesses(crash_test, processes)
 
 
@@ -41,7 +41,7 @@ def points(job_processes: JobProcesses) -> tuple[list[CrashPoint], list[CrashPoi
 
 
 @pytest.mark.parametrize("seed", range(SEED, SEED + ROUNDS))
-def test_relays_and_workers_killed_at_every_step_lose_and_double_nothing(
+def test_relays_and_workers_killed_at_every_crash_point_lose_and_double_nothing(
     job_processes: JobProcesses, points: tuple[list[CrashPoint], list[CrashPoint], list[CrashPoint]], seed: int
 ) -> None:
     """All jobs of a round are left to recover together."""

@@ -1,4 +1,4 @@
-"""The long form: every use case killed at every step, twenty times over, half of them once more on the way.
+"""The long form: every use case killed at every crash point, twenty times over, half of them once more on the way.
 
 A round replays from its seed: CHAOS_SEED=… pytest tests/chaos/test_killed_requests.py
 """
@@ -25,7 +25,7 @@ def process_runners(crash_test: CrashTestEnvironment, processes: ProcessRunner) 
 
 
 @pytest.mark.parametrize("seed", range(SEED, SEED + ROUNDS))
-def test_requests_killed_at_every_step_are_done_once(
+def test_requests_killed_at_every_crash_point_are_done_once(
     crash_test: CrashTestEnvironment,
     process_runners: list[ProcessRunner],
     reference_runs: Mapping[str, ReferenceRun],

@@ -30,5 +30,5 @@ def test_ten_minutes_of_faults_lose_and_double_nothing_and_no_memory_grows(
         functions=len(soaked.growths), most_grown_mb=round(grown, 1),
     )  # fmt: skip
     assert words == []
-    assert len(soaked.growths) >= 4, "the rooms and the worker"
+    assert len(soaked.growths) >= 4, "the functions and the worker"
     assert grown < FLAT_MB, soaked.growths

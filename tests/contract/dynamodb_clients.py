@@ -1,4 +1,4 @@
-"""What the tests of the state store stand on: tables of their own, crowds, and clients that misbehave."""
+"""Fixtures of the state store's tests: tables of their own, concurrent calls, and clients that misbehave."""
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -112,7 +112,7 @@ class WrappedClient:
 
 
 class CountingClient(WrappedClient):
-    """Notes the name of each call: one name, one flight."""
+    """Notes the name of each call: one name, one round trip."""
 
     def __init__(self, client: "DynamoDBClient") -> None:
         super().__init__(client)

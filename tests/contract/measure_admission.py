@@ -1,4 +1,4 @@
-"""What one flight is worth: `.venvs/dev/bin/python -m tests.contract.measure_admission` (PYTHONPATH=layers/shared).
+"""The gain of one round trip: `.venvs/dev/bin/python -m tests.contract.measure_admission` (PYTHONPATH=layers/shared).
 
 Times new work through admit() (key and limit in one transaction) and through a limiter followed by Powertools'
 idempotency layer, turn by turn on the emulator, and prints the medians and their ratio; once as it is, and once
@@ -84,7 +84,9 @@ def measure(client: "DynamoDBClient", added_s: float) -> str:
     ways = [make(distant, make_table(client)) for make in (make_one_transaction, make_limiter_then_powertools)]
     times = [[measure_ms(way) for way in ways] for _ in range(ROUNDS)]
     ours, theirs = (median(column) for column in zip(*times[ROUNDS // 10 :], strict=True))
-    return f"+{added_s * 1000:.0f} ms  {ours:.2f} ms in one flight, {theirs:.2f} ms in two: {theirs / ours:.2f} times"
+    return (
+        f"+{added_s * 1000:.0f} ms  {ours:.2f} ms in one round trip, {theirs:.2f} ms in two: {theirs / ours:.2f} times"
+    )
 
 
 if __name__ == "__main__":

@@ -84,13 +84,13 @@ def test_counting_on_what_has_changed_changes_nothing_and_shows_what_is(store: C
 
 
 def test_a_circuit_is_not_opened_on_account_of_failures_that_were_forgotten_meanwhile(store: CircuitStore) -> None:
-    """The move is made on what was seen, or not at all."""
+    """The transition is made on what was seen, or not at all."""
     seen = store.change("email", NEW, failed(NEW, NOW)).now
     now = store.change("email", seen, replace_bucket(seen, FailureBucket())).now
     assert store.change("email", seen, open_circuit(seen, EMAIL, NOW)) == WriteResult(done=False, now=now)
 
 
-def test_every_move_is_read_again_as_it_was_made(store: CircuitStore) -> None:
+def test_every_transition_is_read_back_as_it_was_written(store: CircuitStore) -> None:
     """Opened without ever having been counted, probed, closed, counted again, forced."""
     seen = NEW
     for move in (
@@ -102,12 +102,12 @@ def test_every_move_is_read_again_as_it_was_made(store: CircuitStore) -> None:
         assert store.change("email", seen, to) == WriteResult(done=True, now=to)
         assert store.read("email") == to
         seen = to
-    told = store.change("email", seen, failed(seen, NOW)).now
-    assert (told.generation, told.since, told.bucket.failures) == (3, NOW + 31_000_000, (NOW,))
-    assert store.read("email") == told
+    written = store.change("email", seen, failed(seen, NOW)).now
+    assert (written.generation, written.since, written.bucket.failures) == (3, NOW + 31_000_000, (NOW,))
+    assert store.read("email") == written
 
 
-def test_a_move_from_an_older_generation_is_not_made_and_shows_what_is(store: CircuitStore) -> None:
+def test_a_transition_from_an_older_generation_is_refused_and_returns_the_current_state(store: CircuitStore) -> None:
     """A zombie's probe, whose lease was taken over, neither closes nor opens anything."""
     tripped = store.change("email", NEW, open_circuit(NEW, EMAIL, NOW)).now
     zombie = store.change("email", tripped, half_open_circuit(tripped, EMAIL, NOW, "zombie")).now
@@ -117,7 +117,7 @@ def test_a_move_from_an_older_generation_is_not_made_and_shows_what_is(store: Ci
     assert store.read("email") == taken
 
 
-def test_a_crowd_counts_together(store: CircuitStore) -> None:
+def test_concurrent_calls_count_together(store: CircuitStore) -> None:
     """Twenty that saw the same circuit add up to twenty: each lost try shows what another has added."""
 
     def count() -> int:
@@ -132,7 +132,7 @@ def test_a_crowd_counts_together(store: CircuitStore) -> None:
     assert (store.read("email").bucket, store.read("email").revision) == (FailureBucket((NOW,) * CROWD), CROWD)
 
 
-def test_of_a_crowd_one_moves_the_circuit(store: CircuitStore) -> None:
+def test_one_of_many_concurrent_calls_changes_the_circuit(store: CircuitStore) -> None:
     """To open, and to the one probe: the others learn whose it is."""
     trips = run_concurrently([lambda: store.change("email", NEW, open_circuit(NEW, EMAIL, NOW))] * CROWD)
     assert names(trips) == 1
@@ -158,11 +158,11 @@ def test_operators_hold_a_circuit_and_let_it_go(store: CircuitStore) -> None:
     assert force_circuit(store, EMAIL, "auto", NOW + 4) == free == store.read("email")
 
 
-def test_a_command_gets_through_while_the_circuit_moves(store: CircuitStore) -> None:
+def test_a_command_gets_through_while_the_circuit_changes(store: CircuitStore) -> None:
     """What the operator saw was old: the command is carried out on what is."""
 
     class Moving:
-        """Opens by itself just before it is told to."""
+        """Opens by itself just before the write."""
 
         def __init__(self) -> None:
             self.moved = False

@@ -175,7 +175,7 @@ def test_a_bucket_that_is_gone_is_an_operators_to_make(
 
 
 def test_the_fake_can_be_out_of_reach_too() -> None:
-    """So that rooms can test what they do then."""
+    """So that functions can test what they do then."""
     fake = FakeDocumentStore()
     fake.fails = ServiceUnavailable("EndpointConnectionError")
     with pytest.raises(AwsError):

@@ -178,7 +178,9 @@ def send_to(url: str) -> None:
         (503, "ServiceUnavailableException", OutcomeUnknown),
     ],
 )
-def test_what_ses_answers_tells_whether_the_mail_may_go_again(status: int, error: str, kind: type[AwsError]) -> None:
+def test_the_answer_of_ses_decides_whether_the_mail_may_be_sent_again(
+    status: int, error: str, kind: type[AwsError]
+) -> None:
     """Refused for good, not now, or not known; and each mail leaves once, whatever the answer is."""
     with wire(http(status, {"message": "why"}, error)) as (served, url), pytest.raises(AwsError) as failed:
         send_to(url)

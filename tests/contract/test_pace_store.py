@@ -102,7 +102,7 @@ def test_workers_of_the_version_before_count_the_same_mails(dynamodb: "DynamoDBC
 
 
 def test_a_write_of_the_version_before_is_noticed(dynamodb: "DynamoDBClient", state_table: str) -> None:
-    """It moves the bucket and leaves the version as it is."""
+    """It changes the bucket and leaves the version as it is."""
     store = DynamoDbPacingStore(dynamodb, state_table)
     past = PacingState(version=5, tat=NOW - SECOND)
     store.write(PacingState(), past)

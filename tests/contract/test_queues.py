@@ -24,7 +24,7 @@ class JobQueuesSubject:
     queues: JobQueues
     received: Callable[[str], list[UUID]]
     taken: Callable[[str], tuple[str, str]]  # the queue's ARN and the receipt of a message that is now hidden
-    nudges: Callable[[], int]
+    wake_ups: Callable[[], int]
     break_: Callable[[], None]
 
 
@@ -34,7 +34,7 @@ def _fake() -> JobQueuesSubject:
         fake,
         lambda priority: list(fake.published[priority]),
         fake.take,
-        lambda: sum(1 for delay in fake.nudges if delay == 0),
+        lambda: sum(1 for delay in fake.wake_ups if delay == 0),
         lambda: setattr(fake, "broken", True),
     )
 
@@ -96,16 +96,16 @@ def test_what_sqs_did_not_acknowledge_is_not_returned(subject: JobQueuesSubject)
     assert subject.queues.publish("high", [make_uuid7()]) == frozenset()
 
 
-def test_a_nudge_arrives(subject: JobQueuesSubject) -> None:
+def test_a_wake_up_arrives(subject: JobQueuesSubject) -> None:
     """Now, where no delay is asked for."""
     assert subject.queues.wake_relay()
-    assert subject.nudges() == 1
+    assert subject.wake_ups() == 1
 
 
-def test_a_delayed_nudge_does_not_arrive_yet(subject: JobQueuesSubject) -> None:
+def test_a_delayed_wake_up_does_not_arrive_yet(subject: JobQueuesSubject) -> None:
     """It wakes the relay when the job is due."""
     assert subject.queues.wake_relay(delay_s=30)
-    assert subject.nudges() == 0
+    assert subject.wake_ups() == 0
 
 
 def test_a_delay_beyond_what_sqs_takes_is_shortened(subject: JobQueuesSubject) -> None:
@@ -113,8 +113,8 @@ def test_a_delay_beyond_what_sqs_takes_is_shortened(subject: JobQueuesSubject) -
     assert subject.queues.wake_relay(delay_s=86_400)
 
 
-def test_a_nudge_that_fails_says_so_and_raises_nothing(subject: JobQueuesSubject) -> None:
-    """The request that nudges has committed: it must not fail for it."""
+def test_a_wake_up_that_fails_says_so_and_raises_nothing(subject: JobQueuesSubject) -> None:
+    """The request that wakes the relay has committed: it must not fail."""
     subject.break_()
     assert not subject.queues.wake_relay()
 

@@ -117,7 +117,7 @@ def test_a_call_without_a_limit_has_no_quota(subject: AdmissionStoreSubject) -> 
 
 @pytest.mark.parametrize("with_key", [False, True])
 def test_a_limit_is_exact_and_so_is_its_retry_after(subject: AdmissionStoreSubject, with_key: bool) -> None:
-    """Five are admitted, the sixth is told 12 s: a microsecond earlier is refused, then it is admitted."""
+    """Five are admitted; the sixth waits 12 s: a microsecond earlier it is refused, then it is admitted."""
 
     def ask(n: int) -> AdmissionDecision:
         return subject.admit(make_charge(), make_use(f"key-{n}") if with_key else None)
@@ -188,7 +188,7 @@ def test_an_empty_answer_is_an_answer(subject: AdmissionStoreSubject) -> None:
     assert subject.admit(make_charge(), make_use()) == Replay(OTHER)
 
 
-def test_a_call_is_told_that_the_first_is_running(subject: AdmissionStoreSubject) -> None:
+def test_a_repeated_call_is_answered_that_the_first_is_running(subject: AdmissionStoreSubject) -> None:
     """Until the first call ends, others with its key are asked to come back in a second or more."""
     subject.admit(use=make_use())
     decision = subject.admit(make_charge(), make_use())
@@ -384,10 +384,10 @@ class StoreScript:
         decision = self._store.admit(charge=make_charge() if charged else None, use=asked, lease_s=LEASE_S)
         if isinstance(decision, Admitted) and decision.token:
             self._tokens.append(decision.token)
-        self.seen.append(self._told(decision))
+        self.seen.append(self._describe(decision))
 
-    def _told(self, decision: AdmissionDecision) -> object:
-        # A transaction does not tell what other environments have spent, so quotas are left out.
+    def _describe(self, decision: AdmissionDecision) -> object:
+        # A transaction does not know what other environments have spent, so quotas are left out.
         match decision:
             case Admitted(quota, token):
                 return "admitted", quota is not None, token is not None

@@ -1,6 +1,6 @@
 """Many calls at the same instant, each in an execution environment of its own: decided exactly.
 
-Every crowd comes twice: to the emulated table, and to one that conflicts as DynamoDB's transactions do.
+Each set of concurrent calls is made twice: to the emulated table, and to one with conflicts as DynamoDB has them.
 """
 
 import multiprocessing
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 CREATED = StoredAnswer(201, {"ETag": '"1"'}, "{}")
-SIZES = pytest.mark.parametrize("crowd", [20, 50])
+SIZES = pytest.mark.parametrize("calls", [20, 50])
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,26 +89,26 @@ def names(decisions: list[AdmissionDecision]) -> Counter[str]:
 
 @SIZES
 @pytest.mark.parametrize("clock", [ManualClock(), read_utc_now], ids=["one-instant", "real-time"])
-def test_of_a_crowd_from_one_client_exactly_five_are_admitted(
-    environments: StoreEnvironments, clock: Clock, crowd: int
+def test_of_concurrent_calls_from_one_client_exactly_five_are_admitted(
+    environments: StoreEnvironments, clock: Clock, calls: int
 ) -> None:
     """5 / 60: five are admitted, the others limited; five keys and one bucket are left in the table."""
-    decisions = environments.admit(clock, [(make_charge(), make_use(f"key-{n}")) for n in range(crowd)])
-    assert names(decisions) == {"Admitted": 5, "OverLimit": crowd - 5}
+    decisions = environments.admit(clock, [(make_charge(), make_use(f"key-{n}")) for n in range(calls)])
+    assert names(decisions) == {"Admitted": 5, "OverLimit": calls - 5}
     assert environments.items() == ["key"] * 5 + ["limit"]
 
 
 @SIZES
-def test_a_crowd_without_keys_is_limited_as_exactly(environments: StoreEnvironments, crowd: int) -> None:
+def test_concurrent_calls_without_keys_are_limited_as_exactly(environments: StoreEnvironments, calls: int) -> None:
     """A charge alone is one conditional write, and five of them are made."""
-    assert names(environments.admit(ManualClock(), [(make_charge(), None)] * crowd)) == {
+    assert names(environments.admit(ManualClock(), [(make_charge(), None)] * calls)) == {
         "Admitted": 5,
-        "OverLimit": crowd - 5,
+        "OverLimit": calls - 5,
     }
 
 
-def test_a_crowd_is_told_when_the_next_is_admitted(environments: StoreEnvironments) -> None:
-    """Of a crowd that comes after the wait it was told, exactly one is admitted."""
+def test_refused_concurrent_calls_learn_when_the_next_is_admitted(environments: StoreEnvironments) -> None:
+    """Of many calls that come after the Retry-After, exactly one is admitted."""
     clock = ManualClock()
     environments.admit(clock, [(make_charge(), make_use(f"key-{n}")) for n in range(20)])
     clock.advance(12)
@@ -126,24 +126,24 @@ def test_a_large_limit_is_as_exact_as_a_small_one(environments: StoreEnvironment
 
 @SIZES
 @pytest.mark.parametrize("charged", [make_charge(), None], ids=["charged", "key-only"])
-def test_of_a_crowd_with_one_key_exactly_one_is_admitted(
-    environments: StoreEnvironments, crowd: int, charged: LimitCharge | None
+def test_of_concurrent_calls_with_one_key_exactly_one_is_admitted(
+    environments: StoreEnvironments, calls: int, charged: LimitCharge | None
 ) -> None:
-    """All others are told that it runs, and the client is charged once."""
+    """All others are answered that it runs, and the client is charged once."""
     clock = ManualClock()
-    decisions = environments.admit(clock, [(charged, make_use())] * crowd)
-    assert names(decisions) == {"Admitted": 1, "InProgress": crowd - 1}
+    decisions = environments.admit(clock, [(charged, make_use())] * calls)
+    assert names(decisions) == {"Admitted": 1, "InProgress": calls - 1}
     if charged:
         assert environments.tat(charged) - convert_to_epoch_micros(clock()) == gcra.compute_interval(FIVE_A_MINUTE)
 
 
-def test_a_crowd_of_repeated_calls_is_charged_by_the_key(environments: StoreEnvironments) -> None:
+def test_concurrent_repeated_calls_are_charged_by_the_key(environments: StoreEnvironments) -> None:
     """Five calls with each of four keys: four admitted, sixteen running, nobody limited."""
     decisions = environments.admit(ManualClock(), [(make_charge(), make_use(f"key-{n % 4}")) for n in range(20)])
     assert names(decisions) == {"Admitted": 4, "InProgress": 16}
 
 
-def test_a_crowd_with_more_keys_than_the_limit_gets_five_keys(environments: StoreEnvironments) -> None:
+def test_concurrent_calls_with_more_keys_than_the_limit_get_five_keys(environments: StoreEnvironments) -> None:
     """Two calls with each of twenty keys: five are admitted, each with a key of its own."""
     asked = [(make_charge(), make_use(f"key-{n // 2}")) for n in range(40)]
     decisions = environments.admit(ManualClock(), asked)
@@ -153,14 +153,14 @@ def test_a_crowd_with_more_keys_than_the_limit_gets_five_keys(environments: Stor
     assert environments.items() == ["key"] * 5 + ["limit"]
 
 
-def test_clients_do_not_stand_in_each_others_way(environments: StoreEnvironments) -> None:
+def test_clients_do_not_block_each_other(environments: StoreEnvironments) -> None:
     """Twenty clients at once with a key each are all admitted."""
     asked = [(make_charge(f"client-{n}"), make_use(f"key-{n}")) for n in range(20)]
     assert names(environments.admit(ManualClock(), asked)) == {"Admitted": 20}
 
 
 def test_an_ended_lease_has_one_successor(environments: StoreEnvironments) -> None:
-    """Of a crowd that finds a lapsed key exactly one takes it over, and the zombie's answer is lost."""
+    """Of many calls that find a lapsed key exactly one takes it over, and the zombie's answer is lost."""
     clock = ManualClock()
     first = environments.environment(clock)
     zombie = read_token(first.admit(charge=None, use=make_use(), lease_s=LEASE_S))
@@ -170,7 +170,7 @@ def test_an_ended_lease_has_one_successor(environments: StoreEnvironments) -> No
     assert isinstance(first.admit(charge=None, use=make_use(), lease_s=LEASE_S), InProgress)
 
 
-def test_an_answer_gets_through_a_crowd_asking_for_it(environments: StoreEnvironments) -> None:
+def test_an_answer_is_stored_while_many_calls_ask_for_it(environments: StoreEnvironments) -> None:
     """The holder's answer is kept though twenty others stand at its key, and then all get it."""
     holder = environments.environment()
     token = read_token(holder.admit(charge=make_charge(), use=make_use(), lease_s=LEASE_S))
@@ -189,7 +189,7 @@ def test_an_answer_gets_through_a_crowd_asking_for_it(environments: StoreEnviron
 
 
 def test_the_conflicting_table_does_conflict(dynamodb: "DynamoDBClient", state_table: str) -> None:
-    """The crowds above that meet conflicts meet many."""
+    """The calls above that meet conflicts meet many."""
     crowded = ContendedClient(dynamodb)
     environments = StoreEnvironments(crowded, dynamodb, state_table)
     environments.admit(ManualClock(), [(make_charge(), make_use(f"key-{n}")) for n in range(20)])

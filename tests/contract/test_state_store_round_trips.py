@@ -95,7 +95,7 @@ def environment(new_environment: Callable[..., StoreEnvironment]) -> StoreEnviro
     return new_environment()
 
 
-def test_new_work_is_admitted_in_one_flight(environment: StoreEnvironment) -> None:
+def test_new_work_is_admitted_in_one_round_trip(environment: StoreEnvironment) -> None:
     """Key and limit together are one transaction."""
     assert environment.list_calls(make_charge(), make_use()) == (Admitted, ["transact_write_items"])
 
@@ -106,14 +106,14 @@ def test_half_an_admission_is_one_single_write(environment: StoreEnvironment) ->
     assert environment.list_calls(use=make_use()) == (Admitted, ["put_item"])
 
 
-def test_a_replay_takes_one_flight(environment: StoreEnvironment) -> None:
+def test_a_replay_takes_one_round_trip(environment: StoreEnvironment) -> None:
     """The failed condition brings the answer along."""
     environment.store.complete(make_use(), read_token(environment.admit(use=make_use())), CREATED)
     assert environment.list_calls(make_charge(), make_use()) == (Replay, ["transact_write_items"])
     assert environment.list_calls(use=make_use()) == (Replay, ["put_item"])
 
 
-def test_a_call_in_the_way_is_told_in_one_flight(environment: StoreEnvironment) -> None:
+def test_a_conflicting_call_is_refused_in_one_round_trip(environment: StoreEnvironment) -> None:
     """So are a running first call and a reused key."""
     environment.admit(make_charge(), make_use())
     assert environment.list_calls(make_charge(), make_use()) == (InProgress, ["transact_write_items"])
@@ -123,29 +123,29 @@ def test_a_call_in_the_way_is_told_in_one_flight(environment: StoreEnvironment) 
     )
 
 
-def test_a_burst_in_one_environment_takes_one_flight_a_call(environment: StoreEnvironment) -> None:
+def test_a_burst_in_one_environment_takes_one_round_trip_a_call(environment: StoreEnvironment) -> None:
     """Who has seen the bucket knows which of the two conditions to ask for."""
     calls = [environment.list_calls(make_charge(), make_use(f"key-{n}")) for n in range(5)]
     assert calls == [(Admitted, ["transact_write_items"])] * 5
 
 
-def test_a_burst_over_the_fleet_takes_two_flights_a_call(new_environment: Callable[..., StoreEnvironment]) -> None:
-    """An environment that has not seen the bucket learns of its state from the first flight."""
+def test_a_burst_over_the_fleet_takes_two_round_trips_a_call(new_environment: Callable[..., StoreEnvironment]) -> None:
+    """An environment that has not seen the bucket learns its state in the first round trip."""
     calls = [new_environment().list_calls(make_charge(), make_use(f"key-{n}")) for n in range(5)]
     assert calls == [(Admitted, ["transact_write_items"])] + [(Admitted, ["transact_write_items"] * 2)] * 4
 
 
-def test_a_bucket_full_again_takes_one_flight(environment: StoreEnvironment, clock: ManualClock) -> None:
+def test_a_bucket_full_again_takes_one_round_trip(environment: StoreEnvironment, clock: ManualClock) -> None:
     """A TAT that has passed is asked for as a bucket that is full."""
     environment.admit(make_charge(), make_use("first"))
     clock.advance(12)
     assert environment.list_calls(make_charge(), make_use("second")) == (Admitted, ["transact_write_items"])
 
 
-def test_the_first_refusal_takes_two_flights(
+def test_the_first_refusal_takes_two_round_trips(
     environment: StoreEnvironment, new_environment: Callable[..., StoreEnvironment]
 ) -> None:
-    """An environment new to a spent bucket learns it from one flight, and looks at the key in another."""
+    """An environment new to a spent bucket learns it in one round trip, and looks at the key in another."""
     for _ in range(5):
         environment.admit(make_charge())
     assert new_environment().list_calls(make_charge(), make_use()) == (OverLimit, ["transact_write_items", "get_item"])
@@ -172,7 +172,7 @@ def test_a_refusal_is_remembered_until_it_ends_and_no_longer(environment: StoreE
 def test_a_memory_too_small_refuses_nobody_wrongly(
     dynamodb: "DynamoDBClient", state_table: str, clock: ManualClock
 ) -> None:
-    """With room for one bucket, three clients taking turns get five each and then refusals."""
+    """With a cache of one bucket, three clients taking turns get five each and then refusals."""
     store = DynamoDbAdmissionStore(
         dynamodb, state_table, now=clock, observer=lambda event, facts: None, recent_buckets=1
     )
@@ -246,10 +246,10 @@ def test_a_write_whose_answer_was_lost_is_known_again(
 
 
 @pytest.mark.parametrize("key", [make_use(), None])
-def test_a_crowd_that_never_ends_is_refused(
+def test_a_call_among_endless_concurrent_calls_is_refused(
     new_environment: Callable[..., StoreEnvironment], key: KeyUse | None
 ) -> None:
-    """Nobody gets past a limit by crowding it: after the last try the call is told to come again."""
+    """Nobody gets past a limit by many concurrent calls: after the last try the call is asked to come again."""
     failures = repeat(make_cancellation([True, True]) if key else make_conflict())
     environment = new_environment(lambda client: FailingClient(client, unless_reading(failures)))
     decision = environment.admit(make_charge(), key)
@@ -260,7 +260,7 @@ def test_a_crowd_that_never_ends_is_refused(
 
 
 def test_a_key_in_dispute_to_the_end_is_running(new_environment: Callable[..., StoreEnvironment]) -> None:
-    """Without a limit, who can't get at the key is told that another call has it."""
+    """Without a limit, a call that can't get the key is answered that another call has it."""
     environment = new_environment(lambda client: FailingClient(client, unless_reading(repeat(make_conflict()))))
     assert isinstance(environment.admit(use=make_use()), InProgress)
 
@@ -280,7 +280,7 @@ def test_a_replay_is_found_while_the_bucket_is_in_dispute(
 def test_an_ending_is_tried_again_where_it_meets_a_transaction(
     new_environment: Callable[..., StoreEnvironment], operation: str
 ) -> None:
-    """A crowd at the key does not keep its holder from answering or giving it back."""
+    """Many calls for the key do not keep its holder from answering or giving it back."""
     failures = chain([None], repeat(make_conflict(), 3))
     environment = new_environment(lambda client: FailingClient(client, unless_reading(failures)))
     token = read_token(environment.admit(use=make_use()))
@@ -318,8 +318,8 @@ def test_a_store_out_of_reach_lets_calls_through(new_environment: Callable[..., 
     environment.store.release(make_use(), "token")
     calls = ["transact_write_items", "update_item", "delete_item"]
     assert environment.counting.calls == calls[: 1 if name in UNREACHABLE else 3]
-    told = [(event, facts["operation"]) for event, facts in environment.events]
-    assert told == [("state_store_unavailable", name) for name in ("admit", "complete", "release")]
+    events = [(event, facts["operation"]) for event, facts in environment.events]
+    assert events == [("state_store_unavailable", name) for name in ("admit", "complete", "release")]
     assert environment.pauses == []
 
 
@@ -336,7 +336,7 @@ def test_a_store_that_was_out_of_reach_is_asked_again_after_a_pause(
 
 
 def test_an_event_names_the_error(new_environment: Callable[..., StoreEnvironment]) -> None:
-    """Observers can tell an outage from a missing permission."""
+    """Observers can distinguish an outage from a missing permission."""
     for name, code in (("refused", "EndpointConnectionError"), ("no-permission", "AccessDeniedException")):
         failure = OUT_OF_REACH[name]
         environment = new_environment(lambda client, failure=failure: FailingClient(client, lambda _: failure))

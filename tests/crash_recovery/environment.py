@@ -1,4 +1,4 @@
-"""What killed processes leave their traces in: a real database, table, queues, bucket, pool and inbox."""
+"""The environment that killed processes work in: a real database, table, queues, bucket, user pool and inbox."""
 
 import json
 import os
@@ -37,7 +37,7 @@ PRIORITIES = ("high", "normal", "low")
 
 @dataclass(frozen=True, slots=True)
 class CrashPoint:
-    """One occurrence of a step in a run."""
+    """One occurrence of a crash point in a run."""
 
     name: str
     occurrence: int
@@ -47,7 +47,7 @@ class CrashPoint:
 class ProcessResult:
     """What became of a process."""
 
-    steps: list[str]
+    crash_points: list[str]
     killed: bool
     answer: Any
     error: str | None
@@ -56,7 +56,7 @@ class ProcessResult:
     @property
     def points(self) -> list[CrashPoint]:
         """Where such a process can be killed."""
-        return [CrashPoint(name, self.steps[: n + 1].count(name)) for n, name in enumerate(self.steps)]
+        return [CrashPoint(name, self.crash_points[: n + 1].count(name)) for n, name in enumerate(self.crash_points)]
 
 
 class ProcessRunner:
@@ -85,7 +85,7 @@ class ProcessRunner:
         kill: CrashPoint | None = None,
         traced: bool = False,
     ) -> ProcessResult:
-        """Call a handler in a process of its own, killed at a step where one is named and is come to."""
+        """Call a handler in a process of its own, killed at a crash point if one is given and reached."""
         point = [kill.name, kill.occurrence] if kill else None
         call = {"handler": handler, "event": event, "seconds": seconds, "kill": point, "traced": traced}
         with self._lock:
@@ -116,7 +116,7 @@ class CrashTestEnvironment:
     _started: list[ProcessRunner] = field(default_factory=list)
 
     def start_processes(self, **changes: str) -> ProcessRunner:
-        """A fork server in this world; it ends with it."""
+        """A fork server in this environment; it ends with it."""
         started = ProcessRunner({**self.environment, **changes})
         self._started.append(started)
         return started
@@ -151,7 +151,7 @@ _LOGIN = {"region_name": REGION, "aws_access_key_id": "test", "aws_secret_access
 
 @contextmanager
 def make_environment(fresh_database: FreshDatabase, emulator: EmulatorHandle) -> Iterator[CrashTestEnvironment]:
-    """A world on a database, with everything else made for it."""
+    """A test environment on a database, with everything else made for it."""
     made = CrashTestEnvironment(fresh_database, emulator, {})
     made.environment = _build_variables(made)
     try:

@@ -1,4 +1,4 @@
-"""A world for the tests that kill, and processes to kill in it."""
+"""Fixtures of the crash tests: a test environment, and processes that can be killed in it."""
 
 from collections.abc import Iterator, Mapping
 

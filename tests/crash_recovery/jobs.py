@@ -47,7 +47,7 @@ def build_sqs_event(bodies: Sequence[str]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class JobProcesses:
-    """The jobs' functions of a world."""
+    """The jobs' functions of a test environment."""
 
     environment: CrashTestEnvironment
     processes: ProcessRunner
@@ -57,11 +57,11 @@ class JobProcesses:
         return RecordFixtures(self.environment.fresh_database)
 
     def run_relay(self, kill: CrashPoint | None = None) -> ProcessResult:
-        """A round of the relay, to its end or to a step."""
+        """A round of the relay, to its end or to a crash point."""
         return self.processes.run("relay.app.handler", {}, kill=kill)
 
     def run_worker(self, *jobs: UUID, kill: CrashPoint | None = None, traced: bool = False) -> ProcessResult:
-        """A worker with these jobs' messages, to its end or to a step."""
+        """A worker with these jobs' messages, to its end or to a crash point."""
         event = build_sqs_event([format_message(job) for job in jobs])
         return self.processes.run("worker.app.handler", event, kill=kill, traced=traced)
 
@@ -164,7 +164,7 @@ class IdentityJob:
 
 @dataclass(frozen=True)
 class WorkerDeath:
-    """A worker killed at a step of a mail: what was in the table and in the inbox right then."""
+    """A worker killed at a crash point of a mail: what was in the table and in the inbox right then."""
 
     crash_point: CrashPoint
     job: MailJob

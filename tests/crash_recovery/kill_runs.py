@@ -1,4 +1,4 @@
-"""Kills requests at every step, sends each again, and holds what is left against an unkilled twin."""
+"""Runs that kill requests at every crash point, send each again, and compare the rows with an unkilled run."""
 
 import random
 import time
@@ -37,7 +37,7 @@ GIVE_UP_S = 120.0
 
 @dataclass(frozen=True)
 class KillPlan:
-    """A request to kill at a step, where its second run dies if it comes there, and whether that comes at once."""
+    """A request to kill at a crash point, where its repeat may die as well, and whether the repeat is made at once."""
 
     use_case: UseCase
     asked: PlannedRequest
@@ -48,7 +48,7 @@ class KillPlan:
 
 @dataclass
 class KilledRequest:
-    """A request that was killed at a step, and what the database knew of it right after."""
+    """A request that was killed at a crash point, and what the database knew of it right after."""
 
     use_case: UseCase
     asked: PlannedRequest

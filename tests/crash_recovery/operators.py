@@ -28,7 +28,7 @@ _LEFT = {
 
 @dataclass(frozen=True)
 class PreparedCommand:
-    """A command on a scene of its own, and a look at what is left of that."""
+    """A command on sample records of its own, and a query of what it leaves."""
 
     event: Mapping[str, Any]
     read_state: Callable[[], Any]
@@ -36,7 +36,7 @@ class PreparedCommand:
 
 @dataclass(frozen=True)
 class OperatorProcesses:
-    """The operators' function of a world, and the people whom its commands are about."""
+    """The operators' function of a test environment, and the people whom its commands are about."""
 
     environment: CrashTestEnvironment
     processes: ProcessRunner
@@ -50,7 +50,7 @@ class OperatorProcesses:
         return cls(environment, environment.start_processes(DB_USER=OWNER))
 
     def run(self, event: Mapping[str, Any], kill: CrashPoint | None = None) -> ProcessResult:
-        """Run a command, to its end or to a step."""
+        """Run a command, to its end or to a crash point."""
         return self.processes.run(HANDLER, event, kill=kill)
 
     def prepare_create_staff(self) -> PreparedCommand:

@@ -1,12 +1,12 @@
-"""Runs deployed handlers, each call in a fresh process that may be killed at a step.
+"""A fork server that runs deployed handlers, each call in a fresh process that may be killed at a crash point.
 
-A fork server: it has imported everything and opened nothing, so a fresh process costs a fork. It reads one call a line
+The server has imported everything and opened nothing, so a fresh process costs a fork. It reads one call a line
 on its standard input and answers one line on its standard output:
 
     {"handler": "members.app.handler", "event": {…}, "seconds": 4, "kill": ["api.ran", 1] | null, "traced": bool}
-    {"steps": ["api.received", …], "killed": bool, "answer": {…} | null, "error": "ValueError" | null, "trace": […]}
+    {"crash_points": ["api.received", …], "killed": bool, "answer": {…} | null, "error": "…" | null, "trace": […]}
 
-`kill` is a step's name and which of its occurrences. Settings come from the environment, as in Lambda.
+`kill` is a crash point's name and which of its occurrences. Settings come from the environment, as in Lambda.
 """
 
 import gc
@@ -46,7 +46,7 @@ class TimedContext:
 
 
 class KillableCall:
-    """One call in this process, which tells its parent how far it has come, and may end in the middle."""
+    """One call in this process, which reports to its parent how far it has come, and may end in the middle."""
 
     def __init__(self, call: dict[str, Any], pipe: int) -> None:
         self._call = call
@@ -59,12 +59,12 @@ class KillableCall:
         os.write(self._pipe, json.dumps(what).encode() + b"\n")
 
     def pass_crash_point(self, name: str) -> None:
-        """A step: of whatever thread, it is told first and then, if it is its turn, the last thing of this process."""
+        """Report a crash point, of whatever thread; then kill this process if it is the one asked for."""
         if self._tracer:
             self._tracer.note_crash_point(name)
         with self._lock:
             self._counts[name] += 1
-            self.send(step=name)
+            self.send(crash_point=name)
             if self._call.get("kill") == [name, self._counts[name]]:
                 os.kill(os.getpid(), signal.SIGKILL)
 
@@ -104,7 +104,7 @@ def import_all() -> None:
 
 
 def wait_for_circuits() -> None:
-    """Circuits are asked in a thread that nobody waits for long; waited for, a call's steps come in one order."""
+    """Wait for the threads that ask circuits, so that a call's crash points always come in one order."""
     container.CIRCUIT_PATIENCE_S = worker.CIRCUIT_PATIENCE_S = PATIENT_S
     clients.CIRCUIT_STORE_TIMEOUT_S = PATIENT_S
 
@@ -123,13 +123,13 @@ def run_in_process(call: dict[str, Any]) -> dict[str, Any]:
         messages = [json.loads(line) for line in pipe]
     _, status = os.waitpid(pid, 0)
     result = {
-        "steps": [entry["step"] for entry in messages if "step" in entry],
+        "crash_points": [entry["crash_point"] for entry in messages if "crash_point" in entry],
         "killed": os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL,
         "answer": None,
         "error": None,
         "trace": [],
     }
-    return result | {key: value for entry in messages for key, value in entry.items() if key != "step"}
+    return result | {key: value for entry in messages for key, value in entry.items() if key != "crash_point"}
 
 
 if __name__ == "__main__":

@@ -181,7 +181,7 @@ def _submit(records: RequestRecords) -> PlannedRequest:
     return PlannedRequest("claims", "POST", "/claims", make_claim_body(), claims=records.add_member()[1])
 
 
-def _move(records: RequestRecords) -> PlannedRequest:
+def _change_state(records: RequestRecords) -> PlannedRequest:
     claim = records.records.add_claim(records.add_member()[0])
     body = {"to": "verification", "reason": "Checked."}
     return PlannedRequest(
@@ -265,7 +265,7 @@ USE_CASES = (
     UseCase("members.pause", _pause, MemberView, ONE),
     UseCase("members.resume", _resume, MemberView, ONE),
     UseCase("claims.submit", _submit, ClaimView, ONE | {"claims": 1, "claim_history": 1, "outbox": 2}, 201),
-    UseCase("claims.move", _move, ClaimView, ONE | {"claim_history": 1, "outbox": 1}),
+    UseCase("claims.move", _change_state, ClaimView, ONE | {"claim_history": 1, "outbox": 1}),
     UseCase("claims.assign", _assign, ClaimView, ONE),
     UseCase("documents.announce", _announce, DocumentView, ONE | {"documents": 1}, 201),
     UseCase("documents.complete", _complete, DocumentView, ONE),

@@ -12,7 +12,7 @@ import psycopg
 # libpq's trace: time, sender, length, message. These two make the server act, or commit.
 _ROUND_TRIPS = re.compile(r"^([0-9-]+ [0-9:.]+)\tF\t[0-9]+\t(Sync|Query)\b", re.MULTILINE)
 
-Event = tuple[str, str, str]  # time, thread or "sql", what: "step …" or "wire …"
+Event = tuple[str, str, str]  # time, thread or "sql", what: "crash point …" or "sent …"
 
 
 class ProcessTracer:
@@ -25,7 +25,7 @@ class ProcessTracer:
         connect = psycopg.connect
 
         def traced(*args: Any, **kwargs: Any) -> Any:
-            self._note("sql", "wire connect")
+            self._note("sql", "sent connect")
             connection = connect(*args, **kwargs)
             log = tempfile.TemporaryFile("w+b")  # noqa: SIM115 - libpq writes to it as long as the process lives
             connection.pgconn.trace(log.fileno())
@@ -35,7 +35,7 @@ class ProcessTracer:
         psycopg.connect = traced
 
     def note_crash_point(self, name: str) -> None:
-        self._note("sql" if name.startswith("database.") else _name_thread(), f"step {name}")
+        self._note("sql" if name.startswith("database.") else _name_thread(), f"crash point {name}")
 
     def list_events(self) -> list[Event]:
         """All that was seen, by time."""
@@ -45,7 +45,7 @@ class ProcessTracer:
 
     def _note_audit_event(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "http.client.send":
-            self._note(_name_thread(), "wire http")
+            self._note(_name_thread(), "sent http")
 
     def _note(self, lane: str, what: str) -> None:
         self._events.append((datetime.now().strftime("%Y-%m-%d %H:%M:%S.%f"), lane, what))  # noqa: DTZ005 - as libpq does
@@ -58,19 +58,19 @@ def _name_thread() -> str:
 def _read_round_trips(connection: Any, log: Any) -> list[Event]:
     connection.pgconn.untrace()
     log.seek(0)
-    return [(time, "sql", "wire flight") for time, _ in _ROUND_TRIPS.findall(log.read().decode())]
+    return [(time, "sql", "sent round trip") for time, _ in _ROUND_TRIPS.findall(log.read().decode())]
 
 
 # What must stand right before something leaves, and right after it, on its lane.
 AROUND = {
-    "wire connect": ("step database.connecting", "step database.connected"),
-    "wire flight": ("step database.queued", "step database.committed"),
-    "wire http": ("step before-send.", "step response-received."),
+    "sent connect": ("crash point database.connecting", "crash point database.connected"),
+    "sent round trip": ("crash point database.queued", "crash point database.committed"),
+    "sent http": ("crash point before-send.", "crash point response-received."),
 }
 
 
 def list_uncovered(events: list[Event]) -> list[str]:
-    """What left without a step before and after it; [] where a process killed at each step misses no moment."""
+    """What left without a crash point before and after it; [] if kills at the crash points cover every moment."""
     found = []
     for lane in {event[1] for event in events}:
         found += _list_uncovered([what for _, its, what in events if its == lane])
@@ -80,7 +80,7 @@ def list_uncovered(events: list[Event]) -> list[str]:
 def _list_uncovered(lane: list[str]) -> list[str]:
     found = []
     # One message may leave in parts: headers, then a body.
-    events = [what for n, what in enumerate(lane) if what.startswith("step") or n == 0 or lane[n - 1] != what]
+    events = [what for n, what in enumerate(lane) if what.startswith("crash point") or n == 0 or lane[n - 1] != what]
     for n, what in enumerate(events):
         before, after = AROUND.get(what, ("", ""))
         around = (events[n - 1] if n else "", events[n + 1] if n + 1 < len(events) else "")

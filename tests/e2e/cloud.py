@@ -23,13 +23,13 @@ ROOT = Path(__file__).resolve().parents[2]
 LOCAL_PYTHON = ROOT / ".venvs/local/bin/python"
 START_S = 180.0
 STOP_S = 30.0
-MAIL_S = 60.0  # from the answer to the inbox: relay, queue, worker, and the schedule's minute if a nudge is lost
+MAIL_S = 60.0  # from the answer to the inbox: relay, queue, worker, and the schedule's minute if a wake-up is lost
 
 # The rate of a stack as deployed, one mail a second, is what test_mail_rate.py and the tour run with. Other tests wait
 # for many mails whose rate is not the point.
 QUICK_MAIL = ("--parameter", "MailRate=1000", "--parameter", "MailBurst=1000")
 
-RELEASE = "0123456789ab"  # what the session's cloud was told that it runs
+RELEASE = "0123456789ab"  # the release that the session's cloud runs
 
 T = TypeVar("T")
 
@@ -160,6 +160,6 @@ def run_cloud(folder: Path, *arguments: str) -> Iterator[RunningCloud]:
 
 
 def read_problem(reply: httpx.Response) -> str:
-    """The name of the problem that a reply tells."""
+    """The name of the problem in a reply."""
     assert reply.headers["content-type"] == "application/problem+json", reply.text
     return str(json.loads(reply.text)["type"]).rpartition(":")[2]

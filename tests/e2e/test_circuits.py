@@ -39,7 +39,7 @@ def test_mails_wait_while_operators_hold_their_circuit_open(cloud: RunningCloud,
         force(cloud, "email", "auto")
     time.sleep(2 * Settings().find_circuit_policy("email").refresh_s)  # environments believe for so long what they knew
     cloud.query_rows("UPDATE outbox SET available_at = now() WHERE state = 'pending'")
-    users.register()  # its nudge wakes the relay for both
+    users.register()  # its wake-up runs the relay for both
     assert wait_until(lambda: len(cloud.list_mails(member["email"])) == 1, "the mail", PUT_OFF_S)
     assert wait_until(lambda: states(cloud)["email"] == "closed", "the probe's success")
 

@@ -30,7 +30,7 @@ def upload(member: httpx.Client, claim_id: str, name: str, content_type: str, co
     return document
 
 
-def move(staff: httpx.Client, claim: dict[str, Any], to: str, reason: str, **more: str) -> dict[str, Any]:
+def change_state(staff: httpx.Client, claim: dict[str, Any], to: str, reason: str, **more: str) -> dict[str, Any]:
     """A transition decided on the version at hand."""
     reply = staff.post(
         f"/claims/{claim['id']}/transitions",
@@ -38,12 +38,12 @@ def move(staff: httpx.Client, claim: dict[str, Any], to: str, reason: str, **mor
         headers=add_key(**{"If-Match": f'"{claim["version"]}"'}),
     )
     assert reply.status_code == 200, reply.text
-    moved: dict[str, Any] = reply.json()
-    return moved
+    changed: dict[str, Any] = reply.json()
+    return changed
 
 
 def test_from_an_agents_application_to_a_resolved_claim(cloud: RunningCloud, users: CloudUsers) -> None:
-    """Agent, approval, member by referral code, welcome, claim, three files, three moves, history and mails."""
+    """Agent, approval, member by referral code, welcome, claim, three files, three transitions, history and mails."""
     agent, agent_client = users.make_agent(full_name="Arta Krasniqi", language="en")
     registration = make_person(full_name="Марија Николовска", language="mk", referral_code=agent["referral_code"])
     registered = cloud.make_client().post("/members", json=registration, headers=add_key())
@@ -74,20 +74,20 @@ def test_from_an_agents_application_to_a_resolved_claim(cloud: RunningCloud, use
     assert assigned.status_code == 200, assigned.text
     claim = assigned.json()
     for to, reason in [("verification", "Checking."), ("evaluation", "Complete."), ("resolved", "They paid.")]:
-        claim = move(staff, claim, to, reason)
+        claim = change_state(staff, claim, to, reason)
     assert claim["state"] == "resolved"
 
     history = client.get(f"/claims/{claim['id']}/history").json()["items"]
-    steps = [(entry["from"], entry["to"]) for entry in history]
+    transitions = [(entry["from"], entry["to"]) for entry in history]
     way = [
         (None, "submitted"),
         ("submitted", "verification"),
         ("verification", "evaluation"),
         ("evaluation", "resolved"),
     ]
-    assert sorted(steps, key=str) == sorted(way, key=str)
+    assert sorted(transitions, key=str) == sorted(way, key=str)
 
-    # welcome, received, and one for each move
+    # welcome, received, and one for each transition
     mails = wait_until(
         lambda: m if len(m := cloud.list_mails(member["email"])) >= 5 else None, "five mails to the member"
     )
@@ -177,7 +177,7 @@ def test_head_is_answered_as_get_on_protected_paths_too(cloud: RunningCloud, use
     for path in ("/members", "/agents", "/claims"):
         get, head = staff.get(path), staff.head(path)
         assert (get.status_code, head.status_code, head.content) == (200, 200, b"")
-        told, expected = ({k: v for k, v in reply.headers.items() if k not in own} for reply in (head, get))
-        assert told == expected
+        headers, expected = ({k: v for k, v in reply.headers.items() if k not in own} for reply in (head, get))
+        assert headers == expected
         assert cloud.make_client().head(path).status_code == 401
         assert cloud.make_client(token="x").head(path).status_code == 401

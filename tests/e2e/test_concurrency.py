@@ -114,7 +114,7 @@ def test_fifty_claims_at_one_instant_are_served(cloud: RunningCloud, users: Clou
     assert statuses(replies) == {201: 50}
 
 
-def test_two_hundred_at_one_instant_are_served_or_told_to_wait(cloud: RunningCloud) -> None:
+def test_two_hundred_calls_at_one_instant_are_served_or_asked_to_wait(cloud: RunningCloud) -> None:
     """What is over the capacity is 429 with Retry-After, by the gateway; no call ends in a 5xx that says nothing.
 
     On a machine so slow that the gateway reads 50 calls a second, nobody has to be refused.
@@ -123,8 +123,8 @@ def test_two_hundred_at_one_instant_are_served_or_told_to_wait(cloud: RunningClo
     replies = send_together(httpx.URL(cloud.url), [f"127.0.200.{n + 2}" for n in range(200)], "/members", bodies)
     let_in = BURST + RATE * count_seconds_of_arrival(replies)  # the bucket refills while the gateway reads
 
-    served, told = statuses(replies).get(201, 0), statuses(replies).get(429, 0)
-    record("two_hundred_at_one_instant", callers=200, served=served, told_to_wait=told, other=200 - served - told)
+    served, asked = statuses(replies).get(201, 0), statuses(replies).get(429, 0)
+    record("two_hundred_at_one_instant", callers=200, served=served, told_to_wait=asked, other=200 - served - asked)
     assert set(statuses(replies)) <= SERVED_OR_TOLD_TO_WAIT
     assert BURST <= served <= let_in
     refused = [reply for reply in replies if reply.status_code == 429]
@@ -156,7 +156,7 @@ def test_a_flood_of_unknown_addresses_leaves_health_alone(cloud: RunningCloud) -
 
 
 def test_twenty_applications_from_one_address_are_five(cloud: RunningCloud) -> None:
-    """5 created, 15 refused; one more after the time it was told, five after a minute."""
+    """5 created, 15 refused; one more after the Retry-After, five after a minute."""
     bodies = [make_applicant() for _ in range(20)]
     clients = [cloud.make_client("127.0.9.9") for _ in bodies]
     replies = at_once([posting(client, "/agents", body) for client, body in zip(clients, bodies, strict=True)])

@@ -42,7 +42,7 @@ def test_a_live_token_of_who_was_removed_reads_nothing(cloud: RunningCloud) -> N
     assert "errorMessage" not in command(cloud, "remove-staff", email=email)
 
 
-def test_a_member_who_moved_their_sign_in_to_an_address_gets_nothing_by_it(
+def test_a_member_who_changed_their_sign_in_to_an_address_gets_nothing_by_it(
     cloud: RunningCloud, users: CloudUsers, stack: Stack
 ) -> None:
     """An operator believes the address; the sign-in is the member's, so the command refuses and grants nothing."""
@@ -53,8 +53,8 @@ def test_a_member_who_moved_their_sign_in_to_an_address_gets_nothing_by_it(
         AccessToken=token, UserAttributes=[{"Name": "email", "Value": address}]
     )
     facts = {"email": address, "full_name": "Drita Berisha", "role": "admin", "language": "sq"}
-    told = command(cloud, "create-staff", **facts)
-    assert told["errorMessage"] == "the sign-in with this address belongs to another account"
+    answer = command(cloud, "create-staff", **facts)
+    assert answer["errorMessage"] == "the sign-in with this address belongs to another account"
     assert groups(stack, address) == ["member"]
     assert cloud.query_rows("SELECT role FROM accounts WHERE id = %s OR email = %s", member["id"], address) == [
         {"role": "member"}
@@ -67,5 +67,5 @@ def test_an_address_is_freed_until_its_owner_has_signed_in(cloud: RunningCloud, 
     assert command(cloud, "free-address", email=registered["email"])["account_id"] == registered["id"]
     again, owner = users.make_member(email=registered["email"])
     assert owner.get("/members/me").json()["id"] == again["id"] != registered["id"]
-    told = command(cloud, "free-address", email=registered["email"])
-    assert told["errorMessage"] == "the address is proven: its owner has signed in"
+    answer = command(cloud, "free-address", email=registered["email"])
+    assert answer["errorMessage"] == "the address is proven: its owner has signed in"

@@ -1,4 +1,4 @@
-"""A stack reports which release it runs, and the check after a deployment believes nothing else."""
+"""A stack reports the release it runs, and the check after a deployment relies on that alone."""
 
 import pytest
 

@@ -10,7 +10,7 @@ SEED = 20261124
 SECONDS, FAULT_EVERY_S = 50.0, 5.0  # each kind of fault once
 
 
-def test_what_clients_were_told_is_what_is_there_after_every_kind_of_fault(tmp_path: Path) -> None:
+def test_the_system_holds_what_it_answered_to_clients_after_every_kind_of_fault(tmp_path: Path) -> None:
     """Ledger = database = outbox = inbox, and every call has come to its answer."""
     with run_setup(tmp_path) as (cloud, proxy):
         soaked = run_soak(cloud, proxy, seconds=SECONDS, fault_every_s=FAULT_EVERY_S, seed=SEED)

@@ -84,7 +84,7 @@ def _register_member(fresh_database: FreshDatabase) -> dict[str, str]:
 
 
 class CallSource:
-    """Makes calls from a seed. A claim has one move under way at a time: the next names the version it led to."""
+    """Makes calls from a seed. A claim has one transition under way at a time: the next names the version it led to."""
 
     def __init__(self, fresh_database: FreshDatabase, seed: int) -> None:
         cases = ClaimFixtures.make_in(fresh_database)
@@ -103,7 +103,9 @@ class CallSource:
         with self._lock:
             self._serial += 1
             kinds = [self._register, self._submit]
-            kinds += [kind for kind, left in ((self._renew, self._renewable), (self._move, self._claims)) if left]
+            kinds += [
+                kind for kind, left in ((self._renew, self._renewable), (self._change_state, self._claims)) if left
+            ]
             return self._random.choice(kinds)(f"work-{self._serial}")
 
     def note_answer(self, call: ClientCall, answer: Mapping[str, Any]) -> None:
@@ -126,7 +128,7 @@ class CallSource:
         member = self._random.choice(self._members)
         return ClientCall("submit", key, "claims", "/claims", make_claim_body(title=f"Claim of {key}"), member)
 
-    def _move(self, key: str) -> ClientCall:
+    def _change_state(self, key: str) -> ClientCall:
         claim = self._claims.pop(self._random.randrange(len(self._claims)))
         self._moving[key] = claim
         to = "verification" if claim.state == "submitted" else "submitted"

@@ -48,13 +48,13 @@ class Attempt:
 
     @property
     def is_retryable(self) -> bool:
-        """Whether the client was told to repeat the call, and when."""
+        """Whether the answer asks the client to repeat the call, and when."""
         named = {503: "unavailable", 409: "request-in-progress"}.get(self.reply.status)
         return named is not None and self.reply.problem == named and int(self.reply.headers["Retry-After"]) >= 1
 
 
 class ClientEnvironment:
-    """The rooms on a database connection of their own."""
+    """The functions on a database connection of their own."""
 
     def __init__(self, settings: Settings, state: InMemoryAdmissionStore) -> None:
         container = make_container(
@@ -63,11 +63,11 @@ class ClientEnvironment:
             queues=FakeRelayWaker(),
             _retry_counter=BackgroundCounter(lambda _count: None),
         )
-        self._rooms = {room: ApiClient(api, container) for room, api in APIS.items()}
+        self._clients = {function: ApiClient(api, container) for function, api in APIS.items()}
 
     def send(self, call: ClientCall) -> Attempt:
         """Send a call once."""
-        sent_at, client = time.time(), self._rooms[call.function].sign_in_as(call.who)
+        sent_at, client = time.time(), self._clients[call.function].sign_in_as(call.who)
         sent: dict[str, Any] = {"key": call.key, "if_match": call.version, **call.ids}
         reply = client.call("POST", call.resource, call.body, **sent)
         return Attempt(call, reply, sent_at, time.time())
@@ -105,7 +105,7 @@ class ClientFleet:
             raise failure
 
     def count_expected(self) -> Effects:
-        """What the clients were told is done."""
+        """The effects that the answers confirm."""
         answers = {attempt.call.key: attempt for attempt in self.attempts if attempt.is_answered}
         found: Effects = Counter()
         for attempt in answers.values():
@@ -133,7 +133,7 @@ class ClientFleet:
                 if call is not None:
                     self._note(environment.send(call))
                 time.sleep(self._random.uniform(0, PAUSE_S))
-        except BaseException as failure:  # told by `drain`
+        except BaseException as failure:  # raised by `drain`
             self._failures.append(failure)
             raise
 

@@ -49,7 +49,7 @@ class FailoverTimes:
 
     @property
     def in_time(self) -> bool:
-        """Whether the promise was kept, as far as a busy machine lets anybody tell."""
+        """Whether the promise was kept, as far as a busy machine lets anybody judge."""
         return self.over_s <= GRACE_S + self.cut_s
 
 
@@ -141,10 +141,10 @@ class FailoverSetup:
         return min(a.answered_at for a in answers if began[a.call.key] > gone) - last
 
     def list_differences(self) -> tuple[Effects, Effects]:
-        """What the clients were told and is not there, and what is there more often than they were told."""
-        told, found = self.fleet.count_expected(), Counter(count_effects(self.fresh_database))
+        """Effects that were answered and are missing, and effects that are there more often than answered."""
+        expected, found = self.fleet.count_expected(), Counter(count_effects(self.fresh_database))
         found.subtract(self._before)
-        return told - found, found - told
+        return expected - found, found - expected
 
     def list_figures(self, measured: list[FailoverTimes]) -> dict[str, object]:
         """What there is to say of failovers that went well."""

@@ -13,7 +13,7 @@ class InMemoryCircuitStore:
     def __init__(self) -> None:
         self.reachable = True
         self.calls: list[str] = []
-        self.moves: list[tuple[CircuitSnapshot, CircuitSnapshot]] = []
+        self.transitions: list[tuple[CircuitSnapshot, CircuitSnapshot]] = []
         self._circuits: dict[str, CircuitSnapshot] = {}
         self._lock = Lock()
 
@@ -30,7 +30,7 @@ class InMemoryCircuitStore:
                 return WriteResult(done=False, now=held)
             self._circuits[name] = to
             if to.generation != held.generation:
-                self.moves.append((held, to))
+                self.transitions.append((held, to))
             return WriteResult(done=True, now=to)
 
     def _note_call(self, call: str, name: str) -> CircuitSnapshot:
@@ -74,7 +74,7 @@ class SteppedClient:
             self.request, self._learn = first(), learn
         return 0.0
 
-    def step(self) -> None:
+    def run_request(self) -> None:
         """Send the request, and hand in its answer."""
         if self.request is not None:
             self.request = self._learn(self.request, send(self.request, self._store))
@@ -89,4 +89,4 @@ class SteppedClient:
     def finish(self) -> None:
         """Send all that is left."""
         while self.request is not None:
-            self.step()
+            self.run_request()

@@ -1,10 +1,10 @@
-"""A clock that stands still until it is moved."""
+"""A clock that stands still until a test advances it."""
 
 from datetime import UTC, datetime, timedelta
 
 
 class ManualClock:
-    """Pass it where a Clock is asked for; `advance` and `advance_micros` move it."""
+    """Pass it where a Clock is asked for; `advance` and `advance_micros` change it."""
 
     def __init__(self, start: datetime = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)) -> None:
         self._now = start
@@ -13,9 +13,9 @@ class ManualClock:
         return self._now
 
     def advance(self, seconds: float) -> None:
-        """Move by so many seconds, rounded to a microsecond."""
+        """Advance by so many seconds, rounded to a microsecond."""
         self.advance_micros(round(seconds * 1_000_000))
 
     def advance_micros(self, micros: int) -> None:
-        """Move by so many microseconds."""
+        """Advance by so many microseconds."""
         self._now += timedelta(microseconds=micros)

@@ -8,14 +8,14 @@ from shared.aws.sqs import MAX_DELAY_S
 
 
 class FakeJobQueues:
-    """Keeps what was published and nudged; `broken` makes SQS unreachable, `drops` loses single ids.
+    """Keeps what was published and the wake-ups; `broken` makes SQS unreachable, `drops` loses single ids.
 
     `shown_again` has the delays by receipt; one that is 0 is over at once.
     """
 
     def __init__(self) -> None:
         self.published: dict[str, list[UUID]] = defaultdict(list)
-        self.nudges: list[float] = []
+        self.wake_ups: list[float] = []
         self.shown_again: dict[str, float] = {}
         self._hidden: dict[tuple[str, str], UUID] = {}
         self.broken = False
@@ -31,7 +31,7 @@ class FakeJobQueues:
     def wake_relay(self, *, delay_s: float = 0) -> bool:
         if self.broken:
             return False
-        self.nudges.append(min(max(round(delay_s), 0), MAX_DELAY_S))
+        self.wake_ups.append(min(max(round(delay_s), 0), MAX_DELAY_S))
         return True
 
     def delay_message(self, queue_arn: str, receipt: str, *, delay_s: float) -> bool:

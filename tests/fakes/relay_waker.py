@@ -1,13 +1,13 @@
-"""The relay's bell: counts how often it was rung."""
+"""A fake of the relay's queue that counts wake-ups."""
 
 
 class FakeRelayWaker:
-    """Stands for the queues where a test only asks whether the relay was told."""
+    """Stands for the queues in tests that only ask whether the relay was woken."""
 
     def __init__(self) -> None:
         self.count = 0
 
     def wake_relay(self, *, delay_s: float = 0) -> bool:
-        """See Queues.nudge."""
+        """Count the call. See `wake_relay` in shared/aws/sqs.py."""
         self.count += 1
         return delay_s >= 0

@@ -1,4 +1,4 @@
-"""A room of the service on a real database, with what is shared by the fleet replaced by fakes."""
+"""Clients of one function on a real database, with fakes for what all environments share."""
 
 import itertools
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ def next_serial() -> int:
 
 
 def make_client(api: Api[Any], fresh_database: FreshDatabase, **parts: Any) -> ApiClient:
-    """A client of a room, on a database connection of its own and without limits that matter."""
+    """A client of a function, on a database connection of its own and without limits that matter."""
     changes = {"limits": GENEROUS, "country": parts.pop("country", "XK")}
     settings = fresh_database.settings.model_copy(update=changes)
     clock = parts.pop("clock", ManualClock(TODAY))

@@ -117,7 +117,7 @@ def test_a_failed_installation_shows_what_pip_said_and_is_tried_again(tmp_path: 
     assert not bootstrap.is_current("some", root)
 
 
-def test_a_python_without_ensurepip_is_told_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_python_without_ensurepip_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Debian's python3 has no ensurepip until python3-venv is installed: say so instead of a traceback."""
     root = project(tmp_path, "# nothing\n")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "ensurepip" else object())

@@ -1,4 +1,4 @@
-"""The proxy as a process of its own: what its control port tells, and what each lever does to real clients."""
+"""The proxy as a process of its own: what its control port reports, and what each lever does to real clients."""
 
 import json
 import re
@@ -122,7 +122,7 @@ def test_with_certificates_it_is_reached_by_tls_alone(postgres: PostgresHandle, 
     assert running.child.process.returncode == 0
 
 
-def test_it_tells_all_that_is_counted(proxy_process: ProxyProcess, postgres: PostgresHandle) -> None:
+def test_it_reports_all_that_is_counted(proxy_process: ProxyProcess, postgres: PostgresHandle) -> None:
     """Figures of this moment, totals, maxima, and where it leads."""
     with proxy_process.lend(2), closing(proxy_process.connect()) as other:
         other.execute("SELECT 1")
@@ -136,7 +136,7 @@ def test_it_tells_all_that_is_counted(proxy_process: ProxyProcess, postgres: Pos
 
 
 def test_counts_begin_anew(proxy_process: ProxyProcess) -> None:
-    """Totals from 0; a maximum from what is lent now, not from 0."""
+    """Totals from 0; a maximum from what is borrowed now, not from 0."""
     with proxy_process.lend(1):
         with proxy_process.lend(2):
             pass
@@ -146,10 +146,10 @@ def test_counts_begin_anew(proxy_process: ProxyProcess) -> None:
     assert (counts["borrowed_max"], counts["transactions"], counts["round_trips"]) == (1, 0, 0)
 
 
-def test_a_lower_limit_closes_idle_connections_now_and_lent_ones_when_they_are_free(
+def test_a_lower_limit_closes_idle_connections_now_and_borrowed_ones_when_they_are_free(
     proxy_process: ProxyProcess,
 ) -> None:
-    """Nobody is interrupted; who comes meanwhile waits, and past the borrow timeout is told."""
+    """Nobody is interrupted; who comes meanwhile waits, and past the borrow timeout gets an error."""
     with proxy_process.lend(LIMIT) as clients:
         clients[0].execute("COMMIT")
         clients[1].execute("COMMIT")
@@ -177,7 +177,7 @@ def test_a_higher_limit_lets_in_who_waits(proxy_process: ProxyProcess) -> None:
         assert answer.status == psycopg.pq.ExecStatus.TUPLES_OK
 
 
-def test_every_line_is_cut(proxy_process: ProxyProcess) -> None:
+def test_every_connection_is_cut(proxy_process: ProxyProcess) -> None:
     """Idle and busy ones; who comes again is served."""
     with proxy_process.lend(1), closing(proxy_process.connect()) as idle:
         assert proxy_process.ask("POST", "/cut") == {"cut": 2}
@@ -189,7 +189,7 @@ def test_every_line_is_cut(proxy_process: ProxyProcess) -> None:
 
 
 def test_a_change_of_target_leads_idle_clients_to_the_other_server(proxy_process: ProxyProcess, tmp_path: Path) -> None:
-    """With their next transaction, on the same line."""
+    """With their next transaction, on the same connection."""
     other = start_postgres(tmp_path / "other")
     try:
         with proxy_process.connect() as idle:

@@ -1,4 +1,4 @@
-"""The Cognito authorizer: real RS256 tokens against a key set served over HTTP, and a clock that the test moves."""
+"""The Cognito authorizer: real RS256 tokens against a key set served over HTTP, and a clock that the test sets."""
 
 import asyncio
 import json
@@ -105,7 +105,7 @@ def test_a_token_that_is_not_ours_is_refused(pool: FakeUserPool, changes: dict[s
     assert check(pool, f"Bearer {pool.token(**changes)}") is UNAUTHORIZED
 
 
-def test_an_expired_token_is_told_so(pool: FakeUserPool) -> None:
+def test_an_expired_token_is_answered_as_expired(pool: FakeUserPool) -> None:
     """The message is Cognito's own."""
     assert check(pool, f"Bearer {pool.token(exp=int(time.time()) - 10)}") is EXPIRED
 

@@ -15,7 +15,7 @@ from tests.local.gateways import make_route, make_stack
 
 
 class MovableClock:
-    """A clock moved by hand."""
+    """A clock that the test sets."""
 
     now = 0.0
 

@@ -28,7 +28,7 @@ def test_a_tail_begins_at_the_end_of_what_is_there(tmp_path: Path) -> None:
     assert log.seen == [b"new"]
 
 
-def test_a_line_cut_in_two_is_one_line(tmp_path: Path) -> None:
+def test_a_line_read_in_two_parts_is_one_line(tmp_path: Path) -> None:
     """Its first half waits for the second."""
     log = TailedLog(tmp_path / "log")
     log.write(b"whole\nha")
@@ -45,7 +45,7 @@ def test_a_log_that_comes_later_is_read_from_its_start(tmp_path: Path) -> None:
     assert log.seen == [b"first"]
 
 
-def test_a_log_moved_away_is_read_to_its_end_and_then_the_new_one(tmp_path: Path) -> None:
+def test_a_rotated_log_is_read_to_its_end_and_then_the_new_one(tmp_path: Path) -> None:
     """Nothing is lost of either, though the old one is still written to; its unfinished line is no part of the new."""
     log = TailedLog(tmp_path / "log")
     log.write(b"one\n")

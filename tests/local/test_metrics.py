@@ -65,10 +65,10 @@ def test_a_metric_is_put_with_its_unit_and_the_time_of_its_line(
 
 def test_each_set_of_dimensions_makes_a_metric_of_its_own() -> None:
     """The empty set too; one that names what the line does not say makes none."""
-    sets = [["room", "stage"], ["room"], [], ["unknown"], ["number"]]
+    sets = [["function", "stage"], ["function"], [], ["unknown"], ["number"]]
     directive = {"Namespace": "Test", "Dimensions": sets, "Metrics": [{"Name": "A", "Unit": "Seconds"}]}
-    found = read_metrics(described(directive, room="claims", stage="api", number=7, A=3))
-    expected = [{"room": "claims", "stage": "api"}, {"room": "claims"}, {}]
+    found = read_metrics(described(directive, function="claims", stage="api", number=7, A=3))
+    expected = [{"function": "claims", "stage": "api"}, {"function": "claims"}, {}]
     assert list(found) == [datum("A", 3.0, unit="Seconds", **dimensions) for dimensions in expected]
 
 

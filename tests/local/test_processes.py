@@ -95,7 +95,7 @@ def test_what_a_crash_left_behind_is_ended(tmp_path: Path) -> None:
 
 
 def test_another_process_with_a_recorded_pid_is_left_alone() -> None:
-    """Pids are used again: the start tells them apart."""
+    """Pids are used again: the start time distinguishes them."""
     ours = RecordedProcess("part", os.getpid(), processes.read_start_time(os.getpid()) or "", signal.SIGTERM)
     assert processes.is_running(ours)
     assert processes.end_recorded([replace(ours, started="another boot:1"), replace(ours, started="")]) == []

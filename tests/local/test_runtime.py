@@ -74,17 +74,17 @@ def test_more_variables_win_over_those_deployed_and_lambdas_own_over_all(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("variable", "status", "told"),
+    ("variable", "status", "message"),
     [("none:A=1", 1, "gateway: there is no function none\n"), ("A", 2, "invalid"), ("1A=1", 2, "invalid")],
 )
-def test_a_variable_that_cannot_be_set_is_told(tmp_path: Path, variable: str, status: int, told: str) -> None:
+def test_a_variable_that_cannot_be_set_is_reported(tmp_path: Path, variable: str, status: int, message: str) -> None:
     """Before anything is started."""
     make_stack([make_function("echo")], []).save(tmp_path / "stack.json")
     options = ["--stack", str(tmp_path / "stack.json"), "--port", "0", "--logs", str(tmp_path)]
     command = [PYTHON, "-m", "local.gateway", *options, "--variable", variable]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=30)
     assert (done.returncode, done.stdout) == (status, "")
-    assert told in done.stderr
+    assert message in done.stderr
 
 
 def test_calls_one_after_another_share_one_environment(gateway: RunningGateway) -> None:

@@ -69,7 +69,7 @@ def test_each_reading_is_a_template_of_its_own() -> None:
     assert read_template("{a: {b: 1}}") == {"a": {"b": 1}}
 
 
-def test_what_is_not_yaml_is_told_with_its_line() -> None:
+def test_what_is_not_yaml_is_reported_with_its_line() -> None:
     """In the parser's words."""
     with pytest.raises(UnreadableTemplate, match=r"mapping values are not allowed here\n.*line 2"):
         read_template("Resources:\n  Work: Type: Function\n")

@@ -11,7 +11,7 @@ from shared.database.pipeline import Database
 from tests.databases import FreshDatabase
 from tests.failover.servers import wait_until
 from tests.fakes.documents import FakeDocumentStore
-from tests.lock_order.sample_records import SampleRecords, set_scene
+from tests.lock_order.sample_records import SampleRecords, write_sample_records
 from tests.lock_order.transaction_wrappers import SlowTransaction
 from tests.lock_order.wal_reader import WalReader
 from tests.lock_order.write_operations import ACTS, Around, OperationEnvironment, WrappedDatabase, has_succeeded
@@ -28,13 +28,13 @@ Pair = tuple[str, str]
 
 
 def list_locked_rows(fresh_database: FreshDatabase, name: str) -> frozenset[tuple[str, str]]:
-    """The rows that an act takes of those that were there, by what they are in the scene."""
-    scene, evidence = _make_records(fresh_database, random.Random(0))
+    """The rows that an act takes of those that were there, by their names in the sample records."""
+    sample, evidence = _make_records(fresh_database, random.Random(0))
     log = WalReader(fresh_database)
     ACTS[name](
-        OperationEnvironment(scene, fresh_database.settings, fresh_database.make_database(), evidence, own="alone")
+        OperationEnvironment(sample, fresh_database.settings, fresh_database.make_database(), evidence, own="alone")
     )
-    names = scene.name_ids()
+    names = sample.name_ids()
     taken = (row for transaction in log.read_transactions() for row in transaction if row.key)
     return frozenset((row.table, names.get(row.key or "", row.key or "")) for row in taken)
 
@@ -47,7 +47,7 @@ def list_sharing_pairs(fresh_database: FreshDatabase) -> list[Pair]:
 
 def _make_records(fresh_database: FreshDatabase, order: random.Random) -> tuple[SampleRecords, FakeDocumentStore]:
     evidence = FakeDocumentStore()
-    return set_scene(fresh_database, evidence, order), evidence
+    return write_sample_records(fresh_database, evidence, order), evidence
 
 
 @dataclass
@@ -72,14 +72,14 @@ class ContentionTest:
 
     def run_round(self, pair: Pair) -> None:
         """One round: a then b here, b then a there, at once; with keys of their own, or the same ones."""
-        scene, evidence = _make_records(self.fresh_database, self._random)
+        sample, evidence = _make_records(self.fresh_database, self._random)
         # Every call of staff and agents is their first, which takes their own account as well.
         self.fresh_database.query_rows("UPDATE accounts SET proven_at = NULL WHERE role <> 'member'")
         own = self._random.choice([("here", "there"), ("both", "both")])
         start = threading.Barrier(2)
         threads = [
             threading.Thread(
-                target=self._run_operation, args=(start, names, self._make_environment(n, scene, evidence, own[n]))
+                target=self._run_operation, args=(start, names, self._make_environment(n, sample, evidence, own[n]))
             )
             for n, names in enumerate([pair, pair[::-1]])
         ]
@@ -103,11 +103,11 @@ class ContentionTest:
                 done = has_succeeded(ACTS[name](stages(name)))
                 with self._lock:
                     self.done[name] += done
-            except Exception as error:  # noqa: BLE001 - told by whoever looks at them
+            except Exception as error:  # noqa: BLE001 - raised by whoever reads them
                 self.failures.append(f"{name}: {error!r}")
 
     def _make_environment(
-        self, n: int, scene: SampleRecords, evidence: FakeDocumentStore, own: str
+        self, n: int, sample: SampleRecords, evidence: FakeDocumentStore, own: str
     ) -> Callable[[str], OperationEnvironment]:
         uniform = random.Random(self._random.random()).uniform
 
@@ -115,7 +115,7 @@ class ContentionTest:
             database = WrappedDatabase(self._databases[n], lambda tx: SlowTransaction(tx, uniform))
             if name in self.around:
                 database = WrappedDatabase(database, self.around[name])
-            return OperationEnvironment(scene, self.fresh_database.settings, database, evidence, own=own)
+            return OperationEnvironment(sample, self.fresh_database.settings, database, evidence, own=own)
 
         return make_one
 
@@ -129,7 +129,7 @@ class ContentionTest:
                 self.deadlocks += 1
 
     def _read_deadlocks(self) -> int:
-        self.fresh_database.cut_connections()  # a session tells what it has counted when it ends, at the latest
+        self.fresh_database.cut_connections()  # a session reports what it has counted when it ends, at the latest
         wait_until(lambda: not self.fresh_database.query_rows(_SESSIONS), "a session did not end")
         rows = self.fresh_database.query_rows(
             "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"

@@ -1,4 +1,4 @@
-"""A small world in which every use case that writes finds something to do, and several find the same."""
+"""Sample records with which every use case that writes has work to do, and several share rows."""
 
 import random
 from collections.abc import Callable
@@ -62,7 +62,7 @@ class SampleRecords:
     code: str = "ARTA-7K3F"
 
     def name_ids(self) -> dict[str, str]:
-        """What each id is here: the same in every scene."""
+        """Name each id; the names are the same in every set of sample records."""
         found: dict[str, str] = {}
         for name, value in vars(self).items():
             for n, one in enumerate(value if isinstance(value, list) else [value]):
@@ -71,12 +71,14 @@ class SampleRecords:
 
     @property
     def claim(self) -> UUID:
-        """The claim that is moved, assigned and given evidence."""
+        """The claim that changes state, is assigned and given evidence."""
         return self.claims[0]
 
 
-def set_scene(fresh_database: FreshDatabase, evidence: FakeDocumentStore, order: random.Random) -> SampleRecords:
-    """Clear the database and write a new scene, rows of a kind in no order of their ids."""
+def write_sample_records(
+    fresh_database: FreshDatabase, evidence: FakeDocumentStore, order: random.Random
+) -> SampleRecords:
+    """Clear the database and write new sample records, rows of a kind in no order of their ids."""
     records = SampleRecords()
     conninfo = fresh_database.postgres.build_conninfo(user="postgres", dbname=fresh_database.name)
     with psycopg.connect(conninfo) as connection, connection.pipeline():

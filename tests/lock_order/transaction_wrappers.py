@@ -1,4 +1,4 @@
-"""Transactions that do what they are told, and something more: to be put around those of the use cases."""
+"""Transactions that wrap those of the use cases and do something more."""
 
 import random
 from collections.abc import Callable
@@ -65,7 +65,7 @@ class SlowTransaction(_TransactionWrapper):
 
 @dataclass
 class ReversedTransaction(_TransactionWrapper):
-    """Does what it is told to before the answer in the opposite order: what a use case must not do."""
+    """Calls a function before the answer in the opposite order: what a use case must not do."""
 
     held_back: list[tuple[Query, dict[str, Any]]] = field(default_factory=list)
 

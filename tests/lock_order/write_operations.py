@@ -1,4 +1,4 @@
-"""Every use case that writes, as something that an execution environment does on a scene."""
+"""Every use case that writes, as an operation that an execution environment runs on the sample records."""
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
@@ -43,20 +43,20 @@ class WrappedDatabase:
 
     def run(self, use_case: Callable[[Transaction], Any], deadline: Deadline, **more: Any) -> Committed[Any]:
         """See Database."""
-        landed: Committed[Any] = self.database.run(lambda tx: use_case(self.around(tx)), deadline, **more)
-        return landed
+        committed: Committed[Any] = self.database.run(lambda tx: use_case(self.around(tx)), deadline, **more)
+        return committed
 
     def run_once(
         self, use: Any, use_case: Callable[[Transaction], Any], deadline: Deadline, **more: Any
     ) -> Committed[Any]:
         """See Database."""
-        landed: Committed[Any] = self.database.run_once(use, lambda tx: use_case(self.around(tx)), deadline, **more)
-        return landed
+        committed: Committed[Any] = self.database.run_once(use, lambda tx: use_case(self.around(tx)), deadline, **more)
+        return committed
 
 
 @dataclass
 class OperationEnvironment:
-    """An execution environment on a scene. Its keys rest on the database alone, and are its own if `own` says so."""
+    """An execution environment on the sample records. Its keys are in the database alone; `own` is a part of each."""
 
     records: SampleRecords
     settings: Any
@@ -78,7 +78,7 @@ class OperationEnvironment:
         self._container = make_container(settings, **parts, _verifier=lambda _token: self.agent)
 
     def call(self, who: Mapping[str, str] | None, operation: str, body: Any = None, **more: Any) -> ApiReply:
-        """Call an operation of any room."""
+        """Call an operation of any function."""
         method, resource = operation.split()
         [api] = [api for api in APIS if (method, resource) in api.operations]
         key = f"{operation} {self.own}".replace(" ", "-")
@@ -87,12 +87,12 @@ class OperationEnvironment:
 
     def read_version(self, table: str, record: UUID) -> int:
         """The version of a record, as somebody has just read it."""
-        rooms = {
+        writes = {
             "agents": ("GET /agents/{agent_id}", "agent_id"),
             "claims": ("GET /claims/{claim_id}", "claim_id"),
             "members": ("GET /members/{member_id}", "member_id"),
         }
-        operation, name = rooms[table]
+        operation, name = writes[table]
         return int(self.call(self.staff, operation, **{name: record}).json["version"])
 
     @property
@@ -141,7 +141,7 @@ def _register_client(environment: OperationEnvironment) -> ApiReply:
     )
 
 
-def _move(environment: OperationEnvironment, who: Mapping[str, str], to: str) -> ApiReply:
+def _change_state(environment: OperationEnvironment, who: Mapping[str, str], to: str) -> ApiReply:
     claim = environment.records.claim
     body = {"to": to, "reason": "Checked."}
     return environment.call(who, MOVE, body, if_match=environment.read_version("claims", claim), claim_id=claim)
@@ -282,8 +282,8 @@ ACTS: dict[str, Act] = {
     f"{PAY} by an admin": lambda s: s.call(s.admin, PAY, {"month": "2025-01"}),
     f"{SUBMIT} by its member": lambda s: s.call(s.member, SUBMIT, make_claim_body()),
     f"{LIST} by staff": lambda s: s.call(s.staff, LIST),
-    f"{MOVE} by staff": lambda s: _move(s, s.staff, "verification"),
-    f"{MOVE} by its member": lambda s: _move(s, s.member, "withdrawn"),
+    f"{MOVE} by staff": lambda s: _change_state(s, s.staff, "verification"),
+    f"{MOVE} by its member": lambda s: _change_state(s, s.member, "withdrawn"),
     f"{ASSIGN} to a colleague": _assign,
     f"{ANNOUNCE} by its member": _announce,
     f"{COMPLETE} by its member": _complete,
@@ -305,7 +305,7 @@ ACTS: dict[str, Act] = {
 
 
 def list_writing_operations() -> set[str]:
-    """Every operation of the rooms that writes."""
+    """Every operation of the functions that writes."""
     found = (operation for api in APIS for operation in api.operations.values())
     return {f"{operation.method} {operation.resource}" for operation in found if operation.is_write}
 

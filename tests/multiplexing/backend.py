@@ -70,19 +70,19 @@ class SimulatedBackend:
         if said.kind == b"B":
             return build_message(b"2")
         if said.kind == b"E":
-            told = self._run(self._text)
-            self.skipping = told.startswith(b"E")
-            return told
+            answer = self._run(self._text)
+            self.skipping = answer.startswith(b"E")
+            return answer
         return b""  # Flush, and what COPY leaves behind
 
     def _run_all(self, texts: str) -> bytes:
         self.in_batch = ""
-        told = b""
+        answer = b""
         for text in texts.split(";"):
-            told += (one := self._run(text if "." in text.split(" ")[0] else ASKED_BY_PROXY))
+            answer += (one := self._run(text if "." in text.split(" ")[0] else ASKED_BY_PROXY))
             if one.startswith(b"E"):
                 break
-        return told
+        return answer
 
     def _run(self, text: str) -> bytes:
         tag, word = text.split(" ")
@@ -124,10 +124,10 @@ def build_greeting(pid: int) -> bytes:
 
 def answer_all(messages: bytes) -> tuple[bytes, list[tuple[str, str]]]:
     """What a server of one's own says to these messages, and what it executes."""
-    backend, told = SimulatedBackend(), b""
+    backend, answer = SimulatedBackend(), b""
     for said in MessageReader().feed(messages):
-        told += backend.answer(said)
-    return told, backend.executed
+        answer += backend.answer(said)
+    return answer, backend.executed
 
 
 SHUTDOWN = build_fatal_error("57P01", "terminating connection due to administrator command")

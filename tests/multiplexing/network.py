@@ -65,7 +65,7 @@ class SimulatedTransport(asyncio.Transport):
         """Never asked for by the proxy."""
 
     def start(self) -> None:
-        """Tell the protocol that it is connected."""
+        """Report to the protocol that it is connected."""
         self._protocol.connection_made(self)
 
     def deliver(self, most: int) -> None:
@@ -114,7 +114,7 @@ class SimulatedTransport(asyncio.Transport):
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """Runs one iteration when it is told to; `accept` gets the connections that are opened from within."""
+    """Runs one iteration when it is asked to; `accept` gets the connections that are opened from within."""
 
     def __init__(self, accept: Callable[[int, SimulatedTransport], None]) -> None:
         self._clock = _VirtualSelector()

@@ -22,7 +22,7 @@ ASYNC = (build_parameter_status("application_name", "x"), build_message(b"N", b"
 
 
 def run_schedule(numbers: Sequence[int]) -> ProxySimulation:
-    """Play a schedule to its end, checking after every step, and return the world it left."""
+    """Play a schedule to its end, checking after every step, and return the simulation it left."""
     simulation = ProxySimulation(CONNECTIONS)
     try:
         for step, number in enumerate(numbers):

@@ -366,13 +366,13 @@ class ProxySimulation:
             self._check_client(client)
 
     def _check_client(self, client: SimulatedClient) -> None:
-        told, executed = answer_all(bytes(client.sent))
+        expected, executed = answer_all(bytes(client.sent))
         mine = [each for server in self.servers for each in server.backend.executed if _is_of(client, each[0])]
         tags = [said.body[6:].decode() for said in client.answers if said.kind == b"D"]
         assert all(_is_of(client, tag) for tag in tags), f"{client.name} was answered {tags}"
         if client.has_cancelled:
             return
-        assert told.startswith(client.in_order), f"{client.name} was answered {client.in_order!r}, not {told!r}"
+        assert expected.startswith(client.in_order), f"{client.name} was answered {client.in_order!r}, not {expected!r}"
         mine.sort(key=lambda each: int(each[0].split(".")[1]))
         assert mine == executed[: len(mine)], f"{client.name}: {mine} was executed, not {executed}"
 

@@ -40,7 +40,7 @@ def report(folder: Path) -> ReadinessReport:
 
 
 def test_all_promises_hold(report: ReadinessReport) -> None:
-    """Each scenario ran, and what did not hold is told by name."""
+    """Each scenario ran, and what did not hold is named."""
     broken = [
         (result.key, result.status, [check for check in result.checks if not check.passed], result.lag,
          result.reconciliation.differences[:5])

@@ -62,7 +62,7 @@ def run(cloud: RunningCloud, folder: Path, token: str) -> int:
 def test_every_check_holds_for_thousands_of_generated_calls(
     cloud: RunningCloud, tokens: dict[str, str], tmp_path: Path
 ) -> None:
-    """As admin, as member and as agent; then the service is still well, and its logs tell of nobody."""
+    """As admin, as member and as agent; then the service is still well, and its logs name nobody."""
     calls = {role: run(cloud, tmp_path, token) for role, token in tokens.items()}
     assert sum(calls.values()) >= LEAST_CALLS, calls
     assert cloud.make_client().get("/health").status_code == 200

@@ -79,7 +79,7 @@ def test_a_mutation_is_broken_where_a_test_has_no_result(outcomes: dict[str, str
     ("edit", "text"), [(EDIT, "six"), (EDIT, "5 and 5"), (SourceEdit("a.py", "5", "5"), "5")]
 )  # fmt: skip
 def test_an_edit_that_changes_nothing_or_too_much_is_refused(edit: SourceEdit, text: str) -> None:
-    """The file has moved on: the mutation has to move with it."""
+    """The file has changed: the mutation has to change with it."""
     with pytest.raises(InvalidMutation):
         edit.apply_to(text)
 

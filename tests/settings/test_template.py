@@ -206,14 +206,14 @@ def _resolved(value: Any) -> Any:
     return value
 
 
-def test_every_alarm_is_told_to_somebody() -> None:
+def test_every_alarm_notifies_somebody() -> None:
     """When it begins and when it ends, by the one topic that people subscribe to."""
     topic = [{"Ref": "AlarmTopic"}]
-    told = {
+    actions = {
         name: (a.get("AlarmActions"), a.get("OKActions"), a.get("ActionsEnabled", True))
         for name, a in _alarms().items()
     }
-    assert told == dict.fromkeys(ALARMS, (topic, topic, True))
+    assert actions == dict.fromkeys(ALARMS, (topic, topic, True))
 
 
 def test_the_alarms_topic_is_subscribed_by_the_mailbox() -> None:

@@ -70,7 +70,7 @@ class RandomFaults:
         self._cloud.query_rows(query)
 
     def kill_function_environments(self) -> None:
-        """Environments of the rooms, in the middle of whatever they do."""
+        """Environments of the functions, in the middle of whatever they do."""
         for name in ROOMS:
             self._kill(name)
 

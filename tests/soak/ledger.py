@@ -1,4 +1,4 @@
-"""What clients were told, call by call, to be held against what is there in the end."""
+"""The answers to clients, call by call, to be compared with the rows in the end."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ JOBS: dict[str, tuple[str, ...]] = {
 class SoakLedger:
     """The acknowledged writes, by what the audit calls them; and how each call came to its answer."""
 
-    told: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {action: [] for action in JOBS})
+    answered: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {action: [] for action in JOBS})
     tries: Counter[str] = field(default_factory=Counter)
     unfinished: list[str] = field(default_factory=list)
     _lock: Lock = field(default_factory=Lock)
@@ -27,7 +27,7 @@ class SoakLedger:
     def note(self, action: str, record: dict[str, Any]) -> None:
         """A write was acknowledged, with this record as it then was."""
         with self._lock:
-            self.told[action].append(record)
+            self.answered[action].append(record)
 
     def note_attempt(self, outcome: str) -> None:
         """A try came to this: a status, or the name of what the line did."""
@@ -42,21 +42,21 @@ class SoakLedger:
     @property
     def writes(self) -> int:
         """How many were acknowledged."""
-        return sum(len(records) for records in self.told.values())
+        return sum(len(records) for records in self.answered.values())
 
     def count_jobs(self) -> Counter[str]:
         """The jobs that must be there, by template."""
         wanted: Counter[str] = Counter()
-        for action, records in self.told.items():
+        for action, records in self.answered.items():
             for template in JOBS[action]:
                 wanted[template] += len(records)
         return wanted
 
     def find_latest(self, *actions: str) -> dict[str, dict[str, Any]]:
-        """The newest version told of each record, by id."""
+        """The newest version answered of each record, by id."""
         newest: dict[str, dict[str, Any]] = {}
         for action in actions:
-            for record in self.told[action]:
+            for record in self.answered[action]:
                 known = newest.get(record["id"])
                 if known is None or known["version"] < record["version"]:
                     newest[record["id"]] = record

@@ -70,7 +70,7 @@ def read_acknowledged(reply: httpx.Response | None) -> dict[str, Any] | None:
 
 
 class SoakLoad:
-    """All of them, each in a thread, until they are told to stop."""
+    """All of them, each in a thread, until they are asked to stop."""
 
     def __init__(self, cloud: RunningCloud, *, seed: int) -> None:
         self.ledger = SoakLedger()
@@ -116,7 +116,7 @@ class SoakLoad:
             while not self._over.is_set():
                 act(caller)
                 self._over.wait(caller.random.uniform(*PAUSE_S))
-        except BaseException as error:  # noqa: BLE001 - told to the one who waits
+        except BaseException as error:  # noqa: BLE001 - raised to the one who waits
             self.failures.append(error)
 
     def _register(self, caller: PatientCaller) -> None:

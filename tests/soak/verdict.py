@@ -1,4 +1,4 @@
-"""Holds the ledger of what clients were told against the database, the outbox and the inbox."""
+"""Comparison of the ledger of answers with the database, the outbox and the inbox."""
 
 import time
 from collections import Counter
@@ -62,7 +62,7 @@ def _wait_until_idle(cloud: RunningCloud, quiet_s: float) -> int:
 
 
 def list_differences(ledger: SoakLedger, cloud: RunningCloud, jobs: OutboxEnd) -> Iterator[str]:
-    """What is not as the clients were told, in words; nothing where all is."""
+    """Describe each difference from the answers, in words; nothing if all agrees."""
     yield from (f"no answer: {call}" for call in ledger.unfinished)
     yield from _compare_records(ledger, cloud)
     yield from _compare_effects(ledger, cloud, jobs)
@@ -71,28 +71,30 @@ def list_differences(ledger: SoakLedger, cloud: RunningCloud, jobs: OutboxEnd) -
 
 def _compare_records(ledger: SoakLedger, cloud: RunningCloud) -> Iterator[str]:
     people = {str(row["id"]): row["version"] for row in cloud.query_rows("SELECT id, version FROM members")}
-    told = {k: r["version"] for k, r in ledger.find_latest("member.registered", "membership.renewed").items()}
-    yield from _format_differences("member", told, people)
+    answered = {k: r["version"] for k, r in ledger.find_latest("member.registered", "membership.renewed").items()}
+    yield from _format_differences("member", answered, people)
     agents = {str(row["id"]): row["referral_code"] for row in cloud.query_rows("SELECT id, referral_code FROM agents")}
-    yield from _format_differences("agent", {r["id"]: r["referral_code"] for r in ledger.told["agent.applied"]}, agents)
+    yield from _format_differences(
+        "agent", {r["id"]: r["referral_code"] for r in ledger.answered["agent.applied"]}, agents
+    )
     claims = {str(row["id"]): (row["state"], row["version"]) for row in cloud.query_rows("SELECT * FROM claims")}
     latest = ledger.find_latest("claim.submitted", "claim.moved")
     yield from _format_differences("claim", {k: (r["state"], r["version"]) for k, r in latest.items()}, claims)
 
 
-def _format_differences(what: str, told: Mapping[str, object], there: Mapping[str, object]) -> Iterator[str]:
-    for key in told.keys() | there.keys():
-        if told.get(key) != there.get(key):
-            yield f"{what} {key}: told {told.get(key)}, there is {there.get(key)}"
+def _format_differences(what: str, answered: Mapping[str, object], there: Mapping[str, object]) -> Iterator[str]:
+    for key in answered.keys() | there.keys():
+        if answered.get(key) != there.get(key):
+            yield f"{what} {key}: answered {answered.get(key)}, there is {there.get(key)}"
 
 
 def _compare_effects(ledger: SoakLedger, cloud: RunningCloud, jobs: OutboxEnd) -> Iterator[str]:
     audit = {row["action"]: row["n"] for row in cloud.query_rows("SELECT action, count(*) AS n FROM audit GROUP BY 1")}
-    for action, records in ledger.told.items():
+    for action, records in ledger.answered.items():
         if audit.get(action, 0) != len(records):
-            yield f"audit: {action} stands {audit.get(action, 0)} times, told {len(records)} times"
+            yield f"audit: {action} stands {audit.get(action, 0)} times, answered {len(records)} times"
     history = cloud.query_rows("SELECT count(*) AS n FROM claim_history")[0]["n"]
-    if history != (wanted := len(ledger.told["claim.submitted"]) + len(ledger.told["claim.moved"])):
+    if history != (wanted := len(ledger.answered["claim.submitted"]) + len(ledger.answered["claim.moved"])):
         yield f"history: {history} entries instead of {wanted}"
     there: Counter[str] = Counter()
     for (template, _), n in jobs.by_template.items():

@@ -1,4 +1,4 @@
-"""A small checkout to be broken, and a harness for it that finds what `plan.json` tells it to.
+"""A small checkout to be broken, and a harness for it that reports the results in `plan.json`.
 
 As a program it takes the harness's options. The plan says what becomes of each copy, by its name: a scenario's result
 by its status and the check that failed, or "crashes", "hangs", "says nothing".
@@ -46,8 +46,8 @@ def make_checkout(folder: Path) -> Path:
     git = ["git", "-C", str(folder), "-c", "user.name=Test", "-c", "user.email=test@example.test"]
     files = {".gitignore": ".venvs/\n/build/\n/reports/\n*.pyc\n", "code/service.py": "LIMIT = 5\n", "code/gone.py": ""}
     put_files(folder, {**files, RULES: "STRICT = True\n", "migrations/0001.sql": "SELECT 1;\n"})
-    for step in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "All of it"]):
-        subprocess.run([*git, *step], check=True)
+    for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "All of it"]):
+        subprocess.run([*git, *command], check=True)
     (folder / "code/gone.py").unlink()
     (folder / "code/alias.py").symlink_to("service.py")
     put_files(folder, {"code/new name é.py": "NEW = 1\n", "code/service.pyc": "stale", "reports/old.md": "old"})

@@ -73,7 +73,7 @@ def make_claim_row() -> dict[str, Any]:
 
 @dataclass
 class SampleSystem:
-    """What clients were answered, and what is there; a test changes either."""
+    """The answers to clients, and what is there; a test changes either."""
 
     samples: list[CallSample] = field(default_factory=make_samples)
     people: list[dict[str, Any]] = field(default_factory=lambda: [make_agent_row(), make_member_row()])

@@ -1,4 +1,4 @@
-"""A point lies where its axis says, on every scale; and what is drawn is told in words as well."""
+"""A point lies where its axis says, on every scale; and what is drawn is described in words as well."""
 
 import re
 from dataclasses import replace
@@ -46,9 +46,9 @@ def position(mark: Element) -> tuple[float, float]:
 def ticks(tree: Element, axis: str) -> list[tuple[float, float]]:
     """What is written along an axis, and at which pixel."""
     at = {"x": "x", "y": "y"}[axis]
-    nudge = 3.6 if axis == "y" else 0.0  # text stands on its baseline, not on its middle
+    shift = 3.6 if axis == "y" else 0.0  # text stands on its baseline, not on its middle
     return [
-        (float((one.text or "").replace(",", "")), float(one.get(at, "")) - nudge)
+        (float((one.text or "").replace(",", "")), float(one.get(at, "")) - shift)
         for one in of_class(tree, f"tick {axis}")
     ]
 
@@ -84,8 +84,8 @@ def test_linear_ticks_enclose_what_is_shown_in_even_steps(low: float, high: floa
     assert made[0] <= low
     assert made[-1] >= high
     assert 2 <= len(made) <= 8
-    steps = [b - a for a, b in pairwise(made)]
-    assert steps == pytest.approx([steps[0]] * len(steps))
+    gaps = [b - a for a, b in pairwise(made)]
+    assert gaps == pytest.approx([gaps[0]] * len(gaps))
 
 
 @pytest.mark.parametrize(("low", "high"), [(18, 4100), (1, 1), (3, 7), (0.02, 90_000), (100, 1000)])
@@ -136,7 +136,7 @@ def test_no_calls_draw_no_distribution() -> None:
 
 
 def test_a_band_is_as_long_as_its_states_and_higher_the_worse() -> None:
-    """Open is tallest; half-open is hatched; closed is a thin line. Words say it where there is room, titles always."""
+    """Open is tallest; half-open is hatched; closed is a thin line. Labels say it if there is space, titles always."""
     states = [Interval("closed", 0, 50), Interval("half-open", 50, 60), Interval("open", 60, 100)]
     drawn, bottom = draw_band("email", states, Scale(0, 100, 0, 1000), 20)
     tree = parsed(drawn)
@@ -150,7 +150,7 @@ def test_a_band_is_as_long_as_its_states_and_higher_the_worse() -> None:
 
 
 @pytest.mark.parametrize("width", list(WIDTHS.values()), ids=list(WIDTHS))
-def test_every_fault_is_marked_and_told(width: int) -> None:
+def test_every_fault_is_marked_and_described(width: int) -> None:
     """Its number above, its shade below at its time, its name in the text alternative; numbers never overlap."""
     report = sample.make_mixed_report()
     tree = parsed(draw_timeline(report, width))

@@ -61,14 +61,14 @@ def test_a_ratio_of_nothing_is_none(before: float, after: float, written: str) -
     assert compare.format_ratio(before, after) == written
 
 
-def test_the_comparison_is_written_as_a_page_and_told_as_text(tmp_path: Path) -> None:
+def test_the_comparison_is_written_as_a_page_and_printed_as_text(tmp_path: Path) -> None:
     """From the folders of two runs; the page needs nothing but itself, and takes nothing for markup."""
     store.save(sample.make_mixed_report(), tmp_path / "a")
     store.save(hostile(), tmp_path / "b")
     out = tmp_path / "new" / "compare.html"
-    told = compare.write_comparison(tmp_path / "a", tmp_path / "b", out)
-    assert told.startswith("## 6 of 8 promises held in A, 0 of 1 in B.")
-    widths = {len(line) for line in told.split("### Verdicts\n\n")[1].split("\n\n")[0].splitlines()}
+    printed = compare.write_comparison(tmp_path / "a", tmp_path / "b", out)
+    assert printed.startswith("## 6 of 8 promises held in A, 0 of 1 in B.")
+    widths = {len(line) for line in printed.split("### Verdicts\n\n")[1].split("\n\n")[0].splitlines()}
     assert len(widths) == 1
     made = out.read_text(encoding="utf-8")
     assert REACHES_OUT.findall(made) == []

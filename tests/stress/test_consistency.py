@@ -53,7 +53,7 @@ def test_a_fail_weighs_more_than_what_was_not_judged() -> None:
     ids=["no check", "failed check", "too few samples", "late generator", "difference", "unlisted difference"],
 )
 def test_a_pass_that_its_record_speaks_against_is_not_counted(flaw: dict[str, Any]) -> None:
-    """Each reason alone is enough, and the page is told of the contradiction."""
+    """Each reason alone is enough, and the page shows the contradiction."""
     report = with_result(sample.make_passing_report(), replace(sample_results.make_claims(), **flaw))
     assert consistency.compute_score(report.results).passed == 7
     assert consistency.compute_score(report.results).verdict == "INVALID"

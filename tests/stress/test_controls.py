@@ -140,7 +140,7 @@ def test_a_stalled_generator_makes_a_run_invalid_and_nothing_else() -> None:
     )
 
 
-def test_all_reasons_are_told_the_expected_first() -> None:
+def test_all_reasons_are_listed_the_expected_first() -> None:
     """Checks, differences by kind, the generator, samples."""
     found = make_result("agents", "FAIL", failed="Deadlocks", difference="mails of exactly 5", lag=LATE, samples=3)
     verdict = judge(control(), make_report(found))
@@ -206,12 +206,12 @@ def run_all(root: Path, plan: dict[str, Any], *controls: NegativeControl) -> tup
     """Run controls on a checkout; what came of them, what the harness was asked, and what was said."""
     (root / PLAN).write_text(json.dumps(plan))
     work = ControlRun(root, HARNESS, controls, root / "reports/controls-now")
-    told = io.StringIO()
-    with ControlTable(work.rows, Console(file=told)) as board:
+    printed = io.StringIO()
+    with ControlTable(work.rows, Console(file=printed)) as board:
         work.run(board)
     board.end(Path("reports"))
     calls = (root / CALLS).read_text().splitlines()
-    return work, [json.loads(call) for call in calls], told.getvalue()
+    return work, [json.loads(call) for call in calls], printed.getvalue()
 
 
 @pytest.fixture
@@ -223,7 +223,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_all_scenarios_are_green_first_and_then_each_control_is_red(root: Path) -> None:
     """Each run drives a copy broken in its own way, with the options that the harness has for it."""
-    work, calls, told = run_all(root, dict.fromkeys(["edited", "asked", "dropped"], RED), EDITED, ASKED, DROPPED)
+    work, calls, printed = run_all(root, dict.fromkeys(["edited", "asked", "dropped"], RED), EDITED, ASKED, DROPPED)
     assert work.has_passed
     assert [call["copy"] for call in calls] == ["unbroken", "edited", "asked", "dropped"]
     assert [call["code"] for call in calls] == ["LIMIT = 5\n", "LIMIT = 500\n", "LIMIT = 5\n", "LIMIT = 5\n"]
@@ -231,8 +231,8 @@ def test_all_scenarios_are_green_first_and_then_each_control_is_red(root: Path) 
     assert [arguments.count("--only") for arguments in asked] == [3, 1, 1, 1]
     assert asked[2][-1] == "--stall"
     assert Path(asked[3][asked[3].index("--sql-file") + 1]).read_text() == "DROP TABLE x;"
-    assert "red FAIL" in told
-    assert "Deadlocks (wanted 5, found 20)" in told
+    assert "red FAIL" in printed
+    assert "Deadlocks (wanted 5, found 20)" in printed
     assert not any((root / "build/controls").iterdir())
 
 
@@ -248,11 +248,11 @@ def test_a_control_that_is_not_red_fails_the_run_and_the_others_go_on(
     root: Path, plan: Any, outcome: str, trouble: str
 ) -> None:
     """With the harness's last words, where it had any; its copy stays, to be looked at."""
-    work, _, told = run_all(root, {"edited": plan, "asked": RED}, EDITED, ASKED)
+    work, _, printed = run_all(root, {"edited": plan, "asked": RED}, EDITED, ASKED)
     assert not work.has_passed
     assert [line.verdict.outcome for line in work.rows if line.verdict] == ["green", outcome, "red"]
     assert trouble in work.rows[1].trouble
-    assert ("driving edited" in told) == bool(trouble)
+    assert ("driving edited" in printed) == bool(trouble)
     assert (root / "build/controls/edited").exists()
 
 
@@ -260,10 +260,10 @@ def test_a_patch_that_does_not_apply_fails_its_control_before_anything_is_run(ro
     """Nothing was broken, so nothing is driven."""
     patch = patch_of("code/service.py", "LIMIT = 6", "LIMIT = 500")
     missed = NegativeControl("missed", "Broken.", "agents", patch=patch)
-    work, calls, told = run_all(root, {}, missed)
+    work, calls, printed = run_all(root, {}, missed)
     assert not work.has_passed
     assert [call["copy"] for call in calls] == ["unbroken"]
-    assert "missed: its patch does not apply to the code of today: error: patch failed: code/service.py:1" in told
+    assert "missed: its patch does not apply to the code of today: error: patch failed: code/service.py:1" in printed
 
 
 def test_nothing_is_broken_where_the_unbroken_system_is_red(root: Path) -> None:

@@ -21,16 +21,16 @@ MS = 1000
 
 @dataclass
 class ExactBucket:
-    """The limit as it is meant, in exact numbers of milliseconds; `room` may be more than it should."""
+    """The limit as it is meant, in exact numbers of milliseconds; `extra` makes the burst larger than it should be."""
 
     limit: ObservedLimit
-    room: int = 0
+    extra: int = 0
     at: Fraction = Fraction(0)
     held: Fraction = Fraction(-1)
 
     def take(self, at: Fraction) -> bool:
         """Whether a call is accepted at a moment; moments never go back."""
-        burst = self.limit.burst + self.room
+        burst = self.limit.burst + self.extra
         gained = (at - self.at) * self.limit.burst / (Fraction(self.limit.period_s) * MS)
         self.held = Fraction(burst) if self.held < 0 else min(Fraction(burst), self.held + gained)
         self.at = at
@@ -45,7 +45,7 @@ class TimedCall:
 
     sent: int
     decided: int
-    told: int
+    answered: int
 
 
 MOMENTS = st.integers(0, 30_000) | st.integers(0, 200) | st.sampled_from([0, 12_000, 24_000, 60_000])
@@ -57,7 +57,7 @@ APART = st.lists(st.builds(TimedCall, MOMENTS, st.just(0), st.just(0)), max_size
 def decided(calls: Sequence[TimedCall], bucket: ExactBucket) -> list[CallSample]:
     """What clients see of a bucket that decides at these moments."""
     ordered = sorted(calls, key=lambda timed: timed.sent + timed.decided)
-    return [sample(bucket.take(Fraction(c.sent + c.decided)), c.sent, c.sent + c.decided + c.told) for c in ordered]
+    return [sample(bucket.take(Fraction(c.sent + c.decided)), c.sent, c.sent + c.decided + c.answered) for c in ordered]
 
 
 def sample(accepted: bool, sent: float, done: float | None = None) -> CallSample:
@@ -82,10 +82,10 @@ def test_a_call_at_the_very_moment_of_a_refill_is_not_blamed(burst: int, period:
     assert count_wrongly_accepted([*full, *refills], limit) == 0
 
 
-@given(calls=AT_ONCE, limit=LIMITS, room=st.integers(0, 2))
-def test_answers_at_once_leave_nothing_in_doubt(calls: list[TimedCall], limit: ObservedLimit, room: int) -> None:
+@given(calls=AT_ONCE, limit=LIMITS, extra=st.integers(0, 2))
+def test_answers_at_once_leave_nothing_in_doubt(calls: list[TimedCall], limit: ObservedLimit, extra: int) -> None:
     """Where a call is decided at one known moment, a blame is one exactly if a true bucket would have refused."""
-    samples = decided(calls, ExactBucket(limit, room))
+    samples = decided(calls, ExactBucket(limit, extra))
     exact = ExactBucket(limit)
     held = all(exact.take(Fraction(round(s.sent_s * MS))) for s in samples if s.is_accepted)
     assert (count_wrongly_accepted(samples, limit) == 0) == held

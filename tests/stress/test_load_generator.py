@@ -204,7 +204,7 @@ def test_a_dead_port_is_an_answer_of_none() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_lost_line_is_an_answer_of_none_and_nothing_is_repeated_unseen(method: str) -> None:
+def test_a_lost_connection_is_an_answer_of_none_and_nothing_is_repeated_unseen(method: str) -> None:
     """Neither on a new line nor on one that was used before, where a client might quietly try again."""
     turns = cycle([respond_created, cut_connection, cut_connection])
 
@@ -316,7 +316,7 @@ def test_a_refusal_is_an_answer(status: int, name: str) -> None:
     run(scenario())
 
 
-def test_a_patient_client_comes_back_when_it_was_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_patient_client_comes_back_when_retry_after_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not before Retry-After, however long that is against its own pause; without one, after its own."""
     monkeypatch.setattr(load_generator, "RETRY_AFTER_S", 0.01)
     replies = [respond_problem(503, "x", **{"Retry-After": "1"}), respond_problem(503, "x"), respond_created()]

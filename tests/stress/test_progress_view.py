@@ -86,7 +86,7 @@ def test_a_long_step_is_not_silent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_terminal_shows_what_is_under_way_and_what_is_to_come() -> None:
-    """The list, the step, the faults; at the end the verdict below it."""
+    """The list, the current part, the faults; at the end the verdict below it."""
     out = StringIO()
     report = sample.make_mixed_report()
     scenarios = [(result.key, result.title) for result in report.results]

@@ -1,4 +1,4 @@
-"""The reconciliation of what clients were answered with what is there: what agrees is counted, all else is found."""
+"""The reconciliation of answers with what is there: what agrees is counted, what differs is found."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -86,11 +86,11 @@ def _second_claim(system: SampleSystem) -> None:
         _wrong(lambda w: w.agent.update(agents=0), "rows of a person", case="a lost agent row"),
         _wrong(lambda w: w.agent.update(members=1), "rows of a person", case="an agent who became a member"),
         _wrong(lambda w: w.member.update(agent=None), "agent of a member", case="a lost agent"),
-        _wrong(_second_claim, UNNAMED, case="a claim that no answer names"),
-        _wrong(lambda w: w.claims.clear(), LOST, case="an accepted claim that is missing"),
+        _wrong(_second_claim, UNNAMED, case="a claim that no answer named"),
+        _wrong(lambda w: w.claims.clear(), LOST, case="an answered claim that is missing"),
         _wrong(lambda w: w.claim.update(broken=1), "history of a claim", case="a gap in a history"),
-        _wrong(lambda w: w.claim.update(steps=1), "history of a claim", case="a lost step"),
-        _wrong(lambda w: w.claim.update(steps=3), "history of a claim", case="a step too many"),
+        _wrong(lambda w: w.claim.update(steps=1), "history of a claim", case="a lost transition"),
+        _wrong(lambda w: w.claim.update(steps=3), "history of a claim", case="a transition too many"),
         _wrong(
             lambda w: w.claim.update(last_state="submitted"), "history of a claim", case="another state than its last"
         ),
@@ -106,12 +106,12 @@ def _second_claim(system: SampleSystem) -> None:
 def test_what_does_not_agree_is_found(
     system: SampleSystem, change: Callable[[SampleSystem], object], found: set[str]
 ) -> None:
-    """One thing is wrong, and it is that one which is told."""
+    """One thing is wrong, and that one is reported."""
     change(system)
     assert system.list_kinds() == found
 
 
-def test_a_difference_names_its_subject_what_was_answered_and_what_is_there(system: SampleSystem) -> None:
+def test_a_difference_names_its_subject_the_answer_and_what_is_there(system: SampleSystem) -> None:
     """By an id, never by a person's data."""
     system.member["jobs"]["member-welcome done"] = 2
     (found,) = system.list_differences()
@@ -133,8 +133,8 @@ def test_an_account_though_the_call_was_refused_is_found(system: SampleSystem, s
     assert system.list_kinds() == set()
 
 
-def test_a_refused_move_has_left_nothing(system: SampleSystem) -> None:
-    """A 412 is no step of the history, no entry, no mail."""
+def test_a_refused_transition_has_left_nothing(system: SampleSystem) -> None:
+    """A 412 is no transition in the history, no entry, no mail."""
     stale = replace(sample_system.MOVE, key="other")
     system.samples.append(make_sample(stale, 412, problem="stale-version"))
     assert system.list_kinds() == set()
@@ -237,10 +237,10 @@ def test_a_renewal_without_an_answer_is_whole_or_not_there(done: bool) -> None:
 @pytest.mark.parametrize(
     ("steps", "entries", "found"), [(2, 1, False), (1, 0, False), (3, 1, True), (1, 1, True), (3, 2, True)]
 )
-def test_a_move_without_an_answer_is_whole_or_not_there(
+def test_a_transition_without_an_answer_is_whole_or_not_there(
     system: SampleSystem, steps: int, entries: int, found: bool
 ) -> None:
-    """A step of the history, its entry and its mail; or none of them."""
+    """A transition in the history, its entry and its mail; or none of them."""
     system.change_answer("move", 502)
     system.claim.update(steps=steps, audit={"claim.submitted": 1, **({"claim.moved": entries} if entries else {})})
     if not entries:
@@ -260,7 +260,7 @@ def unanswered_claim() -> SampleSystem:
 
 
 def test_a_claim_without_an_answer_is_whole_or_not_there() -> None:
-    """Filed once or not; a second is one that no answer names, and a half one is found as any other."""
+    """Filed once or not; a second is one that no answer named, and a half one is found as any other."""
     assert unanswered_claim().list_kinds() == set()
     system = unanswered_claim()
     system.claims.append({**system.claim, "id": "claim-2"})

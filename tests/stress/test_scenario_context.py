@@ -60,7 +60,7 @@ def test_a_scenario_in_which_all_holds_passes(context: LocalScenarioContext) -> 
 
 
 def test_an_answer_that_was_not_wanted_fails_it_though_nothing_else_looks(context: LocalScenarioContext) -> None:
-    """And is told by operation and problem."""
+    """And is listed by operation and problem."""
     context.ledger.note(make_sample(make_call("claim"), 500, problem="internal"))
     result = context.build_result()
     assert result.status == "FAIL"
@@ -97,7 +97,7 @@ def test_a_wrong_answer_fails_a_scenario_that_asserts_nothing() -> None:
 
 
 def test_a_scenario_short_of_samples_is_invalid(context: LocalScenarioContext) -> None:
-    """What it takes and what it has are both told."""
+    """What it takes and what it has are both shown."""
     context.samples_wanted += 2
     result = context.build_result()
     assert (result.status, result.samples, result.samples_wanted) == ("INVALID", 1, 2)

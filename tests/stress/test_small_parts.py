@@ -94,7 +94,7 @@ def test_each_client_has_a_loopback_address_of_its_own() -> None:
 
 
 def test_no_two_people_share_an_address_a_mail_address_or_a_key() -> None:
-    """Of any kind, and none of them is anybody's in this world."""
+    """Of any kind, and none of them can belong to anybody."""
     people = CallFactory(1)
     calls = [made for _ in range(300) for made in everybody(people)]
     emails = [made.body["email"] for made in calls if made.body and "email" in made.body]

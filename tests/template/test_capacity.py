@@ -1,4 +1,4 @@
-"""What is over the capacity is told 429 by the gateway, before a function's own limit makes a 5xx of it."""
+"""What exceeds the capacity gets a 429 from the gateway, before a function's own limit makes a 5xx of it."""
 
 from functools import cache
 
@@ -83,7 +83,7 @@ def test_fifty_at_one_instant_are_let_in_where_people_write() -> None:
     assert {path: throttles()[path, "POST"][1] for path in WRITES} == dict.fromkeys(WRITES, AT_ONE_INSTANT)
 
 
-def test_all_that_anybody_may_ask_of_health_leaves_room_for_the_schedule() -> None:
+def test_all_permitted_calls_of_health_leave_capacity_for_the_schedule() -> None:
     """Its methods together, at their worst, are fewer calls than its environments: the alarms keep their data."""
     own = {method: limit for method, (function, limit) in concurrency().items() if function == "HealthFunction"}
 

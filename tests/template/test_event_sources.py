@@ -68,7 +68,7 @@ def test_the_functions_are_the_ones_decided_on() -> None:
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_every_function_is_told_what_it_needs(name: str) -> None:
+def test_every_function_is_given_the_settings_it_needs(name: str) -> None:
     """Each variable of the settings is set on each function, and none that nobody reads; of secrets only its own."""
     variables = find_by_type(translate(), "AWS::Lambda::Function")[name]["Environment"]["Variables"]
 
@@ -185,14 +185,14 @@ def test_the_settings_page_names_every_parameter_and_its_default() -> None:
     """Its first table is the template's parameters, no more and no less."""
     page = (ROOT / "docs/reference/settings.md").read_text().partition("\n## Environment")[0]
     rows = re.findall(r"^\| (`[A-Z].*?) \| (.*?) \|", page, re.M)
-    told = [
+    given = [
         (name, default.strip("`"))
         for names, defaults in rows
         for name, default in zip(re.findall(r"`(\w+)`", names), defaults.split(", "), strict=True)
     ]
     parameters = load_template()["Parameters"].items()
 
-    assert dict(told) == {name: str(p.get("Default", "required") or "empty") for name, p in parameters}
+    assert dict(given) == {name: str(p.get("Default", "required") or "empty") for name, p in parameters}
 
 
 def test_the_gateways_own_answers_carry_the_functions_security_headers() -> None:

@@ -158,8 +158,8 @@ def test_what_the_gateway_says_by_itself_is_a_problem_like_ours(kind: str) -> No
     if name in OF_THE_GATEWAY_ALONE:
         assert problem["status"] == OF_THE_GATEWAY_ALONE[name]
     else:
-        told = CATALOGUE[name]
-        assert (problem["status"], problem["title"], problem["detail"]) == (told.status, told.title, told.detail)
+        entry = CATALOGUE[name]
+        assert (problem["status"], problem["title"], problem["detail"]) == (entry.status, entry.title, entry.detail)
 
 
 def test_every_kind_of_gateway_response_is_ours() -> None:

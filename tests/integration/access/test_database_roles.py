@@ -15,7 +15,7 @@ from local.postgres import OWNER
 from shared.database.pipeline import Database
 from tests.databases import FreshDatabase
 from tests.fakes.documents import FakeDocumentStore
-from tests.lock_order.sample_records import set_scene
+from tests.lock_order.sample_records import write_sample_records
 from tests.lock_order.write_operations import ACTS, OperationEnvironment, has_succeeded
 from tests.roles import BEFORE, FUNCTIONS, RoleConnector
 
@@ -268,8 +268,8 @@ class ConnectorBefore(RoleConnector):
 def test_what_connects_as_before_still_works(fresh_database: FreshDatabase, name: str) -> None:
     """While a release is deployed, handlers of the one before run on the new schema."""
     evidence = FakeDocumentStore()
-    scene = set_scene(fresh_database, evidence, random.Random(0))
+    sample = write_sample_records(fresh_database, evidence, random.Random(0))
     database = Database(ConnectorBefore(fresh_database.settings))
     assert has_succeeded(
-        ACTS[name](OperationEnvironment(scene, fresh_database.settings, database, evidence, own="before"))
+        ACTS[name](OperationEnvironment(sample, fresh_database.settings, database, evidence, own="before"))
     )

@@ -26,7 +26,7 @@ ROWS: dict[str, dict[str, str]] = TABLE["operations"]
 NOBODYS = "-"
 PICTURE = {"file_name": "a.png", "content_type": "image/png", "size": 600}
 
-# What a call sends: it must be good, so that its status tells of nothing but who calls.
+# What a call sends: it must be good, so that its status depends only on who calls.
 BODIES: dict[str, Callable[[], Any]] = {
     "POST /members": make_person,
     "PATCH /members/me": lambda: {"language": "en"},
@@ -50,7 +50,7 @@ def operations() -> dict[str, Operation]:
 
 
 def method_and_resource(row: str) -> str:
-    """An operation without the words that tell its variants apart."""
+    """An operation without the words that distinguish its variants."""
     return " ".join(row.split()[:2])
 
 
@@ -81,7 +81,7 @@ def test_each_caller_gets_the_status_that_the_table_says(callers: CallerFixtures
     record("permissions", operation=row, cells=len(expected))
 
 
-def test_every_operation_stands_in_the_table() -> None:
+def test_every_operation_is_in_the_table() -> None:
     """One that is added is decided on here, and one that is gone is taken out."""
     written = {method_and_resource(row) for row in ROWS} | set(TABLE["public"])
     assert written == set(operations())

@@ -34,7 +34,7 @@ def call(
     body: Any = None,
     **more: Any,
 ) -> ApiReply:
-    """One call of a room of its own, which keeps nothing of other calls."""
+    """One call of a function of its own, which keeps nothing of other calls."""
     return make_client(api, fresh_database).sign_in_as(who).call(method, resource, body, **more)
 
 
@@ -93,7 +93,7 @@ def test_an_admins_token_is_staffs_where_the_account_is_staff(
     become(fresh_database, admin, "staff")
     assert call(fresh_database, jobs_api, admin, "GET", "/jobs").problem == "forbidden"
     assert call(fresh_database, members_api, admin, "GET", "/members").status == 200
-    assert claim_fixtures.move(admin, claim_id, "verification").status == 200
+    assert claim_fixtures.change_state(admin, claim_id, "verification").status == 200
     assert claim_fixtures.read(admin, claim_id, "/history").json["items"][0]["by"] == "staff"
 
 

@@ -49,7 +49,7 @@ def jobs_of(fresh_database: FreshDatabase, agent_id: str) -> list[str]:
 
 
 def test_an_application_is_pending_with_a_code_and_no_sign_in(fresh_database: FreshDatabase, client: ApiClient) -> None:
-    """The applicant is told; there is nothing to sign in with before staff have approved."""
+    """The applicant gets a mail; there is nothing to sign in with before staff have approved."""
     reply = apply(client)
     assert (reply.status, reply.json["state"], reply.json["tier"]) == (201, "pending", "standard")
     assert reply.json["referral_code"].startswith("ARTA-")
@@ -57,7 +57,7 @@ def test_an_application_is_pending_with_a_code_and_no_sign_in(fresh_database: Fr
 
 
 def test_an_approval_makes_the_sign_in(fresh_database: FreshDatabase, client: ApiClient) -> None:
-    """As an agent's, more urgent than the mail that tells them to use it."""
+    """As an agent's, more urgent than the mail that asks them to use it."""
     agent_id = apply(client).json["id"]
     decide(client, agent_id, "approve")
     assert jobs_of(fresh_database, agent_id) == ["high identity", "normal agent-approved", "normal agent-received"]
@@ -199,12 +199,12 @@ def change(client: ApiClient, agent_id: str, version: int, **terms: Any) -> ApiR
 def test_an_admin_changes_tier_and_rate(fresh_database: FreshDatabase, client: ApiClient) -> None:
     """What is not sent stays; a rate of null means the usual rates again; each change is a version and is audited."""
     agent_id, _ = add_agent(fresh_database)
-    steps: list[dict[str, Any]] = [
+    changes: list[dict[str, Any]] = [
         {"tier": "premium"},
         {"commission_rate": "0.25"},
         {"tier": "vip", "commission_rate": None},
     ]
-    seen = [change(client, agent_id, version, **terms).json for version, terms in enumerate(steps, start=1)]
+    seen = [change(client, agent_id, version, **terms).json for version, terms in enumerate(changes, start=1)]
     assert [(one["tier"], one["commission_rate"], one["version"]) for one in seen] == [
         ("premium", None, 2), ("premium", "0.25", 3), ("vip", None, 4),
     ]  # fmt: skip
@@ -309,10 +309,10 @@ def test_a_code_begins_with_the_first_name_in_latin_letters(name: str, head: str
 @pytest.mark.parametrize(
     ("state", "decision"), list(itertools.product(STATES, ("approve", "reject", "suspend", "reinstate")))
 )
-def test_staff_move_an_agent_as_the_states_allow(
+def test_staff_change_an_agents_state_as_the_states_allow(
     fresh_database: FreshDatabase, client: ApiClient, state: str, decision: str
 ) -> None:
-    """Every pair: those of the table move and are audited, all others are 409 and change nothing."""
+    """Every pair: those of the table are made and audited, all others are 409 and change nothing."""
     agent_id, _ = add_agent(fresh_database, state=state)
     reply = decide(client, agent_id, decision)
     after = fresh_database.query_rows("SELECT state, version FROM agents WHERE id = %s", agent_id)[0]
@@ -326,7 +326,7 @@ def test_staff_move_an_agent_as_the_states_allow(
 
 
 @pytest.mark.parametrize(("before", "after"), list(itertools.permutations(STATES, 2)))
-def test_the_database_itself_refuses_other_moves(fresh_database: FreshDatabase, before: str, after: str) -> None:
+def test_the_database_itself_refuses_other_transitions(fresh_database: FreshDatabase, before: str, after: str) -> None:
     """Whoever writes."""
     agent_id, _ = add_agent(fresh_database, state=before)
     if (before, after) in MOVES:
@@ -337,7 +337,7 @@ def test_the_database_itself_refuses_other_moves(fresh_database: FreshDatabase, 
 
 
 @pytest.mark.parametrize(("decision", "mails"), [("approve", ["agent-approved"]), ("reject", ["agent-rejected"])])
-def test_an_applicant_is_told_the_decision(
+def test_an_applicant_gets_a_mail_about_the_decision(
     fresh_database: FreshDatabase, client: ApiClient, decision: str, mails: list[str]
 ) -> None:
     """Once, with the reason."""

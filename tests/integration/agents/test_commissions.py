@@ -89,10 +89,10 @@ def state_of(fresh_database: FreshDatabase, commission_id: str) -> str:
 
 
 @pytest.mark.parametrize(("state", "decision"), list(itertools.product(STATES, PAST)))
-def test_staff_move_a_commission_as_its_states_allow(
+def test_staff_change_a_commission_as_its_states_allow(
     fresh_database: FreshDatabase, client: ApiClient, state: str, decision: str
 ) -> None:
-    """Every pair: those of the table move and are audited, all others are 409 and change nothing."""
+    """Every pair: those of the table are made and audited, all others are 409 and change nothing."""
     made = earned(fresh_database, state)
     reply = decide(client, made, decision)
     audited = fresh_database.query_rows("SELECT action, facts FROM audit WHERE subject_id = %s", made)
@@ -287,7 +287,7 @@ def test_an_agent_reads_what_became_of_their_commissions(fresh_database: FreshDa
 
 
 def members_on(fresh_database: FreshDatabase, days: int) -> ApiClient:
-    """The members' room, so many days after the members of these tests have registered, to staff."""
+    """The members function, so many days after the members of these tests have registered, to staff."""
     clock = ManualClock(TODAY + timedelta(days=days))
     return make_client(members_api, fresh_database, clock=clock).sign_in_as(
         sign_in(fresh_database, str(RecordFixtures(fresh_database).add_account("staff")))
@@ -389,7 +389,7 @@ ALLOWED = {("pending", "approved"), ("pending", "void"), ("approved", "void")}
 
 
 @pytest.mark.parametrize(("before", "after"), list(itertools.permutations(STATES, 2)))
-def test_the_database_itself_refuses_other_moves(fresh_database: FreshDatabase, before: str, after: str) -> None:
+def test_the_database_itself_refuses_other_transitions(fresh_database: FreshDatabase, before: str, after: str) -> None:
     """Whoever writes."""
     made = earned(fresh_database, before)
     move = "UPDATE commissions SET state = %s WHERE id = %s"

@@ -30,7 +30,7 @@ def business(postgres: PostgresHandle) -> SimulatedBusiness:
     return simulate_month(postgres.make_fresh_database())
 
 
-def test_the_month_is_as_it_was_told(business: SimulatedBusiness) -> None:
+def test_the_month_holds_every_kind_of_event_and_refusal(business: SimulatedBusiness) -> None:
     """Else the sums would show little: every kind of event and of refusal is in it."""
     of_the_month = [one for one in business.earned if f"{one.earned_on:%Y-%m}" == MONTH]
     assert (len(business.members), len(business.agents)) == (MEMBERS, 4)

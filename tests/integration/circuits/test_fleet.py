@@ -60,7 +60,7 @@ def ours(store: CircuitStore, size: int, policy: CircuitPolicy = EMAIL) -> list[
 
 
 def theirs(client: "DynamoDBClient", size: int, *, cache_s: int = 0) -> list[Caller]:
-    """The same behind Powertools', which tells what is open by raising."""
+    """The same behind Powertools', which raises if the circuit is open."""
     table = make_table(client)
 
     def caller() -> Caller:

@@ -89,7 +89,7 @@ def test_an_open_circuit_stays_open_and_nobody_waits(table: SwitchableStore) -> 
     dependency.calls = 0
     table.cut()
     time.advance(EMAIL.open_s + 1)
-    told("open", [times_of(each, dependency) for each in environments])
+    check_times("open", [times_of(each, dependency) for each in environments])
     assert dependency.calls == 0
 
 
@@ -97,7 +97,7 @@ def test_a_closed_circuit_goes_on_serving_and_nobody_waits(table: SwitchableStor
     """Calls pass, from the first one of an environment that knows nothing."""
     table.cut()
     dependency = CountingDependency()
-    told("closed", [times_of(environment(table, ManualTime()), dependency) for _ in range(ROUNDS)])
+    check_times("closed", [times_of(environment(table, ManualTime()), dependency) for _ in range(ROUNDS)])
     assert dependency.calls == ROUNDS * CALLS
 
 
@@ -105,7 +105,7 @@ def test_a_dead_dependency_beside_a_dead_table_is_called_up_to_the_threshold(tab
     """By each environment that is on its own; and what a call waits is not more for its failing."""
     table.cut()
     dependency = CountingDependency(raise_down)
-    told("failing", [times_of(environment(table, ManualTime()), dependency) for _ in range(ROUNDS)])
+    check_times("failing", [times_of(environment(table, ManualTime()), dependency) for _ in range(ROUNDS)])
     assert dependency.calls == ROUNDS * EMAIL.failures
 
 
@@ -114,7 +114,7 @@ def times_of(breaker: CircuitBreaker, dependency: CountingDependency) -> list[fl
     return [milliseconds(lambda: try_call(breaker, dependency)) for _ in range(CALLS)]
 
 
-def told(what: str, rounds: list[list[float]]) -> None:
+def check_times(what: str, rounds: list[list[float]]) -> None:
     """Keep the figures, and hold them against what is allowed for a call, and for all of an environment's together.
 
     Of some environments the one that this machine disturbed least: each waits for itself, so all would be too slow.

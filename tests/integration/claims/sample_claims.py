@@ -65,7 +65,7 @@ class ClaimFixtures:
         return cls(fresh_database, evidence, make_client(api, fresh_database, document_store=evidence))
 
     def make_another_client(self) -> ApiClient:
-        """The same room in another execution environment: a connection of its own."""
+        """The same function in another execution environment: a connection of its own."""
         return make_client(api, self.fresh_database, document_store=self.evidence)
 
     def add_account(self, role: str) -> str:
@@ -100,13 +100,15 @@ class ClaimFixtures:
         )
 
     def claim(self, member: dict[str, str], *, state: str = "submitted") -> str:
-        """A claim's id; it got into its state as the table of moves allows, without a history of it."""
+        """A claim's id; it got into its state as the table of transitions allows, without a history of it."""
         claim_id = str(self.submit(member).json["id"])
-        for step in WAY_TO[state]:
-            self.fresh_database.query_rows("UPDATE claims SET state = %s WHERE id = %s", step, claim_id)
+        for passed in WAY_TO[state]:
+            self.fresh_database.query_rows("UPDATE claims SET state = %s WHERE id = %s", passed, claim_id)
         return claim_id
 
-    def move(self, who: dict[str, str], claim_id: str, to: str, version: int | None = 1, **more: Any) -> ApiReply:
+    def change_state(
+        self, who: dict[str, str], claim_id: str, to: str, version: int | None = 1, **more: Any
+    ) -> ApiReply:
         """A transition, with a reason, and a code where it is a rejection."""
         code = {"decline_code": "time_barred"} if to == "rejected" else {}
         body = {"to": to, "reason": "Checked.", **code, **more}

@@ -1,4 +1,4 @@
-"""Evidence while the bucket's circuit is open: what needs the bucket is told when to come again, the rest works."""
+"""Evidence while the bucket's circuit is open: what needs the bucket is answered with Retry-After, the rest works."""
 
 from dataclasses import dataclass
 

@@ -124,7 +124,9 @@ def test_what_the_form_stores_after_the_verdict_is_not_what_was_looked_at(
     assert fixture.complete(document).json["state"] == "available"
 
 
-def test_announcing_and_the_verdict_are_a_flight_each(claim_fixtures: ClaimFixtures, fixture: DocumentFixture) -> None:
+def test_announcing_and_the_verdict_are_a_round_trip_each(
+    claim_fixtures: ClaimFixtures, fixture: DocumentFixture
+) -> None:
     """Completing reads, goes to the bucket outside any transaction, and writes."""
     with trace_round_trips(claim_fixtures.client) as announcing:
         document = fixture.announce().json
@@ -358,8 +360,8 @@ def test_a_closed_claim_keeps_its_evidence_and_takes_no_more(
     kept, waiting, removed = fixture.uploaded(), fixture.uploaded(), fixture.uploaded()
     assert fixture.complete(kept).status == 200
     assert fixture.remove(removed).status == 204
-    for step in WAY_TO[state]:
-        claim_fixtures.fresh_database.query_rows("UPDATE claims SET state = %s WHERE id = %s", step, fixture.claim_id)
+    for passed in WAY_TO[state]:
+        claim_fixtures.fresh_database.query_rows("UPDATE claims SET state = %s WHERE id = %s", passed, fixture.claim_id)
     assert fixture.complete(waiting).problem == "claim-closed"
     assert fixture.row(waiting)["state"] == "pending"
     assert fixture.complete(kept).json["state"] == "available"
@@ -367,7 +369,7 @@ def test_a_closed_claim_keeps_its_evidence_and_takes_no_more(
     assert fixture.remove(removed).status == 204
 
 
-def test_a_removal_that_could_not_delete_is_told_so_and_done_when_repeated(
+def test_a_removal_that_could_not_delete_says_so_and_is_done_when_repeated(
     claim_fixtures: ClaimFixtures, fixture: DocumentFixture
 ) -> None:
     """503: nobody is shown the document any more, and the file itself goes with the next try."""

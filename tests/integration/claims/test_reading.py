@@ -62,22 +62,22 @@ def test_bringing_a_member_in_gives_no_access_to_their_claims(claim_fixtures: Cl
     claim_id = claim_fixtures.claim(member)
     assert [claim_fixtures.read(token, claim_id, part).status for part in PARTS] == [404, 404, 404]
     assert claim_fixtures.client.sign_in_as(token).call("GET", "/claims").status == 403
-    assert claim_fixtures.move(token, claim_id, "withdrawn").status == 404
+    assert claim_fixtures.change_state(token, claim_id, "withdrawn").status == 404
 
 
-def test_nobody_moves_or_assigns_what_is_not_theirs(claim_fixtures: ClaimFixtures) -> None:
-    """404 for another member's claim; of their own a member is told that the rest is for staff."""
+def test_nobody_changes_or_assigns_what_is_not_theirs(claim_fixtures: ClaimFixtures) -> None:
+    """404 for another member's claim; for their own a member is answered that the rest is for staff."""
     member, other = claim_fixtures.add_member(), claim_fixtures.add_member()
     claim_id = claim_fixtures.claim(member)
     row = claim_fixtures.read_row(claim_id)
-    assert claim_fixtures.move(other, claim_id, "withdrawn").status == 404
-    assert claim_fixtures.move(claim_fixtures.add_staff(), str(uuid4()), "evaluation").status == 404
+    assert claim_fixtures.change_state(other, claim_id, "withdrawn").status == 404
+    assert claim_fixtures.change_state(claim_fixtures.add_staff(), str(uuid4()), "evaluation").status == 404
     assert assign(claim_fixtures, claim_fixtures.add_staff(), str(uuid4()), "me") == (404, "not-found")
-    assert claim_fixtures.move(other, claim_id, "evaluation").status == 404
+    assert claim_fixtures.change_state(other, claim_id, "evaluation").status == 404
     assert assign(claim_fixtures, other, claim_id, "me") == (404, "not-found")
     assert assign(claim_fixtures, member, str(uuid4()), "me") == (404, "not-found")
     assert assign(claim_fixtures, member, claim_id, "me") == (403, "forbidden")
-    assert claim_fixtures.move(member, claim_id, "evaluation").status == 403
+    assert claim_fixtures.change_state(member, claim_id, "evaluation").status == 403
     assert claim_fixtures.read_row(claim_id) == row
 
 
@@ -86,7 +86,7 @@ def test_an_answer_holds_its_etag(claim_fixtures: ClaimFixtures) -> None:
     member = claim_fixtures.add_member()
     claim_id = claim_fixtures.claim(member)
     assert claim_fixtures.read(member, claim_id).headers["ETag"] == '"1"'
-    claim_fixtures.move(claim_fixtures.add_staff(), claim_id, "evaluation")
+    claim_fixtures.change_state(claim_fixtures.add_staff(), claim_id, "evaluation")
     read = claim_fixtures.read(member, claim_id)
     assert (read.headers["ETag"], read.json["version"], read.json["state"]) == ('"2"', 2, "evaluation")
 
@@ -173,13 +173,13 @@ def test_a_cursor_goes_on_only_in_its_own_list(claim_fixtures: ClaimFixtures) ->
         assert (reply.status, reply.pointers) == (422, ["cursor"])
 
 
-def test_the_history_tells_every_move_the_last_one_first(claim_fixtures: ClaimFixtures) -> None:
+def test_the_history_lists_every_transition_the_last_one_first(claim_fixtures: ClaimFixtures) -> None:
     """Page by page, from how it began to how it stands, with reasons as they were given."""
     member, staff = claim_fixtures.add_member(), claim_fixtures.add_staff()
     claim_id = str(claim_fixtures.submit(member).json["id"])
     way = ["verification", "evaluation", "verification", "evaluation", "negotiation"]
     for version, to in enumerate(way, start=1):
-        assert claim_fixtures.move(staff, claim_id, to, version, reason=f"Step <{version}>").status == 200
+        assert claim_fixtures.change_state(staff, claim_id, to, version, reason=f"Step <{version}>").status == 200
     items: list[dict[str, Any]] = []
     cursor: str | None = None
     while cursor or not items:
@@ -254,15 +254,15 @@ def test_of_ten_who_take_one_claim_one_has_it(claim_fixtures: ClaimFixtures) -> 
         assert sorted(pool.map(take, clients)) == [200] + [412] * 9
 
 
-def test_an_assignment_is_one_flight(claim_fixtures: ClaimFixtures) -> None:
+def test_an_assignment_is_one_round_trip(claim_fixtures: ClaimFixtures) -> None:
     """And so is a read of each kind."""
     member, staff = claim_fixtures.add_member(), claim_fixtures.add_staff()
     claim_id = claim_fixtures.claim(member)
-    with trace_round_trips(claim_fixtures.client) as flown:
+    with trace_round_trips(claim_fixtures.client) as round_trips:
         assert assign(claim_fixtures, staff, claim_id, "me")[0] == 200
         assert all(claim_fixtures.read(member, claim_id, part).status == 200 for part in PARTS)
         assert claim_fixtures.client.sign_in_as(member).call("GET", "/claims").status == 200
-    assert flown == ["Sync"] * 5
+    assert round_trips == ["Sync"] * 5
 
 
 def test_what_staff_read_of_a_case_is_recorded(claim_fixtures: ClaimFixtures) -> None:

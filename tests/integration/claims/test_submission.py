@@ -57,12 +57,12 @@ def test_a_claim_comes_back_as_the_contract_says(claim_fixtures: ClaimFixtures) 
     assert made["number"].startswith("CLM-20")
 
 
-def test_a_submission_is_one_flight(claim_fixtures: ClaimFixtures) -> None:
+def test_a_submission_is_one_round_trip(claim_fixtures: ClaimFixtures) -> None:
     """Claim, history, jobs, audit and key leave together, whatever their number."""
     member = claim_fixtures.add_member()
-    with trace_round_trips(claim_fixtures.client) as flown:
+    with trace_round_trips(claim_fixtures.client) as round_trips:
         assert claim_fixtures.submit(member).status == 201
-    assert flown == ["Sync"]
+    assert round_trips == ["Sync"]
 
 
 @pytest.mark.parametrize(
@@ -209,11 +209,11 @@ def test_free_text_loses_its_control_characters(claim_fixtures: ClaimFixtures) -
     ]
 
 
-def test_a_history_tells_a_reason_without_control_characters(claim_fixtures: ClaimFixtures) -> None:
+def test_a_history_shows_a_reason_without_control_characters(claim_fixtures: ClaimFixtures) -> None:
     """Staff paste as well."""
     member, staff = claim_fixtures.add_member(), claim_fixtures.add_staff()
     claim_id = claim_fixtures.claim(member)
-    assert claim_fixtures.move(staff, claim_id, "verification", reason="Checked\x0c.\n").status == 200
+    assert claim_fixtures.change_state(staff, claim_id, "verification", reason="Checked\x0c.\n").status == 200
     assert claim_fixtures.read(staff, claim_id, "/history").json["items"][0]["reason"] == "Checked."
 
 

@@ -1,4 +1,4 @@
-"""Nothing lost, nothing done twice: relays and workers killed at any step, on real queues, up to a real inbox."""
+"""Relays and workers killed at any crash point, on real queues and a real inbox, lose nothing and do nothing twice."""
 
 import pytest
 
@@ -19,22 +19,24 @@ from tests.measurements import record
 
 @pytest.fixture(scope="module")
 def job_processes(crash_test: CrashTestEnvironment, processes: ProcessRunner) -> JobProcesses:
-    """The jobs' functions in a world of the module's own."""
+    """The jobs' functions in a test environment of the module's own."""
     return JobProcesses(crash_test, processes)
 
 
-def test_everything_that_leaves_a_relay_or_a_worker_has_a_step_before_and_after_it(job_processes: JobProcesses) -> None:
-    """Seen from beside the code: so that a process killed at each step misses no moment."""
+def test_everything_that_leaves_a_relay_or_a_worker_has_a_crash_point_before_and_after_it(
+    job_processes: JobProcesses,
+) -> None:
+    """Seen from beside the code: so that a process killed at each crash point misses no moment."""
     jobs = [job_processes.add_mail(**make_published()).id, job_processes.add_identity(**make_published()).id]
     job_processes.add_mail(priority="high")
     relay = job_processes.processes.run("relay.app.handler", {}, traced=True)
     worker = job_processes.run_worker(*jobs, traced=True)
     for result in (relay, worker):
         assert list_uncovered(result.trace) == []
-        assert {what for _, _, what in result.trace} >= {"wire connect", "wire flight", "wire http"}
+        assert {what for _, _, what in result.trace} >= {"sent connect", "sent round trip", "sent http"}
 
 
-def test_a_relay_killed_at_any_step_loses_and_doubles_nothing(job_processes: JobProcesses) -> None:
+def test_a_relay_killed_at_any_crash_point_loses_and_doubles_nothing(job_processes: JobProcesses) -> None:
     """Every job that was committed is done once, whether it was published once, twice or not at all."""
     job_processes.add_mail(priority="high")
     job_processes.add_identity(priority="low")
@@ -50,7 +52,7 @@ def test_a_relay_killed_at_any_step_loses_and_doubles_nothing(job_processes: Job
     assert wrong == []
 
 
-def test_a_worker_killed_at_any_step_of_a_mail_never_sends_two(job_processes: JobProcesses) -> None:
+def test_a_worker_killed_at_any_crash_point_of_a_mail_never_sends_two(job_processes: JobProcesses) -> None:
     """What had not begun is done by the next; what had is uncertain and stays so, whether or not the mail had left."""
     points = job_processes.run_worker(job_processes.add_mail(**make_published()).id).points
     deaths = kill_mail_workers(job_processes, points)
@@ -62,7 +64,7 @@ def test_a_worker_killed_at_any_step_of_a_mail_never_sends_two(job_processes: Jo
     assert {death.sent for death in deaths if not death.begun} == {0, 1}, "died before it began and after it settled"
 
 
-def test_a_worker_killed_at_any_step_of_a_mail_that_has_to_wait_loses_nothing(
+def test_a_worker_killed_at_any_crash_point_of_a_mail_that_has_to_wait_loses_nothing(
     job_processes: JobProcesses, crash_test: CrashTestEnvironment
 ) -> None:
     """The fleet's rate is used up: wherever the worker dies, the mail is sent later, and once."""
@@ -81,7 +83,7 @@ def test_a_worker_killed_at_any_step_of_a_mail_that_has_to_wait_loses_nothing(
     assert job_processes.count_sent(waits) == [1]
 
 
-def test_a_worker_killed_at_any_step_of_an_identity_makes_one(job_processes: JobProcesses) -> None:
+def test_a_worker_killed_at_any_crash_point_of_an_identity_makes_one(job_processes: JobProcesses) -> None:
     """It is made again, as one person: confirmed, in the group, linked to the account."""
     points = job_processes.run_worker(job_processes.add_identity(**make_published()).id).points
     jobs = kill_identity_workers(job_processes, points)

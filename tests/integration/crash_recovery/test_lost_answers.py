@@ -1,4 +1,4 @@
-"""SES's answer is lost after the mail has left: nobody sends a second one by themselves, and a person is told."""
+"""SES's answer is lost after the mail has left: nobody sends a second one on their own, and staff are notified."""
 
 from collections.abc import Iterator
 

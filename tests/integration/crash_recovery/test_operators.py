@@ -1,4 +1,4 @@
-"""Operators' commands are killed at every step and repeated: what is left is what an undisturbed run leaves, once."""
+"""Operators' commands that are killed at any crash point and repeated leave what one undisturbed run leaves."""
 
 import os
 import shutil
@@ -31,10 +31,10 @@ def operators(crash_test: CrashTestEnvironment) -> OperatorProcesses:
     return OperatorProcesses.make_in(crash_test)
 
 
-def run_on_own_scene(
+def run_on_own_records(
     operators: OperatorProcesses, command: str, kill: CrashPoint | None = None
 ) -> tuple[ProcessResult, Any, Mapping[str, int]]:
-    """Run a command on a scene of its own, and once more if it was killed.
+    """Run a command on sample records of its own, and once more if it was killed.
 
     Return the last run, what is left, and the rows that came by it.
     """
@@ -49,14 +49,14 @@ def run_on_own_scene(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_killed_at_any_step_and_repeated_leaves_what_one_run_leaves(
+def test_a_command_killed_at_any_crash_point_and_repeated_leaves_what_one_run_leaves(
     operators: OperatorProcesses, command: str
 ) -> None:
     """In the tables, the audit, the pool and the circuits; no row more in any other table either."""
-    reference, left, rows = run_on_own_scene(operators, command)
+    reference, left, rows = run_on_own_records(operators, command)
     wrong = []
     for crash_point in reference.points:
-        _, found, came = run_on_own_scene(operators, command, kill=crash_point)
+        _, found, came = run_on_own_records(operators, command, kill=crash_point)
         if (found, came) != (left, rows):
             wrong.append(f"{crash_point}: left {found} and {came}, the twin {left} and {rows}")
     record("kill_points_operators", command=command, killed=len(reference.points), wrong=len(wrong))
@@ -76,7 +76,7 @@ def test_a_command_that_is_repeated_after_its_end_adds_nothing(operators: Operat
 
 
 def test_no_command_is_left_out() -> None:
-    """Each that there is has its scene."""
+    """Every command has its sample records."""
     assert {name.partition(",")[0].partition(" ")[0] for name in COMMANDS} | OTHERS == set(_COMMANDS)
 
 
@@ -123,7 +123,7 @@ def _schema(crash_test: CrashTestEnvironment, name: str) -> list[Any]:
         return [connection.execute(query.encode()).fetchall() for query in queries]
 
 
-def test_migrate_killed_at_any_step_and_repeated_applies_and_records_each_migration_once(
+def test_migrate_killed_at_any_crash_point_and_repeated_applies_and_records_each_migration_once(
     crash_test: CrashTestEnvironment, few: Path
 ) -> None:
     """Also where it dies between the last migration and the audit's entry."""

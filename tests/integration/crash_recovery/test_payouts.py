@@ -1,4 +1,4 @@
-"""The money of a month, its payout run killed at every step and repeated: to the cent, each commission paid once."""
+"""A payout run that is killed at any crash point and repeated pays each commission of the month once, to the cent."""
 
 import time
 from dataclasses import dataclass, replace
@@ -50,13 +50,13 @@ def payer(crash_test: CrashTestEnvironment, business: SimulatedBusiness) -> Payo
 
 def wrong(one: PayoutCaller, answers: list[ProcessResult]) -> list[str]:
     """What is not as it would be without the kill; nothing where all is well."""
-    told = [(result.answer["statusCode"], result.answer["body"]) for result in answers]
+    answered = [(result.answer["statusCode"], result.answer["body"]) for result in answers]
     run = one.business.run_payout(MONTH)
     found = list_differences(one.business)
     if read_statements(run) != one.business.compute_owed(MONTH):
         found.append(f"pays {read_statements(run)}, owes {one.business.compute_owed(MONTH)}")
-    if len(set(told)) != 1 or told[0][0] != 201 or run["id"] not in told[0][1]:
-        found.append(f"answered {told}, the run is {run['id']}")
+    if len(set(answered)) != 1 or answered[0][0] != 201 or run["id"] not in answered[0][1]:
+        found.append(f"answered {answered}, the run is {run['id']}")
     audited = one.business.fresh_database.query_rows("SELECT count(*) AS n FROM audit WHERE action = 'payout.made'")[0][
         "n"
     ]
@@ -66,14 +66,14 @@ def wrong(one: PayoutCaller, answers: list[ProcessResult]) -> list[str]:
 def killed_at(
     crash_test: CrashTestEnvironment, business: SimulatedBusiness, crash_point: CrashPoint
 ) -> tuple[PayoutCaller, ProcessResult, float]:
-    """A run killed at a step, and at once repeated by somebody without its key; when its own key is free again."""
+    """Kill a run at a crash point, repeat it at once without its key, and with its key when that is free again."""
     one = payer(crash_test, business)
     free_at = time.monotonic() + SECONDS + LEASE_MARGIN_S
     assert one.run(seconds=SECONDS, kill=crash_point).killed, crash_point
     return one, one.with_another_key(), free_at
 
 
-def test_a_payout_run_killed_at_every_step_and_repeated_pays_each_commission_once(
+def test_a_payout_run_killed_at_every_crash_point_and_repeated_pays_each_commission_once(
     crash_test: CrashTestEnvironment, business: SimulatedBusiness
 ) -> None:
     """By whoever repeats it: at once with another key, and later with its own; both get the one run's answer."""

@@ -1,4 +1,4 @@
-"""Exactly once: a request killed at any step, and sent again, leaves what one request leaves and answers as one."""
+"""A request that is killed at any crash point and sent again is done exactly once and answered as one request."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ EACH = pytest.mark.parametrize("use_case", USE_CASES, ids=lambda use_case: use_c
 def kill_run(
     crash_test: CrashTestEnvironment, processes: ProcessRunner, reference_runs: Mapping[str, ReferenceRun]
 ) -> KillRunResult:
-    """Every use case killed at every step that its twin has passed, once, and sent again."""
+    """Every use case killed at every crash point that its twin has passed, once, and sent again."""
     campaign = KillRun(crash_test, [processes, crash_test.start_processes()])
     return campaign.run(
         [(use_case, crash_point) for use_case in USE_CASES for crash_point in reference_runs[use_case.name].points]
@@ -26,16 +26,16 @@ def kill_run(
 
 
 @EACH
-def test_everything_that_leaves_a_request_has_a_step_before_and_after_it(
+def test_everything_that_leaves_a_request_has_a_crash_point_before_and_after_it(
     reference_runs: Mapping[str, ReferenceRun], use_case: UseCase
 ) -> None:
     """Seen from beside the code: HTTP by Python's audit events, SQL by libpq's own trace."""
     trace = reference_runs[use_case.name].trace
     assert list_uncovered(trace) == []
     left = Counter(what for _, _, what in trace if what.startswith("wire"))
-    assert left["wire connect"] == 1
-    assert left["wire flight"] >= 1
-    assert left["wire http"] >= 2, "admission and completion"
+    assert left["sent connect"] == 1
+    assert left["sent round trip"] >= 1
+    assert left["sent http"] >= 2, "admission and completion"
 
 
 @EACH
@@ -49,13 +49,13 @@ def test_an_unkilled_request_adds_its_rows_and_answers_from_them(
 
 
 @EACH
-def test_a_request_killed_at_any_step_and_sent_again_is_done_once(
+def test_a_request_killed_at_any_crash_point_and_sent_again_is_done_once(
     crash_test: CrashTestEnvironment,
     kill_run: KillRunResult,
     reference_runs: Mapping[str, ReferenceRun],
     use_case: UseCase,
 ) -> None:
-    """One audit entry, its jobs once, and the answer that the first would have given, whatever step it died at."""
+    """At every crash point: one audit entry, its jobs once, and the answer that the first would have given."""
     killed, reference = kill_run.list_killed(use_case), reference_runs[use_case.name]
     assert {one.crash_point for one in killed} == set(reference.points)
     words = [word for one in killed for word in list_differences(crash_test, one, reference)]

@@ -18,7 +18,7 @@ SESSIONS = f"SELECT count(*) FROM pg_stat_activity WHERE {SESSION_OF_A_FUNCTION}
 
 
 class RelayedEnvironment:
-    """The members' room by way of a relay, and the retries of its transactions."""
+    """The members function behind a relay, and the retries of its transactions."""
 
     def __init__(self, fresh_database: FreshDatabase, relay: TcpRelay) -> None:
         settings = fresh_database.direct.model_copy(update={"db_port": relay.port})
@@ -56,7 +56,7 @@ def test_a_demoted_writer_is_left_at_once(pair: tuple[FreshDatabase, PostgresHan
 
 
 def test_a_reader_is_left_at_each_try_until_there_is_a_writer(pair: tuple[FreshDatabase, PostgresHandle]) -> None:
-    """A standby that is not promoted yet: the client is told when to come back, and then its call is done once."""
+    """A standby that is not promoted yet: the client learns when to come back, and then its call is done once."""
     fresh_database, standby = pair
     with relay_to(standby.server.port) as relay:
         environment = RelayedEnvironment(fresh_database, relay)

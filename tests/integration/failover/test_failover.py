@@ -10,7 +10,7 @@ SEED = 20261124
 
 
 def test_a_failover_loses_and_doubles_nothing_and_is_over_when_the_new_writer_is_there(tmp_path: Path) -> None:
-    """Every call ends in its answer, once; in between it is told to be repeated, and nothing else."""
+    """Every call ends in its answer, once; until then the only other answer asks for a repeat."""
     with run_failover_setup(tmp_path, SEED) as running:
         measured = [running.fail_over() for _ in range(ROUNDS)]
         assert running.fleet.list_surprises() == []

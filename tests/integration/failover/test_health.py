@@ -1,4 +1,4 @@
-"""What is told of a real failover: by every environment, and counted once."""
+"""Reports of a real failover: every environment makes one, and it is counted once."""
 
 import json
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def clients(
 
 
 def looks(clients: list[ApiClient]) -> list[dict[str, Any]]:
-    """What all of them are told at once, by checks that are not kept ones."""
+    """The answers of all environments at the same time, none of them a kept one."""
 
     def look(client: ApiClient) -> dict[str, Any]:
         container = client.container
@@ -63,7 +63,7 @@ def counted(out: str) -> float:
     return sum(sum(line["FailoverDetected"]) for line in lines if "FailoverDetected" in line)
 
 
-def test_a_failover_is_told_by_all_and_counted_once(
+def test_a_failover_is_reported_by_all_and_counted_once(
     pair: tuple[FreshDatabase, PostgresHandle],
     relay: TcpRelay,
     clients: list[ApiClient],

@@ -210,7 +210,7 @@ def test_a_sign_in_does_not_wait_for_the_rate_of_mails(settings: Settings, fresh
 
 
 def test_mails_that_were_refused_had_their_turn(settings: Settings, fresh_database: FreshDatabase) -> None:
-    """A queue of wrong addresses moves as any other does."""
+    """A queue of wrong addresses is worked off as any other."""
     mails(fresh_database, MANY, priority="low", age_s=500, sent=500)
     fresh_database.query_rows(
         "UPDATE outbox SET state = 'failed', begun = true, last_error = 'MessageRejected' WHERE state = 'done'"
@@ -353,7 +353,7 @@ def job(fresh_database: FreshDatabase, state: str, *, age_s: float = 0.0, due_in
 def test_a_stopped_server_is_unhealthy_in_time_and_well_again_when_it_goes_on(
     settings: Settings, server: PostgresHandle
 ) -> None:
-    """It takes connections and says nothing; the services' answers are still told."""
+    """It takes connections and says nothing; the services' results are still reported."""
     client = make_health_client(settings)
     assert deep(client)["status"] == "healthy"
     with stop_server(server):
@@ -407,7 +407,9 @@ def test_a_reader_is_unhealthy(settings: Settings, fresh_database: FreshDatabase
     )
 
 
-def test_no_database_at_all_is_unhealthy_and_tells_nothing_of_it(settings: Settings, server: PostgresHandle) -> None:
+def test_no_database_at_all_is_unhealthy_and_the_answer_gives_no_details(
+    settings: Settings, server: PostgresHandle
+) -> None:
     """Neither where it should be, nor who we are there, nor what was said."""
     nowhere = settings.model_copy(update={"db_name": "no_such_database"})
     reply = make_health_client(nowhere).call("GET", "/health/deep")
@@ -460,7 +462,9 @@ def test_an_open_circuit_degrades_and_says_since_when(settings: Settings, emulat
     assert (email["circuit"], email["since"]) == ("open", "2026-11-24T06:00:00Z")
 
 
-def test_an_answer_is_kept_so_that_a_crowd_costs_one_check(settings: Settings, fresh_database: FreshDatabase) -> None:
+def test_an_answer_is_kept_so_that_many_callers_cost_one_check(
+    settings: Settings, fresh_database: FreshDatabase
+) -> None:
     """Ten callers of one environment within five seconds: one visit to the database."""
     client = make_health_client(settings)
     client.container.clock = ManualClock(read_utc_now())

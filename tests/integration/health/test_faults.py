@@ -99,7 +99,7 @@ def timed(client: ApiClient) -> tuple[ApiReply, float]:
 
 @pytest.mark.parametrize("environments", [1, CALLERS])
 @pytest.mark.parametrize("faults", FAULTS, ids=" and ".join)
-def test_ten_callers_are_told_in_time_what_is_broken(
+def test_ten_callers_learn_in_time_what_is_broken(
     dependencies: FaultyDependencies, faults: tuple[str, ...], environments: int
 ) -> None:
     """Of one environment, where nine wait for one check, and of ten. Unhealthy without a database, else degraded."""

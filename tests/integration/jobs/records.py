@@ -15,7 +15,7 @@ _serial = itertools.count(1)
 
 @dataclass(frozen=True)
 class RecordFixtures:
-    """Writes rows as the rooms would have, and reads them as their owner."""
+    """Writes rows as the functions would, and reads them as their owner."""
 
     fresh_database: FreshDatabase
 

@@ -103,7 +103,7 @@ def test_a_circuit_is_forced_while_the_database_is_out_of_reach(
     assert "audit_not_written" in caplog.messages
 
 
-def test_a_database_out_of_reach_is_told_by_its_class_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_out_of_reach_is_reported_by_its_class_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """An error's own words may hold hosts and rows, and Lambda prints them."""
     monkeypatch.setenv("DB_PORT", "1")
     monkeypatch.setenv("DB_AUTH", "trust")
@@ -140,8 +140,8 @@ def test_operators_see_every_circuit(store: InMemoryCircuitStore) -> None:
         "state": "open", "forced": False, "since": "2026-11-18T11:06:40Z", "probe_at": "2026-11-18T11:07:40Z",
         "failures": 0, "generation": 1,
     }  # fmt: skip
-    told = circuits["storage"]
-    assert (told["state"], told["since"], told["failures"]) == ("closed", None, 2)
+    shown = circuits["storage"]
+    assert (shown["state"], shown["since"], shown["failures"]) == ("closed", None, 2)
     assert circuits["identity"]["generation"] == 0
 
 
@@ -150,8 +150,8 @@ def test_operators_force_a_circuit_and_let_it_go(store: InMemoryCircuitStore) ->
 
     def forced(state: str) -> tuple[str, bool, int]:
         command = {"command": "force-circuit", "name": "email", "state": state}
-        told = admin.handler(command, LambdaContext())["circuits"]["email"]
-        return told["state"], told["forced"], told["generation"]
+        shown = admin.handler(command, LambdaContext())["circuits"]["email"]
+        return shown["state"], shown["forced"], shown["generation"]
 
     assert [forced("open"), forced("open"), forced("closed"), forced("auto")] == [
         ("open", True, 1), ("open", True, 1), ("closed", True, 2), ("closed", False, 3),
@@ -159,7 +159,7 @@ def test_operators_force_a_circuit_and_let_it_go(store: InMemoryCircuitStore) ->
     assert store.read("email").forced is False
 
 
-def test_a_table_out_of_reach_is_told_to_operators(store: InMemoryCircuitStore) -> None:
+def test_a_table_out_of_reach_is_reported_to_operators(store: InMemoryCircuitStore) -> None:
     """So that they repeat the command."""
     store.reachable = False
     with pytest.raises(CommandError, match=r"repeat the command: Unreachable$"):

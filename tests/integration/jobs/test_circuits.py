@@ -140,7 +140,7 @@ def test_a_mail_before_an_open_circuit_waits_for_the_probe_and_no_attempt_is_cou
         "pending", 0, "circuit-open", None,
     )  # fmt: skip
     assert due_in_s(fresh_database, job) == pytest.approx(40 + SPREAD_S, abs=1)
-    assert worker_setup.queues.nudges[-1] == round(40 + SPREAD_S)
+    assert worker_setup.queues.wake_ups[-1] == round(40 + SPREAD_S)
     assert not worker_setup.mailer.sent
     assert worker_setup.work(job) == "pending", "the message came twice"
     assert records.read_job(job)["attempts"] == 0
@@ -157,23 +157,23 @@ class ClosedConnection:
         return self.seconds
 
 
-@pytest.mark.parametrize(("wait_s", "nudges"), [(898, [900]), (899, []), (1000, [])])
+@pytest.mark.parametrize(("wait_s", "wake_ups"), [(898, [900]), (899, []), (1000, [])])
 def test_a_wait_that_no_message_can_have_is_left_to_the_schedule(
     worker_setup: CircuitWorkerSetup,
     fresh_database: FreshDatabase,
     mails: Callable[[int], list[UUID]],
     wait_s: float,
-    nudges: list[float],
+    wake_ups: list[float],
 ) -> None:
-    """SQS delays a message by 900 s at most: an earlier nudge would find nothing due."""
+    """SQS delays a message by 900 s at most: an earlier wake-up would find nothing due."""
     [job] = mails(1)
     worker = replace(worker_setup.worker, circuits={"mail": ClosedConnection(wait_s)})
     assert worker.run_job(job, make_deadline(LONG)) == "pending"
-    assert worker_setup.queues.nudges == nudges
+    assert worker_setup.queues.wake_ups == wake_ups
     assert due_in_s(fresh_database, job) == pytest.approx(wait_s + SPREAD_S, abs=1)
 
 
-def test_putting_a_job_off_is_one_flight(
+def test_postponing_a_job_is_one_round_trip(
     worker_setup: CircuitWorkerSetup,
     mails: Callable[[int], list[UUID]],
     monkeypatch: pytest.MonkeyPatch,
@@ -182,16 +182,16 @@ def test_putting_a_job_off_is_one_flight(
     """So there is no moment at which a dead worker could leave it claimed."""
     opened(worker_setup, mails)
     [job] = mails(1)
-    flown: list[None] = []
-    fly = database._run_pipeline
+    round_trips: list[None] = []
+    run_pipeline = database._run_pipeline
 
     def counted(*args: Any) -> Any:
-        flown.append(None)
-        return fly(*args)
+        round_trips.append(None)
+        return run_pipeline(*args)
 
     monkeypatch.setattr(database, "_run_pipeline", counted)
     assert worker_setup.work(job) == "pending"
-    assert len(flown) == 1
+    assert len(round_trips) == 1
 
 
 def test_an_open_circuit_holds_up_its_own_kind_of_job_alone(
@@ -212,10 +212,10 @@ def test_a_job_that_was_claimed_before_the_circuit_opened_is_given_back_uncounte
     run = worker_setup.worker.database.run
 
     def overtaken(*arguments: Any) -> Any:
-        landed = run(*arguments)
+        committed = run(*arguments)
         if worker_setup.store.read("email").state == "open":
             assert other.allow().probe
-        return landed
+        return committed
 
     worker_setup.worker.database.run = overtaken  # type: ignore[method-assign, assignment]
     assert worker_setup.work(job) == "pending"

@@ -15,7 +15,7 @@ from tests.fakes.mailer import FakeMailer
 from tests.fakes.queues import FakeJobQueues
 from tests.integration.claims.sample_claims import ClaimFixtures
 from tests.integration.jobs.records import RecordFixtures
-from tests.lock_order.sample_records import set_scene
+from tests.lock_order.sample_records import write_sample_records
 from tests.lock_order.write_operations import ACTS, DECIDE, MOVE, Act, OperationEnvironment, has_succeeded
 from worker.job_runner import JobRunner, MailSettings
 from worker.mail_rendering import MAILS
@@ -46,14 +46,14 @@ ENDS = ((20, "active"), (5, "active"), (0, "active"), (-16, "past_due"))
 
 
 def mails_written(fresh_database: FreshDatabase, act: Act, prepare: str | None = None) -> list[dict[str, Any]]:
-    """Do something on a scene of its own and return the mails that it wrote."""
+    """Do something on sample records of its own and return the mails that it wrote."""
     evidence = FakeDocumentStore()
-    scene = set_scene(fresh_database, evidence, random.Random(7))
+    sample = write_sample_records(fresh_database, evidence, random.Random(7))
     if prepare:
-        fresh_database.query_rows(prepare, scene.newcomer)
+        fresh_database.query_rows(prepare, sample.newcomer)
     before = {row["id"] for row in fresh_database.query_rows("SELECT id FROM outbox")}
     assert has_succeeded(
-        act(OperationEnvironment(scene, fresh_database.settings, fresh_database.make_database(), evidence, own="own"))
+        act(OperationEnvironment(sample, fresh_database.settings, fresh_database.make_database(), evidence, own="own"))
     )
     rows = fresh_database.query_rows("SELECT id, payload FROM outbox WHERE kind = 'mail' AND state <> 'done'")
     return [row["payload"] for row in rows if row["id"] not in before]
@@ -118,7 +118,7 @@ def ok(reply: ApiReply) -> None:
     assert reply.status == 200, reply.body
 
 
-def test_each_move_of_a_claim_is_told_with_its_own_state_and_reason(
+def test_the_mail_about_each_transition_has_its_own_state_and_reason(
     claim_fixtures: ClaimFixtures, fresh_database: FreshDatabase
 ) -> None:
     """All of them leave after the last; the claim has another title by then."""
@@ -126,16 +126,16 @@ def test_each_move_of_a_claim_is_told_with_its_own_state_and_reason(
     claim_id = claim_fixtures.claim(member, state="evaluation")
     fresh_database.query_rows("UPDATE accounts SET language = 'en'")
     fresh_database.query_rows("DELETE FROM outbox")
-    moves = ("negotiation", "evaluation", "negotiation", "resolved", "evaluation", "rejected")
-    for n, to in enumerate(moves):
-        ok(claim_fixtures.move(staff, claim_id, to, n + 1, reason=f"Reason {n}."))
+    transitions = ("negotiation", "evaluation", "negotiation", "resolved", "evaluation", "rejected")
+    for n, to in enumerate(transitions):
+        ok(claim_fixtures.change_state(staff, claim_id, to, n + 1, reason=f"Reason {n}."))
     fresh_database.query_rows("UPDATE claims SET title = 'Another title' WHERE id = %s", claim_id)
     texts = sent(fresh_database, "claim-moved")
-    assert [f"Reason {n}." in text for n, text in enumerate(texts)] == [True] * len(moves)
+    assert [f"Reason {n}." in text for n, text in enumerate(texts)] == [True] * len(transitions)
     assert not [text for text in texts if "Another title" in text]
 
 
-def test_the_desk_is_told_of_a_breach_as_it_was_when_it_was_noticed(
+def test_the_claims_desk_gets_a_breach_as_it_was_when_it_was_noticed(
     records: RecordFixtures, fresh_database: FreshDatabase
 ) -> None:
     """With the assignee of then; and of nobody where nobody had it, whoever has it now."""

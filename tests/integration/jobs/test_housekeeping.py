@@ -91,7 +91,7 @@ def test_a_document_whose_object_could_not_be_removed_stays_for_the_next_time(
     assert housekeeper.run()["documents_rejected"] == 1
 
 
-def test_the_relay_is_woken_for_a_notice_to_the_desk(
+def test_the_relay_is_woken_for_a_notice_to_the_claims_desk(
     records: RecordFixtures, fresh_database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As for a reminder, and only where there is one."""
@@ -99,17 +99,17 @@ def test_the_relay_is_woken_for_a_notice_to_the_desk(
     parts = make_container(fresh_database.settings, queues=queues, document_store=FakeDocumentStore())
     monkeypatch.setattr("housekeeping.app.get_container", lambda: parts)
     assert housekeeping.handler({}, LambdaContext(60))["overdue_claims_notified"] == 0
-    assert queues.nudges == []
+    assert queues.wake_ups == []
     _put(records, records.add_claim(records.add_member()), "submitted", "4 days")
     done = housekeeping.handler({}, LambdaContext(60))
     assert (done["overdue_claims_notified"], done["members_reminded"]) == (1, 0)
-    assert queues.nudges == [0]
+    assert queues.wake_ups == [0]
 
 
 @pytest.mark.parametrize(
     ("state", "days"), [("submitted", 3), ("verification", 7), ("evaluation", 5), ("negotiation", 14)]
 )
-def test_the_desk_learns_once_of_a_claim_that_stays_too_long_in_a_state(
+def test_the_claims_desk_gets_one_notice_of_a_claim_that_stays_too_long_in_a_state(
     housekeeper: Housekeeper, records: RecordFixtures, fresh_database: FreshDatabase, state: str, days: int
 ) -> None:
     """From the day after the promise on, and not again in the same state."""
@@ -136,10 +136,10 @@ def _put(records: RecordFixtures, claim: UUID, state: str, ago: str) -> None:
     records.fresh_database.query_rows("ALTER TABLE claims ENABLE TRIGGER claims_move")
 
 
-def test_a_claim_that_moved_on_can_be_late_again(
+def test_a_claim_can_be_late_again_after_a_transition(
     housekeeper: Housekeeper, records: RecordFixtures, fresh_database: FreshDatabase
 ) -> None:
-    """Once per claim and state: the move forgets the notice."""
+    """Once per claim and state: the transition clears the notice."""
     claim = records.add_claim(records.add_member())
     _put(records, claim, "submitted", "4 days")
     assert housekeeper.run()["overdue_claims_notified"] == 1

@@ -91,7 +91,7 @@ def test_an_address_that_leads_to_another_accounts_sign_in_is_refused_and_nothin
     fresh_database: FreshDatabase,
     role: str,
 ) -> None:
-    """A member who moved the address of their sign-in is not made an admin by who believes the address."""
+    """A member who changed the address of their sign-in does not become an admin."""
     account = records.add_account(role, email="besa@example.test")
     sub = identities.find_or_create("ana@example.test")
     fresh_database.query_rows("UPDATE accounts SET identity_sub = %s WHERE id = %s", sub, account)
@@ -162,12 +162,12 @@ def test_a_token_of_who_was_removed_reads_nothing_and_their_sign_in_is_over(
     token = make_claims(made["sub"], "admin")
     client = make_client(members_api, fresh_database).sign_in_as(token)
     assert client.call("GET", "/members").status == 200
-    told = remove(database, identities)
+    answer = remove(database, identities)
     assert client.call("GET", "/members").problem == "forbidden"
     ana = identities.people[ANA]
     assert (ana.groups, ana.enabled, ana.signed_out) == (set(), False, 1)
-    assert told == {"account_id": made["account_id"], "sub": made["sub"], "open_claims": 0}
-    assert remove(database, identities) == told
+    assert answer == {"account_id": made["account_id"], "sub": made["sub"], "open_claims": 0}
+    assert remove(database, identities) == answer
     assert (
         audited(fresh_database, "staff.removed")
         == audited(fresh_database, "staff.created")
@@ -215,7 +215,7 @@ def test_a_sign_in_that_was_never_linked_ends_too(
 def test_an_unlinked_address_that_leads_to_somebody_elses_sign_in_costs_them_nothing(
     database: Database, identities: FakeIdentityProvider, records: RecordFixtures, fresh_database: FreshDatabase
 ) -> None:
-    """A member had moved their sign-in to it."""
+    """A member had changed their sign-in to the address."""
     made = create(database, identities)
     fresh_database.query_rows("UPDATE accounts SET identity_sub = NULL")
     fresh_database.query_rows(
@@ -289,8 +289,8 @@ def test_an_address_that_nobody_has_proven_is_freed(
     """Its account is closed, its membership over, its mails are not sent, and its owner may register or work here."""
     member, sub = registered(fresh_database), identities.find_or_create(BESA)
     fresh_database.query_rows("UPDATE accounts SET identity_sub = %s", sub)
-    told = free(database, identities)
-    assert told == {"account_id": member["id"], "identity_deleted": True}
+    answer = free(database, identities)
+    assert answer == {"account_id": member["id"], "identity_deleted": True}
     assert BESA not in identities.people
     [account] = fresh_database.query_rows("SELECT email, identity_sub, role FROM accounts")
     assert account == {"email": f"freed.{member['id']}@address.invalid", "identity_sub": None, "role": "member"}
@@ -360,7 +360,7 @@ def test_a_proven_address_stays_its_owners(
 def test_freeing_does_not_end_the_sign_in_of_somebody_else_who_has_the_address_by_now(
     database: Database, identities: FakeIdentityProvider, records: RecordFixtures, fresh_database: FreshDatabase
 ) -> None:
-    """A member whose sign-in was moved to it keeps it."""
+    """A member whose sign-in was changed to the address keeps it."""
     registered(fresh_database)
     sub = identities.find_or_create(BESA)
     fresh_database.query_rows(
@@ -432,7 +432,7 @@ def change_member(fresh_database: FreshDatabase, member_id: str, what: str) -> A
 def test_nothing_of_a_member_whose_address_was_freed_is_changed(
     database: Database, identities: FakeIdentityProvider, fresh_database: FreshDatabase, what: str
 ) -> None:
-    """Nobody could use it, nor be told. Freeing itself is a version of the record."""
+    """Nobody could use it or be notified. Freeing itself is a version of the record."""
     fresh_database.query_rows(SEEDED)
     member_id = registered(fresh_database)["id"]
     free(database, identities)
@@ -484,7 +484,7 @@ def test_freeing_goes_on_where_it_died(database: Database, fresh_database: Fresh
 def test_a_mail_to_a_freed_address_is_not_sent(
     database: Database, identities: FakeIdentityProvider, records: RecordFixtures, fresh_database: FreshDatabase
 ) -> None:
-    """A job that is written later fails with its reason: there is nobody to tell."""
+    """A job that is written later fails with its reason: there is nobody to notify."""
     member = registered(fresh_database)
     free(database, identities)
     job = records.add_mail("membership-renewed", member["id"], to=member["id"], state="queued")

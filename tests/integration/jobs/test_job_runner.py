@@ -93,7 +93,7 @@ def test_a_mail_is_written_from_the_database_and_sent_to_the_persons_address(
     [mail] = worker_setup.mailer.sent
     assert mail.to == "besa@example.test"
     assert mail.subject == f"Dobro došli u Interdomestik, vaš broj je {number}"
-    for told in (
+    for shown in (
         number,
         "Porodični",
         "35,00 EUR",
@@ -101,7 +101,7 @@ def test_a_mail_is_written_from_the_database_and_sent_to_the_persons_address(
         "24. novembra 2027.",
         "https://app.example.test",
     ):
-        assert told in mail.text
+        assert shown in mail.text
     assert worker_setup.mailer.tags == [{"job": str(welcome_mail), "template": "member-welcome"}]
     assert (records.read_job(welcome_mail)["state"], records.read_job(welcome_mail)["attempts"]) == ("done", 1)
 
@@ -127,7 +127,7 @@ def test_every_mail_finds_its_facts(worker_setup: WorkerSetup, records: RecordFi
     assert len({mail.subject for mail in worker_setup.mailer.sent}) == len(mails)
 
 
-def test_the_desk_is_written_to_in_its_own_language(
+def test_the_claims_desk_gets_mails_in_its_own_language(
     worker_setup: WorkerSetup, records: RecordFixtures, member: UUID
 ) -> None:
     """At its mailbox, with nobody's name."""
@@ -140,10 +140,10 @@ def test_the_desk_is_written_to_in_its_own_language(
     assert "Person" not in mail.text
 
 
-def test_a_move_is_told_as_it_was_even_if_the_claim_has_moved_on(
+def test_the_mail_about_a_transition_shows_it_even_after_a_later_transition(
     worker_setup: WorkerSetup, records: RecordFixtures, member: UUID
 ) -> None:
-    """The job names the version of the move, and the history keeps it."""
+    """The job names the version of the transition, and the history keeps it."""
     claim = records.add_claim(member)
     records.add_history(claim, 2, "submitted", "verification", "We check your invoice.")
     records.add_history(claim, 3, "verification", "evaluation", "All is there.")
@@ -229,7 +229,7 @@ def test_a_throttled_mail_waits_and_is_sent_then(
     """Nothing had left, so it may go again; and the relay is woken when it is due."""
     worker_setup.mailer.answer = failing(ServiceUnavailable("ThrottlingException"))
     assert worker_setup.work(welcome_mail) == "pending"
-    assert worker_setup.queues.nudges == [10]
+    assert worker_setup.queues.wake_ups == [10]
     assert worker_setup.work(welcome_mail) == "skipped", "it is not due yet"
     worker_setup.mailer.answer = lambda _mail: None
     records.age_job(welcome_mail, "11 seconds")
@@ -269,7 +269,7 @@ def test_a_mail_that_a_guard_gives_back_waits_as_long_as_it_says_and_was_not_tri
         assert (row["available_at"] - row["updated_at"]).total_seconds() == 3.2
         assert worker_setup.work(welcome_mail) == "skipped", "it is not due yet"
         records.age_job(welcome_mail, "4 seconds")
-    assert set(worker_setup.queues.nudges) == {4}, "the relay is woken when it is due, not a moment before"
+    assert set(worker_setup.queues.wake_ups) == {4}, "the relay is woken when it is due, not a moment before"
     worker_setup.mailer.answer = lambda _mail: None
     assert worker_setup.work(welcome_mail) == "done"
     assert records.read_job(welcome_mail)["attempts"] == 1
@@ -329,7 +329,7 @@ def test_an_identity_that_is_refused_has_failed(
 def test_an_identity_that_is_another_accounts_is_refused_and_gets_no_group(
     worker_setup: WorkerSetup, records: RecordFixtures, member: UUID, fresh_database: FreshDatabase, holder: str
 ) -> None:
-    """Somebody moved their sign-in to the address: settled at once, with its reason, since no retry mends it."""
+    """Somebody changed their sign-in to the address: settled at once, with its reason, since no retry mends it."""
     sub = worker_setup.identities.find_or_create("besa@example.test")
     fresh_database.query_rows("UPDATE accounts SET identity_sub = %s WHERE id = %s", sub, records.add_account(holder))
     job = records.add_identity(member, state="queued")
@@ -490,7 +490,7 @@ def test_a_worker_slower_than_its_lease_sends_nothing_that_has_become_anothers(
     assert worker_setup.work(welcome_mail) == "done"
 
 
-def test_a_worker_slower_than_its_lease_still_tells_the_truth(
+def test_a_worker_slower_than_its_lease_still_records_the_truth(
     worker_setup: WorkerSetup, records: RecordFixtures, welcome_mail: UUID
 ) -> None:
     """The relay had called the mail uncertain; then the worker came back and knew that it was sent."""
@@ -523,26 +523,26 @@ def test_a_worker_whose_job_was_taken_over_changes_nothing(
 
 @pytest.fixture
 def round_trips(database: Database, monkeypatch: pytest.MonkeyPatch) -> list[None]:
-    """One entry for each flight to the database."""
-    flown: list[None] = []
-    fly = database._run_pipeline
+    """One entry for each round trip to the database."""
+    made: list[None] = []
+    run_pipeline = database._run_pipeline
 
     def counted(*args: Any) -> Any:
-        flown.append(None)
-        return fly(*args)
+        made.append(None)
+        return run_pipeline(*args)
 
     monkeypatch.setattr(database, "_run_pipeline", counted)
-    return flown
+    return made
 
 
-def test_a_mail_costs_three_flights(worker_setup: WorkerSetup, welcome_mail: UUID, round_trips: list[None]) -> None:
+def test_a_mail_costs_three_round_trips(worker_setup: WorkerSetup, welcome_mail: UUID, round_trips: list[None]) -> None:
     """Claimed with its facts, begun, settled; and no transaction is open while SES is asked."""
     worker_setup.mailer.answer = lambda _mail: round_trips.append(None)
     worker_setup.work(welcome_mail)
     assert len(round_trips) == 3 + 1
 
 
-def test_an_identity_costs_three_flights(
+def test_an_identity_costs_three_round_trips(
     worker_setup: WorkerSetup, records: RecordFixtures, member: UUID, round_trips: list[None]
 ) -> None:
     """Claimed, linked to its account before it gets a group, settled."""

@@ -20,7 +20,7 @@ from worker.job_runner import SQL as WORKER_SQL
 
 @pytest.fixture
 def queues() -> FakeJobQueues:
-    """Where nudges go."""
+    """The queues that get the wake-ups."""
     return FakeJobQueues()
 
 
@@ -99,7 +99,7 @@ def test_a_replayed_job_is_pending_again_and_the_relay_is_woken(
     assert reply.json["state"] == "pending"
     row = records.read_job(job)
     assert (row["state"], row["attempts"], row["last_error"]) == ("pending", 0, None)
-    assert queues.nudges == [0]
+    assert queues.wake_ups == [0]
     assert fresh_database.query_rows("SELECT action, subject_id, actor FROM audit") == [
         {"action": "job.replayed", "subject_id": job, "actor": "admin-1"}
     ]
@@ -113,7 +113,7 @@ def test_a_job_that_has_not_failed_is_not_replayed(
     job = records.add_identity(member, state=state)
     assert admin.call("POST", "/jobs/{job_id}/replay", job_id=str(job)).problem == "job-not-failed"
     assert records.read_job(job)["state"] == state
-    assert not queues.nudges
+    assert not queues.wake_ups
 
 
 def test_a_replay_repeated_with_its_key_replays_once(admin: ApiClient, records: RecordFixtures, member: UUID) -> None:
@@ -152,7 +152,7 @@ def test_a_dismissed_job_is_listed_apart_with_its_reason_and_audited(
     assert admin.call("GET", "/jobs", query={"state": "dismissed"}).json["items"] == [reply.json]
     row = records.read_job(job)
     assert (row["dismissal"], row["last_error"], "facts" in row["payload"]) == (reason, "X", False)
-    assert queues.nudges == []
+    assert queues.wake_ups == []
     assert fresh_database.query_rows("SELECT action, subject_id, actor, facts FROM audit") == [
         {"action": "job.dismissed", "subject_id": job, "actor": "admin-1", "facts": {"reason": reason}}
     ]

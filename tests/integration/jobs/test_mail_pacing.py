@@ -56,7 +56,7 @@ class RecordingPacingStore(DynamoDbPacingStore):
 
 @dataclass
 class PacedWorkers:
-    """Workers with a connection and a limiter of their own, on one clock that stands still until it is moved."""
+    """Workers with a connection and a limiter of their own, on one clock that only the test advances."""
 
     fresh_database: FreshDatabase
     emulator: EmulatorHandle
@@ -109,7 +109,7 @@ class PacedWorkers:
             list(pool.map(lambda share: [share[0].run_job(job, make_deadline(NO_SLEEP_S)) for job in share[1]], shares))
 
     def advance(self, seconds: float) -> None:
-        """The clock moves on, and for the jobs as well."""
+        """Advance the clock, and the jobs with it."""
         self.clock.advance(seconds)
         self.fresh_database.query_rows("UPDATE outbox SET available_at = available_at - %s", timedelta(seconds=seconds))
 

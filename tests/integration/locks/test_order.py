@@ -12,7 +12,7 @@ import pytest
 from shared.sql import Query
 from tests.databases import FreshDatabase
 from tests.fakes.documents import FakeDocumentStore
-from tests.lock_order.sample_records import ORDER, set_scene
+from tests.lock_order.sample_records import ORDER, write_sample_records
 from tests.lock_order.transaction_wrappers import RecordingTransaction, ReversedTransaction
 from tests.lock_order.wal_reader import LockedRow, WalReader, find_out_of_order
 from tests.lock_order.write_operations import (
@@ -40,9 +40,9 @@ WITH_STATEMENTS = (
 
 
 def staged(fresh_database: FreshDatabase, *, database: object = None) -> OperationEnvironment:
-    """An environment on a new scene."""
+    """An environment on a new sample."""
     evidence = FakeDocumentStore()
-    records = set_scene(fresh_database, evidence, random.Random(7))
+    records = write_sample_records(fresh_database, evidence, random.Random(7))
     return OperationEnvironment(
         records, fresh_database.settings, database or fresh_database.make_database(), evidence, own="own"
     )
@@ -125,7 +125,7 @@ def test_every_operation_that_writes_is_among_them() -> None:
 
 
 def test_every_statement_that_takes_a_row_is_run_by_one_of_them(fresh_database: FreshDatabase) -> None:
-    """Sections of the rooms' `.sql` files; the key's own stand before all of them."""
+    """Sections of the functions' `.sql` files; the key's own stand before all of them."""
     run: set[Query] = set()
     for act in ACTS.values():
         environment = staged(

@@ -1,4 +1,4 @@
-"""Members of these tests: a room with a clock that can be moved, and what a member's life is made of."""
+"""Fixtures of the members' tests: a function with a clock that the test sets, and the events of a membership."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from tests.sample_people import make_claim_body, make_person
 
 @dataclass
 class MembershipFixture:
-    """One member, from the registration on, in a world whose day can be set."""
+    """One member, from the registration on, in a test environment whose day can be set."""
 
     fresh_database: FreshDatabase
     clock: ManualClock

@@ -101,7 +101,7 @@ def test_rows_of_code_that_passes_no_day_are_numbered_too(fresh_database: FreshD
 
 @pytest.mark.parametrize(("moment", "state"), [("2027-11-24T22:59:00", "active"), ("2027-11-24T23:01:00", "past_due")])
 def test_a_membership_ends_at_midnight_of_its_country(fresh_database: FreshDatabase, moment: str, state: str) -> None:
-    """Housekeeping tells the day as the registration did."""
+    """Housekeeping takes the same day as the registration did."""
     member = register(make_client(api, fresh_database)).json["id"]
     fresh_database.query_rows("UPDATE subscriptions SET ends_on = '2027-11-24' WHERE member_id = %s", member)
     Housekeeper(

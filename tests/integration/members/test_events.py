@@ -1,4 +1,4 @@
-"""A mail tells the event it was written for, however long after it leaves."""
+"""A mail describes the event it was written for, however late it is sent."""
 
 from collections.abc import Callable
 
@@ -50,7 +50,7 @@ def renewed_ten_times(start_membership: Begin) -> tuple[MembershipFixture, list[
     return membership, ends
 
 
-def test_ten_renewals_while_no_mail_leaves_are_told_each_with_its_own_end(start_membership: Begin) -> None:
+def test_ten_renewals_while_no_mail_leaves_get_a_mail_each_with_its_own_end(start_membership: Begin) -> None:
     """The mail service is dead meanwhile; name and plan change before it is back."""
     mailer = FakeMailer()
     mailer.answer = refuse(ServiceUnavailable("ServiceUnavailable"))
@@ -97,7 +97,7 @@ def test_the_facts_of_a_mail_are_forgotten_when_it_has_left(start_membership: Be
 
 
 @pytest.mark.parametrize("change", ["payload = payload - 'facts'", "payload = payload || '{\"facts\": {}}'"])
-def test_a_job_written_before_facts_were_kept_tells_what_there_is_to_say(start_membership: Begin, change: str) -> None:
+def test_a_job_written_before_facts_were_kept_sends_what_is_known(start_membership: Begin, change: str) -> None:
     """Functions of an earlier version may have left it."""
     membership, mailer = start_membership("2026-03-01"), FakeMailer()
     membership.set_day("2027-02-15").renew()

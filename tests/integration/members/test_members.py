@@ -109,9 +109,9 @@ def test_twenty_at_once_with_one_address_make_one_member(fresh_database: FreshDa
     """1 created, 19 times 409, one account."""
     clients = [make_client(api, fresh_database) for _ in range(20)]
     with ThreadPoolExecutor(20) as pool:
-        replies = list(pool.map(lambda c: register(c, email="crowd@example.test"), clients))
+        replies = list(pool.map(lambda c: register(c, email="together@example.test"), clients))
     assert sorted(reply.status for reply in replies) == [201] + [409] * 19
-    assert len(fresh_database.query_rows("SELECT FROM accounts WHERE email = 'crowd@example.test'")) == 1
+    assert len(fresh_database.query_rows("SELECT FROM accounts WHERE email = 'together@example.test'")) == 1
 
 
 def test_a_retry_that_finds_no_quick_record_still_gets_the_first_answer(fresh_database: FreshDatabase) -> None:

@@ -1,4 +1,4 @@
-"""Pauses: staff take access away for a while, and the end moves by the days it was gone."""
+"""Pauses: staff take access away for a while, and the end is later by the days it was gone."""
 
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -20,7 +20,7 @@ Begin = Callable[[str], MembershipFixture]
     [(0, "2027-02-28"), (1, "2027-03-01"), (30, "2027-03-30"), (89, "2027-05-28"), (90, "2027-05-29"),
      (91, "2027-05-29"), (400, "2027-05-29")],
 )  # fmt: skip
-def test_the_end_moves_by_the_days_paused_at_most_ninety(
+def test_the_end_is_later_by_the_days_paused_at_most_ninety(
     start_membership: Begin, days: int, ends_on: str, swept: bool
 ) -> None:
     """No access meanwhile; a pause that nobody ends is over by itself when its days are used up."""
@@ -43,7 +43,7 @@ def test_the_end_moves_by_the_days_paused_at_most_ninety(
 
 
 def test_a_pause_is_idempotent_and_so_is_its_end(start_membership: Begin) -> None:
-    """A second pause keeps the first day; a second resumption moves nothing: no version, no audit entry, no mail."""
+    """A second pause keeps the first day; a second resumption changes nothing: no version, no audit entry, no mail."""
     membership = start_membership("2026-03-01")
     for what, action in (("pause", "membership.paused"), ("resume", "membership.resumed")):
         assert membership.advance_days(5).post(what).status == 200
@@ -67,7 +67,7 @@ def test_resuming_what_is_not_paused_changes_nothing(start_membership: Begin) ->
 
 
 def test_pauses_between_two_renewals_share_ninety_days(start_membership: Begin) -> None:
-    """Two pauses of 60 days move the end by 90; then there are none left, until the membership is renewed."""
+    """Two pauses of 60 days delay the end by 90; then there are none left, until the membership is renewed."""
     membership = start_membership("2026-03-01")
     for _ in range(2):
         membership.advance_days(1).post("pause")
@@ -80,7 +80,7 @@ def test_pauses_between_two_renewals_share_ninety_days(start_membership: Begin) 
     assert membership.post("pause").status == 200
 
 
-def test_each_pause_moves_the_end_by_its_own_days(start_membership: Begin) -> None:
+def test_each_pause_delays_the_end_by_its_own_days(start_membership: Begin) -> None:
     """A second one not by those of the first again; and a renewal gives all ninety back."""
     membership = start_membership("2026-03-01")
     for days, ends_on in ((20, "2027-03-20"), (30, "2027-04-19")):

@@ -1,4 +1,4 @@
-"""A membership's years: from their first day to the day before the anniversary, both included, and told by dates."""
+"""A membership's periods end on the day before the anniversary; state and access follow from the dates."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -99,7 +99,7 @@ def test_in_its_grace_a_membership_goes_on_from_its_end(start_membership: Begin)
     [(False, 0, "active"), (False, 1, "past_due"), (False, 14, "past_due"), (False, 15, "expired"),
      (True, 0, "active"), (True, 1, "canceled"), (True, 15, "canceled")],
 )  # fmt: skip
-def test_state_and_access_are_told_by_dates(
+def test_state_and_access_follow_from_dates(
     start_membership: Begin, cancelled: bool, days_after_end: int, state: str, swept: bool
 ) -> None:
     """To the member, to staff, to the agent and to claims alike, whether or not a sweep has run."""
@@ -185,7 +185,7 @@ def anniversary(day: date, year: int) -> date:
 
 @dataclass
 class MembershipModel:
-    """What a membership should be, told day by day: days are counted, not looked up in SQL."""
+    """What a membership should be, computed day by day: days are counted, not looked up in SQL."""
 
     starts_on: date
     ends_on: date = field(init=False)
@@ -265,24 +265,24 @@ class MembershipModel:
 
 
 DAYS = st.dates(date(2026, 11, 1), date(2032, 12, 31)) | st.sampled_from([date(2028, 2, 29), date(2027, 3, 1)])
-STEPS = st.lists(
+EVENTS = st.lists(
     st.tuples(st.sampled_from([0, 0, 1, 13, 30, 89, 90, 91, 200, 364, 365, 366, 400]) | st.integers(0, 60),
               st.sampled_from(["renewals", "renewals", "cancellation", "pause", "resume", "nothing"])),
     max_size=8,
 )  # fmt: skip
 
 
-@given(day=DAYS, steps=STEPS, swept=st.booleans())
+@given(day=DAYS, events=EVENTS, swept=st.booleans())
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_happens_a_membership_is_what_the_calendar_says(
-    start_membership: Begin, day: date, steps: list[tuple[int, str]], swept: bool
+    start_membership: Begin, day: date, events: list[tuple[int, str]], swept: bool
 ) -> None:
     """Renewals, cancellations and pauses in any order, at any distance: status, state, days and access are the model's.
 
     A sweep in between changes nothing that anybody sees. Years that follow each other leave no gap and no day twice.
     """
     membership, model = start_membership(day.isoformat()), MembershipModel(day)
-    for wait, what in steps:
+    for wait, what in events:
         membership.advance_days(wait)
         model.live_until(membership.today)
         if swept:

@@ -101,10 +101,10 @@ def test_a_reminder_is_a_low_mail_with_its_facts(start_membership: Begin) -> Non
     assert row["payload"]["to"] == f"account:{membership.member_id}"
     facts = row["payload"]["facts"]
     assert facts.pop("member_number").startswith("MEM-2026-")
-    told = {
+    expected = {
         "plan": "family", "price": "35.00", "currency": "EUR", "ends_on": "2027-02-28", "renewable_until": "2027-03-14",
     }  # fmt: skip
-    assert facts.items() >= told.items()
+    assert facts.items() >= expected.items()
 
 
 def test_twenty_sweeps_at_once_write_it_once(start_membership: Begin) -> None:
@@ -165,7 +165,7 @@ def test_a_sweep_that_began_before_another_wrote_it_writes_nothing(start_members
 def test_after_an_outage_only_what_is_still_true_is_written(
     start_membership: Begin, days: int, expected: list[str]
 ) -> None:
-    """Nobody is told of 30 days when 6 are left, of a last day that is over, or of an end long past."""
+    """Nobody gets a mail about 30 days when 6 are left, of a last day that is over, or of an end long past."""
     membership = before_end(start_membership(BEGINS), days)
     membership.sweep()
     membership.sweep()
@@ -201,7 +201,7 @@ def test_a_sweep_that_dies_leaves_no_half_of_a_reminder(start_membership: Begin)
     assert reminders(membership) == [SOON]
 
 
-def test_who_has_cancelled_is_only_told_that_it_has_ended(start_membership: Begin) -> None:
+def test_who_has_cancelled_is_mailed_only_that_it_has_ended(start_membership: Begin) -> None:
     """The day after the last one: they have no grace."""
     membership = start_membership(BEGINS)
     membership.post("cancellation")
@@ -213,7 +213,9 @@ def test_who_has_cancelled_is_only_told_that_it_has_ended(start_membership: Begi
 
 
 @pytest.mark.parametrize("days_after_end", [1, 7, 8, 14])
-def test_who_cancels_in_the_grace_is_told_that_it_has_ended(start_membership: Begin, days_after_end: int) -> None:
+def test_who_cancels_in_the_grace_period_is_mailed_that_it_has_ended(
+    start_membership: Begin, days_after_end: int
+) -> None:
     """Access ends with the cancellation, on whichever day: the mail about it promises none until a day that is past."""
     membership = before_end(start_membership(BEGINS), -days_after_end)
     membership.fresh_database.query_rows("UPDATE accounts SET language = 'en' WHERE id = %s", membership.member_id)
@@ -265,11 +267,11 @@ def test_who_is_paused_is_not_reminded_and_afterwards_of_the_new_end(start_membe
      (6, 4, [(SOON, "2027-02-28"), (SHORTLY, "2027-02-28"), (SHORTLY, "2027-03-02"), (TODAY, "2027-03-02")]),
      (20, -400, [(SOON, "2027-02-28"), (SOON, "2027-05-29"), (SHORTLY, "2027-05-29"), (TODAY, "2027-05-29")])],
 )  # fmt: skip
-def test_who_was_told_of_an_end_that_a_pause_has_moved_is_told_of_the_new_one(
+def test_who_was_mailed_an_end_that_a_pause_has_changed_is_mailed_the_new_one(
     start_membership: Begin, paused_at: int, resumed_at: int, expected: list[tuple[str, str]]
 ) -> None:
     """Once for each end, whether staff resumed it or its days were used up."""
-    membership, told = start_membership(BEGINS), []
+    membership, sent = start_membership(BEGINS), []
     for days in range(31, -92, -1):
         before_end(membership, days)
         if days == paused_at:
@@ -277,15 +279,15 @@ def test_who_was_told_of_an_end_that_a_pause_has_moved_is_told_of_the_new_one(
         if days == resumed_at:
             membership.post("resume")
         membership.sweep()
-        told += take_reminders(membership)
-    assert [one for one in told if one[0] != ENDED] == expected
+        sent += take_reminders(membership)
+    assert [one for one in sent if one[0] != ENDED] == expected
 
 
 @pytest.mark.parametrize(("days", "waiting"), [(30, SOON), (6, SHORTLY), (0, TODAY)])
 def test_a_reminder_dropped_by_a_pause_is_written_again_when_the_end_stays(
     start_membership: Begin, days: int, waiting: str
 ) -> None:
-    """A resumption on the day of the pause moves no end: what was waiting to leave is still true."""
+    """A resumption on the day of the pause changes no end: what was waiting to leave is still true."""
     membership = before_end(start_membership(BEGINS), days)
     membership.sweep()
     assert waiting_reminders(membership) == [waiting]
@@ -298,7 +300,9 @@ def test_a_reminder_dropped_by_a_pause_is_written_again_when_the_end_stays(
         assert waiting_reminders(membership) == [waiting]
 
 
-def test_a_reminder_that_has_left_is_not_written_again_after_a_pause_that_moved_no_end(start_membership: Begin) -> None:
+def test_a_reminder_that_has_left_is_not_written_again_after_a_pause_that_changed_no_end(
+    start_membership: Begin,
+) -> None:
     """Only what did not leave is written a second time."""
     membership = before_end(start_membership(BEGINS), 30)
     membership.sweep()
@@ -358,7 +362,7 @@ def test_a_reminder_that_is_no_longer_true_does_not_leave(
 
 
 def test_a_repeated_cancellation_keeps_the_mail_about_the_end(start_membership: Begin) -> None:
-    """It changes nothing: what waits still tells the truth, and no sweep would write it again."""
+    """It changes nothing: what waits is still true, and no sweep would write it again."""
     membership = start_membership(BEGINS)
     membership.post("cancellation")
     before_end(membership, -1).sweep()
@@ -404,9 +408,9 @@ def test_a_worker_sends_what_a_sweep_has_written(start_membership: Begin, days: 
     assert "28 February 2027" in mail.text
 
 
-@pytest.mark.parametrize(("days", "nudges"), [(30, [0]), (31, [])])
+@pytest.mark.parametrize(("days", "wake_ups"), [(30, [0]), (31, [])])
 def test_the_relay_is_woken_for_reminders(
-    start_membership: Begin, monkeypatch: pytest.MonkeyPatch, days: int, nudges: list[float]
+    start_membership: Begin, monkeypatch: pytest.MonkeyPatch, days: int, wake_ups: list[float]
 ) -> None:
     """And not where nothing was written, as no claim is late here."""
     queues = FakeJobQueues()
@@ -416,8 +420,8 @@ def test_the_relay_is_woken_for_reminders(
     )
     monkeypatch.setattr("housekeeping.app.get_container", lambda: parts)
     done = handler({}, LambdaContext(60))
-    assert (done["members_reminded"], done["overdue_claims_notified"]) == (len(nudges), 0)
-    assert queues.nudges == nudges
+    assert (done["members_reminded"], done["overdue_claims_notified"]) == (len(wake_ups), 0)
+    assert queues.wake_ups == wake_ups
 
 
 def test_every_language_has_them() -> None:

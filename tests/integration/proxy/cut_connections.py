@@ -1,4 +1,4 @@
-"""Registrations whose line is cut at a chosen byte, repeated by their client, and counted."""
+"""Registrations whose connection is cut at a chosen byte, repeated by their client, and counted."""
 
 import itertools
 from collections.abc import Iterable, Mapping
@@ -31,9 +31,9 @@ VARYING = 8
 
 @dataclass(frozen=True)
 class CutOutcome:
-    """What a client was told, whether its repeat found the work done, and whether the line was cut at all."""
+    """The status a client got, whether its repeat found the work done, and whether the connection was cut at all."""
 
-    told: int
+    status: int
     found: bool
     cut: bool = True
 
@@ -49,7 +49,7 @@ class CutConnectionSetup:
         self._before = self._count_rows()
 
     def measure_round_trip(self, direction: Direction) -> list[int]:
-        """The lengths of the messages of a registration's flight, one way."""
+        """The lengths of the messages of a registration's round trip, one way."""
         self._warm(self._first)
         with self.proxy.watch_traffic() as traffic:
             assert self._register(self._first, *self._make_registration()).status == 201
@@ -63,16 +63,16 @@ class CutConnectionSetup:
         if connected:
             self._warm(client)
         with self.proxy.faults.cut(direction, after) as cut:
-            told = self._register(client, *asked)
+            reply = self._register(client, *asked)
         repeat, again = self._register(self._second, *asked), self._register(self._make_environment(0), *asked)
         found = repeat.headers.get("Idempotency-Replayed") == "true"
         assert (repeat.status, again.status, again.body) == (201, 201, repeat.body), (direction, after)
         assert again.headers["Idempotency-Replayed"] == "true"
-        if told.status == 201:
-            assert (told.body, found) == (repeat.body, True), (direction, after)
+        if reply.status == 201:
+            assert (reply.body, found) == (repeat.body, True), (direction, after)
         else:
-            assert (told.status, told.problem, "Retry-After" in told.headers) == (503, "unavailable", True)
-        return CutOutcome(told.status, found, cut.done == 1)
+            assert (reply.status, reply.problem, "Retry-After" in reply.headers) == (503, "unavailable", True)
+        return CutOutcome(reply.status, found, cut.done == 1)
 
     def count_written(self) -> dict[str, int]:
         """How many rows there are more than before the first cut."""
@@ -116,11 +116,11 @@ class CutConnectionSetup:
 
 
 def check(direction: Direction, size: int, outcomes: Mapping[int, CutOutcome], *, retries: int) -> None:
-    """What must have come of cuts at those places of a flight of `size` bytes one way."""
+    """What must have come of cuts at those places of a round trip of `size` bytes one way."""
     certain = {after: outcome for after, outcome in outcomes.items() if after < size - VARYING}
     assert {outcome.cut for outcome in certain.values()} == {True}
     if retries:  # nobody notices
-        assert {(outcome.told, outcome.found) for outcome in outcomes.values()} == {(201, True)}
+        assert {(outcome.status, outcome.found) for outcome in outcomes.values()} == {(201, True)}
     elif direction == "to_server":  # nothing was begun, or it was not ended
         assert set(certain.values()) == {CutOutcome(503, found=False)}
     else:  # only the answer was lost

@@ -1,4 +1,4 @@
-"""Fifty environments on ten server connections: they queue instead of failing, and past their time they are told."""
+"""Fifty environments share ten server connections: they queue, and get a 503 before their deadline if none is free."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -38,13 +38,13 @@ def proxy(postgres: PostgresHandle) -> Iterator[Proxy]:
 
 
 def environment(fresh_database: FreshDatabase, proxy: Proxy) -> ApiClient:
-    """The members' room in an environment of its own, behind the proxy."""
+    """The members function in an environment of its own, behind the proxy."""
     settings = fresh_database.settings.model_copy(update={"db_port": proxy.port})
     return make_client(api, fresh_database, database=Database(RoleConnector(settings)))
 
 
 @contextmanager
-def all_lent(fresh_database: FreshDatabase, proxy: Proxy) -> Iterator[None]:
+def all_borrowed(fresh_database: FreshDatabase, proxy: Proxy) -> Iterator[None]:
     """Within the block every server connection is in somebody's transaction."""
     conninfo = f"host=127.0.0.1 port={proxy.port} user=interdomestik_members dbname={fresh_database.name}"
     with ExitStack() as held:
@@ -55,7 +55,7 @@ def all_lent(fresh_database: FreshDatabase, proxy: Proxy) -> Iterator[None]:
 
 
 def test_fifty_environments_queue_for_ten_connections(fresh_database: FreshDatabase, proxy: Proxy) -> None:
-    """All at once, several registrations each: every one succeeds, and never more than ten connections are lent."""
+    """All at once, several registrations each: every one succeeds, and never more than ten connections are borrowed."""
     clients = [environment(fresh_database, proxy) for _ in range(ENVIRONMENTS)]
     before = {table: fresh_database.count(table) for table in TABLES}
 
@@ -87,7 +87,7 @@ def test_past_the_borrow_timeout_the_answer_is_503_and_the_repeat_succeeds(
     with running_proxy(postgres.server.port, max_connections=CONNECTIONS, borrow_timeout_s=BORROW_TIMEOUT_S) as proxy:
         client = environment(fresh_database, proxy)
         before = fresh_database.count("members")
-        with all_lent(fresh_database, proxy):
+        with all_borrowed(fresh_database, proxy):
             refused = client.call("POST", "/members", body, key=key)
             assert (refused.status, refused.problem) == (503, "unavailable")
             assert int(refused.headers["Retry-After"]) >= 1
@@ -98,7 +98,7 @@ def test_past_the_borrow_timeout_the_answer_is_503_and_the_repeat_succeeds(
     assert fresh_database.count("members") == before + 1
 
 
-def test_a_crowd_that_can_not_be_served_is_answered_before_its_deadline(
+def test_concurrent_calls_that_can_not_be_served_are_answered_before_their_deadline(
     fresh_database: FreshDatabase, postgres: PostgresHandle
 ) -> None:
     """Fifty at once and every connection held: each waits, then gets its 503, none hangs; then all succeed."""
@@ -116,7 +116,7 @@ def test_a_crowd_that_can_not_be_served_is_answered_before_its_deadline(
 
         before = fresh_database.count("members")
         with ThreadPoolExecutor(ENVIRONMENTS) as pool:
-            with all_lent(fresh_database, proxy):
+            with all_borrowed(fresh_database, proxy):
                 refused = list(pool.map(call, clients))
             assert {(reply.status, reply.problem) for reply, _ in refused} == {(503, "unavailable")}
             assert all("Retry-After" in reply.headers for reply, _ in refused)
@@ -130,7 +130,7 @@ def test_a_connection_that_is_given_back_in_time_serves_who_waits(fresh_database
     """Waiting is no failure: the call takes as long as the others, and succeeds at its first try."""
     client = environment(fresh_database, proxy)
     with ThreadPoolExecutor(1) as pool:
-        with all_lent(fresh_database, proxy):
+        with all_borrowed(fresh_database, proxy):
             waiting = pool.submit(client.call, "POST", "/members", make_person(), key="patient")
             limit = monotonic() + LONG_S
             while proxy.counts.waiting == 0:

@@ -40,13 +40,13 @@ def test_a_registration_cut_anywhere_is_done_once(
 ) -> None:
     """One member, audit entry and key, its two jobs, and one answer, wherever the line broke.
 
-    Without retries of ours the client is told 503 and repeats; with them it is told 201 at once.
+    Without retries of ours the client gets a 503 and repeats; with them it gets a 201 at once.
     """
     setup = CutConnectionSetup(fresh_database, proxy, retries=retries)
-    places = list_boundaries(flight := setup.measure_round_trip(direction))
+    places = list_boundaries(lengths := setup.measure_round_trip(direction))
     chosen = sorted({0, places[-1], *random.Random(SEED).sample(places, SAMPLE)})
     outcomes = {after: setup.cut(direction, after) for after in chosen}
-    check(direction, sum(flight), outcomes, retries=retries)
+    check(direction, sum(lengths), outcomes, retries=retries)
     whole(setup, len(chosen))
     record(
         "registration_cut", direction=direction, retries=retries, cuts=len(chosen), uneven=len(setup.list_uneven()),
@@ -55,7 +55,7 @@ def test_a_registration_cut_anywhere_is_done_once(
 
 
 @pytest.mark.parametrize("direction", ["to_server", "to_client"])
-def test_a_line_cut_while_it_is_made_is_made_again(
+def test_a_connection_cut_while_it_is_made_is_made_again(
     fresh_database: FreshDatabase, proxy: Proxy, direction: Direction
 ) -> None:
     """Before any statement was sent."""

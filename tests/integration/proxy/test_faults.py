@@ -82,7 +82,7 @@ def test_a_question_is_cut_after_the_byte_that_was_named(proxy: Proxy, after: in
         assert (answer(client), cut.done, proxy.counts.round_trips) == (b"", 1, asked)
 
 
-def test_every_line_may_be_cut(proxy: Proxy) -> None:
+def test_every_connection_may_be_cut(proxy: Proxy) -> None:
     """As many as come."""
     clients = [line(proxy) for _ in range(3)]
     with proxy.faults.cut("to_server", 0, connections=None) as cut:
@@ -149,7 +149,7 @@ def test_who_connects_may_be_refused(proxy: Proxy) -> None:
     line(proxy)
 
 
-def test_all_lines_may_be_cut_at_once(proxy: Proxy, postgres: PostgresHandle) -> None:
+def test_all_connections_may_be_cut_at_once(proxy: Proxy, postgres: PostgresHandle) -> None:
     """Those to one database, or every one, in the middle of what they do."""
     client, other = line(proxy), line(proxy)
     assert proxy.cut_all("no_such_database") == 0

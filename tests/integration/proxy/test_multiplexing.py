@@ -44,11 +44,11 @@ def test_the_same_on_postgresql(postgres: PostgresHandle) -> None:
 
 @pytest.fixture
 def simulation() -> Iterator[ProxySimulation]:
-    """One server connection for all, so that whoever comes next gets the same one where it may be lent."""
-    world = ProxySimulation(1)
-    yield world
-    world.check()
-    world.close()
+    """One server connection for all, so that whoever comes next gets the same one if it may be borrowed."""
+    simulation = ProxySimulation(1)
+    yield simulation
+    simulation.check()
+    simulation.close()
 
 
 def connected(simulation: ProxySimulation) -> SimulatedClient:
@@ -88,7 +88,9 @@ def test_a_client_leaves_in_the_moment_in_which_its_connection_gets_ready(simula
     assert (tags(later), len(simulation.servers)) == (["c1.1"], 1)
 
 
-def test_a_connection_that_the_proxy_asks_something_itself_is_not_lent_meanwhile(simulation: ProxySimulation) -> None:
+def test_a_connection_on_which_the_proxy_asks_something_itself_is_not_borrowed_meanwhile(
+    simulation: ProxySimulation,
+) -> None:
     """Its answer would be the client's, and the client's somebody else's."""
     client = connected(simulation)
     simulation.call_soon(lambda: simulation.loop.create_task(simulation.pool.ask_idle(SESSION_STATE)))
@@ -100,7 +102,7 @@ def test_a_connection_that_the_proxy_asks_something_itself_is_not_lent_meanwhile
     assert tags(client) == ["c0.1"]
 
 
-def test_a_session_that_ends_right_after_the_proxys_own_question_is_not_lent(simulation: ProxySimulation) -> None:
+def test_a_session_that_ends_right_after_the_proxys_own_question_is_not_borrowed(simulation: ProxySimulation) -> None:
     """Its last words come with the answer, before anybody else has it."""
     client = connected(simulation)
     (server,) = simulation.servers
@@ -118,7 +120,9 @@ def test_a_session_that_ends_right_after_the_proxys_own_question_is_not_lent(sim
 
 
 @pytest.mark.parametrize("unasked", [IDLE, build_row("x"), build_message(b"C", b"DONE\0")])
-def test_a_connection_that_speaks_unasked_is_closed_and_never_lent(simulation: ProxySimulation, unasked: bytes) -> None:
+def test_a_connection_that_speaks_unasked_is_closed_and_never_borrowed(
+    simulation: ProxySimulation, unasked: bytes
+) -> None:
     """What it says may be the answer to another client, so nothing it says later can be trusted."""
     client = connected(simulation)
     simulation.servers[0].say(unasked)
@@ -155,7 +159,7 @@ def test_the_end_of_a_session_that_comes_with_an_answer_is_not_the_clients(simul
 
 
 def test_a_cancellation_never_meets_the_next_clients_statement(simulation: ProxySimulation) -> None:
-    """A connection that a CancelRequest is on its way to is not lent again."""
+    """A connection that a CancelRequest is on its way to is not borrowed again."""
     one, other = connected(simulation), connected(simulation)
     server = served(simulation, one)
     simulation.cancel(one)

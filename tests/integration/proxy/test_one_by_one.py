@@ -51,23 +51,23 @@ def done(fresh_database: FreshDatabase, prepare: Callable[[UseCaseRunner], Prepa
     counts, rows = fresh_database.postgres.proxy.counts, {table: fresh_database.count(table) for table in TABLES}
     before = deepcopy(counts)
     reply: ApiReply = write()
-    flown, landed = counts.round_trips - before.round_trips, counts.transactions - before.transactions
+    round_trips, commits = counts.round_trips - before.round_trips, counts.transactions - before.transactions
     assert (counts.pins - before.pins).total() == (counts.changed_settings - before.changed_settings).total() == 0
     assert fresh_database.postgres.proxy.read_session_state() == []
     more = {table: fresh_database.count(table) - count for table, count in rows.items()}
     answer = kinds(reply.json) if reply.body else None
-    return Done(reply.status, answer, frozenset(reply.headers), more), flown, landed
+    return Done(reply.status, answer, frozenset(reply.headers), more), round_trips, commits
 
 
 @pytest.mark.parametrize("operation", [*USE_CASES, *VARIANTS], ids=" ".join)
 def test_a_use_case_does_the_same_one_by_one(postgres: PostgresHandle, operation: tuple[str, ...]) -> None:
     """Status, answer, headers and rows; as many transactions, in more round trips, and no session is pinned either."""
     prepare, transactions = (VARIANTS | USE_CASES)[operation]
-    together, flown, landed = done(replace(postgres.make_fresh_database(), is_pipelined=True), prepare)
-    singly, more_flown, also_landed = done(replace(postgres.make_fresh_database(), is_pipelined=False), prepare)
+    together, round_trips, commits = done(replace(postgres.make_fresh_database(), is_pipelined=True), prepare)
+    singly, more_round_trips, also_commits = done(replace(postgres.make_fresh_database(), is_pipelined=False), prepare)
     assert singly == together
-    assert (flown, landed, also_landed) == (transactions, transactions, transactions)
-    assert more_flown >= 3 * transactions  # BEGIN, a statement or more, COMMIT
+    assert (round_trips, commits, also_commits) == (transactions, transactions, transactions)
+    assert more_round_trips >= 3 * transactions  # BEGIN, a statement or more, COMMIT
 
 
 @pytest.mark.parametrize("is_pipelined", MODES, ids=("together", "one-by-one"))

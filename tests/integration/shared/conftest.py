@@ -12,11 +12,11 @@ from tests.integration.shared.failure_cases import APP, CountedDatabase
 @pytest.fixture
 def contended_rows(fresh_database: FreshDatabase) -> Iterator[FreshDatabase]:
     """Two rows that transactions can fight over; settings of the role are taken back."""
-    fresh_database.query_rows("CREATE TABLE scene (name text PRIMARY KEY, n int NOT NULL CHECK (n < 1000))")
-    fresh_database.query_rows("INSERT INTO scene VALUES ('a', 0), ('b', 0)")
-    fresh_database.query_rows(f"GRANT ALL ON scene TO {APP}")
+    fresh_database.query_rows("CREATE TABLE samples (name text PRIMARY KEY, n int NOT NULL CHECK (n < 1000))")
+    fresh_database.query_rows("INSERT INTO samples VALUES ('a', 0), ('b', 0)")
+    fresh_database.query_rows(f"GRANT ALL ON samples TO {APP}")
     yield fresh_database
-    fresh_database.query_rows("DROP TABLE scene")
+    fresh_database.query_rows("DROP TABLE samples")
     fresh_database.reset_role()
 
 

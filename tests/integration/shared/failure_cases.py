@@ -97,9 +97,9 @@ def list_waiting(fresh_database: FreshDatabase, kind: str) -> list[int]:
         return [pid for (pid,) in look.execute(f"SELECT pid FROM pg_stat_activity WHERE {where}".encode())]
 
 
-BUMP = "UPDATE scene SET n = n + 1 WHERE name = '{}' RETURNING n"
+BUMP = "UPDATE samples SET n = n + 1 WHERE name = '{}' RETURNING n"
 GATE = "SELECT pg_advisory_xact_lock(1)"  # where a transaction waits for the test
-COUNTS = "SELECT name, n FROM scene ORDER BY name"
+COUNTS = "SELECT name, n FROM samples ORDER BY name"
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Transactions in one flight, done once, on a connection that is left when it must be."""
+"""Transactions in one round trip, done once, on a connection that is left when it must be."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -35,7 +35,7 @@ def use(key: str, fingerprint: str = "f") -> KeyUse:
 
 
 def test_a_key_is_done_once_and_answers_with_the_first_facts(fresh_database: FreshDatabase) -> None:
-    """Also after the world has moved on."""
+    """Also after later changes."""
     database = fresh_database.make_database()
     first = database.run_once(use("a"), writing("a"), make_deadline())
     database.run(writing("a"), make_deadline())
@@ -56,13 +56,13 @@ def test_a_key_used_for_something_else_is_refused(fresh_database: FreshDatabase)
 def test_twenty_at_once_with_one_key_do_it_once(fresh_database: FreshDatabase) -> None:
     """Those that come second wait for the first one's commit, and answer with its facts."""
     with ThreadPoolExecutor(20) as pool:
-        landed = list(
+        committed = list(
             pool.map(
                 lambda _: fresh_database.make_database().run_once(use("c"), writing("c"), make_deadline()), range(20)
             )
         )
-    assert [one.value for one in landed] == [{"n": 1}] * 20
-    assert [one.replayed for one in landed].count(False) == 1
+    assert [one.value for one in committed] == [{"n": 1}] * 20
+    assert [one.replayed for one in committed].count(False) == 1
 
 
 def test_the_first_statement_that_fails_undoes_them_all(fresh_database: FreshDatabase) -> None:
@@ -104,8 +104,8 @@ def test_a_lost_answer_after_the_commit_is_found_by_the_retry(fresh_database: Fr
 
         return answer.map(lost)
 
-    landed = database.run_once(use("f"), breaking, make_deadline())
-    assert (landed.value, landed.replayed) == ({"n": 1}, True)
+    committed = database.run_once(use("f"), breaking, make_deadline())
+    assert (committed.value, committed.replayed) == ({"n": 1}, True)
     assert fresh_database.query_rows("SELECT count(*) AS n FROM audit WHERE action = 'f'") == [{"n": 1}]
 
 
@@ -139,7 +139,7 @@ def test_nothing_is_begun_after_the_deadline(fresh_database: FreshDatabase) -> N
 
 
 class ClockedConnector:
-    """A connector on a clock that is moved by hand, counting its connections."""
+    """A connector on a clock that the test sets, counting its connections."""
 
     def __init__(self, fresh_database: FreshDatabase) -> None:
         self.now = 0.0

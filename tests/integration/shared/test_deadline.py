@@ -56,7 +56,7 @@ def mute(database: Database, role: str | None = None) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-def test_a_flight_that_is_never_answered_ends_at_the_deadline(fresh_database: FreshDatabase) -> None:
+def test_a_round_trip_that_is_never_answered_ends_at_the_deadline(fresh_database: FreshDatabase) -> None:
     """Too little time is left then to begin another."""
     database = fresh_database.make_database()
     with mute(database):

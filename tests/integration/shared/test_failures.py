@@ -69,12 +69,12 @@ def test_40001_at_an_explicit_commit_keeps_its_state_and_its_connection(contende
 
 
 def test_nothing_is_checked_at_commit_that_is_an_answer(contended_rows: FreshDatabase) -> None:
-    """An error at COMMIT arrives without its name, so a deferred constraint could not be told from an outage."""
+    """An error at COMMIT arrives without its name, so a deferred constraint would look like an outage."""
     deferred = "SELECT conname FROM pg_constraint WHERE condeferrable"
     assert contended_rows.query_rows(f"{deferred} UNION SELECT tgname FROM pg_trigger WHERE tgdeferrable") == []
 
 
-SKEWED = ("SELECT sum(n) FROM scene", BUMP.format("b"), GATE)
+SKEWED = ("SELECT sum(n) FROM samples", BUMP.format("b"), GATE)
 
 
 @contextmanager
@@ -97,7 +97,7 @@ def lost_race(fresh_database: FreshDatabase, losing: Callable[[], T]) -> Iterato
 
 
 def pipelined(fresh_database: FreshDatabase, *statements: str) -> None:
-    """The statements as one flight, on a bare connection."""
+    """The statements as one round trip, on a bare connection."""
     with connect(fresh_database.direct) as connection, connection.pipeline():
         for statement in statements:
             connection.execute(statement.encode())
@@ -105,7 +105,7 @@ def pipelined(fresh_database: FreshDatabase, *statements: str) -> None:
 
 def skew(other: "psycopg.Connection[Any]") -> None:
     other.isolation_level = psycopg.IsolationLevel.SERIALIZABLE
-    other.execute("SELECT sum(n) FROM scene")
+    other.execute("SELECT sum(n) FROM samples")
     other.execute(BUMP.format("a").encode())
     other.commit()
 
@@ -118,7 +118,7 @@ def test_40001_of_a_statement_is_tried_again(contended_rows: FreshDatabase, coun
         open_competing_session(contended_rows) as other,
         ThreadPoolExecutor(1) as pool,
     ):
-        running = pool.submit(counted_database.run, "SELECT n FROM scene", GATE, BUMP.format("a"))
+        running = pool.submit(counted_database.run, "SELECT n FROM samples", GATE, BUMP.format("a"))
         wait_until(lambda: list_waiting(contended_rows, "advisory"))
         other.execute(BUMP.format("a").encode())
         other.commit()
@@ -159,7 +159,7 @@ def test_55p03_is_tried_again(contended_rows: FreshDatabase, counted_database: C
     with open_competing_session(contended_rows) as other:
         other.execute(BUMP.format("a").encode())
         with connect(contended_rows.direct) as connection:
-            error = catch_error(lambda: connection.execute("SELECT FROM scene WHERE name = 'a' FOR UPDATE NOWAIT"))
+            error = catch_error(lambda: connection.execute("SELECT FROM samples WHERE name = 'a' FOR UPDATE NOWAIT"))
         assert classify(error) == ("55P03", True, False)
         contended_rows.change_role("lock_timeout = '20ms'")
         counted_database.on_retry = other.commit
@@ -219,13 +219,13 @@ def test_a_unique_violation_that_has_a_name_is_an_answer(
 @pytest.mark.parametrize(
     ("statement", "state"),
     [
-        ("INSERT INTO scene VALUES ('a', 1)", "23505"),  # unique, of a constraint that no problem is named for
-        ("INSERT INTO scene VALUES ('c', 1000)", "23514"),  # check
-        ("INSERT INTO scene VALUES ('c', NULL)", "23502"),  # not null
+        ("INSERT INTO samples VALUES ('a', 1)", "23505"),  # unique, of a constraint that no problem is named for
+        ("INSERT INTO samples VALUES ('c', 1000)", "23514"),  # check
+        ("INSERT INTO samples VALUES ('c', NULL)", "23502"),  # not null
         ("INSERT INTO members (id, country) VALUES (gen_random_uuid(), 'XK')", "23503"),  # foreign key
         ("DELETE FROM audit", "42501"),  # not granted
         ("SELECT 1 / 0", "22012"),
-        ("SELECT no_such_column FROM scene", "42703"),
+        ("SELECT no_such_column FROM samples", "42703"),
     ],
 )
 def test_what_is_our_own_mistake_is_raised_as_it_is(

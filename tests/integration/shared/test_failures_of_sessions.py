@@ -170,7 +170,7 @@ def test_a_server_that_crashes_takes_its_sessions_along_and_recovers(server: Pos
     wait_until(lambda: find_connection_error(bare) is None)
 
 
-def test_a_server_that_was_stopped_at_once_is_a_lost_line_and_one_that_starts_lets_nobody_in_yet(
+def test_a_server_that_was_stopped_at_once_is_a_lost_connection_and_one_that_starts_lets_nobody_in_yet(
     server: PostgresHandle,
 ) -> None:
     """Immediate shutdown; and 57P03 while it recovers, here from an archive that takes its time."""

@@ -111,7 +111,7 @@ def test_08000_of_a_proxy_that_has_no_connection_is_tried_again(contended_rows: 
 
 @pytest.mark.parametrize(("direction", "after"), [("to_server", 0), ("to_server", 30), ("to_client", 0),
                                                   ("to_client", 1), ("to_client", 30)])  # fmt: skip
-def test_a_line_that_is_cut_is_tried_again(contended_rows: FreshDatabase, direction: Any, after: int) -> None:
+def test_a_connection_that_is_cut_is_tried_again(contended_rows: FreshDatabase, direction: Any, after: int) -> None:
     """Whether the transaction was done nobody knows; which is why what is tried again must find its first try."""
     with running_proxy(contended_rows.postgres.server.port) as proxy:
         runner = CountedDatabase(contended_rows.settings.model_copy(update={"db_port": proxy.port}))
@@ -123,7 +123,7 @@ def test_a_line_that_is_cut_is_tried_again(contended_rows: FreshDatabase, direct
 
 
 def test_who_will_never_be_let_in_does_not_try_again(server: PostgresHandle) -> None:
-    """Password, role, database, rights, pg_hba.conf: an operator's business, told from outages by the message."""
+    """A wrong password, role, database, right or pg_hba.conf is a misconfiguration, as the message shows, no outage."""
     bare = server.make_fresh_database().direct
     for statement in (
         "CREATE ROLE secret LOGIN PASSWORD 'right'",
@@ -158,7 +158,7 @@ def test_a_startup_option_is_refused_by_the_proxy_and_not_tried_again(contended_
     assert classify(error) == (None, False, True)
 
 
-def test_a_wrong_name_of_the_database_is_told_at_once(contended_rows: FreshDatabase) -> None:
+def test_a_wrong_name_of_the_database_is_reported_at_once(contended_rows: FreshDatabase) -> None:
     """One connection is tried, and the API says `internal`: a retry would be of no use to anybody."""
     runner = CountedDatabase(contended_rows.settings.model_copy(update={"db_name": "no_such_database"}))
     reply = make_client(api, contended_rows, database=runner.database).call(

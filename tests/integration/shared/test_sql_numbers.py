@@ -55,7 +55,7 @@ def stated() -> Mapping[str, set[str]]:
 
 
 def test_the_migrated_schema_has_the_numbers_that_are_stated(fresh_database: FreshDatabase) -> None:
-    """Functions, views, constraints, columns, indexes and triggers, as PostgreSQL itself tells them."""
+    """Functions, views, constraints, columns, indexes and triggers, as PostgreSQL itself lists them."""
     assert found_in(fresh_database) == stated()
 
 

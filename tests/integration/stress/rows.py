@@ -18,7 +18,7 @@ def make_id() -> str:
 
 @dataclass
 class RecordedSystem:
-    """A database, its inbox, its queues, and what clients were told; each `add` leaves rows and tells of them."""
+    """A database, its inbox, its queues, and the answers to clients; each `add` inserts rows and records the calls."""
 
     fresh_database: FreshDatabase
     ledger: CallLedger = field(default_factory=CallLedger)
@@ -29,7 +29,7 @@ class RecordedSystem:
         """One statement, by the owner."""
         return self.fresh_database.query_rows(query, *params)
 
-    def tell(
+    def record_call(
         self, operation: str, status: int = 201, *, scenario: str = "claims", key: str | None = None, **given: Any
     ) -> str:
         """A call and its answer, and the key's row where it was done; the key."""
@@ -60,17 +60,17 @@ class RecordedSystem:
         """A mail in the inbox."""
         self.mails.append({"to": list(to), "text": text})
 
-    def add_agent(self, **told: Any) -> tuple[str, str]:
+    def add_agent(self, **call: Any) -> tuple[str, str]:
         """An agent who applied; id and address."""
         email = f"arta.{make_id()}@example.test"
         agent = self.add_account("agent", email)
         self.run("INSERT INTO agents (id, city, referral_code) VALUES (%s, 'X', %s)", agent, f"ARTA-{agent}")
         self.add_effects(agent, "agent.applied", "agent-received")
         self.add_mail(email)
-        self.tell("apply", body={"email": email}, record={"id": agent}, **told)
+        self.record_call("apply", body={"email": email}, record={"id": agent}, **call)
         return agent, email
 
-    def add_member(self, agent: str, **told: Any) -> tuple[str, str]:
+    def add_member(self, agent: str, **call: Any) -> tuple[str, str]:
         """A member of an agent's; id and address."""
         email = f"besa.{make_id()}@example.test"
         member, subscription = self.add_account("member", email), make_id()
@@ -84,18 +84,18 @@ class RecordedSystem:
                  make_id(), agent, member, subscription)  # fmt: skip
         self.add_effects(member, "member.registered", "identity", "member-welcome")
         self.add_mail(email)
-        self.tell("register", body={"email": email}, record={"id": member}, facts={"agent": agent}, **told)
+        self.record_call("register", body={"email": email}, record={"id": member}, facts={"agent": agent}, **call)
         return member, email
 
     def add_claim(self, member: str, email: str) -> str:
-        """A claim of a member's that was moved once, with evidence; its id."""
+        """A claim of a member's that made one transition, with evidence; its id."""
         claim, document = make_id(), make_id()
         self.run("INSERT INTO claims (id, member_id, category, title, company_name, description, incident_date, "
                  "incident_country, amount, currency) VALUES (%s, %s, 'travel', %s, 'X', 'X', now(), 'CH', 1, 'EUR')",
                  claim, member, f"Flight {claim}")  # fmt: skip
         self.run("UPDATE claims SET state = 'verification', version = 2 WHERE id = %s", claim)
-        self.step(claim, member, 1, None, "submitted")
-        self.step(claim, member, 2, "submitted", "verification")
+        self.add_transition(claim, member, 1, None, "submitted")
+        self.add_transition(claim, member, 2, "submitted", "verification")
         self.run("INSERT INTO documents (id, claim_id, slot, file_name, content_type, size, object_key, state) "
                  "VALUES (%s, %s, 1, 'x', 'text/plain', 39, %s, 'available')", document, claim, document)  # fmt: skip
         self.add_effects(claim, "claim.submitted", "claim-received", "staff-new-claim")
@@ -104,14 +104,14 @@ class RecordedSystem:
         self.add_mail(email)
         self.add_mail("desk@interdomestik.test", text=f"New: {self.read_number(claim)}.")
         facts = {"claim": claim, "member": member}
-        self.tell("claim", body={"title": f"Flight {claim}"}, record={"id": claim}, facts={"member": member})
-        self.tell("move", 200, facts={"subject": claim, "member": member})
-        self.tell("announce", record={"id": document, "size": 39}, facts=facts)
-        self.tell("complete", 200, record={"id": document, "size": 39}, facts=facts)
+        self.record_call("claim", body={"title": f"Flight {claim}"}, record={"id": claim}, facts={"member": member})
+        self.record_call("move", 200, facts={"subject": claim, "member": member})
+        self.record_call("announce", record={"id": document, "size": 39}, facts=facts)
+        self.record_call("complete", 200, record={"id": document, "size": 39}, facts=facts)
         return claim
 
-    def step(self, claim: str, actor: str, version: int, before: str | None, after: str) -> None:
-        """A step of a claim's history."""
+    def add_transition(self, claim: str, actor: str, version: int, before: str | None, after: str) -> None:
+        """Add a transition to a claim's history."""
         self.run("INSERT INTO claim_history (claim_id, version, from_state, to_state, actor_role, actor_id) "
                  "VALUES (%s, %s, %s, %s, 'staff', %s)", claim, version, before, after, actor)  # fmt: skip
 

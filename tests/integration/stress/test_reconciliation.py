@@ -34,7 +34,7 @@ def fresh_database(postgres: PostgresHandle) -> FreshDatabase:
 
 @pytest.fixture
 def system(fresh_database: FreshDatabase) -> RecordedSystem:
-    """An agent, a member of theirs, and the member's claim; all were told of."""
+    """An agent, a member of theirs, and the member's claim; answers named all of them."""
     system = RecordedSystem(fresh_database)
     agent, _ = system.add_agent(scenario="setup")
     system.add_claim(*system.add_member(agent))
@@ -117,7 +117,7 @@ def found(system: RecordedSystem, key: str = "claims") -> set[str]:
     return {each.what for each in differences(system, key)}
 
 
-def test_where_all_is_as_it_was_told_nothing_is_found_and_all_was_looked_at(system: RecordedSystem) -> None:
+def test_where_all_is_as_answered_nothing_is_found_and_all_was_looked_at(system: RecordedSystem) -> None:
     """Every kind of comparison is made."""
     context = make_context(system)
     asyncio.run(reconcile(context))
@@ -178,7 +178,7 @@ def test_the_query_of_claims_gives_all_there_is_of_each(system: RecordedSystem) 
         ([(1, None, "submitted"), (2, None, "submitted")], (2, 1, "submitted")),
     ],
 )
-def test_a_step_that_does_not_follow_from_the_last_is_counted(
+def test_a_transition_that_does_not_follow_from_the_last_is_counted(
     system: RecordedSystem, steps: list[tuple[int, str | None, str]], counts: tuple[int, int, str | None]
 ) -> None:
     """A gap in the versions, another state than the one before, a beginning in the middle."""
@@ -187,7 +187,7 @@ def test_a_step_that_does_not_follow_from_the_last_is_counted(
     system.run("ALTER TABLE claim_history DROP CONSTRAINT claim_history_check")
     system.run("DELETE FROM claim_history")
     for version, before, after in steps:
-        system.step(claim["id"], claim["member"], version, before, after)
+        system.add_transition(claim["id"], claim["member"], version, before, after)
     (row,) = query(system, "claims", members=[claim["member"]])
     assert (row["steps"], row["broken"], row["last_state"]) == counts
 
@@ -230,7 +230,7 @@ def test_a_message_left_in_a_queue_is_found(system: RecordedSystem) -> None:
 def test_what_is_missing_or_wrong_in_the_database_is_found(
     system: RecordedSystem, statement: str, expected: set[str]
 ) -> None:
-    """And nothing else is told."""
+    """And nothing else is reported."""
     for part in statement.split("; "):
         system.run(part)
     assert found(system) == expected
@@ -246,7 +246,7 @@ def test_a_mail_too_many_or_too_few_is_found(system: RecordedSystem) -> None:
 
 
 @pytest.mark.parametrize("role", ["member", "agent"])
-def test_an_account_that_nobody_was_told_of_is_found(system: RecordedSystem, role: str) -> None:
+def test_an_account_that_no_answer_named_is_found(system: RecordedSystem, role: str) -> None:
     """By its id; staff are made otherwise."""
     system.add_account("staff", "another.staff@example.test")
     assert found(system) == set()
@@ -258,7 +258,7 @@ def test_an_account_that_nobody_was_told_of_is_found(system: RecordedSystem, rol
 def test_an_account_though_its_call_was_refused_is_found(system: RecordedSystem) -> None:
     """By the scenario that made the call, and as a stranger by every other."""
     system.add_account("member", "refused@example.test")
-    key = system.tell("register", 409, scenario="members", body={"email": "refused@example.test"})
+    key = system.record_call("register", 409, scenario="members", body={"email": "refused@example.test"})
     mine = differences(system, "members")
     assert {(each.what, each.subject) for each in mine} == {
         ("accounts of an address", key), ("accounts that no answer names", "all")}  # fmt: skip
@@ -268,13 +268,13 @@ def test_an_account_though_its_call_was_refused_is_found(system: RecordedSystem)
 def test_people_of_other_scenarios_who_were_touched_are_compared_again(system: RecordedSystem) -> None:
     """The agent was made in the setup; approved here, they are this scenario's too."""
     (agent,) = system.run("SELECT id::text FROM agents")
-    system.tell("approve", 200, scenario="agents", facts={"subject": agent["id"]})
+    system.record_call("approve", 200, scenario="agents", facts={"subject": agent["id"]})
     assert found(system, "agents") == {"audit entries of a person", "jobs of a person", "mails to a person"}
 
 
 def test_an_account_of_a_call_without_an_answer_is_no_stranger(system: RecordedSystem) -> None:
     """Whether it is there or not; but it has to be whole."""
-    system.tell("register", 0, body={"email": "maybe@example.test"})
+    system.record_call("register", 0, body={"email": "maybe@example.test"})
     assert found(system) == set()
     system.add_account("member", "maybe@example.test")
     assert found(system) == {"rows of a person", "audit entries of a person", "jobs of a person", "mails to a person"}
@@ -291,7 +291,7 @@ def _key_row(system: RecordedSystem, scope: str, key: str) -> None:
 def test_a_key_has_one_row_where_its_call_was_done(system: RecordedSystem, status: int, rows: int, clean: bool) -> None:
     """None where it was refused; one or none where nobody knows."""
     (claim,) = system.run("SELECT id::text FROM claims")
-    key = system.tell("move", status, facts={"subject": claim["id"]})
+    key = system.record_call("move", status, facts={"subject": claim["id"]})
     for nth in range(rows - (status == 200)):
         _key_row(system, f"other-{nth}", key)
     assert ("rows of an Idempotency-Key" in found(system)) == (not clean)
@@ -317,6 +317,6 @@ def test_it_waits_until_all_jobs_are_done(system: RecordedSystem, monkeypatch: p
     assert looks > 3
 
 
-def test_the_server_tells_of_its_deadlocks(system: RecordedSystem) -> None:
+def test_the_server_reports_its_deadlocks(system: RecordedSystem) -> None:
     """None so far."""
     assert query(system, "deadlocks") == [{"deadlocks": 0}]

@@ -1,4 +1,4 @@
-"""How a call runs: admitted, done, kept, told."""
+"""How a call runs: admitted, done, kept, answered."""
 
 import base64
 import json
@@ -105,11 +105,11 @@ FACTS = {"item": "tea", "version": 1}
 def build(
     answer: Callable[[], Any] = lambda: FACTS, **settings: Any
 ) -> tuple[ApiClient, ScriptedDatabase, FakeRelayWaker, ManualClock]:
-    database, nudges, clock = ScriptedDatabase(answer, signals=frozenset({WAKE_RELAY})), FakeRelayWaker(), ManualClock()
+    database, waker, clock = ScriptedDatabase(answer, signals=frozenset({WAKE_RELAY})), FakeRelayWaker(), ManualClock()
     container = make_container(
-        Settings(**settings), database=database, admission_store=InMemoryAdmissionStore(clock), queues=nudges
+        Settings(**settings), database=database, admission_store=InMemoryAdmissionStore(clock), queues=waker
     )
-    return ApiClient(api, container), database, nudges, clock
+    return ApiClient(api, container), database, waker, clock
 
 
 def raising(error: Exception) -> Callable[[], Any]:
@@ -119,28 +119,28 @@ def raising(error: Exception) -> Callable[[], Any]:
     return answer
 
 
-def test_a_write_is_done_kept_and_told() -> None:
-    """The answer has its version, the quota that is left, and the request's id; the relay is nudged once."""
-    client, database, nudges, _ = build()
+def test_a_write_is_done_kept_and_answered() -> None:
+    """The answer has its version, the quota that is left, and the request's id; the relay is woken once."""
+    client, database, waker, _ = build()
     reply = client.call("POST", "/orders", {"item": "tea"}, key="k1")
     assert (reply.status, reply.json) == (201, FACTS)
     assert reply.headers["ETag"] == '"1"'
     assert reply.headers["RateLimit-Policy"] == '"member-registration";q=5;w=60'
     assert reply.headers["RateLimit"].startswith('"member-registration";r=4;t=')
     assert UUID(reply.headers["X-Request-Id"])
-    assert (len(database.uses), nudges.count) == (1, 1)
+    assert (len(database.uses), waker.count) == (1, 1)
 
 
 def test_a_repeated_call_gets_the_first_answer_byte_for_byte_and_costs_nothing() -> None:
     """Even where the same request would be answered differently now."""
     answers = iter([FACTS, {"item": "tea", "version": 2}])
-    client, database, nudges, _ = build(lambda: next(answers))
+    client, database, waker, _ = build(lambda: next(answers))
     first = client.call("POST", "/orders", {"item": "tea"}, key="k1")
     again = [client.call("POST", "/orders", {"item": "tea"}, key="k1") for _ in range(9)]
     assert {(r.status, r.body, r.headers["ETag"], r.headers["Idempotency-Replayed"]) for r in again} == {
         (201, first.body, '"1"', "true")
     }
-    assert (len(database.uses), nudges.count) == (1, 1)
+    assert (len(database.uses), waker.count) == (1, 1)
 
 
 def test_the_same_key_for_something_else_is_refused() -> None:
@@ -152,7 +152,7 @@ def test_the_same_key_for_something_else_is_refused() -> None:
 
 
 def test_an_outage_is_no_answer_and_gives_the_key_back() -> None:
-    """The repeat is a new try, told when to come."""
+    """The repeat is a new try, and the answer says when to make it."""
     client, database, _, _ = build(raising(DeadlineExceeded("database")))
     reply = client.call("POST", "/orders", {"item": "tea"}, key="k1")
     assert (reply.status, reply.problem, reply.headers["Retry-After"]) == (503, "unavailable", "1")
@@ -170,7 +170,7 @@ def test_an_error_of_ours_says_nothing_of_itself(caplog: pytest.LogCaptureFixtur
     assert "besa" not in reply.body + logged
 
 
-def test_the_sixth_request_of_a_client_waits_for_the_time_it_is_told() -> None:
+def test_the_sixth_request_of_a_client_is_admitted_after_its_retry_after() -> None:
     """5 / 60: one comes back every 12 seconds; another client is not concerned."""
     client, _, _, clock = build()
     statuses = [client.call("POST", "/orders", {"item": "tea"}, key=f"k{n}").status for n in range(6)]
@@ -275,7 +275,7 @@ def test_json_is_taken_whatever_its_parameters(media_type: str) -> None:
     ],
 )
 def test_claims_are_checked_again_and_missing_ones_fail_closed(claims: Any, status: int) -> None:
-    """Whatever the gateway was told to let through."""
+    """Whatever the gateway lets through."""
     client, _, _, _ = build()
     assert client.sign_in_as(claims).call("GET", "/orders/{order_id}", order_id=ID).status == status
 
@@ -431,7 +431,7 @@ def test_an_unknown_or_repeated_parameter_is_named() -> None:
     assert (reply.status, reply.pointers) == (422, ["stat"])
 
 
-def test_another_method_is_told_which_there_are() -> None:
+def test_another_method_is_answered_with_the_allowed_ones() -> None:
     """405 with Allow; a path there is not is 404."""
     client, _, _, _ = build()
     reply = client.call("DELETE", "/orders/{order_id}", order_id=ID)
@@ -502,7 +502,7 @@ def test_a_head_is_charged_as_its_get() -> None:
     client, _, _, _ = build()
     me = client.sign_in_as(make_claims("x", "member"))
     left = [me.call(method, "/charged").headers["RateLimit"] for method in ("GET", "HEAD", "GET")]
-    assert [told.split(";")[1] for told in left] == ["r=59", "r=58", "r=57"]
+    assert [header.split(";")[1] for header in left] == ["r=59", "r=58", "r=57"]
 
 
 def test_only_allowed_origins_are_answered_to_browsers() -> None:

@@ -54,8 +54,8 @@ def send(raw: str, **headers: str) -> ApiReply:
 
 def filled(piece: str, *, before: str = "", after: str = "") -> str:
     """A body of as many pieces as may be sent."""
-    room = MAX_BODY_BYTES - len((before + after).encode())
-    return before + piece * (room // len(piece.encode())) + after
+    free = MAX_BODY_BYTES - len((before + after).encode())
+    return before + piece * (free // len(piece.encode())) + after
 
 
 HOSTILE = {
@@ -73,7 +73,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_no_body_costs_much_or_is_told_at_length(name: str) -> None:
+def test_no_body_costs_much_or_gets_a_long_answer(name: str) -> None:
     """Refused within half a second of one processor, in a few kilobytes."""
     began = process_time()
     reply = send(HOSTILE[name])
@@ -98,14 +98,14 @@ def test_of_many_mistakes_twenty_are_listed() -> None:
     assert "more" not in describe_problem(Refusal("invalid-request", errors=errors[:MAX_ERRORS]), "r").body["detail"]
 
 
-@pytest.mark.parametrize(("length", "told_length"), [(200, 200), (201, 200), (100_000, 200)])
-def test_a_pointer_is_told_in_200_characters(length: int, told_length: int) -> None:
+@pytest.mark.parametrize(("length", "shown_length"), [(200, 200), (201, 200), (100_000, 200)])
+def test_a_pointer_is_shown_in_200_characters(length: int, shown_length: int) -> None:
     """One that is longer ends in a mark."""
     pointer = "/" + "x" * (length - 1)
     said = describe_problem(Refusal("invalid-request", errors=(FieldError(pointer, "is unknown"),)), "r").body[
         "errors"
     ][0]
-    assert len(said["pointer"]) == told_length <= MAX_POINTER_LENGTH
+    assert len(said["pointer"]) == shown_length <= MAX_POINTER_LENGTH
     assert said["pointer"].endswith("…") == (length > MAX_POINTER_LENGTH)
 
 
@@ -121,7 +121,7 @@ def test_an_encoded_body_is_not_read(encoding: str, status: int) -> None:
 
 
 def worst_claim(number: int) -> dict[str, Any]:
-    """A claim of the longest texts, in characters that take most room in an answer: a quote is escaped twice."""
+    """A claim of the longest texts, in characters that take most bytes in an answer: a quote is escaped twice."""
     facts = {
         "id": str(UUID(int=number)),
         "number": f"CLM-2026-{number:06d}",

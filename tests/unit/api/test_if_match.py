@@ -91,7 +91,7 @@ def test_a_change_goes_through_if_any_tag_matches(field: str, status: int) -> No
     assert client.call("PUT", "/orders", {"item": "x"}, if_match=field).status == status
 
 
-def test_a_weak_tag_is_told_apart() -> None:
+def test_a_weak_tag_is_distinguished() -> None:
     """A proxy made it of our own: the words say that weak tags never match."""
     client, _ = build()
     weak = client.call("PUT", "/orders", {"item": "x"}, if_match='W/"3"')

@@ -1,4 +1,4 @@
-"""What limits count by, what they tell, and what a call that can't be read costs."""
+"""What limits count by, what they answer, and what a call that can't be read costs."""
 
 import re
 from ipaddress import ip_address
@@ -204,7 +204,7 @@ def test_what_is_refused_for_who_asks_is_not_charged() -> None:
     assert statuses == [401] * 3 + [405] * 3
 
 
-def test_without_the_state_store_a_mistake_is_told_as_ever() -> None:
+def test_without_the_state_store_a_mistake_is_answered_as_usual() -> None:
     """The limiter fails open."""
     client, state, _ = build()
     state.reachable = False

@@ -12,7 +12,7 @@ from shared.errors import DependencyFailed, FieldError, Refusal, Unavailable
 ROOT = Path(__file__).resolve().parents[3]
 PYTHON = [p for p in [*ROOT.glob("functions/*/*/*.py"), *ROOT.glob("layers/shared/shared/**/*.py")] if p.is_file()]
 SQL = [*ROOT.glob("functions/*/*/*.sql"), *ROOT.glob("migrations/*.sql")]
-# Tried again with another code before anyone is told, or met by jobs and operators' commands alone.
+# Tried again with another code before anyone is answered, or met by jobs and operators' commands alone.
 NEVER_TOLD = {"referral-code-taken", "identity-taken", "identity-not-linked", "account-of-another-role"}
 NEVER_TOLD |= {"account-of-staff", "address-proven"}
 
@@ -29,8 +29,8 @@ def named() -> set[str]:
     return raised | declared | required | set(CONSTRAINT_PROBLEMS.values())
 
 
-def test_every_problem_raised_by_name_stands_in_the_catalogue() -> None:
-    """A misspelt one would be told as an internal error."""
+def test_every_problem_raised_by_name_is_in_the_catalogue() -> None:
+    """A misspelt one would be answered as an internal error."""
     assert len(named()) > 20
     assert named() - set(CATALOGUE) - NEVER_TOLD == set()
 
@@ -54,7 +54,7 @@ def test_a_problem_says_what_to_do(name: str) -> None:
         (Refusal("no-such-name"), "internal", None),
     ],
 )
-def test_other_errors_are_told_without_their_words(error: Exception, name: str, waits: str | None) -> None:
+def test_other_errors_are_answered_without_their_words(error: Exception, name: str, waits: str | None) -> None:
     """What is out of reach says when to come again; the rest says nothing of itself."""
     problem = describe_problem(error, "r")
     assert (problem.body["type"], problem.headers.get("Retry-After")) == (URN + name, waits)

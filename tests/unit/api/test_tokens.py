@@ -1,4 +1,4 @@
-"""Tokens that are verified here: real RS256 signatures, keys as a pool publishes them, a clock that the test moves."""
+"""Tokens that are verified here: real RS256 signatures, keys as a pool publishes them, a clock that the test sets."""
 
 import http.client
 import json
@@ -134,9 +134,9 @@ def test_without_keys_nobody_can_say(verify: Callable[[str], Any], endpoint: Key
     """503 with the time to wait, and not 401: the token may be good. It is not asked again for each call."""
     endpoint.answer = answer
     for _ in range(5):
-        with pytest.raises(Unavailable) as told:
+        with pytest.raises(Unavailable) as refused:
             verify(token())
-        assert told.value.retry_after_s == COOL_DOWN_S
+        assert refused.value.retry_after_s == COOL_DOWN_S
     assert endpoint.asked == 1
     endpoint.answer = key_set("one")
     endpoint.now += COOL_DOWN_S

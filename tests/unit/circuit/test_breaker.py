@@ -283,7 +283,7 @@ def test_a_call_that_was_not_made_says_nothing_of_the_dependency(fleet: BreakerE
 
 
 def test_a_lease_that_ran_out_is_taken_over_and_the_zombie_changes_nothing(fleet: BreakerEnvironments) -> None:
-    """Neither by success nor by failure, and it is told so."""
+    """Neither by success nor by failure, and the write is refused."""
     opened(fleet)
     fleet.time.advance(30)
     zombies, successor = [fleet.environment(), fleet.environment()], fleet.environment()
@@ -318,7 +318,7 @@ def test_a_result_from_before_the_circuit_opened_does_not_count_after_it_has_clo
 
 
 def test_successes_from_before_the_circuit_opened_do_not_count_after_it_has_closed(fleet: BreakerEnvironments) -> None:
-    """They were never told, and would hide a new outage."""
+    """They were never written, and would hide a new outage."""
     well = fleet.environment()
     for _ in range(50):
         assert try_call(well, fleet.dependency)
@@ -396,7 +396,7 @@ def test_an_environment_on_its_own_still_stops_at_the_threshold(fleet: BreakerEn
     fleet.dependency.answer = lambda: None
     fleet.time.advance(30)
     assert all(try_call(environment, fleet.dependency) for _ in range(20))
-    assert fleet.store.moves == []
+    assert fleet.store.transitions == []
 
 
 def test_failures_that_are_far_apart_do_not_open_it_without_its_store(fleet: BreakerEnvironments) -> None:
@@ -409,7 +409,7 @@ def test_failures_that_are_far_apart_do_not_open_it_without_its_store(fleet: Bre
         fleet.time.advance(EMAIL.window_s / 2)
 
 
-def test_what_it_saw_on_its_own_it_tells_when_the_store_is_back(fleet: BreakerEnvironments) -> None:
+def test_the_breaker_writes_what_it_saw_alone_when_the_store_is_back(fleet: BreakerEnvironments) -> None:
     """Its failures open the circuit for all."""
     fleet.store.reachable = False
     fleet.dependency.answer = raise_down
@@ -478,7 +478,7 @@ def test_a_circuit_that_operators_hold_open_stays_open_without_its_store(fleet: 
         assert not try_call(environment, fleet.dependency)
 
 
-def test_a_probes_success_that_could_not_be_told_serves_this_environment(fleet: BreakerEnvironments) -> None:
+def test_a_probes_success_that_could_not_be_written_serves_this_environment(fleet: BreakerEnvironments) -> None:
     """The fleet's lease runs out, and another probes."""
     opened(fleet)
     fleet.time.advance(30)

@@ -8,7 +8,7 @@ from tests.breaker_state_machine import BreakerMachine
 SCHEDULES = 200
 
 
-def test_no_schedule_of_stale_and_zombie_writers_leads_to_an_illegal_move() -> None:
+def test_no_schedule_of_stale_and_zombie_writers_leads_to_an_illegal_transition() -> None:
     """Never two live probes, generations only grow, and late results change nothing."""
     BreakerMachine.happened.clear()
     short = settings(

@@ -1,4 +1,4 @@
-"""The circuit as a value: when it opens, and every move it makes."""
+"""The circuit as a value: when it opens, and every transition it makes."""
 
 from itertools import product
 
@@ -90,10 +90,10 @@ def test_a_failure_is_forgotten_by_time() -> None:
 
 
 def test_a_success_counts_only_against_failures_that_ended_before_it() -> None:
-    """Told late, it says nothing of what came after it."""
-    told = [CallOutcome(NOW, NOW + 5, failed=False)] * 4
-    assert FailureBucket((NOW + 5, NOW + 6)).add_outcomes(POLICY, told) == FailureBucket((NOW + 5, NOW + 6))
-    assert FailureBucket((NOW + 4, NOW + 6)).add_outcomes(POLICY, told) == FailureBucket((NOW + 6,))
+    """An outcome that is written late says nothing about later ones."""
+    outcomes = [CallOutcome(NOW, NOW + 5, failed=False)] * 4
+    assert FailureBucket((NOW + 5, NOW + 6)).add_outcomes(POLICY, outcomes) == FailureBucket((NOW + 5, NOW + 6))
+    assert FailureBucket((NOW + 4, NOW + 6)).add_outcomes(POLICY, outcomes) == FailureBucket((NOW + 6,))
 
 
 def test_the_first_failure_of_an_environment_in_which_all_went_well_is_weighed_against_those_of_others() -> None:
@@ -128,15 +128,15 @@ buckets = st.builds(
 def test_a_failure_never_lowers_the_level(held: FailureBucket, began: int, well: int) -> None:
     """Whatever went well before, as long as it was before all that counts."""
     start = min((well, *held.failures))
-    told = [CallOutcome(start, start, failed=False)] * 5 + [CallOutcome(began, began + 60, failed=True)]
-    assert level(held) <= level(held.add_outcomes(POLICY, told)) <= level(held) + 1
+    outcomes = [CallOutcome(start, start, failed=False)] * 5 + [CallOutcome(began, began + 60, failed=True)]
+    assert level(held) <= level(held.add_outcomes(POLICY, outcomes)) <= level(held) + 1
 
 
 @given(buckets, st.lists(calls, max_size=20))
-def test_a_bucket_holds_no_failure_that_never_was(held: FailureBucket, told: list[CallOutcome]) -> None:
+def test_a_bucket_holds_no_failure_that_never_was(held: FailureBucket, outcomes: list[CallOutcome]) -> None:
     """In order, none negative, and a success never adds one."""
-    after = held.add_outcomes(POLICY, told)
-    failed = sorted([*held.failures, *(call.ended for call in told if call.failed)])
+    after = held.add_outcomes(POLICY, outcomes)
+    failed = sorted([*held.failures, *(call.ended for call in outcomes if call.failed)])
     assert list(after.failures) == sorted(after.failures)
     assert all(failed.count(each) >= after.failures.count(each) for each in after.failures)
     assert 0 <= after.leaked < POLICY.successes_per_failure

@@ -151,20 +151,20 @@ def test_an_exchange_that_finds_no_end_is_ended(store: GatedStore) -> None:
 
 def test_whatever_a_store_raises_is_an_answer(store: GatedStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """By its class alone, and the client goes on."""
-    told: list[str] = []
+    errors: list[str] = []
 
     def broken(_name: str) -> CircuitSnapshot:
         raise ZeroDivisionError("a person's address")
 
     def learn(_request: Request, answer: Answer) -> None:
         assert isinstance(answer, StoreUnavailable)
-        told.append(answer.code)
+        errors.append(answer.code)
 
     client = CircuitStoreClient(store, timer=read_monotonic, patience_s=NEVER_S, pause_s=0.0)
     with monkeypatch.context() as patch:
         patch.setattr(store, "read", broken)
         client.exchange(read, learn, NEVER_S)
-    assert told == ["ZeroDivisionError"]
+    assert errors == ["ZeroDivisionError"]
     store.gate.set()
     client.exchange(read, no_more, NEVER_S)
     settled(client)

@@ -55,7 +55,7 @@ def test_a_closed_circuit_is_read_once_and_then_believed() -> None:
 
 
 def test_a_write_that_was_lost_to_another_is_made_anew_on_what_is_there() -> None:
-    """Until it is made; then nothing follows, and the outcomes are told once."""
+    """Until it is made; then nothing follows, and the outcomes are written once."""
     view, store = view_of(NEW), InMemoryCircuitStore()
     fail(view, START)
     first = due(view.request_write(START))

@@ -1,4 +1,4 @@
-"""The steps at which tests kill: where they stand, what they cost, and that a missing one is noticed."""
+"""The crash points: where they are, what they cost, and that a missing one is noticed."""
 
 import timeit
 from functools import _lru_cache_wrapper
@@ -14,7 +14,7 @@ from tests.measurements import record
 
 @pytest.fixture
 def passed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The steps passed in this test."""
+    """The crash points passed in this test."""
     names: list[str] = []
     monkeypatch.setattr(crash_points, "_watcher", names.append)
     return names
@@ -26,7 +26,7 @@ def built() -> list[Any]:
     return [maker("sqs") if maker is clients.get_health_client else maker() for maker in makers]
 
 
-def test_every_client_passes_a_step_before_a_request_and_after_its_answer(
+def test_every_client_passes_a_crash_point_before_a_request_and_after_its_answer(
     passed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever clients there are: a new one is built here as well."""
@@ -39,7 +39,7 @@ def test_every_client_passes_a_step_before_a_request_and_after_its_answer(
     assert passed == ["before-send.any.Thing", "response-received.any.Thing"] * len(made)
 
 
-def test_a_step_that_nobody_watches_costs_about_as_much_as_a_call_of_nothing() -> None:
+def test_a_crash_point_that_nobody_watches_costs_about_as_much_as_an_empty_call() -> None:
     """A request passes some twenty of them."""
 
     def nothing(_name: str) -> None:
@@ -48,34 +48,40 @@ def test_a_step_that_nobody_watches_costs_about_as_much_as_a_call_of_nothing() -
     def cost(call: Any) -> float:
         return min(timeit.repeat(lambda: call("name"), number=20_000, repeat=7)) / 20_000
 
-    step, call = cost(crash_points.crash_point), cost(nothing)
-    record("step_unarmed", microseconds=round(step * 1e6, 3), call_of_nothing=round(call * 1e6, 3))
-    assert step <= 3 * call
+    point, call = cost(crash_points.crash_point), cost(nothing)
+    record("step_unarmed", microseconds=round(point * 1e6, 3), call_of_nothing=round(call * 1e6, 3))
+    assert point <= 3 * call
 
 
 def seen(*events: str) -> list[Event]:
     return [(f"{n:02}", "lane", what) for n, what in enumerate(events)]
 
 
-WHOLE = ("step before-send.sqs.Send", "wire http", "wire http", "step response-received.sqs.Send")
+WHOLE = ("crash point before-send.sqs.Send", "sent http", "sent http", "crash point response-received.sqs.Send")
 
 
-def test_what_leaves_between_its_steps_is_covered() -> None:
+def test_what_leaves_between_its_crash_points_is_covered() -> None:
     """In one part or in several."""
-    assert list_uncovered(seen(*WHOLE, "step api.ran", *WHOLE)) == []
+    assert list_uncovered(seen(*WHOLE, "crash point api.ran", *WHOLE)) == []
 
 
 @pytest.mark.parametrize(
     "events",
     [
-        ("wire http",),
+        ("sent http",),
         WHOLE[:-1],
         WHOLE[1:],
-        (*WHOLE, "wire http", "step response-received.sqs.Send"),
-        ("step database.queued", "wire flight", "step api.ran"),
-        ("step database.connecting", "wire connect", "step database.queued", "wire flight", "step database.committed"),
+        (*WHOLE, "sent http", "crash point response-received.sqs.Send"),
+        ("crash point database.queued", "sent round trip", "crash point api.ran"),
+        (
+            "crash point database.connecting",
+            "sent connect",
+            "crash point database.queued",
+            "sent round trip",
+            "crash point database.committed",
+        ),
     ],
 )
-def test_what_leaves_without_a_step_before_or_after_it_is_noticed(events: tuple[str, ...]) -> None:
-    """So a new way out of the process fails the tests that kill, until it has its steps."""
+def test_what_leaves_without_a_crash_point_before_or_after_it_is_noticed(events: tuple[str, ...]) -> None:
+    """So a new way out of the process fails the tests that kill, until it has its crash points."""
     assert len(list_uncovered(seen(*events))) == 1

@@ -38,7 +38,7 @@ def client(container: HealthContainer) -> ApiClient:
     return ApiClient(api, container)
 
 
-def test_a_release_is_told_after_the_version(dependencies: ScriptedDependencies) -> None:
+def test_a_release_is_shown_after_the_version(dependencies: ScriptedDependencies) -> None:
     """What a check after the deployment looks for; alone where nobody has stamped one."""
     own = HealthContainer(Settings(service_version="v1", release="0123456789ab"), dependencies.clock)
     own.__dict__ |= {"check": dependencies.check, "admission_store": InMemoryAdmissionStore(dependencies.clock)}
@@ -99,7 +99,7 @@ def test_degraded_is_200(client: ApiClient, dependencies: ScriptedDependencies) 
 def test_deep_health_is_limited_by_address_and_the_schedule_is_not(
     client: ApiClient, container: HealthContainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """10 a minute; the eleventh is told when to come again."""
+    """10 a minute; the eleventh is answered with Retry-After."""
     statuses = [client.call("GET", "/health/deep").status for _ in range(11)]
     assert statuses == [200] * 10 + [429]
     assert client.call("GET", "/health/deep").headers["Retry-After"] == "6"

@@ -142,8 +142,8 @@ def test_while_the_table_is_gone_the_last_known_circuits_count(dependencies: Scr
     assert found["transaction_retries"] == {"last_minute": None}
 
 
-def test_another_writer_is_a_failover_told_once_and_shown_for_a_while(dependencies: ScriptedDependencies) -> None:
-    """The fleet's first to see it tells the table; five minutes later it is history, with its time."""
+def test_another_writer_is_a_failover_reported_once_and_shown_for_a_while(dependencies: ScriptedDependencies) -> None:
+    """The first environment to see it writes it to the table; five minutes later it is history, with its time."""
     dependencies.found["database"] = replace(WRITER, server="b2")
     checked, at = dependencies.check.run(), dependencies.clock()
     assert checked.failed_over
@@ -183,7 +183,7 @@ def test_a_reader_is_no_failover(dependencies: ScriptedDependencies) -> None:
 
 
 def test_nothing_is_written_while_the_table_does_not_answer(dependencies: ScriptedDependencies) -> None:
-    """The change is seen here, and told when the table is back."""
+    """The change is seen here, and written when the table is back."""
     dependencies.check.run()
     dependencies.clock.advance(60)
     dependencies.found |= {"database": replace(WRITER, server="b2"), STATE_STORE: BROKEN}

@@ -34,7 +34,7 @@ def test_an_address_that_does_not_exist_is_404(client: ApiClient) -> None:
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/deep"])
-def test_a_wrong_method_of_health_is_told_the_right_ones(client: ApiClient, path: str) -> None:
+def test_a_wrong_method_of_health_is_answered_with_the_right_ones(client: ApiClient, path: str) -> None:
     """It ends here and not at the health function, which serves those alone."""
     reply = client.call("POST", path)
 

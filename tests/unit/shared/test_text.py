@@ -172,7 +172,7 @@ def test_what_can_be_written_in_several_ways_is_kept_in_one(kind: Any, sent: str
     ],
 )
 def test_a_refusal_says_what_is_wrong(kind: Any, value: str, words: str) -> None:
-    """People mend what they are told."""
+    """People correct what the answer names."""
     assert words in why(kind, value)
 
 

@@ -63,7 +63,7 @@ def test_a_patch_fits_in_one_place_only(control: NegativeControl) -> None:
 
 @each_control
 def test_a_patch_that_does_not_apply_fails_with_its_controls_name(control: NegativeControl, tmp_path: Path) -> None:
-    """Git's words tell the file; no file is changed, not even one that the patch would fit."""
+    """Git's words name the file; no file is changed, not even one that the patch would fit."""
     before = copy_patched_files(control, tmp_path)
     changed = list(before)[-1]
     (tmp_path / changed).write_text("# the code that was here is gone\n", encoding="utf-8")

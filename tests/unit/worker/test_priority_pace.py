@@ -76,7 +76,7 @@ def test_a_flood_delays_high_mails_by_the_one_that_is_leaving(
 ) -> None:
     """The n-th high mail leaves an interval and a quarter later than without the flood, at most.
 
-    Only overdue mails come on top, one each per share. What was handed back comes by nudges of whole seconds.
+    Only overdue mails come on top, one each per share. What was handed back comes by wake-ups of whole seconds.
     """
     rules = PacingRules.from_rate(rate, burst)
     alone = PacingSimulation(rules, mails(HIGH, high), seed).run()
@@ -158,7 +158,7 @@ def test_a_mixed_flood_leaves_no_moment_unused_either(burst: int) -> None:
 def test_high_mails_take_at_most_twice_as_long_behind_a_flood(rate: int, load: float) -> None:
     """The 95th percentile from the commit to the moment; high mails come at random, so many of the rate.
 
-    At 1,000 a second it is the ten workers that bound them, so they come at 60 a second at most. Decision 15 tells of
+    At 1,000 a second it is the ten workers that bound them, so they come at 60 a second at most. Decision 15 describes
     the loads near 0.6 of a rate of one, at which a burst of four is just enough alone.
     """
     rules = PacingRules.from_rate(rate, DEPLOYED_BURST)
@@ -240,7 +240,7 @@ def test_a_low_mail_gives_way_to_a_high_one_that_comes_while_it_sleeps() -> None
 
 
 def test_jobs_handed_back_get_moments_of_their_own_and_none_beyond_ten_minutes() -> None:
-    """They don't all come back for the same moment; a nudge can be delayed by 15 minutes at most."""
+    """They don't all come back for the same moment; a wake-up can be delayed by 15 minutes at most."""
     rules, now = PacingRules.from_rate(1, 1), 100 * SECOND
     state = decide(rules, PacingState(), LOW, now, 0).state
     back = []

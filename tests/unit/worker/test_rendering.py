@@ -67,7 +67,7 @@ def written(mail: str, language: str, facts: dict[str, str] = PLAIN) -> Rendered
     return render_mail(mail, language, facts, link=LINK)
 
 
-def test_a_time_is_told_as_the_day_it_is_where_the_reader_lives() -> None:
+def test_a_time_is_shown_as_the_day_it_is_where_the_reader_lives() -> None:
     """23:30 in UTC is the next day in Prishtina, in winter and in summer; a plain date stays what it is."""
     zone = ZoneInfo("Europe/Belgrade")
     for time, day in (("2026-12-31T23:30:00+00:00", "1 January 2027"), ("2026-07-31T22:15:00+00:00", "1 August 2026")):
@@ -108,14 +108,14 @@ def test_hostile_facts_reach_the_mail_as_text_and_nothing_else(mail: str, langua
 
 
 @pytest.mark.parametrize(("mail", "language"), ALL)
-def test_every_required_fact_is_told_in_both_parts(mail: str, language: str) -> None:
+def test_every_required_fact_is_in_both_parts(mail: str, language: str) -> None:
     """Facts that a mail asks for and does not use would be loaded, and trusted to be there, for nothing."""
     marked = {name: value if name in CODED | DATES else f"fact-{name}" for name, value in PLAIN.items()}
     mail_words = written(mail, language, marked)
-    told = mail_words.subject + mail_words.text
+    shown = mail_words.subject + mail_words.text
     for name in MAILS[mail].required:
         if name not in CODED | DATES:
-            assert f"fact-{name}" in told, name
+            assert f"fact-{name}" in shown, name
     for name in set(MAILS[mail].optional) - CODED:
         assert f"fact-{name}" in mail_words.text
         assert f"fact-{name}" in mail_words.html
@@ -123,7 +123,7 @@ def test_every_required_fact_is_told_in_both_parts(mail: str, language: str) -> 
 
 @pytest.mark.parametrize(("mail", "language"), ALL)
 def test_no_placeholder_is_left_and_nothing_comes_from_outside(mail: str, language: str) -> None:
-    """A mail that loads pictures or styles tells others who reads it."""
+    """A mail that loads pictures or styles lets others see who reads it."""
     mail_words = written(mail, language)
     for part in (mail_words.subject, mail_words.text, mail_words.html):
         assert "{{" not in part
@@ -145,8 +145,8 @@ def test_every_language_says_it_in_its_own_words(mail: str) -> None:
     assert len({m.subject for m in mails.values()}) == len({m.text for m in mails.values()}) == 4
     own = {language: words(language)["mail"][mail] for language in LANGUAGES}
     for part in PARTS:
-        told = [str(own[language][part]) for language in LANGUAGES if part in own[language] and part != "quote"]
-        assert len(set(told)) == len(told), part
+        texts = [str(own[language][part]) for language in LANGUAGES if part in own[language] and part != "quote"]
+        assert len(set(texts)) == len(texts), part
     assert any("а" <= letter <= "я" for letter in mails["mk"].subject)
     assert not any("а" <= letter <= "я" for letter in mails["sr"].text)
 
@@ -163,8 +163,8 @@ def test_each_language_has_the_same_mails_with_the_same_parts_and_placeholders()
         assert len(other["formats"]["months"]) == 12
         for mail, parts in other["mail"].items():
             assert set(parts) == set(english["mail"][mail]) <= PARTS
-            for part, told in parts.items():
-                assert PLACEHOLDER.findall(str(told)) == PLACEHOLDER.findall(str(english["mail"][mail][part]))
+            for part, text in parts.items():
+                assert PLACEHOLDER.findall(str(text)) == PLACEHOLDER.findall(str(english["mail"][mail][part]))
 
 
 def test_there_is_a_word_for_every_code_the_database_knows() -> None:
@@ -202,7 +202,7 @@ def test_a_subject_does_not_turn_the_direction_of_its_words(control: str) -> Non
 
 @pytest.mark.parametrize("mail", MAILS)
 def test_a_mail_without_its_optional_facts_leaves_them_out(mail: str) -> None:
-    """With their labels: an empty row tells nothing."""
+    """With their labels: an empty row says nothing."""
     for language in LANGUAGES:
         least = {name: PLAIN[name] for name in MAILS[mail].required}
         text = written(mail, language, least).text
@@ -225,15 +225,15 @@ def test_languages_write_dates_and_amounts_their_own_way() -> None:
 def test_words_of_several_lines_keep_their_lines() -> None:
     """As they came in."""
     reason = "First line\n  second, indented\n\nlast"
-    told = written("claim-moved", "en", PLAIN | {"reason": reason})
-    assert reason in told.text
-    assert reason in told.html
-    assert "white-space: pre-wrap" in told.html
+    mail = written("claim-moved", "en", PLAIN | {"reason": reason})
+    assert reason in mail.text
+    assert reason in mail.html
+    assert "white-space: pre-wrap" in mail.html
 
 
 @pytest.mark.parametrize("missing", MAILS["member-welcome"].required)
 def test_a_fact_that_is_missing_or_empty_stops_the_mail(missing: str) -> None:
-    """Better no mail than one with holes; the code tells an operator why, and tells nothing of the person."""
+    """Better no mail than one with holes; the code shows an operator why, and nothing about the person."""
     for facts in ({k: v for k, v in PLAIN.items() if k != missing}, PLAIN | {missing: ""}):
         with pytest.raises(MailRenderError) as stopped:
             written("member-welcome", "sq", facts)
@@ -258,9 +258,9 @@ def test_what_can_not_be_written_says_why_without_quoting_it(mail: str, language
 
 def test_a_name_written_from_right_to_left_does_not_turn_the_words_around_it() -> None:
     """Each fact is isolated from its sentence."""
-    told = written("member-welcome", "en", PLAIN | {"full_name": "\u202eבסה"})
-    assert "Hello <bdi>\u202eבסה</bdi>," in told.html
-    assert "Hello \u202eבסה," in told.text
+    mail = written("member-welcome", "en", PLAIN | {"full_name": "\u202eבסה"})
+    assert "Hello <bdi>\u202eבסה</bdi>," in mail.html
+    assert "Hello \u202eבסה," in mail.text
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_a_mail_shows_an_amount_with_its_currencys_decimals(amount: str, currenc
 
 
 def test_an_amount_that_is_no_number_is_not_rendered() -> None:
-    """Told as any other fact that can't be written."""
+    """Reported as any other fact that can't be written."""
     with pytest.raises(MailRenderError) as caught:
         render_mail("claim-received", "en", {**PLAIN, "amount": "much"}, link=LINK)
     assert caught.value.code == "rendering-InvalidOperation"

@@ -1,4 +1,4 @@
-"""Moves of a claim, on a real database: those of the table, on the version they were decided on, and no others."""
+"""Transitions of a claim on a real database: only those of the table, on the version they were decided on."""
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
@@ -23,11 +23,11 @@ def test_the_states_are_those_of_the_database(claim_fixtures: ClaimFixtures) -> 
 
 
 @pytest.mark.parametrize(("before", "after"), PAIRS)
-def test_staff_move_a_claim_as_the_table_says(claim_fixtures: ClaimFixtures, before: str, after: str) -> None:
-    """Every pair: those of the table move, all others are refused and change nothing; withdrawing is the member's."""
+def test_staff_make_the_transitions_of_the_table(claim_fixtures: ClaimFixtures, before: str, after: str) -> None:
+    """Of all pairs of states those in the table are made; all others are refused. Only the member withdraws."""
     claim_id = claim_fixtures.claim(claim_fixtures.add_member(), state=before)
     row, written = claim_fixtures.read_row(claim_id), claim_fixtures.count_written(claim_id)
-    reply = claim_fixtures.move(claim_fixtures.add_staff(), claim_id, after)
+    reply = claim_fixtures.change_state(claim_fixtures.add_staff(), claim_id, after)
     if after in STAFF_MOVES[before]:
         assert (reply.status, reply.json["state"], reply.json["version"]) == (200, after, 2)
         assert [b - a for a, b in zip(written, claim_fixtures.count_written(claim_id), strict=True)] == [1, 1, 1]
@@ -43,7 +43,7 @@ def test_a_member_may_only_withdraw(claim_fixtures: ClaimFixtures, before: str, 
     member = claim_fixtures.add_member()
     claim_id = claim_fixtures.claim(member, state=before)
     row, written = claim_fixtures.read_row(claim_id), claim_fixtures.count_written(claim_id)
-    reply = claim_fixtures.move(member, claim_id, after)
+    reply = claim_fixtures.change_state(member, claim_id, after)
     if after == "withdrawn" and before in WITHDRAWABLE:
         assert (reply.status, reply.json["state"]) == (200, "withdrawn")
         assert [b - a for a, b in zip(written, claim_fixtures.count_written(claim_id), strict=True)] == [1, 1, 1]
@@ -57,8 +57,8 @@ def test_staff_who_are_members_too_withdraw_only_their_own_claim(claim_fixtures:
     """In both groups: what staff may see is not theirs to withdraw, and their own they withdraw as members."""
     both = {**claim_fixtures.add_member(), "cognito:groups": "member,staff"}
     mine, theirs = claim_fixtures.claim(both), claim_fixtures.claim(claim_fixtures.add_member())
-    assert claim_fixtures.move(both, theirs, "withdrawn").status == 404
-    assert claim_fixtures.move(both, mine, "withdrawn").status == 200
+    assert claim_fixtures.change_state(both, theirs, "withdrawn").status == 404
+    assert claim_fixtures.change_state(both, mine, "withdrawn").status == 200
     assert claim_fixtures.read(both, mine, "/history").json["items"][0]["by"] == "member"
 
 
@@ -84,22 +84,22 @@ def test_the_database_itself_refuses_what_the_table_does_not_know(
             claim_fixtures.fresh_database.query_rows("UPDATE claims SET state = %s WHERE id = %s", after, claim_id)
 
 
-def test_a_move_is_one_flight(claim_fixtures: ClaimFixtures) -> None:
+def test_a_transition_is_one_round_trip(claim_fixtures: ClaimFixtures) -> None:
     """Lock, version, table, history, claim, mail, audit and key."""
     member, staff = claim_fixtures.add_member(), claim_fixtures.add_staff()
     claim_id = claim_fixtures.claim(member)
-    with trace_round_trips(claim_fixtures.client) as flown:
-        assert claim_fixtures.move(staff, claim_id, "evaluation").status == 200
-    assert flown == ["Sync"]
+    with trace_round_trips(claim_fixtures.client) as round_trips:
+        assert claim_fixtures.change_state(staff, claim_id, "evaluation").status == 200
+    assert round_trips == ["Sync"]
 
 
 def test_a_stale_version_changes_nothing_and_says_so_first(claim_fixtures: ClaimFixtures) -> None:
     """412 for another version or a tag that is no version, also where the table would refuse; 428 for none."""
     claim_id, staff = claim_fixtures.claim(claim_fixtures.add_member()), claim_fixtures.add_staff()
-    assert claim_fixtures.move(staff, claim_id, "verification").status == 200
+    assert claim_fixtures.change_state(staff, claim_id, "verification").status == 200
     row, written = claim_fixtures.read_row(claim_id), claim_fixtures.count_written(claim_id)
     for version in (1, 3):
-        reply = claim_fixtures.move(staff, claim_id, "court", version)
+        reply = claim_fixtures.change_state(staff, claim_id, "court", version)
         assert (reply.status, reply.problem) == (412, "stale-version")
     for tag in ('"x"', '"-1"', '"02"', 'W/"2"', '"1", "3"'):
         resource = "/claims/{claim_id}/transitions"
@@ -108,13 +108,13 @@ def test_a_stale_version_changes_nothing_and_says_so_first(claim_fixtures: Claim
             claim_fixtures.client.sign_in_as(staff).call("POST", resource, body, if_match=tag, claim_id=claim_id).status
             == 412
         )
-    missing = claim_fixtures.move(staff, claim_id, "evaluation", None)
+    missing = claim_fixtures.change_state(staff, claim_id, "evaluation", None)
     assert (missing.status, missing.problem) == (428, "if-match-required")
     assert (claim_fixtures.read_row(claim_id), claim_fixtures.count_written(claim_id)) == (row, written)
 
 
 @pytest.mark.parametrize("tags", ['"1", "77"', '"77","1"', 'W/"1", "1"', "*"])
-def test_a_move_may_be_decided_on_any_of_several_versions(claim_fixtures: ClaimFixtures, tags: str) -> None:
+def test_a_transition_may_be_decided_on_any_of_several_versions(claim_fixtures: ClaimFixtures, tags: str) -> None:
     """One of the tags has to be the claim's; `*` is any version there is, of a claim there is."""
     claim_id, client = (
         claim_fixtures.claim(claim_fixtures.add_member()),
@@ -125,32 +125,32 @@ def test_a_move_may_be_decided_on_any_of_several_versions(claim_fixtures: ClaimF
     assert client.call("POST", resource, body, if_match=tags, claim_id=str(make_uuid7())).status == 404
 
 
-def test_of_twenty_moves_decided_on_one_version_one_is_made(claim_fixtures: ClaimFixtures) -> None:
+def test_of_twenty_transitions_decided_on_one_version_one_is_made(claim_fixtures: ClaimFixtures) -> None:
     """However they meet: 1 × 200, 19 × 412, one history row, one mail."""
     claim_id = claim_fixtures.claim(claim_fixtures.add_member())
     clients = [claim_fixtures.make_another_client().sign_in_as(claim_fixtures.add_staff()) for _ in range(20)]
     written = claim_fixtures.count_written(claim_id)
 
-    def move(client: ApiClient) -> int:
+    def change_state(client: ApiClient) -> int:
         body = {"to": "verification", "reason": "Checked."}
         return client.call("POST", "/claims/{claim_id}/transitions", body, if_match=1, claim_id=claim_id).status
 
     with ThreadPoolExecutor(20) as pool:
-        assert sorted(pool.map(move, clients)) == [200] + [412] * 19
+        assert sorted(pool.map(change_state, clients)) == [200] + [412] * 19
     assert [b - a for a, b in zip(written, claim_fixtures.count_written(claim_id), strict=True)] == [1, 1, 1]
 
 
-def test_a_repeated_move_is_made_once(claim_fixtures: ClaimFixtures) -> None:
+def test_a_repeated_transition_is_made_once(claim_fixtures: ClaimFixtures) -> None:
     """The same key, the quick record lost: the first answer, where the version alone would say it is stale."""
     claim_id, staff = claim_fixtures.claim(claim_fixtures.add_member()), claim_fixtures.add_staff()
     body = {"to": "evaluation", "reason": "Checked."}
 
-    def move() -> tuple[int, str]:
+    def change_state() -> tuple[int, str]:
         client = claim_fixtures.make_another_client().sign_in_as(staff)
         reply = client.call("POST", "/claims/{claim_id}/transitions", body, key="again", if_match=1, claim_id=claim_id)
         return reply.status, reply.body
 
-    first, again = move(), move()
+    first, again = change_state(), change_state()
     assert first[0] == 200
     assert again == first
     assert claim_fixtures.read_row(claim_id)["version"] == 2
@@ -161,7 +161,9 @@ def test_a_rejection_says_why(claim_fixtures: ClaimFixtures, code: str) -> None:
     """One of six codes, kept in the history."""
     member = claim_fixtures.add_member()
     claim_id = claim_fixtures.claim(member)
-    assert claim_fixtures.move(claim_fixtures.add_staff(), claim_id, "rejected", decline_code=code).status == 200
+    assert (
+        claim_fixtures.change_state(claim_fixtures.add_staff(), claim_id, "rejected", decline_code=code).status == 200
+    )
     last = claim_fixtures.read(member, claim_id, "/history").json["items"][0]
     assert (last["to"], last["decline_code"], last["reason"]) == ("rejected", code, "Checked.")
 
@@ -183,7 +185,7 @@ def test_a_rejection_says_why(claim_fixtures: ClaimFixtures, code: str) -> None:
         ({"to": "evaluation", "reason": "Yes.", "state": "court"}, ["/state"]),
     ],
 )
-def test_a_move_that_is_not_said_in_full_is_refused(
+def test_a_transition_that_is_not_complete_is_refused(
     claim_fixtures: ClaimFixtures, body: dict[str, str], pointers: list[str]
 ) -> None:
     """A reason always, a code with a rejection and with nothing else; nothing is written."""
@@ -204,38 +206,40 @@ def test_a_move_that_is_not_said_in_full_is_refused(
         ("submitted", "rejected", "claim-moved"),
     ],
 )
-def test_the_member_is_told_of_a_move(claim_fixtures: ClaimFixtures, before: str, after: str, template: str) -> None:
+def test_the_member_gets_a_mail_about_a_transition(
+    claim_fixtures: ClaimFixtures, before: str, after: str, template: str
+) -> None:
     """With the version it is about, for there may be another by then; back to verification asks for documents."""
     member = claim_fixtures.add_member()
     claim_id = claim_fixtures.claim(member, state=before)
     claim_fixtures.fresh_database.query_rows("DELETE FROM outbox WHERE subject_id = %s", claim_id)
-    claim_fixtures.move(claim_fixtures.add_staff(), claim_id, after)
+    claim_fixtures.change_state(claim_fixtures.add_staff(), claim_id, after)
     jobs = claim_fixtures.fresh_database.query_rows(
         "SELECT kind, priority, payload FROM outbox WHERE subject_id = %s", claim_id
     )
     facts = jobs[0]["payload"].pop("facts")
     payload = {"template": template, "to": f"account:{find_account(member)}"}
     assert jobs == [{"kind": "mail", "priority": "normal", "payload": payload}]
-    told = {"version": "2", "from_state": before, "to_state": after, "reason": "Checked."}
-    assert facts.items() >= told.items()
+    expected = {"version": "2", "from_state": before, "to_state": after, "reason": "Checked."}
+    assert facts.items() >= expected.items()
 
 
-def test_a_move_rings_for_the_relay(claim_fixtures: ClaimFixtures) -> None:
+def test_a_transition_wakes_the_relay(claim_fixtures: ClaimFixtures) -> None:
     """The mail waits for nobody's schedule."""
     claim_id, staff = claim_fixtures.claim(claim_fixtures.add_member()), claim_fixtures.add_staff()
-    nudges = claim_fixtures.client.container.queues
-    before = nudges.count  # type: ignore[attr-defined]
-    claim_fixtures.move(staff, claim_id, "evaluation")
-    assert nudges.count == before + 1  # type: ignore[attr-defined]
+    wake_ups = claim_fixtures.client.container.queues
+    before = wake_ups.count  # type: ignore[attr-defined]
+    claim_fixtures.change_state(staff, claim_id, "evaluation")
+    assert wake_ups.count == before + 1  # type: ignore[attr-defined]
 
 
-def test_a_move_names_who_made_it(claim_fixtures: ClaimFixtures) -> None:
+def test_a_transition_names_who_made_it(claim_fixtures: ClaimFixtures) -> None:
     """Admin, staff and member, by role and account; the audit by identity, without the reason's text."""
     member, staff, admin = claim_fixtures.add_member(), claim_fixtures.add_staff(), claim_fixtures.add_staff("admin")
     claim_id = claim_fixtures.claim(member)
-    claim_fixtures.move(staff, claim_id, "verification", 1)
-    claim_fixtures.move(admin, claim_id, "evaluation", 2)
-    claim_fixtures.move(member, claim_id, "withdrawn", 3)
+    claim_fixtures.change_state(staff, claim_id, "verification", 1)
+    claim_fixtures.change_state(admin, claim_id, "evaluation", 2)
+    claim_fixtures.change_state(member, claim_id, "withdrawn", 3)
     rows = claim_fixtures.fresh_database.query_rows(
         "SELECT actor_role, actor_id::text FROM claim_history WHERE claim_id = %s ORDER BY version", claim_id
     )
@@ -253,15 +257,15 @@ def test_a_move_names_who_made_it(claim_fixtures: ClaimFixtures) -> None:
     ]
 
 
-def test_a_token_of_nobody_moves_nothing(claim_fixtures: ClaimFixtures) -> None:
+def test_a_token_without_an_account_makes_no_transition(claim_fixtures: ClaimFixtures) -> None:
     """Staff by its group, but no account of ours: history could not say who."""
     claim_id = claim_fixtures.claim(claim_fixtures.add_member())
-    reply = claim_fixtures.move(make_claims("stranger", "staff"), claim_id, "evaluation")
+    reply = claim_fixtures.change_state(make_claims("stranger", "staff"), claim_id, "evaluation")
     assert (reply.status, reply.problem, claim_fixtures.read_row(claim_id)["version"]) == (403, "forbidden", 1)
 
 
-def test_a_moved_claim_begins_its_time_anew(claim_fixtures: ClaimFixtures) -> None:
-    """What counts as stuck, and as a breach told to the desk, is counted from the move."""
+def test_a_claims_time_begins_anew_with_each_transition(claim_fixtures: ClaimFixtures) -> None:
+    """What counts as stuck, and as a breach of which the claims desk is notified, counts from the transition."""
     claim_id, staff = claim_fixtures.claim(claim_fixtures.add_member()), claim_fixtures.add_staff()
     claim_fixtures.fresh_database.query_rows(
         "UPDATE claims SET state_since = now() - interval '9 days', sla_notified_at = now() WHERE id = %s", claim_id
@@ -273,7 +277,7 @@ def test_a_moved_claim_begins_its_time_anew(claim_fixtures: ClaimFixtures) -> No
         return claim_id in {item["id"] for item in items}
 
     assert stuck()
-    claim_fixtures.move(staff, claim_id, "evaluation")
+    claim_fixtures.change_state(staff, claim_id, "evaluation")
     assert not stuck()
     assert claim_fixtures.read_row(claim_id)["sla_notified_at"] is None
 

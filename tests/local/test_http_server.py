@@ -17,7 +17,7 @@ PATIENCE_S = 5.0
 
 
 class Answering:
-    """A handler that keeps what it was asked, and waits where it is told to."""
+    """A handler that keeps what it was asked, and waits if asked to."""
 
     def __init__(self) -> None:
         self.seen: list[HttpRequest] = []
@@ -100,7 +100,7 @@ def test_a_client_that_waits_for_leave_to_send_its_body_gets_it() -> None:
 
 
 def test_many_small_headers_are_as_much_as_a_large_one() -> None:
-    """The limit is for all of them together; whoever passes it is told at once, not at the end."""
+    """The limit is for all of them together; whoever exceeds it is answered at once, not at the end."""
     answer, seen = said_to(GET + b"X: 1234567890\r\n" * (http_server.HEAD_LIMIT // 15 + 10))
     assert answer.startswith(b"HTTP/1.1 431 ")
     assert seen == []
