@@ -58,18 +58,18 @@ _serial = itertools.count(1)
 
 
 @cache
-def certificates() -> Certificates:
+def make_certificates() -> Certificates:
     """Return what the proxies of this process show themselves by."""
     folder = tempfile.mkdtemp(prefix="certificates-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return ensure_certificates(Path(folder))
 
 
-def running_proxy(
+def run_tls_proxy(
     target_port: int, *, max_connections: int = 10, borrow_timeout_s: float = BORROW_TIMEOUT_S
 ) -> AbstractContextManager[Proxy]:
     """Return a proxy that is reached as `FreshDatabase.settings` say, gone when the block ends."""
-    tls = certificates().build_server_context()
+    tls = make_certificates().build_server_context()
     return run_proxy(target_port, max_connections=max_connections, borrow_timeout_s=borrow_timeout_s, tls=tls)
 
 
@@ -95,7 +95,7 @@ class PostgresHandle:
     @cached_property
     def proxy(self) -> Proxy:
         """What the functions' role comes through, until the end of the session."""
-        tls = certificates().build_server_context()
+        tls = make_certificates().build_server_context()
         proxy = Proxy(self.server.port, max_connections=MAX_CONNECTIONS, tls=tls)
         proxy.start()
         _proxies.append(proxy)
@@ -153,7 +153,7 @@ class FreshDatabase:
             db_port=self.postgres.proxy.port,
             db_name=self.name,
             db_auth="trust",
-            db_sslrootcert=str(certificates().authority),
+            db_sslrootcert=str(make_certificates().authority),
             db_pipeline="on" if self.is_pipelined else "off",
             cursor_secret="tests",
         )

@@ -38,7 +38,7 @@ def store(request: pytest.FixtureRequest) -> CircuitStore:
     return DynamoDbCircuitStore(request.getfixturevalue("dynamodb"), request.getfixturevalue("state_table"))
 
 
-def failed(seen: CircuitSnapshot, *ended: int) -> CircuitSnapshot:
+def fail_circuit(seen: CircuitSnapshot, *ended: int) -> CircuitSnapshot:
     """The circuit after failures that ended then."""
     return replace_bucket(seen, FailureBucket((*seen.bucket.failures, *ended), seen.bucket.leaked))
 
@@ -63,8 +63,8 @@ def test_what_is_counted_is_read_again(store: CircuitStore) -> None:
 
 def test_a_failure_is_added_and_forgotten(store: CircuitStore) -> None:
     """A revision each."""
-    one = store.change("email", NEW, failed(NEW, NOW)).now
-    two = store.change("email", one, failed(one, NOW + 5)).now
+    one = store.change("email", NEW, fail_circuit(NEW, NOW)).now
+    two = store.change("email", one, fail_circuit(one, NOW + 5)).now
     assert (two.bucket, two.revision, two.generation) == (FailureBucket((NOW, NOW + 5)), 2, 0)
     none = replace_bucket(two, FailureBucket())
     assert store.change("email", two, none) == WriteResult(done=True, now=none)
@@ -73,19 +73,19 @@ def test_a_failure_is_added_and_forgotten(store: CircuitStore) -> None:
 
 def test_counting_on_what_has_changed_changes_nothing_and_shows_what_is(store: CircuitStore) -> None:
     """Another revision, or another generation: both are learned from the failure itself."""
-    first = store.change("email", NEW, failed(NEW, NOW)).now
-    later = store.change("email", first, failed(first, NOW + 1)).now
-    assert store.change("email", first, failed(first, NOW + 2)) == WriteResult(done=False, now=later)
-    assert store.change("email", NEW, failed(NEW, NOW + 2)) == WriteResult(done=False, now=later)
+    first = store.change("email", NEW, fail_circuit(NEW, NOW)).now
+    later = store.change("email", first, fail_circuit(first, NOW + 1)).now
+    assert store.change("email", first, fail_circuit(first, NOW + 2)) == WriteResult(done=False, now=later)
+    assert store.change("email", NEW, fail_circuit(NEW, NOW + 2)) == WriteResult(done=False, now=later)
     tripped = store.change("email", later, open_circuit(later, EMAIL, NOW)).now
-    assert store.change("email", later, failed(later, NOW + 2)) == WriteResult(done=False, now=tripped)
-    assert store.change("email", NEW, failed(NEW, NOW + 2)) == WriteResult(done=False, now=tripped)
+    assert store.change("email", later, fail_circuit(later, NOW + 2)) == WriteResult(done=False, now=tripped)
+    assert store.change("email", NEW, fail_circuit(NEW, NOW + 2)) == WriteResult(done=False, now=tripped)
     assert store.read("email") == tripped
 
 
 def test_a_circuit_is_not_opened_on_account_of_failures_that_were_forgotten_meanwhile(store: CircuitStore) -> None:
     """The transition is made on what was seen, or not at all."""
-    seen = store.change("email", NEW, failed(NEW, NOW)).now
+    seen = store.change("email", NEW, fail_circuit(NEW, NOW)).now
     now = store.change("email", seen, replace_bucket(seen, FailureBucket())).now
     assert store.change("email", seen, open_circuit(seen, EMAIL, NOW)) == WriteResult(done=False, now=now)
 
@@ -102,7 +102,7 @@ def test_every_transition_is_read_back_as_it_was_written(store: CircuitStore) ->
         assert store.change("email", seen, to) == WriteResult(done=True, now=to)
         assert store.read("email") == to
         seen = to
-    written = store.change("email", seen, failed(seen, NOW)).now
+    written = store.change("email", seen, fail_circuit(seen, NOW)).now
     assert (written.generation, written.since, written.bucket.failures) == (3, NOW + 31_000_000, (NOW,))
     assert store.read("email") == written
 
@@ -123,7 +123,7 @@ def test_concurrent_calls_count_together(store: CircuitStore) -> None:
     def count() -> int:
         seen, tries = NEW, 0
         while True:
-            written = store.change("email", seen, failed(seen, NOW))
+            written = store.change("email", seen, fail_circuit(seen, NOW))
             seen, tries = written.now, tries + 1
             if written.done:
                 return tries
@@ -220,8 +220,8 @@ def test_an_item_of_an_earlier_release_is_a_circuit_with_no_failures(
     store = DynamoDbCircuitStore(dynamodb, state_table)
     seen = store.read("email")
     assert seen == CircuitSnapshot("closed", 4, NOW)
-    assert store.change("email", seen, failed(seen, NOW)).done
-    assert store.read("email") == failed(seen, NOW)
+    assert store.change("email", seen, fail_circuit(seen, NOW)).done
+    assert store.read("email") == fail_circuit(seen, NOW)
     left = set(read_items(dynamodb, state_table)["circuit#email"])
     assert left.isdisjoint({"calls", "failures", "slow"})
 
@@ -233,7 +233,7 @@ def test_a_table_that_is_gone_is_unavailable(dynamodb: "DynamoDBClient") -> None
     store = DynamoDbCircuitStore(dynamodb, name)
     calls: list[Callable[[], object]] = [
         lambda: store.read("email"),
-        lambda: store.change("email", NEW, failed(NEW, NOW)),
+        lambda: store.change("email", NEW, fail_circuit(NEW, NOW)),
         lambda: store.change("email", NEW, open_circuit(NEW, EMAIL, NOW)),
     ]
     for call in calls:
@@ -253,6 +253,6 @@ def test_an_answer_that_was_lost_is_found_in_the_table(dynamodb: "DynamoDBClient
 def test_a_circuits_item_is_never_deleted_by_itself(dynamodb: "DynamoDBClient", state_table: str) -> None:
     """Its generation would begin anew, and a zombie's would be current again."""
     store = DynamoDbCircuitStore(dynamodb, state_table)
-    seen = store.change("email", NEW, failed(NEW, NOW)).now
+    seen = store.change("email", NEW, fail_circuit(NEW, NOW)).now
     store.change("email", seen, open_circuit(seen, EMAIL, NOW))
     assert "expires_at" not in read_items(dynamodb, state_table)["circuit#email"]

@@ -25,7 +25,7 @@ SENDER = "no-reply@interdomestik.test"
 TAGS = {"job": "0199-1", "template": "claim-moved"}
 
 
-def mail_to(to: str, *, subject: str = "Përshëndetje, Здраво") -> Mail:
+def make_mail(to: str, *, subject: str = "Përshëndetje, Здраво") -> Mail:
     """A mail that no 7-bit path survives by luck."""
     return Mail(to, subject, "Një tekst\nme dy rreshta, ѓорѓи 🙂\n", "<p>Një <b>tekst</b> &amp; ѓорѓи 🙂</p>")
 
@@ -61,8 +61,8 @@ def subject(request: pytest.FixtureRequest) -> Iterator[MailerSubject]:
 def test_a_mail_arrives_once_with_its_subject_text_and_html_as_written(subject: MailerSubject) -> None:
     """In every script."""
     to = f"{uuid4().hex}@example.test"
-    subject.mailer.send(mail_to(to), tags=TAGS)
-    assert subject.inbox(to) == [mail_to(to)]
+    subject.mailer.send(make_mail(to), tags=TAGS)
+    assert subject.inbox(to) == [make_mail(to)]
 
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r", "\u2028", "\x85", "\0"])
@@ -70,9 +70,9 @@ def test_a_subject_or_address_of_two_lines_is_refused(subject: MailerSubject, li
     """What follows the line's end could be a header of somebody's choice."""
     evil = f"{line_end}Bcc: all@example.test"
     with pytest.raises(RequestRejected):
-        subject.mailer.send(mail_to("besa@example.test", subject=f"Hello{evil}"), tags=TAGS)
+        subject.mailer.send(make_mail("besa@example.test", subject=f"Hello{evil}"), tags=TAGS)
     with pytest.raises(RequestRejected):
-        subject.mailer.send(mail_to(f"besa@example.test{evil}"), tags=TAGS)
+        subject.mailer.send(make_mail(f"besa@example.test{evil}"), tags=TAGS)
 
 
 def _verify(sender: str) -> None:
@@ -130,7 +130,9 @@ def _request(connection: socket.socket) -> bytes:
 
 
 @contextmanager
-def wire(answer: bytes = b"", *, hangs: bool = False, dies: bool = False) -> Iterator[tuple[ScriptedMailServer, str]]:
+def run_mail_server(
+    answer: bytes = b"", *, hangs: bool = False, dies: bool = False
+) -> Iterator[tuple[ScriptedMailServer, str]]:
     """A server on loopback, and its address."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         served = ScriptedMailServer(answer, hangs, dies)
@@ -146,7 +148,7 @@ def wire(answer: bytes = b"", *, hangs: bool = False, dies: bool = False) -> Ite
             thread.join(5)
 
 
-def http(status: int, body: dict[str, str], error: str = "") -> bytes:
+def make_http_answer(status: int, body: dict[str, str], error: str = "") -> bytes:
     """An answer of SES."""
     raw = json.dumps(body).encode()
     head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(raw)}\r\n"
@@ -156,7 +158,7 @@ def http(status: int, body: dict[str, str], error: str = "") -> bytes:
 def send_to(url: str) -> None:
     """Send one mail with production's own client."""
     with use_aws_at(url):
-        SesMailer(clients.get_sesv2(), sender=SENDER).send(mail_to("besa@example.test"), tags=TAGS)
+        SesMailer(clients.get_sesv2(), sender=SENDER).send(make_mail("besa@example.test"), tags=TAGS)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +184,10 @@ def test_the_answer_of_ses_decides_whether_the_mail_may_be_sent_again(
     status: int, error: str, kind: type[AwsError]
 ) -> None:
     """Refused for good, not now, or not known; and each mail leaves once, whatever the answer is."""
-    with wire(http(status, {"message": "why"}, error)) as (served, url), pytest.raises(AwsError) as failed:
+    with (
+        run_mail_server(make_http_answer(status, {"message": "why"}, error)) as (served, url),
+        pytest.raises(AwsError) as failed,
+    ):
         send_to(url)
     assert type(failed.value) is kind
     assert failed.value.code == error
@@ -205,8 +210,8 @@ NOT_VERIFIED = "Email address is not verified. The following identities failed t
 )
 def test_a_sender_that_is_not_verified_is_an_operators_to_repair(named: str, kind: type[AwsError]) -> None:
     """SES has one code for it and for a recipient that its sandbox does not know, which holds up nobody else."""
-    answer = http(400, {"message": NOT_VERIFIED + named}, "MessageRejected")
-    with wire(answer) as (_, url), pytest.raises(AwsError) as failed:
+    answer = make_http_answer(400, {"message": NOT_VERIFIED + named}, "MessageRejected")
+    with run_mail_server(answer) as (_, url), pytest.raises(AwsError) as failed:
         send_to(url)
     assert type(failed.value) is kind
     assert "@" not in failed.value.code
@@ -215,7 +220,7 @@ def test_a_sender_that_is_not_verified_is_an_operators_to_repair(named: str, kin
 def test_an_answer_that_never_comes_is_uncertain(monkeypatch: pytest.MonkeyPatch) -> None:
     """SES may have sent it: once, and not again."""
     monkeypatch.setattr(clients, "MAIL_READ_TIMEOUT_S", 0.3)
-    with wire(hangs=True) as (served, url), pytest.raises(OutcomeUnknown):
+    with run_mail_server(hangs=True) as (served, url), pytest.raises(OutcomeUnknown):
         send_to(url)
     assert len(served.requests) == 1
 
@@ -223,7 +228,7 @@ def test_an_answer_that_never_comes_is_uncertain(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1."])
 def test_a_connection_lost_before_the_answers_end_is_uncertain(answer: bytes) -> None:
     """The request was read to its end, and then came nothing, or half an answer."""
-    with wire(answer, dies=True) as (served, url), pytest.raises(OutcomeUnknown):
+    with run_mail_server(answer, dies=True) as (served, url), pytest.raises(OutcomeUnknown):
         send_to(url)
     assert len(served.requests) == 1
 
@@ -236,17 +241,17 @@ def test_a_refused_connection_means_that_nothing_was_sent() -> None:
 
 def test_each_mail_has_a_connection_of_its_own() -> None:
     """One kept alive may be dead by the next mail, which would then be uncertain for no reason."""
-    with wire(http(200, {"MessageId": "1"})) as (served, url), use_aws_at(url):
+    with run_mail_server(make_http_answer(200, {"MessageId": "1"})) as (served, url), use_aws_at(url):
         mailer = SesMailer(clients.get_sesv2(), sender=SENDER)
         for _ in range(3):
-            mailer.send(mail_to("besa@example.test"), tags=TAGS)
+            mailer.send(make_mail("besa@example.test"), tags=TAGS)
     assert served.connections == len(served.requests) == 3
 
 
 def test_a_failure_holds_nothing_of_the_person() -> None:
     """SES quotes the address in its message; failures are logged."""
-    answer = http(400, {"message": "not verified: besa@example.test"}, "MessageRejected")
-    with wire(answer) as (_, url), pytest.raises(RequestRejected) as refused:
+    answer = make_http_answer(400, {"message": "not verified: besa@example.test"}, "MessageRejected")
+    with run_mail_server(answer) as (_, url), pytest.raises(RequestRejected) as refused:
         send_to(url)
     assert "besa" not in f"{refused.value!r} {refused.value.__cause__!r}"
     assert refused.value.__suppress_context__

@@ -82,7 +82,7 @@ def environments(request: pytest.FixtureRequest, dynamodb: "DynamoDBClient", sta
     return StoreEnvironments(client, dynamodb, state_table)
 
 
-def names(decisions: list[AdmissionDecision]) -> Counter[str]:
+def count_decisions(decisions: list[AdmissionDecision]) -> Counter[str]:
     """How many of each decision."""
     return Counter(type(decision).__name__ for decision in decisions)
 
@@ -94,14 +94,14 @@ def test_of_concurrent_calls_from_one_client_exactly_five_are_admitted(
 ) -> None:
     """5 / 60: five are admitted, the others limited; five keys and one bucket are left in the table."""
     decisions = environments.admit(clock, [(make_charge(), make_use(f"key-{n}")) for n in range(calls)])
-    assert names(decisions) == {"Admitted": 5, "OverLimit": calls - 5}
+    assert count_decisions(decisions) == {"Admitted": 5, "OverLimit": calls - 5}
     assert environments.items() == ["key"] * 5 + ["limit"]
 
 
 @SIZES
 def test_concurrent_calls_without_keys_are_limited_as_exactly(environments: StoreEnvironments, calls: int) -> None:
     """A charge alone is one conditional write, and five of them are made."""
-    assert names(environments.admit(ManualClock(), [(make_charge(), None)] * calls)) == {
+    assert count_decisions(environments.admit(ManualClock(), [(make_charge(), None)] * calls)) == {
         "Admitted": 5,
         "OverLimit": calls - 5,
     }
@@ -113,14 +113,14 @@ def test_refused_concurrent_calls_learn_when_the_next_is_admitted(environments: 
     environments.admit(clock, [(make_charge(), make_use(f"key-{n}")) for n in range(20)])
     clock.advance(12)
     decisions = environments.admit(clock, [(make_charge(), make_use(f"later-{n}")) for n in range(20)])
-    assert names(decisions) == {"Admitted": 1, "OverLimit": 19}
+    assert count_decisions(decisions) == {"Admitted": 1, "OverLimit": 19}
 
 
 def test_a_large_limit_is_as_exact_as_a_small_one(environments: StoreEnvironments) -> None:
     """30 / 60: thirty of fifty, and the bucket is owed exactly thirty intervals."""
     clock, thirty = ManualClock(), make_charge(limit=RateLimit("read", 30, 60))
     decisions = environments.admit(clock, [(thirty, make_use(f"key-{n}")) for n in range(50)])
-    assert names(decisions) == {"Admitted": 30, "OverLimit": 20}
+    assert count_decisions(decisions) == {"Admitted": 30, "OverLimit": 20}
     assert environments.tat(thirty) - convert_to_epoch_micros(clock()) == 60 * SECOND
 
 
@@ -132,7 +132,7 @@ def test_of_concurrent_calls_with_one_key_exactly_one_is_admitted(
     """All others are answered that it runs, and the client is charged once."""
     clock = ManualClock()
     decisions = environments.admit(clock, [(charged, make_use())] * calls)
-    assert names(decisions) == {"Admitted": 1, "InProgress": calls - 1}
+    assert count_decisions(decisions) == {"Admitted": 1, "InProgress": calls - 1}
     if charged:
         assert environments.tat(charged) - convert_to_epoch_micros(clock()) == gcra.compute_interval(FIVE_A_MINUTE)
 
@@ -140,7 +140,7 @@ def test_of_concurrent_calls_with_one_key_exactly_one_is_admitted(
 def test_concurrent_repeated_calls_are_charged_by_the_key(environments: StoreEnvironments) -> None:
     """Five calls with each of four keys: four admitted, sixteen running, nobody limited."""
     decisions = environments.admit(ManualClock(), [(make_charge(), make_use(f"key-{n % 4}")) for n in range(20)])
-    assert names(decisions) == {"Admitted": 4, "InProgress": 16}
+    assert count_decisions(decisions) == {"Admitted": 4, "InProgress": 16}
 
 
 def test_concurrent_calls_with_more_keys_than_the_limit_get_five_keys(environments: StoreEnvironments) -> None:
@@ -149,14 +149,14 @@ def test_concurrent_calls_with_more_keys_than_the_limit_get_five_keys(environmen
     decisions = environments.admit(ManualClock(), asked)
     admitted = [asked[n][1] for n, decision in enumerate(decisions) if isinstance(decision, Admitted)]
     assert len(admitted) == len(set(admitted)) == 5
-    assert names(decisions).keys() <= {"Admitted", "InProgress", "OverLimit"}
+    assert count_decisions(decisions).keys() <= {"Admitted", "InProgress", "OverLimit"}
     assert environments.items() == ["key"] * 5 + ["limit"]
 
 
 def test_clients_do_not_block_each_other(environments: StoreEnvironments) -> None:
     """Twenty clients at once with a key each are all admitted."""
     asked = [(make_charge(f"client-{n}"), make_use(f"key-{n}")) for n in range(20)]
-    assert names(environments.admit(ManualClock(), asked)) == {"Admitted": 20}
+    assert count_decisions(environments.admit(ManualClock(), asked)) == {"Admitted": 20}
 
 
 def test_an_ended_lease_has_one_successor(environments: StoreEnvironments) -> None:
@@ -165,7 +165,10 @@ def test_an_ended_lease_has_one_successor(environments: StoreEnvironments) -> No
     first = environments.environment(clock)
     zombie = read_token(first.admit(charge=None, use=make_use(), lease_s=LEASE_S))
     clock.advance(LEASE_S)
-    assert names(environments.admit(clock, [(make_charge(), make_use())] * 20)) == {"Admitted": 1, "InProgress": 19}
+    assert count_decisions(environments.admit(clock, [(make_charge(), make_use())] * 20)) == {
+        "Admitted": 1,
+        "InProgress": 19,
+    }
     first.complete(make_use(), zombie, CREATED)
     assert isinstance(first.admit(charge=None, use=make_use(), lease_s=LEASE_S), InProgress)
 
@@ -184,7 +187,7 @@ def test_an_answer_is_stored_while_many_calls_ask_for_it(environments: StoreEnvi
 
     first, *others = run_concurrently([answer_and_ask, *repeat(ask, 20)])
     assert first == Replay(CREATED)
-    assert names(others).keys() <= {"InProgress", "Replay"}
+    assert count_decisions(others).keys() <= {"InProgress", "Replay"}
     assert environments.admit(read_utc_now, [(make_charge(), make_use())] * 20) == [Replay(CREATED)] * 20
 
 

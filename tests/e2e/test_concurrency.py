@@ -23,7 +23,7 @@ BURST = 50  # calls at once of a method (template.yaml)
 RATE = 50.0  # calls a second by which it comes back
 
 
-def at_once(calls: Sequence[Callable[[], httpx.Response]]) -> list[httpx.Response]:
+def run_at_once(calls: Sequence[Callable[[], httpx.Response]]) -> list[httpx.Response]:
     """All calls, let go together."""
     start = threading.Barrier(len(calls))
 
@@ -65,14 +65,14 @@ def count_seconds_of_arrival(replies: Sequence[httpx.Response]) -> int:
     return max(seconds) - min(seconds) + 1
 
 
-def posting(
+def prepare_post(
     client: httpx.Client, path: str, body: dict[str, Any], key: str | None = None
 ) -> Callable[[], httpx.Response]:
     """A call to be let go."""
     return lambda: client.post(path, json=body, headers=add_key(key))
 
 
-def statuses(replies: Sequence[httpx.Response]) -> dict[int, int]:
+def count_statuses(replies: Sequence[httpx.Response]) -> dict[int, int]:
     """How many replies had which status."""
     return dict(Counter(reply.status_code for reply in replies))
 
@@ -80,8 +80,8 @@ def statuses(replies: Sequence[httpx.Response]) -> dict[int, int]:
 def test_twenty_applications_from_twenty_addresses_are_twenty_agents(cloud: RunningCloud) -> None:
     """20 created, 20 different codes, though they share their name."""
     clients = [cloud.make_client(f"127.0.0.{n}") for n in range(2, 22)]
-    replies = at_once([posting(client, "/agents", make_applicant()) for client in clients])
-    assert statuses(replies) == {201: 20}
+    replies = run_at_once([prepare_post(client, "/agents", make_applicant()) for client in clients])
+    assert count_statuses(replies) == {201: 20}
     assert len({reply.json()["referral_code"] for reply in replies}) == 20
 
 
@@ -96,10 +96,10 @@ def test_fifty_at_one_instant_are_served(
 ) -> None:
     """Each from an address of its own, at the deployed settings, also where all environments have to start first."""
     clients = [cloud.make_client(f"127.0.{100 + next_serial() % 100}.{n}") for n in range(2, count + 2)]
-    replies = at_once([posting(client, path, body()) for client in clients])
+    replies = run_at_once([prepare_post(client, path, body()) for client in clients])
 
-    record("at_one_instant", path=path, callers=count, served=statuses(replies).get(201, 0))
-    assert statuses(replies) == {201: count}
+    record("at_one_instant", path=path, callers=count, served=count_statuses(replies).get(201, 0))
+    assert count_statuses(replies) == {201: count}
     time.sleep(count / RATE)  # the method's burst is whole again for the next test
 
 
@@ -108,10 +108,10 @@ def test_fifty_claims_at_one_instant_are_served(cloud: RunningCloud, users: Clou
     with ThreadPoolExecutor(8) as pool:
         members = list(pool.map(lambda _: users.make_member(), range(50)))
     time.sleep(50 / RATE)
-    replies = at_once([posting(client, "/claims", make_claim_body()) for _, client in members])
+    replies = run_at_once([prepare_post(client, "/claims", make_claim_body()) for _, client in members])
 
-    record("at_one_instant", path="/claims", callers=50, served=statuses(replies).get(201, 0))
-    assert statuses(replies) == {201: 50}
+    record("at_one_instant", path="/claims", callers=50, served=count_statuses(replies).get(201, 0))
+    assert count_statuses(replies) == {201: 50}
 
 
 def test_two_hundred_calls_at_one_instant_are_served_or_asked_to_wait(cloud: RunningCloud) -> None:
@@ -123,9 +123,9 @@ def test_two_hundred_calls_at_one_instant_are_served_or_asked_to_wait(cloud: Run
     replies = send_together(httpx.URL(cloud.url), [f"127.0.200.{n + 2}" for n in range(200)], "/members", bodies)
     let_in = BURST + RATE * count_seconds_of_arrival(replies)  # the bucket refills while the gateway reads
 
-    served, asked = statuses(replies).get(201, 0), statuses(replies).get(429, 0)
+    served, asked = count_statuses(replies).get(201, 0), count_statuses(replies).get(429, 0)
     record("two_hundred_at_one_instant", callers=200, served=served, told_to_wait=asked, other=200 - served - asked)
-    assert set(statuses(replies)) <= SERVED_OR_TOLD_TO_WAIT
+    assert set(count_statuses(replies)) <= SERVED_OR_TOLD_TO_WAIT
     assert BURST <= served <= let_in
     refused = [reply for reply in replies if reply.status_code == 429]
     assert {read_problem(reply) for reply in refused} <= {"too-many-requests"}
@@ -139,9 +139,9 @@ def test_two_hundred_calls_at_one_instant_are_served_or_asked_to_wait(cloud: Run
 def test_fifteen_deep_health_checks_at_one_instant_are_answered(cloud: RunningCloud) -> None:
     """From fifteen addresses: none is turned away, and none ends in a 5xx of the gateway's."""
     clients = [cloud.make_client(f"127.0.7.{n}") for n in range(2, 17)]
-    replies = at_once([partial(client.get, "/health/deep") for client in clients])
+    replies = run_at_once([partial(client.get, "/health/deep") for client in clients])
 
-    assert statuses(replies) == {200: 15}
+    assert count_statuses(replies) == {200: 15}
 
 
 def test_a_flood_of_unknown_addresses_leaves_health_alone(cloud: RunningCloud) -> None:
@@ -159,26 +159,26 @@ def test_twenty_applications_from_one_address_are_five(cloud: RunningCloud) -> N
     """5 created, 15 refused; one more after the Retry-After, five after a minute."""
     bodies = [make_applicant() for _ in range(20)]
     clients = [cloud.make_client("127.0.9.9") for _ in bodies]
-    replies = at_once([posting(client, "/agents", body) for client, body in zip(clients, bodies, strict=True)])
-    assert statuses(replies) == {201: 5, 429: 15}
+    replies = run_at_once([prepare_post(client, "/agents", body) for client, body in zip(clients, bodies, strict=True)])
+    assert count_statuses(replies) == {201: 5, 429: 15}
     refused = [reply for reply in replies if reply.status_code == 429]
     assert {read_problem(reply) for reply in refused} == {"too-many-requests"}
     emails = [body["email"] for body in bodies]
     assert len(cloud.query_rows("SELECT id FROM accounts WHERE email = ANY(%s)", emails)) == 5
 
     time.sleep(max(int(reply.headers["Retry-After"]) for reply in refused))
-    one_more = at_once([posting(clients[n], "/agents", make_applicant()) for n in range(3)])
-    assert statuses(one_more) == {201: 1, 429: 2}
+    one_more = run_at_once([prepare_post(clients[n], "/agents", make_applicant()) for n in range(3)])
+    assert count_statuses(one_more) == {201: 1, 429: 2}
     time.sleep(60)
-    five_more = at_once([posting(clients[n], "/agents", make_applicant()) for n in range(7)])
-    assert statuses(five_more) == {201: 5, 429: 2}
+    five_more = run_at_once([prepare_post(clients[n], "/agents", make_applicant()) for n in range(7)])
+    assert count_statuses(five_more) == {201: 5, 429: 2}
 
 
 def test_twenty_members_with_one_email_are_one(cloud: RunningCloud) -> None:
     """1 created, 19 times 409, one account, one member, one welcome."""
     body = make_person()
-    replies = at_once([posting(cloud.make_client(), "/members", body) for _ in range(20)])
-    assert statuses(replies) == {201: 1, 409: 19}
+    replies = run_at_once([prepare_post(cloud.make_client(), "/members", body) for _ in range(20)])
+    assert count_statuses(replies) == {201: 1, 409: 19}
     assert {read_problem(reply) for reply in replies if reply.status_code == 409} == {"email-taken"}
     assert len(cloud.query_rows("SELECT id FROM accounts WHERE email = %s", body["email"])) == 1
     wait_until(lambda: cloud.list_mails(body["email"]), "the welcome mail")
@@ -187,14 +187,14 @@ def test_twenty_members_with_one_email_are_one(cloud: RunningCloud) -> None:
 def test_twenty_calls_with_one_key_are_one_member_and_one_answer(cloud: RunningCloud) -> None:
     """All from one address, and no 429: each gets the answer, or 409 while the first runs, and then the answer."""
     body, key, address = make_person(), f"one-key-{time.time_ns()}", "127.0.8.8"
-    calls = [posting(cloud.make_client(address), "/members", body, key) for _ in range(20)]
-    replies = at_once(calls)
-    assert set(statuses(replies)) <= {201, 409}
+    calls = [prepare_post(cloud.make_client(address), "/members", body, key) for _ in range(20)]
+    replies = run_at_once(calls)
+    assert set(count_statuses(replies)) <= {201, 409}
     assert {read_problem(r) for r in replies if r.status_code == 409} <= {"request-in-progress"}
     assert all(int(r.headers["Retry-After"]) >= 1 for r in replies if r.status_code == 409)
     later = [call() for call in calls]
     answers = {r.content for r in [*replies, *later] if r.status_code == 201}
-    assert (statuses(later), len(answers)) == ({201: 20}, 1)
+    assert (count_statuses(later), len(answers)) == ({201: 20}, 1)
     assert {r.headers.get("Idempotency-Replayed") for r in later} == {"true"}
     assert len(cloud.query_rows("SELECT id FROM accounts WHERE email = %s", body["email"])) == 1
 
@@ -203,8 +203,8 @@ def test_fifteen_claims_at_once_are_fifteen_cases(cloud: RunningCloud, users: Cl
     """15 claims, 15 numbers, 15 first history rows, 15 mails."""
     with ThreadPoolExecutor(15) as pool:
         members = list(pool.map(lambda _: users.make_member(language="en"), range(15)))
-    replies = at_once([posting(client, "/claims", make_claim_body()) for _, client in members])
-    assert statuses(replies) == {201: 15}
+    replies = run_at_once([prepare_post(client, "/claims", make_claim_body()) for _, client in members])
+    assert count_statuses(replies) == {201: 15}
     claims = [reply.json() for reply in replies]
     assert len({claim["number"] for claim in claims}) == 15
     ids = [claim["id"] for claim in claims]

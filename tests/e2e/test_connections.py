@@ -13,7 +13,7 @@ import pytest
 from local.postgres import DATABASE
 from local.state_folder import StateFolder
 from tests.e2e.cloud import ROOT, RunningCloud, next_serial, wait_until
-from tests.e2e.test_concurrency import at_once, posting, statuses
+from tests.e2e.test_concurrency import count_statuses, prepare_post, run_at_once
 from tests.roles import LIMITED, SESSION_OF_A_FUNCTION
 from tests.sample_people import make_applicant, make_person
 
@@ -89,15 +89,17 @@ def test_a_look_of_the_tests_takes_no_session_of_the_limit(cloud: RunningCloud) 
 def test_sixty_calls_at_one_instant_use_fifty_connections(cloud: RunningCloud) -> None:
     """All are served, the rest waits its turn; neither PostgreSQL nor the pool has seen more than are deployed."""
     for path, body in (("/agents", make_applicant), ("/members", make_person)):
-        at_once([posting(client, path, body()) for client in callers(cloud, EACH)])  # starts the environments
+        run_at_once([prepare_post(client, path, body()) for client in callers(cloud, EACH)])  # starts the environments
         time.sleep(2 * EACH / 25)  # until the method's burst is whole again
     reset_counts(cloud)
     bodies = [("/agents", make_applicant()) if n % 2 else ("/members", make_person()) for n in range(2 * EACH)]
     with sampling(cloud) as sessions:
-        replies = at_once([posting(c, *body) for c, body in zip(callers(cloud, 2 * EACH), bodies, strict=True)])
+        replies = run_at_once(
+            [prepare_post(c, *body) for c, body in zip(callers(cloud, 2 * EACH), bodies, strict=True)]
+        )
     seen = counts(cloud)
 
-    assert statuses(replies) == {201: 2 * EACH}
+    assert count_statuses(replies) == {201: 2 * EACH}
     assert seen["max_connections"] == CONNECTIONS
     assert max(*sessions, seen["open_max"], seen["borrowed_max"]) <= CONNECTIONS
     assert (seen["borrow_timeouts"], seen["crashes"]) == (0, [])

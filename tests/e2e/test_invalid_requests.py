@@ -55,7 +55,7 @@ def nothing_is_written(cloud: RunningCloud, clients: dict[str, httpx.Client], re
         assert cloud.count_rows(*TABLES) == before
 
 
-def refused(
+def post_refused(
     client: httpx.Client, path: str, body: Any = None, *, raw: bytes | None = None, media_type: str = "application/json"
 ) -> httpx.Response:
     """A POST that must be a 4xx problem."""
@@ -66,7 +66,7 @@ def refused(
     return reply
 
 
-def names(reply: httpx.Response) -> list[str]:
+def list_named_fields(reply: httpx.Response) -> list[str]:
     """The fields a problem names."""
     return [error["pointer"] for error in reply.json()["errors"]]
 
@@ -75,7 +75,7 @@ def names(reply: httpx.Response) -> list[str]:
 def test_a_missing_field_is_named(clients: dict[str, httpx.Client], path: str, field: str) -> None:
     """One field, one error."""
     body = {k: v for k, v in BODIES[path].items() if k != field}
-    assert names(refused(clients[path], path, body)) == [f"/{field}"]
+    assert list_named_fields(post_refused(clients[path], path, body)) == [f"/{field}"]
 
 
 @pytest.mark.parametrize(("path", "field"), EVERY_FIELD)
@@ -84,14 +84,14 @@ def test_a_missing_field_is_named(clients: dict[str, httpx.Client], path: str, f
 )
 def test_a_field_of_a_wrong_kind_is_named(clients: dict[str, httpx.Client], path: str, field: str, value: Any) -> None:
     """Null, another type, empty, too long, with control characters."""
-    assert names(refused(clients[path], path, {**BODIES[path], field: value})) == [f"/{field}"]
+    assert list_named_fields(post_refused(clients[path], path, {**BODIES[path], field: value})) == [f"/{field}"]
 
 
 @pytest.mark.parametrize(("path", "field"), EVERY_FIELD)
 def test_half_a_surrogate_pair_is_named(clients: dict[str, httpx.Client], path: str, field: str) -> None:
     """JSON can spell it, text can't hold it."""
     raw = json.dumps({**BODIES[path], field: "ab\ud83dcd efgh ijkl mnop"}).encode()
-    assert names(refused(clients[path], path, raw=raw)) == [f"/{field}"]
+    assert list_named_fields(post_refused(clients[path], path, raw=raw)) == [f"/{field}"]
 
 
 @pytest.mark.parametrize(("path", "field"), EVERY_FIELD)
@@ -99,14 +99,14 @@ def test_a_field_given_twice_is_named(clients: dict[str, httpx.Client], path: st
     """Neither the first nor the last wins."""
     once = json.dumps(BODIES[path])[1:-1]
     raw = ("{" + once + f', "{field}": ' + json.dumps(BODIES[path][field]) + "}").encode()
-    assert names(refused(clients[path], path, raw=raw)) == [f"/{field}"]
+    assert list_named_fields(post_refused(clients[path], path, raw=raw)) == [f"/{field}"]
 
 
 @pytest.mark.parametrize(("path", "field"), EVERY_TEXT)
 def test_a_megabyte_of_text_is_too_large(clients: dict[str, httpx.Client], path: str, field: str) -> None:
     """Too long by far, and said so, not cut; what a body may hold is named."""
-    assert refused(clients[path], path, {**BODIES[path], field: "x" * 1_000_000}).status_code == 413
-    assert names(refused(clients[path], path, {**BODIES[path], field: "x" * 200_000})) == [f"/{field}"]
+    assert post_refused(clients[path], path, {**BODIES[path], field: "x" * 1_000_000}).status_code == 413
+    assert list_named_fields(post_refused(clients[path], path, {**BODIES[path], field: "x" * 200_000})) == [f"/{field}"]
 
 
 def test_a_body_that_unpacks_to_two_hundred_thousand_fields_costs_nothing(cloud: RunningCloud) -> None:
@@ -151,7 +151,7 @@ def test_a_request_id_of_the_clients_choice_names_nothing(cloud: RunningCloud) -
 @pytest.mark.parametrize("path", BODIES)
 def test_eleven_megabytes_are_too_large(clients: dict[str, httpx.Client], path: str) -> None:
     """The gateway takes ten."""
-    reply = refused(clients[path], path, raw=b'{"full_name": "' + b"x" * 11_000_000 + b'"}')
+    reply = post_refused(clients[path], path, raw=b'{"full_name": "' + b"x" * 11_000_000 + b'"}')
     assert reply.status_code == 413
 
 
@@ -163,27 +163,27 @@ def test_eleven_megabytes_are_too_large(clients: dict[str, httpx.Client], path: 
 )
 def test_what_is_no_json_object_is_malformed(clients: dict[str, httpx.Client], path: str, raw: bytes) -> None:
     """400, without a parser's words."""
-    assert read_problem(refused(clients[path], path, raw=raw)) == "malformed-request"
+    assert read_problem(post_refused(clients[path], path, raw=raw)) == "malformed-request"
 
 
 @pytest.mark.parametrize("path", BODIES)
 @pytest.mark.parametrize("media_type", ["text/plain", "application/xml", "multipart/form-data; boundary=x"])
 def test_another_media_type_is_refused(clients: dict[str, httpx.Client], path: str, media_type: str) -> None:
     """415."""
-    assert refused(clients[path], path, BODIES[path], media_type=media_type).status_code == 415
+    assert post_refused(clients[path], path, BODIES[path], media_type=media_type).status_code == 415
 
 
 @pytest.mark.parametrize("path", BODIES)
 def test_an_unknown_field_is_named(clients: dict[str, httpx.Client], path: str) -> None:
     """A role in a body raises nobody."""
-    assert names(refused(clients[path], path, {**BODIES[path], "role": "admin"})) == ["/role"]
+    assert list_named_fields(post_refused(clients[path], path, {**BODIES[path], "role": "admin"})) == ["/role"]
 
 
 def test_an_incident_in_the_future_is_refused(clients: dict[str, httpx.Client]) -> None:
     """It can't have happened."""
-    assert names(refused(clients["/claims"], "/claims", make_claim_body(incident_date="2199-01-01"))) == [
-        "/incident_date"
-    ]
+    assert list_named_fields(
+        post_refused(clients["/claims"], "/claims", make_claim_body(incident_date="2199-01-01"))
+    ) == ["/incident_date"]
 
 
 HOSTILE_TEXT = [

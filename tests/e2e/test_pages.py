@@ -26,7 +26,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
         yield started
 
 
-def seen(browser: webdriver.Chrome, selector: str) -> WebElement:
+def wait_for_element(browser: webdriver.Chrome, selector: str) -> WebElement:
     """The element, once it is there to be seen."""
 
     def look(b: webdriver.Chrome) -> WebElement | None:
@@ -69,20 +69,22 @@ def test_the_documentation_works_offline_and_tries_a_call(
     number = users.register()["number"]
     token = str(users.make_staff().headers["Authorization"]).removeprefix("Bearer ")
     browser.get(f"{cloud.url}/docs")
-    seen(browser, "#operations-members-get_members")
+    wait_for_element(browser, "#operations-members-get_members")
     assert len(browser.find_elements(By.CSS_SELECTOR, ".opblock")) == len(_operations(cloud))
     keep_screenshot(browser, "docs")
 
-    seen(browser, "button.authorize").click()
-    seen(browser, ".auth-container input").send_keys(token)
-    seen(browser, ".auth-container button[type=submit], .auth-btn-wrapper button.authorize").click()
-    seen(browser, ".btn-done").click()
-    seen(browser, "#operations-members-get_members button.opblock-summary-control").click()
-    seen(browser, "#operations-members-get_members .try-out__btn").click()
-    field = seen(browser, "#operations-members-get_members tr[data-param-name=number] input")
+    wait_for_element(browser, "button.authorize").click()
+    wait_for_element(browser, ".auth-container input").send_keys(token)
+    wait_for_element(browser, ".auth-container button[type=submit], .auth-btn-wrapper button.authorize").click()
+    wait_for_element(browser, ".btn-done").click()
+    wait_for_element(browser, "#operations-members-get_members button.opblock-summary-control").click()
+    wait_for_element(browser, "#operations-members-get_members .try-out__btn").click()
+    field = wait_for_element(browser, "#operations-members-get_members tr[data-param-name=number] input")
     field.send_keys(number)
-    seen(browser, "#operations-members-get_members button.execute").click()
-    answer = seen(browser, "#operations-members-get_members .live-responses-table .response-col_description pre")
+    wait_for_element(browser, "#operations-members-get_members button.execute").click()
+    answer = wait_for_element(
+        browser, "#operations-members-get_members .live-responses-table .response-col_description pre"
+    )
     WebDriverWait(browser, WAIT_S).until(lambda _: number in answer.text)
     keep_screenshot(browser, "docs-tried")
     assert hosts_asked(browser) == {urlsplit(cloud.origin).netloc}

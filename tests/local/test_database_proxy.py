@@ -77,7 +77,7 @@ class ProxyProcess:
             yield clients
 
 
-def until(true: Callable[[], bool], otherwise: str) -> None:
+def wait_until(true: Callable[[], bool], otherwise: str) -> None:
     """Return when it is true."""
     end = monotonic() + READY_S
     while not true():
@@ -140,7 +140,7 @@ def test_counts_begin_anew(proxy_process: ProxyProcess) -> None:
     with proxy_process.lend(1):
         with proxy_process.lend(2):
             pass
-        until(lambda: proxy_process.counts["borrowed"] == 1, "two were not given back")
+        wait_until(lambda: proxy_process.counts["borrowed"] == 1, "two were not given back")
         assert proxy_process.counts["borrowed_max"] == 3
         counts = proxy_process.ask("POST", "/counts/reset")
     assert (counts["borrowed_max"], counts["transactions"], counts["round_trips"]) == (1, 0, 0)
@@ -170,7 +170,7 @@ def test_a_higher_limit_lets_in_who_waits(proxy_process: ProxyProcess) -> None:
     proxy_process.ask("PUT", "/limit", {"max_connections": 1})
     with proxy_process.lend(1), closing(proxy_process.connect()) as late:
         late.pgconn.send_query(b"SELECT 1")
-        until(lambda: proxy_process.counts["waiting"] == 1, "nobody waits")
+        wait_until(lambda: proxy_process.counts["waiting"] == 1, "nobody waits")
         proxy_process.ask("PUT", "/limit", {"max_connections": 2})
         answer = late.pgconn.get_result()
         assert answer is not None
@@ -183,7 +183,7 @@ def test_every_connection_is_cut(proxy_process: ProxyProcess) -> None:
         assert proxy_process.ask("POST", "/cut") == {"cut": 2}
         with pytest.raises(psycopg.OperationalError):
             idle.execute("SELECT 1")
-    until(lambda: proxy_process.counts["clients"] == 0, "a client is left")
+    wait_until(lambda: proxy_process.counts["clients"] == 0, "a client is left")
     with proxy_process.connect() as again:
         assert again.execute("SELECT 1").fetchone() == (1,)
 
@@ -207,9 +207,11 @@ def test_after_a_change_of_target_nobody_is_on_the_former_server(
     """It may still take writes, so whoever had a transaction there has lost it: also a client that does not read."""
     with closing(proxy_process.connect()) as stalled:
         stalled.pgconn.send_query(b"BEGIN; SELECT /* stalled */ repeat('x', 500000) FROM generate_series(1, 60)")
-        until(lambda: there(postgres, "stalled") == ["idle in transaction"], "the answer has not come to the proxy")
+        wait_until(
+            lambda: there(postgres, "stalled") == ["idle in transaction"], "the answer has not come to the proxy"
+        )
         proxy_process.ask("PUT", "/target", {"port": find_free_port()})
-        until(lambda: there(postgres, "stalled") == [], "it is still there")
+        wait_until(lambda: there(postgres, "stalled") == [], "it is still there")
 
 
 def there(postgres: PostgresHandle, mark: str) -> list[str]:

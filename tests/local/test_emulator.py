@@ -29,7 +29,7 @@ PASSWORD = "Some password, 21 long"
 OBSERVATION_S = 2.5  # the emulator's pollers look at their queues once a second
 
 
-def deployed(clients: EmulatorClients) -> Stack:
+def deploy_stack(clients: EmulatorClients) -> Stack:
     """The small stack, deployed and read back."""
     deploy(clients, TEMPLATE, {"EventSources": "DISABLED"})
     return read_stack(clients, list_code_folders(read_template(TEMPLATE), CLOUD), [])
@@ -89,10 +89,10 @@ EVERYTHING = {
 def test_everything_is_kept_over_a_restart(tmp_path: Path) -> None:
     """Evidence, state, queues, people and mails; on another port, as after a change of ports."""
     with start_emulator(tmp_path / "emulator") as (clients, _):
-        stack = deployed(clients)
+        stack = deploy_stack(clients)
         fill(clients, stack)
     with start_emulator(tmp_path / "emulator") as (clients, _):
-        assert found(clients, deployed(clients)) == EVERYTHING
+        assert found(clients, deploy_stack(clients)) == EVERYTHING
 
 
 def test_it_is_served_before_the_functions(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_what_was_written_before_a_quiet_moment_survives_a_kill(tmp_path: Path) 
     """SIGKILL loses what came after the last checkpoint, and that is taken in every quiet second."""
     state = tmp_path / "emulator/state/ses.json"
     with start_emulator(tmp_path / "emulator") as (clients, child):
-        stack = deployed(clients)
+        stack = deploy_stack(clients)
         fill(clients, stack)
         deadline = time.monotonic() + 20
         while not (state.exists() and "kept" in state.read_text()) and time.monotonic() < deadline:
@@ -157,7 +157,7 @@ def test_tokens_are_signed_with_a_key_that_the_pool_publishes(tmp_path: Path) ->
     import jwt
 
     with start_emulator(tmp_path / "emulator") as (clients, _):
-        stack = deployed(clients)
+        stack = deploy_stack(clients)
         fill(clients, stack)
         answer = clients.get("cognito-idp").admin_initiate_auth(
             UserPoolId=stack.user_pool_id,
@@ -174,7 +174,7 @@ def test_tokens_are_signed_with_a_key_that_the_pool_publishes(tmp_path: Path) ->
 def test_the_emulator_leaves_our_queues_alone(tmp_path: Path) -> None:
     """Its mappings are deployed disabled: a message stays unread, here watched for longer than a poller waits."""
     with start_emulator(tmp_path / "emulator") as (clients, _):
-        stack = deployed(clients)
+        stack = deploy_stack(clients)
         queue = stack.find_function("TasksFunction").environment["QUEUE_HIGH_URL"]
         clients.get("sqs").send_message(QueueUrl=queue, MessageBody="untouched")
         time.sleep(OBSERVATION_S)
@@ -187,7 +187,7 @@ def test_the_emulator_leaves_our_queues_alone(tmp_path: Path) -> None:
 def test_it_listens_on_loopback_and_on_one_port_only(tmp_path: Path) -> None:
     """No port but the endpoint's, also after everything was used."""
     with start_emulator(tmp_path / "emulator") as (clients, child):
-        fill(clients, deployed(clients))
+        fill(clients, deploy_stack(clients))
         assert listening(child.process.pid) == [clients.endpoint.removeprefix("http://")]
 
 

@@ -49,7 +49,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway
         yield running
 
 
-def event(gateway: RunningGateway, path: str, method: str = "GET", **request: Any) -> dict[str, Any]:
+def read_event(gateway: RunningGateway, path: str, method: str = "GET", **request: Any) -> dict[str, Any]:
     """The event that a request becomes."""
     reply = gateway.call(method, path, **request)
     assert reply.status == 200, reply
@@ -57,14 +57,16 @@ def event(gateway: RunningGateway, path: str, method: str = "GET", **request: An
     return seen
 
 
-def answered(gateway: RunningGateway, answer: object, **headers: str) -> Any:
+def send_answer(gateway: RunningGateway, answer: object, **headers: str) -> Any:
     """What becomes of a function's answer."""
     return gateway.call("POST", "/api/answer", body=json.dumps(answer).encode(), **headers)
 
 
 def test_an_event_carries_all_that_a_rest_api_sends(gateway: RunningGateway) -> None:
     """Multi-value headers and parameters, the raw path, the peer's address and the request's ids."""
-    seen = event(gateway, "/api/things/a%2Fb?x=1&x=2&y=%C3%A9+e&z", source="127.0.0.2", X_Forwarded_For="203.0.113.7")
+    seen = read_event(
+        gateway, "/api/things/a%2Fb?x=1&x=2&y=%C3%A9+e&z", source="127.0.0.2", X_Forwarded_For="203.0.113.7"
+    )
     assert (seen["path"], seen["resource"]) == ("/things/a%2Fb", "/things/{id}")
     assert seen["pathParameters"] == {"id": "a%2Fb"}
     assert seen["queryStringParameters"] == {"x": "2", "y": "é e", "z": ""}
@@ -88,11 +90,11 @@ def test_the_answer_names_the_request_id_of_the_event(gateway: RunningGateway) -
 
 def test_a_request_id_of_the_clients_choice_is_taken_but_never_as_the_extended_one(gateway: RunningGateway) -> None:
     """As API Gateway does; Lambda's own id is its own as well."""
-    context = event(gateway, "/api/echo", X_Amzn_RequestId="chosen-by-me")["requestContext"]
+    context = read_event(gateway, "/api/echo", X_Amzn_RequestId="chosen-by-me")["requestContext"]
     assert context["requestId"] == "chosen-by-me"
     assert context["extendedRequestId"] != "chosen-by-me"
     for refused in ("with space", "x" * 129):
-        assert event(gateway, "/api/echo", X_Amzn_RequestId=refused)["requestContext"]["requestId"] != refused
+        assert read_event(gateway, "/api/echo", X_Amzn_RequestId=refused)["requestContext"]["requestId"] != refused
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,7 @@ def test_outside_the_stage_there_is_nothing(gateway: RunningGateway, path: str, 
 
 def test_a_preflight_reaches_the_function_by_the_route_for_other_methods(gateway: RunningGateway) -> None:
     """The gateway answers no OPTIONS by itself; where there is no such route it is an unknown method."""
-    seen = event(gateway, "/api/echo", "OPTIONS", Origin="https://app.example.test")
+    seen = read_event(gateway, "/api/echo", "OPTIONS", Origin="https://app.example.test")
     assert (seen["httpMethod"], seen["headers"]["Origin"]) == ("OPTIONS", "https://app.example.test")
     assert gateway.call("OPTIONS", "/api/things/7", Origin="https://app.example.test").status == 404
 
@@ -139,7 +141,7 @@ def test_a_preflight_reaches_the_function_by_the_route_for_other_methods(gateway
 def test_a_preflight_is_answered_without_a_body(gateway: RunningGateway) -> None:
     """A function's 204 stays one: no body, no length."""
     preflight = {"statusCode": 204, "headers": {"Access-Control-Max-Age": "7200"}, "body": ""}
-    reply = answered(gateway, preflight)
+    reply = send_answer(gateway, preflight)
     assert (reply.status, reply.body, reply.headers["access-control-max-age"]) == (204, b"", "7200")
     assert "content-length" not in reply.headers
 
@@ -203,7 +205,7 @@ def test_headers_over_10_kb_are_refused(gateway: RunningGateway) -> None:
 )
 def test_a_malformed_answer_is_a_502(gateway: RunningGateway, answer: object) -> None:
     """A proxy integration takes one shape of answer, and no other field."""
-    reply = answered(gateway, answer)
+    reply = send_answer(gateway, answer)
     assert (reply.status, reply.headers["content-type"]) == (502, "application/problem+json")
 
 
@@ -225,7 +227,7 @@ def test_a_function_at_its_concurrency_is_a_500(gateway: RunningGateway) -> None
 def test_headers_of_an_answer_are_joined_remapped_and_kept_to_one_line(gateway: RunningGateway) -> None:
     """multiValueHeaders repeat, reserved names are renamed, and no value can start a header of its own."""
     headers = {"X-One": "a\r\nX-Two: b", "Date": "never", "WWW-Authenticate": "Bearer", "Transfer-Encoding": "chunked"}
-    reply = answered(gateway, {"statusCode": "201", "headers": headers, "multiValueHeaders": {"X-Many": ["1", "2"]}})
+    reply = send_answer(gateway, {"statusCode": "201", "headers": headers, "multiValueHeaders": {"X-Many": ["1", "2"]}})
     assert reply.status == 201
     assert reply.headers["x-one"] == "a  X-Two: b"
     assert reply.headers["x-amzn-remapped-www-authenticate"] == "Bearer"
@@ -237,17 +239,17 @@ def test_headers_of_an_answer_are_joined_remapped_and_kept_to_one_line(gateway: 
 def test_binary_bodies_travel_as_base64_both_ways(gateway: RunningGateway) -> None:
     """A binary media type is encoded on the way in, and decoded on the way out for a client that accepts it."""
     raw = bytes(range(256))
-    seen = event(gateway, "/api/echo", "POST", body=raw, Content_Type="image/png")
+    seen = read_event(gateway, "/api/echo", "POST", body=raw, Content_Type="image/png")
     assert (seen["isBase64Encoded"], base64.b64decode(seen["body"])) == (True, raw)
     encoded = {"statusCode": 200, "body": base64.b64encode(raw).decode(), "isBase64Encoded": True}
-    assert answered(gateway, encoded, Accept="application/octet-stream").body == raw
-    assert answered(gateway, encoded).body == base64.b64encode(raw)
+    assert send_answer(gateway, encoded, Accept="application/octet-stream").body == raw
+    assert send_answer(gateway, encoded).body == base64.b64encode(raw)
 
 
 def test_text_that_is_not_utf_8_is_replaced(gateway: RunningGateway) -> None:
     """A body that is no binary media type is text, whatever its bytes are."""
     assert (
-        event(gateway, "/api/echo", "POST", body=b'{"a": "\xff"}', Content_Type="application/json")["body"]
+        read_event(gateway, "/api/echo", "POST", body=b'{"a": "\xff"}', Content_Type="application/json")["body"]
         == '{"a": "�"}'
     )
 
@@ -255,15 +257,15 @@ def test_text_that_is_not_utf_8_is_replaced(gateway: RunningGateway) -> None:
 def test_large_answers_are_compressed_for_those_who_ask(gateway: RunningGateway) -> None:
     """gzip above the minimum size, and never without Accept-Encoding."""
     long = {"statusCode": 200, "body": "Besa " * 1000}
-    reply = answered(gateway, long, Accept_Encoding="gzip")
+    reply = send_answer(gateway, long, Accept_Encoding="gzip")
     assert reply.headers["content-encoding"] == "gzip"
-    assert gzip.decompress(reply.body) == answered(gateway, long, Accept_Encoding="identity").body
+    assert gzip.decompress(reply.body) == send_answer(gateway, long, Accept_Encoding="identity").body
 
 
 def test_a_compressed_body_is_unpacked_within_the_limit(gateway: RunningGateway) -> None:
     """A function sees the text; a bomb is a 413, nonsense a 400."""
     packed = gzip.compress(b'{"a": 1}')
-    assert event(gateway, "/api/echo", "POST", body=packed, Content_Encoding="gzip")["body"] == '{"a": 1}'
+    assert read_event(gateway, "/api/echo", "POST", body=packed, Content_Encoding="gzip")["body"] == '{"a": 1}'
     bomb = gzip.compress(b"0" * (20 * 1024 * 1024))
     assert gateway.call("POST", "/api/echo", body=bomb, Content_Encoding="gzip").status == 413
     assert gateway.call("POST", "/api/echo", body=b"nonsense", Content_Encoding="gzip").status == 400

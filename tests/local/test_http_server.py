@@ -65,7 +65,7 @@ async def said_until_closed(server: HttpServer, sent: bytes) -> bytes:
         writer.close()
 
 
-def said_to(sent: bytes) -> tuple[bytes, list[HttpRequest]]:
+def exchange_bytes(sent: bytes) -> tuple[bytes, list[HttpRequest]]:
     """Return what a server says to something until it closes the connection, and the requests it has read."""
 
     async def talk(server: HttpServer, answering: Answering) -> tuple[bytes, list[HttpRequest]]:
@@ -77,7 +77,7 @@ def said_to(sent: bytes) -> tuple[bytes, list[HttpRequest]]:
 def test_a_request_is_what_was_sent() -> None:
     """Path and query stay encoded, header names keep their case, their order and each of their values."""
     head = b"GET /a%2Fb?x=%20&x HTTP/1.1\r\nHost: a\r\nX-Many: 1\r\nx-many: 2\r\nConnection: close\r\n"
-    _, [request] = said_to(head + b"\r\n")
+    _, [request] = exchange_bytes(head + b"\r\n")
     assert (request.method, request.path, request.query, request.version) == ("GET", "/a%2Fb", "x=%20&x", "1.1")
     assert request.headers == [("Host", "a"), ("X-Many", "1"), ("x-many", "2"), ("Connection", "close")]
     assert request.find_header("x-many") == "2"
@@ -101,7 +101,7 @@ def test_a_client_that_waits_for_leave_to_send_its_body_gets_it() -> None:
 
 def test_many_small_headers_are_as_much_as_a_large_one() -> None:
     """The limit is for all of them together; whoever exceeds it is answered at once, not at the end."""
-    answer, seen = said_to(GET + b"X: 1234567890\r\n" * (http_server.HEAD_LIMIT // 15 + 10))
+    answer, seen = exchange_bytes(GET + b"X: 1234567890\r\n" * (http_server.HEAD_LIMIT // 15 + 10))
     assert answer.startswith(b"HTTP/1.1 431 ")
     assert seen == []
 
@@ -109,7 +109,7 @@ def test_many_small_headers_are_as_much_as_a_large_one() -> None:
 def test_a_body_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is read to the end so that its client sees the 413, but not for ever."""
     monkeypatch.setattr(http_server, "DRAIN_LIMIT", 5000)
-    answer, seen = said_to(POST + b"Content-Length: 100000\r\n\r\n" + b"x" * 6000)
+    answer, seen = exchange_bytes(POST + b"Content-Length: 100000\r\n\r\n" + b"x" * 6000)
     assert (answer, seen) == (b"", [])
 
 
@@ -129,7 +129,7 @@ def test_a_body_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> N
 )
 def test_a_request_that_two_servers_could_read_in_two_ways_is_refused(head: bytes) -> None:
     """What one takes for a body another may take for the next request."""
-    answer, seen = said_to(POST + head + b"\r\n{}")
+    answer, seen = exchange_bytes(POST + head + b"\r\n{}")
     assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
     assert seen == []
 
@@ -161,7 +161,7 @@ def test_a_connection_is_kept_for_those_who_want_it(head: bytes, is_kept: bool) 
 
 def test_a_handler_that_fails_ends_the_connection() -> None:
     """The client does not wait for an answer that will not come."""
-    answer, [request] = said_to(b"GET /broken HTTP/1.1\r\nHost: a\r\n\r\n")
+    answer, [request] = exchange_bytes(b"GET /broken HTTP/1.1\r\nHost: a\r\n\r\n")
     assert (answer, request.path) == (b"", "/broken")
 
 

@@ -25,7 +25,7 @@ AT_MS = 1_795_000_000_123
 PERIOD_S = 2
 
 
-def line(*, namespace: str = "Test", at_ms: int = AT_MS, **members: Any) -> bytes:
+def make_line(*, namespace: str = "Test", at_ms: int = AT_MS, **members: Any) -> bytes:
     """A line as the functions write it: every number a count, under the dimension `service`."""
     names = [{"Name": name, "Unit": "Count"} for name in members]
     directive = {"Namespace": namespace, "Dimensions": [["service"]], "Metrics": names}
@@ -33,20 +33,23 @@ def line(*, namespace: str = "Test", at_ms: int = AT_MS, **members: Any) -> byte
     return json.dumps({"_aws": described, "service": "health", **members}).encode() + b"\n"
 
 
-def described(*directives: Any, **members: Any) -> bytes:
+def make_described_line(*directives: Any, **members: Any) -> bytes:
     """A line of these directives."""
     return json.dumps({"_aws": {"Timestamp": AT_MS, "CloudWatchMetrics": list(directives)}, **members}).encode()
 
 
-def datum(name: str = "A", *values: float, unit: str = "Count", **dimensions: str) -> MetricDatum:
+def make_datum(name: str = "A", *values: float, unit: str = "Count", **dimensions: str) -> MetricDatum:
     """What is expected of a metric."""
     return MetricDatum("Test", name, unit, AT_MS, tuple(dimensions.items()), values)
 
 
 def test_every_metric_of_a_line_is_read_under_its_unit_and_dimension() -> None:
     """Between lines that hold none; an array is all of its values."""
-    text = b'START\n{"level": "INFO"}\n' + line(A=1, B=[2, 0.5]) + b"END\n"
-    assert list(read_metrics(text)) == [datum("A", 1.0, service="health"), datum("B", 2.0, 0.5, service="health")]
+    text = b'START\n{"level": "INFO"}\n' + make_line(A=1, B=[2, 0.5]) + b"END\n"
+    assert list(read_metrics(text)) == [
+        make_datum("A", 1.0, service="health"),
+        make_datum("B", 2.0, 0.5, service="health"),
+    ]
 
 
 @pytest.mark.parametrize(("values", "said"), [((2.0,), {"Value": 2.0}), ((2.0, 0.5), {"Values": [2.0, 0.5]})])
@@ -54,7 +57,7 @@ def test_a_metric_is_put_with_its_unit_and_the_time_of_its_line(
     values: tuple[float, ...], said: dict[str, Any]
 ) -> None:
     """In seconds; what was measured twice in one line is put as both values."""
-    assert datum("A", *values, service="health").to_json() == {
+    assert make_datum("A", *values, service="health").to_json() == {
         "MetricName": "A",
         "Dimensions": [{"Name": "service", "Value": "health"}],
         "Timestamp": 1_795_000_000.123,
@@ -67,56 +70,56 @@ def test_each_set_of_dimensions_makes_a_metric_of_its_own() -> None:
     """The empty set too; one that names what the line does not say makes none."""
     sets = [["function", "stage"], ["function"], [], ["unknown"], ["number"]]
     directive = {"Namespace": "Test", "Dimensions": sets, "Metrics": [{"Name": "A", "Unit": "Seconds"}]}
-    found = read_metrics(described(directive, function="claims", stage="api", number=7, A=3))
+    found = read_metrics(make_described_line(directive, function="claims", stage="api", number=7, A=3))
     expected = [{"function": "claims", "stage": "api"}, {"function": "claims"}, {}]
-    assert list(found) == [datum("A", 3.0, unit="Seconds", **dimensions) for dimensions in expected]
+    assert list(found) == [make_datum("A", 3.0, unit="Seconds", **dimensions) for dimensions in expected]
 
 
 def test_every_directive_of_a_line_is_read() -> None:
     """Those without dimensions and without a unit included."""
     directives = [{"Namespace": "Test", "Metrics": [{"Name": name}]} for name in ("A", "B")]
-    assert list(read_metrics(described(*directives, A=1, B=2))) == [
-        datum("A", 1.0, unit="None"),
-        datum("B", 2.0, unit="None"),
+    assert list(read_metrics(make_described_line(*directives, A=1, B=2))) == [
+        make_datum("A", 1.0, unit="None"),
+        make_datum("B", 2.0, unit="None"),
     ]
 
 
 @pytest.mark.parametrize("value", ["text", None, True, {"a": 1}, [], [1, "text"], float("nan"), [0] * 101])
 def test_a_member_that_is_no_number_is_no_metric(value: Any) -> None:
     """The others of its line are."""
-    assert list(read_metrics(line(A=value, B=1))) == [datum("B", 1.0, service="health")]
+    assert list(read_metrics(make_line(A=value, B=1))) == [make_datum("B", 1.0, service="health")]
 
 
 @pytest.mark.parametrize(
     "broken",
     [
-        line(A=1)[:-20],
+        make_line(A=1)[:-20],
         b'"_aws"',
         b'["_aws"]',
         b'{"_aws": 7}',
         b'{"_aws": {"Timestamp": "soon", "CloudWatchMetrics": []}}',
-        described({"Namespace": None, "Metrics": [{"Name": "A"}]}, A=1),
-        described({"Namespace": "Test", "Metrics": [{"Name": 7}]}, A=1),
-        described({"Namespace": "Test", "Metrics": ["A"]}, A=1),
-        described(7),
+        make_described_line({"Namespace": None, "Metrics": [{"Name": "A"}]}, A=1),
+        make_described_line({"Namespace": "Test", "Metrics": [{"Name": 7}]}, A=1),
+        make_described_line({"Namespace": "Test", "Metrics": ["A"]}, A=1),
+        make_described_line(7),
         b'{"_aws": ' + b"[" * 100_000,
     ],
 )
 def test_a_line_that_can_not_be_read_is_passed_over(broken: bytes) -> None:
     """And the next one is read."""
-    assert list(read_metrics(broken + b"\n" + line(A=1))) == [datum("A", 1.0, service="health")]
+    assert list(read_metrics(broken + b"\n" + make_line(A=1))) == [make_datum("A", 1.0, service="health")]
 
 
 def test_a_call_takes_one_namespace_and_no_more_than_it_may() -> None:
     """In the order in which they were found."""
     other = MetricDatum("Other", "A", "Count", AT_MS, (), (1.0,))
-    found = [datum("A", float(n)) for n in range(MAX_DATA_PER_CALL + 1)]
+    found = [make_datum("A", float(n)) for n in range(MAX_DATA_PER_CALL + 1)]
     made = list(split_batches([found[0], other, *found[1:]]))
     assert made == [("Other", [other]), ("Test", found[:MAX_DATA_PER_CALL]), ("Test", found[MAX_DATA_PER_CALL:])]
 
 
 @contextmanager
-def following(path: Path, url: str) -> Iterator[None]:
+def follow_log(path: Path, url: str) -> Iterator[None]:
     """A follower of one log, stopped when the block ends."""
     stop = threading.Event()
     thread = threading.Thread(target=MetricPublisher([path], CloudWatch(url, REGION), stop).run)
@@ -165,13 +168,13 @@ def test_the_alarm_of_the_template_follows_the_log(emulator: EmulatorHandle, tmp
 
     def becomes(state: str, value: float) -> Callable[[], bool]:
         def look() -> bool:
-            append(path, line(namespace=namespace, at_ms=now_ms(), Unhealthy=value, Degraded=0.0))
-            return state_of(cloudwatch, namespace) == state
+            append(path, make_line(namespace=namespace, at_ms=now_ms(), Unhealthy=value, Degraded=0.0))
+            return read_state(cloudwatch, namespace) == state
 
         return look
 
-    assert state_of(cloudwatch, namespace) == "INSUFFICIENT_DATA"
-    with following(path, emulator.url):
+    assert read_state(cloudwatch, namespace) == "INSUFFICIENT_DATA"
+    with follow_log(path, emulator.url):
         for state, value in (("OK", 0.0), ("ALARM", 1.0), ("OK", 0.0)):
             wait_until(becomes(state, value))
 
@@ -183,7 +186,7 @@ def unhealthy_alarm(namespace: str) -> dict[str, Any]:
     return {**template, **actions, "AlarmName": namespace, "Namespace": namespace, "Period": PERIOD_S}
 
 
-def state_of(cloudwatch: CloudWatch, name: str) -> str:
+def read_state(cloudwatch: CloudWatch, name: str) -> str:
     """An alarm's state."""
     [alarm] = cloudwatch.call("DescribeAlarms", AlarmNames=[name])["MetricAlarms"]
     return str(alarm["StateValue"])
@@ -197,14 +200,14 @@ def test_metrics_wait_for_an_emulator_that_is_away(
     monkeypatch.setattr(services, "find_free_port", lambda: port)
     with run_emulator(tmp_path) as first:
         cloudwatch = CloudWatch(first.url, REGION)
-        with following(path, first.url):
-            append(path, line(at_ms=now_ms(), Unhealthy=1))
+        with follow_log(path, first.url):
+            append(path, make_line(at_ms=now_ms(), Unhealthy=1))
             wait_until(lambda: total(cloudwatch, "Test") == 1)
             first.kill()
-            append(path, line(at_ms=now_ms(), Unhealthy=10))
+            append(path, make_line(at_ms=now_ms(), Unhealthy=10))
             wait_until(lambda: "metrics wait" in caplog.text)
             with run_emulator(tmp_path):
-                append(path, line(at_ms=now_ms(), Unhealthy=[100, 1000]))
+                append(path, make_line(at_ms=now_ms(), Unhealthy=[100, 1000]))
                 wait_until(lambda: total(cloudwatch, "Test") == 1110)
                 [point] = points(cloudwatch, "Test")
     assert (point["SampleCount"], point["Maximum"]) == (3, 1000)
@@ -222,7 +225,7 @@ def test_a_refusal_holds_up_nothing(tmp_path: Path) -> None:
 
     stop, path = threading.Event(), tmp_path / "log"
     follower = threading.Thread(target=MetricPublisher([path], Picky("http://127.0.0.1:9", REGION), stop).run)
-    append(path, line(namespace="Bad", A=1) + line(A=2))
+    append(path, make_line(namespace="Bad", A=1) + make_line(A=2))
     follower.start()
     try:
         wait_until(lambda: taken == [2.0])

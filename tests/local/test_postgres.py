@@ -15,7 +15,7 @@ from tests.services import find_free_port
 
 
 @contextmanager
-def running(folder: Path, user_switch: UserSwitch) -> Iterator[PostgresServer]:
+def run_server(folder: Path, user_switch: UserSwitch) -> Iterator[PostgresServer]:
     """A server on a free port, its data in the runner's folder."""
     folder.mkdir(exist_ok=True)
     server = PostgresServer(user_switch.folder, find_free_port(), folder / "postgres.log", user_switch)
@@ -35,9 +35,15 @@ def user_switch(tmp_path: Path) -> UserSwitch:
 
 def test_what_was_committed_is_there_after_a_restart(tmp_path: Path, user_switch: UserSwitch) -> None:
     """The cluster is made once, in its own folder, by root too."""
-    with running(tmp_path, user_switch) as server, psycopg.connect(server.build_dsn(), autocommit=True) as connection:
+    with (
+        run_server(tmp_path, user_switch) as server,
+        psycopg.connect(server.build_dsn(), autocommit=True) as connection,
+    ):
         connection.execute("CREATE TABLE kept AS SELECT 'ë' AS letter")
-    with running(tmp_path, user_switch) as server, psycopg.connect(server.build_dsn(), autocommit=True) as connection:
+    with (
+        run_server(tmp_path, user_switch) as server,
+        psycopg.connect(server.build_dsn(), autocommit=True) as connection,
+    ):
         assert connection.execute("SELECT letter FROM kept").fetchone() == ("ë",)
         settings = "SELECT current_setting('fsync'), current_setting('max_connections'), current_setting('timezone')"
         assert connection.execute(settings).fetchone() == ("on", "100", "UTC")
@@ -48,14 +54,17 @@ def test_what_was_committed_is_there_after_a_restart(tmp_path: Path, user_switch
 
 def test_the_owner_is_no_superuser_but_may_make_roles(tmp_path: Path, user_switch: UserSwitch) -> None:
     """As the main user of RDS: a migration that needs more fails here first."""
-    with running(tmp_path, user_switch) as server, psycopg.connect(server.build_dsn(), autocommit=True) as connection:
+    with (
+        run_server(tmp_path, user_switch) as server,
+        psycopg.connect(server.build_dsn(), autocommit=True) as connection,
+    ):
         row = connection.execute("SELECT rolsuper, rolcreaterole FROM pg_roles WHERE rolname = current_user").fetchone()
     assert row == (False, True)
 
 
 def test_it_listens_on_loopback_only(tmp_path: Path, user_switch: UserSwitch) -> None:
     """Trust is for this machine; there is no socket file either."""
-    with running(tmp_path, user_switch) as server:
+    with run_server(tmp_path, user_switch) as server:
         lines = (server.data / "postmaster.pid").read_text().splitlines()
         assert (lines[4], lines[5]) == ("", "127.0.0.1")
         assert (server.data / "pg_hba.conf").read_text() == postgres.HBA
@@ -64,7 +73,7 @@ def test_it_listens_on_loopback_only(tmp_path: Path, user_switch: UserSwitch) ->
 def test_a_failed_statement_leaves_no_data_in_the_log(tmp_path: Path, user_switch: UserSwitch) -> None:
     """Errors carry what people wrote; the log has none of it."""
     wrong = pytest.raises(psycopg.errors.InvalidTextRepresentation)
-    with running(tmp_path, user_switch) as server, wrong, psycopg.connect(server.build_dsn()) as connection:
+    with run_server(tmp_path, user_switch) as server, wrong, psycopg.connect(server.build_dsn()) as connection:
         connection.execute("SELECT %s::text::integer", ("besa@example.test",))
     assert "example.test" not in server.log.read_text()
 
@@ -74,7 +83,7 @@ def test_root_without_namespaces_runs_it_under_another_uid(tmp_path: Path) -> No
     """In a container that refuses user namespaces, data and programs go where that uid can reach them."""
     runner = unprivileged.make_other_uid_switch(postgres.find_binaries(), tmp_path / "postgres")
     try:
-        with running(tmp_path, runner) as server, psycopg.connect(server.build_dsn(), autocommit=True) as connection:
+        with run_server(tmp_path, runner) as server, psycopg.connect(server.build_dsn(), autocommit=True) as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
             assert server.data.stat().st_uid != 0
     finally:

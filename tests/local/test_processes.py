@@ -32,7 +32,7 @@ time.sleep(60)
 """
 
 
-def until(condition: Callable[[], bool], seconds: float = 10) -> bool:
+def wait_until(condition: Callable[[], bool], seconds: float = 10) -> bool:
     """Whether the condition came true in time."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -42,7 +42,7 @@ def until(condition: Callable[[], bool], seconds: float = 10) -> bool:
     return True
 
 
-def part(code: str, folder: Path) -> ChildProcess:
+def start_part(code: str, folder: Path) -> ChildProcess:
     """A running Python program as a part."""
     return processes.spawn("part", [sys.executable, "-c", code], log=folder / "part.log", cwd=folder, env={})
 
@@ -56,7 +56,7 @@ def test_a_part_ends_when_its_supervisor_is_killed(tmp_path: Path) -> None:
     pid = int(supervisor.stdout.readline())
     supervisor.kill()
     supervisor.wait()
-    assert until(lambda: processes.read_start_time(pid) is None)
+    assert wait_until(lambda: processes.read_start_time(pid) is None)
 
 
 def test_a_part_that_ignores_the_signal_is_killed_with_all_it_started(
@@ -64,24 +64,24 @@ def test_a_part_that_ignores_the_signal_is_killed_with_all_it_started(
 ) -> None:
     """The whole session goes, grandchildren too."""
     monkeypatch.setattr(processes, "STOP_SECONDS", 0.2)
-    child = part(STUBBORN, tmp_path)
-    assert until(lambda: child.log.read_text().endswith("up\n"))
+    child = start_part(STUBBORN, tmp_path)
+    assert wait_until(lambda: child.log.read_text().endswith("up\n"))
     grandchild = int(child.log.read_text().split()[0])
     child.stop()
     assert child.process.returncode == -signal.SIGKILL
-    assert until(lambda: processes.read_start_time(grandchild) is None)
+    assert wait_until(lambda: processes.read_start_time(grandchild) is None)
 
 
 def test_a_crash_is_reported_with_the_part_and_its_last_lines(tmp_path: Path) -> None:
     """The person sees what happened without looking for a log."""
-    child = part("print('the last words'); raise SystemExit(3)", tmp_path)
+    child = start_part("print('the last words'); raise SystemExit(3)", tmp_path)
     with pytest.raises(ProcessCrashed, match=r"part ended with status 3(.|\n)*the last words"):
         child.wait_until(lambda: False, 10)
 
 
 def test_a_part_that_never_gets_ready_is_reported_in_time(tmp_path: Path) -> None:
     """Waiting has an end."""
-    child = part("import time; time.sleep(60)", tmp_path)
+    child = start_part("import time; time.sleep(60)", tmp_path)
     with pytest.raises(ProcessCrashed, match="part was not ready within 0 s"):
         child.wait_until(lambda: False, 0.1)
     child.stop()
@@ -89,7 +89,7 @@ def test_a_part_that_never_gets_ready_is_reported_in_time(tmp_path: Path) -> Non
 
 def test_what_a_crash_left_behind_is_ended(tmp_path: Path) -> None:
     """A process with the recorded pid and start is ours."""
-    child = part("import time; time.sleep(60)", tmp_path)
+    child = start_part("import time; time.sleep(60)", tmp_path)
     assert processes.end_recorded([child.make_record()]) == ["part"]
     assert child.process.wait(10) == -signal.SIGTERM
 

@@ -46,7 +46,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def pids(gateway: RunningGateway, name: str) -> list[int]:
+def list_pids(gateway: RunningGateway, name: str) -> list[int]:
     """The pids of a function's environments."""
     return [environment["pid"] for environment in gateway.read_status(name)["environments"]]
 
@@ -100,7 +100,7 @@ def test_environments_grow_to_the_reserved_concurrency_and_no_further(gateway: R
         replies = list(pool.map(lambda _: gateway.invoke("sleep"), range(8)))
     assert sorted(reply.status for reply in replies) == [200] * 3 + [429] * 5
     assert gateway.read_status("sleep")["in_flight"] == 0
-    assert len(pids(gateway, "sleep")) <= 3
+    assert len(list_pids(gateway, "sleep")) <= 3
     assert {reply.headers.get("x-amzn-errortype") for reply in replies} == {None, "TooManyRequestsException"}
 
 
@@ -123,9 +123,9 @@ def test_an_environment_killed_in_mid_call_is_a_502_at_once_and_replaced(
 def test_an_idle_environment_that_dies_is_forgotten(gateway: RunningGateway) -> None:
     """A call after its death is served by another."""
     gateway.call("GET", "/api/noop")
-    [victim] = pids(gateway, "noop")
+    [victim] = list_pids(gateway, "noop")
     os.kill(victim, signal.SIGKILL)
-    wait_until(lambda: pids(gateway, "noop") == [])
+    wait_until(lambda: list_pids(gateway, "noop") == [])
     assert gateway.call("GET", "/api/noop").status == 200
 
 
@@ -144,14 +144,14 @@ def test_a_raise_is_reported_with_its_type_and_the_environment_lives_on(gateway:
     first, second = gateway.invoke("crash"), gateway.invoke("crash")
     assert first.headers["x-amz-function-error"] == "Unhandled"
     assert first.read_json()["errorType"] == second.read_json()["errorType"] == "RuntimeError"
-    assert len(pids(gateway, "crash")) == 1
+    assert len(list_pids(gateway, "crash")) == 1
 
 
 def test_a_function_over_its_timeout_is_killed(gateway: RunningGateway) -> None:
     """The caller learns it at the timeout, and the process is gone."""
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         call = pool.submit(gateway.invoke, "slow", {"queryStringParameters": {"seconds": "60"}})
-        [pid] = wait_until(lambda: [p for p in pids(gateway, "slow") if p])
+        [pid] = wait_until(lambda: [p for p in list_pids(gateway, "slow") if p])
         reply = call.result(timeout=15)
     assert (reply.read_json()["errorType"], reply.headers["x-amz-function-error"]) == ("Sandbox.Timedout", "Unhandled")
     wait_until(lambda: not alive(pid))
@@ -162,7 +162,7 @@ def test_a_handler_that_cannot_be_imported_fails_each_call_and_is_logged(gateway
     for _ in range(2):
         assert gateway.invoke("broken").read_json()["errorType"] == "Runtime.ImportModuleError"
     assert "a_module_that_does_not_exist" in gateway.log("broken")
-    assert pids(gateway, "broken") == []
+    assert list_pids(gateway, "broken") == []
 
 
 def test_the_log_has_whole_lines_and_one_report_per_invocation(gateway: RunningGateway) -> None:

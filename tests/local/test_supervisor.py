@@ -48,7 +48,7 @@ def command(state: Path, *arguments: str) -> list[str]:
 
 
 @contextmanager
-def running(state: Path, *options: str, port: str = "0") -> Iterator[StartedCloud]:
+def run_cloud(state: Path, *options: str, port: str = "0") -> Iterator[StartedCloud]:
     """A local cloud, by default on a free port, ready; ended at the end if it still runs."""
     arguments = command(state, "up", "--port", port, *options)
     process = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -103,7 +103,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["INT", "TERM", "HUP"])
 def test_a_request_to_stop_leaves_no_process_behind(state: Path, number: signal.Signals) -> None:
     """Ctrl-C, a terminal that closes, a service manager: status 0, nothing printed, nothing running."""
-    with running(state) as cloud:
+    with run_cloud(state) as cloud:
         processes = family(cloud.process.pid)
         assert len(processes) > 5
         rest = cloud.end(number)
@@ -113,24 +113,24 @@ def test_a_request_to_stop_leaves_no_process_behind(state: Path, number: signal.
 
 def test_a_second_start_deploys_nothing_and_keeps_what_was_there(state: Path) -> None:
     """The state of the first start is used as it is."""
-    with running(state) as cloud:
+    with run_cloud(state) as cloud:
         first = json.loads((state / "stack.json").read_text())
         port = cloud.url.rpartition(":")[2]
-    with running(state, port=port) as cloud:
+    with run_cloud(state, port=port) as cloud:
         assert any("stack is up to date" in line for line in cloud.lines)
         assert json.loads((state / "stack.json").read_text()) == first
 
 
 def test_the_front_answers_when_the_ready_line_is_printed(state: Path) -> None:
     """No moment of refusals in between."""
-    with running(state) as cloud, urllib.request.urlopen(f"{cloud.url}/_local/status") as answer:
+    with run_cloud(state) as cloud, urllib.request.urlopen(f"{cloud.url}/_local/status") as answer:
         assert answer.status == 200
 
 
 @pytest.mark.parametrize("name", ["postgres", "emulator", "gateway"])
 def test_a_crash_of_any_part_is_reported_by_name_and_ends_the_rest(state: Path, name: str) -> None:
     """The name, how it ended, its last log lines, status 1."""
-    with running(state) as cloud:
+    with run_cloud(state) as cloud:
         processes = family(cloud.process.pid)
         pids = {child["name"]: child["pid"] for child in json.loads((state / "state.json").read_text())["children"]}
         subprocess.run(["kill", "-KILL", str(pids[name])], check=True)
@@ -142,18 +142,18 @@ def test_a_crash_of_any_part_is_reported_by_name_and_ends_the_rest(state: Path, 
 
 def test_a_start_right_after_a_kill_finds_everything_in_order(state: Path) -> None:
     """SIGKILL to the supervisor: its parts end, and the next start waits for them."""
-    with running(state) as cloud:
+    with run_cloud(state) as cloud:
         processes = family(cloud.process.pid)
         cloud.process.kill()
         cloud.process.communicate()
-        with running(state) as again:
+        with run_cloud(state) as again:
             assert again.url
             assert all_gone(processes)
 
 
 def test_two_clouds_run_side_by_side(state: Path, tmp_path: Path) -> None:
     """Each with its own ports."""
-    with running(state) as one, running(tmp_path / "other") as two:
+    with run_cloud(state) as one, run_cloud(tmp_path / "other") as two:
         assert one.url != two.url
         ports = [json.loads((folder / "state.json").read_text())["ports"] for folder in (state, tmp_path / "other")]
     assert not set(ports[0].values()) & set(ports[1].values())
@@ -161,7 +161,7 @@ def test_two_clouds_run_side_by_side(state: Path, tmp_path: Path) -> None:
 
 def test_a_port_in_use_is_one_line_and_starts_nothing(state: Path, tmp_path: Path) -> None:
     """Before anything else is done."""
-    with running(state) as cloud:
+    with run_cloud(state) as cloud:
         port = cloud.url.rpartition(":")[2]
         arguments = command(tmp_path / "other", "up", "--port", port)
         done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False, timeout=END_S)
@@ -172,7 +172,7 @@ def test_a_port_in_use_is_one_line_and_starts_nothing(state: Path, tmp_path: Pat
 def test_reset_refuses_while_it_runs_and_then_leaves_nothing(tmp_path: Path) -> None:
     """The folder is gone, whoever's uid its parts had."""
     state = tmp_path / "state"
-    with running(state):
+    with run_cloud(state):
         refused = subprocess.run(command(state, "reset"), cwd=ROOT, capture_output=True, text=True, check=False)
         assert (refused.returncode, "already running" in refused.stderr) == (1, True)
     subprocess.run(command(state, "reset"), cwd=ROOT, check=True)

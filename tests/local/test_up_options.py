@@ -85,20 +85,20 @@ def cloud(state: Path, mails: str) -> Iterator[RunningCloud]:
         yield started
 
 
-def ports(state: Path) -> dict[str, int]:
+def read_ports(state: Path) -> dict[str, int]:
     """The parts' ports."""
     return StateFolder(ROOT, state).read_state().ports
 
 
-def proxy(state: Path, method: str, path: str, body: object = None) -> dict[str, Any]:
+def call_proxy(state: Path, method: str, path: str, body: object = None) -> dict[str, Any]:
     """What the proxy's control port answers."""
-    url = f"http://127.0.0.1:{ports(state)['database_proxy_control']}{path}"
+    url = f"http://127.0.0.1:{read_ports(state)['database_proxy_control']}{path}"
     answer = httpx.request(method, url, json=body).raise_for_status()
     found: dict[str, Any] = answer.json()
     return found
 
 
-def health(cloud: RunningCloud) -> str:
+def read_health(cloud: RunningCloud) -> str:
     """What the health function says after a look at the database."""
     return str(httpx.get(f"{cloud.url}/health/deep", timeout=60).json()["status"])
 
@@ -107,22 +107,25 @@ def test_the_functions_reach_the_database_through_the_proxy_and_nobody_else_does
     cloud: RunningCloud, state: Path
 ) -> None:
     """Not the migrations, not a person's psql: the functions' transactions are all that it counts."""
-    before = proxy(state, "GET", "/counts")
+    before = call_proxy(state, "GET", "/counts")
     assert cloud.query_rows("SELECT 1 AS one") == [{"one": 1}]
-    assert health(cloud) == "healthy"
-    after = proxy(state, "GET", "/counts")
+    assert read_health(cloud) == "healthy"
+    after = call_proxy(state, "GET", "/counts")
     assert after["transactions"] > before["transactions"]
-    assert (after["max_connections"], after["target"]) == (CONNECTIONS, ports(state)["postgres"])
+    assert (after["max_connections"], after["target"]) == (CONNECTIONS, read_ports(state)["postgres"])
     assert (after["pins"], after["changed_settings"]) == ({}, {})
 
 
 def test_one_setting_sizes_the_pool_the_roles_limit_and_what_health_says(cloud: RunningCloud, state: Path) -> None:
     """The deployed one: nothing of the local cloud has a number of its own. A migration run leaves it so."""
     assert cloud.run_command("migrate").stdout == "nothing to apply\n"
-    limit = there(state, "postgres", "SELECT DISTINCT rolconnlimit FROM pg_roles WHERE rolname LIKE 'interdomestik\\_%'"
-                  " AND rolcanlogin")  # fmt: skip
+    limit = query_server(
+        state,
+        "postgres",
+        "SELECT DISTINCT rolconnlimit FROM pg_roles WHERE rolname LIKE 'interdomestik\\_%' AND rolcanlogin",
+    )
     connections = httpx.get(f"{cloud.url}/health/deep", timeout=60).json()["checks"]["database"]["connections"]
-    assert proxy(state, "GET", "/counts")["max_connections"] == CONNECTIONS
+    assert call_proxy(state, "GET", "/counts")["max_connections"] == CONNECTIONS
     assert (limit, connections["max"]) == ([(CONNECTIONS,)], CONNECTIONS)
 
 
@@ -136,13 +139,13 @@ def test_one_service_can_be_led_elsewhere_while_the_others_stay(cloud: RunningCl
 
 def test_a_variable_can_be_for_one_function(cloud: RunningCloud, state: Path) -> None:
     """It is no part of the stack: what was deployed stays, and the next start may name others."""
-    assert health(cloud) == "healthy"
-    assert environments(cloud, "HealthFunction")[0]["SHADE"] == "green"
-    assert "SHADE" not in environments(cloud, "MembersFunction")[0]
+    assert read_health(cloud) == "healthy"
+    assert read_environments(cloud, "HealthFunction")[0]["SHADE"] == "green"
+    assert "SHADE" not in read_environments(cloud, "MembersFunction")[0]
     assert "SHADE" not in (state / "stack.json").read_text()
 
 
-def environments(cloud: RunningCloud, function: str) -> list[dict[str, str]]:
+def read_environments(cloud: RunningCloud, function: str) -> list[dict[str, str]]:
     """What the environments of a function see."""
     status = httpx.get(f"{cloud.origin}/_local/status").json()["functions"][function]
     texts = [Path(f"/proc/{each['pid']}/environ").read_text() for each in status["environments"]]
@@ -152,13 +155,15 @@ def environments(cloud: RunningCloud, function: str) -> list[dict[str, str]]:
 def test_the_standby_takes_over_and_what_was_confirmed_is_there(cloud: RunningCloud, state: Path) -> None:
     """Promoted by SQL, led to by the proxy: the functions write there, nobody is at work on the former writer."""
     register(cloud, "before")
-    assert there(state, "standby", "SELECT pg_promote()") == [(True,)]
-    assert proxy(state, "PUT", "/target", {"port": ports(state)["standby"]}) == {"port": ports(state)["standby"]}
+    assert query_server(state, "standby", "SELECT pg_promote()") == [(True,)]
+    assert call_proxy(state, "PUT", "/target", {"port": read_ports(state)["standby"]}) == {
+        "port": read_ports(state)["standby"]
+    }
     register(cloud, "after")
-    emails = [email for (email,) in there(state, "standby", "SELECT email FROM accounts ORDER BY created_at")]
+    emails = [email for (email,) in query_server(state, "standby", "SELECT email FROM accounts ORDER BY created_at")]
     assert emails[-2:] == ["before@example.test", "after@example.test"]
-    assert there(state, "postgres", "SELECT FROM accounts WHERE email LIKE 'after@%'") == []
-    wait_until(lambda: there(state, "postgres", AT_WORK) == [], "the former writer's last session to end")
+    assert query_server(state, "postgres", "SELECT FROM accounts WHERE email LIKE 'after@%'") == []
+    wait_until(lambda: query_server(state, "postgres", AT_WORK) == [], "the former writer's last session to end")
 
 
 def register(cloud: RunningCloud, name: str) -> None:
@@ -168,9 +173,9 @@ def register(cloud: RunningCloud, name: str) -> None:
     wait_until(lambda: send().status_code == 201, f"{name} to be registered")
 
 
-def there(state: Path, server: str, query: str) -> list[tuple[Any, ...]]:
+def query_server(state: Path, server: str, query: str) -> list[tuple[Any, ...]]:
     """What a query on one of the servers gives."""
-    conninfo = f"host=127.0.0.1 port={ports(state)[server]} user=postgres dbname={DATABASE}"
+    conninfo = f"host=127.0.0.1 port={read_ports(state)[server]} user=postgres dbname={DATABASE}"
     with psycopg.connect(conninfo, autocommit=True) as connection:
         return connection.execute(query.encode()).fetchall()
 
@@ -186,10 +191,10 @@ def test_a_crash_of_the_proxy_ends_the_cloud_and_the_next_start_may_do_without(
     os.kill(pids["database_proxy"], signal.SIGKILL)
     assert cloud.process.wait(STOP_S) == 1
     with run_cloud(state, "--no-database-proxy") as cloud:
-        assert {"database_proxy", "database_proxy_control", "standby"}.isdisjoint(ports(state))
-        assert database_ports(state) == {str(ports(state)["postgres"])}
-        assert health(cloud) == "healthy"
-        assert "SHADE" not in environments(cloud, "HealthFunction")[0]
+        assert {"database_proxy", "database_proxy_control", "standby"}.isdisjoint(read_ports(state))
+        assert database_ports(state) == {str(read_ports(state)["postgres"])}
+        assert read_health(cloud) == "healthy"
+        assert "SHADE" not in read_environments(cloud, "HealthFunction")[0]
         register(cloud, "alone")
 
 

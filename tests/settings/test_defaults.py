@@ -135,7 +135,7 @@ def variables_of(name: str) -> dict[str, Any]:
     return {**document["Globals"]["Function"]["Environment"]["Variables"], **own}
 
 
-def functions() -> list[str]:
+def list_functions() -> list[str]:
     """Return the logical ids of the template's functions."""
     return [n for n, r in load_template()["Resources"].items() if r["Type"] == "AWS::Serverless::Function"]
 
@@ -146,7 +146,7 @@ def test_every_parameter_has_the_default_decided_on() -> None:
     assert found == PARAMETERS
 
 
-@pytest.mark.parametrize("name", functions())
+@pytest.mark.parametrize("name", list_functions())
 def test_every_variable_is_the_parameter_of_its_name(name: str) -> None:
     """Two that are swapped would pass where only their presence is looked at. AdminFunction connects as the owner."""
     expected = VARIABLES | ({"DB_USER": "DatabaseOwner"} if name == "AdminFunction" else {})
@@ -160,7 +160,7 @@ def _is_reference(value: Any) -> bool:
 
 def test_every_parameter_of_the_functions_is_stated_as_a_variable() -> None:
     """Between them the functions have all."""
-    everywhere = {variable for name in functions() for variable in variables_of(name)}
+    everywhere = {variable for name in list_functions() for variable in variables_of(name)}
     assert set(VARIABLES) <= everywhere
     assert {field.upper() for field in set(Settings.model_fields) - SET_BY_OTHERS} <= everywhere
     others = SET_BY_OTHERS | FROM_SECRETS | STAMPED | {"db_user"}
@@ -169,7 +169,7 @@ def test_every_parameter_of_the_functions_is_stated_as_a_variable() -> None:
 
 def test_every_function_connects_as_a_role_of_its_own_or_all_as_the_one_that_is_named() -> None:
     """Which one is the function's own is what the integration tests run its code as; pages connect to nothing."""
-    found = {name: variables_of(name).get("DB_USER") for name in functions()}
+    found = {name: variables_of(name).get("DB_USER") for name in list_functions()}
     own = {
         name: {"Fn::If": ["OwnRoles", role, {"Ref": "DatabaseUser"}]}
         for name, role in FUNCTIONS.items()

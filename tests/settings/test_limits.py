@@ -58,7 +58,7 @@ class SubmittedView(ResponseModel):
     name: str
 
 
-def operations() -> Iterator[tuple[str, Any]]:
+def list_operations() -> Iterator[tuple[str, Any]]:
     """Return each operation by method and path, with the limit that somebody who is not signed in is charged with."""
     for app in APPS:
         for (method, path), operation in importlib.import_module(app).api.operations.items():
@@ -75,14 +75,14 @@ def deployed_routes() -> Iterator[str]:
 
 def test_every_operation_is_charged_with_the_limit_decided_on() -> None:
     """A read that is not named is charged as a read; a write has to be named."""
-    found = dict(operations())
+    found = dict(list_operations())
     reads = {name: "read" for name in found if name.startswith("GET ")}
     assert found == {**reads, **CHARGED}
 
 
 def test_every_route_that_is_deployed_has_a_limit_per_client() -> None:
     """Of template.yaml's routes: HEAD is charged as its GET is, and ANY only ends in 404 or 405."""
-    charged = {name for name, limit in operations() if limit is not None}
+    charged = {name for name, limit in list_operations() if limit is not None}
     assert {name.replace("HEAD ", "GET ") for name in deployed_routes()} == charged | set(UNLIMITED)
 
 

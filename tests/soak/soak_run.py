@@ -11,7 +11,7 @@ from pathlib import Path
 from local.database_proxy.proxy import Proxy
 from local.state_folder import StateFolder
 from shared.settings import DEFAULT_LIMITS
-from tests.databases import certificates, running_proxy
+from tests.databases import make_certificates, run_tls_proxy
 from tests.e2e.cloud import QUICK_MAIL, ROOT, RunningCloud, run_cloud
 from tests.soak.faults import RandomFaults, list_environments
 from tests.soak.ledger import SoakLedger
@@ -37,12 +37,12 @@ class SoakResult:
 @contextmanager
 def run_setup(folder: Path) -> Iterator[tuple[RunningCloud, Proxy]]:
     """The cloud and what stands before its database."""
-    with running_proxy(1, max_connections=CONNECTIONS) as proxy:
+    with run_tls_proxy(1, max_connections=CONNECTIONS) as proxy:
         parameters = {
             "Limits": UNLIMITED,
             "DatabasePort": str(proxy.port),
             "DatabaseSslMode": "verify-full",
-            "DatabaseSslRootCert": str(certificates().authority),
+            "DatabaseSslRootCert": str(make_certificates().authority),
         }
         options = [part for name, value in parameters.items() for part in ("--parameter", f"{name}={value}")]
         with run_cloud(folder, "--no-database-proxy", *options, *QUICK_MAIL) as cloud:

@@ -15,12 +15,12 @@ from tests.stress import sample
 from tests.stress.sample_results import make_latency
 
 
-def parsed(markup: str) -> Element:
+def parse_markup(markup: str) -> Element:
     """The markup as a tree; it must be well-formed."""
     return fromstring(f"<x>{markup}</x>")
 
 
-def of_class(tree: Element, name: str) -> list[Element]:
+def find_by_class(tree: Element, name: str) -> list[Element]:
     """The elements of one class."""
     return [element for element in tree.iter() if element.get("class") == name]
 
@@ -43,13 +43,13 @@ def position(mark: Element) -> tuple[float, float]:
     return float(x), float(y)
 
 
-def ticks(tree: Element, axis: str) -> list[tuple[float, float]]:
+def read_ticks(tree: Element, axis: str) -> list[tuple[float, float]]:
     """What is written along an axis, and at which pixel."""
     at = {"x": "x", "y": "y"}[axis]
     shift = 3.6 if axis == "y" else 0.0  # text stands on its baseline, not on its middle
     return [
         (float((one.text or "").replace(",", "")), float(one.get(at, "")) - shift)
-        for one in of_class(tree, f"tick {axis}")
+        for one in find_by_class(tree, f"tick {axis}")
     ]
 
 
@@ -57,22 +57,22 @@ def ticks(tree: Element, axis: str) -> list[tuple[float, float]]:
 def test_a_known_point_lands_where_the_axis_says(log: bool) -> None:
     """Read off the written ticks, each marker gives its point back."""
     points = [(12.0, 18.0), (250.0, 40.0), (400.0, 333.0), (610.0, 4100.0)]
-    tree = parsed(
+    tree = parse_markup(
         draw_line_chart(Chart("t", "requests", "ms", [ChartLine("after", points)], bar=350, bar_name="bar", log=log))
     )
     found = [
         (
-            on_axis(ticks(tree, "x"), x, log=False),
-            on_axis(ticks(tree, "y"), y, log=log),
+            on_axis(read_ticks(tree, "x"), x, log=False),
+            on_axis(read_ticks(tree, "y"), y, log=log),
         )
-        for x, y in map(position, of_class(tree, "mark"))
+        for x, y in map(position, find_by_class(tree, "mark"))
     ]
     assert len(found) == len(points)
     for (x, y), (wanted_x, wanted_y) in zip(found, points, strict=True):
         assert x == pytest.approx(wanted_x, abs=2)
         assert y == pytest.approx(wanted_y, rel=0.02, abs=0 if log else 10)
-    bar = of_class(tree, "bar")[0]
-    assert on_axis(ticks(tree, "y"), float(bar.get("y1", "")), log=log) == pytest.approx(
+    bar = find_by_class(tree, "bar")[0]
+    assert on_axis(read_ticks(tree, "y"), float(bar.get("y1", "")), log=log) == pytest.approx(
         350, rel=0.02, abs=0 if log else 10
     )
 
@@ -108,11 +108,11 @@ def test_what_lies_beyond_a_scale_is_put_at_its_edge() -> None:
 def test_a_distribution_shows_every_call() -> None:
     """The counts on the columns are the histogram's, and the columns are as high as they say."""
     one = make_latency("POST /claims", 900, 47, 0.7)
-    tree = parsed(draw_histogram(one))
-    counts = [int((text.text or "0").replace(",", "")) for text in of_class(tree, "count") if text.text]
+    tree = parse_markup(draw_histogram(one))
+    counts = [int((text.text or "0").replace(",", "")) for text in find_by_class(tree, "count") if text.text]
     assert sum(counts) == 900
     heights = [
-        float(column.get("height", "")) for column in of_class(tree, "column") if float(column.get("height", ""))
+        float(column.get("height", "")) for column in find_by_class(tree, "column") if float(column.get("height", ""))
     ]
     tallest = max(heights)
     assert heights == pytest.approx([max(tallest * count / max(counts), 1.5) for count in counts], abs=0.02)
@@ -139,7 +139,7 @@ def test_a_band_is_as_long_as_its_states_and_higher_the_worse() -> None:
     """Open is tallest; half-open is hatched; closed is a thin line. Labels say it if there is space, titles always."""
     states = [Interval("closed", 0, 50), Interval("half-open", 50, 60), Interval("open", 60, 100)]
     drawn, bottom = draw_band("email", states, Scale(0, 100, 0, 1000), 20)
-    tree = parsed(drawn)
+    tree = parse_markup(drawn)
     rects = [element for element in tree.iter() if element.tag == "rect"]
     assert [(float(r.get("x", "")), float(r.get("width", ""))) for r in rects] == [(0, 500), (500, 100), (600, 400)]
     heights = [float(r.get("height", "")) for r in rects]
@@ -153,9 +153,9 @@ def test_a_band_is_as_long_as_its_states_and_higher_the_worse() -> None:
 def test_every_fault_is_marked_and_described(width: int) -> None:
     """Its number above, its shade below at its time, its name in the text alternative; numbers never overlap."""
     report = sample.make_mixed_report()
-    tree = parsed(draw_timeline(report, width))
-    badges = [(float(b.get("cx", "")), float(b.get("cy", ""))) for b in of_class(tree, "badge")]
-    assert len(badges) == len(of_class(tree, "fault")) == len(report.timeline.faults)
+    tree = parse_markup(draw_timeline(report, width))
+    badges = [(float(b.get("cx", "")), float(b.get("cy", ""))) for b in find_by_class(tree, "badge")]
+    assert len(badges) == len(find_by_class(tree, "fault")) == len(report.timeline.faults)
     assert all(abs(a[0] - b[0]) >= 14 or abs(a[1] - b[1]) >= 14 for a in badges for b in badges if a is not b)
     label = next(element for element in tree.iter() if element.tag == "svg").get("aria-label", "")
     assert all(fault.name in label for fault in report.timeline.faults)
@@ -168,4 +168,4 @@ def test_a_quiet_run_draws_no_line_of_errors() -> None:
     assert split_nonzero(points) == [points[1:5], points[5:]]
     report = sample.make_passing_report()
     quiet = replace(report, timeline=replace(report.timeline, errors=[(float(s), 0.0) for s in range(402)]))
-    assert of_class(parsed(draw_timeline(quiet, WIDTHS["wide"])), "errors") == []
+    assert find_by_class(parse_markup(draw_timeline(quiet, WIDTHS["wide"])), "errors") == []

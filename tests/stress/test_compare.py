@@ -6,10 +6,10 @@ import pytest
 
 from stress.report import compare, store
 from tests.stress import sample
-from tests.stress.test_page import REACHES_OUT, hostile
+from tests.stress.test_page import REACHES_OUT, make_hostile_report
 
 
-def rows(title: str) -> list[tuple[str, ...]]:
+def read_rows(title: str) -> list[tuple[str, ...]]:
     """One table of the comparison of the sample with a run elsewhere."""
     return next(
         table.rows
@@ -20,11 +20,11 @@ def rows(title: str) -> list[tuple[str, ...]]:
 
 def test_changed_verdicts_and_checks_are_named() -> None:
     """Those that held in both are not in the way."""
-    assert [row for row in rows("Verdicts") if row[3]] == [
+    assert [row for row in read_rows("Verdicts") if row[3]] == [
         ("claims", "FAIL", "PASS", "changed"),
         ("capacity", "INVALID", "PASS", "changed"),
     ]
-    assert rows("Checks that changed") == [
+    assert read_rows("Checks that changed") == [
         ("claims", "Acknowledged claims that are there", "FAILED: 898: 2 are missing", "held: 900"),
         ("claims", "Write gap beyond the promotion", "FAILED: 1,640 ms", "held: 105 ms"),
     ]
@@ -32,15 +32,15 @@ def test_changed_verdicts_and_checks_are_named() -> None:
 
 def test_figures_stand_side_by_side_with_their_ratio() -> None:
     """And an INVALID scenario's carry the warning."""
-    latencies = {row[:2]: row[2:] for row in rows("Latencies, ms")}
+    latencies = {row[:2]: row[2:] for row in read_rows("Latencies, ms")}
     assert latencies["pool", "POST /members"] == ("38", "49.8", "1.31", "79.5", "113", "1.42", "slower")
-    figures = {row[:2]: row[2:] for row in rows("Figures")}
+    figures = {row[:2]: row[2:] for row in read_rows("Figures")}
     assert figures["capacity (INVALID in A)", "knee"] == ("310 requests/s", "288 requests/s", "0.93")
 
 
 def test_other_conditions_are_said() -> None:
     """Environment and settings, only where they differ."""
-    assert rows("Conditions that differ") == [
+    assert read_rows("Conditions that differ") == [
         ("processor", "2 cores, x86-64", "4 cores, arm64"),
         ("commit", "f51b614, clean", "0a24069, clean"),
         ("database connections", "10", "20"),
@@ -49,7 +49,7 @@ def test_other_conditions_are_said() -> None:
 
 def test_what_only_one_run_has_is_shown_as_missing() -> None:
     """A scenario that was not tried is not left out of sight."""
-    a, b = sample.make_passing_report(), hostile()
+    a, b = sample.make_passing_report(), make_hostile_report()
     verdicts = {row[0]: row[1:] for row in compare.build_tables(a, b)[0].rows}
     assert verdicts["pool"] == ("PASS", "-", "changed")
     assert len(verdicts) == 9
@@ -64,7 +64,7 @@ def test_a_ratio_of_nothing_is_none(before: float, after: float, written: str) -
 def test_the_comparison_is_written_as_a_page_and_printed_as_text(tmp_path: Path) -> None:
     """From the folders of two runs; the page needs nothing but itself, and takes nothing for markup."""
     store.save(sample.make_mixed_report(), tmp_path / "a")
-    store.save(hostile(), tmp_path / "b")
+    store.save(make_hostile_report(), tmp_path / "b")
     out = tmp_path / "new" / "compare.html"
     printed = compare.write_comparison(tmp_path / "a", tmp_path / "b", out)
     assert printed.startswith("## 6 of 8 promises held in A, 0 of 1 in B.")

@@ -54,13 +54,16 @@ AT_ONCE = st.lists(st.builds(TimedCall, MOMENTS, st.just(0), st.just(0)), max_si
 APART = st.lists(st.builds(TimedCall, MOMENTS, st.just(0), st.just(0)), max_size=25, unique_by=lambda each: each.sent)
 
 
-def decided(calls: Sequence[TimedCall], bucket: ExactBucket) -> list[CallSample]:
+def decide_calls(calls: Sequence[TimedCall], bucket: ExactBucket) -> list[CallSample]:
     """What clients see of a bucket that decides at these moments."""
     ordered = sorted(calls, key=lambda timed: timed.sent + timed.decided)
-    return [sample(bucket.take(Fraction(c.sent + c.decided)), c.sent, c.sent + c.decided + c.answered) for c in ordered]
+    return [
+        make_decided_sample(bucket.take(Fraction(c.sent + c.decided)), c.sent, c.sent + c.decided + c.answered)
+        for c in ordered
+    ]
 
 
-def sample(accepted: bool, sent: float, done: float | None = None) -> CallSample:
+def make_decided_sample(accepted: bool, sent: float, done: float | None = None) -> CallSample:
     """A call that was accepted or refused; milliseconds."""
     done = sent if done is None else done
     return set_times(make_sample(make_call(), 201 if accepted else 429), sent_s=sent / MS, done_s=done / MS)
@@ -69,7 +72,7 @@ def sample(accepted: bool, sent: float, done: float | None = None) -> CallSample
 @given(calls=TIMED, limit=LIMITS)
 def test_a_limiter_that_keeps_exact_time_is_never_blamed(calls: list[TimedCall], limit: ObservedLimit) -> None:
     """Whenever between sending and answer it decides."""
-    samples = decided(calls, ExactBucket(limit))
+    samples = decide_calls(calls, ExactBucket(limit))
     assert (count_wrongly_accepted(samples, limit), count_wrongly_refused(samples, limit)) == (0, 0)
 
 
@@ -77,15 +80,15 @@ def test_a_limiter_that_keeps_exact_time_is_never_blamed(calls: list[TimedCall],
 def test_a_call_at_the_very_moment_of_a_refill_is_not_blamed(burst: int, period: int, n: int) -> None:
     """Whatever binary fractions make of that moment."""
     limit = ObservedLimit(burst, period)
-    full = [sample(True, 0) for _ in range(burst)]
-    refills = [sample(True, float(Fraction(k * period * MS, burst))) for k in range(1, n + 1)]
+    full = [make_decided_sample(True, 0) for _ in range(burst)]
+    refills = [make_decided_sample(True, float(Fraction(k * period * MS, burst))) for k in range(1, n + 1)]
     assert count_wrongly_accepted([*full, *refills], limit) == 0
 
 
 @given(calls=AT_ONCE, limit=LIMITS, extra=st.integers(0, 2))
 def test_answers_at_once_leave_nothing_in_doubt(calls: list[TimedCall], limit: ObservedLimit, extra: int) -> None:
     """Where a call is decided at one known moment, a blame is one exactly if a true bucket would have refused."""
-    samples = decided(calls, ExactBucket(limit, extra))
+    samples = decide_calls(calls, ExactBucket(limit, extra))
     exact = ExactBucket(limit)
     held = all(exact.take(Fraction(round(s.sent_s * MS))) for s in samples if s.is_accepted)
     assert (count_wrongly_accepted(samples, limit) == 0) == held
@@ -103,43 +106,45 @@ def test_a_refusal_that_a_true_bucket_would_not_give_is_found(
         accepted = would and dice.random() < 0.7 and bucket.take(at)
         unjust += would and not accepted
         plainly += sooner and not accepted
-        samples.append(sample(accepted, timed.sent))
+        samples.append(make_decided_sample(accepted, timed.sent))
     assert plainly <= count_wrongly_refused(samples, limit) <= unjust
 
 
 @pytest.mark.parametrize("extra", [1, 2, 15])
 def test_each_acceptance_beyond_a_burst_counts(extra: int) -> None:
     """All at the same instant, as the scenarios send them."""
-    at_once = [sample(True, 0, 900) for _ in range(5 + extra)]
+    at_once = [make_decided_sample(True, 0, 900) for _ in range(5 + extra)]
     assert count_wrongly_accepted(at_once, FIVE) == extra
 
 
 def test_an_acceptance_too_soon_after_a_burst_is_found() -> None:
     """One comes back every 12 s, not a moment before."""
-    burst = [sample(True, 0) for _ in range(5)]
-    assert count_wrongly_accepted([*burst, sample(True, 11_999)], FIVE) == 1
-    assert count_wrongly_accepted([*burst, sample(True, 12_000)], FIVE) == 0
+    burst = [make_decided_sample(True, 0) for _ in range(5)]
+    assert count_wrongly_accepted([*burst, make_decided_sample(True, 11_999)], FIVE) == 1
+    assert count_wrongly_accepted([*burst, make_decided_sample(True, 12_000)], FIVE) == 0
 
 
 def test_a_stretch_late_in_a_run_is_looked_at_too() -> None:
     """Calls that were not made don't add up to more than the bucket."""
-    early = [sample(True, 0)]
-    late = [sample(True, 500_000) for _ in range(6)]
+    early = [make_decided_sample(True, 0)]
+    late = [make_decided_sample(True, 500_000) for _ in range(6)]
     assert count_wrongly_accepted([*early, *late], FIVE) == 1
 
 
 def test_a_refusal_while_the_bucket_is_full_is_found() -> None:
     """The first call of all, or one after a whole period of rest."""
-    assert count_wrongly_refused([sample(False, 0)], FIVE) == 1
-    burst = [sample(True, 0) for _ in range(5)]
-    assert count_wrongly_refused([*burst, sample(False, 100), sample(False, 60_001)], FIVE) == 1
+    assert count_wrongly_refused([make_decided_sample(False, 0)], FIVE) == 1
+    burst = [make_decided_sample(True, 0) for _ in range(5)]
+    assert (
+        count_wrongly_refused([*burst, make_decided_sample(False, 100), make_decided_sample(False, 60_001)], FIVE) == 1
+    )
 
 
 def test_a_window_that_counts_from_the_first_call_is_found_out() -> None:
     """A limiter with fixed windows refuses for the whole minute; a bucket has one again after 12 s."""
-    burst = [sample(True, 0) for _ in range(5)]
-    assert count_wrongly_refused([*burst, sample(False, 11_999)], FIVE) == 0
-    assert count_wrongly_refused([*burst, sample(False, 12_001)], FIVE) == 1
+    burst = [make_decided_sample(True, 0) for _ in range(5)]
+    assert count_wrongly_refused([*burst, make_decided_sample(False, 11_999)], FIVE) == 0
+    assert count_wrongly_refused([*burst, make_decided_sample(False, 12_001)], FIVE) == 1
 
 
 def test_nothing_sent_is_nothing_wrong() -> None:
@@ -149,21 +154,21 @@ def test_nothing_sent_is_nothing_wrong() -> None:
 
 def test_a_replay_takes_nothing() -> None:
     """Ten answers of one call: it was charged once."""
-    replays = [replace(sample(True, 1), replayed=True) for _ in range(9)]
-    assert count_wrongly_accepted([sample(True, 0), *replays], FIVE) == 0
-    assert count_wrongly_refused([sample(True, 0), *replays, sample(False, 2)], FIVE) == 1
+    replays = [replace(make_decided_sample(True, 1), replayed=True) for _ in range(9)]
+    assert count_wrongly_accepted([make_decided_sample(True, 0), *replays], FIVE) == 0
+    assert count_wrongly_refused([make_decided_sample(True, 0), *replays, make_decided_sample(False, 2)], FIVE) == 1
 
 
 @pytest.mark.parametrize(("status", "problem"), [(0, ""), (503, "unavailable"), (409, "email-taken"), (422, "invalid")])
 def test_a_call_that_failed_after_it_was_charged_is_not_held_against_the_limiter(status: int, problem: str) -> None:
     """Admission comes first: what became of the call later gives nothing back."""
-    four = [sample(True, 0) for _ in range(4)]
+    four = [make_decided_sample(True, 0) for _ in range(4)]
     failed = set_times(make_sample(make_call(), status, problem=problem), sent_s=0, done_s=0.1)
-    assert count_wrongly_refused([*four, failed, sample(False, 200)], FIVE) == 0
-    assert count_wrongly_refused([*four, sample(False, 200)], FIVE) == 1
+    assert count_wrongly_refused([*four, failed, make_decided_sample(False, 200)], FIVE) == 0
+    assert count_wrongly_refused([*four, make_decided_sample(False, 200)], FIVE) == 1
 
 
 def test_a_call_that_was_still_running_was_not_charged_again() -> None:
     """Its refusal after that is as wrong as if it had been the first."""
     running = make_sample(make_call(), 409, problem="request-in-progress")
-    assert count_wrongly_refused([*itertools.repeat(running, 5), sample(False, 200)], FIVE) == 1
+    assert count_wrongly_refused([*itertools.repeat(running, 5), make_decided_sample(False, 200)], FIVE) == 1

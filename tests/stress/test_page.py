@@ -29,7 +29,7 @@ REACHES_OUT = re.compile(
 )
 
 
-def hostile() -> ReadinessReport:
+def make_hostile_report() -> ReadinessReport:
     """A report in which every text that a scenario writes is markup."""
     result = replace(
         sample_results.make_claims(),
@@ -57,7 +57,7 @@ def hostile() -> ReadinessReport:
 
 def test_what_a_scenario_wrote_is_text() -> None:
     """Neither an element nor an attribute nor a template comes of it, anywhere on the page."""
-    made = page.render_page(hostile())
+    made = page.render_page(make_hostile_report())
     assert "<script" not in made
     assert "<!--" not in made
     assert "alert(1)&lt;/script&gt; &amp; &#34;quoted&#34; &#39;single&#39; {{ 7 * 7 }}" in made
@@ -65,7 +65,9 @@ def test_what_a_scenario_wrote_is_text() -> None:
 
 
 @pytest.mark.parametrize(
-    "report", [sample.make_mixed_report(), sample.make_passing_report(), hostile()], ids=["mixed", "passing", "hostile"]
+    "report",
+    [sample.make_mixed_report(), sample.make_passing_report(), make_hostile_report()],
+    ids=["mixed", "passing", "hostile"],
 )
 def test_the_page_needs_nothing_but_itself(report: ReadinessReport) -> None:
     """No script, no address, nothing that is fetched; links lead into the page only."""
@@ -141,7 +143,7 @@ def test_the_comment_says_what_the_page_says_and_fits() -> None:
     assert "**Acknowledged claims that are there**: wanted 900 of 900, found **898: 2 are missing**" in made
     assert "answered 201, state submitted, version 1, found **no such row**" in made
     assert "✓" not in made
-    report = hostile()
+    report = make_hostile_report()
     many = [
         Assertion(
             HOSTILE + "@somebody https://example.test | #1\n# title" * 9, passed=False, wanted="x" * 999, found="y"

@@ -34,7 +34,7 @@ def test_where_all_agrees_nothing_is_found_and_all_was_looked_at(system: SampleS
     })  # fmt: skip
 
 
-def _wrong(change: Callable[[SampleSystem], object], *found: str, case: str) -> object:
+def _make_wrong_case(change: Callable[[SampleSystem], object], *found: str, case: str) -> object:
     return pytest.param(change, set(found), id=case)
 
 
@@ -51,56 +51,78 @@ def _second_claim(system: SampleSystem) -> None:
 @pytest.mark.parametrize(
     ("change", "found"),
     [
-        _wrong(lambda w: w.member["jobs"].pop("member-welcome done"), JOBS, case="a lost job"),
-        _wrong(lambda w: w.member["jobs"].update({"member-welcome done": 2}), JOBS, case="a doubled job"),
-        _wrong(
+        _make_wrong_case(lambda w: w.member["jobs"].pop("member-welcome done"), JOBS, case="a lost job"),
+        _make_wrong_case(lambda w: w.member["jobs"].update({"member-welcome done": 2}), JOBS, case="a doubled job"),
+        _make_wrong_case(
             lambda w: w.member.update(
                 jobs={"identity done": 1, "member-welcome done": 1, "membership-renewed failed": 1}
             ),
             JOBS,
             case="a job that failed",
         ),
-        _wrong(lambda w: w.inbox.update({BESA: 1}), MAILS, case="a doubled mail"),
-        _wrong(lambda w: w.inbox.subtract({BESA: 1}), MAILS, case="a lost mail"),
-        _wrong(lambda w: w.people.pop(), ACCOUNTS, case="a missing account"),
-        _wrong(_second_account, ACCOUNTS, case="a second account with one address"),
-        _wrong(lambda w: w.member.update(id="member-2"), ACCOUNTS, case="another account than was answered"),
-        _wrong(lambda w: w.member["audit"].pop("member.contact_changed"), AUDIT, case="a missing audit entry"),
-        _wrong(lambda w: w.member["audit"].pop(LINKED), AUDIT, case="a sign-in that nobody audited"),
-        _wrong(lambda w: w.member["audit"].update({"member.anonymised": 1}), AUDIT, case="an audit entry too many"),
-        _wrong(
+        _make_wrong_case(lambda w: w.inbox.update({BESA: 1}), MAILS, case="a doubled mail"),
+        _make_wrong_case(lambda w: w.inbox.subtract({BESA: 1}), MAILS, case="a lost mail"),
+        _make_wrong_case(lambda w: w.people.pop(), ACCOUNTS, case="a missing account"),
+        _make_wrong_case(_second_account, ACCOUNTS, case="a second account with one address"),
+        _make_wrong_case(lambda w: w.member.update(id="member-2"), ACCOUNTS, case="another account than was answered"),
+        _make_wrong_case(
+            lambda w: w.member["audit"].pop("member.contact_changed"), AUDIT, case="a missing audit entry"
+        ),
+        _make_wrong_case(lambda w: w.member["audit"].pop(LINKED), AUDIT, case="a sign-in that nobody audited"),
+        _make_wrong_case(
+            lambda w: w.member["audit"].update({"member.anonymised": 1}), AUDIT, case="an audit entry too many"
+        ),
+        _make_wrong_case(
             lambda w: w.member.update(commissions=["new 7.00", "renewal 7.00"]),
             "commissions of a member",
             case="a wrong commission",
         ),
-        _wrong(
+        _make_wrong_case(
             lambda w: w.member["commissions"].append("renewal 3.50"), "commissions of a member", case="one paid twice"
         ),
-        _wrong(lambda w: w.member.update(commissions=["new 7.00"]), "commissions of a member", case="one not paid"),
-        _wrong(lambda w: w.member.update(voided=[1, 1]), VOIDED, case="one taken back without a cancellation"),
-        _wrong(
+        _make_wrong_case(
+            lambda w: w.member.update(commissions=["new 7.00"]), "commissions of a member", case="one not paid"
+        ),
+        _make_wrong_case(
+            lambda w: w.member.update(voided=[1, 1]), VOIDED, case="one taken back without a cancellation"
+        ),
+        _make_wrong_case(
             lambda w: w.claim["audit"].update({"claim.read": 1}), "audit entries of a claim", case="an invented read"
         ),
-        _wrong(lambda w: w.member.update(subscriptions=0), "rows of a person", case="a lost subscription row"),
-        _wrong(lambda w: w.member.update(members=0), "rows of a person", case="a lost member row"),
-        _wrong(lambda w: w.agent.update(agents=0), "rows of a person", case="a lost agent row"),
-        _wrong(lambda w: w.agent.update(members=1), "rows of a person", case="an agent who became a member"),
-        _wrong(lambda w: w.member.update(agent=None), "agent of a member", case="a lost agent"),
-        _wrong(_second_claim, UNNAMED, case="a claim that no answer named"),
-        _wrong(lambda w: w.claims.clear(), LOST, case="an answered claim that is missing"),
-        _wrong(lambda w: w.claim.update(broken=1), "history of a claim", case="a gap in a history"),
-        _wrong(lambda w: w.claim.update(steps=1), "history of a claim", case="a lost transition"),
-        _wrong(lambda w: w.claim.update(steps=3), "history of a claim", case="a transition too many"),
-        _wrong(
+        _make_wrong_case(
+            lambda w: w.member.update(subscriptions=0), "rows of a person", case="a lost subscription row"
+        ),
+        _make_wrong_case(lambda w: w.member.update(members=0), "rows of a person", case="a lost member row"),
+        _make_wrong_case(lambda w: w.agent.update(agents=0), "rows of a person", case="a lost agent row"),
+        _make_wrong_case(lambda w: w.agent.update(members=1), "rows of a person", case="an agent who became a member"),
+        _make_wrong_case(lambda w: w.member.update(agent=None), "agent of a member", case="a lost agent"),
+        _make_wrong_case(_second_claim, UNNAMED, case="a claim that no answer named"),
+        _make_wrong_case(lambda w: w.claims.clear(), LOST, case="an answered claim that is missing"),
+        _make_wrong_case(lambda w: w.claim.update(broken=1), "history of a claim", case="a gap in a history"),
+        _make_wrong_case(lambda w: w.claim.update(steps=1), "history of a claim", case="a lost transition"),
+        _make_wrong_case(lambda w: w.claim.update(steps=3), "history of a claim", case="a transition too many"),
+        _make_wrong_case(
             lambda w: w.claim.update(last_state="submitted"), "history of a claim", case="another state than its last"
         ),
-        _wrong(lambda w: w.claim.update(documents={EVIDENCE: "pending 39"}), "documents of a claim", case="its state"),
-        _wrong(lambda w: w.claim.update(documents={EVIDENCE: "available 40"}), "documents of a claim", case="its size"),
-        _wrong(lambda w: w.claim.update(documents={}), "documents of a claim", case="a lost document"),
-        _wrong(lambda w: w.claim["audit"].pop("claim.moved"), "audit entries of a claim", case="a claim's audit entry"),
-        _wrong(lambda w: w.claim["jobs"].pop("claim-moved done"), "jobs of a claim", case="a claim's lost job"),
-        _wrong(lambda w: w.desk.clear(), "notices of a claim to the desk", case="a notice that the desk did not get"),
-        _wrong(lambda w: w.desk.update([NUMBER]), "notices of a claim to the desk", case="a notice it got twice"),
+        _make_wrong_case(
+            lambda w: w.claim.update(documents={EVIDENCE: "pending 39"}), "documents of a claim", case="its state"
+        ),
+        _make_wrong_case(
+            lambda w: w.claim.update(documents={EVIDENCE: "available 40"}), "documents of a claim", case="its size"
+        ),
+        _make_wrong_case(lambda w: w.claim.update(documents={}), "documents of a claim", case="a lost document"),
+        _make_wrong_case(
+            lambda w: w.claim["audit"].pop("claim.moved"), "audit entries of a claim", case="a claim's audit entry"
+        ),
+        _make_wrong_case(
+            lambda w: w.claim["jobs"].pop("claim-moved done"), "jobs of a claim", case="a claim's lost job"
+        ),
+        _make_wrong_case(
+            lambda w: w.desk.clear(), "notices of a claim to the desk", case="a notice that the desk did not get"
+        ),
+        _make_wrong_case(
+            lambda w: w.desk.update([NUMBER]), "notices of a claim to the desk", case="a notice it got twice"
+        ),
     ],
 )
 def test_what_does_not_agree_is_found(
@@ -170,11 +192,13 @@ def test_a_call_without_an_answer_may_be_done_once_or_not_at_all_but_not_twice(s
 @pytest.mark.parametrize(
     ("change", "found"),
     [
-        _wrong(lambda w: w.member.update(subscriptions=0), "rows of a person", case="without a membership"),
-        _wrong(lambda w: w.member.update(commissions=[]), "commissions of a member", case="without a commission"),
-        _wrong(lambda w: w.member["jobs"].pop("identity done"), JOBS, case="without a sign-in"),
-        _wrong(lambda w: w.member["audit"].clear(), AUDIT, case="without a trace"),
-        _wrong(lambda w: w.inbox.update({BESA: 1}), MAILS, case="with two welcomes"),
+        _make_wrong_case(lambda w: w.member.update(subscriptions=0), "rows of a person", case="without a membership"),
+        _make_wrong_case(
+            lambda w: w.member.update(commissions=[]), "commissions of a member", case="without a commission"
+        ),
+        _make_wrong_case(lambda w: w.member["jobs"].pop("identity done"), JOBS, case="without a sign-in"),
+        _make_wrong_case(lambda w: w.member["audit"].clear(), AUDIT, case="without a trace"),
+        _make_wrong_case(lambda w: w.inbox.update({BESA: 1}), MAILS, case="with two welcomes"),
     ],
 )
 def test_a_call_without_an_answer_is_never_half_done(change: Callable[[SampleSystem], object], found: set[str]) -> None:
@@ -249,7 +273,7 @@ def test_a_transition_without_an_answer_is_whole_or_not_there(
     assert ("history of a claim" in system.list_kinds()) == found
 
 
-def unanswered_claim() -> SampleSystem:
+def make_unanswered_claim() -> SampleSystem:
     """A claim of which nobody got the answer."""
     system = SampleSystem(inbox=Counter({sample_system.ARTA: 2, BESA: 3}))
     system.drop_calls("move", "announce", "complete")
@@ -261,14 +285,14 @@ def unanswered_claim() -> SampleSystem:
 
 def test_a_claim_without_an_answer_is_whole_or_not_there() -> None:
     """Filed once or not; a second is one that no answer named, and a half one is found as any other."""
-    assert unanswered_claim().list_kinds() == set()
-    system = unanswered_claim()
+    assert make_unanswered_claim().list_kinds() == set()
+    system = make_unanswered_claim()
     system.claims.append({**system.claim, "id": "claim-2"})
     assert UNNAMED in system.list_kinds()
-    system = unanswered_claim()
+    system = make_unanswered_claim()
     system.claim["jobs"].pop("staff-new-claim done")
     assert system.list_kinds() == {"jobs of a claim"}
-    system = unanswered_claim()
+    system = make_unanswered_claim()
     system.claims.clear()
     system.inbox[BESA] -= 1
     assert system.list_kinds() == set()
@@ -276,7 +300,7 @@ def test_a_claim_without_an_answer_is_whole_or_not_there() -> None:
 
 def test_a_claim_without_an_answer_does_not_excuse_another() -> None:
     """Which is known by its title."""
-    system = unanswered_claim()
+    system = make_unanswered_claim()
     system.claim["title"] = "Another"
     assert UNNAMED in system.list_kinds()
 

@@ -27,7 +27,7 @@ END = "The scenario came to its end"
 Work = Callable[[LocalScenarioContext], Awaitable[None]]
 
 
-async def good(context: LocalScenarioContext) -> None:
+async def record_success(context: LocalScenarioContext) -> None:
     """All holds."""
     context.check_equal("One is one", 1, 1)
     context.reconciliation.compare("rows", "one", 1, 1)
@@ -48,7 +48,7 @@ async def idle(_stage: LocalScenarioContext) -> None:
     """It asserts nothing."""
 
 
-def driven(
+def run_scenarios(
     monkeypatch: pytest.MonkeyPatch, folder: Path, scenarios: dict[str, tuple[Work, ...]], **given: Any
 ) -> ReadinessReport:
     """The report of a run of these scenarios (`run`, and maybe `finish`), before a system that is not there."""
@@ -80,7 +80,9 @@ def test_a_scenario_that_breaks_off_fails_by_name_and_the_others_go_on(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """What it had found before stands beside the reason."""
-    report = driven(monkeypatch, tmp_path, {"pool": (good,), "agents": (broken,), "members": (good,)})
+    report = run_scenarios(
+        monkeypatch, tmp_path, {"pool": (record_success,), "agents": (broken,), "members": (record_success,)}
+    )
     assert [(r.key, r.title, r.status) for r in report.results] == [
         ("pool", "Pool", "PASS"), ("agents", "Agents", "FAIL"), ("members", "Members", "PASS")]  # fmt: skip
     first, last = report.results[1].checks
@@ -92,9 +94,11 @@ def test_a_scenario_that_breaks_off_fails_by_name_and_the_others_go_on(
 
 def test_a_run_is_as_good_as_its_scenarios(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """All pass; one asserts nothing; one fails."""
-    assert driven(monkeypatch, tmp_path, {"pool": (good,), "agents": (good,)}).verdict == "PASS"
-    assert driven(monkeypatch, tmp_path, {"pool": (good,), "agents": (idle,)}).verdict == "INVALID"
-    assert driven(monkeypatch, tmp_path, {"pool": (bad,), "agents": (idle,)}).verdict == "FAIL"
+    assert (
+        run_scenarios(monkeypatch, tmp_path, {"pool": (record_success,), "agents": (record_success,)}).verdict == "PASS"
+    )
+    assert run_scenarios(monkeypatch, tmp_path, {"pool": (record_success,), "agents": (idle,)}).verdict == "INVALID"
+    assert run_scenarios(monkeypatch, tmp_path, {"pool": (bad,), "agents": (idle,)}).verdict == "FAIL"
 
 
 def test_what_a_scenario_can_only_judge_at_the_end_is_part_of_it(
@@ -105,7 +109,7 @@ def test_what_a_scenario_can_only_judge_at_the_end_is_part_of_it(
 
     async def noted(context: LocalScenarioContext) -> None:
         order.append(context.key)
-        await good(context)
+        await record_success(context)
 
     async def finished(context: LocalScenarioContext) -> None:
         order.append(f"{context.key} finished")
@@ -116,14 +120,14 @@ def test_what_a_scenario_can_only_judge_at_the_end_is_part_of_it(
         "agents": (noted, broken),
         "members": (broken, finished),
     }
-    report = driven(monkeypatch, tmp_path, works)
+    report = run_scenarios(monkeypatch, tmp_path, works)
     assert order == ["pool", "agents", "pool finished", "members finished"]
     assert [(r.status, len(r.checks)) for r in report.results] == [("PASS", 2), ("FAIL", 3), ("FAIL", 3)]
 
 
 def test_only_what_was_asked_for_is_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """And counted."""
-    report = driven(monkeypatch, tmp_path, {"pool": (good,), "agents": (bad,)}, only=("pool",))
+    report = run_scenarios(monkeypatch, tmp_path, {"pool": (record_success,), "agents": (bad,)}, only=("pool",))
     assert ([r.key for r in report.results], report.total, report.verdict) == (["pool"], 1, "PASS")
 
 
@@ -138,8 +142,8 @@ def test_each_scenario_has_samples_and_stall_of_its_own(monkeypatch: pytest.Monk
         )
 
     works: dict[str, tuple[Work, ...]] = {"pool": (sends,), "agents": (sends,)}
-    assert [(r.status, r.samples) for r in driven(monkeypatch, tmp_path, works).results] == [("PASS", 2)] * 2
-    stalled = driven(monkeypatch, tmp_path, works, stall=True)
+    assert [(r.status, r.samples) for r in run_scenarios(monkeypatch, tmp_path, works).results] == [("PASS", 2)] * 2
+    stalled = run_scenarios(monkeypatch, tmp_path, works, stall=True)
     assert [(r.status, r.samples) for r in stalled.results] == [("INVALID", 2)] * 2
 
 

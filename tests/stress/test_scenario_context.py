@@ -19,7 +19,7 @@ from tests.stress.calls import make_call, make_sample, set_times
 ANSWERS = "No call was answered otherwise than it should be"
 
 
-def staged(*samples: CallSample) -> LocalScenarioContext:
+def make_context(*samples: CallSample) -> LocalScenarioContext:
     """A stage of the scenario `claims` on which these calls were made."""
     ledger, nowhere = CallLedger(list(samples)), cast("Any", SimpleNamespace())
     generator = LoadGenerator("http://127.0.0.1:9", ledger, RunClock(), lambda _: None).copy_for_scenario("claims")
@@ -44,7 +44,7 @@ def staged(*samples: CallSample) -> LocalScenarioContext:
 @pytest.fixture
 def context() -> LocalScenarioContext:
     """One good answer, one check that holds."""
-    context = staged(make_sample(make_call(), 201))
+    context = make_context(make_sample(make_call(), 201))
     context.check_equal("One was made", 1, 1)
     context.reconciliation.compare("rows", "one", 1, 1)
     return context
@@ -78,7 +78,7 @@ def test_what_is_wanted_is_the_call_s_own_matter(context: LocalScenarioContext) 
 
 def test_calls_of_another_scenario_are_not_its_own() -> None:
     """Neither for its samples nor against its answers."""
-    context = staged(make_sample(make_call(), 201))
+    context = make_context(make_sample(make_call(), 201))
     context.generator, context.key = context.generator.copy_for_scenario("agents"), "agents"
     context.check_equal("One is one", 1, 1)
     result = context.build_result()
@@ -88,12 +88,12 @@ def test_calls_of_another_scenario_are_not_its_own() -> None:
 @pytest.mark.parametrize("samples", [[], [make_sample(make_call(), 201)] * 3])
 def test_a_scenario_that_asserts_nothing_is_invalid(samples: list[CallSample]) -> None:
     """However well its calls were answered: that none was answered wrongly is no promise kept."""
-    assert staged(*samples).build_result().status == "INVALID"
+    assert make_context(*samples).build_result().status == "INVALID"
 
 
 def test_a_wrong_answer_fails_a_scenario_that_asserts_nothing() -> None:
     """It is known to be wrong."""
-    assert staged(make_sample(make_call(), 500)).build_result().status == "FAIL"
+    assert make_context(make_sample(make_call(), 500)).build_result().status == "FAIL"
 
 
 def test_a_scenario_short_of_samples_is_invalid(context: LocalScenarioContext) -> None:
@@ -107,7 +107,7 @@ def test_a_scenario_short_of_samples_is_invalid(context: LocalScenarioContext) -
 
 def test_each_call_of_a_burst_is_a_sample_that_it_takes() -> None:
     """Whether it was answered or not: one that is lost from the ledger is missed."""
-    context = staged()
+    context = make_context()
     context.generator.api = f"http://127.0.0.1:{find_free_port()}"
 
     async def burst() -> None:
@@ -140,7 +140,7 @@ def test_a_difference_fails_it(context: LocalScenarioContext) -> None:
 
 def test_a_check_is_kept_as_it_came_out() -> None:
     """Each of the four ways to assert, holding and not."""
-    context = staged()
+    context = make_context()
     said = [context.check("c", holds=False, wanted="a", found="b"), context.check_equal("e", 2, 3)]
     said += [
         context.check_at_most("m", 2, 2.0, "s"),
@@ -159,7 +159,8 @@ def test_latencies_are_of_the_accepted_calls_and_by_operation() -> None:
     refused = set_times(make_sample(make_call("claim"), 429), sent_s=0, done_s=0.001)
     other = set_times(make_sample(make_call("register"), 200), sent_s=0, done_s=0.1)
     found = {
-        each.operation: (each.calls, round(each.p50)) for each in staged(slow, refused, other).build_result().latencies
+        each.operation: (each.calls, round(each.p50))
+        for each in make_context(slow, refused, other).build_result().latencies
     }
     assert found == {"claim": (1, 400), "register": (1, 100)}
 

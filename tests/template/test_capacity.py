@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from tests.template.test_routes import ANY, api, function_of
+from tests.template.test_routes import ANY, function_of, load_api
 from tests.template.translation import find_by_type, translate
 
 AT_ONE_INSTANT = 50  # callers that each function which people call has to serve
@@ -15,7 +15,7 @@ def deployed_methods() -> dict[tuple[str, str], str]:
     """Return the function of every deployed method, by path and method."""
     return {
         (path, "ANY" if method == ANY else method.upper()): function_of(operation)
-        for path, item in api()["paths"].items()
+        for path, item in load_api()["paths"].items()
         for method, operation in item.items()
     }
 
@@ -53,7 +53,7 @@ def concurrency() -> dict[tuple[str, str], tuple[str, int]]:
     }
 
 
-def in_flight(method: tuple[str, str]) -> float:
+def estimate_concurrency(method: tuple[str, str]) -> float:
     """Return the most calls of a method that can be under way: a burst, and what is let in while it lasts."""
     rate, burst = throttles()[method]
     slow = DEEP_CHECK_S if method in {("/health/deep", "GET"), ("/health/deep", "HEAD")} else COLD_START_S
@@ -72,7 +72,7 @@ def test_no_method_lets_in_more_than_its_function_can_take() -> None:
     over = {
         method: (function, limit)
         for method, (function, limit) in concurrency().items()
-        if in_flight(method) > limit or throttles()[method][1] > limit
+        if estimate_concurrency(method) > limit or throttles()[method][1] > limit
     }
 
     assert over == {}
@@ -87,7 +87,7 @@ def test_all_permitted_calls_of_health_leave_capacity_for_the_schedule() -> None
     """Its methods together, at their worst, are fewer calls than its environments: the alarms keep their data."""
     own = {method: limit for method, (function, limit) in concurrency().items() if function == "HealthFunction"}
 
-    assert sum(map(in_flight, own)) <= min(own.values()) - 1
+    assert sum(map(estimate_concurrency, own)) <= min(own.values()) - 1
 
 
 def test_the_account_keeps_what_lambda_insists_on() -> None:

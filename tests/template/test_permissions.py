@@ -74,7 +74,7 @@ def target(resource: Any) -> str:
     return plain.removeprefix("DatabaseResourceId/")
 
 
-def listed(value: Any) -> list[Any]:
+def list_values(value: Any) -> list[Any]:
     """One or many, as a list."""
     return value if isinstance(value, list) else [value]
 
@@ -82,7 +82,7 @@ def listed(value: Any) -> list[Any]:
 def allowed(role: Json) -> Iterator[Json]:
     """The Allow statements of a role, those behind a condition included."""
     for policy in role.get("Policies", []):
-        for statement in listed(policy["PolicyDocument"]["Statement"]):
+        for statement in list_values(policy["PolicyDocument"]["Statement"]):
             plain = statement["Fn::If"][1] if "Fn::If" in statement else statement
             if plain["Effect"] == "Allow":
                 yield plain
@@ -95,8 +95,8 @@ def test_nothing_is_allowed_on_everything() -> None:
         (name, action)
         for name, role in roles.items()
         for statement in allowed(role)
-        for action in listed(statement["Action"])
-        if "*" in listed(statement["Resource"]) or "*" in action or "NotAction" in statement
+        for action in list_values(statement["Action"])
+        if "*" in list_values(statement["Resource"]) or "*" in action or "NotAction" in statement
     }
 
     assert unbounded == set(UNBOUNDED)
@@ -117,8 +117,8 @@ def test_each_function_may_do_what_its_work_needs_and_no_more() -> None:
         name.removesuffix("FunctionRole"): {
             f"{action} {target(resource)}"
             for statement in allowed(role)
-            for action in listed(statement["Action"])
-            for resource in listed(statement["Resource"])
+            for action in list_values(statement["Action"])
+            for resource in list_values(statement["Resource"])
         }
         for name, role in roles.items()
     }

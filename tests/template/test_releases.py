@@ -121,7 +121,7 @@ class Ids:
         return frozenset(name for name, version in self.versions.items() if before.versions[name] != version)
 
 
-def transformed(*deployments: Deployment) -> list[Ids]:
+def transform_deployments(*deployments: Deployment) -> list[Ids]:
     """Return what CloudFormation is given for each."""
     answer = subprocess.run(
         [str(EMULATOR_PYTHON), "-c", TRANSFORM],
@@ -188,7 +188,7 @@ PLAIN: dict[str, tuple[Deployment, frozenset[str]]] = {
 def plain() -> dict[str, Ids]:
     """Return the ids of each, deployed without a release's id."""
     names = list(PLAIN)
-    return dict(zip(names, transformed(*(PLAIN[name][0] for name in names)), strict=True))
+    return dict(zip(names, transform_deployments(*(PLAIN[name][0] for name in names)), strict=True))
 
 
 @pytest.mark.parametrize("change", PLAIN)
@@ -212,7 +212,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ids]:
         build = deployment.build_in(tmp_path_factory.mktemp("build"))
         stamp_build(build, [f"{name}={value}" for name, value in deployment.parameters.items()])
         deployments.append(replace(deployment, template=read_built_template(build), moment=float(moment)))
-    return dict(zip(RELEASED, transformed(*deployments), strict=True))
+    return dict(zip(RELEASED, transform_deployments(*deployments), strict=True))
 
 
 @pytest.mark.parametrize("change", [name for name in RELEASED if name != "nothing"])
@@ -238,7 +238,7 @@ def test_the_same_release_again_publishes_nothing(tmp_path: Path) -> None:
         stamp_build(build, ["LogLevel=DEBUG", "MailRate=2"])
         stamp_build(build, ["MailRate=2", "LogLevel=DEBUG"])  # stamped before: it makes no difference
         again.append(replace(BEFORE, template=read_built_template(build)))
-    first, second = transformed(*again)
+    first, second = transform_deployments(*again)
     assert second.moved_from(first) == frozenset()
 
 
@@ -246,7 +246,7 @@ def test_a_plain_deployment_after_a_release_does_not_keep_the_old_versions(tmp_p
     """The id stands in the built template and nowhere in the stack: the next build is without it."""
     build = BEFORE.build_in(tmp_path)
     stamp_build(build, [])
-    stamped_one, after = transformed(
+    stamped_one, after = transform_deployments(
         replace(BEFORE, template=read_built_template(build)), with_file("ClaimsFunction/app.py")
     )
     assert after.moved_from(stamped_one) == FUNCTIONS

@@ -79,7 +79,7 @@ REQUEST_TOO_LARGE RESOURCE_NOT_FOUND THROTTLED UNAUTHORIZED UNSUPPORTED_MEDIA_TY
 OF_THE_GATEWAY_ALONE = {"bad-gateway": 502, "timeout": 504}
 
 
-def api() -> Json:
+def load_api() -> Json:
     """The API's definition, as the transform wrote it."""
     body: Json = translate()["Resources"]["Api"]["Properties"]["Body"]
     return body
@@ -100,7 +100,7 @@ def test_the_contract_is_what_is_deployed() -> None:
     """Each method and path goes to its function, and there is none that the contract does not list."""
     deployed = {
         ExpectedRoute(method, path, function_of(operation), is_public(operation))
-        for path, item in api()["paths"].items()
+        for path, item in load_api()["paths"].items()
         for method, operation in item.items()
         if method != ANY
     }
@@ -112,7 +112,7 @@ def test_every_locked_method_takes_access_tokens_only() -> None:
     """The authorizer asks for a scope that ID tokens lack."""
     locked = [
         operation["security"]
-        for item in api()["paths"].values()
+        for item in load_api()["paths"].values()
         for method, operation in item.items()
         if method != ANY and not is_public(operation)
     ]
@@ -128,20 +128,20 @@ def test_every_path_answers_every_method() -> None:
     owners = {
         route.path: "PagesFunction" if route.function == "HealthFunction" else route.function for route in CONTRACT
     } | dict.fromkeys(ELSEWHERE, "PagesFunction")
-    others = {path: (function_of(item[ANY]), is_public(item[ANY])) for path, item in api()["paths"].items()}
+    others = {path: (function_of(item[ANY]), is_public(item[ANY])) for path, item in load_api()["paths"].items()}
 
     assert others == {path: (function, True) for path, function in owners.items()}
 
 
 def test_preflights_reach_the_function_of_their_path() -> None:
     """No path has an OPTIONS of the gateway's own: its mock could carry neither an id nor the security headers."""
-    assert [path for path, item in api()["paths"].items() if "options" in item] == []
+    assert [path for path, item in load_api()["paths"].items() if "options" in item] == []
 
 
 @pytest.mark.parametrize("kind", RESPONSE_TYPES.split())
 def test_what_the_gateway_says_by_itself_is_a_problem_like_ours(kind: str) -> None:
     """Same media type, same names, titles and statuses as the functions', with the request's id."""
-    response = api()["x-amazon-apigateway-gateway-responses"][kind]
+    response = load_api()["x-amazon-apigateway-gateway-responses"][kind]
     problem = json.loads(response["responseTemplates"]["application/json"])
     name = problem["type"].removeprefix(URN)
     headers = response["responseParameters"]
@@ -164,12 +164,12 @@ def test_what_the_gateway_says_by_itself_is_a_problem_like_ours(kind: str) -> No
 
 def test_every_kind_of_gateway_response_is_ours() -> None:
     """Not one falls back to the gateway's own shape."""
-    assert set(api()["x-amazon-apigateway-gateway-responses"]) == set(RESPONSE_TYPES.split())
+    assert set(load_api()["x-amazon-apigateway-gateway-responses"]) == set(RESPONSE_TYPES.split())
 
 
 def test_a_refusal_says_what_to_do_about_it() -> None:
     """A throttled caller learns when to return, one without a token which kind to bring."""
-    responses = api()["x-amazon-apigateway-gateway-responses"]
+    responses = load_api()["x-amazon-apigateway-gateway-responses"]
     for kind, response in responses.items():
         headers = response["responseParameters"]
         assert ("gatewayresponse.header.Retry-After" in headers) == (int(response["statusCode"]) == 429), kind

@@ -161,7 +161,7 @@ def test_functions_with_their_owners_rights_are_open_to_those_who_call_them(fres
     assert {str(row["config"]) for row in rows} == {"['search_path=pg_catalog, public, pg_temp']"}
 
 
-def refusal(fresh_database: FreshDatabase, role: str, statement: str) -> str | None:
+def find_refusal(fresh_database: FreshDatabase, role: str, statement: str) -> str | None:
     """Return the SQLSTATE with which PostgreSQL refuses a role's statement, None where it does not."""
     with psycopg.connect(fresh_database.postgres.build_conninfo(user=role, dbname=fresh_database.name)) as connection:
         try:
@@ -182,7 +182,7 @@ COUNTED = {"kind", "priority", "state", "begun", "last_error", "created_at", "re
 def test_health_reads_no_record_and_writes_nothing(fresh_database: FreshDatabase, relation: str) -> None:
     """It counts jobs: no name, no address, no word of a mail, and no change to anything."""
     if "usage" in ROLES[BEFORE][relation]:
-        assert refusal(fresh_database, "interdomestik_health", f"SELECT nextval('{relation}')") == FORBIDDEN
+        assert find_refusal(fresh_database, "interdomestik_health", f"SELECT nextval('{relation}')") == FORBIDDEN
         return
     columns = fresh_database.query_rows(
         "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped", relation
@@ -190,13 +190,15 @@ def test_health_reads_no_record_and_writes_nothing(fresh_database: FreshDatabase
     read = {
         row["attname"]
         for row in columns
-        if refusal(fresh_database, "interdomestik_health", f'SELECT "{row["attname"]}" FROM {relation}') is None
+        if find_refusal(fresh_database, "interdomestik_health", f'SELECT "{row["attname"]}" FROM {relation}') is None
     }
     assert read == (COUNTED if relation == "outbox" else set())
     for write in ("DELETE FROM {}", "INSERT INTO {} DEFAULT VALUES", "TRUNCATE {}"):
-        assert refusal(fresh_database, "interdomestik_health", write.format(relation)) is not None
+        assert find_refusal(fresh_database, "interdomestik_health", write.format(relation)) is not None
     name = columns[0]["attname"]
-    assert refusal(fresh_database, "interdomestik_health", f'UPDATE {relation} SET "{name}" = "{name}"') is not None
+    assert (
+        find_refusal(fresh_database, "interdomestik_health", f'UPDATE {relation} SET "{name}" = "{name}"') is not None
+    )
 
 
 @pytest.mark.parametrize(
@@ -244,7 +246,7 @@ def test_a_role_can_not_do_what_is_another_functions_work(
     fresh_database: FreshDatabase, role: str, statement: str
 ) -> None:
     """PostgreSQL refuses it, whatever the function's code would do."""
-    assert refusal(fresh_database, f"interdomestik_{role}", statement) == FORBIDDEN
+    assert find_refusal(fresh_database, f"interdomestik_{role}", statement) == FORBIDDEN
 
 
 @pytest.mark.parametrize("role", OWN_ROLES)
@@ -252,7 +254,7 @@ def test_no_role_changes_what_was_written_down(fresh_database: FreshDatabase, ro
     """Neither the audit nor the schema."""
     for statement in ("UPDATE audit SET actor = ''", "DELETE FROM audit", "SELECT facts FROM audit",
                       "CREATE TABLE mine (id int)", "ALTER TABLE audit DISABLE TRIGGER ALL"):  # fmt: skip
-        assert refusal(fresh_database, role, statement) == FORBIDDEN, statement
+        assert find_refusal(fresh_database, role, statement) == FORBIDDEN, statement
 
 
 class ConnectorBefore(RoleConnector):

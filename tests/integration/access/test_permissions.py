@@ -44,7 +44,7 @@ BODIES: dict[str, Callable[[], Any]] = {
 }
 
 
-def operations() -> dict[str, Operation]:
+def collect_operations() -> dict[str, Operation]:
     """Every operation of every function, by method and resource."""
     return {f"{method} {resource}": it for api in APIS for (method, resource), it in api.operations.items()}
 
@@ -54,7 +54,7 @@ def method_and_resource(row: str) -> str:
     return " ".join(row.split()[:2])
 
 
-def cells(row: str) -> Iterator[tuple[str, str, int]]:
+def list_cells(row: str) -> Iterator[tuple[str, str, int]]:
     """The cells of an operation: which record, who calls, and the status they get."""
     for whose, line in ROWS[row].items():
         for caller, status in zip(CALLERS, line.split(), strict=True):
@@ -72,7 +72,7 @@ def callers(fresh_database: FreshDatabase) -> Iterator[CallerFixtures]:
 @pytest.mark.parametrize("row", ROWS)
 def test_each_caller_gets_the_status_that_the_table_says(callers: CallerFixtures, row: str) -> None:
     """On a record that is as it was before, with a request that nothing is wrong with."""
-    expected = {(whose, caller): status for whose, caller, status in cells(row)}
+    expected = {(whose, caller): status for whose, caller, status in list_cells(row)}
     body = BODIES.get(row, lambda: None)
     found = {
         (whose, caller): callers.call(caller, method_and_resource(row), whose, body()) for whose, caller in expected
@@ -84,7 +84,7 @@ def test_each_caller_gets_the_status_that_the_table_says(callers: CallerFixtures
 def test_every_operation_is_in_the_table() -> None:
     """One that is added is decided on here, and one that is gone is taken out."""
     written = {method_and_resource(row) for row in ROWS} | set(TABLE["public"])
-    assert written == set(operations())
+    assert written == set(collect_operations())
 
 
 def test_every_operation_has_a_row_of_each_kind() -> None:
@@ -97,12 +97,12 @@ def test_every_operation_has_a_row_of_each_kind() -> None:
 
 def test_what_is_public_asks_for_no_token() -> None:
     """Whoever calls."""
-    assert {operations()[name].sign_in for name in TABLE["public"]} == {"none"}
-    assert {name for name, it in operations().items() if it.sign_in == "none"} == set(TABLE["public"])
+    assert {collect_operations()[name].sign_in for name in TABLE["public"]} == {"none"}
+    assert {name for name, it in collect_operations().items() if it.sign_in == "none"} == set(TABLE["public"])
 
 
 def test_the_table_has_no_hole() -> None:
     """How many cells are called, all in all."""
-    count = sum(len(list(cells(row))) for row in ROWS)
+    count = sum(len(list(list_cells(row))) for row in ROWS)
     record("permission_cells", cells=count, operations=len({method_and_resource(row) for row in ROWS}))
     assert count > 600

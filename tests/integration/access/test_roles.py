@@ -151,7 +151,7 @@ def test_a_kept_answer_is_not_given_to_who_has_been_removed(
     assert later.sign_in_as(staff).call("PATCH", "/members/{member_id}", change, **ids).problem == "forbidden"
 
 
-def proven(fresh_database: FreshDatabase, who: Token) -> Any:
+def read_proven_at(fresh_database: FreshDatabase, who: Token) -> Any:
     """When the address behind a token was proven."""
     return fresh_database.query_rows("SELECT proven_at FROM accounts WHERE identity_sub = %s", who["sub"])[0][
         "proven_at"
@@ -168,12 +168,12 @@ def test_the_first_signed_in_call_proves_the_address_and_no_later_one_does(
         "agent": (sign_in(fresh_database, add_agent(fresh_database)[0]), agents_api, "/agents/me"),
         "staff": (claim_fixtures.add_staff(), members_api, "/members"),
     }[role]
-    assert proven(fresh_database, who) is None
+    assert read_proven_at(fresh_database, who) is None
     assert call(fresh_database, api, who, "GET", path).status == 200
-    first = proven(fresh_database, who)
+    first = read_proven_at(fresh_database, who)
     assert first is not None
     assert call(fresh_database, api, who, "GET", path).status == 200
-    assert proven(fresh_database, who) == first
+    assert read_proven_at(fresh_database, who) == first
 
 
 def test_a_call_for_somebody_else_proves_nothing_of_theirs(fresh_database: FreshDatabase) -> None:
@@ -188,7 +188,7 @@ def test_a_call_that_is_not_let_in_proves_nothing(fresh_database: FreshDatabase,
     """A token in a group that the account is not of."""
     member = make_claims(claim_fixtures.add_member()["sub"], "agent")
     assert call(fresh_database, agents_api, member, "GET", "/agents/me").status == 403
-    assert proven(fresh_database, member) is None
+    assert read_proven_at(fresh_database, member) is None
 
 
 def test_what_is_not_theirs_looks_as_what_is_not_there(
@@ -213,6 +213,6 @@ def test_a_first_call_does_not_wait_for_its_own_account(
     member = claim_fixtures.add_member()
     with fresh_database.hold_lock("SELECT FROM accounts WHERE identity_sub = %s FOR UPDATE", member["sub"]):
         assert call(fresh_database, members_api, member, "GET", "/members/me").status == 200
-        assert proven(fresh_database, member) is None
+        assert read_proven_at(fresh_database, member) is None
     assert call(fresh_database, members_api, member, "GET", "/members/me").status == 200
-    assert proven(fresh_database, member) is not None
+    assert read_proven_at(fresh_database, member) is not None

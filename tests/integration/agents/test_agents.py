@@ -42,7 +42,7 @@ def decide(client: ApiClient, agent_id: str, decision: str) -> ApiReply:
     return client.sign_in_as(STAFF).call("POST", "/agents/{agent_id}/decision", body, agent_id=agent_id)
 
 
-def jobs_of(fresh_database: FreshDatabase, agent_id: str) -> list[str]:
+def list_jobs(fresh_database: FreshDatabase, agent_id: str) -> list[str]:
     """The jobs about an agent, by priority and template."""
     jobs = fresh_database.query_rows("SELECT kind, priority, payload FROM outbox WHERE subject_id = %s", agent_id)
     return sorted(f"{job['priority']} {job['payload'].get('template', job['kind'])}" for job in jobs)
@@ -53,21 +53,21 @@ def test_an_application_is_pending_with_a_code_and_no_sign_in(fresh_database: Fr
     reply = apply(client)
     assert (reply.status, reply.json["state"], reply.json["tier"]) == (201, "pending", "standard")
     assert reply.json["referral_code"].startswith("ARTA-")
-    assert jobs_of(fresh_database, reply.json["id"]) == ["normal agent-received"]
+    assert list_jobs(fresh_database, reply.json["id"]) == ["normal agent-received"]
 
 
 def test_an_approval_makes_the_sign_in(fresh_database: FreshDatabase, client: ApiClient) -> None:
     """As an agent's, more urgent than the mail that asks them to use it."""
     agent_id = apply(client).json["id"]
     decide(client, agent_id, "approve")
-    assert jobs_of(fresh_database, agent_id) == ["high identity", "normal agent-approved", "normal agent-received"]
+    assert list_jobs(fresh_database, agent_id) == ["high identity", "normal agent-approved", "normal agent-received"]
     [made] = fresh_database.query_rows(
         "SELECT payload FROM outbox WHERE subject_id = %s AND kind = 'identity'", agent_id
     )
     assert made["payload"] == {"account_id": agent_id, "group": "agent"}
 
 
-def rejected(
+def add_rejected_agent(
     fresh_database: FreshDatabase, client: ApiClient, *, ago: str, **changes: Any
 ) -> tuple[dict[str, Any], str]:
     """Somebody who was rejected that long ago, and their address."""
@@ -83,7 +83,7 @@ def rejected(
 
 def test_who_was_rejected_may_apply_again_after_30_days(fresh_database: FreshDatabase, client: ApiClient) -> None:
     """The same record is pending again with the new data; its code and the old decision stay."""
-    before, email = rejected(fresh_database, client, ago="30 days")
+    before, email = add_rejected_agent(fresh_database, client, ago="30 days")
     changes = {"full_name": "Arta Gashi", "phone": "+38344555222", "city": "Prizren", "language": "en"}
     reply = apply(client, email=email, **changes)
     assert reply.status == 201, reply.body
@@ -91,7 +91,7 @@ def test_who_was_rejected_may_apply_again_after_30_days(fresh_database: FreshDat
         **changes, "id": before["id"], "state": "pending", "referral_code": before["referral_code"], "version": 3,
     }  # fmt: skip
     assert reply.headers["Location"] == f"/api/agents/{before['id']}"
-    assert jobs_of(fresh_database, before["id"]) == ["normal agent-received"] * 2 + ["normal agent-rejected"]
+    assert list_jobs(fresh_database, before["id"]) == ["normal agent-received"] * 2 + ["normal agent-rejected"]
     audited = fresh_database.query_rows("SELECT action FROM audit WHERE subject_id = %s ORDER BY at, id", before["id"])
     assert [entry["action"] for entry in audited] == ["agent.applied", "agent.rejected", "agent.applied_again"]
     assert decide(client, before["id"], "approve").json["state"] == "active"
@@ -99,7 +99,7 @@ def test_who_was_rejected_may_apply_again_after_30_days(fresh_database: FreshDat
 
 def test_who_applies_again_begins_with_the_usual_terms(fresh_database: FreshDatabase, client: ApiClient) -> None:
     """A tier and a rate that were agreed on for another application are not this one's."""
-    before, email = rejected(fresh_database, client, ago="30 days")
+    before, email = add_rejected_agent(fresh_database, client, ago="30 days")
     change = {"tier": "vip", "commission_rate": "0.9"}
     path = "/agents/{agent_id}"
     assert client.sign_in_as(ADMIN).call("PATCH", path, change, if_match=2, agent_id=before["id"]).status == 200
@@ -110,7 +110,7 @@ def test_who_applies_again_begins_with_the_usual_terms(fresh_database: FreshData
 
 def test_until_then_the_address_is_taken_as_any_other(fresh_database: FreshDatabase, client: ApiClient) -> None:
     """A stranger learns nothing else, and nothing changes."""
-    before, email = rejected(fresh_database, client, ago="29 days 23 hours")
+    before, email = add_rejected_agent(fresh_database, client, ago="29 days 23 hours")
     reply = apply(client, email=email, city="Elsewhere")
     assert (reply.status, reply.problem) == (409, "email-taken")
     assert before["id"] not in reply.body
@@ -133,7 +133,7 @@ def test_a_rejected_agent_who_became_staff_does_not_apply_again(
     fresh_database: FreshDatabase, client: ApiClient
 ) -> None:
     """Nobody who is not signed in writes into the account of a member of staff."""
-    before, email = rejected(fresh_database, client, ago="1 year")
+    before, email = add_rejected_agent(fresh_database, client, ago="1 year")
     fresh_database.query_rows("UPDATE accounts SET role = 'staff' WHERE id = %s", before["id"])
     assert apply(client, email=email, full_name="Somebody Else").problem == "email-taken"
     assert fresh_database.query_rows("SELECT full_name FROM accounts WHERE id = %s", before["id"]) == [
@@ -145,7 +145,7 @@ def test_who_was_rejected_before_decisions_were_dated_waits_from_the_last_change
     fresh_database: FreshDatabase, client: ApiClient
 ) -> None:
     """The code before this one, which may still run beside it, writes no date of the decision."""
-    before, email = rejected(fresh_database, client, ago="1 year")
+    before, email = add_rejected_agent(fresh_database, client, ago="1 year")
     fresh_database.query_rows("UPDATE agents SET decided_at = NULL WHERE id = %s", before["id"])
     assert apply(client, email=email).problem == "email-taken"
     fresh_database.query_rows("UPDATE agents SET updated_at = now() - interval '30 days' WHERE id = %s", before["id"])
@@ -156,18 +156,18 @@ def test_ten_who_apply_again_at_once_with_one_address_are_one_application(
     fresh_database: FreshDatabase, client: ApiClient
 ) -> None:
     """One is taken, and the others find the address taken."""
-    before, email = rejected(fresh_database, client, ago="31 days")
+    before, email = add_rejected_agent(fresh_database, client, ago="31 days")
     clients = [make_client(api, fresh_database) for _ in range(10)]
     with ThreadPoolExecutor(10) as pool:
         replies = list(pool.map(lambda one: apply(one, email=email), clients))
     assert sorted(reply.status for reply in replies) == [201] + [409] * 9
     assert {reply.problem for reply in replies if reply.status == 409} == {"email-taken"}
-    assert jobs_of(fresh_database, before["id"]).count("normal agent-received") == 2
+    assert list_jobs(fresh_database, before["id"]).count("normal agent-received") == 2
 
 
 def test_applying_again_is_repeated_by_its_key(fresh_database: FreshDatabase, client: ApiClient) -> None:
     """A lost answer is given again, from the row in the database too."""
-    before, email = rejected(fresh_database, client, ago="31 days")
+    before, email = add_rejected_agent(fresh_database, client, ago="31 days")
     body = make_applicant(email=email)
     first, again = (
         make_client(api, fresh_database).call("POST", "/agents", body, key=f"again-{before['id']}") for _ in range(2)

@@ -41,7 +41,7 @@ def client(fresh_database: FreshDatabase, staff: dict[str, str]) -> ApiClient:
     return make_client(api, fresh_database).sign_in_as(staff)
 
 
-def signed_up(fresh_database: FreshDatabase, code: str, *, proven: bool = True) -> str:
+def add_signed_up_member(fresh_database: FreshDatabase, code: str, *, proven: bool = True) -> str:
     """A new client of an agent's, who has signed in where they are proven; their id."""
     reply = make_client(members_api, fresh_database).call(
         "POST", "/members", make_person(referral_code=code), key=f"key-{next_serial()}"
@@ -52,7 +52,7 @@ def signed_up(fresh_database: FreshDatabase, code: str, *, proven: bool = True) 
     return str(reply.json["id"])
 
 
-def commission(fresh_database: FreshDatabase, member: str) -> str:
+def find_commission(fresh_database: FreshDatabase, member: str) -> str:
     """The latest commission that a member has earned somebody."""
     return str(
         fresh_database.query_rows("SELECT id FROM commissions WHERE member_id = %s ORDER BY period_starts_on", member)[
@@ -61,9 +61,9 @@ def commission(fresh_database: FreshDatabase, member: str) -> str:
     )
 
 
-def earned(fresh_database: FreshDatabase, state: str = "pending") -> str:
+def add_commission(fresh_database: FreshDatabase, state: str = "pending") -> str:
     """A commission in a state."""
-    made = commission(fresh_database, signed_up(fresh_database, add_agent(fresh_database)[1]))
+    made = find_commission(fresh_database, add_signed_up_member(fresh_database, add_agent(fresh_database)[1]))
     put(fresh_database, made, state)
     return made
 
@@ -84,7 +84,7 @@ def decide(client: ApiClient, commission_id: str, decision: str = "approve", rea
     return client.call("POST", DECISION, {"decision": decision, "reason": reason}, commission_id=commission_id)
 
 
-def state_of(fresh_database: FreshDatabase, commission_id: str) -> str:
+def read_state(fresh_database: FreshDatabase, commission_id: str) -> str:
     return str(fresh_database.query_rows("SELECT state FROM commissions WHERE id = %s", commission_id)[0]["state"])
 
 
@@ -93,14 +93,14 @@ def test_staff_change_a_commission_as_its_states_allow(
     fresh_database: FreshDatabase, client: ApiClient, state: str, decision: str
 ) -> None:
     """Every pair: those of the table are made and audited, all others are 409 and change nothing."""
-    made = earned(fresh_database, state)
+    made = add_commission(fresh_database, state)
     reply = decide(client, made, decision)
     audited = fresh_database.query_rows("SELECT action, facts FROM audit WHERE subject_id = %s", made)
     if (state, decision) in DECISIONS:
         assert (reply.status, reply.json["state"]) == (200, DECISIONS[state, decision])
         assert audited == [{"action": PAST[decision], "facts": {}}]
     else:
-        assert (reply.status, reply.problem, state_of(fresh_database, made)) == (
+        assert (reply.status, reply.problem, read_state(fresh_database, made)) == (
             409,
             "commission-move-not-allowed",
             state,
@@ -112,7 +112,7 @@ def test_the_reason_stays_on_the_commission(
     fresh_database: FreshDatabase, client: ApiClient, staff: dict[str, str]
 ) -> None:
     """With who decided and when, for staff to read; the audit has ids alone."""
-    made = earned(fresh_database)
+    made = add_commission(fresh_database)
     decided = decide(client, made, reason="Besa confirmed it by phone.").json["decision"]
     assert decided["reason"] == "Besa confirmed it by phone."
     assert f"sub-{decided['decided_by']}" == staff["sub"]
@@ -127,13 +127,13 @@ def test_nobody_decides_about_a_commission_of_their_own(
 ) -> None:
     """Whatever groups their token names; somebody else does it."""
     agent_id, code = add_agent(fresh_database)
-    made = commission(fresh_database, signed_up(fresh_database, code))
+    made = find_commission(fresh_database, add_signed_up_member(fresh_database, code))
     for groups in ("staff", "admin", "agent,staff"):
         fresh_database.query_rows("UPDATE accounts SET role = %s WHERE id = %s", groups.rpartition(",")[2], agent_id)
         me = client.sign_in_as({**sign_in(fresh_database, agent_id), "cognito:groups": groups})
         reply = decide(me, made, decision)
         assert (reply.status, reply.problem) == (403, "own-commission")
-    assert state_of(fresh_database, made) == "pending"
+    assert read_state(fresh_database, made) == "pending"
     assert decide(client, made, decision).status == 200
 
 
@@ -143,7 +143,7 @@ def test_nothing_is_approved_while_its_agent_is_not_active(
 ) -> None:
     """It can be once they are, with the same key; and it can be voided at any time."""
     agent_id, code = add_agent(fresh_database)
-    one, two = (commission(fresh_database, signed_up(fresh_database, code)) for _ in range(2))
+    one, two = (find_commission(fresh_database, add_signed_up_member(fresh_database, code)) for _ in range(2))
     with psycopg.connect(
         fresh_database.postgres.build_conninfo(user="postgres", dbname=fresh_database.name)
     ) as connection:
@@ -163,8 +163,8 @@ def test_nothing_is_approved_while_its_agent_is_not_active(
 
 def test_nothing_is_approved_before_its_member_has_signed_in(fresh_database: FreshDatabase, client: ApiClient) -> None:
     """Anyone can register anyone's address; nobody earns by that."""
-    member = signed_up(fresh_database, add_agent(fresh_database)[1], proven=False)
-    made = commission(fresh_database, member)
+    member = add_signed_up_member(fresh_database, add_agent(fresh_database)[1], proven=False)
+    made = find_commission(fresh_database, member)
     refused = decide(client, made)
     assert (refused.status, refused.problem) == (409, "commission-member-not-proven")
     assert "signed in" in refused.json["detail"]
@@ -175,19 +175,19 @@ def test_nothing_is_approved_before_its_member_has_signed_in(fresh_database: Fre
 def test_an_approval_waits_for_a_suspension_that_is_under_way(fresh_database: FreshDatabase, client: ApiClient) -> None:
     """And is refused then: nothing is approved of an agent who is already suspended."""
     agent_id, code = add_agent(fresh_database)
-    made = commission(fresh_database, signed_up(fresh_database, code))
+    made = find_commission(fresh_database, add_signed_up_member(fresh_database, code))
     with ThreadPoolExecutor(1) as pool:
         with psycopg.connect(fresh_database.postgres.build_conninfo(dbname=fresh_database.name)) as suspending:
             suspending.execute("UPDATE agents SET state = 'suspended' WHERE id = %s", (agent_id,))
             approval = pool.submit(decide, client, made)
             wait_until(lambda: bool(fresh_database.query_rows(WAITING)), "the approval does not wait")
         assert approval.result().problem == "commission-agent-not-active"
-    assert state_of(fresh_database, made) == "pending"
+    assert read_state(fresh_database, made) == "pending"
 
 
 def test_ten_decisions_at_once_have_one_winner(fresh_database: FreshDatabase, client: ApiClient) -> None:
     """One is written, the others find that they came too late: a void may follow an approval, nothing a void."""
-    made = earned(fresh_database)
+    made = add_commission(fresh_database)
     clients = [make_client(api, fresh_database).sign_in_as(client.claims) for _ in range(10)]
     with ThreadPoolExecutor(10) as pool:
         replies = list(pool.map(lambda one: decide(one, made), clients))
@@ -197,15 +197,15 @@ def test_ten_decisions_at_once_have_one_winner(fresh_database: FreshDatabase, cl
 def test_staff_and_admins_decide_and_nobody_else(fresh_database: FreshDatabase, client: ApiClient) -> None:
     """An id nobody has is 404, for staff."""
     agent_id, code = add_agent(fresh_database)
-    member = signed_up(fresh_database, code)
-    made = commission(fresh_database, member)
+    member = add_signed_up_member(fresh_database, code)
+    made = find_commission(fresh_database, member)
     for account in (agent_id, member):
         me = client.sign_in_as(sign_in(fresh_database, account))
         assert decide(me, made).status in (403, 404)
         assert me.call("GET", "/commissions").status in (403, 404)
     assert client.sign_in_as(None).call("GET", "/commissions").status == 401
     assert decide(client, NOBODY).problem == "not-found"
-    assert state_of(fresh_database, made) == "pending"
+    assert read_state(fresh_database, made) == "pending"
 
 
 @pytest.mark.parametrize(
@@ -241,8 +241,8 @@ def every(client: ApiClient, **query: str) -> list[dict[str, Any]]:
 def test_staff_list_commissions_by_state_and_agent(fresh_database: FreshDatabase, client: ApiClient) -> None:
     """Newest first, each once, with who earned it by whom."""
     agent_id, code = add_agent(fresh_database)
-    members = [signed_up(fresh_database, code) for _ in range(3)]
-    made = [commission(fresh_database, member) for member in members]
+    members = [add_signed_up_member(fresh_database, code) for _ in range(3)]
+    made = [find_commission(fresh_database, member) for member in members]
     decide(client, made[0])
     listed = every(client, agent=agent_id)
     assert [one["id"] for one in listed] == made[::-1]
@@ -260,7 +260,7 @@ def test_a_cursor_belongs_to_its_filters(fresh_database: FreshDatabase, client: 
     """One of another listing is refused."""
     _, code = add_agent(fresh_database)
     for _ in range(2):
-        signed_up(fresh_database, code)
+        add_signed_up_member(fresh_database, code)
     cursor = client.call("GET", "/commissions", query={"limit": "1"}).json["next_cursor"]
     assert client.call("GET", "/commissions", query={"state": "pending", "cursor": cursor}).status == 422
 
@@ -277,7 +277,7 @@ def test_a_filter_that_is_none_is_named(client: ApiClient, query: dict[str, str]
 def test_an_agent_reads_what_became_of_their_commissions(fresh_database: FreshDatabase, client: ApiClient) -> None:
     """Their states; not why, which is for staff."""
     agent_id, code = add_agent(fresh_database)
-    made = commission(fresh_database, signed_up(fresh_database, code))
+    made = find_commission(fresh_database, add_signed_up_member(fresh_database, code))
     admin = sign_in(fresh_database, str(RecordFixtures(fresh_database).add_account("admin")))
     decide(client.sign_in_as(admin), made, "void", "Besa is her sister.")
     me = client.sign_in_as(sign_in(fresh_database, agent_id))
@@ -307,7 +307,7 @@ def renew(fresh_database: FreshDatabase, member: str, days: int) -> str:
     client = members_on(fresh_database, days)
     reply = client.call("POST", "/members/{member_id}/renewals", key=f"renew-{next_serial()}", member_id=member)
     assert reply.status == 201, reply.body
-    return commission(fresh_database, member)
+    return find_commission(fresh_database, member)
 
 
 @pytest.mark.parametrize("before", ["pending", "approved"])
@@ -316,11 +316,11 @@ def test_a_cancellation_within_14_days_voids(
     fresh_database: FreshDatabase, before: str, days: int, *, voids: bool
 ) -> None:
     """By itself, counted from the period's first day; a commission that was approved too."""
-    member = signed_up(fresh_database, add_agent(fresh_database)[1])
-    made = commission(fresh_database, member)
+    member = add_signed_up_member(fresh_database, add_agent(fresh_database)[1])
+    made = find_commission(fresh_database, member)
     put(fresh_database, made, before)
     who = cancel(fresh_database, member, days)
-    assert state_of(fresh_database, made) == ("void" if voids else before)
+    assert read_state(fresh_database, made) == ("void" if voids else before)
     audited = fresh_database.query_rows("SELECT action, actor, facts FROM audit WHERE subject_id = %s", made)
     entry = {"action": "commission.voided", "actor": who, "facts": {"cause": "membership.canceled"}}
     assert audited == ([entry] if voids else [])
@@ -328,11 +328,11 @@ def test_a_cancellation_within_14_days_voids(
 
 def test_what_is_paid_stays_paid(fresh_database: FreshDatabase, client: ApiClient) -> None:
     """Money that has left is asked back by people."""
-    member = signed_up(fresh_database, add_agent(fresh_database)[1])
-    made = commission(fresh_database, member)
+    member = add_signed_up_member(fresh_database, add_agent(fresh_database)[1])
+    made = find_commission(fresh_database, member)
     put(fresh_database, made, "paid")
     cancel(fresh_database, member, 3)
-    assert state_of(fresh_database, made) == "paid"
+    assert read_state(fresh_database, made) == "paid"
 
 
 @pytest.mark.parametrize(
@@ -349,10 +349,10 @@ def test_a_cancellation_after_a_renewal_counts_from_the_new_period(
     fresh_database: FreshDatabase, renewed: int, canceled: int, *, voids: bool
 ) -> None:
     """The year before stays earned."""
-    member = signed_up(fresh_database, add_agent(fresh_database)[1])
-    first, second = commission(fresh_database, member), renew(fresh_database, member, renewed)
+    member = add_signed_up_member(fresh_database, add_agent(fresh_database)[1])
+    first, second = find_commission(fresh_database, member), renew(fresh_database, member, renewed)
     cancel(fresh_database, member, canceled)
-    assert (state_of(fresh_database, first), state_of(fresh_database, second)) == (
+    assert (read_state(fresh_database, first), read_state(fresh_database, second)) == (
         "pending",
         "void" if voids else "pending",
     )
@@ -360,17 +360,17 @@ def test_a_cancellation_after_a_renewal_counts_from_the_new_period(
 
 def test_a_second_cancellation_voids_nothing(fresh_database: FreshDatabase) -> None:
     """It changes nothing at all, also where the first one was too far away to void."""
-    member = signed_up(fresh_database, add_agent(fresh_database)[1])
+    member = add_signed_up_member(fresh_database, add_agent(fresh_database)[1])
     made = renew(fresh_database, member, 300)
     cancel(fresh_database, member, 340)
     cancel(fresh_database, member, 366)
-    assert state_of(fresh_database, made) == "pending"
+    assert read_state(fresh_database, made) == "pending"
 
 
 def test_a_suspended_agents_clients_earn_by_renewing(fresh_database: FreshDatabase, client: ApiClient) -> None:
     """Pending like any other, and approved once the agent is active again; nobody new comes by their code."""
     agent_id, code = add_agent(fresh_database)
-    member = signed_up(fresh_database, code)
+    member = add_signed_up_member(fresh_database, code)
     fresh_database.query_rows("UPDATE agents SET state = 'suspended' WHERE id = %s", agent_id)
     made = renew(fresh_database, member, 1)
     listed = client.call("GET", "/commissions", query={"agent": agent_id}).json["items"]
@@ -391,7 +391,7 @@ ALLOWED = {("pending", "approved"), ("pending", "void"), ("approved", "void")}
 @pytest.mark.parametrize(("before", "after"), list(itertools.permutations(STATES, 2)))
 def test_the_database_itself_refuses_other_transitions(fresh_database: FreshDatabase, before: str, after: str) -> None:
     """Whoever writes."""
-    made = earned(fresh_database, before)
+    made = add_commission(fresh_database, before)
     move = "UPDATE commissions SET state = %s WHERE id = %s"
     if (before, after) in ALLOWED:
         fresh_database.query_rows(move, after, made)

@@ -37,7 +37,7 @@ def client(fresh_database: FreshDatabase, records: RecordFixtures) -> ApiClient:
     return make_client(api, fresh_database).sign_in_as(sign_in(fresh_database, str(records.add_account("admin"))))
 
 
-def pay(client: ApiClient, month: str = LAST_MONTH, key: str | None = None) -> ApiReply:
+def run_payout(client: ApiClient, month: str = LAST_MONTH, key: str | None = None) -> ApiReply:
     return client.call("POST", "/payouts", {"month": month}, key=key)
 
 
@@ -49,7 +49,7 @@ def read(client: ApiClient, run: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def state_of(fresh_database: FreshDatabase, commission: Any) -> str:
+def read_state(fresh_database: FreshDatabase, commission: Any) -> str:
     return str(fresh_database.query_rows("SELECT state FROM commissions WHERE id = %s", commission)[0]["state"])
 
 
@@ -67,15 +67,15 @@ def test_a_run_pays_what_is_approved_and_was_earned_by_its_end(
         records.add_commission(agent, earned_on="2026-10-15"): "pending",
         records.add_commission(agent, earned_on="2026-10-15", state="void"): "void",
     }
-    run = pay(client)
+    run = run_payout(client)
     assert (run.status, run.json["month"], run.json["commission_count"], run.json["total"]) == (
         201, LAST_MONTH, 3, "21.00",
     )  # fmt: skip
     assert run.headers["Location"] == f"/api/payouts/{run.json['id']}"
     [statement] = read(client, run.json)["statements"]
     assert {line["commission_id"] for line in statement["lines"]} == {str(one) for one in paid}
-    assert {state_of(fresh_database, one) for one in paid} == {"paid"}
-    assert {one: state_of(fresh_database, one) for one in left} == left
+    assert {read_state(fresh_database, one) for one in paid} == {"paid"}
+    assert {one: read_state(fresh_database, one) for one in left} == left
 
 
 def test_a_run_gives_each_agent_one_statement_with_lines_and_their_sum(
@@ -87,7 +87,7 @@ def test_a_run_gives_each_agent_one_statement_with_lines_and_their_sum(
     for agent, its in amounts.items():
         for amount in its:
             records.add_commission(agent, amount=amount, earned_on="2026-10-02", state="approved")
-    run = read(client, pay(client).json)
+    run = read(client, run_payout(client).json)
     found = {
         one["agent"]["id"]: (one["total"], sorted(line["amount"] for line in one["lines"])) for one in run["statements"]
     }
@@ -104,29 +104,29 @@ def test_a_months_second_run_is_its_first(
     """With another key, or none; what was approved since goes into a later month's run."""
     agent = records.add_agent(state="active")
     records.add_commission(agent, earned_on="2026-10-02", state="approved")
-    first = pay(client, key="first")
+    first = run_payout(client, key="first")
     late = records.add_commission(agent, earned_on="2026-10-03", state="approved")
-    assert [pay(client, key=key).body for key in ("first", "second")] == [first.body] * 2
-    assert (pay(client).status, pay(client).body) == (201, first.body)
+    assert [run_payout(client, key=key).body for key in ("first", "second")] == [first.body] * 2
+    assert (run_payout(client).status, run_payout(client).body) == (201, first.body)
     assert (
-        state_of(fresh_database, late),
+        read_state(fresh_database, late),
         fresh_database.count("payouts"),
         fresh_database.count("payout_statements"),
     ) == ("approved", 1, 1)
     next_month = make_client(api, fresh_database, clock=ManualClock(datetime(2026, 12, 1, 9, tzinfo=UTC))).sign_in_as(
         client.claims
     )
-    [statement] = read(client, pay(next_month, THIS_MONTH).json)["statements"]
+    [statement] = read(client, run_payout(next_month, THIS_MONTH).json)["statements"]
     assert [line["commission_id"] for line in statement["lines"]] == [str(late)]
 
 
 def test_a_month_without_anything_to_pay_has_a_run_all_the_same(records: RecordFixtures, client: ApiClient) -> None:
     """So that it is known to be done."""
-    run = pay(client)
+    run = run_payout(client)
     assert (run.status, run.json["total"], run.json["statement_count"]) == (201, "0.00", 0)
     assert read(client, run.json)["statements"] == []
     records.add_commission(earned_on="2026-10-02", state="approved")
-    assert pay(client).body == run.body
+    assert run_payout(client).body == run.body
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_a_month_is_paid_once_it_is_over(
     fresh_database: FreshDatabase, client: ApiClient, now: datetime, month: str, status: int
 ) -> None:
     """By the clock of the stack's country."""
-    reply = pay(make_client(api, fresh_database, clock=ManualClock(now)).sign_in_as(client.claims), month)
+    reply = run_payout(make_client(api, fresh_database, clock=ManualClock(now)).sign_in_as(client.claims), month)
     assert reply.status == status
     assert status == 201 or (reply.problem == "payout-too-early" and fresh_database.count("payouts") == 0)
 
@@ -163,7 +163,7 @@ def test_two_runs_at_once_are_one(fresh_database: FreshDatabase, records: Record
         records.add_commission(agents[n % 4], earned_on="2026-10-02", state="approved")
     clients = [make_client(api, fresh_database).sign_in_as(client.claims) for _ in range(6)]
     with ThreadPoolExecutor(6) as pool:
-        replies = list(pool.map(pay, clients))
+        replies = list(pool.map(run_payout, clients))
     assert {reply.status for reply in replies} == {201}
     assert len({reply.body for reply in replies}) == 1
     assert (fresh_database.count("payouts"), fresh_database.count("payout_statements")) == (1, 4)
@@ -180,7 +180,7 @@ def test_runs_of_two_months_at_once_pay_each_commission_once(
         records.add_commission(agent, earned_on=f"2026-0{8 + n % 2}-02", state="approved")
     clients = [make_client(api, fresh_database).sign_in_as(client.claims) for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:
-        runs = [reply.json for reply in pool.map(pay, clients, ("2026-08", "2026-09"))]
+        runs = [reply.json for reply in pool.map(run_payout, clients, ("2026-08", "2026-09"))]
     lines = [line["commission_id"] for run in runs for one in read(client, run)["statements"] for line in one["lines"]]
     assert len(lines) == len(set(lines)) == 30
     assert sum(Decimal(run["total"]) for run in runs) == Decimal("210.00")
@@ -195,16 +195,16 @@ def test_a_void_and_a_run_at_once_end_in_one_of_both(
         clients = [make_client(api, fresh_database).sign_in_as(client.claims) for _ in range(2)]
         body, path = {"decision": "void", "reason": "Wrong."}, "/commissions/{commission_id}/decision"
         with ThreadPoolExecutor(2) as pool:
-            run = pool.submit(pay, clients[0], month)
+            run = pool.submit(run_payout, clients[0], month)
             void = pool.submit(clients[1].call, "POST", path, body, commission_id=str(made))
         lines = read(client, run.result().json)["commission_count"]
-        assert (void.result().status, lines, state_of(fresh_database, made)) in ((200, 0, "void"), (409, 1, "paid"))
+        assert (void.result().status, lines, read_state(fresh_database, made)) in ((200, 0, "void"), (409, 1, "paid"))
 
 
 def test_what_is_paid_is_final(records: RecordFixtures, client: ApiClient) -> None:
     """Nobody voids it; staff see the statement that it stands on."""
     made = records.add_commission(earned_on="2026-10-02", state="approved")
-    [statement] = read(client, pay(client).json)["statements"]
+    [statement] = read(client, run_payout(client).json)["statements"]
     body = {"decision": "void", "reason": "Too late."}
     refused = client.call("POST", "/commissions/{commission_id}/decision", body, commission_id=str(made))
     assert refused.problem == "commission-move-not-allowed"
@@ -216,7 +216,7 @@ def test_a_suspended_agent_is_paid_what_was_approved_before(records: RecordFixtu
     """An approval is a promise; a suspension stops the next ones."""
     agent = records.add_agent(state="suspended")
     records.add_commission(agent, earned_on="2026-10-02", state="approved")
-    assert pay(client).json["total"] == "7.00"
+    assert run_payout(client).json["total"] == "7.00"
 
 
 def test_an_agent_reads_their_own_statements(
@@ -228,7 +228,7 @@ def test_an_agent_reads_their_own_statements(
         for month in ("2026-08", "2026-09", "2026-10"):
             records.add_commission(agent, earned_on=f"{month}-02", state="approved")
     for month in ("2026-08", "2026-09", "2026-10"):
-        pay(client, month)
+        run_payout(client, month)
     me, path = client.sign_in_as(sign_in(fresh_database, str(mine))), "/agents/me/statements"
     first = me.call("GET", path, query={"limit": "2"}).json
     rest = me.call("GET", path, query={"limit": "2", "cursor": first["next_cursor"]}).json
@@ -257,10 +257,10 @@ def test_who_was_never_approved_has_no_statements(
 
 def test_payouts_are_for_admins(fresh_database: FreshDatabase, records: RecordFixtures, client: ApiClient) -> None:
     """Not for staff, agents or members; an id nobody has is 404."""
-    run = pay(client).json
+    run = run_payout(client).json
     for account in (records.add_account("staff"), records.add_agent(state="active"), records.add_member()):
         other = client.sign_in_as(sign_in(fresh_database, str(account)))
-        assert pay(other).status in (403, 404)
+        assert run_payout(other).status in (403, 404)
         assert other.call("GET", "/payouts").status in (403, 404)
         assert other.call("GET", "/payouts/{payout_id}", payout_id=run["id"]).status in (403, 404)
     assert client.call("GET", "/payouts/{payout_id}", payout_id=NOBODY).problem == "not-found"
@@ -269,7 +269,7 @@ def test_payouts_are_for_admins(fresh_database: FreshDatabase, records: RecordFi
 def test_runs_are_listed_newest_first(client: ApiClient) -> None:
     """A page at a time."""
     for month in ("2026-08", "2026-10", "2026-09"):
-        pay(client, month)
+        run_payout(client, month)
     first = client.call("GET", "/payouts", query={"limit": "2"}).json
     rest = client.call("GET", "/payouts", query={"limit": "2", "cursor": first["next_cursor"]}).json
     assert [run["month"] for run in first["items"] + rest["items"]] == ["2026-09", "2026-10", "2026-08"]
@@ -292,8 +292,8 @@ def test_staff_list_the_commissions_of_a_month(
 def test_a_run_is_audited_by_ids(fresh_database: FreshDatabase, records: RecordFixtures, client: ApiClient) -> None:
     """The run and each commission that it paid, once, however often it is asked for."""
     made = records.add_commission(earned_on="2026-10-02", state="approved")
-    run = pay(client).json
-    assert pay(client).json == run
+    run = run_payout(client).json
+    assert run_payout(client).json == run
     entries = fresh_database.query_rows("SELECT action, subject_id::text, actor, facts FROM audit ORDER BY action")
     assert client.claims is not None
     actor = {"actor": client.claims["sub"]}
@@ -337,7 +337,7 @@ def test_what_must_be_impossible_is_impossible_in_the_database(
     agent = records.add_agent(state="active")
     records.add_agent()
     records.add_commission(agent, earned_on="2026-10-02", state="approved")
-    pay(client)
+    run_payout(client)
     records.add_commission(agent, earned_on="2026-10-02", state="approved")
     with pytest.raises(psycopg.DatabaseError, match=reason):
         fresh_database.query_rows(statement)

@@ -44,12 +44,12 @@ def dynamodb(emulator: EmulatorHandle) -> "DynamoDBClient":
     return make_client(emulator.url)
 
 
-def table_of(client: "DynamoDBClient") -> CircuitStore:
+def make_circuit_store(client: "DynamoDBClient") -> CircuitStore:
     """A new, real table."""
     return DynamoDbCircuitStore(client, make_table(client))
 
 
-def ours(store: CircuitStore, size: int, policy: CircuitPolicy = EMAIL) -> list[Caller]:
+def make_our_callers(store: CircuitStore, size: int, policy: CircuitPolicy = EMAIL) -> list[Caller]:
     """Callers, each behind a breaker of its own."""
 
     def caller() -> Caller:
@@ -59,7 +59,7 @@ def ours(store: CircuitStore, size: int, policy: CircuitPolicy = EMAIL) -> list[
     return [caller() for _ in range(size)]
 
 
-def theirs(client: "DynamoDBClient", size: int, *, cache_s: int = 0) -> list[Caller]:
+def make_powertools_callers(client: "DynamoDBClient", size: int, *, cache_s: int = 0) -> list[Caller]:
     """The same behind Powertools', which raises if the circuit is open."""
     table = make_table(client)
 
@@ -75,7 +75,7 @@ def theirs(client: "DynamoDBClient", size: int, *, cache_s: int = 0) -> list[Cal
     return [caller() for _ in range(size)]
 
 
-def one_by_one(callers: Sequence[Caller], run: Callable[[], None], rounds: int = ROUNDS) -> None:
+def call_one_by_one(callers: Sequence[Caller], run: Callable[[], None], rounds: int = ROUNDS) -> None:
     """Each calls in turn, round after round: one call is in flight."""
     for _ in range(rounds):
         for call in callers:
@@ -94,9 +94,9 @@ def test_a_dead_dependency_is_called_as_often_as_the_threshold_says_and_no_more(
 ) -> None:
     """Environments in turn: five calls, however many there are; Powertools lets four more through for each."""
     dead, fake, beside = CountingDependency(raise_down), CountingDependency(raise_down), CountingDependency(raise_down)
-    one_by_one(ours(table_of(dynamodb), size), dead)
-    one_by_one(ours(InMemoryCircuitStore(), size), fake)
-    one_by_one(theirs(dynamodb, size), beside)
+    call_one_by_one(make_our_callers(make_circuit_store(dynamodb), size), dead)
+    call_one_by_one(make_our_callers(InMemoryCircuitStore(), size), fake)
+    call_one_by_one(make_powertools_callers(dynamodb, size), beside)
     record("breaker.calls", size=size, ours=dead.calls, powertools=beside.calls)
     assert dead.calls == fake.calls == THRESHOLD
     assert beside.calls == 4 * size + 1
@@ -106,9 +106,9 @@ def test_a_dead_dependency_is_called_as_often_as_the_threshold_says_and_no_more(
 def test_of_calls_made_at_once_only_those_in_flight_come_on_top(dynamodb: "DynamoDBClient", size: int) -> None:
     """Six rounds: the first is in flight as a whole, after it the fleet knows."""
     dead, fake, beside = CountingDependency(raise_down), CountingDependency(raise_down), CountingDependency(raise_down)
-    all_at_once(ours(table_of(dynamodb), size), dead)
-    all_at_once(ours(InMemoryCircuitStore(), size), fake)
-    all_at_once(theirs(dynamodb, size), beside)
+    all_at_once(make_our_callers(make_circuit_store(dynamodb), size), dead)
+    all_at_once(make_our_callers(InMemoryCircuitStore(), size), fake)
+    all_at_once(make_powertools_callers(dynamodb, size), beside)
     record("breaker.calls_at_once", size=size, ours=dead.calls, powertools=beside.calls)
     assert dead.calls <= THRESHOLD + size
     assert fake.calls <= THRESHOLD + size
@@ -145,9 +145,9 @@ def test_after_any_minute_a_dead_dependency_is_called_as_often_as_the_threshold_
     """In turn, a moment later; and all at once, in the midst of the minute. A good minute is no credit."""
     stores: list[CircuitStore] = [InMemoryCircuitStore()]
     if (size, successes) in ON_THE_TABLE:
-        stores.append(table_of(dynamodb))
+        stores.append(make_circuit_store(dynamodb))
     beside = CountingDependency(raise_down)
-    one_by_one(theirs(dynamodb, size), beside)
+    call_one_by_one(make_powertools_callers(dynamodb, size), beside)
     for store in stores:
         in_turn, at_once = calls_after(store, size, successes)
         record(
@@ -170,7 +170,7 @@ def calls_after(store: CircuitStore, size: int, successes: int) -> tuple[int, in
     close(callers, store, time)
     serve_for_a_minute(callers, successes, time)
     time.advance(2 * EMAIL.refresh_s)
-    one_by_one(callers, dead[0])
+    call_one_by_one(callers, dead[0])
     return dead[0].calls, dead[1].calls
 
 
@@ -185,7 +185,7 @@ def close(callers: Sequence[Caller], store: CircuitStore, time: ManualTime) -> N
 def test_five_failures_spread_over_ninety_five_successes_do_not_open_it(dynamodb: "DynamoDBClient", size: int) -> None:
     """Evenly over a minute, in environments in turn: each failure is forgotten before the next."""
     time = ManualTime()
-    store = table_of(dynamodb)
+    store = make_circuit_store(dynamodb)
     callers, calls = aging(store, size, time), iter(range(100))
 
     def twentieth() -> None:
@@ -207,12 +207,12 @@ def test_an_environment_that_has_just_seen_all_well_calls_once_more_at_most(
     """What it knows is younger than the refresh interval, here without end; Powertools with its cache of 5 s beside."""
     dead, beside = CountingDependency(), CountingDependency()
     for callers, dependency in (
-        (ours(table_of(dynamodb), size, CircuitPolicy(name="email", refresh_s=3600)), dead),
-        (theirs(dynamodb, size, cache_s=5), beside),
+        (make_our_callers(make_circuit_store(dynamodb), size, CircuitPolicy(name="email", refresh_s=3600)), dead),
+        (make_powertools_callers(dynamodb, size, cache_s=5), beside),
     ):
-        one_by_one(callers, dependency, rounds=1)
+        call_one_by_one(callers, dependency, rounds=1)
         dependency.calls, dependency.answer = 0, raise_down
-        one_by_one(callers, dependency)
+        call_one_by_one(callers, dependency)
     record("breaker.calls_warm", size=size, ours=dead.calls, powertools=beside.calls)
     assert dead.calls <= max(THRESHOLD, size)
     assert beside.calls >= THRESHOLD * size - size
@@ -232,8 +232,8 @@ def half_of_the_time() -> Callable[[], None]:
 def test_half_of_the_calls_failing_opens_the_circuit_and_not_powertools(dynamodb: "DynamoDBClient") -> None:
     """Its counter begins anew at each success; an environment that has just seen all well may call on for a moment."""
     half, beside = CountingDependency(half_of_the_time()), CountingDependency(half_of_the_time())
-    one_by_one(ours(table_of(dynamodb), 10), half)
-    one_by_one(theirs(dynamodb, 1), beside, rounds=60)
+    call_one_by_one(make_our_callers(make_circuit_store(dynamodb), 10), half)
+    call_one_by_one(make_powertools_callers(dynamodb, 1), beside, rounds=60)
     record("breaker.half_failing", ours=half.calls, powertools=beside.calls, of=60)
     assert half.calls <= 2 * THRESHOLD + 10
     assert beside.calls == 60
@@ -243,8 +243,8 @@ def test_slow_calls_open_the_circuit_and_not_powertools(dynamodb: "DynamoDBClien
     """It has no notion of slow."""
     policy = CircuitPolicy(name="email", slow_s=1e-9)
     slow, beside = CountingDependency(), CountingDependency()
-    one_by_one(ours(table_of(dynamodb), 10, policy), slow)
-    one_by_one(theirs(dynamodb, 10), beside)
+    call_one_by_one(make_our_callers(make_circuit_store(dynamodb), 10, policy), slow)
+    call_one_by_one(make_powertools_callers(dynamodb, 10), beside)
     record("breaker.slow", ours=slow.calls, powertools=beside.calls, of=60)
     assert (slow.calls, beside.calls) == (THRESHOLD, 60)
 
@@ -252,7 +252,7 @@ def test_slow_calls_open_the_circuit_and_not_powertools(dynamodb: "DynamoDBClien
 @pytest.mark.parametrize("on", ["fake", "table"])
 def test_of_fifty_environments_that_find_the_probe_due_one_makes_it(on: str, dynamodb: "DynamoDBClient") -> None:
     """All at the same moment, and again while it is under way: the others call nothing."""
-    store = InMemoryCircuitStore() if on == "fake" else table_of(dynamodb)
+    store = InMemoryCircuitStore() if on == "fake" else make_circuit_store(dynamodb)
     store.change("email", NEW, open_circuit(NEW, EMAIL, read_epoch_micros() - 60_000_000))
     breakers = [make_environment(store) for _ in range(50)]
     dead, passed = CountingDependency(raise_down), list[bool]()

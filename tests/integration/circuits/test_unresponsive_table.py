@@ -59,14 +59,14 @@ def table(emulator: EmulatorHandle) -> Iterator[SwitchableStore]:
         clients.get_circuit_dynamodb.cache_clear()
 
 
-def milliseconds(call: Callable[[], object]) -> float:
+def measure_ms(call: Callable[[], object]) -> float:
     """How long it takes."""
     began = perf_counter()
     call()
     return (perf_counter() - began) * 1000
 
 
-def eventually(look: Callable[[], bool], within_s: float = 20.0) -> bool:
+def wait_until(look: Callable[[], bool], within_s: float = 20.0) -> bool:
     """Whether it comes true: on a busy machine the table may be late at first."""
     until = read_monotonic() + within_s
     while not (seen := look()) and read_monotonic() < until:
@@ -74,7 +74,7 @@ def eventually(look: Callable[[], bool], within_s: float = 20.0) -> bool:
     return seen
 
 
-def environment(store: CircuitStore, time: ManualTime) -> CircuitBreaker:
+def make_environment(store: CircuitStore, time: ManualTime) -> CircuitBreaker:
     """As in production, but that the circuit's time stands still."""
     return make_breaker(CircuitStoreClient(store, timer=read_monotonic), now=time)
 
@@ -83,13 +83,13 @@ def test_an_open_circuit_stays_open_and_nobody_waits(table: SwitchableStore) -> 
     """Also when the probe is due; all the waiting there is, is for the first answer that does not come."""
     time, dependency = ManualTime(), CountingDependency()
     table.change("email", NEW, open_circuit(NEW, EMAIL, time()))
-    environments = [environment(table, time) for _ in range(ROUNDS)]
+    environments = [make_environment(table, time) for _ in range(ROUNDS)]
     for each in environments:
-        assert eventually(lambda each=each: not try_call(each, dependency))  # type: ignore[misc]
+        assert wait_until(lambda each=each: not try_call(each, dependency))  # type: ignore[misc]
     dependency.calls = 0
     table.cut()
     time.advance(EMAIL.open_s + 1)
-    check_times("open", [times_of(each, dependency) for each in environments])
+    check_times("open", [measure_times(each, dependency) for each in environments])
     assert dependency.calls == 0
 
 
@@ -97,7 +97,7 @@ def test_a_closed_circuit_goes_on_serving_and_nobody_waits(table: SwitchableStor
     """Calls pass, from the first one of an environment that knows nothing."""
     table.cut()
     dependency = CountingDependency()
-    check_times("closed", [times_of(environment(table, ManualTime()), dependency) for _ in range(ROUNDS)])
+    check_times("closed", [measure_times(make_environment(table, ManualTime()), dependency) for _ in range(ROUNDS)])
     assert dependency.calls == ROUNDS * CALLS
 
 
@@ -105,13 +105,13 @@ def test_a_dead_dependency_beside_a_dead_table_is_called_up_to_the_threshold(tab
     """By each environment that is on its own; and what a call waits is not more for its failing."""
     table.cut()
     dependency = CountingDependency(raise_down)
-    check_times("failing", [times_of(environment(table, ManualTime()), dependency) for _ in range(ROUNDS)])
+    check_times("failing", [measure_times(make_environment(table, ManualTime()), dependency) for _ in range(ROUNDS)])
     assert dependency.calls == ROUNDS * EMAIL.failures
 
 
-def times_of(breaker: CircuitBreaker, dependency: CountingDependency) -> list[float]:
+def measure_times(breaker: CircuitBreaker, dependency: CountingDependency) -> list[float]:
     """What many calls of an environment take, in milliseconds."""
-    return [milliseconds(lambda: try_call(breaker, dependency)) for _ in range(CALLS)]
+    return [measure_ms(lambda: try_call(breaker, dependency)) for _ in range(CALLS)]
 
 
 def check_times(what: str, rounds: list[list[float]]) -> None:

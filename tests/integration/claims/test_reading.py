@@ -14,7 +14,7 @@ from tests.integration.function_client import add_agent, sign_in
 PARTS = ("", "/history", "/documents")
 
 
-def listed(claim_fixtures: ClaimFixtures, who: dict[str, str], **query: str) -> list[str]:
+def list_claim_ids(claim_fixtures: ClaimFixtures, who: dict[str, str], **query: str) -> list[str]:
     """The ids of a list, read to its end two at a time."""
     found: list[str] = []
     cursor: str | None = None
@@ -96,11 +96,11 @@ def test_a_member_lists_their_own_claims_and_staff_all(claim_fixtures: ClaimFixt
     one, two, staff = claim_fixtures.add_member(), claim_fixtures.add_member(), claim_fixtures.add_staff()
     mine = [claim_fixtures.claim(one) for _ in range(5)]
     theirs = claim_fixtures.claim(two)
-    assert listed(claim_fixtures, one) == mine[::-1]
-    assert listed(claim_fixtures, two) == [theirs]
-    assert listed(claim_fixtures, one, state="submitted") == mine[::-1]
-    assert listed(claim_fixtures, one, state="court") == []
-    everything = listed(claim_fixtures, staff)
+    assert list_claim_ids(claim_fixtures, one) == mine[::-1]
+    assert list_claim_ids(claim_fixtures, two) == [theirs]
+    assert list_claim_ids(claim_fixtures, one, state="submitted") == mine[::-1]
+    assert list_claim_ids(claim_fixtures, one, state="court") == []
+    everything = list_claim_ids(claim_fixtures, staff)
     assert everything[:6] == [theirs, *mine[::-1]]
     assert len(everything) == len(set(everything)) == claim_fixtures.fresh_database.count("claims")
 
@@ -115,14 +115,14 @@ def test_staff_filter_by_state_assignee_and_time(claim_fixtures: ClaimFixtures) 
     claim_fixtures.fresh_database.query_rows(
         "UPDATE claims SET state_since = now() - interval '31 days' WHERE id = %s", old
     )
-    assert listed(claim_fixtures, staff, assignee="me") == [old, fresh]
-    assert listed(claim_fixtures, staff, assignee=find_account(colleague)) == [other]
-    assert listed(claim_fixtures, staff, assignee=find_account(colleague).upper()) == [other]
-    assert listed(claim_fixtures, colleague, assignee="me") == [other]
-    assert listed(claim_fixtures, staff, assignee="me", stuck="true") == [old]
-    assert listed(claim_fixtures, staff, assignee="me", stuck="false", state="court") == [fresh]
-    assert listed(claim_fixtures, staff, assignee="me", state="negotiation") == []
-    assert listed(claim_fixtures, staff, assignee=str(uuid4())) == []
+    assert list_claim_ids(claim_fixtures, staff, assignee="me") == [old, fresh]
+    assert list_claim_ids(claim_fixtures, staff, assignee=find_account(colleague)) == [other]
+    assert list_claim_ids(claim_fixtures, staff, assignee=find_account(colleague).upper()) == [other]
+    assert list_claim_ids(claim_fixtures, colleague, assignee="me") == [other]
+    assert list_claim_ids(claim_fixtures, staff, assignee="me", stuck="true") == [old]
+    assert list_claim_ids(claim_fixtures, staff, assignee="me", stuck="false", state="court") == [fresh]
+    assert list_claim_ids(claim_fixtures, staff, assignee="me", state="negotiation") == []
+    assert list_claim_ids(claim_fixtures, staff, assignee=str(uuid4())) == []
 
 
 @pytest.mark.parametrize(
@@ -136,8 +136,8 @@ def test_a_claim_is_stuck_after_the_days_of_its_state(claim_fixtures: ClaimFixtu
     aged = "UPDATE claims SET state_since = now() - make_interval(days => %s) + interval '1 minute' * %s WHERE id = %s"
     for claim_id, minutes in ((late, -1), (timely, 1), (done, -1_000_000)):
         claim_fixtures.fresh_database.query_rows(aged, days, minutes, claim_id)
-    assert listed(claim_fixtures, member, stuck="true") == [late]
-    assert listed(claim_fixtures, member, stuck="false") == [done, timely]
+    assert list_claim_ids(claim_fixtures, member, stuck="true") == [late]
+    assert list_claim_ids(claim_fixtures, member, stuck="false") == [done, timely]
 
 
 @pytest.mark.parametrize(

@@ -16,15 +16,15 @@ from tests.integration.function_client import TODAY, next_serial
 TABLES = ("claims", "claim_history", "documents", "outbox", "audit", "idempotency_keys")
 
 
-def counts(fresh_database: FreshDatabase) -> dict[str, int]:
+def count_rows(fresh_database: FreshDatabase) -> dict[str, int]:
     return {table: fresh_database.count(table) for table in TABLES}
 
 
 def test_a_submission_writes_all_that_a_claim_is(claim_fixtures: ClaimFixtures) -> None:
     """One claim, first history row, audit entry and key, and two jobs: to the member and to the desk."""
-    member, before = claim_fixtures.add_member(), counts(claim_fixtures.fresh_database)
+    member, before = claim_fixtures.add_member(), count_rows(claim_fixtures.fresh_database)
     reply = claim_fixtures.submit(member)
-    after = counts(claim_fixtures.fresh_database)
+    after = count_rows(claim_fixtures.fresh_database)
     assert {table: after[table] - before[table] for table in TABLES} == {
         "claims": 1, "claim_history": 1, "documents": 0, "outbox": 2, "audit": 1, "idempotency_keys": 1,
     }  # fmt: skip
@@ -83,11 +83,14 @@ def test_only_a_membership_with_access_files_claims(
     claim_fixtures: ClaimFixtures, state: str, days_left: int, status: int
 ) -> None:
     """To its last day and for 14 days more, by dates and not by when a sweep ran; otherwise nothing is written."""
-    member, before = claim_fixtures.add_member(state=state, days_left=days_left), counts(claim_fixtures.fresh_database)
+    member, before = (
+        claim_fixtures.add_member(state=state, days_left=days_left),
+        count_rows(claim_fixtures.fresh_database),
+    )
     reply = claim_fixtures.submit(member)
     assert reply.status == status
     if status == 403:
-        assert (reply.problem, counts(claim_fixtures.fresh_database)) == ("membership-required", before)
+        assert (reply.problem, count_rows(claim_fixtures.fresh_database)) == ("membership-required", before)
 
 
 def test_only_members_submit(claim_fixtures: ClaimFixtures) -> None:
@@ -110,14 +113,14 @@ def test_fifteen_at_once_are_fifteen_claims(claim_fixtures: ClaimFixtures) -> No
     """15 claims, 15 numbers, 15 first history rows, 30 jobs."""
     members = [claim_fixtures.add_member() for _ in range(15)]
     clients = [claim_fixtures.make_another_client().sign_in_as(member) for member in members]
-    before = counts(claim_fixtures.fresh_database)
+    before = count_rows(claim_fixtures.fresh_database)
 
     def submit(client: ApiClient) -> ApiReply:
         return client.call("POST", "/claims", make_claim_body(), key="one")
 
     with ThreadPoolExecutor(15) as pool:
         replies = list(pool.map(submit, clients))
-    after = counts(claim_fixtures.fresh_database)
+    after = count_rows(claim_fixtures.fresh_database)
     assert [reply.status for reply in replies] == [201] * 15
     assert len({reply.json["number"] for reply in replies}) == 15
     assert {table: after[table] - before[table] for table in TABLES} == {
@@ -142,9 +145,9 @@ def test_a_retry_that_finds_no_quick_record_gets_the_first_answer(claim_fixtures
 @pytest.mark.parametrize("value", [None, 7, True, [], {}, "", " ", "\x00", "x" * 10_001])
 def test_what_is_wrong_with_a_field_names_the_field(claim_fixtures: ClaimFixtures, field: str, value: Any) -> None:
     """And nothing is written."""
-    member, before = claim_fixtures.add_member(), counts(claim_fixtures.fresh_database)
+    member, before = claim_fixtures.add_member(), count_rows(claim_fixtures.fresh_database)
     reply = claim_fixtures.submit(member, **{field: value})
-    assert (reply.status, reply.pointers, counts(claim_fixtures.fresh_database)) == (422, [f"/{field}"], before)
+    assert (reply.status, reply.pointers, count_rows(claim_fixtures.fresh_database)) == (422, [f"/{field}"], before)
 
 
 @pytest.mark.parametrize(

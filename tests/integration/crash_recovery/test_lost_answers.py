@@ -30,7 +30,7 @@ def job_processes(crash_test: CrashTestEnvironment, lossy_proxy: LossyProxy) -> 
     )
 
 
-def lost(job_processes: JobProcesses) -> list[MailJob]:
+def send_lost_mails(job_processes: JobProcesses) -> list[MailJob]:
     """Mails that have been sent over the line."""
     jobs = [job_processes.add_mail() for _ in range(MAILS)]
     job_processes.run_relay()
@@ -46,7 +46,7 @@ def test_a_mail_whose_answer_was_lost_is_uncertain_and_never_sent_again_by_itsel
     job_processes: JobProcesses, lossy_proxy: LossyProxy
 ) -> None:
     """Not by a message that comes again, nor by relays, workers and housekeeping however much later."""
-    jobs = lost(job_processes)
+    jobs = send_lost_mails(job_processes)
     assert len(lossy_proxy.lost) == MAILS
     assert all(lost.endswith(" 200") for lost in lossy_proxy.lost), "the mails had left"
     assert states(job_processes, jobs) == ["uncertain"] * MAILS
@@ -63,7 +63,7 @@ def test_an_uncertain_mail_that_an_admin_replays_is_sent_exactly_once_more(
     job_processes: JobProcesses, lossy_proxy: LossyProxy
 ) -> None:
     """A person has decided: they know that it did not arrive."""
-    jobs = lost(job_processes)
+    jobs = send_lost_mails(job_processes)
     lossy_proxy.loses = False
     replayed = jobs[0]
     asked = PlannedRequest("jobs_api", "POST", "/jobs/{job_id}/replay", None, {"job_id": str(replayed.id)}, ADMIN)

@@ -74,7 +74,7 @@ def settings(emulator: EmulatorHandle, fresh_database: FreshDatabase) -> Iterato
         yield fresh_database.settings.model_copy(update=make_resources())
 
 
-def deep(client: ApiClient) -> dict[str, Any]:
+def run_deep_check(client: ApiClient) -> dict[str, Any]:
     """A check that is not a kept one, within its time: what an environment does before it begins is not counted."""
     container = client.container
     assert isinstance(container, HealthContainer)
@@ -85,7 +85,7 @@ def deep(client: ApiClient) -> dict[str, Any]:
     return dict(json.loads(report.model_dump_json()))
 
 
-def trouble(report: dict[str, Any]) -> dict[str, str]:
+def list_unhealthy(report: dict[str, Any]) -> dict[str, str]:
     """The checks that are not healthy."""
     return {name: check["status"] for name, check in report["checks"].items() if check["status"] != "healthy"}
 
@@ -111,15 +111,15 @@ def test_connections_of_all_roles_are_counted(settings: Settings, fresh_database
             connected.enter_context(
                 psycopg.connect(fresh_database.postgres.build_conninfo(user=role, dbname=fresh_database.name))
             )
-        assert eventually(lambda: used(client) == counted)
-    assert eventually(lambda: used(client) == 1)
+        assert wait_until(lambda: used(client) == counted)
+    assert wait_until(lambda: used(client) == 1)
 
 
 def used(client: ApiClient) -> Any:
-    return deep(client)["checks"]["database"]["connections"]["used"]
+    return run_deep_check(client)["checks"]["database"]["connections"]["used"]
 
 
-def eventually(look: Callable[[], bool], within_s: float = 10.0) -> bool:
+def wait_until(look: Callable[[], bool], within_s: float = 10.0) -> bool:
     """Whether it comes true: a session that was left takes the server a moment to end."""
     until = monotonic() + within_s
     while not (seen := look()) and monotonic() < until:
@@ -133,23 +133,23 @@ def test_jobs_are_counted_and_a_late_one_degrades(settings: Settings, fresh_data
     client = make_health_client(settings)
     for state, count in states.items():
         for _ in range(count):
-            job(fresh_database, state)
-    found = deep(client)
+            add_job(fresh_database, state)
+    found = run_deep_check(client)
     assert found["jobs"].pop("oldest_pending_s") < 10.0
     assert found["jobs"] == {"pending": 5, "failed": 3}
     assert found["status"] == "healthy"
-    job(fresh_database, "pending", age_s=400)
-    late = deep(client)
+    add_job(fresh_database, "pending", age_s=400)
+    late = run_deep_check(client)
     assert client.container.settings.mail_rate == 1, "the template's default"
     assert 400 <= late["jobs"]["oldest_pending_s"] < 460
-    assert (late["status"], trouble(late)) == ("degraded", {"queue": "degraded"})
+    assert (late["status"], list_unhealthy(late)) == ("degraded", {"queue": "degraded"})
     fresh_database.query_rows("DELETE FROM outbox")
 
 
 MANY = 600  # more than leave within the margin of five minutes at one a second
 
 
-def mails(
+def add_mails(
     fresh_database: FreshDatabase, count: int, *, priority: str, age_s: float, sent: int, last_error: str | None = None
 ) -> None:
     """So many mails, written at one moment that long ago; some have left since, one in each second."""
@@ -173,8 +173,8 @@ def test_more_mails_than_leave_in_five_minutes_are_late_only_where_they_do_not_l
 ) -> None:
     """They were written at once, and the last one's wait is what the rate makes of it; 1 is the deployed default."""
     client = make_health_client(settings.model_copy(update={"mail_rate": rate}))
-    mails(fresh_database, MANY, priority=priority, age_s=500, sent=sent)
-    found = deep(client)
+    add_mails(fresh_database, MANY, priority=priority, age_s=500, sent=sent)
+    found = run_deep_check(client)
     assert 500 <= found["jobs"]["oldest_pending_s"] < 560
     assert (found["status"], found["jobs"]["pending"]) == (status, MANY - sent)
     fresh_database.query_rows("DELETE FROM outbox")
@@ -192,30 +192,30 @@ def test_only_mails_that_went_before_it_explain_the_wait_of_a_high_one(
     settings: Settings, fresh_database: FreshDatabase, others: dict[str, Any]
 ) -> None:
     """Two minutes are more than the relay can miss it."""
-    mails(fresh_database, MANY, **{"age_s": 600, **others})
-    mails(fresh_database, 1, priority="high", age_s=130, sent=0)
-    assert trouble(deep(make_health_client(settings))) == {"queue": "degraded"}
+    add_mails(fresh_database, MANY, **{"age_s": 600, **others})
+    add_mails(fresh_database, 1, priority="high", age_s=130, sent=0)
+    assert list_unhealthy(run_deep_check(make_health_client(settings))) == {"queue": "degraded"}
     fresh_database.query_rows("DELETE FROM outbox")
 
 
 def test_a_sign_in_does_not_wait_for_the_rate_of_mails(settings: Settings, fresh_database: FreshDatabase) -> None:
     """What is no mail has no turn, however many mails have left."""
-    mails(fresh_database, MANY, priority="high", age_s=600, sent=MANY)
+    add_mails(fresh_database, MANY, priority="high", age_s=600, sent=MANY)
     fresh_database.query_rows(
         """INSERT INTO outbox (id, kind, priority, subject_id, payload, created_at)
            VALUES (gen_random_uuid(), 'identity', 'high', gen_random_uuid(), '{}', now() - interval '130 seconds')"""
     )
-    assert trouble(deep(make_health_client(settings))) == {"queue": "degraded"}
+    assert list_unhealthy(run_deep_check(make_health_client(settings))) == {"queue": "degraded"}
     fresh_database.query_rows("DELETE FROM outbox")
 
 
 def test_mails_that_were_refused_had_their_turn(settings: Settings, fresh_database: FreshDatabase) -> None:
     """A queue of wrong addresses is worked off as any other."""
-    mails(fresh_database, MANY, priority="low", age_s=500, sent=500)
+    add_mails(fresh_database, MANY, priority="low", age_s=500, sent=500)
     fresh_database.query_rows(
         "UPDATE outbox SET state = 'failed', begun = true, last_error = 'MessageRejected' WHERE state = 'done'"
     )
-    assert deep(make_health_client(settings))["status"] == "healthy"
+    assert run_deep_check(make_health_client(settings))["status"] == "healthy"
     fresh_database.query_rows("DELETE FROM outbox")
 
 
@@ -224,8 +224,8 @@ def test_a_job_that_is_put_off_again_and_again_is_late(
     settings: Settings, fresh_database: FreshDatabase, state: str
 ) -> None:
     """What counts is when it was written: each delay makes it due later."""
-    job(fresh_database, state, age_s=1000, due_in="10 minutes")
-    assert 1000 <= deep(make_health_client(settings))["jobs"]["oldest_pending_s"] < 1060
+    add_job(fresh_database, state, age_s=1000, due_in="10 minutes")
+    assert 1000 <= run_deep_check(make_health_client(settings))["jobs"]["oldest_pending_s"] < 1060
     fresh_database.query_rows("DELETE FROM outbox")
 
 
@@ -233,10 +233,10 @@ def test_a_job_that_a_person_has_done_again_waits_from_then_on(
     settings: Settings, fresh_database: FreshDatabase
 ) -> None:
     """That it failed a week ago is no news, and no lateness of the queue."""
-    job(fresh_database, "failed", age_s=7 * 86400)
+    add_job(fresh_database, "failed", age_s=7 * 86400)
     [row] = fresh_database.query_rows("SELECT id FROM outbox")
     replay(fresh_database, row["id"])
-    assert deep(make_health_client(settings))["jobs"]["oldest_pending_s"] < 10.0
+    assert run_deep_check(make_health_client(settings))["jobs"]["oldest_pending_s"] < 10.0
     fresh_database.query_rows("DELETE FROM outbox")
 
 
@@ -257,23 +257,25 @@ def test_a_high_job_that_fails_degrades_and_is_counted_until_it_is_done_again(
         MailSettings("desk@example.test", "en", "https://app.example.test"), read_utc_now,
     )  # fmt: skip
     high = records.add_mail("member-welcome", member, to=member, priority="high")
-    assert figures(client, capsys, "Degraded", "JobsFailed", "JobsUncertain", "JobsHighUnsolved") == [0, 0, 0, 0]
+    assert read_metrics(client, capsys, "Degraded", "JobsFailed", "JobsUncertain", "JobsHighUnsolved") == [0, 0, 0, 0]
     fresh_database.query_rows("UPDATE outbox SET created_at = created_at - interval '120 seconds'")
-    by_priority = figures(client, capsys, *(f"JobsOldestPendingSeconds{name}" for name in ("High", "Normal", "Low")))
+    by_priority = read_metrics(
+        client, capsys, *(f"JobsOldestPendingSeconds{name}" for name in ("High", "Normal", "Low"))
+    )
     assert 120 <= by_priority[0] < 180
     assert by_priority[1:] == [0, 0]
     mailer.answer = failing(RequestRejected("MessageRejected"))
     assert worker.run_job(high, make_deadline(60)) == "failed"
-    assert figures(client, capsys, "Degraded", "JobsFailed", "JobsUncertain", "JobsHighUnsolved") == [1, 1, 0, 1]
-    assert trouble(deep(client)) == {"queue": "degraded"}
+    assert read_metrics(client, capsys, "Degraded", "JobsFailed", "JobsUncertain", "JobsHighUnsolved") == [1, 1, 0, 1]
+    assert list_unhealthy(run_deep_check(client)) == {"queue": "degraded"}
     replay(fresh_database, high)
     mailer.answer = failing(OutcomeUnknown("ReadTimeoutError"))
     assert worker.run_job(high, make_deadline(60)) == "uncertain"
-    assert figures(client, capsys, "Degraded", "JobsFailed", "JobsUncertain", "JobsHighUnsolved") == [1, 0, 1, 1]
+    assert read_metrics(client, capsys, "Degraded", "JobsFailed", "JobsUncertain", "JobsHighUnsolved") == [1, 0, 1, 1]
     replay(fresh_database, high)
     mailer.answer = lambda _mail: None
     assert worker.run_job(high, make_deadline(60)) == "done"
-    assert figures(client, capsys, "Degraded", "JobsFailed", "JobsUncertain", "JobsHighUnsolved") == [0, 0, 0, 0]
+    assert read_metrics(client, capsys, "Degraded", "JobsFailed", "JobsUncertain", "JobsHighUnsolved") == [0, 0, 0, 0]
     fresh_database.query_rows("DELETE FROM outbox")
 
 
@@ -286,13 +288,13 @@ def test_a_high_job_that_is_dismissed_degrades_and_counts_no_more(
     member = records.add_member()
     high = records.add_mail("member-welcome", member, to=member, priority="high", state=state)
     names = ("Degraded", "JobsFailed", "JobsUncertain", "JobsHighUnsolved")
-    assert figures(client, capsys, *names) == [1, state == "failed", state == "uncertain", 1]
+    assert read_metrics(client, capsys, *names) == [1, state == "failed", state == "uncertain", 1]
     actor = Actor("admin-1", "request-1")
     fresh_database.make_database().run(
         lambda tx: service.dismiss_job(tx, high, "undeliverable", actor=actor), make_deadline()
     )
-    assert figures(client, capsys, *names) == [0, 0, 0, 0]
-    assert deep(client)["jobs"] == {"pending": 0, "oldest_pending_s": 0.0, "failed": 0}
+    assert read_metrics(client, capsys, *names) == [0, 0, 0, 0]
+    assert run_deep_check(client)["jobs"] == {"pending": 0, "oldest_pending_s": 0.0, "failed": 0}
     fresh_database.query_rows("DELETE FROM outbox")
 
 
@@ -301,8 +303,8 @@ def test_a_low_job_that_fails_is_counted_and_degrades_nothing(
 ) -> None:
     """One mail that nobody can deliver must not hide what else goes wrong."""
     client = make_health_client(settings)
-    job(fresh_database, "failed")
-    assert figures(client, capsys, "Degraded", "JobsFailed", "JobsHighUnsolved") == [0, 1, 0]
+    add_job(fresh_database, "failed")
+    assert read_metrics(client, capsys, "Degraded", "JobsFailed", "JobsHighUnsolved") == [0, 1, 0]
     fresh_database.query_rows("DELETE FROM outbox")
 
 
@@ -310,14 +312,14 @@ def test_an_open_circuit_is_a_metric_of_its_service(settings: Settings, capsys: 
     """Of that one alone, until it is closed."""
     client, names = make_health_client(settings), ("CircuitOpenEmail", "CircuitOpenIdentity", "CircuitOpenStorage")
     store, policy = client.container.circuit_store, client.container.settings.find_circuit_policy("email")
-    assert figures(client, capsys, *names) == [0, 0, 0]
+    assert read_metrics(client, capsys, *names) == [0, 0, 0]
     force_circuit(store, policy, "open", read_epoch_micros())
-    assert figures(client, capsys, *names) == [1, 0, 0]
+    assert read_metrics(client, capsys, *names) == [1, 0, 0]
     force_circuit(store, policy, "closed", read_epoch_micros())
-    assert figures(client, capsys, *names) == [0, 0, 0]
+    assert read_metrics(client, capsys, *names) == [0, 0, 0]
 
 
-def figures(client: ApiClient, capsys: pytest.CaptureFixture[str], *names: str) -> list[float]:
+def read_metrics(client: ApiClient, capsys: pytest.CaptureFixture[str], *names: str) -> list[float]:
     """The metrics of these names that a check leaves, which is not a kept one."""
     container = client.container
     assert isinstance(container, HealthContainer)
@@ -337,7 +339,7 @@ def failing(error: Exception) -> Callable[[Mail], None]:
     return answer
 
 
-def job(fresh_database: FreshDatabase, state: str, *, age_s: float = 0.0, due_in: str = "0 seconds") -> None:
+def add_job(fresh_database: FreshDatabase, state: str, *, age_s: float = 0.0, due_in: str = "0 seconds") -> None:
     """Write a low job, so many seconds ago."""
     fresh_database.query_rows(
         "INSERT INTO outbox (id, kind, priority, subject_id, payload, state, created_at, available_at)"
@@ -355,12 +357,14 @@ def test_a_stopped_server_is_unhealthy_in_time_and_well_again_when_it_goes_on(
 ) -> None:
     """It takes connections and says nothing; the services' results are still reported."""
     client = make_health_client(settings)
-    assert deep(client)["status"] == "healthy"
+    assert run_deep_check(client)["status"] == "healthy"
     with stop_server(server):
-        sick = [deep(client) for _ in range(2)]
-    assert [(report["status"], trouble(report)) for report in sick] == [("unhealthy", {"database": "unhealthy"})] * 2
+        sick = [run_deep_check(client) for _ in range(2)]
+    assert [(report["status"], list_unhealthy(report)) for report in sick] == [
+        ("unhealthy", {"database": "unhealthy"})
+    ] * 2
     assert (sick[0]["checks"]["database"]["role"], sick[0]["jobs"]["pending"]) == (None, None)
-    assert eventually(lambda: deep(client)["status"] == "healthy")
+    assert wait_until(lambda: run_deep_check(client)["status"] == "healthy")
 
 
 def test_a_server_that_stops_answering_in_the_middle_leaves_nothing_behind(
@@ -368,18 +372,18 @@ def test_a_server_that_stops_answering_in_the_middle_leaves_nothing_behind(
 ) -> None:
     """A question that is never answered is cut: its connection and thread end, and none are added by asking again."""
     client = make_health_client(settings)
-    with locked(fresh_database, "outbox"):
-        reports = [deep(client) for _ in range(3)]
+    with lock_row(fresh_database, "outbox"):
+        reports = [run_deep_check(client) for _ in range(3)]
         assert {report["status"] for report in reports} == {"unhealthy"}
-        assert eventually(
+        assert wait_until(
             lambda: "health-query-database" not in {thread.name for thread in threading.enumerate()}, CUT_S
         )
-    assert eventually(lambda: deep(client)["status"] == "healthy")
-    assert eventually(lambda: (fresh_database.postgres.proxy.counts.clients, busy(fresh_database)) == (0, []))
+    assert wait_until(lambda: run_deep_check(client)["status"] == "healthy")
+    assert wait_until(lambda: (fresh_database.postgres.proxy.counts.clients, busy(fresh_database)) == (0, []))
 
 
 @contextmanager
-def locked(fresh_database: FreshDatabase, table: str) -> Iterator[None]:
+def lock_row(fresh_database: FreshDatabase, table: str) -> Iterator[None]:
     conninfo = fresh_database.postgres.build_conninfo(user="postgres", dbname=fresh_database.name)
     with psycopg.connect(conninfo) as connection:
         connection.execute(f"LOCK TABLE {table}".encode())
@@ -421,8 +425,8 @@ def test_no_database_at_all_is_unhealthy_and_the_answer_gives_no_details(
 def test_aws_that_never_answers_degrades_in_time(settings: Settings) -> None:
     """Work is still taken: the database is there. The limit soon lets the caller through."""
     with open_unresponsive_port() as url, use_aws_at(url):
-        report = deep(make_health_client(settings))
-        assert (report["status"], set(trouble(report))) == ("degraded", set(SERVICES))
+        report = run_deep_check(make_health_client(settings))
+        assert (report["status"], set(list_unhealthy(report))) == ("degraded", set(SERVICES))
         assert all(check["latency_ms"] < CHECK_S * 1000 for check in report["checks"].values())
         client = make_health_client(settings)
         assert isinstance(client.container, HealthContainer)
@@ -440,7 +444,11 @@ def test_a_throttled_state_store_degrades_and_stops_nothing(settings: Settings, 
     """It is asked once for the limit and once for what it knows, and nothing is tried again."""
     with run_throttling_server() as (url, asked), use_aws_at(emulator.url, DYNAMODB=url):
         reply = reply_of(make_health_client(settings))
-    assert (reply.status, reply.json["status"], trouble(reply.json)) == (200, "degraded", {"state_store": "unhealthy"})
+    assert (reply.status, reply.json["status"], list_unhealthy(reply.json)) == (
+        200,
+        "degraded",
+        {"state_store": "unhealthy"},
+    )
     assert reply.json["transaction_retries"] == {"last_minute": None}
     assert asked == ["UpdateItem", "BatchGetItem"]
 
@@ -448,16 +456,16 @@ def test_a_throttled_state_store_degrades_and_stops_nothing(settings: Settings, 
 def test_a_missing_bucket_queue_or_pool_degrades(settings: Settings) -> None:
     """An answer, and yet no service to us."""
     lost = {"evidence_bucket": "no-such-bucket", "user_pool_id": "eu-central-1_nowhere"}
-    report = deep(make_health_client(settings.model_copy(update=lost)))
-    assert (report["status"], trouble(report)) == ("degraded", {"storage": "unhealthy", "identity": "unhealthy"})
+    report = run_deep_check(make_health_client(settings.model_copy(update=lost)))
+    assert (report["status"], list_unhealthy(report)) == ("degraded", {"storage": "unhealthy", "identity": "unhealthy"})
 
 
 def test_an_open_circuit_degrades_and_says_since_when(settings: Settings, emulator: EmulatorHandle) -> None:
     """As the fleet has it in the table."""
     item: dict[str, Any] = {"pk": {"S": "circuit#email"}, "state": {"S": "open"}, "since": {"N": "1795500000000000"}}
     make_client(emulator.url).put_item(TableName=settings.state_table, Item=item)
-    report = deep(make_health_client(settings))
-    assert (report["status"], trouble(report)) == ("degraded", {"email": "degraded"})
+    report = run_deep_check(make_health_client(settings))
+    assert (report["status"], list_unhealthy(report)) == ("degraded", {"email": "degraded"})
     email = report["checks"]["email"]
     assert (email["circuit"], email["since"]) == ("open", "2026-11-24T06:00:00Z")
 
@@ -476,17 +484,17 @@ def test_a_failover_is_seen_by_the_fleet_once(
     settings: Settings, server: PostgresHandle, emulator: EmulatorHandle, tmp_path: Path
 ) -> None:
     """A standby takes over: as a reader it is unhealthy, as the writer another server, for all who look."""
-    before = deep(make_health_client(settings))["checks"]["database"]
+    before = run_deep_check(make_health_client(settings))["checks"]["database"]
     with start_standby(server, tmp_path) as standby:
         there = settings.model_copy(update={"db_port": standby.server.port, "db_sslmode": "disable"})
-        following = deep(make_health_client(there))
+        following = run_deep_check(make_health_client(there))
         assert (following["status"], following["checks"]["database"]["role"]) == ("unhealthy", "reader")
         standby.execute("SELECT pg_promote()")
         first, second = make_health_client(there), make_health_client(there)
-        promoted = deep(first)["checks"]["database"]
+        promoted = run_deep_check(first)["checks"]["database"]
         assert (promoted["role"], promoted["failover"]["detected"]) == ("writer", True)
         assert promoted["server"] not in (before["server"], None)
-        assert deep(second)["checks"]["database"]["failover"] == promoted["failover"]
+        assert run_deep_check(second)["checks"]["database"]["failover"] == promoted["failover"]
     seen = SharedStateStore(make_client(emulator.url), settings.state_table).read([]).server
     assert seen is not None
     assert seen.server == promoted["server"]

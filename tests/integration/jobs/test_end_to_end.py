@@ -78,7 +78,7 @@ def deliver(functions: dict[str, str]) -> dict[str, Any]:
     return failures
 
 
-def inbox(emulator: EmulatorHandle, to: str) -> list[dict[str, Any]]:
+def list_mails(emulator: EmulatorHandle, to: str) -> list[dict[str, Any]]:
     """The mails an address has got."""
     with urllib.request.urlopen(f"{emulator.url}/_ministack/ses/messages") as answer:
         accounts = json.load(answer)["messages"].values()
@@ -102,7 +102,7 @@ def test_a_registration_ends_in_a_mail_and_an_identity(
     assert relay.handler({}, LambdaContext(SECONDS)) == {"published": 2}
     assert deliver(functions) == {"batchItemFailures": []}
     assert set(records.list_states().values()) == {"done"}
-    [mail] = inbox(emulator, email)
+    [mail] = list_mails(emulator, email)
     assert mail["Source"] == SENDER
     assert mail["Subject"].startswith("Добре дојдовте во Interdomestik")
     assert "Person <" in mail["BodyText"]
@@ -125,7 +125,7 @@ def test_everything_delivered_twice_has_its_effect_once(
         records.age_job(job, "61 minutes")
     assert relay.handler({}, LambdaContext(SECONDS)) == {"published": 2}
     deliver(functions)
-    assert len(inbox(emulator, email)) == 1
+    assert len(list_mails(emulator, email)) == 1
 
 
 def test_twenty_claims_are_twenty_mails(
@@ -138,8 +138,8 @@ def test_twenty_claims_are_twenty_mails(
         claim = records.add_claim(member)
         records.add_mail("claim-received", claim, to=member)
         records.add_mail("staff-new-claim", claim, to=None, priority="low")
-    before = len(inbox(emulator, "desk@interdomestik.test"))
+    before = len(list_mails(emulator, "desk@interdomestik.test"))
     relay.handler({}, LambdaContext(SECONDS))
     deliver(functions)
-    assert len({mail["Subject"] for mail in inbox(emulator, email)}) == 20
-    assert len(inbox(emulator, "desk@interdomestik.test")) - before == 20
+    assert len({mail["Subject"] for mail in list_mails(emulator, email)}) == 20
+    assert len(list_mails(emulator, "desk@interdomestik.test")) - before == 20

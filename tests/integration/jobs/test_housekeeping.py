@@ -55,7 +55,7 @@ def document(records: RecordFixtures, evidence: FakeDocumentStore) -> Callable[.
     return announced
 
 
-def audit(fresh_database: FreshDatabase) -> list[tuple[Any, ...]]:
+def list_audit(fresh_database: FreshDatabase) -> list[tuple[Any, ...]]:
     """Who did what to which record, in which request."""
     rows = fresh_database.query_rows("SELECT action, subject_id, actor, request_id, facts FROM audit ORDER BY at, id")
     return [tuple(row.values()) for row in rows]
@@ -76,7 +76,9 @@ def test_a_pending_document_older_than_a_day_is_rejected_and_its_object_removed(
     assert set(evidence.objects) == {f"key/{young}", f"key/{kept}"}
     assert fresh_database.query_rows("SELECT slot FROM documents WHERE id = %s", old) == [{"slot": None}]
     claim = fresh_database.query_rows("SELECT claim_id FROM documents WHERE id = %s", old)[0]["claim_id"]
-    assert audit(fresh_database) == [("document.swept", old, "housekeeping", "request-1", {"claim_id": str(claim)})]
+    assert list_audit(fresh_database) == [
+        ("document.swept", old, "housekeeping", "request-1", {"claim_id": str(claim)})
+    ]
 
 
 def test_a_document_whose_object_could_not_be_removed_stays_for_the_next_time(
@@ -119,7 +121,9 @@ def test_the_claims_desk_gets_one_notice_of_a_claim_that_stays_too_long_in_a_sta
     _put(records, claim, state, f"{days} days 1 minute")
     assert housekeeper.run()["overdue_claims_notified"] == 1
     assert housekeeper.run()["overdue_claims_notified"] == 0
-    assert audit(fresh_database) == [("claim.breach_noticed", claim, "housekeeping", "request-1", {"state": state})]
+    assert list_audit(fresh_database) == [
+        ("claim.breach_noticed", claim, "housekeeping", "request-1", {"state": state})
+    ]
     [job] = fresh_database.query_rows("SELECT * FROM outbox")
     assert (job["kind"], job["priority"], job["subject_id"], job["state"]) == ("mail", "low", claim, "pending")
     assert job["payload"]["template"] == "staff-sla-breach"

@@ -148,7 +148,7 @@ def free(database: Database, identities: FakeIdentityProvider, email: str = BESA
     return free_address(command, tools_of(database, identities))
 
 
-def audited(fresh_database: FreshDatabase, action: str) -> list[tuple[str, str]]:
+def list_audited(fresh_database: FreshDatabase, action: str) -> list[tuple[str, str]]:
     """Who did it to which account."""
     rows = fresh_database.query_rows("SELECT actor, subject_id::text AS id FROM audit WHERE action = %s", action)
     return [(row["actor"], row["id"]) for row in rows]
@@ -169,8 +169,8 @@ def test_a_token_of_who_was_removed_reads_nothing_and_their_sign_in_is_over(
     assert answer == {"account_id": made["account_id"], "sub": made["sub"], "open_claims": 0}
     assert remove(database, identities) == answer
     assert (
-        audited(fresh_database, "staff.removed")
-        == audited(fresh_database, "staff.created")
+        list_audited(fresh_database, "staff.removed")
+        == list_audited(fresh_database, "staff.created")
         == [("operator", made["account_id"])]
     )
 
@@ -235,7 +235,7 @@ def test_somebody_who_comes_back_gets_another_role_and_signs_in_again(
     assert again == made
     assert (identities.people[ANA].groups, identities.people[ANA].enabled) == ({"admin"}, True)
     assert fresh_database.query_rows("SELECT role FROM accounts") == [{"role": "admin"}]
-    assert len(audited(fresh_database, "staff.created")) == 2
+    assert len(list_audited(fresh_database, "staff.created")) == 2
 
 
 def halfway(command: Callable[[], Any], identities: DyingIdentityProvider, calls: int) -> None:
@@ -264,7 +264,7 @@ def test_removing_goes_on_where_it_died(database: Database, fresh_database: Fres
     identities.dies_at = -1
     remove(database, identities)
     assert (identities.people[ANA].groups, identities.people[ANA].enabled) == (set(), False)
-    assert len(audited(fresh_database, "staff.removed")) == 1
+    assert len(list_audited(fresh_database, "staff.removed")) == 1
 
 
 @pytest.mark.parametrize("call", [1, 2, 3])
@@ -273,10 +273,10 @@ def test_creating_goes_on_where_it_died(database: Database, fresh_database: Fres
     identities = DyingIdentityProvider()
     halfway(lambda: create(database, identities), identities, call)
     assert identities.people[ANA].groups == {"staff"}
-    assert (fresh_database.count("accounts"), len(audited(fresh_database, "staff.created"))) == (1, 1)
+    assert (fresh_database.count("accounts"), len(list_audited(fresh_database, "staff.created"))) == (1, 1)
 
 
-def registered(fresh_database: FreshDatabase) -> dict[str, Any]:
+def register_member(fresh_database: FreshDatabase) -> dict[str, Any]:
     """A member whom somebody registered with an address of another's, by an agent's code."""
     client = make_client(members_api, fresh_database).sign_in_as(None)
     member: dict[str, Any] = client.call("POST", "/members", make_person(email=BESA), key=f"key-{next_serial()}").json
@@ -287,7 +287,7 @@ def test_an_address_that_nobody_has_proven_is_freed(
     database: Database, identities: FakeIdentityProvider, records: RecordFixtures, fresh_database: FreshDatabase
 ) -> None:
     """Its account is closed, its membership over, its mails are not sent, and its owner may register or work here."""
-    member, sub = registered(fresh_database), identities.find_or_create(BESA)
+    member, sub = register_member(fresh_database), identities.find_or_create(BESA)
     fresh_database.query_rows("UPDATE accounts SET identity_sub = %s", sub)
     answer = free(database, identities)
     assert answer == {"account_id": member["id"], "identity_deleted": True}
@@ -298,7 +298,7 @@ def test_an_address_that_nobody_has_proven_is_freed(
     assert {(row["state"], row["last_error"]) for row in fresh_database.query_rows("SELECT * FROM outbox")} == {
         ("done", "address-freed")
     }
-    assert audited(fresh_database, "account.address_freed") == [("operator", member["id"])]
+    assert list_audited(fresh_database, "account.address_freed") == [("operator", member["id"])]
     assert BESA not in str(fresh_database.query_rows("SELECT * FROM audit"))
     assert (
         make_client(members_api, fresh_database)
@@ -324,7 +324,7 @@ def test_an_address_is_freed_once(
     database: Database, identities: FakeIdentityProvider, fresh_database: FreshDatabase
 ) -> None:
     """A repetition finds nobody, and changes nothing."""
-    registered(fresh_database)
+    register_member(fresh_database)
     free(database, identities)
     before = fresh_database.query_rows("SELECT * FROM accounts"), fresh_database.query_rows("SELECT * FROM audit")
     assert free(database, identities) == {"account_id": None, "identity_deleted": False}
@@ -338,7 +338,7 @@ def test_a_proven_address_stays_its_owners(
     database: Database, identities: FakeIdentityProvider, fresh_database: FreshDatabase
 ) -> None:
     """One call of theirs was enough; nothing is touched."""
-    registered(fresh_database)
+    register_member(fresh_database)
     sub = identities.find_or_create(BESA)
     fresh_database.query_rows("UPDATE accounts SET identity_sub = %s", sub)
     assert (
@@ -361,7 +361,7 @@ def test_freeing_does_not_end_the_sign_in_of_somebody_else_who_has_the_address_b
     database: Database, identities: FakeIdentityProvider, records: RecordFixtures, fresh_database: FreshDatabase
 ) -> None:
     """A member whose sign-in was changed to the address keeps it."""
-    registered(fresh_database)
+    register_member(fresh_database)
     sub = identities.find_or_create(BESA)
     fresh_database.query_rows(
         "UPDATE accounts SET identity_sub = %s WHERE id = %s", sub, records.add_member(email="other@example.test")
@@ -402,7 +402,7 @@ def test_what_was_earned_by_a_member_nobody_has_seen_is_void(
     free(database, identities)
     [commission] = fresh_database.query_rows("SELECT id, state FROM commissions")
     assert commission["state"] == "void"
-    assert audited(fresh_database, "commission.voided") == [("operator", str(commission["id"]))]
+    assert list_audited(fresh_database, "commission.voided") == [("operator", str(commission["id"]))]
 
 
 def test_who_approved_a_commission_did_not_void_it(
@@ -434,7 +434,7 @@ def test_nothing_of_a_member_whose_address_was_freed_is_changed(
 ) -> None:
     """Nobody could use it or be notified. Freeing itself is a version of the record."""
     fresh_database.query_rows(SEEDED)
-    member_id = registered(fresh_database)["id"]
+    member_id = register_member(fresh_database)["id"]
     free(database, identities)
     read = (
         make_client(members_api, fresh_database)
@@ -471,21 +471,21 @@ def test_the_agent_of_a_freed_address_is_not_let_in_again(
 def test_freeing_goes_on_where_it_died(database: Database, fresh_database: FreshDatabase, call: int) -> None:
     """Before its identity is found, or before it is deleted: its account is closed by then, and found again."""
     identities = DyingIdentityProvider()
-    member = registered(fresh_database)
+    member = register_member(fresh_database)
     identities.find_or_create(BESA)
     halfway(lambda: free(database, identities), identities, call)
     assert BESA not in identities.people
     assert fresh_database.query_rows("SELECT email FROM accounts") == [
         {"email": f"freed.{member['id']}@address.invalid"}
     ]
-    assert len(audited(fresh_database, "account.address_freed")) == 1
+    assert len(list_audited(fresh_database, "account.address_freed")) == 1
 
 
 def test_a_mail_to_a_freed_address_is_not_sent(
     database: Database, identities: FakeIdentityProvider, records: RecordFixtures, fresh_database: FreshDatabase
 ) -> None:
     """A job that is written later fails with its reason: there is nobody to notify."""
-    member = registered(fresh_database)
+    member = register_member(fresh_database)
     free(database, identities)
     job = records.add_mail("membership-renewed", member["id"], to=member["id"], state="queued")
     found = fresh_database.query_rows("SELECT email FROM accounts")

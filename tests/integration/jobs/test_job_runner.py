@@ -550,7 +550,7 @@ def test_an_identity_costs_three_round_trips(
     assert len(round_trips) == 3
 
 
-def sqs_event(*bodies: str) -> dict[str, Any]:
+def make_sqs_event(*bodies: str) -> dict[str, Any]:
     """What Lambda hands a worker."""
     common = {"eventSource": "aws:sqs", "eventSourceARN": "arn:queue", "attributes": {"ApproximateReceiveCount": "2"}}
     return {
@@ -564,7 +564,9 @@ def test_of_a_batch_only_what_could_not_be_tried_comes_again(
     """Done, failed and skipped jobs are settled in the database: their messages are deleted."""
     refused = records.add_identity(member, state="queued")
     worker_setup.identities.fails = [RequestRejected("InvalidParameterException")]
-    event = sqs_event(format_message(welcome_mail), format_message(refused), "not json", format_message(make_uuid7()))
+    event = make_sqs_event(
+        format_message(welcome_mail), format_message(refused), "not json", format_message(make_uuid7())
+    )
     answer = run_batch(event, make_deadline(LONG), worker_setup.worker)
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m2"}]}
     assert (records.read_job(welcome_mail)["state"], records.read_job(refused)["state"]) == ("done", "failed")
@@ -574,7 +576,7 @@ def test_a_batch_of_which_nothing_could_be_tried_comes_again_without_an_error(
     worker_setup: WorkerSetup, welcome_mail: UUID
 ) -> None:
     """Raising would count as an error of the function, and print what it failed on."""
-    answer = run_batch(sqs_event(format_message(welcome_mail)), make_deadline(5), worker_setup.worker)
+    answer = run_batch(make_sqs_event(format_message(welcome_mail)), make_deadline(5), worker_setup.worker)
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
     assert worker_setup.queues.shown_again == {"r0": 30.0}
 
@@ -590,11 +592,11 @@ def test_without_a_database_one_job_of_a_batch_is_tried_and_all_are_soon_seen_ag
     jobs = [records.add_mail("member-welcome", member, to=member, state="queued") for _ in range(5)]
     with monkeypatch.context() as patch:
         patch.setattr(worker_setup.worker.database, "_connector", refusing())
-        answer = run_batch(sqs_event(*map(format_message, jobs)), make_deadline(LONG), worker_setup.worker)
+        answer = run_batch(make_sqs_event(*map(format_message, jobs)), make_deadline(LONG), worker_setup.worker)
     assert [failed["itemIdentifier"] for failed in answer["batchItemFailures"]] == ["m0", "m1", "m2", "m3", "m4"]
     assert worker_setup.queues.shown_again == dict.fromkeys(["r0", "r1", "r2", "r3", "r4"], 30.0)
     assert 1 <= len(round_trips) <= 2, "the first job's, and the one retry that was saved"
-    run_batch(sqs_event(*map(format_message, jobs)), make_deadline(LONG), worker_setup.worker)
+    run_batch(make_sqs_event(*map(format_message, jobs)), make_deadline(LONG), worker_setup.worker)
     assert [records.read_job(job)["state"] for job in jobs] == ["done"] * 5
 
 
@@ -627,10 +629,10 @@ def test_nothing_of_a_person_is_logged(
     worker_setup.identities.fails = [RequestRejected("InvalidParameterException")]
     crashed = records.add_mail("member-welcome", member, to=member, state="queued")
     run_batch(
-        sqs_event(format_message(welcome_mail), format_message(refused)), make_deadline(LONG), worker_setup.worker
+        make_sqs_event(format_message(welcome_mail), format_message(refused)), make_deadline(LONG), worker_setup.worker
     )
     worker_setup.mailer.answer = crash
-    run_batch(sqs_event(format_message(crashed)), make_deadline(LONG), worker_setup.worker)
+    run_batch(make_sqs_event(format_message(crashed)), make_deadline(LONG), worker_setup.worker)
     lines = log.getvalue()
     assert str(welcome_mail) in lines
     assert "job_not_done" in lines

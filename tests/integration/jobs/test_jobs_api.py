@@ -126,7 +126,7 @@ def test_a_replay_repeated_with_its_key_replays_once(admin: ApiClient, records: 
     assert again.headers["Idempotency-Replayed"] == "true"
 
 
-def dismissed(client: ApiClient, job: object, reason: str = "undeliverable", key: str | None = None) -> ApiReply:
+def dismiss_job(client: ApiClient, job: object, reason: str = "undeliverable", key: str | None = None) -> ApiReply:
     """Dismiss a job."""
     return client.call("POST", "/jobs/{job_id}/dismiss", {"reason": reason}, key=key, job_id=str(job))
 
@@ -146,7 +146,7 @@ def test_a_dismissed_job_is_listed_apart_with_its_reason_and_audited(
     job = records.add_mail(
         "member-welcome", member, to=member, state=state, last_error="X", facts={"full_name": "Besa"}
     )
-    reply = dismissed(admin, job, reason)
+    reply = dismiss_job(admin, job, reason)
     assert (reply.status, reply.json["state"], reply.json["dismissal"]) == (200, "dismissed", reason)
     assert admin.call("GET", "/jobs", query={"state": state}).json["items"] == []
     assert admin.call("GET", "/jobs", query={"state": "dismissed"}).json["items"] == [reply.json]
@@ -164,7 +164,7 @@ def test_a_job_that_has_not_failed_is_not_dismissed(
 ) -> None:
     """It may still be done, or was."""
     job = records.add_identity(member, state=state)
-    assert dismissed(admin, job).problem == "job-not-failed"
+    assert dismiss_job(admin, job).problem == "job-not-failed"
     assert records.read_job(job)["state"] == state
 
 
@@ -173,10 +173,10 @@ def test_a_dismissed_job_is_neither_replayed_nor_dismissed_again(
 ) -> None:
     """A dismissal is final: what the mail would say is deleted. With its key it is answered again."""
     job = records.add_mail("member-welcome", member, to=member, state="failed")
-    first = dismissed(admin, job, key="k1")
+    first = dismiss_job(admin, job, key="k1")
     assert admin.call("POST", "/jobs/{job_id}/replay", job_id=str(job)).problem == "job-not-failed"
-    assert dismissed(admin, job, "not-needed").problem == "job-not-failed"
-    again = dismissed(admin, job, key="k1")
+    assert dismiss_job(admin, job, "not-needed").problem == "job-not-failed"
+    again = dismiss_job(admin, job, key="k1")
     assert (again.body, again.headers["Idempotency-Replayed"]) == (first.body, "true")
     assert records.read_job(job)["dismissal"] == "undeliverable"
 
@@ -196,7 +196,7 @@ def test_a_dismissed_job_is_touched_by_nobody_any_more(
 ) -> None:
     """Not by a message that comes late, nor by a relay."""
     job = records.add_mail("member-welcome", member, to=member, state="uncertain", available_at="2026-01-01")
-    dismissed(admin, job, "delivered")
+    dismiss_job(admin, job, "delivered")
 
     def touch(tx: Transaction) -> Pending[list[Row]]:
         tx.add(WORKER_SQL["claim_job"], id=job, lease=read_utc_now())
@@ -211,7 +211,7 @@ def test_a_job_that_is_not_there_is_not_found(admin: ApiClient) -> None:
     """Nor is what is no id."""
     assert admin.call("POST", "/jobs/{job_id}/replay", job_id=str(make_uuid7())).problem == "not-found"
     assert admin.call("POST", "/jobs/{job_id}/replay", job_id="one").problem == "not-found"
-    assert dismissed(admin, make_uuid7()).problem == "not-found"
+    assert dismiss_job(admin, make_uuid7()).problem == "not-found"
 
 
 @pytest.mark.parametrize(
@@ -233,6 +233,6 @@ def test_nobody_but_admins_may(
     other = admin.sign_in_as(claims)
     assert other.call("GET", "/jobs").problem == "forbidden"
     assert other.call("POST", "/jobs/{job_id}/replay", job_id=str(job)).problem == deciding
-    assert dismissed(other, job).problem == deciding
+    assert dismiss_job(other, job).problem == deciding
     assert admin.sign_in_as(None).call("GET", "/jobs").problem == "unauthenticated"
     assert records.read_job(job)["state"] == "failed"

@@ -14,7 +14,7 @@ from shared.database.pipeline import Database
 from shared.outbox.retry_policy import MOST_ATTEMPTS
 from tests.breakers import ManualTime, make_service_breaker
 from tests.contract.emulated import use_aws_at
-from tests.contract.test_mail import ScriptedMailServer, http, wire
+from tests.contract.test_mail import ScriptedMailServer, make_http_answer, run_mail_server
 from tests.databases import FreshDatabase, make_deadline
 from tests.fakes.circuits import InMemoryCircuitStore
 from tests.fakes.mailer import FakeMailer
@@ -84,7 +84,7 @@ def worker_setup(database: Database) -> RepairWorkerSetup:
 @pytest.fixture
 def denying() -> Iterator[tuple[ScriptedMailServer, IdentityProvider]]:
     """Cognito while our role may not ask it anything: HTTP 400, as it says that."""
-    with wire(http(400, DENIED)) as (served, url), use_aws_at(url):
+    with run_mail_server(make_http_answer(400, DENIED)) as (served, url), use_aws_at(url):
         yield served, CognitoIdentityProvider(clients.get_cognito(), "eu-central-1_pool")
 
 

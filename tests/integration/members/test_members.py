@@ -24,7 +24,7 @@ def register(client: ApiClient, key: str | None = None, **changes: Any) -> ApiRe
     return client.call("POST", "/members", make_person(**changes), key=key or f"key-{next_serial()}")
 
 
-def counts(fresh_database: FreshDatabase) -> dict[str, int]:
+def count_rows(fresh_database: FreshDatabase) -> dict[str, int]:
     return {table: fresh_database.count(table) for table in TABLES}
 
 
@@ -34,10 +34,10 @@ def grown(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
 
 def test_a_registration_writes_all_that_a_member_is(fresh_database: FreshDatabase, client: ApiClient) -> None:
     """One account, member, subscription, audit entry and key; two jobs; the year and the price as agreed."""
-    before = counts(fresh_database)
+    before = count_rows(fresh_database)
     reply = register(client, plan="family")
     assert reply.status == 201
-    assert grown(before, counts(fresh_database)) == {
+    assert grown(before, count_rows(fresh_database)) == {
         "accounts": 1, "members": 1, "subscriptions": 1, "outbox": 2, "audit": 1, "idempotency_keys": 1,
     }  # fmt: skip
     assert reply.json["membership"] == {
@@ -73,9 +73,13 @@ def test_a_referral_makes_the_member_a_client_and_earns_a_commission(
 def test_only_an_active_agents_code_counts(fresh_database: FreshDatabase, client: ApiClient, state: str) -> None:
     """Any other code is unknown, and nothing is written."""
     _, code = add_agent(fresh_database, state=state)
-    before = counts(fresh_database)
+    before = count_rows(fresh_database)
     reply = register(client, referral_code=code)
-    assert (reply.status, reply.problem, grown(before, counts(fresh_database))) == (422, "referral-code-unknown", {})
+    assert (reply.status, reply.problem, grown(before, count_rows(fresh_database))) == (
+        422,
+        "referral-code-unknown",
+        {},
+    )
 
 
 def test_an_agents_own_token_makes_the_member_their_client(fresh_database: FreshDatabase, client: ApiClient) -> None:
@@ -99,9 +103,9 @@ def test_an_agents_own_token_makes_the_member_their_client(fresh_database: Fresh
 def test_a_taken_address_is_refused_however_it_is_written(fresh_database: FreshDatabase, client: ApiClient) -> None:
     """By the constraint; the problem reveals nothing of who has it."""
     first = register(client, email="taken@example.test")
-    before = counts(fresh_database)
+    before = count_rows(fresh_database)
     reply = register(client, email="Taken@EXAMPLE.test")
-    assert (reply.status, reply.problem, grown(before, counts(fresh_database))) == (409, "email-taken", {})
+    assert (reply.status, reply.problem, grown(before, count_rows(fresh_database))) == (409, "email-taken", {})
     assert first.json["id"] not in reply.body
 
 

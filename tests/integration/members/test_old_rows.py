@@ -36,7 +36,7 @@ RETURNING *"""
 TODAY = date.today()  # noqa: DTZ011 - which of two days around midnight does not matter
 
 
-def years(count: int, day: date = TODAY) -> date:
+def add_years(count: int, day: date = TODAY) -> date:
     """So many years after a day, which is no 29th of February."""
     return (day - timedelta(days=1) if (day.month, day.day) == (2, 29) else day).replace(year=day.year + count)
 
@@ -81,14 +81,17 @@ def old_database(postgres: PostgresHandle, request: pytest.FixtureRequest, tmp_p
 def test_a_running_membership_loses_the_day_that_was_too_much(old_database: OldSchemaDatabase) -> None:
     """It ends the day before its anniversary, and its years are counted from where it began."""
     begun = TODAY - timedelta(days=40)
-    first, third = old_database.add(begun, years(1, begun)), old_database.add(years(-1, begun), years(2, begun))
+    first, third = (
+        old_database.add(begun, add_years(1, begun)),
+        old_database.add(add_years(-1, begun), add_years(2, begun)),
+    )
     old_database.upgrade()
     one, two = old_database.look(first), old_database.look(third)
     assert (one["ends_on"], one["anchor_on"], one["period_starts_on"]) == (
-        years(1, begun) - timedelta(days=1), begun, begun,
+        add_years(1, begun) - timedelta(days=1), begun, begun,
     )  # fmt: skip
     assert (two["ends_on"], two["anchor_on"], two["period_starts_on"]) == (
-        years(2, begun) - timedelta(days=1), years(-1, begun), years(1, begun),
+        add_years(2, begun) - timedelta(days=1), add_years(-1, begun), add_years(1, begun),
     )  # fmt: skip
 
 
@@ -96,7 +99,7 @@ def test_a_running_membership_loses_the_day_that_was_too_much(old_database: OldS
 def test_what_ends_today_or_has_ended_keeps_its_end(old_database: OldSchemaDatabase, state: str) -> None:
     """Nobody loses the day they are in, and history stays what it was."""
     ends = [TODAY, TODAY - timedelta(days=1), TODAY - timedelta(days=400)]
-    rows = [(old_database.add(years(-1, end), end, state), end) for end in ends]
+    rows = [(old_database.add(add_years(-1, end), end, state), end) for end in ends]
     old_database.upgrade()
     assert [old_database.look(row)["ends_on"] for row, _ in rows] == ends
 
@@ -114,16 +117,16 @@ def test_a_29th_of_february_that_was_lost_comes_back(old_database: OldSchemaData
 
 def test_ends_that_were_absurd_do_not_stop_the_migration(old_database: OldSchemaDatabase) -> None:
     """Nine renewals in a row were taken then: they stay, and no further one is."""
-    row = old_database.add(TODAY, years(10))
+    row = old_database.add(TODAY, add_years(10))
     old_database.upgrade()
     found = old_database.look(row)
-    assert (found["ends_on"], found["renewed_on"]) == (years(10) - timedelta(days=1), years(8))
+    assert (found["ends_on"], found["renewed_on"]) == (add_years(10) - timedelta(days=1), add_years(8))
 
 
 def test_a_pause_from_before_begins_when_it_was_written(old_database: OldSchemaDatabase) -> None:
     """Paused for 400 days by hand: over when its days are used up."""
     begun = TODAY - timedelta(days=410)
-    row = old_database.add(begun, years(1, begun), "paused", updated_at=begun + timedelta(days=10))
+    row = old_database.add(begun, add_years(1, begun), "paused", updated_at=begun + timedelta(days=10))
     old_database.upgrade()
     assert old_database.look(row)["paused_on"] == begun + timedelta(days=10)
     state = "SELECT membership_state(s, %(day)s::date) AS state FROM subscriptions s WHERE id = %(id)s"
@@ -134,11 +137,11 @@ def test_a_pause_from_before_begins_when_it_was_written(old_database: OldSchemaD
 def test_code_of_before_registers_and_renews_on_the_schema_of_now(old_database: OldSchemaDatabase) -> None:
     """Its rows have periods too; what has lapsed begins anew; a third year is impossible for it as well."""
     old_database.upgrade()
-    new, lapsed = old_database.add(TODAY, years(1)), old_database.add(years(-3), years(-2), "expired")
+    new, lapsed = old_database.add(TODAY, add_years(1)), old_database.add(add_years(-3), add_years(-2), "expired")
     assert (old_database.look(new)["anchor_on"], old_database.look(new)["period_starts_on"]) == (TODAY, TODAY)
     renewed = old_database.run(OLD_RENEWAL, id=new, today=TODAY)
-    assert (renewed["ends_on"], renewed["period_starts_on"]) == (years(2), years(1) + timedelta(days=1))
+    assert (renewed["ends_on"], renewed["period_starts_on"]) == (add_years(2), add_years(1) + timedelta(days=1))
     begun = old_database.run(OLD_RENEWAL, id=lapsed, today=TODAY)
-    assert (begun["starts_on"], begun["ends_on"], begun["period_starts_on"]) == (TODAY, years(1), TODAY)
+    assert (begun["starts_on"], begun["ends_on"], begun["period_starts_on"]) == (TODAY, add_years(1), TODAY)
     with pytest.raises(psycopg.errors.CheckViolation):
         old_database.run(OLD_RENEWAL, id=new, today=TODAY)

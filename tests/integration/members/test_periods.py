@@ -175,7 +175,7 @@ def test_the_same_contact_data_again_changes_nothing(start_membership: Begin) ->
     assert membership.list_actions().count("member.contact_changed") == 1
 
 
-def anniversary(day: date, year: int) -> date:
+def compute_anniversary(day: date, year: int) -> date:
     """The day's anniversary in a year, the 28th for a 29th of February that there is not."""
     try:
         return day.replace(year=year)
@@ -200,7 +200,7 @@ class MembershipModel:
 
     def _begin(self, day: date) -> None:
         self.starts_on = self.anchor = day
-        self.ends_on = anniversary(day, day.year + 1) - timedelta(days=1)
+        self.ends_on = compute_anniversary(day, day.year + 1) - timedelta(days=1)
         self.years.append((day, self.ends_on))
 
     def live_until(self, day: date) -> None:
@@ -229,9 +229,9 @@ class MembershipModel:
         if state == "paused":
             return 409
         first = self.ends_on + timedelta(days=1) if goes_on else day
-        anchor = self.anchor if goes_on and anniversary(self.anchor, first.year) == first else first
-        last = anniversary(anchor, anniversary(first, first.year + 1).year) - timedelta(days=1)
-        if last > anniversary(day, day.year + 2):
+        anchor = self.anchor if goes_on and compute_anniversary(self.anchor, first.year) == first else first
+        last = compute_anniversary(anchor, compute_anniversary(first, first.year + 1).year) - timedelta(days=1)
+        if last > compute_anniversary(day, day.year + 2):
             return 409
         if not goes_on:
             self.starts_on = day

@@ -31,7 +31,7 @@ SOON, SHORTLY, TODAY, ENDED = (
 )
 
 
-def reminders(membership: MembershipFixture) -> list[str]:
+def list_reminders(membership: MembershipFixture) -> list[str]:
     """The templates of the reminders written so far."""
     return [job["template"] for job in membership.list_mails() if job["template"] in (SOON, SHORTLY, TODAY, ENDED)]
 
@@ -72,7 +72,7 @@ def mail_text(membership: MembershipFixture, job_id: Any) -> str:
     return " ".join(mailer.sent[0].text.split())
 
 
-def before_end(membership: MembershipFixture, days: int) -> MembershipFixture:
+def go_before_end(membership: MembershipFixture, days: int) -> MembershipFixture:
     """Go to so many days before the end; after it where the number is negative."""
     return membership.set_day(END - timedelta(days=days))
 
@@ -82,15 +82,15 @@ def test_a_year_has_four_reminders_on_their_days(start_membership: Begin) -> Non
     membership = start_membership(BEGINS)
     written: list[tuple[int, str]] = []
     for days in range(42, -31, -1):
-        before_end(membership, days).sweep()
-        written += [(days, new) for new in reminders(membership)[len(written) :]]
+        go_before_end(membership, days).sweep()
+        written += [(days, new) for new in list_reminders(membership)[len(written) :]]
     assert written == [(30, SOON), (7, SHORTLY), (0, TODAY), (-15, ENDED)]
     assert membership.list_actions().count("membership.reminded") == 4
 
 
 def test_a_reminder_is_a_low_mail_with_its_facts(start_membership: Begin) -> None:
     """Written down when it is due: what the mail says does not depend on when it leaves."""
-    membership = before_end(start_membership(BEGINS), 0)
+    membership = go_before_end(start_membership(BEGINS), 0)
     membership.sweep()
     [row] = membership.fresh_database.query_rows(
         "SELECT priority, payload FROM outbox WHERE subject_id = %s AND payload->>'template' = %s",
@@ -109,10 +109,10 @@ def test_a_reminder_is_a_low_mail_with_its_facts(start_membership: Begin) -> Non
 
 def test_twenty_sweeps_at_once_write_it_once(start_membership: Begin) -> None:
     """Whoever comes second to a membership finds it taken, or its reminder there."""
-    membership = before_end(start_membership(BEGINS), 30)
+    membership = go_before_end(start_membership(BEGINS), 30)
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(lambda _: membership.sweep(), range(20)))
-    assert reminders(membership) == [SOON]
+    assert list_reminders(membership) == [SOON]
 
 
 # The first call of `reminder_due` waits for the lock that a test keeps: its sweep has begun, and has taken no row yet.
@@ -136,14 +136,14 @@ WAIT_NO_MORE = """
 @pytest.mark.parametrize("is_kept_back", [False, True], ids=["the first time", "again after it was kept back"])
 def test_a_sweep_that_began_before_another_wrote_it_writes_nothing(start_membership: Begin, is_kept_back: bool) -> None:
     """It read the memberships before the other one committed, and takes them afterwards."""
-    membership = before_end(start_membership(BEGINS), 30)
+    membership = go_before_end(start_membership(BEGINS), 30)
     if is_kept_back:
         membership.sweep()
         ids = [job["id"] for job in membership.list_mails()]
         membership.fresh_database.query_rows(
             "UPDATE outbox SET state = 'done', last_error = 'superseded' WHERE id = ANY(%s)", ids
         )
-    before = len(reminders(membership))
+    before = len(list_reminders(membership))
     membership.fresh_database.query_rows(WAIT_WITHIN)
     try:
         with ThreadPoolExecutor(1) as pool:
@@ -154,7 +154,7 @@ def test_a_sweep_that_began_before_another_wrote_it_writes_nothing(start_members
             assert early.result()["members_reminded"] == 0
     finally:
         membership.fresh_database.query_rows(WAIT_NO_MORE)
-    assert len(reminders(membership)) == before + 1
+    assert len(list_reminders(membership)) == before + 1
 
 
 @pytest.mark.parametrize(
@@ -166,10 +166,10 @@ def test_after_an_outage_only_what_is_still_true_is_written(
     start_membership: Begin, days: int, expected: list[str]
 ) -> None:
     """Nobody gets a mail about 30 days when 6 are left, of a last day that is over, or of an end long past."""
-    membership = before_end(start_membership(BEGINS), days)
+    membership = go_before_end(start_membership(BEGINS), days)
     membership.sweep()
     membership.sweep()
-    assert reminders(membership) == expected
+    assert list_reminders(membership) == expected
 
 
 def count_written(membership: MembershipFixture) -> tuple[int, int, int]:
@@ -183,7 +183,7 @@ def count_written(membership: MembershipFixture) -> tuple[int, int, int]:
 
 def test_a_sweep_that_dies_leaves_no_half_of_a_reminder(start_membership: Begin) -> None:
     """Note, mail and audit entry commit together: what fails is done by the next sweep, once."""
-    membership = before_end(start_membership(BEGINS), 30)
+    membership = go_before_end(start_membership(BEGINS), 30)
     membership.fresh_database.query_rows(
         "CREATE FUNCTION refuse_mail() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE; END'"
     )
@@ -198,7 +198,7 @@ def test_a_sweep_that_dies_leaves_no_half_of_a_reminder(start_membership: Begin)
         membership.fresh_database.query_rows("DROP TRIGGER refuse ON outbox")
         membership.fresh_database.query_rows("DROP FUNCTION refuse_mail")
     membership.sweep()
-    assert reminders(membership) == [SOON]
+    assert list_reminders(membership) == [SOON]
 
 
 def test_who_has_cancelled_is_mailed_only_that_it_has_ended(start_membership: Begin) -> None:
@@ -206,10 +206,10 @@ def test_who_has_cancelled_is_mailed_only_that_it_has_ended(start_membership: Be
     membership = start_membership(BEGINS)
     membership.post("cancellation")
     for days in (30, 7, 0):
-        before_end(membership, days).sweep()
-    assert reminders(membership) == []
-    before_end(membership, -1).sweep()
-    assert reminders(membership) == [ENDED]
+        go_before_end(membership, days).sweep()
+    assert list_reminders(membership) == []
+    go_before_end(membership, -1).sweep()
+    assert list_reminders(membership) == [ENDED]
 
 
 @pytest.mark.parametrize("days_after_end", [1, 7, 8, 14])
@@ -217,12 +217,12 @@ def test_who_cancels_in_the_grace_period_is_mailed_that_it_has_ended(
     start_membership: Begin, days_after_end: int
 ) -> None:
     """Access ends with the cancellation, on whichever day: the mail about it promises none until a day that is past."""
-    membership = before_end(start_membership(BEGINS), -days_after_end)
+    membership = go_before_end(start_membership(BEGINS), -days_after_end)
     membership.fresh_database.query_rows("UPDATE accounts SET language = 'en' WHERE id = %s", membership.member_id)
     assert membership.post("cancellation").json["membership"]["state"] == "canceled"
     membership.sweep()
     membership.sweep()
-    assert reminders(membership) == [ENDED]
+    assert list_reminders(membership) == [ENDED]
     [cancelled] = [job for job in membership.list_mails() if job["template"] == "membership-cancelled"]
     assert "until then" not in mail_text(membership, cancelled["id"])
 
@@ -250,14 +250,14 @@ def test_a_cancellation_promises_services_only_while_the_membership_runs(
 
 def test_who_is_paused_is_not_reminded_and_afterwards_of_the_new_end(start_membership: Begin) -> None:
     """The end is not known while the pause lasts."""
-    membership = before_end(start_membership(BEGINS), 40)
+    membership = go_before_end(start_membership(BEGINS), 40)
     membership.post("pause")
-    before_end(membership, 30).sweep()
-    assert reminders(membership) == []
+    go_before_end(membership, 30).sweep()
+    assert list_reminders(membership) == []
     membership.post("resume")
     membership.sweep()
-    assert reminders(membership) == []
-    before_end(membership, 20).sweep()  # the end is ten days later now
+    assert list_reminders(membership) == []
+    go_before_end(membership, 20).sweep()  # the end is ten days later now
     assert [job["facts"]["ends_on"] for job in membership.list_mails() if job["template"] == SOON] == ["2027-03-10"]
 
 
@@ -273,7 +273,7 @@ def test_who_was_mailed_an_end_that_a_pause_has_changed_is_mailed_the_new_one(
     """Once for each end, whether staff resumed it or its days were used up."""
     membership, sent = start_membership(BEGINS), []
     for days in range(31, -92, -1):
-        before_end(membership, days)
+        go_before_end(membership, days)
         if days == paused_at:
             membership.post("pause")
         if days == resumed_at:
@@ -288,7 +288,7 @@ def test_a_reminder_dropped_by_a_pause_is_written_again_when_the_end_stays(
     start_membership: Begin, days: int, waiting: str
 ) -> None:
     """A resumption on the day of the pause changes no end: what was waiting to leave is still true."""
-    membership = before_end(start_membership(BEGINS), days)
+    membership = go_before_end(start_membership(BEGINS), days)
     membership.sweep()
     assert waiting_reminders(membership) == [waiting]
     for _ in range(2):
@@ -304,37 +304,37 @@ def test_a_reminder_that_has_left_is_not_written_again_after_a_pause_that_change
     start_membership: Begin,
 ) -> None:
     """Only what did not leave is written a second time."""
-    membership = before_end(start_membership(BEGINS), 30)
+    membership = go_before_end(start_membership(BEGINS), 30)
     membership.sweep()
     membership.fresh_database.query_rows("UPDATE outbox SET state = 'done' WHERE payload->>'template' = %s", SOON)
     membership.post("pause")
     membership.post("resume")
     membership.sweep()
-    assert reminders(membership) == [SOON]
+    assert list_reminders(membership) == [SOON]
 
 
 def test_a_sweep_of_an_earlier_version_reminds_of_the_end_that_there_is(start_membership: Begin) -> None:
     """It writes no end: today's schema fills it in, and a later sweep writes nothing twice."""
-    membership = before_end(start_membership(BEGINS), 30)
+    membership = go_before_end(start_membership(BEGINS), 30)
     membership.fresh_database.query_rows(
         "INSERT INTO membership_reminders (subscription_id, period_starts_on, kind, job_id)"
         " SELECT id, period_starts_on, '30-days', gen_random_uuid() FROM subscriptions WHERE member_id = %s",
         membership.member_id,
     )
     membership.sweep()
-    assert reminders(membership) == []
+    assert list_reminders(membership) == []
 
 
 def test_the_next_year_has_reminders_of_its_own(start_membership: Begin) -> None:
     """Renewed after the first: nothing more of this end, and all of the next."""
-    membership = before_end(start_membership(BEGINS), 30)
+    membership = go_before_end(start_membership(BEGINS), 30)
     membership.sweep()
     membership.renew()
     for days in (7, 0, -1, -15):
-        before_end(membership, days).sweep()
-    assert reminders(membership) == [SOON]
+        go_before_end(membership, days).sweep()
+    assert list_reminders(membership) == [SOON]
     membership.set_day(date(2028, 2, 29) - timedelta(days=30)).sweep()
-    assert reminders(membership) == [SOON, SOON]
+    assert list_reminders(membership) == [SOON, SOON]
 
 
 @pytest.mark.parametrize("what", ["renewals", "cancellation", "pause"])
@@ -349,7 +349,7 @@ def test_a_reminder_that_is_no_longer_true_does_not_leave(
 
     What a worker has in hand may have left already.
     """
-    membership = before_end(start_membership(BEGINS), 30)
+    membership = go_before_end(start_membership(BEGINS), 30)
     membership.sweep()
     membership.fresh_database.query_rows(
         "UPDATE outbox SET state = %s WHERE subject_id = %s AND payload->>'template' = %s",
@@ -365,7 +365,7 @@ def test_a_repeated_cancellation_keeps_the_mail_about_the_end(start_membership: 
     """It changes nothing: what waits is still true, and no sweep would write it again."""
     membership = start_membership(BEGINS)
     membership.post("cancellation")
-    before_end(membership, -1).sweep()
+    go_before_end(membership, -1).sweep()
     assert membership.post("cancellation").status == 200
     assert [job["state"] for job in membership.list_mails() if job["template"] == ENDED] == ["pending"]
 
@@ -374,7 +374,7 @@ def test_a_later_reminder_takes_the_place_of_one_that_has_not_left(start_members
     """After weeks without mail a member gets one mail about the end, not three."""
     membership = start_membership(BEGINS)
     for days in (30, 7, 0):
-        before_end(membership, days).sweep()
+        go_before_end(membership, days).sweep()
     states = {
         job["template"]: job["state"] for job in membership.list_mails() if job["template"] in (SOON, SHORTLY, TODAY)
     }
@@ -386,7 +386,7 @@ def test_more_members_than_a_batch_are_all_reminded(start_membership: Begin, mon
     monkeypatch.setattr("housekeeping.app.BATCH", 2)
     lives = [start_membership("2030-03-01") for _ in range(5)]
     lives[0].set_day("2031-01-29").sweep()
-    assert [reminders(membership) for membership in lives] == [[SOON]] * 5
+    assert [list_reminders(membership) for membership in lives] == [[SOON]] * 5
 
 
 @pytest.mark.parametrize(
@@ -394,7 +394,7 @@ def test_more_members_than_a_batch_are_all_reminded(start_membership: Begin, mon
 )
 def test_a_worker_sends_what_a_sweep_has_written(start_membership: Begin, days: int, subject: str) -> None:
     """With the end that was true then, although the row says another by now."""
-    membership = before_end(start_membership(BEGINS), days)
+    membership = go_before_end(start_membership(BEGINS), days)
     membership.fresh_database.query_rows("UPDATE accounts SET language = 'en' WHERE id = %s", membership.member_id)
     membership.sweep()
     membership.fresh_database.query_rows(

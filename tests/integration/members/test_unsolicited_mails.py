@@ -40,7 +40,7 @@ def apply(fresh_database: FreshDatabase, email: str) -> str:
 WAYS = {"member-welcome": register, "agent-received": apply}
 
 
-def mails(fresh_database: FreshDatabase, ids: list[str], template: str) -> int:
+def count_mails(fresh_database: FreshDatabase, ids: list[str], template: str) -> int:
     """How many mails of a template there are about these people."""
     query = "SELECT FROM outbox WHERE subject_id = ANY(%s::uuid[]) AND payload->>'template' = %s"
     return len(fresh_database.query_rows(query, ids, template))
@@ -53,14 +53,14 @@ def test_an_address_gets_one_welcome_a_day(fresh_database: FreshDatabase, templa
     for written in (email, email.upper(), email):
         ids.append(WAYS[template](fresh_database, written))
         free(fresh_database, email)
-    assert mails(fresh_database, ids, template) == 1
+    assert count_mails(fresh_database, ids, template) == 1
     for later, count in (("23 hours", 1), ("1 hour", 2)):
         fresh_database.query_rows(
             "UPDATE greetings SET sent_at = sent_at - %s::interval WHERE address = %s", later, email
         )
         ids.append(WAYS[template](fresh_database, email))
         free(fresh_database, email)
-        assert mails(fresh_database, ids, template) == count
+        assert count_mails(fresh_database, ids, template) == count
 
 
 def test_each_address_and_each_kind_has_its_own(fresh_database: FreshDatabase) -> None:
@@ -70,9 +70,9 @@ def test_each_address_and_each_kind_has_its_own(fresh_database: FreshDatabase) -
     free(fresh_database, email)
     member_id = register(fresh_database, email)
     other = register(fresh_database, f"other{next_serial()}@example.test")
-    assert mails(fresh_database, [agent_id], "agent-received") == 1
-    assert mails(fresh_database, [member_id], "member-welcome") == 1
-    assert mails(fresh_database, [other], "member-welcome") == 1
+    assert count_mails(fresh_database, [agent_id], "agent-received") == 1
+    assert count_mails(fresh_database, [member_id], "member-welcome") == 1
+    assert count_mails(fresh_database, [other], "member-welcome") == 1
 
 
 def test_the_sign_in_is_made_each_time(fresh_database: FreshDatabase) -> None:

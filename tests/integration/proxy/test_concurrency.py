@@ -12,7 +12,7 @@ from local.database_proxy.proxy import Proxy
 from members.app import api
 from shared.database.pipeline import Database
 from tests.api_client import ApiClient, ApiReply
-from tests.databases import FreshDatabase, PostgresHandle, running_proxy
+from tests.databases import FreshDatabase, PostgresHandle, run_tls_proxy
 from tests.integration.function_client import make_client
 from tests.measurements import record
 from tests.roles import RoleConnector
@@ -27,7 +27,7 @@ SLACK_S = 2.0  # for a busy machine
 
 @pytest.fixture
 def proxy(postgres: PostgresHandle) -> Iterator[Proxy]:
-    with running_proxy(postgres.server.port, max_connections=CONNECTIONS, borrow_timeout_s=60) as running:
+    with run_tls_proxy(postgres.server.port, max_connections=CONNECTIONS, borrow_timeout_s=60) as running:
         yield running
         assert (dict(running.counts.pins), dict(running.counts.changed_settings), running.read_session_state()) == (
             {},
@@ -84,7 +84,7 @@ def test_past_the_borrow_timeout_the_answer_is_503_and_the_repeat_succeeds(
 ) -> None:
     """With Retry-After; nothing was done, and the same key does it once there is a connection."""
     body, key = make_person(), "held"
-    with running_proxy(postgres.server.port, max_connections=CONNECTIONS, borrow_timeout_s=BORROW_TIMEOUT_S) as proxy:
+    with run_tls_proxy(postgres.server.port, max_connections=CONNECTIONS, borrow_timeout_s=BORROW_TIMEOUT_S) as proxy:
         client = environment(fresh_database, proxy)
         before = fresh_database.count("members")
         with all_borrowed(fresh_database, proxy):
@@ -103,7 +103,7 @@ def test_concurrent_calls_that_can_not_be_served_are_answered_before_their_deadl
 ) -> None:
     """Fifty at once and every connection held: each waits, then gets its 503, none hangs; then all succeed."""
     seconds = 4.0
-    with running_proxy(postgres.server.port, max_connections=CONNECTIONS, borrow_timeout_s=BORROW_TIMEOUT_S) as proxy:
+    with run_tls_proxy(postgres.server.port, max_connections=CONNECTIONS, borrow_timeout_s=BORROW_TIMEOUT_S) as proxy:
         clients = [environment(fresh_database, proxy) for _ in range(ENVIRONMENTS)]
         for client in clients:
             client.seconds = seconds

@@ -11,7 +11,7 @@ import pytest
 
 from local.database_proxy.faults import Direction
 from local.database_proxy.proxy import Proxy
-from tests.databases import FreshDatabase, PostgresHandle, running_proxy
+from tests.databases import FreshDatabase, PostgresHandle, run_tls_proxy
 from tests.integration.proxy.cut_connections import WRITES, CutConnectionSetup, CutOutcome, check, list_boundaries
 from tests.measurements import record
 
@@ -22,7 +22,7 @@ STARTUP_BYTES = 60  # a part of the startup packet, and of the answer to it
 
 @pytest.fixture
 def proxy(postgres: PostgresHandle) -> Iterator[Proxy]:
-    with running_proxy(postgres.server.port, max_connections=10, borrow_timeout_s=10) as running:
+    with run_tls_proxy(postgres.server.port, max_connections=10, borrow_timeout_s=10) as running:
         yield running
         assert running.crashes == []
 

@@ -24,7 +24,7 @@ def proxy(postgres: PostgresHandle) -> Iterator[Proxy]:
         assert running.crashes == []
 
 
-def line(proxy: Proxy) -> socket.socket:
+def open_line(proxy: Proxy) -> socket.socket:
     """A client's bare line, signed in."""
     client = socket.create_connection(("127.0.0.1", proxy.port), LONG_S)
     client.sendall(framing.build_startup({"user": "postgres", "database": "postgres"}))
@@ -49,7 +49,7 @@ ASK = framing.build_query("SELECT 1")
 @pytest.fixture
 def whole(proxy: Proxy) -> bytes:
     """The whole answer to a question."""
-    client = line(proxy)
+    client = open_line(proxy)
     client.sendall(ASK)
     return answer(client)
 
@@ -57,7 +57,7 @@ def whole(proxy: Proxy) -> bytes:
 @pytest.mark.parametrize("after", [0, 1, 5, 17])
 def test_an_answer_is_cut_after_the_byte_that_was_named(proxy: Proxy, whole: bytes, after: int) -> None:
     """Counted from the moment it was asked for; one line only, and the next is whole."""
-    client, other = line(proxy), line(proxy)
+    client, other = open_line(proxy), open_line(proxy)
     with proxy.faults.cut("to_client", after) as cut:
         client.sendall(ASK)
         assert (answer(client), cut.done) == (whole[:after], 1)
@@ -67,7 +67,7 @@ def test_an_answer_is_cut_after_the_byte_that_was_named(proxy: Proxy, whole: byt
 
 def test_an_answer_may_be_cut_after_its_last_byte(proxy: Proxy, whole: bytes) -> None:
     """The client has all of it, and finds the line closed when it asks again."""
-    client = line(proxy)
+    client = open_line(proxy)
     with proxy.faults.cut("to_client", len(whole)):
         client.sendall(ASK)
         assert (answer(client), client.recv(1)) == (whole, b"")
@@ -76,7 +76,7 @@ def test_an_answer_may_be_cut_after_its_last_byte(proxy: Proxy, whole: bytes) ->
 @pytest.mark.parametrize(("after", "asked"), [(0, 0), (len(ASK) - 1, 0), (len(ASK), 1)])
 def test_a_question_is_cut_after_the_byte_that_was_named(proxy: Proxy, after: int, asked: int) -> None:
     """The server does what arrived whole, and nothing else."""
-    client = line(proxy)
+    client = open_line(proxy)
     with proxy.faults.cut("to_server", after) as cut:
         client.sendall(ASK)
         assert (answer(client), cut.done, proxy.counts.round_trips) == (b"", 1, asked)
@@ -84,7 +84,7 @@ def test_a_question_is_cut_after_the_byte_that_was_named(proxy: Proxy, after: in
 
 def test_every_connection_may_be_cut(proxy: Proxy) -> None:
     """As many as come."""
-    clients = [line(proxy) for _ in range(3)]
+    clients = [open_line(proxy) for _ in range(3)]
     with proxy.faults.cut("to_server", 0, connections=None) as cut:
         for client in clients:
             client.sendall(ASK)
@@ -95,7 +95,7 @@ def test_every_connection_may_be_cut(proxy: Proxy) -> None:
 @pytest.mark.parametrize("direction", ["to_server", "to_client"])
 def test_a_delay_keeps_the_order_and_loses_nothing(proxy: Proxy, whole: bytes, direction: Direction) -> None:
     """Also of what is sent after the delay has ended, and of an error before the end of the line."""
-    client = line(proxy)
+    client = open_line(proxy)
     began = monotonic()
     with proxy.faults.delay_data(SILENCE_S, direction):
         for _ in range(3):
@@ -110,7 +110,7 @@ def test_a_delay_keeps_the_order_and_loses_nothing(proxy: Proxy, whole: bytes, d
 
 def test_a_black_hole_takes_those_who_ask_and_those_who_connect(proxy: Proxy, whole: bytes) -> None:
     """They are accepted and acknowledged, and hear nothing, also after it; new ones are served then."""
-    client = line(proxy)
+    client = open_line(proxy)
     with proxy.faults.discard_data():
         client.sendall(ASK)
         late = socket.create_connection(("127.0.0.1", proxy.port))
@@ -122,14 +122,14 @@ def test_a_black_hole_takes_those_who_ask_and_those_who_connect(proxy: Proxy, wh
     client.sendall(ASK)
     with pytest.raises(TimeoutError):
         client.recv(1)
-    fresh = line(proxy)
+    fresh = open_line(proxy)
     fresh.sendall(ASK)
     assert answer(fresh) == whole
 
 
 def test_a_black_hole_for_answers_lets_the_work_be_done(proxy: Proxy) -> None:
     """The server connection is given back; only the client does not learn of it."""
-    client = line(proxy)
+    client = open_line(proxy)
     with proxy.faults.discard_data("to_client"):
         client.sendall(ASK)
         client.settimeout(SILENCE_S)
@@ -140,18 +140,18 @@ def test_a_black_hole_for_answers_lets_the_work_be_done(proxy: Proxy) -> None:
 
 def test_who_connects_may_be_refused(proxy: Proxy) -> None:
     """By the kernel, as where nobody listens; those who are connected stay, and afterwards it listens again."""
-    client = line(proxy)
+    client = open_line(proxy)
     with proxy.refuse_connections():
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", proxy.port))
         client.sendall(ASK)
         assert answer(client) != b""
-    line(proxy)
+    open_line(proxy)
 
 
 def test_all_connections_may_be_cut_at_once(proxy: Proxy, postgres: PostgresHandle) -> None:
     """Those to one database, or every one, in the middle of what they do."""
-    client, other = line(proxy), line(proxy)
+    client, other = open_line(proxy), open_line(proxy)
     assert proxy.cut_all("no_such_database") == 0
     with ThreadPoolExecutor(1) as pool:
         client.sendall(framing.build_query("SELECT pg_sleep(60)"))
@@ -163,7 +163,7 @@ def test_all_connections_may_be_cut_at_once(proxy: Proxy, postgres: PostgresHand
 
 def test_traffic_is_seen_by_type_and_length_alone(proxy: Proxy, whole: bytes) -> None:
     """So that a test can cut between two messages, or in one."""
-    client = line(proxy)
+    client = open_line(proxy)
     with proxy.watch_traffic() as traffic:
         client.sendall(ASK)
         answer(client)

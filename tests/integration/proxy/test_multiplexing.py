@@ -51,13 +51,13 @@ def simulation() -> Iterator[ProxySimulation]:
     simulation.close()
 
 
-def connected(simulation: ProxySimulation) -> SimulatedClient:
+def connect_client(simulation: ProxySimulation) -> SimulatedClient:
     client = simulation.connect()
     simulation.settle()
     return client
 
 
-def served(simulation: ProxySimulation, client: SimulatedClient, words: str = "run") -> SimulatedServer:
+def find_serving(simulation: ProxySimulation, client: SimulatedClient, words: str = "run") -> SimulatedServer:
     """The server that works at what the client says now, before it has answered."""
     client.say(words)
     simulation.call_soon(lambda: client.end.deliver(EVERYTHING))
@@ -67,7 +67,7 @@ def served(simulation: ProxySimulation, client: SimulatedClient, words: str = "r
     return server
 
 
-def tags(client: SimulatedClient) -> list[str]:
+def list_tags(client: SimulatedClient) -> list[str]:
     return [said.body[6:].decode() for said in client.answers if said.kind == b"D"]
 
 
@@ -82,29 +82,29 @@ def test_a_client_leaves_in_the_moment_in_which_its_connection_gets_ready(simula
     simulation.call_soon(client.end.reset)
     simulation.call_soon(lambda: server.end.deliver(EVERYTHING))
     simulation.settle()
-    later = connected(simulation)
+    later = connect_client(simulation)
     later.say("run")
     simulation.settle()
-    assert (tags(later), len(simulation.servers)) == (["c1.1"], 1)
+    assert (list_tags(later), len(simulation.servers)) == (["c1.1"], 1)
 
 
 def test_a_connection_on_which_the_proxy_asks_something_itself_is_not_borrowed_meanwhile(
     simulation: ProxySimulation,
 ) -> None:
     """Its answer would be the client's, and the client's somebody else's."""
-    client = connected(simulation)
+    client = connect_client(simulation)
     simulation.call_soon(lambda: simulation.loop.create_task(simulation.pool.ask_idle(SESSION_STATE)))
     client.say("run")
     for _ in range(2):
         simulation.loop.run_once()
     simulation.call_soon(lambda: client.end.deliver(EVERYTHING))
     simulation.settle()
-    assert tags(client) == ["c0.1"]
+    assert list_tags(client) == ["c0.1"]
 
 
 def test_a_session_that_ends_right_after_the_proxys_own_question_is_not_borrowed(simulation: ProxySimulation) -> None:
     """Its last words come with the answer, before anybody else has it."""
-    client = connected(simulation)
+    client = connect_client(simulation)
     (server,) = simulation.servers
     simulation.call_soon(lambda: simulation.loop.create_task(simulation.pool.ask_idle(SESSION_STATE)))
     for _ in range(2):
@@ -116,7 +116,7 @@ def test_a_session_that_ends_right_after_the_proxys_own_question_is_not_borrowed
     for end in (server.end, client.end):
         simulation.call_soon(lambda end=end: end.deliver(EVERYTHING))  # type: ignore[misc]
     simulation.settle()
-    assert tags(client) == ["c0.1"]
+    assert list_tags(client) == ["c0.1"]
 
 
 @pytest.mark.parametrize("unasked", [IDLE, build_row("x"), build_message(b"C", b"DONE\0")])
@@ -124,12 +124,12 @@ def test_a_connection_that_speaks_unasked_is_closed_and_never_borrowed(
     simulation: ProxySimulation, unasked: bytes
 ) -> None:
     """What it says may be the answer to another client, so nothing it says later can be trusted."""
-    client = connected(simulation)
+    client = connect_client(simulation)
     simulation.servers[0].say(unasked)
     simulation.settle()
     client.say("run")
     simulation.settle()
-    assert (tags(client), [server.is_alive for server in simulation.servers]) == (["c0.1"], [False, True])
+    assert (list_tags(client), [server.is_alive for server in simulation.servers]) == (["c0.1"], [False, True])
 
 
 @pytest.mark.parametrize(
@@ -137,31 +137,31 @@ def test_a_connection_that_speaks_unasked_is_closed_and_never_borrowed(
 )
 def test_a_notice_or_a_changed_setting_may_come_at_any_time(simulation: ProxySimulation, harmless: bytes) -> None:
     """They are no answers: the connection is kept."""
-    client = connected(simulation)
+    client = connect_client(simulation)
     simulation.servers[0].say(harmless)
     simulation.settle()
     client.say("run")
     simulation.settle()
-    assert (tags(client), len(simulation.servers)) == (["c0.1"], 1)
+    assert (list_tags(client), len(simulation.servers)) == (["c0.1"], 1)
 
 
 def test_the_end_of_a_session_that_comes_with_an_answer_is_not_the_clients(simulation: ProxySimulation) -> None:
     """Its transaction was answered: it stays connected, and who waits gets another session."""
-    one, other = connected(simulation), connected(simulation)
-    server = served(simulation, one)
+    one, other = connect_client(simulation), connect_client(simulation)
+    server = find_serving(simulation, one)
     other.say("run")
     server.handle_message()
     server.end_session()
     simulation.settle()
-    assert (tags(one), tags(other)) == (["c0.1"], ["c1.1"])
+    assert (list_tags(one), list_tags(other)) == (["c0.1"], ["c1.1"])
     assert {said.kind for said in one.answers} == {b"D", b"C", b"Z"}
     assert not one.end.is_closing()
 
 
 def test_a_cancellation_never_meets_the_next_clients_statement(simulation: ProxySimulation) -> None:
     """A connection that a CancelRequest is on its way to is not borrowed again."""
-    one, other = connected(simulation), connected(simulation)
-    server = served(simulation, one)
+    one, other = connect_client(simulation), connect_client(simulation)
+    server = find_serving(simulation, one)
     simulation.cancel(one)
     for _ in range(4):
         simulation.loop.run_once()
@@ -175,13 +175,13 @@ def test_a_cancellation_never_meets_the_next_clients_statement(simulation: Proxy
     server.receive(EVERYTHING)
     simulation.apply_cancels()
     simulation.settle()
-    assert (tags(one), tags(other)) == (["c0.1"], ["c1.1"])
+    assert (list_tags(one), list_tags(other)) == (["c0.1"], ["c1.1"])
 
 
 def test_what_follows_in_a_lost_transaction_is_not_carried_out_elsewhere(simulation: ProxySimulation) -> None:
     """Also where the client hears of the loss late: outside of its transaction a statement would be committed."""
-    client = connected(simulation)
-    served(simulation, client, "begin run").handle_message()
+    client = connect_client(simulation)
+    find_serving(simulation, client, "begin run").handle_message()
     simulation.settle()
     simulation.delay_data(0.05)
     simulation.call_soon(simulation.servers[0].break_connection)
@@ -195,8 +195,8 @@ def test_what_follows_in_a_lost_transaction_is_not_carried_out_elsewhere(simulat
 
 def test_a_session_that_is_left_counts_until_the_server_has_ended_it(simulation: ProxySimulation) -> None:
     """So PostgreSQL never has more sessions than the pool may open, however slow it is to see that a client is gone."""
-    one, other = connected(simulation), connected(simulation)
-    server = served(simulation, one, "begin run")
+    one, other = connect_client(simulation), connect_client(simulation)
+    server = find_serving(simulation, one, "begin run")
     simulation.cut(one)
     other.say("run")
     simulation.call_soon(lambda: other.end.deliver(EVERYTHING))
@@ -205,13 +205,13 @@ def test_a_session_that_is_left_counts_until_the_server_has_ended_it(simulation:
     assert (len(simulation.servers), simulation.counts.waiting) == (1, 1)
     server.receive(EVERYTHING)
     simulation.settle()
-    assert (tags(other), len(simulation.servers)) == (["c1.1"], 2)
+    assert (list_tags(other), len(simulation.servers)) == (["c1.1"], 2)
 
 
 def test_a_session_of_a_host_that_never_answers_is_written_off(simulation: ProxySimulation) -> None:
     """After a while, or no new one could ever be opened."""
-    one, other = connected(simulation), connected(simulation)
-    served(simulation, one)
+    one, other = connect_client(simulation), connect_client(simulation)
+    find_serving(simulation, one)
     silent = simulation.servers.pop()
     simulation.cut(one)
     simulation.loop.run_once()
@@ -220,7 +220,7 @@ def test_a_session_of_a_host_that_never_answers_is_written_off(simulation: Proxy
     simulation.loop.advance(2)
     other.say("run")
     simulation.settle()
-    assert tags(other) == ["c1.1"]
+    assert list_tags(other) == ["c1.1"]
 
 
 def test_a_client_that_says_no_user_is_refused(simulation: ProxySimulation) -> None:

@@ -16,7 +16,7 @@ from shared.sql import Query
 from tests.api_client import ApiReply
 from tests.databases import FreshDatabase, PostgresHandle, make_deadline
 from tests.integration.proxy.test_round_trips import USE_CASES, VARIANTS, Prepared, UseCaseRunner
-from tests.integration.shared.test_database import FACTS, SUBJECT, use, writing
+from tests.integration.shared.test_database import FACTS, SUBJECT, make_writing, use
 
 TABLES = (
     "accounts", "agents", "agent_clients", "members", "subscriptions", "commissions", "claims", "claim_history",
@@ -84,10 +84,10 @@ def test_a_refusal_undoes_all_and_a_repeat_is_answered_once(fresh_database: Fres
     with pytest.raises(Refusal) as caught:
         database.run_once(use(action), refused, make_deadline())
     assert caught.value.name == "stale-version"
-    first, again = (database.run_once(use(action), writing(action), make_deadline()) for _ in range(2))
+    first, again = (database.run_once(use(action), make_writing(action), make_deadline()) for _ in range(2))
     assert (first.value, again.value, again.replayed) == ({"n": 1}, {"n": 1}, True)
     with pytest.raises(Refusal) as caught:
-        database.run_once(KeyUse("scope", action, "another request"), writing(action), make_deadline())
+        database.run_once(KeyUse("scope", action, "another request"), make_writing(action), make_deadline())
     assert caught.value.name == "idempotency-key-reused"
 
 

@@ -26,7 +26,7 @@ def proxy(postgres: PostgresHandle) -> Iterator[Proxy]:
         assert running.crashes == []
 
 
-def conninfo(proxy: Proxy, **more: str) -> str:
+def build_conninfo(proxy: Proxy, **more: str) -> str:
     settings: dict[str, str | int] = {
         "host": "127.0.0.1",
         "port": proxy.port,
@@ -38,16 +38,16 @@ def conninfo(proxy: Proxy, **more: str) -> str:
 
 
 def connect(proxy: Proxy, **more: str) -> Connection:
-    return psycopg.connect(conninfo(proxy, **more), autocommit=True, prepare_threshold=None)
+    return psycopg.connect(build_conninfo(proxy, **more), autocommit=True, prepare_threshold=None)
 
 
-def value(connection: Connection, statement: str) -> Any:
+def fetch_value(connection: Connection, statement: str) -> Any:
     row = connection.execute(statement.encode()).fetchone()
     assert row is not None
     return row[0]
 
 
-def soon(look: Callable[[], bool], within_s: float = 5.0) -> bool:
+def wait_until(look: Callable[[], bool], within_s: float = 5.0) -> bool:
     """Whether it comes true."""
     until = monotonic() + within_s
     while not (seen := look()) and monotonic() < until:
@@ -69,7 +69,7 @@ def test_many_clients_share_few_server_connections(proxy: Proxy) -> None:
     """Twenty clients stay connected; no more than two server connections are ever borrowed, and all are returned."""
     with contextlib.ExitStack() as open_clients, ThreadPoolExecutor(20) as pool:
         clients = [open_clients.enter_context(connect(proxy)) for _ in range(20)]
-        seen = set(pool.map(lambda c: [value(c, "SELECT pg_backend_pid()") for _ in range(20)][-1], clients))
+        seen = set(pool.map(lambda c: [fetch_value(c, "SELECT pg_backend_pid()") for _ in range(20)][-1], clients))
     assert len(seen) <= 2
     counts = proxy.counts
     assert (counts.transactions, counts.round_trips, counts.borrowed_max, counts.borrowed) == (400, 400, 2, 0)
@@ -82,20 +82,20 @@ def test_who_needs_another_session_gets_the_place_of_the_one_idle_longest(
     """Not of the one opened first: that one may be busier than all others."""
     busy, seldom, other = (connect(proxy, dbname=name) for name in ("postgres", "template1", fresh_database.name))
     with busy, seldom, other:
-        first, second = (value(client, "SELECT pg_backend_pid()") for client in (busy, seldom))
-        assert value(busy, "SELECT pg_backend_pid()") == first
-        value(other, "SELECT 1")
-        assert value(busy, "SELECT pg_backend_pid()") == first
-        assert value(seldom, "SELECT pg_backend_pid()") != second
+        first, second = (fetch_value(client, "SELECT pg_backend_pid()") for client in (busy, seldom))
+        assert fetch_value(busy, "SELECT pg_backend_pid()") == first
+        fetch_value(other, "SELECT 1")
+        assert fetch_value(busy, "SELECT pg_backend_pid()") == first
+        assert fetch_value(seldom, "SELECT pg_backend_pid()") != second
 
 
 def test_a_transaction_keeps_its_server_connection_to_its_end(proxy: Proxy) -> None:
     """Its statements meet one session, and others do not get it in between."""
     with connect(proxy) as one, connect(proxy) as other:
         with one.transaction():
-            mine = [value(one, "SELECT pg_backend_pid()") for _ in range(3)]
+            mine = [fetch_value(one, "SELECT pg_backend_pid()") for _ in range(3)]
             assert proxy.counts.borrowed == 1
-            assert value(other, "SELECT pg_backend_pid()") != mine[0]
+            assert fetch_value(other, "SELECT pg_backend_pid()") != mine[0]
         assert len(set(mine)) == 1
         assert proxy.counts.borrowed == 0
 
@@ -122,7 +122,7 @@ def test_a_copy_gives_its_connection_back(proxy: Proxy) -> None:
             client.execute("CREATE TABLE copied (n int)")
             with client.cursor().copy("COPY copied FROM STDIN") as copy:
                 copy.write_row((1,))
-        assert (proxy.counts.borrowed, value(client, "SELECT 1"), proxy.counts.borrowed) == (0, 1, 0)
+        assert (proxy.counts.borrowed, fetch_value(client, "SELECT 1"), proxy.counts.borrowed) == (0, 1, 0)
 
 
 def test_a_client_that_waits_too_long_gets_an_error_and_is_disconnected(proxy: Proxy) -> None:
@@ -136,7 +136,7 @@ def test_a_client_that_waits_too_long_gets_an_error_and_is_disconnected(proxy: P
             assert (caught.value.sqlstate, proxy.counts.borrow_timeouts) == ("08000", 1)
             assert third.closed
         with connect(proxy) as fourth:
-            assert value(fourth, "SELECT 1") == 1
+            assert fetch_value(fourth, "SELECT 1") == 1
     assert proxy.counts.waiting == 0
 
 
@@ -156,7 +156,7 @@ def test_who_waits_is_served_in_the_order_of_coming(proxy: Proxy) -> None:
             threads = [threading.Thread(target=wait, args=(n,)) for n in range(5)]
             for n, thread in enumerate(threads):
                 thread.start()
-                assert soon(lambda n=n: proxy.counts.waiting == n + 1)  # type: ignore[misc]
+                assert wait_until(lambda n=n: proxy.counts.waiting == n + 1)  # type: ignore[misc]
         for thread in threads:
             thread.join()
     assert served == sorted(served)
@@ -169,9 +169,9 @@ def test_a_client_that_gives_up_waiting_leaves_the_queue(proxy: Proxy) -> None:
         two.execute("SELECT 1")
         third = connect(proxy)
         third.pgconn.send_query(b"SELECT 1")
-        assert soon(lambda: proxy.counts.waiting == 1)
+        assert wait_until(lambda: proxy.counts.waiting == 1)
         third.close()
-        assert soon(lambda: proxy.counts.waiting == 0)
+        assert wait_until(lambda: proxy.counts.waiting == 0)
 
 
 @pytest.mark.parametrize(
@@ -219,13 +219,13 @@ def test_a_pinned_session_keeps_its_server_connection_until_it_leaves(
         client.execute(statement.encode())
         client.execute(statement.encode().replace(b"TABLE t", b"TABLE u"))
         assert (dict(proxy.counts.pins), proxy.counts.borrowed) == ({reason: 1}, 1)
-    assert soon(lambda: proxy.counts.borrowed == 0)
+    assert wait_until(lambda: proxy.counts.borrowed == 0)
     assert proxy.read_session_state() == []
 
 
 def test_statements_that_psycopg_prepares_pin(proxy: Proxy) -> None:
     """What its default of five would do to every environment."""
-    with psycopg.connect(conninfo(proxy), autocommit=True, prepare_threshold=2) as client:
+    with psycopg.connect(build_conninfo(proxy), autocommit=True, prepare_threshold=2) as client:
         for _ in range(5):
             client.execute("SELECT 1")
         assert dict(proxy.counts.pins) == {"named statement": 1}
@@ -251,16 +251,16 @@ def test_a_transaction_whose_client_hangs_up_is_undone(proxy: Proxy, postgres: P
     client.execute("BEGIN")
     client.execute("INSERT INTO left_open VALUES (1)")
     client.close()
-    assert soon(lambda: proxy.counts.borrowed == 0)
+    assert wait_until(lambda: proxy.counts.borrowed == 0)
     with connect(proxy) as other:
-        assert value(other, "SELECT count(*) FROM left_open") == 0
+        assert fetch_value(other, "SELECT count(*) FROM left_open") == 0
 
 
 def test_a_cancel_request_reaches_the_statement_under_way(proxy: Proxy) -> None:
     """It is led to the session that the client has at that moment."""
     with connect(proxy) as client, ThreadPoolExecutor(1) as pool:
         sleeping = pool.submit(client.execute, "SELECT pg_sleep(60)")
-        assert soon(lambda: proxy.counts.round_trips == 1)
+        assert wait_until(lambda: proxy.counts.round_trips == 1)
         while not sleeping.done():
             client.cancel_safe()
             sleep(0.05)
@@ -272,17 +272,17 @@ def test_a_session_that_the_server_ends_ends_the_clients_transaction(proxy: Prox
     """The client gets the server's own words, 57P01, and others go on."""
     with connect(proxy) as client, connect(proxy) as other:
         client.execute("BEGIN")
-        pid = value(client, "SELECT pg_backend_pid()")
+        pid = fetch_value(client, "SELECT pg_backend_pid()")
         postgres.execute(f"SELECT pg_terminate_backend({pid}, 5000)")
         with pytest.raises(psycopg.errors.AdminShutdown):
             client.execute("SELECT 1")
-        assert value(other, "SELECT 1") == 1
+        assert fetch_value(other, "SELECT 1") == 1
 
 
 def test_a_server_that_is_away_is_waited_for(postgres: PostgresHandle) -> None:
     """Clients stay connected and are served when it is there; past the borrow timeout they get an error."""
     with run_proxy(postgres.server.port, borrow_timeout_s=1) as proxy, connect(proxy) as client:
-        assert value(client, "SELECT 1") == 1
+        assert fetch_value(client, "SELECT 1") == 1
         proxy.target = find_free_port()
         with pytest.raises(psycopg.OperationalError) as caught:
             client.execute("SELECT 1")
@@ -293,15 +293,15 @@ def test_a_server_that_is_away_is_waited_for(postgres: PostgresHandle) -> None:
         assert not connecting.done()
         proxy.target = postgres.server.port
         with connecting.result() as client:
-            assert value(client, "SELECT 1") == 1
+            assert fetch_value(client, "SELECT 1") == 1
 
 
 def test_another_target_is_for_everyone_at_once(proxy: Proxy, postgres: PostgresHandle) -> None:
     """Who is in a transaction is cut off; who is not does not notice."""
     with connect(proxy) as idle, connect(proxy) as busy:
-        before = value(idle, "SELECT pg_backend_pid()")
+        before = fetch_value(idle, "SELECT pg_backend_pid()")
         busy.execute("BEGIN")
         proxy.target = postgres.server.port
         with pytest.raises(psycopg.OperationalError):
             busy.execute("SELECT 1")
-        assert value(idle, "SELECT pg_backend_pid()") != before
+        assert fetch_value(idle, "SELECT pg_backend_pid()") != before

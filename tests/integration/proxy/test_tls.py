@@ -13,8 +13,8 @@ import pytest
 from local.database_proxy import framing
 from local.database_proxy.proxy import Proxy
 from shared.database.connection import ROOTS
-from tests.databases import PostgresHandle, certificates, running_proxy
-from tests.integration.proxy.test_proxy import connect, soon, value
+from tests.databases import PostgresHandle, make_certificates, run_tls_proxy
+from tests.integration.proxy.test_proxy import connect, fetch_value, wait_until
 
 SSL_REQUEST = struct.pack("!II", 8, framing.SSL_REQUEST)
 LONG_S = 20.0
@@ -23,21 +23,21 @@ LONG_S = 20.0
 @pytest.fixture
 def proxy(postgres: PostgresHandle) -> Iterator[Proxy]:
     """Two server connections, and a second to wait for one."""
-    with running_proxy(postgres.server.port, max_connections=2, borrow_timeout_s=1) as running:
+    with run_tls_proxy(postgres.server.port, max_connections=2, borrow_timeout_s=1) as running:
         yield running
         assert running.crashes == []
 
 
 def verified(proxy: Proxy) -> psycopg.Connection[tuple[Any, ...]]:
     """Return a client that trusts the authority of these tests alone."""
-    return connect(proxy, sslmode="verify-full", sslrootcert=str(certificates().authority))
+    return connect(proxy, sslmode="verify-full", sslrootcert=str(make_certificates().authority))
 
 
 def test_a_session_is_encrypted_from_its_first_word(proxy: Proxy) -> None:
     """The client's name for the database, the statement and its answer."""
     with verified(proxy) as client:
         assert client.pgconn.ssl_in_use
-        assert value(client, "SELECT repeat('x', 1000000)") == "x" * 1_000_000
+        assert fetch_value(client, "SELECT repeat('x', 1000000)") == "x" * 1_000_000
 
 
 def test_many_at_once_get_their_own_sessions(proxy: Proxy) -> None:
@@ -45,7 +45,7 @@ def test_many_at_once_get_their_own_sessions(proxy: Proxy) -> None:
 
     def work(number: int) -> bool:
         with verified(proxy) as client:
-            return bool(value(client, f"SELECT {number}") == number)
+            return bool(fetch_value(client, f"SELECT {number}") == number)
 
     with ThreadPoolExecutor(20) as pool:
         assert all(pool.map(work, range(200)))
@@ -68,28 +68,28 @@ def test_a_client_that_trusts_another_authority_leaves_nothing_behind(proxy: Pro
     """It hangs up during the handshake."""
     with pytest.raises(psycopg.OperationalError, match="certificate verify failed"):
         connect(proxy, sslmode="verify-full", sslrootcert=str(ROOTS / "rds-proxy.pem"))
-    assert soon(lambda: proxy.counts.clients == 0)
+    assert wait_until(lambda: proxy.counts.clients == 0)
 
 
 def test_a_cut_is_seen_by_the_client_at_once(proxy: Proxy) -> None:
     """Not only when a client that has nothing to say hangs up too."""
     with verified(proxy) as client:
-        value(client, "SELECT 1")
+        fetch_value(client, "SELECT 1")
         assert proxy.cut_all() == 1
         with pytest.raises(psycopg.OperationalError):
-            value(client, "SELECT 1")
-    assert soon(lambda: proxy.counts.clients == 0)
+            fetch_value(client, "SELECT 1")
+    assert wait_until(lambda: proxy.counts.clients == 0)
 
 
 def test_a_connection_that_is_cut_in_the_middle_of_an_answer_gives_no_answer(proxy: Proxy) -> None:
     """Counted in the bytes of the protocol, as without TLS."""
     with verified(proxy) as client:
-        value(client, "SELECT 1")
+        fetch_value(client, "SELECT 1")
         with proxy.faults.cut("to_client", 30) as cut, pytest.raises(psycopg.OperationalError):
-            value(client, "SELECT repeat('x', 1000)")
+            fetch_value(client, "SELECT repeat('x', 1000)")
         assert cut.done == 1
 
 
 def test_the_context_speaks_no_old_tls() -> None:
     """RDS Proxy takes 1.2 and 1.3."""
-    assert certificates().build_server_context().minimum_version == ssl.TLSVersion.TLSv1_2
+    assert make_certificates().build_server_context().minimum_version == ssl.TLSVersion.TLSv1_2

@@ -20,7 +20,7 @@ SUBJECT = UUID(int=1)
 FACTS = Query("SELECT jsonb_build_object('n', count(*)) AS facts FROM audit WHERE action = %(action)s")
 
 
-def writing(action: str) -> UseCase[Row]:
+def make_writing(action: str) -> UseCase[Row]:
     """A use case that writes an audit entry and answers how many there are of its action."""
 
     def use_case(tx: Transaction) -> Pending[Row]:
@@ -37,9 +37,9 @@ def use(key: str, fingerprint: str = "f") -> KeyUse:
 def test_a_key_is_done_once_and_answers_with_the_first_facts(fresh_database: FreshDatabase) -> None:
     """Also after later changes."""
     database = fresh_database.make_database()
-    first = database.run_once(use("a"), writing("a"), make_deadline())
-    database.run(writing("a"), make_deadline())
-    again = database.run_once(use("a"), writing("a"), make_deadline())
+    first = database.run_once(use("a"), make_writing("a"), make_deadline())
+    database.run(make_writing("a"), make_deadline())
+    again = database.run_once(use("a"), make_writing("a"), make_deadline())
     assert (first.value, first.replayed) == ({"n": 1}, False)
     assert (again.value, again.replayed) == ({"n": 1}, True)
 
@@ -47,9 +47,9 @@ def test_a_key_is_done_once_and_answers_with_the_first_facts(fresh_database: Fre
 def test_a_key_used_for_something_else_is_refused(fresh_database: FreshDatabase) -> None:
     """The row in the database is the truth where the quick store was lost."""
     database = fresh_database.make_database()
-    database.run_once(use("b"), writing("b"), make_deadline())
+    database.run_once(use("b"), make_writing("b"), make_deadline())
     with pytest.raises(Refusal) as caught:
-        database.run_once(use("b", "other"), writing("b"), make_deadline())
+        database.run_once(use("b", "other"), make_writing("b"), make_deadline())
     assert caught.value.name == "idempotency-key-reused"
 
 
@@ -58,7 +58,8 @@ def test_twenty_at_once_with_one_key_do_it_once(fresh_database: FreshDatabase) -
     with ThreadPoolExecutor(20) as pool:
         committed = list(
             pool.map(
-                lambda _: fresh_database.make_database().run_once(use("c"), writing("c"), make_deadline()), range(20)
+                lambda _: fresh_database.make_database().run_once(use("c"), make_writing("c"), make_deadline()),
+                range(20),
             )
         )
     assert [one.value for one in committed] == [{"n": 1}] * 20
@@ -77,15 +78,15 @@ def test_the_first_statement_that_fails_undoes_them_all(fresh_database: FreshDat
     with pytest.raises(Refusal) as caught:
         database.run_once(use("d"), refused, make_deadline())
     assert caught.value.name == "stale-version"
-    assert database.run_once(use("d"), writing("d"), make_deadline()).value == {"n": 1}
+    assert database.run_once(use("d"), make_writing("d"), make_deadline()).value == {"n": 1}
 
 
 def test_a_killed_session_is_replaced_and_the_write_still_done_once(fresh_database: FreshDatabase) -> None:
     """The server ends the connection between two calls."""
     database = fresh_database.make_database()
-    database.run(writing("e"), make_deadline())
+    database.run(make_writing("e"), make_deadline())
     fresh_database.cut_connections()
-    assert database.run_once(use("e"), writing("e"), make_deadline()).value == {"n": 2}
+    assert database.run_once(use("e"), make_writing("e"), make_deadline()).value == {"n": 2}
 
 
 def test_a_lost_answer_after_the_commit_is_found_by_the_retry(fresh_database: FreshDatabase) -> None:
@@ -94,7 +95,7 @@ def test_a_lost_answer_after_the_commit_is_found_by_the_retry(fresh_database: Fr
     broken = threading.Event()
 
     def breaking(tx: Transaction) -> Pending[Row]:
-        answer = writing("f")(tx)
+        answer = make_writing("f")(tx)
 
         def lost(row: Row) -> Row:
             if not broken.is_set():
@@ -134,7 +135,7 @@ def test_a_database_out_of_reach_is_unavailable_and_hardly_called_more_often_tha
 def test_nothing_is_begun_after_the_deadline(fresh_database: FreshDatabase) -> None:
     """The caller has gone: what is done now nobody learns of."""
     with pytest.raises(DeadlineExceeded):
-        fresh_database.make_database().run(writing("g"), make_deadline(0))
+        fresh_database.make_database().run(make_writing("g"), make_deadline(0))
     assert fresh_database.query_rows("SELECT count(*) AS n FROM audit WHERE action = 'g'") == [{"n": 0}]
 
 

@@ -13,7 +13,7 @@ from local import postgres as launcher
 from members.app import api
 from shared.errors import Unavailable
 from shared.settings import Settings
-from tests.databases import TEMPLATE, FreshDatabase, PostgresHandle, running_proxy, start_postgres
+from tests.databases import TEMPLATE, FreshDatabase, PostgresHandle, run_tls_proxy, start_postgres
 from tests.integration.function_client import make_client
 from tests.integration.shared.failure_cases import (
     BUMP,
@@ -82,7 +82,7 @@ def test_nobody_there_is_unavailable_after_three_retries(contended_rows: FreshDa
 
 def test_an_answer_that_never_comes_is_tried_again(contended_rows: FreshDatabase) -> None:
     """A server that accepts and says nothing: libpq gives up after its least timeout, two seconds."""
-    with running_proxy(contended_rows.postgres.server.port) as proxy, proxy.faults.discard_data():
+    with run_tls_proxy(contended_rows.postgres.server.port) as proxy, proxy.faults.discard_data():
         settings = contended_rows.settings.model_copy(update={"db_port": proxy.port, "db_connect_timeout": 2})
         error = catch_error(lambda: connect(settings))
     assert isinstance(error, psycopg.errors.ConnectionTimeout)
@@ -91,7 +91,7 @@ def test_an_answer_that_never_comes_is_tried_again(contended_rows: FreshDatabase
 
 def test_08000_of_a_proxy_that_has_no_connection_is_tried_again(contended_rows: FreshDatabase) -> None:
     """In a session and while connecting: the line is closed, so it is left."""
-    with running_proxy(contended_rows.postgres.server.port, max_connections=1, borrow_timeout_s=0.2) as proxy:
+    with run_tls_proxy(contended_rows.postgres.server.port, max_connections=1, borrow_timeout_s=0.2) as proxy:
         settings = contended_rows.settings.model_copy(update={"db_port": proxy.port})
         with connect(settings) as held, connect(settings) as connection:
             held.execute("BEGIN")
@@ -113,7 +113,7 @@ def test_08000_of_a_proxy_that_has_no_connection_is_tried_again(contended_rows: 
                                                   ("to_client", 1), ("to_client", 30)])  # fmt: skip
 def test_a_connection_that_is_cut_is_tried_again(contended_rows: FreshDatabase, direction: Any, after: int) -> None:
     """Whether the transaction was done nobody knows; which is why what is tried again must find its first try."""
-    with running_proxy(contended_rows.postgres.server.port) as proxy:
+    with run_tls_proxy(contended_rows.postgres.server.port) as proxy:
         runner = CountedDatabase(contended_rows.settings.model_copy(update={"db_port": proxy.port}))
         runner.run("SELECT 1")
         with proxy.faults.cut(direction, after) as cut:

@@ -12,7 +12,7 @@ from shared.clock import read_monotonic
 from shared.database.connection import Connection, ConnectionHolder
 from shared.database.pipeline import Database
 from tests.api_client import ApiClient
-from tests.databases import FreshDatabase, running_proxy
+from tests.databases import FreshDatabase, run_tls_proxy
 from tests.integration.function_client import make_client, next_serial
 from tests.measurements import record
 from tests.roles import RoleConnector
@@ -86,7 +86,7 @@ def test_an_outage_is_not_amplified_and_every_request_answered_in_time(
 ) -> None:
     """503 with Retry-After, and at most a tenth more calls than requests; then all goes on as before."""
     with ExitStack() as stack:
-        proxy = stack.enter_context(running_proxy(fresh_database.postgres.server.port, max_connections=ENVIRONMENTS))
+        proxy = stack.enter_context(run_tls_proxy(fresh_database.postgres.server.port, max_connections=ENVIRONMENTS))
         pool = stack.enter_context(ThreadPoolExecutor(ENVIRONMENTS))
         clients = environments(fresh_database, proxy)
         calls.clear()

@@ -105,16 +105,16 @@ def make_context(system: RecordedSystem, key: str = "claims") -> LocalScenarioCo
     )
 
 
-def differences(system: RecordedSystem, key: str = "claims") -> list[Difference]:
+def list_differences(system: RecordedSystem, key: str = "claims") -> list[Difference]:
     """What the reconciliation of a scenario finds."""
     context = make_context(system, key)
     asyncio.run(reconcile(context))
     return context.reconciliation.differences
 
 
-def found(system: RecordedSystem, key: str = "claims") -> set[str]:
+def find_kinds(system: RecordedSystem, key: str = "claims") -> set[str]:
     """Of what kind that is."""
-    return {each.what for each in differences(system, key)}
+    return {each.what for each in list_differences(system, key)}
 
 
 def test_where_all_is_as_answered_nothing_is_found_and_all_was_looked_at(system: RecordedSystem) -> None:
@@ -197,13 +197,13 @@ def test_a_job_that_is_not_done_is_found(system: RecordedSystem, state: str) -> 
     """By its state, and again where it belongs."""
     system.run("UPDATE outbox SET state = %s WHERE payload->>'template' = 'member-welcome'", state)
     assert query(system, "open_jobs") == [{"state": state, "n": 1}]
-    assert found(system) == {"jobs that are not done", "jobs of a person"}
+    assert find_kinds(system) == {"jobs that are not done", "jobs of a person"}
 
 
 def test_a_message_left_in_a_queue_is_found(system: RecordedSystem) -> None:
     """A dead letter as well."""
     system.messages["DeadLetterHigh"] = 1
-    assert found(system) == {"messages left in queues"}
+    assert find_kinds(system) == {"messages left in queues"}
 
 
 @pytest.mark.parametrize(
@@ -233,25 +233,25 @@ def test_what_is_missing_or_wrong_in_the_database_is_found(
     """And nothing else is reported."""
     for part in statement.split("; "):
         system.run(part)
-    assert found(system) == expected
+    assert find_kinds(system) == expected
 
 
 def test_a_mail_too_many_or_too_few_is_found(system: RecordedSystem) -> None:
     """By the inbox, whatever the jobs say."""
     welcome = next(mail for mail in system.mails if mail["to"][0].startswith("besa"))
     system.mails.append(welcome)
-    assert found(system) == {"mails to a person"}
+    assert find_kinds(system) == {"mails to a person"}
     system.mails = [mail for mail in system.mails if mail is not welcome]
-    assert found(system) == {"mails to a person"}
+    assert find_kinds(system) == {"mails to a person"}
 
 
 @pytest.mark.parametrize("role", ["member", "agent"])
 def test_an_account_that_no_answer_named_is_found(system: RecordedSystem, role: str) -> None:
     """By its id; staff are made otherwise."""
     system.add_account("staff", "another.staff@example.test")
-    assert found(system) == set()
+    assert find_kinds(system) == set()
     stranger = system.add_account(role, "stranger@example.test")
-    (difference,) = differences(system)
+    (difference,) = list_differences(system)
     assert (difference.what, difference.found) == ("accounts that no answer names", f"['{stranger}']")
 
 
@@ -259,25 +259,30 @@ def test_an_account_though_its_call_was_refused_is_found(system: RecordedSystem)
     """By the scenario that made the call, and as a stranger by every other."""
     system.add_account("member", "refused@example.test")
     key = system.record_call("register", 409, scenario="members", body={"email": "refused@example.test"})
-    mine = differences(system, "members")
+    mine = list_differences(system, "members")
     assert {(each.what, each.subject) for each in mine} == {
         ("accounts of an address", key), ("accounts that no answer names", "all")}  # fmt: skip
-    assert found(system, "claims") == {"accounts that no answer names"}
+    assert find_kinds(system, "claims") == {"accounts that no answer names"}
 
 
 def test_people_of_other_scenarios_who_were_touched_are_compared_again(system: RecordedSystem) -> None:
     """The agent was made in the setup; approved here, they are this scenario's too."""
     (agent,) = system.run("SELECT id::text FROM agents")
     system.record_call("approve", 200, scenario="agents", facts={"subject": agent["id"]})
-    assert found(system, "agents") == {"audit entries of a person", "jobs of a person", "mails to a person"}
+    assert find_kinds(system, "agents") == {"audit entries of a person", "jobs of a person", "mails to a person"}
 
 
 def test_an_account_of_a_call_without_an_answer_is_no_stranger(system: RecordedSystem) -> None:
     """Whether it is there or not; but it has to be whole."""
     system.record_call("register", 0, body={"email": "maybe@example.test"})
-    assert found(system) == set()
+    assert find_kinds(system) == set()
     system.add_account("member", "maybe@example.test")
-    assert found(system) == {"rows of a person", "audit entries of a person", "jobs of a person", "mails to a person"}
+    assert find_kinds(system) == {
+        "rows of a person",
+        "audit entries of a person",
+        "jobs of a person",
+        "mails to a person",
+    }
 
 
 def _key_row(system: RecordedSystem, scope: str, key: str) -> None:
@@ -294,7 +299,7 @@ def test_a_key_has_one_row_where_its_call_was_done(system: RecordedSystem, statu
     key = system.record_call("move", status, facts={"subject": claim["id"]})
     for nth in range(rows - (status == 200)):
         _key_row(system, f"other-{nth}", key)
-    assert ("rows of an Idempotency-Key" in found(system)) == (not clean)
+    assert ("rows of an Idempotency-Key" in find_kinds(system)) == (not clean)
 
 
 def test_it_waits_until_all_jobs_are_done(system: RecordedSystem, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ def accepted_at(limit: RateLimit, times: list[int]) -> list[int]:
     return accepted
 
 
-def times_of(gaps: list[int]) -> list[int]:
+def compute_times(gaps: list[int]) -> list[int]:
     """Rising times with those gaps, in microseconds."""
     times = [START]
     for gap in gaps:
@@ -60,7 +60,7 @@ def test_a_bucket_is_full_again_after_its_period() -> None:
 @given(limits, gaps)
 def test_no_window_holds_more_than_the_limit(limit: RateLimit, gaps: list[int]) -> None:
     """Between any two accepted requests lie at most burst + elapsed / interval accepted ones."""
-    accepted = accepted_at(limit, times_of(gaps))
+    accepted = accepted_at(limit, compute_times(gaps))
     for first, begin in enumerate(accepted):
         for last in range(first, len(accepted)):
             elapsed = accepted[last] - begin
@@ -71,7 +71,7 @@ def test_no_window_holds_more_than_the_limit(limit: RateLimit, gaps: list[int]) 
 def test_retry_after_is_exact(limit: RateLimit, gaps: list[int]) -> None:
     """Whoever is refused is refused a microsecond before the time named, and accepted at it."""
     tat = None
-    for now in times_of(gaps):
+    for now in compute_times(gaps):
         decision = gcra.decide(limit, tat, now)
         tat = decision.tat
         if not decision.accepted:
@@ -83,7 +83,7 @@ def test_retry_after_is_exact(limit: RateLimit, gaps: list[int]) -> None:
 def test_remaining_is_how_many_more_are_accepted_now(limit: RateLimit, gaps: list[int]) -> None:
     """`remaining` requests at the same instant are accepted, and the next is refused."""
     tat = None
-    for now in times_of(gaps):
+    for now in compute_times(gaps):
         decision = gcra.decide(limit, tat, now)
         tat = decision.tat
         more, after = 0, tat
@@ -95,7 +95,7 @@ def test_remaining_is_how_many_more_are_accepted_now(limit: RateLimit, gaps: lis
 @given(limits, gaps)
 def test_reset_is_when_the_whole_burst_is_back(limit: RateLimit, gaps: list[int]) -> None:
     """After `reset_s`, and no microsecond earlier, a whole burst is accepted at once."""
-    times = times_of(gaps)
+    times = compute_times(gaps)
     tat = None
     for now in times:
         decision = gcra.decide(limit, tat, now)
@@ -109,7 +109,7 @@ def test_reset_is_when_the_whole_burst_is_back(limit: RateLimit, gaps: list[int]
 def test_next_is_when_one_more_is_there(limit: RateLimit, gaps: list[int]) -> None:
     """After `next_s`, and no microsecond earlier, one more remains; at once where none is missing."""
     tat = None
-    for now in times_of(gaps):
+    for now in compute_times(gaps):
         tat = gcra.decide(limit, tat, now).tat
         quota = gcra.compute_quota(limit, tat, now)
         more_at = now + round(quota.next_s * SECOND)
@@ -122,7 +122,7 @@ def test_next_is_when_one_more_is_there(limit: RateLimit, gaps: list[int]) -> No
 def test_a_tat_never_goes_back(limit: RateLimit, gaps: list[int]) -> None:
     """Whatever is decided, a TAT seen before is a lower bound of the one that follows."""
     tat = 0
-    for now in times_of(gaps):
+    for now in compute_times(gaps):
         following = gcra.decide(limit, tat, now).tat
         assert following >= tat
         tat = following

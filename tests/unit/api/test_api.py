@@ -54,7 +54,7 @@ api = Api()
     limit="member-registration",
     key="required",
 )
-def order(call: Call[Order]) -> Answer:
+def make_order(call: Call[Order]) -> Answer:
     """Places an order."""
     facts = call.run_once(run_nothing, call.input)
     return make_answer(Receipt(**facts), status=201, version=facts["version"], location="/orders/1")
@@ -67,13 +67,13 @@ def note(call: Call[Note]) -> Answer:
 
 
 @api.post("/drafts", summary="Draft", input=Note, answer=Receipt, sign_in="optional", limit=None, key="required")
-def draft(call: Call[Note]) -> Answer:
+def save_draft(call: Call[Note]) -> Answer:
     """Keeps a draft."""
     return make_answer(Receipt(item=call.input.item, version=1))
 
 
 @api.get("/status", summary="Read", input=IgnoredQuery, answer=Receipt, sign_in="none", limit=None)
-def status(_call: Call[NoInput]) -> Answer:
+def answer_status(_call: Call[NoInput]) -> Answer:
     """Reads nothing."""
     return make_answer(Receipt(**FACTS))
 
@@ -112,7 +112,7 @@ def build(
     return ApiClient(api, container), database, waker, clock
 
 
-def raising(error: Exception) -> Callable[[], Any]:
+def make_failing(error: Exception) -> Callable[[], Any]:
     def answer() -> Any:
         raise error
 
@@ -153,7 +153,7 @@ def test_the_same_key_for_something_else_is_refused() -> None:
 
 def test_an_outage_is_no_answer_and_gives_the_key_back() -> None:
     """The repeat is a new try, and the answer says when to make it."""
-    client, database, _, _ = build(raising(DeadlineExceeded("database")))
+    client, database, _, _ = build(make_failing(DeadlineExceeded("database")))
     reply = client.call("POST", "/orders", {"item": "tea"}, key="k1")
     assert (reply.status, reply.problem, reply.headers["Retry-After"]) == (503, "unavailable", "1")
     client.call("POST", "/orders", {"item": "tea"}, key="k1")
@@ -162,7 +162,7 @@ def test_an_outage_is_no_answer_and_gives_the_key_back() -> None:
 
 def test_an_error_of_ours_says_nothing_of_itself(caplog: pytest.LogCaptureFixture) -> None:
     """Neither to the client nor to the log, where it might quote a person."""
-    client, _, _, _ = build(raising(RuntimeError("besa@example.test")))
+    client, _, _, _ = build(make_failing(RuntimeError("besa@example.test")))
     reply = client.call("POST", "/orders", {"item": "tea"}, key="k1")
     assert (reply.status, reply.problem) == (500, "internal")
     logged = " ".join(str(vars(line)) for line in caplog.records)

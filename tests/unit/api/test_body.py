@@ -22,7 +22,7 @@ class Small(RequestModel):
     count: int = 0
 
 
-def refused(raw: bytes) -> Refusal:
+def read_refusal(raw: bytes) -> Refusal:
     with pytest.raises(Refusal) as caught:
         read_json(raw)
     return caught.value
@@ -43,7 +43,7 @@ NOT_ONE_OBJECT = [
 @pytest.mark.parametrize("raw", NOT_ONE_OBJECT, ids=lambda raw: repr(raw[:12]))
 def test_what_is_not_one_json_object_is_malformed(raw: bytes) -> None:
     """Including what Python's parser would take or choke on."""
-    assert refused(raw).name == "malformed-request"
+    assert read_refusal(raw).name == "malformed-request"
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":'])
@@ -52,7 +52,7 @@ def test_nesting_of_any_depth_is_a_clients_mistake(opening: bytes, depth: int) -
     """Refused before the parser sees it: how deep it can go differs from one Python to the next."""
     closing = b"]" if opening == b"[" else b"}"
     for raw in (b'{"a": ' + opening * depth + b"1" + closing * depth + b"}", b'{"a": ' + opening * depth):
-        refusal = refused(raw)
+        refusal = read_refusal(raw)
         assert (refusal.name, "nested more than 64 levels deep" in str(refusal.detail)) == ("malformed-request", True)
 
 
@@ -83,7 +83,7 @@ def test_only_brackets_that_nest_count() -> None:
 )
 def test_a_body_that_can_not_be_read_says_why(raw: bytes, words: str) -> None:
     """By its place, never by quoting it."""
-    refusal = refused(raw)
+    refusal = read_refusal(raw)
     assert (refusal.name, words in str(refusal.detail)) == ("malformed-request", True)
 
 
@@ -97,15 +97,15 @@ def test_a_number_out_of_range_is_a_field_that_is_wrong(number: str) -> None:
 
 def test_a_key_that_stands_twice_is_named() -> None:
     """The last one would win silently; instead neither does, at any level."""
-    refusal = refused(b'{"email": "a@example.test", "email": "b@example.test"}')
+    refusal = read_refusal(b'{"email": "a@example.test", "email": "b@example.test"}')
     assert (refusal.name, refusal.errors[0].pointer) == ("invalid-request", "/email")
-    assert refused(b'{"a": [{"b": 1, "b": 2}]}').errors[0].pointer == "/b"
+    assert read_refusal(b'{"a": [{"b": 1, "b": 2}]}').errors[0].pointer == "/b"
 
 
 def test_a_pointer_is_always_well_formed() -> None:
     """A key that is half a surrogate pair could not be sent back."""
     for raw in (rb'{"\ud800": 1, "\ud800": 2}', rb'{"\ud800": 1}', rb'{"a": {"\udfff": 1}}'):
-        for error in refused(raw).errors:
+        for error in read_refusal(raw).errors:
             assert error.pointer.encode("utf-8")
 
 
@@ -114,19 +114,19 @@ def test_an_object_of_more_members_than_any_input_is_not_looked_at(raw: bytes) -
     """100 are read, and 101 refused as one mistake."""
     members = [f'"m{n}": 1'.encode() for n in range(101)]
     assert read_json(raw % b",".join(members[:100]))
-    refusal = refused(raw % b",".join(members))
+    refusal = read_refusal(raw % b",".join(members))
     assert (refusal.name, len(refusal.errors), refusal.errors[0].pointer) == ("invalid-request", 1, "")
 
 
 @pytest.mark.parametrize("raw", [rb'{"name": "\ud800"}', rb'{"name": ["ok", {"x": "\udfffz"}]}'])
 def test_half_a_surrogate_pair_is_named(raw: bytes) -> None:
     """It is no text: it could be stored nowhere and sent back to no one."""
-    assert refused(raw).errors[0].pointer == "/name"
+    assert read_refusal(raw).errors[0].pointer == "/name"
 
 
 def test_a_body_over_the_bound_is_too_large() -> None:
     """One byte more than is taken."""
-    assert refused(b'{"a": "' + b"x" * MAX_BODY_BYTES).name == "payload-too-large"
+    assert read_refusal(b'{"a": "' + b"x" * MAX_BODY_BYTES).name == "payload-too-large"
 
 
 @pytest.mark.parametrize(

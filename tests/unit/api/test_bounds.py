@@ -52,7 +52,7 @@ def send(raw: str, **headers: str) -> ApiReply:
     return ApiClient(api, container).call("POST", "/notes", raw=raw, headers=headers)
 
 
-def filled(piece: str, *, before: str = "", after: str = "") -> str:
+def fill_body(piece: str, *, before: str = "", after: str = "") -> str:
     """A body of as many pieces as may be sent."""
     free = MAX_BODY_BYTES - len((before + after).encode())
     return before + piece * (free // len(piece.encode())) + after
@@ -60,13 +60,13 @@ def filled(piece: str, *, before: str = "", after: str = "") -> str:
 
 HOSTILE = {
     "unknown fields": "{" + ",".join(f'"{n}":0' for n in range(20_000)) + "}",
-    "an unknown field of 250 KB": filled("é", before='{"text": "x", "', after='": 1}'),
-    "nested objects": filled('{"a":', before='{"text": "x", "b": ', after="1"),
-    "a list of objects": filled("{},", before='{"text": [', after="1]}"),
-    "a list of half pairs": filled(r'"\ud800",', before='{"text": [', after="1]}"),
-    "a long number": filled("9", before='{"text": ', after="}"),
-    "a long text": filled("x", before='{"text": 1, "t": "', after='"}'),
-    "white space": filled(" "),
+    "an unknown field of 250 KB": fill_body("é", before='{"text": "x", "', after='": 1}'),
+    "nested objects": fill_body('{"a":', before='{"text": "x", "b": ', after="1"),
+    "a list of objects": fill_body("{},", before='{"text": [', after="1]}"),
+    "a list of half pairs": fill_body(r'"\ud800",', before='{"text": [', after="1]}"),
+    "a long number": fill_body("9", before='{"text": ', after="}"),
+    "a long text": fill_body("x", before='{"text": 1, "t": "', after='"}'),
+    "white space": fill_body(" "),
     "one byte more": " " * (MAX_BODY_BYTES + 1),
     "ten million fields": "{" + '"a":0,' * 1_700_000 + "}",
 }
@@ -84,7 +84,7 @@ def test_no_body_costs_much_or_gets_a_long_answer(name: str) -> None:
 
 def test_a_body_may_be_256_kib_and_no_byte_longer() -> None:
     """As many bytes as it has when it arrives, whatever encoding it came in."""
-    whole = filled("x", before='{"text": "', after='"}')
+    whole = fill_body("x", before='{"text": "', after='"}')
     assert len(whole) == 256 * 1024
     assert (send(whole).status, send(whole + " ").status) == (200, 413)
 

@@ -68,11 +68,11 @@ def build(**settings: Any) -> tuple[ApiClient, InMemoryAdmissionStore, ManualClo
 _serial = iter(range(1_000_000))
 
 
-def well(client: ApiClient) -> ApiReply:
+def call_well(client: ApiClient) -> ApiReply:
     return client.call("POST", "/forms", {"name": "x"}, key=f"k{next(_serial)}")
 
 
-def badly(client: ApiClient) -> ApiReply:
+def call_badly(client: ApiClient) -> ApiReply:
     return client.call("POST", "/forms", {"nam": "x"}, key=f"k{next(_serial)}")
 
 
@@ -89,12 +89,12 @@ def test_t_is_when_more_is_there_and_retry_after_never_before_it() -> None:
     client, _, clock = build()
     seen = []
     for _ in range(6):
-        seen.append(fields(last := well(client)))
+        seen.append(fields(last := call_well(client)))
         clock.advance(1.5)
     assert seen == [(4, 12), (3, 11), (2, 9), (1, 8), (0, 6), (0, 5)]
     assert (last.status, last.headers["Retry-After"]) == (429, "5")
     clock.advance(int(last.headers["Retry-After"]) - 1.5)
-    assert well(client).status == 200
+    assert call_well(client).status == 200
 
 
 # ---- by what they count
@@ -139,33 +139,33 @@ def test_a_client_can_not_spread_its_calls_over_its_own_network() -> None:
     replies = []
     for n in range(7):
         client.source_ip = f"2001:db8:1:2::{n}"
-        replies.append(well(client).status)
+        replies.append(call_well(client).status)
     assert replies == [200] * 5 + [429] * 2
     client.source_ip = "2001:db8:1:3::1"
-    assert well(client).status == 200
+    assert call_well(client).status == 200
 
 
 # ---- what can't be read
 def test_sixty_invalid_calls_of_one_address_are_refused_after_twenty() -> None:
     """Each costs us its reading; another address is not concerned."""
     client, _, clock = build()
-    replies = [badly(client) for _ in range(60)]
+    replies = [call_badly(client) for _ in range(60)]
     assert [reply.status for reply in replies] == [422] * 20 + [429] * 40
     assert replies[0].headers["RateLimit-Policy"] == '"invalid-request";q=20;w=60'
     assert (replies[20].problem, replies[20].headers["Retry-After"]) == ("too-many-requests", "3")
     client.source_ip = "198.51.100.1"
-    assert badly(client).status == 422
+    assert call_badly(client).status == 422
     client.source_ip = "127.0.0.9"
     clock.advance(3)
-    assert [badly(client).status for _ in range(2)] == [422, 429]
+    assert [call_badly(client).status for _ in range(2)] == [422, 429]
 
 
 def test_who_mends_a_form_keeps_the_tries_of_the_form() -> None:
     """Nineteen mistakes cost none of the five, and a valid call passes even where no mistake would any more."""
     client, _, _ = build()
     for _ in range(25):
-        badly(client)
-    assert [well(client).status for _ in range(6)] == [200] * 5 + [429]
+        call_badly(client)
+    assert [call_well(client).status for _ in range(6)] == [200] * 5 + [429]
 
 
 UNREADABLE: list[tuple[int, dict[str, Any]]] = [
@@ -208,4 +208,4 @@ def test_without_the_state_store_a_mistake_is_answered_as_usual() -> None:
     """The limiter fails open."""
     client, state, _ = build()
     state.reachable = False
-    assert {badly(client).status for _ in range(30)} == {422}
+    assert {call_badly(client).status for _ in range(30)} == {422}

@@ -54,7 +54,7 @@ class Untouchable:
         raise AssertionError(f"a preflight asked for {name}")
 
 
-def client(own: Api[Any] = api, origins: str = ORIGIN) -> ApiClient:
+def make_client(own: Api[Any] = api, origins: str = ORIGIN) -> ApiClient:
     """Return a client of a service none of whose parts may be used."""
     parts = dict.fromkeys(("database", "admission_store", "queues", "document_store"), Untouchable())
     return ApiClient(own, make_container(Settings(cursor_secret="x", allowed_origins=origins), **parts))
@@ -63,10 +63,10 @@ def client(own: Api[Any] = api, origins: str = ORIGIN) -> ApiClient:
 def ask(path: str = "/things", own: Api[Any] = api, origins: str = ORIGIN, **headers: str) -> ApiReply:
     """Send a preflight; `headers` replace those of a browser, with _ for each dash."""
     sent = {**ASKED, **{name.replace("_", "-"): value for name, value in headers.items()}}
-    return client(own, origins).call("OPTIONS", path, headers=sent)
+    return make_client(own, origins).call("OPTIONS", path, headers=sent)
 
 
-def listed(reply: ApiReply, name: str) -> set[str]:
+def list_members(reply: ApiReply, name: str) -> set[str]:
     """Return the members of a header that is a list."""
     return set(reply.headers[name].split(","))
 
@@ -77,8 +77,8 @@ def test_a_preflight_is_answered_before_anything_that_costs(path: str) -> None:
     reply = ask(path)
     assert (reply.status, reply.body) == (204, "")
     assert reply.headers["Access-Control-Allow-Origin"] == ORIGIN
-    assert listed(reply, "Access-Control-Allow-Methods") == METHODS
-    assert listed(reply, "Access-Control-Allow-Headers") == SENDABLE
+    assert list_members(reply, "Access-Control-Allow-Methods") == METHODS
+    assert list_members(reply, "Access-Control-Allow-Headers") == SENDABLE
     assert reply.headers["Access-Control-Max-Age"] == "7200"
     assert reply.headers["Access-Control-Expose-Headers"] == EXPOSED
 
@@ -104,12 +104,12 @@ def test_any_origin_may_call_where_the_setting_says_so(origin: str) -> None:
     """`*` stays `*`, as on other answers."""
     reply = ask(origins="*", Origin=origin)
     assert reply.headers["Access-Control-Allow-Origin"] == "*"
-    assert listed(reply, "Access-Control-Allow-Methods") == METHODS
+    assert list_members(reply, "Access-Control-Allow-Methods") == METHODS
 
 
 def test_a_script_may_read_which_methods_there_are() -> None:
     """The 405 after a preflight that names more than the path has: Allow is one of the headers that are shown."""
-    refused = client().call("DELETE", "/things", headers={"Origin": ORIGIN})
+    refused = make_client().call("DELETE", "/things", headers={"Origin": ORIGIN})
     assert (refused.status, refused.headers["Allow"]) == (405, "POST, OPTIONS")
     assert "Allow" in refused.headers["Access-Control-Expose-Headers"].split(", ")
 
@@ -118,14 +118,14 @@ def test_a_script_may_read_which_methods_there_are() -> None:
 def test_what_is_asked_for_is_not_repeated(asked: str) -> None:
     """The answer names what there is; the browser compares."""
     reply = ask(Access_Control_Request_Method=asked, Access_Control_Request_Headers=asked)
-    assert (reply.status, listed(reply, "Access-Control-Allow-Methods")) == (204, METHODS)
-    assert listed(reply, "Access-Control-Allow-Headers") == SENDABLE
+    assert (reply.status, list_members(reply, "Access-Control-Allow-Methods")) == (204, METHODS)
+    assert list_members(reply, "Access-Control-Allow-Headers") == SENDABLE
 
 
 def test_options_by_itself_names_the_methods_of_its_path() -> None:
     """Without Origin and Access-Control-Request-Method it is no preflight, and has Allow alone."""
     for headers in ({}, {"Origin": ORIGIN}, {"Access-Control-Request-Method": "POST"}):
-        reply = client().call("OPTIONS", "/things/{thing_id}", headers=headers)
+        reply = make_client().call("OPTIONS", "/things/{thing_id}", headers=headers)
         assert (reply.status, reply.body, reply.headers["Allow"]) == (204, "", "GET, HEAD, OPTIONS")
         assert "Access-Control-Allow-Methods" not in reply.headers
         assert UUID(reply.headers["X-Request-Id"])
@@ -133,7 +133,7 @@ def test_options_by_itself_names_the_methods_of_its_path() -> None:
 
 def test_options_by_itself_of_no_path_is_not_found() -> None:
     """There is nothing whose methods could be named."""
-    reply = client().call("OPTIONS", "/{proxy+}")
+    reply = make_client().call("OPTIONS", "/{proxy+}")
     assert (reply.status, reply.problem) == (404, "not-found")
 
 
@@ -144,8 +144,8 @@ def test_every_function_answers_preflights_of_its_paths(app: str) -> None:
     for path in {path for _, path in own.operations}:
         preflight = ask(path, own)
         assert (preflight.status, preflight.headers["Access-Control-Allow-Origin"]) == (204, ORIGIN)
-        refused = client(own).call("TRACE", path)
-        assert client(own).call("OPTIONS", path).headers["Allow"] == refused.headers["Allow"]
+        refused = make_client(own).call("TRACE", path)
+        assert make_client(own).call("OPTIONS", path).headers["Allow"] == refused.headers["Allow"]
 
 
 @pytest.mark.parametrize(
@@ -153,10 +153,10 @@ def test_every_function_answers_preflights_of_its_paths(app: str) -> None:
 )
 def test_nothing_else_of_a_preflight_is_read(sent: dict[str, str]) -> None:
     """Neither token nor body: a browser sends none, and a stranger's costs nothing."""
-    assert client().call("OPTIONS", "/things", raw="{", headers={**ASKED, **sent}).status == 204
+    assert make_client().call("OPTIONS", "/things", raw="{", headers={**ASKED, **sent}).status == 204
 
 
 def test_every_preflight_is_answered_however_many_there_are() -> None:
     """No limit is charged."""
-    asking = client()
+    asking = make_client()
     assert {asking.call("OPTIONS", "/things", headers=ASKED).status for _ in range(200)} == {204}

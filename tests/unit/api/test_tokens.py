@@ -19,7 +19,7 @@ KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 HTML = b"<html><body>Service Unavailable</body></html>"
 
 
-def key_set(*key_ids: str) -> bytes:
+def make_key_set(*key_ids: str) -> bytes:
     """A key set that has the one key under these ids."""
     document = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(KEY.public_key()))
     return json.dumps({"keys": [{**document, "kid": kid, "alg": "RS256", "use": "sig"} for kid in key_ids]}).encode()
@@ -29,7 +29,7 @@ class KeyEndpoint:
     """A pool's endpoint: `answer` is a document, or what is raised instead."""
 
     def __init__(self) -> None:
-        self.answer: bytes | Exception = key_set("one")
+        self.answer: bytes | Exception = make_key_set("one")
         self.asked = 0
         self.now = 1000.0
 
@@ -55,7 +55,7 @@ def verify(endpoint: KeyEndpoint) -> Callable[[str], Any]:
     return TokenVerifier(issuer=ISSUER, client_id="app", keys=SigningKeys(endpoint.fetch, endpoint.clock))
 
 
-def token(*, kid: str | None = "one", key: rsa.RSAPrivateKey = KEY, **changes: Any) -> str:
+def make_token(*, kid: str | None = "one", key: rsa.RSAPrivateKey = KEY, **changes: Any) -> str:
     """An access token; a claim changed to None is left out, and a small time counts from now."""
     now = int(time.time())
     claims: dict[str, Any] = {
@@ -75,7 +75,7 @@ def test_a_good_token_is_verified_with_one_look_at_the_keys(
     verify: Callable[[str], Any], endpoint: KeyEndpoint
 ) -> None:
     """They are kept."""
-    assert [verify(token())["sub"] for _ in range(3)] == ["s-1"] * 3
+    assert [verify(make_token())["sub"] for _ in range(3)] == ["s-1"] * 3
     assert endpoint.asked == 1
 
 
@@ -104,10 +104,10 @@ def test_a_good_token_is_verified_with_one_look_at_the_keys(
 def test_a_token_that_is_not_ours_or_not_good_is_refused(verify: Callable[[str], Any], claims: dict[str, Any]) -> None:
     """Of another client, kind, scope, issuer, time or key."""
     with pytest.raises(Refusal, match="unauthenticated"):
-        verify(token(**claims))
+        verify(make_token(**claims))
 
 
-@pytest.mark.parametrize("text", ["", "x", "a.b.c", "e30.e30.", "\u0000", token()[:-4], "Bearer " + token()])
+@pytest.mark.parametrize("text", ["", "x", "a.b.c", "e30.e30.", "\u0000", make_token()[:-4], "Bearer " + make_token()])
 def test_what_is_no_token_is_refused_without_a_look_at_the_keys(
     verify: Callable[[str], Any], endpoint: KeyEndpoint, text: str
 ) -> None:
@@ -120,7 +120,7 @@ def test_what_is_no_token_is_refused_without_a_look_at_the_keys(
 @pytest.mark.parametrize("claims", [{"iat": 3}, {"nbf": 3}, {"exp": 3 - LEEWAY_S}], ids=str)
 def test_clocks_may_differ_by_a_few_seconds(verify: Callable[[str], Any], claims: dict[str, Any]) -> None:
     """A token that Cognito issued a second ahead of our clock is good."""
-    assert verify(token(**claims))["sub"] == "s-1"
+    assert verify(make_token(**claims))["sub"] == "s-1"
 
 
 OUT_OF_ORDER = [
@@ -135,49 +135,49 @@ def test_without_keys_nobody_can_say(verify: Callable[[str], Any], endpoint: Key
     endpoint.answer = answer
     for _ in range(5):
         with pytest.raises(Unavailable) as refused:
-            verify(token())
+            verify(make_token())
         assert refused.value.retry_after_s == COOL_DOWN_S
     assert endpoint.asked == 1
-    endpoint.answer = key_set("one")
+    endpoint.answer = make_key_set("one")
     endpoint.now += COOL_DOWN_S
-    assert verify(token())["sub"] == "s-1"
+    assert verify(make_token())["sub"] == "s-1"
 
 
 @pytest.mark.parametrize("answer", OUT_OF_ORDER, ids=str)
 def test_the_last_good_keys_serve_for_a_day(verify: Callable[[str], Any], endpoint: KeyEndpoint, answer: Any) -> None:
     """An endpoint that is out of order signs nobody out; keys of which nothing was heard for a day are not trusted."""
-    verify(token())
+    verify(make_token())
     endpoint.answer = answer
     for age_s in (FRESH_S, FRESH_S + COOL_DOWN_S, STALE_S):
         endpoint.now = 1000.0 + age_s
-        assert verify(token())["sub"] == "s-1"
+        assert verify(make_token())["sub"] == "s-1"
     endpoint.now = 1000.0 + STALE_S + 1
     with pytest.raises(Unavailable):
-        verify(token())
+        verify(make_token())
 
 
 def test_a_key_that_is_not_known_during_an_outage_may_be_a_new_one(
     verify: Callable[[str], Any], endpoint: KeyEndpoint
 ) -> None:
     """503, until the endpoint answers; then it is known, or refused."""
-    verify(token())
+    verify(make_token())
     endpoint.answer, endpoint.now = HTML, endpoint.now + COOL_DOWN_S
     with pytest.raises(Unavailable):
-        verify(token(kid="two"))
-    assert verify(token())["sub"] == "s-1"
-    endpoint.answer, endpoint.now = key_set("one", "two"), endpoint.now + COOL_DOWN_S
-    assert verify(token(kid="two"))["sub"] == "s-1"
+        verify(make_token(kid="two"))
+    assert verify(make_token())["sub"] == "s-1"
+    endpoint.answer, endpoint.now = make_key_set("one", "two"), endpoint.now + COOL_DOWN_S
+    assert verify(make_token(kid="two"))["sub"] == "s-1"
     with pytest.raises(Refusal):
-        verify(token(kid="three"))
+        verify(make_token(kid="three"))
 
 
 def test_made_up_keys_do_not_have_us_ask_again_and_again(verify: Callable[[str], Any], endpoint: KeyEndpoint) -> None:
     """Once in a few seconds, however many there are."""
-    verify(token())
+    verify(make_token())
     for n in range(100):
         endpoint.now += 0.1
         with pytest.raises(Refusal):
-            verify(token(kid=f"made-up-{n}"))
+            verify(make_token(kid=f"made-up-{n}"))
     assert endpoint.asked <= 1 + 10 / COOL_DOWN_S + 1
 
 
@@ -185,16 +185,16 @@ def test_keys_that_were_taken_out_of_the_set_verify_nothing(
     verify: Callable[[str], Any], endpoint: KeyEndpoint
 ) -> None:
     """After an hour, when the set is read again."""
-    verify(token())
-    endpoint.answer, endpoint.now = key_set("two"), endpoint.now + FRESH_S
+    verify(make_token())
+    endpoint.answer, endpoint.now = make_key_set("two"), endpoint.now + FRESH_S
     with pytest.raises(Refusal):
-        verify(token())
+        verify(make_token())
 
 
 def test_a_key_for_something_else_verifies_nothing(verify: Callable[[str], Any], endpoint: KeyEndpoint) -> None:
     """A set may publish keys for encryption too (RFC 7517, 4.2)."""
-    keys = json.loads(key_set("one", "two"))["keys"]
+    keys = json.loads(make_key_set("one", "two"))["keys"]
     endpoint.answer = json.dumps({"keys": [keys[0], {**keys[1], "use": "enc"}]}).encode()
-    assert verify(token())["sub"] == "s-1"
+    assert verify(make_token())["sub"] == "s-1"
     with pytest.raises(Refusal):
-        verify(token(kid="two"))
+        verify(make_token(kid="two"))

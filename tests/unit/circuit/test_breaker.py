@@ -61,12 +61,12 @@ def slow_for(fleet: BreakerEnvironments, seconds: float) -> None:
     fleet.dependency.answer = lambda: fleet.time.advance(seconds)
 
 
-def counting(fleet: BreakerEnvironments) -> int:
+def count_failures(fleet: BreakerEnvironments) -> int:
     """How many failures count."""
     return len(fleet.store.read("email").bucket.failures)
 
 
-def opened(fleet: BreakerEnvironments) -> CircuitBreaker:
+def open_circuit_of(fleet: BreakerEnvironments) -> CircuitBreaker:
     """An environment that has just opened the circuit; the dependency has gone well again."""
     fleet.dependency.answer = raise_down
     environment = fleet.environment()
@@ -88,7 +88,7 @@ def test_the_fifth_failure_of_the_fleet_opens_the_circuit_for_all(fleet: Breaker
 
 def test_an_open_circuit_says_when_to_come_again(fleet: BreakerEnvironments) -> None:
     """At the probe's time, and not a moment before is one let through."""
-    environment = opened(fleet)
+    environment = open_circuit_of(fleet)
     with pytest.raises(CircuitOpen) as refused:
         environment.call(fleet.dependency)
     assert (refused.value.name, refused.value.retry_after_s) == ("email", 30.0)
@@ -110,7 +110,7 @@ def test_what_the_dependency_answers_comes_back_as_it_is(fleet: BreakerEnvironme
     with pytest.raises(DependencyDown):
         environment.call(raise_down)
     assert fleet.state == "closed"
-    assert counting(fleet) == 1
+    assert count_failures(fleet) == 1
 
 
 @pytest.mark.parametrize("seconds", [0.0, 6.0])
@@ -136,7 +136,7 @@ def test_one_failure_in_a_hundred_never_opens_it(fleet: BreakerEnvironments) -> 
         fleet.dependency.answer = raise_down if n % 100 == 99 else lambda: None
         assert try_call(environments[n % 10], fleet.dependency)
     assert fleet.state == "closed"
-    assert counting(fleet) == 1, "the last call was a failure; the others are forgotten"
+    assert count_failures(fleet) == 1, "the last call was a failure; the others are forgotten"
 
 
 @pytest.mark.parametrize("environments", [1, 3, 10])
@@ -204,7 +204,7 @@ def test_an_environment_in_which_all_is_well_writes_only_while_others_have_troub
     fleet.dependency.answer = raise_down
     assert try_call(troubled, fleet.dependency)
     fleet.dependency.answer = lambda: None
-    assert counting(fleet) == 1
+    assert count_failures(fleet) == 1
     fleet.time.advance(1)
     left = []
     for _ in range(2):
@@ -220,7 +220,7 @@ def test_an_environment_in_which_all_is_well_writes_only_while_others_have_troub
 
 def test_one_probe_decides_and_the_others_wait(fleet: BreakerEnvironments) -> None:
     """A success closes the circuit for all."""
-    opened(fleet)
+    open_circuit_of(fleet)
     fleet.time.advance(30)
     prober, other = fleet.environment(), fleet.environment()
     permit = prober.allow()
@@ -242,7 +242,7 @@ def test_a_probe_that_fails_or_is_slow_opens_it_again_for_the_full_time(
     fleet: BreakerEnvironments, failed: bool, seconds: float
 ) -> None:
     """From when it ended."""
-    opened(fleet)
+    open_circuit_of(fleet)
     fleet.time.advance(30)
     environment = fleet.environment()
     permit = environment.allow()
@@ -254,7 +254,7 @@ def test_a_probe_that_fails_or_is_slow_opens_it_again_for_the_full_time(
 
 def test_a_probe_that_is_refused_was_answered(fleet: BreakerEnvironments) -> None:
     """The service is there, and said no."""
-    opened(fleet)
+    open_circuit_of(fleet)
     fleet.time.advance(30)
     with pytest.raises(ValueError, match="no such address"):
         fleet.environment().call(lambda: (_ for _ in ()).throw(ValueError("no such address")))
@@ -271,8 +271,8 @@ def test_a_call_that_was_not_made_says_nothing_of_the_dependency(fleet: BreakerE
     for _ in range(3 * FAILURES):
         with pytest.raises(CallNotMade):
             environment.call(not_made)
-    assert (fleet.state, counting(fleet)) == ("closed", 0)
-    opened(fleet)
+    assert (fleet.state, count_failures(fleet)) == ("closed", 0)
+    open_circuit_of(fleet)
     fleet.time.advance(30)
     with pytest.raises(CallNotMade):
         fleet.environment().call(not_made)
@@ -284,7 +284,7 @@ def test_a_call_that_was_not_made_says_nothing_of_the_dependency(fleet: BreakerE
 
 def test_a_lease_that_ran_out_is_taken_over_and_the_zombie_changes_nothing(fleet: BreakerEnvironments) -> None:
     """Neither by success nor by failure, and the write is refused."""
-    opened(fleet)
+    open_circuit_of(fleet)
     fleet.time.advance(30)
     zombies, successor = [fleet.environment(), fleet.environment()], fleet.environment()
     permits = []
@@ -304,7 +304,7 @@ def test_a_result_from_before_the_circuit_opened_does_not_count_after_it_has_clo
     """A call that took so long that the circuit went all round."""
     late = fleet.environment()
     permits = [late.allow() for _ in range(2 * FAILURES)]
-    environment = opened(fleet)
+    environment = open_circuit_of(fleet)
     fleet.time.advance(30)
     assert try_call(environment, fleet.dependency)
     assert fleet.state == "closed"
@@ -313,7 +313,7 @@ def test_a_result_from_before_the_circuit_opened_does_not_count_after_it_has_clo
     for permit in permits:
         late.record(permit, failed=True, seconds=0.1)
     assert fleet.state == "closed"
-    assert counting(fleet) == 0
+    assert count_failures(fleet) == 0
     assert fleet.named().count("circuit_result_ignored") == 2 * FAILURES
 
 
@@ -322,13 +322,13 @@ def test_successes_from_before_the_circuit_opened_do_not_count_after_it_has_clos
     well = fleet.environment()
     for _ in range(50):
         assert try_call(well, fleet.dependency)
-    environment = opened(fleet)
+    environment = open_circuit_of(fleet)
     fleet.time.advance(30)
     assert try_call(environment, fleet.dependency)
     fleet.time.advance(1)
     fleet.dependency.answer = raise_down
     assert try_call(well, fleet.dependency)
-    assert counting(fleet) == 1
+    assert count_failures(fleet) == 1
 
 
 def test_a_bucket_left_full_by_a_dead_environment_is_judged_by_the_next(fleet: BreakerEnvironments) -> None:
@@ -425,7 +425,7 @@ def test_the_breaker_writes_what_it_saw_alone_when_the_store_is_back(fleet: Brea
 
 def test_an_open_circuit_stays_open_without_its_store_for_a_stated_time(fleet: BreakerEnvironments) -> None:
     """Beyond the probe's time, counted from when the store was first missed; then one probe in each open time."""
-    environment = opened(fleet)
+    environment = open_circuit_of(fleet)
     fleet.dependency = CountingDependency(raise_down)
     fleet.store.reachable = False
     fleet.time.advance(EMAIL.open_s + 100)
@@ -441,7 +441,7 @@ def test_an_open_circuit_stays_open_without_its_store_for_a_stated_time(fleet: B
 
 def test_who_misses_the_store_asks_again_before_it_is_given_up(fleet: BreakerEnvironments) -> None:
     """A store that was late once is back at once: what waits must not wait for as long as one that is gone."""
-    environment = opened(fleet)
+    environment = open_circuit_of(fleet)
     fleet.store.reachable = False
     fleet.time.advance(1)
     assert not try_call(environment, fleet.dependency)
@@ -455,7 +455,7 @@ def test_who_misses_the_store_asks_again_before_it_is_given_up(fleet: BreakerEnv
 
 def test_a_probe_that_succeeds_without_the_store_serves_this_environment(fleet: BreakerEnvironments) -> None:
     """And the fleet's circuit is what counts again when the store is back."""
-    environment = opened(fleet)
+    environment = open_circuit_of(fleet)
     fleet.store.reachable = False
     assert not try_call(environment, fleet.dependency)
     fleet.time.advance(EMAIL.open_s + EMAIL.blind_s)
@@ -480,7 +480,7 @@ def test_a_circuit_that_operators_hold_open_stays_open_without_its_store(fleet: 
 
 def test_a_probes_success_that_could_not_be_written_serves_this_environment(fleet: BreakerEnvironments) -> None:
     """The fleet's lease runs out, and another probes."""
-    opened(fleet)
+    open_circuit_of(fleet)
     fleet.time.advance(30)
     environment = fleet.environment()
     permit = environment.allow()
@@ -499,7 +499,7 @@ def test_a_lease_whose_answer_was_lost_is_used_by_the_next_call(
     fleet: BreakerEnvironments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The write was made: the circuit would otherwise wait for a probe that nobody makes."""
-    environment = opened(fleet)
+    environment = open_circuit_of(fleet)
     fleet.time.advance(30)
     change = fleet.store.change
 
@@ -519,7 +519,7 @@ def test_a_lease_whose_answer_was_lost_is_used_by_the_next_call(
 
 def test_a_table_that_was_lost_is_a_closed_circuit(fleet: BreakerEnvironments) -> None:
     """States are allowed to be lost: the fleet counts anew."""
-    environment = opened(fleet)
+    environment = open_circuit_of(fleet)
     fleet.store._circuits.clear()
     fleet.time.advance(1)
     assert try_call(environment, fleet.dependency)

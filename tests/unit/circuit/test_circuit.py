@@ -29,17 +29,17 @@ NOW = 1_795_000_000 * SECOND
 CALL = SECOND // 10
 
 
-def bucket_after(ends: str, before: FailureBucket = EMPTY) -> FailureBucket:
+def fill_bucket(ends: str, before: FailureBucket = EMPTY) -> FailureBucket:
     """The bucket after calls one after the other: f failed, s succeeded."""
-    return before.add_outcomes(POLICY, outcomes(ends))
+    return before.add_outcomes(POLICY, make_outcomes(ends))
 
 
-def outcomes(ends: str) -> list[CallOutcome]:
+def make_outcomes(ends: str) -> list[CallOutcome]:
     """Calls without a pause in between, from now."""
     return [CallOutcome(NOW + n * CALL, NOW + (n + 1) * CALL, end == "f") for n, end in enumerate(ends)]
 
 
-def level(bucket: FailureBucket) -> float:
+def measure_level(bucket: FailureBucket) -> float:
     """How many failures count; one against which a success was counted is half a failure."""
     return len(bucket.failures) - bucket.leaked / POLICY.successes_per_failure
 
@@ -60,23 +60,23 @@ def level(bucket: FailureBucket) -> float:
 )
 def test_a_failure_counts_until_two_successes_have_come_after_it(ends: str, expected: float) -> None:
     """No success before it changes that, and no number of them is kept for later."""
-    assert level(bucket_after(ends)) == expected
-    assert is_due_to_open(POLICY, bucket_after(ends), NOW) is (expected >= POLICY.failures)
+    assert measure_level(fill_bucket(ends)) == expected
+    assert is_due_to_open(POLICY, fill_bucket(ends), NOW) is (expected >= POLICY.failures)
 
 
 @pytest.mark.parametrize("successes", [0, 1, 60, 600, 6000])
 def test_five_failures_fill_it_whatever_came_before(successes: int) -> None:
     """Four do not."""
-    before = bucket_after("s" * successes)
-    assert not is_due_to_open(POLICY, bucket_after("ffff", before), NOW)
-    assert is_due_to_open(POLICY, bucket_after("fffff", before), NOW)
-    assert is_due_to_open(POLICY, bucket_after("s" * successes + "fffff"), NOW)
+    before = fill_bucket("s" * successes)
+    assert not is_due_to_open(POLICY, fill_bucket("ffff", before), NOW)
+    assert is_due_to_open(POLICY, fill_bucket("fffff", before), NOW)
+    assert is_due_to_open(POLICY, fill_bucket("s" * successes + "fffff"), NOW)
 
 
 def test_five_failures_spread_over_ninety_five_successes_do_not_fill_it() -> None:
     """However often that is repeated."""
-    assert level(bucket_after(("f" + "s" * 19) * 100)) == 0
-    assert level(bucket_after(("s" * 19 + "f") * 100)) == 1
+    assert measure_level(fill_bucket(("f" + "s" * 19) * 100)) == 0
+    assert measure_level(fill_bucket(("s" * 19 + "f") * 100)) == 1
 
 
 def test_a_failure_is_forgotten_by_time() -> None:
@@ -129,7 +129,7 @@ def test_a_failure_never_lowers_the_level(held: FailureBucket, began: int, well:
     """Whatever went well before, as long as it was before all that counts."""
     start = min((well, *held.failures))
     outcomes = [CallOutcome(start, start, failed=False)] * 5 + [CallOutcome(began, began + 60, failed=True)]
-    assert level(held) <= level(held.add_outcomes(POLICY, outcomes)) <= level(held) + 1
+    assert measure_level(held) <= measure_level(held.add_outcomes(POLICY, outcomes)) <= measure_level(held) + 1
 
 
 @given(buckets, st.lists(calls, max_size=20))

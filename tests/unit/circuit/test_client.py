@@ -56,11 +56,11 @@ def read() -> Request:
     return Request("email", 0)
 
 
-def no_more(_request: Request, _answer: Answer) -> None:
+def end_exchange(_request: Request, _answer: Answer) -> None:
     """Nothing follows from an answer."""
 
 
-def settled(client: CircuitStoreClient) -> None:
+def wait_until_settled(client: CircuitStoreClient) -> None:
     """Return when no exchange is under way."""
     until = read_monotonic() + NEVER_S
     while client._under_way is not None:
@@ -72,30 +72,30 @@ def test_an_answer_in_time_is_waited_for(store: GatedStore) -> None:
     """And no longer than it takes."""
     store.gate.set()
     client = CircuitStoreClient(store, timer=read_monotonic, patience_s=NEVER_S)
-    assert client.exchange(read, no_more, NEVER_S) < NEVER_S / 2
+    assert client.exchange(read, end_exchange, NEVER_S) < NEVER_S / 2
     assert store.calls == ["read"]
 
 
 def test_where_nothing_is_due_nobody_waits(store: GatedStore) -> None:
     """Nor for another's exchange."""
     client = CircuitStoreClient(store, timer=read_monotonic, patience_s=NEVER_S)
-    client.exchange(read, no_more, 0.0)
-    assert client.exchange(lambda: None, no_more, NEVER_S) < NEVER_S / 2
+    client.exchange(read, end_exchange, 0.0)
+    assert client.exchange(lambda: None, end_exchange, NEVER_S) < NEVER_S / 2
     assert store.asked == 1
 
 
 def test_a_store_that_hangs_is_waited_for_once_and_asked_once(store: GatedStore) -> None:
     """By one caller for its patience, by the others not at all."""
     client = CircuitStoreClient(store, timer=read_monotonic, patience_s=PATIENCE_S)
-    assert client.exchange(read, no_more, PATIENCE_S) >= PATIENCE_S
+    assert client.exchange(read, end_exchange, PATIENCE_S) >= PATIENCE_S
     before = read_monotonic()
     for _ in range(1000):
-        client.exchange(read, no_more, PATIENCE_S)
+        client.exchange(read, end_exchange, PATIENCE_S)
     assert read_monotonic() - before < 1000 * PATIENCE_S / 4
     assert store.asked == 1
     store.gate.set()
-    settled(client)
-    client.exchange(read, no_more, NEVER_S)
+    wait_until_settled(client)
+    client.exchange(read, end_exchange, NEVER_S)
     assert store.asked == 2
 
 
@@ -106,18 +106,18 @@ def test_a_store_that_failed_is_left_alone_and_then_tried_without_anybody_waitin
     client = CircuitStoreClient(store, timer=time.read_seconds, patience_s=PATIENCE_S, pause_s=2.0)
     store.reachable = False
     store.gate.set()
-    client.exchange(read, no_more, NEVER_S)
+    client.exchange(read, end_exchange, NEVER_S)
     for _ in range(10):
-        client.exchange(read, no_more, NEVER_S)
+        client.exchange(read, end_exchange, NEVER_S)
     assert store.asked == 1
     store.gate.clear()
     time.advance(2.0)
-    client.exchange(read, no_more, NEVER_S)  # it would not come back before the gate is opened, if it waited
+    client.exchange(read, end_exchange, NEVER_S)  # it would not come back before the gate is opened, if it waited
     store.reachable = True
     store.gate.set()
-    settled(client)
+    wait_until_settled(client)
     assert store.asked == 2
-    client.exchange(read, no_more, NEVER_S)
+    client.exchange(read, end_exchange, NEVER_S)
     assert store.asked == 3
 
 
@@ -166,8 +166,8 @@ def test_whatever_a_store_raises_is_an_answer(store: GatedStore, monkeypatch: py
         client.exchange(read, learn, NEVER_S)
     assert errors == ["ZeroDivisionError"]
     store.gate.set()
-    client.exchange(read, no_more, NEVER_S)
-    settled(client)
+    client.exchange(read, end_exchange, NEVER_S)
+    wait_until_settled(client)
     assert store.calls == ["read"]
 
 
@@ -178,7 +178,7 @@ def test_a_late_answer_is_known_to_the_next_call(store: GatedStore, time: Manual
     environment, dependency = make_breaker(client, now=time), CountingDependency()
     assert try_call(environment, dependency)
     store.gate.set()
-    settled(client)
+    wait_until_settled(client)
     assert not try_call(environment, dependency)
 
 
@@ -205,10 +205,10 @@ def test_a_lease_that_was_granted_late_is_the_next_calls(store: GatedStore, time
     assert not try_call(environment, dependency)
     assert dependency.calls == 0
     store.gate.set()
-    settled(client)
+    wait_until_settled(client)
     assert store.read("email").state == "half_open"
     assert try_call(environment, dependency)
-    settled(client)
+    wait_until_settled(client)
     assert store.read("email").state == "closed"
 
 

@@ -21,15 +21,15 @@ LOST = StoreUnavailable("ReadTimeoutError")
 OPEN = open_circuit(NEW, EMAIL, START - round(EMAIL.open_s * SECOND))
 
 
-def view_of(seen: CircuitSnapshot) -> LocalView:
+def make_view(seen: CircuitSnapshot) -> LocalView:
     """A view that has just read this; its tokens are numbered."""
     tokens = count(1)
     view = LocalView(EMAIL, START, lambda: f"token-{next(tokens)}")
-    assert view.learn(due(view.request_refresh(START)), WriteResult(done=False, now=seen), START) is None
+    assert view.learn(require_due(view.request_refresh(START)), WriteResult(done=False, now=seen), START) is None
     return view
 
 
-def due(request: Request | None) -> Request:
+def require_due(request: Request | None) -> Request:
     """The request that must be due."""
     assert request is not None
     return request
@@ -56,13 +56,13 @@ def test_a_closed_circuit_is_read_once_and_then_believed() -> None:
 
 def test_a_write_that_was_lost_to_another_is_made_anew_on_what_is_there() -> None:
     """Until it is made; then nothing follows, and the outcomes are written once."""
-    view, store = view_of(NEW), InMemoryCircuitStore()
+    view, store = make_view(NEW), InMemoryCircuitStore()
     fail(view, START)
-    first = due(view.request_write(START))
+    first = require_due(view.request_write(START))
     for n in (1, 2):
         seen = store.read("email")
         assert store.change("email", seen, replace_bucket(seen, seen.bucket.add(START - n))).done
-    again = due(view.learn(first, send(first, store), START))
+    again = require_due(view.learn(first, send(first, store), START))
     assert view.learn(again, send(again, store), START) is None
     assert store.read("email").bucket == FailureBucket((START - 2, START - 1, START))
     assert view.request_write(START) is None
@@ -70,23 +70,23 @@ def test_a_write_that_was_lost_to_another_is_made_anew_on_what_is_there() -> Non
 
 def test_outcomes_of_calls_that_ended_while_a_write_was_under_way_are_written_next() -> None:
     """Not with it, and not never."""
-    view, store = view_of(NEW), InMemoryCircuitStore()
+    view, store = make_view(NEW), InMemoryCircuitStore()
     fail(view, START)
-    first = due(view.request_write(START))
+    first = require_due(view.request_write(START))
     fail(view, START + 1)
-    second = due(view.learn(first, send(first, store), START + 1))
+    second = require_due(view.learn(first, send(first, store), START + 1))
     assert view.learn(second, send(second, store), START + 1) is None
     assert store.read("email").bucket == FailureBucket((START, START + 1))
 
 
 def test_a_lease_is_recognized_by_the_token_of_any_request_for_it() -> None:
     """The first one's answer was lost, the second was lost to it."""
-    view, store = view_of(OPEN), InMemoryCircuitStore()
+    view, store = make_view(OPEN), InMemoryCircuitStore()
     store.change("email", NEW, OPEN)
-    first = due(view.request_lease(START))
+    first = require_due(view.request_lease(START))
     assert send(first, store) == WriteResult(done=True, now=half_open_circuit(OPEN, EMAIL, START, "token-1"))
     assert (view.learn(first, LOST, START), view.permit(START)) == (None, None)
-    second = due(view.request_lease(START))
+    second = require_due(view.request_lease(START))
     assert view.learn(second, send(second, store), START) is None
     permit = view.permit(START)
     assert (permit, view.permit(START)) == (CallPermit(2, START, probe=True), None)
@@ -94,8 +94,8 @@ def test_a_lease_is_recognized_by_the_token_of_any_request_for_it() -> None:
 
 def test_a_lease_that_has_run_out_permits_nothing() -> None:
     """Its probe is anybody's by then; this environment asks for it again."""
-    view = view_of(OPEN)
-    request = due(view.request_lease(START))
+    view = make_view(OPEN)
+    request = require_due(view.request_lease(START))
     late = START + round(EMAIL.probe_lease_s * SECOND)
     assert view.learn(request, WriteResult(done=True, now=due_to(request)), late) is None
     assert view.permit(late) is None
@@ -111,9 +111,9 @@ def due_to(request: Request) -> CircuitSnapshot:
 def test_what_comes_late_ends_what_was_decided_without_it() -> None:
     """The fifth failure opened the circuit here; then the store's answer comes, and the fleet's circuit counts."""
     seen = replace_bucket(NEW, FailureBucket((START,) * (EMAIL.failures - 1)))
-    view = view_of(seen)
+    view = make_view(seen)
     permit = fail(view, START)
-    request = due(view.request_report(permit, START, failed=True))
+    request = require_due(view.request_report(permit, START, failed=True))
     assert view.settle(permit, START, failed=True) == view.local == open_circuit(seen, EMAIL, START)
     assert view.permit(START) is None
     others = close_circuit(open_circuit(seen, EMAIL, START), START + 1)
@@ -128,6 +128,6 @@ def test_failures_from_before_the_circuit_was_known_count_where_it_was_closed_al
     for seen, written in ((NEW, True), (close_circuit(NEW, START), True), (close_circuit(NEW, START + 1), False)):
         view = LocalView(EMAIL, START, str)
         fail(view, START + 2)
-        read = due(view.request_write(START + 2))
+        read = require_due(view.request_write(START + 2))
         following = view.learn(read, WriteResult(done=False, now=seen), START + 3)
         assert (read.to, following is not None) == (None, written)

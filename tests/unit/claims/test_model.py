@@ -15,7 +15,7 @@ from tests.integration.claims.sample_claims import make_claim_body
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 
 
-def pointers(model: type[RequestModel], value: dict[str, Any], now: datetime = NOW) -> list[str]:
+def list_pointers(model: type[RequestModel], value: dict[str, Any], now: datetime = NOW) -> list[str]:
     """The fields that are refused."""
     try:
         validate_model(model, value, now=now)
@@ -24,7 +24,7 @@ def pointers(model: type[RequestModel], value: dict[str, Any], now: datetime = N
     return []
 
 
-def announced(file_name: str, content_type: str = "application/pdf") -> dict[str, Any]:
+def make_announcement(file_name: str, content_type: str = "application/pdf") -> dict[str, Any]:
     return {"file_name": file_name, "content_type": content_type, "size": 5}
 
 
@@ -51,19 +51,19 @@ def test_an_amount_is_kept_with_its_currencys_decimals(currency: str, sent: str,
 )
 def test_an_amount_with_more_decimals_than_its_currency_has_is_refused(currency: str, amount: str) -> None:
     """Nobody can pay half a yen."""
-    assert pointers(NewClaim, make_claim_body(currency=currency, amount=amount)) == ["/amount"]
+    assert list_pointers(NewClaim, make_claim_body(currency=currency, amount=amount)) == ["/amount"]
 
 
 def test_without_a_currency_that_is_known_the_amount_is_not_blamed() -> None:
     """One mistake, one word about it."""
-    assert pointers(NewClaim, make_claim_body(amount="1.234", currency="???")) == ["/currency"]
+    assert list_pointers(NewClaim, make_claim_body(amount="1.234", currency="???")) == ["/currency"]
 
 
 def test_without_a_currency_the_euros_decimals_count() -> None:
     """The default is looked at like what was sent."""
     body = make_claim_body(amount="1.234")
     del body["currency"]
-    assert pointers(NewClaim, body) == ["/amount"]
+    assert list_pointers(NewClaim, body) == ["/amount"]
     assert validate_model(NewClaim, {**body, "amount": "7"}, now=NOW).amount == "7.00"
 
 
@@ -89,7 +89,9 @@ def test_the_currencies_are_those_of_2026() -> None:
 )
 def test_an_incident_is_between_1990_and_today_wherever_it_was(now: datetime, incident: str, refused: bool) -> None:
     """Today begins first at UTC+14."""
-    assert pointers(NewClaim, make_claim_body(incident_date=incident), now) == (["/incident_date"] if refused else [])
+    assert list_pointers(NewClaim, make_claim_body(incident_date=incident), now) == (
+        ["/incident_date"] if refused else []
+    )
 
 
 @pytest.mark.parametrize("content_type", get_args(ContentType))
@@ -104,7 +106,7 @@ def test_a_files_extension_is_its_types(content_type: ContentType) -> None:
                 f"..{extension}",
             ):
                 expected = [] if other == content_type else ["/file_name"]
-                assert pointers(NewDocument, announced(name, content_type)) == expected, name
+                assert list_pointers(NewDocument, make_announcement(name, content_type)) == expected, name
 
 
 NOT_A_PDFS = [
@@ -118,20 +120,20 @@ NOT_A_PDFS = [
 @pytest.mark.parametrize("file_name", NOT_A_PDFS)
 def test_a_file_name_that_is_not_its_types_is_refused(file_name: str) -> None:
     """Whoever downloads it opens what it is called."""
-    assert pointers(NewDocument, announced(file_name)) == ["/file_name"]
+    assert list_pointers(NewDocument, make_announcement(file_name)) == ["/file_name"]
 
 
 def test_a_file_name_is_measured_in_its_composed_form() -> None:
     """What a Mac sends takes two code points for one letter."""
-    assert validate_model(NewDocument, announced("e\u0301" * 196 + ".pdf")).file_name == "é" * 196 + ".pdf"
+    assert validate_model(NewDocument, make_announcement("e\u0301" * 196 + ".pdf")).file_name == "é" * 196 + ".pdf"
 
 
 def test_a_refused_file_name_says_which_extensions_there_are() -> None:
     """And a type that is none is all that is said then."""
     with pytest.raises(Refusal) as caught:
-        validate_model(NewDocument, announced("a.pdf", "image/jpeg"))
+        validate_model(NewDocument, make_announcement("a.pdf", "image/jpeg"))
     assert caught.value.errors[0].detail == "does not end in .jpg or .jpeg or .jpe or .jfif"
-    assert pointers(NewDocument, announced("a.pdf", "application/x-msdownload")) == ["/content_type"]
+    assert list_pointers(NewDocument, make_announcement("a.pdf", "application/x-msdownload")) == ["/content_type"]
 
 
 @pytest.mark.parametrize("staff_id", ["01A20BA6-AFB6-76D1-9556-A703FF01D17A", "01a20ba6-afb6-76d1-9556-a703ff01d17a"])

@@ -20,7 +20,7 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def built() -> list[Any]:
+def build_clients() -> list[Any]:
     """A client of each kind that the functions use."""
     makers = [maker for maker in vars(clients).values() if isinstance(maker, _lru_cache_wrapper)]
     return [maker("sqs") if maker is clients.get_health_client else maker() for maker in makers]
@@ -31,7 +31,7 @@ def test_every_client_passes_a_crash_point_before_a_request_and_after_its_answer
 ) -> None:
     """Whatever clients there are: a new one is built here as well."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    made = built()
+    made = build_clients()
     for client in made:
         client.meta.events.emit("before-send.any.Thing", request=None)
         client.meta.events.emit("response-received.any.Thing")
@@ -53,7 +53,7 @@ def test_a_crash_point_that_nobody_watches_costs_about_as_much_as_an_empty_call(
     assert point <= 3 * call
 
 
-def seen(*events: str) -> list[Event]:
+def make_events(*events: str) -> list[Event]:
     return [(f"{n:02}", "lane", what) for n, what in enumerate(events)]
 
 
@@ -62,7 +62,7 @@ WHOLE = ("crash point before-send.sqs.Send", "sent http", "sent http", "crash po
 
 def test_what_leaves_between_its_crash_points_is_covered() -> None:
     """In one part or in several."""
-    assert list_uncovered(seen(*WHOLE, "crash point api.ran", *WHOLE)) == []
+    assert list_uncovered(make_events(*WHOLE, "crash point api.ran", *WHOLE)) == []
 
 
 @pytest.mark.parametrize(
@@ -84,4 +84,4 @@ def test_what_leaves_between_its_crash_points_is_covered() -> None:
 )
 def test_what_leaves_without_a_crash_point_before_or_after_it_is_noticed(events: tuple[str, ...]) -> None:
     """So a new way out of the process fails the tests that kill, until it has its crash points."""
-    assert len(list_uncovered(seen(*events))) == 1
+    assert len(list_uncovered(make_events(*events))) == 1

@@ -21,13 +21,13 @@ def dependencies() -> ScriptedDependencies:
     return ScriptedDependencies()
 
 
-def findings(dependencies: ScriptedDependencies) -> dict[str, Any]:
+def run_check(dependencies: ScriptedDependencies) -> dict[str, Any]:
     return dependencies.check.run().findings.model_dump()
 
 
 def test_all_well_is_healthy_and_says_what_it_saw(dependencies: ScriptedDependencies) -> None:
     """The figures are those that were found."""
-    found = findings(dependencies)
+    found = run_check(dependencies)
     assert (found["status"], found["version"], found["checked_at"]) == ("healthy", "v1", dependencies.clock())
     assert found["checks"]["database"] == {
         "status": "healthy",
@@ -48,7 +48,7 @@ def test_nine_tenths_of_the_connections_used_is_degraded(
 ) -> None:
     """The next burst of calls would have to wait for a connection; until then all work is taken."""
     dependencies.found["database"] = replace(WRITER, used=used)
-    found = findings(dependencies)
+    found = run_check(dependencies)
     assert (found["status"], found["checks"]["database"]["status"]) == (status, status)
     assert found["checks"]["database"]["connections"] == {"used": used, "max": 50}
 
@@ -62,7 +62,7 @@ def test_without_a_writable_database_it_is_unhealthy(
 ) -> None:
     """Out of reach, or a reader: no work can be taken. What is not known is null."""
     dependencies.found["database"] = answer
-    found = findings(dependencies)
+    found = run_check(dependencies)
     database = found["checks"]["database"]
     assert (found["status"], database["status"]) == ("unhealthy", "unhealthy")
     assert (database["role"], database["server"], found["jobs"]["pending"]) == (role, server, pending)
@@ -72,7 +72,7 @@ def test_without_a_writable_database_it_is_unhealthy(
 def test_a_service_that_fails_degrades(dependencies: ScriptedDependencies, name: str) -> None:
     """Work is still taken: what needs the service waits in the outbox."""
     dependencies.found[name] = BROKEN
-    found = findings(dependencies)
+    found = run_check(dependencies)
     assert found["status"] == "degraded"
     assert {n: c["status"] for n, c in found["checks"].items() if c["status"] != "healthy"} == {name: "unhealthy"}
 
@@ -84,7 +84,7 @@ def test_a_circuit_that_is_not_closed_degrades(
 ) -> None:
     """Also where the service itself would answer: nobody asks it for work."""
     dependencies.found[STATE_STORE] = replace(FLEET, circuits={name: CircuitStatus(state, SINCE)})
-    found = findings(dependencies)
+    found = run_check(dependencies)
     check = found["checks"][name]
     assert (found["status"], check["status"], check["circuit"], check["since"]) == (status, status, state, SINCE)
 
@@ -93,7 +93,7 @@ def test_a_circuit_that_is_not_closed_degrades(
 def test_an_answer_that_takes_long_degrades(dependencies: ScriptedDependencies, name: str) -> None:
     """Each has its threshold; nobody waits that long for an answer while all is well."""
     dependencies.slow[name] = 1.2
-    found = findings(dependencies)
+    found = run_check(dependencies)
     assert (found["status"], found["checks"][name]["status"]) == ("degraded", "degraded")
     assert found["checks"][name]["latency_ms"] == 1200.0
 
@@ -116,7 +116,7 @@ def test_a_queue_that_is_late_degrades(
     """A job has waited for longer than the relay could have missed it, and the mails before it do not explain it."""
     jobs = replace(JOBS, oldest_s={**NOTHING_WAITS, priority: oldest_s}, sent={**NOTHING_SENT, priority: sent})
     dependencies.found["database"] = replace(WRITER, jobs=jobs)
-    found = findings(dependencies)
+    found = run_check(dependencies)
     assert (found["status"], found["checks"]["queue"]["status"]) == (status, status)
     assert {found["checks"][name]["status"] for name in SERVICES if name != "queue"} == {"healthy"}
 
@@ -127,17 +127,17 @@ def test_a_high_job_that_waits_for_a_person_degrades(
 ) -> None:
     """Somebody can't sign in; others that failed are for their metric alone."""
     dependencies.found["database"] = replace(WRITER, jobs=replace(JOBS, failed=7, uncertain=2, high_unsolved=unsolved))
-    found = findings(dependencies)
+    found = run_check(dependencies)
     assert (found["status"], found["checks"]["queue"]["status"], found["jobs"]["failed"]) == (status, status, 9)
 
 
 def test_while_the_table_is_gone_the_last_known_circuits_count(dependencies: ScriptedDependencies) -> None:
     """An open circuit is open until somebody has closed it; how often the fleet retries is not known."""
     dependencies.found[STATE_STORE] = replace(FLEET, circuits={"email": CircuitStatus("open", SINCE)})
-    findings(dependencies)
+    run_check(dependencies)
     dependencies.clock.advance(60)
     dependencies.found[STATE_STORE] = BROKEN
-    found = findings(dependencies)
+    found = run_check(dependencies)
     assert (found["checks"]["email"]["circuit"], found["checks"]["email"]["status"]) == ("open", "degraded")
     assert found["transaction_retries"] == {"last_minute": None}
 

@@ -34,7 +34,7 @@ def adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def accepts(kind: Any, value: str) -> bool:
+def is_accepted(kind: Any, value: str) -> bool:
     try:
         adapter(kind).validate_python(value)
     except ValidationError:
@@ -127,8 +127,8 @@ GOOD_AND_BAD: list[tuple[Any, list[str], list[str]]] = [
 @pytest.mark.parametrize(("kind", "good", "bad"), GOOD_AND_BAD)
 def test_a_kind_of_text_takes_what_people_have_and_nothing_else(kind: Any, good: list[str], bad: list[str]) -> None:
     """Each with the near misses that a lax pattern lets through."""
-    assert [value for value in good if not accepts(kind, value)] == []
-    assert [value for value in bad if accepts(kind, value)] == []
+    assert [value for value in good if not is_accepted(kind, value)] == []
+    assert [value for value in bad if is_accepted(kind, value)] == []
 
 
 @pytest.mark.parametrize(("kind", "good", "bad"), GOOD_AND_BAD)
@@ -179,15 +179,15 @@ def test_a_refusal_says_what_is_wrong(kind: Any, value: str, words: str) -> None
 def test_a_long_address_is_turned_away_before_it_costs_anything() -> None:
     """Punycode takes time that grows with the square of the length."""
     begun = time.perf_counter()
-    assert not accepts(Email, "a@" + "ë" * 200_000 + ".test")
+    assert not is_accepted(Email, "a@" + "ë" * 200_000 + ".test")
     assert time.perf_counter() - begun < 0.2
 
 
 def test_text_is_normalised_and_then_measured() -> None:
     """Two code points that NFC makes one count as one, and one that NFC makes three counts as three."""
     assert read(Annotated[str, make_line_format(5, 5)], "e\u0301" * 5) == "é" * 5
-    assert not accepts(LINE_OF_5, "e\u0301xyz")
-    assert accepts(LINE_OF_5, "\ufb2c\ufb2c")
+    assert not is_accepted(LINE_OF_5, "e\u0301xyz")
+    assert is_accepted(LINE_OF_5, "\ufb2c\ufb2c")
 
 
 LINE_OF_5 = Annotated[str, make_line_format(5, 20)]
@@ -215,7 +215,7 @@ def test_free_text_loses_its_control_characters(kind: Any, control: str) -> None
 def test_nothing_else_has_one(kind: Any, control: str) -> None:
     """In a name or an address it is no slip of the clipboard."""
     good = GOOD_AND_BAD[[k for k, _, _ in GOOD_AND_BAD].index(kind)][1][0]
-    assert [v for v in (control + good, good[:2] + control + good[2:], good + control) if accepts(kind, v)] == []
+    assert [v for v in (control + good, good[:2] + control + good[2:], good + control) if is_accepted(kind, v)] == []
 
 
 @pytest.mark.parametrize(
@@ -242,8 +242,8 @@ def test_a_line_stays_one_line() -> None:
 @pytest.mark.parametrize("blank", ["\x00" * 9, " " * 9, "\u200b" * 9, "\u3164" * 9, "\ufeff\n\x07 \t\u2060" * 3])
 def test_text_that_shows_nothing_is_none(blank: str) -> None:
     """However long it is."""
-    assert not accepts(Annotated[str, make_line_format(2, 30)], blank)
-    assert not accepts(Annotated[str, make_prose_format(2, 30)], blank)
+    assert not is_accepted(Annotated[str, make_line_format(2, 30)], blank)
+    assert not is_accepted(Annotated[str, make_prose_format(2, 30)], blank)
 
 
 def test_a_long_text_has_its_bound_beside_the_pattern() -> None:
@@ -262,4 +262,4 @@ PIECES = st.sampled_from(
 def test_the_pattern_of_free_text_says_exactly_what_is_taken(value: str, kind: Any) -> None:
     """What is removed does not count, in the description as in the service."""
     schema = TypeAdapter(Annotated[str, kind]).json_schema()
-    assert (re.search(schema["pattern"], value) is not None) is accepts(Annotated[str, kind], value)
+    assert (re.search(schema["pattern"], value) is not None) is is_accepted(Annotated[str, kind], value)

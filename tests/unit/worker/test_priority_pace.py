@@ -31,7 +31,7 @@ DEPLOYED_BURST: int = Settings.model_fields["mail_burst"].default
 RATES = st.sampled_from([0.2, 1.0, 3.0, 14.0, 100.0, 1000.0])
 
 
-def mails(priority: Priority, arrivals: Iterable[int]) -> list[SimulatedMail]:
+def make_mails(priority: Priority, arrivals: Iterable[int]) -> list[SimulatedMail]:
     """Mails of a class, by the times at which their jobs are committed."""
     return [SimulatedMail(priority, arrived) for arrived in arrivals]
 
@@ -50,7 +50,7 @@ def poisson(count: int, rate: float, seed: int) -> list[int]:
     return times
 
 
-def percentile(values: list[int], share: float) -> int:
+def compute_percentile(values: list[int], share: float) -> int:
     """A percentile, by the nearest rank."""
     return sorted(values)[max(0, -(-round(share * 100) * len(values) // 100) - 1)]
 
@@ -62,7 +62,9 @@ def test_the_rate_is_never_exceeded_and_every_mail_leaves_once(
 ) -> None:
     """Of any n mails in a row the last leaves (n - burst) intervals after the first, or later: exactly."""
     rules = PacingRules.from_rate(rate, burst)
-    done = PacingSimulation(rules, mails(HIGH, high) + mails(NORMAL, normal) + mails(LOW, low), seed).run()
+    done = PacingSimulation(
+        rules, make_mails(HIGH, high) + make_mails(NORMAL, normal) + make_mails(LOW, low), seed
+    ).run()
     moments = done.moments
     assert len(moments) == len(high) + len(normal) + len(low)
     for earlier, later in zip(moments, moments[burst:], strict=False):
@@ -79,9 +81,9 @@ def test_a_flood_delays_high_mails_by_the_one_that_is_leaving(
     Only overdue mails come on top, one each per share. What was handed back comes by wake-ups of whole seconds.
     """
     rules = PacingRules.from_rate(rate, burst)
-    alone = PacingSimulation(rules, mails(HIGH, high), seed).run()
-    flood = mails(NORMAL, [0] * normal) + mails(LOW, [0] * low)
-    behind = PacingSimulation(rules, mails(HIGH, high) + flood, seed).run()
+    alone = PacingSimulation(rules, make_mails(HIGH, high), seed).run()
+    flood = make_mails(NORMAL, [0] * normal) + make_mails(LOW, [0] * low)
+    behind = PacingSimulation(rules, make_mails(HIGH, high) + flood, seed).run()
     for n, (quiet, busy) in enumerate(zip(alone.list_sent(HIGH), behind.list_sent(HIGH), strict=True)):
         assert quiet.left is not None
         assert busy.left is not None
@@ -97,7 +99,7 @@ def test_a_flood_delays_high_mails_by_the_one_that_is_leaving(
 def test_normal_mails_go_before_low_ones(rate: float, burst: int, normal: int, low: int, seed: int) -> None:
     """Of a flood of both, low ones pass a normal one that waits for its turn as often as their share says, and once."""
     rules = PacingRules.from_rate(rate, burst)
-    done = PacingSimulation(rules, mails(NORMAL, [0] * normal) + mails(LOW, [0] * low), seed).run()
+    done = PacingSimulation(rules, make_mails(NORMAL, [0] * normal) + make_mails(LOW, [0] * low), seed).run()
     passed = sum(is_normal_one_waiting(done, mail.moment or 0) for mail in done.list_sent(LOW))
     span = (done.list_sent(NORMAL)[-1].left or 0) - (done.list_sent(NORMAL)[0].left or 0)
     # Once more than the share: a low one may be overdue when the first normal one asks.
@@ -117,7 +119,7 @@ def is_normal_one_waiting(done: PacingSimulation, moment: int) -> bool:
 def test_a_share_is_kept_for_each_class_while_high_mails_never_pause(rate: float, burst: int) -> None:
     """One of ten moments for normal mails, one of twenty for low ones, evenly; the rest are high ones'."""
     count = 400
-    constant = mails(HIGH, [0] * count) + mails(NORMAL, [0] * 100) + mails(LOW, [0] * 100)
+    constant = make_mails(HIGH, [0] * count) + make_mails(NORMAL, [0] * 100) + make_mails(LOW, [0] * 100)
     limit = round(300 / rate * SECOND)
     done = PacingSimulation(PacingRules.from_rate(rate, burst), constant, limit=limit).run()
     high, normal, low = (len(done.list_sent(priority)) for priority in Priority)
@@ -137,7 +139,7 @@ def test_a_share_is_kept_for_each_class_while_high_mails_never_pause(rate: float
 @pytest.mark.parametrize("rate", [0.5, 1.0, 5.0, 14.0])
 def test_no_moment_is_left_unused_while_mails_wait(rate: float, priority: Priority, burst: int) -> None:
     """A flood of one class leaves at 97 of 100 of the rate at least, from its first mail to its last."""
-    done = PacingSimulation(PacingRules.from_rate(rate, burst), mails(priority, [0] * 300)).run()
+    done = PacingSimulation(PacingRules.from_rate(rate, burst), make_mails(priority, [0] * 300)).run()
     moments = done.moments
     assert len(moments) == 300
     assert (moments[-1] - moments[0]) * 0.97 <= 299 / rate * SECOND
@@ -146,7 +148,7 @@ def test_no_moment_is_left_unused_while_mails_wait(rate: float, priority: Priori
 @pytest.mark.parametrize("burst", [1, DEPLOYED_BURST])
 def test_a_mixed_flood_leaves_no_moment_unused_either(burst: int) -> None:
     """All three classes at once and at random, fourteen a second."""
-    mixed = [mails(priority, poisson(300, 8.0, seed=priority)) for priority in Priority]
+    mixed = [make_mails(priority, poisson(300, 8.0, seed=priority)) for priority in Priority]
     moments = (
         PacingSimulation(PacingRules.from_rate(14.0, burst), [*mixed[HIGH], *mixed[NORMAL], *mixed[LOW]]).run().moments
     )
@@ -163,14 +165,14 @@ def test_high_mails_take_at_most_twice_as_long_behind_a_flood(rate: int, load: f
     """
     rules = PacingRules.from_rate(rate, DEPLOYED_BURST)
     high = poisson(400, min(load * rate, 60.0), seed=7)
-    flood = mails(LOW, [0] * (1000 + min(high[-1] * rate // SECOND, 20_000)))
-    alone = PacingSimulation(rules, mails(HIGH, high)).run()
-    behind = PacingSimulation(rules, mails(HIGH, high) + flood, limit=high[-1] + 60 * SECOND).run()
+    flood = make_mails(LOW, [0] * (1000 + min(high[-1] * rate // SECOND, 20_000)))
+    alone = PacingSimulation(rules, make_mails(HIGH, high)).run()
+    behind = PacingSimulation(rules, make_mails(HIGH, high) + flood, limit=high[-1] + 60 * SECOND).run()
     assert len(behind.list_sent(HIGH)) == len(high)
     last = behind.list_sent(HIGH)[-1].left or 0
     assert any(mail.left is None or mail.left > last for mail in flood), "the flood was drained"
-    quiet = percentile([mail.waited for mail in alone.list_sent(HIGH)], 0.95)
-    busy = percentile([mail.waited for mail in behind.list_sent(HIGH)], 0.95)
+    quiet = compute_percentile([mail.waited for mail in alone.list_sent(HIGH)], 0.95)
+    busy = compute_percentile([mail.waited for mail in behind.list_sent(HIGH)], 0.95)
     # the moment of a mail, and of the one after its burst
     moments = behind.moments
     closest = min(later - earlier for earlier, later in zip(moments, moments[DEPLOYED_BURST:], strict=False))
@@ -190,10 +192,14 @@ def test_high_mails_take_at_most_twice_as_long_behind_a_flood(rate: int, load: f
 def test_the_measurement_notices_a_single_queue_for_all() -> None:
     """Were the flood of the same class as the mails that are measured, their 95th percentile would show it."""
     high = poisson(40, 0.3, seed=7)
-    alone = PacingSimulation(PacingRules.from_rate(1, 1), mails(HIGH, high)).run()
-    single = PacingSimulation(PacingRules.from_rate(1, 1), [*mails(HIGH, high), *mails(HIGH, [0] * 300)]).run()
+    alone = PacingSimulation(PacingRules.from_rate(1, 1), make_mails(HIGH, high)).run()
+    single = PacingSimulation(
+        PacingRules.from_rate(1, 1), [*make_mails(HIGH, high), *make_mails(HIGH, [0] * 300)]
+    ).run()
     measured = [mail.waited for mail in single.mails[: len(high)]]
-    assert percentile(measured, 0.95) > 2 * percentile([mail.waited for mail in alone.list_sent(HIGH)], 0.95)
+    assert compute_percentile(measured, 0.95) > 2 * compute_percentile(
+        [mail.waited for mail in alone.list_sent(HIGH)], 0.95
+    )
 
 
 def test_a_lone_high_mail_waits_for_one_interval_at_most_and_not_at_all_with_a_burst() -> None:
@@ -201,11 +207,11 @@ def test_a_lone_high_mail_waits_for_one_interval_at_most_and_not_at_all_with_a_b
     high = [n * 30 * SECOND + n * 37 * MS for n in range(1, 101)]
     waits = {}
     for burst in (1, 2, DEPLOYED_BURST):
-        flood = mails(LOW, [0] * 4000)
+        flood = make_mails(LOW, [0] * 4000)
         done = PacingSimulation(
-            PacingRules.from_rate(1, burst), mails(HIGH, high) + flood, limit=high[-1] + 30 * SECOND
+            PacingRules.from_rate(1, burst), make_mails(HIGH, high) + flood, limit=high[-1] + 30 * SECOND
         ).run()
-        waits[burst] = percentile([mail.waited for mail in done.list_sent(HIGH)], 0.95)
+        waits[burst] = compute_percentile([mail.waited for mail in done.list_sent(HIGH)], 0.95)
     assert SECOND // 2 < waits[1] <= SECOND * 5 // 4 + WAY
     assert waits[2] <= WAY
     assert waits[DEPLOYED_BURST] <= WAY

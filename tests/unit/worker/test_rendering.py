@@ -57,12 +57,12 @@ PLACEHOLDER = re.compile(r"{{.*?}}")
 PARTS = {"subject", "greeting", "body", "details", "quote_label", "quote", "after", "button"}
 
 
-def words(language: str) -> dict[str, Any]:
+def load_words(language: str) -> dict[str, Any]:
     """A language's file."""
     return tomllib.loads(resources.files("worker.mails").joinpath(f"{language}.toml").read_text(encoding="utf-8"))
 
 
-def written(mail: str, language: str, facts: dict[str, str] = PLAIN) -> RenderedMail:
+def render_mail_of(mail: str, language: str, facts: dict[str, str] = PLAIN) -> RenderedMail:
     """A mail with these facts."""
     return render_mail(mail, language, facts, link=LINK)
 
@@ -97,9 +97,9 @@ class _RenderedPage(HTMLParser):
 @pytest.mark.parametrize(("mail", "language"), ALL)
 def test_hostile_facts_reach_the_mail_as_text_and_nothing_else(mail: str, language: str) -> None:
     """The HTML's elements are those of a harmless mail, and every word a person wrote stands in both parts."""
-    hostile = written(mail, language, HOSTILE)
+    hostile = render_mail_of(mail, language, HOSTILE)
     page = _RenderedPage(hostile.html)
-    assert page.tags == _RenderedPage(written(mail, language).html).tags
+    assert page.tags == _RenderedPage(render_mail_of(mail, language).html).tags
     for name in (*MAILS[mail].required, *MAILS[mail].optional):
         if name not in CODED | DATES:
             assert HOSTILE[name] in hostile.text
@@ -111,7 +111,7 @@ def test_hostile_facts_reach_the_mail_as_text_and_nothing_else(mail: str, langua
 def test_every_required_fact_is_in_both_parts(mail: str, language: str) -> None:
     """Facts that a mail asks for and does not use would be loaded, and trusted to be there, for nothing."""
     marked = {name: value if name in CODED | DATES else f"fact-{name}" for name, value in PLAIN.items()}
-    mail_words = written(mail, language, marked)
+    mail_words = render_mail_of(mail, language, marked)
     shown = mail_words.subject + mail_words.text
     for name in MAILS[mail].required:
         if name not in CODED | DATES:
@@ -124,7 +124,7 @@ def test_every_required_fact_is_in_both_parts(mail: str, language: str) -> None:
 @pytest.mark.parametrize(("mail", "language"), ALL)
 def test_no_placeholder_is_left_and_nothing_comes_from_outside(mail: str, language: str) -> None:
     """A mail that loads pictures or styles lets others see who reads it."""
-    mail_words = written(mail, language)
+    mail_words = render_mail_of(mail, language)
     for part in (mail_words.subject, mail_words.text, mail_words.html):
         assert "{{" not in part
         assert "{%" not in part
@@ -141,9 +141,9 @@ def test_no_placeholder_is_left_and_nothing_comes_from_outside(mail: str, langua
 @pytest.mark.parametrize("mail", MAILS)
 def test_every_language_says_it_in_its_own_words(mail: str) -> None:
     """No part is left in another language: all differ pairwise, and Macedonian is in Cyrillic."""
-    mails = {language: written(mail, language) for language in LANGUAGES}
+    mails = {language: render_mail_of(mail, language) for language in LANGUAGES}
     assert len({m.subject for m in mails.values()}) == len({m.text for m in mails.values()}) == 4
-    own = {language: words(language)["mail"][mail] for language in LANGUAGES}
+    own = {language: load_words(language)["mail"][mail] for language in LANGUAGES}
     for part in PARTS:
         texts = [str(own[language][part]) for language in LANGUAGES if part in own[language] and part != "quote"]
         assert len(set(texts)) == len(texts), part
@@ -153,9 +153,9 @@ def test_every_language_says_it_in_its_own_words(mail: str) -> None:
 
 def test_each_language_has_the_same_mails_with_the_same_parts_and_placeholders() -> None:
     """What a translator forgot shows here."""
-    english = words("en")
+    english = load_words("en")
     for language in LANGUAGES:
-        other = words(language)
+        other = load_words(language)
         assert set(other["mail"]) == set(MAILS)
         assert {kind: set(found) for kind, found in other["words"].items()} == {
             kind: set(found) for kind, found in english["words"].items()
@@ -170,18 +170,20 @@ def test_each_language_has_the_same_mails_with_the_same_parts_and_placeholders()
 def test_there_is_a_word_for_every_code_the_database_knows() -> None:
     """A code without a word would fail the mail."""
     schema = "".join(path.read_text(encoding="utf-8") for path in sorted(MIGRATIONS.glob("*.sql")))
-    for kind, codes in words("en")["words"].items():
+    for kind, codes in load_words("en")["words"].items():
         for code in codes:
             assert f"'{code}'" in schema, (kind, code)
     states = schema.partition("INSERT INTO claim_states VALUES")[2].partition(";")[0]
-    assert {line.split("'")[1] for line in states.splitlines() if "'" in line} == set(words("en")["words"]["state"])
+    assert {line.split("'")[1] for line in states.splitlines() if "'" in line} == set(
+        load_words("en")["words"]["state"]
+    )
     assert set(LANGUAGES) == set(get_args(Language))
 
 
 @pytest.mark.parametrize(("mail", "language"), ALL)
 def test_a_subject_is_one_line_whatever_it_is_made_of(mail: str, language: str) -> None:
     """Nothing in it can begin another header."""
-    subject = written(mail, language, HOSTILE).subject
+    subject = render_mail_of(mail, language, HOSTILE).subject
     assert subject.splitlines() == [subject]
     assert subject == join_lines(subject)
 
@@ -195,7 +197,7 @@ def test_line_ends_of_any_kind_become_a_space(end: str) -> None:
 @pytest.mark.parametrize("control", "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 def test_a_subject_does_not_turn_the_direction_of_its_words(control: str) -> None:
     """It has no markup that could isolate a title: one with an override would turn the number that follows it."""
-    subject = written("claim-received", "en", PLAIN | {"title": f"Late{control} flight"}).subject
+    subject = render_mail_of("claim-received", "en", PLAIN | {"title": f"Late{control} flight"}).subject
     assert control not in subject
     assert join_lines(f"a{control}b") == "ab"
 
@@ -205,7 +207,7 @@ def test_a_mail_without_its_optional_facts_leaves_them_out(mail: str) -> None:
     """With their labels: an empty row says nothing."""
     for language in LANGUAGES:
         least = {name: PLAIN[name] for name in MAILS[mail].required}
-        text = written(mail, language, least).text
+        text = render_mail_of(mail, language, least).text
         assert all(not line.endswith(":") or "{" in line for line in text.splitlines() if line)
         for name in MAILS[mail].optional:
             assert PLAIN[name] not in text
@@ -213,7 +215,7 @@ def test_a_mail_without_its_optional_facts_leaves_them_out(mail: str) -> None:
 
 def test_languages_write_dates_and_amounts_their_own_way() -> None:
     """24 November, 35.00 and 35,00."""
-    found = {language: written("member-welcome", language).text for language in LANGUAGES}
+    found = {language: render_mail_of("member-welcome", language).text for language in LANGUAGES}
     assert "24 November 2026" in found["en"]
     assert "EUR 35.00" in found["en"]
     assert "24 nëntor 2026" in found["sq"]
@@ -225,7 +227,7 @@ def test_languages_write_dates_and_amounts_their_own_way() -> None:
 def test_words_of_several_lines_keep_their_lines() -> None:
     """As they came in."""
     reason = "First line\n  second, indented\n\nlast"
-    mail = written("claim-moved", "en", PLAIN | {"reason": reason})
+    mail = render_mail_of("claim-moved", "en", PLAIN | {"reason": reason})
     assert reason in mail.text
     assert reason in mail.html
     assert "white-space: pre-wrap" in mail.html
@@ -236,7 +238,7 @@ def test_a_fact_that_is_missing_or_empty_stops_the_mail(missing: str) -> None:
     """Better no mail than one with holes; the code shows an operator why, and nothing about the person."""
     for facts in ({k: v for k, v in PLAIN.items() if k != missing}, PLAIN | {missing: ""}):
         with pytest.raises(MailRenderError) as stopped:
-            written("member-welcome", "sq", facts)
+            render_mail_of("member-welcome", "sq", facts)
         assert stopped.value.code == "facts-missing"
 
 
@@ -252,13 +254,13 @@ def test_a_fact_that_is_missing_or_empty_stops_the_mail(missing: str) -> None:
 def test_what_can_not_be_written_says_why_without_quoting_it(mail: str, language: str, facts: dict[str, str]) -> None:
     """An unknown mail, language or code, and a date that is none."""
     with pytest.raises(MailRenderError) as stopped:
-        written(mail, language, facts)
+        render_mail_of(mail, language, facts)
     assert "besa" not in f"{stopped.value.code} {stopped.value.__cause__}"
 
 
 def test_a_name_written_from_right_to_left_does_not_turn_the_words_around_it() -> None:
     """Each fact is isolated from its sentence."""
-    mail = written("member-welcome", "en", PLAIN | {"full_name": "\u202eבסה"})
+    mail = render_mail_of("member-welcome", "en", PLAIN | {"full_name": "\u202eבסה"})
     assert "Hello <bdi>\u202eבסה</bdi>," in mail.html
     assert "Hello \u202eבסה," in mail.text
 
