@@ -1,4 +1,4 @@
-"""Environments on one table, each able to stand still at any moment and go on later: what may never happen.
+"""A state machine of circuit breakers on one table, each of which may pause at any request and go on later.
 
 Every request to the table runs on its own, so any number of things happen between what an environment saw and what
 it writes. Answers are lost, environments are killed with a write on the wire, operators interfere.

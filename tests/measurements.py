@@ -1,4 +1,4 @@
-"""What tests have measured, for the page of guarantees: one JSON object a line."""
+"""Figures that tests measure, kept for the page of guarantees as one JSON object a line."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A fleet of workers in virtual time: the real conversation for a turn, queues, batches and hand-backs around it."""
+"""A simulated fleet of mail workers in virtual time, on the real pacing code, queues and batches."""
 
 import heapq
 import itertools

@@ -1,4 +1,4 @@
-"""Powertools' circuit breaker, as it is in many execution environments at once: to be measured beside ours."""
+"""Powertools' circuit breaker in many execution environments at once, measured beside ours."""
 
 import importlib.util
 import itertools

@@ -1,4 +1,4 @@
-"""The role that a function connects as where it is deployed, and connections of the tests as that role.
+"""The database role that a function has where it is deployed, and connections of the tests as that role.
 
 A test runs code of several functions in one process. Which function a transaction belongs to is seen from the code that
 asks for it: then a grant that a function lacks turns red the test that needs it.

@@ -1,4 +1,4 @@
-"""Who the people of the tests are: what they send, each time with an address of their own."""
+"""Sample people of the tests: what they send, each time with an address of their own."""
 
 import uuid
 from typing import Any

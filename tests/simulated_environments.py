@@ -1,4 +1,4 @@
-"""Fleets of environments before one dependency, in simulated time: one call at a time in each, as Lambda has it."""
+"""Fleets of environments that call one dependency in simulated time, one call at a time in each."""
 
 from random import Random
 

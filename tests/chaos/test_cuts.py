@@ -15,7 +15,7 @@ from tests.measurements import record
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 STEP = int(os.environ.get("CHAOS_CUT_STEP", "1"))  # every how many bytes
-TOLD_EVERY = 500
+REPORT_EVERY = 500
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def shown(request: pytest.FixtureRequest, places: list[int]) -> Iterator[int]:
     """The places, with a line of progress now and then."""
     terminal = request.config.pluginmanager.get_plugin("terminalreporter")
     for n, place in enumerate(places):
-        if terminal is not None and n % TOLD_EVERY == 0:
+        if terminal is not None and n % REPORT_EVERY == 0:
             terminal.write_line(f"cut {n} of {len(places)}, seed {SEED}")
         yield place
 

@@ -11,7 +11,7 @@ from tests.measurements import record
 
 SEED = int(os.environ.get("CHAOS_SEED", "20261124"))
 TIMES = 40
-TELL_EVERY = 100
+REPORT_EVERY = 100
 
 
 def test_thousands_of_meetings_end_without_a_deadlock(
@@ -21,7 +21,7 @@ def test_thousands_of_meetings_end_without_a_deadlock(
     contention, pairs = ContentionTest(fresh_database, SEED), list_sharing_pairs(fresh_database)
     for pair in shuffle_rounds(pairs, TIMES, SEED):
         contention.run_round(pair)
-        if contention.rounds % TELL_EVERY == 0:
+        if contention.rounds % REPORT_EVERY == 0:
             with capsys.disabled():
                 print(f"\n  round {contention.rounds}/{len(pairs) * TIMES} of seed {SEED}", end="", flush=True)  # noqa: T201
     assert contention.failures == []

@@ -1,4 +1,4 @@
-"""Production's own AWS clients, led to another endpoint for a while."""
+"""A context manager that leads the deployed AWS clients to another endpoint."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 EMAIL = CircuitPolicy(name="email")
 NOW = 1_795_000_000_000_000
-CROWD = 20
+CALLS = 20
 
 
 @pytest.fixture(params=["fake", "table"])
@@ -128,20 +128,20 @@ def test_concurrent_calls_count_together(store: CircuitStore) -> None:
             if written.done:
                 return tries
 
-    assert max(run_concurrently([count] * CROWD)) <= CROWD
-    assert (store.read("email").bucket, store.read("email").revision) == (FailureBucket((NOW,) * CROWD), CROWD)
+    assert max(run_concurrently([count] * CALLS)) <= CALLS
+    assert (store.read("email").bucket, store.read("email").revision) == (FailureBucket((NOW,) * CALLS), CALLS)
 
 
 def test_one_of_many_concurrent_calls_changes_the_circuit(store: CircuitStore) -> None:
     """To open, and to the one probe: the others learn whose it is."""
-    trips = run_concurrently([lambda: store.change("email", NEW, open_circuit(NEW, EMAIL, NOW))] * CROWD)
+    trips = run_concurrently([lambda: store.change("email", NEW, open_circuit(NEW, EMAIL, NOW))] * CALLS)
     assert names(trips) == 1
     seen = store.read("email")
 
     def probe(holder: str) -> Callable[[], WriteResult]:
         return lambda: store.change("email", seen, half_open_circuit(seen, EMAIL, NOW, holder))
 
-    probes = run_concurrently([probe(f"environment-{n}") for n in range(CROWD)])
+    probes = run_concurrently([probe(f"environment-{n}") for n in range(CALLS)])
     assert names(probes) == 1
     assert {one.now.holder for one in probes} == {store.read("email").holder}
 

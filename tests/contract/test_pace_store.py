@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 NOW = 1_795_000_000_000_000
 FIRST = PacingState(version=1, tat=NOW, served=(NOW, 2, 3), queue_end=(4, 5, 6), normal_until=7)
 SECOND_WRITE = PacingState(version=2, tat=NOW + 1)
-CROWD = 16
+CALLS = 16
 
 
 @pytest.fixture(params=["fake", "table"])
@@ -62,7 +62,7 @@ def test_a_write_on_a_state_that_has_changed_is_not_made_and_shows_the_change(st
 
 def test_of_many_at_once_one_writes(store: PacingStore) -> None:
     """The others are shown what it wrote."""
-    written = run_concurrently([lambda: store.write(PacingState(), FIRST)] * CROWD)
+    written = run_concurrently([lambda: store.write(PacingState(), FIRST)] * CALLS)
     assert sum(each.written for each in written) == 1
     assert {each.state for each in written} == {FIRST}
 
@@ -75,7 +75,7 @@ def test_sixteen_workers_at_once_are_given_sixteen_moments(store: PacingStore) -
         conversation = take_slot(rules, Priority.HIGH, read_epoch_micros, read_epoch_micros() + 30 * SECOND)
         return max(run_slot_session(conversation, store, read_epoch_micros, time.sleep).served)
 
-    moments = sorted(run_concurrently([turn] * CROWD))
+    moments = sorted(run_concurrently([turn] * CALLS))
     assert min(later - earlier for earlier, later in pairwise(moments)) == rules.interval == 71_429
 
 

@@ -1,4 +1,4 @@
-"""Relays and workers in processes of their own, on real queues, and what becomes of jobs when they are killed."""
+"""Relays and workers in processes of their own on real queues, and checks of their jobs after kills."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

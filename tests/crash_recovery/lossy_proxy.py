@@ -1,4 +1,4 @@
-"""A line that loses answers: it forwards a request, waits for the answer, and cuts instead of handing it on."""
+"""A proxy that loses answers: it forwards a request, waits for the answer, and then closes the connection."""
 
 import http.client
 import socket

@@ -1,4 +1,4 @@
-"""Operators' commands in processes of their own, and what is left of people and circuits when they are killed."""
+"""Operators' commands in processes of their own, and checks of accounts and circuits after kills."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

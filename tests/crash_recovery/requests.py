@@ -1,4 +1,4 @@
-"""The requests that are killed: what each sends, what exactly it may leave behind, and what it answers."""
+"""The requests that are killed: what each sends, which rows it may leave, and what it answers."""
 
 import itertools
 import json

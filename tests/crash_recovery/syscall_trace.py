@@ -1,4 +1,4 @@
-"""What really left the process, seen from beside the code: Python's audit events for HTTP, libpq's trace for SQL."""
+"""Traces of what leaves a process, made without its code: audit events for HTTP, libpq's trace for SQL."""
 
 import re
 import sys

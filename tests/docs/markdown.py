@@ -1,4 +1,4 @@
-"""What the Markdown files refer to: links, anchors, make targets, paths and tests."""
+"""References in the Markdown files: links, anchors, make targets, paths and tests."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The people of a running cloud: how they come in, and how they sign in."""
+"""Users of a running cloud: how they register and sign in."""
 
 import uuid
 from dataclasses import dataclass, field

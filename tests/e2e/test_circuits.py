@@ -24,7 +24,7 @@ def force(cloud: RunningCloud, name: str, to: str) -> None:
 
 
 def test_mails_wait_while_operators_hold_their_circuit_open(cloud: RunningCloud, users: CloudUsers) -> None:
-    """A registration is answered as ever, and no attempt is counted; the mail goes when the circuit is let go."""
+    """The registration is answered as usual and no attempt is counted; the mail leaves when the circuit is released."""
     assert states(cloud) == dict.fromkeys(("email", "identity", "storage"), "closed")
     force(cloud, "email", "open")
     try:
@@ -50,7 +50,7 @@ def circuit_of(cloud: RunningCloud, service: str) -> str:
 
 
 def test_a_circuit_is_forced_by_name_and_state(cloud: RunningCloud) -> None:
-    """One without the other says what to type; an unknown one is refused."""
+    """If one of the two is missing, the error says what to type; an unknown name or state is refused."""
     half = cloud.run_command("circuits", "--name", "email")
     assert (half.returncode, half.stdout) == (1, "")
     assert "NAME=email|identity|storage FORCE=open|closed|auto" in half.stderr

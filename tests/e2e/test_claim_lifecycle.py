@@ -43,7 +43,7 @@ def change_state(staff: httpx.Client, claim: dict[str, Any], to: str, reason: st
 
 
 def test_from_an_agents_application_to_a_resolved_claim(cloud: RunningCloud, users: CloudUsers) -> None:
-    """Agent, approval, member by referral code, welcome, claim, three files, three transitions, history and mails."""
+    """Run the whole way: application, approval, member, claim, three files, three transitions, history and mails."""
     agent, agent_client = users.make_agent(full_name="Arta Krasniqi", language="en")
     registration = make_person(full_name="Марија Николовска", language="mk", referral_code=agent["referral_code"])
     registered = cloud.make_client().post("/members", json=registration, headers=add_key())
@@ -109,7 +109,7 @@ def test_from_an_agents_application_to_a_resolved_claim(cloud: RunningCloud, use
 
 
 def test_a_file_that_is_not_what_it_says_is_removed(cloud: RunningCloud, users: CloudUsers) -> None:
-    """A program announced and sent as a picture: 422, and the object is gone."""
+    """A program that is announced and sent as a picture gets a 422, and its object is deleted."""
     _, client = users.make_member()
     claim = client.post("/claims", json=make_claim_body(), headers=add_key()).json()
     fake = b"MZ" + b"\x00" * 100
@@ -143,7 +143,7 @@ def test_the_form_takes_neither_more_nor_another_type_than_announced(users: Clou
 
 
 def test_every_mail_of_an_agents_way_arrives_in_their_language(cloud: RunningCloud) -> None:
-    """Received, then rejected with the reason."""
+    """The agent gets the mail about the application, then the rejection with its reason."""
     people = CloudUsers(cloud)
     applied = cloud.make_client().post(
         "/agents", json=make_applicant(language="sr", full_name="Љубица Ђорђевић"), headers=add_key()

@@ -78,7 +78,7 @@ def count_statuses(replies: Sequence[httpx.Response]) -> dict[int, int]:
 
 
 def test_twenty_applications_from_twenty_addresses_are_twenty_agents(cloud: RunningCloud) -> None:
-    """20 created, 20 different codes, though they share their name."""
+    """All 20 are created with 20 different codes, though the applicants have the same name."""
     clients = [cloud.make_client(f"127.0.0.{n}") for n in range(2, 22)]
     replies = run_at_once([prepare_post(client, "/agents", make_applicant()) for client in clients])
     assert count_statuses(replies) == {201: 20}
@@ -86,7 +86,7 @@ def test_twenty_applications_from_twenty_addresses_are_twenty_agents(cloud: Runn
 
 
 # The gateway's own answer where a method is asked for more than it lets in.
-SERVED_OR_TOLD_TO_WAIT = {201, 429}
+SERVED_OR_ASKED_TO_WAIT = {201, 429}
 
 
 @pytest.mark.parametrize("count", [21, 50])
@@ -94,7 +94,7 @@ SERVED_OR_TOLD_TO_WAIT = {201, 429}
 def test_fifty_at_one_instant_are_served(
     cloud: RunningCloud, path: str, body: Callable[[], dict[str, Any]], count: int
 ) -> None:
-    """Each from an address of its own, at the deployed settings, also where all environments have to start first."""
+    """Each call has its own address, the settings are the deployed ones, and all environments may have to start."""
     clients = [cloud.make_client(f"127.0.{100 + next_serial() % 100}.{n}") for n in range(2, count + 2)]
     replies = run_at_once([prepare_post(client, path, body()) for client in clients])
 
@@ -104,7 +104,7 @@ def test_fifty_at_one_instant_are_served(
 
 
 def test_fifty_claims_at_one_instant_are_served(cloud: RunningCloud, users: CloudUsers) -> None:
-    """Fifty members, a claim each."""
+    """Fifty members submit a claim each."""
     with ThreadPoolExecutor(8) as pool:
         members = list(pool.map(lambda _: users.make_member(), range(50)))
     time.sleep(50 / RATE)
@@ -115,7 +115,7 @@ def test_fifty_claims_at_one_instant_are_served(cloud: RunningCloud, users: Clou
 
 
 def test_two_hundred_calls_at_one_instant_are_served_or_asked_to_wait(cloud: RunningCloud) -> None:
-    """What is over the capacity is 429 with Retry-After, by the gateway; no call ends in a 5xx that says nothing.
+    """Calls beyond the capacity get a 429 with Retry-After from the gateway; none ends in an unexplained 5xx.
 
     On a machine so slow that the gateway reads 50 calls a second, nobody has to be refused.
     """
@@ -125,7 +125,7 @@ def test_two_hundred_calls_at_one_instant_are_served_or_asked_to_wait(cloud: Run
 
     served, asked = count_statuses(replies).get(201, 0), count_statuses(replies).get(429, 0)
     record("two_hundred_at_one_instant", callers=200, served=served, told_to_wait=asked, other=200 - served - asked)
-    assert set(count_statuses(replies)) <= SERVED_OR_TOLD_TO_WAIT
+    assert set(count_statuses(replies)) <= SERVED_OR_ASKED_TO_WAIT
     assert BURST <= served <= let_in
     refused = [reply for reply in replies if reply.status_code == 429]
     assert {read_problem(reply) for reply in refused} <= {"too-many-requests"}
@@ -137,7 +137,7 @@ def test_two_hundred_calls_at_one_instant_are_served_or_asked_to_wait(cloud: Run
 
 
 def test_fifteen_deep_health_checks_at_one_instant_are_answered(cloud: RunningCloud) -> None:
-    """From fifteen addresses: none is turned away, and none ends in a 5xx of the gateway's."""
+    """From fifteen addresses none is refused, and none ends in a 5xx of the gateway."""
     clients = [cloud.make_client(f"127.0.7.{n}") for n in range(2, 17)]
     replies = run_at_once([partial(client.get, "/health/deep") for client in clients])
 
@@ -145,7 +145,7 @@ def test_fifteen_deep_health_checks_at_one_instant_are_answered(cloud: RunningCl
 
 
 def test_a_flood_of_unknown_addresses_leaves_health_alone(cloud: RunningCloud) -> None:
-    """A hundred strangers at addresses that do not exist, and the health check is answered beside them."""
+    """A hundred clients call paths that do not exist, and the health check is still answered."""
     clients = [cloud.make_client(f"127.0.6.{n}") for n in range(2, 102)]
     with ThreadPoolExecutor(len(clients)) as pool:
         flood = [pool.submit(client.get, "/wp-login.php") for client in clients]
@@ -156,7 +156,7 @@ def test_a_flood_of_unknown_addresses_leaves_health_alone(cloud: RunningCloud) -
 
 
 def test_twenty_applications_from_one_address_are_five(cloud: RunningCloud) -> None:
-    """5 created, 15 refused; one more after the Retry-After, five after a minute."""
+    """Of 20, 5 are created and 15 refused; after Retry-After one more is admitted, after a minute five."""
     bodies = [make_applicant() for _ in range(20)]
     clients = [cloud.make_client("127.0.9.9") for _ in bodies]
     replies = run_at_once([prepare_post(client, "/agents", body) for client, body in zip(clients, bodies, strict=True)])
@@ -175,7 +175,7 @@ def test_twenty_applications_from_one_address_are_five(cloud: RunningCloud) -> N
 
 
 def test_twenty_members_with_one_email_are_one(cloud: RunningCloud) -> None:
-    """1 created, 19 times 409, one account, one member, one welcome."""
+    """One call is answered 201 and 19 are 409; there is one account, one member and one welcome mail."""
     body = make_person()
     replies = run_at_once([prepare_post(cloud.make_client(), "/members", body) for _ in range(20)])
     assert count_statuses(replies) == {201: 1, 409: 19}
@@ -185,7 +185,7 @@ def test_twenty_members_with_one_email_are_one(cloud: RunningCloud) -> None:
 
 
 def test_twenty_calls_with_one_key_are_one_member_and_one_answer(cloud: RunningCloud) -> None:
-    """All from one address, and no 429: each gets the answer, or 409 while the first runs, and then the answer."""
+    """All come from one address and none gets a 429: each gets the answer, or a 409 while the first one runs."""
     body, key, address = make_person(), f"one-key-{time.time_ns()}", "127.0.8.8"
     calls = [prepare_post(cloud.make_client(address), "/members", body, key) for _ in range(20)]
     replies = run_at_once(calls)
@@ -200,7 +200,7 @@ def test_twenty_calls_with_one_key_are_one_member_and_one_answer(cloud: RunningC
 
 
 def test_fifteen_claims_at_once_are_fifteen_cases(cloud: RunningCloud, users: CloudUsers) -> None:
-    """15 claims, 15 numbers, 15 first history rows, 15 mails."""
+    """There are 15 claims with 15 numbers, 15 first history rows and 15 mails."""
     with ThreadPoolExecutor(15) as pool:
         members = list(pool.map(lambda _: users.make_member(language="en"), range(15)))
     replies = run_at_once([prepare_post(client, "/claims", make_claim_body()) for _, client in members])

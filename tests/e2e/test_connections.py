@@ -76,7 +76,7 @@ def callers(cloud: RunningCloud, count: int) -> list[httpx.Client]:
 
 
 def test_a_look_of_the_tests_takes_no_session_of_the_limit(cloud: RunningCloud) -> None:
-    """Otherwise the database refuses a test that looks eight times at once while the fleet has all its connections."""
+    """Otherwise a test that queries eight times at once can be refused while the fleet uses all its connections."""
     limit = cloud.query_rows("SELECT datconnlimit AS n FROM pg_database WHERE datname = current_database()")[0]["n"]
     cloud.query_rows(f"ALTER DATABASE {DATABASE} CONNECTION LIMIT 0")
     try:
@@ -109,7 +109,7 @@ def test_sixty_calls_at_one_instant_use_fifty_connections(cloud: RunningCloud) -
 
 
 def test_idle_connections_are_closed_until_health_is_well(cloud: RunningCloud) -> None:
-    """After a burst the pool keeps half of them at most, so health is not degraded for what nobody uses."""
+    """After a burst the pool keeps half of them at most, so that idle connections do not degrade health."""
 
     def figures() -> dict[str, Any] | None:
         report = cloud.make_client().get("/health/deep").json()

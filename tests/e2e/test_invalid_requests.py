@@ -73,7 +73,7 @@ def list_named_fields(reply: httpx.Response) -> list[str]:
 
 @pytest.mark.parametrize(("path", "field"), [pair for pair in EVERY_FIELD if pair[1] not in OPTIONAL])
 def test_a_missing_field_is_named(clients: dict[str, httpx.Client], path: str, field: str) -> None:
-    """One field, one error."""
+    """The problem lists exactly one error, for that field."""
     body = {k: v for k, v in BODIES[path].items() if k != field}
     assert list_named_fields(post_refused(clients[path], path, body)) == [f"/{field}"]
 
@@ -83,20 +83,20 @@ def test_a_missing_field_is_named(clients: dict[str, httpx.Client], path: str, f
     "value", [None, 7, True, [], {}, ["x"], "", "x" * 20_000, "a\u0000b", "a\u0007b"], ids=lambda v: repr(v)[:12]
 )
 def test_a_field_of_a_wrong_kind_is_named(clients: dict[str, httpx.Client], path: str, field: str, value: Any) -> None:
-    """Null, another type, empty, too long, with control characters."""
+    """The values are null, of another type, empty, too long, or have control characters."""
     assert list_named_fields(post_refused(clients[path], path, {**BODIES[path], field: value})) == [f"/{field}"]
 
 
 @pytest.mark.parametrize(("path", "field"), EVERY_FIELD)
 def test_half_a_surrogate_pair_is_named(clients: dict[str, httpx.Client], path: str, field: str) -> None:
-    """JSON can spell it, text can't hold it."""
+    """JSON can spell half a pair, but no text can hold it."""
     raw = json.dumps({**BODIES[path], field: "ab\ud83dcd efgh ijkl mnop"}).encode()
     assert list_named_fields(post_refused(clients[path], path, raw=raw)) == [f"/{field}"]
 
 
 @pytest.mark.parametrize(("path", "field"), EVERY_FIELD)
 def test_a_field_given_twice_is_named(clients: dict[str, httpx.Client], path: str, field: str) -> None:
-    """Neither the first nor the last wins."""
+    """Neither the first nor the last value is taken."""
     once = json.dumps(BODIES[path])[1:-1]
     raw = ("{" + once + f', "{field}": ' + json.dumps(BODIES[path][field]) + "}").encode()
     assert list_named_fields(post_refused(clients[path], path, raw=raw)) == [f"/{field}"]
@@ -104,13 +104,13 @@ def test_a_field_given_twice_is_named(clients: dict[str, httpx.Client], path: st
 
 @pytest.mark.parametrize(("path", "field"), EVERY_TEXT)
 def test_a_megabyte_of_text_is_too_large(clients: dict[str, httpx.Client], path: str, field: str) -> None:
-    """Too long by far, and said so, not cut; what a body may hold is named."""
+    """The body is refused, not cut, and the answer names the limit."""
     assert post_refused(clients[path], path, {**BODIES[path], field: "x" * 1_000_000}).status_code == 413
     assert list_named_fields(post_refused(clients[path], path, {**BODIES[path], field: "x" * 200_000})) == [f"/{field}"]
 
 
 def test_a_body_that_unpacks_to_two_hundred_thousand_fields_costs_nothing(cloud: RunningCloud) -> None:
-    """413 within a second, in a few hundred bytes; and twenty of them from one address are enough."""
+    """It gets a 413 within a second, in a few hundred bytes; after twenty the address is limited."""
     bomb = gzip.compress(json.dumps({f"field{n}": n for n in range(200_000)}).encode())
     packed = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
     client = cloud.make_client()
@@ -125,7 +125,7 @@ def test_a_body_that_unpacks_to_two_hundred_thousand_fields_costs_nothing(cloud:
 
 
 def test_sixty_invalid_registrations_of_one_address_are_refused_after_twenty(cloud: RunningCloud) -> None:
-    """Slowly enough for the gateway, which counts all clients together; a neighbour is not concerned."""
+    """They come slowly enough for the gateway's limit for all clients; another address is not affected."""
     client, replies = cloud.make_client(), list[httpx.Response]()
     for _ in range(60):
         replies.append(client.post("/members", json={"nam": "x"}, headers=add_key()))
@@ -150,7 +150,7 @@ def test_a_request_id_of_the_clients_choice_names_nothing(cloud: RunningCloud) -
 
 @pytest.mark.parametrize("path", BODIES)
 def test_eleven_megabytes_are_too_large(clients: dict[str, httpx.Client], path: str) -> None:
-    """The gateway takes ten."""
+    """The gateway accepts ten."""
     reply = post_refused(clients[path], path, raw=b'{"full_name": "' + b"x" * 11_000_000 + b'"}')
     assert reply.status_code == 413
 
@@ -162,25 +162,25 @@ def test_eleven_megabytes_are_too_large(clients: dict[str, httpx.Client], path: 
     ids=repr,
 )
 def test_what_is_no_json_object_is_malformed(clients: dict[str, httpx.Client], path: str, raw: bytes) -> None:
-    """400, without a parser's words."""
+    """The answer is a 400 without the parser's own words."""
     assert read_problem(post_refused(clients[path], path, raw=raw)) == "malformed-request"
 
 
 @pytest.mark.parametrize("path", BODIES)
 @pytest.mark.parametrize("media_type", ["text/plain", "application/xml", "multipart/form-data; boundary=x"])
 def test_another_media_type_is_refused(clients: dict[str, httpx.Client], path: str, media_type: str) -> None:
-    """415."""
+    """The answer is a 415."""
     assert post_refused(clients[path], path, BODIES[path], media_type=media_type).status_code == 415
 
 
 @pytest.mark.parametrize("path", BODIES)
 def test_an_unknown_field_is_named(clients: dict[str, httpx.Client], path: str) -> None:
-    """A role in a body raises nobody."""
+    """So a role in a body gives nobody more rights."""
     assert list_named_fields(post_refused(clients[path], path, {**BODIES[path], "role": "admin"})) == ["/role"]
 
 
 def test_an_incident_in_the_future_is_refused(clients: dict[str, httpx.Client]) -> None:
-    """It can't have happened."""
+    """The field is named, since the incident can't have happened."""
     assert list_named_fields(
         post_refused(clients["/claims"], "/claims", make_claim_body(incident_date="2199-01-01"))
     ) == ["/incident_date"]
@@ -198,7 +198,7 @@ HOSTILE_TEXT = [
 
 @pytest.mark.writes
 def test_text_comes_back_exactly_as_it_went_in(cloud: RunningCloud, users: CloudUsers) -> None:
-    """SQL, HTML, templates, any script: it is text, in JSON, in the text of the mail, and escaped in its HTML."""
+    """SQL, HTML, templates and any script stay text in JSON and in the mail's text, and are escaped in its HTML."""
     member, client = users.make_member(language="en", full_name="Zoë <i>O'Neil</i> & Sons")
     assert member["full_name"] == "Zoë <i>O'Neil</i> & Sons"
     welcome = wait_until(lambda: cloud.list_mails(member["email"]), "the welcome mail")[0]

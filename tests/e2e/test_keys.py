@@ -10,7 +10,7 @@ from tests.sample_people import make_claim_body, make_person
 
 
 def test_a_phone_that_changes_its_network_gets_its_answer(cloud: RunningCloud) -> None:
-    """Another address, the draft's form of the key: the first answer, byte for byte, and one member."""
+    """From another address, with the key as the draft writes it, it gets the first answer byte for byte."""
     key, body = str(uuid.uuid4()), make_person()
     first = cloud.make_client().post("/members", json=body, headers=add_key(key))
     again = cloud.make_client().post("/members", json=body, headers=add_key(f'"{key}"'))
@@ -20,7 +20,7 @@ def test_a_phone_that_changes_its_network_gets_its_answer(cloud: RunningCloud) -
 
 
 def test_the_page_that_a_problem_about_keys_links_to_is_there(cloud: RunningCloud) -> None:
-    """With the section it names."""
+    """The page has the section that the link names."""
     client = cloud.make_client()
     reply = client.post("/members", json=make_person())
     assert read_problem(reply) == "idempotency-key-required"
@@ -35,7 +35,7 @@ def test_the_page_that_a_problem_about_keys_links_to_is_there(cloud: RunningClou
 def test_a_claim_refused_for_want_of_a_membership_is_filed_with_the_same_key_once_there_is_one(
     cloud: RunningCloud, users: CloudUsers
 ) -> None:
-    """As the refusal advises; a third time it is the answer again."""
+    """The refusal advises this; a third call with the key gets the same answer again."""
     member, client = users.make_member()
     ended = "UPDATE subscriptions SET starts_on = starts_on - 800, ends_on = ends_on - 800 WHERE member_id = %s"
     cloud.query_rows(ended, member["id"])

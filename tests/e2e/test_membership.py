@@ -8,7 +8,7 @@ from tests.sample_people import make_claim_body, make_person
 
 
 def test_staff_pause_and_resume_a_membership(cloud: RunningCloud, users: CloudUsers) -> None:
-    """No claim in between, and none lost: paused and resumed on one day the end stays where it was."""
+    """No claim can be filed in between; if both happen on one day, the end stays the same."""
     member, client = users.make_member()
     staff, path = users.make_staff(), f"/members/{member['id']}"
     assert client.post(f"{path}/pause", headers=add_key()).status_code == 403
@@ -23,7 +23,7 @@ def test_staff_pause_and_resume_a_membership(cloud: RunningCloud, users: CloudUs
 
 
 def test_a_year_and_a_second_one_and_no_third(cloud: RunningCloud, users: CloudUsers) -> None:
-    """To the day before the anniversary; a cancellation is one, however often it is sent."""
+    """Each ends on the day before its anniversary; a repeated cancellation counts once."""
     member, client = users.make_member()
     first, last = (date.fromisoformat(member["membership"][name]) for name in ("starts_on", "ends_on"))
     assert 365 <= (last - first).days + 1 <= 366
@@ -41,6 +41,6 @@ def test_a_year_and_a_second_one_and_no_third(cloud: RunningCloud, users: CloudU
 
 
 def test_another_country_is_served_elsewhere(cloud: RunningCloud) -> None:
-    """The deployed stack's own is Kosovo."""
+    """The deployed stack serves Kosovo."""
     reply = cloud.make_client().post("/members", json=make_person(country="AL"), headers=add_key())
     assert (reply.status_code, reply.json()["errors"][0]["pointer"]) == (422, "/country")

@@ -32,7 +32,7 @@ def groups(stack: Stack, email: str) -> list[str]:
 
 
 def test_a_live_token_of_who_was_removed_reads_nothing(cloud: RunningCloud) -> None:
-    """The gateway still takes it; the account is asked."""
+    """The gateway still accepts the token, but the function asks the account."""
     email = f"leaver.{next_serial()}@example.test"
     leaver = cloud.make_client(token=cloud.get_token(role="admin", email=email))
     paths = ("/members", "/agents", "/claims", "/jobs", "/payouts", "/commissions")
@@ -62,7 +62,7 @@ def test_a_member_who_changed_their_sign_in_to_an_address_gets_nothing_by_it(
 
 
 def test_an_address_is_freed_until_its_owner_has_signed_in(cloud: RunningCloud, users: CloudUsers) -> None:
-    """Then it is theirs; before, it can be anybody's who proves it."""
+    """Before that anybody may have typed the address in; afterwards it belongs to its owner."""
     registered = users.register()
     assert command(cloud, "free-address", email=registered["email"])["account_id"] == registered["id"]
     again, owner = users.make_member(email=registered["email"])

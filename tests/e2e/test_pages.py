@@ -65,7 +65,7 @@ def keep_screenshot(browser: webdriver.Chrome, name: str) -> None:
 def test_the_documentation_works_offline_and_tries_a_call(
     cloud: RunningCloud, users: CloudUsers, browser: webdriver.Chrome
 ) -> None:
-    """All operations are listed; with a token a call is made and its answer shown; only we are asked for anything."""
+    """It lists all operations, makes a call with a token and shows the answer, and asks no other host for anything."""
     number = users.register()["number"]
     token = str(users.make_staff().headers["Authorization"]).removeprefix("Bearer ")
     browser.get(f"{cloud.url}/docs")
@@ -92,7 +92,7 @@ def test_the_documentation_works_offline_and_tries_a_call(
 
 
 def test_the_inbox_shows_a_mail_rendered(cloud: RunningCloud, users: CloudUsers, browser: webdriver.Chrome) -> None:
-    """Subject and recipient in the list, the HTML part in a frame of its own, and no script of a mail runs."""
+    """Subject and recipient are in the list, the HTML is in a frame of its own, and no script of a mail runs."""
     member = users.register(language="en", full_name="Zoë <script>document.title='run'</script>")
     wait_until(lambda: cloud.list_mails(member["email"]), "the welcome mail")
     browser.get(f"{cloud.origin}/_local/mail")

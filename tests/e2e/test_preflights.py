@@ -41,7 +41,7 @@ def paths(cloud: RunningCloud) -> list[str]:
 
 
 def test_every_path_answers_preflights_with_what_every_answer_carries(cloud: RunningCloud) -> None:
-    """From every function, through the gateway: 204, an id, HTTPS alone, no guessing of types, what may be sent."""
+    """Every function answers 204 through the gateway, with an id, HSTS, nosniff and what may be sent."""
     client = cloud.make_client()
     for path in paths(cloud):
         reply = client.request("OPTIONS", path, headers=PREFLIGHT)
@@ -56,7 +56,7 @@ def test_every_path_answers_preflights_with_what_every_answer_carries(cloud: Run
 
 
 def test_options_by_itself_names_what_is_served(cloud: RunningCloud) -> None:
-    """Of health too, whose own function is not asked."""
+    """This includes health, whose own function is not called."""
     client = cloud.make_client()
     for path, allowed in {"/agents": "GET, HEAD, POST, OPTIONS", "/health": "GET, HEAD, OPTIONS"}.items():
         reply = client.request("OPTIONS", path)

@@ -11,7 +11,7 @@ from tests.sample_people import make_claim_body
 
 @pytest.mark.writes
 def test_no_log_line_holds_personal_data(cloud: RunningCloud, users: CloudUsers) -> None:
-    """Run after everything else in this folder (see conftest): all that the people of these tests have sent."""
+    """It runs last in this folder (see conftest) and looks for everything that the people of these tests have sent."""
     member, client = users.make_member(full_name="Teuta Unmistakable-Name", phone="+38349777123")
     case = make_claim_body(title="Unmistakable title", description="Unmistakable case text, " * 3 + "told.")
     claim = client.post("/claims", json=case, headers=add_key())

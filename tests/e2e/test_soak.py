@@ -11,7 +11,7 @@ SECONDS, FAULT_EVERY_S = 50.0, 5.0  # each kind of fault once
 
 
 def test_the_system_holds_what_it_answered_to_clients_after_every_kind_of_fault(tmp_path: Path) -> None:
-    """Ledger = database = outbox = inbox, and every call has come to its answer."""
+    """Ledger, database, outbox and inbox agree, and every call got its answer."""
     with run_setup(tmp_path) as (cloud, proxy):
         soaked = run_soak(cloud, proxy, seconds=SECONDS, fault_every_s=FAULT_EVERY_S, seed=SEED)
         words = list(list_differences(soaked.ledger, cloud, soaked.jobs))

@@ -41,7 +41,7 @@ def shows(answer: str, shown: str) -> bool:
 
 
 def test_the_tour_runs_as_written_and_answers_as_shown(fresh_cloud: RunningCloud) -> None:
-    """Only the address of the running cloud, and where its state is, are this test's."""
+    """The test replaces only the address of the cloud and the place of its state."""
     script = "".join(f"{commands}\necho; echo '{MARK}'\n" for commands, _ in steps())
     script = "set -euo pipefail\n" + script.replace("http://127.0.0.1:3000", fresh_cloud.origin)
     done = subprocess.run(
@@ -74,5 +74,5 @@ def test_the_tour_runs_as_written_and_answers_as_shown(fresh_cloud: RunningCloud
     ],
 )
 def test_what_is_shown_must_be_what_was_answered(answer: str, shown: str, *, same: bool) -> None:
-    """The comparison itself can fail."""
+    """The comparison above can fail."""
     assert shows(answer, shown) is same

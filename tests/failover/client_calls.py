@@ -1,4 +1,4 @@
-"""What clients ask for while the writer fails: calls that write, and what each has left behind when it is answered."""
+"""Calls that clients make while the writer fails, and the effects that each answered call must have."""
 
 import random
 from collections import Counter

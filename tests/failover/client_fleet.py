@@ -1,4 +1,4 @@
-"""Execution environments at work, and the clients that send to them: each repeats its call until it has an answer."""
+"""Execution environments at work, and clients that repeat each call until they have an answer."""
 
 import heapq
 import itertools

@@ -1,4 +1,4 @@
-"""Failovers in a row, each on what the one before has left: the writer dies and its standby takes over."""
+"""Repeated failovers, each on the servers that the last one left: the writer dies, its standby takes over."""
 
 import random
 import time

@@ -1,4 +1,4 @@
-"""The address that stays when the writer changes: a TCP relay, as a cluster's endpoint or a proxy is one.
+"""A TCP relay whose address stays when the writer changes, as that of a cluster's endpoint or a proxy does.
 
 It can also go silent: what it was connected to is still there, and nothing of it comes through.
 """

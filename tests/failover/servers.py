@@ -1,4 +1,4 @@
-"""A writer and its synchronous standby, and how the one dies and the other takes over."""
+"""A writer and its synchronous standby, with ways to end the one and promote the other."""
 
 import itertools
 import os

@@ -1,4 +1,4 @@
-"""A AdmissionStore in memory: what the contract says, with none of the table's means."""
+"""An AdmissionStore in memory that follows the port's contract."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

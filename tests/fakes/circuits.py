@@ -1,4 +1,4 @@
-"""A store of circuits in memory, and clients of it that a test holds in its hands."""
+"""A circuit store in memory, and clients of it whose requests a test runs one by one."""
 
 from threading import Lock
 

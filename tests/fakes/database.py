@@ -1,4 +1,4 @@
-"""A database that answers what a test says, and remembers what it was asked."""
+"""A database that gives the answers a test prepared, and records the use cases it ran."""
 
 from collections.abc import Callable
 from typing import Any

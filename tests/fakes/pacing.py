@@ -1,4 +1,4 @@
-"""The state of the mails' rate, in memory."""
+"""The state of the mail rate, in memory."""
 
 from dataclasses import dataclass, field
 from threading import Lock

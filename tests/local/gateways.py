@@ -1,4 +1,4 @@
-"""A real gateway process on a stack of the tests' own, and a client that says exactly what goes over the wire."""
+"""A real gateway process on a stack of the tests, and a client that sends the bytes a test chooses."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""Use cases that take the same rows, against each other, each of two environments in the other's opposite order."""
+"""Pairs of use cases that take the same rows concurrently, in two environments and opposite orders."""
 
 import random
 import threading

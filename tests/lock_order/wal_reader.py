@@ -1,4 +1,4 @@
-"""Which rows a transaction took, in which order and how firmly: read from the log that PostgreSQL itself writes of it.
+"""The row locks of a transaction, in order and with their strength, read from the write-ahead log.
 
 An insert, an update, a delete and each row lock, also those that a foreign key takes, are records of the write-ahead
 log, one after the other (pg_walinspect, PostgreSQL's documentation, appendix F).

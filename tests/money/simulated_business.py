@@ -1,4 +1,4 @@
-"""A business that earns and pays: what happens in it, done by the API, and what it must come to by the rules alone.
+"""A simulated business that earns and pays through the API, and the sums that the rules require.
 
 `SimulatedBusiness` calls the API and keeps its own ledger, written from the domain's rules: of what the service has
 computed it reads nothing but the ids.

@@ -1,4 +1,4 @@
-"""The same on a real PostgreSQL: threads whose every statement returns a value that nobody else's does."""
+"""Random clients on a real PostgreSQL: every statement returns a value that no other statement returns."""
 
 import random
 import socket

@@ -1,4 +1,4 @@
-"""Schedules: what happens next, chosen by one number after the other, so that a list of numbers replays a run."""
+"""Schedules of a simulation: numbers choose each next event, so a list of numbers replays a run."""
 
 from collections.abc import Callable, Sequence
 from functools import partial

@@ -1,4 +1,4 @@
-"""Runs of tests in a copy of the checkout, each in a child of this process, which has imported what takes long."""
+"""Runs of tests in a copy of the checkout, each in a child process that has the slow imports already."""
 
 import importlib
 import json

@@ -1,4 +1,4 @@
-"""What the schema can't say, for the generator."""
+"""Schemathesis hooks for what the API's schema can't express."""
 
 import datetime as dt
 import unicodedata

@@ -1,4 +1,4 @@
-"""What is deployed, read from where it stands: the template's values, the code's constants, the mails' priorities."""
+"""The deployed settings, read from the template, the code's constants and the mails' priorities."""
 
 import ast
 import importlib

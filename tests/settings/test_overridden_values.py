@@ -42,7 +42,9 @@ SETS_ONE = re.compile(
     r"|\b(?:idle_timeout_s|max_lifetime_s)=\d"
 )
 
-ROOM = "its subject is not the limits, which tests/settings/test_limits.py holds: one caller makes all its calls"
+GENEROUS_LIMITS = (
+    "its subject is not the limits, which tests/settings/test_limits.py holds: one caller makes all its calls"
+)
 MAIL = "its subject is not the pace, which tests/e2e/test_mail_rate.py holds at the template's rate"
 OTHER_NUMBERS = {
     "local/__main__.py": "a command of that name, no setting",
@@ -50,21 +52,21 @@ OTHER_NUMBERS = {
     "stress/scenarios/predecessor.py": "the system without retries and circuits, to compare with",
     "tests/e2e/cloud.py": MAIL,
     "tests/e2e/test_mail_rate.py": "it states the template's own",
-    "tests/failover/client_fleet.py": ROOM,
-    "tests/integration/failover/test_health.py": ROOM,
-    "tests/integration/health/test_faults.py": ROOM,
+    "tests/failover/client_fleet.py": GENEROUS_LIMITS,
+    "tests/integration/failover/test_health.py": GENEROUS_LIMITS,
+    "tests/integration/health/test_faults.py": GENEROUS_LIMITS,
     "tests/integration/health/test_deep.py": "what is late at one a second and at fourteen is the subject",
     "tests/integration/jobs/test_admin.py": "the number that is set is the subject: it becomes the role's limit",
     "tests/integration/jobs/test_end_to_end.py": MAIL,
     "tests/integration/crash_recovery/test_jobs.py": "a job killed while it waits for its send slot needs a long wait",
     "tests/integration/crash_recovery/test_lost_answers.py": "answers are lost on purpose; an open circuit hides it",
-    "tests/integration/function_client.py": ROOM,
+    "tests/integration/function_client.py": GENEROUS_LIMITS,
     "tests/integration/shared/test_failures_to_connect.py": "the shortest wait of libpq, for a silent server",
-    "tests/crash_recovery/environment.py": f"{ROOM}; and {MAIL}",
+    "tests/crash_recovery/environment.py": f"{GENEROUS_LIMITS}; and {MAIL}",
     "tests/local/test_up_options.py": "the number that is set is the subject: the stand-in's pool follows it",
-    "tests/lock_order/write_operations.py": ROOM,
-    "tests/schemathesis/test_conformance.py": ROOM,
-    "tests/soak/soak_run.py": ROOM,
+    "tests/lock_order/write_operations.py": GENEROUS_LIMITS,
+    "tests/schemathesis/test_conformance.py": GENEROUS_LIMITS,
+    "tests/soak/soak_run.py": GENEROUS_LIMITS,
     "tests/template/test_connections.py": "it states the template's own",
     "tests/template/test_releases.py": "another value of each parameter is the subject",
     "tests/unit/api/test_api.py": "a limit of one is the subject",

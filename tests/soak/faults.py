@@ -1,4 +1,4 @@
-"""What goes wrong while people work, drawn from a seed: each is real, and is over by itself."""
+"""Faults of a soak run, drawn from a seed: each is real and ends by itself."""
 
 import os
 import random
@@ -15,7 +15,7 @@ from local.state_folder import StateFolder
 from tests.e2e.cloud import ROOT, RunningCloud
 from tests.roles import SESSION_OF_A_FUNCTION
 
-ROOMS = ("AgentsFunction", "MembersFunction", "ClaimsFunction")
+FUNCTIONS = ("AgentsFunction", "MembersFunction", "ClaimsFunction")
 
 
 class RandomFaults:
@@ -71,7 +71,7 @@ class RandomFaults:
 
     def kill_function_environments(self) -> None:
         """Environments of the functions, in the middle of whatever they do."""
-        for name in ROOMS:
+        for name in FUNCTIONS:
             self._kill(name)
 
     def kill_worker(self) -> None:

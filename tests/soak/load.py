@@ -1,4 +1,4 @@
-"""People at work: each call is repeated with its key until it has an answer, as a patient client does."""
+"""Simulated users of a soak run, who repeat each call with its key until it is answered."""
 
 import queue
 import random

@@ -1,4 +1,4 @@
-"""How much memory the execution environments keep, watched from outside."""
+"""The memory that the execution environments use, measured from outside."""
 
 import os
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""A local cloud whose database is reached through a proxy that can go wrong, and a run of load and faults on it."""
+"""A soak run: a local cloud behind a database proxy that fails, with load and faults on it."""
 
 import json
 import sys

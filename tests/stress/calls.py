@@ -1,4 +1,4 @@
-"""Calls and answers made by hand."""
+"""Sample calls and their answers."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""A full run as it might have been, by hand: one promise broken, one not judged; and one in which all hold."""
+"""A full sample report: one promise is broken and one not judged; and a second one in which all hold."""
 
 import random
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A run that no page was drawn for: texts without a space, an hour of faults, charts with too much or too little."""
+"""An extreme sample report: texts without a space, an hour of faults, charts with too much or too little."""
 
 import random
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The eight scenarios of the sample, by hand; two of them also as they are when they don't hold."""
+"""The results of the sample report's eight scenarios; two of them also as failures."""
 
 import math
 import random

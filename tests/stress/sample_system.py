@@ -1,4 +1,4 @@
-"""A member with two claims' worth of calls, an agent, and what the system holds of them when all went well."""
+"""A sample system: a member with two claims, an agent, and all the effects of their calls."""
 
 from collections import Counter
 from copy import deepcopy

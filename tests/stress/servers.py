@@ -1,4 +1,4 @@
-"""A small real server on loopback, and a generator that sends to it."""
+"""A small real server on loopback, and a load generator that sends to it."""
 
 import asyncio
 import json

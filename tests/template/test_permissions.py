@@ -18,8 +18,8 @@ STATE = {
     f"dynamodb:{name} StateTable" for name in ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem")
 }
 CIRCUITS = {f"dynamodb:{name} StateTable" for name in ("GetItem", "PutItem")}
-NUDGE = {"sqs:SendMessage NudgeQueue"}
-ROOM = STATE | NUDGE
+WAKE_UP = {"sqs:SendMessage NudgeQueue"}
+API_FUNCTION = STATE | WAKE_UP
 IDENTITIES = {
     f"cognito-idp:Admin{name} UserPool" for name in ("CreateUser", "AddUserToGroup", "GetUser", "SetUserPassword")
 }
@@ -38,9 +38,9 @@ def taking_from(*queues: str) -> set[str]:
 
 
 MAY = {
-    "Agents": ROOM,
-    "Members": ROOM,
-    "Claims": ROOM
+    "Agents": API_FUNCTION,
+    "Members": API_FUNCTION,
+    "Claims": API_FUNCTION
     | {f"s3:{name} EvidenceBucket/*" for name in ("PutObject", "GetObject", "DeleteObject")}
     | {"s3:ListBucket EvidenceBucket"},
     "Health": STATE
@@ -48,14 +48,14 @@ MAY = {
     | {f"sqs:GetQueueAttributes {queue}" for queue in (*PRIORITIES, *DEAD_LETTERS, "NudgeQueue")}
     | {"cognito-idp:DescribeUserPool UserPool", "s3:ListBucket EvidenceBucket", "ses:GetAccount *"},
     "Pages": STATE,
-    "Jobs": ROOM,
+    "Jobs": API_FUNCTION,
     "Relay": {f"sqs:SendMessage {queue}" for queue in PRIORITIES} | taking_from("NudgeQueue"),
     "Worker": STATE
-    | NUDGE
+    | WAKE_UP
     | taking_from(*PRIORITIES)
     | {"ses:SendEmail identity/MailSender", "ses:SendEmail identity/Domain"}
     | IDENTITIES,
-    "Housekeeping": CIRCUITS | NUDGE | {"s3:DeleteObject EvidenceBucket/uploads/*"},
+    "Housekeeping": CIRCUITS | WAKE_UP | {"s3:DeleteObject EvidenceBucket/uploads/*"},
     "Admin": {"rds-db:connect DatabaseOwner"} | CIRCUITS | IDENTITIES | ENDING,
 }
 

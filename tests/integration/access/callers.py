@@ -1,4 +1,4 @@
-"""One caller of each kind, and a record of each kind that is made anew for each call."""
+"""One caller of each kind, and a new record of each kind for every call."""
 
 import itertools
 from collections.abc import Iterator

@@ -100,7 +100,7 @@ def test_every_role_may_do_what_the_table_says_and_nothing_else(fresh_database: 
     ],
 )
 def test_a_grant_too_many_or_too_few_is_seen(fresh_database: FreshDatabase, change: str) -> None:
-    """The comparison above can fail, by a single column."""
+    """The comparison above fails for a single column."""
     with psycopg.connect(fresh_database.postgres.build_conninfo(dbname=fresh_database.name)) as connection:
         connection.execute(change.encode())
         rows = connection.execute(GRANTS.encode()).fetchall()
@@ -119,13 +119,13 @@ def test_a_table_that_nobody_decided_about_is_seen(fresh_database: FreshDatabase
 
 
 def test_every_function_has_a_role_of_its_own() -> None:
-    """Two that shared one could do what either needs."""
+    """Two functions with one role could do what either needs."""
     assert len(set(FUNCTIONS.values())) == len(FUNCTIONS)
     assert set(ROLES) == {*OWN_ROLES, BEFORE}
 
 
 def test_no_role_may_more_than_what_is_granted_to_it(fresh_database: FreshDatabase) -> None:
-    """Neither by an attribute nor by a membership: their group has no rights and can't sign in."""
+    """No attribute or membership adds rights: the roles' group has none and can't sign in."""
     attributes = fresh_database.query_rows(
         "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s)"
         " AND (rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls OR NOT rolcanlogin)",
@@ -251,7 +251,7 @@ def test_a_role_can_not_do_what_is_another_functions_work(
 
 @pytest.mark.parametrize("role", OWN_ROLES)
 def test_no_role_changes_what_was_written_down(fresh_database: FreshDatabase, role: str) -> None:
-    """Neither the audit nor the schema."""
+    """No role can change the audit or the schema."""
     for statement in ("UPDATE audit SET actor = ''", "DELETE FROM audit", "SELECT facts FROM audit",
                       "CREATE TABLE mine (id int)", "ALTER TABLE audit DISABLE TRIGGER ALL"):  # fmt: skip
         assert find_refusal(fresh_database, role, statement) == FORBIDDEN, statement

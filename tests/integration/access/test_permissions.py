@@ -71,7 +71,7 @@ def callers(fresh_database: FreshDatabase) -> Iterator[CallerFixtures]:
 
 @pytest.mark.parametrize("row", ROWS)
 def test_each_caller_gets_the_status_that_the_table_says(callers: CallerFixtures, row: str) -> None:
-    """On a record that is as it was before, with a request that nothing is wrong with."""
+    """The record is new for each call, and nothing else is wrong with the request."""
     expected = {(whose, caller): status for whose, caller, status in list_cells(row)}
     body = BODIES.get(row, lambda: None)
     found = {
@@ -82,13 +82,13 @@ def test_each_caller_gets_the_status_that_the_table_says(callers: CallerFixtures
 
 
 def test_every_operation_is_in_the_table() -> None:
-    """One that is added is decided on here, and one that is gone is taken out."""
+    """A new operation needs a decision here, and a removed one is taken out."""
     written = {method_and_resource(row) for row in ROWS} | set(TABLE["public"])
     assert written == set(collect_operations())
 
 
 def test_every_operation_has_a_row_of_each_kind() -> None:
-    """For a path that names a record, its owner's and nobody's; for every other, one."""
+    """A path that names a record has rows for its owner's and a missing one; every other path has one row."""
     for row, lines in ROWS.items():
         kinds = set(lines) - {"own"}
         assert kinds == ({"record", "missing"} if "_id}" in row else {"all"}), row
@@ -96,13 +96,13 @@ def test_every_operation_has_a_row_of_each_kind() -> None:
 
 
 def test_what_is_public_asks_for_no_token() -> None:
-    """Whoever calls."""
+    """The public operations are exactly those without sign-in."""
     assert {collect_operations()[name].sign_in for name in TABLE["public"]} == {"none"}
     assert {name for name, it in collect_operations().items() if it.sign_in == "none"} == set(TABLE["public"])
 
 
 def test_the_table_has_no_hole() -> None:
-    """How many cells are called, all in all."""
+    """The table has more than 600 cells, and every one is called."""
     count = sum(len(list(list_cells(row))) for row in ROWS)
     record("permission_cells", cells=count, operations=len({method_and_resource(row) for row in ROWS}))
     assert count > 600

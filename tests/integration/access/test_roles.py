@@ -67,7 +67,7 @@ def test_a_token_of_staff_reads_nothing_once_the_account_is_not_theirs(
     ids: dict[str, str],
     role: str | None,
 ) -> None:
-    """For as long as it lives: the account is asked in the transaction that reads."""
+    """This holds for the token's whole life: the reading transaction asks the account."""
     member, admin = claim_fixtures.add_member(), claim_fixtures.add_staff("admin")
     there = {
         "member": find_account(member),
@@ -88,7 +88,7 @@ def test_a_token_of_staff_reads_nothing_once_the_account_is_not_theirs(
 def test_an_admins_token_is_staffs_where_the_account_is_staff(
     fresh_database: FreshDatabase, claim_fixtures: ClaimFixtures
 ) -> None:
-    """History says so too: the token alone makes nobody an admin."""
+    """The history says staff too: a token alone makes nobody an admin."""
     admin, claim_id = claim_fixtures.add_staff("admin"), claim_fixtures.claim(claim_fixtures.add_member())
     become(fresh_database, admin, "staff")
     assert call(fresh_database, jobs_api, admin, "GET", "/jobs").problem == "forbidden"
@@ -100,7 +100,7 @@ def test_an_admins_token_is_staffs_where_the_account_is_staff(
 def test_a_members_or_agents_token_opens_nothing_of_an_account_of_another_role(
     fresh_database: FreshDatabase, claim_fixtures: ClaimFixtures
 ) -> None:
-    """Both ways: a member who became an agent needs another token."""
+    """A member who became an agent reads nothing, as member or as agent, until they have a new token."""
     member, claim_id = claim_fixtures.add_member(), None
     claim_id = claim_fixtures.claim(member)
     become(fresh_database, member, "agent")
@@ -112,7 +112,7 @@ def test_a_members_or_agents_token_opens_nothing_of_an_account_of_another_role(
 def test_who_is_in_two_groups_acts_as_what_the_account_is(
     fresh_database: FreshDatabase, claim_fixtures: ClaimFixtures
 ) -> None:
-    """A member whom somebody put into a group of staff by hand goes on as a member, and sees no more than one."""
+    """A member who was put into a group of staff by hand stays a member and sees no more."""
     member, other = claim_fixtures.add_member(), claim_fixtures.add_member()
     both = {**member, "cognito:groups": "member,admin"}
     mine, theirs = claim_fixtures.claim(member), claim_fixtures.claim(other)
@@ -139,7 +139,7 @@ def register(client: ApiClient) -> ApiReply:
 def test_a_kept_answer_is_not_given_to_who_has_been_removed(
     fresh_database: FreshDatabase, claim_fixtures: ClaimFixtures, remembered: bool
 ) -> None:
-    """It was about others; their own a member gets again as ever."""
+    """That answer was about others; a member still gets the answer about themselves again."""
     staff, client = claim_fixtures.add_staff(), make_client(members_api, fresh_database)
     member = register(client).json["id"]
     ids, change = {"member_id": member, "if_match": 1, "key": "once"}, {"language": "en"}
@@ -185,7 +185,7 @@ def test_a_call_for_somebody_else_proves_nothing_of_theirs(fresh_database: Fresh
 
 
 def test_a_call_that_is_not_let_in_proves_nothing(fresh_database: FreshDatabase, claim_fixtures: ClaimFixtures) -> None:
-    """A token in a group that the account is not of."""
+    """The token's group is not the account's role."""
     member = make_claims(claim_fixtures.add_member()["sub"], "agent")
     assert call(fresh_database, agents_api, member, "GET", "/agents/me").status == 403
     assert read_proven_at(fresh_database, member) is None

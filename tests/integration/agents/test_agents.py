@@ -57,7 +57,7 @@ def test_an_application_is_pending_with_a_code_and_no_sign_in(fresh_database: Fr
 
 
 def test_an_approval_makes_the_sign_in(fresh_database: FreshDatabase, client: ApiClient) -> None:
-    """As an agent's, more urgent than the mail that asks them to use it."""
+    """It is made with an agent's group, and its job is more urgent than the mail about it."""
     agent_id = apply(client).json["id"]
     decide(client, agent_id, "approve")
     assert list_jobs(fresh_database, agent_id) == ["high identity", "normal agent-approved", "normal agent-received"]
@@ -109,7 +109,7 @@ def test_who_applies_again_begins_with_the_usual_terms(fresh_database: FreshData
 
 
 def test_until_then_the_address_is_taken_as_any_other(fresh_database: FreshDatabase, client: ApiClient) -> None:
-    """A stranger learns nothing else, and nothing changes."""
+    """The answer shows a stranger nothing else, and nothing changes."""
     before, email = add_rejected_agent(fresh_database, client, ago="29 days 23 hours")
     reply = apply(client, email=email, city="Elsewhere")
     assert (reply.status, reply.problem) == (409, "email-taken")
@@ -121,7 +121,7 @@ def test_until_then_the_address_is_taken_as_any_other(fresh_database: FreshDatab
 
 @pytest.mark.parametrize("state", ["pending", "active", "suspended"])
 def test_nobody_else_applies_again(fresh_database: FreshDatabase, client: ApiClient, state: str) -> None:
-    """However long ago it was decided."""
+    """Only rejected agents may, however long ago the decision was."""
     agent_id, _ = add_agent(fresh_database, state=state)
     fresh_database.query_rows("UPDATE agents SET decided_at = now() - interval '1 year' WHERE id = %s", agent_id)
     email = fresh_database.query_rows("SELECT email FROM accounts WHERE id = %s", agent_id)[0]["email"]
@@ -144,7 +144,7 @@ def test_a_rejected_agent_who_became_staff_does_not_apply_again(
 def test_who_was_rejected_before_decisions_were_dated_waits_from_the_last_change(
     fresh_database: FreshDatabase, client: ApiClient
 ) -> None:
-    """The code before this one, which may still run beside it, writes no date of the decision."""
+    """The previous release, which may still run, writes no date of the decision."""
     before, email = add_rejected_agent(fresh_database, client, ago="1 year")
     fresh_database.query_rows("UPDATE agents SET decided_at = NULL WHERE id = %s", before["id"])
     assert apply(client, email=email).problem == "email-taken"
@@ -166,7 +166,7 @@ def test_ten_who_apply_again_at_once_with_one_address_are_one_application(
 
 
 def test_applying_again_is_repeated_by_its_key(fresh_database: FreshDatabase, client: ApiClient) -> None:
-    """A lost answer is given again, from the row in the database too."""
+    """A repeat gets the first answer, also from the row in the database."""
     before, email = add_rejected_agent(fresh_database, client, ago="31 days")
     body = make_applicant(email=email)
     first, again = (
@@ -178,7 +178,7 @@ def test_applying_again_is_repeated_by_its_key(fresh_database: FreshDatabase, cl
 def test_the_decision_stays_on_the_record_and_only_staff_read_it(
     fresh_database: FreshDatabase, client: ApiClient
 ) -> None:
-    """Why, by whom and when; the audit keeps ids and the action alone."""
+    """Staff read why, by whom and when; the audit has only ids and the action."""
     agent_id, _ = add_agent(fresh_database)
     staff_id = str(RecordFixtures(fresh_database).add_account("staff"))
     body = {"decision": "suspend", "reason": "Arta wrote to strangers."}
@@ -240,7 +240,7 @@ def test_the_same_terms_again_change_nothing(fresh_database: FreshDatabase, clie
 def test_terms_that_are_none_are_refused(
     fresh_database: FreshDatabase, client: ApiClient, terms: dict[str, Any], pointers: list[str]
 ) -> None:
-    """By name; the record stays."""
+    """The answer names the field, and the record is unchanged."""
     agent_id, _ = add_agent(fresh_database)
     reply = change(client, agent_id, 1, **terms)
     assert (reply.status, reply.pointers) == (422, pointers)
@@ -271,7 +271,7 @@ def test_only_an_admin_changes_terms_and_only_on_the_version_they_read(
 
 
 def test_twenty_at_once_of_one_name_have_twenty_codes(fresh_database: FreshDatabase) -> None:
-    """Unique by the constraint, whoever makes them."""
+    """The constraint keeps the codes unique."""
     clients = [make_client(api, fresh_database) for _ in range(20)]
     with ThreadPoolExecutor(20) as pool:
         replies = list(pool.map(apply, clients))
@@ -280,7 +280,7 @@ def test_twenty_at_once_of_one_name_have_twenty_codes(fresh_database: FreshDatab
 
 
 def test_a_code_that_is_taken_is_made_again(client: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A collision is nobody's business but ours."""
+    """A collision is retried and the caller does not see it."""
     taken = apply(client).json["referral_code"]
     codes = iter([taken, taken, "ARTA-ZZZZ"])
     monkeypatch.setattr(app, "make_referral_code", lambda _name: next(codes))
@@ -312,7 +312,7 @@ def test_a_code_begins_with_the_first_name_in_latin_letters(name: str, head: str
 def test_staff_change_an_agents_state_as_the_states_allow(
     fresh_database: FreshDatabase, client: ApiClient, state: str, decision: str
 ) -> None:
-    """Every pair: those of the table are made and audited, all others are 409 and change nothing."""
+    """Of all pairs of states those in the table are made and audited; all others are 409 and change nothing."""
     agent_id, _ = add_agent(fresh_database, state=state)
     reply = decide(client, agent_id, decision)
     after = fresh_database.query_rows("SELECT state, version FROM agents WHERE id = %s", agent_id)[0]
@@ -327,7 +327,7 @@ def test_staff_change_an_agents_state_as_the_states_allow(
 
 @pytest.mark.parametrize(("before", "after"), list(itertools.permutations(STATES, 2)))
 def test_the_database_itself_refuses_other_transitions(fresh_database: FreshDatabase, before: str, after: str) -> None:
-    """Whoever writes."""
+    """A trigger refuses them, whoever writes."""
     agent_id, _ = add_agent(fresh_database, state=before)
     if (before, after) in MOVES:
         fresh_database.query_rows("UPDATE agents SET state = %s WHERE id = %s", after, agent_id)
@@ -340,7 +340,7 @@ def test_the_database_itself_refuses_other_transitions(fresh_database: FreshData
 def test_an_applicant_gets_a_mail_about_the_decision(
     fresh_database: FreshDatabase, client: ApiClient, decision: str, mails: list[str]
 ) -> None:
-    """Once, with the reason."""
+    """It is sent once and has the reason."""
     agent_id, _ = add_agent(fresh_database, state="pending")
     decide(client, agent_id, decision)
     sent = fresh_database.query_rows("SELECT payload FROM outbox WHERE subject_id = %s AND kind = 'mail'", agent_id)
@@ -349,7 +349,7 @@ def test_an_applicant_gets_a_mail_about_the_decision(
 
 
 def test_two_decisions_at_once_have_one_winner(fresh_database: FreshDatabase) -> None:
-    """Approve and reject: one is written, the other finds that it came too late."""
+    """One of approval and rejection is written; the other is a conflict."""
     agent_id, _ = add_agent(fresh_database, state="pending")
     clients = [make_client(api, fresh_database) for _ in range(10)]
     with ThreadPoolExecutor(10) as pool:
@@ -358,7 +358,7 @@ def test_two_decisions_at_once_have_one_winner(fresh_database: FreshDatabase) ->
 
 
 def test_only_staff_decide_and_only_about_agents_there_are(fresh_database: FreshDatabase, client: ApiClient) -> None:
-    """An agent does not approve themselves; an id nobody has is 404."""
+    """An agent can't approve themselves; an unknown id is 404."""
     agent_id, _ = add_agent(fresh_database, state="pending")
     body = {"decision": "approve", "reason": "Me."}
     me = client.sign_in_as(sign_in(fresh_database, agent_id))
@@ -413,7 +413,7 @@ def test_an_agent_who_is_not_active_sees_no_clients(
 
 
 def test_a_member_is_no_agent(fresh_database: FreshDatabase, client: ApiClient) -> None:
-    """Neither by the token's group alone nor by the account's role alone."""
+    """Neither the token's group alone nor the account's role alone makes one."""
     me = sign_in(fresh_database, add_agent(fresh_database)[0])
     assert client.sign_in_as(me).call("GET", "/agents/me").status == 200
     assert client.sign_in_as(make_claims(me["sub"], "member")).call("GET", "/agents/me").status == 403

@@ -92,7 +92,7 @@ def read_state(fresh_database: FreshDatabase, commission_id: str) -> str:
 def test_staff_change_a_commission_as_its_states_allow(
     fresh_database: FreshDatabase, client: ApiClient, state: str, decision: str
 ) -> None:
-    """Every pair: those of the table are made and audited, all others are 409 and change nothing."""
+    """Of all pairs of states those in the table are made and audited; all others are 409 and change nothing."""
     made = add_commission(fresh_database, state)
     reply = decide(client, made, decision)
     audited = fresh_database.query_rows("SELECT action, facts FROM audit WHERE subject_id = %s", made)
@@ -111,7 +111,7 @@ def test_staff_change_a_commission_as_its_states_allow(
 def test_the_reason_stays_on_the_commission(
     fresh_database: FreshDatabase, client: ApiClient, staff: dict[str, str]
 ) -> None:
-    """With who decided and when, for staff to read; the audit has ids alone."""
+    """Staff read it with who decided and when; the audit has only ids."""
     made = add_commission(fresh_database)
     decided = decide(client, made, reason="Besa confirmed it by phone.").json["decision"]
     assert decided["reason"] == "Besa confirmed it by phone."
@@ -125,7 +125,7 @@ def test_the_reason_stays_on_the_commission(
 def test_nobody_decides_about_a_commission_of_their_own(
     fresh_database: FreshDatabase, client: ApiClient, decision: str
 ) -> None:
-    """Whatever groups their token names; somebody else does it."""
+    """Somebody else must decide, whatever groups the token names."""
     agent_id, code = add_agent(fresh_database)
     made = find_commission(fresh_database, add_signed_up_member(fresh_database, code))
     for groups in ("staff", "admin", "agent,staff"):
@@ -173,7 +173,7 @@ def test_nothing_is_approved_before_its_member_has_signed_in(fresh_database: Fre
 
 
 def test_an_approval_waits_for_a_suspension_that_is_under_way(fresh_database: FreshDatabase, client: ApiClient) -> None:
-    """And is refused then: nothing is approved of an agent who is already suspended."""
+    """It is refused afterwards, since the agent is suspended by then."""
     agent_id, code = add_agent(fresh_database)
     made = find_commission(fresh_database, add_signed_up_member(fresh_database, code))
     with ThreadPoolExecutor(1) as pool:
@@ -195,7 +195,7 @@ def test_ten_decisions_at_once_have_one_winner(fresh_database: FreshDatabase, cl
 
 
 def test_staff_and_admins_decide_and_nobody_else(fresh_database: FreshDatabase, client: ApiClient) -> None:
-    """An id nobody has is 404, for staff."""
+    """For staff an unknown id is 404."""
     agent_id, code = add_agent(fresh_database)
     member = add_signed_up_member(fresh_database, code)
     made = find_commission(fresh_database, member)
@@ -257,7 +257,7 @@ def test_staff_list_commissions_by_state_and_agent(fresh_database: FreshDatabase
 
 
 def test_a_cursor_belongs_to_its_filters(fresh_database: FreshDatabase, client: ApiClient) -> None:
-    """One of another listing is refused."""
+    """A cursor of another listing is refused."""
     _, code = add_agent(fresh_database)
     for _ in range(2):
         add_signed_up_member(fresh_database, code)
@@ -269,13 +269,13 @@ def test_a_cursor_belongs_to_its_filters(fresh_database: FreshDatabase, client: 
     "query", [{"state": "open"}, {"agent": "me"}, {"agent": f"{{{NOBODY}}}"}, {"status": "pending"}, {"limit": "0"}]
 )
 def test_a_filter_that_is_none_is_named(client: ApiClient, query: dict[str, str]) -> None:
-    """Never all commissions by mistake."""
+    """A wrong filter must not list all commissions."""
     reply = client.call("GET", "/commissions", query=query)
     assert (reply.status, reply.pointers) == (422, list(query))
 
 
 def test_an_agent_reads_what_became_of_their_commissions(fresh_database: FreshDatabase, client: ApiClient) -> None:
-    """Their states; not why, which is for staff."""
+    """They see the states; the reasons are for staff."""
     agent_id, code = add_agent(fresh_database)
     made = find_commission(fresh_database, add_signed_up_member(fresh_database, code))
     admin = sign_in(fresh_database, str(RecordFixtures(fresh_database).add_account("admin")))
@@ -327,7 +327,7 @@ def test_a_cancellation_within_14_days_voids(
 
 
 def test_what_is_paid_stays_paid(fresh_database: FreshDatabase, client: ApiClient) -> None:
-    """Money that has left is asked back by people."""
+    """A cancellation does not void it; people ask for the money back."""
     member = add_signed_up_member(fresh_database, add_agent(fresh_database)[1])
     made = find_commission(fresh_database, member)
     put(fresh_database, made, "paid")
@@ -348,7 +348,7 @@ def test_what_is_paid_stays_paid(fresh_database: FreshDatabase, client: ApiClien
 def test_a_cancellation_after_a_renewal_counts_from_the_new_period(
     fresh_database: FreshDatabase, renewed: int, canceled: int, *, voids: bool
 ) -> None:
-    """The year before stays earned."""
+    """The commission of the year before stays earned."""
     member = add_signed_up_member(fresh_database, add_agent(fresh_database)[1])
     first, second = find_commission(fresh_database, member), renew(fresh_database, member, renewed)
     cancel(fresh_database, member, canceled)
@@ -390,7 +390,7 @@ ALLOWED = {("pending", "approved"), ("pending", "void"), ("approved", "void")}
 
 @pytest.mark.parametrize(("before", "after"), list(itertools.permutations(STATES, 2)))
 def test_the_database_itself_refuses_other_transitions(fresh_database: FreshDatabase, before: str, after: str) -> None:
-    """Whoever writes."""
+    """A trigger refuses them, whoever writes."""
     made = add_commission(fresh_database, before)
     move = "UPDATE commissions SET state = %s WHERE id = %s"
     if (before, after) in ALLOWED:

@@ -121,7 +121,7 @@ def test_a_months_second_run_is_its_first(
 
 
 def test_a_month_without_anything_to_pay_has_a_run_all_the_same(records: RecordFixtures, client: ApiClient) -> None:
-    """So that it is known to be done."""
+    """The run shows that the month is done."""
     run = run_payout(client)
     assert (run.status, run.json["total"], run.json["statement_count"]) == (201, "0.00", 0)
     assert read(client, run.json)["statements"] == []
@@ -143,7 +143,7 @@ def test_a_month_without_anything_to_pay_has_a_run_all_the_same(records: RecordF
 def test_a_month_is_paid_once_it_is_over(
     fresh_database: FreshDatabase, client: ApiClient, now: datetime, month: str, status: int
 ) -> None:
-    """By the clock of the stack's country."""
+    """The day is that of the stack's country."""
     reply = run_payout(make_client(api, fresh_database, clock=ManualClock(now)).sign_in_as(client.claims), month)
     assert reply.status == status
     assert status == 201 or (reply.problem == "payout-too-early" and fresh_database.count("payouts") == 0)
@@ -151,7 +151,7 @@ def test_a_month_is_paid_once_it_is_over(
 
 @pytest.mark.parametrize("month", ["2026-13", "2026-00", "2026-1", "2026-10-01", "26-10", "1999-12", 202610, None, ""])
 def test_a_month_that_is_none_is_refused(client: ApiClient, month: Any) -> None:
-    """Naming the field."""
+    """The answer names the field."""
     reply = client.call("POST", "/payouts", {"month": month})
     assert (reply.status, reply.pointers) == (422, ["/month"])
 
@@ -189,7 +189,7 @@ def test_runs_of_two_months_at_once_pay_each_commission_once(
 def test_a_void_and_a_run_at_once_end_in_one_of_both(
     fresh_database: FreshDatabase, records: RecordFixtures, client: ApiClient
 ) -> None:
-    """Void and not on a statement, or paid and no longer to be voided."""
+    """The commission is void and on no statement, or paid and can't be voided."""
     for n in range(8):
         made, month = records.add_commission(earned_on="2020-01-01", state="approved"), f"2020-{n + 1:02d}"
         clients = [make_client(api, fresh_database).sign_in_as(client.claims) for _ in range(2)]
@@ -250,13 +250,13 @@ def test_an_agent_reads_their_own_statements(
 def test_who_was_never_approved_has_no_statements(
     fresh_database: FreshDatabase, records: RecordFixtures, client: ApiClient, state: str
 ) -> None:
-    """403 with the reason."""
+    """The answer is a 403 with the reason."""
     me = client.sign_in_as(sign_in(fresh_database, str(records.add_agent(state=state))))
     assert me.call("GET", "/agents/me/statements").problem == "agent-not-active"
 
 
 def test_payouts_are_for_admins(fresh_database: FreshDatabase, records: RecordFixtures, client: ApiClient) -> None:
-    """Not for staff, agents or members; an id nobody has is 404."""
+    """Staff, agents and members get a 403; an unknown id is 404."""
     run = run_payout(client).json
     for account in (records.add_account("staff"), records.add_agent(state="active"), records.add_member()):
         other = client.sign_in_as(sign_in(fresh_database, str(account)))
@@ -333,7 +333,7 @@ IMPOSSIBLE = {
 def test_what_must_be_impossible_is_impossible_in_the_database(
     records: RecordFixtures, fresh_database: FreshDatabase, client: ApiClient, statement: str, reason: str
 ) -> None:
-    """Python is not the last to check."""
+    """Constraints refuse it even if the code has an error."""
     agent = records.add_agent(state="active")
     records.add_agent()
     records.add_commission(agent, earned_on="2026-10-02", state="approved")

@@ -240,7 +240,7 @@ def test_half_of_the_calls_failing_opens_the_circuit_and_not_powertools(dynamodb
 
 
 def test_slow_calls_open_the_circuit_and_not_powertools(dynamodb: "DynamoDBClient") -> None:
-    """It has no notion of slow."""
+    """Powertools' breaker counts no slow calls."""
     policy = CircuitPolicy(name="email", slow_s=1e-9)
     slow, beside = CountingDependency(), CountingDependency()
     call_one_by_one(make_our_callers(make_circuit_store(dynamodb), 10, policy), slow)

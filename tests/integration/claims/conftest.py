@@ -1,4 +1,4 @@
-"""What the claims' tests start from."""
+"""Fixtures of the claims' tests."""
 
 import pytest
 

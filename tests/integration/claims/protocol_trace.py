@@ -1,4 +1,4 @@
-"""What goes over the wire: libpq's own trace of a connection."""
+"""Traces of a connection's messages, written by libpq itself."""
 
 import re
 import tempfile

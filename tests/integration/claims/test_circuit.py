@@ -64,7 +64,7 @@ def test_completing_before_an_open_circuit_is_503_until_the_probes_time(protecte
 
 
 def test_a_link_to_a_document_needs_no_bucket(protected_document: ProtectedFolder) -> None:
-    """It is signed here, whatever the circuit says."""
+    """The function signs it, whatever state the circuit has."""
     document, other = protected_document.folder.uploaded(), protected_document.folder.uploaded()
     assert protected_document.folder.complete(document).status == 200
     protected_document.bucket.fails = ServiceUnavailable("EndpointConnectionError")
@@ -75,7 +75,7 @@ def test_a_link_to_a_document_needs_no_bucket(protected_document: ProtectedFolde
 
 
 def test_a_file_that_is_not_there_is_an_answer(protected_document: ProtectedFolder) -> None:
-    """However often it is asked for: the bucket is well."""
+    """It opens no circuit however often it is asked for, since the bucket works."""
     document = protected_document.folder.announce().json
     assert {protected_document.folder.complete(document).problem for _ in range(3 * STORAGE.failures)} == {
         "document-not-uploaded"
@@ -88,7 +88,7 @@ def test_a_file_that_is_not_there_is_an_answer(protected_document: ProtectedFold
 def test_a_verdict_stands_though_the_circuit_opens_before_the_upload_is_removed(
     protected_document: ProtectedFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is left over expires by itself."""
+    """The upload that is left expires by itself."""
     document = protected_document.folder.uploaded()
     look = protected_document.bucket.read_first_bytes
 

@@ -137,7 +137,7 @@ def test_announcing_and_the_verdict_are_a_round_trip_each(
 
 
 def test_completing_again_answers_the_same(claim_fixtures: ClaimFixtures, fixture: DocumentFixture) -> None:
-    """Without another look at the bucket, which may be out of reach."""
+    """It does not ask the bucket again, which may be out of reach."""
     document = fixture.uploaded()
     first = fixture.complete(document)
     claim_fixtures.evidence.fails = ServiceUnavailable("EndpointConnectionError")
@@ -147,7 +147,7 @@ def test_completing_again_answers_the_same(claim_fixtures: ClaimFixtures, fixtur
 
 
 def test_ten_completions_at_once_are_one_verdict(claim_fixtures: ClaimFixtures, fixture: DocumentFixture) -> None:
-    """All hear of it; one object is left, the one that the document names."""
+    """All get the same answer, and only the object that the document names is left."""
     document = fixture.uploaded()
     clients = [claim_fixtures.make_another_client().sign_in_as(fixture.member) for _ in range(10)]
     with ThreadPoolExecutor(10) as pool:
@@ -218,7 +218,7 @@ def test_what_is_not_as_announced_is_removed(
     ],
 )
 def test_what_people_have_is_taken(fixture: DocumentFixture, content: bytes, content_type: ContentType) -> None:
-    """A PDF with something before its header, text with its mark, text that begins like a program."""
+    """Accepted are a PDF with bytes before its header, text with a byte order mark, text that begins like a program."""
     assert fixture.complete(fixture.uploaded(content, content_type)).json["state"] == "available"
 
 
@@ -345,7 +345,7 @@ def test_the_owner_removes_a_document(claim_fixtures: ClaimFixtures, fixture: Do
 
 
 def test_a_removal_is_its_owners(claim_fixtures: ClaimFixtures, fixture: DocumentFixture) -> None:
-    """To other members it does not exist, and staff take no evidence away in its owner's place."""
+    """For other members it does not exist, and staff can't remove evidence in the owner's place."""
     document = fixture.uploaded()
     assert fixture.remove(document, claim_fixtures.add_member()).problem == "not-found"
     assert fixture.remove(document, claim_fixtures.add_staff()).problem == "forbidden"
@@ -384,7 +384,7 @@ def test_a_removal_that_could_not_delete_says_so_and_is_done_when_repeated(
 
 
 def test_of_eleven_announced_at_once_ten_are_taken(claim_fixtures: ClaimFixtures, fixture: DocumentFixture) -> None:
-    """And have the ten slots, whoever is first."""
+    """Those ten get the ten slots."""
     clients = [claim_fixtures.make_another_client().sign_in_as(fixture.member) for _ in range(11)]
     with ThreadPoolExecutor(11) as pool:
         replies = list(pool.map(lambda client: fixture.announce(client=client), clients))
@@ -491,7 +491,7 @@ def test_evidence_is_its_members_and_staffs(claim_fixtures: ClaimFixtures, fixtu
 
 
 def test_a_document_is_found_only_in_its_own_claim(claim_fixtures: ClaimFixtures, fixture: DocumentFixture) -> None:
-    """Not by way of another claim of the same member."""
+    """It is not found under another claim of the same member."""
     document = fixture.uploaded()
     elsewhere = {"claim_id": claim_fixtures.claim(fixture.member), "document_id": document["id"]}
     client = claim_fixtures.client.sign_in_as(fixture.member)
@@ -525,7 +525,7 @@ def test_a_document_is_found_only_in_its_own_claim(claim_fixtures: ClaimFixtures
 def test_an_announcement_keeps_to_its_form(
     claim_fixtures: ClaimFixtures, fixture: DocumentFixture, field: str, value: Any
 ) -> None:
-    """Five types, 10 MB, and a name that is no path."""
+    """Allowed are five types, up to 10 MB, and a name that is no path."""
     body = {"file_name": "a.png", "content_type": "image/png", "size": 5, field: value}
     client = claim_fixtures.client.sign_in_as(fixture.member)
     reply = client.call("POST", "/claims/{claim_id}/documents", body, claim_id=fixture.claim_id)
@@ -534,7 +534,7 @@ def test_an_announcement_keeps_to_its_form(
 
 @pytest.mark.parametrize("size", [1, 10 * 1024 * 1024])
 def test_the_bounds_themselves_are_taken(claim_fixtures: ClaimFixtures, fixture: DocumentFixture, size: int) -> None:
-    """And names in any script."""
+    """The largest and smallest values are accepted, and names in any script."""
     body = {"file_name": "фактура për № 1.PNG", "content_type": "image/png", "size": size}
     client = claim_fixtures.client.sign_in_as(fixture.member)
     reply = client.call("POST", "/claims/{claim_id}/documents", body, claim_id=fixture.claim_id)

@@ -82,7 +82,7 @@ def test_nobody_changes_or_assigns_what_is_not_theirs(claim_fixtures: ClaimFixtu
 
 
 def test_an_answer_holds_its_etag(claim_fixtures: ClaimFixtures) -> None:
-    """The version to decide on."""
+    """The ETag is the version that a change is decided on."""
     member = claim_fixtures.add_member()
     claim_id = claim_fixtures.claim(member)
     assert claim_fixtures.read(member, claim_id).headers["ETag"] == '"1"'
@@ -156,13 +156,13 @@ def test_a_claim_is_stuck_after_the_days_of_its_state(claim_fixtures: ClaimFixtu
     ],
 )
 def test_a_filter_that_is_none_is_refused_by_name(claim_fixtures: ClaimFixtures, query: dict[str, str]) -> None:
-    """Rather than left out."""
+    """It is not ignored."""
     reply = claim_fixtures.client.sign_in_as(claim_fixtures.add_staff()).call("GET", "/claims", query=query)
     assert (reply.status, reply.pointers) == (422, list(query))
 
 
 def test_a_cursor_goes_on_only_in_its_own_list(claim_fixtures: ClaimFixtures) -> None:
-    """Not in another's list, nor under another filter."""
+    """It works neither in another caller's list nor under another filter."""
     one, two = claim_fixtures.add_member(), claim_fixtures.add_member()
     for member in (one, two):
         claim_fixtures.claim(member)
@@ -242,7 +242,7 @@ def test_a_claim_is_assigned_to_nobody_else(claim_fixtures: ClaimFixtures) -> No
 
 
 def test_of_ten_who_take_one_claim_one_has_it(claim_fixtures: ClaimFixtures) -> None:
-    """1 × 200, 9 × 412."""
+    """One gets a 200, nine get a 412."""
     claim_id = claim_fixtures.claim(claim_fixtures.add_member())
     clients = [claim_fixtures.make_another_client().sign_in_as(claim_fixtures.add_staff()) for _ in range(10)]
 
@@ -255,7 +255,7 @@ def test_of_ten_who_take_one_claim_one_has_it(claim_fixtures: ClaimFixtures) -> 
 
 
 def test_an_assignment_is_one_round_trip(claim_fixtures: ClaimFixtures) -> None:
-    """And so is a read of each kind."""
+    """Each kind of read is one as well."""
     member, staff = claim_fixtures.add_member(), claim_fixtures.add_staff()
     claim_id = claim_fixtures.claim(member)
     with trace_round_trips(claim_fixtures.client) as round_trips:

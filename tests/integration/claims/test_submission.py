@@ -94,7 +94,7 @@ def test_only_a_membership_with_access_files_claims(
 
 
 def test_only_members_submit(claim_fixtures: ClaimFixtures) -> None:
-    """Not staff, not agents, not a token in the members' group that no member has, not nobody."""
+    """Staff, agents, anonymous callers and tokens of the members' group without a member are refused."""
     someone = claim_fixtures.add_account("agent")
     tokens: list[Any] = [
         claim_fixtures.add_staff(),
@@ -110,7 +110,7 @@ def test_only_members_submit(claim_fixtures: ClaimFixtures) -> None:
 
 
 def test_fifteen_at_once_are_fifteen_claims(claim_fixtures: ClaimFixtures) -> None:
-    """15 claims, 15 numbers, 15 first history rows, 30 jobs."""
+    """There are 15 claims, 15 numbers, 15 first history rows and 30 jobs."""
     members = [claim_fixtures.add_member() for _ in range(15)]
     clients = [claim_fixtures.make_another_client().sign_in_as(member) for member in members]
     before = count_rows(claim_fixtures.fresh_database)
@@ -144,7 +144,7 @@ def test_a_retry_that_finds_no_quick_record_gets_the_first_answer(claim_fixtures
 @pytest.mark.parametrize("field", sorted(make_claim_body()))
 @pytest.mark.parametrize("value", [None, 7, True, [], {}, "", " ", "\x00", "x" * 10_001])
 def test_what_is_wrong_with_a_field_names_the_field(claim_fixtures: ClaimFixtures, field: str, value: Any) -> None:
-    """And nothing is written."""
+    """Nothing is written."""
     member, before = claim_fixtures.add_member(), count_rows(claim_fixtures.fresh_database)
     reply = claim_fixtures.submit(member, **{field: value})
     assert (reply.status, reply.pointers, count_rows(claim_fixtures.fresh_database)) == (422, [f"/{field}"], before)
@@ -213,7 +213,7 @@ def test_free_text_loses_its_control_characters(claim_fixtures: ClaimFixtures) -
 
 
 def test_a_history_shows_a_reason_without_control_characters(claim_fixtures: ClaimFixtures) -> None:
-    """Staff paste as well."""
+    """Reasons of staff may be pasted from documents too."""
     member, staff = claim_fixtures.add_member(), claim_fixtures.add_staff()
     claim_id = claim_fixtures.claim(member)
     assert claim_fixtures.change_state(staff, claim_id, "verification", reason="Checked\x0c.\n").status == 200
@@ -226,7 +226,7 @@ def test_a_history_shows_a_reason_without_control_characters(claim_fixtures: Cla
 def test_an_amount_comes_back_with_its_currencys_decimals(
     claim_fixtures: ClaimFixtures, currency: str, sent: str, kept: str
 ) -> None:
-    """To the member who submits it, and to everybody after."""
+    """The member who submits it and all later readers see the same."""
     member = claim_fixtures.add_member()
     made = claim_fixtures.submit(member, amount=sent, currency=currency)
     assert (made.status, made.json["amount"]) == (201, kept)
@@ -255,7 +255,7 @@ def test_text_is_kept_in_its_composed_form(claim_fixtures: ClaimFixtures) -> Non
 
 
 def test_without_a_currency_it_is_euro(claim_fixtures: ClaimFixtures) -> None:
-    """The one default."""
+    """This is the only default."""
     body = make_claim_body()
     del body["currency"]
     reply = claim_fixtures.client.sign_in_as(claim_fixtures.add_member()).call("POST", "/claims", body, key="euro")

@@ -17,7 +17,7 @@ CODES = ("not_covered", "insufficient_evidence", "time_barred", "duplicate", "no
 
 
 def test_the_states_are_those_of_the_database(claim_fixtures: ClaimFixtures) -> None:
-    """The model, the table and these tests speak of the same eight."""
+    """The model, the table and these tests have the same eight states."""
     found = {row["state"] for row in claim_fixtures.fresh_database.query_rows("SELECT state FROM claim_states")}
     assert found == set(STATES) == set(ClaimState.__args__)  # type: ignore[attr-defined]
 
@@ -66,7 +66,7 @@ def test_staff_who_are_members_too_withdraw_only_their_own_claim(claim_fixtures:
 def test_the_database_itself_refuses_what_the_table_does_not_know(
     claim_fixtures: ClaimFixtures, before: str, after: str
 ) -> None:
-    """Whoever writes, the owner of the tables too: the claim's state, and its history."""
+    """Triggers on the claim's state and on its history refuse it even to the owner of the tables."""
     claim_id = claim_fixtures.claim(claim_fixtures.add_member(), state=before)
     allowed = after in STAFF_MOVES[before] or (after == "withdrawn" and before in WITHDRAWABLE)
     history = (
@@ -85,7 +85,7 @@ def test_the_database_itself_refuses_what_the_table_does_not_know(
 
 
 def test_a_transition_is_one_round_trip(claim_fixtures: ClaimFixtures) -> None:
-    """Lock, version, table, history, claim, mail, audit and key."""
+    """Lock, version, table, history, claim, mail, audit and key are sent together."""
     member, staff = claim_fixtures.add_member(), claim_fixtures.add_staff()
     claim_id = claim_fixtures.claim(member)
     with trace_round_trips(claim_fixtures.client) as round_trips:
@@ -126,7 +126,7 @@ def test_a_transition_may_be_decided_on_any_of_several_versions(claim_fixtures: 
 
 
 def test_of_twenty_transitions_decided_on_one_version_one_is_made(claim_fixtures: ClaimFixtures) -> None:
-    """However they meet: 1 × 200, 19 × 412, one history row, one mail."""
+    """One gets a 200 and 19 get a 412; there is one history row and one mail."""
     claim_id = claim_fixtures.claim(claim_fixtures.add_member())
     clients = [claim_fixtures.make_another_client().sign_in_as(claim_fixtures.add_staff()) for _ in range(20)]
     written = claim_fixtures.count_written(claim_id)
@@ -141,7 +141,7 @@ def test_of_twenty_transitions_decided_on_one_version_one_is_made(claim_fixtures
 
 
 def test_a_repeated_transition_is_made_once(claim_fixtures: ClaimFixtures) -> None:
-    """The same key, the quick record lost: the first answer, where the version alone would say it is stale."""
+    """With the same key it gets the first answer, although the store has lost the key and the version is stale."""
     claim_id, staff = claim_fixtures.claim(claim_fixtures.add_member()), claim_fixtures.add_staff()
     body = {"to": "evaluation", "reason": "Checked."}
 
@@ -158,7 +158,7 @@ def test_a_repeated_transition_is_made_once(claim_fixtures: ClaimFixtures) -> No
 
 @pytest.mark.parametrize("code", CODES)
 def test_a_rejection_says_why(claim_fixtures: ClaimFixtures, code: str) -> None:
-    """One of six codes, kept in the history."""
+    """It has one of six codes, which the history keeps."""
     member = claim_fixtures.add_member()
     claim_id = claim_fixtures.claim(member)
     assert (
@@ -188,7 +188,7 @@ def test_a_rejection_says_why(claim_fixtures: ClaimFixtures, code: str) -> None:
 def test_a_transition_that_is_not_complete_is_refused(
     claim_fixtures: ClaimFixtures, body: dict[str, str], pointers: list[str]
 ) -> None:
-    """A reason always, a code with a rejection and with nothing else; nothing is written."""
+    """A reason is required, and a code for rejections only; nothing is written."""
     claim_id = claim_fixtures.claim(claim_fixtures.add_member())
     resource = "/claims/{claim_id}/transitions"
     reply = claim_fixtures.client.sign_in_as(claim_fixtures.add_staff()).call(
@@ -225,7 +225,7 @@ def test_the_member_gets_a_mail_about_a_transition(
 
 
 def test_a_transition_wakes_the_relay(claim_fixtures: ClaimFixtures) -> None:
-    """The mail waits for nobody's schedule."""
+    """So the mail does not wait for the schedule."""
     claim_id, staff = claim_fixtures.claim(claim_fixtures.add_member()), claim_fixtures.add_staff()
     wake_ups = claim_fixtures.client.container.queues
     before = wake_ups.count  # type: ignore[attr-defined]
@@ -258,7 +258,7 @@ def test_a_transition_names_who_made_it(claim_fixtures: ClaimFixtures) -> None:
 
 
 def test_a_token_without_an_account_makes_no_transition(claim_fixtures: ClaimFixtures) -> None:
-    """Staff by its group, but no account of ours: history could not say who."""
+    """The group says staff, but the history could name no account."""
     claim_id = claim_fixtures.claim(claim_fixtures.add_member())
     reply = claim_fixtures.change_state(make_claims("stranger", "staff"), claim_id, "evaluation")
     assert (reply.status, reply.problem, claim_fixtures.read_row(claim_id)["version"]) == (403, "forbidden", 1)

@@ -26,7 +26,7 @@ def job_processes(crash_test: CrashTestEnvironment, processes: ProcessRunner) ->
 def test_everything_that_leaves_a_relay_or_a_worker_has_a_crash_point_before_and_after_it(
     job_processes: JobProcesses,
 ) -> None:
-    """Seen from beside the code: so that a process killed at each crash point misses no moment."""
+    """Traces made without the code show it, so that kills at all crash points cover every moment."""
     jobs = [job_processes.add_mail(**make_published()).id, job_processes.add_identity(**make_published()).id]
     job_processes.add_mail(priority="high")
     relay = job_processes.processes.run("relay.app.handler", {}, traced=True)

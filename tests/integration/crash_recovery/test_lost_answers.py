@@ -45,7 +45,7 @@ def states(job_processes: JobProcesses, jobs: list[MailJob]) -> list[str]:
 def test_a_mail_whose_answer_was_lost_is_uncertain_and_never_sent_again_by_itself(
     job_processes: JobProcesses, lossy_proxy: LossyProxy
 ) -> None:
-    """Not by a message that comes again, nor by relays, workers and housekeeping however much later."""
+    """Neither a repeated message nor relays, workers and housekeeping send it later."""
     jobs = send_lost_mails(job_processes)
     assert len(lossy_proxy.lost) == MAILS
     assert all(lost.endswith(" 200") for lost in lossy_proxy.lost), "the mails had left"
@@ -62,7 +62,7 @@ def test_a_mail_whose_answer_was_lost_is_uncertain_and_never_sent_again_by_itsel
 def test_an_uncertain_mail_that_an_admin_replays_is_sent_exactly_once_more(
     job_processes: JobProcesses, lossy_proxy: LossyProxy
 ) -> None:
-    """A person has decided: they know that it did not arrive."""
+    """The admin knows that it did not arrive."""
     jobs = send_lost_mails(job_processes)
     lossy_proxy.loses = False
     replayed = jobs[0]

@@ -42,7 +42,7 @@ def test_everything_that_leaves_a_request_has_a_crash_point_before_and_after_it(
 def test_an_unkilled_request_adds_its_rows_and_answers_from_them(
     reference_runs: Mapping[str, ReferenceRun], use_case: UseCase
 ) -> None:
-    """What every killed one is held against."""
+    """Every killed request is compared with this one."""
     reference = reference_runs[use_case.name]
     assert reference.answer["statusCode"] == use_case.status
     assert reference.added == use_case.adds
@@ -70,7 +70,7 @@ def test_all_killed_requests_together_add_no_row_more_than_unkilled_ones(kill_ru
 
 
 def test_some_died_before_and_some_after_the_commit_and_some_were_sent_again_too_early(kill_run: KillRunResult) -> None:
-    """Else the campaign would have shown little: where the key is held, 409 says so until the lease is over."""
+    """Without all three the campaign proves little. A held key is 409 until its lease ends."""
     committed = sum(one.committed is not None for one in kill_run.killed)
     assert 0 < committed < len(kill_run.killed)
     assert any(one.in_progress for one in kill_run.killed)

@@ -1,4 +1,4 @@
-"""The servers that the tests of failovers start from."""
+"""Fixtures of the failover tests: a writer and its standby."""
 
 from collections.abc import Iterator
 from pathlib import Path

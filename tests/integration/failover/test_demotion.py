@@ -37,7 +37,7 @@ class RelayedEnvironment:
 
 
 def test_a_demoted_writer_is_left_at_once(pair: tuple[FreshDatabase, PostgresHandle]) -> None:
-    """By its first refusal: the second try is on a new connection, which leads to the new writer."""
+    """After its first refusal the second try uses a new connection, which leads to the new writer."""
     fresh_database, standby = pair
     with relay_to(fresh_database.postgres.server.port) as relay:
         environment = RelayedEnvironment(fresh_database, relay)

@@ -1,4 +1,4 @@
-"""Everything the service stands on, for real, and ways to break it."""
+"""All dependencies of the service as real servers, with ways to break them."""
 
 import os
 import signal

@@ -309,7 +309,7 @@ def test_a_low_job_that_fails_is_counted_and_degrades_nothing(
 
 
 def test_an_open_circuit_is_a_metric_of_its_service(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of that one alone, until it is closed."""
+    """The metric is that service's alone, and ends when the circuit is closed."""
     client, names = make_health_client(settings), ("CircuitOpenEmail", "CircuitOpenIdentity", "CircuitOpenStorage")
     store, policy = client.container.circuit_store, client.container.settings.find_circuit_policy("email")
     assert read_metrics(client, capsys, *names) == [0, 0, 0]
@@ -398,7 +398,7 @@ def busy(fresh_database: FreshDatabase) -> list[dict[str, Any]]:
 
 
 def test_a_reader_is_unhealthy(settings: Settings, fresh_database: FreshDatabase) -> None:
-    """It answers, and takes no work."""
+    """It answers but takes no writes."""
     fresh_database.change_role("default_transaction_read_only = on")
     try:
         reply = make_health_client(settings).call("GET", "/health/deep")
@@ -414,7 +414,7 @@ def test_a_reader_is_unhealthy(settings: Settings, fresh_database: FreshDatabase
 def test_no_database_at_all_is_unhealthy_and_the_answer_gives_no_details(
     settings: Settings, server: PostgresHandle
 ) -> None:
-    """Neither where it should be, nor who we are there, nor what was said."""
+    """It names neither host nor role nor the driver's message."""
     nowhere = settings.model_copy(update={"db_name": "no_such_database"})
     reply = make_health_client(nowhere).call("GET", "/health/deep")
     assert (reply.status, reply.headers["Content-Type"]) == (503, "application/json")
@@ -454,14 +454,14 @@ def test_a_throttled_state_store_degrades_and_stops_nothing(settings: Settings, 
 
 
 def test_a_missing_bucket_queue_or_pool_degrades(settings: Settings) -> None:
-    """An answer, and yet no service to us."""
+    """AWS answers, but the service can't use it."""
     lost = {"evidence_bucket": "no-such-bucket", "user_pool_id": "eu-central-1_nowhere"}
     report = run_deep_check(make_health_client(settings.model_copy(update=lost)))
     assert (report["status"], list_unhealthy(report)) == ("degraded", {"storage": "unhealthy", "identity": "unhealthy"})
 
 
 def test_an_open_circuit_degrades_and_says_since_when(settings: Settings, emulator: EmulatorHandle) -> None:
-    """As the fleet has it in the table."""
+    """The report shows what the fleet has in the table."""
     item: dict[str, Any] = {"pk": {"S": "circuit#email"}, "state": {"S": "open"}, "since": {"N": "1795500000000000"}}
     make_client(emulator.url).put_item(TableName=settings.state_table, Item=item)
     report = run_deep_check(make_health_client(settings))

@@ -1,4 +1,4 @@
-"""What the jobs' tests stand on: a database of each test's own."""
+"""Fixtures of the jobs' tests: a database for each test."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Rows that the jobs' tests start from, and looks at what became of them."""
+"""Rows that the jobs' tests start from, and queries of their outcome."""
 
 import itertools
 import json

@@ -41,7 +41,7 @@ NEW = {"command": "create-staff", "email": "Ana@Example.test", "full_name": "Ana
     ],
 )
 def test_a_command_that_is_wrong_says_what_is(event: dict[str, Any], words: str) -> None:
-    """Without quoting what was sent: it is printed."""
+    """It does not quote the input, since the error is printed."""
     with pytest.raises(CommandError, match=words) as refused:
         admin.handler(event, LambdaContext())
     assert "Ana" not in str(refused.value)
@@ -146,7 +146,7 @@ def test_operators_see_every_circuit(store: InMemoryCircuitStore) -> None:
 
 
 def test_operators_force_a_circuit_and_let_it_go(store: InMemoryCircuitStore) -> None:
-    """Repeating a command changes nothing."""
+    """A repeated command changes nothing."""
 
     def forced(state: str) -> tuple[str, bool, int]:
         command = {"command": "force-circuit", "name": "email", "state": state}
@@ -160,7 +160,7 @@ def test_operators_force_a_circuit_and_let_it_go(store: InMemoryCircuitStore) ->
 
 
 def test_a_table_out_of_reach_is_reported_to_operators(store: InMemoryCircuitStore) -> None:
-    """So that they repeat the command."""
+    """They must repeat the command."""
     store.reachable = False
     with pytest.raises(CommandError, match=r"repeat the command: Unreachable$"):
         admin.handler({"command": "circuits"}, LambdaContext())

@@ -227,7 +227,7 @@ def test_a_job_that_was_claimed_before_the_circuit_opened_is_given_back_uncounte
 def test_a_mail_that_is_refused_opens_nothing(
     worker_setup: CircuitWorkerSetup, mails: Callable[[int], list[UUID]]
 ) -> None:
-    """A bad address is an answer."""
+    """A refused address is an answer, no failure of the service."""
     worker_setup.break_mail(RequestRejected("MessageRejected"))
     assert {worker_setup.work(job) for job in mails(3 * EMAIL.failures)} == {"failed"}
     assert worker_setup.store.read("email").state == "closed"
@@ -236,7 +236,7 @@ def test_a_mail_that_is_refused_opens_nothing(
 def test_mails_of_unknown_fate_open_it_and_stay_uncertain(
     worker_setup: CircuitWorkerSetup, mails: Callable[[int], list[UUID]]
 ) -> None:
-    """The sixth is not tried."""
+    """The sixth mail is not tried."""
     worker_setup.break_mail(OutcomeUnknown("ReadTimeoutError"))
     states = [worker_setup.work(job) for job in mails(EMAIL.failures + 1)]
     assert states == ["uncertain"] * EMAIL.failures + ["pending"]
@@ -245,7 +245,7 @@ def test_mails_of_unknown_fate_open_it_and_stay_uncertain(
 def test_identities_have_a_circuit_of_their_own(
     worker_setup: CircuitWorkerSetup, records: RecordFixtures, member: UUID
 ) -> None:
-    """Open for half a minute."""
+    """It stays open for half a minute."""
     worker_setup.identities.fails = [ServiceUnavailable("TooManyRequestsException")] * 100
     jobs = [records.add_identity(member, state="queued") for _ in range(2 * IDENTITY.failures)]
     assert {worker_setup.work(job) for job in jobs} == {"pending"}

@@ -117,7 +117,7 @@ def test_a_registration_ends_in_a_mail_and_an_identity(
 def test_everything_delivered_twice_has_its_effect_once(
     functions: dict[str, str], emulator: EmulatorHandle, records: RecordFixtures
 ) -> None:
-    """A relay that published twice and queues that deliver again."""
+    """A relay publishes twice and queues deliver again."""
     email = f"{uuid4().hex}@example.test"
     register(records, email)
     relay.handler({}, LambdaContext(SECONDS))
@@ -131,7 +131,7 @@ def test_everything_delivered_twice_has_its_effect_once(
 def test_twenty_claims_are_twenty_mails(
     functions: dict[str, str], emulator: EmulatorHandle, records: RecordFixtures
 ) -> None:
-    """None lost and none doubled, and the desk has one for each too."""
+    """None is lost or doubled, and the claims desk gets one for each as well."""
     email = f"{uuid4().hex}@example.test"
     member = records.add_member(email=email)
     for _ in range(20):

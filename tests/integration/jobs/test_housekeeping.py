@@ -96,7 +96,7 @@ def test_a_document_whose_object_could_not_be_removed_stays_for_the_next_time(
 def test_the_relay_is_woken_for_a_notice_to_the_claims_desk(
     records: RecordFixtures, fresh_database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As for a reminder, and only where there is one."""
+    """It is woken for a reminder too, and only if there is one to send."""
     queues = FakeJobQueues()
     parts = make_container(fresh_database.settings, queues=queues, document_store=FakeDocumentStore())
     monkeypatch.setattr("housekeeping.app.get_container", lambda: parts)
@@ -143,7 +143,7 @@ def _put(records: RecordFixtures, claim: UUID, state: str, ago: str) -> None:
 def test_a_claim_can_be_late_again_after_a_transition(
     housekeeper: Housekeeper, records: RecordFixtures, fresh_database: FreshDatabase
 ) -> None:
-    """Once per claim and state: the transition clears the notice."""
+    """A notice is sent once per claim and state, since the transition clears it."""
     claim = records.add_claim(records.add_member())
     _put(records, claim, "submitted", "4 days")
     assert housekeeper.run()["overdue_claims_notified"] == 1
@@ -249,7 +249,7 @@ def test_keys_are_forgotten_after_a_day_and_done_jobs_after_thirty(
 def test_a_chore_that_fails_does_not_keep_the_others_from_their_work(
     housekeeper: Housekeeper, document: Callable[..., UUID], evidence: FakeDocumentStore, fresh_database: FreshDatabase
 ) -> None:
-    """And what failed is tried again in an hour."""
+    """The failed task is tried again in an hour."""
 
     class Broken(FakeDocumentStore):
         def delete(self, key: str) -> None:
@@ -266,7 +266,7 @@ def test_a_chore_that_fails_does_not_keep_the_others_from_their_work(
 def test_without_time_nothing_is_begun(
     database: Database, document: Callable[..., UUID], fresh_database: FreshDatabase
 ) -> None:
-    """The next run goes on."""
+    """The next run continues."""
     document("25 hours")
     over = Deadline.from_seconds(0, read_monotonic)
     done: dict[str, Any] = Housekeeper(database, FakeDocumentStore(), read_utc_now, "request-1", over).run()

@@ -107,7 +107,7 @@ def test_a_mail_is_written_from_the_database_and_sent_to_the_persons_address(
 
 
 def test_every_mail_finds_its_facts(worker_setup: WorkerSetup, records: RecordFixtures, member: UUID) -> None:
-    """By its subject alone."""
+    """The job names only its subject."""
     agent, claim = records.add_agent(), records.add_claim(member)
     mails: dict[str, tuple[UUID, UUID | None]] = {
         "agent-received": (agent, agent),
@@ -130,7 +130,7 @@ def test_every_mail_finds_its_facts(worker_setup: WorkerSetup, records: RecordFi
 def test_the_claims_desk_gets_mails_in_its_own_language(
     worker_setup: WorkerSetup, records: RecordFixtures, member: UUID
 ) -> None:
-    """At its mailbox, with nobody's name."""
+    """They go to its mailbox and greet nobody by name."""
     worker_setup.work(records.add_mail("staff-new-claim", records.add_claim(member), to=None, state="queued"))
     [mail] = worker_setup.mailer.sent
     assert mail.to == "desk@interdomestik.test"
@@ -174,7 +174,7 @@ def test_a_message_that_comes_twice_sends_one_mail(worker_setup: WorkerSetup, we
 def test_ten_workers_with_one_message_send_one_mail(
     worker_setup: WorkerSetup, fresh_database: FreshDatabase, welcome_mail: UUID
 ) -> None:
-    """The row is claimed by one of them."""
+    """One of them claims the row."""
     together = threading.Barrier(10)
 
     def work(_: int) -> str:
@@ -190,7 +190,7 @@ def test_ten_workers_with_one_message_send_one_mail(
 def test_a_message_for_a_job_that_is_gone_or_waits_is_skipped(
     worker_setup: WorkerSetup, records: RecordFixtures, member: UUID
 ) -> None:
-    """Deleted, done, given to a person, or due later."""
+    """The job is deleted, done, given to a person, or due later."""
     jobs = [records.add_mail("member-welcome", member, to=member, state=s) for s in ("done", "failed", "uncertain")]
     waiting = records.add_mail("member-welcome", member, to=member)
     records.age_job(waiting, "-1 minute")
@@ -201,7 +201,7 @@ def test_a_message_for_a_job_that_is_gone_or_waits_is_skipped(
 def test_a_mail_that_ses_refuses_has_failed(
     worker_setup: WorkerSetup, records: RecordFixtures, welcome_mail: UUID
 ) -> None:
-    """With the code, for admins to see."""
+    """Admins see the error code."""
     worker_setup.mailer.answer = failing(RequestRejected("MessageRejected"))
     assert worker_setup.work(welcome_mail) == "failed"
     assert records.read_job(welcome_mail)["last_error"] == "MessageRejected"
@@ -210,7 +210,7 @@ def test_a_mail_that_ses_refuses_has_failed(
 def test_a_mail_of_unknown_fate_is_uncertain_and_not_sent_again(
     worker_setup: WorkerSetup, records: RecordFixtures, welcome_mail: UUID
 ) -> None:
-    """Whatever comes: the message again, or a relay."""
+    """Neither a repeated message nor a relay sends it."""
     worker_setup.mailer.answer = failing(OutcomeUnknown("ReadTimeoutError"))
     assert worker_setup.work(welcome_mail) == "uncertain"
     worker_setup.mailer.answer = lambda _mail: None
@@ -244,7 +244,7 @@ def test_a_throttled_mail_waits_and_is_sent_then(
 def test_waits_grow_and_the_last_attempt_fails(
     worker_setup: WorkerSetup, records: RecordFixtures, welcome_mail: UUID, fresh_database: FreshDatabase
 ) -> None:
-    """So that a person learns of it."""
+    """A failed job is shown to staff."""
     worker_setup.mailer.answer = failing(ServiceUnavailable("ThrottlingException"))
     waits, states = [], []
     for _ in range(MOST_ATTEMPTS):
@@ -278,7 +278,7 @@ def test_a_mail_that_a_guard_gives_back_waits_as_long_as_it_says_and_was_not_tri
 def test_a_mail_that_can_not_be_written_has_failed(
     worker_setup: WorkerSetup, records: RecordFixtures, member: UUID
 ) -> None:
-    """An unknown template, facts that are missing, an account that is gone."""
+    """The template is unknown, facts are missing, or the account is gone."""
     unknown = records.add_mail("no-such-mail", member, to=member, state="queued")
     missing = records.add_mail("claim-received", member, to=member, state="queued")
     nobody = records.add_mail("member-welcome", member, to=make_uuid7(), state="queued")
@@ -372,7 +372,7 @@ def test_no_sign_in_is_made_for_an_account_of_another_role(
 def test_no_sign_in_is_made_for_an_address_that_is_nobodys(
     worker_setup: WorkerSetup, records: RecordFixtures, member: UUID, fresh_database: FreshDatabase, account: str
 ) -> None:
-    """Freed meanwhile, or of an account that never was."""
+    """The address was freed meanwhile, or the account never existed."""
     job = records.add_identity(member if account == "freed" else make_uuid7(), state="queued")
     fresh_database.query_rows("UPDATE accounts SET email = 'freed.' || id || '@address.invalid' WHERE id = %s", member)
     if account == "no id":
@@ -507,7 +507,7 @@ def test_a_worker_slower_than_its_lease_still_records_the_truth(
 def test_a_worker_whose_job_was_taken_over_changes_nothing(
     worker_setup: WorkerSetup, records: RecordFixtures, member: UUID
 ) -> None:
-    """Its lease was another's by then: the fence holds."""
+    """The fencing token of its expired lease is refused."""
     job = records.add_identity(member, state="queued")
 
     class Overtaken(FakeIdentityProvider):

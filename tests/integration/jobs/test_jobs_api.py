@@ -79,7 +79,7 @@ def test_a_long_list_comes_in_pages(admin: ApiClient, records: RecordFixtures, m
 
 @pytest.mark.parametrize("state", ["done", "all", ""])
 def test_other_states_can_not_be_listed(admin: ApiClient, state: str) -> None:
-    """Jobs that go well are nobody's business."""
+    """Only failed, uncertain and dismissed jobs can be listed."""
     assert admin.call("GET", "/jobs", query={"state": state}).problem == "invalid-request"
 
 
@@ -109,7 +109,7 @@ def test_a_replayed_job_is_pending_again_and_the_relay_is_woken(
 def test_a_job_that_has_not_failed_is_not_replayed(
     admin: ApiClient, records: RecordFixtures, member: UUID, queues: FakeJobQueues, state: str
 ) -> None:
-    """It would be done twice."""
+    """It might be done twice."""
     job = records.add_identity(member, state=state)
     assert admin.call("POST", "/jobs/{job_id}/replay", job_id=str(job)).problem == "job-not-failed"
     assert records.read_job(job)["state"] == state
@@ -208,7 +208,7 @@ def test_a_dismissed_job_is_touched_by_nobody_any_more(
 
 
 def test_a_job_that_is_not_there_is_not_found(admin: ApiClient) -> None:
-    """Nor is what is no id."""
+    """A value that is no id gets the same answer."""
     assert admin.call("POST", "/jobs/{job_id}/replay", job_id=str(make_uuid7())).problem == "not-found"
     assert admin.call("POST", "/jobs/{job_id}/replay", job_id="one").problem == "not-found"
     assert dismiss_job(admin, make_uuid7()).problem == "not-found"

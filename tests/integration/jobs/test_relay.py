@@ -38,7 +38,7 @@ def relay(database: Database, queues: FakeJobQueues) -> Callable[[], int]:
 def test_a_pending_job_goes_to_the_queue_of_its_priority(
     relay: Callable[[], int], records: RecordFixtures, queues: FakeJobQueues
 ) -> None:
-    """Each once, and then there is nothing more to do."""
+    """Each job is published once, and nothing is left to do."""
     someone = records.add_member()
     sent = {p: records.add_mail("member-welcome", someone, to=someone, priority=p) for p in ("low", "normal", "high")}
     assert relay() == 3
@@ -62,7 +62,7 @@ def test_more_than_a_batch_goes_out_the_most_urgent_first(
 
 
 def test_a_job_due_later_waits(relay: Callable[[], int], records: RecordFixtures) -> None:
-    """Until then it stays pending."""
+    """It stays pending until it is due."""
     someone = records.add_member()
     job = records.add_identity(someone)
     records.age_job(job, "-1 minute")
@@ -122,7 +122,7 @@ def test_a_relay_killed_before_or_after_publishing_loses_nothing(
 def test_a_message_that_sqs_lost_is_published_again(
     relay: Callable[[], int], records: RecordFixtures, queues: FakeJobQueues
 ) -> None:
-    """A job that nobody has taken for a quarter of an hour."""
+    """After a quarter of an hour without a worker, the job is published again."""
     job = records.add_identity(records.add_member())
     relay()
     records.age_job(job, "14 minutes")
@@ -184,7 +184,7 @@ def test_a_job_that_a_worker_holds_is_left_alone(relay: Callable[[], int], recor
 
 
 def test_the_loop_ends_with_the_work_or_the_time() -> None:
-    """Whichever comes first."""
+    """It ends with whichever comes first."""
     rounds = iter([3, 2, 0, 9])
     assert repeat_until_empty(lambda: next(rounds), make_deadline()) == 5
     assert repeat_until_empty(lambda: 1, Deadline.from_seconds(0, read_monotonic)) == 0

@@ -17,7 +17,7 @@ def from_address(client: ApiClient, address: str) -> ApiClient:
 
 
 def test_a_registration_repeated_from_another_network_gets_the_first_answer(fresh_database: FreshDatabase) -> None:
-    """Also where the quick record is lost, and only the database knows the key."""
+    """It does so also if the store has lost the key and only the database knows it."""
     body, key = make_person(), f"key-{next_serial()}"
     client = make_client(api, fresh_database)
     first = client.call("POST", "/members", body, key=key)
@@ -28,7 +28,7 @@ def test_a_registration_repeated_from_another_network_gets_the_first_answer(fres
 
 
 def test_a_guessed_key_shows_nothing_without_the_whole_request(fresh_database: FreshDatabase) -> None:
-    """Another body is 422, with the quick record and without it, and no word of the first answer."""
+    """Another body is 422, whether or not the store has the key, and shows nothing of the first answer."""
     key = f"key-{next_serial()}"
     client = make_client(api, fresh_database)
     first = client.call("POST", "/members", make_person(), key=key)

@@ -33,7 +33,7 @@ def grown(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
 
 
 def test_a_registration_writes_all_that_a_member_is(fresh_database: FreshDatabase, client: ApiClient) -> None:
-    """One account, member, subscription, audit entry and key; two jobs; the year and the price as agreed."""
+    """It writes one account, member, subscription, audit entry and key, two jobs, and the agreed year and price."""
     before = count_rows(fresh_database)
     reply = register(client, plan="family")
     assert reply.status == 201
@@ -55,7 +55,7 @@ def test_a_registration_writes_all_that_a_member_is(fresh_database: FreshDatabas
 def test_a_referral_makes_the_member_a_client_and_earns_a_commission(
     fresh_database: FreshDatabase, client: ApiClient
 ) -> None:
-    """20 % of the price, or the agent's own rate."""
+    """The commission is 20 % of the price, or the agent's own rate."""
     (usual, usual_code), (own, own_code) = add_agent(fresh_database), add_agent(fresh_database, rate="0.3333")
     first, second = register(client, referral_code=usual_code), register(client, referral_code=own_code)
     assert first.json["agent"] == {"id": usual, "full_name": "Arta Krasniqi"}
@@ -110,7 +110,7 @@ def test_a_taken_address_is_refused_however_it_is_written(fresh_database: FreshD
 
 
 def test_twenty_at_once_with_one_address_make_one_member(fresh_database: FreshDatabase) -> None:
-    """1 created, 19 times 409, one account."""
+    """One is answered 201 and 19 are 409; there is one account."""
     clients = [make_client(api, fresh_database) for _ in range(20)]
     with ThreadPoolExecutor(20) as pool:
         replies = list(pool.map(lambda c: register(c, email="together@example.test"), clients))
@@ -127,7 +127,7 @@ def test_a_retry_that_finds_no_quick_record_still_gets_the_first_answer(fresh_da
 
 
 def test_numbers_are_unique_and_increase(fresh_database: FreshDatabase, client: ApiClient) -> None:
-    """MEM-2026-000123: six digits at least."""
+    """They look like MEM-2026-000123, with at least six digits."""
     numbers = [register(client).json["number"] for _ in range(3)]
     assert numbers == sorted(set(numbers))
     assert all(number.startswith("MEM-20") and len(number.split("-")[2]) == 6 for number in numbers)
@@ -193,7 +193,7 @@ def test_contact_data_changes_on_the_version_that_was_read(fresh_database: Fresh
 
 
 def test_two_changes_of_one_version_have_one_winner(fresh_database: FreshDatabase) -> None:
-    """Twenty at once decided on version 1: one is written."""
+    """Of twenty concurrent changes of version 1 one is written."""
     member = register(make_client(api, fresh_database)).json["id"]
     clients = [make_client(api, fresh_database).sign_in_as(STAFF) for _ in range(20)]
 
@@ -293,7 +293,7 @@ IMPOSSIBLE = {
 def test_what_must_be_impossible_is_impossible_in_the_database(
     fresh_database: FreshDatabase, client: ApiClient, statement: str, constraint: str
 ) -> None:
-    """Python is not the last to check."""
+    """Constraints refuse it even if the code has an error."""
     _, code = add_agent(fresh_database)
     register(client, referral_code=code)
     register(client)

@@ -163,7 +163,7 @@ def test_who_waits_is_served_in_the_order_of_coming(proxy: Proxy) -> None:
 
 
 def test_a_client_that_gives_up_waiting_leaves_the_queue(proxy: Proxy) -> None:
-    """Nobody is served who is no longer there."""
+    """No connection is given to a client that has gone."""
     with connect(proxy) as one, connect(proxy) as two, one.transaction(), two.transaction():
         one.execute("SELECT 1")
         two.execute("SELECT 1")
@@ -200,7 +200,7 @@ def startup_with_options() -> bytes:
 
 @pytest.mark.parametrize("unknown", [{"dbname": "no_such_database"}, {"user": "nobody_here"}])
 def test_what_the_server_refuses_reaches_the_client(proxy: Proxy, unknown: dict[str, str]) -> None:
-    """In its own words."""
+    """The client gets the server's own message."""
     with pytest.raises(psycopg.OperationalError, match="does not exist"):
         connect(proxy, **unknown)
 

@@ -1,4 +1,4 @@
-"""Each test here runs on PostgreSQL 17, which is deployed, and on the next version."""
+"""Fixtures that run each test here on PostgreSQL 17, which is deployed, and on the next version."""
 
 import sys
 

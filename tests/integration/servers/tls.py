@@ -1,4 +1,4 @@
-"""Servers that speak TLS, and connections to them by a process that has an environment of its own."""
+"""Servers with TLS, and connections to them from a process with an environment of its own."""
 
 import json
 import os

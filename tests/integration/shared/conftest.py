@@ -1,4 +1,4 @@
-"""What the failures' tests stand on."""
+"""Fixtures of the tests of database failures."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What makes a real server fail as we want it to, and what its errors are taken for."""
+"""Ways to make a real server fail, with the class that each of its errors must have."""
 
 import select
 from collections.abc import Callable, Iterator

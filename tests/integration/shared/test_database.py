@@ -35,7 +35,7 @@ def use(key: str, fingerprint: str = "f") -> KeyUse:
 
 
 def test_a_key_is_done_once_and_answers_with_the_first_facts(fresh_database: FreshDatabase) -> None:
-    """Also after later changes."""
+    """The answer stays the same after later changes."""
     database = fresh_database.make_database()
     first = database.run_once(use("a"), make_writing("a"), make_deadline())
     database.run(make_writing("a"), make_deadline())
@@ -67,7 +67,7 @@ def test_twenty_at_once_with_one_key_do_it_once(fresh_database: FreshDatabase) -
 
 
 def test_the_first_statement_that_fails_undoes_them_all(fresh_database: FreshDatabase) -> None:
-    """Also the key, so that a repeat is a new try; and the connection goes on."""
+    """The key's row is undone too, so that a repeat is a new try; the connection stays in use."""
     database = fresh_database.make_database()
 
     def refused(tx: Transaction) -> Pending[Row]:

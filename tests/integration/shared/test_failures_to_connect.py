@@ -73,7 +73,7 @@ def test_too_many_sessions_of_a_database_or_a_role_are_tried_again(contended_row
 
 
 def test_nobody_there_is_unavailable_after_three_retries(contended_rows: FreshDatabase) -> None:
-    """Refused, whoever is asked."""
+    """Every connection is refused."""
     runner = CountedDatabase(contended_rows.direct.model_copy(update={"db_port": find_free_port()}))
     with pytest.raises(Unavailable):
         runner.run("SELECT 1")
@@ -153,7 +153,7 @@ def test_who_will_never_be_let_in_does_not_try_again(server: PostgresHandle) -> 
 
 
 def test_a_startup_option_is_refused_by_the_proxy_and_not_tried_again(contended_rows: FreshDatabase) -> None:
-    """It would be refused for ever."""
+    """A retry would be refused too."""
     error = catch_error(lambda: connect(contended_rows.settings, options="-c statement_timeout=1s"))
     assert classify(error) == (None, False, True)
 

@@ -1,4 +1,4 @@
-"""Rows as the system leaves them, inserted by SQL: whole, so that a test can take something away."""
+"""Rows as the system leaves them, inserted by SQL and complete, so that a test can take something away."""
 
 import uuid
 from dataclasses import dataclass, field

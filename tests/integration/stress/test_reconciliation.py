@@ -134,7 +134,7 @@ def test_where_all_is_as_answered_nothing_is_found_and_all_was_looked_at(system:
 
 
 def test_the_query_of_people_gives_all_there_is_of_each(system: RecordedSystem) -> None:
-    """In the reconciliation's own shapes."""
+    """The result has the shape that the reconciliation reads."""
     made = {row["role"]: row["email"] for row in system.run("SELECT role, email FROM accounts")}
     rows = {row["role"]: row for row in query(system, "people", emails=list(made.values()))}
     ids = {role: row.pop("id") for role, row in rows.items()}
@@ -152,7 +152,7 @@ def test_the_query_of_people_gives_all_there_is_of_each(system: RecordedSystem) 
 
 
 def test_the_query_of_claims_gives_all_there_is_of_each(system: RecordedSystem) -> None:
-    """In the reconciliation's own shapes."""
+    """The result has the shape that the reconciliation reads."""
     (known,) = system.run("SELECT c.id::text, c.number, c.member_id::text AS member, c.title, d.id::text AS document "
                           "FROM claims c JOIN documents d ON d.claim_id = c.id")  # fmt: skip
     document = known.pop("document")
@@ -194,14 +194,14 @@ def test_a_transition_that_does_not_follow_from_the_last_is_counted(
 
 @pytest.mark.parametrize("state", ["pending", "queued", "running", "failed", "uncertain"])
 def test_a_job_that_is_not_done_is_found(system: RecordedSystem, state: str) -> None:
-    """By its state, and again where it belongs."""
+    """It is found by its state, and as missing from its subject's done jobs."""
     system.run("UPDATE outbox SET state = %s WHERE payload->>'template' = 'member-welcome'", state)
     assert query(system, "open_jobs") == [{"state": state, "n": 1}]
     assert find_kinds(system) == {"jobs that are not done", "jobs of a person"}
 
 
 def test_a_message_left_in_a_queue_is_found(system: RecordedSystem) -> None:
-    """A dead letter as well."""
+    """A dead letter is found too."""
     system.messages["DeadLetterHigh"] = 1
     assert find_kinds(system) == {"messages left in queues"}
 
@@ -323,5 +323,5 @@ def test_it_waits_until_all_jobs_are_done(system: RecordedSystem, monkeypatch: p
 
 
 def test_the_server_reports_its_deadlocks(system: RecordedSystem) -> None:
-    """None so far."""
+    """There are none so far."""
     assert query(system, "deadlocks") == [{"deadlocks": 0}]

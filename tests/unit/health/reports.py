@@ -1,4 +1,4 @@
-"""A deep check on answers that a test chooses."""
+"""A deep health check on answers that a test chooses."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
