@@ -180,7 +180,7 @@ def test_an_identity_that_does_not_exist_gets_no_group(subject: IdentityProvider
 
 
 def test_ending_access_takes_groups_and_lets_nobody_sign_in(subject: IdentityProviderSubject) -> None:
-    """Safe to repeat; whoever comes back signs in as before."""
+    """It is safe to repeat; somebody who comes back signs in as before."""
     sub = subject.identities.find_or_create(EMAIL)
     subject.identities.add_to_group(sub, "staff")
     subject.identities.add_to_group(sub, "member")
@@ -209,13 +209,13 @@ def test_an_identity_that_does_not_exist_is_not_enabled(subject: IdentityProvide
 
 
 def test_a_pool_out_of_reach_is_a_failure_that_may_be_tried_again() -> None:
-    """Connection refused: nothing has happened."""
+    """The connection is refused, so nothing has happened."""
     with use_aws_at(f"http://127.0.0.1:{find_free_port()}"), pytest.raises(ServiceUnavailable):
         CognitoIdentityProvider(clients.get_cognito(), "eu-central-1_none").find_or_create(EMAIL)
 
 
 def test_a_failure_holds_nothing_of_the_person(emulator: EmulatorHandle) -> None:
-    """Neither in its words nor in the exception it came from: both end in logs."""
+    """Neither its message nor the exception that caused it does: both are logged."""
     with use_aws_at(emulator.url), pytest.raises(OperatorActionNeeded) as failed:
         CognitoIdentityProvider(clients.get_cognito(), "eu-central-1_none").find_or_create(EMAIL)
     assert EMAIL not in f"{failed.value!r} {failed.value.__cause__!r}"

@@ -59,7 +59,7 @@ def subject(request: pytest.FixtureRequest) -> Iterator[MailerSubject]:
 
 
 def test_a_mail_arrives_once_with_its_subject_text_and_html_as_written(subject: MailerSubject) -> None:
-    """In every script."""
+    """This holds for every script."""
     to = f"{uuid4().hex}@example.test"
     subject.mailer.send(make_mail(to), tags=TAGS)
     assert subject.inbox(to) == [make_mail(to)]
@@ -218,7 +218,7 @@ def test_a_sender_that_is_not_verified_is_an_operators_to_repair(named: str, kin
 
 
 def test_an_answer_that_never_comes_is_uncertain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SES may have sent it: once, and not again."""
+    """SES may have sent the mail, so it is not sent again."""
     monkeypatch.setattr(clients, "MAIL_READ_TIMEOUT_S", 0.3)
     with run_mail_server(hangs=True) as (served, url), pytest.raises(OutcomeUnknown):
         send_to(url)
@@ -234,7 +234,7 @@ def test_a_connection_lost_before_the_answers_end_is_uncertain(answer: bytes) ->
 
 
 def test_a_refused_connection_means_that_nothing_was_sent() -> None:
-    """So it may be sent later."""
+    """The mail may be sent later."""
     with pytest.raises(ServiceUnavailable):
         send_to(f"http://127.0.0.1:{find_free_port()}")
 

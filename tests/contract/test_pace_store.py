@@ -42,12 +42,12 @@ def store(request: pytest.FixtureRequest) -> PacingStore:
 
 
 def test_a_state_that_was_never_written_is_new(store: PacingStore) -> None:
-    """Every mail may leave."""
+    """With a new state every mail may leave."""
     assert store.read() == PacingState()
 
 
 def test_what_is_written_is_read_again(store: PacingStore) -> None:
-    """All of it."""
+    """Every field is the same."""
     assert store.write(PacingState(), FIRST) == StoreReply(FIRST, written=True)
     assert store.read() == FIRST
 
@@ -61,7 +61,7 @@ def test_a_write_on_a_state_that_has_changed_is_not_made_and_shows_the_change(st
 
 
 def test_of_many_at_once_one_writes(store: PacingStore) -> None:
-    """The others are shown what it wrote."""
+    """The others get the state that it wrote."""
     written = run_concurrently([lambda: store.write(PacingState(), FIRST)] * CALLS)
     assert sum(each.written for each in written) == 1
     assert {each.state for each in written} == {FIRST}
@@ -80,7 +80,7 @@ def test_sixteen_workers_at_once_are_given_sixteen_moments(store: PacingStore) -
 
 
 def test_without_the_table_the_store_says_so(dynamodb: "DynamoDBClient", state_table: str) -> None:
-    """By a code, and nothing else of the error."""
+    """Its error has the code, and nothing else of the original."""
     broken = DynamoDbPacingStore(FailingClient(dynamodb, lambda _: make_error("InternalServerError", 500)), state_table)  # type: ignore[arg-type]
     with pytest.raises(StoreUnavailable) as read:
         broken.read()

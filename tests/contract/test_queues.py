@@ -78,7 +78,7 @@ def subject(request: pytest.FixtureRequest) -> Iterator[JobQueuesSubject]:
 
 
 def test_every_job_published_arrives_in_the_queue_of_its_priority(subject: JobQueuesSubject) -> None:
-    """More than one SendMessageBatch holds, and nothing in the other queues."""
+    """There are more jobs than one SendMessageBatch holds, and the other queues get nothing."""
     jobs = [make_uuid7() for _ in range(25)]
     assert subject.queues.publish("normal", jobs) == frozenset(jobs)
     assert sorted(subject.received("normal")) == sorted(jobs)
@@ -97,7 +97,7 @@ def test_what_sqs_did_not_acknowledge_is_not_returned(subject: JobQueuesSubject)
 
 
 def test_a_wake_up_arrives(subject: JobQueuesSubject) -> None:
-    """Now, where no delay is asked for."""
+    """It arrives at once if no delay is given."""
     assert subject.queues.wake_relay()
     assert subject.wake_ups() == 1
 
@@ -120,7 +120,7 @@ def test_a_wake_up_that_fails_says_so_and_raises_nothing(subject: JobQueuesSubje
 
 
 def test_a_received_message_is_shown_again_when_it_is_asked_for(subject: JobQueuesSubject) -> None:
-    """Instead of after its visibility timeout."""
+    """It does not wait for its visibility timeout."""
     job = make_uuid7()
     subject.queues.publish("normal", [job])
     arn, receipt = subject.taken("normal")
@@ -139,7 +139,7 @@ def test_a_message_that_cannot_be_shown_again_raises_nothing(subject: JobQueuesS
 
 
 def test_an_endpoint_that_refuses_connections_raises_nothing() -> None:
-    """Neither from publishing nor from nudging."""
+    """Neither publishing nor waking the relay raises."""
     with use_aws_at(f"http://127.0.0.1:{find_free_port()}"):
         queues = SqsJobQueues(
             clients.get_sqs(), urls={"high": "http://127.0.0.1:1/q"}, wake_up_url="http://127.0.0.1:1/n"

@@ -178,7 +178,7 @@ def test_a_higher_limit_lets_in_who_waits(proxy_process: ProxyProcess) -> None:
 
 
 def test_every_connection_is_cut(proxy_process: ProxyProcess) -> None:
-    """Idle and busy ones; who comes again is served."""
+    """Idle and busy connections are cut, and a client that connects again is served."""
     with proxy_process.lend(1), closing(proxy_process.connect()) as idle:
         assert proxy_process.ask("POST", "/cut") == {"cut": 2}
         with pytest.raises(psycopg.OperationalError):

@@ -168,7 +168,7 @@ def test_a_constant_is_the_one_decided_on(name: str) -> None:
 
 @pytest.mark.parametrize("name", STATED)
 def test_a_change_of_any_constant_is_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By its name."""
+    """The failure names the constant."""
     module, _, attribute = name.partition(":")
     monkeypatch.setattr(importlib.import_module(module), attribute, _other(STATED[name]))
     assert name in _differences()

@@ -141,7 +141,7 @@ def list_functions() -> list[str]:
 
 
 def test_every_parameter_has_the_default_decided_on() -> None:
-    """Or none: then whoever deploys has to say it."""
+    """One without a default must be given at each deployment."""
     found = {name: each.get("Default", REQUIRED) for name, each in load_template()["Parameters"].items()}
     assert found == PARAMETERS
 
@@ -159,7 +159,7 @@ def _is_reference(value: Any) -> bool:
 
 
 def test_every_parameter_of_the_functions_is_stated_as_a_variable() -> None:
-    """Between them the functions have all."""
+    """Together the functions have all variables."""
     everywhere = {variable for name in list_functions() for variable in variables_of(name)}
     assert set(VARIABLES) <= everywhere
     assert {field.upper() for field in set(Settings.model_fields) - SET_BY_OTHERS} <= everywhere
@@ -186,14 +186,14 @@ def test_a_setting_and_its_parameter_have_one_default(field: str) -> None:
 
 
 def test_the_limits_are_the_ones_decided_on() -> None:
-    """Also where the environment says nothing, as the template does."""
+    """An empty parameter, as in the template, changes none of them."""
     assert dict(DEFAULT_LIMITS) == LIMITS
     settings = Settings.from_environ({"LIMITS": PARAMETERS["Limits"]})
     assert {name: (settings.find_limit(name).burst, settings.find_limit(name).period_s) for name in LIMITS} == LIMITS
 
 
 def test_the_circuits_are_the_ones_decided_on() -> None:
-    """Every figure of each, also where the environment says nothing."""
+    """All figures of each are as stated; an empty parameter, as in the template, changes none."""
     settings = Settings.from_environ({"CIRCUITS": PARAMETERS["Circuits"]})
     found = {name: settings.find_circuit_policy(name) for name in DEFAULT_CIRCUITS}
     assert found == {name: CircuitPolicy(name=name, **figures) for name, figures in CIRCUITS.items()}
@@ -202,7 +202,7 @@ def test_the_circuits_are_the_ones_decided_on() -> None:
 
 
 def test_the_retries_are_the_ones_decided_on() -> None:
-    """Three, from 100 ms on, doubled, 5 s at most."""
+    """There are three, from 100 ms on, doubled, 5 s at most."""
     settings = Settings.from_environ({"RETRY": PARAMETERS["Retry"]})
     assert settings.backoff == Backoff(retries=3, base_s=0.1, factor=2, cap_s=5)
 

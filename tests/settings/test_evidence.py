@@ -26,7 +26,7 @@ def evidence() -> S3DocumentStore:
 
 
 def test_a_form_is_valid_for_fifteen_minutes(evidence: S3DocumentStore) -> None:
-    """Its policy, which S3 enforces, runs out then."""
+    """S3 enforces the expiration in its policy."""
     before = datetime.now(UTC)
     form = evidence.presign_upload(key="uploads/1", content_type="image/png", size=3)
     policy = json.loads(base64.b64decode(form.fields["policy"]))
@@ -35,7 +35,7 @@ def test_a_form_is_valid_for_fifteen_minutes(evidence: S3DocumentStore) -> None:
 
 
 def test_a_link_is_valid_for_five_minutes(evidence: S3DocumentStore) -> None:
-    """So the address itself says."""
+    """The address itself has its expiration."""
     link = evidence.presign_download(key="claims/1", file_name="a.png", content_type="image/png")
     assert _validity_s(link) == 300
 

@@ -26,11 +26,11 @@ PRIORITIES = {
 
 
 def test_every_mail_has_the_priority_decided_on() -> None:
-    """By the code or the SQL that writes it to the outbox."""
+    """The code or SQL that writes it to the outbox gives it."""
     assert list_mail_priorities() == PRIORITIES
 
 
 def test_every_mail_that_has_words_is_written_by_somebody() -> None:
-    """And none is written without words."""
+    """No mail is written without words."""
     words = tomllib.loads((ROOT / "functions/worker/worker/mails/en.toml").read_text(encoding="utf-8"))
     assert set(words["mail"]) == set(PRIORITIES)

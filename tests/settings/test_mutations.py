@@ -57,7 +57,7 @@ def test_a_mutation_is_red_where_a_case_of_each_test_fails() -> None:
 
 
 def test_a_mutation_survives_where_one_of_its_tests_stays_green() -> None:
-    """Each that it names has to see it."""
+    """Each test that it names must turn red."""
     assert judge(MUTATION, {"test_a": "failed", "test_b": "passed"}) == ("survived", "green: test_b")
 
 
@@ -85,7 +85,7 @@ def test_an_edit_that_changes_nothing_or_too_much_is_refused(edit: SourceEdit, t
 
 
 def test_what_is_not_green_unchanged_proves_nothing() -> None:
-    """Also what was skipped, or not run."""
+    """The same is true of a test that was skipped or not run."""
     assert list_failing(["a", "b", "c", "d"], {"a": "passed", "b[1]": "passed", "b[2]": "skipped", "c": "failed"}) == [
         "b", "c", "d",
     ]  # fmt: skip
@@ -93,6 +93,6 @@ def test_what_is_not_green_unchanged_proves_nothing() -> None:
 
 @pytest.mark.parametrize("rest", ["red=[]", 'read=["d"]'])
 def test_an_entry_that_is_none_is_refused(rest: str) -> None:
-    """Without a test, or with a misspelt word."""
+    """It has no test, or a misspelt word."""
     with pytest.raises(InvalidMutation):
         read_table(f'[free]\n[[mutation]]\nname="m"\nfile="a"\nfind="b"\nreplace="c"\n{rest}\n')

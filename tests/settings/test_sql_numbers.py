@@ -81,7 +81,7 @@ CASES = [
 
 @pytest.mark.parametrize(("text", "number"), CASES, ids=lambda each: each[:20])
 def test_a_change_of_any_number_is_seen(text: str, number: str) -> None:
-    """To another number, and to none."""
+    """It is changed to another number, and removed."""
     before = list_numbers(text)
     first, rest = number[0], number[1:]
     assert number in before

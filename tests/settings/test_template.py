@@ -217,7 +217,7 @@ def test_every_alarm_notifies_somebody() -> None:
 
 
 def test_the_alarms_topic_is_subscribed_by_the_mailbox() -> None:
-    """Where one is named."""
+    """This is so if a mailbox is given."""
     subscription = load_template()["Resources"]["AlarmSubscription"]
     assert subscription["Condition"] == "AlarmsByMail"
     assert subscription["Properties"] == {

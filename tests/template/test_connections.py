@@ -27,14 +27,14 @@ DEPLOY = (ROOT / "docs/how-to/deploy.md").read_text()
 
 @pytest.mark.parametrize(("name", "value"), DEFAULTS.items())
 def test_the_defaults_are_the_ones_decided_on(name: str, value: int) -> None:
-    """In the template, and where the settings have no environment."""
+    """They stand in the template, and in the settings without an environment."""
     assert load_template()["Parameters"][name]["Default"] == value
     (variable,) = (variable for variable, parameter in VARIABLES.items() if parameter == name)
     assert getattr(Settings(), variable.lower()) == value
 
 
 def test_every_function_gets_the_parameters() -> None:
-    """Also the one that migrates, which limits the functions' role by them."""
+    """The one that migrates gets them too, and limits the roles by them."""
     for function in find_by_type(translate(), "AWS::Lambda::Function").values():
         variables = function["Environment"]["Variables"]
         assert {name: variables[name]["Ref"] for name in VARIABLES} == VARIABLES

@@ -161,7 +161,7 @@ def test_an_outage_is_no_answer_and_gives_the_key_back() -> None:
 
 
 def test_an_error_of_ours_says_nothing_of_itself(caplog: pytest.LogCaptureFixture) -> None:
-    """Neither to the client nor to the log, where it might quote a person."""
+    """Neither the client nor the log gets its message, which might quote a person."""
     client, _, _, _ = build(make_failing(RuntimeError("besa@example.test")))
     reply = client.call("POST", "/orders", {"item": "tea"}, key="k1")
     assert (reply.status, reply.problem) == (500, "internal")
@@ -171,7 +171,7 @@ def test_an_error_of_ours_says_nothing_of_itself(caplog: pytest.LogCaptureFixtur
 
 
 def test_the_sixth_request_of_a_client_is_admitted_after_its_retry_after() -> None:
-    """5 / 60: one comes back every 12 seconds; another client is not concerned."""
+    """The limit is 5 / 60, so one comes back every 12 seconds; another client is not affected."""
     client, _, _, clock = build()
     statuses = [client.call("POST", "/orders", {"item": "tea"}, key=f"k{n}").status for n in range(6)]
     assert statuses == [201] * 5 + [429]
@@ -192,7 +192,7 @@ def test_a_limit_is_a_setting() -> None:
 
 @pytest.mark.parametrize("key", ["", "a b", "é", "x" * 256, "a\tb"])
 def test_a_key_that_is_none_is_refused(key: str) -> None:
-    """1 to 255 visible ASCII characters."""
+    """A key has 1 to 255 visible ASCII characters."""
     client, database, _, _ = build()
     assert client.call("POST", "/orders", {"item": "x"}, headers={"Idempotency-Key": key}).status == 400
     assert database.uses == []
@@ -223,7 +223,7 @@ def test_a_required_key_is_asked_for() -> None:
     ],
 )
 def test_another_media_type_is_not_guessed_at(media_type: str) -> None:
-    """415, and nothing done."""
+    """The answer is a 415, and nothing is done."""
     client, database, _, _ = build()
     reply = client.call("POST", "/orders", {"item": "x"}, key="k", headers={"Content-Type": media_type})
     assert (reply.status, database.uses) == (415, [])
@@ -244,7 +244,7 @@ def test_another_media_type_is_not_guessed_at(media_type: str) -> None:
     ],
 )
 def test_json_is_taken_whatever_its_parameters(media_type: str) -> None:
-    """They mean nothing (RFC 8259), but for a charset that JSON does not have."""
+    """Parameters mean nothing (RFC 8259), except a charset that JSON does not have."""
     client, _, _, _ = build()
     reply = client.call("POST", "/orders", {"item": "x"}, key="k", headers={"Content-Type": media_type})
     assert reply.status == 201
@@ -275,14 +275,14 @@ def test_json_is_taken_whatever_its_parameters(media_type: str) -> None:
     ],
 )
 def test_claims_are_checked_again_and_missing_ones_fail_closed(claims: Any, status: int) -> None:
-    """Whatever the gateway lets through."""
+    """The function does not rely on the gateway's check."""
     client, _, _, _ = build()
     assert client.sign_in_as(claims).call("GET", "/orders/{order_id}", order_id=ID).status == status
 
 
 @pytest.mark.parametrize("order_id", ["1", "me", "01a20ba6afb676d19556a703ff01d17a", "{" + ID + "}", "%00", ID + "0"])
 def test_what_is_no_id_is_not_found(order_id: str) -> None:
-    """There can be no such record."""
+    """No record can have such an id."""
     client, database, _, _ = build()
     assert client.sign_in_as(STAFF_CLAIMS).call("GET", "/orders/{order_id}", order_id=order_id).status == 404
     assert database.reads == 0
@@ -311,7 +311,7 @@ def test_an_id_is_one_however_it_is_written() -> None:
 
 
 def test_a_location_never_names_another_host() -> None:
-    """However many slashes the path began with."""
+    """This holds for any number of slashes at the path's beginning."""
     client, _, _, _ = build()
     client.base_path = "//evil.example.test"
     assert client.call("POST", "/orders", {"item": "x"}, key="k").headers["Location"] == "/evil.example.test/orders/1"
@@ -319,7 +319,7 @@ def test_a_location_never_names_another_host() -> None:
 
 @pytest.mark.parametrize("token", ["ü", "\ud800", "a.b.c\u2028"])
 def test_a_token_that_is_no_ascii_is_none(token: str) -> None:
-    """401, where a library would have failed to encode it."""
+    """The answer is a 401, although the library fails to encode it."""
     client, _, _, _ = build()
     reply = client.call("POST", "/drafts", {"item": "x"}, key="k", headers={"Authorization": f"Bearer {token}"})
     assert (reply.status, reply.problem) == (401, "unauthenticated")
@@ -382,7 +382,7 @@ NULLS = ("headers", "pathParameters", "multiValueQueryStringParameters", "body",
     "missing", [{}, dict.fromkeys(NULLS), {"requestContext": {"identity": None, "authorizer": None}}]
 )
 def test_a_request_may_lack_all_but_its_method_and_resource(missing: dict[str, Any]) -> None:
-    """What the console's test events leave out, or send as null."""
+    """The console's test events leave fields out, or send them as null."""
     client, _, _, _ = build()
     event = {"httpMethod": "POST", "resource": "/orders", "headers": {"Content-Type": None}, **missing}
     answer = api.handle(event, LambdaContext(), client.container)
@@ -393,7 +393,7 @@ def test_a_request_may_lack_all_but_its_method_and_resource(missing: dict[str, A
 @pytest.mark.parametrize("body", ["%%%", "e30", "e30=\n ", "é", "=="])
 @pytest.mark.parametrize("method", ["GET", "PUT"])
 def test_a_body_that_is_not_the_base64_it_is_said_to_be_is_malformed(body: str, method: str) -> None:
-    """400 that says so, never an unhandled error."""
+    """The answer is a 400 that says so, no unhandled error."""
     client, _, _, _ = build()
     reply = client.sign_in_as(STAFF_CLAIMS).call(
         method, "/orders/{order_id}", order_id=ID, raw=body, if_match=3, base64=True
@@ -403,7 +403,7 @@ def test_a_body_that_is_not_the_base64_it_is_said_to_be_is_malformed(body: str, 
 
 
 def test_a_body_in_base64_is_read() -> None:
-    """As API Gateway sends what it takes for binary."""
+    """API Gateway sends what it takes for binary in base64."""
     client, _, _, _ = build()
     encoded = base64.b64encode(b'{"item": "tea"}').decode()
     assert client.call("POST", "/orders", raw=encoded, key="k", base64=True).status == 201
@@ -432,7 +432,7 @@ def test_an_unknown_or_repeated_parameter_is_named() -> None:
 
 
 def test_another_method_is_answered_with_the_allowed_ones() -> None:
-    """405 with Allow; a path there is not is 404."""
+    """The answer is a 405 with Allow; an unknown path is 404."""
     client, _, _, _ = build()
     reply = client.call("DELETE", "/orders/{order_id}", order_id=ID)
     assert (reply.status, reply.headers["Allow"]) == (405, "GET, HEAD, PUT, OPTIONS")
@@ -455,7 +455,7 @@ def test_every_path_names_head_where_it_has_get(app: str) -> None:
 
 
 def test_a_change_without_if_match_is_asked_for_it() -> None:
-    """428: deciding on what was never read is no decision."""
+    """The answer is a 428, since the caller may not have read the record."""
     client, _, _, _ = build()
     assert client.sign_in_as(STAFF_CLAIMS).call("PUT", "/orders/{order_id}", {"item": "x"}, order_id=ID).status == 428
 
@@ -498,7 +498,7 @@ def test_the_token_of_a_head_is_verified_here(authorization: str | None, status:
 
 
 def test_a_head_is_charged_as_its_get() -> None:
-    """To the same bucket: it costs the same."""
+    """It uses the same bucket, since it costs the same."""
     client, _, _, _ = build()
     me = client.sign_in_as(make_claims("x", "member"))
     left = [me.call(method, "/charged").headers["RateLimit"] for method in ("GET", "HEAD", "GET")]
@@ -506,7 +506,7 @@ def test_a_head_is_charged_as_its_get() -> None:
 
 
 def test_only_allowed_origins_are_answered_to_browsers() -> None:
-    """And what they may read besides the body is listed."""
+    """The headers that they may read are listed."""
     client, _, _, _ = build(allowed_origins="https://app.example.test, https://b.example.test")
 
     def from_origin(origin: str) -> ApiReply:

@@ -42,7 +42,7 @@ NOT_ONE_OBJECT = [
 
 @pytest.mark.parametrize("raw", NOT_ONE_OBJECT, ids=lambda raw: repr(raw[:12]))
 def test_what_is_not_one_json_object_is_malformed(raw: bytes) -> None:
-    """Including what Python's parser would take or choke on."""
+    """This includes bodies that Python's parser would accept, or fail on."""
     assert read_refusal(raw).name == "malformed-request"
 
 
@@ -82,7 +82,7 @@ def test_only_brackets_that_nest_count() -> None:
     ],
 )
 def test_a_body_that_can_not_be_read_says_why(raw: bytes, words: str) -> None:
-    """By its place, never by quoting it."""
+    """It names the place and does not quote the body."""
     refusal = read_refusal(raw)
     assert (refusal.name, words in str(refusal.detail)) == ("malformed-request", True)
 
@@ -125,7 +125,7 @@ def test_half_a_surrogate_pair_is_named(raw: bytes) -> None:
 
 
 def test_a_body_over_the_bound_is_too_large() -> None:
-    """One byte more than is taken."""
+    """One byte more than the bound is refused."""
     assert read_refusal(b'{"a": "' + b"x" * MAX_BODY_BYTES).name == "payload-too-large"
 
 
@@ -149,7 +149,7 @@ def test_every_wrong_field_is_named_at_once(value: dict[str, object], pointers: 
 
 
 def test_a_problem_does_not_quote_what_was_sent() -> None:
-    """Answers are logged by others than us."""
+    """Clients and proxies log answers too."""
     with pytest.raises(Refusal) as caught:
         validate_model(Small, {"name": 12345678901})
     assert "12345678901" not in str(caught.value.errors)

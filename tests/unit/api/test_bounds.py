@@ -74,7 +74,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_body_costs_much_or_gets_a_long_answer(name: str) -> None:
-    """Refused within half a second of one processor, in a few kilobytes."""
+    """It is refused within half a second of one processor, in a few kilobytes."""
     began = process_time()
     reply = send(HOSTILE[name])
     assert process_time() - began < READING_LIMIT_S
@@ -83,14 +83,14 @@ def test_no_body_costs_much_or_gets_a_long_answer(name: str) -> None:
 
 
 def test_a_body_may_be_256_kib_and_no_byte_longer() -> None:
-    """As many bytes as it has when it arrives, whatever encoding it came in."""
+    """The bytes count as they arrive, in any encoding."""
     whole = fill_body("x", before='{"text": "', after='"}')
     assert len(whole) == 256 * 1024
     assert (send(whole).status, send(whole + " ").status) == (200, 413)
 
 
 def test_of_many_mistakes_twenty_are_listed() -> None:
-    """And the detail says how many are not."""
+    """The detail says how many are not listed."""
     errors = tuple(FieldError(f"/field{n}", "is unknown") for n in range(61))
     body = describe_problem(Refusal("invalid-request", errors=errors), "r").body
     assert [error["pointer"] for error in body["errors"]] == [f"/field{n}" for n in range(20)]
@@ -100,7 +100,7 @@ def test_of_many_mistakes_twenty_are_listed() -> None:
 
 @pytest.mark.parametrize(("length", "shown_length"), [(200, 200), (201, 200), (100_000, 200)])
 def test_a_pointer_is_shown_in_200_characters(length: int, shown_length: int) -> None:
-    """One that is longer ends in a mark."""
+    """A longer one is cut and ends in a mark."""
     pointer = "/" + "x" * (length - 1)
     said = describe_problem(Refusal("invalid-request", errors=(FieldError(pointer, "is unknown"),)), "r").body[
         "errors"

@@ -107,7 +107,7 @@ def test_the_fields_that_take_ids_are_known() -> None:
 @pytest.mark.parametrize("name", FIELDS)
 @pytest.mark.parametrize("value", OTHERWISE.values(), ids=OTHERWISE)
 def test_a_field_takes_no_id_that_is_written_otherwise(name: str, value: str) -> None:
-    """In bodies and in queries."""
+    """This holds for bodies and queries."""
     model, field = FIELDS[name]
     with pytest.raises(ValidationError) as refused:
         model.model_validate_strings({field: value}, strict=True)

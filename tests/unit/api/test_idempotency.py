@@ -94,7 +94,7 @@ def test_an_accounts_keys_are_its_own() -> None:
 
 
 def test_a_call_without_a_key_can_meet_no_key() -> None:
-    """Not even one that names its request id."""
+    """It can't meet a key that has the value of its request id."""
     client, database = build()
     client = client.sign_in_as(make_claims("one"))
     request_id = client.call("POST", "/my-notes", {"text": "a"}).headers["X-Request-Id"]

@@ -196,13 +196,13 @@ def test_problems_about_keys_link_to_a_page_that_exists(base: str, resource: str
 
 
 def test_every_problem_about_keys_says_where_to_read_more() -> None:
-    """And no other problem does."""
+    """No other problem does."""
     about = {name for name in CATALOGUE if "idempotency-key" in name} | {"request-in-progress"}
     assert {name for name, kind in CATALOGUE.items() if kind.docs_path} == about
 
 
 def test_the_description_says_when_a_key_expires() -> None:
-    """24 hours, wherever it is kept."""
+    """A key expires after 24 hours, wherever it is kept."""
     operation = describe(api.operations.values(), version="1")["paths"]["/notes"]["post"]
     header = next(p for p in operation["parameters"] if p["name"] == "Idempotency-Key")
     assert KEY_LIFE_S == 24 * 3600

@@ -19,13 +19,13 @@ BASE64 = string.ascii_letters + string.digits + "-_"
 
 @given(st.uuids(), st.text(max_size=20))
 def test_a_cursor_leads_back_to_its_id(last: UUID, listing: str) -> None:
-    """On the list it was made for."""
+    """It does so only on the list that it was made for."""
     assert CURSORS.read(listing, CURSORS.make(listing, last)) == last
 
 
 @given(st.uuids(), st.integers(min_value=0, max_value=37), st.sampled_from(BASE64))
 def test_a_changed_cursor_is_refused(last: UUID, at: int, character: str) -> None:
-    """Whichever character is changed, also in the bits that base64 ignores."""
+    """Any character may be changed, also in the bits that base64 ignores."""
     cursor = CURSORS.make("list", last)
     assume(cursor[at] != character)
     changed = cursor[:at] + character + cursor[at + 1 :]
@@ -35,7 +35,7 @@ def test_a_changed_cursor_is_refused(last: UUID, at: int, character: str) -> Non
 
 @pytest.mark.parametrize("cursor", ["", "A", "AAAA", "!!!!", "é", "A" * 200])
 def test_what_is_no_cursor_is_refused(cursor: str) -> None:
-    """By name, not with a stack trace."""
+    """The problem names the field; there is no stack trace."""
     with pytest.raises(Refusal) as caught:
         CURSORS.read("list", cursor)
     assert caught.value.errors[0].pointer == "cursor"
@@ -54,7 +54,7 @@ def test_a_cursor_has_one_form() -> None:
 
 @pytest.mark.parametrize("limit", ["1", "20", "100"])
 def test_a_limit_is_a_whole_number(limit: str) -> None:
-    """As a client writes one."""
+    """It is written in decimal digits without a sign or spaces."""
     assert PageQuery.model_validate_strings({"limit": limit}, strict=True).limit == int(limit)
 
 
@@ -63,7 +63,7 @@ LIMITS = ["", "0", "101", "-1", "+5", " 5", "5 ", "5\n", "5_0", "05", "1e1", "5.
 
 @pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: repr(limit[:8]))
 def test_a_limit_written_otherwise_is_refused(limit: str) -> None:
-    """What Python would take for a number as well."""
+    """Python's int() would accept some of these."""
     with pytest.raises(ValidationError):
         PageQuery.model_validate_strings({"limit": limit}, strict=True)
 

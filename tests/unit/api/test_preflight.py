@@ -85,7 +85,7 @@ def test_a_preflight_is_answered_before_anything_that_costs(path: str) -> None:
 
 @pytest.mark.parametrize("origin", [ORIGIN, "https://elsewhere.example.test", ""])
 def test_a_preflight_carries_what_every_answer_carries(origin: str) -> None:
-    """An id, HTTPS alone, no guessing of types: whatever the origin."""
+    """For any origin it has an id, HSTS and nosniff."""
     reply = ask(Origin=origin)
     assert reply.status == 204
     assert UUID(reply.headers["X-Request-Id"])
@@ -139,7 +139,7 @@ def test_options_by_itself_of_no_path_is_not_found() -> None:
 
 @pytest.mark.parametrize("app", APPS)
 def test_every_function_answers_preflights_of_its_paths(app: str) -> None:
-    """And to OPTIONS alone with the same Allow as its 405."""
+    """It answers OPTIONS alone too, with the same Allow as its 405."""
     own: Api = import_module(app).api
     for path in {path for _, path in own.operations}:
         preflight = ask(path, own)

@@ -62,6 +62,6 @@ def test_other_errors_are_answered_without_their_words(error: Exception, name: s
 
 
 def test_field_errors_are_listed_as_pointers() -> None:
-    """As RFC 9457's own example does."""
+    """They have the form of RFC 9457's own example."""
     problem = describe_problem(Refusal("invalid-request", errors=(FieldError("/email", "is not one"),)), "r")
     assert problem.body["errors"] == [{"pointer": "/email", "detail": "is not one"}]

@@ -115,7 +115,7 @@ def test_where_it_can_not_be_made_the_key_keeps_the_answer() -> None:
 
 @pytest.mark.parametrize("lost", [False, True], ids=["kept", "its quick record lost"])
 def test_each_way_to_the_first_answer_makes_it_anew(lost: bool) -> None:
-    """From the quick record and from the database's row."""
+    """The two ways are the state store and the database's row."""
     clock = ManualClock()
     state = InMemoryAdmissionStore(clock)
     client, _ = build(clock, state)

@@ -66,7 +66,7 @@ def test_two_calls_that_choose_the_same_id_are_two() -> None:
 
 
 def test_a_problem_names_the_same_id() -> None:
-    """So that who quotes it is found."""
+    """Operators find the call by it."""
     answer, _ = handle("/nowhere")
     assert answer["statusCode"] == 404
     assert answer["headers"]["X-Request-Id"] in answer["body"]

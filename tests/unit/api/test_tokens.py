@@ -74,7 +74,7 @@ def make_token(*, kid: str | None = "one", key: rsa.RSAPrivateKey = KEY, **chang
 def test_a_good_token_is_verified_with_one_look_at_the_keys(
     verify: Callable[[str], Any], endpoint: KeyEndpoint
 ) -> None:
-    """They are kept."""
+    """The keys are cached."""
     assert [verify(make_token())["sub"] for _ in range(3)] == ["s-1"] * 3
     assert endpoint.asked == 1
 
@@ -102,7 +102,7 @@ def test_a_good_token_is_verified_with_one_look_at_the_keys(
     ids=str,
 )
 def test_a_token_that_is_not_ours_or_not_good_is_refused(verify: Callable[[str], Any], claims: dict[str, Any]) -> None:
-    """Of another client, kind, scope, issuer, time or key."""
+    """Client, kind, scope, issuer, time or key is wrong."""
     with pytest.raises(Refusal, match="unauthenticated"):
         verify(make_token(**claims))
 
@@ -172,7 +172,7 @@ def test_a_key_that_is_not_known_during_an_outage_may_be_a_new_one(
 
 
 def test_made_up_keys_do_not_have_us_ask_again_and_again(verify: Callable[[str], Any], endpoint: KeyEndpoint) -> None:
-    """Once in a few seconds, however many there are."""
+    """The endpoint is asked once in a few seconds, however many there are."""
     verify(make_token())
     for n in range(100):
         endpoint.now += 0.1
@@ -184,7 +184,7 @@ def test_made_up_keys_do_not_have_us_ask_again_and_again(verify: Callable[[str],
 def test_keys_that_were_taken_out_of_the_set_verify_nothing(
     verify: Callable[[str], Any], endpoint: KeyEndpoint
 ) -> None:
-    """After an hour, when the set is read again."""
+    """The set is read again after an hour."""
     verify(make_token())
     endpoint.answer, endpoint.now = make_key_set("two"), endpoint.now + FRESH_S
     with pytest.raises(Refusal):

@@ -108,7 +108,7 @@ def test_a_second_attempt_is_not_begun_where_only_the_first_fits(silence: Unresp
 def test_a_service_that_says_nothing_is_waited_for_as_long_as_the_client_says(
     silence: UnresponsiveAddress, name: str
 ) -> None:
-    """Without a deadline of the request's as well."""
+    """This holds without a deadline of the request too."""
     call, attempts, longest_s = CALLS[name]
     began = read_monotonic()
     with pytest.raises(BotoCoreError):

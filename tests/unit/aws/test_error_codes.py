@@ -92,7 +92,7 @@ def is_decided(code: str) -> bool:
 
 
 def test_no_code_means_two_things() -> None:
-    """It is in one list."""
+    """Each code is in one list."""
     codes = [code for listed in KINDS.values() for code in listed]
     assert len(codes) == len(set(codes))
 

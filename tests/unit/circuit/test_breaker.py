@@ -87,7 +87,7 @@ def test_the_fifth_failure_of_the_fleet_opens_the_circuit_for_all(fleet: Breaker
 
 
 def test_an_open_circuit_says_when_to_come_again(fleet: BreakerEnvironments) -> None:
-    """At the probe's time, and not a moment before is one let through."""
+    """It names the probe's time, and lets no call through before."""
     environment = open_circuit_of(fleet)
     with pytest.raises(CircuitOpen) as refused:
         environment.call(fleet.dependency)
@@ -141,7 +141,7 @@ def test_one_failure_in_a_hundred_never_opens_it(fleet: BreakerEnvironments) -> 
 
 @pytest.mark.parametrize("environments", [1, 3, 10])
 def test_half_of_the_calls_failing_opens_it(fleet: BreakerEnvironments, environments: int) -> None:
-    """Though a success follows every failure."""
+    """It opens though a success follows every failure."""
     fleet_of = [fleet.environment() for _ in range(environments)]
     for n in range(4 * FAILURES):
         fleet.dependency.answer = raise_down if n % 2 else lambda: None
@@ -151,7 +151,7 @@ def test_half_of_the_calls_failing_opens_it(fleet: BreakerEnvironments, environm
 
 
 def test_slow_calls_open_it(fleet: BreakerEnvironments) -> None:
-    """Though all succeed; calls a moment faster do not."""
+    """It opens though all calls succeed; slightly faster calls do not open it."""
     environment = fleet.environment()
     slow_for(fleet, EMAIL.slow_s - 0.001)
     for _ in range(3 * FAILURES):
@@ -241,7 +241,7 @@ def test_one_probe_decides_and_the_others_wait(fleet: BreakerEnvironments) -> No
 def test_a_probe_that_fails_or_is_slow_opens_it_again_for_the_full_time(
     fleet: BreakerEnvironments, failed: bool, seconds: float
 ) -> None:
-    """From when it ended."""
+    """The time begins at the end of the probe."""
     open_circuit_of(fleet)
     fleet.time.advance(30)
     environment = fleet.environment()
@@ -253,7 +253,7 @@ def test_a_probe_that_fails_or_is_slow_opens_it_again_for_the_full_time(
 
 
 def test_a_probe_that_is_refused_was_answered(fleet: BreakerEnvironments) -> None:
-    """The service is there, and said no."""
+    """A refusal shows that the service works."""
     open_circuit_of(fleet)
     fleet.time.advance(30)
     with pytest.raises(ValueError, match="no such address"):
@@ -283,7 +283,7 @@ def test_a_call_that_was_not_made_says_nothing_of_the_dependency(fleet: BreakerE
 
 
 def test_a_lease_that_ran_out_is_taken_over_and_the_zombie_changes_nothing(fleet: BreakerEnvironments) -> None:
-    """Neither by success nor by failure, and the write is refused."""
+    """Neither its success nor its failure counts, and the write is refused."""
     open_circuit_of(fleet)
     fleet.time.advance(30)
     zombies, successor = [fleet.environment(), fleet.environment()], fleet.environment()
@@ -345,7 +345,7 @@ def test_a_bucket_left_full_by_a_dead_environment_is_judged_by_the_next(fleet: B
 
 
 def test_operators_hold_it_open_and_closed(fleet: BreakerEnvironments) -> None:
-    """Whatever the calls do; environments know within the refresh interval."""
+    """Calls don't change that; environments know it within the refresh interval."""
     environment = fleet.environment()
     assert try_call(environment, fleet.dependency)
     force_circuit(fleet.store, EMAIL, "open", fleet.time())
