@@ -19,6 +19,7 @@ from ministack.core.persistence import save_all
 from ministack.services import ses
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # at the end of the path, for this one import
+from local.emulated_alarms import add_composite_alarms
 from local.emulator_checkpoints import QUIET_S, CheckpointSchedule, Message, is_write
 
 GRACE_S = 0.5  # for calls under way at the stop; idle connections would use up all of the default 3 s
@@ -80,6 +81,7 @@ def drop_running_calls_at_stop() -> None:
 
 def main() -> None:
     """Serve until the process is ended."""
+    add_composite_alarms()
     keep_mails()
     drop_running_calls_at_stop()
     Config.graceful_timeout = GRACE_S

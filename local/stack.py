@@ -75,7 +75,7 @@ class Stack:
     """The deployed stack. `stage_rate` (calls a second) and `stage_burst` are None where the template sets none.
 
     `minimum_compression` is the body size in bytes from which responses are compressed, None for never; `endpoint_url`
-    is the emulator's address.
+    is the emulator's address; `access_log_format` is a line of the access log, empty if the stage has none.
     """
 
     functions: list[DeployedFunction]
@@ -95,6 +95,7 @@ class Stack:
     outputs: dict[str, str] = field(default_factory=dict)
     minimum_compression: int | None = None
     endpoint_url: str = ""
+    access_log_format: str = ""
 
     def find_function(self, logical_id: str) -> DeployedFunction:
         """Return the function of that logical id. Raise KeyError if the stack has none."""

@@ -81,6 +81,7 @@ def read_stack(clients: EmulatorClients, folders: Mapping[str, Path], layers: li
         outputs=dict(deployed.outputs),
         minimum_compression=api.get("MinimumCompressionSize"),
         endpoint_url=clients.endpoint,
+        access_log_format=stage.get("AccessLogSetting", {}).get("Format", ""),
     )
 
 

@@ -22,9 +22,12 @@ class AlarmReader:
 
     async def find_alarm(self, metric: str) -> dict[str, Any]:
         """Return the alarm on a metric. Raise LookupError."""
-        for alarm in (await self._call("DescribeAlarms"))["MetricAlarms"]:
-            if alarm["MetricName"] == metric:
-                return dict(alarm)
+        page: dict[str, Any] = {"NextToken": None}
+        while "NextToken" in page:
+            page = await self._call("DescribeAlarms", NextToken=page["NextToken"])
+            for alarm in page["MetricAlarms"]:
+                if alarm["MetricName"] == metric:
+                    return dict(alarm)
         raise LookupError(metric)
 
     async def copy_alarm(self, alarm: dict[str, Any], name: str, period_s: int) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import uvloop
 
+from local.gateway.access_log import AccessLog
 from local.gateway.authorizer import Authorizer
 from local.gateway.http_fetch import fetch
 from local.gateway.local_routes import LocalRoutes
@@ -66,8 +67,10 @@ class Gateway:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         server = await serve(self._handle, port=self._options.port, max_body=BODY_LIMIT)
+        access_log = AccessLog(self._stack.access_log_format, FunctionLog(self._options.logs / "access.log"))
+        authorizer = Authorizer(self._stack, fetch)
         self._pipeline = RequestPipeline(
-            self._stack, self._environments, Authorizer(self._stack, fetch), port=server.port
+            self._stack, self._environments, authorizer, port=server.port, access_log=access_log
         )
         if self._stack.queue_sources or self._stack.schedules:
             self._events = RestartingProcess(

@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+from local.gateway.access_log import AccessLog
 from local.gateway.authorizer import Authorizer
 from local.gateway.compression import compress_response, decompress_request
 from local.gateway.function_response import build_http_response
@@ -43,12 +44,14 @@ class RequestPipeline:
         port: int,
         clock: Clock = time.monotonic,
         integration_limit_s: float = INTEGRATION_LIMIT_S,
+        access_log: AccessLog | None = None,
     ) -> None:
         self._stack = stack
         self._environments = environments
         self._authorizer = authorizer
         self._port = port
         self._limit_s = integration_limit_s
+        self._access_log = access_log
         self._prefix = f"/{stack.stage}"
         self._router = Router(stack.routes)
         self._throttle = Throttle(stack, clock)
@@ -122,11 +125,19 @@ class RequestPipeline:
     def _finish(
         self, call: GatewayRequest, route: DeployedRoute | None, answer: HttpResponse | GatewayRejection
     ) -> HttpResponse:
+        resource, refused_as = route.resource if route else "", ""
         if isinstance(answer, GatewayRejection):
+            refused_as = answer.response_type
             accept = call.request.find_header("accept") or ""
-            answer = self._gateway_responses.build_response(
-                answer, call.build_context(route.resource if route else ""), accept=accept
+            answer = self._gateway_responses.build_response(answer, call.build_context(resource), accept=accept)
+        response = self._complete_response(call, answer)
+        if self._access_log:
+            self._access_log.record(
+                call, resource=resource, status=response.status, size=len(response.body), refused_as=refused_as
             )
+        return response
+
+    def _complete_response(self, call: GatewayRequest, answer: HttpResponse) -> HttpResponse:
         answer.headers.append(("x-amzn-RequestId", call.request_id))
         answer.headers.append(("X-Amzn-Trace-Id", call.trace_id))
         if self._stack.minimum_compression is None:

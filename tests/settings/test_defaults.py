@@ -51,6 +51,7 @@ PARAMETERS: dict[str, Any] = {
     "LogLevel": "INFO",
     "LogRetentionDays": 90,
     "AlarmMailbox": "",
+    "WakeMailbox": "",
     "SubnetIds": "",
     "SecurityGroupIds": "",
 }
@@ -87,6 +88,7 @@ VARIABLES = {
     "CIRCUITS": "Circuits",
     "RETRY": "Retry",
     "LOG_LEVEL": "LogLevel",
+    "STACK_NAME": "AWS::StackName",
 }
 # Settings that a parameter decides: without an environment the code must not mean another number.
 SAME_DEFAULT = (

@@ -1,9 +1,8 @@
 """Each number, switch and schedule of the template is stated here once, from the contract; another is a decision."""
 
-from typing import Any
-
 import pytest
 
+from tests.settings.alarms import ALARMS, Watch
 from tests.settings.deployed import Value, list_template_values, load_template
 
 AN_API_FUNCTION, A_SIDE_FUNCTION = 190, 100
@@ -41,13 +40,14 @@ def _mapping(name: str, *, batch: int, at_once: int) -> dict[str, Value]:
     }
 
 
-def _alarm(name: str, *, periods: int, threshold: float, datapoints: int | None = None) -> dict[str, Value]:
-    found: dict[str, Value] = {
-        f"{name}Alarm/Period": MINUTE,
-        f"{name}Alarm/EvaluationPeriods": periods,
-        f"{name}Alarm/Threshold": threshold,
+def _alarm(name: str, watch: Watch) -> dict[str, Value]:
+    needed, of = watch.datapoints
+    return {
+        f"{name}/Period": watch.period_s,
+        f"{name}/EvaluationPeriods": of,
+        f"{name}/DatapointsToAlarm": needed,
+        f"{name}/Threshold": watch.threshold,
     }
-    return found if datapoints is None else {**found, f"{name}Alarm/DatapointsToAlarm": datapoints}
 
 
 VALUES: dict[str, Value] = {
@@ -134,38 +134,8 @@ VALUES: dict[str, Value] = {
     "AddressSecret/GenerateSecretString/PasswordLength": 48,
     "AddressSecret/GenerateSecretString/ExcludePunctuation": True,
     # ---- alarms
-    **_alarm("Unhealthy", periods=3, datapoints=2, threshold=1),
-    **_alarm("HealthErrors", periods=3, datapoints=2, threshold=1),
-    **_alarm("ServerErrors", periods=5, datapoints=3, threshold=0.01),
-    **_alarm("DeadLetterHigh", periods=1, threshold=0),
-    **_alarm("DeadLetterNormal", periods=1, threshold=0),
-    **_alarm("DeadLetterLow", periods=1, threshold=0),
+    **{place: value for name, watch in ALARMS.items() for place, value in _alarm(name, watch).items()},
 }
-# What an alarm looks at, besides its numbers: statistic, comparison, and what silence means.
-ABOVE, AT_LEAST = "GreaterThanThreshold", "GreaterThanOrEqualToThreshold"
-ALARMS = {
-    "UnhealthyAlarm": ("Interdomestik", "Unhealthy", "Maximum", AT_LEAST, "breaching"),
-    "HealthErrorsAlarm": ("AWS/Lambda", "Errors", "Sum", AT_LEAST, "notBreaching"),
-    "ServerErrorsAlarm": ("AWS/ApiGateway", "5XXError", "Average", ABOVE, "notBreaching"),
-    "DeadLetterHighAlarm": ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", ABOVE, "notBreaching"),
-    "DeadLetterNormalAlarm": ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", ABOVE, "notBreaching"),
-    "DeadLetterLowAlarm": ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", ABOVE, "notBreaching"),
-}
-LOOKS_AT = ("Namespace", "MetricName", "Statistic", "ComparisonOperator", "TreatMissingData")
-DIMENSIONS: dict[str, dict[str, Any]] = {
-    "UnhealthyAlarm": {"service": "health"},
-    "HealthErrorsAlarm": {"FunctionName": {"Ref": "HealthFunction"}},
-    "ServerErrorsAlarm": {"ApiName": {"Ref": "AWS::StackName"}, "Stage": "api"},
-    **{
-        f"DeadLetter{priority}Alarm": {"QueueName": {"Fn::GetAtt": f"DeadLetter{priority}.QueueName"}}
-        for priority in ("High", "Normal", "Low")
-    },
-}
-
-
-def _alarms() -> dict[str, Any]:
-    resources = load_template()["Resources"].items()
-    return {name: item["Properties"] for name, item in resources if item["Type"] == "AWS::CloudWatch::Alarm"}
 
 
 def _differences(found: dict[str, Value]) -> dict[str, tuple[Value | None, Value | None]]:
@@ -185,44 +155,6 @@ def test_a_change_of_any_value_is_seen(place: str) -> None:
     value = VALUES[place]
     other: Value = not value if isinstance(value, bool) else f"{value}s" if isinstance(value, str) else value * 100 + 1
     assert list(_differences(VALUES | {place: other})) == [place]
-
-
-def test_every_alarm_looks_at_what_was_decided_on() -> None:
-    """Its metric, how it is counted, the comparison, and what silence means."""
-    assert {name: tuple(alarm[each] for each in LOOKS_AT) for name, alarm in _alarms().items()} == ALARMS
-
-
-def test_every_alarm_looks_at_the_right_thing() -> None:
-    """The function, queue or stage that it is named after."""
-    found = {name: {d["Name"]: _resolved(d["Value"]) for d in alarm["Dimensions"]} for name, alarm in _alarms().items()}
-    assert found == DIMENSIONS
-
-
-def _resolved(value: Any) -> Any:
-    """Return a reference as it is written in DIMENSIONS: GetAtt's two parts joined."""
-    match value:
-        case {"Fn::GetAtt": [name, attribute]}:
-            return {"Fn::GetAtt": f"{name}.{attribute}"}
-    return value
-
-
-def test_every_alarm_notifies_somebody() -> None:
-    """When it begins and when it ends, by the one topic that people subscribe to."""
-    topic = [{"Ref": "AlarmTopic"}]
-    actions = {
-        name: (a.get("AlarmActions"), a.get("OKActions"), a.get("ActionsEnabled", True))
-        for name, a in _alarms().items()
-    }
-    assert actions == dict.fromkeys(ALARMS, (topic, topic, True))
-
-
-def test_the_alarms_topic_is_subscribed_by_the_mailbox() -> None:
-    """This is so if a mailbox is given."""
-    subscription = load_template()["Resources"]["AlarmSubscription"]
-    assert subscription["Condition"] == "AlarmsByMail"
-    assert subscription["Properties"] == {
-        "TopicArn": {"Ref": "AlarmTopic"}, "Protocol": "email", "Endpoint": {"Ref": "AlarmMailbox"},
-    }  # fmt: skip
 
 
 def test_tokens_are_valid_for_what_was_decided_on() -> None:

@@ -29,7 +29,7 @@ SERVICE_VERSION RELEASE DB_HOST DB_PORT DB_NAME DB_AUTH DB_SSLMODE DB_SSLROOTCER
 DB_CONNECT_TIMEOUT DB_IDLE_TIMEOUT DB_MAX_LIFETIME STATE_TABLE QUEUE_HIGH_URL QUEUE_NORMAL_URL
 QUEUE_LOW_URL NUDGE_QUEUE_URL EVIDENCE_BUCKET USER_POOL_ID USER_POOL_CLIENT_ID MAIL_SENDER MAIL_RATE MAIL_BURST
 DESK_MAILBOX DESK_LANGUAGE APP_URL ALLOWED_ORIGINS COUNTRY LIMITS CIRCUITS RETRY
-POWERTOOLS_SERVICE_NAME POWERTOOLS_METRICS_NAMESPACE LOG_LEVEL
+POWERTOOLS_SERVICE_NAME POWERTOOLS_METRICS_NAMESPACE LOG_LEVEL STACK_NAME
 """
 # Who connects to the database, who signs the cursors of lists, who counts limits by hashed address.
 USER, PASSWORD, CURSORS, ADDRESSES = "DB_USER", "DB_PASSWORD", "CURSOR_SECRET", "ADDRESS_SECRET"
@@ -45,7 +45,7 @@ SECRETS = {
     "HousekeepingFunction": {PASSWORD},
     "AdminFunction": {PASSWORD},  # the schema owner's
 }
-READ_BY_POWERTOOLS = ("POWERTOOLS_", "LOG_LEVEL")
+READ_BY_LOGGING = ("POWERTOOLS_", "LOG_LEVEL", "STACK_NAME")
 SET_BY_LAMBDA = {"aws_region", "aws_endpoint_url"}
 PAUSABLE = {"Fn::If": ["EventSourcesOn", True, False]}
 
@@ -74,7 +74,7 @@ def test_every_function_is_given_the_settings_it_needs(name: str) -> None:
 
     user = {USER} if PASSWORD in SECRETS[name] else set()
     assert set(variables) == set(VARIABLES.split()) | SECRETS[name] | user
-    every = {USER}.union(*SECRETS.values()) | {v for v in variables if not v.startswith(READ_BY_POWERTOOLS)}
+    every = {USER}.union(*SECRETS.values()) | {v for v in variables if not v.startswith(READ_BY_LOGGING)}
     assert set(Settings.model_fields) - SET_BY_LAMBDA == {variable.lower() for variable in every}
 
 
@@ -144,10 +144,13 @@ def test_the_layer_is_built_for_the_processor_it_runs_on() -> None:
 
 
 def test_every_log_is_kept_for_a_time_and_no_longer() -> None:
-    """Each function writes to a group of its own with a retention."""
+    """Each function, and the gateway, writes to a group of its own with a retention."""
     template = translate()
     groups = find_by_type(template, "AWS::Logs::LogGroup")
     used = [f["LoggingConfig"]["LogGroup"]["Ref"] for f in find_by_type(template, "AWS::Lambda::Function").values()]
+
+    [stage] = find_by_type(template, "AWS::ApiGateway::Stage").values()
+    used.append(stage["AccessLogSetting"]["DestinationArn"]["Fn::GetAtt"][0])
 
     assert sorted(used) == sorted(groups)
     assert all(group["RetentionInDays"] == {"Ref": "LogRetentionDays"} for group in groups.values())

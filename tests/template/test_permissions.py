@@ -13,7 +13,9 @@ MANAGED = {
     "service-role/AWSLambdaBasicExecutionRole": "the transform's own: writing logs",
     "AWSXrayWriteOnlyAccess": "traces are no resource with an ARN",
     "service-role/AWSLambdaVPCAccessExecutionRole": "network interfaces have no ARN before they exist",
+    "service-role/AmazonAPIGatewayPushToCloudWatchLogs": "the gateway's, for all APIs of the account: writing logs",
 }
+GATEWAYS_ROLE = "GatewayLoggingRole"
 STATE = {
     f"dynamodb:{name} StateTable" for name in ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem")
 }
@@ -105,9 +107,24 @@ def test_nothing_is_allowed_on_everything() -> None:
 def test_every_managed_policy_is_one_we_decided_on() -> None:
     """The transform attaches policies of Amazon's, which name no resource, for each convenience it offers."""
     roles = find_by_type(translate(), "AWS::IAM::Role")
-    attached = {arn for role in roles.values() for arn in role.get("ManagedPolicyArns", [])}
+    attached = [arn for role in roles.values() for arn in role.get("ManagedPolicyArns", [])]
+    texts = {arn["Fn::Sub"] if isinstance(arn, dict) else arn for arn in attached}
 
-    assert {arn.split(":policy/")[1] for arn in attached} == set(MANAGED)
+    assert {text.split(":policy/")[1] for text in texts} == set(MANAGED)
+
+
+def test_the_gateway_may_write_logs_and_nothing_else() -> None:
+    """Its role has that one policy of Amazon's and none of its own, and nobody else may take it."""
+    role = find_by_type(translate(), "AWS::IAM::Role")[GATEWAYS_ROLE]
+    [statement] = role["AssumeRolePolicyDocument"]["Statement"]
+
+    assert statement == {
+        "Effect": "Allow",
+        "Principal": {"Service": "apigateway.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    }
+    assert len(role["ManagedPolicyArns"]) == 1
+    assert "Policies" not in role
 
 
 def test_each_function_may_do_what_its_work_needs_and_no_more() -> None:
@@ -121,6 +138,7 @@ def test_each_function_may_do_what_its_work_needs_and_no_more() -> None:
             for resource in list_values(statement["Resource"])
         }
         for name, role in roles.items()
+        if name != GATEWAYS_ROLE
     }
 
     own = {name.removesuffix("Function"): role for name, role in FUNCTIONS.items() if role != OWNER}

@@ -65,6 +65,7 @@ SECOND = {
     "LogLevel": "DEBUG",
     "LogRetentionDays": "30",
     "AlarmMailbox": "operators@example.test",
+    "WakeMailbox": "pager@example.test",
     "SubnetIds": "subnet-1,subnet-2",
     "SecurityGroupIds": "sg-1",
 }

@@ -14,12 +14,12 @@ Events of any function are counted where they happen, see shared/logging.py.
 
 from collections.abc import Iterator
 
-from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+from aws_lambda_powertools.metrics import MetricUnit
 
 from health.deep_check import CheckResult
 from health.model import Findings
 from health.service import OutboxCounts
-from shared.logging import NAMESPACE
+from shared.logging import make_metrics
 
 SERVICE = "health"
 CIRCUITS = ("email", "identity", "storage")
@@ -29,7 +29,7 @@ Figure = tuple[str, MetricUnit, float]
 
 def publish(checked: CheckResult) -> None:
     """Write the metrics of a check; unknown values are omitted, so that missing data is not taken for zero."""
-    metrics = EphemeralMetrics(namespace=NAMESPACE, service=SERVICE)
+    metrics = make_metrics(SERVICE)
     for name, unit, figure in list_metrics(checked):
         metrics.add_metric(name=name, unit=unit, value=figure)
     metrics.flush_metrics()

@@ -1,13 +1,22 @@
 """Logging for operators: ids, names of things, figures; never a mail address, name, phone number or text of a claim."""
 
+import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from aws_lambda_powertools import Logger
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.metrics import EphemeralMetrics
 
 # `exc_info` would print the values in an exception: a failed SQL statement quotes personal data.
 logger = Logger(use_rfc3339=True, utc=True)
 
 NAMESPACE = "Interdomestik"
+# The environment variable that names the stack. Without its dimension all stacks of an account and region would write
+# to the same metrics: staging's reports would end the alarm on prod's silence.
+STACK_VARIABLE = "STACK_NAME"
+UNKNOWN_STACK = "unknown"
 
 # Events of any function, and the metric that counts each, in the namespace above with the dimension service = fleet.
 COUNTED = {
@@ -38,10 +47,19 @@ def observe(event: str, facts: Mapping[str, object]) -> None:
         count_event(COUNTED[event])
 
 
+def make_metrics(service: str) -> "EphemeralMetrics":
+    """Return an empty set of metrics, whose dimensions are the stack and `service`."""
+    from aws_lambda_powertools.metrics import EphemeralMetrics
+
+    metrics = EphemeralMetrics(namespace=NAMESPACE, service=service)
+    metrics.add_dimension(name="stack", value=os.environ.get(STACK_VARIABLE) or UNKNOWN_STACK)
+    return metrics
+
+
 def count_event(metric: str) -> None:
     """Add one to a metric of all environments together, in CloudWatch's embedded metric format."""
-    from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+    from aws_lambda_powertools.metrics import MetricUnit
 
-    metrics = EphemeralMetrics(namespace=NAMESPACE, service="fleet")
+    metrics = make_metrics("fleet")
     metrics.add_metric(name=metric, unit=MetricUnit.Count, value=1)
     metrics.flush_metrics()

@@ -129,19 +129,20 @@ def test_the_first_invocation_of_a_process_is_its_cold_start(
 
 
 def test_each_deep_check_leaves_its_metrics_where_the_alarms_look(
-    client: ApiClient, dependencies: ScriptedDependencies, capsys: pytest.CaptureFixture[str]
+    client: ApiClient,
+    dependencies: ScriptedDependencies,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Namespace, dimension and names are those of the template; one document for each invocation."""
+    """Namespace, dimensions and names are those of the template; one document for each invocation."""
+    monkeypatch.setenv("STACK_NAME", "interdomestik-test")
     dependencies.found["database"] = replace(WRITER, server="b2")
     client.call("GET", "/health/deep")
     client.call("GET", "/health/deep")
     first, kept = metrics_of(capsys)
     described = first["_aws"]["CloudWatchMetrics"][0]
-    assert (described["Namespace"], described["Dimensions"], first["service"]) == (
-        "Interdomestik",
-        [["service"]],
-        "health",
-    )
+    assert (described["Namespace"], described["Dimensions"]) == ("Interdomestik", [["stack", "service"]])
+    assert (first["stack"], first["service"]) == ("interdomestik-test", "health")
     figures = {metric["Name"]: first[metric["Name"]] for metric in described["Metrics"]}
     assert figures == {
         "Unhealthy": [0.0],

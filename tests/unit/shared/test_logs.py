@@ -15,17 +15,33 @@ def printed(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("event", "metric"), list(COUNTED.items()))
-def test_each_event_that_is_counted_adds_one(event: str, metric: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """In the namespace and the dimension that alarms name."""
+def test_each_event_that_is_counted_adds_one(
+    event: str, metric: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the namespace and the dimensions that alarms name."""
+    monkeypatch.setenv("STACK_NAME", "interdomestik-test")
     observe(event, {})
     observe(event, {})
     documents = printed(capsys)
-    assert [(document[metric], document["service"]) for document in documents] == [([1.0], "fleet")] * 2
+    found = [(document[metric], document["stack"], document["service"]) for document in documents]
+    assert found == [([1.0], "interdomestik-test", "fleet")] * 2
     [described] = documents[0]["_aws"]["CloudWatchMetrics"]
-    assert (described["Namespace"], described["Dimensions"]) == ("Interdomestik", [["service"]])
+    assert (described["Namespace"], described["Dimensions"]) == ("Interdomestik", [["stack", "service"]])
 
 
 def test_other_events_are_lines_of_the_log_alone(capsys: pytest.CaptureFixture[str]) -> None:
     """Retries are counted by the fleet's table, for one."""
     observe("transaction_retried", {"sqlstate": "40001", "attempt": 1})
     assert printed(capsys) == []
+
+
+@pytest.mark.parametrize("name", ["", None])
+def test_a_stack_without_a_name_is_unknown(
+    name: str | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CloudWatch refuses a metric whose dimension has no value."""
+    monkeypatch.delenv("STACK_NAME", raising=False)
+    if name is not None:
+        monkeypatch.setenv("STACK_NAME", name)
+    observe("housekeeping_task_failed", {})
+    assert [document["stack"] for document in printed(capsys)] == ["unknown"]

@@ -1,0 +1,77 @@
+"""The runbook has a section for each alarm, and no other."""
+
+import re
+from collections import defaultdict
+
+from tests.docs.markdown import MarkdownPage
+from tests.services import ROOT
+from tests.settings.alarms import ALARMS, describe_rule
+from tests.settings.deployed import load_template
+
+RUNBOOK = MarkdownPage(ROOT / "docs/how-to/runbook.md")
+LINK = re.compile(rf" {re.escape(RUNBOOK.name)}#([a-z-]+)$")
+SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
+PARTS = ("**Means** ", "**Look** ", "**Do** ")
+KINDS = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
+
+
+def descriptions() -> dict[str, str]:
+    """Return the description of each alarm of the template."""
+    resources = load_template()["Resources"].items()
+    return {name: each["Properties"]["AlarmDescription"] for name, each in resources if each["Type"] in KINDS}
+
+
+def linked(description: str) -> str | None:
+    """Return the anchor of the runbook that a description ends with."""
+    found = LINK.search(description)
+    return found[1] if found else None
+
+
+def sections() -> dict[str, str]:
+    """Return the text of each section of the runbook, by its anchor."""
+    _, *parts = SECTION.split(RUNBOOK.text)
+    return {title.lower().replace(" ", "-"): text for title, text in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def alarms_of() -> dict[str, list[str]]:
+    """Return the alarms on a metric that lead to each section."""
+    found = defaultdict(list)
+    for name in ALARMS:
+        found[linked(descriptions()[name]) or ""].append(name)
+    return found
+
+
+def test_every_alarms_description_leads_to_a_section_that_exists() -> None:
+    """Whoever is woken by a mail finds the page by it."""
+    assert {name: text for name, text in descriptions().items() if linked(text) not in sections()} == {}
+
+
+def test_every_section_belongs_to_an_alarm() -> None:
+    """What no alarm leads to is found by nobody."""
+    assert set(sections()) == {linked(text) for text in descriptions().values()}
+
+
+def test_every_section_says_when_its_alarms_ring() -> None:
+    """Metric, threshold and periods of each, as they are deployed; and whether somebody is woken."""
+    wanted, found = {}, {}
+    for anchor, names in alarms_of().items():
+        [group] = {ALARMS[name].group for name in names}
+        wanted[anchor] = ("Wakes somebody." if group == "wake" else "For tomorrow.", sorted(map(describe_rule, names)))
+        lines = sections()[anchor].strip().splitlines()
+        found[anchor] = (lines[0], sorted(line[2:] for line in lines if line.startswith("- ")))
+    assert found == wanted
+
+
+def test_every_section_says_what_it_means_where_to_look_and_what_to_do() -> None:
+    """In that order."""
+    texts = {anchor: sections()[anchor] for anchor in alarms_of()}
+    assert {
+        anchor for anchor, text in texts.items() if re.findall(r"^\*\*\w+\*\* ", text, re.M) != list(PARTS)
+    } == set()
+
+
+def test_a_description_without_a_link_is_found() -> None:
+    """Or with one that is not its end."""
+    assert linked("It fails.") is None
+    assert linked(f"It fails. {RUNBOOK.name}#unhealthy") == "unhealthy"
+    assert linked(f"It fails. {RUNBOOK.name}#unhealthy or so") is None

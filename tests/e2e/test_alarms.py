@@ -1,0 +1,143 @@
+"""The deployed alarms on what a local cloud's functions really wrote, judged by CloudWatch's documented rules.
+
+Seconds stand for the alarms' minutes: each call of the deep check writes its metrics anew.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from local.alarms import EXTRA_PERIODS, judge, rule_of
+from local.emulator import REGION
+from local.events.cloudwatch import CloudWatch
+from local.state_folder import StateFolder
+from tests.e2e.cloud import ROOT, RunningCloud, run_cloud, wait_until
+from tests.e2e.test_circuits import force, states
+
+NAMESPACE = "Interdomestik"
+STACK = {"stack": "interdomestik"}
+PERIOD_S = 2  # in the place of a minute
+MOST_PERIODS = 15 + EXTRA_PERIODS  # that any alarm of ours looks at
+WRITTEN_S = 3.0  # from the log to the emulator
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A local cloud and its CloudWatch."""
+
+    cloud: RunningCloud
+    cloudwatch: CloudWatch
+
+    def report(self, seconds: float) -> float:
+        """Ask for the deep check once a second; return when it was, in epoch seconds."""
+        ends = time.time() + seconds
+        while time.time() < ends:
+            self.cloud.make_client().get("/health/deep").raise_for_status()
+            time.sleep(1)
+        time.sleep(WRITTEN_S)
+        return ends
+
+    def deployed(self) -> dict[str, dict[str, Any]]:
+        """Return the deployed alarms on our own metrics, by their names in the template."""
+        found: list[dict[str, Any]] = []
+        page: dict[str, Any] = {"NextToken": None}
+        while "NextToken" in page:
+            page = self.cloudwatch.call("DescribeAlarms", NextToken=page["NextToken"])
+            found += page["MetricAlarms"]
+        return {each["AlarmName"].split("-")[1]: each for each in found if each["Namespace"] == NAMESPACE}
+
+    def values(self, alarm: Mapping[str, Any], *, since: float) -> list[tuple[float, float]]:
+        """Return what an alarm's metric got, a value for each second."""
+        answer = self.cloudwatch.call(
+            "GetMetricStatistics",
+            Namespace=alarm["Namespace"],
+            MetricName=alarm["MetricName"],
+            Dimensions=alarm["Dimensions"],
+            StartTime=since,
+            EndTime=time.time() + 60,
+            Period=1,
+            Statistics=["Maximum"],
+        )
+        return [(float(point["Timestamp"]), float(point["Maximum"])) for point in answer["Datapoints"]]
+
+    def ringing(self, *, since: float, now: float) -> set[str]:
+        """Return which of our alarms ring at a moment."""
+        found = set()
+        for name, alarm in self.deployed().items():
+            is_of_minutes = alarm["Period"] == 60
+            rule = replace(rule_of(alarm), period_s=PERIOD_S if is_of_minutes else PERIOD_S * MOST_PERIODS)
+            if judge(rule, self.values(alarm, since=since), now=now, state="OK") == "ALARM":
+                found.add(name)
+        return found
+
+    def composite(self, name: str) -> str:
+        """Return the state of an alarm on other alarms, as the emulator judges it."""
+        found = self.cloudwatch.call("DescribeAlarms", AlarmTypes=["CompositeAlarm"])["CompositeAlarms"]
+        [state] = [each["StateValue"] for each in found if name in each["AlarmName"]]
+        return str(state)
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """A cloud of this module's own, in which nothing has happened yet."""
+    with run_cloud(tmp_path_factory.mktemp("watched")) as cloud:
+        port = StateFolder(ROOT, cloud.folder).read_state().ports["emulator"]
+        yield Watched(cloud, CloudWatch(f"http://127.0.0.1:{port}", REGION))
+
+
+def test_every_metric_carries_the_stacks_name(watched: Watched) -> None:
+    """As every alarm on one asks for it."""
+    began = time.time()
+    watched.report(5)
+    alarms = watched.deployed()
+    found = {name: {each["Name"]: each["Value"] for each in alarm["Dimensions"]} for name, alarm in alarms.items()}
+    assert {name for name, dimensions in found.items() if dimensions.get("stack") != STACK["stack"]} == set()
+    assert watched.values(alarms["UnhealthyAlarm"], since=began - 1)
+    listed = watched.cloudwatch.call("ListMetrics", Namespace=NAMESPACE)["Metrics"]
+    assert {each["Value"] for m in listed for each in m["Dimensions"] if each["Name"] == "stack"} == {STACK["stack"]}
+    assert all({each["Name"] for each in metric["Dimensions"]} == {"stack", "service"} for metric in listed)
+
+
+def test_nothing_rings_while_all_is_well(watched: Watched) -> None:
+    """With reports in all of the periods that an alarm looks at."""
+    began = time.time()
+    now = watched.report(PERIOD_S * MOST_PERIODS)
+    assert watched.ringing(since=began, now=now) == set()
+
+
+def test_a_job_that_was_given_up_rings_and_reaches_no_dead_letter_queue(watched: Watched) -> None:
+    """By its alarm, and by the one that tells people; once it is dismissed it rings no more."""
+    job = uuid4()
+    watched.cloud.query_rows(
+        "INSERT INTO outbox (id, kind, priority, subject_id, payload, state, last_error) "
+        "VALUES (%s, 'identity', 'low', %s, '{}', 'failed', 'ValidationException')",
+        job,
+        uuid4(),
+    )
+    began = time.time()
+    now = watched.report(PERIOD_S * 5)
+    assert watched.ringing(since=began, now=now) == {"JobsFailedAlarm"}
+    assert watched.composite("LookTomorrow") == "ALARM"
+    assert watched.composite("WakeSomebody") == "OK"
+    watched.cloud.query_rows("DELETE FROM outbox WHERE id = %s", job)
+    time.sleep(6)  # the deep check's answer is kept for five seconds
+    began = time.time()
+    assert watched.ringing(since=began, now=watched.report(PERIOD_S * 5)) == set()
+
+
+def test_an_open_circuit_rings_after_all_of_its_periods(watched: Watched) -> None:
+    """And health has been degraded for as long; it ends when the circuit is let go."""
+    force(watched.cloud, "storage", "open")
+    time.sleep(6)
+    began = time.time()
+    now = watched.report(PERIOD_S * MOST_PERIODS)
+    assert watched.ringing(since=began, now=now) == {"CircuitOpenStorageAlarm", "DegradedAlarm"}
+    force(watched.cloud, "storage", "closed")
+    assert wait_until(lambda: states(watched.cloud)["storage"] == "closed", "the closed circuit")
+    time.sleep(6)
+    began = time.time()
+    assert watched.ringing(since=began, now=watched.report(PERIOD_S * MOST_PERIODS)) == set()

@@ -1,0 +1,57 @@
+"""The metrics that the functions' code really prints, as CloudWatch reads them from the log."""
+
+import io
+from collections.abc import Iterable
+from contextlib import redirect_stdout
+from dataclasses import replace
+from functools import cache
+from unittest.mock import patch
+
+from health.app import api
+from health.container import HealthContainer
+from local.events.embedded_metrics import MetricDatum, read_metrics
+from shared.logging import COUNTED, STACK_VARIABLE, observe
+from shared.settings import Settings
+from tests.api_client import ApiClient
+from tests.fakes.admission import InMemoryAdmissionStore
+from tests.settings.deployed import load_template
+from tests.unit.health.reports import WRITER, ScriptedDependencies
+
+
+def as_text(value: object) -> str:
+    """Return a value of the template as text: `Ref Name`, `GetAtt Name.Attribute`, or itself."""
+    match value:
+        case {"Ref": name}:
+            return f"Ref {name}"
+        case {"Fn::GetAtt": [name, attribute]}:
+            return f"GetAtt {name}.{attribute}"
+    return str(value)
+
+
+@cache
+def printed_metrics() -> frozenset[MetricDatum]:
+    """Return each metric of a deep health check that finds everything, and of every event that is counted.
+
+    The code runs with the template's value of the variable that names the stack, written as text. Of values and times
+    nothing is left.
+    """
+    variables = load_template()["Globals"]["Function"]["Environment"]["Variables"]
+    names_stack = {STACK_VARIABLE: as_text(variables.get(STACK_VARIABLE, ""))}
+    output = io.StringIO()
+    with patch.dict("os.environ", names_stack), redirect_stdout(output):
+        _check_health()
+        for event in COUNTED:
+            observe(event, {})
+    return frozenset(_without_values(read_metrics(output.getvalue().encode())))
+
+
+def _check_health() -> None:
+    dependencies = ScriptedDependencies()
+    dependencies.found["database"] = replace(WRITER, server="b2")
+    container = HealthContainer(Settings(service_version="v1"), dependencies.clock)
+    container.__dict__ |= {"check": dependencies.check, "admission_store": InMemoryAdmissionStore(dependencies.clock)}
+    assert ApiClient(api, container).call("GET", "/health/deep").status == 200
+
+
+def _without_values(found: Iterable[MetricDatum]) -> list[MetricDatum]:
+    return [replace(datum, at_ms=0, values=()) for datum in found]

@@ -1,0 +1,87 @@
+"""The dashboard is one that CloudWatch can draw: valid JSON, metrics that exist, and what rings in its first row."""
+
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from itertools import combinations
+from typing import Any
+
+from tests.settings.alarms import ALARMS
+from tests.settings.deployed import load_template
+from tests.settings.printed_metrics import printed_metrics
+from tests.settings.test_alarms import composites, resources, unknown
+
+PLACEHOLDER = re.compile(r"\$\{([\w:.]+)\}")
+COLUMNS, FIRST_ROW = 24, 9
+CLIENTS_VIEW = {"Count", "5XXError", "Latency"}
+
+
+def _as_text(placeholder: re.Match[str]) -> str:
+    name, _, attribute = placeholder[1].partition(".")
+    return f"GetAtt {name}.{attribute}" if attribute else f"Ref {name}"
+
+
+@cache
+def widgets() -> list[dict[str, Any]]:
+    """Return the widgets; a placeholder is left as text, `Ref Name` or `GetAtt Name.Attribute`."""
+    [dashboard] = resources("AWS::CloudWatch::Dashboard").values()
+    body = json.loads(PLACEHOLDER.sub(_as_text, dashboard["DashboardBody"]["Fn::Sub"]))
+    found: list[dict[str, Any]] = body["widgets"]
+    return found
+
+
+def metrics(shown: list[dict[str, Any]]) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """Yield namespace, name and dimensions of each metric that the widgets draw."""
+    for widget in shown:
+        for row in widget["properties"].get("metrics", []):
+            namespace, name, *rest = [each for each in row if isinstance(each, str)]
+            yield namespace, name, dict(zip(rest[::2], rest[1::2], strict=True))
+
+
+def test_every_metric_of_the_dashboard_exists() -> None:
+    """One that the code printed in a run, or that AWS documents, under these dimensions."""
+    found = list(metrics(widgets()))
+    assert [(row, wrong) for row in found if (wrong := unknown(*row)) is not None] == []
+    assert len(found) > 50
+
+
+def test_the_dashboard_shows_what_the_alarms_watch() -> None:
+    """Whoever is woken by a figure sees its course."""
+    drawn = {(namespace, name, *sorted(values.values())) for namespace, name, values in metrics(widgets())}
+    watched = {(w.namespace, w.metric, *sorted(w.dimensions.values())) for w in ALARMS.values()}
+    assert watched - drawn == set()
+
+
+def test_the_dashboard_shows_all_that_the_code_prints() -> None:
+    """But the age of all jobs together, which is that of one priority."""
+    drawn = {name for namespace, name, _ in metrics(widgets()) if namespace == "Interdomestik"}
+    assert {each.name for each in printed_metrics()} - drawn == {"JobsOldestPendingSeconds"}
+
+
+def test_the_first_row_says_what_rings_and_what_clients_see() -> None:
+    """The two alarms that tell people, those behind them, and calls, share of 5xx and time to answer."""
+    first = [widget for widget in widgets() if widget["y"] < FIRST_ROW]
+    listed = [widget["properties"]["alarms"] for widget in first if widget["type"] == "alarm"]
+    assert list(map(sorted, listed)) == [
+        sorted(f"GetAtt {name}.Arn" for name in each) for each in (composites(), ALARMS)
+    ]
+    assert {name for _, name, _ in metrics(first)} >= CLIENTS_VIEW
+
+
+def test_widgets_lie_side_by_side() -> None:
+    """Within the columns, and none over another."""
+    places = [(w["x"], w["y"], w["x"] + w["width"], w["y"] + w["height"]) for w in widgets()]
+    assert [place for place in places if place[2] > COLUMNS] == []
+    assert [(a, b) for a, b in combinations(places, 2) if _overlap(a, b)] == []
+
+
+def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def test_the_dashboard_is_named_like_the_stack() -> None:
+    """So that each stack of an account has its own."""
+    [dashboard] = resources("AWS::CloudWatch::Dashboard").values()
+    assert dashboard["DashboardName"] == {"Ref": "AWS::StackName"}
+    assert load_template()["Resources"]["Dashboard"]["Type"] == "AWS::CloudWatch::Dashboard"
