@@ -116,10 +116,10 @@ types: dev-environments ## Check types (mypy --strict)
 	@$(BIN)/mypy
 
 imports: dev-environments ## Check who may import what
-	@PYTHONPATH=layers/shared:functions/agents:functions/members:functions/claims:functions/health:functions/pages:functions/jobs_api:functions/relay:functions/worker:functions/housekeeping:functions/operations:. $(BIN)/lint-imports --no-cache
+	@PYTHONPATH=layers/shared:functions/agents:functions/members:functions/claims:functions/health:functions/pages:functions/jobs_api:functions/relay:functions/worker:functions/housekeeping:functions/operations:functions/database_setup:. $(BIN)/lint-imports --no-cache
 
 template: dev-environments ## Check template.yaml and what it deploys
-	@$(BIN)/cfn-lint template.yaml
+	@$(BIN)/cfn-lint template.yaml templates/database.yaml
 	@$(BIN)/pytest tests/template
 
 unit: ## Test the logic, without servers

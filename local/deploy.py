@@ -54,6 +54,7 @@ def build_parameters(*, database_port: int, front: str, authority: Path | None) 
     return {
         **tls,
         "AllowedOrigins": "*",
+        "DatabaseMode": "existing",  # the local PostgreSQL: the emulator has no RDS Proxy
         "DatabaseHost": "127.0.0.1",
         "DatabasePort": str(database_port),
         "DatabaseAuth": "trust",

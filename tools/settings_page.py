@@ -98,6 +98,8 @@ def describe_allowed(parameter: Mapping[str, Any]) -> str:
     """Return which values a parameter may have, as far as the template says so."""
     if "AllowedValues" in parameter:
         return ", ".join(map(quote, parameter["AllowedValues"]))
+    if "MaxValue" in parameter:
+        return f"{parameter['MinValue']} to {parameter['MaxValue']}"
     if "MinValue" in parameter:
         return f"at least {parameter['MinValue']}"
     return "number" if parameter["Type"] == "Number" else ""

@@ -28,13 +28,19 @@ def load_template() -> dict[str, Any]:
     return read_template((ROOT / "template.yaml").read_text(encoding="utf-8"))
 
 
+@cache
+def load_database_template() -> dict[str, Any]:
+    """Return the template that is nested in it, in the same way."""
+    return read_template((ROOT / "templates/database.yaml").read_text(encoding="utf-8"))
+
+
 def list_template_values(document: Mapping[str, Any]) -> dict[str, Value]:
     """Return each number, switch and schedule of the globals and the resources, by its place.
 
     Without what the gateway answers by itself: its statuses and texts belong to the catalogue of problems.
     """
     found: dict[str, Value] = {}
-    for name, resource in {"Globals": document["Globals"], **document["Resources"]}.items():
+    for name, resource in {"Globals": document.get("Globals", {}), **document["Resources"]}.items():
         found |= {f"{name}/{place.removeprefix('Properties/')}": value for place, value in _list_leaves(resource)}
     return {place: value for place, value in found.items() if "/GatewayResponses/" not in place}
 

@@ -19,7 +19,14 @@ REQUIRED = object()  # a parameter without a default: whoever deploys says it
 PARAMETERS: dict[str, Any] = {
     "Architecture": "arm64",
     "AllowedOrigins": REQUIRED,
-    "DatabaseHost": REQUIRED,
+    "DatabaseMode": "create",
+    "AvailabilityZones": 2,
+    "Egress": "endpoints",
+    "DatabaseMinCapacity": 1,
+    "DatabaseMaxCapacity": 4,
+    "DatabaseBackupDays": 14,
+    "DatabaseDeletionProtection": "true",
+    "DatabaseHost": "",
     "DatabasePort": 5432,
     "DatabaseName": "interdomestik",
     "DatabaseUser": "own",
@@ -152,12 +159,16 @@ def test_every_parameter_has_the_default_decided_on() -> None:
 def test_every_variable_is_the_parameter_of_its_name(name: str) -> None:
     """Two that are swapped would pass where only their presence is looked at. AdminFunction connects as the owner."""
     expected = VARIABLES | ({"DB_USER": "DatabaseOwner"} if name == "AdminFunction" else {})
-    found = {variable: value["Ref"] for variable, value in variables_of(name).items() if _is_reference(value)}
+    found = {variable: _parameter(value) for variable, value in variables_of(name).items() if _parameter(value)}
     assert found == {variable: parameter for variable, parameter in expected.items() if variable in variables_of(name)}
 
 
-def _is_reference(value: Any) -> bool:
-    return isinstance(value, dict) and set(value) == {"Ref"}
+def _parameter(value: Any) -> str | None:
+    """Return the parameter that a variable is, or is with a database that the stack has not created."""
+    match value:
+        case {"Ref": str(name)} | {"Fn::If": ["CreatesDatabase", _, {"Ref": str(name)}]}:
+            return name
+    return None
 
 
 def test_every_parameter_of_the_functions_is_stated_as_a_variable() -> None:

@@ -12,6 +12,7 @@ from tests.settings.test_defaults import PARAMETERS, VARIABLES
 # What a local cloud has to say of itself: where its parts are. Every number is the template's.
 LOCAL = {
     "AllowedOrigins",
+    "DatabaseMode",
     "DatabaseHost",
     "DatabasePort",
     "DatabaseAuth",
@@ -83,6 +84,12 @@ def test_the_local_cloud_has_every_number_of_the_template(front: str) -> None:
     given = set(build_parameters(database_port=5432, front=front, authority=Path("authority.pem")))
     assert given == LOCAL
     assert given <= set(PARAMETERS)
+
+
+def test_the_local_cloud_uses_its_own_database() -> None:
+    """The emulator has no RDS Proxy, and the template's default is to create one."""
+    given = build_parameters(database_port=5432, front="http://127.0.0.1:3000", authority=None)
+    assert (given["DatabaseMode"], given["DatabaseHost"]) == ("existing", "127.0.0.1")
 
 
 def test_a_local_cloud_without_the_proxy_alone_goes_without_tls() -> None:

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from pydantic import ValidationError
 
 from local.database_proxy.proxy import BORROW_TIMEOUT_S
 from shared.settings import Settings
@@ -22,6 +23,14 @@ VARIABLES = {
     "DB_IDLE_TIMEOUT": "DatabaseIdleTimeout",
     "DB_MAX_LIFETIME": "DatabaseMaxLifetime",
 }
+# The least and the most that a deployment takes: a call lasts 28 s; RDS Proxy closes a connection after half an hour
+# without use, and after a day.
+BOUNDS = {
+    "DatabaseMaxConnections": (1, 1000),
+    "DatabaseConnectTimeout": (2, 28),
+    "DatabaseIdleTimeout": (1, 1799),
+    "DatabaseMaxLifetime": (1, 86_399),
+}
 DEPLOY = (ROOT / "docs/how-to/deploy.md").read_text()
 
 
@@ -31,6 +40,20 @@ def test_the_defaults_are_the_ones_decided_on(name: str, value: int) -> None:
     assert load_template()["Parameters"][name]["Default"] == value
     (variable,) = (variable for variable, parameter in VARIABLES.items() if parameter == name)
     assert getattr(Settings(), variable.lower()) == value
+
+
+@pytest.mark.parametrize(("variable", "name"), VARIABLES.items())
+def test_a_value_out_of_bounds_is_refused_by_the_template_and_at_the_start(variable: str, name: str) -> None:
+    """By the same bounds, so that no deployment succeeds whose functions can't start."""
+    parameter = load_template()["Parameters"][name]
+    least, most = BOUNDS[name]
+
+    assert (parameter["Type"], parameter["MinValue"], parameter["MaxValue"]) == ("Number", least, most)
+    for taken in (least, most):
+        assert getattr(Settings.from_environ({variable: str(taken)}), variable.lower()) == taken
+    for refused in ("0", "-1", str(most + 1), "fifty"):
+        with pytest.raises(ValidationError):
+            Settings.from_environ({variable: refused})
 
 
 def test_every_function_gets_the_parameters() -> None:

@@ -69,8 +69,8 @@ def target(resource: Any) -> str:
     if "Fn::GetAtt" in resource:
         return str(resource["Fn::GetAtt"][0])
     if isinstance(resource["Fn::Sub"], list) and "Role" in resource["Fn::Sub"][1]:
-        own, role = resource["Fn::Sub"][1]["Role"]["Fn::If"][:2]
-        return f"{own} {role}"
+        role = resource["Fn::Sub"][1]["Role"]
+        return " ".join(role["Fn::If"][:2]) if "Fn::If" in role else str(role["Ref"])
     text = resource["Fn::Sub"] if isinstance(resource["Fn::Sub"], str) else resource["Fn::Sub"][0]
     plain = str(text).rsplit(":", 1)[-1].replace(".Arn}", "}").replace("${", "").replace("}", "")
     return plain.removeprefix("DatabaseResourceId/")

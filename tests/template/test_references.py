@@ -1,12 +1,22 @@
-"""Nothing in the template points at something that is not there."""
+"""Nothing in the templates points at something that is not there."""
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.template.translation import Json, list_attributes, list_mappings, translate
+from tests.template.translation import (
+    DATABASE,
+    TEMPLATE,
+    Json,
+    find_by_type,
+    list_attributes,
+    list_mappings,
+    load_template,
+    translate,
+)
 
 PSEUDO = {
     f"AWS::{name}" for name in ("AccountId", "NoValue", "Partition", "Region", "StackId", "StackName", "URLSuffix")
@@ -58,9 +68,10 @@ def _resolves(template: Json, wanted: str) -> bool:
     return name in PSEUDO or name in template["Parameters"] or name in template["Resources"]
 
 
-def test_every_reference_resolves() -> None:
+@pytest.mark.parametrize("path", [TEMPLATE, DATABASE], ids=lambda path: path.name)
+def test_every_reference_resolves(path: Path) -> None:
     """Each Ref, GetAtt, Sub, If, Condition and DependsOn names something that exists and has that attribute."""
-    assert dangling(translate()) == []
+    assert dangling(translate(path)) == []
 
 
 @pytest.mark.parametrize(
@@ -71,6 +82,7 @@ def test_every_reference_resolves() -> None:
         {"Ref": "StateTabel"},
         {"Fn::Sub": "${EvidenceBucket.Arn}/${AWS::Acount}"},
         {"Fn::If": ["InVpcs", "a", "b"]},
+        {"Fn::GetAtt": ["Database", "Outputs.Hots"]},
     ],
 )
 def test_a_misspelt_reference_is_found(reference: Json) -> None:
@@ -81,10 +93,44 @@ def test_a_misspelt_reference_is_found(reference: Json) -> None:
     assert len(dangling(template)) == 1
 
 
-def test_every_parameter_is_used() -> None:
+@pytest.mark.parametrize("path", [TEMPLATE, DATABASE], ids=lambda path: path.name)
+def test_every_parameter_is_used(path: Path) -> None:
     """A parameter that nothing reads would be a promise that nothing keeps."""
-    template = translate()
+    template = translate(path)
     used = {wanted for _, node in list_mappings(template) for wanted in _wanted(node)}
-    used |= {name for name in template["Parameters"] if f'"{name}"' in str(template["Rules"])}
+    used |= {name for name in template["Parameters"] if f'"{name}"' in str(template.get("Rules", {}))}
 
     assert set(template["Parameters"]) - used == set()
+
+
+def test_the_nested_template_is_given_each_of_its_parameters_and_no_other() -> None:
+    """It has no defaults, so that each value stands in one place."""
+    [nested] = find_by_type(translate(), "AWS::CloudFormation::Stack").values()
+    parameters = load_template(DATABASE)["Parameters"]
+
+    assert set(nested["Parameters"]) == set(parameters)
+    assert [name for name, each in parameters.items() if "Default" in each] == []
+
+
+def test_what_the_template_takes_the_nested_one_takes_too() -> None:
+    """A value that only the nested stack refused would fail half of a deployment."""
+    [nested] = find_by_type(translate(), "AWS::CloudFormation::Stack").values()
+    bounds = ("AllowedValues", "MinValue", "MaxValue")
+    outer, inner = load_template()["Parameters"], load_template(DATABASE)["Parameters"]
+    differing = [
+        (name, value["Ref"], bound)
+        for name, value in nested["Parameters"].items()
+        if value["Ref"] in outer
+        for bound in bounds
+        if bound in inner[name] and inner[name][bound] != outer[value["Ref"]].get(bound)
+    ]
+
+    assert differing == []
+
+
+def test_every_output_of_the_nested_template_is_read() -> None:
+    """What nothing reads is nobody's."""
+    wanted = {each for _, node in list_mappings(translate()) for each in _wanted(node)}
+    outputs = load_template(DATABASE)["Outputs"]
+
+    assert {name for name in outputs if f"Database.Outputs.{name}" not in wanted} == set()

@@ -35,7 +35,6 @@ FUNCTIONS = frozenset(list_code_folders(read_template(TEXT), ROOT))
 # Another value of each parameter, for those whose default is not enough of one.
 FIRST = {
     "AllowedOrigins": "https://app.example.test",
-    "DatabaseHost": "proxy.example.test",
     "AppUrl": "https://app.example.test",
     "MailSender": "no-reply@example.test",
     "DeskMailbox": "desk@example.test",
@@ -44,6 +43,10 @@ SECOND = {
     **{name: f"{value}.example" for name, value in FIRST.items()},
     **{name: str(value + 1) for name, value in PARAMETERS.items() if isinstance(value, int)},
     "Architecture": "x86_64",
+    "DatabaseMode": "existing",
+    "Egress": "nat",
+    "DatabaseDeletionProtection": "false",
+    "DatabaseHost": "proxy.example.test",
     "DatabaseName": "another",
     "DatabaseUser": "interdomestik_app",
     "DatabaseOwner": "another",
@@ -102,7 +105,7 @@ class Deployment:
         """Return the template as `sam deploy` uploads it: code lies in S3 under the hash of its content."""
         document = read_template(self.template)
         for name, resource in document["Resources"].items():
-            for key in {"CodeUri", "ContentUri"} & resource.get("Properties", {}).keys():
+            for key in {"CodeUri", "ContentUri", "TemplateURL"} & resource.get("Properties", {}).keys():
                 content = sorted((path, text) for path, text in self.files.items() if path.startswith(f"{name}/"))
                 digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
                 resource["Properties"][key] = f"s3://an-artifact-bucket/{digest}"
@@ -150,6 +153,7 @@ FILES = {
     **{f"{name}/app.py": f"# {name}" for name in FUNCTIONS},
     "SharedLayer/python/shared/settings.py": "# settings",
     "SharedLayer/migrations/0001_people.sql": "-- people",
+    "Database/template.yaml": "# database",
 }
 BEFORE = Deployment(TEXT, FILES, FIRST)
 
@@ -175,13 +179,14 @@ PLAIN: dict[str, tuple[Deployment, frozenset[str]]] = {
     "the layer's code": (with_file("SharedLayer/python/shared/settings.py"), FUNCTIONS),
     "a migration": (with_file("SharedLayer/migrations/0001_people.sql"), FUNCTIONS),
     "a new migration": (with_file("SharedLayer/migrations/0002_claims.sql"), FUNCTIONS),
+    "the nested template": (with_file("Database/template.yaml"), frozenset()),
     "the functions' memory": (with_text("    MemorySize: 1024\n", "    MemorySize: 2048\n"), FUNCTIONS),
     "the common timeout": (with_text("    Timeout: 28 #", "    Timeout: 27 #"), WITHOUT_A_TIMEOUT),
     "a variable": (
         with_text("POWERTOOLS_METRICS_NAMESPACE: Interdomestik", "POWERTOOLS_METRICS_NAMESPACE: X"),
         FUNCTIONS,
     ),
-    "the way into the VPC": (with_text("        SecurityGroupIds: !Ref SecurityGroupIds\n", ""), FUNCTIONS),
+    "the way into the VPC": (with_text(", !Ref SecurityGroupIds]\n", ", [sg-1]]\n"), FUNCTIONS),
 }
 
 
@@ -266,6 +271,9 @@ def test_the_parameters_of_a_release_are_those_of_samconfig_where_none_are_passe
         "AllowedOrigins=*",
         "LogRetentionDays=7",
         "LogLevel=DEBUG",
+        "DatabaseMinCapacity=0.5",
+        "DatabaseBackupDays=1",
+        "DatabaseDeletionProtection=false",
     ]
     assert read_parameters(ROOT / "samconfig.toml", "prod") == []
     build = BEFORE.build_in(tmp_path)

@@ -4,6 +4,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
@@ -12,6 +13,7 @@ from local.template import read_template, replace_code
 from tests.services import EMULATOR_PYTHON, ROOT
 
 TEMPLATE = ROOT / "template.yaml"
+DATABASE = ROOT / "templates/database.yaml"  # nested in it
 REGION = "eu-central-1"
 ARTIFACT = "s3://an-artifact-bucket/artifact.zip"
 Json = dict[str, Any]
@@ -25,16 +27,16 @@ json.dump(transform(json.load(sys.stdin), {}, SimpleNamespace(load=dict)), sys.s
 """
 
 
-def load_template() -> Json:
+def load_template(path: Path = TEMPLATE) -> Json:
     """The template as it stands, its short tags written out."""
-    return read_template(TEMPLATE.read_text())
+    return read_template(path.read_text(encoding="utf-8"))
 
 
 @cache
-def _translate_text() -> str:
+def _translate_text(path: Path) -> str:
     answer = subprocess.run(
         [str(EMULATOR_PYTHON), "-c", TRANSLATE],
-        input=json.dumps(replace_code(load_template(), ARTIFACT)),
+        input=json.dumps(replace_code(load_template(path), ARTIFACT)),
         capture_output=True,
         text=True,
         check=False,
@@ -44,9 +46,9 @@ def _translate_text() -> str:
     return answer.stdout
 
 
-def translate() -> Json:
-    """A fresh copy of what the SAM transform makes of template.yaml."""
-    document: Json = json.loads(_translate_text())
+def translate(path: Path = TEMPLATE) -> Json:
+    """A fresh copy of what the SAM transform makes of a template."""
+    document: Json = json.loads(_translate_text(path))
     return document
 
 
@@ -69,5 +71,7 @@ def find_by_type(template: Json, kind: str) -> dict[str, Json]:
 
 @cache
 def list_attributes(kind: str) -> frozenset[str]:
-    """What Fn::GetAtt may ask of a resource type, by CloudFormation's own schema."""
+    """What Fn::GetAtt may ask of a resource type, by CloudFormation's own schema; of the nested stack, its outputs."""
+    if kind == "AWS::CloudFormation::Stack":
+        return frozenset(f"Outputs.{name}" for name in load_template(DATABASE)["Outputs"])
     return frozenset(PROVIDER_SCHEMA_MANAGER.get_resource_schema(REGION, kind).get_atts)

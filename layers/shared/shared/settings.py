@@ -86,10 +86,11 @@ class Settings(BaseModel):
     # The roots that verify-full trusts: those of RDS Proxy, those of RDS in this region, or a file of PEM certificates.
     db_sslrootcert: str = Field(default="rds-proxy", pattern=r"^(rds-proxy|rds|/\S+)$")
     db_pipeline: Literal["on", "off"] = "on"  # off: a transaction's statements one by one, a round trip each
-    db_max_connections: int = Field(default=50, gt=0)
-    db_connect_timeout: float = Field(default=10, gt=0, allow_inf_nan=False)
-    db_idle_timeout: float = Field(default=20, gt=0, allow_inf_nan=False)
-    db_max_lifetime: float = Field(default=3600, gt=0, allow_inf_nan=False)
+    # Upper bounds as the parameters have: CloudFormation refuses what the functions would refuse at their start.
+    db_max_connections: int = Field(default=50, gt=0, le=1000)
+    db_connect_timeout: float = Field(default=10, gt=0, le=28, allow_inf_nan=False)
+    db_idle_timeout: float = Field(default=20, gt=0, lt=1800, allow_inf_nan=False)
+    db_max_lifetime: float = Field(default=3600, gt=0, lt=86_400, allow_inf_nan=False)
 
     state_table: str = "state"
     queue_high_url: str = ""

@@ -20,8 +20,12 @@ from shared.aws.errors import (
 )
 from tests.services import ROOT
 
-# The layer's clients, and the adapters at home in the function that uses them.
-SOURCES = (*Path(error_codes.__file__).parent.glob("*.py"), *(ROOT / "functions").rglob("*.py"))
+# The layer's clients, and the adapters at home in the function that uses them. database_setup has no layer: any error
+# that it meets ends the deployment.
+SOURCES = (
+    *Path(error_codes.__file__).parent.glob("*.py"),
+    *(path for path in (ROOT / "functions").rglob("*.py") if path.parent.name != "database_setup"),
+)
 SERVICES = ("cognito-idp", "dynamodb", "s3", "sesv2", "sqs")
 KINDS = {
     "operator": error_codes.OPERATOR,

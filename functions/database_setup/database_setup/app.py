@@ -1,0 +1,75 @@
+"""The handler of the custom resource `Setup` of templates/database.yaml.
+
+CloudFormation calls it when the stack is created and when the cluster is another one. It runs `setup.sql` through the
+Data API, so it needs no way into the network. It has no layer: the stack above makes that later.
+"""
+
+import json
+import time
+import urllib.request
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any, Protocol
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+STATEMENT = resources.files("database_setup").joinpath("setup.sql").read_text(encoding="utf-8")
+
+# A new cluster's Data API may refuse for a moment. CloudFormation waits for 200 s, Lambda for 180 s.
+ATTEMPTS = 12
+PAUSE_S = 10.0
+ANSWER_S = 10.0
+RESOURCE_ID = "setup"  # the same for ever: another one would be a resource that replaces this one
+REASON_CHARACTERS = 1000  # CloudFormation takes 4 KB in all
+
+
+class DataApi(Protocol):
+    """The one method that is used of boto3's client `rds-data`."""
+
+    def execute_statement(self, *, resourceArn: str, secretArn: str, database: str, sql: str) -> Mapping[str, Any]:  # noqa: N803 - AWS's names
+        """Run one statement, in a transaction of its own. Raise ClientError, BotoCoreError."""
+
+
+def handler(event: Mapping[str, Any], _context: object) -> None:
+    """Lambda's entry point: carry out CloudFormation's request, and answer it whatever happens."""
+    try:
+        if event["RequestType"] != "Delete":  # the role goes with the cluster
+            set_up(boto3.client("rds-data"), event["ResourceProperties"])
+    except Exception as error:  # noqa: BLE001 - without an answer the stack would wait
+        answer(event, "FAILED", f"{type(error).__name__}: {error}")
+    else:
+        answer(event, "SUCCESS")
+
+
+def set_up(api: DataApi, properties: Mapping[str, str], *, attempts: int = ATTEMPTS, pause_s: float = PAUSE_S) -> None:
+    """Run the statement, again where the Data API refuses it. At last raise ClientError, BotoCoreError."""
+    for attempt in range(1, attempts + 1):
+        try:
+            api.execute_statement(
+                resourceArn=properties["ClusterArn"],
+                secretArn=properties["SecretArn"],
+                database=properties["Database"],
+                sql=STATEMENT,
+            )
+        except (ClientError, BotoCoreError):
+            if attempt == attempts:
+                raise
+            time.sleep(pause_s)
+        else:
+            return
+
+
+def answer(event: Mapping[str, Any], status: str, reason: str = "") -> None:
+    """Put the outcome where CloudFormation asked for it."""
+    body = {
+        "Status": status,
+        "Reason": reason[:REASON_CHARACTERS],
+        "PhysicalResourceId": RESOURCE_ID,
+        **{name: event[name] for name in ("StackId", "RequestId", "LogicalResourceId")},
+    }
+    # S3 signed the address for an empty content type.
+    request = urllib.request.Request(  # noqa: S310 - CloudFormation's address
+        event["ResponseURL"], data=json.dumps(body).encode(), method="PUT", headers={"Content-Type": ""}
+    )
+    urllib.request.urlopen(request, timeout=ANSWER_S).close()  # noqa: S310

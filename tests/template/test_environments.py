@@ -1,0 +1,60 @@
+"""samconfig.toml: an environment each for trying out, for staging and for production."""
+
+import tomllib
+from typing import Any
+
+import pytest
+
+from tests.services import ROOT
+from tests.settings.test_defaults import PARAMETERS, REQUIRED
+
+ENVIRONMENTS: dict[str, dict[str, Any]] = {
+    name: each
+    for name, each in tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8")).items()
+    if name != "version"
+}
+OTHERS = ("dev", "staging", "prod")
+
+
+def test_without_an_environment_it_is_dev() -> None:
+    """The SAM command line calls that one `default`."""
+    assert set(ENVIRONMENTS) == {"default", *OTHERS}
+    assert ENVIRONMENTS["default"] == ENVIRONMENTS["dev"]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_an_environment_is_a_stack_of_its_own_with_its_name_on_everything(name: str) -> None:
+    """By the stack's name and by a tag, which reach the nested stack's resources too."""
+    environment = ENVIRONMENTS[name]
+    deployment = environment["deploy"]["parameters"]
+
+    assert environment["global"]["parameters"]["stack_name"] == deployment["s3_prefix"] == f"interdomestik-{name}"
+    assert deployment["tags"] == ["application=interdomestik", f"environment={name}"]
+    assert environment["build"]["parameters"]["build_in_source"] is True
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_an_environment_may_make_what_the_templates_hold(name: str) -> None:
+    """Roles, and a nested template with a transform, which CloudFormation asks to be acknowledged."""
+    capabilities = ENVIRONMENTS[name]["deploy"]["parameters"]["capabilities"]
+    assert capabilities == ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
+
+
+@pytest.mark.parametrize("name", ["staging", "prod"])
+def test_where_it_counts_the_templates_defaults_hold(name: str) -> None:
+    """What is passed on the command line replaces all overrides, and must not take a protection away."""
+    assert "parameter_overrides" not in ENVIRONMENTS[name]["deploy"]["parameters"]
+
+
+def test_dev_is_cheap_and_can_be_deleted() -> None:
+    """Each override is a parameter, and has another value than the default."""
+    overrides = dict(pair.split("=", 1) for pair in ENVIRONMENTS["dev"]["deploy"]["parameters"]["parameter_overrides"])
+
+    assert overrides["DatabaseDeletionProtection"] == "false"
+    assert set(overrides) <= set(PARAMETERS)
+    assert [n for n, value in overrides.items() if PARAMETERS[n] is not REQUIRED and str(PARAMETERS[n]) == value] == []
+
+
+def test_somebody_reads_what_changes_in_production() -> None:
+    """Before it does."""
+    assert ENVIRONMENTS["prod"]["deploy"]["parameters"]["confirm_changeset"] is True
