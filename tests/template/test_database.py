@@ -42,7 +42,7 @@ def made(**given: str) -> dict[str, Json]:
     return {
         name: resolver.resolve(resource)
         for name, resource in template["Resources"].items()
-        if "Condition" not in resource or resolver.holds(resource["Condition"])
+        if "Condition" not in resource or resolver.is_condition_true(resource["Condition"])
     }
 
 

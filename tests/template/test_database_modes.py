@@ -40,7 +40,7 @@ def resolved(**given: str) -> Json:
     return {
         name: resolver.resolve(resource)
         for name, resource in template["Resources"].items()
-        if "Condition" not in resource or resolver.holds(resource["Condition"])
+        if "Condition" not in resource or resolver.is_condition_true(resource["Condition"])
     }
 
 

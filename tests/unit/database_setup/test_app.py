@@ -36,7 +36,7 @@ def answers() -> Iterator[tuple[str, Answers]]:
     """Where CloudFormation waits for an answer, and what it has been told: the content type, and the body."""
     told: Answers = []
 
-    class Answering(BaseHTTPRequestHandler):
+    class AnswerReceiver(BaseHTTPRequestHandler):
         def do_PUT(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             told.append((self.headers["Content-Type"], json.loads(body)))
@@ -46,7 +46,7 @@ def answers() -> Iterator[tuple[str, Answers]]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    with HTTPServer(("127.0.0.1", 0), Answering) as server:
+    with HTTPServer(("127.0.0.1", 0), AnswerReceiver) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/signed", told
         server.shutdown()
