@@ -23,13 +23,15 @@ EFFECTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "register": ("member.registered", ("identity", "member-welcome")),
     "approve": ("agent.approved", ("identity", "agent-approved")),
     "renew": ("membership.renewed", ("membership-renewed",)),
-    "cancel": ("membership.cancelled", ("membership-cancelled",)),
+    "cancel": ("membership.cancellation_requested", ("membership-cancelled",)),
     "edit": ("member.contact_changed", ()),
     "claim": ("claim.submitted", ("claim-received", "staff-new-claim")),
-    "move": ("claim.moved", ("claim-moved",)),
+    "move": ("claim.transitioned", ("claim-moved",)),
     "staff read": ("claim.read", ()),
-    "withdraw": ("claim.moved", ("claim-moved",)),
+    "withdraw": ("claim.transitioned", ("claim-moved",)),
 }
+# Audit actions as releases up to 0.2.0 write them, with today's names: during a deployment both releases answer.
+OLD_ACTIONS = {"membership.cancelled": "membership.cancellation_requested", "claim.moved": "claim.transitioned"}
 LINKED = "account.identity_linked"  # the worker's audit entry for an identity that it has created
 MAILS_TO_STAFF = frozenset({"staff-new-claim"})
 
@@ -117,6 +119,15 @@ def _sum_counts(parts: Iterable[Mapping[str, int]]) -> Counter[str]:
     return total
 
 
+def _rename_old_actions(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the rows with their audit entries counted under today's names of the actions."""
+    return [{**row, "audit": _count_actions(row["audit"])} for row in rows]
+
+
+def _count_actions(audit: Mapping[str, int]) -> dict[str, int]:
+    return dict(_sum_counts({OLD_ACTIONS.get(action, action): count} for action, count in audit.items()))
+
+
 def collect_expected(samples: Sequence[CallSample], subject: str, made_by: CallSample | None = None) -> ExpectedEffects:
     """Return the effects of the calls about one subject: `facts["subject"]`, or what an answer created.
 
@@ -183,7 +194,7 @@ class PersonReconciler:
     def compare(self, attempts: Mapping[str, Sequence[CallSample]], rows: Sequence[Mapping[str, Any]]) -> None:
         """Compare the rows of each address; `attempts` are its registrations and applications."""
         found: dict[str, list[Mapping[str, Any]]] = {email: [] for email in attempts}
-        for row in rows:
+        for row in _rename_old_actions(rows):
             found[row["email"]].append(row)
         for email, calls in attempts.items():
             self._compare_address(calls, found[email])
@@ -261,6 +272,7 @@ class ClaimReconciler:
 
     def compare(self, members: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
         """Compare the claims of these members: exactly the accepted ones are there."""
+        rows = _rename_old_actions(rows)
         filed = [sample for member in dict.fromkeys(members) for sample in self._index.list_filed(member)]
         accepted = {str(s.record["id"]) for s in filed if s.is_accepted and s.record}
         undecided = {str((s.call.body or {}).get("title")): s for s in list_undecided(filed)}

@@ -11,7 +11,7 @@ JOBS: dict[str, tuple[str, ...]] = {
     "agent.applied": ("agent-received",),
     "membership.renewed": ("membership-renewed",),
     "claim.submitted": ("claim-received", "staff-new-claim"),
-    "claim.moved": ("claim-moved",),
+    "claim.transitioned": ("claim-moved",),
 }
 
 

@@ -147,5 +147,5 @@ class SoakLoad:
             moved = read_acknowledged(caller.write(f"/claims/{claim['id']}/transitions", move, **{"If-Match": tag}))
             if moved is None:
                 return
-            self.ledger.note("claim.moved", moved)
+            self.ledger.note("claim.transitioned", moved)
             claim = moved

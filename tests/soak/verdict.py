@@ -78,7 +78,7 @@ def _compare_records(ledger: SoakLedger, cloud: RunningCloud) -> Iterator[str]:
         "agent", {r["id"]: r["referral_code"] for r in ledger.answered["agent.applied"]}, agents
     )
     claims = {str(row["id"]): (row["state"], row["version"]) for row in cloud.query_rows("SELECT * FROM claims")}
-    latest = ledger.find_latest("claim.submitted", "claim.moved")
+    latest = ledger.find_latest("claim.submitted", "claim.transitioned")
     yield from _format_differences("claim", {k: (r["state"], r["version"]) for k, r in latest.items()}, claims)
 
 
@@ -94,7 +94,7 @@ def _compare_effects(ledger: SoakLedger, cloud: RunningCloud, jobs: OutboxEnd) -
         if audit.get(action, 0) != len(records):
             yield f"audit: {action} stands {audit.get(action, 0)} times, answered {len(records)} times"
     history = cloud.query_rows("SELECT count(*) AS n FROM claim_history")[0]["n"]
-    if history != (wanted := len(ledger.answered["claim.submitted"]) + len(ledger.answered["claim.moved"])):
+    if history != (wanted := len(ledger.answered["claim.submitted"]) + len(ledger.answered["claim.transitioned"])):
         yield f"history: {history} entries instead of {wanted}"
     there: Counter[str] = Counter()
     for (template, _), n in jobs.by_template.items():

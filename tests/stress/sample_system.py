@@ -65,7 +65,7 @@ def make_claim_row() -> dict[str, Any]:
     return {
         "id": CLAIM, "number": NUMBER, "member": MEMBER, "title": TITLE, "state": "verification", "version": 2,
         "steps": 2, "broken": 0, "last_state": "verification",
-        "audit": {"claim.submitted": 1, "claim.moved": 1, "document.announced": 1},
+        "audit": {"claim.submitted": 1, "claim.transitioned": 1, "document.announced": 1},
         "jobs": {"claim-received done": 1, "staff-new-claim done": 1, "claim-moved done": 1},
         "documents": {EVIDENCE: "available 39"},
     }  # fmt: skip

@@ -78,7 +78,8 @@ WHERE EXISTS (SELECT FROM claims WHERE id = %(id)s) OR EXISTS (SELECT FROM docum
 -- name: record_transition
 -- Insert the audit entry of who changed the claim's state, from which to which; the reason stays in its history.
 INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
-SELECT %(audit_id)s, 'claim.moved', c.id, %(actor)s, %(request_id)s, jsonb_build_object('from', h.from_state, 'to', h.to_state)
+SELECT %(audit_id)s, 'claim.transitioned', c.id, %(actor)s, %(request_id)s,
+       jsonb_build_object('from', h.from_state, 'to', h.to_state)
 FROM claims c JOIN claim_history h ON h.claim_id = c.id AND h.version = c.version WHERE c.id = %(id)s
 
 -- name: require_claim

@@ -16,7 +16,7 @@ WITH stale AS (
     FROM stale WHERE d.id = stale.id
     RETURNING d.id, d.claim_id)
 INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
-SELECT gen_random_uuid(), 'document.swept', id, 'housekeeping', %(request_id)s, jsonb_build_object('claim_id', claim_id)
+SELECT gen_random_uuid(), 'document.expired', id, 'housekeeping', %(request_id)s, jsonb_build_object('claim_id', claim_id)
 FROM rejected
 RETURNING id
 
@@ -45,7 +45,7 @@ WITH late AS (
 ), mailed AS (
     {enqueue_mails})
 INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
-SELECT gen_random_uuid(), 'claim.breach_noticed', id, 'housekeeping', %(request_id)s, jsonb_build_object('state', state)
+SELECT gen_random_uuid(), 'claim.overdue_noticed', id, 'housekeeping', %(request_id)s, jsonb_build_object('state', state)
 FROM notified
 RETURNING id
 
@@ -62,12 +62,13 @@ WITH due AS (
         paused_days = paused_days_on(s, %(today)s), version = s.version + 1, updated_at = now()
     FROM due
     WHERE s.member_id = due.id
-    RETURNING s.member_id, CASE WHEN due.resumes AND s.state = 'active' THEN 'resumed' ELSE s.state END AS became
+    RETURNING s.member_id,
+              CASE WHEN due.resumes AND s.state = 'active' THEN 'resumed' ELSE 'became_' || s.state END AS event
 ), changed AS (
     UPDATE members m SET version = m.version + 1, updated_at = now() FROM moved WHERE m.id = moved.member_id
 )
 INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
-SELECT gen_random_uuid(), 'membership.' || became, member_id, 'housekeeping', %(request_id)s, '{}' FROM moved
+SELECT gen_random_uuid(), 'membership.' || event, member_id, 'housekeeping', %(request_id)s, '{}' FROM moved
 RETURNING id
 
 -- name: remind_members

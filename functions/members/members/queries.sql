@@ -163,7 +163,8 @@ WITH near AS (
     FROM near WHERE c.id = near.id
     RETURNING c.id)
 INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
-SELECT gen_random_uuid(), 'commission.voided', id, %(actor)s, %(request_id)s, '{"cause": "membership.canceled"}' FROM voided
+SELECT gen_random_uuid(), 'commission.voided', id, %(actor)s, %(request_id)s,
+       '{"cause": "membership.cancellation_requested"}' FROM voided
 
 -- name: require_pausable
 -- Require that the membership is within its period, and that days are left to pause it.

@@ -114,7 +114,7 @@ def cancel_membership(
     tx.add(SQL["void_commissions"], id=member_id, actor=scope.sub, request_id=actor.request_id, **withdrawal)
     tx.add(SQL["drop_reminders"], id=member_id)
     enqueue(tx, make_mail_job("membership-cancelled", to=member_id, subject_id=member_id), if_written="members")
-    record_audit(tx, actor, "membership.cancelled", member_id, if_written="members")
+    record_audit(tx, actor, "membership.cancellation_requested", member_id, if_written="members")
     return read_member(tx, member_id, scope, today=today)
 
 

@@ -322,7 +322,7 @@ def test_a_cancellation_within_14_days_voids(
     who = cancel(fresh_database, member, days)
     assert read_state(fresh_database, made) == ("void" if voids else before)
     audited = fresh_database.query_rows("SELECT action, actor, facts FROM audit WHERE subject_id = %s", made)
-    entry = {"action": "commission.voided", "actor": who, "facts": {"cause": "membership.canceled"}}
+    entry = {"action": "commission.voided", "actor": who, "facts": {"cause": "membership.cancellation_requested"}}
     assert audited == ([entry] if voids else [])
 
 

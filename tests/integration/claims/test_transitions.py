@@ -248,7 +248,7 @@ def test_a_transition_names_who_made_it(claim_fixtures: ClaimFixtures) -> None:
         (role, find_account(who)) for role, who in expected
     ]
     audit = claim_fixtures.fresh_database.query_rows(
-        "SELECT actor, facts FROM audit WHERE subject_id = %s AND action = 'claim.moved'", claim_id
+        "SELECT actor, facts FROM audit WHERE subject_id = %s AND action = 'claim.transitioned'", claim_id
     )
     assert [(entry["actor"], entry["facts"]) for entry in audit] == [
         (staff["sub"], {"from": "submitted", "to": "verification"}),

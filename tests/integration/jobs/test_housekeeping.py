@@ -77,7 +77,7 @@ def test_a_pending_document_older_than_a_day_is_rejected_and_its_object_removed(
     assert fresh_database.query_rows("SELECT slot FROM documents WHERE id = %s", old) == [{"slot": None}]
     claim = fresh_database.query_rows("SELECT claim_id FROM documents WHERE id = %s", old)[0]["claim_id"]
     assert list_audit(fresh_database) == [
-        ("document.swept", old, "housekeeping", "request-1", {"claim_id": str(claim)})
+        ("document.expired", old, "housekeeping", "request-1", {"claim_id": str(claim)})
     ]
 
 
@@ -122,7 +122,7 @@ def test_the_claims_desk_gets_one_notice_of_a_claim_that_stays_too_long_in_a_sta
     assert housekeeper.run()["overdue_claims_notified"] == 1
     assert housekeeper.run()["overdue_claims_notified"] == 0
     assert list_audit(fresh_database) == [
-        ("claim.breach_noticed", claim, "housekeeping", "request-1", {"state": state})
+        ("claim.overdue_noticed", claim, "housekeeping", "request-1", {"state": state})
     ]
     [job] = fresh_database.query_rows("SELECT * FROM outbox")
     assert (job["kind"], job["priority"], job["subject_id"], job["state"]) == ("mail", "low", claim, "pending")
@@ -202,7 +202,8 @@ def test_a_membership_goes_on_with_its_period(
     audit = fresh_database.query_rows(
         "SELECT action, subject_id, actor, request_id FROM audit WHERE action <> 'membership.reminded'"
     )
-    entry = {"action": f"membership.{after}", "subject_id": member, "actor": "housekeeping", "request_id": "request-1"}
+    action = f"membership.became_{after}"
+    entry = {"action": action, "subject_id": member, "actor": "housekeeping", "request_id": "request-1"}
     assert audit == [entry] * moved
 
 

@@ -32,6 +32,9 @@ def test_the_end_is_later_by_the_days_paused_at_most_ninety(
     membership.advance_days(days)
     if swept:
         membership.sweep()
+        ended = [] if days < 90 else ["membership.became_expired" if days == 400 else "membership.resumed"]
+        changes = ("membership.became_", "membership.resumed")
+        assert [action for action in membership.list_actions() if action.startswith(changes)] == ended
     assert membership.read()["state"] == ("paused" if days < 90 else "expired" if days == 400 else "active")
     resumed = membership.post("resume")
     if days == 400:

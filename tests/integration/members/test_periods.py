@@ -146,7 +146,7 @@ def test_cancelling_again_changes_nothing(start_membership: Begin, key: str | No
     )
     assert (keyless.status, membership.read_written()) == (200, before)
     assert [job["template"] for job in membership.list_mails()] == ["member-welcome", "membership-cancelled"]
-    assert membership.list_actions().count("membership.cancelled") == 1
+    assert membership.list_actions().count("membership.cancellation_requested") == 1
     membership.set_day("2027-03-01")
     assert (membership.post("cancellation").status, membership.read_written()) == (200, before)
 
@@ -156,7 +156,7 @@ def test_cancelling_after_a_renewal_is_a_cancellation_again(start_membership: Be
     membership = start_membership("2026-03-01")
     for what in ("cancellation", "renewals", "cancellation"):
         assert membership.post(what).status in (200, 201)
-    assert membership.list_actions().count("membership.cancelled") == 2
+    assert membership.list_actions().count("membership.cancellation_requested") == 2
     assert membership.read()["cancel_at_period_end"] is True
 
 

@@ -99,7 +99,7 @@ class RecordedSystem:
         self.run("INSERT INTO documents (id, claim_id, slot, file_name, content_type, size, object_key, state) "
                  "VALUES (%s, %s, 1, 'x', 'text/plain', 39, %s, 'available')", document, claim, document)  # fmt: skip
         self.add_effects(claim, "claim.submitted", "claim-received", "staff-new-claim")
-        self.add_effects(claim, "claim.moved", "claim-moved")
+        self.add_effects(claim, "claim.transitioned", "claim-moved")
         self.add_mail(email)
         self.add_mail(email)
         self.add_mail("desk@interdomestik.test", text=f"New: {self.read_number(claim)}.")

@@ -158,7 +158,7 @@ def test_the_query_of_claims_gives_all_there_is_of_each(system: RecordedSystem) 
     document = known.pop("document")
     assert query(system, "claims", members=[known["member"]]) == [{
         **known, "state": "verification", "version": 2, "steps": 2, "broken": 0, "last_state": "verification",
-        "audit": {"claim.submitted": 1, "claim.moved": 1},
+        "audit": {"claim.submitted": 1, "claim.transitioned": 1},
         "jobs": {"claim-received done": 1, "staff-new-claim done": 1, "claim-moved done": 1},
         "documents": {document: "available 39"},
     }]  # fmt: skip
@@ -222,7 +222,7 @@ def test_a_message_left_in_a_queue_is_found(system: RecordedSystem) -> None:
         ("UPDATE claims SET state = 'evaluation'", {"history of a claim"}),
         ("ALTER TABLE audit DISABLE TRIGGER USER; DELETE FROM audit WHERE action = 'member.registered'",
          {"audit entries of a person"}),
-        ("ALTER TABLE audit DISABLE TRIGGER USER; DELETE FROM audit WHERE action = 'claim.moved'",
+        ("ALTER TABLE audit DISABLE TRIGGER USER; DELETE FROM audit WHERE action = 'claim.transitioned'",
          {"audit entries of a claim"}),
         ("UPDATE claims SET number = 'CLM-0'", {"notices of a claim to the desk"}),
     ],
