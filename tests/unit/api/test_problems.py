@@ -51,7 +51,16 @@ def test_a_problem_says_what_to_do(name: str) -> None:
         (Unavailable("database", retry_after_s=2.5), "unavailable", "3"),
         (DependencyFailed("Throttling"), "unavailable", "1"),
         (RuntimeError("secret"), "internal", None),
-        (Refusal("no-such-name"), "internal", None),
+        (
+            Refusal(
+                "no-such-name",
+                detail="secret",
+                errors=(FieldError("/secret", "is secret"),),
+                headers={"Retry-After": "9"},
+            ),
+            "internal",
+            None,
+        ),
     ],
 )
 def test_other_errors_are_answered_without_their_words(error: Exception, name: str, waits: str | None) -> None:

@@ -15,15 +15,15 @@ from shared.logging import describe_failure, logger
 URN = "urn:interdomestik:problem:"
 MEDIA_TYPE = "application/problem+json"
 
-# No form of this API has as many fields, and a client with more errors learns enough from the first ones.
+# No request body of this API has this many fields, and a client with more errors learns enough from the first ones.
 MAX_ERRORS = 20
 # In characters: a pointer holds names that the client chose.
 MAX_POINTER_LENGTH = 200
 
 ABOUT_KEYS = "/docs#idempotency-keys"
 
-# A request that is refused with one of these statuses while it is parsed is charged to the limit `invalid-request`
-# instead of the operation's own (decision 19).
+# If parsing refuses a request with one of these statuses, the request counts against the rate limit `invalid-request`,
+# not against the operation's own (docs/decisions/0019).
 INVALID_REQUEST_STATUSES = frozenset({400, 413, 415, 422, 428})
 
 
@@ -34,7 +34,7 @@ class ProblemKind:
     status: int
     title: str
     detail: str
-    docs_path: str = ""  # of the documentation, relative to the API's base path
+    docs_path: str = ""  # path of its documentation, relative to the API's base path
 
 
 CATALOGUE: Mapping[str, ProblemKind] = {
@@ -185,7 +185,7 @@ def build_problem_answer(error: BaseException, instance: str, *, base_path: str)
 
 @dataclass(frozen=True, slots=True)
 class ProblemDetails:
-    """The parts of an answer to an error; `docs_path` is that of documentation, relative to the API's base path."""
+    """The parts of an answer to an error; `docs_path` is the path of the documentation below the API's base path."""
 
     status: int
     headers: Mapping[str, str]
@@ -194,11 +194,14 @@ class ProblemDetails:
 
 
 def describe_problem(error: BaseException, instance: str) -> ProblemDetails:
-    """Return the problem details of an error; an unknown error becomes `internal` and reveals nothing."""
+    """Return the problem details of an error.
+
+    An unknown error, or a Refusal whose name is not in the catalogue, becomes `internal` and reveals nothing.
+    """
     refusal = _convert_to_refusal(error)
-    kind = CATALOGUE.get(refusal.name) or CATALOGUE["internal"]
+    kind = CATALOGUE[refusal.name]
     body: dict[str, Any] = {
-        "type": URN + (refusal.name if refusal.name in CATALOGUE else "internal"),
+        "type": URN + refusal.name,
         "title": kind.title,
         "status": kind.status,
         "detail": (refusal.detail or kind.detail) + _describe_unlisted(refusal),
@@ -219,7 +222,7 @@ def _shorten(pointer: str) -> str:
 
 
 def _convert_to_refusal(error: BaseException) -> Refusal:
-    if isinstance(error, Refusal):
+    if isinstance(error, Refusal) and error.name in CATALOGUE:
         return error
     if isinstance(error, Unavailable):
         return Refusal("unavailable", headers={"Retry-After": format_retry_after(error.retry_after_s)})
@@ -234,5 +237,5 @@ def format_retry_after(seconds: float) -> str:
 
 
 def is_invalid_request(refusal: Refusal) -> bool:
-    """Return whether a refusal while a request is parsed is charged to the limit `invalid-request`."""
+    """Return whether a refusal by the parsing of a request counts against the rate limit `invalid-request`."""
     return refusal.name in CATALOGUE and CATALOGUE[refusal.name].status in INVALID_REQUEST_STATUSES
