@@ -74,7 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def check_variable(variable: str) -> str:
-    """Return a `--variable` option unchanged. Raise ValueError where it can't be parsed."""
+    """Return a `--variable` option unchanged. Raise ValueError if it can't be parsed."""
     VariableOverride.parse(variable)
     return variable
 
@@ -111,7 +111,7 @@ def show_token(state_folder: StateFolder, options: argparse.Namespace) -> None:
 
 
 def show_circuits(state_folder: StateFolder, options: argparse.Namespace) -> None:
-    """Print the circuits' states, after forcing one where the options name it."""
+    """Print the circuits' states, after forcing one if the options name it."""
     require_running(state_folder)
     print(circuits.run_circuit_command(state_folder, name=options.name, force=options.force))
 

@@ -98,7 +98,7 @@ def summary(statistic: str, values: Sequence[float]) -> float:
 
 
 def _percentile(ordered: Sequence[float], percent: float) -> float:
-    """Return a percentile, between two values where it falls between them."""
+    """Return a percentile, between two values if it falls between them."""
     rank = percent / 100 * (len(ordered) - 1)
     below = math.floor(rank)
     above = min(below + 1, len(ordered) - 1)
@@ -119,7 +119,7 @@ def judge_points(points: Sequence[bool | None], rule: Rule, state: State) -> Sta
 
 
 def _judge_few(points: Sequence[bool | None], real: Sequence[bool], rule: Rule, state: State) -> State:
-    """Return the state where fewer periods than needed have values, and the others count as neither."""
+    """Return the state if fewer periods than needed have values, and the others count as neither."""
     keeps = rule.missing == "ignore"
     if not real:
         return state if keeps else "INSUFFICIENT_DATA"

@@ -66,7 +66,7 @@ def ensure(names: list[str], root: Path, folder: str = VENVS, *, exact: bool = F
 
 
 def check_python() -> None:
-    """Raise CannotInstall where this Python is too old."""
+    """Raise CannotInstall if this Python is too old."""
     if sys.version_info[:2] < OLDEST_PYTHON:
         found, needed = sys.version.split()[0], ".".join(map(str, OLDEST_PYTHON))
         raise CannotInstall(
@@ -75,7 +75,7 @@ def check_python() -> None:
 
 
 def check_venv() -> None:
-    """Raise CannotInstall where this Python cannot create virtual environments (Debian packages venv separately)."""
+    """Raise CannotInstall if this Python cannot create virtual environments (Debian packages venv separately)."""
     if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
         version = ".".join(map(str, sys.version_info[:2]))
         raise CannotInstall(
@@ -95,7 +95,7 @@ def is_current(name: str, root: Path, folder: str = VENVS, *, exact: bool = Fals
 
 
 def identify_python(venv: Path) -> str | None:
-    """Return a text that identifies the environment's Python; None where it does not run or is no longer supported."""
+    """Return a text that identifies the environment's Python; None if it does not run or is no longer supported."""
     command = [str(venv / "bin/python"), "-I", "-c", IDENTIFY, *map(str, OLDEST_PYTHON)]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True)

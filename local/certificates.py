@@ -33,7 +33,7 @@ class Certificates:
 
 
 def ensure_certificates(folder: Path) -> Certificates:
-    """Return the certificates kept in a folder, made where there are none or they end soon."""
+    """Return the certificates kept in a folder, made if there are none or they end soon."""
     found = Certificates(folder / "authority.pem", folder / "server.pem", folder / "server.key")
     if not all(path.exists() for path in (found.authority, found.certificate, found.key)) or _ends_soon(found):
         make_certificates(found)

@@ -26,7 +26,7 @@ REASONS = {status.value: status.phrase for status in HTTPStatus}
 class HttpRequest:
     """One request. `path` and `query` are as sent (percent-encoded), header names keep their case.
 
-    `peer` is the client's address; `head_bytes` counts request line and headers; `body` is empty where
+    `peer` is the client's address; `head_bytes` counts request line and headers; `body` is empty if
     `body_too_large`.
     """
 
@@ -41,7 +41,7 @@ class HttpRequest:
     body_too_large: bool = False
 
     def find_header(self, name: str) -> str | None:
-        """Return the last value of a header, by its lower-case name; None where there is none."""
+        """Return the last value of a header, by its lower-case name; None if there is none."""
         return next((value for key, value in reversed(self.headers) if key.lower() == name), None)
 
 
@@ -64,7 +64,7 @@ def is_from_this_machine(request: HttpRequest) -> bool:
 
 
 def encode_response(response: HttpResponse, *, method: str, keep_alive: bool) -> bytes:
-    """Return the bytes of a response; to HEAD with the length of the body, where it is known, and without the body."""
+    """Return the bytes of a response; to HEAD with the length of the body, if it is known, and without the body."""
     lines = [f"HTTP/1.1 {response.status} {REASONS.get(response.status, 'Unknown')}"]
     lines += [f"{name}: {value}" for name, value in response.headers]
     lines.append(f"Date: {formatdate(usegmt=True)}")
@@ -131,7 +131,7 @@ class HttpConnection(asyncio.Protocol):
         self._count_head(len(name) + len(value) + 4)
 
     def on_headers_complete(self) -> None:
-        """Send 100 Continue where the client waits for it."""
+        """Send 100 Continue if the client waits for it."""
         if any(n.lower() == "expect" and v.lower() == "100-continue" for n, v in self._headers):
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 

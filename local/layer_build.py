@@ -17,7 +17,7 @@ class BuildFailed(Exception):
 
 
 def build_layer(root: Path, python: str, *, report: Callable[[str], None]) -> Path:
-    """Return the layer's folder, rebuilt only where its requirements or the Python have changed. Raise BuildFailed.
+    """Return the layer's folder, rebuilt only if its requirements or the Python have changed. Raise BuildFailed.
 
     The layer is kept beside the virtual environments, not in the state, so a reset keeps it. `python` is the
     interpreter that the handlers run on.

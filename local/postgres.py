@@ -67,7 +67,7 @@ class PostgresServer:
 
 
 def start(server: PostgresServer, **settings: str) -> ChildProcess:
-    """Start the server, and create its cluster first where there is none. Raise PostgresStartError.
+    """Start the server, and create its cluster first if there is none. Raise PostgresStartError.
 
     Return before it is ready.
     """
@@ -137,7 +137,7 @@ def is_ready(pid_file: Path, pid: int) -> bool:
 
 
 def make_database(server: PostgresServer) -> None:
-    """Create the owner, with the rights of RDS's main user to make roles, and its database, where they are missing."""
+    """Create the owner, with the rights of RDS's main user to make roles, and its database, if they are missing."""
     with psycopg.connect(server.build_dsn("postgres", "postgres"), autocommit=True) as connection:
         if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (OWNER,)).fetchone() is None:
             connection.execute(f"CREATE ROLE {OWNER} LOGIN CREATEROLE CREATEDB")

@@ -24,7 +24,7 @@ class DeployedFunction:
 class DeployedRoute:
     """One method of one resource. `method` is upper case or "ANY".
 
-    `rate` (calls a second) and `burst` are None where only the stage's own throttle applies.
+    `rate` (calls a second) and `burst` are None if only the stage's own throttle applies.
     """
 
     method: str
@@ -46,7 +46,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class QueueSource:
-    """An SQS event source mapping. `max_concurrency` is its ScalingConfig, None where it has none."""
+    """An SQS event source mapping. `max_concurrency` is its ScalingConfig, None if it has none."""
 
     function: str
     queue_url: str
@@ -72,7 +72,7 @@ class GatewayResponse:
 
 @dataclass(frozen=True)
 class Stack:
-    """The deployed stack. `stage_rate` (calls a second) and `stage_burst` are None where the template sets none.
+    """The deployed stack. `stage_rate` (calls a second) and `stage_burst` are None if the template sets none.
 
     `minimum_compression` is the body size in bytes from which responses are compressed, None for never; `endpoint_url`
     is the emulator's address; `access_log_format` is a line of the access log, empty if the stage has none.
@@ -112,7 +112,7 @@ class Stack:
 
     @classmethod
     def load(cls, path: Path) -> "Stack":
-        """Return the stack that `save` wrote. Raise OSError or KeyError/TypeError where the file is not one."""
+        """Return the stack that `save` wrote. Raise OSError or KeyError/TypeError if the file is not one."""
         return cls.from_json(json.loads(path.read_text()))
 
     @classmethod

@@ -39,7 +39,7 @@ class DeployedStack:
         return {k: v.get("Properties", {}) for k, v in self.resources.items() if v["Type"] == kind}
 
     def find_only(self, kind: str) -> str:
-        """Return the physical id of the only resource of a type. Raise LookupError where there is none or more."""
+        """Return the physical id of the only resource of a type. Raise LookupError if there is not exactly one."""
         found = [self.physical_ids[logical_id] for logical_id in self.find_by_type(kind)]
         if len(found) != 1:
             raise LookupError(f"the stack has {len(found)} resources of type {kind}, one is needed")
@@ -168,7 +168,7 @@ def read_throttles(stage: Mapping[str, Any]) -> dict[tuple[str, str], tuple[floa
 
 
 def decode_path(path: str) -> str:
-    """Return a resource path of method settings, where slashes after the first are written ~1, in plain form."""
+    """Return a resource path of method settings, in which slashes after the first are written ~1, in plain form."""
     return "/" + path.removeprefix("/").replace("~1", "/").removeprefix("/")
 
 
@@ -226,7 +226,7 @@ def read_schedules(deployed: DeployedStack) -> Iterator[Schedule]:
 
 
 def read_payload(target: Mapping[str, Any]) -> Any:
-    """Return a target's constant input, parsed; None where it has none."""
+    """Return a target's constant input, parsed; None if it has none."""
     return json.loads(target["Input"]) if "Input" in target else None
 
 

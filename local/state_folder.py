@@ -66,7 +66,7 @@ class StateFolder:
         self.logs.mkdir(parents=True, exist_ok=True)
 
     def read_state(self) -> SavedState:
-        """Return the saved state; an empty one where the file is missing or broken."""
+        """Return the saved state; an empty one if the file is missing or broken."""
         try:
             document = json.loads((self.path / "state.json").read_text())
             return SavedState(**{**document, "children": [RecordedProcess(**item) for item in document["children"]]})

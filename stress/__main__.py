@@ -51,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str]) -> int:
-    """Return 0 on success; 1 where a scenario does not pass, or nothing could be run, compared or published."""
+    """Return 0 on success; 1 if a scenario does not pass, or nothing could be run, compared or published."""
     options = build_parser().parse_args(arguments)
     return {"run": run_on_target, "compare": compare_runs, "keep": publish_report}[options.command](options)
 

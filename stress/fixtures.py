@@ -94,7 +94,7 @@ class UserFixtures:
         return len(self._members)
 
     def take_members(self, count: int) -> list[SignedInUser]:
-        """Return members that no scenario has had. Raise FixtureError where there are too few."""
+        """Return members that no scenario has had. Raise FixtureError if there are too few."""
         if len(self._members) < count:
             raise FixtureError(f"{count} members are needed, {len(self._members)} are left")
         taken, self._members = self._members[:count], self._members[count:]

@@ -16,7 +16,7 @@ ADDRESSES = 14  # the deep check's limit is 10 a minute for each client: 60 a mi
 
 @dataclass(frozen=True)
 class HealthSample:
-    """One report: when it was asked for and received, and its content. `report` is empty where there was none."""
+    """One report: when it was asked for and received, and its content. `report` is empty if there was none."""
 
     asked_s: float
     got_s: float
@@ -57,7 +57,7 @@ class HealthMonitor:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def wait_for_report(self, holds: Callable[[HealthSample], bool], within_s: float) -> HealthSample | None:
-        """Return the next report for which `holds` is true; None where there was none in time."""
+        """Return the next report for which `holds` is true; None if there was none in time."""
         seen, clock = len(self.samples), self._generator.clock
         until = clock.read_now() + within_s
         while clock.read_now() < until:

@@ -38,7 +38,7 @@ class RunClock:
         return time.perf_counter() - self._began
 
     async def wait_until(self, moment: float) -> None:
-        """Return at a moment, or at once where it has passed."""
+        """Return at a moment, or at once if it has passed."""
         await asyncio.sleep(max(0.0, moment - self.read_now()))
 
 

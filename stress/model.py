@@ -24,7 +24,7 @@ class Assertion:
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured number. `note` explains it where the name alone does not."""
+    """One measured number. `note` explains it if the name alone does not."""
 
     name: str
     value: float
@@ -86,7 +86,7 @@ class ChartLine:
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines over one axis. `bar` is a horizontal limit, where the chart is judged by one; `log` is for the y axis."""
+    """Lines over one axis. `bar` is a horizontal limit, if the chart is judged by one; `log` is for the y axis."""
 
     title: str
     x: str

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import IO
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-DRIVEN_NICE = 5  # a third of the weight of nice 0, for the driven system where real-time priority is not allowed
+DRIVEN_NICE = 5  # a third of the weight of nice 0, for the driven system if real-time priority is not allowed
 STOP_S = 40.0
 
 
 def raise_priority() -> None:
-    """Give this process real-time priority, where that is allowed.
+    """Give this process real-time priority, if that is allowed.
 
     The process that measures must not be late because of the load that it makes. Its threads inherit the priority: a
     thread of lower priority that holds the interpreter's lock while other processes use the processors would make the
@@ -32,7 +32,7 @@ def _has_raised_priority() -> bool:
 
 
 def _schedule_as_driven(*, has_raised_priority: bool) -> None:
-    """Give a new process the ordinary priority, or a lower one where the measuring process has no higher one."""
+    """Give a new process the ordinary priority, or a lower one if the measuring process has no higher one."""
     if has_raised_priority:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     else:
@@ -68,7 +68,7 @@ def _prepare_driven() -> Callable[[], None]:
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a program by SIGINT, and by SIGKILL where that takes too long."""
+    """End a program by SIGINT, and by SIGKILL if that takes too long."""
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(signal.SIGINT)
     try:

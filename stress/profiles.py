@@ -35,7 +35,7 @@ class Profile:
     rate_step_s: float
     mail_rate: int  # mails a second that the cloud's mail service takes
     priority_rounds: int  # unloaded and flooded alternate, so that a slow period of the machine affects both
-    flood: int  # low jobs at least; more where the system does them so fast that they would not last
+    flood: int  # low jobs at least; more if the system does them so fast that they would not last
     jobs_timeout_s: float  # the longest wait for the end of all jobs: a killed relay's lease and two sweeps
 
 

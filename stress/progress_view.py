@@ -1,4 +1,4 @@
-"""The terminal's view of a run: a live screen, or a line for each event where the output is no terminal.
+"""The terminal's view of a run: a live screen, or a line for each event if the output is no terminal.
 
 A run only calls methods that store what happens: they never wait for a terminal and never fail because of one. A thread
 of the view's own draws.
@@ -65,7 +65,7 @@ class ProgressView:
     """The view of one run, as a context manager. Its methods only store; they neither wait nor raise.
 
     `scenarios` are the keys and titles of the scenarios to come, to be listed before they begin. Lines are written
-    instead of a screen where the console is no terminal, or CI is set.
+    instead of a screen if the console is no terminal, or CI is set.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class ProgressView:
             self._write(line, always=True)
 
     def _write(self, text: str, *, always: bool = False) -> None:
-        """Queue a line; on a screen only where it is `always` to be written, below the screen."""
+        """Queue a line; on a screen only if it is `always` to be written, below the screen."""
         if self._plain:
             self._lines.append(f"{format_clock(time.monotonic() - self._began):>6}  {_clean_line(text)}")
         elif always:

@@ -131,7 +131,7 @@ def _count_actions(audit: Mapping[str, int]) -> dict[str, int]:
 def collect_expected(samples: Sequence[CallSample], subject: str, made_by: CallSample | None = None) -> ExpectedEffects:
     """Return the effects of the calls about one subject: `facts["subject"]`, or what an answer created.
 
-    `made_by` is the call without an answer that has created it, where that is so.
+    `made_by` is the call without an answer that has created it, if that is so.
     """
     mine = [sample for sample in samples if find_subject(sample) == subject]
     accepted = Counter(sample.call.operation for sample in list_first_accepted(mine))
@@ -142,7 +142,7 @@ def collect_expected(samples: Sequence[CallSample], subject: str, made_by: CallS
 
 
 def find_subject(sample: CallSample) -> str | None:
-    """Return the id of what a call is about; None where it created nothing."""
+    """Return the id of what a call is about; None if it created nothing."""
     named = sample.call.facts.get("subject")
     if named is not None or not sample.is_accepted:
         return named

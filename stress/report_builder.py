@@ -47,7 +47,7 @@ def build_report(
 
 
 def write_report(found: ReadinessReport, seen: Sequence[CallSample], folder: Path) -> None:
-    """Write the pages, the samples, and last report.json: where that exists, everything does."""
+    """Write the pages, the samples, and last report.json: if that exists, everything does."""
     folder.mkdir(parents=True, exist_ok=True)
     samples.write_samples(seen, folder / "samples.csv.gz")
     page.write_page(found, folder)

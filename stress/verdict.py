@@ -52,7 +52,7 @@ def summarise_latency(operation: str, values_ms: Sequence[float]) -> Latency:
 
 
 def summarise_lag(values_ms: Sequence[float], bar_ms: float = LAG_BAR_MS) -> Lag | None:
-    """Return the summary of the generator's lateness; None where it sent nothing."""
+    """Return the summary of the generator's lateness; None if it sent nothing."""
     if not values_ms:
         return None
     return Lag(

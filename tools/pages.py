@@ -9,7 +9,7 @@ REFERENCE = ROOT / "docs/reference"
 
 
 def write_or_check(page: Path, text: str, command: str, arguments: Sequence[str]) -> int:
-    """Write the page and return 0; with --check only compare, and return 1 where it differs."""
+    """Write the page and return 0; with --check only compare, and return 1 if it differs."""
     if "--check" not in arguments:
         page.write_text(text, encoding="utf-8")
         return 0

@@ -81,7 +81,7 @@ def stamp_build(build: Path, parameters: list[str]) -> str:
 
 
 def read_built_template(build: Path) -> str:
-    """Return the text of a build's template. Raise NoBuild where there is none."""
+    """Return the text of a build's template. Raise NoBuild if there is none."""
     template = build / "template.yaml"
     if not template.is_file():
         raise NoBuild(f"there is no {template}: run `sam build` first")
@@ -89,7 +89,7 @@ def read_built_template(build: Path) -> str:
 
 
 def read_parameters(path: Path, environment: str) -> list[str]:
-    """Return the parameters of an environment of samconfig.toml, which `sam deploy` takes where it is given none."""
+    """Return the parameters of an environment of samconfig.toml, which `sam deploy` takes if it is given none."""
     configuration: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     deployment = configuration.get(environment, {}).get("deploy", {}).get("parameters", {})
     return list(deployment.get("parameter_overrides", []))
@@ -119,7 +119,7 @@ def list_files(build: Path) -> Iterator[Path]:
 
 
 def insert_release(template: str, release: str) -> str:
-    """Return the text of a template with that release's id. Raise NoBuild where it has no place for one."""
+    """Return the text of a template with that release's id. Raise NoBuild if it has no place for one."""
     text, places = STAMP.subn(rf"\g<1>'{release}'", template)
     if not places:
         raise NoBuild("the built template has no variable RELEASE to write the release's id into")
@@ -127,7 +127,7 @@ def insert_release(template: str, release: str) -> str:
 
 
 def read_release(template: str) -> str:
-    """Return the release's id that is written in a template. Raise NoBuild where there is none."""
+    """Return the release's id that is written in a template. Raise NoBuild if there is none."""
     found = {match[2] for match in STAMP.finditer(template)}
     if len(found) != 1 or found == {""}:
         raise NoBuild("the built template has no release's id: run `make deploy`, or `python -m tools.release stamp`")

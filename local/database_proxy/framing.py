@@ -66,7 +66,7 @@ class MessageReader:
 
 
 class StartupPacket(NamedTuple):
-    """A packet of the connection's start, which has a code where messages have a type."""
+    """A packet of the connection's start, which has a code instead of a type."""
 
     code: int
     body: bytes

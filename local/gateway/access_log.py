@@ -11,7 +11,7 @@ NOT_KNOWN = "-"  # as API Gateway writes it
 
 
 class AccessLog:
-    """Writes lines of `line_format` to `log`; no lines where the stage has no format."""
+    """Writes lines of `line_format` to `log`; no lines if the stage has no format."""
 
     def __init__(self, line_format: str, log: FunctionLog) -> None:
         self._format = line_format

@@ -19,7 +19,7 @@ CONTROL = {ord(char): " " for char in "\r\n\0"}  # a header value must not begin
 def build_http_response(
     outcome: InvocationOutcome, *, accept: str, binary: list[str]
 ) -> HttpResponse | GatewayRejection:
-    """Return the HTTP response in an outcome; a rejection where the function failed or returned something else."""
+    """Return the HTTP response in an outcome; a rejection if the function failed or returned something else."""
     answer = _parse_payload(outcome)
     if answer is None:
         return BAD_ANSWER

@@ -45,7 +45,7 @@ TIMEOUT = GatewayRejection("INTEGRATION_TIMEOUT", 504, "Endpoint request timed o
 
 
 def map_expression(expression: str, variables: dict[str, str]) -> str:
-    """Return the value of a mapping expression: `'a literal'` or `context.requestId`; empty where it has none."""
+    """Return the value of a mapping expression: `'a literal'` or `context.requestId`; empty if it has none."""
     if expression.startswith("'"):
         return expression[1:-1]
     return variables.get(expression.removeprefix("context."), "")

@@ -24,7 +24,7 @@ class RouteMatch:
     parameters: dict[str, str]
 
     def find_route(self, method: str) -> DeployedRoute | None:
-        """Return the route of a method, or of ANY; None where there is neither."""
+        """Return the route of a method, or of ANY; None if there is neither."""
         return self.methods.get(method) or self.methods.get("ANY")
 
 
@@ -37,7 +37,7 @@ class Router:
             self._place(route.resource).methods[route.method] = route
 
     def match(self, path: str) -> RouteMatch | None:
-        """Return the resource of a path below the stage, None where there is none. Ignore a trailing slash."""
+        """Return the resource of a path below the stage, None if there is none. Ignore a trailing slash."""
         segments = path.strip("/").split("/") if path.strip("/") else []
         return next(_find_matches(self._root, segments, {}), None)
 

@@ -13,7 +13,7 @@ PATH = "/_ministack/ses/messages"
 class InboxMessage:
     """One mail. `to` has all its recipients' bare addresses; `sent_at` is RFC 3339, UTC.
 
-    `text` and `html` are its decoded parts, empty where it has none.
+    `text` and `html` are its decoded parts, empty if it has none.
     """
 
     id: str

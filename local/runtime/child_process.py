@@ -14,7 +14,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 def prepare_death_signal() -> Callable[[], None]:
     """Return a `preexec_fn` that makes the kernel kill the child when this process ends, however it ends.
 
-    libc is loaded here, before the fork, where that is safe. The second check covers a parent that died between the
+    libc is loaded here, before the fork, while that is safe. The second check covers a parent that died between the
     fork and the call.
     """
     prctl = ctypes.CDLL(None).prctl

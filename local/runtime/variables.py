@@ -46,7 +46,7 @@ def override_variables(
 ) -> list[DeployedFunction]:
     """Return the functions with added variables, which win over those deployed; a function's own win over general ones.
 
-    Raise ValueError where a variable names an unknown function.
+    Raise ValueError if a variable names an unknown function.
     """
     known = {function.logical_id for function in functions} | {""}
     for variable in overrides:

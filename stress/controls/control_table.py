@@ -1,4 +1,4 @@
-"""The view of the controls: a live table while they run, lines where there is no terminal, and a page."""
+"""The view of the controls: a live table while they run, lines if there is no terminal, and a page."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -78,7 +78,7 @@ class ControlRow:
 
 
 class ControlTable:
-    """The rows: a live table within the block where there is a terminal, else text."""
+    """The rows: a live table within the block if there is a terminal, else text."""
 
     def __init__(self, rows: Sequence[ControlRow], console: Console | None = None) -> None:
         self._rows = rows

@@ -1,6 +1,6 @@
 """Charts as inline SVG: lines over a linear or logarithmic axis, and distributions as bars.
 
-Colours come from the page's style, so that a chart is dark where the page is; lines also differ by dash and marker.
+Colours come from the page's style, so that a chart is dark if the page is; lines also differ by dash and marker.
 """
 
 from collections.abc import Callable, Sequence
@@ -95,7 +95,7 @@ def draw_grid(axes: Axes, write_x: Callable[[float], str] = format_number) -> Ma
 
 
 def draw_line(line: ChartLine, index: int, axes: Axes) -> Markup:
-    """Draw one line, with a marker at each point where there are few enough."""
+    """Draw one line, with a marker at each point if there are few enough."""
     style = index % STYLES + 1
     pixels = [axes.find_pixel(point) for point in line.points]
     if not pixels:
@@ -235,7 +235,7 @@ def _find_top(count: int, y: Scale) -> float:
 
 
 def _draw_edge(position: int, bucket: int, x: Scale, floor: float, shown: int) -> Markup:
-    """Draw the upper limit of a bucket at its right edge; every second one where many are shown."""
+    """Draw the upper limit of a bucket at its right edge; every second one if many are shown."""
     if bucket >= len(BUCKETS_MS) or (shown > 12 and position % 2):
         return Markup("")
     limit = BUCKETS_MS[bucket]

@@ -46,7 +46,7 @@ def compare_html(a: ReadinessReport, b: ReadinessReport) -> str:
 def write_comparison(folder_a: Path, folder_b: Path, out: Path) -> str:
     """Compare the runs in two folders: write the page to `out`, return the text.
 
-    Raise OSError where a folder holds no report.json, pydantic's ValidationError where that is no report.
+    Raise OSError if a folder holds no report.json, pydantic's ValidationError if that is no report.
     """
     a, b = store.load(folder_a), store.load(folder_b)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ def build_tables(a: ReadinessReport, b: ReadinessReport) -> list[ComparisonTable
 
 
 def format_ratio(before: float, after: float) -> str:
-    """Return B by A, as 1.25; "=" where they are equal, a dash where A is 0."""
+    """Return B by A, as 1.25; "=" if they are equal, a dash if A is 0."""
     if before == after:
         return "="
     return f"{after / before:.2f}" if before else NONE
@@ -191,6 +191,6 @@ def _compare_figures(a: ReadinessReport, b: ReadinessReport) -> Iterator[Row]:
 
 
 def _name_scenario(key: str, before: ScenarioResult | None, after: ScenarioResult | None) -> str:
-    """Return the scenario's key, with a warning where a measurement is INVALID."""
+    """Return the scenario's key, with a warning if a measurement is INVALID."""
     runs = [run for run, side in (("A", before), ("B", after)) if side and consistency.judge_result(side) == "INVALID"]
     return f"{key} (INVALID in {' and '.join(runs)})" if runs else key

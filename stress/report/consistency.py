@@ -29,7 +29,7 @@ class ReportScore:
 
     @property
     def verdict(self) -> Status:
-        """Return PASS only where there are scenarios and all of them passed."""
+        """Return PASS only if there are scenarios and all of them passed."""
         if self.failed:
             return "FAIL"
         if self.invalid or not self.total:
@@ -61,7 +61,7 @@ class ReportScore:
 
 
 def list_doubts(result: ScenarioResult) -> list[str]:
-    """Return what in a scenario's record contradicts a PASS; nothing where it is one."""
+    """Return what in a scenario's record contradicts a PASS; nothing if it is one."""
     failed = sum(not check.passed for check in result.checks)
     differences = len(result.reconciliation.differences) + result.reconciliation.more_differences
     found = [
@@ -101,7 +101,7 @@ def compute_score(results: Sequence[ScenarioResult]) -> ReportScore:
 
 
 def find_contradictions(report: ReadinessReport) -> list[str]:
-    """Return where a report claims what its scenarios don't support."""
+    """Return the places at which a report claims what its scenarios don't support."""
     counted = compute_score(report.results)
     claims = [
         f"“{result.title}” was recorded as PASS, but {join_names(list_doubts(result))}: it is not counted."
@@ -118,7 +118,7 @@ def find_contradictions(report: ReadinessReport) -> list[str]:
 
 
 def summarise_evidence(results: Sequence[ScenarioResult]) -> str:
-    """Return the evidence of the verdict in a sentence, over all judged scenarios; empty where none was judged."""
+    """Return the evidence of the verdict in a sentence, over all judged scenarios; empty if none was judged."""
     judged = [result for result in results if judge_result(result) in ("PASS", "FAIL")]
     if not judged:
         return ""

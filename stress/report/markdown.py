@@ -43,7 +43,7 @@ def format_markdown(report: ReadinessReport) -> str:
 
 
 def write_markdown(report: ReadinessReport, folder: Path) -> Path:
-    """Write `folder`/report.md, creating the folder where it is missing; return its path."""
+    """Write `folder`/report.md, creating the folder if it is missing; return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
     path.write_text(format_markdown(report), encoding="utf-8")

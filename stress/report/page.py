@@ -48,7 +48,7 @@ def render_page(report: ReadinessReport) -> str:
 
 
 def write_page(report: ReadinessReport, folder: Path) -> Path:
-    """Write `folder`/report.html, creating the folder where it is missing; return its path."""
+    """Write `folder`/report.html, creating the folder if it is missing; return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
     path.write_text(render_page(report), encoding="utf-8")

@@ -11,7 +11,7 @@ _REPORT: TypeAdapter[ReadinessReport] = TypeAdapter(ReadinessReport)
 
 
 def save(report: ReadinessReport, folder: Path) -> Path:
-    """Write `folder`/report.json, creating the folder where it is missing; return its path."""
+    """Write `folder`/report.json, creating the folder if it is missing; return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
     path.write_bytes(_REPORT.dump_json(report, indent=1) + b"\n")
@@ -19,5 +19,5 @@ def save(report: ReadinessReport, folder: Path) -> Path:
 
 
 def load(folder: Path) -> ReadinessReport:
-    """Return what `save` has written. Raise OSError where there is no file, ValidationError where it is no report."""
+    """Return what `save` has written. Raise OSError if there is no file, ValidationError if it is no report."""
     return _REPORT.validate_json((folder / FILE).read_bytes())

@@ -72,7 +72,7 @@ def choose_linear_ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def choose_log_ticks(low: float, high: float, most: int) -> list[float]:
-    """Return powers of ten that enclose low…high (both above 0), with 2 and 5 between them where there is room."""
+    """Return powers of ten that enclose low…high (both above 0), with 2 and 5 between them if there is room."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     fine = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
     first = max(index for index, value in enumerate(fine) if value <= low or index == 0)

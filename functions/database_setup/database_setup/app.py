@@ -43,7 +43,7 @@ def handler(event: Mapping[str, Any], _context: object) -> None:
 
 
 def set_up(api: DataApi, properties: Mapping[str, str], *, attempts: int = ATTEMPTS, pause_s: float = PAUSE_S) -> None:
-    """Run the statement, again where the Data API refuses it. At last raise ClientError, BotoCoreError."""
+    """Run the statement, again if the Data API refuses it. At last raise ClientError, BotoCoreError."""
     for attempt in range(1, attempts + 1):
         try:
             api.execute_statement(

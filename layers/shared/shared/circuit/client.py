@@ -7,7 +7,7 @@ from typing import Protocol
 from shared.circuit.store import Answer, CircuitStore, Request, StoreUnavailable, send
 
 # The longest that one call waits for the store, all in all; a request is allowed 50 ms. DynamoDB answers in under
-# 10 ms, and some 30 ms later where the connection is to be made first.
+# 10 ms, and some 30 ms later if the connection is to be made first.
 STORE_WAIT_S = 0.04
 # How long a store that failed is left alone.
 STORE_PAUSE_S = 2.0
