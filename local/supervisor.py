@@ -43,9 +43,9 @@ class UpOptions:
     """The optional parts of a run.
 
     `database_proxy`: whether the functions reach the database through the stand-in for RDS Proxy, as in production.
-    `variables`: additions to the functions' environment, as `local.runtime.variables` parses them. `standby`: whether
+    `variables`: additions to the functions' environment, NAME=VALUE or FunctionLogicalId:NAME=VALUE. `standby`: whether
     to start a synchronous standby of the database. `checkpoints`: whether the emulator saves its state also while it
-    runs, not only at its end.
+    runs, not only at its end; each save may pause it for up to a second.
     """
 
     database_proxy: bool = True
@@ -121,7 +121,7 @@ def raise_on_signals() -> Iterator[None]:
 
 
 def run_parts(supervisor: Supervisor) -> None:
-    """Start everything, print the ready line, and wait for any process to end. Raise ProcessCrashed."""
+    """Start everything, print the ready line, and wait. Raise ProcessCrashed if a process ends by itself."""
     try:
         start_parts(supervisor)
         print(format_ready_line(supervisor.front_port), flush=True)
@@ -138,7 +138,7 @@ def run_parts(supervisor: Supervisor) -> None:
 
 @contextmanager
 def ignore_signals() -> Iterator[None]:
-    """Ignore further requests to stop: the stop is under way, and has its own time limit.
+    """Ignore further requests to stop: the stop is under way, and kills each process that does not end in time.
 
     The former handlers are restored by `raise_on_signals`, within which this runs.
     """
@@ -171,13 +171,13 @@ def start_parts(supervisor: Supervisor) -> None:
     aws_process.wait_until(lambda: emulator.is_ready(aws), emulator.READY_SECONDS)
     supervisor.report_progress("emulator is ready")
     deploy_changes(supervisor, aws, layer, database_port=ports.get("database_proxy", server.port))
-    connections = read_connection_limit(state_folder)
-    migrate(state_folder, server, layer, connections)
+    connection_limit = read_connection_limit(state_folder)
+    migrate(state_folder, server, layer, connection_limit)
     supervisor.report_progress("database is migrated")
     if supervisor.options.standby:
         start_standby(supervisor, server, ports["standby"])
     if supervisor.options.database_proxy:
-        start_database_proxy(supervisor, ports, connections)
+        start_database_proxy(supervisor, ports, connection_limit)
     start_gateway(supervisor)
 
 
@@ -188,7 +188,10 @@ def list_port_names(options: UpOptions) -> list[str]:
 
 
 def make_servers(state_folder: StateFolder, ports: dict[str, int]) -> tuple[postgres.PostgresServer, emulator.Emulator]:
-    """Return the database server and the emulator of this state folder."""
+    """Return the database server and the emulator of this state folder; neither is started.
+
+    PostgreSQL refuses to run as root, so the server may run as another user, with its data in a folder of that user's.
+    """
     user_switch = unprivileged.choose_user_switch(postgres.find_binaries(), state_folder.path / "postgres")
     server = postgres.PostgresServer(
         user_switch.folder, ports["postgres"], state_folder.logs / "postgres.log", user_switch
@@ -203,38 +206,43 @@ def make_servers(state_folder: StateFolder, ports: dict[str, int]) -> tuple[post
 
 
 def deploy_changes(supervisor: Supervisor, aws: emulator.Emulator, layer: Path, *, database_port: int) -> None:
-    """Deploy the template if it or its parameters have changed, or if the last deployment is no longer complete.
+    """Deploy the template, unless the emulator has a complete stack that was made from the same inputs.
 
-    `database_port` is the port that the functions use for the database.
+    The inputs are those that `deploy.hash_inputs` hashes. `database_port` is the port that the functions use for the
+    database.
     """
     state_folder, clients = supervisor.state_folder, deploy.EmulatorClients(aws.url)
     template = (state_folder.root / "template.yaml").read_text()
     front_url = f"http://127.0.0.1:{supervisor.front_port}"
     # The local PostgreSQL is built without TLS, so the functions need a certificate authority only for the proxy.
     authority = ensure_certificates(state_folder.certificates).authority if supervisor.options.database_proxy else None
-    given = deploy.build_parameters(database_port=database_port, front=front_url, authority=authority)
-    parameters = given | supervisor.overrides
-    wanted = deploy.hash_inputs(template, parameters, aws.url)
-    if state_folder.read_state().deployed == wanted and state_folder.stack.exists() and deploy.is_deployed(clients):
+    defaults = deploy.build_parameters(database_port=database_port, front=front_url, authority=authority)
+    parameters = defaults | supervisor.overrides
+    inputs_hash = deploy.hash_inputs(template, parameters, aws.url)
+    is_same = state_folder.read_state().deployed == inputs_hash
+    if is_same and state_folder.stack.exists() and deploy.is_deployed(clients):
         supervisor.report_progress("stack is up to date")
         return
     deploy.deploy(clients, template, parameters)
     read_stack(clients, list_code_folders(read_template(template), state_folder.root), [layer]).save(state_folder.stack)
-    state_folder.update_state(deployed=wanted)
+    state_folder.update_state(deployed=inputs_hash)
     supervisor.report_progress("stack is deployed")
 
 
 def read_connection_limit(state_folder: StateFolder) -> int:
-    """Return how many connections the deployed functions may have in total: their setting DB_MAX_CONNECTIONS."""
+    """Return how many connections all functions together may have: their setting DB_MAX_CONNECTIONS."""
     functions = Stack.load(state_folder.stack).functions
     # All functions have the same value; should one differ, the smallest is safe.
     return min(int(function.environment["DB_MAX_CONNECTIONS"]) for function in functions)
 
 
-def migrate(state_folder: StateFolder, server: postgres.PostgresServer, layer: Path, connections: int) -> str:
-    """Apply the migrations with the layer's own command; return its output. Raise MigrationFailed."""
+def migrate(state_folder: StateFolder, server: postgres.PostgresServer, layer: Path, connection_limit: int) -> str:
+    """Apply the migrations with the layer's own command; return its output. Raise MigrationFailed.
+
+    The command also sets the CONNECTION LIMIT of the functions' roles, `connection_limit`, and that of the database.
+    """
     command = [state_folder.find_python("lambda"), "-m", "shared.database.migrate"]
-    command += [str(layer / "migrations"), server.build_dsn(), str(connections)]
+    command += [str(layer / "migrations"), server.build_dsn(), str(connection_limit)]
     environment = {"PYTHONPATH": str(layer / "python"), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -253,13 +261,13 @@ def start_standby(supervisor: Supervisor, writer: postgres.PostgresServer, port:
     supervisor.report_progress("standby is ready")
 
 
-def start_database_proxy(supervisor: Supervisor, ports: dict[str, int], connections: int) -> None:
+def start_database_proxy(supervisor: Supervisor, ports: dict[str, int], connection_limit: int) -> None:
     """Start the stand-in for RDS Proxy, between the functions and the database."""
     options = {
         "--port": ports["database_proxy"],
         "--control": ports["database_proxy_control"],
         "--target": ports["postgres"],
-        "--max-connections": connections,
+        "--max-connections": connection_limit,
         "--certificates": supervisor.state_folder.certificates,
     }
     start_listener(supervisor, "database_proxy", [str(part) for option in options.items() for part in option])
@@ -307,7 +315,7 @@ def rotate_logs(logs: Path) -> None:
 
 
 def watch(children: list[ChildProcess]) -> None:
-    """Wait until a process ends, and raise ProcessCrashed whatever its exit code is."""
+    """Wait until a process ends, and raise ProcessCrashed, even if it exited with 0: none may end by itself."""
     ended: queue.SimpleQueue[ChildProcess] = queue.SimpleQueue()
     for child in children:
         threading.Thread(target=report_end, args=(child, ended), daemon=True, name=child.name).start()

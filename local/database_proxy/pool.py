@@ -77,7 +77,7 @@ class ConnectionPool:
         self._waiting.append(_QueuedClient(client, key, timer))
         self._serve()
 
-    def forget(self, client: WaitingClient) -> None:
+    def stop_waiting(self, client: WaitingClient) -> None:
         """Drop a client that no longer waits for a connection."""
         for waiter in [w for w in self._waiting if w.client is client]:
             self._remove_waiting(waiter)
@@ -316,7 +316,7 @@ class ConnectionPool:
 
     def _reject_after_timeout(self, client: WaitingClient) -> None:
         self._counts.borrow_timeouts += 1
-        self.forget(client)
+        self.stop_waiting(client)
         client.reject_connection(BORROW_TIMEOUT)
 
     def _remove_waiting(self, waiter: _QueuedClient) -> None:

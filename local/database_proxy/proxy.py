@@ -179,7 +179,7 @@ class Proxy:
         self.counts.reset()
 
     async def _cut_all(self, database: str | None) -> int:
-        cut = [session for session in self._context.sessions if session.is_on(database)]
+        cut = [session for session in self._context.sessions if session.uses_database(database)]
         for session in cut:
             session.close()
         return len(cut)

@@ -16,11 +16,14 @@ from local.database_proxy.server import PoolKey, ServerConnection
 from local.database_proxy.session_pinning import find_pin_reason
 from local.database_proxy.statistics import ProxyStatistics
 
-# Parameters that a client may send when it connects. RDS Proxy refuses `options` with 0A000 and this text. It is an
-# assumption that it also refuses all others: they would make one server session unlike another.
+# Parameters that a client may send when it connects. That RDS Proxy also refuses all others, not only `options`, is an
+# assumption: they would make one server session unlike another.
 ACCEPTED = frozenset({"user", "database", "application_name", "client_encoding"})
+# RDS Proxy's text, with SQLSTATE 0A000.
 NO_OPTIONS = "Feature not supported: RDS Proxy currently doesn't support command-line options."
+# This stand-in's own text.
 NO_SETTING = "Feature not supported: the proxy takes no setting at startup but application_name and client_encoding."
+# PostgreSQL's text.
 NO_USER = "no PostgreSQL user name specified in startup packet"
 NO_TLS = "This RDS Proxy requires TLS connections"
 CLOSE_NOTIFY_S = 1.0  # wait for the client's TLS close_notify after the proxy has closed the connection
@@ -58,7 +61,7 @@ class ProxyContext:
         for session in self.sessions:
             if session.cancel_key == client_key and session.server is not None:
                 session.server.prevent_reuse()  # the cancellation may arrive when the next client has the connection
-                asyncio.ensure_future(_send_cancel(self.pool.target, session.server.cancel_key))  # noqa: RUF006 - short
+                asyncio.ensure_future(_send_cancel(self.pool.target, session.server.cancel_key))  # noqa: RUF006 - it ends soon
 
 
 class ClientSession(asyncio.Protocol):
@@ -73,14 +76,14 @@ class ClientSession(asyncio.Protocol):
         self._is_greeted = False
         self._is_secure = False
         self._early_tls_data: bytes | None = None  # received before start_tls has returned the new transport
-        self._ended = False  # no more data is taken from the client
+        self._ended = False  # True once no more data is taken from the client
         self._startup_data = b""
         self._framer = MessageReader()
         self._pending_data: list[bytes] = []  # received while waiting for a server connection
         self._borrowing = False
         self._unanswered = 0  # round trips without a ReadyForQuery yet
-        self._open_batch = False  # something was sent and no Sync has followed yet
-        self._idle = True  # as of the last ReadyForQuery: in no transaction
+        self._open_batch = False  # True while something was sent and no Sync has followed yet
+        self._idle = True  # True if the last ReadyForQuery said that no transaction is open
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Set up both directions of the connection and register the session."""
@@ -115,13 +118,16 @@ class ClientSession(asyncio.Protocol):
         self._transport.abort()
 
     def _end(self) -> None:
-        """Stop using server connections; the server still executes what it has received, then ends the session."""
+        """Take no more data from the client, and give up the server connection.
+
+        PostgreSQL executes what it has received, then ends its own session, which rolls back an open transaction.
+        """
         self._ended = True
         self._pending_data.clear()
-        self._context.pool.forget(self)
+        self._context.pool.stop_waiting(self)
         self._leave_server()
 
-    def is_on(self, database: str | None) -> bool:
+    def uses_database(self, database: str | None) -> bool:
         """Return whether the client uses that database (None: any)."""
         return database is None or (self._key is not None and self._key.database == database)
 
@@ -133,7 +139,7 @@ class ClientSession(asyncio.Protocol):
         try:
             if self._key is None:
                 data = self._read_startup(data)
-            self._forward(self._framer.feed(data))
+            self._handle_messages(self._framer.feed(data))
         except framing.ProtocolError:
             self._transport.abort()
 
@@ -185,17 +191,17 @@ class ClientSession(asyncio.Protocol):
 
     def _handle_startup_message(self, packet: StartupPacket) -> None:
         """Check the parameters and greet the client; borrow a connection first if the settings are not known."""
-        asked = framing.read_parameters(packet.body)
+        parameters = framing.read_parameters(packet.body)
         if self._context.tls is not None and not self._is_secure:
             self.reject_connection(framing.build_fatal_error("28000", NO_TLS))
-        elif "user" not in asked:
+        elif "user" not in parameters:
             self.reject_connection(framing.build_fatal_error("28000", NO_USER))
-        elif "options" in asked:
+        elif "options" in parameters:
             self.reject_connection(framing.build_fatal_error("0A000", NO_OPTIONS))
-        elif packet.code != framing.PROTOCOL_3_0 or not set(asked) <= ACCEPTED:
+        elif packet.code != framing.PROTOCOL_3_0 or not set(parameters) <= ACCEPTED:
             self.reject_connection(framing.build_fatal_error("0A000", NO_SETTING))
         else:
-            key = self._key = PoolKey(asked["user"], asked.get("database") or asked["user"])
+            key = self._key = PoolKey(parameters["user"], parameters.get("database") or parameters["user"])
             if key in self._context.pool.known_settings:
                 self._send_greeting(self._context.pool.known_settings[key])
             else:
@@ -208,15 +214,15 @@ class ClientSession(asyncio.Protocol):
         key_data = framing.build_message(b"K", self.cancel_key)
         self._outbound.feed(framing.AUTHENTICATED + statuses + key_data + framing.IDLE)
 
-    def _forward(self, messages: list[ProtocolMessage]) -> None:
+    def _handle_messages(self, messages: list[ProtocolMessage]) -> None:
         kinds = [message.kind for message in messages]
         if b"X" in kinds:  # Terminate
-            self._pass_on(messages[: kinds.index(b"X")])
+            self._send_to_server(messages[: kinds.index(b"X")])
             self.close()
         else:
-            self._pass_on(messages)
+            self._send_to_server(messages)
 
-    def _pass_on(self, messages: list[ProtocolMessage]) -> None:
+    def _send_to_server(self, messages: list[ProtocolMessage]) -> None:
         if not messages or self._key is None or self._ended:
             return
         if self._context.message_log is not None:
@@ -278,20 +284,20 @@ class ClientSession(asyncio.Protocol):
 
         Later ones are unsolicited: the server connection handles them.
         """
-        mine = len(messages)
+        count = len(messages)
         for n, message in enumerate(messages):
             if message.kind == b"Z":  # ReadyForQuery
-                self._count_answer(message.body)
+                self._count_ready_for_query(message.body)
                 if self._is_done:
-                    mine = n + 1
+                    count = n + 1
                     break
             elif message.kind == b"S":  # ParameterStatus
                 self._count_changed_setting(message)
         # Return the connection first, so that a client that reads the statistics after its answer finds it returned.
-        self._return_connection_if_done(unsolicited=messages[mine:])
-        self._answer(messages[:mine])
+        self._return_connection_if_done(unsolicited=messages[count:])
+        self._send_to_client(messages[:count])
 
-    def _answer(self, messages: list[ProtocolMessage]) -> None:
+    def _send_to_client(self, messages: list[ProtocolMessage]) -> None:
         if self._context.message_log is not None:
             self._context.message_log.note("to_client", messages)
         self._outbound.feed(b"".join(message.raw for message in messages))
@@ -304,10 +310,10 @@ class ClientSession(asyncio.Protocol):
         self._end()
         self._outbound.end(self.close)
 
-    def _count_answer(self, status: bytes) -> None:
+    def _count_ready_for_query(self, status: bytes) -> None:
         self._unanswered -= 1
         self._idle = status == b"I"
-        self._context.counts.transactions += self._idle
+        self._context.counts.transactions += int(self._idle)  # a ReadyForQuery outside a transaction has ended one
 
     def _count_changed_setting(self, message: ProtocolMessage) -> None:
         if self.server is not None and (changed := self.server.note_parameter(message)):

@@ -1,4 +1,4 @@
-"""The publisher that reads metrics from the functions' logs and puts them to CloudWatch, as Lambda does on AWS."""
+"""The publisher that puts the metrics in the functions' logs to CloudWatch, as CloudWatch Logs does on AWS."""
 
 import logging
 import threading
@@ -11,7 +11,7 @@ from local.events.embedded_metrics import MetricDatum, read_metrics
 from local.events.log_tail import LogTail
 
 POLL_S = 0.5
-BACKOFF_S = (0.5, 1.0, 2.0, 5.0)  # between attempts while the emulator is unreachable
+BACKOFF_S = (0.5, 1.0, 2.0, 5.0)  # between attempts while the emulator is unreachable or fails
 
 log = logging.getLogger(__name__)
 
@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 class MetricPublisher:
     """The publisher of the metrics that are written to logs after this object was made, until `stop` is set.
 
-    While the emulator of CloudWatch is unreachable or fails, it reads no further, so that nothing is lost: the rest
-    stays in the log files.
+    While the emulator of CloudWatch is unreachable or fails, it reads no further: later metrics wait in the log files.
+    What it has read but not put when `stop` is set is lost.
     """
 
     def __init__(self, logs: Iterable[Path], cloudwatch: CloudWatch, stop: threading.Event) -> None:
@@ -33,14 +33,15 @@ class MetricPublisher:
         """Read and publish until `stop` is set."""
         may_have_more = False
         while not self._stop.wait(0 if may_have_more else POLL_S):
-            found_more = [tail.read_new() for tail in self._tails]  # a list, so that every log is read
-            may_have_more = any(found_more)
+            # A list: with a generator `any` would stop at the first log that may have more, and not read the others.
+            logs_may_have_more = [tail.read_new() for tail in self._tails]
+            may_have_more = any(logs_may_have_more)
             for namespace, data in split_batches(self._found):
                 self._put_batch(namespace, data)
             self._found.clear()
 
     def _put_batch(self, namespace: str, data: list[MetricDatum]) -> None:
-        """Put the metrics; retry while the emulator is unreachable."""
+        """Put the metrics; retry while the emulator is unreachable or fails, until `stop` is set."""
         failures = 0
         while not self._stop.is_set() and not self._try_put(namespace, data):
             self._stop.wait(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])

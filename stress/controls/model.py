@@ -14,10 +14,12 @@ from typing import Any, Literal
 FILE = Path(__file__).with_name("controls.toml")
 PATCHES = Path(__file__).with_name("patches")
 
+# "red": the scenario failed for the expected reason, or on the unbroken system for any; "green": it passed; "wrong
+# reason": it failed for another reason; "no result": it did not run to its end.
 Outcome = Literal["red", "green", "wrong reason", "no result"]
 Red = Literal["FAIL", "INVALID"]
 
-# The reasons that are neither a failed check nor a difference.
+# Names of reasons for which a result is INVALID: the measurement itself can't be trusted.
 GENERATOR_LATE, SAMPLES_MISSING = "the load generator was late", "samples are missing"
 
 
@@ -51,7 +53,10 @@ class NegativeControl:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a scenario is red: a failed check, a kind of difference, a late generator, missing samples."""
+    """Why a scenario is red: a failed check, a kind of difference, a late generator, missing samples.
+
+    A difference is one between the answers that the clients got and what the system holds (stress.reconciliation).
+    """
 
     name: str
     detail: str
@@ -66,7 +71,8 @@ class ControlVerdict:
     """The result of a control, or of a scenario on the unbroken system.
 
     A control must be "red", the unbroken system "green". `status` is the scenario's. `reasons` are all reasons, the
-    expected ones first. `explanation` says why an outcome is not the one that it must be.
+    expected ones first. `explanation` says why a control is not "red", or why there is no result; of a red unbroken
+    system only the `reasons` say why.
     """
 
     outcome: Outcome
@@ -74,18 +80,16 @@ class ControlVerdict:
     reasons: tuple[Reason, ...] = ()
     explanation: str = ""
 
-    @property
-    def is_proven(self) -> bool:
-        """Return whether the scenario detected what was broken."""
-        return self.outcome == "red"
-
 
 def read_controls(text: str, patches: Path = PATCHES) -> tuple[NegativeControl, ...]:
-    """Return the controls of a TOML document. Raise InvalidControl."""
+    """Return the controls of a TOML document.
+
+    Raise InvalidControl; TOMLDecodeError if the text is not TOML, KeyError if it has no control.
+    """
     controls = tuple(_read_control(table, patches) for table in tomllib.loads(text)["control"])
-    twice = [name for name, count in Counter(control.name for control in controls).items() if count > 1]
-    if twice:
-        raise InvalidControl(f"duplicate names: {', '.join(twice)}")
+    duplicates = [name for name, count in Counter(control.name for control in controls).items() if count > 1]
+    if duplicates:
+        raise InvalidControl(f"duplicate names: {', '.join(duplicates)}")
     return controls
 
 
@@ -120,7 +124,10 @@ def judge(control: NegativeControl, report: Mapping[str, Any] | None) -> Control
 
 
 def judge_unbroken(scenarios: Iterable[str], report: Mapping[str, Any] | None) -> dict[str, ControlVerdict]:
-    """Return each scenario's verdict on the unbroken system. Controls of one that is not "green" prove nothing."""
+    """Return each scenario's verdict on the unbroken system.
+
+    If a scenario is not "green" there, its controls prove nothing.
+    """
     return {scenario: _judge_one_unbroken(scenario, find_result(report, scenario)) for scenario in scenarios}
 
 
@@ -144,7 +151,11 @@ def find_result(report: Mapping[str, Any] | None, scenario: str) -> Mapping[str,
 
 
 def list_reasons(result: Mapping[str, Any]) -> Iterator[Reason]:
-    """Yield the reasons for which a result is not PASS."""
+    """Yield the reasons for which a result is not PASS.
+
+    Yield none for a result that is INVALID because nothing was checked or compared. A kind of difference is counted
+    among the listed ones; a report lists only the first.
+    """
     for check in result["checks"]:
         if not check["passed"]:
             yield Reason(check["name"], f"wanted {check['wanted']}, found {check['found']}")

@@ -17,8 +17,8 @@ from stress.scenarios.shared_steps import (
 
 BURST = 20
 LIMIT = ObservedLimit(5, 60)  # calls and seconds, for each client address
-# API Gateway accepts 50 applications at the same instant, of all clients together, and refills 50 each second
-# (MethodSettings in template.yaml). A pause between two parts refills what one part has used.
+# API Gateway throttles each method on its own: of all clients together it accepts 50 applications at the same instant,
+# and 50 more each second (MethodSettings in template.yaml). During a pause it recovers what one part has used.
 GATEWAY_REFILL_S = 1.0
 TITLE = "Concurrent agent registration"
 PROMISE = (
@@ -49,9 +49,7 @@ async def _apply_twenty(context: LocalScenarioContext) -> None:
 async def _apply_with_one_mail_address(context: LocalScenarioContext) -> None:
     context.show_progress("20 applications with one mail address")
     email = str((context.call_factory.make_application().body or {})["email"])
-    calls = [
-        replace(call, wanted=(201, 409)) for call in (context.call_factory.make_application() for _ in range(BURST))
-    ]
+    calls = [context.call_factory.make_application(wanted=(201, 409)) for _ in range(BURST)]
     samples = await context.send_burst([replace(call, body={**(call.body or {}), "email": email}) for call in calls])
     context.check_equal(
         "20 at once with one mail address are one agent", {201: 1, 409: BURST - 1}, count_statuses(samples)
@@ -59,19 +57,22 @@ async def _apply_with_one_mail_address(context: LocalScenarioContext) -> None:
 
 
 async def _cut_connections(context: LocalScenarioContext) -> None:
-    """Cut every database connection while all applications write: broken transactions must be retried unnoticed.
+    """Cut every database connection while applications write: broken transactions must be retried unnoticed.
 
-    The retry budget of a Lambda environment (shared.retry.budget) holds one retry. After it was spent, ten successful
-    calls or a minute without a loss refill it. So the part starts with new environments, whose budgets are full: in one
-    that had lost a connection before, a call would fail because of the empty budget.
+    Writes are blocked until ten connections are in use, or a time limit is over; then all connections are cut. The
+    names of the checks call them lines.
+
+    The retry budget of a Lambda environment (shared.retry.budget) holds one retry. Ten successful calls, or a minute
+    without a lost connection, refill it. So the part starts with new environments, whose budgets are full: in one that
+    had lost a connection before, a call would fail because of the empty budget.
     """
     context.show_progress(f"starting {BURST} environments, so that all retry budgets are full")
-    started = await replace_environments(context, "AgentsFunction", context.call_factory.make_application, BURST)
-    context.record_figure("Environments started for the cut", started)
+    ready = await replace_environments(context, "AgentsFunction", context.call_factory.make_application, BURST)
+    context.record_figure("Environments started for the cut", ready)
     context.show_progress(f"{BURST} applications while every connection to the database is cut")
     calls = [context.call_factory.make_application() for _ in range(BURST)]
-    samples, cut = await cut_connections_during(context, calls)
-    context.check_at_least("Lines with a transaction on them were cut", 5, cut)
+    samples, borrowed = await cut_connections_during(context, calls)
+    context.check_at_least("Lines with a transaction on them were cut", 5, borrowed)
     context.check_equal(
         "20 at once while the database's lines are cut: tried again, and nobody notices",
         {201: BURST},
@@ -93,12 +94,12 @@ async def _check_limit(context: LocalScenarioContext) -> None:
     )
     if context.profile.runs_long_checks:
         await context.pause(max(t or 0 for t in retry_after), "the longest Retry-After of the refused calls")
-        made += await _repeat_applications(context, address, "After that time exactly 1 more", 3, 1)
+        made += await _repeat_applications(context, address, "After that time exactly 1 more", count=3, accepted=1)
     judge_limit(context, made, LIMIT)
 
 
 async def _repeat_applications(
-    context: LocalScenarioContext, address: str, name: str, count: int, accepted: int
+    context: LocalScenarioContext, address: str, name: str, *, count: int, accepted: int
 ) -> list[CallSample]:
     samples = await context.send_burst([_make_call_from(context, address) for _ in range(count)])
     context.check_equal(name, {201: accepted, 429: count - accepted}, count_statuses(samples))
@@ -106,7 +107,7 @@ async def _repeat_applications(
 
 
 def _make_call_from(context: LocalScenarioContext, address: str) -> PlannedCall:
-    # `finish` finds these calls by the fact.
+    # `finish` selects these calls by their fact `limit`.
     return context.call_factory.make_application(client=address, wanted=(201, 429), facts={"limit": LIMIT})
 
 
@@ -117,6 +118,7 @@ async def finish(context: LocalScenarioContext) -> None:
     made = [sample for sample in context.samples if sample.call.facts.get("limit") == LIMIT]
     left = LIMIT.period_s - (context.generator.clock.read_now() - max(sample.done_s for sample in made))
     await context.pause(max(0.0, left), "a whole period of the limit")
-    made += await _repeat_applications(context, made[0].call.client, "After a minute exactly 5 more", 7, 5)
+    address = made[0].call.client
+    made += await _repeat_applications(context, address, "After a minute exactly 5 more", count=7, accepted=5)
     judge_limit(context, made, LIMIT)
     await reconcile(context)

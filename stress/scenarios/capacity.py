@@ -1,7 +1,7 @@
 """Scenario: load and capacity. 50 users for a while; then how much load two systems can serve.
 
-In the report "after" is this system, and "before" is the same code with the predecessor's settings. Both run side by
-side.
+In the report "after" is the name of this system, and "before" that of the same code with the predecessor's settings.
+Both clouds run at the same time, and are measured in turn.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ CLAIMS = ObservedLimit(5, 600)
 READS = ObservedLimit(60, 60)
 # A user makes about one call a second; far fewer in a long run mean that the generator or the system stood still.
 LONG_RUN_S = 20.0
-MIN_CALLS_PER_USER = 10
+MIN_CALLS_PER_USER = 10  # on average
 
 
 def count_members_needed(profile: Profile) -> int:
@@ -61,7 +61,10 @@ async def run(context: LocalScenarioContext) -> None:
 
 
 async def _measure_served(context: LocalScenarioContext, current: ComparedSystem) -> None:
-    """Send five times the predecessor's ten calls at the same instant, in profiles without a comparison."""
+    """Send MIN_RATIO times as many calls at the same instant as the predecessor has connections.
+
+    This is for profiles without a comparison.
+    """
     count = int(MIN_RATIO * predecessor.CONNECTIONS)
     context.show_progress(f"{count} requests at the same instant")
     samples = await context.send_burst([replace(call, wanted=(200, 201)) for call in current.make_burst(count)])
@@ -79,16 +82,20 @@ async def _run_users(context: LocalScenarioContext, users: Sequence[SignedInUser
     context.show_progress(f"{count} users for {seconds:.0f} s")
     clock = context.generator.clock
     began = clock.read_now()
-    made = await asyncio.gather(*(_run_user(context, user, n, began + seconds) for n, user in enumerate(users)))
-    samples = [sample for each in made for sample in each]
+    samples_by_user = await asyncio.gather(
+        *(_run_user(context, user, n, began + seconds) for n, user in enumerate(users))
+    )
+    samples = [sample for of_user in samples_by_user for sample in of_user]
+    # Nothing plans how many calls the users make. Require these samples too, or they would make up for missing samples
+    # of the bursts.
     context.samples_wanted += len(samples)
     least = MIN_CALLS_PER_USER if seconds > LONG_RUN_S else 1
     context.check_at_least("Calls made by the users", least * count, len(samples))
     context.check_equal("Answers that no user should get", {}, count_unexpected(samples))
-    _judge_limits(context, made)
+    _judge_limits(context, samples_by_user)
     context.notes.append(
-        "Of 100 calls of a user 45 read the own record, 30 the own claims, 13 health; 5 register somebody, 3 apply as "
-        "agents, 4 file a claim. The percentiles are of the accepted calls; a refusal by a limit is not in them."
+        "Of 100 calls of a user 45 read their own record, 30 their own claims, 13 health; 5 register somebody, 3 apply "
+        "as agents, 4 file a claim. The percentiles are of the accepted calls; a refusal by a limit is not in them."
     )
     accepted_ms = [s.latency_ms for s in samples if s.is_accepted]
     context.record_figure(f"{count} users: calls a second", len(samples) / seconds)
@@ -100,16 +107,14 @@ async def _run_users(context: LocalScenarioContext, users: Sequence[SignedInUser
         )
 
 
-def _judge_limits(context: LocalScenarioContext, made: Sequence[Sequence[CallSample]]) -> None:
+def _judge_limits(context: LocalScenarioContext, samples_by_user: Sequence[Sequence[CallSample]]) -> None:
     """Check that no user was accepted beyond a limit, nor refused within it."""
     for name, limit, operations in (("claims", CLAIMS, {"claim"}), ("reads", READS, {"own member", "own claims"})):
-        each = [[s for s in mine if s.call.operation in operations] for mine in made]
-        context.check_equal(
-            f"Their {name}: accepted beyond the limit", 0, sum(count_wrongly_accepted(mine, limit) for mine in each)
-        )
-        context.check_equal(
-            f"Their {name}: refused within the limit", 0, sum(count_wrongly_refused(mine, limit) for mine in each)
-        )
+        limited = [[s for s in samples if s.call.operation in operations] for samples in samples_by_user]
+        accepted = sum(count_wrongly_accepted(samples, limit) for samples in limited)
+        refused = sum(count_wrongly_refused(samples, limit) for samples in limited)
+        context.check_equal(f"Their {name}: accepted beyond the limit", 0, accepted)
+        context.check_equal(f"Their {name}: refused within the limit", 0, refused)
 
 
 async def _run_user(context: LocalScenarioContext, user: SignedInUser, number: int, until: float) -> list[CallSample]:
@@ -122,46 +127,52 @@ async def _run_user(context: LocalScenarioContext, user: SignedInUser, number: i
 
 def _choose_next_call(context: LocalScenarioContext, user: SignedInUser, dice: random.Random) -> PlannedCall:
     """Return a user's next call: mostly reads, now and then a claim, or a new person."""
-    at, read = dice.random(), {"token": user.token, "client": user.address, "wanted": (200, 429)}
-    if at < 0.45:
+    share = dice.random()
+    read = {"token": user.token, "client": user.address, "wanted": (200, 429)}
+    if share < 0.45:
         return context.call_factory.make_read("own member", "/members/me", **read)
-    if at < 0.75:
+    if share < 0.75:
         return context.call_factory.make_read("own claims", "/claims", **read)
-    if at < 0.88:
+    if share < 0.88:
         return context.call_factory.make_read("health", "/health", client=user.address)
-    if at < 0.93:
+    if share < 0.93:
         return context.call_factory.make_registration()
-    return context.call_factory.make_application() if at < 0.96 else make_claim(context, user, wanted=(201, 429))
+    return context.call_factory.make_application() if share < 0.96 else make_claim(context, user, wanted=(201, 429))
 
 
 async def _compare_bursts(context: LocalScenarioContext, previous: ComparedSystem, current: ComparedSystem) -> None:
-    most = await measure_bursts(context, (previous, current))
-    ratio = _compute_ratio(most)
-    context.record_figure("(a) requests at the same instant, before", most["before"])
-    context.record_figure("(a) requests at the same instant, after", most["after"])
+    largest_served = await measure_bursts(context, (previous, current))
+    ratio = _compute_ratio(largest_served)
+    context.record_figure("(a) requests at the same instant, before", largest_served["before"])
+    context.record_figure("(a) requests at the same instant, after", largest_served["after"])
     context.record_figure("(a) after ÷ before", ratio, "×", "errors < 1 % and p95 ≤ 2 s")
     if context.profile.judges_speed:
         context.check_at_least("(a) Requests at the same instant: after ÷ before", MIN_RATIO, ratio, "×")
 
 
 async def _compare_rates(context: LocalScenarioContext, previous: ComparedSystem, current: ComparedSystem) -> None:
-    most = await measure_rates(context, (previous, current))
-    ratio = _compute_ratio(most)
-    context.record_figure("(b) requests a second, before", most["before"], "/s")
-    context.record_figure("(b) requests a second, after", most["after"], "/s")
+    largest_served = await measure_rates(context, (previous, current))
+    ratio = _compute_ratio(largest_served)
+    context.record_figure("(b) requests a second, before", largest_served["before"], "/s")
+    context.record_figure("(b) requests a second, after", largest_served["after"], "/s")
     context.record_figure("(b) after ÷ before", ratio, "×", "errors < 1 % and p95 ≤ 500 ms")
     context.notes.append(
-        "(b) is bound by this machine's processors, which both sides share alike: the settings cost or save no work, "
-        "they decide what happens to a request that meets a busy or broken part. Its ratio is small for that reason."
+        "(b) is bound by this machine's processors, which both systems share. The settings cost or save no work: they "
+        "decide what happens to a request that meets a busy or broken part. So the ratio of (b) is small."
     )
 
 
-def _compute_ratio(most: dict[str, float]) -> float:
-    """Return after ÷ before; a predecessor that failed even the smallest load counts as 1."""
-    return most["after"] / max(1.0, most["before"])
+def _compute_ratio(largest_served: dict[str, float]) -> float:
+    """Return after ÷ before; if "before" failed even the smallest load, it counts as 1."""
+    return largest_served["after"] / max(1.0, largest_served["before"])
 
 
 async def _run_mix(context: LocalScenarioContext, *systems: ComparedSystem) -> None:
+    """Run the mixed load on each system: 20 applications, 20 registrations and 15 claims at once.
+
+    A call counts as answered well if it was accepted at its first attempt, and as one without an answer if it was in
+    progress when the database restarted.
+    """
     for system in systems:
         mix = await run_mixed_load(context, system)
         context.record_figure(

@@ -31,7 +31,7 @@ CommissionDecisionKind = Literal["approve", "void"]
 
 # The database stores rates with four decimals.
 Rate = Annotated[str, TextFormat(r"^(0(\.[0-9]{1,4})?|1(\.0{1,4})?)$", 'a rate from "0" to "1" with at most 4 places')]
-# Of the years 2000 to 2099: a month of any other year is a typing error.
+# Accept only the years 2000 to 2099: any other year is a typing error.
 Month = Annotated[str, TextFormat(r"^20[0-9]{2}-(0[1-9]|1[0-2])$", "a month, like 2026-11")]
 Reason = Annotated[str, make_prose_format(2, 1000)]
 
@@ -61,7 +61,7 @@ class AgentDecision(RequestModel):
 class AgentChange(RequestModel):
     """Changes to an agent's terms; omitted fields stay.
 
-    A `commission_rate` of null restores the standard rate of each kind of commission.
+    A `commission_rate` of null restores the standard rates of new and of renewal commissions.
     """
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
@@ -83,7 +83,10 @@ class AgentQuery(PageQuery):
 
 
 class AgentView(ResponseModel):
-    """An agent as shown to the applicant; new members give the referral code when they register."""
+    """An agent as shown to the applicant.
+
+    `referral_code` is what new members give when they register, so that the agent earns a commission.
+    """
 
     id: UUID
     state: AgentState
@@ -101,7 +104,8 @@ class AgentView(ResponseModel):
 class DecisionView(ResponseModel):
     """The latest decision about a record: why, by which account, and when.
 
-    `decided_by` is null if no account decided, as with an automatic decision, and for decisions older than this field.
+    `decided_by` is null if no account decided, for example when a commission was voided because its membership was
+    canceled, and for decisions made before `decided_by` was recorded.
     """
 
     reason: str | None
@@ -110,9 +114,10 @@ class DecisionView(ResponseModel):
 
 
 class AgentDetails(AgentView):
-    """An agent as shown to staff and to the agent; `decision` is null except for staff.
+    """An agent as shown to staff and to the agent.
 
-    `commission_rate` is the agreed rate; null means the standard rate of each kind of commission.
+    `decision` is shown only to staff; it is null for the agent, and if nothing has been decided yet. `commission_rate`
+    is the agreed rate; null means the standard rates of new and of renewal commissions.
     """
 
     commission_rate: str | None
@@ -120,7 +125,10 @@ class AgentDetails(AgentView):
 
 
 class ClientView(ResponseModel):
-    """A member who registered with the agent's code, as shown to the agent: without claims, which are private."""
+    """A member who registered with the agent's code, as shown to the agent.
+
+    The cases that the member has filed (claims) are private, so they are not shown.
+    """
 
     id: UUID
     number: str
@@ -172,7 +180,7 @@ class EarningAgent(ResponseModel):
 
 
 class CommissionDetails(ResponseModel):
-    """A commission as shown to staff; the `month` filter of the list goes by `earned_on`."""
+    """A commission as shown to staff; the `month` filter of the list selects by `earned_on`."""
 
     id: UUID
     kind: Literal["new", "renewal"]

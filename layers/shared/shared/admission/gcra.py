@@ -1,9 +1,9 @@
 """GCRA, the generic cell rate algorithm: a token bucket stored as one number.
 
 The number is the theoretical arrival time (TAT): the moment at which all tokens of the bucket will be back. All times
-are integer microseconds since the epoch, so that sums are exact and DynamoDB can compute them too. A bucket's TAT never
-decreases, so a TAT seen earlier is a lower bound: a request that is refused with it would be refused with the current
-one too.
+are integer microseconds since the epoch, so that sums are exact and DynamoDB can compute them too. While the DynamoDB
+table keeps a bucket's item, its TAT never decreases, so a TAT seen earlier is a lower bound: a request that is refused
+with it would be refused with the current one too. An item expires only after its TAT has passed.
 
 If the clocks of two execution environments differ, a decision is off by at most that difference; the error does not
 accumulate.
@@ -16,7 +16,8 @@ from threading import Lock
 from shared.admission.ports import Quota, RateLimit
 from shared.units import SECOND
 
-# One execution environment serves fewer clients than this within the period of a limit; a bucket takes about 200 bytes.
+# An estimate: within the period of a limit, one execution environment serves fewer clients than this. At about 200
+# bytes a bucket, all of them take less than 1 MB.
 MOST_RECENT_BUCKETS = 4096
 
 
@@ -45,7 +46,7 @@ def compute_latest_tat(limit: RateLimit, now: int) -> int:
 
 
 def decide(limit: RateLimit, tat: int | None, now: int) -> LimitDecision:
-    """Decide about a request made at `now`; `tat` is the bucket's last seen TAT, None for a bucket never used."""
+    """Decide about a request made at `now`; `tat` is the bucket's last known TAT, None for a bucket never used."""
     start = now if tat is None else max(tat, now)
     wait = start - compute_latest_tat(limit, now)
     if wait > 0:
@@ -58,13 +59,13 @@ def compute_quota(limit: RateLimit, tat: int, now: int) -> Quota:
     """Return the quota that is left at `now` of a bucket with this `tat`."""
     reset_us, interval_us = max(tat - now, 0), compute_interval(limit)
     remaining = max(limit.burst * interval_us - reset_us, 0) // interval_us
-    # The next token is back as soon as only `burst - remaining - 1` intervals are left until all are back.
+    # With one token more, `burst - remaining - 1` are missing, and each of them takes one interval to come back.
     next_us = reset_us - (limit.burst - remaining - 1) * interval_us if reset_us else 0
     return Quota(limit=limit, remaining=remaining, reset_s=reset_us / SECOND, next_s=next_us / SECOND)
 
 
 class RecentBuckets:
-    """The last seen TATs of at most `size` buckets; the bucket learned longest ago is dropped first."""
+    """The last known TATs of at most `size` buckets; the bucket whose TAT was stored longest ago is dropped first."""
 
     def __init__(self, size: int = MOST_RECENT_BUCKETS) -> None:
         self._size = size
@@ -72,13 +73,13 @@ class RecentBuckets:
         self._lock = Lock()
 
     def get(self, bucket: str) -> int | None:
-        """Return the TAT with which the bucket was last seen: a lower bound of its current TAT."""
+        """Return the last known TAT of the bucket, a lower bound of its current TAT; None if none is known."""
         return self._tats.get(bucket)
 
     def learn(self, bucket: str, tat: int | None) -> None:
-        """Replace the remembered TAT by what the table holds now; None means that the bucket does not exist.
+        """Remember a TAT that the table holds, or a lower bound of it; forget the bucket if it is None.
 
-        A lower TAT replaces a higher one too: the table has lost the bucket since, for instance because it expired.
+        A lower TAT replaces a higher one too: the table may have lost its items since.
         """
         with self._lock:
             self._tats.pop(bucket, None)

@@ -4,7 +4,7 @@
 
 CONNECTION_LIMIT is the number of connections of all functions together: each function's role gets it as its CONNECTION
 LIMIT, and the database gets it plus OTHER_SESSIONS. Each role gets the whole number, so that a burst on one function
-may use all connections of RDS Proxy, which limits the sum over all roles (decision 28).
+may use all connections; RDS Proxy limits their sum over all roles (docs/decisions/0028).
 
 A schema changes in two releases: the first one expands it, a later one contracts it. Code that is still running must
 find what it needs in the new schema.
@@ -24,11 +24,13 @@ from psycopg.rows import tuple_row
 from shared.crash_points import crash_point
 from shared.database.connection import Observer, ignore, report_connect_failure
 
-# Besides the functions' sessions the database may have one of the operations function and one of a person. Three more
-# are for workers of autovacuum, which older minor releases of PostgreSQL count in a database's limit (decision 28).
+# Sessions beyond those of the functions' roles: one of the operations function, which connects as the owner, and one of
+# a person. Three more are for workers of autovacuum, which older minor releases of PostgreSQL count in a database's
+# limit (docs/decisions/0028).
 OTHER_SESSIONS = 5
 
-# The functions' roles with another limit. The role that created their group is no function's: it administers the group.
+# The functions' roles whose limit differs. Leave out the role that created their group: it is a member with the ADMIN
+# option, only to administer the group, and no function uses it.
 _SELECT_ROLES_WITH_OTHER_LIMIT = """
 SELECT r.rolname FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid JOIN pg_roles r ON r.oid = m.member
 WHERE g.rolname = 'interdomestik_functions' AND NOT m.admin_option AND r.rolconnlimit <> %s
@@ -39,7 +41,7 @@ SELECT r.rolname, pg_has_role(r.oid, i.oid, 'MEMBER')
 FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid JOIN pg_roles r ON r.oid = m.member, pg_roles i
 WHERE g.rolname = 'interdomestik_functions' AND NOT m.admin_option AND i.rolname = 'rds_iam'
 ORDER BY r.rolname"""
-# This database, if it has another limit.
+# This database, if its limit differs.
 _SELECT_DATABASE_WITH_OTHER_LIMIT = """
 SELECT datname FROM pg_database WHERE datname = current_database() AND datconnlimit <> %s"""
 
@@ -57,7 +59,7 @@ _CREATED_CONCURRENTLY = (
     psycopg.errors.DuplicateObject,
 )
 
-# A comment in a migration that holds the checksum of an earlier version of its file.
+# The line of a comment in a migration that states the checksum of an earlier version of the file.
 _FORMER_CHECKSUM = re.compile(r"^-- Formerly: ([0-9a-f]{64})\b", re.MULTILINE)
 
 
@@ -81,7 +83,8 @@ class Migration:
     def former_checksums(self) -> list[str]:
         """Return the checksums of earlier versions of this file.
 
-        A database that applied one of them has the same schema as one that applied this version.
+        With the settings that `migrate` makes afterwards, a database that applied one of them must be like one that
+        applied this version. Whoever changes an applied file ensures that; nothing checks it.
         """
         return _FORMER_CHECKSUM.findall(self.sql)
 
@@ -105,12 +108,13 @@ def migrate(
     `connection_limit` is how many connections the functions may have in total; None leaves the limits unchanged. `iam`
     is whether the functions' roles sign in to RDS by IAM; None leaves that unchanged.
     """
+    # No prepared statements: RDS Proxy would pin the connection.
     arguments = {**connect, "autocommit": True, "prepare_threshold": None, "row_factory": tuple_row}
     with report_connect_failure(observer, redact=connect.get("password")):
         connected = psycopg.connect(conninfo, **arguments)
     with connected as connection:
         _make_ledger(connection)
-        applied = [m.version for m in read_migrations(directory) if _apply(connection, m)]
+        applied = [m.version for m in read_migrations(directory) if _apply_if_missing(connection, m)]
         if connection_limit is not None:
             _set_connection_limits(connection, connection_limit)
         if iam is not None:
@@ -125,7 +129,8 @@ def _make_ledger(connection: psycopg.Connection[Any]) -> None:
         connection.execute(_CREATE_LEDGER)
 
 
-def _apply(connection: psycopg.Connection[Any], migration: Migration) -> bool:
+def _apply_if_missing(connection: psycopg.Connection[Any], migration: Migration) -> bool:
+    """Apply the migration unless the ledger has it; return whether it was applied."""
     with connection.transaction():
         connection.execute("LOCK TABLE schema_migrations IN EXCLUSIVE MODE")
         found = connection.execute(
