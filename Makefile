@@ -115,8 +115,10 @@ generated: dev-environments ## Check that generated files are up to date
 types: dev-environments ## Check types (mypy --strict)
 	@$(BIN)/mypy
 
+# lint-imports has no setting for the folders of the code: they are pytest's.
+CODE_PATH = import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["tool"]["pytest"]["ini_options"]["pythonpath"], sep=":")
 imports: dev-environments ## Check who may import what
-	@PYTHONPATH=layers/shared:functions/agents:functions/members:functions/claims:functions/health:functions/pages:functions/jobs_api:functions/relay:functions/worker:functions/housekeeping:functions/operations:functions/database_setup:. $(BIN)/lint-imports --no-cache
+	@PYTHONPATH=$$($(BIN)/python -c '$(CODE_PATH)') $(BIN)/lint-imports --no-cache
 
 template: dev-environments ## Check template.yaml and what it deploys
 	@$(BIN)/cfn-lint template.yaml templates/database.yaml
