@@ -1,8 +1,8 @@
-"""The reader of a deployed stack: what the emulator resolved, and from the processed template what it doesn't keep.
+"""The reader of a deployed stack: it asks the emulator, and reads the processed template for what the emulator drops.
 
-The emulator's API Gateway drops ANY methods and gateway responses, its Lambda the reserved concurrency; its functions'
-environments, mappings and physical ids are right. So routes, throttles and reservations are read from the template as
-CloudFormation processed it (the SAM transform applied), with the deployed ids filled in.
+The emulator's API Gateway drops ANY methods and gateway responses, and its Lambda drops the reserved concurrency. The
+environments of functions, the event source mappings and the physical ids are right. So routes, throttles and reserved
+concurrency are read from the template after the SAM transform, with the deployed ids filled in.
 """
 
 import json
@@ -23,7 +23,7 @@ ANY = "x-amazon-apigateway-any-method"
 FUNCTION_NAME = re.compile(r":function:([^:/]+)")
 QUEUE_ADDRESS = re.compile(rf"^http://127\.0\.0\.1:\d+(?=/{ACCOUNT}/)")
 UNIT_SECONDS = {"minute": 60, "hour": 3600, "day": 86400}
-SECURED = "COGNITO_USER_POOLS"
+COGNITO_AUTHORIZER = "cognito_user_pools"  # the type of an authorizer, in lower case
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,10 @@ class DeployedStack:
 
 
 def read_stack(clients: EmulatorClients, folders: Mapping[str, Path], layers: list[Path]) -> Stack:
-    """Return the deployed stack. `folders` have the functions' code by logical id, `layers` stand for /opt."""
+    """Return the deployed stack.
+
+    `folders` are the functions' code by logical id, `layers` the folders that stand for /opt.
+    """
     deployed = read_deployed(clients.get("cloudformation"))
     [api] = deployed.find_by_type("AWS::ApiGateway::RestApi").values()
     [stage] = deployed.find_by_type("AWS::ApiGateway::Stage").values()
@@ -107,7 +110,7 @@ def read_deployed(cloudformation: Any) -> DeployedStack:
 
 
 def load_document(body: Any) -> dict[str, Any]:
-    """Return a template body as plain data, from text or parsed."""
+    """Return a template body as plain data, whether it comes as text or parsed."""
     document: dict[str, Any] = json.loads(body if isinstance(body, str) else json.dumps(body))
     return document
 
@@ -146,7 +149,7 @@ def read_functions(
 
 
 def replace_addresses(environment: Mapping[str, str], endpoint: str) -> dict[str, str]:
-    """Return the environment with the emulator's present port in queue URLs, which have the port of the creation."""
+    """Return the environment with the emulator's present port in queue URLs, which have the port of an earlier run."""
     return {name: QUEUE_ADDRESS.sub(endpoint, value) for name, value in environment.items()}
 
 
@@ -168,7 +171,7 @@ def read_throttles(stage: Mapping[str, Any]) -> dict[tuple[str, str], tuple[floa
 
 
 def decode_path(path: str) -> str:
-    """Return a resource path of method settings, in which slashes after the first are written ~1, in plain form."""
+    """Return a plain resource path; method settings write ~1 for each slash after the first."""
     return "/" + path.removeprefix("/").replace("~1", "/").removeprefix("/")
 
 
@@ -194,7 +197,7 @@ def read_routes(
 def read_authorizers(body: Mapping[str, Any]) -> set[str]:
     """Return the names of security schemes that are Cognito authorizers, in OpenAPI 2 or 3."""
     schemes = {**body.get("securityDefinitions", {}), **body.get("components", {}).get("securitySchemes", {})}
-    return {k for k, v in schemes.items() if v.get("x-amazon-apigateway-authtype", "").lower() == SECURED.lower()}
+    return {k for k, v in schemes.items() if v.get("x-amazon-apigateway-authtype", "").lower() == COGNITO_AUTHORIZER}
 
 
 def read_gateway_responses(body: Mapping[str, Any]) -> Iterator[GatewayResponse]:
@@ -239,7 +242,7 @@ def parse_rate(expression: str) -> float:
 
 
 def read_queue_sources(clients: EmulatorClients, deployed: DeployedStack) -> Iterator[QueueSource]:
-    """Yield the queues' mappings as the emulator resolved them."""
+    """Yield the event source mappings of queues, as the emulator resolved them."""
     client = clients.get("lambda")
     for logical_id in deployed.find_by_type("AWS::Lambda::EventSourceMapping"):
         live = client.get_event_source_mapping(UUID=deployed.physical_ids[logical_id])

@@ -169,7 +169,7 @@ class LocalCloud:
 
     async def control_mail(self, **changes: object) -> dict[str, Any]:
         """Change the mail proxy's settings (`down`, `target`), if any; return its state."""
-        url = f"http://127.0.0.1:{self._mail_port}/_line"
+        url = f"http://127.0.0.1:{self._mail_port}/_control"
         deadline = time.monotonic() + 10
         while True:
             try:

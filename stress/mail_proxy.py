@@ -1,7 +1,7 @@
 """`python -m stress.mail_proxy`: a proxy before the mail service that counts calls and can fail them.
 
-    PUT /_line {"target": "http://127.0.0.1:…", "down": true}    both optional
-    GET /_line -> {"down": false, "sent": 12, "refused": 3, "sent_at": [epoch seconds, …], "refused_at": […]}
+    PUT /_control {"target": "http://127.0.0.1:…", "down": true}    both optional
+    GET /_control -> {"down": false, "sent": 12, "refused": 3, "sent_at": [epoch seconds, …], "refused_at": […]}
 
 While it is down every SendEmail gets the answer of an SES that takes none for now: nothing was sent, and the caller
 knows that. Other calls (the health check asks for the account) fail in the same way, but are not counted.
@@ -74,7 +74,7 @@ async def build_application() -> web.Application:
     """Return the server's application."""
     proxy, app = MailProxy(), web.Application(client_max_size=20 * 1024 * 1024)
     app[SESSION] = ClientSession()
-    app.router.add_route("*", "/_line", proxy.handle_control)
+    app.router.add_route("*", "/_control", proxy.handle_control)
     app.router.add_route("*", "/{anything:.*}", proxy.forward)
     app.on_cleanup.append(_close_session)
     return app

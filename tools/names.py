@@ -1,4 +1,4 @@
-"""Check names: a function's begins with a verb, and a class's stands for one thing.
+"""Check names: functions begin with a verb, and no two classes have the same name.
 
     python -m tools.names
 

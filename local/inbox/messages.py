@@ -30,7 +30,7 @@ class InboxMessage:
 
 
 def parse_messages(document: bytes) -> list[InboxMessage]:
-    """Return the messages in the emulator's response, which has parsed the MIME already."""
+    """Return the messages of the emulator's response; the emulator has decoded their MIME parts."""
     accounts = json.loads(document)["messages"].values()
     records = sorted((r for account in accounts for r in account), key=lambda r: r["Timestamp"], reverse=True)
     return [_read_message(record) for record in records]

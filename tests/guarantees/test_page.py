@@ -1,4 +1,4 @@
-"""The page of guarantees says what the tests say, and what they measure clears its bar. Run after all other tests."""
+"""The page of guarantees is up to date, and every measured figure meets its limit. Run after all other tests."""
 
 import os
 
@@ -21,28 +21,28 @@ EVIDENCE = [pytest.param(each, id=each.figure) for promise in PROMISED for each 
 SHORT = [pytest.param(each, id=each.figure) for promise in PROMISED for each in promise.evidence if not each.long]
 
 
-def test_the_page_is_what_is_promised_and_was_measured() -> None:
-    """Not written by hand: `make guarantees` writes it."""
+def test_the_page_shows_the_promises_and_the_published_figures() -> None:
+    """The page is written by `make guarantees`, never by hand."""
     assert PAGE.read_text(encoding="utf-8") == render(PROMISED, read_published())
 
 
 @pytest.mark.parametrize("evidence", EVIDENCE)
-def test_a_promise_names_a_test_that_there_is(evidence: Proof) -> None:
-    """One that was renamed or deleted holds nothing."""
+def test_a_promise_names_an_existing_test(evidence: Proof) -> None:
+    """A promise whose test was renamed or deleted is not tested."""
     path, _, name = evidence.test.partition("::")
     assert name in list_tests(ROOT / path)
 
 
 @pytest.mark.parametrize("evidence", EVIDENCE)
-def test_what_the_page_shows_clears_its_bar(evidence: Proof) -> None:
-    """Each figure of each case."""
+def test_every_published_figure_meets_its_limit(evidence: Proof) -> None:
+    """Each figure has to, where a test records one for each of its cases."""
     figures = read_published()[evidence.figure]
     assert figures != []
     assert [figure for figure in figures if not evidence.is_met(figure)] == []
 
 
 @pytest.mark.parametrize("evidence", EVIDENCE)
-def test_what_was_measured_just_now_clears_its_bar(evidence: Proof) -> None:
+def test_every_figure_of_the_last_run_meets_its_limit(evidence: Proof) -> None:
     """The page may be older than the code."""
     assert [figure for figure in read_latest().get(evidence.figure, []) if not evidence.is_met(figure)] == []
 
@@ -50,5 +50,5 @@ def test_what_was_measured_just_now_clears_its_bar(evidence: Proof) -> None:
 @pytest.mark.skipif("MEASURED" not in os.environ, reason="only after all other tests, as `make test` runs it")
 @pytest.mark.parametrize("evidence", SHORT)
 def test_every_promise_was_measured_in_this_run(evidence: Proof) -> None:
-    """A test that no longer records its figure shows nothing."""
+    """A test that no longer records its figure proves nothing."""
     assert read_latest().get(evidence.figure, []) != []

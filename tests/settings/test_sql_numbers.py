@@ -22,9 +22,9 @@ STATEMENTS: dict[str, tuple[str, ...]] = {
     "agents/queries.sql:pay_out": ("1 month",),
     "claims/queries.sql:transitions": ("32", "32"),  # hex digits of a UUID, which a version is made to look like
     "claims/queries.sql:insert_document": A_CLAIMS_DOCUMENTS,
-    "claims/queries.sql:require_slot": A_CLAIMS_DOCUMENTS,
-    "claims/queries.sql:require_young": ("23 hours",),
-    "claims/queries.sql:require_place": A_CLAIMS_DOCUMENTS,
+    "claims/queries.sql:require_free_place": A_CLAIMS_DOCUMENTS,
+    "claims/queries.sql:require_not_expiring": ("23 hours",),
+    "claims/queries.sql:require_place_for_late_file": A_CLAIMS_DOCUMENTS,
     "claims/queries.sql:record_check": A_CLAIMS_DOCUMENTS,
     "health/queries.sql:server": ("12",),  # characters of the opaque server id
     "housekeeping/queries.sql:remind_members": ("30", "30-days", "7-days"),

@@ -60,8 +60,8 @@ WHERE c.id < %(after)s
 ORDER BY c.id DESC LIMIT %(count)s
 
 -- name: record_list
--- Wrap the statement that lists claims for staff, and insert the audit entry of which claims they were shown, about
--- their own account.
+-- Wrap the statement that lists claims for staff: insert the audit entry of which claims they were shown as well. Its
+-- subject is their own account.
 WITH page AS ({page}), recorded AS (
     INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
     SELECT %(audit_id)s, 'claims.listed', account_of(%(sub)s), %(sub)s, %(request_id)s,
@@ -76,7 +76,7 @@ SELECT %(audit_id)s, %(action)s, %(id)s, %(actor)s, %(request_id)s
 WHERE EXISTS (SELECT FROM claims WHERE id = %(id)s) OR EXISTS (SELECT FROM document_view WHERE id = %(id)s)
 
 -- name: record_transition
--- Insert the audit entry of who changed the claim's state, from which to which; the reason stays in its history.
+-- Insert the audit entry of the transition: who made it, from which state to which. Its reason is in the history only.
 INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
 SELECT %(audit_id)s, 'claim.transitioned', c.id, %(actor)s, %(request_id)s,
        jsonb_build_object('from', h.from_state, 'to', h.to_state)
@@ -89,7 +89,7 @@ SELECT require(EXISTS (
     WHERE c.id = %(id)s AND (%(staff)s OR a.identity_sub = %(sub)s)), 'not-found')
 
 -- name: lock_claim
--- Require the same, and lock the claim until the transaction ends.
+-- Require that the claim exists, for its owner or staff, and lock it until the transaction ends.
 SELECT require((
     SELECT true FROM claims c JOIN accounts a ON a.id = c.member_id
     WHERE c.id = %(id)s AND (%(staff)s OR a.identity_sub = %(sub)s)
@@ -105,8 +105,8 @@ WHERE h.claim_id = %(id)s AND lpad(to_hex(h.version), 32, '0')::uuid < %(after)s
 ORDER BY h.version DESC LIMIT %(count)s
 
 -- name: require_right_to_transition
--- Require that the transition is the caller's to make; only those who may see the claim learn that it is not.
-SELECT require(%(is_theirs)s, 'forbidden')
+-- Require that the caller may make this transition; this comes after lock_claim, so only those who may see the claim get this refusal.
+SELECT require(%(is_allowed)s, 'forbidden')
 
 -- name: require_version
 -- Require that the claim's version is one of those on which the change is based; null: any.
@@ -115,7 +115,7 @@ SELECT require((
     FROM claims c WHERE c.id = %(id)s), 'stale-version')
 
 -- name: require_transition
--- Require that the table of transitions has it.
+-- Require that the table of allowed transitions has this one.
 SELECT require(EXISTS (
     SELECT FROM claims c JOIN claim_moves m ON m.from_state = c.state
     WHERE c.id = %(id)s AND m.to_state = %(to)s), 'move-not-allowed')
@@ -125,7 +125,7 @@ SELECT require(EXISTS (
 UPDATE claims SET state = %(to)s, version = version + 1, updated_at = now() WHERE id = %(id)s
 
 -- name: insert_history
--- Insert the transition, from the state it leaves: written before the claim itself changes.
+-- Insert the transition before the claim itself changes, since it also records the state that the claim leaves.
 INSERT INTO claim_history (claim_id, version, from_state, to_state, reason, decline_code, actor_role, actor_id)
 SELECT c.id, c.version + 1, c.state, %(to)s, %(reason)s, %(decline_code)s,
        CASE WHEN %(role)s = 'admin' THEN a.role ELSE %(role)s END, a.id
@@ -159,13 +159,13 @@ WITH over AS (
 UPDATE documents d SET slot = NULL FROM over WHERE d.id = over.id
 
 -- name: insert_document
--- Insert an announced document in the first free one of the ten places; `require_slot` has checked that there is one.
+-- Insert an announced document in the first free one of the ten places; `require_free_place` has checked that there is one.
 INSERT INTO documents (id, claim_id, slot, file_name, content_type, size, object_key)
 SELECT %(document_id)s, %(id)s, min(n), %(file_name)s, %(content_type)s, %(size)s, %(object_key)s
 FROM generate_series(1, 10) n
 WHERE n NOT IN (SELECT d.slot FROM documents d WHERE d.claim_id = %(id)s AND d.slot IS NOT NULL)
 
--- name: require_slot
+-- name: require_free_place
 -- Require a free place: a claim has at most ten documents.
 SELECT require((SELECT count(*) FROM documents d WHERE d.claim_id = %(id)s AND d.slot IS NOT NULL) < 10, 'too-many-documents')
 
@@ -185,19 +185,19 @@ ORDER BY d.id DESC LIMIT %(count)s
 -- Lock the document until its check is recorded.
 SELECT require((SELECT true FROM documents d WHERE d.id = %(document_id)s AND d.claim_id = %(id)s FOR NO KEY UPDATE), 'not-found')
 
--- name: require_young
--- Require that a pending document is not about to be rejected: housekeeping does that after a day, with its object, so
--- an hour before that no check begins.
+-- name: require_not_expiring
+-- Require that a pending document does not expire within the hour: after a day housekeeping rejects it and deletes its
+-- object, which must not happen during a check.
 SELECT require((SELECT d.state <> 'pending' OR d.created_at > now() - interval '23 hours'
                 FROM documents d WHERE d.id = %(document_id)s), 'document-not-available')
 
 -- name: require_open_for
--- Require that the claim of a document in one of these states is open; in another state nothing changes.
+-- Require that the document's claim is open, if the document is in one of these states; in others nothing changes.
 SELECT require((
     SELECT d.state <> ALL(%(states)s::text[]) OR c.state NOT IN ('resolved', 'rejected', 'withdrawn')
     FROM documents d JOIN claims c ON c.id = d.claim_id WHERE d.id = %(document_id)s), 'claim-closed')
 
--- name: require_place
+-- name: require_place_for_late_file
 -- Require a free place for a file that was uploaded in time, but completed after its form had expired.
 SELECT require((
     SELECT d.state <> 'pending' OR d.slot IS NOT NULL OR (
@@ -205,7 +205,7 @@ SELECT require((
     FROM documents d WHERE d.id = %(document_id)s), 'too-many-documents')
 
 -- name: remove_document
--- Remove the document, and insert its audit entry: it has no place any more, and nobody sees it.
+-- Remove the document, which frees its place and hides it from everyone, and insert the audit entry.
 WITH removed AS (
     UPDATE documents SET state = 'removed', slot = NULL, updated_at = now()
     WHERE id = %(document_id)s AND state IN ('pending', 'available')

@@ -49,6 +49,7 @@ def list_claims(
     filters = {"state": state, "assignee": assignee, "stuck": stuck, "after": after, "count": count}
     query = SQL["claims"]
     if scope.staff:
+        # One statement lists the claims and writes the audit entry of which claims were shown.
         query = Query(SQL["record_list"].replace("{page}", query))
         filters |= {"audit_id": make_uuid7(), "request_id": actor.request_id}
     return tx.fetch_all(query, **scope.params, **filters)
@@ -76,10 +77,11 @@ def transition_claim(
 
     Refusals: not-found, forbidden, stale-version, move-not-allowed.
     """
-    is_theirs = scope.staff != (transition.to == "withdrawn")  # members may only withdraw, staff may do everything else
+    # Members may only withdraw a claim; staff may do everything else.
+    is_allowed = scope.staff != (transition.to == "withdrawn")
     tx.add(SQL["require_account"], sub=scope.sub)
     tx.add(SQL["lock_claim"], id=claim_id, **scope.params)
-    tx.add(SQL["require_right_to_transition"], is_theirs=is_theirs)
+    tx.add(SQL["require_right_to_transition"], is_allowed=is_allowed)
     tx.add(SQL["require_version"], id=claim_id, versions=versions)
     tx.add(SQL["require_transition"], id=claim_id, to=transition.to)
     tx.add(SQL["insert_history"], id=claim_id, sub=scope.sub, role=_find_role(scope), **transition.model_dump())
@@ -125,14 +127,14 @@ def announce_document(
     form_life: timedelta,
     actor: Actor,
 ) -> Pending[Row]:
-    """Reserve a place for a file, for as long as its upload form is valid.
+    """Reserve one of the claim's ten places for a file, as long as its upload form is valid.
 
     Refusals: not-found, claim-closed, too-many-documents.
     """
     tx.add(SQL["lock_claim"], id=claim_id, **scope.params)
     tx.add(SQL["require_open"], id=claim_id)
     tx.add(SQL["release_places"], id=claim_id, form_life=form_life)
-    tx.add(SQL["require_slot"], id=claim_id)
+    tx.add(SQL["require_free_place"], id=claim_id)
     tx.add(SQL["insert_document"], id=claim_id, document_id=document_id, object_key=key, **new.model_dump())
     record_audit(tx, actor, "document.announced", document_id, claim_id=claim_id)
     return _read_visible_document(tx, claim_id, document_id, scope)
@@ -165,7 +167,7 @@ def record_check(
     key: str,
     actor: Actor,
 ) -> Pending[Row]:
-    """Record the check of an uploaded file, unless one is recorded: rejected if there is a mismatch.
+    """Record the result of an uploaded file's first check: rejected if there is a `mismatch`, else available.
 
     The document's object is under `key` from then on. Refusals: not-found, claim-closed, document-not-available,
     too-many-documents.
@@ -173,9 +175,9 @@ def record_check(
     tx.add(SQL["lock_claim"], id=claim_id, **scope.params)
     tx.add(SQL["lock_document"], id=claim_id, document_id=document_id)
     tx.add(SQL["require_open_for"], document_id=document_id, states=["pending"])
-    tx.add(SQL["require_young"], document_id=document_id)
+    tx.add(SQL["require_not_expiring"], document_id=document_id)
     if not mismatch:
-        tx.add(SQL["require_place"], document_id=document_id)
+        tx.add(SQL["require_place_for_late_file"], document_id=document_id)
     audit = {"audit_id": make_uuid7(), "actor": scope.sub, "request_id": actor.request_id}
     result = "rejected" if mismatch else "available"
     changes = {"check_result": result, "mismatch": mismatch, "object_key": key}
@@ -214,5 +216,5 @@ def _read_visible_document(tx: Transaction, claim_id: UUID, document_id: UUID, s
 
 
 def _find_role(scope: AccessScope) -> str:
-    """Return the role that a claim's transition shows of the person who made it."""
+    """Return the role of the caller that the claim's history shows."""
     return "admin" if scope.admin else "staff" if scope.staff else "member"

@@ -8,12 +8,13 @@ from typing import Any
 from shared.clock import read_monotonic
 from shared.logging import describe_failure, observe
 
-Seconds = Callable[[], float]
+# Returns seconds that never go back.
+MonotonicClock = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
 class HealthQuery:
-    """A query: `ask` raises if the dependency does not work."""
+    """A query about a dependency: `ask` raises if the dependency does not work."""
 
     name: str
     ask: Callable[[], Any]
@@ -32,7 +33,7 @@ class QueryOutcome:
 class _RunningQuery:
     query: HealthQuery
     started: float
-    clock: Seconds
+    clock: MonotonicClock
     done: Event = field(default_factory=Event)
     outcome: QueryOutcome | None = None
 
@@ -65,7 +66,7 @@ class ParallelQueries:
     A query that hangs keeps its thread, and is not run again before that thread has ended.
     """
 
-    def __init__(self, *, clock: Seconds = read_monotonic) -> None:
+    def __init__(self, *, clock: MonotonicClock = read_monotonic) -> None:
         self._clock = clock
         self._runs: dict[str, _RunningQuery] = {}
 

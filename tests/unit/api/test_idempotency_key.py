@@ -1,4 +1,4 @@
-"""The Idempotency-Key field, in the draft's form and bare."""
+"""The Idempotency-Key field, as a quoted string (as the IETF draft writes it) and bare."""
 
 import json
 import re
@@ -43,20 +43,20 @@ api = Api()
     "/notes/{note_id}/copies", summary="Copy", input=KeyedNote, answer=KeyedNoteView, sign_in="none", key="required"
 )
 def note(call: Call[KeyedNote]) -> Answer:
-    """Keeps a note."""
+    """Keep a note."""
     return make_answer(KeyedNoteView(**call.run_once(run_nothing)))
 
 
-def quoted(key: str) -> str:
-    """A string of structured fields."""
+def quote_key(key: str) -> str:
+    """Return a key as a string of structured fields (RFC 9651)."""
     return '"' + key.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 @given(VISIBLE)
 def test_a_key_is_the_same_in_quotes_and_bare(key: str) -> None:
-    """Whatever visible characters it has; a bare one that begins with a quote would be no string."""
-    assert read_key(quoted(key)) == key
-    assert re.search(KEY_PATTERN, quoted(key)) or len(key) > 255
+    """Both forms allow every visible character, but a bare key can't begin with a quote."""
+    assert read_key(quote_key(key)) == key
+    assert re.search(KEY_PATTERN, quote_key(key)) or len(key) > 255
     if not key.startswith('"'):
         assert read_key(key) == key
         assert re.search(KEY_PATTERN, key)
@@ -78,8 +78,8 @@ def test_a_key_is_the_same_in_quotes_and_bare(key: str) -> None:
         (r'"' + r"\"" * 255 + '"', '"' * 255),
     ],
 )
-def test_what_a_field_names(field: str, key: str) -> None:
-    """Quotes, escapes, white space around and parameters are no part of the key."""
+def test_a_field_names_its_key(field: str, key: str) -> None:
+    """Quotes, escapes, surrounding white space and parameters are no part of the key."""
     assert read_key(field) == key
 
 
@@ -113,14 +113,14 @@ MALFORMED += [
 
 
 @pytest.mark.parametrize("field", MALFORMED)
-def test_what_names_no_key(field: str) -> None:
-    """400: it is neither a string in quotes nor bare visible characters, or not 1 to 255 of them."""
+def test_a_malformed_field_is_refused(field: str) -> None:
+    """A key is a quoted string or bare visible characters, 1 to 255 of them; all else is refused with 400."""
     with pytest.raises(Refusal) as caught:
         read_key(field)
     assert caught.value.name == "idempotency-key-malformed"
 
 
-def client() -> tuple[ApiClient, ScriptedDatabase]:
+def make_client() -> tuple[ApiClient, ScriptedDatabase]:
     database = ScriptedDatabase(lambda: {"text": "kept"})
     return ApiClient(
         api, make_container(Settings(), database=database, admission_store=InMemoryAdmissionStore())
@@ -129,14 +129,14 @@ def client() -> tuple[ApiClient, ScriptedDatabase]:
 
 def test_both_forms_are_one_key_of_a_call() -> None:
     """The second call is a replay of the first."""
-    own, database = client()
+    own, database = make_client()
     own.call("POST", "/notes", {"text": "a"}, key="k")
     assert own.call("POST", "/notes", {"text": "a"}, key='"k"').headers["Idempotency-Replayed"] == "true"
     assert [use.key for use in database.uses] == ["k"]
 
 
-def test_two_keys_in_one_request_are_none() -> None:
-    """Sent as two fields, of which a server that takes the last one would forget the first."""
+def test_two_keys_in_one_request_are_refused() -> None:
+    """The keys come as two header fields; a server that takes the last one would ignore the first."""
     event = {
         "httpMethod": "POST",
         "resource": "/notes",
@@ -145,15 +145,15 @@ def test_two_keys_in_one_request_are_none() -> None:
         "body": '{"text": "a"}',
         "requestContext": {},
     }
-    own, _ = client()
+    own, _ = make_client()
     answer = api.handle(event, LambdaContext(), own.container)
     assert (answer["statusCode"], json.loads(answer["body"])["status"]) == (400, 400)
 
 
 # ---- the page about keys
-def problems(base: str, resource: str = "/notes", **ids: str) -> list[dict[str, Any]]:
-    """Answers with each problem about keys that a client meets, sent below a base path."""
-    own, _ = client()
+def cause_problems(base: str, resource: str = "/notes", **ids: str) -> list[dict[str, Any]]:
+    """Return the answers to three requests below a base path, each with another problem about keys."""
+    own, _ = make_client()
     path = base + resource.format(**ids)
 
     def call(body: object, headers: dict[str, str]) -> dict[str, Any]:
@@ -178,8 +178,8 @@ def problems(base: str, resource: str = "/notes", **ids: str) -> list[dict[str, 
     [("/notes", {}), ("/notes/{note_id}/copies", {"note_id": "01a20ba6-afb6-76d1-9556-a703ff01d17a"})],
 )
 def test_problems_about_keys_link_to_a_page_that_exists(base: str, resource: str, ids: dict[str, str]) -> None:
-    """Below the path by which the API was reached, whatever domain maps it where."""
-    answers = problems(base, resource, **ids)
+    """The link is below the base path by which the API was called, so it works behind any custom domain."""
+    answers = cause_problems(base, resource, **ids)
     assert [answer["statusCode"] for answer in answers] == [400, 400, 422]
     for answer in answers:
         found = re.fullmatch(r'<([^>]+)>; rel="describedby"; type="text/html"', answer["headers"]["Link"])
@@ -196,7 +196,7 @@ def test_problems_about_keys_link_to_a_page_that_exists(base: str, resource: str
 
 
 def test_every_problem_about_keys_says_where_to_read_more() -> None:
-    """No other problem does."""
+    """No other problem links to a page."""
     about = {name for name in CATALOGUE if "idempotency-key" in name} | {"request-in-progress"}
     assert {name for name, kind in CATALOGUE.items() if kind.docs_path} == about
 

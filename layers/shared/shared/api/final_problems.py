@@ -9,13 +9,13 @@ from collections.abc import Mapping
 
 from shared.errors import Refusal
 
-# The same request is always refused; the problem's detail asks for a new key. The values say why nothing can lift it.
+# Problems that refuse the same request for ever; their detail asks for a new key. The values say why they never change.
 FINAL: Mapping[str, str] = {
     "stale-version": "a version that is gone never comes back",
     "document-mismatch": "the upload was removed, and the document is rejected for good",
 }
 
-# Refused before a key is taken, whatever is stored under the key.
+# Problems that refuse a request before its key is taken. They neither store an answer nor change the stored one.
 BEFORE_THE_KEY = frozenset(
     {
         *("malformed-request", "idempotency-key-required", "idempotency-key-malformed", "invalid-request"),
@@ -24,34 +24,34 @@ BEFORE_THE_KEY = frozenset(
     }
 )
 
-# The change that lifts each of the other refusals.
+# What has to happen before the same request with the same key succeeds, for each of the other problems.
 LIFTABLE: Mapping[str, str] = {
-    "forbidden": "a role that is given",
-    "membership-required": "a renewal",
-    "agent-not-active": "an approval, or a reinstatement",
-    "not-found": "a record that comes to be, or comes to be the caller's",
-    "email-taken": "an address that is given free",
-    "move-not-allowed": "another transition of the claim",
-    "decision-not-allowed": "another decision about the agent",
-    "own-commission": "a sign-in that is linked to another account",
-    "commission-move-not-allowed": "another decision about the commission",
-    "payout-too-early": "the month's end",
-    "commission-agent-not-active": "the agent's approval or reinstatement",
-    "commission-member-not-proven": "the member's first sign-in",
-    "membership-ended": "a renewal",
-    "membership-paused": "a resumption",
-    "membership-not-running": "a renewal",
-    "pause-days-used": "a renewal",
-    "renewal-too-early": "a later day",
-    "claim-closed": "a claim that is taken up again",
-    "too-many-documents": "a document that is removed",
-    "document-not-uploaded": "the upload",
-    "document-not-available": "the document's completion",
-    "job-not-failed": "the job's failure",
-    "referral-code-unknown": "the approval of the agent whose code it is",
-    "assignee-unknown": "a staff account that comes to be",
-    "internal": "a repair",
-    "unavailable": "what is out of reach coming back",
+    "forbidden": "the caller gets the role",
+    "membership-required": "the membership is renewed",
+    "agent-not-active": "the agent is approved or reinstated",
+    "not-found": "the record is created, or becomes the caller's",
+    "email-taken": "the address is freed",
+    "move-not-allowed": "the claim makes another transition",
+    "decision-not-allowed": "staff make another decision about the agent",
+    "own-commission": "the sign-in is linked to another account",
+    "commission-move-not-allowed": "staff make another decision about the commission",
+    "payout-too-early": "the month ends",
+    "commission-agent-not-active": "the agent is approved or reinstated",
+    "commission-member-not-proven": "the member makes a signed-in call",
+    "membership-ended": "the membership is renewed",
+    "membership-paused": "the membership is resumed",
+    "membership-not-running": "the membership is renewed",
+    "pause-days-used": "the membership is renewed",
+    "renewal-too-early": "the day comes from which it may be renewed",
+    "claim-closed": "the claim is opened again",
+    "too-many-documents": "a document is removed",
+    "document-not-uploaded": "the file is uploaded",
+    "document-not-available": "the document is completed",
+    "job-not-failed": "the job fails",
+    "referral-code-unknown": "the agent with this code is approved",
+    "assignee-unknown": "a staff account with this id is created",
+    "internal": "the fault is repaired",
+    "unavailable": "the dependency works again",
 }
 
 

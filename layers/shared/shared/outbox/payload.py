@@ -3,7 +3,8 @@
 A mail     {"template": …, "to": "account:<id>" or "desk", "facts": {…}}
 A sign-in  {"account_id": …, "group": …}
 
-The database adds a mail's facts when its job is written, and deletes them when the job is done (migrations/0020).
+Use cases give only the facts that no row holds. The database adds those of the rows when the job is written, and
+deletes all facts when the job is done (migrations/0020).
 """
 
 import json
@@ -14,7 +15,7 @@ from uuid import UUID
 
 from shared.sql import load_queries
 
-# Parts of statements; load_queries puts them in place of their names in braces.
+# Parts of statements: load_queries replaces `{enqueue_mails}` in a statement by the part of that name.
 PAYLOAD_SQL = load_queries("shared.outbox", "payload.sql")
 
 _DESK = "desk"
@@ -22,7 +23,7 @@ _DESK = "desk"
 
 @dataclass(frozen=True, slots=True)
 class MailPayload:
-    """A mail to write: its template, its recipient, and the facts of its event."""
+    """A mail to write: its template, its recipient, and facts of the event that it tells of."""
 
     template: str
     to: str
