@@ -27,7 +27,7 @@ ADMIN = make_claims("admin-1", "admin")
 
 
 class LambdaContext:
-    """What handlers read of Lambda's context."""
+    """The part of Lambda's context that handlers read."""
 
     aws_request_id = "invocation-1"
 
@@ -40,7 +40,7 @@ class LambdaContext:
 
 @dataclass(frozen=True)
 class ApiReply:
-    """What the function answered."""
+    """A function's answer to a call."""
 
     status: int
     headers: Mapping[str, str]
@@ -92,7 +92,7 @@ class ApiClient:
         headers: Mapping[str, str] | None = None,
         **ids: str,
     ) -> ApiReply:
-        """One call; `ids` are the path's parameters, `if_match` a version or a whole tag."""
+        """Make one call and return its reply; `ids` are the path's parameters, `if_match` a version or a whole tag."""
         sent: dict[str, str] = {"Content-Type": "application/json", **self.headers, **(headers or {})}
         if key is not None:
             sent["Idempotency-Key"] = key

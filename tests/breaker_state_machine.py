@@ -171,13 +171,13 @@ class BreakerMachine(RuleBasedStateMachine):
 
     @rule(n=st.integers(0, ENVIRONMENTS - 1))
     def fail_until_open(self, n: int) -> None:
-        """One environment fails so often that a closed circuit opens."""
+        """Make one environment fail until a closed circuit opens."""
         self.environments[n].client.finish()
         self.make_calls(n, POLICY.failures, "failed")
 
     @rule(n=st.integers(0, ENVIRONMENTS - 1), end=st.sampled_from(["well", "failed", None, None]))
     def probe(self, n: int, end: End | None) -> None:
-        """One environment waits for the probe's time and begins it; it ends at once, or later."""
+        """Let one environment wait until a probe is due and begin it; the probe ends at once, or later."""
         due = self.table.read("email").probe_due
         if due is None:
             return
@@ -194,7 +194,7 @@ class BreakerMachine(RuleBasedStateMachine):
 
     @rule(n=st.integers(0, ENVIRONMENTS - 1))
     def run_step(self, n: int) -> None:
-        """One request of one environment."""
+        """Carry out one request of one environment."""
         self.environments[n].client.run_request()
 
     @rule(n=st.integers(0, ENVIRONMENTS - 1), made=st.booleans())

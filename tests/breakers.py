@@ -63,7 +63,7 @@ class CountingDependency:
 
 
 def raise_down() -> None:
-    """What a dead dependency answers."""
+    """Fail as a dead dependency does."""
     raise DependencyDown
 
 

@@ -94,7 +94,7 @@ class PostgresHandle:
 
     @cached_property
     def proxy(self) -> Proxy:
-        """What the functions' role comes through, until the end of the session."""
+        """Yield the proxy through which the functions' role connects, until the end of the session."""
         tls = make_certificates().build_server_context()
         proxy = Proxy(self.server.port, max_connections=MAX_CONNECTIONS, tls=tls)
         proxy.start()
@@ -235,7 +235,7 @@ def check_unpinned() -> Iterator[None]:
 
 
 def list_proxy_findings(proxy: Proxy) -> list[str]:
-    """What a proxy in front of the functions must not have seen."""
+    """Return what a proxy before the functions must not have seen."""
     pins = [f"pinned {count} times: {reason}" for reason, count in proxy.counts.pins.items()]
     state = [f"changed by a transaction: {name}" for name in proxy.counts.changed_settings]
     return [*pins, *state, *proxy.crashes]

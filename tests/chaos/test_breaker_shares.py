@@ -18,7 +18,7 @@ LASTING_S = 0.1
     [(1, 2.0, 0.02), (50, 5.0, 0.02), (16, 20.0, 0.02), (16, 100.0, 0.02), (50, 100.0, 0.01), (50, 400.0, 0.01)],
 )
 def test_a_small_share_of_failures_does_not_open_a_circuit(size: int, per_s: float, share: float) -> None:
-    """One in fifty while ten calls or fewer are under way at once, one in a hundred however many are."""
+    """One call in fifty fails while at most ten run at once, or one in a hundred with any number of calls."""
     opened = [
         SimulatedEnvironments(size).count_calls_until_open(
             share, CALLS, per_s=per_s, lasting_s=LASTING_S, random=Random(SEED + run)

@@ -39,7 +39,7 @@ def shown(request: pytest.FixtureRequest, places: list[int]) -> Iterator[int]:
 def test_a_registration_cut_at_every_byte_is_done_once(
     request: pytest.FixtureRequest, fresh_database: FreshDatabase, proxy: Proxy, direction: Direction, retries: int
 ) -> None:
-    """One member, audit entry and key, its two jobs, and one answer; with retries of ours nobody even notices."""
+    """Each leaves one member, audit entry, key and answer, and two jobs; with retries the client notices nothing."""
     setup = CutConnectionSetup(fresh_database, proxy, retries=retries)
     size = sum(setup.measure_round_trip(direction))
     places = list(range(0, size + 1, STEP))

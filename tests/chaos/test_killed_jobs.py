@@ -32,7 +32,7 @@ def job_processes(crash_test: CrashTestEnvironment, processes: ProcessRunner) ->
 
 @pytest.fixture(scope="module")
 def points(job_processes: JobProcesses) -> tuple[list[CrashPoint], list[CrashPoint], list[CrashPoint]]:
-    """Where a relay can be killed, a worker with a mail, and a worker with an identity."""
+    """Return the crash points of a relay, of a worker with a mail, and of a worker with an identity."""
     job_processes.add_mail(priority="high")
     job_processes.add_identity(priority="low")
     relay = job_processes.run_relay().points

@@ -31,7 +31,7 @@ def test_requests_killed_at_every_crash_point_are_done_once(
     reference_runs: Mapping[str, ReferenceRun],
     seed: int,
 ) -> None:
-    """One row, one audit entry, its jobs once, the same answer: for all of them."""
+    """Each leaves one row, one audit entry, its jobs once, and the same answer."""
     campaign = KillRun(crash_test, process_runners, seed=seed, twice=TWICE)
     fought = campaign.run(
         [(use_case, crash_point) for use_case in USE_CASES for crash_point in reference_runs[use_case.name].points]

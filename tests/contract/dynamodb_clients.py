@@ -25,12 +25,12 @@ LEASE_S = 30.0
 
 
 def make_charge(bucket: str = "client", limit: RateLimit = FIVE_A_MINUTE) -> LimitCharge:
-    """One request of a client."""
+    """Return one client's charge for one request."""
     return LimitCharge(bucket, limit)
 
 
 def make_use(key: str = "key", fingerprint: str = "asked", scope: str = "client POST /members") -> KeyUse:
-    """One use of a key."""
+    """Return one use of a key."""
     return KeyUse(scope, key, fingerprint)
 
 
@@ -76,7 +76,7 @@ def ignore_event(event: str, facts: Mapping[str, object]) -> None:
 
 
 def run_concurrently(calls: Sequence[Callable[[], T]]) -> list[T]:
-    """What the calls return, all let go at the same moment, each in a thread of its own."""
+    """Return the results of calls that start at the same moment, each in a thread of its own."""
     gate = Barrier(len(calls))
 
     def call(one: Callable[[], T]) -> T:

@@ -52,7 +52,7 @@ class DelayedClient(WrappedClient):
 
 
 def make_one_transaction(client: Any, table: str) -> Callable[[str], object]:
-    """Both decided by one transaction."""
+    """Return a function that decides on limit and key in one transaction."""
     store = DynamoDbAdmissionStore(client, table, observer=ignore_event)
     return lambda key: store.admit(charge=NEVER_LIMITED, use=make_use(key), lease_s=LEASE_S)
 

@@ -1,4 +1,4 @@
-"""What every CircuitStore does: one suite, over the fake that tests use and the table that production uses."""
+"""The contract of CircuitStore: one suite over the fake that tests use and the table that production uses."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -133,7 +133,7 @@ def test_concurrent_calls_count_together(store: CircuitStore) -> None:
 
 
 def test_one_of_many_concurrent_calls_changes_the_circuit(store: CircuitStore) -> None:
-    """To open, and to the one probe: the others learn whose it is."""
+    """One call opens the circuit, and one takes the probe's lease; the others learn who has it."""
     trips = run_concurrently([lambda: store.change("email", NEW, open_circuit(NEW, EMAIL, NOW))] * CALLS)
     assert names(trips) == 1
     seen = store.read("email")
@@ -159,7 +159,7 @@ def test_operators_hold_a_circuit_and_let_it_go(store: CircuitStore) -> None:
 
 
 def test_a_command_gets_through_while_the_circuit_changes(store: CircuitStore) -> None:
-    """What the operator saw was old: the command is carried out on what is."""
+    """The command is carried out on the present circuit, even if the operator saw an older one."""
 
     class Moving:
         """Opens by itself just before the write."""
@@ -196,7 +196,7 @@ writes = st.builds(
 def test_the_fake_counts_as_the_table_does(
     dynamodb: "DynamoDBClient", state_table: str, tried: list[tuple[CircuitSnapshot, CircuitSnapshot]]
 ) -> None:
-    """Whatever is written on account of whatever was seen."""
+    """Fake and table agree whatever is written, on whatever basis."""
     fake, table = InMemoryCircuitStore(), DynamoDbCircuitStore(dynamodb, state_table)
     dynamodb.delete_item(TableName=state_table, Key={"pk": {"S": "circuit#email"}})
     for seen, to in tried:
@@ -227,7 +227,7 @@ def test_an_item_of_an_earlier_release_is_a_circuit_with_no_failures(
 
 
 def test_a_table_that_is_gone_is_unavailable(dynamodb: "DynamoDBClient") -> None:
-    """By the error's code alone."""
+    """The error's code alone says that the store is unavailable."""
     name = make_table(dynamodb)
     dynamodb.delete_table(TableName=name)
     store = DynamoDbCircuitStore(dynamodb, name)

@@ -1,4 +1,4 @@
-"""What an DocumentStore does: one suite, over the fake that tests use and the S3 that production uses."""
+"""The contract of DocumentStore: one suite over the fake that tests use and the S3 that production uses."""
 
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
@@ -82,7 +82,7 @@ def test_a_form_whose_key_or_type_was_changed_is_refused(subject: DocumentStoreS
 
 
 def test_where_nothing_is_stored_there_is_nothing_to_read(subject: DocumentStoreSubject) -> None:
-    """Which is an answer and not an error."""
+    """The store answers None and raises nothing."""
     assert subject.store.read_metadata("claims/none") is None
     assert subject.store.read_first_bytes("claims/none") == b""
 
@@ -97,7 +97,7 @@ def test_a_copy_is_the_same_file_and_no_form_reaches_it(subject: DocumentStoreSu
 
 
 def test_nothing_is_copied_where_nothing_is_stored(subject: DocumentStoreSubject) -> None:
-    """Which is an answer and not an error."""
+    """The store answers that nothing was copied, and raises nothing."""
     assert not subject.store.copy("claims/none", "claims/kept")
     assert subject.store.read_metadata("claims/kept") is None
 
@@ -111,7 +111,7 @@ def test_deleting_is_safe_to_repeat(subject: DocumentStoreSubject) -> None:
 
 
 def test_a_download_saves_under_the_files_own_name(subject: DocumentStoreSubject) -> None:
-    """As an attachment: what somebody uploaded must never run as a page of ours."""
+    """The link makes an attachment: an uploaded file must never run as a page of ours."""
     name = 'fatura "për" №1.png'
     link = subject.store.presign_download(key=KEY, file_name=name, content_type="image/png")
     query = urllib.parse.parse_qs(urllib.parse.urlsplit(link).query)
@@ -120,7 +120,7 @@ def test_a_download_saves_under_the_files_own_name(subject: DocumentStoreSubject
 
 
 def test_a_download_link_works_for_five_minutes(emulator: EmulatorHandle) -> None:
-    """And gives the very bytes that were stored."""
+    """The download has the same bytes that were stored."""
     with use_aws_at(emulator.url):
         bucket = f"evidence-{uuid4().hex}"
         clients.get_s3().create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
@@ -160,7 +160,7 @@ CALLS: list[Callable[[DocumentStore], object]] = [
 
 @pytest.mark.parametrize("call", CALLS)
 def test_a_bucket_out_of_reach_is_unavailable(call: Callable[[DocumentStore], object]) -> None:
-    """And not "nothing is stored", which would reject a good document."""
+    """The store must not answer "nothing is stored", which would reject a good document."""
     with use_aws_at(f"http://127.0.0.1:{find_free_port()}"), pytest.raises(ServiceUnavailable):
         call(S3DocumentStore(clients.get_s3(), "evidence"))
 
@@ -169,13 +169,13 @@ def test_a_bucket_out_of_reach_is_unavailable(call: Callable[[DocumentStore], ob
 def test_a_bucket_that_is_gone_is_an_operators_to_make(
     call: Callable[[DocumentStore], object], emulator: EmulatorHandle
 ) -> None:
-    """Nor is that "nothing is stored", though S3 says 404 to both."""
+    """The store must not answer "nothing is stored", though S3 says 404 to both."""
     with use_aws_at(emulator.url), pytest.raises(OperatorActionNeeded):
         call(S3DocumentStore(clients.get_s3(), f"gone-{uuid4().hex}"))
 
 
 def test_the_fake_can_be_out_of_reach_too() -> None:
-    """So that functions can test what they do then."""
+    """Tests of functions need this failure."""
     fake = FakeDocumentStore()
     fake.fails = ServiceUnavailable("EndpointConnectionError")
     with pytest.raises(AwsError):

@@ -1,6 +1,6 @@
-"""What a Mailer does: one suite, over the fake that tests use and the SES that production uses.
+"""The contract of Mailer: one suite over the fake that tests use and the SES that production uses.
 
-Then SES at its worst, on a wire that breaks.
+Then SES on a wire that breaks.
 """
 
 import json
@@ -67,7 +67,7 @@ def test_a_mail_arrives_once_with_its_subject_text_and_html_as_written(subject: 
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r", "\u2028", "\x85", "\0"])
 def test_a_subject_or_address_of_two_lines_is_refused(subject: MailerSubject, line_end: str) -> None:
-    """What follows the line's end could be a header of somebody's choice."""
+    """The text after a line's end could be a header of the sender's choice."""
     evil = f"{line_end}Bcc: all@example.test"
     with pytest.raises(RequestRejected):
         subject.mailer.send(make_mail("besa@example.test", subject=f"Hello{evil}"), tags=TAGS)
@@ -240,7 +240,7 @@ def test_a_refused_connection_means_that_nothing_was_sent() -> None:
 
 
 def test_each_mail_has_a_connection_of_its_own() -> None:
-    """One kept alive may be dead by the next mail, which would then be uncertain for no reason."""
+    """A connection that is kept alive may be dead by the next mail, which would then be uncertain for no reason."""
     with run_mail_server(make_http_answer(200, {"MessageId": "1"})) as (served, url), use_aws_at(url):
         mailer = SesMailer(clients.get_sesv2(), sender=SENDER)
         for _ in range(3):

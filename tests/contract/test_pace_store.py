@@ -1,4 +1,4 @@
-"""What every PacingStore does: one suite, over the fake that tests use and the table that production uses."""
+"""The contract of PacingStore: one suite over the fake that tests use and the table that production uses."""
 
 import time
 from itertools import pairwise
@@ -53,7 +53,7 @@ def test_what_is_written_is_read_again(store: PacingStore) -> None:
 
 
 def test_a_write_on_a_state_that_has_changed_is_not_made_and_shows_the_change(store: PacingStore) -> None:
-    """Neither on a new state nor on a later one, even where both writers wanted the same."""
+    """This holds for a new state and a later one, even if both writers wanted the same."""
     store.write(PacingState(), FIRST)
     assert store.write(PacingState(), FIRST) == StoreReply(FIRST, written=False)
     assert store.write(FIRST, SECOND_WRITE) == StoreReply(SECOND_WRITE, written=True)

@@ -1,4 +1,4 @@
-"""What Queues do: one suite, over the fake that tests use and the SQS that production uses."""
+"""The contract of Queues: one suite over the fake that tests use and the SQS that production uses."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -170,6 +170,6 @@ def test_a_message_says_nothing_but_the_jobs_id() -> None:
 
 @pytest.mark.parametrize("body", ["", "[]", "{}", "null", '"x"', '{"job_id": 1}', '{"job_id": "x"}'])
 def test_a_message_that_names_no_job_is_a_value_error(body: str) -> None:
-    """So that it ends among the dead letters and not as a crash of another kind."""
+    """The message then ends in the dead-letter queue, and not as a crash of another kind."""
     with pytest.raises(ValueError):  # noqa: PT011 - any of them
         read_job_id(body)

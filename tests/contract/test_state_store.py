@@ -1,4 +1,4 @@
-"""What every AdmissionStore does: one suite, over the fake that tests use and the table that production uses."""
+"""The contract of AdmissionStore: one suite over the fake that tests use and the table that production uses."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -96,7 +96,7 @@ def test_new_work_is_admitted_with_a_token_and_what_is_left(subject: AdmissionSt
 
 
 def test_nothing_asked_is_admitted(subject: AdmissionStoreSubject) -> None:
-    """Without limit and key there is nothing to decide."""
+    """A call without limit and key leaves nothing to decide."""
     assert subject.admit() == Admitted(quota=None, token=None)
 
 
@@ -237,7 +237,7 @@ def test_a_limited_client_is_limited_where_its_key_has_lapsed(subject: Admission
 
 
 def test_a_refused_call_leaves_no_key_behind(subject: AdmissionStoreSubject) -> None:
-    """Who was limited may come again with the same key, or use it for something else."""
+    """A client that was limited may come again with the same key, or use it for something else."""
     subject.spend(5)
     assert isinstance(subject.admit(make_charge(), make_use()), OverLimit)
     subject.clock.advance(12)
@@ -258,7 +258,7 @@ def test_a_released_key_may_be_taken_again(subject: AdmissionStoreSubject) -> No
 
 
 def test_an_answer_cannot_be_released(subject: AdmissionStoreSubject) -> None:
-    """What was answered stays answered."""
+    """An answer that was stored stays stored."""
     token = read_token(subject.admit(use=make_use()))
     subject.store.complete(make_use(), token, CREATED)
     subject.store.release(make_use(), token)

@@ -160,7 +160,7 @@ def test_clients_do_not_block_each_other(environments: StoreEnvironments) -> Non
 
 
 def test_an_ended_lease_has_one_successor(environments: StoreEnvironments) -> None:
-    """Of many calls that find a lapsed key exactly one takes it over, and the zombie's answer is lost."""
+    """One of many calls that find a lapsed key takes it over, and the former holder's answer is lost."""
     clock = ManualClock()
     first = environments.environment(clock)
     zombie = read_token(first.admit(charge=None, use=make_use(), lease_s=LEASE_S))
@@ -207,7 +207,7 @@ def test_the_conflicting_table_does_conflict(dynamodb: "DynamoDBClient", state_t
 def test_twenty_processes_are_decided_exactly(
     emulator: EmulatorHandle, state_table: str, keys: int, expected: dict[str, int]
 ) -> None:
-    """What holds among threads holds among processes, which share nothing but the table."""
+    """Processes, which share only the table, are decided on as exactly as threads."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.contract.dynamodb_clients"])
     with context.Manager() as manager, ProcessPoolExecutor(20, mp_context=context) as pool:

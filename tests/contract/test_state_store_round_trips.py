@@ -1,4 +1,4 @@
-"""What a decision costs, and what becomes of it where the table misbehaves or is gone."""
+"""The cost of a decision on limit and key, and its outcome when the table misbehaves or is gone."""
 
 from collections.abc import Callable, Mapping
 from itertools import chain, repeat
@@ -114,7 +114,7 @@ def test_a_replay_takes_one_round_trip(environment: StoreEnvironment) -> None:
 
 
 def test_a_conflicting_call_is_refused_in_one_round_trip(environment: StoreEnvironment) -> None:
-    """So are a running first call and a reused key."""
+    """A running first call and a reused key are found in one round trip as well."""
     environment.admit(make_charge(), make_use())
     assert environment.list_calls(make_charge(), make_use()) == (InProgress, ["transact_write_items"])
     assert environment.list_calls(make_charge(), make_use(fingerprint="another")) == (
@@ -124,7 +124,7 @@ def test_a_conflicting_call_is_refused_in_one_round_trip(environment: StoreEnvir
 
 
 def test_a_burst_in_one_environment_takes_one_round_trip_a_call(environment: StoreEnvironment) -> None:
-    """Who has seen the bucket knows which of the two conditions to ask for."""
+    """An environment that has seen the bucket knows which of the two conditions to ask for."""
     calls = [environment.list_calls(make_charge(), make_use(f"key-{n}")) for n in range(5)]
     assert calls == [(Admitted, ["transact_write_items"])] * 5
 
@@ -260,7 +260,7 @@ def test_a_call_among_endless_concurrent_calls_is_refused(
 
 
 def test_a_key_in_dispute_to_the_end_is_running(new_environment: Callable[..., StoreEnvironment]) -> None:
-    """Without a limit, a call that can't get the key is answered that another call has it."""
+    """A call without a limit that can't get the key is answered that another call has it."""
     environment = new_environment(lambda client: FailingClient(client, unless_reading(repeat(make_conflict()))))
     assert isinstance(environment.admit(use=make_use()), InProgress)
 
@@ -326,7 +326,7 @@ def test_a_store_out_of_reach_lets_calls_through(new_environment: Callable[..., 
 def test_a_store_that_was_out_of_reach_is_asked_again_after_a_pause(
     new_environment: Callable[..., StoreEnvironment], clock: ManualClock
 ) -> None:
-    """By one call, which waits for it; those within the pause don't."""
+    """One call asks it and waits for the answer; calls within the pause don't."""
     environment = new_environment(lambda client: FailingClient(client, lambda _: UNREACHABLE["read-timeout"]))
     for _ in range(3):
         for _ in range(5):

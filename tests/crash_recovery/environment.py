@@ -45,7 +45,7 @@ class CrashPoint:
 
 @dataclass(frozen=True)
 class ProcessResult:
-    """What became of a process."""
+    """The outcome of a process."""
 
     crash_points: list[str]
     killed: bool
@@ -55,7 +55,7 @@ class ProcessResult:
 
     @property
     def points(self) -> list[CrashPoint]:
-        """Where such a process can be killed."""
+        """Return the crash points at which such a process can be killed."""
         return [CrashPoint(name, self.crash_points[: n + 1].count(name)) for n, name in enumerate(self.crash_points)]
 
 

@@ -39,7 +39,7 @@ RETURNING id, subject_id"""
 
 
 def build_sqs_event(bodies: Sequence[str]) -> dict[str, Any]:
-    """What Lambda hands a worker."""
+    """Return the event that Lambda gives a worker."""
     common = {"eventSource": "aws:sqs", "eventSourceARN": "arn:queue", "attributes": {"ApproximateReceiveCount": "1"}}
     records = [{"messageId": str(n), "receiptHandle": str(n), "body": body, **common} for n, body in enumerate(bodies)]
     return {"Records": records}
@@ -66,7 +66,9 @@ class JobProcesses:
         return self.processes.run("worker.app.handler", event, kill=kill, traced=traced)
 
     def deliver(self) -> int:
-        """What Lambda does for each queue until it is empty: messages to a worker, and back what it names."""
+        """Give a worker the messages of each queue, and return to the queue those it names, until all are empty, as
+        Lambda does.
+        """
         return sum(
             self._deliver_queue(self.environment.environment[f"QUEUE_{priority.upper()}_URL"])
             for priority in PRIORITIES
@@ -86,14 +88,14 @@ class JobProcesses:
         return delivered
 
     def advance_time(self, interval: str = LONG) -> None:
-        """For all jobs: leases run out, pauses are over."""
+        """Let all leases run out and all pauses end."""
         self.environment.fresh_database.query_rows(
             "UPDATE outbox SET available_at = available_at - %s::interval, leased_until = leased_until - %s::interval",
             interval, interval,
         )  # fmt: skip
 
     def recover(self, rounds: int = 1) -> None:
-        """What happens by itself as time passes: relays, workers, housekeeping."""
+        """Run relays, workers and housekeeping, as happens by itself when time passes."""
         for _ in range(rounds):
             self.advance_time()
             self.run_relay()
@@ -107,7 +109,7 @@ class JobProcesses:
         return MailJob(self.records.add_mail("member-welcome", member, to=member, **columns), address)
 
     def add_mails(self, count: int, *, priority: str) -> list["MailJob"]:
-        """So many welcome mails, each to somebody new, written at once."""
+        """Write `count` welcome mails at once, each to a new member."""
         address = {row["id"]: row["email"] for row in self.environment.fresh_database.query_rows(_MANY_MEMBERS, count)}
         jobs = self.environment.fresh_database.query_rows(_THEIR_MAILS, priority, list(address))
         return [MailJob(job["id"], address[job["subject_id"]]) for job in jobs]
@@ -179,7 +181,7 @@ def make_published() -> dict[str, Any]:
 
 
 def kill_relays(job_processes: JobProcesses, points: Sequence[CrashPoint]) -> list[tuple[MailJob, IdentityJob]]:
-    """At each point a relay dies that had, at the least, a mail and an identity of its own to hand over."""
+    """Kill a relay at each point; each relay has at least a mail and an identity of its own to hand over."""
     jobs = []
     for point in points:
         jobs.append((job_processes.add_mail(priority="high"), job_processes.add_identity(priority="low")))
@@ -188,7 +190,7 @@ def kill_relays(job_processes: JobProcesses, points: Sequence[CrashPoint]) -> li
 
 
 def kill_mail_workers(job_processes: JobProcesses, points: Sequence[CrashPoint]) -> list[WorkerDeath]:
-    """At each point a worker dies with a mail in its hands."""
+    """Kill a worker with a mail at each point."""
     deaths = []
     for point in points:
         job = job_processes.add_mail(**make_published())
@@ -201,7 +203,7 @@ def kill_mail_workers(job_processes: JobProcesses, points: Sequence[CrashPoint])
 
 
 def kill_identity_workers(job_processes: JobProcesses, points: Sequence[CrashPoint]) -> list[IdentityJob]:
-    """At each point a worker dies with an identity in its hands."""
+    """Kill a worker with an identity at each point."""
     jobs = []
     for point in points:
         jobs.append(job_processes.add_identity(**make_published()))
@@ -210,7 +212,7 @@ def kill_identity_workers(job_processes: JobProcesses, points: Sequence[CrashPoi
 
 
 def list_job_differences(job_processes: JobProcesses, deaths: Sequence[WorkerDeath]) -> list[str]:
-    """What became of mails as it may not, in words, once all has recovered."""
+    """Describe in words each mail that did not end as it must, once all has recovered."""
     found = []
     for death, sent in zip(deaths, job_processes.count_sent(*(death.job for death in deaths)), strict=True):
         state = job_processes.records.read_job(death.job.id)["state"]
@@ -221,7 +223,7 @@ def list_job_differences(job_processes: JobProcesses, deaths: Sequence[WorkerDea
 
 
 def list_identity_differences(job_processes: JobProcesses, jobs: Sequence[IdentityJob]) -> list[str]:
-    """What became of identities as it may not, in words."""
+    """Describe in words each identity that did not end as it must."""
     found = []
     for job in jobs:
         people, sub = job_processes.list_identities(job), job_processes.read_sub(job.account)

@@ -95,7 +95,7 @@ class KillRunResult:
         return wanted
 
     def list_killed(self, use_case: UseCase) -> list[KilledRequest]:
-        """What was killed of a use case."""
+        """Return what was killed of a use case."""
         return [one for one in self.killed if one.use_case is use_case]
 
 
@@ -174,7 +174,7 @@ class KillRun:
 def list_differences(
     environment: CrashTestEnvironment, killed: KilledRequest, reference: ReferenceRun
 ) -> Iterator[str]:
-    """What is not as it would have been without the kill, in words; nothing where all is well."""
+    """Describe in words each difference from a run that was not killed; empty if all is well."""
     where = f"{killed.use_case.name} at {killed.crash_point.name}#{killed.crash_point.occurrence}"
     facts = read_stored_facts(environment, killed.asked)
     if facts is None:

@@ -34,7 +34,7 @@ SERVICES = ("dynamodb", "sqs", "s3", "cognito-idp", "sesv2")
 
 
 class TimedContext:
-    """What handlers read of Lambda's context."""
+    """The part of Lambda's context that handlers read."""
 
     aws_request_id = "killing"
 
@@ -46,7 +46,7 @@ class TimedContext:
 
 
 class KillableCall:
-    """One call in this process, which reports to its parent how far it has come, and may end in the middle."""
+    """A call in this process, which reports each crash point to its parent, and may be killed at one."""
 
     def __init__(self, call: dict[str, Any], pipe: int) -> None:
         self._call = call

@@ -28,7 +28,7 @@ PASS = b"Boarding pass\n"
 
 @dataclass(frozen=True)
 class PlannedRequest:
-    """One request; the same Idempotency-Key each time that it is sent."""
+    """A request that has the same Idempotency-Key each time that it is sent."""
 
     function: str
     method: str
@@ -44,7 +44,7 @@ class PlannedRequest:
         return f"{self.function}.app.handler"
 
     def build_event(self) -> dict[str, Any]:
-        """As API Gateway hands it over, with a request id of its own each time."""
+        """Return the event as API Gateway hands it over, with a new request id each time."""
         headers = {"Content-Type": "application/json", "Idempotency-Key": self.key}
         if self.if_match is not None:
             headers["If-Match"] = f'"{self.if_match}"'
@@ -305,7 +305,7 @@ def _replace_own_values(text: str) -> str:
 
 
 def read_stored_facts(environment: CrashTestEnvironment, request: PlannedRequest) -> Any:
-    """What the key's row keeps of the answer; None where nothing was committed."""
+    """Return the facts that the key's row keeps of the answer; None if nothing was committed."""
     rows = environment.fresh_database.query_rows("SELECT answer FROM idempotency_keys WHERE key = %s", request.key)
     return rows[0]["answer"] if rows else None
 

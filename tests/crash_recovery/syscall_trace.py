@@ -70,7 +70,9 @@ AROUND = {
 
 
 def list_uncovered(events: list[Event]) -> list[str]:
-    """What left without a crash point before and after it; [] if kills at the crash points cover every moment."""
+    """Return what left the process without a crash point before and after it; kills at the crash points miss these
+    moments.
+    """
     found = []
     for lane in {event[1] for event in events}:
         found += _list_uncovered([what for _, its, what in events if its == lane])

@@ -26,7 +26,7 @@ MADE = {line.strip("/\n") for line in (ROOT / ".gitignore").read_text().splitlin
 
 @dataclass(frozen=True, slots=True)
 class MarkdownPage:
-    """One Markdown file."""
+    """A Markdown file."""
 
     path: Path
 

@@ -31,7 +31,7 @@ def test_every_link_leads_to_a_file_and_a_heading_that_exist(page: MarkdownPage)
 
 
 def test_every_make_target_exists(page: MarkdownPage) -> None:
-    """In text and in commands to copy."""
+    """This holds for targets in text and in commands to copy."""
     assert page.list_commands() - list_targets() == set()
 
 

@@ -42,12 +42,12 @@ def alarms_of() -> dict[str, list[str]]:
 
 
 def test_every_alarms_description_leads_to_a_section_that_exists() -> None:
-    """Whoever is woken by a mail finds the page by it."""
+    """People who are woken by a mail find the page by this link."""
     assert {name: text for name, text in descriptions().items() if linked(text) not in sections()} == {}
 
 
 def test_every_section_belongs_to_an_alarm() -> None:
-    """What no alarm leads to is found by nobody."""
+    """Nobody would find a section that no alarm leads to."""
     assert set(sections()) == {linked(text) for text in descriptions().values()}
 
 
@@ -63,7 +63,7 @@ def test_every_section_says_when_its_alarms_ring() -> None:
 
 
 def test_every_section_says_what_it_means_where_to_look_and_what_to_do() -> None:
-    """In that order."""
+    """Each section says these in this order."""
     texts = {anchor: sections()[anchor] for anchor in alarms_of()}
     assert {
         anchor for anchor, text in texts.items() if re.findall(r"^\*\*\w+\*\* ", text, re.M) != list(PARTS)
@@ -71,7 +71,7 @@ def test_every_section_says_what_it_means_where_to_look_and_what_to_do() -> None
 
 
 def test_a_description_without_a_link_is_found() -> None:
-    """Or with one that is not its end."""
+    """A description whose link is not at its end is found as well."""
     assert linked("It fails.") is None
     assert linked(f"It fails. {RUNBOOK.name}#unhealthy") == "unhealthy"
     assert linked(f"It fails. {RUNBOOK.name}#unhealthy or so") is None

@@ -1,4 +1,4 @@
-"""What is stated in several files says the same in all of them."""
+"""Values that several files state are the same in all of them."""
 
 import re
 import tomllib

@@ -42,7 +42,7 @@ def next_serial() -> int:
 
 
 def wait_until(query: Callable[[], T | None], what: str, seconds: float = MAIL_S) -> T:
-    """What `look` finds, once it finds something. Fails by name when the time is up."""
+    """Return what `look` finds as soon as it finds something; fail, and name `what`, when the time is up."""
     deadline = time.monotonic() + seconds
     while not (found := query()):
         assert time.monotonic() < deadline, f"not seen within {seconds:.0f} s: {what}"
@@ -72,7 +72,7 @@ class RunningCloud:
         return httpx.Client(base_url=self.url, headers=headers, transport=transport, timeout=60)
 
     def get_token(self, *, role: str | None = None, email: str | None = None) -> str:
-        """What `make -s token` prints."""
+        """Return the token that `make -s token` prints."""
         wanted = [*(["--role", role] if role else []), *(["--email", email] if email else [])]
         done = self.run_command("token", *wanted)
         assert done.returncode == 0, done.stderr
@@ -80,7 +80,7 @@ class RunningCloud:
         return done.stdout.strip()
 
     def run_command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """What one of the other commands says of this cloud."""
+        """Return the output of another command about this cloud."""
         line = [str(LOCAL_PYTHON), "-m", "local", "--state", str(self.folder), *arguments]
         return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
 
@@ -106,7 +106,9 @@ class RunningCloud:
         return "".join(p.read_text(errors="replace") for p in sorted((self.folder / "logs").rglob("*")) if p.is_file())
 
     def find_personal_data_in_logs(self, least: int = 6) -> list[str]:
-        """What of its people's names, addresses, phones and cases stands in its logs; texts of `least` characters."""
+        """Return the names, addresses, phones and cases of people that stand in the logs, of at least `least`
+        characters.
+        """
         people = self.query_rows("SELECT email, full_name, phone FROM accounts")
         cases = self.query_rows("SELECT title, description FROM claims")
         texts = {str(text) for row in people + cases for text in row.values() if text is not None}

@@ -1,4 +1,4 @@
-"""One local cloud for all end-to-end tests; they keep apart by people and addresses of their own."""
+"""One local cloud for all end-to-end tests; each test uses people and addresses of its own."""
 
 from collections.abc import Iterator
 
@@ -17,10 +17,10 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
 
 @pytest.fixture(scope="session")
 def users(cloud: RunningCloud) -> CloudUsers:
-    """Who uses it."""
+    """Return the cloud's users."""
     return CloudUsers(cloud)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is said of the whole run's log is looked at last."""
+    """Move the tests that read the whole run's log to the end."""
     items.sort(key=lambda item: "test_privacy" in item.nodeid)

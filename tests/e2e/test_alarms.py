@@ -90,7 +90,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 
 
 def test_every_metric_carries_the_stacks_name(watched: Watched) -> None:
-    """As every alarm on one asks for it."""
+    """Every alarm on a metric of ours asks for this dimension."""
     began = time.time()
     watched.report(5)
     alarms = watched.deployed()
@@ -103,14 +103,14 @@ def test_every_metric_carries_the_stacks_name(watched: Watched) -> None:
 
 
 def test_nothing_rings_while_all_is_well(watched: Watched) -> None:
-    """With reports in all of the periods that an alarm looks at."""
+    """All periods that an alarm looks at have reports."""
     began = time.time()
     now = watched.report(PERIOD_S * MOST_PERIODS)
     assert watched.ringing(since=began, now=now) == set()
 
 
 def test_a_job_that_was_given_up_rings_and_reaches_no_dead_letter_queue(watched: Watched) -> None:
-    """By its alarm, and by the one that tells people; once it is dismissed it rings no more."""
+    """Its own alarm rings and the one that tells people; both end once the job is dismissed."""
     job = uuid4()
     watched.cloud.query_rows(
         "INSERT INTO outbox (id, kind, priority, subject_id, payload, state, last_error) "
@@ -130,7 +130,7 @@ def test_a_job_that_was_given_up_rings_and_reaches_no_dead_letter_queue(watched:
 
 
 def test_an_open_circuit_rings_after_all_of_its_periods(watched: Watched) -> None:
-    """And health has been degraded for as long; it ends when the circuit is let go."""
+    """Health has been degraded for as long; the alarm ends when the circuit is released."""
     force(watched.cloud, "storage", "open")
     time.sleep(6)
     began = time.time()

@@ -10,7 +10,7 @@ PUT_OFF_S = 150.0  # a job that met the open circuit once more: a minute, and th
 
 
 def states(cloud: RunningCloud) -> dict[str, str]:
-    """What `make circuits` prints, by circuit."""
+    """Return the states that `make circuits` prints, by circuit."""
     done = cloud.run_command("circuits")
     assert done.returncode == 0, done.stderr
     _, *rows = (line.split() for line in done.stdout.splitlines())
@@ -45,7 +45,7 @@ def test_mails_wait_while_operators_hold_their_circuit_open(cloud: RunningCloud,
 
 
 def circuit_of(cloud: RunningCloud, service: str) -> str:
-    """What the deep check says of it."""
+    """Return what the deep check says of a circuit."""
     return str(cloud.make_client().get("/health/deep").json()["checks"][service]["circuit"])
 
 

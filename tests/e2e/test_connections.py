@@ -30,7 +30,7 @@ SESSIONS = f"SELECT count(*) AS n FROM pg_stat_activity WHERE {SESSION_OF_A_FUNC
 
 
 def counts(cloud: RunningCloud) -> dict[str, Any]:
-    """What the stand-in for RDS Proxy has counted."""
+    """Return what the stand-in for RDS Proxy has counted."""
     port = StateFolder(ROOT, cloud.folder).read_state().ports["database_proxy_control"]
     found: dict[str, Any] = httpx.get(f"http://127.0.0.1:{port}/counts").json()
     return found

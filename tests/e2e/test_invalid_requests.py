@@ -1,4 +1,4 @@
-"""What people and programs send that they should not: a problem that names the field, and nothing written."""
+"""Invalid requests of people and programs: the problem names the field, and nothing is written."""
 
 import gzip
 import json
@@ -96,7 +96,7 @@ def test_half_a_surrogate_pair_is_named(clients: dict[str, httpx.Client], path: 
 
 @pytest.mark.parametrize(("path", "field"), EVERY_FIELD)
 def test_a_field_given_twice_is_named(clients: dict[str, httpx.Client], path: str, field: str) -> None:
-    """Neither the first nor the last value is taken."""
+    """The request is refused whichever of the two values would be valid."""
     once = json.dumps(BODIES[path])[1:-1]
     raw = ("{" + once + f', "{field}": ' + json.dumps(BODIES[path][field]) + "}").encode()
     assert list_named_fields(post_refused(clients[path], path, raw=raw)) == [f"/{field}"]
@@ -175,7 +175,7 @@ def test_another_media_type_is_refused(clients: dict[str, httpx.Client], path: s
 
 @pytest.mark.parametrize("path", BODIES)
 def test_an_unknown_field_is_named(clients: dict[str, httpx.Client], path: str) -> None:
-    """So a role in a body gives nobody more rights."""
+    """A role in a body therefore gives nobody more rights."""
     assert list_named_fields(post_refused(clients[path], path, {**BODIES[path], "role": "admin"})) == ["/role"]
 
 

@@ -10,7 +10,7 @@ from tests.sample_people import make_claim_body, make_person
 
 
 def test_a_phone_that_changes_its_network_gets_its_answer(cloud: RunningCloud) -> None:
-    """From another address, with the key as the draft writes it, it gets the first answer byte for byte."""
+    """The repeat comes from another address, with a quoted key; it gets the first answer byte for byte."""
     key, body = str(uuid.uuid4()), make_person()
     first = cloud.make_client().post("/members", json=body, headers=add_key(key))
     again = cloud.make_client().post("/members", json=body, headers=add_key(f'"{key}"'))

@@ -41,7 +41,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
 
 
 def test_the_local_cloud_has_the_templates_rate(cloud: RunningCloud) -> None:
-    """So the measurements here are of the deployed rate."""
+    """The measurements here are therefore of the deployed rate."""
     worker = Stack.load(StateFolder(ROOT, cloud.folder).stack).find_function("WorkerFunction")
     found = {name: worker.environment[name] for name in ("MAIL_RATE", "MAIL_BURST")}
     assert found == {"MAIL_RATE": "1", "MAIL_BURST": "4"}

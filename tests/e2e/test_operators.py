@@ -1,4 +1,4 @@
-"""What operators do about people, through the operators' function of a running cloud, on its own user pool."""
+"""Operators' commands about people, run by the operations function of a local cloud on its own user pool."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def command(cloud: RunningCloud, name: str, **facts: str) -> dict[str, Any]:
 
 @pytest.fixture
 def stack(cloud: RunningCloud) -> Stack:
-    """What is deployed."""
+    """Return the deployed stack."""
     return Stack.load(cloud.folder / "stack.json")
 
 
@@ -62,7 +62,7 @@ def test_a_member_who_changed_their_sign_in_to_an_address_gets_nothing_by_it(
 
 
 def test_an_address_is_freed_until_its_owner_has_signed_in(cloud: RunningCloud, users: CloudUsers) -> None:
-    """Before that anybody may have typed the address in; afterwards it belongs to its owner."""
+    """Until then anybody may have typed the address in; afterwards it belongs to its owner."""
     registered = users.register()
     assert command(cloud, "free-address", email=registered["email"])["account_id"] == registered["id"]
     again, owner = users.make_member(email=registered["email"])

@@ -38,13 +38,13 @@ def wait_for_element(browser: webdriver.Chrome, selector: str) -> WebElement:
 
 
 def log(browser: webdriver.Chrome, kind: str) -> list[dict[str, Any]]:
-    """What the browser has noted since it was last asked."""
+    """Return what the browser has logged since the last call."""
     entries: list[dict[str, Any]] = browser.get_log(kind)  # type: ignore[no-untyped-call]
     return entries
 
 
 def errors(browser: webdriver.Chrome) -> list[str]:
-    """What the page complained of."""
+    """Return the errors of the page."""
     return [entry["message"] for entry in log(browser, "browser") if entry["level"] == "SEVERE"]
 
 
@@ -56,7 +56,7 @@ def hosts_asked(browser: webdriver.Chrome) -> set[str]:
 
 
 def keep_screenshot(browser: webdriver.Chrome, name: str) -> None:
-    """For the one who asks for them: SCREENSHOTS names a folder."""
+    """Save a screenshot if SCREENSHOTS names a folder."""
     if folder := os.environ.get("SCREENSHOTS"):
         Path(folder).mkdir(parents=True, exist_ok=True)
         browser.save_screenshot(str(Path(folder) / f"{name}.png"))

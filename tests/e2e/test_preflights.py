@@ -1,4 +1,4 @@
-"""What a script of another origin is allowed, as it goes over the wire and as a real browser takes it."""
+"""Preflights over the wire and in a real browser: what a script of another origin is allowed."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What is logged of a whole run: ids, states, figures, and nobody's name, address, phone or case."""
+"""The log of a whole run has ids, states and figures, but nobody's name, address, phone or case."""
 
 import re
 

@@ -30,12 +30,12 @@ def steps() -> list[tuple[str, str]]:
 
 
 def compact(text: str) -> str:
-    """Without the white space that JSON may have anywhere outside of its texts."""
+    """Return JSON without the white space between its tokens."""
     return re.sub(r'("(?:[^"\\]|\\.)*")|\s+', lambda m: m[1] or "", text)
 
 
 def shows(answer: str, shown: str) -> bool:
-    """Whether an answer is what the README shows of it, `…` standing for anything."""
+    """Return whether an answer is the one that the README shows; `…` stands for anything."""
     pieces = [re.escape(piece) for piece in compact(shown).split("…")]
     return re.fullmatch(".*?".join(pieces), compact(answer), re.DOTALL) is not None
 

@@ -43,12 +43,12 @@ class Attempt:
 
     @property
     def is_answered(self) -> bool:
-        """Whether this was the call's answer."""
+        """Return whether this was the call's answer."""
         return self.reply.status in (200, 201)
 
     @property
     def is_retryable(self) -> bool:
-        """Whether the answer asks the client to repeat the call, and when."""
+        """Return whether the answer asks the client to repeat the call."""
         named = {503: "unavailable", 409: "request-in-progress"}.get(self.reply.status)
         return named is not None and self.reply.problem == named and int(self.reply.headers["Retry-After"]) >= 1
 
@@ -113,7 +113,9 @@ class ClientFleet:
         return found
 
     def list_surprises(self) -> list[str]:
-        """What was neither an answer nor a problem to be repeated; and answers that are not their key's first one."""
+        """Return the answers that are neither expected nor a problem to repeat, and those that differ from their key's
+        first one.
+        """
         odd = [a for a in self.attempts if not a.is_answered and not a.is_retryable]
         return [f"{a.call.kind} {a.reply.status} {a.reply.body}" for a in odd] + self._list_differing()
 

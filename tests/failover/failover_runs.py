@@ -49,7 +49,7 @@ class FailoverTimes:
 
     @property
     def in_time(self) -> bool:
-        """Whether the promise was kept, as far as a busy machine lets anybody judge."""
+        """Return whether the promise was kept, as far as a busy machine lets anybody judge."""
         return self.over_s <= GRACE_S + self.cut_s
 
 
@@ -147,7 +147,7 @@ class FailoverSetup:
         return expected - found, found - expected
 
     def list_figures(self, measured: list[FailoverTimes]) -> dict[str, object]:
-        """What there is to say of failovers that went well."""
+        """Return the figures of the failovers that went well."""
         statuses = Counter(attempt.reply.status for attempt in self.fleet.attempts)
         lost, doubled = self.list_differences()
         return {

@@ -41,16 +41,16 @@ class TcpRelay:
         self._call_soon(self._abort)
 
     def hold_all(self) -> None:
-        """From now nothing comes through: connections are taken, and what is sent on them waits."""
+        """Take connections from now on, but hold all that is sent on them."""
         self._call_soon(self._asking.clear)
         self.hold_answers()
 
     def hold_answers(self) -> None:
-        """From now what is asked gets through, and no answer does."""
+        """Forward requests from now on, but hold the answers."""
         self._call_soon(self._answering.clear)
 
     def pass_only(self, messages: int) -> None:
-        """From now so many messages of each client get through: the first is its name, the next what it asks."""
+        """Forward only so many messages of each client from now on: the first is its name, the next its request."""
         self._heard = messages
 
     def release(self) -> None:

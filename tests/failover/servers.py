@@ -51,7 +51,7 @@ def start_follower(writer: PostgresHandle, folder: Path) -> PostgresHandle:
 
 
 def synchronise(writer: PostgresHandle) -> None:
-    """From now an acknowledged commit of the writer is also written by its standby."""
+    """Make the writer acknowledge a commit only once its standby has written it too."""
     standby.synchronise(writer.server)
     wait_until(lambda: standby.is_synchronous(writer.server), "no synchronous standby")
 

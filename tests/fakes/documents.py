@@ -31,7 +31,7 @@ class FakeDocumentStore:
         return PresignedUpload(URL, {"key": key, "Content-Type": content_type})
 
     def post(self, fields: Mapping[str, str], content: bytes) -> bool:
-        """What the bucket does with a form that was filled in: keep the file, or refuse it."""
+        """Keep the file of a filled-in form, or refuse it, as the bucket does."""
         key = fields["key"]
         content_type, size = self._forms.get(key, ("", 0))
         if fields["Content-Type"] != content_type or not 1 <= len(content) <= size:

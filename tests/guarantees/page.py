@@ -47,18 +47,18 @@ class Proof:
     long: bool
 
     def is_met(self, figure: Figure) -> bool:
-        """Whether a figure clears the bar."""
+        """Return whether a figure meets the limit."""
         return bool(eval(self.bar, {"__builtins__": {}}, {**WORDS, **figure}))
 
     def format_figures(self, figures: Sequence[Figure]) -> str:
-        """The figures in words: one, or of several the largest of each field, their sums, or all of them."""
+        """Return the figures in words: one, or of several the largest of each field, their sums, or all of them."""
         of = {"sum": _list_values(sum, figures), "all": _list_values(_format_list, figures)}
         return self.show.format(**_list_values(max, figures), **of, times=len(figures))
 
 
 @dataclass(frozen=True, slots=True)
 class Guarantee:
-    """One line of the page."""
+    """A guarantee of the page: a promise, its limit and its evidence."""
 
     promise: str
     bar: str
@@ -66,7 +66,7 @@ class Guarantee:
 
 
 def read_guarantees(text: str) -> list[Guarantee]:
-    """The promises of a TOML text."""
+    """Return the guarantees of a TOML text."""
     return [
         Guarantee(entry["promise"], entry["bar"], tuple(_read_proof(each) for each in entry["evidence"]))
         for entry in tomllib.loads(text)["guarantee"]
@@ -88,7 +88,7 @@ def _format_list(found: list[Any]) -> str:
 
 
 def read_figures(text: str) -> dict[str, list[Figure]]:
-    """Figures of a run by name; of a case that was measured twice both stand."""
+    """Return the figures of a run by name; a case that was measured twice has both."""
     found: dict[str, list[Figure]] = {}
     for line in text.splitlines():
         figure = json.loads(line)
@@ -97,7 +97,7 @@ def read_figures(text: str) -> dict[str, list[Figure]]:
 
 
 def render(promised: Sequence[Guarantee], figures: Mapping[str, Sequence[Figure]]) -> str:
-    """The page."""
+    """Return the page."""
     rows = [line for promise in promised for line in _format_rows(promise, figures)]
     return HEAD + "\n| promise | bar | test | last figure |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
 
@@ -111,7 +111,7 @@ def _format_rows(promise: Guarantee, figures: Mapping[str, Sequence[Figure]]) ->
 
 
 def list_tests(path: Path) -> set[str]:
-    """The test functions that a file defines."""
+    """Return the names of the test functions that a file defines."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name[:5] == "test_"}
 

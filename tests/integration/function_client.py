@@ -37,7 +37,7 @@ def make_client(api: Api[Any], fresh_database: FreshDatabase, **parts: Any) -> A
 
 
 def sign_in(fresh_database: FreshDatabase, account_id: str) -> dict[str, str]:
-    """What the identity job does, and then the token of that identity."""
+    """Create the sign-in as the identity job does, and return its token."""
     fresh_database.query_rows("UPDATE accounts SET identity_sub = %s WHERE id = %s", f"sub-{account_id}", account_id)
     role = fresh_database.query_rows("SELECT role FROM accounts WHERE id = %s", account_id)[0]["role"]
     return make_claims(f"sub-{account_id}", role)

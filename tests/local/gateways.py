@@ -91,7 +91,7 @@ class RunningGateway:
     def call(
         self, method: str, path: str, *, body: bytes | None = None, source: str = "127.0.0.1", **headers: str
     ) -> GatewayReply:
-        """One request from the address `source`; underscores in header names become dashes."""
+        """Make one request from the address `source`; underscores in header names become dashes."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_S, source_address=(source, 0))
         try:
             connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
@@ -102,7 +102,7 @@ class RunningGateway:
             connection.close()
 
     def invoke(self, name: str, payload: Any = None, **headers: str) -> GatewayReply:
-        """One call of the Invoke API."""
+        """Make one call of the Invoke API."""
         body = json.dumps(payload or {}).encode()
         return self.call("POST", f"/2015-03-31/functions/{name}/invocations", body=body, **headers)
 

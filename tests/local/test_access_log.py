@@ -57,7 +57,7 @@ def lines_of(folder: Path, line_format: str) -> list[str]:
 
 
 def test_each_request_leaves_a_line(tmp_path: Path) -> None:
-    """What is not known is a dash; of the query and the address there is nothing."""
+    """Unknown values are a dash; the query and the address are left out."""
     answered, refused = lines_of(tmp_path, FORMAT)
     line: dict[str, Any] = json.loads(answered)
     assert line | {"gateway_id": "", "latency_ms": ""} == {
@@ -78,5 +78,5 @@ def test_each_request_leaves_a_line(tmp_path: Path) -> None:
 
 
 def test_a_stage_without_a_format_writes_nothing(tmp_path: Path) -> None:
-    """As on AWS."""
+    """AWS does the same."""
     assert lines_of(tmp_path, "") == []

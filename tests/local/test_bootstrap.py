@@ -60,7 +60,7 @@ def test_a_working_environment_of_another_supported_python_is_kept(
 def test_other_requirements_are_installed_into_the_environment_that_works(
     made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Also by another Python: what runs in it goes on."""
+    """Another Python may do this; programs that run in the environment go on."""
     run_as_another_python(monkeypatch)
     kept = made / ".venvs/some/kept"
     kept.touch()

@@ -42,7 +42,7 @@ class ProxyProcess:
         self.port, self.control = int(found[1]), found[2]
 
     def ask(self, method: str, path: str, body: object = None, **headers: str) -> dict[str, Any]:
-        """What the control port answers. Raises HTTPError."""
+        """Return the answer of the control port. Raise HTTPError."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.control}{path}", data, headers, method=method)
         with urllib.request.urlopen(request, timeout=10) as answer:
@@ -98,7 +98,7 @@ def proxy_process(postgres: PostgresHandle, tmp_path: Path) -> Iterator[ProxyPro
 
 
 def test_with_certificates_it_is_reached_by_tls_alone(postgres: PostgresHandle, tmp_path: Path) -> None:
-    """As `make up` starts it: under an authority that it has made, for many clients at once."""
+    """`make up` starts it so: under an authority that it has made, for many clients at once."""
     running = ProxyProcess(postgres.server.port, tmp_path, "--certificates", str(tmp_path / "certificates"))
     conninfo = f"host=127.0.0.1 port={running.port} user=postgres dbname=postgres"
     authority = tmp_path / "certificates/authority.pem"
@@ -166,7 +166,7 @@ def test_a_lower_limit_closes_idle_connections_now_and_borrowed_ones_when_they_a
 
 
 def test_a_higher_limit_lets_in_who_waits(proxy_process: ProxyProcess) -> None:
-    """At once."""
+    """Waiting clients are let in at once."""
     proxy_process.ask("PUT", "/limit", {"max_connections": 1})
     with proxy_process.lend(1), closing(proxy_process.connect()) as late:
         late.pgconn.send_query(b"SELECT 1")
@@ -189,7 +189,7 @@ def test_every_connection_is_cut(proxy_process: ProxyProcess) -> None:
 
 
 def test_a_change_of_target_leads_idle_clients_to_the_other_server(proxy_process: ProxyProcess, tmp_path: Path) -> None:
-    """With their next transaction, on the same connection."""
+    """Their next transaction goes there, on the same connection."""
     other = start_postgres(tmp_path / "other")
     try:
         with proxy_process.connect() as idle:
@@ -249,7 +249,7 @@ def test_a_delay_is_added_both_ways_until_it_is_taken_back(proxy_process: ProxyP
 
 
 def test_a_black_hole_swallows_and_gives_nothing_back(proxy_process: ProxyProcess) -> None:
-    """Who asked in it never hears again; who comes after it is served."""
+    """Clients that asked during the fault never get an answer; later ones are served."""
     with closing(proxy_process.connect()) as client:
         proxy_process.ask("PUT", "/black-hole", {"on": True})
         client.pgconn.send_query(b"SELECT 1")
@@ -283,7 +283,7 @@ def test_what_cannot_be_read_changes_nothing(proxy_process: ProxyProcess, path: 
 
 
 def test_a_web_page_of_elsewhere_is_refused(proxy_process: ProxyProcess) -> None:
-    """By its Origin, or by a name that leads here; and what it asked for is not done."""
+    """Its Origin, or another name of this host, gives it away; its request is not carried out."""
     with proxy_process.connect() as client:
         assert proxy_process.status("POST", "/cut", Origin="https://example.test") == 403
         assert proxy_process.status("GET", "/counts", Host="example.test") == 403
@@ -292,7 +292,7 @@ def test_a_web_page_of_elsewhere_is_refused(proxy_process: ProxyProcess) -> None
 
 
 def test_a_port_that_is_taken_is_one_line(proxy_process: ProxyProcess) -> None:
-    """And status 1."""
+    """The program ends with status 1."""
     python = str(ROOT / ".venvs/local/bin/python")
     options = ["--port", str(proxy_process.port), "--control", "0", "--target", "1", "--max-connections", "1"]
     command = [python, "-m", "local.database_proxy", *options]

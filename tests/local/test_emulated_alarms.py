@@ -67,7 +67,7 @@ def put(clients: EmulatorClients, name: str, value: float, at_ms: int) -> None:
 
 
 def test_a_composite_alarm_is_made_changed_and_rings(clients: EmulatorClients) -> None:
-    """By the template alone; its rule is judged when one of its alarms changes."""
+    """The template alone makes and changes it; its rule is judged when one of its alarms changes."""
     deploy(clients, TEMPLATE.format(rule=EITHER), {})
     made = composite(clients)
     assert (made["StateValue"], made["AlarmDescription"], len(made["AlarmActions"])) == ("OK", "Either of two.", 1)
@@ -87,7 +87,7 @@ def test_a_dashboard_names_the_alarm(clients: EmulatorClients) -> None:
 
 
 def test_a_rule_that_cloudwatch_refuses_fails_the_deployment(clients: EmulatorClients) -> None:
-    """With its reason."""
+    """The deployment reports the reason."""
     with pytest.raises(DeployFailed, match="AlarmRule"):
         deploy(clients, TEMPLATE.format(rule='ALARMS("${LeafAlarm}")'), {})
 

@@ -36,7 +36,7 @@ def deploy_stack(clients: EmulatorClients) -> Stack:
 
 
 def fill(clients: EmulatorClients, stack: Stack) -> None:
-    """One of everything that must be kept."""
+    """Create one of everything that must be kept."""
     tasks = stack.find_function("TasksFunction").environment
     clients.get("s3").put_object(
         Bucket=tasks["EVIDENCE_BUCKET"], Key="a/b.pdf", Body=b"%PDF", ContentType="application/pdf"
@@ -56,7 +56,7 @@ def fill(clients: EmulatorClients, stack: Stack) -> None:
 
 
 def found(clients: EmulatorClients, stack: Stack) -> dict[str, Any]:
-    """What is left of that."""
+    """Return what is left of that."""
     tasks = stack.find_function("TasksFunction").environment
     queue = tasks["QUEUE_HIGH_URL"]
     counts = clients.get("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
@@ -96,7 +96,7 @@ def test_everything_is_kept_over_a_restart(tmp_path: Path) -> None:
 
 
 def test_it_is_served_before_the_functions(tmp_path: Path) -> None:
-    """Where that may be asked for; all environments wait for this one process."""
+    """A priority above the functions' is set if the system allows it; all environments wait for this one process."""
     own = os.getpriority(os.PRIO_PROCESS, 0)
     asked = [sys.executable, "-c", f"import os; os.setpriority(os.PRIO_PROCESS, 0, {own + emulator.NICE})"]
     is_allowed = subprocess.run(asked, capture_output=True, check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""Which Python the environments are made with: Lambda's where the machine has it, else another that is supported."""
+"""The choice of the Python of the environments: Lambda's version if the machine has it, else another supported one."""
 
 import os
 import re
@@ -60,7 +60,7 @@ def find(folder: Path, *version: str) -> str:
 
 
 def test_the_version_that_lambda_runs_goes_before_the_usual_python(folder: Path) -> None:
-    """Both are there: the tests run on what production runs on."""
+    """If both are installed, the tests run on what production runs on."""
     make_python(folder / "python3", "3.12")
     make_python(folder / "python3.13", "3.13")
 
@@ -98,7 +98,7 @@ def test_with_a_version_no_other_will_do(folder: Path) -> None:
 
 
 def test_the_script_prefers_the_runtime_of_the_template() -> None:
-    """One version: what the functions run on, what the layer is built for, what the tests run on."""
+    """Functions run on this version, the layer is built for it, and tests run on it."""
     runtime = re.findall(r"^    Runtime: python(\S+)$", (ROOT / "template.yaml").read_text(), re.M)
     layer = re.findall(r"^RUNTIME := (\S+)$", (ROOT / "layers/shared/Makefile").read_text(), re.M)
     preferred = re.findall(r"^LAMBDA=(\S+)", SCRIPT.read_text(), re.M)

@@ -62,12 +62,12 @@ class FakeUserPool:
 
 @pytest.fixture(scope="module")
 def pool() -> FakeUserPool:
-    """One pool: making a key takes a while."""
+    """Return one pool for all tests: making a key takes a while."""
     return FakeUserPool()
 
 
 def check(pool: FakeUserPool, token: str | None, authorizer: Authorizer | None = None) -> Any:
-    """What the authorizer says to a token."""
+    """Return the authorizer's decision on a token."""
     authorizer = authorizer or Authorizer(make_stack([], []), pool.fetch)
     return asyncio.run(authorizer.check_header(token))
 
@@ -85,7 +85,7 @@ def test_claims_are_strings_as_a_rest_api_passes_them() -> None:
 
 @pytest.mark.parametrize("prefix", ["Bearer ", ""])
 def test_an_access_token_of_the_pool_passes(pool: FakeUserPool, prefix: str) -> None:
-    """With or without the word Bearer."""
+    """It passes with and without the word Bearer."""
     assert check(pool, prefix + pool.token())["cognito:groups"] == "agent,member"
 
 

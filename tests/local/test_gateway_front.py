@@ -58,7 +58,7 @@ def read_event(gateway: RunningGateway, path: str, method: str = "GET", **reques
 
 
 def send_answer(gateway: RunningGateway, answer: object, **headers: str) -> Any:
-    """What becomes of a function's answer."""
+    """Return what the gateway makes of a function's answer."""
     return gateway.call("POST", "/api/answer", body=json.dumps(answer).encode(), **headers)
 
 
@@ -89,7 +89,7 @@ def test_the_answer_names_the_request_id_of_the_event(gateway: RunningGateway) -
 
 
 def test_a_request_id_of_the_clients_choice_is_taken_but_never_as_the_extended_one(gateway: RunningGateway) -> None:
-    """As API Gateway does; Lambda's own id is its own as well."""
+    """API Gateway does the same; Lambda's request id is another one."""
     context = read_event(gateway, "/api/echo", X_Amzn_RequestId="chosen-by-me")["requestContext"]
     assert context["requestId"] == "chosen-by-me"
     assert context["extendedRequestId"] != "chosen-by-me"
@@ -176,7 +176,7 @@ def test_a_body_over_10_mb_gets_413_and_reads_as_a_problem(gateway: RunningGatew
 
 
 def test_a_body_over_lambdas_6_mb_gets_413(gateway: RunningGateway) -> None:
-    """What API Gateway lets through, Lambda does not."""
+    """API Gateway accepts such a body, but Lambda does not."""
     assert gateway.call("POST", "/api/echo", body=b"x" * (7 * 1024 * 1024)).status == 413
 
 
@@ -282,7 +282,7 @@ def test_pipelined_requests_are_answered_in_order(gateway: RunningGateway) -> No
 
 
 def test_an_offer_to_upgrade_is_declined_by_an_ordinary_answer(gateway: RunningGateway) -> None:
-    """As curl --http2 makes it; the connection is closed, since nobody reads on."""
+    """curl --http2 makes such an offer; the connection is closed, since nobody reads on."""
     offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n"
     received = spoken(gateway, b"GET /api/noop HTTP/1.1\r\nHost: a\r\n" + offer)
     assert received.startswith(b"HTTP/1.1 200 OK")

@@ -36,7 +36,7 @@ def test_a_throttle_refills_at_its_rate_and_never_over_its_burst() -> None:
 
 
 def test_a_method_without_a_throttle_has_the_stages_as_its_own() -> None:
-    """What one method uses up costs another nothing."""
+    """Calls of one method take nothing from another's limit."""
     tight, first, second = (
         make_route("GET", "/a", "f", rate=0.1, burst=1),
         make_route("GET", "/b", "f"),

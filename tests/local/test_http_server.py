@@ -84,7 +84,7 @@ def test_a_request_is_what_was_sent() -> None:
 
 
 def test_a_client_that_waits_for_leave_to_send_its_body_gets_it() -> None:
-    """As curl does for bodies over a megabyte: it would wait a second for nothing."""
+    """curl waits a second before it sends a body over a megabyte without it."""
 
     async def talk(server: HttpServer, _answering: Answering) -> tuple[bytes, bytes]:
         reader, writer = await connect(server, POST + CLOSE + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n")
@@ -128,7 +128,7 @@ def test_a_body_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> N
     ids=repr,
 )
 def test_a_request_that_two_servers_could_read_in_two_ways_is_refused(head: bytes) -> None:
-    """What one takes for a body another may take for the next request."""
+    """One server might read as the next request what another reads as the body."""
     answer, seen = exchange_bytes(POST + head + b"\r\n{}")
     assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
     assert seen == []
@@ -144,7 +144,7 @@ def test_a_request_that_two_servers_could_read_in_two_ways_is_refused(head: byte
     ],
 )
 def test_a_connection_is_kept_for_those_who_want_it(head: bytes, is_kept: bool) -> None:
-    """By default since HTTP/1.1, only if asked for before; an answer says that it is the last one."""
+    """HTTP/1.1 keeps it by default, HTTP/1.0 only if asked to; the last answer says that it is the last."""
 
     async def talk(server: HttpServer, answering: Answering) -> tuple[bytes, int]:
         reader, writer = await connect(server, head + b"\r\n")

@@ -101,7 +101,7 @@ def test_the_json_lists_the_newest_mail_first_with_both_parts(gateway: RunningGa
 def test_the_page_runs_no_script_of_a_mail_and_escapes_its_text(
     gateway: RunningGateway, mail: MailSender, browser: webdriver.Chrome, tmp_path: Path
 ) -> None:
-    """In a real browser: the HTML is shown, its script does not run, subject and text are text."""
+    """A real browser shows the HTML and does not run its script; subject and text are text."""
     mail.simple("besa@example.test", "<b>bold</b> & co", '</pre><img src=x onerror="document.title=1">', HOSTILE)
     browser.get(f"http://127.0.0.1:{gateway.port}/_local/mail")
     assert browser.find_element(By.TAG_NAME, "h2").text == "<b>bold</b> & co"
@@ -118,7 +118,7 @@ def test_the_page_runs_no_script_of_a_mail_and_escapes_its_text(
 def test_the_page_shows_new_mail_by_itself_and_opens_an_older_one(
     gateway: RunningGateway, mail: MailSender, browser: webdriver.Chrome
 ) -> None:
-    """Without a reload by the reader; a click on a row shows that mail."""
+    """The reader need not reload; a click on a row shows that mail."""
     mail.simple("arta@example.test", "first", "the first text", "<p>1</p>")
     browser.get(f"http://127.0.0.1:{gateway.port}/_local/mail")
     mail.simple("arta@example.test", "second", "the second text", "<p>2</p>")

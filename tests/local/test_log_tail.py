@@ -21,7 +21,7 @@ class TailedLog:
 
 
 def test_a_tail_begins_at_the_end_of_what_is_there(tmp_path: Path) -> None:
-    """What was logged before is history."""
+    """It leaves out earlier lines."""
     (tmp_path / "log").write_bytes(b"old\n")
     log = TailedLog(tmp_path / "log")
     log.write(b"new\n")
@@ -61,7 +61,7 @@ def test_a_rotated_log_is_read_to_its_end_and_then_the_new_one(tmp_path: Path) -
 
 
 def test_a_log_cut_short_is_read_from_its_start(tmp_path: Path) -> None:
-    """As after copying it away and emptying it."""
+    """A log is cut short when it is copied away and emptied."""
     log = TailedLog(tmp_path / "log")
     log.write(b"a long line\n")
     log.path.write_bytes(b"")

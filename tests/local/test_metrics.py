@@ -39,7 +39,7 @@ def make_described_line(*directives: Any, **members: Any) -> bytes:
 
 
 def make_datum(name: str = "A", *values: float, unit: str = "Count", **dimensions: str) -> MetricDatum:
-    """What is expected of a metric."""
+    """Return the datum that is expected of a metric."""
     return MetricDatum("Test", name, unit, AT_MS, tuple(dimensions.items()), values)
 
 
@@ -56,7 +56,7 @@ def test_every_metric_of_a_line_is_read_under_its_unit_and_dimension() -> None:
 def test_a_metric_is_put_with_its_unit_and_the_time_of_its_line(
     values: tuple[float, ...], said: dict[str, Any]
 ) -> None:
-    """In seconds; what was measured twice in one line is put as both values."""
+    """The time is in seconds; two values of one line are put as two values."""
     assert make_datum("A", *values, service="health").to_json() == {
         "MetricName": "A",
         "Dimensions": [{"Name": "service", "Value": "health"}],
@@ -106,12 +106,12 @@ def test_a_member_that_is_no_number_is_no_metric(value: Any) -> None:
     ],
 )
 def test_a_line_that_can_not_be_read_is_passed_over(broken: bytes) -> None:
-    """And the next one is read."""
+    """The next line is read."""
     assert list(read_metrics(broken + b"\n" + make_line(A=1))) == [make_datum("A", 1.0, service="health")]
 
 
 def test_a_call_takes_one_namespace_and_no_more_than_it_may() -> None:
-    """In the order in which they were found."""
+    """Metrics keep the order in which they were found."""
     other = MetricDatum("Other", "A", "Count", AT_MS, (), (1.0,))
     found = [make_datum("A", float(n)) for n in range(MAX_DATA_PER_CALL + 1)]
     made = list(split_batches([found[0], other, *found[1:]]))
@@ -214,7 +214,7 @@ def test_metrics_wait_for_an_emulator_that_is_away(
 
 
 def test_a_refusal_holds_up_nothing(tmp_path: Path) -> None:
-    """What CloudWatch does not take is given up; what comes after it is put."""
+    """Metrics that CloudWatch refuses are given up; later ones are put."""
     taken: list[float] = []
 
     class Picky(CloudWatch):
@@ -235,7 +235,7 @@ def test_a_refusal_holds_up_nothing(tmp_path: Path) -> None:
 
 
 def test_what_a_function_prints_becomes_a_datapoint(emulator: EmulatorHandle, tmp_path: Path) -> None:
-    """From a handler on a schedule through its log, as the gateway starts it all."""
+    """A scheduled handler prints to its log, and everything runs as the gateway starts it."""
     namespace = f"Test-{uuid4().hex}"
     functions = [make_function("measure", environment={"NAMESPACE": namespace})]
     schedules = [Schedule("measure", 3600, {"Unhealthy": 1})]

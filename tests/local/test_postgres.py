@@ -53,7 +53,7 @@ def test_what_was_committed_is_there_after_a_restart(tmp_path: Path, user_switch
 
 
 def test_the_owner_is_no_superuser_but_may_make_roles(tmp_path: Path, user_switch: UserSwitch) -> None:
-    """As the main user of RDS: a migration that needs more fails here first."""
+    """RDS's main user has the same rights, so a migration that needs more fails here first."""
     with (
         run_server(tmp_path, user_switch) as server,
         psycopg.connect(server.build_dsn(), autocommit=True) as connection,
@@ -80,7 +80,7 @@ def test_a_failed_statement_leaves_no_data_in_the_log(tmp_path: Path, user_switc
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can take another uid")
 def test_root_without_namespaces_runs_it_under_another_uid(tmp_path: Path) -> None:
-    """In a container that refuses user namespaces, data and programs go where that uid can reach them."""
+    """A container may refuse user namespaces; data and programs then go where that uid can reach them."""
     runner = unprivileged.make_other_uid_switch(postgres.find_binaries(), tmp_path / "postgres")
     try:
         with run_server(tmp_path, runner) as server, psycopg.connect(server.build_dsn(), autocommit=True) as connection:

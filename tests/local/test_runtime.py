@@ -39,7 +39,7 @@ def gateway(tmp_path: Path) -> Iterator[RunningGateway]:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs (a zombie does not)."""
+    """Return whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):  # gone before it was opened, or before it was read
@@ -62,7 +62,7 @@ def test_an_environment_sees_its_own_variables_and_none_of_ours(gateway: Running
 
 
 def test_more_variables_win_over_those_deployed_and_lambdas_own_over_all(tmp_path: Path) -> None:
-    """One function's own over one for all, whichever came first; a value may have any sign in it."""
+    """A function's own variable wins over one for all, in any order; a value may contain any character."""
     functions = [make_function(name, environment={"COLOUR": "blue", "KEPT": "yes"}) for name in ("one", "two")]
     functions = [replace(each, handler="sample.echo") for each in functions]
     more = ["one:COLOUR=red", "COLOUR=green", "URL=http://127.0.0.1:1/?a=b", "PATH=/elsewhere", "EMPTY="]
@@ -78,7 +78,7 @@ def test_more_variables_win_over_those_deployed_and_lambdas_own_over_all(tmp_pat
     [("none:A=1", 1, "gateway: there is no function none\n"), ("A", 2, "invalid"), ("1A=1", 2, "invalid")],
 )
 def test_a_variable_that_cannot_be_set_is_reported(tmp_path: Path, variable: str, status: int, message: str) -> None:
-    """Before anything is started."""
+    """It is reported before anything is started."""
     make_stack([make_function("echo")], []).save(tmp_path / "stack.json")
     options = ["--stack", str(tmp_path / "stack.json"), "--port", "0", "--logs", str(tmp_path)]
     command = [PYTHON, "-m", "local.gateway", *options, "--variable", variable]
@@ -166,7 +166,7 @@ def test_a_handler_that_cannot_be_imported_fails_each_call_and_is_logged(gateway
 
 
 def test_the_log_has_whole_lines_and_one_report_per_invocation(gateway: RunningGateway) -> None:
-    """What handlers print, line by line, and the duration of each call."""
+    """It has what handlers print, line by line, and the duration of each call."""
     for _ in range(3):
         gateway.invoke("talk")
     wait_until(lambda: gateway.log("talk").count("two words") == 3)
@@ -184,7 +184,7 @@ def test_an_event_invocation_is_taken_before_it_runs(gateway: RunningGateway, tm
 
 
 def test_an_unknown_function_is_a_404(gateway: RunningGateway) -> None:
-    """As Lambda says it."""
+    """Lambda answers in the same words."""
     reply = gateway.invoke("nobody")
     assert (reply.status, reply.headers["x-amzn-errortype"]) == (404, "ResourceNotFoundException")
 

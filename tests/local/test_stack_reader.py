@@ -1,4 +1,4 @@
-"""What is deployed to the emulator is what the gateway gets."""
+"""The gateway gets what is deployed to the emulator."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -135,7 +135,7 @@ def test_queue_addresses_follow_the_emulator_to_another_port() -> None:
     ("written", "path"), [("/*", "/*"), ("/~1rooms~1deep", "/rooms/deep"), ("/rooms", "/rooms"), ("/", "/")]
 )
 def test_a_resource_path_of_method_settings_is_unescaped(written: str, path: str) -> None:
-    """Below the root, CloudFormation writes ~1 for a slash."""
+    """CloudFormation writes ~1 for each slash after the first."""
     assert decode_path(written) == path
 
 

@@ -1,4 +1,4 @@
-"""What a local cloud remembers, and its ports."""
+"""The state that a local cloud keeps, and its ports."""
 
 import socket
 from collections.abc import Iterator

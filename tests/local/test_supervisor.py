@@ -85,7 +85,7 @@ def parent(process: Path) -> int:
 
 
 def all_gone(started: dict[int, str | None], seconds: float = END_S) -> bool:
-    """Whether all these processes ended in time."""
+    """Return whether all these processes ended in time."""
     deadline = time.monotonic() + seconds
     while any(processes.read_start_time(pid) == start for pid, start in started.items() if start):
         if time.monotonic() > deadline:
@@ -160,7 +160,7 @@ def test_two_clouds_run_side_by_side(state: Path, tmp_path: Path) -> None:
 
 
 def test_a_port_in_use_is_one_line_and_starts_nothing(state: Path, tmp_path: Path) -> None:
-    """Before anything else is done."""
+    """The port is checked before anything else is done."""
     with run_cloud(state) as cloud:
         port = cloud.url.rpartition(":")[2]
         arguments = command(tmp_path / "other", "up", "--port", port)

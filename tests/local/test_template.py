@@ -43,7 +43,7 @@ RESOLVER = IntrinsicResolver(
     ],
 )  # fmt: skip
 def test_an_intrinsic_function_stands_for_its_value(node: object, value: object) -> None:
-    """As CloudFormation has it; what is not known stays as it was."""
+    """CloudFormation resolves it in the same way; unknown references stay as they were."""
     assert RESOLVER.resolve(node) == value
 
 
@@ -59,7 +59,7 @@ def test_short_forms_are_read_as_long_forms() -> None:
 
 
 def test_a_date_and_letters_of_any_script_are_text() -> None:
-    """As they are to CloudFormation."""
+    """CloudFormation reads them in the same way."""
     assert read_template("{Version: 2012-10-17, City: Prishtinë}") == {"Version": "2012-10-17", "City": "Prishtinë"}
 
 
@@ -70,7 +70,7 @@ def test_each_reading_is_a_template_of_its_own() -> None:
 
 
 def test_what_is_not_yaml_is_reported_with_its_line() -> None:
-    """In the parser's words."""
+    """The report has the parser's words."""
     with pytest.raises(UnreadableTemplate, match=r"mapping values are not allowed here\n.*line 2"):
         read_template("Resources:\n  Work: Type: Function\n")
 

@@ -119,14 +119,14 @@ def test_a_registered_person_signs_in_without_an_operators_command(cloud: tuple[
 def test_somebody_who_is_not_registered_gets_no_token(
     cloud: tuple[StateFolder, FakeFront], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After the time that a registration's identity may take."""
+    """The command gives up after the time that a registration's identity may take."""
     monkeypatch.setattr(tokens, "IDENTITY_SECONDS", 0.0)
     with pytest.raises(tokens.TokenError, match=r"nobody is registered with nobody@example\.test"):
         tokens.get_token(cloud[0], role=None, email="nobody@example.test")
 
 
 def test_the_operators_functions_refusal_is_passed_on(cloud: tuple[StateFolder, FakeFront]) -> None:
-    """For example an address that belongs to a member."""
+    """It refuses an address that belongs to a member, for example."""
     home, front = cloud
     front.failure = "the address belongs to an account of another role"
     with pytest.raises(tokens.TokenError, match="another role"):
@@ -134,6 +134,6 @@ def test_the_operators_functions_refusal_is_passed_on(cloud: tuple[StateFolder, 
 
 
 def test_without_a_role_or_an_address_the_usage_is_shown(cloud: tuple[StateFolder, FakeFront]) -> None:
-    """One line that says what to type."""
+    """One line says what to type."""
     with pytest.raises(tokens.TokenError, match=r"ROLE=staff\|admin"):
         tokens.get_token(cloud[0], role=None, email="")

@@ -91,7 +91,7 @@ def read_ports(state: Path) -> dict[str, int]:
 
 
 def call_proxy(state: Path, method: str, path: str, body: object = None) -> dict[str, Any]:
-    """What the proxy's control port answers."""
+    """Return the answer of the proxy's control port."""
     url = f"http://127.0.0.1:{read_ports(state)['database_proxy_control']}{path}"
     answer = httpx.request(method, url, json=body).raise_for_status()
     found: dict[str, Any] = answer.json()
@@ -99,14 +99,14 @@ def call_proxy(state: Path, method: str, path: str, body: object = None) -> dict
 
 
 def read_health(cloud: RunningCloud) -> str:
-    """What the health function says after a look at the database."""
+    """Return what the health function reports of the database."""
     return str(httpx.get(f"{cloud.url}/health/deep", timeout=60).json()["status"])
 
 
 def test_the_functions_reach_the_database_through_the_proxy_and_nobody_else_does(
     cloud: RunningCloud, state: Path
 ) -> None:
-    """Not the migrations, not a person's psql: the functions' transactions are all that it counts."""
+    """The proxy counts the functions' transactions alone; migrations and psql go around it."""
     before = call_proxy(state, "GET", "/counts")
     assert cloud.query_rows("SELECT 1 AS one") == [{"one": 1}]
     assert read_health(cloud) == "healthy"
@@ -146,7 +146,7 @@ def test_a_variable_can_be_for_one_function(cloud: RunningCloud, state: Path) ->
 
 
 def read_environments(cloud: RunningCloud, function: str) -> list[dict[str, str]]:
-    """What the environments of a function see."""
+    """Return the variables that the environments of a function see."""
     status = httpx.get(f"{cloud.origin}/_local/status").json()["functions"][function]
     texts = [Path(f"/proc/{each['pid']}/environ").read_text() for each in status["environments"]]
     return [dict(line.split("=", 1) for line in text.split("\0") if line) for text in texts]
@@ -174,7 +174,7 @@ def register(cloud: RunningCloud, name: str) -> None:
 
 
 def query_server(state: Path, server: str, query: str) -> list[tuple[Any, ...]]:
-    """What a query on one of the servers gives."""
+    """Return the result of a query on one of the servers."""
     conninfo = f"host=127.0.0.1 port={read_ports(state)[server]} user=postgres dbname={DATABASE}"
     with psycopg.connect(conninfo, autocommit=True) as connection:
         return connection.execute(query.encode()).fetchall()
@@ -183,9 +183,9 @@ def query_server(state: Path, server: str, query: str) -> list[tuple[Any, ...]]:
 def test_a_crash_of_the_proxy_ends_the_cloud_and_the_next_start_may_do_without(
     cloud: RunningCloud, state: Path
 ) -> None:
-    """As of any part; without it the functions go straight to the database again.
+    """Each part's crash ends the cloud; started without the proxy, functions connect to the database itself.
 
-    No variable has stayed, nor a wait for a standby.
+    No variable is left, and nothing waits for a standby.
     """
     pids = {child.name: child.pid for child in StateFolder(ROOT, state).read_state().children}
     os.kill(pids["database_proxy"], signal.SIGKILL)
@@ -199,6 +199,6 @@ def test_a_crash_of_the_proxy_ends_the_cloud_and_the_next_start_may_do_without(
 
 
 def database_ports(state: Path) -> set[str]:
-    """Where the deployed functions look for the database."""
+    """Return the ports at which the deployed functions look for the database."""
     functions = json.loads((state / "stack.json").read_text())["functions"]
     return {function["environment"]["DB_PORT"] for function in functions}

@@ -71,7 +71,7 @@ class ContentionTest:
         self._before = self._read_deadlocks()
 
     def run_round(self, pair: Pair) -> None:
-        """One round: a then b here, b then a there, at once; with keys of their own, or the same ones."""
+        """Run one round: a then b here, b then a there, at once; with keys of their own, or the same ones."""
         sample, evidence = _make_records(self.fresh_database, self._random)
         # Every call of staff and agents is their first, which takes their own account as well.
         self.fresh_database.query_rows("UPDATE accounts SET proven_at = NULL WHERE role <> 'member'")

@@ -32,7 +32,7 @@ Insert = Callable[..., None]
 
 @dataclass
 class SampleRecords:
-    """Who and what there is, by id; `email` is free, and whoever registers with it first has it."""
+    """The ids of the sample people and records; `email` is free, and the first to register with it gets it."""
 
     agent: UUID = field(default_factory=make_uuid7)
     applicant: UUID = field(default_factory=make_uuid7)

@@ -64,7 +64,9 @@ class LockedRow:
 
     @property
     def place(self) -> tuple[int, str]:
-        """Where it stands in the one order: by table, and within one by key; one's own row anywhere in its table."""
+        """Return the row's place in the one order: by table, and within one by key; one's own row anywhere in its
+        table.
+        """
         return ORDER.index(self.table), self.key or ""
 
 
@@ -83,7 +85,7 @@ def find_out_of_order(transaction: list[LockedRow]) -> list[LockedRow]:
 
 
 class WalReader:
-    """What the transactions on a database take, from when this is made."""
+    """A reader of the rows that the transactions on a database take, from when it is made."""
 
     def __init__(self, fresh_database: FreshDatabase) -> None:
         fresh_database.postgres.execute("CREATE EXTENSION IF NOT EXISTS pg_walinspect", dbname=fresh_database.name)
@@ -92,7 +94,7 @@ class WalReader:
         self._from = self._look("SELECT pg_current_wal_insert_lsn()::text AS lsn")[0]["lsn"]
 
     def read_transactions(self) -> list[list[LockedRow]]:
-        """What each has taken until now, in order."""
+        """Return the rows that each transaction has taken until now, in order."""
         self._look("SELECT pg_logical_emit_message(false, 'tests', '', true)")  # has the log written out
         keys, found = dict(self._keys), defaultdict[str, "_LoggedTransaction"](_LoggedTransaction)
         for record in self._look(_RECORDS, self._from, list(ORDER)):

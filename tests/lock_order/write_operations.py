@@ -311,7 +311,7 @@ def list_writing_operations() -> set[str]:
 
 
 def has_succeeded(outcome: object) -> bool:
-    """Whether an act has done what it is for."""
+    """Return whether an operation has done its work."""
     if isinstance(outcome, ApiReply):
         return outcome.status in (200, 201, 204) or (outcome.status == 422 and outcome.problem == "document-mismatch")
     return bool(outcome) and outcome != "skipped"

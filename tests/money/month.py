@@ -81,7 +81,7 @@ def _renew_members(business: SimulatedBusiness, old: list[LedgerMember]) -> None
 
 
 def _cancel_members(business: SimulatedBusiness, old: list[LedgerMember], new: list[LedgerMember]) -> None:
-    """On the last day that voids, and on the first one that doesn't, of a new member's year and of a renewed one."""
+    """Cancel on the last day that voids a commission and on the first that doesn't, in a new and in a renewed year."""
     cancels = {15: new[:3], 16: new[3:6] + old[:2], 17: old[2:4], 24: new[12:14], 25: new[14:16]}
     for day, members in cancels.items():
         business.go_to(make_january_day(day))

@@ -30,7 +30,7 @@ _copies = itertools.count(1)
 
 
 def round_to_cents(price: Decimal, rate: Decimal) -> Decimal:
-    """What a rate makes of a price, half a cent upwards."""
+    """Return a rate's share of a price, half a cent rounded upwards."""
     return (price * rate).quantize(CENT, ROUND_HALF_UP)
 
 
@@ -75,7 +75,7 @@ class LedgerMember:
         return _add_years(self.period_starts_on, 1) - timedelta(days=1)
 
     def has_ended(self, today: date) -> bool:
-        """Whether a renewal begins anew: past the end where it was cancelled, else past the days of grace as well."""
+        """Return whether a renewal begins anew: past the end if it was cancelled, else past the days of grace as well."""
         return today > self.ends_on + (timedelta(0) if self.canceled else GRACE)
 
 
@@ -195,7 +195,7 @@ class SimulatedBusiness:
         return found
 
     def compute_owed(self, month: str) -> dict[str, tuple[Decimal, list[str]]]:
-        """What the ledger says that a month's run pays: by agent the sum, and the commissions."""
+        """Return what the ledger owes in a month's run: the sum by agent, and the commissions."""
         owed: dict[str, tuple[Decimal, list[str]]] = {}
         for earned in sorted((one for one in self.earned if one.paid_in == month), key=lambda one: one.id):
             total, lines = owed.get(earned.agent, (Decimal(0), []))
@@ -238,7 +238,7 @@ def _add_years(day: date, years: int) -> date:
 
 
 def read_statements(run: dict[str, Any]) -> dict[str, tuple[Decimal, list[str]]]:
-    """What a run pays, by agent: the sum as it stands on the statement, and the commissions."""
+    """Return what a run pays, by agent: the sum on the statement, and the commissions."""
     return {
         one["agent"]["id"]: (Decimal(one["total"]), sorted(line["commission_id"] for line in one["lines"]))
         for one in run["statements"]
@@ -250,7 +250,7 @@ def _sum_run(run: dict[str, Any]) -> Decimal:
 
 
 def list_differences(business: SimulatedBusiness) -> list[str]:
-    """What does not agree between the ledger, the commissions' states and all statements; nothing where all is well."""
+    """Describe each difference between the ledger, the commissions' states and all statements; empty if all is well."""
     rows = business.fresh_database.query_rows("SELECT id::text, state, amount FROM commissions")
     states = {row["id"]: (row["state"], row["amount"]) for row in rows}
     wrong = [

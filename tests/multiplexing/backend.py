@@ -112,7 +112,7 @@ class SimulatedBackend:
 
 
 def build_greeting(pid: int) -> bytes:
-    """What a session begins with."""
+    """Return the messages that begin a session."""
     status = build_parameter_status("server_version", "17.0")
     return (
         build_message(b"R", b"\0\0\0\0")
@@ -123,7 +123,7 @@ def build_greeting(pid: int) -> bytes:
 
 
 def answer_all(messages: bytes) -> tuple[bytes, list[tuple[str, str]]]:
-    """What a server of one's own says to these messages, and what it executes."""
+    """Return a dedicated server's answers to these messages, and what it executes."""
     backend, answer = SimulatedBackend(), b""
     for said in MessageReader().feed(messages):
         answer += backend.answer(said)

@@ -82,7 +82,7 @@ class SimulatedTransport(asyncio.Transport):
 
     @property
     def is_moving(self) -> bool:
-        """Whether bytes are under way, or an end of file."""
+        """Return whether bytes, or an end of file, are under way."""
         return bool(self.outgoing) or (not self._closing and (bool(self.incoming) or self.incoming_ended))
 
     def reset(self) -> None:
@@ -105,7 +105,7 @@ class SimulatedTransport(asyncio.Transport):
             self._run_guarded(lambda: self._protocol.connection_lost(error))
 
     def _run_guarded(self, act: Callable[[], None]) -> None:
-        """As asyncio does: an exception of a protocol is reported, and its connection aborted."""
+        """Report an exception of a protocol and abort its connection, as asyncio does."""
         try:
             act()
         except Exception as error:  # noqa: BLE001 - reported to the loop's handler, which the test looks at

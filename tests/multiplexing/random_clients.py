@@ -16,7 +16,7 @@ DONE_S, ANSWER_S = 240.0, 60.0
 
 @dataclass
 class ClientCounts:
-    """What the clients have seen."""
+    """The counts of what the clients have seen."""
 
     limit: int
     answered: int = 0
@@ -45,7 +45,7 @@ def run_clients(postgres: PostgresHandle, *, seed: int, clients: int, rounds: in
 
 @dataclass
 class _PipelineBatch:
-    """What one Sync ends: its messages, and the values that come back, in their order."""
+    """The part of a pipeline that one Sync ends: its messages, and the values that come back, in order."""
 
     sent: bytes
     values: list[str]
@@ -72,7 +72,7 @@ class _RandomClient:
                     pass
 
     def _run_pipeline(self, line: socket.socket, said: Iterator[ProtocolMessage]) -> bool:
-        """One pipeline; False where the client goes: after some of its bytes, or of its answers."""
+        """Run one pipeline; return False if the client leaves after some of its bytes, or of its answers."""
         batches = [self._make_batch() for _ in range(self._random.randint(1, 4))]
         data = b"".join(batch.sent for batch in batches)
         leaves = self._random.random()

@@ -93,7 +93,7 @@ def _list_server_actions(simulation: ProxySimulation, server: SimulatedServer, m
 
 
 def _list_rare_actions(simulation: ProxySimulation, detail: int) -> list[Act]:
-    """What operators and the test suite do."""
+    """Return the actions of operators and of the test suite."""
     other = PORTS[1] if simulation.pool.target == PORTS[0] else PORTS[0]
     every: dict[int, Act] = {
         4: lambda: simulation.call_soon(simulation.pool.refresh),

@@ -1,4 +1,4 @@
-"""One proxy with its simulated clients and servers, and what must hold of them at every moment."""
+"""One proxy with its simulated clients and servers, and the rules that must hold at every moment."""
 
 import asyncio
 import struct

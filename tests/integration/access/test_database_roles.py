@@ -85,7 +85,7 @@ def undecided(fresh_database: FreshDatabase) -> set[str]:
 
 
 def test_every_role_may_do_what_the_table_says_and_nothing_else(fresh_database: FreshDatabase) -> None:
-    """One grant too many is a difference as much as one that is missing; everybody has none."""
+    """A grant too many is as much a difference as a missing one; PUBLIC has none."""
     assert granted(fresh_database) == decided()
 
 
@@ -154,7 +154,7 @@ def test_sessions_of_every_role_have_the_settings_of_the_functions(fresh_databas
 
 
 def test_functions_with_their_owners_rights_are_open_to_those_who_call_them(fresh_database: FreshDatabase) -> None:
-    """And run in a search path that their caller can't choose. What only a trigger calls is open to nobody."""
+    """They run in a search path that their caller can't choose; those that only triggers call are open to nobody."""
     rows = fresh_database.query_rows(DEFINERS)
     assert {row["name"]: row["callers"] for row in rows} == CALLERS
     assert [row["name"] for row in rows if row["open"]] == []
@@ -268,7 +268,7 @@ class ConnectorBefore(RoleConnector):
 
 @pytest.mark.parametrize("name", ACTS)
 def test_what_connects_as_before_still_works(fresh_database: FreshDatabase, name: str) -> None:
-    """While a release is deployed, handlers of the one before run on the new schema."""
+    """During a deployment the handlers of the previous release run on the new schema."""
     evidence = FakeDocumentStore()
     sample = write_sample_records(fresh_database, evidence, random.Random(0))
     database = Database(ConnectorBefore(fresh_database.settings))

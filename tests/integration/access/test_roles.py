@@ -1,4 +1,4 @@
-"""What somebody may is what their token and their account both say, at the moment of the call."""
+"""A caller's rights need both the token and the account, as they are at the moment of the call."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ def call(
     body: Any = None,
     **more: Any,
 ) -> ApiReply:
-    """One call of a function of its own, which keeps nothing of other calls."""
+    """Make one call of a new environment."""
     return make_client(api, fresh_database).sign_in_as(who).call(method, resource, body, **more)
 
 
@@ -152,7 +152,7 @@ def test_a_kept_answer_is_not_given_to_who_has_been_removed(
 
 
 def read_proven_at(fresh_database: FreshDatabase, who: Token) -> Any:
-    """When the address behind a token was proven."""
+    """Return when the address behind a token was proven."""
     return fresh_database.query_rows("SELECT proven_at FROM accounts WHERE identity_sub = %s", who["sub"])[0][
         "proven_at"
     ]
@@ -162,7 +162,7 @@ def read_proven_at(fresh_database: FreshDatabase, who: Token) -> Any:
 def test_the_first_signed_in_call_proves_the_address_and_no_later_one_does(
     fresh_database: FreshDatabase, claim_fixtures: ClaimFixtures, role: str
 ) -> None:
-    """Whoever holds a token has read a code, or set a password, by way of the address."""
+    """The holder of a token has read a code, or set a password, by way of the address."""
     who, api, path = {
         "member": (claim_fixtures.add_member(), members_api, "/members/me"),
         "agent": (sign_in(fresh_database, add_agent(fresh_database)[0]), agents_api, "/agents/me"),
@@ -194,7 +194,7 @@ def test_a_call_that_is_not_let_in_proves_nothing(fresh_database: FreshDatabase,
 def test_what_is_not_theirs_looks_as_what_is_not_there(
     fresh_database: FreshDatabase, claim_fixtures: ClaimFixtures
 ) -> None:
-    """By role as by owner: the same words for a record of another's and for one that nobody has."""
+    """A record of somebody else and one that does not exist are refused in the same words, by role as by owner."""
     member, me = claim_fixtures.add_member(), sign_in(fresh_database, add_agent(fresh_database)[0])
     claim_id = claim_fixtures.claim(member)
     replies = [

@@ -197,7 +197,7 @@ def change(client: ApiClient, agent_id: str, version: int, **terms: Any) -> ApiR
 
 
 def test_an_admin_changes_tier_and_rate(fresh_database: FreshDatabase, client: ApiClient) -> None:
-    """What is not sent stays; a rate of null means the usual rates again; each change is a version and is audited."""
+    """Omitted fields stay; a rate of null brings back the usual rates; each change is a new version and is audited."""
     agent_id, _ = add_agent(fresh_database)
     changes: list[dict[str, Any]] = [
         {"tier": "premium"},
@@ -251,7 +251,7 @@ def test_terms_that_are_none_are_refused(
 def test_a_rate_is_anything_from_nothing_to_all(
     fresh_database: FreshDatabase, client: ApiClient, rate: str, shown: str
 ) -> None:
-    """Both ends included, with at most four places."""
+    """Rates from 0 to 1 are valid, both included, with at most four places."""
     agent_id, _ = add_agent(fresh_database)
     assert change(client, agent_id, 1, commission_rate=rate).json["commission_rate"] == shown
 
@@ -259,7 +259,7 @@ def test_a_rate_is_anything_from_nothing_to_all(
 def test_only_an_admin_changes_terms_and_only_on_the_version_they_read(
     fresh_database: FreshDatabase, client: ApiClient
 ) -> None:
-    """Not staff, not the agent; a stale version changes nothing, an id nobody has is 404."""
+    """Staff and the agent may not; a stale version changes nothing, and an unknown id is 404."""
     agent_id, _ = add_agent(fresh_database)
     terms, path = {"tier": "vip"}, "/agents/{agent_id}"
     for claims in (STAFF, sign_in(fresh_database, agent_id)):
@@ -312,7 +312,7 @@ def test_a_code_begins_with_the_first_name_in_latin_letters(name: str, head: str
 def test_staff_change_an_agents_state_as_the_states_allow(
     fresh_database: FreshDatabase, client: ApiClient, state: str, decision: str
 ) -> None:
-    """Of all pairs of states those in the table are made and audited; all others are 409 and change nothing."""
+    """The pairs of states in the table are made and audited; all others are 409 and change nothing."""
     agent_id, _ = add_agent(fresh_database, state=state)
     reply = decide(client, agent_id, decision)
     after = fresh_database.query_rows("SELECT state, version FROM agents WHERE id = %s", agent_id)[0]
@@ -349,7 +349,7 @@ def test_an_applicant_gets_a_mail_about_the_decision(
 
 
 def test_two_decisions_at_once_have_one_winner(fresh_database: FreshDatabase) -> None:
-    """One of approval and rejection is written; the other is a conflict."""
+    """Either the approval or the rejection is written; the other is a conflict."""
     agent_id, _ = add_agent(fresh_database, state="pending")
     clients = [make_client(api, fresh_database) for _ in range(10)]
     with ThreadPoolExecutor(10) as pool:
@@ -413,7 +413,7 @@ def test_an_agent_who_is_not_active_sees_no_clients(
 
 
 def test_a_member_is_no_agent(fresh_database: FreshDatabase, client: ApiClient) -> None:
-    """Neither the token's group alone nor the account's role alone makes one."""
+    """An agent needs both the token's group and the account's role."""
     me = sign_in(fresh_database, add_agent(fresh_database)[0])
     assert client.sign_in_as(me).call("GET", "/agents/me").status == 200
     assert client.sign_in_as(make_claims(me["sub"], "member")).call("GET", "/agents/me").status == 403

@@ -92,7 +92,7 @@ def read_state(fresh_database: FreshDatabase, commission_id: str) -> str:
 def test_staff_change_a_commission_as_its_states_allow(
     fresh_database: FreshDatabase, client: ApiClient, state: str, decision: str
 ) -> None:
-    """Of all pairs of states those in the table are made and audited; all others are 409 and change nothing."""
+    """The pairs of states in the table are made and audited; all others are 409 and change nothing."""
     made = add_commission(fresh_database, state)
     reply = decide(client, made, decision)
     audited = fresh_database.query_rows("SELECT action, facts FROM audit WHERE subject_id = %s", made)
@@ -186,7 +186,7 @@ def test_an_approval_waits_for_a_suspension_that_is_under_way(fresh_database: Fr
 
 
 def test_ten_decisions_at_once_have_one_winner(fresh_database: FreshDatabase, client: ApiClient) -> None:
-    """One is written, the others find that they came too late: a void may follow an approval, nothing a void."""
+    """One is written and the others come too late: a void may follow an approval, and nothing a void."""
     made = add_commission(fresh_database)
     clients = [make_client(api, fresh_database).sign_in_as(client.claims) for _ in range(10)]
     with ThreadPoolExecutor(10) as pool:
@@ -195,7 +195,7 @@ def test_ten_decisions_at_once_have_one_winner(fresh_database: FreshDatabase, cl
 
 
 def test_staff_and_admins_decide_and_nobody_else(fresh_database: FreshDatabase, client: ApiClient) -> None:
-    """For staff an unknown id is 404."""
+    """Staff get 404 for an unknown id, others 403."""
     agent_id, code = add_agent(fresh_database)
     member = add_signed_up_member(fresh_database, code)
     made = find_commission(fresh_database, member)
@@ -315,7 +315,7 @@ def renew(fresh_database: FreshDatabase, member: str, days: int) -> str:
 def test_a_cancellation_within_14_days_voids(
     fresh_database: FreshDatabase, before: str, days: int, *, voids: bool
 ) -> None:
-    """By itself, counted from the period's first day; a commission that was approved too."""
+    """The days count from the period's first day; a commission that was already approved is voided too."""
     member = add_signed_up_member(fresh_database, add_agent(fresh_database)[1])
     made = find_commission(fresh_database, member)
     put(fresh_database, made, before)

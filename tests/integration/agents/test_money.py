@@ -102,7 +102,7 @@ def test_money_that_is_wrong_would_be_seen(business: SimulatedBusiness, statemen
 def test_half_a_cent_is_rounded_as_people_do(
     fresh_database: FreshDatabase, amount: str, rate: str, rounded: str
 ) -> None:
-    """In the database as in the ledger that it is held against."""
+    """The database and the ledger that it is compared with round alike."""
     [row] = fresh_database.query_rows("SELECT round(%s::numeric * %s::numeric, 2)::text AS amount", amount, rate)
     assert row["amount"] == str(round_to_cents(Decimal(amount), Decimal(rate))) == rounded
 
@@ -135,7 +135,7 @@ def happens(business: SimulatedBusiness, event: Event) -> None:
 def test_in_any_history_statements_are_the_paid_commissions_each_once(
     postgres: PostgresHandle, events: list[Event]
 ) -> None:
-    """Whatever happened in whatever order, and whatever was refused."""
+    """This holds for any order of events and refusals."""
     business = SimulatedBusiness(postgres.make_fresh_database(), ManualClock(START))
     for rate in (None, "0.3333", "0"):
         business.add_agent(rate)

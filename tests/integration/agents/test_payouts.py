@@ -56,7 +56,7 @@ def read_state(fresh_database: FreshDatabase, commission: Any) -> str:
 def test_a_run_pays_what_is_approved_and_was_earned_by_its_end(
     fresh_database: FreshDatabase, records: RecordFixtures, client: ApiClient
 ) -> None:
-    """Of this month and any before; what is pending, void or of a later month stays."""
+    """It pays commissions of this month and earlier ones; pending, void and later ones stay."""
     agent = records.add_agent(state="active")
     paid = [
         records.add_commission(agent, earned_on=day, state="approved")
@@ -81,7 +81,7 @@ def test_a_run_pays_what_is_approved_and_was_earned_by_its_end(
 def test_a_run_gives_each_agent_one_statement_with_lines_and_their_sum(
     records: RecordFixtures, client: ApiClient
 ) -> None:
-    """To the cent, numbered, of the agent's own commissions alone."""
+    """A numbered statement has only the agent's own commissions, and their sum to the cent."""
     agents = [records.add_agent(state="active") for _ in range(3)]
     amounts = {agents[0]: ["0.01", "0.02"], agents[1]: ["19.00"], agents[2]: ["3.33", "3.33", "3.34"]}
     for agent, its in amounts.items():
@@ -101,7 +101,7 @@ def test_a_run_gives_each_agent_one_statement_with_lines_and_their_sum(
 def test_a_months_second_run_is_its_first(
     fresh_database: FreshDatabase, records: RecordFixtures, client: ApiClient
 ) -> None:
-    """With another key, or none; what was approved since goes into a later month's run."""
+    """Another key, or none, gets the first run; commissions approved since go into a later month's run."""
     agent = records.add_agent(state="active")
     records.add_commission(agent, earned_on="2026-10-02", state="approved")
     first = run_payout(client, key="first")
@@ -157,7 +157,7 @@ def test_a_month_that_is_none_is_refused(client: ApiClient, month: Any) -> None:
 
 
 def test_two_runs_at_once_are_one(fresh_database: FreshDatabase, records: RecordFixtures, client: ApiClient) -> None:
-    """Whoever comes second answers with the first one's; nothing is paid twice."""
+    """The second one answers with the first one's run; nothing is paid twice."""
     agents = [records.add_agent(state="active") for _ in range(4)]
     for n in range(40):
         records.add_commission(agents[n % 4], earned_on="2026-10-02", state="approved")
@@ -174,7 +174,7 @@ def test_two_runs_at_once_are_one(fresh_database: FreshDatabase, records: Record
 def test_runs_of_two_months_at_once_pay_each_commission_once(
     fresh_database: FreshDatabase, records: RecordFixtures, client: ApiClient
 ) -> None:
-    """Both want what was earned by the end of the earlier one."""
+    """Both runs could pay what was earned by the end of the earlier month."""
     agent = records.add_agent(state="active")
     for n in range(30):
         records.add_commission(agent, earned_on=f"2026-0{8 + n % 2}-02", state="approved")
@@ -279,7 +279,7 @@ def test_runs_are_listed_newest_first(client: ApiClient) -> None:
 def test_staff_list_the_commissions_of_a_month(
     fresh_database: FreshDatabase, records: RecordFixtures, client: ApiClient
 ) -> None:
-    """By the day on which they were earned, the first and the last of the month included."""
+    """A commission is of the month in which it was earned, first and last day included."""
     days = ("2026-09-30", "2026-10-01", "2026-10-31", "2026-11-01")
     made = [str(records.add_commission(earned_on=day)) for day in days]
     listed = client.call("GET", "/commissions", query={"month": "2026-10"}).json["items"]

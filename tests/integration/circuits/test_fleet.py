@@ -142,7 +142,7 @@ ON_THE_TABLE = {(size, successes) for size in (1, 10, 20, 50) for successes in (
 def test_after_any_minute_a_dead_dependency_is_called_as_often_as_the_threshold_says(
     dynamodb: "DynamoDBClient", size: int, successes: int
 ) -> None:
-    """In turn, a moment later; and all at once, in the midst of the minute. A good minute is no credit."""
+    """Calls come in turn, or all at once in the middle of the minute; a good minute is no credit."""
     stores: list[CircuitStore] = [InMemoryCircuitStore()]
     if (size, successes) in ON_THE_TABLE:
         stores.append(make_circuit_store(dynamodb))
@@ -204,7 +204,7 @@ def test_five_failures_spread_over_ninety_five_successes_do_not_open_it(dynamodb
 def test_an_environment_that_has_just_seen_all_well_calls_once_more_at_most(
     dynamodb: "DynamoDBClient", size: int
 ) -> None:
-    """What it knows is younger than the refresh interval, here without end; Powertools with its cache of 5 s beside."""
+    """Its view is younger than the refresh interval; Powertools is measured beside it with its cache of 5 s."""
     dead, beside = CountingDependency(), CountingDependency()
     for callers, dependency in (
         (make_our_callers(make_circuit_store(dynamodb), size, CircuitPolicy(name="email", refresh_s=3600)), dead),

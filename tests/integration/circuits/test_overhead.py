@@ -1,4 +1,4 @@
-"""What a breaker adds to a call while all is well and what it knows is fresh; Powertools' and pybreaker beside it."""
+"""The time that a breaker adds to a call while all is well and its view is fresh, beside Powertools and pybreaker."""
 
 import gc
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def nothing() -> None:
 
 
 def seconds(call: Callable[[], object]) -> float:
-    """One turn."""
+    """Return the seconds that one turn takes."""
     began = perf_counter()
     for _ in range(CALLS):
         call()
@@ -56,7 +56,7 @@ def added_us(ways: dict[str, Callable[[], object]]) -> dict[str, float]:
 
 
 def test_a_call_while_all_is_well_costs_less_than_with_powertools(dynamodb: "DynamoDBClient") -> None:
-    """And at most 4 µs on a machine on which Powertools takes what it does on ours, 4.1."""
+    """It adds at most 4 µs on a machine on which Powertools adds 4.1 µs."""
     table = make_table(dynamodb)
     breaker = make_environment(
         DynamoDbCircuitStore(dynamodb, table), policy=CircuitPolicy(name="email", refresh_s=FRESH_S)

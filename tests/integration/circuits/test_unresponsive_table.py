@@ -36,7 +36,7 @@ class SwitchableStore:
         self.silent = silent
 
     def cut(self) -> None:
-        """From now on nothing answers."""
+        """Stop answering from now on."""
         self.now = self.silent
 
     def read(self, name: str) -> CircuitSnapshot:
@@ -67,7 +67,7 @@ def measure_ms(call: Callable[[], object]) -> float:
 
 
 def wait_until(look: Callable[[], bool], within_s: float = 20.0) -> bool:
-    """Whether it comes true: on a busy machine the table may be late at first."""
+    """Return whether a condition comes true: on a busy machine the table may be late at first."""
     until = read_monotonic() + within_s
     while not (seen := look()) and read_monotonic() < until:
         sleep(0.01)
@@ -75,12 +75,12 @@ def wait_until(look: Callable[[], bool], within_s: float = 20.0) -> bool:
 
 
 def make_environment(store: CircuitStore, time: ManualTime) -> CircuitBreaker:
-    """As in production, but that the circuit's time stands still."""
+    """Return an environment as in production, but that the circuit's time stands still."""
     return make_breaker(CircuitStoreClient(store, timer=read_monotonic), now=time)
 
 
 def test_an_open_circuit_stays_open_and_nobody_waits(table: SwitchableStore) -> None:
-    """Also when the probe is due; all the waiting there is, is for the first answer that does not come."""
+    """This holds when the probe is due as well; only the first answer that does not come is waited for."""
     time, dependency = ManualTime(), CountingDependency()
     table.change("email", NEW, open_circuit(NEW, EMAIL, time()))
     environments = [make_environment(table, time) for _ in range(ROUNDS)]
@@ -102,7 +102,7 @@ def test_a_closed_circuit_goes_on_serving_and_nobody_waits(table: SwitchableStor
 
 
 def test_a_dead_dependency_beside_a_dead_table_is_called_up_to_the_threshold(table: SwitchableStore) -> None:
-    """By each environment that is on its own; and what a call waits is not more for its failing."""
+    """Each environment calls it that often by itself, and a failing call waits no longer."""
     table.cut()
     dependency = CountingDependency(raise_down)
     check_times("failing", [measure_times(make_environment(table, ManualTime()), dependency) for _ in range(ROUNDS)])
@@ -110,7 +110,7 @@ def test_a_dead_dependency_beside_a_dead_table_is_called_up_to_the_threshold(tab
 
 
 def measure_times(breaker: CircuitBreaker, dependency: CountingDependency) -> list[float]:
-    """What many calls of an environment take, in milliseconds."""
+    """Return how long each of many calls of an environment takes, in milliseconds."""
     return [measure_ms(lambda: try_call(breaker, dependency)) for _ in range(CALLS)]
 
 

@@ -60,7 +60,7 @@ class ClaimFixtures:
 
     @classmethod
     def make_in(cls, fresh_database: FreshDatabase) -> "ClaimFixtures":
-        """With a bucket of their own."""
+        """Return claims with a bucket of their own."""
         evidence = FakeDocumentStore()
         return cls(fresh_database, evidence, make_client(api, fresh_database, document_store=evidence))
 

@@ -28,7 +28,7 @@ DOWNLOAD = "/claims/{claim_id}/documents/{document_id}/download"
 
 
 class DocumentFixture:
-    """One claim's evidence, as its member handles it."""
+    """The documents of one claim, as its member handles them."""
 
     def __init__(self, claim_fixtures: ClaimFixtures, **claim: str) -> None:
         self.cases = claim_fixtures
@@ -90,7 +90,7 @@ def fixture(claim_fixtures: ClaimFixtures) -> DocumentFixture:
 def test_a_file_is_announced_uploaded_completed_and_downloaded(
     claim_fixtures: ClaimFixtures, fixture: DocumentFixture
 ) -> None:
-    """By its member; staff read it too, under its own name, by a link of five minutes."""
+    """The member does so; staff may read the file too, by a link that is valid for five minutes."""
     announced = fixture.announce()
     assert (announced.status, announced.json["state"]) == (201, "pending")
     assert set(announced.json) == {
@@ -257,7 +257,7 @@ def test_a_leftover_that_stays_does_not_undo_the_verdict(
 
 
 def test_a_document_about_to_be_swept_is_not_completed(claim_fixtures: ClaimFixtures, fixture: DocumentFixture) -> None:
-    """From the 24th hour on the sweep may remove its object: an hour before, nobody begins to look at it."""
+    """The sweep may remove its object after 24 hours, so no check begins in the hour before."""
     document = fixture.uploaded()
     claim_fixtures.fresh_database.query_rows(
         "UPDATE documents SET created_at = now() - interval '23 hours' WHERE id = %s", document["id"]
@@ -345,7 +345,7 @@ def test_the_owner_removes_a_document(claim_fixtures: ClaimFixtures, fixture: Do
 
 
 def test_a_removal_is_its_owners(claim_fixtures: ClaimFixtures, fixture: DocumentFixture) -> None:
-    """For other members it does not exist, and staff can't remove evidence in the owner's place."""
+    """Other members get 404, and staff can't remove evidence in the owner's place."""
     document = fixture.uploaded()
     assert fixture.remove(document, claim_fixtures.add_member()).problem == "not-found"
     assert fixture.remove(document, claim_fixtures.add_staff()).problem == "forbidden"
@@ -356,7 +356,7 @@ def test_a_removal_is_its_owners(claim_fixtures: ClaimFixtures, fixture: Documen
 def test_a_closed_claim_keeps_its_evidence_and_takes_no_more(
     claim_fixtures: ClaimFixtures, fixture: DocumentFixture, state: str
 ) -> None:
-    """What waits is not completed and nothing is removed; what was removed before stays removed."""
+    """Pending documents are not completed, none is removed, and removed ones stay removed."""
     kept, waiting, removed = fixture.uploaded(), fixture.uploaded(), fixture.uploaded()
     assert fixture.complete(kept).status == 200
     assert fixture.remove(removed).status == 204
@@ -429,7 +429,7 @@ class ExpiringForms(FakeDocumentStore):
 def test_an_announcement_repeated_after_its_form_ran_out_gets_one_that_is_valid(
     claim_fixtures: ClaimFixtures, lost: bool
 ) -> None:
-    """For the same document, which is nothing but the first answer again; the rest of it is the same byte for byte."""
+    """The answer is the first one byte for byte, but for the new form."""
     folder, clock = DocumentFixture(claim_fixtures), ManualClock(TODAY)
     bucket, state = ExpiringForms(clock), InMemoryAdmissionStore(clock)
     body = {"file_name": "a.png", "content_type": "image/png", "size": len(PNG)}

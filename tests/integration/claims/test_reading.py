@@ -1,4 +1,4 @@
-"""Who sees which claims, how lists go on, and who has a claim."""
+"""Who sees which claims, how lists continue, and to whom claims are assigned."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -53,7 +53,7 @@ def test_a_claim_is_its_members_and_staffs(claim_fixtures: ClaimFixtures, part: 
 
 
 def test_bringing_a_member_in_gives_no_access_to_their_claims(claim_fixtures: ClaimFixtures) -> None:
-    """Not to the list, nor to a claim, its history or its evidence; the agent's own token as Cognito makes it."""
+    """The agent can't read the list, a claim, its history or its evidence, even with a real token of Cognito's."""
     agent_id, _ = add_agent(claim_fixtures.fresh_database)
     token, member = sign_in(claim_fixtures.fresh_database, agent_id), claim_fixtures.add_member()
     claim_fixtures.fresh_database.query_rows(
@@ -129,7 +129,7 @@ def test_staff_filter_by_state_assignee_and_time(claim_fixtures: ClaimFixtures) 
     ("state", "days"), [("submitted", 2), ("verification", 5), ("evaluation", 3), ("negotiation", 7), ("court", 30)]
 )
 def test_a_claim_is_stuck_after_the_days_of_its_state(claim_fixtures: ClaimFixtures, state: str, days: int) -> None:
-    """Not on the day, and never in a state that waits for nobody."""
+    """It is not stuck on the last of these days, and never in a state in which nobody has to act."""
     member = claim_fixtures.add_member()
     late, timely = claim_fixtures.claim(member, state=state), claim_fixtures.claim(member, state=state)
     done = claim_fixtures.claim(member, state="resolved")
@@ -197,7 +197,7 @@ def test_the_history_lists_every_transition_the_last_one_first(claim_fixtures: C
 
 
 def test_a_claim_is_assigned_to_staff_on_the_version_that_was_read(claim_fixtures: ClaimFixtures) -> None:
-    """To oneself or another, each a new version and an audit entry; its member sees who has it."""
+    """Staff assign it to themselves or others: each is a version and an audit entry, and the member sees it."""
     member, staff, admin = claim_fixtures.add_member(), claim_fixtures.add_staff(), claim_fixtures.add_staff("admin")
     claim_id = claim_fixtures.claim(member)
     assert assign(claim_fixtures, staff, claim_id, "me", 1) == (
@@ -220,7 +220,7 @@ def test_a_claim_is_assigned_to_staff_on_the_version_that_was_read(claim_fixture
 
 
 def test_assigning_to_who_has_it_changes_nothing(claim_fixtures: ClaimFixtures) -> None:
-    """By `me` or by id, with a key of its own: no version, no audit entry."""
+    """Neither `me` nor the id, with a new key, writes a version or an audit entry."""
     claim_id, staff = claim_fixtures.claim(claim_fixtures.add_member()), claim_fixtures.add_staff()
     assert assign(claim_fixtures, staff, claim_id, "me")[0] == 200
     before = (claim_fixtures.read_row(claim_id), claim_fixtures.count_written(claim_id))
@@ -231,7 +231,7 @@ def test_assigning_to_who_has_it_changes_nothing(claim_fixtures: ClaimFixtures) 
 
 
 def test_a_claim_is_assigned_to_nobody_else(claim_fixtures: ClaimFixtures) -> None:
-    """Not to a member, an agent, who works here no more, an id that is none, or a token without an account."""
+    """Members, agents, former staff, unknown ids and tokens without an account can't be assignees."""
     member, (agent_id, _) = claim_fixtures.add_member(), add_agent(claim_fixtures.fresh_database)
     claim_id, staff = claim_fixtures.claim(member), claim_fixtures.add_staff()
     for staff_id in (find_account(member), agent_id, claim_fixtures.add_account("former"), str(uuid4())):
@@ -266,7 +266,7 @@ def test_an_assignment_is_one_round_trip(claim_fixtures: ClaimFixtures) -> None:
 
 
 def test_what_staff_read_of_a_case_is_recorded(claim_fixtures: ClaimFixtures) -> None:
-    """Who, what and when, by ids alone; what members read of their own, or what is not there, leaves nothing."""
+    """The entry has ids only; members who read their own, and reads of what does not exist, leave none."""
     member, staff = claim_fixtures.add_member(), claim_fixtures.add_staff()
     claim_id, missing = claim_fixtures.claim(member), "01a20ba6-afb6-76d1-9556-a703ff01d17a"
     for path in ("", "/history", "/documents"):
@@ -289,7 +289,7 @@ def audited_reads(claim_fixtures: ClaimFixtures, reader: dict[str, str], action:
 
 
 def test_which_claims_a_list_has_shown_to_staff_is_recorded(claim_fixtures: ClaimFixtures) -> None:
-    """One entry a page, on the reader's own account; an empty page and a member's own list leave none."""
+    """Each page leaves one entry about the reader's account; empty pages and members' own lists leave none."""
     member, staff = claim_fixtures.add_member(), claim_fixtures.add_staff()
     claims = [claim_fixtures.claim(member) for _ in range(3)]
     for who in (member, staff):

@@ -21,7 +21,7 @@ def count_rows(fresh_database: FreshDatabase) -> dict[str, int]:
 
 
 def test_a_submission_writes_all_that_a_claim_is(claim_fixtures: ClaimFixtures) -> None:
-    """One claim, first history row, audit entry and key, and two jobs: to the member and to the desk."""
+    """It writes one claim, history row, audit entry and key, and two jobs: to the member and to the desk."""
     member, before = claim_fixtures.add_member(), count_rows(claim_fixtures.fresh_database)
     reply = claim_fixtures.submit(member)
     after = count_rows(claim_fixtures.fresh_database)
@@ -82,7 +82,9 @@ def test_a_submission_is_one_round_trip(claim_fixtures: ClaimFixtures) -> None:
 def test_only_a_membership_with_access_files_claims(
     claim_fixtures: ClaimFixtures, state: str, days_left: int, status: int
 ) -> None:
-    """To its last day and for 14 days more, by dates and not by when a sweep ran; otherwise nothing is written."""
+    """Access lasts to the last day and 14 days more, by dates and not by when a sweep ran; otherwise nothing is
+    written.
+    """
     member, before = (
         claim_fixtures.add_member(state=state, days_left=days_left),
         count_rows(claim_fixtures.fresh_database),
@@ -181,7 +183,7 @@ def test_a_field_keeps_to_its_form(claim_fixtures: ClaimFixtures, field: str, va
 
 @pytest.mark.parametrize(("days", "status"), [(0, 201), (1, 422), (365, 422)])
 def test_an_incident_is_not_in_the_future(claim_fixtures: ClaimFixtures, days: int, status: int) -> None:
-    """By the service's own clock; together with all else that is wrong."""
+    """The service's own clock decides; the problem lists all other errors as well."""
     reply = claim_fixtures.submit(
         claim_fixtures.add_member(), incident_date=(TODAY + timedelta(days=days)).date().isoformat()
     )
@@ -200,7 +202,7 @@ def test_text_goes_out_as_it_came_in(claim_fixtures: ClaimFixtures, text: str) -
 
 
 def test_free_text_loses_its_control_characters(claim_fixtures: ClaimFixtures) -> None:
-    """What is pasted from a PDF is taken; a company's name with one is not."""
+    """Text pasted from a PDF is accepted; a company's name with a control character is not."""
     made = claim_fixtures.submit(
         claim_fixtures.add_member(),
         title="Cancelled\x07\nflight ",

@@ -24,7 +24,7 @@ def test_the_states_are_those_of_the_database(claim_fixtures: ClaimFixtures) -> 
 
 @pytest.mark.parametrize(("before", "after"), PAIRS)
 def test_staff_make_the_transitions_of_the_table(claim_fixtures: ClaimFixtures, before: str, after: str) -> None:
-    """Of all pairs of states those in the table are made; all others are refused. Only the member withdraws."""
+    """The pairs of states in the table are made, all others refused. Only the member withdraws."""
     claim_id = claim_fixtures.claim(claim_fixtures.add_member(), state=before)
     row, written = claim_fixtures.read_row(claim_id), claim_fixtures.count_written(claim_id)
     reply = claim_fixtures.change_state(claim_fixtures.add_staff(), claim_id, after)
@@ -39,7 +39,7 @@ def test_staff_make_the_transitions_of_the_table(claim_fixtures: ClaimFixtures, 
 
 @pytest.mark.parametrize(("before", "after"), PAIRS)
 def test_a_member_may_only_withdraw(claim_fixtures: ClaimFixtures, before: str, after: str) -> None:
-    """From submitted, verification or evaluation; any other target is not theirs to name."""
+    """They may from submitted, verification or evaluation; any other target is refused as forbidden."""
     member = claim_fixtures.add_member()
     claim_id = claim_fixtures.claim(member, state=before)
     row, written = claim_fixtures.read_row(claim_id), claim_fixtures.count_written(claim_id)
@@ -54,7 +54,7 @@ def test_a_member_may_only_withdraw(claim_fixtures: ClaimFixtures, before: str, 
 
 
 def test_staff_who_are_members_too_withdraw_only_their_own_claim(claim_fixtures: ClaimFixtures) -> None:
-    """In both groups: what staff may see is not theirs to withdraw, and their own they withdraw as members."""
+    """With both groups they may see other claims but not withdraw them; their own they withdraw as members."""
     both = {**claim_fixtures.add_member(), "cognito:groups": "member,staff"}
     mine, theirs = claim_fixtures.claim(both), claim_fixtures.claim(claim_fixtures.add_member())
     assert claim_fixtures.change_state(both, theirs, "withdrawn").status == 404
@@ -115,7 +115,7 @@ def test_a_stale_version_changes_nothing_and_says_so_first(claim_fixtures: Claim
 
 @pytest.mark.parametrize("tags", ['"1", "77"', '"77","1"', 'W/"1", "1"', "*"])
 def test_a_transition_may_be_decided_on_any_of_several_versions(claim_fixtures: ClaimFixtures, tags: str) -> None:
-    """One of the tags has to be the claim's; `*` is any version there is, of a claim there is."""
+    """One of the tags has to be the claim's version; `*` matches any version of an existing claim."""
     claim_id, client = (
         claim_fixtures.claim(claim_fixtures.add_member()),
         claim_fixtures.client.sign_in_as(claim_fixtures.add_staff()),
@@ -141,7 +141,7 @@ def test_of_twenty_transitions_decided_on_one_version_one_is_made(claim_fixtures
 
 
 def test_a_repeated_transition_is_made_once(claim_fixtures: ClaimFixtures) -> None:
-    """With the same key it gets the first answer, although the store has lost the key and the version is stale."""
+    """The same key gets the first answer, although the store has lost the key and the version is stale."""
     claim_id, staff = claim_fixtures.claim(claim_fixtures.add_member()), claim_fixtures.add_staff()
     body = {"to": "evaluation", "reason": "Checked."}
 
@@ -209,7 +209,7 @@ def test_a_transition_that_is_not_complete_is_refused(
 def test_the_member_gets_a_mail_about_a_transition(
     claim_fixtures: ClaimFixtures, before: str, after: str, template: str
 ) -> None:
-    """With the version it is about, for there may be another by then; back to verification asks for documents."""
+    """It names the version it is about, since there may be another by then; back to verification asks for documents."""
     member = claim_fixtures.add_member()
     claim_id = claim_fixtures.claim(member, state=before)
     claim_fixtures.fresh_database.query_rows("DELETE FROM outbox WHERE subject_id = %s", claim_id)
@@ -225,7 +225,7 @@ def test_the_member_gets_a_mail_about_a_transition(
 
 
 def test_a_transition_wakes_the_relay(claim_fixtures: ClaimFixtures) -> None:
-    """So the mail does not wait for the schedule."""
+    """The mail therefore does not wait for the schedule."""
     claim_id, staff = claim_fixtures.claim(claim_fixtures.add_member()), claim_fixtures.add_staff()
     wake_ups = claim_fixtures.client.container.queues
     before = wake_ups.count  # type: ignore[attr-defined]
@@ -265,7 +265,7 @@ def test_a_token_without_an_account_makes_no_transition(claim_fixtures: ClaimFix
 
 
 def test_a_claims_time_begins_anew_with_each_transition(claim_fixtures: ClaimFixtures) -> None:
-    """What counts as stuck, and as a breach of which the claims desk is notified, counts from the transition."""
+    """The days until a claim is stuck or overdue count from its last transition."""
     claim_id, staff = claim_fixtures.claim(claim_fixtures.add_member()), claim_fixtures.add_staff()
     claim_fixtures.fresh_database.query_rows(
         "UPDATE claims SET state_since = now() - interval '9 days', sla_notified_at = now() WHERE id = %s", claim_id

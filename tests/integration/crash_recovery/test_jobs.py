@@ -53,7 +53,7 @@ def test_a_relay_killed_at_any_crash_point_loses_and_doubles_nothing(job_process
 
 
 def test_a_worker_killed_at_any_crash_point_of_a_mail_never_sends_two(job_processes: JobProcesses) -> None:
-    """What had not begun is done by the next; what had is uncertain and stays so, whether or not the mail had left."""
+    """A job that had not begun is done by the next worker; one that had is uncertain and stays so, sent or not."""
     points = job_processes.run_worker(job_processes.add_mail(**make_published()).id).points
     deaths = kill_mail_workers(job_processes, points)
     job_processes.recover(rounds=3)

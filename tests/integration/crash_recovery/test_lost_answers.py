@@ -45,7 +45,7 @@ def states(job_processes: JobProcesses, jobs: list[MailJob]) -> list[str]:
 def test_a_mail_whose_answer_was_lost_is_uncertain_and_never_sent_again_by_itself(
     job_processes: JobProcesses, lossy_proxy: LossyProxy
 ) -> None:
-    """Neither a repeated message nor relays, workers and housekeeping send it later."""
+    """No repeated message, relay, worker or housekeeping run sends it later."""
     jobs = send_lost_mails(job_processes)
     assert len(lossy_proxy.lost) == MAILS
     assert all(lost.endswith(" 200") for lost in lossy_proxy.lost), "the mails had left"

@@ -52,7 +52,7 @@ def run_on_own_records(
 def test_a_command_killed_at_any_crash_point_and_repeated_leaves_what_one_run_leaves(
     operators: OperatorProcesses, command: str
 ) -> None:
-    """In the tables, the audit, the pool and the circuits; no row more in any other table either."""
+    """Tables, audit, user pool and circuits are the same, and no other table has a row more."""
     reference, left, rows = run_on_own_records(operators, command)
     wrong = []
     for crash_point in reference.points:
@@ -126,7 +126,7 @@ def _schema(crash_test: CrashTestEnvironment, name: str) -> list[Any]:
 def test_migrate_killed_at_any_crash_point_and_repeated_applies_and_records_each_migration_once(
     crash_test: CrashTestEnvironment, few: Path
 ) -> None:
-    """Also where it dies between the last migration and the audit's entry."""
+    """This holds also if it dies between the last migration and the audit's entry."""
     reference, left = migrated(crash_test, few)
     wrong = [f"{crash_point}: left {found}, the twin {left}" for crash_point in reference.points
              if (found := migrated(crash_test, few, crash_point)[1]) != left]  # fmt: skip

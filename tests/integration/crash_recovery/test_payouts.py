@@ -49,7 +49,7 @@ def payer(crash_test: CrashTestEnvironment, business: SimulatedBusiness) -> Payo
 
 
 def wrong(one: PayoutCaller, answers: list[ProcessResult]) -> list[str]:
-    """What is not as it would be without the kill; nothing where all is well."""
+    """Return what differs from a run that was not killed; empty if all is well."""
     answered = [(result.answer["statusCode"], result.answer["body"]) for result in answers]
     run = one.business.run_payout(MONTH)
     found = list_differences(one.business)
@@ -76,7 +76,7 @@ def killed_at(
 def test_a_payout_run_killed_at_every_crash_point_and_repeated_pays_each_commission_once(
     crash_test: CrashTestEnvironment, business: SimulatedBusiness
 ) -> None:
-    """By whoever repeats it: at once with another key, and later with its own; both get the one run's answer."""
+    """It is repeated at once with another key, and later with its own; both get the one run's answer."""
     reference = payer(crash_test, business)
     points = reference.run().points
     reference.processes.stop()

@@ -47,7 +47,7 @@ def poison(job_processes: JobProcesses, priority: str) -> dict[str, UUID]:
 
 @pytest.fixture(scope="module", params=PRIORITIES)
 def queue(request: pytest.FixtureRequest, job_processes: JobProcesses) -> tuple[str, dict[str, UUID], list[MailJob]]:
-    """One priority: its poison, the good mails behind it, and all of it delivered once."""
+    """Return one priority with its poison messages and the good mails behind them, all delivered once."""
     priority: str = request.param
     job_processes.environment.make_client("sqs").send_message(QueueUrl=url(job_processes, priority), MessageBody=NO_JOB)
     bad = poison(job_processes, priority)
@@ -60,7 +60,7 @@ def queue(request: pytest.FixtureRequest, job_processes: JobProcesses) -> tuple[
 def test_all_that_stands_behind_poison_is_done_at_the_first_delivery(
     job_processes: JobProcesses, queue: tuple[str, dict[str, UUID], list[MailJob]]
 ) -> None:
-    """In the same batches, by the same workers."""
+    """The good mails are done in the same batches, by the same workers."""
     _, _, good = queue
     states = job_processes.records.list_states()
     assert {states[job.id] for job in good} == {"done"}
@@ -70,7 +70,7 @@ def test_all_that_stands_behind_poison_is_done_at_the_first_delivery(
 def test_poison_has_failed_after_its_tries_with_the_reason_for_a_person(
     job_processes: JobProcesses, queue: tuple[str, dict[str, UUID], list[MailJob]]
 ) -> None:
-    """At once where it is refused; a job that no worker survives, after as many as any other job has."""
+    """A refused job fails at once; one that no worker survives fails after as many tries as any other job."""
     _, bad, _ = queue
     for _ in range(MOST_ATTEMPTS):
         job_processes.records.age_job(bad["abandoned"], LONG)
@@ -87,7 +87,7 @@ def test_poison_has_failed_after_its_tries_with_the_reason_for_a_person(
 def test_a_message_that_is_no_job_ends_among_the_dead_letters(
     job_processes: JobProcesses, queue: tuple[str, dict[str, UUID], list[MailJob]]
 ) -> None:
-    """After as many receives as the queue allows, and nothing else is there."""
+    """It arrives there after as many receives as the queue allows, and nothing else does."""
     priority, _, good = queue
     for _ in range(MAX_RECEIVES):
         job_processes.deliver()

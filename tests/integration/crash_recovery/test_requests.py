@@ -55,7 +55,7 @@ def test_a_request_killed_at_any_crash_point_and_sent_again_is_done_once(
     reference_runs: Mapping[str, ReferenceRun],
     use_case: UseCase,
 ) -> None:
-    """At every crash point: one audit entry, its jobs once, and the answer that the first would have given."""
+    """It leaves one audit entry, its jobs once, and the answer that the first request would have given."""
     killed, reference = kill_run.list_killed(use_case), reference_runs[use_case.name]
     assert {one.crash_point for one in killed} == set(reference.points)
     words = [word for one in killed for word in list_differences(crash_test, one, reference)]
@@ -65,12 +65,12 @@ def test_a_request_killed_at_any_crash_point_and_sent_again_is_done_once(
 
 
 def test_all_killed_requests_together_add_no_row_more_than_unkilled_ones(kill_run: KillRunResult) -> None:
-    """In any table: what a doubled effect would leave somewhere else than at its own record is found here."""
+    """All tables are counted, so a doubled effect is found that is not at its own record."""
     assert kill_run.added == kill_run.wanted
 
 
 def test_some_died_before_and_some_after_the_commit_and_some_were_sent_again_too_early(kill_run: KillRunResult) -> None:
-    """Without all three the campaign proves little. A held key is 409 until its lease ends."""
+    """The campaign proves little without all three. A held key is 409 until its lease ends."""
     committed = sum(one.committed is not None for one in kill_run.killed)
     assert 0 < committed < len(kill_run.killed)
     assert any(one.in_progress for one in kill_run.killed)

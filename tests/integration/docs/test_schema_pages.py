@@ -20,7 +20,7 @@ def read_arrows(title: str) -> set[tuple[str, str]]:
 
 
 def test_the_data_model_is_that_of_the_schema(fresh_database: FreshDatabase) -> None:
-    """Not written by hand: `make reference` writes it."""
+    """The page is written by `make reference`, never by hand."""
     with psycopg.connect(fresh_database.postgres.build_conninfo(dbname=fresh_database.name)) as connection:
         assert data_model_page.PAGE.read_text(encoding="utf-8") == data_model_page.render(connection)
 

@@ -120,7 +120,7 @@ def used(client: ApiClient) -> Any:
 
 
 def wait_until(look: Callable[[], bool], within_s: float = 10.0) -> bool:
-    """Whether it comes true: a session that was left takes the server a moment to end."""
+    """Return whether a condition comes true: the server takes a moment to end a session that was left."""
     until = monotonic() + within_s
     while not (seen := look()) and monotonic() < until:
         sleep(0.02)
@@ -152,7 +152,7 @@ MANY = 600  # more than leave within the margin of five minutes at one a second
 def add_mails(
     fresh_database: FreshDatabase, count: int, *, priority: str, age_s: float, sent: int, last_error: str | None = None
 ) -> None:
-    """So many mails, written at one moment that long ago; some have left since, one in each second."""
+    """Write so many mails at one moment in the past; some have left since, one in each second."""
     fresh_database.query_rows(
         """INSERT INTO outbox (id, kind, priority, subject_id, payload, state, last_error, created_at, updated_at)
            SELECT gen_random_uuid(), 'mail', %s, gen_random_uuid(), '{}',
@@ -199,7 +199,7 @@ def test_only_mails_that_went_before_it_explain_the_wait_of_a_high_one(
 
 
 def test_a_sign_in_does_not_wait_for_the_rate_of_mails(settings: Settings, fresh_database: FreshDatabase) -> None:
-    """What is no mail has no turn, however many mails have left."""
+    """Only mails wait for send slots, however many mails have left."""
     add_mails(fresh_database, MANY, priority="high", age_s=600, sent=MANY)
     fresh_database.query_rows(
         """INSERT INTO outbox (id, kind, priority, subject_id, payload, created_at)
@@ -223,7 +223,7 @@ def test_mails_that_were_refused_had_their_turn(settings: Settings, fresh_databa
 def test_a_job_that_is_put_off_again_and_again_is_late(
     settings: Settings, fresh_database: FreshDatabase, state: str
 ) -> None:
-    """What counts is when it was written: each delay makes it due later."""
+    """Its lateness counts from when it was written: each delay makes it due later."""
     add_job(fresh_database, state, age_s=1000, due_in="10 minutes")
     assert 1000 <= run_deep_check(make_health_client(settings))["jobs"]["oldest_pending_s"] < 1060
     fresh_database.query_rows("DELETE FROM outbox")
@@ -232,7 +232,7 @@ def test_a_job_that_is_put_off_again_and_again_is_late(
 def test_a_job_that_a_person_has_done_again_waits_from_then_on(
     settings: Settings, fresh_database: FreshDatabase
 ) -> None:
-    """That it failed a week ago is no news, and no lateness of the queue."""
+    """Its failure a week ago is no lateness of the queue."""
     add_job(fresh_database, "failed", age_s=7 * 86400)
     [row] = fresh_database.query_rows("SELECT id FROM outbox")
     replay(fresh_database, row["id"])
@@ -283,7 +283,7 @@ def test_a_high_job_that_fails_degrades_and_is_counted_until_it_is_done_again(
 def test_a_high_job_that_is_dismissed_degrades_and_counts_no_more(
     settings: Settings, fresh_database: FreshDatabase, capsys: pytest.CaptureFixture[str], state: str
 ) -> None:
-    """What can't be done again must not hide what else goes wrong."""
+    """A job that can't be done again must not hide what else goes wrong."""
     client, records = make_health_client(settings), RecordFixtures(fresh_database)
     member = records.add_member()
     high = records.add_mail("member-welcome", member, to=member, priority="high", state=state)

@@ -60,7 +60,7 @@ class FaultyDependencies:
         return clients
 
     def silence_database(self, faults: tuple[str, ...]) -> None:
-        """From now, where that is among the faults."""
+        """Silence the database from now on, if that is among the faults."""
         if AT_CONNECT in faults:
             self.relay.hold_all()
         if CONNECTED in faults:
@@ -75,7 +75,7 @@ def dependencies(emulator: EmulatorHandle, fresh_database: FreshDatabase) -> Ite
 
 
 def ask(client: ApiClient) -> ApiReply:
-    """One call."""
+    """Make one call."""
     return client.call("GET", "/health/deep")
 
 
@@ -86,7 +86,7 @@ def forget(client: ApiClient) -> None:
 
 
 def ask_anew(client: ApiClient) -> ApiReply:
-    """One call, of which the answer is not a kept one."""
+    """Make one call whose answer was not kept from an earlier one."""
     forget(client)
     return ask(client)
 
@@ -102,7 +102,10 @@ def timed(client: ApiClient) -> tuple[ApiReply, float]:
 def test_ten_callers_learn_in_time_what_is_broken(
     dependencies: FaultyDependencies, faults: tuple[str, ...], environments: int
 ) -> None:
-    """Of one environment, where nine wait for one check, and of ten. Unhealthy without a database, else degraded."""
+    """Ten ask one environment, where nine wait for one check, or ten environments.
+
+    Health is unhealthy without a database, else degraded.
+    """
     clients = dependencies.environments(environments, faults)
     dependencies.silence_database(faults)
     with ThreadPoolExecutor(CALLERS) as pool:
@@ -118,7 +121,7 @@ def test_ten_callers_learn_in_time_what_is_broken(
 
 
 def test_a_database_that_is_heard_again_is_well_again(dependencies: FaultyDependencies) -> None:
-    """In an environment that has seen it silent both ways."""
+    """The environment has seen it silent in both directions."""
     [client] = dependencies.environments(1, ())
     for fault in (AT_CONNECT, CONNECTED):
         dependencies.silence_database((fault,))

@@ -1,4 +1,4 @@
-"""What the fleet knows of itself, in a real table."""
+"""What all environments know of failovers and retries, kept in a real table."""
 
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -50,7 +50,7 @@ def test_circuits_are_read_by_name(table: StateTable) -> None:
 
 
 def test_of_many_that_see_a_new_writer_one_is_first(table: StateTable) -> None:
-    """So a failover is counted once, however many see it; those that know an old one change nothing."""
+    """A failover is therefore counted once; environments that know an older one change nothing."""
     first, second = LastWriter("a1", None), LastWriter("b2", NOON)
     assert sum(run_concurrently([lambda: table.fleet.change_server(None, first)] * 10)) == 1
     assert table.fleet.read([]).server == first
@@ -60,7 +60,7 @@ def test_of_many_that_see_a_new_writer_one_is_first(table: StateTable) -> None:
 
 
 def test_retries_of_the_fleet_are_added_up_and_forgotten(table: StateTable) -> None:
-    """Whoever made them; DynamoDB deletes the items of old minutes."""
+    """Retries of all environments count; DynamoDB deletes the items of old minutes."""
     run_concurrently([lambda: table.fleet.add_retries(2)] * 10)
     assert table.fleet.read([]).retries == 20
     table.clock.advance(120)
@@ -71,7 +71,7 @@ def test_retries_of_the_fleet_are_added_up_and_forgotten(table: StateTable) -> N
 
 @pytest.mark.parametrize("begins_at", [0, 1, 29, 58, 59])
 def test_a_retry_counts_for_one_minute(table: StateTable, begins_at: int) -> None:
-    """For 60 seconds to the second, wherever in the clock's minute it happened."""
+    """It counts for 60 seconds to the second, wherever in the clock's minute it happened."""
     table.clock.advance(begins_at)
     table.fleet.add_retries(1)
     seen = []
@@ -82,7 +82,7 @@ def test_a_retry_counts_for_one_minute(table: StateTable, begins_at: int) -> Non
 
 
 def test_each_retry_leaves_the_last_minute_by_itself(table: StateTable) -> None:
-    """One every ten seconds: there are six, from the first minute's end on."""
+    """One retry every ten seconds makes six, from the first minute's end on."""
     seen = []
     for _ in range(20):
         table.fleet.add_retries(1)
@@ -111,7 +111,7 @@ def test_a_table_that_is_gone_is_a_failure_to_readers_and_nothing_to_counters(ta
 
 
 def test_a_tally_makes_nobody_wait_and_loses_nothing() -> None:
-    """While one call is under way the rest is counted, and goes in the next."""
+    """Retries during a call to the table are counted, and written by the next call."""
     handed: list[int] = []
     begun, go_on, done = Event(), Event(), Event()
 

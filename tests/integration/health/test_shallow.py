@@ -61,7 +61,7 @@ class ConnectionTrap:
 
 
 def asked(resource: str, trap: ConnectionTrap) -> dict[str, Any]:
-    """What a new environment answers, and which socket events Python saw."""
+    """Return a new environment's answer, and the socket events that Python saw."""
     paths = [ROOT / "layers/shared", ROOT / "functions/health", ROOT]
     environment = {
         "PATH": os.environ["PATH"],
@@ -83,7 +83,7 @@ def asked(resource: str, trap: ConnectionTrap) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("resource", "status", "touches"), [("/health", 200, False), ("/health/deep", 503, True)])
 def test_only_the_deep_check_touches_anything(resource: str, status: int, touches: bool) -> None:
-    """From the import to the answer: no socket, and nobody comes to where database and services are said to be."""
+    """No socket is opened from the import to the answer, and nobody connects to the addresses of database and services."""
     trap = ConnectionTrap()
     try:
         answer = asked(resource, trap)

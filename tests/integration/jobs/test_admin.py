@@ -51,7 +51,7 @@ def test_a_command_that_is_wrong_says_what_is(event: dict[str, Any], words: str)
 def test_migrate_brings_a_database_up_to_date_and_says_what_it_did(
     postgres: PostgresHandle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the settings' role, and safe to repeat; the functions' roles get the settings' number of connections."""
+    """It runs as the settings' role and may be repeated; functions' roles get the settings' number of connections."""
     postgres.execute("CREATE DATABASE to_migrate OWNER interdomestik")
     settings = {"DB_NAME": "to_migrate", "DB_USER": "interdomestik", "DB_PORT": str(postgres.server.port),
                 "DB_AUTH": "trust", "DB_SSLMODE": "disable", "MIGRATIONS_DIR": os.fspath(MIGRATIONS),
@@ -72,7 +72,7 @@ def test_migrate_brings_a_database_up_to_date_and_says_what_it_did(
 
 
 def audit(postgres: PostgresHandle, dbname: str) -> list[tuple[Any, ...]]:
-    """Who did what to which record; each in the request that Lambda names."""
+    """Return who did what to which record, and in which request."""
     with psycopg.connect(postgres.build_conninfo(user="postgres", dbname=dbname)) as connection:
         rows = connection.execute("SELECT request_id, action, subject_id, actor, facts FROM audit").fetchall()
     assert {row[0] for row in rows} <= {LambdaContext().aws_request_id}
@@ -82,7 +82,7 @@ def audit(postgres: PostgresHandle, dbname: str) -> list[tuple[Any, ...]]:
 def test_a_forced_circuit_is_in_the_audit(
     postgres: PostgresHandle, store: InMemoryCircuitStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who forced which one to what; looking changes nothing, and leaves nothing."""
+    """The entry says who forced which circuit to what; reading the circuits leaves none."""
     fresh_database = postgres.make_fresh_database()
     monkeypatch.setitem(get_container().__dict__, "database", fresh_database.make_database())
     admin.handler({"command": "force-circuit", "name": "email", "state": "open"}, LambdaContext())
@@ -96,7 +96,7 @@ def test_a_forced_circuit_is_in_the_audit(
 def test_a_circuit_is_forced_while_the_database_is_out_of_reach(
     store: InMemoryCircuitStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """That may be why; the log has what the audit could not take."""
+    """The outage may be the reason for forcing it; the log has what the audit could not take."""
     monkeypatch.setattr(admin, "AUDIT_S", 0.2)
     admin.handler({"command": "force-circuit", "name": "email", "state": "open"}, LambdaContext())
     assert store.read("email").state == "open"

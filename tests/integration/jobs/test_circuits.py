@@ -60,7 +60,7 @@ class CircuitWorkerSetup:
         return make_service_breaker(self.store, self.time, policy)
 
     def break_mail(self, error: AwsError) -> None:
-        """From now on every mail meets this."""
+        """Make every mail from now on fail in this way."""
 
         def answer(_mail: Mail) -> None:
             raise error
@@ -68,7 +68,7 @@ class CircuitWorkerSetup:
         self.mailer.answer = answer
 
     def mend_mail(self) -> None:
-        """From now on mails leave again."""
+        """Let mails leave again from now on."""
         self.mailer.answer = lambda _mail: None
 
 
@@ -102,7 +102,7 @@ def member(records: RecordFixtures) -> UUID:
 
 @pytest.fixture
 def mails(records: RecordFixtures, member: UUID) -> Callable[[int], list[UUID]]:
-    """So many mails, on their way."""
+    """Return so many mails that are on their way."""
     return lambda count: [
         records.add_mail("member-welcome", member, to=member, state="queued", priority="high") for _ in range(count)
     ]
@@ -179,7 +179,7 @@ def test_postponing_a_job_is_one_round_trip(
     monkeypatch: pytest.MonkeyPatch,
     database: Database,
 ) -> None:
-    """So there is no moment at which a dead worker could leave it claimed."""
+    """There is therefore no moment at which a dead worker could leave it claimed."""
     opened(worker_setup, mails)
     [job] = mails(1)
     round_trips: list[None] = []

@@ -1,4 +1,4 @@
-"""From the outbox to the inbox: real PostgreSQL, real queues, mail and identities of the emulator, nothing faked."""
+"""Jobs from the outbox to the inbox: real PostgreSQL, real queues, mail and identities of the emulator, no fakes."""
 
 import json
 import urllib.request
@@ -65,7 +65,7 @@ def _pool() -> dict[str, str]:
 
 
 def deliver(functions: dict[str, str]) -> dict[str, Any]:
-    """What Lambda's event source mappings do: hand the workers what waits, and delete what they did not return."""
+    """Hand the workers the waiting messages and delete those they did not return, as event source mappings do."""
     failures: dict[str, Any] = {"batchItemFailures": []}
     for priority in PRIORITIES:
         url = functions[f"QUEUE_{priority.upper()}_URL"]
@@ -96,7 +96,7 @@ def register(records: RecordFixtures, email: str) -> UUID:
 def test_a_registration_ends_in_a_mail_and_an_identity(
     functions: dict[str, str], emulator: EmulatorHandle, records: RecordFixtures, fresh_database: FreshDatabase
 ) -> None:
-    """By the handlers that are deployed: one relay, one worker, one mail in Macedonian, one account with its sub."""
+    """The deployed handlers do it: one relay, one worker, one mail in Macedonian, one account with its sub."""
     email = f"{uuid4().hex}@example.test"
     member = register(records, email)
     assert relay.handler({}, LambdaContext(SECONDS)) == {"published": 2}

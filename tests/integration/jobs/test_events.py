@@ -1,4 +1,4 @@
-"""What a mail says is kept with its job, in the transaction of its event; here: claims, and whoever writes a job."""
+"""A mail's facts are kept with its job, in the transaction of its event: mails about claims, and all writers of jobs."""
 
 import random
 from collections.abc import Mapping
@@ -90,7 +90,7 @@ def test_every_mail_that_a_use_case_writes_has_all_its_facts_with_it(all_mails: 
 
 
 def test_every_mail_is_written_by_a_use_case(all_mails: list[dict[str, Any]]) -> None:
-    """So that the test above has seen them all."""
+    """The test above has therefore seen them all."""
     assert {mail["template"] for mail in all_mails} == MAILS.keys()
 
 
@@ -138,7 +138,7 @@ def test_the_mail_about_each_transition_has_its_own_state_and_reason(
 def test_the_claims_desk_gets_a_breach_as_it_was_when_it_was_noticed(
     records: RecordFixtures, fresh_database: FreshDatabase
 ) -> None:
-    """With the assignee of then; and of nobody where nobody had it, whoever has it now."""
+    """The mail names the assignee of that moment, or nobody if there was none, whoever has the claim now."""
     claim = records.add_claim(records.add_member())
     records.add_mail("staff-sla-breach", claim, to=None)
     colleague = records.add_account("staff")

@@ -56,7 +56,7 @@ def document(records: RecordFixtures, evidence: FakeDocumentStore) -> Callable[.
 
 
 def list_audit(fresh_database: FreshDatabase) -> list[tuple[Any, ...]]:
-    """Who did what to which record, in which request."""
+    """Return who did what to which record, and in which request."""
     rows = fresh_database.query_rows("SELECT action, subject_id, actor, request_id, facts FROM audit ORDER BY at, id")
     return [tuple(row.values()) for row in rows]
 
@@ -114,7 +114,7 @@ def test_the_relay_is_woken_for_a_notice_to_the_claims_desk(
 def test_the_claims_desk_gets_one_notice_of_a_claim_that_stays_too_long_in_a_state(
     housekeeper: Housekeeper, records: RecordFixtures, fresh_database: FreshDatabase, state: str, days: int
 ) -> None:
-    """From the day after the promise on, and not again in the same state."""
+    """It gets the notice from the day after the promised one on, and no second one for the same state."""
     claim = records.add_claim(records.add_member())
     _put(records, claim, state, f"{days} days -1 minute")
     assert housekeeper.run()["overdue_claims_notified"] == 0
@@ -155,7 +155,7 @@ def test_a_claim_can_be_late_again_after_a_transition(
 
 @pytest.mark.parametrize("state", ["court", "resolved", "rejected", "withdrawn"])
 def test_states_without_a_promise_are_never_late(housekeeper: Housekeeper, records: RecordFixtures, state: str) -> None:
-    """However long they last."""
+    """They may last as long as they do."""
     _put(records, records.add_claim(records.add_member()), state, "400 days")
     assert housekeeper.run()["overdue_claims_notified"] == 0
 

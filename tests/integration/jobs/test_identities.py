@@ -63,7 +63,7 @@ def test_a_member_of_staff_has_an_account_and_can_sign_in(
 def test_repeating_the_command_changes_nothing(
     database: Database, identities: FakeIdentityProvider, fresh_database: FreshDatabase
 ) -> None:
-    """Also after a failure halfway."""
+    """This holds after a failure halfway as well."""
     identities.fails = [ServiceUnavailable("TooManyRequestsException")]
     with pytest.raises(ServiceUnavailable):
         create(database, identities)
@@ -130,7 +130,7 @@ class DyingIdentityProvider(FakeIdentityProvider):
 
 
 def tools_of(database: Database, identities: FakeIdentityProvider) -> OperatorContext:
-    """What the commands work with."""
+    """Return what the commands work with."""
     return OperatorContext(database, identities, make_deadline(), "invocation-1")
 
 
@@ -149,7 +149,7 @@ def free(database: Database, identities: FakeIdentityProvider, email: str = BESA
 
 
 def list_audited(fresh_database: FreshDatabase, action: str) -> list[tuple[str, str]]:
-    """Who did it to which account."""
+    """Return who did it to which account."""
     rows = fresh_database.query_rows("SELECT actor, subject_id::text AS id FROM audit WHERE action = %s", action)
     return [(row["actor"], row["id"]) for row in rows]
 
@@ -337,7 +337,7 @@ def test_an_address_is_freed_once(
 def test_a_proven_address_stays_its_owners(
     database: Database, identities: FakeIdentityProvider, fresh_database: FreshDatabase
 ) -> None:
-    """One call of theirs was enough; nothing is touched."""
+    """One signed-in call of the owner is enough, and nothing is changed."""
     register_member(fresh_database)
     sub = identities.find_or_create(BESA)
     fresh_database.query_rows("UPDATE accounts SET identity_sub = %s", sub)
@@ -469,7 +469,7 @@ def test_the_agent_of_a_freed_address_is_not_let_in_again(
 
 @pytest.mark.parametrize("call", [1, 2])
 def test_freeing_goes_on_where_it_died(database: Database, fresh_database: FreshDatabase, call: int) -> None:
-    """Before its identity is found, or before it is deleted: its account is closed by then, and found again."""
+    """It dies before it finds or deletes the identity: the account is closed by then, and found again."""
     identities = DyingIdentityProvider()
     member = register_member(fresh_database)
     identities.find_or_create(BESA)

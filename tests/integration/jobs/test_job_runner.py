@@ -87,7 +87,7 @@ def failing(error: Exception) -> Callable[[Mail], None]:
 def test_a_mail_is_written_from_the_database_and_sent_to_the_persons_address(
     worker_setup: WorkerSetup, records: RecordFixtures, member: UUID, welcome_mail: UUID, fresh_database: FreshDatabase
 ) -> None:
-    """In their language, with the facts that were kept with it."""
+    """The mail is in their language and has the facts that were kept with it."""
     assert worker_setup.work(welcome_mail) == "done"
     number = fresh_database.query_rows("SELECT number FROM members WHERE id = %s", member)[0]["number"]
     [mail] = worker_setup.mailer.sent
@@ -157,7 +157,7 @@ def test_the_mail_about_a_transition_shows_it_even_after_a_later_transition(
 def test_facts_of_the_event_come_before_those_of_the_database(
     worker_setup: WorkerSetup, records: RecordFixtures
 ) -> None:
-    """What a job says itself was true when it was written."""
+    """The facts that a job brings were true when it was written."""
     agent = records.add_agent(language="en")
     worker_setup.work(
         records.add_mail("agent-rejected", agent, to=agent, facts={"reason": "No <licence>"}, state="queued")
@@ -210,7 +210,7 @@ def test_a_mail_that_ses_refuses_has_failed(
 def test_a_mail_of_unknown_fate_is_uncertain_and_not_sent_again(
     worker_setup: WorkerSetup, records: RecordFixtures, welcome_mail: UUID
 ) -> None:
-    """Neither a repeated message nor a relay sends it."""
+    """No repeated message and no relay sends it."""
     worker_setup.mailer.answer = failing(OutcomeUnknown("ReadTimeoutError"))
     assert worker_setup.work(welcome_mail) == "uncertain"
     worker_setup.mailer.answer = lambda _mail: None
@@ -260,7 +260,7 @@ def test_waits_grow_and_the_last_attempt_fails(
 def test_a_mail_that_a_guard_gives_back_waits_as_long_as_it_says_and_was_not_tried(
     worker_setup: WorkerSetup, records: RecordFixtures, welcome_mail: UUID
 ) -> None:
-    """However often: what was never asked of SES uses up none of its attempts."""
+    """A mail that SES was never asked to send uses up none of its attempts, however often it waits."""
     worker_setup.mailer.answer = failing(RetryLater("mail-rate", 3.2))
     for _ in range(MOST_ATTEMPTS + 1):
         assert worker_setup.work(welcome_mail) == "pending"
@@ -290,7 +290,7 @@ def test_a_mail_that_can_not_be_written_has_failed(
 def test_an_identity_is_made_and_its_sub_written_to_the_account(
     worker_setup: WorkerSetup, records: RecordFixtures, member: UUID, fresh_database: FreshDatabase
 ) -> None:
-    """From then on the person's token leads to their account."""
+    """The person's token then leads to their account."""
     assert worker_setup.work(records.add_identity(member, state="queued")) == "done"
     person = worker_setup.identities.people["besa@example.test"]
     assert person.groups == {"member"}
@@ -398,7 +398,7 @@ def test_what_the_database_never_takes_settles_the_job_at_once(
     refusal: str,
     code: str,
 ) -> None:
-    """Whatever constraint or right it is: with its code, not abandoned after ten tries. No group was given."""
+    """Any constraint or missing right ends the job with its code, not after ten tries. No group was given."""
     job = records.add_identity(member, state="queued")
     fresh_database.postgres.execute(refusal, dbname=fresh_database.name)
     assert worker_setup.work(job) == "failed"
@@ -523,7 +523,7 @@ def test_a_worker_whose_job_was_taken_over_changes_nothing(
 
 @pytest.fixture
 def round_trips(database: Database, monkeypatch: pytest.MonkeyPatch) -> list[None]:
-    """One entry for each round trip to the database."""
+    """Return one entry for each round trip to the database."""
     made: list[None] = []
     run_pipeline = database._run_pipeline
 
@@ -551,7 +551,7 @@ def test_an_identity_costs_three_round_trips(
 
 
 def make_sqs_event(*bodies: str) -> dict[str, Any]:
-    """What Lambda hands a worker."""
+    """Return the event that Lambda gives a worker."""
     common = {"eventSource": "aws:sqs", "eventSourceARN": "arn:queue", "attributes": {"ApproximateReceiveCount": "2"}}
     return {
         "Records": [{"messageId": f"m{i}", "receiptHandle": f"r{i}", "body": b, **common} for i, b in enumerate(bodies)]
@@ -620,7 +620,7 @@ def log() -> Iterator[io.StringIO]:
 def test_nothing_of_a_person_is_logged(
     worker_setup: WorkerSetup, records: RecordFixtures, member: UUID, welcome_mail: UUID, log: io.StringIO
 ) -> None:
-    """Whether a job is done, fails, or crashes with the person's data in hand."""
+    """This holds if a job is done, fails, or crashes with the person's data in hand."""
 
     def crash(mail: Mail) -> None:
         raise RuntimeError(f"could not write to {mail.to}: {mail.text}")

@@ -142,7 +142,7 @@ def test_a_dismissed_job_is_listed_apart_with_its_reason_and_audited(
     state: str,
     reason: str,
 ) -> None:
-    """Who and why; the facts about people are gone with it, and nobody is woken."""
+    """The entry says who and why; the facts about people are deleted with it, and the relay is not woken."""
     job = records.add_mail(
         "member-welcome", member, to=member, state=state, last_error="X", facts={"full_name": "Besa"}
     )
@@ -194,7 +194,7 @@ def test_a_dismissal_gives_one_of_the_reasons(
 def test_a_dismissed_job_is_touched_by_nobody_any_more(
     admin: ApiClient, records: RecordFixtures, member: UUID, database: Database
 ) -> None:
-    """Not by a message that comes late, nor by a relay."""
+    """Neither a late message nor a relay takes it."""
     job = records.add_mail("member-welcome", member, to=member, state="uncertain", available_at="2026-01-01")
     dismiss_job(admin, job, "delivered")
 

@@ -98,7 +98,7 @@ class PacedWorkers:
         self.sent.append(((self.clock() - self.start).total_seconds(), mail.to))
 
     def round(self) -> None:
-        """What is due is relayed, and done by all workers at once."""
+        """Relay all due jobs, and let all workers do them at once."""
         relay = self.workers[0].database
         repeat_until_empty(
             lambda: relay_batch(relay, self.queues, clock=read_utc_now, deadline=make_deadline()), make_deadline()
@@ -126,7 +126,7 @@ def paced_workers(fresh_database: FreshDatabase, emulator: EmulatorHandle) -> Pa
 
 
 def welcomes(records: RecordFixtures, count: int, priority: str = "normal") -> list[UUID]:
-    """So many mails, each to somebody else."""
+    """Return so many welcome mails, each to somebody else."""
     people = [records.add_member() for _ in range(count)]
     return [records.add_mail("member-welcome", person, to=person, priority=priority) for person in people]
 
@@ -134,7 +134,7 @@ def welcomes(records: RecordFixtures, count: int, priority: str = "normal") -> l
 def test_fifty_mails_at_once_leave_at_the_rate_and_each_once(
     paced_workers: PacedWorkers, records: RecordFixtures
 ) -> None:
-    """In no window do more leave than the rate allows, and the rate is used: nobody waits long past their turn."""
+    """No window has more than the rate allows, and the rate is used: nobody waits long past their turn."""
     jobs = welcomes(records, MAILS)
     rounds = 0
     while len(paced_workers.sent) < MAILS and rounds < 3 * MAILS:

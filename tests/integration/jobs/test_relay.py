@@ -25,13 +25,13 @@ class RelayKilled(BaseException):
 
 @pytest.fixture
 def queues() -> FakeJobQueues:
-    """Where jobs go."""
+    """Return the queues that jobs go to."""
     return FakeJobQueues()
 
 
 @pytest.fixture
 def relay(database: Database, queues: FakeJobQueues) -> Callable[[], int]:
-    """One round of the relay."""
+    """Run the relay once."""
     return lambda: relay_batch(database, queues, clock=read_utc_now, deadline=make_deadline())
 
 
@@ -51,7 +51,7 @@ def test_a_pending_job_goes_to_the_queue_of_its_priority(
 def test_more_than_a_batch_goes_out_the_most_urgent_first(
     relay: Callable[[], int], records: RecordFixtures, queues: FakeJobQueues
 ) -> None:
-    """What waits in `low` does not hold up what is `high`."""
+    """Jobs that wait in `low` do not hold up those in `high`."""
     someone = records.add_member()
     for _ in range(CLAIM_BATCH):
         records.add_identity(someone, priority="low")
@@ -74,7 +74,7 @@ def test_a_job_due_later_waits(relay: Callable[[], int], records: RecordFixtures
 def test_what_sqs_did_not_take_is_pending_again_and_goes_out_later(
     relay: Callable[[], int], records: RecordFixtures, queues: FakeJobQueues
 ) -> None:
-    """And the relay does not spin on it: the next try is some seconds away."""
+    """The next try is some seconds away, so the relay does not spin on it."""
     someone = records.add_member()
     taken, dropped = records.add_identity(someone), records.add_identity(someone)
     queues.drops = {dropped}
@@ -122,7 +122,7 @@ def test_a_relay_killed_before_or_after_publishing_loses_nothing(
 def test_a_message_that_sqs_lost_is_published_again(
     relay: Callable[[], int], records: RecordFixtures, queues: FakeJobQueues
 ) -> None:
-    """After a quarter of an hour without a worker, the job is published again."""
+    """The job is published again after a quarter of an hour without a worker."""
     job = records.add_identity(records.add_member())
     relay()
     records.age_job(job, "14 minutes")

@@ -1,4 +1,4 @@
-"""What an operator must repair, seen by the worker through production's own client: jobs wait for it, however long."""
+"""Faults that an operator must repair, seen by the worker through production's own client: jobs wait until then."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -89,7 +89,7 @@ def denying() -> Iterator[tuple[ScriptedMailServer, IdentityProvider]]:
 
 
 def requeue(fresh_database: FreshDatabase, job: UUID) -> None:
-    """What the relay does when the job is due."""
+    """Publish the job as the relay does when it is due."""
     fresh_database.query_rows("UPDATE outbox SET state = 'queued', available_at = now() WHERE id = %s", job)
 
 

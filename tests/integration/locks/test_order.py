@@ -1,4 +1,4 @@
-"""One order of rows for all that write: the key, then accounts, agents, members and so on, as the domain says."""
+"""All use cases take rows in one order: the key, then accounts, agents, members and so on, as decision 12 says."""
 
 import importlib
 import random
@@ -49,7 +49,7 @@ def staged(fresh_database: FreshDatabase, *, database: object = None) -> Operati
 
 
 def taken_by(fresh_database: FreshDatabase, name: str, *, database: object = None) -> list[list[LockedRow]]:
-    """What the transactions of an act take."""
+    """Return the rows that an operation's transactions take."""
     environment = staged(fresh_database, database=database)
     log = WalReader(fresh_database)
     assert has_succeeded(ACTS[name](environment)), name
@@ -58,7 +58,7 @@ def taken_by(fresh_database: FreshDatabase, name: str, *, database: object = Non
 
 @pytest.mark.parametrize("name", [name for name in ACTS if name not in SKIPPING])
 def test_a_use_case_takes_its_rows_in_the_one_order(fresh_database: FreshDatabase, name: str) -> None:
-    """Whatever took them: a lock, a write, or the foreign key of an insert."""
+    """A lock, a write and the foreign key of an insert all take rows."""
     transactions = taken_by(fresh_database, name)
     assert transactions
     assert [late for transaction in transactions if (late := find_out_of_order(transaction))] == []

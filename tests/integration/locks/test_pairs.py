@@ -19,7 +19,7 @@ def pairs(fresh_database: FreshDatabase) -> list[Pair]:
 
 
 def test_pairs_of_use_cases_do_not_deadlock(fresh_database: FreshDatabase, pairs: list[Pair]) -> None:
-    """However their statements fall between each other's."""
+    """This holds however their statements interleave."""
     contention = ContentionTest(fresh_database, SEED)
     for pair in shuffle_rounds(pairs, TIMES, SEED):
         contention.run_round(pair)
@@ -30,7 +30,7 @@ def test_pairs_of_use_cases_do_not_deadlock(fresh_database: FreshDatabase, pairs
 
 
 def test_the_same_pair_the_other_way_round_would_deadlock(fresh_database: FreshDatabase) -> None:
-    """One of two takes its rows in the opposite order: both counters see it."""
+    """One of two takes its rows in the opposite order, and both counters see the deadlock."""
     cancel, renew = f"{CANCEL} by staff", f"{RENEW} by staff"
     contention = ContentionTest(fresh_database, SEED, around={cancel: ReversedTransaction})
     for pair in shuffle_rounds([(cancel, renew)], 20, SEED):

@@ -68,7 +68,7 @@ class MembershipFixture:
         )
 
     def has_access(self) -> bool:
-        """Whether a claim would be taken; it leaves one where it is."""
+        """Return whether a claim would be taken; if so the claim stays."""
         claims = make_client(claims_api, self.fresh_database, clock=self.clock).sign_in_as(
             sign_in(self.fresh_database, self.member_id)
         )

@@ -61,7 +61,7 @@ def test_a_registration_for_another_country_is_refused(fresh_database: FreshData
 def test_a_membership_begins_on_the_day_it_is_there(
     fresh_database: FreshDatabase, country: Any, moment: str, day: str
 ) -> None:
-    """And its number has that day's year, whatever the day is in UTC or the year on the database's clock."""
+    """Its number has that day's year, whatever the day is in UTC or the year on the database's clock."""
     reply = register(make_client(api, fresh_database, country=country, clock=clock_at(moment)))
     assert reply.json["membership"]["starts_on"] == day
     assert reply.json["number"].startswith(f"MEM-{day[:4]}-")
@@ -86,7 +86,7 @@ def test_two_registrations_around_midnight_count_on(fresh_database: FreshDatabas
 
 
 def test_rows_of_code_that_passes_no_day_are_numbered_too(fresh_database: FreshDatabase) -> None:
-    """As an earlier version of the functions writes them, on today's schema."""
+    """An earlier version of the functions writes such rows on today's schema."""
     fresh_database.query_rows(
         "INSERT INTO accounts (id, role, email, full_name, language)"
         " VALUES (gen_random_uuid(), 'member', 'old@example.test', 'Besa', 'sq')"
@@ -113,7 +113,7 @@ def test_a_membership_ends_at_midnight_of_its_country(fresh_database: FreshDatab
 
 
 def test_each_country_has_its_zone() -> None:
-    """By the tz database's names: Kosovo has none of its own."""
+    """The names are those of the tz database; Kosovo has none of its own there."""
     zones = {country: Settings(country=country).time_zone.key for country in COUNTRIES}
     assert zones == {"XK": "Europe/Belgrade", "MK": "Europe/Skopje", "AL": "Europe/Tirane"}
     assert Settings().country == "XK"

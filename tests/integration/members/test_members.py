@@ -83,7 +83,7 @@ def test_only_an_active_agents_code_counts(fresh_database: FreshDatabase, client
 
 
 def test_an_agents_own_token_makes_the_member_their_client(fresh_database: FreshDatabase, client: ApiClient) -> None:
-    """Without a code; and not while the agent is suspended."""
+    """No code is needed; a suspended agent's registration is refused."""
     (active, _), (suspended, _) = add_agent(fresh_database), add_agent(fresh_database, state="suspended")
     tokens = {
         "a": sign_in(fresh_database, active),
@@ -101,7 +101,7 @@ def test_an_agents_own_token_makes_the_member_their_client(fresh_database: Fresh
 
 
 def test_a_taken_address_is_refused_however_it_is_written(fresh_database: FreshDatabase, client: ApiClient) -> None:
-    """By the constraint; the problem reveals nothing of who has it."""
+    """The constraint refuses it; the problem reveals nothing of who has the address."""
     first = register(client, email="taken@example.test")
     before = count_rows(fresh_database)
     reply = register(client, email="Taken@EXAMPLE.test")
@@ -168,7 +168,7 @@ def test_staff_page_through_members_and_find_one(fresh_database: FreshDatabase, 
 
 
 def test_contact_data_changes_on_the_version_that_was_read(fresh_database: FreshDatabase, client: ApiClient) -> None:
-    """What is not sent stays; a stale version changes nothing; another's record is 404."""
+    """Omitted fields stay; a stale version changes nothing; another member's record is 404."""
     member = register(client).json
     me = client.sign_in_as(sign_in(fresh_database, member["id"]))
     changed = me.call("PATCH", "/members/me", {"phone": "+38344999999"}, if_match=1)
@@ -193,7 +193,7 @@ def test_contact_data_changes_on_the_version_that_was_read(fresh_database: Fresh
 
 
 def test_two_changes_of_one_version_have_one_winner(fresh_database: FreshDatabase) -> None:
-    """Of twenty concurrent changes of version 1 one is written."""
+    """One of twenty concurrent changes of version 1 is written."""
     member = register(make_client(api, fresh_database)).json["id"]
     clients = [make_client(api, fresh_database).sign_in_as(STAFF) for _ in range(20)]
 
@@ -219,7 +219,7 @@ def test_changes_of_any_version_follow_one_another(fresh_database: FreshDatabase
 
 
 def test_a_list_of_versions_matches_by_any(fresh_database: FreshDatabase, client: ApiClient) -> None:
-    """And a list without the record's own version is stale."""
+    """A list without the record's own version is stale."""
     member = register(client).json["id"]
     for tags, status in (('"7", "1"', 200), ('"7", "1"', 412), ('W/"2"', 412)):
         reply = client.sign_in_as(STAFF).call(
@@ -229,7 +229,7 @@ def test_a_list_of_versions_matches_by_any(fresh_database: FreshDatabase, client
 
 
 def test_renewing_extends_once_however_often_it_is_repeated(fresh_database: FreshDatabase, client: ApiClient) -> None:
-    """From the current end; a second one, once it is not too early, extends again; the agent earns 10 % each time."""
+    """It extends from the current end, and again once that is not too early; the agent earns 10 % each time."""
     agent_id, code = add_agent(fresh_database)
     member = register(client, referral_code=code).json["id"]
     me = client.sign_in_as(sign_in(fresh_database, member))

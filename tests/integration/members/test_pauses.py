@@ -103,7 +103,7 @@ def test_each_pause_delays_the_end_by_its_own_days(start_membership: Begin) -> N
 def test_only_within_its_period_can_a_membership_be_paused(
     start_membership: Begin, day: str, cancelled: bool, problem: str
 ) -> None:
-    """Not in its grace, and not after it: there are no days left that a pause could save. Nothing is written."""
+    """In its grace and after it there are no days left that a pause could save. Nothing is written."""
     membership = start_membership("2026-03-01")
     if cancelled:
         membership.post("cancellation")
@@ -114,7 +114,7 @@ def test_only_within_its_period_can_a_membership_be_paused(
 
 
 def test_a_paused_membership_is_resumed_before_it_is_renewed(start_membership: Begin) -> None:
-    """Where the next year begins is known only then; the same key works afterwards."""
+    """The next year's first day is known only then; the same key works afterwards."""
     membership = start_membership("2026-03-01").set_day("2026-06-01")
     membership.post("pause")
     key = f"renew-{membership.member_id}"
@@ -136,7 +136,7 @@ def test_a_paused_membership_can_be_cancelled(start_membership: Begin) -> None:
 
 
 def test_housekeeping_writes_down_that_a_pause_is_over(start_membership: Begin) -> None:
-    """Once, with the audit's word of it, and nothing before."""
+    """It does so once, with an audit entry, and not before the end."""
     membership = start_membership("2026-03-01").set_day("2026-06-01")
     membership.post("pause")
     membership.set_day("2026-08-29").sweep()
@@ -152,7 +152,7 @@ def test_housekeeping_writes_down_that_a_pause_is_over(start_membership: Begin) 
 
 @pytest.mark.parametrize("what", ["pause", "resume"])
 def test_only_staff_pause_and_resume(start_membership: Begin, what: str) -> None:
-    """Not the member, not an agent, not nobody; one who is not there is 404."""
+    """The member, agents and callers without a token may not; an unknown member is 404."""
     membership = start_membership("2026-03-01")
     before = membership.read_written()
     me = sign_in(membership.fresh_database, membership.member_id)
@@ -169,7 +169,7 @@ def test_only_staff_pause_and_resume(start_membership: Begin, what: str) -> None
 
 
 def test_no_pause_is_longer_than_its_days_in_the_database(start_membership: Begin) -> None:
-    """Whoever writes it."""
+    """The database refuses it from any writer."""
     membership = start_membership("2026-03-01")
     with pytest.raises(psycopg.errors.CheckViolation):
         membership.fresh_database.query_rows(

@@ -25,7 +25,7 @@ GRACE, MOST_PAUSED = 14, 90  # days, as the domain has them
      ("2026-11-24", "2027-11-23"), ("2028-02-29", "2029-02-27"), ("2027-02-28", "2028-02-27")],
 )  # fmt: skip
 def test_a_year_ends_the_day_before_its_anniversary(start_membership: Begin, first_day: str, last_day: str) -> None:
-    """Both days included: 365 of them, or 366. API and the agent's commission agree."""
+    """It has 365 or 366 days, both ends included. API and the agent's commission agree."""
     membership = start_membership(first_day)
     assert (membership.read()["starts_on"], membership.read()["ends_on"]) == (first_day, last_day)
     earned = membership.fresh_database.query_rows(
@@ -70,7 +70,7 @@ def test_a_renewal_more_than_two_years_ahead_is_refused(start_membership: Begin)
 
 @pytest.mark.parametrize("end", ["9999-12-31", "2036-11-23", "2029-02-23"])
 def test_an_absurd_end_is_impossible_in_the_database(start_membership: Begin, end: str) -> None:
-    """Whoever writes it: the end is at most two years and the days of a pause after the day it was agreed on."""
+    """The database refuses an end more than two years and the days of a pause after the day of the agreement."""
     membership = start_membership("2026-11-24")
     write = "UPDATE subscriptions SET ends_on = %s, period_starts_on = ends_on + 1 WHERE member_id = %s"
     with pytest.raises(psycopg.errors.CheckViolation) as caught:
@@ -80,7 +80,7 @@ def test_an_absurd_end_is_impossible_in_the_database(start_membership: Begin, en
 
 
 def test_an_ended_membership_begins_anew_with_a_new_anchor(start_membership: Begin) -> None:
-    """By dates: no sweep has called it expired."""
+    """Dates decide that, although no sweep has called it expired."""
     membership = start_membership("2026-03-01").set_day("2027-06-10")
     reply = membership.renew()
     assert (reply.json["membership"]["starts_on"], reply.json["membership"]["ends_on"]) == ("2027-06-10", "2028-06-09")
@@ -102,7 +102,7 @@ def test_in_its_grace_a_membership_goes_on_from_its_end(start_membership: Begin)
 def test_state_and_access_follow_from_dates(
     start_membership: Begin, cancelled: bool, days_after_end: int, state: str, swept: bool
 ) -> None:
-    """To the member, to staff, to the agent and to claims alike, whether or not a sweep has run."""
+    """The member, staff, the agent and the claims function see the same, whether or not a sweep has run."""
     membership = start_membership("2026-03-01")
     if cancelled:
         membership.post("cancellation")
@@ -122,7 +122,7 @@ def test_state_and_access_follow_from_dates(
 
 @pytest.mark.parametrize("swept", [False, True], ids=["not swept", "swept"])
 def test_what_has_expired_can_not_be_cancelled(start_membership: Begin, swept: bool) -> None:
-    """Also where no sweep has said so."""
+    """This holds before a sweep has said so, too."""
     membership = start_membership("2026-03-01").set_day("2027-03-15")
     if swept:
         membership.sweep()
@@ -133,7 +133,7 @@ def test_what_has_expired_can_not_be_cancelled(start_membership: Begin, swept: b
 
 @pytest.mark.parametrize("key", [None, "one"], ids=["keys of their own", "one key"])
 def test_cancelling_again_changes_nothing(start_membership: Begin, key: str | None) -> None:
-    """One mail, one audit entry, one version; the answer is 200 and the same, also after the end."""
+    """There is one mail, audit entry and version; the answer is 200 and the same, also after the end."""
     membership = start_membership("2026-03-01")
     key = key and f"{key}-{membership.member_id}"
     first = membership.post("cancellation", key=key)
@@ -152,7 +152,7 @@ def test_cancelling_again_changes_nothing(start_membership: Begin, key: str | No
 
 
 def test_cancelling_after_a_renewal_is_a_cancellation_again(start_membership: Begin) -> None:
-    """What was taken back can be done again."""
+    """The renewal took the first cancellation back."""
     membership = start_membership("2026-03-01")
     for what in ("cancellation", "renewals", "cancellation"):
         assert membership.post(what).status in (200, 201)
@@ -185,7 +185,7 @@ def compute_anniversary(day: date, year: int) -> date:
 
 @dataclass
 class MembershipModel:
-    """What a membership should be, computed day by day: days are counted, not looked up in SQL."""
+    """The state that a membership should have, computed day by day: days are counted, not looked up in SQL."""
 
     starts_on: date
     ends_on: date = field(init=False)
@@ -302,7 +302,7 @@ def test_whatever_happens_a_membership_is_what_the_calendar_says(
 
 
 def test_code_that_knows_no_periods_still_renews(fresh_database: FreshDatabase, start_membership: Begin) -> None:
-    """As an earlier version of the functions writes it, on today's schema: a year after the end it finds."""
+    """An earlier version of the functions writes a year after the end that it finds, on today's schema."""
     membership = start_membership("2026-11-24")
     fresh_database.query_rows(
         "UPDATE subscriptions SET ends_on = ends_on + interval '1 year', version = version + 1 WHERE member_id = %s",

@@ -78,7 +78,7 @@ def go_before_end(membership: MembershipFixture, days: int) -> MembershipFixture
 
 
 def test_a_year_has_four_reminders_on_their_days(start_membership: Begin) -> None:
-    """With a sweep every day from six weeks before the end to a month after it."""
+    """A sweep runs every day from six weeks before the end to a month after it."""
     membership = start_membership(BEGINS)
     written: list[tuple[int, str]] = []
     for days in range(42, -31, -1):
@@ -108,7 +108,7 @@ def test_a_reminder_is_a_low_mail_with_its_facts(start_membership: Begin) -> Non
 
 
 def test_twenty_sweeps_at_once_write_it_once(start_membership: Begin) -> None:
-    """Whoever comes second to a membership finds it taken, or its reminder there."""
+    """The second one to a membership finds it locked, or its reminder written."""
     membership = go_before_end(start_membership(BEGINS), 30)
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(lambda _: membership.sweep(), range(20)))
@@ -231,7 +231,7 @@ def test_who_cancels_in_the_grace_period_is_mailed_that_it_has_ended(
 def test_a_cancellation_promises_services_only_while_the_membership_runs(
     start_membership: Begin, language: Language
 ) -> None:
-    """Who is paused has no access, and a later end than the mail can name."""
+    """A paused member has no access, and a later end than the mail can name."""
     membership = start_membership(BEGINS)
     membership.fresh_database.query_rows(
         "UPDATE accounts SET language = %s WHERE id = %s", language, membership.member_id
@@ -270,7 +270,7 @@ def test_who_is_paused_is_not_reminded_and_afterwards_of_the_new_end(start_membe
 def test_who_was_mailed_an_end_that_a_pause_has_changed_is_mailed_the_new_one(
     start_membership: Begin, paused_at: int, resumed_at: int, expected: list[tuple[str, str]]
 ) -> None:
-    """Once for each end, whether staff resumed it or its days were used up."""
+    """The mail is written once for each end, whether staff resumed the membership or its days were used up."""
     membership, sent = start_membership(BEGINS), []
     for days in range(31, -92, -1):
         go_before_end(membership, days)
@@ -303,7 +303,7 @@ def test_a_reminder_dropped_by_a_pause_is_written_again_when_the_end_stays(
 def test_a_reminder_that_has_left_is_not_written_again_after_a_pause_that_changed_no_end(
     start_membership: Begin,
 ) -> None:
-    """Only what did not leave is written a second time."""
+    """Only reminders that did not leave are written a second time."""
     membership = go_before_end(start_membership(BEGINS), 30)
     membership.sweep()
     membership.fresh_database.query_rows("UPDATE outbox SET state = 'done' WHERE payload->>'template' = %s", SOON)
@@ -371,7 +371,7 @@ def test_a_repeated_cancellation_keeps_the_mail_about_the_end(start_membership: 
 
 
 def test_a_later_reminder_takes_the_place_of_one_that_has_not_left(start_membership: Begin) -> None:
-    """After weeks without mail a member gets one mail about the end, not three."""
+    """A member without mail for weeks then gets one mail about the end, not three."""
     membership = start_membership(BEGINS)
     for days in (30, 7, 0):
         go_before_end(membership, days).sweep()
@@ -382,7 +382,7 @@ def test_a_later_reminder_takes_the_place_of_one_that_has_not_left(start_members
 
 
 def test_more_members_than_a_batch_are_all_reminded(start_membership: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In several transactions."""
+    """The sweep takes several transactions."""
     monkeypatch.setattr("housekeeping.app.BATCH", 2)
     lives = [start_membership("2030-03-01") for _ in range(5)]
     lives[0].set_day("2031-01-29").sweep()
@@ -393,7 +393,7 @@ def test_more_members_than_a_batch_are_all_reminded(start_membership: Begin, mon
     ("days", "subject"), [(30, "ends on"), (7, "Only days left"), (0, "Last day"), (-15, "has ended")]
 )
 def test_a_worker_sends_what_a_sweep_has_written(start_membership: Begin, days: int, subject: str) -> None:
-    """With the end that was true then, although the row says another by now."""
+    """The mail has the end that was true then, although the row says another by now."""
     membership = go_before_end(start_membership(BEGINS), days)
     membership.fresh_database.query_rows("UPDATE accounts SET language = 'en' WHERE id = %s", membership.member_id)
     membership.sweep()
@@ -412,7 +412,7 @@ def test_a_worker_sends_what_a_sweep_has_written(start_membership: Begin, days: 
 def test_the_relay_is_woken_for_reminders(
     start_membership: Begin, monkeypatch: pytest.MonkeyPatch, days: int, wake_ups: list[float]
 ) -> None:
-    """And not where nothing was written, as no claim is late here."""
+    """It is not woken if nothing was written; no claim is late here."""
     queues = FakeJobQueues()
     membership = start_membership("2034-03-01").set_day(date(2035, 2, 28) - timedelta(days=days))
     parts = make_container(

@@ -64,7 +64,7 @@ def test_an_address_gets_one_welcome_a_day(fresh_database: FreshDatabase, templa
 
 
 def test_each_address_and_each_kind_has_its_own(fresh_database: FreshDatabase) -> None:
-    """Who applied as an agent, was freed and became a member is still welcomed as one."""
+    """A person who applied as an agent, was freed and became a member is still welcomed as a member."""
     email = f"both{next_serial()}@example.test"
     agent_id = apply(fresh_database, email)
     free(fresh_database, email)
@@ -76,7 +76,7 @@ def test_each_address_and_each_kind_has_its_own(fresh_database: FreshDatabase) -
 
 
 def test_the_sign_in_is_made_each_time(fresh_database: FreshDatabase) -> None:
-    """Only the mail is kept back."""
+    """Only the mail is held back."""
     email = f"sign-in{next_serial()}@example.test"
     ids: list[Any] = []
     for _ in range(2):

@@ -89,7 +89,7 @@ class CutConnectionSetup:
         )
 
     def _make_environment(self, retries: int) -> ApiClient:
-        """With an empty quick store: what it knows of a key, it knows from the database."""
+        """Return an environment with an empty state table, so it knows a key from the database only."""
         roles = RoleConnector(self.fresh_database.settings.model_copy(update={"db_port": self.proxy.port}))
         # What is connected before a cut, by a statement of the bench's own, is what the registration goes through.
         connector = roles.get_connector(FUNCTIONS["MembersFunction"])
@@ -116,7 +116,7 @@ class CutConnectionSetup:
 
 
 def check(direction: Direction, size: int, outcomes: Mapping[int, CutOutcome], *, retries: int) -> None:
-    """What must have come of cuts at those places of a round trip of `size` bytes one way."""
+    """Check the outcome of cuts at those places of a round trip of `size` bytes one way."""
     certain = {after: outcome for after, outcome in outcomes.items() if after < size - VARYING}
     assert {outcome.cut for outcome in certain.values()} == {True}
     if retries:  # nobody notices

@@ -82,7 +82,7 @@ def test_fifty_environments_queue_for_ten_connections(fresh_database: FreshDatab
 def test_past_the_borrow_timeout_the_answer_is_503_and_the_repeat_succeeds(
     fresh_database: FreshDatabase, postgres: PostgresHandle
 ) -> None:
-    """With Retry-After; nothing was done, and the same key does it once there is a connection."""
+    """The 503 has Retry-After and nothing was done; the same key succeeds once there is a connection."""
     body, key = make_person(), "held"
     with run_tls_proxy(postgres.server.port, max_connections=CONNECTIONS, borrow_timeout_s=BORROW_TIMEOUT_S) as proxy:
         client = environment(fresh_database, proxy)

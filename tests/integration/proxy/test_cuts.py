@@ -38,9 +38,9 @@ def whole(setup: CutConnectionSetup, cuts: int) -> None:
 def test_a_registration_cut_anywhere_is_done_once(
     fresh_database: FreshDatabase, proxy: Proxy, direction: Direction, retries: int
 ) -> None:
-    """One member, audit entry and key, its two jobs, and one answer, wherever the line broke.
+    """It leaves one member, audit entry and key, two jobs and one answer, wherever the connection broke.
 
-    Without retries of ours the client gets a 503 and repeats; with them it gets a 201 at once.
+    Without retries the client gets a 503 and repeats; with them it gets a 201 at once.
     """
     setup = CutConnectionSetup(fresh_database, proxy, retries=retries)
     places = list_boundaries(lengths := setup.measure_round_trip(direction))
@@ -58,7 +58,7 @@ def test_a_registration_cut_anywhere_is_done_once(
 def test_a_connection_cut_while_it_is_made_is_made_again(
     fresh_database: FreshDatabase, proxy: Proxy, direction: Direction
 ) -> None:
-    """Before any statement was sent."""
+    """No statement was sent before."""
     setup = CutConnectionSetup(fresh_database, proxy, retries=3)
     places = range(0, STARTUP_BYTES, 12)
     assert {setup.cut(direction, after, connected=False) for after in places} == {CutOutcome(201, found=True)}

@@ -1,4 +1,4 @@
-"""What can be broken on the line to the proxy is broken exactly where it was asked for."""
+"""Each fault of a connection to the proxy strikes exactly where it was asked for."""
 
 import socket
 from collections.abc import Iterator
@@ -83,7 +83,7 @@ def test_a_question_is_cut_after_the_byte_that_was_named(proxy: Proxy, after: in
 
 
 def test_every_connection_may_be_cut(proxy: Proxy) -> None:
-    """As many as come."""
+    """The fault cuts any number of connections."""
     clients = [open_line(proxy) for _ in range(3)]
     with proxy.faults.cut("to_server", 0, connections=None) as cut:
         for client in clients:
@@ -94,7 +94,7 @@ def test_every_connection_may_be_cut(proxy: Proxy) -> None:
 
 @pytest.mark.parametrize("direction", ["to_server", "to_client"])
 def test_a_delay_keeps_the_order_and_loses_nothing(proxy: Proxy, whole: bytes, direction: Direction) -> None:
-    """Also of what is sent after the delay has ended, and of an error before the end of the line."""
+    """This holds for what is sent after the delay has ended, and for an error before the connection's end."""
     client = open_line(proxy)
     began = monotonic()
     with proxy.faults.delay_data(SILENCE_S, direction):
@@ -139,7 +139,7 @@ def test_a_black_hole_for_answers_lets_the_work_be_done(proxy: Proxy) -> None:
 
 
 def test_who_connects_may_be_refused(proxy: Proxy) -> None:
-    """By the kernel, as where nobody listens; those who are connected stay, and afterwards it listens again."""
+    """The kernel refuses them, as on a port without a server; connected clients stay, and afterwards it listens again."""
     client = open_line(proxy)
     with proxy.refuse_connections():
         with pytest.raises(ConnectionRefusedError):
@@ -162,7 +162,7 @@ def test_all_connections_may_be_cut_at_once(proxy: Proxy, postgres: PostgresHand
 
 
 def test_traffic_is_seen_by_type_and_length_alone(proxy: Proxy, whole: bytes) -> None:
-    """So that a test can cut between two messages, or in one."""
+    """A test can therefore cut between two messages, or in one."""
     client = open_line(proxy)
     with proxy.watch_traffic() as traffic:
         client.sendall(ASK)

@@ -26,7 +26,7 @@ SEED, CLIENTS, ROUNDS = 20261126, 8, 40
 @settings(max_examples=150)
 @given(numbers)
 def test_no_client_ever_sees_an_answer_that_is_not_its_own(schedule: list[int]) -> None:
-    """Whatever comes between: also who is left waiting in the end is served, and nothing stays borrowed."""
+    """This holds whatever happens in between; in the end waiting clients are served too, and nothing stays borrowed."""
     run_schedule(schedule)
 
 
@@ -44,7 +44,7 @@ def test_the_same_on_postgresql(postgres: PostgresHandle) -> None:
 
 @pytest.fixture
 def simulation() -> Iterator[ProxySimulation]:
-    """One server connection for all, so that whoever comes next gets the same one if it may be borrowed."""
+    """Return a simulation with one server connection, so the next client gets the same one if it may be borrowed."""
     simulation = ProxySimulation(1)
     yield simulation
     simulation.check()
@@ -123,7 +123,7 @@ def test_a_session_that_ends_right_after_the_proxys_own_question_is_not_borrowed
 def test_a_connection_that_speaks_unasked_is_closed_and_never_borrowed(
     simulation: ProxySimulation, unasked: bytes
 ) -> None:
-    """What it says may be the answer to another client, so nothing it says later can be trusted."""
+    """Its message may be the answer to another client, so its later messages can't be trusted."""
     client = connect_client(simulation)
     simulation.servers[0].say(unasked)
     simulation.settle()
@@ -179,7 +179,7 @@ def test_a_cancellation_never_meets_the_next_clients_statement(simulation: Proxy
 
 
 def test_what_follows_in_a_lost_transaction_is_not_carried_out_elsewhere(simulation: ProxySimulation) -> None:
-    """Also where the client hears of the loss late: outside of its transaction a statement would be committed."""
+    """The client may hear of the loss late; outside of its transaction a statement would be committed."""
     client = connect_client(simulation)
     find_serving(simulation, client, "begin run").handle_message()
     simulation.settle()
@@ -194,7 +194,7 @@ def test_what_follows_in_a_lost_transaction_is_not_carried_out_elsewhere(simulat
 
 
 def test_a_session_that_is_left_counts_until_the_server_has_ended_it(simulation: ProxySimulation) -> None:
-    """So PostgreSQL never has more sessions than the pool may open, however slow it is to see that a client is gone."""
+    """PostgreSQL then never has more sessions than the pool may open, however late it notices a client's end."""
     one, other = connect_client(simulation), connect_client(simulation)
     server = find_serving(simulation, one, "begin run")
     simulation.cut(one)
@@ -209,7 +209,7 @@ def test_a_session_that_is_left_counts_until_the_server_has_ended_it(simulation:
 
 
 def test_a_session_of_a_host_that_never_answers_is_written_off(simulation: ProxySimulation) -> None:
-    """After a while, or no new one could ever be opened."""
+    """Otherwise no new session could ever be opened."""
     one, other = connect_client(simulation), connect_client(simulation)
     find_serving(simulation, one)
     silent = simulation.servers.pop()
@@ -224,7 +224,7 @@ def test_a_session_of_a_host_that_never_answers_is_written_off(simulation: Proxy
 
 
 def test_a_client_that_says_no_user_is_refused(simulation: ProxySimulation) -> None:
-    """As by PostgreSQL."""
+    """PostgreSQL refuses it in the same way."""
     client = simulation.connect()
     client.end.incoming[:] = (8).to_bytes(4, "big") + (3 << 16).to_bytes(4, "big")
     simulation.settle()

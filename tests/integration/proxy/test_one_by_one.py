@@ -27,7 +27,7 @@ MODES = (True, False)
 
 @dataclass(frozen=True)
 class Done:
-    """What a use case has done: its status, what its answer and headers hold, and how many rows there are more."""
+    """The outcome of a use case: its status, the fields of its answer and headers, and how many rows were added."""
 
     status: int
     answer: Any

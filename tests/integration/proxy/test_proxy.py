@@ -48,7 +48,7 @@ def fetch_value(connection: Connection, statement: str) -> Any:
 
 
 def wait_until(look: Callable[[], bool], within_s: float = 5.0) -> bool:
-    """Whether it comes true."""
+    """Return whether a condition comes true in time."""
     until = monotonic() + within_s
     while not (seen := look()) and monotonic() < until:
         sleep(0.005)
@@ -79,7 +79,7 @@ def test_many_clients_share_few_server_connections(proxy: Proxy) -> None:
 def test_who_needs_another_session_gets_the_place_of_the_one_idle_longest(
     proxy: Proxy, fresh_database: FreshDatabase
 ) -> None:
-    """Not of the one opened first: that one may be busier than all others."""
+    """The session that was opened first may be busier than all others."""
     busy, seldom, other = (connect(proxy, dbname=name) for name in ("postgres", "template1", fresh_database.name))
     with busy, seldom, other:
         first, second = (fetch_value(client, "SELECT pg_backend_pid()") for client in (busy, seldom))
@@ -184,7 +184,7 @@ def test_what_would_set_a_session_apart_is_refused_at_startup(proxy: Proxy, sett
 
 
 def test_the_refusal_of_options_is_0a000(proxy: Proxy) -> None:
-    """Which libpq keeps to itself while it connects."""
+    """libpq does not report this code while it connects."""
     with socket.create_connection(("127.0.0.1", proxy.port)) as line:
         line.sendall(startup_with_options())
         answer = b"".join(iter(lambda: line.recv(4096), b""))
@@ -224,7 +224,7 @@ def test_a_pinned_session_keeps_its_server_connection_until_it_leaves(
 
 
 def test_statements_that_psycopg_prepares_pin(proxy: Proxy) -> None:
-    """What its default of five would do to every environment."""
+    """psycopg's default threshold of five would pin every environment."""
     with psycopg.connect(build_conninfo(proxy), autocommit=True, prepare_threshold=2) as client:
         for _ in range(5):
             client.execute("SELECT 1")
@@ -297,7 +297,7 @@ def test_a_server_that_is_away_is_waited_for(postgres: PostgresHandle) -> None:
 
 
 def test_another_target_is_for_everyone_at_once(proxy: Proxy, postgres: PostgresHandle) -> None:
-    """Who is in a transaction is cut off; who is not does not notice."""
+    """Clients in a transaction are cut off; others notice nothing."""
     with connect(proxy) as idle, connect(proxy) as busy:
         before = fetch_value(idle, "SELECT pg_backend_pid()")
         busy.execute("BEGIN")

@@ -202,7 +202,7 @@ VARIANTS: dict[tuple[str, ...], tuple[Callable[[UseCaseRunner], Prepared], int]]
 @pytest.mark.skipif(not IS_PIPELINED, reason="it counts the round trips of pipelined transactions")
 @pytest.mark.parametrize("operation", [*USE_CASES, *VARIANTS], ids=" ".join)
 def test_a_use_case_that_writes_is_one_round_trip(fresh_database: FreshDatabase, operation: tuple[str, ...]) -> None:
-    """As many transactions as round trips, no pin, and no session state."""
+    """There are as many transactions as round trips, no pin, and no session state."""
     prepare, expected = (VARIANTS | USE_CASES)[operation]
     client, write = prepare(UseCaseRunner(fresh_database))
     client.container.database.run(

@@ -1,4 +1,4 @@
-"""What stands for RDS Proxy, reached by TLS: as RDS Proxy that requires it, and with the same faults as without."""
+"""The stand-in for RDS Proxy over TLS: it refuses plain clients as RDS Proxy does, and has the same faults as without."""
 
 import socket
 import ssl
@@ -41,7 +41,7 @@ def test_a_session_is_encrypted_from_its_first_word(proxy: Proxy) -> None:
 
 
 def test_many_at_once_get_their_own_sessions(proxy: Proxy) -> None:
-    """What a client sends right behind its handshake is neither lost nor answered in the clear."""
+    """Messages sent right behind the handshake are neither lost nor answered in the clear."""
 
     def work(number: int) -> bool:
         with verified(proxy) as client:
@@ -52,7 +52,7 @@ def test_many_at_once_get_their_own_sessions(proxy: Proxy) -> None:
 
 
 def test_who_comes_without_tls_is_refused(proxy: Proxy) -> None:
-    """In RDS Proxy's words."""
+    """The refusal has RDS Proxy's words."""
     with pytest.raises(psycopg.OperationalError, match="This RDS Proxy requires TLS connections"):
         connect(proxy, sslmode="disable")
 
@@ -72,7 +72,7 @@ def test_a_client_that_trusts_another_authority_leaves_nothing_behind(proxy: Pro
 
 
 def test_a_cut_is_seen_by_the_client_at_once(proxy: Proxy) -> None:
-    """Not only when a client that has nothing to say hangs up too."""
+    """An idle client sees it too, without sending anything."""
     with verified(proxy) as client:
         fetch_value(client, "SELECT 1")
         assert proxy.cut_all() == 1

@@ -52,7 +52,7 @@ def way(request: pytest.FixtureRequest, version: str, tmp_path_factory: pytest.T
 
 @pytest.fixture(params=["scrubbed", "like-a-shells"])
 def environment(request: pytest.FixtureRequest, way: Way) -> dict[str, str]:
-    """What OpenSSL reads of the environment: nothing, as in Lambda, or a bundle that has the server's root."""
+    """Return what OpenSSL reads of the environment: nothing, as in Lambda, or a bundle that has the server's root."""
     if request.param == "scrubbed":
         return {}
     return {"SSL_CERT_FILE": str(way.certificates.authority), "SSL_CERT_DIR": str(way.certificates.authority.parent)}
@@ -71,7 +71,7 @@ def test_the_right_authority_is_trusted(way: Way, environment: dict[str, str]) -
 
 
 def test_a_certificate_of_another_authority_is_refused(way: Way, environment: dict[str, str], tmp_path: Path) -> None:
-    """Whoever else vouches for that host; also where the environment would trust the server's."""
+    """This holds for any other authority, even if the environment would trust the server's."""
     other = certificates_for(tmp_path, HOST).authority
     attempt = check_one_connection(way, environment, DB_SSLROOTCERT=str(other))
     assert "certificate verify failed" in attempt.error
@@ -79,7 +79,7 @@ def test_a_certificate_of_another_authority_is_refused(way: Way, environment: di
 
 
 def test_a_certificate_for_another_host_is_refused(way: Way, environment: dict[str, str]) -> None:
-    """By the right authority: without this, any database of the same account would do."""
+    """The authority is the right one: otherwise any database of the same account would do."""
     attempt = check_one_connection(way, environment, DB_HOST=OTHER_NAME)
     assert f'does not match host name "{OTHER_NAME}"' in attempt.error
     assert not attempt.is_retried
@@ -89,7 +89,7 @@ def test_a_certificate_for_another_host_is_refused(way: Way, environment: dict[s
 def test_the_roots_that_ship_are_read_and_do_not_trust_just_anybody(
     way: Way, environment: dict[str, str], roots: str
 ) -> None:
-    """Where they were not found libpq would say so, and of a broken file too."""
+    """libpq would report a missing or broken file in other words."""
     attempt = check_one_connection(way, environment, DB_SSLROOTCERT=roots, AWS_REGION="eu-central-1")
     assert "certificate verify failed" in attempt.error
 
@@ -103,7 +103,7 @@ def test_roots_that_are_not_there_are_an_operators_business(way: Way, environmen
 
 
 def test_the_operator_sees_what_libpq_said(way: Way, environment: dict[str, str]) -> None:
-    """Once, without the password; the caller gets no more than before."""
+    """The log has it once, without the password; the caller gets no more than before."""
     attempt = check_one_connection(way, environment, DB_HOST=OTHER_NAME, PASSWORD="p4ss-w0rd")
     [[event, facts]] = attempt.seen
     assert event == "database_connect_failed"
@@ -114,7 +114,7 @@ def test_the_operator_sees_what_libpq_said(way: Way, environment: dict[str, str]
 def test_a_proxy_that_requires_tls_lets_nobody_in_without(
     version: str, tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    """What stands for RDS Proxy says so; and so does a function that finds a server without TLS."""
+    """The stand-in for RDS Proxy says so, and so does a function that finds a server without TLS."""
     files = certificates_for(tmp_path / "certificates", HOST)
     with running_server(version, tmp_path) as server, run_proxy(server.port, tls=files.build_server_context()) as proxy:
         bare = Way(proxy.port, files).variables(DB_SSLMODE="disable")

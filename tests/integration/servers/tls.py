@@ -76,7 +76,7 @@ def certificates_for(folder: Path, *names: str) -> Certificates:
 
 @dataclass(frozen=True)
 class ConnectionOutcome:
-    """What came of a connection: the error's words, or whether it has TLS and answered; and what was observed."""
+    """The outcome of a connection: the error's words, or whether it has TLS and answered; and what was observed."""
 
     tls: bool
     error: str

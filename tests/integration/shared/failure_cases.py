@@ -74,7 +74,7 @@ class CountedDatabase:
         self.on_retry()
 
     def run(self, *statements: str) -> list[dict[str, Any]]:
-        """One transaction of such statements; the rows of the last."""
+        """Run one transaction of such statements; return the rows of the last."""
 
         def use_case(tx: Transaction) -> Pending[list[Row]]:
             for statement in statements[:-1]:
@@ -119,5 +119,5 @@ def find_connection_error(settings: Settings) -> psycopg.Error | None:
 
 
 def has_ended(connection: Connection) -> bool:
-    """Whether the server has said something to an idle session, which can only be its end."""
+    """Return whether the server has sent something to an idle session, which can only be its end."""
     return bool(select.select([connection.fileno()], [], [], 0)[0])

@@ -124,7 +124,7 @@ def refusing_connections() -> Database:
 
 
 def test_a_database_out_of_reach_is_unavailable_and_hardly_called_more_often_than_asked() -> None:
-    """Not an error of ours, and not for ever; no success, no retries but the one that was saved."""
+    """It is no internal error and not final; without successes only one retry had been saved."""
     database = refusing_connections()
     for _ in range(20):
         with pytest.raises(Unavailable):

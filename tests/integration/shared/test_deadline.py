@@ -98,7 +98,7 @@ def connect_within(settings: Settings, seconds: float) -> Row:
 
 
 def test_a_call_is_answered_503_before_its_time_is_up(fresh_database: FreshDatabase) -> None:
-    """With Retry-After; and done once when it is repeated, though the first try may have been committed."""
+    """The 503 has Retry-After; the repeat is done once, though the first try may have been committed."""
     client = make_client(api, fresh_database)
     client.seconds = 3.0
     body = make_person()

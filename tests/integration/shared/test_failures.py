@@ -155,7 +155,7 @@ def test_40p01_is_tried_again_and_both_are_done(
 
 
 def test_55p03_is_tried_again(contended_rows: FreshDatabase, counted_database: CountedDatabase) -> None:
-    """By lock_timeout, until the other lets go; by NOWAIT the same."""
+    """It comes from lock_timeout, while another holds the lock, and from NOWAIT."""
     with open_competing_session(contended_rows) as other:
         other.execute(BUMP.format("a").encode())
         with connect(contended_rows.direct) as connection:
@@ -202,7 +202,7 @@ def test_a_statement_timeout_is_503_and_the_repeat_succeeds(contended_rows: Fres
 def test_a_unique_violation_that_has_a_name_is_an_answer(
     contended_rows: FreshDatabase, counted_database: CountedDatabase
 ) -> None:
-    """Of an address, by its problem; of the key, as a conflict to look into. Neither is tried again."""
+    """A taken address gives its problem, and a taken key a conflict to look into. Neither is tried again."""
     account = (
         "INSERT INTO accounts (id, role, email, full_name, language)"
         " VALUES (gen_random_uuid(), 'member', 'twice@example.test', 'X', 'en')"

@@ -58,7 +58,7 @@ def test_57p01_of_a_killed_session_is_tried_again_on_a_new_one(contended_rows: F
 
 
 def test_57p05_of_a_session_that_was_idle_too_long_is_tried_again(contended_rows: FreshDatabase) -> None:
-    """As a frozen environment finds it when it wakes."""
+    """A frozen environment finds it when it wakes."""
     contended_rows.change_role("idle_session_timeout = '20ms'")
     with connect(contended_rows.direct) as connection:
         wait_until(

@@ -1,4 +1,4 @@
-"""Who does not get to a real server, or loses the line to it: full, away, silent, queued, cut, or never let in."""
+"""Failures to connect to a real server, and lost connections: it is full, away, silent, cut off, or refuses the login."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -90,7 +90,7 @@ def test_an_answer_that_never_comes_is_tried_again(contended_rows: FreshDatabase
 
 
 def test_08000_of_a_proxy_that_has_no_connection_is_tried_again(contended_rows: FreshDatabase) -> None:
-    """In a session and while connecting: the line is closed, so it is left."""
+    """It comes in a session and while connecting; the connection is closed, so it is left."""
     with run_tls_proxy(contended_rows.postgres.server.port, max_connections=1, borrow_timeout_s=0.2) as proxy:
         settings = contended_rows.settings.model_copy(update={"db_port": proxy.port})
         with connect(settings) as held, connect(settings) as connection:
@@ -112,7 +112,7 @@ def test_08000_of_a_proxy_that_has_no_connection_is_tried_again(contended_rows: 
 @pytest.mark.parametrize(("direction", "after"), [("to_server", 0), ("to_server", 30), ("to_client", 0),
                                                   ("to_client", 1), ("to_client", 30)])  # fmt: skip
 def test_a_connection_that_is_cut_is_tried_again(contended_rows: FreshDatabase, direction: Any, after: int) -> None:
-    """Whether the transaction was done nobody knows; which is why what is tried again must find its first try."""
+    """Nobody knows whether the transaction was done, so the second try must find its first one."""
     with run_tls_proxy(contended_rows.postgres.server.port) as proxy:
         runner = CountedDatabase(contended_rows.settings.model_copy(update={"db_port": proxy.port}))
         runner.run("SELECT 1")
@@ -159,7 +159,7 @@ def test_a_startup_option_is_refused_by_the_proxy_and_not_tried_again(contended_
 
 
 def test_a_wrong_name_of_the_database_is_reported_at_once(contended_rows: FreshDatabase) -> None:
-    """One connection is tried, and the API says `internal`: a retry would be of no use to anybody."""
+    """One connection is tried, and the API says `internal`: a retry would help nobody."""
     runner = CountedDatabase(contended_rows.settings.model_copy(update={"db_name": "no_such_database"}))
     reply = make_client(api, contended_rows, database=runner.database).call(
         "POST", "/members", make_person(), key="nowhere"

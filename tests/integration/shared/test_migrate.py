@@ -1,4 +1,4 @@
-"""One command makes the schema, however often and by however many it is run."""
+"""One command makes the schema, however often and by however many processes it is run."""
 
 import shutil
 from collections.abc import Iterator
@@ -83,7 +83,7 @@ def unlimited(postgres: PostgresHandle) -> Iterator[None]:
 
 @pytest.mark.usefixtures("unlimited")
 def test_each_run_sets_the_limit_of_connections(empty: str, postgres: PostgresHandle) -> None:
-    """Of each role and of all together; another number at the next deployment is another limit, none leaves it so."""
+    """It sets each role's and the database's; another number at the next deployment changes it, none leaves it."""
     for limit in (50, 50, 70):
         migrate(empty, MIGRATIONS, connection_limit=limit)
         assert postgres.read_limits(name_of(empty)) == ({limit}, limit + OTHERS)

@@ -36,13 +36,13 @@ def cut_short(proxy: Proxy) -> AbstractContextManager[object]:
 
 
 def black_holed(proxy: Proxy) -> AbstractContextManager[object]:
-    """What is sent is acknowledged and lost."""
+    """Yield an address that acknowledges what is sent, and loses it."""
     return proxy.faults.discard_data()
 
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """When the database was called: each time a transaction asked for its connection."""
+    """Return when the database was called: each time a transaction asked for its connection."""
     made: list[float] = []
     borrow = ConnectionHolder.borrow
 
@@ -55,7 +55,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def environments(fresh_database: FreshDatabase, proxy: Proxy) -> list[ApiClient]:
-    """So many, each connected and at work."""
+    """Return so many environments, each connected and at work."""
     settings = fresh_database.settings.model_copy(update={"db_port": proxy.port})
     connectors = [RoleConnector(settings) for _ in range(ENVIRONMENTS)]
     made = [make_client(api, fresh_database, database=Database(connector)) for connector in connectors]
@@ -66,7 +66,7 @@ def environments(fresh_database: FreshDatabase, proxy: Proxy) -> list[ApiClient]
 
 
 def requests(client: ApiClient, count: int) -> list[tuple[int, str, bool]]:
-    """So many one after the other: status, problem, and whether the answer came before the time was up."""
+    """Make so many requests one after the other; return status, problem, and whether the answer came in time."""
     seen = []
     for _ in range(count):
         began = read_monotonic()

@@ -60,7 +60,7 @@ def test_the_migrated_schema_has_the_numbers_that_are_stated(fresh_database: Fre
 
 
 def test_the_plans_have_the_contracts_prices(fresh_database: FreshDatabase) -> None:
-    """In euros, with what they cover."""
+    """Prices are in euros; each plan says what it covers."""
     rows = fresh_database.query_rows("SELECT plan, price::text AS price, covers, currency FROM plans")
 
     assert {row["plan"]: (row["price"], row["covers"]) for row in rows} == PLANS
@@ -68,7 +68,7 @@ def test_the_plans_have_the_contracts_prices(fresh_database: FreshDatabase) -> N
 
 
 def test_claims_are_stuck_and_in_breach_after_the_contracts_days(fresh_database: FreshDatabase) -> None:
-    """By state; an interval of days, not of hours."""
+    """Each state has its intervals, in days and not in hours."""
     rows = fresh_database.query_rows("SELECT state, stuck_after, breach_after FROM claim_states")
 
     assert {row["state"]: (_days(row["stuck_after"]), _days(row["breach_after"])) for row in rows} == DAYS_IN_A_STATE
@@ -93,7 +93,7 @@ def _days(interval: Any) -> int | None:
 def test_a_new_number_is_found_wherever_it_is(
     fresh_database: FreshDatabase, change: str, part: str, number: str
 ) -> None:
-    """Whatever kind of statement brings it in."""
+    """Any kind of statement may bring it in."""
     with psycopg.connect(fresh_database.postgres.build_conninfo(dbname=fresh_database.name)) as connection:
         connection.execute(change.encode())
         rows = connection.execute(PARTS.encode()).fetchall()

@@ -26,7 +26,7 @@ class RecordedSystem:
     messages: dict[str, int] = field(default_factory=dict)
 
     def run(self, query: str, *params: object) -> list[dict[str, Any]]:
-        """One statement, by the owner."""
+        """Run one statement as the owner."""
         return self.fresh_database.query_rows(query, *params)
 
     def record_call(

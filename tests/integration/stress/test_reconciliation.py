@@ -65,7 +65,7 @@ def query(system: RecordedSystem, name: str, **params: object) -> list[dict[str,
 
 
 class FakeTarget:
-    """What a local cloud would be asked, of this system."""
+    """A target that answers for this system what a local cloud would."""
 
     def __init__(self, system: RecordedSystem) -> None:
         self._system = system
@@ -106,14 +106,14 @@ def make_context(system: RecordedSystem, key: str = "claims") -> LocalScenarioCo
 
 
 def list_differences(system: RecordedSystem, key: str = "claims") -> list[Difference]:
-    """What the reconciliation of a scenario finds."""
+    """Return what the reconciliation of a scenario finds."""
     context = make_context(system, key)
     asyncio.run(reconcile(context))
     return context.reconciliation.differences
 
 
 def find_kinds(system: RecordedSystem, key: str = "claims") -> set[str]:
-    """Of what kind that is."""
+    """Return the kinds of what it finds."""
     return {each.what for each in list_differences(system, key)}
 
 
@@ -230,14 +230,14 @@ def test_a_message_left_in_a_queue_is_found(system: RecordedSystem) -> None:
 def test_what_is_missing_or_wrong_in_the_database_is_found(
     system: RecordedSystem, statement: str, expected: set[str]
 ) -> None:
-    """And nothing else is reported."""
+    """It reports nothing else."""
     for part in statement.split("; "):
         system.run(part)
     assert find_kinds(system) == expected
 
 
 def test_a_mail_too_many_or_too_few_is_found(system: RecordedSystem) -> None:
-    """By the inbox, whatever the jobs say."""
+    """The inbox decides, whatever the jobs say."""
     welcome = next(mail for mail in system.mails if mail["to"][0].startswith("besa"))
     system.mails.append(welcome)
     assert find_kinds(system) == {"mails to a person"}
@@ -247,7 +247,7 @@ def test_a_mail_too_many_or_too_few_is_found(system: RecordedSystem) -> None:
 
 @pytest.mark.parametrize("role", ["member", "agent"])
 def test_an_account_that_no_answer_named_is_found(system: RecordedSystem, role: str) -> None:
-    """By its id; staff are made otherwise."""
+    """It is found by its id; staff are made otherwise."""
     system.add_account("staff", "another.staff@example.test")
     assert find_kinds(system) == set()
     stranger = system.add_account(role, "stranger@example.test")
@@ -256,7 +256,7 @@ def test_an_account_that_no_answer_named_is_found(system: RecordedSystem, role: 
 
 
 def test_an_account_though_its_call_was_refused_is_found(system: RecordedSystem) -> None:
-    """By the scenario that made the call, and as a stranger by every other."""
+    """The scenario that made the call reports it, and every other one reports a stranger."""
     system.add_account("member", "refused@example.test")
     key = system.record_call("register", 409, scenario="members", body={"email": "refused@example.test"})
     mine = list_differences(system, "members")
@@ -273,7 +273,7 @@ def test_people_of_other_scenarios_who_were_touched_are_compared_again(system: R
 
 
 def test_an_account_of_a_call_without_an_answer_is_no_stranger(system: RecordedSystem) -> None:
-    """Whether it is there or not; but it has to be whole."""
+    """It may exist or not; if it does, it has to be complete."""
     system.record_call("register", 0, body={"email": "maybe@example.test"})
     assert find_kinds(system) == set()
     system.add_account("member", "maybe@example.test")
