@@ -79,6 +79,6 @@ def _wait_until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -
 
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorHandle]:
-    """One AWS emulator for the whole session; tests keep apart by the names of what they create."""
+    """Yield one AWS emulator for the whole session; tests give what they create names of their own."""
     with run_emulator(tmp_path_factory.mktemp("emulator")) as running:
         yield running

@@ -82,7 +82,7 @@ def test_a_form_whose_key_or_type_was_changed_is_refused(subject: DocumentStoreS
 
 
 def test_where_nothing_is_stored_there_is_nothing_to_read(subject: DocumentStoreSubject) -> None:
-    """The store answers None and raises nothing."""
+    """The store answers that nothing is stored, and raises nothing."""
     assert subject.store.read_metadata("claims/none") is None
     assert subject.store.read_first_bytes("claims/none") == b""
 

@@ -42,7 +42,7 @@ def next_serial() -> int:
 
 
 def wait_until(query: Callable[[], T | None], what: str, seconds: float = MAIL_S) -> T:
-    """Return what `look` finds as soon as it finds something; fail, and name `what`, when the time is up."""
+    """Return what `query` finds as soon as it finds something; fail, and name `what`, when the time is up."""
     deadline = time.monotonic() + seconds
     while not (found := query()):
         assert time.monotonic() < deadline, f"not seen within {seconds:.0f} s: {what}"

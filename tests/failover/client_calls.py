@@ -34,7 +34,7 @@ Effects = Counter[tuple[str, str]]
 
 
 def count_effects(fresh_database: FreshDatabase) -> Effects:
-    """What a database holds."""
+    """Return how many effects of each kind a database holds, by whose they are."""
     return Counter({(row["what"], row["whose"]): row["n"] for row in fresh_database.query_rows(EFFECTS)})
 
 
@@ -52,7 +52,7 @@ class ClientCall:
     ids: dict[str, str] = field(default_factory=dict)
 
     def count_effects(self, answer: Mapping[str, Any]) -> Effects:
-        """All that it leaves behind, once."""
+        """Return all effects that the call leaves, once each."""
         found = Counter({("key", self.key): 1, ("audit", answer["id"]): 1})
         found.update(_EFFECTS[self.kind](self, str(answer["id"])))
         return found

@@ -18,7 +18,7 @@ class _TransactionWrapper:
     tx: Transaction
 
     def run_before(self, query: Query) -> None:
-        """What happens before a statement is queued."""
+        """Act before a statement is queued."""
 
     def add(self, query: Query, **params: object) -> None:
         self.run_before(query)

@@ -75,7 +75,7 @@ class LedgerMember:
         return _add_years(self.period_starts_on, 1) - timedelta(days=1)
 
     def has_ended(self, today: date) -> bool:
-        """Return whether a renewal begins anew: past the end if it was cancelled, else past the days of grace as well."""
+        """Return whether a renewal begins anew: past the end if it was cancelled, else past the days of grace too."""
         return today > self.ends_on + (timedelta(0) if self.canceled else GRACE)
 
 

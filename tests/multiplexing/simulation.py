@@ -52,7 +52,7 @@ class SimulatedServer:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it counts as a session."""
+        """Return whether it counts as a session."""
         return not self.backend.ended and isinstance(self.end.get_protocol(), ServerConnection)
 
     def receive(self, most: int) -> None:
@@ -94,7 +94,7 @@ class SimulatedServer:
         self.end.incoming += data
 
     def end_session(self) -> None:
-        """What an administrator's command or a failover does to it."""
+        """End the session as an administrator's command or a failover does."""
         if self.is_alive:
             self.say(SHUTDOWN)
             self.backend.ended = self.end.incoming_ended = True
@@ -303,7 +303,7 @@ class ProxySimulation:
         return moving
 
     def delay_data(self, seconds: float) -> None:
-        """What the proxy says to clients arrives that much later."""
+        """Deliver what the proxy says to clients that much later."""
         self.desk.faults.delays = {"to_client": seconds} if seconds else {}
 
     def finish(self) -> None:
@@ -349,7 +349,7 @@ class ProxySimulation:
             server.user = user
 
     def _find_user(self, connection: asyncio.BaseProtocol) -> str:
-        """Who has a server connection: a client, the proxy with a question of its own, or nobody."""
+        """Return who uses a server connection: a client, the proxy with a query of its own, or nobody."""
         borrower: object = connection.borrower if isinstance(connection, ServerConnection) else None
         names = [client.name for client in self.clients if client.end.get_protocol() is borrower]
         return names[0] if names else "proxy" if borrower else ""

@@ -78,7 +78,7 @@ class MutationSuite:
 
 
 def is_green_unchanged(copy: CheckoutCopy, mutations: Sequence[Mutation]) -> bool:
-    """Whether all tests are green where nothing is changed; those that are not are printed."""
+    """Return whether all tests pass on the unchanged tree; print those that do not."""
     names = sorted({name for mutation in mutations for name in mutation.red})
     run = copy.start(names, unchanged=True)
     while (outcomes := run.read_outcomes()) is None:

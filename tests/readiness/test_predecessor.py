@@ -41,7 +41,7 @@ def make_context(folder: Path) -> LocalScenarioContext:
 
 
 async def send_bursts(context: LocalScenarioContext, *counts: int) -> list[list[CallSample]]:
-    """So many calls at the same instant on a cloud with the predecessor's settings, one burst after another."""
+    """Send bursts of so many simultaneous calls, one after another, to a cloud with the predecessor's settings."""
     answered = []
     async with predecessor.start_predecessor(context) as system:
         for count in counts:

@@ -32,7 +32,7 @@ def drive(
 
 
 def test_nothing_is_created_before_somebody_has_agreed(cloud: RunningCloud, tmp_path: Path) -> None:
-    """What will be created is said first; whatever is not a yes is a no."""
+    """The run first says what it will create; any answer but yes is a no."""
     before = cloud.count_rows("accounts")
     done = drive(cloud, tmp_path / "report", said="what?\n")
     assert done.returncode == 1
@@ -43,7 +43,7 @@ def test_nothing_is_created_before_somebody_has_agreed(cloud: RunningCloud, tmp_
 
 
 def test_what_needs_no_fault_is_proved_and_audited_through_the_api(cloud: RunningCloud, tmp_path: Path) -> None:
-    """With a staff member's token, by which each address is looked up; the mails go to SES's simulator."""
+    """Each address is looked up with a staff member's token; the mails go to SES's simulator."""
     done = drive(cloud, tmp_path / "report", "--yes", token=cloud.get_token(role="staff"))
     report = store.load(tmp_path / "report")
     broken = [(r.key, r.status, [c for c in r.checks if not c.passed]) for r in report.results if r.status != "PASS"]

@@ -53,7 +53,7 @@ def _plant(root: Path, importer: str, imported: str) -> None:
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What is said of each rule that is broken, where an import is planted against every one of them."""
+    """Return the report on each rule, after an import against each of them was planted."""
     root = tmp_path_factory.mktemp("rules") / "tree"
     for folder in ("layers", "functions", "local", "stress", "tools"):
         shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
@@ -82,13 +82,13 @@ def test_something_is_planted_against_every_rule() -> None:
 
 @pytest.mark.parametrize("rule", PLANTED)
 def test_an_import_against_a_rule_is_found(found: dict[str, str], rule: str) -> None:
-    """By that rule, and by name."""
+    """The report on this rule names the import."""
     one, other = (re.escape(module.rpartition(".")[2]) for module in PLANTED[rule])
     assert re.search(rf"\b({one}\b.* -> .*\b{other}|{other}\b.* -> .*\b{one})\b", found[rule])
 
 
 def test_a_module_on_no_floor_of_the_layer_is_found(found: dict[str, str]) -> None:
-    """So that a new one gets its place."""
+    """A new module therefore has to be given its level."""
     assert "left_out" in found["In the layer each level imports those below it, and no level is left out"]
 
 

@@ -63,11 +63,11 @@ def errors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("name", RIGHT)
 def test_a_right_call_passes(errors: dict[str, list[str]], name: str) -> None:
-    """Or each call would be refused for another reason."""
+    """Otherwise each call might be refused for another reason."""
     assert errors[name] == []
 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_call_is_refused(errors: dict[str, list[str]], name: str) -> None:
-    """Where the use case is handed on, before anything runs."""
+    """mypy refuses it at the seam between handler and use case, before anything runs."""
     assert errors[name]

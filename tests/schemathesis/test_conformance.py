@@ -41,7 +41,7 @@ def answered(cloud: RunningCloud) -> int:
 
 
 def run(cloud: RunningCloud, folder: Path, token: str) -> int:
-    """One run as one role; fails with its output where any check fails. How many calls were answered."""
+    """Run as one role and return how many calls were answered; fail with the output if any check fails."""
     before = answered(cloud)
     command = [
         *[str(ROOT / ".venvs/dev/bin/schemathesis"), "--no-color", "--config-file", str(CONFIG)],
@@ -62,7 +62,7 @@ def run(cloud: RunningCloud, folder: Path, token: str) -> int:
 def test_every_check_holds_for_thousands_of_generated_calls(
     cloud: RunningCloud, tokens: dict[str, str], tmp_path: Path
 ) -> None:
-    """As admin, as member and as agent; then the service is still well, and its logs name nobody."""
+    """They are made as admin, member and agent; afterwards the service is well, and its logs name nobody."""
     calls = {role: run(cloud, tmp_path, token) for role, token in tokens.items()}
     assert sum(calls.values()) >= LEAST_CALLS, calls
     assert cloud.make_client().get("/health").status_code == 200

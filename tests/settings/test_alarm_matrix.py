@@ -204,7 +204,7 @@ def our_alarms() -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_each_fault_rings_its_alarms_and_no_other_and_they_end(name: str) -> None:
-    """Before it nothing rings, in more than three hours; after it, nothing any more."""
+    """Nothing rings in more than three hours before it, and nothing after it."""
     fault = FAULTS[name]
     series, ends = series_of(fault), BEGINS + fault.minutes
     minutes = range(5, ends + AFTERWARDS)
@@ -221,6 +221,6 @@ def test_each_fault_rings_its_alarms_and_no_other_and_they_end(name: str) -> Non
 
 
 def test_every_alarm_of_ours_is_rung_by_a_fault() -> None:
-    """One that nothing rings may be unable to."""
+    """An alarm that no fault rings may be unable to ring."""
     rung = {name for fault in FAULTS.values() for name in fault.rings}
     assert rung == {name for name, watch in ALARMS.items() if watch.namespace == "Interdomestik"}

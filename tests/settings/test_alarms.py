@@ -82,7 +82,7 @@ def test_every_alarm_is_the_one_decided_on() -> None:
 
 @pytest.mark.parametrize("name", ALARMS)
 def test_every_alarm_watches_a_metric_that_exists(name: str) -> None:
-    """One that the code printed in a run, or that AWS documents, under these dimensions."""
+    """The code printed it in a run, or AWS documents it, with these dimensions."""
     alarm = shown(leaves()[name])
     assert unknown(alarm["Namespace"], alarm["MetricName"], alarm["Dimensions"]) is None
 
@@ -173,13 +173,13 @@ def test_every_alarm_is_in_the_rule_of_its_group_and_in_no_other() -> None:
     "rule", ['ALARM("${A}") AND ALARM("${B}")', 'OK("${A}")', 'ALARM("${A}") OR NOT ALARM("${B}")', "TRUE"]
 )
 def test_another_rule_is_refused(rule: str) -> None:
-    """One that waits for two alarms, or turns one around."""
+    """The rule waits for two alarms, or negates one."""
     with pytest.raises(ValueError, match=re.escape(rule)):
         names_in(rule)
 
 
 def test_a_rule_keeps_within_what_cloudwatch_takes() -> None:
-    """Also where each alarm's name is as long as can be."""
+    """It does so even if each alarm's name has its greatest length."""
     for name, alarm in composites().items():
         names = names_in(alarm["AlarmRule"]["Fn::Sub"])
         assert len(names) <= MOST_CHILDREN, name
@@ -238,7 +238,7 @@ def test_a_slow_function_is_noticed_before_it_times_out() -> None:
 
 
 def test_concurrency_is_noticed_at_four_fifths_of_what_is_reserved() -> None:
-    """Of the functions behind the API: the others use all of theirs whenever there is enough to do."""
+    """This is about the functions behind the API: the others use all of theirs if there is enough to do."""
     functions = resources("AWS::Serverless::Function")
     behind_api = {
         name.removesuffix("Function"): function["ReservedConcurrentExecutions"]
@@ -254,7 +254,7 @@ def test_concurrency_is_noticed_at_four_fifths_of_what_is_reserved() -> None:
 
 
 def test_an_old_message_is_noticed_while_it_is_there() -> None:
-    """Before its queue forgets it."""
+    """The alarm rings before the queue deletes the message."""
     for name, queue in resources("AWS::SQS::Queue").items():
         if not name.startswith("DeadLetter"):
             assert ALARMS[f"{name}AgeAlarm"].threshold < queue["MessageRetentionPeriod"], name

@@ -160,7 +160,7 @@ def _differences() -> dict[str, tuple[Any, Any]]:
 
 
 def test_every_constant_is_stated() -> None:
-    """One that is new or gone belongs into CONTRACT or CHOSEN, with its value as it is deployed."""
+    """A new constant belongs into CONTRACT or CHOSEN, with its deployed value."""
     assert sorted(list_constants()) == sorted(STATED)
 
 

@@ -40,14 +40,14 @@ def metrics(shown: list[dict[str, Any]]) -> Iterator[tuple[str, str, dict[str, s
 
 
 def test_every_metric_of_the_dashboard_exists() -> None:
-    """One that the code printed in a run, or that AWS documents, under these dimensions."""
+    """The code printed it in a run, or AWS documents it, with these dimensions."""
     found = list(metrics(widgets()))
     assert [(row, wrong) for row in found if (wrong := unknown(*row)) is not None] == []
     assert len(found) > 50
 
 
 def test_the_dashboard_shows_what_the_alarms_watch() -> None:
-    """Whoever is woken by a figure sees its course."""
+    """People who are woken by a figure can see its course."""
     drawn = {(namespace, name, *sorted(values.values())) for namespace, name, values in metrics(widgets())}
     watched = {(w.namespace, w.metric, *sorted(w.dimensions.values())) for w in ALARMS.values()}
     assert watched - drawn == set()
@@ -81,7 +81,7 @@ def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool
 
 
 def test_the_dashboard_is_named_like_the_stack() -> None:
-    """So that each stack of an account has its own."""
+    """Each stack of an account therefore has its own."""
     [dashboard] = resources("AWS::CloudWatch::Dashboard").values()
     assert dashboard["DashboardName"] == {"Ref": "AWS::StackName"}
     assert load_template()["Resources"]["Dashboard"]["Type"] == "AWS::CloudWatch::Dashboard"

@@ -150,7 +150,7 @@ def list_functions() -> list[str]:
 
 
 def test_every_parameter_has_the_default_decided_on() -> None:
-    """One without a default must be given at each deployment."""
+    """A parameter without a default must be given at each deployment."""
     found = {name: each.get("Default", REQUIRED) for name, each in load_template()["Parameters"].items()}
     assert found == PARAMETERS
 
@@ -181,7 +181,7 @@ def test_every_parameter_of_the_functions_is_stated_as_a_variable() -> None:
 
 
 def test_every_function_connects_as_a_role_of_its_own_or_all_as_the_one_that_is_named() -> None:
-    """Which one is the function's own is what the integration tests run its code as; pages connect to nothing."""
+    """The integration tests run each function's code as its role; pages connect to nothing."""
     found = {name: variables_of(name).get("DB_USER") for name in list_functions()}
     own = {
         name: {"Fn::If": ["OwnRoles", role, {"Ref": "DatabaseUser"}]}
@@ -194,7 +194,7 @@ def test_every_function_connects_as_a_role_of_its_own_or_all_as_the_one_that_is_
 
 @pytest.mark.parametrize("field", SAME_DEFAULT)
 def test_a_setting_and_its_parameter_have_one_default(field: str) -> None:
-    """What a test gets from `Settings()` is what is deployed."""
+    """A test therefore gets from `Settings()` what is deployed."""
     assert getattr(Settings(), field) == PARAMETERS[VARIABLES[field.upper()]]
 
 
@@ -221,7 +221,7 @@ def test_the_retries_are_the_ones_decided_on() -> None:
 
 
 def test_the_time_zones_are_the_countries_own() -> None:
-    """By the tz database; Kosovo has Belgrade's."""
+    """The names are those of the tz database; Kosovo has Belgrade's."""
     assert TIME_ZONES == {"XK": "Europe/Belgrade", "MK": "Europe/Skopje", "AL": "Europe/Tirane"}
 
 

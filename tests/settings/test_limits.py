@@ -1,4 +1,4 @@
-"""Which limit each operation is charged with, and that each limit lets in what it says at the deployed settings."""
+"""The limit that each operation is charged with, and that each limit accepts what it says at the deployed settings."""
 
 import importlib
 import itertools
@@ -81,14 +81,14 @@ def test_every_operation_is_charged_with_the_limit_decided_on() -> None:
 
 
 def test_every_route_that_is_deployed_has_a_limit_per_client() -> None:
-    """Of template.yaml's routes: HEAD is charged as its GET is, and ANY only ends in 404 or 405."""
+    """In template.yaml's routes HEAD is charged as its GET is, and ANY only ends in 404 or 405."""
     charged = {name for name, limit in list_operations() if limit is not None}
     assert {name.replace("HEAD ", "GET ") for name in deployed_routes()} == charged | set(UNLIMITED)
 
 
 @pytest.mark.parametrize(("name", "limit"), LIMITS.items())
 def test_a_limit_lets_in_its_burst_and_then_one_at_a_time(name: str, limit: tuple[int, float]) -> None:
-    """By the settings as they are deployed; the next one an even share of the period later, and not before."""
+    """At the deployed settings the next call is accepted an even share of the period later, and not before."""
     burst, period_s = limit
     clock = ManualClock()
     client = _client(name, clock)

@@ -29,7 +29,7 @@ MUTATION = Mutation("m", EDIT, ("test_a", "test_b"))
 
 
 def test_everything_that_is_deployed_has_a_mutation_or_is_free_for_a_reason() -> None:
-    """What is new belongs into tests/mutations/mutations.toml: an edit and its test, or why no test would miss it."""
+    """A new thing belongs into mutations.toml: an edit and its test, or the reason why none would notice."""
     covered = {name for mutation in TABLE.mutations if not mutation.survives for name in mutation.covers}
     assert covered & set(TABLE.free) == set()
     assert covered | set(TABLE.free) == TUNABLES

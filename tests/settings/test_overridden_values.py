@@ -123,5 +123,5 @@ def test_whoever_needs_another_number_says_so() -> None:
     ],
 )
 def test_another_number_is_found_however_it_is_set(text: str) -> None:
-    """By any of the ways to set one."""
+    """The test tries each way to set one."""
     assert SETS_ONE.search(text)

@@ -69,7 +69,7 @@ def test_every_number_of_a_named_statement_is_the_one_decided_on() -> None:
 
 
 def test_every_number_of_the_schema_is_the_one_decided_on() -> None:
-    """As the migrations read one after another; the integration test looks at what they make of a database."""
+    """These are the numbers in the migrations' text; an integration test reads those of the database."""
     assert list_schema_numbers() == SCHEMA, HOW
 
 
@@ -102,7 +102,7 @@ def test_a_change_of_any_number_is_seen(text: str, number: str) -> None:
     ],
 )
 def test_numbers_are_found_however_they_are_written(sql: str, found: tuple[str, ...]) -> None:
-    """By themselves, with a unit, in quotes and patterns; not in names and comments."""
+    """They stand alone, with a unit, in quotes and in patterns; names and comments don't count."""
     assert list_numbers(sql) == found
 
 

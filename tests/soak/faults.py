@@ -55,7 +55,7 @@ class RandomFaults:
             time.sleep(2.0)
 
     def black_hole_database(self) -> None:
-        """What is sent is acknowledged and lost."""
+        """Acknowledge what is sent to the database, and lose it."""
         with self._proxy.faults.discard_data():
             time.sleep(2.0)
 
@@ -65,7 +65,7 @@ class RandomFaults:
             time.sleep(4.0)
 
     def end_sessions(self) -> None:
-        """As an impatient operator, or a restart, ends them."""
+        """End sessions, as an impatient operator or a restart does."""
         query = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {SESSION_OF_A_FUNCTION}"
         self._cloud.query_rows(query)
 

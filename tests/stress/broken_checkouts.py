@@ -70,7 +70,7 @@ def patch_of(name: str, before: str, after: str) -> str:
 
 
 def read_everything(folder: Path) -> dict[str, str]:
-    """What every file and link of a folder is, but what git and the runs keep for themselves."""
+    """Return every file and link of a folder, but what git and the runs keep for themselves."""
     found = (
         path for path in folder.rglob("*") if path.relative_to(folder).parts[0] not in (".git", "build", "reports")
     )

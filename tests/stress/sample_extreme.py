@@ -22,7 +22,7 @@ LONG = "a_very_long_identifier_without_any_space_" * 4
 
 
 def make_extreme_report() -> ReadinessReport:
-    """One scenario that is called PASS and is none, and one that was not tried."""
+    """Return a report with one scenario that is wrongly called PASS, and one that was not tried."""
     strange = replace(
         sample_results.make_pool(),
         title="x" * 90,

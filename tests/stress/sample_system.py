@@ -41,7 +41,7 @@ def make_samples() -> list[CallSample]:
 
 
 def make_agent_row() -> dict[str, Any]:
-    """As the query `people` gives it."""
+    """Return a row as the query `people` gives it."""
     return {
         "id": AGENT, "email": ARTA, "role": "agent", "members": 0, "agents": 1, "subscriptions": 0, "price": None,
         "agent": None, "commissions": [], "voided": [0, 0],
@@ -51,7 +51,7 @@ def make_agent_row() -> dict[str, Any]:
 
 
 def make_member_row() -> dict[str, Any]:
-    """As the query `people` gives it."""
+    """Return a row as the query `people` gives it."""
     return {
         "id": MEMBER, "email": BESA, "role": "member", "members": 1, "agents": 0, "subscriptions": 1, "price": "35.00",
         "agent": AGENT, "commissions": ["new 7.00", "renewal 3.50"], "voided": [0, 0],
@@ -61,7 +61,7 @@ def make_member_row() -> dict[str, Any]:
 
 
 def make_claim_row() -> dict[str, Any]:
-    """As the query `claims` gives it."""
+    """Return a row as the query `claims` gives it."""
     return {
         "id": CLAIM, "number": NUMBER, "member": MEMBER, "title": TITLE, "state": "verification", "version": 2,
         "steps": 2, "broken": 0, "last_state": "verification",
@@ -102,7 +102,7 @@ class SampleSystem:
         self.samples[at] = make_sample(old.call, status, problem=problem)
 
     def drop_calls(self, *operations: str) -> None:
-        """As if there had been no such calls."""
+        """Remove such calls, as if they had not been made."""
         self.samples = [s for s in self.samples if s.call.operation not in operations]
 
     def reconcile(self) -> ReconciliationLog:
@@ -117,9 +117,9 @@ class SampleSystem:
         return log
 
     def list_differences(self) -> list[Difference]:
-        """What did not agree."""
+        """Return what the reconciliation found."""
         return self.reconcile().differences
 
     def list_kinds(self) -> set[str]:
-        """Of what kind that was."""
+        """Return the kinds of what it found."""
         return {each.what for each in self.list_differences()}

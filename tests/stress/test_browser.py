@@ -73,7 +73,7 @@ def keep(browser: webdriver.Chrome, path: Path) -> None:
 
 
 def complaints(browser: webdriver.Chrome) -> list[dict[str, Any]]:
-    """What the browser had to say of the page."""
+    """Return what the browser has logged about the page."""
     entries: list[dict[str, Any]] = browser.get_log("browser")  # type: ignore[no-untyped-call]
     return entries
 
@@ -115,7 +115,7 @@ def test_a_page_is_read_without_scrolling_sideways(
 
 
 def test_the_page_is_read_without_scripts(browser: webdriver.Chrome, pages: dict[str, Path]) -> None:
-    """With scripts forbidden all of it is there: every scenario, check and chart."""
+    """A browser that forbids scripts shows every scenario, check and chart."""
     browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
         opened(browser, pages["mixed"], width=DESK)

@@ -37,14 +37,14 @@ def on_axis(ticks: list[tuple[float, float]], pixel: float, *, log: bool) -> flo
 
 
 def position(mark: Element) -> tuple[float, float]:
-    """Where a marker is, be it a circle or a shape that was moved there."""
+    """Return where a marker is, be it a circle or a shape that was moved there."""
     moved = re.fullmatch(r"translate\((.*) (.*)\)", mark.get("transform", ""))
     x, y = moved.groups() if moved else (mark.get("cx", ""), mark.get("cy", ""))
     return float(x), float(y)
 
 
 def read_ticks(tree: Element, axis: str) -> list[tuple[float, float]]:
-    """What is written along an axis, and at which pixel."""
+    """Return the texts along an axis, and the pixel of each."""
     at = {"x": "x", "y": "y"}[axis]
     shift = 3.6 if axis == "y" else 0.0  # text stands on its baseline, not on its middle
     return [
@@ -121,7 +121,7 @@ def test_a_distribution_shows_every_call() -> None:
 
 
 def test_a_percentile_is_marked_in_its_bucket() -> None:
-    """At the share of the bucket that it has; beyond the last bucket in the middle of what is beyond."""
+    """It stands at its share of the bucket; beyond the last bucket, in the middle of the space there."""
     assert find_bucket_position(0.5) == 0.5
     assert find_bucket_position(1.5) == 1.5
     assert find_bucket_position(BUCKETS_MS[-1]) == len(BUCKETS_MS)
@@ -163,7 +163,7 @@ def test_every_fault_is_marked_and_described(width: int) -> None:
 
 
 def test_a_quiet_run_draws_no_line_of_errors() -> None:
-    """Only stretches with something in them are drawn, each from the zero before to the zero after."""
+    """Only stretches with errors are drawn, each from the zero before to the zero after."""
     points = [(0.0, 0.0), (1.0, 0.0), (2.0, 4.0), (3.0, 5.0), (4.0, 0.0), (5.0, 0.0), (6.0, 1.0)]
     assert split_nonzero(points) == [points[1:5], points[5:]]
     report = sample.make_passing_report()

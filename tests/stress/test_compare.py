@@ -10,7 +10,7 @@ from tests.stress.test_page import REACHES_OUT, make_hostile_report
 
 
 def read_rows(title: str) -> list[tuple[str, ...]]:
-    """One table of the comparison of the sample with a run elsewhere."""
+    """Return one table of the comparison of the sample with a run elsewhere."""
     return next(
         table.rows
         for table in compare.build_tables(sample.make_mixed_report(), sample.make_other_report())
@@ -31,7 +31,7 @@ def test_changed_verdicts_and_checks_are_named() -> None:
 
 
 def test_figures_stand_side_by_side_with_their_ratio() -> None:
-    """And an INVALID scenario's carry the warning."""
+    """The figures of an INVALID scenario carry the warning."""
     latencies = {row[:2]: row[2:] for row in read_rows("Latencies, ms")}
     assert latencies["pool", "POST /members"] == ("38", "49.8", "1.31", "79.5", "113", "1.42", "slower")
     figures = {row[:2]: row[2:] for row in read_rows("Figures")}
@@ -62,7 +62,7 @@ def test_a_ratio_of_nothing_is_none(before: float, after: float, written: str) -
 
 
 def test_the_comparison_is_written_as_a_page_and_printed_as_text(tmp_path: Path) -> None:
-    """From the folders of two runs; the page needs nothing but itself, and takes nothing for markup."""
+    """It is made from two runs' folders; the page needs no other file, and escapes its texts."""
     store.save(sample.make_mixed_report(), tmp_path / "a")
     store.save(make_hostile_report(), tmp_path / "b")
     out = tmp_path / "new" / "compare.html"

@@ -61,7 +61,7 @@ def test_the_controls_are_the_eleven_that_are_promised() -> None:
 
 
 def test_the_dropped_constraint_is_one_that_there_is() -> None:
-    """By the name that the migrations give it."""
+    """Its name is the one that the migrations give it."""
     [control] = [control for control in CONTROLS if control.sql]
     assert "DROP CONSTRAINT accounts_email_key" in control.sql
     assert "CONSTRAINT accounts_email_key UNIQUE" in (ROOT / "migrations/0001_people.sql").read_text()
@@ -112,7 +112,7 @@ SAW_IT = make_result("agents", "FAIL", failed="20 at once: exactly 5 accepted")
     ],
 )
 def test_only_the_named_scenario_red_for_the_expected_reason_counts(found: Any, outcome: str) -> None:
-    """Whatever else a report says."""
+    """Nothing else in the report counts."""
     verdict = judge(control(), make_report(found))
     assert verdict.outcome == outcome
 
@@ -163,7 +163,7 @@ def test_the_unbroken_system_is_judged_scenario_by_scenario() -> None:
 
 # ---- copies ---------------------------------------------------------------------------------------------------------
 def test_a_copy_has_all_that_is_not_ignored_and_leaves_the_original_alone(tmp_path: Path) -> None:
-    """Also when it is broken, started and thrown away."""
+    """The original stays the same when the copy is broken, started and thrown away."""
     root = make_checkout(tmp_path)
     before, copy = read_everything(root), root / "build/controls/a"
     put_files(copy, {"code/left.py": "of an earlier run"})
@@ -247,7 +247,7 @@ def test_all_scenarios_are_green_first_and_then_each_control_is_red(root: Path) 
 def test_a_control_that_is_not_red_fails_the_run_and_the_others_go_on(
     root: Path, plan: Any, outcome: str, trouble: str
 ) -> None:
-    """With the harness's last words, where it had any; its copy stays, to be looked at."""
+    """The result has the harness's last output, if any; the copy stays, so that it can be examined."""
     work, _, printed = run_all(root, {"edited": plan, "asked": RED}, EDITED, ASKED)
     assert not work.has_passed
     assert [line.verdict.outcome for line in work.rows if line.verdict] == ["green", outcome, "red"]
@@ -277,7 +277,7 @@ def test_nothing_is_broken_where_the_unbroken_system_is_red(root: Path) -> None:
 def test_what_came_of_it_is_kept(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As data and as a page; the exit status says whether all is as it must be."""
+    """It is kept as data and as a page; the exit status says whether all is as it must be."""
     monkeypatch.setattr("stress.controls.__main__.read_controls", lambda _text: (EDITED, ASKED))
     (root / PLAN).write_text(json.dumps({"edited": RED, "asked": {"status": "PASS"}}))
     assert main(["--only", "edited"], root, HARNESS) == 0
@@ -291,7 +291,7 @@ def test_what_came_of_it_is_kept(
 
 
 def test_the_exit_status_says_that_a_control_stayed_green(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the page says which."""
+    """The page says which one."""
     monkeypatch.setattr("stress.controls.__main__.read_controls", lambda _text: (EDITED,))
     (root / PLAN).write_text("{}")
     assert main([], root, HARNESS) == 1
@@ -300,7 +300,7 @@ def test_the_exit_status_says_that_a_control_stayed_green(root: Path, monkeypatc
 
 
 def test_a_name_that_there_is_not_is_refused() -> None:
-    """With those that there are."""
+    """The message lists the names that exist."""
     with pytest.raises(SystemExit, match="no such control: typo; there are: retry-off"):
         choose_controls(CONTROLS, ["typo"])
 
@@ -313,13 +313,13 @@ def hanging(root: Path) -> list[str]:
 
 
 def left_running(root: Path) -> list[int]:
-    """Of the child that a hanging harness has started, what is still there."""
+    """Return which of the processes still run that the child of a hanging harness has started."""
     return [pid for pid in json.loads((root / STARTED).read_text()) if psutil.pid_exists(pid)
             and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]  # fmt: skip
 
 
 def test_a_harness_that_takes_too_long_is_ended_without_a_result(root: Path) -> None:
-    """Whatever it may have found by then."""
+    """Its findings until then do not count."""
     (root / "out").mkdir()
     (root / "out/report.json").write_text(json.dumps(make_report(SAW_IT)))
     ran = run_harness(hanging(root), root, root / "out/report.json", root / "log", limit_s=0.5)
@@ -337,7 +337,7 @@ def interruptible() -> Iterator[None]:
 
 @pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_the_harness_and_what_it_has_started(root: Path) -> None:
-    """Before the interrupt goes on."""
+    """They have ended before the interrupt is passed on."""
 
     def interrupt() -> None:
         wait_until((root / STARTED).exists, "the harness did not start")

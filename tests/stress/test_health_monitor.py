@@ -25,7 +25,7 @@ def watched(setup: LoadGeneratorSetup) -> HealthMonitor:
 
 
 def test_what_the_check_says_is_kept_as_it_was_said() -> None:
-    """With the time of each; what is no report is none."""
+    """Each report has its time; an answer that is no report counts as none."""
 
     async def scenario() -> None:
         async with run_setup(
@@ -76,7 +76,7 @@ def test_it_asks_on_while_nobody_answers_and_from_many_addresses() -> None:
 
 
 def test_a_wait_ends_with_the_next_report_that_fits() -> None:
-    """Not with one from before; and with none where there is none in time."""
+    """An earlier report does not end it; the wait returns None if none comes in time."""
 
     async def scenario() -> None:
         async with run_setup(lambda _: respond_problem(503, "x")) as setup:

@@ -29,7 +29,7 @@ class ExactBucket:
     held: Fraction = Fraction(-1)
 
     def take(self, at: Fraction) -> bool:
-        """Whether a call is accepted at a moment; moments never go back."""
+        """Return whether a call is accepted at a moment; moments never go back."""
         burst = self.limit.burst + self.extra
         gained = (at - self.at) * self.limit.burst / (Fraction(self.limit.period_s) * MS)
         self.held = Fraction(burst) if self.held < 0 else min(Fraction(burst), self.held + gained)
@@ -55,7 +55,7 @@ APART = st.lists(st.builds(TimedCall, MOMENTS, st.just(0), st.just(0)), max_size
 
 
 def decide_calls(calls: Sequence[TimedCall], bucket: ExactBucket) -> list[CallSample]:
-    """What clients see of a bucket that decides at these moments."""
+    """Return what clients see of a bucket that decides at these moments."""
     ordered = sorted(calls, key=lambda timed: timed.sent + timed.decided)
     return [
         make_decided_sample(bucket.take(Fraction(c.sent + c.decided)), c.sent, c.sent + c.decided + c.answered)
@@ -78,7 +78,7 @@ def test_a_limiter_that_keeps_exact_time_is_never_blamed(calls: list[TimedCall],
 
 @given(burst=st.integers(1, 50), period=st.integers(1, 600), n=st.integers(0, 100))
 def test_a_call_at_the_very_moment_of_a_refill_is_not_blamed(burst: int, period: int, n: int) -> None:
-    """Whatever binary fractions make of that moment."""
+    """Rounding in binary fractions makes no difference."""
     limit = ObservedLimit(burst, period)
     full = [make_decided_sample(True, 0) for _ in range(burst)]
     refills = [make_decided_sample(True, float(Fraction(k * period * MS, burst))) for k in range(1, n + 1)]
@@ -87,7 +87,7 @@ def test_a_call_at_the_very_moment_of_a_refill_is_not_blamed(burst: int, period:
 
 @given(calls=AT_ONCE, limit=LIMITS, extra=st.integers(0, 2))
 def test_answers_at_once_leave_nothing_in_doubt(calls: list[TimedCall], limit: ObservedLimit, extra: int) -> None:
-    """Where a call is decided at one known moment, a blame is one exactly if a true bucket would have refused."""
+    """If each call is decided at a known moment, a call is blamed exactly if a true bucket would have refused it."""
     samples = decide_calls(calls, ExactBucket(limit, extra))
     exact = ExactBucket(limit)
     held = all(exact.take(Fraction(round(s.sent_s * MS))) for s in samples if s.is_accepted)
@@ -118,7 +118,7 @@ def test_each_acceptance_beyond_a_burst_counts(extra: int) -> None:
 
 
 def test_an_acceptance_too_soon_after_a_burst_is_found() -> None:
-    """One comes back every 12 s, not a moment before."""
+    """One call comes back every 12 s, not a moment before."""
     burst = [make_decided_sample(True, 0) for _ in range(5)]
     assert count_wrongly_accepted([*burst, make_decided_sample(True, 11_999)], FIVE) == 1
     assert count_wrongly_accepted([*burst, make_decided_sample(True, 12_000)], FIVE) == 0
@@ -148,7 +148,7 @@ def test_a_window_that_counts_from_the_first_call_is_found_out() -> None:
 
 
 def test_nothing_sent_is_nothing_wrong() -> None:
-    """Neither way."""
+    """Neither too many nor too few were accepted."""
     assert (count_wrongly_accepted([], FIVE), count_wrongly_refused([], FIVE)) == (0, 0)
 
 

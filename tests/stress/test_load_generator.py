@@ -77,7 +77,7 @@ def test_a_stalled_generator_makes_its_own_calls_slow_never_fast(people: CallFac
 
 
 def test_a_call_whose_moment_has_passed_is_late_from_that_moment() -> None:
-    """Not from when it could be sent at last."""
+    """Its lag does not begin when it could be sent at last."""
 
     async def scenario() -> None:
         async with run_setup(lambda _: respond_created()) as setup:
@@ -190,7 +190,7 @@ def test_a_call_is_sent_as_it_was_made() -> None:
 
 
 def test_a_dead_port_is_an_answer_of_none() -> None:
-    """Not an exception, and a sample as any other."""
+    """It raises nothing, and is a sample like any other."""
 
     async def scenario() -> None:
         async with run_setup(lambda _: respond_created()) as setup:
@@ -205,7 +205,7 @@ def test_a_dead_port_is_an_answer_of_none() -> None:
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_lost_connection_is_an_answer_of_none_and_nothing_is_repeated_unseen(method: str) -> None:
-    """Neither on a new line nor on one that was used before, where a client might quietly try again."""
+    """This holds on a new connection and on a used one, on which a client might quietly try again."""
     turns = cycle([respond_created, cut_connection, cut_connection])
 
     async def scenario() -> None:
@@ -220,7 +220,7 @@ def test_a_lost_connection_is_an_answer_of_none_and_nothing_is_repeated_unseen(m
 
 
 def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the generator's own limit."""
+    """The generator gives up after its own limit."""
     monkeypatch.setattr(load_generator, "TIMEOUT_S", 0.1)
     gate = asyncio.Event()
 
@@ -292,7 +292,7 @@ FAILED = {
 def test_a_patient_client_repeats_with_the_same_key_until_it_has_an_answer(
     reply: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And each attempt is a sample."""
+    """Each attempt is a sample."""
     monkeypatch.setattr(load_generator, "RETRY_AFTER_S", 0.01)
 
     async def scenario() -> None:
@@ -317,7 +317,7 @@ def test_a_refusal_is_an_answer(status: int, name: str) -> None:
 
 
 def test_a_patient_client_comes_back_when_retry_after_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not before Retry-After, however long that is against its own pause; without one, after its own."""
+    """It waits for Retry-After, however long that is; without one it waits for its own pause."""
     monkeypatch.setattr(load_generator, "RETRY_AFTER_S", 0.01)
     replies = [respond_problem(503, "x", **{"Retry-After": "1"}), respond_problem(503, "x"), respond_created()]
 
@@ -383,7 +383,7 @@ def test_work_is_done_so_many_at_a_time_and_in_its_order() -> None:
 
 
 def test_lag_and_latency_are_of_the_same_moment() -> None:
-    """What was meant; a call is never faster than it was late."""
+    """Both count from when the call was due, so a call is never faster than it was late."""
     sample = CallSample("pool", make_call(), 1.0, 1.25, 2.0, 201)
     assert (sample.lag_ms, sample.latency_ms) == (250, 1000)
     assert replace(sample, status=200).is_accepted

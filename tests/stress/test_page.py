@@ -56,7 +56,7 @@ def make_hostile_report() -> ReadinessReport:
 
 
 def test_what_a_scenario_wrote_is_text() -> None:
-    """Neither an element nor an attribute nor a template comes of it, anywhere on the page."""
+    """It becomes no element, attribute or template anywhere on the page."""
     made = page.render_page(make_hostile_report())
     assert "<script" not in made
     assert "<!--" not in made
@@ -77,7 +77,7 @@ def test_the_page_needs_nothing_but_itself(report: ReadinessReport) -> None:
 
 
 def test_a_tick_stands_beside_checks_that_held_and_nowhere_else() -> None:
-    """As many ticks as checks that held; a failed one has its cross and its word."""
+    """There are as many ticks as checks that held; a failed one has a cross and a word."""
     report = sample.make_mixed_report()
     checks = [check for result in report.results for check in result.checks]
     made = page.render_page(report)

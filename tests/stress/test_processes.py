@@ -1,4 +1,4 @@
-"""Who is served first: the process that measures, with its threads, before the processes that it starts."""
+"""The priority of processes: the one that measures comes, with its threads, before those that it starts."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ print(os.sched_getscheduler(0), *found, child.communicate()[0].decode())
 
 
 def is_real_time_allowed() -> bool:
-    """Whether this machine lets a process ask for the priority."""
+    """Return whether this machine lets a process ask for the priority."""
     asked = "import os; os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))"
     return subprocess.run([sys.executable, "-c", asked], capture_output=True, check=False).returncode == 0
 

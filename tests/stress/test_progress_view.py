@@ -1,4 +1,4 @@
-"""What is shown while a run goes on, and that showing it can't hurt the run."""
+"""The view of a run in progress, which can't disturb the run."""
 
 import time
 from collections.abc import Callable
@@ -18,7 +18,7 @@ WAIT_S = 30
 
 @pytest.fixture(autouse=True)
 def at_a_desk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not in CI, and with a view that is quick to speak."""
+    """Set up a terminal outside of CI, and a view that is drawn often."""
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.setattr(progress_view, "REFRESH_S", 0.02)
 
@@ -51,7 +51,7 @@ def run(view: ProgressView) -> None:
 
 
 def test_where_nobody_watches_each_event_is_a_line() -> None:
-    """In order, none lost, and no text breaks out of its line."""
+    """Events come in order, none is lost, and no text breaks out of its line."""
     out = StringIO()
     with ProgressView(profile="full", expected_s=400, console=Console(file=out, width=80)) as view:
         run(view)
@@ -161,7 +161,7 @@ def test_a_terminal_that_takes_no_more_does_not_hold_the_run() -> None:
 
 
 def test_answers_draw_nothing_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many there are, the view is drawn by its clock: at its beginning and at its end, where that is slow."""
+    """The view is drawn by its clock, however many answers come: with a slow one, at the beginning and the end."""
     monkeypatch.setattr(progress_view, "REFRESH_S", WAIT_S)
     out = StringIO()
     with ProgressView(profile="full", expected_s=400, console=on_terminal(out)) as view:

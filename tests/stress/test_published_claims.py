@@ -23,7 +23,7 @@ def report() -> ReadinessReport:
 
 
 def test_the_page_is_what_the_kept_run_makes_of_the_claims() -> None:
-    """Whoever changes a claim, or keeps another run, makes the page anew."""
+    """A changed claim, or another kept run, needs a new page."""
     kept = store.load(ROOT / published_claims.REPORT)
     assert kept.profile == "full"
     assert (ROOT / published_claims.PAGE).read_text(encoding="utf-8") == published_claims.build_page(
@@ -32,7 +32,7 @@ def test_the_page_is_what_the_kept_run_makes_of_the_claims() -> None:
 
 
 def test_a_check_that_failed_has_no_tick(report: ReadinessReport) -> None:
-    """And one that held has one."""
+    """A check that held has one."""
     failing = next(result for result in report.results if any(not check.passed for check in result.checks))
     check = next(check for check in failing.checks if not check.passed)
     claim = PublishedClaim("something", failing.key, (check.name,))
@@ -62,7 +62,7 @@ def test_the_page_counts_the_controls_that_there_are(report: ReadinessReport) ->
 
 
 def test_a_kept_report_can_be_kept_again(report: ReadinessReport, tmp_path: Path) -> None:
-    """After a claim has changed its page is made anew of the report that is there."""
+    """A changed claim's page is made again from the kept report."""
     folder = tmp_path / published_claims.REPORT
     (tmp_path / published_claims.PAGE).parent.mkdir(parents=True, exist_ok=True)
     write_report(report, [], folder)

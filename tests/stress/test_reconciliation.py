@@ -130,13 +130,13 @@ def _second_claim(system: SampleSystem) -> None:
 def test_what_does_not_agree_is_found(
     system: SampleSystem, change: Callable[[SampleSystem], object], found: set[str]
 ) -> None:
-    """One thing is wrong, and that one is reported."""
+    """Exactly the one thing that is wrong is reported."""
     change(system)
     assert system.list_kinds() == found
 
 
 def test_a_difference_names_its_subject_the_answer_and_what_is_there(system: SampleSystem) -> None:
-    """By an id, never by a person's data."""
+    """It names ids, never a person's data."""
     system.member["jobs"]["member-welcome done"] = 2
     (found,) = system.list_differences()
     assert (found.what, found.subject) == (JOBS, MEMBER)
@@ -148,7 +148,7 @@ def test_a_difference_names_its_subject_the_answer_and_what_is_there(system: Sam
 
 @pytest.mark.parametrize(("status", "problem"), [(409, "email-taken"), (429, "too-many-requests"), (422, "invalid")])
 def test_an_account_though_the_call_was_refused_is_found(system: SampleSystem, status: int, problem: str) -> None:
-    """What was refused has left nothing."""
+    """A refused call must leave nothing."""
     system.drop_calls("register", "renew", "edit", "claim", "move", "announce", "complete")
     system.samples.append(make_sample(sample_system.REGISTER, status, problem=problem))
     system.claims.clear()
@@ -181,7 +181,7 @@ OPEN = [(0, ""), (500, "internal"), (502, ""), (503, "unavailable"), (504, ""), 
 
 @pytest.mark.parametrize(("status", "problem"), OPEN)
 def test_a_call_without_an_answer_may_be_done_once_or_not_at_all_but_not_twice(status: int, problem: str) -> None:
-    """Whatever stood in for the answer."""
+    """This holds for whatever came instead of the answer."""
     system = unanswered_registration(status, problem)
     assert system.list_kinds() == set()
     _second_account(system)
@@ -204,7 +204,7 @@ def test_a_call_without_an_answer_may_be_done_once_or_not_at_all_but_not_twice(s
     ],
 )
 def test_a_call_without_an_answer_is_never_half_done(change: Callable[[SampleSystem], object], found: set[str]) -> None:
-    """Where the account is there, all that goes with it is."""
+    """If the account exists, all that belongs to it does."""
     system = unanswered_registration()
     change(system)
     assert system.list_kinds() == found
@@ -225,7 +225,7 @@ def test_a_repeat_with_the_same_key_counts_once(system: SampleSystem) -> None:
 
 
 def test_two_calls_with_keys_of_their_own_are_two(system: SampleSystem) -> None:
-    """And so are two without any key."""
+    """Two calls without any key are two as well."""
     keyless = replace(sample_system.RENEW, key=None)
     again = [
         make_sample(replace(sample_system.RENEW, key="other"), 200),
@@ -303,7 +303,7 @@ def test_a_claim_without_an_answer_is_whole_or_not_there() -> None:
 
 
 def test_a_claim_without_an_answer_does_not_excuse_another() -> None:
-    """Which is known by its title."""
+    """A claim is known by its title."""
     system = make_unanswered_claim()
     system.claim["title"] = "Another"
     assert UNNAMED in system.list_kinds()
@@ -327,7 +327,7 @@ def test_a_claim_without_an_answer_does_not_excuse_another() -> None:
 def test_evidence_without_an_answer_is_there_or_not(
     system: SampleSystem, announced: int, completed: int | None, there: str | None, clean: bool
 ) -> None:
-    """In the state that its calls may have brought it to, with its size."""
+    """It is in a state that its calls may have brought it to, with its size."""
     system.drop_calls("announce", "complete")
     system.samples.append(make_sample(sample_system.ANNOUNCE, announced, id=EVIDENCE, size=39))
     system.samples += [make_sample(sample_system.COMPLETE, completed)] if completed is not None else []
@@ -336,7 +336,7 @@ def test_evidence_without_an_answer_is_there_or_not(
 
 
 def test_what_a_call_is_about() -> None:
-    """What it names, or what it has made; a refusal has made nothing."""
+    """A call is about what it names or has made; a refusal has made nothing."""
     assert find_subject(make_sample(sample_system.MOVE, 412)) == CLAIM
     assert find_subject(make_sample(sample_system.REGISTER, id=MEMBER)) == MEMBER
     assert find_subject(make_sample(sample_system.REGISTER, 409, id=MEMBER)) is None
@@ -350,7 +350,7 @@ def test_what_a_call_is_about() -> None:
 def test_an_agent_earns_a_fifth_of_a_new_membership_and_a_tenth_of_a_renewal(
     price: str | None, renewals: int, expected: list[str]
 ) -> None:
-    """Of the price; nothing where there is no agent."""
+    """The share is of the price; without an agent there is none."""
     assert list_expected_commissions(ExpectedEffects(Counter(register=1, renew=renewals), Counter()), price) == expected
 
 
@@ -380,7 +380,7 @@ def test_audit_entries_of_the_previous_release_count_as_those_of_this_one(system
 
 @pytest.mark.parametrize(("entries", "found"), [(2, False), (1, True), (3, True)])
 def test_each_read_of_a_claim_by_staff_leaves_an_entry(system: SampleSystem, entries: int, found: bool) -> None:
-    """One for each, and none for a read that was refused."""
+    """Each read leaves one, and a refused read none."""
     read = make_call("staff read", method="GET", key=None, facts={"subject": CLAIM, "member": MEMBER})
     system.samples += [make_sample(read, 200), make_sample(read, 200), make_sample(read, 429)]
     system.claim["audit"]["claim.read"] = entries

@@ -79,7 +79,7 @@ def run_scenarios(
 def test_a_scenario_that_breaks_off_fails_by_name_and_the_others_go_on(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """What it had found before stands beside the reason."""
+    """The report has its earlier findings beside the reason."""
     report = run_scenarios(
         monkeypatch, tmp_path, {"pool": (record_success,), "agents": (broken,), "members": (record_success,)}
     )
@@ -126,7 +126,7 @@ def test_what_a_scenario_can_only_judge_at_the_end_is_part_of_it(
 
 
 def test_only_what_was_asked_for_is_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """And counted."""
+    """The report counts what was run."""
     report = run_scenarios(monkeypatch, tmp_path, {"pool": (record_success,), "agents": (bad,)}, only=("pool",))
     assert ([r.key for r in report.results], report.total, report.verdict) == (["pool"], 1, "PASS")
 
@@ -172,7 +172,7 @@ def test_the_timeline_counts_answers_by_the_second(tmp_path: Path) -> None:
 
 
 def test_a_run_that_cannot_start_stops_what_it_has_started(tmp_path: Path) -> None:
-    """And says so: no report is better than one of nothing."""
+    """It says so: no report is better than one of nothing."""
     done: list[str] = []
 
     async def start() -> None:

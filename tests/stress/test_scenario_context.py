@@ -1,4 +1,4 @@
-"""What a scenario's stage makes of what was sent and asserted."""
+"""The result that a scenario's context makes of the calls sent and the checks asserted."""
 
 import asyncio
 from pathlib import Path
@@ -43,7 +43,7 @@ def make_context(*samples: CallSample) -> LocalScenarioContext:
 
 @pytest.fixture
 def context() -> LocalScenarioContext:
-    """One good answer, one check that holds."""
+    """Return a context with one good answer and one check that holds."""
     context = make_context(make_sample(make_call(), 201))
     context.check_equal("One was made", 1, 1)
     context.reconciliation.compare("rows", "one", 1, 1)
@@ -51,7 +51,7 @@ def context() -> LocalScenarioContext:
 
 
 def test_a_scenario_in_which_all_holds_passes(context: LocalScenarioContext) -> None:
-    """With the check of all answers added to its own."""
+    """The check of all answers is added to its own."""
     result = context.build_result()
     assert (result.status, [(c.name, c.passed) for c in result.checks]) == (
         "PASS",
@@ -60,7 +60,7 @@ def test_a_scenario_in_which_all_holds_passes(context: LocalScenarioContext) -> 
 
 
 def test_an_answer_that_was_not_wanted_fails_it_though_nothing_else_looks(context: LocalScenarioContext) -> None:
-    """And is listed by operation and problem."""
+    """It is listed by operation and problem."""
     context.ledger.note(make_sample(make_call("claim"), 500, problem="internal"))
     result = context.build_result()
     assert result.status == "FAIL"
@@ -77,7 +77,7 @@ def test_what_is_wanted_is_the_call_s_own_matter(context: LocalScenarioContext) 
 
 
 def test_calls_of_another_scenario_are_not_its_own() -> None:
-    """Neither for its samples nor against its answers."""
+    """They add no sample to it and no unexpected answer."""
     context = make_context(make_sample(make_call(), 201))
     context.generator, context.key = context.generator.copy_for_scenario("agents"), "agents"
     context.check_equal("One is one", 1, 1)
@@ -87,7 +87,7 @@ def test_calls_of_another_scenario_are_not_its_own() -> None:
 
 @pytest.mark.parametrize("samples", [[], [make_sample(make_call(), 201)] * 3])
 def test_a_scenario_that_asserts_nothing_is_invalid(samples: list[CallSample]) -> None:
-    """However well its calls were answered: that none was answered wrongly is no promise kept."""
+    """Good answers alone keep no promise."""
     assert make_context(*samples).build_result().status == "INVALID"
 
 
@@ -97,7 +97,7 @@ def test_a_wrong_answer_fails_a_scenario_that_asserts_nothing() -> None:
 
 
 def test_a_scenario_short_of_samples_is_invalid(context: LocalScenarioContext) -> None:
-    """What it takes and what it has are both shown."""
+    """The report shows how many it takes and how many it has."""
     context.samples_wanted += 2
     result = context.build_result()
     assert (result.status, result.samples, result.samples_wanted) == ("INVALID", 1, 2)
@@ -106,7 +106,7 @@ def test_a_scenario_short_of_samples_is_invalid(context: LocalScenarioContext) -
 
 
 def test_each_call_of_a_burst_is_a_sample_that_it_takes() -> None:
-    """Whether it was answered or not: one that is lost from the ledger is missed."""
+    """A call counts whether it was answered or not: one that the ledger lost is missed."""
     context = make_context()
     context.generator.api = f"http://127.0.0.1:{find_free_port()}"
 
@@ -133,7 +133,7 @@ def test_a_late_generator_makes_it_invalid(context: LocalScenarioContext) -> Non
 
 
 def test_a_difference_fails_it(context: LocalScenarioContext) -> None:
-    """Though every check holds."""
+    """It fails although every check holds."""
     context.reconciliation.compare("claims", "id", 1, 0)
     assert context.build_result().status == "FAIL"
 

@@ -21,7 +21,7 @@ STATES = st.lists(st.tuples(st.floats(0, 100), st.sampled_from(["closed", "open"
 
 @given(seen=STATES)
 def test_states_seen_one_after_another_become_stretches_without_a_gap(seen: list[tuple[float, str]]) -> None:
-    """From the first look to the end, each as it was last seen, and no two alike side by side."""
+    """They reach from the first look to the end, each state as last seen; neighbours differ."""
     seen.sort(key=lambda each: each[0])
     found = merge_intervals(seen, 200.0)
     assert [each.state for each in found] == [state for state, _ in itertools.groupby(state for _, state in seen)]
@@ -31,13 +31,13 @@ def test_states_seen_one_after_another_become_stretches_without_a_gap(seen: list
 
 
 def test_a_change_is_at_the_look_that_saw_it() -> None:
-    """Not before."""
+    """The earlier state lasts until then."""
     seen = [(1.0, "closed"), (2.0, "closed"), (3.0, "open"), (4.0, "closed")]
     assert merge_intervals(seen, 5.0) == [Interval("closed", 1, 3), Interval("open", 3, 4), Interval("closed", 4, 5)]
 
 
 def everybody(people: CallFactory) -> list[PlannedCall]:
-    """One call of each kind."""
+    """Return one call of each kind."""
     return [
         people.make_application(),
         people.make_registration(referral_code="ARTA-0000"),
@@ -60,7 +60,7 @@ def test_nothing_personal_is_in_the_samples(tmp_path: Path) -> None:
 
 
 def test_each_sample_is_one_line_under_its_columns(tmp_path: Path) -> None:
-    """As it was."""
+    """Reading the line gives the sample back."""
     made = make_call("claim", wanted=(201, 429), key="k", facts={"subject": "named"})
     kept = [
         CallSample("claims", made, 1.0, 1.001, 1.25, 429, "too-many-requests", {"id": "x"}, attempt=2),
@@ -78,13 +78,13 @@ def test_each_sample_is_one_line_under_its_columns(tmp_path: Path) -> None:
 
 
 def test_statements_go_by_the_name_before_them(tmp_path: Path) -> None:
-    """Whatever stands before the first belongs to none."""
+    """Text before the first name belongs to no statement."""
     (tmp_path / "some.sql").write_text("-- About.\n\n-- name: one\n-- Why.\nSELECT 1\n\n-- name: two\nSELECT\n  2\n")
     assert sql.load(tmp_path / "some.sql") == {"one": "-- Why.\nSELECT 1", "two": "SELECT\n  2"}
 
 
 def test_each_client_has_a_loopback_address_of_its_own() -> None:
-    """So many that no run needs one twice, none the machine's usual, none a network's or a broadcast's."""
+    """No run needs an address twice; none is the usual one, a network's or a broadcast's."""
     first = list(itertools.islice(generate_addresses(), 100_000))
     assert len(set(first)) == len(first)
     for address in map(ipaddress.ip_address, first):
@@ -94,7 +94,7 @@ def test_each_client_has_a_loopback_address_of_its_own() -> None:
 
 
 def test_no_two_people_share_an_address_a_mail_address_or_a_key() -> None:
-    """Of any kind, and none of them can belong to anybody."""
+    """This holds for people of any kind, and none of the addresses can belong to anybody."""
     people = CallFactory(1)
     calls = [made for _ in range(300) for made in everybody(people)]
     emails = [made.body["email"] for made in calls if made.body and "email" in made.body]
@@ -123,7 +123,7 @@ def test_what_a_caller_says_of_a_call_stands() -> None:
 
 
 def test_answers_are_counted_by_status_and_problem() -> None:
-    """And the wrong ones by operation."""
+    """Unexpected ones are counted by operation as well."""
     mixed = [
         make_sample(make_call(), 201),
         make_sample(make_call(), 0),

@@ -1,4 +1,4 @@
-"""What findings come to: nothing but a full, trusted, clean measurement passes."""
+"""The verdict on a run: only a complete, trusted, clean measurement passes."""
 
 import itertools
 from dataclasses import replace
@@ -43,7 +43,7 @@ SHARES = st.sampled_from([0.001, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0])
 def test_a_status_follows_from_what_was_found(
     checks: list[Assertion], reconciliation: Reconciliation, lag: Lag | None, samples: int, expected: Status
 ) -> None:
-    """Of ten samples that it takes."""
+    """The scenario has to have ten samples."""
     assert verdict.judge_status(checks, reconciliation, lag, samples, 10) == expected
 
 
@@ -63,7 +63,7 @@ def test_only_one_way_leads_to_a_pass(
 
 @pytest.mark.parametrize("found", [*itertools.product(("PASS", "FAIL", "INVALID", "SKIPPED"), repeat=3), ()])
 def test_a_run_is_as_good_as_its_worst_scenario(found: tuple[Status, ...]) -> None:
-    """What was skipped is not passed, nor is a run of nothing."""
+    """Skipped scenarios do not pass, nor does a run without any."""
     order: tuple[Status, ...] = ("FAIL", "INVALID", "SKIPPED", "PASS")
     results: list[ScenarioResult] = [replace(make_pool(), status=status) for status in found]
     assert verdict.combine_status(results) == (min(found, key=order.index) if found else "INVALID")
@@ -78,7 +78,7 @@ def test_a_percentile_is_the_nearest_rank(values: list[float], share: float) -> 
 
 @given(values=VALUES)
 def test_a_latency_counts_each_call_once(values: list[float]) -> None:
-    """In the first bucket that it fits, and in the last where it fits none."""
+    """A call counts in the first bucket that it fits, and in the last if it fits none."""
     found = verdict.summarise_latency("claim", values)
     assert (found.operation, found.calls, sum(found.histogram)) == ("claim", len(values), len(values))
     for nth, most in enumerate(BUCKETS_MS):
@@ -87,14 +87,14 @@ def test_a_latency_counts_each_call_once(values: list[float]) -> None:
 
 
 def test_each_percentile_stands_under_its_own_name() -> None:
-    """Of the numbers from 1 to 1000."""
+    """The samples are the numbers from 1 to 1000."""
     found = verdict.summarise_latency("claim", [float(n) for n in range(1, 1001)])
     assert (found.p50, found.p90, found.p95, found.p99, found.most) == (500, 900, 950, 990, 1000)
 
 
 @given(values=VALUES, bar=st.floats(0.1, 100))
 def test_the_generator_s_lateness_is_judged_by_its_99th_percentile(values: list[float], bar: float) -> None:
-    """At the bar it is in time, beyond it is saturated; where nothing was sent there is nothing to judge."""
+    """At the limit it is in time, above it the run is saturated; without calls there is nothing to judge."""
     lag = verdict.summarise_lag(values, bar)
     assert verdict.is_saturated(lag) == (verdict.compute_percentile(values, 0.99) > bar)
     if lag is None:

@@ -1,4 +1,4 @@
-"""What exceeds the capacity gets a 429 from the gateway, before a function's own limit makes a 5xx of it."""
+"""Calls above the capacity get a 429 from the gateway, before a function's own limit answers them with a 5xx."""
 
 from functools import cache
 

@@ -1,4 +1,4 @@
-"""What `make checkov` leaves out is left out for a reason."""
+"""Each check that `make checkov` leaves out has a reason."""
 
 import re
 
@@ -8,7 +8,7 @@ CONFIGURATION = (ROOT / ".checkov.yaml").read_text(encoding="utf-8")
 
 
 def test_every_check_that_is_left_out_has_its_reason() -> None:
-    """On its own line, in words; and none stands twice."""
+    """The reason is on its own line, in words; no check stands twice."""
     left_out = re.findall(r"^  - (CKV\w+)(?: # (.+))?$", CONFIGURATION.partition("skip-check:\n")[2], re.MULTILINE)
 
     assert len(left_out) == len(CONFIGURATION.partition("skip-check:\n")[2].splitlines())

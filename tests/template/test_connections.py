@@ -44,7 +44,7 @@ def test_the_defaults_are_the_ones_decided_on(name: str, value: int) -> None:
 
 @pytest.mark.parametrize(("variable", "name"), VARIABLES.items())
 def test_a_value_out_of_bounds_is_refused_by_the_template_and_at_the_start(variable: str, name: str) -> None:
-    """By the same bounds, so that no deployment succeeds whose functions can't start."""
+    """Both have the same bounds, so no deployment succeeds whose functions can't start."""
     parameter = load_template()["Parameters"][name]
     least, most = BOUNDS[name]
 

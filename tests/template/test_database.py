@@ -93,7 +93,7 @@ def test_the_nested_stack_is_kept_when_the_stack_goes_or_turns_to_another_databa
 
 @pytest.mark.parametrize("path", ["template.yaml", "templates/database.yaml"])
 def test_no_stateful_resource_is_left_to_a_default(path: str) -> None:
-    """By the linter's own list of types that hold data: each states what becomes of it (I3011)."""
+    """The linter lists the types that hold data: each states what becomes of it (I3011)."""
     text = (ROOT / path).read_text(encoding="utf-8")
     found = lint(text, config=ManualArgs(regions=[REGION], include_checks=["I3011"]))
     stateless = {
@@ -112,7 +112,7 @@ def test_no_stateful_resource_is_left_to_a_default(path: str) -> None:
 
 
 def test_the_cluster_refuses_to_be_deleted_unless_told_otherwise() -> None:
-    """On by default, in `prod` and `staging` too; only the environment to try things out in is without."""
+    """The default protects it, `prod` and `staging` do too; only the environment for trials does not."""
     assert load_template()["Parameters"]["DatabaseDeletionProtection"]["Default"] == "true"
     assert properties("Cluster")["DeletionProtection"] == "true"
     assert properties("Cluster", DeletionProtection="false")["DeletionProtection"] == "false"
@@ -146,7 +146,7 @@ def _create_only(kind: str) -> list[str]:
 
 
 def test_the_cluster_can_be_restored_and_is_encrypted() -> None:
-    """To any second of the days that the parameter says."""
+    """It can be restored to any second of the days that the parameter says."""
     cluster = properties("Cluster", BackupDays="35")
 
     assert cluster["BackupRetentionPeriod"] == "35"
@@ -182,7 +182,7 @@ def test_a_standby_in_another_zone_is_ready_to_write(zones: str) -> None:
 @pytest.mark.parametrize("connections", ["1", "7", "50", "1000"])
 @pytest.mark.parametrize("capacity", ["1", "4", "256"])
 def test_the_pool_is_exactly_the_connections_of_the_parameter(connections: str, capacity: str) -> None:
-    """Whatever the capacity is: max_connections is stated, and the pool a share of it."""
+    """This holds at any capacity: max_connections is stated, and the pool is a share of it."""
     given = {"MaxConnections": connections, "MaxCapacity": capacity}
     [targets] = made_of_type("AWS::RDS::DBProxyTargetGroup", **given).values()
     pool = targets["ConnectionPoolConfigurationInfo"]
@@ -202,7 +202,7 @@ def test_the_template_passes_the_fleets_number_to_the_pool() -> None:
 
 
 def test_a_call_that_waits_in_vain_for_a_connection_is_told_in_time() -> None:
-    """As long as at the stand-in; and a client that a function still keeps is not closed."""
+    """It waits as long as at the stand-in; a connection that a function still keeps is not closed."""
     [targets] = made_of_type("AWS::RDS::DBProxyTargetGroup").values()
     idle = load_template()["Parameters"]["DatabaseIdleTimeout"]["MaxValue"]
 
@@ -211,7 +211,7 @@ def test_a_call_that_waits_in_vain_for_a_connection_is_told_in_time() -> None:
 
 
 def test_nothing_is_let_in_without_tls_or_by_a_password() -> None:
-    """At the proxy and behind it."""
+    """This holds at the proxy and behind it."""
     proxy, cluster = properties("Proxy"), properties("Cluster")
 
     assert (proxy["RequireTLS"], proxy["DefaultAuthScheme"], proxy.get("Auth")) == (True, "IAM_AUTH", None)
@@ -223,7 +223,7 @@ def test_nothing_is_let_in_without_tls_or_by_a_password() -> None:
 
 
 def test_the_proxy_connects_as_the_owner_and_the_functions_roles_alone() -> None:
-    """Not as the main user, who may do everything."""
+    """It never connects as the main user, who may do everything."""
     [statement] = properties("ProxyRole")["Policies"][0]["PolicyDocument"]["Statement"]
     users = [each.rpartition("/")[2] for each in statement["Resource"]]
 
@@ -281,7 +281,7 @@ def test_each_reaches_the_one_after_it_and_nothing_else() -> None:
 
 
 def test_each_is_in_the_group_that_is_named_after_it() -> None:
-    """Or the rules would be about nothing."""
+    """Otherwise the rules would be about nothing."""
     assert properties("Proxy")["VpcSecurityGroupIds"] == [{"Ref": "ProxySecurityGroup"}]
     assert properties("Cluster")["VpcSecurityGroupIds"] == [{"Ref": "ClusterSecurityGroup"}]
     assert load_template(DATABASE)["Outputs"]["SecurityGroupId"]["Value"] == {"Ref": "FunctionsSecurityGroup"}
@@ -353,7 +353,7 @@ def test_with_endpoints_there_is_no_way_to_or_from_the_internet() -> None:
 
 @pytest.mark.parametrize("zones", ["2", "3"])
 def test_with_nat_each_zone_goes_out_by_its_own_gateway(zones: str) -> None:
-    """So that a zone that is lost takes no other one along; gateway endpoints stay, they cost nothing."""
+    """A lost zone then takes no other along; gateway endpoints stay, since they cost nothing."""
     given = {"Egress": "nat", "AvailabilityZones": zones}
     routes = made_of_type("AWS::EC2::Route", **given).values()
     ways = {each["RouteTableId"]["Ref"]: each["NatGatewayId"]["Ref"] for each in routes if "NatGatewayId" in each}
@@ -387,7 +387,7 @@ def test_each_subnet_has_the_routes_of_its_zone(zones: str) -> None:
 
 
 def test_the_owner_is_made_once_the_cluster_can_be_asked() -> None:
-    """Before the stack's functions, since these wait for the nested stack's outputs."""
+    """It is made before the stack's functions, since these wait for the nested stack's outputs."""
     setup = made()["Setup"]
 
     assert setup["DependsOn"] == "FirstInstance"
@@ -397,7 +397,7 @@ def test_the_owner_is_made_once_the_cluster_can_be_asked() -> None:
 
 
 def test_the_setup_may_run_statements_as_the_main_user_and_nothing_else() -> None:
-    """On this cluster, with this secret."""
+    """Its right is for this cluster, with this secret."""
     [policy] = properties("SetupFunctionRole")["Policies"]
     may = {s["Action"]: s["Resource"]["Fn::GetAtt"] for s in policy["PolicyDocument"]["Statement"]}
 

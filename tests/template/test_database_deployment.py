@@ -63,7 +63,7 @@ def _refers_to_nothing(resource: Json, resources: Json) -> bool:
 
 @dataclass(frozen=True)
 class Deployed:
-    """What the emulator has after a deployment."""
+    """The resources that the emulator has after a deployment."""
 
     clients: EmulatorClients
 
@@ -126,7 +126,7 @@ def test_a_stack_with_its_own_database_is_deployed_and_updated(clients: Emulator
 
 
 def test_another_way_out_takes_the_place_of_the_endpoints(clients: EmulatorClients) -> None:
-    """What is left of it without the NAT gateways themselves; and back again."""
+    """Egress=nat is deployed without the NAT gateways themselves, and then the endpoints again."""
     public = {"PublicRoutes", "PublicRoute", "PublicSubnetA", "PublicSubnetB", "PublicRoutesOfA", "PublicRoutesOfB"}
     gateways = public | {"InternetGateway", "InternetGatewayOfVpc"}
     endpoints = {"SqsEndpoint", "SesEndpoint", "CognitoEndpoint", "EndpointsSecurityGroup"}
@@ -152,7 +152,7 @@ def test_the_functions_are_told_its_host_and_the_stack_its_network(clients: Emul
 
 
 def test_what_the_emulator_cannot_make_is_named() -> None:
-    """So that nothing that was only linted looks tested."""
+    """The list keeps apart what was deployed and what was only linted."""
     left_out = {each["Type"] for each in translate(DATABASE)["Resources"].values()} - {
         each["Type"] for each in known_part()["Resources"].values()
     }

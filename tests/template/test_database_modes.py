@@ -88,7 +88,7 @@ def test_with_create_the_functions_have_the_database_that_is_made() -> None:
 
 
 def test_with_existing_the_functions_have_the_database_of_the_parameters() -> None:
-    """And nothing is made beside it."""
+    """The stack creates no database of its own."""
     resources = resolved(**EXISTING)
 
     assert find_by_type({"Resources": resources}, "AWS::CloudFormation::Stack") == {}
@@ -101,7 +101,7 @@ def test_with_existing_the_functions_have_the_database_of_the_parameters() -> No
 
 
 def test_with_existing_and_without_subnets_the_functions_are_in_no_network() -> None:
-    """For a database with a public address, and for the local cloud."""
+    """A database with a public address needs none, nor does the local cloud."""
     resources = resolved(**EXISTING | {"SubnetIds": "", "SecurityGroupIds": ""})
     assert [name for name, each in functions(resources).items() if "VpcConfig" in each] == []
 

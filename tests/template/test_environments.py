@@ -24,7 +24,7 @@ def test_without_an_environment_it_is_dev() -> None:
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_an_environment_is_a_stack_of_its_own_with_its_name_on_everything(name: str) -> None:
-    """By the stack's name and by a tag, which reach the nested stack's resources too."""
+    """The stack's name and a tag carry it, and reach the nested stack's resources too."""
     environment = ENVIRONMENTS[name]
     deployment = environment["deploy"]["parameters"]
 
@@ -42,7 +42,7 @@ def test_an_environment_may_make_what_the_templates_hold(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["staging", "prod"])
 def test_where_it_counts_the_templates_defaults_hold(name: str) -> None:
-    """What is passed on the command line replaces all overrides, and must not take a protection away."""
+    """Overrides on the command line replace all others, and must not take a protection away."""
     assert "parameter_overrides" not in ENVIRONMENTS[name]["deploy"]["parameters"]
 
 
@@ -56,5 +56,5 @@ def test_dev_is_cheap_and_can_be_deleted() -> None:
 
 
 def test_somebody_reads_what_changes_in_production() -> None:
-    """Before it does."""
+    """They confirm the change set before it is carried out."""
     assert ENVIRONMENTS["prod"]["deploy"]["parameters"]["confirm_changeset"] is True

@@ -34,7 +34,7 @@ DEAD_LETTERS = ("DeadLetterHigh", "DeadLetterNormal", "DeadLetterLow")
 
 
 def taking_from(*queues: str) -> set[str]:
-    """What an event source mapping needs of its queues."""
+    """Return the actions that an event source mapping needs on its queues."""
     actions = ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "ChangeMessageVisibility")
     return {f"sqs:{action} {queue}" for action in actions for queue in queues}
 
@@ -77,7 +77,7 @@ def target(resource: Any) -> str:
 
 
 def list_values(value: Any) -> list[Any]:
-    """One or many, as a list."""
+    """Return one value or many as a list."""
     return value if isinstance(value, list) else [value]
 
 

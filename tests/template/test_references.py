@@ -35,7 +35,7 @@ def dangling(template: Json) -> list[str]:
 
 
 def _wanted(node: Json) -> Iterator[str]:
-    """What a mapping refers to: `Name`, `Name.Attribute` or `condition Name`."""
+    """Return what a mapping refers to: `Name`, `Name.Attribute` or `condition Name`."""
     if len(node) == 1:
         (function, value), *_ = node.items()
         yield from _wanted_by(function, value)
@@ -129,7 +129,7 @@ def test_what_the_template_takes_the_nested_one_takes_too() -> None:
 
 
 def test_every_output_of_the_nested_template_is_read() -> None:
-    """What nothing reads is nobody's."""
+    """An output that nothing reads is dead."""
     wanted = {each for _, node in list_mappings(translate()) for each in _wanted(node)}
     outputs = load_template(DATABASE)["Outputs"]
 

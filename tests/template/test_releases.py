@@ -87,7 +87,7 @@ json.dump([transformed(*each) for each in json.load(sys.stdin)], sys.stdout)
 
 @dataclass(frozen=True)
 class Deployment:
-    """What is deployed: the built template, what else was built by its path, the parameters, and when."""
+    """A deployment: the built template, all other built files by path, the parameters, and the time."""
 
     template: str
     files: Mapping[str, str]
@@ -199,7 +199,7 @@ def plain() -> dict[str, Ids]:
 
 @pytest.mark.parametrize("change", PLAIN)
 def test_what_is_built_reaches_what_is_called_by_a_plain_deployment(change: str) -> None:
-    """By `sam build` and `sam deploy` alone; code that did not change keeps its version."""
+    """`sam build` and `sam deploy` suffice; unchanged code keeps its version."""
     assert plain()[change].moved_from(plain()["nothing"]) == PLAIN[change][1]
 
 
@@ -229,7 +229,7 @@ def test_every_change_reaches_what_is_called_by_a_release(released: dict[str, Id
 
 
 def test_every_parameter_has_another_value_here() -> None:
-    """What is new belongs into SECOND."""
+    """A new parameter belongs into SECOND."""
     defaults = {name: FIRST[name] if value is REQUIRED else str(value) for name, value in PARAMETERS.items()}
     assert {name for name in PARAMETERS if SECOND.get(name, defaults[name]) == defaults[name]} == set()
 
@@ -266,7 +266,7 @@ def test_the_stamp_is_a_variable_of_every_function() -> None:
 
 
 def test_the_parameters_of_a_release_are_those_of_samconfig_where_none_are_passed(tmp_path: Path) -> None:
-    """As `sam deploy` takes them; other values are another release."""
+    """`sam deploy` takes them in the same way; other values are another release."""
     assert read_parameters(ROOT / "samconfig.toml", "default") == [
         "AllowedOrigins=*",
         "LogRetentionDays=7",

@@ -92,7 +92,7 @@ def function_of(method: Json) -> str:
 
 
 def is_public(method: Json) -> bool:
-    """Whether the gateway lets a call through without a token."""
+    """Return whether the gateway accepts a call without a token."""
     return bool(method["security"] == [{"NONE": []}])
 
 
@@ -163,7 +163,7 @@ def test_what_the_gateway_says_by_itself_is_a_problem_like_ours(kind: str) -> No
 
 
 def test_every_kind_of_gateway_response_is_ours() -> None:
-    """Not one falls back to the gateway's own shape."""
+    """No kind falls back to the gateway's own format."""
     assert set(load_api()["x-amazon-apigateway-gateway-responses"]) == set(RESPONSE_TYPES.split())
 
 

@@ -71,7 +71,7 @@ def find_by_type(template: Json, kind: str) -> dict[str, Json]:
 
 @cache
 def list_attributes(kind: str) -> frozenset[str]:
-    """What Fn::GetAtt may ask of a resource type, by CloudFormation's own schema; of the nested stack, its outputs."""
+    """Return what Fn::GetAtt may ask of a type: by CloudFormation's schema, or the nested stack's outputs."""
     if kind == "AWS::CloudFormation::Stack":
         return frozenset(f"Outputs.{name}" for name in load_template(DATABASE)["Outputs"])
     return frozenset(PROVIDER_SCHEMA_MANAGER.get_resource_schema(REGION, kind).get_atts)

@@ -195,7 +195,7 @@ def test_ten_decisions_at_once_have_one_winner(fresh_database: FreshDatabase, cl
 
 
 def test_staff_and_admins_decide_and_nobody_else(fresh_database: FreshDatabase, client: ApiClient) -> None:
-    """Staff get 404 for an unknown id, others 403."""
+    """Staff get 404 for an unknown id; all others are refused."""
     agent_id, code = add_agent(fresh_database)
     member = add_signed_up_member(fresh_database, code)
     made = find_commission(fresh_database, member)

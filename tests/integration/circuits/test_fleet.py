@@ -204,7 +204,7 @@ def test_five_failures_spread_over_ninety_five_successes_do_not_open_it(dynamodb
 def test_an_environment_that_has_just_seen_all_well_calls_once_more_at_most(
     dynamodb: "DynamoDBClient", size: int
 ) -> None:
-    """Its view is younger than the refresh interval; Powertools is measured beside it with its cache of 5 s."""
+    """Its view is younger than the refresh interval, here an hour; Powertools is beside it with its cache of 5 s."""
     dead, beside = CountingDependency(), CountingDependency()
     for callers, dependency in (
         (make_our_callers(make_circuit_store(dynamodb), size, CircuitPolicy(name="email", refresh_s=3600)), dead),

@@ -83,7 +83,7 @@ def asked(resource: str, trap: ConnectionTrap) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("resource", "status", "touches"), [("/health", 200, False), ("/health/deep", 503, True)])
 def test_only_the_deep_check_touches_anything(resource: str, status: int, touches: bool) -> None:
-    """No socket is opened from the import to the answer, and nobody connects to the addresses of database and services."""
+    """Until the answer no socket is opened, and nobody connects to the addresses of database and services."""
     trap = ConnectionTrap()
     try:
         answer = asked(resource, trap)

@@ -1,4 +1,4 @@
-"""A mail's facts are kept with its job, in the transaction of its event: mails about claims, and all writers of jobs."""
+"""A mail's facts are kept with its job, in its event's transaction: mails about claims, and all writers of jobs."""
 
 import random
 from collections.abc import Mapping

@@ -40,7 +40,7 @@ def test_a_guessed_key_shows_nothing_without_the_whole_request(fresh_database: F
 
 
 def test_an_agents_registration_is_the_agents(fresh_database: FreshDatabase) -> None:
-    """The same key without the token is another key, so the address is taken, and the agent's answer is not given out."""
+    """Without the token the same key is another one: the address is taken, and the agent's answer is not given out."""
     agent_id, _ = add_agent(fresh_database)
     body, key = make_person(), f"key-{next_serial()}"
     client = make_client(api, fresh_database)

@@ -139,7 +139,7 @@ def test_a_black_hole_for_answers_lets_the_work_be_done(proxy: Proxy) -> None:
 
 
 def test_who_connects_may_be_refused(proxy: Proxy) -> None:
-    """The kernel refuses them, as on a port without a server; connected clients stay, and afterwards it listens again."""
+    """The kernel refuses them, as on a port without a server; connected clients stay. Afterwards it listens again."""
     client = open_line(proxy)
     with proxy.refuse_connections():
         with pytest.raises(ConnectionRefusedError):

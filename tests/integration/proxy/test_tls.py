@@ -1,4 +1,4 @@
-"""The stand-in for RDS Proxy over TLS: it refuses plain clients as RDS Proxy does, and has the same faults as without."""
+"""The stand-in for RDS Proxy over TLS: it refuses plain clients as RDS Proxy does, and has the same faults."""
 
 import socket
 import ssl

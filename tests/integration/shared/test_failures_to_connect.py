@@ -1,4 +1,4 @@
-"""Failures to connect to a real server, and lost connections: it is full, away, silent, cut off, or refuses the login."""
+"""Failures to connect to a real server, and lost connections: full, away, silent, cut off, or login refused."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager

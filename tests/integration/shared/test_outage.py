@@ -36,7 +36,7 @@ def cut_short(proxy: Proxy) -> AbstractContextManager[object]:
 
 
 def black_holed(proxy: Proxy) -> AbstractContextManager[object]:
-    """Yield an address that acknowledges what is sent, and loses it."""
+    """Make the proxy acknowledge what is sent, and lose it."""
     return proxy.faults.discard_data()
 
 

@@ -69,7 +69,7 @@ def test_no_window_holds_more_than_the_limit(limit: RateLimit, gaps: list[int]) 
 
 @given(limits, gaps)
 def test_retry_after_is_exact(limit: RateLimit, gaps: list[int]) -> None:
-    """Whoever is refused is refused a microsecond before the time named, and accepted at it."""
+    """A refused call is refused until a microsecond before the named time, and accepted at it."""
     tat = None
     for now in compute_times(gaps):
         decision = gcra.decide(limit, tat, now)
@@ -94,7 +94,7 @@ def test_remaining_is_how_many_more_are_accepted_now(limit: RateLimit, gaps: lis
 
 @given(limits, gaps)
 def test_reset_is_when_the_whole_burst_is_back(limit: RateLimit, gaps: list[int]) -> None:
-    """After `reset_s`, and no microsecond earlier, a whole burst is accepted at once."""
+    """A whole burst is accepted after `reset_s`, and no microsecond earlier."""
     times = compute_times(gaps)
     tat = None
     for now in times:
@@ -107,7 +107,7 @@ def test_reset_is_when_the_whole_burst_is_back(limit: RateLimit, gaps: list[int]
 
 @given(limits, gaps)
 def test_next_is_when_one_more_is_there(limit: RateLimit, gaps: list[int]) -> None:
-    """After `next_s`, and no microsecond earlier, one more remains; at once where none is missing."""
+    """One more call remains after `next_s`, and no microsecond earlier; at once if none is missing."""
     tat = None
     for now in compute_times(gaps):
         tat = gcra.decide(limit, tat, now).tat
@@ -120,7 +120,7 @@ def test_next_is_when_one_more_is_there(limit: RateLimit, gaps: list[int]) -> No
 
 @given(limits, gaps)
 def test_a_tat_never_goes_back(limit: RateLimit, gaps: list[int]) -> None:
-    """Whatever is decided, a TAT seen before is a lower bound of the one that follows."""
+    """A TAT seen before is a lower bound of the next one, whatever is decided."""
     tat = 0
     for now in compute_times(gaps):
         following = gcra.decide(limit, tat, now).tat
@@ -154,7 +154,7 @@ def test_micros_are_exact() -> None:
 
 
 def test_the_memory_forgets_the_bucket_unseen_longest() -> None:
-    """However many clients come, no more than `size` are remembered, and the newest stay."""
+    """No more than `size` clients are remembered, and the newest stay."""
     memory = gcra.RecentBuckets(size=2)
     for bucket, tat in (("a", 1), ("b", 2), ("a", 3), ("c", 4)):
         memory.learn(bucket, tat)

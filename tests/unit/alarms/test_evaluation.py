@@ -70,7 +70,7 @@ def test_silence_where_it_is_breaching_rings_when_few_good_points_are_left() -> 
 
 
 def test_a_period_counts_once_it_is_over() -> None:
-    """What comes in the present minute is judged after it."""
+    """Values of the present minute are judged after it."""
     assert summarise(rule(of=1), [(0.0, 1.0), (61.0, 2.0), (119.0, 3.0)], now=119.0) == [None, None, 1.0]
     assert summarise(rule(of=1), [(0.0, 1.0), (61.0, 2.0), (119.0, 3.0)], now=120.0) == [None, 1.0, 3.0]
 
@@ -80,7 +80,7 @@ def test_a_period_counts_once_it_is_over() -> None:
     [("Sum", 10), ("Average", 2.5), ("Maximum", 4), ("Minimum", 1), ("SampleCount", 4), ("p50", 2.5), ("p99", 3.97)],
 )
 def test_a_periods_statistic(statistic: str, wanted: float) -> None:
-    """Of 4, 1, 3 and 2."""
+    """The values are 4, 1, 3 and 2."""
     assert summary(statistic, [4.0, 1.0, 3.0, 2.0]) == pytest.approx(wanted)
 
 
@@ -94,7 +94,7 @@ def test_a_periods_statistic(statistic: str, wanted: float) -> None:
     ],
 )
 def test_a_threshold_is_compared_as_the_alarm_says(comparison: str, rings_at: list[float]) -> None:
-    """At 1, with 0, 1 and 2."""
+    """The threshold is 1, the values are 0, 1 and 2."""
     assert [value for value in (0.0, 1.0, 2.0) if rule(comparison=comparison).is_breached_by(value)] == rings_at
 
 
@@ -107,7 +107,7 @@ def test_what_is_no_statistic_and_no_comparison_is_refused() -> None:
 
 
 def test_a_rule_is_read_from_a_templates_alarm() -> None:
-    """Without DatapointsToAlarm all periods have to breach, and silence is missing data."""
+    """If DatapointsToAlarm is left out, all periods have to breach, and silence is missing data."""
     least = {
         "ExtendedStatistic": "p99",
         "Period": 60,

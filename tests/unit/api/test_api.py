@@ -132,7 +132,7 @@ def test_a_write_is_done_kept_and_answered() -> None:
 
 
 def test_a_repeated_call_gets_the_first_answer_byte_for_byte_and_costs_nothing() -> None:
-    """Even where the same request would be answered differently now."""
+    """This holds even if the same request would be answered differently now."""
     answers = iter([FACTS, {"item": "tea", "version": 2}])
     client, database, waker, _ = build(lambda: next(answers))
     first = client.call("POST", "/orders", {"item": "tea"}, key="k1")
@@ -161,7 +161,7 @@ def test_an_outage_is_no_answer_and_gives_the_key_back() -> None:
 
 
 def test_an_error_of_ours_says_nothing_of_itself(caplog: pytest.LogCaptureFixture) -> None:
-    """Neither the client nor the log gets its message, which might quote a person."""
+    """The client and the log do not get its message, which might quote a person."""
     client, _, _, _ = build(make_failing(RuntimeError("besa@example.test")))
     reply = client.call("POST", "/orders", {"item": "tea"}, key="k1")
     assert (reply.status, reply.problem) == (500, "internal")
@@ -289,7 +289,7 @@ def test_what_is_no_id_is_not_found(order_id: str) -> None:
 
 
 def test_who_tries_out_ids_of_others_is_charged_a_read_for_each() -> None:
-    """Whether a record is there is asked of the database for them: that costs what a read costs."""
+    """The database is asked whether each record exists, which costs what a read costs."""
     client, database, _, _ = build(limits={"read": (2, 60)})
     curious = client.sign_in_as(make_claims("x", "agent"))
     replies = [curious.call("GET", "/orders/{order_id}", order_id=ID) for _ in range(4)]
@@ -298,7 +298,7 @@ def test_who_tries_out_ids_of_others_is_charged_a_read_for_each() -> None:
 
 
 def test_an_id_is_one_however_it_is_written() -> None:
-    """In the path, and so in what a key stands for: the repeat in capitals is a repeat."""
+    """An id in capitals names the same record and the same key's resource, so the repeat is a replay."""
     client, _, _, _ = build()
     client = client.sign_in_as(STAFF_CLAIMS)
     replies = [
@@ -337,7 +337,7 @@ def test_a_new_record_is_where_it_was_posted_to(base: str) -> None:
 
 
 def test_no_function_names_the_stage() -> None:
-    """Where the API is mounted is known from the request alone."""
+    """A function knows only from the request where the API is mounted."""
     sources = [path for path in (ROOT / "functions").rglob("*.py") if "/api/" in path.read_text(encoding="utf-8")]
     assert sources == []
 
@@ -461,7 +461,7 @@ def test_a_change_without_if_match_is_asked_for_it() -> None:
 
 
 def test_head_is_a_get_without_a_body() -> None:
-    """As HTTP says, with the same status and headers; a gateway that verifies its tokens would change nothing."""
+    """HTTP wants the same status and headers; a gateway that verifies tokens changes nothing."""
     client, _, _, _ = build()
     get = client.sign_in_as(STAFF_CLAIMS).call("GET", "/orders/{order_id}", order_id=ID)
     reply = client.sign_in_as(STAFF_CLAIMS).call("HEAD", "/orders/{order_id}", order_id=ID)
@@ -521,7 +521,7 @@ def test_only_allowed_origins_are_answered_to_browsers() -> None:
 
 @pytest.mark.parametrize("headers", [{}, {"Origin": "https://evil.test"}, {"Origin": "https://app.example.test"}])
 def test_a_cache_knows_that_the_origin_decides(headers: dict[str, str]) -> None:
-    """Also by an answer to nobody's page: kept, it would lack what the next page needs."""
+    """An answer without Origin says so too: kept, it would lack the header that another page needs."""
     client, _, _, _ = build(allowed_origins="https://app.example.test")
     assert client.call("GET", "/status", headers=headers).headers["Vary"] == "Origin"
 

@@ -1,4 +1,4 @@
-"""What a request may cost, and how long an answer may get."""
+"""The most that a request may cost, and the greatest length of an answer."""
 
 import json
 from itertools import count
@@ -114,7 +114,7 @@ def test_a_pointer_is_shown_in_200_characters(length: int, shown_length: int) ->
     [("identity", 200), (" Identity ", 200), ("gzip", 415), ("br", 415), ("gzip, identity", 415)],
 )
 def test_an_encoded_body_is_not_read(encoding: str, status: int) -> None:
-    """What the gateway did not unpack is refused with what is taken."""
+    """A 415 names the encodings that are accepted."""
     reply = send('{"text": "x"}', **{"Content-Encoding": encoding})
     assert reply.status == status
     assert ("Accept-Encoding" in reply.headers) == (status == 415)

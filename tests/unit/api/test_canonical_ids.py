@@ -76,7 +76,7 @@ def test_an_id_is_one_and_the_same_in_either_case(value: str) -> None:
 
 @pytest.mark.parametrize("value", OTHERWISE.values(), ids=OTHERWISE)
 def test_an_id_written_otherwise_is_none(value: str) -> None:
-    """In a path there is no such record; in a message there is no such job."""
+    """A path with it leads to no record, and a message with it to no job."""
     with pytest.raises(ValueError, match="not an id"):
         parse_id(value)
     with pytest.raises(Refusal) as refused:

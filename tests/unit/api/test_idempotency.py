@@ -75,7 +75,7 @@ def test_a_phone_that_changed_its_network_gets_its_first_answer() -> None:
 
 
 def test_a_strangers_key_with_another_body_asks_for_a_fresh_random_one() -> None:
-    """Whoever guesses a key learns nothing without the whole request."""
+    """A person who guesses a key learns nothing without the whole request."""
     client, database = build()
     client.call("POST", "/notes", {"text": "a"}, key="k")
     client.source_ip = "198.51.100.7"
@@ -123,7 +123,7 @@ def test_a_final_refusal_is_kept_and_asks_for_a_new_key(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(CATALOGUE) - set(FINAL)))
 def test_any_other_refusal_gives_its_key_back(name: str) -> None:
-    """Once the cause is gone the same key does the work, and from then on stands for it."""
+    """The same key does the work once the cause is gone, and then stands for that work."""
     refusals = iter([Refusal(name)])
 
     def answer() -> Any:

@@ -86,7 +86,7 @@ def test_what_is_no_list_of_tags_is_refused(field: str) -> None:
     ("field", "status"), [('"3"', 200), ('"3", "77"', 200), ("*", 200), ('"4"', 412), ('"03"', 412), ('W/"3"', 412)]
 )
 def test_a_change_goes_through_if_any_tag_matches(field: str, status: int) -> None:
-    """At version 3; `*` matches any version that there is (RFC 9110, 13.1.1)."""
+    """The version is 3; `*` matches any existing version (RFC 9110, 13.1.1)."""
     client, _ = build()
     assert client.call("PUT", "/orders", {"item": "x"}, if_match=field).status == status
 
@@ -103,7 +103,7 @@ def test_a_weak_tag_is_distinguished() -> None:
 
 @given(st.lists(st.sampled_from(['"3"', '"77"', 'W/"3"', '"a,b"']), min_size=1), st.randoms(use_true_random=False))
 def test_spelling_and_order_make_no_other_request_of_it(tags: list[str], dice: object) -> None:
-    """What a key's fingerprint is made of is the same for all spellings of a field."""
+    """All spellings of a field give the key the same fingerprint."""
     assert hasattr(dice, "shuffle")
     shuffled = [*tags, *tags[:1]]
     dice.shuffle(shuffled)
@@ -111,7 +111,7 @@ def test_spelling_and_order_make_no_other_request_of_it(tags: list[str], dice: o
 
 
 def test_another_spelling_of_the_condition_is_a_replay() -> None:
-    """And another condition is another request."""
+    """Another condition is another request."""
     client, database = build()
     first = client.call("PUT", "/orders", {"item": "x"}, if_match='"3", "77"', key="k")
     again = client.call("PUT", "/orders", {"item": "x"}, if_match='"77","3"', key="k")

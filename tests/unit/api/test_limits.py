@@ -1,4 +1,4 @@
-"""What limits count by, what they answer, and what a call that can't be read costs."""
+"""What limits count by, what they answer, and what a call costs that can't be read."""
 
 import re
 from ipaddress import ip_address
@@ -180,13 +180,13 @@ UNREADABLE: list[tuple[int, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("status", "sent"), UNREADABLE)
 def test_whatever_can_not_be_read_is_charged(status: int, sent: dict[str, Any]) -> None:
-    """By the same limit, however it is wrong."""
+    """The same limit is charged, however the call is wrong."""
     client, _, _ = build(limits={"invalid-request": (1, 60)})
     assert [client.call("POST", "/forms", **sent).status for _ in range(2)] == [status, 429]
 
 
 def test_an_account_is_charged_wherever_it_is() -> None:
-    """By its sub, on writes and reads alike; another account at the same address is not."""
+    """Its sub is charged, on writes and reads alike; another account at the same address is not."""
     client, _, _ = build(limits={"invalid-request": (2, 60)})
     one, two = client.sign_in_as(make_claims("one")), client.sign_in_as(make_claims("two"))
     assert one.call("PUT", "/forms", {"name": "x"}).status == 428

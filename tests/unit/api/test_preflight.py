@@ -85,7 +85,7 @@ def test_a_preflight_is_answered_before_anything_that_costs(path: str) -> None:
 
 @pytest.mark.parametrize("origin", [ORIGIN, "https://elsewhere.example.test", ""])
 def test_a_preflight_carries_what_every_answer_carries(origin: str) -> None:
-    """For any origin it has an id, HSTS and nosniff."""
+    """Its answer has a request id, HSTS and nosniff, for any origin."""
     reply = ask(Origin=origin)
     assert reply.status == 204
     assert UUID(reply.headers["X-Request-Id"])
@@ -123,7 +123,7 @@ def test_what_is_asked_for_is_not_repeated(asked: str) -> None:
 
 
 def test_options_by_itself_names_the_methods_of_its_path() -> None:
-    """Without Origin and Access-Control-Request-Method it is no preflight, and has Allow alone."""
+    """It is no preflight without Origin and Access-Control-Request-Method, and has Allow alone."""
     for headers in ({}, {"Origin": ORIGIN}, {"Access-Control-Request-Method": "POST"}):
         reply = make_client().call("OPTIONS", "/things/{thing_id}", headers=headers)
         assert (reply.status, reply.body, reply.headers["Allow"]) == (204, "", "GET, HEAD, OPTIONS")
@@ -152,7 +152,7 @@ def test_every_function_answers_preflights_of_its_paths(app: str) -> None:
     "sent", [{"Authorization": "Bearer nonsense"}, {"Content-Type": "text/plain"}, {"Idempotency-Key": "a b"}]
 )
 def test_nothing_else_of_a_preflight_is_read(sent: dict[str, str]) -> None:
-    """Neither token nor body: a browser sends none, and a stranger's costs nothing."""
+    """Its token and body are ignored: a browser sends none, and a stranger's cost nothing."""
     assert make_client().call("OPTIONS", "/things", raw="{", headers={**ASKED, **sent}).status == 204
 
 

@@ -64,7 +64,7 @@ def test_a_problem_says_what_to_do(name: str) -> None:
     ],
 )
 def test_other_errors_are_answered_without_their_words(error: Exception, name: str, waits: str | None) -> None:
-    """What is out of reach says when to come again; the rest says nothing of itself."""
+    """An unavailable dependency's problem says when to come again; others say nothing of the cause."""
     problem = describe_problem(error, "r")
     assert (problem.body["type"], problem.headers.get("Retry-After")) == (URN + name, waits)
     assert "secret" not in str(problem.body)

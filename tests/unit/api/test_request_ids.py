@@ -85,7 +85,7 @@ def test_a_problem_names_the_same_id() -> None:
 def test_the_gateways_own_id_is_logged_where_it_is_one(
     caplog: pytest.LogCaptureFixture, extended: str | None, logged: str | None
 ) -> None:
-    """To find the call in the gateway's logs; nothing else gets into ours by that way."""
+    """It leads to the call in the gateway's logs; nothing else enters ours in this way."""
     handle(extendedRequestId=extended)
     line = next(vars(record) for record in caplog.records if record.message == "request")
     assert line.get("gateway_id") == logged

@@ -51,7 +51,7 @@ def endpoint() -> KeyEndpoint:
 
 @pytest.fixture
 def verify(endpoint: KeyEndpoint) -> Callable[[str], Any]:
-    """What verifies tokens by that endpoint."""
+    """Verify a token with the keys of that endpoint."""
     return TokenVerifier(issuer=ISSUER, client_id="app", keys=SigningKeys(endpoint.fetch, endpoint.clock))
 
 
@@ -111,7 +111,7 @@ def test_a_token_that_is_not_ours_or_not_good_is_refused(verify: Callable[[str],
 def test_what_is_no_token_is_refused_without_a_look_at_the_keys(
     verify: Callable[[str], Any], endpoint: KeyEndpoint, text: str
 ) -> None:
-    """Or with one, where its head can be read."""
+    """The keys are read only if its header can be read."""
     with pytest.raises(Refusal, match="unauthenticated"):
         verify(text)
     assert endpoint.asked <= 1

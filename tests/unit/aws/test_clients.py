@@ -57,7 +57,7 @@ class UnresponsiveAddress:
 
 @pytest.fixture
 def silence(monkeypatch: pytest.MonkeyPatch) -> Iterator[UnresponsiveAddress]:
-    """Where AWS is, for the clients built within the test."""
+    """Yield an address that never answers, for the clients built within the test."""
     silent = UnresponsiveAddress()
     monkeypatch.setenv("AWS_ENDPOINT_URL", silent.url)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")

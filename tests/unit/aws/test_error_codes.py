@@ -1,4 +1,4 @@
-"""What each error of each AWS operation that we call means: decided by its code, and none is left undecided."""
+"""The meaning of each error of each AWS operation that we call: decided by its code, and none is left undecided."""
 
 import ast
 from pathlib import Path
@@ -91,7 +91,7 @@ def test_every_error_of_every_operation_we_call_is_decided(service: str, operati
 
 
 def is_decided(code: str) -> bool:
-    """Whether somebody has said what a code means."""
+    """Return whether the meaning of a code was decided."""
     return code.lower().startswith(error_codes.OPERATOR_PREFIX) or any(code in codes for codes in KINDS.values())
 
 
@@ -142,7 +142,7 @@ def test_the_code_decides_and_never_the_status(listed: str, status: int) -> None
     ],
 )
 def test_codes_mean_what_the_services_say_of_them(code: str, kind: type[AwsError]) -> None:
-    """One of each sort, with HTTP 400."""
+    """The test has one code of each kind, each with HTTP 400."""
     assert type(classify_error(error_of(code))) is kind
 
 

@@ -78,7 +78,7 @@ def open_circuit_of(fleet: BreakerEnvironments) -> CircuitBreaker:
 
 
 def test_the_fifth_failure_of_the_fleet_opens_the_circuit_for_all(fleet: BreakerEnvironments) -> None:
-    """One failure each, of five environments: the others call no more."""
+    """Five environments fail once each, and the others call no more."""
     fleet.dependency.answer = raise_down
     environments = [fleet.environment() for _ in range(20)]
     assert sum(try_call(environment, fleet.dependency) for environment in environments) == FAILURES
@@ -115,7 +115,7 @@ def test_what_the_dependency_answers_comes_back_as_it_is(fleet: BreakerEnvironme
 
 @pytest.mark.parametrize("seconds", [0.0, 6.0])
 def test_settings_can_take_a_circuit_out_of_use(seconds: float) -> None:
-    """As many failures as nobody can make, and a slowness that no call outlasts: it stays closed whatever happens."""
+    """It stays closed: nobody can make that many failures, and no call is that slow."""
     settings = Settings.from_environ({"CIRCUITS": '{"email": {"failures": 1000000, "slow_s": 1000}}'})
     fleet = BreakerEnvironments(settings.find_circuit_policy("email"))
 
@@ -130,7 +130,7 @@ def test_settings_can_take_a_circuit_out_of_use(seconds: float) -> None:
 
 
 def test_one_failure_in_a_hundred_never_opens_it(fleet: BreakerEnvironments) -> None:
-    """However many there are: ten environments, two thousand calls, twenty failures."""
+    """Ten environments make two thousand calls, of which twenty fail."""
     environments = [fleet.environment() for _ in range(10)]
     for n in range(2000):
         fleet.dependency.answer = raise_down if n % 100 == 99 else lambda: None
@@ -283,7 +283,7 @@ def test_a_call_that_was_not_made_says_nothing_of_the_dependency(fleet: BreakerE
 
 
 def test_a_lease_that_ran_out_is_taken_over_and_the_zombie_changes_nothing(fleet: BreakerEnvironments) -> None:
-    """Neither its success nor its failure counts, and the write is refused."""
+    """The former holder's success or failure does not count, and its write is refused."""
     open_circuit_of(fleet)
     fleet.time.advance(30)
     zombies, successor = [fleet.environment(), fleet.environment()], fleet.environment()
@@ -381,7 +381,7 @@ def test_a_closed_circuit_goes_on_serving_without_its_store(fleet: BreakerEnviro
 
 @pytest.mark.parametrize("successes", [0, 60, 600, 6000])
 def test_an_environment_on_its_own_still_stops_at_the_threshold(fleet: BreakerEnvironments, successes: int) -> None:
-    """For the open time, whatever went well before; then it probes by itself, and goes by what it finds."""
+    """It stops for the open time, whatever went well before; then it probes by itself and goes by the result."""
     fleet.store.reachable = False
     environment = fleet.environment()
     for _ in range(successes):
@@ -454,7 +454,7 @@ def test_who_misses_the_store_asks_again_before_it_is_given_up(fleet: BreakerEnv
 
 
 def test_a_probe_that_succeeds_without_the_store_serves_this_environment(fleet: BreakerEnvironments) -> None:
-    """And the fleet's circuit is what counts again when the store is back."""
+    """The fleet's circuit counts again when the store is back."""
     environment = open_circuit_of(fleet)
     fleet.store.reachable = False
     assert not try_call(environment, fleet.dependency)

@@ -74,13 +74,13 @@ def test_five_failures_fill_it_whatever_came_before(successes: int) -> None:
 
 
 def test_five_failures_spread_over_ninety_five_successes_do_not_fill_it() -> None:
-    """However often that is repeated."""
+    """This holds however often it is repeated."""
     assert measure_level(fill_bucket(("f" + "s" * 19) * 100)) == 0
     assert measure_level(fill_bucket(("s" * 19 + "f") * 100)) == 1
 
 
 def test_a_failure_is_forgotten_by_time() -> None:
-    """With what was counted against it."""
+    """The successes counted against it are forgotten with it."""
     held = FailureBucket((NOW - 600 * SECOND, NOW - 599 * SECOND), leaked=1)
     assert held.drop_old_failures(POLICY, NOW) == FailureBucket((NOW - 599 * SECOND,))
     assert held.drop_old_failures(POLICY, NOW - SECOND) == held
@@ -97,7 +97,7 @@ def test_a_success_counts_only_against_failures_that_ended_before_it() -> None:
 
 
 def test_the_first_failure_of_an_environment_in_which_all_went_well_is_weighed_against_those_of_others() -> None:
-    """Only if they had ended when it began: what failed at the same time is an outage."""
+    """It is only if they had ended when it began: failures at the same time are an outage."""
     others = FailureBucket((NOW + 10,))
     well = [CallOutcome(NOW, NOW + 5, failed=False)] * 40
     after_it, beside_it = CallOutcome(NOW + 11, NOW + 20, failed=True), CallOutcome(NOW + 10, NOW + 20, failed=True)
@@ -126,7 +126,7 @@ buckets = st.builds(
 
 @given(buckets, moments, moments)
 def test_a_failure_never_lowers_the_level(held: FailureBucket, began: int, well: int) -> None:
-    """Whatever went well before, as long as it was before all that counts."""
+    """Successes from before all failures that count change nothing."""
     start = min((well, *held.failures))
     outcomes = [CallOutcome(start, start, failed=False)] * 5 + [CallOutcome(began, began + 60, failed=True)]
     assert measure_level(held) <= measure_level(held.add_outcomes(POLICY, outcomes)) <= measure_level(held) + 1
@@ -134,7 +134,7 @@ def test_a_failure_never_lowers_the_level(held: FailureBucket, began: int, well:
 
 @given(buckets, st.lists(calls, max_size=20))
 def test_a_bucket_holds_no_failure_that_never_was(held: FailureBucket, outcomes: list[CallOutcome]) -> None:
-    """In order, none negative, and a success never adds one."""
+    """Its failures are in order and none is negative, and a success never adds one."""
     after = held.add_outcomes(POLICY, outcomes)
     failed = sorted([*held.failures, *(call.ended for call in outcomes if call.failed)])
     assert list(after.failures) == sorted(after.failures)
@@ -174,7 +174,7 @@ ALL = [
 
 @pytest.mark.parametrize(("seen", "command"), list(product(ALL, ("open", "closed"))))
 def test_operators_hold_it_from_any_state(seen: CircuitSnapshot, command: Command) -> None:
-    """In a new generation, unless it is held so already; no probe is ever due."""
+    """A new generation begins, unless it is held so already; no probe is ever due."""
     held = apply_command(seen, command, POLICY, NOW)
     assert (held.state, held.forced, held.probe_due) == (command, True, None)
     assert held.generation == seen.generation + (held != seen)

@@ -69,7 +69,7 @@ def wait_until_settled(client: CircuitStoreClient) -> None:
 
 
 def test_an_answer_in_time_is_waited_for(store: GatedStore) -> None:
-    """And no longer than it takes."""
+    """The wait is no longer than the answer takes."""
     store.gate.set()
     client = CircuitStoreClient(store, timer=read_monotonic, patience_s=NEVER_S)
     assert client.exchange(read, end_exchange, NEVER_S) < NEVER_S / 2
@@ -77,7 +77,7 @@ def test_an_answer_in_time_is_waited_for(store: GatedStore) -> None:
 
 
 def test_where_nothing_is_due_nobody_waits(store: GatedStore) -> None:
-    """Nor for another's exchange."""
+    """Another call's exchange is not waited for either."""
     client = CircuitStoreClient(store, timer=read_monotonic, patience_s=NEVER_S)
     client.exchange(read, end_exchange, 0.0)
     assert client.exchange(lambda: None, end_exchange, NEVER_S) < NEVER_S / 2
@@ -85,7 +85,7 @@ def test_where_nothing_is_due_nobody_waits(store: GatedStore) -> None:
 
 
 def test_a_store_that_hangs_is_waited_for_once_and_asked_once(store: GatedStore) -> None:
-    """By one caller for its patience, by the others not at all."""
+    """One caller waits for its patience, and the others not at all."""
     client = CircuitStoreClient(store, timer=read_monotonic, patience_s=PATIENCE_S)
     assert client.exchange(read, end_exchange, PATIENCE_S) >= PATIENCE_S
     before = read_monotonic()
@@ -102,7 +102,7 @@ def test_a_store_that_hangs_is_waited_for_once_and_asked_once(store: GatedStore)
 def test_a_store_that_failed_is_left_alone_and_then_tried_without_anybody_waiting(
     store: GatedStore, time: ManualTime
 ) -> None:
-    """Until it answers; from then on it is waited for again."""
+    """Callers wait for it again once it has answered."""
     client = CircuitStoreClient(store, timer=time.read_seconds, patience_s=PATIENCE_S, pause_s=2.0)
     store.reachable = False
     store.gate.set()
@@ -142,7 +142,7 @@ def test_exchanges_are_made_one_at_a_time(store: GatedStore) -> None:
 
 
 def test_an_exchange_that_finds_no_end_is_ended(store: GatedStore) -> None:
-    """However often a write is lost to others."""
+    """Its write is lost to others each time."""
     store.gate.set()
     client = CircuitStoreClient(store, timer=read_monotonic, patience_s=NEVER_S)
     client.exchange(read, lambda request, _answer: request, NEVER_S)
@@ -150,7 +150,7 @@ def test_an_exchange_that_finds_no_end_is_ended(store: GatedStore) -> None:
 
 
 def test_whatever_a_store_raises_is_an_answer(store: GatedStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By its class alone, and the client goes on."""
+    """The answer has the exception's class alone, and the client goes on."""
     errors: list[str] = []
 
     def broken(_name: str) -> CircuitSnapshot:
@@ -223,7 +223,7 @@ def test_a_lease_that_another_holds_is_nobodys_here(store: GatedStore, time: Man
 
 
 def test_threads_of_one_environment_make_one_probe(store: GatedStore, time: ManualTime) -> None:
-    """Of twenty that find it due at the same moment."""
+    """Twenty threads find it due at the same moment."""
     store.gate.set()
     InMemoryCircuitStore.change(store, "email", NEW, open_circuit(NEW, EMAIL, time()))
     time.advance(EMAIL.open_s)

@@ -1,4 +1,4 @@
-"""What a dead service is spared, whatever the fleet did before; and which failures are too few to open a circuit."""
+"""The most calls that reach a dead service, whatever the fleet did before; and failures too few to open a circuit."""
 
 from random import Random
 
@@ -17,7 +17,7 @@ CALM_S = 2 * EMAIL.refresh_s
 @SIZES
 @pytest.mark.parametrize("successes", [0, 1, 60, 600, 6000])
 def test_five_calls_reach_a_dead_service_after_any_minute(size: int, successes: int) -> None:
-    """One after the other, by environments that ask: nobody's good minute is a credit."""
+    """Environments that ask the store call in turn: nobody's good minute is a credit."""
     fleet = SimulatedEnvironments(size)
     fleet.serve_for_a_minute(successes)
     fleet.time.advance(CALM_S)
@@ -30,7 +30,7 @@ def test_five_calls_reach_a_dead_service_after_any_minute(size: int, successes: 
 @SIZES
 @pytest.mark.parametrize("successes", [60, 600, 6000])
 def test_of_environments_that_saw_all_well_within_a_second_each_calls_once_more(size: int, successes: int) -> None:
-    """In turn, and the service dies in the midst of its best minute."""
+    """They call in turn, and the service dies in the middle of its best minute."""
     fleet = SimulatedEnvironments(size)
     fleet.serve_for_a_minute(successes)
     before, unaware = fleet.reached, fleet.count_unaware()
@@ -57,7 +57,7 @@ def test_of_calls_made_at_once_only_those_in_flight_come_on_top(size: int, succe
 
 
 def test_no_order_in_which_environments_call_wins_more_than_one_call_for_each() -> None:
-    """One calls as often as it may, and between its calls the others one after the other for their first time."""
+    """One calls as often as it may; between its calls the others make their first, one after another."""
     fleet = SimulatedEnvironments(10)
     fleet.serve_for_a_minute(6000)
     before, unaware = fleet.reached, fleet.count_unaware()
@@ -76,7 +76,7 @@ acts = st.tuples(st.integers(0, 5), st.floats(0.0, 2.0), st.sampled_from(["well"
 def test_from_any_state_a_dead_service_is_called_up_to_the_threshold(
     size: int, before: list[tuple[int, float, str]], after: list[tuple[int, float, str]]
 ) -> None:
-    """And the calls under way, and one of each environment that saw all well within the last second."""
+    """Calls in flight are added, and one of each environment that saw all well within the last second."""
     fleet = SimulatedEnvironments(size)
     for n, pause, end in before:
         act(fleet, n % size, pause / 4, failed=end == "failed")
@@ -113,7 +113,7 @@ def test_five_failures_spread_over_ninety_five_successes_do_not_open_it(size: in
 
 @SIZES
 def test_one_failure_in_a_hundred_at_random_does_not_open_it(size: int) -> None:
-    """In 5,000 calls, at the rate at which half of the environments are busy."""
+    """There are 5,000 calls, at the rate at which half of the environments are busy."""
     fleet = SimulatedEnvironments(size)
     assert fleet.count_calls_until_open(0.01, 5000, per_s=size * 5, lasting_s=0.1, random=Random(size)) is None
 
@@ -130,7 +130,7 @@ def test_half_of_the_calls_failing_at_random_opens_it(size: int) -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.floats(0.0, 3.0)), max_size=60))
 def test_success_writes_nothing_and_reads_once_in_the_refresh_interval(calls: list[tuple[int, float]]) -> None:
-    """Whatever the environments, whatever the times."""
+    """This holds for any number of environments at any times."""
     fleet = SimulatedEnvironments(5)
     began = fleet.time.read_seconds()
     for n, pause in calls:

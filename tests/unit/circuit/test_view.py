@@ -44,7 +44,7 @@ def fail(view: LocalView, now: int) -> CallPermit:
 
 
 def test_a_closed_circuit_is_read_once_and_then_believed() -> None:
-    """For the refresh interval."""
+    """It is believed for the refresh interval."""
     view = LocalView(EMAIL, START, str)
     assert view.request_refresh(START) == Request("email", START)
     assert view.permit(START) == CallPermit(None, START), "whoever can't wait for the answer calls"
@@ -55,7 +55,7 @@ def test_a_closed_circuit_is_read_once_and_then_believed() -> None:
 
 
 def test_a_write_that_was_lost_to_another_is_made_anew_on_what_is_there() -> None:
-    """Until it is made; then nothing follows, and the outcomes are written once."""
+    """It is repeated until it is made; then nothing follows, and the outcomes are written once."""
     view, store = make_view(NEW), InMemoryCircuitStore()
     fail(view, START)
     first = require_due(view.request_write(START))
@@ -69,7 +69,7 @@ def test_a_write_that_was_lost_to_another_is_made_anew_on_what_is_there() -> Non
 
 
 def test_outcomes_of_calls_that_ended_while_a_write_was_under_way_are_written_next() -> None:
-    """Not with it, and not never."""
+    """They are neither written with it nor lost."""
     view, store = make_view(NEW), InMemoryCircuitStore()
     fail(view, START)
     first = require_due(view.request_write(START))
@@ -103,7 +103,7 @@ def test_a_lease_that_has_run_out_permits_nothing() -> None:
 
 
 def due_to(request: Request) -> CircuitSnapshot:
-    """What a write makes of the circuit."""
+    """Return what a write makes of the circuit."""
     assert request.to is not None
     return request.to
 
@@ -124,7 +124,7 @@ def test_what_comes_late_ends_what_was_decided_without_it() -> None:
 
 
 def test_failures_from_before_the_circuit_was_known_count_where_it_was_closed_all_the_while() -> None:
-    """And only there."""
+    """They don't count in any other circuit."""
     for seen, written in ((NEW, True), (close_circuit(NEW, START), True), (close_circuit(NEW, START + 1), False)):
         view = LocalView(EMAIL, START, str)
         fail(view, START + 2)

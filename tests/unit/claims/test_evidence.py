@@ -1,4 +1,4 @@
-"""What a file begins with says what it is."""
+"""A file's first bytes say what type it is."""
 
 import itertools
 from typing import get_args
@@ -46,7 +46,7 @@ def test_what_is_none_of_the_five_looks_like_none(content_type: ContentType, hea
 
 @pytest.mark.parametrize("content_type", [t for t in TYPES if t != "text/plain"])
 def test_a_mark_that_is_cut_short_is_none(content_type: ContentType) -> None:
-    """One byte of it missing, or nothing there at all."""
+    """One byte of it is missing, or all of them."""
     length = {"image/jpeg": 3, "image/png": 8, "image/webp": 12, "application/pdf": 5}[content_type]
     assert is_of_type(content_type, SAMPLES[content_type][:length], whole=True)
     assert not is_of_type(content_type, SAMPLES[content_type][: length - 1], whole=True)
@@ -99,7 +99,7 @@ def test_text_is_utf_8_that_only_our_own_cut_may_break(head: bytes, whole: bool,
     ],
 )
 def test_a_pdfs_header_stands_within_its_first_1024_bytes(before: bytes, pdf: bool) -> None:
-    """As readers look for it, unless the file begins as something else."""
+    """Readers look for it there, unless the file begins as another type."""
     assert is_of_type("application/pdf", (before + b"%PDF-1.7\n")[:MAGIC_BYTES], whole=False) is pdf
 
 
@@ -108,7 +108,7 @@ def test_a_pdfs_header_stands_within_its_first_1024_bytes(before: bytes, pdf: bo
 )
 @pytest.mark.parametrize("length", [0, 1, 7, 255, 256, 511, 512, 600])
 def test_a_byte_order_mark_says_text(encoding: str, length: int) -> None:
-    """In the encoding that it names, wherever our own cut goes through a character."""
+    """The text is in the encoding that it names, even if our own cut goes through a character."""
     mark = "" if encoding in ("utf-8-sig", "utf-16", "utf-32") else "\ufeff"
     content = (mark + "ë😀х" * length).encode(encoding)
     head = content[:MAGIC_BYTES]
@@ -129,7 +129,7 @@ def test_a_byte_order_mark_says_text(encoding: str, length: int) -> None:
     ],
 )
 def test_a_mark_alone_is_no_text(head: bytes) -> None:
-    """What follows must be text in that encoding, and no binary data."""
+    """Text in that encoding must follow, and no binary data."""
     assert not is_of_type("text/plain", head, whole=True)
 
 

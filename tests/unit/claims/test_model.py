@@ -1,4 +1,4 @@
-"""What may be said of a claim and of a document."""
+"""The values that claims and documents may have."""
 
 from datetime import UTC, datetime
 from typing import Any, get_args
@@ -55,7 +55,7 @@ def test_an_amount_with_more_decimals_than_its_currency_has_is_refused(currency:
 
 
 def test_without_a_currency_that_is_known_the_amount_is_not_blamed() -> None:
-    """One mistake, one word about it."""
+    """One mistake gives one error."""
     assert list_pointers(NewClaim, make_claim_body(amount="1.234", currency="???")) == ["/currency"]
 
 
@@ -68,7 +68,7 @@ def test_without_a_currency_the_euros_decimals_count() -> None:
 
 
 def test_the_currencies_are_those_of_2026() -> None:
-    """What ended is gone, what began is there, and none has decimals that amounts can't be kept with."""
+    """Ended ones are gone, new ones are there, and amounts can be kept with the decimals of all."""
     assert {"XCG", "ZWG", "SLE", "VED", "EUR", "MKD", "ALL", "RSD", "BAM"} <= set(CURRENCIES)
     assert {"ANG", "HRK", "BGN", "ZWL", "SLL", "CUC", "XAU", "XXX", "USN", "CLF"}.isdisjoint(CURRENCIES)
     assert (len(CURRENCIES), set(DECIMALS.values())) == (len(set(CURRENCIES)), {0, 2, 3})
@@ -96,7 +96,7 @@ def test_an_incident_is_between_1990_and_today_wherever_it_was(now: datetime, in
 
 @pytest.mark.parametrize("content_type", get_args(ContentType))
 def test_a_files_extension_is_its_types(content_type: ContentType) -> None:
-    """In any case, after any name; another type's is refused."""
+    """It may have any case and follow any name; another type's is refused."""
     for other, extensions in EXTENSIONS.items():
         for extension in extensions:
             for name in (
@@ -119,17 +119,17 @@ NOT_A_PDFS = [
 
 @pytest.mark.parametrize("file_name", NOT_A_PDFS)
 def test_a_file_name_that_is_not_its_types_is_refused(file_name: str) -> None:
-    """Whoever downloads it opens what it is called."""
+    """People who download the file open it by its name."""
     assert list_pointers(NewDocument, make_announcement(file_name)) == ["/file_name"]
 
 
 def test_a_file_name_is_measured_in_its_composed_form() -> None:
-    """What a Mac sends takes two code points for one letter."""
+    """A Mac sends two code points for one such letter."""
     assert validate_model(NewDocument, make_announcement("e\u0301" * 196 + ".pdf")).file_name == "é" * 196 + ".pdf"
 
 
 def test_a_refused_file_name_says_which_extensions_there_are() -> None:
-    """And a type that is none is all that is said then."""
+    """An unknown type is reported alone."""
     with pytest.raises(Refusal) as caught:
         validate_model(NewDocument, make_announcement("a.pdf", "image/jpeg"))
     assert caught.value.errors[0].detail == "does not end in .jpg or .jpeg or .jpe or .jfif"

@@ -29,7 +29,7 @@ def build_clients() -> list[Any]:
 def test_every_client_passes_a_crash_point_before_a_request_and_after_its_answer(
     passed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever clients there are: a new one is built here as well."""
+    """This holds for all clients: a new one is built here as well."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     made = build_clients()
     for client in made:
@@ -61,7 +61,7 @@ WHOLE = ("crash point before-send.sqs.Send", "sent http", "sent http", "crash po
 
 
 def test_what_leaves_between_its_crash_points_is_covered() -> None:
-    """In one part or in several."""
+    """It leaves in one part or in several."""
     assert list_uncovered(make_events(*WHOLE, "crash point api.ran", *WHOLE)) == []
 
 
@@ -83,5 +83,5 @@ def test_what_leaves_between_its_crash_points_is_covered() -> None:
     ],
 )
 def test_what_leaves_without_a_crash_point_before_or_after_it_is_noticed(events: tuple[str, ...]) -> None:
-    """So a new way out of the process fails the tests that kill, until it has its crash points."""
+    """A new way out of the process therefore fails the tests that kill, until it has its crash points."""
     assert len(list_uncovered(make_events(*events))) == 1

@@ -33,7 +33,7 @@ class FakeDataApi:
 
 @pytest.fixture
 def answers() -> Iterator[tuple[str, Answers]]:
-    """Where CloudFormation waits for an answer, and what it has been told: the content type, and the body."""
+    """Yield the address where CloudFormation waits, and the answers it got: content type and body."""
     told: Answers = []
 
     class AnswerReceiver(BaseHTTPRequestHandler):
@@ -62,7 +62,7 @@ def request(url: str, kind: str = "Create") -> dict[str, Any]:
 def test_the_statement_is_run_and_the_stack_goes_on(
     kind: str, answers: tuple[str, Answers], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the main user of the cluster, whose password the Data API reads itself."""
+    """It runs as the main user of the cluster, whose password the Data API reads itself."""
     url, told = answers
     api = FakeDataApi()
     monkeypatch.setattr("boto3.client", lambda _service: api)
@@ -95,7 +95,7 @@ def test_nothing_is_done_when_the_resource_goes(answers: tuple[str, Answers], mo
 
 
 def test_a_failure_is_told_with_its_reason(answers: tuple[str, Answers], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or CloudFormation would wait until its patience ends, and say nothing of why."""
+    """Otherwise CloudFormation would wait until its timeout, and not say why."""
     url, told = answers
     monkeypatch.setattr("boto3.client", lambda _service: FakeDataApi(refusals=99))
     monkeypatch.setattr("time.sleep", lambda _seconds: None)
@@ -114,5 +114,5 @@ def test_a_data_api_that_is_not_ready_yet_is_asked_again() -> None:
 
 
 def test_the_attempts_end_before_lambda_does() -> None:
-    """Also where each of them takes a while: the answer has to leave."""
+    """They end early enough for the answer to leave, even if each takes a while."""
     assert app.ATTEMPTS * app.PAUSE_S + app.ANSWER_S < 180 - 30

@@ -34,7 +34,7 @@ class ScriptedQueries(ParallelQueries):
 
 
 class ScriptedDependencies:
-    """What the probes find; an exception in the place of an answer is raised."""
+    """Scripted results of the health queries; an exception instead of a result is raised."""
 
     def __init__(self) -> None:
         self.clock = ManualClock()

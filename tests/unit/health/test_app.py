@@ -39,7 +39,7 @@ def client(container: HealthContainer) -> ApiClient:
 
 
 def test_a_release_is_shown_after_the_version(dependencies: ScriptedDependencies) -> None:
-    """What a check after the deployment looks for; alone where nobody has stamped one."""
+    """The check after a deployment looks for it; without a release the version stands alone."""
     own = HealthContainer(Settings(service_version="v1", release="0123456789ab"), dependencies.clock)
     own.__dict__ |= {"check": dependencies.check, "admission_store": InMemoryAdmissionStore(dependencies.clock)}
     assert ApiClient(api, own).call("GET", "/health").json["version"] == "v1+0123456789ab"
@@ -52,7 +52,7 @@ def metrics_of(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 
 
 def test_shallow_health_touches_nothing(client: ApiClient, dependencies: ScriptedDependencies) -> None:
-    """Neither the store of limits nor anything that is checked, however often it is asked."""
+    """It asks neither the store of limits nor any dependency, however often it is called."""
     client.container.__dict__["admission_store"] = None
     replies = [client.call("GET", "/health") for _ in range(100)]
     assert {(r.status, r.body) for r in replies} == {
@@ -66,7 +66,7 @@ def test_shallow_health_touches_nothing(client: ApiClient, dependencies: Scripte
     [(api, "/health"), (api, "/health/deep"), (pages.api, "/openapi.json"), (pages.api, "/docs")],
 )
 def test_what_has_no_filter_ignores_any_parameter(container: HealthContainer, pages_of: Api[Any], path: str) -> None:
-    """What a monitor or a proxy adds to keep caches away, once or twice."""
+    """Monitors and proxies add parameters against caches, once or twice."""
     client = ApiClient(pages_of, container)
     for query in ({"ts": "1"}, {"_": ["1", "2"]}, {"limit": "x"}):
         assert client.call("GET", path, query=query).status == 200
@@ -74,14 +74,14 @@ def test_what_has_no_filter_ignores_any_parameter(container: HealthContainer, pa
 
 
 def test_deep_health_is_200_and_fits_its_description(client: ApiClient) -> None:
-    """What is answered is what the API's description says, to the last field."""
+    """The answer has exactly the fields of the API's description."""
     reply = client.call("GET", "/health/deep")
     assert (reply.status, reply.headers["Content-Type"], reply.json["status"]) == (200, "application/json", "healthy")
     assert HealthReport.model_validate(reply.json, extra="forbid").model_dump(mode="json") == reply.json
 
 
 def test_an_unhealthy_report_is_503_and_a_report(client: ApiClient, dependencies: ScriptedDependencies) -> None:
-    """Not a problem: what watches it reads the same fields. It says nothing of the error, the host or the role."""
+    """It is no problem: monitors read the same fields. It does not name the error, the host or the role."""
     dependencies.found["database"] = BROKEN
     reply = client.call("GET", "/health/deep")
     assert (reply.status, reply.headers["Content-Type"]) == (503, "application/json")
@@ -119,7 +119,7 @@ def test_the_schedule_gets_the_report_itself(container: HealthContainer, monkeyp
 def test_the_first_invocation_of_a_process_is_its_cold_start(
     container: HealthContainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where the report itself is a kept one."""
+    """This holds if the report itself was kept from an earlier call, too."""
     monkeypatch.setattr(app, "get_container", lambda: container)
     runtimes = [handler(SCHEDULED, LambdaContext())["runtime"] for _ in range(2)]
     assert [runtime["cold_start"] for runtime in runtimes] == [True, False]

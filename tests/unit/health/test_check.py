@@ -1,4 +1,4 @@
-"""What the answers of the probes mean: healthy, degraded, unhealthy."""
+"""Health by the results of its queries: healthy, degraded, unhealthy."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -82,7 +82,7 @@ def test_a_service_that_fails_degrades(dependencies: ScriptedDependencies, name:
 def test_a_circuit_that_is_not_closed_degrades(
     dependencies: ScriptedDependencies, name: str, state: Any, status: str
 ) -> None:
-    """Also where the service itself would answer: nobody asks it for work."""
+    """It does even if the service itself would answer, since nobody asks it for work."""
     dependencies.found[STATE_STORE] = replace(FLEET, circuits={name: CircuitStatus(state, SINCE)})
     found = run_check(dependencies)
     check = found["checks"][name]
@@ -197,7 +197,7 @@ def test_nothing_is_written_while_the_table_does_not_answer(dependencies: Script
 
 
 def test_an_answer_is_kept_for_a_few_seconds(dependencies: ScriptedDependencies) -> None:
-    """However many ask, the services are asked once; then again."""
+    """The services are asked once, however many callers there are; then again."""
     first = dependencies.check.run()
     with ThreadPoolExecutor(8) as pool:
         kept = [future.result().findings for future in [pool.submit(dependencies.check.run) for _ in range(40)]]

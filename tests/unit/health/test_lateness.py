@@ -1,4 +1,4 @@
-"""When jobs are late: judged by what the rate of mails lets through, in tables and against simulated queues."""
+"""When jobs are late: judged by the rate of mails, in tables and against simulated queues."""
 
 from itertools import accumulate
 
@@ -35,7 +35,7 @@ SEEN_WITHIN_S = 500.0
 def test_at_the_deployed_rate_a_job_is_late_when_the_mails_before_it_do_not_explain_its_wait(
     priority: str, waits_s: float, sent: int, late: bool
 ) -> None:
-    """One mail a second, SES's sandbox."""
+    """The rate is one mail a second, that of SES's sandbox."""
     assert DEPLOYED == 1
     assert is_late(priority, waits_s, sent, rate=DEPLOYED) is late
 
@@ -56,7 +56,7 @@ def test_so_many_mails_that_nobody_counts_them_are_no_queue_that_stands_still() 
 def test_more_mails_excuse_and_more_waiting_accuses(
     priority: str, waits_s: float, sent: int, rate: float, more: int, longer_s: float
 ) -> None:
-    """One mail more never makes a queue late, and one second more never in time."""
+    """One more mail never makes a queue late, and one more second never makes it timely."""
     late = is_late(priority, waits_s, sent, rate=rate)
     assert late or not is_late(priority, waits_s, sent + more, rate=rate)
     assert not late or is_late(priority, waits_s + longer_s, sent, rate=rate)
@@ -64,7 +64,7 @@ def test_more_mails_excuse_and_more_waiting_accuses(
 
 @given(PRIORITIES, SECONDS, SENT, RATES)
 def test_nothing_is_late_within_its_margin(priority: str, waits_s: float, sent: int, rate: float) -> None:
-    """Whatever was sent."""
+    """This holds for any number of sent mails."""
     assert not is_late(priority, min(waits_s, MARGIN_S[priority]), sent, rate=rate)
 
 
@@ -87,7 +87,7 @@ def test_a_queue_that_moves_at_the_rate_is_never_late(priority: str, rate: float
 @pytest.mark.parametrize("rate", [1.0, 14.0])
 @pytest.mark.parametrize("went_well_s", [0, 60, 600, 6_000])
 def test_a_queue_that_stops_is_seen_to_soon_however_well_it_went(priority: str, rate: float, went_well_s: int) -> None:
-    """From the last mail on, with one that waits since the beginning."""
+    """The time counts from the last mail on, with one job that waits since the beginning."""
     left = [n / rate for n in range(int(went_well_s * rate))]
     now = went_well_s + SEEN_WITHIN_S
     assert is_late(priority, now, sent_since(left, 0.0, now), rate=rate)

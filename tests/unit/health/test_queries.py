@@ -41,7 +41,7 @@ def test_all_are_asked_at_the_same_time() -> None:
 
 
 def test_a_failure_is_an_outcome_and_keeps_its_words_to_itself(caplog: pytest.LogCaptureFixture) -> None:
-    """What an exception says may be about a person: neither the outcome nor the log has it."""
+    """An exception's message may be about a person: neither the outcome nor the log has it."""
     outcome = ParallelQueries().run([HealthQuery("x", failing)], within_s=AT_ONCE_S)["x"]
     assert (outcome.failed, outcome.value) == (True, None)
     logged = " ".join(str(vars(line)) for line in caplog.records)
@@ -62,7 +62,7 @@ def test_a_hung_probe_is_failed_at_the_deadline() -> None:
 
 
 def test_a_probe_that_hangs_for_good_has_one_thread_however_often_it_is_asked() -> None:
-    """And its old answer is nobody's: after it has ended the next is a question of its own."""
+    """Its late answer is dropped: after it has ended, the next query asks anew."""
     hanging, prober = HangingQuery(), ParallelQueries()
     outcomes = [prober.run([hanging.probe], within_s=0.05)["hanging"] for _ in range(5)]
     assert [outcome.failed for outcome in outcomes] == [True] * 5

@@ -26,7 +26,7 @@ def client() -> ApiClient:
 
 
 def test_an_address_that_does_not_exist_is_404(client: ApiClient) -> None:
-    """Whatever its method."""
+    """This holds for any method."""
     replies = [client.call(method, "/{proxy+}", proxy="wp-login.php") for method in ("GET", "POST", "DELETE")]
 
     assert {(reply.status, reply.problem) for reply in replies} == {(404, "not-found")}
@@ -43,7 +43,7 @@ def test_a_wrong_method_of_health_is_answered_with_the_right_ones(client: ApiCli
 
 
 def test_the_description_and_its_page_are_served_here(client: ApiClient) -> None:
-    """And not by the health function: fifty readers of the page must not keep a health check waiting."""
+    """They are not served by the health function: fifty readers must not keep a health check waiting."""
     assert client.call("GET", "/openapi.json").json["openapi"] == "3.1.0"
     assert client.call("GET", "/docs").headers["Content-Type"] == "text/html; charset=utf-8"
     assert {resource for _, resource in app.api.operations} == {"/health", "/health/deep"}
@@ -65,7 +65,7 @@ def test_the_page_runs_only_what_it_was_built_with(client: ApiClient) -> None:
 
 
 def hash_source(text: str) -> str:
-    """What the policy has to say of an inline element."""
+    """Return the policy's source expression for an inline element."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 

@@ -14,7 +14,7 @@ messages = st.lists(st.tuples(st.sampled_from([b"P", b"B", b"S", b"Z", b"D"]), s
 
 @given(messages, st.lists(st.integers(0, 400), max_size=12))
 def test_messages_are_whole_wherever_the_stream_is_cut(sent: list[tuple[bytes, bytes]], cuts: list[int]) -> None:
-    """In order, each once, and nothing kept back at the end."""
+    """They come in order, each once, and nothing is kept back at the end."""
     stream = b"".join(framing.build_message(kind, body) for kind, body in sent)
     edges = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
     framer = MessageReader()
@@ -47,19 +47,19 @@ def test_packets_of_the_start_are_taken_one_by_one() -> None:
 
 @pytest.mark.parametrize("length", [0, 7, framing.LONGEST_STARTUP + 1])
 def test_a_start_that_is_no_packet_is_refused(length: int) -> None:
-    """As the server does."""
+    """PostgreSQL refuses it as well."""
     with pytest.raises(ProtocolError):
         framing.take_startup(length.to_bytes(4, "big") + bytes(20))
 
 
 def test_an_error_says_its_state_and_its_message() -> None:
-    """By their letters."""
+    """Each is known by its letter."""
     (error,) = MessageReader().feed(framing.build_fatal_error("08000", "no connection"))
     assert framing.read_fields(error.body) == {"S": "FATAL", "V": "FATAL", "C": "08000", "M": "no connection"}
 
 
 def test_a_value_may_be_empty() -> None:
-    """As application_name is."""
+    """The value of application_name is, for example."""
     (status,) = MessageReader().feed(framing.build_parameter_status("application_name", ""))
     assert (status, framing.read_parameters(status.body)) == (
         ProtocolMessage(b"S", status.raw),

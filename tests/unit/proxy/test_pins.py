@@ -1,4 +1,4 @@
-"""What pins a session is known by the statement, and nothing else is taken for it."""
+"""A session is pinned by its statements, and only by those that leave state."""
 
 from pathlib import Path
 
@@ -59,13 +59,13 @@ def parse(text: str, name: bytes = b"") -> ProtocolMessage:
 
 @pytest.mark.parametrize(("text", "reason"), PINS.items(), ids=list(PINS.values()))
 def test_what_leaves_state_in_its_session_pins(text: str, reason: str) -> None:
-    """In either protocol; the reason names what did it and holds none of its values."""
+    """Both protocols pin; the reason names the cause and none of its values."""
     assert [find_pin_reason(ProtocolMessage(b"Q", build_query(text))), find_pin_reason(parse(text))] == [reason, reason]
 
 
 @pytest.mark.parametrize("text", FREE)
 def test_what_leaves_nothing_does_not_pin(text: str) -> None:
-    """Also where strings, quoted names and comments look like it."""
+    """Strings, quoted names and comments that look like such a statement don't count."""
     assert [find_pin_reason(ProtocolMessage(b"Q", build_query(text))), find_pin_reason(parse(text))] == [None, None]
 
 

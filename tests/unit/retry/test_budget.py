@@ -47,7 +47,7 @@ def test_a_quiet_minute_makes_as_good_as_new() -> None:
 
 
 def test_an_outage_has_no_quiet_minute_for_those_that_call() -> None:
-    """However long it lasts: a call every half a minute is no pause."""
+    """A call every half a minute is no pause, however long the outage lasts."""
     time = ManualTime()
     budget = RetryBudget(timer=time.read_seconds)
     tried = 0

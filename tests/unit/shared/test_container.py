@@ -1,4 +1,4 @@
-"""What the container hands on of the settings."""
+"""The container hands the settings on to what it builds."""
 
 import logging
 from pathlib import Path
@@ -76,7 +76,7 @@ def test_transactions_are_pipelined_where_the_settings_say_so(setting: str, kind
 
 
 def test_an_operator_reads_in_the_log_why_no_connection_was_made(caplog: pytest.LogCaptureFixture) -> None:
-    """By libpq's own words, without the password; a function's answer says nothing of it."""
+    """The log has libpq's own words without the password; a function's answer has none of them."""
     variables = {"DB_PORT": str(find_free_port()), "DB_AUTH": "password", "DB_PASSWORD": "p4ss-w0rd"}
     container = Container(Settings.from_environ(variables))
     with caplog.at_level(logging.WARNING, logger=logger.name), pytest.raises(psycopg.OperationalError):

@@ -48,14 +48,14 @@ EXAMPLES = settings(max_examples=60, suppress_health_check=list(HealthCheck), de
 
 
 def described(name: str, value: str) -> bool:
-    """Whether the description allows the value."""
+    """Return whether the description allows the value."""
     schema = SCHEMAS[name]
     fits = schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", len(value))
     return fits and re.search(schema["pattern"], value) is not None and not value.endswith("\n")
 
 
 def taken(name: str, value: str) -> bool:
-    """Whether the service takes it."""
+    """Return whether the service accepts it."""
     try:
         ADAPTERS[name].validate_python(value)
     except ValidationError:

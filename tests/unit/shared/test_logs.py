@@ -18,7 +18,7 @@ def printed(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 def test_each_event_that_is_counted_adds_one(
     event: str, metric: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the namespace and the dimensions that alarms name."""
+    """The metric has the namespace and the dimensions that alarms name."""
     monkeypatch.setenv("STACK_NAME", "interdomestik-test")
     observe(event, {})
     observe(event, {})

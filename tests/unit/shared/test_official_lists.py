@@ -78,7 +78,7 @@ def numbers_from_zero(plan: PhoneMetadata) -> Iterator[str]:
 
 
 def test_no_persons_number_is_taken_for_one_with_a_trunk_zero() -> None:
-    """Where subscribers' own numbers begin with 0, that zero belongs to them."""
+    """In some countries subscribers' own numbers begin with 0: that zero belongs to them."""
     found = {code: list(numbers_from_zero(plan)) for code, plan in plans()}
     begin_with_zero = {code: numbers for code, numbers in found.items() if numbers}
 
@@ -103,7 +103,7 @@ def test_every_other_country_has_none_whose_numbers_begin_with_zero() -> None:
 @pytest.mark.parametrize("region", sorted(phonenumbers.SUPPORTED_REGIONS))
 @pytest.mark.parametrize("kind", ["FIXED_LINE", "MOBILE"])
 def test_a_number_of_every_country_is_taken_and_not_with_a_trunk_zero(region: str, kind: str) -> None:
-    """As libphonenumber's own example of it is written; with a zero after the country's code only where it belongs."""
+    """The numbers are libphonenumber's examples; a zero after the country's code is accepted only where it belongs."""
     example = phonenumbers.example_number_for_type(region, getattr(PhoneNumberType, kind))
     if example is None:
         assert kind == "FIXED_LINE" or region in {"IT", "TA"}

@@ -52,7 +52,7 @@ def test_the_proxys_roots_are_amazons_as_mozilla_has_them() -> None:
 
 @pytest.mark.parametrize("region", sorted(REGIONS))
 def test_a_region_has_the_three_roots_that_rds_gives_out(region: str) -> None:
-    """One for each kind of key that a cluster's certificate may have; and of no other region."""
+    """There is one for each kind of key that a cluster's certificate may have, and none of another region."""
     prefix = f"Amazon RDS {region} Root CA "
     assert sorted(name(each) for each in read(ROOTS / f"rds-{region}.pem")) == [
         f"{prefix}ECC384 G1",
@@ -68,7 +68,7 @@ def test_the_regions_of_europe_are_there() -> None:
 
 @pytest.mark.parametrize("path", sorted(ROOTS.glob("*")), ids=lambda path: path.stem)
 def test_every_root_signs_itself_and_is_valid_for_years(path: Path) -> None:
-    """One that ends within three years turns this red, long before it ends."""
+    """The test fails three years before a root ends."""
     for certificate in read(path):
         certificate.verify_directly_issued_by(certificate)
         assert certificate.not_valid_after_utc > datetime.now(UTC) + timedelta(days=3 * 365)
@@ -96,7 +96,7 @@ def test_another_mode_has_no_roots(mode: str) -> None:
 
 
 def test_another_archive_is_refused(tmp_path: Path) -> None:
-    """What is trusted comes from one package of one version."""
+    """All trusted roots come from one package of one version."""
     with tarfile.open(tmp_path / "other.tgz", "w:gz") as archive:
         archive.add(ROOTS / "rds-proxy.pem", "package/lib/profiles/ca/proxies.js")
     with pytest.raises(NotTheArchive):
@@ -104,7 +104,7 @@ def test_another_archive_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_guide_says_what_the_setting_may_be() -> None:
-    """Both names, and where a file of one's own goes before the build and is then."""
+    """It names both values, and where a file of one's own has to be before the build and is after it."""
     guide = (ROOT / "docs/how-to/deploy.md").read_text(encoding="utf-8")
     assert f"`{ROOTS.relative_to(ROOT)}`" in guide
     assert re.search(r"DatabaseSslRootCert=/opt/python/shared/database/roots/\w+\.pem", guide)

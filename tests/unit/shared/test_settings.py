@@ -25,7 +25,7 @@ def test_circuits_have_the_defaults_decided_on() -> None:
 
 
 def test_the_environment_changes_what_it_names() -> None:
-    """And nothing else."""
+    """All other settings keep their defaults."""
     settings = Settings.from_environ({"CIRCUITS": '{"email": {"failures": 9, "open_s": 2.5}}'})
     changed, before = settings.find_circuit_policy("email"), DEFAULT_CIRCUITS["email"]
     assert (changed.failures, changed.open_s, changed.slow_s) == (9, 2.5, before.slow_s)
@@ -33,7 +33,7 @@ def test_the_environment_changes_what_it_names() -> None:
 
 
 def test_counts_of_a_circuit_are_whole_numbers() -> None:
-    """Also where JSON's writer made 9.0 of 9."""
+    """JSON writers may make 9.0 of 9, which counts as 9."""
     settings = Settings.from_environ({"CIRCUITS": '{"email": {"failures": 9.0, "successes_per_failure": 3.0}}'})
     policy = settings.find_circuit_policy("email")
     assert (repr(policy.failures), repr(policy.successes_per_failure)) == ("9", "3")
@@ -60,7 +60,7 @@ def test_transactions_are_retried_as_decided_on() -> None:
 
 
 def test_the_environment_changes_what_it_names_of_a_retry() -> None:
-    """And nothing else; 0 retries are a choice."""
+    """The other values keep their defaults; 0 retries are a valid choice."""
     settings = Settings.from_environ({"RETRY": '{"retries": 0, "cap_s": 0.5}'})
     assert settings.backoff == Backoff(retries=0, base_s=0.1, factor=2, cap_s=0.5)
 
@@ -97,7 +97,7 @@ def test_a_limit_at_its_bounds_counts(limit: str) -> None:
 
 @pytest.mark.parametrize("retry", ['{"retries": 20, "factor": 10, "base_s": 60, "cap_s": 60}', '{"factor": 1}'])
 def test_a_retry_at_its_bounds_waits_its_cap_at_most(retry: str) -> None:
-    """However often it is tried: the power stays a number."""
+    """The power stays a number, however often it is tried."""
     backoff = Settings.from_environ({"RETRY": retry}).backoff
     waits = [backoff.compute_delay(attempt, lambda _, most: most) for attempt in range(backoff.retries)]
     assert all(0 < wait <= backoff.cap_s for wait in waits)
@@ -114,7 +114,7 @@ def test_a_retry_at_its_bounds_waits_its_cap_at_most(retry: str) -> None:
      ("MAIL_RATE", "inf"), ("MAIL_RATE", "1e-300")],
 )  # fmt: skip
 def test_a_value_beyond_its_bounds_is_refused(name: str, value: str) -> None:
-    """At the start, where the deployment's smoke test meets it, and not at somebody's call."""
+    """The start fails, so the deployment's smoke test notices it and no caller does."""
     with pytest.raises(ValidationError):
         Settings.from_environ({name: value})
 

@@ -41,7 +41,7 @@ def test_a_file_that_would_mislead_its_reader_is_refused(text: str, complaint: s
 
 @pytest.mark.parametrize("path", SECTIONED, ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_section_is_used_and_every_use_has_a_section(path: Path) -> None:
-    """Neither dead SQL nor a name that fails only when it is reached."""
+    """There is no dead SQL, and no name that fails only when it is reached."""
     sections = set(parse_queries(path.read_text(encoding="utf-8")))
     code = "".join(source.read_text(encoding="utf-8") for source in path.parent.glob("*.py"))
     statements = "".join(file.read_text(encoding="utf-8") for file in SECTIONED)

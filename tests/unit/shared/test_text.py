@@ -1,4 +1,4 @@
-"""What text a request may carry."""
+"""The text that a request may contain."""
 
 import re
 import time
@@ -195,7 +195,7 @@ LINE_OF_5 = Annotated[str, make_line_format(5, 20)]
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cc", "Cs", "Cf", "Cn", "Zs", "Zl", "Zp"]), min_size=9))
 def test_a_line_takes_any_script(value: str) -> None:
-    """Whatever has no control character and no white space."""
+    """It accepts whatever has no control character and no white space."""
     assume(value[0] < "\u0300" and len(unicodedata.normalize("NFC", value)) <= 2000)
     assert read(Annotated[str, make_line_format(2, 2000)], value) == unicodedata.normalize("NFC", value)
 
@@ -206,14 +206,14 @@ CONTROLS = [chr(c) for c in range(0xA0) if unicodedata.category(chr(c)) == "Cc"]
 @pytest.mark.parametrize("control", [c for c in CONTROLS if c not in "\t\n\r"])
 @pytest.mark.parametrize("kind", [make_line_format(2, 30), make_prose_format(2, 30)])
 def test_free_text_loses_its_control_characters(kind: Any, control: str) -> None:
-    """Wherever they stand: what is pasted from a PDF or a terminal is text."""
+    """They are removed wherever they stand: text pasted from a PDF or a terminal has some."""
     assert read(Annotated[str, kind], f"{control}one{control} two{control}") == "one two"
 
 
 @pytest.mark.parametrize("kind", [PersonName, PlaceName, CompanyName, Email, Phone, ReferralCode, Amount])
 @pytest.mark.parametrize("control", CONTROLS)
 def test_nothing_else_has_one(kind: Any, control: str) -> None:
-    """In a name or an address it is no slip of the clipboard."""
+    """A control character in a name or an address is no slip of the clipboard."""
     good = GOOD_AND_BAD[[k for k, _, _ in GOOD_AND_BAD].index(kind)][1][0]
     assert [v for v in (control + good, good[:2] + control + good[2:], good + control) if is_accepted(kind, v)] == []
 
@@ -241,7 +241,7 @@ def test_a_line_stays_one_line() -> None:
 
 @pytest.mark.parametrize("blank", ["\x00" * 9, " " * 9, "\u200b" * 9, "\u3164" * 9, "\ufeff\n\x07 \t\u2060" * 3])
 def test_text_that_shows_nothing_is_none(blank: str) -> None:
-    """However long it is."""
+    """This holds for any length."""
     assert not is_accepted(Annotated[str, make_line_format(2, 30)], blank)
     assert not is_accepted(Annotated[str, make_prose_format(2, 30)], blank)
 
@@ -260,6 +260,6 @@ PIECES = st.sampled_from(
 
 @given(st.lists(PIECES, max_size=14).map("".join), st.sampled_from([make_line_format(2, 6), make_prose_format(2, 6)]))
 def test_the_pattern_of_free_text_says_exactly_what_is_taken(value: str, kind: Any) -> None:
-    """What is removed does not count, in the description as in the service."""
+    """Removed characters don't count, in the description as in the service."""
     schema = TypeAdapter(Annotated[str, kind]).json_schema()
     assert (re.search(schema["pattern"], value) is not None) is is_accepted(Annotated[str, kind], value)

@@ -70,7 +70,7 @@ def test_special_methods_properties_and_fixtures_do_not_count(tmp_path: Path) ->
 
 
 def test_a_class_name_stands_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """In all folders together, and inside other classes and functions too."""
+    """All folders count together, and classes inside of others and of functions too."""
     nested = f"{GOOD}def make_row():\n    class Row: ...\n"
 
     assert main(write_tree(tmp_path, functions=f"{GOOD}class Row: ...\n", tests=nested)) == 1

@@ -60,7 +60,7 @@ def compute_percentile(values: list[int], share: float) -> int:
 def test_the_rate_is_never_exceeded_and_every_mail_leaves_once(
     rate: float, burst: int, high: list[int], normal: list[int], low: list[int], seed: int
 ) -> None:
-    """Of any n mails in a row the last leaves (n - burst) intervals after the first, or later: exactly."""
+    """The last of any n mails in a row leaves (n - burst) intervals after the first, or later."""
     rules = PacingRules.from_rate(rate, burst)
     done = PacingSimulation(
         rules, make_mails(HIGH, high) + make_mails(NORMAL, normal) + make_mails(LOW, low), seed
@@ -97,7 +97,7 @@ def test_a_flood_delays_high_mails_by_the_one_that_is_leaving(
 @settings(max_examples=40, deadline=None)
 @given(RATES, st.sampled_from([1, DEPLOYED_BURST]), st.integers(1, 60), st.integers(1, 120), st.integers())
 def test_normal_mails_go_before_low_ones(rate: float, burst: int, normal: int, low: int, seed: int) -> None:
-    """Of a flood of both, low ones pass a normal one that waits for its turn as often as their share says, and once."""
+    """In a flood of both, low mails pass a waiting normal one as often as their share says, and once."""
     rules = PacingRules.from_rate(rate, burst)
     done = PacingSimulation(rules, make_mails(NORMAL, [0] * normal) + make_mails(LOW, [0] * low), seed).run()
     passed = sum(is_normal_one_waiting(done, mail.moment or 0) for mail in done.list_sent(LOW))
@@ -117,7 +117,7 @@ def is_normal_one_waiting(done: PacingSimulation, moment: int) -> bool:
 @pytest.mark.parametrize("burst", [1, DEPLOYED_BURST])
 @pytest.mark.parametrize("rate", [1.0, 14.0])
 def test_a_share_is_kept_for_each_class_while_high_mails_never_pause(rate: float, burst: int) -> None:
-    """One of ten moments for normal mails, one of twenty for low ones, evenly; the rest are high ones'."""
+    """Normal mails get one of ten moments, low ones one of twenty, evenly; the rest are for high ones."""
     count = 400
     constant = make_mails(HIGH, [0] * count) + make_mails(NORMAL, [0] * 100) + make_mails(LOW, [0] * 100)
     limit = round(300 / rate * SECOND)
@@ -203,7 +203,7 @@ def test_the_measurement_notices_a_single_queue_for_all() -> None:
 
 
 def test_a_lone_high_mail_waits_for_one_interval_at_most_and_not_at_all_with_a_burst() -> None:
-    """At one a second and a burst of one nothing can leave right behind a mail; more is kept for high ones."""
+    """At one a second and a burst of one no mail can follow at once; a larger burst keeps some for high ones."""
     high = [n * 30 * SECOND + n * 37 * MS for n in range(1, 101)]
     waits = {}
     for burst in (1, 2, DEPLOYED_BURST):
@@ -219,7 +219,7 @@ def test_a_lone_high_mail_waits_for_one_interval_at_most_and_not_at_all_with_a_b
 
 
 def test_only_high_mails_use_the_whole_burst() -> None:
-    """After a pause four high ones leave at once, three normal ones, and one low one."""
+    """After a pause four high mails leave at once, or three normal ones, or one low one."""
     rules = PacingRules.from_rate(1, 4)
     at_once: dict[Priority, int] = {}
     for priority in Priority:

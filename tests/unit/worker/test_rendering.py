@@ -78,7 +78,7 @@ def test_a_time_is_shown_as_the_day_it_is_where_the_reader_lives() -> None:
 
 
 class _RenderedPage(HTMLParser):
-    """What a mail reader would make of the HTML: its elements and the text in them."""
+    """The elements and texts of the HTML, as a mail reader finds them."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -152,7 +152,7 @@ def test_every_language_says_it_in_its_own_words(mail: str) -> None:
 
 
 def test_each_language_has_the_same_mails_with_the_same_parts_and_placeholders() -> None:
-    """What a translator forgot shows here."""
+    """A part that a translator forgot shows here."""
     english = load_words("en")
     for language in LANGUAGES:
         other = load_words(language)
@@ -190,7 +190,7 @@ def test_a_subject_is_one_line_whatever_it_is_made_of(mail: str, language: str) 
 
 @pytest.mark.parametrize("end", ["\r\n", "\n", "\r", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029", "\0"])
 def test_line_ends_of_any_kind_become_a_space(end: str) -> None:
-    """Not only the two that mail knows."""
+    """This covers more than the two kinds that mail knows."""
     assert join_lines(f"a{end}b") == "a b"
 
 
@@ -204,7 +204,7 @@ def test_a_subject_does_not_turn_the_direction_of_its_words(control: str) -> Non
 
 @pytest.mark.parametrize("mail", MAILS)
 def test_a_mail_without_its_optional_facts_leaves_them_out(mail: str) -> None:
-    """With their labels: an empty row says nothing."""
+    """Their labels are left out too: an empty row says nothing."""
     for language in LANGUAGES:
         least = {name: PLAIN[name] for name in MAILS[mail].required}
         text = render_mail_of(mail, language, least).text
@@ -225,7 +225,7 @@ def test_languages_write_dates_and_amounts_their_own_way() -> None:
 
 
 def test_words_of_several_lines_keep_their_lines() -> None:
-    """As they came in."""
+    """The lines stay as they came in."""
     reason = "First line\n  second, indented\n\nlast"
     mail = render_mail_of("claim-moved", "en", PLAIN | {"reason": reason})
     assert reason in mail.text
