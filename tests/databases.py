@@ -174,7 +174,7 @@ class FreshDatabase:
         return Database(RoleConnector(self.settings), pipeline=self.is_pipelined)
 
     def query_rows(self, query: str, *params: object) -> list[dict[str, Any]]:
-        """What a look into it by its owner shows, or what a statement returns."""
+        """Return the rows of a statement that its owner runs."""
         conninfo = self.postgres.build_conninfo(dbname=self.name)
         with psycopg.connect(conninfo, autocommit=True, row_factory=dict_row) as connection:
             cursor = connection.execute(query.encode(), params)

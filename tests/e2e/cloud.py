@@ -90,7 +90,7 @@ class RunningCloud:
         return [mail for mail in found if to is None or to in str(mail["to"])]
 
     def query_rows(self, query: str, *params: object) -> list[dict[str, Any]]:
-        """What the database holds, asked by the superuser: the deployed limit leaves a single session to others."""
+        """Return rows as the superuser reads them: the deployed limit leaves a single session to others."""
         port = StateFolder(ROOT, self.folder).read_state().ports["postgres"]
         conninfo = f"host=127.0.0.1 port={port} user={SUPERUSER} dbname={DATABASE}"
         with psycopg.connect(conninfo, autocommit=True, row_factory=dict_row) as connection:

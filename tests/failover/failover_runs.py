@@ -164,6 +164,6 @@ class FailoverSetup:
 
 @contextmanager
 def run_failover_setup(folder: Path, seed: int) -> Iterator[FailoverSetup]:
-    """A bench with its servers and its fleet, all ended with the block."""
+    """Yield servers and a fleet of clients, and end all of them with the block."""
     with ExitStack() as ends:
         yield FailoverSetup(folder, seed, ends)

@@ -155,7 +155,7 @@ class WriteProbe:
                 time.sleep(PROBE_EVERY_S)
 
     def wait(self) -> float:
-        """When the first write was accepted, in epoch seconds."""
+        """Return when the first write was accepted, in epoch seconds."""
         wait_until(lambda: self.writable_at > 0, "the standby never took a write")
         return self.writable_at
 
@@ -170,7 +170,7 @@ class WriteProbe:
 
 @contextmanager
 def run_writer_and_follower(folder: Path) -> Iterator[tuple[PostgresHandle, PostgresHandle]]:
-    """Both, the one's commits waiting for the other; ended with the block, unless that has ended them."""
+    """Yield a writer whose commits wait for its follower, and the follower; end those that still run with the block."""
     writer = start_writer(folder)
     try:
         follower = start_follower(writer, folder)

@@ -101,7 +101,7 @@ class SimulatedServer:
 
     @property
     def is_moving(self) -> bool:
-        """Whether something is under way from or to it, or waits to be worked at."""
+        """Return whether something is under way from or to it, or waits to be processed."""
         has_work = not self.backend.ended and (bool(self.inbox) or self.end.outgoing_ended)
         return has_work or self.end.is_moving
 

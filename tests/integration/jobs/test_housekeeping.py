@@ -210,7 +210,7 @@ def test_a_membership_goes_on_with_its_period(
 def test_more_than_a_batch_is_done_in_several(
     housekeeper: Housekeeper, records: RecordFixtures, fresh_database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each chore goes on until nothing is left."""
+    """Each task goes on until nothing is left."""
     monkeypatch.setattr(housekeeping, "BATCH", 2)
     for _ in range(5):
         _put(records, records.add_claim(records.add_member()), "submitted", "4 days")

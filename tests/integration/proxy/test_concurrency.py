@@ -73,7 +73,7 @@ def test_fifty_environments_queue_for_ten_connections(fresh_database: FreshDatab
     assert counts.waiting_max > 0
     assert counts.round_trips == counts.transactions >= ENVIRONMENTS * EACH
     record(
-        "crowd", environments=ENVIRONMENTS, connections=CONNECTIONS,
+        "connection_queue", environments=ENVIRONMENTS, connections=CONNECTIONS,
         registrations=len(statuses), succeeded=statuses.count(201), borrowed_max=counts.borrowed_max,
         waiting_max=counts.waiting_max, per_second=round(len(statuses) / took),
     )  # fmt: skip

@@ -216,7 +216,12 @@ def test_a_use_case_that_writes_is_one_round_trip(fresh_database: FreshDatabase,
     pins, left = counts.pins - before.pins, fresh_database.postgres.proxy.read_session_state()
     state = (counts.changed_settings - before.changed_settings).total() + len(left)
     record(
-        "wire", operation=" ".join(operation), flights=round_trips, transactions=commits, pins=pins.total(), state=state
+        "wire",
+        operation=" ".join(operation),
+        round_trips=round_trips,
+        transactions=commits,
+        pins=pins.total(),
+        state=state,
     )
     assert (round_trips, commits) == (expected, expected)
     assert (pins.total(), state) == (0, 0)
