@@ -3,8 +3,9 @@
     python -m tools.names
 
 In each folder at least three of four functions and methods are named by a verb and its object. Predicates (is_, has_,
-can_) count as well. Names that nobody chooses are left out (`__enter__`), and so are nouns by nature: properties and
-pytest fixtures. The verbs are listed in verbs.txt; add a missing one there.
+can_) count as well. Names that nobody chooses are left out (`__enter__`), and so are those that are no verbs by nature:
+properties, pytest fixtures, and test functions, whose names are sentences. The verbs are listed in verbs.txt; add a
+missing one there.
 """
 
 import ast
@@ -15,14 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("functions", "layers", "local", "stress", "tools")
+FOLDERS = ("functions", "layers", "local", "stress", "tools", "tests")
 MIN_SHARE = 0.75
-# Class names are unique in all these folders.
-CLASS_FOLDERS = (*FOLDERS, "tests")
 # Names of several classes, with the reason. An entry whose name has become unique fails the check too.
 REPEATED_CLASSES: Mapping[str, str] = {}
 PREDICATES = ("is_", "has_", "can_")
 NOUNS = ("property", "cached_property", "setter", "fixture")
+GIVEN_PREFIXES = ("__", "test_", "pytest_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,10 @@ def list_functions(folder: Path, verbs: Iterable[str]) -> Iterator[NamedFunction
 
 
 def is_exempt(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    """Return whether a function is a special method, a property or a fixture."""
+    """Return whether a function is a special method, a property, a fixture, a test or a hook of pytest."""
     decorators = (each.func if isinstance(each, ast.Call) else each for each in node.decorator_list)
-    return node.name.startswith("__") or any(ast.unparse(each).rpartition(".")[2] in NOUNS for each in decorators)
+    is_noun = any(ast.unparse(each).rpartition(".")[2] in NOUNS for each in decorators)
+    return is_noun or node.name.startswith(GIVEN_PREFIXES)
 
 
 def is_verb_led(name: str, verbs: Iterable[str]) -> bool:
@@ -89,7 +90,7 @@ def check_functions(root: Path) -> Iterator[str]:
 
 def check_classes(root: Path, excused: Mapping[str, str] = REPEATED_CLASSES) -> Iterator[str]:
     """Yield an error for each class name that stands twice without a reason, and for each reason without need."""
-    repeated = find_repeated_classes(root / name for name in CLASS_FOLDERS)
+    repeated = find_repeated_classes(root / name for name in FOLDERS)
     for name in sorted(repeated.keys() - excused.keys()):
         yield f"class {name} stands at {', '.join(repeated[name])}"
     for name in sorted(excused.keys() - repeated.keys()):

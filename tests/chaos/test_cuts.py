@@ -25,7 +25,7 @@ def proxy(postgres: PostgresHandle) -> Iterator[Proxy]:
         assert running.crashes == []
 
 
-def shown(request: pytest.FixtureRequest, places: list[int]) -> Iterator[int]:
+def show_progress(request: pytest.FixtureRequest, places: list[int]) -> Iterator[int]:
     """The places, with a line of progress now and then."""
     terminal = request.config.pluginmanager.get_plugin("terminalreporter")
     for n, place in enumerate(places):
@@ -44,7 +44,7 @@ def test_a_registration_cut_at_every_byte_is_done_once(
     size = sum(setup.measure_round_trip(direction))
     places = list(range(0, size + 1, STEP))
     random.Random(SEED).shuffle(places)
-    outcomes = {after: setup.cut(direction, after) for after in shown(request, places)}
+    outcomes = {after: setup.cut(direction, after) for after in show_progress(request, places)}
     assert setup.count_written() == {table: rows * len(places) for table, rows in WRITES.items()}
     assert setup.list_uneven() == []
     check(direction, size, outcomes, retries=retries)

@@ -43,7 +43,7 @@ def fail_circuit(seen: CircuitSnapshot, *ended: int) -> CircuitSnapshot:
     return replace_bucket(seen, FailureBucket((*seen.bucket.failures, *ended), seen.bucket.leaked))
 
 
-def names(written: Sequence[WriteResult]) -> int:
+def count_written(written: Sequence[WriteResult]) -> int:
     """How many of the writes were made."""
     return sum(one.done for one in written)
 
@@ -135,14 +135,14 @@ def test_concurrent_calls_count_together(store: CircuitStore) -> None:
 def test_one_of_many_concurrent_calls_changes_the_circuit(store: CircuitStore) -> None:
     """One call opens the circuit, and one takes the probe's lease; the others learn who has it."""
     trips = run_concurrently([lambda: store.change("email", NEW, open_circuit(NEW, EMAIL, NOW))] * CALLS)
-    assert names(trips) == 1
+    assert count_written(trips) == 1
     seen = store.read("email")
 
     def probe(holder: str) -> Callable[[], WriteResult]:
         return lambda: store.change("email", seen, half_open_circuit(seen, EMAIL, NOW, holder))
 
     probes = run_concurrently([probe(f"environment-{n}") for n in range(CALLS)])
-    assert names(probes) == 1
+    assert count_written(probes) == 1
     assert {one.now.holder for one in probes} == {store.read("email").holder}
 
 

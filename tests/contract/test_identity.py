@@ -32,7 +32,7 @@ class IdentityProviderSubject:
     signs_in: Callable[[], bool]
 
 
-def _fake() -> IdentityProviderSubject:
+def _make_fake() -> IdentityProviderSubject:
     fake = FakeIdentityProvider()
     return IdentityProviderSubject(
         fake,
@@ -97,7 +97,7 @@ class _RealUserPool:
         return "AccessToken" in answer["AuthenticationResult"]
 
 
-def _real() -> IdentityProviderSubject:
+def _make_real() -> IdentityProviderSubject:
     pool = _RealUserPool()
     return IdentityProviderSubject(
         CognitoIdentityProvider(pool.client, pool.id),
@@ -115,11 +115,11 @@ def _real() -> IdentityProviderSubject:
 def subject(request: pytest.FixtureRequest) -> Iterator[IdentityProviderSubject]:
     """A fake pool, then a real one of the test's own."""
     if request.param == "fake":
-        yield _fake()
+        yield _make_fake()
         return
     emulator: EmulatorHandle = request.getfixturevalue("emulator")
     with use_aws_at(emulator.url):
-        yield _real()
+        yield _make_real()
 
 
 def test_a_person_can_sign_in_and_is_in_the_group(subject: IdentityProviderSubject) -> None:

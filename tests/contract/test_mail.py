@@ -38,7 +38,7 @@ class MailerSubject:
     inbox: Callable[[str], list[Mail]]
 
 
-def _inbox(url: str, to: str) -> list[Mail]:
+def _list_inbox(url: str, to: str) -> list[Mail]:
     with urllib.request.urlopen(f"{url}/_ministack/ses/messages") as answer:
         accounts = json.load(answer)["messages"].values()
     found = (m for account in accounts for m in account if to in m["To"])
@@ -55,7 +55,7 @@ def subject(request: pytest.FixtureRequest) -> Iterator[MailerSubject]:
     emulator: EmulatorHandle = request.getfixturevalue("emulator")
     with use_aws_at(emulator.url):
         _verify(SENDER)
-        yield MailerSubject(SesMailer(clients.get_sesv2(), sender=SENDER), lambda to: _inbox(emulator.url, to))
+        yield MailerSubject(SesMailer(clients.get_sesv2(), sender=SENDER), lambda to: _list_inbox(emulator.url, to))
 
 
 def test_a_mail_arrives_once_with_its_subject_text_and_html_as_written(subject: MailerSubject) -> None:

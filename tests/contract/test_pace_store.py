@@ -71,11 +71,11 @@ def test_sixteen_workers_at_once_are_given_sixteen_moments(store: PacingStore) -
     """An interval apart, to the microsecond, although each of them writes on what it has read."""
     rules = PacingRules.from_rate(14, 1)
 
-    def turn() -> int:
+    def take_turn() -> int:
         conversation = take_slot(rules, Priority.HIGH, read_epoch_micros, read_epoch_micros() + 30 * SECOND)
         return max(run_slot_session(conversation, store, read_epoch_micros, time.sleep).served)
 
-    moments = sorted(run_concurrently([turn] * CALLS))
+    moments = sorted(run_concurrently([take_turn] * CALLS))
     assert min(later - earlier for earlier, later in pairwise(moments)) == rules.interval == 71_429
 
 

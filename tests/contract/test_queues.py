@@ -28,7 +28,7 @@ class JobQueuesSubject:
     break_: Callable[[], None]
 
 
-def _fake() -> JobQueuesSubject:
+def _make_fake() -> JobQueuesSubject:
     fake = FakeJobQueues()
     return JobQueuesSubject(
         fake,
@@ -46,7 +46,7 @@ def _drain(url: str) -> list[str]:
     return bodies
 
 
-def _real() -> JobQueuesSubject:
+def _make_real() -> JobQueuesSubject:
     names = (*PRIORITIES, "nudge")
     urls = {name: clients.get_sqs().create_queue(QueueName=f"{name}-{uuid4().hex}")["QueueUrl"] for name in names}
     queues = SqsJobQueues(clients.get_sqs(), urls={p: urls[p] for p in PRIORITIES}, wake_up_url=urls["nudge"])
@@ -70,11 +70,11 @@ def _real() -> JobQueuesSubject:
 def subject(request: pytest.FixtureRequest) -> Iterator[JobQueuesSubject]:
     """Fake queues, then real ones of the test's own."""
     if request.param == "fake":
-        yield _fake()
+        yield _make_fake()
         return
     emulator: EmulatorHandle = request.getfixturevalue("emulator")
     with use_aws_at(emulator.url):
-        yield _real()
+        yield _make_real()
 
 
 def test_every_job_published_arrives_in_the_queue_of_its_priority(subject: JobQueuesSubject) -> None:

@@ -46,14 +46,14 @@ class AdmissionStoreSubject:
     def admit(self, charge: LimitCharge | None = None, use: KeyUse | None = None) -> AdmissionDecision:
         return self.store.admit(charge=charge, use=use, lease_s=LEASE_S)
 
-    def answered(self, use: KeyUse, answer: StoredAnswer = CREATED) -> None:
+    def complete_use(self, use: KeyUse, answer: StoredAnswer = CREATED) -> None:
         self.store.complete(use, read_token(self.admit(use=use)), answer)
 
     def spend(self, count: int) -> None:
         for _ in range(count):
             assert isinstance(self.admit(make_charge()), Admitted)
 
-    def left(self) -> int:
+    def count_left(self) -> int:
         """How many requests the client has left now; spends them."""
         for spent in range(FIVE_A_MINUTE.burst + 1):
             if isinstance(self.admit(make_charge()), OverLimit):
@@ -61,14 +61,14 @@ class AdmissionStoreSubject:
         raise AssertionError("no limit")
 
 
-def fake_subject() -> AdmissionStoreSubject:
+def make_fake_subject() -> AdmissionStoreSubject:
     """The fake."""
     clock = ManualClock()
     store = InMemoryAdmissionStore(clock)
     return AdmissionStoreSubject(store, clock, store.events)
 
 
-def table_subject(client: "DynamoDBClient", table: str, clock: ManualClock) -> AdmissionStoreSubject:
+def make_table_subject(client: "DynamoDBClient", table: str, clock: ManualClock) -> AdmissionStoreSubject:
     """The real store; each has its own memory, like an execution environment."""
     events: list[tuple[str, Mapping[str, object]]] = []
 
@@ -81,9 +81,9 @@ def table_subject(client: "DynamoDBClient", table: str, clock: ManualClock) -> A
 @pytest.fixture(params=["fake", "table"])
 def subject(request: pytest.FixtureRequest) -> AdmissionStoreSubject:
     if request.param == "fake":
-        return fake_subject()
+        return make_fake_subject()
     table = request.getfixturevalue("state_table")
-    return table_subject(request.getfixturevalue("dynamodb"), table, ManualClock())
+    return make_table_subject(request.getfixturevalue("dynamodb"), table, ManualClock())
 
 
 def test_new_work_is_admitted_with_a_token_and_what_is_left(subject: AdmissionStoreSubject) -> None:
@@ -141,7 +141,7 @@ def test_an_idle_client_has_the_whole_burst_again(subject: AdmissionStoreSubject
     """A minute after spending all five, all five are back, and no more."""
     subject.spend(5)
     subject.clock.advance(3600)
-    assert subject.left() == 5
+    assert subject.count_left() == 5
 
 
 def test_clients_and_limits_are_counted_apart(subject: AdmissionStoreSubject) -> None:
@@ -159,14 +159,14 @@ def test_a_changed_limit_counts_from_what_was_spent(subject: AdmissionStoreSubje
 
 def test_a_repeated_call_gets_the_first_answer_again(subject: AdmissionStoreSubject) -> None:
     """Status, headers and body come back as they were, letters of every alphabet included."""
-    subject.answered(make_use())
+    subject.complete_use(make_use())
     assert subject.admit(make_charge(), make_use()) == Replay(CREATED)
 
 
 def test_what_an_answer_is_made_from_is_kept_with_it(subject: AdmissionStoreSubject) -> None:
     """The facts of the part that expires come back as they were; an answer without such a part has none."""
     announced = replace(CREATED, facts={"object_key": "uploads/é", "size": 7, "nested": [None, True]})
-    subject.answered(make_use(), announced)
+    subject.complete_use(make_use(), announced)
     assert subject.admit(make_charge(), make_use()) == Replay(announced)
 
 
@@ -174,9 +174,9 @@ def test_code_that_knows_no_facts_leaves_such_an_answer_to_the_database(
     dynamodb: "DynamoDBClient", state_table: str
 ) -> None:
     """While two versions run side by side, the older one must not replay an answer without its expiring part."""
-    subject = table_subject(dynamodb, state_table, ManualClock())
+    subject = make_table_subject(dynamodb, state_table, ManualClock())
     own = make_use("renewable", scope="of a deploy")
-    subject.answered(own, replace(CREATED, facts={"size": 7}))
+    subject.complete_use(own, replace(CREATED, facts={"size": 7}))
     item = dynamodb.get_item(TableName=state_table, Key={"pk": {"S": make_record_key(own)}})["Item"]
     assert "answer" not in item
     assert item["renewable"]["M"]["body"] == {"S": CREATED.body}
@@ -184,7 +184,7 @@ def test_code_that_knows_no_facts_leaves_such_an_answer_to_the_database(
 
 def test_an_empty_answer_is_an_answer(subject: AdmissionStoreSubject) -> None:
     """No body and no headers are replayed as just that."""
-    subject.answered(make_use(), OTHER)
+    subject.complete_use(make_use(), OTHER)
     assert subject.admit(make_charge(), make_use()) == Replay(OTHER)
 
 
@@ -200,7 +200,7 @@ def test_a_repeated_call_is_answered_that_the_first_is_running(subject: Admissio
 def test_a_key_used_for_another_request_is_refused(subject: AdmissionStoreSubject, done: bool) -> None:
     """Another fingerprint is refused, whether the first call runs or has ended."""
     if done:
-        subject.answered(make_use())
+        subject.complete_use(make_use())
     else:
         subject.admit(use=make_use())
     assert subject.admit(make_charge(), make_use(fingerprint="another")) == KeyReused()
@@ -208,18 +208,18 @@ def test_a_key_used_for_another_request_is_refused(subject: AdmissionStoreSubjec
 
 def test_only_new_work_is_charged(subject: AdmissionStoreSubject) -> None:
     """Replays, calls while the first runs and reused keys leave the client all its requests."""
-    subject.answered(make_use("answered"))
+    subject.complete_use(make_use("answered"))
     subject.admit(use=make_use("running"))
     for _ in range(3):
         assert isinstance(subject.admit(make_charge(), make_use("answered")), Replay)
         assert isinstance(subject.admit(make_charge(), make_use("running")), InProgress)
         assert isinstance(subject.admit(make_charge(), make_use("answered", "another")), KeyReused)
-    assert subject.left() == 5
+    assert subject.count_left() == 5
 
 
 def test_a_limited_client_still_gets_its_answers(subject: AdmissionStoreSubject) -> None:
     """A known key is answered as ever while the client's bucket is empty."""
-    subject.answered(make_use("answered"))
+    subject.complete_use(make_use("answered"))
     subject.admit(use=make_use("running"))
     subject.spend(5)
     assert isinstance(subject.admit(make_charge(), make_use("new")), OverLimit)
@@ -246,7 +246,7 @@ def test_a_refused_call_leaves_no_key_behind(subject: AdmissionStoreSubject) -> 
 
 def test_keys_of_different_callers_are_apart(subject: AdmissionStoreSubject) -> None:
     """A key belongs to its scope, and no pair of scope and key reads like another pair."""
-    subject.answered(make_use(scope="ab", key="c"))
+    subject.complete_use(make_use(scope="ab", key="c"))
     assert read_token(subject.admit(use=make_use(scope="a", key="bc")))
     assert read_token(subject.admit(use=make_use(scope="ab c", key="c")))
 
@@ -316,7 +316,7 @@ def test_a_late_answer_counts_where_nobody_took_over(subject: AdmissionStoreSubj
 
 def test_an_answer_lives_a_day(subject: AdmissionStoreSubject) -> None:
     """It is replayed for 24 hours from when it was given; then the key is free for anything."""
-    subject.answered(make_use())
+    subject.complete_use(make_use())
     subject.clock.advance(DAY_S)
     subject.clock.advance_micros(-1)
     assert subject.admit(use=make_use()) == Replay(CREATED)
@@ -326,7 +326,7 @@ def test_an_answer_lives_a_day(subject: AdmissionStoreSubject) -> None:
 
 def test_a_successor_does_not_inherit_an_old_answer(subject: AdmissionStoreSubject) -> None:
     """A key taken again after its day is running, and shows nothing of its former answer."""
-    subject.answered(make_use())
+    subject.complete_use(make_use())
     subject.clock.advance(DAY_S)
     subject.admit(use=make_use())
     assert isinstance(subject.admit(use=make_use()), InProgress)
@@ -336,17 +336,17 @@ def test_a_successor_does_not_inherit_an_old_answer(subject: AdmissionStoreSubje
 def test_answers_of_three_hundred_kilobytes_are_kept(subject: AdmissionStoreSubject, letter: str) -> None:
     """The bound counts bytes, and an answer at the bound fits the table's item."""
     large = StoredAnswer(200, {}, letter * (300 * 1024 // len(letter.encode())))
-    subject.answered(make_use(), large)
+    subject.complete_use(make_use(), large)
     assert subject.admit(use=make_use()) == Replay(large)
     assert subject.events == []
 
 
 def test_an_answer_too_large_to_keep_is_left_to_the_database(subject: AdmissionStoreSubject) -> None:
     """The next call is let through uncharged and without a token; the key is still known as used."""
-    subject.answered(make_use(), StoredAnswer(200, {"X": "y"}, "ë" * (150 * 1024)))
+    subject.complete_use(make_use(), StoredAnswer(200, {"X": "y"}, "ë" * (150 * 1024)))
     assert subject.admit(make_charge(), make_use()) == Admitted(quota=None, token=None)
     assert subject.admit(make_charge(), make_use(fingerprint="another")) == KeyReused()
-    assert subject.left() == 5
+    assert subject.count_left() == 5
     assert subject.events == [("answer_not_kept", {"bytes": 300 * 1024 + 2})]
 
 
@@ -414,6 +414,6 @@ def test_the_fake_decides_as_two_environments_on_the_table_do(
     """Whatever the order of calls, the fake and two environments taking turns say the same."""
     for pk in read_items(dynamodb, state_table):
         dynamodb.delete_item(TableName=state_table, Key={"pk": {"S": pk}})
-    clock, fake = ManualClock(), fake_subject()
-    environments = [table_subject(dynamodb, state_table, clock) for _ in range(2)]
+    clock, fake = ManualClock(), make_fake_subject()
+    environments = [make_table_subject(dynamodb, state_table, clock) for _ in range(2)]
     assert StoreScript(clock, environments).play(calls) == StoreScript(fake.clock, [fake]).play(calls)

@@ -58,21 +58,21 @@ class StoreEnvironments:
     plain: "DynamoDBClient"
     table: str
 
-    def environment(self, now: Clock = read_utc_now) -> DynamoDbAdmissionStore:
+    def make_environment(self, now: Clock = read_utc_now) -> DynamoDbAdmissionStore:
         return DynamoDbAdmissionStore(self.client, self.table, observer=ignore_event, now=now)
 
     def admit(self, now: Clock, asked: Sequence[tuple[LimitCharge | None, KeyUse | None]]) -> list[AdmissionDecision]:
         """The decisions on calls let go at once, each in an environment that has seen nothing yet."""
 
         def call(charge: LimitCharge | None, use: KeyUse | None) -> Callable[[], AdmissionDecision]:
-            return lambda: self.environment(now).admit(charge=charge, use=use, lease_s=LEASE_S)
+            return lambda: self.make_environment(now).admit(charge=charge, use=use, lease_s=LEASE_S)
 
         return run_concurrently([call(charge, use) for charge, use in asked])
 
-    def items(self) -> list[str]:
+    def list_items(self) -> list[str]:
         return sorted(pk.split("#")[0] for pk in read_items(self.plain, self.table))
 
-    def tat(self, charge: LimitCharge) -> int:
+    def read_tat(self, charge: LimitCharge) -> int:
         return int(read_items(self.plain, self.table)[make_bucket_key(charge)]["tat"]["N"])
 
 
@@ -95,7 +95,7 @@ def test_of_concurrent_calls_from_one_client_exactly_five_are_admitted(
     """5 / 60: five are admitted, the others limited; five keys and one bucket are left in the table."""
     decisions = environments.admit(clock, [(make_charge(), make_use(f"key-{n}")) for n in range(calls)])
     assert count_decisions(decisions) == {"Admitted": 5, "OverLimit": calls - 5}
-    assert environments.items() == ["key"] * 5 + ["limit"]
+    assert environments.list_items() == ["key"] * 5 + ["limit"]
 
 
 @SIZES
@@ -121,7 +121,7 @@ def test_a_large_limit_is_as_exact_as_a_small_one(environments: StoreEnvironment
     clock, thirty = ManualClock(), make_charge(limit=RateLimit("read", 30, 60))
     decisions = environments.admit(clock, [(thirty, make_use(f"key-{n}")) for n in range(50)])
     assert count_decisions(decisions) == {"Admitted": 30, "OverLimit": 20}
-    assert environments.tat(thirty) - convert_to_epoch_micros(clock()) == 60 * SECOND
+    assert environments.read_tat(thirty) - convert_to_epoch_micros(clock()) == 60 * SECOND
 
 
 @SIZES
@@ -134,7 +134,7 @@ def test_of_concurrent_calls_with_one_key_exactly_one_is_admitted(
     decisions = environments.admit(clock, [(charged, make_use())] * calls)
     assert count_decisions(decisions) == {"Admitted": 1, "InProgress": calls - 1}
     if charged:
-        assert environments.tat(charged) - convert_to_epoch_micros(clock()) == gcra.compute_interval(FIVE_A_MINUTE)
+        assert environments.read_tat(charged) - convert_to_epoch_micros(clock()) == gcra.compute_interval(FIVE_A_MINUTE)
 
 
 def test_concurrent_repeated_calls_are_charged_by_the_key(environments: StoreEnvironments) -> None:
@@ -150,7 +150,7 @@ def test_concurrent_calls_with_more_keys_than_the_limit_get_five_keys(environmen
     admitted = [asked[n][1] for n, decision in enumerate(decisions) if isinstance(decision, Admitted)]
     assert len(admitted) == len(set(admitted)) == 5
     assert count_decisions(decisions).keys() <= {"Admitted", "InProgress", "OverLimit"}
-    assert environments.items() == ["key"] * 5 + ["limit"]
+    assert environments.list_items() == ["key"] * 5 + ["limit"]
 
 
 def test_clients_do_not_block_each_other(environments: StoreEnvironments) -> None:
@@ -162,7 +162,7 @@ def test_clients_do_not_block_each_other(environments: StoreEnvironments) -> Non
 def test_an_ended_lease_has_one_successor(environments: StoreEnvironments) -> None:
     """One of many calls that find a lapsed key takes it over, and the former holder's answer is lost."""
     clock = ManualClock()
-    first = environments.environment(clock)
+    first = environments.make_environment(clock)
     zombie = read_token(first.admit(charge=None, use=make_use(), lease_s=LEASE_S))
     clock.advance(LEASE_S)
     assert count_decisions(environments.admit(clock, [(make_charge(), make_use())] * 20)) == {
@@ -175,11 +175,11 @@ def test_an_ended_lease_has_one_successor(environments: StoreEnvironments) -> No
 
 def test_an_answer_is_stored_while_many_calls_ask_for_it(environments: StoreEnvironments) -> None:
     """The holder's answer is kept though twenty others stand at its key, and then all get it."""
-    holder = environments.environment()
+    holder = environments.make_environment()
     token = read_token(holder.admit(charge=make_charge(), use=make_use(), lease_s=LEASE_S))
 
     def ask() -> AdmissionDecision:
-        return environments.environment().admit(charge=make_charge(), use=make_use(), lease_s=LEASE_S)
+        return environments.make_environment().admit(charge=make_charge(), use=make_use(), lease_s=LEASE_S)
 
     def answer_and_ask() -> AdmissionDecision:
         holder.complete(make_use(), token, CREATED)

@@ -213,7 +213,7 @@ def test_no_address_and_no_key_is_in_the_table(
     assert not any(text in str(read_items(dynamodb, state_table)) for text in ("192.0.2.7", "my-key"))
 
 
-def unless_reading(failures: Any) -> Callable[[str], Exception | None]:
+def fail_writes(failures: Any) -> Callable[[str], Exception | None]:
     """The next of `failures` for each write; reads pass."""
     return lambda name: None if name in READS else next(failures, None)
 
@@ -226,7 +226,7 @@ def unless_reading(failures: Any) -> Callable[[str], Exception | None]:
 def test_a_conflict_is_tried_again(new_environment: Callable[..., StoreEnvironment], failure: Exception) -> None:
     """Cancelled three times, a call looks at what got in its way, tries again, and is admitted."""
     failures = repeat(failure, 3)
-    environment = new_environment(lambda client: FailingClient(client, unless_reading(failures)))
+    environment = new_environment(lambda client: FailingClient(client, fail_writes(failures)))
     decision, calls = environment.list_calls(make_charge(), make_use())
     assert decision is Admitted
     assert calls == ["transact_write_items", "get_item", "get_item"] * 3 + ["transact_write_items"]
@@ -238,7 +238,7 @@ def test_a_write_whose_answer_was_lost_is_known_again(
 ) -> None:
     """A call that finds its own token in its way has been admitted, and was charged once."""
     failures = iter([make_error("TransactionInProgressException")])
-    environment = new_environment(lambda client: FailingClient(client, unless_reading(failures), after=True))
+    environment = new_environment(lambda client: FailingClient(client, fail_writes(failures), after=True))
     token = read_token(environment.admit(make_charge(), make_use()))
     item = read_items(dynamodb, state_table)[make_record_key(make_use())]
     assert item["holder"]["S"] == token
@@ -251,7 +251,7 @@ def test_a_call_among_endless_concurrent_calls_is_refused(
 ) -> None:
     """Nobody gets past a limit by many concurrent calls: after the last try the call is asked to come again."""
     failures = repeat(make_cancellation([True, True]) if key else make_conflict())
-    environment = new_environment(lambda client: FailingClient(client, unless_reading(failures)))
+    environment = new_environment(lambda client: FailingClient(client, fail_writes(failures)))
     decision = environment.admit(make_charge(), key)
     assert isinstance(decision, OverLimit)
     assert decision.retry_after_s == 1.0
@@ -261,7 +261,7 @@ def test_a_call_among_endless_concurrent_calls_is_refused(
 
 def test_a_key_in_dispute_to_the_end_is_running(new_environment: Callable[..., StoreEnvironment]) -> None:
     """A call without a limit that can't get the key is answered that another call has it."""
-    environment = new_environment(lambda client: FailingClient(client, unless_reading(repeat(make_conflict()))))
+    environment = new_environment(lambda client: FailingClient(client, fail_writes(repeat(make_conflict()))))
     assert isinstance(environment.admit(use=make_use()), InProgress)
 
 
@@ -271,7 +271,7 @@ def test_a_replay_is_found_while_the_bucket_is_in_dispute(
     """A known key is answered though every transaction of its client is cancelled."""
     environment.store.complete(make_use(), read_token(environment.admit(use=make_use())), CREATED)
     crowded = new_environment(
-        lambda client: FailingClient(client, unless_reading(repeat(make_cancellation([False, True]))))
+        lambda client: FailingClient(client, fail_writes(repeat(make_cancellation([False, True]))))
     )
     assert crowded.list_calls(make_charge(), make_use()) == (Replay, ["transact_write_items", "get_item", "get_item"])
 
@@ -282,7 +282,7 @@ def test_an_ending_is_tried_again_where_it_meets_a_transaction(
 ) -> None:
     """Many calls for the key do not keep its holder from answering or giving it back."""
     failures = chain([None], repeat(make_conflict(), 3))
-    environment = new_environment(lambda client: FailingClient(client, unless_reading(failures)))
+    environment = new_environment(lambda client: FailingClient(client, fail_writes(failures)))
     token = read_token(environment.admit(use=make_use()))
     arguments = (CREATED,) if operation == "complete" else ()
     getattr(environment.store, operation)(make_use(), token, *arguments)

@@ -24,7 +24,7 @@ class ProcessTracer:
         sys.addaudithook(self._note_audit_event)
         connect = psycopg.connect
 
-        def traced(*args: Any, **kwargs: Any) -> Any:
+        def trace_call(*args: Any, **kwargs: Any) -> Any:
             self._note("sql", "sent connect")
             connection = connect(*args, **kwargs)
             log = tempfile.TemporaryFile("w+b")  # noqa: SIM115 - libpq writes to it as long as the process lives
@@ -32,7 +32,7 @@ class ProcessTracer:
             self._logs.append((connection, log))
             return connection
 
-        psycopg.connect = traced
+        psycopg.connect = trace_call
 
     def note_crash_point(self, name: str) -> None:
         self._note("sql" if name.startswith("database.") else _name_thread(), f"crash point {name}")

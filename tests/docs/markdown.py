@@ -124,7 +124,7 @@ def list_tracked_folders() -> list[Path]:
     return [path for path in ROOT.iterdir() if path.is_dir() and path.name not in MADE]
 
 
-def mentions() -> Iterator[tuple[Path, str]]:
+def list_mentions() -> Iterator[tuple[Path, str]]:
     """Return the documents that code and configuration name, each with the file that does."""
     loose = [ROOT / "Makefile", ROOT / ".ci/run", *ROOT.glob("*.*"), *ROOT.glob(".github/**/*.*")]
     files = [*loose, *(file for folder in list_tracked_folders() for file in folder.rglob("*.*"))]

@@ -12,7 +12,7 @@ FOLDERS = ("layers", "functions", "local", "stress", "tools")
 QUESTIONS = ("What", "How", "Who", "Whose", "Where", "Which", "When")
 
 
-def _docstrings(path: Path) -> Iterator[tuple[str, str]]:
+def _list_docstrings(path: Path) -> Iterator[tuple[str, str]]:
     """Return name and docstring of each class and function of a file."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (
@@ -26,7 +26,10 @@ def test_no_docstring_begins_like_a_question(folder: str) -> None:
     """A class is a noun phrase, a function an imperative: "Return how many …" instead of "How many …"."""
     paths = sorted((ROOT / folder).rglob("*.py"))
     found = [
-        f"{path.name}: {name}" for path in paths for name, text in _docstrings(path) if text.split()[0] in QUESTIONS
+        f"{path.name}: {name}"
+        for path in paths
+        for name, text in _list_docstrings(path)
+        if text.split()[0] in QUESTIONS
     ]
 
     assert paths

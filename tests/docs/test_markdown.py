@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.markdown import MarkdownPage, is_path, is_there, list_pages, list_targets, mentions
+from tests.docs.markdown import MarkdownPage, is_path, is_there, list_mentions, list_pages, list_targets
 from tests.services import ROOT
 
 PAGES = list_pages()
@@ -42,7 +42,7 @@ def test_every_path_exists(page: MarkdownPage) -> None:
 
 def test_every_document_named_in_code_exists() -> None:
     """A comment that sends its reader to a decision names it by folder and number."""
-    found = list(mentions())
+    found = list(list_mentions())
     assert len(found) > 10
     assert [(file.name, name) for file, name in found if not [*ROOT.glob(name), *ROOT.glob(f"{name}-*.md")]] == []
 

@@ -10,7 +10,7 @@ from typing import Any
 from members.app import api as members_api
 from tests.databases import FreshDatabase
 from tests.integration.claims.sample_claims import ClaimFixtures
-from tests.integration.function_client import add_agent, make_client, next_serial, sign_in
+from tests.integration.function_client import add_agent, get_next_serial, make_client, sign_in
 from tests.sample_people import make_claim_body, make_person
 
 MEMBERS = 8
@@ -78,7 +78,7 @@ class _Claim:
 def _register_member(fresh_database: FreshDatabase) -> dict[str, str]:
     """A member's token."""
     registered = make_client(members_api, fresh_database).call(
-        "POST", "/members", make_person(), key=f"cast-{next_serial()}"
+        "POST", "/members", make_person(), key=f"cast-{get_next_serial()}"
     )
     return sign_in(fresh_database, registered.json["id"])
 

@@ -81,10 +81,10 @@ class TcpRelay:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
     def _call_soon(self, act: Callable[[], object]) -> None:
-        async def acted() -> None:
+        async def take_effect() -> None:
             act()
 
-        self._do(acted())
+        self._do(take_effect())
 
     async def _forward_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._lines.add(writer)

@@ -18,7 +18,7 @@ GENEROUS = dict.fromkeys(DEFAULT_LIMITS, (100_000, 1.0))
 _serial = itertools.count(1)
 
 
-def next_serial() -> int:
+def get_next_serial() -> int:
     """Another number at each call."""
     return next(_serial)
 
@@ -45,7 +45,7 @@ def sign_in(fresh_database: FreshDatabase, account_id: str) -> dict[str, str]:
 
 def add_agent(fresh_database: FreshDatabase, *, state: str = "active", rate: str | None = None) -> tuple[str, str]:
     """An agent's id and referral code, written straight into the database."""
-    n = next_serial()
+    n = get_next_serial()
     code = f"ARTA-{n:04d}"
     fresh_database.query_rows(
         "WITH a AS (INSERT INTO accounts (id, role, email, full_name, phone, language)"

@@ -39,7 +39,7 @@ class AnsweringFunction:
         return InvocationOutcome(b'{"statusCode": 201, "body": "hello"}')
 
 
-def lines_of(folder: Path, line_format: str) -> list[str]:
+def read_log_lines(folder: Path, line_format: str) -> list[str]:
     """Return the log of two calls: one that is answered, one without a route."""
     path = folder / "access.log"
     environments = cast("EnvironmentPools", SimpleNamespace(pools={"f": AnsweringFunction()}))
@@ -58,7 +58,7 @@ def lines_of(folder: Path, line_format: str) -> list[str]:
 
 def test_each_request_leaves_a_line(tmp_path: Path) -> None:
     """Unknown values are a dash; the query and the address are left out."""
-    answered, refused = lines_of(tmp_path, FORMAT)
+    answered, refused = read_log_lines(tmp_path, FORMAT)
     line: dict[str, Any] = json.loads(answered)
     assert line | {"gateway_id": "", "latency_ms": ""} == {
         "gateway_id": "",
@@ -79,4 +79,4 @@ def test_each_request_leaves_a_line(tmp_path: Path) -> None:
 
 def test_a_stage_without_a_format_writes_nothing(tmp_path: Path) -> None:
     """AWS does the same."""
-    assert lines_of(tmp_path, "") == []
+    assert read_log_lines(tmp_path, "") == []

@@ -8,7 +8,7 @@ import pytest
 from local import bootstrap
 
 
-def project(root: Path, requirements: str) -> Path:
+def make_project(root: Path, requirements: str) -> Path:
     """A checkout with one environment's requirements."""
     (root / "requirements").mkdir()
     (root / "requirements/some.txt").write_text(requirements)
@@ -19,7 +19,7 @@ def test_an_environment_is_made_once_and_again_when_its_requirements_change(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The stamp is a hash of the requirements: no change, no work."""
-    root = project(tmp_path, "# nothing\n")
+    root = make_project(tmp_path, "# nothing\n")
     bootstrap.ensure(["some"], root)
     first = capsys.readouterr().err
     bootstrap.ensure(["some"], root)
@@ -34,7 +34,7 @@ def test_an_environment_is_made_once_and_again_when_its_requirements_change(
 @pytest.fixture
 def made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     """A checkout whose environment is up to date."""
-    root = project(tmp_path, "# nothing\n")
+    root = make_project(tmp_path, "# nothing\n")
     bootstrap.ensure(["some"], root)
     capsys.readouterr()
     return root
@@ -111,7 +111,7 @@ def test_a_python_that_is_too_old_may_use_what_is_there(made: Path, monkeypatch:
 
 def test_a_failed_installation_shows_what_pip_said_and_is_tried_again(tmp_path: Path) -> None:
     """A requirement without its hash is refused, by name, and leaves no stamp."""
-    root = project(tmp_path, "no-such-package==1.0\n")
+    root = make_project(tmp_path, "no-such-package==1.0\n")
     with pytest.raises(bootstrap.CannotInstall, match="no-such-package"):
         bootstrap.ensure(["some"], root)
     assert not bootstrap.is_current("some", root)
@@ -119,7 +119,7 @@ def test_a_failed_installation_shows_what_pip_said_and_is_tried_again(tmp_path: 
 
 def test_a_python_without_ensurepip_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Debian's python3 has no ensurepip until python3-venv is installed: say so instead of a traceback."""
-    root = project(tmp_path, "# nothing\n")
+    root = make_project(tmp_path, "# nothing\n")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "ensurepip" else object())
     with pytest.raises(bootstrap.CannotInstall, match=r"apt install python3\.\d+-venv"):
         bootstrap.ensure(["some"], root)

@@ -49,7 +49,7 @@ class ProxyProcess:
             found: dict[str, Any] = json.load(answer)
             return found
 
-    def status(self, method: str, path: str, body: object = None, **headers: str) -> int:
+    def request_status(self, method: str, path: str, body: object = None, **headers: str) -> int:
         """The status alone."""
         try:
             self.ask(method, path, body, **headers)
@@ -103,7 +103,7 @@ def test_with_certificates_it_is_reached_by_tls_alone(postgres: PostgresHandle, 
     conninfo = f"host=127.0.0.1 port={running.port} user=postgres dbname=postgres"
     authority = tmp_path / "certificates/authority.pem"
 
-    def work(number: int) -> int:
+    def run_query(number: int) -> int:
         with psycopg.connect(
             f"{conninfo} sslmode=verify-full sslrootcert={authority}", prepare_threshold=None
         ) as client:
@@ -113,7 +113,7 @@ def test_with_certificates_it_is_reached_by_tls_alone(postgres: PostgresHandle, 
 
     try:
         with ThreadPoolExecutor(10) as pool:
-            assert list(pool.map(work, range(100))) == list(range(100))
+            assert list(pool.map(run_query, range(100))) == list(range(100))
         with pytest.raises(psycopg.OperationalError, match="requires TLS"):
             psycopg.connect(f"{conninfo} sslmode=disable")
         assert running.counts["crashes"] == []
@@ -208,13 +208,14 @@ def test_after_a_change_of_target_nobody_is_on_the_former_server(
     with closing(proxy_process.connect()) as stalled:
         stalled.pgconn.send_query(b"BEGIN; SELECT /* stalled */ repeat('x', 500000) FROM generate_series(1, 60)")
         wait_until(
-            lambda: there(postgres, "stalled") == ["idle in transaction"], "the answer has not come to the proxy"
+            lambda: list_session_states(postgres, "stalled") == ["idle in transaction"],
+            "the answer has not come to the proxy",
         )
         proxy_process.ask("PUT", "/target", {"port": find_free_port()})
-        wait_until(lambda: there(postgres, "stalled") == [], "it is still there")
+        wait_until(lambda: list_session_states(postgres, "stalled") == [], "it is still there")
 
 
-def there(postgres: PostgresHandle, mark: str) -> list[str]:
+def list_session_states(postgres: PostgresHandle, mark: str) -> list[str]:
     """The states of a server's sessions whose last statement had that mark."""
     with psycopg.connect(postgres.build_conninfo(user="postgres", dbname="postgres")) as connection:
         query = "SELECT state FROM pg_stat_activity WHERE query LIKE %s AND pid <> pg_backend_pid()"
@@ -278,17 +279,17 @@ def test_a_black_hole_swallows_and_gives_nothing_back(proxy_process: ProxyProces
 def test_what_cannot_be_read_changes_nothing(proxy_process: ProxyProcess, path: str, body: object) -> None:
     """400, and the same figures as before."""
     before = proxy_process.counts
-    assert proxy_process.status("PUT", path, body) == 400
+    assert proxy_process.request_status("PUT", path, body) == 400
     assert proxy_process.counts == before
 
 
 def test_a_web_page_of_elsewhere_is_refused(proxy_process: ProxyProcess) -> None:
     """Its Origin, or another name of this host, gives it away; its request is not carried out."""
     with proxy_process.connect() as client:
-        assert proxy_process.status("POST", "/cut", Origin="https://example.test") == 403
-        assert proxy_process.status("GET", "/counts", Host="example.test") == 403
+        assert proxy_process.request_status("POST", "/cut", Origin="https://example.test") == 403
+        assert proxy_process.request_status("GET", "/counts", Host="example.test") == 403
         assert client.execute("SELECT 1").fetchone() == (1,)
-    assert proxy_process.status("GET", "/cut") == 404
+    assert proxy_process.request_status("GET", "/cut") == 404
 
 
 def test_a_port_that_is_taken_is_one_line(proxy_process: ProxyProcess) -> None:

@@ -54,7 +54,7 @@ def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorClient
         yield found
 
 
-def composite(clients: EmulatorClients) -> dict[str, Any]:
+def read_composite(clients: EmulatorClients) -> dict[str, Any]:
     """Return the composite alarm."""
     answer = CloudWatch(clients.endpoint, REGION).call("DescribeAlarms", AlarmTypes=["CompositeAlarm"])
     [found] = answer["CompositeAlarms"]
@@ -69,12 +69,12 @@ def put(clients: EmulatorClients, name: str, value: float, at_ms: int) -> None:
 def test_a_composite_alarm_is_made_changed_and_rings(clients: EmulatorClients) -> None:
     """The template alone makes and changes it; its rule is judged when one of its alarms changes."""
     deploy(clients, TEMPLATE.format(rule=EITHER), {})
-    made = composite(clients)
+    made = read_composite(clients)
     assert (made["StateValue"], made["AlarmDescription"], len(made["AlarmActions"])) == ("OK", "Either of two.", 1)
     put(clients, "Bad", 1, int(time.time() * 1000))
-    assert composite(clients)["StateValue"] == "ALARM"
+    assert read_composite(clients)["StateValue"] == "ALARM"
     deploy(clients, TEMPLATE.format(rule=OTHER), {})
-    changed = composite(clients)
+    changed = read_composite(clients)
     assert (changed["AlarmName"], changed["StateValue"]) == (made["AlarmName"], "OK")
     assert "LeafAlarm" not in changed["AlarmRule"]
 
@@ -83,7 +83,7 @@ def test_a_dashboard_names_the_alarm(clients: EmulatorClients) -> None:
     """Its body is what Sub made of it."""
     deploy(clients, TEMPLATE.format(rule=EITHER), {})
     body = CloudWatch(clients.endpoint, REGION).call("GetDashboard", DashboardName="interdomestik")["DashboardBody"]
-    assert composite(clients)["AlarmArn"] in body
+    assert read_composite(clients)["AlarmArn"] in body
 
 
 def test_a_rule_that_cloudwatch_refuses_fails_the_deployment(clients: EmulatorClients) -> None:

@@ -55,7 +55,7 @@ def fill(clients: EmulatorClients, stack: Stack) -> None:
     )
 
 
-def found(clients: EmulatorClients, stack: Stack) -> dict[str, Any]:
+def read_state(clients: EmulatorClients, stack: Stack) -> dict[str, Any]:
     """Return what is left of that."""
     tasks = stack.find_function("TasksFunction").environment
     queue = tasks["QUEUE_HIGH_URL"]
@@ -92,7 +92,7 @@ def test_everything_is_kept_over_a_restart(tmp_path: Path) -> None:
         stack = deploy_stack(clients)
         fill(clients, stack)
     with start_emulator(tmp_path / "emulator") as (clients, _):
-        assert found(clients, deploy_stack(clients)) == EVERYTHING
+        assert read_state(clients, deploy_stack(clients)) == EVERYTHING
 
 
 def test_it_is_served_before_the_functions(tmp_path: Path) -> None:
@@ -149,7 +149,10 @@ def test_what_was_written_before_a_quiet_moment_survives_a_kill(tmp_path: Path) 
         child.process.kill()
         child.process.wait()
     with start_emulator(tmp_path / "emulator") as (clients, _):
-        assert found(clients, read_stack(clients, list_code_folders(read_template(TEMPLATE), CLOUD), [])) == EVERYTHING
+        assert (
+            read_state(clients, read_stack(clients, list_code_folders(read_template(TEMPLATE), CLOUD), []))
+            == EVERYTHING
+        )
 
 
 def test_tokens_are_signed_with_a_key_that_the_pool_publishes(tmp_path: Path) -> None:
@@ -188,17 +191,17 @@ def test_it_listens_on_loopback_and_on_one_port_only(tmp_path: Path) -> None:
     """No port but the endpoint's, also after everything was used."""
     with start_emulator(tmp_path / "emulator") as (clients, child):
         fill(clients, deploy_stack(clients))
-        assert listening(child.process.pid) == [clients.endpoint.removeprefix("http://")]
+        assert list_listening_addresses(child.process.pid) == [clients.endpoint.removeprefix("http://")]
 
 
-def listening(pid: int) -> list[str]:
+def list_listening_addresses(pid: int) -> list[str]:
     """The addresses a process listens on."""
     inodes = {link.readlink().name for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()}
     rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
-    return [address(row[1]) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes]
+    return [decode_address(row[1]) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes]
 
 
-def address(encoded: str) -> str:
+def decode_address(encoded: str) -> str:
     """host:port of the kernel's notation."""
     host, port = encoded.split(":")
     return f"{'.'.join(str(int(host[i : i + 2], 16)) for i in (6, 4, 2, 0))}:{int(port, 16)}"

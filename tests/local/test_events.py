@@ -46,16 +46,16 @@ class WatchedQueue:
         for start in range(0, len(entries), 10):
             self.sqs.send_message_batch(QueueUrl=self.url, Entries=entries[start : start + 10])
 
-    def batches(self) -> list[list[dict[str, Any]]]:
+    def read_batches(self) -> list[list[dict[str, Any]]]:
         """The batches that the function saw."""
         lines = self.note.read_text().splitlines() if self.note.exists() else []
         return [json.loads(line)["records"] for line in lines]
 
-    def seen(self, name: str) -> int:
+    def count_seen(self, name: str) -> int:
         """How often the function saw the message of that name."""
-        return sum(json.loads(record["body"])["name"] == name for batch in self.batches() for record in batch)
+        return sum(json.loads(record["body"])["name"] == name for batch in self.read_batches() for record in batch)
 
-    def left(self) -> int:
+    def count_left(self) -> int:
         """Messages still in the queue, visible or not."""
         names: list[Any] = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         attributes = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
@@ -65,10 +65,10 @@ class WatchedQueue:
 @pytest.fixture
 def queue(emulator: EmulatorHandle, tmp_path: Path) -> WatchedQueue:
     """A queue of its own."""
-    return new_queue(emulator, tmp_path)
+    return create_queue(emulator, tmp_path)
 
 
-def new_queue(emulator: EmulatorHandle, home: Path, *, name: str | None = None) -> WatchedQueue:
+def create_queue(emulator: EmulatorHandle, home: Path, *, name: str | None = None) -> WatchedQueue:
     """A queue with a short visibility timeout."""
     sqs = boto3.client("sqs", endpoint_url=emulator.url, **CREDENTIALS)
     attributes: dict[Any, str] = {"VisibilityTimeout": str(VISIBILITY_S)}
@@ -104,14 +104,14 @@ def test_messages_reach_the_function_in_lambdas_shape_and_are_deleted(
     """Every message once, with the fields of an SQS event; the queue is empty afterwards."""
     queue.send(*({"name": str(n)} for n in range(25)))
     start(queue, emulator.url)
-    wait_until(lambda: queue.left() == 0)
-    assert [queue.seen(str(n)) for n in range(25)] == [1] * 25
-    record = queue.batches()[0][0]
+    wait_until(lambda: queue.count_left() == 0)
+    assert [queue.count_seen(str(n)) for n in range(25)] == [1] * 25
+    record = queue.read_batches()[0][0]
     assert record["eventSource"] == "aws:sqs"
     assert record["eventSourceARN"].endswith(queue.url.rpartition("/")[2])
     assert record["attributes"]["ApproximateReceiveCount"] == "1"
     assert {"messageId", "receiptHandle", "body", "messageAttributes", "md5OfBody", "awsRegion"} <= record.keys()
-    assert max(len(batch) for batch in queue.batches()) <= 10
+    assert max(len(batch) for batch in queue.read_batches()) <= 10
 
 
 def test_only_the_failed_messages_of_a_batch_come_back(
@@ -120,9 +120,9 @@ def test_only_the_failed_messages_of_a_batch_come_back(
     """ReportBatchItemFailures: the good one is deleted, the bad one returns after its visibility timeout."""
     queue.send({"name": "good"}, {"name": "bad", "fail": True})
     start(queue, emulator.url)
-    wait_until(lambda: queue.seen("bad") >= 2)
-    assert queue.seen("good") == 1
-    assert queue.left() == 1
+    wait_until(lambda: queue.count_seen("bad") >= 2)
+    assert queue.count_seen("good") == 1
+    assert queue.count_left() == 1
 
 
 def test_a_crash_leaves_the_whole_batch_in_the_queue(
@@ -131,8 +131,8 @@ def test_a_crash_leaves_the_whole_batch_in_the_queue(
     """Nothing is deleted when the function raised."""
     queue.send({"name": "a", "crash": True}, {"name": "b"})
     start(queue, emulator.url)
-    wait_until(lambda: queue.seen("a") >= 2)
-    assert queue.left() >= 1
+    wait_until(lambda: queue.count_seen("a") >= 2)
+    assert queue.count_left() >= 1
 
 
 @pytest.mark.parametrize(
@@ -163,20 +163,20 @@ def test_polling_survives_the_emulator(tmp_path: Path, start: Start, monkeypatch
     port = services.find_free_port()
     monkeypatch.setattr(services, "find_free_port", lambda: port)
     with run_emulator(tmp_path) as first:
-        queue = new_queue(first, tmp_path)
+        queue = create_queue(first, tmp_path)
         gateway = start(queue, first.url)
         events = gateway.call("GET", "/_local/status").read_json()["events_pid"]
         queue.send({"name": "before"})
-        wait_until(lambda: queue.seen("before"))
+        wait_until(lambda: queue.count_seen("before"))
     wait_until(lambda: gateway.log("events").count(queue.url.rpartition("/")[2]) >= 2)
     with run_emulator(tmp_path) as second:
-        new_queue(second, tmp_path, name=queue.url.rpartition("/")[2])
+        create_queue(second, tmp_path, name=queue.url.rpartition("/")[2])
         queue.send({"name": "after"})
-        wait_until(lambda: queue.seen("after"))
+        wait_until(lambda: queue.count_seen("after"))
     assert gateway.call("GET", "/_local/status").read_json()["events_pid"] == events
 
 
-def cpu_seconds(pid: int) -> float:
+def measure_cpu_s(pid: int) -> float:
     """The processor time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(int(ticks) for ticks in fields[11:13]) / os.sysconf("SC_CLK_TCK")
@@ -187,10 +187,10 @@ def test_idle_polling_costs_next_to_nothing(queue: WatchedQueue, emulator: Emula
     gateway = start(queue, emulator.url)
     pid = gateway.call("GET", "/_local/status").read_json()["events_pid"]
     queue.send({"name": "awake"})
-    wait_until(lambda: queue.seen("awake"))
-    before = cpu_seconds(pid)
+    wait_until(lambda: queue.count_seen("awake"))
+    before = measure_cpu_s(pid)
     time.sleep(3)  # the measured interval
-    assert cpu_seconds(pid) - before < 0.3
+    assert measure_cpu_s(pid) - before < 0.3
 
 
 def test_a_poller_that_dies_is_started_again(queue: WatchedQueue, emulator: EmulatorHandle, start: Start) -> None:
@@ -199,7 +199,7 @@ def test_a_poller_that_dies_is_started_again(queue: WatchedQueue, emulator: Emul
     victim = gateway.call("GET", "/_local/status").read_json()["events_pid"]
     os.kill(victim, signal.SIGKILL)
     queue.send({"name": "after"})
-    wait_until(lambda: queue.seen("after"))
+    wait_until(lambda: queue.count_seen("after"))
     assert gateway.call("GET", "/_local/status").read_json()["events_pid"] != victim
 
 

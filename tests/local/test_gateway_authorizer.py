@@ -33,7 +33,7 @@ class FakeUserPool:
     asked: int = 0
     gone: bool = False
 
-    def keys(self) -> bytes:
+    def build_key_set(self) -> bytes:
         """The key set."""
         document = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(self.key.public_key()))
         return json.dumps({"keys": [{**document, "kid": self.kid, "alg": "RS256", "use": "sig"}]}).encode()
@@ -43,9 +43,9 @@ class FakeUserPool:
         self.asked += 1
         if self.gone:
             raise ConnectionRefusedError
-        return self.keys()
+        return self.build_key_set()
 
-    def token(self, **changes: Any) -> str:
+    def make_token(self, **changes: Any) -> str:
         """An access token; a claim changed to None is left out."""
         now = int(time.time())
         claims: dict[str, Any] = {
@@ -86,7 +86,7 @@ def test_claims_are_strings_as_a_rest_api_passes_them() -> None:
 @pytest.mark.parametrize("prefix", ["Bearer ", ""])
 def test_an_access_token_of_the_pool_passes(pool: FakeUserPool, prefix: str) -> None:
     """It passes with and without the word Bearer."""
-    assert check(pool, prefix + pool.token())["cognito:groups"] == "agent,member"
+    assert check(pool, prefix + pool.make_token())["cognito:groups"] == "agent,member"
 
 
 @pytest.mark.parametrize(
@@ -102,12 +102,12 @@ def test_an_access_token_of_the_pool_passes(pool: FakeUserPool, prefix: str) -> 
 )
 def test_a_token_that_is_not_ours_is_refused(pool: FakeUserPool, changes: dict[str, Any]) -> None:
     """Each claim alone is enough to refuse."""
-    assert check(pool, f"Bearer {pool.token(**changes)}") is UNAUTHORIZED
+    assert check(pool, f"Bearer {pool.make_token(**changes)}") is UNAUTHORIZED
 
 
 def test_an_expired_token_is_answered_as_expired(pool: FakeUserPool) -> None:
     """The message is Cognito's own."""
-    assert check(pool, f"Bearer {pool.token(exp=int(time.time()) - 10)}") is EXPIRED
+    assert check(pool, f"Bearer {pool.make_token(exp=int(time.time()) - 10)}") is EXPIRED
 
 
 @pytest.mark.parametrize("token", [None, "", "Bearer ", "Bearer a.b.c", "Basic abc", "Bearer é"])
@@ -119,10 +119,10 @@ def test_what_is_no_token_is_refused(pool: FakeUserPool, token: str | None) -> N
 def test_a_token_signed_by_another_key_or_by_none_is_refused(pool: FakeUserPool) -> None:
     """Forged with a key of the same id, with no algorithm, and with the public key as an HMAC secret."""
     forged = FakeUserPool(kid=pool.kid)
-    claims = jwt.decode(pool.token(), options={"verify_signature": False})
+    claims = jwt.decode(pool.make_token(), options={"verify_signature": False})
     unsigned = jwt.encode(claims, "", algorithm="none", headers={"kid": pool.kid})
     hmac = jwt.encode(claims, "secret-of-32-bytes-for-an-hmac-key", algorithm="HS256", headers={"kid": pool.kid})
-    assert [check(pool, f"Bearer {token}") for token in (forged.token(), unsigned, hmac)] == [UNAUTHORIZED] * 3
+    assert [check(pool, f"Bearer {token}") for token in (forged.make_token(), unsigned, hmac)] == [UNAUTHORIZED] * 3
 
 
 def test_a_result_is_kept_for_300_s_and_never_past_the_tokens_end(pool: FakeUserPool) -> None:
@@ -130,11 +130,11 @@ def test_a_result_is_kept_for_300_s_and_never_past_the_tokens_end(pool: FakeUser
     now = time.time()
     moment = [now]
     authorizer = Authorizer(make_stack([], []), pool.fetch, clock=lambda: moment[0])
-    short = pool.token(exp=int(now) + 30)
+    short = pool.make_token(exp=int(now) + 30)
     assert check(pool, short, authorizer)["sub"] == "s-1"
     kept = dict(authorizer._results)
     assert kept[short][0] == int(now) + 30
-    check(pool, long := pool.token(), authorizer)
+    check(pool, long := pool.make_token(), authorizer)
     assert authorizer._results[long][0] == now + RESULT_TTL_S
     moment[0] = now + RESULT_TTL_S + 1
     authorizer._keys.clear()
@@ -150,11 +150,11 @@ def test_made_up_key_ids_do_not_reach_the_pool_each_time(pool: FakeUserPool) -> 
     pool.asked = 0
     authorizer = Authorizer(make_stack([], []), pool.fetch, clock=lambda: moment[0])
     rotated = FakeUserPool(key=pool.key, kid="two")
-    assert [check(pool, rotated.token(), authorizer) for _ in range(20)] == [UNAUTHORIZED] * 20
+    assert [check(pool, rotated.make_token(), authorizer) for _ in range(20)] == [UNAUTHORIZED] * 20
     assert pool.asked == 1
     moment[0] += KEYS_ASKED_EVERY_S
     pool.kid = "two"
-    assert check(pool, rotated.token(), authorizer)["sub"] == "s-1"
+    assert check(pool, rotated.make_token(), authorizer)["sub"] == "s-1"
     pool.kid = "one"
 
 
@@ -166,7 +166,7 @@ def gateway(pool: FakeUserPool, tmp_path: Path) -> Iterator[RunningGateway]:
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(pool.keys())
+            self.wfile.write(pool.build_key_set())
 
         def log_message(self, *_: object) -> None:
             """Silent."""
@@ -183,8 +183,8 @@ def gateway(pool: FakeUserPool, tmp_path: Path) -> Iterator[RunningGateway]:
 
 def test_claims_reach_the_function_only_from_a_verified_token(pool: FakeUserPool, gateway: RunningGateway) -> None:
     """Through the whole gateway: 401 with a reason, or requestContext.authorizer.claims."""
-    passed = gateway.call("GET", "/api/me", Authorization=f"Bearer {pool.token()}")
+    passed = gateway.call("GET", "/api/me", Authorization=f"Bearer {pool.make_token()}")
     assert passed.read_json()["event"]["requestContext"]["authorizer"]["claims"]["sub"] == "s-1"
-    refused = gateway.call("GET", "/api/me", Authorization=f"Bearer {pool.token(exp=1)}")
+    refused = gateway.call("GET", "/api/me", Authorization=f"Bearer {pool.make_token(exp=1)}")
     assert (refused.status, refused.read_json()["message"]) == (401, "The incoming token has expired")
     assert refused.headers["x-amzn-errortype"] == "UnauthorizedException"

@@ -146,7 +146,7 @@ def test_a_preflight_is_answered_without_a_body(gateway: RunningGateway) -> None
     assert "content-length" not in reply.headers
 
 
-def spoken(gateway: RunningGateway, text: bytes) -> bytes:
+def exchange_bytes(gateway: RunningGateway, text: bytes) -> bytes:
     """All that comes back on one connection until the gateway closes it."""
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as line:
         line.sendall(text)
@@ -155,7 +155,7 @@ def spoken(gateway: RunningGateway, text: bytes) -> bytes:
 
 def test_head_has_the_length_and_no_body(gateway: RunningGateway) -> None:
     """ANY takes HEAD; its answer ends after the headers."""
-    received = spoken(gateway, b"HEAD /api/noop HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    received = exchange_bytes(gateway, b"HEAD /api/noop HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     assert received.startswith(b"HTTP/1.1 200 OK")
     assert b"Content-Length: 2\r\n" in received
     assert received.endswith(b"\r\n\r\n")
@@ -276,7 +276,7 @@ def test_pipelined_requests_are_answered_in_order(gateway: RunningGateway) -> No
     first = b"GET /api/things/one HTTP/1.1\r\nHost: a\r\n\r\n"
     head = b"POST /api/echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
     second = head + b"3\r\nabc\r\n0\r\n\r\n"
-    received = spoken(gateway, first + second)
+    received = exchange_bytes(gateway, first + second)
     assert received.count(b"HTTP/1.1 200 OK") == 2
     assert received.index(b"things/one") < received.index(b'"body": "abc"')
 
@@ -284,7 +284,7 @@ def test_pipelined_requests_are_answered_in_order(gateway: RunningGateway) -> No
 def test_an_offer_to_upgrade_is_declined_by_an_ordinary_answer(gateway: RunningGateway) -> None:
     """curl --http2 makes such an offer; the connection is closed, since nobody reads on."""
     offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n"
-    received = spoken(gateway, b"GET /api/noop HTTP/1.1\r\nHost: a\r\n" + offer)
+    received = exchange_bytes(gateway, b"GET /api/noop HTTP/1.1\r\nHost: a\r\n" + offer)
     assert received.startswith(b"HTTP/1.1 200 OK")
     assert received.endswith(b"{}")
 
@@ -307,7 +307,7 @@ def test_what_cannot_be_read_is_refused_in_words_that_nobody_customised(
 
     Nonsense ends its own connection only.
     """
-    head, _, body = spoken(gateway, sent).partition(b"\r\n\r\n")
+    head, _, body = exchange_bytes(gateway, sent).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 " + status)
     assert body == b'{"message":"%s"}' % message
     assert b"problem+json" not in head

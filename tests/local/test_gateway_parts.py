@@ -116,11 +116,11 @@ def test_a_body_over_the_limit_is_read_and_thrown_away() -> None:
     async def scenario() -> list[tuple[bytes, bool]]:
         seen: list[tuple[bytes, bool]] = []
 
-        async def handler(request: HttpRequest) -> HttpResponse:
+        async def handle_request(request: HttpRequest) -> HttpResponse:
             seen.append((request.body, request.body_too_large))
             return HttpResponse(200)
 
-        server = await serve(handler, port=0, max_body=10)
+        server = await serve(handle_request, port=0, max_body=10)
         for size in (10, 11):
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
             head = f"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {size}\r\n\r\n"

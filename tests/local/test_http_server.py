@@ -33,7 +33,7 @@ class Answering:
         return HttpResponse(200, [], b"ok")
 
 
-def with_server(talk: Callable[[HttpServer, Answering], Awaitable[T]]) -> T:
+def run_with_server(talk: Callable[[HttpServer, Answering], Awaitable[T]]) -> T:
     """Return what comes of talking to a server, which has to happen within some seconds."""
 
     async def scenario() -> T:
@@ -54,7 +54,7 @@ async def connect(server: HttpServer, sent: bytes) -> tuple[asyncio.StreamReader
     return reader, writer
 
 
-async def said_until_closed(server: HttpServer, sent: bytes) -> bytes:
+async def read_until_closed(server: HttpServer, sent: bytes) -> bytes:
     """Return all that the server says to something until it closes the connection; nothing of a connection it cuts."""
     reader, writer = await connect(server, sent)
     try:
@@ -69,9 +69,9 @@ def exchange_bytes(sent: bytes) -> tuple[bytes, list[HttpRequest]]:
     """Return what a server says to something until it closes the connection, and the requests it has read."""
 
     async def talk(server: HttpServer, answering: Answering) -> tuple[bytes, list[HttpRequest]]:
-        return await said_until_closed(server, sent), answering.seen
+        return await read_until_closed(server, sent), answering.seen
 
-    return with_server(talk)
+    return run_with_server(talk)
 
 
 def test_a_request_is_what_was_sent() -> None:
@@ -94,7 +94,7 @@ def test_a_client_that_waits_for_leave_to_send_its_body_gets_it() -> None:
         writer.close()
         return leave, answer
 
-    leave, answer = with_server(talk)
+    leave, answer = run_with_server(talk)
     assert leave == b"HTTP/1.1 100 Continue\r\n\r\n"
     assert answer.startswith(b"HTTP/1.1 200 OK")
 
@@ -154,7 +154,7 @@ def test_a_connection_is_kept_for_those_who_want_it(head: bytes, is_kept: bool) 
         writer.close()
         return first, len(answering.seen)
 
-    first, answered = with_server(talk)
+    first, answered = run_with_server(talk)
     assert answered == (2 if is_kept else 1)
     assert (b"Connection: close" in first) == (not is_kept)
 
@@ -187,7 +187,7 @@ def test_a_stop_ends_idle_connections_and_lets_calls_under_way_end() -> None:
         busy_writer.close()
         return rest, answer, refused
 
-    rest, answer, refused = with_server(talk)
+    rest, answer, refused = run_with_server(talk)
     assert rest == b""
     assert answer.startswith(b"HTTP/1.1 200 OK")
     assert refused

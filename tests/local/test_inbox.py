@@ -37,13 +37,13 @@ class MailSender:
         self._ses = boto3.client("sesv2", endpoint_url=url, **CREDENTIALS)
         self._ses.create_email_identity(EmailIdentity=SENDER)
 
-    def simple(self, to: str, subject: str, text: str, html: str) -> None:
+    def send_simple(self, to: str, subject: str, text: str, html: str) -> None:
         """Content.Simple."""
         body = {"Text": {"Data": text}, "Html": {"Data": html}}
         content: Any = {"Simple": {"Subject": {"Data": subject}, "Body": body}}
         self._ses.send_email(FromEmailAddress=SENDER, Destination={"ToAddresses": [to]}, Content=content)
 
-    def raw(self, to: str, subject: str, text: str, html: str) -> None:
+    def send_raw(self, to: str, subject: str, text: str, html: str) -> None:
         """Content.Raw: a multipart MIME message with encoded words and bodies."""
         message = EmailMessage()
         message["From"], message["To"], message["Subject"] = SENDER, to, subject
@@ -88,8 +88,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 
 def test_the_json_lists_the_newest_mail_first_with_both_parts(gateway: RunningGateway, mail: MailSender) -> None:
     """Simple and raw mail alike, in four alphabets, parts decoded."""
-    mail.simple("besa@example.test", "Mirë se vini", "përshëndetje", "<p>përshëndetje</p>")
-    mail.raw("Петар <petar@example.test>", "Добредојдовте", "здраво", "<p>здраво</p>")
+    mail.send_simple("besa@example.test", "Mirë se vini", "përshëndetje", "<p>përshëndetje</p>")
+    mail.send_raw("Петар <petar@example.test>", "Добредојдовте", "здраво", "<p>здраво</p>")
     newest, older = gateway.call("GET", "/_local/mail.json").read_json()[:2]
     assert (newest["to"], newest["subject"]) == (["petar@example.test"], "Добредојдовте")
     assert (newest["text"].strip(), newest["html"].strip()) == ("здраво", "<p>здраво</p>")
@@ -102,7 +102,7 @@ def test_the_page_runs_no_script_of_a_mail_and_escapes_its_text(
     gateway: RunningGateway, mail: MailSender, browser: webdriver.Chrome, tmp_path: Path
 ) -> None:
     """A real browser shows the HTML and does not run its script; subject and text are text."""
-    mail.simple("besa@example.test", "<b>bold</b> & co", '</pre><img src=x onerror="document.title=1">', HOSTILE)
+    mail.send_simple("besa@example.test", "<b>bold</b> & co", '</pre><img src=x onerror="document.title=1">', HOSTILE)
     browser.get(f"http://127.0.0.1:{gateway.port}/_local/mail")
     assert browser.find_element(By.TAG_NAME, "h2").text == "<b>bold</b> & co"
     assert "<img src=x" in browser.find_element(By.TAG_NAME, "pre").text
@@ -119,9 +119,9 @@ def test_the_page_shows_new_mail_by_itself_and_opens_an_older_one(
     gateway: RunningGateway, mail: MailSender, browser: webdriver.Chrome
 ) -> None:
     """The reader need not reload; a click on a row shows that mail."""
-    mail.simple("arta@example.test", "first", "the first text", "<p>1</p>")
+    mail.send_simple("arta@example.test", "first", "the first text", "<p>1</p>")
     browser.get(f"http://127.0.0.1:{gateway.port}/_local/mail")
-    mail.simple("arta@example.test", "second", "the second text", "<p>2</p>")
+    mail.send_simple("arta@example.test", "second", "the second text", "<p>2</p>")
     WebDriverWait(browser, 15).until(lambda b: b.find_element(By.TAG_NAME, "h2").text == "second")
     browser.find_elements(By.CSS_SELECTOR, "nav a")[1].click()
     WebDriverWait(browser, 15).until(lambda b: b.find_element(By.TAG_NAME, "h2").text == "first")

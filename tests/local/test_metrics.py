@@ -119,7 +119,7 @@ def test_a_call_takes_one_namespace_and_no_more_than_it_may() -> None:
 
 
 @contextmanager
-def follow_log(path: Path, url: str) -> Iterator[None]:
+def run_follower(path: Path, url: str) -> Iterator[None]:
     """A follower of one log, stopped when the block ends."""
     stop = threading.Event()
     thread = threading.Thread(target=MetricPublisher([path], CloudWatch(url, REGION), stop).run)
@@ -131,7 +131,7 @@ def follow_log(path: Path, url: str) -> Iterator[None]:
         thread.join()
 
 
-def points(cloudwatch: CloudWatch, namespace: str, name: str = "Unhealthy") -> list[dict[str, Any]]:
+def list_points(cloudwatch: CloudWatch, namespace: str, name: str = "Unhealthy") -> list[dict[str, Any]]:
     """The datapoints of a metric of the health function, of the last hour."""
     answer = cloudwatch.call(
         "GetMetricStatistics",
@@ -146,9 +146,9 @@ def points(cloudwatch: CloudWatch, namespace: str, name: str = "Unhealthy") -> l
     return list(answer["Datapoints"])
 
 
-def total(cloudwatch: CloudWatch, namespace: str) -> float:
+def sum_points(cloudwatch: CloudWatch, namespace: str) -> float:
     """The sum of all that was put."""
-    return sum(float(point["Sum"]) for point in points(cloudwatch, namespace))
+    return sum(float(point["Sum"]) for point in list_points(cloudwatch, namespace))
 
 
 def append(path: Path, data: bytes) -> None:
@@ -156,7 +156,7 @@ def append(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-def now_ms() -> int:
+def read_now_ms() -> int:
     return int(time.time() * 1000)
 
 
@@ -164,22 +164,22 @@ def test_the_alarm_of_the_template_follows_the_log(emulator: EmulatorHandle, tmp
     """ALARM with the first unhealthy report, OK again with a healthy one when the other is older than its periods."""
     namespace, path = f"Test-{uuid4().hex}", tmp_path / "HealthFunction.log"
     cloudwatch = CloudWatch(emulator.url, REGION)
-    cloudwatch.call("PutMetricAlarm", **unhealthy_alarm(namespace))
+    cloudwatch.call("PutMetricAlarm", **build_unhealthy_alarm(namespace))
 
-    def becomes(state: str, value: float) -> Callable[[], bool]:
+    def make_condition(state: str, value: float) -> Callable[[], bool]:
         def look() -> bool:
-            append(path, make_line(namespace=namespace, at_ms=now_ms(), Unhealthy=value, Degraded=0.0))
+            append(path, make_line(namespace=namespace, at_ms=read_now_ms(), Unhealthy=value, Degraded=0.0))
             return read_state(cloudwatch, namespace) == state
 
         return look
 
     assert read_state(cloudwatch, namespace) == "INSUFFICIENT_DATA"
-    with follow_log(path, emulator.url):
+    with run_follower(path, emulator.url):
         for state, value in (("OK", 0.0), ("ALARM", 1.0), ("OK", 0.0)):
-            wait_until(becomes(state, value))
+            wait_until(make_condition(state, value))
 
 
-def unhealthy_alarm(namespace: str) -> dict[str, Any]:
+def build_unhealthy_alarm(namespace: str) -> dict[str, Any]:
     """The template's UnhealthyAlarm, of a namespace of its own and with a short period."""
     template = load_template()["Resources"]["UnhealthyAlarm"]["Properties"]
     actions: dict[str, Any] = {"AlarmActions": [], "OKActions": []}
@@ -200,16 +200,16 @@ def test_metrics_wait_for_an_emulator_that_is_away(
     monkeypatch.setattr(services, "find_free_port", lambda: port)
     with run_emulator(tmp_path) as first:
         cloudwatch = CloudWatch(first.url, REGION)
-        with follow_log(path, first.url):
-            append(path, make_line(at_ms=now_ms(), Unhealthy=1))
-            wait_until(lambda: total(cloudwatch, "Test") == 1)
+        with run_follower(path, first.url):
+            append(path, make_line(at_ms=read_now_ms(), Unhealthy=1))
+            wait_until(lambda: sum_points(cloudwatch, "Test") == 1)
             first.kill()
-            append(path, make_line(at_ms=now_ms(), Unhealthy=10))
+            append(path, make_line(at_ms=read_now_ms(), Unhealthy=10))
             wait_until(lambda: "metrics wait" in caplog.text)
             with run_emulator(tmp_path):
-                append(path, make_line(at_ms=now_ms(), Unhealthy=[100, 1000]))
-                wait_until(lambda: total(cloudwatch, "Test") == 1110)
-                [point] = points(cloudwatch, "Test")
+                append(path, make_line(at_ms=read_now_ms(), Unhealthy=[100, 1000]))
+                wait_until(lambda: sum_points(cloudwatch, "Test") == 1110)
+                [point] = list_points(cloudwatch, "Test")
     assert (point["SampleCount"], point["Maximum"]) == (3, 1000)
 
 
@@ -242,5 +242,5 @@ def test_what_a_function_prints_becomes_a_datapoint(emulator: EmulatorHandle, tm
     description = make_stack(functions, [], schedules=schedules, endpoint_url=emulator.url)
     cloudwatch = CloudWatch(emulator.url, REGION)
     with run_gateway(description, tmp_path):
-        [point] = wait_until(lambda: points(cloudwatch, namespace))
+        [point] = wait_until(lambda: list_points(cloudwatch, namespace))
     assert (point["Sum"], point["SampleCount"], point["Unit"]) == (1, 1, "Count")

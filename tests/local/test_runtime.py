@@ -38,7 +38,7 @@ def gateway(tmp_path: Path) -> Iterator[RunningGateway]:
         yield running
 
 
-def alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     """Return whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -154,7 +154,7 @@ def test_a_function_over_its_timeout_is_killed(gateway: RunningGateway) -> None:
         [pid] = wait_until(lambda: [p for p in list_pids(gateway, "slow") if p])
         reply = call.result(timeout=15)
     assert (reply.read_json()["errorType"], reply.headers["x-amz-function-error"]) == ("Sandbox.Timedout", "Unhandled")
-    wait_until(lambda: not alive(pid))
+    wait_until(lambda: not is_alive(pid))
 
 
 def test_a_handler_that_cannot_be_imported_fails_each_call_and_is_logged(gateway: RunningGateway) -> None:
@@ -198,7 +198,7 @@ def test_no_environment_outlives_the_gateway(gateway: RunningGateway, tmp_path: 
     pid = int(wait_until(lambda: note.exists() and note.read_text().strip()))
     gateway.process.send_signal(how)
     assert gateway.process.wait(timeout=10) == (-9 if how == signal.SIGKILL else 0)
-    wait_until(lambda: not alive(pid), deadline_s=5)
+    wait_until(lambda: not is_alive(pid), deadline_s=5)
 
 
 def test_a_stop_lets_a_call_under_way_end(gateway: RunningGateway, tmp_path: Path) -> None:

@@ -66,9 +66,9 @@ def run_cloud(state: Path, *options: str, port: str = "0") -> Iterator[StartedCl
             process.communicate(timeout=END_S)
 
 
-def family(pid: int) -> dict[int, str | None]:
+def list_descendants(pid: int) -> dict[int, str | None]:
     """All processes below one, with their starts."""
-    parents = {int(path.name): parent(path) for path in Path("/proc").iterdir() if path.name.isdigit()}
+    parents = {int(path.name): read_parent(path) for path in Path("/proc").iterdir() if path.name.isdigit()}
     found, new = set(), {pid}
     while new:
         found |= new
@@ -76,7 +76,7 @@ def family(pid: int) -> dict[int, str | None]:
     return {each: processes.read_start_time(each) for each in found}
 
 
-def parent(process: Path) -> int:
+def read_parent(process: Path) -> int:
     """The parent's pid; 0 where the process has gone meanwhile."""
     try:
         return int((process / "stat").read_text().rpartition(")")[2].split()[1])
@@ -84,7 +84,7 @@ def parent(process: Path) -> int:
         return 0
 
 
-def all_gone(started: dict[int, str | None], seconds: float = END_S) -> bool:
+def is_family_gone(started: dict[int, str | None], seconds: float = END_S) -> bool:
     """Return whether all these processes ended in time."""
     deadline = time.monotonic() + seconds
     while any(processes.read_start_time(pid) == start for pid, start in started.items() if start):
@@ -104,11 +104,11 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_request_to_stop_leaves_no_process_behind(state: Path, number: signal.Signals) -> None:
     """Ctrl-C, a terminal that closes, a service manager: status 0, nothing printed, nothing running."""
     with run_cloud(state) as cloud:
-        processes = family(cloud.process.pid)
+        processes = list_descendants(cloud.process.pid)
         assert len(processes) > 5
         rest = cloud.end(number)
     assert (cloud.process.returncode, rest) == (0, "")
-    assert all_gone(processes)
+    assert is_family_gone(processes)
 
 
 def test_a_second_start_deploys_nothing_and_keeps_what_was_there(state: Path) -> None:
@@ -131,24 +131,24 @@ def test_the_front_answers_when_the_ready_line_is_printed(state: Path) -> None:
 def test_a_crash_of_any_part_is_reported_by_name_and_ends_the_rest(state: Path, name: str) -> None:
     """The name, how it ended, its last log lines, status 1."""
     with run_cloud(state) as cloud:
-        processes = family(cloud.process.pid)
+        processes = list_descendants(cloud.process.pid)
         pids = {child["name"]: child["pid"] for child in json.loads((state / "state.json").read_text())["children"]}
         subprocess.run(["kill", "-KILL", str(pids[name])], check=True)
         rest = cloud.process.communicate(timeout=END_S)[0]
     assert cloud.process.returncode == 1
     assert f"{name} was ended by SIGKILL; {state}/logs/{name}.log ends with" in rest
-    assert all_gone(processes)
+    assert is_family_gone(processes)
 
 
 def test_a_start_right_after_a_kill_finds_everything_in_order(state: Path) -> None:
     """SIGKILL to the supervisor: its parts end, and the next start waits for them."""
     with run_cloud(state) as cloud:
-        processes = family(cloud.process.pid)
+        processes = list_descendants(cloud.process.pid)
         cloud.process.kill()
         cloud.process.communicate()
         with run_cloud(state) as again:
             assert again.url
-            assert all_gone(processes)
+            assert is_family_gone(processes)
 
 
 def test_two_clouds_run_side_by_side(state: Path, tmp_path: Path) -> None:

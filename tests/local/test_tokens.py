@@ -91,7 +91,7 @@ class serve_front:  # noqa: N801 - used as a context manager
         self.server.server_close()
 
 
-def claims(home: StateFolder, token: str) -> dict[str, object]:
+def read_claims(home: StateFolder, token: str) -> dict[str, object]:
     """The claims of a token, its signature checked."""
     stack = Stack.load(home.stack)
     key = jwt.PyJWKClient(stack.jwks_url).get_signing_key_from_jwt(token)
@@ -101,7 +101,7 @@ def claims(home: StateFolder, token: str) -> dict[str, object]:
 def test_a_role_gets_an_access_token_of_one_and_the_same_person(cloud: tuple[StateFolder, FakeFront]) -> None:
     """Made once, in the role's group, and signed in again each time."""
     home, front = cloud
-    first, second = (claims(home, tokens.get_token(home, role="staff", email="")) for _ in range(2))
+    first, second = (read_claims(home, tokens.get_token(home, role="staff", email="")) for _ in range(2))
     assert (first["token_use"], first["cognito:groups"]) == ("access", ["staff"])
     assert first["sub"] == second["sub"]
     assert {command["email"] for command in front.commands} == {"staff@interdomestik.test"}
@@ -112,7 +112,7 @@ def test_a_registered_person_signs_in_without_an_operators_command(cloud: tuple[
     home, front = cloud
     join(front.identity, front.pool, PERSON, "staff")
     before = len(front.commands)
-    assert claims(home, tokens.get_token(home, role=None, email=PERSON))["token_use"] == "access"
+    assert read_claims(home, tokens.get_token(home, role=None, email=PERSON))["token_use"] == "access"
     assert len(front.commands) == before
 
 

@@ -192,13 +192,13 @@ def test_a_crash_of_the_proxy_ends_the_cloud_and_the_next_start_may_do_without(
     assert cloud.process.wait(STOP_S) == 1
     with run_cloud(state, "--no-database-proxy") as cloud:
         assert {"database_proxy", "database_proxy_control", "standby"}.isdisjoint(read_ports(state))
-        assert database_ports(state) == {str(read_ports(state)["postgres"])}
+        assert read_database_ports(state) == {str(read_ports(state)["postgres"])}
         assert read_health(cloud) == "healthy"
         assert "SHADE" not in read_environments(cloud, "HealthFunction")[0]
         register(cloud, "alone")
 
 
-def database_ports(state: Path) -> set[str]:
+def read_database_ports(state: Path) -> set[str]:
     """Return the ports at which the deployed functions look for the database."""
     functions = json.loads((state / "stack.json").read_text())["functions"]
     return {function["environment"]["DB_PORT"] for function in functions}

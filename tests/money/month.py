@@ -29,7 +29,7 @@ def simulate_month(fresh_database: FreshDatabase) -> SimulatedBusiness:
     for rate in (None, "0.25", "0.3333", None):
         business.add_agent(rate)
     old = _simulate_first_year(business)
-    new = _new_members(business)
+    new = _register_members(business)
     _renew_members(business, old)
     _cancel_members(business, old, new)
     business.go_to(PAY_DAY)
@@ -49,7 +49,7 @@ def _simulate_first_year(business: SimulatedBusiness) -> list[LedgerMember]:
     return old
 
 
-def _new_members(business: SimulatedBusiness) -> list[LedgerMember]:
+def _register_members(business: SimulatedBusiness) -> list[LedgerMember]:
     """Two dozen, half on the first of the month and half on the tenth; the last but one never signs in."""
     half = (MEMBERS - OLD_MEMBERS) // 2
     return _register_many(business, make_january_day(1), half) + _register_many(

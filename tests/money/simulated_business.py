@@ -17,7 +17,7 @@ from members.app import api as members_api
 from tests.api_client import ApiClient, ApiReply
 from tests.databases import FreshDatabase
 from tests.fakes.clock import ManualClock
-from tests.integration.function_client import add_agent, make_client, next_serial, sign_in
+from tests.integration.function_client import add_agent, get_next_serial, make_client, sign_in
 from tests.integration.jobs.records import RecordFixtures
 from tests.sample_people import make_person
 
@@ -115,7 +115,7 @@ class SimulatedBusiness:
     def register(self, with_agent: LedgerAgent, plan: str) -> LedgerMember | None:
         """Somebody registers with an agent's code; None where the code does not count, for its agent is suspended."""
         body = make_person(referral_code=with_agent.code, plan=plan)
-        reply = self._members.call("POST", "/members", body, key=f"money-{next_serial()}")
+        reply = self._members.call("POST", "/members", body, key=f"money-{get_next_serial()}")
         if not with_agent.active:
             assert reply.problem == "referral-code-unknown"
             return None
@@ -218,7 +218,7 @@ class SimulatedBusiness:
         self.earned.append(LedgerCommission(made["id"], member.agent.id, member.id, amount, self.today, starts_on))
 
     def _send_as_staff(self, client: ApiClient, method: str, path: str, body: Any = None, **ids: Any) -> ApiReply:
-        return client.sign_in_as(self._staff).call(method, path, body, key=f"money-{next_serial()}", **ids)
+        return client.sign_in_as(self._staff).call(method, path, body, key=f"money-{get_next_serial()}", **ids)
 
 
 def copy_of(business: SimulatedBusiness) -> SimulatedBusiness:

@@ -40,14 +40,14 @@ PLANTED = {
 RETURNED = ("shared.retry.budget", "shared.retry.backoff")
 
 
-def _source(root: Path, module: str) -> Path:
+def _find_source(root: Path, module: str) -> Path:
     """Return the file of a module in a tree."""
     paths = (root / folder / f"{module.replace('.', '/')}.py" for folder in FOLDERS)
     return next(path for path in paths if path.exists())
 
 
 def _plant(root: Path, importer: str, imported: str) -> None:
-    path = _source(root, importer)
+    path = _find_source(root, importer)
     path.write_text(f"{path.read_text(encoding='utf-8')}\nimport {imported}\n", encoding="utf-8")
 
 

@@ -35,14 +35,14 @@ def tokens(cloud: RunningCloud) -> dict[str, str]:
     return {role: str(client.headers["Authorization"]) for role, client in clients.items()}
 
 
-def answered(cloud: RunningCloud) -> int:
+def count_answered(cloud: RunningCloud) -> int:
     """How many calls the functions have answered: what the gateway turns away is not counted."""
     return cloud.read_logs().count('"message":"request"')
 
 
 def run(cloud: RunningCloud, folder: Path, token: str) -> int:
     """Run as one role and return how many calls were answered; fail with the output if any check fails."""
-    before = answered(cloud)
+    before = count_answered(cloud)
     command = [
         *[str(ROOT / ".venvs/dev/bin/schemathesis"), "--no-color", "--config-file", str(CONFIG)],
         *["run", f"{cloud.url}/openapi.json", "--checks", "all"],
@@ -56,7 +56,7 @@ def run(cloud: RunningCloud, folder: Path, token: str) -> int:
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=RUN_S, check=False
     )
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-5_000:]
-    return answered(cloud) - before
+    return count_answered(cloud) - before
 
 
 def test_every_check_holds_for_thousands_of_generated_calls(

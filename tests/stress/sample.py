@@ -100,7 +100,7 @@ def _make_timeline() -> Timeline:
     dice = random.Random(11)
     rates = (48, 27, 26, 45, 12, 34, 230, 14)
 
-    def rate(second: int) -> float:
+    def compute_rate(second: int) -> float:
         index = next((i for i, start in enumerate(made.STARTS[1:]) if second < start), 7)
         if second < made.STARTS[0] or second > made.STARTS[index + 1] - 5:
             return 0.0
@@ -108,7 +108,7 @@ def _make_timeline() -> Timeline:
             return round(40 + 290 * (second - made.STARTS[6]) / 45 + dice.uniform(-12, 12))
         return round(rates[index] * dice.uniform(0.82, 1.18))
 
-    throughput: list[Point] = [(float(second), rate(second)) for second in range(int(DURATION_S) + 1)]
+    throughput: list[Point] = [(float(second), compute_rate(second)) for second in range(int(DURATION_S) + 1)]
     errors = _make_stretches(((121, 124, 9), (133, 135, 11), (173, 176, 17), (281, 284, 3)))
     refused = _make_stretches(((80, 98, 3), (352, 363, 41)))
     return Timeline(
@@ -135,10 +135,10 @@ def _make_timeline() -> Timeline:
 
 
 def _make_stretches(stretches: Sequence[tuple[int, int, float]]) -> list[Point]:
-    def height(second: int) -> float:
+    def compute_height(second: int) -> float:
         return next((value for first, last, value in stretches if first <= second <= last), 0.0)
 
-    return [(float(second), height(second)) for second in range(int(DURATION_S) + 1)]
+    return [(float(second), compute_height(second)) for second in range(int(DURATION_S) + 1)]
 
 
 def _make_states(first: str, moves: Sequence[tuple[float, str]]) -> list[Interval]:

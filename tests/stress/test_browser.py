@@ -53,7 +53,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
         yield started
 
 
-def opened(browser: webdriver.Chrome, path: Path, *, width: int, scheme: str = "light", media: str = "screen") -> None:
+def open_page(
+    browser: webdriver.Chrome, path: Path, *, width: int, scheme: str = "light", media: str = "screen"
+) -> None:
     """The page as it is seen at a width, in a scheme, on a medium."""
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
@@ -72,13 +74,13 @@ def keep(browser: webdriver.Chrome, path: Path) -> None:
     path.write_bytes(base64.b64decode(shot["data"]))
 
 
-def complaints(browser: webdriver.Chrome) -> list[dict[str, Any]]:
+def list_complaints(browser: webdriver.Chrome) -> list[dict[str, Any]]:
     """Return what the browser has logged about the page."""
     entries: list[dict[str, Any]] = browser.get_log("browser")  # type: ignore[no-untyped-call]
     return entries
 
 
-def asked_for(browser: webdriver.Chrome) -> set[str]:
+def list_fetched_addresses(browser: webdriver.Chrome) -> set[str]:
     """Every address that was fetched."""
     entries: list[dict[str, Any]] = browser.get_log("performance")  # type: ignore[no-untyped-call]
     events = [json.loads(entry["message"])["message"] for entry in entries]
@@ -93,8 +95,8 @@ def test_a_page_is_read_without_scrolling_sideways(
     browser: webdriver.Chrome, pages: dict[str, Path], tmp_path: Path, name: str, scheme: str, width: int
 ) -> None:
     """The verdict is seen first, nothing is cut off, no chart is too small to read, and nothing is asked for."""
-    asked_for(browser)
-    opened(browser, pages[name], width=width, scheme=scheme)
+    list_fetched_addresses(browser)
+    open_page(browser, pages[name], width=width, scheme=scheme)
     keep(browser, tmp_path / f"{name}-{scheme}-{width}.png")
     verdict = browser.find_element(By.TAG_NAME, "h1")
     assert verdict.is_displayed()
@@ -110,15 +112,15 @@ def test_a_page_is_read_without_scrolling_sideways(
     assert min(sizes, default=SMALLEST_PX) >= SMALLEST_PX
     dark = browser.execute_script("return getComputedStyle(document.body).backgroundColor") == "rgb(21, 22, 24)"
     assert dark == (scheme == "dark")
-    assert complaints(browser) == []
-    assert asked_for(browser) == {pages[name].as_uri()}
+    assert list_complaints(browser) == []
+    assert list_fetched_addresses(browser) == {pages[name].as_uri()}
 
 
 def test_the_page_is_read_without_scripts(browser: webdriver.Chrome, pages: dict[str, Path]) -> None:
     """A browser that forbids scripts shows every scenario, check and chart."""
     browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
-        opened(browser, pages["mixed"], width=DESK)
+        open_page(browser, pages["mixed"], width=DESK)
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
     checks = browser.find_elements(By.CSS_SELECTOR, ".checks tbody tr")
@@ -132,7 +134,7 @@ def test_on_paper_the_page_is_light_and_whole(
     browser: webdriver.Chrome, pages: dict[str, Path], tmp_path: Path
 ) -> None:
     """Dark readers print on white too, and nothing is folded away."""
-    opened(browser, pages["mixed"], width=720, scheme="dark", media="print")
+    open_page(browser, pages["mixed"], width=720, scheme="dark", media="print")
     keep(browser, tmp_path / "print.png")
     assert browser.execute_script("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
@@ -146,19 +148,19 @@ def test_every_colour_of_text_stands_out(scheme: int, paper: str) -> None:
     assert len(blocks) == 3
     colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{3,8})", blocks[scheme]))
     texts = ("ink", "dim", "pass", "fail", "invalid", "skipped") if paper == "paper" else ("ink", "fail", "dim")
-    assert {name: ratio for name in texts if (ratio := contrast(colours[name], colours[paper])) < 4.5} == {}
+    assert {name: ratio for name in texts if (ratio := compute_contrast(colours[name], colours[paper])) < 4.5} == {}
     if paper == "paper":
         lines = ("c1", "c2", "c3", "c4", "fail", "pass", "invalid")
-        assert {name: ratio for name in lines if (ratio := contrast(colours[name], colours[paper])) < 3} == {}
+        assert {name: ratio for name in lines if (ratio := compute_contrast(colours[name], colours[paper])) < 3} == {}
 
 
-def contrast(one: str, other: str) -> float:
+def compute_contrast(one: str, other: str) -> float:
     """WCAG's contrast ratio of two colours."""
-    bright, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    bright, dark = sorted((compute_luminance(one), compute_luminance(other)), reverse=True)
     return (bright + 0.05) / (dark + 0.05)
 
 
-def luminance(colour: str) -> float:
+def compute_luminance(colour: str) -> float:
     """WCAG's relative luminance of #rgb or #rrggbb."""
     digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
     parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]

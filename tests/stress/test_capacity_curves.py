@@ -48,7 +48,7 @@ class SequentialMachine:
         return []
 
 
-async def _fresh(_cloud: object) -> None:
+async def _skip_rest(_cloud: object) -> None:
     """It is rested."""
 
 
@@ -59,7 +59,7 @@ def test_a_restart_meets_calls_however_fast_the_machine_is(each_s: float) -> Non
     faults = FaultLog(machine.clock)
     context = SimpleNamespace(ledger=machine.ledger, generator=machine, faults=faults, show_progress=lambda _text: None)
     side = SimpleNamespace(
-        name="after", generator=machine, cloud=machine, reset=_fresh, make_mix=lambda: [make_call()] * CALLS
+        name="after", generator=machine, cloud=machine, reset=_skip_rest, make_mix=lambda: [make_call()] * CALLS
     )
     mix = asyncio.run(capacity_curves.run_mixed_load(cast("Any", context), cast("Any", side)))
     assert machine.crashed_after is not None

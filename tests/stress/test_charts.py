@@ -25,7 +25,7 @@ def find_by_class(tree: Element, name: str) -> list[Element]:
     return [element for element in tree.iter() if element.get("class") == name]
 
 
-def on_axis(ticks: list[tuple[float, float]], pixel: float, *, log: bool) -> float:
+def read_axis_value(ticks: list[tuple[float, float]], pixel: float, *, log: bool) -> float:
     """The value of a pixel, read off the ticks on both sides of it as a person would."""
     (low, start), (high, end) = next(
         pair
@@ -36,7 +36,7 @@ def on_axis(ticks: list[tuple[float, float]], pixel: float, *, log: bool) -> flo
     return float(low * (high / low) ** share if log else low + (high - low) * share)
 
 
-def position(mark: Element) -> tuple[float, float]:
+def find_position(mark: Element) -> tuple[float, float]:
     """Return where a marker is, be it a circle or a shape that was moved there."""
     moved = re.fullmatch(r"translate\((.*) (.*)\)", mark.get("transform", ""))
     x, y = moved.groups() if moved else (mark.get("cx", ""), mark.get("cy", ""))
@@ -62,17 +62,17 @@ def test_a_known_point_lands_where_the_axis_says(log: bool) -> None:
     )
     found = [
         (
-            on_axis(read_ticks(tree, "x"), x, log=False),
-            on_axis(read_ticks(tree, "y"), y, log=log),
+            read_axis_value(read_ticks(tree, "x"), x, log=False),
+            read_axis_value(read_ticks(tree, "y"), y, log=log),
         )
-        for x, y in map(position, find_by_class(tree, "mark"))
+        for x, y in map(find_position, find_by_class(tree, "mark"))
     ]
     assert len(found) == len(points)
     for (x, y), (wanted_x, wanted_y) in zip(found, points, strict=True):
         assert x == pytest.approx(wanted_x, abs=2)
         assert y == pytest.approx(wanted_y, rel=0.02, abs=0 if log else 10)
     bar = find_by_class(tree, "bar")[0]
-    assert on_axis(read_ticks(tree, "y"), float(bar.get("y1", "")), log=log) == pytest.approx(
+    assert read_axis_value(read_ticks(tree, "y"), float(bar.get("y1", "")), log=log) == pytest.approx(
         350, rel=0.02, abs=0 if log else 10
     )
 

@@ -10,7 +10,7 @@ from stress.report import consistency
 from tests.stress import sample, sample_results
 
 
-def with_result(report: ReadinessReport, changed: ScenarioResult) -> ReadinessReport:
+def replace_result(report: ReadinessReport, changed: ScenarioResult) -> ReadinessReport:
     """The report with one scenario exchanged."""
     return replace(report, results=[changed if r.key == changed.key else r for r in report.results])
 
@@ -26,7 +26,7 @@ def with_result(report: ReadinessReport, changed: ScenarioResult) -> ReadinessRe
 )
 def test_the_score_follows_from_the_scenarios(status: Status, verdict: Status, headline: str) -> None:
     """Nothing that the report says of itself is counted."""
-    report = with_result(sample.make_passing_report(), replace(sample_results.make_health(), status=status))
+    report = replace_result(sample.make_passing_report(), replace(sample_results.make_health(), status=status))
     score = consistency.compute_score(report.results)
     assert (score.verdict, score.headline) == (verdict, headline)
     assert bool(consistency.find_contradictions(report)) == (status != "PASS")
@@ -54,7 +54,7 @@ def test_a_fail_weighs_more_than_what_was_not_judged() -> None:
 )
 def test_a_pass_that_its_record_speaks_against_is_not_counted(flaw: dict[str, Any]) -> None:
     """Each reason alone is enough, and the page shows the contradiction."""
-    report = with_result(sample.make_passing_report(), replace(sample_results.make_claims(), **flaw))
+    report = replace_result(sample.make_passing_report(), replace(sample_results.make_claims(), **flaw))
     assert consistency.compute_score(report.results).passed == 7
     assert consistency.compute_score(report.results).verdict == "INVALID"
     assert any("Claims keep" in claim and "not counted" in claim for claim in consistency.find_contradictions(report))

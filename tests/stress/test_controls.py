@@ -306,13 +306,13 @@ def test_a_name_that_there_is_not_is_refused() -> None:
 
 
 # ---- its processes --------------------------------------------------------------------------------------------------
-def hanging(root: Path) -> list[str]:
+def build_hanging_command(root: Path) -> list[str]:
     """The command of a harness that starts a child and never ends."""
     put_files(root, {PLAN: '{"a": "hangs"}', "a/code/service.py": "", "out/x": ""})
     return [*HARNESS, "run", "--root", str(root / "a"), "--out", str(root / "out")]
 
 
-def left_running(root: Path) -> list[int]:
+def list_left_running(root: Path) -> list[int]:
     """Return which of the processes still run that the child of a hanging harness has started."""
     return [pid for pid in json.loads((root / STARTED).read_text()) if psutil.pid_exists(pid)
             and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]  # fmt: skip
@@ -322,7 +322,7 @@ def test_a_harness_that_takes_too_long_is_ended_without_a_result(root: Path) -> 
     """Its findings until then do not count."""
     (root / "out").mkdir()
     (root / "out/report.json").write_text(json.dumps(make_report(SAW_IT)))
-    ran = run_harness(hanging(root), root, root / "out/report.json", root / "log", limit_s=0.5)
+    ran = run_harness(build_hanging_command(root), root, root / "out/report.json", root / "log", limit_s=0.5)
     assert ran.report is None
     assert "was not done after 0.5 s" in ran.trouble
 
@@ -339,13 +339,13 @@ def interruptible() -> Iterator[None]:
 def test_ctrl_c_ends_the_harness_and_what_it_has_started(root: Path) -> None:
     """They have ended before the interrupt is passed on."""
 
-    def interrupt() -> None:
+    def send_interrupt() -> None:
         wait_until((root / STARTED).exists, "the harness did not start")
         os.kill(os.getpid(), signal.SIGINT)
 
-    command, thread = hanging(root), threading.Thread(target=interrupt)
+    command, thread = build_hanging_command(root), threading.Thread(target=send_interrupt)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
         run_harness(command, root, root / "out/report.json", root / "log", limit_s=60.0)
     thread.join()
-    wait_until(lambda: not left_running(root), "its child is still there")
+    wait_until(lambda: not list_left_running(root), "its child is still there")

@@ -19,7 +19,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health_monitor, "EVERY_S", 0.1)
 
 
-def watched(setup: LoadGeneratorSetup) -> HealthMonitor:
+def make_monitor(setup: LoadGeneratorSetup) -> HealthMonitor:
     """A monitor of a server's."""
     return HealthMonitor(setup.generator.copy_for_scenario("health"), CallFactory(1))
 
@@ -31,7 +31,7 @@ def test_what_the_check_says_is_kept_as_it_was_said() -> None:
         async with run_setup(
             lambda _: web.json_response(REPORT) if len(setup.requests) % 2 else respond_problem(429, "x")
         ) as setup:
-            watch = watched(setup)
+            watch = make_monitor(setup)
             watch.start()
             await wait_until(lambda: len(watch.samples) >= 4)
             await watch.stop()
@@ -63,7 +63,7 @@ def test_it_asks_on_while_nobody_answers_and_from_many_addresses() -> None:
 
     async def scenario() -> None:
         async with run_setup(answer) as setup:
-            watch = watched(setup)
+            watch = make_monitor(setup)
             watch.start()
             await wait_until(lambda: len(setup.requests) >= health_monitor.ADDRESSES + 1)
             assert watch.samples == []
@@ -80,7 +80,7 @@ def test_a_wait_ends_with_the_next_report_that_fits() -> None:
 
     async def scenario() -> None:
         async with run_setup(lambda _: respond_problem(503, "x")) as setup:
-            watch = watched(setup)
+            watch = make_monitor(setup)
             watch.samples.append(HealthSample(0, 0, "healthy", {}))
             assert await watch.wait_for_report(lambda said: said.status == "healthy", 0.15) is None
             waiting = asyncio.ensure_future(watch.wait_for_report(lambda said: said.status == "healthy", 10))

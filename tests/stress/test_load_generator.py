@@ -38,7 +38,7 @@ def run(work: Coroutine[Any, Any, None]) -> None:
     asyncio.run(asyncio.wait_for(work, 60))
 
 
-async def opened(gate: asyncio.Event, holds: Callable[[], bool]) -> None:
+async def open_gate_once(gate: asyncio.Event, holds: Callable[[], bool]) -> None:
     """Open a gate once something holds."""
     await wait_until(holds)
     gate.set()
@@ -101,7 +101,7 @@ def test_a_burst_is_meant_for_one_instant_and_is_there_before_any_answer(people:
         async with run_setup(answer) as setup:
             samples, _ = await asyncio.gather(
                 setup.generator.send_burst([people.make_registration() for _ in range(50)]),
-                opened(gate, lambda: len(setup.requests) == 50),
+                open_gate_once(gate, lambda: len(setup.requests) == 50),
             )
         assert len({sample.meant_s for sample in samples}) == 1
         spread = (max(s.sent_s for s in samples) - min(s.sent_s for s in samples)) * 1000
@@ -123,7 +123,7 @@ def test_arrivals_do_not_wait_for_answers() -> None:
         async with run_setup(answer) as setup:
             samples, _ = await asyncio.gather(
                 setup.generator.send_at_random([make_call(key=str(n)) for n in range(100)], 400.0, 1),
-                opened(gate, lambda: len(setup.requests) == 100 and setup.ledger.samples == []),
+                open_gate_once(gate, lambda: len(setup.requests) == 100 and setup.ledger.samples == []),
             )
         assert {sample.status for sample in samples} == {201}
         assert sorted(setup.keys, key=str) == sorted(map(str, range(100)))
@@ -134,14 +134,18 @@ def test_arrivals_do_not_wait_for_answers() -> None:
 def test_arrivals_come_at_random_moments_at_their_rate() -> None:
     """Gaps of a Poisson process: their mean is 1 / rate, and they spread as much; a seed repeats them."""
 
-    async def gaps(setup: LoadGeneratorSetup, seed: int) -> list[float]:
+    async def measure_gaps(setup: LoadGeneratorSetup, seed: int) -> list[float]:
         samples = await setup.generator.send_at_random([make_call(key=str(n)) for n in range(300)], 1000.0, seed)
         meant = [sample.meant_s for sample in samples]
         return [after - before for before, after in pairwise(meant)]
 
     async def scenario() -> None:
         async with run_setup(lambda _: respond_created()) as setup:
-            first, again, other = await gaps(setup, 1), await gaps(setup, 1), await gaps(setup, 2)
+            first, again, other = (
+                await measure_gaps(setup, 1),
+                await measure_gaps(setup, 1),
+                await measure_gaps(setup, 2),
+            )
         mean = fmean(first)
         assert mean == pytest.approx(0.001, rel=0.25)
         assert fmean((gap - mean) ** 2 for gap in first) ** 0.5 == pytest.approx(mean, rel=0.35)
@@ -366,7 +370,7 @@ def test_work_is_done_so_many_at_a_time_and_in_its_order() -> None:
     """Never more, and as many as that."""
     busy, most = 0, 0
 
-    async def piece(n: int) -> int:
+    async def send_piece(n: int) -> int:
         nonlocal busy, most
         busy += 1
         most = max(most, busy)
@@ -375,7 +379,7 @@ def test_work_is_done_so_many_at_a_time_and_in_its_order() -> None:
         return n
 
     async def scenario() -> None:
-        done = await run_limited([lambda n=n: piece(n) for n in range(20)], 3)  # type: ignore[misc]
+        done = await run_limited([lambda n=n: send_piece(n) for n in range(20)], 3)  # type: ignore[misc]
         assert done == list(range(20))
 
     run(scenario())

@@ -21,7 +21,7 @@ from stress.model import (
 from stress.report import page
 from stress.report.markdown import format_markdown
 from tests.stress import sample, sample_results
-from tests.stress.test_consistency import with_result
+from tests.stress.test_consistency import replace_result
 
 HOSTILE = "<script>alert(1)</script> & \"quoted\" 'single' {{ 7 * 7 }} ]]> <!--"
 REACHES_OUT = re.compile(
@@ -96,7 +96,7 @@ def test_another_result_is_another_score() -> None:
     report = sample.make_passing_report()
     assert "All 8 promises hold." in page.render_page(report)
     claims = replace(report.results[3], checks=[replace(report.results[3].checks[0], passed=False)])
-    made = page.render_page(with_result(report, claims))
+    made = page.render_page(replace_result(report, claims))
     assert "7 of 8 promises hold." in made
     assert "was recorded as PASS, but 1 of its 1 checks did not hold: it is not counted." in made
 

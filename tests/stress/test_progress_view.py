@@ -23,7 +23,7 @@ def at_a_desk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress_view, "REFRESH_S", 0.02)
 
 
-def eventually(holds: Callable[[], bool]) -> None:
+def wait_until(holds: Callable[[], bool]) -> None:
     """Wait for a condition."""
     until = time.monotonic() + WAIT_S
     while not holds():
@@ -31,7 +31,7 @@ def eventually(holds: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def on_terminal(file: StringIO) -> Console:
+def make_terminal(file: StringIO) -> Console:
     """A console that takes itself for a terminal."""
     return Console(file=file, force_terminal=True, width=110, height=40, _environ={"TERM": "xterm-256color"})
 
@@ -81,7 +81,7 @@ def test_a_long_step_is_not_silent(monkeypatch: pytest.MonkeyPatch) -> None:
             view.note_answer(nth % 100 != 0)
         view.note_lag(7)
         view.note_lag(3)
-        eventually(lambda: out.getvalue().count("answers/s") >= 2)
+        wait_until(lambda: out.getvalue().count("answers/s") >= 2)
     assert "1,500 in all, 15 errors, lag 3 ms (most 7)" in out.getvalue()
 
 
@@ -90,10 +90,10 @@ def test_a_terminal_shows_what_is_under_way_and_what_is_to_come() -> None:
     out = StringIO()
     report = sample.make_mixed_report()
     scenarios = [(result.key, result.title) for result in report.results]
-    with ProgressView(profile="full", expected_s=400, scenarios=scenarios, console=on_terminal(out)) as view:
+    with ProgressView(profile="full", expected_s=400, scenarios=scenarios, console=make_terminal(out)) as view:
         view.start_scenario("pool", scenarios[0][1])
         view.note_step("fifty environments at work")
-        eventually(lambda: "▸ running" in out.getvalue() and "fifty environments at work" in out.getvalue())
+        wait_until(lambda: "▸ running" in out.getvalue() and "fifty environments at work" in out.getvalue())
         assert out.getvalue().count("· waiting") >= 7
         run(view)
     last = out.getvalue()[out.getvalue().rindex("Readiness") :]
@@ -109,7 +109,7 @@ def test_ci_gets_lines_even_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> No
     """A log is read later: nothing in it is drawn over."""
     monkeypatch.setenv("CI", "true")
     out = StringIO()
-    with ProgressView(profile="full", expected_s=400, console=on_terminal(out)) as view:
+    with ProgressView(profile="full", expected_s=400, console=make_terminal(out)) as view:
         run(view)
     assert "\x1b[" not in out.getvalue().replace("\x1b[0m", "")
     assert "pool: PASS, 4 of 4 checks held" in out.getvalue()
@@ -142,7 +142,7 @@ def test_a_terminal_that_is_gone_does_not_end_the_run(terminal: bool, monkeypatc
     monkeypatch.setattr("rich.console.os.dup2", lambda *_: None)  # on a broken pipe it would close pytest's own output
     file = BrokenTerminal()
     with ProgressView(
-        profile="full", expected_s=400, console=on_terminal(file) if terminal else Console(file=file)
+        profile="full", expected_s=400, console=make_terminal(file) if terminal else Console(file=file)
     ) as view:
         run(view)
 
@@ -164,8 +164,8 @@ def test_answers_draw_nothing_by_themselves(monkeypatch: pytest.MonkeyPatch) -> 
     """The view is drawn by its clock, however many answers come: with a slow one, at the beginning and the end."""
     monkeypatch.setattr(progress_view, "REFRESH_S", WAIT_S)
     out = StringIO()
-    with ProgressView(profile="full", expected_s=400, console=on_terminal(out)) as view:
-        eventually(lambda: "Readiness" in out.getvalue())
+    with ProgressView(profile="full", expected_s=400, console=make_terminal(out)) as view:
+        wait_until(lambda: "Readiness" in out.getvalue())
         for _ in range(20_000):
             view.note_answer(ok=True)
     assert out.getvalue().count("Readiness") <= 3

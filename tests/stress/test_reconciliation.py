@@ -38,11 +38,11 @@ def _make_wrong_case(change: Callable[[SampleSystem], object], *found: str, case
     return pytest.param(change, set(found), id=case)
 
 
-def _second_account(system: SampleSystem) -> None:
+def _add_second_account(system: SampleSystem) -> None:
     system.people.append({**sample_system.make_member_row(), "id": "member-2"})
 
 
-def _second_claim(system: SampleSystem) -> None:
+def _add_second_claim(system: SampleSystem) -> None:
     system.claims.append(
         {**sample_system.make_claim_row(), "id": "claim-2", "number": "CLM-2026-000002", "title": "Another"}
     )
@@ -63,7 +63,7 @@ def _second_claim(system: SampleSystem) -> None:
         _make_wrong_case(lambda w: w.inbox.update({BESA: 1}), MAILS, case="a doubled mail"),
         _make_wrong_case(lambda w: w.inbox.subtract({BESA: 1}), MAILS, case="a lost mail"),
         _make_wrong_case(lambda w: w.people.pop(), ACCOUNTS, case="a missing account"),
-        _make_wrong_case(_second_account, ACCOUNTS, case="a second account with one address"),
+        _make_wrong_case(_add_second_account, ACCOUNTS, case="a second account with one address"),
         _make_wrong_case(lambda w: w.member.update(id="member-2"), ACCOUNTS, case="another account than was answered"),
         _make_wrong_case(
             lambda w: w.member["audit"].pop("member.contact_changed"), AUDIT, case="a missing audit entry"
@@ -96,7 +96,7 @@ def _second_claim(system: SampleSystem) -> None:
         _make_wrong_case(lambda w: w.agent.update(agents=0), "rows of a person", case="a lost agent row"),
         _make_wrong_case(lambda w: w.agent.update(members=1), "rows of a person", case="an agent who became a member"),
         _make_wrong_case(lambda w: w.member.update(agent=None), "agent of a member", case="a lost agent"),
-        _make_wrong_case(_second_claim, UNNAMED, case="a claim that no answer named"),
+        _make_wrong_case(_add_second_claim, UNNAMED, case="a claim that no answer named"),
         _make_wrong_case(lambda w: w.claims.clear(), LOST, case="an answered claim that is missing"),
         _make_wrong_case(lambda w: w.claim.update(broken=1), "history of a claim", case="a gap in a history"),
         _make_wrong_case(lambda w: w.claim.update(steps=1), "history of a claim", case="a lost transition"),
@@ -166,7 +166,7 @@ def test_a_refused_transition_has_left_nothing(system: SampleSystem) -> None:
     assert system.list_kinds() == {"history of a claim"}
 
 
-def unanswered_registration(status: int = 0, problem: str = "") -> SampleSystem:
+def make_unanswered_registration(status: int = 0, problem: str = "") -> SampleSystem:
     """A member of whom nobody knows whether they were registered."""
     system = SampleSystem(claims=[], inbox=Counter({sample_system.ARTA: 2, BESA: 1}))
     system.drop_calls("renew", "edit", "claim", "move", "announce", "complete")
@@ -182,9 +182,9 @@ OPEN = [(0, ""), (500, "internal"), (502, ""), (503, "unavailable"), (504, ""), 
 @pytest.mark.parametrize(("status", "problem"), OPEN)
 def test_a_call_without_an_answer_may_be_done_once_or_not_at_all_but_not_twice(status: int, problem: str) -> None:
     """This holds for whatever came instead of the answer."""
-    system = unanswered_registration(status, problem)
+    system = make_unanswered_registration(status, problem)
     assert system.list_kinds() == set()
-    _second_account(system)
+    _add_second_account(system)
     assert TWICE in system.list_kinds()
     del system.people[1:]
     system.inbox[BESA] = 0
@@ -205,7 +205,7 @@ def test_a_call_without_an_answer_may_be_done_once_or_not_at_all_but_not_twice(s
 )
 def test_a_call_without_an_answer_is_never_half_done(change: Callable[[SampleSystem], object], found: set[str]) -> None:
     """If the account exists, all that belongs to it does."""
-    system = unanswered_registration()
+    system = make_unanswered_registration()
     change(system)
     assert system.list_kinds() == found
 
@@ -235,7 +235,7 @@ def test_two_calls_with_keys_of_their_own_are_two(system: SampleSystem) -> None:
     assert collect_expected([*system.samples, *again], MEMBER).accepted["renew"] == 4
 
 
-def unanswered_renewal(*, done: bool) -> SampleSystem:
+def make_unanswered_renewal(*, done: bool) -> SampleSystem:
     """A renewal that nobody got the answer of."""
     system = SampleSystem()
     system.change_answer("renew", 0)
@@ -250,12 +250,12 @@ def unanswered_renewal(*, done: bool) -> SampleSystem:
 @pytest.mark.parametrize("done", [True, False])
 def test_a_renewal_without_an_answer_is_whole_or_not_there(done: bool) -> None:
     """Both are clean; an entry without its commission is not, nor a second of either."""
-    assert unanswered_renewal(done=done).list_kinds() == set()
-    system = unanswered_renewal(done=done)
+    assert make_unanswered_renewal(done=done).list_kinds() == set()
+    system = make_unanswered_renewal(done=done)
     system.member["audit"]["membership.renewed"] = 1
     system.member.update(commissions=["new 7.00"])
     assert "commissions of a member" in system.list_kinds()
-    system = unanswered_renewal(done=done)
+    system = make_unanswered_renewal(done=done)
     system.member["audit"]["membership.renewed"] = 2
     assert AUDIT in system.list_kinds()
 

@@ -33,18 +33,18 @@ async def record_success(context: LocalScenarioContext) -> None:
     context.reconciliation.compare("rows", "one", 1, 1)
 
 
-async def bad(context: LocalScenarioContext) -> None:
+async def run_bad(context: LocalScenarioContext) -> None:
     """A check does not hold."""
     context.check_equal("One is two", 2, 1)
 
 
-async def broken(context: LocalScenarioContext) -> None:
+async def run_broken(context: LocalScenarioContext) -> None:
     """It breaks off after its first check."""
     context.check_equal("One is one", 1, 1)
     raise RuntimeError("the floor is lava " * 100)
 
 
-async def idle(_stage: LocalScenarioContext) -> None:
+async def run_idle(_stage: LocalScenarioContext) -> None:
     """It asserts nothing."""
 
 
@@ -81,7 +81,7 @@ def test_a_scenario_that_breaks_off_fails_by_name_and_the_others_go_on(
 ) -> None:
     """The report has its earlier findings beside the reason."""
     report = run_scenarios(
-        monkeypatch, tmp_path, {"pool": (record_success,), "agents": (broken,), "members": (record_success,)}
+        monkeypatch, tmp_path, {"pool": (record_success,), "agents": (run_broken,), "members": (record_success,)}
     )
     assert [(r.key, r.title, r.status) for r in report.results] == [
         ("pool", "Pool", "PASS"), ("agents", "Agents", "FAIL"), ("members", "Members", "PASS")]  # fmt: skip
@@ -97,8 +97,8 @@ def test_a_run_is_as_good_as_its_scenarios(monkeypatch: pytest.MonkeyPatch, tmp_
     assert (
         run_scenarios(monkeypatch, tmp_path, {"pool": (record_success,), "agents": (record_success,)}).verdict == "PASS"
     )
-    assert run_scenarios(monkeypatch, tmp_path, {"pool": (record_success,), "agents": (idle,)}).verdict == "INVALID"
-    assert run_scenarios(monkeypatch, tmp_path, {"pool": (bad,), "agents": (idle,)}).verdict == "FAIL"
+    assert run_scenarios(monkeypatch, tmp_path, {"pool": (record_success,), "agents": (run_idle,)}).verdict == "INVALID"
+    assert run_scenarios(monkeypatch, tmp_path, {"pool": (run_bad,), "agents": (run_idle,)}).verdict == "FAIL"
 
 
 def test_what_a_scenario_can_only_judge_at_the_end_is_part_of_it(
@@ -107,18 +107,18 @@ def test_what_a_scenario_can_only_judge_at_the_end_is_part_of_it(
     """`finish` runs after all of them, also where `run` broke off; and may break off itself."""
     order: list[str] = []
 
-    async def noted(context: LocalScenarioContext) -> None:
+    async def note_scenario(context: LocalScenarioContext) -> None:
         order.append(context.key)
         await record_success(context)
 
-    async def finished(context: LocalScenarioContext) -> None:
+    async def note_end(context: LocalScenarioContext) -> None:
         order.append(f"{context.key} finished")
         context.check_equal("Two are two", 2, 2)
 
     works: dict[str, tuple[Work, ...]] = {
-        "pool": (noted, finished),
-        "agents": (noted, broken),
-        "members": (broken, finished),
+        "pool": (note_scenario, note_end),
+        "agents": (note_scenario, run_broken),
+        "members": (run_broken, note_end),
     }
     report = run_scenarios(monkeypatch, tmp_path, works)
     assert order == ["pool", "agents", "pool finished", "members finished"]
@@ -127,7 +127,7 @@ def test_what_a_scenario_can_only_judge_at_the_end_is_part_of_it(
 
 def test_only_what_was_asked_for_is_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The report counts what was run."""
-    report = run_scenarios(monkeypatch, tmp_path, {"pool": (record_success,), "agents": (bad,)}, only=("pool",))
+    report = run_scenarios(monkeypatch, tmp_path, {"pool": (record_success,), "agents": (run_bad,)}, only=("pool",))
     assert ([r.key for r in report.results], report.total, report.verdict) == (["pool"], 1, "PASS")
 
 
@@ -135,13 +135,13 @@ def test_each_scenario_has_samples_and_stall_of_its_own(monkeypatch: pytest.Monk
     """Calls to nobody are counted where they were made, and a stalled generator makes each of them invalid."""
     monkeypatch.setattr(runs, "STALL_S", 0.1)
 
-    async def sends(context: LocalScenarioContext) -> None:
+    async def send_call(context: LocalScenarioContext) -> None:
         context.reconciliation.compare("rows", "one", 1, 1)
         context.check_equal(
             "Nobody is there", [0, 0], [s.status for s in await context.send_burst([_to_nobody(), _to_nobody()])]
         )
 
-    works: dict[str, tuple[Work, ...]] = {"pool": (sends,), "agents": (sends,)}
+    works: dict[str, tuple[Work, ...]] = {"pool": (send_call,), "agents": (send_call,)}
     assert [(r.status, r.samples) for r in run_scenarios(monkeypatch, tmp_path, works).results] == [("PASS", 2)] * 2
     stalled = run_scenarios(monkeypatch, tmp_path, works, stall=True)
     assert [(r.status, r.samples) for r in stalled.results] == [("INVALID", 2)] * 2
@@ -156,11 +156,15 @@ def test_the_timeline_counts_answers_by_the_second(tmp_path: Path) -> None:
     run = ReadinessRun(RunOptions(root=tmp_path, state=tmp_path, out=tmp_path, profile=CONTROL), cast("Any", None))
     run.clock = cast("Any", SimpleNamespace(read_now=lambda: 2.5))
 
-    def ended(sample: CallSample, done: float) -> CallSample:
+    def end_sample(sample: CallSample, done: float) -> CallSample:
         return set_times(sample, sent_s=0, done_s=done)
 
     meant = make_sample(make_call(wanted=(429,)), 429)
-    for sample in (ended(make_sample(make_call()), 0.1), ended(make_sample(make_call(), 500), 1.1), ended(meant, 1.9)):
+    for sample in (
+        end_sample(make_sample(make_call()), 0.1),
+        end_sample(make_sample(make_call(), 500), 1.1),
+        end_sample(meant, 1.9),
+    ):
         run.ledger.note(sample)
     report = {"status": "healthy", "checks": {"email": {"circuit": "open"}, "identity": {}, "storage": {}}}
     said = [HealthSample(1, 1.2, "no answer", {}), HealthSample(0, 0.2, "healthy", report)]

@@ -110,13 +110,13 @@ def test_each_call_of_a_burst_is_a_sample_that_it_takes() -> None:
     context = make_context()
     context.generator.api = f"http://127.0.0.1:{find_free_port()}"
 
-    async def burst() -> None:
+    async def send_burst() -> None:
         context.check_equal(
             "Nobody is there", 2, len(await context.send_burst([make_call(wanted=(0,)), make_call(wanted=(0,))]))
         )
         await context.generator.close()
 
-    asyncio.run(burst())
+    asyncio.run(send_burst())
     found = context.build_result()
     assert (found.samples, found.samples_wanted) == (2, 2)
     context.ledger.samples.pop()

@@ -36,7 +36,7 @@ def test_a_change_is_at_the_look_that_saw_it() -> None:
     assert merge_intervals(seen, 5.0) == [Interval("closed", 1, 3), Interval("open", 3, 4), Interval("closed", 4, 5)]
 
 
-def everybody(people: CallFactory) -> list[PlannedCall]:
+def plan_all_calls(people: CallFactory) -> list[PlannedCall]:
     """Return one call of each kind."""
     return [
         people.make_application(),
@@ -50,7 +50,7 @@ def everybody(people: CallFactory) -> list[PlannedCall]:
 
 def test_nothing_personal_is_in_the_samples(tmp_path: Path) -> None:
     """No word of what was sent or answered, no token; what remains are ids, keys, times, statuses."""
-    calls = everybody(CallFactory(7))
+    calls = plan_all_calls(CallFactory(7))
     kept = [make_sample(made, 201, at=0.5, id=f"id-{n}", **(made.body or {})) for n, made in enumerate(calls)]
     samples.write_samples(kept, tmp_path / "samples.csv.gz")
     text = gzip.decompress((tmp_path / "samples.csv.gz").read_bytes()).decode()
@@ -96,7 +96,7 @@ def test_each_client_has_a_loopback_address_of_its_own() -> None:
 def test_no_two_people_share_an_address_a_mail_address_or_a_key() -> None:
     """This holds for people of any kind, and none of the addresses can belong to anybody."""
     people = CallFactory(1)
-    calls = [made for _ in range(300) for made in everybody(people)]
+    calls = [made for _ in range(300) for made in plan_all_calls(people)]
     emails = [made.body["email"] for made in calls if made.body and "email" in made.body]
     keys = [made.key for made in calls if made.method == "POST"]
     for each in (emails, keys, [made.client for made in calls]):
@@ -107,7 +107,7 @@ def test_no_two_people_share_an_address_a_mail_address_or_a_key() -> None:
 
 def test_a_seed_repeats_what_was_drawn() -> None:
     """Keys and plans; the addresses of mail also count on through a process."""
-    first, again, other = ([c.key for c in everybody(CallFactory(seed))] for seed in (3, 3, 4))
+    first, again, other = ([c.key for c in plan_all_calls(CallFactory(seed))] for seed in (3, 3, 4))
     assert first == again != other
 
 

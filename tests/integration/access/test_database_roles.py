@@ -61,7 +61,7 @@ CALLERS = {
 Grants = dict[tuple[str, str, str], str]
 
 
-def decided() -> Grants:
+def read_decided() -> Grants:
     """Return what the table says, in the order of the catalog's columns."""
     return {
         (role, relation, privilege): " ".join(sorted(columns.split()))
@@ -71,14 +71,14 @@ def decided() -> Grants:
     }
 
 
-def granted(fresh_database: FreshDatabase) -> Grants:
+def read_granted(fresh_database: FreshDatabase) -> Grants:
     """Return what the catalog says."""
     return {
         (row["role"], row["relation"], row["privilege"]): row["columns"] for row in fresh_database.query_rows(GRANTS)
     }
 
 
-def undecided(fresh_database: FreshDatabase) -> set[str]:
+def list_undecided(fresh_database: FreshDatabase) -> set[str]:
     """Return the tables, views and sequences about which nobody has decided who sees them."""
     own = {relation for role in OWN_ROLES for relation in ROLES[role]}
     return {row["relname"] for row in fresh_database.query_rows(RELATIONS)} - own - set(NOBODY)
@@ -86,7 +86,7 @@ def undecided(fresh_database: FreshDatabase) -> set[str]:
 
 def test_every_role_may_do_what_the_table_says_and_nothing_else(fresh_database: FreshDatabase) -> None:
     """A grant too many is as much a difference as a missing one; PUBLIC has none."""
-    assert granted(fresh_database) == decided()
+    assert read_granted(fresh_database) == read_decided()
 
 
 @pytest.mark.parametrize(
@@ -105,15 +105,15 @@ def test_a_grant_too_many_or_too_few_is_seen(fresh_database: FreshDatabase, chan
         connection.execute(change.encode())
         rows = connection.execute(GRANTS.encode()).fetchall()
         connection.rollback()
-    assert {tuple(row[:3]): row[3] for row in rows} != decided()
+    assert {tuple(row[:3]): row[3] for row in rows} != read_decided()
 
 
 def test_a_table_that_nobody_decided_about_is_seen(fresh_database: FreshDatabase) -> None:
     """A migration that makes one says who may do what with it, or that no function's role may."""
-    assert undecided(fresh_database) == set()
+    assert list_undecided(fresh_database) == set()
     fresh_database.query_rows("CREATE TABLE new_table (id int)")
     try:
-        assert undecided(fresh_database) == {"new_table"}
+        assert list_undecided(fresh_database) == {"new_table"}
     finally:
         fresh_database.query_rows("DROP TABLE new_table")
 

@@ -49,7 +49,7 @@ def collect_operations() -> dict[str, Operation]:
     return {f"{method} {resource}": it for api in APIS for (method, resource), it in api.operations.items()}
 
 
-def method_and_resource(row: str) -> str:
+def drop_variant(row: str) -> str:
     """An operation without the words that distinguish its variants."""
     return " ".join(row.split()[:2])
 
@@ -74,16 +74,14 @@ def test_each_caller_gets_the_status_that_the_table_says(callers: CallerFixtures
     """The record is new for each call, and nothing else is wrong with the request."""
     expected = {(whose, caller): status for whose, caller, status in list_cells(row)}
     body = BODIES.get(row, lambda: None)
-    found = {
-        (whose, caller): callers.call(caller, method_and_resource(row), whose, body()) for whose, caller in expected
-    }
+    found = {(whose, caller): callers.call(caller, drop_variant(row), whose, body()) for whose, caller in expected}
     assert found == expected
     record("permissions", operation=row, cells=len(expected))
 
 
 def test_every_operation_is_in_the_table() -> None:
     """A new operation needs a decision here, and a removed one is taken out."""
-    written = {method_and_resource(row) for row in ROWS} | set(TABLE["public"])
+    written = {drop_variant(row) for row in ROWS} | set(TABLE["public"])
     assert written == set(collect_operations())
 
 
@@ -104,5 +102,5 @@ def test_what_is_public_asks_for_no_token() -> None:
 def test_the_table_has_no_hole() -> None:
     """The table has more than 600 cells, and every one is called."""
     count = sum(len(list(list_cells(row))) for row in ROWS)
-    record("permission_cells", cells=count, operations=len({method_and_resource(row) for row in ROWS}))
+    record("permission_cells", cells=count, operations=len({drop_variant(row) for row in ROWS}))
     assert count > 600

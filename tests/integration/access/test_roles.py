@@ -13,7 +13,7 @@ from shared.ids import make_uuid7
 from tests.api_client import STAFF, ApiClient, ApiReply, make_claims
 from tests.databases import FreshDatabase
 from tests.integration.claims.sample_claims import ClaimFixtures, find_account
-from tests.integration.function_client import add_agent, make_client, next_serial, sign_in
+from tests.integration.function_client import add_agent, get_next_serial, make_client, sign_in
 from tests.sample_people import make_person
 
 Token = dict[str, str]
@@ -132,7 +132,7 @@ def test_who_is_in_two_groups_acts_as_what_the_account_is(
 
 def register(client: ApiClient) -> ApiReply:
     """A member."""
-    return client.sign_in_as(None).call("POST", "/members", make_person(), key=f"key-{next_serial()}")
+    return client.sign_in_as(None).call("POST", "/members", make_person(), key=f"key-{get_next_serial()}")
 
 
 @pytest.mark.parametrize("remembered", [True, False], ids=["kept in DynamoDB", "kept in the database alone"])

@@ -12,7 +12,7 @@ from agents.app import api
 from members.app import api as members_api
 from tests.api_client import ADMIN, STAFF, ApiClient, ApiReply, make_claims
 from tests.databases import FreshDatabase
-from tests.integration.function_client import add_agent, make_client, next_serial, sign_in
+from tests.integration.function_client import add_agent, get_next_serial, make_client, sign_in
 from tests.integration.jobs.records import RecordFixtures
 from tests.sample_people import make_applicant, make_person
 
@@ -34,7 +34,7 @@ def client(fresh_database: FreshDatabase) -> ApiClient:
 
 
 def apply(client: ApiClient, **changes: Any) -> ApiReply:
-    return client.call("POST", "/agents", make_applicant(**changes), key=f"key-{next_serial()}")
+    return client.call("POST", "/agents", make_applicant(**changes), key=f"key-{get_next_serial()}")
 
 
 def decide(client: ApiClient, agent_id: str, decision: str) -> ApiReply:
@@ -72,7 +72,7 @@ def add_rejected_agent(
 ) -> tuple[dict[str, Any], str]:
     """Somebody who was rejected that long ago, and their address."""
     body = make_applicant(**changes)
-    agent = client.call("POST", "/agents", body, key=f"key-{next_serial()}").json
+    agent = client.call("POST", "/agents", body, key=f"key-{get_next_serial()}").json
     assert decide(client, agent["id"], "reject").status == 200
     fresh_database.query_rows("UPDATE agents SET decided_at = now() - %s::interval WHERE id = %s", ago, agent["id"])
     fresh_database.query_rows(
@@ -387,10 +387,10 @@ def test_an_agent_sees_their_own_clients_and_nothing_of_claims(
     members = make_client(members_api, fresh_database)
     (one, one_code), (two, two_code) = add_agent(fresh_database), add_agent(fresh_database)
     mine = [
-        members.call("POST", "/members", make_person(referral_code=one_code), key=f"k{next_serial()}").json["id"]
+        members.call("POST", "/members", make_person(referral_code=one_code), key=f"k{get_next_serial()}").json["id"]
         for _ in range(3)
     ]
-    members.call("POST", "/members", make_person(referral_code=two_code), key=f"k{next_serial()}")
+    members.call("POST", "/members", make_person(referral_code=two_code), key=f"k{get_next_serial()}")
     me, other = client.sign_in_as(sign_in(fresh_database, one)), client.sign_in_as(sign_in(fresh_database, two))
     first = me.call("GET", "/agents/me/clients", query={"limit": "2"}).json
     rest = me.call("GET", "/agents/me/clients", query={"limit": "2", "cursor": first["next_cursor"]}).json

@@ -14,7 +14,7 @@ from tests.api_client import ApiClient, ApiReply
 from tests.databases import FreshDatabase
 from tests.failover.servers import wait_until
 from tests.fakes.clock import ManualClock
-from tests.integration.function_client import TODAY, add_agent, make_client, next_serial, sign_in
+from tests.integration.function_client import TODAY, add_agent, get_next_serial, make_client, sign_in
 from tests.integration.jobs.records import RecordFixtures
 from tests.sample_people import make_person
 
@@ -44,7 +44,7 @@ def client(fresh_database: FreshDatabase, staff: dict[str, str]) -> ApiClient:
 def add_signed_up_member(fresh_database: FreshDatabase, code: str, *, proven: bool = True) -> str:
     """A new client of an agent's, who has signed in where they are proven; their id."""
     reply = make_client(members_api, fresh_database).call(
-        "POST", "/members", make_person(referral_code=code), key=f"key-{next_serial()}"
+        "POST", "/members", make_person(referral_code=code), key=f"key-{get_next_serial()}"
     )
     assert reply.status == 201, reply.body
     if proven:
@@ -223,7 +223,7 @@ def test_a_decision_names_what_and_why(client: ApiClient, body: dict[str, Any], 
     assert (reply.status, reply.pointers) == (422, pointers)
 
 
-def every(client: ApiClient, **query: str) -> list[dict[str, Any]]:
+def list_all(client: ApiClient, **query: str) -> list[dict[str, Any]]:
     """All pages of a listing, two at a time."""
     items: list[dict[str, Any]] = []
     cursor: str | None = None
@@ -244,16 +244,18 @@ def test_staff_list_commissions_by_state_and_agent(fresh_database: FreshDatabase
     members = [add_signed_up_member(fresh_database, code) for _ in range(3)]
     made = [find_commission(fresh_database, member) for member in members]
     decide(client, made[0])
-    listed = every(client, agent=agent_id)
+    listed = list_all(client, agent=agent_id)
     assert [one["id"] for one in listed] == made[::-1]
     assert {one["agent"]["id"] for one in listed} == {agent_id}
     assert [one["member"]["id"] for one in listed] == members[::-1]
     assert {key: listed[-1][key] for key in ("kind", "state", "rate", "amount", "currency")} == {
         "kind": "new", "state": "approved", "rate": "0.2000", "amount": "7.00", "currency": "EUR",
     }  # fmt: skip
-    assert [one["id"] for one in every(client, agent=agent_id, state="approved")] == [made[0]]
-    assert len(every(client)) == len(every(client, agent=agent_id.upper())) + fresh_database.count("commissions") - 3
-    assert every(client, agent=NOBODY) == []
+    assert [one["id"] for one in list_all(client, agent=agent_id, state="approved")] == [made[0]]
+    assert (
+        len(list_all(client)) == len(list_all(client, agent=agent_id.upper())) + fresh_database.count("commissions") - 3
+    )
+    assert list_all(client, agent=NOBODY) == []
 
 
 def test_a_cursor_belongs_to_its_filters(fresh_database: FreshDatabase, client: ApiClient) -> None:
@@ -286,7 +288,7 @@ def test_an_agent_reads_what_became_of_their_commissions(fresh_database: FreshDa
     assert "sister" not in reply.body
 
 
-def members_on(fresh_database: FreshDatabase, days: int) -> ApiClient:
+def make_members_client(fresh_database: FreshDatabase, days: int) -> ApiClient:
     """The members function, so many days after the members of these tests have registered, to staff."""
     clock = ManualClock(TODAY + timedelta(days=days))
     return make_client(members_api, fresh_database, clock=clock).sign_in_as(
@@ -296,7 +298,7 @@ def members_on(fresh_database: FreshDatabase, days: int) -> ApiClient:
 
 def cancel(fresh_database: FreshDatabase, member: str, days: int) -> str:
     """Cancel so many days after the registration; the account that did."""
-    client = members_on(fresh_database, days)
+    client = make_members_client(fresh_database, days)
     reply = client.call("POST", "/members/{member_id}/cancellation", member_id=member)
     assert (reply.status, client.claims is not None) == (200, True)
     return str((client.claims or {})["sub"])
@@ -304,8 +306,8 @@ def cancel(fresh_database: FreshDatabase, member: str, days: int) -> str:
 
 def renew(fresh_database: FreshDatabase, member: str, days: int) -> str:
     """Renew so many days after the registration; the commission that this earns."""
-    client = members_on(fresh_database, days)
-    reply = client.call("POST", "/members/{member_id}/renewals", key=f"renew-{next_serial()}", member_id=member)
+    client = make_members_client(fresh_database, days)
+    reply = client.call("POST", "/members/{member_id}/renewals", key=f"renew-{get_next_serial()}", member_id=member)
     assert reply.status == 201, reply.body
     return find_commission(fresh_database, member)
 
@@ -379,7 +381,7 @@ def test_a_suspended_agents_clients_earn_by_renewing(fresh_database: FreshDataba
     ]
     assert decide(client, made).problem == "commission-agent-not-active"
     body = make_person(referral_code=code)
-    refused = make_client(members_api, fresh_database).call("POST", "/members", body, key=f"key-{next_serial()}")
+    refused = make_client(members_api, fresh_database).call("POST", "/members", body, key=f"key-{get_next_serial()}")
     assert (refused.status, refused.problem) == (422, "referral-code-unknown")
     fresh_database.query_rows("UPDATE agents SET state = 'active' WHERE id = %s", agent_id)
     assert decide(client, made).status == 200

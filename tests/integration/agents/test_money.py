@@ -112,7 +112,7 @@ EVENTS = ("register", "renew", "cancel", "sign_in", "suspend_or_reinstate", "app
 Event = tuple[str, int]
 
 
-def happens(business: SimulatedBusiness, event: Event) -> None:
+def apply_event(business: SimulatedBusiness, event: Event) -> None:
     """Let one event happen to whoever its number means."""
     name, number = event
     if name == "days":
@@ -140,7 +140,7 @@ def test_in_any_history_statements_are_the_paid_commissions_each_once(
     for rate in (None, "0.3333", "0"):
         business.add_agent(rate)
     for event in [("register", 0), ("register", 1), ("sign_in", 0), *events]:
-        happens(business, event)
+        apply_event(business, event)
     business.go_to(business.today + timedelta(days=31))
     last = f"{business.today.replace(day=1) - timedelta(days=1):%Y-%m}"
     assert last in business.paid_months or read_statements(business.run_payout(last)) == business.compute_owed(last)

@@ -66,11 +66,11 @@ def make_powertools_callers(client: "DynamoDBClient", size: int, *, cache_s: int
     def caller() -> Caller:
         call = make_powertools_environment(client, table, threshold=THRESHOLD, cache_s=cache_s)
 
-        def tried(run: Callable[[], None]) -> None:
+        def run_caught(run: Callable[[], None]) -> None:
             with suppress(DependencyDown, CircuitBreakerOpenError):
                 call(run)
 
-        return tried
+        return run_caught
 
     return [caller() for _ in range(size)]
 
@@ -82,7 +82,7 @@ def call_one_by_one(callers: Sequence[Caller], run: Callable[[], None], rounds: 
             call(run)
 
 
-def all_at_once(callers: Sequence[Caller], run: Callable[[], None], rounds: int = ROUNDS) -> None:
+def call_at_once(callers: Sequence[Caller], run: Callable[[], None], rounds: int = ROUNDS) -> None:
     """All call at the same moment, round after round: as many calls are in flight as there are callers."""
     for _ in range(rounds):
         run_concurrently([lambda call=call: call(run) for call in callers])  # type: ignore[misc]
@@ -106,16 +106,16 @@ def test_a_dead_dependency_is_called_as_often_as_the_threshold_says_and_no_more(
 def test_of_calls_made_at_once_only_those_in_flight_come_on_top(dynamodb: "DynamoDBClient", size: int) -> None:
     """Six rounds: the first is in flight as a whole, after it the fleet knows."""
     dead, fake, beside = CountingDependency(raise_down), CountingDependency(raise_down), CountingDependency(raise_down)
-    all_at_once(make_our_callers(make_circuit_store(dynamodb), size), dead)
-    all_at_once(make_our_callers(InMemoryCircuitStore(), size), fake)
-    all_at_once(make_powertools_callers(dynamodb, size), beside)
+    call_at_once(make_our_callers(make_circuit_store(dynamodb), size), dead)
+    call_at_once(make_our_callers(InMemoryCircuitStore(), size), fake)
+    call_at_once(make_powertools_callers(dynamodb, size), beside)
     record("breaker.calls_at_once", size=size, ours=dead.calls, powertools=beside.calls)
     assert dead.calls <= THRESHOLD + size
     assert fake.calls <= THRESHOLD + size
     assert beside.calls > (THRESHOLD - 1) * size
 
 
-def aging(store: CircuitStore, size: int, time: ManualTime) -> list[Caller]:
+def make_timed_callers(store: CircuitStore, size: int, time: ManualTime) -> list[Caller]:
     """Callers behind breakers whose time is the test's."""
 
     def caller() -> Caller:
@@ -149,7 +149,7 @@ def test_after_any_minute_a_dead_dependency_is_called_as_often_as_the_threshold_
     beside = CountingDependency(raise_down)
     call_one_by_one(make_powertools_callers(dynamodb, size), beside)
     for store in stores:
-        in_turn, at_once = calls_after(store, size, successes)
+        in_turn, at_once = count_calls_after(store, size, successes)
         record(
             "breaker.calls_after_a_minute",
             size=size, successes=successes, on=type(store).__name__,
@@ -160,12 +160,12 @@ def test_after_any_minute_a_dead_dependency_is_called_as_often_as_the_threshold_
     assert beside.calls == 4 * size + 1
 
 
-def calls_after(store: CircuitStore, size: int, successes: int) -> tuple[int, int]:
+def count_calls_after(store: CircuitStore, size: int, successes: int) -> tuple[int, int]:
     """How many calls reach a dependency that dies after a minute with so many successes: in turn, and all at once."""
     time, dead = ManualTime(), [CountingDependency(raise_down), CountingDependency(raise_down)]
-    callers = aging(store, size, time)
+    callers = make_timed_callers(store, size, time)
     serve_for_a_minute(callers, successes, time)
-    all_at_once(callers, dead[1])
+    call_at_once(callers, dead[1])
     time.advance(EMAIL.open_s)
     close(callers, store, time)
     serve_for_a_minute(callers, successes, time)
@@ -186,15 +186,15 @@ def test_five_failures_spread_over_ninety_five_successes_do_not_open_it(dynamodb
     """Evenly over a minute, in environments in turn: each failure is forgotten before the next."""
     time = ManualTime()
     store = make_circuit_store(dynamodb)
-    callers, calls = aging(store, size, time), iter(range(100))
+    callers, calls = make_timed_callers(store, size, time), iter(range(100))
 
-    def twentieth() -> None:
+    def fail_every_twentieth() -> None:
         if next(calls) % 20 == 19:
             raise DependencyDown
 
     made = 0
     for n in range(100):
-        made += bool(callers[n % size](twentieth))
+        made += bool(callers[n % size](fail_every_twentieth))
         time.advance(0.6)
     record("breaker.five_in_a_hundred", size=size, made=made, of=100)
     assert (made, store.read("email").state) == (100, "closed")
@@ -218,7 +218,7 @@ def test_an_environment_that_has_just_seen_all_well_calls_once_more_at_most(
     assert beside.calls >= THRESHOLD * size - size
 
 
-def half_of_the_time() -> Callable[[], None]:
+def make_half_failing() -> Callable[[], None]:
     """A dependency of which every other call fails."""
     calls = iter(range(10**9))
 
@@ -231,7 +231,7 @@ def half_of_the_time() -> Callable[[], None]:
 
 def test_half_of_the_calls_failing_opens_the_circuit_and_not_powertools(dynamodb: "DynamoDBClient") -> None:
     """Its counter begins anew at each success; an environment that has just seen all well may call on for a moment."""
-    half, beside = CountingDependency(half_of_the_time()), CountingDependency(half_of_the_time())
+    half, beside = CountingDependency(make_half_failing()), CountingDependency(make_half_failing())
     call_one_by_one(make_our_callers(make_circuit_store(dynamodb), 10), half)
     call_one_by_one(make_powertools_callers(dynamodb, 1), beside, rounds=60)
     record("breaker.half_failing", ours=half.calls, powertools=beside.calls, of=60)

@@ -32,11 +32,11 @@ def dynamodb(emulator: EmulatorHandle) -> "DynamoDBClient":
     return make_client(emulator.url)
 
 
-def nothing() -> None:
+def do_nothing() -> None:
     """The call."""
 
 
-def seconds(call: Callable[[], object]) -> float:
+def measure_turn(call: Callable[[], object]) -> float:
     """Return the seconds that one turn takes."""
     began = perf_counter()
     for _ in range(CALLS):
@@ -44,13 +44,13 @@ def seconds(call: Callable[[], object]) -> float:
     return perf_counter() - began
 
 
-def added_us(ways: dict[str, Callable[[], object]]) -> dict[str, float]:
+def measure_added_us(ways: dict[str, Callable[[], object]]) -> dict[str, float]:
     """Microseconds a call, over the bare one: of many turns taken in rotation the quickest, which nothing disturbed."""
     best = dict.fromkeys(ways, float("inf"))
     gc.disable()
     for _ in range(TURNS):
         for name, way in ways.items():
-            best[name] = min(best[name], seconds(way))
+            best[name] = min(best[name], measure_turn(way))
     gc.enable()
     return {name: (spent - best["bare"]) / CALLS * 1e6 for name, spent in best.items()}
 
@@ -64,12 +64,12 @@ def test_a_call_while_all_is_well_costs_less_than_with_powertools(dynamodb: "Dyn
     powertools = make_powertools_environment(dynamodb, table, cache_s=FRESH_S)
     plain = pybreaker.CircuitBreaker()
     ways: dict[str, Callable[[], object]] = {
-        "bare": lambda: nothing(),
-        "ours": lambda: breaker.call(nothing),
-        "powertools": lambda: powertools(nothing),
-        "pybreaker": lambda: plain.call(nothing),
+        "bare": lambda: do_nothing(),
+        "ours": lambda: breaker.call(do_nothing),
+        "powertools": lambda: powertools(do_nothing),
+        "pybreaker": lambda: plain.call(do_nothing),
     }
-    added = added_us(ways)
+    added = measure_added_us(ways)
     record("breaker.overhead_us", **{name: round(us, 2) for name, us in added.items() if name != "bare"})
     assert added["ours"] <= added["powertools"]
     assert added["ours"] <= BAR_US * max(1.0, added["powertools"] / 4.1)

@@ -8,7 +8,7 @@ from shared.ids import make_uuid7
 from tests.api_client import ApiClient, ApiReply
 from tests.databases import FreshDatabase
 from tests.fakes.documents import FakeDocumentStore
-from tests.integration.function_client import TODAY, make_client, next_serial, sign_in
+from tests.integration.function_client import TODAY, get_next_serial, make_client, sign_in
 
 STATES = ("submitted", "verification", "evaluation", "negotiation", "court", "resolved", "rejected", "withdrawn")
 STAFF_MOVES = {
@@ -74,7 +74,7 @@ class ClaimFixtures:
         self.fresh_database.query_rows(
             "INSERT INTO accounts (id, role, email, full_name, phone, language)"
             " VALUES (%s, %s, %s, 'Besa Hoxha', '+38344123456', 'sq')",
-            account_id, role, f"person{next_serial()}@example.test",
+            account_id, role, f"person{get_next_serial()}@example.test",
         )  # fmt: skip
         return account_id
 
@@ -96,7 +96,7 @@ class ClaimFixtures:
     def submit(self, member: dict[str, str], **changes: Any) -> ApiReply:
         """A new claim."""
         return self.client.sign_in_as(member).call(
-            "POST", "/claims", make_claim_body(**changes), key=f"key-{next_serial()}"
+            "POST", "/claims", make_claim_body(**changes), key=f"key-{get_next_serial()}"
         )
 
     def claim(self, member: dict[str, str], *, state: str = "submitted") -> str:

@@ -46,7 +46,7 @@ def protected_document(fresh_database: FreshDatabase) -> ProtectedFolder:
 
 def test_completing_before_an_open_circuit_is_503_until_the_probes_time(protected_document: ProtectedFolder) -> None:
     """The bucket is not called; announcing works, since forms are signed here; then everything does."""
-    document = protected_document.folder.uploaded()
+    document = protected_document.folder.upload_document()
     protected_document.bucket.fails = ServiceUnavailable("EndpointConnectionError")
     failed = [protected_document.folder.complete(document) for _ in range(STORAGE.failures)]
     assert {(reply.status, reply.headers["Retry-After"]) for reply in failed} == {(503, "1")}
@@ -56,7 +56,7 @@ def test_completing_before_an_open_circuit_is_503_until_the_probes_time(protecte
     protected_document.time.advance(10)
     assert protected_document.folder.complete(document).headers["Retry-After"] == "20"
     assert protected_document.folder.announce().status == 201
-    assert protected_document.folder.row(document)["state"] == "pending"
+    assert protected_document.folder.read_row(document)["state"] == "pending"
     protected_document.bucket.fails = None
     protected_document.time.advance(20)
     assert protected_document.folder.complete(document).json["state"] == "available"
@@ -65,7 +65,7 @@ def test_completing_before_an_open_circuit_is_503_until_the_probes_time(protecte
 
 def test_a_link_to_a_document_needs_no_bucket(protected_document: ProtectedFolder) -> None:
     """The function signs it, whatever state the circuit has."""
-    document, other = protected_document.folder.uploaded(), protected_document.folder.uploaded()
+    document, other = protected_document.folder.upload_document(), protected_document.folder.upload_document()
     assert protected_document.folder.complete(document).status == 200
     protected_document.bucket.fails = ServiceUnavailable("EndpointConnectionError")
     for _ in range(STORAGE.failures):
@@ -89,15 +89,15 @@ def test_a_verdict_stands_though_the_circuit_opens_before_the_upload_is_removed(
     protected_document: ProtectedFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The upload that is left expires by itself."""
-    document = protected_document.folder.uploaded()
+    document = protected_document.folder.upload_document()
     look = protected_document.bucket.read_first_bytes
 
-    def last_look(key: str, count: int) -> bytes:
+    def look_last(key: str, count: int) -> bytes:
         head = look(key, count)
         force_circuit(protected_document.store, STORAGE, "open", protected_document.time())
         protected_document.time.advance(STORAGE.refresh_s)
         return head
 
-    monkeypatch.setattr(protected_document.bucket, "read_first_bytes", last_look)
+    monkeypatch.setattr(protected_document.bucket, "read_first_bytes", look_last)
     assert protected_document.folder.complete(document).json["state"] == "available"
     assert len(protected_document.bucket.objects) == 2, "the upload is still there"

@@ -46,7 +46,7 @@ class DocumentFixture:
         who = client or self.cases.client.sign_in_as(self.member)
         return who.call("POST", "/claims/{claim_id}/documents", body, claim_id=self.claim_id)
 
-    def uploaded(self, content: bytes = PNG, content_type: ContentType = "image/png") -> dict[str, Any]:
+    def upload_document(self, content: bytes = PNG, content_type: ContentType = "image/png") -> dict[str, Any]:
         """A document that waits for its completion."""
         document: dict[str, Any] = self.announce(content, content_type).json
         assert self.cases.evidence.post(document["upload"]["fields"], content)
@@ -72,10 +72,10 @@ class DocumentFixture:
             "UPDATE documents SET created_at = now() - make_interval(mins => %s) WHERE id = %s", minutes, document["id"]
         )
 
-    def row(self, document: Mapping[str, Any]) -> dict[str, Any]:
+    def read_row(self, document: Mapping[str, Any]) -> dict[str, Any]:
         return self.cases.fresh_database.query_rows("SELECT * FROM documents WHERE id = %s", document["id"])[0]
 
-    def audited(self, document: Mapping[str, Any]) -> list[str]:
+    def list_audited(self, document: Mapping[str, Any]) -> list[str]:
         rows = self.cases.fresh_database.query_rows(
             "SELECT action FROM audit WHERE subject_id = %s ORDER BY at", document["id"]
         )
@@ -107,17 +107,17 @@ def test_a_file_is_announced_uploaded_completed_and_downloaded(
         assert "boarding.png" in link.json["url"]
         listed = claim_fixtures.read(who, fixture.claim_id, "/documents").json["items"]
         assert [item["state"] for item in listed] == ["available"]
-    assert fixture.audited(announced.json) == ["document.announced", "document.available", "document.read"]
-    assert list(claim_fixtures.evidence.objects) == [fixture.row(announced.json)["object_key"]]
+    assert fixture.list_audited(announced.json) == ["document.announced", "document.available", "document.read"]
+    assert list(claim_fixtures.evidence.objects) == [fixture.read_row(announced.json)["object_key"]]
 
 
 def test_what_the_form_stores_after_the_verdict_is_not_what_was_looked_at(
     claim_fixtures: ClaimFixtures, fixture: DocumentFixture
 ) -> None:
     """A form is valid for minutes: it must not slip another file under a document that is available."""
-    document = fixture.uploaded()
+    document = fixture.upload_document()
     assert fixture.complete(document).status == 200
-    kept = fixture.row(document)["object_key"]
+    kept = fixture.read_row(document)["object_key"]
     assert claim_fixtures.evidence.post(document["upload"]["fields"], b"MZ" + b"\0" * 90)
     assert claim_fixtures.evidence.objects[kept].content == PNG
     assert kept != document["upload"]["fields"]["key"]
@@ -138,23 +138,23 @@ def test_announcing_and_the_verdict_are_a_round_trip_each(
 
 def test_completing_again_answers_the_same(claim_fixtures: ClaimFixtures, fixture: DocumentFixture) -> None:
     """It does not ask the bucket again, which may be out of reach."""
-    document = fixture.uploaded()
+    document = fixture.upload_document()
     first = fixture.complete(document)
     claim_fixtures.evidence.fails = ServiceUnavailable("EndpointConnectionError")
     again = fixture.complete(document)
     assert (again.status, again.body) == (200, first.body)
-    assert fixture.audited(document) == ["document.announced", "document.available"]
+    assert fixture.list_audited(document) == ["document.announced", "document.available"]
 
 
 def test_ten_completions_at_once_are_one_verdict(claim_fixtures: ClaimFixtures, fixture: DocumentFixture) -> None:
     """All get the same answer, and only the object that the document names is left."""
-    document = fixture.uploaded()
+    document = fixture.upload_document()
     clients = [claim_fixtures.make_another_client().sign_in_as(fixture.member) for _ in range(10)]
     with ThreadPoolExecutor(10) as pool:
         replies = list(pool.map(lambda client: fixture.complete(document, client), clients))
     assert [reply.status for reply in replies] == [200] * 10
-    assert fixture.audited(document) == ["document.announced", "document.available"]
-    assert list(claim_fixtures.evidence.objects) == [fixture.row(document)["object_key"]]
+    assert fixture.list_audited(document) == ["document.announced", "document.available"]
+    assert list(claim_fixtures.evidence.objects) == [fixture.read_row(document)["object_key"]]
 
 
 @pytest.mark.parametrize(("at", "content"), [("copy", PNG), ("read_first_bytes", PNG), ("read_first_bytes", b"MZ")])
@@ -162,21 +162,21 @@ def test_the_first_verdict_stands(
     claim_fixtures: ClaimFixtures, fixture: DocumentFixture, monkeypatch: pytest.MonkeyPatch, at: str, content: bytes
 ) -> None:
     """Another call completes while one is at the bucket, even with another file: both answer what was written first."""
-    document, go_on = fixture.uploaded(), getattr(claim_fixtures.evidence, at)
+    document, go_on = fixture.upload_document(), getattr(claim_fixtures.evidence, at)
     upload, kept = document["upload"]["fields"]["key"], list[str]()
     claim_fixtures.evidence.put(upload, content, "image/png")
 
-    def interrupted(*arguments: str) -> Any:
+    def fail_interrupted(*arguments: str) -> Any:
         monkeypatch.setattr(claim_fixtures.evidence, at, go_on)
         claim_fixtures.evidence.put(upload, PNG, "image/png")
         assert fixture.complete(document, claim_fixtures.make_another_client().sign_in_as(fixture.member)).status == 200
-        kept.append(fixture.row(document)["object_key"])
+        kept.append(fixture.read_row(document)["object_key"])
         return go_on(*arguments)
 
-    monkeypatch.setattr(claim_fixtures.evidence, at, interrupted)
-    assert (fixture.complete(document).status, [fixture.row(document)["object_key"]]) == (200, kept)
+    monkeypatch.setattr(claim_fixtures.evidence, at, fail_interrupted)
+    assert (fixture.complete(document).status, [fixture.read_row(document)["object_key"]]) == (200, kept)
     assert list(claim_fixtures.evidence.objects) == kept
-    assert fixture.audited(document) == ["document.announced", "document.available"]
+    assert fixture.list_audited(document) == ["document.announced", "document.available"]
 
 
 @pytest.mark.parametrize(
@@ -199,8 +199,8 @@ def test_what_is_not_as_announced_is_removed(
     reply = fixture.complete(document)
     assert (reply.status, reply.problem) == (422, "document-mismatch")
     assert claim_fixtures.evidence.objects == {}
-    assert (fixture.row(document)["state"], fixture.row(document)["slot"]) == ("rejected", None)
-    assert fixture.audited(document) == ["document.announced", "document.rejected"]
+    assert (fixture.read_row(document)["state"], fixture.read_row(document)["slot"]) == ("rejected", None)
+    assert fixture.list_audited(document) == ["document.announced", "document.rejected"]
     again = fixture.complete(document)
     assert again.problem == "document-mismatch"
     assert why in reply.json["detail"]
@@ -219,7 +219,7 @@ def test_what_is_not_as_announced_is_removed(
 )
 def test_what_people_have_is_taken(fixture: DocumentFixture, content: bytes, content_type: ContentType) -> None:
     """Accepted are a PDF with bytes before its header, text with a byte order mark, text that begins like a program."""
-    assert fixture.complete(fixture.uploaded(content, content_type)).json["state"] == "available"
+    assert fixture.complete(fixture.upload_document(content, content_type)).json["state"] == "available"
 
 
 def test_without_an_upload_there_is_nothing_to_complete(
@@ -235,10 +235,10 @@ def test_without_an_upload_there_is_nothing_to_complete(
 
 def test_a_bucket_out_of_reach_decides_nothing(claim_fixtures: ClaimFixtures, fixture: DocumentFixture) -> None:
     """503, and the document goes on waiting: nobody saw that it was wrong."""
-    document = fixture.uploaded()
+    document = fixture.upload_document()
     claim_fixtures.evidence.fails = ServiceUnavailable("EndpointConnectionError")
     assert fixture.complete(document).problem == "unavailable"
-    assert fixture.row(document)["state"] == "pending"
+    assert fixture.read_row(document)["state"] == "pending"
     claim_fixtures.evidence.fails = None
     assert fixture.complete(document).status == 200
 
@@ -247,7 +247,7 @@ def test_a_leftover_that_stays_does_not_undo_the_verdict(
     claim_fixtures: ClaimFixtures, fixture: DocumentFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The bucket fails when the upload is to be removed: the document is available all the same."""
-    document = fixture.uploaded()
+    document = fixture.upload_document()
 
     def fail(_key: str) -> None:
         raise ServiceUnavailable("EndpointConnectionError")
@@ -258,19 +258,19 @@ def test_a_leftover_that_stays_does_not_undo_the_verdict(
 
 def test_a_document_about_to_be_swept_is_not_completed(claim_fixtures: ClaimFixtures, fixture: DocumentFixture) -> None:
     """The sweep may remove its object after 24 hours, so no check begins in the hour before."""
-    document = fixture.uploaded()
+    document = fixture.upload_document()
     claim_fixtures.fresh_database.query_rows(
         "UPDATE documents SET created_at = now() - interval '23 hours' WHERE id = %s", document["id"]
     )
     reply = fixture.complete(document)
     assert (reply.status, reply.problem) == (409, "document-not-available")
-    assert fixture.row(document)["state"] == "pending"
+    assert fixture.read_row(document)["state"] == "pending"
     assert list(claim_fixtures.evidence.objects) == [document["upload"]["fields"]["key"]]
 
 
 def test_a_claim_holds_ten_documents(claim_fixtures: ClaimFixtures, fixture: DocumentFixture) -> None:
     """The eleventh is 409; one that was turned down, or swept, gives its slot back."""
-    documents = [fixture.uploaded() for _ in range(9)]
+    documents = [fixture.upload_document() for _ in range(9)]
     fake = fixture.announce().json
     assert fixture.announce().problem == "too-many-documents"
     claim_fixtures.evidence.put(fake["upload"]["fields"]["key"], b"MZ", "image/png")
@@ -297,14 +297,14 @@ def test_a_file_completed_after_its_form_ran_out_takes_a_place_again(
     claim_fixtures: ClaimFixtures, fixture: DocumentFixture
 ) -> None:
     """It was uploaded in time; where all ten places have been taken since, it has to wait for one."""
-    early = fixture.uploaded()
+    early = fixture.upload_document()
     fixture.age(early, 20)
-    others = [fixture.uploaded() for _ in range(10)]
-    assert fixture.row(early)["slot"] is None
+    others = [fixture.upload_document() for _ in range(10)]
+    assert fixture.read_row(early)["slot"] is None
     assert fixture.complete(early).problem == "too-many-documents"
     assert fixture.remove(others[0]).status == 204
     assert fixture.complete(early).json["state"] == "available"
-    assert fixture.row(early)["slot"] is not None
+    assert fixture.read_row(early)["slot"] is not None
     assert [fixture.complete(other).status for other in others[1:]] == [200] * 9
 
 
@@ -312,44 +312,44 @@ def test_late_completions_at_once_take_different_places(
     claim_fixtures: ClaimFixtures, fixture: DocumentFixture
 ) -> None:
     """Three files without a place and three places: each gets one of its own."""
-    early = [fixture.uploaded() for _ in range(3)]
+    early = [fixture.upload_document() for _ in range(3)]
     for document in early:
         fixture.age(document, 20)
-    for document in [fixture.uploaded() for _ in range(7)]:
+    for document in [fixture.upload_document() for _ in range(7)]:
         assert fixture.complete(document).status == 200
     clients = [claim_fixtures.make_another_client().sign_in_as(fixture.member) for _ in early]
     with ThreadPoolExecutor(3) as pool:
         replies = list(pool.map(fixture.complete, early, clients))
     assert [reply.status for reply in replies] == [200] * 3
-    assert len({fixture.row(document)["slot"] for document in early}) == 3
+    assert len({fixture.read_row(document)["slot"] for document in early}) == 3
 
 
 @pytest.mark.parametrize("completed", [True, False], ids=["available", "pending"])
 def test_the_owner_removes_a_document(claim_fixtures: ClaimFixtures, fixture: DocumentFixture, completed: bool) -> None:
     """Its objects are gone, its place is free, nobody is shown it; a second time changes nothing."""
-    document = fixture.uploaded()
+    document = fixture.upload_document()
     if completed:
         fixture.complete(document)
     removed = fixture.remove(document)
     assert (removed.status, removed.body, "Content-Type" in removed.headers) == (204, "", False)
     assert claim_fixtures.evidence.objects == {}
-    assert (fixture.row(document)["state"], fixture.row(document)["slot"]) == ("removed", None)
+    assert (fixture.read_row(document)["state"], fixture.read_row(document)["slot"]) == ("removed", None)
     for who in (fixture.member, claim_fixtures.add_staff()):
         assert fixture.download(document, who).problem == "not-found"
         assert claim_fixtures.read(who, fixture.claim_id, "/documents").json["items"] == []
     assert fixture.complete(document).problem == "not-found"
-    before = fixture.audited(document)
+    before = fixture.list_audited(document)
     assert [fixture.remove(document).status, fixture.remove(document, key="again").status] == [204, 204]
-    assert fixture.audited(document) == before
+    assert fixture.list_audited(document) == before
     assert before[-1] == "document.removed"
 
 
 def test_a_removal_is_its_owners(claim_fixtures: ClaimFixtures, fixture: DocumentFixture) -> None:
     """Other members get 404, and staff can't remove evidence in the owner's place."""
-    document = fixture.uploaded()
+    document = fixture.upload_document()
     assert fixture.remove(document, claim_fixtures.add_member()).problem == "not-found"
     assert fixture.remove(document, claim_fixtures.add_staff()).problem == "forbidden"
-    assert fixture.row(document)["state"] == "pending"
+    assert fixture.read_row(document)["state"] == "pending"
 
 
 @pytest.mark.parametrize("state", ["resolved", "rejected", "withdrawn"])
@@ -357,13 +357,13 @@ def test_a_closed_claim_keeps_its_evidence_and_takes_no_more(
     claim_fixtures: ClaimFixtures, fixture: DocumentFixture, state: str
 ) -> None:
     """Pending documents are not completed, none is removed, and removed ones stay removed."""
-    kept, waiting, removed = fixture.uploaded(), fixture.uploaded(), fixture.uploaded()
+    kept, waiting, removed = fixture.upload_document(), fixture.upload_document(), fixture.upload_document()
     assert fixture.complete(kept).status == 200
     assert fixture.remove(removed).status == 204
     for passed in WAY_TO[state]:
         claim_fixtures.fresh_database.query_rows("UPDATE claims SET state = %s WHERE id = %s", passed, fixture.claim_id)
     assert fixture.complete(waiting).problem == "claim-closed"
-    assert fixture.row(waiting)["state"] == "pending"
+    assert fixture.read_row(waiting)["state"] == "pending"
     assert fixture.complete(kept).json["state"] == "available"
     assert [fixture.remove(document).problem for document in (kept, waiting)] == ["claim-closed"] * 2
     assert fixture.remove(removed).status == 204
@@ -373,7 +373,7 @@ def test_a_removal_that_could_not_delete_says_so_and_is_done_when_repeated(
     claim_fixtures: ClaimFixtures, fixture: DocumentFixture
 ) -> None:
     """503: nobody is shown the document any more, and the file itself goes with the next try."""
-    document = fixture.uploaded()
+    document = fixture.upload_document()
     fixture.complete(document)
     claim_fixtures.evidence.fails = ServiceUnavailable("SlowDown")
     assert fixture.remove(document, key="k").status == 503
@@ -441,7 +441,7 @@ def test_an_announcement_repeated_after_its_form_ran_out_gets_one_that_is_valid(
         return client.call("POST", "/claims/{claim_id}/documents", body, key="k", claim_id=folder.claim_id)
 
     first = announce()
-    row, audited = folder.row(first.json), folder.audited(first.json)
+    row, audited = folder.read_row(first.json), folder.list_audited(first.json)
     clock.advance(UPLOAD_EXPIRES_S)
     assert not bucket.post(first.json["upload"]["fields"], PNG)
     if lost:
@@ -450,7 +450,7 @@ def test_an_announcement_repeated_after_its_form_ran_out_gets_one_that_is_valid(
     assert again.headers["Idempotency-Replayed"] == "true"
     assert again.body.partition('"upload"')[0] == first.body.partition('"upload"')[0]
     assert bucket.post(again.json["upload"]["fields"], PNG)
-    assert (folder.row(first.json), folder.audited(first.json)) == (row, audited)
+    assert (folder.read_row(first.json), folder.list_audited(first.json)) == (row, audited)
 
 
 @pytest.mark.parametrize(
@@ -478,7 +478,7 @@ def test_evidence_is_taken_while_somebody_works_on_the_claim(
 
 def test_evidence_is_its_members_and_staffs(claim_fixtures: ClaimFixtures, fixture: DocumentFixture) -> None:
     """Uploading is the member's alone; another member finds nothing; an agent gets nothing."""
-    document = fixture.uploaded()
+    document = fixture.upload_document()
     assert fixture.complete(document).status == 200
     other, staff, nobody = claim_fixtures.add_member(), claim_fixtures.add_staff(), make_claims("x", "member")
     agent = sign_in(claim_fixtures.fresh_database, agent_of(claim_fixtures.fresh_database)[0])
@@ -492,7 +492,7 @@ def test_evidence_is_its_members_and_staffs(claim_fixtures: ClaimFixtures, fixtu
 
 def test_a_document_is_found_only_in_its_own_claim(claim_fixtures: ClaimFixtures, fixture: DocumentFixture) -> None:
     """It is not found under another claim of the same member."""
-    document = fixture.uploaded()
+    document = fixture.upload_document()
     elsewhere = {"claim_id": claim_fixtures.claim(fixture.member), "document_id": document["id"]}
     client = claim_fixtures.client.sign_in_as(fixture.member)
     assert client.call("POST", COMPLETION, **elsewhere).status == 404

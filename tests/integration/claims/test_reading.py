@@ -273,13 +273,13 @@ def test_what_staff_read_of_a_case_is_recorded(claim_fixtures: ClaimFixtures) ->
         assert claim_fixtures.read(member, claim_id, path).status == 200
         assert claim_fixtures.read(staff, claim_id, path).status == 200
         assert claim_fixtures.read(staff, missing, path).status == 404
-    reads = audited_reads(claim_fixtures, staff, "%read")
+    reads = list_audited_reads(claim_fixtures, staff, "%read")
     assert [(row["action"], row["subject_id"], row["facts"]) for row in reads] == [
         (action, claim_id, {}) for action in ("claim.read", "claim.history_read", "claim.documents_read")
     ]
 
 
-def audited_reads(claim_fixtures: ClaimFixtures, reader: dict[str, str], action: str) -> list[dict[str, Any]]:
+def list_audited_reads(claim_fixtures: ClaimFixtures, reader: dict[str, str], action: str) -> list[dict[str, Any]]:
     """The audit entries of one reader's reads, the first one first."""
     return claim_fixtures.fresh_database.query_rows(
         "SELECT action, subject_id::text, facts FROM audit WHERE actor = %s AND action LIKE %s ORDER BY at",
@@ -296,5 +296,5 @@ def test_which_claims_a_list_has_shown_to_staff_is_recorded(claim_fixtures: Clai
         listed = claim_fixtures.client.sign_in_as(who).call("GET", "/claims", query={"limit": "2"})
         assert [item["id"] for item in listed.json["items"]] == claims[:0:-1]
     claim_fixtures.client.sign_in_as(staff).call("GET", "/claims", query={"assignee": "me"})
-    [entry] = audited_reads(claim_fixtures, staff, "claims.listed")
+    [entry] = list_audited_reads(claim_fixtures, staff, "claims.listed")
     assert entry["facts"] == {"claim_ids": claims[:0:-1]}

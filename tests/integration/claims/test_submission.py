@@ -11,7 +11,7 @@ from tests.api_client import ApiClient, ApiReply, make_claims
 from tests.databases import FreshDatabase
 from tests.integration.claims.protocol_trace import trace_round_trips
 from tests.integration.claims.sample_claims import ClaimFixtures, find_account, make_claim_body
-from tests.integration.function_client import TODAY, next_serial
+from tests.integration.function_client import TODAY, get_next_serial
 
 TABLES = ("claims", "claim_history", "documents", "outbox", "audit", "idempotency_keys")
 
@@ -105,7 +105,9 @@ def test_only_members_submit(claim_fixtures: ClaimFixtures) -> None:
         None,
     ]
     replies = [
-        claim_fixtures.client.sign_in_as(token).call("POST", "/claims", make_claim_body(), key=f"key-{next_serial()}")
+        claim_fixtures.client.sign_in_as(token).call(
+            "POST", "/claims", make_claim_body(), key=f"key-{get_next_serial()}"
+        )
         for token in tokens
     ]
     assert [reply.problem for reply in replies] == ["forbidden", "forbidden", "forbidden", "unauthenticated"]

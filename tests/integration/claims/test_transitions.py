@@ -272,13 +272,13 @@ def test_a_claims_time_begins_anew_with_each_transition(claim_fixtures: ClaimFix
     )
     listed = {"stuck": "true", "limit": "100"}
 
-    def stuck() -> bool:
+    def is_stuck() -> bool:
         items = claim_fixtures.client.sign_in_as(staff).call("GET", "/claims", query=listed).json["items"]
         return claim_id in {item["id"] for item in items}
 
-    assert stuck()
+    assert is_stuck()
     claim_fixtures.change_state(staff, claim_id, "evaluation")
-    assert not stuck()
+    assert not is_stuck()
     assert claim_fixtures.read_row(claim_id)["sla_notified_at"] is None
 
 

@@ -38,7 +38,7 @@ def send_lost_mails(job_processes: JobProcesses) -> list[MailJob]:
     return jobs
 
 
-def states(job_processes: JobProcesses, jobs: list[MailJob]) -> list[str]:
+def list_states(job_processes: JobProcesses, jobs: list[MailJob]) -> list[str]:
     return [job_processes.records.read_job(job.id)["state"] for job in jobs]
 
 
@@ -49,11 +49,11 @@ def test_a_mail_whose_answer_was_lost_is_uncertain_and_never_sent_again_by_itsel
     jobs = send_lost_mails(job_processes)
     assert len(lossy_proxy.lost) == MAILS
     assert all(lost.endswith(" 200") for lost in lossy_proxy.lost), "the mails had left"
-    assert states(job_processes, jobs) == ["uncertain"] * MAILS
+    assert list_states(job_processes, jobs) == ["uncertain"] * MAILS
     lossy_proxy.loses = False
     job_processes.run_worker(*(job.id for job in jobs))
     job_processes.recover(rounds=3)
-    ended, sent = states(job_processes, jobs), job_processes.count_sent(*jobs)
+    ended, sent = list_states(job_processes, jobs), job_processes.count_sent(*jobs)
     record("ses_answer_lost", mails=MAILS, second_mails=sum(sent) - MAILS, uncertain=ended.count("uncertain"))
     assert ended == ["uncertain"] * MAILS
     assert sent == [1] * MAILS
@@ -73,5 +73,5 @@ def test_an_uncertain_mail_that_an_admin_replays_is_sent_exactly_once_more(
     job_processes.run_relay()
     job_processes.deliver()
     job_processes.recover(rounds=2)
-    assert states(job_processes, jobs) == ["done"] + ["uncertain"] * (MAILS - 1)
+    assert list_states(job_processes, jobs) == ["done"] + ["uncertain"] * (MAILS - 1)
     assert job_processes.count_sent(*jobs) == [2] + [1] * (MAILS - 1)

@@ -89,7 +89,7 @@ def few(crash_test: CrashTestEnvironment, tmp_path: Path) -> Iterator[Path]:
     crash_test.fresh_database.postgres.execute("ALTER ROLE interdomestik_app CONNECTION LIMIT -1")
 
 
-def migrated(
+def migrate_with_kill(
     crash_test: CrashTestEnvironment, directory: Path, kill: CrashPoint | None = None
 ) -> tuple[ProcessResult, list[Any]]:
     """Migrate an empty database, and once more if that was killed; return the last run and what the database has."""
@@ -107,10 +107,10 @@ def migrated(
         result = processes.run(HANDLER, {"command": "migrate"})
     processes.stop()
     assert result.error is None, (kill, result.error)
-    return result, _schema(crash_test, name)
+    return result, _read_schema(crash_test, name)
 
 
-def _schema(crash_test: CrashTestEnvironment, name: str) -> list[Any]:
+def _read_schema(crash_test: CrashTestEnvironment, name: str) -> list[Any]:
     """Return what was applied, how often and by whom that was written down, and how many columns there are."""
     with psycopg.connect(
         crash_test.fresh_database.postgres.build_conninfo(dbname=name), row_factory=dict_row
@@ -127,9 +127,9 @@ def test_migrate_killed_at_any_crash_point_and_repeated_applies_and_records_each
     crash_test: CrashTestEnvironment, few: Path
 ) -> None:
     """This holds also if it dies between the last migration and the audit's entry."""
-    reference, left = migrated(crash_test, few)
+    reference, left = migrate_with_kill(crash_test, few)
     wrong = [f"{crash_point}: left {found}, the twin {left}" for crash_point in reference.points
-             if (found := migrated(crash_test, few, crash_point)[1]) != left]  # fmt: skip
+             if (found := migrate_with_kill(crash_test, few, crash_point)[1]) != left]  # fmt: skip
     record("kill_points_operators", command="migrate", killed=len(reference.points), wrong=len(wrong))
     assert wrong == []
     assert len(reference.points) >= 2 * FEW_MIGRATIONS + 4

@@ -35,20 +35,20 @@ class PayoutCaller:
         """Ask for the run, with the same key each time."""
         return self.processes.run(self.asked.handler, self.asked.build_event(), **how)
 
-    def with_another_key(self) -> ProcessResult:
+    def call_with_another_key(self) -> ProcessResult:
         """Ask as somebody who did not keep the key."""
         asked = replace(self.asked, key=self.asked.key + "-again")
         return self.processes.run(asked.handler, asked.build_event())
 
 
-def payer(crash_test: CrashTestEnvironment, business: SimulatedBusiness) -> PayoutCaller:
+def make_payer(crash_test: CrashTestEnvironment, business: SimulatedBusiness) -> PayoutCaller:
     """An admin on a copy of the business."""
     mine = copy_of(business)
     asked = PlannedRequest("agents", "POST", "/payouts", {"month": MONTH}, claims=mine.admin)
     return PayoutCaller(mine, crash_test.start_processes(DB_NAME=mine.fresh_database.name), asked)
 
 
-def wrong(one: PayoutCaller, answers: list[ProcessResult]) -> list[str]:
+def list_mistakes(one: PayoutCaller, answers: list[ProcessResult]) -> list[str]:
     """Return what differs from a run that was not killed; empty if all is well."""
     answered = [(result.answer["statusCode"], result.answer["body"]) for result in answers]
     run = one.business.run_payout(MONTH)
@@ -63,28 +63,28 @@ def wrong(one: PayoutCaller, answers: list[ProcessResult]) -> list[str]:
     return found if audited == 2 else [*found, f"{audited} runs were audited, with the one of the year before"]
 
 
-def killed_at(
+def kill_and_repeat(
     crash_test: CrashTestEnvironment, business: SimulatedBusiness, crash_point: CrashPoint
 ) -> tuple[PayoutCaller, ProcessResult, float]:
     """Kill a run at a crash point, repeat it at once without its key, and with its key when that is free again."""
-    one = payer(crash_test, business)
+    one = make_payer(crash_test, business)
     free_at = time.monotonic() + SECONDS + LEASE_MARGIN_S
     assert one.run(seconds=SECONDS, kill=crash_point).killed, crash_point
-    return one, one.with_another_key(), free_at
+    return one, one.call_with_another_key(), free_at
 
 
 def test_a_payout_run_killed_at_every_crash_point_and_repeated_pays_each_commission_once(
     crash_test: CrashTestEnvironment, business: SimulatedBusiness
 ) -> None:
     """It is repeated at once with another key, and later with its own; both get the one run's answer."""
-    reference = payer(crash_test, business)
+    reference = make_payer(crash_test, business)
     points = reference.run().points
     reference.processes.stop()
     words: list[str] = []
-    runs = [killed_at(crash_test, business, crash_point) for crash_point in points]
+    runs = [kill_and_repeat(crash_test, business, crash_point) for crash_point in points]
     for (one, first, free_at), crash_point in zip(runs, points, strict=True):
         time.sleep(max(0.0, free_at - time.monotonic()))
-        words += [f"{crash_point}: {word}" for word in wrong(one, [first, one.run()])]
+        words += [f"{crash_point}: {word}" for word in list_mistakes(one, [first, one.run()])]
         one.processes.stop()
     record("kill_points_payout", killed=len(points), wrong=len(words))
     assert words == []

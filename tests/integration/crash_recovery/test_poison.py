@@ -20,19 +20,19 @@ def job_processes(crash_test: CrashTestEnvironment, processes: ProcessRunner) ->
     return JobProcesses(crash_test, processes)
 
 
-def url(job_processes: JobProcesses, priority: str) -> str:
+def get_url(job_processes: JobProcesses, priority: str) -> str:
     return job_processes.environment.environment[f"QUEUE_{priority.upper()}_URL"]
 
 
-def dead_letters(job_processes: JobProcesses, priority: str) -> list[str]:
+def list_dead_letters(job_processes: JobProcesses, priority: str) -> list[str]:
     """The messages that the queue has given up."""
     found = job_processes.environment.make_client("sqs").receive_message(
-        QueueUrl=url(job_processes, priority) + "-dead", MaxNumberOfMessages=10
+        QueueUrl=get_url(job_processes, priority) + "-dead", MaxNumberOfMessages=10
     )
     return [message["Body"] for message in found.get("Messages", [])]
 
 
-def poison(job_processes: JobProcesses, priority: str) -> dict[str, UUID]:
+def add_poison(job_processes: JobProcesses, priority: str) -> dict[str, UUID]:
     """Jobs that can't be done, by what is wrong with them."""
     nobody = job_processes.records.add_member(email=f"two\nlines.{priority}@example.test")
     somebody = job_processes.records.add_member()
@@ -49,8 +49,10 @@ def poison(job_processes: JobProcesses, priority: str) -> dict[str, UUID]:
 def queue(request: pytest.FixtureRequest, job_processes: JobProcesses) -> tuple[str, dict[str, UUID], list[MailJob]]:
     """Return one priority with its poison messages and the good mails behind them, all delivered once."""
     priority: str = request.param
-    job_processes.environment.make_client("sqs").send_message(QueueUrl=url(job_processes, priority), MessageBody=NO_JOB)
-    bad = poison(job_processes, priority)
+    job_processes.environment.make_client("sqs").send_message(
+        QueueUrl=get_url(job_processes, priority), MessageBody=NO_JOB
+    )
+    bad = add_poison(job_processes, priority)
     good = job_processes.add_mails(GOOD, priority=priority)
     job_processes.run_relay()
     job_processes.deliver()
@@ -91,7 +93,7 @@ def test_a_message_that_is_no_job_ends_among_the_dead_letters(
     priority, _, good = queue
     for _ in range(MAX_RECEIVES):
         job_processes.deliver()
-    assert NO_JOB in dead_letters(job_processes, priority)
+    assert NO_JOB in list_dead_letters(job_processes, priority)
     assert job_processes.deliver() == 0, "nothing goes round in the queue"
     done = sum(job_processes.records.read_job(job.id)["state"] == "done" for job in good)
     record("poison", queue=priority, good=len(good), done=done)

@@ -10,7 +10,7 @@ from tests.failover.relay import TcpRelay, relay_to
 from tests.failover.servers import configure, look, promote, wait_until
 from tests.fakes.admission import InMemoryAdmissionStore
 from tests.fakes.relay_waker import FakeRelayWaker
-from tests.integration.function_client import next_serial
+from tests.integration.function_client import get_next_serial
 from tests.roles import SESSION_OF_A_FUNCTION
 from tests.sample_people import make_person
 
@@ -24,16 +24,16 @@ class RelayedEnvironment:
         settings = fresh_database.direct.model_copy(update={"db_port": relay.port})
         container = make_container(settings, admission_store=InMemoryAdmissionStore(), queues=FakeRelayWaker())
         self.retries: list[Mapping[str, object]] = []
-        container.__dict__["database"] = Database(container.connector, observer=self._seen)
+        container.__dict__["database"] = Database(container.connector, observer=self._note_event)
         self.client = ApiClient(api, container)
 
-    def _seen(self, event: str, facts: Mapping[str, object]) -> None:
+    def _note_event(self, event: str, facts: Mapping[str, object]) -> None:
         if event == "transaction_retried":
             self.retries.append(facts)
 
     def register(self, key: str | None = None) -> int:
         """The status of a registration."""
-        return self.client.call("POST", "/members", make_person(), key=key or f"key-{next_serial()}").status
+        return self.client.call("POST", "/members", make_person(), key=key or f"key-{get_next_serial()}").status
 
 
 def test_a_demoted_writer_is_left_at_once(pair: tuple[FreshDatabase, PostgresHandle]) -> None:

@@ -40,7 +40,7 @@ def clients(
         yield [make_health_client(settings) for _ in range(ENVIRONMENTS)]
 
 
-def looks(clients: list[ApiClient]) -> list[dict[str, Any]]:
+def ask_all(clients: list[ApiClient]) -> list[dict[str, Any]]:
     """The answers of all environments at the same time, none of them a kept one."""
 
     def look(client: ApiClient) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def looks(clients: list[ApiClient]) -> list[dict[str, Any]]:
         return list(pool.map(look, clients))
 
 
-def counted(out: str) -> float:
+def sum_detected(out: str) -> float:
     """The sum of the metric FailoverDetected over what was written."""
     lines = [json.loads(line) for line in out.splitlines() if line.startswith('{"') and '"_aws"' in line]
     assert lines
@@ -71,21 +71,21 @@ def test_a_failover_is_reported_by_all_and_counted_once(
 ) -> None:
     """Another `server`, `detected` with one time for all, and one FailoverDetected, though five see it at once."""
     writer, standby = pair[0].postgres, pair[1]
-    before = looks(clients)
+    before = ask_all(clients)
     assert {(look["role"], look["failover"]["detected"]) for look in before} == {("writer", False)}
     with WriteProbe(standby) as prober:
         began = read_utc_now()
         kill(writer)
-        assert {look["status"] for look in looks(clients)} == {"unhealthy"}
+        assert {look["status"] for look in ask_all(clients)} == {"unhealthy"}
         relay.retarget(standby.server.port)
-        assert {(look["status"], look["role"]) for look in looks(clients)} == {("unhealthy", "reader")}
+        assert {(look["status"], look["role"]) for look in ask_all(clients)} == {("unhealthy", "reader")}
         promote(standby)
         prober.wait()
-    assert counted(capsys.readouterr().out) == 0
-    after = looks(clients) + looks(clients)
+    assert sum_detected(capsys.readouterr().out) == 0
+    after = ask_all(clients) + ask_all(clients)
     assert {(look["role"], look["failover"]["detected"]) for look in after[ENVIRONMENTS:]} == {("writer", True)}
     assert len({look["server"] for look in before}) == 1
     assert {look["server"] for look in before}.isdisjoint({look["server"] for look in after})
     [at] = {look["failover"]["at"] for look in after[ENVIRONMENTS:]}
     assert began <= datetime.fromisoformat(at) <= read_utc_now() + timedelta(seconds=1)
-    assert counted(capsys.readouterr().out) == 1
+    assert sum_detected(capsys.readouterr().out) == 1

@@ -111,11 +111,11 @@ def test_connections_of_all_roles_are_counted(settings: Settings, fresh_database
             connected.enter_context(
                 psycopg.connect(fresh_database.postgres.build_conninfo(user=role, dbname=fresh_database.name))
             )
-        assert wait_until(lambda: used(client) == counted)
-    assert wait_until(lambda: used(client) == 1)
+        assert wait_until(lambda: read_used(client) == counted)
+    assert wait_until(lambda: read_used(client) == 1)
 
 
-def used(client: ApiClient) -> Any:
+def read_used(client: ApiClient) -> Any:
     return run_deep_check(client)["checks"]["database"]["connections"]["used"]
 
 
@@ -264,12 +264,12 @@ def test_a_high_job_that_fails_degrades_and_is_counted_until_it_is_done_again(
     )
     assert 120 <= by_priority[0] < 180
     assert by_priority[1:] == [0, 0]
-    mailer.answer = failing(RequestRejected("MessageRejected"))
+    mailer.answer = make_failing(RequestRejected("MessageRejected"))
     assert worker.run_job(high, make_deadline(60)) == "failed"
     assert read_metrics(client, capsys, "Degraded", "JobsFailed", "JobsUncertain", "JobsHighUnsolved") == [1, 1, 0, 1]
     assert list_unhealthy(run_deep_check(client)) == {"queue": "degraded"}
     replay(fresh_database, high)
-    mailer.answer = failing(OutcomeUnknown("ReadTimeoutError"))
+    mailer.answer = make_failing(OutcomeUnknown("ReadTimeoutError"))
     assert worker.run_job(high, make_deadline(60)) == "uncertain"
     assert read_metrics(client, capsys, "Degraded", "JobsFailed", "JobsUncertain", "JobsHighUnsolved") == [1, 0, 1, 1]
     replay(fresh_database, high)
@@ -330,7 +330,7 @@ def read_metrics(client: ApiClient, capsys: pytest.CaptureFixture[str], *names: 
     return [document[name][0] for name in names]
 
 
-def failing(error: Exception) -> Callable[[Mail], None]:
+def make_failing(error: Exception) -> Callable[[Mail], None]:
     """A mailer's answer that is this failure."""
 
     def answer(_mail: Mail) -> None:
@@ -379,7 +379,7 @@ def test_a_server_that_stops_answering_in_the_middle_leaves_nothing_behind(
             lambda: "health-query-database" not in {thread.name for thread in threading.enumerate()}, CUT_S
         )
     assert wait_until(lambda: run_deep_check(client)["status"] == "healthy")
-    assert wait_until(lambda: (fresh_database.postgres.proxy.counts.clients, busy(fresh_database)) == (0, []))
+    assert wait_until(lambda: (fresh_database.postgres.proxy.counts.clients, list_busy(fresh_database)) == (0, []))
 
 
 @contextmanager
@@ -390,7 +390,7 @@ def lock_row(fresh_database: FreshDatabase, table: str) -> Iterator[None]:
         yield
 
 
-def busy(fresh_database: FreshDatabase) -> list[dict[str, Any]]:
+def list_busy(fresh_database: FreshDatabase) -> list[dict[str, Any]]:
     """Sessions that do not wait in the proxy for the next client."""
     return fresh_database.query_rows(
         f"SELECT state FROM pg_stat_activity WHERE {SESSION_OF_A_FUNCTION} AND state <> 'idle'"

@@ -42,7 +42,7 @@ class FaultyDependencies:
     relay: TcpRelay
     ends: ExitStack
 
-    def environments(self, count: int, faults: tuple[str, ...]) -> list[ApiClient]:
+    def start_environments(self, count: int, faults: tuple[str, ...]) -> list[ApiClient]:
         """Callers of environments that have started, and have answered once while their database was well."""
         services = {}
         if MAIL in faults:
@@ -91,7 +91,7 @@ def ask_anew(client: ApiClient) -> ApiReply:
     return ask(client)
 
 
-def timed(client: ApiClient) -> tuple[ApiReply, float]:
+def time_call(client: ApiClient) -> tuple[ApiReply, float]:
     """A call, and how long it took."""
     began = monotonic()
     return ask(client), monotonic() - began
@@ -106,10 +106,10 @@ def test_ten_callers_learn_in_time_what_is_broken(
 
     Health is unhealthy without a database, else degraded.
     """
-    clients = dependencies.environments(environments, faults)
+    clients = dependencies.start_environments(environments, faults)
     dependencies.silence_database(faults)
     with ThreadPoolExecutor(CALLERS) as pool:
-        answers = list(pool.map(timed, clients * (CALLERS // environments)))
+        answers = list(pool.map(time_call, clients * (CALLERS // environments)))
     broken = {BROKEN[fault] for fault in faults}
     for reply, seconds in answers:
         checks = reply.json["checks"]
@@ -122,7 +122,7 @@ def test_ten_callers_learn_in_time_what_is_broken(
 
 def test_a_database_that_is_heard_again_is_well_again(dependencies: FaultyDependencies) -> None:
     """The environment has seen it silent in both directions."""
-    [client] = dependencies.environments(1, ())
+    [client] = dependencies.start_environments(1, ())
     for fault in (AT_CONNECT, CONNECTED):
         dependencies.silence_database((fault,))
         assert ask(client).status == 503

@@ -60,7 +60,7 @@ class ConnectionTrap:
         self._server.close()
 
 
-def asked(resource: str, trap: ConnectionTrap) -> dict[str, Any]:
+def ask_new_environment(resource: str, trap: ConnectionTrap) -> dict[str, Any]:
     """Return a new environment's answer, and the socket events that Python saw."""
     paths = [ROOT / "layers/shared", ROOT / "functions/health", ROOT]
     environment = {
@@ -86,7 +86,7 @@ def test_only_the_deep_check_touches_anything(resource: str, status: int, touche
     """Until the answer no socket is opened, and nobody connects to the addresses of database and services."""
     trap = ConnectionTrap()
     try:
-        answer = asked(resource, trap)
+        answer = ask_new_environment(resource, trap)
     finally:
         trap.close()
     assert answer["status"] == status

@@ -62,16 +62,18 @@ def test_migrate_brings_a_database_up_to_date_and_says_what_it_did(
     try:
         applied = admin.handler({"command": "migrate"}, LambdaContext())["applied"]
         assert applied == sorted(path.stem for path in MIGRATIONS.glob("*.sql"))
-        assert audit(postgres, "to_migrate") == [("schema.migrated", UUID(int=0), "operator", {"applied": applied})]
+        assert list_audit(postgres, "to_migrate") == [
+            ("schema.migrated", UUID(int=0), "operator", {"applied": applied})
+        ]
         assert admin.handler({"command": "migrate"}, LambdaContext()) == {"applied": []}
-        assert len(audit(postgres, "to_migrate")) == 1, "nothing was done"
+        assert len(list_audit(postgres, "to_migrate")) == 1, "nothing was done"
         assert postgres.read_limits("to_migrate") == ({61}, 66)
     finally:
         get_container.cache_clear()
         postgres.drop_limits()
 
 
-def audit(postgres: PostgresHandle, dbname: str) -> list[tuple[Any, ...]]:
+def list_audit(postgres: PostgresHandle, dbname: str) -> list[tuple[Any, ...]]:
     """Return who did what to which record, and in which request."""
     with psycopg.connect(postgres.build_conninfo(user="postgres", dbname=dbname)) as connection:
         rows = connection.execute("SELECT request_id, action, subject_id, actor, facts FROM audit").fetchall()
@@ -87,7 +89,7 @@ def test_a_forced_circuit_is_in_the_audit(
     monkeypatch.setitem(get_container().__dict__, "database", fresh_database.make_database())
     admin.handler({"command": "force-circuit", "name": "email", "state": "open"}, LambdaContext())
     admin.handler({"command": "circuits"}, LambdaContext())
-    [(action, subject, actor, facts)] = audit(postgres, fresh_database.name)
+    [(action, subject, actor, facts)] = list_audit(postgres, fresh_database.name)
     assert (action, subject, actor) == ("circuit.forced", UUID(int=0), "operator")
     assert (facts["circuit"], facts["state"], facts["generation"]) == ("email", "open", 1)
     assert store.read("email").state == "open"
@@ -148,12 +150,12 @@ def test_operators_see_every_circuit(store: InMemoryCircuitStore) -> None:
 def test_operators_force_a_circuit_and_let_it_go(store: InMemoryCircuitStore) -> None:
     """A repeated command changes nothing."""
 
-    def forced(state: str) -> tuple[str, bool, int]:
+    def force_circuit(state: str) -> tuple[str, bool, int]:
         command = {"command": "force-circuit", "name": "email", "state": state}
         shown = admin.handler(command, LambdaContext())["circuits"]["email"]
         return shown["state"], shown["forced"], shown["generation"]
 
-    assert [forced("open"), forced("open"), forced("closed"), forced("auto")] == [
+    assert [force_circuit("open"), force_circuit("open"), force_circuit("closed"), force_circuit("auto")] == [
         ("open", True, 1), ("open", True, 1), ("closed", True, 2), ("closed", False, 3),
     ]  # fmt: skip
     assert store.read("email").forced is False

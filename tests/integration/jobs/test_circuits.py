@@ -27,7 +27,7 @@ from tests.fakes.documents import FakeDocumentStore
 from tests.fakes.identities import FakeIdentityProvider
 from tests.fakes.mailer import FakeMailer
 from tests.fakes.queues import FakeJobQueues
-from tests.integration.function_client import make_client, next_serial
+from tests.integration.function_client import get_next_serial, make_client
 from tests.integration.jobs.records import RecordFixtures
 from tests.measurements import record
 from tests.sample_people import make_person
@@ -51,11 +51,11 @@ class CircuitWorkerSetup:
     store: InMemoryCircuitStore
     time: ManualTime
 
-    def work(self, job_id: UUID) -> str:
+    def run_job(self, job_id: UUID) -> str:
         """Do a job with time enough."""
         return self.worker.run_job(job_id, make_deadline(LONG))
 
-    def breaker(self, policy: CircuitPolicy) -> CircuitBreaker:
+    def make_breaker(self, policy: CircuitPolicy) -> CircuitBreaker:
         """Another environment's."""
         return make_service_breaker(self.store, self.time, policy)
 
@@ -108,17 +108,17 @@ def mails(records: RecordFixtures, member: UUID) -> Callable[[int], list[UUID]]:
     ]
 
 
-def opened(worker_setup: CircuitWorkerSetup, mails: Callable[[int], list[UUID]]) -> list[UUID]:
+def open_circuit(worker_setup: CircuitWorkerSetup, mails: Callable[[int], list[UUID]]) -> list[UUID]:
     """The mails that opened the circuit by failing."""
     worker_setup.break_mail(ServiceUnavailable("EndpointConnectionError"))
     failed = mails(EMAIL.failures)
-    assert [worker_setup.work(job) for job in failed] == ["pending"] * EMAIL.failures
+    assert [worker_setup.run_job(job) for job in failed] == ["pending"] * EMAIL.failures
     assert worker_setup.store.read("email").state == "open"
     worker_setup.mend_mail()
     return failed
 
 
-def due_in_s(fresh_database: FreshDatabase, job_id: UUID) -> float:
+def measure_delay_s(fresh_database: FreshDatabase, job_id: UUID) -> float:
     """Seconds between a job's last change and when it is due."""
     due = "SELECT extract(epoch FROM available_at - updated_at)::float AS s FROM outbox WHERE id = %s"
     return float(fresh_database.query_rows(due, job_id)[0]["s"])
@@ -131,18 +131,18 @@ def test_a_mail_before_an_open_circuit_waits_for_the_probe_and_no_attempt_is_cou
     mails: Callable[[int], list[UUID]],
 ) -> None:
     """It is not even claimed: nothing was begun, so nothing is lost with a worker that dies."""
-    opened(worker_setup, mails)
+    open_circuit(worker_setup, mails)
     worker_setup.time.advance(20)
     [job] = mails(1)
-    assert worker_setup.work(job) == "pending"
+    assert worker_setup.run_job(job) == "pending"
     row = records.read_job(job)
     assert (row["state"], row["attempts"], row["last_error"], row["leased_until"]) == (
         "pending", 0, "circuit-open", None,
     )  # fmt: skip
-    assert due_in_s(fresh_database, job) == pytest.approx(40 + SPREAD_S, abs=1)
+    assert measure_delay_s(fresh_database, job) == pytest.approx(40 + SPREAD_S, abs=1)
     assert worker_setup.queues.wake_ups[-1] == round(40 + SPREAD_S)
     assert not worker_setup.mailer.sent
-    assert worker_setup.work(job) == "pending", "the message came twice"
+    assert worker_setup.run_job(job) == "pending", "the message came twice"
     assert records.read_job(job)["attempts"] == 0
 
 
@@ -170,7 +170,7 @@ def test_a_wait_that_no_message_can_have_is_left_to_the_schedule(
     worker = replace(worker_setup.worker, circuits={"mail": ClosedConnection(wait_s)})
     assert worker.run_job(job, make_deadline(LONG)) == "pending"
     assert worker_setup.queues.wake_ups == wake_ups
-    assert due_in_s(fresh_database, job) == pytest.approx(wait_s + SPREAD_S, abs=1)
+    assert measure_delay_s(fresh_database, job) == pytest.approx(wait_s + SPREAD_S, abs=1)
 
 
 def test_postponing_a_job_is_one_round_trip(
@@ -180,17 +180,17 @@ def test_postponing_a_job_is_one_round_trip(
     database: Database,
 ) -> None:
     """There is therefore no moment at which a dead worker could leave it claimed."""
-    opened(worker_setup, mails)
+    open_circuit(worker_setup, mails)
     [job] = mails(1)
     round_trips: list[None] = []
     run_pipeline = database._run_pipeline
 
-    def counted(*args: Any) -> Any:
+    def count_call(*args: Any) -> Any:
         round_trips.append(None)
         return run_pipeline(*args)
 
-    monkeypatch.setattr(database, "_run_pipeline", counted)
-    assert worker_setup.work(job) == "pending"
+    monkeypatch.setattr(database, "_run_pipeline", count_call)
+    assert worker_setup.run_job(job) == "pending"
     assert len(round_trips) == 1
 
 
@@ -198,27 +198,27 @@ def test_an_open_circuit_holds_up_its_own_kind_of_job_alone(
     worker_setup: CircuitWorkerSetup, records: RecordFixtures, member: UUID, mails: Callable[[int], list[UUID]]
 ) -> None:
     """Sign-ins are made while mails wait."""
-    opened(worker_setup, mails)
-    assert worker_setup.work(records.add_identity(member, state="queued")) == "done"
+    open_circuit(worker_setup, mails)
+    assert worker_setup.run_job(records.add_identity(member, state="queued")) == "done"
 
 
 def test_a_job_that_was_claimed_before_the_circuit_opened_is_given_back_uncounted(
     worker_setup: CircuitWorkerSetup, records: RecordFixtures, mails: Callable[[int], list[UUID]]
 ) -> None:
     """The probe is another's: of many that came for it one is made."""
-    opened(worker_setup, mails)
+    open_circuit(worker_setup, mails)
     worker_setup.time.advance(EMAIL.open_s)
-    other, [job] = worker_setup.breaker(EMAIL), mails(1)
+    other, [job] = worker_setup.make_breaker(EMAIL), mails(1)
     run = worker_setup.worker.database.run
 
-    def overtaken(*arguments: Any) -> Any:
+    def open_meanwhile(*arguments: Any) -> Any:
         committed = run(*arguments)
         if worker_setup.store.read("email").state == "open":
             assert other.allow().probe
         return committed
 
-    worker_setup.worker.database.run = overtaken  # type: ignore[method-assign, assignment]
-    assert worker_setup.work(job) == "pending"
+    worker_setup.worker.database.run = open_meanwhile  # type: ignore[method-assign, assignment]
+    assert worker_setup.run_job(job) == "pending"
     row = records.read_job(job)
     assert (row["state"], row["attempts"], row["last_error"]) == ("pending", 0, "circuit-open")
     assert not worker_setup.mailer.sent
@@ -229,7 +229,7 @@ def test_a_mail_that_is_refused_opens_nothing(
 ) -> None:
     """A refused address is an answer, no failure of the service."""
     worker_setup.break_mail(RequestRejected("MessageRejected"))
-    assert {worker_setup.work(job) for job in mails(3 * EMAIL.failures)} == {"failed"}
+    assert {worker_setup.run_job(job) for job in mails(3 * EMAIL.failures)} == {"failed"}
     assert worker_setup.store.read("email").state == "closed"
 
 
@@ -238,7 +238,7 @@ def test_mails_of_unknown_fate_open_it_and_stay_uncertain(
 ) -> None:
     """The sixth mail is not tried."""
     worker_setup.break_mail(OutcomeUnknown("ReadTimeoutError"))
-    states = [worker_setup.work(job) for job in mails(EMAIL.failures + 1)]
+    states = [worker_setup.run_job(job) for job in mails(EMAIL.failures + 1)]
     assert states == ["uncertain"] * EMAIL.failures + ["pending"]
 
 
@@ -248,7 +248,7 @@ def test_identities_have_a_circuit_of_their_own(
     """It stays open for half a minute."""
     worker_setup.identities.fails = [ServiceUnavailable("TooManyRequestsException")] * 100
     jobs = [records.add_identity(member, state="queued") for _ in range(2 * IDENTITY.failures)]
-    assert {worker_setup.work(job) for job in jobs} == {"pending"}
+    assert {worker_setup.run_job(job) for job in jobs} == {"pending"}
     assert len(worker_setup.identities.fails) == 100 - IDENTITY.failures
     assert [records.read_job(job)["attempts"] for job in jobs] == [1] * IDENTITY.failures + [0] * IDENTITY.failures
 
@@ -274,9 +274,9 @@ def test_after_ten_minutes_without_ses_five_hundred_mails_are_sent_once_each(
     members, registered = make_client(api, fresh_database), []
     for _ in range(2 * OUTAGE_S // STEP_S):
         for row in fresh_database.query_rows("SELECT id FROM outbox WHERE state = 'queued'"):
-            worker_setup.work(row["id"])
+            worker_setup.run_job(row["id"])
         if worker_setup.time() < outage_until:
-            registered.append(members.call("POST", "/members", make_person(), key=f"key-{next_serial()}").status)
+            registered.append(members.call("POST", "/members", make_person(), key=f"key-{get_next_serial()}").status)
         worker_setup.time.advance(STEP_S)
         fresh_database.query_rows(
             "UPDATE outbox SET available_at = available_at - %s * interval '1 s' WHERE state = 'pending'", STEP_S
@@ -328,7 +328,7 @@ def test_housekeeping_leaves_documents_for_later_while_the_buckets_circuit_is_op
             raise ServiceUnavailable("EndpointConnectionError")
 
     evidence.delete = delete  # type: ignore[method-assign, assignment]
-    breaker = worker_setup.breaker(STORAGE)
+    breaker = worker_setup.make_breaker(STORAGE)
     keeper = Housekeeper(
         database, CircuitProtectedDocumentStore(evidence, breaker), read_utc_now, "request", make_deadline(LONG)
     )

@@ -36,8 +36,8 @@ def functions(
         table = make_table(clients.get_dynamodb())
         environment = {
             **fresh_database.environment,
-            **_queues(),
-            **_pool(),
+            **_create_queues(),
+            **_create_pool(),
             "MAIL_SENDER": SENDER,
             "STATE_TABLE": table,
             **FAST,
@@ -53,12 +53,12 @@ def functions(
             cached.cache_clear()
 
 
-def _queues() -> dict[str, str]:
+def _create_queues() -> dict[str, str]:
     names = [f"QUEUE_{priority.upper()}_URL" for priority in PRIORITIES] + ["NUDGE_QUEUE_URL"]
     return {name: clients.get_sqs().create_queue(QueueName=uuid4().hex)["QueueUrl"] for name in names}
 
 
-def _pool() -> dict[str, str]:
+def _create_pool() -> dict[str, str]:
     pool = clients.get_cognito().create_user_pool(PoolName=uuid4().hex, UsernameAttributes=["email"])["UserPool"]["Id"]
     clients.get_cognito().create_group(UserPoolId=pool, GroupName="member")
     return {"USER_POOL_ID": pool}

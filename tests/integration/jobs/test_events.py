@@ -33,7 +33,9 @@ def ask_for_documents(stage: OperationEnvironment) -> ApiReply:
     """Staff send a claim back from evaluation to verification."""
     claim = stage.records.claim
     version = stage.read_version("claims", claim)
-    ok(stage.call(stage.staff, MOVE, {"to": "evaluation", "reason": "Ready."}, if_match=version, claim_id=claim))
+    assert_succeeded(
+        stage.call(stage.staff, MOVE, {"to": "evaluation", "reason": "Ready."}, if_match=version, claim_id=claim)
+    )
     body = {"to": "verification", "reason": "The invoice is missing."}
     stage.own += " again"
     return stage.call(stage.staff, MOVE, body, if_match=version + 1, claim_id=claim)
@@ -45,7 +47,7 @@ MORE: Mapping[str, Act] = {"reject an applicant": reject_applicant, "ask for doc
 ENDS = ((20, "active"), (5, "active"), (0, "active"), (-16, "past_due"))
 
 
-def mails_written(fresh_database: FreshDatabase, act: Act, prepare: str | None = None) -> list[dict[str, Any]]:
+def list_written_mails(fresh_database: FreshDatabase, act: Act, prepare: str | None = None) -> list[dict[str, Any]]:
     """Do something on sample records of its own and return the mails that it wrote."""
     evidence = FakeDocumentStore()
     sample = write_sample_records(fresh_database, evidence, random.Random(7))
@@ -59,14 +61,14 @@ def mails_written(fresh_database: FreshDatabase, act: Act, prepare: str | None =
     return [row["payload"] for row in rows if row["id"] not in before]
 
 
-def reminders_written(fresh_database: FreshDatabase) -> list[dict[str, Any]]:
+def list_written_reminders(fresh_database: FreshDatabase) -> list[dict[str, Any]]:
     """The mails of housekeeping to members whose membership ends."""
     remind = ACTS["housekeeping remind_members"]
     prepare = (
         "UPDATE subscriptions SET ends_on = local_today() + {}, state = '{}', cancel_at_period_end = false"
         " WHERE member_id = %s"
     )
-    return [mail for end in ENDS for mail in mails_written(fresh_database, remind, prepare.format(*end))]
+    return [mail for end in ENDS for mail in list_written_mails(fresh_database, remind, prepare.format(*end))]
 
 
 @pytest.fixture(scope="module")
@@ -74,17 +76,19 @@ def all_mails(postgres: PostgresHandle) -> list[dict[str, Any]]:
     """The mails of every use case that writes."""
     fresh_database = postgres.make_fresh_database()
     acts = (*ACTS.values(), *MORE.values())
-    return [mail for act in acts for mail in mails_written(fresh_database, act)] + reminders_written(fresh_database)
+    return [mail for act in acts for mail in list_written_mails(fresh_database, act)] + list_written_reminders(
+        fresh_database
+    )
 
 
-def missing(mail: Mapping[str, Any]) -> list[str]:
+def list_missing(mail: Mapping[str, Any]) -> list[str]:
     """The required facts that a mail was written without."""
     return [fact for fact in MAILS[mail["template"]].required if mail["facts"].get(fact) in (None, "")]
 
 
 def test_every_mail_that_a_use_case_writes_has_all_its_facts_with_it(all_mails: list[dict[str, Any]]) -> None:
     """None is left to be looked up when it is sent; a fact that is not there, such as a reason, is null."""
-    assert [(mail["template"], lacks) for mail in all_mails if (lacks := missing(mail))] == []
+    assert [(mail["template"], lacks) for mail in all_mails if (lacks := list_missing(mail))] == []
     optional = [(mail, MAILS[mail["template"]].optional) for mail in all_mails]
     assert [mail["template"] for mail, facts in optional if not mail["facts"].keys() >= set(facts)] == []
 
@@ -100,7 +104,7 @@ def claim_fixtures(fresh_database: FreshDatabase) -> ClaimFixtures:
     return ClaimFixtures.make_in(fresh_database)
 
 
-def sent(fresh_database: FreshDatabase, template: str) -> list[str]:
+def send_mails(fresh_database: FreshDatabase, template: str) -> list[str]:
     """Let the mails of a template leave, oldest first, and return their texts."""
     mailer = FakeMailer()
     worker = JobRunner(
@@ -113,7 +117,7 @@ def sent(fresh_database: FreshDatabase, template: str) -> list[str]:
     return [mail.text for mail in mailer.sent]
 
 
-def ok(reply: ApiReply) -> None:
+def assert_succeeded(reply: ApiReply) -> None:
     """The call succeeded."""
     assert reply.status == 200, reply.body
 
@@ -128,9 +132,9 @@ def test_the_mail_about_each_transition_has_its_own_state_and_reason(
     fresh_database.query_rows("DELETE FROM outbox")
     transitions = ("negotiation", "evaluation", "negotiation", "resolved", "evaluation", "rejected")
     for n, to in enumerate(transitions):
-        ok(claim_fixtures.change_state(staff, claim_id, to, n + 1, reason=f"Reason {n}."))
+        assert_succeeded(claim_fixtures.change_state(staff, claim_id, to, n + 1, reason=f"Reason {n}."))
     fresh_database.query_rows("UPDATE claims SET title = 'Another title' WHERE id = %s", claim_id)
-    texts = sent(fresh_database, "claim-moved")
+    texts = send_mails(fresh_database, "claim-moved")
     assert [f"Reason {n}." in text for n, text in enumerate(texts)] == [True] * len(transitions)
     assert not [text for text in texts if "Another title" in text]
 
@@ -146,7 +150,7 @@ def test_the_claims_desk_gets_a_breach_as_it_was_when_it_was_noticed(
     records.add_mail("staff-sla-breach", claim, to=None)
     name = fresh_database.query_rows("SELECT full_name FROM accounts WHERE id = %s", colleague)[0]["full_name"]
     fresh_database.query_rows("UPDATE accounts SET full_name = 'Somebody Else' WHERE id = %s", colleague)
-    first, second = sent(fresh_database, "staff-sla-breach")
+    first, second = send_mails(fresh_database, "staff-sla-breach")
     assert name not in first
     assert "Somebody Else" not in first
     assert name in second
@@ -161,5 +165,5 @@ def test_what_is_written_in_one_statement_with_its_recipient_is_looked_up(fresh_
         " INSERT INTO outbox (id, kind, priority, subject_id, payload) SELECT gen_random_uuid(), 'mail', 'low', id,"
         " jsonb_build_object('template', 'agent-received', 'to', 'account:' || id) FROM a"
     )
-    [text] = sent(fresh_database, "agent-received")
+    [text] = send_mails(fresh_database, "agent-received")
     assert "Arta Krasniqi" in text

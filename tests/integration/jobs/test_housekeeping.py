@@ -42,7 +42,7 @@ def document(records: RecordFixtures, evidence: FakeDocumentStore) -> Callable[.
     claim = records.add_claim(records.add_member())
     slots = iter(range(1, 11))
 
-    def announced(age: str, state: str = "pending") -> UUID:
+    def announce_document(age: str, state: str = "pending") -> UUID:
         document_id = make_uuid7()
         records.fresh_database.query_rows(
             "INSERT INTO documents (id, claim_id, slot, file_name, content_type, size, object_key, state, created_at)"
@@ -52,7 +52,7 @@ def document(records: RecordFixtures, evidence: FakeDocumentStore) -> Callable[.
         evidence.put(f"key/{document_id}", b"abc", "image/png")
         return document_id
 
-    return announced
+    return announce_document
 
 
 def list_audit(fresh_database: FreshDatabase) -> list[tuple[Any, ...]]:
@@ -61,7 +61,7 @@ def list_audit(fresh_database: FreshDatabase) -> list[tuple[Any, ...]]:
     return [tuple(row.values()) for row in rows]
 
 
-def states(fresh_database: FreshDatabase, table: str) -> dict[UUID, str]:
+def read_states(fresh_database: FreshDatabase, table: str) -> dict[UUID, str]:
     """Every row's state."""
     return {row["id"]: row["state"] for row in fresh_database.query_rows(f"SELECT id, state FROM {table}")}
 
@@ -72,7 +72,7 @@ def test_a_pending_document_older_than_a_day_is_rejected_and_its_object_removed(
     """A younger one may still be completed, and an available one is evidence."""
     old, young, kept = document("25 hours"), document("23 hours"), document("9 days", "available")
     assert housekeeper.run()["documents_rejected"] == 1
-    assert states(fresh_database, "documents") == {old: "rejected", young: "pending", kept: "available"}
+    assert read_states(fresh_database, "documents") == {old: "rejected", young: "pending", kept: "available"}
     assert set(evidence.objects) == {f"key/{young}", f"key/{kept}"}
     assert fresh_database.query_rows("SELECT slot FROM documents WHERE id = %s", old) == [{"slot": None}]
     claim = fresh_database.query_rows("SELECT claim_id FROM documents WHERE id = %s", old)[0]["claim_id"]
@@ -88,7 +88,7 @@ def test_a_document_whose_object_could_not_be_removed_stays_for_the_next_time(
     old = document("25 hours")
     evidence.fails = ServiceUnavailable("EndpointConnectionError")
     assert housekeeper.run()["documents_rejected"] == 0
-    assert states(fresh_database, "documents") == {old: "pending"}
+    assert read_states(fresh_database, "documents") == {old: "pending"}
     evidence.fails = None
     assert housekeeper.run()["documents_rejected"] == 1
 
@@ -272,4 +272,4 @@ def test_without_time_nothing_is_begun(
     over = Deadline.from_seconds(0, read_monotonic)
     done: dict[str, Any] = Housekeeper(database, FakeDocumentStore(), read_utc_now, "request-1", over).run()
     assert set(done.values()) == {0}
-    assert set(states(fresh_database, "documents").values()) == {"pending"}
+    assert set(read_states(fresh_database, "documents").values()) == {"pending"}

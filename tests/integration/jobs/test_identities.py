@@ -19,7 +19,7 @@ from tests.databases import SEEDED, FreshDatabase, make_deadline
 from tests.fakes.identities import FakeIdentityProvider
 from tests.fakes.mailer import FakeMailer
 from tests.fakes.queues import FakeJobQueues
-from tests.integration.function_client import make_client, next_serial
+from tests.integration.function_client import get_next_serial, make_client
 from tests.integration.jobs.records import RecordFixtures
 from tests.sample_people import make_applicant, make_person
 from worker.job_runner import JobRunner, MailSettings
@@ -129,7 +129,7 @@ class DyingIdentityProvider(FakeIdentityProvider):
         return super().__getattribute__(name)
 
 
-def tools_of(database: Database, identities: FakeIdentityProvider) -> OperatorContext:
+def make_context(database: Database, identities: FakeIdentityProvider) -> OperatorContext:
     """Return what the commands work with."""
     return OperatorContext(database, identities, make_deadline(), "invocation-1")
 
@@ -138,14 +138,14 @@ def remove(database: Database, identities: FakeIdentityProvider, email: str = AN
     """Run remove-staff."""
     command = read_command({"command": "remove-staff", "email": email})
     assert isinstance(command, RemoveStaff)
-    return remove_staff(command, tools_of(database, identities))
+    return remove_staff(command, make_context(database, identities))
 
 
 def free(database: Database, identities: FakeIdentityProvider, email: str = BESA) -> dict[str, Any]:
     """Run free-address."""
     command = read_command({"command": "free-address", "email": email})
     assert isinstance(command, FreeAddress)
-    return free_address(command, tools_of(database, identities))
+    return free_address(command, make_context(database, identities))
 
 
 def list_audited(fresh_database: FreshDatabase, action: str) -> list[tuple[str, str]]:
@@ -238,7 +238,7 @@ def test_somebody_who_comes_back_gets_another_role_and_signs_in_again(
     assert len(list_audited(fresh_database, "staff.created")) == 2
 
 
-def halfway(command: Callable[[], Any], identities: DyingIdentityProvider, calls: int) -> None:
+def run_with_death(command: Callable[[], Any], identities: DyingIdentityProvider, calls: int) -> None:
     """Run a command that dies at the call of that number, and then whole."""
     identities.calls, identities.dies_at = 0, calls
     with pytest.raises(ServiceUnavailable):
@@ -271,7 +271,7 @@ def test_removing_goes_on_where_it_died(database: Database, fresh_database: Fres
 def test_creating_goes_on_where_it_died(database: Database, fresh_database: FreshDatabase, call: int) -> None:
     """Found or made, enabled, put into the group: each again."""
     identities = DyingIdentityProvider()
-    halfway(lambda: create(database, identities), identities, call)
+    run_with_death(lambda: create(database, identities), identities, call)
     assert identities.people[ANA].groups == {"staff"}
     assert (fresh_database.count("accounts"), len(list_audited(fresh_database, "staff.created"))) == (1, 1)
 
@@ -279,7 +279,9 @@ def test_creating_goes_on_where_it_died(database: Database, fresh_database: Fres
 def register_member(fresh_database: FreshDatabase) -> dict[str, Any]:
     """A member whom somebody registered with an address of another's, by an agent's code."""
     client = make_client(members_api, fresh_database).sign_in_as(None)
-    member: dict[str, Any] = client.call("POST", "/members", make_person(email=BESA), key=f"key-{next_serial()}").json
+    member: dict[str, Any] = client.call(
+        "POST", "/members", make_person(email=BESA), key=f"key-{get_next_serial()}"
+    ).json
     return member
 
 
@@ -376,7 +378,7 @@ def test_the_agent_of_a_freed_address_earns_nothing_more(
 ) -> None:
     """Nobody could ever sign in as them."""
     make_client(agents_api, fresh_database).call(
-        "POST", "/agents", make_applicant(email=BESA), key=f"key-{next_serial()}"
+        "POST", "/agents", make_applicant(email=BESA), key=f"key-{get_next_serial()}"
     )
     if state == "active":
         fresh_database.query_rows("UPDATE agents SET state = 'active'")
@@ -387,10 +389,10 @@ def test_the_agent_of_a_freed_address_earns_nothing_more(
 def register_referred_member(fresh_database: FreshDatabase) -> None:
     """Register Besa with an active agent's code, so that the agent earns a commission."""
     agents = make_client(agents_api, fresh_database)
-    code = agents.call("POST", "/agents", make_applicant(), key=f"key-{next_serial()}").json["referral_code"]
+    code = agents.call("POST", "/agents", make_applicant(), key=f"key-{get_next_serial()}").json["referral_code"]
     fresh_database.query_rows("UPDATE agents SET state = 'active'")
     members = make_client(members_api, fresh_database)
-    members.call("POST", "/members", make_person(email=BESA, referral_code=code), key=f"key-{next_serial()}")
+    members.call("POST", "/members", make_person(email=BESA, referral_code=code), key=f"key-{get_next_serial()}")
 
 
 def test_what_was_earned_by_a_member_nobody_has_seen_is_void(
@@ -425,7 +427,7 @@ def change_member(fresh_database: FreshDatabase, member_id: str, what: str) -> A
     staff = make_client(members_api, fresh_database).sign_in_as(STAFF)
     if what == "phone":
         return staff.call("PATCH", "/members/{member_id}", {"phone": "+38344999888"}, if_match="*", member_id=member_id)
-    return staff.call("POST", f"/members/{{member_id}}/{what}", key=f"key-{next_serial()}", member_id=member_id)
+    return staff.call("POST", f"/members/{{member_id}}/{what}", key=f"key-{get_next_serial()}", member_id=member_id)
 
 
 @pytest.mark.parametrize("what", ["renewals", "cancellation", "pause", "resume", "phone"])
@@ -459,7 +461,7 @@ def test_the_agent_of_a_freed_address_is_not_let_in_again(
     """Their code would work again, and earn for nobody."""
     fresh_database.query_rows(SEEDED)
     agents = make_client(agents_api, fresh_database)
-    agent_id = agents.call("POST", "/agents", make_applicant(email=BESA), key=f"key-{next_serial()}").json["id"]
+    agent_id = agents.call("POST", "/agents", make_applicant(email=BESA), key=f"key-{get_next_serial()}").json["id"]
     fresh_database.query_rows("UPDATE agents SET state = 'active'")
     free(database, identities)
     body, path = {"decision": "reinstate", "reason": "Checked."}, "/agents/{agent_id}/decision"
@@ -473,7 +475,7 @@ def test_freeing_goes_on_where_it_died(database: Database, fresh_database: Fresh
     identities = DyingIdentityProvider()
     member = register_member(fresh_database)
     identities.find_or_create(BESA)
-    halfway(lambda: free(database, identities), identities, call)
+    run_with_death(lambda: free(database, identities), identities, call)
     assert BESA not in identities.people
     assert fresh_database.query_rows("SELECT email FROM accounts") == [
         {"email": f"freed.{member['id']}@address.invalid"}

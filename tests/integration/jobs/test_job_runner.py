@@ -75,7 +75,7 @@ def welcome_mail(records: RecordFixtures, member: UUID) -> UUID:
     return records.add_mail("member-welcome", member, to=member, state="queued")
 
 
-def failing(error: Exception) -> Callable[[Mail], None]:
+def make_failing(error: Exception) -> Callable[[Mail], None]:
     """A mailer's answer that is this failure."""
 
     def answer(_mail: Mail) -> None:
@@ -202,7 +202,7 @@ def test_a_mail_that_ses_refuses_has_failed(
     worker_setup: WorkerSetup, records: RecordFixtures, welcome_mail: UUID
 ) -> None:
     """Admins see the error code."""
-    worker_setup.mailer.answer = failing(RequestRejected("MessageRejected"))
+    worker_setup.mailer.answer = make_failing(RequestRejected("MessageRejected"))
     assert worker_setup.work(welcome_mail) == "failed"
     assert records.read_job(welcome_mail)["last_error"] == "MessageRejected"
 
@@ -211,7 +211,7 @@ def test_a_mail_of_unknown_fate_is_uncertain_and_not_sent_again(
     worker_setup: WorkerSetup, records: RecordFixtures, welcome_mail: UUID
 ) -> None:
     """No repeated message and no relay sends it."""
-    worker_setup.mailer.answer = failing(OutcomeUnknown("ReadTimeoutError"))
+    worker_setup.mailer.answer = make_failing(OutcomeUnknown("ReadTimeoutError"))
     assert worker_setup.work(welcome_mail) == "uncertain"
     worker_setup.mailer.answer = lambda _mail: None
     assert worker_setup.work(welcome_mail) == "skipped"
@@ -227,7 +227,7 @@ def test_a_throttled_mail_waits_and_is_sent_then(
     worker_setup: WorkerSetup, records: RecordFixtures, welcome_mail: UUID
 ) -> None:
     """Nothing had left, so it may go again; and the relay is woken when it is due."""
-    worker_setup.mailer.answer = failing(ServiceUnavailable("ThrottlingException"))
+    worker_setup.mailer.answer = make_failing(ServiceUnavailable("ThrottlingException"))
     assert worker_setup.work(welcome_mail) == "pending"
     assert worker_setup.queues.wake_ups == [10]
     assert worker_setup.work(welcome_mail) == "skipped", "it is not due yet"
@@ -245,7 +245,7 @@ def test_waits_grow_and_the_last_attempt_fails(
     worker_setup: WorkerSetup, records: RecordFixtures, welcome_mail: UUID, fresh_database: FreshDatabase
 ) -> None:
     """A failed job is shown to staff."""
-    worker_setup.mailer.answer = failing(ServiceUnavailable("ThrottlingException"))
+    worker_setup.mailer.answer = make_failing(ServiceUnavailable("ThrottlingException"))
     waits, states = [], []
     for _ in range(MOST_ATTEMPTS):
         states.append(worker_setup.work(welcome_mail))
@@ -261,7 +261,7 @@ def test_a_mail_that_a_guard_gives_back_waits_as_long_as_it_says_and_was_not_tri
     worker_setup: WorkerSetup, records: RecordFixtures, welcome_mail: UUID
 ) -> None:
     """A mail that SES was never asked to send uses up none of its attempts, however often it waits."""
-    worker_setup.mailer.answer = failing(RetryLater("mail-rate", 3.2))
+    worker_setup.mailer.answer = make_failing(RetryLater("mail-rate", 3.2))
     for _ in range(MOST_ATTEMPTS + 1):
         assert worker_setup.work(welcome_mail) == "pending"
         row = records.read_job(welcome_mail)
@@ -346,11 +346,11 @@ def test_an_identity_is_not_given_to_an_account_that_has_become_another(
     job = records.add_identity(member, state="queued")
     make = worker_setup.identities.find_or_create
 
-    def made_meanwhile(email: str) -> str:
+    def create_meanwhile(email: str) -> str:
         fresh_database.query_rows(f"UPDATE accounts SET {change} WHERE id = %s", member)
         return make(email)
 
-    worker_setup.identities.find_or_create = made_meanwhile  # type: ignore[method-assign]
+    worker_setup.identities.find_or_create = create_meanwhile  # type: ignore[method-assign]
     assert worker_setup.work(job) == "failed"
     assert records.read_job(job)["last_error"] == "identity-not-linked"
     assert worker_setup.identities.people["besa@example.test"].groups == set()
@@ -479,12 +479,13 @@ def test_a_worker_slower_than_its_lease_sends_nothing_that_has_become_anothers(
 ) -> None:
     """It stood still between its claim and the mail, and the relay gave the job away meanwhile."""
 
-    def stand_still(*_: object) -> None:
+    def pause_past_lease(*_: object) -> None:
         records.age_job(welcome_mail, "121 seconds")
         relay_batch(worker_setup.worker.database, worker_setup.queues, clock=read_utc_now, deadline=make_deadline())
 
     assert (
-        replace(worker_setup.worker, wait_for_slot=stand_still).run_job(welcome_mail, make_deadline(LONG)) == "skipped"
+        replace(worker_setup.worker, wait_for_slot=pause_past_lease).run_job(welcome_mail, make_deadline(LONG))
+        == "skipped"
     )
     assert not worker_setup.mailer.sent
     assert worker_setup.work(welcome_mail) == "done"
@@ -527,11 +528,11 @@ def round_trips(database: Database, monkeypatch: pytest.MonkeyPatch) -> list[Non
     made: list[None] = []
     run_pipeline = database._run_pipeline
 
-    def counted(*args: Any) -> Any:
+    def count_call(*args: Any) -> Any:
         made.append(None)
         return run_pipeline(*args)
 
-    monkeypatch.setattr(database, "_run_pipeline", counted)
+    monkeypatch.setattr(database, "_run_pipeline", count_call)
     return made
 
 
@@ -591,7 +592,7 @@ def test_without_a_database_one_job_of_a_batch_is_tried_and_all_are_soon_seen_ag
     """A visibility timeout is six minutes: workers without a database would hide all that is queued behind it."""
     jobs = [records.add_mail("member-welcome", member, to=member, state="queued") for _ in range(5)]
     with monkeypatch.context() as patch:
-        patch.setattr(worker_setup.worker.database, "_connector", refusing())
+        patch.setattr(worker_setup.worker.database, "_connector", make_refusing_holder())
         answer = run_batch(make_sqs_event(*map(format_message, jobs)), make_deadline(LONG), worker_setup.worker)
     assert [failed["itemIdentifier"] for failed in answer["batchItemFailures"]] == ["m0", "m1", "m2", "m3", "m4"]
     assert worker_setup.queues.shown_again == dict.fromkeys(["r0", "r1", "r2", "r3", "r4"], 30.0)
@@ -600,7 +601,7 @@ def test_without_a_database_one_job_of_a_batch_is_tried_and_all_are_soon_seen_ag
     assert [records.read_job(job)["state"] for job in jobs] == ["done"] * 5
 
 
-def refusing() -> ConnectionHolder:
+def make_refusing_holder() -> ConnectionHolder:
     """Leads to a port where nobody listens."""
     settings = Settings(db_port=find_free_port(), db_sslmode="disable", db_auth="trust")
     return make_deployed_connector(partial(connect, settings, None))

@@ -67,10 +67,10 @@ class PacedWorkers:
     def __post_init__(self) -> None:
         self.table = make_table(make_client(self.emulator.url))
         self.queues = FakeJobQueues()
-        self.workers = [self.worker() for _ in range(WORKERS)]
+        self.workers = [self.make_worker() for _ in range(WORKERS)]
         self.start = self.clock()
 
-    def worker(self) -> JobRunner:
+    def make_worker(self) -> JobRunner:
         """Another execution environment."""
         store = DynamoDbPacingStore(make_client(self.emulator.url), self.table)
         pace = MailRateLimiter(
@@ -84,10 +84,10 @@ class PacedWorkers:
             self.queues,
             OFFICE,
             read_utc_now,
-            wait_for_slot=self.counted(pace.wait_for_slot),
+            wait_for_slot=self.count_turns(pace.wait_for_slot),
         )
 
-    def counted(self, turn: Callable[[str, Deadline], None]) -> Callable[[str, Deadline], None]:
+    def count_turns(self, turn: Callable[[str, Deadline], None]) -> Callable[[str, Deadline], None]:
         def take(priority: str, deadline: Deadline) -> None:
             self.tries += 1
             turn(priority, deadline)
@@ -125,7 +125,7 @@ def paced_workers(fresh_database: FreshDatabase, emulator: EmulatorHandle) -> Pa
     return PacedWorkers(fresh_database, emulator)
 
 
-def welcomes(records: RecordFixtures, count: int, priority: str = "normal") -> list[UUID]:
+def add_welcomes(records: RecordFixtures, count: int, priority: str = "normal") -> list[UUID]:
     """Return so many welcome mails, each to somebody else."""
     people = [records.add_member() for _ in range(count)]
     return [records.add_mail("member-welcome", person, to=person, priority=priority) for person in people]
@@ -135,7 +135,7 @@ def test_fifty_mails_at_once_leave_at_the_rate_and_each_once(
     paced_workers: PacedWorkers, records: RecordFixtures
 ) -> None:
     """No window has more than the rate allows, and the rate is used: nobody waits long past their turn."""
-    jobs = welcomes(records, MAILS)
+    jobs = add_welcomes(records, MAILS)
     rounds = 0
     while len(paced_workers.sent) < MAILS and rounds < 3 * MAILS:
         paced_workers.round()
@@ -173,15 +173,15 @@ def test_high_mails_pass_a_flood_of_low_ones_which_still_leave_at_the_rate(
     table = make_table(make_client(emulator.url))
     store = RecordingPacingStore(make_client(emulator.url), table)
     store.moments = []
-    low = welcomes(records, FLOOD, "low")
-    normal = welcomes(records, URGENT, "normal")
+    low = add_welcomes(records, FLOOD, "low")
+    normal = add_welcomes(records, URGENT, "normal")
     left: dict[str, float] = {}
     asked: dict[UUID, float] = {}
 
     def keep(mail: Mail) -> None:
         left[mail.to] = time.monotonic()
 
-    def environment() -> JobRunner:
+    def make_environment() -> JobRunner:
         pace = MailRateLimiter(store, PacingRules.from_rate(REAL_RATE, 1), sleep=time.sleep)
         worker = (FakeMailer(keep), FakeIdentityProvider(), FakeJobQueues(), OFFICE, read_utc_now)
         return JobRunner(fresh_database.make_database(), *worker, wait_for_slot=pace.wait_for_slot)
@@ -191,9 +191,9 @@ def test_high_mails_pass_a_flood_of_low_ones_which_still_leave_at_the_rate(
             asked[job] = time.monotonic()
             assert worker.run_job(job, make_deadline(60)) == "done"
 
-    flood = [Thread(target=work, args=(environment(), low[n::2])) for n in range(SHARES["low"])]
-    flood += [Thread(target=work, args=(environment(), normal[n::2])) for n in range(SHARES["normal"])]
-    urgent = [environment() for _ in range(SHARES["high"])]
+    flood = [Thread(target=work, args=(make_environment(), low[n::2])) for n in range(SHARES["low"])]
+    flood += [Thread(target=work, args=(make_environment(), normal[n::2])) for n in range(SHARES["normal"])]
+    urgent = [make_environment() for _ in range(SHARES["high"])]
     people = [records.add_member() for _ in range(URGENT)]
     for thread in flood:
         thread.start()
@@ -202,7 +202,7 @@ def test_high_mails_pass_a_flood_of_low_ones_which_still_leave_at_the_rate(
         time.sleep(0.11)
         job = records.add_mail("member-welcome", person, to=person, priority="high")
         work(urgent[n % len(urgent)], [job])
-        waits.append(left[address(records, person)] - asked[job])
+        waits.append(left[read_address(records, person)] - asked[job])
     for thread in flood:
         thread.join()
     moments = sorted(store.moments)
@@ -211,14 +211,14 @@ def test_high_mails_pass_a_flood_of_low_ones_which_still_leave_at_the_rate(
     assert min(gaps) >= PacingRules.from_rate(REAL_RATE, 1).interval
     assert {records.read_job(job)["attempts"] for job in low + normal} == {1}
     assert max(waits) <= 2 / REAL_RATE + 0.15, "one interval, and the way"
-    last_high = max(left[address(records, person)] for person in people)
+    last_high = max(left[read_address(records, person)] for person in people)
     assert max(left.values()) > last_high, "the flood was there to the end"
     used = (len(moments) - 1) / ((moments[-1] - moments[0]) / SECOND) / REAL_RATE
     assert used >= 0.9
     record("mail_pace_used", rate=REAL_RATE, used=round(used, 3), high_ms=round(max(waits) * 1000))
 
 
-def address(records: RecordFixtures, account_id: UUID) -> str:
+def read_address(records: RecordFixtures, account_id: UUID) -> str:
     """The mail address of an account."""
     return str(records.fresh_database.query_rows("SELECT email FROM accounts WHERE id = %s", account_id)[0]["email"])
 

@@ -55,7 +55,7 @@ class RepairWorkerSetup:
     circuits: InMemoryCircuitStore
     time: ManualTime
 
-    def work(self, job_id: UUID) -> str:
+    def run_job(self, job_id: UUID) -> str:
         """Do a job with time enough."""
         return self.worker.run_job(job_id, make_deadline(LONG))
 
@@ -88,7 +88,7 @@ def denying() -> Iterator[tuple[ScriptedMailServer, IdentityProvider]]:
         yield served, CognitoIdentityProvider(clients.get_cognito(), "eu-central-1_pool")
 
 
-def requeue(fresh_database: FreshDatabase, job: UUID) -> None:
+def publish_again(fresh_database: FreshDatabase, job: UUID) -> None:
     """Publish the job as the relay does when it is due."""
     fresh_database.query_rows("UPDATE outbox SET state = 'queued', available_at = now() WHERE id = %s", job)
 
@@ -97,8 +97,8 @@ def outlast(worker_setup: RepairWorkerSetup, fresh_database: FreshDatabase, jobs
     """Try the jobs again and again, each time after what they wait at most."""
     for _ in range(rounds):
         for job in jobs:
-            assert worker_setup.work(job) == "pending"
-            requeue(fresh_database, job)
+            assert worker_setup.run_job(job) == "pending"
+            publish_again(fresh_database, job)
         worker_setup.time.advance(IDENTITY.open_s)
 
 
@@ -120,7 +120,7 @@ def test_an_identity_waits_for_a_missing_permission_and_is_made_after_the_repair
     assert worker_setup.circuits.read("identity").state == "open"
     with use_aws_at(emulator.url):
         worker_setup.pool.now = CognitoIdentityProvider(clients.get_cognito(), pool())
-        assert [worker_setup.work(job) for job in jobs] == ["done"] * len(jobs)
+        assert [worker_setup.run_job(job) for job in jobs] == ["done"] * len(jobs)
     assert [records.read_job(job)["attempts"] for job in jobs] == [1] * len(jobs)
     assert worker_setup.circuits.read("identity").state == "closed"
 
@@ -139,15 +139,15 @@ def test_a_mail_waits_while_sending_is_paused_and_is_sent_once_after_the_repair(
     member = records.add_member()
     job = records.add_mail("member-welcome", member, to=member, state="queued")
 
-    def paused(_mail: object) -> None:
+    def raise_paused(_mail: object) -> None:
         raise OperatorActionNeeded("SendingPausedException")
 
-    worker_setup.mailer.answer = paused
+    worker_setup.mailer.answer = raise_paused
     for _ in range(2 * MOST_ATTEMPTS):
-        assert worker_setup.work(job) == "pending"
-        requeue(fresh_database, job)
+        assert worker_setup.run_job(job) == "pending"
+        publish_again(fresh_database, job)
         worker_setup.time.advance(EMAIL.open_s)
     assert (records.read_job(job)["attempts"], worker_setup.mailer.sent) == (0, [])
     worker_setup.mailer.answer = lambda _mail: None
-    assert worker_setup.work(job) == "done"
+    assert worker_setup.run_job(job) == "done"
     assert len(worker_setup.mailer.sent) == 1

@@ -39,7 +39,7 @@ WITH_STATEMENTS = (
 )
 
 
-def staged(fresh_database: FreshDatabase, *, database: object = None) -> OperationEnvironment:
+def make_runner(fresh_database: FreshDatabase, *, database: object = None) -> OperationEnvironment:
     """An environment on a new sample."""
     evidence = FakeDocumentStore()
     records = write_sample_records(fresh_database, evidence, random.Random(7))
@@ -48,9 +48,9 @@ def staged(fresh_database: FreshDatabase, *, database: object = None) -> Operati
     )
 
 
-def taken_by(fresh_database: FreshDatabase, name: str, *, database: object = None) -> list[list[LockedRow]]:
+def list_taken_rows(fresh_database: FreshDatabase, name: str, *, database: object = None) -> list[list[LockedRow]]:
     """Return the rows that an operation's transactions take."""
-    environment = staged(fresh_database, database=database)
+    environment = make_runner(fresh_database, database=database)
     log = WalReader(fresh_database)
     assert has_succeeded(ACTS[name](environment)), name
     return log.read_transactions()
@@ -59,14 +59,14 @@ def taken_by(fresh_database: FreshDatabase, name: str, *, database: object = Non
 @pytest.mark.parametrize("name", [name for name in ACTS if name not in SKIPPING])
 def test_a_use_case_takes_its_rows_in_the_one_order(fresh_database: FreshDatabase, name: str) -> None:
     """A lock, a write and the foreign key of an insert all take rows."""
-    transactions = taken_by(fresh_database, name)
+    transactions = list_taken_rows(fresh_database, name)
     assert transactions
     assert [late for transaction in transactions if (late := find_out_of_order(transaction))] == []
 
 
 def test_a_first_call_takes_its_own_account_before_all_others(fresh_database: FreshDatabase) -> None:
     """Its address is proven by it. Nobody who holds another account waits for a staff member's."""
-    environment = staged(fresh_database)
+    environment = make_runner(fresh_database)
     fresh_database.query_rows("UPDATE accounts SET proven_at = NULL WHERE id = %s", environment.records.staff)
     log = WalReader(fresh_database)
     assert has_succeeded(ACTS[f"{CANCEL} by staff"](environment))
@@ -80,12 +80,12 @@ def test_a_first_call_takes_its_own_account_before_all_others(fresh_database: Fr
 def test_the_order_would_be_seen_to_be_another(fresh_database: FreshDatabase) -> None:
     """The same statements the other way round take their rows out of order."""
     database = WrappedDatabase(fresh_database.make_database(), ReversedTransaction)
-    [transaction] = taken_by(fresh_database, f"{CANCEL} by staff", database=database)
+    [transaction] = list_taken_rows(fresh_database, f"{CANCEL} by staff", database=database)
     assert {taken.table for taken in find_out_of_order(transaction)} >= {"accounts", "members"}
 
 
 @contextmanager
-def held(fresh_database: FreshDatabase) -> Iterator[None]:
+def hold_all_rows(fresh_database: FreshDatabase) -> Iterator[None]:
     """Within the block another session holds every row there is."""
     with psycopg.connect(
         fresh_database.postgres.build_conninfo(user="postgres", dbname=fresh_database.name)
@@ -98,20 +98,20 @@ def held(fresh_database: FreshDatabase) -> Iterator[None]:
 @pytest.mark.parametrize("name", SKIPPING)
 def test_what_takes_rows_as_they_come_waits_for_nobody(fresh_database: FreshDatabase, name: str) -> None:
     """It ends, with nothing done, while all of them are held."""
-    environment = staged(fresh_database)
-    with held(fresh_database):
+    environment = make_runner(fresh_database)
+    with hold_all_rows(fresh_database):
         assert not has_succeeded(ACTS[name](environment)) or name == "relay without a queue"
 
 
 @pytest.mark.parametrize("name", ["relay", "relay without a queue"])
 def test_a_relay_marks_what_it_has_published_without_waiting(fresh_database: FreshDatabase, name: str) -> None:
     """A worker may have a job already, and its claim is newer than the mark."""
-    environment = staged(fresh_database)
+    environment = make_runner(fresh_database)
     publish = environment.queues.publish
     with ExitStack() as holding:
 
         def publish_and_hold(*args: object) -> object:
-            holding.enter_context(held(fresh_database))
+            holding.enter_context(hold_all_rows(fresh_database))
             return publish(*args)  # type: ignore[arg-type]
 
         environment.queues.publish = publish_and_hold  # type: ignore[assignment, method-assign]
@@ -128,7 +128,7 @@ def test_every_statement_that_takes_a_row_is_run_by_one_of_them(fresh_database: 
     """Sections of the functions' `.sql` files; the key's own stand before all of them."""
     run: set[Query] = set()
     for act in ACTS.values():
-        environment = staged(
+        environment = make_runner(
             fresh_database,
             database=WrappedDatabase(fresh_database.make_database(), lambda tx: RecordingTransaction(tx, run)),
         )

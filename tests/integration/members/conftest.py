@@ -14,7 +14,7 @@ from tests.api_client import STAFF, ApiClient, ApiReply
 from tests.databases import FreshDatabase, make_deadline
 from tests.fakes.clock import ManualClock
 from tests.fakes.documents import FakeDocumentStore
-from tests.integration.function_client import add_agent, make_client, next_serial, sign_in
+from tests.integration.function_client import add_agent, get_next_serial, make_client, sign_in
 from tests.sample_people import make_claim_body, make_person
 
 
@@ -47,7 +47,7 @@ class MembershipFixture:
         """Renew, cancel, pause or resume, by staff where nobody else is named, with a key of its own."""
         resource = f"/members/{{member_id}}/{what}"
         return self.client.sign_in_as(who or STAFF).call(
-            "POST", resource, key=key or f"key-{next_serial()}", member_id=self.member_id
+            "POST", resource, key=key or f"key-{get_next_serial()}", member_id=self.member_id
         )
 
     def renew(self) -> ApiReply:
@@ -73,7 +73,7 @@ class MembershipFixture:
             sign_in(self.fresh_database, self.member_id)
         )
         body = make_claim_body(incident_date=(self.today - timedelta(days=30)).isoformat())
-        reply = claims.call("POST", "/claims", body, key=f"key-{next_serial()}")
+        reply = claims.call("POST", "/claims", body, key=f"key-{get_next_serial()}")
         assert reply.status in (201, 403), reply.body
         return reply.status == 201
 
@@ -119,7 +119,7 @@ def start_membership(fresh_database: FreshDatabase) -> Callable[[str], Membershi
     def begin(day: str) -> MembershipFixture:
         clock = ManualClock(datetime.combine(date.fromisoformat(day), time(12), UTC))
         client, (agent_id, code) = make_client(api, fresh_database, clock=clock), add_agent(fresh_database)
-        reply = client.call("POST", "/members", make_person(referral_code=code), key=f"key-{next_serial()}")
+        reply = client.call("POST", "/members", make_person(referral_code=code), key=f"key-{get_next_serial()}")
         assert reply.status == 201, reply.body
         return MembershipFixture(fresh_database, clock, reply.json["id"], agent_id, client)
 

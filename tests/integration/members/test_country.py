@@ -13,7 +13,7 @@ from tests.api_client import ApiClient, ApiReply
 from tests.databases import FreshDatabase, make_deadline
 from tests.fakes.clock import ManualClock
 from tests.fakes.documents import FakeDocumentStore
-from tests.integration.function_client import make_client, next_serial, sign_in
+from tests.integration.function_client import get_next_serial, make_client, sign_in
 from tests.sample_people import make_claim_body, make_person
 
 # Around midnight in all three countries, in winter (UTC+1) and in summer (UTC+2), and around both changes of the clock.
@@ -34,7 +34,7 @@ MOMENTS = {
 COUNTRIES = ("XK", "MK", "AL")
 
 
-def clock_at(moment: str) -> ManualClock:
+def make_clock(moment: str) -> ManualClock:
     """A clock that stands at a moment in UTC."""
     return ManualClock(datetime.fromisoformat(moment).replace(tzinfo=UTC))
 
@@ -42,7 +42,7 @@ def clock_at(moment: str) -> ManualClock:
 def register(client: ApiClient, **changes: Any) -> ApiReply:
     """A registration in the client's own country where `changes` names no other."""
     body = make_person(**{"country": client.container.settings.country, **changes})
-    return client.call("POST", "/members", body, key=f"key-{next_serial()}")
+    return client.call("POST", "/members", body, key=f"key-{get_next_serial()}")
 
 
 @pytest.mark.parametrize("served", COUNTRIES)
@@ -62,24 +62,24 @@ def test_a_membership_begins_on_the_day_it_is_there(
     fresh_database: FreshDatabase, country: Any, moment: str, day: str
 ) -> None:
     """Its number has that day's year, whatever the day is in UTC or the year on the database's clock."""
-    reply = register(make_client(api, fresh_database, country=country, clock=clock_at(moment)))
+    reply = register(make_client(api, fresh_database, country=country, clock=make_clock(moment)))
     assert reply.json["membership"]["starts_on"] == day
     assert reply.json["number"].startswith(f"MEM-{day[:4]}-")
 
 
 def test_a_claims_number_has_the_year_of_its_day(fresh_database: FreshDatabase) -> None:
     """The same half an hour after midnight."""
-    clock = clock_at("2026-12-31T23:30:00")
+    clock = make_clock("2026-12-31T23:30:00")
     member = sign_in(fresh_database, register(make_client(api, fresh_database, clock=clock)).json["id"])
     claims = make_client(claims_api, fresh_database, clock=clock).sign_in_as(member)
-    reply = claims.call("POST", "/claims", make_claim_body(), key=f"key-{next_serial()}")
+    reply = claims.call("POST", "/claims", make_claim_body(), key=f"key-{get_next_serial()}")
     assert (reply.status, reply.json["number"][:9]) == (201, "CLM-2027-")
 
 
 def test_two_registrations_around_midnight_count_on(fresh_database: FreshDatabase) -> None:
     """The counter goes on in the new year: no number is given twice, none is skipped by the change."""
     before, after = (
-        register(make_client(api, fresh_database, clock=clock_at(f"2026-12-31T{t}:00:00"))) for t in ("22", "23")
+        register(make_client(api, fresh_database, clock=make_clock(f"2026-12-31T{t}:00:00"))) for t in ("22", "23")
     )
     (year, first), (next_year, second) = (reply.json["number"].split("-")[1:] for reply in (before, after))
     assert (year, next_year, int(second)) == ("2026", "2027", int(first) + 1)
@@ -105,7 +105,7 @@ def test_a_membership_ends_at_midnight_of_its_country(fresh_database: FreshDatab
     member = register(make_client(api, fresh_database)).json["id"]
     fresh_database.query_rows("UPDATE subscriptions SET ends_on = '2027-11-24' WHERE member_id = %s", member)
     Housekeeper(
-        fresh_database.make_database(), FakeDocumentStore(), clock_at(moment), "request-1", make_deadline()
+        fresh_database.make_database(), FakeDocumentStore(), make_clock(moment), "request-1", make_deadline()
     ).run()
     assert fresh_database.query_rows("SELECT state FROM subscriptions WHERE member_id = %s", member) == [
         {"state": state}

@@ -37,7 +37,7 @@ def refuse(error: Exception) -> Callable[[object], None]:
     return answer
 
 
-def renewed_ten_times(start_membership: Begin) -> tuple[MembershipFixture, list[str]]:
+def renew_ten_times(start_membership: Begin) -> tuple[MembershipFixture, list[str]]:
     """Renew in the last month of ten years; return the ends that each renewal answered."""
     membership, ends = start_membership("2026-03-01"), []
     membership.fresh_database.query_rows("UPDATE accounts SET language = 'en' WHERE id = %s", membership.member_id)
@@ -54,7 +54,7 @@ def test_ten_renewals_while_no_mail_leaves_get_a_mail_each_with_its_own_end(star
     """The mail service is dead meanwhile; name and plan change before it is back."""
     mailer = FakeMailer()
     mailer.answer = refuse(ServiceUnavailable("ServiceUnavailable"))
-    membership, ends = renewed_ten_times(start_membership)
+    membership, ends = renew_ten_times(start_membership)
     assert set(send_all(membership, mailer, "membership-renewed")) == {"pending"}
     membership.fresh_database.query_rows(
         "UPDATE accounts SET full_name = 'Somebody Else' WHERE id = %s", membership.member_id

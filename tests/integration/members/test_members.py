@@ -9,7 +9,7 @@ import pytest
 from members.app import api
 from tests.api_client import STAFF, ApiClient, ApiReply, make_claims
 from tests.databases import FreshDatabase
-from tests.integration.function_client import add_agent, make_client, next_serial, sign_in
+from tests.integration.function_client import add_agent, get_next_serial, make_client, sign_in
 from tests.sample_people import make_person
 
 TABLES = ("accounts", "members", "subscriptions", "agent_clients", "commissions", "outbox", "audit", "idempotency_keys")
@@ -21,14 +21,14 @@ def client(fresh_database: FreshDatabase) -> ApiClient:
 
 
 def register(client: ApiClient, key: str | None = None, **changes: Any) -> ApiReply:
-    return client.call("POST", "/members", make_person(**changes), key=key or f"key-{next_serial()}")
+    return client.call("POST", "/members", make_person(**changes), key=key or f"key-{get_next_serial()}")
 
 
 def count_rows(fresh_database: FreshDatabase) -> dict[str, int]:
     return {table: fresh_database.count(table) for table in TABLES}
 
 
-def grown(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
+def subtract_counts(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
     return {table: after[table] - before[table] for table in TABLES if after[table] != before[table]}
 
 
@@ -37,7 +37,7 @@ def test_a_registration_writes_all_that_a_member_is(fresh_database: FreshDatabas
     before = count_rows(fresh_database)
     reply = register(client, plan="family")
     assert reply.status == 201
-    assert grown(before, count_rows(fresh_database)) == {
+    assert subtract_counts(before, count_rows(fresh_database)) == {
         "accounts": 1, "members": 1, "subscriptions": 1, "outbox": 2, "audit": 1, "idempotency_keys": 1,
     }  # fmt: skip
     assert reply.json["membership"] == {
@@ -75,7 +75,7 @@ def test_only_an_active_agents_code_counts(fresh_database: FreshDatabase, client
     _, code = add_agent(fresh_database, state=state)
     before = count_rows(fresh_database)
     reply = register(client, referral_code=code)
-    assert (reply.status, reply.problem, grown(before, count_rows(fresh_database))) == (
+    assert (reply.status, reply.problem, subtract_counts(before, count_rows(fresh_database))) == (
         422,
         "referral-code-unknown",
         {},
@@ -105,7 +105,11 @@ def test_a_taken_address_is_refused_however_it_is_written(fresh_database: FreshD
     first = register(client, email="taken@example.test")
     before = count_rows(fresh_database)
     reply = register(client, email="Taken@EXAMPLE.test")
-    assert (reply.status, reply.problem, grown(before, count_rows(fresh_database))) == (409, "email-taken", {})
+    assert (reply.status, reply.problem, subtract_counts(before, count_rows(fresh_database))) == (
+        409,
+        "email-taken",
+        {},
+    )
     assert first.json["id"] not in reply.body
 
 
@@ -210,7 +214,7 @@ def test_changes_of_any_version_follow_one_another(fresh_database: FreshDatabase
     clients = [make_client(api, fresh_database).sign_in_as(STAFF) for _ in range(20)]
 
     def change(client: ApiClient) -> ApiReply:
-        body = {"phone": f"+3834412{next_serial():04}"}
+        body = {"phone": f"+3834412{get_next_serial():04}"}
         return client.call("PATCH", "/members/{member_id}", body, if_match="*", member_id=member)
 
     with ThreadPoolExecutor(20) as pool:

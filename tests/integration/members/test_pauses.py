@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from tests.api_client import ADMIN, make_claims
-from tests.integration.function_client import next_serial, sign_in
+from tests.integration.function_client import get_next_serial, sign_in
 from tests.integration.members.conftest import MembershipFixture
 
 Begin = Callable[[str], MembershipFixture]
@@ -163,7 +163,7 @@ def test_only_staff_pause_and_resume(start_membership: Begin, what: str) -> None
     assert nobody.problem == "unauthenticated"
     assert membership.read_written() == before
     nowhere: Any = membership.client.sign_in_as(ADMIN).call(
-        "POST", f"/members/{{member_id}}/{what}", key=f"key-{next_serial()}", member_id=membership.agent_id
+        "POST", f"/members/{{member_id}}/{what}", key=f"key-{get_next_serial()}", member_id=membership.agent_id
     )
     assert nowhere.problem == "not-found"
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agents.app import api as agents_api
 from tests.databases import FreshDatabase
-from tests.integration.function_client import make_client, next_serial, sign_in
+from tests.integration.function_client import get_next_serial, make_client, sign_in
 from tests.integration.members.conftest import MembershipFixture
 
 Begin = Callable[[str], MembershipFixture]
@@ -168,7 +168,7 @@ def test_the_same_contact_data_again_changes_nothing(start_membership: Begin) ->
     same = {name: data[name] for name in ("full_name", "phone", "language")}
     before = membership.read_written()
     for body in (same, {"phone": data["phone"]}, {"language": data["language"]}):
-        reply = me.call("PATCH", "/members/me", body, if_match=1, key=f"key-{next_serial()}")
+        reply = me.call("PATCH", "/members/me", body, if_match=1, key=f"key-{get_next_serial()}")
         assert (reply.status, reply.headers["ETag"]) == (200, '"1"')
     assert membership.read_written() == before
     assert me.call("PATCH", "/members/me", {**same, "language": "en"}, if_match=1).headers["ETag"] == '"2"'
@@ -203,7 +203,7 @@ class MembershipModel:
         self.ends_on = compute_anniversary(day, day.year + 1) - timedelta(days=1)
         self.years.append((day, self.ends_on))
 
-    def live_until(self, day: date) -> None:
+    def advance_to(self, day: date) -> None:
         """Let a pause end whose days are used up."""
         left = MOST_PAUSED - self.paused_days
         if self.paused_on is not None and (day - self.paused_on).days >= left:
@@ -213,7 +213,7 @@ class MembershipModel:
         self.ends_on += timedelta(days=days)
         self.paused_days, self.paused_on = self.paused_days + days, None
 
-    def state(self, day: date) -> str:
+    def compute_state(self, day: date) -> str:
         """Its state."""
         if self.paused_on is not None:
             return "paused"
@@ -225,7 +225,7 @@ class MembershipModel:
 
     def renewals(self, day: date) -> int:
         """Renew; the status."""
-        state, goes_on = self.state(day), self.state(day) in ("active", "past_due")
+        state, goes_on = self.compute_state(day), self.compute_state(day) in ("active", "past_due")
         if state == "paused":
             return 409
         first = self.ends_on + timedelta(days=1) if goes_on else day
@@ -241,23 +241,23 @@ class MembershipModel:
 
     def cancellation(self, day: date) -> int:
         """Cancel; the status."""
-        if self.state(day) == "expired":
+        if self.compute_state(day) == "expired":
             return 409
         self.canceled = True
         return 200
 
     def pause(self, day: date) -> int:
         """Pause; the status."""
-        if self.state(day) == "paused":
+        if self.compute_state(day) == "paused":
             return 200
-        if self.state(day) != "active" or self.paused_days >= MOST_PAUSED:
+        if self.compute_state(day) != "active" or self.paused_days >= MOST_PAUSED:
             return 409
         self.paused_on = day
         return 200
 
     def resume(self, day: date) -> int:
         """Resume; the status."""
-        if self.state(day) in ("canceled", "expired"):
+        if self.compute_state(day) in ("canceled", "expired"):
             return 409
         if self.paused_on is not None:
             self._resume((day - self.paused_on).days)
@@ -284,15 +284,18 @@ def test_whatever_happens_a_membership_is_what_the_calendar_says(
     membership, model = start_membership(day.isoformat()), MembershipModel(day)
     for wait, what in events:
         membership.advance_days(wait)
-        model.live_until(membership.today)
+        model.advance_to(membership.today)
         if swept:
             membership.sweep()
         if what != "nothing":
             assert membership.post(what).status == getattr(model, what)(membership.today), what
         seen: dict[str, Any] = membership.read()
         assert (seen["state"], seen["starts_on"], seen["ends_on"], seen["cancel_at_period_end"]) == (
-            model.state(membership.today), model.starts_on.isoformat(), model.ends_on.isoformat(), model.canceled,
-        )  # fmt: skip
+            model.compute_state(membership.today),
+            model.starts_on.isoformat(),
+            model.ends_on.isoformat(),
+            model.canceled,
+        )
         assert membership.has_access() == (seen["state"] in ("active", "past_due"))
     first_days = membership.fresh_database.query_rows(
         "SELECT period_starts_on AS day FROM commissions WHERE member_id = %s ORDER BY id", membership.member_id

@@ -36,7 +36,7 @@ def list_reminders(membership: MembershipFixture) -> list[str]:
     return [job["template"] for job in membership.list_mails() if job["template"] in (SOON, SHORTLY, TODAY, ENDED)]
 
 
-def waiting_reminders(membership: MembershipFixture) -> list[str]:
+def list_waiting_reminders(membership: MembershipFixture) -> list[str]:
     """Return the templates of the reminders that have not left."""
     waiting = [job["template"] for job in membership.list_mails() if job["state"] == "pending"]
     return [template for template in waiting if template in (SOON, SHORTLY, TODAY, ENDED)]
@@ -64,7 +64,7 @@ def make_job_runner(membership: MembershipFixture, mailer: FakeMailer) -> JobRun
     )
 
 
-def mail_text(membership: MembershipFixture, job_id: Any) -> str:
+def send_mail(membership: MembershipFixture, job_id: Any) -> str:
     """Let a mail leave and return its text, on one line."""
     mailer = FakeMailer()
     worker = make_job_runner(membership, mailer)
@@ -224,7 +224,7 @@ def test_who_cancels_in_the_grace_period_is_mailed_that_it_has_ended(
     membership.sweep()
     assert list_reminders(membership) == [ENDED]
     [cancelled] = [job for job in membership.list_mails() if job["template"] == "membership-cancelled"]
-    assert "until then" not in mail_text(membership, cancelled["id"])
+    assert "until then" not in send_mail(membership, cancelled["id"])
 
 
 @pytest.mark.parametrize("language", get_args(Language))
@@ -238,7 +238,7 @@ def test_a_cancellation_promises_services_only_while_the_membership_runs(
     )
     membership.post("pause")
     membership.post("cancellation")
-    text = mail_text(membership, membership.list_mails()[-1]["id"])
+    text = send_mail(membership, membership.list_mails()[-1]["id"])
     promised = {
         "en": "as long as it runs",
         "sq": "sa kohë është aktiv",
@@ -290,14 +290,14 @@ def test_a_reminder_dropped_by_a_pause_is_written_again_when_the_end_stays(
     """A resumption on the day of the pause changes no end: what was waiting to leave is still true."""
     membership = go_before_end(start_membership(BEGINS), days)
     membership.sweep()
-    assert waiting_reminders(membership) == [waiting]
+    assert list_waiting_reminders(membership) == [waiting]
     for _ in range(2):
         membership.post("pause")
-        assert waiting_reminders(membership) == []
+        assert list_waiting_reminders(membership) == []
         membership.post("resume")
         membership.sweep()
         membership.sweep()
-        assert waiting_reminders(membership) == [waiting]
+        assert list_waiting_reminders(membership) == [waiting]
 
 
 def test_a_reminder_that_has_left_is_not_written_again_after_a_pause_that_changed_no_end(

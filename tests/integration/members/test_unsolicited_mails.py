@@ -10,7 +10,7 @@ from members.app import api
 from shared.clock import read_utc_now
 from tests.databases import FreshDatabase, make_deadline
 from tests.fakes.documents import FakeDocumentStore
-from tests.integration.function_client import make_client, next_serial
+from tests.integration.function_client import get_next_serial, make_client
 from tests.sample_people import make_applicant, make_person
 
 
@@ -22,7 +22,7 @@ def free(fresh_database: FreshDatabase, email: str) -> None:
 def register(fresh_database: FreshDatabase, email: str) -> str:
     """Register a member; the id."""
     reply = make_client(api, fresh_database).call(
-        "POST", "/members", make_person(email=email), key=f"key-{next_serial()}"
+        "POST", "/members", make_person(email=email), key=f"key-{get_next_serial()}"
     )
     assert reply.status == 201, reply.body
     return str(reply.json["id"])
@@ -31,7 +31,7 @@ def register(fresh_database: FreshDatabase, email: str) -> str:
 def apply(fresh_database: FreshDatabase, email: str) -> str:
     """Apply as an agent; the id."""
     reply = make_client(agents_api, fresh_database).call(
-        "POST", "/agents", make_applicant(email=email), key=f"key-{next_serial()}"
+        "POST", "/agents", make_applicant(email=email), key=f"key-{get_next_serial()}"
     )
     assert reply.status == 201, reply.body
     return str(reply.json["id"])
@@ -49,7 +49,7 @@ def count_mails(fresh_database: FreshDatabase, ids: list[str], template: str) ->
 @pytest.mark.parametrize("template", WAYS)
 def test_an_address_gets_one_welcome_a_day(fresh_database: FreshDatabase, template: str) -> None:
     """Registered, freed and registered again, in whatever letters: one mail; a day later another."""
-    email, ids = f"again{next_serial()}@example.test", []
+    email, ids = f"again{get_next_serial()}@example.test", []
     for written in (email, email.upper(), email):
         ids.append(WAYS[template](fresh_database, written))
         free(fresh_database, email)
@@ -65,11 +65,11 @@ def test_an_address_gets_one_welcome_a_day(fresh_database: FreshDatabase, templa
 
 def test_each_address_and_each_kind_has_its_own(fresh_database: FreshDatabase) -> None:
     """A person who applied as an agent, was freed and became a member is still welcomed as a member."""
-    email = f"both{next_serial()}@example.test"
+    email = f"both{get_next_serial()}@example.test"
     agent_id = apply(fresh_database, email)
     free(fresh_database, email)
     member_id = register(fresh_database, email)
-    other = register(fresh_database, f"other{next_serial()}@example.test")
+    other = register(fresh_database, f"other{get_next_serial()}@example.test")
     assert count_mails(fresh_database, [agent_id], "agent-received") == 1
     assert count_mails(fresh_database, [member_id], "member-welcome") == 1
     assert count_mails(fresh_database, [other], "member-welcome") == 1
@@ -77,7 +77,7 @@ def test_each_address_and_each_kind_has_its_own(fresh_database: FreshDatabase) -
 
 def test_the_sign_in_is_made_each_time(fresh_database: FreshDatabase) -> None:
     """Only the mail is held back."""
-    email = f"sign-in{next_serial()}@example.test"
+    email = f"sign-in{get_next_serial()}@example.test"
     ids: list[Any] = []
     for _ in range(2):
         ids.append(register(fresh_database, email))
@@ -94,7 +94,7 @@ def test_the_sign_in_is_made_each_time(fresh_database: FreshDatabase) -> None:
 
 def test_addresses_are_forgotten_after_a_day(fresh_database: FreshDatabase) -> None:
     """They are kept for nothing else."""
-    young, old = f"young{next_serial()}@example.test", f"old{next_serial()}@example.test"
+    young, old = f"young{get_next_serial()}@example.test", f"old{get_next_serial()}@example.test"
     for email in (young, old):
         register(fresh_database, email)
     fresh_database.query_rows("UPDATE greetings SET sent_at = sent_at - interval '25 hours' WHERE address = %s", old)

@@ -37,14 +37,14 @@ def proxy(postgres: PostgresHandle) -> Iterator[Proxy]:
         assert running.crashes == []
 
 
-def environment(fresh_database: FreshDatabase, proxy: Proxy) -> ApiClient:
+def make_environment(fresh_database: FreshDatabase, proxy: Proxy) -> ApiClient:
     """The members function in an environment of its own, behind the proxy."""
     settings = fresh_database.settings.model_copy(update={"db_port": proxy.port})
     return make_client(api, fresh_database, database=Database(RoleConnector(settings)))
 
 
 @contextmanager
-def all_borrowed(fresh_database: FreshDatabase, proxy: Proxy) -> Iterator[None]:
+def borrow_all(fresh_database: FreshDatabase, proxy: Proxy) -> Iterator[None]:
     """Within the block every server connection is in somebody's transaction."""
     conninfo = f"host=127.0.0.1 port={proxy.port} user=interdomestik_members dbname={fresh_database.name}"
     with ExitStack() as held:
@@ -56,15 +56,15 @@ def all_borrowed(fresh_database: FreshDatabase, proxy: Proxy) -> Iterator[None]:
 
 def test_fifty_environments_queue_for_ten_connections(fresh_database: FreshDatabase, proxy: Proxy) -> None:
     """All at once, several registrations each: every one succeeds, and never more than ten connections are borrowed."""
-    clients = [environment(fresh_database, proxy) for _ in range(ENVIRONMENTS)]
+    clients = [make_environment(fresh_database, proxy) for _ in range(ENVIRONMENTS)]
     before = {table: fresh_database.count(table) for table in TABLES}
 
-    def work(client: ApiClient) -> list[int]:
+    def register_members(client: ApiClient) -> list[int]:
         return [client.call("POST", "/members", make_person(), key=f"{id(client)}-{n}").status for n in range(EACH)]
 
     began = monotonic()
     with ThreadPoolExecutor(ENVIRONMENTS) as pool:
-        statuses = [status for each in pool.map(work, clients) for status in each]
+        statuses = [status for each in pool.map(register_members, clients) for status in each]
     took = monotonic() - began
     assert statuses == [201] * (ENVIRONMENTS * EACH)
     assert {fresh_database.count(table) - before[table] for table in TABLES} == {ENVIRONMENTS * EACH}
@@ -85,9 +85,9 @@ def test_past_the_borrow_timeout_the_answer_is_503_and_the_repeat_succeeds(
     """The 503 has Retry-After and nothing was done; the same key succeeds once there is a connection."""
     body, key = make_person(), "held"
     with run_tls_proxy(postgres.server.port, max_connections=CONNECTIONS, borrow_timeout_s=BORROW_TIMEOUT_S) as proxy:
-        client = environment(fresh_database, proxy)
+        client = make_environment(fresh_database, proxy)
         before = fresh_database.count("members")
-        with all_borrowed(fresh_database, proxy):
+        with borrow_all(fresh_database, proxy):
             refused = client.call("POST", "/members", body, key=key)
             assert (refused.status, refused.problem) == (503, "unavailable")
             assert int(refused.headers["Retry-After"]) >= 1
@@ -104,7 +104,7 @@ def test_concurrent_calls_that_can_not_be_served_are_answered_before_their_deadl
     """Fifty at once and every connection held: each waits, then gets its 503, none hangs; then all succeed."""
     seconds = 4.0
     with run_tls_proxy(postgres.server.port, max_connections=CONNECTIONS, borrow_timeout_s=BORROW_TIMEOUT_S) as proxy:
-        clients = [environment(fresh_database, proxy) for _ in range(ENVIRONMENTS)]
+        clients = [make_environment(fresh_database, proxy) for _ in range(ENVIRONMENTS)]
         for client in clients:
             client.seconds = seconds
 
@@ -116,7 +116,7 @@ def test_concurrent_calls_that_can_not_be_served_are_answered_before_their_deadl
 
         before = fresh_database.count("members")
         with ThreadPoolExecutor(ENVIRONMENTS) as pool:
-            with all_borrowed(fresh_database, proxy):
+            with borrow_all(fresh_database, proxy):
                 refused = list(pool.map(call, clients))
             assert {(reply.status, reply.problem) for reply, _ in refused} == {(503, "unavailable")}
             assert all("Retry-After" in reply.headers for reply, _ in refused)
@@ -128,9 +128,9 @@ def test_concurrent_calls_that_can_not_be_served_are_answered_before_their_deadl
 
 def test_a_connection_that_is_given_back_in_time_serves_who_waits(fresh_database: FreshDatabase, proxy: Proxy) -> None:
     """Waiting is no failure: the call takes as long as the others, and succeeds at its first try."""
-    client = environment(fresh_database, proxy)
+    client = make_environment(fresh_database, proxy)
     with ThreadPoolExecutor(1) as pool:
-        with all_borrowed(fresh_database, proxy):
+        with borrow_all(fresh_database, proxy):
             waiting = pool.submit(client.call, "POST", "/members", make_person(), key="patient")
             limit = monotonic() + LONG_S
             while proxy.counts.waiting == 0:

@@ -27,7 +27,7 @@ def proxy(postgres: PostgresHandle) -> Iterator[Proxy]:
         assert running.crashes == []
 
 
-def whole(setup: CutConnectionSetup, cuts: int) -> None:
+def assert_whole(setup: CutConnectionSetup, cuts: int) -> None:
     """Exactly what so many registrations write, and each member with all that is theirs."""
     assert setup.count_written() == {table: rows * cuts for table, rows in WRITES.items()}
     assert setup.list_uneven() == []
@@ -47,7 +47,7 @@ def test_a_registration_cut_anywhere_is_done_once(
     chosen = sorted({0, places[-1], *random.Random(SEED).sample(places, SAMPLE)})
     outcomes = {after: setup.cut(direction, after) for after in chosen}
     check(direction, sum(lengths), outcomes, retries=retries)
-    whole(setup, len(chosen))
+    assert_whole(setup, len(chosen))
     record(
         "registration_cut", direction=direction, retries=retries, cuts=len(chosen), uneven=len(setup.list_uneven()),
         told_503_but_done=Counter(outcomes.values())[CutOutcome(503, found=True)], seed=SEED,
@@ -62,4 +62,4 @@ def test_a_connection_cut_while_it_is_made_is_made_again(
     setup = CutConnectionSetup(fresh_database, proxy, retries=3)
     places = range(0, STARTUP_BYTES, 12)
     assert {setup.cut(direction, after, connected=False) for after in places} == {CutOutcome(201, found=True)}
-    whole(setup, len(places))
+    assert_whole(setup, len(places))

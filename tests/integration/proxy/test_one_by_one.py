@@ -35,14 +35,14 @@ class Done:
     rows: dict[str, int]
 
 
-def kinds(value: Any) -> Any:
+def reduce_to_kinds(value: Any) -> Any:
     """Return what is the same in two answers about two people: names and kinds of values."""
     if isinstance(value, dict):
-        return {key: kinds(each) for key, each in value.items()}
-    return [kinds(each) for each in value] if isinstance(value, list) else type(value).__name__
+        return {key: reduce_to_kinds(each) for key, each in value.items()}
+    return [reduce_to_kinds(each) for each in value] if isinstance(value, list) else type(value).__name__
 
 
-def done(fresh_database: FreshDatabase, prepare: Callable[[UseCaseRunner], Prepared]) -> tuple[Done, int, int]:
+def run_use_case(fresh_database: FreshDatabase, prepare: Callable[[UseCaseRunner], Prepared]) -> tuple[Done, int, int]:
     """Return what a use case does, its round trips and its transactions."""
     client, write = prepare(UseCaseRunner(fresh_database))
     client.container.database.run(
@@ -55,7 +55,7 @@ def done(fresh_database: FreshDatabase, prepare: Callable[[UseCaseRunner], Prepa
     assert (counts.pins - before.pins).total() == (counts.changed_settings - before.changed_settings).total() == 0
     assert fresh_database.postgres.proxy.read_session_state() == []
     more = {table: fresh_database.count(table) - count for table, count in rows.items()}
-    answer = kinds(reply.json) if reply.body else None
+    answer = reduce_to_kinds(reply.json) if reply.body else None
     return Done(reply.status, answer, frozenset(reply.headers), more), round_trips, commits
 
 
@@ -63,8 +63,10 @@ def done(fresh_database: FreshDatabase, prepare: Callable[[UseCaseRunner], Prepa
 def test_a_use_case_does_the_same_one_by_one(postgres: PostgresHandle, operation: tuple[str, ...]) -> None:
     """Status, answer, headers and rows; as many transactions, in more round trips, and no session is pinned either."""
     prepare, transactions = (VARIANTS | USE_CASES)[operation]
-    together, round_trips, commits = done(replace(postgres.make_fresh_database(), is_pipelined=True), prepare)
-    singly, more_round_trips, also_commits = done(replace(postgres.make_fresh_database(), is_pipelined=False), prepare)
+    together, round_trips, commits = run_use_case(replace(postgres.make_fresh_database(), is_pipelined=True), prepare)
+    singly, more_round_trips, also_commits = run_use_case(
+        replace(postgres.make_fresh_database(), is_pipelined=False), prepare
+    )
     assert singly == together
     assert (round_trips, commits, also_commits) == (transactions, transactions, transactions)
     assert more_round_trips >= 3 * transactions  # BEGIN, a statement or more, COMMIT
@@ -76,13 +78,13 @@ def test_a_refusal_undoes_all_and_a_repeat_is_answered_once(fresh_database: Fres
     database = replace(fresh_database, is_pipelined=is_pipelined).make_database()
     action = f"one-by-one.{is_pipelined}"
 
-    def refused(tx: Transaction) -> Pending[Row]:
+    def queue_refused(tx: Transaction) -> Pending[Row]:
         record_audit(tx, Actor(None, "r"), action, SUBJECT)
         tx.add(Query("SELECT require(false, 'stale-version')"))
         return tx.fetch_answer(FACTS, action=action)
 
     with pytest.raises(Refusal) as caught:
-        database.run_once(use(action), refused, make_deadline())
+        database.run_once(use(action), queue_refused, make_deadline())
     assert caught.value.name == "stale-version"
     first, again = (database.run_once(use(action), make_writing(action), make_deadline()) for _ in range(2))
     assert (first.value, again.value, again.replayed) == ({"n": 1}, {"n": 1}, True)
@@ -98,13 +100,13 @@ def test_a_statement_that_fails_leaves_a_connection_that_goes_on(
     """Nothing of the transaction stands, and the next one is on the same session."""
     database = replace(fresh_database, is_pipelined=is_pipelined).make_database()
 
-    def failing(tx: Transaction) -> Pending[list[Row]]:
+    def queue_failing(tx: Transaction) -> Pending[list[Row]]:
         record_audit(tx, Actor(None, "r"), "fails", SUBJECT)
         tx.add(Query("SELECT 1 / 0"))
         return tx.fetch_all(Query("SELECT 1"))
 
     session = Query("SELECT 1 AS one")
     with pytest.raises(psycopg.errors.DivisionByZero):
-        database.run(failing, make_deadline())
+        database.run(queue_failing, make_deadline())
     assert database.run(lambda tx: tx.fetch_one(session), make_deadline()).value == {"one": 1}
     assert fresh_database.query_rows("SELECT count(*) AS n FROM audit WHERE action = 'fails'") == [{"n": 0}]

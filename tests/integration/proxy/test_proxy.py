@@ -186,13 +186,13 @@ def test_what_would_set_a_session_apart_is_refused_at_startup(proxy: Proxy, sett
 def test_the_refusal_of_options_is_0a000(proxy: Proxy) -> None:
     """libpq does not report this code while it connects."""
     with socket.create_connection(("127.0.0.1", proxy.port)) as line:
-        line.sendall(startup_with_options())
+        line.sendall(build_startup_with_options())
         answer = b"".join(iter(lambda: line.recv(4096), b""))
     assert b"C0A000\0" in answer
     assert b"SFATAL\0" in answer
 
 
-def startup_with_options() -> bytes:
+def build_startup_with_options() -> bytes:
     from local.database_proxy.framing import build_startup
 
     return build_startup({"user": "postgres", "options": "-c work_mem=1MB"})

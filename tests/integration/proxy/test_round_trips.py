@@ -16,7 +16,7 @@ from shared.sql import Query
 from tests.api_client import ADMIN, STAFF, ApiClient, ApiReply
 from tests.databases import IS_PIPELINED, FreshDatabase, make_deadline
 from tests.integration.claims.sample_claims import ClaimFixtures
-from tests.integration.function_client import add_agent, make_client, next_serial, sign_in
+from tests.integration.function_client import add_agent, get_next_serial, make_client, sign_in
 from tests.integration.jobs.records import RecordFixtures
 from tests.measurements import record
 from tests.sample_people import make_applicant, make_person
@@ -43,7 +43,7 @@ class UseCaseRunner:
 
     def apply(self) -> Prepared:
         client = self.make_client(agents_api)
-        return client, lambda: client.call("POST", "/agents", make_applicant(), key=f"key-{next_serial()}")
+        return client, lambda: client.call("POST", "/agents", make_applicant(), key=f"key-{get_next_serial()}")
 
     def decide(self) -> Prepared:
         client, (agent_id, _) = self.make_client(agents_api), add_agent(self.fresh_database, state="pending")
@@ -58,7 +58,7 @@ class UseCaseRunner:
         body = make_applicant(
             email=self.fresh_database.query_rows("SELECT email FROM accounts WHERE id = %s", agent_id)[0]["email"]
         )
-        return client, lambda: client.call("POST", "/agents", body, key=f"key-{next_serial()}")
+        return client, lambda: client.call("POST", "/agents", body, key=f"key-{get_next_serial()}")
 
     def change_terms(self) -> Prepared:
         client, (agent_id, _) = self.make_client(agents_api).sign_in_as(ADMIN), add_agent(self.fresh_database)
@@ -66,7 +66,7 @@ class UseCaseRunner:
         return client, lambda: client.call("PATCH", "/agents/{agent_id}", body, if_match=1, agent_id=agent_id)
 
     def decide_commission(self) -> Prepared:
-        _, member = self._member()
+        _, member = self._add_member()
         self.fresh_database.query_rows("UPDATE accounts SET proven_at = now() WHERE id = %s", member)
         [made] = self.fresh_database.query_rows("SELECT id FROM commissions WHERE member_id = %s", member)
         client = self.make_client(agents_api).sign_in_as(
@@ -86,24 +86,24 @@ class UseCaseRunner:
     def register(self) -> Prepared:
         client, (_, code) = self.make_client(members_api).sign_in_as(None), add_agent(self.fresh_database)
         return client, lambda: client.call(
-            "POST", "/members", make_person(referral_code=code), key=f"key-{next_serial()}"
+            "POST", "/members", make_person(referral_code=code), key=f"key-{get_next_serial()}"
         )
 
-    def _member(self) -> tuple[ApiClient, str]:
+    def _add_member(self) -> tuple[ApiClient, str]:
         client, register = self.register()
         return client.sign_in_as(STAFF), register().json["id"]
 
     def renew(self) -> Prepared:
-        client, member = self._member()
+        client, member = self._add_member()
         resource = "/members/{member_id}/renewals"
-        return client, lambda: client.call("POST", resource, key=f"key-{next_serial()}", member_id=member)
+        return client, lambda: client.call("POST", resource, key=f"key-{get_next_serial()}", member_id=member)
 
     def cancel(self) -> Prepared:
-        client, member = self._member()
+        client, member = self._add_member()
         return client, lambda: client.call("POST", "/members/{member_id}/cancellation", member_id=member)
 
     def pause(self) -> Prepared:
-        client, member = self._member()
+        client, member = self._add_member()
         return client, lambda: client.call("POST", "/members/{member_id}/pause", member_id=member)
 
     def resume(self) -> Prepared:
@@ -112,7 +112,7 @@ class UseCaseRunner:
         return client, lambda: client.call("POST", "/members/{member_id}/resume", member_id=member)
 
     def change_contact(self) -> Prepared:
-        client, member = self._member()
+        client, member = self._add_member()
         client = client.sign_in_as(sign_in(self.fresh_database, member))
         return client, lambda: client.call("PATCH", "/members/me", {"language": "en"}, if_match=1)
 
@@ -153,18 +153,18 @@ class UseCaseRunner:
         ids = {"claim_id": announced["claim_id"], "document_id": announced["id"]}
         return client, lambda: client.call("DELETE", "/claims/{claim_id}/documents/{document_id}", **ids)
 
-    def _failed_job(self) -> tuple[ApiClient, str]:
+    def _add_failed_job(self) -> tuple[ApiClient, str]:
         records = RecordFixtures(self.fresh_database)
         member = records.add_member()
         client = self.make_client(jobs_api).sign_in_as(sign_in(self.fresh_database, str(records.add_account("admin"))))
         return client, str(records.add_mail("member-welcome", member, to=member, state="failed"))
 
     def replay(self) -> Prepared:
-        client, job = self._failed_job()
+        client, job = self._add_failed_job()
         return client, lambda: client.call("POST", "/jobs/{job_id}/replay", job_id=job)
 
     def dismiss(self) -> Prepared:
-        client, job = self._failed_job()
+        client, job = self._add_failed_job()
         return client, lambda: client.call("POST", "/jobs/{job_id}/dismiss", {"reason": "delivered"}, job_id=job)
 
 

@@ -28,14 +28,14 @@ def proxy(postgres: PostgresHandle) -> Iterator[Proxy]:
         assert running.crashes == []
 
 
-def verified(proxy: Proxy) -> psycopg.Connection[tuple[Any, ...]]:
+def connect_verified(proxy: Proxy) -> psycopg.Connection[tuple[Any, ...]]:
     """Return a client that trusts the authority of these tests alone."""
     return connect(proxy, sslmode="verify-full", sslrootcert=str(make_certificates().authority))
 
 
 def test_a_session_is_encrypted_from_its_first_word(proxy: Proxy) -> None:
     """The client's name for the database, the statement and its answer."""
-    with verified(proxy) as client:
+    with connect_verified(proxy) as client:
         assert client.pgconn.ssl_in_use
         assert fetch_value(client, "SELECT repeat('x', 1000000)") == "x" * 1_000_000
 
@@ -43,12 +43,12 @@ def test_a_session_is_encrypted_from_its_first_word(proxy: Proxy) -> None:
 def test_many_at_once_get_their_own_sessions(proxy: Proxy) -> None:
     """Messages sent right behind the handshake are neither lost nor answered in the clear."""
 
-    def work(number: int) -> bool:
-        with verified(proxy) as client:
+    def query_number(number: int) -> bool:
+        with connect_verified(proxy) as client:
             return bool(fetch_value(client, f"SELECT {number}") == number)
 
     with ThreadPoolExecutor(20) as pool:
-        assert all(pool.map(work, range(200)))
+        assert all(pool.map(query_number, range(200)))
 
 
 def test_who_comes_without_tls_is_refused(proxy: Proxy) -> None:
@@ -73,7 +73,7 @@ def test_a_client_that_trusts_another_authority_leaves_nothing_behind(proxy: Pro
 
 def test_a_cut_is_seen_by_the_client_at_once(proxy: Proxy) -> None:
     """An idle client sees it too, without sending anything."""
-    with verified(proxy) as client:
+    with connect_verified(proxy) as client:
         fetch_value(client, "SELECT 1")
         assert proxy.cut_all() == 1
         with pytest.raises(psycopg.OperationalError):
@@ -83,7 +83,7 @@ def test_a_cut_is_seen_by_the_client_at_once(proxy: Proxy) -> None:
 
 def test_a_connection_that_is_cut_in_the_middle_of_an_answer_gives_no_answer(proxy: Proxy) -> None:
     """Counted in the bytes of the protocol, as without TLS."""
-    with verified(proxy) as client:
+    with connect_verified(proxy) as client:
         fetch_value(client, "SELECT 1")
         with proxy.faults.cut("to_client", 30) as cut, pytest.raises(psycopg.OperationalError):
             fetch_value(client, "SELECT repeat('x', 1000)")

@@ -11,8 +11,8 @@ from database_setup.app import set_up
 from local.postgres import PostgresServer
 from shared.database.migrate import migrate
 from tests.databases import MIGRATIONS
-from tests.integration.servers.test_setup import AS_ON_RDS, MAIN_USER, OWNER, members_of_rds_iam, run
-from tests.integration.servers.tls import running_server
+from tests.integration.servers.test_setup import AS_ON_RDS, MAIN_USER, OWNER, list_members_of_rds_iam, run
+from tests.integration.servers.tls import run_server
 from tests.roles import LIMITED
 
 DATABASE = "interdomestik"  # the cluster's DatabaseName: RDS makes it for the main user
@@ -35,7 +35,7 @@ class DataApiOf:
 @pytest.fixture
 def server(version: str, tmp_path: Path) -> Iterator[PostgresServer]:
     """A server as RDS hands it over, with the database of the template."""
-    with running_server(version, tmp_path) as running:
+    with run_server(version, tmp_path) as running:
         run(running, AS_ON_RDS, user="postgres")
         run(running, f"CREATE DATABASE {DATABASE}", user=MAIN_USER)
         yield running
@@ -47,7 +47,7 @@ def test_the_owner_migrates_a_database_that_the_stack_has_made(server: PostgresS
         set_up(DataApiOf(server), PROPERTIES, attempts=1)
         migrate(server.build_dsn(OWNER, DATABASE), MIGRATIONS, connection_limit=50, iam=True)
 
-    assert members_of_rds_iam(server) == sorted([OWNER, *LIMITED])
+    assert list_members_of_rds_iam(server) == sorted([OWNER, *LIMITED])
 
 
 def test_the_owner_of_a_made_database_is_no_more_than_that_of_the_guide(server: PostgresServer) -> None:

@@ -10,7 +10,7 @@ import pytest
 from local.postgres import PostgresServer
 from shared.database.migrate import migrate, read_migrations
 from tests.databases import MIGRATIONS
-from tests.integration.servers.tls import running_server
+from tests.integration.servers.tls import run_server
 from tests.roles import LIMITED
 from tests.services import ROOT
 
@@ -36,7 +36,7 @@ def run(server: PostgresServer, statements: str, *, user: str, database: str = "
                 connection.execute(statement.encode())
 
 
-def sql_of_guide() -> tuple[str, str]:
+def read_sql_of_guide() -> tuple[str, str]:
     """Return the two blocks: for everybody, and for IAM besides."""
     everybody, iam = re.findall(r"```sql\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
     return everybody, iam
@@ -45,12 +45,12 @@ def sql_of_guide() -> tuple[str, str]:
 @pytest.fixture
 def server(version: str, tmp_path: Path) -> Iterator[PostgresServer]:
     """A server as RDS hands it over."""
-    with running_server(version, tmp_path) as running:
+    with run_server(version, tmp_path) as running:
         run(running, AS_ON_RDS, user="postgres")
         yield running
 
 
-def members_of_rds_iam(server: PostgresServer) -> list[str]:
+def list_members_of_rds_iam(server: PostgresServer) -> list[str]:
     """Return who can sign in by IAM alone, besides the main user."""
     with psycopg.connect(server.build_dsn("postgres", "postgres")) as connection:
         return [name for (name,) in connection.execute(MEMBERS, [MAIN_USER]).fetchall()]
@@ -58,38 +58,38 @@ def members_of_rds_iam(server: PostgresServer) -> list[str]:
 
 def test_with_passwords_nobody_is_a_member_of_rds_iam(server: PostgresServer) -> None:
     """A member could sign in by no password any more: neither the owner nor a function."""
-    everybody, _ = sql_of_guide()
+    everybody, _ = read_sql_of_guide()
     run(server, everybody, user=MAIN_USER)
     applied = migrate(server.build_dsn(OWNER, DATABASE), MIGRATIONS, connection_limit=50, iam=False)
     assert applied == [migration.version for migration in read_migrations(MIGRATIONS)]
-    assert members_of_rds_iam(server) == []
+    assert list_members_of_rds_iam(server) == []
 
 
 def test_with_iam_the_owner_and_each_functions_role_are_members_until_passwords_are_used(
     server: PostgresServer,
 ) -> None:
     """The owner by the guide, the functions' roles by the migrate command, which also takes it back."""
-    for block in sql_of_guide():
+    for block in read_sql_of_guide():
         run(server, block, user=MAIN_USER)
     dsn = server.build_dsn(OWNER, DATABASE)
     migrate(dsn, MIGRATIONS, connection_limit=50, iam=True)
-    assert members_of_rds_iam(server) == sorted([OWNER, *LIMITED])
+    assert list_members_of_rds_iam(server) == sorted([OWNER, *LIMITED])
     for iam, members in ((True, LIMITED), (False, []), (True, LIMITED)):
         migrate(dsn, MIGRATIONS, connection_limit=50, iam=iam)
-        assert members_of_rds_iam(server) == sorted([OWNER, *members])
+        assert list_members_of_rds_iam(server) == sorted([OWNER, *members])
 
 
 def test_a_server_without_rds_iam_is_migrated_all_the_same(version: str, tmp_path: Path) -> None:
     """A server of one's own knows no such role."""
-    everybody, _ = sql_of_guide()
-    with running_server(version, tmp_path) as server:
+    everybody, _ = read_sql_of_guide()
+    with run_server(version, tmp_path) as server:
         run(server, everybody, user="postgres")
         assert migrate(server.build_dsn(OWNER, DATABASE), MIGRATIONS, iam=True) != []
 
 
 def test_the_owner_can_do_no_more_than_the_guide_says(server: PostgresServer) -> None:
     """No superuser, and no other database."""
-    everybody, _ = sql_of_guide()
+    everybody, _ = read_sql_of_guide()
     run(server, everybody, user=MAIN_USER)
     with psycopg.connect(server.build_dsn(OWNER, DATABASE)) as connection:
         query = "SELECT rolsuper, rolcreaterole, rolcreatedb, rolbypassrls FROM pg_roles WHERE rolname = current_user"

@@ -11,7 +11,7 @@ import pytest
 
 from local.certificates import Certificates
 from local.database_proxy.proxy import run_proxy
-from tests.integration.servers.tls import ConnectionOutcome, certificates_for, connect_elsewhere, running_server
+from tests.integration.servers.tls import ConnectionOutcome, connect_elsewhere, make_certificates_for, run_server
 
 HOST = "127.0.0.1"
 OTHER_NAME = "localhost"  # leads there too, and is not in the certificate
@@ -24,7 +24,7 @@ class Way:
     port: int
     certificates: Certificates
 
-    def variables(self, **more: str) -> dict[str, str]:
+    def build_variables(self, **more: str) -> dict[str, str]:
         """Return the variables of a function that trusts its authority."""
         return {
             "DB_HOST": HOST,
@@ -40,9 +40,9 @@ class Way:
 def way(request: pytest.FixtureRequest, version: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Way]:
     """Straight to the server, or by what stands for RDS Proxy."""
     folder = tmp_path_factory.mktemp(f"postgres{version}")
-    files = certificates_for(folder / "certificates", HOST)
+    files = make_certificates_for(folder / "certificates", HOST)
     tls = {"ssl": "on", "ssl_cert_file": str(files.certificate), "ssl_key_file": str(files.key)}
-    with running_server(version, folder, **tls) as server:
+    with run_server(version, folder, **tls) as server:
         if request.param == "direct":
             yield Way(server.port, files)
         else:
@@ -60,7 +60,7 @@ def environment(request: pytest.FixtureRequest, way: Way) -> dict[str, str]:
 
 def check_one_connection(way: Way, environment: dict[str, str], **more: str) -> ConnectionOutcome:
     """Return what comes of one connection."""
-    [attempt] = connect_elsewhere([way.variables(**more)], **environment)
+    [attempt] = connect_elsewhere([way.build_variables(**more)], **environment)
     return attempt
 
 
@@ -72,7 +72,7 @@ def test_the_right_authority_is_trusted(way: Way, environment: dict[str, str]) -
 
 def test_a_certificate_of_another_authority_is_refused(way: Way, environment: dict[str, str], tmp_path: Path) -> None:
     """This holds for any other authority, even if the environment would trust the server's."""
-    other = certificates_for(tmp_path, HOST).authority
+    other = make_certificates_for(tmp_path, HOST).authority
     attempt = check_one_connection(way, environment, DB_SSLROOTCERT=str(other))
     assert "certificate verify failed" in attempt.error
     assert not attempt.is_retried
@@ -115,10 +115,10 @@ def test_a_proxy_that_requires_tls_lets_nobody_in_without(
     version: str, tmp_path: Path, environment: dict[str, str]
 ) -> None:
     """The stand-in for RDS Proxy says so, and so does a function that finds a server without TLS."""
-    files = certificates_for(tmp_path / "certificates", HOST)
-    with running_server(version, tmp_path) as server, run_proxy(server.port, tls=files.build_server_context()) as proxy:
-        bare = Way(proxy.port, files).variables(DB_SSLMODE="disable")
-        secure = Way(server.port, files).variables()
+    files = make_certificates_for(tmp_path / "certificates", HOST)
+    with run_server(version, tmp_path) as server, run_proxy(server.port, tls=files.build_server_context()) as proxy:
+        bare = Way(proxy.port, files).build_variables(DB_SSLMODE="disable")
+        secure = Way(server.port, files).build_variables()
         [refused, refusing] = connect_elsewhere([bare, secure], **environment)
     assert "requires TLS" in refused.error
     assert "does not support SSL" in refusing.error

@@ -46,7 +46,7 @@ json.dump([attempt(variables) for variables in json.load(sys.stdin)], sys.stdout
 """
 
 
-def binaries(version: str) -> Path:
+def find_binaries(version: str) -> Path:
     """Return the folder of the programs of a version."""
     said = subprocess.run([PYTHON, "-c", WHERE[version]], capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stderr
@@ -54,9 +54,9 @@ def binaries(version: str) -> Path:
 
 
 @contextmanager
-def running_server(version: str, folder: Path, **settings: str) -> Iterator[launcher.PostgresServer]:
+def run_server(version: str, folder: Path, **settings: str) -> Iterator[launcher.PostgresServer]:
     """Run a server with an empty cluster, gone when the block ends."""
-    runner = unprivileged.choose_user_switch(binaries(version), folder / "data")
+    runner = unprivileged.choose_user_switch(find_binaries(version), folder / "data")
     server = launcher.PostgresServer(runner.folder, find_free_port(), folder / "postgres.log", runner)
     child = launcher.start(server, **{"fsync": "off", "synchronous_commit": "off", **settings})
     try:
@@ -67,7 +67,7 @@ def running_server(version: str, folder: Path, **settings: str) -> Iterator[laun
         child.stop()
 
 
-def certificates_for(folder: Path, *names: str) -> Certificates:
+def make_certificates_for(folder: Path, *names: str) -> Certificates:
     """Return certificates of a new authority, for hosts of these names."""
     files = Certificates(folder / "authority.pem", folder / "server.pem", folder / "server.key")
     make_certificates(files, names)

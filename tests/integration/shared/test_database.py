@@ -70,13 +70,13 @@ def test_the_first_statement_that_fails_undoes_them_all(fresh_database: FreshDat
     """The key's row is undone too, so that a repeat is a new try; the connection stays in use."""
     database = fresh_database.make_database()
 
-    def refused(tx: Transaction) -> Pending[Row]:
+    def queue_refused(tx: Transaction) -> Pending[Row]:
         record_audit(tx, Actor(None, "r"), "d", SUBJECT)
         tx.add(Query("SELECT require(false, 'stale-version')"))
         return tx.fetch_answer(FACTS, action="d")
 
     with pytest.raises(Refusal) as caught:
-        database.run_once(use("d"), refused, make_deadline())
+        database.run_once(use("d"), queue_refused, make_deadline())
     assert caught.value.name == "stale-version"
     assert database.run_once(use("d"), make_writing("d"), make_deadline()).value == {"n": 1}
 
@@ -94,23 +94,23 @@ def test_a_lost_answer_after_the_commit_is_found_by_the_retry(fresh_database: Fr
     database = fresh_database.make_database()
     broken = threading.Event()
 
-    def breaking(tx: Transaction) -> Pending[Row]:
+    def queue_breaking(tx: Transaction) -> Pending[Row]:
         answer = make_writing("f")(tx)
 
-        def lost(row: Row) -> Row:
+        def lose_connection(row: Row) -> Row:
             if not broken.is_set():
                 broken.set()
                 raise psycopg.OperationalError("connection lost")
             return row
 
-        return answer.map(lost)
+        return answer.map(lose_connection)
 
-    committed = database.run_once(use("f"), breaking, make_deadline())
+    committed = database.run_once(use("f"), queue_breaking, make_deadline())
     assert (committed.value, committed.replayed) == ({"n": 1}, True)
     assert fresh_database.query_rows("SELECT count(*) AS n FROM audit WHERE action = 'f'") == [{"n": 1}]
 
 
-def refusing_connections() -> Database:
+def make_refusing_database() -> Database:
     tried: list[float] = []
 
     def connect(_within_s: float) -> psycopg.Connection[Row]:
@@ -125,7 +125,7 @@ def refusing_connections() -> Database:
 
 def test_a_database_out_of_reach_is_unavailable_and_hardly_called_more_often_than_asked() -> None:
     """It is no internal error and not final; without successes only one retry had been saved."""
-    database = refusing_connections()
+    database = make_refusing_database()
     for _ in range(20):
         with pytest.raises(Unavailable):
             database.run(lambda tx: tx.fetch_all(Query("SELECT 1")), make_deadline())
@@ -154,7 +154,7 @@ class ClockedConnector:
         self.made += 1
         return psycopg.connect(**build_connect_arguments(self._fresh_database.settings, None))
 
-    def at(self, now: float) -> int:
+    def count_connections_at(self, now: float) -> int:
         """How many connections were made when one was borrowed at that time."""
         self.now = now
         self.connector.borrow(10.0)
@@ -165,16 +165,16 @@ class ClockedConnector:
 def test_a_connection_is_kept_while_it_is_used_and_dropped_idle_or_old(fresh_database: FreshDatabase) -> None:
     """Idle timeout 20 s, lifetime an hour: each replaced when it is next wanted, not before."""
     clocked = ClockedConnector(fresh_database)
-    assert [clocked.at(t) for t in (0, 1, 20, 39.9)] == [1, 1, 1, 1]
-    assert clocked.at(59.9) == 2  # idle for 20 s
-    assert {clocked.at(59.9 + 19 * n) for n in range(190)} == {2}
-    assert clocked.at(59.9 + 3599.9) == 2
-    assert clocked.at(59.9 + 3600) == 3  # an hour old
+    assert [clocked.count_connections_at(t) for t in (0, 1, 20, 39.9)] == [1, 1, 1, 1]
+    assert clocked.count_connections_at(59.9) == 2  # idle for 20 s
+    assert {clocked.count_connections_at(59.9 + 19 * n) for n in range(190)} == {2}
+    assert clocked.count_connections_at(59.9 + 3599.9) == 2
+    assert clocked.count_connections_at(59.9 + 3600) == 3  # an hour old
 
 
 def test_a_connection_found_dead_after_a_pause_is_replaced(fresh_database: FreshDatabase) -> None:
     """A frozen environment wakes on a connection that the server has closed."""
     clocked = ClockedConnector(fresh_database)
-    clocked.at(0)
+    clocked.count_connections_at(0)
     fresh_database.cut_connections()
-    assert clocked.at(5) == 2
+    assert clocked.count_connections_at(5) == 2

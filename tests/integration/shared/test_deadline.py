@@ -27,28 +27,28 @@ PID = Query("SELECT pg_backend_pid() AS pid")
 ONE = Query("SELECT 1 AS one")
 
 
-def in_seconds(seconds: float) -> Deadline:
+def make_deadline(seconds: float) -> Deadline:
     """A deadline so far away."""
     return Deadline(read_monotonic() + seconds, read_monotonic)
 
 
-def asking(query: Query, database: Database, seconds: float = 5.0) -> Row:
+def fetch_row(query: Query, database: Database, seconds: float = 5.0) -> Row:
     """The one row of a query."""
 
     def use_case(tx: Transaction) -> Pending[Row]:
         return tx.fetch_one(query).map(lambda row: row or {})
 
-    return database.run(use_case, in_seconds(seconds)).value
+    return database.run(use_case, make_deadline(seconds)).value
 
 
 @contextmanager
-def mute(database: Database, role: str | None = None) -> Iterator[None]:
+def stop_session(database: Database, role: str | None = None) -> Iterator[None]:
     """Stop the database's own session, of a function's role where one is named: what is sent to it is acknowledged by
     the kernel, and never answered."""
     if role is not None:
         assert isinstance(database._connector, RoleConnector)
         database = Database(database._connector.get_connector(role))
-    pid: int = asking(PID, database)["pid"]
+    pid: int = fetch_row(PID, database)["pid"]
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
@@ -59,12 +59,12 @@ def mute(database: Database, role: str | None = None) -> Iterator[None]:
 def test_a_round_trip_that_is_never_answered_ends_at_the_deadline(fresh_database: FreshDatabase) -> None:
     """Too little time is left then to begin another."""
     database = fresh_database.make_database()
-    with mute(database):
+    with stop_session(database):
         began = read_monotonic()
         with pytest.raises(Unavailable):
-            asking(ONE, database, seconds=1.5)
+            fetch_row(ONE, database, seconds=1.5)
         assert 1.4 < read_monotonic() - began < 1.5 + SLACK_S
-        assert asking(ONE, database) == {"one": 1}  # on another connection
+        assert fetch_row(ONE, database) == {"one": 1}  # on another connection
 
 
 def test_a_connection_that_is_dumb_after_a_pause_is_replaced_within_the_check(fresh_database: FreshDatabase) -> None:
@@ -72,9 +72,9 @@ def test_a_connection_that_is_dumb_after_a_pause_is_replaced_within_the_check(fr
     now = [0.0]
     connector = make_deployed_connector(lambda s: connect(fresh_database.settings, None, s), clock=lambda: now[0])
     database = Database(connector)
-    with mute(database):
+    with stop_session(database):
         now[0] += CHECK_AFTER_IDLE_S
-        assert asking(ONE, database, seconds=4.0) == {"one": 1}
+        assert fetch_row(ONE, database, seconds=4.0) == {"one": 1}
 
 
 def test_no_connection_is_begun_that_could_outlast_the_deadline(fresh_database: FreshDatabase) -> None:
@@ -94,7 +94,7 @@ def test_no_connection_is_begun_that_could_outlast_the_deadline(fresh_database: 
 def connect_within(settings: Settings, seconds: float) -> Row:
     """A query on a new connection to a server that takes it and says nothing."""
     connector = make_deployed_connector(lambda s: connect(settings, None, s))
-    return asking(ONE, Database(connector), seconds)
+    return fetch_row(ONE, Database(connector), seconds)
 
 
 def test_a_call_is_answered_503_before_its_time_is_up(fresh_database: FreshDatabase) -> None:
@@ -102,7 +102,7 @@ def test_a_call_is_answered_503_before_its_time_is_up(fresh_database: FreshDatab
     client = make_client(api, fresh_database)
     client.seconds = 3.0
     body = make_person()
-    with mute(client.container.database, FUNCTIONS["MembersFunction"]):
+    with stop_session(client.container.database, FUNCTIONS["MembersFunction"]):
         began = read_monotonic()
         refused = client.call("POST", "/members", body, key="patient")
         assert read_monotonic() - began < 3.0

@@ -44,12 +44,12 @@ def test_40001_at_commit_is_tried_again_and_ends_in_a_serial_order(
     psycopg can't end a pipeline then: the error comes as that, with the SQLSTATE behind it, and the connection is left.
     """
     contended_rows.change_role("default_transaction_isolation = 'serializable'")
-    with lost_race(contended_rows, lambda: catch_error(lambda: pipelined(contended_rows, *SKEWED))) as ending:
+    with lose_race(contended_rows, lambda: catch_error(lambda: run_pipeline(contended_rows, *SKEWED))) as ending:
         error = ending()
     assert classify(error) == (None, True, True)
     assert isinstance(error.__context__, psycopg.errors.SerializationFailure)
     assert "commit attempt" in str(error.__context__.diag.message_detail)
-    with lost_race(contended_rows, lambda: counted_database.run(*SKEWED)) as ending:
+    with lose_race(contended_rows, lambda: counted_database.run(*SKEWED)) as ending:
         ending()
     assert (len(counted_database.retried), counted_database.made) == (1, 2)
     assert contended_rows.query_rows(COUNTS) == [{"name": "a", "n": 2}, {"name": "b", "n": 1}]
@@ -58,13 +58,13 @@ def test_40001_at_commit_is_tried_again_and_ends_in_a_serial_order(
 def test_40001_at_an_explicit_commit_keeps_its_state_and_its_connection(contended_rows: FreshDatabase) -> None:
     """Outside a pipeline, where the COMMIT is a statement like any other."""
 
-    def explicit() -> psycopg.Error:
+    def raise_explicit() -> psycopg.Error:
         with connect(contended_rows.direct) as connection:
             for statement in ("BEGIN ISOLATION LEVEL SERIALIZABLE", *SKEWED):
                 connection.execute(statement.encode())
             return catch_error(lambda: connection.execute("COMMIT"))
 
-    with lost_race(contended_rows, explicit) as ending:
+    with lose_race(contended_rows, raise_explicit) as ending:
         assert classify(ending()) == ("40001", True, False)
 
 
@@ -78,7 +78,7 @@ SKEWED = ("SELECT sum(n) FROM samples", BUMP.format("b"), GATE)
 
 
 @contextmanager
-def lost_race(fresh_database: FreshDatabase, losing: Callable[[], T]) -> Iterator[Callable[[], T]]:
+def lose_race(fresh_database: FreshDatabase, losing: Callable[[], T]) -> Iterator[Callable[[], T]]:
     """Another transaction reads and writes while ours, which runs SKEWED, is in its middle; the call ends ours."""
     with (
         make_barrier(fresh_database) as open_gate,
@@ -87,7 +87,7 @@ def lost_race(fresh_database: FreshDatabase, losing: Callable[[], T]) -> Iterato
     ):
         running = pool.submit(losing)
         wait_until(lambda: list_waiting(fresh_database, "advisory"))
-        skew(other)
+        commit_other(other)
 
         def end() -> T:
             open_gate()
@@ -96,14 +96,14 @@ def lost_race(fresh_database: FreshDatabase, losing: Callable[[], T]) -> Iterato
         yield end
 
 
-def pipelined(fresh_database: FreshDatabase, *statements: str) -> None:
+def run_pipeline(fresh_database: FreshDatabase, *statements: str) -> None:
     """The statements as one round trip, on a bare connection."""
     with connect(fresh_database.direct) as connection, connection.pipeline():
         for statement in statements:
             connection.execute(statement.encode())
 
 
-def skew(other: "psycopg.Connection[Any]") -> None:
+def commit_other(other: "psycopg.Connection[Any]") -> None:
     other.isolation_level = psycopg.IsolationLevel.SERIALIZABLE
     other.execute("SELECT sum(n) FROM samples")
     other.execute(BUMP.format("a").encode())

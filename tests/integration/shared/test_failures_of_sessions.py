@@ -125,7 +125,7 @@ def test_a_server_that_shuts_down_ends_its_sessions_and_takes_no_new_ones(server
     assert classify(refused) == (None, True, True)
 
 
-def bare_line(settings: Settings) -> socket.socket:
+def open_session(settings: Settings) -> socket.socket:
     """A session without a driver."""
     line = socket.create_connection(("127.0.0.1", settings.db_port), LONG_S)
     line.sendall(framing.build_startup({"user": APP, "database": settings.db_name}))
@@ -134,14 +134,14 @@ def bare_line(settings: Settings) -> socket.socket:
     return line
 
 
-def at_rest(postgres: PostgresHandle, settings: Settings) -> int:
+def count_idle_sessions(postgres: PostgresHandle, settings: Settings) -> int:
     """How many sessions of a database wait for their client."""
     where = f"datname = '{settings.db_name}' AND wait_event = 'ClientRead'"
     with psycopg.connect(postgres.build_conninfo(user="postgres", dbname="postgres")) as look:
         return len(look.execute(f"SELECT FROM pg_stat_activity WHERE {where}".encode()).fetchall())
 
 
-def last_words(line: socket.socket) -> tuple[str, str]:
+def read_last_error(line: socket.socket) -> tuple[str, str]:
     """Severity and SQLSTATE of what the server says before it closes the line."""
     with line:
         (message,) = framing.MessageReader().feed(b"".join(iter(lambda: line.recv(65536), b"")))
@@ -156,15 +156,15 @@ def test_a_server_that_crashes_takes_its_sessions_along_and_recovers(server: Pos
     """
     bare = server.make_fresh_database().direct
     with connect(bare) as victim, connect(bare) as stopped, connect(bare) as witness:
-        bystander = bare_line(bare)
-        wait_until(lambda: at_rest(server, bare) == 4)  # in the middle of sending nothing more can be said
+        bystander = open_session(bare)
+        wait_until(lambda: count_idle_sessions(server, bare) == 4)  # in the middle of sending nothing more can be said
         os.kill(stopped.info.backend_pid, signal.SIGSTOP)
         os.kill(victim.info.backend_pid, signal.SIGKILL)
         lost = catch_error(lambda: witness.execute("SELECT pg_sleep(20)"))
         recovering = catch_error(lambda: connect(bare))
         os.kill(stopped.info.backend_pid, signal.SIGKILL)
     assert classify(lost) == (None, True, True)
-    assert last_words(bystander) == ("WARNING", "57P02")
+    assert read_last_error(bystander) == ("WARNING", "57P02")
     assert "recovery mode" in str(recovering)
     assert classify(recovering) == (None, True, True)
     wait_until(lambda: find_connection_error(bare) is None)

@@ -30,7 +30,7 @@ from tests.services import find_free_port
 
 
 @contextmanager
-def sessions_held(settings: Settings, count: int) -> Iterator[None]:
+def hold_sessions(settings: Settings, count: int) -> Iterator[None]:
     """Hold so many sessions; a server with no place for more still has those that are on their way out."""
     with ExitStack() as held:
 
@@ -51,7 +51,7 @@ def test_a_server_that_is_full_is_tried_again(tmp_path: Path) -> None:
     full = start_postgres(tmp_path, max_connections="3", superuser_reserved_connections="0", max_wal_senders="0")
     try:
         settings = Settings(db_port=full.server.port, db_name="postgres", db_user="postgres", db_sslmode="disable")
-        with sessions_held(settings, 3):
+        with hold_sessions(settings, 3):
             error = catch_error(lambda: connect(settings))
     finally:
         full.child.stop()

@@ -122,7 +122,7 @@ def test_the_limit_holds_whatever_the_proxy_may_open(empty: str, postgres: Postg
     with run_proxy(postgres.server.port, max_connections=5, borrow_timeout_s=30) as proxy:
         conninfo = f"host=127.0.0.1 port={proxy.port} user=interdomestik_app dbname={dbname}"
 
-        def work(_n: int) -> int:
+        def run_migrate(_n: int) -> int:
             with psycopg.connect(conninfo, prepare_threshold=None) as client:
                 row = client.execute(
                     "SELECT count(*) FROM pg_stat_activity WHERE usename = current_user AND pg_sleep(0.05) IS NOT NULL"
@@ -131,7 +131,7 @@ def test_the_limit_holds_whatever_the_proxy_may_open(empty: str, postgres: Postg
             return int(row[0])
 
         with ThreadPoolExecutor(6) as pool:
-            assert max(pool.map(work, range(12))) <= 2
+            assert max(pool.map(run_migrate, range(12))) <= 2
         assert proxy.counts.borrow_timeouts == 0
 
 
@@ -195,7 +195,7 @@ END $$;
 }
 
 
-def former_text(name: str) -> str:
+def read_former_text(name: str) -> str:
     """Return the text of a migration as databases have applied it before it was changed in place."""
     _, _, text = (MIGRATIONS / name).read_text(encoding="utf-8").partition("\n")
     place, removed = REMOVED[name]
@@ -215,7 +215,7 @@ def test_a_database_with_the_former_text_of_a_migration_accepts_the_new_one(
     empty: str, tmp_path: Path, name: str
 ) -> None:
     """It is not applied again, and those that are missing are."""
-    copy_migrations(tmp_path, name, former_text(name))
+    copy_migrations(tmp_path, name, read_former_text(name))
     applied = migrate(empty, tmp_path)
     assert [*applied, *migrate(empty, MIGRATIONS)] == [m.version for m in read_migrations(MIGRATIONS)]
     assert migrate(empty, MIGRATIONS) == []
@@ -224,7 +224,7 @@ def test_a_database_with_the_former_text_of_a_migration_accepts_the_new_one(
 @pytest.mark.parametrize("name", REMOVED)
 def test_a_database_with_any_other_text_of_that_migration_is_refused(empty: str, tmp_path: Path, name: str) -> None:
     """Only the text whose checksum the migration names as its former one is accepted."""
-    copy_migrations(tmp_path, name, former_text(name) + "-- Another text.\n")
+    copy_migrations(tmp_path, name, read_former_text(name) + "-- Another text.\n")
     migrate(empty, tmp_path)
     with pytest.raises(MigrationChecksumMismatch, match=name.removesuffix(".sql")):
         migrate(empty, MIGRATIONS)

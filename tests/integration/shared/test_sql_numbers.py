@@ -41,7 +41,7 @@ DAYS_IN_A_STATE = {
 }  # fmt: skip
 
 
-def found_in(fresh_database: FreshDatabase) -> dict[str, set[str]]:
+def find_numbers(fresh_database: FreshDatabase) -> dict[str, set[str]]:
     """Return the numbers of each part of the schema that has any."""
     found: dict[str, set[str]] = {}
     for row in fresh_database.query_rows(PARTS):
@@ -49,14 +49,14 @@ def found_in(fresh_database: FreshDatabase) -> dict[str, set[str]]:
     return {part: each for part, each in found.items() if each}
 
 
-def stated() -> Mapping[str, set[str]]:
+def read_stated() -> Mapping[str, set[str]]:
     """Return what tests/settings states of everything but rows."""
     return {part: set(each) - FORMER.get(part, set()) for part, each in SCHEMA.items() if not part.startswith("rows ")}
 
 
 def test_the_migrated_schema_has_the_numbers_that_are_stated(fresh_database: FreshDatabase) -> None:
     """Functions, views, constraints, columns, indexes and triggers, as PostgreSQL itself lists them."""
-    assert found_in(fresh_database) == stated()
+    assert find_numbers(fresh_database) == read_stated()
 
 
 def test_the_plans_have_the_contracts_prices(fresh_database: FreshDatabase) -> None:
@@ -71,10 +71,12 @@ def test_claims_are_stuck_and_in_breach_after_the_contracts_days(fresh_database:
     """Each state has its intervals, in days and not in hours."""
     rows = fresh_database.query_rows("SELECT state, stuck_after, breach_after FROM claim_states")
 
-    assert {row["state"]: (_days(row["stuck_after"]), _days(row["breach_after"])) for row in rows} == DAYS_IN_A_STATE
+    assert {
+        row["state"]: (_count_days(row["stuck_after"]), _count_days(row["breach_after"])) for row in rows
+    } == DAYS_IN_A_STATE
 
 
-def _days(interval: Any) -> int | None:
+def _count_days(interval: Any) -> int | None:
     assert interval is None or interval.seconds == interval.microseconds == 0
     return None if interval is None else int(interval.days)
 

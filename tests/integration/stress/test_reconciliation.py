@@ -285,7 +285,7 @@ def test_an_account_of_a_call_without_an_answer_is_no_stranger(system: RecordedS
     }
 
 
-def _key_row(system: RecordedSystem, scope: str, key: str) -> None:
+def _insert_key_row(system: RecordedSystem, scope: str, key: str) -> None:
     system.run("INSERT INTO idempotency_keys VALUES (%s, %s, 'print')", scope, key)
 
 
@@ -298,7 +298,7 @@ def test_a_key_has_one_row_where_its_call_was_done(system: RecordedSystem, statu
     (claim,) = system.run("SELECT id::text FROM claims")
     key = system.record_call("move", status, facts={"subject": claim["id"]})
     for nth in range(rows - (status == 200)):
-        _key_row(system, f"other-{nth}", key)
+        _insert_key_row(system, f"other-{nth}", key)
     assert ("rows of an Idempotency-Key" in find_kinds(system)) == (not clean)
 
 
@@ -309,14 +309,14 @@ def test_it_waits_until_all_jobs_are_done(system: RecordedSystem, monkeypatch: p
 
     rows: Callable[..., Any] = context.target.query_rows
 
-    async def looked_at(text: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    async def record_query(text: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         nonlocal looks
         looks += 1
         if looks == 3:
             system.run("UPDATE outbox SET state = 'done' WHERE state = 'running'")
         return cast("list[dict[str, Any]]", await rows(text, params))
 
-    monkeypatch.setattr(context.target, "query_rows", looked_at)
+    monkeypatch.setattr(context.target, "query_rows", record_query)
     asyncio.run(reconcile(context))
     assert context.reconciliation.differences == []
     assert looks > 3

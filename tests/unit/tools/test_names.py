@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from tools.names import CLASS_FOLDERS, check_classes, is_verb_led, list_functions, main
+from tools.names import FOLDERS, check_classes, is_verb_led, list_functions, main
 
 GOOD = "def read_row(): ...\ndef is_open(): ...\ndef can_pay(): ...\n"
 
 
 def write_tree(root: Path, **files: str) -> Path:
     """Write a tree whose folders have a file each: GOOD, or the one given."""
-    for folder in CLASS_FOLDERS:
+    for folder in FOLDERS:
         (root / folder).mkdir(parents=True)
         (root / folder / "module.py").write_text(files.get(folder, GOOD), encoding="utf-8")
     return root
@@ -21,7 +21,7 @@ def test_a_tree_of_verbs_passes(tmp_path: Path) -> None:
     assert main(write_tree(tmp_path)) == 0
 
 
-@pytest.mark.parametrize("folder", ["functions", "layers", "local", "stress", "tools"])
+@pytest.mark.parametrize("folder", FOLDERS)
 def test_two_nouns_among_five_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str], folder: str) -> None:
     """The share is 60 %."""
     tree = write_tree(tmp_path, **{folder: f"{GOOD}def row(): ...\nclass Table:\n    def cells(self): ...\n"})
@@ -38,8 +38,12 @@ def test_one_noun_among_four_passes(tmp_path: Path) -> None:
     assert main(write_tree(tmp_path, layers=f"{GOOD}def row(): ...\n")) == 0
 
 
-def test_a_folder_of_tests_may_have_nouns(tmp_path: Path) -> None:
-    assert main(write_tree(tmp_path, tests="def row(): ...\n")) == 0
+def test_a_test_functions_name_is_a_sentence(tmp_path: Path) -> None:
+    """It counts neither as a verb nor as a noun, and nor does a hook of pytest."""
+    sentences = "def test_a_row_is_read(): ...\ndef pytest_collection_finish(): ...\n"
+
+    assert main(write_tree(tmp_path / "verbs", tests=f"{GOOD}{sentences}")) == 0
+    assert main(write_tree(tmp_path / "nouns", tests=f"{GOOD}{sentences}def row(): ...\ndef cell(): ...\n")) == 1
 
 
 def test_a_name_is_a_verb_or_begins_with_one() -> None:
