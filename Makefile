@@ -1,5 +1,5 @@
 # Everything a person or CI types. `make up` and `make test` need python3 and make, nothing else.
-# Python 3.13, which Lambda runs, where this machine has it; else another that is supported. PYTHON=… names one.
+# Python 3.13, which Lambda runs, if this machine has it; else another that is supported. PYTHON=… names one.
 ifndef PYTHON
 PYTHON := $(or $(shell sh local/find_python.sh),python3)
 endif
@@ -17,7 +17,7 @@ STRESS := .venvs/stress/bin/python -m stress
 	template checkov unit settings contract docs rules mutations integration local e2e schemathesis harness readiness openapi reference \
 	oldest-python requirements sam-lint sam-build sam-environment deploy released
 
-# A target is listed where its line has a comment after ##; a line that begins with ##@ is a heading.
+# A target is listed if its line has a comment after ##; a line that begins with ##@ is a heading.
 help: ## List the targets
 	@awk 'BEGIN { FS = ":[^#]*## " } \
 		/^##@/ { printf "\n%s\n", substr($$0, 5) } \

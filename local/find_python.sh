@@ -1,11 +1,11 @@
 #!/bin/sh
-# Print the path of the Python to use: the one Lambda runs where this machine has it, else another that is supported.
+# Print the path of the Python to use: the one Lambda runs if this machine has it, else another that is supported.
 #
 #     sh local/find_python.sh [VERSION]
 #
 # With a VERSION such as 3.11 only that one will do. A version manager's shim on the PATH may refuse to run (pyenv's does
 # for every version but the chosen one), so each candidate is run, and the managers are asked by their public commands.
-# Exits with 1 where nothing fits.
+# Exits with 1 if none fits.
 
 LAMBDA=3.13 # Runtime in template.yaml
 OLDEST=11   # the minor version that requires-python in pyproject.toml names

@@ -30,7 +30,7 @@ WORDS = {"min": min, "max": max, "median": median}
 HEAD = """# Guarantees
 
 What this service guarantees, the test that checks it, and what that test last measured. `make guarantees` generates
-this page from `tests/guarantees/guarantees.toml` and `measurements/figures.json`. `make test` fails where the page is
+this page from `tests/guarantees/guarantees.toml` and `measurements/figures.json`. `make test` fails if the page is
 out of date, a named test is gone, or a figure misses its limit, be it the published figure or the one just measured.
 Short forms run in `make test`, long ones in `make chaos` from a seed that the figure names.
 """
@@ -123,7 +123,7 @@ def read_published() -> dict[str, list[Figure]]:
 
 
 def read_latest() -> dict[str, list[Figure]]:
-    """The figures of this checkout's tests since `make test` or `make chaos` began; none where none has run."""
+    """Return the figures of this checkout since `make test` or `make chaos` began; empty if none has run."""
     return read_figures(MEASURED.read_text(encoding="utf-8")) if MEASURED.exists() else {}
 
 

@@ -1,6 +1,6 @@
 """The exceptions of failed AWS calls (rejected, unavailable, not begun, outcome unknown), by error code alone.
 
-The HTTP status says less: Cognito, DynamoDB, SQS and SES also return 400 where a permission is missing.
+The HTTP status says less: Cognito, DynamoDB, SQS and SES also return 400 if a permission is missing.
 
 Only the service's error code is kept. Its message and the request may contain a person's address, so neither goes into
 the exception, not as text and not as its cause.

@@ -40,7 +40,7 @@ def identify_caller(
 ) -> Caller | None:
     """Return the caller, None if anonymous. Raise Refusal("unauthenticated"), Unavailable.
 
-    `claims` are those of a token that the gateway has verified. It verifies no token where one is optional, nor on a
+    `claims` are those of a token that the gateway has verified. It verifies no token if sign-in is optional, nor on a
     HEAD request, which arrives by the route for other methods: there the token is verified here.
     """
     if rule == "none":

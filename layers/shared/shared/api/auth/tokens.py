@@ -1,4 +1,4 @@
-"""Verification of access tokens where the gateway verifies none: on HEAD, and on calls that work without a token."""
+"""Verification of access tokens that the gateway does not verify: on HEAD, and on calls that work without a token."""
 
 from collections.abc import Mapping
 from typing import Any
