@@ -18,7 +18,7 @@ CLIENT_ID = "tests"  # of the app client whose tokens the functions of the tests
 
 
 def make_claims(sub: str, *groups: str) -> dict[str, str]:
-    """An access token's claims as API Gateway hands them on."""
+    """Return an access token's claims as API Gateway hands them on."""
     return {"sub": sub, "cognito:groups": ",".join(groups), "token_use": "access", "client_id": CLIENT_ID}
 
 
@@ -75,7 +75,7 @@ class ApiClient:
     base_path: str = "/api"  # the stage, or what a custom domain has in its place
 
     def sign_in_as(self, claims: Mapping[str, str] | None) -> "ApiClient":
-        """The same client signed in as somebody else."""
+        """Return the same client signed in as somebody else."""
         return ApiClient(self.api, self.container, claims, self.source_ip, self.seconds, self.headers, self.base_path)
 
     def call(
@@ -120,7 +120,7 @@ class ApiClient:
 
 
 def make_container(settings: Settings | None = None, **parts: Any) -> Container:
-    """A composition root with some parts replaced: database, admission_store, queues, document_store, clock."""
+    """Return a composition root with some parts replaced: database, admission_store, queues, document_store, clock."""
     clock = parts.pop("clock", None)
     base = settings or Settings(cursor_secret="tests")
     base = base if base.user_pool_client_id else base.model_copy(update={"user_pool_client_id": CLIENT_ID})

@@ -115,7 +115,7 @@ class BreakerMachine(RuleBasedStateMachine):
         self.generation = 0
 
     def start_environment(self) -> BreakerEnvironment:
-        """An environment that has just started."""
+        """Return an environment that has just started."""
         client = SteppedClient(self.table)
         return BreakerEnvironment(
             make_breaker(client, policy=POLICY, now=self.time, timer=self.time.read_seconds), client

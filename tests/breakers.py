@@ -81,7 +81,7 @@ def make_breaker(
     failures: tuple[type[Exception], ...] = (DependencyDown,),
     no_calls: tuple[type[Exception], ...] = (CallNotMade,),
 ) -> CircuitBreaker:
-    """An environment's breaker; tokens differ by number."""
+    """Return an environment's breaker; tokens differ by number."""
     return CircuitBreaker(
         policy,
         client,
@@ -103,7 +103,7 @@ def make_service_breaker(store: CircuitStore, time: ManualTime, policy: CircuitP
 def make_environment(
     store: CircuitStore, *, policy: CircuitPolicy = EMAIL, patience_s: float = GENEROUS_S
 ) -> CircuitBreaker:
-    """A breaker as production wires it, in real time, that waits for its store as long as the machine needs."""
+    """Return a breaker as production wires it, in real time, that waits for its store as long as the machine needs."""
     return make_breaker(CircuitStoreClient(store, timer=read_monotonic, patience_s=patience_s), policy=policy)
 
 

@@ -27,7 +27,7 @@ FLAGS = (
 
 @contextmanager
 def open_chromium(profile: Path) -> Iterator[webdriver.Chrome]:
-    """A browser with an empty profile."""
+    """Yield a browser with an empty profile."""
     browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if browser is None or driver is None:
         if os.environ.get("CI"):

@@ -116,7 +116,7 @@ class PostgresHandle:
             connection.execute(statement.encode())
 
     def read_limits(self, dbname: str = "postgres") -> tuple[set[int], int]:
-        """How many connections each of the functions' roles may have, and a database."""
+        """Return how many connections each of the functions' roles may have, and a database."""
         with psycopg.connect(self.build_conninfo(user="postgres", dbname="postgres")) as connection:
             roles = connection.execute(
                 "SELECT rolconnlimit FROM pg_roles WHERE rolname = ANY(%s)", [LIMITED]
@@ -131,7 +131,7 @@ class PostgresHandle:
             self.execute(f"ALTER ROLE {role} CONNECTION LIMIT -1")
 
     def make_fresh_database(self) -> "FreshDatabase":
-        """A database of its own, with the schema and no rows."""
+        """Return a database of its own, with the schema and no rows."""
         name = f"test_{next(_serial)}"
         self.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} OWNER {launcher.OWNER}")
         return FreshDatabase(self, name)
@@ -205,17 +205,17 @@ class FreshDatabase:
         self.postgres.proxy.refresh()
 
     def count(self, table: str) -> int:
-        """How many rows a table holds."""
+        """Return how many rows a table holds."""
         return int(self.query_rows(f"SELECT count(*) AS n FROM {table}")[0]["n"])
 
 
 def make_deadline(seconds: float = 10.0) -> Deadline:
-    """A deadline for a call in a test."""
+    """Return a deadline for a call in a test."""
     return Deadline.from_seconds(seconds, read_monotonic)
 
 
 def start_postgres(folder: Path, **settings: str) -> PostgresHandle:
-    """A server of its own; end it with `.stop()`, or `.child.stop()` where it has ended by itself."""
+    """Return a server of its own; end it with `.stop()`, or `.child.stop()` where it has ended by itself."""
     runner = unprivileged.choose_user_switch(launcher.find_binaries(), folder)
     server = launcher.PostgresServer(runner.folder, find_free_port(), folder / "postgres.log", runner)
     # Nothing a test writes has to survive the machine; what survives a killed server does not depend on it.
@@ -243,7 +243,7 @@ def list_proxy_findings(proxy: Proxy) -> list[str]:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresHandle]:
-    """The session's PostgreSQL server, with a migrated template database."""
+    """Yield the session's PostgreSQL server, with a migrated template database."""
     running = start_postgres(tmp_path_factory.mktemp("postgres"))
     try:
         running.execute(f"CREATE DATABASE {TEMPLATE} OWNER {launcher.OWNER}")
@@ -256,11 +256,11 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresHandl
 
 @pytest.fixture(scope="module")
 def fresh_database(postgres: PostgresHandle) -> FreshDatabase:
-    """A database of the module's own."""
+    """Return a database of the module's own."""
     return postgres.make_fresh_database()
 
 
 @pytest.fixture(scope="module")
 def database(fresh_database: FreshDatabase) -> Database:
-    """The module's database as a function has it."""
+    """Return the module's database as a function has it."""
     return fresh_database.make_database()

@@ -91,7 +91,7 @@ class PacingSimulation:
         return self
 
     def list_sent(self, priority: Priority) -> list[SimulatedMail]:
-        """The mails of a class that have left, in the order in which they did."""
+        """Return the mails of a class that have left, in the order in which they did."""
         left = [mail for mail in self.mails if mail.priority is priority and mail.left is not None]
         return sorted(left, key=lambda mail: mail.left or 0)
 

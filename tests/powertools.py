@@ -18,7 +18,7 @@ _serial = itertools.count(1)
 def make_powertools_environment(
     client: "DynamoDBClient", table: str, *, threshold: int = 5, recovery_s: int = 3600, cache_s: int = 0
 ) -> Callable[[Callable[[], None]], None]:
-    """A caller behind it; an open circuit raises CircuitBreakerOpenError.
+    """Return a caller behind it; an open circuit raises CircuitBreakerOpenError.
 
     Its counters are globals of a module, one set for each environment: so each environment here has the module anew.
     """

@@ -5,7 +5,7 @@ from typing import Any
 
 
 def make_applicant(**changes: Any) -> dict[str, Any]:
-    """An agent's application."""
+    """Return an agent's application."""
     base = {
         "full_name": "Arta Krasniqi",
         "email": f"arta.{uuid.uuid4().hex[:10]}@example.test",
@@ -18,7 +18,7 @@ def make_applicant(**changes: Any) -> dict[str, Any]:
 
 
 def make_person(**changes: Any) -> dict[str, Any]:
-    """A member's registration."""
+    """Return a member's registration."""
     base = {
         "full_name": "Besa Hoxha",
         "email": f"besa.{uuid.uuid4().hex[:10]}@example.test",
@@ -32,7 +32,7 @@ def make_person(**changes: Any) -> dict[str, Any]:
 
 
 def make_claim_body(**changes: Any) -> dict[str, Any]:
-    """A claim."""
+    """Return a claim."""
     base = {
         "category": "travel",
         "title": "Cancelled flight PRN-ZRH",

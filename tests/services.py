@@ -32,7 +32,7 @@ class EmulatorHandle:
 
 
 def find_free_port() -> int:
-    """A loopback port that nobody listens on."""
+    """Return a loopback port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -41,7 +41,7 @@ def find_free_port() -> int:
 
 @contextmanager
 def run_emulator(home: Path) -> Iterator[EmulatorHandle]:
-    """An AWS emulator of its own, its log and files under `home`, gone when the block ends."""
+    """Yield an AWS emulator of its own, its log and files under `home`, gone when the block ends."""
     port = find_free_port()
     environment = {
         "PATH": os.environ["PATH"],

@@ -26,7 +26,7 @@ def proxy(postgres: PostgresHandle) -> Iterator[Proxy]:
 
 
 def show_progress(request: pytest.FixtureRequest, places: list[int]) -> Iterator[int]:
-    """The places, with a line of progress now and then."""
+    """Yield the places, with a line of progress now and then."""
     terminal = request.config.pluginmanager.get_plugin("terminalreporter")
     for n, place in enumerate(places):
         if terminal is not None and n % REPORT_EVERY == 0:

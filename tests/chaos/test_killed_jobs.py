@@ -26,7 +26,7 @@ ROUNDS = 20
 
 @pytest.fixture(scope="module")
 def job_processes(crash_test: CrashTestEnvironment, processes: ProcessRunner) -> JobProcesses:
-    """The jobs' functions in a test environment of the module's own."""
+    """Return the jobs' functions in a test environment of the module's own."""
     return JobProcesses(crash_test, processes)
 
 

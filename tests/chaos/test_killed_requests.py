@@ -20,7 +20,7 @@ TWICE = 0.5
 
 @pytest.fixture(scope="module")
 def process_runners(crash_test: CrashTestEnvironment, processes: ProcessRunner) -> list[ProcessRunner]:
-    """Two processes at a time."""
+    """Return two processes at a time."""
     return [processes, crash_test.start_processes()]
 
 

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def dynamodb(emulator: EmulatorHandle) -> "DynamoDBClient":
-    """A client of the emulated DynamoDB."""
+    """Return a client of the emulated DynamoDB."""
     return make_client(emulator.url)
 
 
 @pytest.fixture
 def state_table(dynamodb: "DynamoDBClient") -> str:
-    """A state table of the test's own."""
+    """Return a state table of the test's own."""
     return make_table(dynamodb)

@@ -35,14 +35,14 @@ def make_use(key: str = "key", fingerprint: str = "asked", scope: str = "client 
 
 
 def read_token(decision: object) -> str:
-    """The token of a decision that must hold a key."""
+    """Return the token of a decision that must hold a key."""
     assert isinstance(decision, Admitted), decision
     assert decision.token
     return decision.token
 
 
 def make_client(url: str) -> "DynamoDBClient":
-    """A client that fails at once where production's would try again: tests count and break its calls."""
+    """Return a client that fails at once where production's would try again: tests count and break its calls."""
     config = Config(connect_timeout=1, read_timeout=5, retries={"total_max_attempts": 1}, max_pool_connections=64)
     return boto3.client(
         "dynamodb",
@@ -55,7 +55,7 @@ def make_client(url: str) -> "DynamoDBClient":
 
 
 def make_table(client: "DynamoDBClient") -> str:
-    """A state table as the template makes it, under a name of its own."""
+    """Return a state table as the template makes it, under a name of its own."""
     name = f"state-{uuid4().hex}"
     client.create_table(
         TableName=name,
@@ -195,17 +195,17 @@ def _make_key(write: Mapping[str, Any]) -> str:
 
 
 def make_error(code: str, status: int = 400, **more: Any) -> ClientError:
-    """An answer of DynamoDB's that is an error."""
+    """Return an answer of DynamoDB's that is an error."""
     answer: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}, **more}
     return ClientError(answer, "Operation")
 
 
 def make_cancellation(conflicts: list[bool], code: str = "TransactionConflict") -> ClientError:
-    """A transaction cancelled on account of those of its writes."""
+    """Return a transaction cancelled on account of those of its writes."""
     reasons = [{"Code": code if conflict else "None"} for conflict in conflicts]
     return make_error("TransactionCanceledException", CancellationReasons=reasons)
 
 
 def make_conflict() -> ClientError:
-    """A single write refused because of a transaction under way."""
+    """Return a single write refused because of a transaction under way."""
     return make_error("TransactionConflictException")

@@ -58,7 +58,7 @@ def make_one_transaction(client: Any, table: str) -> Callable[[str], object]:
 
 
 def make_limiter_then_powertools(client: Any, table: str) -> Callable[[str], object]:
-    """The limit by a write of its own, then the key by Powertools."""
+    """Return the limit by a write of its own, then the key by Powertools."""
     limiter = DynamoDbAdmissionStore(client, table, observer=ignore_event)
     layer = DynamoDBPersistenceLayer(table_name=table, key_attr="pk", boto3_client=client)
     layer.configure(IdempotencyConfig(event_key_jmespath="key"), "measured")
@@ -71,7 +71,7 @@ def make_limiter_then_powertools(client: Any, table: str) -> Callable[[str], obj
 
 
 def measure_ms(admit: Callable[[str], object]) -> float:
-    """How long one piece of new work takes."""
+    """Return how long one piece of new work takes."""
     key = uuid4().hex
     begin = time.perf_counter()
     admit(key)
@@ -79,7 +79,7 @@ def measure_ms(admit: Callable[[str], object]) -> float:
 
 
 def measure(client: "DynamoDBClient", added_s: float) -> str:
-    """The medians of both ways, turn by turn, and their ratio."""
+    """Return the medians of both ways, turn by turn, and their ratio."""
     distant = DelayedClient(client, added_s)
     ways = [make(distant, make_table(client)) for make in (make_one_transaction, make_limiter_then_powertools)]
     times = [[measure_ms(way) for way in ways] for _ in range(ROUNDS)]

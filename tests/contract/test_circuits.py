@@ -39,12 +39,12 @@ def store(request: pytest.FixtureRequest) -> CircuitStore:
 
 
 def fail_circuit(seen: CircuitSnapshot, *ended: int) -> CircuitSnapshot:
-    """The circuit after failures that ended then."""
+    """Return the circuit after failures that ended then."""
     return replace_bucket(seen, FailureBucket((*seen.bucket.failures, *ended), seen.bucket.leaked))
 
 
 def count_written(written: Sequence[WriteResult]) -> int:
-    """How many of the writes were made."""
+    """Return how many of the writes were made."""
     return sum(one.done for one in written)
 
 

@@ -41,7 +41,7 @@ def _post(url: str, fields: Mapping[str, str], content: bytes) -> bool:
 
 @pytest.fixture(params=["fake", "s3"])
 def subject(request: pytest.FixtureRequest) -> Iterator[DocumentStoreSubject]:
-    """A fake bucket, then a real one of the test's own."""
+    """Yield a fake bucket, then a real one of the test's own."""
     if request.param == "fake":
         fake = FakeDocumentStore()
         yield DocumentStoreSubject(fake, lambda _url, fields, content: fake.post(fields, content))

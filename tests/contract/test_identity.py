@@ -113,7 +113,7 @@ def _make_real() -> IdentityProviderSubject:
 
 @pytest.fixture(params=["fake", "cognito"])
 def subject(request: pytest.FixtureRequest) -> Iterator[IdentityProviderSubject]:
-    """A fake pool, then a real one of the test's own."""
+    """Yield a fake pool, then a real one of the test's own."""
     if request.param == "fake":
         yield _make_fake()
         return

@@ -26,7 +26,7 @@ TAGS = {"job": "0199-1", "template": "claim-moved"}
 
 
 def make_mail(to: str, *, subject: str = "Përshëndetje, Здраво") -> Mail:
-    """A mail that no 7-bit path survives by luck."""
+    """Return a mail that no 7-bit path survives by luck."""
     return Mail(to, subject, "Një tekst\nme dy rreshta, ѓорѓи 🙂\n", "<p>Një <b>tekst</b> &amp; ѓорѓи 🙂</p>")
 
 
@@ -47,7 +47,7 @@ def _list_inbox(url: str, to: str) -> list[Mail]:
 
 @pytest.fixture(params=["fake", "ses"])
 def subject(request: pytest.FixtureRequest) -> Iterator[MailerSubject]:
-    """A fake mailer, then a real one."""
+    """Yield a fake mailer, then a real one."""
     if request.param == "fake":
         fake = FakeMailer()
         yield MailerSubject(fake, lambda to: [mail for mail in fake.sent if mail.to == to])
@@ -133,7 +133,7 @@ def _request(connection: socket.socket) -> bytes:
 def run_mail_server(
     answer: bytes = b"", *, hangs: bool = False, dies: bool = False
 ) -> Iterator[tuple[ScriptedMailServer, str]]:
-    """A server on loopback, and its address."""
+    """Yield a server on loopback, and its address."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         served = ScriptedMailServer(answer, hangs, dies)
         thread = threading.Thread(target=served.serve, args=(listening,), daemon=True)
@@ -149,7 +149,7 @@ def run_mail_server(
 
 
 def make_http_answer(status: int, body: dict[str, str], error: str = "") -> bytes:
-    """An answer of SES."""
+    """Return an answer of SES."""
     raw = json.dumps(body).encode()
     head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(raw)}\r\n"
     return (head + (f"x-amzn-ErrorType: {error}\r\n" if error else "") + "\r\n").encode() + raw

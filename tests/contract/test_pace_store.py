@@ -35,7 +35,7 @@ CALLS = 16
 
 @pytest.fixture(params=["fake", "table"])
 def store(request: pytest.FixtureRequest) -> PacingStore:
-    """Each of the two."""
+    """Return the fake store, then the real one."""
     if request.param == "fake":
         return InMemoryPacingStore()
     return DynamoDbPacingStore(request.getfixturevalue("dynamodb"), request.getfixturevalue("state_table"))

@@ -54,7 +54,7 @@ class AdmissionStoreSubject:
             assert isinstance(self.admit(make_charge()), Admitted)
 
     def count_left(self) -> int:
-        """How many requests the client has left now; spends them."""
+        """Return how many requests the client has left now; spends them."""
         for spent in range(FIVE_A_MINUTE.burst + 1):
             if isinstance(self.admit(make_charge()), OverLimit):
                 return spent
@@ -62,14 +62,14 @@ class AdmissionStoreSubject:
 
 
 def make_fake_subject() -> AdmissionStoreSubject:
-    """The fake."""
+    """Return the fake."""
     clock = ManualClock()
     store = InMemoryAdmissionStore(clock)
     return AdmissionStoreSubject(store, clock, store.events)
 
 
 def make_table_subject(client: "DynamoDBClient", table: str, clock: ManualClock) -> AdmissionStoreSubject:
-    """The real store; each has its own memory, like an execution environment."""
+    """Return the real store; each has its own memory, like an execution environment."""
     events: list[tuple[str, Mapping[str, object]]] = []
 
     def observe(event: str, facts: Mapping[str, object]) -> None:

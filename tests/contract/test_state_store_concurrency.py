@@ -62,7 +62,7 @@ class StoreEnvironments:
         return DynamoDbAdmissionStore(self.client, self.table, observer=ignore_event, now=now)
 
     def admit(self, now: Clock, asked: Sequence[tuple[LimitCharge | None, KeyUse | None]]) -> list[AdmissionDecision]:
-        """The decisions on calls let go at once, each in an environment that has seen nothing yet."""
+        """Return the decisions on calls let go at once, each in an environment that has seen nothing yet."""
 
         def call(charge: LimitCharge | None, use: KeyUse | None) -> Callable[[], AdmissionDecision]:
             return lambda: self.make_environment(now).admit(charge=charge, use=use, lease_s=LEASE_S)
@@ -83,7 +83,7 @@ def environments(request: pytest.FixtureRequest, dynamodb: "DynamoDBClient", sta
 
 
 def count_decisions(decisions: list[AdmissionDecision]) -> Counter[str]:
-    """How many of each decision."""
+    """Return how many of each decision."""
     return Counter(type(decision).__name__ for decision in decisions)
 
 

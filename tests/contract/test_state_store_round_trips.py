@@ -68,7 +68,7 @@ class StoreEnvironment:
         return self.store.admit(charge=charge, use=use, lease_s=LEASE_S)
 
     def list_calls(self, charge: LimitCharge | None = None, use: KeyUse | None = None) -> tuple[type, list[str]]:
-        """The kind of decision, and the calls that it took."""
+        """Return the kind of decision, and the calls that it took."""
         self.counting.calls.clear()
         return type(self.admit(charge, use)), list(self.counting.calls)
 
@@ -214,7 +214,7 @@ def test_no_address_and_no_key_is_in_the_table(
 
 
 def fail_writes(failures: Any) -> Callable[[str], Exception | None]:
-    """The next of `failures` for each write; reads pass."""
+    """Return the next of `failures` for each write; reads pass."""
     return lambda name: None if name in READS else next(failures, None)
 
 

@@ -116,24 +116,24 @@ class CrashTestEnvironment:
     _started: list[ProcessRunner] = field(default_factory=list)
 
     def start_processes(self, **changes: str) -> ProcessRunner:
-        """A fork server in this environment; it ends with it."""
+        """Return a fork server in this environment; it ends with it."""
         started = ProcessRunner({**self.environment, **changes})
         self._started.append(started)
         return started
 
     def make_client(self, service: str) -> Any:
-        """An AWS client of the test's own."""
+        """Return an AWS client of the test's own."""
         build: Any = boto3.client
         return build(service, endpoint_url=self.emulator.url, **_LOGIN)
 
     def count_mails(self) -> Counter[str]:
-        """How many mails each address has got."""
+        """Return how many mails each address has got."""
         with urllib.request.urlopen(f"{self.emulator.url}/_ministack/ses/messages") as answer:
             accounts = json.load(answer)["messages"].values()
         return Counter(to for account in accounts for mail in account for to in mail["To"])
 
     def count_rows(self) -> dict[str, int]:
-        """How many rows each table holds."""
+        """Return how many rows each table holds."""
         tables = self.fresh_database.query_rows(
             "SELECT tablename AS t FROM pg_tables WHERE schemaname = 'public' ORDER BY t"
         )
@@ -151,7 +151,7 @@ _LOGIN = {"region_name": REGION, "aws_access_key_id": "test", "aws_secret_access
 
 @contextmanager
 def make_environment(fresh_database: FreshDatabase, emulator: EmulatorHandle) -> Iterator[CrashTestEnvironment]:
-    """A test environment on a database, with everything else made for it."""
+    """Yield a test environment on a database, with everything else made for it."""
     made = CrashTestEnvironment(fresh_database, emulator, {})
     made.environment = _build_variables(made)
     try:
@@ -186,7 +186,7 @@ def _make_queues(environment: CrashTestEnvironment) -> dict[str, str]:
 
 
 def _make_queue(environment: CrashTestEnvironment) -> str:
-    """A queue with a dead-letter queue behind it, whose name says so."""
+    """Return a queue with a dead-letter queue behind it, whose name says so."""
     sqs, name = environment.make_client("sqs"), uuid4().hex
     dead = sqs.create_queue(QueueName=f"{name}-dead")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]

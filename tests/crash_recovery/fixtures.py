@@ -13,7 +13,7 @@ from tests.services import EmulatorHandle
 
 @pytest.fixture(scope="module")
 def crash_test(fresh_database: FreshDatabase, emulator: EmulatorHandle) -> Iterator[CrashTestEnvironment]:
-    """The module's own."""
+    """Yield a test environment of the module's own."""
     with make_environment(fresh_database, emulator) as made:
         yield made
 
@@ -26,5 +26,5 @@ def processes(crash_test: CrashTestEnvironment) -> ProcessRunner:
 
 @pytest.fixture(scope="module")
 def reference_runs(crash_test: CrashTestEnvironment, processes: ProcessRunner) -> Mapping[str, ReferenceRun]:
-    """Each use case run once, without a kill."""
+    """Return each use case run once, without a kill."""
     return {use_case.name: run_reference(crash_test, processes, use_case) for use_case in USE_CASES}

@@ -57,11 +57,11 @@ class JobProcesses:
         return RecordFixtures(self.environment.fresh_database)
 
     def run_relay(self, kill: CrashPoint | None = None) -> ProcessResult:
-        """A round of the relay, to its end or to a crash point."""
+        """Return a round of the relay, to its end or to a crash point."""
         return self.processes.run("relay.app.handler", {}, kill=kill)
 
     def run_worker(self, *jobs: UUID, kill: CrashPoint | None = None, traced: bool = False) -> ProcessResult:
-        """A worker with these jobs' messages, to its end or to a crash point."""
+        """Return a worker with these jobs' messages, to its end or to a crash point."""
         event = build_sqs_event([format_message(job) for job in jobs])
         return self.processes.run("worker.app.handler", event, kill=kill, traced=traced)
 
@@ -103,7 +103,7 @@ class JobProcesses:
             self.processes.run("housekeeping.app.handler", {})
 
     def add_mail(self, **columns: Any) -> "MailJob":
-        """A welcome mail to somebody new."""
+        """Return a welcome mail to somebody new."""
         address = f"{uuid4().hex}@example.test"
         member = self.records.add_member(email=address)
         return MailJob(self.records.add_mail("member-welcome", member, to=member, **columns), address)
@@ -115,18 +115,18 @@ class JobProcesses:
         return [MailJob(job["id"], address[job["subject_id"]]) for job in jobs]
 
     def add_identity(self, **columns: Any) -> "IdentityJob":
-        """A sign-in for somebody new."""
+        """Return a sign-in for somebody new."""
         address = f"{uuid4().hex}@example.test"
         member = self.records.add_member(email=address)
         return IdentityJob(self.records.add_identity(member, **columns), address, member)
 
     def count_sent(self, *jobs: "MailJob") -> list[int]:
-        """How many mails each job has sent."""
+        """Return how many mails each job has sent."""
         inbox = self.environment.count_mails()
         return [inbox[job.address] for job in jobs]
 
     def list_identities(self, job: "IdentityJob") -> list[dict[str, Any]]:
-        """The identities with the job's address: name, state, groups and sub."""
+        """Return the identities with the job's address: name, state, groups and sub."""
         cognito, pool = self.environment.make_client("cognito-idp"), self.environment.environment["USER_POOL_ID"]
         found = cognito.list_users(UserPoolId=pool, Filter=f'email = "{job.address}"')["Users"]
         return [
@@ -140,7 +140,7 @@ class JobProcesses:
         return {"groups": [group["GroupName"] for group in groups], "sub": sub}
 
     def read_sub(self, account_id: UUID) -> str | None:
-        """The identity that an account is linked to."""
+        """Return the identity that an account is linked to."""
         sub: str | None = self.environment.fresh_database.query_rows(
             "SELECT identity_sub FROM accounts WHERE id = %s", account_id
         )[0]["identity_sub"]
@@ -176,7 +176,7 @@ class WorkerDeath:
 
 
 def make_published() -> dict[str, Any]:
-    """The columns of a job that a relay has handed to SQS just now."""
+    """Return the columns of a job that a relay has handed to SQS just now."""
     return {"state": "queued", "leased_until": read_utc_now() + QUEUE_PATIENCE}
 
 

@@ -114,7 +114,7 @@ class KillRun:
         self._twice = twice
 
     def run(self, targets: list[Target]) -> KillRunResult:
-        """A request for each target: killed there, then sent again until it is answered."""
+        """Return a request for each target: killed there, then sent again until it is answered."""
         targets = self._random.sample(targets, len(targets))
         records = RequestRecords.make_in(self._environment)
         plans = [self._make_plan(use_case, crash_point, records, targets) for use_case, crash_point in targets]
@@ -191,7 +191,7 @@ def list_differences(
 
 
 def count_written(environment: CrashTestEnvironment, subject_id: str) -> dict[str, int]:
-    """How many audit entries and jobs there are about a record."""
+    """Return how many audit entries and jobs there are about a record."""
     count = "(SELECT count(*) FROM {0} WHERE subject_id = %s) AS {0}"
     return environment.fresh_database.query_rows(
         f"SELECT {count.format('audit')}, {count.format('outbox')}", subject_id, subject_id

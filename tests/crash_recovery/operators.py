@@ -70,7 +70,7 @@ class OperatorProcesses:
         return PreparedCommand({"command": "remove-staff", "email": made.event["email"]}, made.read_state)
 
     def prepare_free_member(self) -> PreparedCommand:
-        """A member's address that nobody has proven, with a sign-in, a mail that waits and what an agent earned."""
+        """Return an unproven member's address with a sign-in, a waiting mail and what an agent earned."""
         records, email = RecordFixtures(self.environment.fresh_database), f"{uuid4().hex}@example.test"
         commission = records.add_commission()
         [row] = self.environment.fresh_database.query_rows(
@@ -82,14 +82,14 @@ class OperatorProcesses:
         return self._prepare_free(email, row["id"])
 
     def prepare_free_agent(self) -> PreparedCommand:
-        """An applicant's address that nobody has proven."""
+        """Return an applicant's address that nobody has proven."""
         records, email = RecordFixtures(self.environment.fresh_database), f"{uuid4().hex}@example.test"
         agent = records.add_agent()
         self.environment.fresh_database.query_rows("UPDATE accounts SET email = %s WHERE id = %s", email, agent)
         return self._prepare_free(email, agent)
 
     def prepare_force_circuit(self) -> PreparedCommand:
-        """A circuit that is left to itself."""
+        """Return a circuit that is left to itself."""
         event = {"command": "force-circuit", "name": "email"}
         assert self.run({**event, "state": "auto"}).error is None
         return PreparedCommand({**event, "state": "open"}, self._read_circuit)

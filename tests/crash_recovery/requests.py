@@ -87,16 +87,16 @@ class RequestRecords:
         return cls(environment, RecordFixtures(environment.fresh_database))
 
     def add_member(self) -> tuple[UUID, dict[str, str]]:
-        """A member, and the claims of their token."""
+        """Return a member, and the claims of their token."""
         member = self.records.add_member()
         return member, sign_in(self.environment.fresh_database, str(member))
 
     def add_staff(self) -> dict[str, str]:
-        """The claims of a staff member's token."""
+        """Return the claims of a staff member's token."""
         return sign_in(self.environment.fresh_database, str(self.records.add_account("staff")))
 
     def add_uploaded(self, claim: UUID) -> UUID:
-        """A document whose file is in the bucket, not completed yet."""
+        """Return a document whose file is in the bucket, not completed yet."""
         document = uuid4()
         key = f"uploads/{claim}/{document}"
         self.environment.fresh_database.query_rows(
@@ -289,7 +289,7 @@ _COMPARED_HEADERS = ("Content-Type", "ETag", "Location", "Cache-Control")
 
 
 def strip_own_values(answer: Mapping[str, Any]) -> tuple[int, dict[str, str | None], str]:
-    """An answer without what only its own record has: two of one use case are then the same, byte for byte."""
+    """Return an answer without what only its own record has: two of one use case are then the same, byte for byte."""
     headers = {name: answer["headers"].get(name) for name in _COMPARED_HEADERS}
     return (
         answer["statusCode"],
@@ -311,12 +311,12 @@ def read_stored_facts(environment: CrashTestEnvironment, request: PlannedRequest
 
 
 def render_body(use_case: UseCase, facts: Any) -> str:
-    """The body that these facts are answered with."""
+    """Return the body that these facts are answered with."""
     return use_case.view.model_validate(facts).model_dump_json(by_alias=True) if use_case.view else ""
 
 
 def read_body(answer: Mapping[str, Any]) -> str:
-    """The answer's body, without the form that is signed anew each time a document's announcement is answered."""
+    """Return the answer's body, without the upload form, which is signed anew for each answer."""
     record: dict[str, Any] = json.loads(answer["body"] or "{}")
     if "upload" not in record:
         return str(answer["body"])

@@ -38,7 +38,7 @@ class ProcessTracer:
         self._note("sql" if name.startswith("database.") else _name_thread(), f"crash point {name}")
 
     def list_events(self) -> list[Event]:
-        """All that was seen, by time."""
+        """Return all that was seen, by time."""
         return sorted(
             self._events + [event for log in self._logs for event in _read_round_trips(*log)], key=lambda e: e[0]
         )

@@ -12,7 +12,7 @@ PAGES = list_pages()
 
 @pytest.fixture(params=PAGES, ids=lambda page: page.name)
 def page(request: pytest.FixtureRequest) -> MarkdownPage:
-    """Each file in turn."""
+    """Return each file in turn."""
     found: MarkdownPage = request.param
     return found
 

@@ -37,7 +37,7 @@ _serial = itertools.count(1)
 
 
 def next_serial() -> int:
-    """Another number at each call."""
+    """Return another number at each call."""
     return next(_serial)
 
 
@@ -64,7 +64,7 @@ class RunningCloud:
         return f"{self.origin}/api"
 
     def make_client(self, address: str | None = None, token: str | None = None) -> httpx.Client:
-        """A client at a loopback address (another one each time, unless it is named), signed in or not."""
+        """Return a client at a loopback address (another one each time, unless it is named), signed in or not."""
         number = next_serial()
         source = address or f"127.1.{number // 250}.{number % 250 + 1}"
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -85,7 +85,7 @@ class RunningCloud:
         return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
 
     def list_mails(self, to: str | None = None) -> list[dict[str, Any]]:
-        """The inbox, newest first."""
+        """Return the inbox, newest first."""
         found: list[dict[str, Any]] = httpx.get(f"{self.origin}/_local/mail.json", timeout=30).json()
         return [mail for mail in found if to is None or to in str(mail["to"])]
 
@@ -98,11 +98,11 @@ class RunningCloud:
             return cursor.fetchall() if cursor.description is not None else []
 
     def count_rows(self, *tables: str) -> dict[str, int]:
-        """How many rows tables hold."""
+        """Return how many rows tables hold."""
         return {table: self.query_rows(f"SELECT count(*) AS n FROM {table}")[0]["n"] for table in tables}
 
     def read_logs(self) -> str:
-        """All that was logged."""
+        """Return all that was logged."""
         return "".join(p.read_text(errors="replace") for p in sorted((self.folder / "logs").rglob("*")) if p.is_file())
 
     def find_personal_data_in_logs(self, least: int = 6) -> list[str]:
@@ -152,7 +152,7 @@ def _wait_until_ready(process: subprocess.Popen[str]) -> str:
 
 @contextmanager
 def run_cloud(folder: Path, *arguments: str) -> Iterator[RunningCloud]:
-    """A local cloud, gone when the block ends."""
+    """Yield a local cloud, gone when the block ends."""
     cloud = start(folder, *arguments)
     try:
         yield cloud
@@ -162,6 +162,6 @@ def run_cloud(folder: Path, *arguments: str) -> Iterator[RunningCloud]:
 
 
 def read_problem(reply: httpx.Response) -> str:
-    """The name of the problem in a reply."""
+    """Return the name of the problem in a reply."""
     assert reply.headers["content-type"] == "application/problem+json", reply.text
     return str(json.loads(reply.text)["type"]).rpartition(":")[2]

@@ -23,31 +23,31 @@ class CloudUsers:
     _staff: dict[str, httpx.Client] = field(default_factory=dict)
 
     def make_staff(self, role: str = "staff") -> httpx.Client:
-        """The one staff member, or admin."""
+        """Return the one staff member, or admin."""
         if role not in self._staff:
             self._staff[role] = self.cloud.make_client(token=self.cloud.get_token(role=role))
         return self._staff[role]
 
     def make_another_staff(self) -> httpx.Client:
-        """A staff member of one's own, with limits of one's own."""
+        """Return a staff member of one's own, with limits of one's own."""
         return self.cloud.make_client(
             token=self.cloud.get_token(role="staff", email=f"staff.{next_serial()}@example.test")
         )
 
     def register(self, **changes: Any) -> dict[str, Any]:
-        """A new member."""
+        """Return a new member."""
         reply = self.cloud.make_client().post("/members", json=make_person(**changes), headers=add_key())
         assert reply.status_code == 201, reply.text
         member: dict[str, Any] = reply.json()
         return member
 
     def make_member(self, **changes: Any) -> tuple[dict[str, Any], httpx.Client]:
-        """A new member, and their client once their sign-in was created."""
+        """Return a new member, and their client once their sign-in was created."""
         registered = self.register(**changes)
         return registered, self.sign_in(registered)
 
     def make_agent(self, **changes: Any) -> tuple[dict[str, Any], httpx.Client]:
-        """A new agent, approved, and their client."""
+        """Return a new agent, approved, and their client."""
         reply = self.cloud.make_client().post("/agents", json=make_applicant(**changes), headers=add_key())
         assert reply.status_code == 201, reply.text
         decided = self.make_another_staff().post(
@@ -57,7 +57,7 @@ class CloudUsers:
         return decided.json(), self.sign_in(decided.json())
 
     def sign_in(self, user: dict[str, Any]) -> httpx.Client:
-        """A client for a registered person."""
+        """Return a client for a registered person."""
         query = "SELECT id FROM accounts WHERE id = %s AND identity_sub IS NOT NULL"
         wait_until(lambda: self.cloud.query_rows(query, user["id"]), f"the sign-in of {user['id']}")
         return self.cloud.make_client(token=self.cloud.get_token(email=user["email"]))

@@ -10,7 +10,7 @@ from tests.e2e.cloud_users import CloudUsers
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
-    """The session's local cloud."""
+    """Yield the session's local cloud."""
     with run_cloud(tmp_path_factory.mktemp("cloud"), *QUICK_MAIL, "--variable", f"RELEASE={RELEASE}") as started:
         yield started
 

@@ -83,7 +83,7 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """A cloud of this module's own, in which nothing has happened yet."""
+    """Yield a cloud of this module's own, in which nothing has happened yet."""
     with run_cloud(tmp_path_factory.mktemp("watched")) as cloud:
         port = StateFolder(ROOT, cloud.folder).read_state().ports["emulator"]
         yield Watched(cloud, CloudWatch(f"http://127.0.0.1:{port}", REGION))

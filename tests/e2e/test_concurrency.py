@@ -24,7 +24,7 @@ RATE = 50.0  # calls a second by which it comes back
 
 
 def run_at_once(calls: Sequence[Callable[[], httpx.Response]]) -> list[httpx.Response]:
-    """All calls, let go together."""
+    """Return all calls, let go together."""
     start = threading.Barrier(len(calls))
 
     def go(call: Callable[[], httpx.Response]) -> httpx.Response:
@@ -68,12 +68,12 @@ def count_seconds_of_arrival(replies: Sequence[httpx.Response]) -> int:
 def prepare_post(
     client: httpx.Client, path: str, body: dict[str, Any], key: str | None = None
 ) -> Callable[[], httpx.Response]:
-    """A call to be let go."""
+    """Return a call to be let go."""
     return lambda: client.post(path, json=body, headers=add_key(key))
 
 
 def count_statuses(replies: Sequence[httpx.Response]) -> dict[int, int]:
-    """How many replies had which status."""
+    """Return how many replies had which status."""
     return dict(Counter(reply.status_code for reply in replies))
 
 

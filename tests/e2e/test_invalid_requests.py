@@ -42,7 +42,7 @@ def members(users: CloudUsers) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def clients(cloud: RunningCloud, members: Iterator[httpx.Client]) -> dict[str, httpx.Client]:
-    """Who may call what, each test from addresses of its own: the claim's is a member's."""
+    """Return who may call what, each test from addresses of its own: the claim's is a member's."""
     return {"/agents": cloud.make_client(), "/members": cloud.make_client(), "/claims": next(members)}
 
 
@@ -58,7 +58,7 @@ def nothing_is_written(cloud: RunningCloud, clients: dict[str, httpx.Client], re
 def post_refused(
     client: httpx.Client, path: str, body: Any = None, *, raw: bytes | None = None, media_type: str = "application/json"
 ) -> httpx.Response:
-    """A POST that must be a 4xx problem."""
+    """Return a POST that must be a 4xx problem."""
     content = raw if raw is not None else json.dumps(body).encode()
     reply = client.post(path, content=content, headers=add_key(**{"Content-Type": media_type}))
     assert 400 <= reply.status_code < 500, (reply.status_code, reply.text[:300])
@@ -67,7 +67,7 @@ def post_refused(
 
 
 def list_named_fields(reply: httpx.Response) -> list[str]:
-    """The fields a problem names."""
+    """Return the fields a problem names."""
     return [error["pointer"] for error in reply.json()["errors"]]
 
 

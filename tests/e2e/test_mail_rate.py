@@ -35,7 +35,7 @@ SENT = "SELECT updated_at FROM outbox WHERE priority = 'low' AND state = 'done' 
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
-    """A cloud as `make up` starts it."""
+    """Yield a cloud as `make up` starts it."""
     with run_cloud(tmp_path_factory.mktemp("cloud")) as started:
         yield started
 

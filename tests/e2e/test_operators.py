@@ -25,7 +25,7 @@ def stack(cloud: RunningCloud) -> Stack:
 
 
 def groups(stack: Stack, email: str) -> list[str]:
-    """The groups of whoever signs in with an address."""
+    """Return the groups of whoever signs in with an address."""
     identity = EmulatorClients(stack.endpoint_url).get("cognito-idp")
     found = identity.admin_list_groups_for_user(UserPoolId=stack.user_pool_id, Username=email)["Groups"]
     return [group["GroupName"] for group in found]

@@ -27,7 +27,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 
 
 def wait_for_element(browser: webdriver.Chrome, selector: str) -> WebElement:
-    """The element, once it is there to be seen."""
+    """Return the element, once it is there to be seen."""
 
     def look(b: webdriver.Chrome) -> WebElement | None:
         return next((e for e in b.find_elements(By.CSS_SELECTOR, selector) if e.is_displayed()), None)
@@ -49,7 +49,7 @@ def errors(browser: webdriver.Chrome) -> list[str]:
 
 
 def hosts_asked(browser: webdriver.Chrome) -> set[str]:
-    """Every host that the page has sent a request to."""
+    """Return every host that the page has sent a request to."""
     events = [json.loads(entry["message"])["message"] for entry in log(browser, "performance")]
     urls = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
     return {urlsplit(url).netloc for url in urls if urlsplit(url).scheme in ("http", "https", "ws", "wss")}

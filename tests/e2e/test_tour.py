@@ -17,13 +17,13 @@ MARK = "=== end of a step ==="
 
 @pytest.fixture
 def fresh_cloud(tmp_path: Path) -> Iterator[RunningCloud]:
-    """A cloud that nobody has used: the tour's numbers begin at 1."""
+    """Yield a cloud that nobody has used: the tour's numbers begin at 1."""
     with run_cloud(tmp_path / "state") as started:
         yield started
 
 
 def steps() -> list[tuple[str, str]]:
-    """Each step's commands, and the answer shown below them."""
+    """Return each step's commands, and the answer shown below them."""
     blocks = BLOCK.findall(TOUR)
     assert [kind for kind, _ in blocks] == ["sh", "json"] * (len(blocks) // 2)
     return [(blocks[n][1], blocks[n + 1][1]) for n in range(0, len(blocks), 2)]

@@ -76,7 +76,7 @@ class _Claim:
 
 
 def _register_member(fresh_database: FreshDatabase) -> dict[str, str]:
-    """A member's token."""
+    """Return a member's token."""
     registered = make_client(members_api, fresh_database).call(
         "POST", "/members", make_person(), key=f"cast-{get_next_serial()}"
     )
@@ -99,7 +99,7 @@ class CallSource:
         self._moving: dict[str, _Claim] = {}
 
     def make_call(self) -> ClientCall:
-        """A new call."""
+        """Return a new call."""
         with self._lock:
             self._serial += 1
             kinds = [self._register, self._submit]

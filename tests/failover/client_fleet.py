@@ -105,7 +105,7 @@ class ClientFleet:
             raise failure
 
     def count_expected(self) -> Effects:
-        """The effects that the answers confirm."""
+        """Return the effects that the answers confirm."""
         answers = {attempt.call.key: attempt for attempt in self.attempts if attempt.is_answered}
         found: Effects = Counter()
         for attempt in answers.values():

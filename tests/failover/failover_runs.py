@@ -128,7 +128,7 @@ class FailoverSetup:
         return FailoverTimes(moments.writable - moments.killed, gap_s, cut_s)
 
     def _measure_gap(self, ended: float, gone: float) -> float:
-        """Seconds from the last answer before a line `ended` to the first of what was begun when it was `gone`.
+        """Return seconds from the last answer before a line `ended` to the first of what was begun when it was `gone`.
 
         By the rows' times: an answer may come late, or again, and be of work that was done before.
         """

@@ -29,7 +29,7 @@ _serial = itertools.count(1)
 
 
 def start_writer(folder: Path) -> PostgresHandle:
-    """A migrated server whose commits wait for a standby as soon as it is given one.
+    """Return a migrated server whose commits wait for a standby as soon as it is given one.
 
     fsync stays off: no machine dies here, only processes, and what a process has written the kernel keeps.
     """
@@ -40,7 +40,7 @@ def start_writer(folder: Path) -> PostgresHandle:
 
 
 def start_follower(writer: PostgresHandle, folder: Path) -> PostgresHandle:
-    """A server that follows another, which waits for nobody yet; end it with `.child.stop()`."""
+    """Return a server that follows another, which waits for nobody yet; end it with `.child.stop()`."""
     runner, n = writer.server.user_switch, next(_serial)
     server = launcher.PostgresServer(
         runner.folder / f"standby-{n}", find_free_port(), folder / f"standby-{n}.log", runner
@@ -70,7 +70,7 @@ def configure(server: PostgresHandle, setting: str) -> None:
 
 
 def look(server: PostgresHandle, query: str) -> object:
-    """The first value of a query's first row; None where there is no row."""
+    """Return the first value of a query's first row; None where there is no row."""
     with psycopg.connect(server.build_conninfo(user="postgres", dbname="postgres"), autocommit=True) as connection:
         row = connection.execute(query.encode()).fetchone()
         return row[0] if row else None
@@ -105,20 +105,20 @@ def kill(server: PostgresHandle, *, first: tuple[int, ...] = ()) -> None:
 
 
 def find_sender(server: PostgresHandle) -> int:
-    """The process that sends to the standby."""
+    """Return the process that sends to the standby."""
     pid = look(server, "SELECT pid FROM pg_stat_replication")
     assert isinstance(pid, int), "no standby"
     return pid
 
 
 def list_children(pid: int) -> list[int]:
-    """The processes that a process has started and not lost."""
+    """Return the processes that a process has started and not lost."""
     running = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
     return [other for other in running if _read_stat(other)[1] == str(pid)]
 
 
 def _read_stat(pid: int) -> tuple[str, str]:
-    """A process's state and its parent; empty where it is gone."""
+    """Return a process's state and its parent; empty where it is gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

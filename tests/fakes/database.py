@@ -9,7 +9,7 @@ from shared.deadline import Deadline
 
 
 def run_nothing(_tx: Transaction, *_args: object) -> Pending[Any]:
-    """A use case for a ScriptedDatabase, which runs none."""
+    """Return a use case for a ScriptedDatabase, which runs none."""
     raise AssertionError("it is not run")
 
 

@@ -117,7 +117,7 @@ def list_tests(path: Path) -> set[str]:
 
 
 def read_published() -> dict[str, list[Figure]]:
-    """The figures that the page shows."""
+    """Return the figures that the page shows."""
     document: dict[str, list[Figure]] = json.loads(FIGURES.read_text(encoding="utf-8"))
     return document
 

@@ -19,12 +19,12 @@ _serial = itertools.count(1)
 
 
 def get_next_serial() -> int:
-    """Another number at each call."""
+    """Return another number at each call."""
     return next(_serial)
 
 
 def make_client(api: Api[Any], fresh_database: FreshDatabase, **parts: Any) -> ApiClient:
-    """A client of a function, on a database connection of its own and without limits that matter."""
+    """Return a client of a function, on a database connection of its own and without limits that matter."""
     changes = {"limits": GENEROUS, "country": parts.pop("country", "XK")}
     settings = fresh_database.settings.model_copy(update=changes)
     clock = parts.pop("clock", ManualClock(TODAY))
@@ -44,7 +44,7 @@ def sign_in(fresh_database: FreshDatabase, account_id: str) -> dict[str, str]:
 
 
 def add_agent(fresh_database: FreshDatabase, *, state: str = "active", rate: str | None = None) -> tuple[str, str]:
-    """An agent's id and referral code, written straight into the database."""
+    """Return an agent's id and referral code, written straight into the database."""
     n = get_next_serial()
     code = f"ARTA-{n:04d}"
     fresh_database.query_rows(

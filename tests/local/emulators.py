@@ -13,7 +13,7 @@ from tests.services import EMULATOR_PYTHON, find_free_port
 
 @contextmanager
 def start_emulator(folder: Path) -> Iterator[tuple[EmulatorClients, ChildProcess]]:
-    """A running emulator with its state in `folder`, which may be of an earlier one; ended kindly."""
+    """Yield a running emulator with its state in `folder`, which may be of an earlier one; ended kindly."""
     aws = Emulator(folder, find_free_port(), folder.with_suffix(".log"), str(EMULATOR_PYTHON))
     child = emulator.start(aws)
     try:

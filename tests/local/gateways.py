@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 def make_function(name: str, **changes: Any) -> DeployedFunction:
-    """A function whose handler is `sample.<name>`; `changes` override the defaults."""
+    """Return a function whose handler is `sample.<name>`; `changes` override the defaults."""
     shape = {
         "logical_id": name,
         "handler": f"sample.{name}",
@@ -37,20 +37,20 @@ def make_function(name: str, **changes: Any) -> DeployedFunction:
 
 
 def make_route(method: str, resource: str, name: str, **changes: Any) -> DeployedRoute:
-    """A route without authorizer or throttle of its own."""
+    """Return a route without authorizer or throttle of its own."""
     shape = {"authorized": False, "rate": None, "burst": None}
     return DeployedRoute(method=method, resource=resource, function=name, **{**shape, **changes})
 
 
 def make_gateway_response(response_type: str, status: int | None) -> GatewayResponse:
-    """A gateway response as the template writes them."""
+    """Return a gateway response as the template writes them."""
     body = '{"type": "urn:test:%s", "detail": $context.error.messageString, "instance": "$context.requestId"}'
     headers = {"Content-Type": "'application/problem+json'", "X-Request-Id": "context.requestId"}
     return GatewayResponse(response_type, status, headers, {"application/json": body % response_type.lower()})
 
 
 def make_stack(functions: list[DeployedFunction], routes: list[DeployedRoute], **changes: Any) -> Stack:
-    """A stack of these functions and routes."""
+    """Return a stack of these functions and routes."""
     shape: dict[str, Any] = {
         "schedules": list[Schedule](),
         "queue_sources": list[QueueSource](),
@@ -76,7 +76,7 @@ class GatewayReply:
     body: bytes
 
     def read_json(self) -> Any:
-        """The body as JSON."""
+        """Return the body as JSON."""
         return json.loads(self.body)
 
 
@@ -107,18 +107,18 @@ class RunningGateway:
         return self.call("POST", f"/2015-03-31/functions/{name}/invocations", body=body, **headers)
 
     def read_status(self, name: str) -> dict[str, Any]:
-        """A function's part of /_local/status."""
+        """Return a function's part of /_local/status."""
         status: dict[str, Any] = self.call("GET", "/_local/status").read_json()["functions"][name]
         return status
 
     def log(self, name: str) -> str:
-        """A log file's text."""
+        """Return a log file's text."""
         return (self.logs / f"{name}.log").read_text()
 
 
 @contextmanager
 def run_gateway(description: Stack, home: Path, *options: str) -> Iterator[RunningGateway]:
-    """A gateway on a free port, its logs under `home`, gone when the block ends."""
+    """Yield a gateway on a free port, its logs under `home`, gone when the block ends."""
     home.mkdir(parents=True, exist_ok=True)
     description.save(home / "stack.json")
     place = ["--stack", str(home / "stack.json"), "--port", "0", "--logs", str(home / "logs")]
@@ -137,7 +137,7 @@ def run_gateway(description: Stack, home: Path, *options: str) -> Iterator[Runni
 
 
 def wait_until(query: Callable[[], T], *, deadline_s: float = DEADLINE_S) -> T:
-    """The first true value that `look` gives; it fails when the deadline has passed."""
+    """Return the first true value that `look` gives; it fails when the deadline has passed."""
     end = time.monotonic() + deadline_s
     while not (seen := query()):
         assert time.monotonic() < end, f"still not so after {deadline_s} s"

@@ -9,7 +9,7 @@ from local import bootstrap
 
 
 def make_project(root: Path, requirements: str) -> Path:
-    """A checkout with one environment's requirements."""
+    """Return a checkout with one environment's requirements."""
     (root / "requirements").mkdir()
     (root / "requirements/some.txt").write_text(requirements)
     return root
@@ -33,7 +33,7 @@ def test_an_environment_is_made_once_and_again_when_its_requirements_change(
 
 @pytest.fixture
 def made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
-    """A checkout whose environment is up to date."""
+    """Return a checkout whose environment is up to date."""
     root = make_project(tmp_path, "# nothing\n")
     bootstrap.ensure(["some"], root)
     capsys.readouterr()

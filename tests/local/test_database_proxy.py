@@ -50,7 +50,7 @@ class ProxyProcess:
             return found
 
     def request_status(self, method: str, path: str, body: object = None, **headers: str) -> int:
-        """The status alone."""
+        """Return the status alone."""
         try:
             self.ask(method, path, body, **headers)
         except urllib.error.HTTPError as error:
@@ -63,7 +63,7 @@ class ProxyProcess:
         return self.ask("GET", "/counts")
 
     def connect(self) -> Connection:
-        """A client."""
+        """Return a client."""
         conninfo = f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres connect_timeout=5"
         return psycopg.connect(conninfo, autocommit=True, prepare_threshold=None)
 
@@ -87,7 +87,7 @@ def wait_until(true: Callable[[], bool], otherwise: str) -> None:
 
 @pytest.fixture
 def proxy_process(postgres: PostgresHandle, tmp_path: Path) -> Iterator[ProxyProcess]:
-    """A proxy of the test's own, which ends in order and has had no trouble of its own."""
+    """Yield a proxy of the test's own, which ends in order and has had no trouble of its own."""
     running = ProxyProcess(postgres.server.port, tmp_path)
     try:
         yield running
@@ -216,7 +216,7 @@ def test_after_a_change_of_target_nobody_is_on_the_former_server(
 
 
 def list_session_states(postgres: PostgresHandle, mark: str) -> list[str]:
-    """The states of a server's sessions whose last statement had that mark."""
+    """Return the states of a server's sessions whose last statement had that mark."""
     with psycopg.connect(postgres.build_conninfo(user="postgres", dbname="postgres")) as connection:
         query = "SELECT state FROM pg_stat_activity WHERE query LIKE %s AND pid <> pg_backend_pid()"
         return [state for (state,) in connection.execute(query, [f"%/* {mark} */%"])]

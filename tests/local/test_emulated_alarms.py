@@ -48,7 +48,7 @@ OTHER = 'ALARM("${OtherAlarm}")'
 
 @pytest.fixture(scope="module")
 def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorClients]:
-    """The emulator."""
+    """Yield the emulator."""
     folder: Path = tmp_path_factory.mktemp("composites") / "emulator"
     with start_emulator(folder) as (found, _):
         yield found

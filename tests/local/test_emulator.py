@@ -30,7 +30,7 @@ OBSERVATION_S = 2.5  # the emulator's pollers look at their queues once a second
 
 
 def deploy_stack(clients: EmulatorClients) -> Stack:
-    """The small stack, deployed and read back."""
+    """Return the small stack, deployed and read back."""
     deploy(clients, TEMPLATE, {"EventSources": "DISABLED"})
     return read_stack(clients, list_code_folders(read_template(TEMPLATE), CLOUD), [])
 
@@ -195,7 +195,7 @@ def test_it_listens_on_loopback_and_on_one_port_only(tmp_path: Path) -> None:
 
 
 def list_listening_addresses(pid: int) -> list[str]:
-    """The addresses a process listens on."""
+    """Return the addresses a process listens on."""
     inodes = {link.readlink().name for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()}
     rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
     return [decode_address(row[1]) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes]

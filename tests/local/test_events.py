@@ -47,12 +47,12 @@ class WatchedQueue:
             self.sqs.send_message_batch(QueueUrl=self.url, Entries=entries[start : start + 10])
 
     def read_batches(self) -> list[list[dict[str, Any]]]:
-        """The batches that the function saw."""
+        """Return the batches that the function saw."""
         lines = self.note.read_text().splitlines() if self.note.exists() else []
         return [json.loads(line)["records"] for line in lines]
 
     def count_seen(self, name: str) -> int:
-        """How often the function saw the message of that name."""
+        """Return how often the function saw the message of that name."""
         return sum(json.loads(record["body"])["name"] == name for batch in self.read_batches() for record in batch)
 
     def count_left(self) -> int:
@@ -64,12 +64,12 @@ class WatchedQueue:
 
 @pytest.fixture
 def queue(emulator: EmulatorHandle, tmp_path: Path) -> WatchedQueue:
-    """A queue of its own."""
+    """Return a queue of its own."""
     return create_queue(emulator, tmp_path)
 
 
 def create_queue(emulator: EmulatorHandle, home: Path, *, name: str | None = None) -> WatchedQueue:
-    """A queue with a short visibility timeout."""
+    """Return a queue with a short visibility timeout."""
     sqs = boto3.client("sqs", endpoint_url=emulator.url, **CREDENTIALS)
     attributes: dict[Any, str] = {"VisibilityTimeout": str(VISIBILITY_S)}
     url = sqs.create_queue(QueueName=name or f"queue-{uuid4().hex[:8]}", Attributes=attributes)["QueueUrl"]
@@ -177,7 +177,7 @@ def test_polling_survives_the_emulator(tmp_path: Path, start: Start, monkeypatch
 
 
 def measure_cpu_s(pid: int) -> float:
-    """The processor time that a process has used."""
+    """Return the processor time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(int(ticks) for ticks in fields[11:13]) / os.sysconf("SC_CLK_TCK")
 

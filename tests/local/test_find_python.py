@@ -37,7 +37,7 @@ def make_pyenv(folder: Path, versions: Path) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A PATH with nothing but what the script itself needs."""
+    """Return a PATH with nothing but what the script itself needs."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for tool in TOOLS:

@@ -34,7 +34,7 @@ class FakeUserPool:
     gone: bool = False
 
     def build_key_set(self) -> bytes:
-        """The key set."""
+        """Return the key set."""
         document = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(self.key.public_key()))
         return json.dumps({"keys": [{**document, "kid": self.kid, "alg": "RS256", "use": "sig"}]}).encode()
 
@@ -46,7 +46,7 @@ class FakeUserPool:
         return self.build_key_set()
 
     def make_token(self, **changes: Any) -> str:
-        """An access token; a claim changed to None is left out."""
+        """Return an access token; a claim changed to None is left out."""
         now = int(time.time())
         claims: dict[str, Any] = {
             "sub": "s-1",
@@ -160,7 +160,7 @@ def test_made_up_key_ids_do_not_reach_the_pool_each_time(pool: FakeUserPool) -> 
 
 @pytest.fixture
 def gateway(pool: FakeUserPool, tmp_path: Path) -> Iterator[RunningGateway]:
-    """A gateway whose pool is served over HTTP."""
+    """Yield a gateway whose pool is served over HTTP."""
 
     class Keys(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

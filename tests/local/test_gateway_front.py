@@ -22,7 +22,7 @@ from tests.local.gateways import (
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
-    """A gateway with a route for each behaviour."""
+    """Yield a gateway with a route for each behaviour."""
     functions = [make_function(name) for name in ("noop", "echo", "answer", "crash", "big", "leave")]
     functions += [
         make_function("sleep", timeout_s=1),
@@ -50,7 +50,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway
 
 
 def read_event(gateway: RunningGateway, path: str, method: str = "GET", **request: Any) -> dict[str, Any]:
-    """The event that a request becomes."""
+    """Return the event that a request becomes."""
     reply = gateway.call(method, path, **request)
     assert reply.status == 200, reply
     seen: dict[str, Any] = reply.read_json()["event"]
@@ -147,7 +147,7 @@ def test_a_preflight_is_answered_without_a_body(gateway: RunningGateway) -> None
 
 
 def exchange_bytes(gateway: RunningGateway, text: bytes) -> bytes:
-    """All that comes back on one connection until the gateway closes it."""
+    """Return all that comes back on one connection until the gateway closes it."""
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as line:
         line.sendall(text)
         return b"".join(iter(lambda: line.recv(65536), b""))

@@ -55,27 +55,27 @@ class MailSender:
 
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorHandle]:
-    """An emulator whose inbox is ours alone."""
+    """Yield an emulator whose inbox is ours alone."""
     with run_emulator(tmp_path_factory.mktemp("inbox")) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def mail(emulator: EmulatorHandle) -> MailSender:
-    """A sender."""
+    """Return a sender."""
     return MailSender(emulator.url)
 
 
 @pytest.fixture(scope="module")
 def gateway(emulator: EmulatorHandle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
-    """A gateway in front of that emulator."""
+    """Yield a gateway in front of that emulator."""
     with run_gateway(make_stack([], [], endpoint_url=emulator.url), tmp_path_factory.mktemp("gateway")) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    """A headless Chromium."""
+    """Yield a headless Chromium."""
     if not shutil.which("chromedriver"):
         pytest.skip("no Chromium on this machine")
     options = webdriver.ChromeOptions()

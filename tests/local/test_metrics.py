@@ -26,7 +26,7 @@ PERIOD_S = 2
 
 
 def make_line(*, namespace: str = "Test", at_ms: int = AT_MS, **members: Any) -> bytes:
-    """A line as the functions write it: every number a count, under the dimension `service`."""
+    """Return a line as the functions write it: every number a count, under the dimension `service`."""
     names = [{"Name": name, "Unit": "Count"} for name in members]
     directive = {"Namespace": namespace, "Dimensions": [["service"]], "Metrics": names}
     described = {"Timestamp": at_ms, "CloudWatchMetrics": [directive]}
@@ -34,7 +34,7 @@ def make_line(*, namespace: str = "Test", at_ms: int = AT_MS, **members: Any) ->
 
 
 def make_described_line(*directives: Any, **members: Any) -> bytes:
-    """A line of these directives."""
+    """Return a line of these directives."""
     return json.dumps({"_aws": {"Timestamp": AT_MS, "CloudWatchMetrics": list(directives)}, **members}).encode()
 
 
@@ -120,7 +120,7 @@ def test_a_call_takes_one_namespace_and_no_more_than_it_may() -> None:
 
 @contextmanager
 def run_follower(path: Path, url: str) -> Iterator[None]:
-    """A follower of one log, stopped when the block ends."""
+    """Yield a follower of one log, stopped when the block ends."""
     stop = threading.Event()
     thread = threading.Thread(target=MetricPublisher([path], CloudWatch(url, REGION), stop).run)
     thread.start()
@@ -132,7 +132,7 @@ def run_follower(path: Path, url: str) -> Iterator[None]:
 
 
 def list_points(cloudwatch: CloudWatch, namespace: str, name: str = "Unhealthy") -> list[dict[str, Any]]:
-    """The datapoints of a metric of the health function, of the last hour."""
+    """Return the datapoints of a metric of the health function, of the last hour."""
     answer = cloudwatch.call(
         "GetMetricStatistics",
         Namespace=namespace,
@@ -147,7 +147,7 @@ def list_points(cloudwatch: CloudWatch, namespace: str, name: str = "Unhealthy")
 
 
 def sum_points(cloudwatch: CloudWatch, namespace: str) -> float:
-    """The sum of all that was put."""
+    """Return the sum of all that was put."""
     return sum(float(point["Sum"]) for point in list_points(cloudwatch, namespace))
 
 
@@ -180,14 +180,14 @@ def test_the_alarm_of_the_template_follows_the_log(emulator: EmulatorHandle, tmp
 
 
 def build_unhealthy_alarm(namespace: str) -> dict[str, Any]:
-    """The template's UnhealthyAlarm, of a namespace of its own and with a short period."""
+    """Return the template's UnhealthyAlarm, of a namespace of its own and with a short period."""
     template = load_template()["Resources"]["UnhealthyAlarm"]["Properties"]
     actions: dict[str, Any] = {"AlarmActions": [], "OKActions": []}
     return {**template, **actions, "AlarmName": namespace, "Namespace": namespace, "Period": PERIOD_S}
 
 
 def read_state(cloudwatch: CloudWatch, name: str) -> str:
-    """An alarm's state."""
+    """Return an alarm's state."""
     [alarm] = cloudwatch.call("DescribeAlarms", AlarmNames=[name])["MetricAlarms"]
     return str(alarm["StateValue"])
 

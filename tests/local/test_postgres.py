@@ -16,7 +16,7 @@ from tests.services import find_free_port
 
 @contextmanager
 def run_server(folder: Path, user_switch: UserSwitch) -> Iterator[PostgresServer]:
-    """A server on a free port, its data in the runner's folder."""
+    """Yield a server on a free port, its data in the runner's folder."""
     folder.mkdir(exist_ok=True)
     server = PostgresServer(user_switch.folder, find_free_port(), folder / "postgres.log", user_switch)
     child = postgres.start(server)
@@ -29,7 +29,7 @@ def run_server(folder: Path, user_switch: UserSwitch) -> Iterator[PostgresServer
 
 @pytest.fixture
 def user_switch(tmp_path: Path) -> UserSwitch:
-    """The way this user runs it."""
+    """Return the way this user runs it."""
     return unprivileged.choose_user_switch(postgres.find_binaries(), tmp_path / "postgres")
 
 

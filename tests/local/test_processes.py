@@ -43,7 +43,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10) -> bool:
 
 
 def start_part(code: str, folder: Path) -> ChildProcess:
-    """A running Python program as a part."""
+    """Return a running Python program as a part."""
     return processes.spawn("part", [sys.executable, "-c", code], log=folder / "part.log", cwd=folder, env={})
 
 

@@ -25,7 +25,7 @@ from tests.local.gateways import (
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[RunningGateway]:
-    """A fresh gateway: no environment has been started yet."""
+    """Yield a fresh gateway: no environment has been started yet."""
     names = ["echo", "noop", "crash", "leave", "talk"]
     functions = [make_function(name, environment={"COLOUR": "blue"}, layer_dirs=["/layers/one"]) for name in names]
     functions += [
@@ -47,7 +47,7 @@ def is_alive(pid: int) -> bool:
 
 
 def list_pids(gateway: RunningGateway, name: str) -> list[int]:
-    """The pids of a function's environments."""
+    """Return the pids of a function's environments."""
     return [environment["pid"] for environment in gateway.read_status(name)["environments"]]
 
 

@@ -22,7 +22,7 @@ PARAMETERS = {
 
 @pytest.fixture(scope="module")
 def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorClients]:
-    """An emulator of its own, the small stack deployed."""
+    """Yield an emulator of its own, the small stack deployed."""
     with start_emulator(tmp_path_factory.mktemp("emulator")) as (made, _):
         deploy(made, TEMPLATE, {**PARAMETERS, "NotOfThisTemplate": "left out"})
         yield made
@@ -30,7 +30,7 @@ def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorClient
 
 @pytest.fixture(scope="module")
 def stack(clients: EmulatorClients) -> Stack:
-    """The small stack, read back."""
+    """Return the small stack, read back."""
     return read_stack(clients, list_code_folders(read_template(TEMPLATE), CLOUD), [Path("/layer")])
 
 

@@ -18,7 +18,7 @@ from local.state_folder import (
 
 @pytest.fixture
 def state_folder(tmp_path: Path) -> StateFolder:
-    """A local cloud that never ran."""
+    """Return a local cloud that never ran."""
     made = StateFolder(tmp_path, tmp_path / ".local")
     made.make_folders()
     return made
@@ -26,7 +26,7 @@ def state_folder(tmp_path: Path) -> StateFolder:
 
 @pytest.fixture
 def taken_port() -> Iterator[int]:
-    """A loopback port on which somebody listens."""
+    """Yield a loopback port on which somebody listens."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen()

@@ -43,13 +43,13 @@ class StartedCloud:
 
 
 def command(state: Path, *arguments: str) -> list[str]:
-    """The command line that make uses."""
+    """Return the command line that make uses."""
     return [str(ROOT / ".venvs/local/bin/python"), "-m", "local", "--state", str(state), *arguments]
 
 
 @contextmanager
 def run_cloud(state: Path, *options: str, port: str = "0") -> Iterator[StartedCloud]:
-    """A local cloud, by default on a free port, ready; ended at the end if it still runs."""
+    """Yield a local cloud, by default on a free port, ready; ended at the end if it still runs."""
     arguments = command(state, "up", "--port", port, *options)
     process = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
@@ -67,7 +67,7 @@ def run_cloud(state: Path, *options: str, port: str = "0") -> Iterator[StartedCl
 
 
 def list_descendants(pid: int) -> dict[int, str | None]:
-    """All processes below one, with their starts."""
+    """Return all processes below one, with their starts."""
     parents = {int(path.name): read_parent(path) for path in Path("/proc").iterdir() if path.name.isdigit()}
     found, new = set(), {pid}
     while new:
@@ -77,7 +77,7 @@ def list_descendants(pid: int) -> dict[int, str | None]:
 
 
 def read_parent(process: Path) -> int:
-    """The parent's pid; 0 where the process has gone meanwhile."""
+    """Return the parent's pid; 0 where the process has gone meanwhile."""
     try:
         return int((process / "stat").read_text().rpartition(")")[2].split()[1])
     except OSError:
@@ -96,7 +96,7 @@ def is_family_gone(started: dict[int, str | None], seconds: float = END_S) -> bo
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A state folder that the tests of this module use one after the other."""
+    """Return a state folder that the tests of this module use one after the other."""
     return tmp_path_factory.mktemp("cloud") / "state"
 
 

@@ -32,7 +32,7 @@ class FakeFront:
         self.failure: str | None = None
 
     def answer(self, command: dict[str, str]) -> object:
-        """The function's answer; the person is made the first time."""
+        """Return the function's answer; the person is made the first time."""
         self.commands.append(command)
         if self.failure:
             return {"errorMessage": self.failure, "errorType": "CommandError"}
@@ -49,7 +49,7 @@ def join(identity: object, pool: str, email: str, group: str) -> None:
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[StateFolder, FakeFront]]:
-    """The small stack with a front before it."""
+    """Yield the small stack with a front before it."""
     folder = tmp_path_factory.mktemp("cloud")
     with start_emulator(folder / "emulator") as (clients, _):
         deploy(clients, TEMPLATE, {})
@@ -92,7 +92,7 @@ class serve_front:  # noqa: N801 - used as a context manager
 
 
 def read_claims(home: StateFolder, token: str) -> dict[str, object]:
-    """The claims of a token, its signature checked."""
+    """Return the claims of a token, its signature checked."""
     stack = Stack.load(home.stack)
     key = jwt.PyJWKClient(stack.jwks_url).get_signing_key_from_jwt(token)
     return jwt.decode(token, key.key, algorithms=["RS256"], issuer=stack.issuer)

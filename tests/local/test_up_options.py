@@ -30,7 +30,7 @@ WHERE {SESSION_OF_A_FUNCTION} AND wait_event IS DISTINCT FROM 'SyncRep'
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A state folder that the tests of this module use one after the other."""
+    """Return a state folder that the tests of this module use one after the other."""
     return tmp_path_factory.mktemp("extras") / "state"
 
 
@@ -62,7 +62,7 @@ class FakeSes(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def mails() -> Iterator[str]:
-    """The address of a server that stands for SES."""
+    """Yield the address of a server that stands for SES."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), FakeSes)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -72,7 +72,7 @@ def mails() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def cloud(state: Path, mails: str) -> Iterator[RunningCloud]:
-    """A local cloud that has them all."""
+    """Yield a local cloud that has them all."""
     options = ["--parameter", f"DatabaseMaxConnections={CONNECTIONS}"]
     options += [
         "--variable",
@@ -86,7 +86,7 @@ def cloud(state: Path, mails: str) -> Iterator[RunningCloud]:
 
 
 def read_ports(state: Path) -> dict[str, int]:
-    """The parts' ports."""
+    """Return the parts' ports."""
     return StateFolder(ROOT, state).read_state().ports
 
 

@@ -28,7 +28,7 @@ Pair = tuple[str, str]
 
 
 def list_locked_rows(fresh_database: FreshDatabase, name: str) -> frozenset[tuple[str, str]]:
-    """The rows that an act takes of those that were there, by their names in the sample records."""
+    """Return the rows that an act takes of those that were there, by their names in the sample records."""
     sample, evidence = _make_records(fresh_database, random.Random(0))
     log = WalReader(fresh_database)
     ACTS[name](
@@ -40,7 +40,7 @@ def list_locked_rows(fresh_database: FreshDatabase, name: str) -> frozenset[tupl
 
 
 def list_sharing_pairs(fresh_database: FreshDatabase) -> list[Pair]:
-    """Every pair of acts of which one takes a row that the other takes too; each with itself."""
+    """Return every pair of acts of which one takes a row that the other takes too; each with itself."""
     rows = {name: list_locked_rows(fresh_database, name) for name in ACTS}
     return [(a, b) for a, b in combinations_with_replacement(ACTS, 2) if a == b or rows[a] & rows[b]]
 
@@ -138,7 +138,7 @@ class ContentionTest:
 
 
 def shuffle_rounds(pairs: list[Pair], times: int, seed: int) -> Iterator[Pair]:
-    """Each pair so many times, in an order that the seed decides."""
+    """Yield each pair so many times, in an order that the seed decides."""
     rounds = pairs * times
     random.Random(seed).shuffle(rounds)
     yield from rounds

@@ -71,7 +71,7 @@ class LockedRow:
 
 
 def find_out_of_order(transaction: list[LockedRow]) -> list[LockedRow]:
-    """The rows that were taken after one that comes later."""
+    """Return the rows that were taken after one that comes later."""
     late: list[LockedRow] = []
     reached = (0, "")
     for taken in transaction:

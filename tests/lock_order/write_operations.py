@@ -86,7 +86,7 @@ class OperationEnvironment:
         return ApiClient(api, self._container, who).call(method, resource, body, key=key, **ids)
 
     def read_version(self, table: str, record: UUID) -> int:
-        """The version of a record, as somebody has just read it."""
+        """Return the version of a record, as somebody has just read it."""
         writes = {
             "agents": ("GET /agents/{agent_id}", "agent_id"),
             "claims": ("GET /claims/{claim_id}", "claim_id"),
@@ -251,7 +251,7 @@ def _free_an_address(environment: OperationEnvironment) -> object:
 
 
 def list_housekeeping_tasks() -> Iterator[str]:
-    """The housekeeper's chores, by name."""
+    """Yield the housekeeper's tasks, by name."""
     for name, _ in inspect.getmembers(Housekeeper, inspect.isfunction):
         if not name.startswith("_") and name != "run":
             yield name
@@ -305,7 +305,7 @@ ACTS: dict[str, Act] = {
 
 
 def list_writing_operations() -> set[str]:
-    """Every operation of the functions that writes."""
+    """Return every operation of the functions that writes."""
     found = (operation for api in APIS for operation in api.operations.values())
     return {f"{operation.method} {operation.resource}" for operation in found if operation.is_write}
 

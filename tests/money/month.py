@@ -15,7 +15,7 @@ PAY_DAY = date(2024, 2, 3)
 
 
 def make_january_day(day: int) -> date:
-    """A day of the month."""
+    """Return a day of the month."""
     return date(2024, 1, day)
 
 
@@ -50,7 +50,7 @@ def _simulate_first_year(business: SimulatedBusiness) -> list[LedgerMember]:
 
 
 def _register_members(business: SimulatedBusiness) -> list[LedgerMember]:
-    """Two dozen, half on the first of the month and half on the tenth; the last but one never signs in."""
+    """Return two dozen, half on the first of the month and half on the tenth; the last but one never signs in."""
     half = (MEMBERS - OLD_MEMBERS) // 2
     return _register_many(business, make_january_day(1), half) + _register_many(
         business, make_january_day(10), half, stranger=half - 2

@@ -107,7 +107,7 @@ class SimulatedBusiness:
         self.clock.advance((datetime(day.year, day.month, day.day, 12, tzinfo=UTC) - self.clock()).total_seconds())
 
     def add_agent(self, rate: str | None = None) -> LedgerAgent:
-        """An active agent, with a rate of their own where one is named."""
+        """Return an active agent, with a rate of their own where one is named."""
         agent_id, code = add_agent(self.fresh_database, rate=rate)
         self.agents.append(LedgerAgent(agent_id, code, Decimal(rate) if rate else None))
         return self.agents[-1]
@@ -186,11 +186,11 @@ class SimulatedBusiness:
         return self.read(run.json["id"])
 
     def make_payer(self) -> ApiClient:
-        """An admin, on a connection of their own."""
+        """Return an admin, on a connection of their own."""
         return make_client(agents_api, self.fresh_database, clock=self.clock).sign_in_as(self.admin)
 
     def read(self, payout_id: str) -> dict[str, Any]:
-        """A run with its statements."""
+        """Return a run with its statements."""
         found: dict[str, Any] = self.make_payer().call("GET", "/payouts/{payout_id}", payout_id=payout_id).json
         return found
 

@@ -20,12 +20,12 @@ CANCELED = "57014"
 
 
 def build_error(sqlstate: str, text: str) -> bytes:
-    """An ErrorResponse after which the session goes on."""
+    """Return an ErrorResponse after which the session goes on."""
     return build_message(b"E", f"SERROR\0C{sqlstate}\0M{text}\0".encode() + b"\0")
 
 
 def build_row(text: str) -> bytes:
-    """A DataRow of one column."""
+    """Return a DataRow of one column."""
     return build_message(b"D", struct.pack("!HI", 1, len(text)) + text.encode())
 
 

@@ -123,7 +123,7 @@ def _read_messages(line: socket.socket) -> Iterator[ProtocolMessage]:
 
 
 def _read_batch(said: Iterator[ProtocolMessage]) -> tuple[list[str], int]:
-    """The values up to the next ReadyForQuery, and how many errors were among them."""
+    """Return the values up to the next ReadyForQuery, and how many errors were among them."""
     values, errors = [], 0
     for each in said:
         if each.kind == b"D":

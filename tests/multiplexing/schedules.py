@@ -41,7 +41,7 @@ def _choose(simulation: ProxySimulation, number: int) -> Act:
 
 
 def _list_actions(simulation: ProxySimulation, most: int, detail: int) -> list[Act]:
-    """All that may happen now; what shall happen often stands in the list more than once."""
+    """Return all that may happen now; what shall happen often stands in the list more than once."""
     acts: list[Act] = [simulation.loop.run_once] * 6
     if len(simulation.clients) < MOST_CLIENTS:
         acts += [simulation.connect] * 2

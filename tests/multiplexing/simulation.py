@@ -211,7 +211,7 @@ class ProxySimulation:
     # what a schedule may do
 
     def connect(self) -> SimulatedClient:
-        """A new client, whose startup packet is on its way."""
+        """Return a new client, whose startup packet is on its way."""
         end = SimulatedTransport(self.loop, make_session_factory(self.desk)())
         client = SimulatedClient(f"c{len(self.clients)}", end)
         self.clients.append(client)

@@ -19,7 +19,7 @@ MANY = 6 * predecessor.CONNECTIONS
 
 
 def make_context(folder: Path) -> LocalScenarioContext:
-    """A stage with all that the second cloud takes from it."""
+    """Return a scenario context with all that the second cloud takes from it."""
     ledger, unused = CallLedger(), cast("Any", SimpleNamespace())
     generator = LoadGenerator("http://127.0.0.1:9", ledger, RunClock(), lambda _: None).copy_for_scenario("capacity")
     return LocalScenarioContext(

@@ -19,14 +19,14 @@ LIMIT_S = 900.0  # it takes three minutes on two free processors
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run's report; of a second run where the first could not measure well enough to judge."""
+    """Return the folder of a run's report; of a second run where the first could not measure well enough to judge."""
     folder = tmp_path_factory.mktemp("readiness")
     first = run(folder, "first")
     return first if store.load(first).verdict != "INVALID" else run(folder, "second")
 
 
 def run(folder: Path, name: str) -> Path:
-    """A run. Fails with its last words where it leaves no report."""
+    """Return a run. Fails with its last words where it leaves no report."""
     options = ["--profile", "short", "--out", str(folder / name), "--state", str(folder / "state")]
     command = [sys.executable, "-m", "stress", "run", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S, check=False)

@@ -22,7 +22,7 @@ RUN_S = 900
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
-    """A local cloud whose limits do not turn generated calls away: those have tests of their own."""
+    """Yield a local cloud whose limits do not turn generated calls away: those have tests of their own."""
     with run_cloud(tmp_path_factory.mktemp("cloud"), "--parameter", f"Limits={UNLIMITED}") as started:
         yield started
 
@@ -36,7 +36,7 @@ def tokens(cloud: RunningCloud) -> dict[str, str]:
 
 
 def count_answered(cloud: RunningCloud) -> int:
-    """How many calls the functions have answered: what the gateway turns away is not counted."""
+    """Return how many calls the functions have answered: what the gateway turns away is not counted."""
     return cloud.read_logs().count('"message":"request"')
 
 

@@ -15,7 +15,7 @@ SLACK = timedelta(seconds=10)  # for a slow machine between two looks at the clo
 
 @pytest.fixture
 def evidence() -> S3DocumentStore:
-    """The bucket, with keys that sign and open nothing: signing calls nobody."""
+    """Return the bucket, with keys that sign and open nothing: signing calls nobody."""
     client = boto3.client(
         "s3",
         region_name="eu-central-1",

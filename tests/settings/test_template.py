@@ -20,7 +20,9 @@ def _throttle(place: int, rate: int, burst: int) -> dict[str, Value]:
 
 
 def _queue(name: str, *, hidden: int) -> dict[str, Value]:
-    """A queue of jobs keeps them for four days; what was given up, for the longest that SQS keeps anything."""
+    """Return the values of a queue, which keeps jobs for four days, and of its dead-letter queue, which keeps them
+    longest.
+    """
     return {
         f"Queue{name}/VisibilityTimeout": hidden,
         f"Queue{name}/MessageRetentionPeriod": 4 * DAY,

@@ -104,6 +104,6 @@ class RandomFaults:
 
 
 def list_environments(cloud: RunningCloud) -> dict[str, list[dict[str, Any]]]:
-    """The execution environments that live, by function."""
+    """Return the execution environments that live, by function."""
     functions = httpx.get(f"{cloud.origin}/_local/status", timeout=30).json()["functions"]
     return {name: [e for e in function["environments"] if e["pid"] is not None] for name, function in functions.items()}

@@ -45,7 +45,7 @@ class SoakLedger:
         return sum(len(records) for records in self.answered.values())
 
     def count_jobs(self) -> Counter[str]:
-        """The jobs that must be there, by template."""
+        """Return the jobs that must be there, by template."""
         wanted: Counter[str] = Counter()
         for action, records in self.answered.items():
             for template in JOBS[action]:
@@ -53,7 +53,7 @@ class SoakLedger:
         return wanted
 
     def find_latest(self, *actions: str) -> dict[str, dict[str, Any]]:
-        """The newest version answered of each record, by id."""
+        """Return the newest version answered of each record, by id."""
         newest: dict[str, dict[str, Any]] = {}
         for action in actions:
             for record in self.answered[action]:

@@ -61,7 +61,7 @@ class PatientCaller:
 
 
 def read_acknowledged(reply: httpx.Response | None) -> dict[str, Any] | None:
-    """The record of an answer that says it was done."""
+    """Return the record of an answer that says it was done."""
     if reply is None:
         return None
     assert reply.status_code in (200, 201), (reply.status_code, reply.text)

@@ -22,12 +22,12 @@ class OutboxEnd:
     by_recipient: dict[str, Counter[str]]
 
     def count(self, state: str) -> int:
-        """How many ended so."""
+        """Return how many ended so."""
         return sum(n for (_, ended), n in self.by_template.items() if ended == state)
 
 
 def wait_until_drained(cloud: RunningCloud) -> OutboxEnd:
-    """The outbox, once nothing in it is under way. Leases of workers and messages that died end early, to save time."""
+    """Return the outbox once nothing is under way. Leases and messages of killed workers end early, to save time."""
     left = _wait_until_idle(cloud, QUIET_S)
     if left:
         cloud.query_rows("UPDATE outbox SET leased_until = now() WHERE state IN ('queued', 'running')")
@@ -106,7 +106,7 @@ def _compare_effects(ledger: SoakLedger, cloud: RunningCloud, jobs: OutboxEnd) -
 
 
 def _compare_mails(cloud: RunningCloud, jobs: OutboxEnd) -> Iterator[str]:
-    """A job done is one mail; an uncertain one is one or none, and no other mail there is."""
+    """Yield each difference: a done job is one mail, an uncertain one is one or none, and there is no other mail."""
     inbox = Counter(mail["to"][0] for mail in cloud.list_mails())
     inbox["desk"] = inbox.pop("desk@interdomestik.test", 0)
     for recipient in inbox.keys() | jobs.by_recipient.keys():

@@ -24,7 +24,7 @@ LATE = Lag(sends=20, p50=1, p99=900, most=1000, bar=50)
 def make_result(
     key: str, status: str, *, failed: str = "", difference: str = "", lag: Lag | None = None, samples: int = 20
 ) -> ScenarioResult:
-    """A scenario's result, with a check that holds, and what is named besides."""
+    """Return a scenario's result, with a check that holds, and what is named besides."""
     checks = [Assertion("It goes on", passed=True, wanted="yes", found="yes")]
     checks += [Assertion(failed, passed=False, wanted="5", found="20")] if failed else []
     differences = [Difference(difference, str(n), "1", "2") for n in range(2)] if difference else []
@@ -35,14 +35,14 @@ def make_result(
 
 
 def make_report(*results: ScenarioResult) -> dict[str, Any]:
-    """A report of these results, as report.json has it."""
+    """Return a report of these results, as report.json has it."""
     whole = ReadinessReport("2026-01-01T00:00:00+00:00", 1, "control", "here", "PASS", 0, len(results), list(results))
     document: dict[str, Any] = json.loads(json.dumps(asdict(whole)))
     return document
 
 
 def make_checkout(folder: Path) -> Path:
-    """A git checkout with tracked, new, ignored and removed files, and environments of which one is the layer."""
+    """Return a git checkout with tracked, new, ignored and removed files, and with environments."""
     git = ["git", "-C", str(folder), "-c", "user.name=Test", "-c", "user.email=test@example.test"]
     files = {".gitignore": ".venvs/\n/build/\n/reports/\n*.pyc\n", "code/service.py": "LIMIT = 5\n", "code/gone.py": ""}
     put_files(folder, {**files, RULES: "STRICT = True\n", "migrations/0001.sql": "SELECT 1;\n"})
@@ -90,7 +90,7 @@ def _wait_forever() -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """The harness."""
+    """Return the harness."""
     copy, out = Path(_find_value(arguments, "--root")), Path(_find_value(arguments, "--out"))
     only = [value for option, value in pairwise(arguments) if option == "--only"]
     code = (copy / "code/service.py").read_text()

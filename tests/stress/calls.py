@@ -9,7 +9,7 @@ CLIENT = "127.20.0.1"
 
 
 def make_call(operation: str = "register", **changes: Any) -> PlannedCall:
-    """A call that changes something, with a key of its own operation's name unless one is given."""
+    """Return a call that changes something, with a key of its own operation's name unless one is given."""
     given = {"method": "POST", "path": f"/{operation}", "client": CLIENT, "key": f"key-{operation}"}
     return PlannedCall(operation, **{**given, **changes})
 
@@ -22,5 +22,5 @@ def make_sample(
 
 
 def set_times(sample: CallSample, *, sent_s: float, done_s: float) -> CallSample:
-    """The same, with other times."""
+    """Return the same, with other times."""
     return replace(sample, meant_s=sent_s, sent_s=sent_s, done_s=done_s)

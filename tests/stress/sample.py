@@ -30,7 +30,7 @@ def make_mixed_report() -> ReadinessReport:
 
 
 def make_passing_report() -> ReadinessReport:
-    """All eight hold."""
+    """Return a report in which all eight scenarios pass."""
     results = [
         made.make_pool(),
         made.make_agents(),
@@ -45,7 +45,7 @@ def make_passing_report() -> ReadinessReport:
 
 
 def make_other_report() -> ReadinessReport:
-    """All eight hold, slower, on another machine and with other settings."""
+    """Return a report in which all eight pass, slower, on another machine and with other settings."""
     here = make_passing_report()
     slower = [
         replace(

@@ -21,7 +21,7 @@ STARTS = (6.0, 58.0, 104.0, 158.0, 216.0, 270.0, 318.0, 366.0, 402.0)
 
 
 def make_latency(operation: str, calls: int, p50: float, spread: float = 0.45) -> Latency:
-    """A latency with a long tail around `p50`, the same each time."""
+    """Return a latency with a long tail around `p50`, the same each time."""
     dice = random.Random(operation)
     times = sorted(dice.lognormvariate(math.log(p50), spread) for _ in range(calls))
     counts = [0] * (len(BUCKETS_MS) + 1)

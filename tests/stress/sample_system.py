@@ -26,7 +26,7 @@ COMPLETE = make_call("complete", path=f"/claims/{CLAIM}/documents/{EVIDENCE}/com
 
 
 def make_samples() -> list[CallSample]:
-    """The answers: all accepted."""
+    """Return the answers: all accepted."""
     return [
         make_sample(APPLY, id=AGENT),
         make_sample(make_call("approve", facts={"subject": AGENT}), 200),
@@ -106,7 +106,7 @@ class SampleSystem:
         self.samples = [s for s in self.samples if s.call.operation not in operations]
 
     def reconcile(self) -> ReconciliationLog:
-        """All of it, compared."""
+        """Return all of it, compared."""
         log = ReconciliationLog()
         attempts: dict[str, list[CallSample]] = {}
         for sample in self.samples:

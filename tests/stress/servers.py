@@ -17,12 +17,12 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 def respond_created(**record: Any) -> web.Response:
-    """The thing was done."""
+    """Answer that the work was done."""
     return web.json_response(record or {"id": "1"}, status=201)
 
 
 def respond_problem(status: int, name: str, **headers: str) -> web.Response:
-    """An RFC 9457 problem."""
+    """Return an RFC 9457 problem."""
     body = json.dumps({"type": f"urn:interdomestik:problem:{name}", "status": status})
     return web.Response(text=body, status=status, content_type=PROBLEM, headers=headers)
 
@@ -58,7 +58,7 @@ class LoadGeneratorSetup:
 
 @asynccontextmanager
 async def run_server(handler: Handler) -> AsyncIterator[str]:
-    """A server's origin, for as long as the block lasts."""
+    """Yield a server's origin, for as long as the block lasts."""
     runner = web.ServerRunner(web.Server(handler), shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -73,7 +73,7 @@ async def run_server(handler: Handler) -> AsyncIterator[str]:
 async def run_setup(
     answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse] | web.StreamResponse],
 ) -> AsyncIterator[LoadGeneratorSetup]:
-    """A generator of the scenario `setup` before a server that answers like this."""
+    """Yield a generator of the scenario `setup` before a server that answers like this."""
     ledger, heard = CallLedger(), list[CallSample]()
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:

@@ -34,7 +34,7 @@ STYLE = Path(page.__file__).with_name("style.css").read_text(encoding="utf-8")
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The pages of the sample."""
+    """Return the pages of the sample."""
     folder = tmp_path_factory.mktemp("pages")
     store.save(sample.make_mixed_report(), folder / "mixed")
     store.save(sample.make_other_report(), folder / "elsewhere")
@@ -81,7 +81,7 @@ def list_complaints(browser: webdriver.Chrome) -> list[dict[str, Any]]:
 
 
 def list_fetched_addresses(browser: webdriver.Chrome) -> set[str]:
-    """Every address that was fetched."""
+    """Return every address that was fetched."""
     entries: list[dict[str, Any]] = browser.get_log("performance")  # type: ignore[no-untyped-call]
     events = [json.loads(entry["message"])["message"] for entry in entries]
     sent = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]

@@ -16,17 +16,17 @@ from tests.stress.sample_results import make_latency
 
 
 def parse_markup(markup: str) -> Element:
-    """The markup as a tree; it must be well-formed."""
+    """Return the markup as a tree; it must be well-formed."""
     return fromstring(f"<x>{markup}</x>")
 
 
 def find_by_class(tree: Element, name: str) -> list[Element]:
-    """The elements of one class."""
+    """Return the elements of one class."""
     return [element for element in tree.iter() if element.get("class") == name]
 
 
 def read_axis_value(ticks: list[tuple[float, float]], pixel: float, *, log: bool) -> float:
-    """The value of a pixel, read off the ticks on both sides of it as a person would."""
+    """Return the value of a pixel, read off the ticks on both sides of it as a person would."""
     (low, start), (high, end) = next(
         pair
         for pair in pairwise(ticks)

@@ -11,7 +11,7 @@ from tests.stress import sample, sample_results
 
 
 def replace_result(report: ReadinessReport, changed: ScenarioResult) -> ReadinessReport:
-    """The report with one scenario exchanged."""
+    """Return the report with one scenario exchanged."""
     return replace(report, results=[changed if r.key == changed.key else r for r in report.results])
 
 

@@ -88,7 +88,7 @@ def test_a_control_that_is_not_written_down_properly_is_refused(table: str, word
 
 # ---- the judge ------------------------------------------------------------------------------------------------------
 def control(**changes: Any) -> NegativeControl:
-    """A control of the scenario "agents"."""
+    """Return a control of the scenario "agents"."""
     return NegativeControl(
         "limiter-open", "No one is refused.", "agents", **{"option": "--x", "expect": "exactly 5", **changes}
     )
@@ -216,7 +216,7 @@ def run_all(root: Path, plan: dict[str, Any], *controls: NegativeControl) -> tup
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout; the harness finds its report's shapes."""
+    """Return a checkout; the harness finds its report's shapes."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     return make_checkout(tmp_path)
 
@@ -307,7 +307,7 @@ def test_a_name_that_there_is_not_is_refused() -> None:
 
 # ---- its processes --------------------------------------------------------------------------------------------------
 def build_hanging_command(root: Path) -> list[str]:
-    """The command of a harness that starts a child and never ends."""
+    """Return the command of a harness that starts a child and never ends."""
     put_files(root, {PLAN: '{"a": "hangs"}', "a/code/service.py": "", "out/x": ""})
     return [*HARNESS, "run", "--root", str(root / "a"), "--out", str(root / "out")]
 

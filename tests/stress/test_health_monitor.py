@@ -20,7 +20,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make_monitor(setup: LoadGeneratorSetup) -> HealthMonitor:
-    """A monitor of a server's."""
+    """Return a monitor of a server's."""
     return HealthMonitor(setup.generator.copy_for_scenario("health"), CallFactory(1))
 
 

@@ -64,7 +64,7 @@ def decide_calls(calls: Sequence[TimedCall], bucket: ExactBucket) -> list[CallSa
 
 
 def make_decided_sample(accepted: bool, sent: float, done: float | None = None) -> CallSample:
-    """A call that was accepted or refused; milliseconds."""
+    """Return a call that was accepted or refused; milliseconds."""
     done = sent if done is None else done
     return set_times(make_sample(make_call(), 201 if accepted else 429), sent_s=sent / MS, done_s=done / MS)
 

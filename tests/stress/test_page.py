@@ -30,7 +30,7 @@ REACHES_OUT = re.compile(
 
 
 def make_hostile_report() -> ReadinessReport:
-    """A report in which every text that a scenario writes is markup."""
+    """Return a report in which every text that a scenario writes is markup."""
     result = replace(
         sample_results.make_claims(),
         title=HOSTILE,

@@ -32,7 +32,7 @@ def wait_until(holds: Callable[[], bool]) -> None:
 
 
 def make_terminal(file: StringIO) -> Console:
-    """A console that takes itself for a terminal."""
+    """Return a console that takes itself for a terminal."""
     return Console(file=file, force_terminal=True, width=110, height=40, _environ={"TERM": "xterm-256color"})
 
 

@@ -19,7 +19,7 @@ UNNAMED, LOST = "claims that no answer names", "claims that were accepted but ar
 
 @pytest.fixture
 def system() -> SampleSystem:
-    """All went well."""
+    """Return a system in which all went well."""
     return SampleSystem()
 
 
@@ -167,7 +167,7 @@ def test_a_refused_transition_has_left_nothing(system: SampleSystem) -> None:
 
 
 def make_unanswered_registration(status: int = 0, problem: str = "") -> SampleSystem:
-    """A member of whom nobody knows whether they were registered."""
+    """Return a member of whom nobody knows whether they were registered."""
     system = SampleSystem(claims=[], inbox=Counter({sample_system.ARTA: 2, BESA: 1}))
     system.drop_calls("renew", "edit", "claim", "move", "announce", "complete")
     system.change_answer("register", status, problem)
@@ -236,7 +236,7 @@ def test_two_calls_with_keys_of_their_own_are_two(system: SampleSystem) -> None:
 
 
 def make_unanswered_renewal(*, done: bool) -> SampleSystem:
-    """A renewal that nobody got the answer of."""
+    """Return a renewal that nobody got the answer of."""
     system = SampleSystem()
     system.change_answer("renew", 0)
     if not done:
@@ -278,7 +278,7 @@ def test_a_transition_without_an_answer_is_whole_or_not_there(
 
 
 def make_unanswered_claim() -> SampleSystem:
-    """A claim of which nobody got the answer."""
+    """Return a claim of which nobody got the answer."""
     system = SampleSystem(inbox=Counter({sample_system.ARTA: 2, BESA: 3}))
     system.drop_calls("move", "announce", "complete")
     system.change_answer("claim", 0)

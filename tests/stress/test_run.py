@@ -51,7 +51,7 @@ async def run_idle(_stage: LocalScenarioContext) -> None:
 def run_scenarios(
     monkeypatch: pytest.MonkeyPatch, folder: Path, scenarios: dict[str, tuple[Work, ...]], **given: Any
 ) -> ReadinessReport:
-    """The report of a run of these scenarios (`run`, and maybe `finish`), before a system that is not there."""
+    """Return the report of a run of these scenarios (`run`, and maybe `finish`), before a system that is not there."""
     modules = {
         key: SimpleNamespace(
             TITLE=key.title(), PROMISE="It holds.", **dict(zip(("run", "finish"), works, strict=False))

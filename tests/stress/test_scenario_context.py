@@ -20,7 +20,7 @@ ANSWERS = "No call was answered otherwise than it should be"
 
 
 def make_context(*samples: CallSample) -> LocalScenarioContext:
-    """A stage of the scenario `claims` on which these calls were made."""
+    """Return a context of the scenario `claims` in which these calls were made."""
     ledger, nowhere = CallLedger(list(samples)), cast("Any", SimpleNamespace())
     generator = LoadGenerator("http://127.0.0.1:9", ledger, RunClock(), lambda _: None).copy_for_scenario("claims")
     return LocalScenarioContext(

@@ -56,7 +56,7 @@ def known_part() -> Json:
 
 
 def _refers_to_nothing(resource: Json, resources: Json) -> bool:
-    """A route to a NAT gateway, for one."""
+    """Return whether a resource refers to one that is left out."""
     alone = {"Parameters": load_template(DATABASE)["Parameters"], "Resources": {"It": resource}}
     return list_dangling_references(alone) - set(resources) != set()
 
@@ -102,7 +102,7 @@ def deploy_created(clients: EmulatorClients, **given: str) -> Deployed:
 
 @pytest.fixture(scope="module")
 def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorClients]:
-    """An emulator with nothing in it."""
+    """Yield an emulator with nothing in it."""
     with start_emulator(tmp_path_factory.mktemp("emulator")) as (made, _):
         yield made
 

@@ -52,7 +52,7 @@ PAUSABLE = {"Fn::If": ["EventSourcesOn", True, False]}
 
 
 def mappings() -> Iterator[tuple[str, str, Json]]:
-    """Each event source mapping: its queue, its function, its properties."""
+    """Yield each event source mapping: its queue, its function, its properties."""
     for mapping in find_by_type(translate(), "AWS::Lambda::EventSourceMapping").values():
         queue = mapping["EventSourceArn"]["Fn::GetAtt"][0]
         yield queue, mapping["FunctionName"]["Ref"].removesuffix("Aliaslive"), mapping

@@ -63,7 +63,7 @@ MAY = {
 
 
 def target(resource: Any) -> str:
-    """The end of an ARN, with logical ids and parameters for what is only known when deployed."""
+    """Return the end of an ARN, with logical ids and parameters for what is only known when deployed."""
     if isinstance(resource, str):
         return resource
     if "Fn::GetAtt" in resource:
@@ -82,7 +82,7 @@ def list_values(value: Any) -> list[Any]:
 
 
 def allowed(role: Json) -> Iterator[Json]:
-    """The Allow statements of a role, those behind a condition included."""
+    """Yield the Allow statements of a role, those behind a condition included."""
     for policy in role.get("Policies", []):
         for statement in list_values(policy["PolicyDocument"]["Statement"]):
             plain = statement["Fn::If"][1] if "Fn::If" in statement else statement

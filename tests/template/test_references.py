@@ -25,7 +25,7 @@ PLACEHOLDER = re.compile(r"\$\{([^!}][^}]*)\}")
 
 
 def dangling(template: Json) -> list[str]:
-    """Every reference of the translated template that resolves to nothing, and where it stands."""
+    """Return every reference of the translated template that resolves to nothing, and where it stands."""
     return [
         f"{place}: {wanted}"
         for place, node in list_mappings({key: template[key] for key in ("Conditions", "Resources", "Outputs")})

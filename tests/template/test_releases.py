@@ -212,7 +212,7 @@ RELEASED: dict[str, Deployment] = {
 
 @pytest.fixture(scope="module")
 def released(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ids]:
-    """The ids of each, deployed by `make deploy`, one after another."""
+    """Return the ids of each, deployed by `make deploy`, one after another."""
     deployments = []
     for moment, deployment in enumerate(RELEASED.values()):
         build = deployment.build_in(tmp_path_factory.mktemp("build"))

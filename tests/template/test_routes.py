@@ -80,13 +80,13 @@ OF_THE_GATEWAY_ALONE = {"bad-gateway": 502, "timeout": 504}
 
 
 def load_api() -> Json:
-    """The API's definition, as the transform wrote it."""
+    """Return the API's definition, as the transform wrote it."""
     body: Json = translate()["Resources"]["Api"]["Properties"]["Body"]
     return body
 
 
 def function_of(method: Json) -> str:
-    """The logical id of the function that a method calls, by way of its alias."""
+    """Return the logical id of the function that a method calls, by way of its alias."""
     uri: str = method["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"]
     return uri.split("functions/${")[1].split("Aliaslive}")[0]
 

@@ -28,7 +28,7 @@ json.dump(transform(json.load(sys.stdin), {}, SimpleNamespace(load=dict)), sys.s
 
 
 def load_template(path: Path = TEMPLATE) -> Json:
-    """The template as it stands, its short tags written out."""
+    """Return the template as it stands, its short tags written out."""
     return read_template(path.read_text(encoding="utf-8"))
 
 
@@ -47,13 +47,13 @@ def _translate_text(path: Path) -> str:
 
 
 def translate(path: Path = TEMPLATE) -> Json:
-    """A fresh copy of what the SAM transform makes of a template."""
+    """Return a fresh copy of what the SAM transform makes of a template."""
     document: Json = json.loads(_translate_text(path))
     return document
 
 
 def list_mappings(value: Any, place: str = "") -> Iterator[tuple[str, Json]]:
-    """Every mapping inside `value`, with the place where it stands."""
+    """Yield every mapping inside `value`, with the place where it stands."""
     if isinstance(value, dict):
         yield place, value
         for key, item in value.items():
@@ -64,7 +64,7 @@ def list_mappings(value: Any, place: str = "") -> Iterator[tuple[str, Json]]:
 
 
 def find_by_type(template: Json, kind: str) -> dict[str, Json]:
-    """The properties of the resources of one type, by logical id."""
+    """Return the properties of the resources of one type, by logical id."""
     resources: dict[str, Json] = template["Resources"]
     return {name: r.get("Properties", {}) for name, r in resources.items() if r["Type"] == kind}
 

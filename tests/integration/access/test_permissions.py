@@ -45,17 +45,17 @@ BODIES: dict[str, Callable[[], Any]] = {
 
 
 def collect_operations() -> dict[str, Operation]:
-    """Every operation of every function, by method and resource."""
+    """Return every operation of every function, by method and resource."""
     return {f"{method} {resource}": it for api in APIS for (method, resource), it in api.operations.items()}
 
 
 def drop_variant(row: str) -> str:
-    """An operation without the words that distinguish its variants."""
+    """Return an operation without the words that distinguish its variants."""
     return " ".join(row.split()[:2])
 
 
 def list_cells(row: str) -> Iterator[tuple[str, str, int]]:
-    """The cells of an operation: which record, who calls, and the status they get."""
+    """Yield the cells of an operation: which record, who calls, and the status they get."""
     for whose, line in ROWS[row].items():
         for caller, status in zip(CALLERS, line.split(), strict=True):
             if status != NOBODYS:

@@ -43,7 +43,7 @@ def decide(client: ApiClient, agent_id: str, decision: str) -> ApiReply:
 
 
 def list_jobs(fresh_database: FreshDatabase, agent_id: str) -> list[str]:
-    """The jobs about an agent, by priority and template."""
+    """Return the jobs about an agent, by priority and template."""
     jobs = fresh_database.query_rows("SELECT kind, priority, payload FROM outbox WHERE subject_id = %s", agent_id)
     return sorted(f"{job['priority']} {job['payload'].get('template', job['kind'])}" for job in jobs)
 

@@ -32,7 +32,7 @@ NOBODY = "01a20ba6-afb6-76d1-9556-a703ff01d17a"
 
 @pytest.fixture(scope="module")
 def staff(fresh_database: FreshDatabase) -> dict[str, str]:
-    """The claims of a member of staff with an account."""
+    """Return the claims of a member of staff with an account."""
     return sign_in(fresh_database, str(RecordFixtures(fresh_database).add_account("staff")))
 
 
@@ -42,7 +42,7 @@ def client(fresh_database: FreshDatabase, staff: dict[str, str]) -> ApiClient:
 
 
 def add_signed_up_member(fresh_database: FreshDatabase, code: str, *, proven: bool = True) -> str:
-    """A new client of an agent's, who has signed in where they are proven; their id."""
+    """Return a new client of an agent's, who has signed in where they are proven; their id."""
     reply = make_client(members_api, fresh_database).call(
         "POST", "/members", make_person(referral_code=code), key=f"key-{get_next_serial()}"
     )
@@ -53,7 +53,7 @@ def add_signed_up_member(fresh_database: FreshDatabase, code: str, *, proven: bo
 
 
 def find_commission(fresh_database: FreshDatabase, member: str) -> str:
-    """The latest commission that a member has earned somebody."""
+    """Return the latest commission that a member has earned somebody."""
     return str(
         fresh_database.query_rows("SELECT id FROM commissions WHERE member_id = %s ORDER BY period_starts_on", member)[
             -1
@@ -62,7 +62,7 @@ def find_commission(fresh_database: FreshDatabase, member: str) -> str:
 
 
 def add_commission(fresh_database: FreshDatabase, state: str = "pending") -> str:
-    """A commission in a state."""
+    """Return a commission in a state."""
     made = find_commission(fresh_database, add_signed_up_member(fresh_database, add_agent(fresh_database)[1]))
     put(fresh_database, made, state)
     return made
@@ -224,7 +224,7 @@ def test_a_decision_names_what_and_why(client: ApiClient, body: dict[str, Any], 
 
 
 def list_all(client: ApiClient, **query: str) -> list[dict[str, Any]]:
-    """All pages of a listing, two at a time."""
+    """Return all pages of a listing, two at a time."""
     items: list[dict[str, Any]] = []
     cursor: str | None = None
     while True:
@@ -289,7 +289,7 @@ def test_an_agent_reads_what_became_of_their_commissions(fresh_database: FreshDa
 
 
 def make_members_client(fresh_database: FreshDatabase, days: int) -> ApiClient:
-    """The members function, so many days after the members of these tests have registered, to staff."""
+    """Return the members function, so many days after the members of these tests have registered, to staff."""
     clock = ManualClock(TODAY + timedelta(days=days))
     return make_client(members_api, fresh_database, clock=clock).sign_in_as(
         sign_in(fresh_database, str(RecordFixtures(fresh_database).add_account("staff")))

@@ -26,7 +26,7 @@ from tests.money.simulated_business import (
 
 @pytest.fixture(scope="module")
 def business(postgres: PostgresHandle) -> SimulatedBusiness:
-    """The month, over and approved."""
+    """Return the month, over and approved."""
     return simulate_month(postgres.make_fresh_database())
 
 

@@ -22,7 +22,7 @@ NOBODY = "01a20ba6-afb6-76d1-9556-a703ff01d17a"
 
 @pytest.fixture
 def fresh_database(fresh_database: FreshDatabase) -> FreshDatabase:
-    """A database of each test's own: a run takes all there is."""
+    """Return a database of each test's own: a run takes all there is."""
     return fresh_database.postgres.make_fresh_database()
 
 
@@ -33,7 +33,7 @@ def records(fresh_database: FreshDatabase) -> RecordFixtures:
 
 @pytest.fixture
 def client(fresh_database: FreshDatabase, records: RecordFixtures) -> ApiClient:
-    """An admin with an account."""
+    """Return an admin with an account."""
     return make_client(api, fresh_database).sign_in_as(sign_in(fresh_database, str(records.add_account("admin"))))
 
 
@@ -42,7 +42,7 @@ def run_payout(client: ApiClient, month: str = LAST_MONTH, key: str | None = Non
 
 
 def read(client: ApiClient, run: dict[str, Any]) -> dict[str, Any]:
-    """A run with its statements."""
+    """Return a run with its statements."""
     reply = client.call("GET", "/payouts/{payout_id}", payout_id=run["id"])
     assert reply.status == 200, reply.body
     found: dict[str, Any] = reply.json

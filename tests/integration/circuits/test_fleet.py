@@ -40,12 +40,12 @@ Caller = Callable[[Callable[[], None]], object]
 
 @pytest.fixture(scope="module")
 def dynamodb(emulator: EmulatorHandle) -> "DynamoDBClient":
-    """A client of the emulated DynamoDB."""
+    """Return a client of the emulated DynamoDB."""
     return make_client(emulator.url)
 
 
 def make_circuit_store(client: "DynamoDBClient") -> CircuitStore:
-    """A new, real table."""
+    """Return a new, real table."""
     return DynamoDbCircuitStore(client, make_table(client))
 
 
@@ -60,7 +60,7 @@ def make_our_callers(store: CircuitStore, size: int, policy: CircuitPolicy = EMA
 
 
 def make_powertools_callers(client: "DynamoDBClient", size: int, *, cache_s: int = 0) -> list[Caller]:
-    """The same behind Powertools', which raises if the circuit is open."""
+    """Return the same behind Powertools', which raises if the circuit is open."""
     table = make_table(client)
 
     def caller() -> Caller:
@@ -161,7 +161,7 @@ def test_after_any_minute_a_dead_dependency_is_called_as_often_as_the_threshold_
 
 
 def count_calls_after(store: CircuitStore, size: int, successes: int) -> tuple[int, int]:
-    """How many calls reach a dependency that dies after a minute with so many successes: in turn, and all at once."""
+    """Return how many calls, in turn and at once, reach a dependency that dies after so many successes in a minute."""
     time, dead = ManualTime(), [CountingDependency(raise_down), CountingDependency(raise_down)]
     callers = make_timed_callers(store, size, time)
     serve_for_a_minute(callers, successes, time)
@@ -219,7 +219,7 @@ def test_an_environment_that_has_just_seen_all_well_calls_once_more_at_most(
 
 
 def make_half_failing() -> Callable[[], None]:
-    """A dependency of which every other call fails."""
+    """Return a dependency of which every other call fails."""
     calls = iter(range(10**9))
 
     def answer() -> None:

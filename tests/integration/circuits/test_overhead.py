@@ -28,7 +28,7 @@ FRESH_S = 3600
 
 @pytest.fixture(scope="module")
 def dynamodb(emulator: EmulatorHandle) -> "DynamoDBClient":
-    """A client of the emulated DynamoDB."""
+    """Return a client of the emulated DynamoDB."""
     return make_client(emulator.url)
 
 
@@ -45,7 +45,7 @@ def measure_turn(call: Callable[[], object]) -> float:
 
 
 def measure_added_us(ways: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Microseconds a call, over the bare one: of many turns taken in rotation the quickest, which nothing disturbed."""
+    """Return the microseconds that each way adds to the bare call: the quickest of many turns in rotation."""
     best = dict.fromkeys(ways, float("inf"))
     gc.disable()
     for _ in range(TURNS):

@@ -48,7 +48,7 @@ class SwitchableStore:
 
 @pytest.fixture
 def table(emulator: EmulatorHandle) -> Iterator[SwitchableStore]:
-    """A table that can be cut off."""
+    """Yield a table that can be cut off."""
     plain = make_client(emulator.url)
     with open_unresponsive_port() as nowhere, use_aws_at(nowhere):
         clients.get_circuit_dynamodb.cache_clear()
@@ -60,7 +60,7 @@ def table(emulator: EmulatorHandle) -> Iterator[SwitchableStore]:
 
 
 def measure_ms(call: Callable[[], object]) -> float:
-    """How long it takes."""
+    """Return how long it takes."""
     began = perf_counter()
     call()
     return (perf_counter() - began) * 1000

@@ -36,7 +36,7 @@ WAY_TO: dict[str, tuple[str, ...]] = {
 
 
 def make_claim_body(**changes: Any) -> dict[str, Any]:
-    """A claim, as a member submits it."""
+    """Return a claim, as a member submits it."""
     base = {
         "category": "travel",
         "title": "Cancelled flight PRN-ZRH",
@@ -65,11 +65,11 @@ class ClaimFixtures:
         return cls(fresh_database, evidence, make_client(api, fresh_database, document_store=evidence))
 
     def make_another_client(self) -> ApiClient:
-        """The same function in another execution environment: a connection of its own."""
+        """Return the same function in another execution environment: a connection of its own."""
         return make_client(api, self.fresh_database, document_store=self.evidence)
 
     def add_account(self, role: str) -> str:
-        """A person's id."""
+        """Return a person's id."""
         account_id = str(make_uuid7())
         self.fresh_database.query_rows(
             "INSERT INTO accounts (id, role, email, full_name, phone, language)"
@@ -79,7 +79,7 @@ class ClaimFixtures:
         return account_id
 
     def add_member(self, *, state: str = "active", days_left: int = 300) -> dict[str, str]:
-        """A member's token; the subscription ends in so many days."""
+        """Return a member's token; the subscription ends in so many days."""
         member_id = self.add_account("member")
         self.fresh_database.query_rows("INSERT INTO members (id, country) VALUES (%s, 'XK')", member_id)
         self.fresh_database.query_rows(
@@ -90,17 +90,17 @@ class ClaimFixtures:
         return sign_in(self.fresh_database, member_id)
 
     def add_staff(self, role: str = "staff") -> dict[str, str]:
-        """A staff member's token."""
+        """Return a staff member's token."""
         return sign_in(self.fresh_database, self.add_account(role))
 
     def submit(self, member: dict[str, str], **changes: Any) -> ApiReply:
-        """A new claim."""
+        """Return a new claim."""
         return self.client.sign_in_as(member).call(
             "POST", "/claims", make_claim_body(**changes), key=f"key-{get_next_serial()}"
         )
 
     def claim(self, member: dict[str, str], *, state: str = "submitted") -> str:
-        """A claim's id; it got into its state as the table of transitions allows, without a history of it."""
+        """Return a claim's id; it got into its state as the table of transitions allows, without a history of it."""
         claim_id = str(self.submit(member).json["id"])
         for passed in WAY_TO[state]:
             self.fresh_database.query_rows("UPDATE claims SET state = %s WHERE id = %s", passed, claim_id)
@@ -109,24 +109,24 @@ class ClaimFixtures:
     def change_state(
         self, who: dict[str, str], claim_id: str, to: str, version: int | None = 1, **more: Any
     ) -> ApiReply:
-        """A transition, with a reason, and a code where it is a rejection."""
+        """Return a transition, with a reason, and a code where it is a rejection."""
         code = {"decline_code": "time_barred"} if to == "rejected" else {}
         body = {"to": to, "reason": "Checked.", **code, **more}
         resource = "/claims/{claim_id}/transitions"
         return self.client.sign_in_as(who).call("POST", resource, body, if_match=version, claim_id=claim_id)
 
     def read(self, who: dict[str, str], claim_id: str, part: str = "", **query: str) -> ApiReply:
-        """The claim, or a list that belongs to it."""
+        """Return the claim, or a list that belongs to it."""
         return self.client.sign_in_as(who).call(
             "GET", "/claims/{claim_id}" + part, query=query or None, claim_id=claim_id
         )
 
     def read_row(self, claim_id: str) -> dict[str, Any]:
-        """The claim's row."""
+        """Return the claim's row."""
         return self.fresh_database.query_rows("SELECT * FROM claims WHERE id = %s", claim_id)[0]
 
     def count_written(self, claim_id: str) -> tuple[int, int, int]:
-        """How many history rows, audit entries and jobs there are about a claim."""
+        """Return how many history rows, audit entries and jobs there are about a claim."""
         counted = self.fresh_database.query_rows(
             "SELECT (SELECT count(*) FROM claim_history WHERE claim_id = %s) AS h,"
             " (SELECT count(*) FROM audit WHERE subject_id = %s) AS a,"
@@ -137,5 +137,5 @@ class ClaimFixtures:
 
 
 def find_account(who: dict[str, str]) -> str:
-    """The account that a token is of."""
+    """Return the account that a token is of."""
     return who["sub"].removeprefix("sub-")

@@ -15,7 +15,7 @@ PARTS = ("", "/history", "/documents")
 
 
 def list_claim_ids(claim_fixtures: ClaimFixtures, who: dict[str, str], **query: str) -> list[str]:
-    """The ids of a list, read to its end two at a time."""
+    """Return the ids of a list, read to its end two at a time."""
     found: list[str] = []
     cursor: str | None = None
     while True:
@@ -280,7 +280,7 @@ def test_what_staff_read_of_a_case_is_recorded(claim_fixtures: ClaimFixtures) ->
 
 
 def list_audited_reads(claim_fixtures: ClaimFixtures, reader: dict[str, str], action: str) -> list[dict[str, Any]]:
-    """The audit entries of one reader's reads, the first one first."""
+    """Return the audit entries of one reader's reads, the first one first."""
     return claim_fixtures.fresh_database.query_rows(
         "SELECT action, subject_id::text, facts FROM audit WHERE actor = %s AND action LIKE %s ORDER BY at",
         reader["sub"],

@@ -19,7 +19,7 @@ from tests.measurements import record
 
 @pytest.fixture(scope="module")
 def job_processes(crash_test: CrashTestEnvironment, processes: ProcessRunner) -> JobProcesses:
-    """The jobs' functions in a test environment of the module's own."""
+    """Return the jobs' functions in a test environment of the module's own."""
     return JobProcesses(crash_test, processes)
 
 

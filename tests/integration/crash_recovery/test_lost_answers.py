@@ -17,14 +17,14 @@ NEVER_OPEN = '{"email": {"failures": 1000}}'  # so many lost answers would other
 
 @pytest.fixture
 def lossy_proxy(crash_test: CrashTestEnvironment) -> Iterator[LossyProxy]:
-    """The way to SES."""
+    """Yield the way to SES."""
     with run_lossy_proxy(crash_test.emulator.url) as line:
         yield line
 
 
 @pytest.fixture
 def job_processes(crash_test: CrashTestEnvironment, lossy_proxy: LossyProxy) -> JobProcesses:
-    """The jobs' functions, with SES at the end of that line."""
+    """Return the jobs' functions, with SES at the end of that line."""
     return JobProcesses(
         crash_test, crash_test.start_processes(AWS_ENDPOINT_URL_SESV2=lossy_proxy.url, CIRCUITS=NEVER_OPEN)
     )

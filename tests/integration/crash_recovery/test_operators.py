@@ -27,7 +27,7 @@ FEW_MIGRATIONS = 5  # with the audit's table among them
 
 @pytest.fixture(scope="module")
 def operators(crash_test: CrashTestEnvironment) -> OperatorProcesses:
-    """The operators' function."""
+    """Return the operators' function."""
     return OperatorProcesses.make_in(crash_test)
 
 
@@ -82,7 +82,7 @@ def test_no_command_is_left_out() -> None:
 
 @pytest.fixture
 def few(crash_test: CrashTestEnvironment, tmp_path: Path) -> Iterator[Path]:
-    """The first migrations; the role's limit of connections is what it was afterwards."""
+    """Yield the first migrations; the role's limit of connections is what it was afterwards."""
     for path in sorted(MIGRATIONS.glob("*.sql"))[:FEW_MIGRATIONS]:
         shutil.copy(path, tmp_path)
     yield tmp_path

@@ -19,7 +19,7 @@ SECONDS = 5.0
 
 @pytest.fixture(scope="module")
 def business(crash_test: CrashTestEnvironment) -> SimulatedBusiness:
-    """The month, over and approved, in a database from which each kill takes a copy."""
+    """Return the month, over and approved, in a database from which each kill takes a copy."""
     return simulate_month(crash_test.fresh_database.postgres.make_fresh_database())
 
 
@@ -42,7 +42,7 @@ class PayoutCaller:
 
 
 def make_payer(crash_test: CrashTestEnvironment, business: SimulatedBusiness) -> PayoutCaller:
-    """An admin on a copy of the business."""
+    """Return an admin on a copy of the business."""
     mine = copy_of(business)
     asked = PlannedRequest("agents", "POST", "/payouts", {"month": MONTH}, claims=mine.admin)
     return PayoutCaller(mine, crash_test.start_processes(DB_NAME=mine.fresh_database.name), asked)

@@ -16,7 +16,7 @@ NO_JOB = "not a job at all"
 
 @pytest.fixture(scope="module")
 def job_processes(crash_test: CrashTestEnvironment, processes: ProcessRunner) -> JobProcesses:
-    """The jobs' functions, on queues that give a message up after so many tries as the template's."""
+    """Return the jobs' functions, on queues that give a message up after so many tries as the template's."""
     return JobProcesses(crash_test, processes)
 
 
@@ -25,7 +25,7 @@ def get_url(job_processes: JobProcesses, priority: str) -> str:
 
 
 def list_dead_letters(job_processes: JobProcesses, priority: str) -> list[str]:
-    """The messages that the queue has given up."""
+    """Return the messages that the queue has given up."""
     found = job_processes.environment.make_client("sqs").receive_message(
         QueueUrl=get_url(job_processes, priority) + "-dead", MaxNumberOfMessages=10
     )

@@ -18,7 +18,7 @@ EACH = pytest.mark.parametrize("use_case", USE_CASES, ids=lambda use_case: use_c
 def kill_run(
     crash_test: CrashTestEnvironment, processes: ProcessRunner, reference_runs: Mapping[str, ReferenceRun]
 ) -> KillRunResult:
-    """Every use case killed at every crash point that its twin has passed, once, and sent again."""
+    """Return every use case killed at every crash point that its twin has passed, once, and sent again."""
     campaign = KillRun(crash_test, [processes, crash_test.start_processes()])
     return campaign.run(
         [(use_case, crash_point) for use_case in USE_CASES for crash_point in reference_runs[use_case.name].points]

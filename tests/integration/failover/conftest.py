@@ -11,7 +11,7 @@ from tests.failover.servers import run_writer_and_follower, wait_until_followed
 
 @pytest.fixture
 def pair(tmp_path: Path) -> Iterator[tuple[FreshDatabase, PostgresHandle]]:
-    """A database on a writer, and its standby."""
+    """Yield a database on a writer, and its standby."""
     with run_writer_and_follower(tmp_path) as (writer, follower):
         fresh_database = writer.make_fresh_database()
         wait_until_followed(writer, follower)

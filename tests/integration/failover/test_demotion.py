@@ -32,7 +32,7 @@ class RelayedEnvironment:
             self.retries.append(facts)
 
     def register(self, key: str | None = None) -> int:
-        """The status of a registration."""
+        """Return the status of a registration."""
         return self.client.call("POST", "/members", make_person(), key=key or f"key-{get_next_serial()}").status
 
 

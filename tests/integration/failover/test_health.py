@@ -25,7 +25,7 @@ SLACK_S = 1.0  # five checks at once on a busy machine
 
 @pytest.fixture
 def relay(pair: tuple[FreshDatabase, PostgresHandle]) -> Iterator[TcpRelay]:
-    """The address that leads to the writer."""
+    """Yield the address that leads to the writer."""
     with relay_to(pair[0].postgres.server.port) as leading:
         yield leading
 
@@ -41,7 +41,7 @@ def clients(
 
 
 def ask_all(clients: list[ApiClient]) -> list[dict[str, Any]]:
-    """The answers of all environments at the same time, none of them a kept one."""
+    """Return the answers of all environments at the same time, none of them a kept one."""
 
     def look(client: ApiClient) -> dict[str, Any]:
         container = client.container
@@ -57,7 +57,7 @@ def ask_all(clients: list[ApiClient]) -> list[dict[str, Any]]:
 
 
 def sum_detected(out: str) -> float:
-    """The sum of the metric FailoverDetected over what was written."""
+    """Return the sum of the metric FailoverDetected over what was written."""
     lines = [json.loads(line) for line in out.splitlines() if line.startswith('{"') and '"_aws"' in line]
     assert lines
     return sum(sum(line["FailoverDetected"]) for line in lines if "FailoverDetected" in line)

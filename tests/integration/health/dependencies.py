@@ -49,7 +49,7 @@ def _forget() -> None:
 
 
 def make_resources() -> dict[str, str]:
-    """A table, queue, bucket and pool of the test's own, as settings name them."""
+    """Return a table, queue, bucket and pool of the test's own, as settings name them."""
     name = f"health-{uuid4().hex}"
     bucket = {"LocationConstraint": "eu-central-1"}
     boto3.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration=bucket)  # type: ignore[arg-type]
@@ -62,13 +62,13 @@ def make_resources() -> dict[str, str]:
 
 
 def make_health_client(settings: Settings) -> ApiClient:
-    """A caller of the health function in an environment that has just started."""
+    """Return a caller of the health function in an environment that has just started."""
     return ApiClient(api, HealthContainer(settings.model_copy(update={"db_user": FUNCTIONS["HealthFunction"]})))
 
 
 @contextmanager
 def open_unresponsive_port() -> Iterator[str]:
-    """An address that takes connections and never answers."""
+    """Yield an address that takes connections and never answers."""
     with socket.create_server(("127.0.0.1", 0), backlog=128) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
@@ -91,7 +91,7 @@ class _ThrottlingHandler(BaseHTTPRequestHandler):
 
 @contextmanager
 def run_throttling_server() -> Iterator[tuple[str, list[str]]]:
-    """The address of a DynamoDB that throttles every call, and the operations it was asked for."""
+    """Yield the address of a DynamoDB that throttles every call, and the operations it was asked for."""
     asked: list[str] = []
     handler = type("Throttling", (_ThrottlingHandler,), {"asked": asked})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -117,7 +117,7 @@ def stop_server(postgres: PostgresHandle) -> Iterator[None]:
 
 @contextmanager
 def start_standby(primary: PostgresHandle, folder: Path) -> Iterator[PostgresHandle]:
-    """A server that follows another."""
+    """Yield a server that follows another."""
     follower = start_follower(primary, folder)
     try:
         yield follower

@@ -51,7 +51,7 @@ CUT_S = 3.0  # the server itself gives up on a statement after 10 s: what ends e
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresHandle]:
-    """A server that tests may stop."""
+    """Yield a server that tests may stop."""
     running = start_postgres(tmp_path_factory.mktemp("own"))
     try:
         running.execute(f"CREATE DATABASE {TEMPLATE} OWNER {OWNER}")
@@ -63,7 +63,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresHandle]
 
 @pytest.fixture(scope="module")
 def fresh_database(server: PostgresHandle) -> FreshDatabase:
-    """A database on it."""
+    """Return a database on it."""
     return server.make_fresh_database()
 
 
@@ -75,7 +75,7 @@ def settings(emulator: EmulatorHandle, fresh_database: FreshDatabase) -> Iterato
 
 
 def run_deep_check(client: ApiClient) -> dict[str, Any]:
-    """A check that is not a kept one, within its time: what an environment does before it begins is not counted."""
+    """Return a new report; the time that an environment needs to start does not count."""
     container = client.container
     assert isinstance(container, HealthContainer)
     container.check._last_result = None
@@ -86,7 +86,7 @@ def run_deep_check(client: ApiClient) -> dict[str, Any]:
 
 
 def list_unhealthy(report: dict[str, Any]) -> dict[str, str]:
-    """The checks that are not healthy."""
+    """Return the checks that are not healthy."""
     return {name: check["status"] for name, check in report["checks"].items() if check["status"] != "healthy"}
 
 
@@ -320,7 +320,7 @@ def test_an_open_circuit_is_a_metric_of_its_service(settings: Settings, capsys: 
 
 
 def read_metrics(client: ApiClient, capsys: pytest.CaptureFixture[str], *names: str) -> list[float]:
-    """The metrics of these names that a check leaves, which is not a kept one."""
+    """Return the metrics of these names that a check leaves, which is not a kept one."""
     container = client.container
     assert isinstance(container, HealthContainer)
     container.check._last_result = None
@@ -331,7 +331,7 @@ def read_metrics(client: ApiClient, capsys: pytest.CaptureFixture[str], *names: 
 
 
 def make_failing(error: Exception) -> Callable[[Mail], None]:
-    """A mailer's answer that is this failure."""
+    """Return a mailer's answer that is this failure."""
 
     def answer(_mail: Mail) -> None:
         raise error

@@ -69,7 +69,7 @@ class FaultyDependencies:
 
 @pytest.fixture
 def dependencies(emulator: EmulatorHandle, fresh_database: FreshDatabase) -> Iterator[FaultyDependencies]:
-    """All well."""
+    """Yield the dependencies, all of them well."""
     with relay_to(fresh_database.postgres.server.port) as relay, ExitStack() as ends:
         yield FaultyDependencies(fresh_database, emulator, relay, ends)
 
@@ -92,7 +92,7 @@ def ask_anew(client: ApiClient) -> ApiReply:
 
 
 def time_call(client: ApiClient) -> tuple[ApiReply, float]:
-    """A call, and how long it took."""
+    """Return a call, and how long it took."""
     began = monotonic()
     return ask(client), monotonic() - began
 

@@ -9,7 +9,7 @@ from tests.integration.jobs.records import RecordFixtures
 
 @pytest.fixture
 def fresh_database(postgres: PostgresHandle) -> FreshDatabase:
-    """A database of the test's own: what is due in it is due to this test."""
+    """Return a database of the test's own: what is due in it is due to this test."""
     return postgres.make_fresh_database()
 
 

@@ -120,7 +120,7 @@ def test_a_database_out_of_reach_is_reported_by_its_class_alone(monkeypatch: pyt
 
 @pytest.fixture
 def store() -> Iterator[InMemoryCircuitStore]:
-    """The circuits, at the hands of the operators' function."""
+    """Yield the circuits, at the hands of the operators' function."""
     circuits = InMemoryCircuitStore()
     get_container.cache_clear()
     get_container().__dict__["circuit_store"] = circuits

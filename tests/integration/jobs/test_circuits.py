@@ -56,7 +56,7 @@ class CircuitWorkerSetup:
         return self.worker.run_job(job_id, make_deadline(LONG))
 
     def make_breaker(self, policy: CircuitPolicy) -> CircuitBreaker:
-        """Another environment's."""
+        """Return the circuit breaker of another environment."""
         return make_service_breaker(self.store, self.time, policy)
 
     def break_mail(self, error: AwsError) -> None:
@@ -109,7 +109,7 @@ def mails(records: RecordFixtures, member: UUID) -> Callable[[int], list[UUID]]:
 
 
 def open_circuit(worker_setup: CircuitWorkerSetup, mails: Callable[[int], list[UUID]]) -> list[UUID]:
-    """The mails that opened the circuit by failing."""
+    """Return the mails that opened the circuit by failing."""
     worker_setup.break_mail(ServiceUnavailable("EndpointConnectionError"))
     failed = mails(EMAIL.failures)
     assert [worker_setup.run_job(job) for job in failed] == ["pending"] * EMAIL.failures
@@ -119,7 +119,7 @@ def open_circuit(worker_setup: CircuitWorkerSetup, mails: Callable[[int], list[U
 
 
 def measure_delay_s(fresh_database: FreshDatabase, job_id: UUID) -> float:
-    """Seconds between a job's last change and when it is due."""
+    """Return seconds between a job's last change and when it is due."""
     due = "SELECT extract(epoch FROM available_at - updated_at)::float AS s FROM outbox WHERE id = %s"
     return float(fresh_database.query_rows(due, job_id)[0]["s"])
 

@@ -31,7 +31,7 @@ FAST = {"MAIL_RATE": "1000", "MAIL_BURST": "1000"}
 def functions(
     emulator: EmulatorHandle, fresh_database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[dict[str, str]]:
-    """The environment of the deployed functions, as the template sets it; their handlers read it."""
+    """Yield the environment of the deployed functions, as the template sets it; their handlers read it."""
     with use_aws_at(emulator.url):
         table = make_table(clients.get_dynamodb())
         environment = {
@@ -79,14 +79,14 @@ def deliver(functions: dict[str, str]) -> dict[str, Any]:
 
 
 def list_mails(emulator: EmulatorHandle, to: str) -> list[dict[str, Any]]:
-    """The mails an address has got."""
+    """Return the mails an address has got."""
     with urllib.request.urlopen(f"{emulator.url}/_ministack/ses/messages") as answer:
         accounts = json.load(answer)["messages"].values()
     return [mail for account in accounts for mail in account if to in mail["To"]]
 
 
 def register(records: RecordFixtures, email: str) -> UUID:
-    """A member, with the two jobs that a registration leaves behind."""
+    """Return a member, with the two jobs that a registration leaves behind."""
     member = records.add_member(language="mk", email=email)
     records.add_identity(member, priority="high")
     records.add_mail("member-welcome", member, to=member, priority="high")

@@ -62,7 +62,7 @@ def list_written_mails(fresh_database: FreshDatabase, act: Act, prepare: str | N
 
 
 def list_written_reminders(fresh_database: FreshDatabase) -> list[dict[str, Any]]:
-    """The mails of housekeeping to members whose membership ends."""
+    """Return the mails of housekeeping to members whose membership ends."""
     remind = ACTS["housekeeping remind_members"]
     prepare = (
         "UPDATE subscriptions SET ends_on = local_today() + {}, state = '{}', cancel_at_period_end = false"
@@ -73,7 +73,7 @@ def list_written_reminders(fresh_database: FreshDatabase) -> list[dict[str, Any]
 
 @pytest.fixture(scope="module")
 def all_mails(postgres: PostgresHandle) -> list[dict[str, Any]]:
-    """The mails of every use case that writes."""
+    """Return the mails of every use case that writes."""
     fresh_database = postgres.make_fresh_database()
     acts = (*ACTS.values(), *MORE.values())
     return [mail for act in acts for mail in list_written_mails(fresh_database, act)] + list_written_reminders(
@@ -82,7 +82,7 @@ def all_mails(postgres: PostgresHandle) -> list[dict[str, Any]]:
 
 
 def list_missing(mail: Mapping[str, Any]) -> list[str]:
-    """The required facts that a mail was written without."""
+    """Return the required facts that a mail was written without."""
     return [fact for fact in MAILS[mail["template"]].required if mail["facts"].get(fact) in (None, "")]
 
 

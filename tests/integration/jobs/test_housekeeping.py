@@ -26,19 +26,19 @@ END = date(2027, 11, 24)
 
 @pytest.fixture
 def evidence() -> FakeDocumentStore:
-    """The bucket."""
+    """Return the bucket."""
     return FakeDocumentStore()
 
 
 @pytest.fixture
 def housekeeper(database: Database, evidence: FakeDocumentStore) -> Housekeeper:
-    """A housekeeper with time."""
+    """Return a housekeeper with time."""
     return Housekeeper(database, evidence, read_utc_now, "request-1", make_deadline(30))
 
 
 @pytest.fixture
 def document(records: RecordFixtures, evidence: FakeDocumentStore) -> Callable[..., UUID]:
-    """A document, uploaded, of that age."""
+    """Return a document, uploaded, of that age."""
     claim = records.add_claim(records.add_member())
     slots = iter(range(1, 11))
 
@@ -62,7 +62,7 @@ def list_audit(fresh_database: FreshDatabase) -> list[tuple[Any, ...]]:
 
 
 def read_states(fresh_database: FreshDatabase, table: str) -> dict[UUID, str]:
-    """Every row's state."""
+    """Return every row's state."""
     return {row["id"]: row["state"] for row in fresh_database.query_rows(f"SELECT id, state FROM {table}")}
 
 

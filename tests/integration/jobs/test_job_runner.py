@@ -57,7 +57,7 @@ class WorkerSetup:
 
 @pytest.fixture
 def worker_setup(database: Database) -> WorkerSetup:
-    """A worker whose waits are the longest they may be."""
+    """Return a worker whose waits are the longest they may be."""
     mailer, identities, queues = FakeMailer(), FakeIdentityProvider(), FakeJobQueues()
     worker = JobRunner(database, mailer, identities, queues, OFFICE, read_utc_now, uniform=lambda _low, high: high)
     return WorkerSetup(worker, mailer, identities, queues)
@@ -65,18 +65,18 @@ def worker_setup(database: Database) -> WorkerSetup:
 
 @pytest.fixture
 def member(records: RecordFixtures) -> UUID:
-    """A member who reads Serbian."""
+    """Return a member who reads Serbian."""
     return records.add_member(language="sr", email="besa@example.test")
 
 
 @pytest.fixture
 def welcome_mail(records: RecordFixtures, member: UUID) -> UUID:
-    """The mail that welcomes them, on its way."""
+    """Return the mail that welcomes them, on its way."""
     return records.add_mail("member-welcome", member, to=member, state="queued")
 
 
 def make_failing(error: Exception) -> Callable[[Mail], None]:
-    """A mailer's answer that is this failure."""
+    """Return a mailer's answer that is this failure."""
 
     def answer(_mail: Mail) -> None:
         raise error
@@ -609,7 +609,7 @@ def make_refusing_holder() -> ConnectionHolder:
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    """The log's lines, as CloudWatch would have them."""
+    """Yield the log's lines, as CloudWatch would have them."""
     handler = logger.registered_handler
     assert isinstance(handler, logging.StreamHandler)
     lines = io.StringIO()

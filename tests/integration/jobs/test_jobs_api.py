@@ -20,13 +20,13 @@ from worker.job_runner import SQL as WORKER_SQL
 
 @pytest.fixture
 def queues() -> FakeJobQueues:
-    """The queues that get the wake-ups."""
+    """Return the queues that get the wake-ups."""
     return FakeJobQueues()
 
 
 @pytest.fixture
 def admin(database: Database, fresh_database: FreshDatabase, queues: FakeJobQueues) -> ApiClient:
-    """An admin at the API."""
+    """Return an admin at the API."""
     container = make_container(
         fresh_database.settings, database=database, admission_store=InMemoryAdmissionStore(), queues=queues
     )

@@ -71,7 +71,7 @@ class PacedWorkers:
         self.start = self.clock()
 
     def make_worker(self) -> JobRunner:
-        """Another execution environment."""
+        """Return another execution environment."""
         store = DynamoDbPacingStore(make_client(self.emulator.url), self.table)
         pace = MailRateLimiter(
             store, PacingRules.from_rate(RATE, 1), clock=lambda: convert_to_epoch_micros(self.clock()), sleep=fail
@@ -219,7 +219,7 @@ def test_high_mails_pass_a_flood_of_low_ones_which_still_leave_at_the_rate(
 
 
 def read_address(records: RecordFixtures, account_id: UUID) -> str:
-    """The mail address of an account."""
+    """Return the mail address of an account."""
     return str(records.fresh_database.query_rows("SELECT email FROM accounts WHERE id = %s", account_id)[0]["email"])
 
 

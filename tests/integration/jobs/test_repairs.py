@@ -126,7 +126,7 @@ def test_an_identity_waits_for_a_missing_permission_and_is_made_after_the_repair
 
 
 def pool() -> str:
-    """A user pool with the groups of the template."""
+    """Return a user pool with the groups of the template."""
     made = clients.get_cognito().create_user_pool(PoolName=uuid4().hex, UsernameAttributes=["email"])["UserPool"]["Id"]
     clients.get_cognito().create_group(UserPoolId=made, GroupName="member")
     return made

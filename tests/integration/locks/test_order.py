@@ -40,7 +40,7 @@ WITH_STATEMENTS = (
 
 
 def make_runner(fresh_database: FreshDatabase, *, database: object = None) -> OperationEnvironment:
-    """An environment on a new sample."""
+    """Return an environment on a new sample."""
     evidence = FakeDocumentStore()
     records = write_sample_records(fresh_database, evidence, random.Random(7))
     return OperationEnvironment(

@@ -14,7 +14,7 @@ TIMES = 3
 
 @pytest.fixture(scope="module")
 def pairs(fresh_database: FreshDatabase) -> list[Pair]:
-    """Those that share a row."""
+    """Return the pairs of operations that share a row."""
     return list_sharing_pairs(fresh_database)
 
 

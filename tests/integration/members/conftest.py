@@ -55,14 +55,14 @@ class MembershipFixture:
         return self.post("renewals")
 
     def read(self) -> dict[str, Any]:
-        """The membership, as the API shows it."""
+        """Return the membership, as the API shows it."""
         answer: dict[str, Any] = (
             self.client.sign_in_as(STAFF).call("GET", "/members/{member_id}", member_id=self.member_id).json
         )
         return dict(answer["membership"])
 
     def read_version(self) -> int:
-        """The member's version."""
+        """Return the member's version."""
         return int(
             self.client.sign_in_as(STAFF).call("GET", "/members/{member_id}", member_id=self.member_id).json["version"]
         )
@@ -89,7 +89,7 @@ class MembershipFixture:
         ).run()
 
     def list_mails(self) -> list[dict[str, Any]]:
-        """The mails about the member: template, state and facts, oldest first."""
+        """Return the mails about the member: template, state and facts, oldest first."""
         return self.fresh_database.query_rows(
             "SELECT id, payload->>'template' AS template, state, payload->'facts' AS facts FROM outbox"
             " WHERE subject_id = %s AND kind = 'mail' ORDER BY created_at, id",
@@ -97,18 +97,18 @@ class MembershipFixture:
         )
 
     def list_actions(self) -> list[str]:
-        """The actions that the audit knows of the member."""
+        """Return the actions that the audit knows of the member."""
         rows = self.fresh_database.query_rows(
             "SELECT action FROM audit WHERE subject_id = %s ORDER BY at, id", self.member_id
         )
         return [row["action"] for row in rows]
 
     def read_row(self) -> dict[str, Any]:
-        """The subscription's row."""
+        """Return the subscription's row."""
         return self.fresh_database.query_rows("SELECT * FROM subscriptions WHERE member_id = %s", self.member_id)[0]
 
     def read_written(self) -> tuple[Any, ...]:
-        """All that a repeated call must leave as it is."""
+        """Return all that a repeated call must leave as it is."""
         return self.read_version(), self.read_row(), len(self.list_mails()), len(self.list_actions())
 
 

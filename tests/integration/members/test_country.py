@@ -35,12 +35,12 @@ COUNTRIES = ("XK", "MK", "AL")
 
 
 def make_clock(moment: str) -> ManualClock:
-    """A clock that stands at a moment in UTC."""
+    """Return a clock that stands at a moment in UTC."""
     return ManualClock(datetime.fromisoformat(moment).replace(tzinfo=UTC))
 
 
 def register(client: ApiClient, **changes: Any) -> ApiReply:
-    """A registration in the client's own country where `changes` names no other."""
+    """Return a registration in the client's own country where `changes` names no other."""
     body = make_person(**{"country": client.container.settings.country, **changes})
     return client.call("POST", "/members", body, key=f"key-{get_next_serial()}")
 

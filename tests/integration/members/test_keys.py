@@ -11,7 +11,7 @@ from tests.sample_people import make_person
 
 
 def move_to_address(client: ApiClient, address: str) -> ApiClient:
-    """The same client behind another address."""
+    """Return the same client behind another address."""
     client.source_ip = address
     return client
 

@@ -52,17 +52,17 @@ class OldSchemaDatabase:
         self.conninfo = conninfo
 
     def run(self, query: str, **params: object) -> dict[str, Any]:
-        """A statement's one row."""
+        """Return a statement's one row."""
         with psycopg.connect(self.conninfo, autocommit=True, row_factory=dict_row) as connection:
             return connection.execute(query.encode(), params).fetchone() or {}
 
     def add(self, starts_on: date, ends_on: date, state: str = "active", updated_at: object = TODAY) -> Any:
-        """A membership's id."""
+        """Return a membership's id."""
         row = {"starts_on": starts_on, "ends_on": ends_on, "state": state, "updated_at": updated_at}
         return self.run(OLD_MEMBER, **row)["id"]
 
     def look(self, subscription: object) -> dict[str, Any]:
-        """Its row now."""
+        """Return its row now."""
         return self.run("SELECT * FROM subscriptions WHERE id = %(id)s", id=subscription)
 
     def upgrade(self) -> None:
@@ -72,7 +72,7 @@ class OldSchemaDatabase:
 
 @pytest.fixture
 def old_database(postgres: PostgresHandle, request: pytest.FixtureRequest, tmp_path: Path) -> OldSchemaDatabase:
-    """A database as it was before."""
+    """Return a database as it was before."""
     name = f"old_{abs(hash(request.node.name)):x}"
     postgres.execute(f"CREATE DATABASE {name} OWNER {OWNER}")
     return OldSchemaDatabase(postgres.build_conninfo(dbname=name), tmp_path)

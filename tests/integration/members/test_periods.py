@@ -176,7 +176,7 @@ def test_the_same_contact_data_again_changes_nothing(start_membership: Begin) ->
 
 
 def compute_anniversary(day: date, year: int) -> date:
-    """The day's anniversary in a year, the 28th for a 29th of February that there is not."""
+    """Return the day's anniversary in a year, the 28th for a 29th of February that there is not."""
     try:
         return day.replace(year=year)
     except ValueError:
@@ -214,7 +214,7 @@ class MembershipModel:
         self.paused_days, self.paused_on = self.paused_days + days, None
 
     def compute_state(self, day: date) -> str:
-        """Its state."""
+        """Return its state."""
         if self.paused_on is not None:
             return "paused"
         if day <= self.ends_on:

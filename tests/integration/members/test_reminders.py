@@ -32,7 +32,7 @@ SOON, SHORTLY, TODAY, ENDED = (
 
 
 def list_reminders(membership: MembershipFixture) -> list[str]:
-    """The templates of the reminders written so far."""
+    """Return the templates of the reminders written so far."""
     return [job["template"] for job in membership.list_mails() if job["template"] in (SOON, SHORTLY, TODAY, ENDED)]
 
 

@@ -41,7 +41,7 @@ WAYS = {"member-welcome": register, "agent-received": apply}
 
 
 def count_mails(fresh_database: FreshDatabase, ids: list[str], template: str) -> int:
-    """How many mails of a template there are about these people."""
+    """Return how many mails of a template there are about these people."""
     query = "SELECT FROM outbox WHERE subject_id = ANY(%s::uuid[]) AND payload->>'template' = %s"
     return len(fresh_database.query_rows(query, ids, template))
 

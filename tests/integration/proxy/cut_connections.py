@@ -49,7 +49,7 @@ class CutConnectionSetup:
         self._before = self._count_rows()
 
     def measure_round_trip(self, direction: Direction) -> list[int]:
-        """The lengths of the messages of a registration's round trip, one way."""
+        """Return the lengths of the messages of a registration's round trip, one way."""
         self._warm(self._first)
         with self.proxy.watch_traffic() as traffic:
             assert self._register(self._first, *self._make_registration()).status == 201
@@ -75,7 +75,7 @@ class CutConnectionSetup:
         return CutOutcome(reply.status, found, cut.done == 1)
 
     def count_written(self) -> dict[str, int]:
-        """How many rows there are more than before the first cut."""
+        """Return how many rows there are more than before the first cut."""
         now = self._count_rows()
         return {table: now[table] - self._before[table] for table in WRITES}
 
@@ -99,7 +99,7 @@ class CutConnectionSetup:
         return make_client(api, self.fresh_database, database=database)
 
     def _make_registration(self) -> tuple[dict[str, Any], str]:
-        """A registration and its key; all of one length on the wire."""
+        """Return a registration and its key; all of one length on the wire."""
         return make_person(), uuid4().hex
 
     def _register(self, client: ApiClient, body: dict[str, Any], key: str) -> ApiReply:
@@ -128,6 +128,6 @@ def check(direction: Direction, size: int, outcomes: Mapping[int, CutOutcome], *
 
 
 def list_boundaries(lengths: Iterable[int]) -> list[int]:
-    """The bytes before, at and after the end of each message, and the stream's beginning."""
+    """Return the bytes before, at and after the end of each message, and the stream's beginning."""
     ends = list(itertools.accumulate(lengths))
     return sorted({0, *(byte for end in ends for byte in (end - 1, end, end + 1) if byte <= ends[-1])})

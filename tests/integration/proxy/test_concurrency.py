@@ -38,7 +38,7 @@ def proxy(postgres: PostgresHandle) -> Iterator[Proxy]:
 
 
 def make_environment(fresh_database: FreshDatabase, proxy: Proxy) -> ApiClient:
-    """The members function in an environment of its own, behind the proxy."""
+    """Return the members function in an environment of its own, behind the proxy."""
     settings = fresh_database.settings.model_copy(update={"db_port": proxy.port})
     return make_client(api, fresh_database, database=Database(RoleConnector(settings)))
 

@@ -25,7 +25,7 @@ def proxy(postgres: PostgresHandle) -> Iterator[Proxy]:
 
 
 def open_line(proxy: Proxy) -> socket.socket:
-    """A client's bare line, signed in."""
+    """Return a client's bare line, signed in."""
     client = socket.create_connection(("127.0.0.1", proxy.port), LONG_S)
     client.sendall(framing.build_startup({"user": "postgres", "database": "postgres"}))
     answer(client)
@@ -33,7 +33,7 @@ def open_line(proxy: Proxy) -> socket.socket:
 
 
 def answer(client: socket.socket) -> bytes:
-    """All that comes until ReadyForQuery, or until the end of the line."""
+    """Return all that comes until ReadyForQuery, or until the end of the line."""
     received = b""
     while not received.endswith(framing.IDLE):
         piece = client.recv(65536)
@@ -48,7 +48,7 @@ ASK = framing.build_query("SELECT 1")
 
 @pytest.fixture
 def whole(proxy: Proxy) -> bytes:
-    """The whole answer to a question."""
+    """Return the whole answer to a question."""
     client = open_line(proxy)
     client.sendall(ASK)
     return answer(client)

@@ -58,7 +58,7 @@ def connect_client(simulation: ProxySimulation) -> SimulatedClient:
 
 
 def find_serving(simulation: ProxySimulation, client: SimulatedClient, words: str = "run") -> SimulatedServer:
-    """The server that works at what the client says now, before it has answered."""
+    """Return the server that works at what the client says now, before it has answered."""
     client.say(words)
     simulation.call_soon(lambda: client.end.deliver(EVERYTHING))
     simulation.loop.run_once()

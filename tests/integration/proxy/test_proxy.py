@@ -20,7 +20,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 @pytest.fixture
 def proxy(postgres: PostgresHandle) -> Iterator[Proxy]:
-    """Two server connections, and a second to wait for one."""
+    """Yield two server connections, and a second to wait for one."""
     with run_proxy(postgres.server.port, max_connections=2, borrow_timeout_s=1) as running:
         yield running
         assert running.crashes == []

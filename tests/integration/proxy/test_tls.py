@@ -22,7 +22,7 @@ LONG_S = 20.0
 
 @pytest.fixture
 def proxy(postgres: PostgresHandle) -> Iterator[Proxy]:
-    """Two server connections, and a second to wait for one."""
+    """Yield two server connections, and a second to wait for one."""
     with run_tls_proxy(postgres.server.port, max_connections=2, borrow_timeout_s=1) as running:
         yield running
         assert running.crashes == []

@@ -34,7 +34,7 @@ class DataApiOf:
 
 @pytest.fixture
 def server(version: str, tmp_path: Path) -> Iterator[PostgresServer]:
-    """A server as RDS hands it over, with the database of the template."""
+    """Yield a server as RDS hands it over, with the database of the template."""
     with run_server(version, tmp_path) as running:
         run(running, AS_ON_RDS, user="postgres")
         run(running, f"CREATE DATABASE {DATABASE}", user=MAIN_USER)

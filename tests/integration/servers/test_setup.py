@@ -44,7 +44,7 @@ def read_sql_of_guide() -> tuple[str, str]:
 
 @pytest.fixture
 def server(version: str, tmp_path: Path) -> Iterator[PostgresServer]:
-    """A server as RDS hands it over."""
+    """Yield a server as RDS hands it over."""
     with run_server(version, tmp_path) as running:
         run(running, AS_ON_RDS, user="postgres")
         yield running

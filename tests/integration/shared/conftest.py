@@ -11,7 +11,7 @@ from tests.integration.shared.failure_cases import APP, CountedDatabase
 
 @pytest.fixture
 def contended_rows(fresh_database: FreshDatabase) -> Iterator[FreshDatabase]:
-    """Two rows that transactions can fight over; settings of the role are taken back."""
+    """Yield two rows that transactions can fight over; settings of the role are taken back."""
     fresh_database.query_rows("CREATE TABLE samples (name text PRIMARY KEY, n int NOT NULL CHECK (n < 1000))")
     fresh_database.query_rows("INSERT INTO samples VALUES ('a', 0), ('b', 0)")
     fresh_database.query_rows(f"GRANT ALL ON samples TO {APP}")
@@ -27,7 +27,7 @@ def counted_database(contended_rows: FreshDatabase) -> CountedDatabase:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[PostgresHandle]:
-    """A server that a test may end, with a database that nobody made a schema in."""
+    """Yield a server that a test may end, with a database that nobody made a schema in."""
     running = start_postgres(tmp_path, deadlock_timeout="10ms")
     try:
         running.execute(f"CREATE DATABASE {TEMPLATE}")

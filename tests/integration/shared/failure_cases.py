@@ -24,20 +24,20 @@ APP = "interdomestik_app"
 
 
 def catch_error(failing: Callable[[], object]) -> psycopg.Error:
-    """The error that a call ends in."""
+    """Return the error that a call ends in."""
     with pytest.raises(psycopg.Error) as info:
         failing()
     return info.value
 
 
 def classify(error: psycopg.Error) -> tuple[str | None, bool, bool]:
-    """Its SQLSTATE, whether it is tried again, and whether the connection is left; it is no answer."""
+    """Return its SQLSTATE, whether it is tried again, and whether the connection is left; it is no answer."""
     assert convert_to_answer(error) is None
     return error.sqlstate, is_retryable(error), is_connection_lost(error)
 
 
 def connect(settings: Settings, **more: Any) -> Connection:
-    """A connection as a function makes it."""
+    """Return a connection as a function makes it."""
     connection: Connection = psycopg.connect(**{**build_connect_arguments(settings, None), **more})
     return connection
 
@@ -91,7 +91,7 @@ def open_competing_session(fresh_database: FreshDatabase) -> "psycopg.Connection
 
 
 def list_waiting(fresh_database: FreshDatabase, kind: str) -> list[int]:
-    """The sessions that wait for a lock of a kind."""
+    """Return the sessions that wait for a lock of a kind."""
     where = f"datname = '{fresh_database.name}' AND wait_event_type = 'Lock' AND wait_event = '{kind}'"
     with open_competing_session(fresh_database) as look:
         return [pid for (pid,) in look.execute(f"SELECT pid FROM pg_stat_activity WHERE {where}".encode())]
@@ -104,7 +104,7 @@ COUNTS = "SELECT name, n FROM samples ORDER BY name"
 
 @contextmanager
 def make_barrier(fresh_database: FreshDatabase) -> Iterator[Callable[[], None]]:
-    """A lock that GATE waits for, and the call that opens it."""
+    """Yield a lock that GATE waits for, and the call that opens it."""
     with open_competing_session(fresh_database) as keeper:
         keeper.execute("SELECT pg_advisory_xact_lock(1)")
         yield keeper.commit

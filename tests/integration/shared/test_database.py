@@ -21,7 +21,7 @@ FACTS = Query("SELECT jsonb_build_object('n', count(*)) AS facts FROM audit WHER
 
 
 def make_writing(action: str) -> UseCase[Row]:
-    """A use case that writes an audit entry and answers how many there are of its action."""
+    """Return a use case that writes an audit entry and answers how many there are of its action."""
 
     def use_case(tx: Transaction) -> Pending[Row]:
         record_audit(tx, Actor(None, "r"), action, SUBJECT)
@@ -155,7 +155,7 @@ class ClockedConnector:
         return psycopg.connect(**build_connect_arguments(self._fresh_database.settings, None))
 
     def count_connections_at(self, now: float) -> int:
-        """How many connections were made when one was borrowed at that time."""
+        """Return how many connections were made when one was borrowed at that time."""
         self.now = now
         self.connector.borrow(10.0)
         self.connector.return_connection()

@@ -28,12 +28,12 @@ ONE = Query("SELECT 1 AS one")
 
 
 def make_deadline(seconds: float) -> Deadline:
-    """A deadline so far away."""
+    """Return a deadline so far away."""
     return Deadline(read_monotonic() + seconds, read_monotonic)
 
 
 def fetch_row(query: Query, database: Database, seconds: float = 5.0) -> Row:
-    """The one row of a query."""
+    """Return the one row of a query."""
 
     def use_case(tx: Transaction) -> Pending[Row]:
         return tx.fetch_one(query).map(lambda row: row or {})
@@ -92,7 +92,7 @@ def test_no_connection_is_begun_that_could_outlast_the_deadline(fresh_database: 
 
 
 def connect_within(settings: Settings, seconds: float) -> Row:
-    """A query on a new connection to a server that takes it and says nothing."""
+    """Return a query on a new connection to a server that takes it and says nothing."""
     connector = make_deployed_connector(lambda s: connect(settings, None, s))
     return fetch_row(ONE, Database(connector), seconds)
 

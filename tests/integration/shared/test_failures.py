@@ -79,7 +79,7 @@ SKEWED = ("SELECT sum(n) FROM samples", BUMP.format("b"), GATE)
 
 @contextmanager
 def lose_race(fresh_database: FreshDatabase, losing: Callable[[], T]) -> Iterator[Callable[[], T]]:
-    """Another transaction reads and writes while ours, which runs SKEWED, is in its middle; the call ends ours."""
+    """Yield a call that ends ours: another transaction reads and writes in the middle of ours, which runs SKEWED."""
     with (
         make_barrier(fresh_database) as open_gate,
         open_competing_session(fresh_database) as other,

@@ -126,7 +126,7 @@ def test_a_server_that_shuts_down_ends_its_sessions_and_takes_no_new_ones(server
 
 
 def open_session(settings: Settings) -> socket.socket:
-    """A session without a driver."""
+    """Return a session without a driver."""
     line = socket.create_connection(("127.0.0.1", settings.db_port), LONG_S)
     line.sendall(framing.build_startup({"user": APP, "database": settings.db_name}))
     while not line.recv(65536).endswith(framing.IDLE):
@@ -135,7 +135,7 @@ def open_session(settings: Settings) -> socket.socket:
 
 
 def count_idle_sessions(postgres: PostgresHandle, settings: Settings) -> int:
-    """How many sessions of a database wait for their client."""
+    """Return how many sessions of a database wait for their client."""
     where = f"datname = '{settings.db_name}' AND wait_event = 'ClientRead'"
     with psycopg.connect(postgres.build_conninfo(user="postgres", dbname="postgres")) as look:
         return len(look.execute(f"SELECT FROM pg_stat_activity WHERE {where}".encode()).fetchall())

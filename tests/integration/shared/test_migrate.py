@@ -20,7 +20,7 @@ OTHERS = 5  # sessions that are no function's: autovacuum's if they are counted,
 
 @pytest.fixture
 def empty(postgres: PostgresHandle, request: pytest.FixtureRequest) -> str:
-    """The owner's way to a database without a schema."""
+    """Return the owner's way to a database without a schema."""
     name = f"empty_{abs(hash(request.node.name)):x}"
     postgres.execute(f"CREATE DATABASE {name} OWNER {OWNER}")
     return postgres.build_conninfo(dbname=name)
@@ -70,7 +70,7 @@ def test_amounts_get_their_currencys_decimals(empty: str, tmp_path: Path) -> Non
 
 
 def name_of(empty: str) -> str:
-    """The database that a connection string leads to."""
+    """Return the database that a connection string leads to."""
     return empty.split("dbname=")[1].split()[0]
 
 

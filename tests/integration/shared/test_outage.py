@@ -31,7 +31,7 @@ def refuse_connections(proxy: Proxy) -> Iterator[None]:
 
 
 def cut_short(proxy: Proxy) -> AbstractContextManager[object]:
-    """Every line is cut with its first answer."""
+    """Cut every connection with its first answer."""
     return proxy.faults.cut("to_client", 1, connections=None)
 
 

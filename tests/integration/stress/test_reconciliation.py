@@ -28,13 +28,13 @@ DESK = "desk@interdomestik.test"
 
 @pytest.fixture
 def fresh_database(postgres: PostgresHandle) -> FreshDatabase:
-    """A database for each test: the reconciliation looks at all of it."""
+    """Return a database for each test: the reconciliation looks at all of it."""
     return postgres.make_fresh_database()
 
 
 @pytest.fixture
 def system(fresh_database: FreshDatabase) -> RecordedSystem:
-    """An agent, a member of theirs, and the member's claim; answers named all of them."""
+    """Return an agent, a member of theirs, and the member's claim; answers named all of them."""
     system = RecordedSystem(fresh_database)
     agent, _ = system.add_agent(scenario="setup")
     system.add_claim(*system.add_member(agent))
@@ -58,7 +58,7 @@ class FastClock(RunClock):
 
 
 def query(system: RecordedSystem, name: str, **params: object) -> list[dict[str, Any]]:
-    """A query's rows, as the harness asks for them."""
+    """Return a query's rows, as the harness asks for them."""
     conninfo = system.fresh_database.postgres.build_conninfo(dbname=system.fresh_database.name)
     with psycopg.connect(conninfo, autocommit=True, row_factory=dict_row) as connection:
         return connection.execute(SQL[name].encode(), params).fetchall()
@@ -83,7 +83,7 @@ class FakeTarget:
 
 
 def make_context(system: RecordedSystem, key: str = "claims") -> LocalScenarioContext:
-    """The stage of a scenario at its end."""
+    """Return the context of a scenario at its end."""
     progress = cast("Any", SimpleNamespace(note_step=lambda _: None))
     generator = LoadGenerator("http://127.0.0.1:9", system.ledger, FastClock(), lambda _: None).copy_for_scenario(key)
     nothing = cast("Any", None)

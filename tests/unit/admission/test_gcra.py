@@ -23,7 +23,7 @@ gaps = st.lists(st.one_of(st.just(0), st.integers(0, 5), st.integers(0, 60_000_0
 
 
 def accepted_at(limit: RateLimit, times: list[int]) -> list[int]:
-    """Those of `times` at which a request is accepted."""
+    """Return those of `times` at which a request is accepted."""
     tat, accepted = None, []
     for now in times:
         decision = gcra.decide(limit, tat, now)

@@ -53,7 +53,7 @@ def send(raw: str, **headers: str) -> ApiReply:
 
 
 def fill_body(piece: str, *, before: str = "", after: str = "") -> str:
-    """A body of as many pieces as may be sent."""
+    """Return a body of as many pieces as may be sent."""
     free = MAX_BODY_BYTES - len((before + after).encode())
     return before + piece * (free // len(piece.encode())) + after
 
@@ -121,7 +121,7 @@ def test_an_encoded_body_is_not_read(encoding: str, status: int) -> None:
 
 
 def worst_claim(number: int) -> dict[str, Any]:
-    """A claim of the longest texts, in characters that take most bytes in an answer: a quote is escaped twice."""
+    """Return a claim of the longest texts, in the characters that take most bytes in an answer."""
     facts = {
         "id": str(UUID(int=number)),
         "number": f"CLM-2026-{number:06d}",

@@ -18,7 +18,7 @@ NEVER_ANSWERED |= {"account-of-staff", "address-proven"}
 
 
 def named() -> set[str]:
-    """Every problem that code or SQL raises by name."""
+    """Return every problem that code or SQL raises by name."""
     python = "".join(path.read_text(encoding="utf-8") for path in PYTHON)
     sql = "".join(path.read_text(encoding="utf-8") for path in SQL)
     raised = set(re.findall(r'Refusal\(\s*"([a-z-]+)"', python))

@@ -20,7 +20,7 @@ HTML = b"<html><body>Service Unavailable</body></html>"
 
 
 def make_key_set(*key_ids: str) -> bytes:
-    """A key set that has the one key under these ids."""
+    """Return a key set that has the one key under these ids."""
     document = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(KEY.public_key()))
     return json.dumps({"keys": [{**document, "kid": kid, "alg": "RS256", "use": "sig"} for kid in key_ids]}).encode()
 
@@ -45,7 +45,7 @@ class KeyEndpoint:
 
 @pytest.fixture
 def endpoint() -> KeyEndpoint:
-    """An endpoint that has one key."""
+    """Return an endpoint that has one key."""
     return KeyEndpoint()
 
 
@@ -56,7 +56,7 @@ def verify(endpoint: KeyEndpoint) -> Callable[[str], Any]:
 
 
 def make_token(*, kid: str | None = "one", key: rsa.RSAPrivateKey = KEY, **changes: Any) -> str:
-    """An access token; a claim changed to None is left out, and a small time counts from now."""
+    """Return an access token; a claim changed to None is left out, and a small time counts from now."""
     now = int(time.time())
     claims: dict[str, Any] = {
         "sub": "s-1",

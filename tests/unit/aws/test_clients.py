@@ -41,7 +41,7 @@ class UnresponsiveAddress:
         self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}"
 
     def connections(self) -> int:
-        """How many there were since it was last asked."""
+        """Return how many there were since it was last asked."""
         self._server.setblocking(False)
         count = 0
         while True:
@@ -72,7 +72,7 @@ def silence(monkeypatch: pytest.MonkeyPatch) -> Iterator[UnresponsiveAddress]:
 
 
 def in_seconds(seconds: float) -> Deadline:
-    """A deadline so far away."""
+    """Return a deadline so far away."""
     return Deadline(read_monotonic() + seconds, read_monotonic)
 
 

@@ -37,7 +37,7 @@ STATUSES = (200, 400, 403, 404, 429, 500, 503)
 
 
 def error_of(code: str, status: int = 400) -> ClientError:
-    """An error as botocore raises it."""
+    """Return an error as botocore raises it."""
     return ClientError(
         {"Error": {"Code": code, "Message": "why"}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item]
         "Operation",

@@ -47,7 +47,7 @@ class BreakerEnvironments:
         return self.store.read(self.policy.name).state
 
     def named(self) -> list[str]:
-        """The events' names."""
+        """Return the events' names."""
         return [event for event, _ in self.events]
 
 
@@ -62,12 +62,12 @@ def slow_for(fleet: BreakerEnvironments, seconds: float) -> None:
 
 
 def count_failures(fleet: BreakerEnvironments) -> int:
-    """How many failures count."""
+    """Return how many failures count."""
     return len(fleet.store.read("email").bucket.failures)
 
 
 def open_circuit_of(fleet: BreakerEnvironments) -> CircuitBreaker:
-    """An environment that has just opened the circuit; the dependency has gone well again."""
+    """Return an environment that has just opened the circuit; the dependency has gone well again."""
     fleet.dependency.answer = raise_down
     environment = fleet.environment()
     for _ in range(FAILURES):

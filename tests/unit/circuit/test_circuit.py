@@ -30,7 +30,7 @@ CALL = SECOND // 10
 
 
 def fill_bucket(ends: str, before: FailureBucket = EMPTY) -> FailureBucket:
-    """The bucket after calls one after the other: f failed, s succeeded."""
+    """Return the bucket after calls one after the other: f failed, s succeeded."""
     return before.add_outcomes(POLICY, make_outcomes(ends))
 
 
@@ -40,7 +40,7 @@ def make_outcomes(ends: str) -> list[CallOutcome]:
 
 
 def measure_level(bucket: FailureBucket) -> float:
-    """How many failures count; one against which a success was counted is half a failure."""
+    """Return how many failures count; one against which a success was counted is half a failure."""
     return len(bucket.failures) - bucket.leaked / POLICY.successes_per_failure
 
 

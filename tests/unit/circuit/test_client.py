@@ -52,7 +52,7 @@ def time() -> ManualTime:
 
 
 def read() -> Request:
-    """A request."""
+    """Return a request."""
     return Request("email", 0)
 
 

@@ -22,7 +22,7 @@ OPEN = open_circuit(NEW, EMAIL, START - round(EMAIL.open_s * SECOND))
 
 
 def make_view(seen: CircuitSnapshot) -> LocalView:
-    """A view that has just read this; its tokens are numbered."""
+    """Return a view that has just read this; its tokens are numbered."""
     tokens = count(1)
     view = LocalView(EMAIL, START, lambda: f"token-{next(tokens)}")
     assert view.learn(require_due(view.request_refresh(START)), WriteResult(done=False, now=seen), START) is None
@@ -30,7 +30,7 @@ def make_view(seen: CircuitSnapshot) -> LocalView:
 
 
 def require_due(request: Request | None) -> Request:
-    """The request that must be due."""
+    """Return the request that must be due."""
     assert request is not None
     return request
 

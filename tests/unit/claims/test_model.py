@@ -16,7 +16,7 @@ NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 
 
 def list_pointers(model: type[RequestModel], value: dict[str, Any], now: datetime = NOW) -> list[str]:
-    """The fields that are refused."""
+    """Return the fields that are refused."""
     try:
         validate_model(model, value, now=now)
     except Refusal as refusal:

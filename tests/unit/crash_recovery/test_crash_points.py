@@ -14,14 +14,14 @@ from tests.measurements import record
 
 @pytest.fixture
 def passed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The crash points passed in this test."""
+    """Return the crash points passed in this test."""
     names: list[str] = []
     monkeypatch.setattr(crash_points, "_watcher", names.append)
     return names
 
 
 def build_clients() -> list[Any]:
-    """A client of each kind that the functions use."""
+    """Return a client of each kind that the functions use."""
     makers = [maker for maker in vars(clients).values() if isinstance(maker, _lru_cache_wrapper)]
     return [maker("sqs") if maker is clients.get_health_client else maker() for maker in makers]
 

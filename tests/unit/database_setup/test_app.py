@@ -53,7 +53,7 @@ def answers() -> Iterator[tuple[str, Answers]]:
 
 
 def request(url: str, kind: str = "Create") -> dict[str, Any]:
-    """A request of CloudFormation's."""
+    """Return a request of CloudFormation's."""
     ids = {"StackId": "arn:stack", "RequestId": "r-1", "LogicalResourceId": "Setup"}
     return {"RequestType": kind, "ResponseURL": url, "ResourceProperties": PROPERTIES, **ids}
 

@@ -46,7 +46,7 @@ def test_a_release_is_shown_after_the_version(dependencies: ScriptedDependencies
 
 
 def metrics_of(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    """The EMF documents printed since the last look."""
+    """Return the EMF documents printed since the last look."""
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
     return [line for line in lines if "_aws" in line]
 

@@ -74,7 +74,7 @@ def test_a_probe_that_hangs_for_good_has_one_thread_however_often_it_is_asked() 
 
 
 def eventually(look: Callable[[], Any]) -> Any:
-    """The first thing seen that is not None: a thread that was let go has yet to end."""
+    """Return the first thing seen that is not None: a thread that was let go has yet to end."""
     until = read_monotonic() + AT_ONCE_S
     pause = Event()
     while (seen := look()) is None and read_monotonic() < until:

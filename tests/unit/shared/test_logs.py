@@ -9,7 +9,7 @@ from shared.logging import COUNTED, observe
 
 
 def printed(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    """The metrics printed since the last look."""
+    """Return the metrics printed since the last look."""
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
     return [line for line in lines if "_aws" in line]
 

@@ -47,7 +47,7 @@ def read(kind: Any, value: str) -> str:
 
 
 def why(kind: Any, value: str) -> str:
-    """The words of the refusal."""
+    """Return the words of the refusal."""
     with pytest.raises(ValidationError) as caught:
         adapter(kind).validate_python(value)
     return caught.value.errors()[0]["msg"]

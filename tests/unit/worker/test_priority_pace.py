@@ -51,7 +51,7 @@ def poisson(count: int, rate: float, seed: int) -> list[int]:
 
 
 def compute_percentile(values: list[int], share: float) -> int:
-    """A percentile, by the nearest rank."""
+    """Return a percentile, by the nearest rank."""
     return sorted(values)[max(0, -(-round(share * 100) * len(values) // 100) - 1)]
 
 

@@ -58,12 +58,12 @@ PARTS = {"subject", "greeting", "body", "details", "quote_label", "quote", "afte
 
 
 def load_words(language: str) -> dict[str, Any]:
-    """A language's file."""
+    """Return a language's file."""
     return tomllib.loads(resources.files("worker.mails").joinpath(f"{language}.toml").read_text(encoding="utf-8"))
 
 
 def render_mail_of(mail: str, language: str, facts: dict[str, str] = PLAIN) -> RenderedMail:
-    """A mail with these facts."""
+    """Return a mail with these facts."""
     return render_mail(mail, language, facts, link=LINK)
 
 
