@@ -32,7 +32,7 @@ class DataApi(Protocol):
 
 
 def handler(event: Mapping[str, Any], _context: object) -> None:
-    """Lambda's entry point: carry out CloudFormation's request, and answer it whatever happens."""
+    """Carry out CloudFormation's request, and answer it whatever happens."""
     try:
         if event["RequestType"] != "Delete":  # the role goes with the cluster
             set_up(boto3.client("rds-data"), event["ResourceProperties"])
